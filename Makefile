@@ -1,0 +1,43 @@
+# Recount. `make` prints this list; every target works from a fresh clone.
+SHELL := /bin/bash
+GO ?= go
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -X github.com/recount-ledger/recount/internal/version.Version=$(VERSION)
+FUZZTIME ?= 60s
+
+.PHONY: help build run test race lint fuzz e2e bench clean
+help: ## print this list
+	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+build: ## compile bin/recount-node and bin/recount
+	@mkdir -p bin
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/recount-node ./cmd/node
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/recount ./cmd/recount
+
+run: build ## three TLS nodes on this machine, the sample corpus sent to them; Ctrl-C stops
+	@scripts/run.sh
+
+test: build ## the whole suite, with a short end-to-end run on the built binaries
+	$(GO) vet ./...
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "not gofmt'd:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
+	$(GO) test -timeout 12m ./...
+
+race: ## the suite under the race detector
+	$(GO) test -race -timeout 30m ./...
+
+lint: ## vet, gofmt, staticcheck
+	$(GO) vet ./...
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))"
+	$(GO) tool -modfile=tools/go.mod staticcheck ./...
+
+fuzz: ## every fuzz target for FUZZTIME each (default 60s)
+	@FUZZTIME=$(FUZZTIME) scripts/fuzz.sh
+
+e2e: build ## long end-to-end and chaos runs on the built binaries
+	RECOUNT_E2E=full $(GO) test -count=1 -timeout 60m -v ./test/e2e/
+
+bench: build ## throughput against a bare TLS echo server, in one run
+	$(GO) run ./test/bench
+
+clean: ## remove what was built
+	rm -rf bin
