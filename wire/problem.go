@@ -1,0 +1,178 @@
+package wire
+
+import (
+	"strings"
+	"time"
+)
+
+// Code names a kind of problem. The set is closed; the page /problems/<slug> explains each.
+type Code string
+
+// The problem codes. The slug of a code is the code with hyphens.
+const (
+	CodeMalformed       Code = "malformed"
+	CodeSchema          Code = "schema"
+	CodeIDMismatch      Code = "id_mismatch"
+	CodeBadSignature    Code = "bad_signature"
+	CodeKeyNotAllowed   Code = "key_not_allowed"
+	CodeConflict        Code = "conflict"
+	CodeEpochRegression Code = "epoch_regression"
+	CodeRefused         Code = "refused"
+	CodeTooLarge        Code = "too_large"
+	CodeMediaType       Code = "unsupported_media_type"
+	CodeEncoding        Code = "unsupported_encoding"
+	CodeThrottled       Code = "throttled"
+	CodeFrozen          Code = "frozen"
+	CodeNoLeader        Code = "no_leader"
+	CodeOverloaded      Code = "overloaded"
+	CodeKeysUnconfirmed Code = "keys_unconfirmed"
+	CodeOutcomeUnknown  Code = "outcome_unknown"
+	CodeNotReady        Code = "not_ready"
+	CodeShuttingDown    Code = "shutting_down"
+	CodeBehind          Code = "behind"
+	CodeBadRequest      Code = "bad_request"
+	CodeTimeout         Code = "request_timeout"
+	CodeUnauthorized    Code = "unauthorized"
+	CodeNotFound        Code = "not_found"
+	CodeMethod          Code = "method_not_allowed"
+	CodeNotAcceptable   Code = "not_acceptable"
+	CodeCursorGone      Code = "cursor_gone"
+	CodeInternal        Code = "internal"
+)
+
+// CodeInfo describes a Code: the usual status, the reason_code, the title and a paragraph for the reader.
+type CodeInfo struct {
+	Code       Code
+	Status     int
+	ReasonCode string
+	Title      string
+	About      string
+}
+
+var codeInfos = []CodeInfo{
+	{CodeMalformed, 400, "malformed", "Malformed body", "The body is not exactly one well-formed JSON object in valid UTF-8 with unique member names, or a number is outside the double range. Sending the same bytes again will not help."},
+	{CodeSchema, 400, "schema", "Body does not fit the schema", "A member is missing, has the wrong type, is out of range or is spelled in another letter case. The member \"field\" says which one."},
+	{CodeIDMismatch, 400, "id_mismatch", "pcs_id does not match", "pcs_id must be the lower-case hex SHA-256 of merkle_root|epoch|shard_id as written in the record."},
+	{CodeBadSignature, 401, "bad_signature", "Signature does not verify", "No registered key verifies the signature over the record as sent. Which part was wrong is not told. Check the key, the canonical form and the base64 text."},
+	{CodeKeyNotAllowed, 403, "key_not_allowed", "Key not allowed here", "The signature is valid but its key may not submit to this shard."},
+	{CodeConflict, 409, "conflict", "Conflicts with an earlier record", "Another record with the same pcs_id and other signed values was first. Its outcome stands and is given in \"first\"; this one is kept as evidence."},
+	{CodeEpochRegression, 409, "epoch_regression", "Epoch below the high-water mark", "The shard has already accepted a later epoch, and the policy in force rejects older ones."},
+	{CodeRefused, 403, "refused", "Refused by the policy", "A rule of the policy in force refuses this record. reason_code names the rule."},
+	{CodeTooLarge, 413, "too_large", "Body too large", "The body is larger than this node takes. The limit is in \"detail\"."},
+	{CodeMediaType, 415, "http", "Unsupported media type", "Submissions must be sent as Content-Type: application/json; parameters such as charset=utf-8 are allowed."},
+	{CodeEncoding, 415, "http", "Unsupported content encoding", "Submissions must be sent without Content-Encoding: the bytes sent are the bytes kept."},
+	{CodeThrottled, 429, "throttled", "Too many submissions", "This node has reached its rate of submissions. Wait as long as Retry-After says and send the same record again."},
+	{CodeFrozen, 503, "frozen", "Submissions are frozen", "An operator has frozen the ledger, this shard or this key. Keep the record and send it again later."},
+	{CodeNoLeader, 503, "no_leader", "No leader", "The cluster has no leader at the moment, so nothing can be committed. Send the same record again, to any node."},
+	{CodeOverloaded, 503, "overloaded", "Overloaded", "The queues of this node are full. Send the same record again after Retry-After."},
+	{CodeKeysUnconfirmed, 503, "keys_unconfirmed", "Key view not confirmed", "No known key verifies the signature, but this node cannot confirm that it knows the newest keys. Send the same record again."},
+	{CodeOutcomeUnknown, 504, "outcome_unknown", "Outcome unknown", "The record may or may not have been committed when the time was up. Sending the same record again is safe: it is answered once."},
+	{CodeNotReady, 503, "not_ready", "Not ready", "This node cannot serve yet; /readyz?verbose says which check fails. Ask another node."},
+	{CodeShuttingDown, 503, "shutting_down", "Shutting down", "This node is going away. Ask another node."},
+	{CodeBehind, 503, "behind", "Position not reached", "This node had not folded the position that the read asks for when the time was up. Repeat the read or ask another node."},
+	{CodeBadRequest, 400, "http", "Bad request", "A query or path parameter is wrong; \"field\" says which one."},
+	{CodeTimeout, 408, "http", "Request too slow", "The request body did not arrive in time."},
+	{CodeUnauthorized, 401, "http", "Credentials needed", "This route needs credentials."},
+	{CodeNotFound, 404, "not_found", "Not found", "There is nothing under this name, or no such route."},
+	{CodeMethod, 405, "http", "Method not allowed", "The route exists, but not for this method; the header Allow lists those that it takes."},
+	{CodeNotAcceptable, 406, "http", "Not acceptable", "The route cannot answer in any of the media types that Accept lists."},
+	{CodeCursorGone, 410, "http", "Cursor gone", "The cursor belongs to a generation that no longer answers here. Start the list again from its beginning."},
+	{CodeInternal, 500, "http", "Internal error", "Something went wrong in the node; its log has the request id. For a submission the outcome is unknown and sending it again is safe."},
+}
+
+var codeByName = func() map[Code]CodeInfo {
+	m := make(map[Code]CodeInfo, len(codeInfos))
+	for _, info := range codeInfos {
+		m[info.Code] = info
+	}
+	return m
+}()
+
+// Codes returns every problem code with its description, in a fixed order.
+func Codes() []CodeInfo { return append([]CodeInfo(nil), codeInfos...) }
+
+// Info describes c; an unknown code is described as CodeInternal.
+func (c Code) Info() CodeInfo {
+	if info, ok := codeByName[c]; ok {
+		return info
+	}
+	return codeByName[CodeInternal]
+}
+
+// Slug is the last part of the problem's type URI: the code with hyphens.
+func (c Code) Slug() string { return strings.ReplaceAll(string(c), "_", "-") }
+
+// Problem is an RFC 9457 problem document, the body of every answer that is not 200 or 202. It implements
+// error, so that rooms can hand it up as a value.
+type Problem struct {
+	Type      string `json:"type"` // "/problems/<slug>"
+	Title     string `json:"title"`
+	Status    int    `json:"status"`
+	Detail    string `json:"detail"`
+	Text      string `json:"error"` // plain text for clients that read nothing else
+	Code      Code   `json:"code"`
+	RequestID string `json:"request_id,omitempty"`
+
+	ReasonCode   string   `json:"reason_code"`
+	Reasons      []string `json:"reasons,omitempty"`
+	Field        string   `json:"field,omitempty"`          // member or parameter that is wrong, "D_hat" or "N_j.02"
+	RetryAfterMS int64    `json:"retry_after_ms,omitempty"` // also sent as Retry-After, rounded up
+	Leader       string   `json:"leader,omitempty"`         // base URL of the leader, when another node should be asked
+
+	Accepted   bool   `json:"accepted"`  // always false
+	Escalated  bool   `json:"escalated"` // always false
+	PCSID      string `json:"pcs_id,omitempty"`
+	Outcome    string `json:"outcome,omitempty"` // refused or conflict, when the ledger keeps the submission
+	Seq        uint64 `json:"seq,omitempty"`     // the event, when the ledger keeps the submission
+	Policy     string `json:"policy,omitempty"`
+	Generation uint32 `json:"generation,omitempty"`
+	Replayed   bool   `json:"replayed,omitempty"`
+
+	First            *SubmitAnswer `json:"first,omitempty"` // the outcome that stands, for conflicts
+	RecomputedDHat   *Nano         `json:"recomputed_D_hat,omitempty"`
+	RecomputedBudget *Nano         `json:"recomputed_budget,omitempty"`
+}
+
+// NewProblem makes a problem with the usual status, title and reason code of its code. An empty detail
+// takes the title.
+func NewProblem(code Code, detail string) *Problem {
+	info := code.Info()
+	if detail == "" {
+		detail = info.Title
+	}
+	return &Problem{
+		Type: "/problems/" + info.Code.Slug(), Title: info.Title, Status: info.Status, Detail: detail,
+		Text: detail, Code: info.Code, ReasonCode: info.ReasonCode,
+	}
+}
+
+// Error gives the plain text.
+func (p *Problem) Error() string { return string(p.Code) + ": " + p.Detail }
+
+// WithField names the member or parameter that is wrong.
+func (p *Problem) WithField(field string) *Problem { p.Field = field; return p }
+
+// WithReason replaces the reason code and lists the failing checks.
+func (p *Problem) WithReason(code string, all ...string) *Problem {
+	p.ReasonCode, p.Reasons = code, all
+	return p
+}
+
+// WithPCS names the record that the problem is about.
+func (p *Problem) WithPCS(id string) *Problem { p.PCSID = id; return p }
+
+// WithRetry says how long to wait before sending the same request again.
+func (p *Problem) WithRetry(after time.Duration) *Problem {
+	p.RetryAfterMS = max(after.Milliseconds(), 1)
+	return p
+}
+
+// WithFirst attaches the outcome that stands and its recomputed values.
+func (p *Problem) WithFirst(first SubmitAnswer) *Problem {
+	p.First, p.RecomputedDHat = &first, first.RecomputedDHat
+	p.RecomputedBudget = NanoPtr(first.RecomputedBudget)
+	return p
+}
+
+// RetryAfterSeconds is the value of the Retry-After header, 0 for none.
+func (p *Problem) RetryAfterSeconds() int64 { return (p.RetryAfterMS + 999) / 1000 }

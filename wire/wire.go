@@ -1,0 +1,209 @@
+// Package wire holds what travels between a Recount node and its clients: the JSON shapes of every answer,
+// the problem codes and the header names. It decides nothing, checks nothing and imports no other room, so
+// that a client can depend on it alone.
+//
+// Times are RFC 3339 with nanoseconds in UTC, hashes lower-case hex, sequence numbers start at 1.
+package wire
+
+import "time"
+
+// Outcomes of a submission, the values of SubmitAnswer.Outcome.
+const (
+	OutcomeAccepted  = "accepted"
+	OutcomeEscalated = "escalated"
+	OutcomeRefused   = "refused"
+	OutcomeConflict  = "conflict"
+)
+
+// ReasonOK is the reason_code of an answer with nothing to object to.
+const ReasonOK = "ok"
+
+// Consistency levels of reads, the values of the query parameter "consistency".
+const (
+	ConsistencyLocal        = "local"
+	ConsistencySession      = "session"
+	ConsistencyLinearizable = "linearizable"
+)
+
+// Header names. Go canonicalizes them; they are compared without regard to case.
+const (
+	HeaderAppliedSeq = "Recount-Applied-Seq" // highest seq folded into the answer
+	HeaderGeneration = "Recount-Generation"  // number of the generation that answered
+	HeaderNode       = "Recount-Node"        // id of the node that answered
+	HeaderRequestID  = "X-Request-Id"        // the caller's id when well formed, else one made here
+	HeaderReplayed   = "Idempotent-Replayed" // "true" when an earlier outcome was given again
+	HeaderRetryAfter = "Retry-After"         // whole seconds
+	HeaderTenant     = "X-Tenant-Id"         // sent by some clients; ignored
+	MediaJSON        = "application/json"    // every answer that is not a problem
+	MediaProblem     = "application/problem+json"
+	MediaNDJSON      = "application/x-ndjson" // lists, one item per line, closed by a trailer
+	MediaYAML        = "application/yaml"
+)
+
+// Time is the text form of a moment: RFC 3339 with nanoseconds, UTC.
+func Time(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
+
+// TimeNS is Time for nanoseconds since 1970.
+func TimeNS(ns int64) string { return Time(time.Unix(0, ns)) }
+
+// ParseTime reads what Time writes and any other RFC 3339 date-time.
+func ParseTime(s string) (time.Time, error) { return time.Parse(time.RFC3339Nano, s) }
+
+// SubmitAnswer answers POST /v1/pcs/submit with status 200 (accepted) or 202 (escalated).
+// The first six members are those that existing clients parse.
+type SubmitAnswer struct {
+	Accepted         bool   `json:"accepted"`
+	Escalated        bool   `json:"escalated"`
+	RecomputedDHat   *Nano  `json:"recomputed_D_hat"` // null when it cannot be computed
+	RecomputedBudget Nano   `json:"recomputed_budget"`
+	Reason           string `json:"reason"` // one plain sentence, empty when nothing is wrong
+	PCSID            string `json:"pcs_id"`
+
+	Outcome    string   `json:"outcome"`
+	ReasonCode string   `json:"reason_code"` // "ok" when nothing is wrong
+	Reasons    []string `json:"reasons"`     // every failing check, in the order of the checks
+	Seq        uint64   `json:"seq"`         // position of the event that decided this answer
+	ReceivedAt string   `json:"received_at"`
+	Policy     string   `json:"policy"` // SHA-256 of the policy document, hex
+	Generation uint32   `json:"generation"`
+	Replayed   bool     `json:"replayed"`   // an earlier outcome given again
+	Reverified bool     `json:"reverified"` // judged anew after the dedup period
+
+	Node    string `json:"node"` // node that received the deciding submission
+	ShardID string `json:"shard_id"`
+	Epoch   int64  `json:"epoch"`
+	DHat    *Nano  `json:"D_hat,omitempty"` // the claimed value
+}
+
+// PCSAnswer answers GET /v1/pcs/{pcs_id}: the submit answer as it stands now and the events about this id.
+type PCSAnswer struct {
+	SubmitAnswer
+	Events []uint64 `json:"events"` // seqs in ascending order
+}
+
+// AuditItem is one row of the audit list: one submission event and what the generation says of it.
+type AuditItem struct {
+	Seq              uint64   `json:"seq"`
+	LogTime          string   `json:"log_time"`
+	ReceivedAt       string   `json:"received_at"`
+	Node             string   `json:"node"`
+	RequestID        string   `json:"request_id,omitempty"`
+	PCSID            string   `json:"pcs_id"`
+	ShardID          string   `json:"shard_id"`
+	Epoch            int64    `json:"epoch"`
+	KeyID            string   `json:"key_id"` // empty when no key verified it
+	Status           int      `json:"status"` // HTTP status of the answer
+	Outcome          string   `json:"outcome"`
+	Accepted         bool     `json:"accepted"`
+	ReasonCode       string   `json:"reason_code"`
+	Reasons          []string `json:"reasons"`
+	Reason           string   `json:"reason"`
+	DHat             *Nano    `json:"D_hat,omitempty"`
+	RecomputedDHat   *Nano    `json:"recomputed_D_hat"`
+	RecomputedBudget Nano     `json:"recomputed_budget"`
+	Policy           string   `json:"policy"`
+	Replayed         bool     `json:"replayed"`
+	Reverified       bool     `json:"reverified"`
+	Evidence         bool     `json:"evidence"`            // kept beside an earlier outcome that stands
+	FirstSeq         uint64   `json:"first_seq,omitempty"` // the event whose outcome stands, when not this one
+}
+
+// AuditPage answers GET /v1/audit as JSON. NextCursor is empty on the last page.
+type AuditPage struct {
+	Items      []AuditItem `json:"items"`
+	NextCursor string      `json:"next_cursor"`
+	AppliedSeq uint64      `json:"applied_seq"`
+	Generation uint32      `json:"generation"`
+}
+
+// Trailer is the last line of an NDJSON list. A stream without it was cut.
+type Trailer struct {
+	Trailer    bool   `json:"trailer"` // always true; no item has this member
+	Count      int    `json:"count"`   // items before it
+	NextCursor string `json:"next_cursor"`
+	AppliedSeq uint64 `json:"applied_seq"`
+	Generation uint32 `json:"generation"`
+}
+
+// Leaf is the header that the Merkle tree hashes for one event.
+type Leaf struct {
+	Format        uint8  `json:"format"`
+	Seq           uint64 `json:"seq"`
+	RawTimeNS     int64  `json:"raw_time_ns"`
+	Kind          uint16 `json:"kind"`
+	PayloadSHA256 string `json:"payload_sha256"`
+}
+
+// EventAnswer answers GET /v1/events/{seq}.
+type EventAnswer struct {
+	Seq      uint64         `json:"seq"`
+	Kind     string         `json:"kind"`
+	Index    uint64         `json:"index"` // Raft entry that carries it
+	Term     uint64         `json:"term"`
+	RawTime  string         `json:"raw_time"` // the proposer's clock
+	LogTime  string         `json:"log_time"` // never runs backwards
+	Leaf     Leaf           `json:"leaf"`
+	LeafHash string         `json:"leaf_hash"`
+	Payload  []byte         `json:"payload"` // base64, salt included
+	Summary  map[string]any `json:"summary"` // decoded, for reading; Payload is what counts
+}
+
+// ShardAnswer answers GET /v1/shards/{shard_id} and is an item of ShardsPage.
+type ShardAnswer struct {
+	ShardID     string `json:"shard_id"`
+	Epoch       *int64 `json:"epoch"`     // high-water mark; null while nothing was accepted
+	EpochSeq    uint64 `json:"epoch_seq"` // event that moved it there, 0 when none
+	Submissions uint64 `json:"submissions"`
+	Accepted    uint64 `json:"accepted"`
+	Escalated   uint64 `json:"escalated"`
+	Refused     uint64 `json:"refused"`
+	Conflicts   uint64 `json:"conflicts"`
+	FirstSeq    uint64 `json:"first_seq"`
+	LastSeq     uint64 `json:"last_seq"`
+	LastAt      string `json:"last_at"`
+}
+
+// ShardsPage answers GET /v1/shards, ordered by the bytes of the shard id.
+type ShardsPage struct {
+	Items      []ShardAnswer `json:"items"`
+	NextCursor string        `json:"next_cursor"`
+	AppliedSeq uint64        `json:"applied_seq"`
+	Generation uint32        `json:"generation"`
+}
+
+// Member is one node of ClusterAnswer. The positions are null when the member did not answer in time.
+type Member struct {
+	ID           string  `json:"id"`
+	API          string  `json:"api"`      // base URL for clients
+	Suffrage     string  `json:"suffrage"` // voter or nonvoter
+	CommittedSeq *uint64 `json:"committed_seq"`
+	FoldedSeq    *uint64 `json:"folded_seq"`
+	Lag          *uint64 `json:"lag"`   // committed - folded
+	State        string  `json:"state"` // leader, follower, candidate, unreachable, ...
+}
+
+// ClusterAnswer answers GET /v1/cluster. Leader is empty while there is none.
+type ClusterAnswer struct {
+	ClusterID string   `json:"cluster_id"`
+	Leader    string   `json:"leader"`
+	Term      uint64   `json:"term"`
+	Members   []Member `json:"members"`
+}
+
+// DigestAnswer answers GET /v1/digest: what this node has folded up to Seq.
+type DigestAnswer struct {
+	Seq        uint64 `json:"seq"`
+	Log        string `json:"log"`   // digest of the events 1..Seq
+	State      string `json:"state"` // digest of the outcomes 1..Seq
+	Generation uint32 `json:"generation"`
+	Control    string `json:"control"` // digest of the control state at Seq
+}
+
+// VersionAnswer answers GET /version.
+type VersionAnswer struct {
+	Version   string `json:"version"`
+	Go        string `json:"go"`
+	Node      string `json:"node"`
+	ClusterID string `json:"cluster_id"`
+	Kernels   []int  `json:"kernels"` // kernel numbers that this binary can run
+}
