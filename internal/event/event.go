@@ -1,0 +1,163 @@
+// Package event holds the bytes of the ledger: events, the packs that travel as one Raft entry, the protobuf messages
+// inside them, and the Merkle leaf of an event.
+//
+// It refuses to judge what an event means, to accept a byte that it cannot explain (trailing bytes, unknown fields,
+// lengths beyond the bounds), and to re-encode anything in order to hash it.
+package event
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+)
+
+//go:generate protoc --go_out=. --go_opt=paths=source_relative event.proto
+
+// Kind says which message an event carries. Values are stored and never reused.
+type Kind uint16
+
+// The kinds of events.
+const (
+	Genesis         Kind = 1
+	Submission      Kind = 2
+	RefusalsDropped Kind = 3
+	TermStart       Kind = 4
+	StateDigest     Kind = 5
+	KeyAdded        Kind = 6
+	ClockStep       Kind = 7
+)
+
+// SaltSize is the length in bytes of the random salt in front of every message.
+const SaltSize = 16
+
+var (
+	// ErrUnknownKind means that this version does not know an event's kind.
+	ErrUnknownKind = errors.New("event: unknown kind")
+	// ErrPayload means that a payload is not a salt and one well-formed message of its kind.
+	ErrPayload = errors.New("event: malformed payload")
+)
+
+var kindNames = [...]string{
+	Genesis: "genesis", Submission: "submission", RefusalsDropped: "refusals_dropped", TermStart: "term_start",
+	StateDigest: "state_digest", KeyAdded: "key_added", ClockStep: "clock_step",
+}
+
+// Known reports whether this version can read events of kind k.
+func (k Kind) Known() bool { return k >= Genesis && k <= ClockStep }
+
+// String is the kind's name in lower case, or "kind-n" for an unknown one.
+func (k Kind) String() string {
+	if k.Known() {
+		return kindNames[k]
+	}
+	return "kind-" + strconv.Itoa(int(k))
+}
+
+// newMessage returns an empty message of kind k, nil when unknown.
+func (k Kind) newMessage() proto.Message {
+	switch k {
+	case Genesis:
+		return new(GenesisV1)
+	case Submission:
+		return new(SubmissionV1)
+	case RefusalsDropped:
+		return new(RefusalsDroppedV1)
+	case TermStart:
+		return new(TermStartV1)
+	case StateDigest:
+		return new(StateDigestV1)
+	case KeyAdded:
+		return new(KeyAddedV1)
+	case ClockStep:
+		return new(ClockStepV1)
+	}
+	return nil
+}
+
+// Event is one fact of the ledger. Payload is a SaltSize byte random salt followed by the protobuf message of the kind;
+// it is stored, and hashed, as is.
+type Event struct {
+	Kind    Kind
+	Payload []byte
+}
+
+// NewPayload encodes m behind salt. It fails on strings that are not UTF-8.
+func NewPayload(salt [SaltSize]byte, m proto.Message) ([]byte, error) {
+	out := make([]byte, SaltSize, SaltSize+proto.Size(m))
+	copy(out, salt[:])
+	out, err := proto.MarshalOptions{Deterministic: true}.MarshalAppend(out, m)
+	if err != nil {
+		return nil, fmt.Errorf("event: encode %T: %w", m, err)
+	}
+	return out, nil
+}
+
+// Message decodes the payload: *GenesisV1 for Genesis, *SubmissionV1 for Submission and so on. Errors are
+// ErrUnknownKind and ErrPayload (short salt, malformed protobuf, unknown fields).
+func (e Event) Message() (salt [SaltSize]byte, m proto.Message, err error) {
+	if m = e.Kind.newMessage(); m == nil {
+		return salt, nil, fmt.Errorf("%w: %d", ErrUnknownKind, e.Kind)
+	}
+	if len(e.Payload) < SaltSize {
+		return salt, nil, fmt.Errorf("%w: %d bytes", ErrPayload, len(e.Payload))
+	}
+	if e.Kind == Submission {
+		if _, err := DecodeSubmission(e.Payload); err != nil {
+			return salt, nil, err
+		}
+	}
+	if err := proto.Unmarshal(e.Payload[SaltSize:], m); err != nil {
+		return salt, nil, fmt.Errorf("%w: %s: %w", ErrPayload, e.Kind, err)
+	}
+	if hasUnknown(m.ProtoReflect()) {
+		return salt, nil, fmt.Errorf("%w: %s: unknown fields", ErrPayload, e.Kind)
+	}
+	return [SaltSize]byte(e.Payload), m, nil
+}
+
+// hasUnknown looks for unknown fields in m and in its singular sub-messages (the schema has no repeated ones in events).
+func hasUnknown(m protoreflect.Message) bool {
+	found := len(m.GetUnknown()) > 0
+	m.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		if fd.Message() != nil && !fd.IsList() && !fd.IsMap() {
+			found = found || hasUnknown(v.Message())
+		}
+		return !found
+	})
+	return found
+}
+
+// LeafFormat is the value of Leaf.Format that this version writes.
+const LeafFormat = 1
+
+// LeafSize is the length in bytes of an encoded Leaf.
+const LeafSize = 51
+
+// Leaf is what the ledger's Merkle tree commits to for one event; the leaf's index is Seq-1.
+type Leaf struct {
+	Format        uint8
+	Seq           uint64
+	RawTime       int64 // the proposer's clock, Unix nanoseconds
+	Kind          Kind
+	PayloadSHA256 [32]byte
+}
+
+// Append appends the LeafSize bytes {format, seq, raw time, kind, payload digest}, integers big-endian.
+func (l Leaf) Append(dst []byte) []byte {
+	dst = append(dst, l.Format)
+	dst = binary.BigEndian.AppendUint64(dst, l.Seq)
+	dst = binary.BigEndian.AppendUint64(dst, uint64(l.RawTime))
+	dst = binary.BigEndian.AppendUint16(dst, uint16(l.Kind))
+	return append(dst, l.PayloadSHA256[:]...)
+}
+
+// Hash is the RFC 6962 leaf hash: SHA-256 of a zero byte and the encoded leaf.
+func (l Leaf) Hash() [32]byte {
+	var buf [1 + LeafSize]byte
+	return sha256.Sum256(l.Append(buf[:1]))
+}
