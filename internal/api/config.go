@@ -1,0 +1,116 @@
+package api
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Time limits of the server. The write limit is moved forward while a list is streamed.
+const (
+	readHeaderTimeout = 5 * time.Second
+	readTimeout       = 15 * time.Second
+	writeTimeout      = 30 * time.Second
+	idleTimeout       = 120 * time.Second
+	maxHeaderBytes    = 16 << 10
+)
+
+// Config is what a handler needs. Ledger, Logger and Registry must be set; zero values of the others take the
+// defaults named here.
+type Config struct {
+	Ledger   Ledger
+	Logger   *slog.Logger
+	Registry *prometheus.Registry // the handler's own metrics are registered here; /metrics serves all of it
+
+	TLS    *tls.Config // used by NewServer only; nil serves plain HTTP/1.1
+	NodeID string      // sent as Recount-Node
+
+	MaxBody        int64         // bytes of a submission, default 1 MiB
+	TokenRate      float64       // submissions per second of this node, burst twice that; 0 is no limit
+	ThrottleStatus int           // 429 (default) or 503
+	SubmitTimeout  time.Duration // until an outcome is unknown, default 10 s, below 25 s
+	ReadWait       time.Duration // how long a read waits for its position, default 5 s, below 25 s
+
+	MetricsUser, MetricsPass string         // Basic Auth on /metrics when either is set
+	TrustedProxies           []netip.Prefix // only these may name another client in X-Forwarded-For
+	WALErrors                func() uint64  // failed writes of the event log, for flk_wal_errors; may be nil
+}
+
+var errConfig = errors.New("api config")
+
+func (c Config) withDefaults() (Config, error) {
+	if c.Ledger == nil || c.Logger == nil || c.Registry == nil {
+		return c, fmt.Errorf("%w: Ledger, Logger and Registry must be set", errConfig)
+	}
+	setDefault(&c.MaxBody, 1<<20)
+	setDefault(&c.ThrottleStatus, http.StatusTooManyRequests)
+	setDefault(&c.SubmitTimeout, 10*time.Second)
+	setDefault(&c.ReadWait, 5*time.Second)
+	if c.WALErrors == nil {
+		c.WALErrors = func() uint64 { return 0 }
+	}
+	switch longest := writeTimeout - 5*time.Second; {
+	case c.MaxBody < 0:
+		return c, fmt.Errorf("%w: MaxBody %d is negative", errConfig, c.MaxBody)
+	case !(c.TokenRate >= 0 && c.TokenRate <= 1e9):
+		return c, fmt.Errorf("%w: TokenRate %v is not in 0..1e9", errConfig, c.TokenRate)
+	case c.ThrottleStatus != http.StatusTooManyRequests && c.ThrottleStatus != http.StatusServiceUnavailable:
+		return c, fmt.Errorf("%w: ThrottleStatus %d is neither 429 nor 503", errConfig, c.ThrottleStatus)
+	case c.SubmitTimeout < 0 || c.SubmitTimeout > longest || c.ReadWait < 0 || c.ReadWait > longest:
+		return c, fmt.Errorf("%w: SubmitTimeout and ReadWait must be in 0..%s", errConfig, longest)
+	}
+	return c, nil
+}
+
+func setDefault[T comparable](v *T, d T) {
+	var zero T
+	if *v == zero {
+		*v = d
+	}
+}
+
+// NewServer returns a server with every limit set and the handler of NewHandler. The caller listens, serves
+// (ServeTLS with empty file names when Config.TLS is set) and shuts it down.
+func NewServer(cfg Config) (*http.Server, error) {
+	handler, err := NewHandler(cfg)
+	if err != nil {
+		return nil, err
+	}
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(cfg.TLS != nil)
+	return &http.Server{
+		Handler:           handler,
+		TLSConfig:         serverTLS(cfg.TLS),
+		Protocols:         protocols,
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: 250},
+		ReadHeaderTimeout: readHeaderTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelDebug),
+	}, nil
+}
+
+// serverTLS copies cfg, raises the version floor to TLS 1.2 and offers HTTP/2.
+func serverTLS(cfg *tls.Config) *tls.Config {
+	if cfg == nil {
+		return nil
+	}
+	out := cfg.Clone()
+	out.MinVersion = max(out.MinVersion, tls.VersionTLS12)
+	for _, proto := range []string{"h2", "http/1.1"} {
+		if !slices.Contains(out.NextProtos, proto) {
+			out.NextProtos = append(out.NextProtos, proto)
+		}
+	}
+	return out
+}

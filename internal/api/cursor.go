@@ -1,0 +1,55 @@
+package api
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"strings"
+)
+
+// A cursor is opaque to clients: version, kind of list, generation, a digest of the filters and where to go
+// on. It holds no secret and needs none: a forged one can only name another place in the same list.
+type cursor struct {
+	kind       byte // 'a' audit, 's' shards
+	generation uint32
+	filters    [8]byte
+	place      []byte
+}
+
+const (
+	cursorVersion = 1
+	cursorHeader  = 1 + 1 + 4 + 8
+	maxPlace      = 256
+)
+
+var errCursor = errors.New("not a cursor of this list")
+
+func (k cursor) String() string {
+	b := append(make([]byte, 0, cursorHeader+len(k.place)), cursorVersion, k.kind)
+	b = binary.BigEndian.AppendUint32(b, k.generation)
+	b = append(b, k.filters[:]...)
+	return base64.RawURLEncoding.EncodeToString(append(b, k.place...))
+}
+
+// parseCursor reads a cursor that was made for the same kind of list and the same filters.
+func parseCursor(text string, kind byte, filters [8]byte) (cursor, error) {
+	if len(text) > base64.RawURLEncoding.EncodedLen(cursorHeader+maxPlace) {
+		return cursor{}, errCursor
+	}
+	b, err := base64.RawURLEncoding.Strict().DecodeString(text)
+	if err != nil || len(b) <= cursorHeader || b[0] != cursorVersion || b[1] != kind || [8]byte(b[6:14]) != filters {
+		return cursor{}, errCursor
+	}
+	k := cursor{kind: kind, generation: binary.BigEndian.Uint32(b[2:6]), filters: filters, place: b[cursorHeader:]}
+	if kind == 'a' && len(k.place) != 8 {
+		return cursor{}, errCursor
+	}
+	return k, nil
+}
+
+// digestFilters names a set of filter values; the order counts.
+func digestFilters(values ...string) [8]byte {
+	sum := sha256.Sum256([]byte(strings.Join(values, "\x00")))
+	return [8]byte(sum[:8])
+}

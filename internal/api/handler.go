@@ -1,0 +1,180 @@
+package api
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"golang.org/x/time/rate"
+
+	"github.com/recount-ledger/recount/wire"
+)
+
+type server struct {
+	Config
+	limiter *rate.Limiter // nil for no limit
+	metrics *metrics
+	routes  map[string]bool // templates, the closed set of the route label
+}
+
+// NewHandler returns the handler of every route. It registers its metrics with cfg.Registry, so a registry
+// serves one handler.
+func NewHandler(cfg Config) (http.Handler, error) {
+	e, err := newEcho(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return headAsGet(e), nil
+}
+
+func newEcho(cfg Config) (*echo.Echo, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	s := &server{Config: cfg, routes: map[string]bool{}}
+	if cfg.TokenRate > 0 {
+		s.limiter = rate.NewLimiter(rate.Limit(cfg.TokenRate), max(1, int(2*cfg.TokenRate)))
+	}
+	if s.metrics, err = newMetrics(cfg.Registry, cfg.WALErrors); err != nil {
+		return nil, err
+	}
+	e := echo.New()
+	e.HideBanner, e.HidePort = true, true
+	e.HTTPErrorHandler = s.renderError
+	e.IPExtractor = ipExtractor(cfg)
+	e.Use(s.observe)
+	s.register(e)
+	for _, r := range e.Routes() {
+		s.routes[r.Path] = true
+	}
+	return e, nil
+}
+
+func (s *server) register(e *echo.Echo) {
+	e.POST("/v1/pcs/submit", s.submit)
+	e.GET("/v1/pcs/:pcs_id", s.lookup)
+	e.GET("/v1/audit", s.audit)
+	e.GET("/v1/events/:seq", s.event)
+	e.GET("/v1/shards", s.shards)
+	e.GET("/v1/shards/:shard_id", s.shard)
+	e.GET("/v1/cluster", s.cluster)
+	e.GET("/v1/digest", s.digest)
+	e.GET("/livez", s.livez)
+	e.GET("/readyz", s.readyz)
+	e.GET("/health", s.health)
+	e.GET("/version", s.version)
+	e.GET("/metrics", s.metricsPage())
+	e.GET("/openapi.yaml", s.openapi)
+	e.GET("/problems/:slug", s.problemPage)
+}
+
+// ipExtractor believes X-Forwarded-For only from the configured proxies.
+func ipExtractor(cfg Config) echo.IPExtractor {
+	if len(cfg.TrustedProxies) == 0 {
+		return echo.ExtractIPDirect()
+	}
+	options := []echo.TrustOption{echo.TrustLoopback(false), echo.TrustLinkLocal(false), echo.TrustPrivateNet(false)}
+	for _, p := range cfg.TrustedProxies {
+		p = p.Masked()
+		options = append(options, echo.TrustIPRange(&net.IPNet{
+			IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen()),
+		}))
+	}
+	return echo.ExtractIPFromXFFHeader(options...)
+}
+
+// headAsGet answers HEAD as GET without the body.
+func headAsGet(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodHead {
+			next.ServeHTTP(w, r)
+			return
+		}
+		get := *r
+		get.Method = http.MethodGet
+		next.ServeHTTP(bodyless{w}, &get)
+	})
+}
+
+type bodyless struct{ http.ResponseWriter }
+
+func (b bodyless) Write(p []byte) (int, error) { return len(p), nil }
+func (b bodyless) Unwrap() http.ResponseWriter { return b.ResponseWriter }
+func (b bodyless) Flush()                      { _ = http.NewResponseController(b.ResponseWriter).Flush() }
+
+// observe is the one middleware: request id, headers that every answer has, panics, errors, metrics, log.
+func (s *server) observe(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		start := time.Now()
+		id := requestID(c.Request().Header.Get(wire.HeaderRequestID))
+		h := c.Response().Header()
+		h.Set(wire.HeaderRequestID, id)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Cache-Control", "no-store")
+		if s.NodeID != "" {
+			h.Set(wire.HeaderNode, s.NodeID)
+		}
+		if err := s.guard(next, c); err != nil {
+			s.renderError(err, c)
+		}
+		s.finish(c, id, time.Since(start))
+		return nil
+	}
+}
+
+// guard turns a panic into an error; http.ErrAbortHandler passes, as net/http wants it.
+func (s *server) guard(next echo.HandlerFunc, c echo.Context) (err error) {
+	defer func() {
+		r := recover()
+		if r == nil {
+			return
+		}
+		if abort, ok := r.(error); ok && errors.Is(abort, http.ErrAbortHandler) {
+			panic(r)
+		}
+		s.Logger.Error("panic in a handler", "panic", fmt.Sprint(r), "route", c.Path(),
+			"request_id", currentID(c), "stack", string(debug.Stack()))
+		err = wire.NewProblem(wire.CodeInternal, "")
+	}()
+	return next(c)
+}
+
+func (s *server) finish(c echo.Context, id string, took time.Duration) {
+	status, route := c.Response().Status, c.Path()
+	if !s.routes[route] {
+		route = "unmatched"
+	}
+	s.metrics.request(route, c.Request().Method, status, took)
+	level := slog.LevelDebug
+	if status >= 500 && status != http.StatusServiceUnavailable {
+		level = slog.LevelWarn
+	}
+	if ctx := c.Request().Context(); s.Logger.Enabled(ctx, level) {
+		s.Logger.Log(ctx, level, "request", "route", route, "method", methodLabel(c.Request().Method),
+			"status", status, "took", took, "bytes", c.Response().Size, "remote", c.RealIP(), "request_id", id)
+	}
+}
+
+func currentID(c echo.Context) string { return c.Response().Header().Get(wire.HeaderRequestID) }
+
+// requestID keeps a well-formed id of the caller and makes one otherwise.
+func requestID(given string) string {
+	if len(given) == 0 || len(given) > 64 {
+		return rand.Text()
+	}
+	for i := 0; i < len(given); i++ {
+		c := given[i]
+		ok := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '.' || c == '_' || c == '-'
+		if !ok {
+			return rand.Text()
+		}
+	}
+	return given
+}

@@ -1,0 +1,89 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"html/template"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	spec "github.com/recount-ledger/recount/api"
+	"github.com/recount-ledger/recount/wire"
+)
+
+// readyLimit bounds all readiness checks together.
+const readyLimit = 2 * time.Second
+
+// livez says that the process answers; it never asks for a quorum, else a healthy minority would be killed.
+func (s *server) livez(c echo.Context) error { return c.String(http.StatusOK, "ok\n") }
+
+// health is what older clients ask for; they look at the status only.
+func (s *server) health(c echo.Context) error { return c.String(http.StatusOK, "OK") }
+
+// readyz runs the checks of the ledger; ?verbose lists them, ?exclude=NAME (repeatable) leaves one out.
+func (s *server) readyz(c echo.Context) error {
+	ctx, cancel := context.WithTimeout(c.Request().Context(), readyLimit)
+	defer cancel()
+	query := c.QueryParams()
+	var lines, failed strings.Builder
+	for _, check := range s.Ledger.Ready(ctx) {
+		switch {
+		case slices.Contains(query["exclude"], check.Name):
+			fmt.Fprintf(&lines, "[+]%s excluded: ok\n", check.Name)
+		case check.Err != nil:
+			fmt.Fprintf(&lines, "[-]%s failed: %v\n", check.Name, check.Err)
+			fmt.Fprintf(&failed, "%s: %v; ", check.Name, check.Err)
+		default:
+			fmt.Fprintf(&lines, "[+]%s ok\n", check.Name)
+		}
+	}
+	ready := failed.Len() == 0
+	switch {
+	case !query.Has("verbose") && ready:
+		return c.String(http.StatusOK, "ok\n")
+	case !query.Has("verbose"):
+		return wire.NewProblem(wire.CodeNotReady, strings.TrimSuffix(failed.String(), "; ")).WithRetry(time.Second)
+	case ready:
+		return c.String(http.StatusOK, lines.String()+"readyz check passed\n")
+	}
+	return c.String(http.StatusServiceUnavailable, lines.String()+"readyz check failed\n")
+}
+
+func (s *server) version(c echo.Context) error {
+	v := s.Ledger.Version()
+	if v.Kernels == nil {
+		v.Kernels = []int{}
+	}
+	return writeJSON(c, http.StatusOK, v)
+}
+
+func (s *server) openapi(c echo.Context) error {
+	return c.Blob(http.StatusOK, wire.MediaYAML, spec.OpenAPI)
+}
+
+var problemTemplate = template.Must(template.New("problem").Parse(`<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>{{.Title}}</title></head>
+<body><h1>{{.Title}}</h1><p>{{.About}}</p>
+<dl><dt>status</dt><dd>{{.Status}}</dd><dt>code</dt><dd><code>{{.Code}}</code></dd></dl></body></html>
+`))
+
+// problemPage explains one problem code; the type member of every problem points here.
+func (s *server) problemPage(c echo.Context) error {
+	for _, info := range wire.Codes() {
+		if info.Code.Slug() != c.Param("slug") {
+			continue
+		}
+		var page bytes.Buffer
+		if err := problemTemplate.Execute(&page, info); err != nil {
+			return err
+		}
+		c.Response().Header().Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+		return c.HTMLBlob(http.StatusOK, page.Bytes())
+	}
+	return ErrNotFound
+}

@@ -1,0 +1,96 @@
+// Package api speaks HTTP for a node: it limits, decodes parameters, calls the Ledger and encodes what comes
+// back. It refuses to judge records, to know Raft or the stores, and to keep any state about submissions;
+// every such answer comes from the Ledger that the caller passes in.
+package api
+
+import (
+	"context"
+	"errors"
+
+	"github.com/recount-ledger/recount/wire"
+)
+
+// ErrNotFound says that the thing asked for does not exist at the position of the read; it is answered 404.
+var ErrNotFound = errors.New("not found")
+
+// ErrGenerationGone says that the generation named in a query no longer answers here; it is answered 410.
+var ErrGenerationGone = errors.New("generation gone")
+
+// Meta is what the handler knows of a submission besides its bytes.
+type Meta struct {
+	RequestID string // at most 64 bytes of [A-Za-z0-9._-]
+	Remote    string // address of the client, without port
+}
+
+// Position is where a fold stands.
+type Position struct {
+	AppliedSeq uint64 // highest seq folded
+	Generation uint32
+}
+
+// Read says how fresh a read must be.
+type Read struct {
+	Consistency string // one of the wire.Consistency constants
+	MinSeq      uint64 // 0 for none; holds at every level
+}
+
+// AuditQuery selects rows of the audit list in ascending seq. Empty members do not filter.
+type AuditQuery struct {
+	Shard, Key, Outcome, Reason string
+	Since, Until                int64  // log time in ns since 1970: Since <= t < Until; 0 for none
+	FromSeq                     uint64 // first seq to look at, at least 1
+	Limit                       int    // at least 1
+	Generation                  uint32 // the generation that must answer
+}
+
+// AuditResult is one stretch of the list. It may hold fewer than Limit items, even none, and still go on.
+type AuditResult struct {
+	Items []wire.AuditItem
+	Next  uint64 // FromSeq of the next stretch; 0 at the end
+}
+
+// ShardsQuery selects shards in ascending byte order of their ids.
+type ShardsQuery struct {
+	After      string // ids greater than this; empty for all
+	Limit      int
+	Generation uint32
+}
+
+// ShardsResult is one stretch of the shard list.
+type ShardsResult struct {
+	Items []wire.ShardAnswer
+	More  bool // there are ids greater than the last item's
+}
+
+// Check is one readiness check; a nil Err is a pass. Names are short words without spaces.
+type Check struct {
+	Name string
+	Err  error
+}
+
+// Ledger is what the handlers need of a node. All methods are called from many goroutines at once. An error
+// that holds a *wire.Problem (errors.As) is rendered as it is; ErrNotFound and ErrGenerationGone have their
+// statuses; an expired context is 504 outcome_unknown for Submit and 503 behind for reads; all else is 500.
+// Answers belong to the handler that asked; problems may be shared.
+type Ledger interface {
+	// Submit decodes, checks and commits one record and waits for its outcome. body is not empty, at most
+	// Config.MaxBody bytes long and belongs to the ledger from here on. Outcome accepted is answered 200,
+	// escalated 202; refusals and conflicts come back as a *wire.Problem.
+	Submit(ctx context.Context, body []byte, meta Meta) (*wire.SubmitAnswer, error)
+	// Position gives the live generation's position without waiting.
+	Position() Position
+	// WaitRead returns once reads on this node are as fresh as r asks.
+	WaitRead(ctx context.Context, r Read) (Position, error)
+	// Lookup gives the answer of a pcs_id (64 lower-case hex digits) as it stands now.
+	Lookup(ctx context.Context, pcsID string) (*wire.PCSAnswer, error)
+	Audit(ctx context.Context, q AuditQuery) (AuditResult, error)
+	Event(ctx context.Context, seq uint64) (*wire.EventAnswer, error)
+	Shards(ctx context.Context, q ShardsQuery) (ShardsResult, error)
+	Shard(ctx context.Context, id string) (*wire.ShardAnswer, error)
+	Cluster(ctx context.Context) (*wire.ClusterAnswer, error)
+	// Digest gives the digests at seq; 0 is the folded head.
+	Digest(ctx context.Context, seq uint64) (*wire.DigestAnswer, error)
+	Version() wire.VersionAnswer
+	// Ready runs the readiness checks, in a fixed order.
+	Ready(ctx context.Context) []Check
+}

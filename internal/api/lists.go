@@ -1,0 +1,211 @@
+package api
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/recount-ledger/recount/wire"
+)
+
+// Limits of the lists, in items. A stream is read from the ledger in stretches.
+const (
+	defaultLimit  = 100
+	maxLimit      = 1000
+	maxStream     = 100_000
+	streamStretch = 500
+	maxStretches  = 64 // stretches that one page may take to fill up when few rows match
+)
+
+// auditRequest is a parsed request for the audit list.
+type auditRequest struct {
+	query   AuditQuery
+	read    Read
+	filters [8]byte
+	ndjson  bool
+}
+
+func parseAudit(c echo.Context) (auditRequest, error) {
+	p := readParams(c, "shard", "key", "outcome", "reason", "since", "until", "from_seq", "limit", "cursor", "consistency", "min_seq")
+	a := auditRequest{read: p.read(wire.ConsistencyLocal), ndjson: wantsNDJSON(c.Request().Header)}
+	highest := uint64(maxLimit)
+	if a.ndjson {
+		highest = maxStream
+	}
+	a.query = AuditQuery{
+		Shard:   p.text("shard", 256),
+		Key:     p.text("key", 128),
+		Outcome: p.oneOf("outcome", "", wire.OutcomeAccepted, wire.OutcomeEscalated, wire.OutcomeRefused, wire.OutcomeConflict),
+		Reason:  p.text("reason", 64),
+		Since:   p.moment("since"),
+		Until:   p.moment("until"),
+		FromSeq: p.number("from_seq", 1, 1, 1<<63-1),
+		Limit:   int(p.number("limit", min(defaultLimit, highest), 1, highest)),
+	}
+	get := p.values.Get
+	a.filters = digestFilters(get("shard"), get("key"), get("outcome"), get("reason"), get("since"), get("until"), get("from_seq"))
+	if text := get("cursor"); text != "" {
+		k, err := parseCursor(text, 'a', a.filters)
+		if err != nil {
+			p.fail("cursor", err.Error()+", or the filters have changed")
+		} else {
+			a.query.FromSeq, a.query.Generation = binary.BigEndian.Uint64(k.place), k.generation
+		}
+	}
+	return a, p.err()
+}
+
+// audit answers with one page, or with a stream of lines when the client accepts NDJSON.
+func (s *server) audit(c echo.Context) error {
+	a, err := parseAudit(c)
+	if err != nil {
+		return err
+	}
+	ctx, cancel, at, err := s.fresh(c, a.read)
+	if err != nil {
+		return err
+	}
+	defer cancel()
+	if a.query.Generation == 0 {
+		a.query.Generation = at.Generation
+	}
+	if a.ndjson {
+		return s.auditStream(c, a, at)
+	}
+	page := wire.AuditPage{Items: []wire.AuditItem{}, AppliedSeq: at.AppliedSeq, Generation: a.query.Generation}
+	next, err := s.walkAudit(ctx, a.query, maxStretches, func(items []wire.AuditItem) error {
+		page.Items = append(page.Items, items...)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	page.NextCursor = a.cursorAt(next)
+	c.Response().Header().Add("Vary", "Accept")
+	return writeJSON(c, http.StatusOK, page)
+}
+
+func (a auditRequest) cursorAt(next uint64) string {
+	if next == 0 {
+		return ""
+	}
+	place := binary.BigEndian.AppendUint64(nil, next)
+	return cursor{kind: 'a', generation: a.query.Generation, filters: a.filters, place: place}.String()
+}
+
+// walkAudit gives at most q.Limit items to fn, in at most so many stretches, and returns where to go on.
+func (s *server) walkAudit(ctx context.Context, q AuditQuery, stretches int, fn func([]wire.AuditItem) error) (uint64, error) {
+	for left := q.Limit; ; stretches-- {
+		q.Limit = min(left, streamStretch)
+		r, err := s.Ledger.Audit(ctx, q)
+		if err != nil {
+			return 0, err
+		}
+		for i := range r.Items {
+			if r.Items[i].Reasons == nil {
+				r.Items[i].Reasons = []string{}
+			}
+		}
+		if err := fn(r.Items); err != nil {
+			return 0, err
+		}
+		left -= len(r.Items)
+		if r.Next == 0 || left <= 0 || stretches <= 1 {
+			return r.Next, nil
+		}
+		q.FromSeq = r.Next
+	}
+}
+
+// auditStream writes one item per line and a trailer. Once the first line is out an error can only cut the
+// stream, which the missing trailer shows.
+func (s *server) auditStream(c echo.Context, a auditRequest, at Position) error {
+	w := c.Response()
+	out := bufio.NewWriterSize(w, 32<<10)
+	lines, count := json.NewEncoder(out), 0
+	control := http.NewResponseController(w)
+	begin := func() {
+		if !w.Committed {
+			w.Header().Set(echo.HeaderContentType, wire.MediaNDJSON)
+			w.Header().Add("Vary", "Accept")
+			w.WriteHeader(http.StatusOK)
+		}
+	}
+	next, err := s.walkAudit(c.Request().Context(), a.query, 1<<30, func(items []wire.AuditItem) error {
+		begin()
+		// A recorder or a proxy may have no deadline to move; then the server's own limit stands.
+		_ = control.SetWriteDeadline(time.Now().Add(writeTimeout))
+		count += len(items)
+		for i := range items {
+			if err := lines.Encode(&items[i]); err != nil {
+				return err
+			}
+		}
+		return out.Flush()
+	})
+	if err != nil {
+		return err
+	}
+	begin()
+	err = lines.Encode(wire.Trailer{
+		Trailer: true, Count: count, NextCursor: a.cursorAt(next), AppliedSeq: at.AppliedSeq, Generation: a.query.Generation,
+	})
+	if err != nil {
+		return err
+	}
+	return out.Flush()
+}
+
+// wantsNDJSON looks for the media type in Accept; a quality of zero is not honoured, nobody sends it.
+func wantsNDJSON(h http.Header) bool {
+	for part := range strings.SplitSeq(strings.Join(h.Values("Accept"), ","), ",") {
+		media, _, _ := strings.Cut(part, ";")
+		if strings.EqualFold(strings.TrimSpace(media), wire.MediaNDJSON) {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *server) shards(c echo.Context) error {
+	p := readParams(c, "limit", "cursor", "consistency", "min_seq")
+	want := p.read(wire.ConsistencyLocal)
+	q := ShardsQuery{Limit: int(p.number("limit", defaultLimit, 1, maxLimit))}
+	filters := digestFilters("shards")
+	if text := p.values.Get("cursor"); text != "" {
+		k, err := parseCursor(text, 's', filters)
+		if err != nil {
+			p.fail("cursor", err.Error())
+		}
+		q.After, q.Generation = string(k.place), k.generation
+	}
+	if err := p.err(); err != nil {
+		return err
+	}
+	ctx, cancel, at, err := s.fresh(c, want)
+	if err != nil {
+		return err
+	}
+	defer cancel()
+	if q.Generation == 0 {
+		q.Generation = at.Generation
+	}
+	r, err := s.Ledger.Shards(ctx, q)
+	if err != nil {
+		return err
+	}
+	page := wire.ShardsPage{Items: r.Items, AppliedSeq: at.AppliedSeq, Generation: q.Generation}
+	if page.Items == nil {
+		page.Items = []wire.ShardAnswer{}
+	}
+	if last := len(r.Items) - 1; r.More && last >= 0 {
+		page.NextCursor = cursor{kind: 's', generation: q.Generation, filters: filters, place: []byte(r.Items[last].ShardID)}.String()
+	}
+	return writeJSON(c, http.StatusOK, page)
+}

@@ -1,0 +1,200 @@
+package api
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	dto "github.com/prometheus/client_model/go"
+
+	"github.com/recount-ledger/recount/wire"
+)
+
+// Values of the outcome label beside the outcomes of the ledger. Every submission counts once.
+const (
+	labelReplayed    = "replayed"    // an earlier outcome given again
+	labelThrottled   = "throttled"   // over this node's rate
+	labelUnavailable = "unavailable" // not taken, to be sent again
+	labelUnknown     = "unknown"     // perhaps committed, to be sent again
+	labelError       = "error"       // a fault of the node
+)
+
+var outcomeLabels = []string{
+	wire.OutcomeAccepted, wire.OutcomeEscalated, wire.OutcomeRefused, wire.OutcomeConflict,
+	labelReplayed, labelThrottled, labelUnavailable, labelUnknown, labelError,
+}
+
+type metrics struct {
+	requests   *prometheus.CounterVec
+	durations  *prometheus.HistogramVec
+	ingest     prometheus.Counter
+	outcomes   map[string]prometheus.Counter
+	signatures prometheus.Counter
+	dedup      prometheus.Counter
+	submit     prometheus.Histogram
+}
+
+func histogram(name, help string) prometheus.HistogramOpts {
+	return prometheus.HistogramOpts{
+		Name: name, Help: help,
+		Buckets:                         []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
+		NativeHistogramBucketFactor:     1.1,
+		NativeHistogramMaxBucketNumber:  100,
+		NativeHistogramMinResetDuration: time.Hour,
+	}
+}
+
+func newMetrics(reg prometheus.Registerer, walErrors func() uint64) (*metrics, error) {
+	m := &metrics{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "flk_http_requests_total", Help: "HTTP requests by route template, method and status class.",
+		}, []string{"route", "method", "class"}),
+		durations: prometheus.NewHistogramVec(histogram("flk_http_request_duration_seconds",
+			"Time to answer an HTTP request by route template."), []string{"route"}),
+		ingest:     prometheus.NewCounter(prometheus.CounterOpts{Name: "flk_ingest_total", Help: "Submissions received, whatever their outcome."}),
+		signatures: prometheus.NewCounter(prometheus.CounterOpts{Name: "flk_signature_errors_total", Help: "Submissions whose signature no key verifies."}),
+		dedup:      prometheus.NewCounter(prometheus.CounterOpts{Name: "flk_dedup_hits_total", Help: "Submissions answered with an earlier outcome."}),
+		submit:     prometheus.NewHistogram(histogram("flk_submit_duration_seconds", "Time from a submission's headers to its outcome.")),
+		outcomes:   map[string]prometheus.Counter{},
+	}
+	submissions := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "flk_submissions_total", Help: "Submissions by outcome; replayed, throttled, unavailable, unknown and error are outcomes of their own.",
+	}, []string{"outcome"})
+	for _, label := range outcomeLabels {
+		m.outcomes[label] = submissions.WithLabelValues(label)
+	}
+	var errs []error
+	for _, c := range []prometheus.Collector{m.requests, m.durations, m.ingest, m.signatures, m.dedup, m.submit, submissions, m.aliases(walErrors)} {
+		errs = append(errs, reg.Register(c))
+	}
+	return m, errors.Join(errs...)
+}
+
+// aliases gives the names of the security overview, read from the same counters. They are untyped: a counter
+// without the suffix _total is not well-formed.
+func (m *metrics) aliases(walErrors func() uint64) prometheus.Collector {
+	return &aliasCollector{[]alias{
+		{prometheus.NewDesc("flk_dedup_hits", "Alias of flk_dedup_hits_total.", nil, nil), counterValue(m.dedup)},
+		{prometheus.NewDesc("flk_accepted", "Alias of flk_submissions_total{outcome=\"accepted\"}.", nil, nil), counterValue(m.outcomes[wire.OutcomeAccepted])},
+		{prometheus.NewDesc("flk_escalated", "Alias of flk_submissions_total{outcome=\"escalated\"}.", nil, nil), counterValue(m.outcomes[wire.OutcomeEscalated])},
+		{prometheus.NewDesc("flk_signature_errors", "Alias of flk_signature_errors_total.", nil, nil), counterValue(m.signatures)},
+		{prometheus.NewDesc("flk_wal_errors", "Failed writes of the event log.", nil, nil), func() float64 { return float64(walErrors()) }},
+	}}
+}
+
+type alias struct {
+	desc  *prometheus.Desc
+	value func() float64
+}
+
+type aliasCollector struct{ all []alias }
+
+func (a *aliasCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, one := range a.all {
+		ch <- one.desc
+	}
+}
+
+func (a *aliasCollector) Collect(ch chan<- prometheus.Metric) {
+	for _, one := range a.all {
+		ch <- prometheus.MustNewConstMetric(one.desc, prometheus.UntypedValue, one.value())
+	}
+}
+
+func counterValue(c prometheus.Counter) func() float64 {
+	return func() float64 {
+		var out dto.Metric
+		if err := c.Write(&out); err != nil {
+			return 0
+		}
+		return out.GetCounter().GetValue()
+	}
+}
+
+// submission counts one submission; code is empty for answers.
+func (m *metrics) submission(label string, code wire.Code, took time.Duration) {
+	m.ingest.Inc()
+	m.outcomes[label].Inc()
+	if label == labelReplayed {
+		m.dedup.Inc()
+	}
+	if code == wire.CodeBadSignature {
+		m.signatures.Inc()
+	}
+	m.submit.Observe(took.Seconds())
+}
+
+// problemLabel is the outcome label of a submission that was answered with a problem.
+func problemLabel(p *wire.Problem) string {
+	switch {
+	case p.Replayed:
+		return labelReplayed
+	case p.Code == wire.CodeThrottled:
+		return labelThrottled
+	case p.Code == wire.CodeConflict:
+		return wire.OutcomeConflict
+	case p.Status == http.StatusServiceUnavailable:
+		return labelUnavailable
+	case p.Status == http.StatusGatewayTimeout:
+		return labelUnknown
+	case p.Status >= 500:
+		return labelError
+	}
+	return wire.OutcomeRefused
+}
+
+func (m *metrics) request(route, method string, status int, took time.Duration) {
+	m.requests.WithLabelValues(route, methodLabel(method), statusClass(status)).Inc()
+	m.durations.WithLabelValues(route).Observe(took.Seconds())
+}
+
+// methodLabel and statusClass keep the labels within closed sets.
+func methodLabel(method string) string {
+	switch method {
+	case http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete, http.MethodPatch, http.MethodOptions:
+		return method
+	}
+	return "other"
+}
+
+func statusClass(status int) string {
+	switch {
+	case status >= 200 && status < 300:
+		return "2xx"
+	case status >= 300 && status < 400:
+		return "3xx"
+	case status >= 400 && status < 500:
+		return "4xx"
+	}
+	return "5xx"
+}
+
+// metricsPage serves the registry, behind Basic Auth when credentials are configured.
+func (s *server) metricsPage() echo.HandlerFunc {
+	page := promhttp.HandlerFor(s.Registry, promhttp.HandlerOpts{EnableOpenMetrics: true, ErrorHandling: promhttp.ContinueOnError})
+	return func(c echo.Context) error {
+		if !s.mayScrape(c.Request()) {
+			c.Response().Header().Set("WWW-Authenticate", `Basic realm="metrics", charset="UTF-8"`)
+			return wire.NewProblem(wire.CodeUnauthorized, "")
+		}
+		page.ServeHTTP(c.Response(), c.Request())
+		return nil
+	}
+}
+
+// mayScrape compares digests in constant time, so neither content nor length of the secret shows.
+func (s *server) mayScrape(r *http.Request) bool {
+	if s.MetricsUser == "" && s.MetricsPass == "" {
+		return true
+	}
+	user, pass, ok := r.BasicAuth()
+	gotUser, wantUser := sha256.Sum256([]byte(user)), sha256.Sum256([]byte(s.MetricsUser))
+	gotPass, wantPass := sha256.Sum256([]byte(pass)), sha256.Sum256([]byte(s.MetricsPass))
+	same := subtle.ConstantTimeCompare(gotUser[:], wantUser[:]) & subtle.ConstantTimeCompare(gotPass[:], wantPass[:])
+	return ok && same == 1
+}

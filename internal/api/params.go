@@ -1,0 +1,145 @@
+package api
+
+import (
+	"context"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/recount-ledger/recount/wire"
+)
+
+// params reads a query string once and strictly: a parameter that the route does not know, a repeated one or
+// a wrong value is an error, because a filter that is silently ignored gives a wrong list. The first problem
+// is kept and returned by err.
+type params struct {
+	values  url.Values
+	problem *wire.Problem
+}
+
+func readParams(c echo.Context, known ...string) *params {
+	values, err := url.ParseQuery(c.Request().URL.RawQuery)
+	p := &params{values: values}
+	if err != nil {
+		p.fail("query", "not well-formed")
+	}
+	for name, all := range values {
+		if !slices.Contains(known, name) {
+			p.fail(printable(name), "unknown parameter; known are "+strings.Join(known, ", "))
+		}
+		if len(all) > 1 {
+			p.fail(printable(name), "given more than once")
+		}
+	}
+	return p
+}
+
+// printable keeps hostile parameter names out of the answer.
+func printable(name string) string {
+	if len(name) > 40 {
+		name = name[:40]
+	}
+	return strings.Map(func(r rune) rune {
+		if r > ' ' && r < 0x7f && r != '<' && r != '"' {
+			return r
+		}
+		return '?'
+	}, name)
+}
+
+func (p *params) fail(name, detail string) {
+	if p.problem == nil {
+		p.problem = badParameter(name, detail)
+	}
+}
+
+// err returns the first problem as an error; a nil problem must not become a non-nil error.
+func (p *params) err() error {
+	if p.problem == nil {
+		return nil
+	}
+	return p.problem
+}
+
+func (p *params) text(name string, longest int) string {
+	v := p.values.Get(name)
+	if len(v) > longest {
+		p.fail(name, "longer than "+strconv.Itoa(longest)+" bytes")
+	}
+	return v
+}
+
+func (p *params) oneOf(name, otherwise string, allowed ...string) string {
+	v := p.values.Get(name)
+	if v == "" {
+		return otherwise
+	}
+	if !slices.Contains(allowed, v) {
+		p.fail(name, "must be one of "+strings.Join(allowed, ", "))
+	}
+	return v
+}
+
+// number reads a decimal in lowest..highest; an absent parameter gives otherwise.
+func (p *params) number(name string, otherwise, lowest, highest uint64) uint64 {
+	v := p.values.Get(name)
+	if v == "" {
+		return otherwise
+	}
+	n, err := strconv.ParseUint(v, 10, 64)
+	if err != nil || n < lowest || n > highest {
+		p.fail(name, "must be a whole number in "+strconv.FormatUint(lowest, 10)+".."+strconv.FormatUint(highest, 10))
+	}
+	return n
+}
+
+// moment reads an RFC 3339 date-time as ns since 1970; absent gives 0.
+func (p *params) moment(name string) int64 {
+	v := p.values.Get(name)
+	if v == "" {
+		return 0
+	}
+	t, err := wire.ParseTime(v)
+	if err != nil || t.Year() < 1970 || t.Year() > 2261 {
+		p.fail(name, "must be an RFC 3339 date-time such as 2026-01-02T15:04:05Z, 1970 or later")
+		return 0
+	}
+	return t.UnixNano()
+}
+
+// read gives the freshness that the query asks for.
+func (p *params) read(otherwise string) Read {
+	return Read{
+		Consistency: p.oneOf("consistency", otherwise, wire.ConsistencyLocal, wire.ConsistencySession, wire.ConsistencyLinearizable),
+		MinSeq:      p.number("min_seq", 0, 0, 1<<63-1),
+	}
+}
+
+// fresh waits until the read may be answered and sets the position headers. The context that it returns
+// bounds the whole read.
+func (s *server) fresh(c echo.Context, r Read) (context.Context, context.CancelFunc, Position, error) {
+	ctx, cancel := context.WithTimeout(c.Request().Context(), s.ReadWait)
+	at, err := s.Ledger.WaitRead(ctx, r)
+	if err != nil {
+		cancel()
+		return nil, nil, at, err
+	}
+	s.setPosition(c, at)
+	return ctx, cancel, at, nil
+}
+
+// pathParam is the decoded path parameter. Echo routes on the escaped path when there is one.
+func pathParam(c echo.Context, name string) (string, error) {
+	v := c.Param(name)
+	if c.Request().URL.RawPath == "" {
+		return v, nil
+	}
+	v, err := url.PathUnescape(v)
+	if err != nil {
+		return "", badParameter(name, "wrong percent-encoding")
+	}
+	return v, nil
+}

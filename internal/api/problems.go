@@ -1,0 +1,103 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/recount-ledger/recount/wire"
+)
+
+// renderError writes any error as a problem document. After the first byte of an answer nothing can be
+// changed any more, so it only logs then.
+func (s *server) renderError(err error, c echo.Context) {
+	if c.Response().Committed {
+		s.Logger.Debug("error after the answer had begun", "err", err, "request_id", currentID(c))
+		return
+	}
+	p := *s.problemOf(err, c)
+	p.RequestID = currentID(c)
+	if p.First != nil && p.First.Reasons == nil {
+		first := *p.First
+		first.Reasons = []string{}
+		p.First = &first
+	}
+	h := c.Response().Header()
+	if p.RetryAfterMS > 0 {
+		h.Set(wire.HeaderRetryAfter, strconv.FormatInt(p.RetryAfterSeconds(), 10))
+	}
+	if h.Get(wire.HeaderAppliedSeq) == "" {
+		s.setPosition(c, s.Ledger.Position())
+	}
+	body, err := json.Marshal(p)
+	if err != nil {
+		s.Logger.Error("problem does not encode", "err", err, "request_id", p.RequestID)
+		body = []byte(`{"error":"Internal error"}`)
+	}
+	if err := c.Blob(p.Status, wire.MediaProblem, body); err != nil {
+		s.Logger.Debug("answer not sent", "err", err, "request_id", p.RequestID)
+	}
+}
+
+// problemOf finds the problem in err; errors that nobody planned for are logged and become 500 without detail.
+func (s *server) problemOf(err error, c echo.Context) *wire.Problem {
+	var p *wire.Problem
+	var he *echo.HTTPError
+	switch {
+	case errors.As(err, &p):
+		return p
+	case errors.Is(err, ErrNotFound):
+		return wire.NewProblem(wire.CodeNotFound, "")
+	case errors.Is(err, ErrGenerationGone):
+		return wire.NewProblem(wire.CodeCursorGone, "")
+	case errors.As(err, &he):
+		return frameworkProblem(he)
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return wire.NewProblem(wire.CodeBehind, "").WithRetry(time.Second)
+	}
+	s.Logger.Error("request failed", "err", err, "route", c.Path(), "request_id", currentID(c))
+	return wire.NewProblem(wire.CodeInternal, "")
+}
+
+// frameworkProblem maps the errors that echo itself makes: no such route, wrong method.
+func frameworkProblem(he *echo.HTTPError) *wire.Problem {
+	switch he.Code {
+	case http.StatusNotFound:
+		return wire.NewProblem(wire.CodeNotFound, "no such route")
+	case http.StatusMethodNotAllowed:
+		return wire.NewProblem(wire.CodeMethod, "")
+	case http.StatusRequestEntityTooLarge:
+		return wire.NewProblem(wire.CodeTooLarge, "")
+	case http.StatusUnsupportedMediaType:
+		return wire.NewProblem(wire.CodeMediaType, "")
+	}
+	p := wire.NewProblem(wire.CodeInternal, "")
+	if he.Code >= 400 && he.Code < 500 {
+		p = wire.NewProblem(wire.CodeBadRequest, "")
+	}
+	return p
+}
+
+func (s *server) setPosition(c echo.Context, at Position) {
+	h := c.Response().Header()
+	h.Set(wire.HeaderAppliedSeq, strconv.FormatUint(at.AppliedSeq, 10))
+	h.Set(wire.HeaderGeneration, strconv.FormatUint(uint64(at.Generation), 10))
+}
+
+func badParameter(name, detail string) *wire.Problem {
+	return wire.NewProblem(wire.CodeBadRequest, name+": "+detail).WithField(name)
+}
+
+// writeJSON encodes v before anything is sent, so that a failure can still become a problem.
+func writeJSON(c echo.Context, status int, v any) error {
+	body, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return c.Blob(status, wire.MediaJSON, body)
+}

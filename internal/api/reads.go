@@ -1,0 +1,145 @@
+package api
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/recount-ledger/recount/wire"
+)
+
+func (s *server) lookup(c echo.Context) error {
+	id := strings.ToLower(c.Param("pcs_id"))
+	if id == "submit" { // the path of another route, which has no GET
+		c.Response().Header().Set(echo.HeaderAllow, http.MethodPost)
+		return wire.NewProblem(wire.CodeMethod, "")
+	}
+	p := readParams(c, "consistency", "min_seq")
+	want := p.read(wire.ConsistencyLinearizable)
+	if !isHash(id) {
+		p.fail("pcs_id", "must be 64 hex digits")
+	}
+	if err := p.err(); err != nil {
+		return err
+	}
+	ctx, cancel, _, err := s.fresh(c, want)
+	if err != nil {
+		return err
+	}
+	defer cancel()
+	answer, err := s.Ledger.Lookup(ctx, id)
+	if err != nil {
+		return err
+	}
+	if answer.Reasons == nil {
+		answer.Reasons = []string{}
+	}
+	if answer.Events == nil {
+		answer.Events = []uint64{}
+	}
+	return writeJSON(c, http.StatusOK, answer)
+}
+
+func isHash(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return len(s) == 64
+}
+
+func (s *server) event(c echo.Context) error {
+	p := readParams(c, "consistency", "min_seq")
+	want := p.read(wire.ConsistencyLocal)
+	seq, err := strconv.ParseUint(c.Param("seq"), 10, 63)
+	if err != nil || seq == 0 {
+		p.fail("seq", "must be a whole number, at least 1")
+	}
+	if err := p.err(); err != nil {
+		return err
+	}
+	ctx, cancel, _, err := s.fresh(c, want)
+	if err != nil {
+		return err
+	}
+	defer cancel()
+	answer, err := s.Ledger.Event(ctx, seq)
+	if err != nil {
+		return err
+	}
+	if answer.Payload == nil {
+		answer.Payload = []byte{}
+	}
+	if answer.Summary == nil {
+		answer.Summary = map[string]any{}
+	}
+	return writeJSON(c, http.StatusOK, answer)
+}
+
+func (s *server) shard(c echo.Context) error {
+	p := readParams(c, "consistency", "min_seq")
+	want := p.read(wire.ConsistencyLocal)
+	id, err := pathParam(c, "shard_id")
+	if err != nil {
+		return err
+	}
+	if id == "" || len(id) > 256 {
+		p.fail("shard_id", "must be 1 to 256 bytes")
+	}
+	if err := p.err(); err != nil {
+		return err
+	}
+	ctx, cancel, _, err := s.fresh(c, want)
+	if err != nil {
+		return err
+	}
+	defer cancel()
+	answer, err := s.Ledger.Shard(ctx, id)
+	if err != nil {
+		return err
+	}
+	return writeJSON(c, http.StatusOK, answer)
+}
+
+func (s *server) cluster(c echo.Context) error {
+	p := readParams(c, "consistency", "min_seq")
+	want := p.read(wire.ConsistencyLocal)
+	if err := p.err(); err != nil {
+		return err
+	}
+	ctx, cancel, _, err := s.fresh(c, want)
+	if err != nil {
+		return err
+	}
+	defer cancel()
+	answer, err := s.Ledger.Cluster(ctx)
+	if err != nil {
+		return err
+	}
+	if answer.Members == nil {
+		answer.Members = []wire.Member{}
+	}
+	return writeJSON(c, http.StatusOK, answer)
+}
+
+func (s *server) digest(c echo.Context) error {
+	p := readParams(c, "seq", "consistency", "min_seq")
+	want := p.read(wire.ConsistencyLocal)
+	seq := p.number("seq", 0, 1, 1<<63-1)
+	if err := p.err(); err != nil {
+		return err
+	}
+	ctx, cancel, _, err := s.fresh(c, want)
+	if err != nil {
+		return err
+	}
+	defer cancel()
+	answer, err := s.Ledger.Digest(ctx, seq)
+	if err != nil {
+		return err
+	}
+	return writeJSON(c, http.StatusOK, answer)
+}

@@ -1,0 +1,135 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/recount-ledger/recount/wire"
+)
+
+// submit takes one record. What the bytes mean is the ledger's business.
+func (s *server) submit(c echo.Context) error {
+	start := time.Now()
+	answer, err := s.takeAndSubmit(c)
+	if err != nil {
+		p := s.submitProblem(err, c)
+		s.metrics.submission(problemLabel(p), p.Code, time.Since(start))
+		return p
+	}
+	if answer.Reasons == nil {
+		answer.Reasons = []string{}
+	}
+	status, label := http.StatusOK, answer.Outcome
+	if answer.Outcome == wire.OutcomeEscalated {
+		status = http.StatusAccepted
+	}
+	if answer.Replayed {
+		label = labelReplayed
+		c.Response().Header().Set(wire.HeaderReplayed, "true")
+	}
+	s.metrics.submission(label, "", time.Since(start))
+	at := s.Ledger.Position()
+	at.AppliedSeq = max(at.AppliedSeq, answer.Seq)
+	s.setPosition(c, at)
+	return writeJSON(c, status, answer)
+}
+
+func (s *server) takeAndSubmit(c echo.Context) (*wire.SubmitAnswer, error) {
+	if err := checkMedia(c.Request().Header); err != nil {
+		return nil, err
+	}
+	if c.Request().ContentLength > s.MaxBody {
+		return nil, s.tooLarge(c)
+	}
+	if err := s.takeToken(); err != nil {
+		return nil, err
+	}
+	body, err := s.readBody(c)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(c.Request().Context(), s.SubmitTimeout)
+	defer cancel()
+	answer, err := s.Ledger.Submit(ctx, body, Meta{RequestID: currentID(c), Remote: c.RealIP()})
+	if err == nil && (answer == nil || answer.Outcome != wire.OutcomeAccepted && answer.Outcome != wire.OutcomeEscalated) {
+		return nil, fmt.Errorf("the ledger gave neither an answer nor a problem: %+v", answer)
+	}
+	return answer, err
+}
+
+// submitProblem is problemOf, except that a record whose context has ended may still have been committed.
+func (s *server) submitProblem(err error, c echo.Context) *wire.Problem {
+	var p *wire.Problem
+	if !errors.As(err, &p) && (errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)) {
+		return wire.NewProblem(wire.CodeOutcomeUnknown, "").WithRetry(time.Second)
+	}
+	return s.problemOf(err, c)
+}
+
+func checkMedia(h http.Header) error {
+	for _, coding := range h.Values("Content-Encoding") {
+		if coding = strings.TrimSpace(coding); coding != "" && !strings.EqualFold(coding, "identity") {
+			return wire.NewProblem(wire.CodeEncoding, "")
+		}
+	}
+	declared := h.Get("Content-Type")
+	if declared == wire.MediaJSON {
+		return nil
+	}
+	media, params, err := mime.ParseMediaType(declared)
+	charset, has := params["charset"]
+	if err != nil || media != wire.MediaJSON || has && !strings.EqualFold(charset, "utf-8") {
+		return wire.NewProblem(wire.CodeMediaType, "")
+	}
+	return nil
+}
+
+// takeToken draws one token of this node's bucket.
+func (s *server) takeToken() error {
+	if s.limiter == nil || s.limiter.Allow() {
+		return nil
+	}
+	missing := max(0, 1-s.limiter.Tokens())
+	p := wire.NewProblem(wire.CodeThrottled, "").WithRetry(time.Duration(missing / s.TokenRate * float64(time.Second)))
+	p.Status = s.ThrottleStatus
+	return p
+}
+
+// readBody reads at most MaxBody bytes into a slice of their own: the ledger may hold it beyond this request.
+func (s *server) readBody(c echo.Context) ([]byte, error) {
+	r := c.Request()
+	var body []byte
+	var err error
+	if r.ContentLength >= 0 {
+		body = make([]byte, r.ContentLength)
+		_, err = io.ReadFull(r.Body, body)
+	} else {
+		body, err = io.ReadAll(io.LimitReader(r.Body, s.MaxBody+1))
+	}
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, wire.NewProblem(wire.CodeTimeout, "")
+	case err != nil:
+		return nil, wire.NewProblem(wire.CodeBadRequest, "the body ended before its declared length")
+	case int64(len(body)) > s.MaxBody:
+		return nil, s.tooLarge(c)
+	case len(body) == 0:
+		return nil, wire.NewProblem(wire.CodeMalformed, "the body is empty")
+	}
+	return body, nil
+}
+
+// tooLarge reads on for a while, since most clients read no answer before they have sent everything.
+func (s *server) tooLarge(c echo.Context) error {
+	_, _ = io.CopyN(io.Discard, c.Request().Body, 4*s.MaxBody)
+	return wire.NewProblem(wire.CodeTooLarge, fmt.Sprintf("the body is larger than %d bytes", s.MaxBody))
+}

@@ -1,0 +1,301 @@
+package api
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sort"
+	"sync"
+	"time"
+
+	"github.com/recount-ledger/recount/wire"
+)
+
+// twin is a small ledger in memory. It keeps what was submitted and answers everything from that, so a test
+// that reads back sees what the handlers really passed on.
+type twin struct {
+	mu      sync.Mutex
+	rows    []twinRow // seq = index + 1
+	first   map[string]int
+	gen     uint32
+	gone    map[uint32]bool
+	ready   []Check
+	explode bool          // Submit panics
+	fail    error         // every method with an error result gives it
+	hold    chan struct{} // Submit waits for it or for its context
+	reads   []Read
+	metas   []Meta
+	cause   chan struct{} // closed and replaced when a row is added
+}
+
+type twinRow struct {
+	body   []byte
+	record twinRecord
+	answer wire.SubmitAnswer
+	status int
+	at     time.Time
+}
+
+type twinRecord struct {
+	PCSID   string    `json:"pcs_id"`
+	ShardID string    `json:"shard_id"`
+	Epoch   int64     `json:"epoch"`
+	DHat    wire.Nano `json:"D_hat"`
+	Budget  wire.Nano `json:"budget"`
+	Sig     string    `json:"sig"`
+	FT      struct {
+		Degraded bool `json:"degraded"`
+	} `json:"ft"`
+}
+
+var twinStart = time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+
+func newTwin() *twin {
+	return &twin{first: map[string]int{}, gen: 1, gone: map[uint32]bool{}, cause: make(chan struct{})}
+}
+
+func hexOf(parts ...any) string {
+	sum := sha256.Sum256([]byte(fmt.Sprint(parts...)))
+	return hex.EncodeToString(sum[:])
+}
+
+func (t *twin) Submit(ctx context.Context, body []byte, meta Meta) (*wire.SubmitAnswer, error) {
+	if t.explode {
+		panic("twin told to explode")
+	}
+	if t.hold != nil {
+		select {
+		case <-t.hold:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("waiting for the fold: %w", ctx.Err())
+		}
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.metas = append(t.metas, meta)
+	if t.fail != nil {
+		return nil, t.fail
+	}
+	var r twinRecord
+	if err := json.Unmarshal(body, &r); err != nil {
+		return nil, wire.NewProblem(wire.CodeMalformed, err.Error()).WithField("body")
+	}
+	if r.Sig == "bad" {
+		return nil, wire.NewProblem(wire.CodeBadSignature, "").WithPCS(r.PCSID)
+	}
+	if at, ok := t.first[r.PCSID]; ok {
+		return t.again(at, r, body)
+	}
+	answer := wire.SubmitAnswer{
+		Accepted: true, RecomputedDHat: wire.NanoPtr(r.DHat), RecomputedBudget: r.Budget, PCSID: r.PCSID,
+		Outcome: wire.OutcomeAccepted, ReasonCode: wire.ReasonOK, Policy: hexOf("policy"), Node: "node-1",
+		ShardID: r.ShardID, Epoch: r.Epoch, DHat: wire.NanoPtr(r.DHat),
+	}
+	if r.FT.Degraded {
+		answer.Outcome, answer.Escalated, answer.ReasonCode = wire.OutcomeEscalated, true, "degraded"
+		answer.Reason, answer.Reasons = "the record says that it is degraded", []string{"degraded"}
+	}
+	t.first[r.PCSID] = len(t.rows)
+	return t.add(body, r, answer, 200), nil
+}
+
+func (t *twin) again(at int, r twinRecord, body []byte) (*wire.SubmitAnswer, error) {
+	first := t.rows[at].answer
+	if t.rows[at].record.DHat == r.DHat {
+		first.Replayed = true
+		return &first, nil
+	}
+	refused := first
+	refused.Outcome, refused.Accepted, refused.ReasonCode = wire.OutcomeConflict, false, "conflict"
+	added := t.add(body, r, refused, 409)
+	p := wire.NewProblem(wire.CodeConflict, "").WithPCS(r.PCSID).WithFirst(first)
+	p.Outcome, p.Seq, p.Policy, p.Generation = wire.OutcomeConflict, added.Seq, added.Policy, added.Generation
+	return nil, p
+}
+
+func (t *twin) add(body []byte, r twinRecord, a wire.SubmitAnswer, status int) *wire.SubmitAnswer {
+	at := twinStart.Add(time.Duration(len(t.rows)) * time.Second)
+	a.Seq, a.ReceivedAt, a.Generation = uint64(len(t.rows)+1), wire.Time(at), t.gen
+	t.rows = append(t.rows, twinRow{body, r, a, status, at})
+	close(t.cause)
+	t.cause = make(chan struct{})
+	return &a
+}
+
+func (t *twin) Position() Position {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return Position{uint64(len(t.rows)), t.gen}
+}
+
+func (t *twin) WaitRead(ctx context.Context, r Read) (Position, error) {
+	t.mu.Lock()
+	t.reads = append(t.reads, r)
+	for t.fail == nil && uint64(len(t.rows)) < r.MinSeq {
+		cause := t.cause
+		t.mu.Unlock()
+		select {
+		case <-cause:
+		case <-ctx.Done():
+			return Position{}, ctx.Err()
+		}
+		t.mu.Lock()
+	}
+	defer t.mu.Unlock()
+	return Position{uint64(len(t.rows)), t.gen}, t.fail
+}
+
+func (t *twin) Lookup(_ context.Context, id string) (*wire.PCSAnswer, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	at, ok := t.first[id]
+	if !ok {
+		return nil, fmt.Errorf("pcs %s: %w", id, ErrNotFound)
+	}
+	answer := &wire.PCSAnswer{SubmitAnswer: t.rows[at].answer}
+	for i, row := range t.rows {
+		if row.record.PCSID == id {
+			answer.Events = append(answer.Events, uint64(i+1))
+		}
+	}
+	return answer, nil
+}
+
+func (q AuditQuery) matches(row twinRow) bool {
+	ns := row.at.UnixNano()
+	return (q.Shard == "" || q.Shard == row.record.ShardID) && (q.Key == "" || q.Key == "hmac-1") &&
+		(q.Outcome == "" || q.Outcome == row.answer.Outcome) && (q.Reason == "" || q.Reason == row.answer.ReasonCode) &&
+		ns >= q.Since && (q.Until == 0 || ns < q.Until)
+}
+
+func (t *twin) Audit(_ context.Context, q AuditQuery) (AuditResult, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.gone[q.Generation] {
+		return AuditResult{}, fmt.Errorf("generation %d: %w", q.Generation, ErrGenerationGone)
+	}
+	var out AuditResult
+	for seq := q.FromSeq; seq <= uint64(len(t.rows)); seq++ {
+		row := t.rows[seq-1]
+		if !q.matches(row) {
+			continue
+		}
+		if len(out.Items) == q.Limit {
+			out.Next = seq
+			break
+		}
+		a := row.answer
+		out.Items = append(out.Items, wire.AuditItem{
+			Seq: seq, LogTime: wire.Time(row.at), ReceivedAt: wire.Time(row.at), Node: a.Node, PCSID: a.PCSID, ShardID: a.ShardID,
+			Epoch: a.Epoch, KeyID: "hmac-1", Status: row.status, Outcome: a.Outcome, Accepted: a.Accepted, ReasonCode: a.ReasonCode,
+			Reasons: a.Reasons, RecomputedDHat: a.RecomputedDHat, RecomputedBudget: a.RecomputedBudget, Policy: a.Policy,
+		})
+	}
+	return out, t.fail
+}
+
+func (t *twin) Event(_ context.Context, seq uint64) (*wire.EventAnswer, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if seq > uint64(len(t.rows)) {
+		return nil, ErrNotFound
+	}
+	row := t.rows[seq-1]
+	sum := sha256.Sum256(row.body)
+	return &wire.EventAnswer{
+		Seq: seq, Kind: "submission", Index: seq, Term: 1, RawTime: wire.Time(row.at), LogTime: wire.Time(row.at),
+		Leaf:     wire.Leaf{Format: 1, Seq: seq, RawTimeNS: row.at.UnixNano(), Kind: 2, PayloadSHA256: hex.EncodeToString(sum[:])},
+		LeafHash: hexOf("leaf", seq), Payload: row.body, Summary: map[string]any{"pcs_id": row.record.PCSID},
+	}, nil
+}
+
+func (t *twin) shardRows() []wire.ShardAnswer {
+	byID := map[string]*wire.ShardAnswer{}
+	for i, row := range t.rows {
+		seq := uint64(i + 1)
+		s := byID[row.record.ShardID]
+		if s == nil {
+			s = &wire.ShardAnswer{ShardID: row.record.ShardID, FirstSeq: seq}
+			byID[row.record.ShardID] = s
+		}
+		s.Submissions, s.LastSeq, s.LastAt = s.Submissions+1, seq, wire.Time(row.at)
+		if row.answer.Accepted {
+			epoch := row.record.Epoch
+			s.Accepted, s.Epoch, s.EpochSeq = s.Accepted+1, &epoch, seq
+		}
+	}
+	all := make([]wire.ShardAnswer, 0, len(byID))
+	for _, s := range byID {
+		all = append(all, *s)
+	}
+	sort.Slice(all, func(i, j int) bool { return all[i].ShardID < all[j].ShardID })
+	return all
+}
+
+func (t *twin) Shards(_ context.Context, q ShardsQuery) (ShardsResult, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.gone[q.Generation] {
+		return ShardsResult{}, ErrGenerationGone
+	}
+	var out ShardsResult
+	for _, s := range t.shardRows() {
+		if s.ShardID <= q.After {
+			continue
+		}
+		if len(out.Items) == q.Limit {
+			out.More = true
+			break
+		}
+		out.Items = append(out.Items, s)
+	}
+	return out, nil
+}
+
+func (t *twin) Shard(_ context.Context, id string) (*wire.ShardAnswer, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, s := range t.shardRows() {
+		if s.ShardID == id {
+			return &s, nil
+		}
+	}
+	return nil, ErrNotFound
+}
+
+func (t *twin) Cluster(context.Context) (*wire.ClusterAnswer, error) {
+	at := t.Position().AppliedSeq
+	lag := uint64(0)
+	return &wire.ClusterAnswer{ClusterID: "c1", Leader: "node-1", Term: 3, Members: []wire.Member{
+		{ID: "node-1", API: "https://127.0.0.1:9440", Suffrage: "voter", CommittedSeq: &at, FoldedSeq: &at, Lag: &lag, State: "leader"},
+		{ID: "node-2", API: "https://127.0.0.1:9450", Suffrage: "voter", State: "unreachable"},
+	}}, nil
+}
+
+func (t *twin) Digest(_ context.Context, seq uint64) (*wire.DigestAnswer, error) {
+	at := t.Position()
+	if seq == 0 {
+		seq = at.AppliedSeq
+	}
+	if seq > at.AppliedSeq {
+		return nil, ErrNotFound
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	log, state := "", ""
+	for _, row := range t.rows[:seq] {
+		log, state = hexOf(log, string(row.body)), hexOf(state, row.answer.Outcome)
+	}
+	return &wire.DigestAnswer{Seq: seq, Log: hexOf(log), State: hexOf(state), Generation: at.Generation, Control: hexOf()}, nil
+}
+
+func (t *twin) Version() wire.VersionAnswer {
+	return wire.VersionAnswer{Version: "test", Go: "go1.26", Node: "node-1", ClusterID: "c1", Kernels: []int{1}}
+}
+
+func (t *twin) Ready(context.Context) []Check { return t.ready }
+
+var errTwin = errors.New("twin told to fail")
