@@ -139,7 +139,7 @@ func (s *server) auditStream(c echo.Context, a auditRequest, at Position) error 
 	}
 	next, err := s.walkAudit(c.Request().Context(), a.query, 1<<30, func(items []wire.AuditItem) error {
 		begin()
-		// A recorder or a proxy may have no deadline to move; then the server's own limit stands.
+		// A writer may have no deadline to move; then the server's own limit stands.
 		_ = control.SetWriteDeadline(time.Now().Add(writeTimeout))
 		count += len(items)
 		for i := range items {

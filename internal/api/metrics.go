@@ -10,7 +10,6 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
-	dto "github.com/prometheus/client_model/go"
 
 	"github.com/recount-ledger/recount/wire"
 )
@@ -30,13 +29,10 @@ var outcomeLabels = []string{
 }
 
 type metrics struct {
-	requests   *prometheus.CounterVec
-	durations  *prometheus.HistogramVec
-	ingest     prometheus.Counter
-	outcomes   map[string]prometheus.Counter
-	signatures prometheus.Counter
-	dedup      prometheus.Counter
-	submit     prometheus.Histogram
+	tally
+	requests  *prometheus.CounterVec
+	durations *prometheus.HistogramVec
+	submit    prometheus.Histogram
 }
 
 func histogram(name, help string) prometheus.HistogramOpts {
@@ -51,80 +47,26 @@ func histogram(name, help string) prometheus.HistogramOpts {
 
 func newMetrics(reg prometheus.Registerer, walErrors func() uint64) (*metrics, error) {
 	m := &metrics{
+		tally: newTally(walErrors),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "flk_http_requests_total", Help: "HTTP requests by route template, method and status class.",
 		}, []string{"route", "method", "class"}),
 		durations: prometheus.NewHistogramVec(histogram("flk_http_request_duration_seconds",
 			"Time to answer an HTTP request by route template."), []string{"route"}),
-		ingest:     prometheus.NewCounter(prometheus.CounterOpts{Name: "flk_ingest_total", Help: "Submissions received, whatever their outcome."}),
-		signatures: prometheus.NewCounter(prometheus.CounterOpts{Name: "flk_signature_errors_total", Help: "Submissions whose signature no key verifies."}),
-		dedup:      prometheus.NewCounter(prometheus.CounterOpts{Name: "flk_dedup_hits_total", Help: "Submissions answered with an earlier outcome."}),
-		submit:     prometheus.NewHistogram(histogram("flk_submit_duration_seconds", "Time from a submission's headers to its outcome.")),
-		outcomes:   map[string]prometheus.Counter{},
-	}
-	submissions := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "flk_submissions_total", Help: "Submissions by outcome; replayed, throttled, unavailable, unknown and error are outcomes of their own.",
-	}, []string{"outcome"})
-	for _, label := range outcomeLabels {
-		m.outcomes[label] = submissions.WithLabelValues(label)
+		submit: prometheus.NewHistogram(histogram("flk_submit_duration_seconds", "Time from a submission's headers to its outcome.")),
 	}
 	var errs []error
-	for _, c := range []prometheus.Collector{m.requests, m.durations, m.ingest, m.signatures, m.dedup, m.submit, submissions, m.aliases(walErrors)} {
+	for _, c := range []prometheus.Collector{m.tally, m.requests, m.durations, m.submit} {
 		errs = append(errs, reg.Register(c))
 	}
 	return m, errors.Join(errs...)
 }
 
-// aliases gives the names of the security overview, read from the same counters. They are untyped: a counter
-// without the suffix _total is not well-formed.
-func (m *metrics) aliases(walErrors func() uint64) prometheus.Collector {
-	return &aliasCollector{[]alias{
-		{prometheus.NewDesc("flk_dedup_hits", "Alias of flk_dedup_hits_total.", nil, nil), counterValue(m.dedup)},
-		{prometheus.NewDesc("flk_accepted", "Alias of flk_submissions_total{outcome=\"accepted\"}.", nil, nil), counterValue(m.outcomes[wire.OutcomeAccepted])},
-		{prometheus.NewDesc("flk_escalated", "Alias of flk_submissions_total{outcome=\"escalated\"}.", nil, nil), counterValue(m.outcomes[wire.OutcomeEscalated])},
-		{prometheus.NewDesc("flk_signature_errors", "Alias of flk_signature_errors_total.", nil, nil), counterValue(m.signatures)},
-		{prometheus.NewDesc("flk_wal_errors", "Failed writes of the event log.", nil, nil), func() float64 { return float64(walErrors()) }},
-	}}
-}
-
-type alias struct {
-	desc  *prometheus.Desc
-	value func() float64
-}
-
-type aliasCollector struct{ all []alias }
-
-func (a *aliasCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, one := range a.all {
-		ch <- one.desc
-	}
-}
-
-func (a *aliasCollector) Collect(ch chan<- prometheus.Metric) {
-	for _, one := range a.all {
-		ch <- prometheus.MustNewConstMetric(one.desc, prometheus.UntypedValue, one.value())
-	}
-}
-
-func counterValue(c prometheus.Counter) func() float64 {
-	return func() float64 {
-		var out dto.Metric
-		if err := c.Write(&out); err != nil {
-			return 0
-		}
-		return out.GetCounter().GetValue()
-	}
-}
-
 // submission counts one submission; code is empty for answers.
 func (m *metrics) submission(label string, code wire.Code, took time.Duration) {
-	m.ingest.Inc()
-	m.outcomes[label].Inc()
-	if label == labelReplayed {
-		m.dedup.Inc()
-	}
+	m.outcomes[label].Add(1)
 	if code == wire.CodeBadSignature {
-		m.signatures.Inc()
+		m.signatures.Add(1)
 	}
 	m.submit.Observe(took.Seconds())
 }

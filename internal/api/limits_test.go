@@ -1,0 +1,225 @@
+package api
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/recount-ledger/recount/wire"
+)
+
+func TestMediaTypes(t *testing.T) {
+	r := newRig(t, nil)
+	for i, c := range []struct {
+		header, value string
+		want          int
+	}{
+		{"Content-Type", "application/json; charset=utf-8", 200},
+		{"Content-Type", "Application/JSON;charset=UTF-8", 200},
+		{"Content-Type", "application/json; charset=latin1", 415},
+		{"Content-Type", "text/plain", 415},
+		{"Content-Type", "application/jsonx", 415},
+		{"Content-Type", ";;", 415},
+		{"Content-Type", "", 415},
+		{"Content-Encoding", "gzip", 415},
+		{"Content-Encoding", "identity", 200},
+		{"Authorization", "Bearer whatever", 200},
+	} {
+		if w := r.post(record("s", i, nil), c.header, c.value); w.Code != c.want {
+			t.Errorf("%s %q: %d, want %d", c.header, c.value, w.Code, c.want)
+		}
+	}
+}
+
+func TestBodyLimit(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.MaxBody = 2000 })
+	body := record("s", 1, nil)
+	fits := body + strings.Repeat(" ", 2000-len(body))
+	decode[wire.SubmitAnswer](t, r.post(fits), 200)
+	p := decode[wire.Problem](t, r.post(fits+" "), 413)
+	if p.ReasonCode != "too_large" || !strings.Contains(p.Detail, "2000") {
+		t.Errorf("%+v", p)
+	}
+	for _, c := range []struct {
+		body string
+		want int
+	}{{fits, 200}, {fits + " ", 413}, {"", 400}} {
+		req := httptest.NewRequest(http.MethodPost, "/v1/pcs/submit", io.MultiReader(strings.NewReader(c.body)))
+		req.Header.Set("Content-Type", wire.MediaJSON)
+		req.ContentLength = -1
+		if w := r.do(req); w.Code != c.want {
+			t.Errorf("chunked, %d bytes: %d", len(c.body), w.Code)
+		}
+	}
+	req := httptest.NewRequest(http.MethodPost, "/v1/pcs/submit", strings.NewReader("{}"))
+	req.Header.Set("Content-Type", wire.MediaJSON)
+	req.ContentLength = 10
+	if w := r.do(req); w.Code != 400 {
+		t.Errorf("cut body: %d", w.Code)
+	}
+}
+
+func TestThrottle(t *testing.T) {
+	for _, status := range []int{429, 503} {
+		r := newRig(t, func(c *Config) { c.TokenRate, c.ThrottleStatus = 0.01, status })
+		decode[wire.SubmitAnswer](t, r.post(record("s", 1, nil)), 200)
+		w := r.post(record("s", 2, nil))
+		p := decode[wire.Problem](t, w, status)
+		after, err := strconv.Atoi(w.Header().Get(wire.HeaderRetryAfter))
+		if p.Code != wire.CodeThrottled || err != nil || after < 1 || after > 100 || len(r.twin.rows) != 1 {
+			t.Errorf("%+v, Retry-After %d", p, after)
+		}
+		if w := r.get("/v1/audit"); w.Code != 200 {
+			t.Errorf("reads are throttled: %d", w.Code)
+		}
+	}
+}
+
+func TestBurstIsTwiceTheRate(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.TokenRate = 5 })
+	taken := 0
+	for i := range 30 {
+		if r.post(record("s", i, nil)).Code == 200 {
+			taken++
+		}
+	}
+	if taken < 10 || taken > 20 {
+		t.Errorf("%d of 30 taken", taken)
+	}
+}
+
+func TestFaultsOfTheLedger(t *testing.T) {
+	r := newRig(t, nil)
+	body := record("s", 1, nil)
+	for _, c := range []struct {
+		fail error
+		want int
+		code wire.Code
+	}{
+		{errTwin, 500, wire.CodeInternal},
+		{fmt.Errorf("deep: %w", context.DeadlineExceeded), 504, wire.CodeOutcomeUnknown},
+		{context.Canceled, 504, wire.CodeOutcomeUnknown},
+		{fmt.Errorf("deep: %w", wire.NewProblem(wire.CodeNoLeader, "").WithRetry(time.Second)), 503, wire.CodeNoLeader},
+	} {
+		r.twin.fail = c.fail
+		if p := decode[wire.Problem](t, r.post(body), c.want); p.Code != c.code || strings.Contains(p.Detail, "twin") {
+			t.Errorf("%v: %+v", c.fail, p)
+		}
+	}
+	r.twin.fail = errTwin
+	decode[wire.Problem](t, r.get("/v1/audit"), 500)
+	r.twin.fail, r.twin.explode = nil, true
+	decode[wire.Problem](t, r.post(body), 500)
+	r.twin.explode = false
+	decode[wire.SubmitAnswer](t, r.post(body), 200)
+}
+
+func TestDeadlines(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.SubmitTimeout, c.ReadWait = time.Millisecond, time.Millisecond })
+	r.twin.hold = make(chan struct{})
+	w := r.post(record("s", 1, nil))
+	if p := decode[wire.Problem](t, w, 504); p.Code != wire.CodeOutcomeUnknown || w.Header().Get(wire.HeaderRetryAfter) != "1" {
+		t.Errorf("%+v", p)
+	}
+	if p := decode[wire.Problem](t, r.get("/v1/audit?min_seq=5"), 503); p.Code != wire.CodeBehind {
+		t.Errorf("%+v", p)
+	}
+}
+
+func TestMinSeqWaits(t *testing.T) {
+	r := newRig(t, nil)
+	done := make(chan *httptest.ResponseRecorder)
+	go func() { done <- r.get("/v1/events/1?min_seq=1") }()
+	r.post(record("s", 1, nil))
+	if w := <-done; w.Code != 200 {
+		t.Errorf("%d: %s", w.Code, w.Body)
+	}
+}
+
+func TestRequestID(t *testing.T) {
+	r := newRig(t, nil)
+	for given, kept := range map[string]bool{
+		"abc-1.2_Z": true, strings.Repeat("a", 64): true, strings.Repeat("a", 65): false, "a b": false, "": false, "é": false, "a\"b": false,
+	} {
+		w := r.get("/livez", wire.HeaderRequestID, given)
+		if got := w.Header().Get(wire.HeaderRequestID); (got == given) != kept || got == "" {
+			t.Errorf("%q: %q", given, got)
+		}
+	}
+	r.post(record("s", 1, nil), wire.HeaderRequestID, "mine", "X-Forwarded-For", "203.0.113.9")
+	if m := r.twin.metas[0]; m != (Meta{RequestID: "mine", Remote: "192.0.2.1"}) {
+		t.Errorf("%+v", m)
+	}
+}
+
+func TestTrustedProxy(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("192.0.2.7/24")} })
+	r.post(record("s", 1, nil), "X-Forwarded-For", "198.51.100.1, 203.0.113.9")
+	if m := r.twin.metas[0]; m.Remote != "203.0.113.9" {
+		t.Errorf("%+v", m)
+	}
+}
+
+func TestReadiness(t *testing.T) {
+	r := newRig(t, nil)
+	r.twin.ready = []Check{{"log", nil}, {"leader", errors.New("none known")}}
+	if w := r.get("/readyz"); w.Code != 503 || !strings.Contains(w.Body.String(), "leader: none known") {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	if w := r.get("/readyz?verbose"); w.Code != 503 || w.Body.String() != "[+]log ok\n[-]leader failed: none known\nreadyz check failed\n" {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	if w := r.get("/readyz?exclude=leader"); w.Code != 200 {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	r.twin.ready = r.twin.ready[:1]
+	if w := r.get("/readyz?verbose"); w.Code != 200 || w.Body.String() != "[+]log ok\nreadyz check passed\n" {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	if w := r.get("/health"); w.Code != 200 || w.Body.String() != "OK" {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}
+
+func TestConfigIsChecked(t *testing.T) {
+	good := func() Config {
+		return Config{Ledger: newTwin(), Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry()}
+	}
+	for name, change := range map[string]func(*Config){
+		"ledger":  func(c *Config) { c.Ledger = nil },
+		"status":  func(c *Config) { c.ThrottleStatus = 418 },
+		"rate":    func(c *Config) { c.TokenRate = -1 },
+		"timeout": func(c *Config) { c.SubmitTimeout = time.Minute },
+		"body":    func(c *Config) { c.MaxBody = -1 },
+	} {
+		cfg := good()
+		change(&cfg)
+		if _, err := NewServer(cfg); !errors.Is(err, errConfig) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	cfg := good()
+	cfg.TLS = &tls.Config{MinVersion: tls.VersionTLS10}
+	srv, err := NewServer(cfg)
+	if err != nil || srv.ReadHeaderTimeout == 0 || srv.ReadTimeout == 0 || srv.WriteTimeout == 0 || srv.IdleTimeout == 0 || srv.MaxHeaderBytes == 0 {
+		t.Fatalf("%+v, %v", srv, err)
+	}
+	if srv.TLSConfig.MinVersion != tls.VersionTLS12 || srv.TLSConfig.NextProtos[0] != "h2" || cfg.TLS.MinVersion != tls.VersionTLS10 {
+		t.Errorf("%+v", srv.TLSConfig)
+	}
+	if _, err := NewServer(cfg); err == nil {
+		t.Error("two handlers share a registry")
+	}
+}

@@ -1,0 +1,71 @@
+package api
+
+import (
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/recount-ledger/recount/wire"
+)
+
+var (
+	descSubmissions = prometheus.NewDesc("flk_submissions_total",
+		"Submissions by outcome; replayed, throttled, unavailable, unknown and error are outcomes of their own.", []string{"outcome"}, nil)
+	descIngest     = prometheus.NewDesc("flk_ingest_total", "Submissions received, whatever their outcome.", nil, nil)
+	descSignatures = prometheus.NewDesc("flk_signature_errors_total", "Submissions whose signature no key verifies.", nil, nil)
+	descDedup      = prometheus.NewDesc("flk_dedup_hits_total", "Submissions answered with an earlier outcome.", nil, nil)
+
+	aliasDedup      = prometheus.NewDesc("flk_dedup_hits", "Alias of flk_dedup_hits_total.", nil, nil)
+	aliasAccepted   = prometheus.NewDesc("flk_accepted", "Alias of flk_submissions_total with outcome accepted.", nil, nil)
+	aliasEscalated  = prometheus.NewDesc("flk_escalated", "Alias of flk_submissions_total with outcome escalated.", nil, nil)
+	aliasSignatures = prometheus.NewDesc("flk_signature_errors", "Alias of flk_signature_errors_total.", nil, nil)
+	aliasWAL        = prometheus.NewDesc("flk_wal_errors", "Failed writes of the event log.", nil, nil)
+)
+
+// tally counts submissions. It is the one collector of these counters and of their untyped aliases, the names
+// of the security overview: both come from one reading, and a counter without the suffix _total would not be
+// well-formed.
+type tally struct {
+	outcomes   map[string]*atomic.Uint64
+	signatures *atomic.Uint64
+	walErrors  func() uint64
+}
+
+func newTally(walErrors func() uint64) tally {
+	t := tally{map[string]*atomic.Uint64{}, new(atomic.Uint64), walErrors}
+	for _, label := range outcomeLabels {
+		t.outcomes[label] = new(atomic.Uint64)
+	}
+	return t
+}
+
+// Describe implements prometheus.Collector.
+func (t tally) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{
+		descSubmissions, descIngest, descSignatures, descDedup, aliasDedup, aliasAccepted, aliasEscalated, aliasSignatures, aliasWAL,
+	} {
+		ch <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (t tally) Collect(ch chan<- prometheus.Metric) {
+	give := func(d *prometheus.Desc, kind prometheus.ValueType, n uint64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, kind, float64(n), labels...)
+	}
+	seen, all := map[string]uint64{}, uint64(0)
+	for _, label := range outcomeLabels {
+		seen[label] = t.outcomes[label].Load()
+		all += seen[label]
+		give(descSubmissions, prometheus.CounterValue, seen[label], label)
+	}
+	signatures := t.signatures.Load()
+	give(descIngest, prometheus.CounterValue, all)
+	give(descSignatures, prometheus.CounterValue, signatures)
+	give(descDedup, prometheus.CounterValue, seen[labelReplayed])
+	give(aliasDedup, prometheus.UntypedValue, seen[labelReplayed])
+	give(aliasAccepted, prometheus.UntypedValue, seen[wire.OutcomeAccepted])
+	give(aliasEscalated, prometheus.UntypedValue, seen[wire.OutcomeEscalated])
+	give(aliasSignatures, prometheus.UntypedValue, signatures)
+	give(aliasWAL, prometheus.UntypedValue, t.walErrors())
+}
