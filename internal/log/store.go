@@ -1,0 +1,355 @@
+package log
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/hashicorp/raft"
+)
+
+// Store is the log of one node. It implements raft.LogStore; every method may be called from any goroutine.
+type Store struct {
+	opts Options
+	db   *pebble.DB
+	sync *syncCounter
+
+	life   sync.RWMutex // held for reading during every use of db
+	closed bool
+	done   chan struct{} // closed by Close and by a failure
+	end    sync.Once
+	failed atomic.Pointer[error]
+
+	writing sync.Mutex // one writer at a time
+	started atomic.Pointer[time.Time]
+
+	mu        sync.Mutex // guards everything below; never held during I/O
+	commit    func() uint64
+	first     uint64 // 0 when empty
+	last      uint64 // 0 when empty
+	floor     uint64
+	committed uint64
+	moved     chan struct{} // closed when committed moves; nil while nobody waits
+	epoch     uint64        // counts deletions
+	tail      tail
+	ahead     ahead
+	count     counters
+}
+
+var _ raft.LogStore = (*Store)(nil)
+
+// Open opens or creates the log in dir and reads its bounds. A log that does not start at 1, an unreadable last entry
+// and Pebble's own errors are returned; nothing is repaired.
+func Open(dir string, o Options) (*Store, error) {
+	o = o.withDefaults()
+	if err := makeDir(o.FS, dir); err != nil {
+		return nil, fmt.Errorf("log: create %s: %w", dir, err)
+	}
+	s := &Store{opts: o, commit: o.Commit, done: make(chan struct{}), tail: tail{limit: o.TailBytes}}
+	s.sync = &syncCounter{FS: o.FS}
+	db, err := pebble.Open(dir, o.pebble(s.sync, s.pebbleFatal))
+	if err != nil {
+		return nil, fmt.Errorf("log: open %s: %w", dir, err)
+	}
+	s.db = db
+	if err := s.loadBounds(); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	s.sync.n.Store(0)
+	return s, nil
+}
+
+// makeDir creates dir and makes its name, and those of the parents that it had to create, durable: Pebble syncs only
+// what it creates itself.
+func makeDir(fs vfs.FS, dir string) error {
+	sync := []string{dir, fs.PathDir(dir)}
+	for p := fs.PathDir(dir); p != fs.PathDir(p); p = fs.PathDir(p) {
+		if _, err := fs.Stat(p); err == nil {
+			break
+		}
+		sync = append(sync, fs.PathDir(p))
+	}
+	if err := fs.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	for _, d := range sync {
+		if err := syncDir(fs, d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func syncDir(fs vfs.FS, dir string) error {
+	f, err := fs.OpenDir(dir)
+	if dir == "." && err != nil {
+		f, err = fs.OpenDir("") // what an in-memory file system calls its top
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+func (s *Store) loadBounds() (err error) {
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: []byte{keyPrefix}, UpperBound: keysEnd()})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, it.Close()) }()
+	if !it.First() {
+		return it.Error()
+	}
+	if s.first, err = keyIndex(it.Key()); err != nil {
+		return err
+	}
+	if s.first != 1 {
+		return fmt.Errorf("%w: the log starts at entry %d", ErrGap, s.first)
+	}
+	if !it.Last() {
+		return errors.Join(ErrCorrupt, it.Error())
+	}
+	if s.last, err = keyIndex(it.Key()); err != nil {
+		return err
+	}
+	v, err := it.ValueAndErr()
+	if err != nil {
+		return err
+	}
+	r, err := decodeRecord(s.last, v)
+	s.floor, s.committed = r.floor, r.floor
+	return err
+}
+
+// Close waits for calls in progress and closes the database. A failed store is left as it is.
+func (s *Store) Close() error {
+	s.life.Lock()
+	defer s.life.Unlock()
+	if s.closed {
+		return nil
+	}
+	s.closed = true
+	s.end.Do(func() { close(s.done) })
+	if err := s.failure(); err != nil {
+		return err
+	}
+	return s.db.Close()
+}
+
+// enter must be followed by s.life.RUnlock when it returns nil.
+func (s *Store) enter() error {
+	s.life.RLock()
+	err := s.failure()
+	if s.closed {
+		err = ErrClosed
+	}
+	if err != nil {
+		s.life.RUnlock()
+	}
+	return err
+}
+
+func (s *Store) failure() error {
+	if p := s.failed.Load(); p != nil {
+		return fmt.Errorf("%w: %w", ErrFailed, *p)
+	}
+	return nil
+}
+
+// fail marks the store failed, calls Options.Fatal the first time, and returns err for the caller to return.
+func (s *Store) fail(err error) error {
+	if s.failed.CompareAndSwap(nil, &err) {
+		s.opts.Logger.Error("log store failed", "error", err)
+		s.end.Do(func() { close(s.done) })
+		s.opts.Fatal(err)
+	}
+	return err
+}
+
+func (s *Store) pebbleFatal(err error) { _ = s.fail(err) }
+
+// SetCommitSource sets the function that gives Raft's commit index; the floor is learned from it at every append.
+func (s *Store) SetCommitSource(commit func() uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.commit = commit
+}
+
+// FirstIndex is the index of the first entry, 0 when the log is empty.
+func (s *Store) FirstIndex() (uint64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.first, nil
+}
+
+// LastIndex is the index of the last entry, 0 when the log is empty.
+func (s *Store) LastIndex() (uint64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.last, nil
+}
+
+// StoreLog appends one entry, see StoreLogs.
+func (s *Store) StoreLog(l *raft.Log) error { return s.StoreLogs([]*raft.Log{l}) }
+
+// StoreLogs appends entries and returns when they are durable, after one fsync. The entries continue the log without a
+// gap, else ErrGap. Every error is fatal. The store keeps the Data slices: they must not change afterwards.
+func (s *Store) StoreLogs(logs []*raft.Log) error {
+	if len(logs) == 0 {
+		return nil
+	}
+	if err := s.beginWrite(); err != nil {
+		return err
+	}
+	defer s.endWrite()
+	last, floor := s.bounds()
+	records := make([]record, len(logs))
+	for i, l := range logs {
+		if l.Index != last+1+uint64(i) {
+			return s.fail(fmt.Errorf("%w: entry %d after %d", ErrGap, l.Index, last+uint64(i)))
+		}
+		records[i] = recordOf(l, floor)
+		if n := records[i].size(); n > maxValue {
+			return s.fail(fmt.Errorf("log: entry %d has %d bytes", l.Index, n))
+		}
+	}
+	if err := s.commitBatch(func(b *pebble.Batch) error { return putAll(b, records) }); err != nil {
+		return s.fail(fmt.Errorf("log: store entries %d..%d: %w", last+1, last+uint64(len(logs)), err))
+	}
+	s.stored(records, floor)
+	return nil
+}
+
+// bounds gives the last index and the committed floor: max(previous floor, Raft's commit index, published position),
+// never above the end of the log.
+func (s *Store) bounds() (last, floor uint64) {
+	s.mu.Lock()
+	commit := s.commit
+	s.mu.Unlock()
+	if commit != nil {
+		floor = commit()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.last, min(max(floor, s.floor, s.committed), s.last)
+}
+
+func putAll(b *pebble.Batch, records []record) error {
+	for i := range records {
+		r := &records[i]
+		op := b.SetDeferred(keySize, r.size())
+		copy(op.Key, key(r.Index))
+		r.encode(op.Value)
+		if err := op.Finish(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Store) stored(records []record, floor uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.first == 0 {
+		s.first = records[0].Index
+	}
+	s.last = records[len(records)-1].Index
+	s.floor = max(s.floor, floor)
+	s.count.batches++
+	s.count.entries += uint64(len(records))
+	for i := range records {
+		s.count.bytes += uint64(len(records[i].Data))
+		s.tail.push(records[i])
+	}
+}
+
+// commitBatch commits durably. Pebble reports a failed commit by Fatalf (which marks the store failed) or by a panic,
+// not by an error.
+func (s *Store) commitBatch(fill func(*pebble.Batch) error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("pebble: %v", p)
+		}
+	}()
+	b := s.db.NewBatch()
+	if err := fill(b); err != nil {
+		return err
+	}
+	if err := b.Commit(pebble.Sync); err != nil {
+		return err
+	}
+	if err := s.failure(); err != nil {
+		return err
+	}
+	return b.Close()
+}
+
+func (s *Store) beginWrite() error {
+	if err := s.enter(); err != nil {
+		return err
+	}
+	s.writing.Lock()
+	if err := s.failure(); err != nil {
+		s.writing.Unlock()
+		s.life.RUnlock()
+		return err
+	}
+	now := time.Now()
+	s.started.Store(&now)
+	return nil
+}
+
+func (s *Store) endWrite() {
+	s.started.Store(nil)
+	s.writing.Unlock()
+	s.life.RUnlock()
+}
+
+// StoreStarted tells since when a write has been in progress; busy is false when none is.
+func (s *Store) StoreStarted() (since time.Time, busy bool) {
+	if t := s.started.Load(); t != nil {
+		return *t, true
+	}
+	return time.Time{}, false
+}
+
+// DeleteRange deletes the entries lo to hi, durably. Only a suffix (hi is the last entry) above everything known to be
+// committed can be deleted; anything else is ErrRefusedDelete. Every error is fatal.
+func (s *Store) DeleteRange(lo, hi uint64) error {
+	if err := s.beginWrite(); err != nil {
+		return err
+	}
+	defer s.endWrite()
+	_, floor := s.bounds()
+	if err := s.cut(lo, hi, floor); err != nil {
+		return s.fail(err)
+	}
+	err := s.commitBatch(func(b *pebble.Batch) error { return b.DeleteRange(key(lo), keysEnd(), nil) })
+	if err != nil {
+		return s.fail(fmt.Errorf("log: delete entries %d..%d: %w", lo, hi, err))
+	}
+	return nil
+}
+
+// cut checks the request and forgets the suffix in memory, so that nobody reads it while it is being deleted.
+func (s *Store) cut(lo, hi, floor uint64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	floor = max(floor, s.committed)
+	if s.last == 0 || lo > hi || lo < s.first || hi != s.last || lo <= floor {
+		return fmt.Errorf("%w %d..%d: the log holds %d..%d and is committed to %d at least",
+			ErrRefusedDelete, lo, hi, s.first, s.last, floor)
+	}
+	s.last = lo - 1
+	if s.last == 0 {
+		s.first = 0
+	}
+	s.epoch++
+	s.tail.cut(lo)
+	s.ahead = ahead{}
+	return nil
+}
