@@ -1,11 +1,16 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/recount-ledger/recount/wire"
 )
@@ -177,4 +182,34 @@ func TestAuditPagesAndCursors(t *testing.T) {
 	if len(window.Items) != 2 || window.Items[0].Seq != 4 {
 		t.Errorf("%+v", window.Items)
 	}
+}
+
+func BenchmarkSubmit(b *testing.B) {
+	twin := newTwin()
+	answer, err := twin.Submit(b.Context(), []byte(record("s", 1, nil)), Meta{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	h, err := NewHandler(Config{Ledger: fixedLedger{twin, answer}, Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	body := record("s", 1, nil)
+	b.ReportAllocs()
+	for b.Loop() {
+		req := httptest.NewRequest(http.MethodPost, "/v1/pcs/submit", strings.NewReader(body))
+		req.Header.Set("Content-Type", wire.MediaJSON)
+		h.ServeHTTP(httptest.NewRecorder(), req)
+	}
+}
+
+// fixedLedger gives one answer to everything, so that the benchmark measures the handler.
+type fixedLedger struct {
+	*twin
+	answer *wire.SubmitAnswer
+}
+
+func (f fixedLedger) Submit(context.Context, []byte, Meta) (*wire.SubmitAnswer, error) {
+	answer := *f.answer
+	return &answer, nil
 }

@@ -1,12 +1,14 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"reflect"
 	"regexp"
 	"slices"
@@ -242,5 +244,33 @@ func TestProblemCodesAndContractAgree(t *testing.T) {
 	}
 	if !slices.Equal(coded, promised) {
 		t.Errorf("%v\n%v", coded, promised)
+	}
+}
+
+// TestCorpusFitsContract holds the schema of a record against every well-formed record of the test data.
+func TestCorpusFitsContract(t *testing.T) {
+	doc, err := loadSpec()
+	if err != nil {
+		t.Fatal(err)
+	}
+	schema := doc.Components.Schemas["PCS"].Value
+	for _, name := range []string{"good-hmac", "good-ed25519"} {
+		text, err := os.ReadFile("../../testdata/" + name + ".ndjson")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range bytes.Lines(text) {
+			var c struct{ ID, Body string }
+			var record any
+			if err := json.Unmarshal(line, &c); err != nil {
+				t.Fatal(err)
+			}
+			if err := json.Unmarshal([]byte(c.Body), &record); err != nil {
+				t.Fatalf("%s: %v", c.ID, err)
+			}
+			if err := schema.VisitJSON(record, openapi3.EnableJSONSchema2020()); err != nil {
+				t.Errorf("%s: %v", c.ID, err)
+			}
+		}
 	}
 }
