@@ -1,0 +1,209 @@
+package cluster
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/hashicorp/raft"
+	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
+)
+
+// Keys of Raft's stable store.
+var (
+	keyTerm     = []byte("CurrentTerm")
+	keyVoteTerm = []byte("LastVoteTerm")
+)
+
+const markerName = "bootstrapping"
+
+// prepareStores makes the directories durable, opens the stable store, and either bootstraps an empty node or checks that
+// the stores of an existing one agree.
+func prepareStores(cfg *Config, conf *raft.Config, logs LogStore, snaps *snapshotStore) (*raftboltdb.BoltStore, error) {
+	dir := filepath.Join(cfg.Dir, "stable")
+	if err := makeDurable(cfg.Dir, dir); err != nil {
+		return nil, err
+	}
+	last, err := logs.LastIndex()
+	if err != nil {
+		return nil, fmt.Errorf("cluster: last log index: %w", err)
+	}
+	interrupted, err := exists(filepath.Join(cfg.Dir, markerName))
+	if err != nil {
+		return nil, err
+	}
+	path := filepath.Join(dir, "raft.db")
+	stable, err := openStable(path)
+	if err != nil {
+		return nil, err
+	}
+	if last == 0 {
+		stable, err = bootstrap(cfg, conf, logs, snaps, stable, path, interrupted)
+	} else {
+		err = checkStores(logs, snaps, stable, last)
+	}
+	if err == nil && (interrupted || last == 0) {
+		err = removeMarker(cfg.Dir)
+	}
+	if err == nil {
+		err = syncDir(dir)
+	}
+	if err != nil {
+		return nil, errors.Join(err, stable.Close())
+	}
+	return stable, nil
+}
+
+func openStable(path string) (*raftboltdb.BoltStore, error) {
+	s, err := raftboltdb.New(raftboltdb.Options{Path: path, MsgpackUseNewTimeFormat: true})
+	if err != nil {
+		return nil, fmt.Errorf("cluster: open %s: %w", path, err)
+	}
+	return s, nil
+}
+
+// bootstrap writes the first configuration. The library writes the term first and the entry second, so a crash between
+// leaves a node that neither bootstraps nor elects; the marker file tells that case from a lost disk.
+func bootstrap(cfg *Config, conf *raft.Config, logs LogStore, snaps *snapshotStore, stable *raftboltdb.BoltStore, path string, interrupted bool) (*raftboltdb.BoltStore, error) {
+	if index, _, _, _ := snaps.meta.Meta(); index != 0 {
+		return stable, fmt.Errorf("%w: applied up to %d, the log is empty", ErrInconsistent, index)
+	}
+	term, voted, err := readStable(stable)
+	if err != nil {
+		return stable, err
+	}
+	if term != 0 || voted != 0 {
+		if !interrupted || term != 1 || voted != 0 {
+			return stable, fmt.Errorf("%w (term %d, voted in %d)", ErrLostLog, term, voted)
+		}
+		cfg.Logger.Warn("cluster: repeating an interrupted bootstrap")
+		if stable, err = recreateStable(stable, path); err != nil {
+			return stable, err
+		}
+	}
+	if err := writeMarker(cfg.Dir); err != nil {
+		return stable, err
+	}
+	var servers []raft.Server
+	for _, v := range cfg.Voters {
+		servers = append(servers, raft.Server{Suffrage: raft.Voter, ID: raft.ServerID(v.ID), Address: raft.ServerAddress(v.PeerAddr)})
+	}
+	if err := raft.BootstrapCluster(conf, logs, stable, snaps, nil, raft.Configuration{Servers: servers}); err != nil {
+		return stable, fmt.Errorf("cluster: bootstrap: %w", err)
+	}
+	return stable, nil
+}
+
+// recreateStable returns the old store, still to be closed harmlessly, when the new one cannot be opened.
+func recreateStable(old *raftboltdb.BoltStore, path string) (*raftboltdb.BoltStore, error) {
+	if err := errors.Join(old.Close(), os.Remove(path)); err != nil {
+		return old, fmt.Errorf("cluster: recreate stable store: %w", err)
+	}
+	if err := syncDir(filepath.Dir(path)); err != nil {
+		return old, err
+	}
+	fresh, err := openStable(path)
+	if err != nil {
+		return old, err
+	}
+	return fresh, nil
+}
+
+// checkStores compares log, stable store and applied state of a node that has a log.
+func checkStores(logs LogStore, snaps *snapshotStore, stable *raftboltdb.BoltStore, last uint64) error {
+	term, _, err := readStable(stable)
+	if err != nil {
+		return err
+	}
+	var entry raft.Log
+	if err := logs.GetLog(last, &entry); err != nil {
+		return fmt.Errorf("cluster: last entry %d: %w", last, err)
+	}
+	if term < entry.Term {
+		return fmt.Errorf("%w: term %d in the stable store, %d in the last entry", ErrInconsistent, term, entry.Term)
+	}
+	index, appliedTerm, _, configIndex := snaps.meta.Meta()
+	if index == 0 {
+		return nil
+	}
+	if index > last || configIndex > index {
+		return fmt.Errorf("%w: applied %d, configuration %d, last entry %d", ErrInconsistent, index, configIndex, last)
+	}
+	if err := logs.GetLog(index, &entry); err != nil {
+		return fmt.Errorf("cluster: applied entry %d: %w", index, err)
+	}
+	if entry.Term != appliedTerm {
+		return fmt.Errorf("%w: entry %d has term %d, it was applied with term %d", ErrInconsistent, index, entry.Term, appliedTerm)
+	}
+	return nil
+}
+
+func readStable(s *raftboltdb.BoltStore) (term, voted uint64, err error) {
+	if term, err = s.GetUint64(keyTerm); err != nil && !errors.Is(err, raftboltdb.ErrKeyNotFound) {
+		return 0, 0, fmt.Errorf("cluster: stable store: %w", err)
+	}
+	if voted, err = s.GetUint64(keyVoteTerm); err != nil && !errors.Is(err, raftboltdb.ErrKeyNotFound) {
+		return 0, 0, fmt.Errorf("cluster: stable store: %w", err)
+	}
+	return term, voted, nil
+}
+
+// makeDurable creates the directories and syncs them and their parents: a directory that was not synced vanishes with all
+// its synced files.
+func makeDurable(node, stable string) error {
+	if err := os.MkdirAll(stable, 0o700); err != nil {
+		return fmt.Errorf("cluster: %w", err)
+	}
+	for _, dir := range []string{filepath.Dir(filepath.Clean(node)), node, stable} {
+		if err := syncDir(dir); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func syncDir(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return fmt.Errorf("cluster: sync directory: %w", err)
+	}
+	err = f.Sync()
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		return fmt.Errorf("cluster: sync directory %s: %w", dir, err)
+	}
+	return nil
+}
+
+func exists(path string) (bool, error) {
+	_, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("cluster: %w", err)
+	}
+	return true, nil
+}
+
+func writeMarker(dir string) error {
+	f, err := os.Create(filepath.Join(dir, markerName))
+	if err != nil {
+		return fmt.Errorf("cluster: bootstrap marker: %w", err)
+	}
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("cluster: bootstrap marker: %w", err)
+	}
+	return syncDir(dir)
+}
+
+func removeMarker(dir string) error {
+	if err := os.Remove(filepath.Join(dir, markerName)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("cluster: bootstrap marker: %w", err)
+	}
+	return syncDir(dir)
+}

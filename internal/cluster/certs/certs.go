@@ -1,0 +1,197 @@
+// Package certs makes certificate authorities and short-lived node, client and server certificates (ECDSA P-256) for
+// development clusters and tests. It is no certificate manager: it refuses to renew, to revoke and to keep an index of what
+// it issued.
+package certs
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"math/big"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+const (
+	caValidity      = 10 * 365 * 24 * time.Hour
+	defaultValidity = 365 * 24 * time.Hour
+	backdate        = time.Hour // tolerates clocks that are a little behind
+)
+
+// CA signs certificates.
+type CA struct {
+	cert *x509.Certificate
+	der  []byte
+	key  *ecdsa.PrivateKey
+}
+
+// Request describes one certificate. Validity zero means a year.
+type Request struct {
+	CommonName     string
+	DNS            []string
+	IPs            []net.IP
+	URIs           []string // such as recount://<cluster-id>/node/<node-id>
+	Client, Server bool     // extended key usages; at least one
+	Validity       time.Duration
+}
+
+// NewCA makes a self-signed authority, valid for ten years, that can sign end certificates only.
+func NewCA(name string) (*CA, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("certs: key: %w", err)
+	}
+	tmpl, err := template(name, caValidity)
+	if err != nil {
+		return nil, err
+	}
+	tmpl.IsCA, tmpl.BasicConstraintsValid, tmpl.MaxPathLenZero = true, true, true
+	tmpl.KeyUsage = x509.KeyUsageCertSign | x509.KeyUsageCRLSign
+	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, key.Public(), key)
+	if err != nil {
+		return nil, fmt.Errorf("certs: sign CA: %w", err)
+	}
+	return newCA(der, key)
+}
+
+func newCA(der []byte, key *ecdsa.PrivateKey) (*CA, error) {
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, fmt.Errorf("certs: CA: %w", err)
+	}
+	return &CA{cert: cert, der: der, key: key}, nil
+}
+
+func template(name string, validity time.Duration) (*x509.Certificate, error) {
+	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
+	if err != nil {
+		return nil, fmt.Errorf("certs: serial: %w", err)
+	}
+	now := time.Now()
+	return &x509.Certificate{
+		SerialNumber: serial, Subject: pkix.Name{CommonName: name},
+		NotBefore: now.Add(-backdate), NotAfter: now.Add(validity),
+	}, nil
+}
+
+// CertPEM is the authority's certificate.
+func (ca *CA) CertPEM() []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca.der})
+}
+
+// Save writes <base>.crt and <base>.key (readable by the owner only) into dir, which it creates.
+func (ca *CA) Save(dir, base string) error {
+	key, err := keyPEM(ca.key)
+	if err != nil {
+		return err
+	}
+	return WritePair(dir, base, ca.CertPEM(), key)
+}
+
+// LoadCA reads what Save wrote.
+func LoadCA(dir, base string) (*CA, error) {
+	certPEM, err := os.ReadFile(filepath.Join(dir, base+".crt"))
+	if err != nil {
+		return nil, fmt.Errorf("certs: %w", err)
+	}
+	keyText, err := os.ReadFile(filepath.Join(dir, base+".key"))
+	if err != nil {
+		return nil, fmt.Errorf("certs: %w", err)
+	}
+	certBlock, _ := pem.Decode(certPEM)
+	keyBlock, _ := pem.Decode(keyText)
+	if certBlock == nil || keyBlock == nil {
+		return nil, fmt.Errorf("certs: %s: not PEM", filepath.Join(dir, base))
+	}
+	parsed, err := x509.ParsePKCS8PrivateKey(keyBlock.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("certs: CA key: %w", err)
+	}
+	key, ok := parsed.(*ecdsa.PrivateKey)
+	if !ok {
+		return nil, errors.New("certs: CA key is not ECDSA")
+	}
+	ca, err := newCA(certBlock.Bytes, key)
+	if err != nil {
+		return nil, err
+	}
+	if !ca.cert.IsCA || !key.PublicKey.Equal(ca.cert.PublicKey) {
+		return nil, errors.New("certs: key and CA certificate do not belong together")
+	}
+	return ca, nil
+}
+
+// Issue makes a key and signs a certificate for it.
+func (ca *CA) Issue(r Request) (certPEM, key []byte, err error) {
+	if !r.Client && !r.Server {
+		return nil, nil, errors.New("certs: a certificate is for clients, servers or both")
+	}
+	if r.Validity == 0 {
+		r.Validity = defaultValidity
+	}
+	tmpl, err := template(r.CommonName, r.Validity)
+	if err != nil {
+		return nil, nil, err
+	}
+	tmpl.KeyUsage, tmpl.BasicConstraintsValid = x509.KeyUsageDigitalSignature, true
+	tmpl.DNSNames, tmpl.IPAddresses = r.DNS, r.IPs
+	if r.Client {
+		tmpl.ExtKeyUsage = append(tmpl.ExtKeyUsage, x509.ExtKeyUsageClientAuth)
+	}
+	if r.Server {
+		tmpl.ExtKeyUsage = append(tmpl.ExtKeyUsage, x509.ExtKeyUsageServerAuth)
+	}
+	for _, text := range r.URIs {
+		u, err := url.Parse(text)
+		if err != nil {
+			return nil, nil, fmt.Errorf("certs: URI: %w", err)
+		}
+		tmpl.URIs = append(tmpl.URIs, u)
+	}
+	return ca.sign(tmpl)
+}
+
+func (ca *CA) sign(tmpl *x509.Certificate) (certPEM, key []byte, err error) {
+	priv, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, nil, fmt.Errorf("certs: key: %w", err)
+	}
+	der, err := x509.CreateCertificate(rand.Reader, tmpl, ca.cert, priv.Public(), ca.key)
+	if err != nil {
+		return nil, nil, fmt.Errorf("certs: sign: %w", err)
+	}
+	if key, err = keyPEM(priv); err != nil {
+		return nil, nil, err
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), key, nil
+}
+
+func keyPEM(key *ecdsa.PrivateKey) ([]byte, error) {
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return nil, fmt.Errorf("certs: key: %w", err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), nil
+}
+
+// WritePair writes <base>.crt (0644) and <base>.key (0600) into dir, which it creates.
+func WritePair(dir, base string, certPEM, key []byte) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("certs: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, base+".crt"), certPEM, 0o644); err != nil {
+		return fmt.Errorf("certs: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, base+".key"), key, 0o600); err != nil {
+		return fmt.Errorf("certs: %w", err)
+	}
+	return nil
+}

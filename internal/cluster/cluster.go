@@ -1,0 +1,325 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/raft"
+	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
+)
+
+// Cluster is one node's membership in a cluster. Open prepares it, Start runs it, Close ends it; it cannot be restarted.
+type Cluster struct {
+	cfg    Config
+	log    *slog.Logger
+	logs   LogStore
+	fsm    raft.FSM
+	snaps  *snapshotStore
+	stable *raftboltdb.BoltStore
+	peer   *peerPort
+	rpc    *rpcServer
+	calls  map[string]*peerClient // by node id, without this node
+	trans  *transport
+	raft   atomic.Pointer[raft.Raft] // nil before Start
+	reads  *readLoop
+	clocks *clockTable
+	dog    *watchdog
+
+	watchMu sync.Mutex
+	watch   chan struct{}
+
+	pending   pendingSet
+	stop      context.Context // done when Close begins to tear down
+	stopNow   context.CancelFunc
+	wg        sync.WaitGroup
+	closeOnce sync.Once
+	closeErr  error
+	fatalOnce sync.Once
+}
+
+// Member is one server of the configuration. Suffrage is "Voter", "Nonvoter" or "Staging".
+type Member struct{ ID, PeerAddr, Suffrage string }
+
+// Status is a snapshot for people. CommitIndex is zero after a restart until a leader was heard.
+type Status struct {
+	State       string // Follower, Candidate, Leader, Shutdown
+	Leader      string // "" when none is known
+	Term        uint64
+	Members     []Member
+	CommitIndex uint64
+	LastIndex   uint64
+	LastContact time.Time // zero on the leader or when no leader was ever heard
+	Clamped     uint64    // AppendEntries whose commit index was clamped
+}
+
+// Open checks the stores against each other, bootstraps them when everything is empty, and binds the peer port. Nothing is
+// served before Start, so that handlers can be registered and the log can be given CommitIndex.
+func Open(cfg Config, logs LogStore, fsm raft.FSM, meta MetaSource) (*Cluster, error) {
+	cfg.setDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	c := &Cluster{cfg: cfg, log: cfg.Logger, logs: logs, fsm: fsm, watch: make(chan struct{}), calls: map[string]*peerClient{}}
+	c.stop, c.stopNow = context.WithCancel(context.Background())
+	c.snaps = &snapshotStore{meta: meta, log: c.log}
+	var err error
+	if c.stable, err = prepareStores(&c.cfg, c.raftConfig(), logs, c.snaps); err != nil {
+		return nil, err
+	}
+	if c.peer, err = listenPeers(&c.cfg); err != nil {
+		return nil, errors.Join(err, c.stable.Close())
+	}
+	c.dog = newWatchdog(c)
+	c.clocks = newClockTable(c)
+	c.reads = newReadLoop(c)
+	c.rpc = newRPCServer(c)
+	for _, v := range cfg.Voters {
+		if v.ID != cfg.NodeID {
+			c.calls[v.ID] = newPeerClient(c.peer, v)
+		}
+	}
+	c.registerInternal()
+	return c, nil
+}
+
+// Start builds Raft on the stores and serves peers. ErrMembership when the log's voters are not the configured ones. After
+// an error only Close is left.
+func (c *Cluster) Start() error {
+	if c.raft.Load() != nil {
+		return errors.New("cluster: already started")
+	}
+	c.trans = newTransport(c)
+	r, err := raft.NewRaft(c.raftConfig(), c.fsm, c.logs, c.stable, c.snaps, c.trans)
+	if err != nil {
+		return errors.Join(fmt.Errorf("cluster: start raft: %w", err), c.trans.Close())
+	}
+	c.raft.Store(r)
+	if err := c.checkMembers(r); err != nil {
+		return err
+	}
+	signal := make(chan raft.Observation, 1)
+	r.RegisterObserver(raft.NewObserver(signal, false, leadershipOnly))
+	for _, run := range []func(){func() { c.observe(signal) }, c.reads.run, c.clocks.run, c.dog.run, c.rpc.serve, c.peer.serve} {
+		c.wg.Go(run)
+	}
+	return nil
+}
+
+// raftConfig is the library's configuration; storage depends on TrailingLogs and NoSnapshotRestoreOnStart.
+func (c *Cluster) raftConfig() *raft.Config {
+	conf := raft.DefaultConfig()
+	conf.LocalID = raft.ServerID(c.cfg.NodeID)
+	conf.HeartbeatTimeout = c.cfg.Timings.Heartbeat
+	conf.ElectionTimeout = c.cfg.Timings.Election
+	conf.LeaderLeaseTimeout = c.cfg.Timings.Lease
+	conf.CommitTimeout = c.cfg.Timings.CommitTimeout
+	conf.TrailingLogs = math.MaxUint64
+	conf.NoSnapshotRestoreOnStart = true
+	conf.BatchApplyCh = true
+	conf.MaxAppendEntries = 64
+	conf.SnapshotThreshold = 20_000
+	conf.SnapshotInterval = time.Minute
+	conf.NoLegacyTelemetry = true
+	conf.Logger = newHCLog(c.log)
+	return conf
+}
+
+func (c *Cluster) checkMembers(r *raft.Raft) error {
+	f := r.GetConfiguration()
+	if err := f.Error(); err != nil {
+		return fmt.Errorf("cluster: configuration: %w", err)
+	}
+	voters := 0
+	for _, s := range f.Configuration().Servers {
+		if s.Suffrage != raft.Voter || c.cfg.addrOf(string(s.ID)) == "" {
+			return fmt.Errorf("%w: %s is %s in the log", ErrMembership, s.ID, s.Suffrage)
+		}
+		voters++
+	}
+	if voters != len(c.cfg.Voters) {
+		return fmt.Errorf("%w: %d in the log, %d configured", ErrMembership, voters, len(c.cfg.Voters))
+	}
+	return nil
+}
+
+func leadershipOnly(o *raft.Observation) bool {
+	switch o.Data.(type) {
+	case raft.LeaderObservation, raft.RaftState:
+		return true
+	}
+	return false
+}
+
+// observe turns Raft's observations into Watch signals. One slot is enough: readers look at the state afterwards.
+func (c *Cluster) observe(signal <-chan raft.Observation) {
+	for {
+		select {
+		case <-c.stop.Done():
+			return
+		case <-signal:
+			c.changed()
+		}
+	}
+}
+
+func (c *Cluster) changed() {
+	c.watchMu.Lock()
+	old := c.watch
+	c.watch = make(chan struct{})
+	c.watchMu.Unlock()
+	close(old)
+	leader, _ := c.Leader()
+	if hook := c.cfg.Hooks.LeaderChanged; hook != nil {
+		hook(leader, c.Term())
+	}
+}
+
+// Watch returns a channel that is closed at the next change of this node's view of leadership. Take the channel first,
+// look at Leader or IsLeader second, then wait.
+func (c *Cluster) Watch() <-chan struct{} {
+	c.watchMu.Lock()
+	defer c.watchMu.Unlock()
+	return c.watch
+}
+
+// Leader names the leader as far as this node knows.
+func (c *Cluster) Leader() (id string, ok bool) {
+	r := c.raft.Load()
+	if r == nil {
+		return "", false
+	}
+	_, sid := r.LeaderWithID()
+	return string(sid), sid != ""
+}
+
+// IsLeader tells the term in which this node believes to lead. Only ReadIndex proves it.
+func (c *Cluster) IsLeader() (term uint64, ok bool) {
+	r := c.raft.Load()
+	if r == nil {
+		return 0, false
+	}
+	// Terms only grow and Raft leaves the Leader state before it takes a new term, so two equal reads around the
+	// state belong to one leadership.
+	term = r.CurrentTerm()
+	if r.State() != raft.Leader || r.CurrentTerm() != term {
+		return 0, false
+	}
+	return term, true
+}
+
+// Term is this node's current term, 0 before Start.
+func (c *Cluster) Term() uint64 {
+	if r := c.raft.Load(); r != nil {
+		return r.CurrentTerm()
+	}
+	return 0
+}
+
+// CommitIndex is the commit index that Raft knows; it starts again at zero in every process. 0 before Start.
+func (c *Cluster) CommitIndex() uint64 {
+	if r := c.raft.Load(); r != nil {
+		return r.CommitIndex()
+	}
+	return 0
+}
+
+// LastContact is when this follower last heard its leader; zero when never.
+func (c *Cluster) LastContact() time.Time {
+	if r := c.raft.Load(); r != nil {
+		return r.LastContact()
+	}
+	return time.Time{}
+}
+
+// Status collects what an operator wants to see.
+func (c *Cluster) Status() Status {
+	r := c.raft.Load()
+	if r == nil {
+		return Status{State: "Stopped"}
+	}
+	leader, _ := c.Leader()
+	s := Status{State: r.State().String(), Leader: leader, Term: r.CurrentTerm(), CommitIndex: r.CommitIndex(),
+		LastIndex: r.LastIndex(), LastContact: r.LastContact(), Clamped: c.trans.clamped.Load()}
+	if f := r.GetConfiguration(); f.Error() == nil {
+		for _, m := range f.Configuration().Servers {
+			addr := c.cfg.addrOf(string(m.ID))
+			s.Members = append(s.Members, Member{ID: string(m.ID), PeerAddr: addr, Suffrage: m.Suffrage.String()})
+		}
+	}
+	return s
+}
+
+// fatal stops the node once. Later reasons are only logged.
+func (c *Cluster) fatal(err error) {
+	first := false
+	c.fatalOnce.Do(func() { first = true })
+	if first {
+		c.cfg.Fatal(err)
+		return
+	}
+	c.log.Error("cluster: another fatal error", "err", err)
+}
+
+// TransferAndClose hands leadership to another voter, if this node leads, and closes. It is the last act of a process: an
+// interrupted transfer leaves Raft unable to propose.
+func (c *Cluster) TransferAndClose(ctx context.Context) error {
+	if _, ok := c.IsLeader(); ok && len(c.cfg.Voters) > 1 {
+		c.pending.refuse()
+		done := make(chan error, 1)
+		go func() { done <- c.raft.Load().LeadershipTransfer().Error() }()
+		select {
+		case err := <-done:
+			if err != nil {
+				c.log.Warn("cluster: leadership transfer failed", "err", err)
+			}
+		case <-ctx.Done():
+		}
+	}
+	return c.Close(ctx)
+}
+
+// Close waits shortly for proposals in flight, then stops Raft, the peer port and the stable store. When ctx ends first
+// the stable store stays open (Raft may still be writing) and ctx's error is returned. Repeated calls return the first result.
+func (c *Cluster) Close(ctx context.Context) error {
+	c.closeOnce.Do(func() { c.closeErr = c.close(ctx) })
+	return c.closeErr
+}
+
+func (c *Cluster) close(ctx context.Context) error {
+	c.pending.refuse()
+	drain, cancel := context.WithTimeout(ctx, 2*c.cfg.Timings.Lease)
+	c.pending.wait(drain)
+	cancel()
+	c.stopNow()
+	var raftErr error
+	if r := c.raft.Load(); r != nil {
+		raftErr = waitRaftShutdown(ctx, r)
+	}
+	c.rpc.close()
+	for _, p := range c.calls {
+		p.close()
+	}
+	c.peer.close()
+	c.wg.Wait()
+	if raftErr != nil {
+		return raftErr
+	}
+	return c.stable.Close()
+}
+
+func waitRaftShutdown(ctx context.Context, r *raft.Raft) error {
+	done := make(chan error, 1)
+	go func() { done <- r.Shutdown().Error() }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("cluster: raft did not stop: %w", ctx.Err())
+	}
+}

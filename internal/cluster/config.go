@@ -1,0 +1,193 @@
+// Package cluster wires hashicorp/raft into a node: stable store, synthetic snapshots, a mutually authenticated peer port
+// that carries Raft streams and RPC, leadership, linearizable read indexes and clock offsets. It knows no domain: what it
+// commits is bytes. It refuses to compact or truncate the log, to install a snapshot, to recover a cluster by force, to
+// change membership, and to run on with a store that lost its data; in those cases the node stops.
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// ExitCluster is the exit code of the default Config.Fatal.
+const ExitCluster = 71
+
+// Errors of this package; compare with errors.Is.
+var (
+	ErrNotLeader      = errors.New("cluster: this node is not the leader")                   // certainly not proposed
+	ErrNoLeader       = errors.New("cluster: no leader is known")                            // certainly not proposed or confirmed
+	ErrLeadershipLost = errors.New("cluster: leadership lost, outcome unknown")              // may or may not be committed
+	ErrBusy           = errors.New("cluster: the proposal queue stayed full")                // certainly not proposed
+	ErrShutdown       = errors.New("cluster: shut down")                                     // outcome unknown when returned by Future.Wait
+	ErrNotConfirmed   = errors.New("cluster: no quorum confirmed the leader's term in time") // a read cannot be served as linearizable
+	ErrUnknownNode    = errors.New("cluster: no such member")
+	ErrUnreachable    = errors.New("cluster: peer call failed, outcome unknown")
+	ErrLostLog        = errors.New("cluster: the log is empty beside a stable store that is not; this node lost its disk and must not vote")
+	ErrInconsistent   = errors.New("cluster: the stores of this node contradict each other")
+	ErrMembership     = errors.New("cluster: the configured voters are not those of the log")
+)
+
+// Voter is one static member: an id that is unique for ever and the host:port at which peers reach it.
+type Voter struct{ ID, PeerAddr string }
+
+// TLSFiles are PEM files of the peer port. The certificate serves in both directions (client and server use) and carries
+// the URI SAN that NodeURI returns.
+type TLSFiles struct{ CA, Cert, Key string }
+
+// Timings of Raft. Zero fields take the defaults.
+type Timings struct {
+	Heartbeat     time.Duration // follower patience before an election; default 2 s
+	Election      time.Duration // candidate patience; default Heartbeat
+	Lease         time.Duration // default min(Election, 2 s), never above Heartbeat
+	CommitTimeout time.Duration // idle replication tick, so follower freshness; default 5 ms
+}
+
+// Hooks report happenings, for metrics. Any may be nil. They must not block.
+type Hooks struct {
+	CommitClamped func()                                // an AppendEntries claimed a commit index beyond what it carried
+	HeartbeatHeld func()                                // an empty AppendEntries was held back because the disk is stuck
+	ReadRound     func(took time.Duration, readers int) // one confirmed round of ReadIndex
+	LeaderChanged func(leader string, term uint64)      // this node's view of leadership changed; "" is none
+	CallDone      func(node, path string, took time.Duration, err error)
+}
+
+// Config is everything that a Cluster is told.
+type Config struct {
+	NodeID, ClusterID string
+	Dir               string // directory of the node; holds stable/raft.db and, while bootstrapping, a marker file
+	PeerBind          string // host:port to listen at
+	PeerAdvertise     string // host:port that peers use; default is this node's entry in Voters
+	Voters            []Voter
+	TLS               TLSFiles
+	Timings           Timings
+	Logger            *slog.Logger
+	Fatal             func(error)      // called once when the node must stop; default logs and exits with ExitCluster
+	Clock             func() time.Time // wall clock that is compared among voters; default time.Now
+	MaxClockSkew      time.Duration    // ClockOK bound; default 5 s
+	Hooks             Hooks
+
+	listener    net.Listener                                                 // tests: bound in advance
+	dial        func(ctx context.Context, id, addr string) (net.Conn, error) // tests: partitions
+	noClamp     bool                                                         // tests: shows the library defect that the clamp hides
+	stuckLimit  time.Duration                                                // tests: 25 s otherwise
+	rpcDeadline time.Duration                                                // tests: 10 s otherwise
+}
+
+// MetaSource tells the durable applied state, from which the synthetic snapshot is made. Index zero means nothing was
+// applied. (index, term) must be a real entry of the log; configuration is raft.EncodeConfiguration of the newest
+// configuration entry at or below index.
+type MetaSource interface {
+	Meta() (index, term uint64, configuration []byte, configurationIndex uint64)
+}
+
+// LogStore is the event log. StoreStarted reports since when a StoreLogs call has been running.
+type LogStore interface {
+	raft.LogStore
+	StoreStarted() (since time.Time, busy bool)
+}
+
+// NodeURI is the URI SAN of a node's certificate.
+func NodeURI(clusterID, nodeID string) string {
+	return "recount://" + clusterID + "/node/" + nodeID
+}
+
+func (c *Config) setDefaults() {
+	t := &c.Timings
+	orDuration(&t.Heartbeat, 2*time.Second)
+	orDuration(&t.Election, t.Heartbeat)
+	orDuration(&t.Lease, min(t.Election, t.Heartbeat, 2*time.Second))
+	orDuration(&t.CommitTimeout, 5*time.Millisecond)
+	orDuration(&c.MaxClockSkew, 5*time.Second)
+	orDuration(&c.stuckLimit, 25*time.Second)
+	orDuration(&c.rpcDeadline, 10*time.Second)
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Clock == nil {
+		c.Clock = time.Now
+	}
+	if c.PeerAdvertise == "" {
+		c.PeerAdvertise = c.addrOf(c.NodeID)
+	}
+	if c.Fatal == nil {
+		logger := c.Logger
+		c.Fatal = func(err error) {
+			logger.Error("cluster: the node must stop", "err", err)
+			os.Exit(ExitCluster)
+		}
+	}
+	if c.dial == nil {
+		d := &net.Dialer{KeepAlive: 15 * time.Second}
+		c.dial = func(ctx context.Context, _, addr string) (net.Conn, error) { return d.DialContext(ctx, "tcp", addr) }
+	}
+}
+
+func orDuration(d *time.Duration, def time.Duration) {
+	if *d == 0 {
+		*d = def
+	}
+}
+
+func (c *Config) addrOf(id string) string {
+	for _, v := range c.Voters {
+		if v.ID == id {
+			return v.PeerAddr
+		}
+	}
+	return ""
+}
+
+func (c *Config) idOf(addr string) string {
+	for _, v := range c.Voters {
+		if v.PeerAddr == addr {
+			return v.ID
+		}
+	}
+	return ""
+}
+
+func (c *Config) validate() error {
+	var errs []error
+	for name, s := range map[string]string{"cluster id": c.ClusterID, "node id": c.NodeID} {
+		if err := checkID(s); err != nil {
+			errs = append(errs, fmt.Errorf("cluster: %s %q: %w", name, s, err))
+		}
+	}
+	ids, addrs := map[string]bool{}, map[string]bool{}
+	for _, v := range c.Voters {
+		if err := checkID(v.ID); err != nil || ids[v.ID] {
+			errs = append(errs, fmt.Errorf("cluster: voter id %q is invalid or repeated", v.ID))
+		}
+		if _, _, err := net.SplitHostPort(v.PeerAddr); err != nil || addrs[v.PeerAddr] {
+			errs = append(errs, fmt.Errorf("cluster: voter %q: address %q is invalid or repeated", v.ID, v.PeerAddr))
+		}
+		ids[v.ID], addrs[v.PeerAddr] = true, true
+	}
+	if !ids[c.NodeID] {
+		errs = append(errs, fmt.Errorf("cluster: node %q is not among the voters", c.NodeID))
+	}
+	if c.Dir == "" {
+		errs = append(errs, errors.New("cluster: no directory"))
+	}
+	return errors.Join(errs...)
+}
+
+// checkID admits what stands in a URI path, a host and a handshake without escaping.
+func checkID(s string) error {
+	if s == "" || len(s) > 64 {
+		return errors.New("must be 1 to 64 bytes")
+	}
+	const allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
+	if i := strings.IndexFunc(s, func(r rune) bool { return !strings.ContainsRune(allowed, r) }); i >= 0 {
+		return errors.New("only letters, digits and - _ . are allowed")
+	}
+	return nil
+}

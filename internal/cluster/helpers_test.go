@@ -1,0 +1,394 @@
+package cluster
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/raft"
+	"go.uber.org/goleak"
+
+	"github.com/recount-ledger/recount/internal/cluster/certs"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const testCluster = "testcluster"
+
+// until polls cond on a ticker and fails the test when it stays false.
+func until(t *testing.T, what string, cond func() bool) {
+	t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.NewTimer(20 * time.Second)
+	defer deadline.Stop()
+	for !cond() {
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			t.Fatalf("gave up waiting: %s", what)
+		}
+	}
+}
+
+// memLog is a log in memory whose stores can be made to hang.
+type memLog struct {
+	*raft.InmemStore
+	mu    sync.Mutex
+	since time.Time
+	block chan struct{}
+	reads int
+}
+
+func newMemLog() *memLog { return &memLog{InmemStore: raft.NewInmemStore()} }
+
+func (l *memLog) hang() (release func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	ch := make(chan struct{})
+	l.block = ch
+	return sync.OnceFunc(func() {
+		l.mu.Lock()
+		l.block = nil
+		l.mu.Unlock()
+		close(ch)
+	})
+}
+
+func (l *memLog) StoreLogs(logs []*raft.Log) error {
+	l.mu.Lock()
+	l.since = time.Now()
+	block := l.block
+	l.mu.Unlock()
+	if block != nil {
+		<-block
+	}
+	defer func() {
+		l.mu.Lock()
+		l.since = time.Time{}
+		l.mu.Unlock()
+	}()
+	return l.InmemStore.StoreLogs(logs)
+}
+
+func (l *memLog) StoreLog(log *raft.Log) error { return l.StoreLogs([]*raft.Log{log}) }
+
+func (l *memLog) GetLog(index uint64, log *raft.Log) error {
+	l.mu.Lock()
+	l.reads++
+	l.mu.Unlock()
+	return l.InmemStore.GetLog(index, log)
+}
+
+func (l *memLog) StoreStarted() (time.Time, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.since, !l.since.IsZero()
+}
+
+// memFSM remembers what was applied; it is the MetaSource too.
+type memFSM struct {
+	mu                       sync.Mutex
+	got                      map[uint64]string
+	index, term, configIndex uint64
+	config                   []byte
+}
+
+func newMemFSM() *memFSM { return &memFSM{got: map[uint64]string{}} }
+
+func (f *memFSM) ApplyBatch(logs []*raft.Log) []any {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, l := range logs {
+		if l.Index <= f.index {
+			continue
+		}
+		f.index, f.term = l.Index, l.Term
+		if l.Type == raft.LogConfiguration {
+			f.config, f.configIndex = append([]byte(nil), l.Data...), l.Index
+			continue
+		}
+		f.got[l.Index] = string(l.Data)
+	}
+	return make([]any, len(logs))
+}
+
+func (f *memFSM) Apply(l *raft.Log) any { return f.ApplyBatch([]*raft.Log{l})[0] }
+
+func (f *memFSM) Snapshot() (raft.FSMSnapshot, error) { return nopSnapshot{}, nil }
+func (f *memFSM) Restore(io.ReadCloser) error         { return errors.New("not supported") }
+
+type nopSnapshot struct{}
+
+func (nopSnapshot) Persist(sink raft.SnapshotSink) error { return sink.Close() }
+func (nopSnapshot) Release()                             {}
+
+func (f *memFSM) Meta() (uint64, uint64, []byte, uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.index, f.term, f.config, f.configIndex
+}
+
+func (f *memFSM) at(index uint64) string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.got[index]
+}
+
+func (f *memFSM) values() map[string]bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	out := map[string]bool{}
+	for _, v := range f.got {
+		out[v] = true
+	}
+	return out
+}
+
+// fakeNet is real TCP that can be cut between two nodes.
+type fakeNet struct {
+	mu    sync.Mutex
+	cut   map[[2]string]bool
+	conns map[[2]string][]net.Conn
+}
+
+func newFakeNet() *fakeNet {
+	return &fakeNet{cut: map[[2]string]bool{}, conns: map[[2]string][]net.Conn{}}
+}
+
+func pair(a, b string) [2]string { return [2]string{min(a, b), max(a, b)} }
+
+func (n *fakeNet) dialer(from string) func(context.Context, string, string) (net.Conn, error) {
+	return func(ctx context.Context, to, addr string) (net.Conn, error) {
+		var d net.Dialer
+		conn, err := d.DialContext(ctx, "tcp", addr)
+		if err != nil {
+			return nil, err
+		}
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		if n.cut[pair(from, to)] {
+			_ = conn.Close()
+			return nil, errors.New("partitioned")
+		}
+		n.conns[pair(from, to)] = append(n.conns[pair(from, to)], conn)
+		return conn, nil
+	}
+}
+
+func (n *fakeNet) set(a, b string, cut bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.cut[pair(a, b)] = cut
+	if cut {
+		for _, c := range n.conns[pair(a, b)] {
+			_ = c.Close()
+		}
+		n.conns[pair(a, b)] = nil
+	}
+}
+
+// box is a whole test cluster: certificates, addresses and the stores of every node, which survive restarts.
+type box struct {
+	t      *testing.T
+	ca     *certs.CA
+	dir    string
+	net    *fakeNet
+	voters []Voter
+	nodes  map[string]*node
+}
+
+type node struct {
+	id     string
+	dir    string
+	logs   *memLog
+	fsm    *memFSM
+	ln     net.Listener // bound for the next start
+	c      *Cluster
+	fatals chan error
+}
+
+func newBox(t *testing.T, ids ...string) *box {
+	t.Helper()
+	ca, err := certs.NewCA("test CA")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &box{t: t, ca: ca, dir: t.TempDir(), net: newFakeNet(), nodes: map[string]*node{}}
+	if err := ca.Save(b.dir, "ca"); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range ids {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.voters = append(b.voters, Voter{ID: id, PeerAddr: ln.Addr().String()})
+		n := &node{id: id, dir: filepath.Join(b.dir, id), logs: newMemLog(), fsm: newMemFSM(), ln: ln, fatals: make(chan error, 8)}
+		b.nodes[id] = n
+		b.issue(ca, filepath.Join(b.dir, "tls"), id, certs.Request{CommonName: id, URIs: []string{NodeURI(testCluster, id)}, Client: true, Server: true})
+	}
+	t.Cleanup(b.closeAll)
+	return b
+}
+
+func (b *box) issue(ca *certs.CA, dir, base string, r certs.Request) {
+	b.t.Helper()
+	crt, key, err := ca.Issue(r)
+	if err == nil {
+		err = certs.WritePair(dir, base, crt, key)
+	}
+	if err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+func (b *box) config(id string) Config {
+	n := b.nodes[id]
+	tlsBase := filepath.Join(b.dir, "tls", id)
+	level := slog.LevelError + 4
+	if testing.Verbose() && os.Getenv("CLUSTER_TEST_LOG") != "" {
+		level = slog.LevelDebug
+	}
+	logger := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})).With("node", id)
+	return Config{
+		NodeID: id, ClusterID: testCluster, Dir: n.dir, Voters: b.voters,
+		TLS:     TLSFiles{CA: filepath.Join(b.dir, "ca.crt"), Cert: tlsBase + ".crt", Key: tlsBase + ".key"},
+		Timings: Timings{Heartbeat: 400 * time.Millisecond}, Logger: logger,
+		Fatal: func(err error) { n.fatals <- err }, listener: n.ln, dial: b.net.dialer(id), rpcDeadline: 2 * time.Second,
+	}
+}
+
+func (b *box) open(id string, change func(*Config)) (*Cluster, error) {
+	n := b.nodes[id]
+	cfg := b.config(id)
+	if n.ln == nil {
+		cfg.PeerBind = cfg.addrOf(id)
+	}
+	if change != nil {
+		change(&cfg)
+	}
+	c, err := Open(cfg, n.logs, n.fsm, n.fsm)
+	if err == nil {
+		n.ln, n.c = nil, c
+	}
+	return c, err
+}
+
+func (b *box) start(id string, change func(*Config)) *Cluster {
+	b.t.Helper()
+	c, err := b.open(id, change)
+	if err != nil {
+		b.t.Fatalf("open %s: %v", id, err)
+	}
+	c.Handle("/echo", func(_ context.Context, from string, body []byte) ([]byte, error) {
+		return append([]byte(from+":"), body...), nil
+	})
+	if err := c.Start(); err != nil {
+		b.t.Fatalf("start %s: %v", id, err)
+	}
+	return c
+}
+
+func (b *box) startAll() *box {
+	b.t.Helper()
+	for _, v := range b.voters {
+		b.start(v.ID, nil)
+	}
+	return b
+}
+
+func (b *box) stop(id string) {
+	b.t.Helper()
+	n := b.nodes[id]
+	if n.c == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := n.c.Close(ctx); err != nil {
+		b.t.Errorf("close %s: %v", id, err)
+	}
+	n.c = nil
+}
+
+func (b *box) closeAll() {
+	for id, n := range b.nodes {
+		b.stop(id)
+		if n.ln != nil {
+			_ = n.ln.Close()
+		}
+	}
+}
+
+func (b *box) isolate(id string, cut bool) {
+	for _, v := range b.voters {
+		if v.ID != id {
+			b.net.set(id, v.ID, cut)
+		}
+	}
+}
+
+// leader waits until a running node outside of not can commit.
+func (b *box) leader(not ...string) *node {
+	b.t.Helper()
+	var found *node
+	until(b.t, "a leader", func() bool {
+		for _, n := range b.nodes {
+			if n.c == nil || contains(not, n.id) {
+				continue
+			}
+			if _, ok := n.c.IsLeader(); ok {
+				found = n
+				return true
+			}
+		}
+		return false
+	})
+	return found
+}
+
+func contains(list []string, s string) bool {
+	for _, v := range list {
+		if v == s {
+			return true
+		}
+	}
+	return false
+}
+
+func (b *box) followers(leader *node) (out []*node) {
+	for _, v := range b.voters {
+		if n := b.nodes[v.ID]; n != leader && n.c != nil {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+func (b *box) propose(n *node, data string) uint64 {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.t.Context(), 10*time.Second)
+	defer cancel()
+	index, err := n.c.Propose([]byte(data)).Wait(ctx)
+	if err != nil {
+		b.t.Fatalf("propose %q on %s: %v", data, n.id, err)
+	}
+	return index
+}
+
+func short(t *testing.T, d time.Duration) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func u64(b []byte) uint64 { return binary.BigEndian.Uint64(b) }

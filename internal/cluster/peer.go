@@ -1,0 +1,340 @@
+package cluster
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+const (
+	alpnRPC  = "h2"
+	alpnRaft = "recount-raft/1"
+
+	handshakeTimeout = 5 * time.Second
+	maxHandshakes    = 64
+)
+
+// peerPort is the one TLS listener that peers use. ALPN decides: Raft streams or HTTP/2.
+type peerPort struct {
+	cfg   *Config
+	log   *slog.Logger
+	ln    net.Listener
+	cert  tls.Certificate
+	roots *x509.CertPool
+	raft  *subListener
+	h2    *subListener
+
+	mu     sync.Mutex
+	open   map[net.Conn]struct{} // accepted connections, closed with the port
+	closed bool
+	wg     sync.WaitGroup
+}
+
+func listenPeers(cfg *Config) (*peerPort, error) {
+	p := &peerPort{cfg: cfg, log: cfg.Logger, open: map[net.Conn]struct{}{}}
+	if err := p.loadTLS(); err != nil {
+		return nil, err
+	}
+	p.ln = cfg.listener
+	if p.ln == nil {
+		ln, err := net.Listen("tcp", cfg.PeerBind)
+		if err != nil {
+			return nil, fmt.Errorf("cluster: peer port: %w", err)
+		}
+		p.ln = ln
+	}
+	p.raft, p.h2 = newSubListener(cfg.PeerAdvertise), newSubListener(cfg.PeerAdvertise)
+	return p, nil
+}
+
+func (p *peerPort) loadTLS() error {
+	ca, err := os.ReadFile(p.cfg.TLS.CA)
+	if err != nil {
+		return fmt.Errorf("cluster: peer CA: %w", err)
+	}
+	p.roots = x509.NewCertPool()
+	if !p.roots.AppendCertsFromPEM(ca) {
+		return fmt.Errorf("cluster: peer CA: no certificate in %s", p.cfg.TLS.CA)
+	}
+	if p.cert, err = tls.LoadX509KeyPair(p.cfg.TLS.Cert, p.cfg.TLS.Key); err != nil {
+		return fmt.Errorf("cluster: peer certificate: %w", err)
+	}
+	id, err := p.nodeOf(p.cert.Leaf)
+	if err != nil {
+		return fmt.Errorf("cluster: own peer certificate: %w", err)
+	}
+	if id != p.cfg.NodeID {
+		return fmt.Errorf("cluster: own peer certificate names node %q, not %q", id, p.cfg.NodeID)
+	}
+	return nil
+}
+
+// nodeOf reads the member id from the URI SANs of a certificate whose chain was verified.
+func (p *peerPort) nodeOf(cert *x509.Certificate) (string, error) {
+	for _, u := range cert.URIs {
+		id, ok := strings.CutPrefix(u.String(), NodeURI(p.cfg.ClusterID, ""))
+		if ok && p.cfg.addrOf(id) != "" {
+			return id, nil
+		}
+	}
+	return "", fmt.Errorf("certificate %q names no member of cluster %q", cert.Subject.CommonName, p.cfg.ClusterID)
+}
+
+func (p *peerPort) identify(state *tls.ConnectionState) (string, error) {
+	if state == nil || len(state.PeerCertificates) == 0 {
+		return "", errors.New("no peer certificate")
+	}
+	return p.nodeOf(state.PeerCertificates[0])
+}
+
+func (p *peerPort) serverTLS() *tls.Config {
+	return &tls.Config{
+		MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{p.cert}, ClientCAs: p.roots,
+		ClientAuth: tls.RequireAndVerifyClientCert, NextProtos: []string{alpnRPC, alpnRaft}, SessionTicketsDisabled: true,
+		VerifyConnection: func(state tls.ConnectionState) error {
+			_, err := p.identify(&state)
+			return err
+		},
+	}
+}
+
+// clientTLS expects one certain node. The identity is the URI SAN, so host names are not looked at; the chain is.
+func (p *peerPort) clientTLS(id, alpn string) *tls.Config {
+	return &tls.Config{
+		MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{p.cert}, NextProtos: []string{alpn},
+		InsecureSkipVerify: true, // replaced by VerifyConnection, which checks chain and identity
+		VerifyConnection: func(state tls.ConnectionState) error {
+			if err := p.verifyChain(state); err != nil {
+				return err
+			}
+			if state.NegotiatedProtocol != alpn {
+				return fmt.Errorf("peer does not speak %s", alpn)
+			}
+			got, err := p.identify(&state)
+			if err == nil && got != id {
+				err = fmt.Errorf("peer is node %q, not %q", got, id)
+			}
+			return err
+		},
+	}
+}
+
+func (p *peerPort) verifyChain(state tls.ConnectionState) error {
+	if len(state.PeerCertificates) == 0 {
+		return errors.New("no peer certificate")
+	}
+	between := x509.NewCertPool()
+	for _, cert := range state.PeerCertificates[1:] {
+		between.AddCert(cert)
+	}
+	_, err := state.PeerCertificates[0].Verify(x509.VerifyOptions{
+		Roots: p.roots, Intermediates: between, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	})
+	return err
+}
+
+// dialTLS connects to a member and finishes the TLS handshake.
+func (p *peerPort) dialTLS(ctx context.Context, v Voter, alpn string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
+	defer cancel()
+	raw, err := p.cfg.dial(ctx, v.ID, v.PeerAddr)
+	if err != nil {
+		return nil, err
+	}
+	conn := tls.Client(raw, p.clientTLS(v.ID, alpn))
+	if err := conn.HandshakeContext(ctx); err != nil {
+		_ = raw.Close()
+		return nil, fmt.Errorf("peer %s: %w", v.ID, err)
+	}
+	return conn, nil
+}
+
+// serve accepts until the port is closed.
+func (p *peerPort) serve() {
+	slots := make(chan struct{}, maxHandshakes)
+	config := p.serverTLS()
+	for {
+		conn, err := p.ln.Accept()
+		if err != nil {
+			if p.isClosed() {
+				return
+			}
+			p.log.Warn("cluster: accept on the peer port", "err", err)
+			pause := time.NewTimer(50 * time.Millisecond) // out of file descriptors, most likely
+			<-pause.C
+			continue
+		}
+		if !p.track(conn) {
+			_ = conn.Close()
+			return
+		}
+		slots <- struct{}{}
+		p.wg.Go(func() {
+			defer func() { <-slots }()
+			p.admit(&trackedConn{Conn: conn, port: p}, config)
+		})
+	}
+}
+
+// admit authenticates one connection and hands it to its protocol.
+func (p *peerPort) admit(raw net.Conn, config *tls.Config) {
+	ctx, cancel := context.WithTimeout(context.Background(), handshakeTimeout)
+	defer cancel()
+	conn := tls.Server(raw, config)
+	err := conn.HandshakeContext(ctx)
+	if err == nil {
+		state := conn.ConnectionState()
+		switch state.NegotiatedProtocol {
+		case alpnRPC:
+			err = p.h2.offer(conn)
+		case alpnRaft:
+			if err = p.greet(conn, state); err == nil {
+				err = p.raft.offer(conn)
+			}
+		default:
+			err = fmt.Errorf("unknown protocol %q", state.NegotiatedProtocol)
+		}
+	}
+	if err != nil {
+		_ = raw.Close()
+		if !p.isClosed() {
+			p.log.Warn("cluster: peer connection refused", "remote", raw.RemoteAddr().String(), "err", err)
+		}
+	}
+}
+
+func (p *peerPort) greet(conn *tls.Conn, state tls.ConnectionState) error {
+	from, err := p.identify(&state)
+	if err != nil {
+		return err
+	}
+	_ = conn.SetDeadline(time.Now().Add(handshakeTimeout))
+	if err := readGreeting(conn, p.cfg.ClusterID, from); err != nil {
+		return err
+	}
+	return conn.SetDeadline(time.Time{})
+}
+
+func (p *peerPort) track(conn net.Conn) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return false
+	}
+	p.open[conn] = struct{}{}
+	return true
+}
+
+func (p *peerPort) isClosed() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.closed
+}
+
+func (p *peerPort) close() {
+	p.mu.Lock()
+	p.closed = true
+	open := p.open
+	p.open = map[net.Conn]struct{}{}
+	p.mu.Unlock()
+	_ = p.ln.Close()
+	_ = p.raft.Close()
+	_ = p.h2.Close()
+	for conn := range open {
+		_ = conn.Close()
+	}
+	p.wg.Wait()
+}
+
+// trackedConn forgets itself in its port when closed.
+type trackedConn struct {
+	net.Conn
+	port *peerPort
+}
+
+func (t *trackedConn) Close() error {
+	t.port.mu.Lock()
+	delete(t.port.open, t.Conn)
+	t.port.mu.Unlock()
+	return t.Conn.Close()
+}
+
+// subListener is a net.Listener fed with authenticated connections of one protocol.
+type subListener struct {
+	addr  peerAddr
+	conns chan net.Conn
+	done  chan struct{}
+	once  sync.Once
+}
+
+func newSubListener(addr string) *subListener {
+	return &subListener{addr: peerAddr(addr), conns: make(chan net.Conn), done: make(chan struct{})}
+}
+
+func (l *subListener) offer(conn net.Conn) error {
+	select {
+	case l.conns <- conn:
+		return nil
+	case <-l.done:
+		return net.ErrClosed
+	}
+}
+
+func (l *subListener) Accept() (net.Conn, error) {
+	select {
+	case conn := <-l.conns:
+		return conn, nil
+	case <-l.done:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *subListener) Close() error {
+	l.once.Do(func() { close(l.done) })
+	return nil
+}
+
+func (l *subListener) Addr() net.Addr { return l.addr }
+
+// peerAddr is an advertised host:port.
+type peerAddr string
+
+func (peerAddr) Network() string  { return "tcp" }
+func (a peerAddr) String() string { return string(a) }
+
+// streamLayer gives Raft its connections.
+type streamLayer struct {
+	*subListener
+	port *peerPort
+	stop context.Context
+}
+
+// Dial connects to the member that owns the address and introduces this node.
+func (s *streamLayer) Dial(address raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
+	id := s.port.cfg.idOf(string(address))
+	if id == "" {
+		return nil, fmt.Errorf("%w: address %q", ErrUnknownNode, address)
+	}
+	ctx, cancel := context.WithTimeout(s.stop, timeout)
+	defer cancel()
+	conn, err := s.port.dialTLS(ctx, Voter{ID: id, PeerAddr: string(address)}, alpnRaft)
+	if err != nil {
+		return nil, err
+	}
+	_ = conn.SetDeadline(time.Now().Add(handshakeTimeout))
+	if err := writeGreeting(conn, s.port.cfg.ClusterID, s.port.cfg.NodeID); err != nil {
+		_ = conn.Close()
+		return nil, fmt.Errorf("peer %s: %w", id, err)
+	}
+	return conn, conn.SetDeadline(time.Time{})
+}

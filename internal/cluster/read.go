@@ -1,0 +1,245 @@
+package cluster
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+const (
+	pathTerm      = "/cluster/term"
+	pathReadIndex = "/cluster/readindex"
+
+	termAnswerSize = 16 // term, unix nanoseconds; big-endian
+)
+
+// readLoop confirms leadership for reads. One round runs at a time; reads that arrive meanwhile share the next one, so
+// every voter is asked after every read of the round arrived.
+type readLoop struct {
+	c     *Cluster
+	asks  chan *readAsk
+	ready atomic.Uint64 // the newest term of which an entry of this leader is known committed
+}
+
+type readAsk struct {
+	ctx    context.Context
+	answer chan readAnswer // buffered
+}
+
+type readAnswer struct {
+	index uint64
+	err   error
+}
+
+func newReadLoop(c *Cluster) *readLoop { return &readLoop{c: c, asks: make(chan *readAsk)} }
+
+func (c *Cluster) registerInternal() {
+	c.Handle(pathTerm, c.answerTerm)
+	c.Handle(pathReadIndex, func(ctx context.Context, _ string, _ []byte) ([]byte, error) {
+		index, err := c.reads.ask(ctx)
+		switch {
+		case errors.Is(err, ErrNotLeader):
+			return nil, &RemoteError{codeNotLeader, err.Error()}
+		case err != nil:
+			return nil, &RemoteError{codeNoQuorum, err.Error()}
+		}
+		return binary.BigEndian.AppendUint64(nil, index), nil
+	})
+}
+
+// answerTerm tells this node's term and clock, off Raft's main goroutine. Raft makes a term durable and visible before it
+// grants a vote in it: whoever answers term T has not yet voted for a leader later than T.
+func (c *Cluster) answerTerm(context.Context, string, []byte) ([]byte, error) {
+	out := binary.BigEndian.AppendUint64(make([]byte, 0, termAnswerSize), c.Term())
+	return binary.BigEndian.AppendUint64(out, uint64(c.cfg.Clock().UnixNano())), nil
+}
+
+// ReadIndex returns a Raft index such that a state folded up to it is linearizable with respect to the call: a quorum of
+// voters said, after the call began, that it knows no later term than the leader's. The index belongs to an entry that
+// reaches the FSM, or is 0. A follower asks the leader. Errors: ErrNoLeader, ErrNotLeader, ErrNotConfirmed, ErrUnreachable,
+// ErrShutdown.
+func (c *Cluster) ReadIndex(ctx context.Context) (index uint64, err error) {
+	if _, ok := c.IsLeader(); ok {
+		return c.reads.ask(ctx)
+	}
+	leader, ok := c.Leader()
+	if !ok {
+		return 0, ErrNoLeader
+	}
+	if leader == c.cfg.NodeID {
+		return 0, ErrNotLeader
+	}
+	out, err := c.Call(ctx, leader, pathReadIndex, nil)
+	var remote *RemoteError
+	switch {
+	case errors.As(err, &remote) && remote.Code == codeNotLeader:
+		return 0, fmt.Errorf("%w: %s says so", ErrNotLeader, leader)
+	case errors.As(err, &remote):
+		return 0, fmt.Errorf("%w: %w", ErrNotConfirmed, remote)
+	case err != nil:
+		return 0, err
+	case len(out) != 8:
+		return 0, fmt.Errorf("%w: %s answered %d bytes", ErrNotConfirmed, leader, len(out))
+	}
+	return binary.BigEndian.Uint64(out), nil
+}
+
+func (l *readLoop) ask(ctx context.Context) (uint64, error) {
+	a := &readAsk{ctx: ctx, answer: make(chan readAnswer, 1)}
+	select {
+	case l.asks <- a:
+	case <-ctx.Done():
+		return 0, fmt.Errorf("%w: %w", ErrNotConfirmed, ctx.Err())
+	case <-l.c.stop.Done():
+		return 0, ErrShutdown
+	}
+	select {
+	case got := <-a.answer:
+		return got.index, got.err
+	case <-ctx.Done():
+		return 0, fmt.Errorf("%w: %w", ErrNotConfirmed, ctx.Err())
+	case <-l.c.stop.Done():
+		return 0, ErrShutdown
+	}
+}
+
+// run serves asks in rounds until the cluster closes. While a round runs, asks gather behind the unbuffered channel in a
+// collector, so that a slow round delays but never loses them.
+func (l *readLoop) run() {
+	var waiting []*readAsk
+	done := make(chan struct{}, 1)
+	busy := false
+	for {
+		if !busy && len(waiting) > 0 {
+			round := waiting
+			waiting, busy = nil, true
+			l.c.wg.Go(func() {
+				l.round(round)
+				done <- struct{}{}
+			})
+		}
+		select {
+		case a := <-l.asks:
+			waiting = append(waiting, a)
+		case <-done:
+			busy = false
+		case <-l.c.stop.Done():
+			return
+		}
+	}
+}
+
+func (l *readLoop) round(asks []*readAsk) {
+	start := time.Now()
+	ctx, cancel := context.WithTimeout(l.c.stop, l.c.cfg.Timings.Election)
+	defer cancel()
+	index, err := l.confirm(ctx)
+	for _, a := range asks {
+		a.answer <- readAnswer{index, err}
+	}
+	if hook := l.c.cfg.Hooks.ReadRound; hook != nil && err == nil {
+		hook(time.Since(start), len(asks))
+	}
+}
+
+func (l *readLoop) confirm(ctx context.Context) (uint64, error) {
+	term, ok := l.c.IsLeader()
+	if !ok {
+		return 0, ErrNotLeader
+	}
+	index, err := l.committedInTerm(ctx, term)
+	if err != nil {
+		return 0, err
+	}
+	if err := l.quorum(ctx, term); err != nil {
+		return 0, err
+	}
+	if now, ok := l.c.IsLeader(); !ok || now != term {
+		return 0, ErrNotLeader
+	}
+	return l.lastFolded(index)
+}
+
+// committedInTerm waits until an entry of this leader's own term is committed: before that its commit index may lie
+// behind what earlier leaders acknowledged.
+func (l *readLoop) committedInTerm(ctx context.Context, term uint64) (uint64, error) {
+	tick := time.NewTicker(l.c.cfg.Timings.CommitTimeout)
+	defer tick.Stop()
+	for {
+		index := l.c.CommitIndex()
+		if l.ready.Load() == term {
+			return index, nil
+		}
+		var entry raft.Log
+		if index > 0 && l.c.logs.GetLog(index, &entry) == nil && entry.Term == term {
+			l.ready.Store(term)
+			return index, nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return 0, fmt.Errorf("%w: this leader has not committed in its term yet", ErrNotConfirmed)
+		}
+		if now, ok := l.c.IsLeader(); !ok || now != term {
+			return 0, ErrNotLeader
+		}
+	}
+}
+
+// quorum asks all voters for their term and needs a majority, this node included, to answer exactly term. Late answers are
+// not cancelled but ignored; each voter has a bounded number of questions open.
+func (l *readLoop) quorum(ctx context.Context, term uint64) error {
+	answers := make(chan uint64, len(l.c.calls))
+	need, left := len(l.c.cfg.Voters)/2, 0
+	for id, p := range l.c.calls {
+		select {
+		case p.questions <- struct{}{}:
+		default:
+			continue
+		}
+		left++
+		l.c.wg.Go(func() {
+			defer func() { <-p.questions }()
+			asked, cancel := context.WithTimeout(l.c.stop, l.c.cfg.Timings.Election)
+			defer cancel()
+			answers <- l.c.clocks.poll(asked, id)
+		})
+	}
+	for need > 0 {
+		if left < need {
+			return ErrNotConfirmed
+		}
+		select {
+		case got := <-answers:
+			left--
+			if got > term {
+				return fmt.Errorf("%w: a voter is in term %d, this node leads in %d", ErrNotLeader, got, term)
+			}
+			if got == term {
+				need--
+			}
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w", ErrNotConfirmed, ctx.Err())
+		}
+	}
+	return nil
+}
+
+// lastFolded steps back over entries that never reach the FSM (no-ops, barriers), so that waiting for the index ends.
+func (l *readLoop) lastFolded(index uint64) (uint64, error) {
+	for ; index > 0; index-- {
+		var entry raft.Log
+		if err := l.c.logs.GetLog(index, &entry); err != nil {
+			return 0, fmt.Errorf("%w: entry %d: %w", ErrNotConfirmed, index, err)
+		}
+		if entry.Type == raft.LogCommand || entry.Type == raft.LogConfiguration {
+			return index, nil
+		}
+	}
+	return 0, nil
+}

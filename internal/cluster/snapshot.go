@@ -1,0 +1,66 @@
+package cluster
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+
+	"github.com/hashicorp/raft"
+)
+
+var errSnapshotBytes = errors.New("cluster: synthetic snapshots have no bytes; seed the node")
+
+const snapshotID = "applied"
+
+// snapshotStore presents the durable applied state as one snapshot without bytes, so that Raft starts from there instead
+// of reading the whole log, and refuses every use that would need bytes.
+type snapshotStore struct {
+	meta MetaSource
+	log  *slog.Logger
+}
+
+// Create makes a sink for zero bytes: what a snapshot would hold is durable already.
+func (s *snapshotStore) Create(raft.SnapshotVersion, uint64, uint64, raft.Configuration, uint64, raft.Transport) (raft.SnapshotSink, error) {
+	return emptySink{}, nil
+}
+
+// List has one element when something was applied.
+func (s *snapshotStore) List() ([]*raft.SnapshotMeta, error) {
+	index, term, encoded, configIndex := s.meta.Meta()
+	if index == 0 {
+		return nil, nil
+	}
+	config, err := decodeConfiguration(encoded)
+	if err != nil {
+		return nil, err
+	}
+	return []*raft.SnapshotMeta{{Version: 1, ID: snapshotID, Index: index, Term: term, Configuration: config, ConfigurationIndex: configIndex}}, nil
+}
+
+// Open fails: it is reached only when a leader lacks entries, which is a disaster.
+func (s *snapshotStore) Open(string) (*raft.SnapshotMeta, io.ReadCloser, error) {
+	s.log.Error("cluster: somebody asked for the bytes of a snapshot")
+	return nil, nil, errSnapshotBytes
+}
+
+// decodeConfiguration turns the library's panic on bad bytes into an error.
+func decodeConfiguration(b []byte) (config raft.Configuration, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w: applied configuration: %v", ErrInconsistent, p)
+		}
+	}()
+	config = raft.DecodeConfiguration(b)
+	if len(config.Servers) == 0 {
+		err = fmt.Errorf("%w: applied configuration has no servers", ErrInconsistent)
+	}
+	return config, err
+}
+
+type emptySink struct{}
+
+func (emptySink) Write([]byte) (int, error) { return 0, errSnapshotBytes }
+func (emptySink) Close() error              { return nil }
+func (emptySink) ID() string                { return snapshotID }
+func (emptySink) Cancel() error             { return nil }

@@ -1,0 +1,135 @@
+package cluster
+
+import (
+	"errors"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+var (
+	errStuckDisk  = errors.New("cluster: heartbeat held back, the local disk is stuck")
+	errNoSnapshot = errors.New("cluster: snapshots are never installed; seed the node")
+)
+
+// transport wraps Raft's network transport around four defects of the library:
+//   - a follower takes a leader's commit index up to its own last entry, so a stale suffix can be applied: every incoming
+//     AppendEntries is clamped to the last entry that it proves;
+//   - the heartbeat fast path changes term and state beside Raft's main goroutine: it is never installed;
+//   - a leader with a hung disk leads for ever because heartbeats need no disk: they are held back while a store hangs;
+//   - pipelining can deadlock: it is off.
+type transport struct {
+	*raft.NetworkTransport // gives RequestPreVote as well
+	c                      *Cluster
+	consumer               chan raft.RPC
+	done                   chan struct{}
+	once                   sync.Once
+	clamped                atomic.Uint64
+}
+
+func newTransport(c *Cluster) *transport {
+	inner := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+		ServerAddressProvider: addressBook{&c.cfg}, Logger: newHCLog(c.log),
+		Stream:  &streamLayer{subListener: c.peer.raft, port: c.peer, stop: c.stop},
+		MaxPool: 3, MaxRPCsInFlight: 1, Timeout: c.cfg.rpcDeadline, MsgpackUseNewTimeFormat: true,
+	})
+	t := &transport{NetworkTransport: inner, c: c, consumer: make(chan raft.RPC), done: make(chan struct{})}
+	c.wg.Go(t.pump)
+	return t
+}
+
+// addressBook makes configured addresses win over those in the log.
+type addressBook struct{ cfg *Config }
+
+func (b addressBook) ServerAddr(id raft.ServerID) (raft.ServerAddress, error) {
+	if addr := b.cfg.addrOf(string(id)); addr != "" {
+		return raft.ServerAddress(addr), nil
+	}
+	return "", ErrUnknownNode
+}
+
+// pump passes RPCs on to Raft, clamped.
+func (t *transport) pump() {
+	for {
+		select {
+		case <-t.done:
+			return
+		case rpc := <-t.NetworkTransport.Consumer():
+			if !t.inspect(rpc) {
+				continue
+			}
+			select {
+			case t.consumer <- rpc:
+			case <-t.done:
+				return
+			}
+		}
+	}
+}
+
+// inspect clamps the commit index of an AppendEntries and answers snapshots itself (false).
+func (t *transport) inspect(rpc raft.RPC) bool {
+	switch req := rpc.Command.(type) {
+	case *raft.AppendEntriesRequest:
+		if clampCommit(req, t.c.cfg.noClamp) {
+			t.clamped.Add(1)
+			if hook := t.c.cfg.Hooks.CommitClamped; hook != nil {
+				hook()
+			}
+		}
+	case *raft.InstallSnapshotRequest:
+		rpc.Respond(&raft.InstallSnapshotResponse{}, errNoSnapshot)
+		return false
+	}
+	return true
+}
+
+// clampCommit bounds the leader's commit index by the last entry that the request itself proves: the Raft paper's "index
+// of last new entry", where the library takes the follower's own last index.
+func clampCommit(req *raft.AppendEntriesRequest, off bool) bool {
+	last := req.PrevLogEntry + uint64(len(req.Entries))
+	if off || req.LeaderCommitIndex <= last {
+		return false
+	}
+	req.LeaderCommitIndex = last
+	return true
+}
+
+// Consumer gives Raft the clamped requests.
+func (t *transport) Consumer() <-chan raft.RPC { return t.consumer }
+
+// SetHeartbeatHandler does nothing: heartbeats take the way of all requests.
+func (t *transport) SetHeartbeatHandler(func(raft.RPC)) {}
+
+// AppendEntries holds back empty requests while the local disk hangs and tells the watchdog what happened.
+func (t *transport) AppendEntries(id raft.ServerID, target raft.ServerAddress, req *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+	if len(req.Entries) == 0 && t.diskStuck() {
+		if hook := t.c.cfg.Hooks.HeartbeatHeld; hook != nil {
+			hook()
+		}
+		return errStuckDisk
+	}
+	err := t.NetworkTransport.AppendEntries(id, target, req, resp)
+	t.c.dog.sawAppend(string(id), req, err)
+	return err
+}
+
+func (t *transport) diskStuck() bool {
+	since, busy := t.c.logs.StoreStarted()
+	return busy && time.Since(since) > t.c.cfg.Timings.Election
+}
+
+// InstallSnapshot refuses: the log is never compacted, so nobody needs one.
+func (t *transport) InstallSnapshot(raft.ServerID, raft.ServerAddress, *raft.InstallSnapshotRequest, *raft.InstallSnapshotResponse, io.Reader) error {
+	return errNoSnapshot
+}
+
+// Close ends the pump, the pooled connections and the transport.
+func (t *transport) Close() error {
+	t.once.Do(func() { close(t.done) })
+	t.NetworkTransport.CloseStreams()
+	return t.NetworkTransport.Close()
+}
