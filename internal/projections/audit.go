@@ -1,0 +1,171 @@
+package projections
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/recount-ledger/recount/internal/event"
+	"github.com/recount-ledger/recount/internal/verify"
+)
+
+// Bounds of one page.
+const (
+	defaultLimit = 100
+	maxLimit     = 1000
+	maxLook      = 20_000 // rows looked at for one page
+)
+
+func clampLimit(n int) int {
+	if n <= 0 {
+		return defaultLimit
+	}
+	return min(n, maxLimit)
+}
+
+// Audit lists submissions by seq. It reads up to the position row of s.
+func Audit(s Store, q Query) (Page, error) {
+	lo, hi, err := q.bounds(s)
+	if err != nil || lo > hi {
+		return Page{}, err
+	}
+	space, none, err := q.index(s)
+	if err != nil || none {
+		return Page{}, err
+	}
+	return q.collect(s, space, lo, hi)
+}
+
+// bounds gives the first and last seq that q can select.
+func (q *Query) bounds(s Store) (lo, hi uint64, err error) {
+	p, err := ReadPosition(s)
+	if err != nil {
+		return 1, 0, err
+	}
+	lo, hi = 1, p.Seq
+	if q.Since > 0 {
+		if lo, err = SeqAt(s, q.Since); err != nil {
+			return 1, 0, err
+		}
+	}
+	if q.Until != 0 {
+		end, err := SeqAt(s, q.Until)
+		if err != nil {
+			return 1, 0, err
+		}
+		hi = min(hi, end-1)
+	}
+	if q.FromSeq != 0 && q.Reverse {
+		hi = min(hi, q.FromSeq)
+	} else if q.FromSeq != 0 {
+		lo = max(lo, q.FromSeq)
+	}
+	return lo, hi, nil
+}
+
+// SeqAt is the first event with log time t or later, one past the last event when there is none. It searches by halves.
+func SeqAt(s Store, t int64) (uint64, error) {
+	p, err := ReadPosition(s)
+	if err != nil {
+		return 0, err
+	}
+	lo, hi := uint64(1), p.Seq+1
+	for lo < hi {
+		mid := lo + (hi-lo)/2
+		b, err := s.Get(rowKey(mid))
+		if err != nil {
+			return 0, err
+		}
+		_, at, err := rowKind(b)
+		if err != nil {
+			return 0, fmt.Errorf("event %d: %w", mid, err)
+		}
+		if at < t {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
+	}
+	return lo, nil
+}
+
+// index picks the index to walk: the prefix of its keys, which end in seq. none says that nothing can match.
+func (q *Query) index(s Store) (prefix []byte, none bool, err error) {
+	switch {
+	case q.Shard != "":
+		w, err := read(s, textKey(spaceShard, q.Shard), decodeShardRow)
+		if err != nil || w == nil {
+			return nil, true, err
+		}
+		return numKey(spaceByShard, w.first), false, nil
+	case q.Key != "":
+		b, err := s.Get(textKey(spaceKey, q.Key))
+		if err != nil || b == nil {
+			return nil, true, err
+		}
+		return append([]byte{spaceByKey}, b...), false, nil
+	case q.Reason > verify.ReasonOK:
+		return []byte{spaceByReason, byte(q.Reason)}, false, nil
+	case q.Outcome > verify.Accepted:
+		return []byte{spaceByResult, byte(q.Outcome)}, false, nil
+	}
+	return []byte{spaceRow}, false, nil
+}
+
+func (q *Query) collect(s Store, prefix []byte, lo, hi uint64) (Page, error) {
+	var page Page
+	limit, looked, failed := clampLimit(q.Limit), 0, error(nil)
+	at := func(seq uint64) []byte {
+		return binary.BigEndian.AppendUint64(append(make([]byte, 0, len(prefix)+9), prefix...), seq)
+	}
+	err := s.Scan(at(lo), append(at(hi), 0), q.Reverse, func(k, _ []byte) bool {
+		seq := seqOf(k)
+		if len(page.Rows) == limit || looked == maxLook {
+			page.Next = seq
+			return false
+		}
+		looked++
+		failed = q.add(s, &page, seq)
+		return failed == nil
+	})
+	if err == nil {
+		err = failed
+	}
+	if err != nil {
+		return Page{}, err
+	}
+	return page, nil
+}
+
+// add appends the row of seq when it is a submission that q selects.
+func (q *Query) add(s Store, page *Page, seq uint64) error {
+	b, err := s.Get(rowKey(seq))
+	if err != nil {
+		return err
+	}
+	if k, _, err := rowKind(b); err != nil || k != event.Submission {
+		return err
+	}
+	r, err := readRow(s, seq)
+	if err == nil && q.matches(&r) {
+		page.Rows = append(page.Rows, r)
+	}
+	return err
+}
+
+func (q *Query) matches(r *Result) bool {
+	if q.Shard != "" && r.ShardID != q.Shard || q.Key != "" && r.KeyID != q.Key || q.Outcome != 0 && r.Outcome != q.Outcome {
+		return false
+	}
+	if q.Reason == verify.ReasonOK {
+		return len(r.Reasons) == 0
+	}
+	if q.Reason == 0 {
+		return true
+	}
+	for _, x := range r.Reasons {
+		if x == q.Reason {
+			return true
+		}
+	}
+	return false
+}

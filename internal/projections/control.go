@@ -1,0 +1,191 @@
+package projections
+
+import (
+	"fmt"
+	"sync"
+
+	"github.com/recount-ledger/recount/internal/event"
+	"github.com/recount-ledger/recount/internal/verify"
+)
+
+// ControlView is the control state as a fold reads it: as of an event, that event included. *Control implements it.
+type ControlView interface {
+	PolicyAt(seq uint64) (PolicyRow, bool)
+	Key(id string, seq uint64) (KeyRow, bool)
+}
+
+// GenesisRow says which ledger this is.
+type GenesisRow struct {
+	Seq       uint64
+	LogTime   int64
+	ClusterID string
+	Kernel    int
+	Policy    [32]byte // id of policy 1
+}
+
+// PolicyRow is a policy from the event that put it in force.
+type PolicyRow struct {
+	Seq    uint64
+	ID     [32]byte
+	Policy verify.Policy
+}
+
+// KeyRow is a registered key. Secrets are never in the log.
+type KeyRow struct {
+	Seq         uint64
+	LogTime     int64
+	ID          string
+	Alg         verify.Alg
+	Public      []byte // 32 bytes for Ed25519, nil for HMAC
+	Fingerprint [32]byte
+	Source      string // "env" and the like
+	Node        string // the node that proposed it
+}
+
+// TermRow says that a leader began a term.
+type TermRow struct {
+	Seq      uint64
+	LogTime  int64
+	Term     uint64
+	Node     string
+	Software string
+
+	Capabilities []string
+}
+
+// RefusalsRow sums up submissions that got their 401 beyond the budget for logging.
+type RefusalsRow struct {
+	Seq          uint64
+	LogTime      int64
+	Node         string
+	From, To     int64 // Unix nanoseconds
+	Count, Bytes uint64
+}
+
+// ClockRow is a jump of a node's clock.
+type ClockRow struct {
+	Seq           uint64
+	LogTime       int64
+	Node          string
+	Before, After int64 // Unix nanoseconds expected and read
+	Reason        string
+}
+
+// DigestRow is a logged state digest: what the leader's folds had reached at event At.
+type DigestRow struct {
+	Seq                 uint64 // the event that carries it
+	LogTime             int64
+	At                  uint64
+	Log, State, Control [32]byte
+	Generation          uint32
+}
+
+// Control folds operators' events. Rows are versioned by seq and cached in memory, so reads as of any seq are cheap and
+// safe from several goroutines while one goroutine folds. After an error of Fold, or when its Tx was not committed, the
+// Control must be loaded again.
+type Control struct {
+	mu       sync.RWMutex
+	seq      uint64 // last operator's event folded
+	digest   [32]byte
+	genesis  *GenesisRow
+	policies []PolicyRow // ascending seq
+	keys     []KeyRow    // ascending seq
+	byID     map[string]int
+	byPrint  map[[32]byte]int
+	terms    []TermRow
+}
+
+// NewControl returns the control state before the first event.
+func NewControl() *Control {
+	return &Control{byID: map[string]int{}, byPrint: map[[32]byte]int{}}
+}
+
+// Genesis returns the genesis row, false when there is none as of seq.
+func (c *Control) Genesis(seq uint64) (GenesisRow, bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if c.genesis == nil || c.genesis.Seq > seq {
+		return GenesisRow{}, false
+	}
+	return *c.genesis, true
+}
+
+// PolicyAt returns the policy in force as of seq.
+func (c *Control) PolicyAt(seq uint64) (PolicyRow, bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	for i := len(c.policies) - 1; i >= 0; i-- {
+		if c.policies[i].Seq <= seq {
+			return c.policies[i], true
+		}
+	}
+	return PolicyRow{}, false
+}
+
+// Key returns a key registered as of seq.
+func (c *Control) Key(id string, seq uint64) (KeyRow, bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	i, ok := c.byID[id]
+	if !ok || c.keys[i].Seq > seq {
+		return KeyRow{}, false
+	}
+	return c.keys[i], true
+}
+
+// Keys returns the keys registered as of seq, in the order of registration.
+func (c *Control) Keys(seq uint64) []KeyRow {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return upTo(c.keys, func(k KeyRow) bool { return k.Seq <= seq })
+}
+
+// KeyByFingerprint returns a registered key, whatever its seq: who proposes keys asks it whether there is need to.
+func (c *Control) KeyByFingerprint(f [32]byte) (KeyRow, bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	i, ok := c.byPrint[f]
+	if !ok {
+		return KeyRow{}, false
+	}
+	return c.keys[i], true
+}
+
+// TermStarts returns the terms begun as of seq, oldest first.
+func (c *Control) TermStarts(seq uint64) []TermRow {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return upTo(c.terms, func(t TermRow) bool { return t.Seq <= seq })
+}
+
+// Digest returns the last operator's event folded and the control digest after it.
+func (c *Control) Digest() (seq uint64, digest [32]byte) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.seq, c.digest
+}
+
+func upTo[T any](rows []T, in func(T) bool) []T {
+	n := 0
+	for n < len(rows) && in(rows[n]) {
+		n++
+	}
+	return append(make([]T, 0, n), rows[:n]...)
+}
+
+// Fold folds one event; submissions change nothing. Events must come in order of seq. It fails with ErrUnknownKind,
+// ErrBadEvent, ErrOrder or an error about a policy that this binary cannot apply; such a log must not be folded further.
+func (c *Control) Fold(tx Tx, it *Item) error {
+	if !it.Kind.Known() {
+		return fmt.Errorf("event %d: %w: %d", it.Seq, ErrUnknownKind, it.Kind)
+	}
+	if it.Kind == event.Submission {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if it.Seq <= c.seq {
+		return fmt.Errorf("event %d after %d: %w", it.Seq, c.seq, ErrOrder)
+	}
+	return c.foldOperator(tx, it)
+}

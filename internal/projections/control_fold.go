@@ -1,0 +1,250 @@
+package projections
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+
+	"github.com/recount-ledger/recount/internal/event"
+	"github.com/recount-ledger/recount/internal/verify"
+)
+
+// Key spaces of the control state: one of these bytes, then what is said here, big-endian.
+const (
+	spaceOperator      = 'o' // kind u16, seq u64: operator row
+	spaceControlDigest = 'd' // seq u64: control digest after the event
+)
+
+// Effect says what an operator's event did.
+type Effect uint8
+
+// The effects. Values are stored and for ever.
+const (
+	Applied  Effect = 1 // it took effect
+	Repeated Effect = 2 // what it says was so already
+	Ignored  Effect = 3 // it contradicts itself and changed nothing
+)
+
+// An operator row is version u8, kind u16, log time i64, effect u8 and the protobuf message as logged, without its salt.
+const operatorHead = rowHead + 1
+
+func operatorKey(k event.Kind, seq uint64) []byte {
+	b := binary.BigEndian.AppendUint16([]byte{spaceOperator}, uint16(k))
+	return binary.BigEndian.AppendUint64(b, seq)
+}
+
+// operator is a decoded operator row.
+type operator struct {
+	kind    event.Kind
+	seq     uint64
+	logTime int64
+	effect  Effect
+	msg     any
+}
+
+func decodeOperator(k, v []byte) (operator, error) {
+	if len(k) != 11 || k[0] != spaceOperator || len(v) < operatorHead {
+		return operator{}, fmt.Errorf("operator row: %w", ErrCorrupt)
+	}
+	kind, logTime, err := rowKind(v)
+	if err != nil {
+		return operator{}, err
+	}
+	o := operator{kind: kind, seq: seqOf(k), logTime: logTime, effect: Effect(v[rowHead])}
+	if uint16(kind) != binary.BigEndian.Uint16(k[1:]) || kind == event.Submission || o.effect < Applied || o.effect > Ignored {
+		return operator{}, fmt.Errorf("operator row of event %d: %w", o.seq, ErrCorrupt)
+	}
+	payload := append(make([]byte, event.SaltSize, event.SaltSize+len(v)), v[operatorHead:]...)
+	if _, o.msg, err = (event.Event{Kind: kind, Payload: payload}).Message(); err != nil {
+		return operator{}, fmt.Errorf("operator row of event %d: %w: %w", o.seq, ErrCorrupt, err)
+	}
+	return o, nil
+}
+
+// foldOperator applies the event in memory and writes its row and the control digest; c.mu is held.
+func (c *Control) foldOperator(tx Tx, it *Item) error {
+	_, msg, err := it.Event.Message()
+	if err != nil {
+		return fmt.Errorf("event %d: %w: %w", it.Seq, ErrBadEvent, err)
+	}
+	o := operator{kind: it.Kind, seq: it.Seq, logTime: it.LogTime, msg: msg}
+	if o.effect, err = c.effect(&o); err != nil {
+		return fmt.Errorf("event %d: %w", it.Seq, err)
+	}
+	if err := c.apply(&o); err != nil {
+		return fmt.Errorf("event %d: %w", it.Seq, err)
+	}
+	row := append(appendHead(nil, it.Kind, it.LogTime), byte(o.effect))
+	row = append(row, it.Event.Payload[event.SaltSize:]...)
+	key := operatorKey(it.Kind, it.Seq)
+	c.seq, c.digest = it.Seq, chain(c.digest, sum(append(bytes.Clone(key), row...)))
+	tx.Set(key, row)
+	tx.Set(numKey(spaceControlDigest, it.Seq), c.digest[:])
+	return nil
+}
+
+// effect decides what an event does to the state so far.
+func (c *Control) effect(o *operator) (Effect, error) {
+	switch m := o.msg.(type) {
+	case *event.GenesisV1:
+		if c.genesis != nil {
+			return Repeated, nil
+		}
+		_, err := genesisPolicy(m)
+		return Applied, err
+	case *event.KeyAddedV1:
+		k, ok := keyOf(m)
+		if !ok {
+			return Ignored, nil
+		}
+		if _, taken := c.byID[k.ID]; taken {
+			return Repeated, nil
+		}
+	case *event.StateDigestV1:
+		if len(m.Log) != 32 || len(m.State) != 32 || len(m.Control) != 32 || m.Seq >= o.seq {
+			return Ignored, nil
+		}
+	}
+	return Applied, nil
+}
+
+func genesisPolicy(m *event.GenesisV1) (verify.Policy, error) {
+	p, err := verify.ParsePolicy(m.Policy)
+	if err != nil {
+		return p, fmt.Errorf("genesis policy: %w", err)
+	}
+	if uint64(m.Kernel) != uint64(p.Kernel) {
+		return p, fmt.Errorf("genesis names kernel %d, its policy %d: %w", m.Kernel, p.Kernel, ErrBadEvent)
+	}
+	return p, nil
+}
+
+// keyOf reads a key and reports whether id, algorithm, public key and fingerprint belong together.
+func keyOf(m *event.KeyAddedV1) (KeyRow, bool) {
+	if len(m.Fingerprint) != 32 {
+		return KeyRow{}, false
+	}
+	k := KeyRow{ID: m.KeyId, Alg: verify.Alg(m.Alg), Fingerprint: [32]byte(m.Fingerprint), Source: m.Source, Node: m.Node}
+	switch uint64(m.Alg) {
+	case uint64(verify.HMACSHA256):
+		return k, len(m.Public) == 0 && k.ID == fmt.Sprintf("hmac-%x", m.Fingerprint[:8])
+	case uint64(verify.Ed25519):
+		v, err := verify.NewEd25519Key(m.Public)
+		k.Public = bytes.Clone(m.Public)
+		return k, err == nil && v.ID == k.ID && v.Fingerprint == k.Fingerprint
+	}
+	return KeyRow{}, false
+}
+
+// apply brings an event's effect into the memory of c.
+func (c *Control) apply(o *operator) error {
+	if o.effect != Applied {
+		return nil
+	}
+	switch m := o.msg.(type) {
+	case *event.GenesisV1:
+		p, err := genesisPolicy(m)
+		if err != nil {
+			return err
+		}
+		row := PolicyRow{Seq: o.seq, ID: p.ID(), Policy: p}
+		c.policies = append(c.policies, row)
+		c.genesis = &GenesisRow{Seq: o.seq, LogTime: o.logTime, ClusterID: m.ClusterId, Kernel: p.Kernel, Policy: row.ID}
+	case *event.KeyAddedV1:
+		k, _ := keyOf(m)
+		k.Seq, k.LogTime = o.seq, o.logTime
+		c.byID[k.ID], c.byPrint[k.Fingerprint] = len(c.keys), len(c.keys)
+		c.keys = append(c.keys, k)
+	case *event.TermStartV1:
+		c.terms = append(c.terms, TermRow{Seq: o.seq, LogTime: o.logTime, Term: m.Term, Node: m.Node, Software: m.Software,
+			Capabilities: append([]string(nil), m.Capabilities...)})
+	}
+	return nil
+}
+
+// LoadControl reads the control state back.
+func LoadControl(s Store) (*Control, error) {
+	c := NewControl()
+	for _, k := range []event.Kind{event.Genesis, event.KeyAdded, event.TermStart} {
+		err := eachOperator(s, k, 0, 0, func(o operator) (bool, error) { return true, c.apply(&o) })
+		if err != nil {
+			return nil, err
+		}
+	}
+	err := s.Scan([]byte{spaceControlDigest}, []byte{spaceControlDigest + 1}, true, func(k, v []byte) bool {
+		if len(k) == 9 && len(v) == 32 {
+			c.seq, c.digest = seqOf(k), [32]byte(v)
+		}
+		return false
+	})
+	return c, err
+}
+
+// eachOperator calls fn for the rows of a kind with from <= seq < to (0 is no bound) until fn says stop.
+func eachOperator(s Store, k event.Kind, from, to uint64, fn func(operator) (bool, error)) error {
+	hi := operatorKey(k+1, 0)
+	if to != 0 {
+		hi = operatorKey(k, to)
+	}
+	var failed error
+	err := s.Scan(operatorKey(k, from), hi, false, func(key, v []byte) bool {
+		o, err := decodeOperator(key, v)
+		if err != nil {
+			failed = err
+			return false
+		}
+		var more bool
+		more, failed = fn(o)
+		return more && failed == nil
+	})
+	if err != nil {
+		return err
+	}
+	return failed
+}
+
+// ControlDigestAt is the control digest as of seq: all zeros before the first operator's event.
+func ControlDigestAt(s Store, seq uint64) (out [32]byte, err error) {
+	err = s.Scan(numKey(spaceControlDigest, 0), append(numKey(spaceControlDigest, seq), 0), true, func(_, v []byte) bool {
+		copy(out[:], v)
+		return false
+	})
+	return out, err
+}
+
+// StateDigests returns the logged digests carried by events from <= seq < to (0 is no bound), at most limit.
+func StateDigests(s Store, from, to uint64, limit int) ([]DigestRow, error) {
+	var out []DigestRow
+	err := eachOperator(s, event.StateDigest, from, to, func(o operator) (bool, error) {
+		if m, ok := o.msg.(*event.StateDigestV1); ok && o.effect == Applied {
+			out = append(out, DigestRow{Seq: o.seq, LogTime: o.logTime, At: m.Seq, Log: [32]byte(m.Log), State: [32]byte(m.State),
+				Control: [32]byte(m.Control), Generation: m.Generation})
+		}
+		return len(out) < limit, nil
+	})
+	return out, err
+}
+
+// Refusals returns the logged sums of submissions that got their 401 beyond the budget, from <= seq < to (0 is no bound).
+func Refusals(s Store, from, to uint64, limit int) ([]RefusalsRow, error) {
+	var out []RefusalsRow
+	err := eachOperator(s, event.RefusalsDropped, from, to, func(o operator) (bool, error) {
+		if m, ok := o.msg.(*event.RefusalsDroppedV1); ok {
+			out = append(out, RefusalsRow{Seq: o.seq, LogTime: o.logTime, Node: m.Node, From: m.From, To: m.To, Count: m.Count, Bytes: m.Bytes})
+		}
+		return len(out) < limit, nil
+	})
+	return out, err
+}
+
+// ClockSteps returns the logged clock steps, from <= seq < to (0 is no bound).
+func ClockSteps(s Store, from, to uint64, limit int) ([]ClockRow, error) {
+	var out []ClockRow
+	err := eachOperator(s, event.ClockStep, from, to, func(o operator) (bool, error) {
+		if m, ok := o.msg.(*event.ClockStepV1); ok {
+			out = append(out, ClockRow{Seq: o.seq, LogTime: o.logTime, Node: m.Node, Before: m.Before, After: m.After, Reason: m.Reason})
+		}
+		return len(out) < limit, nil
+	})
+	return out, err
+}

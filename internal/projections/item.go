@@ -1,0 +1,84 @@
+package projections
+
+import (
+	"crypto/sha256"
+
+	"github.com/recount-ledger/recount/internal/event"
+	"github.com/recount-ledger/recount/internal/pcs"
+	"github.com/recount-ledger/recount/internal/verify"
+)
+
+// Item is one event with its place in the log.
+type Item struct {
+	Seq         uint64 // dense, from 1
+	Index, Term uint64 // of the Raft entry that carried it
+	RawTime     int64  // the proposer's clock, Unix nanoseconds
+	LogTime     int64  // the ledger's clock, never decreasing, Unix nanoseconds
+	Kind        event.Kind
+	Event       event.Event
+	PayloadSHA  [32]byte // SHA-256 of Event.Payload
+	Checked     *Checked // set by Check ahead of the fold; nil is allowed
+}
+
+// Leaf is the Merkle leaf of the event.
+func (it *Item) Leaf() event.Leaf {
+	return event.Leaf{Format: event.LeafFormat, Seq: it.Seq, RawTime: it.RawTime, Kind: it.Kind, PayloadSHA256: it.PayloadSHA}
+}
+
+// Checked is what can be computed about a submission without knowing any other event.
+type Checked struct {
+	Err   error // the payload is not a submission; nothing else is set
+	Sub   event.Sub
+	Rec   *pcs.Record
+	Facts verify.Facts // as recorded at ingress
+
+	Known   bool // this node holds the key that the facts name
+	FactsOK bool // and the recorded facts verify with it
+
+	Policy  [32]byte // id of the policy of Verdict; zero when none was in force in the view
+	Verdict verify.Verdict
+	Signed  [32]byte // digest of the signed values, unless the verdict refuses the record
+	Inputs  [32]byte // digest of every verdict input, likewise
+}
+
+// Check computes it.Checked for a submission and does nothing for other kinds. It is pure, reads view only for the policy
+// in force at it.Seq, and may run for many items at once. ring holds the keys of this node; nil means none.
+func Check(it *Item, ring *verify.Ring, view ControlView) {
+	if it.Kind != event.Submission {
+		return
+	}
+	c := &Checked{}
+	it.Checked = c
+	if c.Sub, c.Err = event.DecodeSubmission(it.Event.Payload); c.Err != nil {
+		return
+	}
+	c.Facts = factsOf(c.Sub.Facts)
+	c.Rec = pcs.Decode(c.Sub.Body)
+	if ring != nil && c.Facts.Valid() && c.Rec.Signable {
+		c.FactsOK, c.Known = ring.Recheck(c.Rec, c.Facts)
+	}
+	if p, ok := view.PolicyAt(it.Seq); ok {
+		c.judge(p)
+	}
+}
+
+func (c *Checked) judge(p PolicyRow) {
+	c.Policy, c.Verdict = p.ID, verify.Judge(p.Policy, c.Rec, c.Facts)
+	if c.Verdict.Outcome == verify.Refused {
+		return
+	}
+	profile := c.Facts.Profile
+	if !c.Facts.Valid() {
+		profile = pcs.F9 // the policy lets unsigned records pass
+	}
+	t := c.Rec.Tuple(profile)
+	c.Signed, c.Inputs = c.Rec.SignedDigest(t), c.Rec.InputsDigest(t)
+}
+
+// mismatch reports that this node's own key contradicts the recorded facts.
+func (c *Checked) mismatch() bool { return c.Known && !c.FactsOK }
+
+// leafHash is what an operator's event adds to the chain of a fold.
+func leafHash(it *Item) [32]byte { return it.Leaf().Hash() }
+
+func sum(b []byte) [32]byte { return sha256.Sum256(b) }

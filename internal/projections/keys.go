@@ -1,0 +1,51 @@
+package projections
+
+import "encoding/binary"
+
+// Key spaces of a generation. A key is one of these bytes followed by what is said here; numbers are big-endian. A shard
+// or a key is numbered by the seq of the first submission that brought it, which is unique because a submission brings at
+// most one of each.
+const (
+	spacePosition = 'p' // nothing: the position row
+	spaceRow      = 'r' // seq u64: outcome row or operator row
+	spaceDigest   = 'd' // seq u64, each 256th: running digest
+	spaceID       = 'i' // pcs_id 32: id row
+	spaceSame     = 'j' // pcs_id 32, seq u64: later submissions of the id
+	spaceShard    = 's' // shard id: shard row
+	spaceEpoch    = 'e' // shard number u64, epoch u64: epoch row
+	spaceKey      = 'k' // key id: key number u64
+	spacePolicy   = 'y' // seq of the policy's event u64: policy id
+	spaceByShard  = 'S' // shard number u64, seq u64
+	spaceByKey    = 'K' // key number u64, seq u64
+	spaceByReason = 'R' // reason u8, seq u64
+	spaceByResult = 'O' // outcome u8, seq u64; not for accepted
+)
+
+func numKey(space byte, nums ...uint64) []byte {
+	b := make([]byte, 1, 1+8*len(nums))
+	b[0] = space
+	for _, n := range nums {
+		b = binary.BigEndian.AppendUint64(b, n)
+	}
+	return b
+}
+
+func rowKey(seq uint64) []byte    { return numKey(spaceRow, seq) }
+func digestKey(seq uint64) []byte { return numKey(spaceDigest, seq) }
+
+func textKey(space byte, text string) []byte {
+	return append(append(make([]byte, 0, 1+len(text)), space), text...)
+}
+
+func idKey(id [32]byte) []byte { return append([]byte{spaceID}, id[:]...) }
+
+func sameKey(id [32]byte, seq uint64) []byte {
+	return binary.BigEndian.AppendUint64(append([]byte{spaceSame}, id[:]...), seq)
+}
+
+func codeKey(space, code byte, seq uint64) []byte {
+	return binary.BigEndian.AppendUint64([]byte{space, code}, seq)
+}
+
+// seqOf reads the seq at the end of an index key.
+func seqOf(k []byte) uint64 { return binary.BigEndian.Uint64(k[len(k)-8:]) }

@@ -1,0 +1,310 @@
+package projections
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/recount-ledger/recount/internal/event"
+	"github.com/recount-ledger/recount/internal/verify"
+)
+
+// model is a second, dumb implementation of the outcome rules over plain maps.
+type model struct {
+	policy verify.Policy
+	ids    map[string]*modelID
+	marks  map[string]int64
+	roots  map[string]string // shard and epoch -> root
+	rows   []Result
+}
+
+type modelID struct {
+	first, judged  uint64
+	at             int64
+	signed, inputs [32]byte
+	key            string
+}
+
+func (m *model) step(it *Item) Result {
+	r := m.judge(it)
+	m.rows = append(m.rows, r)
+	return r
+}
+
+func (m *model) judge(it *Item) Result {
+	c := it.Checked
+	if it.Kind != event.Submission {
+		return Result{}
+	}
+	v := c.Verdict
+	r := Result{Seq: it.Seq, Outcome: v.Outcome, Accepted: v.Accepted, Reasons: slices.Clone(v.Reasons), JudgedSeq: it.Seq}
+	if v.Outcome == verify.Refused {
+		r.Status = map[verify.Reason]int{verify.ReasonBadSignature: 401}[v.Reason]
+		if r.Status == 0 {
+			r.Status = 400
+		}
+		return r
+	}
+	rec := c.Rec
+	shard, at, root := rec.ShardID, fmt.Sprint(rec.ShardID, "|", rec.Epoch), rec.MerkleRoot
+	id := m.ids[rec.PCSID]
+	if id != nil && id.signed != c.Signed {
+		r.Outcome, r.Accepted, r.Status, r.FirstSeq, r.JudgedSeq = verify.Conflict, false, 409, id.first, id.judged
+		r.Reasons = append([]verify.Reason{verify.ReasonConflict}, r.Reasons...)
+		return r
+	}
+	if id != nil && it.LogTime-id.at <= m.policy.Params.DedupTTL {
+		old := m.rows[id.judged-1]
+		old.Seq, old.Replayed, old.Reverified, old.FirstSeq, old.JudgedSeq = it.Seq, true, false, id.first, id.judged
+		old.Evidence = id.inputs != c.Inputs || id.key != c.Facts.KeyID
+		old.Occupied, old.MovedMark, old.Registered = false, false, false
+		return old
+	}
+	other, known := m.roots[at]
+	mark, marked := m.marks[shard]
+	var epoch []verify.Reason
+	if known && other != root {
+		epoch = append(epoch, verify.ReasonEpochEquivocation)
+	}
+	old := marked && rec.Epoch < mark && m.policy.Epochs.OnRegression != "allow"
+	if old && (id == nil || slices.Contains(m.rows[id.judged-1].Reasons, verify.ReasonEpochRegression)) {
+		epoch = append(epoch, verify.ReasonEpochRegression)
+	}
+	if len(epoch) > 0 {
+		r.Outcome, r.Accepted = verify.Escalated, false
+		if epoch[0] == verify.ReasonEpochRegression && m.policy.Epochs.OnRegression == "reject" {
+			r.Outcome = verify.Refused
+		}
+		r.Reasons = append(epoch, r.Reasons...)
+	}
+	r.Status = map[verify.Outcome]int{verify.Accepted: 200, verify.Escalated: 202, verify.Refused: 409}[r.Outcome]
+	r.Reverified = id != nil
+	if id != nil {
+		r.FirstSeq = id.first
+	}
+	if r.Outcome == verify.Refused {
+		return r
+	}
+	r.Occupied = true
+	next := &modelID{first: it.Seq, judged: it.Seq, at: it.LogTime, signed: c.Signed, inputs: c.Inputs, key: c.Facts.KeyID}
+	if id != nil {
+		next.first = id.first
+	}
+	m.ids[rec.PCSID], r.FirstSeq = next, next.first
+	if r.Accepted && id == nil {
+		r.Registered = !known
+		if !known {
+			m.roots[at] = root
+		}
+		if r.MovedMark = !marked || rec.Epoch > mark; r.MovedMark {
+			m.marks[shard] = rec.Epoch
+		}
+	}
+	return r
+}
+
+// same compares what the model knows.
+func same(a, b Result) bool {
+	return a.Seq == b.Seq && a.Outcome == b.Outcome && a.Accepted == b.Accepted && a.Status == b.Status &&
+		slices.Equal(a.Reasons, b.Reasons) && a.Replayed == b.Replayed && a.Reverified == b.Reverified &&
+		a.Evidence == b.Evidence && a.FirstSeq == b.FirstSeq && a.JudgedSeq == b.JudgedSeq &&
+		a.Occupied == b.Occupied && a.MovedMark == b.MovedMark && a.Registered == b.Registered
+}
+
+// batchTx is a step whose scans see only what was committed before, like a store's batch.
+type batchTx struct {
+	*MemStore
+	pending map[string][]byte
+}
+
+func (b *batchTx) Get(k []byte) ([]byte, error) {
+	if v, ok := b.pending[string(k)]; ok {
+		return v, nil
+	}
+	return b.MemStore.Get(k)
+}
+func (b *batchTx) Set(k, v []byte) { b.pending[string(k)] = append([]byte{}, v...) }
+func (b *batchTx) Delete([]byte)   { panic("no fold deletes") }
+func (b *batchTx) commit() {
+	for k, v := range b.pending {
+		b.MemStore.Set([]byte(k), v)
+	}
+}
+
+// history draws a random ledger.
+func history(rt *rapid.T, t *testing.T) *ledger {
+	p := verify.DefaultPolicy()
+	p.Epochs.OnRegression = rapid.SampledFrom([]string{"escalate", "reject", "allow"}).Draw(rt, "regression")
+	l := newLedger(t, p, "one", "two")
+	for range rapid.IntRange(1, 60).Draw(rt, "events") {
+		if rapid.IntRange(0, 19).Draw(rt, "operator") == 0 {
+			l.message(event.RefusalsDropped, &event.RefusalsDroppedV1{Node: "n1", Count: 3})
+			continue
+		}
+		l.now += rapid.SampledFrom([]int64{0, 0, 1, day, 14 * day, 14*day + 1}).Draw(rt, "wait")
+		s := spec{
+			shard: rapid.SampledFrom([]string{"alpha", "beta"}).Draw(rt, "shard"),
+			root:  rapid.SampledFrom([]string{"a", "b"}).Draw(rt, "root"),
+			epoch: int64(rapid.IntRange(0, 3).Draw(rt, "epoch")),
+			dhat:  rapid.SampledFrom([]string{"2.0", "2.0", "2.0", "2.1", "2.9"}).Draw(rt, "dhat"),
+			slope: rapid.SampledFrom([]int{2, 2, 2, 3}).Draw(rt, "slope"),
+		}
+		s.attempt = rapid.IntRange(1, 2).Draw(rt, "attempt")
+		s.fault = rapid.IntRange(0, 15).Draw(rt, "fault") == 0
+		s.wrongID = rapid.IntRange(0, 15).Draw(rt, "wrongID") == 0
+		l.send(s.body(rapid.SampledFrom([]string{"one", "one", "one", "two", "forger"}).Draw(rt, "key")))
+	}
+	return l
+}
+
+// TestModel: the fold and the dumb model agree on random histories, and the batch size changes nothing.
+func TestModel(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		l := history(rt, t)
+		p, _ := l.ctrl.PolicyAt(l.seq)
+		m := &model{policy: p.Policy, ids: map[string]*modelID{}, marks: map[string]int64{}, roots: map[string]string{}}
+		for i := range l.items {
+			if want, got := m.step(&l.items[i]), l.results[i]; !same(want, got) {
+				rt.Fatalf("event %d: got %+v\nmodel %+v", i+1, got, want)
+			}
+		}
+		other := refold(rt, l, rapid.IntRange(1, 9).Draw(rt, "batch"))
+		if !other.Equal(l.db) {
+			rt.Fatal("rows depend on the batch size")
+		}
+		readBack(rt, l)
+	})
+}
+
+// refold folds l again in steps of n events, loading both folds anew before each step.
+func refold(rt *rapid.T, l *ledger, n int) *MemStore {
+	db, ctrlDB := NewMemStore(), NewMemStore()
+	for items := range slices.Chunk(l.items, n) {
+		g, err := LoadGeneration(1, db)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		c, err := LoadControl(ctrlDB)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		tx, ctx := &batchTx{db, map[string][]byte{}}, &batchTx{ctrlDB, map[string][]byte{}}
+		var last *Item
+		for i := range items {
+			it := items[i]
+			it.Checked = nil
+			if err := c.Fold(ctx, &it); err != nil {
+				rt.Fatal(err)
+			}
+			if _, err := g.Fold(tx, &it, c); err != nil {
+				rt.Fatal(err)
+			}
+			last = &items[i]
+		}
+		WritePosition(tx, g.Position(last.Index, last.Term))
+		tx.commit()
+		ctx.commit()
+	}
+	if !ctrlDB.Equal(l.ctrlDB) {
+		rt.Fatal("control rows depend on the batch size")
+	}
+	c, err := LoadControl(ctrlDB)
+	if err != nil || !reflect.DeepEqual(c, l.ctrl) {
+		rt.Fatalf("control state differs: %v\n%+v\n%+v", err, c, l.ctrl)
+	}
+	return db
+}
+
+// readBack compares every query with a plain walk over the results.
+func readBack(rt *rapid.T, l *ledger) {
+	for _, want := range l.results {
+		if want.Seq == 0 {
+			continue
+		}
+		got, err := Row(l.db, want.Seq)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		got.Generation, want.FactsMismatch = want.Generation, false
+		if want.First != nil {
+			got.First.Generation = want.First.Generation
+		}
+		if !reflect.DeepEqual(got, want) {
+			rt.Fatalf("row %d: got %+v\nwant %+v", want.Seq, got, want)
+		}
+	}
+	q := Query{
+		Shard:   rapid.SampledFrom([]string{"", "alpha"}).Draw(rt, "q.shard"),
+		Key:     rapid.SampledFrom([]string{"", mustHMAC("two").ID}).Draw(rt, "q.key"),
+		Outcome: verify.Outcome(rapid.IntRange(0, 4).Draw(rt, "q.outcome")),
+		Reason:  verify.Reason(rapid.SampledFrom([]int{0, 0, 1, 8, 9, 10, 12}).Draw(rt, "q.reason")),
+		Limit:   rapid.IntRange(1, 7).Draw(rt, "q.limit"),
+		Reverse: rapid.Bool().Draw(rt, "q.reverse"),
+	}
+	if rapid.Bool().Draw(rt, "q.times") {
+		q.Since = l.items[rapid.IntRange(0, len(l.items)-1).Draw(rt, "q.since")].LogTime
+		q.Until = l.items[rapid.IntRange(0, len(l.items)-1).Draw(rt, "q.until")].LogTime
+	}
+	var want, got []uint64
+	for i, r := range l.results {
+		indexed := q.Shard == "" || r.HasBudget || r.KeyID != "" && knownShard(l, r)
+		at := l.items[i].LogTime
+		if r.Seq != 0 && q.matches(&r) && indexed && at >= q.Since && (q.Until == 0 || at < q.Until) {
+			want = append(want, r.Seq)
+		}
+	}
+	if q.Reverse {
+		slices.Reverse(want)
+	}
+	for {
+		page, err := Audit(l.db, q)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		for _, r := range page.Rows {
+			got = append(got, r.Seq)
+		}
+		if q.FromSeq = page.Next; page.Next == 0 {
+			break
+		}
+	}
+	if !slices.Equal(got, want) {
+		rt.Fatalf("%+v: got %v, want %v", q, got, want)
+	}
+}
+
+// knownShard: a refused submission is listed under its shard when the shard was known before it.
+func knownShard(l *ledger, r Result) bool {
+	w, err := Shard(l.db, r.ShardID)
+	return err == nil && w.FirstSeq < r.Seq
+}
+
+// TestDigestAt: the digest of every position is the one that the fold had there.
+func TestDigestAt(t *testing.T) {
+	l := newLedger(t, verify.DefaultPolicy(), "one")
+	var want [][32]byte
+	note := func() { _, d := l.gen.Digest(); want = append(want, d) }
+	_, at2 := l.gen.Digest()
+	for i := range 600 {
+		if i%7 == 0 {
+			l.message(event.RefusalsDropped, &event.RefusalsDroppedV1{Count: uint64(i)})
+		} else {
+			l.send(spec{shard: "alpha", root: "a", epoch: int64(i), dhat: "2.0", slope: 2}.body("one"))
+		}
+		note()
+	}
+	for i, w := range append([][32]byte{at2}, want...) {
+		if d, err := DigestAt(l.db, uint64(i+2)); err != nil || d != w {
+			t.Fatalf("event %d: %x %v, want %x", i+2, d, err, w)
+		}
+	}
+	if d, err := DigestAt(l.db, 0); err != nil || d != [32]byte{} {
+		t.Fatal(d, err)
+	}
+	if _, err := DigestAt(l.db, l.seq+1); err == nil {
+		t.Fatal("digest of an event that is not folded")
+	}
+}

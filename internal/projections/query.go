@@ -1,0 +1,197 @@
+package projections
+
+import (
+	"fmt"
+
+	"github.com/recount-ledger/recount/internal/verify"
+)
+
+// Query selects submissions. Zero members select everything.
+type Query struct {
+	Shard   string
+	Key     string         // key id
+	Outcome verify.Outcome // as stored: a replay has the outcome that stands
+	Reason  verify.Reason  // any of a submission's reasons; ReasonOK selects those without one
+	Since   int64          // log time, Unix nanoseconds, inclusive
+	Until   int64          // log time, Unix nanoseconds, exclusive; 0 is no bound
+	FromSeq uint64         // first seq to look at (the last one, when Reverse); 0 is the beginning (the end)
+	Limit   int            // most rows to return; 0 means 100, at most 1000
+	Reverse bool           // newest first
+}
+
+// Page is a part of an answer. Next is the FromSeq that continues it, 0 when there is nothing left. A page may be short,
+// even empty, and still have a Next: the work for one page is bounded.
+type Page struct {
+	Rows []Result
+	Next uint64
+}
+
+// Found is what is known of a pcs_id.
+type Found struct {
+	First   Result   // first submission that occupied the id
+	Current Result   // the judgement that stands: First, or the last re-verification
+	Seqs    []uint64 // every submission of the id that was folded against it, ascending, First included
+	More    bool     // Seqs was cut at 1000
+}
+
+// ShardRow sums up one shard over validly signed submissions.
+type ShardRow struct {
+	Shard        string
+	HasEpoch     bool   // an accepted submission set Epoch and Root
+	Epoch        int64  // high-water mark
+	Root         string // merkle_root of the mark, lower-case hex
+	Accepted     uint64 // submissions judged, by outcome
+	Escalated    uint64
+	Refused      uint64
+	Conflicts    uint64
+	Replays      uint64 // answered with an earlier outcome
+	FirstSeq     uint64
+	LastSeq      uint64
+	FirstLogTime int64 // Unix nanoseconds
+	LastLogTime  int64
+}
+
+// Row returns what was said of event seq. Result.Generation is 0: rows do not know their generation. ErrNotFound when seq
+// is not folded yet or is an operator's event.
+func Row(s Store, seq uint64) (Result, error) {
+	r, err := readRow(s, seq)
+	if err != nil {
+		return Result{}, err
+	}
+	if r.JudgedSeq != 0 && r.JudgedSeq != seq {
+		first, err := readRow(s, r.JudgedSeq)
+		if err != nil {
+			return Result{}, fmt.Errorf("event %d refers to %w", seq, err)
+		}
+		r.First = &first
+	}
+	return r, nil
+}
+
+// Lookup returns what is known of a pcs_id (64 hex digits), ErrNotFound when nothing ever occupied it.
+func Lookup(s Store, pcsID string) (Found, error) {
+	id, err := parseHex(pcsID)
+	if err != nil {
+		return Found{}, fmt.Errorf("pcs_id: %w", ErrNotFound)
+	}
+	w, err := read(s, idKey(id), decodeIDRow)
+	if err != nil {
+		return Found{}, err
+	}
+	if w == nil {
+		return Found{}, fmt.Errorf("pcs_id %s: %w", pcsID, ErrNotFound)
+	}
+	f := Found{Seqs: []uint64{w.first}}
+	if f.First, err = readRow(s, w.first); err != nil {
+		return Found{}, err
+	}
+	if f.Current, err = readRow(s, w.judged); err != nil {
+		return Found{}, err
+	}
+	err = s.Scan(sameKey(id, 0), append(sameKey(id, ^uint64(0)), 0), false, func(k, _ []byte) bool {
+		if f.More = len(f.Seqs) == maxLimit; f.More {
+			return false
+		}
+		f.Seqs = append(f.Seqs, seqOf(k))
+		return true
+	})
+	return f, err
+}
+
+// Standing is the outcome that a replay of (pcsID, signed, inputs, key) at log time now would repeat, for the shortcut at
+// the edge. ok is false when the submission would not be a plain replay and must be folded.
+func Standing(s Store, c *Checked, now int64, ttl int64) (r Result, ok bool, err error) {
+	if c.Err != nil || !c.Facts.Valid() || c.Verdict.Outcome == verify.Refused {
+		return Result{}, false, nil
+	}
+	id, err := parseHex(c.Rec.PCSID)
+	if err != nil {
+		return Result{}, false, nil
+	}
+	w, err := read(s, idKey(id), decodeIDRow)
+	if err != nil || w == nil {
+		return Result{}, false, err
+	}
+	if w.signed != c.Signed || w.inputs != c.Inputs || w.key != c.Facts.KeyID || now-w.judgedAt > ttl {
+		return Result{}, false, nil
+	}
+	r, err = readRow(s, w.judged)
+	return r, err == nil, err
+}
+
+// Shard sums up one shard, ErrNotFound when no submission of it was folded.
+func Shard(s Store, id string) (ShardRow, error) {
+	w, err := read(s, textKey(spaceShard, id), decodeShardRow)
+	if err != nil {
+		return ShardRow{}, err
+	}
+	if w == nil {
+		return ShardRow{}, fmt.Errorf("shard %q: %w", id, ErrNotFound)
+	}
+	return w.public(id), nil
+}
+
+// Shards lists shards in byte order of their ids, those after the given one; next continues the list, "" at its end.
+func Shards(s Store, after string, limit int) (rows []ShardRow, next string, err error) {
+	limit = clampLimit(limit)
+	lo := textKey(spaceShard, after)
+	if after != "" {
+		lo = append(lo, 0)
+	}
+	var failed error
+	err = s.Scan(lo, []byte{spaceShard + 1}, false, func(k, v []byte) bool {
+		if len(rows) == limit {
+			next = rows[limit-1].Shard
+			return false
+		}
+		w, err := decodeShardRow(v)
+		if failed = err; err != nil {
+			return false
+		}
+		rows = append(rows, w.public(string(k[1:])))
+		return true
+	})
+	if err == nil {
+		err = failed
+	}
+	return rows, next, err
+}
+
+// DigestAt is the running digest after event seq: the last checkpoint, chained with the rows since. Zero for seq 0.
+func DigestAt(s Store, seq uint64) ([32]byte, error) {
+	var d [32]byte
+	from := seq / digestEvery * digestEvery
+	if from > 0 {
+		b, err := s.Get(digestKey(from))
+		if err != nil {
+			return d, err
+		}
+		if b == nil {
+			return d, fmt.Errorf("digest of event %d: %w", from, ErrNotFound)
+		}
+		if len(b) != 32 {
+			return d, fmt.Errorf("digest of event %d: %w", from, ErrCorrupt)
+		}
+		d = [32]byte(b)
+	}
+	at, failed := from, error(nil)
+	err := s.Scan(rowKey(from+1), append(rowKey(seq), 0), false, func(k, v []byte) bool {
+		h, err := rowHash(seqOf(k), v)
+		if err != nil || seqOf(k) != at+1 {
+			failed = fmt.Errorf("row after event %d: %w", at, ErrCorrupt)
+			return false
+		}
+		d, at = chain(d, h), at+1
+		return true
+	})
+	if err == nil {
+		err = failed
+	}
+	if err == nil && at != seq {
+		err = fmt.Errorf("event %d: %w", at+1, ErrNotFound)
+	}
+	if err != nil {
+		return [32]byte{}, err
+	}
+	return d, nil
+}

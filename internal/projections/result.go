@@ -1,0 +1,95 @@
+package projections
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/recount-ledger/recount/internal/pcs"
+	"github.com/recount-ledger/recount/internal/verify"
+)
+
+// Errors of this package. All but ErrNotFound stop a fold: the log holds something that this binary cannot fold.
+var (
+	ErrUnknownKind = errors.New("projections: unknown event kind")
+	ErrBadEvent    = errors.New("projections: event cannot be decoded")
+	ErrOrder       = errors.New("projections: event out of order")
+	ErrNoPolicy    = errors.New("projections: submission before the genesis event")
+	ErrNotFound    = errors.New("projections: no such row")
+	ErrCorrupt     = errors.New("projections: row cannot be read")
+)
+
+// Result is what the ledger says of one submission, as folded or as read back from its row.
+//
+// The result of a replay repeats the outcome that stands: Outcome, Accepted, Reason, Reasons, Status, DHat, Budget and
+// Policy are those of event JudgedSeq; Seq, LogTime, ReceivedAt and KeyID are its own.
+type Result struct {
+	Seq        uint64 // the event; 0 in the zero Result that Fold gives for an operator's event
+	Outcome    verify.Outcome
+	Accepted   bool
+	Reason     verify.Reason   // first failing check
+	Reasons    []verify.Reason // all failing checks in the order of checking, nil when ok
+	Status     int             // HTTP status of the answer
+	HasDHat    bool            // whether D_hat could be recomputed
+	DHat       pcs.Nano        // recomputed D_hat: the upper middle slope
+	DHatLower  pcs.Nano        // the lower middle slope
+	HasBudget  bool            // whether the budget was recomputed (structure and signature were in order)
+	Budget     pcs.Nano        // recomputed budget
+	Detail     string          // one English sentence about the first content reason, "" when there is none
+	PCSID      string          // lower-case hex; for a refused submission the id as claimed, "" when there was none
+	ShardID    string          // "" when it could not be read
+	Epoch      int64
+	MerkleRoot string // lower-case hex
+	LogTime    int64  // Unix nanoseconds, the ledger's clock
+	ReceivedAt int64  // Unix nanoseconds, the receiving node's clock
+	Policy     [32]byte
+	Generation uint32
+	KeyID      string // "" when no key verified the signature
+	Facts      verify.Facts
+
+	Replayed   bool   // the outcome of JudgedSeq was repeated
+	Reverified bool   // the same signed values as FirstSeq, judged anew after the TTL
+	Evidence   bool   // same signed values as JudgedSeq, but other unsigned inputs or another key
+	FirstSeq   uint64 // first submission that occupied the id; own Seq when this one did, 0 when none did
+	JudgedSeq  uint64 // event whose judgement is the answer; own Seq unless Replayed or Conflict
+
+	// First is the outcome that stands, for replays and conflicts; given by Fold and Row, nil in lists.
+	First *Result
+	// Marks: what the event changed.
+	Occupied   bool  // it occupies or renews its id
+	HadMark    bool  // the shard had a high-water mark before it
+	MarkBefore int64 // that mark
+	MovedMark  bool  // the mark is now Epoch
+	Registered bool  // (shard, epoch) now names MerkleRoot
+
+	// FactsMismatch: this node holds the key and the recorded signature facts do not verify with it. The outcome follows
+	// the recorded facts all the same; it is not part of any row or digest. Only Fold sets it.
+	FactsMismatch bool
+
+	policySeq uint64 // event that put Policy in force
+}
+
+// Escalated reports whether the answer asks for attention (status 202).
+func (r *Result) Escalated() bool { return r.Outcome == verify.Escalated }
+
+// StatusOf is the HTTP status of an outcome with its first reason.
+func StatusOf(o verify.Outcome, r verify.Reason) int {
+	switch o {
+	case verify.Accepted:
+		return http.StatusOK
+	case verify.Escalated:
+		return http.StatusAccepted
+	case verify.Conflict:
+		return http.StatusConflict
+	}
+	switch r {
+	case verify.ReasonMalformed, verify.ReasonSchema, verify.ReasonIDMismatch:
+		return http.StatusBadRequest
+	case verify.ReasonBadSignature:
+		return http.StatusUnauthorized
+	case verify.ReasonFrozen:
+		return http.StatusServiceUnavailable
+	case verify.ReasonEpochRegression:
+		return http.StatusConflict
+	}
+	return http.StatusForbidden
+}

@@ -1,0 +1,173 @@
+package projections
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/recount-ledger/recount/internal/verify"
+)
+
+var update = flag.Bool("update", false, "write the golden files of the scenarios")
+
+// TestScenarios plays testdata/scenarios/*.txt and compares what the ledger says with the golden file beside it.
+func TestScenarios(t *testing.T) {
+	files, err := filepath.Glob("testdata/scenarios/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no scenarios: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			script, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := play(t, string(script))
+			golden := strings.TrimSuffix(file, ".txt") + ".golden"
+			if *update {
+				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(golden)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got != string(want) {
+				t.Errorf("%s:\n%s\nwant:\n%s", file, got, want)
+			}
+		})
+	}
+}
+
+// play runs one script. Lines are comments (#), "policy regression=...", "wait DURATION", "send NAME member=value ...",
+// "shard ID" and "lookup NAME"; the answer to each follows it, indented.
+func play(t *testing.T, script string) string {
+	var out strings.Builder
+	policy := verify.DefaultPolicy()
+	var l *ledger
+	named := map[string]spec{}
+	for line := range strings.Lines(script) {
+		line = strings.TrimSpace(line)
+		fmt.Fprintln(&out, line)
+		words := strings.Fields(line)
+		if len(words) == 0 || words[0] == "#" {
+			continue
+		}
+		if words[0] == "policy" {
+			policy.Epochs.OnRegression = strings.TrimPrefix(words[1], "regression=")
+			continue
+		}
+		if l == nil {
+			l = newLedger(t, policy, "one", "two")
+		}
+		switch words[0] {
+		case "wait":
+			d, err := time.ParseDuration(words[1])
+			if err != nil {
+				t.Fatal(err)
+			}
+			l.now += int64(d)
+		case "send":
+			fmt.Fprintf(&out, "  %s\n", describe(l, sendLine(t, l, named, words[1], words[2:])))
+		case "shard":
+			w, err := Shard(l.db, words[1])
+			if err != nil {
+				fmt.Fprintf(&out, "  %v\n", err)
+				continue
+			}
+			fmt.Fprintf(&out, "  epoch=%d(%v) root=%.4s accepted=%d escalated=%d refused=%d conflicts=%d replays=%d events %d to %d\n",
+				w.Epoch, w.HasEpoch, w.Root, w.Accepted, w.Escalated, w.Refused, w.Conflicts, w.Replays, w.FirstSeq, w.LastSeq)
+		case "lookup":
+			f, err := Lookup(l.db, idOf(named[words[1]]))
+			if errors.Is(err, ErrNotFound) {
+				fmt.Fprintln(&out, "  not found")
+				continue
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			fmt.Fprintf(&out, "  first %d stands %d events %v\n", f.First.Seq, f.Current.Seq, f.Seqs)
+		default:
+			t.Fatalf("unknown command %q", words[0])
+		}
+	}
+	return out.String()
+}
+
+// sendLine builds a record from the members; a name used before starts from the record sent then.
+func sendLine(t *testing.T, l *ledger, named map[string]spec, name string, members []string) Result {
+	s, known := named[name]
+	if !known {
+		s = spec{shard: "alpha", root: "a", epoch: 1, dhat: "2.0", slope: 2, attempt: 1, seed: 1}
+	}
+	key, forged := "one", false
+	for _, m := range members {
+		k, v, _ := strings.Cut(m, "=")
+		n, _ := strconv.Atoi(v)
+		switch k {
+		case "shard":
+			s.shard = v
+		case "root":
+			s.root = v
+		case "epoch":
+			s.epoch = int64(n)
+		case "d":
+			s.dhat = v
+		case "slope":
+			s.slope = n
+		case "attempt":
+			s.attempt = n
+		case "seed":
+			s.seed = n
+		case "key":
+			key = v
+		case "degraded":
+			s.degraded = true
+		case "fault":
+			s.fault = true
+		case "wrong-id":
+			s.wrongID = true
+		case "forged":
+			forged = true
+		default:
+			t.Fatalf("unknown member %q", m)
+		}
+	}
+	if forged {
+		return l.send(s.body("nobody's"))
+	}
+	named[name] = s
+	return l.send(s.body(key))
+}
+
+func describe(l *ledger, r Result) string {
+	text := fmt.Sprintf("#%d %d %s accepted=%v %s %v", r.Seq, r.Status, r.Outcome, r.Accepted, r.Reason, r.Reasons)
+	if r.HasDHat {
+		text += fmt.Sprintf(" D=%s", r.DHat)
+	}
+	if r.HasBudget {
+		text += fmt.Sprintf(" budget=%s", r.Budget)
+	}
+	text += fmt.Sprintf(" first=%d judged=%d", r.FirstSeq, r.JudgedSeq)
+	for _, f := range []struct {
+		on   bool
+		name string
+	}{{r.Replayed, "replayed"}, {r.Evidence, "evidence"}, {r.Reverified, "reverified"}, {r.Occupied, "occupies"},
+		{r.MovedMark, "moves-mark"}, {r.Registered, "registers"}, {r.FactsMismatch, "facts-mismatch"}, {r.KeyID == "", "unsigned"}} {
+		if f.on {
+			text += " " + f.name
+		}
+	}
+	if r.First != nil {
+		text += fmt.Sprintf(" stands: #%d %d %s", r.First.Seq, r.First.Status, r.First.Reason)
+	}
+	_, d := l.gen.Digest()
+	return text + fmt.Sprintf(" digest=%.8x", d)
+}

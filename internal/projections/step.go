@@ -1,0 +1,376 @@
+package projections
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+
+	"github.com/recount-ledger/recount/internal/event"
+	"github.com/recount-ledger/recount/internal/pcs"
+	"github.com/recount-ledger/recount/internal/verify"
+)
+
+// step is the fold of one submission. The checks come in the order structure, signature, identity (gate), dedup, epochs,
+// content; the first that fails names the reason. Key scopes and freezes belong between gate and dedup.
+type step struct {
+	tx     Tx
+	it     *Item
+	c      Checked // own copy
+	policy PolicyRow
+	r      Result
+	pcsID  [32]byte
+	root   [32]byte
+	shard  *shardRow // nil when the shard is not known yet
+	passed bool      // gate let it through
+}
+
+// foldSubmission judges one submission and writes everything but its row, which it returns with the hash of its core.
+func (g *Generation) foldSubmission(tx Tx, it *Item, view ControlView) (Result, [32]byte, []byte, error) {
+	s, err := newStep(tx, it, view)
+	if err != nil {
+		return Result{}, [32]byte{}, nil, err
+	}
+	s.r.Generation = g.number
+	if err := s.judge(view); err != nil {
+		return Result{}, [32]byte{}, nil, err
+	}
+	if err := s.write(g); err != nil {
+		return Result{}, [32]byte{}, nil, err
+	}
+	s.r.Status = StatusOf(s.r.Outcome, s.r.Reason)
+	core := s.r.appendCore(make([]byte, 0, 256))
+	hash := sum(core)
+	return s.r, hash, append(core, s.r.Detail...), nil
+}
+
+func newStep(tx Tx, it *Item, view ControlView) (*step, error) {
+	p, ok := view.PolicyAt(it.Seq)
+	if !ok {
+		return nil, ErrNoPolicy
+	}
+	if it.Checked == nil {
+		Check(it, nil, view)
+	}
+	s := &step{tx: tx, it: it, c: *it.Checked, policy: p}
+	if s.c.Err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrBadEvent, s.c.Err)
+	}
+	if s.c.Policy != p.ID {
+		s.c.judge(p)
+	}
+	v := &s.c.Verdict
+	s.r = Result{Seq: it.Seq, LogTime: it.LogTime, ReceivedAt: s.c.Sub.ReceivedAt, Policy: p.ID, policySeq: p.Seq,
+		Outcome: v.Outcome, Accepted: v.Accepted, Reason: v.Reason, Detail: clip(v.Evidence),
+		HasDHat: v.HasDHat, DHat: v.DHatUpper, DHatLower: v.DHatLower, JudgedSeq: it.Seq, FactsMismatch: s.c.mismatch()}
+	s.r.Reasons = contentReasons(v)
+	s.identity()
+	return s, nil
+}
+
+// contentReasons lists a verdict's reasons without ok, nil when there are none.
+func contentReasons(v *verify.Verdict) []verify.Reason {
+	var out []verify.Reason
+	for _, r := range v.Reasons {
+		if r != verify.ReasonOK {
+			out = append(out, r)
+		}
+	}
+	if len(out) == 0 && v.Reason != verify.ReasonOK {
+		out = append(out, v.Reason)
+	}
+	return out
+}
+
+func clip(s string) string {
+	if len(s) > maxDetail {
+		return ""
+	}
+	return s
+}
+
+// identity notes the identity fields as claimed, when all of them have their form.
+func (s *step) identity() {
+	rec := s.c.Rec
+	if rec.Fault != nil && rec.Fault.Class == pcs.ClassMalformed {
+		return
+	}
+	id, err := parseHex(rec.PCSID)
+	root, err2 := parseHex(rec.MerkleRoot)
+	if err != nil || err2 != nil || rec.Epoch < 0 || rec.ShardID == "" || len(rec.ShardID) > pcs.MaxShardID {
+		return
+	}
+	s.pcsID, s.root = id, root
+	s.r.PCSID, s.r.MerkleRoot = hex.EncodeToString(id[:]), hex.EncodeToString(root[:])
+	s.r.ShardID, s.r.Epoch = rec.ShardID, rec.Epoch
+}
+
+func (s *step) judge(view ControlView) (err error) {
+	if s.r.ShardID != "" {
+		if s.shard, err = read(s.tx, textKey(spaceShard, s.r.ShardID), decodeShardRow); err != nil {
+			return err
+		}
+	}
+	if !s.gate(view) {
+		return nil
+	}
+	s.passed, s.r.HasBudget, s.r.Budget = true, true, s.c.Verdict.Budget
+	if s.shard != nil {
+		s.r.HadMark, s.r.MarkBefore = s.shard.hasMark, s.shard.mark
+	}
+	id, err := read(s.tx, idKey(s.pcsID), decodeIDRow)
+	if err != nil {
+		return err
+	}
+	switch {
+	case id == nil:
+		return s.decide(nil)
+	case id.signed != s.c.Signed:
+		return s.conflict(id)
+	case uint64(s.it.LogTime)-uint64(id.judgedAt) <= uint64(s.policy.Policy.Params.DedupTTL):
+		return s.replay(id)
+	}
+	return s.decide(id)
+}
+
+// gate refuses what is structurally wrong, not validly signed by a registered key, or misnamed. A refusal leaves no trace
+// in identity or order.
+func (s *step) gate(view ControlView) bool {
+	f := s.c.Facts
+	signed := f.Valid() && s.c.Rec.Signable && s.r.Reason != verify.ReasonBadSignature
+	if signed {
+		k, ok := view.Key(f.KeyID, s.it.Seq)
+		signed = ok && k.Alg == f.Alg
+	}
+	if signed {
+		s.r.KeyID, s.r.Facts = f.KeyID, f
+	}
+	reason := s.r.Reason
+	switch {
+	case reason == verify.ReasonMalformed || reason == verify.ReasonSchema:
+	case f.Valid() && !signed, reason == verify.ReasonIDMismatch && !signed:
+		reason = verify.ReasonBadSignature
+	case reason == verify.ReasonIDMismatch || reason == verify.ReasonBadSignature:
+	case s.r.PCSID != "":
+		return true
+	default:
+		reason = verify.ReasonSchema
+	}
+	s.refuse(reason)
+	return false
+}
+
+func (s *step) refuse(reason verify.Reason) {
+	r := &s.r
+	if reason != r.Reason {
+		r.Detail = ""
+	}
+	r.Outcome, r.Accepted, r.Reason, r.Reasons = verify.Refused, false, reason, []verify.Reason{reason}
+	r.HasDHat, r.DHat, r.DHatLower = false, 0, 0
+}
+
+// conflict: other signed values under an id that is taken, at any time.
+func (s *step) conflict(id *idRow) error {
+	first, err := readRow(s.tx, id.judged)
+	if err != nil {
+		return err
+	}
+	first.Generation = s.r.Generation
+	r := &s.r
+	r.Outcome, r.Accepted, r.Reason = verify.Conflict, false, verify.ReasonConflict
+	r.Reasons = append([]verify.Reason{verify.ReasonConflict}, r.Reasons...)
+	r.FirstSeq, r.JudgedSeq, r.First = id.first, id.judged, &first
+	return nil
+}
+
+// replay: the same signed values within the TTL get the outcome that stands.
+func (s *step) replay(id *idRow) error {
+	first, err := readRow(s.tx, id.judged)
+	if err != nil {
+		return err
+	}
+	first.Generation = s.r.Generation
+	r := &s.r
+	r.Outcome, r.Accepted, r.Reason, r.Reasons = first.Outcome, first.Accepted, first.Reason, first.Reasons
+	r.HasDHat, r.DHat, r.DHatLower = first.HasDHat, first.DHat, first.DHatLower
+	r.HasBudget, r.Budget, r.Detail = first.HasBudget, first.Budget, first.Detail
+	r.Policy, r.policySeq = first.Policy, first.policySeq
+	r.Replayed, r.Evidence = true, id.inputs != s.c.Inputs || id.key != r.KeyID
+	r.FirstSeq, r.JudgedSeq, r.First = id.first, id.judged, &first
+	return nil
+}
+
+// decide judges a submission whose id is free, or was judged longer than the TTL ago.
+func (s *step) decide(old *idRow) error {
+	r := &s.r
+	r.Reverified = old != nil
+	epoch, err := s.epochs(old)
+	if err != nil {
+		return err
+	}
+	if r.Outcome == verify.Refused {
+		r.Accepted = false
+	}
+	if old != nil {
+		r.FirstSeq = old.first
+	}
+	if r.Outcome != verify.Accepted && r.Outcome != verify.Escalated {
+		return nil
+	}
+	if old == nil {
+		r.FirstSeq = r.Seq
+	}
+	r.Occupied = true
+	w := idRow{first: r.FirstSeq, judged: r.Seq, judgedAt: r.LogTime, signed: s.c.Signed, inputs: s.c.Inputs,
+		outcome: r.Outcome, accepted: r.Accepted, key: r.KeyID}
+	s.tx.Set(idKey(s.pcsID), w.append(nil))
+	if r.Accepted && old == nil {
+		r.Registered = epoch == nil
+		r.MovedMark = s.shard == nil || !s.shard.hasMark || r.Epoch > s.shard.mark
+	}
+	return nil
+}
+
+// epochs puts the epoch reasons before those of the content and returns the root that (shard, epoch) has already. A record
+// that is judged anew is no regression for having grown old: the reason stays only with one that had it before.
+func (s *step) epochs(old *idRow) (*epochRow, error) {
+	if s.shard == nil {
+		return nil, nil
+	}
+	e, err := read(s.tx, s.epochKey(), decodeEpochRow)
+	if err != nil {
+		return nil, err
+	}
+	var reasons []verify.Reason
+	r, rule := &s.r, s.policy.Policy.Epochs.OnRegression
+	if e != nil && e.root != s.root {
+		reasons = append(reasons, verify.ReasonEpochEquivocation)
+	}
+	below := s.shard.hasMark && r.Epoch < s.shard.mark && rule != verify.RegressionAllow
+	if below && old != nil {
+		if below, err = s.regressedBefore(old); err != nil {
+			return nil, err
+		}
+	}
+	if below {
+		reasons = append(reasons, verify.ReasonEpochRegression)
+	}
+	if len(reasons) == 0 {
+		return e, nil
+	}
+	r.Outcome, r.Accepted, r.Reason = verify.Escalated, false, reasons[0]
+	if reasons[0] == verify.ReasonEpochRegression && rule == verify.RegressionReject {
+		r.Outcome = verify.Refused
+	}
+	r.Reasons = append(reasons, r.Reasons...)
+	return e, nil
+}
+
+func (s *step) regressedBefore(old *idRow) (bool, error) {
+	prior, err := readRow(s.tx, old.judged)
+	if err != nil {
+		return false, err
+	}
+	for _, x := range prior.Reasons {
+		if x == verify.ReasonEpochRegression {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+func (s *step) epochKey() []byte { return numKey(spaceEpoch, s.shard.first, uint64(s.r.Epoch)) }
+
+// write updates shard, epoch, policy and index rows.
+func (s *step) write(g *Generation) error {
+	r := &s.r
+	if !g.policies[r.policySeq] {
+		s.tx.Set(numKey(spacePolicy, r.policySeq), r.Policy[:])
+		g.policies[r.policySeq] = true
+	}
+	if s.passed || s.shard != nil && r.KeyID != "" {
+		s.writeShard()
+	}
+	if r.KeyID != "" {
+		if err := s.indexKey(); err != nil {
+			return err
+		}
+	}
+	if r.FirstSeq != 0 && r.FirstSeq != r.Seq {
+		s.tx.Set(sameKey(s.pcsID, r.Seq), nil)
+	}
+	var seen uint64
+	for _, x := range r.Reasons {
+		if seen&(1<<x) == 0 {
+			s.tx.Set(codeKey(spaceByReason, byte(x), r.Seq), nil)
+		}
+		seen |= 1 << x
+	}
+	if r.Outcome != verify.Accepted {
+		s.tx.Set(codeKey(spaceByResult, byte(r.Outcome), r.Seq), nil)
+	}
+	return nil
+}
+
+func (s *step) writeShard() {
+	r := &s.r
+	if s.shard == nil {
+		s.shard = &shardRow{first: r.Seq, firstAt: r.LogTime}
+	}
+	s.shard.count(r)
+	if r.MovedMark {
+		s.shard.hasMark, s.shard.mark, s.shard.root = true, r.Epoch, s.root
+	}
+	if r.Registered {
+		e := epochRow{root: s.root, seq: r.Seq}
+		s.tx.Set(s.epochKey(), e.append(nil))
+	}
+	s.tx.Set(textKey(spaceShard, r.ShardID), s.shard.append(nil))
+	s.tx.Set(numKey(spaceByShard, s.shard.first, r.Seq), nil)
+}
+
+func (s *step) indexKey() error {
+	key := textKey(spaceKey, s.r.KeyID)
+	b, err := s.tx.Get(key)
+	if err != nil {
+		return err
+	}
+	num := s.r.Seq
+	if b == nil {
+		s.tx.Set(key, binary.BigEndian.AppendUint64(nil, num))
+	} else if len(b) == 8 {
+		num = binary.BigEndian.Uint64(b)
+	} else {
+		return fmt.Errorf("key row: %w", ErrCorrupt)
+	}
+	s.tx.Set(numKey(spaceByKey, num, s.r.Seq), nil)
+	return nil
+}
+
+// readRow reads the outcome row of event seq and the id of its policy.
+func readRow(s Store, seq uint64) (Result, error) {
+	b, err := s.Get(rowKey(seq))
+	if err != nil {
+		return Result{}, err
+	}
+	if b == nil {
+		return Result{}, fmt.Errorf("event %d: %w", seq, ErrNotFound)
+	}
+	r, _, err := decodeRow(seq, b)
+	if err != nil {
+		return Result{}, err
+	}
+	p, err := s.Get(numKey(spacePolicy, r.policySeq))
+	if err != nil {
+		return Result{}, err
+	}
+	if len(p) != 32 {
+		return Result{}, fmt.Errorf("policy of event %d: %w", seq, ErrCorrupt)
+	}
+	r.Policy = [32]byte(p)
+	return r, nil
+}
+
+// factsOf turns recorded facts into the verifier's words.
+func factsOf(f event.Facts) verify.Facts {
+	return verify.Facts{KeyID: f.KeyID, Alg: verify.Alg(f.Alg), Profile: pcs.Profile(f.Profile), Mode: verify.Mode(f.Mode)}
+}
