@@ -1,0 +1,219 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/recount-ledger/recount/wire"
+)
+
+// maxAnswer bounds the bytes of one answer that are read.
+const maxAnswer = 64 << 20
+
+// Request is one HTTP request to any of the endpoints. Path begins with a slash. Header replaces the defaults
+// (Content-Type: application/json when there is a body). Chunked sends the body without a declared length.
+type Request struct {
+	Method, Path string
+	Query        url.Values
+	Header       map[string]string
+	Body         []byte
+	Chunked      bool
+}
+
+// Response is a whole HTTP answer that needs no repetition, of whatever status.
+type Response struct {
+	Status   int
+	Header   http.Header
+	Body     []byte
+	Endpoint string        // that answered
+	Attempts int           // requests made, at least 1
+	Elapsed  time.Duration // of the last attempt
+}
+
+// Problem decodes the problem document of an answer of status 400 and above. An answer without one (a proxy's,
+// say) gives a problem made of the status.
+func (r *Response) Problem() *wire.Problem {
+	p := &wire.Problem{}
+	if json.Unmarshal(r.Body, p) != nil || p.Text == "" && p.Code == "" {
+		text := fmt.Sprintf("status %d without a problem document", r.Status)
+		p = &wire.Problem{Title: http.StatusText(r.Status), Detail: text, Text: text, RequestID: r.Header.Get(wire.HeaderRequestID)}
+	}
+	p.Status = r.Status
+	return p
+}
+
+// Do sends r until a node answers with a status other than 429, 503 and 504, or until ctx ends or allows no
+// further attempt. Every other status is an answer, not an error. Errors are *Error.
+func (c *Client) Do(ctx context.Context, r Request) (*Response, error) {
+	failure := &Error{}
+	for {
+		e, wait := c.pick()
+		if failure.Attempts == 0 {
+			failure.Endpoint = e.url
+		}
+		if err := pause(ctx, wait); err != nil {
+			if failure.Cause == nil {
+				failure.Cause = err
+			}
+			return nil, failure
+		}
+		began := time.Now()
+		resp, sent, err := c.once(ctx, e, r)
+		failure.Attempts++
+		failure.Endpoint = e.url
+		if err == nil && !repeatable(resp.Status) {
+			e.fails.Store(0)
+			resp.Attempts, resp.Elapsed = failure.Attempts, time.Since(began)
+			return resp, nil
+		}
+		c.note(failure, e, resp, err, sent && r.Method != http.MethodGet, began)
+		if isUntrusted(err) || ctx.Err() != nil {
+			return nil, failure
+		}
+	}
+}
+
+// note records a failed attempt in the error to be and in the health of the endpoint.
+func (c *Client) note(failure *Error, e *endpoint, resp *Response, err error, sent bool, began time.Time) {
+	failure.Cause = err
+	var asked time.Duration
+	if resp != nil {
+		failure.Status, failure.Problem = resp.Status, resp.Problem()
+		asked = retryAfter(resp, failure.Problem)
+		failure.Problem.RetryAfterMS = asked.Milliseconds()
+		sent = sent && resp.Status == http.StatusGatewayTimeout
+	}
+	failure.MaySent = failure.MaySent || sent
+	fails := e.fails.Load()
+	if began.UnixNano() >= e.notBefore.Load() { // else a sibling has counted this outage already
+		fails = e.fails.Add(1)
+	}
+	delay := min(c.cfg.MinBackoff<<min(max(fails-1, 0), 20), c.cfg.MaxBackoff)
+	delay = max(delay/2+rand.N(delay/2+1), asked)
+	until := time.Now().Add(delay).UnixNano()
+	for old := e.notBefore.Load(); old < until && !e.notBefore.CompareAndSwap(old, until); old = e.notBefore.Load() {
+	}
+}
+
+// pick chooses an endpoint that is not backing off, else the one that is ready first and how long to wait.
+func (c *Client) pick() (*endpoint, time.Duration) {
+	start := uint64(0)
+	if c.cfg.Balance == RoundRobin && len(c.endpoints) > 1 {
+		start = c.next.Add(1) - 1
+	}
+	now := time.Now().UnixNano()
+	var best *endpoint
+	var bestAt int64
+	for i := range c.endpoints {
+		e := c.endpoints[(start+uint64(i))%uint64(len(c.endpoints))]
+		at := e.notBefore.Load()
+		if at <= now {
+			return e, 0
+		}
+		if best == nil || at < bestAt {
+			best, bestAt = e, at
+		}
+	}
+	return best, time.Duration(bestAt - now)
+}
+
+// pause waits; a wait that ends after the deadline is not begun.
+func pause(ctx context.Context, d time.Duration) error {
+	if err := ctx.Err(); err != nil || d <= 0 {
+		return err
+	}
+	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= d {
+		return context.DeadlineExceeded
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+func repeatable(status int) bool {
+	return status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable || status == http.StatusGatewayTimeout
+}
+
+// retryAfter reads the finer member of the problem or the header in seconds or as a date (RFC 9110, 10.2.3).
+func retryAfter(r *Response, p *wire.Problem) time.Duration {
+	if p.RetryAfterMS > 0 {
+		return time.Duration(min(p.RetryAfterMS, 3_600_000)) * time.Millisecond
+	}
+	text := r.Header.Get(wire.HeaderRetryAfter)
+	if s, err := strconv.ParseUint(text, 10, 31); err == nil {
+		return time.Duration(min(s, 3600)) * time.Second
+	}
+	if at, err := http.ParseTime(text); err == nil {
+		return min(max(time.Until(at), 0), time.Hour)
+	}
+	return 0
+}
+
+// once makes one attempt. sent tells that the request had begun to leave, so the node may have acted on it.
+func (c *Client) once(ctx context.Context, e *endpoint, r Request) (resp *Response, sent bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.AttemptTimeout)
+	defer cancel()
+	var wrote atomic.Bool // the transport writes on a goroutine of its own
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { wrote.Store(true) }})
+	req, err := c.newRequest(ctx, e, r)
+	if err != nil {
+		return nil, false, fmt.Errorf("%w: %w", ErrProtocol, err)
+	}
+	answer, err := c.http.Do(req)
+	if err != nil {
+		return nil, wrote.Load(), err
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer+1))
+	if err != nil {
+		return nil, true, fmt.Errorf("reading the answer: %w", err)
+	}
+	if len(body) > maxAnswer {
+		return nil, true, fmt.Errorf("%w: more than %d bytes", ErrProtocol, maxAnswer)
+	}
+	return &Response{Status: answer.StatusCode, Header: answer.Header, Body: body, Endpoint: e.url}, true, nil
+}
+
+func (c *Client) newRequest(ctx context.Context, e *endpoint, r Request) (*http.Request, error) {
+	var body io.Reader
+	if len(r.Body) > 0 {
+		body = bytes.NewReader(r.Body)
+		if r.Chunked {
+			body = struct{ io.Reader }{body}
+		}
+	}
+	target := e.url + r.Path
+	if len(r.Query) > 0 {
+		target += "?" + r.Query.Encode()
+	}
+	req, err := http.NewRequestWithContext(ctx, r.Method, target, body)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("User-Agent", c.cfg.UserAgent)
+	if body != nil {
+		req.Header.Set("Content-Type", wire.MediaJSON)
+	}
+	if c.cfg.Token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.cfg.Token)
+	}
+	for name, value := range r.Header {
+		req.Header.Set(name, value)
+	}
+	return req, nil
+}

@@ -1,0 +1,199 @@
+package client
+
+import (
+	"context"
+	"iter"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/recount-ledger/recount/wire"
+)
+
+// pageSize is the number of items asked for at once.
+const pageSize = 1000
+
+// AuditQuery filters the audit list; zero members do not filter. Since and Until bound the log time.
+type AuditQuery struct {
+	Shard, Key, Outcome, Reason string
+	Since, Until                time.Time
+	FromSeq                     uint64
+	Limit                       int    // items in all, 0 for no limit
+	Cursor                      string // where an earlier walk stopped; the filters must be the same
+	Read
+}
+
+func (a AuditQuery) query() url.Values {
+	q := a.Read.query()
+	for name, value := range map[string]string{"shard": a.Shard, "key": a.Key, "outcome": a.Outcome, "reason": a.Reason, "cursor": a.Cursor} {
+		if value != "" {
+			q.Set(name, value)
+		}
+	}
+	for name, at := range map[string]time.Time{"since": a.Since, "until": a.Until} {
+		if !at.IsZero() {
+			q.Set(name, wire.Time(at))
+		}
+	}
+	setSeq(q, "from_seq", a.FromSeq)
+	if a.Limit > 0 {
+		q.Set("limit", strconv.Itoa(a.Limit))
+	}
+	return q
+}
+
+// AuditPage reads one page of the audit list; Limit is the size of the page then.
+func (c *Client) AuditPage(ctx context.Context, q AuditQuery) (*wire.AuditPage, error) {
+	return get[wire.AuditPage](ctx, c, "/v1/audit", q.query())
+}
+
+// Audit walks the audit list in the order of seq, page by page, over all nodes; later pages come from nodes that
+// are at least as far as the first. It ends after the first error, which is yielded. ErrCursorGone means that
+// another generation answers now: start again.
+func (c *Client) Audit(ctx context.Context, q AuditQuery) iter.Seq2[wire.AuditItem, error] {
+	return func(yield func(wire.AuditItem, error) bool) {
+		left := q.Limit
+		for {
+			q.Limit = pageSize
+			if left > 0 {
+				q.Limit = min(left, pageSize)
+			}
+			page, err := c.AuditPage(ctx, q)
+			if err != nil {
+				yield(wire.AuditItem{}, err)
+				return
+			}
+			for _, item := range page.Items {
+				if !yield(item, nil) {
+					return
+				}
+			}
+			done := left > 0 && left <= len(page.Items)
+			if left -= len(page.Items); done || page.NextCursor == "" {
+				return
+			}
+			q.Cursor, q.MinSeq = page.NextCursor, max(q.MinSeq, page.AppliedSeq)
+		}
+	}
+}
+
+// TailConfig bounds the pauses between two looks at the end of the list: the first after news, the longest
+// when nothing comes. Defaults 200 ms and 2 s.
+type TailConfig struct{ MinWait, MaxWait time.Duration }
+
+// Tail walks the audit list from q.FromSeq (0: from the present head) and goes on with what is added, until ctx
+// ends or the caller stops. It looks again after a pause that grows while nothing comes. q.Limit bounds the
+// items in all, q.Cursor is ignored. Errors other than unavailability end it.
+func (c *Client) Tail(ctx context.Context, q AuditQuery, t TailConfig) iter.Seq2[wire.AuditItem, error] {
+	if t.MinWait <= 0 {
+		t.MinWait = 200 * time.Millisecond
+	}
+	if t.MaxWait <= 0 {
+		t.MaxWait = 2 * time.Second
+	}
+	t.MaxWait = max(t.MaxWait, t.MinWait)
+	return func(yield func(wire.AuditItem, error) bool) {
+		w := tail{c: c, q: q, left: q.Limit, yield: yield}
+		w.q.Cursor = ""
+		wait := t.MinWait
+		for ctx.Err() == nil {
+			before := w.q.FromSeq
+			if !w.look(ctx) {
+				return
+			}
+			if w.q.FromSeq > before {
+				wait = t.MinWait
+			}
+			if pause(ctx, wait) != nil {
+				break
+			}
+			wait = min(wait*2, t.MaxWait)
+		}
+		yield(wire.AuditItem{}, context.Cause(ctx))
+	}
+}
+
+// tail is the state of one Tail.
+type tail struct {
+	c     *Client
+	q     AuditQuery
+	left  int // 0 for no bound
+	yield func(wire.AuditItem, error) bool
+}
+
+// look reads everything from q.FromSeq to the end and moves q.FromSeq behind it. A node that lags gives nothing
+// and moves nothing. False means that the walk is over.
+func (w *tail) look(ctx context.Context) bool {
+	if w.q.FromSeq == 0 {
+		head, err := w.c.Digest(ctx, 0)
+		if err != nil {
+			return w.failed(ctx, err)
+		}
+		w.q.FromSeq = head.Seq + 1
+	}
+	page := w.q
+	page.Limit = pageSize
+	for {
+		got, err := w.c.AuditPage(ctx, page)
+		if err != nil {
+			return w.failed(ctx, err)
+		}
+		for _, item := range got.Items {
+			w.q.FromSeq = max(w.q.FromSeq, item.Seq+1)
+			if !w.yield(item, nil) {
+				return false
+			}
+			if w.left--; w.left == 0 {
+				return false
+			}
+		}
+		if got.NextCursor == "" {
+			w.q.FromSeq = max(w.q.FromSeq, got.AppliedSeq+1)
+			return true
+		}
+		page.Cursor, page.MinSeq = got.NextCursor, max(page.MinSeq, got.AppliedSeq)
+	}
+}
+
+// failed yields err and ends the walk, unless ctx has ended, which the caller reports.
+func (w *tail) failed(ctx context.Context, err error) bool {
+	if ctx.Err() != nil {
+		return true
+	}
+	w.yield(wire.AuditItem{}, err)
+	return false
+}
+
+// ShardsPage reads one page of the shards; limit 0 takes the node's default.
+func (c *Client) ShardsPage(ctx context.Context, cursor string, limit int, r Read) (*wire.ShardsPage, error) {
+	q := r.query()
+	if cursor != "" {
+		q.Set("cursor", cursor)
+	}
+	if limit > 0 {
+		q.Set("limit", strconv.Itoa(limit))
+	}
+	return get[wire.ShardsPage](ctx, c, "/v1/shards", q)
+}
+
+// Shards walks all shards in the order of their ids. It ends after the first error, which is yielded.
+func (c *Client) Shards(ctx context.Context, r Read) iter.Seq2[wire.ShardAnswer, error] {
+	return func(yield func(wire.ShardAnswer, error) bool) {
+		for cursor := ""; ; {
+			page, err := c.ShardsPage(ctx, cursor, pageSize, r)
+			if err != nil {
+				yield(wire.ShardAnswer{}, err)
+				return
+			}
+			for _, s := range page.Items {
+				if !yield(s, nil) {
+					return
+				}
+			}
+			if cursor = page.NextCursor; cursor == "" {
+				return
+			}
+			r.MinSeq = max(r.MinSeq, page.AppliedSeq)
+		}
+	}
+}
