@@ -1,0 +1,253 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+
+	"github.com/spf13/cobra"
+
+	"github.com/recount-ledger/recount/client"
+	"github.com/recount-ledger/recount/internal/version"
+	"github.com/recount-ledger/recount/wire"
+)
+
+// view is what one endpoint said; exactly one of Answer and Error is set.
+type view[T any] struct {
+	Endpoint string `json:"endpoint"`
+	Answer   *T     `json:"answer,omitempty"`
+	Error    string `json:"error,omitempty"`
+	err      error
+}
+
+// askAll asks every endpoint on its own, all at once. The views are in the order of the endpoints.
+func askAll[T any](ctx context.Context, a *app, c *client.Client, call func(context.Context, *client.Client) (*T, error)) []view[T] {
+	ctx, cancel := context.WithTimeout(ctx, a.timeout)
+	defer cancel()
+	views := make([]view[T], len(c.Endpoints()))
+	var all sync.WaitGroup
+	for i, endpoint := range c.Endpoints() {
+		all.Go(func() {
+			v := view[T]{Endpoint: endpoint}
+			if v.Answer, v.err = call(ctx, c.At(i)); v.err != nil {
+				v.Error = v.err.Error()
+			}
+			views[i] = v
+		})
+	}
+	all.Wait()
+	return views
+}
+
+// silent returns the endpoints that gave no answer, as one error.
+func silent[T any](views []view[T]) error {
+	var all []error
+	for _, v := range views {
+		if v.err != nil {
+			all = append(all, v.err)
+		}
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	if len(all) == 1 {
+		return all[0]
+	}
+	return &codedError{exitCode(all[0]), errors.Join(all...), nextStep(all[0])}
+}
+
+// shortTimeout lets commands that ask every node report a dead one soon.
+func (a *app) shortTimeout(cmd *cobra.Command) {
+	if !cmd.Flags().Changed("timeout") {
+		a.timeout = a.timeout / 6
+	}
+}
+
+func (a *app) digestCommand() *cobra.Command {
+	var seq uint64
+	cmd := &cobra.Command{
+		Use: "digest", Short: "Compare what all endpoints have folded, side by side", Args: exactly(),
+		Long: `digest asks every endpoint for its digests of the log, of the outcomes and of the control state at one seq: --seq, or
+the lowest head among them. Exit code 7 when they differ, 5 when an endpoint does not answer.
+It waits 5 seconds for an endpoint unless --timeout says otherwise.`,
+		Example: `  recount digest --dev /tmp/recount
+  recount digest --seq 1000 --endpoint https://a:9440 --endpoint https://b:9440`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			a.shortTimeout(cmd)
+			c, err := a.connect()
+			if err != nil {
+				return err
+			}
+			defer c.Close()
+			return a.compareDigests(cmd.Context(), c, seq)
+		},
+	}
+	cmd.Flags().Uint64Var(&seq, "seq", 0, "compare at this seq (default: the lowest head)")
+	return cmd
+}
+
+func (a *app) compareDigests(ctx context.Context, c *client.Client, seq uint64) error {
+	digestAt := func(ctx context.Context, c *client.Client) (*wire.DigestAnswer, error) { return c.Digest(ctx, seq) }
+	views := askAll(ctx, a, c, digestAt)
+	if seq == 0 {
+		for _, v := range views {
+			if v.err == nil && (seq == 0 || v.Answer.Seq < seq) {
+				seq = v.Answer.Seq
+			}
+		}
+		if seq > 0 && len(views) > 1 {
+			views = askAll(ctx, a, c, digestAt)
+		}
+	}
+	l := newList(a, func(t *table, v view[wire.DigestAnswer]) {
+		if v.err != nil {
+			t.row(v.Endpoint, "-", "-", "-", "-", "-", "no answer")
+			return
+		}
+		d := v.Answer
+		t.row(v.Endpoint, d.Seq, d.Generation, short(d.Log), short(d.State), short(d.Control), "ok")
+	}, "ENDPOINT", "SEQ", "GENERATION", "LOG", "STATE", "CONTROL", "ANSWER")
+	for _, v := range views {
+		if err := l.add(v); err != nil {
+			return err
+		}
+	}
+	if err := l.end(); err != nil {
+		return err
+	}
+	return digestVerdict(a, views, seq)
+}
+
+func digestVerdict(a *app, views []view[wire.DigestAnswer], seq uint64) error {
+	var one *view[wire.DigestAnswer]
+	for i := range views {
+		v := &views[i]
+		if v.err != nil {
+			continue
+		}
+		if one == nil {
+			one = v
+			continue
+		}
+		if *v.Answer != *one.Answer {
+			return &codedError{exitVerify, fmt.Errorf("%s and %s differ at seq %d", one.Endpoint, v.Endpoint, seq),
+				"Print the whole values with -o json; find the first difference with --seq; keep the data directories of both nodes."}
+		}
+	}
+	if err := silent(views); err != nil {
+		return err
+	}
+	a.talk("%d endpoints agree at seq %d", len(views), seq)
+	return nil
+}
+
+func (a *app) clusterCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "cluster", Short: "Show the cluster",
+		Example: "  recount cluster status --dev /tmp/recount",
+		Args:    cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usagef("unknown command %q; there is \"recount cluster status\"", args[0])
+			}
+			return cmd.Help()
+		},
+	}
+	cmd.AddCommand(&cobra.Command{
+		Use: "status", Short: "Show leader, term and members as every endpoint sees them", Args: exactly(),
+		Long: `status asks every endpoint. Exit code 5 when none answers or none knows a leader.
+It waits 5 seconds for an endpoint unless --timeout says otherwise.`,
+		Example: `  recount cluster status --dev /tmp/recount
+  recount cluster status -o json`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			a.shortTimeout(cmd)
+			c, err := a.connect()
+			if err != nil {
+				return err
+			}
+			defer c.Close()
+			return a.clusterStatus(cmd.Context(), c)
+		},
+	})
+	return cmd
+}
+
+func (a *app) clusterStatus(ctx context.Context, c *client.Client) error {
+	views := askAll(ctx, a, c, func(ctx context.Context, c *client.Client) (*wire.ClusterAnswer, error) { return c.Cluster(ctx) })
+	l := newList(a, clusterRows, "ENDPOINT", "CLUSTER", "LEADER", "TERM", "MEMBER", "API", "SUFFRAGE", "COMMITTED", "FOLDED", "LAG", "STATE")
+	leader, answers, ids := "", 0, map[string]bool{}
+	for _, v := range views {
+		if err := l.add(v); err != nil {
+			return err
+		}
+		if v.err == nil {
+			answers++
+			leader = first(leader, v.Answer.Leader)
+			ids[v.Answer.ClusterID] = true
+		}
+	}
+	if err := l.end(); err != nil {
+		return err
+	}
+	switch {
+	case answers == 0:
+		return silent(views)
+	case len(ids) > 1:
+		return &codedError{exitVerify, errors.New("the endpoints belong to different clusters"), "Check --endpoint."}
+	case leader == "":
+		return &codedError{exitUnavailable, errors.New("no endpoint knows a leader"), "A majority of the members must run and reach each other; see their logs."}
+	}
+	if err := silent(views); err != nil {
+		a.talk("no answer: %v", err)
+	}
+	return nil
+}
+
+// clusterRows prints one line per member, the view's own columns on the first only.
+func clusterRows(t *table, v view[wire.ClusterAnswer]) {
+	if v.err != nil {
+		t.row(v.Endpoint, "-", "-", "-", "no answer")
+		return
+	}
+	lead := []any{v.Endpoint, v.Answer.ClusterID, dash(v.Answer.Leader), v.Answer.Term}
+	for _, m := range v.Answer.Members {
+		t.row(append(lead, m.ID, m.API, m.Suffrage, number(m.CommittedSeq), number(m.FoldedSeq), number(m.Lag), m.State)...)
+		lead = []any{"", "", "", ""}
+	}
+}
+
+func (a *app) versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "version", Short: "Show the version of this tool, and of the nodes when endpoints are given", Args: exactly(),
+		Example: `  recount version
+  recount version --dev /tmp/recount -o json`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			a.shortTimeout(cmd)
+			l := newList(a, func(t *table, v view[wire.VersionAnswer]) {
+				if v.err != nil {
+					t.row(v.Endpoint, "-", "-", "no answer")
+					return
+				}
+				t.row(v.Endpoint, v.Answer.Version, v.Answer.Go, dash(v.Answer.Node), dash(v.Answer.ClusterID), fmt.Sprint(v.Answer.Kernels))
+			}, "WHERE", "VERSION", "GO", "NODE", "CLUSTER", "KERNELS")
+			own := &wire.VersionAnswer{Version: version.Version, Go: runtime.Version(), Kernels: []int{}}
+			views := []view[wire.VersionAnswer]{{Endpoint: "recount", Answer: own}}
+			if len(a.endpoints) > 0 || a.devDir != "" || a.env("RECOUNT_ENDPOINTS") != "" {
+				c, err := a.connect()
+				if err != nil {
+					return err
+				}
+				defer c.Close()
+				views = append(views, askAll(cmd.Context(), a, c, func(ctx context.Context, c *client.Client) (*wire.VersionAnswer, error) { return c.Version(ctx) })...)
+			}
+			for _, v := range views {
+				if err := l.add(v); err != nil {
+					return err
+				}
+			}
+			return errors.Join(l.end(), silent(views))
+		},
+	}
+}

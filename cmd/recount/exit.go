@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/recount-ledger/recount/client"
+	"github.com/recount-ledger/recount/wire"
+)
+
+// The exit codes; scripts depend on them.
+const (
+	exitOK = iota
+	exitFailed
+	exitUsage
+	exitNotFound
+	exitRejected
+	exitUnavailable
+	exitUnknown
+	exitVerify
+)
+
+// codedError has an exit code of its own and says what to do next.
+type codedError struct {
+	code int
+	err  error
+	next string // what to do, a sentence; may be empty
+}
+
+func (e *codedError) Error() string { return e.err.Error() }
+func (e *codedError) Unwrap() error { return e.err }
+
+func usagef(format string, args ...any) error {
+	return &codedError{code: exitUsage, err: fmt.Errorf(format, args...)}
+}
+
+func exitCode(err error) int {
+	var coded *codedError
+	var problem *wire.Problem
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &coded):
+		return coded.code
+	case errors.Is(err, client.ErrOutcomeUnknown):
+		return exitUnknown
+	case errors.Is(err, client.ErrConfig):
+		return exitUsage
+	case errors.As(err, &problem) && problem.Code == wire.CodeBadRequest:
+		return exitUsage
+	case errors.Is(err, client.ErrNotFound):
+		return exitNotFound
+	case errors.Is(err, client.ErrRejected):
+		return exitRejected
+	case errors.Is(err, client.ErrUnavailable):
+		return exitUnavailable
+	}
+	return exitFailed
+}
+
+// explain prints what failed and what to do next.
+func (a *app) explain(err error) {
+	if errors.Is(err, context.Canceled) {
+		fmt.Fprintln(a.err, "recount: interrupted")
+	} else {
+		fmt.Fprintf(a.err, "recount: %v\n", err)
+	}
+	if next := nextStep(err); next != "" {
+		fmt.Fprintf(a.err, "  %s\n", next)
+	}
+}
+
+func nextStep(err error) string {
+	var coded *codedError
+	var problem *wire.Problem
+	switch {
+	case errors.As(err, &coded):
+		return coded.next
+	case errors.Is(err, client.ErrOutcomeUnknown):
+		return "The record may or may not have been committed. Submit the same bytes again: it is answered once."
+	case errors.Is(err, client.ErrUntrusted):
+		return "Give the authority that signed the node's certificate with --ca FILE, or the cluster's directory with --dev DIR."
+	case errors.As(err, &problem) && problem.Code == wire.CodeUnauthorized:
+		return "This route needs a token: give its file with --token-file."
+	case errors.Is(err, client.ErrCursorGone):
+		return "Another generation answers now; start the list again without --cursor."
+	case errors.Is(err, client.ErrNotFound):
+		return "Check the name; \"recount audit\" and \"recount shards\" list what there is."
+	case errors.As(err, &problem) && problem.Type != "":
+		return "The node explains this problem at " + problem.Type + "."
+	case errors.Is(err, client.ErrUnavailable):
+		return "Check that the nodes run (\"recount cluster status\") and try again, if need be with a longer --timeout."
+	case errors.Is(err, client.ErrProtocol):
+		return "Something else answers at this endpoint; check --endpoint."
+	}
+	return ""
+}

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+
+	"github.com/recount-ledger/recount/client"
+)
+
+// job is one line of the input: a record as it stands, or a corpus line.
+type job struct {
+	line    int
+	id      string // of the corpus line, else the pcs_id
+	lane    string // lines of one lane keep their order
+	request client.Request
+	expect  *expectation // nil for plain records
+}
+
+// corpusLine has the members of a corpus line that say what to send; testdata/README.md explains them.
+type corpusLine struct {
+	ID      string            `json:"id"`
+	Group   string            `json:"group"`
+	Body    *string           `json:"body"`
+	Parts   []corpusPart      `json:"parts"`
+	Method  string            `json:"method"`
+	Path    string            `json:"path"`
+	Headers map[string]string `json:"headers"`
+	Chunked bool              `json:"chunked"`
+	Expect  *expectation      `json:"expect"`
+	PCSID   string            `json:"pcs_id"`
+	ShardID string            `json:"shard_id"`
+}
+
+type corpusPart struct {
+	Text  string `json:"text"`
+	B64   string `json:"b64"`
+	Count *int   `json:"count"`
+}
+
+// maxInputBody bounds what one corpus line can grow to.
+const maxInputBody = 64 << 20
+
+// readJobs calls fn for every non-empty line; an error of fn ends it.
+func readJobs(r io.Reader, fn func(job) error) error {
+	lines := bufio.NewReaderSize(r, 1<<20)
+	for n := 1; ; n++ {
+		text, err := lines.ReadBytes('\n')
+		if err != nil && !errors.Is(err, io.EOF) {
+			return fmt.Errorf("line %d: %w", n, err)
+		}
+		if text = bytes.TrimRight(text, "\r\n"); len(bytes.TrimSpace(text)) > 0 {
+			j, err := parseJob(n, text)
+			if err != nil {
+				return err
+			}
+			if err := fn(j); err != nil {
+				return err
+			}
+		}
+		if err != nil {
+			return nil
+		}
+	}
+}
+
+// parseJob takes a line with body or parts and without pcs_id for a corpus line and sends anything else as it
+// is: whether it is a record is for the node to say.
+func parseJob(n int, text []byte) (job, error) {
+	j := job{line: n, request: client.Request{Method: http.MethodPost, Path: client.SubmitPath, Body: text}}
+	var c corpusLine
+	err := json.Unmarshal(text, &c)
+	if err != nil || c.PCSID != "" || c.Body == nil && c.Parts == nil {
+		j.id, j.lane = c.PCSID, c.ShardID
+		return j, nil
+	}
+	body, err := c.bytes()
+	if err != nil {
+		return j, usagef("line %d (%s): %w", n, c.ID, err)
+	}
+	j.id, j.lane, j.expect = c.ID, c.Group, c.Expect
+	j.request.Body, j.request.Header, j.request.Chunked = body, c.Headers, c.Chunked
+	j.request.Method = first(c.Method, http.MethodPost)
+	j.request.Path = first(c.Path, client.SubmitPath)
+	if j.lane == "" {
+		var record struct {
+			ShardID string `json:"shard_id"`
+		}
+		if json.Unmarshal(body, &record) == nil { // a body that is no record has no order to keep
+			j.lane = record.ShardID
+		}
+	}
+	return j, nil
+}
+
+func (c *corpusLine) bytes() ([]byte, error) {
+	if c.Body != nil {
+		return []byte(*c.Body), nil
+	}
+	var out []byte
+	for _, p := range c.Parts {
+		piece, count := []byte(p.Text), 1
+		if p.B64 != "" {
+			raw, err := base64.StdEncoding.DecodeString(p.B64)
+			if err != nil {
+				return nil, err
+			}
+			piece = raw
+		}
+		if p.Count != nil {
+			count = *p.Count
+		}
+		if count < 0 || len(piece) > 0 && count > (maxInputBody-len(out))/len(piece) {
+			return nil, fmt.Errorf("parts make more than %d bytes", maxInputBody)
+		}
+		out = append(out, bytes.Repeat(piece, count)...)
+	}
+	return out, nil
+}

@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"sort"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/recount-ledger/recount/client"
+	"github.com/recount-ledger/recount/wire"
+)
+
+// readFlags adds --consistency and --min-seq.
+func readFlags(cmd *cobra.Command, r *client.Read) {
+	cmd.Flags().StringVar(&r.Consistency, "consistency", "", "local, session or linearizable (default: the node's choice for the route)")
+	cmd.Flags().Uint64Var(&r.MinSeq, "min-seq", 0, "wait until the node has folded this seq")
+}
+
+func (a *app) getCommand() *cobra.Command {
+	var read client.Read
+	cmd := &cobra.Command{
+		Use: "get PCS_ID", Short: "Show what the ledger says of a record now", Args: exactly("PCS_ID"),
+		Example: `  recount get --dev /tmp/recount 65c8f7093db946879683b020ce72cdb43c71895141051e382fe63b079c090fc5
+  recount get -o json --consistency local 65c8f7093db946879683b020ce72cdb43c71895141051e382fe63b079c090fc5`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			p, err := ask(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.PCSAnswer, error) {
+				return c.Get(ctx, args[0], read)
+			})
+			if err != nil {
+				return err
+			}
+			return a.show(p, "pcs_id", p.PCSID, "outcome", p.Outcome, "accepted", p.Accepted, "reason code", p.ReasonCode,
+				"reasons", dash(strings.Join(p.Reasons, " ")), "reason", dash(p.Reason), "shard", p.ShardID, "epoch", p.Epoch,
+				"D_hat", nano(p.DHat), "recomputed D_hat", nano(p.RecomputedDHat), "recomputed budget", p.RecomputedBudget,
+				"seq", p.Seq, "received at", p.ReceivedAt, "node", p.Node, "policy", p.Policy, "generation", p.Generation,
+				"events", join(p.Events))
+		},
+	}
+	readFlags(cmd, &read)
+	return cmd
+}
+
+func (a *app) shardsCommand() *cobra.Command {
+	var read client.Read
+	cmd := &cobra.Command{
+		Use: "shards [SHARD_ID]", Short: "List the shards with their epochs and counts, or show one",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return exactly("SHARD_ID")(cmd, args)
+			}
+			return nil
+		},
+		Example: `  recount shards --dev /tmp/recount
+  recount shards -o json shard-001`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 1 {
+				return a.oneShard(cmd.Context(), args[0], read)
+			}
+			return a.allShards(cmd.Context(), read)
+		},
+	}
+	readFlags(cmd, &read)
+	return cmd
+}
+
+func (a *app) oneShard(ctx context.Context, id string, read client.Read) error {
+	s, err := ask(ctx, a, func(ctx context.Context, c *client.Client) (*wire.ShardAnswer, error) { return c.Shard(ctx, id, read) })
+	if err != nil {
+		return err
+	}
+	return a.show(s, "shard", s.ShardID, "epoch", number(s.Epoch), "epoch seq", s.EpochSeq, "submissions", s.Submissions,
+		"accepted", s.Accepted, "escalated", s.Escalated, "refused", s.Refused, "conflicts", s.Conflicts,
+		"first seq", s.FirstSeq, "last seq", s.LastSeq, "last at", s.LastAt)
+}
+
+func (a *app) allShards(ctx context.Context, read client.Read) error {
+	c, err := a.connect()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	ctx, cancel := context.WithTimeout(ctx, a.timeout)
+	defer cancel()
+	l := newList(a, func(t *table, s wire.ShardAnswer) {
+		t.row(s.ShardID, number(s.Epoch), s.Submissions, s.Accepted, s.Escalated, s.Refused, s.Conflicts, s.LastSeq, s.LastAt)
+	}, "SHARD", "EPOCH", "SUBMISSIONS", "ACCEPTED", "ESCALATED", "REFUSED", "CONFLICTS", "LAST SEQ", "LAST AT")
+	for s, err := range c.Shards(ctx, read) {
+		if err != nil {
+			return err
+		}
+		if err := l.add(s); err != nil {
+			return err
+		}
+	}
+	return l.end()
+}
+
+func (a *app) eventCommand() *cobra.Command {
+	var read client.Read
+	cmd := &cobra.Command{
+		Use: "event SEQ", Short: "Show one event of the log", Args: exactly("SEQ"),
+		Example: `  recount event --dev /tmp/recount 1
+  recount event -o json 12 | jq -r .payload | base64 -d | tail -c +17 > event.pb`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			seq, err := strconv.ParseUint(args[0], 10, 63)
+			if err != nil || seq == 0 {
+				return usagef("SEQ %q: must be a whole number, at least 1", args[0])
+			}
+			e, err := ask(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.EventAnswer, error) {
+				return c.Event(ctx, seq, read)
+			})
+			if err != nil {
+				return err
+			}
+			pairs := []any{"seq", e.Seq, "kind", e.Kind, "raft index", e.Index, "raft term", e.Term, "raw time", e.RawTime,
+				"log time", e.LogTime, "payload bytes", len(e.Payload), "payload sha256", e.Leaf.PayloadSHA256, "leaf hash", e.LeafHash}
+			return a.show(e, append(pairs, summaryPairs(e.Summary)...)...)
+		},
+	}
+	readFlags(cmd, &read)
+	return cmd
+}
+
+// summaryPairs lists the decoded event in the order of its names.
+func summaryPairs(summary map[string]any) []any {
+	names := make([]string, 0, len(summary))
+	for name := range summary {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	var pairs []any
+	for _, name := range names {
+		value, isText := summary[name].(string)
+		if !isText {
+			text, err := json.Marshal(summary[name])
+			if err != nil {
+				text = []byte(err.Error())
+			}
+			value = string(text)
+		}
+		pairs = append(pairs, "."+name, value)
+	}
+	return pairs
+}

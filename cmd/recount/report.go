@@ -1,0 +1,278 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+
+	"github.com/recount-ledger/recount/client"
+	"github.com/recount-ledger/recount/wire"
+)
+
+// result is what came of one job.
+type result struct {
+	job      job
+	skipped  bool // not sent, since the run was stopped
+	response *client.Response
+	answer   *wire.SubmitAnswer
+	problem  *wire.Problem
+	err      error // no final answer
+}
+
+func newResult(j job, resp *client.Response, err error) result {
+	r := result{job: j, response: resp, err: err}
+	switch {
+	case err != nil:
+		errors.As(err, &r.problem)
+	case resp.Status >= 400:
+		r.problem = resp.Problem()
+		if resp.Status >= 500 && j.request.Method == http.MethodPost {
+			r.err = &client.Error{Endpoint: resp.Endpoint, Attempts: resp.Attempts, Status: resp.Status, Problem: r.problem, MaySent: true}
+		}
+	case j.request.Path == client.SubmitPath:
+		answer := &wire.SubmitAnswer{}
+		if jsonErr := json.Unmarshal(resp.Body, answer); jsonErr != nil || answer.Outcome == "" {
+			r.err = &client.Error{Endpoint: resp.Endpoint, Attempts: resp.Attempts, Status: resp.Status, Cause: client.ErrProtocol}
+		} else {
+			r.answer = answer
+		}
+	}
+	return r
+}
+
+// resultLine is a result as -o ndjson prints it.
+type resultLine struct {
+	Line        int                `json:"line"`
+	ID          string             `json:"id,omitempty"`
+	Status      int                `json:"status"` // 0 without any answer
+	Answer      *wire.SubmitAnswer `json:"answer,omitempty"`
+	Problem     *wire.Problem      `json:"problem,omitempty"`
+	Error       string             `json:"error,omitempty"` // when there is no final answer
+	Unknown     bool               `json:"outcome_unknown,omitempty"`
+	Differences []string           `json:"differences,omitempty"` // with --check
+}
+
+// summary is the end of a run; -o json prints it.
+type summary struct {
+	Records     int            `json:"records"`
+	Outcomes    map[string]int `json:"outcomes"`
+	Statuses    map[string]int `json:"statuses"`
+	Reasons     map[string]int `json:"reasons"`
+	Replayed    int            `json:"replayed"`
+	Rejected    int            `json:"rejected"`
+	Unavailable int            `json:"unavailable"`
+	Unknown     int            `json:"outcome_unknown"`
+	Failed      int            `json:"failed"`
+	Checked     int            `json:"checked"`
+	Different   int            `json:"different"`
+	Seconds     float64        `json:"seconds"`
+	PerSecond   float64        `json:"records_per_second"`
+}
+
+// report gathers results from many goroutines.
+type report struct {
+	a        *app
+	flags    submitFlags
+	checker  *checker
+	stop     context.CancelCauseFunc
+	progress *mpb.Progress
+	bar      *mpb.Bar
+	began    time.Time
+
+	mu       sync.Mutex
+	sum      summary
+	firstErr error // of the first record without a final answer
+	writeErr error
+}
+
+func newReport(a *app, f submitFlags, total int64, stop context.CancelCauseFunc) *report {
+	r := &report{a: a, flags: f, stop: stop, began: time.Now()}
+	r.sum = summary{Outcomes: map[string]int{}, Statuses: map[string]int{}, Reasons: map[string]int{}}
+	if f.check != "" {
+		r.checker = &checker{anyStatus: f.check == "any", seen: map[string]*wire.SubmitAnswer{}}
+	}
+	if !a.quiet && isTerminal(a.err) {
+		r.progress = mpb.New(mpb.WithOutput(a.err), mpb.WithWidth(48))
+		r.bar = r.progress.AddBar(total,
+			mpb.PrependDecorators(decor.CountersNoUnit("%d / %d ")),
+			mpb.AppendDecorators(decor.AverageSpeed(0, " %.0f/s "), decor.AverageETA(decor.ET_STYLE_GO)))
+	}
+	return r
+}
+
+// isTerminal tells a terminal from files, pipes and the null device.
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	if err != nil || info.Mode()&os.ModeCharDevice == 0 {
+		return false
+	}
+	null, err := os.Stat(os.DevNull)
+	return err != nil || !os.SameFile(info, null)
+}
+
+func (r *report) record(x result) {
+	if x.skipped {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	line := r.count(x)
+	if r.bar != nil {
+		r.bar.Increment()
+	}
+	if r.a.format == formatNDJSON && r.writeErr == nil {
+		if r.writeErr = r.a.document(line); r.writeErr != nil {
+			r.stop(errStopped)
+		}
+	}
+	if x.err != nil && !r.flags.keepGoing {
+		r.stop(errStopped)
+	}
+	if len(line.Differences) > 0 && r.bar == nil && r.a.format != formatNDJSON && r.sum.Different <= 20 {
+		r.a.talk("line %d %s: %s", line.Line, line.ID, line.Differences[0])
+	}
+}
+
+// count adds x to the summary and makes its line.
+func (r *report) count(x result) resultLine {
+	s := &r.sum
+	line := resultLine{Line: x.job.line, ID: x.job.id, Answer: x.answer, Problem: x.problem}
+	s.Records++
+	if x.response != nil {
+		line.Status = x.response.Status
+	} else if x.problem != nil {
+		line.Status = x.problem.Status
+	}
+	s.Statuses[statusText(line.Status)]++
+	switch {
+	case x.err != nil:
+		r.countError(&line, x)
+	case x.problem != nil:
+		s.Rejected++
+		s.Outcomes[first(x.problem.Outcome, "rejected")]++
+		s.Reasons[first(x.problem.ReasonCode, string(x.problem.Code), "-")]++
+	case x.answer != nil:
+		s.Outcomes[x.answer.Outcome]++
+		s.Reasons[x.answer.ReasonCode]++
+		if x.answer.Replayed {
+			s.Replayed++
+		}
+	}
+	if r.checker != nil && x.job.expect != nil && x.response != nil {
+		s.Checked++
+		if line.Differences = r.checker.check(x.job, x.response, x.answer, x.problem); len(line.Differences) > 0 {
+			s.Different++
+		}
+	}
+	return line
+}
+
+func (r *report) countError(line *resultLine, x result) {
+	line.Error = x.err.Error()
+	outcome := "failed"
+	switch {
+	case errors.Is(x.err, client.ErrOutcomeUnknown):
+		r.sum.Unknown++
+		outcome, line.Unknown = "outcome unknown", true
+	case errors.Is(x.err, client.ErrUnavailable):
+		r.sum.Unavailable++
+		outcome = "unavailable"
+	default:
+		r.sum.Failed++
+	}
+	r.sum.Outcomes[outcome]++
+	if r.firstErr == nil {
+		r.firstErr = fmt.Errorf("line %d %s: %w", x.job.line, x.job.id, x.err)
+	}
+}
+
+func statusText(status int) string {
+	if status == 0 {
+		return "none"
+	}
+	return fmt.Sprint(status)
+}
+
+// close ends the progress bar and the clock.
+func (r *report) close() {
+	if r.bar != nil {
+		r.bar.SetTotal(-1, true)
+		r.progress.Wait()
+	}
+	elapsed := time.Since(r.began).Seconds()
+	r.sum.Seconds = elapsed
+	r.sum.PerSecond = float64(r.sum.Records) / max(elapsed, 1e-9)
+}
+
+func (r *report) print() error {
+	s := &r.sum
+	if r.writeErr != nil {
+		return r.writeErr
+	}
+	switch r.a.format {
+	case formatJSON:
+		return r.a.document(s)
+	case formatNDJSON:
+		r.a.talk("%d records in %.1f s (%.0f/s)", s.Records, s.Seconds, s.PerSecond)
+		return nil
+	}
+	t := r.a.table("WHAT", "VALUE", "RECORDS")
+	for _, part := range []struct {
+		what   string
+		counts map[string]int
+	}{{"outcome", s.Outcomes}, {"status", s.Statuses}, {"reason", s.Reasons}} {
+		for _, name := range slices.Sorted(maps.Keys(part.counts)) {
+			t.row(part.what, name, part.counts[name])
+		}
+	}
+	t.row("replayed", "", s.Replayed)
+	if r.checker != nil {
+		t.row("checked", "as expected", s.Checked-s.Different)
+		t.row("checked", "different", s.Different)
+	}
+	t.row("all", "", s.Records)
+	if err := t.flush(); err != nil {
+		return err
+	}
+	r.a.talk("%d records in %.1f s (%.0f/s)", s.Records, s.Seconds, s.PerSecond)
+	return nil
+}
+
+// verdict turns the summary into the error that the exit code comes from.
+func (r *report) verdict() error {
+	s := &r.sum
+	switch {
+	case s.Different > 0:
+		return &codedError{exitVerify, fmt.Errorf("%d of %d checked records differ from what the corpus expects", s.Different, s.Checked),
+			"See the members \"differences\" with -o ndjson."}
+	case r.checker != nil && s.Checked == 0 && r.firstErr == nil:
+		return usagef("--check: no line has expectations; give a corpus file")
+	case s.Unknown > 0:
+		return &codedError{exitUnknown, fmt.Errorf("the outcome of %d records is unknown; first %w", s.Unknown, r.firstErr),
+			"Submit the same file again: every record is answered once."}
+	case s.Unavailable > 0:
+		return &codedError{exitUnavailable, fmt.Errorf("%d records could not be submitted; first %w", s.Unavailable, r.firstErr),
+			"Check the nodes with \"recount cluster status\" and submit the same file again: every record is answered once."}
+	case r.firstErr != nil:
+		return r.firstErr
+	case r.checker == nil && s.Rejected > 0:
+		return &codedError{exitRejected, fmt.Errorf("%d of %d records were rejected", s.Rejected, s.Records),
+			"See why with -o ndjson; the same bytes will be rejected again."}
+	}
+	return nil
+}

@@ -1,0 +1,145 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// app is one run of the tool: its streams, its environment and the flags that every command has.
+type app struct {
+	in       io.Reader
+	out, err io.Writer
+	env      func(string) string
+
+	endpoints []string
+	caFile    string
+	tokenFile string
+	devDir    string
+	format    string
+	timeout   time.Duration
+	quiet     bool
+}
+
+const longHelp = `recount talks to a Recount ledger: a replicated, append-only record of signed proof-of-computation summaries.
+
+Where the ledger is: --endpoint (repeat it for several nodes), --ca and --token-file, or the environment variables
+RECOUNT_ENDPOINTS (separated by commas or spaces), RECOUNT_CA and RECOUNT_TOKEN_FILE, or --dev DIR, the directory of
+a cluster started with "recount-node dev --dir DIR". Flags go before the environment, the environment before --dev.
+
+Data goes to stdout, talk to stderr.
+
+Exit codes:
+  0  done
+  1  failed for another reason
+  2  wrong usage
+  3  not found
+  4  rejected: the same request will be rejected again
+  5  unavailable: nothing was committed, try again
+  6  outcome unknown: a submission was sent and got no answer; sending it again is safe
+  7  verification failed: answers differ from what was expected, or nodes from each other`
+
+// run executes one command line and returns the exit code.
+func (a *app) run(ctx context.Context, args []string) int {
+	cmd := a.root()
+	cmd.SetArgs(args)
+	cmd.SetIn(a.in)
+	cmd.SetOut(a.out)
+	cmd.SetErr(a.err)
+	err := cmd.ExecuteContext(ctx)
+	if err != nil {
+		a.explain(err)
+	}
+	return exitCode(err)
+}
+
+func (a *app) root() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "recount", Short: "Sign, submit, read and compare records of a Recount ledger", Long: longHelp,
+		Example: `  recount submit --dev /tmp/recount testdata/good-hmac.ndjson
+  recount get --endpoint https://127.0.0.1:9440 --ca ca.pem 65c8f7093db946879683b020ce72cdb43c71895141051e382fe63b079c090fc5
+  recount digest --dev /tmp/recount`,
+		SilenceUsage: true, SilenceErrors: true,
+		PersistentPreRunE: func(*cobra.Command, []string) error { return a.checkFlags() },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usagef("unknown command %q; \"recount --help\" lists the commands", args[0])
+			}
+			return cmd.Help()
+		},
+	}
+	f := cmd.PersistentFlags()
+	f.StringArrayVar(&a.endpoints, "endpoint", nil, "base URL of a node, repeatable (env RECOUNT_ENDPOINTS)")
+	f.StringVar(&a.caFile, "ca", "", "PEM file of the authority of the nodes' certificates (env RECOUNT_CA)")
+	f.StringVar(&a.tokenFile, "token-file", "", "file with a bearer token (env RECOUNT_TOKEN_FILE)")
+	f.StringVar(&a.devDir, "dev", "", "directory of a cluster started with recount-node dev")
+	f.StringVarP(&a.format, "output", "o", formatTable, "table, json (one document) or ndjson (one line per item)")
+	f.DurationVar(&a.timeout, "timeout", 30*time.Second, "how long to try for one answer")
+	f.BoolVarP(&a.quiet, "quiet", "q", false, "no progress and no notes on stderr")
+	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return usagef("%w; \"%s --help\" shows the flags", err, c.CommandPath())
+	})
+	cmd.CompletionOptions.DisableDefaultCmd = true
+	cmd.AddCommand(a.keygenCommand(), a.signCommand(), a.submitCommand(), a.getCommand(), a.auditCommand(), a.tailCommand(),
+		a.shardsCommand(), a.eventCommand(), a.digestCommand(), a.clusterCommand(), a.versionCommand(), completionCommand())
+	return cmd
+}
+
+func (a *app) checkFlags() error {
+	if !slices.Contains([]string{formatTable, formatJSON, formatNDJSON}, a.format) {
+		return usagef("-o %s: must be table, json or ndjson", a.format)
+	}
+	if a.timeout <= 0 {
+		return usagef("--timeout must be positive")
+	}
+	return nil
+}
+
+// exactly is cobra.ExactArgs with our exit code and a word about what is missing.
+func exactly(names ...string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) == len(names) {
+			return nil
+		}
+		if len(names) == 0 {
+			return usagef("%s takes no arguments", cmd.CommandPath())
+		}
+		return usagef("%s needs %s; \"%s --help\" shows examples", cmd.CommandPath(), strings.Join(names, " "), cmd.CommandPath())
+	}
+}
+
+// talk prints a note for people.
+func (a *app) talk(format string, args ...any) {
+	if !a.quiet {
+		fmt.Fprintf(a.err, format+"\n", args...)
+	}
+}
+
+func completionCommand() *cobra.Command {
+	shells := []string{"bash", "zsh", "fish", "powershell"}
+	return &cobra.Command{
+		Use: "completion SHELL", Short: "Print the completion script of a shell", ValidArgs: shells, Args: exactly("SHELL"),
+		Example: `  source <(recount completion bash)
+  recount completion zsh > "${fpath[1]}/_recount"
+  recount completion fish > ~/.config/fish/completions/recount.fish`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			out := cmd.OutOrStdout()
+			switch args[0] {
+			case "bash":
+				return cmd.Root().GenBashCompletionV2(out, true)
+			case "zsh":
+				return cmd.Root().GenZshCompletion(out)
+			case "fish":
+				return cmd.Root().GenFishCompletion(out, true)
+			case "powershell":
+				return cmd.Root().GenPowerShellCompletionWithDesc(out)
+			}
+			return usagef("unknown shell %q; known are %s", args[0], strings.Join(shells, ", "))
+		},
+	}
+}

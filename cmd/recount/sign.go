@@ -1,0 +1,284 @@
+package main
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/hmac"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/spf13/cobra"
+
+	"github.com/recount-ledger/recount/internal/pcs"
+	"github.com/recount-ledger/recount/internal/verify"
+)
+
+// signer holds a key and the way it signs.
+type signer struct {
+	secret  []byte             // HMAC
+	private ed25519.PrivateKey // Ed25519
+	profile pcs.Profile
+	mode    verify.Mode
+	setID   bool
+}
+
+type signFlags struct {
+	keyFile, alg, profile, mode string
+	setID                       bool
+}
+
+func (a *app) signCommand() *cobra.Command {
+	var f signFlags
+	cmd := &cobra.Command{
+		Use: "sign [FILE]", Short: "Sign records and print them, one per line",
+		Long: `sign reads JSON records from FILE or stdin, replaces the member sig (or adds it) and prints each record on one line.
+All other members keep their order and their spelling.
+
+--alg says what the key file holds (default: ed25519 for a PEM file, else hmac): hmac: the secret text, one final line
+feed is not part of it; ed25519: a private key as PEM (PKCS #8), or its 32-byte seed in base64 or hex.`,
+		Example: `  recount sign --key-file agent.key record.json
+  recount sign --key-file agent.key --pcs-id --profile py --mode sha256 < records.ndjson | recount submit -`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return usagef("sign takes one file, or stdin")
+			}
+			return nil
+		},
+		RunE: func(_ *cobra.Command, args []string) error {
+			s, err := f.signer()
+			if err != nil {
+				return err
+			}
+			if len(args) == 0 || args[0] == "-" {
+				return s.signAll(a.in, a.out)
+			}
+			in, err := os.Open(args[0])
+			if err != nil {
+				return usagef("%w", err)
+			}
+			return errors.Join(s.signAll(in, a.out), in.Close())
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.keyFile, "key-file", "", "file with the key (required)")
+	flags.StringVar(&f.alg, "alg", "", "hmac or ed25519")
+	flags.StringVar(&f.profile, "profile", "f9", "canonical form: f9, py, es, go, go-fold; by the ledger's policy also py-utf8, ryu, bin")
+	flags.StringVar(&f.mode, "mode", "", "raw signs the canonical bytes, sha256 their hash (default: raw for hmac, sha256 for ed25519 and bin)")
+	flags.BoolVar(&f.setID, "pcs-id", false, "compute pcs_id from merkle_root, epoch and shard_id")
+	return cmd
+}
+
+func (f signFlags) signer() (s *signer, err error) {
+	if f.keyFile == "" {
+		return nil, &codedError{exitUsage, errors.New("--key-file is required"), "\"recount keygen hmac\" makes a key."}
+	}
+	s = &signer{setID: f.setID}
+	if s.profile, err = pcs.ParseProfile(f.profile); err != nil {
+		return nil, usagef("--profile %q: %w", f.profile, err)
+	}
+	text, err := readSetting("--key-file", f.keyFile)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.readKey(f.alg, text); err != nil {
+		return nil, usagef("--key-file %s: %w", f.keyFile, err)
+	}
+	switch mode := f.mode; {
+	case mode == "" && s.private == nil && s.profile != pcs.Bin:
+		s.mode = verify.Raw
+	case mode == "":
+		s.mode = verify.SHA256
+	default:
+		if s.mode, err = verify.ParseMode(mode); err != nil {
+			return nil, usagef("--mode %q: must be raw or sha256", mode)
+		}
+	}
+	if s.profile == pcs.Bin && s.mode == verify.Raw {
+		return nil, usagef("--profile bin is always signed with --mode sha256")
+	}
+	return s, nil
+}
+
+func (s *signer) readKey(alg string, text []byte) (err error) {
+	block, _ := pem.Decode(text)
+	switch {
+	case alg == "ed25519" || alg == "" && block != nil:
+		s.private, err = readPrivate(block, strings.TrimSpace(string(text)))
+		return err
+	case alg == "hmac", alg == "hmac-sha256", alg == "":
+		if block != nil {
+			return errors.New("a PEM file is not an HMAC secret; is it --alg ed25519?")
+		}
+		s.secret = bytes.TrimSuffix(text, []byte("\n"))
+		_, err = verify.NewHMACKey(s.secret)
+		return err
+	}
+	return fmt.Errorf("unknown --alg %q; known are hmac and ed25519", alg)
+}
+
+func readPrivate(block *pem.Block, text string) (ed25519.PrivateKey, error) {
+	if block != nil {
+		key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+		if err != nil {
+			return nil, err
+		}
+		private, ok := key.(ed25519.PrivateKey)
+		if !ok {
+			return nil, fmt.Errorf("a %T, not an Ed25519 key", key)
+		}
+		return private, nil
+	}
+	for _, decode := range []func(string) ([]byte, error){hex.DecodeString, base64.StdEncoding.DecodeString} {
+		if seed, err := decode(text); err == nil && len(seed) == ed25519.SeedSize {
+			return ed25519.NewKeyFromSeed(seed), nil
+		}
+	}
+	return nil, errors.New("neither a PEM private key nor a 32-byte seed in base64 or hex")
+}
+
+// signAll signs every record of in and writes each on one line.
+func (s *signer) signAll(in io.Reader, out io.Writer) error {
+	values := jsontext.NewDecoder(in)
+	for n := 1; ; n++ {
+		value, err := values.ReadValue()
+		if errors.Is(err, io.EOF) && n > 1 {
+			return nil
+		}
+		if err != nil {
+			return &codedError{exitUsage, fmt.Errorf("record %d: %w", n, err), "Every record must be one JSON object with unique names."}
+		}
+		signed, err := s.sign(value)
+		if err != nil {
+			return fmt.Errorf("record %d: %w", n, err)
+		}
+		if _, err := out.Write(append(signed, '\n')); err != nil {
+			return err
+		}
+	}
+}
+
+// sign returns the record on one line with its signature.
+func (s *signer) sign(value jsontext.Value) ([]byte, error) {
+	var m members
+	if err := m.read(value); err != nil {
+		return nil, &codedError{code: exitUsage, err: err}
+	}
+	if s.setID {
+		if err := m.setID(); err != nil {
+			return nil, err
+		}
+	}
+	if err := m.set("sig", ""); err != nil {
+		return nil, err
+	}
+	rec := pcs.Decode(m.text())
+	fault, next := rec.Fault, "Mend the record; a node would refuse it with status 400."
+	if fault == nil {
+		fault, next = rec.CheckID(), "Let --pcs-id compute it."
+	}
+	if fault != nil {
+		return nil, &codedError{exitRejected, fault, next}
+	}
+	message, err := rec.AppendPayload(nil, s.profile)
+	if err != nil {
+		return nil, &codedError{exitRejected, err, "Choose another --profile."}
+	}
+	if err := m.set("sig", base64.StdEncoding.EncodeToString(s.signature(message))); err != nil {
+		return nil, err
+	}
+	return m.text(), nil
+}
+
+func (s *signer) signature(message []byte) []byte {
+	if s.mode == verify.SHA256 {
+		sum := sha256.Sum256(message)
+		message = sum[:]
+	}
+	if s.private != nil {
+		return ed25519.Sign(s.private, message)
+	}
+	mac := hmac.New(sha256.New, s.secret)
+	mac.Write(message)
+	return mac.Sum(nil)
+}
+
+// members is a JSON object whose members keep their order and their literals.
+type members struct {
+	names  []string
+	values []jsontext.Value
+}
+
+func (m *members) read(object jsontext.Value) error {
+	d := jsontext.NewDecoder(bytes.NewReader(object))
+	if t, err := d.ReadToken(); err != nil || t.Kind() != '{' {
+		return errors.Join(errors.New("not a JSON object"), err)
+	}
+	for d.PeekKind() != '}' {
+		name, err := d.ReadToken()
+		if err != nil {
+			return err
+		}
+		text := name.String() // the token is gone after the next read
+		value, err := d.ReadValue()
+		if err != nil {
+			return err
+		}
+		value = value.Clone()
+		if err := value.Compact(); err != nil {
+			return err
+		}
+		m.names, m.values = append(m.names, text), append(m.values, value)
+	}
+	return nil
+}
+
+// set replaces the member or adds it at the end.
+func (m *members) set(name, value string) error {
+	text, err := jsontext.AppendQuote(nil, value)
+	if err != nil {
+		return err
+	}
+	for i, n := range m.names {
+		if n == name {
+			m.values[i] = text
+			return nil
+		}
+	}
+	m.names, m.values = append(m.names, name), append(m.values, text)
+	return nil
+}
+
+// setID computes pcs_id from the members that name a record.
+func (m *members) setID() error {
+	var r struct {
+		MerkleRoot string `json:"merkle_root"`
+		Epoch      int64  `json:"epoch"`
+		ShardID    string `json:"shard_id"`
+	}
+	if err := json.Unmarshal(m.text(), &r); err != nil {
+		return &codedError{exitRejected, fmt.Errorf("--pcs-id: %w", err), "merkle_root and shard_id must be texts, epoch a whole number."}
+	}
+	return m.set("pcs_id", pcs.ID(r.MerkleRoot, r.Epoch, r.ShardID))
+}
+
+func (m *members) text() []byte {
+	out := []byte{'{'}
+	for i, name := range m.names {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		out, _ = jsontext.AppendQuote(out, name) // a name that was read is valid UTF-8
+		out = append(append(out, ':'), m.values[i]...)
+	}
+	return append(out, '}')
+}

@@ -1,0 +1,250 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"sync"
+
+	"github.com/spf13/cobra"
+
+	"github.com/recount-ledger/recount/client"
+)
+
+// The values of --in-order.
+const (
+	orderGroup = "group"
+	orderFile  = "file"
+	orderNone  = "none"
+)
+
+type submitFlags struct {
+	concurrency int
+	order       string
+	check       string
+	keepGoing   bool
+}
+
+func (a *app) submitCommand() *cobra.Command {
+	var f submitFlags
+	cmd := &cobra.Command{
+		Use: "submit FILE...", Short: "Submit records, one per line",
+		Long: `submit sends every line of the files ("-" is stdin) to the endpoints in turn and repeats what a repetition can help.
+A line is a signed record, sent byte for byte, or a line of a test corpus with the members body or parts (and method,
+path, headers, chunked, group). Records of one corpus group, else of one shard, are sent in the order of the file; a
+later epoch must not overtake an earlier one.
+
+It stops at the first record that gets no answer within --timeout, and says which; sending the whole file again is
+safe, since every record is answered once. --keep-going sends the rest nevertheless.
+
+Exit code: 0 all have a final answer 200 or 202, 4 some were rejected, 5 some are unavailable, 6 the outcome of some is
+unknown. With --check only differences from the corpus count: 7 when there are any.
+With -o ndjson every record gives one line {"line","id","status","answer"|"problem"} in the order of the answers.`,
+		Example: `  recount submit --dev /tmp/recount testdata/good-hmac.ndjson
+  recount submit --dev /tmp/recount --check testdata/bad-input.ndjson
+  recount sign --key-file agent.key < record.json | recount submit -o ndjson -`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return exactly("FILE (or - for stdin)")(cmd, args)
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error { return a.submit(cmd.Context(), f, args) },
+	}
+	flags := cmd.Flags()
+	flags.IntVar(&f.concurrency, "concurrency", 32, "records under way at once")
+	flags.StringVar(&f.order, "in-order", orderGroup, "group: per corpus group or shard; file: one record at a time; none")
+	flags.Lookup("in-order").NoOptDefVal = orderFile
+	flags.StringVar(&f.check, "check", "", "compare with the corpus' expectations: preferred (status) or any (acceptable status)")
+	flags.Lookup("check").NoOptDefVal = "preferred"
+	flags.BoolVar(&f.keepGoing, "keep-going", false, "go on after a record without an answer")
+	return cmd
+}
+
+func (f *submitFlags) validate() error {
+	switch {
+	case f.concurrency < 1 || f.concurrency > 4096:
+		return usagef("--concurrency must be in 1..4096")
+	case f.order != orderGroup && f.order != orderFile && f.order != orderNone:
+		return usagef("--in-order=%s: must be group, file or none", f.order)
+	case f.check != "" && f.check != "preferred" && f.check != "any":
+		return usagef("--check=%s: must be preferred or any", f.check)
+	}
+	if f.order == orderFile {
+		f.concurrency = 1
+	}
+	return nil
+}
+
+func (a *app) submit(ctx context.Context, f submitFlags, files []string) error {
+	if err := f.validate(); err != nil {
+		return err
+	}
+	c, err := a.connect()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	input, total, closeAll, err := a.openInput(files)
+	if err != nil {
+		return err
+	}
+	defer closeAll()
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	r := newReport(a, f, total, stop)
+	lanes := newLanes(f.concurrency)
+	readErr := readJobs(input, func(j job) error {
+		if f.order == orderNone {
+			j.lane = ""
+		}
+		return lanes.put(ctx, j.lane, func() { r.record(a.send(ctx, c, j)) })
+	})
+	lanes.wait()
+	r.close()
+	if errors.Is(readErr, context.Canceled) && errors.Is(context.Cause(ctx), errStopped) {
+		readErr = nil
+	}
+	if err := r.print(); err != nil {
+		return err
+	}
+	if readErr != nil {
+		return readErr
+	}
+	return r.verdict()
+}
+
+// openInput joins the files and counts the lines when all are regular files; total is 0 otherwise.
+func (a *app) openInput(names []string) (r io.Reader, total int64, closeAll func(), err error) {
+	var files []io.Closer
+	var readers []io.Reader
+	closeAll = func() {
+		for _, f := range files {
+			_ = f.Close() // only read from
+		}
+	}
+	countable := true
+	for _, name := range names {
+		if name == "-" {
+			readers, countable = append(readers, a.in), false
+			continue
+		}
+		f, err := os.Open(name)
+		if err != nil {
+			closeAll()
+			return nil, 0, nil, usagef("%w", err)
+		}
+		files = append(files, f)
+		readers = append(readers, f, bytes.NewReader([]byte("\n")))
+		n, ok := countLines(f)
+		countable, total = countable && ok, total+n
+	}
+	if !countable {
+		total = 0
+	}
+	return io.MultiReader(readers...), total, closeAll, nil
+}
+
+// countLines counts what is not empty, for the progress bar, and goes back to the start.
+func countLines(f *os.File) (n int64, ok bool) {
+	info, err := f.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		return 0, false
+	}
+	buf, inLine := make([]byte, 256<<10), false
+	for {
+		k, err := f.Read(buf)
+		for _, b := range buf[:k] {
+			switch {
+			case b == '\n':
+				inLine = false
+			case b > ' ' && !inLine:
+				inLine = true
+				n++
+			}
+		}
+		if err != nil {
+			break
+		}
+	}
+	_, err = f.Seek(0, io.SeekStart)
+	return n, err == nil
+}
+
+// lanes runs functions with bounded concurrency; those of one named lane run one after the other.
+type lanes struct {
+	slots  chan struct{} // running
+	queued chan struct{} // queued and running
+	mu     sync.Mutex
+	busy   map[string][]func()
+	all    sync.WaitGroup
+}
+
+func newLanes(concurrency int) *lanes {
+	return &lanes{
+		slots: make(chan struct{}, concurrency), queued: make(chan struct{}, 16*concurrency),
+		busy: map[string][]func(){},
+	}
+}
+
+// put queues fn; it blocks while too much is queued. The lane "" keeps no order.
+func (l *lanes) put(ctx context.Context, name string, fn func()) error {
+	select {
+	case l.queued <- struct{}{}:
+	case <-ctx.Done():
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if waiting, running := l.busy[name]; running && name != "" {
+		l.busy[name] = append(waiting, fn)
+		return nil
+	}
+	if name != "" {
+		l.busy[name] = nil
+	}
+	l.all.Go(func() { l.drain(name, fn) })
+	return nil
+}
+
+// drain runs fn and whatever has queued in its lane since.
+func (l *lanes) drain(name string, fn func()) {
+	for fn != nil {
+		l.slots <- struct{}{}
+		fn()
+		<-l.slots
+		<-l.queued
+		fn = l.next(name)
+	}
+}
+
+func (l *lanes) next(name string) func() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	waiting := l.busy[name]
+	if name == "" || len(waiting) == 0 {
+		delete(l.busy, name)
+		return nil
+	}
+	l.busy[name] = waiting[1:]
+	return waiting[0]
+}
+
+func (l *lanes) wait() { l.all.Wait() }
+
+var errStopped = errors.New("stopped after a record without an answer")
+
+// send makes one record's request and keeps what came of it.
+func (a *app) send(ctx context.Context, c *client.Client, j job) result {
+	if ctx.Err() != nil {
+		return result{job: j, skipped: true}
+	}
+	ctx, cancel := context.WithTimeout(ctx, a.timeout)
+	defer cancel()
+	resp, err := c.Do(ctx, j.request)
+	return newResult(j, resp, err)
+}
