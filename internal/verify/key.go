@@ -1,0 +1,126 @@
+package verify
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+
+	"github.com/recount-ledger/recount/internal/pcs"
+)
+
+// Errors of key construction.
+var (
+	// ErrEmptySecret: an HMAC secret without a byte is refused.
+	ErrEmptySecret = errors.New("verify: empty HMAC secret")
+	// ErrBadPublicKey: not a usable Ed25519 public key: wrong length, not the canonical
+	// encoding of a curve point, or of small order.
+	ErrBadPublicKey = errors.New("verify: unusable Ed25519 public key")
+)
+
+// Alg is a signature algorithm. Values are stored and for ever.
+type Alg uint8
+
+// The algorithms: HMAC-SHA256 (RFC 2104) and Ed25519 (RFC 8032, strict).
+const (
+	HMACSHA256 Alg = 1
+	Ed25519    Alg = 2
+)
+
+var algNames = [...]string{HMACSHA256: "hmac-sha256", Ed25519: "ed25519"}
+
+// String returns "hmac-sha256" or "ed25519", "unknown" outside the set.
+func (a Alg) String() string { return nameOf(algNames[:], int(a)) }
+
+// ParseAlg is the reverse of Alg.String; it wraps ErrUnknownName.
+func ParseAlg(s string) (Alg, error) {
+	i, err := indexOf(algNames[:], s)
+	return Alg(i), err
+}
+
+// Mode tells what the algorithm signed: the payload itself or its SHA-256. Values are
+// stored and for ever.
+type Mode uint8
+
+// The modes.
+const (
+	Raw    Mode = 1
+	SHA256 Mode = 2
+)
+
+var modeNames = [...]string{Raw: "raw", SHA256: "sha256"}
+
+// String returns "raw" or "sha256", "unknown" outside the set.
+func (m Mode) String() string { return nameOf(modeNames[:], int(m)) }
+
+// ParseMode is the reverse of Mode.String; it wraps ErrUnknownName.
+func ParseMode(s string) (Mode, error) {
+	i, err := indexOf(modeNames[:], s)
+	return Mode(i), err
+}
+
+// Key is one verification key.
+type Key struct {
+	ID          string
+	Alg         Alg
+	Public      []byte // 32 bytes for Ed25519, nil for HMAC
+	Secret      []byte // HMAC secret; nil when this node does not hold it
+	Fingerprint [32]byte
+}
+
+// HasMaterial reports whether a signature can be checked with what the key holds.
+func (k Key) HasMaterial() bool {
+	if k.Alg == Ed25519 {
+		return len(k.Public) == 32
+	}
+	return len(k.Secret) > 0
+}
+
+const (
+	hmacFingerprintLabel = "recount/hmac-key-fingerprint/v1"
+	edFingerprintLabel   = "recount/ed25519-key/v1"
+)
+
+// NewHMACKey makes a key from secret bytes used as they stand. The fingerprint is
+// HMAC-SHA256(secret, "recount/hmac-key-fingerprint/v1") and the id is "hmac-" and its
+// first 16 hex digits. The secret is copied. An empty one gives ErrEmptySecret.
+func NewHMACKey(secret []byte) (Key, error) {
+	if len(secret) == 0 {
+		return Key{}, ErrEmptySecret
+	}
+	k := Key{Alg: HMACSHA256, Secret: append([]byte(nil), secret...)}
+	h := hmac.New(sha256.New, k.Secret)
+	h.Write([]byte(hmacFingerprintLabel))
+	h.Sum(k.Fingerprint[:0])
+	k.ID = "hmac-" + hex.EncodeToString(k.Fingerprint[:8])
+	return k, nil
+}
+
+// NewEd25519Key makes a key from the 32 bytes of a public key. The fingerprint is
+// SHA-256("recount/ed25519-key/v1" || pub) and the id is "ed-" and its first 16 hex
+// digits. Bytes that are not the canonical encoding of a point, and points of small
+// order (whose signatures hold for every message), give ErrBadPublicKey.
+func NewEd25519Key(pub []byte) (Key, error) {
+	if !usablePoint(pub) {
+		return Key{}, ErrBadPublicKey
+	}
+	k := Key{Alg: Ed25519, Public: append([]byte(nil), pub...)}
+	k.Fingerprint = sha256.Sum256(append([]byte(edFingerprintLabel), k.Public...))
+	k.ID = "ed-" + hex.EncodeToString(k.Fingerprint[:8])
+	return k, nil
+}
+
+// Facts are the signature facts of a record: what verified it. The zero value means
+// that no key did. The signed values are those of Profile.
+type Facts struct {
+	KeyID   string
+	Alg     Alg
+	Profile pcs.Profile
+	Mode    Mode
+}
+
+// Valid reports whether a key verified the record.
+func (f Facts) Valid() bool {
+	return f.KeyID != "" && (f.Alg == HMACSHA256 || f.Alg == Ed25519) &&
+		(f.Mode == Raw || f.Mode == SHA256) && f.Profile >= pcs.F9 && f.Profile <= pcs.Bin
+}

@@ -1,0 +1,128 @@
+package verify
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/recount-ledger/recount/internal/pcs"
+)
+
+// ErrUnknownName is wrapped by the Parse functions of this package when a word is
+// outside the closed set they know.
+var ErrUnknownName = errors.New("verify: unknown name")
+
+// Outcome is what the ledger says of one submission. Values are stored and for ever.
+type Outcome uint8
+
+// The outcomes. Conflict is given by the fold only, never by Judge.
+const (
+	Accepted  Outcome = 1
+	Escalated Outcome = 2
+	Refused   Outcome = 3
+	Conflict  Outcome = 4
+)
+
+var outcomeNames = [...]string{Accepted: "accepted", Escalated: "escalated", Refused: "refused", Conflict: "conflict"}
+
+// String returns the lower-case word of the outcome, "unknown" outside the set.
+func (o Outcome) String() string { return nameOf(outcomeNames[:], int(o)) }
+
+// ParseOutcome is the reverse of Outcome.String.
+func ParseOutcome(s string) (Outcome, error) {
+	i, err := indexOf(outcomeNames[:], s)
+	return Outcome(i), err
+}
+
+// Reason says which check decided. The set is closed, the values are stored and for
+// ever, and their order is the order of precedence among the content checks.
+type Reason uint8
+
+// The reasons. Judge gives those of structure, signature, content and kernel_fault;
+// the others belong to the fold.
+const (
+	ReasonOK                Reason = 1
+	ReasonMalformed         Reason = 2
+	ReasonSchema            Reason = 3
+	ReasonIDMismatch        Reason = 4
+	ReasonBadSignature      Reason = 5
+	ReasonKeyNotAllowed     Reason = 6
+	ReasonFrozen            Reason = 7
+	ReasonConflict          Reason = 8
+	ReasonEpochEquivocation Reason = 9
+	ReasonEpochRegression   Reason = 10
+	ReasonDHatUnverifiable  Reason = 11
+	ReasonDHatMismatch      Reason = 12
+	ReasonDHatRange         Reason = 13
+	ReasonCohBounds         Reason = 14
+	ReasonRBounds           Reason = 15
+	ReasonBudgetBounds      Reason = 16
+	ReasonRegimeMismatch    Reason = 17
+	ReasonBudgetMismatch    Reason = 18
+	ReasonDegraded          Reason = 19
+	ReasonKernelFault       Reason = 20
+	ReasonKeyRevoked        Reason = 21
+)
+
+var reasonNames = [...]string{
+	ReasonOK: "ok", ReasonMalformed: "malformed", ReasonSchema: "schema", ReasonIDMismatch: "id_mismatch",
+	ReasonBadSignature: "bad_signature", ReasonKeyNotAllowed: "key_not_allowed", ReasonFrozen: "frozen",
+	ReasonConflict: "conflict", ReasonEpochEquivocation: "epoch_equivocation", ReasonEpochRegression: "epoch_regression",
+	ReasonDHatUnverifiable: "d_hat_unverifiable", ReasonDHatMismatch: "d_hat_mismatch", ReasonDHatRange: "d_hat_range",
+	ReasonCohBounds: "coh_bounds", ReasonRBounds: "r_bounds", ReasonBudgetBounds: "budget_bounds",
+	ReasonRegimeMismatch: "regime_mismatch", ReasonBudgetMismatch: "budget_mismatch", ReasonDegraded: "degraded",
+	ReasonKernelFault: "kernel_fault", ReasonKeyRevoked: "key_revoked",
+}
+
+// String returns the reason code as clients see it, "unknown" outside the set.
+func (r Reason) String() string { return nameOf(reasonNames[:], int(r)) }
+
+// ParseReason is the reverse of Reason.String; it wraps ErrUnknownName.
+func ParseReason(s string) (Reason, error) {
+	i, err := indexOf(reasonNames[:], s)
+	return Reason(i), err
+}
+
+// clearsAccepted reports whether a content reason makes accepted false. The other
+// content reasons escalate a record that stays accepted.
+func (r Reason) clearsAccepted() bool {
+	return r == ReasonDHatUnverifiable || r == ReasonDHatMismatch || r == ReasonCohBounds
+}
+
+// Verdict is what a policy says of one record on its own.
+type Verdict struct {
+	// Outcome is Accepted, Escalated or Refused. Accepted is the flag of the response:
+	// an escalated record may still be accepted.
+	Outcome  Outcome
+	Accepted bool
+	// Reason is the first failing check, ReasonOK when none failed; Reasons lists all
+	// in order and is empty when none failed.
+	Reason  Reason
+	Reasons []Reason
+	// HasDHat tells whether a slope could be computed. DHatLower and DHatUpper are the
+	// two middle slopes, equal for an odd number of slopes; the recomputed D_hat is
+	// DHatUpper.
+	HasDHat              bool
+	DHatLower, DHatUpper pcs.Nano
+	// Budget and Regime follow from the signed values by formula and thresholds. They
+	// are zero for a refused record.
+	Budget pcs.Nano
+	Regime string
+	// Evidence is one English sentence about Reason, the same on every node.
+	Evidence string
+}
+
+func nameOf(names []string, i int) string {
+	if i <= 0 || i >= len(names) {
+		return "unknown"
+	}
+	return names[i]
+}
+
+func indexOf(names []string, s string) (int, error) {
+	for i := 1; i < len(names); i++ {
+		if names[i] == s {
+			return i, nil
+		}
+	}
+	return 0, fmt.Errorf("%w: %q", ErrUnknownName, s)
+}

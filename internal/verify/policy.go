@@ -1,0 +1,257 @@
+package verify
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/recount-ledger/recount/internal/pcs"
+)
+
+// Errors of policy documents.
+var (
+	// ErrPolicy is wrapped by every refusal of a policy document.
+	ErrPolicy = errors.New("verify: bad policy")
+	// ErrUnknownKernel: the document names a kernel that this binary does not have.
+	ErrUnknownKernel = errors.New("verify: unknown kernel")
+)
+
+// The words of Epochs.OnRegression: what happens to a new record below the shard's mark.
+const (
+	RegressionEscalate = "escalate"
+	RegressionReject   = "reject"
+	RegressionAllow    = "allow"
+)
+
+// MaxPolicyBytes bounds a policy document.
+const MaxPolicyBytes = 1 << 20
+
+// maxTTL keeps log time plus TTL inside an int64 of nanoseconds: 100 years of 365 days.
+const maxTTL = int64(100*365*24) * 3600 * 1_000_000_000
+
+// Params are the numbers of a policy. All but DedupTTL are multiples of 1e-9.
+type Params struct {
+	TolD, TolCoh, TolBudget        pcs.Nano // tolerances, never negative
+	Alpha, Beta, Gamma, Base, D0   pcs.Nano // budget = Base + Alpha(1-r) + Beta max(0, D-D0) + Gamma coh
+	StickyCoh, StickyD, NonStickyD pcs.Nano // regime thresholds
+	DedupTTL                       int64    // nanoseconds, above zero
+}
+
+// SignatureRules say which signatures count.
+type SignatureRules struct {
+	// Required refuses a record without a valid signature. When false, a record that
+	// carries no signature passes; one with a signature that does not verify never does.
+	Required   bool
+	Algorithms []Alg // ascending, without repeats
+	Profiles   pcs.ProfileSet
+}
+
+// EpochRules say what the fold does with epochs out of order.
+type EpochRules struct {
+	OnRegression string // RegressionEscalate, RegressionReject or RegressionAllow
+}
+
+// Policy is one policy document. Its ordered rules have a place in the canonical form
+// whose only value under kernel 1 so far is the empty list.
+type Policy struct {
+	Kernel    int
+	Params    Params
+	Signature SignatureRules
+	Epochs    EpochRules
+}
+
+// DefaultPolicy returns the policy of the published contract: kernel 1, tolerances 0.15,
+// 0.05 and 0.01, both algorithms, the default profiles, fourteen days of deduplication.
+func DefaultPolicy() Policy {
+	return Policy{
+		Kernel: 1,
+		Params: Params{
+			TolD: 150_000_000, TolCoh: 50_000_000, TolBudget: 10_000_000,
+			Alpha: 300_000_000, Beta: 500_000_000, Gamma: 200_000_000, Base: 100_000_000, D0: 2_200_000_000,
+			StickyCoh: 700_000_000, StickyD: 1_500_000_000, NonStickyD: 2_600_000_000,
+			DedupTTL: 14 * 24 * 3600 * 1_000_000_000,
+		},
+		Signature: SignatureRules{Required: true, Algorithms: []Alg{HMACSHA256, Ed25519}, Profiles: pcs.DefaultProfiles},
+		Epochs:    EpochRules{OnRegression: RegressionEscalate},
+	}
+}
+
+// The wire form. Members are declared in the byte order of their names, which is the
+// order encoding/json writes; every number travels as decimal text.
+type policyDoc struct {
+	Epochs struct {
+		OnRegression string `json:"on_regression"`
+	} `json:"epochs"`
+	Kernel    string            `json:"kernel"`
+	Params    paramsDoc         `json:"params"`
+	Rules     []json.RawMessage `json:"rules"`
+	Signature struct {
+		Algorithms []string `json:"algorithms"`
+		Profiles   []string `json:"profiles"`
+		Required   bool     `json:"required"`
+	} `json:"signature"`
+}
+
+type paramsDoc struct {
+	Alpha      string `json:"alpha"`
+	Base       string `json:"base"`
+	Beta       string `json:"beta"`
+	D0         string `json:"d0"`
+	DedupTTL   string `json:"dedup_ttl_ns"`
+	Gamma      string `json:"gamma"`
+	NonStickyD string `json:"non_sticky_d"`
+	StickyCoh  string `json:"sticky_coh"`
+	StickyD    string `json:"sticky_d"`
+	TolBudget  string `json:"tol_budget"`
+	TolCoh     string `json:"tol_coh"`
+	TolD       string `json:"tol_d"`
+}
+
+// nanos pairs the document's texts with the numbers they stand for, in name order.
+func (d *paramsDoc) nanos(p *Params) []nanoField {
+	return []nanoField{
+		{"alpha", &d.Alpha, &p.Alpha}, {"base", &d.Base, &p.Base}, {"beta", &d.Beta, &p.Beta},
+		{"d0", &d.D0, &p.D0}, {"gamma", &d.Gamma, &p.Gamma}, {"non_sticky_d", &d.NonStickyD, &p.NonStickyD},
+		{"sticky_coh", &d.StickyCoh, &p.StickyCoh}, {"sticky_d", &d.StickyD, &p.StickyD},
+		{"tol_budget", &d.TolBudget, &p.TolBudget}, {"tol_coh", &d.TolCoh, &p.TolCoh}, {"tol_d", &d.TolD, &p.TolD},
+	}
+}
+
+type nanoField struct {
+	name string
+	text *string
+	nano *pcs.Nano
+}
+
+// Canonical returns the one JSON text of the policy: members sorted by name, no spaces,
+// numbers as decimal strings, those in 1e-9 with nine decimals, lists in ascending order.
+func (p Policy) Canonical() []byte {
+	var d policyDoc
+	d.Epochs.OnRegression = p.Epochs.OnRegression
+	d.Kernel = strconv.Itoa(p.Kernel)
+	for _, f := range d.Params.nanos(&p.Params) {
+		*f.text = f.nano.String()
+	}
+	d.Params.DedupTTL = strconv.FormatInt(p.Params.DedupTTL, 10)
+	d.Rules = []json.RawMessage{}
+	d.Signature.Required = p.Signature.Required
+	d.Signature.Algorithms, d.Signature.Profiles = []string{}, []string{}
+	algs := slices.Clone(p.Signature.Algorithms)
+	slices.Sort(algs)
+	for _, a := range slices.Compact(algs) {
+		d.Signature.Algorithms = append(d.Signature.Algorithms, a.String())
+	}
+	for _, pr := range p.Signature.Profiles.Slice() {
+		d.Signature.Profiles = append(d.Signature.Profiles, pr.String())
+	}
+	b, err := json.Marshal(&d)
+	if err != nil { // strings, a bool and lists of strings always marshal
+		panic("verify: policy does not marshal: " + err.Error())
+	}
+	return b
+}
+
+// ID returns the SHA-256 of the canonical form, the name of the policy.
+func (p Policy) ID() [32]byte { return sha256.Sum256(p.Canonical()) }
+
+// ParsePolicy reads a policy document and accepts exactly the canonical form of a valid
+// policy, byte for byte, so that one policy has one id. Refusals wrap ErrPolicy; a kernel
+// that this binary lacks gives ErrUnknownKernel as well.
+func ParsePolicy(b []byte) (Policy, error) {
+	if len(b) > MaxPolicyBytes {
+		return Policy{}, fmt.Errorf("%w: larger than %d bytes", ErrPolicy, MaxPolicyBytes)
+	}
+	var d policyDoc
+	dec := json.NewDecoder(bytes.NewReader(b))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&d); err != nil {
+		return Policy{}, fmt.Errorf("%w: %w", ErrPolicy, err)
+	}
+	p, err := d.policy()
+	if err != nil {
+		return Policy{}, err
+	}
+	if err := p.Validate(); err != nil {
+		return Policy{}, err
+	}
+	if !bytes.Equal(p.Canonical(), b) {
+		return Policy{}, fmt.Errorf("%w: not in canonical form", ErrPolicy)
+	}
+	return p, nil
+}
+
+func (d *policyDoc) policy() (Policy, error) {
+	var p Policy
+	var err error
+	if p.Kernel, err = strconv.Atoi(d.Kernel); err != nil {
+		return p, fmt.Errorf("%w: kernel: %w", ErrPolicy, err)
+	}
+	if len(d.Rules) != 0 {
+		return p, fmt.Errorf("%w: rules: this release knows no rules", ErrPolicy)
+	}
+	for _, f := range d.Params.nanos(&p.Params) {
+		if *f.nano, err = pcs.ParseNano(*f.text); err != nil {
+			return p, fmt.Errorf("%w: params.%s: %w", ErrPolicy, f.name, err)
+		}
+	}
+	if p.Params.DedupTTL, err = strconv.ParseInt(d.Params.DedupTTL, 10, 64); err != nil {
+		return p, fmt.Errorf("%w: params.dedup_ttl_ns: %w", ErrPolicy, err)
+	}
+	p.Epochs.OnRegression = d.Epochs.OnRegression
+	p.Signature.Required = d.Signature.Required
+	for _, name := range d.Signature.Algorithms {
+		a, err := ParseAlg(name)
+		if err != nil {
+			return p, fmt.Errorf("%w: signature.algorithms: %w", ErrPolicy, err)
+		}
+		p.Signature.Algorithms = append(p.Signature.Algorithms, a)
+	}
+	var profiles []pcs.Profile
+	for _, name := range d.Signature.Profiles {
+		pr, err := pcs.ParseProfile(name)
+		if err != nil {
+			return p, fmt.Errorf("%w: signature.profiles: %w", ErrPolicy, err)
+		}
+		profiles = append(profiles, pr)
+	}
+	p.Signature.Profiles = pcs.ProfilesOf(profiles...)
+	return p, nil
+}
+
+// Validate reports whether this binary can judge under the policy. It wraps ErrPolicy,
+// and ErrUnknownKernel where that is the reason.
+func (p Policy) Validate() error {
+	if p.Kernel != 1 {
+		return fmt.Errorf("%w: %w: %d", ErrPolicy, ErrUnknownKernel, p.Kernel)
+	}
+	var d paramsDoc
+	for _, f := range d.nanos(&p.Params) {
+		if v := *f.nano; v > maxParam || v < -maxParam {
+			return fmt.Errorf("%w: params.%s: beyond %d", ErrPolicy, f.name, int64(maxParam/pcs.NanoOne))
+		}
+	}
+	if p.Params.TolD < 0 || p.Params.TolCoh < 0 || p.Params.TolBudget < 0 {
+		return fmt.Errorf("%w: params: a tolerance is negative", ErrPolicy)
+	}
+	if p.Params.DedupTTL <= 0 || p.Params.DedupTTL > maxTTL {
+		return fmt.Errorf("%w: params.dedup_ttl_ns: outside 1 to %d", ErrPolicy, maxTTL)
+	}
+	switch p.Epochs.OnRegression {
+	case RegressionEscalate, RegressionReject, RegressionAllow:
+	default:
+		return fmt.Errorf("%w: epochs.on_regression: %q", ErrPolicy, p.Epochs.OnRegression)
+	}
+	if len(p.Signature.Algorithms) == 0 || len(p.Signature.Profiles.Slice()) == 0 {
+		return fmt.Errorf("%w: signature: no algorithm or no profile", ErrPolicy)
+	}
+	for _, a := range p.Signature.Algorithms {
+		if a != HMACSHA256 && a != Ed25519 {
+			return fmt.Errorf("%w: signature.algorithms: %d", ErrPolicy, a)
+		}
+	}
+	return nil
+}

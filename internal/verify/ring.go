@@ -1,0 +1,254 @@
+package verify
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"hash"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/recount-ledger/recount/internal/pcs"
+)
+
+// Ring is an immutable, ordered set of verification keys. It is safe for concurrent use.
+type Ring struct {
+	keys    []Key
+	byID    map[string]int // index into keys; only ever looked up, never ranged over
+	macs    []sync.Pool    // *mac, one pool per key: a keyed hash is dear to set up
+	scratch sync.Pool      // *scratch
+}
+
+// mac is a keyed HMAC with room for its sum.
+type mac struct {
+	h   hash.Hash
+	sum [sha256.Size]byte
+}
+
+// scratch holds the candidate payloads of one Check.
+type scratch struct {
+	buf   []byte
+	cands [maxCandidates]candidate
+	n     int
+	ops   int // MACs or signature verifications spent
+}
+
+// candidate is one distinct payload, with its SHA-256.
+type candidate struct {
+	profile pcs.Profile
+	from    int // buf[from:to]
+	to      int
+	digest  [sha256.Size]byte
+}
+
+// maxCandidates is the number of profiles that exist.
+const maxCandidates = int(pcs.Bin)
+
+// NewRing makes a ring of the keys in the order given, which is the order in which
+// they are tried. Of keys with one id the first counts. Key bytes are copied.
+func NewRing(keys []Key) *Ring {
+	r := &Ring{byID: make(map[string]int, len(keys))}
+	for _, k := range keys {
+		if _, dup := r.byID[k.ID]; dup {
+			continue
+		}
+		k.Public, k.Secret = slices.Clone(k.Public), slices.Clone(k.Secret)
+		r.byID[k.ID] = len(r.keys)
+		r.keys = append(r.keys, k)
+	}
+	r.macs = make([]sync.Pool, len(r.keys))
+	return r
+}
+
+// Keys returns the keys in order. The slice is the caller's, the bytes are shared and
+// must not be changed.
+func (r *Ring) Keys() []Key { return slices.Clone(r.keys) }
+
+// Key returns the key of that id.
+func (r *Ring) Key(id string) (Key, bool) {
+	i, ok := r.byID[id]
+	if !ok {
+		return Key{}, false
+	}
+	return r.keys[i], true
+}
+
+// Check finds what verifies rec.Sig, zero Facts when nothing does. The decoded length
+// picks the algorithm: 32 bytes HMAC, 64 Ed25519, by keys of that algorithm only. Base64
+// is standard, padded and strict. Profiles outside allowed are never tried. The hint, as
+// a rule the facts that last verified for the shard, changes the cost only, not which
+// records verify.
+//
+// Cost: the hint's single combination first, then all payloads are built and equal ones
+// dropped; a forgery costs one MAC or signature verification per distinct payload, mode
+// and key of the algorithm, never more.
+func (r *Ring) Check(rec *pcs.Record, allowed pcs.ProfileSet, hint Facts) Facts {
+	f, _ := r.check(rec, allowed, hint)
+	return f
+}
+
+// check is Check that also tells the number of MACs or verifications spent.
+func (r *Ring) check(rec *pcs.Record, allowed pcs.ProfileSet, hint Facts) (Facts, int) {
+	if rec == nil || !rec.Signable {
+		return Facts{}, 0
+	}
+	var buf [ed25519.SignatureSize]byte
+	sig, alg := decodeSig(&buf, rec.Sig)
+	if alg == 0 {
+		return Facts{}, 0
+	}
+	s, _ := r.scratch.Get().(*scratch)
+	if s == nil {
+		s = new(scratch)
+	}
+	defer r.scratch.Put(s)
+	s.buf, s.n, s.ops = s.buf[:0], 0, 0
+	hintKey := r.hintKey(alg, allowed, hint)
+	if hintKey >= 0 && s.add(rec, hint.Profile) {
+		if r.try(s, 0, hintKey, hint.Mode, sig) {
+			return hint, s.ops
+		}
+	} else {
+		hintKey = -1
+	}
+	for p := pcs.F9; p <= pcs.Bin; p++ {
+		if allowed.Has(p) && (p != hint.Profile || hintKey < 0) {
+			s.add(rec, p)
+		}
+	}
+	return r.search(s, sig, alg, hintKey, hint.Mode), s.ops
+}
+
+// hintKey returns the index of the hint's key, -1 when the hint cannot apply.
+func (r *Ring) hintKey(alg Alg, allowed pcs.ProfileSet, hint Facts) int {
+	if !hint.Valid() || hint.Alg != alg || !allowed.Has(hint.Profile) || !modeAllowed(hint.Profile, hint.Mode) {
+		return -1
+	}
+	i, ok := r.byID[hint.KeyID]
+	if !ok || r.keys[i].Alg != alg || !r.keys[i].HasMaterial() {
+		return -1
+	}
+	return i
+}
+
+// search tries every candidate, mode and key of the algorithm, except the combination
+// of the first candidate with skipKey and skipMode, which has failed already.
+func (r *Ring) search(s *scratch, sig []byte, alg Alg, skipKey int, skipMode Mode) Facts {
+	for k := range r.keys {
+		if r.keys[k].Alg != alg || !r.keys[k].HasMaterial() {
+			continue
+		}
+		for c := range s.cands[:s.n] {
+			for mode := Raw; mode <= SHA256; mode++ {
+				if c == 0 && k == skipKey && mode == skipMode || !modeAllowed(s.cands[c].profile, mode) {
+					continue
+				}
+				if r.try(s, c, k, mode, sig) {
+					return Facts{KeyID: r.keys[k].ID, Alg: alg, Profile: s.cands[c].profile, Mode: mode}
+				}
+			}
+		}
+	}
+	return Facts{}
+}
+
+// Recheck verifies exactly the recorded facts, at the cost of one MAC or verification.
+// known is false when the ring lacks the key or its secret; ok is then false too.
+func (r *Ring) Recheck(rec *pcs.Record, f Facts) (ok, known bool) {
+	i, found := r.byID[f.KeyID]
+	if !found || r.keys[i].Alg != f.Alg || !r.keys[i].HasMaterial() {
+		return false, false
+	}
+	if rec == nil || !rec.Signable || !f.Valid() || !modeAllowed(f.Profile, f.Mode) {
+		return false, true
+	}
+	var buf [ed25519.SignatureSize]byte
+	sig, alg := decodeSig(&buf, rec.Sig)
+	if alg != f.Alg {
+		return false, true
+	}
+	s, _ := r.scratch.Get().(*scratch)
+	if s == nil {
+		s = new(scratch)
+	}
+	defer r.scratch.Put(s)
+	s.buf, s.n, s.ops = s.buf[:0], 0, 0
+	if !s.add(rec, f.Profile) {
+		return false, true
+	}
+	return r.try(s, 0, i, f.Mode, sig), true
+}
+
+// add builds the payload of one profile and keeps it if it differs from those before.
+// It reports whether a candidate was added.
+func (s *scratch) add(rec *pcs.Record, p pcs.Profile) bool {
+	from := len(s.buf)
+	b, err := rec.AppendPayload(s.buf, p)
+	if err != nil || s.n == maxCandidates { // this profile cannot sign such a record
+		return false
+	}
+	for _, c := range s.cands[:s.n] {
+		if bytes.Equal(b[from:], b[c.from:c.to]) {
+			s.buf = b[:from]
+			return false
+		}
+	}
+	s.buf = b
+	s.cands[s.n] = candidate{profile: p, from: from, to: len(b), digest: sha256.Sum256(b[from:])}
+	s.n++
+	return true
+}
+
+// try spends one MAC or verification on one combination.
+func (r *Ring) try(s *scratch, c, key int, mode Mode, sig []byte) bool {
+	s.ops++
+	msg := s.buf[s.cands[c].from:s.cands[c].to]
+	if mode == SHA256 {
+		msg = s.cands[c].digest[:]
+	}
+	k := &r.keys[key]
+	if k.Alg == Ed25519 {
+		return ed25519.Verify(k.Public, msg, sig)
+	}
+	m, _ := r.macs[key].Get().(*mac)
+	if m == nil {
+		m = &mac{h: hmac.New(sha256.New, k.Secret)}
+	}
+	m.h.Reset()
+	m.h.Write(msg)
+	ok := hmac.Equal(m.h.Sum(m.sum[:0]), sig)
+	r.macs[key].Put(m)
+	return ok
+}
+
+// modeAllowed: the fixed-width form is signed as its hash only.
+func modeAllowed(p pcs.Profile, m Mode) bool { return p != pcs.Bin || m == SHA256 }
+
+var strictBase64 = base64.StdEncoding.Strict()
+
+// decodeSig decodes standard padded base64 (RFC 4648, section 4) without line breaks or
+// stray tail bits. Algorithm 0 means: not the text of 32 or 64 bytes.
+func decodeSig(buf *[ed25519.SignatureSize]byte, text string) ([]byte, Alg) {
+	var alg Alg
+	switch len(text) {
+	case 44:
+		alg = HMACSHA256
+	case 88:
+		alg = Ed25519
+	default:
+		return nil, 0
+	}
+	if strings.ContainsAny(text, "\r\n") { // the decoder skips them even when strict
+		return nil, 0
+	}
+	var src [88]byte
+	var dst [66]byte
+	n, err := strictBase64.Decode(dst[:], src[:copy(src[:], text)])
+	if err != nil || alg == HMACSHA256 && n != sha256.Size || alg == Ed25519 && n != ed25519.SignatureSize {
+		return nil, 0
+	}
+	return buf[:copy(buf[:], dst[:n])], alg
+}
