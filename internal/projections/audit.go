@@ -19,7 +19,7 @@ func clampLimit(n int) int {
 	if n <= 0 {
 		return defaultLimit
 	}
-	return min(n, maxLimit)
+	return min(n, maxLimit+1) // one more tells a caller whether there is more
 }
 
 // Audit lists submissions by seq. It reads up to the position row of s.

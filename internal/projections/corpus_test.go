@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/recount-ledger/recount/internal/event"
+	"github.com/recount-ledger/recount/internal/pcs"
 	"github.com/recount-ledger/recount/internal/verify"
 )
 
@@ -105,7 +106,9 @@ func corpusLedger(t *testing.T) *ledger {
 		}
 	}
 	readJSON(t, "keys.json", &keys)
-	l := newLedger(t, verify.DefaultPolicy())
+	p := verify.DefaultPolicy()
+	p.Signature.Profiles |= pcs.ProfilesOf(pcs.Bin) // some clients of the corpus sign so; a policy has to allow it
+	l := newLedger(t, p)
 	var ring []verify.Key
 	for _, name := range []string{"hmac-current", "hmac-previous"} {
 		if k := keys.HMAC[name]; k.Trusted {
@@ -164,7 +167,10 @@ func checkCase(t *testing.T, l *ledger, c *corpusCase, r Result, status int, see
 	if r.FactsMismatch {
 		t.Errorf("%s: facts mismatch", c.ID)
 	}
-	if r.Status != status {
+	if c.Rule == "REPLAY" {
+		status = c.Expect.Status[0] // that of the first outcome
+	}
+	if r.Status != status || status != c.Expect.Status[0] {
 		t.Errorf("%s (%s): status %d %s %v %q, want %d", c.ID, c.Rule, r.Status, r.Reason, r.Reasons, r.Detail, status)
 		return
 	}

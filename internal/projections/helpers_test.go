@@ -128,7 +128,8 @@ func (l *ledger) submit(body []byte, f verify.Facts) Result {
 
 // ingress finds the facts as a node would.
 func (l *ledger) ingress(body []byte) verify.Facts {
-	return l.ring.Check(pcs.Decode(body), pcs.DefaultProfiles, verify.Facts{})
+	p, _ := l.ctrl.PolicyAt(l.seq)
+	return l.ring.Check(pcs.Decode(body), p.Policy.Signature.Profiles, verify.Facts{})
 }
 
 func (l *ledger) send(body []byte) Result {

@@ -94,12 +94,12 @@ func (m *model) judge(it *Item) Result {
 		next.first = id.first
 	}
 	m.ids[rec.PCSID], r.FirstSeq = next, next.first
-	if r.Accepted && id == nil {
+	if r.Accepted {
 		r.Registered = !known
 		if !known {
 			m.roots[at] = root
 		}
-		if r.MovedMark = !marked || rec.Epoch > mark; r.MovedMark {
+		if r.MovedMark = id == nil && (!marked || rec.Epoch > mark); r.MovedMark {
 			m.marks[shard] = rec.Epoch
 		}
 	}
@@ -306,5 +306,44 @@ func TestDigestAt(t *testing.T) {
 	}
 	if _, err := DigestAt(l.db, l.seq+1); err == nil {
 		t.Fatal("digest of an event that is not folded")
+	}
+}
+
+// TestStanding: the shortcut answers plain replays and nothing else.
+func TestStanding(t *testing.T) {
+	l := newLedger(t, verify.DefaultPolicy(), "one", "two")
+	s := spec{shard: "alpha", root: "a", epoch: 1, dhat: "2.9", slope: 2}
+	first := l.send(s.body("one"))
+	ttl := verify.DefaultPolicy().Params.DedupTTL
+	ask := func(body []byte, now int64) (Result, bool) {
+		it := Item{Seq: l.seq, Kind: event.Submission, Event: event.Event{Kind: event.Submission, Payload: event.Sub{Body: body}.Payload()}}
+		Check(&it, l.ring, l.ctrl)
+		c := &Checked{Rec: it.Checked.Rec, Facts: l.ingress(body)}
+		if c.Facts.Valid() {
+			c.Inputs = c.Rec.InputsDigest(c.Rec.Tuple(c.Facts.Profile))
+		}
+		r, ok, err := Standing(l.db, c, now, ttl)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r, ok
+	}
+	again := s
+	again.attempt = 5
+	if r, ok := ask(again.body("one"), l.now+ttl); !ok || !sameAnswer(&r, &first) {
+		t.Errorf("replay: %v %+v", ok, r)
+	}
+	other, free, claim := s, s, s
+	other.slope, free.epoch, claim.dhat = 3, 2, "2.8"
+	for name, c := range map[string]struct {
+		body []byte
+		now  int64
+	}{
+		"late": {s.body("one"), l.now + ttl + 1}, "counts": {other.body("one"), l.now}, "free": {free.body("one"), l.now},
+		"claim": {claim.body("one"), l.now}, "key": {s.body("two"), l.now}, "forged": {s.body("nobody"), l.now},
+	} {
+		if r, ok := ask(c.body, c.now); ok {
+			t.Errorf("%s: %+v", name, r)
+		}
 	}
 }

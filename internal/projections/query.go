@@ -15,7 +15,7 @@ type Query struct {
 	Since   int64          // log time, Unix nanoseconds, inclusive
 	Until   int64          // log time, Unix nanoseconds, exclusive; 0 is no bound
 	FromSeq uint64         // first seq to look at (the last one, when Reverse); 0 is the beginning (the end)
-	Limit   int            // most rows to return; 0 means 100, at most 1000
+	Limit   int            // most rows to return; 0 means 100, at most 1001
 	Reverse bool           // newest first
 }
 
@@ -98,8 +98,9 @@ func Lookup(s Store, pcsID string) (Found, error) {
 	return f, err
 }
 
-// Standing is the outcome that a replay of (pcsID, signed, inputs, key) at log time now would repeat, for the shortcut at
-// the edge. ok is false when the submission would not be a plain replay and must be folded.
+// Standing is the outcome that a plain replay would repeat at time now (Unix nanoseconds), for the shortcut at the edge.
+// c needs Rec, Facts and Inputs only: equal inputs have equal signed values. ok is false when the id is free, any verdict
+// input or the key differs, or the TTL (nanoseconds) has passed; the submission must be folded then.
 func Standing(s Store, c *Checked, now int64, ttl int64) (r Result, ok bool, err error) {
 	if c.Err != nil || !c.Facts.Valid() || c.Verdict.Outcome == verify.Refused {
 		return Result{}, false, nil
@@ -112,7 +113,7 @@ func Standing(s Store, c *Checked, now int64, ttl int64) (r Result, ok bool, err
 	if err != nil || w == nil {
 		return Result{}, false, err
 	}
-	if w.signed != c.Signed || w.inputs != c.Inputs || w.key != c.Facts.KeyID || now-w.judgedAt > ttl {
+	if w.inputs != c.Inputs || w.key != c.Facts.KeyID || now-w.judgedAt > ttl {
 		return Result{}, false, nil
 	}
 	r, err = readRow(s, w.judged)

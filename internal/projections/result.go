@@ -34,7 +34,7 @@ type Result struct {
 	DHatLower  pcs.Nano        // the lower middle slope
 	HasBudget  bool            // whether the budget was recomputed (structure and signature were in order)
 	Budget     pcs.Nano        // recomputed budget
-	Detail     string          // one English sentence about the first content reason, "" when there is none
+	Detail     string          // one English sentence about Reason, "" when there is none
 	PCSID      string          // lower-case hex; for a refused submission the id as claimed, "" when there was none
 	ShardID    string          // "" when it could not be read
 	Epoch      int64

@@ -140,10 +140,13 @@ func sendLine(t *testing.T, l *ledger, named map[string]spec, name string, membe
 			t.Fatalf("unknown member %q", m)
 		}
 	}
+	named[name] = s
 	if forged {
+		clean := s
+		clean.fault, clean.wrongID = false, false
+		named[name] = clean
 		return l.send(s.body("nobody's"))
 	}
-	named[name] = s
 	return l.send(s.body(key))
 }
 

@@ -179,6 +179,7 @@ func (s *step) conflict(id *idRow) error {
 	r.Outcome, r.Accepted, r.Reason = verify.Conflict, false, verify.ReasonConflict
 	r.Reasons = append([]verify.Reason{verify.ReasonConflict}, r.Reasons...)
 	r.FirstSeq, r.JudgedSeq, r.First = id.first, id.judged, &first
+	r.Detail = fmt.Sprintf("event %d has this pcs_id with other signed values", id.first)
 	return nil
 }
 
@@ -223,9 +224,9 @@ func (s *step) decide(old *idRow) error {
 	w := idRow{first: r.FirstSeq, judged: r.Seq, judgedAt: r.LogTime, signed: s.c.Signed, inputs: s.c.Inputs,
 		outcome: r.Outcome, accepted: r.Accepted, key: r.KeyID}
 	s.tx.Set(idKey(s.pcsID), w.append(nil))
-	if r.Accepted && old == nil {
+	if r.Accepted {
 		r.Registered = epoch == nil
-		r.MovedMark = s.shard == nil || !s.shard.hasMark || r.Epoch > s.shard.mark
+		r.MovedMark = old == nil && (s.shard == nil || !s.shard.hasMark || r.Epoch > s.shard.mark)
 	}
 	return nil
 }
@@ -242,8 +243,10 @@ func (s *step) epochs(old *idRow) (*epochRow, error) {
 	}
 	var reasons []verify.Reason
 	r, rule := &s.r, s.policy.Policy.Epochs.OnRegression
+	var detail string
 	if e != nil && e.root != s.root {
 		reasons = append(reasons, verify.ReasonEpochEquivocation)
+		detail = fmt.Sprintf("event %d set merkle_root %x for epoch %d", e.seq, e.root, r.Epoch)
 	}
 	below := s.shard.hasMark && r.Epoch < s.shard.mark && rule != verify.RegressionAllow
 	if below && old != nil {
@@ -253,11 +256,14 @@ func (s *step) epochs(old *idRow) (*epochRow, error) {
 	}
 	if below {
 		reasons = append(reasons, verify.ReasonEpochRegression)
+		if detail == "" {
+			detail = fmt.Sprintf("epoch %d is below the shard's high-water mark %d", r.Epoch, s.shard.mark)
+		}
 	}
 	if len(reasons) == 0 {
 		return e, nil
 	}
-	r.Outcome, r.Accepted, r.Reason = verify.Escalated, false, reasons[0]
+	r.Outcome, r.Accepted, r.Reason, r.Detail = verify.Escalated, false, reasons[0], detail
 	if reasons[0] == verify.ReasonEpochRegression && rule == verify.RegressionReject {
 		r.Outcome = verify.Refused
 	}
