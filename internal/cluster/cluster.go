@@ -299,7 +299,7 @@ func (c *Cluster) close(ctx context.Context) error {
 	c.stopNow()
 	var raftErr error
 	if r := c.raft.Load(); r != nil {
-		raftErr = waitRaftShutdown(ctx, r)
+		raftErr = errors.Join(waitRaftShutdown(ctx, r), c.trans.Close()) // twice is harmless; Raft may hang in a store
 	}
 	c.rpc.close()
 	for _, p := range c.calls {
@@ -307,6 +307,7 @@ func (c *Cluster) close(ctx context.Context) error {
 	}
 	c.peer.close()
 	c.wg.Wait()
+	c.changed()
 	if raftErr != nil {
 		return raftErr
 	}

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/hashicorp/raft"
 )
 
 func TestThreeNodesCommitAndRead(t *testing.T) {
@@ -252,5 +254,75 @@ func TestBeforeStartNothingIsKnown(t *testing.T) {
 	}
 	if _, err := c.ReadIndex(t.Context()); !errors.Is(err, ErrNoLeader) {
 		t.Errorf("read: %v", err)
+	}
+}
+
+// TestUnexpiredLeaseConfirmsNoRead elects a second leader while the first one, cut off, still holds its lease: a hand-over
+// does not wait for leases.
+func TestUnexpiredLeaseConfirmsNoRead(t *testing.T) {
+	b := newBox(t, "n1", "n2", "n3")
+	for _, v := range b.voters {
+		b.start(v.ID, func(c *Config) { c.Timings = Timings{Heartbeat: 2 * time.Second} })
+	}
+	old := b.leader()
+	b.propose(old, "one")
+	f := b.followers(old)
+	b.isolate(old.id, true)
+	req := &raft.TimeoutNowRequest{RPCHeader: raft.RPCHeader{ProtocolVersion: 3, ID: []byte(f[0].id), Addr: []byte(f[0].c.cfg.PeerAdvertise)}}
+	target := raft.ServerAddress(f[1].c.cfg.PeerAdvertise)
+	if err := f[0].c.trans.TimeoutNow(raft.ServerID(f[1].id), target, req, &raft.TimeoutNowResponse{}); err != nil {
+		t.Fatal(err)
+	}
+	lead := b.leader(old.id)
+	b.propose(lead, "two")
+	if _, still := old.c.IsLeader(); !still {
+		t.Log("the old leader had stepped down already; the refusal below is then trivial")
+	}
+	if index, err := old.c.ReadIndex(short(t, time.Second)); !errors.Is(err, ErrNotConfirmed) && !errors.Is(err, ErrNotLeader) {
+		t.Errorf("ReadIndex of the old leader: %d, %v", index, err)
+	}
+}
+
+func TestFollowerWithoutLeaderConfirmsNoRead(t *testing.T) {
+	b := newBox(t, "n1", "n2", "n3").startAll()
+	lead := b.leader()
+	b.propose(lead, "x")
+	f := b.followers(lead)[0]
+	b.isolate(f.id, true)
+	if _, err := f.c.ReadIndex(short(t, time.Second)); !errors.Is(err, ErrUnreachable) && !errors.Is(err, ErrNoLeader) {
+		t.Errorf("cut off: %v", err)
+	}
+	until(t, "the follower knows no leader", func() bool { _, ok := f.c.Leader(); return !ok })
+	if _, err := f.c.ReadIndex(short(t, time.Second)); !errors.Is(err, ErrNoLeader) {
+		t.Errorf("no leader: %v", err)
+	}
+}
+
+func TestCloseDoesNotWaitForAStuckDisk(t *testing.T) {
+	b := newBox(t, "n1", "n2", "n3").startAll()
+	lead := b.leader()
+	b.propose(lead, "x")
+	release := lead.logs.hang()
+	defer release()
+	stuck := lead.c.Propose([]byte("stuck"))
+	until(t, "the store hangs", func() bool { _, busy := lead.logs.StoreStarted(); return busy })
+	watch := lead.c.Watch()
+	err := lead.c.Close(short(t, 300*time.Millisecond))
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Close: %v", err)
+	}
+	<-watch
+	if again := lead.c.Close(t.Context()); !errors.Is(again, context.DeadlineExceeded) {
+		t.Errorf("second Close: %v", again)
+	}
+	release()
+	<-stuck.Done()
+	lead.c = nil
+}
+
+func TestStartTwiceFails(t *testing.T) {
+	b := newBox(t, "only").startAll()
+	if b.nodes["only"].c.Start() == nil {
+		t.Error("started twice")
 	}
 }

@@ -2,13 +2,13 @@ package cluster
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"io"
 	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -343,7 +343,7 @@ func (b *box) leader(not ...string) *node {
 	var found *node
 	until(b.t, "a leader", func() bool {
 		for _, n := range b.nodes {
-			if n.c == nil || contains(not, n.id) {
+			if n.c == nil || slices.Contains(not, n.id) {
 				continue
 			}
 			if _, ok := n.c.IsLeader(); ok {
@@ -354,15 +354,6 @@ func (b *box) leader(not ...string) *node {
 		return false
 	})
 	return found
-}
-
-func contains(list []string, s string) bool {
-	for _, v := range list {
-		if v == s {
-			return true
-		}
-	}
-	return false
 }
 
 func (b *box) followers(leader *node) (out []*node) {
@@ -390,5 +381,3 @@ func short(t *testing.T, d time.Duration) context.Context {
 	t.Cleanup(cancel)
 	return ctx
 }
-
-func u64(b []byte) uint64 { return binary.BigEndian.Uint64(b) }

@@ -255,3 +255,13 @@ func TestCallReconnects(t *testing.T) {
 	b.start("n2", nil)
 	until(t, "reconnected after restart", func() bool { return echo() == nil })
 }
+
+func FuzzGreeting(f *testing.F) {
+	f.Add([]byte("RCR1\x01a\x02n1"))
+	f.Add([]byte("RCR1\xff"))
+	f.Fuzz(func(t *testing.T, in []byte) {
+		if err := checkGreeting(bytes.NewReader(in), "a", "n1"); err == nil && !bytes.HasPrefix(in, []byte("RCR1\x01a\x02n1")) {
+			t.Errorf("%q was taken", in)
+		}
+	})
+}

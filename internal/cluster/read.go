@@ -108,8 +108,7 @@ func (l *readLoop) ask(ctx context.Context) (uint64, error) {
 	}
 }
 
-// run serves asks in rounds until the cluster closes. While a round runs, asks gather behind the unbuffered channel in a
-// collector, so that a slow round delays but never loses them.
+// run serves asks in rounds until the cluster closes; asks that arrive during a round gather for the next.
 func (l *readLoop) run() {
 	var waiting []*readAsk
 	done := make(chan struct{}, 1)
