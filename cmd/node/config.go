@@ -1,0 +1,137 @@
+package main
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/recount-ledger/recount/internal/node"
+	"github.com/recount-ledger/recount/internal/pcs"
+	"github.com/recount-ledger/recount/internal/verify"
+)
+
+// nodeConfig turns the text of the settings into a node.Config and reports every problem at once.
+func (v values) nodeConfig() (node.Config, error) {
+	var errs []error
+	c := node.Defaults()
+	t := v.text
+	c.NodeID, c.ClusterID, c.Dir, c.Voters = t["node_id"], t["cluster_id"], t["dir"], v.voters
+	c.API = node.Listener{Listen: t["api.listen"], Cert: t["api.cert_file"], Key: t["api.key_file"]}
+	c.Peer = node.Listener{Listen: t["peer.listen"], Cert: t["peer.cert_file"], Key: t["peer.key_file"], CA: t["peer.ca_file"]}
+	c.MetricsUser, c.MetricsPass = t["metrics_user"], t["metrics_pass"]
+	c.TokenRate = number(v, "token_rate", &errs, func(s string) (float64, error) { return strconv.ParseFloat(s, 64) })
+	c.ThrottleStatus = number(v, "throttle_status", &errs, strconv.Atoi)
+	c.MaxBody = number(v, "max_body", &errs, strconv.Atoi)
+	c.PackBatchBytes = number(v, "pack_batch_bytes", &errs, strconv.Atoi)
+	c.ElectionTimeout = v.duration("election_timeout", &errs)
+	c.Profiles = 0
+	for _, name := range v.list("pcs_profiles") {
+		profile, err := pcs.ParseProfile(name)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("pcs_profiles: %w", err))
+			continue
+		}
+		c.Profiles |= pcs.ProfilesOf(profile)
+	}
+	keys, err := v.keys()
+	c.Keys = keys
+	return c, errors.Join(errors.Join(errs...), err, c.Validate())
+}
+
+func number[T any](v values, key string, errs *[]error, parse func(string) (T, error)) T {
+	n, err := parse(v.text[key])
+	if err != nil {
+		*errs = append(*errs, fmt.Errorf("%s: %q is not a number", key, v.text[key]))
+	}
+	return n
+}
+
+// keys are the keys of the settings, restricted to the algorithms of pcs_sign_alg when that is set.
+func (v values) keys() ([]verify.Key, error) {
+	var errs []error
+	var out []verify.Key
+	algs := v.list("pcs_sign_alg")
+	for _, a := range algs {
+		if a != "hmac" && a != "ed25519" {
+			errs = append(errs, fmt.Errorf("pcs_sign_alg: %q is neither hmac nor ed25519", a))
+		}
+	}
+	wants := func(alg string) bool { return len(algs) == 0 || slices.Contains(algs, alg) }
+	if wants("hmac") {
+		secrets := v.list("pcs_hmac_keys")
+		if one := v.text["pcs_hmac_key"]; one != "" && !slices.Contains(secrets, one) {
+			secrets = append([]string{one}, secrets...)
+		}
+		for i, s := range secrets {
+			k, err := verify.NewHMACKey([]byte(s))
+			out, errs = append(out, k), append(errs, wrap("HMAC key", i, err))
+		}
+	}
+	if wants("ed25519") {
+		for i, s := range v.list("pcs_ed25519_pub_b64") {
+			raw, err := base64.StdEncoding.Strict().DecodeString(strings.TrimSpace(s))
+			if err != nil {
+				errs = append(errs, wrap("pcs_ed25519_pub_b64", i, err))
+				continue
+			}
+			k, err := verify.NewEd25519Key(raw)
+			out, errs = append(out, k), append(errs, wrap("pcs_ed25519_pub_b64", i, err))
+		}
+	}
+	return out, errors.Join(errs...)
+}
+
+func wrap(what string, i int, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s number %d: %w", what, i+1, err)
+}
+
+func configCommand() *cobra.Command {
+	var path string
+	cmd := &cobra.Command{Use: "config", Short: "Look at the settings of a node"}
+	check := &cobra.Command{
+		Use: "check --config FILE", Short: "Report every problem of the settings", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			v, err := load(path, cmd.Flags(), os.LookupEnv)
+			if err == nil {
+				_, err = v.nodeConfig()
+			}
+			if err != nil {
+				return &usageError{err}
+			}
+			fmt.Fprintln(cmd.OutOrStdout(), "ok")
+			return nil
+		},
+	}
+	view := &cobra.Command{
+		Use: "view --config FILE", Short: "Print each setting, its value and where it came from (secrets masked)", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			v, err := load(path, cmd.Flags(), os.LookupEnv)
+			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 4, 2, ' ', 0)
+			fmt.Fprintln(w, "SETTING\tVALUE\tORIGIN")
+			for _, s := range settings {
+				text := v.text[s.key]
+				if s.secret && text != "" {
+					text = "(set)"
+				}
+				fmt.Fprintf(w, "%s\t%s\t%s\n", s.key, text, v.origin[s.key])
+			}
+			return errors.Join(w.Flush(), err)
+		},
+	}
+	for _, c := range []*cobra.Command{check, view} {
+		c.Flags().StringVar(&path, "config", "", "settings file, YAML")
+		addFlags(c.Flags())
+		cmd.AddCommand(c)
+	}
+	return cmd
+}

@@ -1,0 +1,206 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// readyTimeout is how long a fresh or resumed cluster may take until every node serves.
+const readyTimeout = 90 * time.Second
+
+func devCommand() *cobra.Command {
+	var d devCluster
+	cmd := &cobra.Command{
+		Use: "dev --dir DIR", Short: "Run a whole TLS cluster on this machine", Args: cobra.NoArgs,
+		Long: `Run a cluster of 1, 3 or 5 nodes on the loopback interface, each a process of its own. The first start makes
+certificate authorities, certificates, settings and, when no key setting is given in the environment, a demo HMAC key
+below DIR; the same DIR resumes the same cluster. When all nodes serve, one JSON line goes to stdout. A node that dies
+is reported, not restarted: start it again with recount-node serve --config DIR/node-N/config.yaml.`,
+		Example: `  recount-node dev --dir /tmp/recount
+  PCS_HMAC_KEYS=new,old recount-node dev --dir /tmp/recount --nodes 5 --base-port 9700`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			d.stdout, d.stderr = cmd.OutOrStdout(), cmd.ErrOrStderr()
+			return d.run(cmd.Context())
+		},
+	}
+	cmd.Flags().StringVar(&d.dir, "dir", "", "directory of the cluster (required)")
+	cmd.Flags().IntVar(&d.nodes, "nodes", 3, "number of nodes: 1, 3 or 5")
+	cmd.Flags().IntVar(&d.basePort, "base-port", 9440, "API port of the first node; the others follow in steps of 10, peers on +1")
+	if err := cmd.MarkFlagRequired("dir"); err != nil {
+		panic(err)
+	}
+	return cmd
+}
+
+// devCluster is a cluster of child processes.
+type devCluster struct {
+	dir            string
+	nodes          int
+	basePort       int
+	stdout, stderr io.Writer
+}
+
+// ready is the line printed on stdout and kept in DIR/endpoints.json.
+type ready struct {
+	Ready bool     `json:"ready"`
+	API   []string `json:"api"`
+	CA    string   `json:"ca"`
+	Dir   string   `json:"dir"`
+}
+
+func (d *devCluster) run(ctx context.Context) error {
+	if d.nodes != 1 && d.nodes != 3 && d.nodes != 5 {
+		return &usageError{fmt.Errorf("--nodes: 1, 3 or 5, not %d", d.nodes)}
+	}
+	if d.basePort < 1 || d.basePort+10*d.nodes > 65535 {
+		return &usageError{fmt.Errorf("--base-port: %d leaves no room for %d nodes below 65536", d.basePort, d.nodes)}
+	}
+	abs, err := filepath.Abs(d.dir)
+	if err != nil {
+		return err
+	}
+	d.dir = abs
+	if err := d.prepare(); err != nil {
+		return err
+	}
+	exited := make(chan error, d.nodes)
+	var children []*exec.Cmd
+	defer func() { stopAll(children, exited) }()
+	for i := range d.nodes {
+		child, err := d.start(i, exited)
+		if err != nil {
+			return err
+		}
+		children = append(children, child)
+	}
+	if err := d.awaitReady(ctx, exited); err != nil {
+		return err
+	}
+	line, err := json.Marshal(d.ready())
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(d.dir, "endpoints.json"), append(line, '\n'), 0o644); err != nil {
+		return err
+	}
+	fmt.Fprintln(d.stdout, string(line))
+	<-ctx.Done()
+	return nil
+}
+
+func (d *devCluster) ready() ready {
+	r := ready{Ready: true, CA: filepath.Join(d.dir, "ca.pem"), Dir: d.dir}
+	for i := range d.nodes {
+		r.API = append(r.API, d.apiURL(i))
+	}
+	return r
+}
+
+func (d *devCluster) apiURL(i int) string {
+	return fmt.Sprintf("https://127.0.0.1:%d", d.basePort+10*i)
+}
+func (d *devCluster) nodeID(i int) string   { return fmt.Sprintf("node-%d", i+1) }
+func (d *devCluster) nodeDir(i int) string  { return filepath.Join(d.dir, d.nodeID(i)) }
+func (d *devCluster) peerAddr(i int) string { return fmt.Sprintf("127.0.0.1:%d", d.basePort+10*i+1) }
+
+// start runs one node and reports its end, on stderr and on exited.
+func (d *devCluster) start(i int, exited chan<- error) (*exec.Cmd, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	out, err := os.OpenFile(filepath.Join(d.nodeDir(i), "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	defer out.Close()
+	cmd := exec.Command(self, "serve", "--config", filepath.Join(d.nodeDir(i), "config.yaml"))
+	cmd.Stdout, cmd.Stderr, cmd.Env = out, out, childEnv()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start %s: %w", d.nodeID(i), err)
+	}
+	go func() {
+		err := cmd.Wait()
+		if err != nil {
+			fmt.Fprintf(d.stderr, "recount-node: %s (pid %d) ended: %v; its log: %s; start it again with\n  %s serve --config %s\n",
+				d.nodeID(i), cmd.Process.Pid, err, out.Name(), self, filepath.Join(d.nodeDir(i), "config.yaml"))
+		}
+		exited <- fmt.Errorf("%s ended: %w", d.nodeID(i), errors.Join(err, errEnded))
+	}()
+	return cmd, nil
+}
+
+var errEnded = errors.New("the process is gone")
+
+// awaitReady polls every node until all serve.
+func (d *devCluster) awaitReady(ctx context.Context, exited <-chan error) error {
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
+	pem, err := os.ReadFile(filepath.Join(d.dir, "ca.pem"))
+	if err != nil {
+		return err
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(pem)
+	client := &http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{
+		DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}}}
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for i := 0; i < d.nodes; {
+		if isReady(ctx, client, d.apiURL(i)) {
+			i++
+			continue
+		}
+		select {
+		case <-tick.C:
+		case err := <-exited:
+			return err
+		case <-ctx.Done():
+			return fmt.Errorf("%s did not serve within %s; see %s/log", d.nodeID(i), readyTimeout, d.nodeDir(i))
+		}
+	}
+	return nil
+}
+
+func isReady(ctx context.Context, client *http.Client, url string) bool {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/readyz", nil)
+	if err != nil {
+		return false
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return false
+	}
+	defer resp.Body.Close()
+	return resp.StatusCode == http.StatusOK
+}
+
+// stopAll asks every child to stop and waits for all of them.
+func stopAll(children []*exec.Cmd, exited <-chan error) {
+	for _, c := range children {
+		_ = c.Process.Signal(syscall.SIGTERM)
+	}
+	kill := time.AfterFunc(2*stopTimeout, func() {
+		for _, c := range children {
+			_ = c.Process.Kill()
+		}
+	})
+	defer kill.Stop()
+	for range children {
+		<-exited
+	}
+}

@@ -1,0 +1,224 @@
+package main
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/recount-ledger/recount/internal/cluster/certs"
+)
+
+// prepare makes what is missing below the directory; what is there stays.
+func (d *devCluster) prepare() error {
+	for _, dir := range []string{d.dir, filepath.Join(d.dir, "keys"), filepath.Join(d.dir, "tokens"), filepath.Join(d.dir, "peer-ca"), filepath.Join(d.dir, "api-ca")} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return err
+		}
+	}
+	clusterID, err := d.clusterID()
+	if err != nil {
+		return err
+	}
+	if err := d.writeTokens(); err != nil {
+		return err
+	}
+	keyLines, err := d.writeKeys()
+	if err != nil {
+		return err
+	}
+	apiCA, err := authority(filepath.Join(d.dir, "api-ca"), "Recount dev API CA")
+	if err != nil {
+		return err
+	}
+	peerCA, err := authority(filepath.Join(d.dir, "peer-ca"), "Recount dev peer CA")
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(d.dir, "ca.pem"), apiCA.CertPEM(), 0o644); err != nil {
+		return err
+	}
+	for i := range d.nodes {
+		if err := d.prepareNode(i, clusterID, keyLines, apiCA, peerCA); err != nil {
+			return fmt.Errorf("prepare %s: %w", d.nodeID(i), err)
+		}
+	}
+	return nil
+}
+
+// clusterID is made once and kept in DIR/cluster-id.
+func (d *devCluster) clusterID() (string, error) {
+	path := filepath.Join(d.dir, "cluster-id")
+	b, err := os.ReadFile(path)
+	if err == nil {
+		return strings.TrimSpace(string(b)), nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
+	raw := make([]byte, 8)
+	if _, err := rand.Read(raw); err != nil {
+		return "", err
+	}
+	id := "dev-" + hex.EncodeToString(raw)
+	return id, os.WriteFile(path, []byte(id+"\n"), 0o644)
+}
+
+func (d *devCluster) writeTokens() error {
+	for _, role := range []string{"operator", "responder", "auditor"} {
+		path := filepath.Join(d.dir, "tokens", role+".token")
+		if _, err := os.Stat(path); err == nil {
+			continue
+		}
+		if err := os.WriteFile(path, []byte("rct_"+role+"_"+rand.Text()+"\n"), 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// keySettings are the key settings that dev takes over from its environment into files of the cluster.
+var keySettings = []string{"pcs_hmac_key", "pcs_hmac_keys", "pcs_ed25519_pub_b64"}
+
+// writeKeys keeps the key settings of the environment below DIR/keys, so that a node started by hand has them too. Without
+// any, the keys kept earlier stay, and a new cluster gets a demo key.
+func (d *devCluster) writeKeys() ([]string, error) {
+	v, err := load("", devFlags(), os.LookupEnv)
+	if err != nil {
+		return nil, &usageError{err}
+	}
+	given := false
+	for _, key := range keySettings {
+		given = given || v.text[key] != ""
+	}
+	list := filepath.Join(d.dir, "keys", "settings")
+	if !given {
+		if b, err := os.ReadFile(list); err == nil {
+			return strings.Split(strings.TrimSpace(string(b)), "\n"), nil
+		}
+		raw := make([]byte, 32)
+		if _, err := rand.Read(raw); err != nil {
+			return nil, err
+		}
+		v.text["pcs_hmac_key"] = base64.StdEncoding.EncodeToString(raw)
+	}
+	var lines []string
+	if alg := v.text["pcs_sign_alg"]; alg != "" {
+		lines = append(lines, fmt.Sprintf("pcs_sign_alg: %q", alg))
+	}
+	for _, key := range keySettings {
+		if v.text[key] == "" {
+			continue
+		}
+		name := key
+		if !given {
+			name = "demo-hmac"
+		}
+		path := filepath.Join(d.dir, "keys", name+".key")
+		if err := os.WriteFile(path, []byte(v.text[key]+"\n"), 0o600); err != nil {
+			return nil, err
+		}
+		lines = append(lines, fmt.Sprintf("%s_file: %q", key, path))
+	}
+	return lines, os.WriteFile(list, []byte(strings.Join(lines, "\n")+"\n"), 0o600)
+}
+
+// devFlags is an empty flag set: dev takes key settings from the environment only.
+func devFlags() *pflag.FlagSet { return pflag.NewFlagSet("dev", pflag.ContinueOnError) }
+
+func authority(dir, name string) (*certs.CA, error) {
+	ca, err := certs.LoadCA(dir, "ca")
+	if err == nil {
+		return ca, nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	if ca, err = certs.NewCA(name); err != nil {
+		return nil, err
+	}
+	return ca, ca.Save(dir, "ca")
+}
+
+func (d *devCluster) prepareNode(i int, clusterID string, keyLines []string, apiCA, peerCA *certs.CA) error {
+	dir := d.nodeDir(i)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	names := certs.Request{CommonName: d.nodeID(i), DNS: []string{"localhost", d.nodeID(i)}, IPs: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback}, Server: true}
+	if err := issue(apiCA, filepath.Join(dir, "api"), names); err != nil {
+		return err
+	}
+	names.Client = true
+	names.URIs = []string{"recount://" + clusterID + "/node/" + d.nodeID(i)}
+	if err := issue(peerCA, filepath.Join(dir, "peer"), names); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, "config.yaml"), []byte(d.settingsFile(i, clusterID, keyLines)), 0o600)
+}
+
+func issue(ca *certs.CA, base string, r certs.Request) error {
+	if _, err := os.Stat(base + ".pem"); err == nil {
+		return nil
+	}
+	cert, key, err := ca.Issue(r)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(base+"-key.pem", key, 0o600); err != nil {
+		return err
+	}
+	return os.WriteFile(base+".pem", cert, 0o644)
+}
+
+func (d *devCluster) settingsFile(i int, clusterID string, keyLines []string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, `# Settings of %s, written by recount-node dev. Relative names are relative to this file.
+node_id: %s
+cluster_id: %s
+dir: data
+pid_file: pid
+api:
+  listen: 127.0.0.1:%d
+  cert_file: api.pem
+  key_file: api-key.pem
+peer:
+  listen: %s
+  ca_file: ../peer-ca/ca.crt
+  cert_file: peer.pem
+  key_file: peer-key.pem
+voters:
+`, d.nodeID(i), d.nodeID(i), clusterID, d.basePort+10*i, d.peerAddr(i))
+	for j := range d.nodes {
+		fmt.Fprintf(&b, "  - {id: %s, peer: %q, api: %q}\n", d.nodeID(j), d.peerAddr(j), d.apiURL(j))
+	}
+	fmt.Fprintf(&b, "pcs_profiles: %s\n", envOr("PCS_PROFILES", "f9,py,es,go,go-fold,py-utf8,ryu,bin"))
+	fmt.Fprintf(&b, "token_rate: %s\n", envOr("TOKEN_RATE", "0"))
+	for _, line := range keyLines {
+		fmt.Fprintln(&b, line)
+	}
+	return b.String()
+}
+
+func envOr(name, def string) string {
+	if v := os.Getenv(name); v != "" {
+		return v
+	}
+	return def
+}
+
+// childEnv is the environment without the key settings, which the children read from their files.
+func childEnv() []string {
+	return slices.DeleteFunc(os.Environ(), func(kv string) bool {
+		return strings.HasPrefix(kv, "PCS_")
+	})
+}

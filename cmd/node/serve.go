@@ -1,0 +1,61 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/recount-ledger/recount/internal/node"
+)
+
+// stopTimeout bounds an orderly stop; after it the process ends anyway, which loses nothing.
+const stopTimeout = 15 * time.Second
+
+func serveCommand() *cobra.Command {
+	var path string
+	cmd := &cobra.Command{
+		Use: "serve --config FILE", Short: "Run one node until SIGTERM or Ctrl-C", Args: cobra.NoArgs,
+		Long: `Run one node. Settings come from flags, then the environment, then the file, then defaults; a setting that is
+not known is refused. Every secret may also be given as a file: NAME_FILE in the environment, name_file in the file.`,
+		Example: `  recount-node serve --config /etc/recount/node.yaml
+  PCS_HMAC_KEYS_FILE=/run/secrets/hmac recount-node serve --config node.yaml --token-rate 500`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			v, err := load(path, cmd.Flags(), os.LookupEnv)
+			if err != nil {
+				return &usageError{err}
+			}
+			c, err := v.nodeConfig()
+			if err != nil {
+				return &usageError{err}
+			}
+			return serve(cmd.Context(), c, v.text["pid_file"])
+		},
+	}
+	cmd.Flags().StringVar(&path, "config", "", "settings file, YAML")
+	addFlags(cmd.Flags())
+	return cmd
+}
+
+func serve(ctx context.Context, c node.Config, pidFile string) error {
+	log := slog.New(slog.NewJSONHandler(os.Stderr, nil)).With("node", c.NodeID)
+	if pidFile != "" {
+		if err := os.WriteFile(pidFile, []byte(strconv.Itoa(os.Getpid())+"\n"), 0o644); err != nil {
+			return fmt.Errorf("pid_file: %w", err)
+		}
+		defer os.Remove(pidFile)
+	}
+	n, err := node.Open(ctx, c, log)
+	if err != nil {
+		return err
+	}
+	runErr := n.Run(ctx)
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+	defer cancel()
+	return errors.Join(runErr, n.Close(stop))
+}

@@ -1,0 +1,217 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sort"
+	"strings"
+	"time"
+
+	"github.com/knadh/koanf/parsers/yaml"
+	"github.com/knadh/koanf/providers/file"
+	"github.com/knadh/koanf/v2"
+	"github.com/spf13/pflag"
+
+	"github.com/recount-ledger/recount/internal/node"
+)
+
+// setting is one thing a node can be told. The same table makes flags, environment names, the list of known keys of the
+// file and the text of --help.
+type setting struct {
+	key    string // in the file; the flag is the key with . and _ as -
+	env    string
+	def    string
+	help   string
+	secret bool // also readable from <key>_file and <ENV>_FILE
+}
+
+var settings = []setting{
+	{key: "node_id", env: "RECOUNT_NODE_ID", help: "name of this node, unique in the cluster for ever"},
+	{key: "cluster_id", env: "RECOUNT_CLUSTER_ID", help: "name of the cluster, in every certificate"},
+	{key: "dir", env: "RECOUNT_DIR", help: "data directory of this node"},
+	{key: "pid_file", env: "RECOUNT_PID_FILE", help: "file that holds the process id while the node runs"},
+	{key: "api.listen", env: "RECOUNT_API_LISTEN", help: "host:port for clients"},
+	{key: "api.cert_file", env: "RECOUNT_API_CERT_FILE", help: "certificate for clients, PEM"},
+	{key: "api.key_file", env: "RECOUNT_API_KEY_FILE", help: "its private key, PEM"},
+	{key: "peer.listen", env: "RECOUNT_PEER_LISTEN", help: "host:port for the other nodes"},
+	{key: "peer.ca_file", env: "RECOUNT_PEER_CA_FILE", help: "authority of the nodes' certificates, PEM"},
+	{key: "peer.cert_file", env: "RECOUNT_PEER_CERT_FILE", help: "certificate for the other nodes, PEM"},
+	{key: "peer.key_file", env: "RECOUNT_PEER_KEY_FILE", help: "its private key, PEM"},
+	{key: "pcs_sign_alg", env: "PCS_SIGN_ALG", help: "hmac, ed25519, or both separated by a comma; default: what keys are given for"},
+	{key: "pcs_hmac_key", env: "PCS_HMAC_KEY", secret: true, help: "one HMAC key; its bytes are the text as it stands"},
+	{key: "pcs_hmac_keys", env: "PCS_HMAC_KEYS", secret: true, help: "several HMAC keys, separated by commas"},
+	{key: "pcs_ed25519_pub_b64", env: "PCS_ED25519_PUB_B64", secret: true, help: "Ed25519 public keys, base64, separated by commas"},
+	{key: "pcs_profiles", env: "PCS_PROFILES", def: "f9,py,es,go,go-fold", help: "canonical profiles of the first policy; later differences change nothing"},
+	{key: "token_rate", env: "TOKEN_RATE", def: "100", help: "submissions per second on this node, burst twice that, 0 is off"},
+	{key: "throttle_status", env: "RECOUNT_THROTTLE_STATUS", def: "429", help: "429 or 503 (some agents drop records on 429)"},
+	{key: "metrics_user", env: "METRICS_USER", help: "user name for /metrics"},
+	{key: "metrics_pass", env: "METRICS_PASS", secret: true, help: "password for /metrics"},
+	{key: "max_body", env: "RECOUNT_MAX_BODY", def: "1048576", help: "bytes of a submission"},
+	{key: "election_timeout", env: "RECOUNT_ELECTION_TIMEOUT", def: "2s", help: "how long a follower waits for its leader"},
+	{key: "pack_batch_bytes", env: "RECOUNT_PACK_BATCH_BYTES", def: "4194304", help: "bytes of log that one step of a fold reads"},
+}
+
+func (s setting) flag() string { return strings.NewReplacer(".", "-", "_", "-").Replace(s.key) }
+
+// addFlags puts every setting that is not a secret on fs; a secret on a command line is seen by every process.
+func addFlags(fs *pflag.FlagSet) {
+	for _, s := range settings {
+		if s.secret {
+			fs.String(s.flag()+"-file", "", "file with: "+s.help+" (env "+s.env+" or "+s.env+"_FILE)")
+			continue
+		}
+		fs.String(s.flag(), "", s.help+" (env "+s.env+")"+defaultText(s.def))
+	}
+}
+
+func defaultText(def string) string {
+	if def == "" {
+		return ""
+	}
+	return ", default " + def
+}
+
+// values are the settings as text, after flag > environment > file > default.
+type values struct {
+	text   map[string]string
+	origin map[string]string
+	voters []node.Voter
+}
+
+// load reads the layers. Relative file names in the file are relative to the file.
+func load(path string, fs *pflag.FlagSet, env func(string) (string, bool)) (values, error) {
+	v := values{text: map[string]string{}, origin: map[string]string{}}
+	var errs []error
+	for _, s := range settings {
+		if s.def != "" {
+			v.set(s.key, s.def, "default")
+		}
+	}
+	if path != "" {
+		errs = append(errs, v.loadFile(path))
+	}
+	for _, s := range settings {
+		for _, suffix := range suffixes(s) {
+			if text, ok := env(s.env + strings.ToUpper(suffix)); ok && text != "" {
+				v.override(s, suffix, text, "environment "+s.env+strings.ToUpper(suffix))
+			}
+		}
+	}
+	for _, s := range settings {
+		for _, suffix := range suffixes(s) {
+			name := s.flag() + strings.ReplaceAll(suffix, "_", "-")
+			if f := fs.Lookup(name); f != nil && f.Changed {
+				v.override(s, suffix, f.Value.String(), "flag --"+name)
+			}
+		}
+	}
+	errs = append(errs, v.readSecrets()...)
+	return v, errors.Join(errs...)
+}
+
+func suffixes(s setting) []string {
+	if s.secret {
+		return []string{"", "_file"}
+	}
+	return []string{""}
+}
+
+func (v values) set(key, text, origin string) { v.text[key], v.origin[key] = text, origin }
+
+// override lets a higher layer replace both spellings of a secret of the lower ones, but not of its own.
+func (v values) override(s setting, suffix, text, origin string) {
+	layer := strings.Fields(origin)[0]
+	for _, other := range suffixes(s) {
+		if o := v.origin[s.key+other]; o != "" && !strings.HasPrefix(o, layer) {
+			delete(v.text, s.key+other)
+			delete(v.origin, s.key+other)
+		}
+	}
+	v.set(s.key+suffix, text, origin)
+}
+
+func (v *values) loadFile(path string) error {
+	k := koanf.New(".")
+	if err := k.Load(file.Provider(path), yaml.Parser()); err != nil {
+		return fmt.Errorf("settings file %s: %w", path, err)
+	}
+	if err := k.Unmarshal("voters", &v.voters); err != nil {
+		return fmt.Errorf("settings file %s: voters: %w", path, err)
+	}
+	known := map[string]bool{"voters": true}
+	for _, s := range settings {
+		for _, suffix := range suffixes(s) {
+			known[s.key+suffix] = true
+		}
+	}
+	var errs []error
+	keys := k.Keys()
+	sort.Strings(keys)
+	for _, key := range keys {
+		if !known[key] {
+			errs = append(errs, fmt.Errorf("settings file %s: unknown key %q%s", path, key, didYouMean(key)))
+			continue
+		}
+		if key == "voters" {
+			continue
+		}
+		text := k.String(key)
+		if (strings.HasSuffix(key, "_file") || key == "dir") && text != "" && !filepath.IsAbs(text) {
+			text = filepath.Join(filepath.Dir(path), text)
+		}
+		v.set(key, text, "file "+path)
+	}
+	return errors.Join(errs...)
+}
+
+func didYouMean(key string) string {
+	for _, s := range settings {
+		squash := strings.NewReplacer("_", "", "-", "", ".", "")
+		if strings.EqualFold(squash.Replace(s.key), squash.Replace(key)) || strings.HasSuffix(s.key, "."+key) {
+			return fmt.Sprintf(", did you mean %q?", s.key)
+		}
+	}
+	return ""
+}
+
+// readSecrets replaces <key>_file by the file's content without its one final line feed.
+func (v values) readSecrets() (errs []error) {
+	for _, s := range settings {
+		path := v.text[s.key+"_file"]
+		if !s.secret || path == "" {
+			continue
+		}
+		if v.text[s.key] != "" {
+			errs = append(errs, fmt.Errorf("%s and %s_file: set one, not both", s.key, s.key))
+			continue
+		}
+		b, err := os.ReadFile(path)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s_file: %w", s.key, err))
+			continue
+		}
+		v.set(s.key, strings.TrimSuffix(string(b), "\n"), "file "+path)
+	}
+	return errs
+}
+
+func (v values) duration(key string, errs *[]error) time.Duration {
+	d, err := time.ParseDuration(v.text[key])
+	if err != nil {
+		*errs = append(*errs, fmt.Errorf("%s: %w", key, err))
+	}
+	return d
+}
+
+func (v values) list(key string) []string {
+	var out []string
+	for _, part := range strings.Split(v.text[key], ",") {
+		if part != "" && !slices.Contains(out, part) {
+			out = append(out, part)
+		}
+	}
+	return out
+}

@@ -1,0 +1,282 @@
+package fsm
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/hashicorp/raft"
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/recount-ledger/recount/internal/log"
+	"github.com/recount-ledger/recount/internal/projections"
+)
+
+// Keyspaces of derived/. Each is one byte followed by what is said here.
+const (
+	spacePosition = 'p' // nothing: the position row
+	spaceControl  = 'c' // keys of projections.Control
+	spaceSeq      = 'q' // first seq of an entry, big-endian uint64 -> raft index, number of events, log time
+	spaceHash     = 'h' // stored hash index (tlog), big-endian uint64 -> 32 bytes
+)
+
+// ErrNoEvent means that no event has this number yet.
+var ErrNoEvent = errors.New("fsm: no such event")
+
+// Derived is the state that every generation shares, in derived/: the numbering of events, the Merkle hashes, the
+// control state and the Raft configuration. It is folded once, ahead of every generation.
+type Derived struct {
+	store *Store
+	src   *log.Store
+	ctrl  *projections.Control
+	pos   *position
+	conf  confRow
+	batch int
+}
+
+type confRow struct {
+	index uint64
+	data  []byte
+}
+
+// OpenDerived opens or creates derived/ in dir and reads its position.
+func OpenDerived(fs vfs.FS, dir string, src *log.Store, batchBytes int, logger *slog.Logger) (*Derived, error) {
+	store, err := OpenStore(fs, dir, logger)
+	if err != nil {
+		return nil, err
+	}
+	d := &Derived{store: store, src: src, batch: batchBytes}
+	if err := d.load(); err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
+	return d, nil
+}
+
+func (d *Derived) load() error {
+	v := d.store.Snapshot()
+	defer v.Close()
+	raw, err := v.Get([]byte{spacePosition})
+	if err != nil {
+		return err
+	}
+	cur, conf, err := decodePosition(raw)
+	if err != nil {
+		return fmt.Errorf("derived: %w", err)
+	}
+	if err := checkPosition(d.src, cur); err != nil {
+		return fmt.Errorf("derived: %w", err)
+	}
+	d.pos, d.conf = newPosition(cur), conf
+	d.ctrl, err = projections.LoadControl(prefixedStore{v, spaceControl})
+	return err
+}
+
+// checkPosition refuses a folded state that the log cannot explain.
+func checkPosition(src *log.Store, cur Cursor) error {
+	last, err := src.LastIndex()
+	if err != nil {
+		return err
+	}
+	if cur.Index > last {
+		return fmt.Errorf("%w: at entry %d, the log ends at %d", ErrAhead, cur.Index, last)
+	}
+	if cur.Index == 0 {
+		return nil
+	}
+	var l raft.Log
+	if err := src.GetLog(cur.Index, &l); err != nil {
+		return err
+	}
+	if l.Term != cur.Term {
+		return fmt.Errorf("%w: entry %d has term %d in the log, %d in the folded state", ErrAhead, cur.Index, l.Term, cur.Term)
+	}
+	return nil
+}
+
+// Meta is the durable applied position, for the synthetic snapshot that Raft starts from.
+func (d *Derived) Meta() (index, term uint64, configuration []byte, configurationIndex uint64) {
+	cur := d.pos.get()
+	return cur.Index, cur.Term, d.conf.data, d.conf.index
+}
+
+// CatchUp folds up to the committed floor of the log before Raft starts.
+func (d *Derived) CatchUp(ctx context.Context) error {
+	return catchUp(ctx, d.src, d, d.src.Committed(), d.batch)
+}
+
+// Run folds the committed log until ctx ends or something fails.
+func (d *Derived) Run(ctx context.Context) error { return follow(ctx, d.src, d, d.batch) }
+
+// Close closes the store; Run must have returned.
+func (d *Derived) Close() error { return d.store.Close() }
+
+// Control is the folded control state.
+func (d *Derived) Control() *projections.Control { return d.ctrl }
+
+// Cursor is how far derived/ is folded.
+func (d *Derived) Cursor() Cursor { return d.pos.get() }
+
+// WaitIndex returns when entry index is folded.
+func (d *Derived) WaitIndex(ctx context.Context, index uint64) error {
+	return d.pos.waitIndex(ctx, index)
+}
+
+func (d *Derived) cursor() Cursor { return d.pos.get() }
+
+func (d *Derived) fold(_ context.Context, entries []log.Entry) error {
+	cur := d.pos.get()
+	tx := d.store.begin()
+	if err := d.foldAll(tx, &cur, entries); err != nil {
+		return errors.Join(err, tx.abort())
+	}
+	tx.Set([]byte{spacePosition}, encodePosition(cur, d.conf))
+	if err := tx.commit(); err != nil {
+		return err
+	}
+	d.pos.set(cur)
+	return nil
+}
+
+func (d *Derived) foldAll(tx *txn, cur *Cursor, entries []log.Entry) error {
+	space := inSpace(tx, spaceControl)
+	for _, e := range entries {
+		if e.Type == raft.LogConfiguration {
+			d.conf = confRow{index: e.Index, data: e.Data}
+		}
+		items, err := cur.items(e)
+		if err != nil {
+			return err
+		}
+		if len(items) > 0 {
+			tx.Set(seqKey(items[0].Seq), encodePlace(e.Index, len(items), cur.LogTime))
+		}
+		for i := range items {
+			if err := appendLeaf(tx, &items[i]); err != nil {
+				return err
+			}
+			if err := d.ctrl.Fold(space, &items[i]); err != nil {
+				return fmt.Errorf("entry %d: control: %w", e.Index, err)
+			}
+		}
+	}
+	return nil
+}
+
+func appendLeaf(tx *txn, it *projections.Item) error {
+	leaf := it.Leaf().Hash()
+	n := int64(it.Seq - 1)
+	hashes, err := tlog.StoredHashesForRecordHash(n, leaf, hashReader{tx})
+	if err != nil {
+		return fmt.Errorf("event %d: merkle: %w", it.Seq, err)
+	}
+	at := tlog.StoredHashIndex(0, n)
+	for i, h := range hashes {
+		tx.Set(hashKey(at+int64(i)), h[:])
+	}
+	return nil
+}
+
+func seqKey(seq uint64) []byte { return binary.BigEndian.AppendUint64([]byte{spaceSeq}, seq) }
+func hashKey(index int64) []byte {
+	return binary.BigEndian.AppendUint64([]byte{spaceHash}, uint64(index))
+}
+
+// hashReader reads stored Merkle hashes for tlog.
+type hashReader struct{ s projections.Store }
+
+func (r hashReader) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
+	out := make([]tlog.Hash, len(indexes))
+	for i, x := range indexes {
+		b, err := r.s.Get(hashKey(x))
+		if err != nil {
+			return nil, err
+		}
+		if len(b) != len(out[i]) {
+			return nil, fmt.Errorf("fsm: stored hash %d is missing", x)
+		}
+		copy(out[i][:], b)
+	}
+	return out, nil
+}
+
+// Root is the RFC 6962 Merkle tree hash of the first size events.
+func (d *Derived) Root(size uint64) ([32]byte, error) {
+	if size > d.pos.get().Seq {
+		return [32]byte{}, fmt.Errorf("%w: %d of %d", ErrNoEvent, size, d.pos.get().Seq)
+	}
+	v := d.store.Snapshot()
+	defer v.Close()
+	h, err := tlog.TreeHash(int64(size), hashReader{v})
+	return h, err
+}
+
+// Place finds the entry that holds event seq, and the event's offset in it.
+func (d *Derived) Place(seq uint64) (index uint64, offset int, err error) {
+	index, offset, _, err = d.place(seq)
+	return index, offset, err
+}
+
+// LogTime is the log time of event seq, Unix nanoseconds.
+func (d *Derived) LogTime(seq uint64) (int64, error) {
+	_, _, t, err := d.place(seq)
+	return t, err
+}
+
+func (d *Derived) place(seq uint64) (index uint64, offset int, logTime int64, err error) {
+	v := d.store.Snapshot()
+	defer v.Close()
+	err = fmt.Errorf("%w: %d", ErrNoEvent, seq)
+	scanErr := v.Scan([]byte{spaceSeq}, seqKey(seq+1), true, func(k, val []byte) bool {
+		first := binary.BigEndian.Uint64(k[1:])
+		if n := uint64(binary.BigEndian.Uint32(val[8:])); seq >= first && seq < first+n {
+			index, offset, logTime, err = binary.BigEndian.Uint64(val), int(seq-first), int64(binary.BigEndian.Uint64(val[12:])), nil
+		}
+		return false
+	})
+	return index, offset, logTime, errors.Join(scanErr, err)
+}
+
+func encodePlace(index uint64, events int, logTime int64) []byte {
+	b := binary.BigEndian.AppendUint64(make([]byte, 0, 20), index)
+	b = binary.BigEndian.AppendUint32(b, uint32(events))
+	return binary.BigEndian.AppendUint64(b, uint64(logTime))
+}
+
+// ControlDigest is the digest of the control state as of event seq, zero before the first operator's event.
+func (d *Derived) ControlDigest(seq uint64) ([32]byte, error) {
+	v := d.store.Snapshot()
+	defer v.Close()
+	return projections.ControlDigestAt(prefixedStore{v, spaceControl}, seq)
+}
+
+// LoggedDigests are the digests that leaders logged in events from seq on, at most limit.
+func (d *Derived) LoggedDigests(from uint64, limit int) ([]projections.DigestRow, error) {
+	v := d.store.Snapshot()
+	defer v.Close()
+	return projections.StateDigests(prefixedStore{v, spaceControl}, from, 0, limit)
+}
+
+// encodePosition lays out the position row: format 1, index, term, seq, log time, configuration index (all big-endian
+// 64 bit), configuration bytes.
+func encodePosition(c Cursor, conf confRow) []byte {
+	b := []byte{1}
+	for _, n := range []uint64{c.Index, c.Term, c.Seq, uint64(c.LogTime), conf.index} {
+		b = binary.BigEndian.AppendUint64(b, n)
+	}
+	return append(b, conf.data...)
+}
+
+func decodePosition(b []byte) (Cursor, confRow, error) {
+	if b == nil {
+		return Cursor{}, confRow{}, nil
+	}
+	if len(b) < 41 || b[0] != 1 {
+		return Cursor{}, confRow{}, errors.New("the position row cannot be read")
+	}
+	n := func(i int) uint64 { return binary.BigEndian.Uint64(b[1+8*i:]) }
+	conf := confRow{index: n(4), data: append([]byte(nil), b[41:]...)}
+	return Cursor{Index: n(0), Term: n(1), Seq: n(2), LogTime: int64(n(3))}, conf, nil
+}

@@ -1,0 +1,216 @@
+package fsm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"sync"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/recount-ledger/recount/internal/event"
+	"github.com/recount-ledger/recount/internal/log"
+	"github.com/recount-ledger/recount/internal/projections"
+	"github.com/recount-ledger/recount/internal/verify"
+)
+
+// recentEntries is how many entries' outcomes stay in memory for those who wait on them.
+const recentEntries = 4096
+
+// ErrForgotten means that an entry was folded too long ago for its outcomes to be in memory.
+var ErrForgotten = errors.New("fsm: outcomes of this entry are no longer in memory")
+
+// Observer is told, outside the fold, what the node has to act on.
+type Observer struct {
+	// Mismatch: the recorded signature facts of an event differ from what this node's own keys say.
+	Mismatch func(seq uint64)
+	// Digest: a logged digest was folded and this node's own value differs or agrees.
+	Digest func(seq uint64, agrees bool)
+	// Event: a submission was folded.
+	Event func(projections.Result)
+}
+
+// Generation is one complete fold of the log, in a directory of its own.
+type Generation struct {
+	number  uint32
+	store   *Store
+	src     *log.Store
+	derived *Derived
+	gen     *projections.Generation
+	ring    *verify.Ring
+	obs     Observer
+	pos     *position
+	batch   int
+
+	mu     sync.Mutex
+	recent map[uint64][]projections.Result // by entry index
+	order  []uint64                        // indexes in recent, oldest first
+}
+
+// OpenGeneration opens or creates generation number in dir. ring holds the keys that this node can check with.
+func OpenGeneration(fs vfs.FS, dir string, number uint32, src *log.Store, derived *Derived, ring *verify.Ring, obs Observer, batchBytes int, logger *slog.Logger) (*Generation, error) {
+	store, err := OpenStore(fs, dir, logger)
+	if err != nil {
+		return nil, err
+	}
+	g := &Generation{number: number, store: store, src: src, derived: derived, ring: ring, obs: obs, batch: batchBytes,
+		recent: map[uint64][]projections.Result{}}
+	if err := g.load(); err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
+	return g, nil
+}
+
+func (g *Generation) load() error {
+	v := g.store.Snapshot()
+	defer v.Close()
+	p, err := projections.ReadPosition(v)
+	if err != nil {
+		return fmt.Errorf("generation %d: %w", g.number, err)
+	}
+	cur := Cursor{Index: p.Index, Term: p.Term, Seq: p.Seq, LogTime: p.LogTime}
+	if err := checkPosition(g.src, cur); err != nil {
+		return fmt.Errorf("generation %d: %w", g.number, err)
+	}
+	g.pos = newPosition(cur)
+	g.gen, err = projections.LoadGeneration(g.number, v)
+	return err
+}
+
+// Run folds the committed log until ctx ends or something fails.
+func (g *Generation) Run(ctx context.Context) error { return follow(ctx, g.src, g, g.batch) }
+
+// Close closes the store; Run must have returned.
+func (g *Generation) Close() error { return g.store.Close() }
+
+// Number names the generation.
+func (g *Generation) Number() uint32 { return g.number }
+
+// Cursor is how far the generation is folded.
+func (g *Generation) Cursor() Cursor { return g.pos.get() }
+
+// WaitIndex returns when entry index is folded.
+func (g *Generation) WaitIndex(ctx context.Context, index uint64) error {
+	return g.pos.waitIndex(ctx, index)
+}
+
+// WaitSeq returns when event seq is folded.
+func (g *Generation) WaitSeq(ctx context.Context, seq uint64) error {
+	_, err := g.pos.wait(ctx, func(c Cursor) bool { return c.Seq >= seq })
+	return err
+}
+
+// View returns the rows of one moment; the caller closes it.
+func (g *Generation) View() *View { return g.store.Snapshot() }
+
+// Outcomes waits until entry index is folded and returns one outcome per event, zero for operator events.
+func (g *Generation) Outcomes(ctx context.Context, index uint64) ([]projections.Result, error) {
+	if err := g.pos.waitIndex(ctx, index); err != nil {
+		return nil, err
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	out, ok := g.recent[index]
+	if !ok {
+		return nil, fmt.Errorf("%w: %d", ErrForgotten, index)
+	}
+	return out, nil
+}
+
+func (g *Generation) cursor() Cursor { return g.pos.get() }
+
+func (g *Generation) fold(ctx context.Context, entries []log.Entry) error {
+	if err := g.derived.WaitIndex(ctx, entries[len(entries)-1].Index); err != nil {
+		return err
+	}
+	cur := g.pos.get()
+	var items []projections.Item
+	for _, e := range entries {
+		more, err := cur.items(e)
+		if err != nil {
+			return err
+		}
+		items = append(items, more...)
+	}
+	view := g.derived.Control()
+	checkAll(items, g.ring, view)
+	tx := g.store.begin()
+	results, err := g.foldAll(tx, items, view)
+	if err != nil {
+		return errors.Join(err, tx.abort())
+	}
+	p := g.gen.Position(cur.Index, cur.Term)
+	p.LogTime = cur.LogTime
+	projections.WritePosition(tx, p)
+	if err := tx.commit(); err != nil {
+		return err
+	}
+	g.publish(cur, items, results)
+	return nil
+}
+
+func (g *Generation) foldAll(tx *txn, items []projections.Item, view projections.ControlView) ([]projections.Result, error) {
+	results := make([]projections.Result, len(items))
+	for i := range items {
+		r, err := g.gen.Fold(tx, &items[i], view)
+		if err != nil {
+			return nil, fmt.Errorf("event %d: %w", items[i].Seq, err)
+		}
+		results[i] = r
+	}
+	return results, nil
+}
+
+// publish makes the outcomes visible to those who wait, then tells the observer.
+func (g *Generation) publish(cur Cursor, items []projections.Item, results []projections.Result) {
+	g.mu.Lock()
+	for i := range items {
+		if _, ok := g.recent[items[i].Index]; !ok {
+			g.order = append(g.order, items[i].Index)
+		}
+		g.recent[items[i].Index] = append(g.recent[items[i].Index], results[i])
+	}
+	for len(g.order) > recentEntries {
+		delete(g.recent, g.order[0])
+		g.order = g.order[1:]
+	}
+	g.mu.Unlock()
+	g.pos.set(cur)
+	for i := range items {
+		g.observe(&items[i], results[i])
+	}
+}
+
+func (g *Generation) observe(it *projections.Item, r projections.Result) {
+	switch it.Kind {
+	case event.Submission:
+		if r.FactsMismatch && g.obs.Mismatch != nil {
+			g.obs.Mismatch(it.Seq)
+		}
+		if g.obs.Event != nil {
+			g.obs.Event(r)
+		}
+	}
+}
+
+// checkAll decodes and checks submissions ahead of the sequential step, on all processors when there are many.
+func checkAll(items []projections.Item, ring *verify.Ring, view projections.ControlView) {
+	workers := min(runtime.GOMAXPROCS(0), (len(items)+31)/32)
+	if workers <= 1 {
+		for i := range items {
+			projections.Check(&items[i], ring, view)
+		}
+		return
+	}
+	var wg sync.WaitGroup
+	for w := range workers {
+		wg.Go(func() {
+			for i := w; i < len(items); i += workers {
+				projections.Check(&items[i], ring, view)
+			}
+		})
+	}
+	wg.Wait()
+}

@@ -1,0 +1,108 @@
+package fsm
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/recount-ledger/recount/internal/event"
+	"github.com/recount-ledger/recount/internal/log"
+	"github.com/recount-ledger/recount/internal/projections"
+)
+
+// ErrAhead means that a folded state claims a position that the log does not have: it belongs to another log.
+var ErrAhead = errors.New("fsm: folded state is ahead of the log")
+
+// DefaultBatchBytes bounds the entries that one step of a loop reads.
+const DefaultBatchBytes = 4 << 20
+
+// Cursor is a place in the log: the last entry folded, the events counted up to it, and the log time reached.
+type Cursor struct {
+	Index   uint64 // Raft index of the last entry folded
+	Term    uint64 // its term
+	Seq     uint64 // number of the last event
+	LogTime int64  // Unix nanoseconds
+}
+
+// items numbers and dates the events of an entry and moves the cursor past it.
+func (c *Cursor) items(e log.Entry) ([]projections.Item, error) {
+	if e.Index <= c.Index {
+		return nil, fmt.Errorf("%w: entry %d after %d", log.ErrGap, e.Index, c.Index)
+	}
+	c.Index, c.Term = e.Index, e.Term
+	if e.Type != raft.LogCommand {
+		return nil, nil
+	}
+	pack, err := event.DecodePack(e.Data)
+	if err != nil {
+		return nil, fmt.Errorf("entry %d: %w", e.Index, err)
+	}
+	c.LogTime = max(c.LogTime, pack.ProposedAt)
+	out := make([]projections.Item, len(pack.Events))
+	for i, ev := range pack.Events {
+		if !ev.Kind.Known() {
+			return nil, fmt.Errorf("entry %d event %d: %w: %d", e.Index, i, projections.ErrUnknownKind, ev.Kind)
+		}
+		c.Seq++
+		out[i] = ItemOf(e, pack, c.Seq, i)
+		out[i].LogTime = c.LogTime
+	}
+	return out, nil
+}
+
+// ItemOf is event seq, at offset in the pack of entry e. Its log time is not known here.
+func ItemOf(e log.Entry, pack event.Pack, seq uint64, offset int) projections.Item {
+	ev := pack.Events[offset]
+	return projections.Item{Seq: seq, Index: e.Index, Term: e.Term, RawTime: pack.ProposedAt, Kind: ev.Kind, Event: ev,
+		PayloadSHA: sha256.Sum256(ev.Payload)}
+}
+
+// folder is one fold with a cursor of its own.
+type folder interface {
+	cursor() Cursor
+	// fold takes consecutive entries and commits rows and cursor in one step.
+	fold(ctx context.Context, entries []log.Entry) error
+}
+
+// follow folds committed entries until ctx ends or something fails. It is the only way into a folded state.
+func follow(ctx context.Context, src *log.Store, f folder, batchBytes int) error {
+	for {
+		committed, err := src.Wait(ctx, f.cursor().Index)
+		if err != nil {
+			return err
+		}
+		if err := catchUp(ctx, src, f, committed, batchBytes); err != nil {
+			return err
+		}
+	}
+}
+
+// catchUp folds up to and including entry target.
+func catchUp(ctx context.Context, src *log.Store, f folder, target uint64, batchBytes int) error {
+	for f.cursor().Index < target {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		var entries []log.Entry
+		_, err := src.Read(f.cursor().Index+1, batchBytes, func(e log.Entry) error {
+			entries = append(entries, e)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		if len(entries) == 0 {
+			return fmt.Errorf("%w: nothing after entry %d of %d", log.ErrGap, f.cursor().Index, target)
+		}
+		if entries[0].Index != f.cursor().Index+1 {
+			return fmt.Errorf("%w: entry %d after %d", log.ErrGap, entries[0].Index, f.cursor().Index)
+		}
+		if err := f.fold(ctx, entries); err != nil {
+			return err
+		}
+	}
+	return nil
+}

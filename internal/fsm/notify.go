@@ -1,0 +1,51 @@
+package fsm
+
+import (
+	"context"
+	"sync"
+)
+
+// position is a cursor that others can wait on.
+type position struct {
+	mu      sync.Mutex
+	cur     Cursor
+	changed chan struct{}
+}
+
+func newPosition(c Cursor) *position { return &position{cur: c, changed: make(chan struct{})} }
+
+func (p *position) get() Cursor {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.cur
+}
+
+func (p *position) set(c Cursor) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cur = c
+	close(p.changed)
+	p.changed = make(chan struct{})
+}
+
+// wait returns when reached answers true for the cursor, or with the error of ctx.
+func (p *position) wait(ctx context.Context, reached func(Cursor) bool) (Cursor, error) {
+	for {
+		p.mu.Lock()
+		cur, changed := p.cur, p.changed
+		p.mu.Unlock()
+		if reached(cur) {
+			return cur, nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return cur, ctx.Err()
+		}
+	}
+}
+
+func (p *position) waitIndex(ctx context.Context, index uint64) error {
+	_, err := p.wait(ctx, func(c Cursor) bool { return c.Index >= index })
+	return err
+}

@@ -1,0 +1,234 @@
+package fsm
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/recount-ledger/recount/internal/projections"
+)
+
+// Store is one folded state on disk. Its rows can always be rebuilt from the log, so writes are not synced; a batch is
+// atomic, which keeps rows and cursor together after a crash.
+type Store struct {
+	db  *pebble.DB
+	dir string
+}
+
+// OpenStore opens or creates the folded state in dir. A nil fs means the disk.
+func OpenStore(fs vfs.FS, dir string, log *slog.Logger) (*Store, error) {
+	if fs == nil {
+		fs = vfs.Default
+	}
+	o := &pebble.Options{
+		FS:                          fs,
+		FormatMajorVersion:          pebble.FormatTableFormatV6,
+		MemTableSize:                32 << 20,
+		MemTableStopWritesThreshold: 4,
+		L0CompactionThreshold:       4,
+		L0StopWritesThreshold:       1000,
+		MaxOpenFiles:                1000,
+		Logger:                      pebbleLogger{log: log, dir: dir},
+		CompactionConcurrencyRange:  func() (int, int) { return 1, 1 },
+	}
+	for i := range o.Levels {
+		o.Levels[i].BlockSize = 16 << 10
+		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+	}
+	cache := pebble.NewCache(32 << 20)
+	defer cache.Unref()
+	o.Cache = cache
+	db, err := pebble.Open(dir, o)
+	if err != nil {
+		return nil, fmt.Errorf("open folded state %s: %w", dir, err)
+	}
+	return &Store{db: db, dir: dir}, nil
+}
+
+// Close flushes and closes the store.
+func (s *Store) Close() error {
+	return errors.Join(s.db.Flush(), s.db.Close())
+}
+
+// Metrics are Pebble's own, sampled at scrape.
+func (s *Store) Metrics() *pebble.Metrics { return s.db.Metrics() }
+
+// Snapshot returns a view of one moment; the caller closes it.
+func (s *Store) Snapshot() *View { return &View{r: s.db.NewSnapshot()} }
+
+// begin starts a read-your-writes batch.
+func (s *Store) begin() *txn {
+	return &txn{View: View{r: s.db}, db: s.db, pending: map[string]int{}, batch: s.db.NewBatch()}
+}
+
+// View reads a store at one moment.
+type View struct {
+	r interface {
+		pebble.Reader
+	}
+}
+
+var _ projections.Store = (*View)(nil)
+
+// Close releases the view.
+func (v *View) Close() error {
+	if s, ok := v.r.(*pebble.Snapshot); ok {
+		return s.Close()
+	}
+	return nil
+}
+
+// Get returns a copy of the value of key, nil when there is none.
+func (v *View) Get(key []byte) ([]byte, error) {
+	val, closer, err := v.r.Get(key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read folded state: %w", err)
+	}
+	out := append(make([]byte, 0, len(val)), val...)
+	return out, closer.Close()
+}
+
+// Scan calls fn for the rows in [lo, hi), backwards when reverse is set, until fn answers false. Key and value are
+// valid only during the call.
+func (v *View) Scan(lo, hi []byte, reverse bool, fn func(k, v []byte) bool) error {
+	it, err := v.r.NewIter(&pebble.IterOptions{LowerBound: lo, UpperBound: hi})
+	if err != nil {
+		return fmt.Errorf("scan folded state: %w", err)
+	}
+	step, ok := it.Next, false
+	if reverse {
+		step, ok = it.Prev, it.Last()
+	} else {
+		ok = it.First()
+	}
+	for ; ok; ok = step() {
+		val, err := it.ValueAndErr()
+		if err != nil {
+			return errors.Join(fmt.Errorf("scan folded state: %w", err), it.Close())
+		}
+		if !fn(it.Key(), val) {
+			break
+		}
+	}
+	return errors.Join(it.Error(), it.Close())
+}
+
+// txn is one atomic step of a fold. Point reads see its own writes; scans see only what was there before, which is
+// enough because no fold scans rows that it writes in the same step.
+type txn struct {
+	View
+	db      *pebble.DB
+	pending map[string]int // key -> its newest operation
+	ops     []op
+	batch   *pebble.Batch
+}
+
+type op struct {
+	key     string
+	value   []byte
+	deleted bool
+}
+
+var _ projections.Tx = (*txn)(nil)
+
+func (t *txn) Get(key []byte) ([]byte, error) {
+	if i, ok := t.pending[string(key)]; ok {
+		return t.ops[i].value, nil
+	}
+	return t.View.Get(key)
+}
+
+// Set writes a row. Errors of the batch surface at commit.
+func (t *txn) Set(k, v []byte) {
+	t.push(op{key: string(k), value: append(make([]byte, 0, len(v)), v...)})
+}
+
+// Delete removes a row.
+func (t *txn) Delete(k []byte) { t.push(op{key: string(k), deleted: true}) }
+
+func (t *txn) push(o op) {
+	t.pending[o.key] = len(t.ops)
+	t.ops = append(t.ops, o)
+}
+
+// commit applies the step atomically, without waiting for the disk.
+func (t *txn) commit() error {
+	defer t.batch.Close()
+	for i, o := range t.ops {
+		if t.pending[o.key] != i {
+			continue
+		}
+		var err error
+		if o.deleted {
+			err = t.batch.Delete([]byte(o.key), nil)
+		} else {
+			err = t.batch.Set([]byte(o.key), o.value, nil)
+		}
+		if err != nil {
+			return fmt.Errorf("write folded state: %w", err)
+		}
+	}
+	if err := t.db.Apply(t.batch, pebble.NoSync); err != nil {
+		return fmt.Errorf("write folded state: %w", err)
+	}
+	return nil
+}
+
+func (t *txn) abort() error { return t.batch.Close() }
+
+// prefixedStore puts every key of a projection under one byte, so that several keyspaces share a store.
+type prefixedStore struct {
+	s      projections.Store
+	prefix byte
+}
+
+func (p prefixedStore) key(k []byte) []byte {
+	return append(append(make([]byte, 0, len(k)+1), p.prefix), k...)
+}
+
+func (p prefixedStore) Get(k []byte) ([]byte, error) { return p.s.Get(p.key(k)) }
+
+func (p prefixedStore) Scan(lo, hi []byte, reverse bool, fn func(k, v []byte) bool) error {
+	upper := []byte{p.prefix + 1}
+	if hi != nil {
+		upper = p.key(hi)
+	}
+	return p.s.Scan(p.key(lo), upper, reverse, func(k, v []byte) bool { return fn(k[1:], v) })
+}
+
+// prefixed is prefixedStore for a step of a fold.
+type prefixed struct {
+	prefixedStore
+	tx projections.Tx
+}
+
+func inSpace(tx projections.Tx, prefix byte) prefixed {
+	return prefixed{prefixedStore{tx, prefix}, tx}
+}
+
+func (p prefixed) Set(k, v []byte) { p.tx.Set(p.key(k), v) }
+func (p prefixed) Delete(k []byte) { p.tx.Delete(p.key(k)) }
+
+// pebbleLogger sends Pebble's messages to slog; Fatalf ends the process, as the library's contract demands.
+type pebbleLogger struct {
+	log *slog.Logger
+	dir string
+}
+
+func (l pebbleLogger) Infof(string, ...any) {}
+func (l pebbleLogger) Errorf(format string, args ...any) {
+	l.log.Error(fmt.Sprintf(format, args...), "store", filepath.Base(l.dir))
+}
+func (l pebbleLogger) Fatalf(format string, args ...any) {
+	l.log.Error(fmt.Sprintf(format, args...), "store", filepath.Base(l.dir), "fatal", true)
+	os.Exit(70)
+}

@@ -1,0 +1,127 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/recount-ledger/recount/internal/pcs"
+	"github.com/recount-ledger/recount/internal/verify"
+)
+
+// Voter is one member of the statically bootstrapped cluster.
+type Voter struct {
+	ID   string `koanf:"id"`   // unique within the cluster, for ever
+	Peer string `koanf:"peer"` // host:port of its peer listener
+	API  string `koanf:"api"`  // base URL that clients reach, such as https://10.0.0.1:9440
+}
+
+// Listener is one TLS listener of the node.
+type Listener struct {
+	Listen string // host:port to bind
+	Cert   string // PEM file
+	Key    string // PEM file
+	CA     string // PEM file; peer listener only
+}
+
+// Config is everything a node is told. cmd/node fills it from flags, environment and file; nothing in it decides an
+// outcome except the keys and the first policy, which enter the log as events.
+type Config struct {
+	NodeID    string
+	ClusterID string
+	Dir       string // data directory of this node
+	API       Listener
+	Peer      Listener
+	Voters    []Voter
+
+	Keys []verify.Key // keys that this node holds; proposed once per fingerprint
+
+	Profiles pcs.ProfileSet // of the first policy, when this node writes it
+
+	TokenRate      float64 // submissions per second on this node, burst twice that; 0 is off
+	ThrottleStatus int     // 429 or 503
+	MetricsUser    string
+	MetricsPass    string
+	MaxBody        int // bytes of a submission
+	QueueBytes     int // payload bytes that wait for consensus at most
+
+	ElectionTimeout time.Duration
+	SubmitTimeout   time.Duration
+	MaxClockSkew    time.Duration
+	PackBatchBytes  int // bytes that one step of a fold reads
+
+	FS vfs.FS // nil: the disk; tests pass a crashable one
+}
+
+// Defaults returns the settings that need no thought.
+func Defaults() Config {
+	return Config{
+		Profiles:  pcs.DefaultProfiles,
+		TokenRate: 100, ThrottleStatus: 429, MaxBody: 1 << 20, QueueBytes: 32 << 20,
+		ElectionTimeout: 2 * time.Second, SubmitTimeout: 10 * time.Second, MaxClockSkew: 5 * time.Second,
+		PackBatchBytes: 4 << 20,
+	}
+}
+
+// Validate reports every problem at once.
+func (c Config) Validate() error {
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	for _, f := range []struct{ name, value string }{
+		{"node_id", c.NodeID}, {"cluster_id", c.ClusterID}, {"dir", c.Dir},
+		{"api.listen", c.API.Listen}, {"api.cert_file", c.API.Cert}, {"api.key_file", c.API.Key},
+		{"peer.listen", c.Peer.Listen}, {"peer.cert_file", c.Peer.Cert}, {"peer.key_file", c.Peer.Key}, {"peer.ca_file", c.Peer.CA},
+	} {
+		if f.value == "" {
+			bad("%s is required", f.name)
+		}
+	}
+	if n := len(c.Voters); n != 1 && n != 3 && n != 5 {
+		bad("voters: a cluster has 1, 3 or 5 members, not %d", n)
+	}
+	errs = append(errs, c.validateVoters()...)
+	if c.ThrottleStatus != 429 && c.ThrottleStatus != 503 {
+		bad("throttle_status: 429 or 503, not %d", c.ThrottleStatus)
+	}
+	if c.Profiles == 0 {
+		bad("pcs_profiles: at least one")
+	}
+	if c.TokenRate < 0 {
+		bad("token_rate: must not be negative")
+	}
+	if c.MaxBody < 1<<10 || c.MaxBody > 4<<20 {
+		bad("max_body: between 1024 and 4194304 bytes, not %d", c.MaxBody)
+	}
+	if c.ElectionTimeout < 100*time.Millisecond {
+		bad("election_timeout: at least 100ms, not %s", c.ElectionTimeout)
+	}
+	if (c.MetricsUser == "") != (c.MetricsPass == "") {
+		bad("metrics_user and metrics_pass: set both or neither")
+	}
+	return errors.Join(errs...)
+}
+
+func (c Config) validateVoters() (errs []error) {
+	seen, self := map[string]bool{}, false
+	for i, v := range c.Voters {
+		if v.ID == "" || seen[v.ID] {
+			errs = append(errs, fmt.Errorf("voters[%d].id: %q is empty or repeated", i, v.ID))
+		}
+		seen[v.ID] = true
+		self = self || v.ID == c.NodeID
+		if _, _, err := net.SplitHostPort(v.Peer); err != nil {
+			errs = append(errs, fmt.Errorf("voters[%d].peer: %w", i, err))
+		}
+		if !strings.HasPrefix(v.API, "https://") {
+			errs = append(errs, fmt.Errorf("voters[%d].api: %q is not an https URL", i, v.API))
+		}
+	}
+	if !self && c.NodeID != "" && len(c.Voters) > 0 {
+		errs = append(errs, fmt.Errorf("voters: node_id %q is not among them", c.NodeID))
+	}
+	return errs
+}

@@ -1,0 +1,276 @@
+package node
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/recount-ledger/recount/internal/event"
+	"github.com/recount-ledger/recount/internal/verify"
+	"github.com/recount-ledger/recount/internal/version"
+)
+
+// digestEvery is how many events lie between two logged digests.
+const digestEvery = 4096
+
+// Pauses between attempts of the background duties.
+const (
+	dutyPause   = 200 * time.Millisecond
+	reportPause = time.Second
+)
+
+// newEvent salts and encodes a message.
+func newEvent(kind event.Kind, m proto.Message) (event.Event, error) {
+	var salt [event.SaltSize]byte
+	if _, err := rand.Read(salt[:]); err != nil {
+		return event.Event{}, err
+	}
+	payload, err := event.NewPayload(salt, m)
+	return event.Event{Kind: kind, Payload: payload}, err
+}
+
+// pause waits for d, or for ctx.
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// leaderDuties does what a leader owes the ledger: Genesis in an empty one, TermStart in every term, digests.
+func (n *Node) leaderDuties(ctx context.Context) error {
+	for ctx.Err() == nil {
+		changed := n.cluster.Watch()
+		term, ok := n.cluster.IsLeader()
+		if ok && n.term.Load() != term {
+			if err := n.startTerm(ctx, term); err != nil {
+				n.log.Warn("could not open the term for writes; trying again", "term", term, "error", err)
+			}
+		}
+		if ok && n.term.Load() == term {
+			if err := n.logDigest(ctx); err != nil {
+				n.log.Warn("could not log a digest; trying again", "error", err)
+			}
+		}
+		t := time.NewTimer(dutyPause)
+		select {
+		case <-changed:
+		case <-t.C:
+		case <-ctx.Done():
+		}
+		t.Stop()
+	}
+	return ctx.Err()
+}
+
+// startTerm opens the ledger for writes in a new term: when the live fold has reached TermStart, everything that any
+// earlier leader acknowledged is folded here.
+func (n *Node) startTerm(ctx context.Context, term uint64) error {
+	if _, ok := n.cluster.ClockOK(); !ok {
+		return errors.New("the clock is too far away from the other nodes")
+	}
+	if !n.hasGenesis() {
+		policy := verify.DefaultPolicy()
+		policy.Signature.Profiles = n.cfg.Profiles
+		g := &event.GenesisV1{ClusterId: n.cfg.ClusterID, Policy: policy.Canonical(), Kernel: uint32(policy.Kernel)}
+		if _, err := n.proposeNow(ctx, event.Genesis, g); err != nil {
+			return fmt.Errorf("genesis: %w", err)
+		}
+	}
+	start := &event.TermStartV1{Term: term, Node: n.cfg.NodeID, Software: version.Version, Capabilities: []string{"kernel-1"}}
+	index, err := n.proposeNow(ctx, event.TermStart, start)
+	if err != nil {
+		return fmt.Errorf("term start: %w", err)
+	}
+	if err := n.live.WaitIndex(ctx, index); err != nil {
+		return err
+	}
+	n.term.Store(term)
+	n.log.Info("leading", "term", term, "index", index)
+	return nil
+}
+
+func (n *Node) hasGenesis() bool {
+	_, ok := n.derived.Control().Genesis(n.derived.Cursor().Seq)
+	return ok
+}
+
+// proposeNow commits one event of the leader's own, past the gates for other people's.
+func (n *Node) proposeNow(ctx context.Context, kind event.Kind, m proto.Message) (uint64, error) {
+	ev, err := newEvent(kind, m)
+	if err != nil {
+		return 0, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, n.cfg.SubmitTimeout)
+	defer cancel()
+	pack := event.Pack{ProposedAt: time.Now().UnixNano(), Events: []event.Event{ev}}
+	return n.cluster.Propose(pack.Append(nil)).Wait(ctx)
+}
+
+// logDigest logs the digests of this node when enough events have passed since the last ones.
+func (n *Node) logDigest(ctx context.Context) error {
+	seq := n.live.Cursor().Seq / digestEvery * digestEvery
+	if seq == 0 {
+		return nil
+	}
+	// The one for seq, if it is there, came after seq: digests are logged in order and after what they speak of.
+	logged, err := n.derived.LoggedDigests(seq, 1)
+	if err != nil || len(logged) > 0 {
+		return err
+	}
+	d, err := n.digestAt(seq)
+	if err != nil {
+		return err
+	}
+	_, err = n.proposeNow(ctx, event.StateDigest, &event.StateDigestV1{
+		Seq: seq, Log: d.log[:], State: d.state[:], Control: d.control[:], Generation: n.live.Number()})
+	return err
+}
+
+// registerKeys puts the keys of this node's settings into the ledger, once per fingerprint.
+func (n *Node) registerKeys(ctx context.Context) error {
+	for ctx.Err() == nil {
+		missing := n.unregistered()
+		if len(missing) == 0 {
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		if err := n.registerKey(ctx, missing[0]); err != nil {
+			n.log.Debug("key registration waits", "key", missing[0].ID, "error", err)
+			if err := pause(ctx, dutyPause); err != nil {
+				return err
+			}
+		}
+	}
+	return ctx.Err()
+}
+
+func (n *Node) registerKey(ctx context.Context, k verify.Key) error {
+	if _, err := n.confirm(ctx); err != nil {
+		return err
+	}
+	control := n.derived.Control()
+	if !n.hasGenesis() {
+		return errors.New("no genesis yet")
+	}
+	if _, ok := control.KeyByFingerprint(k.Fingerprint); ok {
+		return nil
+	}
+	ev, err := newEvent(event.KeyAdded, &event.KeyAddedV1{
+		KeyId: k.ID, Alg: uint32(k.Alg), Public: k.Public, Fingerprint: k.Fingerprint[:], Source: "env", Node: n.cfg.NodeID})
+	if err != nil {
+		return err
+	}
+	place, err := n.packer.SubmitAlone(ctx, ev)
+	if err != nil {
+		return err
+	}
+	n.log.Info("key registered", "key", k.ID, "alg", k.Alg.String(), "index", place.Index)
+	return n.live.WaitIndex(ctx, place.Index)
+}
+
+func (n *Node) unregistered() []verify.Key {
+	var out []verify.Key
+	for _, k := range n.ring.Keys() {
+		if _, ok := n.derived.Control().KeyByFingerprint(k.Fingerprint); !ok {
+			out = append(out, k)
+		}
+	}
+	return out
+}
+
+// refusals counts what the budget for logging refused submissions did not let into the log.
+type refusals struct {
+	node string
+
+	mu          sync.Mutex
+	from, to    int64 // Unix nanoseconds
+	count, size uint64
+}
+
+func newRefusals(node string) *refusals { return &refusals{node: node} }
+
+func (r *refusals) add(now int64, size int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.count == 0 {
+		r.from = now
+	}
+	r.to = now
+	r.count++
+	r.size += uint64(size)
+}
+
+// take returns the sum so far and starts a new one; nil when there was nothing.
+func (r *refusals) take() *event.RefusalsDroppedV1 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.count == 0 {
+		return nil
+	}
+	out := &event.RefusalsDroppedV1{Node: r.node, From: r.from, To: r.to, Count: r.count, Bytes: r.size}
+	r.count, r.size = 0, 0
+	return out
+}
+
+func (r *refusals) putBack(m *event.RefusalsDroppedV1) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.count == 0 {
+		r.to = m.To
+	}
+	r.from = m.From
+	r.count += m.Count
+	r.size += m.Bytes
+}
+
+// reportRefusals logs the sums, so that a flood of forgeries is visible without filling the log.
+func (n *Node) reportRefusals(ctx context.Context) error {
+	for {
+		if err := pause(ctx, reportPause); err != nil {
+			return err
+		}
+		m := n.drops.take()
+		if m == nil {
+			continue
+		}
+		ev, err := newEvent(event.RefusalsDropped, m)
+		if err == nil {
+			_, err = n.packer.SubmitAlone(ctx, ev)
+		}
+		if err != nil {
+			n.drops.putBack(m)
+			n.log.Warn("could not log the sum of dropped refusals; trying again", "error", err)
+		}
+	}
+}
+
+// factsMismatch quarantines the node: its own keys contradict what another node recorded.
+func (n *Node) factsMismatch(seq uint64) {
+	n.enterQuarantine(fmt.Sprintf("the signature facts of event %d differ from what this node's keys say", seq))
+}
+
+// enterQuarantine makes the node answer no client; it goes on storing and voting.
+func (n *Node) enterQuarantine(reason string) {
+	if n.quarantine.CompareAndSwap(nil, &reason) {
+		n.log.Error("quarantined: this node answers no client until it is examined", "reason", reason)
+	}
+}
+
+// confirm returns a position that covers everything acknowledged before the call.
+func (n *Node) confirm(ctx context.Context) (uint64, error) {
+	index, err := n.cluster.ReadIndex(ctx)
+	if err != nil {
+		return 0, err
+	}
+	return index, n.live.WaitIndex(ctx, index)
+}

@@ -1,0 +1,71 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"sync"
+	"time"
+
+	"github.com/recount-ledger/recount/wire"
+)
+
+// positionPath is the peer RPC under which a node says where it stands.
+const positionPath = "/v1/position"
+
+// positionTimeout bounds how long the cluster view waits for a member.
+const positionTimeout = 500 * time.Millisecond
+
+// place is where a node stands.
+type place struct {
+	CommittedSeq uint64 `json:"committed_seq"`
+	FoldedSeq    uint64 `json:"folded_seq"`
+	State        string `json:"state"`
+}
+
+func (n *Node) place() place {
+	p := place{CommittedSeq: n.derived.Cursor().Seq, FoldedSeq: n.live.Cursor().Seq, State: "follower"}
+	if _, ok := n.cluster.IsLeader(); ok {
+		p.State = "leader"
+	}
+	if n.quarantine.Load() != nil {
+		p.State = "quarantined"
+	}
+	return p
+}
+
+func (n *Node) answerPosition(context.Context, string, []byte) ([]byte, error) {
+	return json.Marshal(n.place())
+}
+
+// Cluster asks every member where it stands; one that does not answer in time is shown as unreachable.
+func (n ledger) Cluster(ctx context.Context) (*wire.ClusterAnswer, error) {
+	ctx, cancel := context.WithTimeout(ctx, positionTimeout)
+	defer cancel()
+	st := n.cluster.Status()
+	a := &wire.ClusterAnswer{ClusterID: n.cfg.ClusterID, Leader: st.Leader, Term: st.Term, Members: make([]wire.Member, len(st.Members))}
+	var wg sync.WaitGroup
+	for i, m := range st.Members {
+		a.Members[i] = wire.Member{ID: m.ID, API: n.apiOf(m.ID), Suffrage: m.Suffrage, State: "unreachable"}
+		wg.Go(func() {
+			if p, err := n.placeOf(ctx, m.ID); err == nil {
+				lag := p.CommittedSeq - min(p.FoldedSeq, p.CommittedSeq)
+				a.Members[i].CommittedSeq, a.Members[i].FoldedSeq, a.Members[i].Lag = &p.CommittedSeq, &p.FoldedSeq, &lag
+				a.Members[i].State = p.State
+			}
+		})
+	}
+	wg.Wait()
+	return a, nil
+}
+
+func (n *Node) placeOf(ctx context.Context, id string) (place, error) {
+	if id == n.cfg.NodeID {
+		return n.place(), nil
+	}
+	var p place
+	raw, err := n.cluster.Call(ctx, id, positionPath, nil)
+	if err == nil {
+		err = json.Unmarshal(raw, &p)
+	}
+	return p, err
+}

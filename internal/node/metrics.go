@@ -1,0 +1,51 @@
+package node
+
+import (
+	"errors"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+)
+
+// registerMetrics adds what the node itself knows to the registry; the API adds its own.
+func (n *Node) registerMetrics() error {
+	gauge := func(name, help string, f func() float64) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, f)
+	}
+	counter := func(name, help string, f func() float64) prometheus.Collector {
+		return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, f)
+	}
+	outcomes := func(outcome string, f func() uint64) prometheus.Collector {
+		return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "flk_folded_total", Help: "Submissions folded on this node, by outcome.",
+			ConstLabels: prometheus.Labels{"outcome": outcome}}, func() float64 { return float64(f()) })
+	}
+	all := []prometheus.Collector{
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		gauge("flk_log_committed_index", "Highest Raft index that this node knows to be committed.", func() float64 { return float64(n.store.Committed()) }),
+		gauge("flk_folded_seq", "Last event folded by the live generation.", func() float64 { return float64(n.live.Cursor().Seq) }),
+		gauge("flk_fold_lag_entries", "Committed entries that the live generation has not folded.", func() float64 {
+			return float64(n.store.Committed()) - float64(n.live.Cursor().Index)
+		}),
+		gauge("flk_leader", "1 when this node leads and takes proposals.", func() float64 { return boolFloat(raftLog{n}.IsLeader()) }),
+		gauge("flk_quarantined", "1 when this node answers no client because it contradicts the others.", func() float64 { return boolFloat(n.quarantine.Load() != nil) }),
+		gauge("flk_proposal_queue_bytes", "Payload bytes that wait for consensus.", func() float64 { b, _ := n.packer.Stats(); return float64(b) }),
+		counter("flk_packs_total", "Packs sent by this node.", func() float64 { _, p := n.packer.Stats(); return float64(p) }),
+		counter("flk_log_syncs_total", "WAL fsyncs of the event log.", func() float64 { return float64(n.store.Syncs()) }),
+		counter("flk_log_appends_total", "Durable appends of the event log, one or more packs each.", func() float64 { return float64(n.store.Packs()) }),
+		counter("flk_structure_errors_total", "Submissions refused as not well-formed, not kept.", func() float64 { return float64(n.stats.malformed.Load()) }),
+		outcomes("accepted", n.stats.accepted.Load), outcomes("escalated", n.stats.escalated.Load),
+		outcomes("refused", n.stats.refused.Load), outcomes("conflict", n.stats.conflict.Load),
+	}
+	var errs []error
+	for _, c := range all {
+		errs = append(errs, n.registry.Register(c))
+	}
+	return errors.Join(errs...)
+}
+
+func boolFloat(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}

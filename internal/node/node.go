@@ -1,0 +1,270 @@
+// Package node builds the rooms of one node in order, runs them and closes them in reverse: log, folded state,
+// consensus, packer, HTTPS. It owns what a node does besides answering: the first event of a ledger, the registration of
+// its keys, logged digests, the refusal budget. It refuses to decide an outcome; the fold does.
+package node
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/recount-ledger/recount/internal/api"
+	"github.com/recount-ledger/recount/internal/cluster"
+	"github.com/recount-ledger/recount/internal/fsm"
+	"github.com/recount-ledger/recount/internal/log"
+	"github.com/recount-ledger/recount/internal/projections"
+	"github.com/recount-ledger/recount/internal/propose"
+	"github.com/recount-ledger/recount/internal/verify"
+)
+
+// ExitStore is the exit code of a process whose store failed or refused.
+const ExitStore = 70
+
+// Node is one running replica.
+type Node struct {
+	cfg      Config
+	log      *slog.Logger
+	ring     *verify.Ring
+	store    *log.Store
+	derived  *fsm.Derived
+	live     *fsm.Generation
+	cluster  *cluster.Cluster
+	packer   *propose.Packer[projections.Result]
+	server   *http.Server
+	listener net.Listener
+	registry *prometheus.Registry
+	drops    *refusals
+	budget   *budget
+	hint     atomic.Value // verify.Facts that verified last
+
+	cancel  context.CancelFunc
+	running sync.WaitGroup
+	failed  chan error
+
+	term       atomic.Uint64 // newest term whose TermStart this node folded as leader
+	quarantine atomic.Pointer[string]
+	closing    atomic.Bool
+	stats      stats
+}
+
+// Open builds the node and starts its loops; ctx bounds the start only.
+func Open(ctx context.Context, cfg Config, logger *slog.Logger) (*Node, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	n := &Node{cfg: cfg, log: logger, ring: verify.NewRing(cfg.Keys), registry: prometheus.NewRegistry(), failed: make(chan error, 8),
+		drops: newRefusals(cfg.NodeID), budget: newBudget()}
+	if err := n.open(ctx); err != nil {
+		return nil, errors.Join(err, n.Close(context.WithoutCancel(ctx)))
+	}
+	return n, nil
+}
+
+func (n *Node) open(ctx context.Context) error {
+	if err := n.openStores(ctx); err != nil {
+		return err
+	}
+	loops, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	n.cancel = cancel
+	if err := n.newCluster(); err != nil {
+		return err
+	}
+	n.packer = propose.New(propose.Options[projections.Result]{
+		Log: raftLog{n}, Outcomes: n.live.Outcomes, Now: func() int64 { return time.Now().UnixNano() },
+		MaxQueue: n.cfg.QueueBytes, Deadline: n.cfg.SubmitTimeout,
+	})
+	if err := n.cluster.Start(); err != nil {
+		return err
+	}
+	n.loop(loops, "control fold", n.derived.Run)
+	n.loop(loops, "live fold", n.live.Run)
+	n.loop(loops, "leader duties", n.leaderDuties)
+	n.loop(loops, "key registration", n.registerKeys)
+	n.loop(loops, "refusal reports", n.reportRefusals)
+	return n.openAPI()
+}
+
+// openStores opens the log and the folded state and folds up to what is known to be committed.
+func (n *Node) openStores(ctx context.Context) error {
+	if n.cfg.FS == nil {
+		if err := makeDir(n.cfg.Dir); err != nil {
+			return err
+		}
+	}
+	var err error
+	n.store, err = log.Open(filepath.Join(n.cfg.Dir, "events"), log.Options{FS: n.cfg.FS, Logger: n.log, Fatal: n.fatal})
+	if err != nil {
+		return err
+	}
+	n.store.CommittedTo(n.store.Floor())
+	n.derived, err = fsm.OpenDerived(n.cfg.FS, filepath.Join(n.cfg.Dir, "derived"), n.store, n.cfg.PackBatchBytes, n.log)
+	if err != nil {
+		return err
+	}
+	if err := n.derived.CatchUp(ctx); err != nil {
+		return err
+	}
+	n.live, err = fsm.OpenGeneration(n.cfg.FS, filepath.Join(n.cfg.Dir, "generations", "1"), 1, n.store, n.derived, n.ring,
+		fsm.Observer{Mismatch: n.factsMismatch, Event: n.stats.count}, n.cfg.PackBatchBytes, n.log)
+	return err
+}
+
+func (n *Node) newCluster() error {
+	voters := make([]cluster.Voter, len(n.cfg.Voters))
+	for i, v := range n.cfg.Voters {
+		voters[i] = cluster.Voter{ID: v.ID, PeerAddr: v.Peer}
+	}
+	var err error
+	n.cluster, err = cluster.Open(cluster.Config{
+		NodeID: n.cfg.NodeID, ClusterID: n.cfg.ClusterID, Dir: n.cfg.Dir,
+		PeerBind: n.cfg.Peer.Listen, PeerAdvertise: n.self().Peer, Voters: voters,
+		TLS:     cluster.TLSFiles{CA: n.cfg.Peer.CA, Cert: n.cfg.Peer.Cert, Key: n.cfg.Peer.Key},
+		Timings: cluster.Timings{Heartbeat: n.cfg.ElectionTimeout}, MaxClockSkew: n.cfg.MaxClockSkew,
+		Logger: n.log, Fatal: n.fatal,
+	}, n.store, fsm.New(n.store), n.derived)
+	if err != nil {
+		return err
+	}
+	n.store.SetCommitSource(n.cluster.CommitIndex)
+	n.cluster.Handle(propose.ForwardPath, n.acceptForward)
+	n.cluster.Handle(positionPath, n.answerPosition)
+	return nil
+}
+
+func (n *Node) openAPI() error {
+	cert, err := tls.LoadX509KeyPair(n.cfg.API.Cert, n.cfg.API.Key)
+	if err != nil {
+		return fmt.Errorf("API certificate: %w", err)
+	}
+	if err := n.registerMetrics(); err != nil {
+		return err
+	}
+	n.server, err = api.NewServer(api.Config{
+		Ledger: ledger{n}, Logger: n.log, Registry: n.registry,
+		TLS:    &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12},
+		NodeID: n.cfg.NodeID, MaxBody: int64(n.cfg.MaxBody), TokenRate: n.cfg.TokenRate, ThrottleStatus: n.cfg.ThrottleStatus,
+		SubmitTimeout: n.cfg.SubmitTimeout, MetricsUser: n.cfg.MetricsUser, MetricsPass: n.cfg.MetricsPass,
+	})
+	if err != nil {
+		return err
+	}
+	n.listener, err = net.Listen("tcp", n.cfg.API.Listen)
+	if err != nil {
+		return err
+	}
+	n.running.Go(func() {
+		if err := n.server.ServeTLS(n.listener, "", ""); !errors.Is(err, http.ErrServerClosed) {
+			n.fail(fmt.Errorf("API: %w", err))
+		}
+	})
+	n.log.Info("serving", "api", n.cfg.API.Listen, "peer", n.cfg.Peer.Listen)
+	return nil
+}
+
+func (n *Node) self() Voter {
+	for _, v := range n.cfg.Voters {
+		if v.ID == n.cfg.NodeID {
+			return v
+		}
+	}
+	return Voter{}
+}
+
+func (n *Node) apiOf(id string) string {
+	for _, v := range n.cfg.Voters {
+		if v.ID == id {
+			return v.API
+		}
+	}
+	return ""
+}
+
+// loop runs f until ctx ends; any other end stops the node.
+func (n *Node) loop(ctx context.Context, name string, f func(context.Context) error) {
+	n.running.Go(func() {
+		if err := f(ctx); ctx.Err() == nil {
+			n.fail(fmt.Errorf("%s: %w", name, err))
+		}
+	})
+}
+
+func (n *Node) fail(err error) {
+	select {
+	case n.failed <- err:
+	default:
+	}
+}
+
+// fatal ends the process: a store that failed or refused must not be written again, and its memory not be trusted.
+func (n *Node) fatal(err error) {
+	n.log.Error("fatal: the process ends here", "error", err)
+	os.Exit(ExitStore)
+}
+
+// Run returns when ctx ends or the node cannot go on.
+func (n *Node) Run(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-n.failed:
+		n.log.Error("the node cannot go on", "error", err)
+		return err
+	}
+}
+
+// Close stops intake, then consensus, then the folds, then the stores.
+func (n *Node) Close(ctx context.Context) error {
+	n.closing.Store(true)
+	var errs []error
+	if n.server != nil {
+		errs = append(errs, n.server.Shutdown(ctx), n.server.Close())
+	}
+	if n.packer != nil {
+		n.packer.Close()
+	}
+	if n.cluster != nil {
+		errs = append(errs, n.cluster.Close(ctx))
+	}
+	if n.cancel != nil {
+		n.cancel()
+	}
+	n.running.Wait()
+	if n.live != nil {
+		errs = append(errs, n.live.Close())
+	}
+	if n.derived != nil {
+		errs = append(errs, n.derived.Close())
+	}
+	if n.store != nil {
+		errs = append(errs, n.store.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// makeDir creates dir and makes its name durable before anything is opened in it.
+func makeDir(dir string) error {
+	if err := os.MkdirAll(filepath.Join(dir, "generations"), 0o700); err != nil {
+		return err
+	}
+	for _, d := range []string{filepath.Join(dir, "generations"), dir, filepath.Dir(dir)} {
+		f, err := os.Open(d)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(f.Sync(), f.Close()); err != nil {
+			return fmt.Errorf("sync %s: %w", d, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,97 @@
+package node
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/recount-ledger/recount/internal/cluster"
+	"github.com/recount-ledger/recount/internal/event"
+	"github.com/recount-ledger/recount/internal/propose"
+)
+
+// Codes of refused forwards on the peer RPC.
+const (
+	codeNoLeader   = "no_leader"
+	codeOverloaded = "overloaded"
+	codeBadPack    = "bad_pack"
+)
+
+// raftLog is consensus as the packer sees it.
+type raftLog struct{ n *Node }
+
+func (l raftLog) IsLeader() bool {
+	term, ok := l.n.cluster.IsLeader()
+	return ok && term == l.n.term.Load() && l.n.mayPropose() == nil
+}
+
+// mayPropose says why this node, as a leader, takes no proposals now.
+func (n *Node) mayPropose() error {
+	if reason := n.quarantine.Load(); reason != nil {
+		return fmt.Errorf("quarantined: %s", *reason)
+	}
+	if offset, ok := n.cluster.ClockOK(); !ok {
+		return fmt.Errorf("the clock is %s away from the other nodes", offset)
+	}
+	return nil
+}
+
+func (l raftLog) Propose(ctx context.Context, entry []byte) (uint64, error) {
+	index, err := l.n.cluster.Propose(entry).Wait(ctx)
+	if errors.Is(err, cluster.ErrNotLeader) || errors.Is(err, cluster.ErrBusy) {
+		return 0, propose.ErrNoLeader
+	}
+	return index, err
+}
+
+func (l raftLog) Forward(ctx context.Context, pack []byte) (propose.Place, error) {
+	leader, ok := l.n.cluster.Leader()
+	if !ok || leader == l.n.cfg.NodeID {
+		return propose.Place{}, propose.ErrNoLeader
+	}
+	reply, err := l.n.cluster.Call(ctx, leader, propose.ForwardPath, pack)
+	var remote *cluster.RemoteError
+	if errors.As(err, &remote) {
+		switch remote.Code {
+		case codeNoLeader:
+			return propose.Place{}, propose.ErrNoLeader
+		case codeOverloaded:
+			return propose.Place{}, propose.ErrOverloaded
+		}
+	}
+	if err != nil {
+		return propose.Place{}, err
+	}
+	if len(reply) != 12 {
+		return propose.Place{}, fmt.Errorf("forward: the leader's answer has %d bytes", len(reply))
+	}
+	return propose.Place{Index: binary.BigEndian.Uint64(reply), Offset: int(binary.BigEndian.Uint32(reply[8:]))}, nil
+}
+
+func (l raftLog) Changed() <-chan struct{} { return l.n.cluster.Watch() }
+
+// acceptForward packs what another node sends to this leader.
+func (n *Node) acceptForward(ctx context.Context, _ string, body []byte) ([]byte, error) {
+	pack, err := event.DecodePack(body)
+	if err != nil {
+		return nil, &cluster.RemoteError{Code: codeBadPack, Message: err.Error()}
+	}
+	for _, e := range pack.Events {
+		switch e.Kind {
+		case event.Submission, event.KeyAdded, event.RefusalsDropped:
+		default:
+			return nil, &cluster.RemoteError{Code: codeBadPack, Message: "an event of kind " + e.Kind.String() + " is not forwarded"}
+		}
+	}
+	place, err := n.packer.Accept(ctx, pack)
+	switch {
+	case errors.Is(err, propose.ErrNoLeader), errors.Is(err, propose.ErrClosed):
+		return nil, &cluster.RemoteError{Code: codeNoLeader, Message: err.Error()}
+	case errors.Is(err, propose.ErrOverloaded):
+		return nil, &cluster.RemoteError{Code: codeOverloaded, Message: err.Error()}
+	case err != nil:
+		return nil, err
+	}
+	return binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint64(nil, place.Index), uint32(place.Offset)), nil
+}

@@ -1,0 +1,317 @@
+package node
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"runtime"
+
+	"google.golang.org/protobuf/encoding/protojson"
+
+	"github.com/recount-ledger/recount/internal/api"
+	"github.com/recount-ledger/recount/internal/event"
+	"github.com/recount-ledger/recount/internal/fsm"
+	"github.com/recount-ledger/recount/internal/pcs"
+	"github.com/recount-ledger/recount/internal/projections"
+	"github.com/recount-ledger/recount/internal/verify"
+	"github.com/recount-ledger/recount/internal/version"
+	"github.com/recount-ledger/recount/wire"
+)
+
+// Position gives the live generation's position.
+func (n ledger) Position() api.Position {
+	return api.Position{AppliedSeq: n.live.Cursor().Seq, Generation: n.live.Number()}
+}
+
+// WaitRead returns once reads here are as fresh as asked.
+func (n ledger) WaitRead(ctx context.Context, r api.Read) (api.Position, error) {
+	if reason := n.quarantine.Load(); reason != nil {
+		return api.Position{}, wire.NewProblem(wire.CodeNotReady, "this node is quarantined; ask another one").WithRetry(retryAfter)
+	}
+	if r.Consistency == wire.ConsistencyLinearizable {
+		if _, err := n.confirm(ctx); err != nil {
+			if ctx.Err() != nil {
+				return api.Position{}, ctx.Err()
+			}
+			return api.Position{}, wire.NewProblem(wire.CodeNoLeader, "the read could not be confirmed by a quorum").WithRetry(retryAfter)
+		}
+	}
+	if err := n.live.WaitSeq(ctx, r.MinSeq); err != nil {
+		return api.Position{}, err
+	}
+	return n.Position(), nil
+}
+
+// Lookup gives the answer of a pcs_id as it stands now.
+func (n ledger) Lookup(_ context.Context, pcsID string) (*wire.PCSAnswer, error) {
+	view := n.live.View()
+	defer view.Close()
+	found, err := projections.Lookup(view, pcsID)
+	if errors.Is(err, projections.ErrNotFound) {
+		return nil, api.ErrNotFound
+	}
+	if err != nil {
+		return nil, err
+	}
+	found.Current.Generation = n.live.Number()
+	return &wire.PCSAnswer{SubmitAnswer: n.submitAnswer(found.Current), Events: found.Seqs}, nil
+}
+
+// Audit lists folded submissions.
+func (n ledger) Audit(_ context.Context, q api.AuditQuery) (api.AuditResult, error) {
+	if q.Generation != n.live.Number() {
+		return api.AuditResult{}, api.ErrGenerationGone
+	}
+	query := projections.Query{Shard: q.Shard, Key: q.Key, Since: q.Since, Until: q.Until, FromSeq: q.FromSeq, Limit: q.Limit}
+	var err error
+	if q.Outcome != "" {
+		if query.Outcome, err = verify.ParseOutcome(q.Outcome); err != nil {
+			return api.AuditResult{}, wire.NewProblem(wire.CodeBadRequest, err.Error()).WithField("outcome")
+		}
+	}
+	if q.Reason != "" {
+		if query.Reason, err = verify.ParseReason(q.Reason); err != nil {
+			return api.AuditResult{}, wire.NewProblem(wire.CodeBadRequest, err.Error()).WithField("reason")
+		}
+	}
+	view := n.live.View()
+	defer view.Close()
+	page, err := projections.Audit(view, query)
+	if err != nil {
+		return api.AuditResult{}, err
+	}
+	out := api.AuditResult{Next: page.Next, Items: make([]wire.AuditItem, len(page.Rows))}
+	for i, r := range page.Rows {
+		if out.Items[i], err = n.auditItem(r); err != nil {
+			return api.AuditResult{}, err
+		}
+	}
+	return out, nil
+}
+
+// auditItem joins a row with the submission that it speaks of.
+func (n *Node) auditItem(r projections.Result) (wire.AuditItem, error) {
+	a := wire.AuditItem{
+		Seq: r.Seq, LogTime: wire.TimeNS(r.LogTime), ReceivedAt: wire.TimeNS(r.ReceivedAt), PCSID: r.PCSID, ShardID: r.ShardID,
+		Epoch: r.Epoch, KeyID: r.KeyID, Status: r.Status, Outcome: r.Outcome.String(), Accepted: r.Accepted,
+		ReasonCode: r.Reason.String(), Reasons: reasonWords(r.Reasons), Reason: r.Detail, RecomputedBudget: wire.Nano(r.Budget),
+		Policy: hex.EncodeToString(r.Policy[:]), Replayed: r.Replayed, Reverified: r.Reverified, Evidence: r.Evidence,
+	}
+	if r.HasDHat {
+		a.RecomputedDHat = wire.NanoPtr(wire.Nano(r.DHat))
+	}
+	if r.FirstSeq != r.Seq {
+		a.FirstSeq = r.FirstSeq
+	}
+	it, err := n.item(r.Seq)
+	if err != nil {
+		return a, err
+	}
+	sub, err := event.DecodeSubmission(it.Event.Payload)
+	if err != nil {
+		return a, err
+	}
+	a.Node, a.RequestID = sub.Node, sub.RequestID
+	if r.Facts.Valid() {
+		if rec := pcs.Decode(sub.Body); rec.Signable {
+			a.DHat = wire.NanoPtr(wire.Nano(rec.Tuple(r.Facts.Profile).DHat))
+		}
+	}
+	return a, nil
+}
+
+// nodeOf is the node that received the submission of a row.
+func (n *Node) nodeOf(r projections.Result) string {
+	it, err := n.item(r.Seq)
+	if err != nil {
+		return ""
+	}
+	sub, err := event.DecodeSubmission(it.Event.Payload)
+	if err != nil {
+		return ""
+	}
+	return sub.Node
+}
+
+// item reads a committed event from the log.
+func (n *Node) item(seq uint64) (projections.Item, error) {
+	index, offset, err := n.derived.Place(seq)
+	if err != nil {
+		return projections.Item{}, err
+	}
+	e, err := n.store.Entry(index)
+	if err != nil {
+		return projections.Item{}, err
+	}
+	pack, err := event.DecodePack(e.Data)
+	if err != nil {
+		return projections.Item{}, err
+	}
+	return fsm.ItemOf(e, pack, seq, offset), nil
+}
+
+// Event shows one event with its leaf.
+func (n ledger) Event(_ context.Context, seq uint64) (*wire.EventAnswer, error) {
+	it, err := n.item(seq)
+	if errors.Is(err, fsm.ErrNoEvent) {
+		return nil, api.ErrNotFound
+	}
+	if err != nil {
+		return nil, err
+	}
+	logTime, err := n.derived.LogTime(seq)
+	if err != nil {
+		return nil, err
+	}
+	leaf := it.Leaf()
+	hash := leaf.Hash()
+	a := &wire.EventAnswer{
+		Seq: seq, Kind: it.Kind.String(), Index: it.Index, Term: it.Term, RawTime: wire.TimeNS(it.RawTime), LogTime: wire.TimeNS(logTime),
+		Leaf: wire.Leaf{Format: leaf.Format, Seq: leaf.Seq, RawTimeNS: leaf.RawTime, Kind: uint16(leaf.Kind),
+			PayloadSHA256: hex.EncodeToString(leaf.PayloadSHA256[:])},
+		LeafHash: hex.EncodeToString(hash[:]), Payload: it.Event.Payload,
+	}
+	a.Summary, err = summary(it.Event)
+	return a, err
+}
+
+// summary is the decoded payload for reading.
+func summary(ev event.Event) (map[string]any, error) {
+	_, m, err := ev.Message()
+	if err != nil {
+		return nil, err
+	}
+	if sub, ok := m.(*event.SubmissionV1); ok {
+		return map[string]any{"body": string(sub.GetBody()), "received_at": wire.TimeNS(sub.GetReceivedAt()), "node": sub.GetNode(),
+			"request_id": sub.GetRequestId(), "key_id": sub.GetFacts().GetKeyId(),
+			"algorithm": verify.Alg(sub.GetFacts().GetAlg()).String(), "profile": pcs.Profile(sub.GetFacts().GetProfile()).String()}, nil
+	}
+	raw, err := protojson.MarshalOptions{UseProtoNames: true, EmitUnpopulated: true}.Marshal(m)
+	if err != nil {
+		return nil, err
+	}
+	var out map[string]any
+	return out, json.Unmarshal(raw, &out)
+}
+
+// Shards lists shards by id.
+func (n ledger) Shards(_ context.Context, q api.ShardsQuery) (api.ShardsResult, error) {
+	if q.Generation != n.live.Number() {
+		return api.ShardsResult{}, api.ErrGenerationGone
+	}
+	view := n.live.View()
+	defer view.Close()
+	rows, next, err := projections.Shards(view, q.After, q.Limit)
+	if err != nil {
+		return api.ShardsResult{}, err
+	}
+	out := api.ShardsResult{More: next != ""}
+	for _, r := range rows {
+		out.Items = append(out.Items, shardAnswer(r))
+	}
+	return out, nil
+}
+
+// Shard shows one shard.
+func (n ledger) Shard(_ context.Context, id string) (*wire.ShardAnswer, error) {
+	view := n.live.View()
+	defer view.Close()
+	r, err := projections.Shard(view, id)
+	if errors.Is(err, projections.ErrNotFound) {
+		return nil, api.ErrNotFound
+	}
+	if err != nil {
+		return nil, err
+	}
+	a := shardAnswer(r)
+	return &a, nil
+}
+
+func shardAnswer(r projections.ShardRow) wire.ShardAnswer {
+	a := wire.ShardAnswer{
+		ShardID: r.Shard, Submissions: r.Accepted + r.Escalated + r.Refused + r.Conflicts + r.Replays, Accepted: r.Accepted,
+		Escalated: r.Escalated, Refused: r.Refused, Conflicts: r.Conflicts, FirstSeq: r.FirstSeq, LastSeq: r.LastSeq,
+		LastAt: wire.TimeNS(r.LastLogTime),
+	}
+	if r.HasEpoch {
+		epoch := r.Epoch
+		a.Epoch = &epoch
+	}
+	return a
+}
+
+// digests are the three digests at one event.
+type digests struct{ log, state, control [32]byte }
+
+func (n *Node) digestAt(seq uint64) (digests, error) {
+	var d digests
+	var err error
+	if d.log, err = n.derived.Root(seq); err != nil {
+		return d, err
+	}
+	view := n.live.View()
+	defer view.Close()
+	if d.state, err = projections.DigestAt(view, seq); err != nil {
+		return d, err
+	}
+	d.control, err = n.derived.ControlDigest(seq)
+	return d, err
+}
+
+// Digest gives the digests at seq, 0 for the folded head.
+func (n ledger) Digest(_ context.Context, seq uint64) (*wire.DigestAnswer, error) {
+	head := n.live.Cursor().Seq
+	if seq == 0 {
+		seq = head
+	}
+	if seq > head {
+		return nil, api.ErrNotFound
+	}
+	d, err := n.digestAt(seq)
+	if err != nil {
+		return nil, err
+	}
+	return &wire.DigestAnswer{Seq: seq, Log: hex.EncodeToString(d.log[:]), State: hex.EncodeToString(d.state[:]),
+		Generation: n.live.Number(), Control: hex.EncodeToString(d.control[:])}, nil
+}
+
+// Version names the build.
+func (n ledger) Version() wire.VersionAnswer {
+	return wire.VersionAnswer{Version: version.Version, Go: runtime.Version(), Node: n.cfg.NodeID, ClusterID: n.cfg.ClusterID, Kernels: []int{1}}
+}
+
+// Ready runs the readiness checks.
+func (n ledger) Ready(ctx context.Context) []api.Check {
+	leader := func() error {
+		if _, ok := n.cluster.Leader(); !ok {
+			return errors.New("no leader is known")
+		}
+		return nil
+	}
+	keys := func() error {
+		if missing := n.unregistered(); len(missing) > 0 {
+			return fmt.Errorf("%d keys of the settings are not in the ledger yet", len(missing))
+		}
+		return nil
+	}
+	healthy := func() error {
+		if reason := n.quarantine.Load(); reason != nil {
+			return errors.New(*reason)
+		}
+		return nil
+	}
+	stopping := func() error {
+		if n.closing.Load() {
+			return errors.New("the node is stopping")
+		}
+		return nil
+	}
+	folded := func() error {
+		_, err := n.confirm(ctx)
+		return err
+	}
+	return []api.Check{{Name: "stopping", Err: stopping()}, {Name: "quarantine", Err: healthy()}, {Name: "leader", Err: leader()},
+		{Name: "keys", Err: keys()}, {Name: "folded", Err: folded()}}
+}

@@ -1,0 +1,304 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/recount-ledger/recount/internal/api"
+	"github.com/recount-ledger/recount/internal/event"
+	"github.com/recount-ledger/recount/internal/pcs"
+	"github.com/recount-ledger/recount/internal/projections"
+	"github.com/recount-ledger/recount/internal/propose"
+	"github.com/recount-ledger/recount/internal/verify"
+	"github.com/recount-ledger/recount/wire"
+)
+
+// The budget of a node for logging submissions with a bad signature; above it they are answered and summed.
+const (
+	refusalsPerSecond = 50
+	refusalBytes      = 16 << 10 // per second, and the largest such body that is logged
+)
+
+// retryAfter is what a client is told to wait when the node cannot take a submission now.
+const retryAfter = time.Second
+
+// replayMargin keeps the replay shortcut away from the end of the dedup period, where only the fold can tell.
+const replayMargin = time.Hour
+
+// budget limits what refusals may take of the log.
+type budget struct{ count, bytes *rate.Limiter }
+
+func newBudget() *budget {
+	return &budget{count: rate.NewLimiter(refusalsPerSecond, refusalsPerSecond), bytes: rate.NewLimiter(refusalBytes, refusalBytes)}
+}
+
+func (b *budget) allow(size int) bool {
+	return size <= refusalBytes && b.count.Allow() && b.bytes.AllowN(time.Now(), size)
+}
+
+// ledger is the node as the API sees it.
+type ledger struct{ *Node }
+
+var _ api.Ledger = ledger{}
+
+// Submit decodes and checks a record at the edge, answers a plain replay from the live fold, and lets the log and the
+// fold decide everything else.
+func (n ledger) Submit(ctx context.Context, body []byte, meta api.Meta) (*wire.SubmitAnswer, error) {
+	if p := n.refuseNow(); p != nil {
+		return nil, p
+	}
+	rec := pcs.Decode(body)
+	var facts verify.Facts
+	if rec.Signable {
+		facts = n.checkSignature(rec)
+	}
+	if !facts.Valid() {
+		if rec.Fault != nil {
+			n.stats.malformed.Add(1)
+			return nil, structureProblem(rec, rec.Fault)
+		}
+		n.stats.badSignature.Add(1)
+		return n.refuseSignature(ctx, body, meta, rec)
+	}
+	if rec.Fault == nil {
+		if answer := n.replay(ctx, rec, facts); answer != nil {
+			n.stats.replays.Add(1)
+			return answer, nil
+		}
+	}
+	return n.commit(ctx, body, meta, rec, facts)
+}
+
+// refuseNow says why this node takes no submissions at all.
+func (n *Node) refuseNow() *wire.Problem {
+	if n.closing.Load() {
+		return wire.NewProblem(wire.CodeShuttingDown, "").WithRetry(retryAfter)
+	}
+	if reason := n.quarantine.Load(); reason != nil {
+		return wire.NewProblem(wire.CodeNotReady, "this node is quarantined; ask another one").WithRetry(retryAfter)
+	}
+	return nil
+}
+
+// checkSignature finds which key signed the record, trying first what verified last.
+func (n *Node) checkSignature(rec *pcs.Record) verify.Facts {
+	hint, _ := n.hint.Load().(verify.Facts)
+	facts := n.ring.Check(rec, n.profiles(), hint)
+	if facts.Valid() && facts != hint {
+		n.hint.Store(facts)
+	}
+	return facts
+}
+
+func (n *Node) profiles() pcs.ProfileSet {
+	if p, ok := n.derived.Control().PolicyAt(n.derived.Cursor().Seq); ok {
+		return p.Policy.Signature.Profiles
+	}
+	return pcs.DefaultProfiles
+}
+
+// commit puts the submission into the log and turns its folded outcome into an answer.
+func (n *Node) commit(ctx context.Context, body []byte, meta api.Meta, rec *pcs.Record, facts verify.Facts) (*wire.SubmitAnswer, error) {
+	sub := &event.SubmissionV1{
+		Body: body, ReceivedAt: time.Now().UnixNano(), Node: n.cfg.NodeID, Remote: meta.Remote, RequestId: meta.RequestID,
+		Facts: &event.SignatureFacts{KeyId: facts.KeyID, Alg: uint32(facts.Alg), Profile: uint32(facts.Profile), Mode: uint32(facts.Mode)},
+	}
+	ev, err := newEvent(event.Submission, sub)
+	if err != nil {
+		return nil, err
+	}
+	result, _, err := n.packer.Submit(ctx, ev)
+	if err != nil {
+		return nil, n.proposeProblem(err)
+	}
+	if result.Replayed && !result.Evidence {
+		n.stats.replays.Add(1)
+	}
+	return n.answer(rec, result)
+}
+
+func (n *Node) proposeProblem(err error) error {
+	switch {
+	case errors.Is(err, propose.ErrUnknown):
+		return wire.NewProblem(wire.CodeOutcomeUnknown, "")
+	case errors.Is(err, propose.ErrOverloaded):
+		return wire.NewProblem(wire.CodeOverloaded, "").WithRetry(retryAfter)
+	case errors.Is(err, propose.ErrClosed):
+		return wire.NewProblem(wire.CodeShuttingDown, "").WithRetry(retryAfter)
+	case errors.Is(err, propose.ErrNoLeader):
+		return wire.NewProblem(wire.CodeNoLeader, "").WithRetry(retryAfter)
+	}
+	return err
+}
+
+// answer renders an outcome: 200 and 202 as an answer, everything else as a problem.
+func (n *Node) answer(rec *pcs.Record, r projections.Result) (*wire.SubmitAnswer, error) {
+	standing := r
+	if r.First != nil && (r.Replayed || r.Outcome == verify.Conflict) {
+		standing = *r.First
+	}
+	switch {
+	case r.Outcome == verify.Accepted, r.Outcome == verify.Escalated:
+		a := n.submitAnswer(standing)
+		a.Replayed, a.Reverified = r.Replayed, r.Reverified
+		return &a, nil
+	case r.Outcome == verify.Conflict:
+		p := wire.NewProblem(wire.CodeConflict, "").WithFirst(n.submitAnswer(standing))
+		return nil, n.kept(p, r)
+	}
+	return nil, n.kept(refusalProblem(rec, r), r)
+}
+
+// kept adds where the ledger keeps a refused or conflicting submission.
+func (n *Node) kept(p *wire.Problem, r projections.Result) *wire.Problem {
+	p.PCSID, p.Outcome, p.Seq, p.Generation, p.Replayed = r.PCSID, r.Outcome.String(), r.Seq, r.Generation, r.Replayed
+	p.Policy = fmt.Sprintf("%x", r.Policy)
+	return p
+}
+
+func refusalProblem(rec *pcs.Record, r projections.Result) *wire.Problem {
+	switch r.Reason {
+	case verify.ReasonMalformed, verify.ReasonSchema:
+		if rec.Fault != nil {
+			return structureProblem(rec, rec.Fault)
+		}
+		return wire.NewProblem(wire.CodeSchema, r.Detail)
+	case verify.ReasonIDMismatch:
+		if f := rec.CheckID(); f != nil {
+			return structureProblem(rec, f)
+		}
+		return wire.NewProblem(wire.CodeIDMismatch, r.Detail)
+	case verify.ReasonBadSignature:
+		return wire.NewProblem(wire.CodeBadSignature, "")
+	case verify.ReasonKeyNotAllowed, verify.ReasonKeyRevoked:
+		return wire.NewProblem(wire.CodeKeyNotAllowed, "")
+	case verify.ReasonEpochRegression:
+		return wire.NewProblem(wire.CodeEpochRegression, r.Detail)
+	case verify.ReasonFrozen:
+		return wire.NewProblem(wire.CodeFrozen, "").WithRetry(retryAfter)
+	}
+	return wire.NewProblem(wire.CodeRefused, r.Detail).WithReason(r.Reason.String())
+}
+
+func structureProblem(rec *pcs.Record, f *pcs.Fault) *wire.Problem {
+	code := wire.CodeSchema
+	switch f.Class {
+	case pcs.ClassMalformed:
+		code = wire.CodeMalformed
+	case pcs.ClassIDMismatch:
+		code = wire.CodeIDMismatch
+	case pcs.ClassTooLarge:
+		code = wire.CodeTooLarge
+	}
+	p := wire.NewProblem(code, f.Reason).WithField(f.Field)
+	if rec != nil {
+		p.PCSID = rec.PCSID
+	}
+	return p
+}
+
+// submitAnswer is the outcome of the event that decided.
+func (n *Node) submitAnswer(r projections.Result) wire.SubmitAnswer {
+	a := wire.SubmitAnswer{
+		Accepted: r.Accepted, Escalated: r.Outcome == verify.Escalated, RecomputedBudget: wire.Nano(r.Budget),
+		Reason: r.Detail, PCSID: r.PCSID, Outcome: r.Outcome.String(), ReasonCode: r.Reason.String(), Reasons: reasonWords(r.Reasons),
+		Seq: r.Seq, ReceivedAt: wire.TimeNS(r.ReceivedAt), Policy: fmt.Sprintf("%x", r.Policy), Generation: r.Generation,
+		Reverified: r.Reverified, Node: n.nodeOf(r), ShardID: r.ShardID, Epoch: r.Epoch,
+	}
+	if r.HasDHat {
+		a.RecomputedDHat = wire.NanoPtr(wire.Nano(r.DHat))
+	}
+	return a
+}
+
+func reasonWords(reasons []verify.Reason) []string {
+	out := make([]string, len(reasons))
+	for i, r := range reasons {
+		out[i] = r.String()
+	}
+	return out
+}
+
+// refuseSignature answers 401: through the log while the budget lasts, else at once and summed. Without the log the answer
+// needs a key view that is known to be current, because a key may have been registered a moment ago.
+func (n *Node) refuseSignature(ctx context.Context, body []byte, meta api.Meta, rec *pcs.Record) (*wire.SubmitAnswer, error) {
+	if n.budget.allow(len(body)) {
+		return n.commit(ctx, body, meta, rec, verify.Facts{})
+	}
+	if _, err := n.confirm(ctx); err != nil {
+		return nil, wire.NewProblem(wire.CodeKeysUnconfirmed, "").WithRetry(retryAfter)
+	}
+	n.drops.add(time.Now().UnixNano(), len(body))
+	p := wire.NewProblem(wire.CodeBadSignature, "")
+	p.PCSID = rec.PCSID
+	return nil, p
+}
+
+// replay answers a repeated record from the live fold, as a linearizable read, without a new event. nil means: not a plain
+// replay, or not provably; the fold decides then.
+func (n *Node) replay(ctx context.Context, rec *pcs.Record, facts verify.Facts) *wire.SubmitAnswer {
+	if rec.CheckID() != nil || !n.isReplay(rec, facts, nil) {
+		return nil
+	}
+	if _, err := n.confirm(ctx); err != nil {
+		return nil
+	}
+	var first projections.Result
+	if !n.isReplay(rec, facts, &first) {
+		return nil
+	}
+	a := n.submitAnswer(first)
+	a.Replayed = true
+	return &a
+}
+
+// isReplay compares every verdict input and the key with those of the judgement that stands, which it leaves in first.
+func (n *Node) isReplay(rec *pcs.Record, facts verify.Facts, first *projections.Result) bool {
+	view := n.live.View()
+	defer view.Close()
+	t := rec.Tuple(facts.Profile)
+	c := &projections.Checked{Rec: rec, Facts: facts, Signed: rec.SignedDigest(t), Inputs: rec.InputsDigest(t)}
+	ttl := n.ttl() - int64(replayMargin)
+	r, ok, err := projections.Standing(view, c, time.Now().UnixNano(), ttl)
+	if err != nil || !ok {
+		return false
+	}
+	if first != nil {
+		r.Generation = n.live.Number()
+		*first = r
+	}
+	return true
+}
+
+func (n *Node) ttl() int64 {
+	if p, ok := n.derived.Control().PolicyAt(n.derived.Cursor().Seq); ok {
+		return p.Policy.Params.DedupTTL
+	}
+	return 0
+}
+
+// stats are counters outside the fold.
+type stats struct {
+	malformed, badSignature, replays       atomic.Uint64
+	accepted, escalated, refused, conflict atomic.Uint64
+	folded                                 atomic.Uint64
+}
+
+func (s *stats) count(r projections.Result) {
+	s.folded.Add(1)
+	switch r.Outcome {
+	case verify.Accepted:
+		s.accepted.Add(1)
+	case verify.Escalated:
+		s.escalated.Add(1)
+	case verify.Refused:
+		s.refused.Add(1)
+	case verify.Conflict:
+		s.conflict.Add(1)
+	}
+}

@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# The main job: a three-node cluster on this machine, the sample corpus sent to it, a summary. Serves until Ctrl-C.
+# RECOUNT_DIR (default: a new temporary directory), RECOUNT_PORT (default 9440) and RECOUNT_EXIT=1 (stop after the summary).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+dir=${RECOUNT_DIR:-$(mktemp -d -t recount-XXXXXX)}
+port=${RECOUNT_PORT:-9440}
+mkdir -p "$dir"
+# The sample records are signed with these worthless test keys (testdata/keys.json).
+export PCS_SIGN_ALG=hmac,ed25519
+export PCS_HMAC_KEYS='TRi84rjRdeJ4EasHWrOxVf6pckZqFBd+quSuUAPsTq0=,previous-shared-key'
+export PCS_ED25519_PUB_B64='+CpgkgeQRd0qAM1WygfHS4iIs5ceeUpNz+A69X/KbpY='
+echo "Starting three nodes in $dir ..." >&2
+coproc NODES { exec bin/recount-node dev --dir "$dir" --base-port "$port"; }
+pid=$NODES_PID
+trap 'kill "$pid" 2>/dev/null || true; wait "$pid" 2>/dev/null || true' EXIT
+read -r line <&"${NODES[0]}" || { echo "the cluster did not start; see $dir/node-*/log" >&2; exit 1; }
+echo "$line"
+for corpus in good-hmac good-ed25519 bad-input; do
+  echo "Sending testdata/$corpus.ndjson ..." >&2
+  bin/recount submit --dev "$dir" --check "testdata/$corpus.ndjson"
+done
+bin/recount cluster status --dev "$dir"
+bin/recount digest --dev "$dir"
+cat <<TXT
+
+Every record has one answer that all nodes agree on. What to try next, in another terminal:
+
+  bin/recount shards --dev $dir
+  bin/recount audit  --dev $dir --outcome escalated --limit 5
+  bin/recount get    --dev $dir 65c8f7093db946879683b020ce72cdb43c71895141051e382fe63b079c090fc5
+  kill -9 \$(cat $dir/node-1/pid)          # then: bin/recount cluster status --dev $dir
+  bin/recount-node serve --config $dir/node-1/config.yaml
+
+TXT
+if [ "${RECOUNT_EXIT:-}" = 1 ]; then exit 0; fi
+echo "Serving until Ctrl-C." >&2
+wait "$pid"

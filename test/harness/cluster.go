@@ -1,0 +1,226 @@
+// Package harness runs clusters of the built binaries for end-to-end tests and benchmarks. It knows the command line and
+// the HTTP contract and refuses to know anything of the inside.
+package harness
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Keys are the environment settings that trust the keys of the test data.
+var Keys = []string{
+	"PCS_SIGN_ALG=hmac,ed25519",
+	"PCS_HMAC_KEYS=TRi84rjRdeJ4EasHWrOxVf6pckZqFBd+quSuUAPsTq0=,previous-shared-key",
+	"PCS_ED25519_PUB_B64=+CpgkgeQRd0qAM1WygfHS4iIs5ceeUpNz+A69X/KbpY=",
+}
+
+// Cluster is a running `recount-node dev`.
+type Cluster struct {
+	API  []string
+	Dir  string
+	bin  string
+	cmd  *exec.Cmd
+	pool *x509.CertPool
+	hand map[int]*exec.Cmd // nodes started by hand after a kill
+}
+
+// Root is the top of the repository.
+func Root() (string, error) {
+	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}").Output()
+	if err != nil {
+		return "", fmt.Errorf("find the module: %w", err)
+	}
+	return strings.TrimSpace(string(out)), nil
+}
+
+// FreePort finds a base port with room for n nodes.
+func FreePort(n int) (int, error) {
+	for base := 20000 + os.Getpid()%20000; base < 60000; base += 10 * n {
+		if free(base, n) {
+			return base, nil
+		}
+	}
+	return 0, errors.New("no free ports")
+}
+
+func free(base, n int) bool {
+	for i := range n {
+		for _, port := range []int{base + 10*i, base + 10*i + 1} {
+			l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
+			if err != nil {
+				return false
+			}
+			l.Close()
+		}
+	}
+	return true
+}
+
+// Start runs a dev cluster of the binary in dir until Stop; env is added to the environment.
+func Start(ctx context.Context, bin, dir string, nodes, port int, env ...string) (*Cluster, error) {
+	cmd := exec.Command(bin, "dev", "--dir", dir, "--nodes", strconv.Itoa(nodes), "--base-port", strconv.Itoa(port))
+	cmd.Env = append(os.Environ(), env...)
+	cmd.Stderr = os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	c := &Cluster{bin: bin, cmd: cmd, hand: map[int]*exec.Cmd{}}
+	line, err := bufio.NewReader(out).ReadBytes('\n')
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("dev printed no ready line: %w", err), cmd.Wait())
+	}
+	var ready struct {
+		API []string
+		CA  string
+		Dir string
+	}
+	if err := json.Unmarshal(line, &ready); err != nil {
+		return nil, errors.Join(err, c.Stop())
+	}
+	pem, err := os.ReadFile(ready.CA)
+	if err != nil {
+		return nil, errors.Join(err, c.Stop())
+	}
+	c.API, c.Dir, c.pool = ready.API, ready.Dir, x509.NewCertPool()
+	c.pool.AppendCertsFromPEM(pem)
+	return c, nil
+}
+
+// Stop ends every node and waits.
+func (c *Cluster) Stop() error {
+	for _, n := range c.hand {
+		_ = n.Process.Signal(syscall.SIGTERM)
+		_ = n.Wait()
+	}
+	_ = c.cmd.Process.Signal(syscall.SIGTERM)
+	return c.cmd.Wait()
+}
+
+// HTTP is a client that trusts the cluster, with HTTP/1.1 connections up to conns per node.
+func (c *Cluster) HTTP(conns int) *http.Client {
+	return &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{
+		TLSClientConfig:     &tls.Config{RootCAs: c.pool, MinVersion: tls.VersionTLS12},
+		MaxIdleConnsPerHost: conns, MaxConnsPerHost: conns, IdleConnTimeout: time.Minute,
+	}}
+}
+
+// PID is the process of node i, counted from 0.
+func (c *Cluster) PID(i int) (int, error) {
+	b, err := os.ReadFile(filepath.Join(c.NodeDir(i), "pid"))
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(strings.TrimSpace(string(b)))
+}
+
+// NodeDir is the directory of node i.
+func (c *Cluster) NodeDir(i int) string {
+	return filepath.Join(c.Dir, "node-"+strconv.Itoa(i+1))
+}
+
+// Kill sends SIGKILL to node i and returns when the process is gone.
+func (c *Cluster) Kill(i int) error {
+	pid, err := c.PID(i)
+	if err != nil {
+		return err
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		return err
+	}
+	if n := c.hand[i]; n != nil {
+		_ = n.Wait()
+		delete(c.hand, i)
+		return nil
+	}
+	return waitGone(pid)
+}
+
+// waitGone returns when the process has been reaped by its parent.
+func waitGone(pid int) error {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(20 * time.Second)
+	for syscall.Kill(pid, 0) == nil {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			return fmt.Errorf("process %d does not end", pid)
+		}
+	}
+	return nil
+}
+
+// Restart starts node i by hand, as the manual says.
+func (c *Cluster) Restart(i int, env ...string) error {
+	out, err := os.OpenFile(filepath.Join(c.NodeDir(i), "log"), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	cmd := exec.Command(c.bin, "serve", "--config", filepath.Join(c.NodeDir(i), "config.yaml"))
+	cmd.Stdout, cmd.Stderr = out, out
+	cmd.Env = append(os.Environ(), env...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	c.hand[i] = cmd
+	return nil
+}
+
+// AwaitReady polls until the given nodes serve.
+func (c *Cluster) AwaitReady(ctx context.Context, nodes ...int) error {
+	client := c.HTTP(1)
+	defer client.CloseIdleConnections()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for _, i := range nodes {
+		for !ready(ctx, client, c.API[i]) {
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return fmt.Errorf("node %d does not get ready: %w", i+1, ctx.Err())
+			}
+		}
+	}
+	return nil
+}
+
+func ready(ctx context.Context, client *http.Client, api string) bool {
+	var body struct{}
+	status, _ := GetJSON(ctx, client, api+"/readyz", &body)
+	return status == http.StatusOK
+}
+
+// GetJSON reads a document; a body that is not JSON leaves into as it is.
+func GetJSON(ctx context.Context, client *http.Client, url string, into any) (int, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return 0, err
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	return resp.StatusCode, json.NewDecoder(resp.Body).Decode(into)
+}
