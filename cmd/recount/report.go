@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -197,7 +198,7 @@ func (r *report) countError(line *resultLine, x result) {
 	}
 	r.sum.Outcomes[outcome]++
 	if r.firstErr == nil {
-		r.firstErr = fmt.Errorf("line %d %s: %w", x.job.line, x.job.id, x.err)
+		r.firstErr = fmt.Errorf("%s: %w", strings.TrimSpace(fmt.Sprintf("line %d %s", x.job.line, x.job.id)), x.err)
 	}
 }
 

@@ -65,6 +65,7 @@ func (a *app) root() *cobra.Command {
   recount get --endpoint https://127.0.0.1:9440 --ca ca.pem 65c8f7093db946879683b020ce72cdb43c71895141051e382fe63b079c090fc5
   recount digest --dev /tmp/recount`,
 		SilenceUsage: true, SilenceErrors: true,
+		Args:              cobra.ArbitraryArgs,
 		PersistentPreRunE: func(*cobra.Command, []string) error { return a.checkFlags() },
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {

@@ -63,7 +63,7 @@ With -o ndjson every record gives one line {"line","id","status","answer"|"probl
 	return cmd
 }
 
-func (f *submitFlags) validate() error {
+func (f submitFlags) validate() error {
 	switch {
 	case f.concurrency < 1 || f.concurrency > 4096:
 		return usagef("--concurrency must be in 1..4096")
@@ -71,9 +71,6 @@ func (f *submitFlags) validate() error {
 		return usagef("--in-order=%s: must be group, file or none", f.order)
 	case f.check != "" && f.check != "preferred" && f.check != "any":
 		return usagef("--check=%s: must be preferred or any", f.check)
-	}
-	if f.order == orderFile {
-		f.concurrency = 1
 	}
 	return nil
 }
@@ -97,8 +94,11 @@ func (a *app) submit(ctx context.Context, f submitFlags, files []string) error {
 	r := newReport(a, f, total, stop)
 	lanes := newLanes(f.concurrency)
 	readErr := readJobs(input, func(j job) error {
-		if f.order == orderNone {
+		switch f.order {
+		case orderNone:
 			j.lane = ""
+		case orderFile:
+			j.lane = orderFile
 		}
 		return lanes.put(ctx, j.lane, func() { r.record(a.send(ctx, c, j)) })
 	})
