@@ -190,7 +190,7 @@ func TestFailoverAndBalance(t *testing.T) {
 func TestNothingListens(t *testing.T) {
 	s, ca := server(t, func(http.ResponseWriter, *http.Request) {})
 	s.Close()
-	_, err := connect(t, fast(ca, s.URL)).Submit(deadline(t, 50*time.Millisecond), []byte("{}"))
+	_, err := connect(t, fast(ca, s.URL)).Submit(deadline(t, time.Second), []byte("{}"))
 	var e *Error
 	if !errors.Is(err, ErrUnavailable) || errors.Is(err, ErrOutcomeUnknown) || !errors.As(err, &e) || e.Attempts < 2 {
 		t.Errorf("%v", err)
@@ -203,11 +203,11 @@ func TestNoAnswerIsUnknown(t *testing.T) {
 		panic(http.ErrAbortHandler)
 	})
 	c := connect(t, fast(ca, s.URL))
-	_, err := c.Submit(deadline(t, 50*time.Millisecond), []byte("{}"))
+	_, err := c.Submit(deadline(t, time.Second), []byte("{}"))
 	if !errors.Is(err, ErrOutcomeUnknown) || errors.Is(err, ErrUnavailable) {
 		t.Errorf("submission: %v", err)
 	}
-	if _, err = c.Event(deadline(t, 50*time.Millisecond), 1, Read{}); !errors.Is(err, ErrUnavailable) {
+	if _, err = c.Event(deadline(t, time.Second), 1, Read{}); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("read: %v", err)
 	}
 }
@@ -221,7 +221,7 @@ func TestUnknownStaysUnknownAfterUnavailable(t *testing.T) {
 		}
 		reply(w, 0, wire.NewProblem(wire.CodeNoLeader, ""))
 	})
-	_, err := connect(t, fast(ca, s.URL)).Submit(deadline(t, 50*time.Millisecond), []byte("{}"))
+	_, err := connect(t, fast(ca, s.URL)).Submit(deadline(t, time.Second), []byte("{}"))
 	if !errors.Is(err, ErrOutcomeUnknown) || calls.Load() < 2 {
 		t.Errorf("%v after %d calls", err, calls.Load())
 	}

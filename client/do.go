@@ -21,7 +21,7 @@ import (
 const maxAnswer = 64 << 20
 
 // Request is one HTTP request to any of the endpoints. Path begins with a slash. Header replaces the defaults
-// (Content-Type: application/json when there is a body). Chunked sends the body without a declared length.
+// (Content-Type: application/json for all but GET). Chunked sends the body without a declared length.
 type Request struct {
 	Method, Path string
 	Query        url.Values
@@ -206,7 +206,7 @@ func (c *Client) newRequest(ctx context.Context, e *endpoint, r Request) (*http.
 		return nil, err
 	}
 	req.Header.Set("User-Agent", c.cfg.UserAgent)
-	if body != nil {
+	if r.Method != http.MethodGet {
 		req.Header.Set("Content-Type", wire.MediaJSON)
 	}
 	if c.cfg.Token != "" {

@@ -267,7 +267,7 @@ func TestExitCodes(t *testing.T) {
 		{exitUnavailable, "knows a leader", []string{"cluster", "status", "--dev", dev(t, leaderless)}},
 		{exitUnavailable, "", []string{"cluster", "status", "--dev", goneDir, "--timeout", "50ms"}},
 		{exitUnavailable, "", []string{"digest", "--dev", dev(t, n, gone), "--timeout", "50ms"}},
-		{exitUnknown, "Submit the same file again", []string{"submit", good, "--dev", dev(t, cut), "--timeout", "100ms"}},
+		{exitUnknown, "Submit the same file again", []string{"submit", good, "--dev", dev(t, cut), "--timeout", "1500ms"}},
 		{exitVerify, "differ at seq 42", []string{"digest", "--dev", dev(t, n, other)}},
 		{exitFailed, "--ca FILE", []string{"shards", "--endpoint", n.server.URL}},
 	} {

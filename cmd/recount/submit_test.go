@@ -134,12 +134,14 @@ func TestSubmitSendsTheCorpusAsWritten(t *testing.T) {
 {"id":"b","parts":[{"text":"ab","count":2},{"b64":"/w=="},{"text":"z","count":0}]}
 {"id":"c","body":"{}","chunked":true,"headers":{"Content-Type":"text/plain"}}
 {"id":"d","body":"","method":"GET","path":"/health"}
+{"id":"e","body":""}
 {"pcs_id":"1","body":"a record with a member of this name"}
 `
 	run(t, in, "submit", "-", "--dev", dev(t, n), "--in-order")
 	want := []string{
 		`POST /v1/pcs/submit 4 application/json "xé\n"`, `POST /v1/pcs/submit 5 application/json "abab\xff"`,
 		`POST /v1/pcs/submit -1 text/plain "{}"`, `GET /health 0  ""`,
+		`POST /v1/pcs/submit 0 application/json ""`,
 		`POST /v1/pcs/submit 59 application/json "{\"pcs_id\":\"1\",\"body\":\"a record with a member of this name\"}"`,
 	}
 	for i := range want {
