@@ -51,6 +51,9 @@ func (n *Node) leaderDuties(ctx context.Context) error {
 	for ctx.Err() == nil {
 		changed := n.cluster.Watch()
 		term, ok := n.cluster.IsLeader()
+		if reason := n.quarantine.Load(); ok && reason != nil {
+			return fmt.Errorf("%w: %s", errQuarantinedLeader, *reason)
+		}
 		if ok && n.term.Load() != term {
 			if err := n.startTerm(ctx, term); err != nil {
 				n.log.Warn("could not open the term for writes; trying again", "term", term, "error", err)
@@ -251,18 +254,6 @@ func (n *Node) reportRefusals(ctx context.Context) error {
 			n.drops.putBack(m)
 			n.log.Warn("could not log the sum of dropped refusals; trying again", "error", err)
 		}
-	}
-}
-
-// factsMismatch quarantines the node: its own keys contradict what another node recorded.
-func (n *Node) factsMismatch(seq uint64) {
-	n.enterQuarantine(fmt.Sprintf("the signature facts of event %d differ from what this node's keys say", seq))
-}
-
-// enterQuarantine makes the node answer no client; it goes on storing and voting.
-func (n *Node) enterQuarantine(reason string) {
-	if n.quarantine.CompareAndSwap(nil, &reason) {
-		n.log.Error("quarantined: this node answers no client until it is examined", "reason", reason)
 	}
 }
 

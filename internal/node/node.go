@@ -48,6 +48,7 @@ type Node struct {
 	budget   *budget
 	hint     atomic.Value // verify.Facts that verified last
 
+	ctx     context.Context // of the loops and of what they start; ends in Close
 	cancel  context.CancelFunc
 	running sync.WaitGroup
 	failed  chan error
@@ -65,6 +66,7 @@ func Open(ctx context.Context, cfg Config, logger *slog.Logger) (*Node, error) {
 	}
 	n := &Node{cfg: cfg, log: logger, ring: verify.NewRing(cfg.Keys), registry: prometheus.NewRegistry(), failed: make(chan error, 8),
 		drops: newRefusals(cfg.NodeID), budget: newBudget()}
+	n.ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	if err := n.open(ctx); err != nil {
 		return nil, errors.Join(err, n.Close(context.WithoutCancel(ctx)))
 	}
@@ -75,8 +77,6 @@ func (n *Node) open(ctx context.Context) error {
 	if err := n.openStores(ctx); err != nil {
 		return err
 	}
-	loops, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	n.cancel = cancel
 	if err := n.newCluster(); err != nil {
 		return err
 	}
@@ -87,6 +87,7 @@ func (n *Node) open(ctx context.Context) error {
 	if err := n.cluster.Start(); err != nil {
 		return err
 	}
+	loops := n.ctx
 	n.loop(loops, "control fold", n.derived.Run)
 	n.loop(loops, "live fold", n.live.Run)
 	n.loop(loops, "leader duties", n.leaderDuties)
@@ -108,6 +109,9 @@ func (n *Node) openStores(ctx context.Context) error {
 		return err
 	}
 	n.store.CommittedTo(n.store.Floor())
+	if err := n.readQuarantine(); err != nil {
+		return err
+	}
 	n.derived, err = fsm.OpenDerived(n.cfg.FS, filepath.Join(n.cfg.Dir, "derived"), n.store, n.cfg.PackBatchBytes, n.log)
 	if err != nil {
 		return err
@@ -116,7 +120,7 @@ func (n *Node) openStores(ctx context.Context) error {
 		return err
 	}
 	n.live, err = fsm.OpenGeneration(n.cfg.FS, filepath.Join(n.cfg.Dir, "generations", "1"), 1, n.store, n.derived, n.ring,
-		fsm.Observer{Mismatch: n.factsMismatch, Event: n.stats.count}, n.cfg.PackBatchBytes, n.log)
+		fsm.Observer{Mismatch: n.factsMismatch, Digest: n.digestFolded, Event: n.stats.count}, n.cfg.PackBatchBytes, n.log)
 	return err
 }
 
@@ -139,6 +143,7 @@ func (n *Node) newCluster() error {
 	n.store.SetCommitSource(n.cluster.CommitIndex)
 	n.cluster.Handle(propose.ForwardPath, n.acceptForward)
 	n.cluster.Handle(positionPath, n.answerPosition)
+	n.cluster.Handle(digestPath, n.answerDigest)
 	return nil
 }
 
@@ -234,11 +239,9 @@ func (n *Node) Close(ctx context.Context) error {
 		n.packer.Close()
 	}
 	if n.cluster != nil {
-		errs = append(errs, n.cluster.Close(ctx))
+		errs = append(errs, n.cluster.TransferAndClose(ctx))
 	}
-	if n.cancel != nil {
-		n.cancel()
-	}
+	n.cancel()
 	n.running.Wait()
 	if n.live != nil {
 		errs = append(errs, n.live.Close())

@@ -145,7 +145,7 @@ func (w *decoder) member(name string) error {
 func (w *decoder) caseVariant(name, prefix string, known []string) {
 	for _, k := range known {
 		if strings.EqualFold(name, k) {
-			w.fault(prefix+name, "names are case-sensitive; the member is called "+prefix+k)
+			w.fault(prefix+shown(name), "names are case-sensitive; the member is called "+prefix+k)
 		}
 	}
 }

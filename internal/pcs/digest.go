@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"math"
+	"slices"
+	"strings"
 )
 
 // SignedDigest is the SHA-256 of the signed values in a fixed encoding: the text "recount/signed/1", then pcs_id, merkle_root
@@ -14,8 +16,9 @@ func (r *Record) SignedDigest(t Tuple) [32]byte {
 }
 
 // InputsDigest is the SHA-256 of everything that a verdict can depend on: "recount/inputs/1" and the members of
-// SignedDigest, then schema, version, regime (with lengths), scales, N_j as written, v_star (a null is marked), seed and
-// ft.degraded. It leaves out attempt, sent_at, sig, the other members of ft and unknown members. The encoding is for ever.
+// SignedDigest, then schema, version, regime (with lengths), scales in their order, N_j in the byte order of its keys (an
+// object has no order of its own), v_star (null as the empty one), seed and ft.degraded. It leaves out attempt, sent_at, sig,
+// the other members of ft and unknown members. The encoding is for ever.
 func (r *Record) InputsDigest(t Tuple) [32]byte {
 	b := r.appendSigned(make([]byte, 0, 1024), "recount/inputs/1", t)
 	for _, s := range []string{r.Schema, r.Version, r.Regime} {
@@ -26,14 +29,10 @@ func (r *Record) InputsDigest(t Tuple) [32]byte {
 		b = appendInt(b, s)
 	}
 	b = appendInt(b, int64(len(r.NJ)))
-	for _, c := range r.NJ {
+	for _, c := range sortedCounts(r.NJ) {
 		b = appendInt(appendText(b, c.Key), c.N)
 	}
-	length := int64(len(r.VStar))
-	if r.VStarNull {
-		length = -1
-	}
-	b = appendInt(b, length)
+	b = appendInt(b, int64(len(r.VStar)))
 	for _, v := range r.VStar {
 		b = binary.BigEndian.AppendUint64(b, math.Float64bits(v))
 	}
@@ -42,6 +41,14 @@ func (r *Record) InputsDigest(t Tuple) [32]byte {
 		return sha256.Sum256(append(b, 1))
 	}
 	return sha256.Sum256(append(b, 0))
+}
+
+func sortedCounts(counts []Count) []Count {
+	byKey := func(a, b Count) int { return strings.Compare(a.Key, b.Key) }
+	if slices.IsSortedFunc(counts, byKey) {
+		return counts
+	}
+	return slices.SortedFunc(slices.Values(counts), byKey)
 }
 
 func (r *Record) appendSigned(b []byte, label string, t Tuple) []byte {

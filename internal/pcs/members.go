@@ -65,12 +65,12 @@ func (w *decoder) counts(name string) (ok bool, err error) {
 			return false, err
 		}
 		c := Count{Key: tok.String()}
-		fine, err := w.integer(name+"."+c.Key, &c.N)
+		fine, err := w.integer(name+"."+shown(c.Key), &c.N)
 		if err != nil {
 			return false, err
 		}
-		if i >= MaxScales {
-			w.fault(name, "must have at most "+strconv.Itoa(MaxScales)+" members")
+		if i >= MaxCounts {
+			w.fault(name, "must have at most "+strconv.Itoa(MaxCounts)+" members")
 			fine = false
 		}
 		if fine {
@@ -82,9 +82,17 @@ func (w *decoder) counts(name string) (ok bool, err error) {
 	return ok, err
 }
 
+// shown cuts a key of the sender's choice for use in a message.
+func shown(key string) string {
+	const most = 40
+	if len(key) <= most {
+		return key
+	}
+	return strings.ToValidUTF8(key[:most], "") + "..."
+}
+
 func (w *decoder) vector(name string) (ok bool, err error) {
 	if w.d.PeekKind() == 'n' {
-		w.r.VStarNull = true
 		return true, w.skip()
 	}
 	return w.array(name, func(int) (bool, error) {

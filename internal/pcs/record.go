@@ -13,7 +13,8 @@ import (
 
 // Limits of a record. They are part of kernel 1 and never change for it.
 const (
-	MaxScales    = 64   // entries of scales, and of N_j
+	MaxScales    = 64   // entries of scales
+	MaxCounts    = 1024 // members of N_j
 	MaxShardID   = 256  // bytes of shard_id
 	MaxDepth     = 1000 // levels of nesting, the record itself included
 	MaxMagnitude = 1e6  // absolute value of a signed number
@@ -75,8 +76,7 @@ type Record struct {
 	Schema, Version, Regime string
 	Scales                  []int64 // each at least 1, repetitions possible
 	NJ                      []Count // in the order of the wire
-	VStar                   []float64
-	VStarNull               bool
+	VStar                   []float64 // nil also for null
 	Seed                    int64
 	Attempt                 int64
 	SentAt                  string // RFC 3339

@@ -95,6 +95,7 @@ func corpora(t *testing.T, names ...string) (cases []harness.Case, first map[str
 type digest struct {
 	Seq        uint64
 	Log, State string
+	Control    string
 	Generation int
 }
 
@@ -113,17 +114,24 @@ func sameDigest(t *testing.T, ctx context.Context, c *harness.Cluster) digest {
 			top = d
 		}
 	}
-	for _, api := range c.API {
-		var d digest
-		url := fmt.Sprintf("%s/v1/digest?seq=%d&min_seq=%d", api, top.Seq, top.Seq)
-		if status, err := harness.GetJSON(ctx, client, url, &d); err != nil || status != http.StatusOK {
-			t.Fatalf("%s: %d %v", url, status, err)
-		}
-		if d != top {
+	for i, api := range c.API {
+		if d := digestAt(t, ctx, c, i, top.Seq); d != top {
 			t.Fatalf("%s says %+v, another node %+v", api, d, top)
 		}
 	}
 	return top
+}
+
+// digestAt asks one node for its digests at seq, once it has folded that far.
+func digestAt(t *testing.T, ctx context.Context, c *harness.Cluster, node int, seq uint64) (d digest) {
+	t.Helper()
+	client := c.HTTP(1)
+	defer client.CloseIdleConnections()
+	url := fmt.Sprintf("%s/v1/digest?seq=%d&min_seq=%d", c.API[node], seq, seq)
+	if status, err := harness.GetJSON(ctx, client, url, &d); err != nil || status != http.StatusOK {
+		t.Fatalf("%s: %d %v", url, status, err)
+	}
+	return d
 }
 
 // TestCorpora sends every record in order, round-robin over the nodes, and checks status and every expected field. A

@@ -170,13 +170,17 @@ func waitGone(pid int) error {
 }
 
 // Restart starts node i by hand, as the manual says.
-func (c *Cluster) Restart(i int, env ...string) error {
+func (c *Cluster) Restart(i int, env ...string) error { return c.RestartAs(i, []string{c.bin}, env...) }
+
+// RestartAs starts node i by hand with another program: another build, or an emulator and a build.
+func (c *Cluster) RestartAs(i int, program []string, env ...string) error {
 	out, err := os.OpenFile(filepath.Join(c.NodeDir(i), "log"), os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {
 		return err
 	}
 	defer out.Close()
-	cmd := exec.Command(c.bin, "serve", "--config", filepath.Join(c.NodeDir(i), "config.yaml"))
+	args := append(program[1:len(program):len(program)], "serve", "--config", filepath.Join(c.NodeDir(i), "config.yaml"))
+	cmd := exec.Command(program[0], args...)
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.Env = append(os.Environ(), env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
