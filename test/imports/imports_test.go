@@ -1,0 +1,262 @@
+package imports
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/recount-ledger/recount"
+
+// rooms says which packages of this module each one may import outside its tests. A package that is not listed here fails
+// the test: a new room needs a line.
+var rooms = map[string][]string{
+	"api":                    {},
+	"client":                 {"wire"},
+	"wire":                   {},
+	"cmd/node":               {"internal/cluster/certs", "internal/node", "internal/pcs", "internal/verify", "internal/version"},
+	"cmd/recount":            {"client", "internal/event", "internal/pcs", "internal/projections", "internal/verify", "internal/version", "wire"},
+	"internal/api":           {"api", "wire", "internal/pcs", "internal/verify"},
+	"internal/cluster":       {},
+	"internal/cluster/certs": {},
+	"internal/event":         {},
+	"internal/fsm":           {"internal/event", "internal/log", "internal/projections", "internal/verify"},
+	"internal/log":           {"internal/event"},
+	"internal/node": {"internal/api", "internal/cluster", "internal/event", "internal/fsm", "internal/log", "internal/pcs",
+		"internal/projections", "internal/propose", "internal/verify", "internal/version", "wire"},
+	"internal/nodetest":    {"client", "internal/cluster/certs", "internal/event", "internal/node", "internal/pcs", "internal/projections", "internal/verify", "wire"},
+	"internal/pcs":         {},
+	"internal/projections": {"internal/event", "internal/pcs", "internal/verify"},
+	"internal/propose":     {"internal/event", "wire"},
+	"internal/verify":      {"internal/pcs"},
+	"internal/version":     {},
+}
+
+// testRooms may import whatever they need of the module.
+var testRooms = []string{"test/", "scripts/", "tools/"}
+
+// libraries says in which rooms, outside their tests, a library may be imported. The key is a prefix of the import path.
+var libraries = map[string][]string{
+	"cel.dev/":                           {"internal/verify"},
+	"github.com/cockroachdb/pebble":      {"internal/log", "internal/fsm", "internal/nodetest", "internal/node"},
+	"github.com/go-json-experiment/json": {"internal/pcs", "cmd/recount"},
+	"github.com/hashicorp/go-hclog":      {"internal/cluster"},
+	"github.com/hashicorp/go-metrics":    {"internal/cluster"},
+	"github.com/hashicorp/raft":          {"internal/cluster", "internal/log", "internal/fsm"},
+	"github.com/hashicorp/raft-boltdb":   {"internal/cluster"},
+	"github.com/knadh/koanf":             {"cmd/node"},
+	"github.com/labstack/echo":           {"internal/api"},
+	"github.com/prometheus/":             {"internal/api", "internal/node"},
+	"github.com/spf13/cobra":             {"cmd/node", "cmd/recount"},
+	"github.com/spf13/pflag":             {"cmd/node", "cmd/recount"},
+	"github.com/vbauerster/mpb":          {"cmd/recount"},
+	"golang.org/x/mod/sumdb":             {"internal/log", "internal/fsm"},
+	"golang.org/x/time/rate":             {"internal/api", "internal/node"},
+	"google.golang.org/protobuf":         {"internal/event", "internal/node"},
+}
+
+// far says what must not be linked into a package at all, however long the way.
+var far = map[string][]string{
+	"client":      {module + "/internal/", "github.com/", "golang.org/x/"},
+	"wire":        {module + "/client", module + "/internal/", "github.com/", "golang.org/x/"},
+	"cmd/recount": {module + "/internal/node", module + "/internal/log", module + "/internal/cluster", "github.com/cockroachdb/", "github.com/hashicorp/", "github.com/labstack/"},
+}
+
+// exact narrows a library to single packages for rooms that need a type of it only.
+var exact = map[string]map[string][]string{
+	"internal/node": {"github.com/cockroachdb/pebble": {"github.com/cockroachdb/pebble/v2/vfs"}}, // Config.FS
+}
+
+// pure rooms decide outcomes. Besides their libraries they import only what is listed in pureStd.
+var pure = []string{"internal/pcs", "internal/event", "internal/verify", "internal/projections"}
+
+// pureStd is what the pure rooms use of the standard library. It has no clock, no randomness, no file, no network and no
+// environment, with two named exceptions in pureExtra.
+var pureStd = []string{
+	"bytes", "cmp", "crypto/ed25519", "crypto/hmac", "crypto/sha256", "crypto/subtle", "encoding/base64", "encoding/binary",
+	"encoding/hex", "encoding/json", "errors", "fmt", "hash", "io", "iter", "maps", "math", "math/big", "math/bits", "reflect",
+	"slices", "sort", "strconv", "strings", "sync", "unicode", "unicode/utf8",
+}
+
+var pureExtra = map[string][]string{
+	"internal/event":       {"unsafe"},   // generated protobuf code
+	"internal/projections": {"net/http"}, // names of status codes; TestPureRoomsUseNoClientOrServer holds it to that
+}
+
+type pkg struct {
+	ImportPath, Dir string
+	GoFiles         []string
+	Imports         []string
+	Deps            []string
+	TestImports     []string
+	XTestImports    []string
+}
+
+// room is the path of the package below the module.
+func (p pkg) room() string { return strings.TrimPrefix(strings.TrimPrefix(p.ImportPath, module), "/") }
+
+// load lists the packages of the module.
+func load(t *testing.T) []pkg {
+	t.Helper()
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("go", "list", "-json=ImportPath,Dir,GoFiles,Imports,Deps,TestImports,XTestImports", "./...")
+	cmd.Dir = root
+	out, err := cmd.Output()
+	if err != nil {
+		var exit *exec.ExitError
+		if errors.As(err, &exit) {
+			t.Fatalf("go list: %v\n%s", err, exit.Stderr)
+		}
+		t.Fatal(err)
+	}
+	var pkgs []pkg
+	for dec := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p pkg
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		pkgs = append(pkgs, p)
+	}
+	if len(pkgs) < 10 {
+		t.Fatalf("go list found %d packages only", len(pkgs))
+	}
+	return pkgs
+}
+
+func isTestRoom(room string) bool {
+	return slices.ContainsFunc(testRooms, func(prefix string) bool { return strings.HasPrefix(room, prefix) })
+}
+
+func TestRoomsImportOnlyTheirNeighbours(t *testing.T) {
+	for _, p := range load(t) {
+		room := p.room()
+		if isTestRoom(room) {
+			continue
+		}
+		allowed, known := rooms[room]
+		if !known {
+			t.Errorf("%s is not in the table of rooms", room)
+			continue
+		}
+		for _, path := range p.Imports {
+			other, ours := strings.CutPrefix(path, module+"/")
+			if ours && !slices.Contains(allowed, other) {
+				t.Errorf("%s imports %s", room, other)
+			}
+		}
+	}
+}
+
+func TestLibrariesStayInTheirRooms(t *testing.T) {
+	for _, p := range load(t) {
+		room := p.room()
+		if isTestRoom(room) {
+			continue
+		}
+		for _, path := range p.Imports {
+			library := libraryOf(path)
+			switch {
+			case library == "" && isOutside(path):
+				t.Errorf("%s imports %s, which is in no line of the table", room, path)
+			case library != "" && !slices.Contains(libraries[library], room):
+				t.Errorf("%s imports %s, which belongs to %v", room, path, libraries[library])
+			}
+			if only := exact[room][library]; only != nil && !slices.Contains(only, path) {
+				t.Errorf("%s imports %s, of that library it may import %v only", room, path, only)
+			}
+		}
+	}
+}
+
+func TestClientsLinkNoServer(t *testing.T) {
+	for _, p := range load(t) {
+		for _, prefix := range far[p.room()] {
+			for _, path := range p.Deps {
+				if strings.HasPrefix(path, prefix) && path != module && path != module+"/wire" {
+					t.Errorf("%s links %s", p.room(), path)
+				}
+			}
+		}
+	}
+}
+
+// TestTableTellsLibrariesApart: a prefix is a path, not a beginning of letters.
+func TestTableTellsLibrariesApart(t *testing.T) {
+	for path, want := range map[string]string{
+		"github.com/hashicorp/raft": "github.com/hashicorp/raft", "github.com/hashicorp/raft-boltdb/v2": "github.com/hashicorp/raft-boltdb",
+		"github.com/cockroachdb/pebble/v2/vfs": "github.com/cockroachdb/pebble", "github.com/labstack/echoes": "", "fmt": "",
+	} {
+		if got := libraryOf(path); got != want {
+			t.Errorf("%s: %q, want %q", path, got, want)
+		}
+	}
+}
+
+// libraryOf finds the longest prefix of the table that path is in, "" for none.
+func libraryOf(path string) string {
+	best := ""
+	for prefix := range libraries {
+		inside := path == prefix || strings.HasPrefix(path, strings.TrimSuffix(prefix, "/")+"/")
+		if inside && len(prefix) > len(best) {
+			best = prefix
+		}
+	}
+	return best
+}
+
+// isOutside reports whether the path is neither of the standard library nor of this module.
+func isOutside(path string) bool {
+	first, _, _ := strings.Cut(path, "/")
+	return strings.Contains(first, ".") && !strings.HasPrefix(path, module)
+}
+
+func TestNobodyImportsTheStandardLog(t *testing.T) {
+	for _, p := range load(t) {
+		for _, list := range [][]string{p.Imports, p.TestImports, p.XTestImports} {
+			if slices.Contains(list, "log") {
+				t.Errorf("%s imports the standard log package; loggers are *slog.Logger and passed in", p.room())
+			}
+		}
+	}
+}
+
+func TestPureRoomsHaveNoClockNoRandomnessNoIO(t *testing.T) {
+	for _, p := range load(t) {
+		room := p.room()
+		if !slices.Contains(pure, room) {
+			continue
+		}
+		for _, path := range p.Imports {
+			if isOutside(path) || strings.HasPrefix(path, module) {
+				continue
+			}
+			if !slices.Contains(pureStd, path) && !slices.Contains(pureExtra[room], path) {
+				t.Errorf("%s imports %s: a pure room has no clock, no randomness, no environment and no I/O", room, path)
+			}
+		}
+	}
+}
+
+// TestTheFoldHasNoRandomness: fsm does I/O, but what it folds depends on nothing but the log.
+func TestTheFoldHasNoRandomness(t *testing.T) {
+	for _, p := range load(t) {
+		if p.room() != "internal/fsm" {
+			continue
+		}
+		for _, path := range []string{"time", "math/rand", "math/rand/v2", "crypto/rand", "net", "net/http"} {
+			if slices.Contains(p.Imports, path) {
+				t.Errorf("internal/fsm imports %s", path)
+			}
+		}
+	}
+}
