@@ -74,8 +74,8 @@ type Record struct {
 	DHat, CohStar, R, Budget Number
 
 	Schema, Version, Regime string
-	Scales                  []int64 // each at least 1, repetitions possible
-	NJ                      []Count // in the order of the wire
+	Scales                  []int64   // each at least 1, repetitions possible
+	NJ                      []Count   // in the order of the wire
 	VStar                   []float64 // nil also for null
 	Seed                    int64
 	Attempt                 int64
