@@ -1,0 +1,263 @@
+// Command bench measures a three-node cluster of this repository on this machine, in interleaved rounds with two things to
+// compare it with: a bare TLS handler that only decodes the same records, and a bare raft with the same log store.
+//
+// It listens and sends on the loopback interface only, stops by itself, keeps nothing, and refuses to report a run in which
+// any record was not accepted.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/recount-ledger/recount/test/harness"
+)
+
+// options are the flags.
+type options struct {
+	rounds int
+	span   time.Duration
+	limit  time.Duration
+	most   int
+	bin    string
+	dir    string
+}
+
+func main() {
+	if err := dispatch(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func dispatch(args []string) error {
+	switch {
+	case len(args) == 2 && args[0] == "echo":
+		return serveEcho(args[1])
+	case len(args) == 5 && args[0] == "raft":
+		return serveRaft(args[1], args[2], args[3], args[4])
+	}
+	var o options
+	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
+	fs.IntVar(&o.rounds, "rounds", 3, "interleaved rounds")
+	fs.DurationVar(&o.span, "span", 4*time.Second, "length of every measurement; a round has five")
+	fs.DurationVar(&o.limit, "limit", 5*time.Minute, "give up after this time")
+	fs.IntVar(&o.most, "most", 12000, "records per second signed in advance; a measurement ends early when they are used up")
+	fs.StringVar(&o.bin, "bin", "", "recount-node binary to measure; built from this tree when empty")
+	fs.StringVar(&o.dir, "dir", "", "where to put the directories of the nodes; default is the directory for temporary files")
+	if err := fs.Parse(args); err != nil || fs.NArg() > 0 || o.rounds < 1 {
+		return errors.Join(err, errors.New("see -help"))
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	ctx, cancel := context.WithTimeout(ctx, o.limit)
+	defer cancel()
+	debug.SetGCPercent(400)
+	return run(ctx, o)
+}
+
+func run(ctx context.Context, o options) (err error) {
+	root, err := harness.Root()
+	if err != nil {
+		return err
+	}
+	tmp, err := os.MkdirTemp(o.dir, "recount-bench-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(tmp)) }()
+	if o.bin == "" {
+		o.bin = filepath.Join(tmp, "recount-node")
+		build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", o.bin, "./cmd/node")
+		build.Dir, build.Stderr = root, os.Stderr
+		if err := build.Run(); err != nil {
+			return fmt.Errorf("build the node: %w", err)
+		}
+	}
+	b := &bench{options: o}
+	if b.src, err = newSource(root); err != nil {
+		return err
+	}
+	defer b.close()
+	if err := b.start(ctx, tmp, root); err != nil {
+		return err
+	}
+	for i := range o.rounds {
+		if err := b.round(ctx, i); err != nil {
+			return err
+		}
+	}
+	b.report()
+	return nil
+}
+
+// connections are the numbers of keep-alive connections measured; the last gives the summary line.
+var connections = []int{64, 256}
+
+// bench holds what is compared, running side by side and measured in turn.
+type bench struct {
+	options
+	src      *source
+	echo     *child
+	echoAt   *target
+	cluster  *harness.Cluster
+	client   *http.Client
+	nodesAt  *target
+	raft     []*child
+	bare     map[int][]sample // by connections
+	nodes    map[int][]sample
+	used     map[int]usage
+	raftRate []float64 // records per second
+	raftLast raftAnswer
+}
+
+func (b *bench) start(ctx context.Context, dir, root string) (err error) {
+	b.bare, b.nodes, b.used = map[int][]sample{}, map[int][]sample{}, map[int]usage{}
+	if b.echo, b.echoAt, err = startEcho(filepath.Join(dir, "echo")); err != nil {
+		return fmt.Errorf("bare handler: %w", err)
+	}
+	if b.raft, err = startRaft(filepath.Join(dir, "raft"), root); err != nil {
+		return fmt.Errorf("bare raft: %w", err)
+	}
+	port, err := harness.FreePort(3)
+	if err != nil {
+		return err
+	}
+	env := []string{"PCS_SIGN_ALG=hmac", "PCS_HMAC_KEY=" + benchKey}
+	if b.cluster, err = harness.Start(ctx, b.bin, filepath.Join(dir, "cluster"), 3, port, env...); err != nil {
+		return fmt.Errorf("cluster: %w", err)
+	}
+	b.client = b.cluster.HTTP(1)
+	b.nodesAt = &target{tls: b.cluster.TLS(), want: []byte(`"outcome":"accepted"`)}
+	for _, url := range b.cluster.API {
+		b.nodesAt.addrs = append(b.nodesAt.addrs, strings.TrimPrefix(url, "https://"))
+	}
+	return b.warm(ctx)
+}
+
+// warm lets every part run for a second before anything is measured.
+func (b *bench) warm(ctx context.Context) error {
+	requests, err := b.src.requests(connections[0], b.most/connections[0])
+	if err != nil {
+		return err
+	}
+	if _, err := b.echoAt.cell(ctx, requests, time.Second, nil); err != nil {
+		return err
+	}
+	_, err = b.nodesAt.cell(ctx, requests, time.Second, nil)
+	return err
+}
+
+func (b *bench) close() {
+	if b.client != nil {
+		b.client.CloseIdleConnections()
+	}
+	if b.cluster != nil {
+		_ = b.cluster.Stop()
+	}
+	if b.echo != nil {
+		b.echo.stop()
+	}
+	for _, c := range b.raft { // all inputs first: the last ones wait for no quorum
+		_ = c.in.Close()
+	}
+	for _, c := range b.raft {
+		c.stop()
+	}
+}
+
+// round measures every part once.
+func (b *bench) round(ctx context.Context, number int) error {
+	for _, conns := range connections {
+		requests, err := b.src.requests(conns, int(float64(b.most)*b.span.Seconds())/conns)
+		if err != nil {
+			return err
+		}
+		s, err := b.echoAt.cell(ctx, requests, b.span, nil)
+		if err != nil {
+			return fmt.Errorf("bare handler: %w", err)
+		}
+		b.bare[conns] = append(b.bare[conns], s)
+		printSample(number, "bare handler", conns, s)
+		if err := b.measureCluster(ctx, number, conns, requests); err != nil {
+			return fmt.Errorf("cluster: %w", err)
+		}
+	}
+	a, err := runRaft(b.raft, b.span)
+	if err != nil {
+		return fmt.Errorf("bare raft: %w", err)
+	}
+	b.raftLast = a
+	b.raftRate = append(b.raftRate, float64(a.Packs*packRecords)/a.Seconds)
+	fmt.Printf("round %d  %-13s %3d per entry  %8.0f records/s  %d entries in %.1f s\n", number+1, "bare raft", packRecords, b.raftRate[number], a.Packs, a.Seconds)
+	return nil
+}
+
+func (b *bench) measureCluster(ctx context.Context, number, conns int, requests [][][]byte) error {
+	var before usage
+	s, err := b.nodesAt.cell(ctx, requests, b.span, func() (err error) {
+		before, err = settle(ctx, b.cluster, b.client)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	after, err := settle(ctx, b.cluster, b.client)
+	if err != nil {
+		return err
+	}
+	b.nodes[conns] = append(b.nodes[conns], s)
+	b.used[conns] = b.used[conns].plus(after.minus(before))
+	printSample(number, "three nodes", conns, s)
+	return nil
+}
+
+func printSample(number int, what string, conns int, s sample) {
+	fmt.Printf("round %d  %-13s %3d conns      %8.0f records/s  p50 %.1f ms  p99 %.1f ms\n", number+1, what, conns, s.rate(), s.p50, s.p99)
+}
+
+// report prints medians over the rounds, sums for what is counted, and the summary line.
+func (b *bench) report() {
+	fmt.Println()
+	var last string
+	for _, conns := range connections {
+		bare, nodes, u := b.bare[conns], b.nodes[conns], b.used[conns]
+		records := 0
+		for _, s := range nodes {
+			records += s.records
+		}
+		n := float64(records)
+		ratio := median(nodes, sample.rate) / median(bare, sample.rate)
+		p99 := median(nodes, func(s sample) float64 { return s.p99 })
+		fmt.Printf("%d connections: bare %.0f/s, three nodes %.0f/s, p50 %.1f ms, p99 %.1f ms\n", conns,
+			median(bare, sample.rate), median(nodes, sample.rate), median(nodes, func(s sample) float64 { return s.p50 }), p99)
+		fmt.Printf("  over all nodes: %.2f CPU s per 10,000 records, %.0f bytes written, %.4f fsyncs and %.4f appends per record\n",
+			u.cpu/n*1e4, u.written/n, u.syncs/n, u.appends/n)
+		last = fmt.Sprintf("bench: ratio=%.3f cpu_s_per_10k=%.2f p99_ms=%.1f fsyncs_per_pack=%.2f", ratio, u.cpu/n*1e4, p99, u.syncs/u.appends)
+	}
+	slices.Sort(b.raftRate)
+	fmt.Printf("bare raft: %.0f records/s in entries of %d, %.2f fsyncs per append\n", b.raftRate[len(b.raftRate)/2], packRecords,
+		float64(b.raftLast.Syncs)/float64(b.raftLast.Appends))
+	fmt.Println(last)
+}
+
+// median of a figure over the rounds, the upper one of two.
+func median(samples []sample, figure func(sample) float64) float64 {
+	var all []float64
+	for _, s := range samples {
+		all = append(all, figure(s))
+	}
+	slices.Sort(all)
+	return all[len(all)/2]
+}

@@ -1,0 +1,137 @@
+package main
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/recount-ledger/recount/internal/pcs"
+	"github.com/recount-ledger/recount/test/harness"
+)
+
+// benchKey is the HMAC key "hmac-current" of testdata/keys.json.
+const benchKey = "TRi84rjRdeJ4EasHWrOxVf6pckZqFBd+quSuUAPsTq0="
+
+// template is a published record cut at the values that make a fresh one; text has one piece more than fields.
+type template struct {
+	rec    pcs.Record
+	text   []string
+	fields []string
+}
+
+// source makes fresh signed records in the shape of the published ones. Each shard is one agent with rising epochs.
+type source struct {
+	templates []template
+	epochs    map[string]int64
+	made      int
+}
+
+// newSource reads the accepted f9 records of the HMAC corpus below root.
+func newSource(root string) (*source, error) {
+	cases, err := harness.Load(filepath.Join(root, "testdata", "good-hmac.ndjson"))
+	if err != nil {
+		return nil, err
+	}
+	s := &source{epochs: map[string]int64{}}
+	for _, c := range cases {
+		if c.Rule != "ACCEPT" || c.Body == nil {
+			continue
+		}
+		t, ok := cut(*c.Body)
+		if ok {
+			s.templates = append(s.templates, t)
+		}
+	}
+	if len(s.templates) == 0 {
+		return nil, errors.New("no usable record in the corpus")
+	}
+	return s, nil
+}
+
+// cut finds the values of a record that is signed over its f9 payload with the bench key.
+func cut(body string) (t template, ok bool) {
+	rec := pcs.Decode([]byte(body))
+	payload, err := rec.AppendPayload(nil, pcs.F9)
+	if rec.Fault != nil || err != nil || rec.Sig != sign(payload) {
+		return t, false
+	}
+	t.rec = *rec
+	values := map[string]string{"pcs_id": rec.PCSID, "shard_id": rec.ShardID, "epoch": strconv.FormatInt(rec.Epoch, 10), "merkle_root": rec.MerkleRoot, "sig": rec.Sig}
+	at := map[int]string{}
+	var order []int
+	for name, v := range values {
+		quote := `"`
+		if name == "epoch" {
+			quote = ""
+		}
+		member := `"` + name + `":` + quote + v
+		i := strings.Index(body, member)
+		if i < 0 {
+			return t, false
+		}
+		i += len(member) - len(v)
+		at[i] = name
+		order = append(order, i)
+	}
+	slices.Sort(order)
+	from := 0
+	for _, i := range order {
+		t.text, t.fields = append(t.text, body[from:i]), append(t.fields, at[i])
+		from = i + len(values[at[i]])
+	}
+	t.text = append(t.text, body[from:])
+	return t, true
+}
+
+func sign(payload []byte) string {
+	m := hmac.New(sha256.New, []byte(benchKey))
+	m.Write(payload)
+	return base64.StdEncoding.EncodeToString(m.Sum(nil))
+}
+
+// next makes the next record of a shard.
+func (s *source) next(shard string) ([]byte, error) {
+	t := &s.templates[s.made%len(s.templates)]
+	s.made++
+	s.epochs[shard]++
+	rec := t.rec
+	rec.ShardID, rec.Epoch = shard, s.epochs[shard]
+	root := sha256.Sum256(fmt.Appendf(nil, "%s|%d", shard, rec.Epoch))
+	rec.MerkleRoot = hex.EncodeToString(root[:])
+	rec.PCSID = pcs.ID(rec.MerkleRoot, rec.Epoch, shard)
+	payload, err := rec.AppendPayload(nil, pcs.F9)
+	if err != nil {
+		return nil, err
+	}
+	values := map[string]string{"pcs_id": rec.PCSID, "shard_id": shard,
+		"epoch": strconv.FormatInt(rec.Epoch, 10), "merkle_root": rec.MerkleRoot, "sig": sign(payload)}
+	out := make([]byte, 0, 1024)
+	for i, name := range t.fields {
+		out = append(append(out, t.text[i]...), values[name]...)
+	}
+	return append(out, t.text[len(t.fields)]...), nil
+}
+
+// requests makes n HTTP requests of fresh records for each of conns agents.
+func (s *source) requests(conns, n int) ([][][]byte, error) {
+	out := make([][][]byte, conns)
+	for c := range out {
+		shard := fmt.Sprintf("bench-%03d", c)
+		for range n {
+			body, err := s.next(shard)
+			if err != nil {
+				return nil, err
+			}
+			head := fmt.Sprintf("POST /v1/pcs/submit HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", len(body))
+			out[c] = append(out[c], append([]byte(head), body...))
+		}
+	}
+	return out, nil
+}
