@@ -56,7 +56,7 @@ func (n ledger) Lookup(_ context.Context, pcsID string) (*wire.PCSAnswer, error)
 		return nil, err
 	}
 	found.Current.Generation = n.live.Number()
-	return &wire.PCSAnswer{SubmitAnswer: n.submitAnswer(found.Current), Events: found.Seqs}, nil
+	return &wire.PCSAnswer{SubmitAnswer: n.submitAnswer(found.Current, n.nodeOf(found.Current)), Events: found.Seqs}, nil
 }
 
 // Audit lists folded submissions.

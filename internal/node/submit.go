@@ -144,11 +144,14 @@ func (n *Node) answer(rec *pcs.Record, r projections.Result) (*wire.SubmitAnswer
 	}
 	switch {
 	case r.Outcome == verify.Accepted, r.Outcome == verify.Escalated:
-		a := n.submitAnswer(standing)
+		a := n.submitAnswer(standing, n.cfg.NodeID)
+		if standing.Seq != r.Seq {
+			a.Node = n.nodeOf(standing)
+		}
 		a.Replayed, a.Reverified = r.Replayed, r.Reverified
 		return &a, nil
 	case r.Outcome == verify.Conflict:
-		p := wire.NewProblem(wire.CodeConflict, "").WithFirst(n.submitAnswer(standing))
+		p := wire.NewProblem(wire.CodeConflict, "").WithFirst(n.submitAnswer(standing, n.nodeOf(standing)))
 		return nil, n.kept(p, r)
 	}
 	return nil, n.kept(refusalProblem(rec, r), r)
@@ -202,13 +205,13 @@ func structureProblem(rec *pcs.Record, f *pcs.Fault) *wire.Problem {
 	return p
 }
 
-// submitAnswer is the outcome of the event that decided.
-func (n *Node) submitAnswer(r projections.Result) wire.SubmitAnswer {
+// submitAnswer is the outcome of the event that decided, which node received.
+func (n *Node) submitAnswer(r projections.Result, node string) wire.SubmitAnswer {
 	a := wire.SubmitAnswer{
 		Accepted: r.Accepted, Escalated: r.Outcome == verify.Escalated, RecomputedBudget: wire.Nano(r.Budget),
 		Reason: r.Detail, PCSID: r.PCSID, Outcome: r.Outcome.String(), ReasonCode: r.Reason.String(), Reasons: reasonWords(r.Reasons),
 		Seq: r.Seq, ReceivedAt: wire.TimeNS(r.ReceivedAt), Policy: fmt.Sprintf("%x", r.Policy), Generation: r.Generation,
-		Reverified: r.Reverified, Node: n.nodeOf(r), ShardID: r.ShardID, Epoch: r.Epoch,
+		Reverified: r.Reverified, Node: node, ShardID: r.ShardID, Epoch: r.Epoch,
 	}
 	if r.HasDHat {
 		a.RecomputedDHat = wire.NanoPtr(wire.Nano(r.DHat))
@@ -252,7 +255,7 @@ func (n *Node) replay(ctx context.Context, rec *pcs.Record, facts verify.Facts) 
 	if !n.isReplay(rec, facts, &first) {
 		return nil
 	}
-	a := n.submitAnswer(first)
+	a := n.submitAnswer(first, n.nodeOf(first))
 	a.Replayed = true
 	return &a
 }
