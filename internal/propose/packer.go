@@ -3,6 +3,7 @@ package propose
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/recount-ledger/recount/internal/event"
@@ -13,7 +14,7 @@ func (p *Packer[R]) run() {
 	defer close(p.done)
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
-	for {
+	for p.ctx.Err() == nil {
 		batch, wait := p.take()
 		if batch != nil {
 			p.sends.Add(1)
@@ -25,10 +26,9 @@ func (p *Packer[R]) run() {
 		case <-p.wake:
 		case <-timer.C:
 		case <-p.ctx.Done():
-			p.failQueue()
-			return
 		}
 	}
+	p.failQueue()
 }
 
 // take removes the next pack from the queue, or says how long to wait for one.
@@ -49,6 +49,7 @@ func (p *Packer[R]) take() (batch []*group[R], wait time.Duration) {
 			break
 		}
 		events, size = events+len(g.events), size+g.bytes
+		g.state = idle
 		batch = append(batch, g)
 	}
 	p.queue = append(p.queue[:0:0], p.queue[len(batch):]...)
@@ -63,7 +64,11 @@ func (p *Packer[R]) take() (batch []*group[R], wait time.Duration) {
 func (p *Packer[R]) failQueue() {
 	p.mu.Lock()
 	queue := p.queue
+	p.queued -= p.waiting
 	p.queue, p.waiting, p.events = nil, 0, 0
+	for _, g := range queue {
+		g.state = idle
+	}
 	p.mu.Unlock()
 	for _, g := range queue {
 		g.answer <- answer[R]{err: ErrClosed}
@@ -75,57 +80,106 @@ func (p *Packer[R]) send(batch []*group[R]) {
 	defer p.sends.Done()
 	ctx, cancel := context.WithTimeout(p.ctx, p.o.Deadline)
 	defer cancel()
-	pack, size := event.Pack{}, 0
+	size := 0
 	for _, g := range batch {
-		pack.Events = append(pack.Events, g.events...)
 		size += g.bytes
 	}
-	place, err := p.deliver(ctx, pack)
+	left, place, err := p.deliver(ctx, batch)
 	p.mu.Lock()
 	p.inFlight--
 	p.mu.Unlock()
 	p.poke()
-	p.answer(ctx, batch, place, err)
+	p.answer(ctx, left, place, err)
 	p.mu.Lock()
 	p.queued -= size
 	p.mu.Unlock()
 }
 
-// deliver tries the pack here or at the leader until it is committed or the deadline passes. sent remembers that an
-// attempt may have reached a log, after which "not proposed" can no longer be said.
-func (p *Packer[R]) deliver(ctx context.Context, pack event.Pack) (Place, error) {
+// deliver tries the pack here or at the leader until it is committed or the deadline passes, and returns the groups that
+// are still to be answered. sent remembers that an attempt may have reached a log, after which "not proposed" can no
+// longer be said.
+func (p *Packer[R]) deliver(ctx context.Context, batch []*group[R]) (left []*group[R], place Place, err error) {
 	sent := false
 	for {
 		changed := p.o.Log.Changed()
-		place, err := p.attempt(ctx, pack)
-		if err == nil {
-			return place, nil
+		leads := p.o.Log.IsLeader()
+		if batch = p.begin(batch, leads, sent); len(batch) == 0 {
+			return nil, Place{}, nil
 		}
-		if !errors.Is(err, ErrNoLeader) && !errors.Is(err, ErrOverloaded) {
-			sent = true
+		if place, err = p.attempt(ctx, batch, leads); err == nil {
+			return batch, place, nil
+		}
+		sent = sent || !errors.Is(err, ErrNoLeader) && !errors.Is(err, ErrOverloaded)
+		if !sent {
+			p.rest(batch)
 		}
 		if errors.Is(err, ErrOverloaded) && !sent {
-			return Place{}, err
+			return batch, Place{}, err
 		}
 		pause := time.NewTimer(retryPause)
 		select {
 		case <-changed:
 		case <-pause.C:
 		case <-ctx.Done():
-			pause.Stop()
-			if sent {
-				return Place{}, errors.Join(ErrUnknown, err)
-			}
-			return Place{}, errors.Join(ErrNoLeader, err)
 		}
 		pause.Stop()
+		if ctx.Err() != nil {
+			return batch, Place{}, p.giveUp(sent, err)
+		}
 	}
 }
 
-func (p *Packer[R]) attempt(ctx context.Context, pack event.Pack) (Place, error) {
-	pack.ProposedAt = p.o.Now()
-	entry := pack.Append(nil)
-	if p.o.Log.IsLeader() {
+// giveUp is the answer when the deadline passed or the packer was closed. An answer says one thing only: what may be in
+// the log is never also called "not proposed".
+func (p *Packer[R]) giveUp(sent bool, last error) error {
+	switch {
+	case sent:
+		return unknown(last)
+	case p.ctx.Err() != nil:
+		return ErrClosed
+	}
+	return ErrNoLeader
+}
+
+func unknown(cause error) error { return fmt.Errorf("%w: %s", ErrUnknown, cause) }
+
+// begin picks the groups that the next attempt carries; from here on they may be in the log. Those whose callers have gone
+// are left out and, when this node does not lead, so are those that another node forwarded: they get their answer here.
+func (p *Packer[R]) begin(batch []*group[R], leads, sent bool) []*group[R] {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	kept := make([]*group[R], 0, len(batch))
+	for _, g := range batch {
+		switch {
+		case g.state == gone:
+		case g.forwarded && !leads && sent:
+			g.answer <- answer[R]{err: ErrUnknown}
+		case g.forwarded && !leads:
+			g.answer <- answer[R]{err: ErrNoLeader}
+		default:
+			g.state = tried
+			kept = append(kept, g)
+		}
+	}
+	return kept
+}
+
+// rest marks groups whose attempt is known to have reached no log.
+func (p *Packer[R]) rest(batch []*group[R]) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, g := range batch {
+		g.state = idle
+	}
+}
+
+func (p *Packer[R]) attempt(ctx context.Context, batch []*group[R], leads bool) (Place, error) {
+	pack := event.Pack{ProposedAt: p.o.Now()}
+	for _, g := range batch {
+		pack.Events = append(pack.Events, g.events...)
+	}
+	entry := pack.Append(make([]byte, 0, pack.Size()))
+	if leads {
 		index, err := p.o.Log.Propose(ctx, entry)
 		return Place{Index: index}, err
 	}
@@ -150,7 +204,7 @@ func (p *Packer[R]) answer(ctx context.Context, batch []*group[R], place Place, 
 	var outcomes []R
 	if err == nil {
 		if outcomes, err = p.o.Outcomes(ctx, place.Index); err != nil {
-			err = errors.Join(ErrUnknown, err)
+			err = unknown(err)
 		} else if len(outcomes) < offset {
 			err = ErrUnknown
 		}

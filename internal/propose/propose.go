@@ -9,6 +9,7 @@ package propose
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,7 +18,7 @@ import (
 
 // What a caller is told instead of an outcome.
 var (
-	// ErrOverloaded: the queue is full; nothing was proposed.
+	// ErrOverloaded: the queue is full or did not move in time; nothing was proposed.
 	ErrOverloaded = errors.New("propose: the queue of this node is full")
 	// ErrNoLeader: no leader was found before the deadline; nothing was proposed.
 	ErrNoLeader = errors.New("propose: no leader")
@@ -97,9 +98,22 @@ type group[R any] struct {
 	bytes  int
 	alone  bool
 	place  bool // the caller wants the place, not the outcomes
-	offset int  // of its first event in the entry, once that is known
-	answer chan answer[R]
+	// forwarded groups came from another node and are proposed here or not at all.
+	forwarded bool
+	state     state // guarded by Packer.mu
+	offset    int   // of its first event in the entry, once that is known
+	answer    chan answer[R]
 }
+
+// state says what can be told to a caller who stops waiting.
+type state uint8
+
+const (
+	queued state = iota // in the queue
+	idle                // in a pack that is known to be in no log
+	tried               // in a pack that may be in a log
+	gone                // its caller was told that it was not proposed, and it will not be
+)
 
 type answer[R any] struct {
 	place    Place
@@ -156,7 +170,7 @@ func (p *Packer[R]) Accept(ctx context.Context, pack event.Pack) (Place, error) 
 	if !p.o.Log.IsLeader() {
 		return Place{}, ErrNoLeader
 	}
-	g := &group[R]{events: pack.Events, place: true, alone: len(pack.Events) == 1 && pack.Events[0].Kind != event.Submission}
+	g := &group[R]{events: pack.Events, place: true, forwarded: true, alone: len(pack.Events) == 1 && pack.Events[0].Kind != event.Submission}
 	a, err := p.enqueue(ctx, g)
 	return a.place, err
 }
@@ -188,8 +202,33 @@ func (p *Packer[R]) enqueue(ctx context.Context, g *group[R]) (answer[R], error)
 	case a := <-g.answer:
 		return a, a.err
 	case <-ctx.Done():
-		return answer[R]{}, ErrUnknown
+		return p.leave(g)
 	}
+}
+
+// leave ends the wait for a group: what no attempt has carried is taken back.
+func (p *Packer[R]) leave(g *group[R]) (answer[R], error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	select {
+	case a := <-g.answer:
+		return a, a.err
+	default:
+	}
+	switch g.state {
+	case queued:
+		i := slices.Index(p.queue, g)
+		p.queue = slices.Delete(p.queue, i, i+1)
+		p.queued -= g.bytes
+		p.waiting -= g.bytes
+		p.events -= len(g.events)
+		g.state = gone
+		return answer[R]{}, ErrOverloaded
+	case idle:
+		g.state = gone
+		return answer[R]{}, ErrNoLeader
+	}
+	return answer[R]{}, ErrUnknown
 }
 
 func (p *Packer[R]) poke() {
