@@ -6,10 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/hashicorp/raft"
-	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/recount-ledger/recount/internal/log"
 	"github.com/recount-ledger/recount/internal/projections"
@@ -33,8 +33,16 @@ type Derived struct {
 	src   *log.Store
 	ctrl  *projections.Control
 	pos   *position
-	conf  confRow
 	batch int
+
+	mu   sync.Mutex // guards meta
+	meta meta
+}
+
+// meta is what Raft learns of the durable state: cursor and configuration of one step.
+type meta struct {
+	cur  Cursor
+	conf confRow
 }
 
 type confRow struct {
@@ -69,7 +77,9 @@ func (d *Derived) load() error {
 	if err := checkPosition(d.src, cur); err != nil {
 		return fmt.Errorf("derived: %w", err)
 	}
-	d.pos, d.conf = newPosition(cur), conf
+	d.src.CommittedTo(cur.Index) // only committed entries are folded, so the folded state knows more than the log's headers
+	d.pos = newPosition(cur)
+	d.setApplied(cur, conf)
 	d.ctrl, err = projections.LoadControl(prefixedStore{v, spaceControl})
 	return err
 }
@@ -98,8 +108,20 @@ func checkPosition(src *log.Store, cur Cursor) error {
 
 // Meta is the durable applied position, for the synthetic snapshot that Raft starts from.
 func (d *Derived) Meta() (index, term uint64, configuration []byte, configurationIndex uint64) {
-	cur := d.pos.get()
-	return cur.Index, cur.Term, d.conf.data, d.conf.index
+	m := d.applied()
+	return m.cur.Index, m.cur.Term, m.conf.data, m.conf.index
+}
+
+func (d *Derived) applied() meta {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.meta
+}
+
+func (d *Derived) setApplied(cur Cursor, conf confRow) {
+	d.mu.Lock()
+	d.meta = meta{cur, conf}
+	d.mu.Unlock()
 }
 
 // CatchUp folds up to the committed floor of the log before Raft starts.
@@ -127,31 +149,32 @@ func (d *Derived) WaitIndex(ctx context.Context, index uint64) error {
 func (d *Derived) cursor() Cursor { return d.pos.get() }
 
 func (d *Derived) fold(_ context.Context, entries []log.Entry) error {
-	cur := d.pos.get()
+	m := d.applied()
 	tx := d.store.begin()
-	if err := d.foldAll(tx, &cur, entries); err != nil {
+	if err := d.foldAll(tx, &m, entries); err != nil {
 		return errors.Join(err, tx.abort())
 	}
-	tx.Set([]byte{spacePosition}, encodePosition(cur, d.conf))
+	tx.Set([]byte{spacePosition}, encodePosition(m.cur, m.conf))
 	if err := tx.commit(); err != nil {
 		return err
 	}
-	d.pos.set(cur)
+	d.setApplied(m.cur, m.conf)
+	d.pos.set(m.cur)
 	return nil
 }
 
-func (d *Derived) foldAll(tx *txn, cur *Cursor, entries []log.Entry) error {
+func (d *Derived) foldAll(tx *txn, m *meta, entries []log.Entry) error {
 	space := inSpace(tx, spaceControl)
 	for _, e := range entries {
 		if e.Type == raft.LogConfiguration {
-			d.conf = confRow{index: e.Index, data: e.Data}
+			m.conf = confRow{index: e.Index, data: e.Data}
 		}
-		items, err := cur.items(e)
+		items, err := m.cur.items(e)
 		if err != nil {
 			return err
 		}
 		if len(items) > 0 {
-			tx.Set(seqKey(items[0].Seq), encodePlace(e.Index, len(items), cur.LogTime))
+			tx.Set(seqKey(items[0].Seq), encodePlace(e.Index, len(items), m.cur.LogTime))
 		}
 		for i := range items {
 			if err := appendLeaf(tx, &items[i]); err != nil {
@@ -167,12 +190,12 @@ func (d *Derived) foldAll(tx *txn, cur *Cursor, entries []log.Entry) error {
 
 func appendLeaf(tx *txn, it *projections.Item) error {
 	leaf := it.Leaf().Hash()
-	n := int64(it.Seq - 1)
-	hashes, err := tlog.StoredHashesForRecordHash(n, leaf, hashReader{tx})
+	n := it.Seq - 1
+	hashes, err := log.AppendLeaf(n, leaf, hashReader{tx})
 	if err != nil {
 		return fmt.Errorf("event %d: merkle: %w", it.Seq, err)
 	}
-	at := tlog.StoredHashIndex(0, n)
+	at := log.FirstHash(n)
 	for i, h := range hashes {
 		tx.Set(hashKey(at+int64(i)), h[:])
 	}
@@ -184,24 +207,6 @@ func hashKey(index int64) []byte {
 	return binary.BigEndian.AppendUint64([]byte{spaceHash}, uint64(index))
 }
 
-// hashReader reads stored Merkle hashes for tlog.
-type hashReader struct{ s projections.Store }
-
-func (r hashReader) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
-	out := make([]tlog.Hash, len(indexes))
-	for i, x := range indexes {
-		b, err := r.s.Get(hashKey(x))
-		if err != nil {
-			return nil, err
-		}
-		if len(b) != len(out[i]) {
-			return nil, fmt.Errorf("fsm: stored hash %d is missing", x)
-		}
-		copy(out[i][:], b)
-	}
-	return out, nil
-}
-
 // Root is the RFC 6962 Merkle tree hash of the first size events.
 func (d *Derived) Root(size uint64) ([32]byte, error) {
 	if size > d.pos.get().Seq {
@@ -209,8 +214,7 @@ func (d *Derived) Root(size uint64) ([32]byte, error) {
 	}
 	v := d.store.Snapshot()
 	defer v.Close()
-	h, err := tlog.TreeHash(int64(size), hashReader{v})
-	return h, err
+	return log.Root(size, hashReader{v})
 }
 
 // Place finds the entry that holds event seq, and the event's offset in it.

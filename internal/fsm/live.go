@@ -26,7 +26,9 @@ var ErrForgotten = errors.New("fsm: outcomes of this entry are no longer in memo
 type Observer struct {
 	// Mismatch: the recorded signature facts of an event differ from what this node's own keys say.
 	Mismatch func(seq uint64)
-	// Digest: a logged digest was folded and this node's own value differs or agrees.
+	// Digest: a logged digest was folded; agrees tells whether this node's own log root, state digest (of the same
+	// generation) and control digest after event seq, of which the logged one speaks, are equal to it. It is told again
+	// when the event is folded again.
 	Digest func(seq uint64, agrees bool)
 	// Event: a submission was folded.
 	Event func(projections.Result)
@@ -74,6 +76,7 @@ func (g *Generation) load() error {
 	if err := checkPosition(g.src, cur); err != nil {
 		return fmt.Errorf("generation %d: %w", g.number, err)
 	}
+	g.src.CommittedTo(cur.Index)
 	g.pos = newPosition(cur)
 	g.gen, err = projections.LoadGeneration(g.number, v)
 	return err
@@ -148,7 +151,7 @@ func (g *Generation) fold(ctx context.Context, entries []log.Entry) error {
 		return err
 	}
 	g.publish(cur, items, results)
-	return nil
+	return g.observeAll(items, results)
 }
 
 func (g *Generation) foldAll(tx *txn, items []projections.Item, view projections.ControlView) ([]projections.Result, error) {
@@ -163,7 +166,7 @@ func (g *Generation) foldAll(tx *txn, items []projections.Item, view projections
 	return results, nil
 }
 
-// publish makes the outcomes visible to those who wait, then tells the observer.
+// publish makes the outcomes visible to those who wait.
 func (g *Generation) publish(cur Cursor, items []projections.Item, results []projections.Result) {
 	g.mu.Lock()
 	for i := range items {
@@ -178,12 +181,19 @@ func (g *Generation) publish(cur Cursor, items []projections.Item, results []pro
 	}
 	g.mu.Unlock()
 	g.pos.set(cur)
-	for i := range items {
-		g.observe(&items[i], results[i])
-	}
 }
 
-func (g *Generation) observe(it *projections.Item, r projections.Result) {
+// observeAll tells the observer what was folded. It runs after the step is committed and changes nothing of the fold.
+func (g *Generation) observeAll(items []projections.Item, results []projections.Result) error {
+	for i := range items {
+		if err := g.observe(&items[i], results[i]); err != nil {
+			return fmt.Errorf("event %d: %w", items[i].Seq, err)
+		}
+	}
+	return nil
+}
+
+func (g *Generation) observe(it *projections.Item, r projections.Result) error {
 	switch it.Kind {
 	case event.Submission:
 		if r.FactsMismatch && g.obs.Mismatch != nil {
@@ -192,7 +202,49 @@ func (g *Generation) observe(it *projections.Item, r projections.Result) {
 		if g.obs.Event != nil {
 			g.obs.Event(r)
 		}
+	case event.StateDigest:
+		if g.obs.Digest != nil {
+			return g.compare(it)
+		}
 	}
+	return nil
+}
+
+// compare holds a logged digest against this node's own. One that cannot be compared (malformed, or of events that come
+// after it) says nothing and is left out, as the control fold leaves it out.
+func (g *Generation) compare(it *projections.Item) error {
+	_, msg, err := it.Event.Message()
+	if err != nil {
+		return err
+	}
+	m, ok := msg.(*event.StateDigestV1)
+	if !ok || len(m.Log) != 32 || len(m.State) != 32 || len(m.Control) != 32 || m.Seq >= it.Seq {
+		return nil
+	}
+	root, err := g.derived.Root(m.Seq)
+	if err != nil {
+		return fmt.Errorf("compare digests: %w", err)
+	}
+	control, err := g.derived.ControlDigest(m.Seq)
+	if err != nil {
+		return fmt.Errorf("compare digests: %w", err)
+	}
+	agrees := root == [32]byte(m.Log) && control == [32]byte(m.Control)
+	if m.Generation == g.number {
+		state, err := g.stateDigest(m.Seq)
+		if err != nil {
+			return fmt.Errorf("compare digests: %w", err)
+		}
+		agrees = agrees && state == [32]byte(m.State)
+	}
+	g.obs.Digest(m.Seq, agrees)
+	return nil
+}
+
+func (g *Generation) stateDigest(seq uint64) ([32]byte, error) {
+	v := g.store.Snapshot()
+	defer v.Close()
+	return projections.DigestAt(v, seq)
 }
 
 // checkAll decodes and checks submissions ahead of the sequential step, on all processors when there are many.
