@@ -1,0 +1,214 @@
+package fsm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/hashicorp/raft"
+
+	"github.com/recount-ledger/recount/internal/event"
+	"github.com/recount-ledger/recount/internal/projections"
+	"github.com/recount-ledger/recount/internal/verify"
+)
+
+// TestOutcomes: one outcome per event, equal to its row; those who wait are woken; nobody waits longer than its context.
+func TestOutcomes(t *testing.T) {
+	logs := history(t, 60)
+	n := uint64(len(logs))
+	m := newMachine(t, vfs.NewMem(), 100_000)
+	defer m.close()
+	m.store(logs)
+	type answer struct {
+		index uint64
+		out   []projections.Result
+		err   error
+	}
+	answers := make(chan answer, n)
+	asked := 0
+	for _, l := range logs {
+		if l.Type == raft.LogCommand {
+			asked++
+			go func() {
+				out, err := m.gen.Outcomes(t.Context(), l.Index)
+				answers <- answer{l.Index, out, err}
+			}()
+		}
+	}
+	seqDone := make(chan error, 1)
+	go func() { seqDone <- m.gen.WaitSeq(t.Context(), 700) }()
+	m.run(n)
+	m.must(<-seqDone)
+	view := m.gen.View()
+	defer view.Close()
+	for range asked {
+		a := <-answers
+		m.must(a.err)
+		checkOutcomes(m, view, logs[a.index-1], a.out)
+	}
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := m.gen.WaitIndex(gone, n); err != nil {
+		t.Errorf("what is folded already: %v", err)
+	}
+	if _, err := m.gen.Outcomes(gone, n+1); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	if err := m.gen.WaitSeq(gone, 1<<40); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}
+
+func checkOutcomes(m *machine, view *View, l *raft.Log, out []projections.Result) {
+	m.t.Helper()
+	pack, err := event.DecodePack(l.Data)
+	m.must(err)
+	if len(out) != len(pack.Events) {
+		m.t.Fatalf("entry %d: %d outcomes for %d events", l.Index, len(out), len(pack.Events))
+	}
+	for i, r := range out {
+		if pack.Events[i].Kind != event.Submission {
+			if r.Seq != 0 || r.Outcome != 0 {
+				m.t.Errorf("entry %d: an outcome for an operator's event", l.Index)
+			}
+			continue
+		}
+		index, offset, err := m.derived.Place(r.Seq)
+		m.must(err)
+		row, err := projections.Row(view, r.Seq)
+		m.must(err)
+		if index != l.Index || offset != i || row.Outcome != r.Outcome || row.Status != r.Status || row.PCSID != r.PCSID ||
+			!slices.Equal(row.Reasons, r.Reasons) || r.Generation != 1 {
+			m.t.Errorf("event %d: %+v, row %+v", r.Seq, r, row)
+		}
+	}
+}
+
+func TestForgotten(t *testing.T) {
+	b := &builder{logs: history(t, 717)}
+	first := uint64(len(b.logs)) + 1
+	term := message(t, event.TermStart, &event.TermStartV1{Term: 1, Node: "n1"})
+	for range recentEntries + 10 {
+		b.pack(term)
+	}
+	n := uint64(len(b.logs))
+	m := newMachine(t, vfs.NewMem(), DefaultBatchBytes)
+	defer func() { m.close() }()
+	m.store(b.logs)
+	m.run(n)
+	for index, want := range map[uint64]error{2: ErrForgotten, first + 9: ErrForgotten, first + 10: nil, n: nil} {
+		if out, err := m.gen.Outcomes(t.Context(), index); !errors.Is(err, want) || (err == nil) != (len(out) == 1) {
+			t.Errorf("entry %d: %d outcomes, %v", index, len(out), err)
+		}
+	}
+	if len(m.gen.recent) != recentEntries || len(m.gen.order) != recentEntries {
+		t.Errorf("%d and %d entries in memory", len(m.gen.recent), len(m.gen.order))
+	}
+	m.close()
+	m.open()
+	if _, err := m.gen.Outcomes(t.Context(), n); !errors.Is(err, ErrForgotten) {
+		t.Errorf("after opening again: %v", err)
+	}
+}
+
+// TestObserver: every submission is told, and one whose recorded facts this node's key contradicts is named.
+func TestObserver(t *testing.T) {
+	c := published(t)
+	b := &builder{logs: history(t, 200)}
+	sub, err := event.DecodeSubmission(c.events[0].Payload)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range c.keys {
+		if k.ID != sub.Facts.KeyID {
+			sub.Facts.KeyID = k.ID
+			break
+		}
+	}
+	b.pack(event.Event{Kind: event.Submission, Payload: sub.Payload()})
+	n := uint64(len(b.logs))
+	m := newMachine(t, vfs.NewMem(), 50_000)
+	defer func() { m.close() }()
+	var mismatches []uint64
+	outcomes := map[verify.Outcome]int{}
+	m.gen.obs = Observer{Mismatch: func(seq uint64) { mismatches = append(mismatches, seq) },
+		Event: func(r projections.Result) { outcomes[r.Outcome]++ }}
+	m.store(b.logs)
+	m.run(n)
+	if want := []uint64{m.gen.Cursor().Seq}; !slices.Equal(mismatches, want) {
+		t.Errorf("mismatches at %v, want %v", mismatches, want)
+	}
+	total := 0
+	for _, v := range outcomes {
+		total += v
+	}
+	if total != len(c.events)+1 || outcomes[verify.Accepted] == 0 || outcomes[verify.Escalated] == 0 {
+		t.Errorf("%v", outcomes)
+	}
+}
+
+// TestLoggedDigests: a logged digest is compared with the own state at the event that it speaks of.
+func TestLoggedDigests(t *testing.T) {
+	logs := history(t, 30)
+	m := newMachine(t, vfs.NewMem(), 20_000)
+	m.store(logs)
+	m.run(uint64(len(logs)))
+	good := func(seq uint64) *event.StateDigestV1 {
+		s := m.stateAt(seq, start)
+		return &event.StateDigestV1{Seq: seq, Log: s.Root[:], State: s.State[:], Control: s.Control[:], Generation: 1}
+	}
+	flip := func(b []byte) []byte {
+		b = slices.Clone(b)
+		b[7] ^= 1
+		return b
+	}
+	b := &builder{logs: logs, term: 90}
+	var want []string
+	log := func(d *event.StateDigestV1, told string) {
+		b.pack(message(t, event.StateDigest, d))
+		if told != "" {
+			want = append(want, fmt.Sprintf("%d %s", d.Seq, told))
+		}
+	}
+	for _, seq := range []uint64{0, 1, 4, 256, 511, 700} {
+		log(good(seq), "true")
+	}
+	for i := range 3 {
+		d := good(300)
+		part := []*[]byte{&d.Log, &d.State, &d.Control}[i]
+		*part = flip(*part)
+		log(d, "false")
+	}
+	other := good(300)
+	other.Generation, other.State = 2, flip(other.State)
+	log(other, "true") // the state of another generation cannot be compared
+	later := good(300)
+	later.Seq = 5000
+	log(later, "")
+	short := good(300)
+	short.Log = short.Log[:31]
+	log(short, "")
+	m.close()
+	for _, batch := range []int{1, DefaultBatchBytes} {
+		told, plain := foldDigests(t, b.logs, batch)
+		if !slices.Equal(told, want) {
+			t.Errorf("batches of %d: told %v, want %v", batch, told, want)
+		}
+		if silent := foldAll(t, b.logs, batch); silent != plain {
+			t.Errorf("the comparison changes the fold: %x, %x", plain, silent)
+		}
+	}
+}
+
+func foldDigests(t *testing.T, logs []*raft.Log, batch int) (told []string, s state) {
+	m := &machine{t: t, fs: vfs.NewMem(), batch: batch}
+	m.obs.Digest = func(seq uint64, agrees bool) { told = append(told, fmt.Sprint(seq, agrees)) }
+	m.open()
+	defer m.close()
+	m.store(logs)
+	m.run(uint64(len(logs)))
+	return told, m.state()
+}
