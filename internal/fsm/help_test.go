@@ -26,10 +26,7 @@ import (
 	"github.com/recount-ledger/recount/internal/verify"
 )
 
-func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m,
-		goleak.IgnoreTopFunction("github.com/cockroachdb/pebble/v2/vfs.(*diskHealthCheckingFS).startTickerLocked.func1"))
-}
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var quiet = slog.New(slog.DiscardHandler)
 
@@ -115,7 +112,7 @@ func message(t testing.TB, k event.Kind, m proto.Message) event.Event {
 }
 
 // history is a log: genesis, keys, a term, then the published records, at most size events in a pack. All packs have
-// the same proposal time, so that log times do not depend on the size of packs. Every third entry is none of ours.
+// the same proposal time, so that log times do not depend on the size of packs. Some entries carry no pack, and terms grow.
 func history(t testing.TB, size int) []*raft.Log {
 	t.Helper()
 	c := published(t)
