@@ -7,6 +7,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -48,18 +49,35 @@ var ftNames = [...]string{"outbox_seq", "degraded", "fallbacks", "clock_skew_ms"
 
 // decoder walks one body.
 type decoder struct {
-	d    *jsontext.Decoder
-	r    *Record
-	seen int // members present
-	good int // members present and well-formed
-	ft   int
+	d      *jsontext.Decoder
+	r      *Record
+	body   string // copy of a short body, of which the values are parts; empty for a long one, which no record shall hold on to
+	prefix string // of the names in faults: "", "N_j." or "ft."
+	seen   int    // members present
+	good   int    // members present and well-formed
+	ft     int
 }
+
+// shortBody is the most bytes of a body that a record may keep alive.
+const shortBody = 4 << 10
+
+// walkers are jsontext decoders for reuse; they keep their bookkeeping but no body.
+var walkers = sync.Pool{New: func() any { return jsontext.NewDecoder(bytes.NewReader(nil)) }}
 
 // Decode reads one JSON object. The record is never nil; Fault says what is wrong with it. After a fault of class malformed
 // nothing else in it can be used; after one of class schema it holds what could be read.
 func Decode(body []byte) *Record {
 	r := &Record{}
-	w := &decoder{d: jsontext.NewDecoder(bytes.NewBuffer(body)), r: r}
+	d := walkers.Get().(*jsontext.Decoder)
+	d.Reset(bytes.NewBuffer(body))
+	defer func() {
+		d.Reset(bytes.NewReader(nil))
+		walkers.Put(d)
+	}()
+	w := &decoder{d: d, r: r}
+	if len(body) <= shortBody {
+		w.body = string(body)
+	}
 	if err := w.object(); err != nil {
 		if r.Fault == nil || r.Fault.Class != ClassMalformed {
 			*r = Record{Fault: &Fault{Class: ClassMalformed, Reason: "the body is not one well-formed JSON object with unique names: " + cause(err)}}
@@ -89,12 +107,15 @@ func cause(err error) string {
 
 func (w *decoder) fault(field, reason string) {
 	if w.r.Fault == nil {
-		w.r.Fault = &Fault{Class: ClassSchema, Field: field, Reason: reason}
+		w.r.Fault = &Fault{Class: ClassSchema, Field: w.prefix + field, Reason: reason}
 	}
 }
 
 // malformed replaces a schema fault: the worse one counts.
 func (w *decoder) malformed(field, reason string) error {
+	if field != "" {
+		field = w.prefix + field
+	}
 	w.r.Fault = &Fault{Class: ClassMalformed, Field: field, Reason: reason}
 	return errMalformed
 }
@@ -110,11 +131,11 @@ func (w *decoder) object() error {
 		return err
 	}
 	for w.d.PeekKind() != '}' {
-		tok, err := w.d.ReadToken()
+		name, err := w.name()
 		if err != nil {
 			return err
 		}
-		if err := w.member(tok.String()); err != nil {
+		if err := w.member(name); err != nil {
 			return err
 		}
 	}
@@ -128,26 +149,70 @@ func (w *decoder) object() error {
 }
 
 func (w *decoder) member(name string) error {
-	for i, known := range memberNames {
-		if name == known {
-			w.seen |= 1 << i
-			ok, err := w.value(1<<i, known)
-			if ok {
-				w.good |= 1 << i
-			}
-			return err
+	if bit, known := memberBits[name]; known {
+		w.seen |= bit
+		ok, err := w.value(bit, name)
+		if ok {
+			w.good |= bit
 		}
+		return err
 	}
-	w.caseVariant(name, "", memberNames[:])
+	w.caseVariant(name, memberNames[:])
 	return w.skip()
 }
 
-func (w *decoder) caseVariant(name, prefix string, known []string) {
+// memberBits finds the bit of a name.
+var memberBits = func() map[string]int {
+	m := make(map[string]int, len(memberNames))
+	for i, name := range memberNames {
+		m[name] = 1 << i
+	}
+	return m
+}()
+
+func (w *decoder) caseVariant(name string, known []string) {
 	for _, k := range known {
 		if strings.EqualFold(name, k) {
-			w.fault(prefix+shown(name), "names are case-sensitive; the member is called "+prefix+k)
+			w.fault(shown(name), "names are case-sensitive; the member is called "+w.prefix+k)
 		}
 	}
+}
+
+// raw reads a string or number as it is written.
+func (w *decoder) raw() (string, error) {
+	v, err := w.d.ReadValue()
+	if err != nil {
+		return "", err
+	}
+	if w.body == "" {
+		return string(v), nil
+	}
+	end := w.d.InputOffset()
+	return w.body[end-int64(len(v)) : end], nil
+}
+
+// name reads the name of a member; anything else is a syntax error, and nothing of it is read.
+func (w *decoder) name() (string, error) {
+	if w.d.PeekKind() == '"' {
+		return w.str()
+	}
+	if _, err := w.d.ReadToken(); err != nil {
+		return "", err
+	}
+	return "", w.malformed("", "the name of a member is not a string")
+}
+
+// str reads the string that comes next.
+func (w *decoder) str() (string, error) {
+	quoted, err := w.raw()
+	if err != nil {
+		return "", err
+	}
+	if plain := quoted[1 : len(quoted)-1]; strings.IndexByte(plain, '\\') < 0 {
+		return plain, nil
+	}
+	b, err := jsontext.AppendUnquote(nil, quoted)
+	return string(b), err
 }
 
 // skip passes over a value of any kind within the depth limit.
@@ -242,12 +307,8 @@ func (w *decoder) text(name string, into *string) (ok bool, err error) {
 	if w.d.PeekKind() != '"' {
 		return false, w.wrongType(name, "must be a string")
 	}
-	tok, err := w.d.ReadToken()
-	if err != nil {
-		return false, err
-	}
-	*into = tok.String()
-	return true, nil
+	*into, err = w.str()
+	return err == nil, err
 }
 
 func (w *decoder) wrongType(name, reason string) error {
@@ -283,27 +344,33 @@ func (w *decoder) shard(name string) (ok bool, err error) {
 	return false, nil
 }
 
-// literal reads the text of a number; a literal beyond the double range makes the whole body malformed.
-func (w *decoder) literal(name string) (text string, f float64, ok bool, err error) {
+// literal reads the text of a number.
+func (w *decoder) literal(name string) (text string, ok bool, err error) {
 	if w.d.PeekKind() != '0' {
-		return "", 0, false, w.wrongType(name, "must be a number")
+		return "", false, w.wrongType(name, "must be a number")
 	}
-	raw, err := w.d.ReadValue()
-	if err != nil {
-		return "", 0, false, err
+	text, err = w.raw()
+	return text, err == nil, err
+}
+
+// double is the value of a number; a literal beyond the double range makes the whole body malformed.
+func (w *decoder) double(name, text string) (float64, error) {
+	f, err := strconv.ParseFloat(text, 64)
+	if err != nil || math.IsInf(f, 0) {
+		return 0, w.malformed(name, "the number is outside the range of a double")
 	}
-	text = string(raw)
-	f, parseErr := strconv.ParseFloat(text, 64)
-	if parseErr != nil || math.IsInf(f, 0) {
-		return "", 0, false, w.malformed(name, "the number is outside the range of a double")
-	}
-	return text, f, true, nil
+	return f, nil
 }
 
 func (w *decoder) number(name string, into *Number) (ok bool, err error) {
-	if into.Literal, into.Double, ok, err = w.literal(name); !ok {
+	text, ok, err := w.literal(name)
+	if !ok {
 		return false, err
 	}
+	if into.Double, err = w.double(name, text); err != nil {
+		return false, err
+	}
+	into.Literal = text
 	if math.Abs(into.Double) > MaxMagnitude {
 		w.fault(name, "must be at most 1000000 in absolute value")
 		return false, nil
@@ -312,12 +379,15 @@ func (w *decoder) number(name string, into *Number) (ok bool, err error) {
 }
 
 func (w *decoder) integer(name string, into *int64) (ok bool, err error) {
-	text, _, ok, err := w.literal(name)
+	text, ok, err := w.literal(name)
 	if !ok {
 		return false, err
 	}
 	n, parseErr := strconv.ParseInt(text, 10, 64)
 	if parseErr != nil {
+		if _, err := w.double(name, text); err != nil {
+			return false, err
+		}
 		w.fault(name, "must be an integer below 2^63, written without point or exponent")
 		return false, nil
 	}

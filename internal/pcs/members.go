@@ -41,6 +41,9 @@ func (w *decoder) scales(name string) (ok bool, err error) {
 			w.fault(name, "every scale must be at least 1")
 			return false, nil
 		}
+		if r.Scales == nil {
+			r.Scales = make([]int64, 0, 8)
+		}
 		r.Scales = append(r.Scales, s)
 		return true, nil
 	})
@@ -60,12 +63,13 @@ func (w *decoder) counts(name string) (ok bool, err error) {
 	}
 	ok = true
 	for i := 0; w.d.PeekKind() != '}'; i++ {
-		tok, err := w.d.ReadToken()
-		if err != nil {
+		var c Count
+		if c.Key, err = w.name(); err != nil {
 			return false, err
 		}
-		c := Count{Key: tok.String()}
-		fine, err := w.integer(name+"."+shown(c.Key), &c.N)
+		w.prefix = "N_j."
+		fine, err := w.integer(shown(c.Key), &c.N)
+		w.prefix = ""
 		if err != nil {
 			return false, err
 		}
@@ -74,6 +78,9 @@ func (w *decoder) counts(name string) (ok bool, err error) {
 			fine = false
 		}
 		if fine {
+			if w.r.NJ == nil {
+				w.r.NJ = make([]Count, 0, 8)
+			}
 			w.r.NJ = append(w.r.NJ, c)
 		}
 		ok = ok && fine
@@ -96,11 +103,19 @@ func (w *decoder) vector(name string) (ok bool, err error) {
 		return true, w.skip()
 	}
 	return w.array(name, func(int) (bool, error) {
-		_, f, fine, err := w.literal(name)
-		if fine {
-			w.r.VStar = append(w.r.VStar, f)
+		text, fine, err := w.literal(name)
+		if !fine {
+			return false, err
 		}
-		return fine, err
+		f, err := w.double(name, text)
+		if err != nil {
+			return false, err
+		}
+		if w.r.VStar == nil {
+			w.r.VStar = make([]float64, 0, 4)
+		}
+		w.r.VStar = append(w.r.VStar, f)
+		return true, nil
 	})
 }
 
@@ -113,11 +128,13 @@ func (w *decoder) faultTolerance(name string) (ok bool, err error) {
 	}
 	ok = true
 	for w.d.PeekKind() != '}' {
-		tok, err := w.d.ReadToken()
+		member, err := w.name()
 		if err != nil {
 			return false, err
 		}
-		fine, err := w.ftMember(tok.String())
+		w.prefix = "ft."
+		fine, err := w.ftMember(member)
+		w.prefix = ""
 		if err != nil {
 			return false, err
 		}
@@ -136,7 +153,6 @@ func (w *decoder) faultTolerance(name string) (ok bool, err error) {
 }
 
 func (w *decoder) ftMember(name string) (ok bool, err error) {
-	field := "ft." + name
 	for i, n := range ftNames {
 		if n == name {
 			w.ft |= 1 << i
@@ -144,13 +160,13 @@ func (w *decoder) ftMember(name string) (ok bool, err error) {
 	}
 	switch name {
 	case "outbox_seq":
-		return w.integer(field, &w.r.OutboxSeq)
+		return w.integer(name, &w.r.OutboxSeq)
 	case "clock_skew_ms":
-		return w.integer(field, &w.r.ClockSkewMS)
+		return w.integer(name, &w.r.ClockSkewMS)
 	case "degraded":
 		k := w.d.PeekKind()
 		if k != 't' && k != 'f' {
-			return false, w.wrongType(field, "must be true or false")
+			return false, w.wrongType(name, "must be true or false")
 		}
 		w.r.Degraded = k == 't'
 		return true, w.skip()
@@ -158,14 +174,14 @@ func (w *decoder) ftMember(name string) (ok bool, err error) {
 		if w.d.PeekKind() == 'n' {
 			return true, w.skip()
 		}
-		return w.array(field, func(int) (bool, error) {
+		return w.array(name, func(int) (bool, error) {
 			var s string
-			fine, err := w.text(field, &s)
+			fine, err := w.text(name, &s)
 			w.r.Fallbacks = append(w.r.Fallbacks, s)
 			return fine, err
 		})
 	}
-	w.caseVariant(name, "ft.", ftNames[:])
+	w.caseVariant(name, ftNames[:])
 	return true, w.skip()
 }
 
