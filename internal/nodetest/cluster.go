@@ -1,0 +1,333 @@
+// Package nodetest runs clusters of real nodes inside a test: certificates, loopback ports and directories of their own,
+// the real client in front, and a checker of the whole state. It refuses to fake any part of a node, and to simulate a
+// lost machine: a node stops here as it does on SIGTERM.
+package nodetest
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/recount-ledger/recount/client"
+	"github.com/recount-ledger/recount/internal/cluster/certs"
+	"github.com/recount-ledger/recount/internal/node"
+	"github.com/recount-ledger/recount/internal/verify"
+	"github.com/recount-ledger/recount/wire"
+)
+
+// Times of a test cluster.
+const (
+	ElectionTimeout = 500 * time.Millisecond
+	SubmitTimeout   = 5 * time.Second
+	patience        = 30 * time.Second // of Await and of a Stop
+)
+
+// maxLog bounds the node logs that a failed test prints, in bytes.
+const maxLog = 64 << 10
+
+// Cluster is a set of nodes of one ledger. Its methods may be called concurrently, except Stop and Start of one node.
+type Cluster struct {
+	Client *client.Client // over all nodes
+
+	t       testing.TB
+	members []*member
+	http    *http.Client // one attempt, no repetition
+	answers answers
+	logs    logBuffer
+}
+
+// member is one node; node is nil while it is stopped.
+type member struct {
+	cfg node.Config
+
+	mu   sync.Mutex
+	node *node.Node
+	stop context.CancelFunc // of the watch over the node
+	done chan struct{}
+}
+
+// Start runs n nodes and waits until all of them are ready. The nodes hold the key that Records signs with. The cluster
+// ends with the test. tune changes the settings of every node.
+func Start(t testing.TB, n int, tune ...func(*node.Config)) *Cluster {
+	t.Helper()
+	c := &Cluster{t: t}
+	ca := c.configure(n, tune)
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(ca)
+	c.http = &http.Client{Timeout: patience, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}}
+	endpoints := make([]string, n)
+	for i, m := range c.members {
+		endpoints[i] = apiURL(m)
+	}
+	var err error
+	c.Client, err = client.New(client.Config{Endpoints: endpoints, CA: ca, MinBackoff: 20 * time.Millisecond, MaxBackoff: 200 * time.Millisecond})
+	must(t, err)
+	t.Cleanup(c.end)
+	for i := range c.members {
+		c.Restart(i)
+	}
+	for i := range c.members {
+		c.AwaitReady(i)
+	}
+	return c
+}
+
+func apiURL(m *member) string { return "https://" + m.cfg.API.Listen }
+
+// configure writes certificates and settings and returns the CA that clients trust, as PEM.
+func (c *Cluster) configure(n int, tune []func(*node.Config)) []byte {
+	dir := c.t.TempDir()
+	ca, err := certs.NewCA("nodetest")
+	must(c.t, err)
+	must(c.t, ca.Save(dir, "ca"))
+	key, err := verify.NewHMACKey([]byte(trustedKey(c.t)))
+	must(c.t, err)
+	voters := make([]node.Voter, n)
+	ports := freePorts(c.t, 2*n)
+	for i := range voters {
+		voters[i] = node.Voter{ID: "node-" + strconv.Itoa(i+1), API: "https://" + ports[2*i], Peer: ports[2*i+1]}
+	}
+	for i, v := range voters {
+		cfg := node.Defaults()
+		cfg.NodeID, cfg.ClusterID, cfg.Dir, cfg.Voters = v.ID, "nodetest", filepath.Join(dir, v.ID), voters
+		cfg.Keys = []verify.Key{key}
+		cfg.TokenRate, cfg.ElectionTimeout, cfg.SubmitTimeout = 0, ElectionTimeout, SubmitTimeout
+		certPEM, keyPEM, err := ca.Issue(certs.Request{CommonName: v.ID, DNS: []string{"localhost"}, IPs: []net.IP{net.IPv4(127, 0, 0, 1)},
+			URIs: []string{"recount://nodetest/node/" + v.ID}, Client: true, Server: true})
+		must(c.t, err)
+		must(c.t, certs.WritePair(dir, v.ID, certPEM, keyPEM))
+		pair := node.Listener{Cert: filepath.Join(dir, v.ID+".crt"), Key: filepath.Join(dir, v.ID+".key"), CA: filepath.Join(dir, "ca.crt")}
+		cfg.API, cfg.Peer = pair, pair
+		cfg.API.Listen, cfg.Peer.Listen = ports[2*i], v.Peer
+		for _, f := range tune {
+			f(&cfg)
+		}
+		c.members = append(c.members, &member{cfg: cfg})
+	}
+	return ca.CertPEM()
+}
+
+// freePorts finds addresses below the range from which systems take the ports of outgoing connections, so that a stopped
+// node finds its port free again.
+func freePorts(t testing.TB, n int) []string {
+	var out []string
+	for tries := 0; len(out) < n; tries++ {
+		if tries > 1000 {
+			t.Fatal("no free ports")
+		}
+		ln, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(12000+rand.IntN(18000))))
+		if err != nil {
+			continue
+		}
+		defer ln.Close()
+		out = append(out, ln.Addr().String())
+	}
+	return out
+}
+
+// Size is the number of nodes.
+func (c *Cluster) Size() int { return len(c.members) }
+
+// Dir is the data directory of node i.
+func (c *Cluster) Dir(i int) string { return c.members[i].cfg.Dir }
+
+// At is the client of node i alone.
+func (c *Cluster) At(i int) *client.Client { return c.Client.At(i) }
+
+// Restart starts node i with its settings and data; it does not wait until the node is ready.
+func (c *Cluster) Restart(i int) {
+	c.t.Helper()
+	m := c.members[i]
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	logger := slog.New(slog.NewTextHandler(&c.logs, nil)).With("node", m.cfg.NodeID)
+	n, err := node.Open(ctx, m.cfg, logger)
+	if err != nil {
+		c.t.Fatalf("start %s: %v", m.cfg.NodeID, err)
+	}
+	watch, stop := context.WithCancel(context.Background())
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.node, m.stop, m.done = n, stop, make(chan struct{})
+	go func(done chan struct{}) {
+		defer close(done)
+		if err := n.Run(watch); err != nil {
+			c.t.Errorf("%s could not go on: %v", m.cfg.NodeID, err)
+		}
+	}(m.done)
+}
+
+// Stop closes node i as a signal would: intake, hand-over, folds, stores. Stopping a stopped node does nothing.
+func (c *Cluster) Stop(i int) {
+	c.t.Helper()
+	m := c.members[i]
+	m.mu.Lock()
+	n := m.node
+	m.node = nil
+	m.mu.Unlock()
+	if n == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := n.Close(ctx); err != nil {
+		c.t.Errorf("close %s: %v", m.cfg.NodeID, err)
+	}
+	m.stop()
+	<-m.done
+}
+
+// end stops everything and prints what the nodes logged when the test failed.
+func (c *Cluster) end() {
+	var wg sync.WaitGroup
+	for i := range c.members {
+		wg.Go(func() { c.Stop(i) })
+	}
+	wg.Wait()
+	c.Client.Close()
+	c.http.CloseIdleConnections()
+	if c.t.Failed() {
+		c.t.Logf("the nodes logged:\n%s", c.logs.String())
+	}
+}
+
+// Once sends one request to node i, without any repetition, and returns status and body; a network error is status 0.
+func (c *Cluster) Once(i int, method, path string, body []byte) (int, []byte) {
+	req, err := http.NewRequest(method, apiURL(c.members[i])+path, bytes.NewReader(body))
+	if err != nil {
+		return 0, []byte(err.Error())
+	}
+	if method != http.MethodGet {
+		req.Header.Set("Content-Type", wire.MediaJSON)
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return 0, []byte(err.Error())
+	}
+	defer resp.Body.Close()
+	out, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return 0, []byte(err.Error())
+	}
+	return resp.StatusCode, out
+}
+
+// AwaitReady waits until node i says that it is ready.
+func (c *Cluster) AwaitReady(i int) {
+	c.t.Helper()
+	c.Await(fmt.Sprintf("node %d ready", i), func() error {
+		if status, text := c.Once(i, http.MethodGet, "/readyz?verbose", nil); status != http.StatusOK {
+			return fmt.Errorf("%d: %s", status, text)
+		}
+		return nil
+	})
+}
+
+// Leader waits until a running node knows a leader and returns its number.
+func (c *Cluster) Leader() int {
+	c.t.Helper()
+	leader := -1
+	c.Await("a leader", func() error {
+		for i := range c.members {
+			if i = c.leaderSeenBy(i); i >= 0 {
+				leader = i
+				return nil
+			}
+		}
+		return errors.New("none")
+	})
+	return leader
+}
+
+func (c *Cluster) leaderSeenBy(i int) int {
+	m := c.members[i]
+	m.mu.Lock()
+	up := m.node != nil
+	m.mu.Unlock()
+	if !up {
+		return -1
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	a, err := c.At(i).Cluster(ctx)
+	if err != nil {
+		return -1
+	}
+	for j, m := range c.members {
+		if m.cfg.NodeID == a.Leader {
+			return j
+		}
+	}
+	return -1
+}
+
+// Await repeats f until it gives nil; it fails the test with what and the last error when that takes too long.
+func (c *Cluster) Await(what string, f func() error) {
+	c.t.Helper()
+	end := time.NewTimer(patience)
+	defer end.Stop()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := f()
+		if err == nil {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-end.C:
+			c.t.Fatalf("waited too long for %s: %v", what, err)
+		}
+	}
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// ClearFolds removes from the stopped node i what an operator removes after a quarantine: all folded state and the mark.
+func (c *Cluster) ClearFolds(i int) {
+	c.t.Helper()
+	for _, name := range []string{"derived", "generations", "quarantine"} {
+		must(c.t, os.RemoveAll(filepath.Join(c.Dir(i), name)))
+	}
+}
+
+// logBuffer keeps the end of what the nodes log.
+type logBuffer struct {
+	mu   sync.Mutex
+	text []byte
+}
+
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.text = append(b.text, p...)
+	if len(b.text) > 2*maxLog {
+		b.text = append(b.text[:0:0], b.text[len(b.text)-maxLog:]...)
+	}
+	return len(p), nil
+}
+
+func (b *logBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return string(b.text)
+}

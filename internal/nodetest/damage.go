@@ -1,0 +1,33 @@
+package nodetest
+
+import (
+	"encoding/hex"
+	"path/filepath"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// ForgetID removes the row of a pcs_id from the live fold of the stopped node i, as a bad disk or a stray hand might: the
+// node then judges the next submission of that id as if it were the first.
+func (c *Cluster) ForgetID(i int, pcsID string) {
+	c.t.Helper()
+	raw, err := hex.DecodeString(pcsID)
+	must(c.t, err)
+	key := append([]byte{'i'}, raw...) // the id rows of package projections
+	db, err := pebble.Open(filepath.Join(c.Dir(i), "generations", "1"), &pebble.Options{
+		FormatMajorVersion: pebble.FormatTableFormatV6, Logger: testLogger{c.t}})
+	must(c.t, err)
+	_, closer, err := db.Get(key)
+	must(c.t, err)
+	must(c.t, closer.Close())
+	must(c.t, db.Delete(key, pebble.Sync))
+	must(c.t, db.Close())
+}
+
+// testLogger gives Pebble's errors to the test.
+type testLogger struct{ t testing.TB }
+
+func (l testLogger) Infof(string, ...any)              {}
+func (l testLogger) Errorf(format string, args ...any) { l.t.Errorf(format, args...) }
+func (l testLogger) Fatalf(format string, args ...any) { panic("pebble: " + format) }
