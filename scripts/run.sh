@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # The main job: a three-node cluster on this machine, the sample corpus sent to it, a summary. Serves until Ctrl-C.
-# RECOUNT_DIR (default: a new temporary directory), RECOUNT_PORT (default 9440) and RECOUNT_EXIT=1 (stop after the summary).
+# RUN_DIR (default: a new temporary directory), RUN_PORT (default 9440) and RUN_EXIT=1 (stop after the summary).
 set -euo pipefail
 cd "$(dirname "$0")/.."
-dir=${RECOUNT_DIR:-$(mktemp -d -t recount-XXXXXX)}
-port=${RECOUNT_PORT:-9440}
+dir=${RUN_DIR:-$(mktemp -d -t recount-XXXXXX)}
+port=${RUN_PORT:-9440}
 mkdir -p "$dir"
 # The sample records are signed with these worthless test keys (testdata/keys.json).
 export PCS_SIGN_ALG=hmac,ed25519
@@ -33,6 +33,6 @@ Every record has one answer that all nodes agree on. What to try next, in anothe
   bin/recount-node serve --config $dir/node-1/config.yaml
 
 TXT
-if [ "${RECOUNT_EXIT:-}" = 1 ]; then exit 0; fi
+if [ "${RUN_EXIT:-}" = 1 ]; then exit 0; fi
 echo "Serving until Ctrl-C." >&2
 wait "$pid"

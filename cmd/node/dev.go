@@ -77,8 +77,8 @@ func (d *devCluster) run(ctx context.Context) error {
 		return err
 	}
 	exited := make(chan error, d.nodes)
-	var children []*exec.Cmd
-	defer func() { stopAll(children, exited) }()
+	var children []child
+	defer func() { stopAll(children) }()
 	for i := range d.nodes {
 		child, err := d.start(i, exited)
 		if err != nil {
@@ -116,24 +116,32 @@ func (d *devCluster) nodeID(i int) string   { return fmt.Sprintf("node-%d", i+1)
 func (d *devCluster) nodeDir(i int) string  { return filepath.Join(d.dir, d.nodeID(i)) }
 func (d *devCluster) peerAddr(i int) string { return fmt.Sprintf("127.0.0.1:%d", d.basePort+10*i+1) }
 
+// child is a node's process; gone is closed when it has ended and its end was reported.
+type child struct {
+	process *os.Process
+	gone    chan struct{}
+}
+
 // start runs one node and reports its end, on stderr and on exited.
-func (d *devCluster) start(i int, exited chan<- error) (*exec.Cmd, error) {
+func (d *devCluster) start(i int, exited chan<- error) (child, error) {
 	self, err := os.Executable()
 	if err != nil {
-		return nil, err
+		return child{}, err
 	}
 	out, err := os.OpenFile(filepath.Join(d.nodeDir(i), "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
-		return nil, err
+		return child{}, err
 	}
 	defer out.Close()
 	cmd := exec.Command(self, "serve", "--config", filepath.Join(d.nodeDir(i), "config.yaml"))
 	cmd.Stdout, cmd.Stderr, cmd.Env = out, out, childEnv()
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start %s: %w", d.nodeID(i), err)
+		return child{}, fmt.Errorf("start %s: %w", d.nodeID(i), err)
 	}
+	c := child{process: cmd.Process, gone: make(chan struct{})}
 	go func() {
+		defer close(c.gone)
 		err := cmd.Wait()
 		if err != nil {
 			fmt.Fprintf(d.stderr, "recount-node: %s (pid %d) ended: %v; its log: %s; start it again with\n  %s serve --config %s\n",
@@ -141,7 +149,7 @@ func (d *devCluster) start(i int, exited chan<- error) (*exec.Cmd, error) {
 		}
 		exited <- fmt.Errorf("%s ended: %w", d.nodeID(i), errors.Join(err, errEnded))
 	}()
-	return cmd, nil
+	return c, nil
 }
 
 var errEnded = errors.New("the process is gone")
@@ -190,17 +198,17 @@ func isReady(ctx context.Context, client *http.Client, url string) bool {
 }
 
 // stopAll asks every child to stop and waits for all of them.
-func stopAll(children []*exec.Cmd, exited <-chan error) {
+func stopAll(children []child) {
 	for _, c := range children {
-		_ = c.Process.Signal(syscall.SIGTERM)
+		_ = c.process.Signal(syscall.SIGTERM)
 	}
 	kill := time.AfterFunc(2*stopTimeout, func() {
 		for _, c := range children {
-			_ = c.Process.Kill()
+			_ = c.process.Kill()
 		}
 	})
 	defer kill.Stop()
-	for range children {
-		<-exited
+	for _, c := range children {
+		<-c.gone
 	}
 }

@@ -216,9 +216,17 @@ func envOr(name, def string) string {
 	return def
 }
 
-// childEnv is the environment without the key settings, which the children read from their files.
+// childEnv is the environment without what the settings files of the nodes say: there it would be the same for all nodes.
 func childEnv() []string {
+	own := map[string]bool{}
+	for _, s := range settings {
+		written := strings.Contains(s.key, ".") || slices.Contains([]string{"node_id", "cluster_id", "dir", "pid_file", "token_rate", "pcs_profiles", "pcs_sign_alg"}, s.key)
+		if written || slices.Contains(keySettings, s.key) {
+			own[s.env], own[s.env+"_FILE"] = true, true
+		}
+	}
 	return slices.DeleteFunc(os.Environ(), func(kv string) bool {
-		return strings.HasPrefix(kv, "PCS_")
+		name, _, _ := strings.Cut(kv, "=")
+		return own[name]
 	})
 }

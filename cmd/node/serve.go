@@ -44,17 +44,23 @@ not known is refused. Every secret may also be given as a file: NAME_FILE in the
 
 func serve(ctx context.Context, c node.Config, pidFile string) error {
 	log := slog.New(slog.NewJSONHandler(os.Stderr, nil)).With("node", c.NodeID)
-	if pidFile != "" {
-		if err := os.WriteFile(pidFile, []byte(strconv.Itoa(os.Getpid())+"\n"), 0o644); err != nil {
-			return fmt.Errorf("pid_file: %w", err)
-		}
-		defer os.Remove(pidFile)
-	}
 	n, err := node.Open(ctx, c, log)
 	if err != nil {
 		return err
 	}
+	// Only now: a second start of a running node fails above and must not take its pid file away.
+	if pidFile != "" {
+		if err := os.WriteFile(pidFile, []byte(strconv.Itoa(os.Getpid())+"\n"), 0o644); err != nil {
+			return errors.Join(fmt.Errorf("pid_file: %w", err), n.Close(ctx))
+		}
+		defer os.Remove(pidFile)
+	}
 	runErr := n.Run(ctx)
+	// An orderly stop may hang on a stuck disk. Ending the process loses nothing that was acknowledged.
+	defer time.AfterFunc(stopTimeout+5*time.Second, func() {
+		log.Error("the stop takes too long; the process ends here")
+		os.Exit(1)
+	}).Stop()
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 	defer cancel()
 	return errors.Join(runErr, n.Close(stop))
