@@ -104,15 +104,18 @@ func (s *server) takeToken() error {
 	return p
 }
 
+// promisedBytes is how much memory a Content-Length is believed.
+const promisedBytes = 16 << 10
+
 // readBody reads at most MaxBody bytes into a slice of their own: the ledger may hold it beyond this request.
 func (s *server) readBody(c echo.Context) ([]byte, error) {
 	r := c.Request()
 	var body []byte
 	var err error
-	if r.ContentLength >= 0 {
+	if r.ContentLength >= 0 && r.ContentLength <= promisedBytes {
 		body = make([]byte, r.ContentLength)
 		_, err = io.ReadFull(r.Body, body)
-	} else {
+	} else { // memory grows with what arrives, not with what was announced
 		body, err = io.ReadAll(io.LimitReader(r.Body, s.MaxBody+1))
 	}
 	switch {

@@ -19,6 +19,9 @@ import (
 // recentEntries is how many entries' outcomes stay in memory for those who wait on them.
 const recentEntries = 4096
 
+// recentOutcomes bounds the outcomes in them: entries may hold thousands.
+const recentOutcomes = 65536
+
 // ErrForgotten means that an entry was folded too long ago for its outcomes to be in memory.
 var ErrForgotten = errors.New("fsm: outcomes of this entry are no longer in memory")
 
@@ -49,6 +52,7 @@ type Generation struct {
 	mu     sync.Mutex
 	recent map[uint64][]projections.Result // by entry index
 	order  []uint64                        // indexes in recent, oldest first
+	held   int                             // outcomes in recent
 }
 
 // OpenGeneration opens or creates generation number in dir. ring holds the keys that this node can check with.
@@ -175,7 +179,9 @@ func (g *Generation) publish(cur Cursor, items []projections.Item, results []pro
 		}
 		g.recent[items[i].Index] = append(g.recent[items[i].Index], results[i])
 	}
-	for len(g.order) > recentEntries {
+	g.held += len(results)
+	for len(g.order) > recentEntries || len(g.order) > 1 && g.held > recentOutcomes {
+		g.held -= len(g.recent[g.order[0]])
 		delete(g.recent, g.order[0])
 		g.order = g.order[1:]
 	}

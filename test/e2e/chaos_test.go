@@ -55,9 +55,18 @@ type acks struct {
 	x  []error
 }
 
+// add keeps an acknowledgement. "Try again" and "unknown" are fair while nodes die; a refusal of a good record is not.
 func (a *acks) add(got harness.Answer) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	switch got.Status {
+	case http.StatusOK, http.StatusAccepted:
+	case http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return
+	default:
+		a.x = append(a.x, fmt.Errorf("a good record was answered %d: %s", got.Status, got.Raw))
+		return
+	}
 	a.n++
 	was, ok := a.by[got.PCSID]
 	if !ok {
@@ -82,7 +91,7 @@ func flood(ctx context.Context, c *harness.Cluster, cases []harness.Case, w int,
 	defer client.CloseIdleConnections()
 	for i := w; ctx.Err() == nil; i++ {
 		a, err := cases[i%len(cases)].Send(ctx, client, c.API[(i+w)%len(c.API)])
-		if err == nil && (a.Status == http.StatusOK || a.Status == http.StatusAccepted) {
+		if err == nil {
 			acked.add(a)
 		}
 	}
