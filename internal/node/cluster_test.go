@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -187,6 +188,48 @@ func TestCloseUnderLoad(t *testing.T) {
 	}
 	c.Check()
 	t.Logf("%d answered, %d without an answer", l.answered.Load(), l.lost.Load())
+}
+
+// TestCloseWithUnusedConnection: a connection that never carried a request does not hold up a stop.
+func TestCloseWithUnusedConnection(t *testing.T) {
+	c := nodetest.Start(t, 1)
+	conn, err := net.Dial("tcp", strings.TrimPrefix(c.Client.Endpoints()[0], "https://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	c.AwaitReady(0) // accepted after conn
+	began := time.Now()
+	c.Stop(0)
+	if took := time.Since(began); took > 3*time.Second {
+		t.Errorf("the stop took %s", took)
+	}
+}
+
+// TestReturnBehind: a node that comes back takes no submission before it has caught up, because it might be committed long
+// before it could be answered here.
+func TestReturnBehind(t *testing.T) {
+	c := nodetest.Start(t, 3)
+	body := nodetest.NewRecords(t).Sign(nodetest.Record{Shard: "behind", Epoch: 1, Root: "r"})
+	submitAll(t, c, 1, [][]byte{body})
+	stopAll(c)
+	c.Restart(0) // alone, it cannot know what was committed
+	status, text := c.Once(0, http.MethodPost, client.SubmitPath, body)
+	var p wire.Problem
+	if err := json.Unmarshal(text, &p); err != nil || status != http.StatusServiceUnavailable || p.Code != wire.CodeNotReady {
+		t.Errorf("before it caught up: %d: %s", status, text)
+	}
+	c.Restart(1)
+	c.Restart(2)
+	c.Await("an answer of the node", func() error {
+		if status, text := c.Once(0, http.MethodPost, client.SubmitPath, body); status != http.StatusOK {
+			return fmt.Errorf("%d: %s", status, text)
+		}
+		return nil
+	})
+	c.AwaitReady(1)
+	c.AwaitReady(2)
+	c.Check()
 }
 
 // TestRefusalBudget: a burst of forgeries is answered 401 each, but cannot fill the log; what was left out is summed.

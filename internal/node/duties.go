@@ -265,3 +265,22 @@ func (n *Node) confirm(ctx context.Context) (uint64, error) {
 	}
 	return index, n.live.WaitIndex(ctx, index)
 }
+
+// catchUp opens this node for submissions once it has folded everything that was committed when it asked. A node that
+// comes back may get the entries it missed seconds after it found the leader; a submission that it forwarded in the
+// meantime would be committed and yet remain without an answer.
+func (n *Node) catchUp(ctx context.Context) error {
+	for {
+		try, cancel := context.WithTimeout(ctx, n.cfg.SubmitTimeout)
+		_, err := n.confirm(try)
+		cancel()
+		if err == nil {
+			n.caughtUp.Store(true)
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		if err := pause(ctx, dutyPause); err != nil {
+			return err
+		}
+	}
+}

@@ -186,11 +186,11 @@ func TestLinearizable(t *testing.T) {
 			}
 		})
 	}
-	for range 3 {
+	for range 2 {
 		h.await(c, 150)
 		leader := c.Leader()
 		c.Stop(leader)
-		h.await(c, 150)
+		h.await(c, 80)
 		c.Restart(leader)
 		c.AwaitReady(leader)
 	}

@@ -43,6 +43,7 @@ type Node struct {
 	packer   *propose.Packer[projections.Result]
 	server   *http.Server
 	listener net.Listener
+	unused   unusedConns
 	registry *prometheus.Registry
 	drops    *refusals
 	budget   *budget
@@ -56,6 +57,7 @@ type Node struct {
 	term       atomic.Uint64 // newest term whose TermStart this node folded as leader
 	quarantine atomic.Pointer[string]
 	closing    atomic.Bool
+	caughtUp   atomic.Bool // has once folded all that was committed; until then an own submission might wait long for its fold
 	stats      stats
 }
 
@@ -90,6 +92,7 @@ func (n *Node) open(ctx context.Context) error {
 	loops := n.ctx
 	n.loop(loops, "control fold", n.derived.Run)
 	n.loop(loops, "live fold", n.live.Run)
+	n.loop(loops, "catching up", n.catchUp)
 	n.loop(loops, "leader duties", n.leaderDuties)
 	n.loop(loops, "key registration", n.registerKeys)
 	n.loop(loops, "refusal reports", n.reportRefusals)
@@ -164,6 +167,7 @@ func (n *Node) openAPI() error {
 	if err != nil {
 		return err
 	}
+	n.server.ConnState = n.unused.track
 	n.listener, err = net.Listen("tcp", n.cfg.API.Listen)
 	if err != nil {
 		return err
@@ -233,7 +237,9 @@ func (n *Node) Close(ctx context.Context) error {
 	n.closing.Store(true)
 	var errs []error
 	if n.server != nil {
+		unused := time.AfterFunc(unusedGrace, n.unused.closeAll)
 		errs = append(errs, n.server.Shutdown(ctx), n.server.Close())
+		unused.Stop()
 	}
 	if n.packer != nil {
 		n.packer.Close()

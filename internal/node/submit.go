@@ -82,6 +82,9 @@ func (n *Node) refuseNow() *wire.Problem {
 	if reason := n.quarantine.Load(); reason != nil {
 		return wire.NewProblem(wire.CodeNotReady, "this node is quarantined; ask another one").WithRetry(retryAfter)
 	}
+	if !n.caughtUp.Load() {
+		return wire.NewProblem(wire.CodeNotReady, "this node has not caught up yet; ask another one").WithRetry(retryAfter)
+	}
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package nodetest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -129,11 +130,7 @@ func (c *Cluster) checkOutcomes(rows map[uint64]wire.AuditItem) map[string]wire.
 // checkAnswer holds an answer that was given against the rows.
 func (c *Cluster) checkAnswer(a Answer, rows map[uint64]wire.AuditItem, standing map[string]wire.AuditItem) {
 	c.t.Helper()
-	given := a.Submit
-	if given == nil {
-		given = a.First
-	}
-	if given != nil {
+	if given := cmp.Or(a.Submit, a.First); given != nil {
 		if got := standing[given.PCSID]; got.Seq != given.Seq || got.Outcome != given.Outcome || got.Accepted != given.Accepted || got.ReasonCode != given.ReasonCode {
 			c.t.Errorf("answered %s at %d for %s, now it is %q at %d", given.Outcome, given.Seq, given.PCSID, got.Outcome, got.Seq)
 		}
@@ -145,15 +142,19 @@ func (c *Cluster) checkAnswer(a Answer, rows map[uint64]wire.AuditItem, standing
 	}
 }
 
-// checkRepeats sends one body per pcs_id and answer again, to the nodes in turn.
+// checkRepeats sends one body per pcs_id and status again, to the nodes in turn.
 func (c *Cluster) checkRepeats(ctx context.Context, list []Answer) {
 	c.t.Helper()
 	sent := map[string]bool{}
 	for i, a := range list {
-		if sent[string(a.Body)] || a.Status == http.StatusUnauthorized {
+		key := fmt.Sprint(a.Status, string(a.Body))
+		if given := cmp.Or(a.Submit, a.First); given != nil {
+			key = fmt.Sprint(a.Status, given.PCSID)
+		}
+		if sent[key] || a.Status == http.StatusUnauthorized {
 			continue
 		}
-		sent[string(a.Body)] = true
+		sent[key] = true
 		r, err := c.At(i%len(c.members)).Submit(ctx, a.Body)
 		if err := c.sameAgain(a, r, err); err != nil {
 			c.t.Errorf("a repetition: %v", err)
