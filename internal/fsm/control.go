@@ -150,9 +150,9 @@ func (d *Derived) cursor() Cursor { return d.pos.get() }
 
 func (d *Derived) fold(_ context.Context, entries []log.Entry) error {
 	m := d.applied()
-	tx := d.store.begin()
+	tx := d.store.begin(4 * len(entries))
 	if err := d.foldAll(tx, &m, entries); err != nil {
-		return errors.Join(err, tx.abort())
+		return err
 	}
 	tx.Set([]byte{spacePosition}, encodePosition(m.cur, m.conf))
 	if err := tx.commit(); err != nil {

@@ -105,16 +105,20 @@ func TestCrashes(t *testing.T) {
 	n := uint64(len(logs))
 	want := foldAll(t, logs, DefaultBatchBytes)
 	rng := rand.New(rand.NewPCG(1, 2))
+	kept := 0
 	for round := range 12 {
 		fs := vfs.NewCrashableMem()
 		m := newMachine(t, fs, 10_000)
 		var at uint64
 		for cut := range 3 {
 			m.store(logs)
-			at = min(n, m.gen.Cursor().Index+1+rng.Uint64N(n/3))
+			at = min(n, max(m.derived.Cursor().Index, m.gen.Cursor().Index)+1+rng.Uint64N(n/3))
 			clone := cutDuring(m, at, rng)
 			m.close()
 			m = newMachine(t, clone, 10_000)
+			if c := m.gen.Cursor().Index; c > 0 && c < n {
+				kept++
+			}
 			if d, g := m.derived.Cursor().Index, m.gen.Cursor().Index; d > at || g > at {
 				t.Errorf("round %d cut %d: folded to %d and %d of %d", round, cut, d, g, at)
 			}
@@ -126,6 +130,9 @@ func TestCrashes(t *testing.T) {
 		}
 		m.close()
 	}
+	if kept < 10 {
+		t.Errorf("only %d of 36 cuts left a part of the fold", kept)
+	}
 }
 
 // cutDuring folds to entry at and takes the image of a power cut that happens meanwhile.
@@ -134,9 +141,16 @@ func cutDuring(m *machine, at uint64, rng *rand.Rand) *vfs.MemFS {
 	image := make(chan *vfs.MemFS, 1)
 	when := from + rng.Uint64N(at-min(from, at-1)+1)
 	percent := []int{0, 50, 100}[rng.IntN(3)]
-	seed := rng.Uint64()
+	seed, flush := rng.Uint64(), rng.IntN(4)
 	go func() {
 		_ = m.derived.WaitIndex(context.Background(), min(when, at))
+		if flush&1 != 0 {
+			_ = m.derived.store.db.Flush()
+		}
+		if flush&2 != 0 {
+			_ = m.gen.WaitIndex(context.Background(), min(when, at))
+			_ = m.gen.store.db.Flush()
+		}
 		cfg := vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: rand.New(rand.NewPCG(seed, 3))}
 		image <- m.fs.(*vfs.MemFS).CrashClone(cfg)
 	}()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"strings"
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -53,6 +54,7 @@ type Generation struct {
 	recent map[uint64][]projections.Result // by entry index
 	order  []uint64                        // indexes in recent, oldest first
 	held   int                             // outcomes in recent
+	tops   map[string]int64                // by shard: highest epoch with an occupied id
 }
 
 // OpenGeneration opens or creates generation number in dir. ring holds the keys that this node can check with.
@@ -62,7 +64,7 @@ func OpenGeneration(fs vfs.FS, dir string, number uint32, src *log.Store, derive
 		return nil, err
 	}
 	g := &Generation{number: number, store: store, src: src, derived: derived, ring: ring, obs: obs, batch: batchBytes,
-		recent: map[uint64][]projections.Result{}}
+		recent: map[uint64][]projections.Result{}, tops: map[string]int64{}}
 	if err := g.load(); err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
@@ -143,10 +145,10 @@ func (g *Generation) fold(ctx context.Context, entries []log.Entry) error {
 	}
 	view := g.derived.Control()
 	checkAll(items, g.ring, view)
-	tx := g.store.begin()
+	tx := g.store.begin(rowsPerEvent * len(items))
 	results, err := g.foldAll(tx, items, view)
 	if err != nil {
-		return errors.Join(err, tx.abort())
+		return err
 	}
 	p := g.gen.Position(cur.Index, cur.Term)
 	p.LogTime = cur.LogTime
@@ -170,14 +172,20 @@ func (g *Generation) foldAll(tx *txn, items []projections.Item, view projections
 	return results, nil
 }
 
+// rowsPerEvent is about how many rows a submission writes.
+const rowsPerEvent = 7
+
 // publish makes the outcomes visible to those who wait.
 func (g *Generation) publish(cur Cursor, items []projections.Item, results []projections.Result) {
 	g.mu.Lock()
-	for i := range items {
-		if _, ok := g.recent[items[i].Index]; !ok {
-			g.order = append(g.order, items[i].Index)
+	for from := 0; from < len(items); {
+		to := from
+		for ; to < len(items) && items[to].Index == items[from].Index; to++ {
+			g.noteTop(&results[to])
 		}
-		g.recent[items[i].Index] = append(g.recent[items[i].Index], results[i])
+		g.order = append(g.order, items[from].Index)
+		g.recent[items[from].Index] = results[from:to:to]
+		from = to
 	}
 	g.held += len(results)
 	for len(g.order) > recentEntries || len(g.order) > 1 && g.held > recentOutcomes {
@@ -187,6 +195,32 @@ func (g *Generation) publish(cur Cursor, items []projections.Item, results []pro
 	}
 	g.mu.Unlock()
 	g.pos.set(cur)
+}
+
+// maxTops bounds the shards whose highest epoch is in memory; when it is reached all are forgotten.
+const maxTops = 1 << 16
+
+func (g *Generation) noteTop(r *projections.Result) {
+	if r.TopEpoch < 0 {
+		return
+	}
+	if _, ok := g.tops[r.ShardID]; !ok {
+		if len(g.tops) >= maxTops {
+			clear(g.tops)
+		}
+		g.tops[strings.Clone(r.ShardID)] = r.TopEpoch // ShardID is a part of a whole record
+		return
+	}
+	g.tops[r.ShardID] = r.TopEpoch
+}
+
+// Novel reports that no id of this shard and epoch can be occupied: a pcs_id is the hash of root, epoch and shard. False
+// means that one has to look.
+func (g *Generation) Novel(shard string, epoch int64) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	top, ok := g.tops[shard]
+	return ok && epoch > top
 }
 
 // observeAll tells the observer what was folded. It runs after the step is committed and changes nothing of the fold.

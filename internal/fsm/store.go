@@ -6,6 +6,9 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
+	"unsafe"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
@@ -14,12 +17,19 @@ import (
 	"github.com/recount-ledger/recount/internal/projections"
 )
 
-// Store is one folded state on disk. Its rows can always be rebuilt from the log, so writes are not synced; a batch is
-// atomic, which keeps rows and cursor together after a crash.
+// Store is one folded state on disk. Its rows can always be rebuilt from the log, so there is no write-ahead log: what was
+// in memory at a crash, at most a few memtables, is folded again. Pebble makes whole batches durable in their order, which
+// keeps rows and cursor together.
 type Store struct {
 	db  *pebble.DB
 	dir string
 }
+
+// cacheBytes is the block cache of a folded state.
+const cacheBytes = 64 << 20
+
+// memTableBytes bounds what is folded again after a crash.
+const memTableBytes = 16 << 20
 
 // OpenStore opens or creates the folded state in dir. A nil fs means the disk.
 func OpenStore(fs vfs.FS, dir string, log *slog.Logger) (*Store, error) {
@@ -29,9 +39,10 @@ func OpenStore(fs vfs.FS, dir string, log *slog.Logger) (*Store, error) {
 	o := &pebble.Options{
 		FS:                          fs,
 		FormatMajorVersion:          pebble.FormatTableFormatV6,
-		MemTableSize:                32 << 20,
+		DisableWAL:                  true,
+		MemTableSize:                memTableBytes,
 		MemTableStopWritesThreshold: 4,
-		L0CompactionThreshold:       4,
+		L0CompactionThreshold:       10,
 		L0StopWritesThreshold:       1000,
 		MaxOpenFiles:                1000,
 		Logger:                      pebbleLogger{log: log, dir: dir},
@@ -41,7 +52,7 @@ func OpenStore(fs vfs.FS, dir string, log *slog.Logger) (*Store, error) {
 		o.Levels[i].BlockSize = 16 << 10
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 	}
-	cache := pebble.NewCache(32 << 20)
+	cache := pebble.NewCache(cacheBytes)
 	defer cache.Unref()
 	o.Cache = cache
 	db, err := pebble.Open(dir, o)
@@ -62,9 +73,9 @@ func (s *Store) Metrics() *pebble.Metrics { return s.db.Metrics() }
 // Snapshot returns a view of one moment; the caller closes it.
 func (s *Store) Snapshot() *View { return &View{r: s.db.NewSnapshot()} }
 
-// begin starts a read-your-writes batch.
-func (s *Store) begin() *txn {
-	return &txn{View: View{r: s.db}, db: s.db, pending: map[string]int{}, batch: s.db.NewBatch()}
+// begin starts a step of about so many rows; one that is not committed leaves no trace.
+func (s *Store) begin(rows int) *txn {
+	return &txn{View: View{r: s.db}, db: s.db, pending: make(map[string]int, rows), ops: make([]op, 0, rows)}
 }
 
 // View reads a store at one moment.
@@ -129,7 +140,7 @@ type txn struct {
 	db      *pebble.DB
 	pending map[string]int // key -> its newest operation
 	ops     []op
-	batch   *pebble.Batch
+	room    []byte // for the next keys and values
 }
 
 type op struct {
@@ -147,43 +158,67 @@ func (t *txn) Get(key []byte) ([]byte, error) {
 	return t.View.Get(key)
 }
 
-// Set writes a row. Errors of the batch surface at commit.
-func (t *txn) Set(k, v []byte) {
-	t.push(op{key: string(k), value: append(make([]byte, 0, len(v)), v...)})
-}
+// Set writes a row. Errors surface at commit.
+func (t *txn) Set(k, v []byte) { t.push(op{key: t.key(k), value: t.keep(v)}) }
 
 // Delete removes a row.
-func (t *txn) Delete(k []byte) { t.push(op{key: string(k), deleted: true}) }
+func (t *txn) Delete(k []byte) { t.push(op{key: t.key(k), deleted: true}) }
 
 func (t *txn) push(o op) {
 	t.pending[o.key] = len(t.ops)
 	t.ops = append(t.ops, o)
 }
 
+// roomBytes is how much is allocated at once for the keys and values of a step.
+const roomBytes = 64 << 10
+
+// keep copies b into a piece of memory that is never written again.
+func (t *txn) keep(b []byte) []byte {
+	if len(b) > len(t.room) {
+		t.room = make([]byte, max(roomBytes, len(b)))
+	}
+	out := t.room[:len(b):len(b)]
+	t.room = t.room[copy(out, b):]
+	return out
+}
+
+func (t *txn) key(k []byte) string {
+	if len(k) == 0 {
+		return ""
+	}
+	return unsafe.String(unsafe.SliceData(t.keep(k)), len(k))
+}
+
 // commit applies the step atomically, without waiting for the disk.
 func (t *txn) commit() error {
-	defer t.batch.Close()
+	batch := t.db.NewBatch()
+	defer batch.Close()
+	kept := t.ops[:0]
 	for i, o := range t.ops {
-		if t.pending[o.key] != i {
-			continue
+		if t.pending[o.key] == i {
+			kept = append(kept, o)
 		}
-		var err error
-		if o.deleted {
-			err = t.batch.Delete([]byte(o.key), nil)
-		} else {
-			err = t.batch.Set([]byte(o.key), o.value, nil)
-		}
-		if err != nil {
+	}
+	// Neighbours written together save the memtable most of its searches.
+	slices.SortFunc(kept, func(a, b op) int { return strings.Compare(a.key, b.key) })
+	for _, o := range kept {
+		if err := put(batch, o); err != nil {
 			return fmt.Errorf("write folded state: %w", err)
 		}
 	}
-	if err := t.db.Apply(t.batch, pebble.NoSync); err != nil {
+	if err := t.db.Apply(batch, pebble.NoSync); err != nil {
 		return fmt.Errorf("write folded state: %w", err)
 	}
 	return nil
 }
 
-func (t *txn) abort() error { return t.batch.Close() }
+func put(batch *pebble.Batch, o op) error {
+	key := unsafe.Slice(unsafe.StringData(o.key), len(o.key)) // Pebble copies it
+	if o.deleted {
+		return batch.Delete(key, nil)
+	}
+	return batch.Set(key, o.value, nil)
+}
 
 // prefixedStore puts every key of a projection under one byte, so that several keyspaces share a store.
 type prefixedStore struct {

@@ -232,7 +232,7 @@ func (n ledger) Shard(_ context.Context, id string) (*wire.ShardAnswer, error) {
 func shardAnswer(r projections.ShardRow) wire.ShardAnswer {
 	a := wire.ShardAnswer{
 		ShardID: r.Shard, Submissions: r.Accepted + r.Escalated + r.Refused + r.Conflicts + r.Replays, Accepted: r.Accepted,
-		Escalated: r.Escalated, Refused: r.Refused, Conflicts: r.Conflicts, FirstSeq: r.FirstSeq, LastSeq: r.LastSeq,
+		Escalated: r.Escalated, Refused: r.Refused, Conflicts: r.Conflicts, EpochSeq: r.EpochSeq, FirstSeq: r.FirstSeq, LastSeq: r.LastSeq,
 		LastAt: wire.TimeNS(r.LastLogTime),
 	}
 	if r.HasEpoch {

@@ -248,7 +248,7 @@ func (n *Node) refuseSignature(ctx context.Context, body []byte, meta api.Meta, 
 // replay answers a repeated record from the live fold, as a linearizable read, without a new event. nil means: not a plain
 // replay, or not provably; the fold decides then.
 func (n *Node) replay(ctx context.Context, rec *pcs.Record, facts verify.Facts) *wire.SubmitAnswer {
-	if rec.CheckID() != nil || !n.isReplay(rec, facts, nil) {
+	if n.live.Novel(rec.ShardID, rec.Epoch) || rec.CheckID() != nil || !n.isReplay(rec, facts, nil) {
 		return nil
 	}
 	if _, err := n.confirm(ctx); err != nil {

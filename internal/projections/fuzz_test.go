@@ -35,7 +35,7 @@ func FuzzOutcomeRow(f *testing.F) {
 // FuzzStateRows does the same for id, shard and epoch rows.
 func FuzzStateRows(f *testing.F) {
 	f.Add((&idRow{first: 1, judged: 2, judgedAt: 3, outcome: verify.Accepted, accepted: true, key: "k"}).append(nil))
-	f.Add((&shardRow{hasMark: true, mark: 9, first: 1, last: 4}).append(nil))
+	f.Add((&shardRow{hasMark: true, mark: 9, markSeq: 3, top: 9, first: 1, last: 4}).append(nil))
 	f.Add((&epochRow{seq: 5}).append(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if w, err := decodeIDRow(b); err == nil && !bytes.Equal(w.append(nil), b) {

@@ -24,11 +24,12 @@ type Generation struct {
 	logTime  int64
 	digest   [32]byte
 	policies map[uint64]bool // policy rows known to be written
+	mem      *memory
 }
 
 // NewGeneration returns the fold of nothing.
 func NewGeneration(number uint32) *Generation {
-	return &Generation{number: number, policies: map[uint64]bool{}}
+	return &Generation{number: number, policies: map[uint64]bool{}, mem: newMemory()}
 }
 
 // LoadGeneration resumes the fold whose position row is in s. The running digest is folded again from the rows since the

@@ -39,6 +39,7 @@ type ShardRow struct {
 	Shard        string
 	HasEpoch     bool   // an accepted submission set Epoch and Root
 	Epoch        int64  // high-water mark
+	EpochSeq     uint64 // event that moved it there, 0 when none
 	Root         string // merkle_root of the mark, lower-case hex
 	Accepted     uint64 // submissions judged, by outcome
 	Escalated    uint64

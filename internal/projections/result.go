@@ -65,6 +65,10 @@ type Result struct {
 	// the recorded facts all the same; it is not part of any row or digest. Only Fold sets it.
 	FactsMismatch bool
 
+	// TopEpoch is the highest epoch of which the shard has an occupied id after this event, -1 when there is none or the
+	// submission did not pass the gate. Only Fold sets it.
+	TopEpoch int64
+
 	policySeq uint64 // event that put Policy in force
 }
 

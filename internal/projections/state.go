@@ -46,7 +46,9 @@ func decodeIDRow(b []byte) (*idRow, error) {
 type shardRow struct {
 	hasMark         bool
 	mark            int64
+	markSeq         uint64 // event that moved the mark there, 0 without one
 	root            [32]byte
+	top             int64     // highest epoch of a submission that occupied its id, -1 when there is none
 	counts          [5]uint64 // accepted, escalated, refused, conflict; replays
 	first, last     uint64
 	firstAt, lastAt int64
@@ -55,7 +57,9 @@ type shardRow struct {
 func (w *shardRow) append(dst []byte) []byte {
 	dst = append(dst, rowVersion, boolByte(w.hasMark))
 	dst = binary.BigEndian.AppendUint64(dst, uint64(w.mark))
+	dst = binary.BigEndian.AppendUint64(dst, w.markSeq)
 	dst = append(dst, w.root[:]...)
+	dst = binary.BigEndian.AppendUint64(dst, uint64(w.top))
 	for _, n := range w.counts {
 		dst = binary.BigEndian.AppendUint64(dst, n)
 	}
@@ -69,13 +73,13 @@ func decodeShardRow(b []byte) (*shardRow, error) {
 	d := &reader{b: b}
 	d.check(d.u8() == rowVersion)
 	has := d.u8()
-	w := &shardRow{hasMark: has == 1, mark: int64(d.u64()), root: d.hash()}
+	w := &shardRow{hasMark: has == 1, mark: int64(d.u64()), markSeq: d.u64(), root: d.hash(), top: int64(d.u64())}
 	for i := range w.counts {
 		w.counts[i] = d.u64()
 	}
 	w.first, w.last, w.firstAt, w.lastAt = d.u64(), d.u64(), int64(d.u64()), int64(d.u64())
 	d.check(has <= 1 && w.mark >= 0 && w.first >= 1 && w.first <= w.last)
-	d.check(w.hasMark || w.mark == 0 && w.root == [32]byte{})
+	d.check(w.hasMark == (w.markSeq != 0) && (w.hasMark || w.mark == 0 && w.root == [32]byte{}) && w.top >= -1)
 	if err := d.done(); err != nil {
 		return nil, fmt.Errorf("shard row: %w", err)
 	}
@@ -83,7 +87,7 @@ func decodeShardRow(b []byte) (*shardRow, error) {
 }
 
 func (w *shardRow) public(id string) ShardRow {
-	out := ShardRow{Shard: id, HasEpoch: w.hasMark, Epoch: w.mark, Accepted: w.counts[0], Escalated: w.counts[1],
+	out := ShardRow{Shard: id, HasEpoch: w.hasMark, Epoch: w.mark, EpochSeq: w.markSeq, Accepted: w.counts[0], Escalated: w.counts[1],
 		Refused: w.counts[2], Conflicts: w.counts[3], Replays: w.counts[4], FirstSeq: w.first, LastSeq: w.last,
 		FirstLogTime: w.firstAt, LastLogTime: w.lastAt}
 	if w.hasMark {

@@ -14,6 +14,7 @@ import (
 // content; the first that fails names the reason. Key scopes and freezes belong between gate and dedup.
 type step struct {
 	tx     Tx
+	mem    *memory
 	it     *Item
 	c      Checked // own copy
 	policy PolicyRow
@@ -26,7 +27,7 @@ type step struct {
 
 // foldSubmission judges one submission and writes everything but its row, which it returns with the hash of its core.
 func (g *Generation) foldSubmission(tx Tx, it *Item, view ControlView) (Result, [32]byte, []byte, error) {
-	s, err := newStep(tx, it, view)
+	s, err := newStep(tx, g.mem, it, view)
 	if err != nil {
 		return Result{}, [32]byte{}, nil, err
 	}
@@ -37,13 +38,17 @@ func (g *Generation) foldSubmission(tx Tx, it *Item, view ControlView) (Result, 
 	if err := s.write(g); err != nil {
 		return Result{}, [32]byte{}, nil, err
 	}
+	s.r.TopEpoch = -1
+	if s.passed {
+		s.r.TopEpoch = s.shard.top
+	}
 	s.r.Status = StatusOf(s.r.Outcome, s.r.Reason)
 	core := s.r.appendCore(make([]byte, 0, 256))
 	hash := sum(core)
 	return s.r, hash, append(core, s.r.Detail...), nil
 }
 
-func newStep(tx Tx, it *Item, view ControlView) (*step, error) {
+func newStep(tx Tx, mem *memory, it *Item, view ControlView) (*step, error) {
 	p, ok := view.PolicyAt(it.Seq)
 	if !ok {
 		return nil, ErrNoPolicy
@@ -51,7 +56,7 @@ func newStep(tx Tx, it *Item, view ControlView) (*step, error) {
 	if it.Checked == nil {
 		Check(it, nil, view)
 	}
-	s := &step{tx: tx, it: it, c: *it.Checked, policy: p}
+	s := &step{tx: tx, mem: mem, it: it, c: *it.Checked, policy: p}
 	if s.c.Err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrBadEvent, s.c.Err)
 	}
@@ -106,7 +111,7 @@ func (s *step) identity() {
 
 func (s *step) judge(view ControlView) (err error) {
 	if s.r.ShardID != "" {
-		if s.shard, err = read(s.tx, textKey(spaceShard, s.r.ShardID), decodeShardRow); err != nil {
+		if s.shard, err = s.mem.shard(s.tx, s.r.ShardID); err != nil {
 			return err
 		}
 	}
@@ -117,9 +122,11 @@ func (s *step) judge(view ControlView) (err error) {
 	if s.shard != nil {
 		s.r.HadMark, s.r.MarkBefore = s.shard.hasMark, s.shard.mark
 	}
-	id, err := read(s.tx, idKey(s.pcsID), decodeIDRow)
-	if err != nil {
-		return err
+	var id *idRow
+	if s.knownEpoch() {
+		if id, err = read(s.tx, idKey(s.pcsID), decodeIDRow); err != nil {
+			return err
+		}
 	}
 	switch {
 	case id == nil:
@@ -131,6 +138,10 @@ func (s *step) judge(view ControlView) (err error) {
 	}
 	return s.decide(id)
 }
+
+// knownEpoch reports whether an id or a root of this epoch may be known. A pcs_id that passed the gate is the hash of root,
+// epoch and shard, so an epoch above all that occupied ids of the shard is new.
+func (s *step) knownEpoch() bool { return s.shard != nil && s.r.Epoch <= s.shard.top }
 
 // gate refuses what is structurally wrong, not validly signed by a registered key, or misnamed. A refusal leaves no trace
 // in identity or order.
@@ -237,9 +248,12 @@ func (s *step) epochs(old *idRow) (*epochRow, error) {
 	if s.shard == nil {
 		return nil, nil
 	}
-	e, err := read(s.tx, s.epochKey(), decodeEpochRow)
-	if err != nil {
-		return nil, err
+	var e *epochRow
+	if s.knownEpoch() {
+		var err error
+		if e, err = read(s.tx, s.epochKey(), decodeEpochRow); err != nil {
+			return nil, err
+		}
 	}
 	var reasons []verify.Reason
 	r, rule := &s.r, s.policy.Policy.Epochs.OnRegression
@@ -250,6 +264,7 @@ func (s *step) epochs(old *idRow) (*epochRow, error) {
 	}
 	below := s.shard.hasMark && r.Epoch < s.shard.mark && rule != verify.RegressionAllow
 	if below && old != nil {
+		var err error
 		if below, err = s.regressedBefore(old); err != nil {
 			return nil, err
 		}
@@ -320,11 +335,15 @@ func (s *step) write(g *Generation) error {
 func (s *step) writeShard() {
 	r := &s.r
 	if s.shard == nil {
-		s.shard = &shardRow{first: r.Seq, firstAt: r.LogTime}
+		s.shard = &shardRow{first: r.Seq, firstAt: r.LogTime, top: -1}
+		s.mem.shards.put(r.ShardID, s.shard)
 	}
 	s.shard.count(r)
 	if r.MovedMark {
-		s.shard.hasMark, s.shard.mark, s.shard.root = true, r.Epoch, s.root
+		s.shard.hasMark, s.shard.mark, s.shard.markSeq, s.shard.root = true, r.Epoch, r.Seq, s.root
+	}
+	if r.Occupied {
+		s.shard.top = max(s.shard.top, r.Epoch)
 	}
 	if r.Registered {
 		e := epochRow{root: s.root, seq: r.Seq}
@@ -335,18 +354,14 @@ func (s *step) writeShard() {
 }
 
 func (s *step) indexKey() error {
-	key := textKey(spaceKey, s.r.KeyID)
-	b, err := s.tx.Get(key)
+	num, known, err := s.mem.key(s.tx, s.r.KeyID)
 	if err != nil {
 		return err
 	}
-	num := s.r.Seq
-	if b == nil {
-		s.tx.Set(key, binary.BigEndian.AppendUint64(nil, num))
-	} else if len(b) == 8 {
-		num = binary.BigEndian.Uint64(b)
-	} else {
-		return fmt.Errorf("key row: %w", ErrCorrupt)
+	if !known {
+		num = s.r.Seq
+		s.tx.Set(textKey(spaceKey, s.r.KeyID), binary.BigEndian.AppendUint64(nil, num))
+		s.mem.keys.put(s.r.KeyID, num)
 	}
 	s.tx.Set(numKey(spaceByKey, num, s.r.Seq), nil)
 	return nil

@@ -32,7 +32,7 @@ var (
 const (
 	maxPackEvents = 512
 	maxPackBytes  = 256 << 10
-	maxInFlight   = 4
+	maxInFlight   = 2
 	maxWait       = 2 * time.Millisecond
 	retryPause    = 50 * time.Millisecond
 )

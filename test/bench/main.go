@@ -86,7 +86,7 @@ func run(ctx context.Context, o options) (err error) {
 		}
 	}
 	b := &bench{options: o}
-	if b.src, err = newSource(root); err != nil {
+	if b.src, err = harness.NewSource(root); err != nil {
 		return err
 	}
 	defer b.close()
@@ -108,7 +108,7 @@ var connections = []int{64, 256}
 // bench holds what is compared, running side by side and measured in turn.
 type bench struct {
 	options
-	src      *source
+	src      *harness.Source
 	echo     *child
 	echoAt   *target
 	cluster  *harness.Cluster
@@ -134,7 +134,7 @@ func (b *bench) start(ctx context.Context, dir, root string) (err error) {
 	if err != nil {
 		return err
 	}
-	env := []string{"PCS_SIGN_ALG=hmac", "PCS_HMAC_KEY=" + benchKey}
+	env := []string{"PCS_SIGN_ALG=hmac", "PCS_HMAC_KEY=" + harness.BenchKey}
 	if b.cluster, err = harness.Start(ctx, b.bin, filepath.Join(dir, "cluster"), 3, port, env...); err != nil {
 		return fmt.Errorf("cluster: %w", err)
 	}
@@ -148,7 +148,7 @@ func (b *bench) start(ctx context.Context, dir, root string) (err error) {
 
 // warm lets every part run for a second before anything is measured.
 func (b *bench) warm(ctx context.Context) error {
-	requests, err := b.src.requests(connections[0], b.most/connections[0])
+	requests, err := b.src.Requests(connections[0], b.most/connections[0])
 	if err != nil {
 		return err
 	}
@@ -180,7 +180,7 @@ func (b *bench) close() {
 // round measures every part once.
 func (b *bench) round(ctx context.Context, number int) error {
 	for _, conns := range connections {
-		requests, err := b.src.requests(conns, int(float64(b.most)*b.span.Seconds())/conns)
+		requests, err := b.src.Requests(conns, int(float64(b.most)*b.span.Seconds())/conns)
 		if err != nil {
 			return err
 		}

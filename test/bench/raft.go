@@ -114,7 +114,7 @@ func (sink) Meta() (index, term uint64, configuration []byte, configurationIndex
 func serveRaft(dir, root, number, basePort string) error {
 	i, err1 := strconv.Atoi(number)
 	port, err2 := strconv.Atoi(basePort)
-	src, err3 := newSource(root)
+	src, err3 := harness.NewSource(root)
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return err
 	}
@@ -207,10 +207,10 @@ func propose(c *cluster.Cluster, entry []byte, span time.Duration) (packs int, s
 }
 
 // packOf is an entry of fresh submissions as a node would propose it.
-func packOf(src *source) ([]byte, error) {
+func packOf(src *harness.Source) ([]byte, error) {
 	pack := event.Pack{ProposedAt: time.Now().UnixNano()}
 	for range packRecords {
-		body, err := src.next("raft")
+		body, err := src.Next("raft")
 		if err != nil {
 			return nil, err
 		}

@@ -1,4 +1,4 @@
-package main
+package harness
 
 import (
 	"crypto/hmac"
@@ -13,11 +13,10 @@ import (
 	"strings"
 
 	"github.com/recount-ledger/recount/internal/pcs"
-	"github.com/recount-ledger/recount/test/harness"
 )
 
-// benchKey is the HMAC key "hmac-current" of testdata/keys.json.
-const benchKey = "TRi84rjRdeJ4EasHWrOxVf6pckZqFBd+quSuUAPsTq0="
+// BenchKey is the HMAC key "hmac-current" of testdata/keys.json.
+const BenchKey = "TRi84rjRdeJ4EasHWrOxVf6pckZqFBd+quSuUAPsTq0="
 
 // template is a published record cut at the values that make a fresh one; text has one piece more than fields.
 type template struct {
@@ -26,20 +25,20 @@ type template struct {
 	fields []string
 }
 
-// source makes fresh signed records in the shape of the published ones. Each shard is one agent with rising epochs.
-type source struct {
+// Source makes fresh signed records in the shape of the published ones. Each shard is one agent with rising epochs.
+type Source struct {
 	templates []template
 	epochs    map[string]int64
 	made      int
 }
 
-// newSource reads the accepted f9 records of the HMAC corpus below root.
-func newSource(root string) (*source, error) {
-	cases, err := harness.Load(filepath.Join(root, "testdata", "good-hmac.ndjson"))
+// NewSource reads the accepted f9 records of the HMAC corpus below root.
+func NewSource(root string) (*Source, error) {
+	cases, err := Load(filepath.Join(root, "testdata", "good-hmac.ndjson"))
 	if err != nil {
 		return nil, err
 	}
-	s := &source{epochs: map[string]int64{}}
+	s := &Source{epochs: map[string]int64{}}
 	for _, c := range cases {
 		if c.Rule != "ACCEPT" || c.Body == nil {
 			continue
@@ -91,13 +90,13 @@ func cut(body string) (t template, ok bool) {
 }
 
 func sign(payload []byte) string {
-	m := hmac.New(sha256.New, []byte(benchKey))
+	m := hmac.New(sha256.New, []byte(BenchKey))
 	m.Write(payload)
 	return base64.StdEncoding.EncodeToString(m.Sum(nil))
 }
 
-// next makes the next record of a shard.
-func (s *source) next(shard string) ([]byte, error) {
+// Next makes the next record of a shard.
+func (s *Source) Next(shard string) ([]byte, error) {
 	t := &s.templates[s.made%len(s.templates)]
 	s.made++
 	s.epochs[shard]++
@@ -119,13 +118,13 @@ func (s *source) next(shard string) ([]byte, error) {
 	return append(out, t.text[len(t.fields)]...), nil
 }
 
-// requests makes n HTTP requests of fresh records for each of conns agents.
-func (s *source) requests(conns, n int) ([][][]byte, error) {
+// Requests makes n HTTP requests of fresh records for each of conns agents.
+func (s *Source) Requests(conns, n int) ([][][]byte, error) {
 	out := make([][][]byte, conns)
 	for c := range out {
 		shard := fmt.Sprintf("bench-%03d", c)
 		for range n {
-			body, err := s.next(shard)
+			body, err := s.Next(shard)
 			if err != nil {
 				return nil, err
 			}

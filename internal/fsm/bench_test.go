@@ -1,0 +1,110 @@
+package fsm
+
+import (
+	"fmt"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/hashicorp/raft"
+
+	"github.com/recount-ledger/recount/internal/event"
+	"github.com/recount-ledger/recount/internal/log"
+	"github.com/recount-ledger/recount/internal/projections"
+	"github.com/recount-ledger/recount/internal/verify"
+	"github.com/recount-ledger/recount/test/harness"
+)
+
+// longHistory is a log of n fresh records of 256 shards in packs of the given size.
+func longHistory(b testing.TB, n, size int) []*raft.Log {
+	b.Helper()
+	src, err := harness.NewSource(filepath.Join("..", ".."))
+	if err != nil {
+		b.Fatal(err)
+	}
+	c := published(b)
+	h := &builder{logs: history(b, 64)[:5]}
+	events := make([]event.Event, n)
+	for i := range events {
+		body, err := src.Next(fmt.Sprintf("bench-%03d", i%256))
+		if err != nil {
+			b.Fatal(err)
+		}
+		events[i] = c.submission(string(body), i)
+	}
+	for i := 0; i < n; i += size {
+		h.pack(events[i:min(i+size, n)]...)
+	}
+	return h.logs
+}
+
+// cpuTime is what this process has used so far.
+func cpuTime() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		panic(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// BenchmarkFold folds a long history into a new generation, as a rebuild does (all at once) and as the live loop does
+// (entry by entry), beside decoding and checking alone.
+func BenchmarkFold(b *testing.B) {
+	const n = 60_000
+	logs := longHistory(b, n, 32)
+	fold := func(b *testing.B, step uint64) {
+		var cpu time.Duration
+		for range b.N {
+			b.StopTimer()
+			m := &machine{t: b, fs: vfs.Default, batch: DefaultBatchBytes}
+			dir := b.TempDir()
+			var err error
+			m.log, err = log.Open(filepath.Join(dir, "events"), log.Options{})
+			m.must(err)
+			m.store(logs)
+			m.derived, err = OpenDerived(nil, filepath.Join(dir, "derived"), m.log, m.batch, quiet)
+			m.must(err)
+			m.log.CommittedTo(uint64(len(logs)))
+			m.must(m.derived.CatchUp(b.Context()))
+			m.gen, err = OpenGeneration(nil, filepath.Join(dir, "1"), 1, m.log, m.derived, published(b).ring, Observer{}, m.batch, quiet)
+			m.must(err)
+			b.StartTimer()
+			before := cpuTime()
+			for i := step; ; i += step {
+				i = min(i, uint64(len(logs)))
+				m.must(catchUp(b.Context(), m.log, m.gen, i, m.batch))
+				if i == uint64(len(logs)) {
+					break
+				}
+			}
+			b.StopTimer()
+			cpu += cpuTime() - before
+			m.close()
+		}
+		b.ReportMetric(float64(cpu.Microseconds())/float64(n*b.N), "cpu-us/event")
+		b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds(), "events/s")
+	}
+	b.Run("live", func(b *testing.B) { fold(b, 1) })
+	b.Run("rebuild", func(b *testing.B) { fold(b, uint64(len(logs))) })
+	b.Run("check", func(b *testing.B) {
+		m := newMachine(b, vfs.NewMem(), DefaultBatchBytes)
+		defer m.close()
+		m.store(logs[:5])
+		m.run(5)
+		ring, view := verify.NewRing(published(b).keys), m.derived.Control()
+		b.ResetTimer()
+		for range b.N {
+			var cur Cursor
+			for _, l := range logs {
+				items, err := cur.items(log.Entry{Index: l.Index, Term: l.Term, Type: l.Type, Data: l.Data})
+				m.must(err)
+				for i := range items {
+					projections.Check(&items[i], ring, view)
+				}
+			}
+		}
+		b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds(), "events/s")
+	})
+}

@@ -1,0 +1,83 @@
+package projections
+
+import (
+	"encoding/binary"
+	"fmt"
+	"strings"
+)
+
+// memory holds rows that a fold reads again and again, as they are after the last event folded. It only saves reads: what
+// it forgets is read from the store. It is bounded, and as good as the steps it was filled in: after a step that was not
+// committed the Generation, and its memory, are loaded again.
+type memory struct {
+	shards recent[*shardRow]
+	keys   recent[uint64] // key numbers
+}
+
+// Bounds of a memory, in rows of each half.
+const (
+	recentShards = 1 << 15
+	recentKeys   = 1 << 12
+)
+
+func newMemory() *memory {
+	return &memory{shards: newRecent[*shardRow](recentShards), keys: newRecent[uint64](recentKeys)}
+}
+
+// shard gives the row of a shard, nil when there is none. Who changes it writes it.
+func (m *memory) shard(s Store, id string) (*shardRow, error) {
+	if w, ok := m.shards.get(id); ok {
+		return w, nil
+	}
+	w, err := read(s, textKey(spaceShard, id), decodeShardRow)
+	if err == nil && w != nil {
+		m.shards.put(id, w)
+	}
+	return w, err
+}
+
+// key gives the number of a key; known is false when it has none yet.
+func (m *memory) key(s Store, id string) (num uint64, known bool, err error) {
+	if num, known = m.keys.get(id); known {
+		return num, true, nil
+	}
+	b, err := s.Get(textKey(spaceKey, id))
+	if err != nil || b == nil {
+		return 0, false, err
+	}
+	if len(b) != 8 {
+		return 0, false, fmt.Errorf("key row: %w", ErrCorrupt)
+	}
+	num = binary.BigEndian.Uint64(b)
+	m.keys.put(id, num)
+	return num, true, nil
+}
+
+// recent is a map that forgets what was not used for long: two halves, of which the older one is dropped when the younger
+// is full.
+type recent[V any] struct {
+	young, old map[string]V
+	limit      int
+}
+
+func newRecent[V any](limit int) recent[V] {
+	return recent[V]{young: map[string]V{}, limit: limit}
+}
+
+func (r *recent[V]) get(key string) (V, bool) {
+	if v, ok := r.young[key]; ok {
+		return v, true
+	}
+	v, ok := r.old[key]
+	if ok {
+		r.put(key, v)
+	}
+	return v, ok
+}
+
+func (r *recent[V]) put(key string, v V) {
+	if len(r.young) >= r.limit {
+		r.old, r.young = r.young, make(map[string]V, r.limit)
+	}
+	r.young[strings.Clone(key)] = v // key may be a part of a whole record
+}
