@@ -13,6 +13,7 @@ import (
 	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/internal/log"
 	"github.com/recount-ledger/recount/internal/projections"
+	"github.com/recount-ledger/recount/test/crashfs"
 )
 
 // TestSameDigests: the state depends on the log alone, not on how much a step reads or how many processors check.
@@ -107,7 +108,7 @@ func TestCrashes(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	kept := 0
 	for round := range 12 {
-		fs := vfs.NewCrashableMem()
+		fs := crashfs.New()
 		m := newMachine(t, fs, 10_000)
 		var at uint64
 		for cut := range 3 {
@@ -136,9 +137,9 @@ func TestCrashes(t *testing.T) {
 }
 
 // cutDuring folds to entry at and takes the image of a power cut that happens meanwhile.
-func cutDuring(m *machine, at uint64, rng *rand.Rand) *vfs.MemFS {
+func cutDuring(m *machine, at uint64, rng *rand.Rand) crashfs.FS {
 	from := m.derived.Cursor().Index
-	image := make(chan *vfs.MemFS, 1)
+	image := make(chan crashfs.FS, 1)
 	when := from + rng.Uint64N(at-min(from, at-1)+1)
 	percent := []int{0, 50, 100}[rng.IntN(3)]
 	seed, flush := rng.Uint64(), rng.IntN(4)
@@ -152,7 +153,7 @@ func cutDuring(m *machine, at uint64, rng *rand.Rand) *vfs.MemFS {
 			_ = m.gen.store.db.Flush()
 		}
 		cfg := vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: rand.New(rand.NewPCG(seed, 3))}
-		image <- m.fs.(*vfs.MemFS).CrashClone(cfg)
+		image <- m.fs.(crashfs.FS).Cut(cfg)
 	}()
 	m.run(at)
 	return <-image

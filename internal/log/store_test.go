@@ -17,6 +17,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 	"github.com/hashicorp/raft"
 	"pgregory.net/rapid"
+
+	"github.com/recount-ledger/recount/test/crashfs"
 )
 
 // fatals collects what a store reports as fatal.
@@ -142,7 +144,7 @@ func TestNotOtherInterfaces(t *testing.T) {
 }
 
 func TestOneSyncPerStore(t *testing.T) {
-	s, _ := openMem(t, vfs.NewCrashableMem(), Options{MemTableBytes: 64 << 20})
+	s, _ := openMem(t, crashfs.New(), Options{MemTableBytes: 64 << 20})
 	next := uint64(1)
 	for _, n := range []int{1, 1, 4, 64, 1, 17} {
 		before := s.Syncs()
@@ -336,10 +338,10 @@ type ack struct {
 }
 
 func powerCut(t *testing.T, rng *rand.Rand) {
-	fs := vfs.NewCrashableMem()
+	fs := crashfs.New()
 	s, _ := openMem(t, fs, Options{MemTableBytes: 64 << 10})
 	type shot struct {
-		fs       *vfs.MemFS
+		fs       crashfs.FS
 		from, to *ack
 	}
 	var shots []shot
@@ -356,7 +358,7 @@ func powerCut(t *testing.T, rng *rand.Rand) {
 			default:
 			}
 			from := state.Load()
-			clone := fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: []int{0, 50, 100}[crng.IntN(3)], RNG: crng})
+			clone := fs.Cut(vfs.CrashCloneCfg{UnsyncedDataPercent: []int{0, 50, 100}[crng.IntN(3)], RNG: crng})
 			shots = append(shots, shot{clone, from, state.Load()})
 		}
 	}()
@@ -389,7 +391,7 @@ func powerCut(t *testing.T, rng *rand.Rand) {
 }
 
 // checkAfterCut: everything acknowledged before the cut, and not deleted until after it, is there.
-func checkAfterCut(t *testing.T, fs *vfs.MemFS, from, to *ack) {
+func checkAfterCut(t *testing.T, fs crashfs.FS, from, to *ack) {
 	t.Helper()
 	s, f := openMem(t, fs, Options{})
 	last, _ := s.LastIndex()
@@ -431,7 +433,7 @@ func TestFaults(t *testing.T) {
 }
 
 func faultOnce(t *testing.T, kinds []errorfs.OpKind, op string) {
-	mem := vfs.NewCrashableMem()
+	mem := crashfs.New()
 	var on atomic.Bool
 	boom := errors.New("injected")
 	fs := errorfs.Wrap(mem, errorfs.InjectorFunc(func(o errorfs.Op) error {
@@ -467,7 +469,7 @@ func faultOnce(t *testing.T, kinds []errorfs.OpKind, op string) {
 	if err := s.Close(); !errors.Is(err, ErrFailed) {
 		t.Fatalf("close: %v", err)
 	}
-	s2, _ := openMem(t, mem.CrashClone(vfs.CrashCloneCfg{}), Options{})
+	s2, _ := openMem(t, mem.Cut(vfs.CrashCloneCfg{}), Options{})
 	checkRange(t, s2, 1, 2, func(i uint64) *raft.Log { return entries(i, 1, 1, 100)[0] })
 	must(t, s2.Close())
 }
