@@ -5,9 +5,9 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 LDFLAGS := -X github.com/recount-ledger/recount/internal/version.Version=$(VERSION)
 FUZZTIME ?= 60s
 
-.PHONY: help build run test race lint fuzz e2e bench clean
+.PHONY: help build run test race lint fuzz e2e bench bench-recount clean
 help: ## print this list
-	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 build: ## compile bin/recount-node and bin/recount
 	@mkdir -p bin
@@ -40,6 +40,9 @@ e2e: build ## long end-to-end and chaos runs on the built binaries
 
 bench: build ## throughput against a bare TLS echo server, in one run
 	$(GO) run ./test/bench
+
+bench-recount: build ## a rebuild of 1,000,000 events, and what it costs live traffic
+	$(GO) run ./test/bench -rebuild 1000000 -limit 20m
 
 clean: ## remove what was built
 	rm -rf bin

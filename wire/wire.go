@@ -38,6 +38,7 @@ const (
 	MediaProblem     = "application/problem+json"
 	MediaNDJSON      = "application/x-ndjson" // lists, one item per line, closed by a trailer
 	MediaYAML        = "application/yaml"
+	MediaEvents      = "text/event-stream"
 )
 
 // Time is the text form of a moment: RFC 3339 with nanoseconds, UTC.
@@ -78,7 +79,8 @@ type SubmitAnswer struct {
 // PCSAnswer answers GET /v1/pcs/{pcs_id}: the submit answer as it stands now and the events about this id.
 type PCSAnswer struct {
 	SubmitAnswer
-	Events []uint64 `json:"events"` // seqs in ascending order
+	Events  []uint64       `json:"events"`  // seqs in ascending order
+	History []HistoryEntry `json:"history"` // what was said of this id, in the order in which it was first said
 }
 
 // AuditItem is one row of the audit list: one submission event and what the generation says of it.

@@ -83,6 +83,12 @@ func nextStep(err error) string {
 		return "Give the authority that signed the node's certificate with --ca FILE, or the cluster's directory with --dev DIR."
 	case errors.As(err, &problem) && problem.Code == wire.CodeUnauthorized:
 		return "This route needs a token: give its file with --token-file."
+	case errors.As(err, &problem) && problem.Code == wire.CodeStale:
+		return "Look again: \"recount generation list\" shows what there is, \"recount generation diff N\" the diff that stands."
+	case errors.As(err, &problem) && problem.Code == wire.CodeNoAgreement:
+		return "Nothing was switched. \"recount generation status N\" shows what each node reports."
+	case errors.As(err, &problem) && problem.Code == wire.CodeDiskFull:
+		return "Make room on that node, or drop a generation: \"recount generation list\"."
 	case errors.Is(err, client.ErrCursorGone):
 		return "Another generation answers now; start the list again without --cursor."
 	case errors.Is(err, client.ErrNotFound):

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"sort"
 	"strconv"
 	"strings"
@@ -32,15 +33,28 @@ func (a *app) getCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.show(p, "pcs_id", p.PCSID, "outcome", p.Outcome, "accepted", p.Accepted, "reason code", p.ReasonCode,
+			if err := a.show(p, "pcs_id", p.PCSID, "outcome", p.Outcome, "accepted", p.Accepted, "reason code", p.ReasonCode,
 				"reasons", dash(strings.Join(p.Reasons, " ")), "reason", dash(p.Reason), "shard", p.ShardID, "epoch", p.Epoch,
 				"D_hat", nano(p.DHat), "recomputed D_hat", nano(p.RecomputedDHat), "recomputed budget", p.RecomputedBudget,
 				"seq", p.Seq, "received at", p.ReceivedAt, "node", p.Node, "policy", p.Policy, "generation", p.Generation,
-				"events", join(p.Events))
+				"events", join(p.Events)); err != nil || a.format != formatTable || len(p.History) < 2 {
+				return err
+			}
+			return a.showHistory(p.History)
 		},
 	}
 	readFlags(cmd, &read)
 	return cmd
+}
+
+// showHistory lists what was said of an id when that is more than what stands.
+func (a *app) showHistory(all []wire.HistoryEntry) error {
+	fmt.Fprintln(a.out)
+	t := a.table("FROM SEQ", "SUBMISSION", "GENERATION", "OUTCOME", "ACCEPTED", "REASON", "POLICY")
+	for _, h := range all {
+		t.row(h.FromSeq, h.Seq, h.Generation, h.Outcome, h.Accepted, h.ReasonCode, short(h.Policy))
+	}
+	return t.flush()
 }
 
 func (a *app) shardsCommand() *cobra.Command {

@@ -36,6 +36,7 @@ type Config struct {
 	TokenRate      float64       // submissions per second of this node, burst twice that; 0 is no limit
 	ThrottleStatus int           // 429 (default) or 503
 	SubmitTimeout  time.Duration // until an outcome is unknown, default 10 s, below 25 s
+	ProgressEvery  time.Duration // between two events of a progress stream, default 1 s
 	ReadWait       time.Duration // how long a read waits for its position, default 5 s, below 25 s
 
 	MetricsUser, MetricsPass string         // Basic Auth on /metrics when either is set
@@ -53,6 +54,7 @@ func (c Config) withDefaults() (Config, error) {
 	setDefault(&c.ThrottleStatus, http.StatusTooManyRequests)
 	setDefault(&c.SubmitTimeout, 10*time.Second)
 	setDefault(&c.ReadWait, 5*time.Second)
+	setDefault(&c.ProgressEvery, time.Second)
 	if c.WALErrors == nil {
 		c.WALErrors = func() uint64 { return 0 }
 	}

@@ -28,7 +28,7 @@ import (
 )
 
 var loadSpec = sync.OnceValues(func() (*openapi3.T, error) {
-	for _, media := range []string{"text/html", "application/openmetrics-text"} {
+	for _, media := range []string{"text/html", "application/openmetrics-text", wire.MediaEvents} {
 		openapi3filter.RegisterBodyDecoder(media, func(body io.Reader, _ http.Header, _ *openapi3.SchemaRef, _ openapi3filter.EncodingFn) (any, error) {
 			text, err := io.ReadAll(body)
 			return string(text), err
@@ -202,6 +202,8 @@ func TestShapesAndContractAgree(t *testing.T) {
 	for _, v := range []any{
 		wire.SubmitAnswer{}, wire.Problem{}, wire.AuditItem{}, wire.AuditPage{}, wire.Trailer{}, wire.Leaf{}, wire.EventAnswer{},
 		wire.ShardAnswer{}, wire.ShardsPage{}, wire.Member{}, wire.ClusterAnswer{}, wire.DigestAnswer{}, wire.VersionAnswer{},
+		wire.PolicyAnswer{}, wire.PoliciesPage{}, wire.ApplyAnswer{}, wire.ScheduleStep{}, wire.NodeProgress{}, wire.GenerationAnswer{},
+		wire.GenerationsPage{}, wire.DiffAnswer{}, wire.FlipSide{}, wire.Flip{}, wire.FlipsPage{}, wire.ActivateAnswer{}, wire.DropAnswer{}, wire.HistoryEntry{},
 	} {
 		typ := reflect.TypeOf(v)
 		ref := doc.Components.Schemas[typ.Name()]

@@ -11,7 +11,7 @@ import (
 // A cursor is opaque to clients: version, kind of list, generation, a digest of the filters and where to go
 // on. It holds no secret and needs none: a forged one can only name another place in the same list.
 type cursor struct {
-	kind       byte // 'a' audit, 's' shards
+	kind       byte // 'a' audit, 's' shards, 'f' flips
 	generation uint32
 	filters    [8]byte
 	place      []byte
@@ -34,7 +34,7 @@ func (k cursor) String() string {
 
 // parseCursor reads a cursor that was made for the same kind of list and the same filters.
 func parseCursor(text string, kind byte, filters [8]byte) (cursor, error) {
-	if len(text) > base64.RawURLEncoding.EncodedLen(cursorHeader+maxPlace) {
+	if len(text) > base64.RawURLEncoding.EncodedLen(cursorHeader+maxPlace) || strings.ContainsAny(text, "\r\n") { // the decoder skips line breaks even when strict
 		return cursor{}, errCursor
 	}
 	b, err := base64.RawURLEncoding.Strict().DecodeString(text)
@@ -42,7 +42,7 @@ func parseCursor(text string, kind byte, filters [8]byte) (cursor, error) {
 		return cursor{}, errCursor
 	}
 	k := cursor{kind: kind, generation: binary.BigEndian.Uint32(b[2:6]), filters: filters, place: b[cursorHeader:]}
-	if kind == 'a' && len(k.place) != 8 {
+	if kind == 'a' && len(k.place) != 8 || kind == 'f' && len(k.place) != 16 {
 		return cursor{}, errCursor
 	}
 	return k, nil

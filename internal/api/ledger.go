@@ -49,6 +49,22 @@ type AuditResult struct {
 	Next  uint64 // FromSeq of the next stretch; 0 at the end
 }
 
+// FlipsQuery selects flips of a generation against the active one in ascending seq. Empty members do not filter.
+type FlipsQuery struct {
+	Generation         uint32
+	Position           uint64 // compare up to here; 0 is as far as this node has compared
+	Shard, Key, Reason string // reason code under the new generation
+	FromSeq            uint64 // first seq to look at, at least 1
+	Limit              int    // at least 1
+}
+
+// FlipsResult is one stretch of the list. It may hold fewer than Limit items, even none, and still go on.
+type FlipsResult struct {
+	Items    []wire.Flip
+	Next     uint64 // FromSeq of the next stretch; 0 at the end
+	Position uint64
+}
+
 // ShardsQuery selects shards in ascending byte order of their ids.
 type ShardsQuery struct {
 	After      string // ids greater than this; empty for all
@@ -90,6 +106,25 @@ type Ledger interface {
 	Cluster(ctx context.Context) (*wire.ClusterAnswer, error)
 	// Digest gives the digests at seq; 0 is the folded head.
 	Digest(ctx context.Context, seq uint64) (*wire.DigestAnswer, error)
+	// PublishPolicy puts a policy document into the log; created is false when the same policy was there already. A document
+	// that cannot be used is a *wire.Problem of code bad_policy.
+	PublishPolicy(ctx context.Context, r wire.PolicyRequest, meta Meta) (answer *wire.PolicyAnswer, created bool, err error)
+	// Policies lists the published policies by seq; Policy gives one by its id (64 lower-case hex digits).
+	Policies(ctx context.Context) ([]wire.PolicyAnswer, error)
+	Policy(ctx context.Context, id string) (*wire.PolicyAnswer, error)
+	// ApplyPolicy puts a published policy in force for the events to come.
+	ApplyPolicy(ctx context.Context, id string, r wire.ApplyRequest, meta Meta) (*wire.ApplyAnswer, error)
+	// StartGeneration begins a second fold of the whole log under another policy.
+	StartGeneration(ctx context.Context, r wire.GenerationRequest, meta Meta) (*wire.GenerationAnswer, error)
+	// Generations lists all generations by number; Generation describes one and asks every node how far it is.
+	Generations(ctx context.Context) (*wire.GenerationsPage, error)
+	Generation(ctx context.Context, number uint32) (*wire.GenerationAnswer, error)
+	// Diff says what a generation changes, up to position; 0 is as far as this node has compared.
+	Diff(ctx context.Context, number uint32, position uint64) (*wire.DiffAnswer, error)
+	Flips(ctx context.Context, q FlipsQuery) (FlipsResult, error)
+	Activate(ctx context.Context, number uint32, r wire.ActivateRequest, meta Meta) (*wire.ActivateAnswer, error)
+	Rollback(ctx context.Context, r wire.RollbackRequest, meta Meta) (*wire.ActivateAnswer, error)
+	DropGeneration(ctx context.Context, number uint32, act wire.Act, meta Meta) (*wire.DropAnswer, error)
 	Version() wire.VersionAnswer
 	// Ready runs the readiness checks, in a fixed order.
 	Ready(ctx context.Context) []Check

@@ -128,7 +128,7 @@ func (s *server) fresh(c echo.Context, r Read) (context.Context, context.CancelF
 		return nil, nil, at, err
 	}
 	s.setPosition(c, at)
-	return ctx, cancel, at, nil
+	return pin(ctx, at.Generation), cancel, at, nil
 }
 
 // pathParam is the decoded path parameter. Echo routes on the escaped path when there is one.

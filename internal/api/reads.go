@@ -39,6 +39,9 @@ func (s *server) lookup(c echo.Context) error {
 	if answer.Events == nil {
 		answer.Events = []uint64{}
 	}
+	if answer.History == nil {
+		answer.History = []wire.HistoryEntry{}
+	}
 	return writeJSON(c, http.StatusOK, answer)
 }
 

@@ -29,6 +29,8 @@ type twin struct {
 	reads   []Read
 	metas   []Meta
 	cause   chan struct{} // closed and replaced when a row is added
+
+	recounts
 }
 
 type twinRow struct {

@@ -30,6 +30,16 @@ const (
 	StateDigest     Kind = 5
 	KeyAdded        Kind = 6
 	ClockStep       Kind = 7
+
+	PolicyPublished     Kind = 8
+	PolicyApplied       Kind = 9
+	GenerationStarted   Kind = 10
+	GenerationActivated Kind = 11
+	GenerationDropped   Kind = 12
+	HistoryRecorded     Kind = 13
+	KeyRevoked          Kind = 14
+
+	lastKind = KeyRevoked
 )
 
 // SaltSize is the length in bytes of the random salt in front of every message.
@@ -45,10 +55,13 @@ var (
 var kindNames = [...]string{
 	Genesis: "genesis", Submission: "submission", RefusalsDropped: "refusals_dropped", TermStart: "term_start",
 	StateDigest: "state_digest", KeyAdded: "key_added", ClockStep: "clock_step",
+	PolicyPublished: "policy_published", PolicyApplied: "policy_applied", GenerationStarted: "generation_started",
+	GenerationActivated: "generation_activated", GenerationDropped: "generation_dropped", HistoryRecorded: "history_recorded",
+	KeyRevoked: "key_revoked",
 }
 
 // Known reports whether this version can read events of kind k.
-func (k Kind) Known() bool { return k >= Genesis && k <= ClockStep }
+func (k Kind) Known() bool { return k >= Genesis && k <= lastKind }
 
 // String is the kind's name in lower case, or "kind-n" for an unknown one.
 func (k Kind) String() string {
@@ -75,6 +88,20 @@ func (k Kind) newMessage() proto.Message {
 		return new(KeyAddedV1)
 	case ClockStep:
 		return new(ClockStepV1)
+	case PolicyPublished:
+		return new(PolicyPublishedV1)
+	case PolicyApplied:
+		return new(PolicyAppliedV1)
+	case GenerationStarted:
+		return new(GenerationStartedV1)
+	case GenerationActivated:
+		return new(GenerationActivatedV1)
+	case GenerationDropped:
+		return new(GenerationDroppedV1)
+	case HistoryRecorded:
+		return new(HistoryRecordedV1)
+	case KeyRevoked:
+		return new(KeyRevokedV1)
 	}
 	return nil
 }

@@ -717,6 +717,559 @@ func (x *ClockStepV1) GetReason() string {
 	return ""
 }
 
+// OpV1 says who did an operator's act and why.
+type OpV1 struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	OpId          string                 `protobuf:"bytes,1,opt,name=op_id,json=opId,proto3" json:"op_id,omitempty"` // chosen by the caller; a repeated one changes nothing
+	Actor         string                 `protobuf:"bytes,2,opt,name=actor,proto3" json:"actor,omitempty"`           // may be empty
+	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	Ticket        string                 `protobuf:"bytes,4,opt,name=ticket,proto3" json:"ticket,omitempty"`
+	RequestId     string                 `protobuf:"bytes,5,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	Node          string                 `protobuf:"bytes,6,opt,name=node,proto3" json:"node,omitempty"` // the node that took the request
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OpV1) Reset() {
+	*x = OpV1{}
+	mi := &file_event_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OpV1) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OpV1) ProtoMessage() {}
+
+func (x *OpV1) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OpV1.ProtoReflect.Descriptor instead.
+func (*OpV1) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *OpV1) GetOpId() string {
+	if x != nil {
+		return x.OpId
+	}
+	return ""
+}
+
+func (x *OpV1) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+func (x *OpV1) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *OpV1) GetTicket() string {
+	if x != nil {
+		return x.Ticket
+	}
+	return ""
+}
+
+func (x *OpV1) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *OpV1) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+// PolicyPublishedV1 is kind 8: a policy became known. It judges nothing yet.
+type PolicyPublishedV1 struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Policy        []byte                 `protobuf:"bytes,1,opt,name=policy,proto3" json:"policy,omitempty"` // canonical JSON
+	Source        []byte                 `protobuf:"bytes,2,opt,name=source,proto3" json:"source,omitempty"` // the text as published, UTF-8
+	Op            *OpV1                  `protobuf:"bytes,3,opt,name=op,proto3" json:"op,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PolicyPublishedV1) Reset() {
+	*x = PolicyPublishedV1{}
+	mi := &file_event_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PolicyPublishedV1) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PolicyPublishedV1) ProtoMessage() {}
+
+func (x *PolicyPublishedV1) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PolicyPublishedV1.ProtoReflect.Descriptor instead.
+func (*PolicyPublishedV1) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *PolicyPublishedV1) GetPolicy() []byte {
+	if x != nil {
+		return x.Policy
+	}
+	return nil
+}
+
+func (x *PolicyPublishedV1) GetSource() []byte {
+	if x != nil {
+		return x.Source
+	}
+	return nil
+}
+
+func (x *PolicyPublishedV1) GetOp() *OpV1 {
+	if x != nil {
+		return x.Op
+	}
+	return nil
+}
+
+// PolicyAppliedV1 is kind 9: a published policy judges, in every generation, the events after this one.
+type PolicyAppliedV1 struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Policy        []byte                 `protobuf:"bytes,1,opt,name=policy,proto3" json:"policy,omitempty"` // SHA-256 of its canonical form
+	Op            *OpV1                  `protobuf:"bytes,2,opt,name=op,proto3" json:"op,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PolicyAppliedV1) Reset() {
+	*x = PolicyAppliedV1{}
+	mi := &file_event_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PolicyAppliedV1) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PolicyAppliedV1) ProtoMessage() {}
+
+func (x *PolicyAppliedV1) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PolicyAppliedV1.ProtoReflect.Descriptor instead.
+func (*PolicyAppliedV1) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *PolicyAppliedV1) GetPolicy() []byte {
+	if x != nil {
+		return x.Policy
+	}
+	return nil
+}
+
+func (x *PolicyAppliedV1) GetOp() *OpV1 {
+	if x != nil {
+		return x.Op
+	}
+	return nil
+}
+
+// GenerationStartedV1 is kind 10: every node folds the whole log once more, under another schedule. The number of the
+// generation follows from the order of these events.
+type GenerationStartedV1 struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Policy        []byte                 `protobuf:"bytes,1,opt,name=policy,proto3" json:"policy,omitempty"`                   // SHA-256 of its canonical form
+	FromSeq       uint64                 `protobuf:"varint,2,opt,name=from_seq,json=fromSeq,proto3" json:"from_seq,omitempty"` // first event that it judges; before, the schedule of the active generation counts
+	Keys          uint32                 `protobuf:"varint,3,opt,name=keys,proto3" json:"keys,omitempty"`                      // 0 status at each event, 1 hindsight
+	Op            *OpV1                  `protobuf:"bytes,4,opt,name=op,proto3" json:"op,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GenerationStartedV1) Reset() {
+	*x = GenerationStartedV1{}
+	mi := &file_event_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GenerationStartedV1) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GenerationStartedV1) ProtoMessage() {}
+
+func (x *GenerationStartedV1) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GenerationStartedV1.ProtoReflect.Descriptor instead.
+func (*GenerationStartedV1) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *GenerationStartedV1) GetPolicy() []byte {
+	if x != nil {
+		return x.Policy
+	}
+	return nil
+}
+
+func (x *GenerationStartedV1) GetFromSeq() uint64 {
+	if x != nil {
+		return x.FromSeq
+	}
+	return 0
+}
+
+func (x *GenerationStartedV1) GetKeys() uint32 {
+	if x != nil {
+		return x.Keys
+	}
+	return 0
+}
+
+func (x *GenerationStartedV1) GetOp() *OpV1 {
+	if x != nil {
+		return x.Op
+	}
+	return nil
+}
+
+// GenerationActivatedV1 is kind 11: events after this one are answered by another generation, on every node.
+type GenerationActivatedV1 struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Generation    uint32                 `protobuf:"varint,1,opt,name=generation,proto3" json:"generation,omitempty"`
+	From          uint32                 `protobuf:"varint,2,opt,name=from,proto3" json:"from,omitempty"`          // the generation that was active
+	Position      uint64                 `protobuf:"varint,3,opt,name=position,proto3" json:"position,omitempty"`  // the difference was reviewed up to this event
+	Diff          []byte                 `protobuf:"bytes,4,opt,name=diff,proto3" json:"diff,omitempty"`           // digest of the difference, 32 bytes
+	Reporters     []string               `protobuf:"bytes,5,rep,name=reporters,proto3" json:"reporters,omitempty"` // voters that reported this digest
+	Absent        []string               `protobuf:"bytes,6,rep,name=absent,proto3" json:"absent,omitempty"`       // voters that reported none
+	Rollback      bool                   `protobuf:"varint,7,opt,name=rollback,proto3" json:"rollback,omitempty"`
+	Op            *OpV1                  `protobuf:"bytes,8,opt,name=op,proto3" json:"op,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GenerationActivatedV1) Reset() {
+	*x = GenerationActivatedV1{}
+	mi := &file_event_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GenerationActivatedV1) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GenerationActivatedV1) ProtoMessage() {}
+
+func (x *GenerationActivatedV1) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GenerationActivatedV1.ProtoReflect.Descriptor instead.
+func (*GenerationActivatedV1) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *GenerationActivatedV1) GetGeneration() uint32 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+func (x *GenerationActivatedV1) GetFrom() uint32 {
+	if x != nil {
+		return x.From
+	}
+	return 0
+}
+
+func (x *GenerationActivatedV1) GetPosition() uint64 {
+	if x != nil {
+		return x.Position
+	}
+	return 0
+}
+
+func (x *GenerationActivatedV1) GetDiff() []byte {
+	if x != nil {
+		return x.Diff
+	}
+	return nil
+}
+
+func (x *GenerationActivatedV1) GetReporters() []string {
+	if x != nil {
+		return x.Reporters
+	}
+	return nil
+}
+
+func (x *GenerationActivatedV1) GetAbsent() []string {
+	if x != nil {
+		return x.Absent
+	}
+	return nil
+}
+
+func (x *GenerationActivatedV1) GetRollback() bool {
+	if x != nil {
+		return x.Rollback
+	}
+	return false
+}
+
+func (x *GenerationActivatedV1) GetOp() *OpV1 {
+	if x != nil {
+		return x.Op
+	}
+	return nil
+}
+
+// GenerationDroppedV1 is kind 12.
+type GenerationDroppedV1 struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Generation    uint32                 `protobuf:"varint,1,opt,name=generation,proto3" json:"generation,omitempty"`
+	Op            *OpV1                  `protobuf:"bytes,2,opt,name=op,proto3" json:"op,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GenerationDroppedV1) Reset() {
+	*x = GenerationDroppedV1{}
+	mi := &file_event_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GenerationDroppedV1) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GenerationDroppedV1) ProtoMessage() {}
+
+func (x *GenerationDroppedV1) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GenerationDroppedV1.ProtoReflect.Descriptor instead.
+func (*GenerationDroppedV1) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *GenerationDroppedV1) GetGeneration() uint32 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+func (x *GenerationDroppedV1) GetOp() *OpV1 {
+	if x != nil {
+		return x.Op
+	}
+	return nil
+}
+
+// HistoryRecordedV1 is kind 13: what changed at an activation, as the proposer has recorded it.
+type HistoryRecordedV1 struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Activation    uint64                 `protobuf:"varint,1,opt,name=activation,proto3" json:"activation,omitempty"` // event of the activation
+	Flips         uint64                 `protobuf:"varint,2,opt,name=flips,proto3" json:"flips,omitempty"`
+	Digest        []byte                 `protobuf:"bytes,3,opt,name=digest,proto3" json:"digest,omitempty"` // running digest of the flips, 32 bytes
+	Node          string                 `protobuf:"bytes,4,opt,name=node,proto3" json:"node,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HistoryRecordedV1) Reset() {
+	*x = HistoryRecordedV1{}
+	mi := &file_event_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HistoryRecordedV1) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HistoryRecordedV1) ProtoMessage() {}
+
+func (x *HistoryRecordedV1) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HistoryRecordedV1.ProtoReflect.Descriptor instead.
+func (*HistoryRecordedV1) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *HistoryRecordedV1) GetActivation() uint64 {
+	if x != nil {
+		return x.Activation
+	}
+	return 0
+}
+
+func (x *HistoryRecordedV1) GetFlips() uint64 {
+	if x != nil {
+		return x.Flips
+	}
+	return 0
+}
+
+func (x *HistoryRecordedV1) GetDigest() []byte {
+	if x != nil {
+		return x.Digest
+	}
+	return nil
+}
+
+func (x *HistoryRecordedV1) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+// KeyRevokedV1 is kind 14: what the key signs in later events counts for nothing.
+type KeyRevokedV1 struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	KeyId         string                 `protobuf:"bytes,1,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
+	Since         int64                  `protobuf:"varint,2,opt,name=since,proto3" json:"since,omitempty"` // Unix nanoseconds, log time: from here on a fold with hindsight counts nothing either
+	Op            *OpV1                  `protobuf:"bytes,3,opt,name=op,proto3" json:"op,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeyRevokedV1) Reset() {
+	*x = KeyRevokedV1{}
+	mi := &file_event_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeyRevokedV1) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeyRevokedV1) ProtoMessage() {}
+
+func (x *KeyRevokedV1) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeyRevokedV1.ProtoReflect.Descriptor instead.
+func (*KeyRevokedV1) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *KeyRevokedV1) GetKeyId() string {
+	if x != nil {
+		return x.KeyId
+	}
+	return ""
+}
+
+func (x *KeyRevokedV1) GetSince() int64 {
+	if x != nil {
+		return x.Since
+	}
+	return 0
+}
+
+func (x *KeyRevokedV1) GetOp() *OpV1 {
+	if x != nil {
+		return x.Op
+	}
+	return nil
+}
+
 var File_event_proto protoreflect.FileDescriptor
 
 const file_event_proto_rawDesc = "" +
@@ -777,7 +1330,54 @@ const file_event_proto_rawDesc = "" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x16\n" +
 	"\x06before\x18\x02 \x01(\x03R\x06before\x12\x14\n" +
 	"\x05after\x18\x03 \x01(\x03R\x05after\x12\x16\n" +
-	"\x06reason\x18\x04 \x01(\tR\x06reasonB8Z6github.com/recount-ledger/recount/internal/event;eventb\x06proto3"
+	"\x06reason\x18\x04 \x01(\tR\x06reason\"\x94\x01\n" +
+	"\x04OpV1\x12\x13\n" +
+	"\x05op_id\x18\x01 \x01(\tR\x04opId\x12\x14\n" +
+	"\x05actor\x18\x02 \x01(\tR\x05actor\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x16\n" +
+	"\x06ticket\x18\x04 \x01(\tR\x06ticket\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x05 \x01(\tR\trequestId\x12\x12\n" +
+	"\x04node\x18\x06 \x01(\tR\x04node\"k\n" +
+	"\x11PolicyPublishedV1\x12\x16\n" +
+	"\x06policy\x18\x01 \x01(\fR\x06policy\x12\x16\n" +
+	"\x06source\x18\x02 \x01(\fR\x06source\x12&\n" +
+	"\x02op\x18\x03 \x01(\v2\x16.recount.event.v1.OpV1R\x02op\"Q\n" +
+	"\x0fPolicyAppliedV1\x12\x16\n" +
+	"\x06policy\x18\x01 \x01(\fR\x06policy\x12&\n" +
+	"\x02op\x18\x02 \x01(\v2\x16.recount.event.v1.OpV1R\x02op\"\x84\x01\n" +
+	"\x13GenerationStartedV1\x12\x16\n" +
+	"\x06policy\x18\x01 \x01(\fR\x06policy\x12\x19\n" +
+	"\bfrom_seq\x18\x02 \x01(\x04R\afromSeq\x12\x12\n" +
+	"\x04keys\x18\x03 \x01(\rR\x04keys\x12&\n" +
+	"\x02op\x18\x04 \x01(\v2\x16.recount.event.v1.OpV1R\x02op\"\xf5\x01\n" +
+	"\x15GenerationActivatedV1\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x01 \x01(\rR\n" +
+	"generation\x12\x12\n" +
+	"\x04from\x18\x02 \x01(\rR\x04from\x12\x1a\n" +
+	"\bposition\x18\x03 \x01(\x04R\bposition\x12\x12\n" +
+	"\x04diff\x18\x04 \x01(\fR\x04diff\x12\x1c\n" +
+	"\treporters\x18\x05 \x03(\tR\treporters\x12\x16\n" +
+	"\x06absent\x18\x06 \x03(\tR\x06absent\x12\x1a\n" +
+	"\brollback\x18\a \x01(\bR\brollback\x12&\n" +
+	"\x02op\x18\b \x01(\v2\x16.recount.event.v1.OpV1R\x02op\"]\n" +
+	"\x13GenerationDroppedV1\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x01 \x01(\rR\n" +
+	"generation\x12&\n" +
+	"\x02op\x18\x02 \x01(\v2\x16.recount.event.v1.OpV1R\x02op\"u\n" +
+	"\x11HistoryRecordedV1\x12\x1e\n" +
+	"\n" +
+	"activation\x18\x01 \x01(\x04R\n" +
+	"activation\x12\x14\n" +
+	"\x05flips\x18\x02 \x01(\x04R\x05flips\x12\x16\n" +
+	"\x06digest\x18\x03 \x01(\fR\x06digest\x12\x12\n" +
+	"\x04node\x18\x04 \x01(\tR\x04node\"c\n" +
+	"\fKeyRevokedV1\x12\x15\n" +
+	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12\x14\n" +
+	"\x05since\x18\x02 \x01(\x03R\x05since\x12&\n" +
+	"\x02op\x18\x03 \x01(\v2\x16.recount.event.v1.OpV1R\x02opB8Z6github.com/recount-ledger/recount/internal/event;eventb\x06proto3"
 
 var (
 	file_event_proto_rawDescOnce sync.Once
@@ -791,27 +1391,41 @@ func file_event_proto_rawDescGZIP() []byte {
 	return file_event_proto_rawDescData
 }
 
-var file_event_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_event_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_event_proto_goTypes = []any{
-	(*PackV1)(nil),            // 0: recount.event.v1.PackV1
-	(*EventV1)(nil),           // 1: recount.event.v1.EventV1
-	(*GenesisV1)(nil),         // 2: recount.event.v1.GenesisV1
-	(*SubmissionV1)(nil),      // 3: recount.event.v1.SubmissionV1
-	(*SignatureFacts)(nil),    // 4: recount.event.v1.SignatureFacts
-	(*RefusalsDroppedV1)(nil), // 5: recount.event.v1.RefusalsDroppedV1
-	(*TermStartV1)(nil),       // 6: recount.event.v1.TermStartV1
-	(*StateDigestV1)(nil),     // 7: recount.event.v1.StateDigestV1
-	(*KeyAddedV1)(nil),        // 8: recount.event.v1.KeyAddedV1
-	(*ClockStepV1)(nil),       // 9: recount.event.v1.ClockStepV1
+	(*PackV1)(nil),                // 0: recount.event.v1.PackV1
+	(*EventV1)(nil),               // 1: recount.event.v1.EventV1
+	(*GenesisV1)(nil),             // 2: recount.event.v1.GenesisV1
+	(*SubmissionV1)(nil),          // 3: recount.event.v1.SubmissionV1
+	(*SignatureFacts)(nil),        // 4: recount.event.v1.SignatureFacts
+	(*RefusalsDroppedV1)(nil),     // 5: recount.event.v1.RefusalsDroppedV1
+	(*TermStartV1)(nil),           // 6: recount.event.v1.TermStartV1
+	(*StateDigestV1)(nil),         // 7: recount.event.v1.StateDigestV1
+	(*KeyAddedV1)(nil),            // 8: recount.event.v1.KeyAddedV1
+	(*ClockStepV1)(nil),           // 9: recount.event.v1.ClockStepV1
+	(*OpV1)(nil),                  // 10: recount.event.v1.OpV1
+	(*PolicyPublishedV1)(nil),     // 11: recount.event.v1.PolicyPublishedV1
+	(*PolicyAppliedV1)(nil),       // 12: recount.event.v1.PolicyAppliedV1
+	(*GenerationStartedV1)(nil),   // 13: recount.event.v1.GenerationStartedV1
+	(*GenerationActivatedV1)(nil), // 14: recount.event.v1.GenerationActivatedV1
+	(*GenerationDroppedV1)(nil),   // 15: recount.event.v1.GenerationDroppedV1
+	(*HistoryRecordedV1)(nil),     // 16: recount.event.v1.HistoryRecordedV1
+	(*KeyRevokedV1)(nil),          // 17: recount.event.v1.KeyRevokedV1
 }
 var file_event_proto_depIdxs = []int32{
-	1, // 0: recount.event.v1.PackV1.events:type_name -> recount.event.v1.EventV1
-	4, // 1: recount.event.v1.SubmissionV1.facts:type_name -> recount.event.v1.SignatureFacts
-	2, // [2:2] is the sub-list for method output_type
-	2, // [2:2] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	1,  // 0: recount.event.v1.PackV1.events:type_name -> recount.event.v1.EventV1
+	4,  // 1: recount.event.v1.SubmissionV1.facts:type_name -> recount.event.v1.SignatureFacts
+	10, // 2: recount.event.v1.PolicyPublishedV1.op:type_name -> recount.event.v1.OpV1
+	10, // 3: recount.event.v1.PolicyAppliedV1.op:type_name -> recount.event.v1.OpV1
+	10, // 4: recount.event.v1.GenerationStartedV1.op:type_name -> recount.event.v1.OpV1
+	10, // 5: recount.event.v1.GenerationActivatedV1.op:type_name -> recount.event.v1.OpV1
+	10, // 6: recount.event.v1.GenerationDroppedV1.op:type_name -> recount.event.v1.OpV1
+	10, // 7: recount.event.v1.KeyRevokedV1.op:type_name -> recount.event.v1.OpV1
+	8,  // [8:8] is the sub-list for method output_type
+	8,  // [8:8] is the sub-list for method input_type
+	8,  // [8:8] is the sub-list for extension type_name
+	8,  // [8:8] is the sub-list for extension extendee
+	0,  // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_event_proto_init() }
@@ -825,7 +1439,7 @@ func file_event_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_event_proto_rawDesc), len(file_event_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   10,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

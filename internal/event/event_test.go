@@ -35,7 +35,19 @@ func samples() map[Kind]proto.Message {
 		StateDigest:     &StateDigestV1{Seq: 9, Log: []byte{1}, State: []byte{2}, Control: []byte{3}, Generation: 1},
 		KeyAdded:        &KeyAddedV1{KeyId: "hmac-1", Alg: 1, Fingerprint: []byte{1}, Source: "config", Node: "n"},
 		ClockStep:       &ClockStepV1{Node: "n", Before: 1, After: 2, Reason: "r"},
+
+		PolicyPublished:     &PolicyPublishedV1{Policy: []byte("{}"), Source: []byte("kernel: 1"), Op: sampleOp()},
+		PolicyApplied:       &PolicyAppliedV1{Policy: []byte{1}, Op: sampleOp()},
+		GenerationStarted:   &GenerationStartedV1{Policy: []byte{1}, FromSeq: 7, Keys: 1, Op: sampleOp()},
+		GenerationActivated: &GenerationActivatedV1{Generation: 2, From: 1, Position: 9, Diff: []byte{1}, Reporters: []string{"a", "b"}, Absent: []string{"c"}, Rollback: true, Op: sampleOp()},
+		GenerationDropped:   &GenerationDroppedV1{Generation: 2, Op: sampleOp()},
+		HistoryRecorded:     &HistoryRecordedV1{Activation: 10, Flips: 3, Digest: []byte{1}, Node: "n"},
+		KeyRevoked:          &KeyRevokedV1{KeyId: "hmac-1", Since: 5, Op: sampleOp()},
 	}
+}
+
+func sampleOp() *OpV1 {
+	return &OpV1{OpId: "o", Actor: "a", Reason: "r", Ticket: "T-1", RequestId: "q", Node: "n"}
 }
 
 func sampleSub() Sub {
@@ -66,7 +78,7 @@ func sameSub(a, b Sub) bool {
 func TestKinds(t *testing.T) {
 	seen := map[string]bool{}
 	for k := range Kind(20) {
-		known := k >= 1 && k <= 7
+		known := k >= 1 && k <= 14
 		if k.Known() != known || (k.newMessage() != nil) != known || seen[k.String()] || strings.HasPrefix(k.String(), "kind-") == known {
 			t.Errorf("kind %d: %v %s", k, k.Known(), k)
 		}
@@ -143,7 +155,7 @@ func TestPackRoundTrip(t *testing.T) {
 	if err != nil || !samePack(p, got) || p.Size() != len(b) {
 		t.Fatal(err)
 	}
-	if n, at, err := PeekCount(b); n != 7 || at != -5 || err != nil {
+	if n, at, err := PeekCount(b); n != 14 || at != -5 || err != nil {
 		t.Fatal(n, at, err)
 	}
 	if &got.Events[0].Payload[0] == &p.Events[0].Payload[0] || cap(got.Events[0].Payload) != len(got.Events[0].Payload) {

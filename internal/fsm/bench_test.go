@@ -93,7 +93,7 @@ func BenchmarkFold(b *testing.B) {
 		defer m.close()
 		m.store(logs[:5])
 		m.run(5)
-		ring, view := verify.NewRing(published(b).keys), m.derived.Control()
+		ring, view := verify.NewRing(published(b).keys), m.derived.Control().For(1)
 		b.ResetTimer()
 		for range b.N {
 			var cur Cursor

@@ -11,6 +11,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/hashicorp/raft"
 
+	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/internal/log"
 	"github.com/recount-ledger/recount/internal/projections"
 )
@@ -146,6 +147,15 @@ func (d *Derived) WaitIndex(ctx context.Context, index uint64) error {
 	return d.pos.waitIndex(ctx, index)
 }
 
+// WaitControl returns when an operator's event after event seen is folded.
+func (d *Derived) WaitControl(ctx context.Context, seen uint64) error {
+	_, err := d.pos.wait(ctx, func(Cursor) bool {
+		last, _ := d.ctrl.Digest()
+		return last != seen
+	})
+	return err
+}
+
 func (d *Derived) cursor() Cursor { return d.pos.get() }
 
 func (d *Derived) fold(_ context.Context, entries []log.Entry) error {
@@ -215,6 +225,50 @@ func (d *Derived) Root(size uint64) ([32]byte, error) {
 	v := d.store.Snapshot()
 	defer v.Close()
 	return log.Root(size, hashReader{v})
+}
+
+// Leaf is the Merkle leaf hash of event seq.
+func (d *Derived) Leaf(seq uint64) ([32]byte, error) {
+	v := d.store.Snapshot()
+	defer v.Close()
+	b, err := v.Get(hashKey(log.FirstHash(seq - 1)))
+	if err == nil && len(b) != 32 {
+		err = fmt.Errorf("%w: %d", ErrNoEvent, seq)
+	}
+	if err != nil {
+		return [32]byte{}, err
+	}
+	return [32]byte(b), nil
+}
+
+// SeqOf is the first event of a folded entry near the end of the log.
+func (d *Derived) SeqOf(index uint64) (seq uint64, err error) {
+	v := d.store.Snapshot()
+	defer v.Close()
+	err = fmt.Errorf("%w in entry %d", ErrNoEvent, index)
+	scanErr := v.Scan([]byte{spaceSeq}, []byte{spaceSeq + 1}, true, func(k, val []byte) bool {
+		at := binary.BigEndian.Uint64(val)
+		if at == index {
+			seq, err = binary.BigEndian.Uint64(k[1:]), nil
+		}
+		return at > index
+	})
+	return seq, errors.Join(scanErr, err)
+}
+
+// Effect is what the operator's event seq of kind k did.
+func (d *Derived) Effect(k event.Kind, seq uint64) (projections.Effect, error) {
+	v := d.store.Snapshot()
+	defer v.Close()
+	return projections.EffectOf(prefixedStore{v, spaceControl}, k, seq)
+}
+
+// Submissions counts the submissions among the first seq events.
+func (d *Derived) Submissions(seq uint64) (uint64, error) {
+	v := d.store.Snapshot()
+	defer v.Close()
+	n, err := projections.OperatorsUpTo(prefixedStore{v, spaceControl}, seq)
+	return seq - n, err
 }
 
 // Place finds the entry that holds event seq, and the event's offset in it.

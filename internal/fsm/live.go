@@ -30,12 +30,14 @@ var ErrForgotten = errors.New("fsm: outcomes of this entry are no longer in memo
 type Observer struct {
 	// Mismatch: the recorded signature facts of an event differ from what this node's own keys say.
 	Mismatch func(seq uint64)
-	// Digest: a logged digest was folded; agrees tells whether this node's own log root, state digest (of the same
-	// generation) and control digest after event seq, of which the logged one speaks, are equal to it. It is told again
-	// when the event is folded again.
-	Digest func(seq uint64, agrees bool)
+	// Digest: a logged digest of this generation was folded; agrees tells whether this node's own log root, state digest and
+	// control digest after event seq, of which the logged one speaks, are equal to it. It is told again when the event is
+	// folded again.
+	Digest func(generation uint32, seq uint64, agrees bool)
 	// Event: a submission was folded.
 	Event func(projections.Result)
+	// Pace is called after every step; it may wait, and its error ends the fold.
+	Pace func(ctx context.Context, generation uint32) error
 }
 
 // Generation is one complete fold of the log, in a directory of its own.
@@ -49,6 +51,8 @@ type Generation struct {
 	obs     Observer
 	pos     *position
 	batch   int
+	life    sync.RWMutex
+	closed  bool
 
 	mu     sync.Mutex
 	recent map[uint64][]projections.Result // by entry index
@@ -91,8 +95,16 @@ func (g *Generation) load() error {
 // Run folds the committed log until ctx ends or something fails.
 func (g *Generation) Run(ctx context.Context) error { return follow(ctx, g.src, g, g.batch) }
 
-// Close closes the store; Run must have returned.
-func (g *Generation) Close() error { return g.store.Close() }
+// Close waits for open views and closes the store; Run must have returned. Views taken later are empty.
+func (g *Generation) Close() error {
+	g.life.Lock()
+	defer g.life.Unlock()
+	if g.closed {
+		return nil
+	}
+	g.closed = true
+	return g.store.Close()
+}
 
 // Number names the generation.
 func (g *Generation) Number() uint32 { return g.number }
@@ -111,8 +123,27 @@ func (g *Generation) WaitSeq(ctx context.Context, seq uint64) error {
 	return err
 }
 
-// View returns the rows of one moment; the caller closes it.
-func (g *Generation) View() *View { return g.store.Snapshot() }
+// View returns the rows of one moment; the caller closes it. Those of a closed generation are ErrDropped.
+func (g *Generation) View() *View {
+	g.life.RLock()
+	if g.closed {
+		g.life.RUnlock()
+		return &View{r: droppedReader{}}
+	}
+	v := g.store.Snapshot()
+	v.done = g.life.RUnlock
+	return v
+}
+
+// Bytes is the disk space that the generation takes.
+func (g *Generation) Bytes() uint64 {
+	g.life.RLock()
+	defer g.life.RUnlock()
+	if g.closed {
+		return 0
+	}
+	return g.store.Metrics().DiskSpaceUsage()
+}
 
 // Outcomes waits until entry index is folded and returns one outcome per event, zero for operator events.
 func (g *Generation) Outcomes(ctx context.Context, index uint64) ([]projections.Result, error) {
@@ -143,7 +174,10 @@ func (g *Generation) fold(ctx context.Context, entries []log.Entry) error {
 		}
 		items = append(items, more...)
 	}
-	view := g.derived.Control()
+	if err := g.checkCount(items); err != nil {
+		return err
+	}
+	view := g.derived.Control().For(g.number)
 	checkAll(items, g.ring, view)
 	tx := g.store.begin(rowsPerEvent * len(items))
 	results, err := g.foldAll(tx, items, view)
@@ -157,7 +191,34 @@ func (g *Generation) fold(ctx context.Context, entries []log.Entry) error {
 		return err
 	}
 	g.publish(cur, items, results)
-	return g.observeAll(items, results)
+	if err := g.observeAll(items, results); err != nil || g.obs.Pace == nil {
+		return err
+	}
+	return g.obs.Pace(ctx, g.number)
+}
+
+// ErrCount means that a fold read other events than the log has.
+var ErrCount = errors.New("fsm: the events read are not those of the log")
+
+// checkCount holds what a fold has read against the numbering and the Merkle tree of the log: the last event of the step
+// must stand where derived/ says, with the leaf that it says.
+func (g *Generation) checkCount(items []projections.Item) error {
+	if len(items) == 0 {
+		return nil
+	}
+	last := &items[len(items)-1]
+	index, _, err := g.derived.Place(last.Seq)
+	if err != nil {
+		return err
+	}
+	leaf, err := g.derived.Leaf(last.Seq)
+	if err != nil {
+		return err
+	}
+	if index != last.Index || leaf != last.Leaf().Hash() {
+		return fmt.Errorf("%w: event %d was read from entry %d, the log has it in entry %d", ErrCount, last.Seq, last.Index, index)
+	}
+	return nil
 }
 
 func (g *Generation) foldAll(tx *txn, items []projections.Item, view projections.ControlView) ([]projections.Result, error) {
@@ -250,15 +311,15 @@ func (g *Generation) observe(it *projections.Item, r projections.Result) error {
 	return nil
 }
 
-// compare holds a logged digest against this node's own. One that cannot be compared (malformed, or of events that come
-// after it) says nothing and is left out, as the control fold leaves it out.
+// compare holds a logged digest against this node's own. One that cannot be compared (malformed, of events that come after
+// it, or of another generation) says nothing and is left out.
 func (g *Generation) compare(it *projections.Item) error {
 	_, msg, err := it.Event.Message()
 	if err != nil {
 		return err
 	}
 	m, ok := msg.(*event.StateDigestV1)
-	if !ok || len(m.Log) != 32 || len(m.State) != 32 || len(m.Control) != 32 || m.Seq >= it.Seq {
+	if !ok || len(m.Log) != 32 || len(m.State) != 32 || len(m.Control) != 32 || m.Seq >= it.Seq || m.Generation != g.number {
 		return nil
 	}
 	root, err := g.derived.Root(m.Seq)
@@ -269,15 +330,11 @@ func (g *Generation) compare(it *projections.Item) error {
 	if err != nil {
 		return fmt.Errorf("compare digests: %w", err)
 	}
-	agrees := root == [32]byte(m.Log) && control == [32]byte(m.Control)
-	if m.Generation == g.number {
-		state, err := g.stateDigest(m.Seq)
-		if err != nil {
-			return fmt.Errorf("compare digests: %w", err)
-		}
-		agrees = agrees && state == [32]byte(m.State)
+	state, err := g.stateDigest(m.Seq)
+	if err != nil {
+		return fmt.Errorf("compare digests: %w", err)
 	}
-	g.obs.Digest(m.Seq, agrees)
+	g.obs.Digest(g.number, m.Seq, root == [32]byte(m.Log) && control == [32]byte(m.Control) && state == [32]byte(m.State))
 	return nil
 }
 

@@ -184,7 +184,7 @@ func TestLoggedDigests(t *testing.T) {
 	}
 	other := good(300)
 	other.Generation, other.State = 2, flip(other.State)
-	log(other, "true") // the state of another generation cannot be compared
+	log(other, "") // of another generation
 	later := good(300)
 	later.Seq = 5000
 	log(later, "")
@@ -205,7 +205,7 @@ func TestLoggedDigests(t *testing.T) {
 
 func foldDigests(t *testing.T, logs []*raft.Log, batch int) (told []string, s state) {
 	m := &machine{t: t, fs: vfs.NewMem(), batch: batch}
-	m.obs.Digest = func(seq uint64, agrees bool) { told = append(told, fmt.Sprint(seq, agrees)) }
+	m.obs.Digest = func(_ uint32, seq uint64, agrees bool) { told = append(told, fmt.Sprint(seq, agrees)) }
 	m.open()
 	defer m.close()
 	m.store(logs)

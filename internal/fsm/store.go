@@ -3,6 +3,7 @@ package fsm
 import (
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -33,13 +34,18 @@ const memTableBytes = 16 << 20
 
 // OpenStore opens or creates the folded state in dir. A nil fs means the disk.
 func OpenStore(fs vfs.FS, dir string, log *slog.Logger) (*Store, error) {
+	return openStore(fs, dir, log, false)
+}
+
+// openStore also opens what must survive a crash: synced writes need a write-ahead log.
+func openStore(fs vfs.FS, dir string, log *slog.Logger, durable bool) (*Store, error) {
 	if fs == nil {
 		fs = vfs.Default
 	}
 	o := &pebble.Options{
 		FS:                          fs,
 		FormatMajorVersion:          pebble.FormatTableFormatV6,
-		DisableWAL:                  true,
+		DisableWAL:                  !durable,
 		MemTableSize:                memTableBytes,
 		MemTableStopWritesThreshold: 4,
 		L0CompactionThreshold:       10,
@@ -80,15 +86,27 @@ func (s *Store) begin(rows int) *txn {
 
 // View reads a store at one moment.
 type View struct {
-	r interface {
-		pebble.Reader
-	}
+	r    pebble.Reader
+	done func() // called by Close, may be nil
 }
+
+// ErrDropped means that a generation is no longer on this node.
+var ErrDropped = errors.New("fsm: this generation was dropped")
+
+// droppedReader stands for the rows of a closed generation.
+type droppedReader struct{ pebble.Reader }
+
+func (droppedReader) Get([]byte) ([]byte, io.Closer, error) { return nil, nil, ErrDropped }
+
+func (droppedReader) NewIter(*pebble.IterOptions) (*pebble.Iterator, error) { return nil, ErrDropped }
 
 var _ projections.Store = (*View)(nil)
 
 // Close releases the view.
 func (v *View) Close() error {
+	if v.done != nil {
+		defer v.done()
+	}
 	if s, ok := v.r.(*pebble.Snapshot); ok {
 		return s.Close()
 	}
@@ -190,7 +208,9 @@ func (t *txn) key(k []byte) string {
 }
 
 // commit applies the step atomically, without waiting for the disk.
-func (t *txn) commit() error {
+func (t *txn) commit() error { return t.apply(pebble.NoSync) }
+
+func (t *txn) apply(how *pebble.WriteOptions) error {
 	batch := t.db.NewBatch()
 	defer batch.Close()
 	kept := t.ops[:0]
@@ -206,7 +226,7 @@ func (t *txn) commit() error {
 			return fmt.Errorf("write folded state: %w", err)
 		}
 	}
-	if err := t.db.Apply(batch, pebble.NoSync); err != nil {
+	if err := t.db.Apply(batch, how); err != nil {
 		return fmt.Errorf("write folded state: %w", err)
 	}
 	return nil

@@ -64,6 +64,9 @@ func (n *Node) leaderDuties(ctx context.Context) error {
 				n.log.Warn("could not log a digest; trying again", "error", err)
 			}
 		}
+		if err := n.checkHistory(ctx, ok && n.term.Load() == term); err != nil {
+			n.log.Warn("could not log what changed at an activation; trying again", "error", err)
+		}
 		t := time.NewTimer(dutyPause)
 		select {
 		case <-changed:
@@ -89,17 +92,26 @@ func (n *Node) startTerm(ctx context.Context, term uint64) error {
 			return fmt.Errorf("genesis: %w", err)
 		}
 	}
-	start := &event.TermStartV1{Term: term, Node: n.cfg.NodeID, Software: version.Version, Capabilities: []string{"kernel-1"}}
+	start := &event.TermStartV1{Term: term, Node: n.cfg.NodeID, Software: version.Version, Capabilities: capabilities()}
 	index, err := n.proposeNow(ctx, event.TermStart, start)
 	if err != nil {
 		return fmt.Errorf("term start: %w", err)
 	}
-	if err := n.live.WaitIndex(ctx, index); err != nil {
+	if err := n.waitLive(ctx, index); err != nil {
 		return err
 	}
 	n.term.Store(term)
 	n.log.Info("leading", "term", term, "index", index)
 	return nil
+}
+
+// capabilities are what this release can fold.
+func capabilities() []string {
+	var out []string
+	for _, k := range verify.Kernels() {
+		out = append(out, fmt.Sprintf("kernel-%d", k))
+	}
+	return out
 }
 
 func (n *Node) hasGenesis() bool {
@@ -121,8 +133,9 @@ func (n *Node) proposeNow(ctx context.Context, kind event.Kind, m proto.Message)
 
 // logDigest logs the digests of this node when enough events have passed since the last ones.
 func (n *Node) logDigest(ctx context.Context) error {
-	seq := n.live.Cursor().Seq / digestEvery * digestEvery
-	if seq == 0 {
+	live := n.live()
+	seq := live.Cursor().Seq / digestEvery * digestEvery
+	if seq == 0 || n.switching() {
 		return nil
 	}
 	// The one for seq, if it is there, came after seq: digests are logged in order and after what they speak of.
@@ -130,12 +143,12 @@ func (n *Node) logDigest(ctx context.Context) error {
 	if err != nil || len(logged) > 0 {
 		return err
 	}
-	d, err := n.digestAt(seq)
+	d, err := n.digestAt(live.Generation, seq)
 	if err != nil {
 		return err
 	}
 	_, err = n.proposeNow(ctx, event.StateDigest, &event.StateDigestV1{
-		Seq: seq, Log: d.log[:], State: d.state[:], Control: d.control[:], Generation: n.live.Number()})
+		Seq: seq, Log: d.log[:], State: d.state[:], Control: d.control[:], Generation: live.Number()})
 	return err
 }
 
@@ -178,7 +191,7 @@ func (n *Node) registerKey(ctx context.Context, k verify.Key) error {
 		return err
 	}
 	n.log.Info("key registered", "key", k.ID, "alg", k.Alg.String(), "index", place.Index)
-	return n.live.WaitIndex(ctx, place.Index)
+	return n.waitLive(ctx, place.Index)
 }
 
 func (n *Node) unregistered() []verify.Key {
@@ -263,7 +276,19 @@ func (n *Node) confirm(ctx context.Context) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	return index, n.live.WaitIndex(ctx, index)
+	return index, n.waitLive(ctx, index)
+}
+
+// waitLive returns when everything up to an entry is folded by the generation that the log has active there, and that one
+// serves.
+func (n *Node) waitLive(ctx context.Context, index uint64) error {
+	if err := n.derived.WaitIndex(ctx, index); err != nil {
+		return err
+	}
+	if err := n.awaitServing(ctx); err != nil {
+		return err
+	}
+	return n.live().WaitIndex(ctx, index)
 }
 
 // catchUp opens this node for submissions once it has folded everything that was committed when it asked. A node that

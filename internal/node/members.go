@@ -24,7 +24,7 @@ type place struct {
 }
 
 func (n *Node) place() place {
-	p := place{CommittedSeq: n.derived.Cursor().Seq, FoldedSeq: n.live.Cursor().Seq, State: "follower"}
+	p := place{CommittedSeq: n.derived.Cursor().Seq, FoldedSeq: n.live().Cursor().Seq, State: "follower"}
 	if _, ok := n.cluster.IsLeader(); ok {
 		p.State = "leader"
 	}

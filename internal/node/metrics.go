@@ -22,9 +22,9 @@ func (n *Node) registerMetrics() error {
 	all := []prometheus.Collector{
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		gauge("flk_log_committed_index", "Highest Raft index that this node knows to be committed.", func() float64 { return float64(n.store.Committed()) }),
-		gauge("flk_folded_seq", "Last event folded by the live generation.", func() float64 { return float64(n.live.Cursor().Seq) }),
+		gauge("flk_folded_seq", "Last event folded by the live generation.", func() float64 { return float64(n.live().Cursor().Seq) }),
 		gauge("flk_fold_lag_entries", "Committed entries that the live generation has not folded.", func() float64 {
-			return float64(n.store.Committed()) - float64(n.live.Cursor().Index)
+			return float64(n.store.Committed()) - float64(n.live().Cursor().Index)
 		}),
 		gauge("flk_leader", "1 when this node leads and takes proposals.", func() float64 { return boolFloat(raftLog{n}.IsLeader()) }),
 		gauge("flk_quarantined", "1 when this node answers no client because it contradicts the others.", func() float64 { return boolFloat(n.quarantine.Load() != nil) }),

@@ -38,7 +38,8 @@ type Node struct {
 	ring     *verify.Ring
 	store    *log.Store
 	derived  *fsm.Derived
-	live     *fsm.Generation
+	gens     generations
+	history  *fsm.History
 	cluster  *cluster.Cluster
 	packer   *propose.Packer[projections.Result]
 	server   *http.Server
@@ -57,8 +58,13 @@ type Node struct {
 	term       atomic.Uint64 // newest term whose TermStart this node folded as leader
 	quarantine atomic.Pointer[string]
 	closing    atomic.Bool
-	caughtUp   atomic.Bool // has once folded all that was committed; until then an own submission might wait long for its fold
-	stats      stats
+	lastSubmit atomic.Int64 // when a submission came in last, Unix nanoseconds
+	disk       struct {
+		at   atomic.Int64 // when free was looked up, Unix nanoseconds
+		free atomic.Uint64
+	}
+	caughtUp atomic.Bool // has once folded all that was committed; until then an own submission might wait long for its fold
+	stats    stats
 }
 
 // Open builds the node and starts its loops; ctx bounds the start only.
@@ -83,7 +89,7 @@ func (n *Node) open(ctx context.Context) error {
 		return err
 	}
 	n.packer = propose.New(propose.Options[projections.Result]{
-		Log: raftLog{n}, Outcomes: n.live.Outcomes, Now: func() int64 { return time.Now().UnixNano() },
+		Log: raftLog{n}, Outcomes: n.outcomes, Now: func() int64 { return time.Now().UnixNano() },
 		MaxQueue: n.cfg.QueueBytes, Deadline: n.cfg.SubmitTimeout,
 	})
 	if err := n.cluster.Start(); err != nil {
@@ -91,7 +97,7 @@ func (n *Node) open(ctx context.Context) error {
 	}
 	loops := n.ctx
 	n.loop(loops, "control fold", n.derived.Run)
-	n.loop(loops, "live fold", n.live.Run)
+	n.loop(loops, "generations", n.manageGenerations)
 	n.loop(loops, "catching up", n.catchUp)
 	n.loop(loops, "leader duties", n.leaderDuties)
 	n.loop(loops, "key registration", n.registerKeys)
@@ -122,9 +128,11 @@ func (n *Node) openStores(ctx context.Context) error {
 	if err := n.derived.CatchUp(ctx); err != nil {
 		return err
 	}
-	n.live, err = fsm.OpenGeneration(n.cfg.FS, filepath.Join(n.cfg.Dir, "generations", "1"), 1, n.store, n.derived, n.ring,
-		fsm.Observer{Mismatch: n.factsMismatch, Digest: n.digestFolded, Event: n.stats.count}, n.cfg.PackBatchBytes, n.log)
-	return err
+	n.history, err = fsm.OpenHistory(n.cfg.FS, filepath.Join(n.cfg.Dir, "history"), n.log)
+	if err != nil {
+		return err
+	}
+	return n.openGenerations()
 }
 
 func (n *Node) newCluster() error {
@@ -147,6 +155,7 @@ func (n *Node) newCluster() error {
 	n.cluster.Handle(propose.ForwardPath, n.acceptForward)
 	n.cluster.Handle(positionPath, n.answerPosition)
 	n.cluster.Handle(digestPath, n.answerDigest)
+	n.cluster.Handle(progressPath, n.answerProgress)
 	return nil
 }
 
@@ -249,8 +258,9 @@ func (n *Node) Close(ctx context.Context) error {
 	}
 	n.cancel()
 	n.running.Wait()
-	if n.live != nil {
-		errs = append(errs, n.live.Close())
+	errs = append(errs, n.closeGenerations())
+	if n.history != nil {
+		errs = append(errs, n.history.Close())
 	}
 	if n.derived != nil {
 		errs = append(errs, n.derived.Close())

@@ -56,17 +56,21 @@ func (n *Node) factsMismatch(seq uint64) {
 
 // digestFolded compares digests with the other members when the logged one is not this node's, and always on the leader,
 // whose own digest it was. It is called by the fold and must not wait.
-func (n *Node) digestFolded(seq uint64, agrees bool) {
+func (n *Node) digestFolded(generation uint32, seq uint64, agrees bool) {
 	_, leads := n.cluster.IsLeader()
 	if agrees && !leads {
 		return
 	}
-	n.running.Go(func() { n.compareDigests(n.ctx, seq) })
+	n.running.Go(func() { n.compareDigests(n.ctx, generation, seq) })
 }
 
 // compareDigests quarantines this node when a majority of the voters has another digest, or when no majority has any.
-func (n *Node) compareDigests(ctx context.Context, seq uint64) {
-	mine, err := n.digestAt(seq)
+func (n *Node) compareDigests(ctx context.Context, generation uint32, seq uint64) {
+	r, err := n.gens.await(ctx, generation)
+	if err != nil {
+		return
+	}
+	mine, err := n.digestAt(r.Generation, seq)
 	if err != nil {
 		n.log.Error("could not compute the digest to compare", "seq", seq, "error", err)
 		return
@@ -78,7 +82,7 @@ func (n *Node) compareDigests(ctx context.Context, seq uint64) {
 		if v.ID == n.cfg.NodeID {
 			continue
 		}
-		reply, err := n.cluster.Call(ctx, v.ID, digestPath, binary.BigEndian.AppendUint64(nil, seq))
+		reply, err := n.cluster.Call(ctx, v.ID, digestPath, digestRequest(generation, seq))
 		switch {
 		case err != nil:
 			n.log.Warn("a member could not be asked for its digest", "member", v.ID, "seq", seq, "error", err)
@@ -99,16 +103,24 @@ func (d digests) bytes() []byte {
 	return append(append(append(make([]byte, 0, 96), d.log[:]...), d.state[:]...), d.control[:]...)
 }
 
-// answerDigest waits until the event is folded here and answers the three digests at it.
+func digestRequest(generation uint32, seq uint64) []byte {
+	return binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint64(nil, seq), generation)
+}
+
+// answerDigest waits until the event is folded here by that generation and answers the three digests at it.
 func (n *Node) answerDigest(ctx context.Context, _ string, body []byte) ([]byte, error) {
-	if len(body) != 8 {
-		return nil, errors.New("a digest request has 8 bytes")
+	if len(body) != 12 {
+		return nil, errors.New("a digest request has 12 bytes")
 	}
 	seq := binary.BigEndian.Uint64(body)
-	if err := n.live.WaitSeq(ctx, seq); err != nil {
+	r, err := n.gens.await(ctx, binary.BigEndian.Uint32(body[8:]))
+	if err != nil {
 		return nil, err
 	}
-	d, err := n.digestAt(seq)
+	if err := r.WaitSeq(ctx, seq); err != nil {
+		return nil, err
+	}
+	d, err := n.digestAt(r.Generation, seq)
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 
 	"google.golang.org/protobuf/encoding/protojson"
 
@@ -22,13 +23,17 @@ import (
 
 // Position gives the live generation's position.
 func (n ledger) Position() api.Position {
-	return api.Position{AppliedSeq: n.live.Cursor().Seq, Generation: n.live.Number()}
+	live := n.live()
+	return api.Position{AppliedSeq: live.Cursor().Seq, Generation: live.Number()}
 }
 
 // WaitRead returns once reads here are as fresh as asked.
 func (n ledger) WaitRead(ctx context.Context, r api.Read) (api.Position, error) {
 	if reason := n.quarantine.Load(); reason != nil {
 		return api.Position{}, wire.NewProblem(wire.CodeNotReady, "this node is quarantined; ask another one").WithRetry(retryAfter)
+	}
+	if n.switching() {
+		return api.Position{}, wire.NewProblem(wire.CodeNotReady, "this node is switching to another generation; ask another one").WithRetry(retryAfter)
 	}
 	if r.Consistency == wire.ConsistencyLinearizable {
 		if _, err := n.confirm(ctx); err != nil {
@@ -38,30 +43,63 @@ func (n ledger) WaitRead(ctx context.Context, r api.Read) (api.Position, error) 
 			return api.Position{}, wire.NewProblem(wire.CodeNoLeader, "the read could not be confirmed by a quorum").WithRetry(retryAfter)
 		}
 	}
-	if err := n.live.WaitSeq(ctx, r.MinSeq); err != nil {
+	if err := n.live().WaitSeq(ctx, r.MinSeq); err != nil {
 		return api.Position{}, err
 	}
 	return n.Position(), nil
 }
 
-// Lookup gives the answer of a pcs_id as it stands now.
-func (n ledger) Lookup(_ context.Context, pcsID string) (*wire.PCSAnswer, error) {
-	view := n.live.View()
+// pinned is the generation that a read has waited for.
+func (n *Node) pinned(ctx context.Context) *running {
+	if r, _ := n.gens.get(api.PinnedGeneration(ctx)); r != nil {
+		return r
+	}
+	return n.live()
+}
+
+// Lookup gives the answer of a pcs_id as it stands now, with what was said of it before. An id that nothing occupies any more
+// is shown with the last submission that did.
+func (n ledger) Lookup(ctx context.Context, pcsID string) (*wire.PCSAnswer, error) {
+	r := n.pinned(ctx)
+	view := r.View()
 	defer view.Close()
 	found, err := projections.Lookup(view, pcsID)
+	if errors.Is(err, projections.ErrNotFound) {
+		found, err = n.lookupFormer(view, pcsID)
+	}
 	if errors.Is(err, projections.ErrNotFound) {
 		return nil, api.ErrNotFound
 	}
 	if err != nil {
 		return nil, err
 	}
-	found.Current.Generation = n.live.Number()
-	return &wire.PCSAnswer{SubmitAnswer: n.submitAnswer(found.Current, n.nodeOf(found.Current)), Events: found.Seqs}, nil
+	found.Current.Generation = r.Number()
+	a := &wire.PCSAnswer{SubmitAnswer: n.submitAnswer(found.Current, n.nodeOf(found.Current)), Events: found.Seqs}
+	a.History, err = n.historyOf(pcsID, &found.Current)
+	return a, err
+}
+
+// lookupFormer finds an id that only an earlier generation knew.
+func (n *Node) lookupFormer(view *fsm.View, pcsID string) (projections.Found, error) {
+	recorded, err := n.history.Of(pcsID, historyLimit)
+	if err != nil || len(recorded) == 0 {
+		return projections.Found{}, errors.Join(err, projections.ErrNotFound)
+	}
+	var f projections.Found
+	for _, x := range recorded {
+		if !slices.Contains(f.Seqs, x.Flip.Seq) {
+			f.Seqs = append(f.Seqs, x.Flip.Seq)
+		}
+	}
+	slices.Sort(f.Seqs)
+	f.Current, err = projections.Row(view, f.Seqs[len(f.Seqs)-1])
+	return f, err
 }
 
 // Audit lists folded submissions.
 func (n ledger) Audit(_ context.Context, q api.AuditQuery) (api.AuditResult, error) {
-	if q.Generation != n.live.Number() {
+	r, _ := n.gens.get(q.Generation)
+	if r == nil {
 		return api.AuditResult{}, api.ErrGenerationGone
 	}
 	query := projections.Query{Shard: q.Shard, Key: q.Key, Since: q.Since, Until: q.Until, FromSeq: q.FromSeq, Limit: q.Limit}
@@ -76,15 +114,18 @@ func (n ledger) Audit(_ context.Context, q api.AuditQuery) (api.AuditResult, err
 			return api.AuditResult{}, wire.NewProblem(wire.CodeBadRequest, err.Error()).WithField("reason")
 		}
 	}
-	view := n.live.View()
+	view := r.View()
 	defer view.Close()
 	page, err := projections.Audit(view, query)
+	if errors.Is(err, fsm.ErrDropped) {
+		return api.AuditResult{}, api.ErrGenerationGone
+	}
 	if err != nil {
 		return api.AuditResult{}, err
 	}
 	out := api.AuditResult{Next: page.Next, Items: make([]wire.AuditItem, len(page.Rows))}
-	for i, r := range page.Rows {
-		if out.Items[i], err = n.auditItem(r); err != nil {
+	for i := range page.Rows {
+		if out.Items[i], err = n.auditItem(page.Rows[i]); err != nil {
 			return api.AuditResult{}, err
 		}
 	}
@@ -96,7 +137,7 @@ func (n *Node) auditItem(r projections.Result) (wire.AuditItem, error) {
 	a := wire.AuditItem{
 		Seq: r.Seq, LogTime: wire.TimeNS(r.LogTime), ReceivedAt: wire.TimeNS(r.ReceivedAt), PCSID: r.PCSID, ShardID: r.ShardID,
 		Epoch: r.Epoch, KeyID: r.KeyID, Status: r.Status, Outcome: r.Outcome.String(), Accepted: r.Accepted,
-		ReasonCode: r.Reason.String(), Reasons: reasonWords(r.Reasons), Reason: r.Detail, RecomputedBudget: wire.Nano(r.Budget),
+		ReasonCode: r.ReasonCode(), Reasons: r.ReasonCodes(), Reason: r.Detail, RecomputedBudget: wire.Nano(r.Budget),
 		Policy: hex.EncodeToString(r.Policy[:]), Replayed: r.Replayed, Reverified: r.Reverified, Evidence: r.Evidence,
 	}
 	if r.HasDHat {
@@ -105,7 +146,7 @@ func (n *Node) auditItem(r projections.Result) (wire.AuditItem, error) {
 	if r.FirstSeq != r.Seq {
 		a.FirstSeq = r.FirstSeq
 	}
-	it, err := n.item(r.Seq)
+	it, err := n.derived.Item(r.Seq)
 	if err != nil {
 		return a, err
 	}
@@ -124,7 +165,7 @@ func (n *Node) auditItem(r projections.Result) (wire.AuditItem, error) {
 
 // nodeOf is the node that received the submission of a row.
 func (n *Node) nodeOf(r projections.Result) string {
-	it, err := n.item(r.Seq)
+	it, err := n.derived.Item(r.Seq)
 	if err != nil {
 		return ""
 	}
@@ -135,40 +176,19 @@ func (n *Node) nodeOf(r projections.Result) string {
 	return sub.Node
 }
 
-// item reads a committed event from the log.
-func (n *Node) item(seq uint64) (projections.Item, error) {
-	index, offset, err := n.derived.Place(seq)
-	if err != nil {
-		return projections.Item{}, err
-	}
-	e, err := n.store.Entry(index)
-	if err != nil {
-		return projections.Item{}, err
-	}
-	pack, err := event.DecodePack(e.Data)
-	if err != nil {
-		return projections.Item{}, err
-	}
-	return fsm.ItemOf(e, pack, seq, offset), nil
-}
-
 // Event shows one event with its leaf.
 func (n ledger) Event(_ context.Context, seq uint64) (*wire.EventAnswer, error) {
-	it, err := n.item(seq)
+	it, err := n.derived.Item(seq)
 	if errors.Is(err, fsm.ErrNoEvent) {
 		return nil, api.ErrNotFound
 	}
 	if err != nil {
 		return nil, err
 	}
-	logTime, err := n.derived.LogTime(seq)
-	if err != nil {
-		return nil, err
-	}
 	leaf := it.Leaf()
 	hash := leaf.Hash()
 	a := &wire.EventAnswer{
-		Seq: seq, Kind: it.Kind.String(), Index: it.Index, Term: it.Term, RawTime: wire.TimeNS(it.RawTime), LogTime: wire.TimeNS(logTime),
+		Seq: seq, Kind: it.Kind.String(), Index: it.Index, Term: it.Term, RawTime: wire.TimeNS(it.RawTime), LogTime: wire.TimeNS(it.LogTime),
 		Leaf: wire.Leaf{Format: leaf.Format, Seq: leaf.Seq, RawTimeNS: leaf.RawTime, Kind: uint16(leaf.Kind),
 			PayloadSHA256: hex.EncodeToString(leaf.PayloadSHA256[:])},
 		LeafHash: hex.EncodeToString(hash[:]), Payload: it.Event.Payload,
@@ -198,10 +218,11 @@ func summary(ev event.Event) (map[string]any, error) {
 
 // Shards lists shards by id.
 func (n ledger) Shards(_ context.Context, q api.ShardsQuery) (api.ShardsResult, error) {
-	if q.Generation != n.live.Number() {
+	r, _ := n.gens.get(q.Generation)
+	if r == nil {
 		return api.ShardsResult{}, api.ErrGenerationGone
 	}
-	view := n.live.View()
+	view := r.View()
 	defer view.Close()
 	rows, next, err := projections.Shards(view, q.After, q.Limit)
 	if err != nil {
@@ -215,8 +236,8 @@ func (n ledger) Shards(_ context.Context, q api.ShardsQuery) (api.ShardsResult, 
 }
 
 // Shard shows one shard.
-func (n ledger) Shard(_ context.Context, id string) (*wire.ShardAnswer, error) {
-	view := n.live.View()
+func (n ledger) Shard(ctx context.Context, id string) (*wire.ShardAnswer, error) {
+	view := n.pinned(ctx).View()
 	defer view.Close()
 	r, err := projections.Shard(view, id)
 	if errors.Is(err, projections.ErrNotFound) {
@@ -245,13 +266,13 @@ func shardAnswer(r projections.ShardRow) wire.ShardAnswer {
 // digests are the three digests at one event.
 type digests struct{ log, state, control [32]byte }
 
-func (n *Node) digestAt(seq uint64) (digests, error) {
+func (n *Node) digestAt(g *fsm.Generation, seq uint64) (digests, error) {
 	var d digests
 	var err error
 	if d.log, err = n.derived.Root(seq); err != nil {
 		return d, err
 	}
-	view := n.live.View()
+	view := g.View()
 	defer view.Close()
 	if d.state, err = projections.DigestAt(view, seq); err != nil {
 		return d, err
@@ -261,25 +282,26 @@ func (n *Node) digestAt(seq uint64) (digests, error) {
 }
 
 // Digest gives the digests at seq, 0 for the folded head.
-func (n ledger) Digest(_ context.Context, seq uint64) (*wire.DigestAnswer, error) {
-	head := n.live.Cursor().Seq
+func (n ledger) Digest(ctx context.Context, seq uint64) (*wire.DigestAnswer, error) {
+	live := n.pinned(ctx)
+	head := live.Cursor().Seq
 	if seq == 0 {
 		seq = head
 	}
 	if seq > head {
 		return nil, api.ErrNotFound
 	}
-	d, err := n.digestAt(seq)
+	d, err := n.digestAt(live.Generation, seq)
 	if err != nil {
 		return nil, err
 	}
 	return &wire.DigestAnswer{Seq: seq, Log: hex.EncodeToString(d.log[:]), State: hex.EncodeToString(d.state[:]),
-		Generation: n.live.Number(), Control: hex.EncodeToString(d.control[:])}, nil
+		Generation: live.Number(), Control: hex.EncodeToString(d.control[:])}, nil
 }
 
 // Version names the build.
 func (n ledger) Version() wire.VersionAnswer {
-	return wire.VersionAnswer{Version: version.Version, Go: runtime.Version(), Node: n.cfg.NodeID, ClusterID: n.cfg.ClusterID, Kernels: []int{1}}
+	return wire.VersionAnswer{Version: version.Version, Go: runtime.Version(), Node: n.cfg.NodeID, ClusterID: n.cfg.ClusterID, Kernels: verify.Kernels()}
 }
 
 // Ready runs the readiness checks.
@@ -309,8 +331,13 @@ func (n ledger) Ready(ctx context.Context) []api.Check {
 		return nil
 	}
 	folded := func() error {
-		_, err := n.confirm(ctx)
-		return err
+		if _, err := n.confirm(ctx); err != nil {
+			return err
+		}
+		if !n.caughtUp.Load() {
+			return errors.New("the node has not caught up yet")
+		}
+		return nil
 	}
 	return []api.Check{{Name: "stopping", Err: stopping()}, {Name: "quarantine", Err: healthy()}, {Name: "leader", Err: leader()},
 		{Name: "keys", Err: keys()}, {Name: "folded", Err: folded()}}

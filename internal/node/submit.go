@@ -62,6 +62,9 @@ func (n ledger) Submit(ctx context.Context, body []byte, meta api.Meta) (*wire.S
 			n.stats.malformed.Add(1)
 			return nil, structureProblem(rec, rec.Fault)
 		}
+		if rec.Sig == "" && !n.policy().Signature.Required {
+			return n.commit(ctx, body, meta, rec, facts)
+		}
 		n.stats.badSignature.Add(1)
 		return n.refuseSignature(ctx, body, meta, rec)
 	}
@@ -85,28 +88,36 @@ func (n *Node) refuseNow() *wire.Problem {
 	if !n.caughtUp.Load() {
 		return wire.NewProblem(wire.CodeNotReady, "this node has not caught up yet; ask another one").WithRetry(retryAfter)
 	}
+	if n.switching() {
+		return wire.NewProblem(wire.CodeNotReady, "this node is switching to another generation; ask another one").WithRetry(retryAfter)
+	}
+	if n.diskFree() < diskFreeze {
+		return wire.NewProblem(wire.CodeOverloaded, "this node is short of disk space; ask another one").WithRetry(retryAfter)
+	}
 	return nil
 }
 
 // checkSignature finds which key signed the record, trying first what verified last.
 func (n *Node) checkSignature(rec *pcs.Record) verify.Facts {
 	hint, _ := n.hint.Load().(verify.Facts)
-	facts := n.ring.Check(rec, n.profiles(), hint)
+	facts := n.ring.Check(rec, n.policy().Signature.Profiles, hint)
 	if facts.Valid() && facts != hint {
 		n.hint.Store(facts)
 	}
 	return facts
 }
 
-func (n *Node) profiles() pcs.ProfileSet {
-	if p, ok := n.derived.Control().PolicyAt(n.derived.Cursor().Seq); ok {
-		return p.Policy.Signature.Profiles
+// policy is the one that judges new submissions, the default one before there is any.
+func (n *Node) policy() verify.Policy {
+	if p, ok := n.derived.Control().For(n.live().Number()).PolicyAt(n.derived.Cursor().Seq + 1); ok {
+		return p.Policy
 	}
-	return pcs.DefaultProfiles
+	return verify.DefaultPolicy()
 }
 
 // commit puts the submission into the log and turns its folded outcome into an answer.
 func (n *Node) commit(ctx context.Context, body []byte, meta api.Meta, rec *pcs.Record, facts verify.Facts) (*wire.SubmitAnswer, error) {
+	n.lastSubmit.Store(time.Now().UnixNano())
 	sub := &event.SubmissionV1{
 		Body: body, ReceivedAt: time.Now().UnixNano(), Node: n.cfg.NodeID, Remote: meta.Remote, RequestId: meta.RequestID,
 		Facts: &event.SignatureFacts{KeyId: facts.KeyID, Alg: uint32(facts.Alg), Profile: uint32(facts.Profile), Mode: uint32(facts.Mode)},
@@ -188,7 +199,7 @@ func refusalProblem(rec *pcs.Record, r projections.Result) *wire.Problem {
 	case verify.ReasonFrozen:
 		return wire.NewProblem(wire.CodeFrozen, "").WithRetry(retryAfter)
 	}
-	return wire.NewProblem(wire.CodeRefused, r.Detail).WithReason(r.Reason.String())
+	return wire.NewProblem(wire.CodeRefused, r.Detail).WithReason(r.ReasonCode())
 }
 
 func structureProblem(rec *pcs.Record, f *pcs.Fault) *wire.Problem {
@@ -212,7 +223,7 @@ func structureProblem(rec *pcs.Record, f *pcs.Fault) *wire.Problem {
 func (n *Node) submitAnswer(r projections.Result, node string) wire.SubmitAnswer {
 	a := wire.SubmitAnswer{
 		Accepted: r.Accepted, Escalated: r.Outcome == verify.Escalated, RecomputedBudget: wire.Nano(r.Budget),
-		Reason: r.Detail, PCSID: r.PCSID, Outcome: r.Outcome.String(), ReasonCode: r.Reason.String(), Reasons: reasonWords(r.Reasons),
+		Reason: r.Detail, PCSID: r.PCSID, Outcome: r.Outcome.String(), ReasonCode: r.ReasonCode(), Reasons: r.ReasonCodes(),
 		Seq: r.Seq, ReceivedAt: wire.TimeNS(r.ReceivedAt), Policy: fmt.Sprintf("%x", r.Policy), Generation: r.Generation,
 		Reverified: r.Reverified, Node: node, ShardID: r.ShardID, Epoch: r.Epoch,
 	}
@@ -220,14 +231,6 @@ func (n *Node) submitAnswer(r projections.Result, node string) wire.SubmitAnswer
 		a.RecomputedDHat = wire.NanoPtr(wire.Nano(r.DHat))
 	}
 	return a
-}
-
-func reasonWords(reasons []verify.Reason) []string {
-	out := make([]string, len(reasons))
-	for i, r := range reasons {
-		out[i] = r.String()
-	}
-	return out
 }
 
 // refuseSignature answers 401: through the log while the budget lasts, else at once and summed. Without the log the answer
@@ -248,7 +251,7 @@ func (n *Node) refuseSignature(ctx context.Context, body []byte, meta api.Meta, 
 // replay answers a repeated record from the live fold, as a linearizable read, without a new event. nil means: not a plain
 // replay, or not provably; the fold decides then.
 func (n *Node) replay(ctx context.Context, rec *pcs.Record, facts verify.Facts) *wire.SubmitAnswer {
-	if n.live.Novel(rec.ShardID, rec.Epoch) || rec.CheckID() != nil || !n.isReplay(rec, facts, nil) {
+	if n.live().Novel(rec.ShardID, rec.Epoch) || rec.CheckID() != nil || !n.isReplay(rec, facts, nil) {
 		return nil
 	}
 	if _, err := n.confirm(ctx); err != nil {
@@ -265,27 +268,25 @@ func (n *Node) replay(ctx context.Context, rec *pcs.Record, facts verify.Facts) 
 
 // isReplay compares every verdict input and the key with those of the judgement that stands, which it leaves in first.
 func (n *Node) isReplay(rec *pcs.Record, facts verify.Facts, first *projections.Result) bool {
-	view := n.live.View()
+	live := n.live()
+	now := time.Now().UnixNano()
+	if n.derived.Control().For(live.Number()).Revoked(facts.KeyID, n.derived.Cursor().Seq+1, now) {
+		return false
+	}
+	view := live.View()
 	defer view.Close()
 	t := rec.Tuple(facts.Profile)
 	c := &projections.Checked{Rec: rec, Facts: facts, Signed: rec.SignedDigest(t), Inputs: rec.InputsDigest(t)}
-	ttl := n.ttl() - int64(replayMargin)
-	r, ok, err := projections.Standing(view, c, time.Now().UnixNano(), ttl)
+	ttl := n.policy().Params.DedupTTL - int64(replayMargin)
+	r, ok, err := projections.Standing(view, c, now, ttl)
 	if err != nil || !ok {
 		return false
 	}
 	if first != nil {
-		r.Generation = n.live.Number()
+		r.Generation = live.Number()
 		*first = r
 	}
 	return true
-}
-
-func (n *Node) ttl() int64 {
-	if p, ok := n.derived.Control().PolicyAt(n.derived.Cursor().Seq); ok {
-		return p.Policy.Params.DedupTTL
-	}
-	return 0
 }
 
 // stats are counters outside the fold.

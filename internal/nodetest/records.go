@@ -29,6 +29,8 @@ type Record struct {
 	Wrong   bool   // claims a D_hat that the counts do not bear out: escalated, d_hat_mismatch
 	Attempt int    // unsigned and without meaning for the ledger
 	Forged  bool   // signed with a key that no node holds
+	Near    bool   // claims another D_hat within the tolerance: other signed values, accepted all the same
+	Bare    bool   // carries no signature
 }
 
 // ID is the pcs_id of the record.
@@ -67,8 +69,16 @@ func (f *Records) Sign(r Record) []byte {
 	if r.Wrong {
 		members["D_hat"] = json.RawMessage("3.000000000")
 	}
+	if r.Near {
+		at, err := strconv.ParseFloat(string(f.base["D_hat"]), 64)
+		must(f.t, err)
+		members["D_hat"] = json.RawMessage(strconv.FormatFloat(at+0.01, 'f', 9, 64))
+	}
 	unsigned, err := json.Marshal(members)
 	must(f.t, err)
+	if r.Bare {
+		return unsigned
+	}
 	payload, err := pcs.Decode(unsigned).AppendPayload(nil, pcs.F9)
 	must(f.t, err)
 	key := f.key

@@ -8,10 +8,12 @@ import (
 	"github.com/recount-ledger/recount/internal/verify"
 )
 
-// ControlView is the control state as a fold reads it: as of an event, that event included. *Control implements it.
+// ControlView is the control state as a fold reads it: as of an event, that event included. Control.For gives it.
 type ControlView interface {
 	PolicyAt(seq uint64) (PolicyRow, bool)
 	Key(id string, seq uint64) (KeyRow, bool)
+	// Revoked reports whether a key counts for nothing at an event of that log time.
+	Revoked(id string, seq uint64, logTime int64) bool
 }
 
 // GenesisRow says which ledger this is.
@@ -23,7 +25,7 @@ type GenesisRow struct {
 	Policy    [32]byte // id of policy 1
 }
 
-// PolicyRow is a policy from the event that put it in force.
+// PolicyRow is a policy from the event that made it known.
 type PolicyRow struct {
 	Seq    uint64
 	ID     [32]byte
@@ -84,20 +86,20 @@ type DigestRow struct {
 // safe from several goroutines while one goroutine folds. After an error of Fold, or when its Tx was not committed, the
 // Control must be loaded again.
 type Control struct {
-	mu       sync.RWMutex
-	seq      uint64 // last operator's event folded
-	digest   [32]byte
-	genesis  *GenesisRow
-	policies []PolicyRow // ascending seq
-	keys     []KeyRow    // ascending seq
-	byID     map[string]int
-	byPrint  map[[32]byte]int
-	terms    []TermRow
+	mu      sync.RWMutex
+	seq     uint64 // last operator's event folded
+	digest  [32]byte
+	genesis *GenesisRow
+	sched   schedules
+	keys    []KeyRow // ascending seq
+	byID    map[string]int
+	byPrint map[[32]byte]int
+	terms   []TermRow
 }
 
 // NewControl returns the control state before the first event.
 func NewControl() *Control {
-	return &Control{byID: map[string]int{}, byPrint: map[[32]byte]int{}}
+	return &Control{sched: newSchedules(), byID: map[string]int{}, byPrint: map[[32]byte]int{}}
 }
 
 // Genesis returns the genesis row, false when there is none as of seq.
@@ -108,18 +110,6 @@ func (c *Control) Genesis(seq uint64) (GenesisRow, bool) {
 		return GenesisRow{}, false
 	}
 	return *c.genesis, true
-}
-
-// PolicyAt returns the policy in force as of seq.
-func (c *Control) PolicyAt(seq uint64) (PolicyRow, bool) {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	for i := len(c.policies) - 1; i >= 0; i-- {
-		if c.policies[i].Seq <= seq {
-			return c.policies[i], true
-		}
-	}
-	return PolicyRow{}, false
 }
 
 // Key returns a key registered as of seq.

@@ -2,8 +2,10 @@ package projections
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/internal/verify"
@@ -37,6 +39,7 @@ func operatorKey(k event.Kind, seq uint64) []byte {
 type operator struct {
 	kind    event.Kind
 	seq     uint64
+	index   uint64 // of the Raft entry, 0 when read back from a row
 	logTime int64
 	effect  Effect
 	msg     any
@@ -67,7 +70,7 @@ func (c *Control) foldOperator(tx Tx, it *Item) error {
 	if err != nil {
 		return fmt.Errorf("event %d: %w: %w", it.Seq, ErrBadEvent, err)
 	}
-	o := operator{kind: it.Kind, seq: it.Seq, logTime: it.LogTime, msg: msg}
+	o := operator{kind: it.Kind, seq: it.Seq, index: it.Index, logTime: it.LogTime, msg: msg}
 	if o.effect, err = c.effect(&o); err != nil {
 		return fmt.Errorf("event %d: %w", it.Seq, err)
 	}
@@ -104,6 +107,8 @@ func (c *Control) effect(o *operator) (Effect, error) {
 		if len(m.Log) != 32 || len(m.State) != 32 || len(m.Control) != 32 || m.Seq >= o.seq {
 			return Ignored, nil
 		}
+	default:
+		return c.sched.effectOf(o)
 	}
 	return Applied, nil
 }
@@ -148,7 +153,7 @@ func (c *Control) apply(o *operator) error {
 			return err
 		}
 		row := PolicyRow{Seq: o.seq, ID: p.ID(), Policy: p}
-		c.policies = append(c.policies, row)
+		c.sched.genesis(row, m.Policy, o.logTime)
 		c.genesis = &GenesisRow{Seq: o.seq, LogTime: o.logTime, ClusterID: m.ClusterId, Kernel: p.Kernel, Policy: row.ID}
 	case *event.KeyAddedV1:
 		k, _ := keyOf(m)
@@ -158,16 +163,32 @@ func (c *Control) apply(o *operator) error {
 	case *event.TermStartV1:
 		c.terms = append(c.terms, TermRow{Seq: o.seq, LogTime: o.logTime, Term: m.Term, Node: m.Node, Software: m.Software,
 			Capabilities: append([]string(nil), m.Capabilities...)})
+	default:
+		return c.sched.applyAct(o)
 	}
 	return nil
 }
 
+// stateKinds are the events whose effects are kept in memory.
+var stateKinds = []event.Kind{event.Genesis, event.KeyAdded, event.TermStart, event.PolicyPublished, event.PolicyApplied,
+	event.GenerationStarted, event.GenerationActivated, event.GenerationDropped, event.HistoryRecorded, event.KeyRevoked}
+
 // LoadControl reads the control state back.
 func LoadControl(s Store) (*Control, error) {
 	c := NewControl()
-	for _, k := range []event.Kind{event.Genesis, event.KeyAdded, event.TermStart} {
-		err := eachOperator(s, k, 0, 0, func(o operator) (bool, error) { return true, c.apply(&o) })
+	var acts []operator
+	for _, k := range stateKinds {
+		err := eachOperator(s, k, 0, 0, func(o operator) (bool, error) {
+			acts = append(acts, o)
+			return true, nil
+		})
 		if err != nil {
+			return nil, err
+		}
+	}
+	slices.SortFunc(acts, func(a, b operator) int { return cmp.Compare(a.seq, b.seq) })
+	for i := range acts {
+		if err := c.apply(&acts[i]); err != nil {
 			return nil, err
 		}
 	}
@@ -247,4 +268,26 @@ func ClockSteps(s Store, from, to uint64, limit int) ([]ClockRow, error) {
 		return len(out) < limit, nil
 	})
 	return out, err
+}
+
+// OperatorsUpTo counts the events up to seq that are no submissions.
+func OperatorsUpTo(s Store, seq uint64) (n uint64, err error) {
+	err = s.Scan(numKey(spaceControlDigest, 0), append(numKey(spaceControlDigest, seq), 0), false, func(_, _ []byte) bool {
+		n++
+		return true
+	})
+	return n, err
+}
+
+// EffectOf is what the operator's event seq of kind k did.
+func EffectOf(s Store, k event.Kind, seq uint64) (Effect, error) {
+	b, err := s.Get(operatorKey(k, seq))
+	if err != nil {
+		return 0, err
+	}
+	if b == nil {
+		return 0, fmt.Errorf("event %d is no %s: %w", seq, k, ErrNotFound)
+	}
+	o, err := decodeOperator(operatorKey(k, seq), b)
+	return o.effect, err
 }

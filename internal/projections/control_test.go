@@ -12,7 +12,7 @@ import (
 func TestControlAsOf(t *testing.T) {
 	l := newLedger(t, verify.DefaultPolicy(), "one")
 	k := mustHMAC("one")
-	if _, ok := l.ctrl.PolicyAt(0); ok {
+	if _, ok := l.ctrl.For(1).PolicyAt(0); ok {
 		t.Error("a policy before genesis")
 	}
 	if _, ok := l.ctrl.Key(k.ID, 1); ok {
@@ -66,7 +66,7 @@ func TestFoldStops(t *testing.T) {
 	if err := l.ctrl.Fold(l.ctrlDB, &unknown); !errors.Is(err, ErrUnknownKind) {
 		t.Errorf("control, unknown kind: %v", err)
 	}
-	if _, err := l.gen.Fold(l.db, &unknown, l.ctrl); !errors.Is(err, ErrUnknownKind) {
+	if _, err := l.gen.Fold(l.db, &unknown, l.ctrl.For(1)); !errors.Is(err, ErrUnknownKind) {
 		t.Errorf("generation, unknown kind: %v", err)
 	}
 	broken := next(event.KeyAdded, []byte("short"))
@@ -74,12 +74,12 @@ func TestFoldStops(t *testing.T) {
 		t.Errorf("broken event: %v", err)
 	}
 	broken = next(event.Submission, []byte("short"))
-	if _, err := l.gen.Fold(l.db, &broken, l.ctrl); !errors.Is(err, ErrBadEvent) {
+	if _, err := l.gen.Fold(l.db, &broken, l.ctrl.For(1)); !errors.Is(err, ErrBadEvent) {
 		t.Errorf("broken submission: %v", err)
 	}
 	gap := next(event.ClockStep, make([]byte, 16))
 	gap.Seq++
-	if _, err := l.gen.Fold(l.db, &gap, l.ctrl); !errors.Is(err, ErrOrder) {
+	if _, err := l.gen.Fold(l.db, &gap, l.ctrl.For(1)); !errors.Is(err, ErrOrder) {
 		t.Errorf("gap: %v", err)
 	}
 	old := next(event.ClockStep, make([]byte, 16))
@@ -88,7 +88,7 @@ func TestFoldStops(t *testing.T) {
 		t.Errorf("old event: %v", err)
 	}
 	early := Item{Seq: 1, Kind: event.Submission, Event: event.Event{Kind: event.Submission, Payload: event.Sub{Body: []byte("{}")}.Payload()}}
-	if _, err := NewGeneration(1).Fold(NewMemStore(), &early, NewControl()); !errors.Is(err, ErrNoPolicy) {
+	if _, err := NewGeneration(1).Fold(NewMemStore(), &early, NewControl().For(1)); !errors.Is(err, ErrNoPolicy) {
 		t.Errorf("before genesis: %v", err)
 	}
 	p := verify.DefaultPolicy()
@@ -112,14 +112,14 @@ func BenchmarkFold(b *testing.B) {
 		f := l.ingress(body)
 		sub := event.Sub{Body: body, Facts: event.Facts{KeyID: f.KeyID, Alg: uint8(f.Alg), Profile: uint8(f.Profile), Mode: uint8(f.Mode)}}
 		items[i] = Item{LogTime: l.now, Seq: 3, Kind: event.Submission, Event: event.Event{Kind: event.Submission, Payload: sub.Payload()}}
-		Check(&items[i], l.ring, l.ctrl)
+		Check(&items[i], l.ring, l.ctrl.For(1))
 	}
 	b.ReportAllocs()
 	b.ResetTimer()
 	for i := range b.N {
 		it := items[i%len(items)]
 		it.Seq = l.gen.seq + 1
-		if _, err := l.gen.Fold(l.db, &it, l.ctrl); err != nil {
+		if _, err := l.gen.Fold(l.db, &it, l.ctrl.For(1)); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -128,7 +128,7 @@ func (l *ledger) submit(body []byte, f verify.Facts) Result {
 
 // ingress finds the facts as a node would.
 func (l *ledger) ingress(body []byte) verify.Facts {
-	p, _ := l.ctrl.PolicyAt(l.seq)
+	p, _ := l.ctrl.For(1).PolicyAt(l.seq)
 	return l.ring.Check(pcs.Decode(body), p.Policy.Signature.Profiles, verify.Facts{})
 }
 
@@ -145,9 +145,9 @@ func (l *ledger) fold(k event.Kind, payload []byte) Result {
 	if err := l.ctrl.Fold(l.ctrlDB, &it); err != nil {
 		l.t.Fatal(err)
 	}
-	Check(&it, l.ring, l.ctrl)
+	Check(&it, l.ring, l.ctrl.For(1))
 	l.items = append(l.items, it)
-	r, err := l.gen.Fold(l.db, &it, l.ctrl)
+	r, err := l.gen.Fold(l.db, &it, l.ctrl.For(1))
 	if err != nil {
 		l.t.Fatal(err)
 	}

@@ -37,7 +37,7 @@ type Checked struct {
 
 	Policy  [32]byte // id of the policy of Verdict; zero when none was in force in the view
 	Verdict verify.Verdict
-	Signed  [32]byte // digest of the signed values, unless the verdict refuses the record
+	Signed  [32]byte // digest of the signed values, unless structure or signature refuse the record
 	Inputs  [32]byte // digest of every verdict input, likewise
 }
 
@@ -58,13 +58,13 @@ func Check(it *Item, ring *verify.Ring, view ControlView) {
 		c.FactsOK, c.Known = ring.Recheck(c.Rec, c.Facts)
 	}
 	if p, ok := view.PolicyAt(it.Seq); ok {
-		c.judge(p)
+		c.judge(p, it.LogTime)
 	}
 }
 
-func (c *Checked) judge(p PolicyRow) {
-	c.Policy, c.Verdict = p.ID, verify.Judge(p.Policy, c.Rec, c.Facts)
-	if c.Verdict.Outcome == verify.Refused {
+func (c *Checked) judge(p PolicyRow, logTime int64) {
+	c.Policy, c.Verdict = p.ID, verify.Judge(p.Policy, c.Rec, c.Facts, logTime)
+	if c.Verdict.Outcome == verify.Refused && c.Verdict.Reason != verify.ReasonRule {
 		return
 	}
 	profile := c.Facts.Profile

@@ -164,7 +164,7 @@ func history(rt *rapid.T, t *testing.T) *ledger {
 func TestModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		l := history(rt, t)
-		p, _ := l.ctrl.PolicyAt(l.seq)
+		p, _ := l.ctrl.For(1).PolicyAt(l.seq)
 		m := &model{policy: p.Policy, ids: map[string]*modelID{}, marks: map[string]int64{}, roots: map[string]string{}}
 		for i := range l.items {
 			if want, got := m.step(&l.items[i]), l.results[i]; !same(want, got) {
@@ -199,7 +199,7 @@ func refold(rt *rapid.T, l *ledger, n int) *MemStore {
 			if err := c.Fold(ctx, &it); err != nil {
 				rt.Fatal(err)
 			}
-			if _, err := g.Fold(tx, &it, c); err != nil {
+			if _, err := g.Fold(tx, &it, c.For(1)); err != nil {
 				rt.Fatal(err)
 			}
 			last = &items[i]
@@ -317,7 +317,7 @@ func TestStanding(t *testing.T) {
 	ttl := verify.DefaultPolicy().Params.DedupTTL
 	ask := func(body []byte, now int64) (Result, bool) {
 		it := Item{Seq: l.seq, Kind: event.Submission, Event: event.Event{Kind: event.Submission, Payload: event.Sub{Body: body}.Payload()}}
-		Check(&it, l.ring, l.ctrl)
+		Check(&it, l.ring, l.ctrl.For(1))
 		c := &Checked{Rec: it.Checked.Rec, Facts: l.ingress(body)}
 		if c.Facts.Valid() {
 			c.Inputs = c.Rec.InputsDigest(c.Rec.Tuple(c.Facts.Profile))

@@ -28,6 +28,7 @@ type Result struct {
 	Accepted   bool
 	Reason     verify.Reason   // first failing check
 	Reasons    []verify.Reason // all failing checks in the order of checking, nil when ok
+	RuleReason string          // the word of the policy's rule when ReasonRule is among them
 	Status     int             // HTTP status of the answer
 	HasDHat    bool            // whether D_hat could be recomputed
 	DHat       pcs.Nano        // recomputed D_hat: the upper middle slope
@@ -51,6 +52,7 @@ type Result struct {
 	Evidence   bool   // same signed values as JudgedSeq, but other unsigned inputs or another key
 	FirstSeq   uint64 // first submission that occupied the id; own Seq when this one did, 0 when none did
 	JudgedSeq  uint64 // event whose judgement is the answer; own Seq unless Replayed or Conflict
+	BehindSeq  uint64 // the submission that decided this one: for replays, conflicts and epochs; 0 when its own verdict did
 
 	// First is the outcome that stands, for replays and conflicts; given by Fold and Row, nil in lists.
 	First *Result
@@ -70,6 +72,25 @@ type Result struct {
 	TopEpoch int64
 
 	policySeq uint64 // event that put Policy in force
+}
+
+// ReasonCode is the first reason as clients see it: the word of the rule when a rule decided.
+func (r *Result) ReasonCode() string {
+	if r.Reason == verify.ReasonRule {
+		return r.RuleReason
+	}
+	return r.Reason.String()
+}
+
+// ReasonCodes lists all reasons as clients see them.
+func (r *Result) ReasonCodes() []string {
+	out := make([]string, len(r.Reasons))
+	for i, x := range r.Reasons {
+		if out[i] = x.String(); x == verify.ReasonRule {
+			out[i] = r.RuleReason
+		}
+	}
+	return out
 }
 
 // Escalated reports whether the answer asks for attention (status 202).

@@ -18,6 +18,7 @@ const rowVersion = 1
 const (
 	maxReasons = 32
 	maxKeyID   = 64
+	maxRule    = 64
 	maxDetail  = 4096
 )
 
@@ -34,6 +35,7 @@ const (
 	flagHadMark
 	flagMovedMark
 	flagRegistered
+	flagRule
 	flagsEnd
 )
 
@@ -58,7 +60,7 @@ func (r *Result) flags() uint16 {
 	}{
 		{r.Accepted, flagAccepted}, {r.Replayed, flagReplayed}, {r.Reverified, flagReverified}, {r.Evidence, flagEvidence},
 		{r.PCSID != "", flagIdentity}, {r.HasDHat, flagDHat}, {r.HasBudget, flagBudget}, {r.Occupied, flagOccupied},
-		{r.HadMark, flagHadMark}, {r.MovedMark, flagMovedMark}, {r.Registered, flagRegistered},
+		{r.HadMark, flagHadMark}, {r.MovedMark, flagMovedMark}, {r.Registered, flagRegistered}, {r.RuleReason != "", flagRule},
 	} {
 		if b.on {
 			f |= b.bit
@@ -77,6 +79,9 @@ func (r *Result) appendCore(dst []byte) []byte {
 	}
 	dst = binary.AppendVarint(dst, r.ReceivedAt-r.LogTime)
 	dst = binary.AppendUvarint(dst, r.policySeq)
+	if r.RuleReason != "" {
+		dst = append(append(dst, byte(len(r.RuleReason))), r.RuleReason...)
+	}
 	dst = append(append(dst, byte(len(r.KeyID))), r.KeyID...)
 	if r.KeyID != "" {
 		dst = append(dst, byte(r.Facts.Alg), byte(r.Facts.Profile), byte(r.Facts.Mode))
@@ -92,7 +97,7 @@ func (r *Result) appendCore(dst []byte) []byte {
 	if r.HasBudget {
 		dst = binary.AppendVarint(dst, int64(r.Budget))
 	}
-	dst = appendBack(appendBack(dst, r.Seq, r.FirstSeq), r.Seq, r.JudgedSeq)
+	dst = appendBack(appendBack(appendBack(dst, r.Seq, r.FirstSeq), r.Seq, r.JudgedSeq), r.Seq, r.BehindSeq)
 	if r.HadMark {
 		dst = binary.AppendUvarint(dst, uint64(r.MarkBefore))
 	}
@@ -169,7 +174,7 @@ func decodeRow(seq uint64, b []byte) (r Result, core int, err error) {
 	f := d.u16()
 	d.check(f < flagsEnd)
 	r.setFlags(f)
-	r.readOutcome(d)
+	r.readOutcome(d, f)
 	if f&flagIdentity != 0 {
 		r.readIdentity(d)
 	}
@@ -179,7 +184,7 @@ func decodeRow(seq uint64, b []byte) (r Result, core int, err error) {
 	if f&flagBudget != 0 {
 		r.Budget = pcs.Nano(d.varint())
 	}
-	r.FirstSeq, r.JudgedSeq = d.back(seq), d.back(seq)
+	r.FirstSeq, r.JudgedSeq, r.BehindSeq = d.back(seq), d.back(seq), d.back(seq)
 	if f&flagHadMark != 0 {
 		r.MarkBefore = int64(d.uvarint())
 		d.check(r.MarkBefore >= 0)
@@ -200,7 +205,7 @@ func (r *Result) setFlags(f uint16) {
 	r.MovedMark, r.Registered = f&flagMovedMark != 0, f&flagRegistered != 0
 }
 
-func (r *Result) readOutcome(d *reader) {
+func (r *Result) readOutcome(d *reader, f uint16) {
 	r.Outcome = verify.Outcome(d.u8())
 	d.check(r.Outcome >= verify.Accepted && r.Outcome <= verify.Conflict)
 	n := int(d.u8())
@@ -208,7 +213,7 @@ func (r *Result) readOutcome(d *reader) {
 	r.Reason = verify.ReasonOK
 	for i := range d.take(n) {
 		x := verify.Reason(d.prev[i])
-		d.check(x > verify.ReasonOK && x <= verify.ReasonKeyRevoked)
+		d.check(x > verify.ReasonOK && x <= verify.ReasonRule)
 		r.Reasons = append(r.Reasons, x)
 	}
 	if len(r.Reasons) > 0 {
@@ -217,6 +222,10 @@ func (r *Result) readOutcome(d *reader) {
 	r.Status = StatusOf(r.Outcome, r.Reason)
 	r.ReceivedAt = r.LogTime + d.varint()
 	r.policySeq = d.uvarint()
+	if f&flagRule != 0 {
+		r.RuleReason = string(d.take(int(d.u8())))
+		d.check(r.RuleReason != "" && len(r.RuleReason) <= maxRule && utf8.ValidString(r.RuleReason))
+	}
 	r.KeyID = string(d.take(int(d.u8())))
 	d.check(len(r.KeyID) <= maxKeyID && utf8.ValidString(r.KeyID))
 	if r.KeyID != "" {

@@ -61,13 +61,13 @@ func newStep(tx Tx, mem *memory, it *Item, view ControlView) (*step, error) {
 		return nil, fmt.Errorf("%w: %w", ErrBadEvent, s.c.Err)
 	}
 	if s.c.Policy != p.ID {
-		s.c.judge(p)
+		s.c.judge(p, it.LogTime)
 	}
 	v := &s.c.Verdict
 	s.r = Result{Seq: it.Seq, LogTime: it.LogTime, ReceivedAt: s.c.Sub.ReceivedAt, Policy: p.ID, policySeq: p.Seq,
 		Outcome: v.Outcome, Accepted: v.Accepted, Reason: v.Reason, Detail: clip(v.Evidence),
 		HasDHat: v.HasDHat, DHat: v.DHatUpper, DHatLower: v.DHatLower, JudgedSeq: it.Seq, FactsMismatch: s.c.mismatch()}
-	s.r.Reasons = contentReasons(v)
+	s.r.Reasons, s.r.RuleReason = contentReasons(v), v.RuleReason
 	s.identity()
 	return s, nil
 }
@@ -161,6 +161,8 @@ func (s *step) gate(view ControlView) bool {
 	case f.Valid() && !signed, reason == verify.ReasonIDMismatch && !signed:
 		reason = verify.ReasonBadSignature
 	case reason == verify.ReasonIDMismatch || reason == verify.ReasonBadSignature:
+	case signed && view.Revoked(f.KeyID, s.it.Seq, s.it.LogTime):
+		reason = verify.ReasonKeyRevoked
 	case s.r.PCSID != "":
 		return true
 	default:
@@ -174,6 +176,9 @@ func (s *step) refuse(reason verify.Reason) {
 	r := &s.r
 	if reason != r.Reason {
 		r.Detail = ""
+	}
+	if reason != verify.ReasonRule {
+		r.RuleReason = ""
 	}
 	r.Outcome, r.Accepted, r.Reason, r.Reasons = verify.Refused, false, reason, []verify.Reason{reason}
 	r.HasDHat, r.DHat, r.DHatLower = false, 0, 0
@@ -189,7 +194,7 @@ func (s *step) conflict(id *idRow) error {
 	r := &s.r
 	r.Outcome, r.Accepted, r.Reason = verify.Conflict, false, verify.ReasonConflict
 	r.Reasons = append([]verify.Reason{verify.ReasonConflict}, r.Reasons...)
-	r.FirstSeq, r.JudgedSeq, r.First = id.first, id.judged, &first
+	r.FirstSeq, r.JudgedSeq, r.BehindSeq, r.First = id.first, id.judged, id.judged, &first
 	r.Detail = fmt.Sprintf("event %d has this pcs_id with other signed values", id.first)
 	return nil
 }
@@ -202,18 +207,23 @@ func (s *step) replay(id *idRow) error {
 	}
 	first.Generation = s.r.Generation
 	r := &s.r
-	r.Outcome, r.Accepted, r.Reason, r.Reasons = first.Outcome, first.Accepted, first.Reason, first.Reasons
+	r.Outcome, r.Accepted, r.Reason, r.Reasons, r.RuleReason = first.Outcome, first.Accepted, first.Reason, first.Reasons, first.RuleReason
 	r.HasDHat, r.DHat, r.DHatLower = first.HasDHat, first.DHat, first.DHatLower
 	r.HasBudget, r.Budget, r.Detail = first.HasBudget, first.Budget, first.Detail
 	r.Policy, r.policySeq = first.Policy, first.policySeq
 	r.Replayed, r.Evidence = true, id.inputs != s.c.Inputs || id.key != r.KeyID
-	r.FirstSeq, r.JudgedSeq, r.First = id.first, id.judged, &first
+	r.FirstSeq, r.JudgedSeq, r.BehindSeq, r.First = id.first, id.judged, id.judged, &first
 	return nil
 }
 
 // decide judges a submission whose id is free, or was judged longer than the TTL ago.
 func (s *step) decide(old *idRow) error {
 	r := &s.r
+	if r.Outcome == verify.Refused { // by a rule: no trace in identity or order
+		s.passed, r.HadMark, r.MarkBefore, r.HasBudget, r.Budget = false, false, 0, false, 0
+		s.refuse(r.Reason)
+		return nil
+	}
 	r.Reverified = old != nil
 	epoch, err := s.epochs(old)
 	if err != nil {
@@ -260,6 +270,7 @@ func (s *step) epochs(old *idRow) (*epochRow, error) {
 	var detail string
 	if e != nil && e.root != s.root {
 		reasons = append(reasons, verify.ReasonEpochEquivocation)
+		r.BehindSeq = e.seq
 		detail = fmt.Sprintf("event %d set merkle_root %x for epoch %d", e.seq, e.root, r.Epoch)
 	}
 	below := s.shard.hasMark && r.Epoch < s.shard.mark && rule != verify.RegressionAllow
@@ -272,6 +283,7 @@ func (s *step) epochs(old *idRow) (*epochRow, error) {
 	if below {
 		reasons = append(reasons, verify.ReasonEpochRegression)
 		if detail == "" {
+			r.BehindSeq = s.shard.markSeq
 			detail = fmt.Sprintf("epoch %d is below the shard's high-water mark %d", r.Epoch, s.shard.mark)
 		}
 	}

@@ -24,8 +24,8 @@ func FuzzCheck(f *testing.F) {
 		rec := pcs.Decode(body)
 		facts := ring.Check(rec, allProfiles, Facts{})
 		ring.Recheck(rec, facts)
-		Judge(policy, rec, facts)
-		Judge(policy, rec, someFacts)
+		Judge(policy, rec, facts, 0)
+		Judge(policy, rec, someFacts, 0)
 		if rec.Fault != nil || !rec.Signable {
 			return
 		}

@@ -10,28 +10,35 @@ type kernelFunc func(p *Params, rec *pcs.Record, t pcs.Tuple, v *Verdict)
 
 // kernelOf returns the kernel of that number, nil when this binary lacks it.
 func kernelOf(n int) kernelFunc {
-	if n == 1 {
+	switch n {
+	case 1:
 		return kernel1
+	case 2:
+		return kernel2
 	}
 	return nil
 }
 
-// Judge runs structure, signature and content for one record under kernel p.Kernel. It
+// Kernels lists the kernels of this binary.
+func Kernels() []int { return []int{1, 2} }
+
+// Judge runs structure, signature, content and rules for one record under kernel p.Kernel;
+// logTime (Unix nanoseconds) is the log time of its event, which rules can read. It
 // is pure and never panics: a panic inside gives Escalated with kernel_fault, and so does
 // a kernel that this binary lacks (see Policy.Validate). f are the facts that Check or the
 // log gave; they count only when the policy allows their algorithm and profile.
 //
 // A record whose only structural fault is its pcs_id is judged by its signature first:
 // bad_signature unless it verifies, then id_mismatch.
-func Judge(p Policy, rec *pcs.Record, f Facts) Verdict {
-	return judge(&p, rec, f, kernelOf(p.Kernel))
+func Judge(p Policy, rec *pcs.Record, f Facts, logTime int64) Verdict {
+	return judge(&p, rec, f, logTime, kernelOf(p.Kernel))
 }
 
-func judge(p *Policy, rec *pcs.Record, f Facts, kernel kernelFunc) Verdict {
+func judge(p *Policy, rec *pcs.Record, f Facts, logTime int64, kernel kernelFunc) Verdict {
 	if v, refused := admit(p, rec, f); refused {
 		return v
 	}
-	return runKernel(p, rec, f, kernel)
+	return runKernel(p, rec, f, logTime, kernel)
 }
 
 // admit decides structure and signature. It reads flags only, so that no fault in a
@@ -91,7 +98,7 @@ func refuse(r Reason, evidence string) Verdict {
 
 // runKernel judges the content. Values of an unsigned record are read in the documented
 // form, profile f9.
-func runKernel(p *Policy, rec *pcs.Record, f Facts, kernel kernelFunc) (v Verdict) {
+func runKernel(p *Policy, rec *pcs.Record, f Facts, logTime int64, kernel kernelFunc) (v Verdict) {
 	defer func() {
 		if recover() != nil {
 			v = Verdict{Outcome: Escalated, Reason: ReasonKernelFault, Reasons: []Reason{ReasonKernelFault},
@@ -102,8 +109,12 @@ func runKernel(p *Policy, rec *pcs.Record, f Facts, kernel kernelFunc) (v Verdic
 	if !f.Valid() {
 		profile = pcs.F9
 	}
-	kernel(&p.Params, rec, rec.Tuple(profile), &v)
+	t := rec.Tuple(profile)
+	kernel(&p.Params, rec, t, &v)
 	settle(&v)
+	if len(p.Rules) > 0 {
+		applyRules(p.Rules, &scope{rec: rec, facts: f, t: t, v: &v, logTime: logTime})
+	}
 	return v
 }
 

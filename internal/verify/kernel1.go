@@ -29,7 +29,11 @@ const (
 
 // kernel1 checks slope, ranges, regime, budget and the degraded flag, in this order.
 func kernel1(p *Params, rec *pcs.Record, t pcs.Tuple, v *Verdict) {
-	doubt := slopes1(rec, v)
+	checks1(p, rec, t, v, slopes1(rec, v))
+}
+
+// checks1 are the checks of kernel 1 over the middle slopes in v; doubt says why there are none to rely on.
+func checks1(p *Params, rec *pcs.Record, t pcs.Tuple, v *Verdict, doubt string) {
 	v.Regime = regime1(p, t)
 	v.Budget = budget1(p, t)
 	fail := func(bad bool, r Reason, evidence func() string) {

@@ -37,7 +37,7 @@ func ParseOutcome(s string) (Outcome, error) {
 // ever, and their order is the order of precedence among the content checks.
 type Reason uint8
 
-// The reasons. Judge gives those of structure, signature, content and kernel_fault;
+// The reasons. Judge gives those of structure, signature, content, rules and kernel_fault;
 // the others belong to the fold.
 const (
 	ReasonOK                Reason = 1
@@ -61,6 +61,7 @@ const (
 	ReasonDegraded          Reason = 19
 	ReasonKernelFault       Reason = 20
 	ReasonKeyRevoked        Reason = 21
+	ReasonRule              Reason = 22 // clients see the rule's own word instead
 )
 
 var reasonNames = [...]string{
@@ -71,6 +72,7 @@ var reasonNames = [...]string{
 	ReasonCohBounds: "coh_bounds", ReasonRBounds: "r_bounds", ReasonBudgetBounds: "budget_bounds",
 	ReasonRegimeMismatch: "regime_mismatch", ReasonBudgetMismatch: "budget_mismatch", ReasonDegraded: "degraded",
 	ReasonKernelFault: "kernel_fault", ReasonKeyRevoked: "key_revoked",
+	ReasonRule: "rule",
 }
 
 // String returns the reason code as clients see it, "unknown" outside the set.
@@ -107,6 +109,8 @@ type Verdict struct {
 	// are zero for a refused record.
 	Budget pcs.Nano
 	Regime string
+	// RuleReason is the word of the rule that matched, "" when none did.
+	RuleReason string
 	// Evidence is one English sentence about Reason, the same on every node.
 	Evidence string
 }

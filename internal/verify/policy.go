@@ -28,7 +28,7 @@ const (
 )
 
 // MaxPolicyBytes bounds a policy document.
-const MaxPolicyBytes = 1 << 20
+const MaxPolicyBytes = 256 << 10
 
 // maxTTL keeps log time plus TTL inside an int64 of nanoseconds: 100 years of 365 days.
 const maxTTL = int64(100*365*24) * 3600 * 1_000_000_000
@@ -55,13 +55,13 @@ type EpochRules struct {
 	OnRegression string // RegressionEscalate, RegressionReject or RegressionAllow
 }
 
-// Policy is one policy document. Its ordered rules have a place in the canonical form
-// whose only value under kernel 1 so far is the empty list.
+// Policy is one policy document.
 type Policy struct {
 	Kernel    int
 	Params    Params
 	Signature SignatureRules
 	Epochs    EpochRules
+	Rules     []Rule // in order; the first that matches counts. Validate resolves what they read.
 }
 
 // DefaultPolicy returns the policy of the published contract: kernel 1, tolerances 0.15,
@@ -86,9 +86,9 @@ type policyDoc struct {
 	Epochs struct {
 		OnRegression string `json:"on_regression"`
 	} `json:"epochs"`
-	Kernel    string            `json:"kernel"`
-	Params    paramsDoc         `json:"params"`
-	Rules     []json.RawMessage `json:"rules"`
+	Kernel    string    `json:"kernel"`
+	Params    paramsDoc `json:"params"`
+	Rules     []Rule    `json:"rules"`
 	Signature struct {
 		Algorithms []string `json:"algorithms"`
 		Profiles   []string `json:"profiles"`
@@ -128,7 +128,8 @@ type nanoField struct {
 }
 
 // Canonical returns the one JSON text of the policy: members sorted by name, no spaces,
-// numbers as decimal strings, those in 1e-9 with nine decimals, lists in ascending order.
+// numbers as decimal strings, those in 1e-9 with nine decimals, lists in ascending order
+// but for the rules. In strings <, >, &, U+2028 and U+2029 are written as \u escapes.
 func (p Policy) Canonical() []byte {
 	var d policyDoc
 	d.Epochs.OnRegression = p.Epochs.OnRegression
@@ -137,7 +138,7 @@ func (p Policy) Canonical() []byte {
 		*f.text = f.nano.String()
 	}
 	d.Params.DedupTTL = strconv.FormatInt(p.Params.DedupTTL, 10)
-	d.Rules = []json.RawMessage{}
+	d.Rules = append([]Rule{}, p.Rules...)
 	d.Signature.Required = p.Signature.Required
 	d.Signature.Algorithms, d.Signature.Profiles = []string{}, []string{}
 	algs := slices.Clone(p.Signature.Algorithms)
@@ -149,7 +150,7 @@ func (p Policy) Canonical() []byte {
 		d.Signature.Profiles = append(d.Signature.Profiles, pr.String())
 	}
 	b, err := json.Marshal(&d)
-	if err != nil { // strings, a bool and lists of strings always marshal
+	if err != nil { // strings, a bool, lists of strings and expressions always marshal
 		panic("verify: policy does not marshal: " + err.Error())
 	}
 	return b
@@ -191,7 +192,7 @@ func (d *policyDoc) policy() (Policy, error) {
 		return p, fmt.Errorf("%w: kernel: %w", ErrPolicy, err)
 	}
 	if len(d.Rules) != 0 {
-		return p, fmt.Errorf("%w: rules: this release knows no rules", ErrPolicy)
+		p.Rules = d.Rules
 	}
 	for _, f := range d.Params.nanos(&p.Params) {
 		if *f.nano, err = pcs.ParseNano(*f.text); err != nil {
@@ -225,7 +226,7 @@ func (d *policyDoc) policy() (Policy, error) {
 // Validate reports whether this binary can judge under the policy. It wraps ErrPolicy,
 // and ErrUnknownKernel where that is the reason.
 func (p Policy) Validate() error {
-	if p.Kernel != 1 {
+	if kernelOf(p.Kernel) == nil {
 		return fmt.Errorf("%w: %w: %d", ErrPolicy, ErrUnknownKernel, p.Kernel)
 	}
 	var d paramsDoc
@@ -253,5 +254,5 @@ func (p Policy) Validate() error {
 			return fmt.Errorf("%w: signature.algorithms: %d", ErrPolicy, a)
 		}
 	}
-	return nil
+	return validRules(p.Rules)
 }

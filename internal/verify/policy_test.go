@@ -70,9 +70,9 @@ func TestParsePolicyRefuses(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	_, err := ParsePolicy([]byte(swap(`"kernel":"1"`, `"kernel":"2"`)))
+	_, err := ParsePolicy([]byte(swap(`"kernel":"1"`, `"kernel":"3"`)))
 	if !errors.Is(err, ErrUnknownKernel) || !errors.Is(err, ErrPolicy) {
-		t.Errorf("kernel 2: %v", err)
+		t.Errorf("kernel 3: %v", err)
 	}
 	if _, err := ParsePolicy(make([]byte, MaxPolicyBytes+1)); !errors.Is(err, ErrPolicy) {
 		t.Errorf("too long: %v", err)
@@ -106,6 +106,6 @@ func FuzzParsePolicy(f *testing.F) {
 		if string(p.Canonical()) != string(b) {
 			t.Fatal("accepted a text that is not canonical")
 		}
-		Judge(p, &pcs.Record{}, someFacts)
+		Judge(p, &pcs.Record{}, someFacts, 0)
 	})
 }

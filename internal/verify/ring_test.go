@@ -327,6 +327,6 @@ func BenchmarkJudge(b *testing.B) {
 	p := DefaultPolicy()
 	b.ReportAllocs()
 	for b.Loop() {
-		Judge(p, rec, someFacts)
+		Judge(p, rec, someFacts, 0)
 	}
 }

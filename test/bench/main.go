@@ -54,6 +54,7 @@ func dispatch(args []string) error {
 	fs.DurationVar(&o.span, "span", 4*time.Second, "length of every measurement; a round has five")
 	fs.DurationVar(&o.limit, "limit", 5*time.Minute, "give up after this time")
 	fs.IntVar(&o.most, "most", 12000, "records per second signed in advance; a measurement ends early when they are used up")
+	events := fs.Int("rebuild", 0, "measure a rebuild of so many events instead")
 	fs.StringVar(&o.bin, "bin", "", "recount-node binary to measure; built from this tree when empty")
 	fs.StringVar(&o.dir, "dir", "", "where to put the directories of the nodes; default is the directory for temporary files")
 	if err := fs.Parse(args); err != nil || fs.NArg() > 0 || o.rounds < 1 {
@@ -63,6 +64,9 @@ func dispatch(args []string) error {
 	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, o.limit)
 	defer cancel()
+	if *events > 0 {
+		return runRebuild(ctx, o, *events)
+	}
 	debug.SetGCPercent(400)
 	return run(ctx, o)
 }
@@ -130,20 +134,27 @@ func (b *bench) start(ctx context.Context, dir, root string) (err error) {
 	if b.raft, err = startRaft(filepath.Join(dir, "raft"), root); err != nil {
 		return fmt.Errorf("bare raft: %w", err)
 	}
+	if err := b.startCluster(ctx, b.bin, filepath.Join(dir, "cluster")); err != nil {
+		return fmt.Errorf("cluster: %w", err)
+	}
+	return b.warm(ctx)
+}
+
+func (b *bench) startCluster(ctx context.Context, bin, dir string) error {
 	port, err := harness.FreePort(3)
 	if err != nil {
 		return err
 	}
 	env := []string{"PCS_SIGN_ALG=hmac", "PCS_HMAC_KEY=" + harness.BenchKey}
-	if b.cluster, err = harness.Start(ctx, b.bin, filepath.Join(dir, "cluster"), 3, port, env...); err != nil {
-		return fmt.Errorf("cluster: %w", err)
+	if b.cluster, err = harness.Start(ctx, bin, dir, 3, port, env...); err != nil {
+		return err
 	}
 	b.client = b.cluster.HTTP(1)
 	b.nodesAt = &target{tls: b.cluster.TLS(), want: []byte(`"outcome":"accepted"`)}
 	for _, url := range b.cluster.API {
 		b.nodesAt.addrs = append(b.nodesAt.addrs, strings.TrimPrefix(url, "https://"))
 	}
-	return b.warm(ctx)
+	return nil
 }
 
 // warm lets every part run for a second before anything is measured.
@@ -253,7 +264,9 @@ func (b *bench) report() {
 }
 
 // median of a figure over the rounds, the upper one of two.
-func median(samples []sample, figure func(sample) float64) float64 {
+func median(samples []sample, figure func(sample) float64) float64 { return medianOf(samples, figure) }
+
+func medianOf[T any](samples []T, figure func(T) float64) float64 {
 	var all []float64
 	for _, s := range samples {
 		all = append(all, figure(s))

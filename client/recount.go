@@ -1,0 +1,136 @@
+package client
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strconv"
+
+	"github.com/recount-ledger/recount/wire"
+)
+
+// opID makes an act repeatable: a node that sees an op_id again gives the first result.
+func opID(a *wire.Act) {
+	if a.OpID == "" {
+		a.OpID = rand.Text()
+	}
+}
+
+// act sends the request of an operator until it has an answer or ctx ends.
+func act[T any](ctx context.Context, c *Client, method, path string, q url.Values, request any) (*T, error) {
+	r := Request{Method: method, Path: path, Query: q}
+	if request != nil {
+		var err error
+		if r.Body, err = json.Marshal(request); err != nil {
+			return nil, err
+		}
+	}
+	resp, err := c.Do(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	v := new(T)
+	if err := resp.decode(v, method); err != nil {
+		return nil, err
+	}
+	return v, nil
+}
+
+// PublishPolicy puts a policy document (YAML) into the log.
+func (c *Client) PublishPolicy(ctx context.Context, r wire.PolicyRequest) (*wire.PolicyAnswer, error) {
+	opID(&r.Act)
+	return act[wire.PolicyAnswer](ctx, c, http.MethodPost, "/v1/policies", nil, r)
+}
+
+// Policies lists the published policies, oldest first.
+func (c *Client) Policies(ctx context.Context) (*wire.PoliciesPage, error) {
+	return get[wire.PoliciesPage](ctx, c, "/v1/policies", nil)
+}
+
+// Policy reads one policy with its documents.
+func (c *Client) Policy(ctx context.Context, id string) (*wire.PolicyAnswer, error) {
+	return get[wire.PolicyAnswer](ctx, c, "/v1/policies/"+url.PathEscape(id), nil)
+}
+
+// ApplyPolicy puts a published policy in force for the events to come.
+func (c *Client) ApplyPolicy(ctx context.Context, id string, r wire.ApplyRequest) (*wire.ApplyAnswer, error) {
+	opID(&r.Act)
+	return act[wire.ApplyAnswer](ctx, c, http.MethodPost, "/v1/policies/"+url.PathEscape(id)+"/apply", nil, r)
+}
+
+// StartGeneration begins a second fold of the whole log.
+func (c *Client) StartGeneration(ctx context.Context, r wire.GenerationRequest) (*wire.GenerationAnswer, error) {
+	opID(&r.Act)
+	return act[wire.GenerationAnswer](ctx, c, http.MethodPost, "/v1/generations", nil, r)
+}
+
+// Generations lists all generations by number.
+func (c *Client) Generations(ctx context.Context) (*wire.GenerationsPage, error) {
+	return get[wire.GenerationsPage](ctx, c, "/v1/generations", nil)
+}
+
+func generationPath(number uint32, rest string) string {
+	return "/v1/generations/" + strconv.FormatUint(uint64(number), 10) + rest
+}
+
+// Generation reads one generation and how far every node is with it.
+func (c *Client) Generation(ctx context.Context, number uint32) (*wire.GenerationAnswer, error) {
+	return get[wire.GenerationAnswer](ctx, c, generationPath(number, ""), nil)
+}
+
+// Diff reads what a generation changes, up to a position; 0 is as far as the node that answers has compared.
+func (c *Client) Diff(ctx context.Context, number uint32, position uint64) (*wire.DiffAnswer, error) {
+	q := url.Values{}
+	setSeq(q, "position", position)
+	return get[wire.DiffAnswer](ctx, c, generationPath(number, "/diff"), q)
+}
+
+// FlipsQuery filters the list of flips; zero members do not filter. Reason is the reason code under the new generation.
+type FlipsQuery struct {
+	Generation         uint32
+	Shard, Key, Reason string
+	Position           uint64 // compare up to here, 0 as far as the node has compared
+	Limit              int    // items of the page
+	Cursor             string
+}
+
+// FlipsPage reads one page of what a generation changes.
+func (c *Client) FlipsPage(ctx context.Context, f FlipsQuery) (*wire.FlipsPage, error) {
+	q := url.Values{}
+	for name, value := range map[string]string{"shard": f.Shard, "key": f.Key, "reason": f.Reason, "cursor": f.Cursor} {
+		if value != "" {
+			q.Set(name, value)
+		}
+	}
+	setSeq(q, "position", f.Position)
+	if f.Limit > 0 {
+		q.Set("limit", strconv.Itoa(f.Limit))
+	}
+	return get[wire.FlipsPage](ctx, c, generationPath(f.Generation, "/flips"), q)
+}
+
+// Activate switches every node to a generation, if the diff that was reviewed stands.
+func (c *Client) Activate(ctx context.Context, number uint32, r wire.ActivateRequest) (*wire.ActivateAnswer, error) {
+	opID(&r.Act)
+	return act[wire.ActivateAnswer](ctx, c, http.MethodPost, generationPath(number, "/activate"), nil, r)
+}
+
+// Rollback activates the previous generation again.
+func (c *Client) Rollback(ctx context.Context, r wire.RollbackRequest) (*wire.ActivateAnswer, error) {
+	opID(&r.Act)
+	return act[wire.ActivateAnswer](ctx, c, http.MethodPost, "/v1/generations/rollback", nil, r)
+}
+
+// DropGeneration gives up a generation that does not answer.
+func (c *Client) DropGeneration(ctx context.Context, number uint32, a wire.Act) (*wire.DropAnswer, error) {
+	opID(&a)
+	q := url.Values{"op_id": {a.OpID}}
+	for name, value := range map[string]string{"reason": a.Reason, "ticket": a.Ticket} {
+		if value != "" {
+			q.Set(name, value)
+		}
+	}
+	return act[wire.DropAnswer](ctx, c, http.MethodDelete, generationPath(number, ""), q, nil)
+}

@@ -1,0 +1,315 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/recount-ledger/recount/client"
+	"github.com/recount-ledger/recount/wire"
+)
+
+const generationHelp = `A generation is one complete fold of the log under one schedule of policies. One answers; another one can be built beside
+it, compared with it, and activated at one position of the log on every node. At night:
+
+  recount policy publish fix.yaml --ticket INC-7         a policy is known; nothing changes yet
+  recount generation start --policy ID --ticket INC-7    every node folds all history under it
+  recount generation status N --wait                     until every node has compared it
+  recount generation diff N                              what changes, in numbers; --list shows each
+  recount generation activate N --diff DIGEST            every node switches at one position
+  recount generation rollback                            and back, if it was wrong
+
+Nothing but activate, rollback and "policy apply" changes an answer.`
+
+func (a *app) generationCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "generation", Aliases: []string{"gen"}, Short: "Recount history: build, compare, activate and roll back generations",
+		Long: generationHelp, Args: exactly(), Example: "  recount generation list\n  recount generation status 2 --wait",
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
+	cmd.AddCommand(a.generationStartCommand(), a.generationListCommand(), a.generationStatusCommand(), a.generationDiffCommand(),
+		a.generationActivateCommand(), a.generationRollbackCommand(), a.generationDropCommand())
+	return cmd
+}
+
+func parseGeneration(text string) (uint32, error) {
+	n, err := strconv.ParseUint(text, 10, 32)
+	if err != nil || n == 0 {
+		return 0, usagef("generation %q: must be a whole number, at least 1; \"recount generation list\" lists them", text)
+	}
+	return uint32(n), nil
+}
+
+func (a *app) generationStartCommand() *cobra.Command {
+	var f actFlags
+	var r wire.GenerationRequest
+	cmd := &cobra.Command{
+		Use: "start --policy ID", Short: "Fold all history once more under a policy, beside the one that answers", Args: exactly(), Long: generationHelp,
+		Example: `  recount generation start --policy 24f0ccd1914fcab2 --ticket INC-7
+  recount generation start --policy 24f0ccd1914fcab2 --from 90112          # the policy judges from this event on
+  recount generation start --policy 24f0ccd1914fcab2 --keys hindsight      # what is revoked now counts since its "since"`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if r.Policy == "" {
+				return usagef("--policy is missing; \"recount policy list\" lists the published ones")
+			}
+			r.Act = f.act()
+			g, err := ask(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.GenerationAnswer, error) {
+				p, err := findPolicy(ctx, c, r.Policy)
+				if err != nil {
+					return nil, err
+				}
+				r.Policy = p.ID
+				return c.StartGeneration(ctx, r)
+			})
+			if err != nil {
+				return err
+			}
+			a.talk("Every node builds it now: recount generation status %d --wait", g.Generation)
+			return a.showGeneration(g)
+		},
+	}
+	cmd.Flags().StringVar(&r.Policy, "policy", "", "id of a published policy, or at least its first 8 digits")
+	cmd.Flags().Uint64Var(&r.From, "from", 0, "first event that the policy judges (default: the first of all)")
+	cmd.Flags().StringVar(&r.Keys, "keys", "", "as_of (default) or hindsight")
+	f.add(cmd)
+	return cmd
+}
+
+func (a *app) showGeneration(g *wire.GenerationAnswer) error {
+	return a.show(g, "generation", g.Generation, "state", g.State, "policy", g.Policy, "keys", g.Keys, "started at seq", g.StartedSeq,
+		"activated at seq", dash(join(g.Activated)), "reason", dash(g.Reason), "ticket", dash(g.Ticket))
+}
+
+func (a *app) generationListCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "List all generations", Args: exactly(), Example: `  recount generation list --dev /tmp/recount`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			page, err := ask(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.GenerationsPage, error) { return c.Generations(ctx) })
+			if err != nil {
+				return err
+			}
+			l := newList(a, func(t *table, g wire.GenerationAnswer) {
+				t.row(g.Generation, g.State, short(g.Policy), g.Keys, g.StartedSeq, dash(join(g.Activated)), dash(g.Reason))
+			}, "GENERATION", "STATE", "POLICY", "KEYS", "STARTED", "ACTIVATED", "REASON")
+			for _, g := range page.Items {
+				if err := l.add(g); err != nil {
+					return err
+				}
+			}
+			return l.end()
+		},
+	}
+}
+
+func (a *app) generationDiffCommand() *cobra.Command {
+	var position uint64
+	var by, export string
+	var show bool
+	cmd := &cobra.Command{
+		Use: "diff N", Short: "Say what a generation changes against the one that answers", Args: exactly("N"),
+		Long: `diff compares outcomes and accepted flags of all submissions. A flip is direct when the record's own verdict changed, and
+knock-on when another submission's change changed it: an id that becomes free, an epoch that was pushed. The digest names
+exactly what is shown; activation wants it.`,
+		Example: `  recount generation diff 2
+  recount generation diff 2 --by shard
+  recount generation diff 2 --list -o ndjson
+  recount generation activate 2 --diff $(recount generation diff 2 -o json | jq -r .digest)`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			n, err := parseGeneration(args[0])
+			if err != nil {
+				return err
+			}
+			d, err := ask(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.DiffAnswer, error) { return c.Diff(ctx, n, position) })
+			if err != nil {
+				return err
+			}
+			switch {
+			case export != "":
+				return a.exportFlips(cmd.Context(), d, export)
+			case show:
+				return a.listFlips(cmd.Context(), d)
+			case a.format != formatTable:
+				return a.document(d)
+			}
+			return a.diffTable(d, by)
+		},
+	}
+	cmd.Flags().Uint64Var(&position, "position", 0, "compare up to this event (default: as far as the node has compared)")
+	cmd.Flags().StringVar(&by, "by", "outcome", "how to break the flips down: outcome, reason, shard or key")
+	cmd.Flags().BoolVar(&show, "list", false, "list the flips")
+	cmd.Flags().StringVar(&export, "export", "", "write the flips to this file, one JSON object per line")
+	return cmd
+}
+
+func (a *app) diffTable(d *wire.DiffAnswer, by string) error {
+	counts, ok := map[string]map[string]int{"outcome": d.ByOutcome, "reason": d.ByReason, "shard": d.ByShard, "key": d.ByKey}[by]
+	if !ok {
+		return usagef("--by %q: must be outcome, reason, shard or key", by)
+	}
+	err := a.show(d, "generation", fmt.Sprintf("%d against %d", d.Generation, d.Against), "compared up to seq", d.Position, "submissions", d.Events,
+		"flips", d.Flips, "direct", d.Direct, "knock-on", d.KnockOn, "first at seq", d.First, "last at seq", d.Last, "digest", d.Digest)
+	if err != nil || len(counts) == 0 {
+		return err
+	}
+	t := a.table(""+strings.ToUpper(by), "FLIPS")
+	for _, k := range slices.SortedFunc(maps.Keys(counts), func(x, y string) int {
+		if counts[x] != counts[y] {
+			return counts[y] - counts[x]
+		}
+		return strings.Compare(x, y)
+	}) {
+		t.row(dash(k), counts[k])
+	}
+	return t.flush()
+}
+
+// eachFlip pages through the flips of a diff.
+func (a *app) eachFlip(ctx context.Context, d *wire.DiffAnswer, fn func(wire.Flip) error) error {
+	c, err := a.connect()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	q := client.FlipsQuery{Generation: d.Generation, Position: d.Position, Limit: 1000}
+	for {
+		page, err := func() (*wire.FlipsPage, error) {
+			ctx, cancel := context.WithTimeout(ctx, a.timeout)
+			defer cancel()
+			return c.FlipsPage(ctx, q)
+		}()
+		if err != nil {
+			return err
+		}
+		for _, f := range page.Items {
+			if err := fn(f); err != nil {
+				return err
+			}
+		}
+		if q.Cursor = page.NextCursor; q.Cursor == "" {
+			return nil
+		}
+	}
+}
+
+func (a *app) listFlips(ctx context.Context, d *wire.DiffAnswer) error {
+	l := newList(a, func(t *table, f wire.Flip) {
+		t.row(f.Seq, f.Cause, number(&f.Behind), said(f.Old), said(f.New), f.New.ReasonCode, dash(f.ShardID), f.Epoch, short(f.PCSID), dash(f.KeyID))
+	}, "SEQ", "CAUSE", "BEHIND", "OLD", "NEW", "REASON", "SHARD", "EPOCH", "PCS_ID", "KEY")
+	err := a.eachFlip(ctx, d, l.add)
+	return errors.Join(l.end(), err)
+}
+
+// said is an outcome for people: an escalated one that does not count says so.
+func said(s wire.FlipSide) string {
+	if s.Outcome == wire.OutcomeEscalated && !s.Accepted {
+		return "escalated, not accepted"
+	}
+	return s.Outcome
+}
+
+func (a *app) exportFlips(ctx context.Context, d *wire.DiffAnswer, path string) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return usagef("--export: %w", err)
+	}
+	to := &app{out: f, format: formatNDJSON}
+	count := 0
+	err = a.eachFlip(ctx, d, func(flip wire.Flip) error { count++; return to.document(flip) })
+	if err = errors.Join(err, f.Close()); err == nil {
+		a.talk("%d flips written to %s", count, path)
+	}
+	return err
+}
+
+func (a *app) generationActivateCommand() *cobra.Command {
+	var f actFlags
+	var diff string
+	var most int64
+	cmd := &cobra.Command{
+		Use: "activate N --diff DIGEST", Short: "Switch every node to a generation at one position of the log", Args: exactly("N"),
+		Long: `activate wants the digest of the diff that was reviewed. The node asks every voter for its digest of the same comparison: a
+majority must report the same, and none another. Submissions that have flipped since the review are switched too and are
+counted as "after review"; --max-new-flips bounds them.`,
+		Example: `  recount generation activate 2 --diff 0000000000015e8a24f0... --reason "reviewed by two" --ticket INC-7
+  recount generation activate 2 --diff $DIGEST --max-new-flips 0`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			n, err := parseGeneration(args[0])
+			if err != nil {
+				return err
+			}
+			if diff == "" {
+				return usagef("--diff is missing: review \"recount generation diff %d\" and give its digest", n)
+			}
+			r := wire.ActivateRequest{Act: f.act(), Diff: diff}
+			if most >= 0 {
+				bound := uint64(most)
+				r.MaxNewFlips = &bound
+			}
+			got, err := ask(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.ActivateAnswer, error) {
+				return c.Activate(ctx, n, r)
+			})
+			if err != nil {
+				return err
+			}
+			return a.showActivation(got)
+		},
+	}
+	cmd.Flags().StringVar(&diff, "diff", "", "digest of the diff that was reviewed")
+	cmd.Flags().Int64Var(&most, "max-new-flips", -1, "refuse when more submissions have flipped since the review (-1: no bound)")
+	f.add(cmd)
+	return cmd
+}
+
+func (a *app) showActivation(r *wire.ActivateAnswer) error {
+	return a.show(r, "generation", r.Generation, "instead of", r.From, "answers events after seq", r.Seq, "reviewed up to seq", r.Position,
+		"flips after review", r.AfterFlips, "reported by", dash(strings.Join(r.Reporters, " ")), "absent", dash(strings.Join(r.Absent, " ")))
+}
+
+func (a *app) generationRollbackCommand() *cobra.Command {
+	var f actFlags
+	cmd := &cobra.Command{
+		Use: "rollback", Short: "Activate the previous generation again", Args: exactly(),
+		Long: `rollback compares the previous generation with the one that answers up to the end of the log and activates it, as activate
+does. What was said meanwhile stays in the history of every record.`,
+		Example: `  recount generation rollback --reason "the fix was wrong" --ticket INC-7`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			got, err := ask(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.ActivateAnswer, error) {
+				return c.Rollback(ctx, wire.RollbackRequest{Act: f.act()})
+			})
+			if err != nil {
+				return err
+			}
+			return a.showActivation(got)
+		},
+	}
+	f.add(cmd)
+	return cmd
+}
+
+func (a *app) generationDropCommand() *cobra.Command {
+	var f actFlags
+	cmd := &cobra.Command{
+		Use: "drop N", Short: "Give up a generation that does not answer, and its disk space", Args: exactly("N"),
+		Example: `  recount generation drop 2`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			n, err := parseGeneration(args[0])
+			if err != nil {
+				return err
+			}
+			got, err := ask(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.DropAnswer, error) {
+				return c.DropGeneration(ctx, n, f.act())
+			})
+			if err != nil {
+				return err
+			}
+			return a.show(got, "generation", got.Generation, "dropped at seq", got.Seq)
+		},
+	}
+	f.add(cmd)
+	return cmd
+}

@@ -1,0 +1,292 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/recount-ledger/recount/client"
+	"github.com/recount-ledger/recount/internal/verify"
+	"github.com/recount-ledger/recount/internal/verify/publish"
+	"github.com/recount-ledger/recount/wire"
+)
+
+// actFlags are what an operator says about an act.
+type actFlags struct{ reason, ticket string }
+
+func (f *actFlags) add(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.reason, "reason", "", "why; kept in the log")
+	cmd.Flags().StringVar(&f.ticket, "ticket", "", "number of the incident; kept in the log")
+}
+
+func (f *actFlags) act() wire.Act { return wire.Act{Reason: f.reason, Ticket: f.ticket} }
+
+const policyHelp = `A policy is a YAML document: kernel, parameters, accepted signatures, and rules in CEL syntax (docs/policies.md). It is
+known by the SHA-256 of its canonical form. Publishing makes it known and changes no answer. To change answers,
+  of the past:      recount generation start --policy ID, then status --wait, diff, activate
+  of the future:    recount policy apply ID`
+
+func (a *app) policyCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "policy", Short: "Check, publish, compare and try policies (verifier patches)", Long: policyHelp, Args: exactly(),
+		Example: "  recount policy lint fix.yaml\n  recount policy publish fix.yaml --ticket INC-7",
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
+	cmd.AddCommand(a.policyLintCommand(), a.policyPublishCommand(), a.policyListCommand(), a.policyShowCommand(), a.policyDiffCommand(),
+		a.policyApplyCommand(), a.policyTestCommand())
+	return cmd
+}
+
+func (a *app) policyLintCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "lint FILE...", Short: "Check policy documents without a ledger",
+		Example: `  recount policy lint fix.yaml
+  recount policy lint testdata/policies/*.yaml`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return exactly("FILE")(cmd, args)
+			}
+			return nil
+		},
+		RunE: func(_ *cobra.Command, args []string) error {
+			l := newList(a, func(t *table, p lintLine) { t.row(p.File, dash(p.ID), dash(strings.Join(p.Problems, "; "))) }, "FILE", "ID", "PROBLEMS")
+			bad := 0
+			for _, path := range args {
+				line := lint(path)
+				if len(line.Problems) > 0 {
+					bad++
+				}
+				if err := l.add(line); err != nil {
+					return err
+				}
+			}
+			if err := l.end(); err != nil || bad == 0 {
+				return err
+			}
+			return &codedError{exitRejected, fmt.Errorf("%d of %d documents cannot be used", bad, len(args)), "Nothing was sent anywhere; mend the places named above."}
+		},
+	}
+}
+
+// lintLine is what lint says of one file.
+type lintLine struct {
+	File     string   `json:"file"`
+	ID       string   `json:"id"`
+	Problems []string `json:"problems"`
+}
+
+func lint(path string) lintLine {
+	line := lintLine{File: path, Problems: []string{}}
+	p, err := readPolicy(path)
+	if err != nil {
+		line.Problems = strings.Split(err.Error(), "\n")
+		return line
+	}
+	line.ID = fmt.Sprintf("%x", p.ID())
+	return line
+}
+
+func readPolicy(path string) (verify.Policy, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return verify.Policy{}, err
+	}
+	return publish.Parse(b)
+}
+
+func (a *app) policyPublishCommand() *cobra.Command {
+	var f actFlags
+	cmd := &cobra.Command{
+		Use: "publish FILE", Short: "Put a policy into the log; it judges nothing yet", Args: exactly("FILE"), Long: policyHelp,
+		Example: `  recount policy publish fix.yaml --reason "unsigned records were let in" --ticket INC-7
+  recount generation start --policy $(recount policy publish fix.yaml -o json | jq -r .id)`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			document, err := os.ReadFile(args[0])
+			if err != nil {
+				return usagef("%w", err)
+			}
+			if _, err := publish.Parse(document); err != nil {
+				return &codedError{exitRejected, err, "Nothing was published; mend the places named above."}
+			}
+			p, err := ask(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.PolicyAnswer, error) {
+				return c.PublishPolicy(ctx, wire.PolicyRequest{Document: string(document), Act: f.act()})
+			})
+			if err != nil {
+				return err
+			}
+			return a.showPolicy(p)
+		},
+	}
+	f.add(cmd)
+	return cmd
+}
+
+func (a *app) showPolicy(p *wire.PolicyAnswer) error {
+	return a.show(p, "id", p.ID, "seq", p.Seq, "at", p.At, "kernel", p.Kernel, "rules", p.Rules, "in force", p.InForce, "reason", dash(p.Reason), "ticket", dash(p.Ticket))
+}
+
+func (a *app) policyListCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "List the published policies", Args: exactly(),
+		Example: `  recount policy list --dev /tmp/recount`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			page, err := ask(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.PoliciesPage, error) { return c.Policies(ctx) })
+			if err != nil {
+				return err
+			}
+			l := newList(a, func(t *table, p wire.PolicyAnswer) {
+				t.row(p.ID, p.Seq, p.At, p.Kernel, p.Rules, p.InForce, dash(p.Reason))
+			},
+				"ID", "SEQ", "AT", "KERNEL", "RULES", "IN FORCE", "REASON")
+			for _, p := range page.Items {
+				if err := l.add(p); err != nil {
+					return err
+				}
+			}
+			return l.end()
+		},
+	}
+}
+
+// findPolicy takes an id, or an unambiguous beginning of one.
+func findPolicy(ctx context.Context, c *client.Client, id string) (*wire.PolicyAnswer, error) {
+	id = strings.ToLower(id)
+	if len(id) < 64 {
+		if len(id) < 8 || strings.Trim(id, "0123456789abcdef") != "" {
+			return nil, usagef("policy %q: must be an id of 64 hex digits, or at least its first 8", id)
+		}
+		page, err := c.Policies(ctx)
+		if err != nil {
+			return nil, err
+		}
+		var found []string
+		for _, p := range page.Items {
+			if strings.HasPrefix(p.ID, id) {
+				found = append(found, p.ID)
+			}
+		}
+		if len(found) != 1 {
+			return nil, &codedError{exitNotFound, fmt.Errorf("%d published policies begin with %s", len(found), id), "\"recount policy list\" lists them."}
+		}
+		id = found[0]
+	}
+	return c.Policy(ctx, id)
+}
+
+func (a *app) policyShowCommand() *cobra.Command {
+	var canonical bool
+	cmd := &cobra.Command{
+		Use: "show ID", Short: "Show a published policy as it was written", Args: exactly("ID"),
+		Example: `  recount policy show 24f0ccd1914fcab2 > fix.yaml
+  recount policy show 24f0ccd1914fcab2 --canonical | sha256sum`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			p, err := ask(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.PolicyAnswer, error) {
+				return findPolicy(ctx, c, args[0])
+			})
+			if err != nil {
+				return err
+			}
+			if a.format != formatTable {
+				return a.document(p)
+			}
+			text := p.Source
+			if canonical {
+				b, err := json.Marshal(p.Canonical) // sorted members, as in the log
+				if err != nil {
+					return err
+				}
+				text = string(b)
+			}
+			_, err = fmt.Fprint(a.out, text)
+			return err
+		},
+	}
+	cmd.Flags().BoolVar(&canonical, "canonical", false, "print the canonical form, whose SHA-256 is the id")
+	return cmd
+}
+
+func (a *app) policyDiffCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "diff A B", Short: "Show where two policies differ; each is a file or an id", Args: exactly("A", "B"),
+		Example: `  recount policy diff 24f0ccd1 fix.yaml`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var docs [2][]string
+			for i, arg := range args {
+				p, err := a.anyPolicy(cmd.Context(), arg)
+				if err != nil {
+					return err
+				}
+				docs[i] = strings.Split(string(publish.Document(p)), "\n")
+			}
+			l := newList(a, func(t *table, d diffLine) { t.row(d.Side, d.Line) }, "", "LINE")
+			for i, side := range []string{"-", "+"} {
+				for _, line := range docs[i] {
+					if !slices.Contains(docs[1-i], line) {
+						if err := l.add(diffLine{side, line}); err != nil {
+							return err
+						}
+					}
+				}
+			}
+			return l.end()
+		},
+	}
+}
+
+// diffLine is a line that only one of two documents has.
+type diffLine struct {
+	Side string `json:"side"` // - the first, + the second
+	Line string `json:"line"`
+}
+
+// anyPolicy reads a policy from a file, or from the ledger by its id.
+func (a *app) anyPolicy(ctx context.Context, arg string) (verify.Policy, error) {
+	if exists(arg) {
+		p, err := readPolicy(arg)
+		if err != nil {
+			return p, &codedError{exitRejected, fmt.Errorf("%s: %w", arg, err), ""}
+		}
+		return p, nil
+	}
+	p, err := ask(ctx, a, func(ctx context.Context, c *client.Client) (*wire.PolicyAnswer, error) {
+		return findPolicy(ctx, c, arg)
+	})
+	if err != nil {
+		return verify.Policy{}, err
+	}
+	b, err := json.Marshal(p.Canonical)
+	if err != nil {
+		return verify.Policy{}, err
+	}
+	parsed, err := verify.ParsePolicy(b)
+	return parsed, errors.Join(err)
+}
+
+func (a *app) policyApplyCommand() *cobra.Command {
+	var f actFlags
+	cmd := &cobra.Command{
+		Use: "apply ID", Short: "Put a policy in force from now on, without recounting", Args: exactly("ID"),
+		Long: `apply is a forward-only change: the policy judges the events after this one, in every generation. Earlier answers stay.
+To change them too, build a generation: recount generation start --policy ID.`,
+		Example: `  recount policy apply 24f0ccd1914fcab2 --reason "tighter from today"`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			r, err := ask(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.ApplyAnswer, error) {
+				p, err := findPolicy(ctx, c, args[0])
+				if err != nil {
+					return nil, err
+				}
+				return c.ApplyPolicy(ctx, p.ID, wire.ApplyRequest{Act: f.act()})
+			})
+			if err != nil {
+				return err
+			}
+			return a.show(r, "policy", r.Policy, "judges events after", r.Seq)
+		},
+	}
+	f.add(cmd)
+	return cmd
+}

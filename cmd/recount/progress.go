@@ -1,0 +1,186 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+
+	"github.com/recount-ledger/recount/client"
+	"github.com/recount-ledger/recount/wire"
+)
+
+// lookEvery is the pause between two looks at a generation that is being built.
+const lookEvery = 500 * time.Millisecond
+
+func (a *app) generationStatusCommand() *cobra.Command {
+	var wait bool
+	var limit time.Duration
+	cmd := &cobra.Command{
+		Use: "status N", Short: "Show how far every node is with a generation", Args: exactly("N"),
+		Long: `status shows for every node how far it has folded a generation and compared it with the one that answers, and the digest of
+the comparison at the last event that all of them have compared. With --wait it returns when every node that answers has
+compared everything that was committed when it began.`,
+		Example: `  recount generation status 2
+  recount generation status 2 --wait && recount generation diff 2`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			n, err := parseGeneration(args[0])
+			if err != nil {
+				return err
+			}
+			if !wait {
+				g, err := ask(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.GenerationAnswer, error) {
+					return c.Generation(ctx, n)
+				})
+				if err != nil {
+					return err
+				}
+				return a.showStatus(g)
+			}
+			ctx, cancel := context.WithTimeout(cmd.Context(), limit)
+			defer cancel()
+			g, err := a.awaitGeneration(ctx, n)
+			if err != nil {
+				return err
+			}
+			return a.showStatus(g)
+		},
+	}
+	cmd.Flags().BoolVar(&wait, "wait", false, "return when every node has compared it")
+	cmd.Flags().DurationVar(&limit, "wait-timeout", 24*time.Hour, "how long --wait waits")
+	return cmd
+}
+
+func (a *app) showStatus(g *wire.GenerationAnswer) error {
+	if a.format != formatTable {
+		return a.document(g)
+	}
+	if err := a.show(g, "generation", g.Generation, "state", g.State, "policy", g.Policy, "compared by all up to", g.Position, "agree", g.Agree); err != nil || len(g.Nodes) == 0 {
+		return err
+	}
+	fmt.Fprintln(a.out)
+	t := a.table("NODE", "STATE", "FOLDED", "COMPARED", "OF", "PER SECOND", "TO GO", "DIGEST", "WHY")
+	for _, p := range g.Nodes {
+		t.row(p.Node, p.State, p.Seq, p.Compared, p.Committed, fmt.Sprintf("%.0f", p.Rate), eta(p), short(p.DiffAt), dash(p.Why))
+	}
+	return t.flush()
+}
+
+func eta(p wire.NodeProgress) string {
+	if p.ETA < 0 {
+		return "-"
+	}
+	return time.Duration(p.ETA * float64(time.Second)).Round(time.Second).String()
+}
+
+// awaitGeneration looks again and again, with one bar per node.
+func (a *app) awaitGeneration(ctx context.Context, n uint32) (*wire.GenerationAnswer, error) {
+	c, err := a.connect()
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	bars := a.newBars()
+	defer bars.end()
+	head := uint64(0)
+	for {
+		g, err := a.look(ctx, c, n)
+		if err != nil {
+			return nil, err
+		}
+		if g.State == wire.GenerationDropped {
+			return nil, &codedError{exitRejected, fmt.Errorf("generation %d was dropped", n), "\"recount generation list\" shows what there is."}
+		}
+		if head == 0 {
+			for _, p := range g.Nodes {
+				head = max(head, p.Committed)
+			}
+		}
+		bars.show(g)
+		if reported(g, head) {
+			return g, failedNodes(g)
+		}
+		t := time.NewTimer(lookEvery)
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+			return nil, &codedError{exitUnavailable, errors.New("not every node has compared the generation in time"), "The nodes go on; ask again with \"recount generation status\"."}
+		}
+	}
+}
+
+func (a *app) look(ctx context.Context, c *client.Client, n uint32) (*wire.GenerationAnswer, error) {
+	ctx, cancel := context.WithTimeout(ctx, a.timeout)
+	defer cancel()
+	return c.Generation(ctx, n)
+}
+
+// reported tells whether every node that answers has compared up to head, and most do answer.
+func reported(g *wire.GenerationAnswer, head uint64) bool {
+	there := 0
+	for _, p := range g.Nodes {
+		switch {
+		case p.State == "unreachable":
+		case p.State == "failed":
+			return true
+		case p.Compared < head:
+			return false
+		default:
+			there++
+		}
+	}
+	return there > len(g.Nodes)/2
+}
+
+func failedNodes(g *wire.GenerationAnswer) error {
+	for _, p := range g.Nodes {
+		if p.State == "failed" {
+			return &codedError{exitVerify, fmt.Errorf("%s could not build it: %s", p.Node, p.Why), "Do not activate it; look at the log of the node."}
+		}
+	}
+	return nil
+}
+
+// bars shows one bar per node on a terminal, nothing elsewhere.
+type bars struct {
+	all  *mpb.Progress
+	node map[string]*mpb.Bar
+}
+
+func (a *app) newBars() *bars {
+	if a.quiet || !isTerminal(a.err) {
+		return &bars{}
+	}
+	return &bars{all: mpb.New(mpb.WithOutput(a.err), mpb.WithWidth(40)), node: map[string]*mpb.Bar{}}
+}
+
+func (b *bars) show(g *wire.GenerationAnswer) {
+	if b.all == nil {
+		return
+	}
+	for _, p := range g.Nodes {
+		bar := b.node[p.Node]
+		if bar == nil {
+			bar = b.all.AddBar(int64(max(p.Committed, 1)), mpb.PrependDecorators(decor.Name(p.Node+" "), decor.CountersNoUnit("%d / %d ")),
+				mpb.AppendDecorators(decor.AverageSpeed(0, " %.0f/s "), decor.AverageETA(decor.ET_STYLE_GO)))
+			b.node[p.Node] = bar
+		}
+		bar.SetTotal(int64(max(p.Committed, 1)), false)
+		bar.SetCurrent(int64(p.Compared))
+	}
+}
+
+func (b *bars) end() {
+	if b.all == nil {
+		return
+	}
+	for _, bar := range b.node {
+		bar.Abort(false)
+	}
+	b.all.Wait()
+}

@@ -1,0 +1,155 @@
+package api
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/recount-ledger/recount/wire"
+)
+
+func (r *rig) send(method, target, body string, headers ...string) *httptest.ResponseRecorder {
+	r.t.Helper()
+	req := httptest.NewRequest(method, target, strings.NewReader(body))
+	if body != "" {
+		req.Header.Set("Content-Type", wire.MediaJSON)
+	}
+	for i := 0; i+1 < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
+	}
+	return r.do(req)
+}
+
+func TestPolicies(t *testing.T) {
+	r := newRig(t, nil)
+	made := decode[wire.PolicyAnswer](t, r.send("POST", "/v1/policies", `{"document":"kernel: 1\n","reason":"fix","ticket":"T-1","op_id":"a"}`), 201)
+	if got := r.twin.acts[0]; got != (wire.Act{OpID: "a", Reason: "fix", Ticket: "T-1"}) {
+		t.Errorf("%+v", got)
+	}
+	again := r.send("POST", "/v1/policies?reason=fix", "kernel: 1\n", "Content-Type", wire.MediaYAML)
+	if a := decode[wire.PolicyAnswer](t, again, 200); a.ID != made.ID || again.Header().Get("Location") != "/v1/policies/"+made.ID {
+		t.Errorf("%+v %v", a, again.Header())
+	}
+	if page := decode[wire.PoliciesPage](t, r.get("/v1/policies"), 200); len(page.Items) != 1 || page.Items[0].Source != "" {
+		t.Errorf("%+v", page)
+	}
+	if a := decode[wire.PolicyAnswer](t, r.get("/v1/policies/"+strings.ToUpper(made.ID)), 200); a.Source != "kernel: 1\n" {
+		t.Errorf("%+v", a)
+	}
+	if a := decode[wire.ApplyAnswer](t, r.send("POST", "/v1/policies/"+made.ID+"/apply", `{"reason":"now"}`), 200); a.Seq != 9 {
+		t.Errorf("%+v", a)
+	}
+	for _, c := range []struct {
+		method, target, body string
+		status               int
+	}{
+		{"POST", "/v1/policies", `{"document":"rubbish"}`, 422}, {"POST", "/v1/policies", `{"document":"kernel: 1","more":1}`, 400},
+		{"POST", "/v1/policies", `{"document":"kernel: 1","document":"kernel: 2"}`, 400}, {"POST", "/v1/policies", `{"document":"kernel: 1"} x`, 400},
+		{"POST", "/v1/policies", `[]`, 400}, {"POST", "/v1/policies", `{"document":1}`, 400}, {"POST", "/v1/policies?reason=x", `{"document":"kernel: 1"}`, 400},
+		{"POST", "/v1/policies", `{"document":"kernel: 1","reason":"` + strings.Repeat("x", 1025) + `"}`, 400},
+		{"POST", "/v1/policies", `{"document":"kernel: 1","ticket":"a\u0007"}`, 400}, {"POST", "/v1/policies", "{\"document\":\"\xff\"}", 400},
+		{"GET", "/v1/policies/abc", "", 400}, {"GET", "/v1/policies/" + strings.Repeat("0", 64), "", 404}, {"POST", "/v1/policies/abc/apply", "{}", 400},
+		{"POST", "/v1/policies/" + strings.Repeat("0", 64) + "/apply", "{}", 404},
+	} {
+		if w := r.send(c.method, c.target, c.body); w.Code != c.status {
+			t.Errorf("%s %s %.60s: %d, want %d: %s", c.method, c.target, c.body, w.Code, c.status, w.Body)
+		}
+	}
+	if w := r.send("POST", "/v1/policies", "kernel: 1", "Content-Type", "text/plain"); w.Code != http.StatusUnsupportedMediaType {
+		t.Errorf("%d", w.Code)
+	}
+}
+
+func TestGenerations(t *testing.T) {
+	r := newRig(t, nil)
+	policy := hexOf("p")
+	w := r.send("POST", "/v1/generations", `{"policy":"`+policy+`","from":3,"keys":"hindsight","ticket":"T"}`)
+	if a := decode[wire.GenerationAnswer](t, w, 202); a.Generation != 2 || w.Header().Get("Location") != "/v1/generations/2" {
+		t.Errorf("%+v %v", a, w.Header())
+	}
+	if page := decode[wire.GenerationsPage](t, r.get("/v1/generations"), 200); len(page.Items) != 1 || page.Active != 1 {
+		t.Errorf("%+v", page)
+	}
+	if a := decode[wire.GenerationAnswer](t, r.get("/v1/generations/2"), 200); len(a.Nodes) != 3 {
+		t.Errorf("%+v", a)
+	}
+	if a := decode[wire.DiffAnswer](t, r.get("/v1/generations/2/diff?position=77"), 200); a.Position != 77 || len(a.Digest) != 80 {
+		t.Errorf("%+v", a)
+	}
+	if a := decode[wire.ActivateAnswer](t, r.send("POST", "/v1/generations/2/activate", `{"diff":"d","max_new_flips":0,"reason":"why"}`), 200); a.Seq != 8 {
+		t.Errorf("%+v", a)
+	}
+	if a := decode[wire.ActivateAnswer](t, r.send("POST", "/v1/generations/rollback", `{}`), 200); a.Generation != 1 {
+		t.Errorf("%+v", a)
+	}
+	if a := decode[wire.DropAnswer](t, r.send("DELETE", "/v1/generations/2?ticket=T-9", ""), 200); a.Seq != 10 || r.twin.acts[len(r.twin.acts)-1].Ticket != "T-9" {
+		t.Errorf("%+v", a)
+	}
+	for _, c := range []struct {
+		method, target, body string
+		status               int
+	}{
+		{"POST", "/v1/generations", `{"policy":"x"}`, 400}, {"POST", "/v1/generations", `{"policy":"` + policy + `","keys":"all"}`, 400},
+		{"POST", "/v1/generations", `{"policy":"` + policy + `","from":-1}`, 400}, {"GET", "/v1/generations/9", "", 404}, {"GET", "/v1/generations/0", "", 400},
+		{"GET", "/v1/generations/x", "", 400}, {"GET", "/v1/generations/9/diff", "", 404}, {"GET", "/v1/generations/2/diff?position=0", "", 400},
+		{"GET", "/v1/generations/9/progress", "", 404}, {"POST", "/v1/generations/2/activate", `{"diff":"stale"}`, 409},
+		{"POST", "/v1/generations/2/activate", `{"diff":"split"}`, 503}, {"DELETE", "/v1/generations/x", "", 400}, {"DELETE", "/v1/generations/2?why=1", "", 400},
+		{"PUT", "/v1/generations/2", "{}", 405},
+	} {
+		if w := r.send(c.method, c.target, c.body); w.Code != c.status {
+			t.Errorf("%s %s %s: %d, want %d: %s", c.method, c.target, c.body, w.Code, c.status, w.Body)
+		}
+	}
+}
+
+func TestFlips(t *testing.T) {
+	r := newRig(t, nil)
+	side := wire.FlipSide{Outcome: wire.OutcomeAccepted, Accepted: true, ReasonCode: wire.ReasonOK, Policy: hexOf("p")}
+	for i := range 250 {
+		r.twin.flips = append(r.twin.flips, wire.Flip{Seq: uint64(i + 1), PCSID: hexOf(i), ShardID: fmt.Sprint("s", i%2), Cause: "direct", Old: side, New: side})
+	}
+	var got []wire.Flip
+	for target, n := "/v1/generations/2/flips?shard=s1&limit=50&position=400", 0; target != ""; n++ {
+		page := decode[wire.FlipsPage](t, r.get(target), 200)
+		if page.Position != 400 || n > 5 {
+			t.Fatalf("%+v", page)
+		}
+		got = append(got, page.Items...)
+		if target = ""; page.NextCursor != "" {
+			target = "/v1/generations/2/flips?shard=s1&limit=50&cursor=" + page.NextCursor
+		}
+	}
+	if len(got) != 125 {
+		t.Errorf("%d flips", len(got))
+	}
+	page := decode[wire.FlipsPage](t, r.get("/v1/generations/2/flips?limit=1"), 200)
+	for _, target := range []string{"/v1/generations/3/flips?cursor=" + page.NextCursor, "/v1/generations/2/flips?shard=s1&cursor=" + page.NextCursor} {
+		if w := r.get(target); w.Code != 400 {
+			t.Errorf("%s: %d", target, w.Code)
+		}
+	}
+	lines := strings.Split(strings.TrimSpace(r.get("/v1/generations/2/flips?limit=240", "Accept", wire.MediaNDJSON).Body.String()), "\n")
+	var end wire.Trailer
+	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &end); err != nil || len(lines) != 241 || end.Count != 240 || end.NextCursor == "" {
+		t.Errorf("%d lines, %+v %v", len(lines), end, err)
+	}
+	r.twin.gone[2] = true
+	if w := r.get("/v1/generations/2/flips", "Accept", wire.MediaNDJSON); w.Code != 409 {
+		t.Errorf("%d", w.Code)
+	}
+}
+
+// TestProgress: a stream of events that ends when every node that answers has reported.
+func TestProgress(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.ProgressEvery = time.Millisecond })
+	decode[wire.GenerationAnswer](t, r.send("POST", "/v1/generations", `{"policy":"`+hexOf("p")+`"}`), 202)
+	w := r.get("/v1/generations/2/progress")
+	text := w.Body.String()
+	if w.Code != 200 || w.Header().Get("Content-Type") != wire.MediaEvents || strings.Count(text, "event: progress\n") != 2 || strings.Count(text, "event: done\n") != 1 {
+		t.Errorf("%d %v\n%s", w.Code, w.Header(), text)
+	}
+}

@@ -1,0 +1,139 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/recount-ledger/recount/wire"
+)
+
+// recounts is what the twin knows of policies and generations.
+type recounts struct {
+	policies    []wire.PolicyAnswer
+	generations []wire.GenerationAnswer
+	flips       []wire.Flip
+	acts        []wire.Act
+	asked       []FlipsQuery
+}
+
+func (t *twin) PublishPolicy(_ context.Context, r wire.PolicyRequest, _ Meta) (*wire.PolicyAnswer, bool, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.acts = append(t.acts, r.Act)
+	if !strings.HasPrefix(r.Document, "kernel: 1") {
+		return nil, false, wire.NewProblem(wire.CodeBadPolicy, "line 1, column 1: not a policy")
+	}
+	a := wire.PolicyAnswer{ID: hexOf(r.Document), Seq: uint64(len(t.policies) + 1), At: "2026-03-01T00:00:00Z", Kernel: 1, Source: r.Document,
+		Canonical: map[string]any{"kernel": "1"}, Reason: r.Reason, Ticket: r.Ticket}
+	for _, p := range t.policies {
+		if p.ID == a.ID {
+			return &p, false, nil
+		}
+	}
+	t.policies = append(t.policies, a)
+	return &a, true, t.fail
+}
+
+func (t *twin) Policies(context.Context) ([]wire.PolicyAnswer, error) {
+	out := slices.Clone(t.policies)
+	for i := range out {
+		out[i].Source, out[i].Canonical = "", nil
+	}
+	return out, t.fail
+}
+
+func (t *twin) Policy(_ context.Context, id string) (*wire.PolicyAnswer, error) {
+	for _, p := range t.policies {
+		if p.ID == id {
+			return &p, t.fail
+		}
+	}
+	return nil, ErrNotFound
+}
+
+func (t *twin) ApplyPolicy(ctx context.Context, id string, r wire.ApplyRequest, _ Meta) (*wire.ApplyAnswer, error) {
+	if _, err := t.Policy(ctx, id); err != nil {
+		return nil, err
+	}
+	t.acts = append(t.acts, r.Act)
+	return &wire.ApplyAnswer{Policy: id, Seq: 9}, nil
+}
+
+func (t *twin) StartGeneration(_ context.Context, r wire.GenerationRequest, _ Meta) (*wire.GenerationAnswer, error) {
+	t.acts = append(t.acts, r.Act)
+	if len(t.generations) > 2 {
+		return nil, wire.NewProblem(wire.CodeStale, "another generation is being built")
+	}
+	n := uint32(len(t.generations) + 2)
+	a := wire.GenerationAnswer{Generation: n, State: wire.GenerationBuilding, Policy: r.Policy, Schedule: []wire.ScheduleStep{{FromSeq: 1, Policy: r.Policy}},
+		Keys: wire.KeysAsOf, StartedSeq: 5, Activated: []uint64{}, Operation: fmt.Sprintf("/v1/generations/%d", n)}
+	t.generations = append(t.generations, a)
+	return &a, t.fail
+}
+
+func (t *twin) Generations(context.Context) (*wire.GenerationsPage, error) {
+	return &wire.GenerationsPage{Items: append([]wire.GenerationAnswer{}, t.generations...), Active: 1, AppliedSeq: 5}, t.fail
+}
+
+// Generation reports one node more at every call.
+func (t *twin) Generation(_ context.Context, n uint32) (*wire.GenerationAnswer, error) {
+	for i := range t.generations {
+		if a := &t.generations[i]; a.Generation == n {
+			a.Nodes = []wire.NodeProgress{{Node: "node-1", State: "following", ETA: -1}, {Node: "node-2", State: "building"}, {Node: "node-3", State: "unreachable"}}
+			out := *a
+			a.Reported++
+			return &out, t.fail
+		}
+	}
+	return nil, ErrNotFound
+}
+
+func (t *twin) Diff(_ context.Context, n uint32, position uint64) (*wire.DiffAnswer, error) {
+	if _, err := t.Generation(context.Background(), n); err != nil {
+		return nil, err
+	}
+	return &wire.DiffAnswer{Generation: n, Against: 1, Position: max(position, 1), Flips: uint64(len(t.flips)), Digest: strings.Repeat("0", 16) + hexOf(n),
+		ByOutcome: map[string]int{"accepted->refused": 1}, ByReason: map[string]int{}, ByShard: map[string]int{}, ByKey: map[string]int{}}, nil
+}
+
+func (t *twin) Flips(_ context.Context, q FlipsQuery) (FlipsResult, error) {
+	t.asked = append(t.asked, q)
+	if t.gone[q.Generation] {
+		return FlipsResult{}, wire.NewProblem(wire.CodeStale, "it is dropped")
+	}
+	out := FlipsResult{Position: max(q.Position, 100)}
+	for _, f := range t.flips {
+		if f.Seq < q.FromSeq || q.Shard != "" && f.ShardID != q.Shard {
+			continue
+		}
+		if len(out.Items) == q.Limit {
+			out.Next = f.Seq
+			break
+		}
+		out.Items = append(out.Items, f)
+	}
+	return out, nil
+}
+
+func (t *twin) Activate(_ context.Context, n uint32, r wire.ActivateRequest, _ Meta) (*wire.ActivateAnswer, error) {
+	t.acts = append(t.acts, r.Act)
+	switch r.Diff {
+	case "stale":
+		return nil, wire.NewProblem(wire.CodeStale, "another diff stands")
+	case "split":
+		return nil, wire.NewProblem(wire.CodeNoAgreement, "node-2 reports another digest")
+	}
+	return &wire.ActivateAnswer{Generation: n, From: 1, Seq: 8, Position: 7, Diff: r.Diff, Reporters: []string{"node-1", "node-2"}, Absent: []string{"node-3"}}, nil
+}
+
+func (t *twin) Rollback(_ context.Context, r wire.RollbackRequest, _ Meta) (*wire.ActivateAnswer, error) {
+	t.acts = append(t.acts, r.Act)
+	return &wire.ActivateAnswer{Generation: 1, From: 2, Seq: 9, Reporters: []string{}, Absent: []string{}}, t.fail
+}
+
+func (t *twin) DropGeneration(_ context.Context, n uint32, a wire.Act, _ Meta) (*wire.DropAnswer, error) {
+	t.acts = append(t.acts, a)
+	return &wire.DropAnswer{Generation: n, Seq: 10}, t.fail
+}

@@ -1,0 +1,167 @@
+package fsm
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/recount-ledger/recount/internal/event"
+	"github.com/recount-ledger/recount/internal/log"
+	"github.com/recount-ledger/recount/internal/projections"
+)
+
+// compareEvents is how many events one step of a comparison looks at.
+const compareEvents = 4096
+
+// Comparison is how a generation differs from an older one, kept beside the rows of the newer one. One goroutine steps it;
+// readers see whole steps.
+type Comparison struct {
+	old, new *Generation
+	derived  *Derived
+	pos      *position // only Seq is used
+	at       projections.DiffPosition
+	items    itemReader
+}
+
+// NewComparison goes on with the comparison that new holds with old, or begins one.
+func NewComparison(old, new *Generation, derived *Derived) (*Comparison, error) {
+	c := &Comparison{old: old, new: new, derived: derived, items: itemReader{d: derived}}
+	v := new.View()
+	defer v.Close()
+	var err error
+	if c.at, err = projections.ReadDiffPosition(v); err != nil {
+		return nil, err
+	}
+	if c.at.Against != old.number {
+		tx := new.store.begin(0)
+		if err := projections.DropFlips(v, tx); err != nil {
+			return nil, err
+		}
+		c.at = projections.DiffPosition{Against: old.number}
+		projections.WriteDiffPosition(tx, c.at)
+		if err := tx.commit(); err != nil {
+			return nil, err
+		}
+	}
+	c.pos = newPosition(Cursor{Seq: c.at.Seq})
+	return c, nil
+}
+
+// Seq is the last event compared.
+func (c *Comparison) Seq() uint64 { return c.pos.get().Seq }
+
+// WaitSeq returns when event seq is compared.
+func (c *Comparison) WaitSeq(ctx context.Context, seq uint64) error {
+	_, err := c.pos.wait(ctx, func(at Cursor) bool { return at.Seq >= seq })
+	return err
+}
+
+// Run compares what both generations have folded until ctx ends, and not beyond event last when that is not 0. rest is called
+// after every step.
+func (c *Comparison) Run(ctx context.Context, last uint64, rest func(context.Context) error) error {
+	for last == 0 || c.at.Seq < last {
+		next := c.at.Seq + 1
+		if err := c.old.WaitSeq(ctx, next); err != nil {
+			return err
+		}
+		if err := c.new.WaitSeq(ctx, next); err != nil {
+			return err
+		}
+		to := min(c.old.Cursor().Seq, c.new.Cursor().Seq, c.at.Seq+compareEvents)
+		if last != 0 {
+			to = min(to, last)
+		}
+		if err := c.step(to); err != nil {
+			return fmt.Errorf("compare generations %d and %d: %w", c.old.number, c.new.number, err)
+		}
+		if err := rest(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Comparison) step(to uint64) error {
+	old, new := c.old.View(), c.new.View()
+	defer old.Close()
+	defer new.Close()
+	seqs, err := projections.Differing(old, new, c.at.Seq+1, to)
+	if err != nil {
+		return err
+	}
+	control := c.derived.Control()
+	at := c.at
+	tx := c.new.store.begin(len(seqs) + 1)
+	for _, seq := range seqs {
+		it, err := c.items.read(seq)
+		if err != nil {
+			return err
+		}
+		f, err := projections.NewFlip(seq, &it, old, new, control.For(c.old.number), control.For(c.new.number))
+		if err != nil {
+			return err
+		}
+		f.Chain(at.Digest)
+		projections.SetFlip(tx, &f)
+		at.Flips, at.Digest = at.Flips+1, f.Digest
+	}
+	at.Seq = to
+	projections.WriteDiffPosition(tx, at)
+	if err := tx.commit(); err != nil {
+		return err
+	}
+	c.at = at
+	c.pos.set(Cursor{Seq: to})
+	return nil
+}
+
+// Digest names the comparison up to position, which must have been compared, and gives the digests of both folds there.
+func (c *Comparison) Digest(position uint64) (diff, state [32]byte, err error) {
+	if position > c.Seq() {
+		return diff, state, fmt.Errorf("%w: compared up to %d of %d", ErrNoEvent, c.Seq(), position)
+	}
+	before, err := c.old.stateDigest(position)
+	if err != nil {
+		return diff, state, err
+	}
+	if state, err = c.new.stateDigest(position); err != nil {
+		return diff, state, err
+	}
+	v := c.new.View()
+	defer v.Close()
+	flips, err := projections.FlipDigestAt(v, position)
+	return projections.DiffDigest(c.old.number, c.new.number, position, before, state, flips), state, err
+}
+
+// Old is the number of the generation compared with.
+func (c *Comparison) Old() uint32 { return c.old.number }
+
+// Item reads event seq from the log.
+func (d *Derived) Item(seq uint64) (projections.Item, error) {
+	r := itemReader{d: d}
+	return r.read(seq)
+}
+
+// itemReader reads events in ascending order and keeps the entry that it read last.
+type itemReader struct {
+	d     *Derived
+	entry log.Entry
+	pack  event.Pack
+}
+
+func (r *itemReader) read(seq uint64) (projections.Item, error) {
+	index, offset, logTime, err := r.d.place(seq)
+	if err != nil {
+		return projections.Item{}, err
+	}
+	if r.entry.Index != index {
+		if r.entry, err = r.d.src.Entry(index); err != nil {
+			return projections.Item{}, err
+		}
+		if r.pack, err = event.DecodePack(r.entry.Data); err != nil {
+			return projections.Item{}, fmt.Errorf("entry %d: %w", index, err)
+		}
+	}
+	it := ItemOf(r.entry, r.pack, seq, offset)
+	it.LogTime = logTime
+	return it, nil
+}

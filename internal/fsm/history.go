@@ -1,0 +1,129 @@
+package fsm
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/recount-ledger/recount/internal/projections"
+)
+
+// Keyspaces of history/. Each is one byte followed by what is said here.
+const (
+	spaceChange = 'a' // seq of the activation u64: summary
+	spaceFlipOf = 'h' // seq of the activation u64, seq of the submission u64: flip row
+	spaceOfID   = 'i' // pcs_id 32, seq of the activation u64, seq of the submission u64: nothing
+)
+
+// History keeps, for ever, what changed at every activation. It is written once for each, synced, and checked against the
+// digest in the log; generations may be dropped afterwards.
+type History struct{ store *Store }
+
+// Change sums up what is recorded of one activation.
+type Change struct {
+	Seq, Flips uint64
+	Digest     [32]byte // running digest of the flips
+}
+
+// OpenHistory opens or creates history/ in dir.
+func OpenHistory(fs vfs.FS, dir string, logger *slog.Logger) (*History, error) {
+	s, err := openStore(fs, dir, logger, true)
+	if err != nil {
+		return nil, err
+	}
+	return &History{s}, nil
+}
+
+// Close closes the store.
+func (h *History) Close() error { return h.store.Close() }
+
+// Change reads what is recorded of the activation at seq; ok is false when nothing is.
+func (h *History) Change(seq uint64) (c Change, ok bool, err error) {
+	v := h.store.Snapshot()
+	defer v.Close()
+	b, err := v.Get(binary.BigEndian.AppendUint64([]byte{spaceChange}, seq))
+	if err != nil || b == nil {
+		return Change{}, false, err
+	}
+	if len(b) != 1+8+32 || b[0] != 1 {
+		return Change{}, false, fmt.Errorf("history of the activation at %d: %w", seq, projections.ErrCorrupt)
+	}
+	return Change{Seq: seq, Flips: binary.BigEndian.Uint64(b[1:]), Digest: [32]byte(b[9:])}, true, nil
+}
+
+// historyBatch is how many flips one synced write carries at most; the summary comes with the last.
+const historyBatch = 10_000
+
+// Record copies the flips of a comparison up to the activation at seq.
+func (h *History) Record(c *Comparison, seq uint64) (Change, error) {
+	v := c.new.View()
+	defer v.Close()
+	sum := Change{Seq: seq}
+	tx := h.store.begin(0)
+	var failed error
+	err := projections.EachFlip(v, 1, seq, func(f *projections.Flip) bool {
+		key := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64([]byte{spaceFlipOf}, seq), f.Seq)
+		tx.Set(key, f.Append(nil))
+		if id, err := hex.DecodeString(f.New.PCSID); err == nil && len(id) == 32 {
+			tx.Set(append(append([]byte{spaceOfID}, id...), key[1:]...), nil)
+		}
+		sum.Flips, sum.Digest = sum.Flips+1, f.Digest
+		if sum.Flips%historyBatch == 0 {
+			failed = tx.commitSync()
+			tx = h.store.begin(0)
+		}
+		return failed == nil
+	})
+	if err = errors.Join(err, failed); err != nil {
+		return Change{}, err
+	}
+	row := binary.BigEndian.AppendUint64([]byte{1}, sum.Flips)
+	tx.Set(binary.BigEndian.AppendUint64([]byte{spaceChange}, seq), append(row, sum.Digest[:]...))
+	return sum, tx.commitSync()
+}
+
+// Recorded is one flip with the activation that it belongs to.
+type Recorded struct {
+	Activation uint64
+	Flip       projections.Flip
+}
+
+// Of lists what was recorded of a pcs_id (64 hex digits), by activation and submission, at most limit.
+func (h *History) Of(pcsID string, limit int) ([]Recorded, error) {
+	id, err := hex.DecodeString(pcsID)
+	if err != nil || len(id) != 32 {
+		return nil, nil
+	}
+	v := h.store.Snapshot()
+	defer v.Close()
+	prefix := append([]byte{spaceOfID}, id...)
+	end := append(append([]byte{}, prefix...), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff)
+	var keys [][]byte
+	err = v.Scan(prefix, end, false, func(k, _ []byte) bool {
+		keys = append(keys, append([]byte{spaceFlipOf}, k[len(prefix):]...))
+		return len(keys) < limit
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Recorded, len(keys))
+	for i, k := range keys {
+		b, err := v.Get(k)
+		if err != nil {
+			return nil, err
+		}
+		out[i].Activation = binary.BigEndian.Uint64(k[1:])
+		if out[i].Flip, err = projections.DecodeFlip(binary.BigEndian.Uint64(k[9:]), b); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// commitSync is commit that returns when the step is on the disk.
+func (t *txn) commitSync() error { return t.apply(pebble.Sync) }

@@ -1,0 +1,163 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/recount-ledger/recount/internal/api"
+	"github.com/recount-ledger/recount/internal/event"
+	"github.com/recount-ledger/recount/internal/fsm"
+	"github.com/recount-ledger/recount/internal/projections"
+	"github.com/recount-ledger/recount/wire"
+)
+
+// Activate switches every node to a generation, after a majority of the voters has reported the diff that was reviewed.
+func (n ledger) Activate(ctx context.Context, number uint32, r wire.ActivateRequest, meta api.Meta) (*wire.ActivateAnswer, error) {
+	if seq := n.derived.Control().OpSeq(r.OpID); r.OpID != "" && seq != 0 {
+		return n.activated(ctx, seq)
+	}
+	position, diff, ok := parseDiff(r.Diff)
+	if !ok {
+		return nil, wire.NewProblem(wire.CodeBadRequest, "must be the digest that recount generation diff prints, 80 hex digits").WithField("diff")
+	}
+	return n.activate(ctx, number, position, diff, r.MaxNewFlips, false, n.op(r.Act, meta))
+}
+
+func (n *Node) activate(ctx context.Context, number uint32, position uint64, diff [32]byte, limit *uint64, rollback bool, op *event.OpV1) (*wire.ActivateAnswer, error) {
+	run, c, err := n.comparison(number)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.WaitSeq(ctx, position); err != nil {
+		return nil, err
+	}
+	own, _, err := c.Digest(position)
+	if err != nil {
+		return nil, err
+	}
+	if own != diff {
+		return nil, stale("the diff at event %d is %s, not the one that was reviewed", position, diffText(position, own))
+	}
+	reporters, absent, err := n.agreeOn(ctx, number, position, diff)
+	if err != nil {
+		return nil, err
+	}
+	if err := n.boundNewFlips(ctx, run, c, position, limit); err != nil {
+		return nil, err
+	}
+	m := &event.GenerationActivatedV1{Generation: number, From: c.Old(), Position: position, Diff: diff[:], Reporters: reporters, Absent: absent,
+		Rollback: rollback, Op: op}
+	seq, effect, err := n.act(ctx, event.GenerationActivated, m)
+	switch {
+	case err != nil:
+		return nil, err
+	case effect == projections.Repeated:
+		seq = n.derived.Control().OpSeq(op.GetOpId())
+	case effect != projections.Applied:
+		return nil, stale("another act came first: generation %d could not be activated", number)
+	}
+	return n.activated(ctx, seq)
+}
+
+// agreeOn asks the voters for the digest of a comparison until a majority reports it, and stops at the first contrary one.
+func (n *Node) agreeOn(ctx context.Context, number uint32, position uint64, diff [32]byte) (reporters, absent []string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, n.cfg.SubmitTimeout/2)
+	defer cancel()
+	want := diffText(position, diff)
+	for {
+		nodes := n.progressOf(ctx, number, position)
+		agree, reporters, absent := agreement(nodes, len(n.cfg.Voters), func(p wire.NodeProgress) string { return p.DiffAt })
+		if i := slices.IndexFunc(nodes, func(p wire.NodeProgress) bool { return p.DiffAt != "" && p.DiffAt != want }); i >= 0 {
+			return nil, nil, wire.NewProblem(wire.CodeNoAgreement, fmt.Sprintf("%s reports %s at event %d, this node %s", nodes[i].Node, nodes[i].DiffAt, position, want))
+		}
+		if agree {
+			return reporters, absent, nil
+		}
+		if pause(ctx, dutyPause) != nil {
+			return nil, nil, wire.NewProblem(wire.CodeNoAgreement, fmt.Sprintf("only %d of %d voters report a digest at event %d; absent: %v",
+				len(reporters), len(n.cfg.Voters), position, absent)).WithRetry(retryAfter)
+		}
+	}
+}
+
+// boundNewFlips counts what has flipped since the review, as far as was committed when this was called.
+func (n *Node) boundNewFlips(ctx context.Context, r *running, c *fsm.Comparison, position uint64, limit *uint64) error {
+	if limit == nil {
+		return nil
+	}
+	if err := c.WaitSeq(ctx, n.derived.Cursor().Seq); err != nil {
+		return err
+	}
+	count := uint64(0)
+	if err := eachFlip(r, position+1, c.Seq(), func(*projections.Flip) bool { count++; return count <= *limit }); err != nil {
+		return err
+	}
+	if count > *limit {
+		return stale("more than %d submissions have flipped since event %d was reviewed", *limit, position)
+	}
+	return nil
+}
+
+// activated describes an activation that is in the log, once this node serves it.
+func (n *Node) activated(ctx context.Context, seq uint64) (*wire.ActivateAnswer, error) {
+	for _, a := range n.derived.Control().Activations() {
+		if a.Seq != seq {
+			continue
+		}
+		if err := n.awaitServing(ctx); err != nil {
+			return nil, err
+		}
+		out := &wire.ActivateAnswer{Generation: a.Generation, From: a.From, Seq: a.Seq, Position: a.Position, Diff: diffText(a.Position, a.Diff),
+			Reporters: append([]string{}, a.Reporters...), Absent: append([]string{}, a.Absent...)}
+		var err error
+		if r, _ := n.gens.get(a.Generation); r != nil {
+			err = eachFlip(r, a.Position+1, a.Seq, func(*projections.Flip) bool { out.AfterFlips++; return true })
+		}
+		return out, err
+	}
+	return nil, stale("event %d is no activation", seq)
+}
+
+// Rollback activates the previous generation under the diff that stands now.
+func (n ledger) Rollback(ctx context.Context, r wire.RollbackRequest, meta api.Meta) (*wire.ActivateAnswer, error) {
+	if seq := n.derived.Control().OpSeq(r.OpID); r.OpID != "" && seq != 0 {
+		return n.activated(ctx, seq)
+	}
+	acts := n.derived.Control().Activations()
+	if len(acts) == 0 {
+		return nil, stale("no generation was activated yet; there is nothing to go back to")
+	}
+	number := acts[len(acts)-1].From
+	_, c, err := n.awaitComparison(ctx, number)
+	if err != nil {
+		return nil, err
+	}
+	position := n.derived.Cursor().Seq
+	if err := c.WaitSeq(ctx, position); err != nil {
+		return nil, err
+	}
+	diff, _, err := c.Digest(position)
+	if err != nil {
+		return nil, err
+	}
+	return n.activate(ctx, number, position, diff, nil, true, n.op(r.Act, meta))
+}
+
+// awaitComparison waits until the comparison with the active generation has begun.
+func (n *Node) awaitComparison(ctx context.Context, number uint32) (*running, *fsm.Comparison, error) {
+	for {
+		_, changed := n.gens.get(number)
+		r, c, err := n.comparison(number)
+		var p *wire.Problem
+		if err == nil || !errors.As(err, &p) || p.Code != wire.CodeBehind {
+			return r, c, err
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, nil, err
+		}
+	}
+}

@@ -1,0 +1,322 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/recount-ledger/recount/internal/fsm"
+	"github.com/recount-ledger/recount/internal/projections"
+)
+
+// buildBatchBytes is what one step of a generation that does not answer reads: little, so that answers need not wait long.
+const buildBatchBytes = 512 << 10
+
+// running is a generation that this node has open, with its loops.
+type running struct {
+	*fsm.Generation
+	cancel context.CancelFunc
+	done   sync.WaitGroup
+	failed atomic.Pointer[error]
+	diff   atomic.Pointer[fsm.Comparison] // with the generation that was active when it began
+	meter  meter
+
+	folding, comparing pacer
+	paused             atomic.Pointer[string] // why it waits
+}
+
+// generations are what this node has open. The one that serves is changed only when the next one has folded the event that
+// activates it.
+type generations struct {
+	mu      sync.Mutex
+	open    map[uint32]*running
+	changed chan struct{} // closed when a generation is opened, closed or begins to serve
+	serving atomic.Pointer[running]
+}
+
+func (g *generations) get(number uint32) (*running, <-chan struct{}) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.open[number], g.changed
+}
+
+func (g *generations) notify() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	close(g.changed)
+	g.changed = make(chan struct{})
+}
+
+// await returns a generation once it is open.
+func (g *generations) await(ctx context.Context, number uint32) (*running, error) {
+	for {
+		r, changed := g.get(number)
+		if r != nil {
+			return r, nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// live is the generation that answers here.
+func (n *Node) live() *running { return n.gens.serving.Load() }
+
+// switching reports that the log has activated a generation that is not there yet on this node: it serves nothing then.
+func (n *Node) switching() bool {
+	control := n.derived.Control()
+	live, activated := n.live(), control.LastActivation()
+	return live.Number() != control.ActiveAfter(n.derived.Cursor().Seq) || live.Cursor().Seq < activated
+}
+
+// awaitServing returns when the generation that the log has activated answers here.
+func (n *Node) awaitServing(ctx context.Context) error {
+	for {
+		_, changed := n.gens.get(0)
+		if !n.switching() {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// openGenerations opens what the control state knows and did not drop; before the first event that is generation 1.
+func (n *Node) openGenerations() error {
+	n.gens.open, n.gens.changed = map[uint32]*running{}, make(chan struct{})
+	control := n.derived.Control()
+	rows := control.Generations()
+	if len(rows) == 0 {
+		rows = []projections.GenerationRow{{Number: 1}}
+	}
+	needed := n.neededByHistory()
+	for _, row := range rows {
+		if row.Dropped != 0 && !needed[row.Number] {
+			continue
+		}
+		if _, err := n.openGeneration(row.Number); err != nil {
+			return err
+		}
+	}
+	active, _ := n.gens.get(control.ActiveAfter(n.derived.Cursor().Seq))
+	n.gens.serving.Store(active)
+	return nil
+}
+
+func (n *Node) generationDir(number uint32) string {
+	return filepath.Join(n.cfg.Dir, "generations", strconv.FormatUint(uint64(number), 10))
+}
+
+func (n *Node) openGeneration(number uint32) (*running, error) {
+	batch := buildBatchBytes
+	if number == n.derived.Control().ActiveAfter(n.derived.Cursor().Seq) {
+		batch = n.cfg.PackBatchBytes
+	}
+	g, err := fsm.OpenGeneration(n.cfg.FS, n.generationDir(number), number, n.store, n.derived, n.ring,
+		fsm.Observer{Mismatch: n.factsMismatch, Digest: n.digestFolded, Event: n.countEvent, Pace: n.pace}, batch, n.log)
+	if err != nil {
+		return nil, err
+	}
+	r := &running{Generation: g}
+	n.gens.mu.Lock()
+	n.gens.open[number] = r
+	n.gens.mu.Unlock()
+	return r, nil
+}
+
+// startGeneration runs the loops of an open generation.
+func (n *Node) startGeneration(r *running) {
+	ctx, cancel := context.WithCancel(n.ctx)
+	r.cancel = cancel
+	r.done.Go(func() { n.runGeneration(ctx, r, "fold", r.Run) })
+	r.done.Go(func() {
+		n.runGeneration(ctx, r, "comparison", func(ctx context.Context) error { return n.compareLoop(ctx, r) })
+	})
+	n.gens.notify()
+}
+
+// runGeneration runs one loop. What stops the generation that answers stops the node; another one is only reported.
+func (n *Node) runGeneration(ctx context.Context, r *running, what string, loop func(context.Context) error) {
+	err := loop(ctx)
+	if ctx.Err() != nil {
+		return
+	}
+	err = fmt.Errorf("generation %d: %s: %w", r.Number(), what, err)
+	r.failed.Store(&err)
+	n.log.Error("a loop of a generation has ended", "generation", r.Number(), "error", err)
+	if r == n.live() {
+		n.fail(err)
+	}
+}
+
+// manageGenerations opens, switches and drops generations as the log says, until ctx ends.
+func (n *Node) manageGenerations(ctx context.Context) error {
+	for number := range n.openNumbers() {
+		r, _ := n.gens.get(number)
+		n.startGeneration(r)
+	}
+	n.loop(ctx, "switch of generations", n.switchLoop)
+	for {
+		seen, _ := n.derived.Control().Digest()
+		if err := n.reconcile(); err != nil {
+			return err
+		}
+		// A generation may also be dropped when its history is recorded, which no event tells.
+		turn, cancel := context.WithTimeout(ctx, reconcileEvery)
+		_ = n.derived.WaitControl(turn, seen)
+		cancel()
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+}
+
+// reconcileEvery bounds how long a generation that is no longer needed stays.
+const reconcileEvery = time.Second
+
+func (n *Node) openNumbers() map[uint32]bool {
+	n.gens.mu.Lock()
+	defer n.gens.mu.Unlock()
+	out := map[uint32]bool{}
+	for number := range n.gens.open {
+		out[number] = true
+	}
+	return out
+}
+
+func (n *Node) reconcile() error {
+	open, needed := n.openNumbers(), n.neededByHistory()
+	for _, row := range n.derived.Control().Generations() {
+		switch {
+		case row.Dropped == 0 && !open[row.Number]:
+			r, err := n.openGeneration(row.Number)
+			if err != nil {
+				return err
+			}
+			n.log.Info("building a generation", "generation", row.Number, "started", row.Seq)
+			n.startGeneration(r)
+		case row.Dropped != 0 && open[row.Number] && !needed[row.Number]:
+			if err := n.dropGeneration(row.Number); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// dropGeneration removes a generation from this node.
+func (n *Node) dropGeneration(number uint32) error {
+	r, _ := n.gens.get(number)
+	r.cancel()
+	r.done.Wait()
+	n.gens.mu.Lock()
+	delete(n.gens.open, number)
+	n.gens.mu.Unlock()
+	n.gens.notify()
+	n.log.Info("dropping a generation", "generation", number)
+	return errors.Join(r.Close(), os.RemoveAll(n.generationDir(number)))
+}
+
+// switchLoop makes the active generation serve once it has folded the event that activated it.
+func (n *Node) switchLoop(ctx context.Context) error {
+	control := n.derived.Control()
+	for {
+		seen, _ := control.Digest()
+		active, activated := control.ActiveAfter(n.derived.Cursor().Seq), control.LastActivation()
+		if n.live().Number() == active {
+			if err := n.derived.WaitControl(ctx, seen); err != nil {
+				return err
+			}
+			continue
+		}
+		r, err := n.gens.await(ctx, active)
+		if err != nil {
+			return err
+		}
+		if err := r.WaitSeq(ctx, activated); err != nil {
+			return err
+		}
+		if control.LastActivation() != activated {
+			continue
+		}
+		n.gens.serving.Store(r)
+		n.gens.notify()
+		n.log.Info("another generation answers", "generation", active, "after", activated)
+	}
+}
+
+// outcomes waits for the outcomes of an entry in the generation that answers for it.
+func (n *Node) outcomes(ctx context.Context, index uint64) ([]projections.Result, error) {
+	if err := n.derived.WaitIndex(ctx, index); err != nil {
+		return nil, err
+	}
+	r, err := n.gens.await(ctx, n.derived.Control().AnswersEntry(index))
+	if err != nil {
+		return nil, err
+	}
+	return r.Outcomes(ctx, index)
+}
+
+func (n *Node) countEvent(r projections.Result) {
+	if live := n.live(); live != nil && live.Number() == r.Generation {
+		n.stats.count(r)
+	}
+}
+
+// closeGenerations ends all loops and closes the stores.
+func (n *Node) closeGenerations() error {
+	var errs []error
+	for number := range n.openNumbers() {
+		r, _ := n.gens.get(number)
+		if r.cancel != nil {
+			r.cancel()
+			r.done.Wait()
+		}
+		errs = append(errs, r.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// meter measures how fast a generation folds.
+type meter struct {
+	mu   sync.Mutex
+	at   time.Time
+	seq  uint64
+	rate float64
+}
+
+// note takes the position reached; the rate is that of the last seconds.
+func (m *meter) note(seq uint64, now time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.at.IsZero() {
+		m.at, m.seq = now, seq
+		return
+	}
+	if span := now.Sub(m.at); span >= time.Second {
+		rate := float64(seq-m.seq) / span.Seconds()
+		if m.rate == 0 {
+			m.rate = rate
+		}
+		m.rate = (m.rate + rate) / 2
+		m.at, m.seq = now, seq
+	}
+}
+
+func (m *meter) perSecond() float64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.rate
+}

@@ -1,0 +1,176 @@
+package node
+
+import (
+	"cmp"
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/recount-ledger/recount/internal/event"
+	"github.com/recount-ledger/recount/internal/fsm"
+	"github.com/recount-ledger/recount/internal/projections"
+	"github.com/recount-ledger/recount/wire"
+)
+
+// neededByHistory are the generations of activations whose flips are not recorded here yet.
+func (n *Node) neededByHistory() map[uint32]bool {
+	out := map[uint32]bool{}
+	for _, a := range n.derived.Control().Activations() {
+		if _, ok, err := n.history.Change(a.Seq); err == nil && !ok {
+			out[a.Generation], out[a.From] = true, true
+		}
+	}
+	return out
+}
+
+// compareLoop compares a generation with the one that answers, as long as it does not answer itself, and records what
+// changed when it is activated.
+func (n *Node) compareLoop(ctx context.Context, r *running) error {
+	control := n.derived.Control()
+	for {
+		seen, _ := control.Digest()
+		if a, ok, err := n.unrecorded(r.Number()); err != nil {
+			return err
+		} else if ok {
+			if err := n.record(ctx, r, a); err != nil {
+				return err
+			}
+			continue
+		}
+		active := control.ActiveAfter(n.derived.Cursor().Seq)
+		if active == r.Number() {
+			if err := n.derived.WaitControl(ctx, seen); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := n.compareWith(ctx, r, active); err != nil {
+			return err
+		}
+	}
+}
+
+// unrecorded is the first activation of a generation whose flips are not recorded on this node.
+func (n *Node) unrecorded(number uint32) (projections.ActivationRow, bool, error) {
+	for _, a := range n.derived.Control().Activations() {
+		if a.Generation != number {
+			continue
+		}
+		if _, ok, err := n.history.Change(a.Seq); err != nil || !ok {
+			return a, err == nil, err
+		}
+	}
+	return projections.ActivationRow{}, false, nil
+}
+
+// compareWith compares until another generation is activated.
+func (n *Node) compareWith(ctx context.Context, r *running, active uint32) error {
+	old, err := n.gens.await(ctx, active)
+	if err != nil {
+		return err
+	}
+	c, err := fsm.NewComparison(old.Generation, r.Generation, n.derived)
+	if err != nil {
+		return err
+	}
+	r.diff.Store(c)
+	n.gens.notify()
+	turn, cancel := context.WithCancel(ctx)
+	defer cancel()
+	since := n.derived.Control().LastActivation()
+	go func() {
+		defer cancel()
+		for turn.Err() == nil && n.derived.Control().LastActivation() == since {
+			seen, _ := n.derived.Control().Digest()
+			if n.derived.WaitControl(turn, seen) != nil {
+				return
+			}
+		}
+	}()
+	err = c.Run(turn, 0, func(ctx context.Context) error { return n.rest(ctx, r, &r.comparing) })
+	if turn.Err() != nil && ctx.Err() == nil && errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// record writes down what changed at an activation.
+func (n *Node) record(ctx context.Context, r *running, a projections.ActivationRow) error {
+	old, err := n.gens.await(ctx, a.From)
+	if err != nil {
+		return err
+	}
+	c, err := fsm.NewComparison(old.Generation, r.Generation, n.derived)
+	if err != nil {
+		return err
+	}
+	r.diff.Store(c)
+	if err := c.Run(ctx, a.Seq, func(context.Context) error { return nil }); err != nil {
+		return err
+	}
+	sum, err := n.history.Record(c, a.Seq)
+	if err != nil {
+		return fmt.Errorf("record the activation at %d: %w", a.Seq, err)
+	}
+	n.log.Info("recorded what changed at an activation", "activation", a.Seq, "flips", sum.Flips)
+	n.gens.notify()
+	return nil
+}
+
+// checkHistory logs what this leader has recorded and the log does not say yet, and holds what the log says against its own
+// record.
+func (n *Node) checkHistory(ctx context.Context, leads bool) error {
+	for _, a := range n.derived.Control().Activations() {
+		own, ok, err := n.history.Change(a.Seq)
+		if err != nil || !ok {
+			return err
+		}
+		switch {
+		case a.Recorded == nil && leads:
+			m := &event.HistoryRecordedV1{Activation: a.Seq, Flips: own.Flips, Digest: own.Digest[:], Node: n.cfg.NodeID}
+			if _, err := n.proposeNow(ctx, event.HistoryRecorded, m); err != nil {
+				return err
+			}
+		case a.Recorded != nil && (a.Recorded.Flips != own.Flips || a.Recorded.Digest != own.Digest):
+			n.enterQuarantine(fmt.Sprintf("what changed at the activation at %d is recorded otherwise by %s", a.Seq, a.Recorded.Node))
+		}
+	}
+	return nil
+}
+
+// historyLimit bounds the flips that one answer shows.
+const historyLimit = 1000
+
+// historyOf is what was said of a pcs_id: a pair of entries for every flip, or what stands when nothing ever flipped.
+func (n *Node) historyOf(pcsID string, standing *projections.Result) ([]wire.HistoryEntry, error) {
+	recorded, err := n.history.Of(pcsID, historyLimit)
+	if err != nil {
+		return nil, err
+	}
+	out := []wire.HistoryEntry{}
+	acts := map[uint64]projections.ActivationRow{}
+	for _, a := range n.derived.Control().Activations() {
+		acts[a.Seq] = a
+	}
+	add := func(generation uint32, r *projections.Result, from uint64) {
+		e := wire.HistoryEntry{Generation: generation, Policy: hex.EncodeToString(r.Policy[:]), Outcome: r.Outcome.String(), Accepted: r.Accepted,
+			ReasonCode: r.ReasonCode(), Seq: r.Seq, FromSeq: from}
+		if !slices.ContainsFunc(out, func(x wire.HistoryEntry) bool { return x.Seq == e.Seq && x.FromSeq == e.FromSeq }) {
+			out = append(out, e)
+		}
+	}
+	for _, x := range recorded {
+		a := acts[x.Activation]
+		add(a.From, &x.Flip.Old, x.Flip.Seq)
+		add(a.Generation, &x.Flip.New, x.Activation)
+	}
+	if len(recorded) == 0 && standing != nil {
+		add(n.live().Number(), standing, standing.Seq)
+	}
+	slices.SortStableFunc(out, func(a, b wire.HistoryEntry) int {
+		return cmp.Or(cmp.Compare(a.FromSeq, b.FromSeq), cmp.Compare(a.Seq, b.Seq))
+	})
+	return out, nil
+}

@@ -1,0 +1,92 @@
+package node
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"math"
+
+	"github.com/recount-ledger/recount/internal/api"
+	"github.com/recount-ledger/recount/internal/event"
+	"github.com/recount-ledger/recount/internal/projections"
+	"github.com/recount-ledger/recount/internal/verify/publish"
+	"github.com/recount-ledger/recount/wire"
+)
+
+// PublishPolicy checks a document and puts its canonical form into the log.
+func (n ledger) PublishPolicy(ctx context.Context, r wire.PolicyRequest, meta api.Meta) (*wire.PolicyAnswer, bool, error) {
+	p, err := publish.Parse([]byte(r.Document))
+	if err != nil {
+		return nil, false, wire.NewProblem(wire.CodeBadPolicy, err.Error())
+	}
+	m := &event.PolicyPublishedV1{Policy: p.Canonical(), Source: []byte(r.Document), Op: n.op(r.Act, meta)}
+	_, effect, err := n.act(ctx, event.PolicyPublished, m)
+	if err != nil {
+		return nil, false, err
+	}
+	row, ok := n.derived.Control().Published(p.ID())
+	if !ok {
+		return nil, false, stale("the op_id %q was used for something else", r.OpID)
+	}
+	a, err := n.policyAnswer(row, true)
+	return a, effect == projections.Applied, err
+}
+
+func (n *Node) policyAnswer(row projections.PublishedRow, whole bool) (*wire.PolicyAnswer, error) {
+	inForce, ok := n.derived.Control().For(n.live().Number()).PolicyAt(math.MaxInt64)
+	a := &wire.PolicyAnswer{ID: hex.EncodeToString(row.ID[:]), Seq: row.Seq, At: wire.TimeNS(row.LogTime), Kernel: row.Policy.Kernel,
+		Rules: len(row.Policy.Rules), InForce: ok && inForce.ID == row.ID, Reason: row.Op.Reason, Ticket: row.Op.Ticket}
+	if !whole {
+		return a, nil
+	}
+	a.Source = string(row.Source)
+	return a, json.Unmarshal(row.Policy.Canonical(), &a.Canonical)
+}
+
+// Policies lists what was published.
+func (n ledger) Policies(context.Context) ([]wire.PolicyAnswer, error) {
+	out := []wire.PolicyAnswer{}
+	for _, row := range n.derived.Control().Policies() {
+		a, err := n.policyAnswer(row, false)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, *a)
+	}
+	return out, nil
+}
+
+// Policy gives one published policy.
+func (n ledger) Policy(_ context.Context, id string) (*wire.PolicyAnswer, error) {
+	row, ok := n.published(id)
+	if !ok {
+		return nil, api.ErrNotFound
+	}
+	return n.policyAnswer(row, true)
+}
+
+func (n *Node) published(id string) (projections.PublishedRow, bool) {
+	b, err := hex.DecodeString(id)
+	if err != nil || len(b) != 32 {
+		return projections.PublishedRow{}, false
+	}
+	return n.derived.Control().Published([32]byte(b))
+}
+
+// ApplyPolicy puts a published policy in force from now on, in every generation.
+func (n ledger) ApplyPolicy(ctx context.Context, id string, r wire.ApplyRequest, meta api.Meta) (*wire.ApplyAnswer, error) {
+	row, ok := n.published(id)
+	if !ok {
+		return nil, api.ErrNotFound
+	}
+	seq, effect, err := n.act(ctx, event.PolicyApplied, &event.PolicyAppliedV1{Policy: row.ID[:], Op: n.op(r.Act, meta)})
+	switch {
+	case err != nil:
+		return nil, err
+	case effect == projections.Repeated:
+		seq = n.derived.Control().OpSeq(r.OpID)
+	case effect != projections.Applied:
+		return nil, stale("the policy could not be applied")
+	}
+	return &wire.ApplyAnswer{Policy: id, Seq: seq}, nil
+}

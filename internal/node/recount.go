@@ -1,0 +1,286 @@
+package node
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"math"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/recount-ledger/recount/internal/api"
+	"github.com/recount-ledger/recount/internal/event"
+	"github.com/recount-ledger/recount/internal/fsm"
+	"github.com/recount-ledger/recount/internal/projections"
+	"github.com/recount-ledger/recount/wire"
+)
+
+// startFactor is how much free space a member must have before a generation is started, in sizes of the active one.
+const startFactor = 2
+
+// act commits an operator's event and says what it did and where.
+func (n *Node) act(ctx context.Context, kind event.Kind, m proto.Message) (seq uint64, effect projections.Effect, err error) {
+	if p := n.refuseNow(); p != nil {
+		return 0, 0, p
+	}
+	ev, err := newEvent(kind, m)
+	if err != nil {
+		return 0, 0, err
+	}
+	place, err := n.packer.SubmitAlone(ctx, ev)
+	if err != nil {
+		return 0, 0, n.proposeProblem(err)
+	}
+	if err := n.derived.WaitIndex(ctx, place.Index); err != nil {
+		return 0, 0, err
+	}
+	if seq, err = n.derived.SeqOf(place.Index); err != nil {
+		return 0, 0, err
+	}
+	effect, err = n.derived.Effect(kind, seq)
+	return seq, effect, err
+}
+
+func (n *Node) op(a wire.Act, meta api.Meta) *event.OpV1 {
+	return &event.OpV1{OpId: a.OpID, Reason: a.Reason, Ticket: a.Ticket, RequestId: meta.RequestID, Node: n.cfg.NodeID}
+}
+
+func stale(format string, args ...any) *wire.Problem {
+	return wire.NewProblem(wire.CodeStale, fmt.Sprintf(format, args...))
+}
+
+// StartGeneration begins a second fold after a look at the disks of all members.
+func (n ledger) StartGeneration(ctx context.Context, r wire.GenerationRequest, meta api.Meta) (*wire.GenerationAnswer, error) {
+	row, ok := n.published(r.Policy)
+	if !ok {
+		return nil, wire.NewProblem(wire.CodeNotFound, "no such policy is published: "+r.Policy).WithField("policy")
+	}
+	if err := n.roomForGeneration(ctx); err != nil {
+		return nil, err
+	}
+	keys := uint32(projections.KeysAsOf)
+	if r.Keys == wire.KeysHindsight {
+		keys = projections.KeysHindsight
+	}
+	m := &event.GenerationStartedV1{Policy: row.ID[:], FromSeq: r.From, Keys: keys, Op: n.op(r.Act, meta)}
+	seq, effect, err := n.act(ctx, event.GenerationStarted, m)
+	switch {
+	case err != nil:
+		return nil, err
+	case effect == projections.Repeated:
+		seq = n.derived.Control().OpSeq(r.OpID)
+	case effect != projections.Applied:
+		return nil, stale("another generation is being built, or --from %d is beyond the end of the log", r.From)
+	}
+	for _, g := range n.derived.Control().Generations() {
+		if g.Seq == seq {
+			return n.generationAnswer(g), nil
+		}
+	}
+	return nil, stale("the op_id %q was used for something else", r.OpID)
+}
+
+// roomForGeneration asks every member for its free disk space.
+func (n *Node) roomForGeneration(ctx context.Context) error {
+	for _, p := range n.progressOf(ctx, n.live().Number(), 0) {
+		need := startFactor*p.DiskBytes + diskPause
+		if p.State == stateUnreachable {
+			continue
+		}
+		if p.DiskFree < need {
+			return wire.NewProblem(wire.CodeDiskFull, fmt.Sprintf("%s has %d bytes free, another generation needs %d", p.Node, p.DiskFree, need))
+		}
+	}
+	return nil
+}
+
+// generationAnswer describes a generation without asking the nodes.
+func (n *Node) generationAnswer(g projections.GenerationRow) *wire.GenerationAnswer {
+	control := n.derived.Control()
+	a := &wire.GenerationAnswer{Generation: g.Number, State: n.stateOf(g), StartedSeq: g.Seq, Activated: append([]uint64{}, g.Activated...),
+		Keys: wire.KeysAsOf, Operation: fmt.Sprintf("/v1/generations/%d", g.Number), Reason: g.Op.Reason, Ticket: g.Op.Ticket, Schedule: []wire.ScheduleStep{}}
+	if g.Keys == projections.KeysHindsight {
+		a.Keys = wire.KeysHindsight
+	}
+	for _, s := range g.Steps {
+		a.Schedule = append(a.Schedule, wire.ScheduleStep{FromSeq: s.FromSeq, Policy: hex.EncodeToString(s.Policy[:])})
+	}
+	if p, ok := control.For(g.Number).PolicyAt(math.MaxInt64); ok {
+		a.Policy = hex.EncodeToString(p.ID[:])
+	}
+	return a
+}
+
+func (n *Node) stateOf(g projections.GenerationRow) string {
+	switch {
+	case g.Dropped != 0:
+		return wire.GenerationDropped
+	case g.Number == n.derived.Control().ActiveAfter(n.derived.Cursor().Seq):
+		return wire.GenerationActive
+	case g.Number == 1 || len(g.Activated) > 0:
+		return wire.GenerationPrevious
+	}
+	return wire.GenerationBuilding
+}
+
+// Generations lists all generations.
+func (n ledger) Generations(context.Context) (*wire.GenerationsPage, error) {
+	seq := n.derived.Cursor().Seq
+	page := &wire.GenerationsPage{Items: []wire.GenerationAnswer{}, Active: n.derived.Control().ActiveAfter(seq), AppliedSeq: seq}
+	for _, g := range n.derived.Control().Generations() {
+		page.Items = append(page.Items, *n.generationAnswer(g))
+	}
+	return page, nil
+}
+
+func (n *Node) generationRow(number uint32) (projections.GenerationRow, bool) {
+	for _, g := range n.derived.Control().Generations() {
+		if g.Number == number {
+			return g, true
+		}
+	}
+	return projections.GenerationRow{}, false
+}
+
+// Generation describes one generation and asks every node how far it is.
+func (n ledger) Generation(ctx context.Context, number uint32) (*wire.GenerationAnswer, error) {
+	row, ok := n.generationRow(number)
+	if !ok {
+		return nil, api.ErrNotFound
+	}
+	a := n.generationAnswer(row)
+	if row.Dropped != 0 {
+		return a, nil
+	}
+	head := n.derived.Cursor().Seq
+	first, least := n.progressOf(ctx, number, 0), uint64(math.MaxUint64)
+	for _, p := range first {
+		if p.State != stateUnreachable {
+			least = min(least, p.Compared)
+			if p.Compared >= head {
+				a.Reported++
+			}
+		}
+	}
+	a.Nodes = first
+	if least > 0 && least != math.MaxUint64 {
+		a.Nodes, a.Position = n.progressOf(ctx, number, least), least
+		a.Agree, _, _ = agreement(a.Nodes, len(n.cfg.Voters), func(p wire.NodeProgress) string { return p.DiffAt + p.StateAt })
+	}
+	return a, nil
+}
+
+// comparison gives the comparison of a generation with the active one.
+func (n *Node) comparison(number uint32) (*running, *fsm.Comparison, error) {
+	row, ok := n.generationRow(number)
+	if !ok {
+		return nil, nil, api.ErrNotFound
+	}
+	r, _ := n.gens.get(number)
+	active := n.derived.Control().ActiveAfter(n.derived.Cursor().Seq)
+	switch {
+	case row.Dropped != 0:
+		return nil, nil, stale("generation %d is dropped", number)
+	case number == active:
+		return nil, nil, stale("generation %d is the active one; there is nothing to compare it with", number)
+	case r == nil:
+		return nil, nil, wire.NewProblem(wire.CodeBehind, "this node has not begun to build this generation").WithRetry(retryAfter)
+	}
+	c := r.diff.Load()
+	if c == nil || c.Old() != active {
+		return nil, nil, wire.NewProblem(wire.CodeBehind, "this node has not begun to compare this generation").WithRetry(retryAfter)
+	}
+	return r, c, nil
+}
+
+// Diff sums up what a generation changes up to position.
+func (n ledger) Diff(_ context.Context, number uint32, position uint64) (*wire.DiffAnswer, error) {
+	r, c, err := n.comparison(number)
+	if err != nil {
+		return nil, err
+	}
+	if position == 0 {
+		position = c.Seq()
+	}
+	if position > c.Seq() {
+		return nil, wire.NewProblem(wire.CodeBehind, fmt.Sprintf("this node has compared up to event %d", c.Seq())).WithRetry(retryAfter)
+	}
+	sums := projections.NewFlipSums()
+	if err := eachFlip(r, 1, position, func(f *projections.Flip) bool { sums.Add(f); return true }); err != nil {
+		return nil, err
+	}
+	diff, _, err := c.Digest(position)
+	if err != nil {
+		return nil, err
+	}
+	events, err := n.derived.Submissions(position)
+	if err != nil {
+		return nil, err
+	}
+	return &wire.DiffAnswer{Generation: number, Against: c.Old(), Position: position, Events: events, Flips: sums.Flips, Direct: sums.Direct,
+		KnockOn: sums.KnockOn, First: sums.First, Last: sums.Last, Digest: diffText(position, diff), ByOutcome: sums.ByOutcome,
+		ByReason: sums.ByReason, ByShard: sums.ByShard, ByKey: sums.ByKey}, nil
+}
+
+func eachFlip(r *running, from, to uint64, fn func(*projections.Flip) bool) error {
+	v := r.View()
+	defer v.Close()
+	return projections.EachFlip(v, from, to, fn)
+}
+
+// Flips lists what a generation changes.
+func (n ledger) Flips(_ context.Context, q api.FlipsQuery) (api.FlipsResult, error) {
+	r, c, err := n.comparison(q.Generation)
+	if err != nil {
+		return api.FlipsResult{}, err
+	}
+	out := api.FlipsResult{Position: q.Position}
+	if out.Position == 0 {
+		out.Position = c.Seq()
+	}
+	if out.Position > c.Seq() {
+		return out, wire.NewProblem(wire.CodeBehind, fmt.Sprintf("this node has compared up to event %d", c.Seq())).WithRetry(retryAfter)
+	}
+	err = eachFlip(r, q.FromSeq, out.Position, func(f *projections.Flip) bool {
+		if len(out.Items) == q.Limit {
+			out.Next = f.Seq
+			return false
+		}
+		if (q.Shard == "" || q.Shard == f.New.ShardID) && (q.Key == "" || q.Key == f.New.KeyID) && (q.Reason == "" || q.Reason == f.New.ReasonCode()) {
+			out.Items = append(out.Items, flipAnswer(f))
+		}
+		return true
+	})
+	return out, err
+}
+
+func flipAnswer(f *projections.Flip) wire.Flip {
+	cause := "knock_on"
+	if f.Direct {
+		cause = "direct"
+	}
+	return wire.Flip{Seq: f.Seq, PCSID: f.New.PCSID, ShardID: f.New.ShardID, Epoch: f.New.Epoch, KeyID: f.New.KeyID, Cause: cause,
+		Behind: f.Behind, Old: flipSide(&f.Old), New: flipSide(&f.New)}
+}
+
+func flipSide(r *projections.Result) wire.FlipSide {
+	return wire.FlipSide{Outcome: r.Outcome.String(), Accepted: r.Accepted, ReasonCode: r.ReasonCode(), Policy: hex.EncodeToString(r.Policy[:]),
+		Replayed: r.Replayed, BehindSeq: r.BehindSeq}
+}
+
+// DropGeneration gives up a generation that does not answer.
+func (n ledger) DropGeneration(ctx context.Context, number uint32, a wire.Act, meta api.Meta) (*wire.DropAnswer, error) {
+	if _, ok := n.generationRow(number); !ok {
+		return nil, api.ErrNotFound
+	}
+	seq, effect, err := n.act(ctx, event.GenerationDropped, &event.GenerationDroppedV1{Generation: number, Op: n.op(a, meta)})
+	switch {
+	case err != nil:
+		return nil, err
+	case effect == projections.Repeated:
+		seq = n.derived.Control().OpSeq(a.OpID)
+	case effect != projections.Applied:
+		return nil, stale("generation %d is active or dropped already", number)
+	}
+	return &wire.DropAnswer{Generation: number, Seq: seq}, nil
+}

@@ -1,0 +1,207 @@
+package node_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/recount-ledger/recount/client"
+	"github.com/recount-ledger/recount/internal/nodetest"
+	"github.com/recount-ledger/recount/wire"
+)
+
+const (
+	laxPolicy   = "signature: {required: false}\n"
+	plainPolicy = "kernel: 1\n"
+)
+
+// recounter drives one recount after another.
+type recounter struct {
+	t   *testing.T
+	c   *nodetest.Cluster
+	ctx context.Context
+}
+
+func (r recounter) must(err error) {
+	r.t.Helper()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+func (r recounter) publish(document string) string {
+	r.t.Helper()
+	p, err := r.c.Client.PublishPolicy(r.ctx, wire.PolicyRequest{Document: document, Act: wire.Act{Reason: "test", Ticket: "T-1"}})
+	r.must(err)
+	return p.ID
+}
+
+// start builds a generation and waits until every node has compared it with the active one.
+func (r recounter) start(policy string) uint32 {
+	r.t.Helper()
+	g, err := r.c.Client.StartGeneration(r.ctx, wire.GenerationRequest{Policy: policy})
+	r.must(err)
+	r.await(g.Generation)
+	return g.Generation
+}
+
+func (r recounter) await(number uint32) {
+	r.t.Helper()
+	r.c.Await(fmt.Sprintf("generation %d on every node", number), func() error {
+		g, err := r.c.Client.Generation(r.ctx, number)
+		if err != nil || g.Reported < r.c.Size() || !g.Agree {
+			return fmt.Errorf("%+v %v", g, err)
+		}
+		return nil
+	})
+}
+
+func (r recounter) diff(number uint32) *wire.DiffAnswer {
+	r.t.Helper()
+	d, err := r.c.Client.Diff(r.ctx, number, 0)
+	r.must(err)
+	return d
+}
+
+func (r recounter) activate(number uint32, diff string) *wire.ActivateAnswer {
+	r.t.Helper()
+	a, err := r.c.Client.Activate(r.ctx, number, wire.ActivateRequest{Diff: diff})
+	r.must(err)
+	return a
+}
+
+func (r recounter) submit(body []byte) (status int, code wire.Code) {
+	r.t.Helper()
+	a, err := r.c.Client.Submit(r.ctx, body)
+	var p *wire.Problem
+	if errors.As(err, &p) {
+		return p.Status, p.Code
+	}
+	r.must(err)
+	return a.Status, ""
+}
+
+// everywhere reads one id on every node.
+func (r recounter) everywhere(id string, check func(a *wire.PCSAnswer) error) {
+	r.t.Helper()
+	for i := range r.c.Size() {
+		a, err := r.c.At(i).Get(r.ctx, id, client.Read{})
+		r.must(err)
+		if err := check(a); err != nil {
+			r.t.Errorf("node %d: %v: %+v", i+1, err, a)
+		}
+	}
+}
+
+func newRecounter(t *testing.T, c *nodetest.Cluster) recounter {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	t.Cleanup(cancel)
+	return recounter{t, c, ctx}
+}
+
+func outcomeIs(outcome string, generation uint32, history int) func(*wire.PCSAnswer) error {
+	return func(a *wire.PCSAnswer) error {
+		if a.Outcome != outcome || a.Generation != generation || len(a.History) != history {
+			return fmt.Errorf("want %s in generation %d with a history of %d", outcome, generation, history)
+		}
+		return nil
+	}
+}
+
+// TestRecount: a lax policy let a forged record take an id and push an epoch. The fix is published, built, compared, activated
+// and rolled back on three nodes, and a node that was away all the time says the same.
+func TestRecount(t *testing.T) {
+	c := nodetest.Start(t, 3)
+	f := nodetest.NewRecords(t)
+	r := newRecounter(t, c)
+	lax, plain := r.publish(laxPolicy), r.publish(plainPolicy)
+	_, err := c.Client.ApplyPolicy(r.ctx, lax, wire.ApplyRequest{})
+	r.must(err)
+	taken := nodetest.Record{Shard: "alpha", Epoch: 9, Root: "x"}
+	late := nodetest.Record{Shard: "alpha", Epoch: 3, Root: "y"}
+	forged := nodetest.Record{Shard: "alpha", Epoch: 9, Root: "x", Near: true, Bare: true}
+	for _, step := range []struct {
+		record nodetest.Record
+		status int
+	}{{nodetest.Record{Shard: "alpha", Epoch: 1, Root: "w"}, 200}, {forged, 200}, {late, 202}, {taken, 409}} {
+		if status, code := r.submit(f.Sign(step.record)); status != step.status {
+			t.Fatalf("%+v: %d %s", step.record, status, code)
+		}
+	}
+	same := r.start(lax)
+	if d := r.diff(same); d.Flips != 2 || d.Direct != 0 {
+		// The lax policy judges from the beginning here, from its application on in generation 1: nothing may differ.
+		if d.Flips != 0 {
+			t.Errorf("the same policy gives %+v", d)
+		}
+	}
+	_, err = c.Client.DropGeneration(r.ctx, same, wire.Act{})
+	r.must(err)
+	away := (c.Leader() + 1) % 3
+	number := r.start(plain)
+	d := r.diff(number)
+	if d.Flips != 3 || d.Direct != 1 || d.KnockOn != 2 || d.ByOutcome["accepted->refused"] != 1 || d.ByOutcome["conflict->accepted"] != 1 || d.ByOutcome["escalated->accepted"] != 1 {
+		t.Errorf("%+v", d)
+	}
+	flips, err := c.Client.FlipsPage(r.ctx, client.FlipsQuery{Generation: number})
+	r.must(err)
+	if len(flips.Items) != 3 || flips.Items[1].Behind != flips.Items[0].Seq || flips.Items[2].Behind != flips.Items[0].Seq || flips.Items[0].New.ReasonCode != "bad_signature" {
+		t.Errorf("%+v", flips.Items)
+	}
+	if _, err := c.Client.Activate(r.ctx, number, wire.ActivateRequest{Diff: d.Digest[:78] + "00"}); !errors.Is(err, client.ErrRejected) {
+		t.Errorf("an activation under another diff: %v", err)
+	}
+	r.everywhere(taken.ID(), outcomeIs("accepted", 1, 1)) // the forged one
+	c.Stop(away)
+	act := r.activate(number, d.Digest)
+	if act.From != 1 || !slices.Contains(act.Absent, fmt.Sprintf("node-%d", away+1)) {
+		t.Errorf("%+v", act)
+	}
+	c.Restart(away)
+	c.AwaitReady(away)
+	r.everywhere(taken.ID(), outcomeIs("accepted", number, 4))
+	r.everywhere(late.ID(), outcomeIs("accepted", number, 2))
+	r.everywhere(taken.ID(), func(a *wire.PCSAnswer) error {
+		h := a.History
+		if h[0].Generation != 1 || h[0].Outcome != "accepted" || h[1].Outcome != "conflict" || h[2].FromSeq != act.Seq || h[2].Outcome != "refused" || h[3].Outcome != "accepted" {
+			return errors.New("history")
+		}
+		return nil
+	})
+	if status, code := r.submit(f.Sign(forged)); status != 401 {
+		t.Errorf("the forged record again: %d %s", status, code)
+	}
+	if status, code := r.submit(f.Sign(taken)); status != 200 {
+		t.Errorf("the honest record again: %d %s", status, code)
+	}
+	r.await(1)
+	back, err := c.Client.Rollback(r.ctx, wire.RollbackRequest{Act: wire.Act{OpID: "back"}})
+	r.must(err)
+	if back.Generation != 1 || back.From != number {
+		t.Errorf("%+v", back)
+	}
+	again, err := c.Client.Rollback(r.ctx, wire.RollbackRequest{Act: wire.Act{OpID: "back"}})
+	r.must(err)
+	if again.Seq != back.Seq {
+		t.Errorf("a repeated op_id rolled back again: %+v", again)
+	}
+	r.everywhere(late.ID(), outcomeIs("escalated", 1, 3))
+	sameDigests(t, c, r.ctx)
+}
+
+// sameDigests compares the digests of all nodes at one event.
+func sameDigests(t *testing.T, c *nodetest.Cluster, ctx context.Context) {
+	t.Helper()
+	first, err := c.At(0).Digest(ctx, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range c.Size() {
+		if d, err := c.At(i).Digest(ctx, first.Seq); err != nil || *d != *first {
+			t.Errorf("node %d: %+v %v, node 1: %+v", i+1, d, err, first)
+		}
+	}
+}

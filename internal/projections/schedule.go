@@ -1,0 +1,378 @@
+package projections
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/recount-ledger/recount/internal/event"
+	"github.com/recount-ledger/recount/internal/verify"
+)
+
+// The modes in which a generation looks at keys. Values are stored and for ever.
+const (
+	KeysAsOf      = 0 // the status of a key at each event
+	KeysHindsight = 1 // for events up to the start of the generation also the revocations known then
+)
+
+// Op says who did an operator's act and why.
+type Op struct{ ID, Actor, Reason, Ticket, RequestID, Node string }
+
+// PublishedRow is a policy that is known, from the event that published it.
+type PublishedRow struct {
+	PolicyRow
+	LogTime int64
+	Source  []byte // the text as published
+	Op      Op
+}
+
+// Step says which policy judges from which event on.
+type Step struct {
+	FromSeq uint64
+	Policy  [32]byte
+}
+
+// GenerationRow is one generation as of the last operator's event folded.
+type GenerationRow struct {
+	Number    uint32
+	Seq       uint64 // event that started it; that of the genesis for the first
+	LogTime   int64
+	Steps     []Step // ascending; the first begins at 1
+	Keys      uint32 // KeysAsOf or KeysHindsight
+	Activated []uint64
+	Dropped   uint64 // event that dropped it, 0 while it is kept
+	Op        Op
+}
+
+// ActivationRow is a switch from one generation to another: events after Seq are answered by Generation.
+type ActivationRow struct {
+	Seq              uint64
+	Index            uint64 // its Raft entry, 0 when it was folded by an earlier run
+	LogTime          int64
+	Generation, From uint32
+	Position         uint64
+	Diff             [32]byte
+	Reporters        []string
+	Absent           []string
+	Rollback         bool
+	Op               Op
+	Recorded         *HistoryRow // what the log says of its flips; nil before that was logged
+}
+
+// HistoryRow is the logged digest of what changed at an activation.
+type HistoryRow struct {
+	Seq, Flips uint64
+	Digest     [32]byte
+	Node       string
+}
+
+// schedules is the part of the control state that says which policy and which generation counts when.
+type schedules struct {
+	published   []PublishedRow // ascending seq
+	byPolicy    map[[32]byte]int
+	generations []GenerationRow // by number
+	activations []ActivationRow // ascending seq
+	ops         map[string]uint64
+	revoked     map[string]revocation
+}
+
+type revocation struct {
+	seq   uint64
+	since int64
+}
+
+func newSchedules() schedules {
+	return schedules{byPolicy: map[[32]byte]int{}, ops: map[string]uint64{}, revoked: map[string]revocation{}}
+}
+
+func opOf(m *event.OpV1) Op {
+	return Op{ID: m.GetOpId(), Actor: m.GetActor(), Reason: m.GetReason(), Ticket: m.GetTicket(), RequestID: m.GetRequestId(), Node: m.GetNode()}
+}
+
+// opCarrier is a message that says who acted.
+type opCarrier interface{ GetOp() *event.OpV1 }
+
+// active is the generation that answers after event seq.
+func (s *schedules) active(seq uint64) uint32 {
+	for i := len(s.activations) - 1; i >= 0; i-- {
+		if s.activations[i].Seq <= seq {
+			return s.activations[i].Generation
+		}
+	}
+	return 1
+}
+
+func (s *schedules) generation(number uint32) *GenerationRow {
+	if number == 0 || int(number) > len(s.generations) {
+		return nil
+	}
+	return &s.generations[number-1]
+}
+
+// building is the generation that was never active and is not dropped, nil when there is none.
+func (s *schedules) building() *GenerationRow {
+	for i := range s.generations[min(1, len(s.generations)):] {
+		if g := &s.generations[i+1]; g.Dropped == 0 && len(g.Activated) == 0 {
+			return g
+		}
+	}
+	return nil
+}
+
+// effectOf says what an act does; acts that do not fit the state are ignored, on every node alike.
+func (s *schedules) effectOf(o *operator) (Effect, error) {
+	if c, ok := o.msg.(opCarrier); ok {
+		if id := c.GetOp().GetOpId(); id != "" && s.ops[id] != 0 {
+			return Repeated, nil
+		}
+	}
+	switch m := o.msg.(type) {
+	case *event.PolicyPublishedV1:
+		p, err := verify.ParsePolicy(m.Policy)
+		if err != nil {
+			return 0, fmt.Errorf("published policy: %w", err)
+		}
+		if _, known := s.byPolicy[p.ID()]; known {
+			return Repeated, nil
+		}
+	case *event.PolicyAppliedV1:
+		if s.policy(m.Policy) == nil {
+			return Ignored, nil
+		}
+	case *event.GenerationStartedV1:
+		if s.policy(m.Policy) == nil || m.FromSeq > o.seq || m.Keys > KeysHindsight || s.building() != nil {
+			return Ignored, nil
+		}
+	case *event.GenerationActivatedV1:
+		g := s.generation(m.Generation)
+		if g == nil || g.Dropped != 0 || m.From != s.active(o.seq) || m.Generation == m.From || m.Position >= o.seq || len(m.Diff) != 32 {
+			return Ignored, nil
+		}
+	case *event.GenerationDroppedV1:
+		if g := s.generation(m.Generation); g == nil || g.Dropped != 0 || m.Generation == s.active(o.seq) {
+			return Ignored, nil
+		}
+	case *event.HistoryRecordedV1:
+		if a := s.activationAt(m.Activation); a == nil || len(m.Digest) != 32 {
+			return Ignored, nil
+		} else if a.Recorded != nil {
+			return Repeated, nil
+		}
+	case *event.KeyRevokedV1:
+		if s.revoked[m.KeyId].seq != 0 {
+			return Repeated, nil
+		}
+	}
+	return Applied, nil
+}
+
+func (s *schedules) policy(id []byte) *PublishedRow {
+	if len(id) != 32 {
+		return nil
+	}
+	i, ok := s.byPolicy[[32]byte(id)]
+	if !ok {
+		return nil
+	}
+	return &s.published[i]
+}
+
+func (s *schedules) activationAt(seq uint64) *ActivationRow {
+	i := slices.IndexFunc(s.activations, func(a ActivationRow) bool { return a.Seq == seq })
+	if i < 0 {
+		return nil
+	}
+	return &s.activations[i]
+}
+
+// applyAct brings an applied act into memory.
+func (s *schedules) applyAct(o *operator) error {
+	if c, ok := o.msg.(opCarrier); ok && c.GetOp().GetOpId() != "" {
+		s.ops[c.GetOp().GetOpId()] = o.seq
+	}
+	switch m := o.msg.(type) {
+	case *event.PolicyPublishedV1:
+		p, err := verify.ParsePolicy(m.Policy)
+		if err != nil {
+			return fmt.Errorf("published policy: %w", err)
+		}
+		s.publish(PublishedRow{PolicyRow: PolicyRow{Seq: o.seq, ID: p.ID(), Policy: p}, LogTime: o.logTime,
+			Source: slices.Clone(m.Source), Op: opOf(m.Op)})
+	case *event.PolicyAppliedV1:
+		for i := range s.generations {
+			s.generations[i].Steps = append(s.generations[i].Steps, Step{FromSeq: o.seq, Policy: [32]byte(m.Policy)})
+		}
+	case *event.GenerationStartedV1:
+		s.start(o, m)
+	case *event.GenerationActivatedV1:
+		s.activate(o, m)
+	case *event.GenerationDroppedV1:
+		s.generation(m.Generation).Dropped = o.seq
+	case *event.HistoryRecordedV1:
+		s.activationAt(m.Activation).Recorded = &HistoryRow{Seq: o.seq, Flips: m.Flips, Digest: [32]byte(m.Digest), Node: m.Node}
+	case *event.KeyRevokedV1:
+		s.revoked[m.KeyId] = revocation{seq: o.seq, since: m.Since}
+	}
+	return nil
+}
+
+func (s *schedules) publish(p PublishedRow) {
+	s.byPolicy[p.ID] = len(s.published)
+	s.published = append(s.published, p)
+}
+
+// genesis makes the first policy and the first generation.
+func (s *schedules) genesis(p PolicyRow, source []byte, logTime int64) {
+	s.publish(PublishedRow{PolicyRow: p, LogTime: logTime, Source: source})
+	s.generations = []GenerationRow{{Number: 1, Seq: p.Seq, LogTime: logTime, Steps: []Step{{FromSeq: 1, Policy: p.ID}}}}
+}
+
+// start makes the next generation: the schedule of the active one up to FromSeq, from there on the policy.
+func (s *schedules) start(o *operator, m *event.GenerationStartedV1) {
+	from := max(m.FromSeq, 1)
+	var steps []Step
+	for _, step := range s.generation(s.active(o.seq)).Steps {
+		if step.FromSeq < from {
+			steps = append(steps, step)
+		}
+	}
+	steps = append(steps, Step{FromSeq: from, Policy: [32]byte(m.Policy)})
+	s.generations = append(s.generations, GenerationRow{Number: uint32(len(s.generations) + 1), Seq: o.seq, LogTime: o.logTime,
+		Steps: steps, Keys: m.Keys, Op: opOf(m.Op)})
+}
+
+// activate switches. One previous generation is kept, those before it are dropped.
+func (s *schedules) activate(o *operator, m *event.GenerationActivatedV1) {
+	for i := range s.generations {
+		g := &s.generations[i]
+		if g.Number != m.Generation && g.Number != m.From && g.Dropped == 0 && (len(g.Activated) > 0 || g.Number == 1) {
+			g.Dropped = o.seq
+		}
+	}
+	g := s.generation(m.Generation)
+	g.Activated = append(g.Activated, o.seq)
+	s.activations = append(s.activations, ActivationRow{Seq: o.seq, Index: o.index, LogTime: o.logTime, Generation: m.Generation,
+		From: m.From, Position: m.Position, Diff: [32]byte(m.Diff), Reporters: m.Reporters, Absent: m.Absent, Rollback: m.Rollback, Op: opOf(m.Op)})
+}
+
+// policyAt is the policy under which a generation judges event seq.
+func (s *schedules) policyAt(number uint32, seq uint64) (PolicyRow, bool) {
+	g := s.generation(number)
+	if g == nil {
+		return PolicyRow{}, false
+	}
+	for i := len(g.Steps) - 1; i >= 0; i-- {
+		if g.Steps[i].FromSeq <= seq {
+			p := s.policy(g.Steps[i].Policy[:])
+			return p.PolicyRow, true
+		}
+	}
+	return PolicyRow{}, false
+}
+
+// revokedAt reports whether a key counts for nothing in a generation at an event.
+func (s *schedules) revokedAt(number uint32, key string, seq uint64, logTime int64) bool {
+	r := s.revoked[key]
+	if r.seq == 0 {
+		return false
+	}
+	if r.seq < seq {
+		return true
+	}
+	g := s.generation(number)
+	return g != nil && g.Keys == KeysHindsight && r.seq <= g.Seq && seq <= g.Seq && logTime >= r.since
+}
+
+// generationView is the control state as one generation sees it.
+type generationView struct {
+	c      *Control
+	number uint32
+}
+
+// For is the control state as a generation sees it.
+func (c *Control) For(number uint32) ControlView { return generationView{c, number} }
+
+func (v generationView) PolicyAt(seq uint64) (PolicyRow, bool) {
+	v.c.mu.RLock()
+	defer v.c.mu.RUnlock()
+	return v.c.sched.policyAt(v.number, seq)
+}
+
+func (v generationView) Key(id string, seq uint64) (KeyRow, bool) { return v.c.Key(id, seq) }
+
+func (v generationView) Revoked(id string, seq uint64, logTime int64) bool {
+	v.c.mu.RLock()
+	defer v.c.mu.RUnlock()
+	return v.c.sched.revokedAt(v.number, id, seq, logTime)
+}
+
+// Policies lists the published policies, oldest first.
+func (c *Control) Policies() []PublishedRow {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return slices.Clone(c.sched.published)
+}
+
+// Published gives a policy by its id.
+func (c *Control) Published(id [32]byte) (PublishedRow, bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	p := c.sched.policy(id[:])
+	if p == nil {
+		return PublishedRow{}, false
+	}
+	return *p, true
+}
+
+// Generations lists the generations by number.
+func (c *Control) Generations() []GenerationRow {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	out := slices.Clone(c.sched.generations)
+	for i := range out {
+		out[i].Steps, out[i].Activated = slices.Clone(out[i].Steps), slices.Clone(out[i].Activated)
+	}
+	return out
+}
+
+// ActiveAfter is the generation that answers events after seq, as far as is folded.
+func (c *Control) ActiveAfter(seq uint64) uint32 {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.sched.active(seq)
+}
+
+// AnswersEntry is the generation that answers the events of a Raft entry which this process has seen committed.
+func (c *Control) AnswersEntry(index uint64) uint32 {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	for i := len(c.sched.activations) - 1; i >= 0; i-- {
+		if a := &c.sched.activations[i]; a.Index < index {
+			return a.Generation
+		}
+	}
+	return 1
+}
+
+// Activations lists the switches, oldest first.
+func (c *Control) Activations() []ActivationRow {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return slices.Clone(c.sched.activations)
+}
+
+// LastActivation is the event of the switch to the generation that is active now, 0 when there was none.
+func (c *Control) LastActivation() uint64 {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if n := len(c.sched.activations); n > 0 {
+		return c.sched.activations[n-1].Seq
+	}
+	return 0
+}
+
+// OpSeq is the event that an op_id named first, 0 when none did.
+func (c *Control) OpSeq(id string) uint64 {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.sched.ops[id]
+}

@@ -1,0 +1,21 @@
+package verify
+
+import "github.com/recount-ledger/recount/internal/pcs"
+
+// kernel2 is kernel 1, except that the recomputed D_hat is the mean of the two middle slopes, halves rounded away from zero,
+// and the tolerance lies around this mean. It is the textbook median, which no agent in the field computes; a policy has to
+// ask for it.
+func kernel2(p *Params, rec *pcs.Record, t pcs.Tuple, v *Verdict) {
+	doubt := slopes1(rec, v)
+	mean := middle(v.DHatLower, v.DHatUpper)
+	v.DHatLower, v.DHatUpper = mean, mean
+	checks1(p, rec, t, v, doubt)
+}
+
+// middle is the mean of two slopes, halves rounded away from zero; two times maxSlope fits an int64.
+func middle(a, b pcs.Nano) pcs.Nano {
+	if sum := a + b; sum < 0 {
+		return (sum - 1) / 2
+	}
+	return (a + b + 1) / 2
+}
