@@ -22,7 +22,16 @@ type opInput struct {
 	id    string
 	read  bool
 	wrong bool // submission: the values that are escalated
+	turn  mode // not 0: an activation of another generation
 }
+
+// mode is what the generation that answers makes of an accepted record.
+type mode uint8
+
+const (
+	plain    mode = 1
+	doubtful mode = 2 // it escalates everything
+)
 
 // opOutput is what the caller was told.
 type opOutput struct {
@@ -39,10 +48,11 @@ type register struct {
 	set   bool
 	wrong bool
 	seq   uint64
+	mode  mode
 }
 
 func (r register) outcome() string {
-	if r.wrong {
+	if r.wrong || r.mode == doubtful {
 		return "escalated"
 	}
 	return "accepted"
@@ -62,19 +72,27 @@ var firstWins = porcupine.NondeterministicModel{
 	Init: func() []any { return []any{register{}} },
 	Partition: func(history []porcupine.Operation) [][]porcupine.Operation {
 		byID := map[string][]porcupine.Operation{}
+		var turns []porcupine.Operation // concern every id
 		for _, op := range history {
-			byID[op.Input.(opInput).id] = append(byID[op.Input.(opInput).id], op)
+			if in := op.Input.(opInput); in.turn != 0 {
+				turns = append(turns, op)
+			} else {
+				byID[in.id] = append(byID[in.id], op)
+			}
 		}
 		var out [][]porcupine.Operation
 		for _, ops := range byID {
-			out = append(out, ops)
+			out = append(out, append(ops, turns...))
 		}
 		return out
 	},
 	Step: func(state, input, output any) []any {
 		r, in, out := state.(register), input.(opInput), output.(opOutput)
-		first := register{set: true, wrong: in.wrong}
+		first := register{set: true, wrong: in.wrong, mode: r.mode}
 		switch {
+		case in.turn != 0:
+			r.mode = in.turn
+			return []any{r}
 		case in.read && out.notFound != !r.set:
 			return nil
 		case in.read && out.notFound:
@@ -201,6 +219,56 @@ func TestLinearizable(t *testing.T) {
 	c.Check()
 }
 
+// turn records the activation of another generation.
+func (h *history) turn(to mode, activate func()) {
+	op := porcupine.Operation{ClientId: 100, Input: opInput{turn: to}, Output: opOutput{}, Call: h.now()}
+	activate()
+	op.Return = h.now()
+	h.add(op)
+}
+
+// TestLinearizableRecount: the same across activations and rollbacks: every call is answered by one generation, and after the
+// switch none by the old one.
+func TestLinearizableRecount(t *testing.T) {
+	c := nodetest.Start(t, 3)
+	f := nodetest.NewRecords(t)
+	r := newRecounter(t, c)
+	h := &history{began: time.Now()}
+	stop := make(chan struct{})
+	var workers sync.WaitGroup
+	for w := range 6 {
+		workers.Go(func() {
+			rng := rand.New(rand.NewPCG(uint64(w), 9))
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				h.step(t, c, f, w, rng)
+			}
+		})
+	}
+	h.await(c, 60)
+	number := r.start(r.publish("rules: [{when: 'epoch >= 0', then: escalate, reason: all}]\n"))
+	for range 2 {
+		h.await(c, 60)
+		h.turn(doubtful, func() { r.activate(number, r.diff(number).Digest) })
+		h.await(c, 60)
+		r.await(1)
+		h.turn(plain, func() {
+			_, err := c.Client.Rollback(r.ctx, wire.RollbackRequest{})
+			r.must(err)
+		})
+		r.await(number)
+	}
+	h.await(c, 60)
+	close(stop)
+	workers.Wait()
+	h.judge(t)
+	sameDigests(t, c, r.ctx)
+}
+
 // step makes one random call. The ids in use move on, so that there are always some that nobody has submitted yet.
 func (h *history) step(t *testing.T, c *nodetest.Cluster, f *nodetest.Records, worker int, rng *rand.Rand) {
 	h.mu.Lock()
@@ -262,6 +330,9 @@ func TestModel(t *testing.T) {
 	read := func(out opOutput, call, ret int64) porcupine.Operation {
 		return porcupine.Operation{Input: opInput{id: "a", read: true}, Output: out, Call: call, Return: ret}
 	}
+	turn := func(call, ret int64) porcupine.Operation {
+		return porcupine.Operation{Input: opInput{turn: doubtful}, Output: opOutput{}, Call: call, Return: ret}
+	}
 	good, bad := opOutput{seq: 5, outcome: "accepted"}, opOutput{seq: 6, outcome: "escalated"}
 	for name, c := range map[string]struct {
 		ok  bool
@@ -273,6 +344,9 @@ func TestModel(t *testing.T) {
 		"stale read":        {false, []porcupine.Operation{submit(false, good, 1, 2), read(opOutput{notFound: true}, 3, 4)}},
 		"lost":              {false, []porcupine.Operation{submit(false, good, 1, 2), submit(false, opOutput{seq: 9, outcome: "accepted"}, 3, 4)}},
 		"from nowhere":      {false, []porcupine.Operation{read(good, 1, 2)}},
+		"turned":            {true, []porcupine.Operation{submit(false, good, 1, 2), turn(3, 6), read(opOutput{seq: 5, outcome: "escalated"}, 4, 5), read(good, 4, 5)}},
+		"turned too late":   {false, []porcupine.Operation{submit(false, good, 1, 2), turn(3, 4), read(good, 5, 6)}},
+		"turned too early":  {false, []porcupine.Operation{submit(false, good, 1, 2), read(opOutput{seq: 5, outcome: "escalated"}, 3, 4), turn(5, 6)}},
 		"unknown, happened": {true, []porcupine.Operation{submit(false, opOutput{unknown: true}, 1, math.MaxInt64), read(good, 3, 4)}},
 		"unknown, late":     {true, []porcupine.Operation{submit(false, opOutput{unknown: true}, 1, math.MaxInt64), read(opOutput{notFound: true}, 3, 4), read(good, 5, 6)}},
 		"unknown, never":    {true, []porcupine.Operation{submit(false, opOutput{unknown: true}, 1, math.MaxInt64), submit(true, bad, 3, 4)}},

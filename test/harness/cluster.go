@@ -228,3 +228,12 @@ func GetJSON(ctx context.Context, client *http.Client, url string, into any) (in
 	defer resp.Body.Close()
 	return resp.StatusCode, json.NewDecoder(resp.Body).Decode(into)
 }
+
+// Signal sends a signal to node i, such as SIGSTOP and SIGCONT, which cut it off and bring it back.
+func (c *Cluster) Signal(i int, s syscall.Signal) error {
+	pid, err := c.PID(i)
+	if err != nil {
+		return err
+	}
+	return syscall.Kill(pid, s)
+}
