@@ -210,7 +210,19 @@ func TestSecondImplementation(t *testing.T) {
 		if v.HasDHat != ok || v.DHatLower != lower || v.DHatUpper != upper || v.Budget != budget || v.Regime != regime {
 			t.Fatalf("%v %v %+v: kernel %+v, second implementation %s %s %v %s %s", rec.Scales, rec.NJ, tuple, v, lower, upper, ok, budget, regime)
 		}
+		var w Verdict
+		kernel2(p, rec, tuple, &w)
+		if mean := bigMean(int64(lower), int64(upper)); w.HasDHat != ok || w.DHatLower != mean || w.DHatUpper != mean || w.Budget != budget || w.Regime != regime {
+			t.Fatalf("%v %v %+v: kernel 2 %+v, second implementation %s", rec.Scales, rec.NJ, tuple, w, mean)
+		}
 	}
+}
+
+// bigMean is the mean of two numbers, halves rounded away from zero.
+func bigMean(a, b int64) pcs.Nano {
+	sum := new(big.Int).Add(big.NewInt(a), big.NewInt(b))
+	half, rest := new(big.Int).QuoRem(sum, big.NewInt(2), new(big.Int))
+	return pcs.Nano(half.Add(half, rest).Int64())
 }
 
 func kernel1Values(p *Params, rec *pcs.Record, tuple pcs.Tuple, v *Verdict) {

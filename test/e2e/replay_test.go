@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// TestReplays loses a node's folded state and starts the node again with other settings and other builds; the digests must
-// be those of the nodes that folded live. The long form adds a race build and an arm64 build under qemu-user
+// TestReplays loses a node's folded state and starts the node again with other settings and other builds; the digests, of
+// the log and of the generation that was activated, must be those of the nodes that folded live. The long form adds a race build and an arm64 build under qemu-user
 // (Debian: qemu-user-static).
 func TestReplays(t *testing.T) {
 	c, ctx := start(t, 3)
@@ -26,7 +26,20 @@ func TestReplays(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	// A second generation answers from here on; the nodes have to build both again.
+	r := newRecount(t, ctx, c)
+	number := r.start(r.publish("kernel: 2\nparams: {tol_d: \"0.05\"}\n" + everyProfile))
+	r.await(number)
+	r.activate(number)
+	for i := 1; i < len(cases); i += 10 * step {
+		if _, err := cases[i].Send(ctx, client, c.API[i%3]); err != nil {
+			t.Fatal(err)
+		}
+	}
 	want := sameDigest(t, ctx, c)
+	if want.Generation != int(number) {
+		t.Fatalf("%+v: want generation %d", want, number)
+	}
 	type variant struct {
 		name    string
 		program []string
