@@ -109,7 +109,8 @@ func (a *app) policyPublishCommand() *cobra.Command {
 			if err != nil {
 				return usagef("%w", err)
 			}
-			if _, err := publish.Parse(document); err != nil {
+			parsed, err := publish.Parse(document)
+			if err != nil {
 				return &codedError{exitRejected, err, "Nothing was published; mend the places named above."}
 			}
 			p, err := ask(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.PolicyAnswer, error) {
@@ -118,11 +119,59 @@ func (a *app) policyPublishCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			a.warnNarrower(cmd.Context(), parsed)
 			return a.showPolicy(p)
 		},
 	}
 	f.add(cmd)
 	return cmd
+}
+
+// warnNarrower says which profiles and algorithms the policy in force accepts and a new one does not: the records signed with
+// them would be refused.
+func (a *app) warnNarrower(ctx context.Context, p verify.Policy) {
+	current, err := ask(ctx, a, policyInForce)
+	if err != nil {
+		a.talk("Which policy is in force could not be read: %v", err)
+		return
+	}
+	for _, f := range current.Signature.Profiles.Slice() {
+		if !p.Signature.Profiles.Has(f) {
+			a.talk("Note: the policy in force accepts profile %s, this one does not; records signed with it would be refused.", f)
+		}
+	}
+	for _, alg := range current.Signature.Algorithms {
+		if !slices.Contains(p.Signature.Algorithms, alg) {
+			a.talk("Note: the policy in force accepts %s, this one does not; records signed with it would be refused.", alg)
+		}
+	}
+}
+
+// policyInForce reads the policy that judges new submissions.
+func policyInForce(ctx context.Context, c *client.Client) (verify.Policy, error) {
+	page, err := c.Policies(ctx)
+	if err != nil {
+		return verify.Policy{}, err
+	}
+	for _, item := range page.Items {
+		if item.InForce {
+			whole, err := c.Policy(ctx, item.ID)
+			if err != nil {
+				return verify.Policy{}, err
+			}
+			return parseCanonical(whole)
+		}
+	}
+	return verify.Policy{}, errors.New("the node names none")
+}
+
+// parseCanonical reads the canonical form in an answer; its members come sorted, as in the log.
+func parseCanonical(p *wire.PolicyAnswer) (verify.Policy, error) {
+	b, err := json.Marshal(p.Canonical)
+	if err != nil {
+		return verify.Policy{}, err
+	}
+	return verify.ParsePolicy(b)
 }
 
 func (a *app) showPolicy(p *wire.PolicyAnswer) error {
@@ -258,12 +307,7 @@ func (a *app) anyPolicy(ctx context.Context, arg string) (verify.Policy, error) 
 	if err != nil {
 		return verify.Policy{}, err
 	}
-	b, err := json.Marshal(p.Canonical)
-	if err != nil {
-		return verify.Policy{}, err
-	}
-	parsed, err := verify.ParsePolicy(b)
-	return parsed, errors.Join(err)
+	return parseCanonical(p)
 }
 
 func (a *app) policyApplyCommand() *cobra.Command {
