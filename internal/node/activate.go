@@ -15,6 +15,9 @@ import (
 
 // Activate switches every node to a generation, after a majority of the voters has reported the diff that was reviewed.
 func (n ledger) Activate(ctx context.Context, number uint32, r wire.ActivateRequest, meta api.Meta) (*wire.ActivateAnswer, error) {
+	if err := n.current(ctx); err != nil {
+		return nil, err
+	}
 	if seq := n.derived.Control().OpSeq(r.OpID); r.OpID != "" && seq != 0 {
 		return n.activated(ctx, seq)
 	}
@@ -122,6 +125,9 @@ func (n *Node) activated(ctx context.Context, seq uint64) (*wire.ActivateAnswer,
 
 // Rollback activates the previous generation under the diff that stands now.
 func (n ledger) Rollback(ctx context.Context, r wire.RollbackRequest, meta api.Meta) (*wire.ActivateAnswer, error) {
+	if err := n.current(ctx); err != nil {
+		return nil, err
+	}
 	if seq := n.derived.Control().OpSeq(r.OpID); r.OpID != "" && seq != 0 {
 		return n.activated(ctx, seq)
 	}

@@ -90,8 +90,8 @@ func (n *Node) compareWith(ctx context.Context, r *running, active uint32) error
 		}
 	}()
 	err = c.Run(turn, 0, func(ctx context.Context) error { return n.rest(ctx, r, &r.comparing) })
-	if turn.Err() != nil && ctx.Err() == nil && errors.Is(err, context.Canceled) {
-		return nil
+	if ctx.Err() == nil && (turn.Err() != nil && errors.Is(err, context.Canceled) || errors.Is(err, fsm.ErrDropped)) {
+		return nil // another one is active now, and the one compared with may be gone
 	}
 	return err
 }

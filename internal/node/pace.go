@@ -24,7 +24,7 @@ const busyFor = time.Second
 // diskCheckEvery bounds how old the knowledge of free disk space is.
 const diskCheckEvery = time.Second
 
-// pace lets the generation that answers go on at once. Any other one rests while submissions come in, and waits while disk
+// pace lets the generation that answers, or is to answer, go on at once. Any other one rests while submissions come in, and waits while disk
 // space is short.
 func (n *Node) pace(ctx context.Context, generation uint32) error {
 	r, _ := n.gens.get(generation)
@@ -32,7 +32,7 @@ func (n *Node) pace(ctx context.Context, generation uint32) error {
 		return nil
 	}
 	r.meter.note(r.Cursor().Seq, time.Now())
-	if r == n.live() {
+	if r == n.live() || generation == n.derived.Control().ActiveAfter(n.derived.Cursor().Seq) {
 		return nil
 	}
 	return n.rest(ctx, r, &r.folding)

@@ -75,6 +75,9 @@ func (n *Node) published(id string) (projections.PublishedRow, bool) {
 
 // ApplyPolicy puts a published policy in force from now on, in every generation.
 func (n ledger) ApplyPolicy(ctx context.Context, id string, r wire.ApplyRequest, meta api.Meta) (*wire.ApplyAnswer, error) {
+	if err := n.current(ctx); err != nil {
+		return nil, err
+	}
 	row, ok := n.published(id)
 	if !ok {
 		return nil, api.ErrNotFound

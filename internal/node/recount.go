@@ -41,6 +41,17 @@ func (n *Node) act(ctx context.Context, kind event.Kind, m proto.Message) (seq u
 	return seq, effect, err
 }
 
+// current waits until this node knows everything that was acknowledged before: what another node has published or started.
+func (n *Node) current(ctx context.Context) error {
+	if p := n.refuseNow(); p != nil {
+		return p
+	}
+	if _, err := n.confirm(ctx); err != nil {
+		return wire.NewProblem(wire.CodeNoLeader, "no quorum confirms what this node knows").WithRetry(retryAfter)
+	}
+	return nil
+}
+
 func (n *Node) op(a wire.Act, meta api.Meta) *event.OpV1 {
 	return &event.OpV1{OpId: a.OpID, Reason: a.Reason, Ticket: a.Ticket, RequestId: meta.RequestID, Node: n.cfg.NodeID}
 }
@@ -51,6 +62,9 @@ func stale(format string, args ...any) *wire.Problem {
 
 // StartGeneration begins a second fold after a look at the disks of all members.
 func (n ledger) StartGeneration(ctx context.Context, r wire.GenerationRequest, meta api.Meta) (*wire.GenerationAnswer, error) {
+	if err := n.current(ctx); err != nil {
+		return nil, err
+	}
 	row, ok := n.published(r.Policy)
 	if !ok {
 		return nil, wire.NewProblem(wire.CodeNotFound, "no such policy is published: "+r.Policy).WithField("policy")
@@ -270,6 +284,9 @@ func flipSide(r *projections.Result) wire.FlipSide {
 
 // DropGeneration gives up a generation that does not answer.
 func (n ledger) DropGeneration(ctx context.Context, number uint32, a wire.Act, meta api.Meta) (*wire.DropAnswer, error) {
+	if err := n.current(ctx); err != nil {
+		return nil, err
+	}
 	if _, ok := n.generationRow(number); !ok {
 		return nil, api.ErrNotFound
 	}
