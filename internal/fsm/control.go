@@ -158,12 +158,20 @@ func (d *Derived) WaitControl(ctx context.Context, seen uint64) error {
 
 func (d *Derived) cursor() Cursor { return d.pos.get() }
 
-func (d *Derived) fold(_ context.Context, entries []log.Entry) error {
+func (d *Derived) prepare(context.Context, *step) error { return nil }
+
+func (d *Derived) fold(_ context.Context, s *step) error {
 	m := d.applied()
-	tx := d.store.begin(4 * len(entries))
-	if err := d.foldAll(tx, &m, entries); err != nil {
+	tx := d.store.begin(4 * len(s.items))
+	if err := d.foldAll(tx, s); err != nil {
 		return err
 	}
+	for _, e := range s.entries {
+		if e.Type == raft.LogConfiguration {
+			m.conf = confRow{index: e.Index, data: e.Data}
+		}
+	}
+	m.cur = s.cur
 	tx.Set([]byte{spacePosition}, encodePosition(m.cur, m.conf))
 	if err := tx.commit(); err != nil {
 		return err
@@ -173,26 +181,22 @@ func (d *Derived) fold(_ context.Context, entries []log.Entry) error {
 	return nil
 }
 
-func (d *Derived) foldAll(tx *txn, m *meta, entries []log.Entry) error {
+func (d *Derived) foldAll(tx *txn, s *step) error {
 	space := inSpace(tx, spaceControl)
-	for _, e := range entries {
-		if e.Type == raft.LogConfiguration {
-			m.conf = confRow{index: e.Index, data: e.Data}
+	for i := range s.items {
+		it := &s.items[i]
+		if i == 0 || it.Index != s.items[i-1].Index {
+			n := 1
+			for i+n < len(s.items) && s.items[i+n].Index == it.Index {
+				n++
+			}
+			tx.Set(seqKey(it.Seq), encodePlace(it.Index, n, it.LogTime))
 		}
-		items, err := m.cur.items(e)
-		if err != nil {
+		if err := appendLeaf(tx, it); err != nil {
 			return err
 		}
-		if len(items) > 0 {
-			tx.Set(seqKey(items[0].Seq), encodePlace(e.Index, len(items), m.cur.LogTime))
-		}
-		for i := range items {
-			if err := appendLeaf(tx, &items[i]); err != nil {
-				return err
-			}
-			if err := d.ctrl.Fold(space, &items[i]); err != nil {
-				return fmt.Errorf("entry %d: control: %w", e.Index, err)
-			}
+		if err := d.ctrl.Fold(space, it); err != nil {
+			return fmt.Errorf("entry %d: control: %w", it.Index, err)
 		}
 	}
 	return nil

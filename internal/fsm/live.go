@@ -161,37 +161,32 @@ func (g *Generation) Outcomes(ctx context.Context, index uint64) ([]projections.
 
 func (g *Generation) cursor() Cursor { return g.pos.get() }
 
-func (g *Generation) fold(ctx context.Context, entries []log.Entry) error {
-	if err := g.derived.WaitIndex(ctx, entries[len(entries)-1].Index); err != nil {
+// prepare numbers, decodes and checks the events of a step, on all processors. The control state must be folded up to them.
+func (g *Generation) prepare(ctx context.Context, s *step) error {
+	if err := g.derived.WaitIndex(ctx, s.cur.Index); err != nil {
 		return err
 	}
-	cur := g.pos.get()
-	var items []projections.Item
-	for _, e := range entries {
-		more, err := cur.items(e)
-		if err != nil {
-			return err
-		}
-		items = append(items, more...)
-	}
-	if err := g.checkCount(items); err != nil {
+	if err := g.checkCount(s.items); err != nil {
 		return err
 	}
-	view := g.derived.Control().For(g.number)
-	checkAll(items, g.ring, view)
-	tx := g.store.begin(rowsPerEvent * len(items))
-	results, err := g.foldAll(tx, items, view)
+	checkAll(s.items, g.ring, g.derived.Control().For(g.number))
+	return nil
+}
+
+func (g *Generation) fold(ctx context.Context, s *step) error {
+	tx := g.store.begin(rowsPerEvent * len(s.items))
+	results, err := g.foldAll(tx, s.items, g.derived.Control().For(g.number))
 	if err != nil {
 		return err
 	}
-	p := g.gen.Position(cur.Index, cur.Term)
-	p.LogTime = cur.LogTime
+	p := g.gen.Position(s.cur.Index, s.cur.Term)
+	p.LogTime = s.cur.LogTime
 	projections.WritePosition(tx, p)
 	if err := tx.commit(); err != nil {
 		return err
 	}
-	g.publish(cur, items, results)
-	if err := g.observeAll(items, results); err != nil || g.obs.Pace == nil {
+	g.publish(s.cur, s.items, results)
+	if err := g.observeAll(s.items, results); err != nil || g.obs.Pace == nil {
 		return err
 	}
 	return g.obs.Pace(ctx, g.number)

@@ -60,11 +60,20 @@ func ItemOf(e log.Entry, pack event.Pack, seq uint64, offset int) projections.It
 		PayloadSHA: sha256.Sum256(ev.Payload)}
 }
 
+// step is a run of entries that is folded at once.
+type step struct {
+	entries []log.Entry
+	items   []projections.Item // their events
+	cur     Cursor             // behind them
+}
+
 // folder is one fold with a cursor of its own.
 type folder interface {
 	cursor() Cursor
-	// fold takes consecutive entries and commits rows and cursor in one step.
-	fold(ctx context.Context, entries []log.Entry) error
+	// prepare does what needs no other step: it may run while the step before is folded.
+	prepare(ctx context.Context, s *step) error
+	// fold commits rows and cursor of a prepared step together.
+	fold(ctx context.Context, s *step) error
 }
 
 // follow folds committed entries until ctx ends or something fails. It is the only way into a folded state.
@@ -80,29 +89,63 @@ func follow(ctx context.Context, src *log.Store, f folder, batchBytes int) error
 	}
 }
 
-// catchUp folds up to and including entry target.
+// catchUp folds up to and including entry target. While one step is folded the next one is read and prepared.
 func catchUp(ctx context.Context, src *log.Store, f folder, target uint64, batchBytes int) error {
-	for f.cursor().Index < target {
-		if err := ctx.Err(); err != nil {
-			return err
+	at := f.cursor()
+	if at.Index >= target {
+		return ctx.Err()
+	}
+	s, err := next(ctx, src, f, at, target, batchBytes)
+	for err == nil && s != nil {
+		var ahead chan prepared
+		if s.cur.Index < target {
+			ahead = make(chan prepared, 1)
+			go func(at Cursor) {
+				s, err := next(ctx, src, f, at, target, batchBytes)
+				ahead <- prepared{s, err}
+			}(s.cur)
 		}
-		var entries []log.Entry
-		_, err := src.Read(f.cursor().Index+1, batchBytes, func(e log.Entry) error {
-			entries = append(entries, e)
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-		if len(entries) == 0 {
-			return fmt.Errorf("%w: nothing after entry %d of %d", log.ErrGap, f.cursor().Index, target)
-		}
-		if entries[0].Index != f.cursor().Index+1 {
-			return fmt.Errorf("%w: entry %d after %d", log.ErrGap, entries[0].Index, f.cursor().Index)
-		}
-		if err := f.fold(ctx, entries); err != nil {
-			return err
+		err = f.fold(ctx, s)
+		if s = nil; ahead != nil {
+			p := <-ahead
+			if err == nil {
+				s, err = p.step, p.err
+			}
 		}
 	}
-	return nil
+	return err
+}
+
+type prepared struct {
+	step *step
+	err  error
+}
+
+// next reads and prepares the step behind a cursor.
+func next(ctx context.Context, src *log.Store, f folder, at Cursor, target uint64, batchBytes int) (*step, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	s := &step{cur: at}
+	_, err := src.Read(at.Index+1, batchBytes, func(e log.Entry) error {
+		s.entries = append(s.entries, e)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(s.entries) == 0 {
+		return nil, fmt.Errorf("%w: nothing after entry %d of %d", log.ErrGap, at.Index, target)
+	}
+	if s.entries[0].Index != at.Index+1 {
+		return nil, fmt.Errorf("%w: entry %d after %d", log.ErrGap, s.entries[0].Index, at.Index)
+	}
+	for _, e := range s.entries {
+		items, err := s.cur.items(e)
+		if err != nil {
+			return nil, err
+		}
+		s.items = append(s.items, items...)
+	}
+	return s, f.prepare(ctx, s)
 }
