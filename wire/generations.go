@@ -192,6 +192,19 @@ type DropAnswer struct {
 	Seq        uint64 `json:"seq"`
 }
 
+// RevokeRequest is the body of POST /v1/keys/{key_id}/revoke.
+type RevokeRequest struct {
+	Act
+	Since string `json:"since,omitempty"` // RFC 3339, log time: from here on a generation with hindsight counts nothing; default now
+}
+
+// RevokeAnswer answers it: what the key signs in events after Seq counts for nothing.
+type RevokeAnswer struct {
+	KeyID string `json:"key_id"`
+	Seq   uint64 `json:"seq"`
+	Since string `json:"since"`
+}
+
 // HistoryEntry is one thing that was said of a pcs_id: submission Seq had this outcome from event FromSeq on.
 type HistoryEntry struct {
 	Generation uint32 `json:"generation"`

@@ -203,7 +203,7 @@ func TestShapesAndContractAgree(t *testing.T) {
 		wire.SubmitAnswer{}, wire.Problem{}, wire.AuditItem{}, wire.AuditPage{}, wire.Trailer{}, wire.Leaf{}, wire.EventAnswer{},
 		wire.ShardAnswer{}, wire.ShardsPage{}, wire.Member{}, wire.ClusterAnswer{}, wire.DigestAnswer{}, wire.VersionAnswer{},
 		wire.PolicyAnswer{}, wire.PoliciesPage{}, wire.ApplyAnswer{}, wire.ScheduleStep{}, wire.NodeProgress{}, wire.GenerationAnswer{},
-		wire.GenerationsPage{}, wire.DiffAnswer{}, wire.FlipSide{}, wire.Flip{}, wire.FlipsPage{}, wire.ActivateAnswer{}, wire.DropAnswer{}, wire.HistoryEntry{},
+		wire.GenerationsPage{}, wire.DiffAnswer{}, wire.FlipSide{}, wire.Flip{}, wire.FlipsPage{}, wire.ActivateAnswer{}, wire.DropAnswer{}, wire.RevokeAnswer{}, wire.HistoryEntry{},
 	} {
 		typ := reflect.TypeOf(v)
 		ref := doc.Components.Schemas[typ.Name()]

@@ -69,6 +69,7 @@ func (s *server) register(e *echo.Echo) {
 	e.GET("/v1/policies", s.policies)
 	e.GET("/v1/policies/:policy_id", s.policy)
 	e.POST("/v1/policies/:policy_id/apply", s.applyPolicy)
+	e.POST("/v1/keys/:key_id/revoke", s.revokeKey)
 	e.POST("/v1/generations", s.startGeneration)
 	e.GET("/v1/generations", s.generations)
 	e.POST("/v1/generations/rollback", s.rollback)

@@ -114,6 +114,8 @@ type Ledger interface {
 	Policy(ctx context.Context, id string) (*wire.PolicyAnswer, error)
 	// ApplyPolicy puts a published policy in force for the events to come.
 	ApplyPolicy(ctx context.Context, id string, r wire.ApplyRequest, meta Meta) (*wire.ApplyAnswer, error)
+	// RevokeKey makes what a key signs from now on count for nothing; since is Unix nanoseconds, for folds with hindsight.
+	RevokeKey(ctx context.Context, keyID string, since int64, r wire.RevokeRequest, meta Meta) (*wire.RevokeAnswer, error)
 	// StartGeneration begins a second fold of the whole log under another policy.
 	StartGeneration(ctx context.Context, r wire.GenerationRequest, meta Meta) (*wire.GenerationAnswer, error)
 	// Generations lists all generations by number; Generation describes one and asks every node how far it is.

@@ -61,6 +61,14 @@ func (t *twin) ApplyPolicy(ctx context.Context, id string, r wire.ApplyRequest, 
 	return &wire.ApplyAnswer{Policy: id, Seq: 9}, nil
 }
 
+func (t *twin) RevokeKey(_ context.Context, id string, since int64, r wire.RevokeRequest, _ Meta) (*wire.RevokeAnswer, error) {
+	if id == "unknown" {
+		return nil, ErrNotFound
+	}
+	t.acts = append(t.acts, r.Act)
+	return &wire.RevokeAnswer{KeyID: id, Seq: 7, Since: wire.TimeNS(since)}, t.fail
+}
+
 func (t *twin) StartGeneration(_ context.Context, r wire.GenerationRequest, _ Meta) (*wire.GenerationAnswer, error) {
 	t.acts = append(t.acts, r.Act)
 	if len(t.generations) > 2 {

@@ -54,7 +54,8 @@ type Config struct {
 	MaxClockSkew    time.Duration
 	PackBatchBytes  int // bytes that one step of a fold reads
 
-	FS vfs.FS // nil: the disk; tests pass a crashable one
+	FS       vfs.FS        // nil: the disk; tests pass a crashable one
+	DiskFree func() uint64 // free bytes for Dir; nil: what the file system says
 }
 
 // Defaults returns the settings that need no thought.

@@ -73,7 +73,9 @@ func (n *Node) diskFree() uint64 {
 	}
 	free := uint64(1) << 62
 	var st syscall.Statfs_t
-	if n.cfg.FS == nil && syscall.Statfs(n.cfg.Dir, &st) == nil {
+	if n.cfg.DiskFree != nil {
+		free = n.cfg.DiskFree()
+	} else if n.cfg.FS == nil && syscall.Statfs(n.cfg.Dir, &st) == nil {
 		free = st.Bavail * uint64(st.Bsize)
 	}
 	n.disk.free.Store(free)

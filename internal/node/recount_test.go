@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/recount-ledger/recount/client"
+	"github.com/recount-ledger/recount/internal/node"
 	"github.com/recount-ledger/recount/internal/nodetest"
 	"github.com/recount-ledger/recount/wire"
 )
@@ -204,4 +206,97 @@ func sameDigests(t *testing.T, c *nodetest.Cluster, ctx context.Context) {
 			t.Errorf("node %d: %+v %v, node 1: %+v", i+1, d, err, first)
 		}
 	}
+}
+
+// TestHindsight: what a stolen key signed since the theft is taken away by a recount with hindsight, and by no other.
+func TestHindsight(t *testing.T) {
+	c := nodetest.Start(t, 1)
+	f := nodetest.NewRecords(t)
+	r := newRecounter(t, c)
+	for i := range 4 {
+		if status, code := r.submit(f.Sign(nodetest.Record{Shard: "alpha", Epoch: int64(i + 1), Root: "r"})); status != 200 {
+			t.Fatalf("%d %s", status, code)
+		}
+	}
+	page, err := c.Client.AuditPage(r.ctx, client.AuditQuery{})
+	r.must(err)
+	theft := page.Items[2]
+	rev, err := c.Client.RevokeKey(r.ctx, theft.KeyID, wire.RevokeRequest{Since: theft.LogTime, Act: wire.Act{Ticket: "INC-9"}})
+	r.must(err)
+	again, err := c.Client.RevokeKey(r.ctx, theft.KeyID, wire.RevokeRequest{})
+	r.must(err)
+	if *again != *rev {
+		t.Errorf("revoked twice: %+v, %+v", rev, again)
+	}
+	if _, err := c.Client.RevokeKey(r.ctx, "hmac-unknown", wire.RevokeRequest{}); !errors.Is(err, client.ErrNotFound) {
+		t.Errorf("an unknown key: %v", err)
+	}
+	for name, body := range map[string][]byte{"new": f.Sign(nodetest.Record{Shard: "alpha", Epoch: 9, Root: "r"}), "again": f.Sign(nodetest.Record{Shard: "alpha", Epoch: 1, Root: "r"})} {
+		if status, code := r.submit(body); status != 403 || code != wire.CodeKeyNotAllowed {
+			t.Errorf("a record of the revoked key, %s: %d %s", name, status, code)
+		}
+	}
+	policy := r.publish(plainPolicy)
+	plain := r.start(policy)
+	if d := r.diff(plain); d.Flips != 0 {
+		t.Errorf("without hindsight: %+v", d)
+	}
+	_, err = c.Client.DropGeneration(r.ctx, plain, wire.Act{})
+	r.must(err)
+	g, err := c.Client.StartGeneration(r.ctx, wire.GenerationRequest{Policy: policy, Keys: wire.KeysHindsight})
+	r.must(err)
+	r.await(g.Generation)
+	if d := r.diff(g.Generation); d.Flips != 2 || d.ByReason["key_revoked"] != 2 || d.First != theft.Seq {
+		t.Errorf("with hindsight: %+v", d)
+	}
+}
+
+// TestDiskSpace: without room no generation is started, below the first watermark one that is built waits, below the second
+// one submissions are refused and reads stay up.
+func TestDiskSpace(t *testing.T) {
+	const plenty, short, nothing = 100 << 30, 500 << 20, 1 << 20
+	var free atomic.Uint64
+	free.Store(short)
+	c := nodetest.Start(t, 1, func(cfg *node.Config) { cfg.DiskFree = free.Load })
+	f := nodetest.NewRecords(t)
+	r := newRecounter(t, c)
+	first := nodetest.Record{Shard: "alpha", Epoch: 1, Root: "r"}
+	if status, code := r.submit(f.Sign(first)); status != 200 {
+		t.Fatalf("%d %s", status, code)
+	}
+	policy := r.publish(plainPolicy)
+	start := func() (status int, text []byte) {
+		return c.Once(0, "POST", "/v1/generations", []byte(`{"policy":"`+policy+`"}`))
+	}
+	if status, text := start(); status != 507 {
+		t.Errorf("a generation without room: %d %s", status, text)
+	}
+	free.Store(plenty)
+	c.Await("a generation", func() error {
+		if status, text := start(); status != 202 {
+			return fmt.Errorf("%d %s", status, text)
+		}
+		return nil
+	})
+	free.Store(short)
+	c.Await("a pause", func() error {
+		// The fold notices after a step, so there must be steps.
+		r.submit(f.Sign(nodetest.Record{Shard: "alpha", Epoch: time.Now().UnixNano(), Root: "r"}))
+		g, err := c.Client.Generation(r.ctx, 2)
+		if err != nil || g.Nodes[0].State != "paused" {
+			return fmt.Errorf("%+v %v", g, err)
+		}
+		return nil
+	})
+	free.Store(plenty)
+	r.await(2)
+	free.Store(nothing)
+	c.Await("a refusal", func() error {
+		status, text := c.Once(0, "POST", client.SubmitPath, f.Sign(nodetest.Record{Shard: "beta", Epoch: time.Now().UnixNano(), Root: "r"}))
+		if status != 503 {
+			return fmt.Errorf("%d %s", status, text)
+		}
+		return nil
+	})
+	r.everywhere(first.ID(), outcomeIs("accepted", 1, 1))
 }

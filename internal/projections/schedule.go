@@ -370,6 +370,14 @@ func (c *Control) LastActivation() uint64 {
 	return 0
 }
 
+// Revocation says by which event and since when (log time, Unix nanoseconds) a key is revoked; ok is false when it is not.
+func (c *Control) Revocation(key string) (seq uint64, since int64, ok bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	r, ok := c.sched.revoked[key]
+	return r.seq, r.since, ok
+}
+
 // OpSeq is the event that an op_id named first, 0 when none did.
 func (c *Control) OpSeq(id string) uint64 {
 	c.mu.RLock()

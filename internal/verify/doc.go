@@ -3,8 +3,9 @@
 //
 // It has three parts. A Ring holds verification keys and finds the signature facts
 // of a record (key, algorithm, profile, mode). A Policy is the document that names a
-// kernel and its parameters; it has one canonical form and is known by its SHA-256.
-// Judge runs structure, signature and content checks and returns a Verdict.
+// kernel, its parameters and ordered rules; it has one canonical form and is known by
+// its SHA-256. Judge runs structure, signature and content checks and the rules, and
+// returns a Verdict. Package publish below reads policies as people write them.
 //
 // Verdicts are pure functions of policy, record and facts: integers of 1e-9 only, no
 // floating point, clock, randomness, environment or map order, so that every replica

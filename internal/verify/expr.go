@@ -35,12 +35,13 @@ const (
 	TypeInts    // list of integers
 )
 
+// String returns the name of the type in English.
 func (t Type) String() string {
 	return [...]string{"nothing", "bool", "int", "string", "list of strings", "list of ints"}[min(int(t), 5)]
 }
 
-// Expr is an expression over one record: a field, a constant, or an operator with arguments. Build it with Field, Int and so
-// on, or read it with ParseExpr; its type is checked by Check.
+// Expr is an expression over one record: a field, a constant, or an operator with arguments. It is only worth something after
+// Check, which Policy.Validate calls for every rule.
 type Expr struct {
 	Op      string // "field", "int", "str", "bool", "ints", "strs", or an operator of operators
 	Name    string // of a field; text of a string constant
@@ -59,7 +60,7 @@ var operators = map[string]string{"and": "&&", "or": "||", "not": "!", "eq": "==
 // IsOperator reports whether op names an operator.
 func IsOperator(op string) bool { return operators[op] != "" }
 
-// Check resolves the fields and says which type the expression has.
+// Check resolves the fields and says which type the expression has. Refusals wrap ErrExpr.
 func (e *Expr) Check() (Type, error) {
 	nodes := 0
 	return e.check(1, &nodes)
@@ -80,9 +81,17 @@ func (e *Expr) check(depth int, nodes *int) (Type, error) {
 		}
 	}
 	if !fits(e.Op, types) {
-		return 0, fmt.Errorf("%w: %s does not take %v", ErrExpr, e.Op, types)
+		return 0, fmt.Errorf("%w: %s does not take %s", ErrExpr, operators[e.Op], typeNames(types))
 	}
 	return TypeBool, nil
+}
+
+func typeNames(types []Type) string {
+	names := make([]string, len(types))
+	for i, t := range types {
+		names[i] = t.String()
+	}
+	return strings.Join(names, " and ")
 }
 
 // fits reports whether an operator takes arguments of these types.
@@ -113,7 +122,9 @@ func (e *Expr) checkLeaf() (Type, error) {
 		if i < 0 {
 			return 0, fmt.Errorf("%w: there is no field %q", ErrExpr, e.Name)
 		}
-		e.field = fields[i].field
+		if e.field != fields[i].field { // a resolved policy may be judging elsewhere: it is read only
+			e.field = fields[i].field
+		}
 		return fields[i].typ, nil
 	case "int":
 		return TypeInt, nil
@@ -250,7 +261,8 @@ func (e *Expr) constant(texts []string) (err error) {
 	return nil
 }
 
-// String prints the expression in CEL syntax.
+// String prints a checked expression in CEL syntax. Every operator inside another one stands in brackets, so that the text
+// reads as the same tree whatever the precedence.
 func (e Expr) String() string {
 	switch e.Op {
 	case "field":
@@ -288,5 +300,24 @@ func (e *Expr) operand() string {
 	return e.String()
 }
 
-// celText is a string constant of CEL: double quotes, escapes for quotes, backslashes and control characters.
-func celText(s string) string { return string(appendJSONText(nil, s)) }
+// celText is a string constant of CEL in double quotes. Quotes, backslashes and everything that does not print are escaped, so
+// that the text also stands in one line of YAML and hides nothing from its reader.
+func celText(s string) string {
+	var b strings.Builder
+	b.WriteByte('"')
+	for _, r := range s {
+		switch {
+		case r == '"' || r == '\\':
+			b.WriteByte('\\')
+			b.WriteRune(r)
+		case strconv.IsPrint(r):
+			b.WriteRune(r)
+		case r <= 0xffff:
+			fmt.Fprintf(&b, "\\u%04x", r)
+		default:
+			fmt.Fprintf(&b, "\\U%08x", r)
+		}
+	}
+	b.WriteByte('"')
+	return b.String()
+}

@@ -101,8 +101,8 @@ type Verdict struct {
 	Reason  Reason
 	Reasons []Reason
 	// HasDHat tells whether a slope could be computed. DHatLower and DHatUpper are the
-	// two middle slopes, equal for an odd number of slopes; the recomputed D_hat is
-	// DHatUpper.
+	// two middle slopes, equal for an odd number of slopes, or twice their mean under
+	// kernel 2; the recomputed D_hat is DHatUpper.
 	HasDHat              bool
 	DHatLower, DHatUpper pcs.Nano
 	// Budget and Regime follow from the signed values by formula and thresholds. They

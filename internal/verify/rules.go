@@ -53,6 +53,9 @@ const (
 	fieldReasons
 )
 
+// errUnresolved is what reading a field panics with that Check has not resolved: kernel_fault, never another field's value.
+var errUnresolved = fmt.Errorf("%w: a field is not resolved", ErrExpr)
+
 type fieldInfo struct {
 	name  string
 	field field
@@ -73,14 +76,14 @@ var fields = []fieldInfo{
 	{"escalated", fieldEscalated, TypeBool}, {"accepted", fieldAccepted, TypeBool}, {"reasons", fieldReasons, TypeStrings},
 }
 
-// Fields lists the names and types of the facts that a rule can read.
+// Fields calls fn with the name and type of every fact that a rule can read.
 func Fields(fn func(name string, t Type)) {
 	for _, f := range fields {
 		fn(f.name, f.typ)
 	}
 }
 
-// Facts of one judgement that rules read.
+// scope holds the facts of one judgement that rules read.
 type scope struct {
 	rec     *pcs.Record
 	facts   Facts
@@ -97,7 +100,7 @@ func validRules(rules []Rule) error {
 	nodes := 0
 	for i := range rules {
 		r := &rules[i]
-		if !reasonWord(r.Reason) {
+		if !ReasonWord(r.Reason) {
 			return fmt.Errorf("%w: rules[%d].reason: %q must be 1 to %d of a-z, 0-9 and _, begin with a letter and be no reason of a check", ErrPolicy, i, r.Reason, MaxRuleReason)
 		}
 		if r.Then != RuleEscalate && r.Then != RuleRefuse {
@@ -114,7 +117,9 @@ func validRules(rules []Rule) error {
 	return nil
 }
 
-func reasonWord(s string) bool {
+// ReasonWord reports whether a rule may have this reason: 1 to MaxRuleReason bytes of a-z, 0-9 and _, beginning with a letter,
+// and none that a check has.
+func ReasonWord(s string) bool {
 	if s == "" || len(s) > MaxRuleReason || s[0] < 'a' || s[0] > 'z' {
 		return false
 	}
@@ -245,8 +250,10 @@ func (s *scope) flag(f field) bool {
 		return s.v.HasDHat
 	case fieldEscalated:
 		return s.v.Outcome == Escalated
+	case fieldAccepted:
+		return s.v.Accepted
 	}
-	return s.v.Accepted
+	panic(errUnresolved)
 }
 
 func (s *scope) text(e *Expr) string {
@@ -270,11 +277,13 @@ func (s *scope) text(e *Expr) string {
 		return s.facts.KeyID
 	case fieldRecomputedRegime:
 		return s.v.Regime
+	case fieldAlgorithm:
+		if !s.facts.Valid() {
+			return ""
+		}
+		return s.facts.Alg.String()
 	}
-	if !s.facts.Valid() {
-		return ""
-	}
-	return s.facts.Alg.String()
+	panic(errUnresolved)
 }
 
 func (s *scope) number(e *Expr) int64 {
@@ -304,6 +313,8 @@ func (s *scope) number(e *Expr) int64 {
 		return int64(len(s.rec.Scales))
 	case fieldVStar:
 		return int64(len(s.rec.VStar))
+	case fieldLogTime:
+		return s.logTime
 	}
-	return s.logTime
+	panic(errUnresolved)
 }

@@ -65,6 +65,7 @@ func dispatch(args []string) error {
 	ctx, cancel := context.WithTimeout(ctx, o.limit)
 	defer cancel()
 	if *events > 0 {
+		debug.SetGCPercent(300) // as a node does
 		return runRebuild(ctx, o, *events)
 	}
 	debug.SetGCPercent(400)

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"math"
 	"net/http"
+	"os"
 	"slices"
 	"strconv"
 	"sync"
@@ -357,7 +358,7 @@ func (r *recount) sameGeneration(want uint32) {
 func TestRecountCrashes(t *testing.T) {
 	records, rounds := 3_000, 1
 	if full {
-		records, rounds = 100_000, 10
+		records, rounds = atoi("RECOUNT_E2E_RECORDS", 100_000), atoi("RECOUNT_E2E_ROUNDS", 10)
 	}
 	c, ctx := start(t, 3, "RECOUNT_ELECTION_TIMEOUT=1s")
 	r := newRecount(t, ctx, c)
@@ -372,8 +373,9 @@ func TestRecountCrashes(t *testing.T) {
 		return b
 	}
 	flow := func(ctx context.Context, limit int64) *atomic.Int64 { return r.flow(ctx, next, limit) }
-	r.must(ctx.Err())
-	flow(ctx, int64(records)).Load()
+	began := time.Now()
+	n := flow(ctx, int64(records)).Load()
+	t.Logf("%d records in %.0f s", n, time.Since(began).Seconds())
 	tight, plain := r.publish("params: {tol_d: \"0.01\"}\n"+everyProfile), r.publish("kernel: 1\n"+everyProfile)
 	active := uint32(1)
 	for round := range rounds {
@@ -395,6 +397,14 @@ func TestRecountCrashes(t *testing.T) {
 		active = number
 		t.Logf("round %d: generation %d answers everywhere", round+1, active)
 	}
+}
+
+// atoi reads a number from the environment.
+func atoi(name string, otherwise int) int {
+	if n, err := strconv.Atoi(os.Getenv(name)); err == nil && n > 0 {
+		return n
+	}
+	return otherwise
 }
 
 func (r *recount) crash(i int) {

@@ -47,7 +47,7 @@ type spot struct {
 	reason       string
 }
 
-// compile parses and type-checks a condition and translates it. Problems are places within the text.
+// compile parses a condition, translates it and has CEL check its types as well. Problems are places within the text.
 func compile(text string) (verify.Expr, []spot) {
 	if len(text) > maxExpression {
 		return verify.Expr{}, []spot{{1, 1, fmt.Sprintf("longer than %d bytes", maxExpression)}}
@@ -56,21 +56,27 @@ func compile(text string) (verify.Expr, []spot) {
 	if err != nil {
 		return verify.Expr{}, []spot{{1, 1, err.Error()}}
 	}
-	checked, issues := env.Compile(text)
-	if issues != nil && issues.Err() != nil {
+	parsed, issues := env.Parse(text)
+	if issues.Err() != nil {
 		return verify.Expr{}, spotsOf(issues.Errors())
 	}
-	t := &translator{ast: checked.NativeRep()}
+	t := &translator{ast: parsed.NativeRep()}
 	e := t.translate(t.ast.Expr(), 1)
+	typ, err := e.Check()
+	switch {
+	case len(t.spots) > 0:
+	case err != nil:
+		t.refuse(t.ast.Expr(), "%s", trimmed(err))
+	case typ != verify.TypeBool:
+		t.refuse(t.ast.Expr(), "this is not a condition but a value of type %s", typ)
+	case len(e.String()) > maxExpression:
+		t.refuse(t.ast.Expr(), "longer than %d bytes with all its brackets", maxExpression)
+	}
 	if len(t.spots) > 0 {
 		return verify.Expr{}, t.spots
 	}
-	typ, err := e.Check()
-	switch {
-	case err != nil:
-		return verify.Expr{}, []spot{{1, 1, strings.TrimPrefix(err.Error(), verify.ErrExpr.Error()+": ")}}
-	case typ != verify.TypeBool:
-		return verify.Expr{}, []spot{{1, 1, fmt.Sprintf("this is a %s, not a condition", typ)}}
+	if _, issues := env.Check(parsed); issues.Err() != nil {
+		return verify.Expr{}, spotsOf(issues.Errors())
 	}
 	return e, nil
 }
@@ -79,7 +85,7 @@ func spotsOf(errs []*common.Error) []spot {
 	var out []spot
 	for _, e := range errs {
 		reason, _, _ := strings.Cut(e.Message, "\n")
-		out = append(out, spot{max(e.Location.Line(), 1), e.Location.Column() + 1, reason})
+		out = append(out, spot{max(e.Location.Line(), 1), max(e.Location.Column(), 0) + 1, reason})
 	}
 	return out
 }
@@ -102,7 +108,7 @@ func (t *translator) translate(e ast.Expr, depth int) verify.Expr {
 	}
 	switch e.Kind() {
 	case ast.IdentKind:
-		return verify.Expr{Op: "field", Name: e.AsIdent()}
+		return t.checked(e, verify.Expr{Op: "field", Name: e.AsIdent()})
 	case ast.LiteralKind:
 		return t.literal(e)
 	case ast.CallKind:
@@ -117,19 +123,27 @@ func (t *translator) translate(e ast.Expr, depth int) verify.Expr {
 	return t.refuse(e, "maps and messages are not part of the rule language")
 }
 
+// checked refuses what the rule language refuses, at its place.
+func (t *translator) checked(e ast.Expr, x verify.Expr) verify.Expr {
+	if _, err := x.Check(); err != nil {
+		return t.refuse(e, "%s", trimmed(err))
+	}
+	return x
+}
+
 func (t *translator) literal(e ast.Expr) verify.Expr {
 	switch v := e.AsLiteral().(type) {
 	case types.Int:
 		return verify.Expr{Op: "int", Int: int64(v)}
 	case types.String:
-		return verify.Expr{Op: "str", Name: string(v)}
+		return t.checked(e, verify.Expr{Op: "str", Name: string(v)})
 	case types.Bool:
 		if v {
 			return verify.Expr{Op: "bool", Int: 1}
 		}
 		return verify.Expr{Op: "bool"}
 	case types.Double:
-		return t.refuse(e, "doubles are not part of the rule language: write nano(\"%v\")", float64(v))
+		return t.refuse(e, "doubles are not part of the rule language: write nano(\"...\")")
 	}
 	return t.refuse(e, "a constant of type %s is not part of the rule language", e.AsLiteral().Type().TypeName())
 }
@@ -140,13 +154,14 @@ func (t *translator) call(e ast.Expr, depth int) verify.Expr {
 	if c.IsMemberFunction() {
 		args = append([]ast.Expr{c.Target()}, args...)
 	}
-	if name == "nano" || name == "time" {
+	if isConstant(name) {
 		return t.constant(e, name, args)
 	}
 	op, known := operators[name]
 	if !known {
 		return t.refuse(e, "%s is not part of the rule language", strings.Trim(name, "_@"))
 	}
+	before := len(t.spots)
 	out := verify.Expr{Op: op}
 	for i, a := range args {
 		if op == "in" && i == 1 && a.Kind() == ast.ListKind {
@@ -155,69 +170,96 @@ func (t *translator) call(e ast.Expr, depth int) verify.Expr {
 		}
 		out.Args = append(out.Args, t.translate(a, depth+1))
 	}
-	return out
+	if len(t.spots) > before {
+		return out
+	}
+	return t.checked(e, out)
 }
 
 // list translates a list of constants of one type.
 func (t *translator) list(e ast.Expr) verify.Expr {
 	var out verify.Expr
+	start := len(t.spots)
 	for _, x := range e.AsList().Elements() {
-		if x.Kind() == ast.CallKind {
-			out = t.listed(x, out, t.call(x, verify.MaxRuleDepth))
-			continue
+		before := len(t.spots)
+		c := t.element(x)
+		switch {
+		case len(t.spots) > before:
+		case c.Op == "int" && out.Op != "strs":
+			out.Op, out.Ints = "ints", append(out.Ints, c.Int)
+		case c.Op == "str" && out.Op != "ints":
+			out.Op, out.Strings = "strs", append(out.Strings, c.Name)
+		default:
+			t.refuse(x, "a list holds integer constants, or string constants, and not both")
 		}
-		if x.Kind() != ast.LiteralKind {
-			return t.refuse(x, "a list holds constants only")
-		}
-		out = t.listed(x, out, t.literal(x))
+	}
+	if len(t.spots) > start {
+		return out
 	}
 	if out.Op == "" {
 		return t.refuse(e, "an empty list matches nothing")
 	}
-	return out
+	return t.checked(e, out)
 }
 
-func (t *translator) listed(at ast.Expr, list, x verify.Expr) verify.Expr {
-	switch {
-	case x.Op == "int" && list.Op != "strs":
-		list.Op, list.Ints = "ints", append(list.Ints, x.Int)
-	case x.Op == "str" && list.Op != "ints":
-		list.Op, list.Strings = "strs", append(list.Strings, x.Name)
-	default:
-		return t.refuse(at, "a list holds integer constants, or string constants, and not both")
+// element translates an element of a list.
+func (t *translator) element(e ast.Expr) verify.Expr {
+	if e.Kind() == ast.LiteralKind {
+		return t.literal(e)
 	}
-	return list
+	if e.Kind() == ast.CallKind && isConstant(e.AsCall().FunctionName()) {
+		return t.call(e, verify.MaxRuleDepth)
+	}
+	return t.refuse(e, "a list holds constants only")
 }
 
-var errConstant = errors.New("the argument must be a string constant")
+// isConstant reports whether a function gives a constant.
+func isConstant(name string) bool { return name == "nano" || name == "time" }
+
+var (
+	errConstant = errors.New("the argument must be one string constant")
+	errNano     = errors.New("the argument must be a plain decimal with at most nine decimals")
+	errTime     = errors.New("the argument must be an RFC 3339 date-time such as 2026-11-01T00:00:00Z, from 1970 to 2261, with at most nine decimals")
+)
 
 // constant computes nano("0.15") and time("2026-11-01T00:00:00Z").
 func (t *translator) constant(e ast.Expr, name string, args []ast.Expr) verify.Expr {
-	text, err := "", errConstant
-	if len(args) == 1 && args[0].Kind() == ast.LiteralKind {
-		if s, ok := args[0].AsLiteral().(types.String); ok {
-			text, err = string(s), nil
-		}
+	var text types.String
+	ok := len(args) == 1 && args[0].Kind() == ast.LiteralKind
+	if ok {
+		text, ok = args[0].AsLiteral().(types.String)
 	}
-	var n int64
-	if err == nil && name == "nano" {
-		var v pcs.Nano
-		v, err = pcs.ParseNano(text)
-		n = int64(v)
-	} else if err == nil {
-		n, err = parseTime(text)
+	if !ok {
+		return t.refuse(e, "%s: %s", name, errConstant)
 	}
+	read := parseNano
+	if name == "time" {
+		read = parseTime
+	}
+	n, err := read(string(text))
 	if err != nil {
 		return t.refuse(e, "%s: %s", name, err)
 	}
 	return verify.Expr{Op: "int", Int: n}
 }
 
+func parseNano(text string) (int64, error) {
+	v, err := pcs.ParseNano(text)
+	if err != nil {
+		return 0, errNano
+	}
+	return int64(v), nil
+}
+
 // parseTime reads an RFC 3339 date-time as Unix nanoseconds.
 func parseTime(text string) (int64, error) {
-	at, err := time.Parse(time.RFC3339Nano, text)
-	if err != nil || at.Year() < 1970 || at.Year() > 2261 {
-		return 0, errors.New("must be an RFC 3339 date-time such as 2026-11-01T00:00:00Z, from 1970 to 2261")
+	var at time.Time
+	if at.UnmarshalText([]byte(text)) != nil || at.Year() < 1970 || at.Year() > 2261 {
+		return 0, errTime
+	}
+	_, fraction, _ := strings.Cut(text, ".")
+	if len(fraction)-len(strings.TrimLeft(fraction, "0123456789")) > 9 { // would be cut off
+		return 0, errTime
 	}
 	return at.UnixNano(), nil
 }

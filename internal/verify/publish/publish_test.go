@@ -70,6 +70,7 @@ func TestProblems(t *testing.T) {
 		"ttl":             {"params: {dedup_ttl: 14}\n", "params.dedup_ttl: must be a span such as 336h"},
 		"negative":        {"params: {tol_d: \"-1\"}\n", "a tolerance is negative"},
 		"not YAML":        {"kernel: [\n", "not YAML"},
+		"only a comment":  {"# nothing\n", "the document is empty"},
 		"two documents":   {"kernel: 1\n---\nkernel: 1\n", "a second document"},
 		"alias":           {"rules: &r []\n", "anchors and aliases are not allowed"},
 		"bomb":            {"params: &a {tol_d: \"0.1\"}\nepochs: *a\n", "anchors and aliases are not allowed"},
