@@ -197,3 +197,27 @@ func DigestAt(s Store, seq uint64) ([32]byte, error) {
 	}
 	return d, nil
 }
+
+// readRow reads the outcome row of event seq and the id of its policy.
+func readRow(s Store, seq uint64) (Result, error) {
+	b, err := s.Get(rowKey(seq))
+	if err != nil {
+		return Result{}, err
+	}
+	if b == nil {
+		return Result{}, fmt.Errorf("event %d: %w", seq, ErrNotFound)
+	}
+	r, _, err := decodeRow(seq, b)
+	if err != nil {
+		return Result{}, err
+	}
+	p, err := s.Get(numKey(spacePolicy, r.policySeq))
+	if err != nil {
+		return Result{}, err
+	}
+	if len(p) != 32 {
+		return Result{}, fmt.Errorf("policy of event %d: %w", seq, ErrCorrupt)
+	}
+	r.Policy = [32]byte(p)
+	return r, nil
+}

@@ -251,14 +251,18 @@ func parseNano(text string) (int64, error) {
 	return int64(v), nil
 }
 
-// parseTime reads an RFC 3339 date-time as Unix nanoseconds.
+// parseTime reads an RFC 3339 date-time as Unix nanoseconds. Package time reads more than that: hours of one digit, a comma
+// before the fraction, minutes of an offset above 59, decimals that it then drops.
 func parseTime(text string) (int64, error) {
-	var at time.Time
-	if at.UnmarshalText([]byte(text)) != nil || at.Year() < 1970 || at.Year() > 2261 {
+	at, err := time.Parse(time.RFC3339Nano, text)
+	if err != nil || at.Year() < 1970 || at.Year() > 2261 {
 		return 0, errTime
 	}
-	_, fraction, _ := strings.Cut(text, ".")
-	if len(fraction)-len(strings.TrimLeft(fraction, "0123456789")) > 9 { // would be cut off
+	seconds := at.Format("2006-01-02T15:04:05")
+	rest, ok := strings.CutPrefix(text, seconds)
+	fraction, hasFraction := strings.CutPrefix(rest, ".")
+	zone := strings.TrimLeft(fraction, "0123456789")
+	if !ok || len(fraction)-len(zone) > 9 || !hasFraction && zone != rest || zone != at.Format("Z07:00") && zone != "+00:00" {
 		return 0, errTime
 	}
 	return at.UnixNano(), nil

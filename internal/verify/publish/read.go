@@ -58,10 +58,9 @@ func (r *reader) whole(root *yaml.Node) {
 	}
 }
 
-// trimmed is the text of an error of package verify without the words that every one of them begins with.
+// trimmed is the text of an error of package verify without the words that all of them have.
 func trimmed(err error) string {
-	text := strings.TrimPrefix(err.Error(), verify.ErrExpr.Error()+": ")
-	return strings.TrimPrefix(text, verify.ErrPolicy.Error()+": ")
+	return strings.NewReplacer(verify.ErrExpr.Error()+": ", "", verify.ErrPolicy.Error()+": ", "").Replace(err.Error())
 }
 
 // mapping calls the function of every member and refuses unknown and repeated ones.
