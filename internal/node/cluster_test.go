@@ -95,7 +95,13 @@ func TestFiveNodesLoseTwo(t *testing.T) {
 	load.await(30)
 	first := c.Leader()
 	c.Stop(first)
-	second := c.Leader()
+	second := first
+	c.Await("another leader", func() error {
+		if second = c.Leader(); second == first {
+			return errors.New("the others have not noticed yet")
+		}
+		return nil
+	})
 	c.Stop(second)
 	load.await(60)
 	c.Restart(first)

@@ -158,7 +158,7 @@ func TestKernelFault(t *testing.T) {
 
 func TestNames(t *testing.T) {
 	t.Parallel()
-	for r := ReasonOK; r <= ReasonKeyRevoked; r++ {
+	for r := ReasonOK; r <= ReasonRule; r++ {
 		if got, err := ParseReason(r.String()); err != nil || got != r {
 			t.Errorf("reason %d: %q %v %v", r, r, got, err)
 		}

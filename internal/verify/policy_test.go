@@ -91,10 +91,81 @@ func TestPolicyRoundTrip(t *testing.T) {
 	}
 }
 
+// ruledRules is the canonical form of the rules of TestCanonicalRules: JSON escapes quotes, backslashes, control characters (as
+// \u00xx), <, >, &, U+2028 and U+2029, and nothing else.
+const ruledRules = `"rules":[{"reason":"lab_review","then":"escalate","when":["and",["starts",["field","shard_id"],["str","lab-"]],` +
+	`["gt",["field","d_hat"],["int","2000000000"]]]},{"reason":"odd","then":"refuse","when":["or",["not",["in",["field","epoch"],` +
+	`["ints","1","-2"]]],["in",["field","key_id"],["strs","a\"b\\","\u0000\u0008\u000a\u001f` + "\x7f" + `","\u003c\u003e\u0026\u2028\u2029","é😀/'` + "\u0085\ufeff" + `"]]]},` +
+	`{"reason":"z9","then":"refuse","when":["bool","0"]}]`
+
+// ruledID is the SHA-256 of defaultDoc with ruledRules.
+const ruledID = "848fc3f9ac6ba4c2a8c51bcf990621d619f453d3af93fac06f3fdbcdf2cf83ab"
+
+// The canonical form of rules never changes either.
+func TestCanonicalRules(t *testing.T) {
+	t.Parallel()
+	doc := strings.Replace(defaultDoc, `"rules":[]`, ruledRules, 1)
+	p := ruled(t, Rule{"lab_review", RuleEscalate, op("and", op("starts", fld("shard_id"), str("lab-")), op("gt", fld("d_hat"), num(2_000_000_000)))},
+		Rule{"odd", RuleRefuse, op("or", op("not", op("in", fld("epoch"), nums(1, -2))),
+			op("in", fld("key_id"), strs("a\"b\\", "\x00\b\n\x1f\x7f", "<>&\u2028\u2029", "é😀/'\u0085\ufeff")))},
+		Rule{"z9", RuleRefuse, never})
+	if got := string(p.Canonical()); got != doc {
+		t.Errorf("canonical form\n%s\nwant\n%s", got, doc)
+	}
+	id := p.ID()
+	if got := hex.EncodeToString(id[:]); got != ruledID {
+		t.Errorf("id %s", got)
+	}
+	if got, err := ParsePolicy([]byte(doc)); err != nil || !reflect.DeepEqual(got, p) {
+		t.Errorf("%+v %v", got, err)
+	}
+	swapped := p
+	swapped.Rules = []Rule{p.Rules[1], p.Rules[0], p.Rules[2]}
+	if swapped.ID() == id {
+		t.Error("the order of rules does not change the id")
+	}
+}
+
+// TestParsePolicyRefusesRules: one tree has one text.
+func TestParsePolicyRefusesRules(t *testing.T) {
+	t.Parallel()
+	deep := strings.Repeat(`["not",`, 20_000) + `["bool","1"]` + strings.Repeat("]", 20_000)
+	for name, when := range map[string]string{
+		"null": "null", "empty": "[]", "text": `"true"`, "object": "{}", "no argument": `["bool"]`, "two": `["bool","1","0"]`, "number": `["bool",1]`,
+		"true": `["bool","true"]`, "bool 2": `["bool","2"]`, "bool 01": `["bool","01"]`, "bool -0": `["bool","-0"]`, "operator": `["exists","1"]`,
+		"upper case": `["NOT",["bool","1"]]`, "field": `["field","attempt"]`, "not a bool": `["field","epoch"]`, "space": `["bool", "1"]`,
+		"plus": `["eq",["int","+1"],["int","1"]]`, "zero": `["eq",["int","01"],["int","1"]]`, "minus zero": `["eq",["int","-0"],["int","1"]]`,
+		"beyond": `["eq",["int","9223372036854775808"],["int","1"]]`, "double": `["eq",["int","1.0"],["int","1"]]`, "exponent": `["eq",["int","1e3"],["int","1"]]`,
+		"not text": `["eq",["str",["str","a"]],["str","a"]]`, "needless escape": `["eq",["str","\u0061"],["str","a"]]`, "slash": `["eq",["str","\/"],["str","a"]]`,
+		"short escape": `["eq",["str","\n"],["str","a"]]`, "upper hex": `["eq",["str","\u001F"],["str","a"]]`, "bare <": `["eq",["str","<"],["str","a"]]`,
+		"bare U+2028": "[\"eq\",[\"str\",\"\u2028\"],[\"str\",\"a\"]]", "half a pair": `["eq",["str","\ud800"],["str","a"]]`,
+		"escaped pair": `["eq",["str","\ud83d\ude00"],["str","a"]]`, "bytes": "[\"eq\",[\"str\",\"\xff\"],[\"str\",\"a\"]]",
+		"list of none": `["in",["int","1"],["ints"]]`, "mixed list": `["in",["int","1"],["ints","a"]]`, "three": `["and",["bool","1"],["bool","1"],["bool","1"]]`,
+		"deep": deep, "deep lists": strings.Repeat("[", 20_000) + strings.Repeat("]", 20_000),
+	} {
+		doc := strings.Replace(defaultDoc, `"rules":[]`, `"rules":[{"reason":"x","then":"refuse","when":`+when+`}]`, 1)
+		if _, err := ParsePolicy([]byte(doc)); !errors.Is(err, ErrPolicy) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for name, rule := range map[string]string{
+		"order": `{"then":"refuse","reason":"x","when":["bool","1"]}`, "more": `{"more":"1","reason":"x","then":"refuse","when":["bool","1"]}`,
+		"no reason": `{"then":"refuse","when":["bool","1"]}`, "no condition": `{"reason":"x","then":"refuse"}`, "null": "null",
+		"twice": `{"reason":"x","reason":"x","then":"refuse","when":["bool","1"]}`, "case": `{"Reason":"x","then":"refuse","when":["bool","1"]}`,
+	} {
+		if _, err := ParsePolicy([]byte(strings.Replace(defaultDoc, `"rules":[]`, `"rules":[`+rule+`]`, 1))); !errors.Is(err, ErrPolicy) {
+			t.Errorf("rule %s: %v", name, err)
+		}
+	}
+}
+
 func FuzzParsePolicy(f *testing.F) {
 	f.Add([]byte(defaultDoc))
 	f.Add([]byte(strings.Replace(defaultDoc, `"1"`, `"2"`, 1)))
 	f.Add([]byte(`{"rules":[]}`))
+	f.Add(ruled(f, labRules(2)...).Canonical())
+	f.Add(ruled(f, Rule{"odd", RuleRefuse, op("or", op("in", fld("key_id"), strs("<\u2028", "é")), op("not", op("in", fld("seed"), nums(1, -2))))}).Canonical())
+	rec := goodRecord(f, nil)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		p, err := ParsePolicy(b)
 		if err != nil {
@@ -107,5 +178,13 @@ func FuzzParsePolicy(f *testing.F) {
 			t.Fatal("accepted a text that is not canonical")
 		}
 		Judge(p, &pcs.Record{}, someFacts, 0)
+		for _, r := range p.Rules {
+			if r.When.String() == "" {
+				t.Fatal("a condition without text")
+			}
+		}
+		if v := Judge(p, rec, someFacts, 0); v.Reason == ReasonKernelFault {
+			t.Fatalf("an accepted policy fails: %+v", v)
+		}
 	})
 }

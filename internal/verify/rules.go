@@ -53,8 +53,8 @@ const (
 	fieldReasons
 )
 
-// errUnresolved is what reading a field panics with that Check has not resolved: kernel_fault, never another field's value.
-var errUnresolved = fmt.Errorf("%w: a field is not resolved", ErrExpr)
+// errUnchecked is what an expression that Check did not pass panics with: kernel_fault, never another field's value.
+var errUnchecked = fmt.Errorf("%w: not checked", ErrExpr)
 
 type fieldInfo struct {
 	name  string
@@ -210,8 +210,10 @@ func (s *scope) compare(e *Expr) bool {
 		return order <= 0
 	case "gt":
 		return order > 0
+	case "ge":
+		return order >= 0
 	}
-	return order >= 0
+	panic(errUnchecked)
 }
 
 // kind is the type of a checked expression.
@@ -253,7 +255,7 @@ func (s *scope) flag(f field) bool {
 	case fieldAccepted:
 		return s.v.Accepted
 	}
-	panic(errUnresolved)
+	panic(errUnchecked)
 }
 
 func (s *scope) text(e *Expr) string {
@@ -283,7 +285,7 @@ func (s *scope) text(e *Expr) string {
 		}
 		return s.facts.Alg.String()
 	}
-	panic(errUnresolved)
+	panic(errUnchecked)
 }
 
 func (s *scope) number(e *Expr) int64 {
@@ -316,5 +318,5 @@ func (s *scope) number(e *Expr) int64 {
 	case fieldLogTime:
 		return s.logTime
 	}
-	panic(errUnresolved)
+	panic(errUnchecked)
 }
