@@ -41,7 +41,7 @@ func (r *Response) decode(v any, method string) error {
 	e := &Error{Endpoint: r.Endpoint, Attempts: r.Attempts, Status: r.Status}
 	if r.Status < 200 || r.Status > 299 {
 		e.Problem = r.Problem()
-		e.MaySent = method != http.MethodGet && r.Status >= 500
+		e.MaySent = method != http.MethodGet && r.Status >= 500 && r.Status != http.StatusInsufficientStorage
 		return e
 	}
 	if err := json.Unmarshal(r.Body, v); err != nil {

@@ -30,7 +30,7 @@ type Error struct {
 	Status   int           // HTTP status of the last answer, 0 without one
 	Problem  *wire.Problem // what the last answer said, nil without one
 	Cause    error         // network or context error, nil when the answer itself is the failure
-	MaySent  bool          // a submission reached some node at least once and got no final answer
+	MaySent  bool          // a submission or an act reached some node at least once and got no final answer
 }
 
 // Error says what failed and where.
@@ -79,7 +79,7 @@ func (e *Error) kind() error {
 	case errors.Is(e.Cause, ErrProtocol):
 		return ErrProtocol
 	case e.Cause != nil, e.Status == http.StatusTooManyRequests, e.Status == http.StatusServiceUnavailable,
-		e.Status == http.StatusGatewayTimeout, e.Status == http.StatusRequestTimeout:
+		e.Status == http.StatusGatewayTimeout, e.Status == http.StatusRequestTimeout, e.Status == http.StatusInsufficientStorage:
 		return ErrUnavailable
 	case e.Status == http.StatusNotFound:
 		return ErrNotFound

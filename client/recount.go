@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"iter"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -98,23 +99,59 @@ type FlipsQuery struct {
 	Generation         uint32
 	Shard, Key, Reason string
 	Position           uint64 // compare up to here, 0 as far as the node has compared
-	Limit              int    // items of the page
-	Cursor             string
+	FromSeq            uint64
+	Limit              int    // items in all, 0 for no limit
+	Cursor             string // where an earlier walk stopped; the filters must be the same
+	Read
 }
 
-// FlipsPage reads one page of what a generation changes.
-func (c *Client) FlipsPage(ctx context.Context, f FlipsQuery) (*wire.FlipsPage, error) {
-	q := url.Values{}
+func (f FlipsQuery) query() url.Values {
+	q := f.Read.query()
 	for name, value := range map[string]string{"shard": f.Shard, "key": f.Key, "reason": f.Reason, "cursor": f.Cursor} {
 		if value != "" {
 			q.Set(name, value)
 		}
 	}
 	setSeq(q, "position", f.Position)
+	setSeq(q, "from_seq", f.FromSeq)
 	if f.Limit > 0 {
 		q.Set("limit", strconv.Itoa(f.Limit))
 	}
-	return get[wire.FlipsPage](ctx, c, generationPath(f.Generation, "/flips"), q)
+	return q
+}
+
+// FlipsPage reads one page of what a generation changes; Limit is the size of the page then.
+func (c *Client) FlipsPage(ctx context.Context, f FlipsQuery) (*wire.FlipsPage, error) {
+	return get[wire.FlipsPage](ctx, c, generationPath(f.Generation, "/flips"), f.query())
+}
+
+// Flips walks what a generation changes in the order of seq, page by page, over all nodes and up to the position of the
+// first page. It ends after the first error, which is yielded.
+func (c *Client) Flips(ctx context.Context, f FlipsQuery) iter.Seq2[wire.Flip, error] {
+	return func(yield func(wire.Flip, error) bool) {
+		left := f.Limit
+		for {
+			f.Limit = pageSize
+			if left > 0 {
+				f.Limit = min(left, pageSize)
+			}
+			page, err := c.FlipsPage(ctx, f)
+			if err != nil {
+				yield(wire.Flip{}, err)
+				return
+			}
+			for _, flip := range page.Items {
+				if !yield(flip, nil) {
+					return
+				}
+			}
+			done := left > 0 && left <= len(page.Items)
+			if left -= len(page.Items); done || page.NextCursor == "" {
+				return
+			}
+			f.Cursor, f.Position = page.NextCursor, page.Position
+		}
+	}
 }
 
 // Activate switches every node to a generation, if the diff that was reviewed stands.

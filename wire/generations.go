@@ -99,7 +99,7 @@ type GenerationAnswer struct {
 	StartedSeq uint64         `json:"started_seq"`      // event that started it, 1 for the first
 	Activated  []uint64       `json:"activated"`        // events that made it the active one
 	Position   uint64         `json:"position"`         // event that DiffAt and StateAt speak of: the least one that all reachable nodes have compared
-	Reported   int            `json:"reported"`         // nodes that have compared up to the head as it was when this was asked
+	Reported   int            `json:"reported"`         // nodes that have compared all events up to its start and the last switch, and follow the log
 	Agree      bool           `json:"agree"`            // a majority of the voters report one digest at Position and none another
 	Operation  string         `json:"operation"`        // path of this resource, for polling
 	Nodes      []NodeProgress `json:"nodes,omitempty"`  // by node id

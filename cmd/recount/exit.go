@@ -92,7 +92,7 @@ func nextStep(err error) string {
 	case errors.Is(err, client.ErrCursorGone):
 		return "Another generation answers now; start the list again without --cursor."
 	case errors.Is(err, client.ErrNotFound):
-		return "Check the name; \"recount audit\" and \"recount shards\" list what there is."
+		return "Check the name; \"recount audit\", \"recount shards\", \"recount policy list\" and \"recount generation list\" show what there is."
 	case errors.As(err, &problem) && problem.Type != "":
 		return "The node explains this problem at " + problem.Type + "."
 	case errors.Is(err, client.ErrUnavailable):

@@ -58,7 +58,7 @@ func (a *app) generationStartCommand() *cobra.Command {
 				return usagef("--policy is missing; \"recount policy list\" lists the published ones")
 			}
 			r.Act = f.act()
-			g, err := ask(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.GenerationAnswer, error) {
+			g, err := askAct(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.GenerationAnswer, error) {
 				p, err := findPolicy(ctx, c, r.Policy)
 				if err != nil {
 					return nil, err
@@ -250,7 +250,7 @@ counted as "after review"; --max-new-flips bounds them.`,
 				bound := uint64(most)
 				r.MaxNewFlips = &bound
 			}
-			got, err := ask(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.ActivateAnswer, error) {
+			got, err := askAct(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.ActivateAnswer, error) {
 				return c.Activate(ctx, n, r)
 			})
 			if err != nil {
@@ -278,7 +278,7 @@ func (a *app) generationRollbackCommand() *cobra.Command {
 does. What was said meanwhile stays in the history of every record.`,
 		Example: `  recount generation rollback --reason "the fix was wrong" --ticket INC-7`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			got, err := ask(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.ActivateAnswer, error) {
+			got, err := askAct(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.ActivateAnswer, error) {
 				return c.Rollback(ctx, wire.RollbackRequest{Act: f.act()})
 			})
 			if err != nil {
@@ -301,7 +301,7 @@ func (a *app) generationDropCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			got, err := ask(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.DropAnswer, error) {
+			got, err := askAct(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.DropAnswer, error) {
 				return c.DropGeneration(ctx, n, f.act())
 			})
 			if err != nil {

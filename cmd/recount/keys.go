@@ -38,7 +38,7 @@ signed since it was stolen, say since when, and recount with hindsight:
 			if !at.IsZero() {
 				r.Since = wire.Time(at)
 			}
-			got, err := ask(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.RevokeAnswer, error) {
+			got, err := askAct(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.RevokeAnswer, error) {
 				return c.RevokeKey(ctx, args[0], r)
 			})
 			if err != nil {

@@ -53,7 +53,7 @@ func (a *app) policyLintCommand() *cobra.Command {
 			return nil
 		},
 		RunE: func(_ *cobra.Command, args []string) error {
-			l := newList(a, func(t *table, p lintLine) { t.row(p.File, dash(p.ID), dash(strings.Join(p.Problems, "; "))) }, "FILE", "ID", "PROBLEMS")
+			l := newList(a, lintRows, "FILE", "ID", "PROBLEM")
 			bad := 0
 			for _, path := range args {
 				line := lint(path)
@@ -77,6 +77,16 @@ type lintLine struct {
 	File     string   `json:"file"`
 	ID       string   `json:"id"`
 	Problems []string `json:"problems"`
+}
+
+// lintRows prints one row per problem.
+func lintRows(t *table, p lintLine) {
+	if len(p.Problems) == 0 {
+		t.row(p.File, p.ID, "-")
+	}
+	for _, problem := range p.Problems {
+		t.row(p.File, "-", problem)
+	}
 }
 
 func lint(path string) lintLine {
@@ -113,7 +123,7 @@ func (a *app) policyPublishCommand() *cobra.Command {
 			if err != nil {
 				return &codedError{exitRejected, err, "Nothing was published; mend the places named above."}
 			}
-			p, err := ask(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.PolicyAnswer, error) {
+			p, err := askAct(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.PolicyAnswer, error) {
 				return c.PublishPolicy(ctx, wire.PolicyRequest{Document: string(document), Act: f.act()})
 			})
 			if err != nil {
@@ -318,7 +328,7 @@ func (a *app) policyApplyCommand() *cobra.Command {
 To change them too, build a generation: recount generation start --policy ID.`,
 		Example: `  recount policy apply 24f0ccd1914fcab2 --reason "tighter from today"`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			r, err := ask(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.ApplyAnswer, error) {
+			r, err := askAct(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.ApplyAnswer, error) {
 				p, err := findPolicy(ctx, c, args[0])
 				if err != nil {
 					return nil, err

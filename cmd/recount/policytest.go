@@ -1,10 +1,15 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"crypto/ed25519"
+	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"os"
 	"slices"
 
@@ -21,10 +26,19 @@ import (
 type trial struct {
 	a      *app
 	policy verify.Policy
+	ring   *verify.Ring // nil: signatures are not checked
+	how    string       // what became of the signatures
 	counts map[string]int
 	list   *list[trialLine]
 	total  int
 }
+
+// What a trial does about signatures.
+const (
+	sigsAssumed  = "taken as valid"
+	sigsChecked  = "checked"
+	sigsRecorded = "as recorded"
+)
 
 // trialLine is one record whose verdict differs from what was said before.
 type trialLine struct {
@@ -38,24 +52,70 @@ type trialLine struct {
 
 // trialSums are the counts at the end.
 type trialSums struct {
-	Records int            `json:"records"`
-	Changes map[string]int `json:"changes"`
+	Records    int            `json:"records"`
+	Signatures string         `json:"signatures"`
+	Changes    map[string]int `json:"changes"`
+}
+
+// trialKeys are files with keys that signatures are checked with.
+type trialKeys struct{ hmac, ed25519 []string }
+
+func (k *trialKeys) add(cmd *cobra.Command) {
+	cmd.Flags().StringArrayVar(&k.hmac, "hmac-key-file", nil, "with --records: check signatures with this HMAC secret, repeatable")
+	cmd.Flags().StringArrayVar(&k.ed25519, "ed25519-pub", nil, "with --records: check signatures with the public key in this file (base64 or hex), repeatable")
+}
+
+// ring is nil without any key.
+func (k *trialKeys) ring() (*verify.Ring, error) {
+	var keys []verify.Key
+	for flag, paths := range map[string][]string{"--hmac-key-file": k.hmac, "--ed25519-pub": k.ed25519} {
+		for _, path := range paths {
+			text, err := readSetting(flag, path)
+			if err != nil {
+				return nil, err
+			}
+			key, err := readTrialKey(flag, text)
+			if err != nil {
+				return nil, usagef("%s %s: %w", flag, path, err)
+			}
+			keys = append(keys, key)
+		}
+	}
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	return verify.NewRing(keys), nil
+}
+
+func readTrialKey(flag string, text []byte) (verify.Key, error) {
+	if flag == "--hmac-key-file" {
+		return verify.NewHMACKey(bytes.TrimSuffix(text, []byte("\n")))
+	}
+	for _, decode := range []func(string) ([]byte, error){hex.DecodeString, base64.StdEncoding.DecodeString} {
+		if public, err := decode(string(bytes.TrimSpace(text))); err == nil {
+			return verify.NewEd25519Key(public)
+		}
+	}
+	return verify.Key{}, errors.New("neither base64 nor hex")
 }
 
 func (a *app) policyTestCommand() *cobra.Command {
 	var records string
 	var from, to uint64
 	var show bool
+	var keys trialKeys
 	cmd := &cobra.Command{
 		Use: "test FILE", Short: "Try a policy over records and count what would change; writes nothing", Args: exactly("FILE"),
 		Long: `test judges every record on its own: structure, signature, checks and rules, without the history of the ledger. What
 follows for other records (ids that become free, epochs) shows only a generation.
 
 With --from-seq and --to-seq the records are events of a live ledger, judged with the signature facts that the ledger keeps,
-and compared with what it says now. With --records they come from a file, one per line or in the form of the corpus; their
-signatures are taken as valid, and verdicts are compared with those of the default policy.`,
+and compared with what it says now. With --records they come from a file, one per line or in the form of the corpus, and
+verdicts are compared with those of the default policy. Their signatures are checked with --hmac-key-file and --ed25519-pub;
+without any key they are taken as valid, and the output says so.`,
 		Example: `  recount policy test fix.yaml --dev /tmp/recount --from-seq 1 --to-seq 5000 --list
-  recount policy test testdata/policies/tighter-tolerance.yaml --records testdata/good-hmac.ndjson`,
+  recount policy test testdata/policies/tighter-tolerance.yaml --records testdata/good-hmac.ndjson
+  recount policy test fix.yaml --records suspects.ndjson --hmac-key-file agent.key --list -o ndjson`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p, err := readPolicy(args[0])
 			if err != nil {
@@ -69,7 +129,12 @@ signatures are taken as valid, and verdicts are compared with those of the defau
 			switch {
 			case records != "" && (from != 0 || to != 0), records == "" && (from == 0 || to < from):
 				return usagef("give either --records FILE, or --from-seq and --to-seq")
+			case records == "" && len(keys.hmac)+len(keys.ed25519) > 0:
+				return usagef("keys go with --records; of a ledger's events the recorded facts count")
 			case records != "":
+				if t.ring, err = keys.ring(); err != nil {
+					return err
+				}
 				err = t.file(records)
 			default:
 				err = t.ledger(cmd.Context(), from, to)
@@ -81,6 +146,7 @@ signatures are taken as valid, and verdicts are compared with those of the defau
 	cmd.Flags().Uint64Var(&from, "from-seq", 0, "first event of the ledger to judge")
 	cmd.Flags().Uint64Var(&to, "to-seq", 0, "last one")
 	cmd.Flags().BoolVar(&show, "list", false, "also list every record that changes")
+	keys.add(cmd)
 	return cmd
 }
 
@@ -93,10 +159,11 @@ func (t *trial) end() error {
 		return nil
 	}
 	if t.a.format != formatTable {
-		return t.a.document(trialSums{t.total, t.counts})
+		return t.a.document(trialSums{t.total, t.how, t.counts})
 	}
 	out := t.a.table("CHANGE", "RECORDS")
 	out.row("(judged)", t.total)
+	out.row("(signatures)", t.how)
 	for _, change := range slices.Sorted(maps.Keys(t.counts)) {
 		out.row(change, t.counts[change])
 	}
@@ -126,13 +193,37 @@ func (t *trial) file(path string) error {
 		return usagef("--records: %w", err)
 	}
 	defer f.Close()
-	t.a.talk("Signatures are taken as valid, and not checked.")
-	facts := verify.Facts{KeyID: "not-checked", Alg: verify.HMACSHA256, Profile: pcs.F9, Mode: verify.Raw}
+	if t.how = sigsChecked; t.ring == nil {
+		t.how = sigsAssumed
+		t.a.talk("Signatures are taken as valid, and not checked.")
+	}
+	defaults := verify.DefaultPolicy()
 	return readJobs(f, func(j job) error {
+		if j.request.Method != http.MethodPost || j.request.Path != client.SubmitPath {
+			return nil // a corpus line that is no submission
+		}
 		rec := pcs.Decode(j.request.Body)
-		before := verify.Judge(verify.DefaultPolicy(), rec, facts, 0)
-		return t.add(0, rec, before.Outcome.String(), verify.Judge(t.policy, rec, facts, 0))
+		before := verify.Judge(defaults, rec, t.facts(rec, defaults), 0)
+		return t.add(0, rec, before.Outcome.String(), verify.Judge(t.policy, rec, t.facts(rec, t.policy), 0))
 	})
+}
+
+// facts checks the signature with the keys that were given. Without any it takes a signature for what the policy wants.
+func (t *trial) facts(rec *pcs.Record, p verify.Policy) verify.Facts {
+	switch {
+	case t.ring != nil:
+		return t.ring.Check(rec, p.Signature.Profiles, verify.Facts{})
+	case !rec.HasSig:
+		return verify.Facts{}
+	}
+	f := verify.Facts{KeyID: "not-checked", Alg: verify.HMACSHA256, Profile: p.Signature.Profiles.Slice()[0], Mode: verify.Raw}
+	if raw, err := base64.StdEncoding.DecodeString(rec.Sig); err == nil && len(raw) == ed25519.SignatureSize {
+		f.Alg, f.Mode = verify.Ed25519, verify.SHA256
+	}
+	if f.Profile == pcs.Bin {
+		f.Mode = verify.SHA256
+	}
+	return f
 }
 
 // ledger judges events of a live ledger with the facts recorded in them.
@@ -142,19 +233,26 @@ func (t *trial) ledger(ctx context.Context, from, to uint64) error {
 		return err
 	}
 	defer c.Close()
-	q := client.AuditQuery{FromSeq: from}
-	for item, err := range c.Audit(ctx, q) {
+	t.how = sigsRecorded
+	q := client.AuditQuery{FromSeq: from, Limit: int(min(to-from, 999)) + 1}
+	for {
+		page, err := t.a.auditPage(ctx, c, q)
 		if err != nil {
 			return err
 		}
-		if item.Seq > to {
+		for _, item := range page.Items {
+			if item.Seq > to {
+				return nil
+			}
+			if err := t.one(ctx, c, item); err != nil {
+				return fmt.Errorf("event %d: %w", item.Seq, err)
+			}
+		}
+		if page.NextCursor == "" {
 			return nil
 		}
-		if err := t.one(ctx, c, item); err != nil {
-			return fmt.Errorf("event %d: %w", item.Seq, err)
-		}
+		q.Cursor, q.MinSeq = page.NextCursor, max(q.MinSeq, page.AppliedSeq)
 	}
-	return nil
 }
 
 func (t *trial) one(ctx context.Context, c *client.Client, item wire.AuditItem) error {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"unicode"
 	"unicode/utf8"
 
@@ -26,7 +27,7 @@ var yamlTypes = []string{wire.MediaYAML, "application/x-yaml", "text/yaml"}
 
 // decodeBody reads a JSON object strictly into v: no unknown or repeated member, nothing behind it.
 func (s *server) decodeBody(c echo.Context, v any) error {
-	if err := checkMedia(c.Request().Header); err != nil {
+	if err := checkMedia(c.Request().Header, wire.MediaJSON); err != nil {
 		return err
 	}
 	body, err := s.readBody(c)
@@ -44,7 +45,8 @@ func (s *server) decodeBody(c echo.Context, v any) error {
 	return nil
 }
 
-// onlyOnce refuses a repeated member of the outermost object and anything behind it.
+// onlyOnce refuses a repeated member of the outermost object and anything behind it. It also refuses names that no request
+// has, because encoding/json would take some of them for others: it does not look at the letter case.
 func onlyOnce(body []byte) error {
 	if !utf8.Valid(body) {
 		return errors.New("not UTF-8")
@@ -60,7 +62,10 @@ func onlyOnce(body []byte) error {
 			return errors.New("not well-formed")
 		}
 		key := fmt.Sprint(name)
-		if seen[key] {
+		switch {
+		case strings.ContainsFunc(key, notInName):
+			return fmt.Errorf("member %q is unknown", key)
+		case seen[key]:
 			return fmt.Errorf("member %q is repeated", key)
 		}
 		seen[key] = true
@@ -77,6 +82,9 @@ func onlyOnce(body []byte) error {
 	}
 	return nil
 }
+
+// notInName: the members of requests are written in a-z and _.
+func notInName(r rune) bool { return (r < 'a' || r > 'z') && r != '_' }
 
 // checkAct bounds what an operator says about an act.
 func checkAct(a wire.Act) error {

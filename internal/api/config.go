@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -79,16 +80,17 @@ func setDefault[T comparable](v *T, d T) {
 }
 
 // NewServer returns a server with every limit set and the handler of NewHandler. The caller listens, serves
-// (ServeTLS with empty file names when Config.TLS is set) and shuts it down.
+// (ServeTLS with empty file names when Config.TLS is set) and shuts it down, which ends streams of progress.
 func NewServer(cfg Config) (*http.Server, error) {
-	handler, err := NewHandler(cfg)
+	stopping := make(chan struct{})
+	handler, err := newHandler(cfg, stopping)
 	if err != nil {
 		return nil, err
 	}
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(cfg.TLS != nil)
-	return &http.Server{
+	server := &http.Server{
 		Handler:           handler,
 		TLSConfig:         serverTLS(cfg.TLS),
 		Protocols:         protocols,
@@ -99,7 +101,9 @@ func NewServer(cfg Config) (*http.Server, error) {
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelDebug),
-	}, nil
+	}
+	server.RegisterOnShutdown(sync.OnceFunc(func() { close(stopping) })) // a server can be shut down twice
+	return server, nil
 }
 
 // serverTLS copies cfg, raises the version floor to TLS 1.2 and offers HTTP/2.

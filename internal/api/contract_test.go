@@ -172,7 +172,7 @@ func TestRoutesAndContractAgree(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := newEcho(Config{Ledger: newTwin(), Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry()})
+	e, err := newEcho(Config{Ledger: newTwin(), Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry()}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

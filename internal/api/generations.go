@@ -188,6 +188,9 @@ func (s *server) activate(c echo.Context) error {
 	}
 	var r wire.ActivateRequest
 	return s.act(c, &r, &r.Act, func(ctx context.Context, meta Meta) (int, any, error) {
+		if r.Diff == "" {
+			return 0, nil, badParameter("diff", "is missing: the digest of the diff that was reviewed")
+		}
 		a, err := s.Ledger.Activate(ctx, n, r, meta)
 		return http.StatusOK, a, err
 	})
@@ -218,7 +221,7 @@ func (s *server) dropGeneration(c echo.Context) error {
 	defer cancel()
 	a, err := s.Ledger.DropGeneration(ctx, n, about, meta)
 	if err != nil {
-		return err
+		return s.actProblem(err, c)
 	}
 	s.setPosition(c, s.Ledger.Position())
 	return writeJSON(c, http.StatusOK, a)
@@ -230,10 +233,16 @@ func (s *server) progress(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	p := readParams(c)
+	p := readParams(c, "consistency", "min_seq")
+	want := p.read(wire.ConsistencyLocal)
 	if err := p.err(); err != nil {
 		return err
 	}
+	_, fresh, _, err := s.fresh(c, want)
+	if err != nil {
+		return err
+	}
+	fresh() // the stream has a limit of its own
 	ctx, cancel := context.WithTimeout(c.Request().Context(), progressFor)
 	defer cancel()
 	a, err := s.Ledger.Generation(ctx, n)
@@ -241,7 +250,6 @@ func (s *server) progress(c echo.Context) error {
 		return err
 	}
 	w := c.Response()
-	s.setPosition(c, s.Ledger.Position())
 	w.Header().Set(echo.HeaderContentType, wire.MediaEvents)
 	w.Header().Set("X-Accel-Buffering", "no")
 	w.WriteHeader(http.StatusOK)
@@ -257,6 +265,8 @@ func (s *server) progress(c echo.Context) error {
 		}
 		select {
 		case <-tick.C:
+		case <-s.stopping:
+			return nil
 		case <-ctx.Done():
 			return nil
 		}
@@ -279,11 +289,15 @@ func writeEvent(w *echo.Response, kind string, v any) error {
 	return control.Flush()
 }
 
-// allReported tells whether every node that answers has compared up to the head.
+// allReported tells whether every node that answers has compared up to the head and none is on its way there.
 func allReported(a *wire.GenerationAnswer) bool {
 	reachable := 0
 	for _, n := range a.Nodes {
-		if n.State != "unreachable" {
+		switch n.State {
+		case "building":
+			return false
+		case "unreachable":
+		default:
 			reachable++
 		}
 	}

@@ -21,24 +21,30 @@ type server struct {
 	limiter *rate.Limiter // nil for no limit
 	metrics *metrics
 	routes  map[string]bool // templates, the closed set of the route label
+
+	stopping <-chan struct{} // closed when the server shuts down; nil for never
 }
 
 // NewHandler returns the handler of every route. It registers its metrics with cfg.Registry, so a registry
 // serves one handler.
 func NewHandler(cfg Config) (http.Handler, error) {
-	e, err := newEcho(cfg)
+	return newHandler(cfg, nil)
+}
+
+func newHandler(cfg Config, stopping <-chan struct{}) (http.Handler, error) {
+	e, err := newEcho(cfg, stopping)
 	if err != nil {
 		return nil, err
 	}
 	return headAsGet(e), nil
 }
 
-func newEcho(cfg Config) (*echo.Echo, error) {
+func newEcho(cfg Config, stopping <-chan struct{}) (*echo.Echo, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
 		return nil, err
 	}
-	s := &server{Config: cfg, routes: map[string]bool{}}
+	s := &server{Config: cfg, routes: map[string]bool{}, stopping: stopping}
 	if cfg.TokenRate > 0 {
 		s.limiter = rate.NewLimiter(rate.Limit(cfg.TokenRate), max(1, int(2*cfg.TokenRate)))
 	}

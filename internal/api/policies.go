@@ -32,7 +32,7 @@ func (s *server) publishPolicy(c echo.Context) error {
 	defer cancel()
 	a, created, err := s.Ledger.PublishPolicy(ctx, r, meta)
 	if err != nil {
-		return err
+		return s.actProblem(err, c)
 	}
 	s.setPosition(c, s.Ledger.Position())
 	c.Response().Header().Set(echo.HeaderLocation, "/v1/policies/"+a.ID)
@@ -55,6 +55,9 @@ func (s *server) policyRequest(c echo.Context) (r wire.PolicyRequest, err error)
 	p := readParams(c, "op_id", "reason", "ticket")
 	r.Act = queryAct(p)
 	if err := p.err(); err != nil {
+		return r, err
+	}
+	if err := checkMedia(c.Request().Header, yamlTypes...); err != nil {
 		return r, err
 	}
 	body, err := s.readBody(c)
@@ -155,7 +158,7 @@ func (s *server) act(c echo.Context, request any, about *wire.Act, do func(conte
 	defer cancel()
 	status, v, err := do(ctx, meta)
 	if err != nil {
-		return err
+		return s.actProblem(err, c)
 	}
 	s.setPosition(c, s.Ledger.Position())
 	if g, ok := v.(*wire.GenerationAnswer); ok {

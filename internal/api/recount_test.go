@@ -1,13 +1,20 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/recount-ledger/recount/wire"
 )
@@ -52,6 +59,9 @@ func TestPolicies(t *testing.T) {
 		{"POST", "/v1/policies", `[]`, 400}, {"POST", "/v1/policies", `{"document":1}`, 400}, {"POST", "/v1/policies?reason=x", `{"document":"kernel: 1"}`, 400},
 		{"POST", "/v1/policies", `{"document":"kernel: 1","reason":"` + strings.Repeat("x", 1025) + `"}`, 400},
 		{"POST", "/v1/policies", `{"document":"kernel: 1","ticket":"a\u0007"}`, 400}, {"POST", "/v1/policies", "{\"document\":\"\xff\"}", 400},
+		{"POST", "/v1/policies", `{"document":"kernel: 1","Document":"kernel: 2"}`, 400}, {"POST", "/v1/policies", `{"DOCUMENT":"kernel: 1"}`, 400},
+		{"POST", "/v1/policies", `{"document":"kernel: 1","rea\u017fon":"x"}`, 400}, {"POST", "/v1/policies", `{"document":"kernel: 1","op_id":"` + strings.Repeat("x", 65) + `"}`, 400},
+		{"POST", "/v1/policies", `{"document":"kernel: 1"`, 400}, {"POST", "/v1/policies?op_id=a&op_id=b", "{}", 400}, {"POST", "/v1/policies", "{}", 422},
 		{"GET", "/v1/policies/abc", "", 400}, {"GET", "/v1/policies/" + strings.Repeat("0", 64), "", 404}, {"POST", "/v1/policies/abc/apply", "{}", 400},
 		{"POST", "/v1/policies/" + strings.Repeat("0", 64) + "/apply", "{}", 404},
 	} {
@@ -59,8 +69,17 @@ func TestPolicies(t *testing.T) {
 			t.Errorf("%s %s %.60s: %d, want %d: %s", c.method, c.target, c.body, w.Code, c.status, w.Body)
 		}
 	}
-	if w := r.send("POST", "/v1/policies", "kernel: 1", "Content-Type", "text/plain"); w.Code != http.StatusUnsupportedMediaType {
-		t.Errorf("%d", w.Code)
+	for _, c := range []struct {
+		headers []string
+		status  int
+	}{
+		{[]string{"Content-Type", "text/plain"}, 415}, {[]string{"Content-Type", wire.MediaYAML, "Content-Encoding", "gzip"}, 415},
+		{[]string{"Content-Type", wire.MediaYAML + "; charset=latin1"}, 415}, {[]string{"Content-Type", wire.MediaYAML + "; charset=utf-8"}, 200},
+		{[]string{"Content-Type", ""}, 415},
+	} {
+		if w := r.send("POST", "/v1/policies", "kernel: 1\n", c.headers...); w.Code != c.status {
+			t.Errorf("%v: %d, want %d", c.headers, w.Code, c.status)
+		}
 	}
 }
 
@@ -97,7 +116,12 @@ func TestGenerations(t *testing.T) {
 		{"POST", "/v1/generations", `{"policy":"` + policy + `","from":-1}`, 400}, {"GET", "/v1/generations/9", "", 404}, {"GET", "/v1/generations/0", "", 400},
 		{"GET", "/v1/generations/x", "", 400}, {"GET", "/v1/generations/9/diff", "", 404}, {"GET", "/v1/generations/2/diff?position=0", "", 400},
 		{"GET", "/v1/generations/9/progress", "", 404}, {"POST", "/v1/generations/2/activate", `{"diff":"stale"}`, 409},
-		{"POST", "/v1/generations/2/activate", `{"diff":"split"}`, 503}, {"DELETE", "/v1/generations/x", "", 400}, {"DELETE", "/v1/generations/2?why=1", "", 400},
+		{"POST", "/v1/generations/2/activate", `{"diff":"split"}`, 503}, {"POST", "/v1/generations/2/activate", `{}`, 400},
+		{"POST", "/v1/generations/2/activate", `{"diff":"d","max_new_flips":-1}`, 400}, {"POST", "/v1/generations/0/activate", `{"diff":"d"}`, 400},
+		{"POST", "/v1/generations", `{"policy":"` + policy + `","ticket":"full"}`, 507}, {"POST", "/v1/generations", `{"policy":"` + policy + `","from":2000000000000}`, 409},
+		{"POST", "/v1/generations", `{"policy":"` + policy + `","From":1}`, 400}, {"POST", "/v1/generations/rollback", `null`, 400},
+		{"GET", "/v1/generations/4294967296", "", 400}, {"GET", "/v1/generations/2/progress?limit=1", "", 400}, {"DELETE", "/v1/generations/9", "", 404},
+		{"DELETE", "/v1/generations/2?reason=a%07", "", 400}, {"DELETE", "/v1/generations/x", "", 400}, {"DELETE", "/v1/generations/2?why=1", "", 400},
 		{"PUT", "/v1/generations/2", "{}", 405},
 	} {
 		if w := r.send(c.method, c.target, c.body); w.Code != c.status {
@@ -165,7 +189,59 @@ func TestProgress(t *testing.T) {
 	decode[wire.GenerationAnswer](t, r.send("POST", "/v1/generations", `{"policy":"`+hexOf("p")+`"}`), 202)
 	w := r.get("/v1/generations/2/progress")
 	text := w.Body.String()
-	if w.Code != 200 || w.Header().Get("Content-Type") != wire.MediaEvents || strings.Count(text, "event: progress\n") != 2 || strings.Count(text, "event: done\n") != 1 {
+	if w.Code != 200 || w.Header().Get("Content-Type") != wire.MediaEvents || w.Header().Get("X-Accel-Buffering") != "no" || strings.Count(text, "event: progress\n") != 2 || strings.Count(text, "event: done\n") != 1 {
 		t.Errorf("%d %v\n%s", w.Code, w.Header(), text)
+	}
+}
+
+// TestUnknownOutcomeOfActs: an act may be in the log when its time is up, so nothing may say that it is not.
+func TestUnknownOutcomeOfActs(t *testing.T) {
+	r := newRig(t, nil)
+	id := decode[wire.PolicyAnswer](t, r.send("POST", "/v1/policies", `{"document":"kernel: 1\n"}`), 201).ID
+	decode[wire.GenerationAnswer](t, r.send("POST", "/v1/generations", `{"policy":"`+id+`"}`), 202)
+	r.twin.fail = fmt.Errorf("waiting for the fold: %w", context.DeadlineExceeded)
+	for _, c := range [][3]string{
+		{"POST", "/v1/policies", `{"document":"kernel: 1 # again"}`}, {"POST", "/v1/keys/hmac-1/revoke", "{}"}, {"POST", "/v1/generations", `{"policy":"` + id + `"}`},
+		{"POST", "/v1/generations/2/activate", `{"diff":"d"}`}, {"POST", "/v1/generations/rollback", "{}"}, {"DELETE", "/v1/generations/2", ""},
+	} {
+		w := r.send(c[0], c[1], c[2])
+		if p := decode[wire.Problem](t, w, 504); p.Code != wire.CodeOutcomeUnknown || w.Header().Get(wire.HeaderRetryAfter) == "" {
+			t.Errorf("%v: %+v", c, p)
+		}
+	}
+	if p := decode[wire.Problem](t, r.get("/v1/generations/2"), 503); p.Code != wire.CodeBehind {
+		t.Errorf("%+v", p)
+	}
+}
+
+// TestShutdownEndsProgress: a stream does not hold up a node that stops.
+func TestShutdownEndsProgress(t *testing.T) {
+	twin := newTwin()
+	twin.generations = []wire.GenerationAnswer{{Generation: 2, State: wire.GenerationBuilding}}
+	server, err := NewServer(Config{Ledger: twin, Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(), ProgressEvery: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	resp, err := http.Get("http://" + listener.Addr().String() + "/v1/generations/2/progress")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if err := server.Shutdown(ctx); err != nil {
+		t.Error(err)
+	}
+	if text, err := io.ReadAll(resp.Body); err != nil || strings.Count(string(text), "event: progress\n") != 1 {
+		t.Errorf("%v: %s", err, text)
+	}
+	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+		t.Error(err)
 	}
 }

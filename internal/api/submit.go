@@ -8,6 +8,7 @@ import (
 	"mime"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,7 +22,7 @@ func (s *server) submit(c echo.Context) error {
 	start := time.Now()
 	answer, err := s.takeAndSubmit(c)
 	if err != nil {
-		p := s.submitProblem(err, c)
+		p := s.actProblem(err, c)
 		s.metrics.submission(problemLabel(p), p.Code, time.Since(start))
 		return p
 	}
@@ -44,7 +45,7 @@ func (s *server) submit(c echo.Context) error {
 }
 
 func (s *server) takeAndSubmit(c echo.Context) (*wire.SubmitAnswer, error) {
-	if err := checkMedia(c.Request().Header); err != nil {
+	if err := checkMedia(c.Request().Header, wire.MediaJSON); err != nil {
 		return nil, err
 	}
 	if c.Request().ContentLength > s.MaxBody {
@@ -66,8 +67,8 @@ func (s *server) takeAndSubmit(c echo.Context) (*wire.SubmitAnswer, error) {
 	return answer, err
 }
 
-// submitProblem is problemOf, except that a record whose context has ended may still have been committed.
-func (s *server) submitProblem(err error, c echo.Context) *wire.Problem {
+// actProblem is problemOf, except that a record or an act whose context has ended may still have been committed.
+func (s *server) actProblem(err error, c echo.Context) *wire.Problem {
 	var p *wire.Problem
 	if !errors.As(err, &p) && (errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)) {
 		return wire.NewProblem(wire.CodeOutcomeUnknown, "").WithRetry(time.Second)
@@ -75,19 +76,20 @@ func (s *server) submitProblem(err error, c echo.Context) *wire.Problem {
 	return s.problemOf(err, c)
 }
 
-func checkMedia(h http.Header) error {
+// checkMedia refuses a body that is coded, is of another type, or is not in UTF-8.
+func checkMedia(h http.Header, allowed ...string) error {
 	for _, coding := range h.Values("Content-Encoding") {
 		if coding = strings.TrimSpace(coding); coding != "" && !strings.EqualFold(coding, "identity") {
 			return wire.NewProblem(wire.CodeEncoding, "")
 		}
 	}
 	declared := h.Get("Content-Type")
-	if declared == wire.MediaJSON {
+	if declared == allowed[0] {
 		return nil
 	}
 	media, params, err := mime.ParseMediaType(declared)
 	charset, has := params["charset"]
-	if err != nil || media != wire.MediaJSON || has && !strings.EqualFold(charset, "utf-8") {
+	if err != nil || !slices.Contains(allowed, media) || has && !strings.EqualFold(charset, "utf-8") {
 		return wire.NewProblem(wire.CodeMediaType, "")
 	}
 	return nil

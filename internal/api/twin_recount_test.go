@@ -58,7 +58,7 @@ func (t *twin) ApplyPolicy(ctx context.Context, id string, r wire.ApplyRequest, 
 		return nil, err
 	}
 	t.acts = append(t.acts, r.Act)
-	return &wire.ApplyAnswer{Policy: id, Seq: 9}, nil
+	return &wire.ApplyAnswer{Policy: id, Seq: 9}, t.fail
 }
 
 func (t *twin) RevokeKey(_ context.Context, id string, since int64, r wire.RevokeRequest, _ Meta) (*wire.RevokeAnswer, error) {
@@ -71,8 +71,11 @@ func (t *twin) RevokeKey(_ context.Context, id string, since int64, r wire.Revok
 
 func (t *twin) StartGeneration(_ context.Context, r wire.GenerationRequest, _ Meta) (*wire.GenerationAnswer, error) {
 	t.acts = append(t.acts, r.Act)
-	if len(t.generations) > 2 {
-		return nil, wire.NewProblem(wire.CodeStale, "another generation is being built")
+	switch {
+	case r.From > 1<<40:
+		return nil, wire.NewProblem(wire.CodeStale, "--from is beyond the end of the log")
+	case r.Ticket == "full":
+		return nil, wire.NewProblem(wire.CodeDiskFull, "node-2 has 7 bytes free")
 	}
 	n := uint32(len(t.generations) + 2)
 	a := wire.GenerationAnswer{Generation: n, State: wire.GenerationBuilding, Policy: r.Policy, Schedule: []wire.ScheduleStep{{FromSeq: 1, Policy: r.Policy}},
@@ -85,11 +88,15 @@ func (t *twin) Generations(context.Context) (*wire.GenerationsPage, error) {
 	return &wire.GenerationsPage{Items: append([]wire.GenerationAnswer{}, t.generations...), Active: 1, AppliedSeq: 5}, t.fail
 }
 
-// Generation reports one node more at every call.
+// Generation reports one node more at every call; the second one follows when it has reported.
 func (t *twin) Generation(_ context.Context, n uint32) (*wire.GenerationAnswer, error) {
 	for i := range t.generations {
 		if a := &t.generations[i]; a.Generation == n {
-			a.Nodes = []wire.NodeProgress{{Node: "node-1", State: "following", ETA: -1}, {Node: "node-2", State: "building"}, {Node: "node-3", State: "unreachable"}}
+			second := "building"
+			if a.Reported > 1 {
+				second = "following"
+			}
+			a.Nodes = []wire.NodeProgress{{Node: "node-1", State: "following", ETA: -1}, {Node: "node-2", State: second}, {Node: "node-3", State: "unreachable"}}
 			out := *a
 			a.Reported++
 			return &out, t.fail
@@ -133,7 +140,7 @@ func (t *twin) Activate(_ context.Context, n uint32, r wire.ActivateRequest, _ M
 	case "split":
 		return nil, wire.NewProblem(wire.CodeNoAgreement, "node-2 reports another digest")
 	}
-	return &wire.ActivateAnswer{Generation: n, From: 1, Seq: 8, Position: 7, Diff: r.Diff, Reporters: []string{"node-1", "node-2"}, Absent: []string{"node-3"}}, nil
+	return &wire.ActivateAnswer{Generation: n, From: 1, Seq: 8, Position: 7, Diff: r.Diff, Reporters: []string{"node-1", "node-2"}, Absent: []string{"node-3"}}, t.fail
 }
 
 func (t *twin) Rollback(_ context.Context, r wire.RollbackRequest, _ Meta) (*wire.ActivateAnswer, error) {
@@ -143,5 +150,8 @@ func (t *twin) Rollback(_ context.Context, r wire.RollbackRequest, _ Meta) (*wir
 
 func (t *twin) DropGeneration(_ context.Context, n uint32, a wire.Act, _ Meta) (*wire.DropAnswer, error) {
 	t.acts = append(t.acts, a)
+	if t.fail == nil && int(n) > len(t.generations)+1 {
+		return nil, ErrNotFound
+	}
 	return &wire.DropAnswer{Generation: n, Seq: 10}, t.fail
 }

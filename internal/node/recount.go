@@ -166,12 +166,12 @@ func (n ledger) Generation(ctx context.Context, number uint32) (*wire.Generation
 	if row.Dropped != 0 {
 		return a, nil
 	}
-	head := n.derived.Cursor().Seq
+	since := max(row.Seq, n.derived.Control().LastActivation())
 	first, least := n.progressOf(ctx, number, 0), uint64(math.MaxUint64)
 	for _, p := range first {
 		if p.State != stateUnreachable {
 			least = min(least, p.Compared)
-			if p.Compared >= head {
+			if p.Compared >= since && p.Committed-min(p.Compared, p.Committed) <= following {
 				a.Reported++
 			}
 		}

@@ -118,7 +118,7 @@ func (r *recount) view(number uint32) (g generationView, err error) {
 // await waits until all nodes have compared a generation up to the head and agree.
 func (r *recount) await(number uint32) generationView {
 	r.t.Helper()
-	for end := time.Now().Add(5 * time.Minute); time.Now().Before(end); {
+	for end := time.Now().Add(10 * time.Minute); time.Now().Before(end); {
 		g, err := r.view(number)
 		if err == nil && g.Reported == len(r.c.API) && g.Agree {
 			return g

@@ -193,7 +193,9 @@ func TestWholePolicy(t *testing.T) {
 		size.WriteString("- {when: 'epoch in [" + strings.Repeat("1,", 1000) + "1] || degraded', then: refuse, reason: x}\n")
 		size.WriteString("- {when: 'epoch in [" + strings.Repeat("1,", 1023) + "1]', then: refuse, reason: x}\n")
 	}
+	printed := "rules:\n" + strings.Repeat("- {when: 'shard_id in ["+strings.Repeat(`"a",`, 999)+`"a"]', then: refuse, reason: x}`+"\n", 60)
 	for doc, want := range map[string]string{
+		printed:        "line 1, column 1: printed again the document has more than 262144 bytes",
 		nodes.String(): "line 1, column 1: rules[178].when: more than 32 levels or 4096 nodes",
 		size.String():  "line 1, column 1: the canonical form has more than 262144 bytes",
 	} {

@@ -53,8 +53,13 @@ func (r *reader) plain(n *yaml.Node, depth int) {
 func (r *reader) whole(root *yaml.Node) {
 	if err := r.policy.Validate(); err != nil {
 		r.fail(root, "", "%s", trimmed(err))
-	} else if len(r.policy.Canonical()) > verify.MaxPolicyBytes {
+		return
+	}
+	if len(r.policy.Canonical()) > verify.MaxPolicyBytes {
 		r.fail(root, "", "the canonical form has more than %d bytes", verify.MaxPolicyBytes)
+	}
+	if len(Document(r.policy)) > verify.MaxPolicyBytes {
+		r.fail(root, "", "printed again the document has more than %d bytes", verify.MaxPolicyBytes)
 	}
 }
 
