@@ -162,25 +162,29 @@ func verdictsDiffer(it *Item, oldView, newView ControlView) (bool, error) {
 // Append encodes a flip: version u8, direct u8, behind u64, then for the old and the new side the policy id 32, the length of
 // the outcome row u32 and the row, and last the running digest 32.
 func (f *Flip) Append(dst []byte) []byte {
-	dst = f.appendFacts(dst)
+	dst = f.appendFacts(dst, true)
 	return append(dst, f.Digest[:]...)
 }
 
-func (f *Flip) appendFacts(dst []byte) []byte {
+// appendFacts encodes all but the digest. The sentences about the reasons are no part of any digest: their wording may change.
+func (f *Flip) appendFacts(dst []byte, sentences bool) []byte {
 	dst = append(dst, rowVersion, boolByte(f.Direct))
 	dst = binary.BigEndian.AppendUint64(dst, f.Behind)
 	for _, r := range []*Result{&f.Old, &f.New} {
-		row := append(r.appendCore(nil), r.Detail...)
+		row := r.appendCore(nil)
+		if sentences {
+			row = append(row, r.Detail...)
+		}
 		dst = append(dst, r.Policy[:]...)
 		dst = append(binary.BigEndian.AppendUint32(dst, uint32(len(row))), row...)
 	}
 	return dst
 }
 
-// Chain sets the running digest: SHA-256 of the digest before, the seq and the encoded flip.
+// Chain sets the running digest: SHA-256 of the digest before, the seq and the encoded flip without digest and sentences.
 func (f *Flip) Chain(before [32]byte) {
 	b := binary.BigEndian.AppendUint64(append(make([]byte, 0, 1024), before[:]...), f.Seq)
-	f.Digest = sha256.Sum256(f.appendFacts(b))
+	f.Digest = sha256.Sum256(f.appendFacts(b, false))
 }
 
 // DecodeFlip reads the flip of event seq.
