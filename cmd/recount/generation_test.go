@@ -1,12 +1,20 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
+	"maps"
 	"net/http"
+	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/recount-ledger/recount/internal/event"
+	"github.com/recount-ledger/recount/internal/pcs"
 	"github.com/recount-ledger/recount/internal/verify"
 	"github.com/recount-ledger/recount/wire"
 )
@@ -49,7 +57,7 @@ func recountNode(t *testing.T) (n *node, acts *[]string) {
 		case "GET /v1/generations/2":
 			looks++
 			compared := uint64(min(40, 20*looks))
-			g.Nodes = []wire.NodeProgress{{Node: "node-1", State: "following", Seq: 40, Compared: compared, Committed: 40, DiffAt: strings.Repeat("0", 80)},
+			g.Nodes = []wire.NodeProgress{{Node: "node-1", State: "following", Seq: 40, Compared: compared, Committed: 40, DiffAt: strings.Repeat("0", 16) + strings.Repeat("7b", 32)},
 				{Node: "node-2", State: "unreachable", ETA: -1}, {Node: "node-3", State: "following", Seq: 40, Compared: 40, Committed: 40}}
 			answer(w, g)
 		case "GET /v1/generations/2/diff":
@@ -92,10 +100,12 @@ func TestRecountCommands(t *testing.T) {
 		{"policy apply abababab --reason now", 0, []string{"12"}},
 		{"policy test " + fix + " --records ../../testdata/good-hmac.ndjson", 0, []string{"(judged)", "717"}},
 		{"policy test " + fix, exitUsage, []string{"--records FILE"}},
+		{"policy test " + bad + " --records " + fix, exitRejected, []string{"Nothing was tried"}},
+		{"policy test " + fix + " --from-seq 1 --to-seq 9 --hmac-key-file " + fix, exitUsage, []string{"keys go with --records"}},
 		{"generation start --policy abababab", 0, []string{"generation status 2 --wait"}},
 		{"generation start", exitUsage, []string{"--policy is missing"}},
 		{"generation list", 0, []string{"building"}},
-		{"generation status 2 --wait", 0, []string{"unreachable", "agree"}},
+		{"generation status 2 --wait", 0, []string{"node-1: compared 20 of 40, following, 0/s, 0s to go\n", "node-2: compared 0 of 0, unreachable, 0/s, - to go", "agree"}},
 		{"generation diff 2", 0, []string{"knock-on", "conflict->accepted"}},
 		{"generation diff 2 --by key", 0, []string{"hmac-1"}},
 		{"generation diff 2 --by day", exitUsage, []string{"outcome, reason, shard or key"}},
@@ -124,4 +134,158 @@ func TestRecountCommands(t *testing.T) {
 	if err := json.Unmarshal([]byte(r.out), &d); err != nil || d.Flips != 2 || d.ByOutcome["accepted->refused"] != 1 {
 		t.Errorf("%+v %v", d, err)
 	}
+}
+
+// TestRecountOutput holds what the commands print against golden files, each on a node of its own.
+func TestRecountOutput(t *testing.T) {
+	for name, args := range map[string]string{
+		"policy-list": "policy list", "policy-publish-json": "policy publish ../../testdata/policies/default.yaml -q -o json",
+		"policy-lint": "policy lint ../../testdata/policies/default.yaml ../../testdata/policies/kernel-2.yaml", "policy-show-canonical": "policy show abababab --canonical",
+		"policy-diff":           "policy diff ../../testdata/policies/default.yaml ../../testdata/policies/tighter-tolerance.yaml",
+		"generation-start-json": "generation start --policy abababab -o json", "generation-list": "generation list", "generation-status": "generation status 2",
+		"generation-status-json": "generation status 2 -o json", "generation-diff": "generation diff 2", "generation-diff-shard": "generation diff 2 --by shard",
+		"generation-diff-json": "generation diff 2 -o json", "generation-flips": "generation diff 2 --list", "generation-flips-ndjson": "generation diff 2 --list -o ndjson",
+		"generation-rollback": "generation rollback", "generation-rollback-json": "generation rollback -o json", "generation-drop": "generation drop 2",
+	} {
+		n, _ := recountNode(t)
+		r := run(t, "", append(strings.Fields(args), "--dev", dev(t, n))...)
+		if r.code != exitOK {
+			t.Errorf("%s: exit %d: %s", name, r.code, r.err)
+		}
+		golden(t, name, r.out)
+	}
+}
+
+// TestEndOfAnAct: what the node said last is told, with what to do next, and never that a record was sent.
+func TestEndOfAnAct(t *testing.T) {
+	for code, want := range map[wire.Code]struct {
+		exit int
+		talk string
+	}{
+		wire.CodeNoAgreement: {exitUnavailable, "recount generation status N"}, wire.CodeStale: {exitRejected, "recount generation list"},
+		wire.CodeDiskFull: {exitUnavailable, "drop a generation"}, wire.CodeOutcomeUnknown: {exitUnknown, "Look before you repeat it"},
+		wire.CodeNotFound: {exitNotFound, "recount generation list"}, wire.CodeBadRequest: {exitUsage, "/problems/bad-request"},
+	} {
+		n := newNode(t)
+		n.override = func(w http.ResponseWriter, _ *http.Request) bool {
+			answer(w, wire.NewProblem(code, "node-2 has said it").WithRetry(time.Minute))
+			return true
+		}
+		r := run(t, "", "generation", "activate", "2", "--diff", "ab", "--dev", dev(t, n))
+		if r.code != want.exit || !strings.Contains(r.err, "node-2 has said it") || !strings.Contains(r.err, want.talk) {
+			t.Errorf("%s: exit %d: %s", code, r.code, r.err)
+		}
+	}
+}
+
+func TestFlipsAreExported(t *testing.T) {
+	n, _ := recountNode(t)
+	path := filepath.Join(t.TempDir(), "flips.ndjson")
+	r := run(t, "", "generation", "diff", "2", "--export", path, "--dev", dev(t, n))
+	text, err := os.ReadFile(path)
+	if err != nil || r.code != exitOK || strings.Count(string(text), "\n") != 2 || !strings.Contains(r.err, "2 flips written") {
+		t.Errorf("%+v %v\n%s", r, err, text)
+	}
+}
+
+// TestPolicyTestChecksSignatures: with the right keys, with another one and with none.
+func TestPolicyTestChecksSignatures(t *testing.T) {
+	dir := t.TempDir()
+	text, err := os.ReadFile("../../testdata/keys.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var known struct {
+		HMAC    map[string]struct{ Text string }
+		Ed25519 map[string]struct {
+			Public string `json:"public_b64"`
+		}
+	}
+	if err := json.Unmarshal(text, &known); err != nil {
+		t.Fatal(err)
+	}
+	var trusted []string
+	for name, k := range known.HMAC {
+		trusted = append(trusted, "--hmac-key-file", write(t, filepath.Join(dir, name), k.Text+"\n"))
+	}
+	for name, k := range known.Ed25519 {
+		trusted = append(trusted, "--ed25519-pub", write(t, filepath.Join(dir, name), k.Public+"\n"))
+	}
+	other := write(t, filepath.Join(dir, "other"), "another secret")
+	unsigned := write(t, filepath.Join(dir, "unsigned.yaml"), "signature: {required: false}\n")
+	narrow := write(t, filepath.Join(dir, "narrow.yaml"), "signature: {algorithms: [ed25519]}\n")
+	for _, c := range []struct {
+		policy, records string
+		keys            []string
+		how, changes    string
+	}{
+		{unsigned, "good-hmac", nil, sigsAssumed, ""}, {unsigned, "good-hmac", trusted, sigsChecked, ""}, {unsigned, "good-ed25519", trusted, sigsChecked, ""},
+		{unsigned, "good-hmac", []string{"--hmac-key-file", other}, sigsChecked, ""},
+		{narrow, "good-hmac", trusted, sigsChecked, "->refused"}, {narrow, "good-hmac", nil, sigsAssumed, "->refused"}, {narrow, "good-ed25519", nil, sigsAssumed, ""},
+		{narrow, "good-hmac", []string{"--hmac-key-file", other}, sigsChecked, ""},
+	} {
+		r := run(t, "", append([]string{"policy", "test", c.policy, "-o", "json", "--records", "../../testdata/" + c.records + ".ndjson"}, c.keys...)...)
+		var sums trialSums
+		if err := json.Unmarshal([]byte(r.out), &sums); err != nil || r.code != exitOK || sums.Records == 0 || sums.Signatures != c.how {
+			t.Errorf("%+v: %+v %v\n%s", c, sums, err, r.err)
+		}
+		if (c.changes == "") != (len(sums.Changes) == 0) || !strings.Contains(strings.Join(slices.Sorted(maps.Keys(sums.Changes)), " "), c.changes) {
+			t.Errorf("%+v: %+v", c, sums)
+		}
+	}
+	if r := run(t, "", "policy", "test", narrow, "--records", other, "--ed25519-pub", other); r.code != exitUsage || !strings.Contains(r.err, "neither base64 nor hex") {
+		t.Errorf("%+v", r)
+	}
+}
+
+// TestPolicyTestOverALedger judges the events of two pages up to --to-seq with the recorded facts.
+func TestPolicyTestOverALedger(t *testing.T) {
+	body, err := os.ReadFile("../../testdata/good-hmac.ndjson")
+	if err != nil {
+		t.Fatal(err)
+	}
+	j, err := parseJob(1, []byte(strings.SplitN(string(body), "\n", 2)[0]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := newNode(t)
+	n.override = func(w http.ResponseWriter, r *http.Request) bool {
+		seq, _ := strconv.ParseUint(strings.TrimPrefix(r.URL.Path, "/v1/events/"), 10, 64) // 0 for other paths
+		switch {
+		case r.URL.Path == "/v1/audit" && r.URL.Query().Get("cursor") == "":
+			answer(w, wire.AuditPage{Items: []wire.AuditItem{{Seq: 3, Outcome: "escalated"}, {Seq: 5, Outcome: "refused"}}, NextCursor: "more", AppliedSeq: 9})
+		case r.URL.Path == "/v1/audit":
+			answer(w, wire.AuditPage{Items: []wire.AuditItem{{Seq: 6, Outcome: "accepted"}, {Seq: 8, Outcome: "accepted"}}, AppliedSeq: 9})
+		case seq > 0:
+			sub := event.Sub{Body: j.request.Body}
+			if seq != 6 {
+				sub.Facts = event.Facts{KeyID: "hmac-1", Alg: uint8(verify.HMACSHA256), Profile: uint8(pcs.F9), Mode: uint8(verify.Raw)}
+			}
+			answer(w, wire.EventAnswer{Seq: seq, LogTime: "2026-01-02T03:04:05Z", Payload: sub.Payload()})
+		default:
+			return false
+		}
+		return true
+	}
+	fix := write(t, filepath.Join(t.TempDir(), "fix.yaml"), "kernel: 1\n")
+	r := run(t, "", "policy", "test", fix, "--from-seq", "3", "--to-seq", "7", "--dev", dev(t, n))
+	for _, want := range []string{"(judged) 3", "(signatures) as recorded", "accepted->refused 1", "refused->escalated 1"} {
+		if !strings.Contains(strings.Join(strings.Fields(r.out), " "), want) || strings.Contains(r.out, "escalated->") {
+			t.Errorf("no %q in\n%s%s", want, r.out, r.err)
+		}
+	}
+}
+
+// TestBars draws the bars of a terminal, from the goroutine that refreshes them too.
+func TestBars(t *testing.T) {
+	var out bytes.Buffer
+	b := newBars(&app{err: &out}, true)
+	for compared := range uint64(3) {
+		b.show(&wire.GenerationAnswer{Nodes: []wire.NodeProgress{{Node: "node-1", State: "building", Compared: compared, Committed: 3, Rate: 2, ETA: 1},
+			{Node: "node-2", State: "paused", ETA: -1, Why: "little disk space\x1b"}}})
+	}
+	if got := b.node["node-1"].text() + b.node["node-2"].text(); got != "building, 2/s, 1s to gopaused, 0/s, - to go, little disk space." {
+		t.Error(got)
+	}
+	b.end()
 }

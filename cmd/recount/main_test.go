@@ -105,6 +105,12 @@ func (n *node) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, "OK")
 	case "/v1/pcs/" + someID:
 		answer(w, wire.PCSAnswer{SubmitAnswer: okAnswer(someID, "shard-002", 209, 40), Events: seqs})
+	case "/v1/pcs/" + strings.Repeat("0f", 32):
+		a := wire.PCSAnswer{SubmitAnswer: okAnswer(strings.Repeat("0f", 32), "shard-002", 209, 42), Events: seqs}
+		a.Generation = 2
+		a.History = []wire.HistoryEntry{{Generation: 1, Policy: a.Policy, Outcome: "conflict", ReasonCode: "conflict", Seq: 42, FromSeq: 42},
+			{Generation: 2, Policy: strings.Repeat("ab", 32), Outcome: "accepted", Accepted: true, ReasonCode: "ok", Seq: 42, FromSeq: 90}}
+		answer(w, a)
 	case "/v1/audit":
 		answer(w, wire.AuditPage{AppliedSeq: 42, Generation: 1, Items: []wire.AuditItem{
 			{Seq: 40, LogTime: "2026-01-02T03:04:05Z", Status: 200, Outcome: "accepted", Accepted: true, ReasonCode: "ok", ShardID: "shard-002", Epoch: 209, PCSID: someID, KeyID: "hmac-0123456789abcdef"},
@@ -215,7 +221,7 @@ func golden(t *testing.T, name, got string) {
 func TestReadCommands(t *testing.T) {
 	dir := dev(t, newNode(t), newNode(t))
 	for name, args := range map[string]string{
-		"get": "get " + someID, "get-json": "get -o json " + someID, "shards": "shards", "shards-ndjson": "shards -o ndjson",
+		"get": "get " + someID, "get-history": "get " + strings.Repeat("0f", 32), "get-json": "get -o json " + someID, "shards": "shards", "shards-ndjson": "shards -o ndjson",
 		"shard": "shards shard-002", "event": "event 42", "audit": "audit", "audit-ndjson": "audit -o ndjson", "audit-json": "audit -o json --limit 2",
 		"digest": "digest", "digest-json": "digest -o json", "cluster": "cluster status", "cluster-ndjson": "cluster status -o ndjson",
 		"version": "version", "tail": "tail --limit 2", "tail-ndjson": "tail --limit 1 --from-seq 3 -o ndjson",

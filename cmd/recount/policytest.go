@@ -99,11 +99,16 @@ func readTrialKey(flag string, text []byte) (verify.Key, error) {
 	return verify.Key{}, errors.New("neither base64 nor hex")
 }
 
+// trialFlags say what is judged.
+type trialFlags struct {
+	records  string
+	from, to uint64
+	list     bool
+	keys     trialKeys
+}
+
 func (a *app) policyTestCommand() *cobra.Command {
-	var records string
-	var from, to uint64
-	var show bool
-	var keys trialKeys
+	var f trialFlags
 	cmd := &cobra.Command{
 		Use: "test FILE", Short: "Try a policy over records and count what would change; writes nothing", Args: exactly("FILE"),
 		Long: `test judges every record on its own: structure, signature, checks and rules, without the history of the ledger. What
@@ -121,33 +126,41 @@ without any key they are taken as valid, and the output says so.`,
 			if err != nil {
 				return &codedError{exitRejected, err, "Nothing was tried; mend the places named above."}
 			}
-			t := &trial{a: a, policy: p, counts: map[string]int{}}
-			if show {
-				t.list = newList(a, func(t *table, l trialLine) { t.row(l.Seq, short(l.PCSID), l.Shard, l.Before, l.After, l.Reason) },
-					"SEQ", "PCS_ID", "SHARD", "BEFORE", "AFTER", "REASON")
-			}
-			switch {
-			case records != "" && (from != 0 || to != 0), records == "" && (from == 0 || to < from):
-				return usagef("give either --records FILE, or --from-seq and --to-seq")
-			case records == "" && len(keys.hmac)+len(keys.ed25519) > 0:
-				return usagef("keys go with --records; of a ledger's events the recorded facts count")
-			case records != "":
-				if t.ring, err = keys.ring(); err != nil {
-					return err
-				}
-				err = t.file(records)
-			default:
-				err = t.ledger(cmd.Context(), from, to)
-			}
-			return errors.Join(err, t.end())
+			return a.try(cmd.Context(), p, f)
 		},
 	}
-	cmd.Flags().StringVar(&records, "records", "", "records to judge, instead of a ledger's")
-	cmd.Flags().Uint64Var(&from, "from-seq", 0, "first event of the ledger to judge")
-	cmd.Flags().Uint64Var(&to, "to-seq", 0, "last one")
-	cmd.Flags().BoolVar(&show, "list", false, "also list every record that changes")
-	keys.add(cmd)
+	flags := cmd.Flags()
+	flags.StringVar(&f.records, "records", "", "records to judge, instead of a ledger's")
+	flags.Uint64Var(&f.from, "from-seq", 0, "first event of the ledger to judge")
+	flags.Uint64Var(&f.to, "to-seq", 0, "last one")
+	flags.BoolVar(&f.list, "list", false, "also list every record that changes")
+	f.keys.add(cmd)
 	return cmd
+}
+
+func (a *app) try(ctx context.Context, p verify.Policy, f trialFlags) error {
+	t := &trial{a: a, policy: p, counts: map[string]int{}}
+	ring, err := f.keys.ring()
+	if err != nil {
+		return err
+	}
+	fromFile, fromLedger := f.records != "", f.from != 0 || f.to != 0
+	switch {
+	case fromFile == fromLedger, fromLedger && (f.from == 0 || f.to < f.from):
+		return usagef("give either --records FILE, or --from-seq and --to-seq")
+	case fromLedger && ring != nil:
+		return usagef("keys go with --records; of a ledger's events the recorded facts count")
+	}
+	if f.list {
+		t.list = newList(a, func(t *table, l trialLine) { t.row(l.Seq, short(l.PCSID), l.Shard, l.Before, l.After, l.Reason) },
+			"SEQ", "PCS_ID", "SHARD", "BEFORE", "AFTER", "REASON")
+	}
+	if t.ring = ring; fromFile {
+		err = t.file(f.records)
+	} else {
+		err = t.ledger(ctx, f.from, f.to)
+	}
+	return errors.Join(err, t.end())
 }
 
 func (t *trial) end() error {

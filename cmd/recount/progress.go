@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,6 +17,9 @@ import (
 
 // lookEvery is the pause between two looks at a generation that is being built.
 const lookEvery = 500 * time.Millisecond
+
+// sayEvery is the least time between two lines about a node that only goes on.
+const sayEvery = 10 * time.Second
 
 func (a *app) generationStatusCommand() *cobra.Command {
 	var wait bool
@@ -65,9 +69,17 @@ func (a *app) showStatus(g *wire.GenerationAnswer) error {
 	fmt.Fprintln(a.out)
 	t := a.table("NODE", "STATE", "FOLDED", "COMPARED", "OF", "PER SECOND", "TO GO", "DIGEST", "WHY")
 	for _, p := range g.Nodes {
-		t.row(p.Node, p.State, p.Seq, p.Compared, p.Committed, fmt.Sprintf("%.0f", p.Rate), eta(p), short(p.DiffAt), dash(p.Why))
+		t.row(p.Node, p.State, p.Seq, p.Compared, p.Committed, fmt.Sprintf("%.0f", p.Rate), eta(p), short(digestOf(p.DiffAt)), dash(p.Why))
 	}
 	return t.flush()
+}
+
+// digestOf leaves out the position, with which the digest of a diff begins: it is the same for all nodes.
+func digestOf(diff string) string {
+	if len(diff) <= 16 {
+		return ""
+	}
+	return diff[16:]
 }
 
 func eta(p wire.NodeProgress) string {
@@ -84,7 +96,7 @@ func (a *app) awaitGeneration(ctx context.Context, n uint32) (*wire.GenerationAn
 		return nil, err
 	}
 	defer c.Close()
-	bars := a.newBars()
+	bars := newBars(a, isTerminal(a.err))
 	defer bars.end()
 	head := uint64(0)
 	for {
@@ -146,41 +158,77 @@ func failedNodes(g *wire.GenerationAnswer) error {
 	return nil
 }
 
-// bars shows one bar per node on a terminal, nothing elsewhere.
+// bars shows one bar per node on a terminal and lines elsewhere, both on stderr.
 type bars struct {
-	all  *mpb.Progress
-	node map[string]*mpb.Bar
+	a    *app
+	all  *mpb.Progress // nil without a terminal
+	node map[string]*nodeBar
 }
 
-func (a *app) newBars() *bars {
-	if a.quiet || !isTerminal(a.err) {
-		return &bars{}
+// nodeBar is what was shown of one node.
+type nodeBar struct {
+	bar  *mpb.Bar
+	said time.Time // of the last line
+
+	mu  sync.Mutex // the bar is drawn on a goroutine of its own
+	now wire.NodeProgress
+}
+
+func newBars(a *app, terminal bool) *bars {
+	b := &bars{a: a, node: map[string]*nodeBar{}}
+	if terminal && !a.quiet {
+		b.all = mpb.New(mpb.WithOutput(a.err), mpb.WithWidth(40))
 	}
-	return &bars{all: mpb.New(mpb.WithOutput(a.err), mpb.WithWidth(40)), node: map[string]*mpb.Bar{}}
+	return b
 }
 
 func (b *bars) show(g *wire.GenerationAnswer) {
-	if b.all == nil {
-		return
-	}
 	for _, p := range g.Nodes {
-		bar := b.node[p.Node]
-		if bar == nil {
-			bar = b.all.AddBar(int64(max(p.Committed, 1)), mpb.PrependDecorators(decor.Name(p.Node+" "), decor.CountersNoUnit("%d / %d ")),
-				mpb.AppendDecorators(decor.AverageSpeed(0, " %.0f/s "), decor.AverageETA(decor.ET_STYLE_GO)))
-			b.node[p.Node] = bar
+		n := b.node[p.Node]
+		if n == nil {
+			n = &nodeBar{}
+			b.node[p.Node] = n
+			if b.all != nil {
+				n.bar = b.all.AddBar(int64(max(p.Committed, 1)), mpb.PrependDecorators(decor.Name(p.Node+" "), decor.CountersNoUnit("%d / %d ")),
+					mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return " " + n.text() })))
+			}
 		}
-		bar.SetTotal(int64(max(p.Committed, 1)), false)
-		bar.SetCurrent(int64(p.Compared))
+		before := n.set(p)
+		switch {
+		case n.bar != nil:
+			n.bar.SetTotal(int64(max(p.Committed, 1)), false)
+			n.bar.SetCurrent(int64(p.Compared))
+		case p.State != before.State || p.Compared != before.Compared && time.Since(n.said) >= sayEvery:
+			n.said = time.Now()
+			b.a.talk("%s: compared %d of %d, %s", plain(p.Node), p.Compared, p.Committed, n.text())
+		}
 	}
+}
+
+func (n *nodeBar) set(p wire.NodeProgress) (before wire.NodeProgress) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	before, n.now = n.now, p
+	return before
+}
+
+// text is the state of a node, its rate and the time to go as the node gives them.
+func (n *nodeBar) text() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	text := fmt.Sprintf("%s, %.0f/s, %s to go", n.now.State, n.now.Rate, eta(n.now))
+	if n.now.Why != "" {
+		text += ", " + n.now.Why
+	}
+	return plain(text)
 }
 
 func (b *bars) end() {
 	if b.all == nil {
 		return
 	}
-	for _, bar := range b.node {
-		bar.Abort(false)
+	for _, n := range b.node {
+		n.bar.Abort(false)
 	}
 	b.all.Wait()
 }

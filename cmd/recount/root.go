@@ -41,7 +41,7 @@ Exit codes:
   3  not found
   4  rejected: the same request will be rejected again
   5  unavailable: nothing was committed, try again
-  6  outcome unknown: a submission was sent and got no answer; sending it again is safe
+  6  outcome unknown: a submission or an act was sent and got no answer; sending a submission again is safe
   7  verification failed: answers differ from what was expected, or nodes from each other`
 
 // run executes one command line and returns the exit code.

@@ -253,6 +253,11 @@ func (s *server) progress(c echo.Context) error {
 	w.Header().Set(echo.HeaderContentType, wire.MediaEvents)
 	w.Header().Set("X-Accel-Buffering", "no")
 	w.WriteHeader(http.StatusOK)
+	return s.progressStream(ctx, w, a)
+}
+
+// progressStream writes a and what comes after it, one event per tick.
+func (s *server) progressStream(ctx context.Context, w *echo.Response, a *wire.GenerationAnswer) error {
 	tick := time.NewTicker(s.ProgressEvery)
 	defer tick.Stop()
 	for {
@@ -270,7 +275,8 @@ func (s *server) progress(c echo.Context) error {
 		case <-ctx.Done():
 			return nil
 		}
-		if a, err = s.Ledger.Generation(ctx, n); err != nil {
+		var err error
+		if a, err = s.Ledger.Generation(ctx, a.Generation); err != nil {
 			return err
 		}
 	}
@@ -289,7 +295,7 @@ func writeEvent(w *echo.Response, kind string, v any) error {
 	return control.Flush()
 }
 
-// allReported tells whether every node that answers has compared up to the head and none is on its way there.
+// allReported tells whether every node that answers has reported and none is on its way there.
 func allReported(a *wire.GenerationAnswer) bool {
 	reachable := 0
 	for _, n := range a.Nodes {
