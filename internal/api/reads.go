@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"net/http"
 	"strconv"
 	"strings"
@@ -55,77 +56,44 @@ func isHash(s string) bool {
 }
 
 func (s *server) event(c echo.Context) error {
-	p := readParams(c, "consistency", "min_seq")
-	want := p.read(wire.ConsistencyLocal)
 	seq, err := strconv.ParseUint(c.Param("seq"), 10, 63)
 	if err != nil || seq == 0 {
-		p.fail("seq", "must be a whole number, at least 1")
+		return badParameter("seq", "must be a whole number, at least 1")
 	}
-	if err := p.err(); err != nil {
-		return err
-	}
-	ctx, cancel, _, err := s.fresh(c, want)
-	if err != nil {
-		return err
-	}
-	defer cancel()
-	answer, err := s.Ledger.Event(ctx, seq)
-	if err != nil {
-		return err
-	}
-	if answer.Payload == nil {
-		answer.Payload = []byte{}
-	}
-	if answer.Summary == nil {
-		answer.Summary = map[string]any{}
-	}
-	return writeJSON(c, http.StatusOK, answer)
+	return serveRead(s, c, wire.ConsistencyLocal, func(ctx context.Context, _ Position) (any, error) {
+		answer, err := s.Ledger.Event(ctx, seq)
+		if err != nil {
+			return nil, err
+		}
+		if answer.Payload == nil {
+			answer.Payload = []byte{}
+		}
+		if answer.Summary == nil {
+			answer.Summary = map[string]any{}
+		}
+		return answer, nil
+	})
 }
 
 func (s *server) shard(c echo.Context) error {
-	p := readParams(c, "consistency", "min_seq")
-	want := p.read(wire.ConsistencyLocal)
 	id, err := pathParam(c, "shard_id")
 	if err != nil {
 		return err
 	}
 	if id == "" || len(id) > 256 {
-		p.fail("shard_id", "must be 1 to 256 bytes")
+		return badParameter("shard_id", "must be 1 to 256 bytes")
 	}
-	if err := p.err(); err != nil {
-		return err
-	}
-	ctx, cancel, _, err := s.fresh(c, want)
-	if err != nil {
-		return err
-	}
-	defer cancel()
-	answer, err := s.Ledger.Shard(ctx, id)
-	if err != nil {
-		return err
-	}
-	return writeJSON(c, http.StatusOK, answer)
+	return serveRead(s, c, wire.ConsistencyLocal, func(ctx context.Context, _ Position) (any, error) { return s.Ledger.Shard(ctx, id) })
 }
 
 func (s *server) cluster(c echo.Context) error {
-	p := readParams(c, "consistency", "min_seq")
-	want := p.read(wire.ConsistencyLocal)
-	if err := p.err(); err != nil {
-		return err
-	}
-	ctx, cancel, _, err := s.fresh(c, want)
-	if err != nil {
-		return err
-	}
-	defer cancel()
-	answer, err := s.Ledger.Cluster(ctx)
-	if err != nil {
-		return err
-	}
-	if answer.Members == nil {
-		answer.Members = []wire.Member{}
-	}
-	return writeJSON(c, http.StatusOK, answer)
+	return serveRead(s, c, wire.ConsistencyLocal, func(ctx context.Context, _ Position) (any, error) {
+		answer, err := s.Ledger.Cluster(ctx)
+		if err == nil && answer.Members == nil {
+			answer.Members = []wire.Member{}
+		}
+		return answer, err
+	})
 }
 
 func (s *server) digest(c echo.Context) error {

@@ -183,16 +183,13 @@ func (h *history) read(t *testing.T, cl *client.Client, limit time.Duration, wor
 	h.add(op)
 }
 
-// TestLinearizable: concurrent submissions and reads of few ids, with leaders that stop and return, have an order in which
-// the first outcome of each id wins.
-func TestLinearizable(t *testing.T) {
-	c := nodetest.Start(t, 3)
+// start makes workers that call without end, until end is called.
+func (h *history) start(t *testing.T, c *nodetest.Cluster, workers int) (end func()) {
 	f := nodetest.NewRecords(t)
-	h := &history{began: time.Now()}
 	stop := make(chan struct{})
-	var workers sync.WaitGroup
-	for w := range 8 {
-		workers.Go(func() {
+	var all sync.WaitGroup
+	for w := range workers {
+		all.Go(func() {
 			rng := rand.New(rand.NewPCG(uint64(w), 7))
 			for {
 				select {
@@ -204,6 +201,18 @@ func TestLinearizable(t *testing.T) {
 			}
 		})
 	}
+	return func() {
+		close(stop)
+		all.Wait()
+	}
+}
+
+// TestLinearizable: concurrent submissions and reads of few ids, with leaders that stop and return, have an order in which
+// the first outcome of each id wins.
+func TestLinearizable(t *testing.T) {
+	c := nodetest.Start(t, 3)
+	h := &history{began: time.Now()}
+	end := h.start(t, c, 8)
 	for range 2 {
 		h.await(c, 150)
 		leader := c.Leader()
@@ -213,8 +222,7 @@ func TestLinearizable(t *testing.T) {
 		c.AwaitReady(leader)
 	}
 	h.await(c, 150)
-	close(stop)
-	workers.Wait()
+	end()
 	h.judge(t)
 	c.Check()
 }
@@ -231,24 +239,9 @@ func (h *history) turn(to mode, activate func()) {
 // switch none by the old one.
 func TestLinearizableRecount(t *testing.T) {
 	c := nodetest.Start(t, 3)
-	f := nodetest.NewRecords(t)
 	r := newRecounter(t, c)
 	h := &history{began: time.Now()}
-	stop := make(chan struct{})
-	var workers sync.WaitGroup
-	for w := range 6 {
-		workers.Go(func() {
-			rng := rand.New(rand.NewPCG(uint64(w), 9))
-			for {
-				select {
-				case <-stop:
-					return
-				default:
-				}
-				h.step(t, c, f, w, rng)
-			}
-		})
-	}
+	end := h.start(t, c, 6)
 	h.await(c, 60)
 	number := r.start(r.publish("rules: [{when: 'epoch >= 0', then: escalate, reason: all}]\n"))
 	for range 2 {
@@ -263,8 +256,7 @@ func TestLinearizableRecount(t *testing.T) {
 		r.await(number)
 	}
 	h.await(c, 60)
-	close(stop)
-	workers.Wait()
+	end()
 	h.judge(t)
 	sameDigests(t, c, r.ctx)
 }
