@@ -15,8 +15,9 @@ const (
 )
 
 // restFactor is how long a generation that does not answer rests after a step, in lengths of the step, while submissions
-// come in: it takes a quarter of the time at most.
-const restFactor = 3
+// come in. The next step is read and checked during the rest, which takes about as long as the step itself: together it works a
+// quarter of the time.
+const restFactor = 6
 
 // busyFor is how long after a submission the node counts as busy.
 const busyFor = time.Second
