@@ -377,12 +377,13 @@ func TestRecountCrashes(t *testing.T) {
 	n := flow(ctx, int64(records)).Load()
 	t.Logf("%d records in %.0f s", n, time.Since(began).Seconds())
 	tight, plain := r.publish("params: {tol_d: \"0.01\"}\n"+everyProfile), r.publish("kernel: 1\n"+everyProfile)
-	active := uint32(1)
+	policy := plain
 	for round := range rounds {
 		live, stop := context.WithCancel(ctx)
 		var wg sync.WaitGroup
 		wg.Go(func() { flow(live, math.MaxInt64) })
-		number := r.start([]string{tight, plain}[round%2])
+		policy = []string{tight, plain}[round%2]
+		number := r.start(policy)
 		for i := range 3 { // during the build and the comparison
 			r.crash(i)
 		}
@@ -394,9 +395,28 @@ func TestRecountCrashes(t *testing.T) {
 		wg.Wait()
 		r.must(c.AwaitReady(ctx, 0, 1, 2))
 		r.sameGeneration(number)
-		active = number
-		t.Logf("round %d: generation %d answers everywhere", round+1, active)
+		t.Logf("round %d: generation %d answers everywhere", round+1, number)
 	}
+	r.resumeSame(policy)
+}
+
+// resumeSame builds the active policy once more, kills every node meanwhile, and wants what is live, to the byte.
+func (r *recount) resumeSame(policy string) {
+	r.t.Helper()
+	number := r.start(policy)
+	for i := range r.c.API {
+		r.crash(i)
+	}
+	g := r.await(number)
+	if d := r.diff(number); d.Flips != 0 {
+		r.t.Errorf("the same policy flips %+v", d)
+	}
+	for i, n := range g.Nodes {
+		if d := digestAt(r.t, r.ctx, r.c, i, g.Position); d.State != n.StateAt || n.StateAt == "" {
+			r.t.Errorf("%s: generation %d, built again, has digest %s at %d, the live one %s", n.Node, number, n.StateAt, g.Position, d.State)
+		}
+	}
+	r.t.Logf("generation %d, built again over kills, equals the live one at %d", number, g.Position)
 }
 
 // atoi reads a number from the environment.
