@@ -101,14 +101,10 @@ func (n ledger) ApplyPolicy(ctx context.Context, id string, r wire.ApplyRequest,
 	if !ok {
 		return nil, api.ErrNotFound
 	}
-	seq, effect, err := n.act(ctx, event.PolicyApplied, &event.PolicyAppliedV1{Policy: row.ID[:], Op: n.op(r.Act, meta)})
-	switch {
-	case err != nil:
+	m := &event.PolicyAppliedV1{Policy: row.ID[:], Op: n.op(r.Act, meta)}
+	seq, err := n.actOnce(ctx, event.PolicyApplied, m, stale("the policy could not be applied"))
+	if err != nil {
 		return nil, err
-	case effect == projections.Repeated:
-		seq = n.derived.Control().OpSeq(r.OpID)
-	case effect != projections.Applied:
-		return nil, stale("the policy could not be applied")
 	}
 	return &wire.ApplyAnswer{Policy: id, Seq: seq}, nil
 }

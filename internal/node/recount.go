@@ -41,6 +41,52 @@ func (n *Node) act(ctx context.Context, kind event.Kind, m proto.Message) (seq u
 	return seq, effect, err
 }
 
+// actOnce is act for what an op_id makes safe to send again: a repeat gives the place of the first one. An op_id that named
+// another act before is refused, as is an act that did not fit the state.
+func (n *Node) actOnce(ctx context.Context, kind event.Kind, m opMessage, refused error) (uint64, error) {
+	seq, effect, err := n.act(ctx, kind, m)
+	switch {
+	case err != nil:
+		return 0, err
+	case effect == projections.Repeated:
+		return n.firstOf(kind, m)
+	case effect != projections.Applied:
+		return 0, refused
+	}
+	return seq, nil
+}
+
+// opMessage is an operator's act.
+type opMessage interface {
+	proto.Message
+	GetOp() *event.OpV1
+}
+
+// firstOf finds the event that the op_id of m named first; it must say what m says.
+func (n *Node) firstOf(kind event.Kind, m opMessage) (uint64, error) {
+	id := m.GetOp().GetOpId()
+	seq := n.derived.Control().OpSeq(id)
+	it, err := n.derived.Item(seq)
+	if err != nil {
+		return 0, err
+	}
+	_, first, err := it.Event.Message()
+	if err != nil {
+		return 0, err
+	}
+	if it.Kind != kind || !proto.Equal(withoutOp(first), withoutOp(m)) {
+		return 0, stale("the op_id %q was used for something else", id)
+	}
+	return seq, nil
+}
+
+func withoutOp(m proto.Message) proto.Message {
+	m = proto.Clone(m)
+	r := m.ProtoReflect()
+	r.Clear(r.Descriptor().Fields().ByName("op"))
+	return m
+}
+
 // current waits until this node knows everything that was acknowledged before: what another node has published or started.
 func (n *Node) current(ctx context.Context) error {
 	if p := n.refuseNow(); p != nil {
@@ -77,14 +123,9 @@ func (n ledger) StartGeneration(ctx context.Context, r wire.GenerationRequest, m
 		keys = projections.KeysHindsight
 	}
 	m := &event.GenerationStartedV1{Policy: row.ID[:], FromSeq: r.From, Keys: keys, Op: n.op(r.Act, meta)}
-	seq, effect, err := n.act(ctx, event.GenerationStarted, m)
-	switch {
-	case err != nil:
+	seq, err := n.actOnce(ctx, event.GenerationStarted, m, stale("another generation is being built, or --from %d is beyond the end of the log", r.From))
+	if err != nil {
 		return nil, err
-	case effect == projections.Repeated:
-		seq = n.derived.Control().OpSeq(r.OpID)
-	case effect != projections.Applied:
-		return nil, stale("another generation is being built, or --from %d is beyond the end of the log", r.From)
 	}
 	for _, g := range n.derived.Control().Generations() {
 		if g.Seq == seq {
@@ -290,14 +331,10 @@ func (n ledger) DropGeneration(ctx context.Context, number uint32, a wire.Act, m
 	if _, ok := n.generationRow(number); !ok {
 		return nil, api.ErrNotFound
 	}
-	seq, effect, err := n.act(ctx, event.GenerationDropped, &event.GenerationDroppedV1{Generation: number, Op: n.op(a, meta)})
-	switch {
-	case err != nil:
+	m := &event.GenerationDroppedV1{Generation: number, Op: n.op(a, meta)}
+	seq, err := n.actOnce(ctx, event.GenerationDropped, m, stale("generation %d is active or dropped already", number))
+	if err != nil {
 		return nil, err
-	case effect == projections.Repeated:
-		seq = n.derived.Control().OpSeq(a.OpID)
-	case effect != projections.Applied:
-		return nil, stale("generation %d is active or dropped already", number)
 	}
 	return &wire.DropAnswer{Generation: number, Seq: seq}, nil
 }

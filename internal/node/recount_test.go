@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -110,6 +111,24 @@ func outcomeIs(outcome string, generation uint32, history int) func(*wire.PCSAns
 			return fmt.Errorf("want %s in generation %d with a history of %d", outcome, generation, history)
 		}
 		return nil
+	}
+}
+
+// TestOpIDNamesOneAct: an act sent again under its op_id gives the first answer; another act under it is refused.
+func TestOpIDNamesOneAct(t *testing.T) {
+	c := nodetest.Start(t, 1)
+	r := newRecounter(t, c)
+	lax, plain := r.publish(laxPolicy), r.publish(plainPolicy)
+	once := wire.ApplyRequest{Act: wire.Act{OpID: "once"}}
+	first, err := c.Client.ApplyPolicy(r.ctx, lax, once)
+	r.must(err)
+	again, err := c.Client.ApplyPolicy(r.ctx, lax, once)
+	r.must(err)
+	if first.Seq == 0 || again.Seq != first.Seq {
+		t.Errorf("applied at %d, sent again: %d", first.Seq, again.Seq)
+	}
+	if a, err := c.Client.ApplyPolicy(r.ctx, plain, once); err == nil || !strings.Contains(err.Error(), "something else") {
+		t.Errorf("another policy under the same op_id: %+v, %v", a, err)
 	}
 }
 
