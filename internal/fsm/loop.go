@@ -89,28 +89,35 @@ func follow(ctx context.Context, src *log.Store, f folder, batchBytes int) error
 	}
 }
 
-// catchUp folds up to and including entry target. While one step is folded the next one is read and prepared.
+// stepsAhead is how many prepared steps may wait for the fold: enough that neither side waits for the other for long.
+const stepsAhead = 2
+
+// catchUp folds up to and including entry target. While one step is folded the next ones are read and prepared.
 func catchUp(ctx context.Context, src *log.Store, f folder, target uint64, batchBytes int) error {
-	at := f.cursor()
-	if at.Index >= target {
-		return ctx.Err()
-	}
-	s, err := next(ctx, src, f, at, target, batchBytes)
-	for err == nil && s != nil {
-		var ahead chan prepared
-		if s.cur.Index < target {
-			ahead = make(chan prepared, 1)
-			go func(at Cursor) {
-				s, err := next(ctx, src, f, at, target, batchBytes)
-				ahead <- prepared{s, err}
-			}(s.cur)
-		}
-		err = f.fold(ctx, s)
-		if s = nil; ahead != nil {
-			p := <-ahead
-			if err == nil {
-				s, err = p.step, p.err
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	steps := make(chan prepared, stepsAhead)
+	go func(at Cursor) {
+		defer close(steps)
+		for at.Index < target {
+			s, err := next(ctx, src, f, at, target, batchBytes)
+			steps <- prepared{s, err}
+			if err != nil {
+				return
 			}
+			at = s.cur
+		}
+	}(f.cursor())
+	var err error
+	for p := range steps { // until it is closed: whoever returns from here may close the stores
+		if err == nil {
+			err = p.err
+		}
+		if err == nil {
+			err = f.fold(ctx, p.step)
+		}
+		if err != nil {
+			cancel()
 		}
 	}
 	return err

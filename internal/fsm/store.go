@@ -28,7 +28,7 @@ type Store struct {
 const cacheBytes = 64 << 20
 
 // memTableBytes bounds what is folded again after a crash.
-const memTableBytes = 16 << 20
+const memTableBytes = 32 << 20
 
 // OpenStore opens or creates the folded state in dir. A nil fs means the disk.
 func OpenStore(fs vfs.FS, dir string, log *slog.Logger) (*Store, error) {
@@ -46,7 +46,7 @@ func openStore(fs vfs.FS, dir string, log *slog.Logger, durable bool) (*Store, e
 		DisableWAL:                  !durable,
 		MemTableSize:                memTableBytes,
 		MemTableStopWritesThreshold: 4,
-		L0CompactionThreshold:       10,
+		L0CompactionThreshold:       20,
 		L0StopWritesThreshold:       1000,
 		MaxOpenFiles:                1000,
 		Logger:                      pebbleLogger{log: log, dir: dir},
