@@ -16,7 +16,7 @@ import (
 )
 
 // buildBatchBytes is what one step of a generation that does not answer reads: little, so that answers need not wait long.
-const buildBatchBytes = 512 << 10
+const buildBatchBytes = 128 << 10
 
 // running is a generation that this node has open, with its loops.
 type running struct {

@@ -193,7 +193,7 @@ func (r *rebuild) build(ctx context.Context, round int) (f figures, err error) {
 }
 
 // buildBatch is what a node's building loop reads per step.
-const buildBatch = 512 << 10
+const buildBatch = 128 << 10
 
 // runRebuild makes the log, measures it in interleaved rounds and then a cluster with and without a rebuild.
 func runRebuild(ctx context.Context, o options, n int) (err error) {
