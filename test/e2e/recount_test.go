@@ -17,6 +17,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/recount-ledger/recount/test/harness"
 )
 
@@ -353,6 +355,10 @@ func (r *recount) sameGeneration(want uint32) {
 	}
 }
 
+// roundRate is how many records a second the 32 clients of a round submit together: at full speed the ledger would grow
+// by half during every rebuild.
+const roundRate = 500
+
 // TestRecountCrashes kills nodes while a generation is built, while it is compared, and right before and after it is activated,
 // with 32 clients that submit. All nodes must switch or none, and agree.
 func TestRecountCrashes(t *testing.T) {
@@ -372,16 +378,15 @@ func TestRecountCrashes(t *testing.T) {
 		r.must(err)
 		return b
 	}
-	flow := func(ctx context.Context, limit int64) *atomic.Int64 { return r.flow(ctx, next, limit) }
 	began := time.Now()
-	n := flow(ctx, int64(records)).Load()
+	n := r.flow(ctx, next, int64(records), rate.Inf).Load()
 	t.Logf("%d records in %.0f s", n, time.Since(began).Seconds())
 	tight, plain := r.publish("params: {tol_d: \"0.01\"}\n"+everyProfile), r.publish("kernel: 1\n"+everyProfile)
 	policy := plain
 	for round := range rounds {
 		live, stop := context.WithCancel(ctx)
 		var wg sync.WaitGroup
-		wg.Go(func() { flow(live, math.MaxInt64) })
+		wg.Go(func() { r.flow(live, next, math.MaxInt64, roundRate) })
 		policy = []string{tight, plain}[round%2]
 		number := r.start(policy)
 		for i := range 3 { // during the build and the comparison
@@ -434,16 +439,17 @@ func (r *recount) crash(i int) {
 	r.must(r.c.AwaitReady(r.ctx, i))
 }
 
-// flow submits new records from 32 clients until limit are accepted or ctx ends. A good record is never refused.
-func (r *recount) flow(ctx context.Context, next func(shard string) []byte, limit int64) *atomic.Int64 {
+// flow submits new records from 32 clients, so many a second, until limit are accepted or ctx ends. A good record is never
+// refused.
+func (r *recount) flow(ctx context.Context, next func(shard string) []byte, limit int64, perSecond rate.Limit) *atomic.Int64 {
 	var done atomic.Int64
 	var wg sync.WaitGroup
-	client := r.c.HTTP(32)
+	client, pace := r.c.HTTP(32), rate.NewLimiter(perSecond, 32)
 	client.Timeout = 5 * time.Second
 	defer client.CloseIdleConnections()
 	for w := range 32 {
 		wg.Go(func() {
-			for i := w; ctx.Err() == nil && done.Load() < limit; i++ {
+			for i := w; pace.Wait(ctx) == nil && done.Load() < limit; i++ {
 				text := string(next(fmt.Sprintf("flow-%02d", w)))
 				k := harness.Case{Body: &text}
 				for ctx.Err() == nil {
