@@ -16,6 +16,7 @@ const pageSize = 1000
 // AuditQuery filters the audit list; zero members do not filter. Since and Until bound the log time.
 type AuditQuery struct {
 	Shard, Key, Outcome, Reason string
+	UnknownShards               bool // only shards that nobody registered as expected
 	Since, Until                time.Time
 	FromSeq                     uint64
 	Limit                       int    // items in all, 0 for no limit
@@ -34,6 +35,9 @@ func (a AuditQuery) query() url.Values {
 		if !at.IsZero() {
 			q.Set(name, wire.Time(at))
 		}
+	}
+	if a.UnknownShards {
+		q.Set("unknown_shards", "true")
 	}
 	setSeq(q, "from_seq", a.FromSeq)
 	if a.Limit > 0 {

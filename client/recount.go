@@ -61,12 +61,6 @@ func (c *Client) ApplyPolicy(ctx context.Context, id string, r wire.ApplyRequest
 	return act[wire.ApplyAnswer](ctx, c, http.MethodPost, "/v1/policies/"+url.PathEscape(id)+"/apply", nil, r)
 }
 
-// RevokeKey makes what a key signs from now on count for nothing.
-func (c *Client) RevokeKey(ctx context.Context, keyID string, r wire.RevokeRequest) (*wire.RevokeAnswer, error) {
-	opID(&r.Act)
-	return act[wire.RevokeAnswer](ctx, c, http.MethodPost, "/v1/keys/"+url.PathEscape(keyID)+"/revoke", nil, r)
-}
-
 // StartGeneration begins a second fold of the whole log.
 func (c *Client) StartGeneration(ctx context.Context, r wire.GenerationRequest) (*wire.GenerationAnswer, error) {
 	opID(&r.Act)

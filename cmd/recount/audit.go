@@ -23,6 +23,7 @@ func (f *auditFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.Key, "key", "", "only records that this key id verified")
 	flags.StringVar(&f.Outcome, "outcome", "", "only accepted, escalated, refused or conflict")
 	flags.StringVar(&f.Reason, "reason", "", "only this reason code, such as d_hat_mismatch")
+	flags.BoolVar(&f.UnknownShards, "unknown-shards", false, "only shards that nobody registered (recount known-shards)")
 	flags.IntVar(&f.Limit, "limit", 0, "stop after so many rows (0: no limit)")
 	readFlags(cmd, &f.Read)
 }

@@ -2,19 +2,195 @@ package main
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/recount-ledger/recount/client"
+	"github.com/recount-ledger/recount/internal/verify"
 	"github.com/recount-ledger/recount/wire"
 )
 
+const keysHelp = `The ledger knows by which keys records may be signed, by whom, for which shards and how long. Nodes register the keys of
+their settings by themselves, for every shard and without an end; "keys add" gives them terms. A key ends in one of two ways:
+
+  planned:  recount keys retire KEY_ID          what it signed stands
+  stolen:   recount incident key KEY_ID ...     revoke, list what it signed, and recount with hindsight`
+
 func (a *app) keysCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "keys", Short: "Revoke keys", Args: exactly(), Example: "  recount keys revoke hmac-0123456789abcdef --since 24h",
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
-	cmd.AddCommand(a.keysRevokeCommand())
+	cmd := &cobra.Command{Use: "keys", Short: "Register, list, retire and revoke signing keys", Long: keysHelp, Args: exactly(),
+		Example: "  recount keys list\n  recount keys retire hmac-0123456789abcdef --reason \"quarterly rotation\"",
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
+	cmd.AddCommand(a.keysListCommand(), a.keysShowCommand(), a.keysAddCommand(), a.keysRetireCommand(), a.keysRevokeCommand(), a.keysRetireSecretCommand())
 	return cmd
+}
+
+func (a *app) keysListCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "List the registered keys, in the order of registration", Args: exactly(),
+		Example: `  recount keys list --dev /tmp/recount
+  recount keys list -o json | jq -r '.[] | select(.status == "active") | .key_id'`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			page, err := ask(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.KeysPage, error) { return c.Keys(ctx) })
+			if err != nil {
+				return err
+			}
+			l := newList(a, func(t *table, k wire.KeyAnswer) {
+				t.row(k.KeyID, k.Status, dash(k.Owner), scopeText(k.Scope), dash(k.NotAfter), k.Held, k.Seq, dash(k.Comment))
+			}, "KEY", "STATUS", "OWNER", "SHARDS", "UNTIL", "HELD HERE", "SEQ", "COMMENT")
+			for _, k := range page.Items {
+				if err := l.add(k); err != nil {
+					return err
+				}
+			}
+			return l.end()
+		},
+	}
+}
+
+func scopeText(scope []string) string {
+	if len(scope) == 0 {
+		return "all"
+	}
+	return strings.Join(scope, " ")
+}
+
+func (a *app) keysShowCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "show KEY_ID", Short: "Show one key with its terms", Args: exactly("KEY_ID"),
+		Example: `  recount keys show hmac-0123456789abcdef`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			k, err := ask(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.KeyAnswer, error) { return c.Key(ctx, args[0]) })
+			if err != nil {
+				return err
+			}
+			return a.showKey(k)
+		},
+	}
+}
+
+func (a *app) showKey(k *wire.KeyAnswer) error {
+	pairs := []any{"key", k.KeyID, "algorithm", k.Alg, "fingerprint", k.Fingerprint, "status", k.Status, "owner", dash(k.Owner), "shards", scopeText(k.Scope),
+		"not before", dash(k.NotBefore), "not after", dash(k.NotAfter), "comment", dash(k.Comment), "registered at seq", k.Seq, "terms since seq", k.TermsSeq,
+		"source", k.Source, "held by the node asked", k.Held}
+	if k.RevokedSeq != 0 {
+		pairs = append(pairs, "revoked at seq", k.RevokedSeq, "with hindsight since", k.RevokedSince)
+	}
+	if k.RetiredSeq != 0 {
+		pairs = append(pairs, "retired at seq", k.RetiredSeq)
+	}
+	if k.SecretRetired != 0 {
+		pairs = append(pairs, "secret retired at seq", k.SecretRetired)
+	}
+	return a.show(k, pairs...)
+}
+
+// keyTerms are the flags of keys add.
+type keyTerms struct {
+	actFlags
+	hmacFile, public    string
+	notBefore, notAfter string
+	r                   wire.KeyRequest
+}
+
+func (a *app) keysAddCommand() *cobra.Command {
+	var f keyTerms
+	cmd := &cobra.Command{
+		Use: "add", Short: "Register a key, or give a registered key other terms", Args: exactly(),
+		Long: `add puts a key into the ledger: an Ed25519 key with its public key, an HMAC key with its fingerprint only. The secret is
+read from the file to compute the fingerprint and goes nowhere. Every node needs it in its own settings (PCS_HMAC_KEYS_FILE)
+and is not ready without it; put it there first. Said of a registered key, add replaces all its terms: owner, shards,
+validity, comment. Records outside of them are answered 403.
+
+A shard is meant by its id, or by the beginning of ids and a star.`,
+		Example: `  recount keys add --hmac-key-file agent.key --owner "lab 7" --shard 'lab-7-*' --ticket OPS-3
+  recount keys add --ed25519-pub agent.pub --owner gateway --not-after 2027-01-01T00:00:00Z`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := f.read(); err != nil {
+				return err
+			}
+			k, err := askAct(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.KeyAnswer, error) { return c.AddKey(ctx, f.r) })
+			if err != nil {
+				return err
+			}
+			return a.showKey(k)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.hmacFile, "hmac-key-file", "", "file with the text of an HMAC key")
+	flags.StringVar(&f.public, "ed25519-pub", "", "an Ed25519 public key in base64, or the file that holds it")
+	flags.StringVar(&f.r.Owner, "owner", "", "who signs with it")
+	flags.StringArrayVar(&f.r.Scope, "shard", nil, "shard it may write to, repeatable (default: every shard)")
+	flags.StringVar(&f.notBefore, "not-before", "", "valid from this log time on, RFC 3339")
+	flags.StringVar(&f.notAfter, "not-after", "", "valid before this log time, RFC 3339")
+	flags.StringVar(&f.r.Comment, "comment", "", "kept with the key")
+	f.add(cmd)
+	return cmd
+}
+
+// read turns the flags into a request.
+func (f *keyTerms) read() error {
+	f.r.Act, f.r.NotBefore, f.r.NotAfter = f.act(), f.notBefore, f.notAfter
+	switch {
+	case (f.hmacFile == "") == (f.public == ""):
+		return usagef("give one of --hmac-key-file and --ed25519-pub")
+	case f.hmacFile != "":
+		secret, err := os.ReadFile(f.hmacFile)
+		if err != nil {
+			return usagef("--hmac-key-file: %w", err)
+		}
+		k, err := verify.NewHMACKey([]byte(strings.TrimSuffix(string(secret), "\n")))
+		if err != nil {
+			return usagef("--hmac-key-file: %w", err)
+		}
+		f.r.Alg, f.r.Fingerprint = k.Alg.String(), hex.EncodeToString(k.Fingerprint[:])
+		return nil
+	}
+	text := f.public
+	if b, err := os.ReadFile(f.public); err == nil {
+		text = strings.TrimSpace(string(b))
+	}
+	if _, err := base64.StdEncoding.Strict().DecodeString(text); err != nil {
+		return usagef("--ed25519-pub: neither a file nor base64: %w", err)
+	}
+	f.r.Alg, f.r.Public = verify.Ed25519.String(), text
+	return nil
+}
+
+// keyActCommand is a command that needs nothing but a key.
+func (a *app) keyActCommand(use, short, long, example string, do func(*client.Client, context.Context, string, wire.Act) (*wire.KeyAnswer, error)) *cobra.Command {
+	var f actFlags
+	cmd := &cobra.Command{Use: use + " KEY_ID", Short: short, Long: long, Example: example, Args: exactly("KEY_ID"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			k, err := askAct(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.KeyAnswer, error) {
+				return do(c, ctx, args[0], f.act())
+			})
+			if err != nil {
+				return err
+			}
+			return a.showKey(k)
+		}}
+	f.add(cmd)
+	return cmd
+}
+
+func (a *app) keysRetireCommand() *cobra.Command {
+	return a.keyActCommand("retire", "End a key as planned; what it signed stands",
+		`retire takes effect at its event, on every node: later records of the key are answered 403. To rotate without a gap, add the
+new key first, move the agents, wait until the old key signs nothing any more (recount audit --key OLD --since 1h), then
+retire it. Repeats of records that it signed are refused too, so wait until the agents' outboxes are empty.`,
+		`  recount keys retire hmac-0123456789abcdef --reason "quarterly rotation" --ticket OPS-4`, (*client.Client).RetireKey)
+}
+
+func (a *app) keysRetireSecretCommand() *cobra.Command {
+	return a.keyActCommand("retire-secret", "Let the nodes forget the secret of a key that signs no more",
+		`A node recomputes the signatures of old records when it recounts. After retire-secret it need not: what the ledger recorded
+of the key's signatures stands. Then take the secret out of the settings of the nodes.`,
+		`  recount keys retire-secret hmac-0123456789abcdef --ticket OPS-5`, (*client.Client).RetireSecret)
 }
 
 func (a *app) keysRevokeCommand() *cobra.Command {
@@ -26,7 +202,9 @@ func (a *app) keysRevokeCommand() *cobra.Command {
 signed since it was stolen, say since when, and recount with hindsight:
 
   recount keys revoke KEY_ID --since 2026-11-01T00:00:00Z --ticket INC-9
-  recount generation start --policy ID --keys hindsight --ticket INC-9`,
+  recount generation start --policy ID --keys hindsight --ticket INC-9
+
+Revoking again with an earlier --since moves that time. recount incident key does all of it and lists what the key signed.`,
 		Example: `  recount keys revoke hmac-0123456789abcdef --reason stolen --ticket INC-9
   recount keys revoke ed-0123456789abcdef --since 36h`,
 		RunE: func(cmd *cobra.Command, args []string) error {

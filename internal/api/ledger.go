@@ -37,6 +37,7 @@ type Read struct {
 // AuditQuery selects rows of the audit list in ascending seq. Empty members do not filter.
 type AuditQuery struct {
 	Shard, Key, Outcome, Reason string
+	UnknownShards               bool   // only shards that nobody registered as expected
 	Since, Until                int64  // log time in ns since 1970: Since <= t < Until; 0 for none
 	FromSeq                     uint64 // first seq to look at, at least 1
 	Limit                       int    // at least 1
@@ -90,6 +91,7 @@ type Check struct {
 // is 500.
 // Answers belong to the handler that asked; problems may be shared.
 type Ledger interface {
+	Registry
 	// Submit decodes, checks and commits one record and waits for its outcome. body is not empty, at most
 	// Config.MaxBody bytes long and belongs to the ledger from here on. Outcome accepted is answered 200,
 	// escalated 202; refusals and conflicts come back as a *wire.Problem.
@@ -115,8 +117,6 @@ type Ledger interface {
 	Policy(ctx context.Context, id string) (*wire.PolicyAnswer, error)
 	// ApplyPolicy puts a published policy in force for the events to come.
 	ApplyPolicy(ctx context.Context, id string, r wire.ApplyRequest, meta Meta) (*wire.ApplyAnswer, error)
-	// RevokeKey makes what a key signs from now on count for nothing; since is Unix nanoseconds, for folds with hindsight.
-	RevokeKey(ctx context.Context, keyID string, since int64, r wire.RevokeRequest, meta Meta) (*wire.RevokeAnswer, error)
 	// StartGeneration begins a second fold of the whole log under another policy.
 	StartGeneration(ctx context.Context, r wire.GenerationRequest, meta Meta) (*wire.GenerationAnswer, error)
 	// Generations lists all generations by number; Generation describes one and asks every node how far it is.

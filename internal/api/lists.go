@@ -32,7 +32,7 @@ type auditRequest struct {
 }
 
 func parseAudit(c echo.Context) (auditRequest, error) {
-	p := readParams(c, "shard", "key", "outcome", "reason", "since", "until", "from_seq", "limit", "cursor", "consistency", "min_seq")
+	p := readParams(c, "shard", "key", "outcome", "reason", "since", "until", "from_seq", "limit", "cursor", "unknown_shards", "consistency", "min_seq")
 	a := auditRequest{read: p.read(wire.ConsistencyLocal), ndjson: wantsNDJSON(c.Request().Header)}
 	highest := uint64(maxLimit)
 	if a.ndjson {
@@ -45,11 +45,13 @@ func parseAudit(c echo.Context) (auditRequest, error) {
 		Reason:  p.text("reason", 64),
 		Since:   p.moment("since"),
 		Until:   p.moment("until"),
-		FromSeq: p.number("from_seq", 1, 1, 1<<63-1),
-		Limit:   int(p.number("limit", min(defaultLimit, highest), 1, highest)),
+
+		UnknownShards: p.oneOf("unknown_shards", "", "true") != "",
+		FromSeq:       p.number("from_seq", 1, 1, 1<<63-1),
+		Limit:         int(p.number("limit", min(defaultLimit, highest), 1, highest)),
 	}
 	get := p.values.Get
-	a.filters = digestFilters(get("shard"), get("key"), get("outcome"), get("reason"), get("since"), get("until"), get("from_seq"))
+	a.filters = digestFilters(get("shard"), get("key"), get("outcome"), get("reason"), get("since"), get("until"), get("from_seq"), get("unknown_shards"))
 	if text := get("cursor"); text != "" {
 		k, err := parseCursor(text, 'a', a.filters)
 		if err != nil {

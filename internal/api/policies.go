@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -119,25 +118,6 @@ func (s *server) applyPolicy(c echo.Context) error {
 	var r wire.ApplyRequest
 	return s.act(c, &r, &r.Act, func(ctx context.Context, meta Meta) (int, any, error) {
 		a, err := s.Ledger.ApplyPolicy(ctx, id, r, meta)
-		return http.StatusOK, a, err
-	})
-}
-
-func (s *server) revokeKey(c echo.Context) error {
-	id := c.Param("key_id")
-	if id == "" || len(id) > 64 {
-		return badParameter("key_id", "must be 1 to 64 bytes")
-	}
-	var r wire.RevokeRequest
-	return s.act(c, &r, &r.Act, func(ctx context.Context, meta Meta) (int, any, error) {
-		since := time.Now()
-		if r.Since != "" {
-			var err error
-			if since, err = wire.ParseTime(r.Since); err != nil || since.Year() < 1970 || since.Year() > 2261 {
-				return 0, nil, badParameter("since", "must be an RFC 3339 date-time such as 2026-01-02T15:04:05Z, 1970 or later")
-			}
-		}
-		a, err := s.Ledger.RevokeKey(ctx, id, since.UnixNano(), r, meta)
 		return http.StatusOK, a, err
 	})
 }

@@ -17,6 +17,7 @@ import (
 // twin is a small ledger in memory. It keeps what was submitted and answers everything from that, so a test
 // that reads back sees what the handlers really passed on.
 type twin struct {
+	registryTwin
 	mu      sync.Mutex
 	rows    []twinRow // seq = index + 1
 	first   map[string]int

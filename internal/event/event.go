@@ -38,8 +38,11 @@ const (
 	GenerationDropped   Kind = 12
 	HistoryRecorded     Kind = 13
 	KeyRevoked          Kind = 14
-
-	lastKind = KeyRevoked
+	KeyRetired          Kind = 15
+	KeySecretRetired    Kind = 16
+	Frozen              Kind = 17
+	Thawed              Kind = 18
+	ShardsKnown         Kind = 19
 )
 
 // SaltSize is the length in bytes of the random salt in front of every message.
@@ -57,11 +60,12 @@ var kindNames = [...]string{
 	StateDigest: "state_digest", KeyAdded: "key_added", ClockStep: "clock_step",
 	PolicyPublished: "policy_published", PolicyApplied: "policy_applied", GenerationStarted: "generation_started",
 	GenerationActivated: "generation_activated", GenerationDropped: "generation_dropped", HistoryRecorded: "history_recorded",
-	KeyRevoked: "key_revoked",
+	KeyRevoked: "key_revoked", KeyRetired: "key_retired", KeySecretRetired: "key_secret_retired",
+	Frozen: "frozen", Thawed: "thawed", ShardsKnown: "shards_known",
 }
 
 // Known reports whether this version can read events of kind k.
-func (k Kind) Known() bool { return k >= Genesis && k <= lastKind }
+func (k Kind) Known() bool { return int(k) < len(kindNames) && kindNames[k] != "" }
 
 // String is the kind's name in lower case, or "kind-n" for an unknown one.
 func (k Kind) String() string {
@@ -102,6 +106,16 @@ func (k Kind) newMessage() proto.Message {
 		return new(HistoryRecordedV1)
 	case KeyRevoked:
 		return new(KeyRevokedV1)
+	case KeyRetired:
+		return new(KeyRetiredV1)
+	case KeySecretRetired:
+		return new(KeySecretRetiredV1)
+	case Frozen:
+		return new(FrozenV1)
+	case Thawed:
+		return new(ThawedV1)
+	case ShardsKnown:
+		return new(ShardsKnownV1)
 	}
 	return nil
 }

@@ -563,7 +563,7 @@ func (x *StateDigestV1) GetGeneration() uint32 {
 	return 0
 }
 
-// KeyAddedV1 is kind 6: a key became valid.
+// KeyAddedV1 is kind 6: a key became valid, or an operator gave a known key other terms from this event on.
 type KeyAddedV1 struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	KeyId         string                 `protobuf:"bytes,1,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
@@ -572,6 +572,12 @@ type KeyAddedV1 struct {
 	Fingerprint   []byte                 `protobuf:"bytes,4,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
 	Source        string                 `protobuf:"bytes,5,opt,name=source,proto3" json:"source,omitempty"`
 	Node          string                 `protobuf:"bytes,6,opt,name=node,proto3" json:"node,omitempty"`
+	Owner         string                 `protobuf:"bytes,7,opt,name=owner,proto3" json:"owner,omitempty"`
+	Scope         []string               `protobuf:"bytes,8,rep,name=scope,proto3" json:"scope,omitempty"`                           // shard ids, or their beginning and a star; none is every shard
+	NotBefore     int64                  `protobuf:"varint,9,opt,name=not_before,json=notBefore,proto3" json:"not_before,omitempty"` // Unix nanoseconds, log time, inclusive; 0 is no bound
+	NotAfter      int64                  `protobuf:"varint,10,opt,name=not_after,json=notAfter,proto3" json:"not_after,omitempty"`   // Unix nanoseconds, log time, exclusive; 0 is no bound
+	Comment       string                 `protobuf:"bytes,11,opt,name=comment,proto3" json:"comment,omitempty"`
+	Op            *OpV1                  `protobuf:"bytes,12,opt,name=op,proto3" json:"op,omitempty"` // absent when a node registers what its settings hold
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -646,6 +652,48 @@ func (x *KeyAddedV1) GetNode() string {
 		return x.Node
 	}
 	return ""
+}
+
+func (x *KeyAddedV1) GetOwner() string {
+	if x != nil {
+		return x.Owner
+	}
+	return ""
+}
+
+func (x *KeyAddedV1) GetScope() []string {
+	if x != nil {
+		return x.Scope
+	}
+	return nil
+}
+
+func (x *KeyAddedV1) GetNotBefore() int64 {
+	if x != nil {
+		return x.NotBefore
+	}
+	return 0
+}
+
+func (x *KeyAddedV1) GetNotAfter() int64 {
+	if x != nil {
+		return x.NotAfter
+	}
+	return 0
+}
+
+func (x *KeyAddedV1) GetComment() string {
+	if x != nil {
+		return x.Comment
+	}
+	return ""
+}
+
+func (x *KeyAddedV1) GetOp() *OpV1 {
+	if x != nil {
+		return x.Op
+	}
+	return nil
 }
 
 // ClockStepV1 is kind 7: a node's wall clock jumped.
@@ -1209,7 +1257,8 @@ func (x *HistoryRecordedV1) GetNode() string {
 	return ""
 }
 
-// KeyRevokedV1 is kind 14: what the key signs in later events counts for nothing.
+// KeyRevokedV1 is kind 14: what the key signs in later events counts for nothing. A further one counts only when its since
+// is earlier; it moves that time and nothing else.
 type KeyRevokedV1 struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	KeyId         string                 `protobuf:"bytes,1,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
@@ -1270,6 +1319,288 @@ func (x *KeyRevokedV1) GetOp() *OpV1 {
 	return nil
 }
 
+// KeyRetiredV1 is kind 15: the end of a key that nobody stole; what it signs in later events counts for nothing.
+type KeyRetiredV1 struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	KeyId         string                 `protobuf:"bytes,1,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
+	Op            *OpV1                  `protobuf:"bytes,2,opt,name=op,proto3" json:"op,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeyRetiredV1) Reset() {
+	*x = KeyRetiredV1{}
+	mi := &file_event_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeyRetiredV1) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeyRetiredV1) ProtoMessage() {}
+
+func (x *KeyRetiredV1) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeyRetiredV1.ProtoReflect.Descriptor instead.
+func (*KeyRetiredV1) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *KeyRetiredV1) GetKeyId() string {
+	if x != nil {
+		return x.KeyId
+	}
+	return ""
+}
+
+func (x *KeyRetiredV1) GetOp() *OpV1 {
+	if x != nil {
+		return x.Op
+	}
+	return nil
+}
+
+// KeySecretRetiredV1 is kind 16: nodes may forget the secret of a retired or revoked key. The facts recorded in its events
+// stand.
+type KeySecretRetiredV1 struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	KeyId         string                 `protobuf:"bytes,1,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
+	Op            *OpV1                  `protobuf:"bytes,2,opt,name=op,proto3" json:"op,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeySecretRetiredV1) Reset() {
+	*x = KeySecretRetiredV1{}
+	mi := &file_event_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeySecretRetiredV1) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeySecretRetiredV1) ProtoMessage() {}
+
+func (x *KeySecretRetiredV1) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeySecretRetiredV1.ProtoReflect.Descriptor instead.
+func (*KeySecretRetiredV1) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *KeySecretRetiredV1) GetKeyId() string {
+	if x != nil {
+		return x.KeyId
+	}
+	return ""
+}
+
+func (x *KeySecretRetiredV1) GetOp() *OpV1 {
+	if x != nil {
+		return x.Op
+	}
+	return nil
+}
+
+// FrozenV1 is kind 17: later submissions of its scope are refused until it is thawed.
+type FrozenV1 struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Scope         uint32                 `protobuf:"varint,1,opt,name=scope,proto3" json:"scope,omitempty"`    // 0 everything, 1 a shard, 2 a key
+	Subject       string                 `protobuf:"bytes,2,opt,name=subject,proto3" json:"subject,omitempty"` // the shard id or key id
+	Op            *OpV1                  `protobuf:"bytes,3,opt,name=op,proto3" json:"op,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FrozenV1) Reset() {
+	*x = FrozenV1{}
+	mi := &file_event_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FrozenV1) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FrozenV1) ProtoMessage() {}
+
+func (x *FrozenV1) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FrozenV1.ProtoReflect.Descriptor instead.
+func (*FrozenV1) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *FrozenV1) GetScope() uint32 {
+	if x != nil {
+		return x.Scope
+	}
+	return 0
+}
+
+func (x *FrozenV1) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *FrozenV1) GetOp() *OpV1 {
+	if x != nil {
+		return x.Op
+	}
+	return nil
+}
+
+// ThawedV1 is kind 18: the end of the freeze of exactly this scope and subject.
+type ThawedV1 struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Scope         uint32                 `protobuf:"varint,1,opt,name=scope,proto3" json:"scope,omitempty"`
+	Subject       string                 `protobuf:"bytes,2,opt,name=subject,proto3" json:"subject,omitempty"`
+	Op            *OpV1                  `protobuf:"bytes,3,opt,name=op,proto3" json:"op,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ThawedV1) Reset() {
+	*x = ThawedV1{}
+	mi := &file_event_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ThawedV1) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ThawedV1) ProtoMessage() {}
+
+func (x *ThawedV1) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ThawedV1.ProtoReflect.Descriptor instead.
+func (*ThawedV1) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *ThawedV1) GetScope() uint32 {
+	if x != nil {
+		return x.Scope
+	}
+	return 0
+}
+
+func (x *ThawedV1) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *ThawedV1) GetOp() *OpV1 {
+	if x != nil {
+		return x.Op
+	}
+	return nil
+}
+
+// ShardsKnownV1 is kind 19: shards that are expected. It judges nothing; it answers which shards nobody expected.
+type ShardsKnownV1 struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Patterns      []string               `protobuf:"bytes,1,rep,name=patterns,proto3" json:"patterns,omitempty"` // shard ids, or their beginning and a star
+	Op            *OpV1                  `protobuf:"bytes,2,opt,name=op,proto3" json:"op,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ShardsKnownV1) Reset() {
+	*x = ShardsKnownV1{}
+	mi := &file_event_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ShardsKnownV1) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ShardsKnownV1) ProtoMessage() {}
+
+func (x *ShardsKnownV1) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ShardsKnownV1.ProtoReflect.Descriptor instead.
+func (*ShardsKnownV1) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *ShardsKnownV1) GetPatterns() []string {
+	if x != nil {
+		return x.Patterns
+	}
+	return nil
+}
+
+func (x *ShardsKnownV1) GetOp() *OpV1 {
+	if x != nil {
+		return x.Op
+	}
+	return nil
+}
+
 var File_event_proto protoreflect.FileDescriptor
 
 const file_event_proto_rawDesc = "" +
@@ -1317,7 +1648,7 @@ const file_event_proto_rawDesc = "" +
 	"\acontrol\x18\x04 \x01(\fR\acontrol\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x05 \x01(\rR\n" +
-	"generation\"\x9b\x01\n" +
+	"generation\"\xc5\x02\n" +
 	"\n" +
 	"KeyAddedV1\x12\x15\n" +
 	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12\x10\n" +
@@ -1325,7 +1656,15 @@ const file_event_proto_rawDesc = "" +
 	"\x06public\x18\x03 \x01(\fR\x06public\x12 \n" +
 	"\vfingerprint\x18\x04 \x01(\fR\vfingerprint\x12\x16\n" +
 	"\x06source\x18\x05 \x01(\tR\x06source\x12\x12\n" +
-	"\x04node\x18\x06 \x01(\tR\x04node\"g\n" +
+	"\x04node\x18\x06 \x01(\tR\x04node\x12\x14\n" +
+	"\x05owner\x18\a \x01(\tR\x05owner\x12\x14\n" +
+	"\x05scope\x18\b \x03(\tR\x05scope\x12\x1d\n" +
+	"\n" +
+	"not_before\x18\t \x01(\x03R\tnotBefore\x12\x1b\n" +
+	"\tnot_after\x18\n" +
+	" \x01(\x03R\bnotAfter\x12\x18\n" +
+	"\acomment\x18\v \x01(\tR\acomment\x12&\n" +
+	"\x02op\x18\f \x01(\v2\x16.recount.event.v1.OpV1R\x02op\"g\n" +
 	"\vClockStepV1\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x16\n" +
 	"\x06before\x18\x02 \x01(\x03R\x06before\x12\x14\n" +
@@ -1377,7 +1716,24 @@ const file_event_proto_rawDesc = "" +
 	"\fKeyRevokedV1\x12\x15\n" +
 	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12\x14\n" +
 	"\x05since\x18\x02 \x01(\x03R\x05since\x12&\n" +
-	"\x02op\x18\x03 \x01(\v2\x16.recount.event.v1.OpV1R\x02opB8Z6github.com/recount-ledger/recount/internal/event;eventb\x06proto3"
+	"\x02op\x18\x03 \x01(\v2\x16.recount.event.v1.OpV1R\x02op\"M\n" +
+	"\fKeyRetiredV1\x12\x15\n" +
+	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12&\n" +
+	"\x02op\x18\x02 \x01(\v2\x16.recount.event.v1.OpV1R\x02op\"S\n" +
+	"\x12KeySecretRetiredV1\x12\x15\n" +
+	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12&\n" +
+	"\x02op\x18\x02 \x01(\v2\x16.recount.event.v1.OpV1R\x02op\"b\n" +
+	"\bFrozenV1\x12\x14\n" +
+	"\x05scope\x18\x01 \x01(\rR\x05scope\x12\x18\n" +
+	"\asubject\x18\x02 \x01(\tR\asubject\x12&\n" +
+	"\x02op\x18\x03 \x01(\v2\x16.recount.event.v1.OpV1R\x02op\"b\n" +
+	"\bThawedV1\x12\x14\n" +
+	"\x05scope\x18\x01 \x01(\rR\x05scope\x12\x18\n" +
+	"\asubject\x18\x02 \x01(\tR\asubject\x12&\n" +
+	"\x02op\x18\x03 \x01(\v2\x16.recount.event.v1.OpV1R\x02op\"S\n" +
+	"\rShardsKnownV1\x12\x1a\n" +
+	"\bpatterns\x18\x01 \x03(\tR\bpatterns\x12&\n" +
+	"\x02op\x18\x02 \x01(\v2\x16.recount.event.v1.OpV1R\x02opB8Z6github.com/recount-ledger/recount/internal/event;eventb\x06proto3"
 
 var (
 	file_event_proto_rawDescOnce sync.Once
@@ -1391,7 +1747,7 @@ func file_event_proto_rawDescGZIP() []byte {
 	return file_event_proto_rawDescData
 }
 
-var file_event_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_event_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_event_proto_goTypes = []any{
 	(*PackV1)(nil),                // 0: recount.event.v1.PackV1
 	(*EventV1)(nil),               // 1: recount.event.v1.EventV1
@@ -1411,21 +1767,32 @@ var file_event_proto_goTypes = []any{
 	(*GenerationDroppedV1)(nil),   // 15: recount.event.v1.GenerationDroppedV1
 	(*HistoryRecordedV1)(nil),     // 16: recount.event.v1.HistoryRecordedV1
 	(*KeyRevokedV1)(nil),          // 17: recount.event.v1.KeyRevokedV1
+	(*KeyRetiredV1)(nil),          // 18: recount.event.v1.KeyRetiredV1
+	(*KeySecretRetiredV1)(nil),    // 19: recount.event.v1.KeySecretRetiredV1
+	(*FrozenV1)(nil),              // 20: recount.event.v1.FrozenV1
+	(*ThawedV1)(nil),              // 21: recount.event.v1.ThawedV1
+	(*ShardsKnownV1)(nil),         // 22: recount.event.v1.ShardsKnownV1
 }
 var file_event_proto_depIdxs = []int32{
 	1,  // 0: recount.event.v1.PackV1.events:type_name -> recount.event.v1.EventV1
 	4,  // 1: recount.event.v1.SubmissionV1.facts:type_name -> recount.event.v1.SignatureFacts
-	10, // 2: recount.event.v1.PolicyPublishedV1.op:type_name -> recount.event.v1.OpV1
-	10, // 3: recount.event.v1.PolicyAppliedV1.op:type_name -> recount.event.v1.OpV1
-	10, // 4: recount.event.v1.GenerationStartedV1.op:type_name -> recount.event.v1.OpV1
-	10, // 5: recount.event.v1.GenerationActivatedV1.op:type_name -> recount.event.v1.OpV1
-	10, // 6: recount.event.v1.GenerationDroppedV1.op:type_name -> recount.event.v1.OpV1
-	10, // 7: recount.event.v1.KeyRevokedV1.op:type_name -> recount.event.v1.OpV1
-	8,  // [8:8] is the sub-list for method output_type
-	8,  // [8:8] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	10, // 2: recount.event.v1.KeyAddedV1.op:type_name -> recount.event.v1.OpV1
+	10, // 3: recount.event.v1.PolicyPublishedV1.op:type_name -> recount.event.v1.OpV1
+	10, // 4: recount.event.v1.PolicyAppliedV1.op:type_name -> recount.event.v1.OpV1
+	10, // 5: recount.event.v1.GenerationStartedV1.op:type_name -> recount.event.v1.OpV1
+	10, // 6: recount.event.v1.GenerationActivatedV1.op:type_name -> recount.event.v1.OpV1
+	10, // 7: recount.event.v1.GenerationDroppedV1.op:type_name -> recount.event.v1.OpV1
+	10, // 8: recount.event.v1.KeyRevokedV1.op:type_name -> recount.event.v1.OpV1
+	10, // 9: recount.event.v1.KeyRetiredV1.op:type_name -> recount.event.v1.OpV1
+	10, // 10: recount.event.v1.KeySecretRetiredV1.op:type_name -> recount.event.v1.OpV1
+	10, // 11: recount.event.v1.FrozenV1.op:type_name -> recount.event.v1.OpV1
+	10, // 12: recount.event.v1.ThawedV1.op:type_name -> recount.event.v1.OpV1
+	10, // 13: recount.event.v1.ShardsKnownV1.op:type_name -> recount.event.v1.OpV1
+	14, // [14:14] is the sub-list for method output_type
+	14, // [14:14] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_event_proto_init() }
@@ -1439,7 +1806,7 @@ func file_event_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_event_proto_rawDesc), len(file_event_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   18,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

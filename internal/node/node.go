@@ -49,6 +49,7 @@ type Node struct {
 	drops    *refusals
 	budget   *budget
 	hint     atomic.Value // verify.Facts that verified last
+	secrets  atomic.Pointer[heldSecrets]
 
 	ctx     context.Context // of the loops and of what they start; ends in Close
 	cancel  context.CancelFunc

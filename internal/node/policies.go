@@ -73,25 +73,6 @@ func (n *Node) published(id string) (projections.PublishedRow, bool) {
 	return n.derived.Control().Published([32]byte(b))
 }
 
-// RevokeKey makes what a registered key signs from now on count for nothing. A second revocation changes nothing.
-func (n ledger) RevokeKey(ctx context.Context, keyID string, since int64, r wire.RevokeRequest, meta api.Meta) (*wire.RevokeAnswer, error) {
-	if err := n.current(ctx); err != nil {
-		return nil, err
-	}
-	control := n.derived.Control()
-	if _, ok := control.Key(keyID, n.derived.Cursor().Seq); !ok {
-		return nil, api.ErrNotFound
-	}
-	if _, _, err := n.act(ctx, event.KeyRevoked, &event.KeyRevokedV1{KeyId: keyID, Since: since, Op: n.op(r.Act, meta)}); err != nil {
-		return nil, err
-	}
-	seq, from, ok := control.Revocation(keyID)
-	if !ok {
-		return nil, stale("the op_id %q was used for something else", r.OpID)
-	}
-	return &wire.RevokeAnswer{KeyID: keyID, Seq: seq, Since: wire.TimeNS(from)}, nil
-}
-
 // ApplyPolicy puts a published policy in force from now on, in every generation.
 func (n ledger) ApplyPolicy(ctx context.Context, id string, r wire.ApplyRequest, meta api.Meta) (*wire.ApplyAnswer, error) {
 	if err := n.current(ctx); err != nil {

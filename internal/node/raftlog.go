@@ -80,7 +80,8 @@ func (n *Node) acceptForward(ctx context.Context, _ string, body []byte) ([]byte
 	for _, e := range pack.Events {
 		switch e.Kind {
 		case event.Submission, event.KeyAdded, event.RefusalsDropped, event.PolicyPublished, event.PolicyApplied,
-			event.GenerationStarted, event.GenerationActivated, event.GenerationDropped, event.KeyRevoked:
+			event.GenerationStarted, event.GenerationActivated, event.GenerationDropped, event.KeyRevoked, event.KeyRetired,
+			event.KeySecretRetired, event.Frozen, event.Thawed, event.ShardsKnown:
 		default:
 			return nil, &cluster.RemoteError{Code: codeBadPack, Message: "an event of kind " + e.Kind.String() + " is not forwarded"}
 		}

@@ -102,6 +102,7 @@ func (n ledger) Audit(_ context.Context, q api.AuditQuery) (api.AuditResult, err
 	if r == nil {
 		return api.AuditResult{}, api.ErrGenerationGone
 	}
+	control, seq := n.derived.Control(), n.derived.Cursor().Seq
 	query := projections.Query{Shard: q.Shard, Key: q.Key, Since: q.Since, Until: q.Until, FromSeq: q.FromSeq, Limit: q.Limit}
 	var err error
 	if q.Outcome != "" {
@@ -123,11 +124,16 @@ func (n ledger) Audit(_ context.Context, q api.AuditQuery) (api.AuditResult, err
 	if err != nil {
 		return api.AuditResult{}, err
 	}
-	out := api.AuditResult{Next: page.Next, Items: make([]wire.AuditItem, len(page.Rows))}
-	for i := range page.Rows {
-		if out.Items[i], err = n.auditItem(page.Rows[i]); err != nil {
+	out := api.AuditResult{Next: page.Next, Items: make([]wire.AuditItem, 0, len(page.Rows))}
+	for _, row := range page.Rows {
+		if q.UnknownShards && (row.ShardID == "" || control.ShardKnown(row.ShardID, seq)) {
+			continue
+		}
+		item, err := n.auditItem(row)
+		if err != nil {
 			return api.AuditResult{}, err
 		}
+		out.Items = append(out.Items, item)
 	}
 	return out, nil
 }
@@ -340,5 +346,5 @@ func (n ledger) Ready(ctx context.Context) []api.Check {
 		return nil
 	}
 	return []api.Check{{Name: "stopping", Err: stopping()}, {Name: "quarantine", Err: healthy()}, {Name: "leader", Err: leader()},
-		{Name: "keys", Err: keys()}, {Name: "folded", Err: folded()}}
+		{Name: "keys", Err: keys()}, {Name: "secrets", Err: n.secretsCheck()}, {Name: "folded", Err: folded()}}
 }

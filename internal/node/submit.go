@@ -27,6 +27,9 @@ const (
 // retryAfter is what a client is told to wait when the node cannot take a submission now.
 const retryAfter = time.Second
 
+// frozenRetry is what a client is told to wait during a freeze, which people end.
+const frozenRetry = 30 * time.Second
+
 // replayMargin keeps the replay shortcut away from the end of the dedup period, where only the fold can tell.
 const replayMargin = time.Hour
 
@@ -63,6 +66,9 @@ func (n ledger) Submit(ctx context.Context, body []byte, meta api.Meta) (*wire.S
 			return nil, structureProblem(rec, rec.Fault)
 		}
 		if rec.Sig == "" && !n.policy().Signature.Required {
+			if p := n.frozenNow(rec, facts); p != nil {
+				return nil, p
+			}
 			return n.commit(ctx, body, meta, rec, facts)
 		}
 		n.stats.badSignature.Add(1)
@@ -73,6 +79,9 @@ func (n ledger) Submit(ctx context.Context, body []byte, meta api.Meta) (*wire.S
 			n.stats.replays.Add(1)
 			return answer, nil
 		}
+	}
+	if p := n.frozenNow(rec, facts); p != nil {
+		return nil, p
 	}
 	return n.commit(ctx, body, meta, rec, facts)
 }
@@ -197,7 +206,7 @@ func refusalProblem(rec *pcs.Record, r projections.Result) *wire.Problem {
 	case verify.ReasonEpochRegression:
 		return wire.NewProblem(wire.CodeEpochRegression, r.Detail)
 	case verify.ReasonFrozen:
-		return wire.NewProblem(wire.CodeFrozen, "").WithRetry(retryAfter)
+		return wire.NewProblem(wire.CodeFrozen, r.Detail).WithRetry(frozenRetry)
 	}
 	return wire.NewProblem(wire.CodeRefused, r.Detail).WithReason(r.ReasonCode())
 }
@@ -234,8 +243,12 @@ func (n *Node) submitAnswer(r projections.Result, node string) wire.SubmitAnswer
 }
 
 // refuseSignature answers 401: through the log while the budget lasts, else at once and summed. Without the log the answer
-// needs a key view that is known to be current, because a key may have been registered a moment ago.
+// needs a key view that is known to be current, because a key may have been registered a moment ago. A node that lacks a
+// secret cannot tell at all.
 func (n *Node) refuseSignature(ctx context.Context, body []byte, meta api.Meta, rec *pcs.Record) (*wire.SubmitAnswer, error) {
+	if len(n.secretsMissing()) > 0 {
+		return nil, wire.NewProblem(wire.CodeKeysUnconfirmed, "").WithRetry(retryAfter)
+	}
 	if n.budget.allow(len(body)) {
 		return n.commit(ctx, body, meta, rec, verify.Facts{})
 	}
@@ -269,8 +282,9 @@ func (n *Node) replay(ctx context.Context, rec *pcs.Record, facts verify.Facts) 
 // isReplay compares every verdict input and the key with those of the judgement that stands, which it leaves in first.
 func (n *Node) isReplay(rec *pcs.Record, facts verify.Facts, first *projections.Result) bool {
 	live := n.live()
-	now := time.Now().UnixNano()
-	if n.derived.Control().For(live.Number()).Revoked(facts.KeyID, n.derived.Cursor().Seq+1, now) {
+	now, next := time.Now().UnixNano(), n.derived.Cursor().Seq+1
+	control := n.derived.Control().For(live.Number())
+	if control.Revoked(facts.KeyID, next, now) || !control.Allowed(facts.KeyID, rec.ShardID, next, now) {
 		return false
 	}
 	view := live.View()
@@ -292,6 +306,7 @@ func (n *Node) isReplay(rec *pcs.Record, facts verify.Facts, first *projections.
 // stats are counters outside the fold.
 type stats struct {
 	malformed, badSignature, replays       atomic.Uint64
+	frozen                                 atomic.Uint64
 	accepted, escalated, refused, conflict atomic.Uint64
 	folded                                 atomic.Uint64
 }

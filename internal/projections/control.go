@@ -11,9 +11,14 @@ import (
 // ControlView is the control state as a fold reads it: as of an event, that event included. Control.For gives it.
 type ControlView interface {
 	PolicyAt(seq uint64) (PolicyRow, bool)
-	Key(id string, seq uint64) (KeyRow, bool)
+	// KeyAlg is the algorithm of a registered key.
+	KeyAlg(id string, seq uint64) (verify.Alg, bool)
 	// Revoked reports whether a key counts for nothing at an event of that log time.
 	Revoked(id string, seq uint64, logTime int64) bool
+	// Allowed reports whether the terms of a key admit a submission to a shard.
+	Allowed(id, shard string, seq uint64, logTime int64) bool
+	// Frozen gives the freeze that refuses new submissions of a shard and key at event seq, false when none does.
+	Frozen(shard, key string, seq uint64) (FreezeRow, bool)
 }
 
 // GenesisRow says which ledger this is.
@@ -30,18 +35,6 @@ type PolicyRow struct {
 	Seq    uint64
 	ID     [32]byte
 	Policy verify.Policy
-}
-
-// KeyRow is a registered key. Secrets are never in the log.
-type KeyRow struct {
-	Seq         uint64
-	LogTime     int64
-	ID          string
-	Alg         verify.Alg
-	Public      []byte // 32 bytes for Ed25519, nil for HMAC
-	Fingerprint [32]byte
-	Source      string // "env" and the like
-	Node        string // the node that proposed it
 }
 
 // TermRow says that a leader began a term.
@@ -91,15 +84,13 @@ type Control struct {
 	digest  [32]byte
 	genesis *GenesisRow
 	sched   schedules
-	keys    []KeyRow // ascending seq
-	byID    map[string]int
-	byPrint map[[32]byte]int
+	reg     registry
 	terms   []TermRow
 }
 
 // NewControl returns the control state before the first event.
 func NewControl() *Control {
-	return &Control{sched: newSchedules(), byID: map[string]int{}, byPrint: map[[32]byte]int{}}
+	return &Control{sched: newSchedules(), reg: newRegistry()}
 }
 
 // Genesis returns the genesis row, false when there is none as of seq.
@@ -110,35 +101,6 @@ func (c *Control) Genesis(seq uint64) (GenesisRow, bool) {
 		return GenesisRow{}, false
 	}
 	return *c.genesis, true
-}
-
-// Key returns a key registered as of seq.
-func (c *Control) Key(id string, seq uint64) (KeyRow, bool) {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	i, ok := c.byID[id]
-	if !ok || c.keys[i].Seq > seq {
-		return KeyRow{}, false
-	}
-	return c.keys[i], true
-}
-
-// Keys returns the keys registered as of seq, in the order of registration.
-func (c *Control) Keys(seq uint64) []KeyRow {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	return upTo(c.keys, func(k KeyRow) bool { return k.Seq <= seq })
-}
-
-// KeyByFingerprint returns a registered key, whatever its seq: who proposes keys asks it whether there is need to.
-func (c *Control) KeyByFingerprint(f [32]byte) (KeyRow, bool) {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	i, ok := c.byPrint[f]
-	if !ok {
-		return KeyRow{}, false
-	}
-	return c.keys[i], true
 }
 
 // TermStarts returns the terms begun as of seq, oldest first.

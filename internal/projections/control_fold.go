@@ -95,19 +95,17 @@ func (c *Control) effect(o *operator) (Effect, error) {
 		}
 		_, err := genesisPolicy(m)
 		return Applied, err
-	case *event.KeyAddedV1:
-		k, ok := keyOf(m)
-		if !ok {
-			return Ignored, nil
-		}
-		if _, taken := c.byID[k.ID]; taken {
-			return Repeated, nil
-		}
 	case *event.StateDigestV1:
 		if len(m.Log) != 32 || len(m.State) != 32 || len(m.Control) != 32 || m.Seq >= o.seq {
 			return Ignored, nil
 		}
 	default:
+		if c.sched.repeats(o) {
+			return Repeated, nil
+		}
+		if e, ok := c.reg.effectOf(o); ok {
+			return e, nil
+		}
 		return c.sched.effectOf(o)
 	}
 	return Applied, nil
@@ -124,23 +122,6 @@ func genesisPolicy(m *event.GenesisV1) (verify.Policy, error) {
 	return p, nil
 }
 
-// keyOf reads a key and reports whether id, algorithm, public key and fingerprint belong together.
-func keyOf(m *event.KeyAddedV1) (KeyRow, bool) {
-	if len(m.Fingerprint) != 32 {
-		return KeyRow{}, false
-	}
-	k := KeyRow{ID: m.KeyId, Alg: verify.Alg(m.Alg), Fingerprint: [32]byte(m.Fingerprint), Source: m.Source, Node: m.Node}
-	switch uint64(m.Alg) {
-	case uint64(verify.HMACSHA256):
-		return k, len(m.Public) == 0 && k.ID == fmt.Sprintf("hmac-%x", m.Fingerprint[:8])
-	case uint64(verify.Ed25519):
-		v, err := verify.NewEd25519Key(m.Public)
-		k.Public = bytes.Clone(m.Public)
-		return k, err == nil && v.ID == k.ID && v.Fingerprint == k.Fingerprint
-	}
-	return KeyRow{}, false
-}
-
 // apply brings an event's effect into the memory of c.
 func (c *Control) apply(o *operator) error {
 	if o.effect != Applied {
@@ -155,15 +136,11 @@ func (c *Control) apply(o *operator) error {
 		row := PolicyRow{Seq: o.seq, ID: p.ID(), Policy: p}
 		c.sched.genesis(row, m.Policy, o.logTime)
 		c.genesis = &GenesisRow{Seq: o.seq, LogTime: o.logTime, ClusterID: m.ClusterId, Kernel: p.Kernel, Policy: row.ID}
-	case *event.KeyAddedV1:
-		k, _ := keyOf(m)
-		k.Seq, k.LogTime = o.seq, o.logTime
-		c.byID[k.ID], c.byPrint[k.Fingerprint] = len(c.keys), len(c.keys)
-		c.keys = append(c.keys, k)
 	case *event.TermStartV1:
 		c.terms = append(c.terms, TermRow{Seq: o.seq, LogTime: o.logTime, Term: m.Term, Node: m.Node, Software: m.Software,
 			Capabilities: append([]string(nil), m.Capabilities...)})
 	default:
+		c.reg.apply(o)
 		return c.sched.applyAct(o)
 	}
 	return nil
@@ -171,7 +148,8 @@ func (c *Control) apply(o *operator) error {
 
 // stateKinds are the events whose effects are kept in memory.
 var stateKinds = []event.Kind{event.Genesis, event.KeyAdded, event.TermStart, event.PolicyPublished, event.PolicyApplied,
-	event.GenerationStarted, event.GenerationActivated, event.GenerationDropped, event.HistoryRecorded, event.KeyRevoked}
+	event.GenerationStarted, event.GenerationActivated, event.GenerationDropped, event.HistoryRecorded, event.KeyRevoked,
+	event.KeyRetired, event.KeySecretRetired, event.Frozen, event.Thawed, event.ShardsKnown}
 
 // LoadControl reads the control state back.
 func LoadControl(s Store) (*Control, error) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -19,6 +20,46 @@ type model struct {
 	marks  map[string]int64
 	roots  map[string]string // shard and epoch -> root
 	rows   []Result
+
+	frozen         map[string]bool // "", "alpha" or a key id
+	revoked        map[string]bool
+	retired        map[string]bool
+	scope          map[string]string // key id -> the one shard that it may write to
+	closed, opened map[string]int64  // key id -> log time
+}
+
+func newModel(p verify.Policy) *model {
+	return &model{policy: p, ids: map[string]*modelID{}, marks: map[string]int64{}, roots: map[string]string{}, frozen: map[string]bool{},
+		revoked: map[string]bool{}, retired: map[string]bool{}, scope: map[string]string{}, closed: map[string]int64{}, opened: map[string]int64{}}
+}
+
+// act takes note of an operator's act.
+func (m *model) act(it *Item) {
+	_, msg, err := it.Event.Message()
+	if err != nil {
+		panic(err)
+	}
+	switch a := msg.(type) {
+	case *event.FrozenV1:
+		m.frozen[a.Subject] = true
+	case *event.ThawedV1:
+		delete(m.frozen, a.Subject)
+	case *event.KeyRevokedV1:
+		m.revoked[a.KeyId] = true
+	case *event.KeyRetiredV1:
+		m.retired[a.KeyId] = true
+	case *event.KeyAddedV1:
+		if a.Op != nil && !m.revoked[a.KeyId] && !m.retired[a.KeyId] {
+			m.scope[a.KeyId] = strings.Join(a.Scope, "")
+			m.opened[a.KeyId], m.closed[a.KeyId] = a.NotBefore, a.NotAfter
+		}
+	}
+}
+
+// mayWrite: the key is neither retired nor out of its shards and times.
+func (m *model) mayWrite(key, shard string, at int64) bool {
+	in := m.scope[key] == "" || m.scope[key] == shard || m.scope[key] == shard[:1]+"*"
+	return in && !m.retired[key] && at >= m.opened[key] && (m.closed[key] == 0 || at < m.closed[key])
 }
 
 type modelID struct {
@@ -37,6 +78,7 @@ func (m *model) step(it *Item) Result {
 func (m *model) judge(it *Item) Result {
 	c := it.Checked
 	if it.Kind != event.Submission {
+		m.act(it)
 		return Result{}
 	}
 	v := c.Verdict
@@ -50,13 +92,26 @@ func (m *model) judge(it *Item) Result {
 	}
 	rec := c.Rec
 	shard, at, root := rec.ShardID, fmt.Sprint(rec.ShardID, "|", rec.Epoch), rec.MerkleRoot
+	refused := func(status int, x verify.Reason) Result {
+		return Result{Seq: it.Seq, Outcome: verify.Refused, Status: status, Reasons: []verify.Reason{x}, JudgedSeq: it.Seq}
+	}
+	if m.revoked[c.Facts.KeyID] {
+		return refused(403, verify.ReasonKeyRevoked)
+	}
+	if !m.mayWrite(c.Facts.KeyID, shard, it.LogTime) {
+		return refused(403, verify.ReasonKeyNotAllowed)
+	}
 	id := m.ids[rec.PCSID]
+	replayed := id != nil && id.signed == c.Signed && it.LogTime-id.at <= m.policy.Params.DedupTTL
+	if !replayed && (m.frozen[""] || m.frozen[shard] || m.frozen[c.Facts.KeyID]) {
+		return refused(503, verify.ReasonFrozen)
+	}
 	if id != nil && id.signed != c.Signed {
 		r.Outcome, r.Accepted, r.Status, r.FirstSeq, r.JudgedSeq = verify.Conflict, false, 409, id.first, id.judged
 		r.Reasons = append([]verify.Reason{verify.ReasonConflict}, r.Reasons...)
 		return r
 	}
-	if id != nil && it.LogTime-id.at <= m.policy.Params.DedupTTL {
+	if replayed {
 		old := m.rows[id.judged-1]
 		old.Seq, old.Replayed, old.Reverified, old.FirstSeq, old.JudgedSeq = it.Seq, true, false, id.first, id.judged
 		old.Evidence = id.inputs != c.Inputs || id.key != c.Facts.KeyID
@@ -144,6 +199,10 @@ func history(rt *rapid.T, t *testing.T) *ledger {
 			l.message(event.RefusalsDropped, &event.RefusalsDroppedV1{Node: "n1", Count: 3})
 			continue
 		}
+		if rapid.IntRange(0, 9).Draw(rt, "act") == 0 {
+			drawAct(rt, l)
+			continue
+		}
 		l.now += rapid.SampledFrom([]int64{0, 0, 1, day, 14 * day, 14*day + 1}).Draw(rt, "wait")
 		s := spec{
 			shard: rapid.SampledFrom([]string{"alpha", "beta"}).Draw(rt, "shard"),
@@ -160,12 +219,36 @@ func history(rt *rapid.T, t *testing.T) *ledger {
 	return l
 }
 
+// drawAct does something about keys or freezes.
+func drawAct(rt *rapid.T, l *ledger) {
+	key := mustHMAC(rapid.SampledFrom([]string{"one", "two"}).Draw(rt, "act.key"))
+	scope := FreezeScope(rapid.IntRange(0, 2).Draw(rt, "act.scope"))
+	subject := map[FreezeScope]string{FreezeShard: "alpha", FreezeKey: key.ID}[scope]
+	switch rapid.IntRange(0, 7).Draw(rt, "act.what") {
+	case 0, 1, 2:
+		l.message(event.Frozen, &event.FrozenV1{Scope: uint32(scope), Subject: subject})
+	case 3, 4:
+		l.message(event.Thawed, &event.ThawedV1{Scope: uint32(scope), Subject: subject})
+	case 5:
+		l.message(event.KeyRevoked, &event.KeyRevokedV1{KeyId: key.ID, Since: l.now - day})
+	case 6:
+		l.message(event.KeyRetired, &event.KeyRetiredV1{KeyId: key.ID})
+	case 7:
+		m := keyAdded(key)
+		m.Op, m.NotBefore, m.NotAfter = &event.OpV1{}, l.now-day, rapid.SampledFrom([]int64{0, l.now + 14*day}).Draw(rt, "act.until")
+		if of := rapid.SampledFrom([]string{"", "alpha", "b*", "gamma"}).Draw(rt, "act.shards"); of != "" {
+			m.Scope = []string{of}
+		}
+		l.message(event.KeyAdded, m)
+	}
+}
+
 // TestModel: the fold and the dumb model agree on random histories, and the batch size changes nothing.
 func TestModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		l := history(rt, t)
 		p, _ := l.ctrl.For(1).PolicyAt(l.seq)
-		m := &model{policy: p.Policy, ids: map[string]*modelID{}, marks: map[string]int64{}, roots: map[string]string{}}
+		m := newModel(p.Policy)
 		for i := range l.items {
 			if want, got := m.step(&l.items[i]), l.results[i]; !same(want, got) {
 				rt.Fatalf("event %d: got %+v\nmodel %+v", i+1, got, want)
@@ -240,7 +323,7 @@ func readBack(rt *rapid.T, l *ledger) {
 		Shard:   rapid.SampledFrom([]string{"", "alpha"}).Draw(rt, "q.shard"),
 		Key:     rapid.SampledFrom([]string{"", mustHMAC("two").ID}).Draw(rt, "q.key"),
 		Outcome: verify.Outcome(rapid.IntRange(0, 4).Draw(rt, "q.outcome")),
-		Reason:  verify.Reason(rapid.SampledFrom([]int{0, 0, 1, 8, 9, 10, 12}).Draw(rt, "q.reason")),
+		Reason:  verify.Reason(rapid.SampledFrom([]int{0, 0, 1, 6, 7, 8, 9, 10, 12, 21}).Draw(rt, "q.reason")),
 		Limit:   rapid.IntRange(1, 7).Draw(rt, "q.limit"),
 		Reverse: rapid.Bool().Draw(rt, "q.reverse"),
 	}

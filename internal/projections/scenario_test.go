@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/internal/verify"
 )
 
@@ -47,7 +49,8 @@ func TestScenarios(t *testing.T) {
 }
 
 // play runs one script. Lines are comments (#), "policy regression=...", "wait DURATION", "send NAME member=value ...",
-// "shard ID" and "lookup NAME"; the answer to each follows it, indented.
+// "shard ID", "lookup NAME", "freeze all|shard ID|key NAME", "thaw" likewise, "terms KEY [shards=...]", "retire KEY" and
+// "revoke KEY"; the answer to each follows it, indented.
 func play(t *testing.T, script string) string {
 	var out strings.Builder
 	policy := verify.DefaultPolicy()
@@ -68,6 +71,8 @@ func play(t *testing.T, script string) string {
 			l = newLedger(t, policy, "one", "two")
 		}
 		switch words[0] {
+		case "freeze", "thaw", "terms", "retire", "revoke":
+			l.operate(words)
 		case "wait":
 			d, err := time.ParseDuration(words[1])
 			if err != nil {
@@ -99,6 +104,35 @@ func play(t *testing.T, script string) string {
 		}
 	}
 	return out.String()
+}
+
+// operate does an operator's act of a script.
+func (l *ledger) operate(words []string) {
+	subject := words[len(words)-1]
+	scope := uint32(slices.Index([]string{"all", "shard", "key"}, words[1]))
+	switch {
+	case words[1] == "all":
+		subject = ""
+	case words[1] == "key":
+		subject = mustHMAC(words[2]).ID
+	}
+	switch key := mustHMAC(words[1]); words[0] {
+	case "freeze":
+		l.message(event.Frozen, &event.FrozenV1{Scope: scope, Subject: subject})
+	case "thaw":
+		l.message(event.Thawed, &event.ThawedV1{Scope: scope, Subject: subject})
+	case "retire":
+		l.message(event.KeyRetired, &event.KeyRetiredV1{KeyId: key.ID})
+	case "revoke":
+		l.message(event.KeyRevoked, &event.KeyRevokedV1{KeyId: key.ID, Since: l.now})
+	case "terms":
+		m := keyAdded(key)
+		m.Op = &event.OpV1{}
+		if len(words) > 2 {
+			m.Scope = strings.Split(strings.TrimPrefix(words[2], "shards="), ",")
+		}
+		l.message(event.KeyAdded, m)
+	}
 }
 
 // sendLine builds a record from the members; a name used before starts from the record sent then.

@@ -72,16 +72,10 @@ type schedules struct {
 	generations []GenerationRow // by number
 	activations []ActivationRow // ascending seq
 	ops         map[string]uint64
-	revoked     map[string]revocation
-}
-
-type revocation struct {
-	seq   uint64
-	since int64
 }
 
 func newSchedules() schedules {
-	return schedules{byPolicy: map[[32]byte]int{}, ops: map[string]uint64{}, revoked: map[string]revocation{}}
+	return schedules{byPolicy: map[[32]byte]int{}, ops: map[string]uint64{}}
 }
 
 func opOf(m *event.OpV1) Op {
@@ -118,13 +112,18 @@ func (s *schedules) building() *GenerationRow {
 	return nil
 }
 
+// repeats reports whether the op_id of an act named one before.
+func (s *schedules) repeats(o *operator) bool {
+	c, ok := o.msg.(opCarrier)
+	if !ok {
+		return false
+	}
+	id := c.GetOp().GetOpId()
+	return id != "" && s.ops[id] != 0
+}
+
 // effectOf says what an act does; acts that do not fit the state are ignored, on every node alike.
 func (s *schedules) effectOf(o *operator) (Effect, error) {
-	if c, ok := o.msg.(opCarrier); ok {
-		if id := c.GetOp().GetOpId(); id != "" && s.ops[id] != 0 {
-			return Repeated, nil
-		}
-	}
 	switch m := o.msg.(type) {
 	case *event.PolicyPublishedV1:
 		p, err := verify.ParsePolicy(m.Policy)
@@ -155,10 +154,6 @@ func (s *schedules) effectOf(o *operator) (Effect, error) {
 		if a := s.activationAt(m.Activation); a == nil || len(m.Digest) != 32 {
 			return Ignored, nil
 		} else if a.Recorded != nil {
-			return Repeated, nil
-		}
-	case *event.KeyRevokedV1:
-		if s.revoked[m.KeyId].seq != 0 {
 			return Repeated, nil
 		}
 	}
@@ -209,8 +204,6 @@ func (s *schedules) applyAct(o *operator) error {
 		s.generation(m.Generation).Dropped = o.seq
 	case *event.HistoryRecordedV1:
 		s.activationAt(m.Activation).Recorded = &HistoryRow{Seq: o.seq, Flips: m.Flips, Digest: [32]byte(m.Digest), Node: m.Node}
-	case *event.KeyRevokedV1:
-		s.revoked[m.KeyId] = revocation{seq: o.seq, since: m.Since}
 	}
 	return nil
 }
@@ -269,19 +262,6 @@ func (s *schedules) policyAt(number uint32, seq uint64) (PolicyRow, bool) {
 	return PolicyRow{}, false
 }
 
-// revokedAt reports whether a key counts for nothing in a generation at an event.
-func (s *schedules) revokedAt(number uint32, key string, seq uint64, logTime int64) bool {
-	r := s.revoked[key]
-	if r.seq == 0 {
-		return false
-	}
-	if r.seq < seq {
-		return true
-	}
-	g := s.generation(number)
-	return g != nil && g.Keys == KeysHindsight && r.seq <= g.Seq && seq <= g.Seq && logTime >= r.since
-}
-
 // generationView is the control state as one generation sees it.
 type generationView struct {
 	c      *Control
@@ -295,14 +275,6 @@ func (v generationView) PolicyAt(seq uint64) (PolicyRow, bool) {
 	v.c.mu.RLock()
 	defer v.c.mu.RUnlock()
 	return v.c.sched.policyAt(v.number, seq)
-}
-
-func (v generationView) Key(id string, seq uint64) (KeyRow, bool) { return v.c.Key(id, seq) }
-
-func (v generationView) Revoked(id string, seq uint64, logTime int64) bool {
-	v.c.mu.RLock()
-	defer v.c.mu.RUnlock()
-	return v.c.sched.revokedAt(v.number, id, seq, logTime)
 }
 
 // Policies lists the published policies, oldest first.
@@ -368,14 +340,6 @@ func (c *Control) LastActivation() uint64 {
 		return c.sched.activations[n-1].Seq
 	}
 	return 0
-}
-
-// Revocation says by which event and since when (log time, Unix nanoseconds) a key is revoked; ok is false when it is not.
-func (c *Control) Revocation(key string) (seq uint64, since int64, ok bool) {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	r, ok := c.sched.revoked[key]
-	return r.seq, r.since, ok
 }
 
 // OpSeq is the event that an op_id named first, 0 when none did.

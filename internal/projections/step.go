@@ -11,7 +11,7 @@ import (
 )
 
 // step is the fold of one submission. The checks come in the order structure, signature, identity (gate), dedup, epochs,
-// content; the first that fails names the reason. Key scopes and freezes belong between gate and dedup.
+// content; the first that fails names the reason. The terms of the key are looked at between gate and dedup, freezes with dedup.
 type step struct {
 	tx     Tx
 	mem    *memory
@@ -115,7 +115,7 @@ func (s *step) judge(view ControlView) (err error) {
 			return err
 		}
 	}
-	if !s.gate(view) {
+	if !s.gate(view) || !s.allowed(view) {
 		return nil
 	}
 	s.passed, s.r.HasBudget, s.r.Budget = true, true, s.c.Verdict.Budget
@@ -128,15 +128,39 @@ func (s *step) judge(view ControlView) (err error) {
 			return err
 		}
 	}
+	same := id != nil && id.signed == s.c.Signed
 	switch {
-	case id == nil:
-		return s.decide(nil)
-	case id.signed != s.c.Signed:
-		return s.conflict(id)
-	case uint64(s.it.LogTime)-uint64(id.judgedAt) <= uint64(s.policy.Policy.Params.DedupTTL):
+	case same && uint64(s.it.LogTime)-uint64(id.judgedAt) <= uint64(s.policy.Policy.Params.DedupTTL):
 		return s.replay(id)
+	case s.frozen(view):
+		return nil
+	case id != nil && !same:
+		return s.conflict(id)
 	}
 	return s.decide(id)
+}
+
+// allowed refuses what the terms of the key do not admit. It comes before dedup: another's id is not told to such a key.
+func (s *step) allowed(view ControlView) bool {
+	if s.r.KeyID == "" || view.Allowed(s.r.KeyID, s.r.ShardID, s.it.Seq, s.it.LogTime) {
+		return true
+	}
+	s.refuse(verify.ReasonKeyNotAllowed)
+	return false
+}
+
+// frozen refuses what an operator has frozen. It comes after replays, which are answered, and before everything that
+// changes an id or an epoch.
+func (s *step) frozen(view ControlView) bool {
+	f, ok := view.Frozen(s.r.ShardID, s.r.KeyID, s.it.Seq)
+	if !ok {
+		return false
+	}
+	r := &s.r
+	s.passed, r.HadMark, r.MarkBefore, r.HasBudget, r.Budget = false, false, 0, false, 0
+	s.refuse(verify.ReasonFrozen)
+	r.Detail = fmt.Sprintf("event %d froze submissions", f.Seq)
+	return true
 }
 
 // knownEpoch reports whether an id or a root of this epoch may be known. A pcs_id that passed the gate is the hash of root,
@@ -149,8 +173,8 @@ func (s *step) gate(view ControlView) bool {
 	f := s.c.Facts
 	signed := f.Valid() && s.c.Rec.Signable && s.r.Reason != verify.ReasonBadSignature
 	if signed {
-		k, ok := view.Key(f.KeyID, s.it.Seq)
-		signed = ok && k.Alg == f.Alg
+		alg, ok := view.KeyAlg(f.KeyID, s.it.Seq)
+		signed = ok && alg == f.Alg
 	}
 	if signed {
 		s.r.KeyID, s.r.Facts = f.KeyID, f

@@ -1,0 +1,176 @@
+package main
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/recount-ledger/recount/client"
+	"github.com/recount-ledger/recount/wire"
+)
+
+// freezeFlags say what is frozen or thawed, and why.
+type freezeFlags struct {
+	actFlags
+	shard, key string
+}
+
+func (f *freezeFlags) add(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.shard, "shard", "", "only this shard")
+	cmd.Flags().StringVar(&f.key, "key", "", "only what this key signs")
+	f.actFlags.add(cmd)
+}
+
+func (f *freezeFlags) request() (wire.FreezeRequest, error) {
+	r := wire.FreezeRequest{Act: f.act(), Scope: wire.FreezeAll}
+	switch {
+	case f.shard != "" && f.key != "":
+		return r, usagef("give --shard or --key, not both; freeze twice for both")
+	case f.reason == "":
+		return r, usagef("--reason is required: agents and auditors will ask why")
+	case f.shard != "":
+		r.Scope, r.Subject = wire.FreezeShard, f.shard
+	case f.key != "":
+		r.Scope, r.Subject = wire.FreezeKey, f.key
+	}
+	return r, nil
+}
+
+func (a *app) freezeCommand() *cobra.Command {
+	var f freezeFlags
+	cmd := &cobra.Command{
+		Use: "freeze", Short: "Refuse submissions from one position on, on every node", Args: exactly(),
+		Long: `freeze is an event in the log: every node refuses new submissions after it with 503 and Retry-After, until it is thawed.
+Reads stay up, records that were answered before get their answer again, and operators can go on working. Agents keep what
+they have and lose nothing. Freezing twice changes nothing.
+
+During an incident: freeze, then look in peace (recount canary, recount audit), publish the fix, recount, activate, thaw.`,
+		Example: `  recount freeze --reason "forgeries are let in" --ticket INC-2
+  recount freeze --shard lab-7 --reason "agent sends nonsense"
+  recount freeze --key hmac-0123456789abcdef --reason "may be stolen" --ticket INC-3`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.freezeOrThaw(cmd.Context(), &f, (*client.Client).Freeze)
+		},
+	}
+	f.add(cmd)
+	return cmd
+}
+
+func (a *app) thawCommand() *cobra.Command {
+	var f freezeFlags
+	cmd := &cobra.Command{
+		Use: "thaw", Short: "End a freeze", Args: exactly(),
+		Long: `thaw ends the freeze of exactly the scope named: one of everything needs no flag, one of a shard or key needs it again.
+Several freezes can hold at once; recount freezes lists them.`,
+		Example: `  recount thaw --reason "policy 24f0ccd1 is active" --ticket INC-2
+  recount thaw --shard lab-7 --reason "agent mended"`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.freezeOrThaw(cmd.Context(), &f, (*client.Client).Thaw)
+		},
+	}
+	f.add(cmd)
+	return cmd
+}
+
+func (a *app) freezeOrThaw(ctx context.Context, f *freezeFlags, do func(*client.Client, context.Context, wire.FreezeRequest) (*wire.FreezeAnswer, error)) error {
+	r, err := f.request()
+	if err != nil {
+		return err
+	}
+	got, err := askAct(ctx, a, func(ctx context.Context, c *client.Client) (*wire.FreezeAnswer, error) { return do(c, ctx, r) })
+	if err != nil {
+		return err
+	}
+	pairs := []any{"scope", got.Scope, "subject", dash(got.Subject), "frozen after seq", got.Seq, "at", got.At, "reason", got.Reason}
+	if got.ThawedSeq != 0 {
+		pairs = append(pairs, "thawed after seq", got.ThawedSeq)
+	}
+	return a.show(got, pairs...)
+}
+
+func (a *app) freezesCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "freezes", Short: "List the freezes, those that were thawed included", Args: exactly(),
+		Example: `  recount freezes -o json | jq '.[] | select(.thawed_seq == null)'`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			page, err := ask(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.FreezesPage, error) { return c.Freezes(ctx) })
+			if err != nil {
+				return err
+			}
+			l := newList(a, func(t *table, f wire.FreezeAnswer) {
+				t.row(f.Scope, dash(f.Subject), f.Seq, f.At, thawText(f.ThawedSeq), f.Reason, dash(f.Ticket), dash(f.Actor))
+			}, "SCOPE", "SUBJECT", "FROZEN SEQ", "AT", "THAWED SEQ", "REASON", "TICKET", "ACTOR")
+			for _, f := range page.Items {
+				if err := l.add(f); err != nil {
+					return err
+				}
+			}
+			return l.end()
+		},
+	}
+}
+
+func thawText(seq uint64) string {
+	if seq == 0 {
+		return "holds"
+	}
+	return number(&seq)
+}
+
+func (a *app) knownShardsCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "known-shards", Short: "Say which shards are expected, so that others stand out", Args: exactly(),
+		Long: `A stolen key shows in shards that nobody expects. Registering the expected ones judges nothing; it makes the question answerable:
+
+  recount audit --unknown-shards --since 2026-01-19T10:00:00Z`,
+		Example: "  recount known-shards add 'lab-*' shard-001\n  recount known-shards list",
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
+	cmd.AddCommand(a.knownShardsAddCommand(), a.knownShardsListCommand())
+	return cmd
+}
+
+func (a *app) knownShardsAddCommand() *cobra.Command {
+	var f actFlags
+	cmd := &cobra.Command{
+		Use: "add PATTERN...", Short: "Register expected shards: ids, or their beginning and a star",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return exactly("PATTERN")(cmd, args)
+			}
+			return nil
+		},
+		Example: `  recount known-shards add 'lab-*' shard-001 --ticket OPS-9`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			got, err := askAct(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.KnownShardsAnswer, error) {
+				return c.AddKnownShards(ctx, wire.KnownShardsRequest{Act: f.act(), Patterns: args})
+			})
+			if err != nil {
+				return err
+			}
+			return a.show(got, "seq", got.Seq, "shards", scopeText(got.Patterns))
+		},
+	}
+	f.add(cmd)
+	return cmd
+}
+
+func (a *app) knownShardsListCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "List the registrations of expected shards", Args: exactly(),
+		Example: `  recount known-shards list -o json`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			page, err := ask(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.KnownShardsPage, error) { return c.KnownShards(ctx) })
+			if err != nil {
+				return err
+			}
+			l := newList(a, func(t *table, k wire.KnownShardsAnswer) {
+				t.row(k.Seq, k.At, scopeText(k.Patterns), dash(k.Actor), dash(k.Ticket))
+			}, "SEQ", "AT", "SHARDS", "ACTOR", "TICKET")
+			for _, k := range page.Items {
+				if err := l.add(k); err != nil {
+					return err
+				}
+			}
+			return l.end()
+		},
+	}
+}

@@ -1,0 +1,222 @@
+package api
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"net/http"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/recount-ledger/recount/internal/verify"
+	"github.com/recount-ledger/recount/wire"
+)
+
+// NewKey is a checked KeyRequest.
+type NewKey struct {
+	ID, Owner, Comment  string
+	Alg                 verify.Alg
+	Public              []byte // Ed25519 only
+	Fingerprint         [32]byte
+	Scope               []string
+	NotBefore, NotAfter int64 // log time, Unix nanoseconds; 0 is no bound
+}
+
+// Registry is the part of a Ledger about keys, freezes and expected shards. Acts are answered once this node has folded them.
+type Registry interface {
+	// Keys lists the registered keys in the order of registration; Key gives one.
+	Keys(ctx context.Context) ([]wire.KeyAnswer, error)
+	Key(ctx context.Context, id string) (*wire.KeyAnswer, error)
+	// AddKey registers a key, created is true then, or gives a registered one other terms.
+	AddKey(ctx context.Context, k NewKey, act wire.Act, meta Meta) (answer *wire.KeyAnswer, created bool, err error)
+	// RevokeKey makes what a key signs from now on count for nothing; since is Unix nanoseconds, for folds with hindsight.
+	RevokeKey(ctx context.Context, keyID string, since int64, r wire.RevokeRequest, meta Meta) (*wire.RevokeAnswer, error)
+	// RetireKey is the planned end of a key; RetireSecret lets nodes forget the secret of a retired or revoked one.
+	RetireKey(ctx context.Context, id string, act wire.Act, meta Meta) (*wire.KeyAnswer, error)
+	RetireSecret(ctx context.Context, id string, act wire.Act, meta Meta) (*wire.KeyAnswer, error)
+	Freezes(ctx context.Context) ([]wire.FreezeAnswer, error)
+	Freeze(ctx context.Context, r wire.FreezeRequest, meta Meta) (*wire.FreezeAnswer, error)
+	Thaw(ctx context.Context, r wire.FreezeRequest, meta Meta) (*wire.FreezeAnswer, error)
+	KnownShards(ctx context.Context) ([]wire.KnownShardsAnswer, error)
+	AddKnownShards(ctx context.Context, r wire.KnownShardsRequest, meta Meta) (*wire.KnownShardsAnswer, error)
+}
+
+func (s *server) keys(c echo.Context) error {
+	return serveRead(s, c, wire.ConsistencyLinearizable, func(ctx context.Context, at Position) (any, error) {
+		items, err := s.Ledger.Keys(ctx)
+		return wire.KeysPage{Items: items, AppliedSeq: at.AppliedSeq}, err
+	})
+}
+
+func keyID(c echo.Context) (string, error) {
+	id := c.Param("key_id")
+	if id == "" || len(id) > 64 {
+		return "", badParameter("key_id", "must be 1 to 64 bytes")
+	}
+	return id, nil
+}
+
+func (s *server) key(c echo.Context) error {
+	id, err := keyID(c)
+	if err != nil {
+		return err
+	}
+	return serveRead(s, c, wire.ConsistencyLinearizable, func(ctx context.Context, _ Position) (any, error) { return s.Ledger.Key(ctx, id) })
+}
+
+func (s *server) addKey(c echo.Context) error {
+	var r wire.KeyRequest
+	return s.act(c, &r, &r.Act, func(ctx context.Context, meta Meta) (int, any, error) {
+		k, err := newKey(&r)
+		if err != nil {
+			return 0, nil, err
+		}
+		a, created, err := s.Ledger.AddKey(ctx, k, r.Act, meta)
+		if created {
+			return http.StatusCreated, a, err
+		}
+		return http.StatusOK, a, err
+	})
+}
+
+// newKey checks what is said of a key and derives its id.
+func newKey(r *wire.KeyRequest) (NewKey, error) {
+	k := NewKey{Owner: r.Owner, Comment: r.Comment, Scope: r.Scope}
+	alg, err := verify.ParseAlg(r.Alg)
+	if err != nil {
+		return k, badParameter("alg", "must be hmac-sha256 or ed25519")
+	}
+	k.Alg = alg
+	if alg == verify.Ed25519 {
+		if r.Fingerprint != "" {
+			return k, badParameter("fingerprint", "follows from the public key; leave it out for ed25519")
+		}
+		raw, err := base64.StdEncoding.Strict().DecodeString(r.Public)
+		if err != nil {
+			return k, badParameter("public", "must be standard base64 of 32 bytes")
+		}
+		key, err := verify.NewEd25519Key(raw)
+		if err != nil {
+			return k, badParameter("public", "must be the 32 bytes of an Ed25519 public key, canonical and not of small order")
+		}
+		k.Public, k.Fingerprint, k.ID = key.Public, key.Fingerprint, key.ID
+	} else {
+		raw, err := hex.DecodeString(r.Fingerprint)
+		if err != nil || len(raw) != 32 || r.Public != "" {
+			return k, badParameter("fingerprint", "an HMAC key is registered by its fingerprint, 64 hex digits, and nothing else of it")
+		}
+		k.Fingerprint, k.ID = [32]byte(raw), "hmac-"+hex.EncodeToString(raw[:8])
+	}
+	if k.NotBefore, err = bound("not_before", r.NotBefore); err != nil {
+		return k, err
+	}
+	if k.NotAfter, err = bound("not_after", r.NotAfter); err != nil {
+		return k, err
+	}
+	if k.NotAfter != 0 && k.NotAfter <= k.NotBefore {
+		return k, badParameter("not_after", "must be later than not_before")
+	}
+	return k, nil
+}
+
+// bound reads an optional moment.
+func bound(field, text string) (int64, error) {
+	if text == "" {
+		return 0, nil
+	}
+	t, err := wire.ParseTime(text)
+	if err != nil || t.Year() < 1970 || t.Year() > 2261 {
+		return 0, badParameter(field, "must be an RFC 3339 date-time such as 2026-01-02T15:04:05Z, 1970 or later")
+	}
+	return t.UnixNano(), nil
+}
+
+func (s *server) revokeKey(c echo.Context) error {
+	id, err := keyID(c)
+	if err != nil {
+		return err
+	}
+	var r wire.RevokeRequest
+	return s.act(c, &r, &r.Act, func(ctx context.Context, meta Meta) (int, any, error) {
+		since, err := bound("since", r.Since)
+		if err != nil {
+			return 0, nil, err
+		}
+		if r.Since == "" {
+			since = time.Now().UnixNano()
+		}
+		a, err := s.Ledger.RevokeKey(ctx, id, since, r, meta)
+		return http.StatusOK, a, err
+	})
+}
+
+// keyAct serves an act on a key that needs nothing but its id.
+func (s *server) keyAct(do func(context.Context, string, wire.Act, Meta) (*wire.KeyAnswer, error)) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		id, err := keyID(c)
+		if err != nil {
+			return err
+		}
+		var r wire.Act
+		return s.act(c, &r, &r, func(ctx context.Context, meta Meta) (int, any, error) {
+			a, err := do(ctx, id, r, meta)
+			return http.StatusOK, a, err
+		})
+	}
+}
+
+func (s *server) freezes(c echo.Context) error {
+	return serveRead(s, c, wire.ConsistencyLinearizable, func(ctx context.Context, at Position) (any, error) {
+		items, err := s.Ledger.Freezes(ctx)
+		return wire.FreezesPage{Items: items, AppliedSeq: at.AppliedSeq}, err
+	})
+}
+
+// freezeAct serves freeze and thaw.
+func (s *server) freezeAct(do func(context.Context, wire.FreezeRequest, Meta) (*wire.FreezeAnswer, error)) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		var r wire.FreezeRequest
+		return s.act(c, &r, &r.Act, func(ctx context.Context, meta Meta) (int, any, error) {
+			if err := checkFreeze(&r); err != nil {
+				return 0, nil, err
+			}
+			a, err := do(ctx, r, meta)
+			return http.StatusOK, a, err
+		})
+	}
+}
+
+func checkFreeze(r *wire.FreezeRequest) error {
+	switch r.Scope {
+	case wire.FreezeAll:
+		if r.Subject != "" {
+			return badParameter("subject", "must be absent when everything is meant")
+		}
+	case wire.FreezeShard, wire.FreezeKey:
+		if r.Subject == "" || len(r.Subject) > 256 {
+			return badParameter("subject", "must be the id of a "+r.Scope+", 1 to 256 bytes")
+		}
+	default:
+		return badParameter("scope", "must be all, shard or key")
+	}
+	if r.Reason == "" {
+		return badParameter("reason", "must be given: agents and auditors will ask why")
+	}
+	return nil
+}
+
+func (s *server) knownShards(c echo.Context) error {
+	return serveRead(s, c, wire.ConsistencyLinearizable, func(ctx context.Context, at Position) (any, error) {
+		items, err := s.Ledger.KnownShards(ctx)
+		return wire.KnownShardsPage{Items: items, AppliedSeq: at.AppliedSeq}, err
+	})
+}
+
+func (s *server) addKnownShards(c echo.Context) error {
+	var r wire.KnownShardsRequest
+	return s.act(c, &r, &r.Act, func(ctx context.Context, meta Meta) (int, any, error) {
+		a, err := s.Ledger.AddKnownShards(ctx, r, meta)
+		return http.StatusOK, a, err
+	})
+}

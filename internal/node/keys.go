@@ -1,0 +1,202 @@
+package node
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"strings"
+
+	"github.com/recount-ledger/recount/internal/api"
+	"github.com/recount-ledger/recount/internal/event"
+	"github.com/recount-ledger/recount/internal/projections"
+	"github.com/recount-ledger/recount/internal/verify"
+	"github.com/recount-ledger/recount/wire"
+)
+
+// Keys lists the registered keys.
+func (n ledger) Keys(context.Context) ([]wire.KeyAnswer, error) {
+	out := []wire.KeyAnswer{}
+	for _, k := range n.derived.Control().Keys(n.derived.Cursor().Seq) {
+		out = append(out, n.keyAnswer(k))
+	}
+	return out, nil
+}
+
+// Key gives one registered key.
+func (n ledger) Key(_ context.Context, id string) (*wire.KeyAnswer, error) {
+	k, ok := n.derived.Control().Key(id, n.derived.Cursor().Seq)
+	if !ok {
+		return nil, api.ErrNotFound
+	}
+	a := n.keyAnswer(k)
+	return &a, nil
+}
+
+func (n *Node) keyAnswer(k projections.KeyRow) wire.KeyAnswer {
+	a := wire.KeyAnswer{KeyID: k.ID, Alg: k.Alg.String(), Fingerprint: hex.EncodeToString(k.Fingerprint[:]), Status: wire.KeyActive,
+		Owner: k.Terms.Owner, Scope: append([]string{}, k.Terms.Scope...), Comment: k.Terms.Comment, Seq: k.Seq, TermsSeq: k.Terms.Seq,
+		At: wire.TimeNS(k.LogTime), Source: k.Source, RetiredSeq: k.Retired, RevokedSeq: k.Revoked, SecretRetired: k.SecretRetired}
+	if k.Public != nil {
+		a.Public = base64.StdEncoding.EncodeToString(k.Public)
+	}
+	if k.Terms.NotBefore != 0 {
+		a.NotBefore = wire.TimeNS(k.Terms.NotBefore)
+	}
+	if k.Terms.NotAfter != 0 {
+		a.NotAfter = wire.TimeNS(k.Terms.NotAfter)
+	}
+	if k.Retired != 0 {
+		a.Status = wire.KeyRetired
+	}
+	if k.Revoked != 0 {
+		a.Status, a.RevokedSince = wire.KeyRevoked, wire.TimeNS(k.RevokedSince)
+	}
+	held, ok := n.ring.Key(k.ID)
+	a.Held = ok && held.HasMaterial()
+	return a
+}
+
+// AddKey registers a key, or gives a registered one other terms.
+func (n ledger) AddKey(ctx context.Context, k api.NewKey, act wire.Act, meta api.Meta) (*wire.KeyAnswer, bool, error) {
+	if len(k.Owner) > projections.MaxOwner || len(k.Comment) > projections.MaxComment {
+		return nil, false, wire.NewProblem(wire.CodeBadRequest, fmt.Sprintf("at most %d bytes for the owner and %d for the comment",
+			projections.MaxOwner, projections.MaxComment)).WithField("owner")
+	}
+	if err := checkPatterns("scope", k.Scope); err != nil {
+		return nil, false, err
+	}
+	if err := n.current(ctx); err != nil {
+		return nil, false, err
+	}
+	_, known := n.derived.Control().Key(k.ID, n.derived.Cursor().Seq)
+	m := &event.KeyAddedV1{KeyId: k.ID, Alg: uint32(k.Alg), Public: k.Public, Fingerprint: k.Fingerprint[:], Source: "operator", Node: n.cfg.NodeID,
+		Owner: k.Owner, Scope: k.Scope, NotBefore: k.NotBefore, NotAfter: k.NotAfter, Comment: k.Comment, Op: n.op(act, meta)}
+	seq, effect, err := n.act(ctx, event.KeyAdded, m)
+	if err != nil {
+		return nil, false, err
+	}
+	if effect != projections.Applied {
+		if n.derived.Control().OpSeq(act.OpID) == 0 {
+			return nil, false, stale("key %s is revoked or retired, or has another fingerprint; its terms cannot be changed", k.ID)
+		}
+		if _, err := n.firstOf(event.KeyAdded, m); err != nil {
+			return nil, false, err
+		}
+	}
+	a, err := n.Key(ctx, k.ID)
+	return a, !known && effect == projections.Applied && a != nil && a.Seq == seq, err
+}
+
+// checkPatterns says which pattern of shard ids cannot be used.
+func checkPatterns(field string, patterns []string) error {
+	if len(patterns) > projections.MaxPatterns {
+		return wire.NewProblem(wire.CodeBadRequest, fmt.Sprintf("at most %d patterns", projections.MaxPatterns)).WithField(field)
+	}
+	for i, p := range patterns {
+		if why := projections.CheckPattern(p); why != "" {
+			return wire.NewProblem(wire.CodeBadRequest, "a pattern is a shard id, or its beginning and a star; this one "+why).WithField(fmt.Sprintf("%s[%d]", field, i))
+		}
+	}
+	return nil
+}
+
+// knownKey waits for what other nodes have acknowledged and looks for the key.
+func (n ledger) knownKey(ctx context.Context, id string) (projections.KeyRow, error) {
+	if err := n.current(ctx); err != nil {
+		return projections.KeyRow{}, err
+	}
+	k, ok := n.derived.Control().Key(id, n.derived.Cursor().Seq)
+	if !ok {
+		return k, api.ErrNotFound
+	}
+	return k, nil
+}
+
+// RevokeKey makes what a registered key signs from now on count for nothing. A second revocation with an earlier since moves
+// only that time; any other one changes nothing.
+func (n ledger) RevokeKey(ctx context.Context, id string, since int64, r wire.RevokeRequest, meta api.Meta) (*wire.RevokeAnswer, error) {
+	if _, err := n.knownKey(ctx, id); err != nil {
+		return nil, err
+	}
+	if _, _, err := n.act(ctx, event.KeyRevoked, &event.KeyRevokedV1{KeyId: id, Since: since, Op: n.op(r.Act, meta)}); err != nil {
+		return nil, err
+	}
+	k, _ := n.derived.Control().Key(id, n.derived.Cursor().Seq)
+	if k.Revoked == 0 {
+		return nil, stale("the op_id %q was used for something else", r.OpID)
+	}
+	return &wire.RevokeAnswer{KeyID: id, Seq: k.Revoked, Since: wire.TimeNS(k.RevokedSince)}, nil
+}
+
+// RetireKey ends a key as planned. A repetition changes nothing.
+func (n ledger) RetireKey(ctx context.Context, id string, act wire.Act, meta api.Meta) (*wire.KeyAnswer, error) {
+	k, err := n.knownKey(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if !k.Active() {
+		return n.Key(ctx, id)
+	}
+	if _, _, err := n.act(ctx, event.KeyRetired, &event.KeyRetiredV1{KeyId: id, Op: n.op(act, meta)}); err != nil {
+		return nil, err
+	}
+	if k, _ := n.derived.Control().Key(id, n.derived.Cursor().Seq); k.Active() {
+		return nil, stale("the op_id %q was used for something else", act.OpID)
+	}
+	return n.Key(ctx, id)
+}
+
+// RetireSecret lets the nodes forget the secret of a key that signs no more.
+func (n ledger) RetireSecret(ctx context.Context, id string, act wire.Act, meta api.Meta) (*wire.KeyAnswer, error) {
+	k, err := n.knownKey(ctx, id)
+	switch {
+	case err != nil:
+		return nil, err
+	case k.Alg != verify.HMACSHA256:
+		return nil, stale("key %s is an %s key; the nodes hold no secret of it", id, k.Alg)
+	case k.Active():
+		return nil, stale("key %s still signs; retire or revoke it first", id)
+	case k.SecretRetired != 0:
+		return n.Key(ctx, id)
+	}
+	if _, _, err := n.act(ctx, event.KeySecretRetired, &event.KeySecretRetiredV1{KeyId: id, Op: n.op(act, meta)}); err != nil {
+		return nil, err
+	}
+	if k, _ := n.derived.Control().Key(id, n.derived.Cursor().Seq); k.SecretRetired == 0 {
+		return nil, stale("the op_id %q was used for something else", act.OpID)
+	}
+	return n.Key(ctx, id)
+}
+
+// heldSecrets remembers which secrets are missing, as of an operator's event and for a ring.
+type heldSecrets struct {
+	seq     uint64
+	ring    *verify.Ring
+	missing []string
+}
+
+// secretsMissing are the fingerprints of the active HMAC keys of the ledger that this node cannot check with. A flood of
+// forgeries asks often, so they are looked up once per operator's event.
+func (n *Node) secretsMissing() []string {
+	seq, _ := n.derived.Control().Digest()
+	if h := n.secrets.Load(); h != nil && h.seq == seq && h.ring == n.ring {
+		return h.missing
+	}
+	h := &heldSecrets{seq: seq, ring: n.ring}
+	for _, k := range n.derived.Control().Keys(seq) {
+		if held, ok := n.ring.Key(k.ID); k.Alg == verify.HMACSHA256 && k.Active() && (!ok || !held.HasMaterial()) {
+			h.missing = append(h.missing, hex.EncodeToString(k.Fingerprint[:]))
+		}
+	}
+	n.secrets.Store(h)
+	return h.missing
+}
+
+func (n *Node) secretsCheck() error {
+	missing := n.secretsMissing()
+	if len(missing) == 0 {
+		return nil
+	}
+	return fmt.Errorf("no secret for the keys with fingerprint %s; add it to pcs_hmac_keys_file, or retire the key", strings.Join(missing, ", "))
+}

@@ -1,0 +1,353 @@
+package projections
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/recount-ledger/recount/internal/event"
+	"github.com/recount-ledger/recount/internal/pcs"
+	"github.com/recount-ledger/recount/internal/verify"
+)
+
+// Bounds of what an operator says of a key or of shards; more is ignored by the fold.
+const (
+	MaxOwner    = 128 // bytes
+	MaxComment  = 256 // bytes
+	MaxPatterns = 1024
+)
+
+// KeyRow is a registered key. Secrets are never in the log.
+type KeyRow struct {
+	Seq         uint64
+	LogTime     int64
+	ID          string
+	Alg         verify.Alg
+	Public      []byte // 32 bytes for Ed25519, nil for HMAC
+	Fingerprint [32]byte
+	Source      string // "env" and the like
+	Node        string // the node that proposed it
+
+	Terms         KeyTerms
+	Revoked       uint64 // event, 0 for none; as of the read, like all that follows
+	RevokedSince  int64  // log time from which a fold with hindsight counts nothing, Unix nanoseconds
+	Retired       uint64 // event, 0 for none
+	SecretRetired uint64 // event, 0 for none
+}
+
+// Active reports whether the key may still sign. Its terms may nevertheless be over.
+func (k *KeyRow) Active() bool { return k.Revoked == 0 && k.Retired == 0 }
+
+// KeyTerms say for what and for how long a key counts.
+type KeyTerms struct {
+	Seq       uint64 // event that set them
+	Owner     string
+	Scope     []string // shard ids, or their beginning and a star; none is every shard
+	NotBefore int64    // Unix nanoseconds, log time, inclusive; 0 is no bound
+	NotAfter  int64    // Unix nanoseconds, log time, exclusive; 0 is no bound
+	Comment   string
+	Op        Op
+}
+
+// allows reports whether a submission to shard at logTime is within the terms.
+func (t *KeyTerms) allows(shard string, logTime int64) bool {
+	if logTime < t.NotBefore || t.NotAfter != 0 && logTime >= t.NotAfter {
+		return false
+	}
+	return len(t.Scope) == 0 || slices.ContainsFunc(t.Scope, func(p string) bool { return MatchShard(p, shard) })
+}
+
+// MatchShard reports whether a shard id is meant by a pattern: the id itself, or its beginning and a star.
+func MatchShard(pattern, shard string) bool {
+	if begin, ok := strings.CutSuffix(pattern, "*"); ok {
+		return strings.HasPrefix(shard, begin)
+	}
+	return pattern == shard
+}
+
+// CheckPattern says what is wrong with a pattern of shard ids, "" when nothing is.
+func CheckPattern(pattern string) string {
+	switch begin, star := strings.CutSuffix(pattern, "*"); {
+	case pattern == "":
+		return "is empty"
+	case len(begin) > pcs.MaxShardID:
+		return fmt.Sprintf("is longer than %d bytes", pcs.MaxShardID)
+	case strings.Contains(begin, "*"):
+		return "has a star before its end"
+	case star && begin == "":
+		return "means every shard; leave the scope out instead"
+	}
+	return ""
+}
+
+// FreezeScope says what a freeze is about. Values are stored and for ever.
+type FreezeScope uint32
+
+// The scopes.
+const (
+	FreezeAll   FreezeScope = 0
+	FreezeShard FreezeScope = 1
+	FreezeKey   FreezeScope = 2
+)
+
+// FreezeRow is one freeze: submissions after event Seq and before event Thawed are refused.
+type FreezeRow struct {
+	Seq     uint64
+	LogTime int64
+	Scope   FreezeScope
+	Subject string // shard id or key id; "" for FreezeAll
+	Op      Op
+	Thawed  uint64 // 0 while it holds
+}
+
+func (f *FreezeRow) covers(shard, key string) bool {
+	switch f.Scope {
+	case FreezeShard:
+		return f.Subject == shard
+	case FreezeKey:
+		return f.Subject == key
+	}
+	return true
+}
+
+// KnownShards is one registration of expected shards.
+type KnownShards struct {
+	Seq      uint64
+	LogTime  int64
+	Patterns []string
+	Op       Op
+}
+
+// registry is the part of the control state about keys, freezes and known shards. All of it is read as of an event.
+type registry struct {
+	keys    []registered // ascending seq
+	byID    map[string]int
+	byPrint map[[32]byte]int
+	freezes []FreezeRow // ascending seq
+	known   []KnownShards
+}
+
+// registered is a key with its history.
+type registered struct {
+	KeyRow              // without what changes
+	terms    []KeyTerms // ascending seq, at least one
+	revoked  []revocation
+	retired  uint64
+	attested uint64 // event that retired the secret
+}
+
+// revocation is the first revocation of a key, or a later one with an earlier since.
+type revocation struct {
+	seq   uint64
+	since int64
+}
+
+func newRegistry() registry {
+	return registry{byID: map[string]int{}, byPrint: map[[32]byte]int{}}
+}
+
+// at is the key as of seq.
+func (k *registered) at(seq uint64) KeyRow {
+	row := k.KeyRow
+	row.Terms = *k.termsAt(seq)
+	for _, r := range k.revoked {
+		if r.seq > seq {
+			break
+		}
+		if row.Revoked == 0 {
+			row.Revoked = r.seq
+		}
+		row.RevokedSince = r.since
+	}
+	if k.retired <= seq {
+		row.Retired = k.retired
+	}
+	if k.attested <= seq {
+		row.SecretRetired = k.attested
+	}
+	return row
+}
+
+// termsAt are the terms for events after those that set them.
+func (k *registered) termsAt(seq uint64) *KeyTerms {
+	for i := len(k.terms) - 1; i > 0; i-- {
+		if k.terms[i].Seq <= seq {
+			return &k.terms[i]
+		}
+	}
+	return &k.terms[0]
+}
+
+func (r *registry) key(id string) *registered {
+	i, ok := r.byID[id]
+	if !ok {
+		return nil
+	}
+	return &r.keys[i]
+}
+
+// keyOf reads a key and reports whether id, algorithm, public key and fingerprint belong together and the terms are in bounds.
+func keyOf(m *event.KeyAddedV1) (registered, bool) {
+	if len(m.Fingerprint) != 32 || len(m.Owner) > MaxOwner || len(m.Comment) > MaxComment || !patternsFit(m.Scope) ||
+		m.NotAfter != 0 && m.NotAfter <= m.NotBefore || m.NotBefore < 0 {
+		return registered{}, false
+	}
+	k := registered{KeyRow: KeyRow{ID: m.KeyId, Alg: verify.Alg(m.Alg), Fingerprint: [32]byte(m.Fingerprint), Source: m.Source, Node: m.Node},
+		terms: []KeyTerms{{Owner: m.Owner, Scope: slices.Clone(m.Scope), NotBefore: m.NotBefore, NotAfter: m.NotAfter, Comment: m.Comment, Op: opOf(m.Op)}}}
+	switch uint64(m.Alg) {
+	case uint64(verify.HMACSHA256):
+		return k, len(m.Public) == 0 && k.ID == fmt.Sprintf("hmac-%x", m.Fingerprint[:8])
+	case uint64(verify.Ed25519):
+		v, err := verify.NewEd25519Key(m.Public)
+		k.Public = bytes.Clone(m.Public)
+		return k, err == nil && v.ID == k.ID && v.Fingerprint == k.Fingerprint
+	}
+	return registered{}, false
+}
+
+func patternsFit(patterns []string) bool {
+	return len(patterns) <= MaxPatterns && !slices.ContainsFunc(patterns, func(p string) bool { return CheckPattern(p) != "" })
+}
+
+// effectOf says what an event about keys, freezes or shards does; ok is false for other events.
+func (r *registry) effectOf(o *operator) (e Effect, ok bool) {
+	switch m := o.msg.(type) {
+	case *event.KeyAddedV1:
+		return r.effectOfKey(m), true
+	case *event.KeyRevokedV1:
+		k := r.key(m.KeyId)
+		if k == nil {
+			return Ignored, true
+		}
+		if n := len(k.revoked); n > 0 && m.Since >= k.revoked[n-1].since {
+			return Repeated, true
+		}
+	case *event.KeyRetiredV1:
+		k := r.key(m.KeyId)
+		if k == nil {
+			return Ignored, true
+		}
+		if k.retired != 0 || len(k.revoked) > 0 {
+			return Repeated, true
+		}
+	case *event.KeySecretRetiredV1:
+		k := r.key(m.KeyId)
+		if k == nil || k.Alg != verify.HMACSHA256 || k.retired == 0 && len(k.revoked) == 0 {
+			return Ignored, true
+		}
+		if k.attested != 0 {
+			return Repeated, true
+		}
+	case *event.FrozenV1:
+		if FreezeScope(m.Scope) > FreezeKey || (FreezeScope(m.Scope) == FreezeAll) != (m.Subject == "") {
+			return Ignored, true
+		}
+		if r.freeze(FreezeScope(m.Scope), m.Subject) != nil {
+			return Repeated, true
+		}
+	case *event.ThawedV1:
+		if r.freeze(FreezeScope(m.Scope), m.Subject) == nil {
+			return Ignored, true
+		}
+	case *event.ShardsKnownV1:
+		if len(m.Patterns) == 0 || !patternsFit(m.Patterns) {
+			return Ignored, true
+		}
+	default:
+		return 0, false
+	}
+	return Applied, true
+}
+
+func (r *registry) effectOfKey(m *event.KeyAddedV1) Effect {
+	k, ok := keyOf(m)
+	if !ok {
+		return Ignored
+	}
+	old := r.key(k.ID)
+	if old == nil {
+		return Applied
+	}
+	if m.Op == nil || old.Fingerprint != k.Fingerprint || old.retired != 0 || len(old.revoked) > 0 {
+		return Repeated
+	}
+	return Applied
+}
+
+// freeze is the one of exactly this scope and subject that holds, nil when none does.
+func (r *registry) freeze(scope FreezeScope, subject string) *FreezeRow {
+	for i := len(r.freezes) - 1; i >= 0; i-- {
+		if f := &r.freezes[i]; f.Thawed == 0 && f.Scope == scope && f.Subject == subject {
+			return f
+		}
+	}
+	return nil
+}
+
+// apply brings an applied event into memory.
+func (r *registry) apply(o *operator) {
+	switch m := o.msg.(type) {
+	case *event.KeyAddedV1:
+		k, _ := keyOf(m)
+		k.terms[0].Seq = o.seq
+		if old := r.key(k.ID); old != nil {
+			old.terms = append(old.terms, k.terms[0])
+			return
+		}
+		k.Seq, k.LogTime = o.seq, o.logTime
+		r.byID[k.ID], r.byPrint[k.Fingerprint] = len(r.keys), len(r.keys)
+		r.keys = append(r.keys, k)
+	case *event.KeyRevokedV1:
+		k := r.key(m.KeyId)
+		k.revoked = append(k.revoked, revocation{seq: o.seq, since: m.Since})
+	case *event.KeyRetiredV1:
+		r.key(m.KeyId).retired = o.seq
+	case *event.KeySecretRetiredV1:
+		r.key(m.KeyId).attested = o.seq
+	case *event.FrozenV1:
+		r.freezes = append(r.freezes, FreezeRow{Seq: o.seq, LogTime: o.logTime, Scope: FreezeScope(m.Scope), Subject: m.Subject, Op: opOf(m.Op)})
+	case *event.ThawedV1:
+		r.freeze(FreezeScope(m.Scope), m.Subject).Thawed = o.seq
+	case *event.ShardsKnownV1:
+		r.known = append(r.known, KnownShards{Seq: o.seq, LogTime: o.logTime, Patterns: slices.Clone(m.Patterns), Op: opOf(m.Op)})
+	}
+}
+
+// allowedAt reports whether the terms of a key admit a submission to a shard; those of a retired key admit none.
+func (r *registry) allowedAt(id, shard string, seq uint64, logTime int64) bool {
+	k := r.key(id)
+	return k != nil && k.Seq <= seq && (k.retired == 0 || seq <= k.retired) && k.termsAt(seq).allows(shard, logTime)
+}
+
+// revokedAt reports whether a key counts for nothing at an event, in generation g (nil: in any): after it was revoked, and
+// with hindsight also from the time on since which it was known, at the start of g, to be in other hands.
+func (r *registry) revokedAt(g *GenerationRow, id string, seq uint64, logTime int64) bool {
+	k := r.key(id)
+	if k == nil || len(k.revoked) == 0 {
+		return false
+	}
+	if k.revoked[0].seq < seq {
+		return true
+	}
+	if g == nil || g.Keys != KeysHindsight || seq > g.Seq {
+		return false
+	}
+	for _, v := range k.revoked {
+		if v.seq <= g.Seq && logTime >= v.since {
+			return true
+		}
+	}
+	return false
+}
+
+// frozenAt gives the freeze that refuses a submission at event seq, nil when none does.
+func (r *registry) frozenAt(shard, key string, seq uint64) *FreezeRow {
+	for i := range r.freezes {
+		f := &r.freezes[i]
+		if f.Seq < seq && (f.Thawed == 0 || seq < f.Thawed) && f.covers(shard, key) {
+			return f
+		}
+	}
+	return nil
+}

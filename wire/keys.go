@@ -1,0 +1,108 @@
+package wire
+
+// Values of KeyAnswer.Status.
+const (
+	KeyActive  = "active"
+	KeyRetired = "retired" // its planned end; what it signed before stands
+	KeyRevoked = "revoked" // in other hands; what it signed since then can be taken away with hindsight
+)
+
+// KeyRequest is the body of POST /v1/keys: a new key, or other terms for a key that is registered. Of an HMAC key only the
+// fingerprint goes to the ledger; the nodes read its secret from their own files.
+type KeyRequest struct {
+	Act
+	Alg         string   `json:"alg"`                   // hmac-sha256 or ed25519
+	Public      string   `json:"public,omitempty"`      // Ed25519: 32 bytes, base64
+	Fingerprint string   `json:"fingerprint,omitempty"` // HMAC: 64 hex digits
+	Owner       string   `json:"owner,omitempty"`       // at most 128 bytes
+	Scope       []string `json:"scope,omitempty"`       // shard ids, or their beginning and a star; none is every shard
+	NotBefore   string   `json:"not_before,omitempty"`  // RFC 3339, log time, inclusive
+	NotAfter    string   `json:"not_after,omitempty"`   // RFC 3339, log time, exclusive
+	Comment     string   `json:"comment,omitempty"`     // at most 256 bytes
+}
+
+// KeyAnswer describes a registered key. It answers the acts on keys and GET /v1/keys/{key_id} and is an item of KeysPage.
+type KeyAnswer struct {
+	KeyID         string   `json:"key_id"`
+	Alg           string   `json:"alg"`
+	Fingerprint   string   `json:"fingerprint"`      // hex
+	Public        string   `json:"public,omitempty"` // Ed25519, base64
+	Status        string   `json:"status"`
+	Owner         string   `json:"owner"`
+	Scope         []string `json:"scope"`
+	NotBefore     string   `json:"not_before,omitempty"`
+	NotAfter      string   `json:"not_after,omitempty"`
+	Comment       string   `json:"comment"`
+	Seq           uint64   `json:"seq"`       // event that registered it
+	TermsSeq      uint64   `json:"terms_seq"` // event that set owner, scope, validity and comment
+	At            string   `json:"at"`        // log time of the registration
+	Source        string   `json:"source"`    // settings of a node, or an operator
+	RevokedSeq    uint64   `json:"revoked_seq,omitempty"`
+	RevokedSince  string   `json:"revoked_since,omitempty"`
+	RetiredSeq    uint64   `json:"retired_seq,omitempty"`
+	SecretRetired uint64   `json:"secret_retired_seq,omitempty"`
+	Held          bool     `json:"held"` // the node that answers can check its signatures
+}
+
+// KeysPage answers GET /v1/keys, in the order of registration.
+type KeysPage struct {
+	Items      []KeyAnswer `json:"items"`
+	AppliedSeq uint64      `json:"applied_seq"`
+}
+
+// Values of FreezeRequest.Scope.
+const (
+	FreezeAll   = "all"
+	FreezeShard = "shard"
+	FreezeKey   = "key"
+)
+
+// FreezeRequest is the body of POST /v1/freezes and POST /v1/thaw. A thaw ends the freeze of exactly this scope and
+// subject. The reason must be given.
+type FreezeRequest struct {
+	Act
+	Scope   string `json:"scope"`             // FreezeAll, FreezeShard or FreezeKey
+	Subject string `json:"subject,omitempty"` // shard id or key id
+}
+
+// FreezeAnswer describes a freeze: submissions between the two events are refused, on every node. It answers both acts and
+// is an item of FreezesPage.
+type FreezeAnswer struct {
+	Seq       uint64 `json:"seq"`
+	At        string `json:"at"` // log time
+	Scope     string `json:"scope"`
+	Subject   string `json:"subject,omitempty"`
+	ThawedSeq uint64 `json:"thawed_seq,omitempty"` // absent while it holds
+	Reason    string `json:"reason"`
+	Ticket    string `json:"ticket,omitempty"`
+	Actor     string `json:"actor,omitempty"`
+}
+
+// FreezesPage answers GET /v1/freezes, oldest first; those that were thawed are there too.
+type FreezesPage struct {
+	Items      []FreezeAnswer `json:"items"`
+	AppliedSeq uint64         `json:"applied_seq"`
+}
+
+// KnownShardsRequest is the body of POST /v1/known-shards.
+type KnownShardsRequest struct {
+	Act
+	Patterns []string `json:"patterns"` // shard ids, or their beginning and a star
+}
+
+// KnownShardsAnswer is one registration of expected shards. It answers POST /v1/known-shards and is an item of
+// KnownShardsPage.
+type KnownShardsAnswer struct {
+	Seq      uint64   `json:"seq"`
+	At       string   `json:"at"` // log time
+	Patterns []string `json:"patterns"`
+	Reason   string   `json:"reason,omitempty"`
+	Ticket   string   `json:"ticket,omitempty"`
+	Actor    string   `json:"actor,omitempty"`
+}
+
+// KnownShardsPage answers GET /v1/known-shards, oldest first.
+type KnownShardsPage struct {
+	Items      []KnownShardsAnswer `json:"items"`
+	AppliedSeq uint64              `json:"applied_seq"`
+}
