@@ -80,10 +80,18 @@ func (n *Node) switching() bool {
 
 // awaitServing returns when the generation that the log has activated answers here.
 func (n *Node) awaitServing(ctx context.Context) error {
+	control := n.derived.Control()
 	for {
 		_, changed := n.gens.get(0)
 		if !n.switching() {
 			return nil
+		}
+		if live, activated := n.live(), control.LastActivation(); live.Number() == control.ActiveAfter(n.derived.Cursor().Seq) {
+			// After a restart it may have to fold its activation once more. Nothing is switched then.
+			if err := live.WaitSeq(ctx, activated); err != nil {
+				return err
+			}
+			continue
 		}
 		select {
 		case <-changed:
