@@ -5,7 +5,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 LDFLAGS := -X github.com/recount-ledger/recount/internal/version.Version=$(VERSION)
 FUZZTIME ?= 60s
 
-.PHONY: help build run test race lint fuzz e2e golden-arm64 bench bench-recount clean
+.PHONY: help build run test race lint fuzz e2e drill golden-arm64 bench bench-recount clean
 help: ## print this list
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
@@ -37,6 +37,10 @@ fuzz: ## every fuzz target for FUZZTIME each (default 60s)
 
 e2e: build ## long end-to-end and chaos runs on the built binaries
 	RECOUNT_E2E=full $(GO) test -count=1 -timeout 60m -v ./test/e2e/
+
+drill: build ## both incidents on scratch clusters with 100,000 submissions, with the timings
+	bin/recount drill key
+	bin/recount drill bypass
 
 golden-arm64: ## the folds and kernels on arm64, under qemu-user (Debian: qemu-user-static)
 	GOARCH=arm64 CGO_ENABLED=0 $(GO) test -exec qemu-aarch64-static -run 'Golden|Corpus|Scenarios|Squatter|SamePolicy' ./internal/pcs ./internal/verify ./internal/projections

@@ -144,6 +144,25 @@ func TestRetryAfterOfOneNodeDoesNotHoldTheOther(t *testing.T) {
 	}
 }
 
+// TestFrozenRecordsDoNotHoldOthers: a freeze is about a shard or a key; the node answers everything else.
+func TestFrozenRecordsDoNotHoldOthers(t *testing.T) {
+	s, ca := server(t, func(w http.ResponseWriter, r *http.Request) {
+		if body, _ := io.ReadAll(r.Body); string(body) == "frozen" {
+			reply(w, 0, wire.NewProblem(wire.CodeFrozen, "").WithRetry(30*time.Second))
+			return
+		}
+		reply(w, 200, accepted)
+	})
+	c := connect(t, fast(ca, s.URL))
+	var failure *Error
+	if _, err := c.Submit(deadline(t, 20*time.Second), []byte("frozen")); !errors.As(err, &failure) || failure.Status != 503 || !errors.Is(err, ErrUnavailable) {
+		t.Errorf("%v", err)
+	}
+	if _, err := c.Submit(deadline(t, 10*time.Second), []byte("other")); err != nil {
+		t.Errorf("another record: %v", err)
+	}
+}
+
 func TestFailoverAndBalance(t *testing.T) {
 	hits := make([]atomic.Int32, 3)
 	var urls []string

@@ -76,15 +76,19 @@ func (c *Client) Do(ctx context.Context, r Request) (*Response, error) {
 			resp.Attempts, resp.Elapsed = failure.Attempts, time.Since(began)
 			return resp, nil
 		}
-		c.note(failure, e, resp, err, sent && r.Method != http.MethodGet, began)
+		wait = c.note(failure, e, resp, err, sent && r.Method != http.MethodGet, began)
 		if isUntrusted(err) || ctx.Err() != nil {
+			return nil, failure
+		}
+		if pause(ctx, wait) != nil {
 			return nil, failure
 		}
 	}
 }
 
-// note records a failed attempt in the error to be and in the health of the endpoint.
-func (c *Client) note(failure *Error, e *endpoint, resp *Response, err error, sent bool, began time.Time) {
+// note records a failed attempt in the error to be and in the health of the endpoint. A freeze is about the record and not
+// about the node: other requests go on, and this one waits for as long as is returned.
+func (c *Client) note(failure *Error, e *endpoint, resp *Response, err error, sent bool, began time.Time) time.Duration {
 	failure.Cause = err
 	var asked time.Duration
 	if resp != nil {
@@ -94,6 +98,9 @@ func (c *Client) note(failure *Error, e *endpoint, resp *Response, err error, se
 		sent = sent && resp.Status == http.StatusGatewayTimeout
 	}
 	failure.MaySent = failure.MaySent || sent
+	if resp != nil && failure.Problem.Code == wire.CodeFrozen {
+		return max(asked, c.cfg.MinBackoff)
+	}
 	fails := e.fails.Load()
 	if began.UnixNano() >= e.notBefore.Load() { // else a sibling has counted this outage already
 		fails = e.fails.Add(1)
@@ -103,6 +110,7 @@ func (c *Client) note(failure *Error, e *endpoint, resp *Response, err error, se
 	until := time.Now().Add(delay).UnixNano()
 	for old := e.notBefore.Load(); old < until && !e.notBefore.CompareAndSwap(old, until); old = e.notBefore.Load() {
 	}
+	return 0
 }
 
 // pick chooses an endpoint that is not backing off, else the one that is ready first and how long to wait.

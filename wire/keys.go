@@ -41,7 +41,9 @@ type KeyAnswer struct {
 	RevokedSince  string   `json:"revoked_since,omitempty"`
 	RetiredSeq    uint64   `json:"retired_seq,omitempty"`
 	SecretRetired uint64   `json:"secret_retired_seq,omitempty"`
-	Held          bool     `json:"held"` // the node that answers can check its signatures
+	LastSeq       uint64   `json:"last_seq,omitempty"`  // last submission that it signed, as far as this node has folded
+	LastUsed      string   `json:"last_used,omitempty"` // log time of it
+	Held          bool     `json:"held"`                // the node that answers can check its signatures
 }
 
 // KeysPage answers GET /v1/keys, in the order of registration.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/hex"
+	"fmt"
 	"os"
 	"strings"
 	"time"
@@ -40,8 +41,8 @@ func (a *app) keysListCommand() *cobra.Command {
 				return err
 			}
 			l := newList(a, func(t *table, k wire.KeyAnswer) {
-				t.row(k.KeyID, k.Status, dash(k.Owner), scopeText(k.Scope), dash(k.NotAfter), k.Held, k.Seq, dash(k.Comment))
-			}, "KEY", "STATUS", "OWNER", "SHARDS", "UNTIL", "HELD HERE", "SEQ", "COMMENT")
+				t.row(k.KeyID, k.Status, dash(k.Owner), scopeText(k.Scope), dash(k.NotAfter), dash(k.LastUsed), keyAge(k), k.Held, dash(k.Comment))
+			}, "KEY", "STATUS", "OWNER", "SHARDS", "UNTIL", "LAST USED", "AGE", "HELD HERE", "COMMENT")
 			for _, k := range page.Items {
 				if err := l.add(k); err != nil {
 					return err
@@ -50,6 +51,19 @@ func (a *app) keysListCommand() *cobra.Command {
 			return l.end()
 		},
 	}
+}
+
+// keyAge is the age of a key in days; an active one of 90 days should have been rotated.
+func keyAge(k wire.KeyAnswer) string {
+	at, err := wire.ParseTime(k.At)
+	if err != nil {
+		return "-"
+	}
+	days := int(time.Since(at).Hours() / 24)
+	if days >= 90 && k.Status == wire.KeyActive {
+		return fmt.Sprintf("%d d, rotate it", days)
+	}
+	return fmt.Sprintf("%d d", days)
 }
 
 func scopeText(scope []string) string {
@@ -76,7 +90,7 @@ func (a *app) keysShowCommand() *cobra.Command {
 func (a *app) showKey(k *wire.KeyAnswer) error {
 	pairs := []any{"key", k.KeyID, "algorithm", k.Alg, "fingerprint", k.Fingerprint, "status", k.Status, "owner", dash(k.Owner), "shards", scopeText(k.Scope),
 		"not before", dash(k.NotBefore), "not after", dash(k.NotAfter), "comment", dash(k.Comment), "registered at seq", k.Seq, "terms since seq", k.TermsSeq,
-		"source", k.Source, "held by the node asked", k.Held}
+		"source", k.Source, "last used", dash(k.LastUsed), "last seq", k.LastSeq, "held by the node asked", k.Held}
 	if k.RevokedSeq != 0 {
 		pairs = append(pairs, "revoked at seq", k.RevokedSeq, "with hindsight since", k.RevokedSince)
 	}

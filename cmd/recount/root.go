@@ -88,7 +88,7 @@ func (a *app) root() *cobra.Command {
 	cmd.CompletionOptions.DisableDefaultCmd = true
 	cmd.AddCommand(a.keygenCommand(), a.signCommand(), a.submitCommand(), a.getCommand(), a.auditCommand(), a.tailCommand(),
 		a.shardsCommand(), a.eventCommand(), a.digestCommand(), a.clusterCommand(), a.policyCommand(), a.generationCommand(), a.keysCommand(),
-		a.freezeCommand(), a.thawCommand(), a.freezesCommand(), a.knownShardsCommand(),
+		a.incidentCommand(), a.canaryCommand(), a.drillCommand(), a.freezeCommand(), a.thawCommand(), a.freezesCommand(), a.knownShardsCommand(),
 		a.versionCommand(), completionCommand())
 	return cmd
 }

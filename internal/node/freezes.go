@@ -73,6 +73,15 @@ func (n ledger) Thaw(ctx context.Context, r wire.FreezeRequest, meta api.Meta) (
 	return nil, fmt.Errorf("event %d thawed nothing", seq)
 }
 
+func (n *Node) freezesHeld() (held int) {
+	for _, f := range n.derived.Control().Freezes(n.derived.Cursor().Seq) {
+		if f.Thawed == 0 {
+			held++
+		}
+	}
+	return held
+}
+
 // frozenNow refuses at the edge what the fold would refuse: agents that repeat during a freeze must not fill the log.
 func (n *Node) frozenNow(rec *pcs.Record, facts verify.Facts) *wire.Problem {
 	f, ok := n.derived.Control().Frozen(rec.ShardID, facts.KeyID, n.derived.Cursor().Seq+1)

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/recount-ledger/recount/internal/api"
 	"github.com/recount-ledger/recount/internal/event"
@@ -18,7 +19,11 @@ import (
 func (n ledger) Keys(context.Context) ([]wire.KeyAnswer, error) {
 	out := []wire.KeyAnswer{}
 	for _, k := range n.derived.Control().Keys(n.derived.Cursor().Seq) {
-		out = append(out, n.keyAnswer(k))
+		a, err := n.keyAnswer(k)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, *a)
 	}
 	return out, nil
 }
@@ -29,12 +34,11 @@ func (n ledger) Key(_ context.Context, id string) (*wire.KeyAnswer, error) {
 	if !ok {
 		return nil, api.ErrNotFound
 	}
-	a := n.keyAnswer(k)
-	return &a, nil
+	return n.keyAnswer(k)
 }
 
-func (n *Node) keyAnswer(k projections.KeyRow) wire.KeyAnswer {
-	a := wire.KeyAnswer{KeyID: k.ID, Alg: k.Alg.String(), Fingerprint: hex.EncodeToString(k.Fingerprint[:]), Status: wire.KeyActive,
+func (n *Node) keyAnswer(k projections.KeyRow) (*wire.KeyAnswer, error) {
+	a := &wire.KeyAnswer{KeyID: k.ID, Alg: k.Alg.String(), Fingerprint: hex.EncodeToString(k.Fingerprint[:]), Status: wire.KeyActive,
 		Owner: k.Terms.Owner, Scope: append([]string{}, k.Terms.Scope...), Comment: k.Terms.Comment, Seq: k.Seq, TermsSeq: k.Terms.Seq,
 		At: wire.TimeNS(k.LogTime), Source: k.Source, RetiredSeq: k.Retired, RevokedSeq: k.Revoked, SecretRetired: k.SecretRetired}
 	if k.Public != nil {
@@ -54,7 +58,20 @@ func (n *Node) keyAnswer(k projections.KeyRow) wire.KeyAnswer {
 	}
 	held, ok := n.ring.Key(k.ID)
 	a.Held = ok && held.HasMaterial()
-	return a
+	return a, n.lastUse(a)
+}
+
+// lastUse looks for the last submission that a key signed.
+func (n *Node) lastUse(a *wire.KeyAnswer) error {
+	view := n.live().View()
+	defer view.Close()
+	var err error
+	if a.LastSeq, err = projections.LastByKey(view, a.KeyID); err != nil || a.LastSeq == 0 {
+		return err
+	}
+	row, err := projections.Row(view, a.LastSeq)
+	a.LastUsed = wire.TimeNS(row.LogTime)
+	return err
 }
 
 // AddKey registers a key, or gives a registered one other terms.
@@ -191,6 +208,35 @@ func (n *Node) secretsMissing() []string {
 	}
 	n.secrets.Store(h)
 	return h.missing
+}
+
+// keyWarnAge is the age at which an active key should have been rotated.
+const keyWarnAge = 90 * 24 * time.Hour
+
+// oldestKey is the age of the oldest active key, 0 when there is none.
+func (n *Node) oldestKey() time.Duration {
+	oldest, now := time.Duration(0), time.Now().UnixNano()
+	for _, k := range n.derived.Control().Keys(n.derived.Cursor().Seq) {
+		if k.Active() {
+			oldest = max(oldest, time.Duration(now-k.LogTime))
+		}
+	}
+	return oldest
+}
+
+// warnOldKeys says once a day, and at the start, which active keys are older than keyWarnAge.
+func (n *Node) warnOldKeys(ctx context.Context) error {
+	for {
+		now := time.Now().UnixNano()
+		for _, k := range n.derived.Control().Keys(n.derived.Cursor().Seq) {
+			if age := time.Duration(now - k.LogTime); k.Active() && age > keyWarnAge {
+				n.log.Warn("a signing key is older than 90 days; rotate it", "key", k.ID, "days", int(age.Hours()/24))
+			}
+		}
+		if err := pause(ctx, 24*time.Hour); err != nil {
+			return err
+		}
+	}
 }
 
 func (n *Node) secretsCheck() error {

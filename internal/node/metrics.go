@@ -33,6 +33,10 @@ func (n *Node) registerMetrics() error {
 		counter("flk_log_syncs_total", "WAL fsyncs of the event log.", func() float64 { return float64(n.store.Syncs()) }),
 		counter("flk_log_appends_total", "Durable appends of the event log, one or more packs each.", func() float64 { return float64(n.store.Packs()) }),
 		counter("flk_structure_errors_total", "Submissions refused as not well-formed, not kept.", func() float64 { return float64(n.stats.malformed.Load()) }),
+		counter("flk_frozen_refusals_total", "Submissions refused at this node because of a freeze, not kept.", func() float64 { return float64(n.stats.frozen.Load()) }),
+		gauge("flk_freezes", "Freezes that hold.", func() float64 { return float64(n.freezesHeld()) }),
+		gauge("flk_oldest_key_age_seconds", "Age of the oldest active signing key.", func() float64 { return n.oldestKey().Seconds() }),
+		gauge("flk_missing_secrets", "Active HMAC keys of the ledger whose secret this node lacks.", func() float64 { return float64(len(n.secretsMissing())) }),
 		outcomes("accepted", n.stats.accepted.Load), outcomes("escalated", n.stats.escalated.Load),
 		outcomes("refused", n.stats.refused.Load), outcomes("conflict", n.stats.conflict.Load),
 	}

@@ -103,6 +103,7 @@ func (n *Node) open(ctx context.Context) error {
 	n.loop(loops, "leader duties", n.leaderDuties)
 	n.loop(loops, "key registration", n.registerKeys)
 	n.loop(loops, "refusal reports", n.reportRefusals)
+	n.loop(loops, "age of keys", n.warnOldKeys)
 	return n.openAPI()
 }
 

@@ -1,6 +1,7 @@
 package projections
 
 import (
+	"bytes"
 	"fmt"
 
 	"github.com/recount-ledger/recount/internal/verify"
@@ -119,6 +120,20 @@ func Standing(s Store, c *Checked, now int64, ttl int64) (r Result, ok bool, err
 	}
 	r, err = readRow(s, w.judged)
 	return r, err == nil, err
+}
+
+// LastByKey is the last submission that a key signed, 0 when it signed none.
+func LastByKey(s Store, keyID string) (seq uint64, err error) {
+	num, err := s.Get(textKey(spaceKey, keyID))
+	if err != nil || num == nil {
+		return 0, err
+	}
+	lo := append([]byte{spaceByKey}, num...)
+	err = s.Scan(lo, append(bytes.Clone(lo), bytes.Repeat([]byte{0xff}, 9)...), true, func(k, _ []byte) bool {
+		seq = seqOf(k)
+		return false
+	})
+	return seq, err
 }
 
 // Shard sums up one shard, ErrNotFound when no submission of it was folded.

@@ -1,0 +1,239 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/recount-ledger/recount/client"
+)
+
+// canaryShard is where canaries go; register it with recount known-shards.
+const canaryShard = "recount-canary"
+
+// canaryTimeout bounds one canary at one node.
+const canaryTimeout = 5 * time.Second
+
+// canary is a submission that no sound verifier lets through.
+type canary struct {
+	name string
+	make func(epoch int64) ([]byte, error)
+}
+
+// canaryLine is what one node said to one canary.
+type canaryLine struct {
+	Node    string `json:"node"`
+	Canary  string `json:"canary"`
+	Status  int    `json:"status"` // 0 without an answer
+	Code    string `json:"code"`
+	Verdict string `json:"verdict"` // refused, let_through, no_answer
+}
+
+// canaryReport sums up one round; -o json prints it.
+type canaryReport struct {
+	At         string       `json:"at"`
+	Sent       int          `json:"sent"`
+	Refused    int          `json:"refused"`
+	LetThrough int          `json:"let_through"`
+	NoAnswer   int          `json:"no_answer"`
+	Lines      []canaryLine `json:"lines"`
+}
+
+func (a *app) canaryCommand() *cobra.Command {
+	var every time.Duration
+	var textfile string
+	cmd := &cobra.Command{
+		Use: "canary", Short: "Send known-bad submissions to every node and see them refused", Args: exactly(),
+		Long: `A verifier that lets forgeries in looks healthy: no signature error is counted, because none is found. canary sends
+records that must be refused - forged, unsigned, changed after signing, cut signatures, wrong ids - to every node, in the
+shard ` + canaryShard + `. Exit code 7 when one is let through: freeze the ledger then, docs/runbooks/verifier-bypass.md.
+5 when a node does not answer.
+
+Run it every minute and alert on both of (deploy/prometheus/alerts.yaml):
+  recount_canary_let_through > 0, of --textfile for node_exporter
+  no increase of flk_signature_errors while canaries run`,
+		Example: `  recount canary --dev /tmp/recount
+  recount canary --every 1m --textfile /var/lib/node_exporter/recount_canary.prom`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			for {
+				report, err := a.sendCanaries(cmd.Context())
+				if err != nil {
+					return err
+				}
+				if err := errors.Join(a.showCanaries(report), report.writeTextfile(textfile)); err != nil {
+					return err
+				}
+				if every <= 0 {
+					return report.verdict()
+				}
+				if err := sleep(cmd.Context(), every); err != nil {
+					return report.verdict()
+				}
+			}
+		},
+	}
+	cmd.Flags().DurationVar(&every, "every", 0, "go on for ever, with this pause; the exit code is that of the last round")
+	cmd.Flags().StringVar(&textfile, "textfile", "", "file for the text collector of node_exporter, replaced as a whole")
+	return cmd
+}
+
+// sleep waits for d or for the end of ctx.
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// canaries are made with a key that is thrown away.
+func canaries() ([]canary, error) {
+	s, err := newSpecimens(nil)
+	if err != nil {
+		return nil, err
+	}
+	signed := func(change func(m *members) error) func(int64) ([]byte, error) {
+		return func(epoch int64) ([]byte, error) {
+			body, err := s.make(canaryShard, epoch)
+			if err != nil {
+				return nil, err
+			}
+			var m members
+			if err := errors.Join(m.read(body), change(&m)); err != nil {
+				return nil, err
+			}
+			return m.text(), nil
+		}
+	}
+	return []canary{
+		{"forged", signed(func(*members) error { return nil })},
+		{"unsigned", func(epoch int64) ([]byte, error) { return s.bare(canaryShard, epoch) }},
+		{"changed after signing", signed(func(m *members) error { m.setRaw("r", "0.5"); return nil })},
+		{"signature of another algorithm's length", signed(func(m *members) error { return m.set("sig", strings.Repeat("A", 86)+"==") })},
+		{"empty hmac", signed(func(m *members) error { return m.set("sig", strings.Repeat("A", 43)+"=") })},
+		{"signature not base64", signed(func(m *members) error { return m.set("sig", "!") })},
+		{"id of another record", signed(func(m *members) error { return m.set("pcs_id", strings.Repeat("0", 64)) })},
+	}, nil
+}
+
+// sendCanaries sends every canary to every node; each is a record of its own, so that nothing is answered as a replay.
+func (a *app) sendCanaries(ctx context.Context) (*canaryReport, error) {
+	birds, err := canaries()
+	if err != nil {
+		return nil, err
+	}
+	c, err := a.connect()
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	now := time.Now()
+	report := &canaryReport{At: now.UTC().Format(time.RFC3339), Lines: []canaryLine{}}
+	for i, endpoint := range c.Endpoints() {
+		for _, bird := range birds {
+			body, err := bird.make(now.UnixMicro() + int64(report.Sent))
+			if err != nil {
+				return nil, err
+			}
+			line := sendCanary(ctx, c.At(i), body)
+			line.Node, line.Canary = endpoint, bird.name
+			report.add(line)
+		}
+	}
+	return report, ctx.Err()
+}
+
+func (r *canaryReport) add(line canaryLine) {
+	r.Sent++
+	switch line.Verdict {
+	case "refused":
+		r.Refused++
+	case "let_through":
+		r.LetThrough++
+	default:
+		r.NoAnswer++
+	}
+	r.Lines = append(r.Lines, line)
+}
+
+func sendCanary(ctx context.Context, c *client.Client, body []byte) canaryLine {
+	ctx, cancel := context.WithTimeout(ctx, canaryTimeout)
+	defer cancel()
+	answer, err := c.Submit(ctx, body)
+	if err == nil {
+		return canaryLine{Status: answer.Status, Code: answer.ReasonCode, Verdict: "let_through"}
+	}
+	line := canaryLine{Verdict: "no_answer"}
+	var failure *client.Error
+	if errors.As(err, &failure) {
+		line.Status = failure.Status
+		if failure.Problem != nil {
+			line.Code = string(failure.Problem.Code)
+		}
+	}
+	if errors.Is(err, client.ErrRejected) {
+		line.Verdict = "refused"
+	}
+	return line
+}
+
+func (a *app) showCanaries(r *canaryReport) error {
+	if a.format != formatTable {
+		return a.document(r)
+	}
+	t := a.table("NODE", "CANARY", "STATUS", "CODE", "VERDICT")
+	for _, l := range r.Lines {
+		t.row(l.Node, l.Canary, l.Status, dash(l.Code), strings.ReplaceAll(l.Verdict, "_", " "))
+	}
+	return t.flush()
+}
+
+func (r *canaryReport) verdict() error {
+	switch {
+	case r.LetThrough > 0:
+		return &codedError{exitVerify, fmt.Errorf("%d of %d canaries were let through", r.LetThrough, r.Sent),
+			"The verifier lets forgeries in. Stop it: recount freeze --reason \"canary let through\"; then docs/runbooks/verifier-bypass.md."}
+	case r.NoAnswer > 0:
+		return &codedError{exitUnavailable, fmt.Errorf("%d of %d canaries got no answer", r.NoAnswer, r.Sent), "\"recount cluster\" shows which node is away."}
+	}
+	return nil
+}
+
+// writeTextfile replaces a file of the text exposition format; the name of the file must not end in .tmp.
+func (r *canaryReport) writeTextfile(path string) error {
+	if path == "" {
+		return nil
+	}
+	at, err := time.Parse(time.RFC3339, r.At)
+	if err != nil {
+		return err
+	}
+	var b strings.Builder
+	for _, m := range []struct {
+		name, help string
+		value      int64
+	}{
+		{"recount_canary_sent", "Known-bad submissions sent in the last round.", int64(r.Sent)},
+		{"recount_canary_let_through", "Known-bad submissions that were let through in the last round; more than 0 is an incident.", int64(r.LetThrough)},
+		{"recount_canary_no_answer", "Known-bad submissions without an answer in the last round.", int64(r.NoAnswer)},
+		{"recount_canary_last_run_timestamp_seconds", "When the last round ended.", at.Unix()},
+	} {
+		fmt.Fprintf(&b, "# HELP %s %s\n# TYPE %s gauge\n%s %d\n", m.name, m.help, m.name, m.name, m.value)
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	if err := os.WriteFile(path+".tmp", []byte(b.String()), 0o644); err != nil {
+		return err
+	}
+	return os.Rename(path+".tmp", path)
+}

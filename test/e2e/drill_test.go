@@ -1,0 +1,47 @@
+package e2e
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"testing"
+)
+
+// TestDrills plays both incidents of the security overview on scratch clusters, with the commands of the runbooks.
+func TestDrills(t *testing.T) {
+	submissions := 500
+	if full {
+		submissions = atoi("RECOUNT_E2E_RECORDS", 100_000)
+	}
+	tool := filepath.Join(filepath.Dir(nodeBin), "recount")
+	build := exec.Command("go", "build", "-trimpath", "-o", tool, "./cmd/recount")
+	build.Dir = root
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	for _, name := range []string{"key", "bypass"} {
+		t.Run(name, func(t *testing.T) {
+			cmd := exec.Command(tool, "drill", name, "--submissions", strconv.Itoa(submissions), "--node-binary", nodeBin, "--dir", t.TempDir(), "-o", "json", "-q")
+			cmd.Stderr = os.Stderr
+			out, err := cmd.Output()
+			var report struct {
+				Agree    bool
+				Response float64 `json:"response_seconds"`
+				Steps    []struct {
+					Step    string
+					Seconds float64
+					Result  string
+				}
+			}
+			if jsonErr := json.Unmarshal(out, &report); err != nil || jsonErr != nil || !report.Agree || len(report.Steps) < 10 {
+				t.Fatalf("%v, %v: %s", err, jsonErr, out)
+			}
+			for _, s := range report.Steps {
+				t.Logf("%8.2f s  %s: %s", s.Seconds, s.Step, s.Result)
+			}
+			t.Logf("%8.2f s  the responder's commands together", report.Response)
+		})
+	}
+}
