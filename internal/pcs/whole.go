@@ -1,0 +1,290 @@
+package pcs
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// Scheme says what a signature covers. The member sig_scheme of a record names it.
+type Scheme uint8
+
+// The schemes. A record without the member is of scheme PCS1.
+const (
+	PCS1          Scheme = iota // the eight signed members, in a profile
+	PCS2                        // every member but sig
+	UnknownScheme               // the member is there and names none of them; no signature can be checked
+)
+
+var schemeNames = [...]string{PCS1: "pcs/1", PCS2: "pcs/2", UnknownScheme: "unknown"}
+
+// String is the value of sig_scheme, "unknown" outside the set.
+func (s Scheme) String() string { return schemeNames[min(s, UnknownScheme)] }
+
+// ErrUnknownScheme is wrapped by ParseScheme.
+var ErrUnknownScheme = errors.New("pcs: unknown signature scheme")
+
+// ParseScheme is the reverse of String.
+func ParseScheme(s string) (Scheme, error) {
+	if v := schemeOf(s); v != UnknownScheme {
+		return v, nil
+	}
+	return UnknownScheme, fmt.Errorf("%w: %q", ErrUnknownScheme, s)
+}
+
+func schemeOf(s string) Scheme {
+	for v := PCS1; v < UnknownScheme; v++ {
+		if schemeNames[v] == s {
+			return v
+		}
+	}
+	return UnknownScheme
+}
+
+// SchemeSet is a set of schemes.
+type SchemeSet uint8
+
+// AllSchemes are enabled without being asked for.
+const AllSchemes = SchemeSet(1<<PCS1 | 1<<PCS2)
+
+// SchemesOf makes a set.
+func SchemesOf(all ...Scheme) (s SchemeSet) {
+	for _, v := range all {
+		s |= 1 << v
+	}
+	return s & AllSchemes
+}
+
+// Has reports whether v is in the set; UnknownScheme never is.
+func (s SchemeSet) Has(v Scheme) bool { return s&AllSchemes&(1<<v) != 0 }
+
+// Slice lists the members in ascending order.
+func (s SchemeSet) Slice() (out []Scheme) {
+	for v := PCS1; v < UnknownScheme; v++ {
+		if s.Has(v) {
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
+// Limits of a record that is signed with PCS2. They are part of the scheme and never change.
+const (
+	MaxWholeDepth    = 32 // levels of nesting, the record itself included
+	MaxWholeExponent = 9  // digits of an exponent, leading zeros aside
+)
+
+// wholeLabel begins every message of PCS2. No message of PCS1 begins so: those are 32 bytes or begin with a brace.
+const wholeLabel = "recount/pcs/2\n"
+
+// ErrNoWhole is wrapped by AppendWhole: the record cannot be signed as a whole.
+var ErrNoWhole = errors.New("pcs: the record has no canonical form of pcs/2")
+
+// WholeMessage appends what is signed under PCS2: "recount/pcs/2", a line feed, and the SHA-256 of the canonical form in
+// lower-case hex. ok is false when the record is of another scheme or has no canonical form.
+func (r *Record) WholeMessage(dst []byte) (msg []byte, ok bool) {
+	if r.Scheme != PCS2 || !r.hasWhole {
+		return dst, false
+	}
+	return hex.AppendEncode(append(dst, wholeLabel...), r.whole[:]), true
+}
+
+// scheme settles what the signature of a decoded record covers, and keeps the digest that WholeMessage needs.
+func (w *decoder) scheme(body []byte) {
+	r := w.r
+	switch {
+	case w.seen&hasScheme != w.good&hasScheme:
+		r.Scheme = UnknownScheme
+	case r.Scheme == PCS2 && r.Signable:
+		if text, err := AppendWhole(nil, body); err == nil {
+			r.whole, r.hasWhole = sha256.Sum256(text), true
+		}
+	}
+}
+
+// AppendWhole appends the canonical form of PCS2 (testdata/PROFILES.md): the record without its member sig, members sorted
+// by the bytes of their names, without spaces, strings with the fewest escapes, numbers as their exact decimal value.
+// body is one JSON object with unique names. Errors wrap ErrNoWhole.
+func AppendWhole(dst, body []byte) ([]byte, error) {
+	d := walkers.Get().(*jsontext.Decoder)
+	d.Reset(bytes.NewBuffer(body))
+	defer func() {
+		d.Reset(bytes.NewReader(nil))
+		walkers.Put(d)
+	}()
+	if d.PeekKind() != '{' {
+		return dst, fmt.Errorf("%w: not a JSON object", ErrNoWhole)
+	}
+	c := canon{d: d, out: dst}
+	if err := c.value(1); err != nil {
+		return dst, fmt.Errorf("%w: %w", ErrNoWhole, err)
+	}
+	if _, err := d.ReadToken(); err != io.EOF {
+		return dst, fmt.Errorf("%w: something follows the object", ErrNoWhole)
+	}
+	return c.out, nil
+}
+
+// canon writes the canonical form of what d reads.
+type canon struct {
+	d   *jsontext.Decoder
+	out []byte
+}
+
+// value writes the value that comes next, at a level of nesting.
+func (c *canon) value(level int) error {
+	kind := c.d.PeekKind()
+	if (kind == '{' || kind == '[') && level > MaxWholeDepth {
+		return fmt.Errorf("nested deeper than %d levels", MaxWholeDepth)
+	}
+	switch kind {
+	case '{':
+		return c.object(level)
+	case '[':
+		return c.array(level)
+	}
+	v, err := c.d.ReadValue()
+	if err != nil {
+		return err
+	}
+	switch kind {
+	case '"':
+		return c.quoted(v)
+	case '0':
+		return c.number(string(v))
+	}
+	c.out = append(c.out, v...) // true, false, null
+	return nil
+}
+
+func (c *canon) array(level int) error {
+	if _, err := c.d.ReadToken(); err != nil {
+		return err
+	}
+	c.out = append(c.out, '[')
+	for i := 0; c.d.PeekKind() != ']'; i++ {
+		if i > 0 {
+			c.out = append(c.out, ',')
+		}
+		if err := c.value(level + 1); err != nil {
+			return err
+		}
+	}
+	c.out = append(c.out, ']')
+	_, err := c.d.ReadToken()
+	return err
+}
+
+// canonMember is a member of an object: its name and where its text lies in canon.out.
+type canonMember struct {
+	name     string
+	from, to int
+}
+
+// object writes the members as they come and then puts them in order.
+func (c *canon) object(level int) error {
+	if _, err := c.d.ReadToken(); err != nil {
+		return err
+	}
+	start := len(c.out)
+	var members []canonMember
+	for c.d.PeekKind() != '}' {
+		name, err := c.name()
+		if err != nil {
+			return err
+		}
+		from := len(c.out)
+		c.out = append(appendString(c.out, name, F9), ':')
+		if err := c.value(level + 1); err != nil {
+			return err
+		}
+		if level == 1 && name == "sig" {
+			c.out = c.out[:from]
+			continue
+		}
+		members = append(members, canonMember{name, from, len(c.out)})
+	}
+	c.order(start, members)
+	_, err := c.d.ReadToken()
+	return err
+}
+
+// order replaces the members, which lie one behind the other from start on, by the object.
+func (c *canon) order(start int, members []canonMember) {
+	text := slices.Clone(c.out[start:])
+	slices.SortFunc(members, func(a, b canonMember) int { return strings.Compare(a.name, b.name) })
+	c.out = append(c.out[:start], '{')
+	for i, m := range members {
+		if i > 0 {
+			c.out = append(c.out, ',')
+		}
+		c.out = append(c.out, text[m.from-start:m.to-start]...)
+	}
+	c.out = append(c.out, '}')
+}
+
+func (c *canon) name() (string, error) {
+	v, err := c.d.ReadValue()
+	if err != nil {
+		return "", err
+	}
+	b, err := jsontext.AppendUnquote(nil, v)
+	return string(b), err
+}
+
+func (c *canon) quoted(v jsontext.Value) error {
+	b, err := jsontext.AppendUnquote(nil, v)
+	if err != nil {
+		return err
+	}
+	c.out = appendString(c.out, string(b), F9)
+	return nil
+}
+
+// number writes the exact value of a literal: an integer that ends in no zero, "e", and the power of ten. Zero is 0e0 and
+// keeps its sign.
+func (c *canon) number(literal string) error {
+	digits, negative := strings.CutPrefix(literal, "-")
+	exponent := 0
+	if i := strings.IndexAny(digits, "eE"); i >= 0 {
+		var err error
+		if exponent, err = wholeExponent(digits[i+1:]); err != nil {
+			return err
+		}
+		digits = digits[:i]
+	}
+	if whole, fraction, ok := strings.Cut(digits, "."); ok {
+		digits, exponent = whole+fraction, exponent-len(fraction)
+	}
+	digits = strings.TrimLeft(digits, "0")
+	short := strings.TrimRight(digits, "0")
+	if exponent += len(digits) - len(short); short == "" {
+		short, exponent = "0", 0
+	}
+	if negative {
+		c.out = append(c.out, '-')
+	}
+	c.out = strconv.AppendInt(append(append(c.out, short...), 'e'), int64(exponent), 10)
+	return nil
+}
+
+func wholeExponent(text string) (int, error) {
+	digits, negative := strings.CutPrefix(strings.TrimPrefix(text, "+"), "-")
+	digits = strings.TrimLeft(digits, "0")
+	if len(digits) > MaxWholeExponent {
+		return 0, fmt.Errorf("an exponent of more than %d digits", MaxWholeExponent)
+	}
+	n, err := strconv.Atoi("0" + digits)
+	if err == nil && negative {
+		n = -n
+	}
+	return n, err
+}
