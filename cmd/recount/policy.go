@@ -150,6 +150,11 @@ func (a *app) warnNarrower(ctx context.Context, p verify.Policy) {
 			a.talk("Note: the policy in force accepts profile %s, this one does not; records signed with it would be refused.", f)
 		}
 	}
+	for _, v := range current.Signature.Schemes.Slice() {
+		if !p.Signature.Schemes.Has(v) {
+			a.talk("Note: the policy in force accepts scheme %s, this one does not; records signed with it would be refused.", v)
+		}
+	}
 	for _, alg := range current.Signature.Algorithms {
 		if !slices.Contains(p.Signature.Algorithms, alg) {
 			a.talk("Note: the policy in force accepts %s, this one does not; records signed with it would be refused.", alg)

@@ -96,6 +96,9 @@ func (s *SignatureRules) fault(rec *pcs.Record, f Facts) string {
 	return ""
 }
 
+// Counts reports whether a record with these facts passes the signature rules.
+func (s *SignatureRules) Counts(rec *pcs.Record, f Facts) bool { return s.fault(rec, f) == "" }
+
 // SchemeFault is what a client is told whose record is of a scheme that the policy does not take; "" when it takes it.
 func (s *SignatureRules) SchemeFault(rec *pcs.Record) string {
 	if s.Schemes.Has(rec.Scheme) {
