@@ -137,7 +137,7 @@ func (a *app) policyPublishCommand() *cobra.Command {
 	return cmd
 }
 
-// warnNarrower says which profiles and algorithms the policy in force accepts and a new one does not: the records signed with
+// warnNarrower says which profiles, schemes and algorithms the policy in force accepts and a new one does not: the records signed with
 // them would be refused.
 func (a *app) warnNarrower(ctx context.Context, p verify.Policy) {
 	current, err := ask(ctx, a, policyInForce)

@@ -115,3 +115,36 @@ func TestSignWholeRefuses(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 }
+
+// TestPolicyBySchemes: a trial tells what a policy that takes one scheme would refuse, with keys and without, and publishing
+// says that it takes less than the one in force.
+func TestPolicyBySchemes(t *testing.T) {
+	g, dir := readWhole(t), t.TempDir()
+	one := write(t, filepath.Join(dir, "one.yaml"), "signature: {schemes: [pcs/1]}\n")
+	two := filepath.Join(corpusDir, "policies", "whole-records.yaml")
+	var signed strings.Builder
+	for _, c := range g.Cases {
+		signed.WriteString(run(t, c.Record, "sign", "--key-file", g.hmacFile).out)
+	}
+	whole := write(t, filepath.Join(dir, "whole.ndjson"), signed.String())
+	eight := filepath.Join(corpusDir, "good-hmac.ndjson")
+	for _, c := range []struct {
+		policy, records string
+		refused         bool
+	}{{two, eight, true}, {two, whole, false}, {one, eight, false}, {one, whole, true}} {
+		for _, keys := range [][]string{nil, {"--hmac-key-file", g.hmacFile}} {
+			r := run(t, "", append([]string{"policy", "test", c.policy, "-o", "json", "--records", c.records}, keys...)...)
+			var sums trialSums
+			if err := json.Unmarshal([]byte(r.out), &sums); err != nil || r.code != exitOK || sums.Records == 0 {
+				t.Fatalf("%+v: %v %+v", c, err, r)
+			}
+			if (sums.Changes["accepted->refused"] > 0) != c.refused || !c.refused && len(sums.Changes) > 0 {
+				t.Errorf("%+v with %v: %+v", c, keys, sums)
+			}
+		}
+	}
+	n, _ := recountNode(t)
+	if r := run(t, "", "policy", "publish", two, "--dev", dev(t, n)); r.code != exitOK || !strings.Contains(r.err, "accepts scheme pcs/1, this one does not") || strings.Contains(r.err, "scheme pcs/2,") {
+		t.Errorf("%+v", r)
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -110,15 +111,20 @@ func (w *decoder) scheme(body []byte) {
 	}
 }
 
+// spellers are jsontext decoders for reuse. They leave it to canon to find a repeated name.
+var spellers = sync.Pool{New: func() any {
+	return jsontext.NewDecoder(bytes.NewReader(nil), jsontext.AllowDuplicateNames(true))
+}}
+
 // AppendWhole appends the canonical form of PCS2 (testdata/PROFILES.md): the record without its member sig, members sorted
 // by the bytes of their names, without spaces, strings with the fewest escapes, numbers as their exact decimal value.
-// body is one JSON object with unique names. Errors wrap ErrNoWhole.
+// body must be one JSON object with unique names. Errors wrap ErrNoWhole.
 func AppendWhole(dst, body []byte) ([]byte, error) {
-	d := walkers.Get().(*jsontext.Decoder)
-	d.Reset(bytes.NewBuffer(body))
+	d := spellers.Get().(*jsontext.Decoder)
+	d.Reset(bytes.NewBuffer(body), jsontext.AllowDuplicateNames(true))
 	defer func() {
 		d.Reset(bytes.NewReader(nil))
-		walkers.Put(d)
+		spellers.Put(d)
 	}()
 	if d.PeekKind() != '{' {
 		return dst, fmt.Errorf("%w: not a JSON object", ErrNoWhole)
@@ -157,9 +163,11 @@ func (c *canon) value(level int) error {
 	}
 	switch kind {
 	case '"':
-		return c.quoted(v)
+		s, err := unquoted(v)
+		c.out = appendString(c.out, s, F9)
+		return err
 	case '0':
-		return c.number(string(v))
+		return c.number(v)
 	}
 	c.out = append(c.out, v...) // true, false, null
 	return nil
@@ -189,17 +197,26 @@ type canonMember struct {
 	from, to int
 }
 
-// object writes the members as they come and then puts them in order.
+// object writes the members as they come and puts them in order when they came in another one.
 func (c *canon) object(level int) error {
 	if _, err := c.d.ReadToken(); err != nil {
 		return err
 	}
-	start := len(c.out)
-	var members []canonMember
+	c.out = append(c.out, '{')
+	start, signed := len(c.out), false
+	members := make([]canonMember, 0, 8)
 	for c.d.PeekKind() != '}' {
-		name, err := c.name()
+		v, err := c.d.ReadValue()
 		if err != nil {
 			return err
+		}
+		name, err := unquoted(v)
+		if err != nil {
+			return err
+		}
+		end := len(c.out)
+		if len(members) > 0 {
+			c.out = append(c.out, ',')
 		}
 		from := len(c.out)
 		c.out = append(appendString(c.out, name, F9), ':')
@@ -207,72 +224,85 @@ func (c *canon) object(level int) error {
 			return err
 		}
 		if level == 1 && name == "sig" {
-			c.out = c.out[:from]
+			if signed {
+				return jsontext.ErrDuplicateName
+			}
+			c.out, signed = c.out[:end], true
 			continue
 		}
 		members = append(members, canonMember{name, from, len(c.out)})
 	}
 	c.order(start, members)
+	for i := 1; i < len(members); i++ {
+		if members[i-1].name == members[i].name {
+			return jsontext.ErrDuplicateName
+		}
+	}
+	c.out = append(c.out, '}')
 	_, err := c.d.ReadToken()
 	return err
 }
 
-// order replaces the members, which lie one behind the other from start on, by the object.
+// order puts the members of an object, which lie behind each other from start on with commas between, in order.
 func (c *canon) order(start int, members []canonMember) {
+	byName := func(a, b canonMember) int { return strings.Compare(a.name, b.name) }
+	if slices.IsSortedFunc(members, byName) {
+		return
+	}
 	text := slices.Clone(c.out[start:])
-	slices.SortFunc(members, func(a, b canonMember) int { return strings.Compare(a.name, b.name) })
-	c.out = append(c.out[:start], '{')
+	slices.SortFunc(members, byName)
+	c.out = c.out[:start]
 	for i, m := range members {
 		if i > 0 {
 			c.out = append(c.out, ',')
 		}
 		c.out = append(c.out, text[m.from-start:m.to-start]...)
 	}
-	c.out = append(c.out, '}')
 }
 
-func (c *canon) name() (string, error) {
-	v, err := c.d.ReadValue()
-	if err != nil {
-		return "", err
+func unquoted(v jsontext.Value) (string, error) {
+	if plain := v[1 : len(v)-1]; bytes.IndexByte(plain, '\\') < 0 {
+		return string(plain), nil
 	}
 	b, err := jsontext.AppendUnquote(nil, v)
 	return string(b), err
 }
 
-func (c *canon) quoted(v jsontext.Value) error {
-	b, err := jsontext.AppendUnquote(nil, v)
-	if err != nil {
-		return err
+// number writes the exact value of a literal: its digits without zeros at either end, "e", and the power of ten. Zero is 0e0
+// and keeps its sign.
+func (c *canon) number(literal []byte) error {
+	if literal[0] == '-' {
+		c.out, literal = append(c.out, '-'), literal[1:]
 	}
-	c.out = appendString(c.out, string(b), F9)
-	return nil
-}
-
-// number writes the exact value of a literal: an integer that ends in no zero, "e", and the power of ten. Zero is 0e0 and
-// keeps its sign.
-func (c *canon) number(literal string) error {
-	digits, negative := strings.CutPrefix(literal, "-")
-	exponent := 0
-	if i := strings.IndexAny(digits, "eE"); i >= 0 {
-		var err error
-		if exponent, err = wholeExponent(digits[i+1:]); err != nil {
-			return err
+	start, exponent, point := len(c.out), 0, false
+	for i, b := range literal {
+		if b == '.' {
+			point = true
+			continue
 		}
-		digits = digits[:i]
+		if b|0x20 == 'e' {
+			n, err := wholeExponent(string(literal[i+1:]))
+			if err != nil {
+				return err
+			}
+			exponent += n
+			break
+		}
+		if point {
+			exponent--
+		}
+		if b != '0' || len(c.out) > start {
+			c.out = append(c.out, b)
+		}
 	}
-	if whole, fraction, ok := strings.Cut(digits, "."); ok {
-		digits, exponent = whole+fraction, exponent-len(fraction)
+	for len(c.out) > start && c.out[len(c.out)-1] == '0' {
+		c.out = c.out[:len(c.out)-1]
+		exponent++
 	}
-	digits = strings.TrimLeft(digits, "0")
-	short := strings.TrimRight(digits, "0")
-	if exponent += len(digits) - len(short); short == "" {
-		short, exponent = "0", 0
+	if len(c.out) == start {
+		c.out, exponent = append(c.out, '0'), 0
 	}
-	if negative {
-		c.out = append(c.out, '-')
-	}
-	c.out = strconv.AppendInt(append(append(c.out, short...), 'e'), int64(exponent), 10)
+	c.out = strconv.AppendInt(append(c.out, 'e'), int64(exponent), 10)
 	return nil
 }
 

@@ -302,3 +302,20 @@ func (d speller) other(v any) any {
 	}
 	return false
 }
+
+// TestWholeRefuses: what has no canonical form, next to what just has one.
+func TestWholeRefuses(t *testing.T) {
+	nest := func(n int) string { return `{"x":` + strings.Repeat("[", n) + strings.Repeat("]", n) + `}` }
+	for body, ok := range map[string]bool{
+		`{}`: true, ` {"sig":1} `: true, nest(MaxWholeDepth - 1): true, nest(MaxWholeDepth): false, `{"a":1e999999999}`: true, `{"a":0e-0000000000999999999}`: true,
+		`{"a":1e1000000000}`: false, `{"a":0E+1000000000}`: false, `{"a":1e-1000000000}`: false,
+		``: false, `[]`: false, `1`: false, `{`: false, `{}{}`: false, `{"a":1}x`: false, `{"a":01}`: false, `{1:2}`: false, `{"a"}`: false,
+		`{"a":1,"a":1}`: false, `{"a":1,"b":2,"\u0061":1}`: false, `{"x":{"b":1,"a":1,"b":2}}`: false, `{"sig":1,"a":1,"sig":2}`: false, `{"x":{"sig":1,"sig":2}}`: false,
+		"{\"a\":\"\xff\"}": false, `{"a":"\ud800"}`: false, `{"\udc00":1}`: false, `{"a":"` + "\n" + `"}`: false,
+	} {
+		out, err := AppendWhole(nil, []byte(body))
+		if (err == nil) != ok || err != nil && (!errors.Is(err, ErrNoWhole) || out != nil) {
+			t.Errorf("%s: %q %v", body, out, err)
+		}
+	}
+}
