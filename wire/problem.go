@@ -57,7 +57,7 @@ var codeInfos = []CodeInfo{
 	{CodeMalformed, 400, "malformed", "Malformed body", "The body is not exactly one well-formed JSON object in valid UTF-8 with unique member names, or a number is outside the double range. Sending the same bytes again will not help."},
 	{CodeSchema, 400, "schema", "Body does not fit the schema", "A member is missing, has the wrong type, is out of range or is spelled in another letter case. The member \"field\" says which one."},
 	{CodeIDMismatch, 400, "id_mismatch", "pcs_id does not match", "pcs_id must be the lower-case hex SHA-256 of merkle_root|epoch|shard_id as written in the record."},
-	{CodeBadSignature, 401, "bad_signature", "Signature does not verify", "No registered key verifies the signature over the record as sent. Which part was wrong is not told. Check the key, the canonical form and the base64 text."},
+	{CodeBadSignature, 401, "bad_signature", "Signature does not verify", "No registered key verifies the signature over the record as sent. Which part was wrong is not told. Check the key, the scheme (sig_scheme), the canonical form and the base64 text."},
 	{CodeKeyNotAllowed, 403, "key_not_allowed", "Key not allowed here", "The signature is valid but its key may not submit to this shard."},
 	{CodeConflict, 409, "conflict", "Conflicts with an earlier record", "Another record with the same pcs_id and other signed values was first. Its outcome stands and is given in \"first\"; this one is kept as evidence."},
 	{CodeEpochRegression, 409, "epoch_regression", "Epoch below the high-water mark", "The shard has already accepted a later epoch, and the policy in force rejects older ones."},

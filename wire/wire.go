@@ -70,6 +70,8 @@ type SubmitAnswer struct {
 	Replayed   bool     `json:"replayed"`   // an earlier outcome given again
 	Reverified bool     `json:"reverified"` // judged anew after the dedup period
 
+	InputsSigned bool `json:"inputs_signed"` // the signature covers scales, counts and everything else: scheme pcs/2
+
 	Node    string `json:"node"` // node that received the deciding submission
 	ShardID string `json:"shard_id"`
 	Epoch   int64  `json:"epoch"`
@@ -106,6 +108,7 @@ type AuditItem struct {
 	Policy           string   `json:"policy"`
 	Replayed         bool     `json:"replayed"`
 	Reverified       bool     `json:"reverified"`
+	InputsSigned     bool     `json:"inputs_signed"`       // as in SubmitAnswer, of this submission's own signature
 	Evidence         bool     `json:"evidence"`            // kept beside an earlier outcome that stands
 	FirstSeq         uint64   `json:"first_seq,omitempty"` // the event whose outcome stands, when not this one
 }

@@ -137,7 +137,7 @@ func (a *app) policyPublishCommand() *cobra.Command {
 	return cmd
 }
 
-// warnNarrower says which profiles and algorithms the policy in force accepts and a new one does not: the records signed with
+// warnNarrower says which profiles, schemes and algorithms the policy in force accepts and a new one does not: the records signed with
 // them would be refused.
 func (a *app) warnNarrower(ctx context.Context, p verify.Policy) {
 	current, err := ask(ctx, a, policyInForce)
@@ -148,6 +148,11 @@ func (a *app) warnNarrower(ctx context.Context, p verify.Policy) {
 	for _, f := range current.Signature.Profiles.Slice() {
 		if !p.Signature.Profiles.Has(f) {
 			a.talk("Note: the policy in force accepts profile %s, this one does not; records signed with it would be refused.", f)
+		}
+	}
+	for _, v := range current.Signature.Schemes.Slice() {
+		if !p.Signature.Schemes.Has(v) {
+			a.talk("Note: the policy in force accepts scheme %s, this one does not; records signed with it would be refused.", v)
 		}
 	}
 	for _, alg := range current.Signature.Algorithms {

@@ -230,10 +230,13 @@ func (t *trial) facts(rec *pcs.Record, p verify.Policy) verify.Facts {
 		return verify.Facts{}
 	}
 	f := verify.Facts{KeyID: "not-checked", Alg: verify.HMACSHA256, Profile: p.Signature.Profiles.Slice()[0], Mode: verify.Raw}
-	if raw, err := base64.StdEncoding.DecodeString(rec.Sig); err == nil && len(raw) == ed25519.SignatureSize {
-		f.Alg, f.Mode = verify.Ed25519, verify.SHA256
+	if rec.Scheme == pcs.PCS2 {
+		f.Profile, f.Mode = pcs.F9, verify.Whole
 	}
-	if f.Profile == pcs.Bin {
+	if raw, err := base64.StdEncoding.DecodeString(rec.Sig); err == nil && len(raw) == ed25519.SignatureSize {
+		f.Alg = verify.Ed25519
+	}
+	if f.Mode == verify.Raw && (f.Alg == verify.Ed25519 || f.Profile == pcs.Bin) {
 		f.Mode = verify.SHA256
 	}
 	return f

@@ -37,7 +37,7 @@ func (a *app) getCommand() *cobra.Command {
 				"reasons", dash(strings.Join(p.Reasons, " ")), "reason", dash(p.Reason), "shard", p.ShardID, "epoch", p.Epoch,
 				"D_hat", nano(p.DHat), "recomputed D_hat", nano(p.RecomputedDHat), "recomputed budget", p.RecomputedBudget,
 				"seq", p.Seq, "received at", p.ReceivedAt, "node", p.Node, "policy", p.Policy, "generation", p.Generation,
-				"events", join(p.Events)); err != nil || a.format != formatTable || len(p.History) < 2 {
+				"inputs signed", p.InputsSigned, "events", join(p.Events)); err != nil || a.format != formatTable || len(p.History) < 2 {
 				return err
 			}
 			return a.showHistory(p.History)

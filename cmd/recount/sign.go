@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -29,12 +30,15 @@ type signer struct {
 	private ed25519.PrivateKey // Ed25519
 	profile pcs.Profile
 	mode    verify.Mode
+	scheme  pcs.Scheme // UnknownScheme: the one that the record names
+	forV1   bool       // --profile or --mode was given, which pcs/2 does not have
 	setID   bool
 }
 
 type signFlags struct {
-	keyFile, alg, profile, mode string
-	setID                       bool
+	keyFile, alg, scheme, profile, mode string
+	setID, verify                       bool
+	public                              []string // files, for verify
 }
 
 func (a *app) signCommand() *cobra.Command {
@@ -44,9 +48,17 @@ func (a *app) signCommand() *cobra.Command {
 		Long: `sign reads JSON records from FILE or stdin, replaces the member sig (or adds it) and prints each record on one line.
 All other members keep their order and their spelling.
 
+--scheme pcs/2 sets the member sig_scheme and signs the whole record: every member but sig, in the canonical form of
+docs/signing.md. --scheme pcs/1 signs the eight members that older clients sign. Without it the record's own sig_scheme
+counts, and pcs/1 when it has none.
+
+--verify signs nothing: it says which records verify with the key, and how each was signed. The exit code is 7 when one does not.
+
 --alg says what the key file holds (default: ed25519 for a PEM file, else hmac): hmac: the secret text, one final line
 feed is not part of it; ed25519: a private key as PEM (PKCS #8), or its 32-byte seed in base64 or hex.`,
 		Example: `  recount sign --key-file agent.key record.json
+  recount sign --scheme pcs/2 --key-file agent.key record.json | recount sign --verify --key-file agent.key
+  recount sign --verify --ed25519-pub agent.pub signed.ndjson
   recount sign --key-file agent.key --pcs-id --profile py --mode sha256 < records.ndjson | recount submit -`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 1 {
@@ -54,26 +66,29 @@ feed is not part of it; ed25519: a private key as PEM (PKCS #8), or its 32-byte 
 			}
 			return nil
 		},
-		RunE: func(_ *cobra.Command, args []string) error {
-			s, err := f.signer()
+		RunE: func(cmd *cobra.Command, args []string) error {
+			work, err := a.signWork(f, cmd.Flags().Changed("profile") || f.mode != "")
 			if err != nil {
 				return err
 			}
 			if len(args) == 0 || args[0] == "-" {
-				return s.signAll(a.in, a.out)
+				return work(a.in)
 			}
 			in, err := os.Open(args[0])
 			if err != nil {
 				return usagef("%w", err)
 			}
-			return errors.Join(s.signAll(in, a.out), in.Close())
+			return errors.Join(work(in), in.Close())
 		},
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.keyFile, "key-file", "", "file with the key (required)")
 	flags.StringVar(&f.alg, "alg", "", "hmac or ed25519")
-	flags.StringVar(&f.profile, "profile", "f9", "canonical form: f9, py, es, go, go-fold; by the ledger's policy also py-utf8, ryu, bin")
-	flags.StringVar(&f.mode, "mode", "", "raw signs the canonical bytes, sha256 their hash (default: raw for hmac, sha256 for ed25519 and bin)")
+	flags.StringVar(&f.scheme, "scheme", "", "what is signed: pcs/1 (eight members) or pcs/2 (the whole record)")
+	flags.StringVar(&f.profile, "profile", "f9", "canonical form of pcs/1: f9, py, es, go, go-fold; by the ledger's policy also py-utf8, ryu, bin")
+	flags.StringVar(&f.mode, "mode", "", "for pcs/1: raw signs the canonical bytes, sha256 their hash (default: raw for hmac, sha256 for ed25519 and bin)")
+	flags.BoolVar(&f.verify, "verify", false, "check signatures instead of making them")
+	flags.StringArrayVar(&f.public, "ed25519-pub", nil, "with --verify: file with a public key (base64 or hex), repeatable")
 	flags.BoolVar(&f.setID, "pcs-id", false, "compute pcs_id from merkle_root, epoch and shard_id")
 	return cmd
 }
@@ -93,13 +108,18 @@ func (f signFlags) signer() (s *signer, err error) {
 	if err := s.readKey(f.alg, text); err != nil {
 		return nil, usagef("--key-file %s: %w", f.keyFile, err)
 	}
+	if s.scheme = pcs.UnknownScheme; f.scheme != "" {
+		if s.scheme, err = pcs.ParseScheme(f.scheme); err != nil {
+			return nil, usagef("--scheme %q: must be pcs/1 or pcs/2", f.scheme)
+		}
+	}
 	switch mode := f.mode; {
 	case mode == "" && s.private == nil && s.profile != pcs.Bin:
 		s.mode = verify.Raw
 	case mode == "":
 		s.mode = verify.SHA256
 	default:
-		if s.mode, err = verify.ParseMode(mode); err != nil {
+		if s.mode, err = verify.ParseMode(mode); err != nil || s.mode == verify.Whole {
 			return nil, usagef("--mode %q: must be raw or sha256", mode)
 		}
 	}
@@ -178,6 +198,9 @@ func (s *signer) sign(value jsontext.Value) ([]byte, error) {
 			return nil, err
 		}
 	}
+	if err := s.setScheme(&m); err != nil {
+		return nil, err
+	}
 	if err := m.set("sig", ""); err != nil {
 		return nil, err
 	}
@@ -189,9 +212,9 @@ func (s *signer) sign(value jsontext.Value) ([]byte, error) {
 	if fault != nil {
 		return nil, &codedError{exitRejected, fault, next}
 	}
-	message, err := rec.AppendPayload(nil, s.profile)
+	message, err := s.message(rec, m.text())
 	if err != nil {
-		return nil, &codedError{exitRejected, err, "Choose another --profile."}
+		return nil, err
 	}
 	if err := m.set("sig", base64.StdEncoding.EncodeToString(s.signature(message))); err != nil {
 		return nil, err
@@ -199,11 +222,39 @@ func (s *signer) sign(value jsontext.Value) ([]byte, error) {
 	return m.text(), nil
 }
 
-func (s *signer) signature(message []byte) []byte {
+// setScheme makes the record name the scheme that it is signed under; a record of pcs/1 need not.
+func (s *signer) setScheme(m *members) error {
+	if s.scheme == pcs.UnknownScheme || s.scheme == pcs.PCS1 && !slices.Contains(m.names, "sig_scheme") {
+		return nil
+	}
+	return m.set("sig_scheme", s.scheme.String())
+}
+
+// message is what the algorithm signs.
+func (s *signer) message(rec *pcs.Record, text []byte) ([]byte, error) {
+	if rec.Scheme == pcs.PCS2 {
+		if s.forV1 {
+			return nil, usagef("scheme pcs/2 has no --profile and no --mode; leave them out, or choose --scheme pcs/1")
+		}
+		message, ok := rec.WholeMessage(nil)
+		if !ok {
+			_, err := pcs.AppendWhole(nil, text)
+			return nil, &codedError{exitRejected, err, "Make the record simpler, or sign it with --scheme pcs/1."}
+		}
+		return message, nil
+	}
+	message, err := rec.AppendPayload(nil, s.profile)
+	if err != nil {
+		return nil, &codedError{exitRejected, err, "Choose another --profile."}
+	}
 	if s.mode == verify.SHA256 {
 		sum := sha256.Sum256(message)
 		message = sum[:]
 	}
+	return message, nil
+}
+
+func (s *signer) signature(message []byte) []byte {
 	if s.private != nil {
 		return ed25519.Sign(s.private, message)
 	}

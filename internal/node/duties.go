@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/recount-ledger/recount/internal/event"
+	"github.com/recount-ledger/recount/internal/pcs"
 	"github.com/recount-ledger/recount/internal/verify"
 	"github.com/recount-ledger/recount/internal/version"
 )
@@ -110,6 +111,9 @@ func capabilities() []string {
 	var out []string
 	for _, k := range verify.Kernels() {
 		out = append(out, fmt.Sprintf("kernel-%d", k))
+	}
+	for _, s := range pcs.AllSchemes.Slice() {
+		out = append(out, s.String())
 	}
 	return out
 }

@@ -145,6 +145,7 @@ func (n *Node) auditItem(r projections.Result) (wire.AuditItem, error) {
 		Epoch: r.Epoch, KeyID: r.KeyID, Status: r.Status, Outcome: r.Outcome.String(), Accepted: r.Accepted,
 		ReasonCode: r.ReasonCode(), Reasons: r.ReasonCodes(), Reason: r.Detail, RecomputedBudget: wire.Nano(r.Budget),
 		Policy: hex.EncodeToString(r.Policy[:]), Replayed: r.Replayed, Reverified: r.Reverified, Evidence: r.Evidence,
+		InputsSigned: r.Facts.InputsSigned(),
 	}
 	if r.HasDHat {
 		a.RecomputedDHat = wire.NanoPtr(wire.Nano(r.DHat))
@@ -212,7 +213,8 @@ func summary(ev event.Event) (map[string]any, error) {
 	if sub, ok := m.(*event.SubmissionV1); ok {
 		return map[string]any{"body": string(sub.GetBody()), "received_at": wire.TimeNS(sub.GetReceivedAt()), "node": sub.GetNode(),
 			"request_id": sub.GetRequestId(), "key_id": sub.GetFacts().GetKeyId(),
-			"algorithm": verify.Alg(sub.GetFacts().GetAlg()).String(), "profile": pcs.Profile(sub.GetFacts().GetProfile()).String()}, nil
+			"algorithm": verify.Alg(sub.GetFacts().GetAlg()).String(), "profile": pcs.Profile(sub.GetFacts().GetProfile()).String(),
+			"mode": verify.Mode(sub.GetFacts().GetMode()).String()}, nil
 	}
 	raw, err := protojson.MarshalOptions{UseProtoNames: true, EmitUnpopulated: true}.Marshal(m)
 	if err != nil {

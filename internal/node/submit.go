@@ -177,6 +177,9 @@ func (n *Node) answer(rec *pcs.Record, r projections.Result) (*wire.SubmitAnswer
 		p := wire.NewProblem(wire.CodeConflict, "").WithFirst(n.submitAnswer(standing, n.nodeOf(standing)))
 		return nil, n.kept(p, r)
 	}
+	if r.Reason == verify.ReasonBadSignature {
+		return nil, n.kept(n.badSignature(rec), r)
+	}
 	return nil, n.kept(refusalProblem(rec, r), r)
 }
 
@@ -199,8 +202,6 @@ func refusalProblem(rec *pcs.Record, r projections.Result) *wire.Problem {
 			return structureProblem(rec, f)
 		}
 		return wire.NewProblem(wire.CodeIDMismatch, r.Detail)
-	case verify.ReasonBadSignature:
-		return wire.NewProblem(wire.CodeBadSignature, "")
 	case verify.ReasonKeyNotAllowed, verify.ReasonKeyRevoked:
 		return wire.NewProblem(wire.CodeKeyNotAllowed, "")
 	case verify.ReasonEpochRegression:
@@ -234,7 +235,7 @@ func (n *Node) submitAnswer(r projections.Result, node string) wire.SubmitAnswer
 		Accepted: r.Accepted, Escalated: r.Outcome == verify.Escalated, RecomputedBudget: wire.Nano(r.Budget),
 		Reason: r.Detail, PCSID: r.PCSID, Outcome: r.Outcome.String(), ReasonCode: r.ReasonCode(), Reasons: r.ReasonCodes(),
 		Seq: r.Seq, ReceivedAt: wire.TimeNS(r.ReceivedAt), Policy: fmt.Sprintf("%x", r.Policy), Generation: r.Generation,
-		Reverified: r.Reverified, Node: node, ShardID: r.ShardID, Epoch: r.Epoch,
+		Reverified: r.Reverified, InputsSigned: r.Facts.InputsSigned(), Node: node, ShardID: r.ShardID, Epoch: r.Epoch,
 	}
 	if r.HasDHat {
 		a.RecomputedDHat = wire.NanoPtr(wire.Nano(r.DHat))
@@ -256,9 +257,14 @@ func (n *Node) refuseSignature(ctx context.Context, body []byte, meta api.Meta, 
 		return nil, wire.NewProblem(wire.CodeKeysUnconfirmed, "").WithRetry(retryAfter)
 	}
 	n.drops.add(time.Now().UnixNano(), len(body))
-	p := wire.NewProblem(wire.CodeBadSignature, "")
-	p.PCSID = rec.PCSID
-	return nil, p
+	return nil, n.badSignature(rec)
+}
+
+// badSignature never says which part of a signature was wrong, but tells whose record is of a scheme that the policy does not
+// take, whether the signature is good or not.
+func (n *Node) badSignature(rec *pcs.Record) *wire.Problem {
+	rules := n.policy().Signature
+	return wire.NewProblem(wire.CodeBadSignature, rules.SchemeFault(rec)).WithPCS(rec.PCSID)
 }
 
 // replay answers a repeated record from the live fold, as a linearizable read, without a new event. nil means: not a plain
@@ -266,6 +272,9 @@ func (n *Node) refuseSignature(ctx context.Context, body []byte, meta api.Meta, 
 func (n *Node) replay(ctx context.Context, rec *pcs.Record, facts verify.Facts) *wire.SubmitAnswer {
 	if n.live().Novel(rec.ShardID, rec.Epoch) || rec.CheckID() != nil || !n.isReplay(rec, facts, nil) {
 		return nil
+	}
+	if rules := n.policy().Signature; !rules.Counts(rec, facts) {
+		return nil // the fold refuses it before it looks for replays
 	}
 	if _, err := n.confirm(ctx); err != nil {
 		return nil

@@ -36,6 +36,7 @@ const (
 	hasSentAt
 	hasFT
 	hasSig
+	hasScheme
 
 	signedMembers = hasPCSID | hasRoot | hasEpoch | hasShard | hasDHat | hasCoh | hasR | hasBudget
 	required      = signedMembers | hasSchema | hasVersion | hasRegime | hasScales | hasNJ | hasVStar | hasSeed | hasAttempt | hasSentAt | hasFT
@@ -43,7 +44,7 @@ const (
 
 // memberNames are in the order of their bits.
 var memberNames = [...]string{"pcs_id", "merkle_root", "epoch", "shard_id", "D_hat", "coh_star", "r", "budget", "schema", "version",
-	"regime", "scales", "N_j", "v_star", "seed", "attempt", "sent_at", "ft", "sig"}
+	"regime", "scales", "N_j", "v_star", "seed", "attempt", "sent_at", "ft", "sig", "sig_scheme"}
 
 var ftNames = [...]string{"outbox_seq", "degraded", "fallbacks", "clock_skew_ms"}
 
@@ -88,6 +89,7 @@ func Decode(body []byte) *Record {
 	}
 	w.missing()
 	r.Signable = w.good&signedMembers == signedMembers
+	w.scheme(body)
 	return r
 }
 
@@ -290,6 +292,9 @@ func (w *decoder) word(member int, name string) (ok bool, err error) {
 		r.SentAt, ok = s, isRFC3339(s)
 	case hasSig:
 		r.Sig, r.HasSig = s, s != ""
+	case hasScheme:
+		r.Scheme = schemeOf(s)
+		ok = r.Scheme != UnknownScheme
 	}
 	if !ok {
 		w.fault(name, wordReasons[member])
@@ -300,6 +305,7 @@ func (w *decoder) word(member int, name string) (ok bool, err error) {
 var wordReasons = map[int]string{
 	hasSchema: "must be " + schemaName, hasVersion: "must be " + versionName,
 	hasRegime: "must be sticky, mixed or non_sticky", hasSentAt: "is not an RFC 3339 date-time with a zone",
+	hasScheme: "must be pcs/1 or pcs/2",
 }
 
 // text reads a string.

@@ -86,6 +86,10 @@ type Record struct {
 
 	Sig    string // text of the signature
 	HasSig bool   // sig was there and not empty
+	Scheme Scheme // what sig covers, by the member sig_scheme
+
+	whole    [32]byte // SHA-256 of the canonical form of PCS2
+	hasWhole bool
 
 	// Signable: all eight signed fields are there and well-formed, so a signature can be checked even beside a Fault.
 	Signable bool

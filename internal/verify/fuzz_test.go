@@ -13,6 +13,7 @@ func FuzzCheck(f *testing.F) {
 	f.Add(goodBody(f, nil), uint8(0), uint64(1))
 	f.Add(goodBody(f, map[string]string{"D_hat": "-0.0", "shard_id": `"sch\u00e4rfe"`}), uint8(9), uint64(77))
 	f.Add([]byte(`{"sig":"`+goodRecord(f, nil).Sig+`"}`), uint8(3), uint64(5))
+	f.Add(goodBody(f, map[string]string{"sig_scheme": `"pcs/2"`}), uint8(0), uint64(1))
 	for _, l := range corpus(f, "bad-input.ndjson") {
 		if b := l.body(f); len(b) < 4096 {
 			f.Add(b, uint8(len(b)), uint64(len(b)))
@@ -35,6 +36,12 @@ func FuzzCheck(f *testing.F) {
 		}
 		signHMAC(t, rec, secret, p, m)
 		good := ring.Check(rec, allProfiles, Facts{})
+		if rec.Scheme != pcs.PCS1 {
+			if good.Valid() {
+				t.Fatalf("of scheme %s, signed as %s %s, and found %+v", rec.Scheme, p, m, good)
+			}
+			return
+		}
 		if !good.Valid() || rec.Tuple(good.Profile) != rec.Tuple(p) {
 			t.Fatalf("signed as %s %s, found %+v", p, m, good)
 		}

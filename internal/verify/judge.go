@@ -1,6 +1,9 @@
 package verify
 
 import (
+	"slices"
+	"strings"
+
 	"github.com/recount-ledger/recount/internal/pcs"
 )
 
@@ -26,7 +29,8 @@ func Kernels() []int { return []int{1, 2} }
 // logTime (Unix nanoseconds) is the log time of its event, which rules can read. It
 // is pure and never panics: a panic inside gives Escalated with kernel_fault, and so does
 // a kernel that this binary lacks (see Policy.Validate). f are the facts that Check or the
-// log gave; they count only when the policy allows their algorithm and profile.
+// log gave; they count only when they are of the scheme that the record names, and the policy
+// allows that scheme, their algorithm and, under pcs/1, their profile.
 //
 // A record whose only structural fault is its pcs_id is judged by its signature first:
 // bad_signature unless it verifies, then id_mismatch.
@@ -50,8 +54,8 @@ func admit(p *Policy, rec *pcs.Record, f Facts) (Verdict, bool) {
 	if rec.Fault != nil && rec.Fault.Class != pcs.ClassIDMismatch {
 		return refuse(structural(rec.Fault.Class), faultText(rec.Fault)), true
 	}
-	if !signed(p, rec, f) {
-		return refuse(ReasonBadSignature, "the signature does not verify"), true
+	if fault := p.Signature.fault(rec, f); fault != "" {
+		return refuse(ReasonBadSignature, fault), true
 	}
 	if fault := rec.CheckID(); fault != nil {
 		return refuse(ReasonIDMismatch, faultText(fault)), true
@@ -76,20 +80,35 @@ func faultText(f *pcs.Fault) string {
 	return f.Field + ": " + f.Reason
 }
 
-// signed reports whether the record passes the policy's signature rules.
-func signed(p *Policy, rec *pcs.Record, f Facts) bool {
-	if !f.Valid() {
-		return !p.Signature.Required && rec.Sig == ""
+// fault says why the signature does not count, "" when it does. What the record says of itself comes first and is told
+// whether a key verifies it or not; the rest is one sentence, so that nobody learns which part was wrong.
+func (s *SignatureRules) fault(rec *pcs.Record, f Facts) string {
+	const bad = "the signature does not verify"
+	if !f.Valid() && !s.Required && rec.Sig == "" && rec.Scheme == pcs.PCS1 {
+		return ""
 	}
-	if !p.Signature.Profiles.Has(f.Profile) {
-		return false
+	if fault := s.SchemeFault(rec); fault != "" {
+		return fault
 	}
-	for _, a := range p.Signature.Algorithms {
-		if a == f.Alg {
-			return true
-		}
+	if !f.Valid() || f.Scheme() != rec.Scheme || f.Scheme() == pcs.PCS1 && !s.Profiles.Has(f.Profile) || !slices.Contains(s.Algorithms, f.Alg) {
+		return bad
 	}
-	return false
+	return ""
+}
+
+// Counts reports whether a record with these facts passes the signature rules.
+func (s *SignatureRules) Counts(rec *pcs.Record, f Facts) bool { return s.fault(rec, f) == "" }
+
+// SchemeFault is what a client is told whose record is of a scheme that the policy does not take; "" when it takes it.
+func (s *SignatureRules) SchemeFault(rec *pcs.Record) string {
+	if s.Schemes.Has(rec.Scheme) {
+		return ""
+	}
+	names := make([]string, 0, 2)
+	for _, v := range s.Schemes.Slice() {
+		names = append(names, v.String())
+	}
+	return "the policy takes signatures of scheme " + strings.Join(names, ", ") + " only, and the record is of " + rec.Scheme.String()
 }
 
 func refuse(r Reason, evidence string) Verdict {

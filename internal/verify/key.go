@@ -38,19 +38,20 @@ func ParseAlg(s string) (Alg, error) {
 	return Alg(i), err
 }
 
-// Mode tells what the algorithm signed: the payload itself or its SHA-256. Values are
-// stored and for ever.
+// Mode tells what the algorithm signed: the payload itself, its SHA-256, or the message of
+// scheme pcs/2, which covers the whole record. Values are stored and for ever.
 type Mode uint8
 
-// The modes.
+// The modes. Raw and SHA256 are those of scheme pcs/1.
 const (
 	Raw    Mode = 1
 	SHA256 Mode = 2
+	Whole  Mode = 3
 )
 
-var modeNames = [...]string{Raw: "raw", SHA256: "sha256"}
+var modeNames = [...]string{Raw: "raw", SHA256: "sha256", Whole: "whole"}
 
-// String returns "raw" or "sha256", "unknown" outside the set.
+// String returns "raw", "sha256" or "whole", "unknown" outside the set.
 func (m Mode) String() string { return nameOf(modeNames[:], int(m)) }
 
 // ParseMode is the reverse of Mode.String; it wraps ErrUnknownName.
@@ -111,7 +112,7 @@ func NewEd25519Key(pub []byte) (Key, error) {
 }
 
 // Facts are the signature facts of a record: what verified it. The zero value means
-// that no key did. The signed values are those of Profile.
+// that no key did. The signed values are those of Profile, which is f9 under mode whole.
 type Facts struct {
 	KeyID   string
 	Alg     Alg
@@ -121,6 +122,25 @@ type Facts struct {
 
 // Valid reports whether a key verified the record.
 func (f Facts) Valid() bool {
-	return f.KeyID != "" && (f.Alg == HMACSHA256 || f.Alg == Ed25519) &&
-		(f.Mode == Raw || f.Mode == SHA256) && f.Profile >= pcs.F9 && f.Profile <= pcs.Bin
+	if f.KeyID == "" || f.Alg != HMACSHA256 && f.Alg != Ed25519 {
+		return false
+	}
+	if f.Mode == Whole {
+		return f.Profile == pcs.F9
+	}
+	return (f.Mode == Raw || f.Mode == SHA256) && f.Profile >= pcs.F9 && f.Profile <= pcs.Bin
 }
+
+// Scheme is the scheme that the mode belongs to.
+func (f Facts) Scheme() pcs.Scheme {
+	switch f.Mode {
+	case Raw, SHA256:
+		return pcs.PCS1
+	case Whole:
+		return pcs.PCS2
+	}
+	return pcs.UnknownScheme
+}
+
+// InputsSigned reports whether the signature covers every input of the verdict.
+func (f Facts) InputsSigned() bool { return f.Valid() && f.Mode == Whole }

@@ -48,6 +48,7 @@ type SignatureRules struct {
 	Required   bool
 	Algorithms []Alg // ascending, without repeats
 	Profiles   pcs.ProfileSet
+	Schemes    pcs.SchemeSet // which of the records' schemes count
 }
 
 // EpochRules say what the fold does with epochs out of order.
@@ -75,7 +76,7 @@ func DefaultPolicy() Policy {
 			StickyCoh: 700_000_000, StickyD: 1_500_000_000, NonStickyD: 2_600_000_000,
 			DedupTTL: 14 * 24 * 3600 * 1_000_000_000,
 		},
-		Signature: SignatureRules{Required: true, Algorithms: []Alg{HMACSHA256, Ed25519}, Profiles: pcs.DefaultProfiles},
+		Signature: SignatureRules{Required: true, Algorithms: []Alg{HMACSHA256, Ed25519}, Profiles: pcs.DefaultProfiles, Schemes: pcs.AllSchemes},
 		Epochs:    EpochRules{OnRegression: RegressionEscalate},
 	}
 }
@@ -93,6 +94,7 @@ type policyDoc struct {
 		Algorithms []string `json:"algorithms"`
 		Profiles   []string `json:"profiles"`
 		Required   bool     `json:"required"`
+		Schemes    []string `json:"schemes,omitempty"` // left out when all count, as in the policies that came before it
 	} `json:"signature"`
 }
 
@@ -148,6 +150,11 @@ func (p Policy) Canonical() []byte {
 	}
 	for _, pr := range p.Signature.Profiles.Slice() {
 		d.Signature.Profiles = append(d.Signature.Profiles, pr.String())
+	}
+	if p.Signature.Schemes != pcs.AllSchemes {
+		for _, v := range p.Signature.Schemes.Slice() {
+			d.Signature.Schemes = append(d.Signature.Schemes, v.String())
+		}
 	}
 	b, err := json.Marshal(&d)
 	if err != nil { // strings, a bool, lists of strings and expressions always marshal
@@ -220,7 +227,24 @@ func (d *policyDoc) policy() (Policy, error) {
 		profiles = append(profiles, pr)
 	}
 	p.Signature.Profiles = pcs.ProfilesOf(profiles...)
-	return p, nil
+	p.Signature.Schemes, err = readSchemes(d.Signature.Schemes)
+	return p, err
+}
+
+// readSchemes reads signature.schemes; a document that leaves it out takes all.
+func readSchemes(names []string) (pcs.SchemeSet, error) {
+	if len(names) == 0 {
+		return pcs.AllSchemes, nil
+	}
+	var all []pcs.Scheme
+	for _, name := range names {
+		v, err := pcs.ParseScheme(name)
+		if err != nil {
+			return 0, fmt.Errorf("%w: signature.schemes: %w", ErrPolicy, err)
+		}
+		all = append(all, v)
+	}
+	return pcs.SchemesOf(all...), nil
 }
 
 // Validate reports whether this binary can judge under the policy. It wraps ErrPolicy,
@@ -246,8 +270,8 @@ func (p Policy) Validate() error {
 	default:
 		return fmt.Errorf("%w: epochs.on_regression: %q", ErrPolicy, p.Epochs.OnRegression)
 	}
-	if len(p.Signature.Algorithms) == 0 || len(p.Signature.Profiles.Slice()) == 0 {
-		return fmt.Errorf("%w: signature: no algorithm or no profile", ErrPolicy)
+	if len(p.Signature.Algorithms) == 0 || len(p.Signature.Profiles.Slice()) == 0 || len(p.Signature.Schemes.Slice()) == 0 {
+		return fmt.Errorf("%w: signature: no algorithm, no profile or no scheme", ErrPolicy)
 	}
 	for _, a := range p.Signature.Algorithms {
 		if a != HMACSHA256 && a != Ed25519 {

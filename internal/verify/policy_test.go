@@ -82,7 +82,7 @@ func TestParsePolicyRefuses(t *testing.T) {
 func TestPolicyRoundTrip(t *testing.T) {
 	t.Parallel()
 	p := DefaultPolicy()
-	p.Signature = SignatureRules{Required: false, Algorithms: []Alg{Ed25519}, Profiles: allProfiles}
+	p.Signature = SignatureRules{Required: false, Algorithms: []Alg{Ed25519}, Profiles: allProfiles, Schemes: pcs.SchemesOf(pcs.PCS2)}
 	p.Epochs.OnRegression = RegressionReject
 	p.Params = Params{TolD: 1, Alpha: -maxParam, Beta: maxParam, DedupTTL: maxTTL}
 	got, err := ParsePolicy(p.Canonical())

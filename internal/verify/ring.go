@@ -80,7 +80,8 @@ func (r *Ring) Key(id string) (Key, bool) {
 // picks the algorithm: 32 bytes HMAC, 64 Ed25519, by keys of that algorithm only. Base64
 // is standard, padded and strict. Profiles outside allowed are never tried. The hint, as
 // a rule the facts that last verified for the shard, changes the cost only, not which
-// records verify.
+// records verify. A record that names scheme pcs/2 is checked as such and as nothing else,
+// one that does not never is; allowed says nothing about pcs/2.
 //
 // Cost: the hint's single combination first, then all payloads are built and equal ones
 // dropped; a forgery costs one MAC or signature verification per distinct payload, mode
@@ -106,6 +107,9 @@ func (r *Ring) check(rec *pcs.Record, allowed pcs.ProfileSet, hint Facts) (Facts
 	}
 	defer r.scratch.Put(s)
 	s.buf, s.n, s.ops = s.buf[:0], 0, 0
+	if rec.Scheme != pcs.PCS1 {
+		return r.checkWhole(s, rec, sig, alg, hint.KeyID), s.ops
+	}
 	hintKey := r.hintKey(alg, allowed, hint)
 	if hintKey >= 0 && s.add(rec, hint.Profile) {
 		if r.try(s, 0, hintKey, hint.Mode, sig) {
@@ -122,9 +126,29 @@ func (r *Ring) check(rec *pcs.Record, allowed pcs.ProfileSet, hint Facts) (Facts
 	return r.search(s, sig, alg, hintKey, hint.Mode), s.ops
 }
 
+// checkWhole tries the one message of pcs/2 with every key of the algorithm, first with the one of the hint.
+func (r *Ring) checkWhole(s *scratch, rec *pcs.Record, sig []byte, alg Alg, hint string) Facts {
+	if !s.addWhole(rec) {
+		return Facts{}
+	}
+	verifies := func(k int) bool {
+		return r.keys[k].Alg == alg && r.keys[k].HasMaterial() && r.try(s, 0, k, Whole, sig)
+	}
+	first, hinted := r.byID[hint]
+	if hinted && verifies(first) {
+		return Facts{KeyID: hint, Alg: alg, Profile: pcs.F9, Mode: Whole}
+	}
+	for k := range r.keys {
+		if !(hinted && k == first) && verifies(k) {
+			return Facts{KeyID: r.keys[k].ID, Alg: alg, Profile: pcs.F9, Mode: Whole}
+		}
+	}
+	return Facts{}
+}
+
 // hintKey returns the index of the hint's key, -1 when the hint cannot apply.
 func (r *Ring) hintKey(alg Alg, allowed pcs.ProfileSet, hint Facts) int {
-	if !hint.Valid() || hint.Alg != alg || !allowed.Has(hint.Profile) || !modeAllowed(hint.Profile, hint.Mode) {
+	if !hint.Valid() || hint.Scheme() != pcs.PCS1 || hint.Alg != alg || !allowed.Has(hint.Profile) || !modeAllowed(hint.Profile, hint.Mode) {
 		return -1
 	}
 	i, ok := r.byID[hint.KeyID]
@@ -162,7 +186,7 @@ func (r *Ring) Recheck(rec *pcs.Record, f Facts) (ok, known bool) {
 	if !found || r.keys[i].Alg != f.Alg || !r.keys[i].HasMaterial() {
 		return false, false
 	}
-	if rec == nil || !rec.Signable || !f.Valid() || !modeAllowed(f.Profile, f.Mode) {
+	if rec == nil || !rec.Signable || !f.Valid() || rec.Scheme != f.Scheme() || !modeAllowed(f.Profile, f.Mode) {
 		return false, true
 	}
 	var buf [ed25519.SignatureSize]byte
@@ -176,10 +200,10 @@ func (r *Ring) Recheck(rec *pcs.Record, f Facts) (ok, known bool) {
 	}
 	defer r.scratch.Put(s)
 	s.buf, s.n, s.ops = s.buf[:0], 0, 0
-	if !s.add(rec, f.Profile) {
-		return false, true
+	if f.Mode == Whole {
+		return s.addWhole(rec) && r.try(s, 0, i, Whole, sig), true
 	}
-	return r.try(s, 0, i, f.Mode, sig), true
+	return s.add(rec, f.Profile) && r.try(s, 0, i, f.Mode, sig), true
 }
 
 // add builds the payload of one profile and keeps it if it differs from those before.
@@ -200,6 +224,15 @@ func (s *scratch) add(rec *pcs.Record, p pcs.Profile) bool {
 	s.cands[s.n] = candidate{profile: p, from: from, to: len(b), digest: sha256.Sum256(b[from:])}
 	s.n++
 	return true
+}
+
+// addWhole keeps the message of pcs/2 as the one candidate. It reports whether the record has one.
+func (s *scratch) addWhole(rec *pcs.Record) bool {
+	b, ok := rec.WholeMessage(s.buf)
+	if ok {
+		s.cands[0], s.buf, s.n = candidate{profile: pcs.F9, from: len(s.buf), to: len(b)}, b, 1
+	}
+	return ok
 }
 
 // try spends one MAC or verification on one combination.

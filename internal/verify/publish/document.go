@@ -25,6 +25,10 @@ func Document(p verify.Policy) []byte {
 	for i, f := range p.Signature.Profiles.Slice() {
 		b.WriteString(comma(i) + f.String())
 	}
+	b.WriteString("]\n  schemes: [")
+	for i, v := range p.Signature.Schemes.Slice() {
+		b.WriteString(comma(i) + v.String())
+	}
 	fmt.Fprintf(&b, "]\nepochs:\n  on_regression: %s\n", p.Epochs.OnRegression)
 	if len(p.Rules) == 0 {
 		b.WriteString("rules: []\n")

@@ -40,6 +40,19 @@ func TestExamples(t *testing.T) {
 	}
 }
 
+// TestSchemes: a policy that names every scheme is the one that names none.
+func TestSchemes(t *testing.T) {
+	for list, inForm := range map[string]string{"[pcs/2]": `"schemes":["pcs/2"]`, "[pcs/1]": `"schemes":["pcs/1"]`, "[pcs/2, pcs/1]": ""} {
+		p, err := Parse([]byte("signature: {schemes: " + list + "}\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if (p.ID() == verify.DefaultPolicy().ID()) != (inForm == "") || !strings.Contains(string(p.Canonical()), inForm) {
+			t.Errorf("%s: %s", list, p.Canonical())
+		}
+	}
+}
+
 // TestCanonicalRules holds the form of rules in the log, for ever.
 func TestCanonicalRules(t *testing.T) {
 	p, err := Parse([]byte("rules:\n- {when: 'shard_id.startsWith(\"lab-\") && d_hat > nano(\"2.0\")', then: escalate, reason: lab_review}\n" +
@@ -71,6 +84,10 @@ var problems = map[string]struct{ doc, want string }{
 	"ttl too long":    {"params: {dedup_ttl: 876001h}\n", `line 1, column 21: params.dedup_ttl: must be a span such as 336h, above 0 and at most 876000h, not "876001h"`},
 	"required":        {"signature: {required: yes}\n", `line 1, column 23: signature.required: must be one of true, false, not "yes"`},
 	"word":            {"signature: {profiles: [f9, f8]}\n", `line 1, column 28: signature.profiles: unknown word "f8"`},
+	"scheme":          {"signature: {schemes: [pcs/2, pcs/3]}\n", `line 1, column 30: signature.schemes: unknown word "pcs/3"`},
+	"no scheme":       {"signature: {schemes: []}\n", "line 1, column 22: signature.schemes: must be a list of at least one word"},
+	"scheme twice":    {"signature: {schemes: [pcs/2, pcs/2]}\n", `line 1, column 30: signature.schemes: "pcs/2" is there twice`},
+	"a bare scheme":   {"signature: {schemes: pcs/2}\n", "line 1, column 22: signature.schemes: must be a list of at least one word"},
 	"word twice":      {"signature: {algorithms: [ed25519, ed25519]}\n", `line 1, column 35: signature.algorithms: "ed25519" is there twice`},
 	"no word":         {"signature: {algorithms: []}\n", "line 1, column 25: signature.algorithms: must be a list of at least one word"},
 	"regression":      {"epochs: {on_regression: ignore}\n", `line 1, column 25: epochs.on_regression: must be one of escalate, reject, allow, not "ignore"`},

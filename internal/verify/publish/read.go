@@ -190,6 +190,15 @@ func (r *reader) signature(n *yaml.Node, path string) {
 			})
 			s.Profiles = pcs.ProfilesOf(all...)
 		},
+		"schemes": func(n *yaml.Node, field string) {
+			var all []pcs.Scheme
+			r.words(n, field, func(w string) error {
+				v, err := pcs.ParseScheme(w)
+				all = append(all, v)
+				return err
+			})
+			s.Schemes = pcs.SchemesOf(all...)
+		},
 	})
 }
 
