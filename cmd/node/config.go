@@ -27,6 +27,11 @@ func (v values) nodeConfig() (node.Config, error) {
 	c.Peer = node.Listener{Listen: t["peer.listen"], Cert: t["peer.cert_file"], Key: t["peer.key_file"], CA: t["peer.ca_file"]}
 	c.MetricsUser, c.MetricsPass = t["metrics_user"], t["metrics_pass"]
 	c.TokenRate = number(v, "token_rate", &errs, func(s string) (float64, error) { return strconv.ParseFloat(s, 64) })
+	c.AddressRate = node.AddressFactor * c.TokenRate
+	if t["address_rate"] != "" {
+		c.AddressRate = number(v, "address_rate", &errs, func(s string) (float64, error) { return strconv.ParseFloat(s, 64) })
+	}
+	c.KeyRate = number(v, "key_rate", &errs, func(s string) (float64, error) { return strconv.ParseFloat(s, 64) })
 	c.ThrottleStatus = number(v, "throttle_status", &errs, strconv.Atoi)
 	c.MaxBody = number(v, "max_body", &errs, strconv.Atoi)
 	c.PackBatchBytes = number(v, "pack_batch_bytes", &errs, strconv.Atoi)

@@ -46,6 +46,8 @@ var settings = []setting{
 	{key: "pcs_ed25519_pub_b64", env: "PCS_ED25519_PUB_B64", secret: true, help: "Ed25519 public keys, base64, separated by commas"},
 	{key: "pcs_profiles", env: "PCS_PROFILES", def: "f9,py,es,go,go-fold", help: "canonical profiles of the first policy; later differences change nothing"},
 	{key: "token_rate", env: "TOKEN_RATE", def: "100", help: "submissions per second on this node, burst twice that, 0 is off"},
+	{key: "address_rate", env: "RECOUNT_ADDRESS_RATE", help: "submissions per second from one address (IPv6: one /64), burst twice that, 0 is off; default: 20 times token_rate"},
+	{key: "key_rate", env: "RECOUNT_KEY_RATE", def: "0", help: "submissions per second that one key signed, burst twice that, 0 is off: keys share token_rate fairly"},
 	{key: "throttle_status", env: "RECOUNT_THROTTLE_STATUS", def: "429", help: "429 or 503 (some agents drop records on 429)"},
 	{key: "metrics_user", env: "METRICS_USER", help: "user name for /metrics"},
 	{key: "metrics_pass", env: "METRICS_PASS", secret: true, help: "password for /metrics"},

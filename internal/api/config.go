@@ -34,7 +34,7 @@ type Config struct {
 	NodeID string      // sent as Recount-Node
 
 	MaxBody        int64         // bytes of a submission, default 1 MiB
-	TokenRate      float64       // submissions per second of this node, burst twice that; 0 is no limit
+	AddressRate    float64       // submissions per second of one address (IPv6: one /64), burst twice that; 0 is no limit
 	ThrottleStatus int           // 429 (default) or 503
 	SubmitTimeout  time.Duration // until an outcome is unknown, default 10 s, below 25 s
 	ProgressEvery  time.Duration // between two events of a progress stream, default 1 s
@@ -62,8 +62,8 @@ func (c Config) withDefaults() (Config, error) {
 	switch longest := writeTimeout - 5*time.Second; {
 	case c.MaxBody < 0:
 		return c, fmt.Errorf("%w: MaxBody %d is negative", errConfig, c.MaxBody)
-	case !(c.TokenRate >= 0 && c.TokenRate <= 1e9):
-		return c, fmt.Errorf("%w: TokenRate %v is not in 0..1e9", errConfig, c.TokenRate)
+	case !(c.AddressRate >= 0 && c.AddressRate <= 1e9):
+		return c, fmt.Errorf("%w: AddressRate %v is not in 0..1e9", errConfig, c.AddressRate)
 	case c.ThrottleStatus != http.StatusTooManyRequests && c.ThrottleStatus != http.StatusServiceUnavailable:
 		return c, fmt.Errorf("%w: ThrottleStatus %d is neither 429 nor 503", errConfig, c.ThrottleStatus)
 	case c.SubmitTimeout < 0 || c.SubmitTimeout > longest || c.ReadWait < 0 || c.ReadWait > longest:

@@ -11,15 +11,15 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
-	"golang.org/x/time/rate"
 
+	"github.com/recount-ledger/recount/internal/limit"
 	"github.com/recount-ledger/recount/wire"
 )
 
 type server struct {
 	Config
-	limiter *rate.Limiter // nil for no limit
 	metrics *metrics
+	from    *limit.Buckets  // by address
 	routes  map[string]bool // templates, the closed set of the route label
 
 	stopping <-chan struct{} // closed when the server shuts down; nil for never
@@ -44,10 +44,7 @@ func newEcho(cfg Config, stopping <-chan struct{}) (*echo.Echo, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &server{Config: cfg, routes: map[string]bool{}, stopping: stopping}
-	if cfg.TokenRate > 0 {
-		s.limiter = rate.NewLimiter(rate.Limit(cfg.TokenRate), max(1, int(2*cfg.TokenRate)))
-	}
+	s := &server{Config: cfg, routes: map[string]bool{}, stopping: stopping, from: limit.NewBuckets(addresses, cfg.AddressRate)}
 	if s.metrics, err = newMetrics(cfg.Registry, cfg.WALErrors); err != nil {
 		return nil, err
 	}

@@ -17,7 +17,7 @@ import (
 // Values of the outcome label beside the outcomes of the ledger. Every submission counts once.
 const (
 	labelReplayed    = "replayed"    // an earlier outcome given again
-	labelThrottled   = "throttled"   // over this node's rate
+	labelThrottled   = "throttled"   // over a rate limit
 	labelUnavailable = "unavailable" // not taken, to be sent again
 	labelUnknown     = "unknown"     // perhaps committed, to be sent again
 	labelError       = "error"       // a fault of the node

@@ -43,6 +43,8 @@ type Config struct {
 	Profiles pcs.ProfileSet // of the first policy, when this node writes it
 
 	TokenRate      float64 // submissions per second on this node, burst twice that; 0 is off
+	AddressRate    float64 // submissions per second from one address (IPv6: one /64), burst twice that; 0 is off
+	KeyRate        float64 // submissions per second that one key signed, burst twice that; 0 is off
 	ThrottleStatus int     // 429 or 503
 	MetricsUser    string
 	MetricsPass    string
@@ -58,11 +60,15 @@ type Config struct {
 	DiskFree func() uint64 // free bytes for Dir; nil: what the file system says
 }
 
+// AddressFactor times the token rate is the default of the address rate. One address may be a proxy or a whole site, and
+// among its keys the node's own limit is fair, so an address is refused only what nobody could be served: a flood.
+const AddressFactor = 20
+
 // Defaults returns the settings that need no thought.
 func Defaults() Config {
 	return Config{
 		Profiles:  pcs.DefaultProfiles,
-		TokenRate: 100, ThrottleStatus: 429, MaxBody: 1 << 20, QueueBytes: 32 << 20,
+		TokenRate: 100, AddressRate: 100 * AddressFactor, ThrottleStatus: 429, MaxBody: 1 << 20, QueueBytes: 32 << 20,
 		ElectionTimeout: 2 * time.Second, SubmitTimeout: 10 * time.Second, MaxClockSkew: 5 * time.Second,
 		PackBatchBytes: 4 << 20,
 	}
@@ -91,8 +97,13 @@ func (c Config) Validate() error {
 	if c.Profiles == 0 {
 		bad("pcs_profiles: at least one")
 	}
-	if c.TokenRate < 0 {
-		bad("token_rate: must not be negative")
+	for _, r := range []struct {
+		name string
+		rate float64
+	}{{"token_rate", c.TokenRate}, {"address_rate", c.AddressRate}, {"key_rate", c.KeyRate}} {
+		if !(r.rate >= 0 && r.rate <= 1e9) {
+			bad("%s: between 0 (off) and 1e9 per second, not %v", r.name, r.rate)
+		}
 	}
 	if c.MaxBody < 1<<10 || c.MaxBody > 4<<20 {
 		bad("max_body: between 1024 and 4194304 bytes, not %d", c.MaxBody)

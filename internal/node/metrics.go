@@ -2,9 +2,12 @@ package node
 
 import (
 	"errors"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/recount-ledger/recount/internal/api"
 )
 
 // registerMetrics adds what the node itself knows to the registry; the API adds its own.
@@ -18,6 +21,10 @@ func (n *Node) registerMetrics() error {
 	outcomes := func(outcome string, f func() uint64) prometheus.Collector {
 		return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "flk_folded_total", Help: "Submissions folded on this node, by outcome.",
 			ConstLabels: prometheus.Labels{"outcome": outcome}}, func() float64 { return float64(f()) })
+	}
+	throttled := func(limit string, n *atomic.Uint64) prometheus.Collector {
+		return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: api.ThrottledName, Help: api.ThrottledHelp,
+			ConstLabels: prometheus.Labels{"limit": limit}}, func() float64 { return float64(n.Load()) })
 	}
 	all := []prometheus.Collector{
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
@@ -33,6 +40,9 @@ func (n *Node) registerMetrics() error {
 		counter("flk_log_syncs_total", "WAL fsyncs of the event log.", func() float64 { return float64(n.store.Syncs()) }),
 		counter("flk_log_appends_total", "Durable appends of the event log, one or more packs each.", func() float64 { return float64(n.store.Packs()) }),
 		counter("flk_structure_errors_total", "Submissions refused as not well-formed, not kept.", func() float64 { return float64(n.stats.malformed.Load()) }),
+		throttled("node", &n.limits.byNode), throttled("key", &n.limits.byKey),
+		counter("flk_refusals_dropped_total", "Submissions with a bad signature that were answered but not logged, over the budget.", func() float64 { return float64(n.limits.dropped.Load()) }),
+		counter("flk_refusals_dropped_bytes_total", "Bytes of them.", func() float64 { return float64(n.limits.droppedBytes.Load()) }),
 		outcomes("accepted", n.stats.accepted.Load), outcomes("escalated", n.stats.escalated.Load),
 		outcomes("refused", n.stats.refused.Load), outcomes("conflict", n.stats.conflict.Load),
 	}

@@ -47,7 +47,7 @@ type Node struct {
 	unused   unusedConns
 	registry *prometheus.Registry
 	drops    *refusals
-	budget   *budget
+	limits   *limits
 	hint     atomic.Value // verify.Facts that verified last
 
 	ctx     context.Context // of the loops and of what they start; ends in Close
@@ -73,7 +73,7 @@ func Open(ctx context.Context, cfg Config, logger *slog.Logger) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{cfg: cfg, log: logger, ring: verify.NewRing(cfg.Keys), registry: prometheus.NewRegistry(), failed: make(chan error, 8),
-		drops: newRefusals(cfg.NodeID), budget: newBudget()}
+		drops: newRefusals(cfg.NodeID), limits: newLimits(cfg)}
 	n.ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	if err := n.open(ctx); err != nil {
 		return nil, errors.Join(err, n.Close(context.WithoutCancel(ctx)))
@@ -170,7 +170,7 @@ func (n *Node) openAPI() error {
 	n.server, err = api.NewServer(api.Config{
 		Ledger: ledger{n}, Logger: n.log, Registry: n.registry,
 		TLS:    &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12},
-		NodeID: n.cfg.NodeID, MaxBody: int64(n.cfg.MaxBody), TokenRate: n.cfg.TokenRate, ThrottleStatus: n.cfg.ThrottleStatus,
+		NodeID: n.cfg.NodeID, MaxBody: int64(n.cfg.MaxBody), AddressRate: n.cfg.AddressRate, ThrottleStatus: n.cfg.ThrottleStatus,
 		SubmitTimeout: n.cfg.SubmitTimeout, MetricsUser: n.cfg.MetricsUser, MetricsPass: n.cfg.MetricsPass,
 	})
 	if err != nil {

@@ -7,8 +7,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"github.com/recount-ledger/recount/internal/api"
 	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/internal/pcs"
@@ -18,28 +16,11 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// The budget of a node for logging submissions with a bad signature; above it they are answered and summed.
-const (
-	refusalsPerSecond = 50
-	refusalBytes      = 16 << 10 // per second, and the largest such body that is logged
-)
-
 // retryAfter is what a client is told to wait when the node cannot take a submission now.
 const retryAfter = time.Second
 
 // replayMargin keeps the replay shortcut away from the end of the dedup period, where only the fold can tell.
 const replayMargin = time.Hour
-
-// budget limits what refusals may take of the log.
-type budget struct{ count, bytes *rate.Limiter }
-
-func newBudget() *budget {
-	return &budget{count: rate.NewLimiter(refusalsPerSecond, refusalsPerSecond), bytes: rate.NewLimiter(refusalBytes, refusalBytes)}
-}
-
-func (b *budget) allow(size int) bool {
-	return size <= refusalBytes && b.count.Allow() && b.bytes.AllowN(time.Now(), size)
-}
 
 // ledger is the node as the API sees it.
 type ledger struct{ *Node }
@@ -56,6 +37,9 @@ func (n ledger) Submit(ctx context.Context, body []byte, meta api.Meta) (*wire.S
 	var facts verify.Facts
 	if rec.Signable {
 		facts = n.checkSignature(rec)
+	}
+	if p := n.throttle(facts.KeyID, meta.Remote); p != nil {
+		return nil, p
 	}
 	if !facts.Valid() {
 		if rec.Fault != nil {
@@ -117,6 +101,11 @@ func (n *Node) policy() verify.Policy {
 
 // commit puts the submission into the log and turns its folded outcome into an answer.
 func (n *Node) commit(ctx context.Context, body []byte, meta api.Meta, rec *pcs.Record, facts verify.Facts) (*wire.SubmitAnswer, error) {
+	leave, err := n.enter(facts.KeyID, meta.Remote, len(body))
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	n.lastSubmit.Store(time.Now().UnixNano())
 	sub := &event.SubmissionV1{
 		Body: body, ReceivedAt: time.Now().UnixNano(), Node: n.cfg.NodeID, Remote: meta.Remote, RequestId: meta.RequestID,
@@ -236,13 +225,15 @@ func (n *Node) submitAnswer(r projections.Result, node string) wire.SubmitAnswer
 // refuseSignature answers 401: through the log while the budget lasts, else at once and summed. Without the log the answer
 // needs a key view that is known to be current, because a key may have been registered a moment ago.
 func (n *Node) refuseSignature(ctx context.Context, body []byte, meta api.Meta, rec *pcs.Record) (*wire.SubmitAnswer, error) {
-	if n.budget.allow(len(body)) {
+	if n.limits.mayLog(meta.Remote, len(body)) {
 		return n.commit(ctx, body, meta, rec, verify.Facts{})
 	}
 	if _, err := n.confirm(ctx); err != nil {
 		return nil, wire.NewProblem(wire.CodeKeysUnconfirmed, "").WithRetry(retryAfter)
 	}
 	n.drops.add(time.Now().UnixNano(), len(body))
+	n.limits.dropped.Add(1)
+	n.limits.droppedBytes.Add(uint64(len(body)))
 	p := wire.NewProblem(wire.CodeBadSignature, "")
 	p.PCSID = rec.PCSID
 	return nil, p
