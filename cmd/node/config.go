@@ -25,7 +25,7 @@ func (v values) nodeConfig() (node.Config, error) {
 	c.NodeID, c.ClusterID, c.Dir, c.Voters = t["node_id"], t["cluster_id"], t["dir"], v.voters
 	c.API = node.Listener{Listen: t["api.listen"], Cert: t["api.cert_file"], Key: t["api.key_file"]}
 	c.Peer = node.Listener{Listen: t["peer.listen"], Cert: t["peer.cert_file"], Key: t["peer.key_file"], CA: t["peer.ca_file"]}
-	c.MetricsUser, c.MetricsPass = t["metrics_user"], t["metrics_pass"]
+	c.MetricsListen, c.MetricsUser, c.MetricsPass = t["metrics.listen"], t["metrics_user"], t["metrics_pass"]
 	c.TokenRate = number(v, "token_rate", &errs, func(s string) (float64, error) { return strconv.ParseFloat(s, 64) })
 	c.AddressRate = node.AddressFactor * c.TokenRate
 	if t["address_rate"] != "" {

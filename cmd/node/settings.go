@@ -49,6 +49,7 @@ var settings = []setting{
 	{key: "address_rate", env: "RECOUNT_ADDRESS_RATE", help: "submissions per second from one address (IPv6: one /64), burst twice that, 0 is off; default: 20 times token_rate"},
 	{key: "key_rate", env: "RECOUNT_KEY_RATE", def: "0", help: "submissions per second that one key signed, burst twice that, 0 is off: keys share token_rate fairly"},
 	{key: "throttle_status", env: "RECOUNT_THROTTLE_STATUS", def: "429", help: "429 or 503 (some agents drop records on 429)"},
+	{key: "metrics.listen", env: "RECOUNT_METRICS_LISTEN", help: "host:port for /metrics alone, plain HTTP on loopback, else with the certificate for clients; default: api.listen serves it"},
 	{key: "metrics_user", env: "METRICS_USER", help: "user name for /metrics"},
 	{key: "metrics_pass", env: "METRICS_PASS", secret: true, help: "password for /metrics"},
 	{key: "max_body", env: "RECOUNT_MAX_BODY", def: "1048576", help: "bytes of a submission"},

@@ -41,6 +41,7 @@ type Config struct {
 	ReadWait       time.Duration // how long a read waits for its position, default 5 s, below 25 s
 
 	MetricsUser, MetricsPass string         // Basic Auth on /metrics when either is set
+	MetricsApart             bool           // /metrics is not a route of this handler but has a server of its own, NewMetricsServer
 	TrustedProxies           []netip.Prefix // only these may name another client in X-Forwarded-For
 	WALErrors                func() uint64  // failed writes of the event log, for flk_wal_errors; may be nil
 }
@@ -87,10 +88,17 @@ func NewServer(cfg Config) (*http.Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	server := limitedServer(cfg, handler)
+	server.RegisterOnShutdown(sync.OnceFunc(func() { close(stopping) })) // a server can be shut down twice
+	return server, nil
+}
+
+// limitedServer serves a handler with every limit set.
+func limitedServer(cfg Config, handler http.Handler) *http.Server {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(cfg.TLS != nil)
-	server := &http.Server{
+	return &http.Server{
 		Handler:           handler,
 		TLSConfig:         serverTLS(cfg.TLS),
 		Protocols:         protocols,
@@ -102,8 +110,6 @@ func NewServer(cfg Config) (*http.Server, error) {
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelDebug),
 	}
-	server.RegisterOnShutdown(sync.OnceFunc(func() { close(stopping) })) // a server can be shut down twice
-	return server, nil
 }
 
 // serverTLS copies cfg, raises the version floor to TLS 1.2 and offers HTTP/2.

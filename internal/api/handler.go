@@ -87,7 +87,9 @@ func (s *server) register(e *echo.Echo) {
 	e.GET("/readyz", s.readyz)
 	e.GET("/health", s.health)
 	e.GET("/version", s.version)
-	e.GET("/metrics", s.metricsPage())
+	if !s.MetricsApart {
+		e.GET("/metrics", s.metricsPage())
+	}
 	e.GET("/openapi.yaml", s.openapi)
 	e.GET("/problems/:slug", s.problemPage)
 }

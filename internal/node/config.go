@@ -46,6 +46,7 @@ type Config struct {
 	AddressRate    float64 // submissions per second from one address (IPv6: one /64), burst twice that; 0 is off
 	KeyRate        float64 // submissions per second that one key signed, burst twice that; 0 is off
 	ThrottleStatus int     // 429 or 503
+	MetricsListen  string  // host:port for /metrics alone; empty: the API serves it
 	MetricsUser    string
 	MetricsPass    string
 	MaxBody        int // bytes of a submission
@@ -110,6 +111,9 @@ func (c Config) Validate() error {
 	}
 	if c.ElectionTimeout < 100*time.Millisecond {
 		bad("election_timeout: at least 100ms, not %s", c.ElectionTimeout)
+	}
+	if _, _, err := net.SplitHostPort(c.MetricsListen); c.MetricsListen != "" && err != nil {
+		bad("metrics.listen: %w", err)
 	}
 	if (c.MetricsUser == "") != (c.MetricsPass == "") {
 		bad("metrics_user and metrics_pass: set both or neither")

@@ -44,6 +44,7 @@ type Node struct {
 	packer   *propose.Packer[projections.Result]
 	server   *http.Server
 	listener net.Listener
+	scrape   *http.Server // of /metrics alone; nil when the API serves it
 	unused   unusedConns
 	registry *prometheus.Registry
 	drops    *refusals
@@ -167,12 +168,13 @@ func (n *Node) openAPI() error {
 	if err := n.registerMetrics(); err != nil {
 		return err
 	}
-	n.server, err = api.NewServer(api.Config{
+	conf := api.Config{
 		Ledger: ledger{n}, Logger: n.log, Registry: n.registry,
 		TLS:    &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12},
 		NodeID: n.cfg.NodeID, MaxBody: int64(n.cfg.MaxBody), AddressRate: n.cfg.AddressRate, ThrottleStatus: n.cfg.ThrottleStatus,
-		SubmitTimeout: n.cfg.SubmitTimeout, MetricsUser: n.cfg.MetricsUser, MetricsPass: n.cfg.MetricsPass,
-	})
+		SubmitTimeout: n.cfg.SubmitTimeout, MetricsUser: n.cfg.MetricsUser, MetricsPass: n.cfg.MetricsPass, MetricsApart: n.cfg.MetricsListen != "",
+	}
+	n.server, err = api.NewServer(conf)
 	if err != nil {
 		return err
 	}
@@ -187,7 +189,7 @@ func (n *Node) openAPI() error {
 		}
 	})
 	n.log.Info("serving", "api", n.cfg.API.Listen, "peer", n.cfg.Peer.Listen)
-	return nil
+	return n.openMetrics(conf)
 }
 
 func (n *Node) self() Voter {
@@ -250,6 +252,7 @@ func (n *Node) Close(ctx context.Context) error {
 		errs = append(errs, n.server.Shutdown(ctx), n.server.Close())
 		unused.Stop()
 	}
+	errs = append(errs, n.closeMetrics(ctx))
 	if n.packer != nil {
 		n.packer.Close()
 	}

@@ -150,6 +150,12 @@ func (c *Cluster) HTTPFrom(address string) *http.Client {
 	return &http.Client{Timeout: patience, Transport: transport}
 }
 
+// Config are the settings of node i.
+func (c *Cluster) Config(i int) node.Config { return c.members[i].cfg }
+
+// FreePort finds a loopback address for one more listener.
+func FreePort(t testing.TB) string { return freePorts(t, 1)[0] }
+
 // URL is the base URL of node i.
 func (c *Cluster) URL(i int) string { return apiURL(c.members[i]) }
 
