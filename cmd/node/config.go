@@ -46,8 +46,8 @@ func (v values) nodeConfig() (node.Config, error) {
 		c.Profiles |= pcs.ProfilesOf(profile)
 	}
 	keys, err := v.keys()
-	c.Keys = keys
-	return c, errors.Join(errors.Join(errs...), err, c.Validate())
+	c.Keys, c.RereadKeys = keys, v.rereadKeys()
+	return c, errors.Join(errors.Join(errs...), err, c.Validate(), v.checkKeyFiles())
 }
 
 func number[T any](v values, key string, errs *[]error, parse func(string) (T, error)) T {

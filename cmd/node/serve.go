@@ -51,6 +51,9 @@ func serve(ctx context.Context, c node.Config, pidFile string) error {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
+	if err := hideMemory(); err != nil {
+		return fmt.Errorf("keep secrets out of core dumps: %w", err)
+	}
 	log := slog.New(slog.NewJSONHandler(os.Stderr, nil)).With("node", c.NodeID)
 	n, err := node.Open(ctx, c, log)
 	if err != nil {

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"sort"
@@ -16,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/recount-ledger/recount/internal/node"
+	"github.com/recount-ledger/recount/internal/secretfile"
 )
 
 // setting is one thing a node can be told. The same table makes flags, environment names, the list of known keys of the
@@ -26,6 +26,7 @@ type setting struct {
 	def    string
 	help   string
 	secret bool // also readable from <key>_file and <ENV>_FILE
+	public bool // a secret that everybody may know: its file must only not be changed by others
 }
 
 var settings = []setting{
@@ -43,7 +44,7 @@ var settings = []setting{
 	{key: "pcs_sign_alg", env: "PCS_SIGN_ALG", help: "hmac, ed25519, or both separated by a comma; default: what keys are given for"},
 	{key: "pcs_hmac_key", env: "PCS_HMAC_KEY", secret: true, help: "one HMAC key; its bytes are the text as it stands"},
 	{key: "pcs_hmac_keys", env: "PCS_HMAC_KEYS", secret: true, help: "several HMAC keys, separated by commas"},
-	{key: "pcs_ed25519_pub_b64", env: "PCS_ED25519_PUB_B64", secret: true, help: "Ed25519 public keys, base64, separated by commas"},
+	{key: "pcs_ed25519_pub_b64", env: "PCS_ED25519_PUB_B64", secret: true, public: true, help: "Ed25519 public keys, base64, separated by commas"},
 	{key: "pcs_profiles", env: "PCS_PROFILES", def: "f9,py,es,go,go-fold", help: "canonical profiles of the first policy; later differences change nothing"},
 	{key: "token_rate", env: "TOKEN_RATE", def: "100", help: "submissions per second on this node, burst twice that, 0 is off"},
 	{key: "address_rate", env: "RECOUNT_ADDRESS_RATE", help: "submissions per second from one address (IPv6: one /64), burst twice that, 0 is off; default: 20 times token_rate"},
@@ -151,6 +152,7 @@ func (v *values) loadFile(path string) error {
 		}
 	}
 	var errs []error
+	secret := false
 	keys := k.Keys()
 	sort.Strings(keys)
 	for _, key := range keys {
@@ -166,6 +168,12 @@ func (v *values) loadFile(path string) error {
 			text = filepath.Join(filepath.Dir(path), text)
 		}
 		v.set(key, text, "file "+path)
+		if s := settingOf(key); s.secret && !s.public && text != "" {
+			secret = true
+		}
+	}
+	if secret {
+		errs = append(errs, wrapped("settings file with a secret", secretfile.Check(path)))
 	}
 	return errors.Join(errs...)
 }
@@ -180,7 +188,7 @@ func didYouMean(key string) string {
 	return ""
 }
 
-// readSecrets replaces <key>_file by the file's content without its one final line feed.
+// readSecrets replaces <key>_file by the file's content.
 func (v values) readSecrets() (errs []error) {
 	for _, s := range settings {
 		path := v.text[s.key+"_file"]
@@ -191,14 +199,24 @@ func (v values) readSecrets() (errs []error) {
 			errs = append(errs, fmt.Errorf("%s and %s_file: set one, not both", s.key, s.key))
 			continue
 		}
-		b, err := os.ReadFile(path)
+		text, err := s.read(path)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s_file: %w", s.key, err))
 			continue
 		}
-		v.set(s.key, strings.TrimSuffix(string(b), "\n"), "file "+path)
+		v.set(s.key, text, "file "+path)
 	}
 	return errs
+}
+
+// read gives the content of a secret's file without its one final line feed.
+func (s setting) read(path string) (string, error) {
+	read := secretfile.Read
+	if s.public {
+		read = secretfile.ReadPublic
+	}
+	b, err := read(path)
+	return strings.TrimSuffix(string(b), "\n"), err
 }
 
 func (v values) duration(key string, errs *[]error) time.Duration {

@@ -40,6 +40,10 @@ type Config struct {
 
 	Keys []verify.Key // keys that this node holds; proposed once per fingerprint
 
+	// RereadKeys reads the keys of the settings again; nil when none of them is in a file. It is called every KeyPoll.
+	RereadKeys func() ([]verify.Key, error)
+	KeyPoll    time.Duration
+
 	Profiles pcs.ProfileSet // of the first policy, when this node writes it
 
 	TokenRate      float64 // submissions per second on this node, burst twice that; 0 is off
@@ -71,9 +75,15 @@ func Defaults() Config {
 		Profiles:  pcs.DefaultProfiles,
 		TokenRate: 100, AddressRate: 100 * AddressFactor, ThrottleStatus: 429, MaxBody: 1 << 20, QueueBytes: 32 << 20,
 		ElectionTimeout: 2 * time.Second, SubmitTimeout: 10 * time.Second, MaxClockSkew: 5 * time.Second,
-		PackBatchBytes: 4 << 20,
+		PackBatchBytes: 4 << 20, KeyPoll: 2 * time.Second,
 	}
 }
+
+// String names the node only: the settings hold secrets. GoString is the same for %#v.
+func (c Config) String() string { return "settings of node " + c.NodeID }
+
+// GoString hides the secrets from %#v.
+func (c Config) GoString() string { return c.String() }
 
 // Validate reports every problem at once.
 func (c Config) Validate() error {

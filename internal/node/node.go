@@ -35,7 +35,7 @@ const ExitStore = 70
 type Node struct {
 	cfg      Config
 	log      *slog.Logger
-	ring     *verify.Ring
+	ring     atomic.Pointer[verify.Ring]
 	store    *log.Store
 	derived  *fsm.Derived
 	gens     generations
@@ -50,6 +50,9 @@ type Node struct {
 	drops    *refusals
 	limits   *limits
 	hint     atomic.Value // verify.Facts that verified last
+
+	ringChanged chan struct{} // poked when ring has other keys
+	badKeyFiles atomic.Bool   // the last reading of the key files failed
 
 	ctx     context.Context // of the loops and of what they start; ends in Close
 	cancel  context.CancelFunc
@@ -73,8 +76,10 @@ func Open(ctx context.Context, cfg Config, logger *slog.Logger) (*Node, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	n := &Node{cfg: cfg, log: logger, ring: verify.NewRing(cfg.Keys), registry: prometheus.NewRegistry(), failed: make(chan error, 8),
-		drops: newRefusals(cfg.NodeID), limits: newLimits(cfg)}
+	n := &Node{cfg: cfg, log: logger, registry: prometheus.NewRegistry(), failed: make(chan error, 8),
+		ringChanged: make(chan struct{}, 1),
+		drops:       newRefusals(cfg.NodeID), limits: newLimits(cfg)}
+	n.ring.Store(verify.NewRing(cfg.Keys))
 	n.ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	if err := n.open(ctx); err != nil {
 		return nil, errors.Join(err, n.Close(context.WithoutCancel(ctx)))
@@ -102,6 +107,7 @@ func (n *Node) open(ctx context.Context) error {
 	n.loop(loops, "catching up", n.catchUp)
 	n.loop(loops, "leader duties", n.leaderDuties)
 	n.loop(loops, "key registration", n.registerKeys)
+	n.loop(loops, "key files", n.watchKeys)
 	n.loop(loops, "refusal reports", n.reportRefusals)
 	return n.openAPI()
 }

@@ -84,7 +84,7 @@ func (n *Node) refuseNow() *wire.Problem {
 // checkSignature finds which key signed the record, trying first what verified last.
 func (n *Node) checkSignature(rec *pcs.Record) verify.Facts {
 	hint, _ := n.hint.Load().(verify.Facts)
-	facts := n.ring.Check(rec, n.policy().Signature.Profiles, hint)
+	facts := n.ring.Load().Check(rec, n.policy().Signature.Profiles, hint)
 	if facts.Valid() && facts != hint {
 		n.hint.Store(facts)
 	}
