@@ -36,6 +36,8 @@ func (v values) nodeConfig() (node.Config, error) {
 	c.MaxBody = number(v, "max_body", &errs, strconv.Atoi)
 	c.PackBatchBytes = number(v, "pack_batch_bytes", &errs, strconv.Atoi)
 	c.ElectionTimeout = v.duration("election_timeout", &errs)
+	c.Audit = node.AuditLog{File: t["audit_log.file"], Keep: v.age("audit_log.keep", &errs),
+		MaxBytes: number(v, "audit_log.max_bytes", &errs, func(s string) (int64, error) { return strconv.ParseInt(s, 10, 64) })}
 	c.Profiles = 0
 	for _, name := range v.list("pcs_profiles") {
 		profile, err := pcs.ParseProfile(name)

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sort"
+	"strconv"
 	"strings"
 	"time"
 
@@ -53,6 +54,9 @@ var settings = []setting{
 	{key: "metrics.listen", env: "RECOUNT_METRICS_LISTEN", help: "host:port for /metrics alone, plain HTTP on loopback, else with the certificate for clients; default: api.listen serves it"},
 	{key: "metrics_user", env: "METRICS_USER", help: "user name for /metrics"},
 	{key: "metrics_pass", env: "METRICS_PASS", secret: true, help: "password for /metrics"},
+	{key: "audit_log.file", env: "RECOUNT_AUDIT_LOG_FILE", help: "file for the audit stream, one JSON line per answered submission and act; default: none"},
+	{key: "audit_log.max_bytes", env: "RECOUNT_AUDIT_LOG_MAX_BYTES", def: "104857600", help: "size at which it is rotated, 0 is never"},
+	{key: "audit_log.keep", env: "RECOUNT_AUDIT_LOG_KEEP", def: "90d", help: "age at which a rotated file is deleted, such as 90d or 36h, 0 is never"},
 	{key: "max_body", env: "RECOUNT_MAX_BODY", def: "1048576", help: "bytes of a submission"},
 	{key: "election_timeout", env: "RECOUNT_ELECTION_TIMEOUT", def: "2s", help: "how long a follower waits for its leader"},
 	{key: "pack_batch_bytes", env: "RECOUNT_PACK_BATCH_BYTES", def: "4194304", help: "bytes of log that one step of a fold reads"},
@@ -164,7 +168,7 @@ func (v *values) loadFile(path string) error {
 			continue
 		}
 		text := k.String(key)
-		if (strings.HasSuffix(key, "_file") || key == "dir") && text != "" && !filepath.IsAbs(text) {
+		if (strings.HasSuffix(key, "_file") || key == "dir" || key == "audit_log.file") && text != "" && !filepath.IsAbs(text) {
 			text = filepath.Join(filepath.Dir(path), text)
 		}
 		v.set(key, text, "file "+path)
@@ -225,6 +229,19 @@ func (v values) duration(key string, errs *[]error) time.Duration {
 		*errs = append(*errs, fmt.Errorf("%s: %w", key, err))
 	}
 	return d
+}
+
+// age reads a duration that may also be in days: 90d.
+func (v values) age(key string, errs *[]error) time.Duration {
+	days, ok := strings.CutSuffix(v.text[key], "d")
+	if !ok {
+		return v.duration(key, errs)
+	}
+	n, err := strconv.ParseUint(days, 10, 16)
+	if err != nil {
+		*errs = append(*errs, fmt.Errorf("%s: %q is not a number of days such as 90d", key, v.text[key]))
+	}
+	return time.Duration(n) * 24 * time.Hour
 }
 
 func (v values) list(key string) []string {

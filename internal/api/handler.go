@@ -21,6 +21,7 @@ type server struct {
 	metrics *metrics
 	from    *limit.Buckets  // by address
 	routes  map[string]bool // templates, the closed set of the route label
+	acts    map[string]bool // method and template of the routes that change something, but for submissions
 
 	stopping <-chan struct{} // closed when the server shuts down; nil for never
 }
@@ -44,7 +45,7 @@ func newEcho(cfg Config, stopping <-chan struct{}) (*echo.Echo, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &server{Config: cfg, routes: map[string]bool{}, stopping: stopping, from: limit.NewBuckets(addresses, cfg.AddressRate)}
+	s := &server{Config: cfg, routes: map[string]bool{}, acts: map[string]bool{}, stopping: stopping, from: limit.NewBuckets(addresses, cfg.AddressRate)}
 	if s.metrics, err = newMetrics(cfg.Registry, cfg.WALErrors); err != nil {
 		return nil, err
 	}
@@ -56,6 +57,7 @@ func newEcho(cfg Config, stopping <-chan struct{}) (*echo.Echo, error) {
 	s.register(e)
 	for _, r := range e.Routes() {
 		s.routes[r.Path] = true
+		s.acts[r.Method+" "+r.Path] = isAct(r.Method, r.Path)
 	}
 	return e, nil
 }
@@ -170,6 +172,7 @@ func (s *server) finish(c echo.Context, id string, took time.Duration) {
 	if !s.routes[route] {
 		route = "unmatched"
 	}
+	s.recordAct(c, status)
 	s.metrics.request(route, c.Request().Method, status, took)
 	level := slog.LevelDebug
 	if status >= 500 && status != http.StatusServiceUnavailable {

@@ -28,6 +28,13 @@ type Listener struct {
 	CA     string // PEM file; peer listener only
 }
 
+// AuditLog says where the audit stream of the node goes.
+type AuditLog struct {
+	File     string        // empty: there is none
+	MaxBytes int64         // size at which the file is rotated; 0 is never
+	Keep     time.Duration // age at which a rotated file is deleted; 0 is never
+}
+
 // Config is everything a node is told. cmd/node fills it from flags, environment and file; nothing in it decides an
 // outcome except the keys and the first policy, which enter the log as events.
 type Config struct {
@@ -53,6 +60,7 @@ type Config struct {
 	MetricsListen  string  // host:port for /metrics alone; empty: the API serves it
 	MetricsUser    string
 	MetricsPass    string
+	Audit          AuditLog
 	MaxBody        int // bytes of a submission
 	QueueBytes     int // payload bytes that wait for consensus at most
 
@@ -75,6 +83,7 @@ func Defaults() Config {
 		Profiles:  pcs.DefaultProfiles,
 		TokenRate: 100, AddressRate: 100 * AddressFactor, ThrottleStatus: 429, MaxBody: 1 << 20, QueueBytes: 32 << 20,
 		ElectionTimeout: 2 * time.Second, SubmitTimeout: 10 * time.Second, MaxClockSkew: 5 * time.Second,
+		Audit:          AuditLog{MaxBytes: 100 << 20, Keep: 90 * 24 * time.Hour},
 		PackBatchBytes: 4 << 20, KeyPoll: 2 * time.Second,
 	}
 }
@@ -118,6 +127,9 @@ func (c Config) Validate() error {
 	}
 	if c.MaxBody < 1<<10 || c.MaxBody > 4<<20 {
 		bad("max_body: between 1024 and 4194304 bytes, not %d", c.MaxBody)
+	}
+	if c.Audit.MaxBytes < 0 || c.Audit.Keep < 0 {
+		bad("audit_log: max_bytes and keep must not be negative")
 	}
 	if c.ElectionTimeout < 100*time.Millisecond {
 		bad("election_timeout: at least 100ms, not %s", c.ElectionTimeout)

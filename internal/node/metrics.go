@@ -38,6 +38,8 @@ func (n *Node) registerMetrics() error {
 		gauge("flk_proposal_queue_bytes", "Payload bytes that wait for consensus.", func() float64 { b, _ := n.packer.Stats(); return float64(b) }),
 		gauge("flk_keys", "Verification keys that this node holds.", func() float64 { return float64(len(n.ring.Load().Keys())) }),
 		gauge("flk_key_files_failed", "1 when the key files could not be read again; the keys of before are in use.", func() float64 { return boolFloat(n.badKeyFiles.Load()) }),
+		counter("flk_audit_lines_total", "Lines written to the audit stream.", func() float64 { w, _ := n.audit.Stats(); return float64(w) }),
+		counter("flk_audit_dropped_total", "Lines of the audit stream that were not written.", func() float64 { _, d := n.audit.Stats(); return float64(d) }),
 		counter("flk_packs_total", "Packs sent by this node.", func() float64 { _, p := n.packer.Stats(); return float64(p) }),
 		counter("flk_log_syncs_total", "WAL fsyncs of the event log.", func() float64 { return float64(n.store.Syncs()) }),
 		counter("flk_log_appends_total", "Durable appends of the event log, one or more packs each.", func() float64 { return float64(n.store.Packs()) }),

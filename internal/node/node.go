@@ -20,8 +20,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/recount-ledger/recount/internal/api"
+	"github.com/recount-ledger/recount/internal/audit"
 	"github.com/recount-ledger/recount/internal/cluster"
 	"github.com/recount-ledger/recount/internal/fsm"
+	"github.com/recount-ledger/recount/internal/limit"
 	"github.com/recount-ledger/recount/internal/log"
 	"github.com/recount-ledger/recount/internal/projections"
 	"github.com/recount-ledger/recount/internal/propose"
@@ -33,23 +35,25 @@ const ExitStore = 70
 
 // Node is one running replica.
 type Node struct {
-	cfg      Config
-	log      *slog.Logger
-	ring     atomic.Pointer[verify.Ring]
-	store    *log.Store
-	derived  *fsm.Derived
-	gens     generations
-	history  *fsm.History
-	cluster  *cluster.Cluster
-	packer   *propose.Packer[projections.Result]
-	server   *http.Server
-	listener net.Listener
-	scrape   *http.Server // of /metrics alone; nil when the API serves it
-	unused   unusedConns
-	registry *prometheus.Registry
-	drops    *refusals
-	limits   *limits
-	hint     atomic.Value // verify.Facts that verified last
+	cfg         Config
+	log         *slog.Logger
+	ring        atomic.Pointer[verify.Ring]
+	store       *log.Store
+	derived     *fsm.Derived
+	gens        generations
+	history     *fsm.History
+	cluster     *cluster.Cluster
+	packer      *propose.Packer[projections.Result]
+	server      *http.Server
+	listener    net.Listener
+	scrape      *http.Server // of /metrics alone; nil when the API serves it
+	unused      unusedConns
+	registry    *prometheus.Registry
+	drops       *refusals
+	audit       *audit.Stream  // nil when it is off
+	refusedActs *limit.Buckets // of refused acts in the audit stream
+	limits      *limits
+	hint        atomic.Value // verify.Facts that verified last
 
 	ringChanged chan struct{} // poked when ring has other keys
 	badKeyFiles atomic.Bool   // the last reading of the key files failed
@@ -109,6 +113,9 @@ func (n *Node) open(ctx context.Context) error {
 	n.loop(loops, "key registration", n.registerKeys)
 	n.loop(loops, "key files", n.watchKeys)
 	n.loop(loops, "refusal reports", n.reportRefusals)
+	if err := n.openAudit(); err != nil {
+		return err
+	}
 	return n.openAPI()
 }
 
@@ -179,6 +186,7 @@ func (n *Node) openAPI() error {
 		TLS:    &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12},
 		NodeID: n.cfg.NodeID, MaxBody: int64(n.cfg.MaxBody), AddressRate: n.cfg.AddressRate, ThrottleStatus: n.cfg.ThrottleStatus,
 		SubmitTimeout: n.cfg.SubmitTimeout, MetricsUser: n.cfg.MetricsUser, MetricsPass: n.cfg.MetricsPass, MetricsApart: n.cfg.MetricsListen != "",
+		Acts: n.auditAct,
 	}
 	n.server, err = api.NewServer(conf)
 	if err != nil {
@@ -265,6 +273,7 @@ func (n *Node) Close(ctx context.Context) error {
 	if n.cluster != nil {
 		errs = append(errs, n.cluster.TransferAndClose(ctx))
 	}
+	errs = append(errs, n.audit.Close())
 	n.cancel()
 	n.running.Wait()
 	errs = append(errs, n.closeGenerations())

@@ -30,6 +30,13 @@ var _ api.Ledger = ledger{}
 // Submit decodes and checks a record at the edge, answers a plain replay from the live fold, and lets the log and the
 // fold decide everything else.
 func (n ledger) Submit(ctx context.Context, body []byte, meta api.Meta) (*wire.SubmitAnswer, error) {
+	var seen seen
+	answer, err := n.submit(ctx, body, meta, &seen)
+	n.auditSubmission(&seen, meta, answer, err)
+	return answer, err
+}
+
+func (n *Node) submit(ctx context.Context, body []byte, meta api.Meta, seen *seen) (*wire.SubmitAnswer, error) {
 	if p := n.refuseNow(); p != nil {
 		return nil, p
 	}
@@ -41,6 +48,7 @@ func (n ledger) Submit(ctx context.Context, body []byte, meta api.Meta) (*wire.S
 	if p := n.throttle(facts.KeyID, meta.Remote); p != nil {
 		return nil, p
 	}
+	seen.rec, seen.keyID = rec, facts.KeyID
 	if !facts.Valid() {
 		if rec.Fault != nil {
 			n.stats.malformed.Add(1)

@@ -104,7 +104,7 @@ func (p *planted) start() {
 		p.t.Fatal(err)
 	}
 	p.node = exec.Command(nodeBin, "serve", "--config", p.config, "--metrics-user", "ops", "--metrics-pass-file", filepath.Join(p.dir, "metrics-pass"),
-		"--token-rate", "200", "--key-rate", "100")
+		"--token-rate", "200", "--key-rate", "100", "--audit-log-file", filepath.Join(p.dir, "audit.log"), "--audit-log-max-bytes", "8000")
 	p.node.Stdout, p.node.Stderr = out, out
 	p.node.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := p.node.Start(); err != nil {
@@ -303,6 +303,9 @@ func (p *planted) search() {
 	})
 	if err != nil || files < 20 || !control {
 		p.t.Fatalf("%d files, the records found: %v, %v", files, control, err)
+	}
+	if n := bytes.Count(p.said["file "+filepath.Join(p.dir, "audit.log")], []byte("\n")); n == 0 {
+		p.t.Error("nothing in the audit stream")
 	}
 	size := 0
 	needles := p.needles()
