@@ -65,7 +65,7 @@ var codeInfos = []CodeInfo{
 	{CodeTooLarge, 413, "too_large", "Body too large", "The body is larger than this node takes. The limit is in \"detail\"."},
 	{CodeMediaType, 415, "http", "Unsupported media type", "Submissions must be sent as Content-Type: application/json; parameters such as charset=utf-8 are allowed."},
 	{CodeEncoding, 415, "http", "Unsupported content encoding", "Submissions must be sent without Content-Encoding: the bytes sent are the bytes kept."},
-	{CodeThrottled, 429, "throttled", "Too many submissions", "This node has reached its rate of submissions. Wait as long as Retry-After says and send the same record again."},
+	{CodeThrottled, 429, "throttled", "Too many submissions", "This node, the address that this came from or the key that signed it has reached its rate of submissions. \"detail\" says which. Wait as long as Retry-After says and send the same record again."},
 	{CodeFrozen, 503, "frozen", "Submissions are frozen", "An operator has frozen the ledger, this shard or this key. Keep the record and send it again later."},
 	{CodeNoLeader, 503, "no_leader", "No leader", "The cluster has no leader at the moment, so nothing can be committed. Send the same record again, to any node."},
 	{CodeOverloaded, 503, "overloaded", "Overloaded", "The queues of this node are full. Send the same record again after Retry-After."},

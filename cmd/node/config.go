@@ -25,12 +25,19 @@ func (v values) nodeConfig() (node.Config, error) {
 	c.NodeID, c.ClusterID, c.Dir, c.Voters = t["node_id"], t["cluster_id"], t["dir"], v.voters
 	c.API = node.Listener{Listen: t["api.listen"], Cert: t["api.cert_file"], Key: t["api.key_file"]}
 	c.Peer = node.Listener{Listen: t["peer.listen"], Cert: t["peer.cert_file"], Key: t["peer.key_file"], CA: t["peer.ca_file"]}
-	c.MetricsUser, c.MetricsPass = t["metrics_user"], t["metrics_pass"]
+	c.MetricsListen, c.MetricsUser, c.MetricsPass = t["metrics.listen"], t["metrics_user"], t["metrics_pass"]
 	c.TokenRate = number(v, "token_rate", &errs, func(s string) (float64, error) { return strconv.ParseFloat(s, 64) })
+	c.AddressRate = node.AddressFactor * c.TokenRate
+	if t["address_rate"] != "" {
+		c.AddressRate = number(v, "address_rate", &errs, func(s string) (float64, error) { return strconv.ParseFloat(s, 64) })
+	}
+	c.KeyRate = number(v, "key_rate", &errs, func(s string) (float64, error) { return strconv.ParseFloat(s, 64) })
 	c.ThrottleStatus = number(v, "throttle_status", &errs, strconv.Atoi)
 	c.MaxBody = number(v, "max_body", &errs, strconv.Atoi)
 	c.PackBatchBytes = number(v, "pack_batch_bytes", &errs, strconv.Atoi)
 	c.ElectionTimeout = v.duration("election_timeout", &errs)
+	c.Audit = node.AuditLog{File: t["audit_log.file"], Keep: v.age("audit_log.keep", &errs),
+		MaxBytes: number(v, "audit_log.max_bytes", &errs, func(s string) (int64, error) { return strconv.ParseInt(s, 10, 64) })}
 	c.Profiles = 0
 	for _, name := range v.list("pcs_profiles") {
 		profile, err := pcs.ParseProfile(name)
@@ -41,8 +48,8 @@ func (v values) nodeConfig() (node.Config, error) {
 		c.Profiles |= pcs.ProfilesOf(profile)
 	}
 	keys, err := v.keys()
-	c.Keys = keys
-	return c, errors.Join(errors.Join(errs...), err, c.Validate())
+	c.Keys, c.RereadKeys = keys, v.rereadKeys()
+	return c, errors.Join(errors.Join(errs...), err, c.Validate(), v.checkKeyFiles())
 }
 
 func number[T any](v values, key string, errs *[]error, parse func(string) (T, error)) T {

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/signal"
 	"runtime/debug"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -47,11 +49,33 @@ not known is refused. Every secret may also be given as a file: NAME_FILE in the
 // memory is bounded buffers; collecting less often saves a twentieth of its processor time.
 const gcPercent = 300
 
+// onHangup calls f for every SIGHUP of the channel until the returned function is called.
+func onHangup(hangups <-chan os.Signal, f func()) (stop func()) {
+	done := make(chan struct{})
+	go func() {
+		for {
+			select {
+			case <-hangups:
+				f()
+			case <-done:
+				return
+			}
+		}
+	}()
+	return func() { close(done) }
+}
+
 func serve(ctx context.Context, c node.Config, pidFile string) error {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
+	if err := hideMemory(); err != nil {
+		return fmt.Errorf("keep secrets out of core dumps: %w", err)
+	}
 	log := slog.New(slog.NewJSONHandler(os.Stderr, nil)).With("node", c.NodeID)
+	hangups := make(chan os.Signal, 1) // from the beginning: without a receiver SIGHUP ends a process
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
 	n, err := node.Open(ctx, c, log)
 	if err != nil {
 		return err
@@ -63,6 +87,7 @@ func serve(ctx context.Context, c node.Config, pidFile string) error {
 		}
 		defer os.Remove(pidFile)
 	}
+	defer onHangup(hangups, n.Reopen)()
 	runErr := n.Run(ctx)
 	// An orderly stop may hang on a stuck disk. Ending the process loses nothing that was acknowledged.
 	defer time.AfterFunc(stopTimeout+5*time.Second, func() {

@@ -3,10 +3,10 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"sort"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/recount-ledger/recount/internal/node"
+	"github.com/recount-ledger/recount/internal/secretfile"
 )
 
 // setting is one thing a node can be told. The same table makes flags, environment names, the list of known keys of the
@@ -26,6 +27,7 @@ type setting struct {
 	def    string
 	help   string
 	secret bool // also readable from <key>_file and <ENV>_FILE
+	public bool // a secret that everybody may know: its file must only not be changed by others
 }
 
 var settings = []setting{
@@ -43,12 +45,18 @@ var settings = []setting{
 	{key: "pcs_sign_alg", env: "PCS_SIGN_ALG", help: "hmac, ed25519, or both separated by a comma; default: what keys are given for"},
 	{key: "pcs_hmac_key", env: "PCS_HMAC_KEY", secret: true, help: "one HMAC key; its bytes are the text as it stands"},
 	{key: "pcs_hmac_keys", env: "PCS_HMAC_KEYS", secret: true, help: "several HMAC keys, separated by commas"},
-	{key: "pcs_ed25519_pub_b64", env: "PCS_ED25519_PUB_B64", secret: true, help: "Ed25519 public keys, base64, separated by commas"},
+	{key: "pcs_ed25519_pub_b64", env: "PCS_ED25519_PUB_B64", secret: true, public: true, help: "Ed25519 public keys, base64, separated by commas"},
 	{key: "pcs_profiles", env: "PCS_PROFILES", def: "f9,py,es,go,go-fold", help: "canonical profiles of the first policy; later differences change nothing"},
 	{key: "token_rate", env: "TOKEN_RATE", def: "100", help: "submissions per second on this node, burst twice that, 0 is off"},
+	{key: "address_rate", env: "RECOUNT_ADDRESS_RATE", help: "submissions per second from one address (IPv6: one /64), burst twice that, 0 is off; default: 20 times token_rate"},
+	{key: "key_rate", env: "RECOUNT_KEY_RATE", def: "0", help: "submissions per second that one key signed, burst twice that, 0 is off: keys share token_rate fairly"},
 	{key: "throttle_status", env: "RECOUNT_THROTTLE_STATUS", def: "429", help: "429 or 503 (some agents drop records on 429)"},
+	{key: "metrics.listen", env: "RECOUNT_METRICS_LISTEN", help: "host:port for /metrics alone, plain HTTP on loopback, else with the certificate for clients; default: api.listen serves it"},
 	{key: "metrics_user", env: "METRICS_USER", help: "user name for /metrics"},
 	{key: "metrics_pass", env: "METRICS_PASS", secret: true, help: "password for /metrics"},
+	{key: "audit_log.file", env: "RECOUNT_AUDIT_LOG_FILE", help: "file for the audit stream, one JSON line per answered submission and act; default: none"},
+	{key: "audit_log.max_bytes", env: "RECOUNT_AUDIT_LOG_MAX_BYTES", def: "104857600", help: "size at which it is rotated, 0 is never"},
+	{key: "audit_log.keep", env: "RECOUNT_AUDIT_LOG_KEEP", def: "90d", help: "age at which a rotated file is deleted, such as 90d or 36h, 0 is never"},
 	{key: "max_body", env: "RECOUNT_MAX_BODY", def: "1048576", help: "bytes of a submission"},
 	{key: "election_timeout", env: "RECOUNT_ELECTION_TIMEOUT", def: "2s", help: "how long a follower waits for its leader"},
 	{key: "pack_batch_bytes", env: "RECOUNT_PACK_BATCH_BYTES", def: "4194304", help: "bytes of log that one step of a fold reads"},
@@ -148,6 +156,7 @@ func (v *values) loadFile(path string) error {
 		}
 	}
 	var errs []error
+	secret := false
 	keys := k.Keys()
 	sort.Strings(keys)
 	for _, key := range keys {
@@ -159,10 +168,16 @@ func (v *values) loadFile(path string) error {
 			continue
 		}
 		text := k.String(key)
-		if (strings.HasSuffix(key, "_file") || key == "dir") && text != "" && !filepath.IsAbs(text) {
+		if (strings.HasSuffix(key, "_file") || key == "dir" || key == "audit_log.file") && text != "" && !filepath.IsAbs(text) {
 			text = filepath.Join(filepath.Dir(path), text)
 		}
 		v.set(key, text, "file "+path)
+		if s := settingOf(key); s.secret && !s.public && text != "" {
+			secret = true
+		}
+	}
+	if secret {
+		errs = append(errs, wrapped("settings file with a secret", secretfile.Check(path)))
 	}
 	return errors.Join(errs...)
 }
@@ -177,7 +192,7 @@ func didYouMean(key string) string {
 	return ""
 }
 
-// readSecrets replaces <key>_file by the file's content without its one final line feed.
+// readSecrets replaces <key>_file by the file's content.
 func (v values) readSecrets() (errs []error) {
 	for _, s := range settings {
 		path := v.text[s.key+"_file"]
@@ -188,14 +203,24 @@ func (v values) readSecrets() (errs []error) {
 			errs = append(errs, fmt.Errorf("%s and %s_file: set one, not both", s.key, s.key))
 			continue
 		}
-		b, err := os.ReadFile(path)
+		text, err := s.read(path)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s_file: %w", s.key, err))
 			continue
 		}
-		v.set(s.key, strings.TrimSuffix(string(b), "\n"), "file "+path)
+		v.set(s.key, text, "file "+path)
 	}
 	return errs
+}
+
+// read gives the content of a secret's file without its one final line feed.
+func (s setting) read(path string) (string, error) {
+	read := secretfile.Read
+	if s.public {
+		read = secretfile.ReadPublic
+	}
+	b, err := read(path)
+	return strings.TrimSuffix(string(b), "\n"), err
 }
 
 func (v values) duration(key string, errs *[]error) time.Duration {
@@ -204,6 +229,19 @@ func (v values) duration(key string, errs *[]error) time.Duration {
 		*errs = append(*errs, fmt.Errorf("%s: %w", key, err))
 	}
 	return d
+}
+
+// age reads a duration that may also be in days: 90d.
+func (v values) age(key string, errs *[]error) time.Duration {
+	days, ok := strings.CutSuffix(v.text[key], "d")
+	if !ok {
+		return v.duration(key, errs)
+	}
+	n, err := strconv.ParseUint(days, 10, 16)
+	if err != nil {
+		*errs = append(*errs, fmt.Errorf("%s: %q is not a number of days such as 90d", key, v.text[key]))
+	}
+	return time.Duration(n) * 24 * time.Hour
 }
 
 func (v values) list(key string) []string {

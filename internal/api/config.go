@@ -34,14 +34,16 @@ type Config struct {
 	NodeID string      // sent as Recount-Node
 
 	MaxBody        int64         // bytes of a submission, default 1 MiB
-	TokenRate      float64       // submissions per second of this node, burst twice that; 0 is no limit
+	AddressRate    float64       // submissions per second of one address (IPv6: one /64), burst twice that; 0 is no limit
 	ThrottleStatus int           // 429 (default) or 503
 	SubmitTimeout  time.Duration // until an outcome is unknown, default 10 s, below 25 s
 	ProgressEvery  time.Duration // between two events of a progress stream, default 1 s
 	ReadWait       time.Duration // how long a read waits for its position, default 5 s, below 25 s
 
 	MetricsUser, MetricsPass string         // Basic Auth on /metrics when either is set
+	MetricsApart             bool           // /metrics is not a route of this handler but has a server of its own, NewMetricsServer
 	TrustedProxies           []netip.Prefix // only these may name another client in X-Forwarded-For
+	Acts                     func(Act)      // takes every act of an operator, done or refused, when it is answered; may be nil
 	WALErrors                func() uint64  // failed writes of the event log, for flk_wal_errors; may be nil
 }
 
@@ -62,8 +64,8 @@ func (c Config) withDefaults() (Config, error) {
 	switch longest := writeTimeout - 5*time.Second; {
 	case c.MaxBody < 0:
 		return c, fmt.Errorf("%w: MaxBody %d is negative", errConfig, c.MaxBody)
-	case !(c.TokenRate >= 0 && c.TokenRate <= 1e9):
-		return c, fmt.Errorf("%w: TokenRate %v is not in 0..1e9", errConfig, c.TokenRate)
+	case !(c.AddressRate >= 0 && c.AddressRate <= 1e9):
+		return c, fmt.Errorf("%w: AddressRate %v is not in 0..1e9", errConfig, c.AddressRate)
 	case c.ThrottleStatus != http.StatusTooManyRequests && c.ThrottleStatus != http.StatusServiceUnavailable:
 		return c, fmt.Errorf("%w: ThrottleStatus %d is neither 429 nor 503", errConfig, c.ThrottleStatus)
 	case c.SubmitTimeout < 0 || c.SubmitTimeout > longest || c.ReadWait < 0 || c.ReadWait > longest:
@@ -87,10 +89,17 @@ func NewServer(cfg Config) (*http.Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	server := limitedServer(cfg, handler)
+	server.RegisterOnShutdown(sync.OnceFunc(func() { close(stopping) })) // a server can be shut down twice
+	return server, nil
+}
+
+// limitedServer serves a handler with every limit set.
+func limitedServer(cfg Config, handler http.Handler) *http.Server {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(cfg.TLS != nil)
-	server := &http.Server{
+	return &http.Server{
 		Handler:           handler,
 		TLSConfig:         serverTLS(cfg.TLS),
 		Protocols:         protocols,
@@ -102,8 +111,6 @@ func NewServer(cfg Config) (*http.Server, error) {
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelDebug),
 	}
-	server.RegisterOnShutdown(sync.OnceFunc(func() { close(stopping) })) // a server can be shut down twice
-	return server, nil
 }
 
 // serverTLS copies cfg, raises the version floor to TLS 1.2 and offers HTTP/2.

@@ -214,7 +214,7 @@ func (s *server) dropGeneration(c echo.Context) error {
 	if err := p.err(); err != nil {
 		return err
 	}
-	if err := checkAct(about); err != nil {
+	if err := takeAct(c, about); err != nil {
 		return err
 	}
 	ctx, cancel, meta := s.acting(c)

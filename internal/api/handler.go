@@ -11,16 +11,17 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
-	"golang.org/x/time/rate"
 
+	"github.com/recount-ledger/recount/internal/limit"
 	"github.com/recount-ledger/recount/wire"
 )
 
 type server struct {
 	Config
-	limiter *rate.Limiter // nil for no limit
 	metrics *metrics
+	from    *limit.Buckets  // by address
 	routes  map[string]bool // templates, the closed set of the route label
+	acts    map[string]bool // method and template of the routes that change something, but for submissions
 
 	stopping <-chan struct{} // closed when the server shuts down; nil for never
 }
@@ -44,10 +45,7 @@ func newEcho(cfg Config, stopping <-chan struct{}) (*echo.Echo, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &server{Config: cfg, routes: map[string]bool{}, stopping: stopping}
-	if cfg.TokenRate > 0 {
-		s.limiter = rate.NewLimiter(rate.Limit(cfg.TokenRate), max(1, int(2*cfg.TokenRate)))
-	}
+	s := &server{Config: cfg, routes: map[string]bool{}, acts: map[string]bool{}, stopping: stopping, from: limit.NewBuckets(addresses, cfg.AddressRate)}
 	if s.metrics, err = newMetrics(cfg.Registry, cfg.WALErrors); err != nil {
 		return nil, err
 	}
@@ -59,6 +57,7 @@ func newEcho(cfg Config, stopping <-chan struct{}) (*echo.Echo, error) {
 	s.register(e)
 	for _, r := range e.Routes() {
 		s.routes[r.Path] = true
+		s.acts[r.Method+" "+r.Path] = isAct(r.Method, r.Path)
 	}
 	return e, nil
 }
@@ -100,7 +99,9 @@ func (s *server) register(e *echo.Echo) {
 	e.GET("/readyz", s.readyz)
 	e.GET("/health", s.health)
 	e.GET("/version", s.version)
-	e.GET("/metrics", s.metricsPage())
+	if !s.MetricsApart {
+		e.GET("/metrics", s.metricsPage())
+	}
 	e.GET("/openapi.yaml", s.openapi)
 	e.GET("/problems/:slug", s.problemPage)
 }
@@ -181,6 +182,7 @@ func (s *server) finish(c echo.Context, id string, took time.Duration) {
 	if !s.routes[route] {
 		route = "unmatched"
 	}
+	s.recordAct(c, status)
 	s.metrics.request(route, c.Request().Method, status, took)
 	level := slog.LevelDebug
 	if status >= 500 && status != http.StatusServiceUnavailable {

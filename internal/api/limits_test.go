@@ -73,7 +73,7 @@ func TestBodyLimit(t *testing.T) {
 
 func TestThrottle(t *testing.T) {
 	for _, status := range []int{429, 503} {
-		r := newRig(t, func(c *Config) { c.TokenRate, c.ThrottleStatus = 0.01, status })
+		r := newRig(t, func(c *Config) { c.AddressRate, c.ThrottleStatus = 0.01, status })
 		decode[wire.SubmitAnswer](t, r.post(record("s", 1, nil)), 200)
 		w := r.post(record("s", 2, nil))
 		p := decode[wire.Problem](t, w, status)
@@ -87,8 +87,44 @@ func TestThrottle(t *testing.T) {
 	}
 }
 
+// unread fails the test when anybody reads it.
+type unread struct{ t *testing.T }
+
+func (u unread) Read([]byte) (int, error) {
+	u.t.Error("the body was read")
+	return 0, io.EOF
+}
+
+func (u unread) Close() error { return nil }
+
+func TestAddressIsThrottledUnread(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.AddressRate = 0.001 })
+	post := func(remote string, body io.ReadCloser) int {
+		req := httptest.NewRequest(http.MethodPost, "/v1/pcs/submit", body)
+		req.Header.Set("Content-Type", wire.MediaJSON)
+		req.RemoteAddr, req.ContentLength = remote, 5<<20
+		w := httptest.NewRecorder()
+		r.handler.ServeHTTP(w, req)
+		return w.Code
+	}
+	empty := func() io.ReadCloser { return io.NopCloser(strings.NewReader("")) }
+	for _, first := range []string{"192.0.2.9:1", "[2001:db8:0:1::1]:1", "[2001:db8:0:2::1]:1"} {
+		if code := post(first, empty()); code != 413 {
+			t.Errorf("%s: %d", first, code)
+		}
+	}
+	for _, again := range []string{"192.0.2.9:2", "[::ffff:192.0.2.9]:2", "[2001:db8:0:1:ffff::]:2", "[2001:db8:0:2::1]:1"} {
+		if code := post(again, unread{t}); code != 429 {
+			t.Errorf("%s: %d", again, code)
+		}
+	}
+	if page := r.get("/metrics").Body.String(); !strings.Contains(page, `flk_throttled_total{limit="address"} 4`) {
+		t.Error(page)
+	}
+}
+
 func TestBurstIsTwiceTheRate(t *testing.T) {
-	r := newRig(t, func(c *Config) { c.TokenRate = 5 })
+	r := newRig(t, func(c *Config) { c.AddressRate = 5 })
 	taken := 0
 	for i := range 30 {
 		if r.post(record("s", i, nil)).Code == 200 {
@@ -200,7 +236,7 @@ func TestConfigIsChecked(t *testing.T) {
 	for name, change := range map[string]func(*Config){
 		"ledger":  func(c *Config) { c.Ledger = nil },
 		"status":  func(c *Config) { c.ThrottleStatus = 418 },
-		"rate":    func(c *Config) { c.TokenRate = -1 },
+		"rate":    func(c *Config) { c.AddressRate = -1 },
 		"timeout": func(c *Config) { c.SubmitTimeout = time.Minute },
 		"body":    func(c *Config) { c.MaxBody = -1 },
 	} {

@@ -1,15 +1,11 @@
 package api
 
 import (
-	"crypto/sha256"
-	"crypto/subtle"
 	"errors"
 	"net/http"
 	"time"
 
-	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/recount-ledger/recount/wire"
 )
@@ -17,7 +13,7 @@ import (
 // Values of the outcome label beside the outcomes of the ledger. Every submission counts once.
 const (
 	labelReplayed    = "replayed"    // an earlier outcome given again
-	labelThrottled   = "throttled"   // over this node's rate
+	labelThrottled   = "throttled"   // over a rate limit
 	labelUnavailable = "unavailable" // not taken, to be sent again
 	labelUnknown     = "unknown"     // perhaps committed, to be sent again
 	labelError       = "error"       // a fault of the node
@@ -114,29 +110,4 @@ func statusClass(status int) string {
 		return "4xx"
 	}
 	return "5xx"
-}
-
-// metricsPage serves the registry, behind Basic Auth when credentials are configured.
-func (s *server) metricsPage() echo.HandlerFunc {
-	page := promhttp.HandlerFor(s.Registry, promhttp.HandlerOpts{EnableOpenMetrics: true, ErrorHandling: promhttp.ContinueOnError})
-	return func(c echo.Context) error {
-		if !s.mayScrape(c.Request()) {
-			c.Response().Header().Set("WWW-Authenticate", `Basic realm="metrics", charset="UTF-8"`)
-			return wire.NewProblem(wire.CodeUnauthorized, "")
-		}
-		page.ServeHTTP(c.Response(), c.Request())
-		return nil
-	}
-}
-
-// mayScrape compares digests in constant time, so neither content nor length of the secret shows.
-func (s *server) mayScrape(r *http.Request) bool {
-	if s.MetricsUser == "" && s.MetricsPass == "" {
-		return true
-	}
-	user, pass, ok := r.BasicAuth()
-	gotUser, wantUser := sha256.Sum256([]byte(user)), sha256.Sum256([]byte(s.MetricsUser))
-	gotPass, wantPass := sha256.Sum256([]byte(pass)), sha256.Sum256([]byte(s.MetricsPass))
-	same := subtle.ConstantTimeCompare(gotUser[:], wantUser[:]) & subtle.ConstantTimeCompare(gotPass[:], wantPass[:])
-	return ok && same == 1
 }

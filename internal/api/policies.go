@@ -24,7 +24,7 @@ func (s *server) publishPolicy(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := checkAct(r.Act); err != nil {
+	if err := takeAct(c, r.Act); err != nil {
 		return err
 	}
 	ctx, cancel, meta := s.acting(c)
@@ -131,7 +131,7 @@ func (s *server) act(c echo.Context, request any, about *wire.Act, do func(conte
 	if err := s.decodeBody(c, request); err != nil {
 		return err
 	}
-	if err := checkAct(*about); err != nil {
+	if err := takeAct(c, *about); err != nil {
 		return err
 	}
 	ctx, cancel, meta := s.acting(c)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/recount-ledger/recount/internal/limit"
 	"github.com/recount-ledger/recount/wire"
 )
 
@@ -48,11 +49,11 @@ func (s *server) takeAndSubmit(c echo.Context) (*wire.SubmitAnswer, error) {
 	if err := checkMedia(c.Request().Header, wire.MediaJSON); err != nil {
 		return nil, err
 	}
+	if err := s.takeToken(c.RealIP()); err != nil {
+		return nil, err
+	}
 	if c.Request().ContentLength > s.MaxBody {
 		return nil, s.tooLarge(c)
-	}
-	if err := s.takeToken(); err != nil {
-		return nil, err
 	}
 	body, err := s.readBody(c)
 	if err != nil {
@@ -95,13 +96,17 @@ func checkMedia(h http.Header, allowed ...string) error {
 	return nil
 }
 
-// takeToken draws one token of this node's bucket.
-func (s *server) takeToken() error {
-	if s.limiter == nil || s.limiter.Allow() {
+// addresses is how many are told apart: their buckets take addresses*limit.SlotBytes, 2.1 MiB.
+const addresses = 1 << 16
+
+// takeToken draws one token of the address's bucket, before anything of the body is read.
+func (s *server) takeToken(address string) error {
+	wait, ok := s.from.Take(limit.Prefix(address))
+	if ok {
 		return nil
 	}
-	missing := max(0, 1-s.limiter.Tokens())
-	p := wire.NewProblem(wire.CodeThrottled, "").WithRetry(time.Duration(missing / s.TokenRate * float64(time.Second)))
+	s.metrics.throttled.Add(1)
+	p := wire.NewProblem(wire.CodeThrottled, "too many submissions from this address").WithRetry(wait)
 	p.Status = s.ThrottleStatus
 	return p
 }

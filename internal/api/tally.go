@@ -13,6 +13,7 @@ var (
 		"Submissions by outcome; replayed, throttled, unavailable, unknown and error are outcomes of their own.", []string{"outcome"}, nil)
 	descIngest     = prometheus.NewDesc("flk_ingest_total", "Submissions received, whatever their outcome.", nil, nil)
 	descSignatures = prometheus.NewDesc("flk_signature_errors_total", "Submissions whose signature no key verifies.", nil, nil)
+	descThrottled  = prometheus.NewDesc(ThrottledName, ThrottledHelp, nil, prometheus.Labels{"limit": "address"})
 	descDedup      = prometheus.NewDesc("flk_dedup_hits_total", "Submissions answered with an earlier outcome.", nil, nil)
 
 	aliasDedup      = prometheus.NewDesc("flk_dedup_hits", "Alias of flk_dedup_hits_total.", nil, nil)
@@ -22,17 +23,25 @@ var (
 	aliasWAL        = prometheus.NewDesc("flk_wal_errors", "Failed writes of the event log.", nil, nil)
 )
 
+// Name and help of the counter of throttled submissions by limit: the handlers count those of the limit "address", a node
+// adds those of its own, "node" and "key".
+const (
+	ThrottledName = "flk_throttled_total"
+	ThrottledHelp = "Submissions answered with 429 (or 503 when so set) because of a rate limit: of the node, of an address or of a key."
+)
+
 // tally counts submissions. It is the one collector of these counters and of their untyped aliases, the names
 // of the security overview: both come from one reading, and a counter without the suffix _total would not be
 // well-formed.
 type tally struct {
 	outcomes   map[string]*atomic.Uint64
 	signatures *atomic.Uint64
+	throttled  *atomic.Uint64 // by the limit of an address
 	walErrors  func() uint64
 }
 
 func newTally(walErrors func() uint64) tally {
-	t := tally{map[string]*atomic.Uint64{}, new(atomic.Uint64), walErrors}
+	t := tally{map[string]*atomic.Uint64{}, new(atomic.Uint64), new(atomic.Uint64), walErrors}
 	for _, label := range outcomeLabels {
 		t.outcomes[label] = new(atomic.Uint64)
 	}
@@ -42,7 +51,7 @@ func newTally(walErrors func() uint64) tally {
 // Describe implements prometheus.Collector.
 func (t tally) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		descSubmissions, descIngest, descSignatures, descDedup, aliasDedup, aliasAccepted, aliasEscalated, aliasSignatures, aliasWAL,
+		descSubmissions, descIngest, descSignatures, descThrottled, descDedup, aliasDedup, aliasAccepted, aliasEscalated, aliasSignatures, aliasWAL,
 	} {
 		ch <- d
 	}
@@ -62,6 +71,7 @@ func (t tally) Collect(ch chan<- prometheus.Metric) {
 	signatures := t.signatures.Load()
 	give(descIngest, prometheus.CounterValue, all)
 	give(descSignatures, prometheus.CounterValue, signatures)
+	give(descThrottled, prometheus.CounterValue, t.throttled.Load())
 	give(descDedup, prometheus.CounterValue, seen[labelReplayed])
 	give(aliasDedup, prometheus.UntypedValue, seen[labelReplayed])
 	give(aliasAccepted, prometheus.UntypedValue, seen[wire.OutcomeAccepted])

@@ -68,7 +68,7 @@ func BenchmarkFold(b *testing.B) {
 			m.must(err)
 			m.log.CommittedTo(uint64(len(logs)))
 			m.must(m.derived.CatchUp(b.Context()))
-			m.gen, err = OpenGeneration(nil, filepath.Join(dir, "1"), 1, m.log, m.derived, published(b).ring, Observer{}, m.batch, quiet)
+			m.gen, err = OpenGeneration(nil, filepath.Join(dir, "1"), 1, m.log, m.derived, published(b).held, Observer{}, m.batch, quiet)
 			m.must(err)
 			b.StartTimer()
 			before := cpuTime()

@@ -35,7 +35,7 @@ func recounted(t testing.TB, activate bool) []*raft.Log {
 // openSecond opens another generation of the machine.
 func (m *machine) openSecond(number uint32) *Generation {
 	m.t.Helper()
-	g, err := OpenGeneration(m.fs, fmt.Sprintf("generations/%d", number), number, m.log, m.derived, published(m.t).ring, Observer{}, m.batch, quiet)
+	g, err := OpenGeneration(m.fs, fmt.Sprintf("generations/%d", number), number, m.log, m.derived, published(m.t).held, Observer{}, m.batch, quiet)
 	m.must(err)
 	return g
 }

@@ -177,7 +177,7 @@ func (m *machine) openFolds() error {
 	if m.derived, err = OpenDerived(m.fs, "derived", m.log, m.batch, quiet); err != nil {
 		return err
 	}
-	m.gen, err = OpenGeneration(m.fs, "generations/1", 1, m.log, m.derived, published(m.t).ring, m.obs, m.batch, quiet)
+	m.gen, err = OpenGeneration(m.fs, "generations/1", 1, m.log, m.derived, published(m.t).held, m.obs, m.batch, quiet)
 	if err != nil {
 		return errors.Join(err, m.derived.Close())
 	}
@@ -282,3 +282,6 @@ func processors(t *testing.T, n int) {
 }
 
 func has(err error, text string) bool { return err != nil && strings.Contains(err.Error(), text) }
+
+// held gives the ring as a generation wants it.
+func (c *corpus) held() *verify.Ring { return c.ring }

@@ -47,7 +47,7 @@ type Generation struct {
 	src     *log.Store
 	derived *Derived
 	gen     *projections.Generation
-	ring    *verify.Ring
+	ring    func() *verify.Ring
 	obs     Observer
 	pos     *position
 	batch   int
@@ -61,8 +61,9 @@ type Generation struct {
 	tops   map[string]int64                // by shard: highest epoch with an occupied id
 }
 
-// OpenGeneration opens or creates generation number in dir. ring holds the keys that this node can check with.
-func OpenGeneration(fs vfs.FS, dir string, number uint32, src *log.Store, derived *Derived, ring *verify.Ring, obs Observer, batchBytes int, logger *slog.Logger) (*Generation, error) {
+// OpenGeneration opens or creates generation number in dir. ring gives the keys that this node can check with at
+// the time.
+func OpenGeneration(fs vfs.FS, dir string, number uint32, src *log.Store, derived *Derived, ring func() *verify.Ring, obs Observer, batchBytes int, logger *slog.Logger) (*Generation, error) {
 	store, err := OpenStore(fs, dir, logger)
 	if err != nil {
 		return nil, err
@@ -169,7 +170,7 @@ func (g *Generation) prepare(ctx context.Context, s *step) error {
 	if err := g.checkCount(s.items); err != nil {
 		return err
 	}
-	checkAll(s.items, g.ring, g.derived.Control().For(g.number))
+	checkAll(s.items, g.ring(), g.derived.Control().For(g.number))
 	return nil
 }
 

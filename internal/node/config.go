@@ -28,6 +28,13 @@ type Listener struct {
 	CA     string // PEM file; peer listener only
 }
 
+// AuditLog says where the audit stream of the node goes.
+type AuditLog struct {
+	File     string        // empty: there is none
+	MaxBytes int64         // size at which the file is rotated; 0 is never
+	Keep     time.Duration // age at which a rotated file is deleted; 0 is never
+}
+
 // Config is everything a node is told. cmd/node fills it from flags, environment and file; nothing in it decides an
 // outcome except the keys and the first policy, which enter the log as events.
 type Config struct {
@@ -40,12 +47,20 @@ type Config struct {
 
 	Keys []verify.Key // keys that this node holds; proposed once per fingerprint
 
+	// RereadKeys reads the keys of the settings again; nil when none of them is in a file. It is called every KeyPoll.
+	RereadKeys func() ([]verify.Key, error)
+	KeyPoll    time.Duration
+
 	Profiles pcs.ProfileSet // of the first policy, when this node writes it
 
 	TokenRate      float64 // submissions per second on this node, burst twice that; 0 is off
+	AddressRate    float64 // submissions per second from one address (IPv6: one /64), burst twice that; 0 is off
+	KeyRate        float64 // submissions per second that one key signed, burst twice that; 0 is off
 	ThrottleStatus int     // 429 or 503
+	MetricsListen  string  // host:port for /metrics alone; empty: the API serves it
 	MetricsUser    string
 	MetricsPass    string
+	Audit          AuditLog
 	MaxBody        int // bytes of a submission
 	QueueBytes     int // payload bytes that wait for consensus at most
 
@@ -58,15 +73,26 @@ type Config struct {
 	DiskFree func() uint64 // free bytes for Dir; nil: what the file system says
 }
 
+// AddressFactor times the token rate is the default of the address rate. One address may be a proxy or a whole site, and
+// among its keys the node's own limit is fair, so an address is refused only what nobody could be served: a flood.
+const AddressFactor = 20
+
 // Defaults returns the settings that need no thought.
 func Defaults() Config {
 	return Config{
 		Profiles:  pcs.DefaultProfiles,
-		TokenRate: 100, ThrottleStatus: 429, MaxBody: 1 << 20, QueueBytes: 32 << 20,
+		TokenRate: 100, AddressRate: 100 * AddressFactor, ThrottleStatus: 429, MaxBody: 1 << 20, QueueBytes: 32 << 20,
 		ElectionTimeout: 2 * time.Second, SubmitTimeout: 10 * time.Second, MaxClockSkew: 5 * time.Second,
-		PackBatchBytes: 4 << 20,
+		Audit:          AuditLog{MaxBytes: 100 << 20, Keep: 90 * 24 * time.Hour},
+		PackBatchBytes: 4 << 20, KeyPoll: 2 * time.Second,
 	}
 }
+
+// String names the node only: the settings hold secrets. GoString is the same for %#v.
+func (c Config) String() string { return "settings of node " + c.NodeID }
+
+// GoString hides the secrets from %#v.
+func (c Config) GoString() string { return c.String() }
 
 // Validate reports every problem at once.
 func (c Config) Validate() error {
@@ -91,14 +117,25 @@ func (c Config) Validate() error {
 	if c.Profiles == 0 {
 		bad("pcs_profiles: at least one")
 	}
-	if c.TokenRate < 0 {
-		bad("token_rate: must not be negative")
+	for _, r := range []struct {
+		name string
+		rate float64
+	}{{"token_rate", c.TokenRate}, {"address_rate", c.AddressRate}, {"key_rate", c.KeyRate}} {
+		if !(r.rate >= 0 && r.rate <= 1e9) {
+			bad("%s: between 0 (off) and 1e9 per second, not %v", r.name, r.rate)
+		}
 	}
 	if c.MaxBody < 1<<10 || c.MaxBody > 4<<20 {
 		bad("max_body: between 1024 and 4194304 bytes, not %d", c.MaxBody)
 	}
+	if c.Audit.MaxBytes < 0 || c.Audit.Keep < 0 {
+		bad("audit_log: max_bytes and keep must not be negative")
+	}
 	if c.ElectionTimeout < 100*time.Millisecond {
 		bad("election_timeout: at least 100ms, not %s", c.ElectionTimeout)
+	}
+	if _, _, err := net.SplitHostPort(c.MetricsListen); c.MetricsListen != "" && err != nil {
+		bad("metrics.listen: %w", err)
 	}
 	if (c.MetricsUser == "") != (c.MetricsPass == "") {
 		bad("metrics_user and metrics_pass: set both or neither")

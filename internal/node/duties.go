@@ -161,8 +161,11 @@ func (n *Node) registerKeys(ctx context.Context) error {
 	for ctx.Err() == nil {
 		missing := n.unregistered()
 		if len(missing) == 0 {
-			<-ctx.Done()
-			return ctx.Err()
+			select {
+			case <-n.ringChanged:
+			case <-ctx.Done():
+			}
+			continue
 		}
 		if err := n.registerKey(ctx, missing[0]); err != nil {
 			n.log.Debug("key registration waits", "key", missing[0].ID, "error", err)
@@ -200,7 +203,7 @@ func (n *Node) registerKey(ctx context.Context, k verify.Key) error {
 
 func (n *Node) unregistered() []verify.Key {
 	var out []verify.Key
-	for _, k := range n.ring.Keys() {
+	for _, k := range *n.own.Load() {
 		if _, ok := n.derived.Control().KeyByFingerprint(k.Fingerprint); !ok {
 			out = append(out, k)
 		}

@@ -132,7 +132,7 @@ func (n *Node) openGeneration(number uint32) (*running, error) {
 	if number == n.derived.Control().ActiveAfter(n.derived.Cursor().Seq) {
 		batch = n.cfg.PackBatchBytes
 	}
-	g, err := fsm.OpenGeneration(n.cfg.FS, n.generationDir(number), number, n.store, n.derived, n.ring,
+	g, err := fsm.OpenGeneration(n.cfg.FS, n.generationDir(number), number, n.store, n.derived, n.verifiers,
 		fsm.Observer{Mismatch: n.factsMismatch, Digest: n.digestFolded, Event: n.countEvent, Pace: n.pace}, batch, n.log)
 	if err != nil {
 		return nil, err

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -56,7 +57,7 @@ func (n *Node) keyAnswer(k projections.KeyRow) (*wire.KeyAnswer, error) {
 	if k.Revoked != 0 {
 		a.Status, a.RevokedSince = wire.KeyRevoked, wire.TimeNS(k.RevokedSince)
 	}
-	held, ok := n.ring.Key(k.ID)
+	held, ok := n.verifiers().Key(k.ID)
 	a.Held = ok && held.HasMaterial()
 	return a, n.lastUse(a)
 }
@@ -186,6 +187,30 @@ func (n ledger) RetireSecret(ctx context.Context, id string, act wire.Act, meta 
 	return n.Key(ctx, id)
 }
 
+// keyring is what a node checks with: the keys of its settings, then the Ed25519 keys that operators have registered.
+type keyring struct {
+	newest uint64        // event that registered the last key
+	own    *[]verify.Key // of the settings
+	ring   *verify.Ring
+}
+
+// verifiers are the keys that this node can check with, as of the control state that it has folded.
+func (n *Node) verifiers() *verify.Ring {
+	newest, own := n.derived.Control().NewestKey(), n.own.Load()
+	if k := n.ring.Load(); k != nil && k.newest == newest && k.own == own {
+		return k.ring
+	}
+	keys := slices.Clone(*own)
+	for _, k := range n.derived.Control().Keys(newest) {
+		if k.Alg == verify.Ed25519 {
+			keys = append(keys, verify.Key{ID: k.ID, Alg: k.Alg, Public: k.Public, Fingerprint: k.Fingerprint})
+		}
+	}
+	k := &keyring{newest: newest, own: own, ring: verify.NewRing(keys)}
+	n.ring.Store(k)
+	return k.ring
+}
+
 // heldSecrets remembers which secrets are missing, as of an operator's event and for a ring.
 type heldSecrets struct {
 	seq     uint64
@@ -197,12 +222,13 @@ type heldSecrets struct {
 // forgeries asks often, so they are looked up once per operator's event.
 func (n *Node) secretsMissing() []string {
 	seq, _ := n.derived.Control().Digest()
-	if h := n.secrets.Load(); h != nil && h.seq == seq && h.ring == n.ring {
+	ring := n.verifiers()
+	if h := n.secrets.Load(); h != nil && h.seq == seq && h.ring == ring {
 		return h.missing
 	}
-	h := &heldSecrets{seq: seq, ring: n.ring}
+	h := &heldSecrets{seq: seq, ring: ring}
 	for _, k := range n.derived.Control().Keys(seq) {
-		if held, ok := n.ring.Key(k.ID); k.Alg == verify.HMACSHA256 && k.Active() && (!ok || !held.HasMaterial()) {
+		if held, ok := ring.Key(k.ID); k.Alg == verify.HMACSHA256 && k.Active() && (!ok || !held.HasMaterial()) {
 			h.missing = append(h.missing, hex.EncodeToString(k.Fingerprint[:]))
 		}
 	}

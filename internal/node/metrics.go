@@ -2,9 +2,12 @@ package node
 
 import (
 	"errors"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/recount-ledger/recount/internal/api"
 )
 
 // registerMetrics adds what the node itself knows to the registry; the API adds its own.
@@ -19,6 +22,10 @@ func (n *Node) registerMetrics() error {
 		return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "flk_folded_total", Help: "Submissions folded on this node, by outcome.",
 			ConstLabels: prometheus.Labels{"outcome": outcome}}, func() float64 { return float64(f()) })
 	}
+	throttled := func(limit string, n *atomic.Uint64) prometheus.Collector {
+		return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: api.ThrottledName, Help: api.ThrottledHelp,
+			ConstLabels: prometheus.Labels{"limit": limit}}, func() float64 { return float64(n.Load()) })
+	}
 	all := []prometheus.Collector{
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		gauge("flk_log_committed_index", "Highest Raft index that this node knows to be committed.", func() float64 { return float64(n.store.Committed()) }),
@@ -29,6 +36,10 @@ func (n *Node) registerMetrics() error {
 		gauge("flk_leader", "1 when this node leads and takes proposals.", func() float64 { return boolFloat(raftLog{n}.IsLeader()) }),
 		gauge("flk_quarantined", "1 when this node answers no client because it contradicts the others.", func() float64 { return boolFloat(n.quarantine.Load() != nil) }),
 		gauge("flk_proposal_queue_bytes", "Payload bytes that wait for consensus.", func() float64 { b, _ := n.packer.Stats(); return float64(b) }),
+		gauge("flk_keys", "Verification keys that this node holds.", func() float64 { return float64(len(n.verifiers().Keys())) }),
+		gauge("flk_key_files_failed", "1 when the key files could not be read again; the keys of before are in use.", func() float64 { return boolFloat(n.badKeyFiles.Load()) }),
+		counter("flk_audit_lines_total", "Lines written to the audit stream.", func() float64 { w, _ := n.audit.Stats(); return float64(w) }),
+		counter("flk_audit_dropped_total", "Lines of the audit stream that were not written.", func() float64 { _, d := n.audit.Stats(); return float64(d) }),
 		counter("flk_packs_total", "Packs sent by this node.", func() float64 { _, p := n.packer.Stats(); return float64(p) }),
 		counter("flk_log_syncs_total", "WAL fsyncs of the event log.", func() float64 { return float64(n.store.Syncs()) }),
 		counter("flk_log_appends_total", "Durable appends of the event log, one or more packs each.", func() float64 { return float64(n.store.Packs()) }),
@@ -37,6 +48,9 @@ func (n *Node) registerMetrics() error {
 		gauge("flk_freezes", "Freezes that hold.", func() float64 { return float64(n.freezesHeld()) }),
 		gauge("flk_oldest_key_age_seconds", "Age of the oldest active signing key.", func() float64 { return n.oldestKey().Seconds() }),
 		gauge("flk_missing_secrets", "Active HMAC keys of the ledger whose secret this node lacks.", func() float64 { return float64(len(n.secretsMissing())) }),
+		throttled("node", &n.limits.byNode), throttled("key", &n.limits.byKey),
+		counter("flk_refusals_dropped_total", "Submissions with a bad signature that were answered but not logged, over the budget.", func() float64 { return float64(n.limits.dropped.Load()) }),
+		counter("flk_refusals_dropped_bytes_total", "Bytes of them.", func() float64 { return float64(n.limits.droppedBytes.Load()) }),
 		outcomes("accepted", n.stats.accepted.Load), outcomes("escalated", n.stats.escalated.Load),
 		outcomes("refused", n.stats.refused.Load), outcomes("conflict", n.stats.conflict.Load),
 	}

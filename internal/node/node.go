@@ -20,8 +20,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/recount-ledger/recount/internal/api"
+	"github.com/recount-ledger/recount/internal/audit"
 	"github.com/recount-ledger/recount/internal/cluster"
 	"github.com/recount-ledger/recount/internal/fsm"
+	"github.com/recount-ledger/recount/internal/limit"
 	"github.com/recount-ledger/recount/internal/log"
 	"github.com/recount-ledger/recount/internal/projections"
 	"github.com/recount-ledger/recount/internal/propose"
@@ -33,23 +35,30 @@ const ExitStore = 70
 
 // Node is one running replica.
 type Node struct {
-	cfg      Config
-	log      *slog.Logger
-	ring     *verify.Ring
-	store    *log.Store
-	derived  *fsm.Derived
-	gens     generations
-	history  *fsm.History
-	cluster  *cluster.Cluster
-	packer   *propose.Packer[projections.Result]
-	server   *http.Server
-	listener net.Listener
-	unused   unusedConns
-	registry *prometheus.Registry
-	drops    *refusals
-	budget   *budget
-	hint     atomic.Value // verify.Facts that verified last
-	secrets  atomic.Pointer[heldSecrets]
+	cfg         Config
+	log         *slog.Logger
+	own         atomic.Pointer[[]verify.Key] // of the settings
+	ring        atomic.Pointer[keyring]
+	store       *log.Store
+	derived     *fsm.Derived
+	gens        generations
+	history     *fsm.History
+	cluster     *cluster.Cluster
+	packer      *propose.Packer[projections.Result]
+	server      *http.Server
+	listener    net.Listener
+	scrape      *http.Server // of /metrics alone; nil when the API serves it
+	unused      unusedConns
+	registry    *prometheus.Registry
+	drops       *refusals
+	audit       *audit.Stream  // nil when it is off
+	refusedActs *limit.Buckets // of refused acts in the audit stream
+	limits      *limits
+	hint        atomic.Value // verify.Facts that verified last
+	secrets     atomic.Pointer[heldSecrets]
+
+	ringChanged chan struct{} // poked when ring has other keys
+	badKeyFiles atomic.Bool   // the last reading of the key files failed
 
 	ctx     context.Context // of the loops and of what they start; ends in Close
 	cancel  context.CancelFunc
@@ -73,8 +82,10 @@ func Open(ctx context.Context, cfg Config, logger *slog.Logger) (*Node, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	n := &Node{cfg: cfg, log: logger, ring: verify.NewRing(cfg.Keys), registry: prometheus.NewRegistry(), failed: make(chan error, 8),
-		drops: newRefusals(cfg.NodeID), budget: newBudget()}
+	n := &Node{cfg: cfg, log: logger, registry: prometheus.NewRegistry(), failed: make(chan error, 8),
+		ringChanged: make(chan struct{}, 1),
+		drops:       newRefusals(cfg.NodeID), limits: newLimits(cfg)}
+	n.own.Store(&cfg.Keys)
 	n.ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	if err := n.open(ctx); err != nil {
 		return nil, errors.Join(err, n.Close(context.WithoutCancel(ctx)))
@@ -102,8 +113,12 @@ func (n *Node) open(ctx context.Context) error {
 	n.loop(loops, "catching up", n.catchUp)
 	n.loop(loops, "leader duties", n.leaderDuties)
 	n.loop(loops, "key registration", n.registerKeys)
+	n.loop(loops, "key files", n.watchKeys)
 	n.loop(loops, "refusal reports", n.reportRefusals)
 	n.loop(loops, "age of keys", n.warnOldKeys)
+	if err := n.openAudit(); err != nil {
+		return err
+	}
 	return n.openAPI()
 }
 
@@ -169,12 +184,14 @@ func (n *Node) openAPI() error {
 	if err := n.registerMetrics(); err != nil {
 		return err
 	}
-	n.server, err = api.NewServer(api.Config{
+	conf := api.Config{
 		Ledger: ledger{n}, Logger: n.log, Registry: n.registry,
 		TLS:    &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12},
-		NodeID: n.cfg.NodeID, MaxBody: int64(n.cfg.MaxBody), TokenRate: n.cfg.TokenRate, ThrottleStatus: n.cfg.ThrottleStatus,
-		SubmitTimeout: n.cfg.SubmitTimeout, MetricsUser: n.cfg.MetricsUser, MetricsPass: n.cfg.MetricsPass,
-	})
+		NodeID: n.cfg.NodeID, MaxBody: int64(n.cfg.MaxBody), AddressRate: n.cfg.AddressRate, ThrottleStatus: n.cfg.ThrottleStatus,
+		SubmitTimeout: n.cfg.SubmitTimeout, MetricsUser: n.cfg.MetricsUser, MetricsPass: n.cfg.MetricsPass, MetricsApart: n.cfg.MetricsListen != "",
+		Acts: n.auditAct,
+	}
+	n.server, err = api.NewServer(conf)
 	if err != nil {
 		return err
 	}
@@ -189,7 +206,7 @@ func (n *Node) openAPI() error {
 		}
 	})
 	n.log.Info("serving", "api", n.cfg.API.Listen, "peer", n.cfg.Peer.Listen)
-	return nil
+	return n.openMetrics(conf)
 }
 
 func (n *Node) self() Voter {
@@ -252,12 +269,14 @@ func (n *Node) Close(ctx context.Context) error {
 		errs = append(errs, n.server.Shutdown(ctx), n.server.Close())
 		unused.Stop()
 	}
+	errs = append(errs, n.closeMetrics(ctx))
 	if n.packer != nil {
 		n.packer.Close()
 	}
 	if n.cluster != nil {
 		errs = append(errs, n.cluster.TransferAndClose(ctx))
 	}
+	errs = append(errs, n.audit.Close())
 	n.cancel()
 	n.running.Wait()
 	errs = append(errs, n.closeGenerations())

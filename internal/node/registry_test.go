@@ -1,6 +1,10 @@
 package node_test
 
 import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"strings"
@@ -8,6 +12,7 @@ import (
 
 	"github.com/recount-ledger/recount/client"
 	"github.com/recount-ledger/recount/internal/nodetest"
+	"github.com/recount-ledger/recount/internal/pcs"
 	"github.com/recount-ledger/recount/internal/verify"
 	"github.com/recount-ledger/recount/wire"
 )
@@ -171,4 +176,34 @@ func (r recounter) keys() []wire.KeyAnswer {
 	page, err := r.c.Client.Keys(r.ctx)
 	r.must(err)
 	return page.Items
+}
+
+// TestRegisteredPublicKey: an Ed25519 key that an operator registers through one node is checked with by every node at once.
+func TestRegisteredPublicKey(t *testing.T) {
+	c := nodetest.Start(t, 3)
+	f := nodetest.NewRecords(t)
+	r := newRecounter(t, c)
+	public, private, err := ed25519.GenerateKey(nil)
+	r.must(err)
+	sign := func(epoch int64) []byte {
+		rec := pcs.Decode(f.Sign(nodetest.Record{Shard: "alpha", Epoch: epoch, Root: "r"}))
+		payload, err := rec.AppendPayload(nil, pcs.F9)
+		r.must(err)
+		digest := sha256.Sum256(payload)
+		body := f.Sign(nodetest.Record{Shard: "alpha", Epoch: epoch, Root: "r"})
+		return bytes.Replace(body, []byte(rec.Sig), []byte(base64.StdEncoding.EncodeToString(ed25519.Sign(private, digest[:]))), 1)
+	}
+	if status, _ := c.Once(0, "POST", client.SubmitPath, sign(1)); status != 401 {
+		t.Errorf("an unknown key: %d", status)
+	}
+	for i := range 3 {
+		k, err := c.At(i).AddKey(r.ctx, wire.KeyRequest{Alg: "ed25519", Public: base64.StdEncoding.EncodeToString(public), Owner: "gateway"})
+		r.must(err)
+		for node := range 3 {
+			if status, text := c.Once(node, "POST", client.SubmitPath, sign(int64(10*i+node+2))); status != 200 {
+				t.Errorf("%s at node %d: %d %s", k.KeyID, node+1, status, text)
+			}
+		}
+	}
+	sameDigests(t, c, r.ctx)
 }

@@ -50,7 +50,8 @@ func TestServingAfterRestart(t *testing.T) {
 	derived, err := fsm.OpenDerived(fs, "derived", store, 1<<20, quiet)
 	must(err)
 	must(derived.CatchUp(ctx))
-	n := &Node{cfg: Config{Dir: "n", FS: fs, PackBatchBytes: 1}, log: quiet, store: store, derived: derived, ring: verify.NewRing(nil)}
+	n := &Node{cfg: Config{Dir: "n", FS: fs, PackBatchBytes: 1}, log: quiet, store: store, derived: derived}
+	n.own.Store(new([]verify.Key))
 	n.history, err = fsm.OpenHistory(fs, "history", quiet)
 	must(err)
 	must(n.openGenerations())

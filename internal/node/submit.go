@@ -7,8 +7,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"github.com/recount-ledger/recount/internal/api"
 	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/internal/pcs"
@@ -16,12 +14,6 @@ import (
 	"github.com/recount-ledger/recount/internal/propose"
 	"github.com/recount-ledger/recount/internal/verify"
 	"github.com/recount-ledger/recount/wire"
-)
-
-// The budget of a node for logging submissions with a bad signature; above it they are answered and summed.
-const (
-	refusalsPerSecond = 50
-	refusalBytes      = 16 << 10 // per second, and the largest such body that is logged
 )
 
 // retryAfter is what a client is told to wait when the node cannot take a submission now.
@@ -33,17 +25,6 @@ const frozenRetry = 30 * time.Second
 // replayMargin keeps the replay shortcut away from the end of the dedup period, where only the fold can tell.
 const replayMargin = time.Hour
 
-// budget limits what refusals may take of the log.
-type budget struct{ count, bytes *rate.Limiter }
-
-func newBudget() *budget {
-	return &budget{count: rate.NewLimiter(refusalsPerSecond, refusalsPerSecond), bytes: rate.NewLimiter(refusalBytes, refusalBytes)}
-}
-
-func (b *budget) allow(size int) bool {
-	return size <= refusalBytes && b.count.Allow() && b.bytes.AllowN(time.Now(), size)
-}
-
 // ledger is the node as the API sees it.
 type ledger struct{ *Node }
 
@@ -52,14 +33,32 @@ var _ api.Ledger = ledger{}
 // Submit decodes and checks a record at the edge, answers a plain replay from the live fold, and lets the log and the
 // fold decide everything else.
 func (n ledger) Submit(ctx context.Context, body []byte, meta api.Meta) (*wire.SubmitAnswer, error) {
+	var seen seen
+	answer, err := n.submit(ctx, body, meta, &seen)
+	n.auditSubmission(&seen, meta, answer, err)
+	return answer, err
+}
+
+func (n *Node) submit(ctx context.Context, body []byte, meta api.Meta, seen *seen) (*wire.SubmitAnswer, error) {
 	if p := n.refuseNow(); p != nil {
 		return nil, p
 	}
 	rec := pcs.Decode(body)
 	var facts verify.Facts
 	if rec.Signable {
-		facts = n.checkSignature(rec)
+		ring := n.verifiers()
+		facts = n.checkSignature(ring, rec)
+		if !facts.Valid() && rec.Fault == nil && rec.Sig != "" {
+			var p *wire.Problem
+			if facts, p = n.checkAgain(ctx, ring, rec); p != nil {
+				return nil, p
+			}
+		}
 	}
+	if p := n.throttle(facts.KeyID, meta.Remote); p != nil {
+		return nil, p
+	}
+	seen.rec, seen.keyID = rec, facts.KeyID
 	if !facts.Valid() {
 		if rec.Fault != nil {
 			n.stats.malformed.Add(1)
@@ -107,13 +106,24 @@ func (n *Node) refuseNow() *wire.Problem {
 }
 
 // checkSignature finds which key signed the record, trying first what verified last.
-func (n *Node) checkSignature(rec *pcs.Record) verify.Facts {
+func (n *Node) checkSignature(ring *verify.Ring, rec *pcs.Record) verify.Facts {
 	hint, _ := n.hint.Load().(verify.Facts)
-	facts := n.ring.Check(rec, n.policy().Signature.Profiles, hint)
+	facts := ring.Check(rec, n.policy().Signature.Profiles, hint)
 	if facts.Valid() && facts != hint {
 		n.hint.Store(facts)
 	}
 	return facts
+}
+
+// checkAgain looks for keys that were registered a moment ago, through another node. Without a quorum nobody can tell.
+func (n *Node) checkAgain(ctx context.Context, ring *verify.Ring, rec *pcs.Record) (verify.Facts, *wire.Problem) {
+	if _, err := n.confirm(ctx); err != nil {
+		return verify.Facts{}, wire.NewProblem(wire.CodeKeysUnconfirmed, "").WithRetry(retryAfter)
+	}
+	if now := n.verifiers(); now != ring {
+		return n.checkSignature(now, rec), nil
+	}
+	return verify.Facts{}, nil
 }
 
 // policy is the one that judges new submissions, the default one before there is any.
@@ -126,6 +136,11 @@ func (n *Node) policy() verify.Policy {
 
 // commit puts the submission into the log and turns its folded outcome into an answer.
 func (n *Node) commit(ctx context.Context, body []byte, meta api.Meta, rec *pcs.Record, facts verify.Facts) (*wire.SubmitAnswer, error) {
+	leave, err := n.enter(facts.KeyID, meta.Remote, len(body))
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	n.lastSubmit.Store(time.Now().UnixNano())
 	sub := &event.SubmissionV1{
 		Body: body, ReceivedAt: time.Now().UnixNano(), Node: n.cfg.NodeID, Remote: meta.Remote, RequestId: meta.RequestID,
@@ -243,20 +258,18 @@ func (n *Node) submitAnswer(r projections.Result, node string) wire.SubmitAnswer
 	return a
 }
 
-// refuseSignature answers 401: through the log while the budget lasts, else at once and summed. Without the log the answer
-// needs a key view that is known to be current, because a key may have been registered a moment ago. A node that lacks a
-// secret cannot tell at all.
+// refuseSignature answers 401: through the log while the budget lasts, else at once and summed. A node that lacks a secret
+// cannot tell.
 func (n *Node) refuseSignature(ctx context.Context, body []byte, meta api.Meta, rec *pcs.Record) (*wire.SubmitAnswer, error) {
 	if len(n.secretsMissing()) > 0 {
 		return nil, wire.NewProblem(wire.CodeKeysUnconfirmed, "").WithRetry(retryAfter)
 	}
-	if n.budget.allow(len(body)) {
+	if n.limits.mayLog(meta.Remote, len(body)) {
 		return n.commit(ctx, body, meta, rec, verify.Facts{})
 	}
-	if _, err := n.confirm(ctx); err != nil {
-		return nil, wire.NewProblem(wire.CodeKeysUnconfirmed, "").WithRetry(retryAfter)
-	}
 	n.drops.add(time.Now().UnixNano(), len(body))
+	n.limits.dropped.Add(1)
+	n.limits.droppedBytes.Add(uint64(len(body)))
 	return nil, n.badSignature(rec)
 }
 

@@ -46,6 +46,7 @@ type Cluster struct {
 	t       testing.TB
 	members []*member
 	http    *http.Client // one attempt, no repetition
+	pool    *x509.CertPool
 	answers answers
 	logs    logBuffer
 }
@@ -68,7 +69,8 @@ func Start(t testing.TB, n int, tune ...func(*node.Config)) *Cluster {
 	ca := c.configure(n, tune)
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(ca)
-	c.http = &http.Client{Timeout: patience, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}}
+	c.pool = pool
+	c.http = c.HTTPFrom("127.0.0.1")
 	endpoints := make([]string, n)
 	for i, m := range c.members {
 		endpoints[i] = apiURL(m)
@@ -105,7 +107,7 @@ func (c *Cluster) configure(n int, tune []func(*node.Config)) []byte {
 		cfg := node.Defaults()
 		cfg.NodeID, cfg.ClusterID, cfg.Dir, cfg.Voters = v.ID, "nodetest", filepath.Join(dir, v.ID), voters
 		cfg.Keys = []verify.Key{key}
-		cfg.TokenRate, cfg.ElectionTimeout, cfg.SubmitTimeout = 0, ElectionTimeout, SubmitTimeout
+		cfg.TokenRate, cfg.AddressRate, cfg.ElectionTimeout, cfg.SubmitTimeout = 0, 0, ElectionTimeout, SubmitTimeout
 		certPEM, keyPEM, err := ca.Issue(certs.Request{CommonName: v.ID, DNS: []string{"localhost"}, IPs: []net.IP{net.IPv4(127, 0, 0, 1)},
 			URIs: []string{"recount://nodetest/node/" + v.ID}, Client: true, Server: true})
 		must(c.t, err)
@@ -138,6 +140,24 @@ func freePorts(t testing.TB, n int) []string {
 	}
 	return out
 }
+
+// HTTPFrom is a client that trusts the cluster and comes from a loopback address such as 127.0.0.7, so that one test has
+// many addresses. It repeats nothing; its idle connections end with the test.
+func (c *Cluster) HTTPFrom(address string) *http.Client {
+	from := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}
+	transport := &http.Transport{DialContext: from.DialContext, TLSClientConfig: &tls.Config{RootCAs: c.pool}, MaxIdleConnsPerHost: 64}
+	c.t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Timeout: patience, Transport: transport}
+}
+
+// Config are the settings of node i.
+func (c *Cluster) Config(i int) node.Config { return c.members[i].cfg }
+
+// FreePort finds a loopback address for one more listener.
+func FreePort(t testing.TB) string { return freePorts(t, 1)[0] }
+
+// URL is the base URL of node i.
+func (c *Cluster) URL(i int) string { return apiURL(c.members[i]) }
 
 // Size is the number of nodes.
 func (c *Cluster) Size() int { return len(c.members) }

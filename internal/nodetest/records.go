@@ -31,6 +31,7 @@ type Record struct {
 	Forged  bool   // signed with a key that no node holds
 	Near    bool   // claims another D_hat within the tolerance: other signed values, accepted all the same
 	Bare    bool   // carries no signature
+	Key     string // HMAC secret that signs; empty for the key that the nodes hold
 }
 
 // ID is the pcs_id of the record.
@@ -82,6 +83,9 @@ func (f *Records) Sign(r Record) []byte {
 	payload, err := pcs.Decode(unsigned).AppendPayload(nil, pcs.F9)
 	must(f.t, err)
 	key := f.key
+	if r.Key != "" {
+		key = r.Key
+	}
 	if r.Forged {
 		key += " forged"
 	}

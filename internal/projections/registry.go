@@ -126,6 +126,7 @@ type registry struct {
 	byPrint map[[32]byte]int
 	freezes []FreezeRow // ascending seq
 	known   []KnownShards
+	newest  uint64 // event that registered the last key
 }
 
 // registered is a key with its history.
@@ -297,7 +298,7 @@ func (r *registry) apply(o *operator) {
 		}
 		k.Seq, k.LogTime = o.seq, o.logTime
 		r.byID[k.ID], r.byPrint[k.Fingerprint] = len(r.keys), len(r.keys)
-		r.keys = append(r.keys, k)
+		r.keys, r.newest = append(r.keys, k), o.seq
 	case *event.KeyRevokedV1:
 		k := r.key(m.KeyId)
 		k.revoked = append(k.revoked, revocation{seq: o.seq, since: m.Since})

@@ -30,6 +30,13 @@ func (c *Control) Keys(seq uint64) []KeyRow {
 	return out
 }
 
+// NewestKey is the event that registered the last key: the set of keys has changed when it has.
+func (c *Control) NewestKey() uint64 {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.reg.newest
+}
+
 // KeyByFingerprint returns a registered key, whatever its seq: who proposes keys asks it whether there is need to.
 func (c *Control) KeyByFingerprint(f [32]byte) (KeyRow, bool) {
 	c.mu.RLock()

@@ -69,6 +69,12 @@ type Key struct {
 	Fingerprint [32]byte
 }
 
+// String is the id of the key, so that printing one shows no secret. GoString is the same for %#v.
+func (k Key) String() string { return k.ID }
+
+// GoString hides the secret from %#v.
+func (k Key) GoString() string { return k.ID }
+
 // HasMaterial reports whether a signature can be checked with what the key holds.
 func (k Key) HasMaterial() bool {
 	if k.Alg == Ed25519 {

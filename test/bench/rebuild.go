@@ -175,7 +175,7 @@ func (r *rebuild) check() error {
 func (r *rebuild) build(ctx context.Context, round int) (f figures, err error) {
 	dir := filepath.Join(r.dir, fmt.Sprint("generation-", round))
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	g, err := fsm.OpenGeneration(nil, dir, 1, r.store, r.derived, r.ring, fsm.Observer{}, buildBatch, slog.New(slog.DiscardHandler))
+	g, err := fsm.OpenGeneration(nil, dir, 1, r.store, r.derived, func() *verify.Ring { return r.ring }, fsm.Observer{}, buildBatch, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return f, err
 	}

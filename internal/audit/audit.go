@@ -1,0 +1,237 @@
+// Package audit writes the audit stream of one node: a file of JSON lines that says what this node answered to whom, with
+// rotation and retention. It keeps no payload and no key, never makes a caller wait, and never deletes a file that it has not
+// rotated itself. What it could not write is counted. It is a convenience for the outside: the ledger's log is the truth.
+package audit
+
+import (
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/recount-ledger/recount/wire"
+)
+
+// Values of the member event.
+const (
+	EventSubmitted        = "pcs_submitted"
+	EventSignatureFailure = "signature_failure"
+	EventOperatorAct      = "operator_act"
+)
+
+// Submission is the line of one submission. Its first eight members are those of the security overview.
+type Submission struct {
+	Timestamp      string     `json:"timestamp"` // when it was answered, RFC 3339, UTC
+	Event          string     `json:"event"`     // pcs_submitted or signature_failure
+	PCSID          string     `json:"pcs_id"`
+	ShardID        string     `json:"shard_id"`
+	Epoch          *int64     `json:"epoch"`   // null when the record has none that can be read
+	Outcome        string     `json:"outcome"` // accepted, escalated, refused, conflict; unavailable, unknown, error
+	Escalated      bool       `json:"escalated"`
+	RecomputedDHat *wire.Nano `json:"recomputed_D_hat"` // null when it was not computed
+	Seq            uint64     `json:"seq"`              // of the event that decided; 0 when there is none
+	KeyID          string     `json:"key_id"`           // empty when no key verified it
+	RequestID      string     `json:"request_id"`
+	Policy         string     `json:"policy"`          // that judged; empty when none did
+	Error          string     `json:"error,omitempty"` // problem code of what was not answered 200 or 202
+}
+
+// Act is the line of one act of an operator, done or refused.
+type Act struct {
+	Timestamp string `json:"timestamp"`
+	Event     string `json:"event"` // operator_act
+	Actor     string `json:"actor"` // who, as far as that is known
+	Role      string `json:"role"`  // in which the act was done or tried
+	Route     string `json:"route"` // method and template, such as POST /v1/policies
+	Status    int    `json:"status"`
+	OpID      string `json:"op_id"`
+	RequestID string `json:"request_id"`
+}
+
+// Limits of a stream: lines that wait, bytes that are gathered for one write.
+const (
+	queueLines = 8192
+	batchBytes = 64 << 10
+)
+
+// Options of a stream. File and Logger must be set.
+type Options struct {
+	File     string        // where lines are appended
+	MaxBytes int64         // a file that would grow beyond it is rotated; 0 is never
+	Keep     time.Duration // age at which a rotated file is deleted; 0 is never
+	Logger   *slog.Logger
+	Now      func() time.Time // nil is time.Now
+}
+
+// Stream is an open audit stream. A nil Stream takes lines and drops them uncounted: the stream is off. It is safe for
+// concurrent use.
+type Stream struct {
+	o      Options
+	queue  chan any
+	reopen chan struct{}
+	stop   chan struct{}
+	once   sync.Once // closes stop
+	done   chan struct{}
+	file   file
+
+	written, dropped atomic.Uint64
+}
+
+// Open opens the file for appending and starts the writer. The error says why the file cannot be used.
+func Open(o Options) (*Stream, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	s := &Stream{o: o, queue: make(chan any, queueLines), reopen: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{})}
+	if err := s.file.open(o.File); err != nil {
+		return nil, err
+	}
+	s.sweep()
+	go s.run()
+	return s, nil
+}
+
+// Submission queues a line; timestamp and, when it is empty, event are set here.
+func (s *Stream) Submission(l Submission) {
+	if s == nil {
+		return
+	}
+	l.Timestamp = wire.Time(s.o.Now())
+	if l.Event == "" {
+		l.Event = EventSubmitted
+	}
+	s.put(l)
+}
+
+// Act queues a line; timestamp and event are set here.
+func (s *Stream) Act(l Act) {
+	if s == nil {
+		return
+	}
+	l.Timestamp, l.Event = wire.Time(s.o.Now()), EventOperatorAct
+	s.put(l)
+}
+
+func (s *Stream) put(line any) {
+	select {
+	case s.queue <- line:
+	default:
+		s.dropped.Add(1)
+	}
+}
+
+// Drop counts a line that the caller decided not to write.
+func (s *Stream) Drop() {
+	if s != nil {
+		s.dropped.Add(1)
+	}
+}
+
+// Stats are the lines written and those dropped because the queue was full or the file could not be written.
+func (s *Stream) Stats() (written, dropped uint64) {
+	if s == nil {
+		return 0, 0
+	}
+	return s.written.Load(), s.dropped.Load()
+}
+
+// Reopen closes the file and opens its name again, for those who have moved it away. It does not wait.
+func (s *Stream) Reopen() {
+	if s == nil {
+		return
+	}
+	select {
+	case s.reopen <- struct{}{}:
+	default: // one is under way
+	}
+}
+
+// Close writes what is queued and closes the file. Lines that come later are lost.
+func (s *Stream) Close() error {
+	if s == nil {
+		return nil
+	}
+	s.once.Do(func() { close(s.stop) })
+	<-s.done
+	return s.file.close()
+}
+
+// sweepEvery is how often rotated files are looked at when none is rotated.
+const sweepEvery = time.Hour
+
+func (s *Stream) run() {
+	defer close(s.done)
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case line := <-s.queue:
+			s.write(line)
+		case <-s.reopen:
+			s.report(errors.Join(s.file.close(), s.file.open(s.o.File)))
+		case <-tick.C:
+			s.sweep()
+		case <-s.stop:
+			for len(s.queue) > 0 {
+				s.write(<-s.queue)
+			}
+			return
+		}
+	}
+}
+
+// write writes a line and those that wait behind it, together.
+func (s *Stream) write(line any) {
+	var batch []byte
+	lines := uint64(0)
+	for {
+		text, err := json.Marshal(line)
+		if err != nil {
+			s.report(err)
+			s.dropped.Add(1)
+		} else {
+			batch, lines = append(append(batch, text...), '\n'), lines+1
+		}
+		if len(batch) >= batchBytes || len(s.queue) == 0 {
+			break
+		}
+		line = <-s.queue
+	}
+	var rotated error
+	if s.o.MaxBytes > 0 && s.file.size > 0 && s.file.size+int64(len(batch)) > s.o.MaxBytes {
+		rotated = s.file.rotate(s.o.Now()) // when that fails the file grows
+		s.sweep()
+	}
+	err := s.file.append(batch)
+	s.report(errors.Join(rotated, err))
+	if err != nil {
+		s.dropped.Add(lines)
+		return
+	}
+	s.written.Add(lines)
+}
+
+// report logs the first error of a row of errors.
+func (s *Stream) report(err error) {
+	failed := err != nil
+	if failed && !s.file.failed {
+		s.o.Logger.Error("audit stream: the file cannot be written or rotated as it should", "file", s.o.File, "error", err)
+	}
+	s.file.failed = failed
+}
+
+func (s *Stream) sweep() {
+	if s.o.Keep <= 0 {
+		return
+	}
+	gone, err := sweep(s.o.File, s.o.Now().Add(-s.o.Keep))
+	if len(gone) > 0 {
+		s.o.Logger.Info("audit stream: old files deleted", "files", strings.Join(gone, " "))
+	}
+	if err != nil {
+		s.o.Logger.Warn("audit stream: old files cannot be deleted", "error", err)
+	}
+}

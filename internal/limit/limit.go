@@ -1,0 +1,138 @@
+// Package limit says who may go on when more arrives than is taken: token buckets for many sources in memory of a fixed
+// size (Buckets), one bucket that is shared fairly (Fair), and shares of a common space (Shares). It refuses to grow with
+// the number of sources, to start goroutines and to know what a source is; names are hashed and not kept.
+package limit
+
+import (
+	"hash/maphash"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// SlotBytes is what a table takes per slot, its share of a lock included.
+const SlotBytes = 33
+
+// ways is how many slots a source can be in. A search looks at all of them.
+const ways = 8
+
+// slot is one source's bucket.
+type slot struct {
+	name   uint64 // hash of the source's name, 0 for an empty slot
+	tokens float64
+	at     int64 // when tokens was true, nanoseconds
+	window int64 // in which the source was counted last
+}
+
+type set struct {
+	mu    sync.Mutex
+	slots [ways]slot
+}
+
+// table holds the buckets of the sources seen last. When it must forget one, it forgets the fullest of a set: a full bucket
+// says nothing that a new one would not say, and a source that is over its rate cannot be washed out by a crowd of new ones.
+type table struct {
+	seed maphash.Seed
+	sets []set
+}
+
+func newTable(slots int) table {
+	return table{seed: maphash.MakeSeed(), sets: make([]set, max(1, slots/ways))}
+}
+
+// draw refills the bucket of a source and takes cost from it when there is as much. fresh says that the source had not been
+// seen in this window.
+func (t *table) draw(source string, now, window int64, rate, burst, cost float64) (left float64, ok, fresh bool) {
+	h := maphash.String(t.seed, source)
+	s := &t.sets[h%uint64(len(t.sets))]
+	h |= 1 // never the name of an empty slot
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b := s.find(h, now, rate, burst)
+	b.refill(now, rate, burst)
+	if ok = b.tokens >= cost; ok {
+		b.tokens -= cost
+	}
+	fresh = b.window != window
+	b.window = window
+	return b.tokens, ok, fresh
+}
+
+// find returns the source's slot, or the one that it takes over with a full bucket.
+func (s *set) find(name uint64, now int64, rate, burst float64) *slot {
+	fullest, most := 0, -1.0
+	for i := range s.slots {
+		b := &s.slots[i]
+		if b.name == name {
+			return b
+		}
+		tokens := burst + 1 // an empty slot is taken first
+		if b.name != 0 {
+			tokens = b.level(now, rate, burst)
+		}
+		if tokens > most {
+			fullest, most = i, tokens
+		}
+	}
+	s.slots[fullest] = slot{name: name, tokens: burst, at: now, window: -1}
+	return &s.slots[fullest]
+}
+
+func (b *slot) level(now int64, rate, burst float64) float64 {
+	return min(burst, b.tokens+rate*float64(max(0, now-b.at))/1e9)
+}
+
+func (b *slot) refill(now int64, rate, burst float64) {
+	b.tokens, b.at = b.level(now, rate, burst), max(b.at, now)
+}
+
+// waitFor is how long a bucket of that rate needs for the missing tokens.
+func waitFor(missing, rate float64) time.Duration {
+	return time.Duration(max(0, missing) / rate * float64(time.Second))
+}
+
+// Buckets gives every source a bucket of its own: rate per second, burst twice that and at least 1. A nil Buckets lets
+// everything pass. It is safe for concurrent use.
+type Buckets struct {
+	table
+	start       time.Time
+	rate, burst float64
+}
+
+// NewBuckets makes buckets for the sources seen last, SlotBytes for each; nil when rate is 0.
+func NewBuckets(slots int, rate float64) *Buckets {
+	if rate <= 0 {
+		return nil
+	}
+	return &Buckets{table: newTable(slots), start: time.Now(), rate: rate, burst: max(1, 2*rate)}
+}
+
+// Take draws one token of the source's bucket, or says when there will be one.
+func (b *Buckets) Take(source string) (wait time.Duration, ok bool) {
+	if b == nil {
+		return 0, true
+	}
+	return b.take(source, int64(time.Since(b.start)))
+}
+
+func (b *Buckets) take(source string, now int64) (time.Duration, bool) {
+	left, ok, _ := b.draw(source, now, 0, b.rate, b.burst, 1)
+	if ok {
+		return 0, true
+	}
+	return waitFor(1-left, b.rate), false
+}
+
+// Prefix is the source of an address: an IPv4 address as it is, the /64 of an IPv6 address, because that much is given to
+// one customer. What is no address is its own source.
+func Prefix(remote string) string {
+	a, err := netip.ParseAddr(remote)
+	if err != nil {
+		return remote
+	}
+	if a = a.Unmap().WithZone(""); a.Is4() {
+		return a.String()
+	}
+	p, _ := a.Prefix(64) // 64 bits are within every IPv6 address
+	return p.String()
+}

@@ -1,0 +1,94 @@
+package node
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/recount-ledger/recount/internal/limit"
+	"github.com/recount-ledger/recount/wire"
+)
+
+// How many keys and addresses the limits tell apart; each takes limit.SlotBytes, so all three tables together 1.1 MiB.
+const (
+	limitedSources = 1 << 14 // keys, and addresses of what no key signed
+	limitedKeys    = 1 << 14
+	forgingSources = 1 << 10
+)
+
+// The budget of a node for logging submissions with a bad signature; above it they are answered and summed.
+const (
+	refusalsPerSecond = 50
+	refusalBytes      = 16 << 10 // per second, and the largest such body that is logged
+)
+
+// limits decide who is served when more arrives than this node takes. What a key has signed counts for the key, and only
+// after the signature was verified, so that nobody can use up another one's rate; everything else counts for its address.
+type limits struct {
+	all     *limit.Fair    // submissions per second of this node
+	keys    *limit.Buckets // submissions per second of one key
+	refusal *limit.Fair    // of the budget for refusals: 1 is what is logged in a second
+	queue   *limit.Shares  // of the bytes that wait for consensus
+	status  int
+
+	byNode, byKey         atomic.Uint64 // refused
+	dropped, droppedBytes atomic.Uint64 // refusals that were not logged
+}
+
+func newLimits(c Config) *limits {
+	return &limits{
+		all:     limit.NewFair(limitedSources, c.TokenRate, max(1, 2*c.TokenRate), c.TokenRate/2),
+		keys:    limit.NewBuckets(limitedKeys, c.KeyRate),
+		refusal: limit.NewFair(forgingSources, 1, 0.5, 0.5),
+		queue:   limit.NewShares(),
+		status:  c.ThrottleStatus,
+	}
+}
+
+// source is who a submission counts for.
+func source(keyID, remote string) string {
+	if keyID != "" {
+		return "key " + keyID
+	}
+	return "address " + limit.Prefix(remote)
+}
+
+// throttle draws a token for a submission; keyID is empty when no key has verified it.
+func (n *Node) throttle(keyID, remote string) *wire.Problem {
+	if keyID != "" {
+		if wait, ok := n.limits.keys.Take(keyID); !ok {
+			n.limits.byKey.Add(1)
+			return n.limits.problem("too many submissions signed with this key", wait)
+		}
+	}
+	if wait, ok := n.limits.all.Take(source(keyID, remote), 1); !ok {
+		n.limits.byNode.Add(1)
+		return n.limits.problem("", wait)
+	}
+	return nil
+}
+
+func (l *limits) problem(detail string, wait time.Duration) *wire.Problem {
+	p := wire.NewProblem(wire.CodeThrottled, detail).WithRetry(wait)
+	p.Status = l.status
+	return p
+}
+
+// enter takes room in the queue for consensus, of which nobody gets more than he leaves to others; leave gives it back.
+func (n *Node) enter(keyID, remote string, size int) (leave func(), err error) {
+	queued, _ := n.packer.Stats()
+	leave = n.limits.queue.Enter(source(keyID, remote), int64(size), int64(n.cfg.QueueBytes-queued))
+	if leave == nil {
+		return nil, wire.NewProblem(wire.CodeOverloaded, "").WithRetry(retryAfter)
+	}
+	return leave, nil
+}
+
+// mayLog draws from the budget for refusals, in which the addresses have equal shares. One that is above its share gets
+// what the others leave.
+func (l *limits) mayLog(remote string, size int) bool {
+	if size > refusalBytes {
+		return false
+	}
+	_, ok := l.refusal.Take(limit.Prefix(remote), max(1.0/refusalsPerSecond, float64(size)/refusalBytes))
+	return ok
+}

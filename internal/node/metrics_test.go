@@ -1,0 +1,180 @@
+package node_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	spec "github.com/recount-ledger/recount/api"
+	"github.com/recount-ledger/recount/client"
+	"github.com/recount-ledger/recount/internal/node"
+	"github.com/recount-ledger/recount/internal/nodetest"
+	"github.com/recount-ledger/recount/wire"
+)
+
+// closedLabels are all labels that a metric may have, with all their values. A new one needs a line, and its values must
+// be known before the program runs.
+var closedLabels = map[string]func(string) bool{
+	"outcome": oneOf("accepted", "escalated", "refused", "conflict", "replayed", "throttled", "unavailable", "unknown", "error"),
+	"limit":   oneOf("node", "address", "key"),
+	"method":  oneOf("GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "other"),
+	"class":   oneOf("2xx", "3xx", "4xx", "5xx"),
+	"route":   isRoute,
+	"le":      isNumber, "quantile": isNumber, // bounds of histograms, quantiles of the runtime's summaries
+	"version": regexp.MustCompile(`^go1\.[0-9.]+(rc[0-9]+)?$`).MatchString, // go_info
+}
+
+func oneOf(values ...string) func(string) bool {
+	return func(v string) bool { return slices.Contains(values, v) }
+}
+
+func isNumber(v string) bool {
+	_, err := strconv.ParseFloat(v, 64)
+	return err == nil
+}
+
+var templates = regexp.MustCompile(`(?m)^  (/[^: ]*):$`)
+
+// isRoute holds for the templates of the contract, written as the router writes them.
+func isRoute(v string) bool {
+	if v == "unmatched" {
+		return true
+	}
+	for _, m := range templates.FindAllStringSubmatch(string(spec.OpenAPI), -1) {
+		if regexp.MustCompile(`\{([a-z_]+)\}`).ReplaceAllString(m[1], ":$1") == v {
+			return true
+		}
+	}
+	return false
+}
+
+var (
+	sample = regexp.MustCompile(`^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? \S+$`)
+	label  = regexp.MustCompile(`([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"`)
+)
+
+// openLabels lists what is not of a closed set in a page of metrics, and how many samples it has.
+func openLabels(page string) (open []string, samples int) {
+	for _, line := range strings.Split(strings.TrimSpace(page), "\n") {
+		if strings.HasPrefix(line, "#") {
+			continue
+		}
+		m := sample.FindStringSubmatch(line)
+		if m == nil {
+			open = append(open, "not a sample: "+line)
+			continue
+		}
+		samples++
+		for _, l := range label.FindAllStringSubmatch(m[2], -1) {
+			if known := closedLabels[l[1]]; known == nil || !known(l[2]) {
+				open = append(open, fmt.Sprintf("%s: %s=%q", m[1], l[1], l[2]))
+			}
+		}
+	}
+	return open, samples
+}
+
+// TestLabelsAreClosed: after traffic of every kind no label of any metric has a value from outside.
+func TestLabelsAreClosed(t *testing.T) {
+	const marker = "marker-7f3a"
+	c := nodetest.Start(t, 1, func(cfg *node.Config) { cfg.TokenRate, cfg.AddressRate, cfg.KeyRate = 20, 60, 15 })
+	f := nodetest.NewRecords(t)
+	for i := range 80 {
+		r := nodetest.Record{Shard: marker, Epoch: int64(i / 3), Root: "r", Wrong: i%7 == 0, Forged: i%5 == 0, Bare: i%11 == 0, Attempt: i % 2}
+		c.Once(0, http.MethodPost, client.SubmitPath, f.Sign(r))
+		c.Once(0, http.MethodPost, client.SubmitPath, []byte(`{"shard_id":"`+marker+`"`))
+	}
+	for _, m := range templates.FindAllStringSubmatch(string(spec.OpenAPI), -1) {
+		path := regexp.MustCompile(`\{[a-z_]+\}`).ReplaceAllString(m[1], marker)
+		for _, method := range []string{"GET", "HEAD", "POST", "DELETE", "BREW" + strings.ToUpper(marker[:6])} {
+			if !strings.HasSuffix(path, "/progress") {
+				c.Once(0, method, path+"?"+marker+"=1", []byte(`{"reason":"`+marker+`"}`))
+			}
+		}
+	}
+	c.Once(0, http.MethodGet, "/"+marker, nil)
+	c.Once(0, http.MethodGet, "/v1/shards/"+marker, nil)
+	page := metricsPage(t, c, 0)
+	open, samples := openLabels(page)
+	if samples < 100 || len(open) > 0 {
+		t.Errorf("%d samples; not of a closed set: %q", samples, open)
+	}
+	for _, secret := range []string{marker, "MARKER", "node-1", "127.0.0.1", "hmac-", `"s"`} {
+		if strings.Contains(page, secret) {
+			t.Errorf("the page contains %q", secret)
+		}
+	}
+	for _, want := range []string{`limit="node"`, `limit="key"`, `limit="address"`, `outcome="throttled"`, `route="unmatched"`} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the run was not busy enough: no %s", want)
+		}
+	}
+	if open, _ := openLabels("x{shard=\"s\"} 1\ny{route=\"/v1/pcs/abc\"} 1\n"); len(open) != 2 {
+		t.Errorf("the test sees nothing: %q", open)
+	}
+}
+
+// TestMetricsListener: with a listener of its own /metrics is not on the API, and asks for the credentials of the settings.
+func TestMetricsListener(t *testing.T) {
+	c := nodetest.Start(t, 1, func(cfg *node.Config) {
+		cfg.MetricsListen, cfg.MetricsUser, cfg.MetricsPass = nodetest.FreePort(t), "ops", "open sesame"
+	})
+	listen := c.Config(0).MetricsListen
+	if status, _ := c.Once(0, http.MethodGet, "/metrics", nil); status != http.StatusNotFound {
+		t.Errorf("/metrics on the API: %d", status)
+	}
+	for _, try := range []struct {
+		path, user, pass string
+		want             int
+	}{
+		{"/metrics", "", "", 401}, {"/metrics", "ops", "", 401}, {"/metrics", "ops", "open sesam", 401}, {"/metrics", "ops", "open sesame ", 401},
+		{"/metrics", "", "open sesame", 401}, {"/metrics", "Ops", "open sesame", 401}, {"/metrics", "ops", "open sesame", 200},
+		{"/v1/audit", "ops", "open sesame", 404}, {"/livez", "", "", 404},
+	} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+listen+try.path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if try.user+try.pass != "" {
+			req.SetBasicAuth(try.user, try.pass)
+		}
+		resp, err := c.HTTPFrom("127.0.0.1").Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil || resp.StatusCode != try.want || (try.want == 200) != strings.Contains(string(body), "flk_folded_seq") {
+			t.Errorf("%+v: %d, %v", try, resp.StatusCode, err)
+		}
+		var p wire.Problem
+		if try.want == 401 && (json.Unmarshal(body, &p) != nil || p.Code != wire.CodeUnauthorized || resp.Header.Get("WWW-Authenticate") == "") {
+			t.Errorf("%+v: %s", try, body)
+		}
+	}
+}
+
+// TestMetricsListenerOutsideLoopback: where others can listen, the page has the API's certificate.
+func TestMetricsListenerOutsideLoopback(t *testing.T) {
+	c := nodetest.Start(t, 1, func(cfg *node.Config) {
+		_, port, _ := strings.Cut(nodetest.FreePort(t), ":")
+		cfg.MetricsListen = "0.0.0.0:" + port
+	})
+	_, port, _ := strings.Cut(c.Config(0).MetricsListen, ":")
+	for scheme, want := range map[string]int{"https": 200, "http": 400} {
+		resp, err := c.HTTPFrom("127.0.0.1").Get(scheme + "://127.0.0.1:" + port + "/metrics")
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != want {
+			t.Errorf("%s: %d", scheme, resp.StatusCode)
+		}
+	}
+}
