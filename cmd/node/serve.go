@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/signal"
 	"runtime/debug"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -23,7 +25,10 @@ func serveCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "serve --config FILE", Short: "Run one node until SIGTERM or Ctrl-C", Args: cobra.NoArgs,
 		Long: `Run one node. Settings come from flags, then the environment, then the file, then defaults; a setting that is
-not known is refused. Every secret may also be given as a file: NAME_FILE in the environment, name_file in the file.`,
+not known is refused. Every secret may also be given as a file: NAME_FILE in the environment, name_file in the file.
+
+Certificates, keys and authorities of both ports are followed: changed files are used for new connections within a few
+seconds, at once after SIGHUP. Files that do not fit are refused, with a warning in the log, and the earlier ones stay.`,
 		Example: `  recount-node serve --config /etc/recount/node.yaml
   PCS_HMAC_KEYS_FILE=/run/secrets/hmac recount-node serve --config node.yaml --token-rate 500`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -52,10 +57,18 @@ func serve(ctx context.Context, c node.Config, pidFile string) error {
 		debug.SetGCPercent(gcPercent)
 	}
 	log := slog.New(slog.NewJSONHandler(os.Stderr, nil)).With("node", c.NodeID)
+	hangups := make(chan os.Signal, 1) // before Open, which may take long: unasked, the signal would end the process
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer func() { signal.Stop(hangups); close(hangups) }()
 	n, err := node.Open(ctx, c, log)
 	if err != nil {
 		return err
 	}
+	go func() {
+		for range hangups {
+			n.ReloadCertificates()
+		}
+	}()
 	// Only now: a second start of a running node fails above and must not take its pid file away.
 	if pidFile != "" {
 		if err := os.WriteFile(pidFile, []byte(strconv.Itoa(os.Getpid())+"\n"), 0o644); err != nil {

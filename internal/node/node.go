@@ -5,7 +5,6 @@ package node
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -45,6 +44,10 @@ type Node struct {
 	server   *http.Server
 	listener net.Listener
 	unused   unusedConns
+
+	apiFiles, peerFiles *rotation
+	reload              chan struct{} // somebody asked for both to be read again
+
 	registry *prometheus.Registry
 	drops    *refusals
 	budget   *budget
@@ -73,7 +76,7 @@ func Open(ctx context.Context, cfg Config, logger *slog.Logger) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{cfg: cfg, log: logger, ring: verify.NewRing(cfg.Keys), registry: prometheus.NewRegistry(), failed: make(chan error, 8),
-		drops: newRefusals(cfg.NodeID), budget: newBudget()}
+		drops: newRefusals(cfg.NodeID), budget: newBudget(), reload: make(chan struct{}, 1)}
 	n.ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	if err := n.open(ctx); err != nil {
 		return nil, errors.Join(err, n.Close(context.WithoutCancel(ctx)))
@@ -140,6 +143,7 @@ func (n *Node) newCluster() error {
 	for i, v := range n.cfg.Voters {
 		voters[i] = cluster.Voter{ID: v.ID, PeerAddr: v.Peer}
 	}
+	n.peerFiles = newRotation("peer", n.log, n.cfg.Peer.Cert, n.cfg.Peer.Key, n.cfg.Peer.CA)
 	var err error
 	n.cluster, err = cluster.Open(cluster.Config{
 		NodeID: n.cfg.NodeID, ClusterID: n.cfg.ClusterID, Dir: n.cfg.Dir,
@@ -151,6 +155,7 @@ func (n *Node) newCluster() error {
 	if err != nil {
 		return err
 	}
+	n.peerFiles.reload, n.peerFiles.end = n.cluster.ReloadTLS, n.cluster.CertificateEnd
 	n.store.SetCommitSource(n.cluster.CommitIndex)
 	n.cluster.Handle(propose.ForwardPath, n.acceptForward)
 	n.cluster.Handle(positionPath, n.answerPosition)
@@ -160,16 +165,18 @@ func (n *Node) newCluster() error {
 }
 
 func (n *Node) openAPI() error {
-	cert, err := tls.LoadX509KeyPair(n.cfg.API.Cert, n.cfg.API.Key)
+	n.apiFiles = newRotation("api", n.log, n.cfg.API.Cert, n.cfg.API.Key, n.cfg.API.CA)
+	port, err := newAPITLS(n.cfg.API, n.log)
 	if err != nil {
-		return fmt.Errorf("API certificate: %w", err)
+		return err
 	}
+	n.apiFiles.reload, n.apiFiles.end = port.reload, port.end
 	if err := n.registerMetrics(); err != nil {
 		return err
 	}
 	n.server, err = api.NewServer(api.Config{
 		Ledger: ledger{n}, Logger: n.log, Registry: n.registry,
-		TLS:    &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12},
+		TLS: port.config(), TrustedProxies: n.cfg.TrustedProxies,
 		NodeID: n.cfg.NodeID, MaxBody: int64(n.cfg.MaxBody), TokenRate: n.cfg.TokenRate, ThrottleStatus: n.cfg.ThrottleStatus,
 		SubmitTimeout: n.cfg.SubmitTimeout, MetricsUser: n.cfg.MetricsUser, MetricsPass: n.cfg.MetricsPass,
 	})
@@ -186,6 +193,7 @@ func (n *Node) openAPI() error {
 			n.fail(fmt.Errorf("API: %w", err))
 		}
 	})
+	n.loop(n.ctx, "certificates", n.followCertificates)
 	n.log.Info("serving", "api", n.cfg.API.Listen, "peer", n.cfg.Peer.Listen)
 	return nil
 }
