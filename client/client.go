@@ -2,8 +2,8 @@
 // HTTPS, spreads requests over them, moves to another node when one fails, and repeats a request (always with
 // the same bytes) until it has an answer or the context ends.
 //
-// It refuses to repeat anything that a repetition cannot help (only 429, 503, 504 and network errors are
-// repeated), to follow redirects, to send a token over plain HTTP to another machine, and to guess: when a
+// It refuses to repeat anything that a repetition cannot help (only 429, 503, 504, the 502 of a proxy and network errors
+// are repeated), to follow redirects, to send a token over plain HTTP to another machine, and to guess: when a
 // submission may have been committed but no answer came, the error is ErrOutcomeUnknown, never a refusal.
 package client
 

@@ -6,6 +6,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"io"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -227,6 +228,31 @@ func TestNoAnswerIsUnknown(t *testing.T) {
 		t.Errorf("submission: %v", err)
 	}
 	if _, err = c.Event(deadline(t, time.Second), 1, Read{}); !errors.Is(err, ErrUnavailable) {
+		t.Errorf("read: %v", err)
+	}
+}
+
+// TestProxyWithoutNode: what a proxy says about a node that it lost is no answer; the submission may have reached the node.
+func TestProxyWithoutNode(t *testing.T) {
+	var calls atomic.Int32
+	lost := int32(3)
+	s, ca := server(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.ReadAll(r.Body)
+		if calls.Add(1) <= lost {
+			http.Error(w, "<html>Bad Gateway</html>", http.StatusBadGateway)
+			return
+		}
+		reply(w, 200, accepted)
+	})
+	c := connect(t, fast(ca, s.URL))
+	if got, err := c.Submit(deadline(t, 20*time.Second), []byte("{}")); err != nil || got.Seq != 7 || got.Attempts != 4 {
+		t.Errorf("%+v %v", got, err)
+	}
+	lost = math.MaxInt32
+	if _, err := c.Submit(deadline(t, time.Second), []byte("{}")); !errors.Is(err, ErrOutcomeUnknown) {
+		t.Errorf("submission: %v", err)
+	}
+	if _, err := c.Event(deadline(t, time.Second), 1, Read{}); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("read: %v", err)
 	}
 }

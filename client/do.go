@@ -53,7 +53,7 @@ func (r *Response) Problem() *wire.Problem {
 }
 
 // Do sends r until a node answers with a status other than 429, 503 and 504, or until ctx ends or allows no
-// further attempt. Every other status is an answer, not an error. Errors are *Error.
+// further attempt. A 502, which only a proxy in front of the nodes gives, is no answer of theirs either. Every other status is an answer, not an error. Errors are *Error.
 func (c *Client) Do(ctx context.Context, r Request) (*Response, error) {
 	failure := &Error{}
 	for {
@@ -95,7 +95,7 @@ func (c *Client) note(failure *Error, e *endpoint, resp *Response, err error, se
 		failure.Status, failure.Problem = resp.Status, resp.Problem()
 		asked = retryAfter(resp, failure.Problem)
 		failure.Problem.RetryAfterMS = asked.Milliseconds()
-		sent = sent && resp.Status == http.StatusGatewayTimeout
+		sent = sent && (resp.Status == http.StatusGatewayTimeout || resp.Status == http.StatusBadGateway)
 	}
 	failure.MaySent = failure.MaySent || sent
 	if resp != nil && failure.Problem.Code == wire.CodeFrozen {
@@ -154,7 +154,11 @@ func pause(ctx context.Context, d time.Duration) error {
 }
 
 func repeatable(status int) bool {
-	return status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable || status == http.StatusGatewayTimeout
+	switch status {
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable, http.StatusGatewayTimeout, http.StatusBadGateway:
+		return true
+	}
+	return false
 }
 
 // retryAfter reads the finer member of the problem or the header in seconds or as a date (RFC 9110, 10.2.3).

@@ -79,7 +79,7 @@ func (e *Error) kind() error {
 	case errors.Is(e.Cause, ErrProtocol):
 		return ErrProtocol
 	case e.Cause != nil, e.Status == http.StatusTooManyRequests, e.Status == http.StatusServiceUnavailable,
-		e.Status == http.StatusGatewayTimeout, e.Status == http.StatusRequestTimeout, e.Status == http.StatusInsufficientStorage:
+		e.Status == http.StatusGatewayTimeout, e.Status == http.StatusBadGateway, e.Status == http.StatusRequestTimeout, e.Status == http.StatusInsufficientStorage:
 		return ErrUnavailable
 	case e.Status == http.StatusNotFound:
 		return ErrNotFound

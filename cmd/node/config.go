@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"slices"
 	"strconv"
@@ -23,7 +24,7 @@ func (v values) nodeConfig() (node.Config, error) {
 	c := node.Defaults()
 	t := v.text
 	c.NodeID, c.ClusterID, c.Dir, c.Voters = t["node_id"], t["cluster_id"], t["dir"], v.voters
-	c.API = node.Listener{Listen: t["api.listen"], Cert: t["api.cert_file"], Key: t["api.key_file"]}
+	c.API = node.Listener{Listen: t["api.listen"], Cert: t["api.cert_file"], Key: t["api.key_file"], CA: t["api.client_ca_file"]}
 	c.Peer = node.Listener{Listen: t["peer.listen"], Cert: t["peer.cert_file"], Key: t["peer.key_file"], CA: t["peer.ca_file"]}
 	c.MetricsListen, c.MetricsUser, c.MetricsPass = t["metrics.listen"], t["metrics_user"], t["metrics_pass"]
 	c.TokenRate = number(v, "token_rate", &errs, func(s string) (float64, error) { return strconv.ParseFloat(s, 64) })
@@ -47,9 +48,32 @@ func (v values) nodeConfig() (node.Config, error) {
 		}
 		c.Profiles |= pcs.ProfilesOf(profile)
 	}
+	for _, text := range v.list("trusted_proxies") {
+		p, err := parseProxy(text)
+		errs = append(errs, err)
+		c.TrustedProxies = append(c.TrustedProxies, p)
+	}
 	keys, err := v.keys()
 	c.Keys, c.RereadKeys = keys, v.rereadKeys()
 	return c, errors.Join(errors.Join(errs...), err, c.Validate(), v.checkKeyFiles())
+}
+
+// parseProxy reads 10.0.0.0/8, or one address. Bits behind the prefix are refused: they are a slip more often than not.
+func parseProxy(text string) (netip.Prefix, error) {
+	text = strings.TrimSpace(text)
+	p, err := netip.ParsePrefix(text)
+	if a, addrErr := netip.ParseAddr(text); addrErr == nil && a.Zone() == "" {
+		p, err = netip.PrefixFrom(a.Unmap(), a.Unmap().BitLen()), nil
+	}
+	switch {
+	case err != nil:
+		return p, fmt.Errorf("trusted_proxies: %q is neither a network such as 10.1.0.0/16 nor an address", text)
+	case p.Addr().Is4In6():
+		return p, fmt.Errorf("trusted_proxies: write %q as an IPv4 network", text)
+	case p != p.Masked():
+		return p, fmt.Errorf("trusted_proxies: %q has bits behind its prefix; the network is %s", text, p.Masked())
+	}
+	return p, nil
 }
 
 func number[T any](v values, key string, errs *[]error, parse func(string) (T, error)) T {

@@ -220,7 +220,7 @@ func envOr(name, def string) string {
 func childEnv() []string {
 	own := map[string]bool{}
 	for _, s := range settings {
-		written := strings.Contains(s.key, ".") || slices.Contains([]string{"node_id", "cluster_id", "dir", "pid_file", "token_rate", "pcs_profiles", "pcs_sign_alg"}, s.key)
+		written := strings.Contains(s.key, ".") && s.key != "api.client_ca_file" || slices.Contains([]string{"node_id", "cluster_id", "dir", "pid_file", "token_rate", "pcs_profiles", "pcs_sign_alg"}, s.key)
 		if written || slices.Contains(keySettings, s.key) {
 			own[s.env], own[s.env+"_FILE"] = true, true
 		}

@@ -32,6 +32,6 @@ Exit codes: 0 stopped as asked, 1 failed, 2 wrong usage or settings, 70 the stor
 		Version: fmt.Sprintf("%s %s %s/%s", version.Version, runtime.Version(), runtime.GOOS, runtime.GOARCH),
 	}
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
-	cmd.AddCommand(serveCommand(), devCommand(), configCommand())
+	cmd.AddCommand(serveCommand(), devCommand(), configCommand(), certsCommand())
 	return cmd
 }

@@ -25,7 +25,10 @@ func serveCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "serve --config FILE", Short: "Run one node until SIGTERM or Ctrl-C", Args: cobra.NoArgs,
 		Long: `Run one node. Settings come from flags, then the environment, then the file, then defaults; a setting that is
-not known is refused. Every secret may also be given as a file: NAME_FILE in the environment, name_file in the file.`,
+not known is refused. Every secret may also be given as a file: NAME_FILE in the environment, name_file in the file.
+
+Certificates, keys and authorities of both ports are followed: changed files are used for new connections within a few
+seconds, at once after SIGHUP. Files that do not fit are refused, with a warning in the log, and the earlier ones stay.`,
 		Example: `  recount-node serve --config /etc/recount/node.yaml
   PCS_HMAC_KEYS_FILE=/run/secrets/hmac recount-node serve --config node.yaml --token-rate 500`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -87,7 +90,10 @@ func serve(ctx context.Context, c node.Config, pidFile string) error {
 		}
 		defer os.Remove(pidFile)
 	}
-	defer onHangup(hangups, n.Reopen)()
+	defer onHangup(hangups, func() {
+		n.Reopen()
+		n.ReloadCertificates()
+	})()
 	runErr := n.Run(ctx)
 	// An orderly stop may hang on a stuck disk. Ending the process loses nothing that was acknowledged.
 	defer time.AfterFunc(stopTimeout+5*time.Second, func() {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -109,6 +110,25 @@ func TestKeysOfSettings(t *testing.T) {
 		keys, err := v.keys()
 		if err != nil || len(keys) != want {
 			t.Errorf("%q: %d keys, %v", alg, len(keys), err)
+		}
+	}
+}
+
+func TestTrustedProxies(t *testing.T) {
+	for text, want := range map[string]string{
+		"10.1.0.0/16, 192.0.2.7,fd00::/8": "[10.1.0.0/16 192.0.2.7/32 fd00::/8]", "": "[]", "10.1.2.3/8": "the network is 10.0.0.0/8",
+		"proxy": "neither a network", "0.0.0.0/0": "everybody", "::/0": "everybody", "::ffff:10.0.0.0/104": "IPv4", "fe80::1%eth0": "neither",
+	} {
+		v, err := load(write(t, "c.yaml", good), flags(t, "--api-client-ca-file", "clients.pem"), environment(map[string]string{"RECOUNT_TRUSTED_PROXIES": text}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := v.nodeConfig()
+		if got := fmt.Sprint(c.TrustedProxies, " ", err); !strings.Contains(got, want) || strings.HasPrefix(want, "[") != (err == nil) {
+			t.Errorf("%q: %s", text, got)
+		}
+		if c.API.CA != "clients.pem" {
+			t.Errorf("authorities of clients: %q", c.API.CA)
 		}
 	}
 }

@@ -11,10 +11,11 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/recount-ledger/recount/internal/cluster/certs"
 )
 
 // ExitCluster is the exit code of the default Config.Fatal.
@@ -96,7 +97,7 @@ type LogStore interface {
 
 // NodeURI is the URI SAN of a node's certificate.
 func NodeURI(clusterID, nodeID string) string {
-	return "recount://" + clusterID + "/node/" + nodeID
+	return certs.NodeURI(clusterID, nodeID)
 }
 
 func (c *Config) setDefaults() {
@@ -157,13 +158,13 @@ func (c *Config) idOf(addr string) string {
 func (c *Config) validate() error {
 	var errs []error
 	for name, s := range map[string]string{"cluster id": c.ClusterID, "node id": c.NodeID} {
-		if err := checkID(s); err != nil {
+		if err := certs.CheckID(s); err != nil {
 			errs = append(errs, fmt.Errorf("cluster: %s %q: %w", name, s, err))
 		}
 	}
 	ids, addrs := map[string]bool{}, map[string]bool{}
 	for _, v := range c.Voters {
-		if err := checkID(v.ID); err != nil || ids[v.ID] {
+		if err := certs.CheckID(v.ID); err != nil || ids[v.ID] {
 			errs = append(errs, fmt.Errorf("cluster: voter id %q is invalid or repeated", v.ID))
 		}
 		if _, _, err := net.SplitHostPort(v.PeerAddr); err != nil || addrs[v.PeerAddr] {
@@ -178,16 +179,4 @@ func (c *Config) validate() error {
 		errs = append(errs, errors.New("cluster: no directory"))
 	}
 	return errors.Join(errs...)
-}
-
-// checkID admits what stands in a URI path, a host and a handshake without escaping.
-func checkID(s string) error {
-	if s == "" || len(s) > 64 {
-		return errors.New("must be 1 to 64 bytes")
-	}
-	const allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
-	if i := strings.IndexFunc(s, func(r rune) bool { return !strings.ContainsRune(allowed, r) }); i >= 0 {
-		return errors.New("only letters, digits and - _ . are allowed")
-	}
-	return nil
 }

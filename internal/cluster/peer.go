@@ -8,9 +8,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -26,13 +26,12 @@ const (
 
 // peerPort is the one TLS listener that peers use. ALPN decides: Raft streams or HTTP/2.
 type peerPort struct {
-	cfg   *Config
-	log   *slog.Logger
-	ln    net.Listener
-	cert  tls.Certificate
-	roots *x509.CertPool
-	raft  *subListener
-	h2    *subListener
+	cfg  *Config
+	log  *slog.Logger
+	ln   net.Listener
+	tls  atomic.Pointer[peerTLS] // of the connections from now on
+	raft *subListener
+	h2   *subListener
 
 	mu     sync.Mutex
 	open   map[net.Conn]struct{} // accepted connections, closed with the port
@@ -42,9 +41,14 @@ type peerPort struct {
 
 func listenPeers(cfg *Config) (*peerPort, error) {
 	p := &peerPort{cfg: cfg, log: cfg.Logger, open: map[net.Conn]struct{}{}}
-	if err := p.loadTLS(); err != nil {
+	own, err := p.readTLS()
+	if err != nil {
 		return nil, err
 	}
+	if err := own.trusted(time.Now()); err != nil {
+		p.log.Warn("cluster: other nodes will refuse the peer certificate of this node", "file", cfg.TLS.Cert, "err", err)
+	}
+	p.tls.Store(own)
 	p.ln = cfg.listener
 	if p.ln == nil {
 		ln, err := net.Listen("tcp", cfg.PeerBind)
@@ -55,28 +59,6 @@ func listenPeers(cfg *Config) (*peerPort, error) {
 	}
 	p.raft, p.h2 = newSubListener(cfg.PeerAdvertise), newSubListener(cfg.PeerAdvertise)
 	return p, nil
-}
-
-func (p *peerPort) loadTLS() error {
-	ca, err := os.ReadFile(p.cfg.TLS.CA)
-	if err != nil {
-		return fmt.Errorf("cluster: peer CA: %w", err)
-	}
-	p.roots = x509.NewCertPool()
-	if !p.roots.AppendCertsFromPEM(ca) {
-		return fmt.Errorf("cluster: peer CA: no certificate in %s", p.cfg.TLS.CA)
-	}
-	if p.cert, err = tls.LoadX509KeyPair(p.cfg.TLS.Cert, p.cfg.TLS.Key); err != nil {
-		return fmt.Errorf("cluster: peer certificate: %w", err)
-	}
-	id, err := p.nodeOf(p.cert.Leaf)
-	if err != nil {
-		return fmt.Errorf("cluster: own peer certificate: %w", err)
-	}
-	if id != p.cfg.NodeID {
-		return fmt.Errorf("cluster: own peer certificate names node %q, not %q", id, p.cfg.NodeID)
-	}
-	return nil
 }
 
 // nodeOf reads the member id from the URI SANs of a certificate whose chain was verified.
@@ -95,52 +77,6 @@ func (p *peerPort) identify(state *tls.ConnectionState) (string, error) {
 		return "", errors.New("no peer certificate")
 	}
 	return p.nodeOf(state.PeerCertificates[0])
-}
-
-func (p *peerPort) serverTLS() *tls.Config {
-	return &tls.Config{
-		MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{p.cert}, ClientCAs: p.roots,
-		ClientAuth: tls.RequireAndVerifyClientCert, NextProtos: []string{alpnRPC, alpnRaft}, SessionTicketsDisabled: true,
-		VerifyConnection: func(state tls.ConnectionState) error {
-			_, err := p.identify(&state)
-			return err
-		},
-	}
-}
-
-// clientTLS expects one certain node. The identity is the URI SAN, so host names are not looked at; the chain is.
-func (p *peerPort) clientTLS(id, alpn string) *tls.Config {
-	return &tls.Config{
-		MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{p.cert}, NextProtos: []string{alpn},
-		InsecureSkipVerify: true, // replaced by VerifyConnection, which checks chain and identity
-		VerifyConnection: func(state tls.ConnectionState) error {
-			if err := p.verifyChain(state); err != nil {
-				return err
-			}
-			if state.NegotiatedProtocol != alpn {
-				return fmt.Errorf("peer does not speak %s", alpn)
-			}
-			got, err := p.identify(&state)
-			if err == nil && got != id {
-				err = fmt.Errorf("peer is node %q, not %q", got, id)
-			}
-			return err
-		},
-	}
-}
-
-func (p *peerPort) verifyChain(state tls.ConnectionState) error {
-	if len(state.PeerCertificates) == 0 {
-		return errors.New("no peer certificate")
-	}
-	between := x509.NewCertPool()
-	for _, cert := range state.PeerCertificates[1:] {
-		between.AddCert(cert)
-	}
-	_, err := state.PeerCertificates[0].Verify(x509.VerifyOptions{
-		Roots: p.roots, Intermediates: between, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	})
-	return err
 }
 
 // dialTLS connects to a member and finishes the TLS handshake.
@@ -162,7 +98,6 @@ func (p *peerPort) dialTLS(ctx context.Context, v Voter, alpn string) (net.Conn,
 // serve accepts until the port is closed.
 func (p *peerPort) serve() {
 	slots := make(chan struct{}, maxHandshakes)
-	config := p.serverTLS()
 	for {
 		conn, err := p.ln.Accept()
 		if err != nil {
@@ -181,16 +116,16 @@ func (p *peerPort) serve() {
 		slots <- struct{}{}
 		p.wg.Go(func() {
 			defer func() { <-slots }()
-			p.admit(&trackedConn{Conn: conn, port: p}, config)
+			p.admit(&trackedConn{Conn: conn, port: p})
 		})
 	}
 }
 
 // admit authenticates one connection and hands it to its protocol.
-func (p *peerPort) admit(raw net.Conn, config *tls.Config) {
+func (p *peerPort) admit(raw net.Conn) {
 	ctx, cancel := context.WithTimeout(context.Background(), handshakeTimeout)
 	defer cancel()
-	conn := tls.Server(raw, config)
+	conn := tls.Server(raw, p.serverTLS())
 	err := conn.HandshakeContext(ctx)
 	if err == nil {
 		state := conn.ConnectionState()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -25,7 +26,7 @@ type Listener struct {
 	Listen string // host:port to bind
 	Cert   string // PEM file
 	Key    string // PEM file
-	CA     string // PEM file; peer listener only
+	CA     string // PEM file: authorities of the nodes (peer), of clients that show a certificate (API, "" for none)
 }
 
 // AuditLog says where the audit stream of the node goes.
@@ -61,8 +62,9 @@ type Config struct {
 	MetricsUser    string
 	MetricsPass    string
 	Audit          AuditLog
-	MaxBody        int // bytes of a submission
-	QueueBytes     int // payload bytes that wait for consensus at most
+	TrustedProxies []netip.Prefix // whose X-Forwarded-For counts
+	MaxBody        int            // bytes of a submission
+	QueueBytes     int            // payload bytes that wait for consensus at most
 
 	ElectionTimeout time.Duration
 	SubmitTimeout   time.Duration
@@ -111,6 +113,11 @@ func (c Config) Validate() error {
 		bad("voters: a cluster has 1, 3 or 5 members, not %d", n)
 	}
 	errs = append(errs, c.validateVoters()...)
+	for _, p := range c.TrustedProxies {
+		if p.Bits() == 0 {
+			bad("trusted_proxies: %s is everybody; name the proxies", p)
+		}
+	}
 	if c.ThrottleStatus != 429 && c.ThrottleStatus != 503 {
 		bad("throttle_status: 429 or 503, not %d", c.ThrottleStatus)
 	}

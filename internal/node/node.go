@@ -5,7 +5,6 @@ package node
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -50,6 +49,9 @@ type Node struct {
 	scrape      *http.Server // of /metrics alone; nil when the API serves it
 	unused      unusedConns
 	registry    *prometheus.Registry
+	apiFiles    *rotation     // certificate files of the API
+	peerFiles   *rotation     // and of the peer port
+	reload      chan struct{} // somebody asked for both to be read again
 	drops       *refusals
 	audit       *audit.Stream  // nil when it is off
 	refusedActs *limit.Buckets // of refused acts in the audit stream
@@ -83,8 +85,8 @@ func Open(ctx context.Context, cfg Config, logger *slog.Logger) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{cfg: cfg, log: logger, registry: prometheus.NewRegistry(), failed: make(chan error, 8),
-		ringChanged: make(chan struct{}, 1),
-		drops:       newRefusals(cfg.NodeID), limits: newLimits(cfg)}
+		ringChanged: make(chan struct{}, 1), reload: make(chan struct{}, 1),
+		drops: newRefusals(cfg.NodeID), limits: newLimits(cfg)}
 	n.own.Store(&cfg.Keys)
 	n.ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	if err := n.open(ctx); err != nil {
@@ -157,6 +159,7 @@ func (n *Node) newCluster() error {
 	for i, v := range n.cfg.Voters {
 		voters[i] = cluster.Voter{ID: v.ID, PeerAddr: v.Peer}
 	}
+	n.peerFiles = newRotation("peer", n.log, n.cfg.Peer.Cert, n.cfg.Peer.Key, n.cfg.Peer.CA)
 	var err error
 	n.cluster, err = cluster.Open(cluster.Config{
 		NodeID: n.cfg.NodeID, ClusterID: n.cfg.ClusterID, Dir: n.cfg.Dir,
@@ -168,6 +171,7 @@ func (n *Node) newCluster() error {
 	if err != nil {
 		return err
 	}
+	n.peerFiles.reload, n.peerFiles.end = n.cluster.ReloadTLS, n.cluster.CertificateEnd
 	n.store.SetCommitSource(n.cluster.CommitIndex)
 	n.cluster.Handle(propose.ForwardPath, n.acceptForward)
 	n.cluster.Handle(positionPath, n.answerPosition)
@@ -177,16 +181,18 @@ func (n *Node) newCluster() error {
 }
 
 func (n *Node) openAPI() error {
-	cert, err := tls.LoadX509KeyPair(n.cfg.API.Cert, n.cfg.API.Key)
+	n.apiFiles = newRotation("api", n.log, n.cfg.API.Cert, n.cfg.API.Key, n.cfg.API.CA)
+	port, err := newAPITLS(n.cfg.API, n.log)
 	if err != nil {
-		return fmt.Errorf("API certificate: %w", err)
+		return err
 	}
+	n.apiFiles.reload, n.apiFiles.end = port.reload, port.end
 	if err := n.registerMetrics(); err != nil {
 		return err
 	}
 	conf := api.Config{
 		Ledger: ledger{n}, Logger: n.log, Registry: n.registry,
-		TLS:    &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12},
+		TLS: port.config(), TrustedProxies: n.cfg.TrustedProxies,
 		NodeID: n.cfg.NodeID, MaxBody: int64(n.cfg.MaxBody), AddressRate: n.cfg.AddressRate, ThrottleStatus: n.cfg.ThrottleStatus,
 		SubmitTimeout: n.cfg.SubmitTimeout, MetricsUser: n.cfg.MetricsUser, MetricsPass: n.cfg.MetricsPass, MetricsApart: n.cfg.MetricsListen != "",
 		Acts: n.auditAct,
@@ -205,6 +211,7 @@ func (n *Node) openAPI() error {
 			n.fail(fmt.Errorf("API: %w", err))
 		}
 	})
+	n.loop(n.ctx, "certificates", n.followCertificates)
 	n.log.Info("serving", "api", n.cfg.API.Listen, "peer", n.cfg.Peer.Listen)
 	return n.openMetrics(conf)
 }

@@ -1,6 +1,6 @@
-// Package certs makes certificate authorities and short-lived node, client and server certificates (ECDSA P-256) for
-// development clusters and tests. It is no certificate manager: it refuses to renew, to revoke and to keep an index of what
-// it issued.
+// Package certs makes certificate authorities and node, client and server certificates (ECDSA P-256), and reads the PEM
+// files of the two TLS ports back strictly. It is no certificate manager: it refuses to renew, to revoke and to keep an
+// index of what it issued.
 package certs
 
 import (
@@ -12,6 +12,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/big"
 	"net"
 	"net/url"
@@ -25,6 +26,9 @@ const (
 	defaultValidity = 365 * 24 * time.Hour
 	backdate        = time.Hour // tolerates clocks that are a little behind
 )
+
+// ErrOutlives refuses a certificate that would still be valid when its authority no longer is.
+var ErrOutlives = errors.New("certs: the certificate would outlive its authority")
 
 // CA signs certificates.
 type CA struct {
@@ -44,12 +48,15 @@ type Request struct {
 }
 
 // NewCA makes a self-signed authority, valid for ten years, that can sign end certificates only.
-func NewCA(name string) (*CA, error) {
+func NewCA(name string) (*CA, error) { return NewCAFor(name, caValidity) }
+
+// NewCAFor is NewCA with another validity.
+func NewCAFor(name string, validity time.Duration) (*CA, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("certs: key: %w", err)
 	}
-	tmpl, err := template(name, caValidity)
+	tmpl, err := template(name, validity)
 	if err != nil {
 		return nil, err
 	}
@@ -86,6 +93,9 @@ func template(name string, validity time.Duration) (*x509.Certificate, error) {
 func (ca *CA) CertPEM() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca.der})
 }
+
+// NotAfter is when the authority expires.
+func (ca *CA) NotAfter() time.Time { return ca.cert.NotAfter }
 
 // Save writes <base>.crt and <base>.key (readable by the owner only) into dir, which it creates.
 func (ca *CA) Save(dir, base string) error {
@@ -129,7 +139,7 @@ func LoadCA(dir, base string) (*CA, error) {
 	return ca, nil
 }
 
-// Issue makes a key and signs a certificate for it.
+// Issue makes a key and signs a certificate for it. ErrOutlives when the authority expires before the certificate would.
 func (ca *CA) Issue(r Request) (certPEM, key []byte, err error) {
 	if !r.Client && !r.Server {
 		return nil, nil, errors.New("certs: a certificate is for clients, servers or both")
@@ -140,6 +150,9 @@ func (ca *CA) Issue(r Request) (certPEM, key []byte, err error) {
 	tmpl, err := template(r.CommonName, r.Validity)
 	if err != nil {
 		return nil, nil, err
+	}
+	if tmpl.NotAfter.After(ca.cert.NotAfter) {
+		return nil, nil, fmt.Errorf("%w: it ends %s, the authority %s", ErrOutlives, tmpl.NotAfter.UTC().Format(time.DateOnly), ca.cert.NotAfter.Format(time.DateOnly))
 	}
 	tmpl.KeyUsage, tmpl.BasicConstraintsValid = x509.KeyUsageDigitalSignature, true
 	tmpl.DNSNames, tmpl.IPAddresses = r.DNS, r.IPs
@@ -182,16 +195,33 @@ func keyPEM(key *ecdsa.PrivateKey) ([]byte, error) {
 	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), nil
 }
 
-// WritePair writes <base>.crt (0644) and <base>.key (0600) into dir, which it creates.
+// WritePair writes <base>.key (0600) and <base>.crt (0644) into dir, which it creates. Each file is whole at any moment, so
+// that a node that watches them never reads half of one.
 func WritePair(dir, base string, certPEM, key []byte) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("certs: %w", err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, base+".crt"), certPEM, 0o644); err != nil {
+	if err := replaceFile(filepath.Join(dir, base+".key"), key, 0o600); err != nil {
 		return fmt.Errorf("certs: %w", err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, base+".key"), key, 0o600); err != nil {
+	if err := replaceFile(filepath.Join(dir, base+".crt"), certPEM, 0o644); err != nil {
 		return fmt.Errorf("certs: %w", err)
+	}
+	return nil
+}
+
+func replaceFile(path string, text []byte, mode fs.FileMode) error {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-") // mode 0600
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(text)
+	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
 	}
 	return nil
 }

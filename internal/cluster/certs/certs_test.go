@@ -3,6 +3,7 @@ package certs_test
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
@@ -120,5 +121,48 @@ func TestLoadRefuses(t *testing.T) {
 	}
 	if _, err := certs.LoadCA(dir, "none"); err == nil {
 		t.Error("a missing CA was loaded")
+	}
+}
+
+func TestACertificateDoesNotOutliveItsAuthority(t *testing.T) {
+	ca, err := certs.NewCAFor("short", time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := ca.Issue(certs.Request{Client: true, Validity: 2 * time.Hour}); !errors.Is(err, certs.ErrOutlives) {
+		t.Errorf("issued: %v", err)
+	}
+	if _, _, err := ca.Issue(certs.Request{Client: true, Validity: time.Minute}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestRoleURI(t *testing.T) {
+	if u, err := certs.RoleURI("c1", "auditor", "anna"); err != nil || u != "recount://c1/role/auditor/anna" {
+		t.Errorf("%s, %v", u, err)
+	}
+	for _, bad := range [][3]string{{"c/1", "auditor", "a"}, {"c1", "root", "a"}, {"c1", "auditor", ""}, {"c1", "auditor", "a b"}, {"", "auditor", "a"}} {
+		if u, err := certs.RoleURI(bad[0], bad[1], bad[2]); err == nil {
+			t.Errorf("%v gave %s", bad, u)
+		}
+	}
+}
+
+// TestWritePairReplacesWhole: the key of a node stays its owner's, and nothing is left beside the pair.
+func TestWritePairReplacesWhole(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "n.key"), []byte("old"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := certs.WritePair(dir, "n", []byte("cert"), []byte("key")); err != nil {
+		t.Fatal(err)
+	}
+	for name, mode := range map[string]os.FileMode{"n.key": 0o600, "n.crt": 0o644} {
+		if info, err := os.Stat(filepath.Join(dir, name)); err != nil || info.Mode().Perm() != mode {
+			t.Errorf("%s: %v, %v", name, info, err)
+		}
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 2 {
+		t.Errorf("%v, %v", left, err)
 	}
 }

@@ -1,0 +1,372 @@
+package main
+
+import (
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/recount-ledger/recount/internal/cluster/certs"
+)
+
+// certsRun is what the commands of `certs` share.
+type certsRun struct {
+	force    bool
+	output   string
+	validity string
+	out      io.Writer
+	lines    []certFile
+}
+
+// certFile is one file that was written, as it is printed.
+type certFile struct {
+	File     string     `json:"file"`
+	Kind     string     `json:"kind"` // certificate or key
+	Subject  string     `json:"subject,omitempty"`
+	Names    []string   `json:"names,omitempty"` // hosts, addresses and URIs
+	NotAfter *time.Time `json:"not_after,omitempty"`
+}
+
+func certsCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "certs", Short: "Make authorities and certificates for nodes and clients",
+		Long: `Make what the two TLS ports need, as files. Nothing is contacted and no node needs to run.
+
+A cluster has three authorities, and none may do the work of another:
+  peer    signs nodes, and nothing else: who holds one of its certificates takes part in consensus
+  api     signs the certificates that clients see
+  client  signs client certificates, when the API takes them (api.client_ca_file)
+
+BASE names a pair of files, BASE.crt and BASE.key. Keys are readable by their owner only. Keep the keys of the authorities
+off the nodes. Files that exist are not touched without --force.`,
+		Example: `  # authorities, once
+  recount-node certs create-ca pki/peer-ca   --name "Recount peer CA"
+  recount-node certs create-ca pki/api-ca    --name "Recount API CA"
+  recount-node certs create-ca pki/client-ca --name "Recount client CA"
+
+  # one node: pki/node-1/peer.crt, peer.key, api.crt, api.key
+  recount-node certs create-node --cluster ledger --node node-1 --host recount.internal --host 10.0.0.1 \
+    --peer-ca pki/peer-ca --api-ca pki/api-ca --out pki/node-1
+
+  # one client
+  recount-node certs create-client --cluster ledger --role auditor --name anna --ca pki/client-ca --out pki/anna`,
+	}
+	cmd.AddCommand(createCACommand(), createNodeCommand(), createClientCommand())
+	return cmd
+}
+
+// flags adds what every command of `certs` takes.
+func (c *certsRun) flags(cmd *cobra.Command, validity string) {
+	cmd.Flags().StringVar(&c.validity, "validity", validity, "how long it is valid, such as 90d or 12h")
+	cmd.Flags().BoolVar(&c.force, "force", false, "replace files that exist")
+	cmd.Flags().StringVarP(&c.output, "output", "o", "table", "table or json")
+	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
+		c.out = cmd.OutOrStdout()
+		if c.output != "table" && c.output != "json" {
+			return &usageError{fmt.Errorf("--output: table or json, not %q", c.output)}
+		}
+		return nil
+	}
+}
+
+func createCACommand() *cobra.Command {
+	var c certsRun
+	var name string
+	cmd := &cobra.Command{
+		Use: "create-ca BASE", Short: "Make an authority: BASE.crt and BASE.key", Args: exactly("BASE"),
+		Long: `Make a self-signed authority that can sign end certificates only. To replace one that is in use, make the new one under
+another name and follow docs/tls-mtls.md: --force throws the old key away.`,
+		Example: `  recount-node certs create-ca pki/peer-ca --name "Recount peer CA"
+  recount-node certs create-ca pki/client-ca-2027 --name "Recount client CA 2027" --validity 1095d`,
+		RunE: func(_ *cobra.Command, args []string) error { return c.createCA(args[0], name) },
+	}
+	cmd.Flags().StringVar(&name, "name", "Recount CA", "common name")
+	c.flags(cmd, "3650d")
+	return cmd
+}
+
+// exactly demands one argument and says what it is.
+func exactly(what string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		if len(args) != 1 {
+			return &usageError{fmt.Errorf("exactly one argument, %s, not %d", what, len(args))}
+		}
+		return nil
+	}
+}
+
+func (c *certsRun) createCA(base, name string) error {
+	validity, err := parseValidity(c.validity)
+	if err != nil {
+		return &usageError{err}
+	}
+	if err := c.mayWrite(base); err != nil {
+		return err
+	}
+	ca, err := certs.NewCAFor(name, validity)
+	if err != nil {
+		return err
+	}
+	if err := ca.Save(filepath.Dir(base), filepath.Base(base)); err != nil {
+		return err
+	}
+	return errors.Join(c.wrote(base), c.print())
+}
+
+func createNodeCommand() *cobra.Command {
+	var c certsRun
+	var n nodeCerts
+	cmd := &cobra.Command{
+		Use: "create-node --cluster ID --node ID --out DIR", Short: "Make the certificates of a node's two ports", Args: cobra.NoArgs,
+		Long: `Make DIR/peer.crt and DIR/peer.key (with --peer-ca) and DIR/api.crt and DIR/api.key (with --api-ca).
+
+The peer certificate names the node as recount://<cluster-id>/node/<node-id>; other nodes look at nothing else. The API
+certificate carries every --host that clients and proxies use: name one that all nodes share, so that a proxy can check it.
+To renew, run the same command with --force: a running node takes the new files within a few seconds.`,
+		Example: `  recount-node certs create-node --cluster ledger --node node-1 --host recount.internal --host 10.0.0.1 \
+    --peer-ca pki/peer-ca --api-ca pki/api-ca --out pki/node-1
+
+  # renew the API certificate only
+  recount-node certs create-node --cluster ledger --node node-1 --host recount.internal --host 10.0.0.1 \
+    --api-ca pki/api-ca --validity 90d --out pki/node-1 --force`,
+		RunE: func(*cobra.Command, []string) error { return c.createNode(n) },
+	}
+	f := cmd.Flags()
+	f.StringVar(&n.cluster, "cluster", "", "cluster id (required)")
+	f.StringVar(&n.node, "node", "", "node id (required)")
+	f.StringVar(&n.dir, "out", "", "directory for the files (required)")
+	f.StringVar(&n.peerCA, "peer-ca", "", "BASE of the peer authority")
+	f.StringVar(&n.apiCA, "api-ca", "", "BASE of the API authority")
+	f.StringSliceVar(&n.hosts, "host", nil, "host name or address of the API; repeatable")
+	c.flags(cmd, "365d")
+	return cmd
+}
+
+// nodeCerts are the flags of create-node.
+type nodeCerts struct {
+	cluster, node, dir, peerCA, apiCA string
+	hosts                             []string
+}
+
+func (n nodeCerts) check() error {
+	var errs []error
+	for _, id := range [][2]string{{"--cluster", n.cluster}, {"--node", n.node}} {
+		if err := certs.CheckID(id[1]); err != nil {
+			errs = append(errs, fmt.Errorf("%s %q: %w", id[0], id[1], err))
+		}
+	}
+	if n.dir == "" {
+		errs = append(errs, errors.New("--out is required"))
+	}
+	if n.peerCA == "" && n.apiCA == "" {
+		errs = append(errs, errors.New("give --peer-ca, --api-ca or both"))
+	}
+	if n.apiCA != "" && len(n.hosts) == 0 {
+		errs = append(errs, errors.New("--api-ca needs at least one --host that clients use"))
+	}
+	return errors.Join(errs...)
+}
+
+func (c *certsRun) createNode(n nodeCerts) error {
+	api := certs.Request{CommonName: n.node, Server: true}
+	err := errors.Join(n.check(), addHosts(&api, n.hosts))
+	validity, badValidity := parseValidity(c.validity)
+	if err = errors.Join(err, badValidity); err != nil {
+		return &usageError{err}
+	}
+	peer := certs.Request{CommonName: n.node, URIs: []string{certs.NodeURI(n.cluster, n.node)}, Client: true, Server: true, Validity: validity}
+	api.Validity = validity
+	var todo []issuance
+	if n.peerCA != "" {
+		todo = append(todo, issuance{n.peerCA, filepath.Join(n.dir, "peer"), peer})
+	}
+	if n.apiCA != "" {
+		todo = append(todo, issuance{n.apiCA, filepath.Join(n.dir, "api"), api})
+	}
+	return c.issueAll(todo...)
+}
+
+func createClientCommand() *cobra.Command {
+	var c certsRun
+	var cluster, role, name, ca, out string
+	cmd := &cobra.Command{
+		Use: "create-client --cluster ID --role ROLE --name NAME --ca BASE --out BASE", Short: "Make a client certificate that carries a role", Args: cobra.NoArgs,
+		Long: `Make a certificate that names its holder as recount://<cluster-id>/role/<role>/<name>. The API takes it when the
+authority is in api.client_ca_file of the node. Roles: ` + strings.Join(certs.Roles, ", ") + `. Agents that submit need none, their records
+are signed. A certificate cannot be taken back before it expires, other than with its authority: keep it short.`,
+		Example: `  recount-node certs create-client --cluster ledger --role auditor --name anna --ca pki/client-ca --out pki/anna
+  curl --cacert pki/api-ca.crt --cert pki/anna.crt --key pki/anna.key https://recount.internal:9440/v1/audit`,
+		RunE: func(*cobra.Command, []string) error {
+			uri, err := certs.RoleURI(cluster, role, name)
+			for _, f := range [][2]string{{"--ca", ca}, {"--out", out}} {
+				if f[1] == "" {
+					err = errors.Join(err, fmt.Errorf("%s is required", f[0]))
+				}
+			}
+			validity, badValidity := parseValidity(c.validity)
+			if err = errors.Join(err, badValidity); err != nil {
+				return &usageError{err}
+			}
+			return c.issueAll(issuance{ca, out, certs.Request{CommonName: name, URIs: []string{uri}, Client: true, Validity: validity}})
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&cluster, "cluster", "", "cluster id (required)")
+	f.StringVar(&role, "role", "", "one of "+strings.Join(certs.Roles, ", ")+" (required)")
+	f.StringVar(&name, "name", "", "who or what holds it, as it appears in events (required)")
+	f.StringVar(&ca, "ca", "", "BASE of the client authority (required)")
+	f.StringVar(&out, "out", "", "BASE of the new pair (required)")
+	c.flags(cmd, "90d")
+	return cmd
+}
+
+// issuance is one pair to be made: authority and result are BASEs.
+type issuance struct {
+	ca, base string
+	request  certs.Request
+}
+
+// issueAll makes every pair in memory before the first is written.
+func (c *certsRun) issueAll(todo ...issuance) error {
+	var bases []string
+	for _, i := range todo {
+		bases = append(bases, i.base)
+	}
+	if err := c.mayWrite(bases...); err != nil {
+		return err
+	}
+	pairs := make([][2][]byte, len(todo))
+	for k, i := range todo {
+		ca, err := certs.LoadCA(filepath.Dir(i.ca), filepath.Base(i.ca))
+		if errors.Is(err, fs.ErrNotExist) {
+			return &usageError{fmt.Errorf("no authority %s: %w\nMake it with: recount-node certs create-ca %s", i.ca, err, i.ca)}
+		}
+		if err != nil {
+			return err
+		}
+		crt, key, err := ca.Issue(i.request)
+		if errors.Is(err, certs.ErrOutlives) {
+			return &usageError{fmt.Errorf("%w\nGive a shorter --validity, or replace the authority", err)}
+		}
+		if err != nil {
+			return err
+		}
+		pairs[k] = [2][]byte{crt, key}
+	}
+	for k, i := range todo {
+		if err := certs.WritePair(filepath.Dir(i.base), filepath.Base(i.base), pairs[k][0], pairs[k][1]); err != nil {
+			return err
+		}
+		if err := c.wrote(i.base); err != nil {
+			return err
+		}
+	}
+	return c.print()
+}
+
+// mayWrite refuses to replace anything without --force, before anything is written.
+func (c *certsRun) mayWrite(bases ...string) error {
+	for _, base := range bases {
+		for _, path := range []string{base + ".crt", base + ".key"} {
+			if _, err := os.Lstat(path); err == nil && !c.force {
+				return &usageError{fmt.Errorf("%s exists; nothing was written. Give another name, or --force to replace it", path)}
+			} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// wrote reads a pair back from the disk for the list of what was written.
+func (c *certsRun) wrote(base string) error {
+	text, err := os.ReadFile(base + ".crt")
+	if err != nil {
+		return err
+	}
+	block, _ := pem.Decode(text)
+	if block == nil {
+		return fmt.Errorf("%s.crt: not PEM after it was written", base)
+	}
+	cert, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return err
+	}
+	names := append([]string(nil), cert.DNSNames...)
+	for _, ip := range cert.IPAddresses {
+		names = append(names, ip.String())
+	}
+	for _, u := range cert.URIs {
+		names = append(names, u.String())
+	}
+	c.lines = append(c.lines, certFile{base + ".crt", "certificate", cert.Subject.CommonName, names, &cert.NotAfter}, certFile{File: base + ".key", Kind: "key"})
+	return nil
+}
+
+func (c *certsRun) print() error {
+	if c.output == "json" {
+		enc := json.NewEncoder(c.out)
+		enc.SetIndent("", "  ")
+		return enc.Encode(c.lines)
+	}
+	w := tabwriter.NewWriter(c.out, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(w, "FILE\tKIND\tSUBJECT\tNAMES\tVALID UNTIL")
+	for _, l := range c.lines {
+		subject, names, until := "-", "-", "-"
+		if l.NotAfter != nil {
+			subject, until = l.Subject, l.NotAfter.UTC().Format(time.RFC3339)
+			if len(l.Names) > 0 {
+				names = strings.Join(l.Names, ",")
+			}
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", l.File, l.Kind, subject, names, until)
+	}
+	return w.Flush()
+}
+
+// addHosts sorts --host into names and addresses.
+func addHosts(r *certs.Request, hosts []string) error {
+	var errs []error
+	for _, h := range hosts {
+		if ip := net.ParseIP(h); ip != nil {
+			r.IPs = append(r.IPs, ip)
+			continue
+		}
+		if h == "" || strings.ContainsAny(h, ":/ \t@") {
+			errs = append(errs, fmt.Errorf("--host %q: a host name or an address, without scheme and port", h))
+			continue
+		}
+		r.DNS = append(r.DNS, h)
+	}
+	return errors.Join(errs...)
+}
+
+// parseValidity reads 90d, or what time.ParseDuration reads.
+func parseValidity(text string) (time.Duration, error) {
+	bad := fmt.Errorf("--validity %q: a positive time such as 90d or 12h, at most 36500d", text)
+	d, err := time.ParseDuration(text)
+	if days, ok := strings.CutSuffix(text, "d"); ok {
+		var n int
+		n, err = strconv.Atoi(days)
+		if err == nil && n > 36500 {
+			return 0, bad
+		}
+		d = time.Duration(n) * 24 * time.Hour
+	}
+	if err != nil || d <= 0 {
+		return 0, bad
+	}
+	return d, nil
+}
