@@ -33,6 +33,7 @@ const (
 	CodeBadRequest      Code = "bad_request"
 	CodeTimeout         Code = "request_timeout"
 	CodeUnauthorized    Code = "unauthorized"
+	CodeForbidden       Code = "forbidden"
 	CodeNotFound        Code = "not_found"
 	CodeMethod          Code = "method_not_allowed"
 	CodeNotAcceptable   Code = "not_acceptable"
@@ -76,7 +77,8 @@ var codeInfos = []CodeInfo{
 	{CodeBehind, 503, "behind", "Position not reached", "This node had not folded the position that the read asks for when the time was up. Repeat the read or ask another node."},
 	{CodeBadRequest, 400, "http", "Bad request", "A query or path parameter is wrong; \"field\" says which one."},
 	{CodeTimeout, 408, "http", "Request too slow", "The request body did not arrive in time."},
-	{CodeUnauthorized, 401, "http", "Credentials needed", "This route needs credentials."},
+	{CodeUnauthorized, 401, "http", "Credentials needed", "This route needs a token or a client certificate that counts. What was wrong with the one sent, if one was sent, is not told."},
+	{CodeForbidden, 403, "http", "Not allowed for this role", "The credentials are good, but their role may not do this. docs/roles.md has the table of routes and roles."},
 	{CodeNotFound, 404, "not_found", "Not found", "There is nothing under this name, or no such route."},
 	{CodeMethod, 405, "http", "Method not allowed", "The route exists, but not for this method; the header Allow lists those that it takes."},
 	{CodeNotAcceptable, 406, "http", "Not acceptable", "The route cannot answer in any of the media types that Accept lists."},

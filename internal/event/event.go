@@ -39,7 +39,9 @@ const (
 	HistoryRecorded     Kind = 13
 	KeyRevoked          Kind = 14
 
-	lastKind = KeyRevoked
+	TokenCreated Kind = 24
+	TokenRevoked Kind = 25
+	ActApproved  Kind = 26
 )
 
 // SaltSize is the length in bytes of the random salt in front of every message.
@@ -58,10 +60,12 @@ var kindNames = [...]string{
 	PolicyPublished: "policy_published", PolicyApplied: "policy_applied", GenerationStarted: "generation_started",
 	GenerationActivated: "generation_activated", GenerationDropped: "generation_dropped", HistoryRecorded: "history_recorded",
 	KeyRevoked: "key_revoked",
+
+	TokenCreated: "token_created", TokenRevoked: "token_revoked", ActApproved: "act_approved",
 }
 
 // Known reports whether this version can read events of kind k.
-func (k Kind) Known() bool { return k >= Genesis && k <= lastKind }
+func (k Kind) Known() bool { return int(k) < len(kindNames) && kindNames[k] != "" }
 
 // String is the kind's name in lower case, or "kind-n" for an unknown one.
 func (k Kind) String() string {
@@ -102,6 +106,12 @@ func (k Kind) newMessage() proto.Message {
 		return new(HistoryRecordedV1)
 	case KeyRevoked:
 		return new(KeyRevokedV1)
+	case TokenCreated:
+		return new(TokenCreatedV1)
+	case TokenRevoked:
+		return new(TokenRevokedV1)
+	case ActApproved:
+		return new(ActApprovedV1)
 	}
 	return nil
 }

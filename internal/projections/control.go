@@ -91,6 +91,7 @@ type Control struct {
 	digest  [32]byte
 	genesis *GenesisRow
 	sched   schedules
+	creds   credentials
 	keys    []KeyRow // ascending seq
 	byID    map[string]int
 	byPrint map[[32]byte]int
@@ -99,7 +100,7 @@ type Control struct {
 
 // NewControl returns the control state before the first event.
 func NewControl() *Control {
-	return &Control{sched: newSchedules(), byID: map[string]int{}, byPrint: map[[32]byte]int{}}
+	return &Control{sched: newSchedules(), creds: newCredentials(), byID: map[string]int{}, byPrint: map[[32]byte]int{}}
 }
 
 // Genesis returns the genesis row, false when there is none as of seq.

@@ -108,7 +108,11 @@ func (c *Control) effect(o *operator) (Effect, error) {
 			return Ignored, nil
 		}
 	default:
-		return c.sched.effectOf(o)
+		effect, err := c.sched.effectOf(o)
+		if err != nil || effect != Applied {
+			return effect, err
+		}
+		return c.creds.effectOf(o, c.sched.ops), nil
 	}
 	return Applied, nil
 }
@@ -164,6 +168,7 @@ func (c *Control) apply(o *operator) error {
 		c.terms = append(c.terms, TermRow{Seq: o.seq, LogTime: o.logTime, Term: m.Term, Node: m.Node, Software: m.Software,
 			Capabilities: append([]string(nil), m.Capabilities...)})
 	default:
+		c.creds.apply(o)
 		return c.sched.applyAct(o)
 	}
 	return nil
@@ -171,7 +176,8 @@ func (c *Control) apply(o *operator) error {
 
 // stateKinds are the events whose effects are kept in memory.
 var stateKinds = []event.Kind{event.Genesis, event.KeyAdded, event.TermStart, event.PolicyPublished, event.PolicyApplied,
-	event.GenerationStarted, event.GenerationActivated, event.GenerationDropped, event.HistoryRecorded, event.KeyRevoked}
+	event.GenerationStarted, event.GenerationActivated, event.GenerationDropped, event.HistoryRecorded, event.KeyRevoked,
+	event.TokenCreated, event.TokenRevoked, event.ActApproved}
 
 // LoadControl reads the control state back.
 func LoadControl(s Store) (*Control, error) {
