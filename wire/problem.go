@@ -34,6 +34,7 @@ const (
 	CodeTimeout         Code = "request_timeout"
 	CodeUnauthorized    Code = "unauthorized"
 	CodeForbidden       Code = "forbidden"
+	CodeMisdirected     Code = "misdirected"
 	CodeNotFound        Code = "not_found"
 	CodeMethod          Code = "method_not_allowed"
 	CodeNotAcceptable   Code = "not_acceptable"
@@ -79,6 +80,7 @@ var codeInfos = []CodeInfo{
 	{CodeTimeout, 408, "http", "Request too slow", "The request body did not arrive in time."},
 	{CodeUnauthorized, 401, "http", "Credentials needed", "This route needs a token or a client certificate that counts. What was wrong with the one sent, if one was sent, is not told."},
 	{CodeForbidden, 403, "http", "Not allowed for this role", "The credentials are good, but their role may not do this. docs/roles.md has the table of routes and roles."},
+	{CodeMisdirected, 421, "http", "Ask the leader", "An act of a caller who is known by a client certificate must go to the leader itself, which can see the certificate. \"leader\" is where it is."},
 	{CodeNotFound, 404, "not_found", "Not found", "There is nothing under this name, or no such route."},
 	{CodeMethod, 405, "http", "Method not allowed", "The route exists, but not for this method; the header Allow lists those that it takes."},
 	{CodeNotAcceptable, 406, "http", "Not acceptable", "The route cannot answer in any of the media types that Accept lists."},

@@ -37,7 +37,7 @@ type TokenRequest struct {
 	ID        string `json:"id"`
 	Name      string `json:"name"` // who holds it: the actor of every act done with it
 	Role      Role   `json:"role"`
-	SHA256    string `json:"sha256"`     // of the whole text, lower-case hex
+	Digest    string `json:"digest"`     // SHA-256 of the whole text, lower-case hex
 	ExpiresAt string `json:"expires_at"` // RFC 3339
 }
 
@@ -119,8 +119,8 @@ func isToken32(s string, length int) bool {
 	return len(s) == length && err == nil && !strings.ContainsAny(s, "\r\n")
 }
 
-// TokenSHA256 is what a ledger keeps of a token, in hex.
-func TokenSHA256(text string) string {
+// TokenDigest is what a ledger keeps of a token, in hex.
+func TokenDigest(text string) string {
 	sum := sha256.Sum256([]byte(text))
 	return hex.EncodeToString(sum[:])
 }

@@ -15,7 +15,7 @@ func TestTokens(t *testing.T) {
 		}
 		seen[id] = true
 		gotRole, gotID, err := ParseToken(text)
-		if err != nil || gotRole != role || gotID != id || !ValidTokenID(id) || len(TokenSHA256(text)) != 64 {
+		if err != nil || gotRole != role || gotID != id || !ValidTokenID(id) || len(TokenDigest(text)) != 64 {
 			t.Errorf("%s: %q %q %v", text, gotRole, gotID, err)
 		}
 		for i := range len(text) { // one wrong character anywhere is seen before anything else is looked at

@@ -27,6 +27,15 @@ func (v values) nodeConfig() (node.Config, error) {
 	c.Peer = node.Listener{Listen: t["peer.listen"], Cert: t["peer.cert_file"], Key: t["peer.key_file"], CA: t["peer.ca_file"]}
 	c.MetricsUser, c.MetricsPass = t["metrics_user"], t["metrics_pass"]
 	c.TokenRate = number(v, "token_rate", &errs, func(s string) (float64, error) { return strconv.ParseFloat(s, 64) })
+	required, err := strconv.ParseBool(t["auth.required"])
+	if err != nil {
+		errs = append(errs, fmt.Errorf("auth.required: %q is neither true nor false", t["auth.required"]))
+	}
+	c.NoAuth = err == nil && !required
+	c.TokensFile = t["auth.tokens_file"]
+	if c.AuthFailures = number(v, "auth.failures", &errs, strconv.Atoi); c.AuthFailures <= 0 {
+		c.AuthFailures = -1
+	}
 	c.ThrottleStatus = number(v, "throttle_status", &errs, strconv.Atoi)
 	c.MaxBody = number(v, "max_body", &errs, strconv.Atoi)
 	c.PackBatchBytes = number(v, "pack_batch_bytes", &errs, strconv.Atoi)
@@ -40,8 +49,7 @@ func (v values) nodeConfig() (node.Config, error) {
 		}
 		c.Profiles |= pcs.ProfilesOf(profile)
 	}
-	keys, err := v.keys()
-	c.Keys = keys
+	c.Keys, err = v.keys()
 	return c, errors.Join(errors.Join(errs...), err, c.Validate())
 }
 

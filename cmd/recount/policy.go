@@ -185,7 +185,8 @@ func parseCanonical(p *wire.PolicyAnswer) (verify.Policy, error) {
 }
 
 func (a *app) showPolicy(p *wire.PolicyAnswer) error {
-	return a.show(p, "id", p.ID, "seq", p.Seq, "at", p.At, "kernel", p.Kernel, "rules", p.Rules, "in force", p.InForce, "reason", dash(p.Reason), "ticket", dash(p.Ticket))
+	return a.show(p, "id", p.ID, "seq", p.Seq, "at", p.At, "kernel", p.Kernel, "rules", p.Rules, "in force", p.InForce, "actor", dash(p.Actor), "role", dash(p.Role),
+		"reason", dash(p.Reason), "ticket", dash(p.Ticket))
 }
 
 func (a *app) policyListCommand() *cobra.Command {
@@ -198,9 +199,9 @@ func (a *app) policyListCommand() *cobra.Command {
 				return err
 			}
 			l := newList(a, func(t *table, p wire.PolicyAnswer) {
-				t.row(p.ID, p.Seq, p.At, p.Kernel, p.Rules, p.InForce, dash(p.Reason))
+				t.row(p.ID, p.Seq, p.At, p.Kernel, p.Rules, p.InForce, dash(p.Actor), dash(p.Reason))
 			},
-				"ID", "SEQ", "AT", "KERNEL", "RULES", "IN FORCE", "REASON")
+				"ID", "SEQ", "AT", "KERNEL", "RULES", "IN FORCE", "ACTOR", "REASON")
 			for _, p := range page.Items {
 				if err := l.add(p); err != nil {
 					return err

@@ -73,7 +73,7 @@ func newRig(t *testing.T, change func(*Config)) *rig {
 		t.Fatal(err)
 	}
 	r := &rig{t: t, twin: newTwin(), reg: prometheus.NewRegistry(), router: router}
-	cfg := Config{Ledger: r.twin, Logger: slog.New(slog.DiscardHandler), Registry: r.reg, NodeID: "node-1"}
+	cfg := Config{NoAuth: true, Ledger: r.twin, Logger: slog.New(slog.DiscardHandler), Registry: r.reg, NodeID: "node-1"}
 	if change != nil {
 		change(&cfg)
 	}
@@ -204,6 +204,7 @@ func TestShapesAndContractAgree(t *testing.T) {
 		wire.ShardAnswer{}, wire.ShardsPage{}, wire.Member{}, wire.ClusterAnswer{}, wire.DigestAnswer{}, wire.VersionAnswer{},
 		wire.PolicyAnswer{}, wire.PoliciesPage{}, wire.ApplyAnswer{}, wire.ScheduleStep{}, wire.NodeProgress{}, wire.GenerationAnswer{},
 		wire.GenerationsPage{}, wire.DiffAnswer{}, wire.FlipSide{}, wire.Flip{}, wire.FlipsPage{}, wire.ActivateAnswer{}, wire.DropAnswer{}, wire.RevokeAnswer{}, wire.HistoryEntry{},
+		wire.TokenAnswer{}, wire.TokensPage{},
 	} {
 		typ := reflect.TypeOf(v)
 		ref := doc.Components.Schemas[typ.Name()]

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/time/rate"
 
 	"github.com/recount-ledger/recount/wire"
@@ -21,6 +22,10 @@ type server struct {
 	limiter *rate.Limiter // nil for no limit
 	metrics *metrics
 	routes  map[string]bool // templates, the closed set of the route label
+
+	failures *failures
+	used     lastUsed
+	page     http.Handler // of the metrics
 
 	stopping <-chan struct{} // closed when the server shuts down; nil for never
 }
@@ -44,7 +49,8 @@ func newEcho(cfg Config, stopping <-chan struct{}) (*echo.Echo, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &server{Config: cfg, routes: map[string]bool{}, stopping: stopping}
+	s := &server{Config: cfg, routes: map[string]bool{}, stopping: stopping, failures: newFailures(cfg.AuthFailures),
+		page: promhttp.HandlerFor(cfg.Registry, promhttp.HandlerOpts{EnableOpenMetrics: true, ErrorHandling: promhttp.ContinueOnError})}
 	if cfg.TokenRate > 0 {
 		s.limiter = rate.NewLimiter(rate.Limit(cfg.TokenRate), max(1, int(2*cfg.TokenRate)))
 	}
@@ -57,42 +63,13 @@ func newEcho(cfg Config, stopping <-chan struct{}) (*echo.Echo, error) {
 	e.IPExtractor = ipExtractor(cfg)
 	e.Use(s.observe)
 	s.register(e)
+	if err := checkRoutes(e.Routes()); err != nil {
+		return nil, err
+	}
 	for _, r := range e.Routes() {
 		s.routes[r.Path] = true
 	}
 	return e, nil
-}
-
-func (s *server) register(e *echo.Echo) {
-	e.POST("/v1/pcs/submit", s.submit)
-	e.GET("/v1/pcs/:pcs_id", s.lookup)
-	e.GET("/v1/audit", s.audit)
-	e.GET("/v1/events/:seq", s.event)
-	e.GET("/v1/shards", s.shards)
-	e.GET("/v1/shards/:shard_id", s.shard)
-	e.GET("/v1/cluster", s.cluster)
-	e.POST("/v1/policies", s.publishPolicy)
-	e.GET("/v1/policies", s.policies)
-	e.GET("/v1/policies/:policy_id", s.policy)
-	e.POST("/v1/policies/:policy_id/apply", s.applyPolicy)
-	e.POST("/v1/keys/:key_id/revoke", s.revokeKey)
-	e.POST("/v1/generations", s.startGeneration)
-	e.GET("/v1/generations", s.generations)
-	e.POST("/v1/generations/rollback", s.rollback)
-	e.GET("/v1/generations/:generation", s.generation)
-	e.DELETE("/v1/generations/:generation", s.dropGeneration)
-	e.GET("/v1/generations/:generation/diff", s.diff)
-	e.GET("/v1/generations/:generation/flips", s.flips)
-	e.GET("/v1/generations/:generation/progress", s.progress)
-	e.POST("/v1/generations/:generation/activate", s.activate)
-	e.GET("/v1/digest", s.digest)
-	e.GET("/livez", s.livez)
-	e.GET("/readyz", s.readyz)
-	e.GET("/health", s.health)
-	e.GET("/version", s.version)
-	e.GET("/metrics", s.metricsPage())
-	e.GET("/openapi.yaml", s.openapi)
-	e.GET("/problems/:slug", s.problemPage)
 }
 
 // ipExtractor believes X-Forwarded-For only from the configured proxies.

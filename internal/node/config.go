@@ -42,6 +42,10 @@ type Config struct {
 
 	Profiles pcs.ProfileSet // of the first policy, when this node writes it
 
+	NoAuth       bool   // everybody may do everything
+	TokensFile   string // tokens known before the first one is in the log; may be empty
+	AuthFailures int    // failed authentications per address and minute; below 0 is no limit
+
 	TokenRate      float64 // submissions per second on this node, burst twice that; 0 is off
 	ThrottleStatus int     // 429 or 503
 	MetricsUser    string
@@ -61,8 +65,8 @@ type Config struct {
 // Defaults returns the settings that need no thought.
 func Defaults() Config {
 	return Config{
-		Profiles:  pcs.DefaultProfiles,
-		TokenRate: 100, ThrottleStatus: 429, MaxBody: 1 << 20, QueueBytes: 32 << 20,
+		Profiles:     pcs.DefaultProfiles,
+		AuthFailures: 60, TokenRate: 100, ThrottleStatus: 429, MaxBody: 1 << 20, QueueBytes: 32 << 20,
 		ElectionTimeout: 2 * time.Second, SubmitTimeout: 10 * time.Second, MaxClockSkew: 5 * time.Second,
 		PackBatchBytes: 4 << 20,
 	}

@@ -50,6 +50,9 @@ type Node struct {
 	budget   *budget
 	hint     atomic.Value // verify.Facts that verified last
 
+	tokensFile tokensFile
+	handler    atomic.Pointer[http.Handler] // of the API, for acts that other nodes forward
+
 	ctx     context.Context // of the loops and of what they start; ends in Close
 	cancel  context.CancelFunc
 	running sync.WaitGroup
@@ -82,6 +85,10 @@ func Open(ctx context.Context, cfg Config, logger *slog.Logger) (*Node, error) {
 }
 
 func (n *Node) open(ctx context.Context) error {
+	var err error
+	if n.tokensFile, err = readTokensFile(n.cfg.TokensFile); err != nil {
+		return err
+	}
 	if err := n.openStores(ctx); err != nil {
 		return err
 	}
@@ -153,6 +160,7 @@ func (n *Node) newCluster() error {
 	}
 	n.store.SetCommitSource(n.cluster.CommitIndex)
 	n.cluster.Handle(propose.ForwardPath, n.acceptForward)
+	n.cluster.Handle(actPath, n.acceptAct)
 	n.cluster.Handle(positionPath, n.answerPosition)
 	n.cluster.Handle(digestPath, n.answerDigest)
 	n.cluster.Handle(progressPath, n.answerProgress)
@@ -172,10 +180,12 @@ func (n *Node) openAPI() error {
 		TLS:    &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12},
 		NodeID: n.cfg.NodeID, MaxBody: int64(n.cfg.MaxBody), TokenRate: n.cfg.TokenRate, ThrottleStatus: n.cfg.ThrottleStatus,
 		SubmitTimeout: n.cfg.SubmitTimeout, MetricsUser: n.cfg.MetricsUser, MetricsPass: n.cfg.MetricsPass,
+		NoAuth: n.cfg.NoAuth, ClusterID: n.cfg.ClusterID, AuthFailures: n.cfg.AuthFailures, Leader: toLeader{n},
 	})
 	if err != nil {
 		return err
 	}
+	n.publishHandler(n.server.Handler)
 	n.server.ConnState = n.unused.track
 	n.listener, err = net.Listen("tcp", n.cfg.API.Listen)
 	if err != nil {

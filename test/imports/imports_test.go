@@ -19,7 +19,7 @@ var rooms = map[string][]string{
 	"api":                    {},
 	"client":                 {"wire"},
 	"wire":                   {},
-	"cmd/node":               {"internal/cluster/certs", "internal/node", "internal/pcs", "internal/verify", "internal/version"},
+	"cmd/node":               {"internal/cluster/certs", "internal/node", "internal/pcs", "internal/verify", "internal/version", "wire"},
 	"cmd/recount":            {"client", "internal/event", "internal/pcs", "internal/projections", "internal/verify", "internal/verify/publish", "internal/version", "wire"},
 	"internal/api":           {"api", "wire", "internal/pcs", "internal/verify"},
 	"internal/cluster":       {},
