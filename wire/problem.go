@@ -41,6 +41,7 @@ const (
 	CodeCursorGone      Code = "cursor_gone"
 	CodeBadPolicy       Code = "bad_policy"
 	CodeStale           Code = "stale"
+	CodeApprovalNeeded  Code = "approval_needed"
 	CodeNoAgreement     Code = "no_agreement"
 	CodeDiskFull        Code = "disk_full"
 	CodeInternal        Code = "internal"
@@ -87,6 +88,7 @@ var codeInfos = []CodeInfo{
 	{CodeCursorGone, 410, "http", "Cursor gone", "The cursor belongs to a generation that no longer answers here. Start the list again from its beginning."},
 	{CodeBadPolicy, 422, "http", "Policy cannot be used", "The document is not a policy that this release can apply. \"detail\" says where and why; nothing was changed."},
 	{CodeStale, 409, "http", "State has changed", "The generation is not in a state that allows this, or the diff named is not the one that stands. Look at it again: recount generation list, recount generation diff."},
+	{CodeApprovalNeeded, 409, "http", "A second actor must approve", "The two-person rule is on. The request is in the log under its op_id; within an hour another actor must approve it, then the same request is sent again. Nothing was changed."},
 	{CodeNoAgreement, 503, "http", "No agreement among the voters", "Activation needs equal digests from a majority of the voters and no contrary one. \"detail\" names who reported what. Nothing was changed."},
 	{CodeDiskFull, 507, "http", "Not enough disk space", "A member has not enough free disk space for another generation. \"detail\" names it. Nothing was changed."},
 	{CodeInternal, 500, "http", "Internal error", "Something went wrong in the node; its log has the request id. For a submission the outcome is unknown and sending it again is safe."},

@@ -27,11 +27,8 @@ func (v values) nodeConfig() (node.Config, error) {
 	c.Peer = node.Listener{Listen: t["peer.listen"], Cert: t["peer.cert_file"], Key: t["peer.key_file"], CA: t["peer.ca_file"]}
 	c.MetricsUser, c.MetricsPass = t["metrics_user"], t["metrics_pass"]
 	c.TokenRate = number(v, "token_rate", &errs, func(s string) (float64, error) { return strconv.ParseFloat(s, 64) })
-	required, err := strconv.ParseBool(t["auth.required"])
-	if err != nil {
-		errs = append(errs, fmt.Errorf("auth.required: %q is neither true nor false", t["auth.required"]))
-	}
-	c.NoAuth = err == nil && !required
+	c.NoAuth = !v.yes("auth.required", &errs)
+	c.TwoPerson = v.yes("auth.two_person", &errs)
 	c.TokensFile = t["auth.tokens_file"]
 	if c.AuthFailures = number(v, "auth.failures", &errs, strconv.Atoi); c.AuthFailures <= 0 {
 		c.AuthFailures = -1
@@ -49,8 +46,17 @@ func (v values) nodeConfig() (node.Config, error) {
 		}
 		c.Profiles |= pcs.ProfilesOf(profile)
 	}
-	c.Keys, err = v.keys()
+	keys, err := v.keys()
+	c.Keys = keys
 	return c, errors.Join(errors.Join(errs...), err, c.Validate())
+}
+
+func (v values) yes(key string, errs *[]error) bool {
+	b, err := strconv.ParseBool(v.text[key])
+	if err != nil {
+		*errs = append(*errs, fmt.Errorf("%s: %q is neither true nor false", key, v.text[key]))
+	}
+	return b
 }
 
 func number[T any](v values, key string, errs *[]error, parse func(string) (T, error)) T {

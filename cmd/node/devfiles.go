@@ -220,7 +220,8 @@ voters:
 		fmt.Fprintf(&b, "  - {id: %s, peer: %q, api: %q}\n", d.nodeID(j), d.peerAddr(j), d.apiURL(j))
 	}
 	fmt.Fprintf(&b, "pcs_profiles: %s\n", envOr("PCS_PROFILES", "f9,py,es,go,go-fold,py-utf8,ryu,bin"))
-	fmt.Fprintf(&b, "auth:\n  required: %s\n  tokens_file: ../tokens/tokens\n  failures: %s\n", envOr("RECOUNT_AUTH_REQUIRED", "true"), envOr("RECOUNT_AUTH_FAILURES", "60"))
+	fmt.Fprintf(&b, "auth:\n  required: %s\n  two_person: %s\n  tokens_file: ../tokens/tokens\n  failures: %s\n", envOr("RECOUNT_AUTH_REQUIRED", "true"),
+		envOr("RECOUNT_AUTH_TWO_PERSON", "false"), envOr("RECOUNT_AUTH_FAILURES", "60"))
 	fmt.Fprintf(&b, "token_rate: %s\n", envOr("TOKEN_RATE", "0"))
 	for _, line := range keyLines {
 		fmt.Fprintln(&b, line)

@@ -18,14 +18,15 @@ import (
 )
 
 // actFlags are what an operator says about an act.
-type actFlags struct{ reason, ticket string }
+type actFlags struct{ reason, ticket, opID string }
 
 func (f *actFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.reason, "reason", "", "why; kept in the log")
 	cmd.Flags().StringVar(&f.ticket, "ticket", "", "number of the incident; kept in the log")
+	cmd.Flags().StringVar(&f.opID, "op-id", "", "name of this act: the same name again is the same act (default: a new one)")
 }
 
-func (f *actFlags) act() wire.Act { return wire.Act{Reason: f.reason, Ticket: f.ticket} }
+func (f *actFlags) act() wire.Act { return wire.Act{OpID: f.opID, Reason: f.reason, Ticket: f.ticket} }
 
 const policyHelp = `A policy is a YAML document: kernel, parameters, accepted signatures, and rules in CEL syntax (docs/policies.md). It is
 known by the SHA-256 of its canonical form. Publishing makes it known and changes no answer. To change answers,

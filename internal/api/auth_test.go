@@ -506,3 +506,21 @@ func TestContractNamesLeastRole(t *testing.T) {
 		}
 	}
 }
+
+// TestApprovalRoutes goes through the contract.
+func TestApprovalRoutes(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.NoAuth = false })
+	bob := "Bearer " + r.twin.give(wire.RoleResponder, "bob", time.Now().Add(time.Hour))
+	r.twin.waiting = []wire.ApprovalAnswer{{OpID: "x", Act: "activate", Request: "activate generation 2", Actors: []string{"alice"}, AskedAt: "2026-03-01T00:00:00Z", ExpiresAt: "2026-03-01T01:00:00Z", Seq: 9}}
+	if a := decode[wire.ApprovalAnswer](t, r.send("POST", "/v1/approvals", `{"approve":"x","reason":"reviewed"}`, "Authorization", bob), 200); fmt.Sprint(a.Actors) != "[alice bob]" {
+		t.Errorf("%+v", a)
+	}
+	if page := decode[wire.ApprovalsPage](t, r.get("/v1/approvals", "Authorization", bob), 200); len(page.Items) != 1 {
+		t.Errorf("%+v", page)
+	}
+	for body, status := range map[string]int{`{}`: 400, `{"approve":"y"}`: 404, `{"approve":"` + strings.Repeat("x", 65) + `"}`: 400, `{"approve":"x","op_id":"\u0007"}`: 400} {
+		if w := r.send("POST", "/v1/approvals", body, "Authorization", bob); w.Code != status {
+			t.Errorf("%s: %d", body, w.Code)
+		}
+	}
+}

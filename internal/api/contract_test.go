@@ -204,7 +204,7 @@ func TestShapesAndContractAgree(t *testing.T) {
 		wire.ShardAnswer{}, wire.ShardsPage{}, wire.Member{}, wire.ClusterAnswer{}, wire.DigestAnswer{}, wire.VersionAnswer{},
 		wire.PolicyAnswer{}, wire.PoliciesPage{}, wire.ApplyAnswer{}, wire.ScheduleStep{}, wire.NodeProgress{}, wire.GenerationAnswer{},
 		wire.GenerationsPage{}, wire.DiffAnswer{}, wire.FlipSide{}, wire.Flip{}, wire.FlipsPage{}, wire.ActivateAnswer{}, wire.DropAnswer{}, wire.RevokeAnswer{}, wire.HistoryEntry{},
-		wire.TokenAnswer{}, wire.TokensPage{},
+		wire.TokenAnswer{}, wire.TokensPage{}, wire.ApprovalAnswer{}, wire.ApprovalsPage{},
 	} {
 		typ := reflect.TypeOf(v)
 		ref := doc.Components.Schemas[typ.Name()]

@@ -61,6 +61,9 @@ var routeTable = []route{
 	{method: "POST", path: "/v1/generations/rollback", roles: incident, act: true, serve: (*server).rollback},
 	{method: "DELETE", path: "/v1/generations/:generation", roles: incident, act: true, serve: (*server).dropGeneration},
 
+	{method: "GET", path: "/v1/approvals", roles: reading, serve: (*server).approvals},
+	{method: "POST", path: "/v1/approvals", roles: incident, act: true, serve: (*server).approve},
+
 	{method: "GET", path: "/v1/tokens", roles: reading, serve: (*server).tokens},
 	{method: "POST", path: "/v1/tokens", roles: operating, act: true, serve: (*server).createToken},
 	{method: "POST", path: "/v1/tokens/:token_id/revoke", roles: operating, act: true, serve: (*server).revokeToken},

@@ -15,6 +15,7 @@ type credentials struct {
 	late    []TokenRecord // known only after Current
 	revoked map[string]bool
 	actors  []Meta
+	waiting []wire.ApprovalAnswer
 }
 
 func (t *twin) Token(id string) (TokenRecord, bool) {
@@ -88,3 +89,15 @@ func (t *twin) give(role wire.Role, name string, expires time.Time) string {
 	t.tokens = append(t.tokens, TokenRecord{ID: id, Name: name, Role: role, SHA256: sha256.Sum256([]byte(text)), ExpiresAt: expires.UnixNano()})
 	return text
 }
+
+func (t *twin) Approve(_ context.Context, r wire.ApprovalRequest, meta Meta) (*wire.ApprovalAnswer, error) {
+	for i := range t.waiting {
+		if a := &t.waiting[i]; a.OpID == r.Approve {
+			a.Actors = append(a.Actors, meta.Actor)
+			return a, t.fail
+		}
+	}
+	return nil, ErrNotFound
+}
+
+func (t *twin) Approvals(context.Context) ([]wire.ApprovalAnswer, error) { return t.waiting, t.fail }

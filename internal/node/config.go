@@ -43,6 +43,7 @@ type Config struct {
 	Profiles pcs.ProfileSet // of the first policy, when this node writes it
 
 	NoAuth       bool   // everybody may do everything
+	TwoPerson    bool   // activation, rollback and thaw need a yes of two actors
 	TokensFile   string // tokens known before the first one is in the log; may be empty
 	AuthFailures int    // failed authentications per address and minute; below 0 is no limit
 
@@ -89,6 +90,9 @@ func (c Config) Validate() error {
 		bad("voters: a cluster has 1, 3 or 5 members, not %d", n)
 	}
 	errs = append(errs, c.validateVoters()...)
+	if c.TwoPerson && c.NoAuth {
+		bad("auth.two_person: needs auth.required, else nobody knows who the two are")
+	}
 	if c.ThrottleStatus != 429 && c.ThrottleStatus != 503 {
 		bad("throttle_status: 429 or 503, not %d", c.ThrottleStatus)
 	}
