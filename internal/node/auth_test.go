@@ -211,3 +211,82 @@ func bodyOf(method string) []byte {
 	}
 	return nil
 }
+
+// TestTwoPersons: what needs a second actor is done when one has said yes to the same request, and by no trick of the first.
+func TestTwoPersons(t *testing.T) {
+	c := nodetest.Start(t, 1, func(cfg *node.Config) { cfg.TwoPerson = true })
+	r := newRecounter(t, c)
+	ctx := r.ctx
+	aliceText, _ := newToken(t, ctx, c, 0, wire.RoleOperator, "alice", time.Hour)
+	bobText, _ := newToken(t, ctx, c, 0, wire.RoleResponder, "bob", time.Hour)
+	alice, bob := as(t, c, 0, aliceText), as(t, c, 0, bobText)
+	text, id, err := wire.NewToken(wire.RoleResponder)
+	r.must(err)
+	_, err = alice.CreateToken(ctx, wire.TokenRequest{ID: id, Name: "puppet", Role: wire.RoleResponder, Digest: wire.TokenDigest(text), ExpiresAt: wire.Time(time.Now().Add(time.Hour))})
+	r.must(err)
+	puppet := as(t, c, 0, text)
+	twinText, _ := newToken(t, ctx, c, 0, wire.RoleResponder, "Alice", time.Hour)
+	f := nodetest.NewRecords(t)
+	if status, code := r.submit(f.Sign(nodetest.Record{Shard: "alpha", Epoch: 1, Root: "r"})); status != 200 {
+		t.Fatalf("%d %s", status, code)
+	}
+	number := r.start(r.publish("kernel: 1\nparams: {tol_d: \"0.10\"}\n"))
+	d := r.diff(number)
+	needed := func(err error) {
+		t.Helper()
+		var p *wire.Problem
+		if !errors.As(err, &p) || p.Code != wire.CodeApprovalNeeded {
+			t.Errorf("%v", err)
+		}
+	}
+	activate := func(k *client.Client, opID, diff string) (*wire.ActivateAnswer, error) {
+		return k.Activate(ctx, number, wire.ActivateRequest{Act: wire.Act{OpID: opID, Reason: "reviewed"}, Diff: diff})
+	}
+	for range 2 {
+		_, err := activate(alice, "x", d.Digest)
+		needed(err)
+	}
+	if _, err := bob.Approve(ctx, wire.ApprovalRequest{Approve: "y"}); !errors.Is(err, client.ErrNotFound) {
+		t.Errorf("nobody has asked for that: %v", err)
+	}
+	for name, k := range map[string]*client.Client{"herself": alice, "her puppet": puppet, "her other token": as(t, c, 0, twinText)} {
+		if _, err := k.Approve(ctx, wire.ApprovalRequest{Approve: "x"}); !isStatus(err, 403) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if name == "her puppet" {
+			_, err := activate(k, "x", d.Digest) // asking too is no second yes
+			needed(err)
+		}
+	}
+	page, err := bob.Approvals(ctx)
+	if err != nil || len(page.Items) != 1 || page.Items[0].Actors[0] != "alice" || !strings.Contains(page.Items[0].Request, d.Digest) || page.Items[0].Reason != "reviewed" {
+		t.Errorf("%+v %v", page, err)
+	}
+	if a, err := bob.Approve(ctx, wire.ApprovalRequest{Approve: "x", Act: wire.Act{Reason: "looked"}}); err != nil || !slices.Contains(a.Actors, "bob") {
+		t.Fatalf("%+v %v", a, err)
+	}
+	if _, err := activate(alice, "x", d.Digest[:78]+"00"); !isStatus(err, 409) {
+		t.Errorf("another diff than the one approved: %v", err)
+	}
+	done, err := activate(alice, "x", d.Digest)
+	if err != nil || done.Generation != number {
+		t.Fatalf("%+v %v", done, err)
+	}
+	if got := opOf(t, ctx, c, done.Seq); got.Actor != "alice" || got.OpID != "x" {
+		t.Errorf("%+v", got)
+	}
+	if again, err := activate(alice, "x", d.Digest); err != nil || again.Seq != done.Seq {
+		t.Errorf("%+v %v", again, err)
+	}
+	if page, err := bob.Approvals(ctx); err != nil || len(page.Items) != 0 {
+		t.Errorf("%+v %v", page, err)
+	}
+	_, err = alice.Rollback(ctx, wire.RollbackRequest{Act: wire.Act{OpID: "back"}})
+	needed(err)
+	if back, err := bob.Rollback(ctx, wire.RollbackRequest{Act: wire.Act{OpID: "back"}}); err != nil || back.Generation != 1 {
+		t.Errorf("both have asked for the same: %+v %v", back, err)
+	}
+	if status, body := c.Once(0, "POST", "/v1/generations/rollback", []byte("{}")); status != 400 {
+		t.Errorf("without an op_id: %d %s", status, body)
+	}
+}
