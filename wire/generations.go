@@ -40,6 +40,8 @@ type PolicyAnswer struct {
 	Source    string         `json:"source,omitempty"`    // the text as published; not in lists
 	Reason    string         `json:"reason,omitempty"`
 	Ticket    string         `json:"ticket,omitempty"`
+	Actor     string         `json:"actor,omitempty"` // who published it
+	Role      string         `json:"role,omitempty"`  // of the actor
 }
 
 // PoliciesPage answers GET /v1/policies, ordered by seq.
@@ -105,6 +107,8 @@ type GenerationAnswer struct {
 	Nodes      []NodeProgress `json:"nodes,omitempty"`  // by node id
 	Reason     string         `json:"reason,omitempty"` // given at the start
 	Ticket     string         `json:"ticket,omitempty"`
+	Actor      string         `json:"actor,omitempty"` // who started it
+	Role       string         `json:"role,omitempty"`  // of the actor
 }
 
 // GenerationsPage answers GET /v1/generations, ordered by number.

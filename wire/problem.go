@@ -33,12 +33,15 @@ const (
 	CodeBadRequest      Code = "bad_request"
 	CodeTimeout         Code = "request_timeout"
 	CodeUnauthorized    Code = "unauthorized"
+	CodeForbidden       Code = "forbidden"
+	CodeMisdirected     Code = "misdirected"
 	CodeNotFound        Code = "not_found"
 	CodeMethod          Code = "method_not_allowed"
 	CodeNotAcceptable   Code = "not_acceptable"
 	CodeCursorGone      Code = "cursor_gone"
 	CodeBadPolicy       Code = "bad_policy"
 	CodeStale           Code = "stale"
+	CodeApprovalNeeded  Code = "approval_needed"
 	CodeNoAgreement     Code = "no_agreement"
 	CodeDiskFull        Code = "disk_full"
 	CodeInternal        Code = "internal"
@@ -76,13 +79,16 @@ var codeInfos = []CodeInfo{
 	{CodeBehind, 503, "behind", "Position not reached", "This node had not folded the position that the read asks for when the time was up. Repeat the read or ask another node."},
 	{CodeBadRequest, 400, "http", "Bad request", "A query or path parameter is wrong; \"field\" says which one."},
 	{CodeTimeout, 408, "http", "Request too slow", "The request body did not arrive in time."},
-	{CodeUnauthorized, 401, "http", "Credentials needed", "This route needs credentials."},
+	{CodeUnauthorized, 401, "http", "Credentials needed", "This route needs a token or a client certificate that counts. What was wrong with the one sent, if one was sent, is not told."},
+	{CodeForbidden, 403, "http", "Not allowed for this role", "The credentials are good, but their role may not do this. docs/roles.md has the table of routes and roles."},
+	{CodeMisdirected, 421, "http", "Ask the leader", "An act of a caller who is known by a client certificate must go to the leader itself, which can see the certificate. \"leader\" is where it is."},
 	{CodeNotFound, 404, "not_found", "Not found", "There is nothing under this name, or no such route."},
 	{CodeMethod, 405, "http", "Method not allowed", "The route exists, but not for this method; the header Allow lists those that it takes."},
 	{CodeNotAcceptable, 406, "http", "Not acceptable", "The route cannot answer in any of the media types that Accept lists."},
 	{CodeCursorGone, 410, "http", "Cursor gone", "The cursor belongs to a generation that no longer answers here. Start the list again from its beginning."},
 	{CodeBadPolicy, 422, "http", "Policy cannot be used", "The document is not a policy that this release can apply. \"detail\" says where and why; nothing was changed."},
 	{CodeStale, 409, "http", "State has changed", "The generation is not in a state that allows this, or the diff named is not the one that stands. Look at it again: recount generation list, recount generation diff."},
+	{CodeApprovalNeeded, 409, "http", "A second actor must approve", "The two-person rule is on. The request is in the log under its op_id; within an hour another actor must approve it, then the same request is sent again. Nothing was changed."},
 	{CodeNoAgreement, 503, "http", "No agreement among the voters", "Activation needs equal digests from a majority of the voters and no contrary one. \"detail\" names who reported what. Nothing was changed."},
 	{CodeDiskFull, 507, "http", "Not enough disk space", "A member has not enough free disk space for another generation. \"detail\" names it. Nothing was changed."},
 	{CodeInternal, 500, "http", "Internal error", "Something went wrong in the node; its log has the request id. For a submission the outcome is unknown and sending it again is safe."},

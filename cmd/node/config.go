@@ -33,6 +33,12 @@ func (v values) nodeConfig() (node.Config, error) {
 		c.AddressRate = number(v, "address_rate", &errs, func(s string) (float64, error) { return strconv.ParseFloat(s, 64) })
 	}
 	c.KeyRate = number(v, "key_rate", &errs, func(s string) (float64, error) { return strconv.ParseFloat(s, 64) })
+	c.NoAuth = !v.yes("auth.required", &errs)
+	c.TwoPerson = v.yes("auth.two_person", &errs)
+	c.TokensFile = t["auth.tokens_file"]
+	if c.AuthFailures = number(v, "auth.failures", &errs, strconv.Atoi); c.AuthFailures <= 0 {
+		c.AuthFailures = -1
+	}
 	c.ThrottleStatus = number(v, "throttle_status", &errs, strconv.Atoi)
 	c.MaxBody = number(v, "max_body", &errs, strconv.Atoi)
 	c.PackBatchBytes = number(v, "pack_batch_bytes", &errs, strconv.Atoi)
@@ -74,6 +80,14 @@ func parseProxy(text string) (netip.Prefix, error) {
 		return p, fmt.Errorf("trusted_proxies: %q has bits behind its prefix; the network is %s", text, p.Masked())
 	}
 	return p, nil
+}
+
+func (v values) yes(key string, errs *[]error) bool {
+	b, err := strconv.ParseBool(v.text[key])
+	if err != nil {
+		*errs = append(*errs, fmt.Errorf("%s: %q is neither true nor false", key, v.text[key]))
+	}
+	return b
 }
 
 func number[T any](v values, key string, errs *[]error, parse func(string) (T, error)) T {

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/recount-ledger/recount/internal/cluster/certs"
+	"github.com/recount-ledger/recount/wire"
 )
 
 // prepare makes what is missing below the directory; what is there stays.
@@ -73,17 +74,34 @@ func (d *devCluster) clusterID() (string, error) {
 	return id, os.WriteFile(path, []byte(id+"\n"), 0o644)
 }
 
+// writeTokens makes one token of each role, and the file that makes them known to the nodes.
 func (d *devCluster) writeTokens() error {
-	for _, role := range []string{"operator", "responder", "auditor"} {
-		path := filepath.Join(d.dir, "tokens", role+".token")
-		if _, err := os.Stat(path); err == nil {
-			continue
-		}
-		if err := os.WriteFile(path, []byte("rct_"+role+"_"+rand.Text()+"\n"), 0o600); err != nil {
+	lines := "# id role sha256 expiry name; the tokens are beside this file. Written by recount-node dev.\n"
+	for _, role := range wire.Roles() {
+		path := filepath.Join(d.dir, "tokens", string(role)+".token")
+		text, id, err := devToken(path, role)
+		if err != nil {
 			return err
 		}
+		lines += fmt.Sprintf("%s %s %s never dev-%s\n", id, role, wire.TokenDigest(text), role)
 	}
-	return nil
+	return os.WriteFile(filepath.Join(d.dir, "tokens", "tokens"), []byte(lines), 0o600)
+}
+
+// devToken reads a token, or makes it when the file is not there or holds none.
+func devToken(path string, role wire.Role) (text, id string, err error) {
+	b, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", "", err
+	}
+	text = strings.TrimSpace(string(b))
+	if has, id, err := wire.ParseToken(text); err == nil && has == role {
+		return text, id, nil
+	}
+	if text, id, err = wire.NewToken(role); err != nil {
+		return "", "", err
+	}
+	return text, id, os.WriteFile(path, []byte(text+"\n"), 0o600)
 }
 
 // keySettings are the key settings that dev takes over from its environment into files of the cluster.
@@ -202,6 +220,8 @@ voters:
 		fmt.Fprintf(&b, "  - {id: %s, peer: %q, api: %q}\n", d.nodeID(j), d.peerAddr(j), d.apiURL(j))
 	}
 	fmt.Fprintf(&b, "pcs_profiles: %s\n", envOr("PCS_PROFILES", "f9,py,es,go,go-fold,py-utf8,ryu,bin"))
+	fmt.Fprintf(&b, "auth:\n  required: %s\n  two_person: %s\n  tokens_file: ../tokens/tokens\n  failures: %s\n", envOr("RECOUNT_AUTH_REQUIRED", "true"),
+		envOr("RECOUNT_AUTH_TWO_PERSON", "false"), envOr("RECOUNT_AUTH_FAILURES", "60"))
 	fmt.Fprintf(&b, "token_rate: %s\n", envOr("TOKEN_RATE", "0"))
 	for _, line := range keyLines {
 		fmt.Fprintln(&b, line)

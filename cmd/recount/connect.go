@@ -45,7 +45,11 @@ func (a *app) connect() (*client.Client, error) {
 	if cfg.CA, err = readSetting("--ca", caFile); err != nil {
 		return nil, err
 	}
-	token, err := readSetting("--token-file", first(a.tokenFile, a.env("RECOUNT_TOKEN_FILE")))
+	tokenFile := first(a.tokenFile, a.env("RECOUNT_TOKEN_FILE"))
+	if own := filepath.Join(a.devDir, "tokens", "operator.token"); tokenFile == "" && a.devDir != "" && exists(own) {
+		tokenFile = own
+	}
+	token, err := readSetting("--token-file", tokenFile)
 	if err != nil {
 		return nil, err
 	}

@@ -82,7 +82,11 @@ func nextStep(err error) string {
 	case errors.Is(err, client.ErrUntrusted):
 		return "Give the authority that signed the node's certificate with --ca FILE, or the cluster's directory with --dev DIR."
 	case errors.As(err, &problem) && problem.Code == wire.CodeUnauthorized:
-		return "This route needs a token: give its file with --token-file."
+		return "This route needs a token that counts: give its file with --token-file. \"recount token list\", asked with another one, says which do."
+	case errors.As(err, &problem) && problem.Code == wire.CodeForbidden:
+		return "Ask for a token of a role that may: \"recount token create --role ROLE --name NAME\" by an operator."
+	case errors.As(err, &problem) && problem.Code == wire.CodeApprovalNeeded:
+		return "Another actor looks with \"recount approve list\" and says \"recount approve OP_ID\"; then give this command again with --op-id OP_ID."
 	case errors.As(err, &problem) && problem.Code == wire.CodeStale:
 		return "Look again: \"recount generation list\" shows what there is, \"recount generation diff N\" the diff that stands."
 	case errors.As(err, &problem) && problem.Code == wire.CodeNoAgreement:

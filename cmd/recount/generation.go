@@ -82,7 +82,8 @@ func (a *app) generationStartCommand() *cobra.Command {
 
 func (a *app) showGeneration(g *wire.GenerationAnswer) error {
 	return a.show(g, "generation", g.Generation, "state", g.State, "policy", g.Policy, "keys", g.Keys, "started at seq", g.StartedSeq,
-		"activated at seq", dash(join(g.Activated)), "reason", dash(g.Reason), "ticket", dash(g.Ticket))
+		"activated at seq", dash(join(g.Activated)), "actor", dash(g.Actor), "role", dash(g.Role),
+		"reason", dash(g.Reason), "ticket", dash(g.Ticket))
 }
 
 func (a *app) generationListCommand() *cobra.Command {
@@ -94,8 +95,8 @@ func (a *app) generationListCommand() *cobra.Command {
 				return err
 			}
 			l := newList(a, func(t *table, g wire.GenerationAnswer) {
-				t.row(g.Generation, g.State, short(g.Policy), g.Keys, g.StartedSeq, dash(join(g.Activated)), dash(g.Reason))
-			}, "GENERATION", "STATE", "POLICY", "KEYS", "STARTED", "ACTIVATED", "REASON")
+				t.row(g.Generation, g.State, short(g.Policy), g.Keys, g.StartedSeq, dash(join(g.Activated)), dash(g.Actor), dash(g.Reason))
+			}, "GENERATION", "STATE", "POLICY", "KEYS", "STARTED", "ACTIVATED", "ACTOR", "REASON")
 			for _, g := range page.Items {
 				if err := l.add(g); err != nil {
 					return err

@@ -18,14 +18,15 @@ import (
 )
 
 // actFlags are what an operator says about an act.
-type actFlags struct{ reason, ticket string }
+type actFlags struct{ reason, ticket, opID string }
 
 func (f *actFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.reason, "reason", "", "why; kept in the log")
 	cmd.Flags().StringVar(&f.ticket, "ticket", "", "number of the incident; kept in the log")
+	cmd.Flags().StringVar(&f.opID, "op-id", "", "name of this act: the same name again is the same act (default: a new one)")
 }
 
-func (f *actFlags) act() wire.Act { return wire.Act{Reason: f.reason, Ticket: f.ticket} }
+func (f *actFlags) act() wire.Act { return wire.Act{OpID: f.opID, Reason: f.reason, Ticket: f.ticket} }
 
 const policyHelp = `A policy is a YAML document: kernel, parameters, accepted signatures, and rules in CEL syntax (docs/policies.md). It is
 known by the SHA-256 of its canonical form. Publishing makes it known and changes no answer. To change answers,
@@ -190,7 +191,8 @@ func parseCanonical(p *wire.PolicyAnswer) (verify.Policy, error) {
 }
 
 func (a *app) showPolicy(p *wire.PolicyAnswer) error {
-	return a.show(p, "id", p.ID, "seq", p.Seq, "at", p.At, "kernel", p.Kernel, "rules", p.Rules, "in force", p.InForce, "reason", dash(p.Reason), "ticket", dash(p.Ticket))
+	return a.show(p, "id", p.ID, "seq", p.Seq, "at", p.At, "kernel", p.Kernel, "rules", p.Rules, "in force", p.InForce, "actor", dash(p.Actor), "role", dash(p.Role),
+		"reason", dash(p.Reason), "ticket", dash(p.Ticket))
 }
 
 func (a *app) policyListCommand() *cobra.Command {
@@ -203,9 +205,9 @@ func (a *app) policyListCommand() *cobra.Command {
 				return err
 			}
 			l := newList(a, func(t *table, p wire.PolicyAnswer) {
-				t.row(p.ID, p.Seq, p.At, p.Kernel, p.Rules, p.InForce, dash(p.Reason))
+				t.row(p.ID, p.Seq, p.At, p.Kernel, p.Rules, p.InForce, dash(p.Actor), dash(p.Reason))
 			},
-				"ID", "SEQ", "AT", "KERNEL", "RULES", "IN FORCE", "REASON")
+				"ID", "SEQ", "AT", "KERNEL", "RULES", "IN FORCE", "ACTOR", "REASON")
 			for _, p := range page.Items {
 				if err := l.add(p); err != nil {
 					return err

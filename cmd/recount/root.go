@@ -30,7 +30,11 @@ const longHelp = `recount talks to a Recount ledger: a replicated, append-only r
 
 Where the ledger is: --endpoint (repeat it for several nodes), --ca and --token-file, or the environment variables
 RECOUNT_ENDPOINTS (separated by commas or spaces), RECOUNT_CA and RECOUNT_TOKEN_FILE, or --dev DIR, the directory of
-a cluster started with "recount-node dev --dir DIR". Flags go before the environment, the environment before --dev.
+a cluster started with "recount-node dev --dir DIR", whose operator.token is used then. Flags go before the environment, the
+environment before --dev.
+
+Who asks: submissions need their signature only. Reading needs a token of the role auditor, policies, generations and
+revocations one of a responder, tokens one of an operator ("recount token create").
 
 Data goes to stdout, talk to stderr.
 
@@ -89,6 +93,7 @@ func (a *app) root() *cobra.Command {
 	cmd.AddCommand(a.keygenCommand(), a.signCommand(), a.submitCommand(), a.getCommand(), a.auditCommand(), a.tailCommand(),
 		a.shardsCommand(), a.eventCommand(), a.digestCommand(), a.clusterCommand(), a.policyCommand(), a.generationCommand(), a.keysCommand(),
 		a.incidentCommand(), a.canaryCommand(), a.drillCommand(), a.freezeCommand(), a.thawCommand(), a.freezesCommand(), a.knownShardsCommand(),
+		a.tokenCommand(), a.approveCommand(),
 		a.versionCommand(), completionCommand())
 	return cmd
 }

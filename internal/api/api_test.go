@@ -190,7 +190,7 @@ func BenchmarkSubmit(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	h, err := NewHandler(Config{Ledger: fixedLedger{twin, answer}, Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry()})
+	h, err := NewHandler(Config{NoAuth: true, Ledger: fixedLedger{twin, answer}, Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry()})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -40,6 +40,12 @@ type Config struct {
 	ProgressEvery  time.Duration // between two events of a progress stream, default 1 s
 	ReadWait       time.Duration // how long a read waits for its position, default 5 s, below 25 s
 
+	NoAuth       bool             // everybody may do everything; for tests and closed networks
+	ClusterID    string           // in the URI of client certificates that count here; empty: none does
+	AuthFailures int              // failed authentications per address and minute, default 60; below 0 is no limit
+	Refused      func(RefusedAct) // told of every request that was not let through; may be nil
+	Leader       Leader           // where acts are proposed; nil: always here
+
 	MetricsUser, MetricsPass string         // Basic Auth on /metrics when either is set
 	MetricsApart             bool           // /metrics is not a route of this handler but has a server of its own, NewMetricsServer
 	TrustedProxies           []netip.Prefix // only these may name another client in X-Forwarded-For
@@ -58,6 +64,7 @@ func (c Config) withDefaults() (Config, error) {
 	setDefault(&c.SubmitTimeout, 10*time.Second)
 	setDefault(&c.ReadWait, 5*time.Second)
 	setDefault(&c.ProgressEvery, time.Second)
+	setDefault(&c.AuthFailures, 60)
 	if c.WALErrors == nil {
 		c.WALErrors = func() uint64 { return 0 }
 	}

@@ -73,7 +73,7 @@ func newRig(t *testing.T, change func(*Config)) *rig {
 		t.Fatal(err)
 	}
 	r := &rig{t: t, twin: newTwin(), reg: prometheus.NewRegistry(), router: router}
-	cfg := Config{Ledger: r.twin, Logger: slog.New(slog.DiscardHandler), Registry: r.reg, NodeID: "node-1"}
+	cfg := Config{NoAuth: true, Ledger: r.twin, Logger: slog.New(slog.DiscardHandler), Registry: r.reg, NodeID: "node-1"}
 	if change != nil {
 		change(&cfg)
 	}
@@ -205,6 +205,7 @@ func TestShapesAndContractAgree(t *testing.T) {
 		wire.PolicyAnswer{}, wire.PoliciesPage{}, wire.ApplyAnswer{}, wire.ScheduleStep{}, wire.NodeProgress{}, wire.GenerationAnswer{},
 		wire.GenerationsPage{}, wire.DiffAnswer{}, wire.FlipSide{}, wire.Flip{}, wire.FlipsPage{}, wire.ActivateAnswer{}, wire.DropAnswer{}, wire.RevokeAnswer{}, wire.HistoryEntry{},
 		wire.KeyAnswer{}, wire.KeysPage{}, wire.FreezeAnswer{}, wire.FreezesPage{}, wire.KnownShardsAnswer{}, wire.KnownShardsPage{},
+		wire.TokenAnswer{}, wire.TokensPage{}, wire.ApprovalAnswer{}, wire.ApprovalsPage{},
 	} {
 		typ := reflect.TypeOf(v)
 		ref := doc.Components.Schemas[typ.Name()]

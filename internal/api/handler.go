@@ -23,6 +23,10 @@ type server struct {
 	routes  map[string]bool // templates, the closed set of the route label
 	acts    map[string]bool // method and template of the routes that change something, but for submissions
 
+	failures *failures
+	used     lastUsed
+	page     http.Handler // of the metrics
+
 	stopping <-chan struct{} // closed when the server shuts down; nil for never
 }
 
@@ -45,7 +49,8 @@ func newEcho(cfg Config, stopping <-chan struct{}) (*echo.Echo, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &server{Config: cfg, routes: map[string]bool{}, acts: map[string]bool{}, stopping: stopping, from: limit.NewBuckets(addresses, cfg.AddressRate)}
+	s := &server{Config: cfg, routes: map[string]bool{}, acts: map[string]bool{}, stopping: stopping, from: limit.NewBuckets(addresses, cfg.AddressRate),
+		failures: newFailures(cfg.AuthFailures), page: cfg.registryPage()}
 	if s.metrics, err = newMetrics(cfg.Registry, cfg.WALErrors); err != nil {
 		return nil, err
 	}
@@ -55,55 +60,14 @@ func newEcho(cfg Config, stopping <-chan struct{}) (*echo.Echo, error) {
 	e.IPExtractor = ipExtractor(cfg)
 	e.Use(s.observe)
 	s.register(e)
+	if err := checkRoutes(e.Routes(), s.table()); err != nil {
+		return nil, err
+	}
 	for _, r := range e.Routes() {
 		s.routes[r.Path] = true
 		s.acts[r.Method+" "+r.Path] = isAct(r.Method, r.Path)
 	}
 	return e, nil
-}
-
-func (s *server) register(e *echo.Echo) {
-	e.POST("/v1/pcs/submit", s.submit)
-	e.GET("/v1/pcs/:pcs_id", s.lookup)
-	e.GET("/v1/audit", s.audit)
-	e.GET("/v1/events/:seq", s.event)
-	e.GET("/v1/shards", s.shards)
-	e.GET("/v1/shards/:shard_id", s.shard)
-	e.GET("/v1/cluster", s.cluster)
-	e.POST("/v1/policies", s.publishPolicy)
-	e.GET("/v1/policies", s.policies)
-	e.GET("/v1/policies/:policy_id", s.policy)
-	e.POST("/v1/policies/:policy_id/apply", s.applyPolicy)
-	e.GET("/v1/keys", s.keys)
-	e.POST("/v1/keys", s.addKey)
-	e.GET("/v1/keys/:key_id", s.key)
-	e.POST("/v1/keys/:key_id/revoke", s.revokeKey)
-	e.POST("/v1/keys/:key_id/retire", s.keyAct(s.Ledger.RetireKey))
-	e.POST("/v1/keys/:key_id/retire-secret", s.keyAct(s.Ledger.RetireSecret))
-	e.GET("/v1/freezes", s.freezes)
-	e.POST("/v1/freezes", s.freezeAct(s.Ledger.Freeze))
-	e.POST("/v1/thaw", s.freezeAct(s.Ledger.Thaw))
-	e.GET("/v1/known-shards", s.knownShards)
-	e.POST("/v1/known-shards", s.addKnownShards)
-	e.POST("/v1/generations", s.startGeneration)
-	e.GET("/v1/generations", s.generations)
-	e.POST("/v1/generations/rollback", s.rollback)
-	e.GET("/v1/generations/:generation", s.generation)
-	e.DELETE("/v1/generations/:generation", s.dropGeneration)
-	e.GET("/v1/generations/:generation/diff", s.diff)
-	e.GET("/v1/generations/:generation/flips", s.flips)
-	e.GET("/v1/generations/:generation/progress", s.progress)
-	e.POST("/v1/generations/:generation/activate", s.activate)
-	e.GET("/v1/digest", s.digest)
-	e.GET("/livez", s.livez)
-	e.GET("/readyz", s.readyz)
-	e.GET("/health", s.health)
-	e.GET("/version", s.version)
-	if !s.MetricsApart {
-		e.GET("/metrics", s.metricsPage())
-	}
-	e.GET("/openapi.yaml", s.openapi)
-	e.GET("/problems/:slug", s.problemPage)
 }
 
 // ipExtractor believes X-Forwarded-For only from the configured proxies.

@@ -151,19 +151,21 @@ func (s *server) revokeKey(c echo.Context) error {
 	})
 }
 
+func (s *server) retireKey(c echo.Context) error { return s.keyAct(c, s.Ledger.RetireKey) }
+
+func (s *server) retireSecret(c echo.Context) error { return s.keyAct(c, s.Ledger.RetireSecret) }
+
 // keyAct serves an act on a key that needs nothing but its id.
-func (s *server) keyAct(do func(context.Context, string, wire.Act, Meta) (*wire.KeyAnswer, error)) echo.HandlerFunc {
-	return func(c echo.Context) error {
-		id, err := keyID(c)
-		if err != nil {
-			return err
-		}
-		var r wire.Act
-		return s.act(c, &r, &r, func(ctx context.Context, meta Meta) (int, any, error) {
-			a, err := do(ctx, id, r, meta)
-			return http.StatusOK, a, err
-		})
+func (s *server) keyAct(c echo.Context, do func(context.Context, string, wire.Act, Meta) (*wire.KeyAnswer, error)) error {
+	id, err := keyID(c)
+	if err != nil {
+		return err
 	}
+	var r wire.Act
+	return s.act(c, &r, &r, func(ctx context.Context, meta Meta) (int, any, error) {
+		a, err := do(ctx, id, r, meta)
+		return http.StatusOK, a, err
+	})
 }
 
 func (s *server) freezes(c echo.Context) error {
@@ -173,18 +175,19 @@ func (s *server) freezes(c echo.Context) error {
 	})
 }
 
-// freezeAct serves freeze and thaw.
-func (s *server) freezeAct(do func(context.Context, wire.FreezeRequest, Meta) (*wire.FreezeAnswer, error)) echo.HandlerFunc {
-	return func(c echo.Context) error {
-		var r wire.FreezeRequest
-		return s.act(c, &r, &r.Act, func(ctx context.Context, meta Meta) (int, any, error) {
-			if err := checkFreeze(&r); err != nil {
-				return 0, nil, err
-			}
-			a, err := do(ctx, r, meta)
-			return http.StatusOK, a, err
-		})
-	}
+func (s *server) freeze(c echo.Context) error { return s.freezeAct(c, s.Ledger.Freeze) }
+
+func (s *server) thaw(c echo.Context) error { return s.freezeAct(c, s.Ledger.Thaw) }
+
+func (s *server) freezeAct(c echo.Context, do func(context.Context, wire.FreezeRequest, Meta) (*wire.FreezeAnswer, error)) error {
+	var r wire.FreezeRequest
+	return s.act(c, &r, &r.Act, func(ctx context.Context, meta Meta) (int, any, error) {
+		if err := checkFreeze(&r); err != nil {
+			return 0, nil, err
+		}
+		a, err := do(ctx, r, meta)
+		return http.StatusOK, a, err
+	})
 }
 
 func checkFreeze(r *wire.FreezeRequest) error {

@@ -16,10 +16,12 @@ var ErrNotFound = errors.New("not found")
 // ErrGenerationGone says that the generation named in a query no longer answers here; it is answered 410.
 var ErrGenerationGone = errors.New("generation gone")
 
-// Meta is what the handler knows of a submission besides its bytes.
+// Meta is what the handler knows of a request besides its bytes.
 type Meta struct {
 	RequestID string // at most 64 bytes of [A-Za-z0-9._-]
 	Remote    string // address of the client, without port
+	Via       string // the node that forwarded the request, empty when it came here
+	Identity         // who acts; never from the request itself. Empty for submissions
 }
 
 // Position is where a fold stands.
@@ -128,7 +130,11 @@ type Ledger interface {
 	Activate(ctx context.Context, number uint32, r wire.ActivateRequest, meta Meta) (*wire.ActivateAnswer, error)
 	Rollback(ctx context.Context, r wire.RollbackRequest, meta Meta) (*wire.ActivateAnswer, error)
 	DropGeneration(ctx context.Context, number uint32, act wire.Act, meta Meta) (*wire.DropAnswer, error)
+	// Approve says yes to an act that needs two actors; Approvals lists those that wait for a yes.
+	Approve(ctx context.Context, r wire.ApprovalRequest, meta Meta) (*wire.ApprovalAnswer, error)
+	Approvals(ctx context.Context) ([]wire.ApprovalAnswer, error)
 	Version() wire.VersionAnswer
+	Credentials
 	// Ready runs the readiness checks, in a fixed order.
 	Ready(ctx context.Context) []Check
 }

@@ -29,6 +29,7 @@ type metrics struct {
 	requests  *prometheus.CounterVec
 	durations *prometheus.HistogramVec
 	submit    prometheus.Histogram
+	refused   *prometheus.CounterVec
 }
 
 func histogram(name, help string) prometheus.HistogramOpts {
@@ -50,9 +51,15 @@ func newMetrics(reg prometheus.Registerer, walErrors func() uint64) (*metrics, e
 		durations: prometheus.NewHistogramVec(histogram("flk_http_request_duration_seconds",
 			"Time to answer an HTTP request by route template."), []string{"route"}),
 		submit: prometheus.NewHistogram(histogram("flk_submit_duration_seconds", "Time from a submission's headers to its outcome.")),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "flk_auth_refused_total", Help: "Requests that were not let through: without credentials, with such that do not count, of another role, or after too many failures.",
+		}, []string{"reason"}),
+	}
+	for _, reason := range refusedLabels {
+		m.refused.WithLabelValues(reason)
 	}
 	var errs []error
-	for _, c := range []prometheus.Collector{m.tally, m.requests, m.durations, m.submit} {
+	for _, c := range []prometheus.Collector{m.tally, m.requests, m.durations, m.submit, m.refused} {
 		errs = append(errs, reg.Register(c))
 	}
 	return m, errors.Join(errs...)

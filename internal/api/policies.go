@@ -13,10 +13,11 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// acting gives an operator's act its time and what is known of the request.
+// acting gives an operator's act its time and what is known of the request and of who sent it.
 func (s *server) acting(c echo.Context) (context.Context, context.CancelFunc, Meta) {
 	ctx, cancel := context.WithTimeout(c.Request().Context(), writeTimeout-actMargin)
-	return ctx, cancel, Meta{RequestID: currentID(c), Remote: c.RealIP()}
+	via, _ := c.Request().Context().Value(viaKey{}).(string)
+	return ctx, cancel, Meta{RequestID: currentID(c), Remote: c.RealIP(), Via: via, Identity: identityOf(c)}
 }
 
 func (s *server) publishPolicy(c echo.Context) error {

@@ -78,7 +78,7 @@ func TestCutStreamHasNoTrailer(t *testing.T) {
 	for i := range streamStretch + 1 {
 		twin.add(nil, twinRecord{ShardID: "s"}, wire.SubmitAnswer{Outcome: wire.OutcomeAccepted, PCSID: hexOf(i), Policy: hexOf()}, 200)
 	}
-	h, err := NewHandler(Config{Ledger: vanishing{twin}, Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry()})
+	h, err := NewHandler(Config{NoAuth: true, Ledger: vanishing{twin}, Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,7 +149,7 @@ func TestOverTLS(t *testing.T) {
 	pair.StartTLS()
 	defer pair.Close()
 	twin := newTwin()
-	srv, err := NewServer(Config{Ledger: twin, Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(), TLS: pair.TLS})
+	srv, err := NewServer(Config{NoAuth: true, Ledger: twin, Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(), TLS: pair.TLS})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,7 +190,7 @@ func TestSubmitOutlivesReadTimeout(t *testing.T) {
 	twin := newTwin()
 	twin.hold = make(chan struct{})
 	srv, err := NewServer(Config{
-		Ledger: twin, Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(), SubmitTimeout: 20 * time.Second,
+		NoAuth: true, Ledger: twin, Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(), SubmitTimeout: 20 * time.Second,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -32,6 +32,7 @@ type twin struct {
 	cause   chan struct{} // closed and replaced when a row is added
 
 	recounts
+	credentials
 }
 
 type twinRow struct {

@@ -43,6 +43,10 @@ const (
 	Frozen              Kind = 17
 	Thawed              Kind = 18
 	ShardsKnown         Kind = 19
+
+	TokenCreated Kind = 24
+	TokenRevoked Kind = 25
+	ActApproved  Kind = 26
 )
 
 // SaltSize is the length in bytes of the random salt in front of every message.
@@ -62,6 +66,8 @@ var kindNames = [...]string{
 	GenerationActivated: "generation_activated", GenerationDropped: "generation_dropped", HistoryRecorded: "history_recorded",
 	KeyRevoked: "key_revoked", KeyRetired: "key_retired", KeySecretRetired: "key_secret_retired",
 	Frozen: "frozen", Thawed: "thawed", ShardsKnown: "shards_known",
+
+	TokenCreated: "token_created", TokenRevoked: "token_revoked", ActApproved: "act_approved",
 }
 
 // Known reports whether this version can read events of kind k.
@@ -116,6 +122,12 @@ func (k Kind) newMessage() proto.Message {
 		return new(ThawedV1)
 	case ShardsKnown:
 		return new(ShardsKnownV1)
+	case TokenCreated:
+		return new(TokenCreatedV1)
+	case TokenRevoked:
+		return new(TokenRevokedV1)
+	case ActApproved:
+		return new(ActApprovedV1)
 	}
 	return nil
 }

@@ -769,11 +769,13 @@ func (x *ClockStepV1) GetReason() string {
 type OpV1 struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	OpId          string                 `protobuf:"bytes,1,opt,name=op_id,json=opId,proto3" json:"op_id,omitempty"` // chosen by the caller; a repeated one changes nothing
-	Actor         string                 `protobuf:"bytes,2,opt,name=actor,proto3" json:"actor,omitempty"`           // may be empty
+	Actor         string                 `protobuf:"bytes,2,opt,name=actor,proto3" json:"actor,omitempty"`           // name of the credential; empty before roles were enforced
 	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
 	Ticket        string                 `protobuf:"bytes,4,opt,name=ticket,proto3" json:"ticket,omitempty"`
 	RequestId     string                 `protobuf:"bytes,5,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
-	Node          string                 `protobuf:"bytes,6,opt,name=node,proto3" json:"node,omitempty"` // the node that took the request
+	Node          string                 `protobuf:"bytes,6,opt,name=node,proto3" json:"node,omitempty"`             // the node that took the request
+	Role          string                 `protobuf:"bytes,7,opt,name=role,proto3" json:"role,omitempty"`             // of the actor
+	Credential    string                 `protobuf:"bytes,8,opt,name=credential,proto3" json:"credential,omitempty"` // "token:" and its id, or "cert:" and its serial number
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -846,6 +848,20 @@ func (x *OpV1) GetRequestId() string {
 func (x *OpV1) GetNode() string {
 	if x != nil {
 		return x.Node
+	}
+	return ""
+}
+
+func (x *OpV1) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *OpV1) GetCredential() string {
+	if x != nil {
+		return x.Credential
 	}
 	return ""
 }
@@ -1601,6 +1617,214 @@ func (x *ShardsKnownV1) GetOp() *OpV1 {
 	return nil
 }
 
+// TokenCreatedV1 is kind 24: whoever shows the text with this digest acts in this role under this name. The text itself is
+// in no log.
+type TokenCreatedV1 struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Role          string                 `protobuf:"bytes,3,opt,name=role,proto3" json:"role,omitempty"`
+	Sha256        []byte                 `protobuf:"bytes,4,opt,name=sha256,proto3" json:"sha256,omitempty"`                         // of the text, 32 bytes
+	ExpiresAt     int64                  `protobuf:"varint,5,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"` // Unix nanoseconds on the clock of the node that is asked
+	Op            *OpV1                  `protobuf:"bytes,6,opt,name=op,proto3" json:"op,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TokenCreatedV1) Reset() {
+	*x = TokenCreatedV1{}
+	mi := &file_event_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TokenCreatedV1) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TokenCreatedV1) ProtoMessage() {}
+
+func (x *TokenCreatedV1) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TokenCreatedV1.ProtoReflect.Descriptor instead.
+func (*TokenCreatedV1) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *TokenCreatedV1) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *TokenCreatedV1) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *TokenCreatedV1) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *TokenCreatedV1) GetSha256() []byte {
+	if x != nil {
+		return x.Sha256
+	}
+	return nil
+}
+
+func (x *TokenCreatedV1) GetExpiresAt() int64 {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return 0
+}
+
+func (x *TokenCreatedV1) GetOp() *OpV1 {
+	if x != nil {
+		return x.Op
+	}
+	return nil
+}
+
+// TokenRevokedV1 is kind 25: the token with this id counts for nothing, also when it is in the tokens file of a node.
+type TokenRevokedV1 struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Op            *OpV1                  `protobuf:"bytes,2,opt,name=op,proto3" json:"op,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TokenRevokedV1) Reset() {
+	*x = TokenRevokedV1{}
+	mi := &file_event_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TokenRevokedV1) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TokenRevokedV1) ProtoMessage() {}
+
+func (x *TokenRevokedV1) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TokenRevokedV1.ProtoReflect.Descriptor instead.
+func (*TokenRevokedV1) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *TokenRevokedV1) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *TokenRevokedV1) GetOp() *OpV1 {
+	if x != nil {
+		return x.Op
+	}
+	return nil
+}
+
+// ActApprovedV1 is kind 26: one of the actors that an act needs says yes to it. The first is the one who asks for it.
+type ActApprovedV1 struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ActOpId       string                 `protobuf:"bytes,1,opt,name=act_op_id,json=actOpId,proto3" json:"act_op_id,omitempty"` // the op_id that the act itself will carry
+	Act           string                 `protobuf:"bytes,2,opt,name=act,proto3" json:"act,omitempty"`                          // the word of the act
+	Request       string                 `protobuf:"bytes,3,opt,name=request,proto3" json:"request,omitempty"`                  // what exactly is asked for, in words that both actors see
+	Op            *OpV1                  `protobuf:"bytes,4,opt,name=op,proto3" json:"op,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ActApprovedV1) Reset() {
+	*x = ActApprovedV1{}
+	mi := &file_event_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ActApprovedV1) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ActApprovedV1) ProtoMessage() {}
+
+func (x *ActApprovedV1) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ActApprovedV1.ProtoReflect.Descriptor instead.
+func (*ActApprovedV1) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *ActApprovedV1) GetActOpId() string {
+	if x != nil {
+		return x.ActOpId
+	}
+	return ""
+}
+
+func (x *ActApprovedV1) GetAct() string {
+	if x != nil {
+		return x.Act
+	}
+	return ""
+}
+
+func (x *ActApprovedV1) GetRequest() string {
+	if x != nil {
+		return x.Request
+	}
+	return ""
+}
+
+func (x *ActApprovedV1) GetOp() *OpV1 {
+	if x != nil {
+		return x.Op
+	}
+	return nil
+}
+
 var File_event_proto protoreflect.FileDescriptor
 
 const file_event_proto_rawDesc = "" +
@@ -1669,7 +1893,7 @@ const file_event_proto_rawDesc = "" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x16\n" +
 	"\x06before\x18\x02 \x01(\x03R\x06before\x12\x14\n" +
 	"\x05after\x18\x03 \x01(\x03R\x05after\x12\x16\n" +
-	"\x06reason\x18\x04 \x01(\tR\x06reason\"\x94\x01\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\"\xc8\x01\n" +
 	"\x04OpV1\x12\x13\n" +
 	"\x05op_id\x18\x01 \x01(\tR\x04opId\x12\x14\n" +
 	"\x05actor\x18\x02 \x01(\tR\x05actor\x12\x16\n" +
@@ -1677,7 +1901,11 @@ const file_event_proto_rawDesc = "" +
 	"\x06ticket\x18\x04 \x01(\tR\x06ticket\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x05 \x01(\tR\trequestId\x12\x12\n" +
-	"\x04node\x18\x06 \x01(\tR\x04node\"k\n" +
+	"\x04node\x18\x06 \x01(\tR\x04node\x12\x12\n" +
+	"\x04role\x18\a \x01(\tR\x04role\x12\x1e\n" +
+	"\n" +
+	"credential\x18\b \x01(\tR\n" +
+	"credential\"k\n" +
 	"\x11PolicyPublishedV1\x12\x16\n" +
 	"\x06policy\x18\x01 \x01(\fR\x06policy\x12\x16\n" +
 	"\x06source\x18\x02 \x01(\fR\x06source\x12&\n" +
@@ -1733,7 +1961,23 @@ const file_event_proto_rawDesc = "" +
 	"\x02op\x18\x03 \x01(\v2\x16.recount.event.v1.OpV1R\x02op\"S\n" +
 	"\rShardsKnownV1\x12\x1a\n" +
 	"\bpatterns\x18\x01 \x03(\tR\bpatterns\x12&\n" +
-	"\x02op\x18\x02 \x01(\v2\x16.recount.event.v1.OpV1R\x02opB8Z6github.com/recount-ledger/recount/internal/event;eventb\x06proto3"
+	"\x02op\x18\x02 \x01(\v2\x16.recount.event.v1.OpV1R\x02op\"\xa7\x01\n" +
+	"\x0eTokenCreatedV1\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
+	"\x04role\x18\x03 \x01(\tR\x04role\x12\x16\n" +
+	"\x06sha256\x18\x04 \x01(\fR\x06sha256\x12\x1d\n" +
+	"\n" +
+	"expires_at\x18\x05 \x01(\x03R\texpiresAt\x12&\n" +
+	"\x02op\x18\x06 \x01(\v2\x16.recount.event.v1.OpV1R\x02op\"H\n" +
+	"\x0eTokenRevokedV1\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12&\n" +
+	"\x02op\x18\x02 \x01(\v2\x16.recount.event.v1.OpV1R\x02op\"\x7f\n" +
+	"\rActApprovedV1\x12\x1a\n" +
+	"\tact_op_id\x18\x01 \x01(\tR\aactOpId\x12\x10\n" +
+	"\x03act\x18\x02 \x01(\tR\x03act\x12\x18\n" +
+	"\arequest\x18\x03 \x01(\tR\arequest\x12&\n" +
+	"\x02op\x18\x04 \x01(\v2\x16.recount.event.v1.OpV1R\x02opB8Z6github.com/recount-ledger/recount/internal/event;eventb\x06proto3"
 
 var (
 	file_event_proto_rawDescOnce sync.Once
@@ -1747,7 +1991,7 @@ func file_event_proto_rawDescGZIP() []byte {
 	return file_event_proto_rawDescData
 }
 
-var file_event_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_event_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_event_proto_goTypes = []any{
 	(*PackV1)(nil),                // 0: recount.event.v1.PackV1
 	(*EventV1)(nil),               // 1: recount.event.v1.EventV1
@@ -1772,6 +2016,9 @@ var file_event_proto_goTypes = []any{
 	(*FrozenV1)(nil),              // 20: recount.event.v1.FrozenV1
 	(*ThawedV1)(nil),              // 21: recount.event.v1.ThawedV1
 	(*ShardsKnownV1)(nil),         // 22: recount.event.v1.ShardsKnownV1
+	(*TokenCreatedV1)(nil),        // 23: recount.event.v1.TokenCreatedV1
+	(*TokenRevokedV1)(nil),        // 24: recount.event.v1.TokenRevokedV1
+	(*ActApprovedV1)(nil),         // 25: recount.event.v1.ActApprovedV1
 }
 var file_event_proto_depIdxs = []int32{
 	1,  // 0: recount.event.v1.PackV1.events:type_name -> recount.event.v1.EventV1
@@ -1788,11 +2035,14 @@ var file_event_proto_depIdxs = []int32{
 	10, // 11: recount.event.v1.FrozenV1.op:type_name -> recount.event.v1.OpV1
 	10, // 12: recount.event.v1.ThawedV1.op:type_name -> recount.event.v1.OpV1
 	10, // 13: recount.event.v1.ShardsKnownV1.op:type_name -> recount.event.v1.OpV1
-	14, // [14:14] is the sub-list for method output_type
-	14, // [14:14] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	10, // 14: recount.event.v1.TokenCreatedV1.op:type_name -> recount.event.v1.OpV1
+	10, // 15: recount.event.v1.TokenRevokedV1.op:type_name -> recount.event.v1.OpV1
+	10, // 16: recount.event.v1.ActApprovedV1.op:type_name -> recount.event.v1.OpV1
+	17, // [17:17] is the sub-list for method output_type
+	17, // [17:17] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_event_proto_init() }
@@ -1806,7 +2056,7 @@ func file_event_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_event_proto_rawDesc), len(file_event_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   23,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -25,7 +25,18 @@ func (n ledger) Activate(ctx context.Context, number uint32, r wire.ActivateRequ
 	if !ok {
 		return nil, wire.NewProblem(wire.CodeBadRequest, "must be the digest that recount generation diff prints, 80 hex digits").WithField("diff")
 	}
+	request := fmt.Sprintf("activate generation %d under diff %s, %s", number, r.Diff, flipsLimit(r.MaxNewFlips))
+	if err := n.secondActor(ctx, "activate", request, r.Act, meta); err != nil {
+		return nil, err
+	}
 	return n.activate(ctx, number, position, diff, r.MaxNewFlips, false, n.op(r.Act, meta))
+}
+
+func flipsLimit(limit *uint64) string {
+	if limit == nil {
+		return "however many flips are new"
+	}
+	return fmt.Sprintf("with at most %d new flips", *limit)
 }
 
 func (n *Node) activate(ctx context.Context, number uint32, position uint64, diff [32]byte, limit *uint64, rollback bool, op *event.OpV1) (*wire.ActivateAnswer, error) {
@@ -136,6 +147,10 @@ func (n ledger) Rollback(ctx context.Context, r wire.RollbackRequest, meta api.M
 		return nil, stale("no generation was activated yet; there is nothing to go back to")
 	}
 	number := acts[len(acts)-1].From
+	request := fmt.Sprintf("roll back from generation %d to generation %d", acts[len(acts)-1].Generation, number)
+	if err := n.secondActor(ctx, "rollback", request, r.Act, meta); err != nil {
+		return nil, err
+	}
 	_, c, err := n.awaitComparison(ctx, number)
 	if err != nil {
 		return nil, err

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"net/http"
 
 	"github.com/recount-ledger/recount/internal/api"
 	"github.com/recount-ledger/recount/internal/audit"
@@ -81,6 +82,13 @@ func cut(s string) string {
 		return s[:pcs.MaxShardID]
 	}
 	return s
+}
+
+// auditRefused writes the line of a read that was not let through. Acts have theirs when they are answered.
+func (n *Node) auditRefused(r api.RefusedAct) {
+	if r.Method == http.MethodGet {
+		n.auditAct(api.Act{Actor: r.Actor, Role: string(r.Role), Route: r.Method + " " + r.Route, Status: r.Status, RequestID: r.RequestID})
+	}
 }
 
 // auditAct writes the line of an operator's act.

@@ -142,8 +142,8 @@ func (r *rotated) load() (served *atomic.Int64, stop func() []error) {
 					return
 				default:
 				}
-				body := records.Sign(nodetest.Record{Shard: fmt.Sprintf("rotation-%d", w), Epoch: n, Root: "r"})
-				err := errors.Join(once(client, http.MethodPost, base+"/v1/pcs/submit", body), once(client, http.MethodGet, base+"/v1/shards", nil))
+				rec := nodetest.Record{Shard: fmt.Sprintf("rotation-%d", w), Epoch: n, Root: "r"}
+				err := errors.Join(once(client, http.MethodPost, base+"/v1/pcs/submit", records.Sign(rec)), once(client, http.MethodGet, base+"/v1/pcs/"+rec.ID(), nil))
 				served.Add(2)
 				if err != nil {
 					mu.Lock()

@@ -54,6 +54,11 @@ type Config struct {
 
 	Profiles pcs.ProfileSet // of the first policy, when this node writes it
 
+	NoAuth       bool   // everybody may do everything
+	TwoPerson    bool   // activation, rollback and thaw need a yes of two actors
+	TokensFile   string // tokens known before the first one is in the log; may be empty
+	AuthFailures int    // failed authentications per address and minute; below 0 is no limit
+
 	TokenRate      float64 // submissions per second on this node, burst twice that; 0 is off
 	AddressRate    float64 // submissions per second from one address (IPv6: one /64), burst twice that; 0 is off
 	KeyRate        float64 // submissions per second that one key signed, burst twice that; 0 is off
@@ -82,8 +87,8 @@ const AddressFactor = 20
 // Defaults returns the settings that need no thought.
 func Defaults() Config {
 	return Config{
-		Profiles:  pcs.DefaultProfiles,
-		TokenRate: 100, AddressRate: 100 * AddressFactor, ThrottleStatus: 429, MaxBody: 1 << 20, QueueBytes: 32 << 20,
+		Profiles:     pcs.DefaultProfiles,
+		AuthFailures: 60, TokenRate: 100, AddressRate: 100 * AddressFactor, ThrottleStatus: 429, MaxBody: 1 << 20, QueueBytes: 32 << 20,
 		ElectionTimeout: 2 * time.Second, SubmitTimeout: 10 * time.Second, MaxClockSkew: 5 * time.Second,
 		Audit:          AuditLog{MaxBytes: 100 << 20, Keep: 90 * 24 * time.Hour},
 		PackBatchBytes: 4 << 20, KeyPoll: 2 * time.Second,
@@ -117,6 +122,9 @@ func (c Config) Validate() error {
 		if p.Bits() == 0 {
 			bad("trusted_proxies: %s is everybody; name the proxies", p)
 		}
+	}
+	if c.TwoPerson && c.NoAuth {
+		bad("auth.two_person: needs auth.required, else nobody knows who the two are")
 	}
 	if c.ThrottleStatus != 429 && c.ThrottleStatus != 503 {
 		bad("throttle_status: 429 or 503, not %d", c.ThrottleStatus)

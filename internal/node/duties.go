@@ -189,7 +189,7 @@ func (n *Node) registerKey(ctx context.Context, k verify.Key) error {
 		return nil
 	}
 	ev, err := newEvent(event.KeyAdded, &event.KeyAddedV1{
-		KeyId: k.ID, Alg: uint32(k.Alg), Public: k.Public, Fingerprint: k.Fingerprint[:], Source: "env", Node: n.cfg.NodeID})
+		KeyId: k.ID, Alg: uint32(k.Alg), Public: k.Public, Fingerprint: k.Fingerprint[:], Source: keySourceEnv, Node: n.cfg.NodeID})
 	if err != nil {
 		return err
 	}

@@ -55,8 +55,8 @@ func isRoute(v string) bool {
 }
 
 var (
-	sample = regexp.MustCompile(`^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? \S+$`)
-	label  = regexp.MustCompile(`([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"`)
+	sampleLine = regexp.MustCompile(`^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? \S+$`)
+	label      = regexp.MustCompile(`([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"`)
 )
 
 // openLabels lists what is not of a closed set in a page of metrics, and how many samples it has.
@@ -65,7 +65,7 @@ func openLabels(page string) (open []string, samples int) {
 		if strings.HasPrefix(line, "#") {
 			continue
 		}
-		m := sample.FindStringSubmatch(line)
+		m := sampleLine.FindStringSubmatch(line)
 		if m == nil {
 			open = append(open, "not a sample: "+line)
 			continue

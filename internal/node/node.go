@@ -62,6 +62,9 @@ type Node struct {
 	ringChanged chan struct{} // poked when ring has other keys
 	badKeyFiles atomic.Bool   // the last reading of the key files failed
 
+	tokensFile tokensFile
+	handler    atomic.Pointer[http.Handler] // of the API, for acts that other nodes forward
+
 	ctx     context.Context // of the loops and of what they start; ends in Close
 	cancel  context.CancelFunc
 	running sync.WaitGroup
@@ -96,6 +99,10 @@ func Open(ctx context.Context, cfg Config, logger *slog.Logger) (*Node, error) {
 }
 
 func (n *Node) open(ctx context.Context) error {
+	var err error
+	if n.tokensFile, err = readTokensFile(n.cfg.TokensFile); err != nil {
+		return err
+	}
 	if err := n.openStores(ctx); err != nil {
 		return err
 	}
@@ -174,6 +181,7 @@ func (n *Node) newCluster() error {
 	n.peerFiles.reload, n.peerFiles.end = n.cluster.ReloadTLS, n.cluster.CertificateEnd
 	n.store.SetCommitSource(n.cluster.CommitIndex)
 	n.cluster.Handle(propose.ForwardPath, n.acceptForward)
+	n.cluster.Handle(actPath, n.acceptAct)
 	n.cluster.Handle(positionPath, n.answerPosition)
 	n.cluster.Handle(digestPath, n.answerDigest)
 	n.cluster.Handle(progressPath, n.answerProgress)
@@ -195,12 +203,13 @@ func (n *Node) openAPI() error {
 		TLS: port.config(), TrustedProxies: n.cfg.TrustedProxies,
 		NodeID: n.cfg.NodeID, MaxBody: int64(n.cfg.MaxBody), AddressRate: n.cfg.AddressRate, ThrottleStatus: n.cfg.ThrottleStatus,
 		SubmitTimeout: n.cfg.SubmitTimeout, MetricsUser: n.cfg.MetricsUser, MetricsPass: n.cfg.MetricsPass, MetricsApart: n.cfg.MetricsListen != "",
-		Acts: n.auditAct,
+		Acts: n.auditAct, Refused: n.auditRefused, NoAuth: n.cfg.NoAuth, ClusterID: n.cfg.ClusterID, AuthFailures: n.cfg.AuthFailures, Leader: toLeader{n},
 	}
 	n.server, err = api.NewServer(conf)
 	if err != nil {
 		return err
 	}
+	n.publishHandler(n.server.Handler)
 	n.server.ConnState = n.unused.track
 	n.listener, err = net.Listen("tcp", n.cfg.API.Listen)
 	if err != nil {

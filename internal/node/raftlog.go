@@ -47,7 +47,7 @@ func (l raftLog) Propose(ctx context.Context, entry []byte) (uint64, error) {
 
 func (l raftLog) Forward(ctx context.Context, pack []byte) (propose.Place, error) {
 	leader, ok := l.n.cluster.Leader()
-	if !ok || leader == l.n.cfg.NodeID {
+	if !ok || leader == l.n.cfg.NodeID || onlyHere(pack) {
 		return propose.Place{}, propose.ErrNoLeader
 	}
 	reply, err := l.n.cluster.Call(ctx, leader, propose.ForwardPath, pack)
@@ -78,11 +78,7 @@ func (n *Node) acceptForward(ctx context.Context, _ string, body []byte) ([]byte
 		return nil, &cluster.RemoteError{Code: codeBadPack, Message: err.Error()}
 	}
 	for _, e := range pack.Events {
-		switch e.Kind {
-		case event.Submission, event.KeyAdded, event.RefusalsDropped, event.PolicyPublished, event.PolicyApplied,
-			event.GenerationStarted, event.GenerationActivated, event.GenerationDropped, event.KeyRevoked, event.KeyRetired,
-			event.KeySecretRetired, event.Frozen, event.Thawed, event.ShardsKnown:
-		default:
+		if !forwardable(e) {
 			return nil, &cluster.RemoteError{Code: codeBadPack, Message: "an event of kind " + e.Kind.String() + " is not forwarded"}
 		}
 	}

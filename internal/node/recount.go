@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"fmt"
@@ -99,7 +100,8 @@ func (n *Node) current(ctx context.Context) error {
 }
 
 func (n *Node) op(a wire.Act, meta api.Meta) *event.OpV1 {
-	return &event.OpV1{OpId: a.OpID, Reason: a.Reason, Ticket: a.Ticket, RequestId: meta.RequestID, Node: n.cfg.NodeID}
+	return &event.OpV1{OpId: a.OpID, Reason: a.Reason, Ticket: a.Ticket, RequestId: meta.RequestID, Node: cmp.Or(meta.Via, n.cfg.NodeID),
+		Actor: meta.Actor, Role: string(meta.Role), Credential: meta.Credential}
 }
 
 func stale(format string, args ...any) *wire.Problem {
@@ -153,7 +155,7 @@ func (n *Node) roomForGeneration(ctx context.Context) error {
 func (n *Node) generationAnswer(g projections.GenerationRow) *wire.GenerationAnswer {
 	control := n.derived.Control()
 	a := &wire.GenerationAnswer{Generation: g.Number, State: n.stateOf(g), StartedSeq: g.Seq, Activated: append([]uint64{}, g.Activated...),
-		Keys: wire.KeysAsOf, Operation: fmt.Sprintf("/v1/generations/%d", g.Number), Reason: g.Op.Reason, Ticket: g.Op.Ticket, Schedule: []wire.ScheduleStep{}}
+		Keys: wire.KeysAsOf, Operation: fmt.Sprintf("/v1/generations/%d", g.Number), Reason: g.Op.Reason, Ticket: g.Op.Ticket, Actor: g.Op.Actor, Role: g.Op.Role, Schedule: []wire.ScheduleStep{}}
 	if g.Keys == projections.KeysHindsight {
 		a.Keys = wire.KeysHindsight
 	}

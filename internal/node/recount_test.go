@@ -91,11 +91,17 @@ func (r recounter) submit(body []byte) (status int, code wire.Code) {
 func (r recounter) everywhere(id string, check func(a *wire.PCSAnswer) error) {
 	r.t.Helper()
 	for i := range r.c.Size() {
-		a, err := r.c.At(i).Get(r.ctx, id, client.Read{})
-		r.must(err)
-		if err := check(a); err != nil {
-			r.t.Errorf("node %d: %v: %+v", i+1, err, a)
-		}
+		// A node records what an activation changed right after it has begun to answer from the other generation.
+		r.c.Await(fmt.Sprintf("node %d", i+1), func() error {
+			a, err := r.c.At(i).Get(r.ctx, id, client.Read{})
+			if err == nil {
+				err = check(a)
+			}
+			if err != nil {
+				return fmt.Errorf("%w: %+v", err, a)
+			}
+			return nil
+		})
 	}
 }
 

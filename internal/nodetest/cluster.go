@@ -41,7 +41,9 @@ const maxLog = 64 << 10
 
 // Cluster is a set of nodes of one ledger. Its methods may be called concurrently, except Stop and Start of one node.
 type Cluster struct {
-	Client *client.Client // over all nodes
+	Client *client.Client // over all nodes, as an operator
+	Tokens map[wire.Role]string
+	CA     *certs.CA // of all certificates of the cluster
 
 	t       testing.TB
 	members []*member
@@ -76,7 +78,7 @@ func Start(t testing.TB, n int, tune ...func(*node.Config)) *Cluster {
 		endpoints[i] = apiURL(m)
 	}
 	var err error
-	c.Client, err = client.New(client.Config{Endpoints: endpoints, CA: ca, MinBackoff: 20 * time.Millisecond, MaxBackoff: 200 * time.Millisecond})
+	c.Client, err = client.New(client.Config{Endpoints: endpoints, CA: ca, Token: c.Tokens[wire.RoleOperator], MinBackoff: 20 * time.Millisecond, MaxBackoff: 200 * time.Millisecond})
 	must(t, err)
 	t.Cleanup(c.end)
 	for i := range c.members {
@@ -103,8 +105,19 @@ func (c *Cluster) configure(n int, tune []func(*node.Config)) []byte {
 	for i := range voters {
 		voters[i] = node.Voter{ID: "node-" + strconv.Itoa(i+1), API: "https://" + ports[2*i], Peer: ports[2*i+1]}
 	}
+	c.CA = ca
+	c.Tokens = map[wire.Role]string{}
+	tokens := ""
+	for _, role := range wire.Roles() {
+		text, id, err := wire.NewToken(role)
+		must(c.t, err)
+		c.Tokens[role] = text
+		tokens += fmt.Sprintf("%s %s %s never test-%s\n", id, role, wire.TokenDigest(text), role)
+	}
+	must(c.t, os.WriteFile(filepath.Join(dir, "tokens"), []byte(tokens), 0o600))
 	for i, v := range voters {
 		cfg := node.Defaults()
+		cfg.TokensFile = filepath.Join(dir, "tokens")
 		cfg.NodeID, cfg.ClusterID, cfg.Dir, cfg.Voters = v.ID, "nodetest", filepath.Join(dir, v.ID), voters
 		cfg.Keys = []verify.Key{key}
 		cfg.TokenRate, cfg.AddressRate, cfg.ElectionTimeout, cfg.SubmitTimeout = 0, 0, ElectionTimeout, SubmitTimeout
@@ -229,7 +242,7 @@ func (c *Cluster) end() {
 // Logs is the end of what the nodes logged.
 func (c *Cluster) Logs() string { return c.logs.String() }
 
-// Once sends one request to node i, without any repetition, and returns status and body; a network error is status 0.
+// Once sends one request to node i as an operator, without any repetition, and returns status and body; a network error is status 0.
 func (c *Cluster) Once(i int, method, path string, body []byte) (int, []byte) {
 	req, err := http.NewRequest(method, apiURL(c.members[i])+path, bytes.NewReader(body))
 	if err != nil {
@@ -238,6 +251,7 @@ func (c *Cluster) Once(i int, method, path string, body []byte) (int, []byte) {
 	if method != http.MethodGet {
 		req.Header.Set("Content-Type", wire.MediaJSON)
 	}
+	req.Header.Set("Authorization", "Bearer "+c.Tokens[wire.RoleOperator])
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return 0, []byte(err.Error())

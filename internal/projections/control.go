@@ -85,12 +85,13 @@ type Control struct {
 	genesis *GenesisRow
 	sched   schedules
 	reg     registry
+	creds   credentials
 	terms   []TermRow
 }
 
 // NewControl returns the control state before the first event.
 func NewControl() *Control {
-	return &Control{sched: newSchedules(), reg: newRegistry()}
+	return &Control{sched: newSchedules(), reg: newRegistry(), creds: newCredentials()}
 }
 
 // Genesis returns the genesis row, false when there is none as of seq.

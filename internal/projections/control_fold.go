@@ -106,7 +106,11 @@ func (c *Control) effect(o *operator) (Effect, error) {
 		if e, ok := c.reg.effectOf(o); ok {
 			return e, nil
 		}
-		return c.sched.effectOf(o)
+		effect, err := c.sched.effectOf(o)
+		if err != nil || effect != Applied {
+			return effect, err
+		}
+		return c.creds.effectOf(o, c.sched.ops), nil
 	}
 	return Applied, nil
 }
@@ -141,6 +145,7 @@ func (c *Control) apply(o *operator) error {
 			Capabilities: append([]string(nil), m.Capabilities...)})
 	default:
 		c.reg.apply(o)
+		c.creds.apply(o)
 		return c.sched.applyAct(o)
 	}
 	return nil
@@ -149,7 +154,7 @@ func (c *Control) apply(o *operator) error {
 // stateKinds are the events whose effects are kept in memory.
 var stateKinds = []event.Kind{event.Genesis, event.KeyAdded, event.TermStart, event.PolicyPublished, event.PolicyApplied,
 	event.GenerationStarted, event.GenerationActivated, event.GenerationDropped, event.HistoryRecorded, event.KeyRevoked,
-	event.KeyRetired, event.KeySecretRetired, event.Frozen, event.Thawed, event.ShardsKnown}
+	event.KeyRetired, event.KeySecretRetired, event.Frozen, event.Thawed, event.ShardsKnown, event.TokenCreated, event.TokenRevoked, event.ActApproved}
 
 // LoadControl reads the control state back.
 func LoadControl(s Store) (*Control, error) {

@@ -15,7 +15,7 @@ const (
 )
 
 // Op says who did an operator's act and why.
-type Op struct{ ID, Actor, Reason, Ticket, RequestID, Node string }
+type Op struct{ ID, Actor, Reason, Ticket, RequestID, Node, Role, Credential string }
 
 // PublishedRow is a policy that is known, from the event that published it.
 type PublishedRow struct {
@@ -79,7 +79,8 @@ func newSchedules() schedules {
 }
 
 func opOf(m *event.OpV1) Op {
-	return Op{ID: m.GetOpId(), Actor: m.GetActor(), Reason: m.GetReason(), Ticket: m.GetTicket(), RequestID: m.GetRequestId(), Node: m.GetNode()}
+	return Op{ID: m.GetOpId(), Actor: m.GetActor(), Reason: m.GetReason(), Ticket: m.GetTicket(), RequestID: m.GetRequestId(), Node: m.GetNode(),
+		Role: m.GetRole(), Credential: m.GetCredential()}
 }
 
 // opCarrier is a message that says who acted.

@@ -35,7 +35,9 @@ type Cluster struct {
 	bin  string
 	cmd  *exec.Cmd
 	pool *x509.CertPool
-	hand map[int]*exec.Cmd // nodes started by hand after a kill
+
+	token string            // of an operator
+	hand  map[int]*exec.Cmd // nodes started by hand after a kill
 }
 
 // Root is the top of the repository.
@@ -102,6 +104,11 @@ func Start(ctx context.Context, bin, dir string, nodes, port int, env ...string)
 	}
 	c.API, c.Dir, c.pool = ready.API, ready.Dir, x509.NewCertPool()
 	c.pool.AppendCertsFromPEM(pem)
+	token, err := os.ReadFile(filepath.Join(c.Dir, "tokens", "operator.token"))
+	if err != nil {
+		return nil, errors.Join(err, c.Stop())
+	}
+	c.token = strings.TrimSpace(string(token))
 	return c, nil
 }
 
@@ -115,12 +122,27 @@ func (c *Cluster) Stop() error {
 	return c.cmd.Wait()
 }
 
-// HTTP is a client that trusts the cluster, with HTTP/1.1 connections up to conns per node.
+// HTTP is a client that trusts the cluster and acts as an operator, with HTTP/1.1 connections up to conns per node.
 func (c *Cluster) HTTP(conns int) *http.Client {
-	return &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{
+	return &http.Client{Timeout: 30 * time.Second, Transport: asOperator{c.token, &http.Transport{
 		TLSClientConfig:     &tls.Config{RootCAs: c.pool, MinVersion: tls.VersionTLS12},
 		MaxIdleConnsPerHost: conns, MaxConnsPerHost: conns, IdleConnTimeout: time.Minute,
-	}}
+	}}}
+}
+
+// asOperator adds a token to requests that have no credentials.
+type asOperator struct {
+	token string
+	*http.Transport
+}
+
+// RoundTrip implements http.RoundTripper.
+func (o asOperator) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Header.Get("Authorization") == "" {
+		r = r.Clone(r.Context())
+		r.Header.Set("Authorization", "Bearer "+o.token)
+	}
+	return o.Transport.RoundTrip(r)
 }
 
 // PID is the process of node i, counted from 0.

@@ -19,7 +19,7 @@ var rooms = map[string][]string{
 	"api":                    {},
 	"client":                 {"wire"},
 	"wire":                   {},
-	"cmd/node":               {"internal/cluster/certs", "internal/node", "internal/pcs", "internal/secretfile", "internal/verify", "internal/version"},
+	"cmd/node":               {"internal/cluster/certs", "internal/node", "internal/pcs", "internal/secretfile", "internal/verify", "internal/version", "wire"},
 	"cmd/recount":            {"client", "internal/event", "internal/pcs", "internal/projections", "internal/verify", "internal/verify/publish", "internal/version", "wire"},
 	"internal/api":           {"api", "wire", "internal/limit", "internal/pcs", "internal/verify"},
 	"internal/audit":         {"wire"},
@@ -62,6 +62,7 @@ var libraries = map[string][]string{
 	"github.com/vbauerster/mpb":          {"cmd/recount"},
 	"go.yaml.in/yaml":                    {"internal/verify/publish"},
 	"golang.org/x/mod/sumdb":             {"internal/log", "internal/fsm"},
+	"golang.org/x/time/rate":             {"internal/api"},
 	"golang.org/x/sys":                   {"cmd/node"},
 	"google.golang.org/protobuf":         {"internal/event", "internal/node"},
 }

@@ -1,0 +1,26 @@
+package client
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+
+	"github.com/recount-ledger/recount/wire"
+)
+
+// CreateToken makes a token count whose digest r has; wire.NewToken makes the token itself.
+func (c *Client) CreateToken(ctx context.Context, r wire.TokenRequest) (*wire.TokenAnswer, error) {
+	opID(&r.Act)
+	return act[wire.TokenAnswer](ctx, c, http.MethodPost, "/v1/tokens", nil, r)
+}
+
+// Tokens lists the tokens that the node which answers knows.
+func (c *Client) Tokens(ctx context.Context) (*wire.TokensPage, error) {
+	return get[wire.TokensPage](ctx, c, "/v1/tokens", nil)
+}
+
+// RevokeToken makes a token, or with "cert:" and a serial number a client certificate, count for nothing.
+func (c *Client) RevokeToken(ctx context.Context, id string, r wire.TokenRevokeRequest) (*wire.TokenAnswer, error) {
+	opID(&r.Act)
+	return act[wire.TokenAnswer](ctx, c, http.MethodPost, "/v1/tokens/"+url.PathEscape(id)+"/revoke", nil, r)
+}

@@ -1,0 +1,182 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/recount-ledger/recount/client"
+	"github.com/recount-ledger/recount/wire"
+)
+
+const tokenHelp = `A token lets its holder read or act: metrics (only /metrics), auditor (reads everything), responder (also policies,
+generations, revocations: what an incident needs) or operator (also tokens and keys). docs/roles.md has the whole table. The
+token is made here; the ledger learns its digest only, so nobody can show it again. Its name is the actor of every act done with it:
+one token for each person, and none that is shared.`
+
+func (a *app) tokenCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "token", Short: "Create, list and revoke bearer tokens", Long: tokenHelp, Args: exactly(),
+		Example: "  recount token create --role auditor --name alice --expires 720h --out alice.token\n  recount token list",
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
+	cmd.AddCommand(a.tokenCreateCommand(), a.tokenListCommand(), a.tokenRevokeCommand())
+	return cmd
+}
+
+// createdToken is what create prints as JSON; Token is empty when it went to a file.
+type createdToken struct {
+	wire.TokenAnswer
+	Token string `json:"token,omitempty"`
+	File  string `json:"file,omitempty"`
+}
+
+func (a *app) tokenCreateCommand() *cobra.Command {
+	var f actFlags
+	var role, name, out string
+	var expires time.Duration
+	cmd := &cobra.Command{
+		Use: "create --role ROLE --name NAME", Short: "Make a token; its text is shown once", Args: exactly(), Long: tokenHelp,
+		Example: `  recount token create --role auditor --name alice --expires 720h --out alice.token
+  recount token create --role responder --name night-shift --expires 12h --ticket INC-7`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			switch {
+			case !wire.Role(role).Valid():
+				return usagef("--role %q: must be one of %s", role, roleWords())
+			case !wire.ValidActor(name):
+				return usagef("--name %q: must be 1 to 64 letters, digits, . _ @ -", name)
+			case expires <= 0 || expires > 366*24*time.Hour:
+				return usagef("--expires %s: must be above 0 and at most 8784h (366 days)", expires)
+			}
+			return a.createToken(cmd.Context(), wire.TokenRequest{Act: f.act(), Role: wire.Role(role), Name: name, ExpiresAt: wire.Time(time.Now().Add(expires))}, out)
+		},
+	}
+	cmd.Flags().StringVar(&role, "role", "", roleWords()+" (required)")
+	cmd.Flags().StringVar(&name, "name", "", "who will hold it (required)")
+	cmd.Flags().DurationVar(&expires, "expires", 720*time.Hour, "how long it counts, at most 8784h")
+	cmd.Flags().StringVar(&out, "out", "", "write the token to this new file, mode 0600, instead of stdout")
+	f.add(cmd)
+	return cmd
+}
+
+func roleWords() string {
+	var words []string
+	for _, r := range wire.Roles() {
+		words = append(words, string(r))
+	}
+	return strings.Join(words, ", ")
+}
+
+// createToken keeps the text before it asks: a token that counts and that nobody has cannot be told from a stolen one.
+func (a *app) createToken(ctx context.Context, r wire.TokenRequest, out string) error {
+	text, id, err := wire.NewToken(r.Role)
+	if err != nil {
+		return err
+	}
+	r.ID, r.Digest = id, wire.TokenDigest(text)
+	if out != "" {
+		if err := writeNew(out, text+"\n"); err != nil {
+			return err
+		}
+	}
+	got, err := askAct(ctx, a, func(ctx context.Context, c *client.Client) (*wire.TokenAnswer, error) { return c.CreateToken(ctx, r) })
+	if err != nil {
+		if out != "" && exitCode(err) != exitUnknown {
+			_ = os.Remove(out)
+		}
+		return err
+	}
+	a.talk("Token %s of %s, role %s, counts until %s. Revoke it with \"recount token revoke %s\".", got.ID, got.Name, got.Role, got.ExpiresAt, got.ID)
+	made := createdToken{TokenAnswer: *got, File: out}
+	if out == "" {
+		made.Token = text
+	}
+	switch {
+	case a.format != formatTable:
+		return a.document(made)
+	case out == "":
+		_, err = fmt.Fprintln(a.out, text)
+	}
+	return err
+}
+
+// writeNew writes a file that must not exist, for its owner only.
+func writeNew(path, text string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return usagef("--out: %w", err)
+	}
+	if _, err = f.WriteString(text); err == nil {
+		err = f.Sync()
+	}
+	if closing := f.Close(); err == nil {
+		err = closing
+	}
+	return err
+}
+
+// tokenLine is a token as one node sees it.
+type tokenLine struct {
+	Node string `json:"node"`
+	wire.TokenAnswer
+}
+
+func (a *app) tokenListCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "List tokens, their state and when each node saw them last", Args: exactly(),
+		Long: `list asks every endpoint, because each node remembers for itself when a token was used there, since it started, and has
+a tokens file of its own. One line per token and node.`,
+		Example: "  recount token list --dev /tmp/recount\n  recount token list -o json",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			a.shortTimeout(cmd)
+			c, err := a.connect()
+			if err != nil {
+				return err
+			}
+			defer c.Close()
+			views := askAll(cmd.Context(), a, c, func(ctx context.Context, c *client.Client) (*wire.TokensPage, error) { return c.Tokens(ctx) })
+			l := newList(a, func(t *table, x tokenLine) {
+				t.row(x.ID, x.Name, x.Role, x.State, x.Source, dash(x.ExpiresAt), dash(x.CreatedBy), x.Node, dash(x.LastUsed))
+			}, "ID", "NAME", "ROLE", "STATE", "SOURCE", "EXPIRES", "CREATED BY", "NODE", "LAST USED")
+			for _, v := range views {
+				if v.err != nil {
+					continue
+				}
+				for _, item := range v.Answer.Items {
+					if err := l.add(tokenLine{v.Answer.Node, item}); err != nil {
+						return err
+					}
+				}
+			}
+			if err := l.end(); err != nil {
+				return err
+			}
+			return silent(views)
+		},
+	}
+}
+
+func (a *app) tokenRevokeCommand() *cobra.Command {
+	var f actFlags
+	cmd := &cobra.Command{
+		Use: "revoke ID", Short: "Let a token or a client certificate count for nothing, at once and for ever", Args: exactly("ID"),
+		Long: `revoke takes effect on every node as soon as it has folded the event; acts are checked by the leader, which has. Tokens of a
+tokens file are revoked the same way. For a client certificate give cert: and its serial number in lower-case hex, as acts done with
+it show in "recount event".`,
+		Example: `  recount token revoke abcdefghij234567 --reason "laptop stolen" --ticket INC-7
+  recount token revoke cert:5f3a09c2d1`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			got, err := askAct(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.TokenAnswer, error) {
+				return c.RevokeToken(ctx, args[0], wire.TokenRevokeRequest{Act: f.act()})
+			})
+			if err != nil {
+				return err
+			}
+			return a.show(got, "id", got.ID, "name", got.Name, "role", dash(string(got.Role)), "state", got.State, "by event", got.RevokedSeq, "by", dash(got.RevokedBy))
+		},
+	}
+	f.add(cmd)
+	return cmd
+}

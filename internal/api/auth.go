@@ -1,0 +1,237 @@
+package api
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/recount-ledger/recount/wire"
+)
+
+// Identity is who a request speaks for. All empty when authentication is off.
+type Identity struct {
+	Actor      string // name of the token or certificate
+	Role       wire.Role
+	Credential string // "token:" and its id, "cert:" and its serial number in hex, or "basic"
+}
+
+// TokenRecord is what a ledger knows of a token.
+type TokenRecord struct {
+	ID, Name  string
+	Role      wire.Role
+	SHA256    [32]byte // of the text
+	ExpiresAt int64    // Unix nanoseconds; 0 is never
+	Revoked   bool
+}
+
+// Credentials is what the handlers need of a node to know who asks, and to change it.
+type Credentials interface {
+	// Token gives a token by its id as far as this node knows, revoked ones too.
+	Token(id string) (TokenRecord, bool)
+	// CertificateRevoked says whether the certificate with this serial number (lower-case hex) counts for nothing.
+	CertificateRevoked(serial string) bool
+	// Current returns once this node knows everything that was acknowledged before the call.
+	Current(ctx context.Context) error
+	// Tokens lists all tokens without their LastUsed.
+	Tokens(ctx context.Context) ([]wire.TokenAnswer, error)
+	CreateToken(ctx context.Context, r wire.TokenRequest, meta Meta) (*wire.TokenAnswer, error)
+	// RevokeToken makes a token, or with "cert:" and a serial number a client certificate, count for nothing.
+	RevokeToken(ctx context.Context, id string, r wire.TokenRevokeRequest, meta Meta) (*wire.TokenAnswer, error)
+}
+
+// RefusedAct is a request that was not let through, for the audit stream.
+type RefusedAct struct {
+	At                time.Time
+	RequestID, Remote string
+	Method, Route     string // route template
+	Status            int
+	Reason            string // one of the refused... labels
+	Actor, Credential string // empty when it is not known who asked
+	Role              wire.Role
+}
+
+// Why a request is refused: the closed set of the metric's label.
+const (
+	refusedNone      = "none"      // no credentials
+	refusedInvalid   = "invalid"   // credentials that do not count
+	refusedForbidden = "forbidden" // another role is needed
+	refusedLimited   = "limited"   // too many failures from this address
+)
+
+var refusedLabels = []string{refusedNone, refusedInvalid, refusedForbidden, refusedLimited}
+
+// currentLimit bounds how long a credential that does not count waits for news from the other nodes.
+const currentLimit = time.Second
+
+var (
+	errNoCredentials  = errors.New("no credentials")
+	errBadCredentials = errors.New("credentials that do not count")
+)
+
+// identityKey holds the Identity in an echo.Context.
+const identityKey = "identity"
+
+func identityOf(c echo.Context) Identity {
+	id, _ := c.Get(identityKey).(Identity)
+	return id
+}
+
+// authorize lets a request through that the table allows. What was wrong with credentials is never told.
+func (s *server) authorize(r route, c echo.Context) error {
+	if len(r.roles) == 0 {
+		return nil
+	}
+	if r.basic && s.basicConfigured() && !hasBearer(c.Request()) {
+		return s.authorizeBasic(r, c)
+	}
+	remote := c.RealIP()
+	if s.failures.over(remote) {
+		return s.refuse(r, c, refusedLimited, Identity{}, wire.NewProblem(wire.CodeThrottled, "too many failed authentications from this address").WithRetry(s.failures.wait()))
+	}
+	id, err := s.authenticate(c.Request())
+	noteActor(c, id.Actor, string(id.Role))
+	switch {
+	case s.NoAuth && !r.basic, s.NoAuth && !s.basicConfigured():
+		c.Set(identityKey, id)
+		return nil
+	case errors.Is(err, errNoCredentials):
+		return s.refuse(r, c, refusedNone, id, wire.NewProblem(wire.CodeUnauthorized, ""))
+	case err != nil:
+		s.failures.failed(remote)
+		return s.refuse(r, c, refusedInvalid, id, wire.NewProblem(wire.CodeUnauthorized, ""))
+	case !slices.Contains(r.roles, id.Role):
+		return s.refuse(r, c, refusedForbidden, id, wire.NewProblem(wire.CodeForbidden, "the role "+string(id.Role)+" may not do this"))
+	}
+	c.Set(identityKey, id)
+	return nil
+}
+
+// refuse counts and reports a refusal and gives the problem that answers it.
+func (s *server) refuse(r route, c echo.Context, reason string, id Identity, p *wire.Problem) error {
+	s.metrics.refused.WithLabelValues(reason).Inc()
+	h := c.Response().Header()
+	switch reason {
+	case refusedNone:
+		h.Add("WWW-Authenticate", `Bearer realm="recount"`)
+	case refusedInvalid:
+		h.Add("WWW-Authenticate", `Bearer realm="recount", error="invalid_token"`)
+	case refusedForbidden:
+		h.Add("WWW-Authenticate", `Bearer realm="recount", error="insufficient_scope"`)
+	}
+	if s.Refused != nil {
+		s.Refused(RefusedAct{At: time.Now(), RequestID: currentID(c), Remote: c.RealIP(), Method: r.method, Route: r.path, Status: p.Status,
+			Reason: reason, Actor: id.Actor, Role: id.Role, Credential: id.Credential})
+	}
+	return p
+}
+
+// authenticate finds out who asks. An Authorization header decides alone: a bad token beside a good certificate is bad.
+func (s *server) authenticate(r *http.Request) (Identity, error) {
+	sent := r.Header.Values("Authorization")
+	switch {
+	case len(sent) > 1:
+		return Identity{}, errBadCredentials
+	case len(sent) == 1:
+		scheme, text, _ := strings.Cut(sent[0], " ")
+		if !strings.EqualFold(scheme, "Bearer") {
+			return Identity{}, errBadCredentials
+		}
+		return s.authenticateToken(r.Context(), strings.Trim(text, " "))
+	}
+	id, err := certificateIdentity(r.TLS, s.ClusterID, time.Now())
+	if err == nil && s.Ledger.CertificateRevoked(strings.TrimPrefix(id.Credential, certCredential)) {
+		err = errBadCredentials
+	}
+	return id, err
+}
+
+// authenticateToken checks the form first. A token that does not count is looked at once more when this node knows all that
+// was acknowledged: another node may just have created it.
+func (s *server) authenticateToken(ctx context.Context, text string) (Identity, error) {
+	_, tokenID, err := wire.ParseToken(text)
+	if err != nil {
+		return Identity{}, errBadCredentials
+	}
+	id, err := s.checkToken(tokenID, text)
+	if err == nil {
+		return id, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, currentLimit)
+	defer cancel()
+	if s.Ledger.Current(ctx) != nil {
+		return Identity{}, errBadCredentials
+	}
+	return s.checkToken(tokenID, text)
+}
+
+// checkToken compares digests in constant time, whether the token is known or not.
+func (s *server) checkToken(tokenID, text string) (Identity, error) {
+	row, known := s.Ledger.Token(tokenID)
+	sum, now := sha256.Sum256([]byte(text)), time.Now()
+	same := subtle.ConstantTimeCompare(sum[:], row.SHA256[:]) == 1
+	if !same || !known || row.Revoked || row.ExpiresAt != 0 && now.UnixNano() >= row.ExpiresAt {
+		return Identity{}, errBadCredentials
+	}
+	s.used.note(tokenID, now)
+	return Identity{Actor: row.Name, Role: row.Role, Credential: tokenCredential + tokenID}, nil
+}
+
+const (
+	tokenCredential = "token:"
+	certCredential  = "cert:"
+)
+
+func hasBearer(r *http.Request) bool {
+	scheme, _, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	return strings.EqualFold(scheme, "Bearer") || r.Header.Get("Authorization") == "" && r.TLS != nil && len(r.TLS.VerifiedChains) > 0
+}
+
+func (s *server) basicConfigured() bool { return s.MetricsUser != "" || s.MetricsPass != "" }
+
+// authorizeBasic is for /metrics, whose readers often can do nothing else.
+func (s *server) authorizeBasic(r route, c echo.Context) error {
+	remote := c.RealIP()
+	if s.failures.over(remote) {
+		return s.refuse(r, c, refusedLimited, Identity{}, wire.NewProblem(wire.CodeThrottled, "too many failed authentications from this address").WithRetry(s.failures.wait()))
+	}
+	if s.mayScrape(c.Request()) {
+		c.Set(identityKey, Identity{Actor: s.MetricsUser, Role: wire.RoleMetrics, Credential: "basic"})
+		return nil
+	}
+	c.Response().Header().Add("WWW-Authenticate", `Basic realm="metrics", charset="UTF-8"`)
+	if c.Request().Header.Get("Authorization") == "" {
+		return s.refuse(r, c, refusedNone, Identity{}, wire.NewProblem(wire.CodeUnauthorized, ""))
+	}
+	s.failures.failed(remote)
+	return s.refuse(r, c, refusedInvalid, Identity{}, wire.NewProblem(wire.CodeUnauthorized, ""))
+}
+
+// lastUsed remembers when tokens were used here. It holds tokens that counted only, so it cannot grow beyond their number.
+type lastUsed struct {
+	mu sync.Mutex
+	at map[string]time.Time
+}
+
+func (u *lastUsed) note(id string, now time.Time) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.at == nil {
+		u.at = map[string]time.Time{}
+	}
+	u.at[id] = now
+}
+
+func (u *lastUsed) of(id string) (time.Time, bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	t, ok := u.at[id]
+	return t, ok
+}

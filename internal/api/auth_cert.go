@@ -1,0 +1,54 @@
+package api
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/recount-ledger/recount/wire"
+)
+
+// certificateIdentity reads who a client certificate speaks for: the URI recount://<cluster-id>/role/<role>/<name> among its
+// subject alternative names. Only chains that the TLS handshake has verified count, and all of such a chain must still be
+// valid at now: a connection may be older than that. A certificate without such a URI is no credential.
+func certificateIdentity(state *tls.ConnectionState, clusterID string, now time.Time) (Identity, error) {
+	if state == nil || len(state.VerifiedChains) == 0 || len(state.VerifiedChains[0]) == 0 {
+		return Identity{}, errNoCredentials
+	}
+	leaf := state.VerifiedChains[0][0]
+	var found []*url.URL
+	for _, u := range leaf.URIs {
+		if u.Scheme == "recount" && strings.HasPrefix(u.Path, "/role/") {
+			found = append(found, u)
+		}
+	}
+	if len(found) == 0 {
+		return Identity{}, errNoCredentials
+	}
+	parts := strings.Split(found[0].Path, "/")
+	if len(found) > 1 || !validNow(state.VerifiedChains, now) || clusterID == "" || found[0].Host != clusterID || len(parts) != 4 ||
+		found[0].RawQuery != "" || found[0].Fragment != "" || found[0].User != nil {
+		return Identity{}, errBadCredentials
+	}
+	role := wire.Role(parts[2])
+	if !role.Valid() || !wire.ValidActor(parts[3]) {
+		return Identity{}, errBadCredentials
+	}
+	return Identity{Actor: parts[3], Role: role, Credential: certCredential + leaf.SerialNumber.Text(16)}, nil
+}
+
+// validNow reports whether one of the chains is valid from end to end.
+func validNow(chains [][]*x509.Certificate, now time.Time) bool {
+	for _, chain := range chains {
+		ok := len(chain) > 0
+		for _, c := range chain {
+			ok = ok && !now.Before(c.NotBefore) && !now.After(c.NotAfter)
+		}
+		if ok {
+			return true
+		}
+	}
+	return false
+}

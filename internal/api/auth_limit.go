@@ -1,0 +1,89 @@
+package api
+
+import (
+	"net/netip"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// maxFailing bounds the addresses whose failed authentications are counted at a time.
+const maxFailing = 4096
+
+// lookAt is how many of them are compared when one must go.
+const lookAt = 16
+
+// failures slows down who guesses: an address, of IPv6 its /64, may fail so many times, then so many times a minute. While it
+// is over that, nothing that it sends is looked at.
+type failures struct {
+	perMinute int // 0 is no limit
+
+	mu      sync.Mutex
+	failing map[netip.Prefix]*rate.Limiter
+}
+
+func newFailures(perMinute int) *failures {
+	return &failures{perMinute: max(perMinute, 0), failing: map[netip.Prefix]*rate.Limiter{}}
+}
+
+// network is what is counted together; a text that is no address is a network of its own.
+func network(remote string) netip.Prefix {
+	a, err := netip.ParseAddr(remote)
+	if err != nil {
+		return netip.Prefix{}
+	}
+	a = a.Unmap().WithZone("")
+	bits := 32
+	if a.Is6() {
+		bits = 64
+	}
+	p, _ := a.Prefix(bits)
+	return p
+}
+
+func (f *failures) over(remote string) bool {
+	if f.perMinute == 0 {
+		return false
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	l := f.failing[network(remote)]
+	return l != nil && l.Tokens() < 1
+}
+
+// wait is how long one more attempt takes to come back.
+func (f *failures) wait() time.Duration { return time.Minute / time.Duration(max(f.perMinute, 1)) }
+
+func (f *failures) failed(remote string) {
+	if f.perMinute == 0 {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := network(remote)
+	l := f.failing[n]
+	if l == nil {
+		f.makeRoom()
+		l = rate.NewLimiter(rate.Every(f.wait()), f.perMinute)
+		f.failing[n] = l
+	}
+	l.Allow()
+}
+
+// makeRoom forgets, of a few, who has been good for longest when the table is full.
+func (f *failures) makeRoom() {
+	if len(f.failing) < maxFailing {
+		return
+	}
+	looked, best, most := 0, netip.Prefix{}, -1.0
+	for n, l := range f.failing {
+		if t := l.Tokens(); t > most {
+			best, most = n, t
+		}
+		if looked++; looked == lookAt {
+			break
+		}
+	}
+	delete(f.failing, best)
+}

@@ -1,0 +1,164 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/recount-ledger/recount/wire"
+)
+
+// Leader carries acts to the leader.
+type Leader interface {
+	// ForwardAct hands a request to the leader and gives its answer; both are opaque. here says that this node leads and that
+	// nothing was sent. An error that holds a *wire.Problem is answered as it is.
+	ForwardAct(ctx context.Context, request []byte) (answer []byte, here bool, err error)
+	// Leading reports whether this node leads and may propose now.
+	Leading() bool
+	// LeaderURL is the base URL of the leader for clients, empty while none is known.
+	LeaderURL() string
+}
+
+// forwarded is an act on its way to the leader. It has the caller's own token: the leader authenticates the caller itself
+// and takes nobody's word for it.
+type forwarded struct {
+	Method, Target, Remote, RequestID string
+	Header                            http.Header // of forwardedHeaders only
+	Body                              []byte
+}
+
+var forwardedHeaders = []string{"Authorization", "Content-Type", "Content-Encoding"}
+
+// forwardedAnswer is what the leader answers.
+type forwardedAnswer struct {
+	Status int
+	Header http.Header
+	Body   []byte
+}
+
+// viaKey marks the context of a forwarded act.
+type viaKey struct{}
+
+// retryForward is when a caller should ask again while the leader changes.
+const retryForward = time.Second
+
+// forward has the leader do an act when this node does not lead; done says that it is answered. A caller who is known by a
+// certificate only is told where the leader is: the leader cannot see the certificate through this node.
+func (s *server) forward(r route, c echo.Context) (done bool, err error) {
+	if !r.act || s.Leader == nil || s.Leader.Leading() {
+		return false, nil
+	}
+	if c.Request().Context().Value(viaKey{}) != nil {
+		return true, wire.NewProblem(wire.CodeNoLeader, "the node that was asked does not lead any more").WithRetry(retryForward)
+	}
+	if strings.HasPrefix(identityOf(c).Credential, certCredential) && !s.NoAuth {
+		return true, s.misdirected()
+	}
+	body := []byte(nil)
+	if c.Request().ContentLength != 0 {
+		if body, err = s.readBody(c); err != nil {
+			return true, err
+		}
+	}
+	f := forwarded{Method: r.method, Target: c.Request().URL.RequestURI(), Remote: c.RealIP(), RequestID: currentID(c), Header: http.Header{}, Body: body}
+	for _, name := range forwardedHeaders {
+		if v := c.Request().Header.Values(name); len(v) > 0 {
+			f.Header[name] = v
+		}
+	}
+	ctx, cancel, _ := s.acting(c)
+	defer cancel()
+	done, err = s.sendForward(ctx, c, f)
+	if err != nil {
+		err = s.actProblem(err, c)
+	} else if !done { // this node leads by now; the handler reads the body once more
+		c.Request().Body, c.Request().ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	}
+	return done, err
+}
+
+func (s *server) misdirected() error {
+	at := s.Leader.LeaderURL()
+	if at == "" {
+		return wire.NewProblem(wire.CodeNoLeader, "").WithRetry(retryForward)
+	}
+	p := wire.NewProblem(wire.CodeMisdirected, "a client certificate speaks to the leader only: "+at)
+	p.Leader = at
+	return p
+}
+
+func (s *server) sendForward(ctx context.Context, c echo.Context, f forwarded) (done bool, err error) {
+	request, err := json.Marshal(f)
+	if err != nil {
+		return true, err
+	}
+	raw, here, err := s.Leader.ForwardAct(ctx, request)
+	if here || err != nil {
+		return !here, err
+	}
+	var a forwardedAnswer
+	if err := json.Unmarshal(raw, &a); err != nil || a.Status < 200 || a.Status > 599 {
+		return true, fmt.Errorf("the leader's answer to an act: status %d: %w", a.Status, errors.Join(err, errForward))
+	}
+	h := c.Response().Header()
+	for name, values := range a.Header {
+		h[name] = values
+	}
+	c.Response().WriteHeader(a.Status)
+	_, err = c.Response().Write(a.Body)
+	return true, err
+}
+
+var errForward = errors.New("not understood")
+
+// ServeForwarded answers an act that another node has forwarded; handler is that of NewHandler or NewServer. The caller is
+// authenticated here, from the token.
+func ServeForwarded(ctx context.Context, handler http.Handler, from string, request []byte) ([]byte, error) {
+	var f forwarded
+	if err := json.Unmarshal(request, &f); err != nil {
+		return nil, fmt.Errorf("forwarded act: %w", err)
+	}
+	r, err := http.NewRequestWithContext(context.WithValue(ctx, viaKey{}, from), f.Method, f.Target, bytes.NewReader(f.Body))
+	if err != nil {
+		return nil, fmt.Errorf("forwarded act: %w", err)
+	}
+	for _, name := range forwardedHeaders {
+		if v := f.Header.Values(name); len(v) > 0 {
+			r.Header[name] = v
+		}
+	}
+	r.Header.Set(wire.HeaderRequestID, f.RequestID)
+	r.RequestURI, r.RemoteAddr = f.Target, net.JoinHostPort(f.Remote, "0")
+	w := &capture{header: http.Header{}}
+	handler.ServeHTTP(w, r)
+	return json.Marshal(forwardedAnswer{Status: w.status, Header: w.header, Body: w.body.Bytes()})
+}
+
+// capture is an answer in memory.
+type capture struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+func (w *capture) Header() http.Header { return w.header }
+
+func (w *capture) WriteHeader(status int) {
+	if w.status == 0 {
+		w.status = status
+	}
+}
+
+func (w *capture) Write(p []byte) (int, error) {
+	w.WriteHeader(http.StatusOK)
+	return w.body.Write(p)
+}

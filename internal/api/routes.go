@@ -1,0 +1,156 @@
+package api
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/recount-ledger/recount/wire"
+)
+
+// route is one line of the table of routes and roles.
+type route struct {
+	method, path string
+	roles        []wire.Role // who may; nil is everybody, without credentials
+	act          bool        // changes the ledger as an operator's act: authenticated again and proposed by the leader
+	basic        bool        // Basic Auth does too, when it is configured
+	serve        func(*server, echo.Context) error
+}
+
+// Sets of roles for the table.
+var (
+	everybody []wire.Role
+	metering  = []wire.Role{wire.RoleMetrics, wire.RoleAuditor, wire.RoleResponder, wire.RoleOperator}
+	reading   = []wire.Role{wire.RoleAuditor, wire.RoleResponder, wire.RoleOperator}
+	incident  = []wire.Role{wire.RoleResponder, wire.RoleOperator}
+	operating = []wire.Role{wire.RoleOperator}
+)
+
+// routeTable is every route that a node has and who may use it. There is no other way to a handler: register builds the
+// routes from it, and a handler that was registered elsewhere keeps the server from starting.
+//
+// A record is public to who knows its pcs_id, so that an agent can look up its own answer with nothing but what it sent: the
+// id is a hash of the record, which nobody can guess.
+var routeTable = []route{
+	{method: "POST", path: "/v1/pcs/submit", roles: everybody, serve: (*server).submit},
+	{method: "GET", path: "/v1/pcs/:pcs_id", roles: everybody, serve: (*server).lookup},
+
+	{method: "GET", path: "/v1/audit", roles: reading, serve: (*server).audit},
+	{method: "GET", path: "/v1/events/:seq", roles: reading, serve: (*server).event},
+	{method: "GET", path: "/v1/shards", roles: reading, serve: (*server).shards},
+	{method: "GET", path: "/v1/shards/:shard_id", roles: reading, serve: (*server).shard},
+	{method: "GET", path: "/v1/cluster", roles: reading, serve: (*server).cluster},
+	{method: "GET", path: "/v1/digest", roles: reading, serve: (*server).digest},
+
+	{method: "GET", path: "/v1/policies", roles: reading, serve: (*server).policies},
+	{method: "GET", path: "/v1/policies/:policy_id", roles: reading, serve: (*server).policy},
+	{method: "POST", path: "/v1/policies", roles: incident, act: true, serve: (*server).publishPolicy},
+	{method: "POST", path: "/v1/policies/:policy_id/apply", roles: incident, act: true, serve: (*server).applyPolicy},
+
+	{method: "GET", path: "/v1/keys", roles: reading, serve: (*server).keys},
+	{method: "GET", path: "/v1/keys/:key_id", roles: reading, serve: (*server).key},
+	{method: "POST", path: "/v1/keys", roles: operating, act: true, serve: (*server).addKey},
+	{method: "POST", path: "/v1/keys/:key_id/revoke", roles: incident, act: true, serve: (*server).revokeKey},
+	{method: "POST", path: "/v1/keys/:key_id/retire", roles: operating, act: true, serve: (*server).retireKey},
+	{method: "POST", path: "/v1/keys/:key_id/retire-secret", roles: operating, act: true, serve: (*server).retireSecret},
+
+	{method: "GET", path: "/v1/freezes", roles: reading, serve: (*server).freezes},
+	{method: "POST", path: "/v1/freezes", roles: incident, act: true, serve: (*server).freeze},
+	{method: "POST", path: "/v1/thaw", roles: incident, act: true, serve: (*server).thaw},
+	{method: "GET", path: "/v1/known-shards", roles: reading, serve: (*server).knownShards},
+	{method: "POST", path: "/v1/known-shards", roles: incident, act: true, serve: (*server).addKnownShards},
+
+	{method: "GET", path: "/v1/generations", roles: reading, serve: (*server).generations},
+	{method: "GET", path: "/v1/generations/:generation", roles: reading, serve: (*server).generation},
+	{method: "GET", path: "/v1/generations/:generation/diff", roles: reading, serve: (*server).diff},
+	{method: "GET", path: "/v1/generations/:generation/flips", roles: reading, serve: (*server).flips},
+	{method: "GET", path: "/v1/generations/:generation/progress", roles: reading, serve: (*server).progress},
+	{method: "POST", path: "/v1/generations", roles: incident, act: true, serve: (*server).startGeneration},
+	{method: "POST", path: "/v1/generations/:generation/activate", roles: incident, act: true, serve: (*server).activate},
+	{method: "POST", path: "/v1/generations/rollback", roles: incident, act: true, serve: (*server).rollback},
+	{method: "DELETE", path: "/v1/generations/:generation", roles: incident, act: true, serve: (*server).dropGeneration},
+
+	{method: "GET", path: "/v1/approvals", roles: reading, serve: (*server).approvals},
+	{method: "POST", path: "/v1/approvals", roles: incident, act: true, serve: (*server).approve},
+
+	{method: "GET", path: "/v1/tokens", roles: reading, serve: (*server).tokens},
+	{method: "POST", path: "/v1/tokens", roles: operating, act: true, serve: (*server).createToken},
+	{method: "POST", path: "/v1/tokens/:token_id/revoke", roles: operating, act: true, serve: (*server).revokeToken},
+
+	{method: "GET", path: "/metrics", roles: metering, basic: true, serve: (*server).metricsPage},
+	{method: "GET", path: "/livez", roles: everybody, serve: (*server).livez},
+	{method: "GET", path: "/readyz", roles: everybody, serve: (*server).readyz},
+	{method: "GET", path: "/health", roles: everybody, serve: (*server).health},
+	{method: "GET", path: "/version", roles: everybody, serve: (*server).version},
+	{method: "GET", path: "/openapi.yaml", roles: everybody, serve: (*server).openapi},
+	{method: "GET", path: "/problems/:slug", roles: everybody, serve: (*server).problemPage},
+}
+
+// RouteRoles is one line of the table as others may read it: documentation, tests.
+type RouteRoles struct {
+	Method, Path string      // path as the HTTP contract writes it, /v1/pcs/{pcs_id}
+	Roles        []wire.Role // nil is everybody
+	Act          bool
+	Basic        bool // Basic Auth does too, when it is configured
+}
+
+// Routes returns the table of routes and roles in its order.
+func Routes() []RouteRoles {
+	out := make([]RouteRoles, len(routeTable))
+	for i, r := range routeTable {
+		parts := strings.Split(r.path, "/")
+		for j, p := range parts {
+			if name, ok := strings.CutPrefix(p, ":"); ok {
+				parts[j] = "{" + name + "}"
+			}
+		}
+		out[i] = RouteRoles{Method: r.method, Path: strings.Join(parts, "/"), Roles: slices.Clone(r.roles), Act: r.act, Basic: r.basic}
+	}
+	return out
+}
+
+// table is the routes of this server: /metrics may have a listener of its own.
+func (s *server) table() []route {
+	if !s.MetricsApart {
+		return routeTable
+	}
+	return slices.DeleteFunc(slices.Clone(routeTable), func(r route) bool { return r.path == "/metrics" })
+}
+
+// register builds the routes from the table.
+func (s *server) register(e *echo.Echo) {
+	for _, r := range s.table() {
+		e.Add(r.method, r.path, func(c echo.Context) error {
+			if err := s.authorize(r, c); err != nil {
+				return err
+			}
+			if done, err := s.forward(r, c); done || err != nil {
+				return err
+			}
+			return r.serve(s, c)
+		})
+	}
+}
+
+// checkRoutes refuses handlers that did not come from the table, and lines that cannot be meant.
+func checkRoutes(built []*echo.Route, table []route) error {
+	var have, want []string
+	for _, r := range built {
+		have = append(have, r.Method+" "+r.Path)
+	}
+	for _, r := range table {
+		want = append(want, r.method+" "+r.path)
+		if r.act && (len(r.roles) == 0 || r.method == http.MethodGet) {
+			return fmt.Errorf("%w: %s %s is an act that everybody may do or that reads", errConfig, r.method, r.path)
+		}
+	}
+	slices.Sort(have)
+	slices.Sort(want)
+	if !slices.Equal(have, want) {
+		return fmt.Errorf("%w: routes without an entry in the table of roles, or entries without a route:\n%v\n%v", errConfig, have, want)
+	}
+	return nil
+}

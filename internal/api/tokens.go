@@ -1,0 +1,78 @@
+package api
+
+import (
+	"context"
+	"encoding/hex"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/recount-ledger/recount/wire"
+)
+
+// maxTokenLife is the longest that a token may live: one that nobody remembers must end.
+const maxTokenLife = 366 * 24 * time.Hour
+
+func (s *server) tokens(c echo.Context) error {
+	return serveRead(s, c, wire.ConsistencyLinearizable, func(ctx context.Context, _ Position) (any, error) {
+		items, err := s.Ledger.Tokens(ctx)
+		for i := range items {
+			if at, ok := s.used.of(items[i].ID); ok {
+				items[i].LastUsed = wire.Time(at)
+			}
+		}
+		return wire.TokensPage{Items: append([]wire.TokenAnswer{}, items...), Node: s.NodeID}, err
+	})
+}
+
+func (s *server) createToken(c echo.Context) error {
+	var r wire.TokenRequest
+	return s.act(c, &r, &r.Act, func(ctx context.Context, meta Meta) (int, any, error) {
+		if err := checkTokenRequest(r, time.Now()); err != nil {
+			return 0, nil, err
+		}
+		a, err := s.Ledger.CreateToken(ctx, r, meta)
+		return http.StatusCreated, a, err
+	})
+}
+
+func checkTokenRequest(r wire.TokenRequest, now time.Time) error {
+	sum, err := hex.DecodeString(r.Digest)
+	expires, timeErr := wire.ParseTime(r.ExpiresAt)
+	switch {
+	case !wire.ValidTokenID(r.ID):
+		return badParameter("id", "must be the id in the text of the token, 16 characters of a-z and 2-7")
+	case !wire.ValidActor(r.Name):
+		return badParameter("name", "must be 1 to 64 letters, digits, . _ @ -")
+	case !r.Role.Valid():
+		return badParameter("role", "must be metrics, auditor, responder or operator")
+	case err != nil || len(sum) != 32 || strings.ToLower(r.Digest) != r.Digest:
+		return badParameter("digest", "must be the SHA-256 of the whole text of the token, 64 lower-case hex digits")
+	case timeErr != nil || !expires.After(now) || expires.After(now.Add(maxTokenLife)):
+		return badParameter("expires_at", "must be an RFC 3339 date-time to come, at most 366 days from now")
+	}
+	return nil
+}
+
+func (s *server) revokeToken(c echo.Context) error {
+	id, err := pathParam(c, "token_id")
+	if err != nil {
+		return err
+	}
+	serial, cert := strings.CutPrefix(id, certCredential)
+	if !cert && !wire.ValidTokenID(id) || cert && !isSerial(serial) {
+		return badParameter("token_id", "must be the id of a token, or cert: and the serial number of a client certificate in lower-case hex")
+	}
+	var r wire.TokenRevokeRequest
+	return s.act(c, &r, &r.Act, func(ctx context.Context, meta Meta) (int, any, error) {
+		a, err := s.Ledger.RevokeToken(ctx, id, r, meta)
+		return http.StatusOK, a, err
+	})
+}
+
+// isSerial reports whether s is a serial number as Credential writes it.
+func isSerial(s string) bool {
+	return len(s) >= 1 && len(s) <= 40 && strings.Trim(s, "0123456789abcdef") == "" && (s[0] != '0' || s == "0")
+}

@@ -1,0 +1,103 @@
+package api
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"time"
+
+	"github.com/recount-ledger/recount/wire"
+)
+
+// credentials is what the twin knows of tokens.
+type credentials struct {
+	tokens  []TokenRecord
+	late    []TokenRecord // known only after Current
+	revoked map[string]bool
+	actors  []Meta
+	waiting []wire.ApprovalAnswer
+}
+
+func (t *twin) Token(id string) (TokenRecord, bool) {
+	for _, row := range t.tokens {
+		if row.ID == id {
+			row.Revoked = row.Revoked || t.revoked[id]
+			return row, true
+		}
+	}
+	return TokenRecord{}, false
+}
+
+func (t *twin) CertificateRevoked(serial string) bool { return t.revoked[certCredential+serial] }
+
+func (t *twin) Current(context.Context) error {
+	t.tokens, t.late = append(t.tokens, t.late...), nil
+	return nil
+}
+
+func (t *twin) Tokens(context.Context) ([]wire.TokenAnswer, error) {
+	var out []wire.TokenAnswer
+	for _, row := range t.tokens {
+		out = append(out, t.tokenAnswer(row))
+	}
+	return out, t.fail
+}
+
+func (t *twin) tokenAnswer(row TokenRecord) wire.TokenAnswer {
+	state := "active"
+	if t.revoked[row.ID] {
+		state = "revoked"
+	}
+	return wire.TokenAnswer{ID: row.ID, Name: row.Name, Role: row.Role, State: state, Source: "log", ExpiresAt: wire.TimeNS(row.ExpiresAt)}
+}
+
+func (t *twin) CreateToken(_ context.Context, r wire.TokenRequest, meta Meta) (*wire.TokenAnswer, error) {
+	sum, err := hex.DecodeString(r.Digest)
+	if err != nil {
+		return nil, err
+	}
+	at, err := wire.ParseTime(r.ExpiresAt)
+	if err != nil {
+		return nil, err
+	}
+	row := TokenRecord{ID: r.ID, Name: r.Name, Role: r.Role, SHA256: [32]byte(sum), ExpiresAt: at.UnixNano()}
+	t.tokens, t.actors = append(t.tokens, row), append(t.actors, meta)
+	a := t.tokenAnswer(row)
+	return &a, t.fail
+}
+
+func (t *twin) RevokeToken(_ context.Context, id string, _ wire.TokenRevokeRequest, meta Meta) (*wire.TokenAnswer, error) {
+	if t.revoked == nil {
+		t.revoked = map[string]bool{}
+	}
+	row, ok := t.Token(id)
+	if !ok && id[:5] != certCredential {
+		return nil, ErrNotFound
+	}
+	t.revoked[id], t.actors = true, append(t.actors, meta)
+	a := t.tokenAnswer(row)
+	a.ID = id
+	return &a, t.fail
+}
+
+// give makes a token that counts, and gives its text.
+func (t *twin) give(role wire.Role, name string, expires time.Time) string {
+	text, id, err := wire.NewToken(role)
+	if err != nil {
+		panic(err)
+	}
+	t.tokens = append(t.tokens, TokenRecord{ID: id, Name: name, Role: role, SHA256: sha256.Sum256([]byte(text)), ExpiresAt: expires.UnixNano()})
+	return text
+}
+
+func (t *twin) Approve(_ context.Context, r wire.ApprovalRequest, meta Meta) (*wire.ApprovalAnswer, error) {
+	for i := range t.waiting {
+		if a := &t.waiting[i]; a.OpID == r.Approve {
+			a.Actors = append(a.Actors, meta.Actor)
+			return a, t.fail
+		}
+	}
+	return nil, ErrNotFound
+}
+
+func (t *twin) Approvals(context.Context) ([]wire.ApprovalAnswer, error) { return t.waiting, t.fail }

@@ -1,0 +1,115 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/recount-ledger/recount/internal/api"
+	"github.com/recount-ledger/recount/internal/cluster"
+	"github.com/recount-ledger/recount/internal/event"
+	"github.com/recount-ledger/recount/wire"
+)
+
+// actPath is the peer RPC under which a leader takes the acts of operators that came to another node. Their requests travel,
+// with the caller's own token, and not their events: no node can make an act on its own word.
+const actPath = "/v1/act"
+
+// forwardPause is how long an act waits before it looks for the leader again.
+const forwardPause = 50 * time.Millisecond
+
+// keySourceEnv is the source of the keys in a node's own settings.
+const keySourceEnv = "env"
+
+// forwardable says which events other nodes may hand to the leader. Acts of operators are not among them.
+func forwardable(e event.Event) bool {
+	switch e.Kind {
+	case event.Submission, event.RefusalsDropped:
+		return true
+	case event.KeyAdded: // of a node's own settings; what an operator adds comes as a request
+		_, m, err := e.Message()
+		k, ok := m.(*event.KeyAddedV1)
+		return err == nil && ok && k.Source == keySourceEnv
+	}
+	return false
+}
+
+// onlyHere reports whether a pack holds an act, which this node may propose as the leader or not at all.
+func onlyHere(pack []byte) bool {
+	if n, _, err := event.PeekCount(pack); err != nil || n != 1 {
+		return false
+	}
+	p, err := event.DecodePack(pack)
+	return err == nil && !forwardable(p.Events[0])
+}
+
+// toLeader carries acts to the leader.
+type toLeader struct{ n *Node }
+
+func (l toLeader) Leading() bool { return raftLog{l.n}.IsLeader() }
+
+func (l toLeader) LeaderURL() string {
+	id, _ := l.n.cluster.Leader()
+	return l.n.apiOf(id)
+}
+
+// ForwardAct looks for a leader until one answers, this node leads, or the time is up. An act that was sent and got no answer
+// may have been done.
+func (l toLeader) ForwardAct(ctx context.Context, request []byte) (answer []byte, here bool, err error) {
+	if l.n.closing.Load() {
+		return nil, false, wire.NewProblem(wire.CodeShuttingDown, "").WithRetry(retryAfter)
+	}
+	if l.n.quarantine.Load() != nil {
+		return nil, false, wire.NewProblem(wire.CodeNotReady, "this node is quarantined; ask another one").WithRetry(retryAfter)
+	}
+	search, cancel := context.WithTimeout(ctx, l.n.cfg.SubmitTimeout)
+	defer cancel()
+	for {
+		changed := l.n.cluster.Watch()
+		if l.Leading() {
+			return nil, true, nil
+		}
+		if leader, ok := l.n.cluster.Leader(); ok && leader != l.n.cfg.NodeID {
+			answer, err := l.n.cluster.Call(ctx, leader, actPath, request)
+			var remote *cluster.RemoteError
+			switch {
+			case err == nil:
+				return answer, false, nil
+			case errors.As(err, &remote) && remote.Code == codeNoLeader:
+			case errors.As(err, &remote) && remote.Code == cluster.CodeNoHandler:
+				return nil, false, wire.NewProblem(wire.CodeNoLeader, "the leader is of a release that takes acts from their callers only: "+l.LeaderURL()).WithRetry(retryAfter)
+			default:
+				l.n.log.Warn("an act was sent to the leader and got no answer", "leader", leader, "error", err)
+				return nil, false, wire.NewProblem(wire.CodeOutcomeUnknown, "").WithRetry(retryAfter)
+			}
+		}
+		wait := time.NewTimer(forwardPause)
+		select {
+		case <-changed:
+		case <-wait.C:
+		case <-search.Done():
+		}
+		wait.Stop()
+		if search.Err() != nil {
+			return nil, false, wire.NewProblem(wire.CodeNoLeader, "").WithRetry(retryAfter)
+		}
+	}
+}
+
+// acceptAct does, as the leader, an act that came to another node. The handler authenticates the caller.
+func (n *Node) acceptAct(ctx context.Context, from string, body []byte) ([]byte, error) {
+	handler := n.handler.Load()
+	if handler == nil || !(raftLog{n}).IsLeader() {
+		return nil, &cluster.RemoteError{Code: codeNoLeader, Message: "this node does not lead"}
+	}
+	answer, err := api.ServeForwarded(ctx, *handler, from, body)
+	if err != nil {
+		return nil, fmt.Errorf("from %s: %w", from, err)
+	}
+	return answer, nil
+}
+
+// publishHandler lets forwarded acts in.
+func (n *Node) publishHandler(h http.Handler) { n.handler.Store(&h) }

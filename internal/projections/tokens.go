@@ -1,0 +1,167 @@
+package projections
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/recount-ledger/recount/internal/event"
+)
+
+// ApprovalFor is how long, in log time, an approval counts (nanoseconds).
+const ApprovalFor = int64(3600 * 1_000_000_000)
+
+// Bounds of what a token says, in bytes; see wire for the form.
+const (
+	maxTokenID   = 64
+	maxTokenName = 64
+)
+
+// tokenRoles are the roles that a token in the log may have. Words are stored and for ever.
+var tokenRoles = []string{"metrics", "auditor", "responder", "operator"}
+
+// TokenRow is a token that the log knows. Its text is nowhere.
+type TokenRow struct {
+	Seq            uint64
+	LogTime        int64
+	ID, Name, Role string
+	SHA256         [32]byte
+	ExpiresAt      int64 // Unix nanoseconds
+	Op             Op
+}
+
+// TokenRevocation says which event revoked a token.
+type TokenRevocation struct {
+	Seq     uint64
+	LogTime int64
+	Op      Op
+}
+
+// ApprovalRow is the yes of one actor to one act.
+type ApprovalRow struct {
+	Seq                uint64
+	LogTime            int64
+	OpID, Act, Request string // op_id and word of the act, and what exactly was asked for
+	Op                 Op
+}
+
+// credentials is the part of the control state that says who may act.
+type credentials struct {
+	tokens    []TokenRow // ascending seq
+	byToken   map[string]int
+	revoked   map[string]TokenRevocation
+	approvals []ApprovalRow // ascending seq; what is past its time is dropped when another one comes
+}
+
+func newCredentials() credentials {
+	return credentials{byToken: map[string]int{}, revoked: map[string]TokenRevocation{}}
+}
+
+// effectOf says what an event about credentials does. ops are the op_ids of the acts done.
+func (c *credentials) effectOf(o *operator, ops map[string]uint64) Effect {
+	switch m := o.msg.(type) {
+	case *event.TokenCreatedV1:
+		_, taken := c.byToken[m.Id]
+		_, revoked := c.revoked[m.Id]
+		if taken || revoked || m.Id == "" || len(m.Id) > maxTokenID || m.Name == "" || len(m.Name) > maxTokenName ||
+			!slices.Contains(tokenRoles, m.Role) || len(m.Sha256) != 32 || m.ExpiresAt <= 0 {
+			return Ignored
+		}
+	case *event.TokenRevokedV1:
+		if m.Id == "" || len(m.Id) > maxTokenID {
+			return Ignored
+		}
+		if _, revoked := c.revoked[m.Id]; revoked {
+			return Repeated
+		}
+	case *event.ActApprovedV1:
+		return c.approve(o, m, ops)
+	}
+	return Applied
+}
+
+// approve decides about one more yes: it must be to the same request as those before, from another actor, and in time.
+func (c *credentials) approve(o *operator, m *event.ActApprovedV1, ops map[string]uint64) Effect {
+	if m.ActOpId == "" || m.Act == "" || m.Request == "" || m.GetOp().GetActor() == "" || ops[m.ActOpId] != 0 {
+		return Ignored
+	}
+	for _, a := range c.approved(m.ActOpId, o.logTime) {
+		switch {
+		case a.Act != m.Act || a.Request != m.Request:
+			return Ignored
+		case strings.EqualFold(a.Op.Actor, m.Op.Actor):
+			return Repeated
+		}
+	}
+	return Applied
+}
+
+// approved lists the approvals of an act that count at a log time.
+func (c *credentials) approved(opID string, logTime int64) (out []ApprovalRow) {
+	for _, a := range c.approvals {
+		if a.OpID == opID && logTime-a.LogTime < ApprovalFor {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+// apply brings an applied event into memory.
+func (c *credentials) apply(o *operator) {
+	switch m := o.msg.(type) {
+	case *event.TokenCreatedV1:
+		c.byToken[m.Id] = len(c.tokens)
+		c.tokens = append(c.tokens, TokenRow{Seq: o.seq, LogTime: o.logTime, ID: m.Id, Name: m.Name, Role: m.Role,
+			SHA256: [32]byte(m.Sha256), ExpiresAt: m.ExpiresAt, Op: opOf(m.Op)})
+	case *event.TokenRevokedV1:
+		c.revoked[m.Id] = TokenRevocation{Seq: o.seq, LogTime: o.logTime, Op: opOf(m.Op)}
+	case *event.ActApprovedV1:
+		c.approvals = slices.DeleteFunc(c.approvals, func(a ApprovalRow) bool { return o.logTime-a.LogTime >= ApprovalFor })
+		c.approvals = append(c.approvals, ApprovalRow{Seq: o.seq, LogTime: o.logTime, OpID: m.ActOpId, Act: m.Act, Request: m.Request, Op: opOf(m.Op)})
+	}
+}
+
+// Tokens lists the tokens of the log, oldest first.
+func (c *Control) Tokens() []TokenRow {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return slices.Clone(c.creds.tokens)
+}
+
+// Token gives a token of the log by its id, whether it is revoked or not.
+func (c *Control) Token(id string) (TokenRow, bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	i, ok := c.creds.byToken[id]
+	if !ok {
+		return TokenRow{}, false
+	}
+	return c.creds.tokens[i], true
+}
+
+// TokenRevoked says whether and by which event a token is revoked, also one that is not in the log but in a node's file.
+func (c *Control) TokenRevoked(id string) (TokenRevocation, bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	r, ok := c.creds.revoked[id]
+	return r, ok
+}
+
+// Approvals lists who has approved the act that will carry an op_id, oldest first, as far as it counts at a log time (Unix
+// nanoseconds).
+func (c *Control) Approvals(opID string, logTime int64) []ApprovalRow {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.creds.approved(opID, logTime)
+}
+
+// PendingApprovals lists the approvals that count at a log time for acts that are not done yet, oldest first.
+func (c *Control) PendingApprovals(logTime int64) (out []ApprovalRow) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	for _, a := range c.creds.approvals {
+		if logTime-a.LogTime < ApprovalFor && c.sched.ops[a.OpID] == 0 {
+			out = append(out, a)
+		}
+	}
+	return out
+}
