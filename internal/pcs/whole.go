@@ -92,11 +92,14 @@ var ErrNoWhole = errors.New("pcs: the record has no canonical form of pcs/2")
 // WholeMessage appends what is signed under PCS2: "recount/pcs/2", a line feed, and the SHA-256 of the canonical form in
 // lower-case hex. ok is false when the record is of another scheme or has no canonical form.
 func (r *Record) WholeMessage(dst []byte) (msg []byte, ok bool) {
-	if r.Scheme != PCS2 || !r.hasWhole {
+	if !r.HasWhole() {
 		return dst, false
 	}
 	return hex.AppendEncode(append(dst, wholeLabel...), r.whole[:]), true
 }
+
+// HasWhole reports whether the record is of scheme PCS2 and has its canonical form.
+func (r *Record) HasWhole() bool { return r.Scheme == PCS2 && r.hasWhole }
 
 // scheme settles what the signature of a decoded record covers, and keeps the digest that WholeMessage needs.
 func (w *decoder) scheme(body []byte) {
