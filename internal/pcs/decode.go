@@ -293,8 +293,7 @@ func (w *decoder) word(member int, name string) (ok bool, err error) {
 	case hasSig:
 		r.Sig, r.HasSig = s, s != ""
 	case hasScheme:
-		r.Scheme = schemeOf(s)
-		ok = r.Scheme != UnknownScheme
+		r.Scheme, ok = schemeOf(s), schemeOf(s) != UnknownScheme
 	}
 	if !ok {
 		w.fault(name, wordReasons[member])
@@ -304,8 +303,7 @@ func (w *decoder) word(member int, name string) (ok bool, err error) {
 
 var wordReasons = map[int]string{
 	hasSchema: "must be " + schemaName, hasVersion: "must be " + versionName,
-	hasRegime: "must be sticky, mixed or non_sticky", hasSentAt: "is not an RFC 3339 date-time with a zone",
-	hasScheme: "must be pcs/1 or pcs/2",
+	hasRegime: "must be sticky, mixed or non_sticky", hasSentAt: "is not an RFC 3339 date-time with a zone", hasScheme: "must be pcs/1 or pcs/2",
 }
 
 // text reads a string.

@@ -92,11 +92,14 @@ var ErrNoWhole = errors.New("pcs: the record has no canonical form of pcs/2")
 // WholeMessage appends what is signed under PCS2: "recount/pcs/2", a line feed, and the SHA-256 of the canonical form in
 // lower-case hex. ok is false when the record is of another scheme or has no canonical form.
 func (r *Record) WholeMessage(dst []byte) (msg []byte, ok bool) {
-	if r.Scheme != PCS2 || !r.hasWhole {
+	if !r.HasWhole() {
 		return dst, false
 	}
 	return hex.AppendEncode(append(dst, wholeLabel...), r.whole[:]), true
 }
+
+// HasWhole reports whether the record is of scheme PCS2 and has its canonical form.
+func (r *Record) HasWhole() bool { return r.Scheme == PCS2 && r.hasWhole }
 
 // scheme settles what the signature of a decoded record covers, and keeps the digest that WholeMessage needs.
 func (w *decoder) scheme(body []byte) {
@@ -206,31 +209,21 @@ func (c *canon) object(level int) error {
 	start, signed := len(c.out), false
 	members := make([]canonMember, 0, 8)
 	for c.d.PeekKind() != '}' {
-		v, err := c.d.ReadValue()
-		if err != nil {
-			return err
-		}
-		name, err := unquoted(v)
-		if err != nil {
-			return err
-		}
 		end := len(c.out)
 		if len(members) > 0 {
 			c.out = append(c.out, ',')
 		}
-		from := len(c.out)
-		c.out = append(appendString(c.out, name, F9), ':')
-		if err := c.value(level + 1); err != nil {
+		m, err := c.member(level)
+		switch {
+		case err != nil:
 			return err
-		}
-		if level == 1 && name == "sig" {
-			if signed {
-				return jsontext.ErrDuplicateName
-			}
+		case level > 1 || m.name != "sig":
+			members = append(members, m)
+		case signed:
+			return jsontext.ErrDuplicateName
+		default:
 			c.out, signed = c.out[:end], true
-			continue
 		}
-		members = append(members, canonMember{name, from, len(c.out)})
 	}
 	c.order(start, members)
 	for i := 1; i < len(members); i++ {
@@ -241,6 +234,21 @@ func (c *canon) object(level int) error {
 	c.out = append(c.out, '}')
 	_, err := c.d.ReadToken()
 	return err
+}
+
+func (c *canon) member(level int) (m canonMember, err error) {
+	v, err := c.d.ReadValue()
+	if err != nil {
+		return m, err
+	}
+	if m.name, err = unquoted(v); err != nil {
+		return m, err
+	}
+	m.from = len(c.out)
+	c.out = append(appendString(c.out, m.name, F9), ':')
+	err = c.value(level + 1)
+	m.to = len(c.out)
+	return m, err
 }
 
 // order puts the members of an object, which lie behind each other from start on with commas between, in order.

@@ -99,9 +99,13 @@ func (s *SignatureRules) fault(rec *pcs.Record, f Facts) string {
 // Counts reports whether a record with these facts passes the signature rules.
 func (s *SignatureRules) Counts(rec *pcs.Record, f Facts) bool { return s.fault(rec, f) == "" }
 
-// SchemeFault is what a client is told whose record is of a scheme that the policy does not take; "" when it takes it.
+// SchemeFault is what a client is told whose record cannot be signed as it says, or is of a scheme that the policy does not
+// take; "" when neither is so.
 func (s *SignatureRules) SchemeFault(rec *pcs.Record) string {
 	if s.Schemes.Has(rec.Scheme) {
+		if rec.Scheme == pcs.PCS2 && !rec.HasWhole() {
+			return "the record cannot be signed under pcs/2: it is nested too deep, or an exponent is too long"
+		}
 		return ""
 	}
 	names := make([]string, 0, 2)

@@ -143,6 +143,7 @@ func TestWholeFacts(t *testing.T) {
 // TestSchemesOfAPolicy: which records pass, by what the policy takes and the record is.
 func TestSchemesOfAPolicy(t *testing.T) {
 	t.Parallel()
+	unsignable := `"pcs/2","deep":` + strings.Repeat("[", 32) + strings.Repeat("]", 32)
 	v1, v2 := someFacts, Facts{KeyID: someFacts.KeyID, Alg: HMACSHA256, Profile: pcs.F9, Mode: Whole}
 	for name, c := range map[string]struct {
 		schemes  []pcs.Scheme
@@ -166,11 +167,13 @@ func TestSchemesOfAPolicy(t *testing.T) {
 		"not required, v1":     {[]pcs.Scheme{pcs.PCS2}, false, "", v1, "x", "of scheme pcs/2 only, and the record is of pcs/1"},
 		"not required, forged": {[]pcs.Scheme{pcs.PCS1, pcs.PCS2}, false, "", Facts{}, "x", "does not verify"},
 		"stripped of its sig":  {[]pcs.Scheme{pcs.PCS1, pcs.PCS2}, false, `"pcs/2"`, Facts{}, "", "does not verify"},
+		"no form of pcs/2":     {[]pcs.Scheme{pcs.PCS1, pcs.PCS2}, true, unsignable, v2, "x", "or an exponent is too long"},
 		"required, bare":       {[]pcs.Scheme{pcs.PCS1, pcs.PCS2}, true, "", Facts{}, "", "does not verify"},
 	} {
 		p := DefaultPolicy()
 		p.Signature.Schemes, p.Signature.Required = pcs.SchemesOf(c.schemes...), c.required
-		rec := goodRecord(t, map[string]string{"sig_scheme": c.scheme, "sig": `"` + c.sig + `"`})
+		scheme, deep, _ := strings.Cut(c.scheme, `,"deep":`)
+		rec := goodRecord(t, map[string]string{"sig_scheme": scheme, "deep": deep, "sig": `"` + c.sig + `"`})
 		v := Judge(p, rec, c.facts, 0)
 		if c.want == "" && v.Outcome != Accepted || c.want != "" && (v.Outcome != Refused || v.Reason != ReasonBadSignature || !strings.HasSuffix(v.Evidence, c.want)) {
 			t.Errorf("%s: %+v", name, v)
