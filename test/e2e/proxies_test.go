@@ -265,7 +265,8 @@ func (p *proxied) limits(base string) {
 	p.t.Logf("%v", count)
 }
 
-// streams follows a generation that is built: the first event comes a second before the last one, on the same stream. A generation that is complete before the stream is open tells nothing, so that another one is built.
+// streams follows a generation that is built: the first event comes a second before the last one, on the same stream. A
+// generation that is complete before the stream is open tells nothing, so that another one is built.
 func (p *proxied) streams(base string) {
 	p.t.Helper()
 	r := newRecount(p.t, p.ctx, p.c)
