@@ -23,9 +23,10 @@ type server struct {
 	metrics *metrics
 	routes  map[string]bool // templates, the closed set of the route label
 
-	failures *failures
-	used     lastUsed
-	page     http.Handler // of the metrics
+	failures   *failures
+	used       lastUsed
+	confirming chan struct{} // slots of tokens that wait for news
+	page       http.Handler  // of the metrics
 
 	stopping <-chan struct{} // closed when the server shuts down; nil for never
 }
@@ -49,7 +50,7 @@ func newEcho(cfg Config, stopping <-chan struct{}) (*echo.Echo, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &server{Config: cfg, routes: map[string]bool{}, stopping: stopping, failures: newFailures(cfg.AuthFailures),
+	s := &server{Config: cfg, routes: map[string]bool{}, stopping: stopping, failures: newFailures(cfg.AuthFailures), confirming: make(chan struct{}, maxConfirming),
 		page: promhttp.HandlerFor(cfg.Registry, promhttp.HandlerOpts{EnableOpenMetrics: true, ErrorHandling: promhttp.ContinueOnError})}
 	if cfg.TokenRate > 0 {
 		s.limiter = rate.NewLimiter(rate.Limit(cfg.TokenRate), max(1, int(2*cfg.TokenRate)))
