@@ -17,6 +17,9 @@ import (
 // with the caller's own token, and not their events: no node can make an act on its own word.
 const actPath = "/v1/act"
 
+// followFor is how long a node that has handed over an act waits for its own fold before it gives the answer.
+const followFor = 2 * time.Second
+
 // forwardPause is how long an act waits before it looks for the leader again.
 const forwardPause = 50 * time.Millisecond
 
@@ -48,7 +51,7 @@ func onlyHere(pack []byte) bool {
 // toLeader carries acts to the leader.
 type toLeader struct{ n *Node }
 
-func (l toLeader) Leading() bool { return raftLog{l.n}.IsLeader() }
+func (l toLeader) Leading() bool { return raftLog(l).IsLeader() }
 
 func (l toLeader) LeaderURL() string {
 	id, _ := l.n.cluster.Leader()
@@ -76,6 +79,7 @@ func (l toLeader) ForwardAct(ctx context.Context, request []byte) (answer []byte
 			var remote *cluster.RemoteError
 			switch {
 			case err == nil:
+				l.n.follow(ctx)
 				return answer, false, nil
 			case errors.As(err, &remote) && remote.Code == codeNoLeader:
 			case errors.As(err, &remote) && remote.Code == cluster.CodeNoHandler:
@@ -95,6 +99,16 @@ func (l toLeader) ForwardAct(ctx context.Context, request []byte) (answer []byte
 		if search.Err() != nil {
 			return nil, false, wire.NewProblem(wire.CodeNoLeader, "").WithRetry(retryAfter)
 		}
+	}
+}
+
+// follow waits until what the leader has done is served here too, so that the caller reads it back at this node. It is done
+// in any case.
+func (n *Node) follow(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, followFor)
+	defer cancel()
+	if _, err := n.confirm(ctx); err != nil {
+		n.log.Debug("an act of the leader is not folded here yet", "error", err)
 	}
 }
 
