@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"time"
 
@@ -77,11 +78,13 @@ func (l toLeader) ForwardAct(ctx context.Context, request []byte) (answer []byte
 		if leader, ok := l.n.cluster.Leader(); ok && leader != l.n.cfg.NodeID {
 			answer, err := l.n.cluster.Call(ctx, leader, actPath, request)
 			var remote *cluster.RemoteError
+			var network *net.OpError
 			switch {
 			case err == nil:
 				l.n.follow(ctx)
 				return answer, false, nil
 			case errors.As(err, &remote) && remote.Code == codeNoLeader:
+			case errors.As(err, &network) && network.Op == "dial": // nothing was sent
 			case errors.As(err, &remote) && remote.Code == cluster.CodeNoHandler:
 				return nil, false, wire.NewProblem(wire.CodeNoLeader, "the leader is of a release that takes acts from their callers only: "+l.LeaderURL()).WithRetry(retryAfter)
 			default:
