@@ -10,7 +10,9 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -52,8 +54,9 @@ func (r *Response) Problem() *wire.Problem {
 	return p
 }
 
-// Do sends r until a node answers with a status other than 429, 503 and 504, or until ctx ends or allows no
-// further attempt. A 502, which only a proxy in front of the nodes gives, is no answer of theirs either. Every other status is an answer, not an error. Errors are *Error.
+// Do sends r until a node answers with a status other than 429, 503 and 504, or 421 that names another endpoint, or until ctx
+// ends or allows no further attempt. A 502, which only a proxy in front of the nodes gives, is no answer of theirs either.
+// Every other status is an answer, not an error. Errors are *Error.
 func (c *Client) Do(ctx context.Context, r Request) (*Response, error) {
 	failure := &Error{}
 	for {
@@ -71,7 +74,7 @@ func (c *Client) Do(ctx context.Context, r Request) (*Response, error) {
 		resp, sent, err := c.once(ctx, e, r)
 		failure.Attempts++
 		failure.Endpoint = e.url
-		if err == nil && !repeatable(resp.Status) {
+		if err == nil && !repeatable(resp.Status) && !c.elsewhere(resp) {
 			e.fails.Store(0)
 			resp.Attempts, resp.Elapsed = failure.Attempts, time.Since(began)
 			return resp, nil
@@ -151,6 +154,15 @@ func pause(ctx context.Context, d time.Duration) error {
 	case <-timer.C:
 		return nil
 	}
+}
+
+// elsewhere reports an answer that names the leader, which is another one of the endpoints: the next attempts will find it.
+func (c *Client) elsewhere(r *Response) bool {
+	if r.Status != http.StatusMisdirectedRequest {
+		return false
+	}
+	leader := strings.TrimRight(r.Problem().Leader, "/")
+	return leader != r.Endpoint && slices.ContainsFunc(c.endpoints, func(e *endpoint) bool { return e.url == leader })
 }
 
 func repeatable(status int) bool {

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/recount-ledger/recount/internal/pcs"
+	"github.com/recount-ledger/recount/wire"
 )
 
 const good = `
@@ -129,6 +130,63 @@ func TestTrustedProxies(t *testing.T) {
 		}
 		if c.API.CA != "clients.pem" {
 			t.Errorf("authorities of clients: %q", c.API.CA)
+		}
+	}
+}
+
+func TestAuthSettings(t *testing.T) {
+	tokens := write(t, "tokens", "")
+	path := write(t, "config.yaml", good+"auth: {tokens_file: "+tokens+", two_person: true}\n")
+	v, err := load(path, flags(t, "--auth-failures", "0"), environment(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := v.nodeConfig()
+	if err != nil || c.NoAuth || !c.TwoPerson || c.TokensFile != tokens || c.AuthFailures >= 0 {
+		t.Errorf("%+v %v", c, err)
+	}
+	for env, part := range map[string]string{"RECOUNT_AUTH_REQUIRED=maybe": "auth.required", "RECOUNT_AUTH_FAILURES=x": "auth.failures", "RECOUNT_AUTH_REQUIRED=false": "auth.two_person: needs auth.required"} {
+		name, value, _ := strings.Cut(env, "=")
+		v, err := load(path, flags(t), environment(map[string]string{name: value}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := v.nodeConfig(); err == nil || !strings.Contains(err.Error(), part) {
+			t.Errorf("%s: %v", env, err)
+		}
+	}
+}
+
+// TestDevTokens: one token of each role, real ones, kept by a second start; what is no token is replaced.
+func TestDevTokens(t *testing.T) {
+	d := &devCluster{dir: t.TempDir()}
+	dir := filepath.Join(d.dir, "tokens")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	placeholder := filepath.Join(dir, "auditor.token")
+	if err := os.WriteFile(placeholder, []byte("rct_auditor_OLD\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var before string
+	for range 2 {
+		if err := d.writeTokens(); err != nil {
+			t.Fatal(err)
+		}
+		lines, err := os.ReadFile(filepath.Join(dir, "tokens"))
+		if err != nil || before != "" && before != string(lines) {
+			t.Errorf("%v\n%s\n%s", err, before, lines)
+		}
+		before = string(lines)
+	}
+	for _, role := range wire.Roles() {
+		text, err := os.ReadFile(filepath.Join(dir, string(role)+".token"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, id, err := wire.ParseToken(strings.TrimSpace(string(text)))
+		if err != nil || got != role || !strings.Contains(before, id+" "+string(role)+" "+wire.TokenDigest(strings.TrimSpace(string(text)))+" never dev-"+string(role)+"\n") {
+			t.Errorf("%s: %v in\n%s", role, err, before)
 		}
 	}
 }

@@ -84,7 +84,7 @@ func nextStep(err error) string {
 	case errors.As(err, &problem) && problem.Code == wire.CodeUnauthorized:
 		return "This route needs a token that counts: give its file with --token-file. \"recount token list\", asked with another one, says which do."
 	case errors.As(err, &problem) && problem.Code == wire.CodeForbidden:
-		return "Ask for a token of a role that may: \"recount token create --role ROLE --name NAME\" by an operator."
+		return "Ask with credentials that may, or let somebody else do it; docs/roles.md has the table, and operators make tokens: \"recount token create\"."
 	case errors.As(err, &problem) && problem.Code == wire.CodeApprovalNeeded:
 		return "Another actor looks with \"recount approve list\" and says \"recount approve OP_ID\"; then give this command again with --op-id OP_ID."
 	case errors.As(err, &problem) && problem.Code == wire.CodeStale:

@@ -83,7 +83,7 @@ func TestTokenCreate(t *testing.T) {
 	refused := dev(t, tokenNode(t, &asked, wire.NewProblem(wire.CodeForbidden, "the role auditor may not do this")))
 	gone := filepath.Join(t.TempDir(), "x")
 	r = run(t, "", "token", "create", "--role", "auditor", "--name", "x", "--out", gone, "--dev", refused)
-	if _, err := os.Stat(gone); !os.IsNotExist(err) || r.code != exitRejected || !strings.Contains(r.err, "Ask for a token of a role that may") {
+	if _, err := os.Stat(gone); !os.IsNotExist(err) || r.code != exitRejected || !strings.Contains(r.err, "Ask with credentials that may") {
 		t.Errorf("%v %+v", err, r)
 	}
 }

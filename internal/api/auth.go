@@ -68,8 +68,12 @@ const (
 
 var refusedLabels = []string{refusedNone, refusedInvalid, refusedForbidden, refusedLimited}
 
-// currentLimit bounds how long a credential that does not count waits for news from the other nodes.
-const currentLimit = time.Second
+// currentLimit bounds how long a token that does not count waits for news from the other nodes, maxConfirming how many such
+// tokens do at a time: a flood of guesses must not become a flood of questions to the voters.
+const (
+	currentLimit  = time.Second
+	maxConfirming = 8
+)
 
 var (
 	errNoCredentials  = errors.New("no credentials")
@@ -163,6 +167,12 @@ func (s *server) authenticateToken(ctx context.Context, text string) (Identity, 
 	id, err := s.checkToken(tokenID, text)
 	if err == nil {
 		return id, nil
+	}
+	select {
+	case s.confirming <- struct{}{}:
+		defer func() { <-s.confirming }()
+	default:
+		return Identity{}, errBadCredentials
 	}
 	ctx, cancel := context.WithTimeout(ctx, currentLimit)
 	defer cancel()

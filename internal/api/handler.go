@@ -23,9 +23,10 @@ type server struct {
 	routes  map[string]bool // templates, the closed set of the route label
 	acts    map[string]bool // method and template of the routes that change something, but for submissions
 
-	failures *failures
-	used     lastUsed
-	page     http.Handler // of the metrics
+	failures   *failures
+	used       lastUsed
+	confirming chan struct{} // slots of tokens that wait for news
+	page       http.Handler  // of the metrics
 
 	stopping <-chan struct{} // closed when the server shuts down; nil for never
 }
@@ -50,7 +51,7 @@ func newEcho(cfg Config, stopping <-chan struct{}) (*echo.Echo, error) {
 		return nil, err
 	}
 	s := &server{Config: cfg, routes: map[string]bool{}, acts: map[string]bool{}, stopping: stopping, from: limit.NewBuckets(addresses, cfg.AddressRate),
-		failures: newFailures(cfg.AuthFailures), page: cfg.registryPage()}
+		failures: newFailures(cfg.AuthFailures), confirming: make(chan struct{}, maxConfirming), page: cfg.registryPage()}
 	if s.metrics, err = newMetrics(cfg.Registry, cfg.WALErrors); err != nil {
 		return nil, err
 	}

@@ -289,4 +289,14 @@ func TestTwoPersons(t *testing.T) {
 	if status, body := c.Once(0, "POST", "/v1/generations/rollback", []byte("{}")); status != 400 {
 		t.Errorf("without an op_id: %d %s", status, body)
 	}
+	freeze := wire.FreezeRequest{Scope: wire.FreezeAll, Act: wire.Act{Reason: "drill"}}
+	if _, err := bob.Freeze(ctx, freeze); err != nil {
+		t.Errorf("a freeze waits for nobody: %v", err)
+	}
+	freeze.OpID = "open"
+	_, err = bob.Thaw(ctx, freeze)
+	needed(err)
+	if f, err := alice.Thaw(ctx, freeze); err != nil || f.ThawedSeq == 0 {
+		t.Errorf("both have asked for the same thaw: %+v %v", f, err)
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"time"
 
@@ -16,6 +17,9 @@ import (
 // actPath is the peer RPC under which a leader takes the acts of operators that came to another node. Their requests travel,
 // with the caller's own token, and not their events: no node can make an act on its own word.
 const actPath = "/v1/act"
+
+// followFor is how long a node that has handed over an act waits for its own fold before it gives the answer.
+const followFor = 2 * time.Second
 
 // forwardPause is how long an act waits before it looks for the leader again.
 const forwardPause = 50 * time.Millisecond
@@ -48,7 +52,7 @@ func onlyHere(pack []byte) bool {
 // toLeader carries acts to the leader.
 type toLeader struct{ n *Node }
 
-func (l toLeader) Leading() bool { return raftLog{l.n}.IsLeader() }
+func (l toLeader) Leading() bool { return raftLog(l).IsLeader() }
 
 func (l toLeader) LeaderURL() string {
 	id, _ := l.n.cluster.Leader()
@@ -74,10 +78,13 @@ func (l toLeader) ForwardAct(ctx context.Context, request []byte) (answer []byte
 		if leader, ok := l.n.cluster.Leader(); ok && leader != l.n.cfg.NodeID {
 			answer, err := l.n.cluster.Call(ctx, leader, actPath, request)
 			var remote *cluster.RemoteError
+			var network *net.OpError
 			switch {
 			case err == nil:
+				l.n.follow(ctx)
 				return answer, false, nil
 			case errors.As(err, &remote) && remote.Code == codeNoLeader:
+			case errors.As(err, &network) && network.Op == "dial": // nothing was sent
 			case errors.As(err, &remote) && remote.Code == cluster.CodeNoHandler:
 				return nil, false, wire.NewProblem(wire.CodeNoLeader, "the leader is of a release that takes acts from their callers only: "+l.LeaderURL()).WithRetry(retryAfter)
 			default:
@@ -95,6 +102,16 @@ func (l toLeader) ForwardAct(ctx context.Context, request []byte) (answer []byte
 		if search.Err() != nil {
 			return nil, false, wire.NewProblem(wire.CodeNoLeader, "").WithRetry(retryAfter)
 		}
+	}
+}
+
+// follow waits until what the leader has done is served here too, so that the caller reads it back at this node. It is done
+// in any case.
+func (n *Node) follow(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, followFor)
+	defer cancel()
+	if _, err := n.confirm(ctx); err != nil {
+		n.log.Debug("an act of the leader is not folded here yet", "error", err)
 	}
 }
 

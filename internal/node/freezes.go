@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/recount-ledger/recount/internal/api"
 	"github.com/recount-ledger/recount/internal/event"
@@ -59,6 +60,11 @@ func (n ledger) Thaw(ctx context.Context, r wire.FreezeRequest, meta api.Meta) (
 		return nil, err
 	}
 	scope := projections.FreezeScope(slices.Index(freezeScopes, r.Scope))
+	if n.derived.Control().OpSeq(r.OpID) == 0 {
+		if err := n.secondActor(ctx, "thaw", strings.TrimSpace("thaw "+r.Scope+" "+r.Subject), r.Act, meta); err != nil {
+			return nil, err
+		}
+	}
 	m := &event.ThawedV1{Scope: uint32(scope), Subject: r.Subject, Op: n.op(r.Act, meta)}
 	seq, err := n.actOnce(ctx, event.Thawed, m, stale("nothing of this scope and subject is frozen; recount freezes lists what is"))
 	if err != nil {

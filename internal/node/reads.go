@@ -43,10 +43,27 @@ func (n ledger) WaitRead(ctx context.Context, r api.Read) (api.Position, error) 
 			return api.Position{}, wire.NewProblem(wire.CodeNoLeader, "the read could not be confirmed by a quorum").WithRetry(retryAfter)
 		}
 	}
-	if err := n.live().WaitSeq(ctx, r.MinSeq); err != nil {
+	if err := n.waitServed(ctx, r.MinSeq); err != nil {
 		return api.Position{}, err
 	}
 	return n.Position(), nil
+}
+
+// waitServed returns when the generation that answers has folded an event. The event may itself activate another generation,
+// which must answer then.
+func (n *Node) waitServed(ctx context.Context, seq uint64) error {
+	for {
+		live := n.live()
+		if err := live.WaitSeq(ctx, seq); err != nil {
+			return err
+		}
+		if live == n.live() && !n.switching() {
+			return nil
+		}
+		if err := n.awaitServing(ctx); err != nil {
+			return err
+		}
+	}
 }
 
 // pinned is the generation that a read has waited for.
