@@ -154,7 +154,7 @@ func TestNoisyKey(t *testing.T) {
 	if calm.goodput() < 0.97 || pressed.goodput() < 0.97*calm.goodput() {
 		t.Errorf("goodput %.3f alone, %.3f beside the noisy key", calm.goodput(), pressed.goodput())
 	}
-	if most := 5*calm.p99() + 500*time.Millisecond; pressed.p99() > most { // one machine carries all nodes and senders
+	if most := 5*calm.p99() + 2*time.Second; pressed.p99() > most { // one machine carries all nodes and senders
 		t.Errorf("p99 %v alone, %v beside the noisy key", calm.p99(), pressed.p99())
 	}
 	if part := noisy.goodput(); part > 0.5 || noisy.throttled.Load() == 0 {
