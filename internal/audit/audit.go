@@ -60,7 +60,7 @@ const (
 // Options of a stream. File and Logger must be set.
 type Options struct {
 	File     string        // where lines are appended
-	MaxBytes int64         // a file that would grow beyond it is rotated; 0 is never
+	MaxBytes int64         // a file that would grow beyond it is rotated; one line more is possible; 0 is never
 	Keep     time.Duration // age at which a rotated file is deleted; 0 is never
 	Logger   *slog.Logger
 	Now      func() time.Time // nil is time.Now
@@ -183,6 +183,14 @@ func (s *Stream) run() {
 	}
 }
 
+// batch is how much is gathered at most, but for one line: no more than fits into a file.
+func (o Options) batch() int {
+	if o.MaxBytes > 0 {
+		return int(min(batchBytes, o.MaxBytes))
+	}
+	return batchBytes
+}
+
 // write writes a line and those that wait behind it, together.
 func (s *Stream) write(line any) {
 	var batch []byte
@@ -195,7 +203,7 @@ func (s *Stream) write(line any) {
 		} else {
 			batch, lines = append(append(batch, text...), '\n'), lines+1
 		}
-		if len(batch) >= batchBytes || len(s.queue) == 0 {
+		if len(batch) >= s.o.batch() || len(s.queue) == 0 {
 			break
 		}
 		line = <-s.queue
