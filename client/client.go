@@ -33,7 +33,9 @@ const (
 type Config struct {
 	Endpoints []string // base URLs, "https://host:9440"
 	CA        []byte   // PEM certificates to trust instead of the system's
-	Token     string   // bearer token, sent with every request
+	Token     string   // bearer token, sent with every request; it decides alone when there is a certificate too
+	Cert      []byte   // PEM certificate (and chain) that the client shows; nil for none
+	CertKey   []byte   // its private key, PEM
 	Balance   Balance
 
 	AttemptTimeout time.Duration // one attempt, default 15 s; the context bounds the whole call
@@ -132,6 +134,13 @@ func newTransport(cfg Config) (*http.Transport, error) {
 		if !tlsConfig.RootCAs.AppendCertsFromPEM(cfg.CA) {
 			return nil, fmt.Errorf("%w: the CA file holds no PEM certificate", ErrConfig)
 		}
+	}
+	if len(cfg.Cert) > 0 || len(cfg.CertKey) > 0 {
+		pair, err := tls.X509KeyPair(cfg.Cert, cfg.CertKey)
+		if err != nil {
+			return nil, fmt.Errorf("%w: client certificate: %w", ErrConfig, err)
+		}
+		tlsConfig.Certificates = []tls.Certificate{pair}
 	}
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)

@@ -45,8 +45,15 @@ func (a *app) connect() (*client.Client, error) {
 	if cfg.CA, err = readSetting("--ca", caFile); err != nil {
 		return nil, err
 	}
+	certFile := first(a.certFile, a.env("RECOUNT_CERT"))
+	if cfg.Cert, err = readSetting("--cert", certFile); err != nil {
+		return nil, err
+	}
+	if cfg.CertKey, err = readSetting("--cert-key", first(a.certKey, a.env("RECOUNT_CERT_KEY"))); err != nil {
+		return nil, err
+	}
 	tokenFile := first(a.tokenFile, a.env("RECOUNT_TOKEN_FILE"))
-	if own := filepath.Join(a.devDir, "tokens", "operator.token"); tokenFile == "" && a.devDir != "" && exists(own) {
+	if own := filepath.Join(a.devDir, "tokens", "operator.token"); tokenFile == "" && certFile == "" && a.devDir != "" && exists(own) {
 		tokenFile = own
 	}
 	token, err := readSetting("--token-file", tokenFile)

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -156,10 +155,4 @@ func (d *drill) report(name string, agree bool) error {
 // sameEverywhere compares the digests of all nodes.
 func (d *drill) sameEverywhere(ctx context.Context) error {
 	return d.command(ctx, "all nodes agree", exitOK, nil, "digest")
-}
-
-// file writes a small document below the scratch directory.
-func (d *drill) file(name, text string) (string, error) {
-	path := filepath.Join(d.cluster.dir, name)
-	return path, os.WriteFile(path, []byte(text), 0o600)
 }

@@ -20,6 +20,8 @@ type app struct {
 	endpoints []string
 	caFile    string
 	tokenFile string
+	certFile  string
+	certKey   string
 	devDir    string
 	format    string
 	timeout   time.Duration
@@ -81,6 +83,8 @@ func (a *app) root() *cobra.Command {
 	f := cmd.PersistentFlags()
 	f.StringArrayVar(&a.endpoints, "endpoint", nil, "base URL of a node, repeatable (env RECOUNT_ENDPOINTS)")
 	f.StringVar(&a.caFile, "ca", "", "PEM file of the authority of the nodes' certificates (env RECOUNT_CA)")
+	f.StringVar(&a.certFile, "cert", "", "PEM file with a client certificate, instead of a token (env RECOUNT_CERT)")
+	f.StringVar(&a.certKey, "cert-key", "", "PEM file with its private key (env RECOUNT_CERT_KEY)")
 	f.StringVar(&a.tokenFile, "token-file", "", "file with a bearer token (env RECOUNT_TOKEN_FILE)")
 	f.StringVar(&a.devDir, "dev", "", "directory of a cluster started with recount-node dev")
 	f.StringVarP(&a.format, "output", "o", formatTable, "table, json (one document) or ndjson (one line per item)")
