@@ -250,6 +250,27 @@ func (n *Node) oldestKey() time.Duration {
 	return oldest
 }
 
+// longestUnused is how long the active key has signed nothing that has signed nothing for longest; one that never signed counts
+// from its registration.
+func (n *Node) longestUnused() time.Duration {
+	view := n.live().View()
+	defer view.Close()
+	longest, now := time.Duration(0), time.Now().UnixNano()
+	for _, k := range n.derived.Control().Keys(n.derived.Cursor().Seq) {
+		if !k.Active() {
+			continue
+		}
+		used := k.LogTime
+		if seq, err := projections.LastByKey(view, k.ID); err == nil && seq != 0 {
+			if row, err := projections.Row(view, seq); err == nil {
+				used = row.LogTime
+			}
+		}
+		longest = max(longest, time.Duration(now-used))
+	}
+	return longest
+}
+
 // warnOldKeys says once a day, and at the start, which active keys are older than keyWarnAge.
 func (n *Node) warnOldKeys(ctx context.Context) error {
 	for {

@@ -47,6 +47,7 @@ func (n *Node) registerMetrics() error {
 		counter("flk_frozen_refusals_total", "Submissions refused at this node because of a freeze, not kept.", func() float64 { return float64(n.stats.frozen.Load()) }),
 		gauge("flk_freezes", "Freezes that hold.", func() float64 { return float64(n.freezesHeld()) }),
 		gauge("flk_oldest_key_age_seconds", "Age of the oldest active signing key.", func() float64 { return n.oldestKey().Seconds() }),
+		gauge("flk_longest_unused_key_seconds", "How long ago that active signing key signed last which has not been used for longest.", func() float64 { return n.longestUnused().Seconds() }),
 		gauge("flk_missing_secrets", "Active HMAC keys of the ledger whose secret this node lacks.", func() float64 { return float64(len(n.secretsMissing())) }),
 		throttled("node", &n.limits.byNode), throttled("key", &n.limits.byKey),
 		counter("flk_refusals_dropped_total", "Submissions with a bad signature that were answered but not logged, over the budget.", func() float64 { return float64(n.limits.dropped.Load()) }),
