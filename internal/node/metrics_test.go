@@ -25,8 +25,11 @@ var closedLabels = map[string]func(string) bool{
 	"limit":   oneOf("node", "address", "key"),
 	"method":  oneOf("GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "other"),
 	"class":   oneOf("2xx", "3xx", "4xx", "5xx"),
-	"route":   isRoute,
-	"le":      isNumber, "quantile": isNumber, // bounds of histograms, quantiles of the runtime's summaries
+	"reason":  oneOf("none", "invalid", "forbidden", "limited"), // of refused credentials
+
+	"certificate": oneOf("api", "peer"), "result": oneOf("loaded", "refused"), // of reloads
+	"route": isRoute,
+	"le":    isNumber, "quantile": isNumber, // bounds of histograms, quantiles of the runtime's summaries
 	"version": regexp.MustCompile(`^go1\.[0-9.]+(rc[0-9]+)?$`).MatchString, // go_info
 }
 
