@@ -44,18 +44,8 @@ func (n *Node) submit(ctx context.Context, body []byte, meta api.Meta, seen *see
 		return nil, p
 	}
 	rec := pcs.Decode(body)
-	var facts verify.Facts
-	if rec.Signable {
-		ring := n.verifiers()
-		facts = n.checkSignature(ring, rec)
-		if !facts.Valid() && rec.Fault == nil && rec.Sig != "" {
-			var p *wire.Problem
-			if facts, p = n.checkAgain(ctx, ring, rec); p != nil {
-				return nil, p
-			}
-		}
-	}
-	if p := n.throttle(facts.KeyID, meta.Remote); p != nil {
+	facts, p := n.signedBy(ctx, rec, meta)
+	if p != nil {
 		return nil, p
 	}
 	seen.rec, seen.keyID = rec, facts.KeyID
@@ -113,6 +103,19 @@ func (n *Node) checkSignature(ring *verify.Ring, rec *pcs.Record) verify.Facts {
 		n.hint.Store(facts)
 	}
 	return facts
+}
+
+// signedBy finds which key signed the record and draws from the rates: of the key, or of the address when no key has. A
+// forgery draws before the other nodes are asked about it.
+func (n *Node) signedBy(ctx context.Context, rec *pcs.Record, meta api.Meta) (facts verify.Facts, p *wire.Problem) {
+	ring := n.verifiers()
+	if rec.Signable {
+		facts = n.checkSignature(ring, rec)
+	}
+	if p := n.throttle(facts.KeyID, meta.Remote); p != nil || facts.Valid() || !rec.Signable || rec.Fault != nil || rec.Sig == "" {
+		return facts, p
+	}
+	return n.checkAgain(ctx, ring, rec)
 }
 
 // checkAgain looks for keys that were registered a moment ago, through another node. Without a quorum nobody can tell.
