@@ -36,7 +36,7 @@ fuzz: ## every fuzz target for FUZZTIME each (default 60s)
 	@FUZZTIME=$(FUZZTIME) scripts/fuzz.sh
 
 e2e: build ## long end-to-end and chaos runs on the built binaries
-	RECOUNT_E2E=full $(GO) test -count=1 -timeout 60m -v ./test/e2e/
+	RECOUNT_E2E=full $(GO) test -count=1 -timeout 150m -v ./test/e2e/
 
 drill: build ## both incidents on scratch clusters with 100,000 submissions, with the timings
 	bin/recount drill key

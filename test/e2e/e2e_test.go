@@ -46,7 +46,7 @@ func run(m *testing.M) int {
 
 func start(t *testing.T, nodes int, env ...string) (*harness.Cluster, context.Context) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Minute)
 	port, err := harness.FreePort(nodes)
 	if err != nil {
 		t.Fatal(err)
