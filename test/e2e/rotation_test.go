@@ -89,8 +89,8 @@ func agents(t *testing.T, ctx context.Context, c *harness.Cluster, secret *atomi
 	var failed atomic.Int64
 	var wg sync.WaitGroup
 	records := nodetest.NewRecords(t)
-	for w := range 6 {
-		client := c.HTTP(1)
+	for w := range 6 { // every other one opens a connection per request
+		client := &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{TLSClientConfig: c.TLS(), DisableKeepAlives: w >= len(c.API)}}
 		wg.Go(func() {
 			defer client.CloseIdleConnections()
 			for i := int64(1); ctx.Err() == nil; i++ {
@@ -107,6 +107,57 @@ func agents(t *testing.T, ctx context.Context, c *harness.Cluster, secret *atomi
 		})
 	}
 	return good, func() int64 { wg.Wait(); return failed.Load() }
+}
+
+// TestCertificateRotationOnBinaries renews the certificates of both ports of all nodes, twice, with the built command, while
+// agents send over kept and over new connections. No request fails, and nobody tells the nodes.
+func TestCertificateRotationOnBinaries(t *testing.T) {
+	c, ctx := start(t, 3)
+	id, err := os.ReadFile(filepath.Join(c.Dir, "cluster-id"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var secret atomic.Pointer[string]
+	secret.Store(new("previous-shared-key"))
+	flow, stop := context.WithCancel(ctx)
+	good, bad := agents(t, flow, c, &secret)
+	metrics := c.HTTP(4)
+	defer metrics.CloseIdleConnections()
+	for round := range 2 {
+		for i := range c.API {
+			renew(t, ctx, c, strings.TrimSpace(string(id)), i)
+			tick := time.NewTicker(50 * time.Millisecond)
+			for loaded := 0.0; loaded < 2*float64(round+1); <-tick.C {
+				all, err := c.Metrics(ctx, metrics, i)
+				if ctx.Err() != nil {
+					t.Fatalf("node %d does not load its new certificates: %v", i+1, err)
+				}
+				loaded = all[`flk_tls_reloads_total{certificate="api",result="loaded"}`] + all[`flk_tls_reloads_total{certificate="peer",result="loaded"}`]
+			}
+			tick.Stop()
+		}
+	}
+	stop()
+	if n := bad(); n != 0 {
+		t.Errorf("%d requests failed", n)
+	}
+	t.Logf("%d submissions over %d renewals of two certificates, %d failed", good.Load(), 2*len(c.API), bad())
+}
+
+// renew puts new certificates in the place of those of a node.
+func renew(t *testing.T, ctx context.Context, c *harness.Cluster, cluster string, i int) {
+	t.Helper()
+	dir := t.TempDir()
+	out, err := exec.CommandContext(ctx, nodeBin, "certs", "create-node", "--cluster", cluster, "--node", filepath.Base(c.NodeDir(i)), "--host", "127.0.0.1,localhost",
+		"--validity", "30d", "--api-ca", filepath.Join(c.Dir, "api-ca", "ca"), "--peer-ca", filepath.Join(c.Dir, "peer-ca", "ca"), "--out", dir).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	for from, to := range map[string]string{"api.crt": "api.pem", "api.key": "api-key.pem", "peer.crt": "peer.pem", "peer.key": "peer-key.pem"} {
+		if err := os.Rename(filepath.Join(dir, from), filepath.Join(c.NodeDir(i), to)); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // retire ends a key with the built tool.
