@@ -11,7 +11,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/recount-ledger/recount/internal/event"
-	"github.com/recount-ledger/recount/internal/pcs"
 	"github.com/recount-ledger/recount/internal/verify"
 	"github.com/recount-ledger/recount/internal/version"
 )
@@ -104,18 +103,6 @@ func (n *Node) startTerm(ctx context.Context, term uint64) error {
 	n.term.Store(term)
 	n.log.Info("leading", "term", term, "index", index)
 	return nil
-}
-
-// capabilities are what this release can fold.
-func capabilities() []string {
-	var out []string
-	for _, k := range verify.Kernels() {
-		out = append(out, fmt.Sprintf("kernel-%d", k))
-	}
-	for _, s := range pcs.AllSchemes.Slice() {
-		out = append(out, s.String())
-	}
-	return out
 }
 
 func (n *Node) hasGenesis() bool {

@@ -19,6 +19,9 @@ func (n ledger) PublishPolicy(ctx context.Context, r wire.PolicyRequest, meta ap
 	if err != nil {
 		return nil, false, wire.NewProblem(wire.CodeBadPolicy, err.Error())
 	}
+	if err := n.everyoneCan(ctx, p); err != nil {
+		return nil, false, err
+	}
 	m := &event.PolicyPublishedV1{Policy: p.Canonical(), Source: []byte(r.Document), Op: n.op(r.Act, meta)}
 	_, effect, err := n.act(ctx, event.PolicyPublished, m)
 	if err != nil {

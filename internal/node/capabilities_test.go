@@ -1,0 +1,29 @@
+package node
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/recount-ledger/recount/internal/pcs"
+	"github.com/recount-ledger/recount/internal/verify"
+)
+
+// TestCapabilitiesThatPoliciesNeed: what a policy needs is what this release says it can, and an older one is found out.
+func TestCapabilitiesThatPoliciesNeed(t *testing.T) {
+	plain, kernel, whole := verify.DefaultPolicy(), verify.DefaultPolicy(), verify.DefaultPolicy()
+	kernel.Kernel, whole.Signature.Schemes = 2, pcs.SchemesOf(pcs.PCS2)
+	older := []string{"kernel-1"}
+	for _, c := range []struct {
+		policy verify.Policy
+		need   []string
+		lacks  string
+	}{{plain, nil, ""}, {kernel, []string{"kernel-2"}, "kernel-2"}, {whole, []string{"pcs/2"}, "pcs/2"}} {
+		need := needs(c.policy)
+		if !slices.Equal(need, c.need) || lacking(capabilities(), need) != "" || lacking(older, need) != c.lacks || lacking(nil, need) != "" {
+			t.Errorf("%v: an older release lacks %q", need, lacking(older, need))
+		}
+	}
+	if lacking([]string{}, needs(kernel)) == "" {
+		t.Error("a member that names nothing counts as one that does not answer")
+	}
+}
