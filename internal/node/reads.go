@@ -217,8 +217,15 @@ func (n ledger) Event(_ context.Context, seq uint64) (*wire.EventAnswer, error) 
 			PayloadSHA256: hex.EncodeToString(leaf.PayloadSHA256[:])},
 		LeafHash: hex.EncodeToString(hash[:]), Payload: it.Event.Payload,
 	}
-	a.Summary, err = summary(it.Event)
-	return a, err
+	if a.Summary, err = summary(it.Event); err != nil {
+		return nil, err
+	}
+	if id, ok := a.Summary["key_id"].(string); ok && it.Kind == event.Submission {
+		if k, _ := n.derived.Control().Key(id, n.derived.Cursor().Seq); k.SecretRetired != 0 {
+			a.Summary["signature_facts"] = "ledger-attested" // nodes may not be able to check them any more
+		}
+	}
+	return a, nil
 }
 
 // summary is the decoded payload for reading.
@@ -228,7 +235,7 @@ func summary(ev event.Event) (map[string]any, error) {
 		return nil, err
 	}
 	if sub, ok := m.(*event.SubmissionV1); ok {
-		return map[string]any{"body": string(sub.GetBody()), "received_at": wire.TimeNS(sub.GetReceivedAt()), "node": sub.GetNode(),
+		return map[string]any{"body": string(sub.GetBody()), "received_at": wire.TimeNS(sub.GetReceivedAt()), "node": sub.GetNode(), "remote": sub.GetRemote(),
 			"request_id": sub.GetRequestId(), "key_id": sub.GetFacts().GetKeyId(),
 			"algorithm": verify.Alg(sub.GetFacts().GetAlg()).String(), "profile": pcs.Profile(sub.GetFacts().GetProfile()).String(),
 			"mode": verify.Mode(sub.GetFacts().GetMode()).String()}, nil

@@ -118,6 +118,13 @@ func TestKeyTerms(t *testing.T) {
 	if k.SecretRetired == 0 {
 		t.Errorf("%+v", k)
 	}
+	page, err := c.Client.AuditPage(r.ctx, client.AuditQuery{Key: own.KeyID, Limit: 1})
+	r.must(err)
+	ev, err := c.Client.Event(r.ctx, page.Items[0].Seq, client.Read{})
+	r.must(err)
+	if ev.Summary["signature_facts"] != "ledger-attested" || ev.Summary["remote"] != "127.0.0.1" {
+		t.Errorf("%v", ev.Summary)
+	}
 }
 
 // TestMissingSecret: a node without the secret of an active key is not ready, names the fingerprint, and does not call a
