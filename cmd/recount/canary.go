@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/recount-ledger/recount/client"
+	"github.com/recount-ledger/recount/wire"
 )
 
 // canaryShard is where canaries go; register it with recount known-shards.
@@ -32,7 +33,7 @@ type canaryLine struct {
 	Canary  string `json:"canary"`
 	Status  int    `json:"status"` // 0 without an answer
 	Code    string `json:"code"`
-	Verdict string `json:"verdict"` // refused, let_through, no_answer
+	Verdict string `json:"verdict"` // refused, let_through, frozen (a freeze alone stopped it), no_answer
 }
 
 // canaryReport sums up one round; -o json prints it.
@@ -41,6 +42,7 @@ type canaryReport struct {
 	Sent       int          `json:"sent"`
 	Refused    int          `json:"refused"`
 	LetThrough int          `json:"let_through"`
+	Frozen     int          `json:"frozen"`
 	NoAnswer   int          `json:"no_answer"`
 	Lines      []canaryLine `json:"lines"`
 }
@@ -52,7 +54,7 @@ func (a *app) canaryCommand() *cobra.Command {
 		Use: "canary", Short: "Send known-bad submissions to every node and see them refused", Args: exactly(),
 		Long: `A verifier that lets forgeries in looks healthy: no signature error is counted, because none is found. canary sends
 records that must be refused - forged, unsigned, changed after signing, cut signatures, wrong ids - to every node, in the
-shard ` + canaryShard + `. Exit code 7 when one is let through: freeze the ledger then, docs/runbooks/verifier-bypass.md.
+shard ` + canaryShard + `. Exit code 7 when one is let through, or stopped by nothing but a freeze: freeze the ledger then, docs/runbooks/verifier-bypass.md.
 5 when a node does not answer.
 
 Run it every minute and alert on both of (deploy/prometheus/alerts.yaml):
@@ -159,6 +161,8 @@ func (r *canaryReport) add(line canaryLine) {
 		r.Refused++
 	case "let_through":
 		r.LetThrough++
+	case "frozen":
+		r.Frozen++
 	default:
 		r.NoAnswer++
 	}
@@ -180,8 +184,11 @@ func sendCanary(ctx context.Context, c *client.Client, body []byte) canaryLine {
 			line.Code = string(failure.Problem.Code)
 		}
 	}
-	if errors.Is(err, client.ErrRejected) {
+	switch {
+	case errors.Is(err, client.ErrRejected):
 		line.Verdict = "refused"
+	case line.Code == string(wire.CodeFrozen): // a forgery that is refused is refused before any freeze
+		line.Verdict = "frozen"
 	}
 	return line
 }
@@ -202,6 +209,9 @@ func (r *canaryReport) verdict() error {
 	case r.LetThrough > 0:
 		return &codedError{exitVerify, fmt.Errorf("%d of %d canaries were let through", r.LetThrough, r.Sent),
 			"The verifier lets forgeries in. Stop it: recount freeze --reason \"canary let through\"; then docs/runbooks/verifier-bypass.md."}
+	case r.Frozen > 0:
+		return &codedError{exitVerify, fmt.Errorf("%d of %d canaries were stopped by a freeze alone", r.Frozen, r.Sent),
+			"The verifier lets them in; do not thaw before it is mended: docs/runbooks/verifier-bypass.md."}
 	case r.NoAnswer > 0:
 		return &codedError{exitUnavailable, fmt.Errorf("%d of %d canaries got no answer", r.NoAnswer, r.Sent), "\"recount cluster\" shows which node is away."}
 	}
@@ -224,6 +234,7 @@ func (r *canaryReport) writeTextfile(path string) error {
 	}{
 		{"recount_canary_sent", "Known-bad submissions sent in the last round.", int64(r.Sent)},
 		{"recount_canary_let_through", "Known-bad submissions that were let through in the last round; more than 0 is an incident.", int64(r.LetThrough)},
+		{"recount_canary_frozen", "Known-bad submissions that a freeze alone stopped in the last round.", int64(r.Frozen)},
 		{"recount_canary_no_answer", "Known-bad submissions without an answer in the last round.", int64(r.NoAnswer)},
 		{"recount_canary_last_run_timestamp_seconds", "When the last round ended.", at.Unix()},
 	} {

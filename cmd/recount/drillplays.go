@@ -175,6 +175,12 @@ func (d *drill) bypass(ctx context.Context) error {
 	if err := d.frozen(ctx); err != nil {
 		return err
 	}
+	if err := d.command(ctx, "the canary says what the freeze alone stops", exitVerify, &seen, "canary"); err != nil {
+		return err
+	}
+	if d.tell("%d of %d canaries stopped by the freeze alone", seen.Frozen, seen.Sent); seen.Frozen != birds || seen.LetThrough != 0 {
+		return failf("%d canaries were let through during the freeze, %d frozen", seen.LetThrough, seen.Frozen)
+	}
 	var g wire.GenerationAnswer
 	if err := d.command(ctx, "recount all history under the sound policy", exitOK, &g, "generation", "start", "--policy", good, "--reason", "drill", "--ticket", "DRILL"); err != nil {
 		return err
