@@ -33,7 +33,7 @@ func tools(t *testing.T, names ...string) {
 	t.Helper()
 	for _, name := range names {
 		if _, err := exec.LookPath(name); err != nil {
-			t.Skip(err)
+			t.Skipf("the examples of docs/signing.md are played with %s, which is not on this machine: %v", name, err)
 		}
 	}
 }
