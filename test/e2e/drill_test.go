@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"testing"
 )
@@ -15,12 +14,7 @@ func TestDrills(t *testing.T) {
 	if full {
 		submissions = atoi("RECOUNT_E2E_RECORDS", 100_000)
 	}
-	tool := filepath.Join(filepath.Dir(nodeBin), "recount")
-	build := exec.Command("go", "build", "-trimpath", "-o", tool, "./cmd/recount")
-	build.Dir = root
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
+	tool := recountTool(t)
 	for _, name := range []string{"key", "bypass"} {
 		t.Run(name, func(t *testing.T) {
 			cmd := exec.Command(tool, "drill", name, "--submissions", strconv.Itoa(submissions), "--node-binary", nodeBin, "--dir", t.TempDir(), "-o", "json", "-q")

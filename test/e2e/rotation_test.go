@@ -163,12 +163,7 @@ func renew(t *testing.T, ctx context.Context, c *harness.Cluster, cluster string
 // retire ends a key with the built tool.
 func retire(t *testing.T, ctx context.Context, c *harness.Cluster, secret string) {
 	t.Helper()
-	tool := filepath.Join(filepath.Dir(nodeBin), "recount")
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", tool, "./cmd/recount")
-	build.Dir = root
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
+	tool := recountTool(t)
 	out, err := exec.CommandContext(ctx, tool, "keys", "list", "--dev", c.Dir, "-o", "json").Output()
 	var keys []struct {
 		KeyID string `json:"key_id"`
