@@ -175,8 +175,7 @@ func (n *Node) registerKey(ctx context.Context, k verify.Key) error {
 	if _, ok := control.KeyByFingerprint(k.Fingerprint); ok {
 		return nil
 	}
-	ev, err := newEvent(event.KeyAdded, &event.KeyAddedV1{
-		KeyId: k.ID, Alg: uint32(k.Alg), Public: k.Public, Fingerprint: k.Fingerprint[:], Source: keySourceEnv, Node: n.cfg.NodeID})
+	ev, err := newEvent(event.KeyAdded, keyOfSettings(k.ID, uint32(k.Alg), k.Public, k.Fingerprint[:], n.cfg.NodeID))
 	if err != nil {
 		return err
 	}

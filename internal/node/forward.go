@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/recount-ledger/recount/internal/api"
 	"github.com/recount-ledger/recount/internal/cluster"
 	"github.com/recount-ledger/recount/internal/event"
@@ -27,26 +29,49 @@ const forwardPause = 50 * time.Millisecond
 // keySourceEnv is the source of the keys in a node's own settings.
 const keySourceEnv = "env"
 
-// forwardable says which events other nodes may hand to the leader. Acts of operators are not among them.
-func forwardable(e event.Event) bool {
+// notForwarded is nil for the events that a node may hand to the leader: submissions, sums of refusals and the keys of its own
+// settings, in its own name and in the form that the folds read. Acts of operators are not among them.
+func notForwarded(e event.Event, from string) error {
+	node := ""
 	switch e.Kind {
-	case event.Submission, event.RefusalsDropped:
-		return true
-	case event.KeyAdded: // of a node's own settings; what an operator adds comes as a request
+	case event.Submission:
+		sub, err := event.DecodeSubmission(e.Payload)
+		if err != nil {
+			return err
+		}
+		node = sub.Node
+	case event.RefusalsDropped, event.KeyAdded:
 		_, m, err := e.Message()
-		k, ok := m.(*event.KeyAddedV1)
-		return err == nil && ok && k.Source == keySourceEnv
+		if err != nil {
+			return err
+		}
+		if k, ok := m.(*event.KeyAddedV1); ok && !proto.Equal(k, keyOfSettings(k.KeyId, k.Alg, k.Public, k.Fingerprint, k.Node)) {
+			return fmt.Errorf("%s with terms or another source: %w", e.Kind, errNotForwarded) // what an operator adds comes as a request
+		}
+		node = m.(interface{ GetNode() string }).GetNode()
+	default:
+		return fmt.Errorf("an event of kind %s: %w", e.Kind, errNotForwarded)
 	}
-	return false
+	if node != from {
+		return fmt.Errorf("%s in the name of %q: %w", e.Kind, node, errNotForwarded)
+	}
+	return nil
+}
+
+var errNotForwarded = errors.New("not taken from another node")
+
+// keyOfSettings is how a node says that its settings have a key. It sets no terms and speaks for no operator.
+func keyOfSettings(id string, alg uint32, public, fingerprint []byte, node string) *event.KeyAddedV1 {
+	return &event.KeyAddedV1{KeyId: id, Alg: alg, Public: public, Fingerprint: fingerprint, Source: keySourceEnv, Node: node}
 }
 
 // onlyHere reports whether a pack holds an act, which this node may propose as the leader or not at all.
-func onlyHere(pack []byte) bool {
-	if n, _, err := event.PeekCount(pack); err != nil || n != 1 {
+func (n *Node) onlyHere(pack []byte) bool {
+	if count, _, err := event.PeekCount(pack); err != nil || count != 1 {
 		return false
 	}
 	p, err := event.DecodePack(pack)
-	return err == nil && !forwardable(p.Events[0])
+	return err == nil && notForwarded(p.Events[0], n.cfg.NodeID) != nil
 }
 
 // toLeader carries acts to the leader.

@@ -1,9 +1,11 @@
 package node
 
 import (
+	"cmp"
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -24,11 +26,11 @@ func TestNoNodeForgesActs(t *testing.T) {
 		return e
 	}
 	good := map[event.Kind]event.Event{
-		event.Submission:      make(event.Submission, &event.SubmissionV1{Body: []byte("{}")}),
-		event.RefusalsDropped: make(event.RefusalsDropped, &event.RefusalsDroppedV1{Node: "n"}),
-		event.KeyAdded:        make(event.KeyAdded, &event.KeyAddedV1{KeyId: "k", Source: "env"}),
+		event.Submission:      make(event.Submission, &event.SubmissionV1{Body: []byte("{}"), Node: "node-2"}),
+		event.RefusalsDropped: make(event.RefusalsDropped, &event.RefusalsDroppedV1{Node: "node-2"}),
+		event.KeyAdded:        make(event.KeyAdded, &event.KeyAddedV1{KeyId: "k", Source: "env", Node: "node-2"}),
 	}
-	n := &Node{}
+	n := &Node{cfg: Config{NodeID: "node-2"}}
 	refused := 0
 	try := func(e event.Event) {
 		t.Helper()
@@ -38,21 +40,31 @@ func TestNoNodeForgesActs(t *testing.T) {
 		if !errors.As(err, &remote) || remote.Code != codeBadPack {
 			t.Errorf("%s: %v", e.Kind, err)
 		}
-		if !onlyHere(pack) {
+		if !n.onlyHere(pack) {
 			t.Errorf("%s would be handed to another node", e.Kind)
 		}
 		refused++
 	}
 	for k := range event.Kind(100) {
 		if e, ok := good[k]; ok {
-			if !forwardable(e) || onlyHere(event.Pack{Events: []event.Event{e}}.Append(nil)) {
+			if notForwarded(e, "node-2") != nil || n.onlyHere(event.Pack{Events: []event.Event{e}}.Append(nil)) {
 				t.Errorf("%s is not forwarded", k)
 			}
 		} else if k != 0 {
 			try(event.Event{Kind: k, Payload: good[event.Submission].Payload})
 		}
 	}
-	try(make(event.KeyAdded, &event.KeyAddedV1{KeyId: "k", Source: "operator"}))
+	for _, k := range []*event.KeyAddedV1{{Source: "operator"}, {Scope: []string{"*"}}, {Owner: "x"}, {Comment: "x"}, {NotBefore: 1}, {NotAfter: 1},
+		{Op: &event.OpV1{OpId: "x", Actor: "alice"}}, {Op: &event.OpV1{}}, {Node: "node-1"}} {
+		k.KeyId, k.Source, k.Node = "k", cmp.Or(k.Source, "env"), cmp.Or(k.Node, "node-2")
+		try(make(event.KeyAdded, k))
+	}
+	try(make(event.Submission, &event.SubmissionV1{Body: []byte("{}"), Node: "node-1"}))
+	try(make(event.RefusalsDropped, &event.RefusalsDroppedV1{Node: "node-3"}))
+	for k, e := range good { // no fold could read these
+		try(event.Event{Kind: k, Payload: append(slices.Clone(e.Payload), 0xff)})
+		try(event.Event{Kind: k, Payload: e.Payload[:17]})
+	}
 	try(event.Event{Kind: event.KeyAdded, Payload: good[event.KeyAdded].Payload[:20]})
 	mixed := event.Pack{Events: []event.Event{good[event.Submission], make(event.TokenRevoked, &event.TokenRevokedV1{Id: "x"})}}.Append(nil)
 	if _, err := n.acceptForward(t.Context(), "node-2", mixed); err == nil {

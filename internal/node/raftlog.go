@@ -47,7 +47,7 @@ func (l raftLog) Propose(ctx context.Context, entry []byte) (uint64, error) {
 
 func (l raftLog) Forward(ctx context.Context, pack []byte) (propose.Place, error) {
 	leader, ok := l.n.cluster.Leader()
-	if !ok || leader == l.n.cfg.NodeID || onlyHere(pack) {
+	if !ok || leader == l.n.cfg.NodeID || l.n.onlyHere(pack) {
 		return propose.Place{}, propose.ErrNoLeader
 	}
 	reply, err := l.n.cluster.Call(ctx, leader, propose.ForwardPath, pack)
@@ -72,14 +72,14 @@ func (l raftLog) Forward(ctx context.Context, pack []byte) (propose.Place, error
 func (l raftLog) Changed() <-chan struct{} { return l.n.cluster.Watch() }
 
 // acceptForward packs what another node sends to this leader.
-func (n *Node) acceptForward(ctx context.Context, _ string, body []byte) ([]byte, error) {
+func (n *Node) acceptForward(ctx context.Context, from string, body []byte) ([]byte, error) {
 	pack, err := event.DecodePack(body)
 	if err != nil {
 		return nil, &cluster.RemoteError{Code: codeBadPack, Message: err.Error()}
 	}
 	for _, e := range pack.Events {
-		if !forwardable(e) {
-			return nil, &cluster.RemoteError{Code: codeBadPack, Message: "an event of kind " + e.Kind.String() + " is not forwarded"}
+		if err := notForwarded(e, from); err != nil {
+			return nil, &cluster.RemoteError{Code: codeBadPack, Message: err.Error()}
 		}
 	}
 	place, err := n.packer.Accept(ctx, pack)

@@ -11,8 +11,8 @@ import (
 // ControlView is the control state as a fold reads it: as of an event, that event included. Control.For gives it.
 type ControlView interface {
 	PolicyAt(seq uint64) (PolicyRow, bool)
-	// KeyAlg is the algorithm of a registered key.
-	KeyAlg(id string, seq uint64) (verify.Alg, bool)
+	// RegisteredKey is the algorithm of a registered key and, for Ed25519, its public key. What it says of a key never changes.
+	RegisteredKey(id string, seq uint64) (alg verify.Alg, public []byte, ok bool)
 	// Revoked reports whether a key counts for nothing at an event of that log time.
 	Revoked(id string, seq uint64, logTime int64) bool
 	// Allowed reports whether the terms of a key admit a submission to a shard.

@@ -3,6 +3,7 @@ package projections
 import (
 	"bufio"
 	"bytes"
+	"crypto/ed25519"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -250,5 +251,42 @@ func TestFactsMismatch(t *testing.T) {
 	s.epoch = 2
 	if r := l.submit(s.body("one"), unknown); r.Status != 401 || r.KeyID != "" {
 		t.Errorf("unregistered key: %+v", r)
+	}
+}
+
+// TestForgedFactsOfEd25519: a node that writes facts of an Ed25519 key under another signature writes a bad signature, on
+// every node, whether or not the key was known when the record was checked ahead.
+func TestForgedFactsOfEd25519(t *testing.T) {
+	private := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
+	key, err := verify.NewEd25519Key(private.Public().(ed25519.PublicKey))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := spec{shard: "alpha", root: "a", epoch: 1, dhat: "2.0", slope: 2}
+	signed := func(by ed25519.PrivateKey) []byte {
+		body := s.body("any")
+		rec := pcs.Decode(body)
+		payload, err := rec.AppendPayload(nil, pcs.F9)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return bytes.Replace(body, []byte(rec.Sig), []byte(base64.StdEncoding.EncodeToString(ed25519.Sign(by, payload))), 1)
+	}
+	forger := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{1}, ed25519.SeedSize))
+	facts := verify.Facts{KeyID: key.ID, Alg: verify.Ed25519, Profile: pcs.F9, Mode: verify.Raw}
+	for what, late := range map[string]bool{"known when checked": false, "known when folded": true} {
+		l := newLedger(t, verify.DefaultPolicy(), "one")
+		l.message(event.KeyAdded, keyAdded(key))
+		if late {
+			l.blind = NewControl().For(1)
+		}
+		for _, body := range [][]byte{signed(forger), s.body("one")} {
+			if r := l.submit(body, facts); r.Status != 401 || r.Reason != verify.ReasonBadSignature || r.KeyID != "" || r.FactsMismatch {
+				t.Errorf("%s, forged: %+v", what, r)
+			}
+		}
+		if r := l.submit(signed(private), facts); r.Outcome != verify.Accepted || r.KeyID != key.ID || r.Replayed {
+			t.Errorf("%s, good: %+v", what, r)
+		}
 	}
 }

@@ -32,7 +32,7 @@ type Checked struct {
 	Rec   *pcs.Record
 	Facts verify.Facts // as recorded at ingress
 
-	Known   bool // this node holds the key that the facts name
+	Known   bool // the key that the facts name is at hand: Ed25519 in the log, HMAC on this node
 	FactsOK bool // and the recorded facts verify with it
 
 	Policy  [32]byte // id of the policy of Verdict; zero when none was in force in the view
@@ -42,7 +42,7 @@ type Checked struct {
 }
 
 // Check computes it.Checked for a submission and does nothing for other kinds. It is pure, reads view only for the policy
-// in force at it.Seq, and may run for many items at once. ring holds the keys of this node; nil means none.
+// in force at it.Seq and for public keys, and may run for many items at once. ring holds the secrets of this node; nil means none.
 func Check(it *Item, ring *verify.Ring, view ControlView) {
 	if it.Kind != event.Submission {
 		return
@@ -54,9 +54,7 @@ func Check(it *Item, ring *verify.Ring, view ControlView) {
 	}
 	c.Facts = factsOf(c.Sub.Facts)
 	c.Rec = pcs.Decode(c.Sub.Body)
-	if ring != nil && c.Facts.Valid() && c.Rec.Signable {
-		c.FactsOK, c.Known = ring.Recheck(c.Rec, c.Facts)
-	}
+	c.checkFacts(it.Seq, ring, view)
 	if p, ok := view.PolicyAt(it.Seq); ok {
 		c.judge(p, it.LogTime)
 	}
@@ -75,8 +73,22 @@ func (c *Checked) judge(p PolicyRow, logTime int64) {
 	c.Signed, c.Inputs = c.Rec.SignedDigest(t), c.Rec.InputsDigest(t)
 }
 
-// mismatch reports that this node's own key contradicts the recorded facts.
-func (c *Checked) mismatch() bool { return c.Known && !c.FactsOK }
+// checkFacts verifies the recorded facts. Ed25519 is verified with the public key in the log, by every fold alike: no node can
+// write in the name of an agent whose private key it lacks.
+func (c *Checked) checkFacts(seq uint64, ring *verify.Ring, view ControlView) {
+	switch f := c.Facts; {
+	case !f.Valid() || !c.Rec.Signable:
+	case f.Alg != verify.Ed25519:
+		c.FactsOK, c.Known = ring.Recheck(c.Rec, f)
+	default:
+		if alg, public, ok := view.RegisteredKey(f.KeyID, seq); ok {
+			c.Known, c.FactsOK = true, alg == f.Alg && verify.RecheckEd25519(public, c.Rec, f)
+		}
+	}
+}
+
+// mismatch reports that this node's own HMAC secret contradicts the recorded facts.
+func (c *Checked) mismatch() bool { return c.Facts.Alg == verify.HMACSHA256 && c.Known && !c.FactsOK }
 
 // leafHash is what an operator's event adds to the chain of a fold.
 func leafHash(it *Item) [32]byte { return it.Leaf().Hash() }

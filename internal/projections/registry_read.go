@@ -88,14 +88,14 @@ func (c *Control) ShardKnown(shard string, seq uint64) bool {
 	})
 }
 
-func (v generationView) KeyAlg(id string, seq uint64) (verify.Alg, bool) {
+func (v generationView) RegisteredKey(id string, seq uint64) (verify.Alg, []byte, bool) {
 	v.c.mu.RLock()
 	defer v.c.mu.RUnlock()
 	k := v.c.reg.key(id)
 	if k == nil || k.Seq > seq {
-		return 0, false
+		return 0, nil, false
 	}
-	return k.Alg, true
+	return k.Alg, k.Public, true
 }
 
 func (v generationView) Allowed(id, shard string, seq uint64, logTime int64) bool {

@@ -60,6 +60,9 @@ func newStep(tx Tx, mem *memory, it *Item, view ControlView) (*step, error) {
 	if s.c.Err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrBadEvent, s.c.Err)
 	}
+	if !s.c.Known && s.c.Facts.Alg == verify.Ed25519 {
+		s.c.checkFacts(it.Seq, nil, view) // the key may have come into the log after Check
+	}
 	if s.c.Policy != p.ID {
 		s.c.judge(p, it.LogTime)
 	}
@@ -173,8 +176,8 @@ func (s *step) gate(view ControlView) bool {
 	f := s.c.Facts
 	signed := f.Valid() && s.c.Rec.Signable && s.r.Reason != verify.ReasonBadSignature
 	if signed {
-		alg, ok := view.KeyAlg(f.KeyID, s.it.Seq)
-		signed = ok && alg == f.Alg
+		alg, _, ok := view.RegisteredKey(f.KeyID, s.it.Seq)
+		signed = ok && alg == f.Alg && (alg == verify.HMACSHA256 || s.c.FactsOK)
 	}
 	if signed {
 		s.r.KeyID, s.r.Facts = f.KeyID, f

@@ -19,7 +19,6 @@ type Ring struct {
 	keys    []Key
 	byID    map[string]int // index into keys; only ever looked up, never ranged over
 	macs    []sync.Pool    // *mac, one pool per key: a keyed hash is dear to set up
-	scratch sync.Pool      // *scratch
 }
 
 // mac is a keyed HMAC with room for its sum.
@@ -27,6 +26,8 @@ type mac struct {
 	h   hash.Hash
 	sum [sha256.Size]byte
 }
+
+var scratches = sync.Pool{New: func() any { return new(scratch) }}
 
 // scratch holds the candidate payloads of one Check.
 type scratch struct {
@@ -101,11 +102,8 @@ func (r *Ring) check(rec *pcs.Record, allowed pcs.ProfileSet, hint Facts) (Facts
 	if alg == 0 {
 		return Facts{}, 0
 	}
-	s, _ := r.scratch.Get().(*scratch)
-	if s == nil {
-		s = new(scratch)
-	}
-	defer r.scratch.Put(s)
+	s, _ := scratches.Get().(*scratch)
+	defer scratches.Put(s)
 	s.buf, s.n, s.ops = s.buf[:0], 0, 0
 	if rec.Scheme != pcs.PCS1 {
 		return r.checkWhole(s, rec, sig, alg, hint.KeyID), s.ops
@@ -180,30 +178,52 @@ func (r *Ring) search(s *scratch, sig []byte, alg Alg, skipKey int, skipMode Mod
 }
 
 // Recheck verifies exactly the recorded facts, at the cost of one MAC or verification.
-// known is false when the ring lacks the key or its secret; ok is then false too.
+// known is false when the ring lacks the key or its secret, or is nil; ok is then false too.
 func (r *Ring) Recheck(rec *pcs.Record, f Facts) (ok, known bool) {
+	if r == nil {
+		return false, false
+	}
 	i, found := r.byID[f.KeyID]
 	if !found || r.keys[i].Alg != f.Alg || !r.keys[i].HasMaterial() {
 		return false, false
 	}
+	s, _ := scratches.Get().(*scratch)
+	defer scratches.Put(s)
+	return s.verifies(rec, f, func(mode Mode, sig []byte) bool { return r.try(s, 0, i, mode, sig) }), true
+}
+
+// RecheckEd25519 is Recheck with a public key (32 bytes) instead of a ring.
+func RecheckEd25519(public []byte, rec *pcs.Record, f Facts) bool {
+	s, _ := scratches.Get().(*scratch)
+	defer scratches.Put(s)
+	return len(public) == ed25519.PublicKeySize && f.Alg == Ed25519 && s.verifies(rec, f, func(mode Mode, sig []byte) bool {
+		return ed25519.Verify(public, s.message(0, mode), sig)
+	})
+}
+
+// verifies builds the one message that the facts name and has it compared with the signature of the record.
+func (s *scratch) verifies(rec *pcs.Record, f Facts, same func(Mode, []byte) bool) bool {
 	if rec == nil || !rec.Signable || !f.Valid() || rec.Scheme != f.Scheme() || !modeAllowed(f.Profile, f.Mode) {
-		return false, true
+		return false
 	}
 	var buf [ed25519.SignatureSize]byte
 	sig, alg := decodeSig(&buf, rec.Sig)
 	if alg != f.Alg {
-		return false, true
+		return false
 	}
-	s, _ := r.scratch.Get().(*scratch)
-	if s == nil {
-		s = new(scratch)
-	}
-	defer r.scratch.Put(s)
 	s.buf, s.n, s.ops = s.buf[:0], 0, 0
 	if f.Mode == Whole {
-		return s.addWhole(rec) && r.try(s, 0, i, Whole, sig), true
+		return s.addWhole(rec) && same(Whole, sig)
 	}
-	return s.add(rec, f.Profile) && r.try(s, 0, i, f.Mode, sig), true
+	return s.add(rec, f.Profile) && same(f.Mode, sig)
+}
+
+// message is what a signature of the candidate is over.
+func (s *scratch) message(c int, mode Mode) []byte {
+	if mode == SHA256 {
+		return s.cands[c].digest[:]
+	}
+	return s.buf[s.cands[c].from:s.cands[c].to]
 }
 
 // add builds the payload of one profile and keeps it if it differs from those before.
@@ -238,10 +258,7 @@ func (s *scratch) addWhole(rec *pcs.Record) bool {
 // try spends one MAC or verification on one combination.
 func (r *Ring) try(s *scratch, c, key int, mode Mode, sig []byte) bool {
 	s.ops++
-	msg := s.buf[s.cands[c].from:s.cands[c].to]
-	if mode == SHA256 {
-		msg = s.cands[c].digest[:]
-	}
+	msg := s.message(c, mode)
 	k := &r.keys[key]
 	if k.Alg == Ed25519 {
 		return ed25519.Verify(k.Public, msg, sig)
