@@ -18,12 +18,14 @@ func (n ledger) Activate(ctx context.Context, number uint32, r wire.ActivateRequ
 	if err := n.current(ctx); err != nil {
 		return nil, err
 	}
-	if seq := n.derived.Control().OpSeq(r.OpID); r.OpID != "" && seq != 0 {
-		return n.activated(ctx, seq)
-	}
 	position, diff, ok := parseDiff(r.Diff)
 	if !ok {
 		return nil, wire.NewProblem(wire.CodeBadRequest, "must be the digest that recount generation diff prints, 80 hex digits").WithField("diff")
+	}
+	if seq := n.derived.Control().OpSeq(r.OpID); r.OpID != "" && seq != 0 {
+		return n.activatedBefore(ctx, seq, r.OpID, func(a *projections.ActivationRow) bool {
+			return a.Generation == number && a.Position == position && a.Diff == diff && !a.Rollback
+		})
 	}
 	request := fmt.Sprintf("activate generation %d under diff %s, %s", number, r.Diff, flipsLimit(r.MaxNewFlips))
 	if err := n.secondActor(ctx, "activate", request, r.Act, meta); err != nil {
@@ -68,7 +70,9 @@ func (n *Node) activate(ctx context.Context, number uint32, position uint64, dif
 	case err != nil:
 		return nil, err
 	case effect == projections.Repeated:
-		seq = n.derived.Control().OpSeq(op.GetOpId())
+		return n.activatedBefore(ctx, n.derived.Control().OpSeq(op.GetOpId()), op.GetOpId(), func(a *projections.ActivationRow) bool {
+			return a.Generation == number && a.Rollback == rollback && (rollback || a.Position == position && a.Diff == diff)
+		})
 	case effect != projections.Applied:
 		return nil, stale("another act came first: generation %d could not be activated", number)
 	}
@@ -114,6 +118,16 @@ func (n *Node) boundNewFlips(ctx context.Context, r *running, c *fsm.Comparison,
 	return nil
 }
 
+// activatedBefore describes the act that an op_id named first, if it is the same.
+func (n *Node) activatedBefore(ctx context.Context, seq uint64, opID string, same func(*projections.ActivationRow) bool) (*wire.ActivateAnswer, error) {
+	acts := n.derived.Control().Activations()
+	i := slices.IndexFunc(acts, func(a projections.ActivationRow) bool { return a.Seq == seq })
+	if i < 0 || !same(&acts[i]) {
+		return nil, stale("the op_id %q was used for something else", opID)
+	}
+	return n.activated(ctx, seq)
+}
+
 // activated describes an activation that is in the log, once this node serves it.
 func (n *Node) activated(ctx context.Context, seq uint64) (*wire.ActivateAnswer, error) {
 	for _, a := range n.derived.Control().Activations() {
@@ -140,7 +154,7 @@ func (n ledger) Rollback(ctx context.Context, r wire.RollbackRequest, meta api.M
 		return nil, err
 	}
 	if seq := n.derived.Control().OpSeq(r.OpID); r.OpID != "" && seq != 0 {
-		return n.activated(ctx, seq)
+		return n.activatedBefore(ctx, seq, r.OpID, func(a *projections.ActivationRow) bool { return a.Rollback })
 	}
 	acts := n.derived.Control().Activations()
 	if len(acts) == 0 {

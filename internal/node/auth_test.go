@@ -1,10 +1,12 @@
 package node_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -298,5 +300,84 @@ func TestTwoPersons(t *testing.T) {
 	needed(err)
 	if f, err := alice.Thaw(ctx, freeze); err != nil || f.ThawedSeq == 0 {
 		t.Errorf("both have asked for the same thaw: %+v %v", f, err)
+	}
+}
+
+// TestRevokedApprover: a yes under a token that was revoked since is none, and a yes to one subject is none to another.
+func TestRevokedApprover(t *testing.T) {
+	c := nodetest.Start(t, 1, func(cfg *node.Config) { cfg.TwoPerson = true })
+	r := newRecounter(t, c)
+	aliceText, _ := newToken(t, r.ctx, c, 0, wire.RoleOperator, "alice", time.Hour)
+	bobText, bobID := newToken(t, r.ctx, c, 0, wire.RoleResponder, "bob", time.Hour)
+	alice, bob := as(t, c, 0, aliceText), as(t, c, 0, bobText)
+	thaw := wire.FreezeRequest{Scope: wire.FreezeShard, Subject: "lab", Act: wire.Act{Reason: "r", OpID: "o"}}
+	for _, subject := range []string{"lab", "lab\u00a0"} {
+		_, err := alice.Freeze(r.ctx, wire.FreezeRequest{Scope: wire.FreezeShard, Subject: subject, Act: wire.Act{Reason: "r"}})
+		r.must(err)
+	}
+	if _, err := alice.Thaw(r.ctx, thaw); !isStatus(err, 409) {
+		t.Fatal(err)
+	}
+	_, err := bob.Approve(r.ctx, wire.ApprovalRequest{Approve: "o"})
+	r.must(err)
+	other := thaw
+	other.Subject = "lab\u00a0"
+	if a, err := alice.Thaw(r.ctx, other); !isStatus(err, 409) {
+		t.Errorf("another shard was thawed: %+v %v", a, err)
+	}
+	_, err = c.Client.RevokeToken(r.ctx, bobID, wire.TokenRevokeRequest{})
+	r.must(err)
+	if a, err := alice.Thaw(r.ctx, thaw); !isStatus(err, 409) {
+		t.Errorf("thawed with the yes of a revoked token: %+v %v", a, err)
+	}
+	if page, err := alice.Approvals(r.ctx); err != nil || len(page.Items) != 1 || !slices.Equal(page.Items[0].Actors, []string{"alice"}) {
+		t.Errorf("%+v %v", page, err)
+	}
+}
+
+// lateBody calls before when the server wants the body, which is after it has looked at the credentials.
+type lateBody struct {
+	before func()
+	body   io.Reader
+}
+
+func (b *lateBody) Read(p []byte) (int, error) {
+	if b.before != nil {
+		b.before()
+		b.before = nil
+	}
+	return b.body.Read(p)
+}
+
+// TestRevokedOnTheWay: an act whose token is revoked while its body is on the way is not done.
+func TestRevokedOnTheWay(t *testing.T) {
+	c := nodetest.Start(t, 1)
+	r := newRecounter(t, c)
+	stolen, id := newToken(t, r.ctx, c, 0, wire.RoleOperator, "mallory", time.Hour)
+	text, backdoor, err := wire.NewToken(wire.RoleOperator)
+	r.must(err)
+	body, err := json.Marshal(wire.TokenRequest{ID: backdoor, Name: "backdoor", Role: wire.RoleOperator, Digest: wire.TokenDigest(text), ExpiresAt: wire.Time(time.Now().Add(time.Hour))})
+	r.must(err)
+	revoked := false
+	late := &lateBody{before: func() {
+		_, err := c.Client.RevokeToken(r.ctx, id, wire.TokenRevokeRequest{})
+		r.must(err)
+		revoked = true
+	}, body: bytes.NewReader(body)}
+	req, err := http.NewRequestWithContext(r.ctx, http.MethodPost, c.URL(0)+"/v1/tokens", late)
+	r.must(err)
+	req.Header.Set("Authorization", "Bearer "+stolen)
+	req.Header.Set("Content-Type", wire.MediaJSON)
+	req.Header.Set("Expect", "100-continue")
+	cl := c.HTTPFrom("127.0.0.1")
+	cl.Transport.(*http.Transport).ExpectContinueTimeout = time.Minute
+	resp, err := cl.Do(req)
+	r.must(err)
+	defer resp.Body.Close()
+	if !revoked || resp.StatusCode != http.StatusUnauthorized {
+		t.Errorf("revoked %v, status %d", revoked, resp.StatusCode)
+	}
+	if _, err := as(t, c, 0, text).Tokens(r.ctx); !isStatus(err, 401) {
+		t.Errorf("the token that was made afterwards: %v", err)
 	}
 }

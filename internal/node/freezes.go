@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/recount-ledger/recount/internal/api"
 	"github.com/recount-ledger/recount/internal/event"
@@ -61,7 +60,7 @@ func (n ledger) Thaw(ctx context.Context, r wire.FreezeRequest, meta api.Meta) (
 	}
 	scope := projections.FreezeScope(slices.Index(freezeScopes, r.Scope))
 	if n.derived.Control().OpSeq(r.OpID) == 0 {
-		if err := n.secondActor(ctx, "thaw", strings.TrimSpace("thaw "+r.Scope+" "+r.Subject), r.Act, meta); err != nil {
+		if err := n.secondActor(ctx, "thaw", thawRequest(r), r.Act, meta); err != nil {
 			return nil, err
 		}
 	}
@@ -77,6 +76,14 @@ func (n ledger) Thaw(ctx context.Context, r wire.FreezeRequest, meta api.Meta) (
 		}
 	}
 	return nil, fmt.Errorf("event %d thawed nothing", seq)
+}
+
+// thawRequest says exactly what is to be thawed.
+func thawRequest(r wire.FreezeRequest) string {
+	if r.Scope == wire.FreezeAll {
+		return "thaw " + r.Scope
+	}
+	return fmt.Sprintf("thaw %s %q", r.Scope, r.Subject)
 }
 
 func (n *Node) freezesHeld() (held int) {

@@ -24,6 +24,9 @@ func (n *Node) act(ctx context.Context, kind event.Kind, m proto.Message) (seq u
 	if p := n.refuseNow(); p != nil {
 		return 0, 0, p
 	}
+	if o, ok := m.(opMessage); ok && n.derived.Control().CredentialRevoked(o.GetOp().GetCredential()) {
+		return 0, 0, wire.NewProblem(wire.CodeUnauthorized, "the credential was revoked while the request was on its way")
+	}
 	ev, err := newEvent(kind, m)
 	if err != nil {
 		return 0, 0, err

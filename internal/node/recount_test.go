@@ -136,6 +136,37 @@ func TestOpIDNamesOneAct(t *testing.T) {
 	if a, err := c.Client.ApplyPolicy(r.ctx, plain, once); err == nil || !strings.Contains(err.Error(), "something else") {
 		t.Errorf("another policy under the same op_id: %+v, %v", a, err)
 	}
+	number := r.start(plain)
+	diff := r.diff(number).Digest
+	activate := func(opID string, number uint32, diff string) (*wire.ActivateAnswer, error) {
+		return c.Client.Activate(r.ctx, number, wire.ActivateRequest{Act: wire.Act{OpID: opID}, Diff: diff})
+	}
+	on, err := activate("on", number, diff)
+	r.must(err)
+	if a, err := activate("on", number, diff); err != nil || a.Seq != on.Seq {
+		t.Errorf("activated at %d, sent again: %+v %v", on.Seq, a, err)
+	}
+	other := diff[:78] + "00"
+	if other == diff {
+		other = diff[:78] + "01"
+	}
+	_, away := c.Client.Rollback(r.ctx, wire.RollbackRequest{Act: wire.Act{OpID: "on"}})
+	_, far := activate("on", number+70, diff)
+	_, another := activate("on", number, other)
+	_, of := activate("once", number, diff)
+	for what, err := range map[string]error{"a rollback": away, "another generation": far, "another diff": another, "under a policy's op_id": of} {
+		if err == nil || !strings.Contains(err.Error(), "something else") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	back, err := c.Client.Rollback(r.ctx, wire.RollbackRequest{Act: wire.Act{OpID: "back"}})
+	r.must(err)
+	if a, err := c.Client.Rollback(r.ctx, wire.RollbackRequest{Act: wire.Act{OpID: "back"}}); err != nil || a.Seq != back.Seq {
+		t.Errorf("rolled back at %d, sent again: %+v %v", back.Seq, a, err)
+	}
+	if _, err := activate("back", 1, back.Diff); err == nil || !strings.Contains(err.Error(), "something else") {
+		t.Errorf("an activation under the op_id of a rollback: %v", err)
+	}
 }
 
 // TestRecount: a lax policy let a forged record take an id and push an epoch. The fix is published, built, compared, activated

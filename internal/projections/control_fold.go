@@ -100,6 +100,9 @@ func (c *Control) effect(o *operator) (Effect, error) {
 			return Ignored, nil
 		}
 	default:
+		if !c.creds.count(o) {
+			return Ignored, nil
+		}
 		if c.sched.repeats(o) {
 			return Repeated, nil
 		}

@@ -56,6 +56,19 @@ func newCredentials() credentials {
 	return credentials{byToken: map[string]int{}, revoked: map[string]TokenRevocation{}}
 }
 
+// count reports whether the credential under which an act was done was not revoked before it: authentication comes before the
+// log, and a revocation may come in between.
+func (c *credentials) count(o *operator) bool {
+	m, ok := o.msg.(interface{ GetOp() *event.OpV1 })
+	return !ok || !c.isRevoked(m.GetOp().GetCredential())
+}
+
+// isRevoked is about the credential of an Op: "token:" and an id, or "cert:" and a serial number.
+func (c *credentials) isRevoked(credential string) bool {
+	_, revoked := c.revoked[strings.TrimPrefix(credential, "token:")]
+	return revoked
+}
+
 // effectOf says what an event about credentials does. ops are the op_ids of the acts done.
 func (c *credentials) effectOf(o *operator, ops map[string]uint64) Effect {
 	switch m := o.msg.(type) {
@@ -98,7 +111,7 @@ func (c *credentials) approve(o *operator, m *event.ActApprovedV1, ops map[strin
 // approved lists the approvals of an act that count at a log time.
 func (c *credentials) approved(opID string, logTime int64) (out []ApprovalRow) {
 	for _, a := range c.approvals {
-		if a.OpID == opID && logTime-a.LogTime < ApprovalFor {
+		if a.OpID == opID && logTime-a.LogTime < ApprovalFor && !c.isRevoked(a.Op.Credential) {
 			out = append(out, a)
 		}
 	}
@@ -138,6 +151,13 @@ func (c *Control) Token(id string) (TokenRow, bool) {
 	return c.creds.tokens[i], true
 }
 
+// CredentialRevoked says whether the credential of an Op is revoked.
+func (c *Control) CredentialRevoked(credential string) bool {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.creds.isRevoked(credential)
+}
+
 // TokenRevoked says whether and by which event a token is revoked, also one that is not in the log but in a node's file.
 func (c *Control) TokenRevoked(id string) (TokenRevocation, bool) {
 	c.mu.RLock()
@@ -159,7 +179,7 @@ func (c *Control) PendingApprovals(logTime int64) (out []ApprovalRow) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	for _, a := range c.creds.approvals {
-		if logTime-a.LogTime < ApprovalFor && c.sched.ops[a.OpID] == 0 {
+		if logTime-a.LogTime < ApprovalFor && c.sched.ops[a.OpID] == 0 && !c.creds.isRevoked(a.Op.Credential) {
 			out = append(out, a)
 		}
 	}

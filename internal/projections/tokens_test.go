@@ -118,3 +118,36 @@ func TestApprovals(t *testing.T) {
 		t.Errorf("%d pending after the act", n)
 	}
 }
+
+// TestRevokedCredentials: an act whose credential was revoked before its event does nothing, and an approval under it counts no
+// more; what was done before stands.
+func TestRevokedCredentials(t *testing.T) {
+	l := newLedger(t, verify.DefaultPolicy(), "one")
+	under := func(credential, opID string) *event.OpV1 {
+		return &event.OpV1{OpId: opID, Actor: credential, Role: "operator", Credential: credential}
+	}
+	froze := func(subject string, op *event.OpV1) Effect {
+		l.message(event.Frozen, &event.FrozenV1{Scope: uint32(FreezeShard), Subject: subject, Op: op})
+		return effectOfLast(t, l, event.Frozen)
+	}
+	for _, credential := range []string{"token:t1", "cert:0f"} {
+		if got := froze("before "+credential, under(credential, "a"+credential)); got != Applied {
+			t.Fatalf("%s before: %d", credential, got)
+		}
+		l.message(event.ActApproved, &event.ActApprovedV1{ActOpId: "x", Act: "thaw", Request: "thaw", Op: under(credential, "")})
+		if n := len(l.ctrl.Approvals("x", l.now)); n != 1 {
+			t.Fatalf("%s: %d approvals", credential, n)
+		}
+		l.message(event.TokenRevoked, &event.TokenRevokedV1{Id: strings.TrimPrefix(credential, "token:"), Op: under("token:root", "")})
+		if got := froze("after "+credential, under(credential, "b"+credential)); got != Ignored || l.ctrl.OpSeq("b"+credential) != 0 {
+			t.Errorf("%s after: %d", credential, got)
+		}
+		if a, b := l.ctrl.Approvals("x", l.now), l.ctrl.PendingApprovals(l.now); len(a) != 0 || len(b) != 0 {
+			t.Errorf("%s: %v %v", credential, a, b)
+		}
+		if got := froze("after "+credential, under("token:t2", "b"+credential)); got != Applied {
+			t.Errorf("another credential under the same op_id: %d", got)
+		}
+	}
+	sameAfterLoad(t, l)
+}

@@ -16,9 +16,9 @@ import (
 
 // Ring is an immutable, ordered set of verification keys. It is safe for concurrent use.
 type Ring struct {
-	keys    []Key
-	byID    map[string]int // index into keys; only ever looked up, never ranged over
-	macs    []sync.Pool    // *mac, one pool per key: a keyed hash is dear to set up
+	keys []Key
+	byID map[string]int // index into keys; only ever looked up, never ranged over
+	macs []sync.Pool    // *mac, one pool per key: a keyed hash is dear to set up
 }
 
 // mac is a keyed HMAC with room for its sum.
