@@ -35,7 +35,8 @@ type certFile struct {
 	File     string     `json:"file"`
 	Kind     string     `json:"kind"` // certificate or key
 	Subject  string     `json:"subject,omitempty"`
-	Names    []string   `json:"names,omitempty"` // hosts, addresses and URIs
+	Names    []string   `json:"names,omitempty"`  // hosts, addresses and URIs
+	Serial   string     `json:"serial,omitempty"` // lower-case hex; "cert:" and it names a client certificate to recount token revoke
 	NotAfter *time.Time `json:"not_after,omitempty"`
 }
 
@@ -205,7 +206,7 @@ func createClientCommand() *cobra.Command {
 		Use: "create-client --cluster ID --role ROLE --name NAME --ca BASE --out BASE", Short: "Make a client certificate that carries a role", Args: cobra.NoArgs,
 		Long: `Make a certificate that names its holder as recount://<cluster-id>/role/<role>/<name>. The API takes it when the
 authority is in api.client_ca_file of the node. Roles: ` + strings.Join(certs.Roles, ", ") + `. Agents that submit need none, their records
-are signed. A certificate cannot be taken back before it expires, other than with its authority: keep it short.`,
+are signed. It counts until it expires or is revoked by its serial number: recount token revoke cert:SERIAL. Keep it short.`,
 		Example: `  recount-node certs create-client --cluster ledger --role auditor --name anna --ca pki/client-ca --out pki/anna
   curl --cacert pki/api-ca.crt --cert pki/anna.crt --key pki/anna.key https://recount.internal:9440/v1/audit`,
 		RunE: func(*cobra.Command, []string) error {
@@ -311,7 +312,7 @@ func (c *certsRun) wrote(base string) error {
 	for _, u := range cert.URIs {
 		names = append(names, u.String())
 	}
-	c.lines = append(c.lines, certFile{base + ".crt", "certificate", cert.Subject.CommonName, names, &cert.NotAfter}, certFile{File: base + ".key", Kind: "key"})
+	c.lines = append(c.lines, certFile{base + ".crt", "certificate", cert.Subject.CommonName, names, cert.SerialNumber.Text(16), &cert.NotAfter}, certFile{File: base + ".key", Kind: "key"})
 	return nil
 }
 
@@ -322,16 +323,16 @@ func (c *certsRun) print() error {
 		return enc.Encode(c.lines)
 	}
 	w := tabwriter.NewWriter(c.out, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(w, "FILE\tKIND\tSUBJECT\tNAMES\tVALID UNTIL")
+	fmt.Fprintln(w, "FILE\tKIND\tSUBJECT\tNAMES\tVALID UNTIL\tSERIAL")
 	for _, l := range c.lines {
-		subject, names, until := "-", "-", "-"
+		subject, names, until, serial := "-", "-", "-", "-"
 		if l.NotAfter != nil {
-			subject, until = l.Subject, l.NotAfter.UTC().Format(time.RFC3339)
+			subject, until, serial = l.Subject, l.NotAfter.UTC().Format(time.RFC3339), l.Serial
 			if len(l.Names) > 0 {
 				names = strings.Join(l.Names, ",")
 			}
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", l.File, l.Kind, subject, names, until)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", l.File, l.Kind, subject, names, until, serial)
 	}
 	return w.Flush()
 }

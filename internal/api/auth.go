@@ -97,7 +97,11 @@ func (s *server) authorize(r route, c echo.Context) error {
 		return s.authorizeBasic(r, c)
 	}
 	remote := c.RealIP()
-	if s.failures.over(remote) {
+	guessing := s.failures
+	if viaOf(c) != "" {
+		guessing = nil // the other node has counted, and may say any address
+	}
+	if guessing.over(remote) {
 		return s.refuse(r, c, refusedLimited, Identity{}, wire.NewProblem(wire.CodeThrottled, "too many failed authentications from this address").WithRetry(s.failures.wait()))
 	}
 	id, err := s.authenticate(c.Request())
@@ -109,7 +113,7 @@ func (s *server) authorize(r route, c echo.Context) error {
 	case errors.Is(err, errNoCredentials):
 		return s.refuse(r, c, refusedNone, id, wire.NewProblem(wire.CodeUnauthorized, ""))
 	case err != nil:
-		s.failures.failed(remote)
+		guessing.failed(remote)
 		return s.refuse(r, c, refusedInvalid, id, wire.NewProblem(wire.CodeUnauthorized, ""))
 	case !slices.Contains(r.roles, id.Role):
 		return s.refuse(r, c, refusedForbidden, id, wire.NewProblem(wire.CodeForbidden, "the role "+string(id.Role)+" may not do this"))

@@ -43,7 +43,7 @@ func network(remote string) netip.Prefix {
 }
 
 func (f *failures) over(remote string) bool {
-	if f.perMinute == 0 {
+	if f == nil || f.perMinute == 0 {
 		return false
 	}
 	f.mu.Lock()
@@ -56,7 +56,7 @@ func (f *failures) over(remote string) bool {
 func (f *failures) wait() time.Duration { return time.Minute / time.Duration(max(f.perMinute, 1)) }
 
 func (f *failures) failed(remote string) {
-	if f.perMinute == 0 {
+	if f == nil || f.perMinute == 0 {
 		return
 	}
 	f.mu.Lock()

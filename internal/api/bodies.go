@@ -30,7 +30,8 @@ func (s *server) decodeBody(c echo.Context, v any) error {
 	if err := checkMedia(c.Request().Header, wire.MediaJSON); err != nil {
 		return err
 	}
-	body, err := s.readBody(c)
+	body, done, err := s.readBody(c)
+	defer done()
 	if err != nil {
 		return err
 	}

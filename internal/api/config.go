@@ -53,6 +53,9 @@ type Config struct {
 	WALErrors                func() uint64  // failed writes of the event log, for flk_wal_errors; may be nil
 }
 
+// authFailures is the default of Config.AuthFailures.
+const authFailures = 60
+
 var errConfig = errors.New("api config")
 
 func (c Config) withDefaults() (Config, error) {
@@ -64,7 +67,7 @@ func (c Config) withDefaults() (Config, error) {
 	setDefault(&c.SubmitTimeout, 10*time.Second)
 	setDefault(&c.ReadWait, 5*time.Second)
 	setDefault(&c.ProgressEvery, time.Second)
-	setDefault(&c.AuthFailures, 60)
+	setDefault(&c.AuthFailures, authFailures)
 	if c.WALErrors == nil {
 		c.WALErrors = func() uint64 { return 0 }
 	}

@@ -48,6 +48,12 @@ type forwardedAnswer struct {
 // viaKey marks the context of a forwarded act.
 type viaKey struct{}
 
+// viaOf is the node that has forwarded the request, empty when a client asks.
+func viaOf(c echo.Context) string {
+	via, _ := c.Request().Context().Value(viaKey{}).(string)
+	return via
+}
+
 // retryForward is when a caller should ask again while the leader changes.
 const retryForward = time.Second
 
@@ -57,7 +63,7 @@ func (s *server) forward(r route, c echo.Context) (done bool, err error) {
 	if !r.act || s.Leader == nil || s.Leader.Leading() {
 		return false, nil
 	}
-	if c.Request().Context().Value(viaKey{}) != nil {
+	if viaOf(c) != "" {
 		return true, wire.NewProblem(wire.CodeNoLeader, "the node that was asked does not lead any more").WithRetry(retryForward)
 	}
 	if strings.HasPrefix(identityOf(c).Credential, certCredential) && !s.NoAuth {
@@ -65,7 +71,10 @@ func (s *server) forward(r route, c echo.Context) (done bool, err error) {
 	}
 	body := []byte(nil)
 	if c.Request().ContentLength != 0 {
-		if body, err = s.readBody(c); err != nil {
+		var release func()
+		body, release, err = s.readBody(c)
+		defer release()
+		if err != nil {
 			return true, err
 		}
 	}

@@ -126,6 +126,18 @@ func TestForgedActs(t *testing.T) {
 	if len(leader.acts) != 1 {
 		t.Errorf("%d acts were done", len(leader.acts))
 	}
+	for _, r := range [][2]string{{"GET", "/v1/audit"}, {"GET", "/v1/tokens"}, {"POST", "/v1/pcs/submit"}, {"GET", "/metrics"}, {"GET", "/readyz"}} {
+		if got := ask(http.Header{"Authorization": {"Bearer " + operator}}, r[0], r[1]); got != 404 {
+			t.Errorf("%s %s of another node: %d", r[0], r[1], got)
+		}
+	}
+	for range 200 { // in the name of one address
+		ask(http.Header{"Authorization": {"Bearer " + operator[:len(operator)-1] + "x"}}, "POST", act)
+	}
+	if got := ask(http.Header{"Authorization": {"Bearer " + operator}}, "POST", act); got != 200 {
+		t.Errorf("another node has locked an address out: %d", got)
+	}
+	leader.acts = leader.acts[:1]
 	if _, err := ServeForwarded(t.Context(), h, "node-2", []byte("rubbish")); err == nil {
 		t.Error("rubbish was served")
 	}

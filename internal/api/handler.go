@@ -19,7 +19,8 @@ import (
 type server struct {
 	Config
 	metrics *metrics
-	from    *limit.Buckets  // by address
+	from    *limit.Buckets // by address
+	bodies  bodies
 	routes  map[string]bool // templates, the closed set of the route label
 	acts    map[string]bool // method and template of the routes that change something, but for submissions
 

@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -257,5 +258,68 @@ func TestConfigIsChecked(t *testing.T) {
 	}
 	if _, err := NewServer(cfg); err == nil {
 		t.Error("two handlers share a registry")
+	}
+}
+
+// TestBodiesAreBounded: bodies that are being read take no more than their bound together, and give it back.
+func TestBodiesAreBounded(t *testing.T) {
+	const size = 4 << 20
+	r := newRig(t, func(c *Config) { c.MaxBody = size })
+	var wg sync.WaitGroup
+	var open []*io.PipeWriter
+	for i := range maxBodies / size {
+		in, out := io.Pipe()
+		open = append(open, out)
+		req := httptest.NewRequest(http.MethodPost, "/v1/pcs/submit", in)
+		req.ContentLength = -1
+		req.Header.Set("Content-Type", wire.MediaJSON)
+		wg.Go(func() { r.handler.ServeHTTP(httptest.NewRecorder(), req) })
+		if _, err := out.Write(make([]byte, size-i*1024)); err != nil { // returns when all of it was read
+			t.Fatal(err)
+		}
+	}
+	body := record("s", 1, nil)
+	decode[wire.SubmitAnswer](t, r.post(body), 200)
+	p := decode[wire.Problem](t, r.post(body+strings.Repeat(" ", size-len(body))), 503)
+	if p.Code != wire.CodeOverloaded {
+		t.Errorf("%+v", p)
+	}
+	for _, out := range open {
+		_ = out.CloseWithError(io.ErrUnexpectedEOF)
+	}
+	wg.Wait()
+	decode[wire.SubmitAnswer](t, r.post(body+strings.Repeat(" ", size-len(body))), 200)
+}
+
+// TestMetricsGuesses: who guesses at the password of the metrics listener is slowed down.
+func TestMetricsGuesses(t *testing.T) {
+	server, err := NewMetricsServer(Config{Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(), MetricsUser: "prom", MetricsPass: "right", AuthFailures: 5})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := func(address, pass string) int {
+		req := httptest.NewRequest(http.MethodGet, "/metrics", nil)
+		req.RemoteAddr = address + ":1"
+		if pass != "" {
+			req.SetBasicAuth("prom", pass)
+		}
+		w := httptest.NewRecorder()
+		server.Handler.ServeHTTP(w, req)
+		return w.Code
+	}
+	for i := range 50 {
+		if got := ask("10.0.0.1", ""); got != 401 {
+			t.Fatalf("without credentials, %d times: %d", i, got)
+		}
+	}
+	got := map[int]int{}
+	for range 50 {
+		got[ask("10.0.0.1", "wrong")]++
+	}
+	if got[401] < 5 || got[401] > 7 || got[401]+got[429] != 50 {
+		t.Errorf("%v", got)
+	}
+	if a, b := ask("10.0.0.1", "right"), ask("10.0.0.2", "right"); a != 429 || b != 200 {
+		t.Errorf("the guesser %d, another %d", a, b)
 	}
 }

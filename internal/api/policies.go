@@ -16,8 +16,7 @@ import (
 // acting gives an operator's act its time and what is known of the request and of who sent it.
 func (s *server) acting(c echo.Context) (context.Context, context.CancelFunc, Meta) {
 	ctx, cancel := context.WithTimeout(c.Request().Context(), writeTimeout-actMargin)
-	via, _ := c.Request().Context().Value(viaKey{}).(string)
-	return ctx, cancel, Meta{RequestID: currentID(c), Remote: c.RealIP(), Via: via, Identity: identityOf(c)}
+	return ctx, cancel, Meta{RequestID: currentID(c), Remote: c.RealIP(), Via: viaOf(c), Identity: identityOf(c)}
 }
 
 func (s *server) publishPolicy(c echo.Context) error {
@@ -60,7 +59,8 @@ func (s *server) policyRequest(c echo.Context) (r wire.PolicyRequest, err error)
 	if err := checkMedia(c.Request().Header, yamlTypes...); err != nil {
 		return r, err
 	}
-	body, err := s.readBody(c)
+	body, done, err := s.readBody(c)
+	defer done()
 	r.Document = string(body)
 	return r, err
 }

@@ -124,6 +124,9 @@ func (s *server) table() []route {
 func (s *server) register(e *echo.Echo) {
 	for _, r := range s.table() {
 		e.Add(r.method, r.path, func(c echo.Context) error {
+			if !r.act && viaOf(c) != "" { // other nodes hand over acts and nothing else
+				return wire.NewProblem(wire.CodeNotFound, "")
+			}
 			if err := s.authorize(r, c); err != nil {
 				return err
 			}

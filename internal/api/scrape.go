@@ -5,6 +5,7 @@ import (
 	"crypto/subtle"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
 
 	"github.com/labstack/echo/v4"
@@ -32,12 +33,22 @@ func NewMetricsServer(cfg Config) (*http.Server, error) {
 	if cfg.Registry == nil || cfg.Logger == nil {
 		return nil, fmt.Errorf("%w: Logger and Registry must be set", errConfig)
 	}
-	page := cfg.registryPage()
+	setDefault(&cfg.AuthFailures, authFailures)
+	page, guesses := cfg.registryPage(), newFailures(cfg.AuthFailures)
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		w.Header().Set("Cache-Control", "no-store")
+		remote, _, _ := net.SplitHostPort(r.RemoteAddr)
+		if guesses.over(remote) {
+			p := wire.NewProblem(wire.CodeThrottled, "too many failed authentications from this address").WithRetry(guesses.wait())
+			cfg.writeProblem(w, p)
+			return
+		}
 		if !cfg.mayScrape(r) {
+			if r.Header.Get(echo.HeaderAuthorization) != "" {
+				guesses.failed(remote)
+			}
 			w.Header().Set(echo.HeaderWWWAuthenticate, challenge)
 			cfg.writeProblem(w, wire.NewProblem(wire.CodeUnauthorized, ""))
 			return

@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -55,7 +56,8 @@ func (s *server) takeAndSubmit(c echo.Context) (*wire.SubmitAnswer, error) {
 	if c.Request().ContentLength > s.MaxBody {
 		return nil, s.tooLarge(c)
 	}
-	body, err := s.readBody(c)
+	body, done, err := s.readBody(c)
+	defer done()
 	if err != nil {
 		return nil, err
 	}
@@ -114,18 +116,50 @@ func (s *server) takeToken(address string) error {
 // promisedBytes is how much memory a Content-Length is believed.
 const promisedBytes = 16 << 10
 
-// readBody reads at most MaxBody bytes into a slice of their own: the ledger may hold it beyond this request.
-func (s *server) readBody(c echo.Context) ([]byte, error) {
-	r := c.Request()
-	var body []byte
-	var err error
-	if r.ContentLength >= 0 && r.ContentLength <= promisedBytes {
-		body = make([]byte, r.ContentLength)
-		_, err = io.ReadFull(r.Body, body)
+// maxBodies bounds the bytes of all bodies that are being read or handled at a time. Whoever does not sign can send bodies too.
+const maxBodies = 64 << 20
+
+// errBodies: the bodies of all requests together take too much.
+var errBodies = errors.New("too many bytes in bodies")
+
+// bodies counts the bytes of the bodies at hand.
+type bodies struct{ held atomic.Int64 }
+
+// counted is a body that takes room as it arrives.
+type counted struct {
+	io.Reader
+	all  *bodies
+	took int64
+}
+
+func (r *counted) Read(p []byte) (n int, err error) {
+	n, err = r.Reader.Read(p)
+	r.took += int64(n)
+	if r.all.held.Add(int64(n)) > maxBodies {
+		return n, errBodies
+	}
+	return n, err
+}
+
+// readBody reads at most MaxBody bytes into a slice of their own: the ledger may hold it beyond this request. done gives its
+// room back and is never nil.
+func (s *server) readBody(c echo.Context) (body []byte, done func(), err error) {
+	r := &counted{Reader: c.Request().Body, all: &s.bodies}
+	done = func() { s.bodies.held.Add(-r.took) }
+	body, err = s.readCounted(c, r)
+	return body, done, err
+}
+
+func (s *server) readCounted(c echo.Context, r *counted) (body []byte, err error) {
+	if size := c.Request().ContentLength; size >= 0 && size <= promisedBytes {
+		body = make([]byte, size)
+		_, err = io.ReadFull(r, body)
 	} else { // memory grows with what arrives, not with what was announced
-		body, err = io.ReadAll(io.LimitReader(r.Body, s.MaxBody+1))
+		body, err = io.ReadAll(io.LimitReader(r, s.MaxBody+1))
 	}
 	switch {
+	case errors.Is(err, errBodies):
+		return nil, wire.NewProblem(wire.CodeOverloaded, "").WithRetry(time.Second)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return nil, wire.NewProblem(wire.CodeTimeout, "")
 	case err != nil:

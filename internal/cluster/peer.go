@@ -8,12 +8,14 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
+	"golang.org/x/time/rate"
 )
 
 const (
@@ -33,6 +35,8 @@ type peerPort struct {
 	raft *subListener
 	h2   *subListener
 
+	refusals rate.Sometimes // are logged; a flood of connections is not one of log lines
+
 	mu     sync.Mutex
 	open   map[net.Conn]struct{} // accepted connections, closed with the port
 	closed bool
@@ -40,7 +44,7 @@ type peerPort struct {
 }
 
 func listenPeers(cfg *Config) (*peerPort, error) {
-	p := &peerPort{cfg: cfg, log: cfg.Logger, open: map[net.Conn]struct{}{}}
+	p := &peerPort{cfg: cfg, log: cfg.Logger, open: map[net.Conn]struct{}{}, refusals: rate.Sometimes{First: 20, Interval: time.Second}}
 	own, err := p.readTLS()
 	if err != nil {
 		return nil, err
@@ -97,7 +101,7 @@ func (p *peerPort) dialTLS(ctx context.Context, v Voter, alpn string) (net.Conn,
 
 // serve accepts until the port is closed.
 func (p *peerPort) serve() {
-	slots := make(chan struct{}, maxHandshakes)
+	var unknown strangers
 	for {
 		conn, err := p.ln.Accept()
 		if err != nil {
@@ -113,11 +117,36 @@ func (p *peerPort) serve() {
 			_ = conn.Close()
 			return
 		}
-		slots <- struct{}{}
+		unknown.enter(conn)
 		p.wg.Go(func() {
-			defer func() { <-slots }()
+			defer unknown.leave(conn)
 			p.admit(&trackedConn{Conn: conn, port: p})
 		})
+	}
+}
+
+// strangers are connections that have not shown yet who they are, oldest first. A new one never waits for them: when there are
+// too many, the oldest ends, so that silent connections crowd out each other and no member.
+type strangers struct {
+	mu    sync.Mutex
+	conns []net.Conn
+}
+
+func (s *strangers) enter(conn net.Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.conns) == maxHandshakes {
+		_ = s.conns[0].Close()
+		s.conns = slices.Delete(s.conns, 0, 1)
+	}
+	s.conns = append(s.conns, conn)
+}
+
+func (s *strangers) leave(conn net.Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if i := slices.Index(s.conns, conn); i >= 0 {
+		s.conns = slices.Delete(s.conns, i, i+1)
 	}
 }
 
@@ -142,9 +171,11 @@ func (p *peerPort) admit(raw net.Conn) {
 	}
 	if err != nil {
 		_ = raw.Close()
-		if !p.isClosed() {
-			p.log.Warn("cluster: peer connection refused", "remote", raw.RemoteAddr().String(), "err", err)
-		}
+		p.refusals.Do(func() {
+			if !p.isClosed() {
+				p.log.Warn("cluster: peer connection refused", "remote", raw.RemoteAddr().String(), "err", err)
+			}
+		})
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -264,4 +265,38 @@ func FuzzGreeting(f *testing.F) {
 			t.Errorf("%q was taken", in)
 		}
 	})
+}
+
+// TestSilentConnectionsKeepNobodyOut: connections that never say who they are do not keep a member waiting.
+func TestSilentConnectionsKeepNobodyOut(t *testing.T) {
+	b := newBox(t, "n1", "n2", "n3")
+	b.start("n1", nil)
+	crt, key, err := b.ca.Issue(certs.Request{URIs: []string{NodeURI(testCluster, "n2")}, Client: true, Server: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pair, err := tls.X509KeyPair(crt, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var silent []net.Conn
+	for range 3 * maxHandshakes {
+		conn, err := net.Dial("tcp", b.voters[0].PeerAddr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		silent = append(silent, conn)
+	}
+	began := time.Now()
+	if err := knock(b.voters[0].PeerAddr, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{alpnRPC}, Certificates: []tls.Certificate{pair}}); err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(began); took >= handshakeTimeout/2 {
+		t.Errorf("a member waited for %v", took)
+	}
+	_ = silent[0].SetReadDeadline(time.Now().Add(handshakeTimeout / 2))
+	if _, err := silent[0].Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("the oldest of too many is still open: %v", err)
+	}
 }

@@ -53,9 +53,24 @@ func (f *Fair) Take(source string, cost float64) (wait time.Duration, ok bool) {
 	return f.take(source, cost, int64(time.Since(f.start)))
 }
 
+// Spare draws cost tokens of what the sources leave, for somebody who is none of them: he never gets at the reserve and takes
+// nothing from anybody's share.
+func (f *Fair) Spare(cost float64) (wait time.Duration, ok bool) {
+	if f == nil {
+		return 0, true
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.spare(cost, int64(time.Since(f.start)))
+}
+
+func (f *Fair) spare(cost float64, now int64) (time.Duration, bool) {
+	f.refill(now)
+	return f.draw(cost, min(f.reserve+cost, f.burst))
+}
+
 func (f *Fair) take(source string, cost float64, now int64) (time.Duration, bool) {
-	f.tokens = min(f.burst, f.tokens+f.rate*float64(now-f.at)/1e9)
-	f.at = now
+	f.refill(now)
 	f.turn(now / window)
 	share := sharePart * f.rate / float64(max(1, f.last, f.now))
 	_, within, fresh := f.table.draw(source, now, f.window, share, max(cost, 2*share), cost)
@@ -66,6 +81,16 @@ func (f *Fair) take(source string, cost float64, now int64) (time.Duration, bool
 	if !within {
 		need = min(f.reserve+cost, f.burst) // a full bucket is open to everybody
 	}
+	return f.draw(cost, need)
+}
+
+func (f *Fair) refill(now int64) {
+	f.tokens = min(f.burst, f.tokens+f.rate*float64(now-f.at)/1e9)
+	f.at = now
+}
+
+// draw takes cost when there are need tokens.
+func (f *Fair) draw(cost, need float64) (time.Duration, bool) {
 	if f.tokens < need {
 		return waitFor(need-f.tokens, f.rate), false
 	}

@@ -226,3 +226,29 @@ func TestSharesLeaveRoom(t *testing.T) {
 		t.Error("what was given back is not free")
 	}
 }
+
+// TestCrowdOfStrangers: keys that send now and then are served whatever comes from addresses that nobody has seen before.
+func TestCrowdOfStrangers(t *testing.T) {
+	for _, perSecond := range []int{100, 200, 400, 2000} {
+		all, strangers := NewFair(1<<10, 100, 200, 50), NewFair(1<<10, 100, 200, 50)
+		served, forged, next := 0, 0, 0
+		const seconds, keys = 60, 20
+		for at := range seconds * perSecond {
+			now := int64(at) * 1e9 / int64(perSecond)
+			next++
+			if _, ok := strangers.take(fmt.Sprint("address ", next), 1, now); ok {
+				if _, ok := all.spare(1, now); ok {
+					forged++
+				}
+			}
+			if at%(perSecond/2) == 0 { // two a second
+				if _, ok := all.take(fmt.Sprint("key ", at*2/perSecond%keys), 1, now); ok {
+					served++
+				}
+			}
+		}
+		if served != 2*seconds || forged > 100*seconds+250 || forged < 90*seconds {
+			t.Errorf("%d strangers a second: %d of %d of the keys served, %d strangers", perSecond, served, 2*seconds, forged)
+		}
+	}
+}

@@ -8,9 +8,9 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// How many keys and addresses the limits tell apart; each takes limit.SlotBytes, so all three tables together 1.1 MiB.
+// How many keys and addresses the limits tell apart; each takes limit.SlotBytes, so all four tables together 1.6 MiB.
 const (
-	limitedSources = 1 << 14 // keys, and addresses of what no key signed
+	limitedSources = 1 << 14 // keys, and as many addresses of what no key signed
 	limitedKeys    = 1 << 14
 	forgingSources = 1 << 10
 )
@@ -22,13 +22,15 @@ const (
 )
 
 // limits decide who is served when more arrives than this node takes. What a key has signed counts for the key, and only
-// after the signature was verified, so that nobody can use up another one's rate; everything else counts for its address.
+// after the signature was verified, so that nobody can use up another one's rate; everything else counts for its address and
+// gets what the keys leave: addresses cost nothing, and a crowd of them must not crowd out the keys.
 type limits struct {
-	all     *limit.Fair    // submissions per second of this node
-	keys    *limit.Buckets // submissions per second of one key
-	refusal *limit.Fair    // of the budget for refusals: 1 is what is logged in a second
-	queue   *limit.Shares  // of the bytes that wait for consensus
-	status  int
+	all       *limit.Fair    // submissions per second of this node
+	strangers *limit.Fair    // those among them that no key signed, before they draw from all
+	keys      *limit.Buckets // submissions per second of one key
+	refusal   *limit.Fair    // of the budget for refusals: 1 is what is logged in a second
+	queue     *limit.Shares  // of the bytes that wait for consensus
+	status    int
 
 	byNode, byKey         atomic.Uint64 // refused
 	dropped, droppedBytes atomic.Uint64 // refusals that were not logged
@@ -36,11 +38,12 @@ type limits struct {
 
 func newLimits(c Config) *limits {
 	return &limits{
-		all:     limit.NewFair(limitedSources, c.TokenRate, max(1, 2*c.TokenRate), c.TokenRate/2),
-		keys:    limit.NewBuckets(limitedKeys, c.KeyRate),
-		refusal: limit.NewFair(forgingSources, 1, 0.5, 0.5),
-		queue:   limit.NewShares(),
-		status:  c.ThrottleStatus,
+		all:       limit.NewFair(limitedSources, c.TokenRate, max(1, 2*c.TokenRate), c.TokenRate/2),
+		strangers: limit.NewFair(limitedSources, c.TokenRate, max(1, 2*c.TokenRate), c.TokenRate/2),
+		keys:      limit.NewBuckets(limitedKeys, c.KeyRate),
+		refusal:   limit.NewFair(forgingSources, 1, 0.5, 0.5),
+		queue:     limit.NewShares(),
+		status:    c.ThrottleStatus,
 	}
 }
 
@@ -60,11 +63,21 @@ func (n *Node) throttle(keyID, remote string) *wire.Problem {
 			return n.limits.problem("too many submissions signed with this key", wait)
 		}
 	}
-	if wait, ok := n.limits.all.Take(source(keyID, remote), 1); !ok {
+	if wait, ok := n.limits.admit(keyID, remote); !ok {
 		n.limits.byNode.Add(1)
 		return n.limits.problem("", wait)
 	}
 	return nil
+}
+
+func (l *limits) admit(keyID, remote string) (wait time.Duration, ok bool) {
+	if keyID != "" {
+		return l.all.Take(source(keyID, remote), 1)
+	}
+	if wait, ok = l.strangers.Take(source(keyID, remote), 1); !ok {
+		return wait, false
+	}
+	return l.all.Spare(1)
 }
 
 func (l *limits) problem(detail string, wait time.Duration) *wire.Problem {

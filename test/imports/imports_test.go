@@ -24,7 +24,7 @@ var rooms = map[string][]string{
 	"internal/api":           {"api", "wire", "internal/limit", "internal/pcs", "internal/verify"},
 	"internal/audit":         {"wire"},
 	"internal/cluster":       {"internal/cluster/certs"},
-	"internal/cluster/certs": {},
+	"internal/cluster/certs": {"internal/secretfile"},
 	"internal/event":         {},
 	"internal/fsm":           {"internal/event", "internal/log", "internal/projections", "internal/verify"},
 	"internal/limit":         {},
@@ -62,7 +62,7 @@ var libraries = map[string][]string{
 	"github.com/vbauerster/mpb":          {"cmd/recount"},
 	"go.yaml.in/yaml":                    {"internal/verify/publish"},
 	"golang.org/x/mod/sumdb":             {"internal/log", "internal/fsm"},
-	"golang.org/x/time/rate":             {"internal/api"},
+	"golang.org/x/time/rate":             {"internal/api", "internal/cluster"},
 	"golang.org/x/sys":                   {"cmd/node"},
 	"google.golang.org/protobuf":         {"internal/event", "internal/node"},
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/recount-ledger/recount/internal/cluster/certs"
+	"github.com/recount-ledger/recount/internal/secretfile"
 )
 
 func newCA(t *testing.T) *certs.CA {
@@ -145,6 +146,31 @@ func TestRoleURI(t *testing.T) {
 		if u, err := certs.RoleURI(bad[0], bad[1], bad[2]); err == nil {
 			t.Errorf("%v gave %s", bad, u)
 		}
+	}
+}
+
+// TestReadPairLooksAtTheMode: a key that others can read is refused at every reading.
+func TestReadPairLooksAtTheMode(t *testing.T) {
+	dir := t.TempDir()
+	crt, key, err := newCA(t).Issue(certs.Request{CommonName: "x", DNS: []string{"x"}, Server: true})
+	if err == nil {
+		err = certs.WritePair(dir, "x", crt, key)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := func() error {
+		_, err := certs.ReadPair(filepath.Join(dir, "x.crt"), filepath.Join(dir, "x.key"))
+		return err
+	}
+	if err := read(); err != nil {
+		t.Error(err)
+	}
+	if err := os.Chmod(filepath.Join(dir, "x.key"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := read(); !errors.Is(err, secretfile.ErrMode) {
+		t.Errorf("%v", err)
 	}
 }
 

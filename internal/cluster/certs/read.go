@@ -9,18 +9,21 @@ import (
 	"fmt"
 	"os"
 	"time"
+
+	"github.com/recount-ledger/recount/internal/secretfile"
 )
 
 // ErrValidity says that a certificate is not valid at the moment; compare with errors.Is.
 var ErrValidity = errors.New("not valid now")
 
-// ReadPair reads a certificate, with its chain if any, and the private key that belongs to it. The errors name the file.
+// ReadPair reads a certificate, with its chain if any, and the private key that belongs to it. The errors name the file. A key
+// that others can read is refused, whenever it is read.
 func ReadPair(certFile, keyFile string) (tls.Certificate, error) {
 	certPEM, err := os.ReadFile(certFile)
 	if err != nil {
 		return tls.Certificate{}, err
 	}
-	key, err := os.ReadFile(keyFile)
+	key, err := secretfile.Read(keyFile)
 	if err != nil {
 		return tls.Certificate{}, err
 	}

@@ -1,0 +1,106 @@
+package node_test
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/tls"
+	"encoding/base64"
+	"errors"
+	"io"
+	"net/http"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/recount-ledger/recount/client"
+	"github.com/recount-ledger/recount/internal/event"
+	"github.com/recount-ledger/recount/internal/nodetest"
+	"github.com/recount-ledger/recount/internal/pcs"
+	"github.com/recount-ledger/recount/internal/verify"
+	"github.com/recount-ledger/recount/wire"
+)
+
+// handOver posts a pack to the leader's peer port with the certificate of another node.
+func handOver(t *testing.T, c *nodetest.Cluster, from, leader int, kind event.Kind, payload []byte) int {
+	t.Helper()
+	cert, err := tls.LoadX509KeyPair(c.Config(from).Peer.Cert, c.Config(from).Peer.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr := &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{Certificates: []tls.Certificate{cert}, InsecureSkipVerify: true, NextProtos: []string{"h2"}}}
+	defer tr.CloseIdleConnections()
+	pack := event.Pack{ProposedAt: 1, Events: []event.Event{{Kind: kind, Payload: payload}}}.Append(nil)
+	resp, err := (&http.Client{Transport: tr, Timeout: time.Minute}).Post("https://"+c.Config(leader).Peer.Listen+"/v1/forward", "", bytes.NewReader(pack))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	_, _ = io.Copy(io.Discard, resp.Body)
+	return resp.StatusCode
+}
+
+func payloadOf(t *testing.T, m proto.Message) []byte {
+	t.Helper()
+	payload, err := event.NewPayload([event.SaltSize]byte{1}, m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return payload
+}
+
+// TestNodeThatWasTakenOver has one node hand over what stops folds, acts in others' names, and a forged record of an agent with
+// an Ed25519 key. Nothing of it counts, and every node goes on.
+func TestNodeThatWasTakenOver(t *testing.T) {
+	c := nodetest.Start(t, 3)
+	r := newRecounter(t, c)
+	key, err := verify.NewEd25519Key(nodetest.AbusePrivate.Public().(ed25519.PublicKey))
+	r.must(err)
+	_, err = c.Client.AddKey(r.ctx, wire.KeyRequest{Alg: "ed25519", Public: base64.StdEncoding.EncodeToString(key.Public), Owner: "lab 7", Scope: []string{"lab-7-*"}})
+	r.must(err)
+	leader := c.Leader()
+	evil := (leader + 1) % c.Size()
+	own := c.Config(evil).NodeID
+	widened := &event.KeyAddedV1{KeyId: key.ID, Alg: uint32(key.Alg), Public: key.Public, Fingerprint: key.Fingerprint[:], Source: "env", Node: own,
+		Op: &event.OpV1{OpId: "o", Actor: "alice", Role: "operator"}}
+	for what, try := range map[string]struct {
+		kind    event.Kind
+		payload []byte
+	}{
+		"a submission that no fold can read": {event.Submission, append(make([]byte, event.SaltSize), 0xff)},
+		"a sum that no fold can read":        {event.RefusalsDropped, append(make([]byte, event.SaltSize), 0xff)},
+		"another's name":                     {event.Submission, payloadOf(t, &event.SubmissionV1{Body: []byte("{}"), Node: c.Config(leader).NodeID})},
+		"other terms of a key":               {event.KeyAdded, payloadOf(t, widened)},
+	} {
+		if status := handOver(t, c, evil, leader, try.kind, try.payload); status < 400 || status > 499 {
+			t.Errorf("%s: %d", what, status)
+		}
+	}
+	f := nodetest.NewRecords(t)
+	sub := func(m nodetest.Members) []byte {
+		return payloadOf(t, &event.SubmissionV1{Body: m.Text(t), ReceivedAt: time.Now().UnixNano(), Node: own,
+			Facts: &event.SignatureFacts{KeyId: key.ID, Alg: uint32(key.Alg), Profile: uint32(pcs.F9), Mode: uint32(verify.SHA256)}})
+	}
+	forged, honest := f.Members("lab-7-forged", 1).Carry(make([]byte, ed25519.SignatureSize)), f.Members("lab-7-honest", 1).Eight(t, nodetest.AbuseSigners["ed25519"])
+	for _, m := range []nodetest.Members{forged, honest} {
+		if status := handOver(t, c, evil, leader, event.Submission, sub(m)); status != http.StatusOK {
+			t.Fatalf("a submission in its own name: %d", status)
+		}
+	}
+	head := digest(t, c).Seq
+	for i := range c.Size() {
+		if _, err := c.At(i).Get(r.ctx, pcs.Decode(forged.Text(t)).PCSID, client.Read{MinSeq: head}); !errors.Is(err, client.ErrNotFound) {
+			t.Errorf("node %d has the forged record: %v", i+1, err)
+		}
+		if a, err := c.At(i).Get(r.ctx, pcs.Decode(honest.Text(t)).PCSID, client.Read{MinSeq: head}); err != nil || !a.Accepted {
+			t.Errorf("node %d, the honest record: %+v %v", i+1, a, err)
+		}
+		c.AwaitReady(i)
+	}
+	page, err := c.Client.AuditPage(r.ctx, client.AuditQuery{Reason: "bad_signature"})
+	r.must(err)
+	if len(page.Items) != 1 || page.Items[0].Node != own || page.Items[0].KeyID != "" {
+		t.Errorf("%+v", page.Items)
+	}
+	c.Check()
+}
