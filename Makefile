@@ -43,7 +43,7 @@ drill: build ## both incidents on scratch clusters with 100,000 submissions, wit
 	bin/recount drill bypass
 
 golden-arm64: ## the folds and kernels on arm64, under qemu-user (Debian: qemu-user-static)
-	GOARCH=arm64 CGO_ENABLED=0 $(GO) test -exec qemu-aarch64-static -run 'Golden|Corpus|Scenarios|Squatter|SamePolicy' ./internal/pcs ./internal/verify ./internal/projections
+	GOARCH=arm64 CGO_ENABLED=0 $(GO) test -exec qemu-aarch64-static -run 'Golden|Corpus|Wycheproof|Scenarios|Squatter|SamePolicy' ./internal/pcs ./internal/verify ./internal/projections
 
 bench: build ## throughput against a bare TLS echo server, in one run
 	$(GO) run ./test/bench

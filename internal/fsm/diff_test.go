@@ -137,6 +137,9 @@ func TestHistory(t *testing.T) {
 		t.Errorf("rows of a closed generation: %v", err)
 	}
 	m.must(closed.Close())
+	if _, _, err := c.Digest(c.Seq()); !errors.Is(err, ErrDropped) {
+		t.Errorf("a comparison with a closed generation: %v", err)
+	}
 }
 
 // TestCount: a generation that reads other events than the log has stops.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
-	"strings"
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -261,12 +260,8 @@ func (g *Generation) noteTop(r *projections.Result) {
 	if r.TopEpoch < 0 {
 		return
 	}
-	if _, ok := g.tops[r.ShardID]; !ok {
-		if len(g.tops) >= maxTops {
-			clear(g.tops)
-		}
-		g.tops[strings.Clone(r.ShardID)] = r.TopEpoch // ShardID is a part of a whole record
-		return
+	if _, ok := g.tops[r.ShardID]; !ok && len(g.tops) >= maxTops {
+		clear(g.tops)
 	}
 	g.tops[r.ShardID] = r.TopEpoch
 }
@@ -335,7 +330,7 @@ func (g *Generation) compare(it *projections.Item) error {
 }
 
 func (g *Generation) stateDigest(seq uint64) ([32]byte, error) {
-	v := g.store.Snapshot()
+	v := g.View() // another one may be dropped while it is compared with
 	defer v.Close()
 	return projections.DigestAt(v, seq)
 }

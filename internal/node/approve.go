@@ -44,10 +44,11 @@ func (n *Node) secondActor(ctx context.Context, act, request string, a wire.Act,
 
 // approvals are those that count by the log and by the clock of this node.
 func (n *Node) approvals(opID string) []projections.ApprovalRow {
-	return n.derived.Control().Approvals(opID, n.approvalTime())
+	return n.derived.Control().Approvals(opID, n.logTime())
 }
 
-func (n *Node) approvalTime() int64 { return max(n.derived.Cursor().LogTime, time.Now().UnixNano()) }
+// logTime is what the next event may have as its log time, at the least: Unix nanoseconds.
+func (n *Node) logTime() int64 { return max(n.derived.Cursor().LogTime, time.Now().UnixNano()) }
 
 // independent reports whether two actors are two persons as far as the log can tell: other names, and neither has made the
 // other's token.
@@ -107,7 +108,7 @@ func (n ledger) Approve(ctx context.Context, r wire.ApprovalRequest, meta api.Me
 
 // Approvals lists what was asked for and is not done yet.
 func (n ledger) Approvals(context.Context) ([]wire.ApprovalAnswer, error) {
-	return approvalAnswers(n.derived.Control().PendingApprovals(n.approvalTime())), nil
+	return approvalAnswers(n.derived.Control().PendingApprovals(n.logTime())), nil
 }
 
 // approvalAnswers joins the rows of each request, oldest first.

@@ -73,22 +73,28 @@ func (n *Node) live() *running { return n.gens.serving.Load() }
 
 // switching reports that the log has activated a generation that is not there yet on this node: it serves nothing then.
 func (n *Node) switching() bool {
-	control := n.derived.Control()
-	live, activated := n.live(), control.LastActivation()
-	return live.Number() != control.ActiveAfter(n.derived.Cursor().Seq) || live.Cursor().Seq < activated
+	live := n.live()
+	active, since := n.derived.Control().Active()
+	return live.Number() != active || live.Cursor().Seq < since
+}
+
+// active is the generation that the log has activated last, whether or not it serves here yet.
+func (n *Node) active() uint32 {
+	number, _ := n.derived.Control().Active()
+	return number
 }
 
 // awaitServing returns when the generation that the log has activated answers here.
 func (n *Node) awaitServing(ctx context.Context) error {
-	control := n.derived.Control()
 	for {
 		_, changed := n.gens.get(0)
 		if !n.switching() {
 			return nil
 		}
-		if live, activated := n.live(), control.LastActivation(); live.Number() == control.ActiveAfter(n.derived.Cursor().Seq) {
+		live := n.live()
+		if active, since := n.derived.Control().Active(); live.Number() == active {
 			// After a restart it may have to fold its activation once more. Nothing is switched then.
-			if err := live.WaitSeq(ctx, activated); err != nil {
+			if err := live.WaitSeq(ctx, since); err != nil {
 				return err
 			}
 			continue
@@ -118,7 +124,7 @@ func (n *Node) openGenerations() error {
 			return err
 		}
 	}
-	active, _ := n.gens.get(control.ActiveAfter(n.derived.Cursor().Seq))
+	active, _ := n.gens.get(n.active())
 	n.gens.serving.Store(active)
 	return nil
 }
@@ -129,7 +135,7 @@ func (n *Node) generationDir(number uint32) string {
 
 func (n *Node) openGeneration(number uint32) (*running, error) {
 	batch := buildBatchBytes
-	if number == n.derived.Control().ActiveAfter(n.derived.Cursor().Seq) {
+	if number == n.active() {
 		batch = n.cfg.PackBatchBytes
 	}
 	g, err := fsm.OpenGeneration(n.cfg.FS, n.generationDir(number), number, n.store, n.derived, n.verifiers,
@@ -155,7 +161,7 @@ func (n *Node) startGeneration(r *running) {
 	n.gens.notify()
 }
 
-// runGeneration runs one loop. What stops the generation that answers stops the node; another one is only reported.
+// runGeneration runs one loop. What stops the generation that answers, or is to answer, stops the node; another one is only reported.
 func (n *Node) runGeneration(ctx context.Context, r *running, what string, loop func(context.Context) error) {
 	err := loop(ctx)
 	if ctx.Err() != nil {
@@ -164,7 +170,7 @@ func (n *Node) runGeneration(ctx context.Context, r *running, what string, loop 
 	err = fmt.Errorf("generation %d: %s: %w", r.Number(), what, err)
 	r.failed.Store(&err)
 	n.log.Error("a loop of a generation has ended", "generation", r.Number(), "error", err)
-	if r == n.live() {
+	if r == n.live() || r.Number() == n.active() {
 		n.fail(err)
 	}
 }
@@ -242,7 +248,7 @@ func (n *Node) switchLoop(ctx context.Context) error {
 	control := n.derived.Control()
 	for {
 		seen, _ := control.Digest()
-		active, activated := control.ActiveAfter(n.derived.Cursor().Seq), control.LastActivation()
+		active, activated := control.Active()
 		if n.live().Number() == active {
 			if err := n.derived.WaitControl(ctx, seen); err != nil {
 				return err
@@ -252,6 +258,9 @@ func (n *Node) switchLoop(ctx context.Context) error {
 		r, err := n.gens.await(ctx, active)
 		if err != nil {
 			return err
+		}
+		if why := r.failed.Load(); why != nil {
+			return *why // it failed here before the others activated it
 		}
 		if err := r.WaitSeq(ctx, activated); err != nil {
 			return err

@@ -39,14 +39,14 @@ func (n *Node) compareLoop(ctx context.Context, r *running) error {
 			}
 			continue
 		}
-		active := control.ActiveAfter(n.derived.Cursor().Seq)
+		active, since := control.Active()
 		if active == r.Number() {
 			if err := n.derived.WaitControl(ctx, seen); err != nil {
 				return err
 			}
 			continue
 		}
-		if err := n.compareWith(ctx, r, active); err != nil {
+		if err := n.compareWith(ctx, r, active, since); err != nil {
 			return err
 		}
 	}
@@ -65,8 +65,8 @@ func (n *Node) unrecorded(number uint32) (projections.ActivationRow, bool, error
 	return projections.ActivationRow{}, false, nil
 }
 
-// compareWith compares until another generation is activated.
-func (n *Node) compareWith(ctx context.Context, r *running, active uint32) error {
+// compareWith compares with the generation that is active since an activation until there is another one.
+func (n *Node) compareWith(ctx context.Context, r *running, active uint32, since uint64) error {
 	old, err := n.gens.await(ctx, active)
 	if err != nil {
 		return err
@@ -79,7 +79,6 @@ func (n *Node) compareWith(ctx context.Context, r *running, active uint32) error
 	n.gens.notify()
 	turn, cancel := context.WithCancel(ctx)
 	defer cancel()
-	since := n.derived.Control().LastActivation()
 	go func() {
 		defer cancel()
 		for turn.Err() == nil && n.derived.Control().LastActivation() == since {

@@ -33,7 +33,7 @@ func (n *Node) pace(ctx context.Context, generation uint32) error {
 		return nil
 	}
 	r.meter.note(r.Cursor().Seq, time.Now())
-	if r == n.live() || generation == n.derived.Control().ActiveAfter(n.derived.Cursor().Seq) {
+	if r == n.live() || generation == n.active() {
 		return nil
 	}
 	return n.rest(ctx, r, &r.folding)

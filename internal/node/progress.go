@@ -89,7 +89,7 @@ func (n *Node) progress(number uint32, position uint64) wire.NodeProgress {
 	p.Seq, p.Rate, p.DiskBytes = r.Cursor().Seq, r.meter.perSecond(), r.Bytes()
 	p.Compared = p.Seq
 	c := r.diff.Load()
-	active := number == n.derived.Control().ActiveAfter(n.derived.Cursor().Seq)
+	active := number == n.active()
 	if !active {
 		p.Compared = 0
 		if c != nil {

@@ -175,7 +175,7 @@ func (n *Node) stateOf(g projections.GenerationRow) string {
 	switch {
 	case g.Dropped != 0:
 		return wire.GenerationDropped
-	case g.Number == n.derived.Control().ActiveAfter(n.derived.Cursor().Seq):
+	case g.Number == n.active():
 		return wire.GenerationActive
 	case g.Number == 1 || len(g.Activated) > 0:
 		return wire.GenerationPrevious
@@ -237,7 +237,7 @@ func (n *Node) comparison(number uint32) (*running, *fsm.Comparison, error) {
 		return nil, nil, api.ErrNotFound
 	}
 	r, _ := n.gens.get(number)
-	active := n.derived.Control().ActiveAfter(n.derived.Cursor().Seq)
+	active := n.active()
 	switch {
 	case row.Dropped != 0:
 		return nil, nil, stale("generation %d is dropped", number)

@@ -307,7 +307,7 @@ func (n *Node) replay(ctx context.Context, rec *pcs.Record, facts verify.Facts) 
 // isReplay compares every verdict input and the key with those of the judgement that stands, which it leaves in first.
 func (n *Node) isReplay(rec *pcs.Record, facts verify.Facts, first *projections.Result) bool {
 	live := n.live()
-	now, next := time.Now().UnixNano(), n.derived.Cursor().Seq+1
+	now, next := n.logTime(), n.derived.Cursor().Seq+1
 	control := n.derived.Control().For(live.Number())
 	if control.Revoked(facts.KeyID, next, now) || !control.Allowed(facts.KeyID, rec.ShardID, next, now) {
 		return false

@@ -17,6 +17,8 @@ type ControlView interface {
 	Revoked(id string, seq uint64, logTime int64) bool
 	// Allowed reports whether the terms of a key admit a submission to a shard.
 	Allowed(id, shard string, seq uint64, logTime int64) bool
+	// SecretRetired reports whether nodes may be without the secret of a key. Nothing that a fold writes may depend on it.
+	SecretRetired(id string) bool
 	// Frozen gives the freeze that refuses new submissions of a shard and key at event seq, false when none does.
 	Frozen(shard, key string, seq uint64) (FreezeRow, bool)
 }

@@ -246,6 +246,11 @@ func TestFactsMismatch(t *testing.T) {
 	if r := l.submit(good, f); r.FactsMismatch || !r.Replayed {
 		t.Errorf("%+v", r)
 	}
+	l.message(event.KeyRetired, &event.KeyRetiredV1{KeyId: f.KeyID})
+	l.message(event.KeySecretRetired, &event.KeySecretRetiredV1{KeyId: f.KeyID})
+	if r := l.submit(s.body("another"), f); r.FactsMismatch {
+		t.Errorf("the recorded facts of a key whose secret is retired stand: %+v", r)
+	}
 	unknown := f
 	unknown.KeyID = "hmac-" + strings.Repeat("0", 16)
 	s.epoch = 2

@@ -125,8 +125,11 @@ type registry struct {
 	byID    map[string]int
 	byPrint map[[32]byte]int
 	freezes []FreezeRow // ascending seq
-	known   []KnownShards
-	newest  uint64 // event that registered the last key
+
+	held     []int  // those that hold, by index
+	lastThaw uint64 // event
+	known    []KnownShards
+	newest   uint64 // event that registered the last key
 }
 
 // registered is a key with its history.
@@ -278,8 +281,8 @@ func (r *registry) effectOfKey(m *event.KeyAddedV1) Effect {
 
 // freeze is the one of exactly this scope and subject that holds, nil when none does.
 func (r *registry) freeze(scope FreezeScope, subject string) *FreezeRow {
-	for i := len(r.freezes) - 1; i >= 0; i-- {
-		if f := &r.freezes[i]; f.Thawed == 0 && f.Scope == scope && f.Subject == subject {
+	for _, i := range r.held {
+		if f := &r.freezes[i]; f.Scope == scope && f.Subject == subject {
 			return f
 		}
 	}
@@ -307,9 +310,11 @@ func (r *registry) apply(o *operator) {
 	case *event.KeySecretRetiredV1:
 		r.key(m.KeyId).attested = o.seq
 	case *event.FrozenV1:
+		r.held = append(r.held, len(r.freezes))
 		r.freezes = append(r.freezes, FreezeRow{Seq: o.seq, LogTime: o.logTime, Scope: FreezeScope(m.Scope), Subject: m.Subject, Op: opOf(m.Op)})
 	case *event.ThawedV1:
-		r.freeze(FreezeScope(m.Scope), m.Subject).Thawed = o.seq
+		r.freeze(FreezeScope(m.Scope), m.Subject).Thawed, r.lastThaw = o.seq, o.seq
+		r.held = slices.DeleteFunc(r.held, func(i int) bool { return r.freezes[i].Thawed != 0 })
 	case *event.ShardsKnownV1:
 		r.known = append(r.known, KnownShards{Seq: o.seq, LogTime: o.logTime, Patterns: slices.Clone(m.Patterns), Op: opOf(m.Op)})
 	}
@@ -344,6 +349,14 @@ func (r *registry) revokedAt(g *GenerationRow, id string, seq uint64, logTime in
 
 // frozenAt gives the freeze that refuses a submission at event seq, nil when none does.
 func (r *registry) frozenAt(shard, key string, seq uint64) *FreezeRow {
+	if seq > r.lastThaw {
+		for _, i := range r.held { // the others are thawed since
+			if f := &r.freezes[i]; f.Seq < seq && f.covers(shard, key) {
+				return f
+			}
+		}
+		return nil
+	}
 	for i := range r.freezes {
 		f := &r.freezes[i]
 		if f.Seq < seq && (f.Thawed == 0 || seq < f.Thawed) && f.covers(shard, key) {

@@ -98,6 +98,13 @@ func (v generationView) RegisteredKey(id string, seq uint64) (verify.Alg, []byte
 	return k.Alg, k.Public, true
 }
 
+func (v generationView) SecretRetired(id string) bool {
+	v.c.mu.RLock()
+	defer v.c.mu.RUnlock()
+	k := v.c.reg.key(id)
+	return k != nil && k.attested != 0
+}
+
 func (v generationView) Allowed(id, shard string, seq uint64, logTime int64) bool {
 	v.c.mu.RLock()
 	defer v.c.mu.RUnlock()

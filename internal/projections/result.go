@@ -63,7 +63,7 @@ type Result struct {
 	MovedMark  bool  // the mark is now Epoch
 	Registered bool  // (shard, epoch) now names MerkleRoot
 
-	// FactsMismatch: this node holds the HMAC key and the recorded signature facts do not verify with it. The outcome follows
+	// FactsMismatch: this node holds the HMAC key, whose secret is not retired, and the recorded signature facts do not verify with it. The outcome follows
 	// the recorded facts all the same; it is not part of any row or digest. Only Fold sets it.
 	FactsMismatch bool
 

@@ -275,6 +275,9 @@ func (c *Control) For(number uint32) ControlView { return generationView{c, numb
 func (v generationView) PolicyAt(seq uint64) (PolicyRow, bool) {
 	v.c.mu.RLock()
 	defer v.c.mu.RUnlock()
+	if v.c.genesis == nil || seq < v.c.genesis.Seq {
+		return PolicyRow{}, false
+	}
 	return v.c.sched.policyAt(v.number, seq)
 }
 
@@ -305,6 +308,17 @@ func (c *Control) Generations() []GenerationRow {
 		out[i].Steps, out[i].Activated = slices.Clone(out[i].Steps), slices.Clone(out[i].Activated)
 	}
 	return out
+}
+
+// Active is the generation that answers after all that is folded, and the event since which it does, 0 for the first one. What
+// is committed to disk may be an event behind.
+func (c *Control) Active() (number uint32, since uint64) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if i := len(c.sched.activations) - 1; i >= 0 {
+		since = c.sched.activations[i].Seq
+	}
+	return c.sched.active(since), since
 }
 
 // ActiveAfter is the generation that answers events after seq, as far as is folded.

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"strings"
 
 	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/internal/pcs"
@@ -69,7 +70,7 @@ func newStep(tx Tx, mem *memory, it *Item, view ControlView) (*step, error) {
 	v := &s.c.Verdict
 	s.r = Result{Seq: it.Seq, LogTime: it.LogTime, ReceivedAt: s.c.Sub.ReceivedAt, Policy: p.ID, policySeq: p.Seq,
 		Outcome: v.Outcome, Accepted: v.Accepted, Reason: v.Reason, Detail: clip(v.Evidence),
-		HasDHat: v.HasDHat, DHat: v.DHatUpper, DHatLower: v.DHatLower, JudgedSeq: it.Seq, FactsMismatch: s.c.mismatch()}
+		HasDHat: v.HasDHat, DHat: v.DHatUpper, DHatLower: v.DHatLower, JudgedSeq: it.Seq, FactsMismatch: s.c.mismatch() && !view.SecretRetired(s.c.Facts.KeyID)}
 	s.r.Reasons, s.r.RuleReason = contentReasons(v), v.RuleReason
 	s.identity()
 	return s, nil
@@ -109,7 +110,7 @@ func (s *step) identity() {
 	}
 	s.pcsID, s.root = id, root
 	s.r.PCSID, s.r.MerkleRoot = hex.EncodeToString(id[:]), hex.EncodeToString(root[:])
-	s.r.ShardID, s.r.Epoch = rec.ShardID, rec.Epoch
+	s.r.ShardID, s.r.Epoch = strings.Clone(rec.ShardID), rec.Epoch // results are kept longer than the record that it is a part of
 }
 
 func (s *step) judge(view ControlView) (err error) {
