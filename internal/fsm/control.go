@@ -281,12 +281,6 @@ func (d *Derived) Place(seq uint64) (index uint64, offset int, err error) {
 	return index, offset, err
 }
 
-// LogTime is the log time of event seq, Unix nanoseconds.
-func (d *Derived) LogTime(seq uint64) (int64, error) {
-	_, _, t, err := d.place(seq)
-	return t, err
-}
-
 func (d *Derived) place(seq uint64) (index uint64, offset int, logTime int64, err error) {
 	v := d.store.Snapshot()
 	defer v.Close()

@@ -314,8 +314,8 @@ func TestPlaces(t *testing.T) {
 			t.Errorf("event %d: %v", s, err)
 		}
 	}
-	if at, err := m.derived.LogTime(seq); at != start || err != nil {
-		t.Errorf("%d %v", at, err)
+	if it, err := m.derived.Item(seq); err != nil || it.LogTime != start {
+		t.Errorf("%d %v", it.LogTime, err)
 	}
 	if _, err := m.derived.Root(seq + 1); !errors.Is(err, ErrNoEvent) {
 		t.Error(err)

@@ -237,8 +237,6 @@ func structureProblem(rec *pcs.Record, f *pcs.Fault) *wire.Problem {
 		code = wire.CodeMalformed
 	case pcs.ClassIDMismatch:
 		code = wire.CodeIDMismatch
-	case pcs.ClassTooLarge:
-		code = wire.CodeTooLarge
 	}
 	p := wire.NewProblem(code, f.Reason).WithField(f.Field)
 	if rec != nil {

@@ -33,7 +33,6 @@ type Class string
 const (
 	ClassMalformed  Class = "malformed"   // not one JSON object with unique names
 	ClassSchema     Class = "schema"      // a member is missing, of the wrong type or out of range
-	ClassTooLarge   Class = "too_large"   // the body exceeds the limit of the node
 	ClassIDMismatch Class = "id_mismatch" // pcs_id is not the hash of the identity fields
 )
 

@@ -39,35 +39,6 @@ type PolicyRow struct {
 	Policy verify.Policy
 }
 
-// TermRow says that a leader began a term.
-type TermRow struct {
-	Seq      uint64
-	LogTime  int64
-	Term     uint64
-	Node     string
-	Software string
-
-	Capabilities []string
-}
-
-// RefusalsRow sums up submissions that got their 401 beyond the budget for logging.
-type RefusalsRow struct {
-	Seq          uint64
-	LogTime      int64
-	Node         string
-	From, To     int64 // Unix nanoseconds
-	Count, Bytes uint64
-}
-
-// ClockRow is a jump of a node's clock.
-type ClockRow struct {
-	Seq           uint64
-	LogTime       int64
-	Node          string
-	Before, After int64 // Unix nanoseconds expected and read
-	Reason        string
-}
-
 // DigestRow is a logged state digest: what the leader's folds had reached at event At.
 type DigestRow struct {
 	Seq                 uint64 // the event that carries it
@@ -88,7 +59,6 @@ type Control struct {
 	sched   schedules
 	reg     registry
 	creds   credentials
-	terms   []TermRow
 }
 
 // NewControl returns the control state before the first event.
@@ -104,13 +74,6 @@ func (c *Control) Genesis(seq uint64) (GenesisRow, bool) {
 		return GenesisRow{}, false
 	}
 	return *c.genesis, true
-}
-
-// TermStarts returns the terms begun as of seq, oldest first.
-func (c *Control) TermStarts(seq uint64) []TermRow {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	return upTo(c.terms, func(t TermRow) bool { return t.Seq <= seq })
 }
 
 // Digest returns the last operator's event folded and the control digest after it.

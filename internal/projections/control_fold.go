@@ -143,9 +143,6 @@ func (c *Control) apply(o *operator) error {
 		row := PolicyRow{Seq: o.seq, ID: p.ID(), Policy: p}
 		c.sched.genesis(row, m.Policy, o.logTime)
 		c.genesis = &GenesisRow{Seq: o.seq, LogTime: o.logTime, ClusterID: m.ClusterId, Kernel: p.Kernel, Policy: row.ID}
-	case *event.TermStartV1:
-		c.terms = append(c.terms, TermRow{Seq: o.seq, LogTime: o.logTime, Term: m.Term, Node: m.Node, Software: m.Software,
-			Capabilities: append([]string(nil), m.Capabilities...)})
 	default:
 		c.reg.apply(o)
 		c.creds.apply(o)
@@ -155,7 +152,7 @@ func (c *Control) apply(o *operator) error {
 }
 
 // stateKinds are the events whose effects are kept in memory.
-var stateKinds = []event.Kind{event.Genesis, event.KeyAdded, event.TermStart, event.PolicyPublished, event.PolicyApplied,
+var stateKinds = []event.Kind{event.Genesis, event.KeyAdded, event.PolicyPublished, event.PolicyApplied,
 	event.GenerationStarted, event.GenerationActivated, event.GenerationDropped, event.HistoryRecorded, event.KeyRevoked,
 	event.KeyRetired, event.KeySecretRetired, event.Frozen, event.Thawed, event.ShardsKnown, event.TokenCreated, event.TokenRevoked, event.ActApproved}
 
@@ -226,30 +223,6 @@ func StateDigests(s Store, from, to uint64, limit int) ([]DigestRow, error) {
 		if m, ok := o.msg.(*event.StateDigestV1); ok && o.effect == Applied {
 			out = append(out, DigestRow{Seq: o.seq, LogTime: o.logTime, At: m.Seq, Log: [32]byte(m.Log), State: [32]byte(m.State),
 				Control: [32]byte(m.Control), Generation: m.Generation})
-		}
-		return len(out) < limit, nil
-	})
-	return out, err
-}
-
-// Refusals returns the logged sums of submissions that got their 401 beyond the budget, from <= seq < to (0 is no bound).
-func Refusals(s Store, from, to uint64, limit int) ([]RefusalsRow, error) {
-	var out []RefusalsRow
-	err := eachOperator(s, event.RefusalsDropped, from, to, func(o operator) (bool, error) {
-		if m, ok := o.msg.(*event.RefusalsDroppedV1); ok {
-			out = append(out, RefusalsRow{Seq: o.seq, LogTime: o.logTime, Node: m.Node, From: m.From, To: m.To, Count: m.Count, Bytes: m.Bytes})
-		}
-		return len(out) < limit, nil
-	})
-	return out, err
-}
-
-// ClockSteps returns the logged clock steps, from <= seq < to (0 is no bound).
-func ClockSteps(s Store, from, to uint64, limit int) ([]ClockRow, error) {
-	var out []ClockRow
-	err := eachOperator(s, event.ClockStep, from, to, func(o operator) (bool, error) {
-		if m, ok := o.msg.(*event.ClockStepV1); ok {
-			out = append(out, ClockRow{Seq: o.seq, LogTime: o.logTime, Node: m.Node, Before: m.Before, After: m.After, Reason: m.Reason})
 		}
 		return len(out) < limit, nil
 	})

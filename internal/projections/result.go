@@ -93,9 +93,6 @@ func (r *Result) ReasonCodes() []string {
 	return out
 }
 
-// Escalated reports whether the answer asks for attention (status 202).
-func (r *Result) Escalated() bool { return r.Outcome == verify.Escalated }
-
 // StatusOf is the HTTP status of an outcome with its first reason.
 func StatusOf(o verify.Outcome, r verify.Reason) int {
 	switch o {
