@@ -154,7 +154,7 @@ func (s *server) authenticate(r *http.Request) (Identity, error) {
 		}
 		return s.authenticateToken(r.Context(), strings.Trim(text, " "))
 	}
-	id, err := certificateIdentity(r.TLS, s.ClusterID, time.Now())
+	id, err := certificateIdentity(r.TLS, s.ClusterID, time.Now(), s.Believes)
 	if err == nil && s.Ledger.CertificateRevoked(strings.TrimPrefix(id.Credential, certCredential)) {
 		err = errBadCredentials
 	}

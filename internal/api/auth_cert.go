@@ -12,8 +12,8 @@ import (
 
 // certificateIdentity reads who a client certificate speaks for: the URI recount://<cluster-id>/role/<role>/<name> among its
 // subject alternative names. Only chains that the TLS handshake has verified count, and all of such a chain must still be
-// valid at now: a connection may be older than that. A certificate without such a URI is no credential.
-func certificateIdentity(state *tls.ConnectionState, clusterID string, now time.Time) (Identity, error) {
+// valid at now and believed: a connection may be older than that. A certificate without such a URI is no credential.
+func certificateIdentity(state *tls.ConnectionState, clusterID string, now time.Time, believes func([]*x509.Certificate) bool) (Identity, error) {
 	if state == nil || len(state.VerifiedChains) == 0 || len(state.VerifiedChains[0]) == 0 {
 		return Identity{}, errNoCredentials
 	}
@@ -33,7 +33,7 @@ func certificateIdentity(state *tls.ConnectionState, clusterID string, now time.
 		return Identity{}, errBadCredentials
 	}
 	role := wire.Role(parts[2])
-	if !role.Valid() || !wire.ValidActor(parts[3]) {
+	if !role.Valid() || !wire.ValidActor(parts[3]) || believes != nil && !believes(state.PeerCertificates) {
 		return Identity{}, errBadCredentials
 	}
 	return Identity{Actor: parts[3], Role: role, Credential: certCredential + leaf.SerialNumber.Text(16)}, nil

@@ -2,6 +2,7 @@ package api
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -40,11 +41,12 @@ type Config struct {
 	ProgressEvery  time.Duration // between two events of a progress stream, default 1 s
 	ReadWait       time.Duration // how long a read waits for its position, default 5 s, below 25 s
 
-	NoAuth       bool             // everybody may do everything; for tests and closed networks
-	ClusterID    string           // in the URI of client certificates that count here; empty: none does
-	AuthFailures int              // failed authentications per address and minute, default 60; below 0 is no limit
-	Refused      func(RefusedAct) // told of every request that was not let through; may be nil
-	Leader       Leader           // where acts are proposed; nil: always here
+	NoAuth       bool                           // everybody may do everything; for tests and closed networks
+	ClusterID    string                         // in the URI of client certificates that count here; empty: none does
+	Believes     func([]*x509.Certificate) bool // says whether the authorities of now vouch for a client's chain, leaf first; nil: those of its handshake do
+	AuthFailures int                            // failed authentications per address and minute, default 60; below 0 is no limit
+	Refused      func(RefusedAct)               // told of every request that was not let through; may be nil
+	Leader       Leader                         // where acts are proposed; nil: always here
 
 	MetricsUser, MetricsPass string         // Basic Auth on /metrics when either is set
 	MetricsApart             bool           // /metrics is not a route of this handler but has a server of its own, NewMetricsServer

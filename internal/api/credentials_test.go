@@ -127,26 +127,26 @@ func TestCertificateValidityIsChecked(t *testing.T) {
 	authority := s.pair(s.ca, certs.Request{CommonName: "x", Client: true}).Leaf
 	state := &tls.ConnectionState{VerifiedChains: [][]*x509.Certificate{{pair.Leaf, authority}}}
 	now := time.Now()
-	id, err := certificateIdentity(state, testCluster, now)
+	id, err := certificateIdentity(state, testCluster, now, nil)
 	if err != nil || id != (Identity{Actor: "bob", Role: wire.RoleResponder, Credential: "cert:" + pair.Leaf.SerialNumber.Text(16)}) {
 		t.Errorf("%+v %v", id, err)
 	}
 	for name, at := range map[string]time.Time{"after": now.Add(2 * time.Minute), "before": now.Add(-2 * time.Hour)} {
-		if _, err := certificateIdentity(state, testCluster, at); err != errBadCredentials {
+		if _, err := certificateIdentity(state, testCluster, at, nil); err != errBadCredentials {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := certificateIdentity(state, "", now); err != errBadCredentials {
+	if _, err := certificateIdentity(state, "", now, nil); err != errBadCredentials {
 		t.Errorf("no cluster id: %v", err)
 	}
 	unverified := &tls.ConnectionState{PeerCertificates: []*x509.Certificate{pair.Leaf}}
-	if _, err := certificateIdentity(unverified, testCluster, now); err != errNoCredentials {
+	if _, err := certificateIdentity(unverified, testCluster, now, nil); err != errNoCredentials {
 		t.Errorf("unverified: %v", err)
 	}
 	for _, uri := range []string{"recount://test-cluster/role/operator/a/b", "recount://test-cluster/role/operator/", "recount://test-cluster/role/operator/a%2Fb",
 		"recount://test-cluster/role/operator/a?x=1", "recount://u@test-cluster/role/operator/a", "recount://test-cluster/role/submitter/a"} {
 		bad := s.pair(s.ca, certs.Request{CommonName: "c", URIs: []string{uri}, Client: true})
-		if _, err := certificateIdentity(&tls.ConnectionState{VerifiedChains: [][]*x509.Certificate{{bad.Leaf}}}, testCluster, now); err != errBadCredentials {
+		if _, err := certificateIdentity(&tls.ConnectionState{VerifiedChains: [][]*x509.Certificate{{bad.Leaf}}}, testCluster, now, nil); err != errBadCredentials {
 			t.Errorf("%s: %v", uri, err)
 		}
 	}

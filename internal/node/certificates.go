@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"log/slog"
 	"os"
@@ -177,6 +178,20 @@ func (a *apiTLS) reload() error {
 	}
 	a.current.Store(s)
 	return nil
+}
+
+// believes says whether the authorities of now vouch for the chain of a client, leaf first.
+func (a *apiTLS) believes(chain []*x509.Certificate) bool {
+	roots := a.current.Load().config.ClientCAs
+	if roots == nil || len(chain) == 0 {
+		return false
+	}
+	between := x509.NewCertPool()
+	for _, cert := range chain[1:] {
+		between.AddCert(cert)
+	}
+	_, err := chain[0].Verify(x509.VerifyOptions{Roots: roots, Intermediates: between, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
+	return err == nil
 }
 
 func (a *apiTLS) end() time.Time { return a.current.Load().pair.Leaf.NotAfter }

@@ -2,6 +2,7 @@ package node_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -74,5 +75,21 @@ func TestClientCertificateActs(t *testing.T) {
 	defer end()
 	if _, err := show(other, cluster, "operator", all[0]).Keys(short); err == nil {
 		t.Error("a certificate of another authority was let through")
+	}
+	standing := show(ca, cluster, "auditor", all[0])
+	if _, err := standing.Keys(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, other.CertPEM(), 0o644); err != nil { // all nodes read the same file
+		t.Fatal(err)
+	}
+	c.Await("the removed authority to count for nothing on a connection that stands", func() error {
+		if _, err := standing.Keys(ctx); !isStatus(err, 401) { // a new connection would not get that far
+			return fmt.Errorf("%v", err)
+		}
+		return nil
+	})
+	if _, err := show(other, cluster, "auditor", all[0]).Keys(ctx); err != nil {
+		t.Errorf("a certificate of the new authority: %v", err)
 	}
 }
