@@ -30,8 +30,7 @@ func (s *server) decodeBody(c echo.Context, v any) error {
 	if err := checkMedia(c.Request().Header, wire.MediaJSON); err != nil {
 		return err
 	}
-	body, done, err := s.readBody(c)
-	defer done()
+	body, err := s.readBody(c)
 	if err != nil {
 		return err
 	}

@@ -71,10 +71,7 @@ func (s *server) forward(r route, c echo.Context) (done bool, err error) {
 	}
 	body := []byte(nil)
 	if c.Request().ContentLength != 0 {
-		var release func()
-		body, release, err = s.readBody(c)
-		defer release()
-		if err != nil {
+		if body, err = s.readBody(c); err != nil {
 			return true, err
 		}
 	}

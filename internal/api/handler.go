@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -19,8 +20,8 @@ import (
 type server struct {
 	Config
 	metrics *metrics
-	from    *limit.Buckets // by address
-	bodies  bodies
+	from    *limit.Buckets  // by address
+	bodies  atomic.Int64    // bytes of submissions at hand
 	routes  map[string]bool // templates, the closed set of the route label
 	acts    map[string]bool // method and template of the routes that change something, but for submissions
 

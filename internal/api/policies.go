@@ -59,8 +59,7 @@ func (s *server) policyRequest(c echo.Context) (r wire.PolicyRequest, err error)
 	if err := checkMedia(c.Request().Header, yamlTypes...); err != nil {
 		return r, err
 	}
-	body, done, err := s.readBody(c)
-	defer done()
+	body, err := s.readBody(c)
 	r.Document = string(body)
 	return r, err
 }

@@ -56,8 +56,9 @@ func (s *server) takeAndSubmit(c echo.Context) (*wire.SubmitAnswer, error) {
 	if c.Request().ContentLength > s.MaxBody {
 		return nil, s.tooLarge(c)
 	}
-	body, done, err := s.readBody(c)
-	defer done()
+	r := &counted{Reader: c.Request().Body, held: &s.bodies}
+	defer r.release()
+	body, err := s.readFrom(c, r)
 	if err != nil {
 		return nil, err
 	}
@@ -116,41 +117,35 @@ func (s *server) takeToken(address string) error {
 // promisedBytes is how much memory a Content-Length is believed.
 const promisedBytes = 16 << 10
 
-// maxBodies bounds the bytes of all bodies that are being read or handled at a time. Whoever does not sign can send bodies too.
+// maxBodies bounds the bytes of all submissions that are being read or judged at a time. Anybody can send them; the bodies of
+// acts are not counted, because who sends those has shown who he is, and a flood must not stop a freeze.
 const maxBodies = 64 << 20
 
-// errBodies: the bodies of all requests together take too much.
-var errBodies = errors.New("too many bytes in bodies")
-
-// bodies counts the bytes of the bodies at hand.
-type bodies struct{ held atomic.Int64 }
+// errBodies: the bodies of all submissions together take too much.
+var errBodies = errors.New("too many bytes in submissions")
 
 // counted is a body that takes room as it arrives.
 type counted struct {
 	io.Reader
-	all  *bodies
+	held *atomic.Int64 // by all submissions, bytes
 	took int64
 }
 
 func (r *counted) Read(p []byte) (n int, err error) {
 	n, err = r.Reader.Read(p)
 	r.took += int64(n)
-	if r.all.held.Add(int64(n)) > maxBodies {
+	if r.held.Add(int64(n)) > maxBodies {
 		return n, errBodies
 	}
 	return n, err
 }
 
-// readBody reads at most MaxBody bytes into a slice of their own: the ledger may hold it beyond this request. done gives its
-// room back and is never nil.
-func (s *server) readBody(c echo.Context) (body []byte, done func(), err error) {
-	r := &counted{Reader: c.Request().Body, all: &s.bodies}
-	done = func() { s.bodies.held.Add(-r.took) }
-	body, err = s.readCounted(c, r)
-	return body, done, err
-}
+func (r *counted) release() { r.held.Add(-r.took) }
 
-func (s *server) readCounted(c echo.Context, r *counted) (body []byte, err error) {
+// readBody reads at most MaxBody bytes into a slice of their own: the ledger may hold it beyond this request.
+func (s *server) readBody(c echo.Context) ([]byte, error) { return s.readFrom(c, c.Request().Body) }
+
+func (s *server) readFrom(c echo.Context, r io.Reader) (body []byte, err error) {
 	if size := c.Request().ContentLength; size >= 0 && size <= promisedBytes {
 		body = make([]byte, size)
 		_, err = io.ReadFull(r, body)
