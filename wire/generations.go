@@ -65,7 +65,7 @@ type GenerationRequest struct {
 	Act
 	Policy string `json:"policy"`         // id
 	From   uint64 `json:"from,omitempty"` // first seq that the policy judges; default 1
-	Keys   string `json:"keys,omitempty"` // KeysAsOf (default) or KeysHindsight
+	Keys   string `json:"keys,omitempty"` // KeysAsOf or KeysHindsight; default: as the active generation
 }
 
 // ScheduleStep says which policy judges from which event on.

@@ -24,7 +24,7 @@ func (a *app) approveCommand() *cobra.Command {
   recount generation activate 2 --diff DIGEST --op-id fix-7 --ticket INC-7     # alice: does it`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			got, err := askAct(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.ApprovalAnswer, error) {
-				return c.Approve(ctx, wire.ApprovalRequest{Approve: args[0], Act: f.act()})
+				return c.Approve(ctx, wire.ApprovalRequest{Approve: args[0], Act: a.act(&f)})
 			})
 			if err != nil {
 				return err

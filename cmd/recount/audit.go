@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"errors"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -35,23 +37,47 @@ func (f *auditFlags) parse(now time.Time) (err error) {
 	if f.Since, err = parseMoment("--since", f.since, now); err != nil {
 		return err
 	}
-	f.Until, err = parseMoment("--until", f.until, now)
-	return err
+	if f.Until, err = parseMoment("--until", f.until, now); err != nil {
+		return err
+	}
+	if !f.Since.IsZero() && !f.Until.IsZero() && f.Since.After(f.Until) {
+		return usagef("--since %s is later than --until %s: nothing can be between them", wire.Time(f.Since), wire.Time(f.Until))
+	}
+	return nil
 }
 
-// parseMoment reads an RFC 3339 date-time or a duration before now, such as 15m.
+// parsePast is parseMoment for what has begun already: a mistyped year must not look like a clean list.
+func parsePast(flag, text string) (time.Time, error) {
+	now := time.Now()
+	t, err := parseMoment(flag, text, now)
+	if err == nil && t.After(now.Add(time.Minute)) {
+		err = usagef("%s %s is in the future; it is %s now", flag, wire.Time(t), wire.Time(now))
+	}
+	return t, err
+}
+
+// parseMoment reads an RFC 3339 date-time or a duration before now, such as 15m or 2d.
 func parseMoment(flag, text string, now time.Time) (time.Time, error) {
 	if text == "" {
 		return time.Time{}, nil
 	}
-	if ago, err := time.ParseDuration(text); err == nil && ago >= 0 {
+	if ago, err := parseSpan(text); err == nil && ago >= 0 {
 		return now.Add(-ago), nil
 	}
 	t, err := wire.ParseTime(text)
 	if err != nil {
-		return t, usagef("%s %q: must be a date-time such as 2026-01-02T15:04:05Z or a time span before now such as 15m", flag, text)
+		return t, usagef("%s %q: must be a date-time such as 2026-01-02T15:04:05Z or a time span before now such as 15m or 2d", flag, text)
 	}
 	return t, nil
+}
+
+// parseSpan reads a duration, also in days: 2d.
+func parseSpan(text string) (time.Duration, error) {
+	if days, ok := strings.CutSuffix(text, "d"); ok {
+		n, err := strconv.ParseUint(days, 10, 16)
+		return time.Duration(n) * 24 * time.Hour, err
+	}
+	return time.ParseDuration(text)
 }
 
 func (a *app) auditList() *list[wire.AuditItem] {

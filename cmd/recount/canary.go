@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -150,6 +151,7 @@ func (a *app) sendCanaries(ctx context.Context) (*canaryReport, error) {
 			line.Node, line.Canary = endpoint, bird.name
 			report.add(line)
 		}
+		a.talk("%s: %d of %d canaries sent", endpoint, report.Sent, len(birds)*len(c.Endpoints()))
 	}
 	return report, ctx.Err()
 }
@@ -169,6 +171,9 @@ func (r *canaryReport) add(line canaryLine) {
 	r.Lines = append(r.Lines, line)
 }
 
+// refusals are the codes by which a verifier refuses a canary.
+var refusals = []string{string(wire.CodeBadSignature), string(wire.CodeIDMismatch), string(wire.CodeSchema), string(wire.CodeMalformed)}
+
 func sendCanary(ctx context.Context, c *client.Client, body []byte) canaryLine {
 	ctx, cancel := context.WithTimeout(ctx, canaryTimeout)
 	defer cancel()
@@ -185,7 +190,7 @@ func sendCanary(ctx context.Context, c *client.Client, body []byte) canaryLine {
 		}
 	}
 	switch {
-	case errors.Is(err, client.ErrRejected):
+	case errors.Is(err, client.ErrRejected) && slices.Contains(refusals, line.Code): // by the verifier, and not by something in between
 		line.Verdict = "refused"
 	case line.Code == string(wire.CodeFrozen): // a forgery that is refused is refused before any freeze
 		line.Verdict = "frozen"
@@ -213,7 +218,7 @@ func (r *canaryReport) verdict() error {
 		return &codedError{exitVerify, fmt.Errorf("%d of %d canaries were stopped by a freeze alone", r.Frozen, r.Sent),
 			"The verifier lets them in; do not thaw before it is mended: docs/runbooks/verifier-bypass.md."}
 	case r.NoAnswer > 0:
-		return &codedError{exitUnavailable, fmt.Errorf("%d of %d canaries got no answer", r.NoAnswer, r.Sent), "\"recount cluster\" shows which node is away."}
+		return &codedError{exitUnavailable, fmt.Errorf("%d of %d canaries got no answer", r.NoAnswer, r.Sent), "\"recount cluster status\" shows which node is away. A refusal without the problem document of a node is no answer: something in between gave it."}
 	}
 	return nil
 }
@@ -236,7 +241,7 @@ func (r *canaryReport) writeTextfile(path string) error {
 		{"recount_canary_let_through", "Known-bad submissions that were let through in the last round; more than 0 is an incident.", int64(r.LetThrough)},
 		{"recount_canary_frozen", "Known-bad submissions that a freeze alone stopped in the last round.", int64(r.Frozen)},
 		{"recount_canary_no_answer", "Known-bad submissions without an answer in the last round.", int64(r.NoAnswer)},
-		{"recount_canary_last_run_timestamp_seconds", "When the last round ended.", at.Unix()},
+		{"recount_canary_last_run_timestamp_seconds", "When the last round began.", at.Unix()},
 	} {
 		fmt.Fprintf(&b, "# HELP %s %s\n# TYPE %s gauge\n%s %d\n", m.name, m.help, m.name, m.name, m.value)
 	}

@@ -121,11 +121,12 @@ func ask[T any](ctx context.Context, a *app, call func(context.Context, *client.
 	return call(ctx, c)
 }
 
-// askAct is ask for the act of an operator. The client repeats it under one op_id; a second command would be a second act.
+// askAct is ask for the act of an operator. The client repeats it under one op_id; without it a second command would be a
+// second act.
 func askAct[T any](ctx context.Context, a *app, call func(context.Context, *client.Client) (T, error)) (T, error) {
 	v, err := ask(ctx, a, call)
 	if errors.Is(err, client.ErrOutcomeUnknown) {
-		err = &codedError{exitUnknown, err, "It may or may not be in the log. Look before you repeat it: \"recount policy list\", \"recount generation list\"."}
+		err = &codedError{exitUnknown, err, "It may or may not be done. Give the same command again with --op-id " + a.opID + ": it is done once."}
 	}
 	return v, err
 }

@@ -86,9 +86,9 @@ func nextStep(err error) string {
 	case errors.As(err, &problem) && problem.Code == wire.CodeForbidden:
 		return "Ask with credentials that may, or let somebody else do it; docs/roles.md has the table, and operators make tokens: \"recount token create\"."
 	case errors.As(err, &problem) && problem.Code == wire.CodeApprovalNeeded:
-		return "Another actor looks with \"recount approve list\" and says \"recount approve OP_ID\"; then give this command again with --op-id OP_ID."
+		return "Another actor looks with \"recount approve list\" and says \"recount approve OP_ID\". That does nothing by itself: give this command again then, with --op-id OP_ID."
 	case errors.As(err, &problem) && problem.Code == wire.CodeStale:
-		return "Look again: \"recount generation list\" shows what there is, \"recount generation diff N\" the diff that stands."
+		return "Look again at what stands: \"recount generation list\", \"recount generation diff N\", \"recount freezes\", \"recount keys list\"."
 	case errors.As(err, &problem) && problem.Code == wire.CodeNoAgreement:
 		return "Nothing was switched. \"recount generation status N\" shows what each node reports."
 	case errors.As(err, &problem) && problem.Code == wire.CodeDiskFull:
@@ -96,9 +96,11 @@ func nextStep(err error) string {
 	case errors.Is(err, client.ErrCursorGone):
 		return "Another generation answers now; start the list again without --cursor."
 	case errors.Is(err, client.ErrNotFound):
-		return "Check the name; \"recount audit\", \"recount shards\", \"recount policy list\" and \"recount generation list\" show what there is."
+		return "Check the name, and write it in full; \"recount keys list\", \"recount shards\", \"recount policy list\", \"recount generation list\", \"recount approve list\" and \"recount audit\" show what there is."
+	case errors.As(err, &problem) && problem.Code == wire.CodeFrozen:
+		return "Keep what was not taken and send it again later; \"recount freezes\" says what is frozen and why."
 	case errors.As(err, &problem) && problem.Type != "":
-		return "The node explains this problem at " + problem.Type + "."
+		return "A node explains this problem: GET " + problem.Type + "."
 	case errors.Is(err, client.ErrUnavailable):
 		return "Check that the nodes run (\"recount cluster status\") and try again, if need be with a longer --timeout."
 	case errors.Is(err, client.ErrProtocol):

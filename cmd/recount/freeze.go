@@ -22,7 +22,7 @@ func (f *freezeFlags) add(cmd *cobra.Command) {
 }
 
 func (f *freezeFlags) request() (wire.FreezeRequest, error) {
-	r := wire.FreezeRequest{Act: f.act(), Scope: wire.FreezeAll}
+	r := wire.FreezeRequest{Scope: wire.FreezeAll}
 	switch {
 	case f.shard != "" && f.key != "":
 		return r, usagef("give --shard or --key, not both; freeze twice for both")
@@ -77,6 +77,7 @@ func (a *app) freezeOrThaw(ctx context.Context, f *freezeFlags, do func(*client.
 	if err != nil {
 		return err
 	}
+	r.Act = a.act(&f.actFlags)
 	got, err := askAct(ctx, a, func(ctx context.Context, c *client.Client) (*wire.FreezeAnswer, error) { return do(c, ctx, r) })
 	if err != nil {
 		return err
@@ -141,7 +142,7 @@ func (a *app) knownShardsAddCommand() *cobra.Command {
 		Example: `  recount known-shards add 'lab-*' shard-001 --ticket OPS-9`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			got, err := askAct(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.KnownShardsAnswer, error) {
-				return c.AddKnownShards(ctx, wire.KnownShardsRequest{Act: f.act(), Patterns: args})
+				return c.AddKnownShards(ctx, wire.KnownShardsRequest{Act: a.act(&f), Patterns: args})
 			})
 			if err != nil {
 				return err

@@ -57,7 +57,7 @@ func (a *app) generationStartCommand() *cobra.Command {
 			if r.Policy == "" {
 				return usagef("--policy is missing; \"recount policy list\" lists the published ones")
 			}
-			r.Act = f.act()
+			r.Act = a.act(&f)
 			g, err := askAct(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.GenerationAnswer, error) {
 				p, err := findPolicy(ctx, c, r.Policy)
 				if err != nil {
@@ -75,7 +75,7 @@ func (a *app) generationStartCommand() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&r.Policy, "policy", "", "id of a published policy, or at least its first 8 digits")
 	cmd.Flags().Uint64Var(&r.From, "from", 0, "first event that the policy judges (default: the first of all)")
-	cmd.Flags().StringVar(&r.Keys, "keys", "", "as_of (default) or hindsight")
+	cmd.Flags().StringVar(&r.Keys, "keys", "", "as_of or hindsight (default: as the generation that answers)")
 	f.add(cmd)
 	return cmd
 }
@@ -246,7 +246,7 @@ counted as "after review"; --max-new-flips bounds them.`,
 			if diff == "" {
 				return usagef("--diff is missing: review \"recount generation diff %d\" and give its digest", n)
 			}
-			r := wire.ActivateRequest{Act: f.act(), Diff: diff}
+			r := wire.ActivateRequest{Act: a.act(&f), Diff: diff}
 			if most >= 0 {
 				bound := uint64(most)
 				r.MaxNewFlips = &bound
@@ -276,11 +276,12 @@ func (a *app) generationRollbackCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "rollback", Short: "Activate the previous generation again", Args: exactly(),
 		Long: `rollback compares the previous generation with the one that answers up to the end of the log and activates it, as activate
-does. What was said meanwhile stays in the history of every record.`,
+does. What was said meanwhile stays in the history of every record. Rolling back twice goes forth again: after a command without an
+answer repeat it with the --op-id that it names.`,
 		Example: `  recount generation rollback --reason "the fix was wrong" --ticket INC-7`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			got, err := askAct(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.ActivateAnswer, error) {
-				return c.Rollback(ctx, wire.RollbackRequest{Act: f.act()})
+				return c.Rollback(ctx, wire.RollbackRequest{Act: a.act(&f)})
 			})
 			if err != nil {
 				return err
@@ -303,7 +304,7 @@ func (a *app) generationDropCommand() *cobra.Command {
 				return err
 			}
 			got, err := askAct(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.DropAnswer, error) {
-				return c.DropGeneration(ctx, n, f.act())
+				return c.DropGeneration(ctx, n, a.act(&f))
 			})
 			if err != nil {
 				return err

@@ -163,7 +163,7 @@ func TestEndOfAnAct(t *testing.T) {
 		talk string
 	}{
 		wire.CodeNoAgreement: {exitUnavailable, "recount generation status N"}, wire.CodeStale: {exitRejected, "recount generation list"},
-		wire.CodeDiskFull: {exitUnavailable, "drop a generation"}, wire.CodeOutcomeUnknown: {exitUnknown, "Look before you repeat it"},
+		wire.CodeDiskFull: {exitUnavailable, "drop a generation"}, wire.CodeOutcomeUnknown: {exitUnknown, "Give the same command again with --op-id "},
 		wire.CodeNotFound: {exitNotFound, "recount generation list"}, wire.CodeBadRequest: {exitUsage, "/problems/bad-request"},
 	} {
 		n := newNode(t)

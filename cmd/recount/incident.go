@@ -36,6 +36,8 @@ type keyIncident struct {
 	Ticket        string         `json:"ticket"`
 	Bundle        string         `json:"bundle"` // directory
 	Next          []string       `json:"next"`   // commands
+
+	moved bool // the time since which it is in other hands was moved by this run
 }
 
 func (a *app) incidentCommand() *cobra.Command {
@@ -64,12 +66,13 @@ func (a *app) incidentKeyCommand() *cobra.Command {
  3. writes a bundle below --out: incident.json, submissions.ndjson and index.html, a page to read and to hand on;
  4. with --hindsight, starts a generation that counts nothing of it; without, prints the commands to do so.
 
-Run twice it finds the same revocation and writes the same bundle again. A second run with an earlier TIME widens the list,
-and what hindsight takes away. Rotate the agents to a new key first or at once after: docs/runbooks/key-leak.md.`,
+Run twice it finds the same revocation and lists the same again. A second run with an earlier TIME widens the list, and what
+hindsight takes away; a later TIME changes neither. A bundle has the outcomes of the generation that answers, and its number in
+its name. Rotate the agents to a new key first or at once after: docs/runbooks/key-leak.md.`,
 		Example: `  recount incident key hmac-0123456789abcdef --since 2026-01-19T10:00:00Z --reason "laptop stolen" --ticket INC-9
   recount incident key ed-0123456789abcdef --since 36h --reason leak --ticket INC-9 --hindsight -o json`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			since, err := parseMoment("--since", f.since, time.Now())
+			since, err := parsePast("--since", f.since)
 			switch {
 			case err != nil:
 				return err
@@ -93,25 +96,31 @@ and what hindsight takes away. Rotate the agents to a new key first or at once a
 }
 
 func (a *app) keyIncident(ctx context.Context, id string, since time.Time, f *incidentFlags) (*keyIncident, error) {
+	if err := mayWriteBelow(f.out); err != nil { // before anything is done
+		return nil, err
+	}
 	c, err := a.connect()
 	if err != nil {
 		return nil, err
 	}
 	defer c.Close()
-	in := &keyIncident{KeyID: id, Since: wire.Time(since), ByShard: map[string]int{}, ByOutcome: map[string]int{}, UnknownShards: []string{}, Reason: f.reason, Ticket: f.ticket}
-	rev, err := within(ctx, a, func(ctx context.Context) (*wire.RevokeAnswer, error) {
-		return c.RevokeKey(ctx, id, wire.RevokeRequest{Act: f.act(), Since: in.Since})
+	in := &keyIncident{KeyID: id, ByShard: map[string]int{}, ByOutcome: map[string]int{}, UnknownShards: []string{}, Reason: f.reason, Ticket: f.ticket}
+	before, err := within(ctx, a, func(ctx context.Context) (*wire.KeyAnswer, error) { return c.Key(ctx, id) })
+	if err != nil {
+		return nil, err
+	}
+	in.Owner = before.Owner
+	rev, err := askAct(ctx, a, func(ctx context.Context, c *client.Client) (*wire.RevokeAnswer, error) {
+		return c.RevokeKey(ctx, id, wire.RevokeRequest{Act: a.act(&f.actFlags), Since: wire.Time(since)})
 	})
 	if err != nil {
 		return nil, err
 	}
-	in.RevokedSeq = rev.Seq
-	a.talk("Revoked: what %s signs after event %d counts for nothing, on every node.", id, rev.Seq)
-	key, err := within(ctx, a, func(ctx context.Context) (*wire.KeyAnswer, error) { return c.Key(ctx, id) })
-	if err != nil {
+	in.RevokedSeq, in.Since, in.moved = rev.Seq, rev.Since, before.RevokedSeq != 0 && before.RevokedSince != rev.Since
+	if since, err = wire.ParseTime(rev.Since); err != nil {
 		return nil, err
 	}
-	in.Owner = key.Owner
+	a.talk("Revoked: what %s signs after event %d counts for nothing, on every node.", id, rev.Seq)
 	var lines bytes.Buffer
 	if err := a.signedSince(ctx, c, in, since, &lines); err != nil {
 		return nil, err
@@ -122,11 +131,26 @@ func (a *app) keyIncident(ctx context.Context, id string, since time.Time, f *in
 	if err := a.offerHindsight(ctx, c, in, f); err != nil {
 		return nil, err
 	}
-	in.Bundle, err = filepath.Abs(filepath.Join(f.out, fmt.Sprintf("incident-%s-%d", id, in.RevokedSeq)))
+	in.Bundle, err = filepath.Abs(filepath.Join(f.out, fmt.Sprintf("incident-%s-%d-generation-%d", id, in.RevokedSeq, in.Generation)))
 	if err != nil {
 		return nil, err
 	}
 	return in, writeBundle(in, lines.Bytes())
+}
+
+// mayWriteBelow makes the directory and tries to write there.
+func mayWriteBelow(dir string) error {
+	err := os.MkdirAll(dir, 0o700)
+	if err == nil {
+		var f *os.File
+		if f, err = os.CreateTemp(dir, ".incident-*"); err == nil {
+			err = errors.Join(f.Close(), os.Remove(f.Name()))
+		}
+	}
+	if err != nil {
+		return usagef("--out: nothing was done: %w", err)
+	}
+	return nil
 }
 
 // within bounds one call by --timeout.
@@ -214,9 +238,7 @@ func (a *app) offerHindsight(ctx context.Context, c *client.Client, in *keyIncid
 			"recount generation status N --wait && recount generation diff N", "recount generation activate N --diff DIGEST"}
 		return nil
 	}
-	g, err := within(ctx, a, func(ctx context.Context) (*wire.GenerationAnswer, error) {
-		return c.StartGeneration(ctx, wire.GenerationRequest{Act: f.act(), Policy: policy, Keys: wire.KeysHindsight})
-	})
+	g, err := a.startHindsight(ctx, c, in, policy, f)
 	if err != nil {
 		return err
 	}
@@ -224,6 +246,29 @@ func (a *app) offerHindsight(ctx context.Context, c *client.Client, in *keyIncid
 	in.Next = []string{fmt.Sprintf("recount generation status %d --wait && recount generation diff %d", g.Generation, g.Generation),
 		fmt.Sprintf("recount generation activate %d --diff DIGEST", g.Generation)}
 	return nil
+}
+
+// startHindsight starts the generation, or finds the one that an earlier run has started and that is being built.
+func (a *app) startHindsight(ctx context.Context, c *client.Client, in *keyIncident, policy string, f *incidentFlags) (*wire.GenerationAnswer, error) {
+	act := a.act(&f.actFlags)
+	act.OpID = "hindsight-" + act.OpID[:min(len(act.OpID), 54)] // an op_id has at most 64 bytes
+	g, err := within(ctx, a, func(ctx context.Context) (*wire.GenerationAnswer, error) {
+		return c.StartGeneration(ctx, wire.GenerationRequest{Act: act, Policy: policy, Keys: wire.KeysHindsight})
+	})
+	var p *wire.Problem
+	if err == nil || !errors.As(err, &p) || p.Code != wire.CodeStale || in.moved {
+		return g, err
+	}
+	page, listErr := within(ctx, a, c.Generations)
+	if listErr != nil {
+		return nil, errors.Join(err, listErr)
+	}
+	for _, g := range page.Items {
+		if g.State == wire.GenerationBuilding && g.Keys == wire.KeysHindsight && g.Policy == policy && g.Ticket == in.Ticket && g.StartedSeq > in.RevokedSeq {
+			return &g, nil
+		}
+	}
+	return nil, err
 }
 
 // shardsInOrder lists the shards of an incident: unknown ones first, then by count.

@@ -127,9 +127,13 @@ A shard is meant by its id, or by the beginning of ids and a star.`,
 			if err := f.read(); err != nil {
 				return err
 			}
+			f.r.Act = a.act(&f.actFlags)
 			k, err := askAct(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.KeyAnswer, error) { return c.AddKey(ctx, f.r) })
 			if err != nil {
 				return err
+			}
+			if !k.Held {
+				a.talk("Warning: the node that answered does not hold the secret with the fingerprint %s. A node without it is not ready:\nput it into the key files of every node now, or end the key: recount keys retire %s", k.Fingerprint, k.KeyID)
 			}
 			return a.showKey(k)
 		},
@@ -148,7 +152,7 @@ A shard is meant by its id, or by the beginning of ids and a star.`,
 
 // read turns the flags into a request.
 func (f *keyTerms) read() error {
-	f.r.Act, f.r.NotBefore, f.r.NotAfter = f.act(), f.notBefore, f.notAfter
+	f.r.NotBefore, f.r.NotAfter = f.notBefore, f.notAfter
 	switch {
 	case (f.hmacFile == "") == (f.public == ""):
 		return usagef("give one of --hmac-key-file and --ed25519-pub")
@@ -181,7 +185,7 @@ func (a *app) keyActCommand(use, short, long, example string, do func(*client.Cl
 	cmd := &cobra.Command{Use: use + " KEY_ID", Short: short, Long: long, Example: example, Args: exactly("KEY_ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			k, err := askAct(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.KeyAnswer, error) {
-				return do(c, ctx, args[0], f.act())
+				return do(c, ctx, args[0], a.act(&f))
 			})
 			if err != nil {
 				return err
@@ -222,11 +226,11 @@ Revoking again with an earlier --since moves that time. recount incident key doe
 		Example: `  recount keys revoke hmac-0123456789abcdef --reason stolen --ticket INC-9
   recount keys revoke ed-0123456789abcdef --since 36h`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			at, err := parseMoment("--since", since, time.Now())
+			at, err := parsePast("--since", since)
 			if err != nil {
 				return err
 			}
-			r := wire.RevokeRequest{Act: f.act()}
+			r := wire.RevokeRequest{Act: a.act(&f)}
 			if !at.IsZero() {
 				r.Since = wire.Time(at)
 			}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -26,7 +27,14 @@ func (f *actFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.opID, "op-id", "", "name of this act: the same name again is the same act (default: a new one)")
 }
 
-func (f *actFlags) act() wire.Act { return wire.Act{OpID: f.opID, Reason: f.reason, Ticket: f.ticket} }
+// act names the act, so that a command that got no answer can be given again as the same act.
+func (a *app) act(f *actFlags) wire.Act {
+	if f.opID == "" {
+		f.opID = rand.Text()
+	}
+	a.opID = f.opID
+	return wire.Act{OpID: f.opID, Reason: f.reason, Ticket: f.ticket}
+}
 
 const policyHelp = `A policy is a YAML document: kernel, parameters, accepted signatures, and rules in CEL syntax (docs/policies.md). It is
 known by the SHA-256 of its canonical form. Publishing makes it known and changes no answer. To change answers,
@@ -125,7 +133,7 @@ func (a *app) policyPublishCommand() *cobra.Command {
 				return &codedError{exitRejected, err, "Nothing was published; mend the places named above."}
 			}
 			p, err := askAct(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.PolicyAnswer, error) {
-				return c.PublishPolicy(ctx, wire.PolicyRequest{Document: string(document), Act: f.act()})
+				return c.PublishPolicy(ctx, wire.PolicyRequest{Document: string(document), Act: a.act(&f)})
 			})
 			if err != nil {
 				return err
@@ -340,7 +348,7 @@ To change them too, build a generation: recount generation start --policy ID.`,
 				if err != nil {
 					return nil, err
 				}
-				return c.ApplyPolicy(ctx, p.ID, wire.ApplyRequest{Act: f.act()})
+				return c.ApplyPolicy(ctx, p.ID, wire.ApplyRequest{Act: a.act(&f)})
 			})
 			if err != nil {
 				return err

@@ -26,6 +26,8 @@ type app struct {
 	format    string
 	timeout   time.Duration
 	quiet     bool
+
+	opID string // of the act that was asked for
 }
 
 const longHelp = `recount talks to a Recount ledger: a replicated, append-only record of signed proof-of-computation summaries.

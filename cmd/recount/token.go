@@ -50,7 +50,7 @@ func (a *app) tokenCreateCommand() *cobra.Command {
 			case expires <= 0 || expires > 366*24*time.Hour:
 				return usagef("--expires %s: must be above 0 and at most 8784h (366 days)", expires)
 			}
-			return a.createToken(cmd.Context(), wire.TokenRequest{Act: f.act(), Role: wire.Role(role), Name: name, ExpiresAt: wire.Time(time.Now().Add(expires))}, out)
+			return a.createToken(cmd.Context(), wire.TokenRequest{Act: a.act(&f), Role: wire.Role(role), Name: name, ExpiresAt: wire.Time(time.Now().Add(expires))}, out)
 		},
 	}
 	cmd.Flags().StringVar(&role, "role", "", roleWords()+" (required)")
@@ -169,7 +169,7 @@ it show in "recount event".`,
   recount token revoke cert:5f3a09c2d1`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			got, err := askAct(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.TokenAnswer, error) {
-				return c.RevokeToken(ctx, args[0], wire.TokenRevokeRequest{Act: f.act()})
+				return c.RevokeToken(ctx, args[0], wire.TokenRevokeRequest{Act: a.act(&f)})
 			})
 			if err != nil {
 				return err

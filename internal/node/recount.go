@@ -123,12 +123,8 @@ func (n ledger) StartGeneration(ctx context.Context, r wire.GenerationRequest, m
 	if err := n.roomForGeneration(ctx); err != nil {
 		return nil, err
 	}
-	keys := uint32(projections.KeysAsOf)
-	if r.Keys == wire.KeysHindsight {
-		keys = projections.KeysHindsight
-	}
-	m := &event.GenerationStartedV1{Policy: row.ID[:], FromSeq: r.From, Keys: keys, Op: n.op(r.Act, meta)}
-	seq, err := n.actOnce(ctx, event.GenerationStarted, m, stale("another generation is being built, or --from %d is beyond the end of the log", r.From))
+	m := &event.GenerationStartedV1{Policy: row.ID[:], FromSeq: r.From, Keys: n.keysMode(r.Keys), Op: n.op(r.Act, meta)}
+	seq, err := n.actOnce(ctx, event.GenerationStarted, m, n.noStart(r.From))
 	if err != nil {
 		return nil, err
 	}
@@ -138,6 +134,32 @@ func (n ledger) StartGeneration(ctx context.Context, r wire.GenerationRequest, m
 		}
 	}
 	return nil, stale("the op_id %q was used for something else", r.OpID)
+}
+
+// keysMode is how a new generation counts revoked keys. Unless it is told, as the one that answers does: what a recount took
+// away after a leak must not come back with the next fix.
+func (n *Node) keysMode(text string) uint32 {
+	switch text {
+	case wire.KeysHindsight:
+		return projections.KeysHindsight
+	case wire.KeysAsOf:
+		return projections.KeysAsOf
+	}
+	row, ok := n.generationRow(n.active())
+	if !ok {
+		return projections.KeysAsOf
+	}
+	return row.Keys
+}
+
+// noStart says why a generation could not be started.
+func (n *Node) noStart(from uint64) error {
+	for _, g := range n.derived.Control().Generations() {
+		if n.stateOf(g) == wire.GenerationBuilding {
+			return stale("generation %d is being built; activate it or drop it first", g.Number)
+		}
+	}
+	return stale("event %d, from which the policy should judge, is beyond the end of the log", from)
 }
 
 // roomForGeneration asks every member for its free disk space.

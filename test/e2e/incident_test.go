@@ -1,0 +1,100 @@
+package e2e
+
+import (
+	"bytes"
+	"errors"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/recount-ledger/recount/internal/nodetest"
+	"github.com/recount-ledger/recount/wire"
+)
+
+// fails calls the built tool on the cluster and gives its exit code and what it says; it must not succeed.
+func (a *abused) fails(args ...string) (code int, said string) {
+	a.t.Helper()
+	cmd := exec.CommandContext(a.ctx, recountTool(a.t), append(args, "--dev", a.Dir)...)
+	out, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) {
+		a.t.Fatalf("recount %s: %v: %s", strings.Join(args, " "), err, out)
+	}
+	return exit.ExitCode(), string(out)
+}
+
+// TestIncidentGivenAgain gives the commands of a leaked key in every wrong and repeated way that a tired responder may: nothing is
+// done by a mistyped one, no evidence is lost by a repeated one, and the next recount does not bring back what this one took away.
+func TestIncidentGivenAgain(t *testing.T) {
+	c := abuse(t, 1)
+	for _, shard := range []string{"lab-1", "lab-2", "lab-3"} {
+		if status, _, p := c.post(0, c.records.Members(shard, 1).Whole(t, nodetest.AbuseSigners["hmac"]).Text(t)); status != http.StatusOK {
+			t.Fatalf("%d %+v", status, p)
+		}
+	}
+	var page []wire.KeyAnswer
+	c.run(&page, "keys", "list")
+	var id string
+	for _, k := range page {
+		if k.LastSeq != 0 {
+			id = k.KeyID
+		}
+	}
+	plain := t.TempDir()
+	for what, args := range map[string][]string{
+		"a year too late":        {"--since", "2999-01-19T10:00:00Z", "--out", plain},
+		"no directory to write":  {"--since", "1h", "--out", "/dev/null/bundles"},
+		"not a time":             {"--since", "yesterday", "--out", plain},
+		"no reason":              {"--since", "1h", "--reason", "", "--out", plain},
+		"half of the key's name": {"--since", "1h", "--out", plain},
+	} {
+		key := id
+		if what == "half of the key's name" {
+			key = id[:10]
+		}
+		if code, said := c.fails(append([]string{"incident", "key", key, "--reason", "leak", "--ticket", "INC-9"}, args...)...); code != 2 && code != 3 {
+			t.Errorf("%s: exit %d: %s", what, code, said)
+		}
+	}
+	var key wire.KeyAnswer
+	if c.run(&key, "keys", "show", id); key.Status != wire.KeyActive {
+		t.Fatalf("a refused command has revoked: %+v", key)
+	}
+	incident := func(args ...string) (in struct {
+		Since      string
+		Signed     int `json:"signed_since"`
+		Bundle     string
+		Generation uint32 `json:"hindsight_generation"`
+	}) {
+		c.run(&in, append([]string{"incident", "key", id, "--reason", "leak", "--ticket", "INC-9", "--out", plain}, args...)...)
+		lines, err := os.ReadFile(filepath.Join(in.Bundle, "submissions.ndjson"))
+		c.must(err)
+		if in.Signed != 3 || bytes.Count(lines, []byte("\n")) != 3 {
+			t.Errorf("%v: %+v, %d lines", args, in, bytes.Count(lines, []byte("\n")))
+		}
+		return in
+	}
+	first := incident("--since", "2d")
+	if later := incident("--since", "1s"); later.Since != first.Since || later.Bundle != first.Bundle {
+		t.Errorf("a later time has changed %+v to %+v", first, later)
+	}
+	started := incident("--since", "2d", "--hindsight")
+	if again := incident("--since", "2d", "--hindsight"); again.Generation != started.Generation || started.Generation == 0 {
+		t.Errorf("started %d, again %d", started.Generation, again.Generation)
+	}
+	r := newRecount(t, c.ctx, c.Cluster)
+	r.await(started.Generation)
+	r.activate(started.Generation)
+	if after := incident("--since", "2d"); after.Bundle == first.Bundle {
+		t.Errorf("the bundle of before the recount was written over: %s", after.Bundle)
+	}
+	c.refused("after the recount", 0, c.records.Members("lab-1", 1).Whole(t, nodetest.AbuseSigners["hmac"]).Text(t), http.StatusForbidden, wire.CodeKeyNotAllowed)
+	fix := r.start(r.publish("params: {tol_d: \"0.1\"}\n"))
+	r.await(fix)
+	if d := r.diff(fix); d.Flips != 0 {
+		t.Errorf("the next recount brings back what the last one took away: %+v", d)
+	}
+}
