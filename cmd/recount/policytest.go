@@ -260,6 +260,10 @@ func (t *trial) ledger(ctx context.Context, from, to uint64) error {
 			if item.Seq > to {
 				return nil
 			}
+			if slices.Contains(notOfPolicies, item.ReasonCode) {
+				t.counts["(left out: decided by keys or freezes)"]++
+				continue
+			}
 			if err := t.one(ctx, c, item); err != nil {
 				return fmt.Errorf("event %d: %w", item.Seq, err)
 			}
@@ -270,6 +274,9 @@ func (t *trial) ledger(ctx context.Context, from, to uint64) error {
 		q.Cursor, q.MinSeq = page.NextCursor, max(q.MinSeq, page.AppliedSeq)
 	}
 }
+
+// notOfPolicies are refusals that no policy has decided and none can take back.
+var notOfPolicies = []string{verify.ReasonKeyRevoked.String(), verify.ReasonKeyNotAllowed.String(), verify.ReasonFrozen.String()}
 
 func (t *trial) one(ctx context.Context, c *client.Client, item wire.AuditItem) error {
 	ctx, cancel := context.WithTimeout(ctx, t.a.timeout)

@@ -99,7 +99,7 @@ func (a *app) root() *cobra.Command {
 	cmd.AddCommand(a.keygenCommand(), a.signCommand(), a.submitCommand(), a.getCommand(), a.auditCommand(), a.tailCommand(),
 		a.shardsCommand(), a.eventCommand(), a.digestCommand(), a.clusterCommand(), a.policyCommand(), a.generationCommand(), a.keysCommand(),
 		a.incidentCommand(), a.canaryCommand(), a.drillCommand(), a.freezeCommand(), a.thawCommand(), a.freezesCommand(), a.knownShardsCommand(),
-		a.tokenCommand(), a.approveCommand(),
+		a.tokenCommand(), a.approveCommand(), a.actsCommand(),
 		a.versionCommand(), completionCommand())
 	return cmd
 }

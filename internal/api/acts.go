@@ -13,10 +13,14 @@ import (
 type Act struct {
 	Actor, Role string // who, and in which role; empty when that is not known
 	Route       string // method and template, such as "POST /v1/policies"
+	Target      string // what the path names, such as a key id, at most maxTarget bytes; empty when it names nothing
 	Status      int    // of the answer
 	OpID        string
 	RequestID   string
 }
+
+// maxTarget bounds Act.Target: a path may be long.
+const maxTarget = 128
 
 // Names under which a request carries what is known of an act.
 const (
@@ -53,5 +57,6 @@ func (s *server) recordAct(c echo.Context, status int) {
 		return
 	}
 	text := func(key string) string { t, _ := c.Get(key).(string); return t }
-	s.Acts(Act{Actor: text(actorKey), Role: text(roleKey), Route: route, Status: status, OpID: text(opKey), RequestID: currentID(c)})
+	target := strings.Join(c.ParamValues(), " ")
+	s.Acts(Act{Actor: text(actorKey), Role: text(roleKey), Route: route, Target: target[:min(len(target), maxTarget)], Status: status, OpID: text(opKey), RequestID: currentID(c)})
 }

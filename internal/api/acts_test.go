@@ -34,9 +34,9 @@ func TestEveryActIsRecorded(t *testing.T) {
 	send("DELETE", "/v1/generations/7?op_id=op-3", "")
 	send("POST", "/v1/policies", "{")
 	want := []Act{
-		{Route: "POST /v1/keys/:key_id/revoke", Status: acts[0].Status, OpID: "op-1", RequestID: "r"},
-		{Route: "POST /v1/keys/:key_id/revoke", Status: 400, RequestID: "r"},
-		{Route: "DELETE /v1/generations/:generation", Status: acts[2].Status, OpID: "op-3", RequestID: "r"},
+		{Route: "POST /v1/keys/:key_id/revoke", Target: "k1", Status: acts[0].Status, OpID: "op-1", RequestID: "r"},
+		{Route: "POST /v1/keys/:key_id/revoke", Target: "k1", Status: 400, RequestID: "r"},
+		{Route: "DELETE /v1/generations/:generation", Target: "7", Status: acts[2].Status, OpID: "op-3", RequestID: "r"},
 		{Route: "POST /v1/policies", Status: 400, RequestID: "r"},
 	}
 	if !slices.Equal(acts, want) {

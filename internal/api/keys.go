@@ -36,6 +36,8 @@ type Registry interface {
 	RetireKey(ctx context.Context, id string, act wire.Act, meta Meta) (*wire.KeyAnswer, error)
 	RetireSecret(ctx context.Context, id string, act wire.Act, meta Meta) (*wire.KeyAnswer, error)
 	Freezes(ctx context.Context) ([]wire.FreezeAnswer, error)
+	// Acts lists the events of operators' acts from seq on, at most limit; next is where to go on, 0 at the end.
+	Acts(ctx context.Context, from uint64, limit int) (items []wire.ActItem, next uint64, err error)
 	Freeze(ctx context.Context, r wire.FreezeRequest, meta Meta) (*wire.FreezeAnswer, error)
 	Thaw(ctx context.Context, r wire.FreezeRequest, meta Meta) (*wire.FreezeAnswer, error)
 	KnownShards(ctx context.Context) ([]wire.KnownShardsAnswer, error)
@@ -166,6 +168,30 @@ func (s *server) keyAct(c echo.Context, do func(context.Context, string, wire.Ac
 		a, err := do(ctx, id, r, meta)
 		return http.StatusOK, a, err
 	})
+}
+
+// maxActs bounds the acts of one page.
+const maxActs = 1000
+
+func (s *server) listActs(c echo.Context) error {
+	p := readParams(c, "from_seq", "limit", "consistency", "min_seq")
+	from, limit, want := p.number("from_seq", 1, 1, 1<<63-1), p.number("limit", 100, 1, maxActs), p.read(wire.ConsistencyLinearizable)
+	if err := p.err(); err != nil {
+		return err
+	}
+	ctx, cancel, at, err := s.fresh(c, want)
+	if err != nil {
+		return err
+	}
+	defer cancel()
+	items, next, err := s.Ledger.Acts(ctx, from, int(limit))
+	if err != nil {
+		return err
+	}
+	if items == nil {
+		items = []wire.ActItem{}
+	}
+	return writeJSON(c, http.StatusOK, wire.ActsPage{Items: items, NextSeq: next, AppliedSeq: at.AppliedSeq})
 }
 
 func (s *server) freezes(c echo.Context) error {

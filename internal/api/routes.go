@@ -57,6 +57,7 @@ var routeTable = []route{
 	{method: "POST", path: "/v1/keys/:key_id/retire", roles: operating, act: true, serve: (*server).retireKey},
 	{method: "POST", path: "/v1/keys/:key_id/retire-secret", roles: operating, act: true, serve: (*server).retireSecret},
 
+	{method: "GET", path: "/v1/acts", roles: reading, serve: (*server).listActs},
 	{method: "GET", path: "/v1/freezes", roles: reading, serve: (*server).freezes},
 	{method: "POST", path: "/v1/freezes", roles: incident, act: true, serve: (*server).freeze},
 	{method: "POST", path: "/v1/thaw", roles: incident, act: true, serve: (*server).thaw},

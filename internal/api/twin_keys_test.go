@@ -92,3 +92,13 @@ func (t *twin) AddKnownShards(_ context.Context, r wire.KnownShardsRequest, _ Me
 	t.known = append(t.known, wire.KnownShardsAnswer{Seq: 7, At: wire.TimeNS(0), Patterns: r.Patterns})
 	return &t.known[len(t.known)-1], t.fail
 }
+
+func (t *registryTwin) Acts(_ context.Context, from uint64, limit int) (items []wire.ActItem, next uint64, err error) {
+	for seq := from; seq <= 5; seq++ {
+		if len(items) == limit {
+			return items, seq, nil
+		}
+		items = append(items, wire.ActItem{Seq: seq, Kind: "frozen", Effect: wire.EffectApplied, About: map[string]any{}})
+	}
+	return items, 0, nil
+}

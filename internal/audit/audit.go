@@ -42,10 +42,11 @@ type Submission struct {
 // Act is the line of one act of an operator, done or refused.
 type Act struct {
 	Timestamp string `json:"timestamp"`
-	Event     string `json:"event"` // operator_act
-	Actor     string `json:"actor"` // who, as far as that is known
-	Role      string `json:"role"`  // in which the act was done or tried
-	Route     string `json:"route"` // method and template, such as POST /v1/policies
+	Event     string `json:"event"`            // operator_act
+	Actor     string `json:"actor"`            // who, as far as that is known
+	Role      string `json:"role"`             // in which the act was done or tried
+	Route     string `json:"route"`            // method and template, such as POST /v1/policies
+	Target    string `json:"target,omitempty"` // what the path names, such as a key id
 	Status    int    `json:"status"`
 	OpID      string `json:"op_id"`
 	RequestID string `json:"request_id"`

@@ -267,6 +267,13 @@ func (d *Derived) Effect(k event.Kind, seq uint64) (projections.Effect, error) {
 	return projections.EffectOf(prefixedStore{v, spaceControl}, k, seq)
 }
 
+// OperatorSeqs lists the events from seq on that are no submissions, at most limit.
+func (d *Derived) OperatorSeqs(from uint64, limit int) ([]uint64, error) {
+	v := d.store.Snapshot()
+	defer v.Close()
+	return projections.OperatorSeqs(prefixedStore{v, spaceControl}, from, limit)
+}
+
 // Submissions counts the submissions among the first seq events.
 func (d *Derived) Submissions(seq uint64) (uint64, error) {
 	v := d.store.Snapshot()

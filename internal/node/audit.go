@@ -102,5 +102,5 @@ func (n *Node) auditAct(a api.Act) {
 			return
 		}
 	}
-	n.audit.Act(audit.Act{Actor: a.Actor, Role: a.Role, Route: a.Route, Status: a.Status, OpID: a.OpID, RequestID: a.RequestID})
+	n.audit.Act(audit.Act{Actor: a.Actor, Role: a.Role, Route: a.Route, Target: a.Target, Status: a.Status, OpID: a.OpID, RequestID: a.RequestID})
 }

@@ -122,7 +122,7 @@ func TestAuditStream(t *testing.T) {
 		}
 		rest := lines[len(want[i]):]
 		if i != leader && len(rest) > 0 || i == leader && (len(rest) != 2 || rest[0]["error"] != "malformed" || rest[0]["epoch"] != nil ||
-			rest[1]["event"] != "operator_act" || rest[1]["op_id"] != "op-7" || rest[1]["route"] != "POST /v1/keys/:key_id/revoke" || rest[1]["status"] != 404.0) {
+			rest[1]["event"] != "operator_act" || rest[1]["op_id"] != "op-7" || rest[1]["target"] == nil || rest[1]["route"] != "POST /v1/keys/:key_id/revoke" || rest[1]["status"] != 404.0) {
 			t.Errorf("node %d: more lines: %v", i, rest)
 		}
 		for _, no := range []string{"merkle_root", "N_j", "sig\"", "coh_star", "127.0.0.1"} {

@@ -3,13 +3,10 @@ package node
 import (
 	"context"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"runtime"
 	"slices"
-
-	"google.golang.org/protobuf/encoding/protojson"
 
 	"github.com/recount-ledger/recount/internal/api"
 	"github.com/recount-ledger/recount/internal/event"
@@ -240,12 +237,7 @@ func summary(ev event.Event) (map[string]any, error) {
 			"algorithm": verify.Alg(sub.GetFacts().GetAlg()).String(), "profile": pcs.Profile(sub.GetFacts().GetProfile()).String(),
 			"mode": verify.Mode(sub.GetFacts().GetMode()).String()}, nil
 	}
-	raw, err := protojson.MarshalOptions{UseProtoNames: true, EmitUnpopulated: true}.Marshal(m)
-	if err != nil {
-		return nil, err
-	}
-	var out map[string]any
-	return out, json.Unmarshal(raw, &out)
+	return members(m)
 }
 
 // Shards lists shards by id.

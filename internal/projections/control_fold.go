@@ -238,6 +238,15 @@ func OperatorsUpTo(s Store, seq uint64) (n uint64, err error) {
 	return n, err
 }
 
+// OperatorSeqs lists the events from seq on that are no submissions, at most limit.
+func OperatorSeqs(s Store, from uint64, limit int) (out []uint64, err error) {
+	err = s.Scan(numKey(spaceControlDigest, from), []byte{spaceControlDigest + 1}, false, func(k, _ []byte) bool {
+		out = append(out, binary.BigEndian.Uint64(k[1:]))
+		return len(out) < limit
+	})
+	return out, err
+}
+
 // EffectOf is what the operator's event seq of kind k did.
 func EffectOf(s Store, k event.Kind, seq uint64) (Effect, error) {
 	b, err := s.Get(operatorKey(k, seq))

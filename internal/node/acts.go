@@ -1,0 +1,115 @@
+package node
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/recount-ledger/recount/internal/event"
+	"github.com/recount-ledger/recount/internal/projections"
+	"github.com/recount-ledger/recount/wire"
+)
+
+// How many events that are no submissions one page of acts reads at a time, and at most: digests of the state are among them.
+const (
+	actsStretch = 1000
+	actsMost    = 100_000
+)
+
+// Acts lists the events of operators' acts from seq on, at most limit.
+func (n ledger) Acts(ctx context.Context, from uint64, limit int) (items []wire.ActItem, next uint64, err error) {
+	for read := 0; read < actsMost; read += actsStretch {
+		seqs, err := n.derived.OperatorSeqs(from, actsStretch)
+		if err != nil {
+			return nil, 0, err
+		}
+		for _, seq := range seqs {
+			if len(items) == limit {
+				return items, seq, nil
+			}
+			item, ok, err := n.actItem(seq)
+			if err != nil {
+				return nil, 0, err
+			}
+			if ok {
+				items = append(items, item)
+			}
+			from = seq + 1
+		}
+		if len(seqs) < actsStretch {
+			return items, 0, nil
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, 0, err
+		}
+	}
+	return items, from, nil
+}
+
+var effectWords = map[projections.Effect]string{projections.Applied: wire.EffectApplied, projections.Repeated: wire.EffectRepeated, projections.Ignored: wire.EffectIgnored}
+
+// actItem describes an event; ok is false when no operator did it.
+func (n *Node) actItem(seq uint64) (item wire.ActItem, ok bool, err error) {
+	it, err := n.derived.Item(seq)
+	if err != nil {
+		return item, false, err
+	}
+	_, m, err := it.Event.Message()
+	if err != nil {
+		return item, false, err
+	}
+	act, ok := m.(opMessage)
+	if !ok || act.GetOp() == nil {
+		return item, false, nil
+	}
+	effect, err := n.derived.Effect(it.Kind, seq)
+	if err != nil {
+		return item, false, err
+	}
+	about, err := members(withoutOp(m))
+	if err != nil {
+		return item, false, err
+	}
+	delete(about, "op")
+	if p, ok := m.(*event.PolicyPublishedV1); ok { // its id says as much; GET /v1/policies/{policy_id} has the text
+		id := sha256.Sum256(p.Policy)
+		about = map[string]any{"policy": hex.EncodeToString(id[:])}
+	}
+	op := act.GetOp()
+	return wire.ActItem{Seq: seq, LogTime: wire.TimeNS(it.LogTime), Kind: it.Kind.String(), Effect: effectWords[effect], Actor: op.GetActor(), Role: op.GetRole(),
+		Credential: op.GetCredential(), Reason: op.GetReason(), Ticket: op.GetTicket(), OpID: op.GetOpId(), RequestID: op.GetRequestId(), Node: op.GetNode(),
+		About: about}, true, nil
+}
+
+// members is a message for reading: bytes in hex, as everywhere else, and scopes in words.
+func members(m proto.Message) (map[string]any, error) {
+	raw, err := protojson.MarshalOptions{UseProtoNames: true, EmitUnpopulated: true}.Marshal(m)
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]any{}
+	if err := json.Unmarshal(raw, &out); err != nil {
+		return nil, err
+	}
+	r := m.ProtoReflect()
+	for fields, i := r.Descriptor().Fields(), 0; i < fields.Len(); i++ {
+		if f := fields.Get(i); f.Kind() == protoreflect.BytesKind && !f.IsList() {
+			out[string(f.Name())] = hex.EncodeToString(r.Get(f).Bytes())
+		}
+	}
+	if s, ok := m.(interface{ GetScope() uint32 }); ok && int(s.GetScope()) < len(freezeScopes) {
+		out["scope"] = freezeScopes[s.GetScope()]
+	}
+	switch m := m.(type) { // both are text
+	case *event.GenesisV1:
+		out["policy"] = string(m.Policy)
+	case *event.PolicyPublishedV1:
+		out["policy"], out["source"] = string(m.Policy), string(m.Source)
+	}
+	return out, nil
+}

@@ -1,0 +1,32 @@
+package wire
+
+// The effects of an act in ActItem.
+const (
+	EffectApplied  = "applied"
+	EffectRepeated = "repeated" // it was done before, or its op_id has named another act
+	EffectIgnored  = "ignored"  // it did not fit what stood then, or its credential was revoked
+)
+
+// ActItem is the event of an operator's act.
+type ActItem struct {
+	Seq        uint64         `json:"seq"`
+	LogTime    string         `json:"log_time"`
+	Kind       string         `json:"kind"` // of the event, such as policy_applied
+	Effect     string         `json:"effect"`
+	Actor      string         `json:"actor"`
+	Role       string         `json:"role"`
+	Credential string         `json:"credential"` // token:ID, cert:SERIAL, or empty
+	Reason     string         `json:"reason"`
+	Ticket     string         `json:"ticket"`
+	OpID       string         `json:"op_id"`
+	RequestID  string         `json:"request_id"`
+	Node       string         `json:"node"`  // that took the request
+	About      map[string]any `json:"about"` // the other members of the event; bytes in hex
+}
+
+// ActsPage answers GET /v1/acts, oldest first. NextSeq is the from_seq of the next page, 0 on the last one.
+type ActsPage struct {
+	Items      []ActItem `json:"items"`
+	NextSeq    uint64    `json:"next_seq"`
+	AppliedSeq uint64    `json:"applied_seq"`
+}
