@@ -126,7 +126,7 @@ func (a *app) walkAudit(ctx context.Context, c *client.Client, q client.AuditQue
 		}
 		page, err := a.auditPage(ctx, c, q)
 		if err != nil {
-			return errors.Join(l.end(), err)
+			return errors.Join(l.cut(), err)
 		}
 		for _, item := range page.Items {
 			if err := l.add(item); err != nil {

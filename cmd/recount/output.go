@@ -96,6 +96,14 @@ func newList[T any](a *app, row func(*table, T), head ...any) *list[T] {
 	return l
 }
 
+// cut ends a list that could not be finished. One document would look whole, so none is printed.
+func (l *list[T]) cut() error {
+	if l.a.format == formatJSON {
+		return nil
+	}
+	return l.end()
+}
+
 func (l *list[T]) add(item T) error {
 	switch l.a.format {
 	case formatNDJSON:

@@ -120,6 +120,9 @@ func exactly(names ...string) cobra.PositionalArgs {
 		if len(args) == len(names) {
 			return nil
 		}
+		if cmd.HasSubCommands() {
+			return usagef("%s has no command %q; \"%s --help\" lists them", cmd.CommandPath(), args[0], cmd.CommandPath())
+		}
 		if len(names) == 0 {
 			return usagef("%s takes no arguments", cmd.CommandPath())
 		}
