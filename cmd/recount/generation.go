@@ -201,8 +201,10 @@ func (a *app) listFlips(ctx context.Context, d *wire.DiffAnswer) error {
 	l := newList(a, func(t *table, f wire.Flip) {
 		t.row(f.Seq, f.Cause, number(&f.Behind), said(f.Old), said(f.New), f.New.ReasonCode, dash(f.ShardID), f.Epoch, short(f.PCSID), dash(f.KeyID))
 	}, "SEQ", "CAUSE", "BEHIND", "OLD", "NEW", "REASON", "SHARD", "EPOCH", "PCS_ID", "KEY")
-	err := a.eachFlip(ctx, d, l.add)
-	return errors.Join(l.end(), err)
+	if err := a.eachFlip(ctx, d, l.add); err != nil {
+		return errors.Join(l.cut(), err)
+	}
+	return l.end()
 }
 
 // said is an outcome for people: an escalated one that does not count says so.
