@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 
 	"github.com/recount-ledger/recount/wire"
 )
@@ -74,6 +75,12 @@ func setSeq(q url.Values, name string, seq uint64) {
 }
 
 func get[T any](ctx context.Context, c *Client, path string, q url.Values) (*T, error) {
+	if c.cfg.Consistency != "" && strings.HasPrefix(path, "/v1/") && !q.Has("consistency") {
+		if q == nil {
+			q = url.Values{}
+		}
+		q.Set("consistency", c.cfg.Consistency)
+	}
 	resp, err := c.Do(ctx, Request{Method: http.MethodGet, Path: path, Query: q})
 	if err != nil {
 		return nil, err

@@ -38,6 +38,8 @@ type Config struct {
 	CertKey   []byte   // its private key, PEM
 	Balance   Balance
 
+	Consistency string // of reads that do not say theirs; empty: what each route does by itself
+
 	AttemptTimeout time.Duration // one attempt, default 15 s; the context bounds the whole call
 	MinBackoff     time.Duration // first pause before an endpoint is asked again, default 50 ms, doubled each time
 	MaxBackoff     time.Duration // longest pause, default 2 s; a Retry-After may ask for more

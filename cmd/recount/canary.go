@@ -119,6 +119,7 @@ func canaries() ([]canary, error) {
 	}
 	return []canary{
 		{"forged", signed(func(*members) error { return nil })},
+		{"forged pcs/2", signed(func(m *members) error { return m.set("sig_scheme", "pcs/2") })},
 		{"unsigned", func(epoch int64) ([]byte, error) { return s.bare(canaryShard, epoch) }},
 		{"changed after signing", signed(func(m *members) error { m.setRaw("r", "0.5"); return nil })},
 		{"signature of another algorithm's length", signed(func(m *members) error { return m.set("sig", strings.Repeat("A", 86)+"==") })},

@@ -12,6 +12,7 @@ import (
 
 	"github.com/recount-ledger/recount/client"
 	"github.com/recount-ledger/recount/internal/version"
+	"github.com/recount-ledger/recount/wire"
 )
 
 // devCluster is DIR/endpoints.json, the line that recount-node dev prints when it is ready.
@@ -61,6 +62,9 @@ func (a *app) connect() (*client.Client, error) {
 		return nil, err
 	}
 	cfg.Token = strings.TrimSpace(string(token))
+	if a.local {
+		cfg.Consistency = wire.ConsistencyLocal
+	}
 	return client.New(cfg)
 }
 

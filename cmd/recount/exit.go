@@ -99,6 +99,8 @@ func nextStep(err error) string {
 		return "Check the name, and write it in full; \"recount keys list\", \"recount shards\", \"recount policy list\", \"recount generation list\", \"recount approve list\" and \"recount audit\" show what there is."
 	case errors.As(err, &problem) && problem.Code == wire.CodeFrozen:
 		return "Keep what was not taken and send it again later; \"recount freezes\" says what is frozen and why."
+	case errors.As(err, &problem) && problem.Code == wire.CodeNoLeader:
+		return "Most nodes must run and see each other: \"recount cluster status\". Until then --local reads what one node knows."
 	case errors.As(err, &problem) && problem.Type != "":
 		return "A node explains this problem: GET " + problem.Type + "."
 	case errors.Is(err, client.ErrUnavailable):

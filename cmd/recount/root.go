@@ -26,6 +26,7 @@ type app struct {
 	format    string
 	timeout   time.Duration
 	quiet     bool
+	local     bool
 
 	opID string // of the act that was asked for
 }
@@ -90,6 +91,7 @@ func (a *app) root() *cobra.Command {
 	f.StringVar(&a.tokenFile, "token-file", "", "file with a bearer token (env RECOUNT_TOKEN_FILE)")
 	f.StringVar(&a.devDir, "dev", "", "directory of a cluster started with recount-node dev")
 	f.StringVarP(&a.format, "output", "o", formatTable, "table, json (one document) or ndjson (one line per item)")
+	f.BoolVar(&a.local, "local", false, "read what the node that is asked knows, without a word from the others: works without a majority, may be old")
 	f.DurationVar(&a.timeout, "timeout", 30*time.Second, "how long to try for one answer")
 	f.BoolVarP(&a.quiet, "quiet", "q", false, "no progress and no notes on stderr")
 	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error {

@@ -98,3 +98,30 @@ func TestIncidentGivenAgain(t *testing.T) {
 		t.Errorf("the next recount brings back what the last one took away: %+v", d)
 	}
 }
+
+// TestReadsWithoutAMajority: with two of three nodes gone, the last one still says what it knows, when it is asked for no more.
+func TestReadsWithoutAMajority(t *testing.T) {
+	c := abuse(t, 3)
+	if status, _, p := c.post(0, c.records.Members("lab-1", 1).Whole(t, nodetest.AbuseSigners["hmac"]).Text(t)); status != http.StatusOK {
+		t.Fatalf("%d %+v", status, p)
+	}
+	c.run(nil, "freeze", "--shard", "lab-1", "--reason", "drill")
+	sameDigest(t, c.ctx, c.Cluster)
+	c.must(c.Kill(0))
+	c.must(c.Kill(1))
+	var keys []wire.KeyAnswer
+	var freezes []wire.FreezeAnswer
+	var acts []wire.ActItem
+	c.run(&keys, "keys", "list", "--local")
+	c.run(&freezes, "freezes", "--local")
+	c.run(&acts, "acts", "--local")
+	if len(keys) != 3 || len(freezes) != 1 || len(acts) != 1 || acts[0].Kind != "frozen" {
+		t.Errorf("%d keys, %+v, %+v", len(keys), freezes, acts)
+	}
+	for _, args := range [][]string{{"policy", "list"}, {"generation", "list"}, {"known-shards", "list"}, {"approve", "list"}, {"audit"}, {"shards"}, {"keys", "show", keys[0].KeyID}} {
+		c.run(nil, append(args, "--local")...)
+	}
+	if code, said := c.fails("keys", "list", "--timeout", "3s"); code != 5 || !strings.Contains(said, "--local") {
+		t.Errorf("without --local: exit %d: %s", code, said)
+	}
+}
