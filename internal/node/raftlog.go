@@ -58,6 +58,9 @@ func (l raftLog) Forward(ctx context.Context, pack []byte) (propose.Place, error
 			return propose.Place{}, propose.ErrNoLeader
 		case codeOverloaded:
 			return propose.Place{}, propose.ErrOverloaded
+		case codeBadFacts:
+			l.n.log.Error("the leader refuses a pack of this node; examine this node", "error", remote.Message)
+			return propose.Place{}, fmt.Errorf("%w: %s", propose.ErrOverloaded, remote.Message)
 		}
 	}
 	if err != nil {
@@ -80,6 +83,12 @@ func (n *Node) acceptForward(ctx context.Context, from string, body []byte) ([]b
 	for _, e := range pack.Events {
 		if err := notForwarded(e, from); err != nil {
 			return nil, &cluster.RemoteError{Code: codeBadPack, Message: err.Error()}
+		}
+		switch err := n.checkForwarded(ctx, e, from); {
+		case errors.Is(err, errFalseFacts):
+			return nil, &cluster.RemoteError{Code: codeBadFacts, Message: err.Error()}
+		case err != nil:
+			return nil, err
 		}
 	}
 	place, err := n.packer.Accept(ctx, pack)

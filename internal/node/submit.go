@@ -153,6 +153,9 @@ func (n *Node) commit(ctx context.Context, body []byte, meta api.Meta, rec *pcs.
 	if err != nil {
 		return nil, err
 	}
+	if err := n.checkOwn(ev); err != nil {
+		return nil, wire.NewProblem(wire.CodeOverloaded, err.Error()).WithRetry(retryAfter)
+	}
 	result, _, err := n.packer.Submit(ctx, ev)
 	if err != nil {
 		return nil, n.proposeProblem(err)
@@ -329,7 +332,7 @@ func (n *Node) isReplay(rec *pcs.Record, facts verify.Facts, first *projections.
 // stats are counters outside the fold.
 type stats struct {
 	malformed, badSignature, replays       atomic.Uint64
-	frozen                                 atomic.Uint64
+	frozen, falseFacts                     atomic.Uint64
 	accepted, escalated, refused, conflict atomic.Uint64
 	folded                                 atomic.Uint64
 }
