@@ -11,11 +11,14 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/recount-ledger/recount/internal/logqueue"
 )
 
 // readyTimeout is how long a fresh or resumed cluster may take until every node serves.
@@ -32,7 +35,10 @@ is reported, not restarted: start it again with recount-node serve --config DIR/
 		Example: `  recount-node dev --dir /tmp/recount
   PCS_HMAC_KEYS=new,old recount-node dev --dir /tmp/recount --nodes 5 --base-port 9700`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			d.stdout, d.stderr = cmd.OutOrStdout(), cmd.ErrOrStderr()
+			signal.Ignore(syscall.SIGPIPE) // whoever reads what this prints may leave; the cluster stays
+			lines := logqueue.New(cmd.ErrOrStderr(), logqueue.DefaultBytes)
+			defer lines.Flush(flushLimit)
+			d.stdout, d.stderr = cmd.OutOrStdout(), lines
 			return d.run(cmd.Context())
 		},
 	}

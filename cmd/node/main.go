@@ -9,6 +9,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/recount-ledger/recount/internal/logqueue"
 )
 
 func main() {
@@ -18,7 +20,9 @@ func main() {
 	if err == nil || errors.Is(err, context.Canceled) {
 		return
 	}
-	fmt.Fprintf(os.Stderr, "recount-node: %v\n", err)
+	last := logqueue.New(os.Stderr, logqueue.DefaultBytes) // stderr may be a pipe that nobody reads
+	fmt.Fprintf(last, "recount-node: %v\n", err)
+	last.Flush(flushLimit)
 	var usage *usageError
 	if errors.As(err, &usage) {
 		os.Exit(2)

@@ -9,16 +9,21 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"strconv"
+	"sync"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/recount-ledger/recount/internal/logqueue"
 	"github.com/recount-ledger/recount/internal/node"
 )
 
 // stopTimeout bounds an orderly stop; after it the process ends anyway, which loses nothing.
 const stopTimeout = 15 * time.Second
+
+// flushLimit is how long the end of the process waits for the reader of its log.
+const flushLimit = time.Second
 
 func serveCommand() *cobra.Command {
 	var path string
@@ -75,8 +80,24 @@ func serve(ctx context.Context, c node.Config, pidFile string) error {
 	if err := hideMemory(); err != nil {
 		return fmt.Errorf("keep secrets out of core dumps: %w", err)
 	}
-	log := slog.New(slog.NewJSONHandler(os.Stderr, nil)).With("node", c.NodeID)
-	hangups := make(chan os.Signal, 1) // from the beginning: without a receiver SIGHUP ends a process
+	signal.Ignore(syscall.SIGPIPE) // a reader of the log that goes away takes no node with it
+	lines := logqueue.New(os.Stderr, logqueue.DefaultBytes)
+	defer lines.Flush(flushLimit)
+	log := slog.New(slog.NewJSONHandler(lines, nil)).With("node", c.NodeID)
+	slog.SetDefault(log) // what libraries print goes the same way
+	c.LogDropped = lines.Dropped
+	c.Exit = func(code int) {
+		lines.Flush(flushLimit)
+		os.Exit(code)
+	}
+	end := sync.OnceFunc(func() {
+		time.AfterFunc(stopTimeout+5*time.Second, func() {
+			log.Error("the stop takes too long; the process ends here")
+			c.Exit(1)
+		})
+	})
+	defer context.AfterFunc(ctx, end)() // from the beginning: a start may hang on a stuck disk, too
+	hangups := make(chan os.Signal, 1)  // from the beginning: without a receiver SIGHUP ends a process
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
 	n, err := node.Open(ctx, c, log)
@@ -95,11 +116,7 @@ func serve(ctx context.Context, c node.Config, pidFile string) error {
 		n.ReloadCertificates()
 	})()
 	runErr := n.Run(ctx)
-	// An orderly stop may hang on a stuck disk. Ending the process loses nothing that was acknowledged.
-	defer time.AfterFunc(stopTimeout+5*time.Second, func() {
-		log.Error("the stop takes too long; the process ends here")
-		os.Exit(1)
-	}).Stop()
+	end() // An orderly stop may hang on a stuck disk. Ending the process loses nothing that was acknowledged.
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 	defer cancel()
 	return errors.Join(runErr, n.Close(stop))

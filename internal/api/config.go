@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -52,6 +53,7 @@ type Config struct {
 	MetricsApart             bool           // /metrics is not a route of this handler but has a server of its own, NewMetricsServer
 	TrustedProxies           []netip.Prefix // only these may name another client in X-Forwarded-For
 	Acts                     func(Act)      // takes every act of an operator, done or refused, when it is answered; may be nil
+	Deciding                 *atomic.Int64  // requests whose body is here whole and that have no answer yet; nil: nobody asks
 	WALErrors                func() uint64  // failed writes of the event log, for flk_wal_errors; may be nil
 }
 
@@ -63,6 +65,9 @@ var errConfig = errors.New("api config")
 func (c Config) withDefaults() (Config, error) {
 	if c.Ledger == nil || c.Logger == nil || c.Registry == nil {
 		return c, fmt.Errorf("%w: Ledger, Logger and Registry must be set", errConfig)
+	}
+	if c.Deciding == nil {
+		c.Deciding = new(atomic.Int64)
 	}
 	setDefault(&c.MaxBody, 1<<20)
 	setDefault(&c.ThrottleStatus, http.StatusTooManyRequests)

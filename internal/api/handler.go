@@ -123,6 +123,9 @@ func (s *server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 			s.renderError(err, c)
 		}
 		s.finish(c, id, time.Since(start))
+		if c.Get(decidingKey) != nil {
+			s.Deciding.Add(-1)
+		}
 		return nil
 	}
 }

@@ -164,8 +164,15 @@ func (s *server) readFrom(c echo.Context, r io.Reader) (body []byte, err error) 
 	case len(body) == 0:
 		return nil, wire.NewProblem(wire.CodeMalformed, "the body is empty")
 	}
+	if c.Get(decidingKey) == nil {
+		c.Set(decidingKey, true)
+		s.Deciding.Add(1)
+	}
 	return body, nil
 }
+
+// decidingKey marks a request that counts in Config.Deciding.
+const decidingKey = "deciding"
 
 // tooLarge reads on for a while, since most clients read no answer before they have sent everything.
 func (s *server) tooLarge(c echo.Context) error {

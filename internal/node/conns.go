@@ -1,6 +1,8 @@
 package node
 
 import (
+	"context"
+	"errors"
 	"net"
 	"net/http"
 	"sync"
@@ -9,6 +11,49 @@ import (
 
 // unusedGrace is how long a connection that has not carried a request yet is left open when the node stops.
 const unusedGrace = 100 * time.Millisecond
+
+// How long a stop waits for clients: for bodies that are on their way and for readers of answers, and then for the answers
+// to what was being decided.
+const (
+	bodyGrace   = 2 * time.Second
+	answerGrace = 500 * time.Millisecond
+)
+
+// decidingPoll is how often a stop looks whether something is still being decided.
+const decidingPoll = 20 * time.Millisecond
+
+// stopAPI answers everything that is here whole, as long as ctx lasts, and cuts off who sends or reads too slowly: nobody
+// has been promised anything on such a connection.
+func (n *Node) stopAPI(ctx context.Context) error {
+	unused := time.AfterFunc(unusedGrace, n.unused.closeAll)
+	defer unused.Stop()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- n.server.Shutdown(ctx) }()
+	wait := time.NewTimer(bodyGrace)
+	defer wait.Stop()
+	for last := false; ; {
+		select {
+		case err := <-done:
+			if !errors.Is(err, context.DeadlineExceeded) {
+				return errors.Join(err, n.server.Close())
+			}
+		case <-wait.C:
+			switch {
+			case n.deciding.Load() > 0:
+				wait.Reset(decidingPoll)
+				continue
+			case !last:
+				last = true
+				wait.Reset(answerGrace)
+				continue
+			}
+		}
+		n.log.Info("cut off clients that sent or read too slowly")
+		return n.server.Close()
+	}
+}
 
 // unusedConns knows the connections that have not carried a request yet. The HTTP server waits five seconds for each of
 // them when it shuts down, and clients open such connections ahead.

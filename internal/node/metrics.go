@@ -40,6 +40,7 @@ func (n *Node) registerMetrics() error {
 		gauge("flk_key_files_failed", "1 when the key files could not be read again; the keys of before are in use.", func() float64 { return boolFloat(n.badKeyFiles.Load()) }),
 		counter("flk_audit_lines_total", "Lines written to the audit stream.", func() float64 { w, _ := n.audit.Stats(); return float64(w) }),
 		counter("flk_audit_dropped_total", "Lines of the audit stream that were not written.", func() float64 { _, d := n.audit.Stats(); return float64(d) }),
+		counter("flk_log_lines_dropped_total", "Lines of the node's log that were not written: its reader is away or too slow.", n.logDropped),
 		counter("flk_packs_total", "Packs sent by this node.", func() float64 { _, p := n.packer.Stats(); return float64(p) }),
 		counter("flk_log_syncs_total", "WAL fsyncs of the event log.", func() float64 { return float64(n.store.Syncs()) }),
 		counter("flk_log_appends_total", "Durable appends of the event log, one or more packs each.", func() float64 { return float64(n.store.Packs()) }),
@@ -62,6 +63,13 @@ func (n *Node) registerMetrics() error {
 		errs = append(errs, n.registry.Register(c))
 	}
 	return errors.Join(errs...)
+}
+
+func (n *Node) logDropped() float64 {
+	if n.cfg.LogDropped == nil {
+		return 0
+	}
+	return float64(n.cfg.LogDropped())
 }
 
 func boolFloat(b bool) float64 {

@@ -48,6 +48,7 @@ type Node struct {
 	listener    net.Listener
 	scrape      *http.Server // of /metrics alone; nil when the API serves it
 	unused      unusedConns
+	deciding    atomic.Int64 // requests of the API that are here whole and have no answer yet
 	registry    *prometheus.Registry
 	apiFiles    *rotation     // certificate files of the API
 	peerFiles   *rotation     // and of the peer port
@@ -203,7 +204,7 @@ func (n *Node) openAPI() error {
 		TLS: port.config(), Believes: port.believes, TrustedProxies: n.cfg.TrustedProxies,
 		NodeID: n.cfg.NodeID, MaxBody: int64(n.cfg.MaxBody), AddressRate: n.cfg.AddressRate, ThrottleStatus: n.cfg.ThrottleStatus,
 		SubmitTimeout: n.cfg.SubmitTimeout, MetricsUser: n.cfg.MetricsUser, MetricsPass: n.cfg.MetricsPass, MetricsApart: n.cfg.MetricsListen != "",
-		Acts: n.auditAct, Refused: n.auditRefused, NoAuth: n.cfg.NoAuth, ClusterID: n.cfg.ClusterID, AuthFailures: n.cfg.AuthFailures, Leader: toLeader{n},
+		Acts: n.auditAct, Refused: n.auditRefused, NoAuth: n.cfg.NoAuth, ClusterID: n.cfg.ClusterID, AuthFailures: n.cfg.AuthFailures, Leader: toLeader{n}, Deciding: &n.deciding,
 	}
 	n.server, err = api.NewServer(conf)
 	if err != nil {
@@ -262,7 +263,14 @@ func (n *Node) fail(err error) {
 // fatal ends the process: a store that failed or refused must not be written again, and its memory not be trusted.
 func (n *Node) fatal(err error) {
 	n.log.Error("fatal: the process ends here", "error", err)
-	os.Exit(ExitStore)
+	n.exit(ExitStore)
+}
+
+func (n *Node) exit(code int) {
+	if n.cfg.Exit != nil {
+		n.cfg.Exit(code)
+	}
+	os.Exit(code)
 }
 
 // Run returns when ctx ends or the node cannot go on.
@@ -281,9 +289,7 @@ func (n *Node) Close(ctx context.Context) error {
 	n.closing.Store(true)
 	var errs []error
 	if n.server != nil {
-		unused := time.AfterFunc(unusedGrace, n.unused.closeAll)
-		errs = append(errs, n.server.Shutdown(ctx), n.server.Close())
-		unused.Stop()
+		errs = append(errs, n.stopAPI(ctx))
 	}
 	errs = append(errs, n.closeMetrics(ctx))
 	if n.packer != nil {

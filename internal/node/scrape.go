@@ -46,10 +46,15 @@ func onLoopback(a net.Addr) bool {
 	return ok && tcp.IP.IsLoopback()
 }
 
-// closeMetrics lets a scrape that runs finish, as long as ctx lasts.
+// closeMetrics lets a scrape that runs finish, for a moment.
 func (n *Node) closeMetrics(ctx context.Context) error {
 	if n.scrape == nil {
 		return nil
 	}
-	return errors.Join(n.scrape.Shutdown(ctx), n.scrape.Close())
+	ctx, cancel := context.WithTimeout(ctx, answerGrace)
+	defer cancel()
+	if err := n.scrape.Shutdown(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		return errors.Join(err, n.scrape.Close())
+	}
+	return n.scrape.Close()
 }
