@@ -164,7 +164,7 @@ func (n *node) submit(w http.ResponseWriter, r *http.Request) {
 		answer(w, wire.NewProblem(wire.CodeMalformed, "").WithReason(string(rec.Fault.Class)))
 		return
 	}
-	if !n.ring.Check(rec, pcs.DefaultProfiles, verify.Facts{}).Valid() {
+	if !n.ring.Check(rec, verify.Facts{}).Valid() {
 		answer(w, wire.NewProblem(wire.CodeBadSignature, ""))
 		return
 	}

@@ -225,7 +225,7 @@ func (t *trial) file(path string) error {
 func (t *trial) facts(rec *pcs.Record, p verify.Policy) verify.Facts {
 	switch {
 	case t.ring != nil:
-		return t.ring.Check(rec, p.Signature.Profiles, verify.Facts{})
+		return t.ring.Check(rec, verify.Facts{})
 	case !rec.HasSig:
 		return verify.Facts{}
 	}

@@ -102,7 +102,11 @@ func TestSignedRecordsVerify(t *testing.T) {
 					t.Fatalf("%s %s %s: %+v", kind, p, mode, r)
 				}
 				for _, text := range signed {
-					if f := ring.Check(pcs.Decode([]byte(text)), pcs.ProfilesOf(p), verify.Facts{}); f.KeyID != key.ID || f.Profile != p || mode != "" && f.Mode.String() != mode {
+					rec := pcs.Decode([]byte(text))
+					f := ring.Check(rec, verify.Facts{})
+					exact := f
+					exact.Profile = p
+					if ok, _ := ring.Recheck(rec, exact); !ok || mode != "" && f.Mode.String() != mode {
 						t.Errorf("%s %s %s: %+v for %s", kind, p, mode, f, text)
 					}
 				}
@@ -196,7 +200,7 @@ func TestSeedsAreKeysToo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if f := verify.NewRing([]verify.Key{key}).Check(pcs.Decode([]byte(r.out)), pcs.DefaultProfiles, verify.Facts{}); f.Mode != verify.SHA256 || f.Profile != pcs.F9 {
+	if f := verify.NewRing([]verify.Key{key}).Check(pcs.Decode([]byte(r.out)), verify.Facts{}); f.Mode != verify.SHA256 || f.Profile != pcs.F9 {
 		t.Errorf("%+v %+v", f, r)
 	}
 }

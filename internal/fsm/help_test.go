@@ -81,7 +81,7 @@ func (c *corpus) submission(body string, n int) event.Event {
 	rec := pcs.Decode([]byte(body))
 	var f verify.Facts
 	if rec.Signable {
-		f = c.ring.Check(rec, pcs.DefaultProfiles, verify.Facts{})
+		f = c.ring.Check(rec, verify.Facts{})
 	}
 	sub := event.Sub{Salt: [16]byte{byte(n), byte(n >> 8)}, Body: []byte(body), ReceivedAt: start + int64(n), Node: "n1",
 		Facts: event.Facts{KeyID: f.KeyID, Alg: uint8(f.Alg), Profile: uint8(f.Profile), Mode: uint8(f.Mode)}}

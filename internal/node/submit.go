@@ -54,14 +54,10 @@ func (n *Node) submit(ctx context.Context, body []byte, meta api.Meta, seen *see
 			n.stats.malformed.Add(1)
 			return nil, structureProblem(rec, rec.Fault)
 		}
-		if rec.Sig == "" && !n.policy().Signature.Required {
-			if p := n.frozenNow(rec, facts); p != nil {
-				return nil, p
-			}
-			return n.commit(ctx, body, meta, rec, facts)
+		if rec.Sig != "" {
+			return n.refuseSignature(ctx, body, meta, rec)
 		}
-		n.stats.badSignature.Add(1)
-		return n.refuseSignature(ctx, body, meta, rec)
+		return n.submitUnsigned(ctx, body, meta, rec)
 	}
 	if rec.Fault == nil {
 		if answer := n.replay(ctx, rec, facts); answer != nil {
@@ -73,6 +69,23 @@ func (n *Node) submit(ctx context.Context, body []byte, meta api.Meta, seen *see
 		return nil, p
 	}
 	return n.commit(ctx, body, meta, rec, facts)
+}
+
+// submitUnsigned takes a record without a signature while the policy lets such pass, and refuses it only once a quorum has
+// confirmed that no other policy was applied a moment ago, through another node.
+func (n *Node) submitUnsigned(ctx context.Context, body []byte, meta api.Meta, rec *pcs.Record) (*wire.SubmitAnswer, error) {
+	if n.policy().Signature.Required {
+		if _, err := n.confirm(ctx); err != nil {
+			return nil, wire.NewProblem(wire.CodeKeysUnconfirmed, "").WithRetry(retryAfter)
+		}
+		if n.policy().Signature.Required {
+			return n.refuseSignature(ctx, body, meta, rec)
+		}
+	}
+	if p := n.frozenNow(rec, verify.Facts{}); p != nil {
+		return nil, p
+	}
+	return n.commit(ctx, body, meta, rec, verify.Facts{})
 }
 
 // refuseNow says why this node takes no submissions at all.
@@ -98,9 +111,9 @@ func (n *Node) refuseNow() *wire.Problem {
 // checkSignature finds which key signed the record, trying first what verified last.
 func (n *Node) checkSignature(ring *verify.Ring, rec *pcs.Record) verify.Facts {
 	hint, _ := n.hint.Load().(verify.Facts)
-	facts := ring.Check(rec, n.policy().Signature.Profiles, hint)
-	if facts.Valid() && facts != hint {
-		n.hint.Store(facts)
+	facts, hit := ring.Find(rec, hint)
+	if hit.Valid() && hit != hint {
+		n.hint.Store(hit)
 	}
 	return facts
 }
@@ -118,7 +131,8 @@ func (n *Node) signedBy(ctx context.Context, rec *pcs.Record, meta api.Meta) (fa
 	return n.checkAgain(ctx, ring, rec)
 }
 
-// checkAgain looks for keys that were registered a moment ago, through another node. Without a quorum nobody can tell.
+// checkAgain looks for keys that were registered a moment ago, through another node. Without a quorum nobody can tell. The
+// facts are a function of the record and the ring alone, so there is nothing to find anew under the same ring.
 func (n *Node) checkAgain(ctx context.Context, ring *verify.Ring, rec *pcs.Record) (verify.Facts, *wire.Problem) {
 	if _, err := n.confirm(ctx); err != nil {
 		return verify.Facts{}, wire.NewProblem(wire.CodeKeysUnconfirmed, "").WithRetry(retryAfter)
@@ -265,6 +279,7 @@ func (n *Node) submitAnswer(r projections.Result, node string) wire.SubmitAnswer
 // refuseSignature answers 401: through the log while the budget lasts, else at once and summed. A node that lacks a secret
 // cannot tell.
 func (n *Node) refuseSignature(ctx context.Context, body []byte, meta api.Meta, rec *pcs.Record) (*wire.SubmitAnswer, error) {
+	n.stats.badSignature.Add(1)
 	if len(n.secretsMissing()) > 0 {
 		return nil, wire.NewProblem(wire.CodeKeysUnconfirmed, "").WithRetry(retryAfter)
 	}
@@ -290,9 +305,6 @@ func (n *Node) replay(ctx context.Context, rec *pcs.Record, facts verify.Facts) 
 	if n.live().Novel(rec.ShardID, rec.Epoch) || rec.CheckID() != nil || !n.isReplay(rec, facts, nil) {
 		return nil
 	}
-	if rules := n.policy().Signature; !rules.Counts(rec, facts) {
-		return nil // the fold refuses it before it looks for replays
-	}
 	if _, err := n.confirm(ctx); err != nil {
 		return nil
 	}
@@ -307,6 +319,9 @@ func (n *Node) replay(ctx context.Context, rec *pcs.Record, facts verify.Facts) 
 
 // isReplay compares every verdict input and the key with those of the judgement that stands, which it leaves in first.
 func (n *Node) isReplay(rec *pcs.Record, facts verify.Facts, first *projections.Result) bool {
+	if rules := n.policy().Signature; !rules.Counts(rec, facts) {
+		return false // the fold refuses it before it looks for replays
+	}
 	live := n.live()
 	now, next := n.logTime(), n.derived.Cursor().Seq+1
 	control := n.derived.Control().For(live.Number())

@@ -23,7 +23,7 @@ func FuzzCheck(f *testing.F) {
 	policy := DefaultPolicy()
 	f.Fuzz(func(t *testing.T, body []byte, how uint8, change uint64) {
 		rec := pcs.Decode(body)
-		facts := ring.Check(rec, allProfiles, Facts{})
+		facts := ring.Check(rec, Facts{})
 		ring.Recheck(rec, facts)
 		Judge(policy, rec, facts, 0)
 		Judge(policy, rec, someFacts, 0)
@@ -35,7 +35,7 @@ func FuzzCheck(f *testing.F) {
 			return
 		}
 		signHMAC(t, rec, secret, p, m)
-		good := ring.Check(rec, allProfiles, Facts{})
+		good := ring.Check(rec, Facts{})
 		if rec.Scheme != pcs.PCS1 {
 			if good.Valid() {
 				t.Fatalf("of scheme %s, signed as %s %s, and found %+v", rec.Scheme, p, m, good)
@@ -49,7 +49,7 @@ func FuzzCheck(f *testing.F) {
 		if !alter(&changed, change) {
 			return
 		}
-		if bad := ring.Check(&changed, allProfiles, good); bad.Valid() && !sameSigned(rec, good, &changed, bad) {
+		if bad := ring.Check(&changed, good); bad.Valid() && !sameSigned(rec, good, &changed, bad) {
 			t.Fatalf("altered record verifies: %+v", bad)
 		}
 	})

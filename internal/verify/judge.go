@@ -30,7 +30,9 @@ func Kernels() []int { return []int{1, 2} }
 // is pure and never panics: a panic inside gives Escalated with kernel_fault, and so does
 // a kernel that this binary lacks (see Policy.Validate). f are the facts that Check or the
 // log gave; they count only when they are of the scheme that the record names, and the policy
-// allows that scheme, their algorithm and, under pcs/1, their profile.
+// allows that scheme, their algorithm and, under pcs/1, a profile that writes the record like theirs.
+// The signed values are those of the recorded profile in any case, so that they, and with them
+// what is a repetition and what a conflict, do not depend on the policy.
 //
 // A record whose only structural fault is its pcs_id is judged by its signature first:
 // bad_signature unless it verifies, then id_mismatch.
@@ -90,10 +92,25 @@ func (s *SignatureRules) fault(rec *pcs.Record, f Facts) string {
 	if fault := s.SchemeFault(rec); fault != "" {
 		return fault
 	}
-	if !f.Valid() || f.Scheme() != rec.Scheme || f.Scheme() == pcs.PCS1 && !s.Profiles.Has(f.Profile) || !slices.Contains(s.Algorithms, f.Alg) {
+	if !f.Valid() || f.Scheme() != rec.Scheme || !slices.Contains(s.Algorithms, f.Alg) || !s.takesProfile(rec, f) {
 		return bad
 	}
 	return ""
+}
+
+// takesProfile reports whether a profile that the policy takes writes the record like the recorded one. A signature tells
+// profiles apart by their bytes only, and facts name the first of those that are alike, so the name alone says nothing about
+// what the client meant. Payloads are built only when the recorded profile itself is not taken.
+func (s *SignatureRules) takesProfile(rec *pcs.Record, f Facts) bool {
+	if f.Scheme() != pcs.PCS1 || s.Profiles.Has(f.Profile) {
+		return true
+	}
+	if !rec.Signable {
+		return false
+	}
+	return slices.ContainsFunc(s.Profiles.Slice(), func(p pcs.Profile) bool {
+		return modeAllowed(p, f.Mode) && alike(rec, f.Profile, p)
+	})
 }
 
 // Counts reports whether a record with these facts passes the signature rules.

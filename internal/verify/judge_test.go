@@ -107,8 +107,8 @@ func TestSignatureRules(t *testing.T) {
 	optional.Signature.Required = false
 	onlyEd := DefaultPolicy()
 	onlyEd.Signature.Algorithms = []Alg{Ed25519}
-	ryu := someFacts
-	ryu.Profile = pcs.Ryu
+	bin := someFacts
+	bin.Profile, bin.Mode = pcs.Bin, SHA256
 	signed := goodRecord(t, nil)
 	signed.Sig, signed.HasSig = "AAAA", true
 	for _, c := range []struct {
@@ -119,7 +119,7 @@ func TestSignatureRules(t *testing.T) {
 		want Reason
 	}{
 		{"algorithm not in the policy", onlyEd, rec, someFacts, ReasonBadSignature},
-		{"profile not in the policy", DefaultPolicy(), rec, ryu, ReasonBadSignature},
+		{"profile not in the policy", DefaultPolicy(), rec, bin, ReasonBadSignature},
 		{"unsigned where optional", optional, rec, Facts{}, ReasonOK},
 		{"wrongly signed where optional", optional, signed, Facts{}, ReasonBadSignature},
 	} {

@@ -79,49 +79,88 @@ func (r *Ring) Key(id string) (Key, bool) {
 
 // Check finds what verifies rec.Sig, zero Facts when nothing does. The decoded length
 // picks the algorithm: 32 bytes HMAC, 64 Ed25519, by keys of that algorithm only. Base64
-// is standard, padded and strict. Profiles outside allowed are never tried. The hint, as
-// a rule the facts that last verified for the shard, changes the cost only, not which
-// records verify. A record that names scheme pcs/2 is checked as such and as nothing else,
-// one that does not never is; allowed says nothing about pcs/2.
+// is standard, padded and strict. Every profile and mode that exists is tried, whatever a
+// policy takes: policies change and the log is for ever, so what a policy does not take is
+// said by Judge. A record that names scheme pcs/2 is checked as such and as nothing else,
+// one that does not never is.
+//
+// The facts are a function of the record and the keys alone. Several profiles may write one
+// record alike; the first of them in their order is the one in the facts. The hint, as a rule
+// what hit before, changes the cost only.
 //
 // Cost: the hint's single combination first, then all payloads are built and equal ones
 // dropped; a forgery costs one MAC or signature verification per distinct payload, mode
 // and key of the algorithm, never more.
-func (r *Ring) Check(rec *pcs.Record, allowed pcs.ProfileSet, hint Facts) Facts {
-	f, _ := r.check(rec, allowed, hint)
+func (r *Ring) Check(rec *pcs.Record, hint Facts) Facts {
+	f, _ := r.Find(rec, hint)
 	return f
 }
 
-// check is Check that also tells the number of MACs or verifications spent.
-func (r *Ring) check(rec *pcs.Record, allowed pcs.ProfileSet, hint Facts) (Facts, int) {
+// Find is Check that also gives the combination that hit, for the next hint. It differs from the
+// facts when the client's profile writes this record like an earlier one.
+func (r *Ring) Find(rec *pcs.Record, hint Facts) (facts, hit Facts) {
+	facts, hit, _ = r.check(rec, hint)
+	return facts, hit
+}
+
+// check is Find that also tells the number of MACs or verifications spent.
+func (r *Ring) check(rec *pcs.Record, hint Facts) (facts, hit Facts, ops int) {
 	if rec == nil || !rec.Signable {
-		return Facts{}, 0
+		return Facts{}, Facts{}, 0
 	}
 	var buf [ed25519.SignatureSize]byte
 	sig, alg := decodeSig(&buf, rec.Sig)
 	if alg == 0 {
-		return Facts{}, 0
+		return Facts{}, Facts{}, 0
 	}
 	s, _ := scratches.Get().(*scratch)
 	defer scratches.Put(s)
 	s.buf, s.n, s.ops = s.buf[:0], 0, 0
 	if rec.Scheme != pcs.PCS1 {
-		return r.checkWhole(s, rec, sig, alg, hint.KeyID), s.ops
+		f := r.checkWhole(s, rec, sig, alg, hint.KeyID)
+		return f, f, s.ops
 	}
-	hintKey := r.hintKey(alg, allowed, hint)
+	hit = r.checkProfiles(s, rec, sig, alg, hint)
+	if facts = hit; hit.Valid() {
+		facts.Profile = firstAlike(rec, hit.Profile)
+	}
+	return facts, hit, s.ops
+}
+
+// checkProfiles tries the combination of the hint, then all others.
+func (r *Ring) checkProfiles(s *scratch, rec *pcs.Record, sig []byte, alg Alg, hint Facts) Facts {
+	hintKey := r.hintKey(alg, hint)
 	if hintKey >= 0 && s.add(rec, hint.Profile) {
 		if r.try(s, 0, hintKey, hint.Mode, sig) {
-			return hint, s.ops
+			return hint
 		}
 	} else {
 		hintKey = -1
 	}
 	for p := pcs.F9; p <= pcs.Bin; p++ {
-		if allowed.Has(p) && (p != hint.Profile || hintKey < 0) {
+		if p != hint.Profile || hintKey < 0 {
 			s.add(rec, p)
 		}
 	}
-	return r.search(s, sig, alg, hintKey, hint.Mode), s.ops
+	return r.search(s, sig, alg, hintKey, hint.Mode)
+}
+
+// firstAlike is the first profile, in their order, that writes the record like p.
+func firstAlike(rec *pcs.Record, p pcs.Profile) pcs.Profile {
+	for q := pcs.F9; q < p; q++ {
+		if alike(rec, p, q) {
+			return q
+		}
+	}
+	return p
+}
+
+// alike reports whether two profiles write the record in the same bytes. The record must be signable.
+func alike(rec *pcs.Record, p, q pcs.Profile) bool {
+	s, _ := scratches.Get().(*scratch)
+	defer scratches.Put(s)
+	s.buf, s.n = s.buf[:0], 0
+	return s.add(rec, p) && s.has(rec, q)
 }
 
 // checkWhole tries the one message of pcs/2 with every key of the algorithm, first with the one of the hint.
@@ -145,8 +184,8 @@ func (r *Ring) checkWhole(s *scratch, rec *pcs.Record, sig []byte, alg Alg, hint
 }
 
 // hintKey returns the index of the hint's key, -1 when the hint cannot apply.
-func (r *Ring) hintKey(alg Alg, allowed pcs.ProfileSet, hint Facts) int {
-	if !hint.Valid() || hint.Scheme() != pcs.PCS1 || hint.Alg != alg || !allowed.Has(hint.Profile) || !modeAllowed(hint.Profile, hint.Mode) {
+func (r *Ring) hintKey(alg Alg, hint Facts) int {
+	if !hint.Valid() || hint.Scheme() != pcs.PCS1 || hint.Alg != alg || !modeAllowed(hint.Profile, hint.Mode) {
 		return -1
 	}
 	i, ok := r.byID[hint.KeyID]
@@ -244,6 +283,13 @@ func (s *scratch) add(rec *pcs.Record, p pcs.Profile) bool {
 	s.cands[s.n] = candidate{profile: p, from: from, to: len(b), digest: sha256.Sum256(b[from:])}
 	s.n++
 	return true
+}
+
+// has reports whether the profile writes the record like one of the candidates.
+func (s *scratch) has(rec *pcs.Record, p pcs.Profile) bool {
+	b, err := rec.AppendPayload(s.buf, p)
+	written := b[len(s.buf):]
+	return err == nil && slices.ContainsFunc(s.cands[:s.n], func(c candidate) bool { return bytes.Equal(written, b[c.from:c.to]) })
 }
 
 // addWhole keeps the message of pcs/2 as the one candidate. It reports whether the record has one.

@@ -66,12 +66,12 @@ func TestGoldenSignatures(t *testing.T) {
 	}
 }
 
-// checkVector: the vector verifies when its profile is allowed; under the defaults only
-// when one of the default profiles means the very same bytes.
+// checkVector: the vector verifies, and counts under the defaults only when one of the
+// default profiles means the very same bytes.
 func checkVector(t *testing.T, ring *Ring, name string, rec *pcs.Record, alg Alg, p pcs.Profile, m Mode) {
 	t.Helper()
 	payload, err := rec.AppendPayload(nil, p)
-	got := ring.Check(rec, allProfiles, Facts{})
+	got := ring.Check(rec, Facts{})
 	if err != nil { // bin cannot hold this shard without cutting it
 		if p != pcs.Bin || got.Valid() {
 			t.Errorf("%s %s: %v, facts %+v", name, p, err, got)
@@ -89,16 +89,16 @@ func checkVector(t *testing.T, ring *Ring, name string, rec *pcs.Record, alg Alg
 	if ok, known := ring.Recheck(rec, exact); !ok || !known {
 		t.Errorf("%s %s %s %s: recheck %v %v", name, alg, p, m, ok, known)
 	}
-	if hinted := ring.Check(rec, allProfiles, exact); hinted != exact {
-		t.Errorf("%s: hint %+v gave %+v", name, exact, hinted)
+	if hinted := ring.Check(rec, exact); hinted != got {
+		t.Errorf("%s: hint %+v gave %+v, without it %+v", name, exact, hinted, got)
 	}
 	meant := pcs.DefaultProfiles.Has(p)
 	for _, d := range pcs.DefaultProfiles.Slice() {
 		b, err := rec.AppendPayload(nil, d)
 		meant = meant || err == nil && bytes.Equal(b, payload)
 	}
-	if f := ring.Check(rec, pcs.DefaultProfiles, exact); f.Valid() != meant || !meant && f != (Facts{}) {
-		t.Errorf("%s %s %s under the defaults: %+v, want valid %v", name, p, m, f, meant)
+	if rules := DefaultPolicy().Signature; rules.Counts(rec, got) != meant || rules.Counts(rec, exact) != meant {
+		t.Errorf("%s %s %s under the defaults: want %v", name, p, m, meant)
 	}
 }
 
@@ -108,15 +108,16 @@ func TestOptInProfilesRefused(t *testing.T) {
 	rec := goodRecord(t, map[string]string{"D_hat": "0.00000123", "shard_id": `"sch\u00e4rfe"`})
 	for _, p := range []pcs.Profile{pcs.PyUTF8, pcs.Ryu, pcs.Bin} {
 		signHMAC(t, rec, "k", p, SHA256)
-		if f := ring.Check(rec, pcs.DefaultProfiles, Facts{}); f != (Facts{}) {
-			t.Errorf("%s verified by default: %+v", p, f)
-		}
-		if f := ring.Check(rec, allProfiles, Facts{}); f.Profile != p || f.Mode != SHA256 {
+		f := ring.Check(rec, Facts{})
+		if f.Profile != p || f.Mode != SHA256 {
 			t.Errorf("%s not found: %+v", p, f)
+		}
+		if rules := DefaultPolicy().Signature; rules.Counts(rec, f) {
+			t.Errorf("%s counts by default: %+v", p, f)
 		}
 	}
 	signHMAC(t, rec, "k", pcs.Bin, Raw)
-	if f := ring.Check(rec, allProfiles, Facts{}); f.Valid() {
+	if f := ring.Check(rec, Facts{}); f.Valid() {
 		t.Errorf("bin over the payload verified: %+v", f)
 	}
 	if ok, known := ring.Recheck(rec, Facts{KeyID: ring.Keys()[0].ID, Alg: HMACSHA256, Profile: pcs.Bin, Mode: Raw}); ok || !known {
@@ -134,36 +135,37 @@ func TestCost(t *testing.T) {
 	for alg, sig := range forged {
 		rec.Sig = sig
 		distinct := map[string]bool{}
-		for _, p := range pcs.DefaultProfiles.Slice() {
+		for p := pcs.F9; p < pcs.Bin; p++ {
 			distinct[string(message(t, rec, p, Raw))] = true
 		}
-		if len(distinct) == 5 {
+		if len(distinct) == int(pcs.Bin)-1 {
 			t.Fatal("this record should have coinciding payloads")
 		}
-		want := len(distinct) * 2 * keyCount[alg]
+		want := (len(distinct)*2 + 1) * keyCount[alg] // bin is signed by its hash only
 		hint := Facts{KeyID: ring.Keys()[0].ID, Alg: alg, Profile: pcs.GoFold, Mode: SHA256}
 		if alg == Ed25519 {
 			hint.KeyID = ring.Keys()[2].ID
 		}
 		for _, h := range []Facts{{}, hint} {
-			if f, ops := ring.check(rec, pcs.DefaultProfiles, h); f.Valid() || ops != want {
+			if f, _, ops := ring.check(rec, h); f.Valid() || ops != want {
 				t.Errorf("%s forgery with hint %+v: %+v, %d operations, want %d", alg, h, f, ops, want)
 			}
 		}
 	}
 	signEd(t, rec, keys.private("ed-main"), pcs.GoFold, SHA256)
 	hint := Facts{KeyID: ring.Keys()[2].ID, Alg: Ed25519, Profile: pcs.GoFold, Mode: SHA256}
-	if f, ops := ring.check(rec, pcs.DefaultProfiles, hint); f != hint || ops != 1 {
+	if f, hit, ops := ring.check(rec, hint); f != hint || hit != hint || ops != 1 {
 		t.Errorf("right hint: %+v after %d operations", f, ops)
 	}
 	for _, wrong := range []Facts{{KeyID: "ed-none", Alg: Ed25519, Profile: pcs.GoFold, Mode: SHA256},
 		{KeyID: hint.KeyID, Alg: HMACSHA256, Profile: pcs.GoFold, Mode: SHA256}, {KeyID: hint.KeyID, Alg: Ed25519, Profile: pcs.F9, Mode: Raw}} {
-		if f := ring.Check(rec, pcs.DefaultProfiles, wrong); f != hint {
+		if f := ring.Check(rec, wrong); f != hint {
 			t.Errorf("wrong hint %+v: %+v", wrong, f)
 		}
 	}
-	if f := ring.Check(rec, pcs.ProfilesOf(pcs.F9), hint); f.Valid() {
-		t.Errorf("a hint outside the allowed profiles verified: %+v", f)
+	rules := DefaultPolicy().Signature
+	if rules.Profiles = pcs.ProfilesOf(pcs.F9); rules.Counts(rec, hint) {
+		t.Error("a profile outside the allowed ones counts")
 	}
 }
 
@@ -173,7 +175,7 @@ func TestStrictBase64(t *testing.T) {
 	rec := goodRecord(t, nil)
 	signHMAC(t, rec, "k", pcs.F9, Raw)
 	good := rec.Sig
-	if !ring.Check(rec, pcs.DefaultProfiles, Facts{}).Valid() {
+	if !ring.Check(rec, Facts{}).Valid() {
 		t.Fatal("the good spelling does not verify")
 	}
 	raw, _ := base64.StdEncoding.DecodeString(good)
@@ -185,7 +187,7 @@ func TestStrictBase64(t *testing.T) {
 		"truncated": base64.StdEncoding.EncodeToString(raw[:31]), "longer": base64.StdEncoding.EncodeToString(append(raw, 0)),
 		"double padding": good[:42] + "==", "88 newlines": strings.Repeat("\n", 44) + good, "nul": good[:43] + "\x00",
 	} {
-		if rec.Sig = sig; ring.Check(rec, pcs.DefaultProfiles, Facts{}).Valid() {
+		if rec.Sig = sig; ring.Check(rec, Facts{}).Valid() {
 			t.Errorf("%s verified", name)
 		}
 	}
@@ -240,11 +242,11 @@ func TestRecheckWithoutSecret(t *testing.T) {
 	full := mustHMAC(t, "k")
 	rec := goodRecord(t, nil)
 	signHMAC(t, rec, "k", pcs.Py, Raw)
-	facts := NewRing([]Key{full}).Check(rec, pcs.DefaultProfiles, Facts{})
+	facts := NewRing([]Key{full}).Check(rec, Facts{})
 	bare := full
 	bare.Secret = nil
 	ring := NewRing([]Key{bare})
-	if f := ring.Check(rec, pcs.DefaultProfiles, facts); f.Valid() {
+	if f := ring.Check(rec, facts); f.Valid() {
 		t.Errorf("verified without the secret: %+v", f)
 	}
 	if ok, known := ring.Recheck(rec, facts); ok || known {
@@ -275,7 +277,7 @@ func TestKeyConfusion(t *testing.T) {
 	ring := NewRing([]Key{mixed})
 	rec := goodRecord(t, nil)
 	signHMAC(t, rec, string(ed.Public), pcs.F9, Raw)
-	if f := ring.Check(rec, allProfiles, Facts{KeyID: ed.ID, Alg: HMACSHA256, Profile: pcs.F9, Mode: Raw}); f.Valid() {
+	if f := ring.Check(rec, Facts{KeyID: ed.ID, Alg: HMACSHA256, Profile: pcs.F9, Mode: Raw}); f.Valid() {
 		t.Errorf("a public key served as an HMAC key: %+v", f)
 	}
 }
@@ -290,7 +292,7 @@ func TestRingIsSafeForConcurrentUse(t *testing.T) {
 		signHMAC(t, rec, secret, p, SHA256)
 		wg.Go(func() {
 			for range 200 {
-				f := ring.Check(rec, pcs.DefaultProfiles, Facts{})
+				f := ring.Check(rec, Facts{})
 				if ok, known := ring.Recheck(rec, f); !ok || !known {
 					t.Errorf("%s: %+v %v %v", p, f, ok, known)
 					return
@@ -305,10 +307,10 @@ func BenchmarkCheckHinted(b *testing.B) {
 	ring := NewRing([]Key{mustHMAC(b, "k")})
 	rec := goodRecord(b, nil)
 	signHMAC(b, rec, "k", pcs.Py, Raw)
-	hint := ring.Check(rec, pcs.DefaultProfiles, Facts{})
+	hint := ring.Check(rec, Facts{})
 	b.ReportAllocs()
 	for b.Loop() {
-		ring.Check(rec, pcs.DefaultProfiles, hint)
+		ring.Check(rec, hint)
 	}
 }
 
@@ -318,7 +320,7 @@ func BenchmarkCheckForged(b *testing.B) {
 	rec.Sig = base64.StdEncoding.EncodeToString(make([]byte, 32))
 	b.ReportAllocs()
 	for b.Loop() {
-		ring.Check(rec, pcs.DefaultProfiles, Facts{})
+		ring.Check(rec, Facts{})
 	}
 }
 

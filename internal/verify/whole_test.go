@@ -51,7 +51,7 @@ func TestGoldenWhole(t *testing.T) {
 		for alg, sig := range map[Alg]string{HMACSHA256: v.HMAC, Ed25519: v.Ed25519} {
 			want := Facts{KeyID: ids[alg], Alg: alg, Profile: pcs.F9, Mode: Whole}
 			rec := withSig(t, v.Record, sig)
-			if got := ring.Check(rec, pcs.DefaultProfiles, Facts{}); got != want || !got.InputsSigned() {
+			if got := ring.Check(rec, Facts{}); got != want || !got.InputsSigned() {
 				t.Errorf("%s %s: %+v", v.Name, alg, got)
 			}
 			if ok, known := ring.Recheck(rec, want); !ok || !known {
@@ -61,7 +61,7 @@ func TestGoldenWhole(t *testing.T) {
 				t.Errorf("%s %s: %+v", v.Name, alg, got)
 			}
 			for _, other := range vectors {
-				if found := ring.Check(withSig(t, other.Record, sig), allProfiles, want).Valid(); found != (other.Canonical == v.Canonical) {
+				if found := ring.Check(withSig(t, other.Record, sig), want).Valid(); found != (other.Canonical == v.Canonical) {
 					t.Errorf("%s: the %s signature of %s verifies: %v", other.Name, alg, v.Name, found)
 				}
 			}
@@ -80,7 +80,7 @@ func TestNoDowngrade(t *testing.T) {
 	refuse := func(what string, rec *pcs.Record, claim Facts) {
 		t.Helper()
 		tried++
-		if f := ring.Check(rec, allProfiles, claim); f.Valid() {
+		if f := ring.Check(rec, claim); f.Valid() {
 			t.Errorf("%s: found %+v", what, f)
 		}
 		if ok, known := ring.Recheck(rec, claim); ok || !known {
@@ -214,11 +214,11 @@ func TestWholeCost(t *testing.T) {
 	msg, _ := rec.WholeMessage(nil)
 	for secret, want := range map[string]int{"a": 1, "c": 3, "no": 3} {
 		rec.Sig, rec.HasSig = hmacText(secret, msg), true
-		f, ops := ring.check(rec, 0, Facts{})
+		f, _, ops := ring.check(rec, Facts{})
 		if ops != want || f.Valid() != (secret != "no") {
 			t.Errorf("%s: %+v at %d", secret, f, ops)
 		}
-		hinted, ops := ring.check(rec, 0, Facts{KeyID: ring.keys[3].ID, Alg: HMACSHA256, Profile: pcs.Py, Mode: SHA256})
+		hinted, _, ops := ring.check(rec, Facts{KeyID: ring.keys[3].ID, Alg: HMACSHA256, Profile: pcs.Py, Mode: SHA256})
 		if want := map[string]int{"a": 2, "c": 1, "no": 3}[secret]; hinted != f || ops != want {
 			t.Errorf("%s, hinted: %+v at %d", secret, hinted, ops)
 		}
