@@ -3,6 +3,7 @@ package log
 import (
 	"encoding/binary"
 	"fmt"
+	"hash/crc32"
 	"math"
 	"time"
 
@@ -49,9 +50,22 @@ func recordOf(l *raft.Log, floor uint64) record {
 	return record{Entry: e, appended: l.AppendedAt, ext: l.Extensions, floor: min(floor, l.Index)}
 }
 
+// sum is the CRC-32C of the stored value.
+func (r *record) sum() uint32 {
+	var h [headerSize]byte
+	r.header(h[:])
+	return crc32.Update(crc32.Update(crc32.Checksum(h[:], castagnoli), castagnoli, r.ext), castagnoli, r.Data)
+}
+
 // encode writes r into dst, which has r.size() bytes: format u8, type u8, flags u16, term u64, appended-at i64 (Unix
 // nanoseconds), committed floor u64, extension length u32, then the extension and the data. Integers are big-endian.
 func (r *record) encode(dst []byte) {
+	r.header(dst)
+	copy(dst[headerSize:], r.ext)
+	copy(dst[headerSize+len(r.ext):], r.Data)
+}
+
+func (r *record) header(dst []byte) {
 	dst[0], dst[1] = valueFormat, uint8(r.Type)
 	var flags uint16
 	var at int64
@@ -63,8 +77,6 @@ func (r *record) encode(dst []byte) {
 	binary.BigEndian.PutUint64(dst[12:], uint64(at))
 	binary.BigEndian.PutUint64(dst[20:], r.floor)
 	binary.BigEndian.PutUint32(dst[28:], uint32(len(r.ext)))
-	copy(dst[headerSize:], r.ext)
-	copy(dst[headerSize+len(r.ext):], r.Data)
 }
 
 // decodeRecord reads the value of an entry; the result aliases v.

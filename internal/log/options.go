@@ -25,6 +25,8 @@ var (
 	ErrGap = errors.New("log: gap")
 	// ErrCorrupt: a stored entry that cannot be read, or a floor above the end of the log.
 	ErrCorrupt = errors.New("log: corrupt entry")
+	// ErrInUse: another process, or another Store, has the directory.
+	ErrInUse = errors.New("log: this directory is in use by another process; stop that one first, and never run two nodes on one directory")
 	// ErrNotCommitted: the entry may still vanish.
 	ErrNotCommitted = errors.New("log: entry is not committed")
 	// ErrNotFound: no entry has this index.

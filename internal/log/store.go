@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
-	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/hashicorp/raft"
 )
 
@@ -17,6 +16,9 @@ type Store struct {
 	opts Options
 	db   *pebble.DB
 	sync *syncCounter
+
+	bound   *endFile      // lower bound of the end of the log
+	keeping chan struct{} // closed when nobody syncs bound any more
 
 	life   sync.RWMutex // held for reading during every use of db
 	closed bool
@@ -42,89 +44,6 @@ type Store struct {
 
 var _ raft.LogStore = (*Store)(nil)
 
-// Open opens or creates the log in dir and reads its bounds. A log that does not start at 1, an unreadable last entry
-// and Pebble's own errors are returned; nothing is repaired.
-func Open(dir string, o Options) (*Store, error) {
-	o = o.withDefaults()
-	if err := makeDir(o.FS, dir); err != nil {
-		return nil, fmt.Errorf("log: create %s: %w", dir, err)
-	}
-	s := &Store{opts: o, commit: o.Commit, done: make(chan struct{}), tail: tail{limit: o.TailBytes}}
-	s.sync = &syncCounter{FS: o.FS}
-	db, err := pebble.Open(dir, o.pebble(s.sync, s.pebbleFatal))
-	if err != nil {
-		return nil, fmt.Errorf("log: open %s: %w", dir, err)
-	}
-	s.db = db
-	if err := s.loadBounds(); err != nil {
-		return nil, errors.Join(err, db.Close())
-	}
-	s.sync.n.Store(0)
-	return s, nil
-}
-
-// makeDir creates dir and makes its name, and those of the parents that it had to create, durable: Pebble syncs only
-// what it creates itself.
-func makeDir(fs vfs.FS, dir string) error {
-	sync := []string{dir, fs.PathDir(dir)}
-	for p := fs.PathDir(dir); p != fs.PathDir(p); p = fs.PathDir(p) {
-		if _, err := fs.Stat(p); err == nil {
-			break
-		}
-		sync = append(sync, fs.PathDir(p))
-	}
-	if err := fs.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	for _, d := range sync {
-		if err := syncDir(fs, d); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func syncDir(fs vfs.FS, dir string) error {
-	f, err := fs.OpenDir(dir)
-	if dir == "." && err != nil {
-		f, err = fs.OpenDir("") // what an in-memory file system calls its top
-	}
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
-}
-
-func (s *Store) loadBounds() (err error) {
-	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: []byte{keyPrefix}, UpperBound: keysEnd()})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, it.Close()) }()
-	if !it.First() {
-		return it.Error()
-	}
-	if s.first, err = keyIndex(it.Key()); err != nil {
-		return err
-	}
-	if s.first != 1 {
-		return fmt.Errorf("%w: the log starts at entry %d", ErrGap, s.first)
-	}
-	if !it.Last() {
-		return errors.Join(ErrCorrupt, it.Error())
-	}
-	if s.last, err = keyIndex(it.Key()); err != nil {
-		return err
-	}
-	v, err := it.ValueAndErr()
-	if err != nil {
-		return err
-	}
-	r, err := decodeRecord(s.last, v)
-	s.floor, s.committed = r.floor, r.floor
-	return err
-}
-
 // Close waits for calls in progress and closes the database. A failed store is left as it is.
 func (s *Store) Close() error {
 	s.life.Lock()
@@ -134,10 +53,11 @@ func (s *Store) Close() error {
 	}
 	s.closed = true
 	s.end.Do(func() { close(s.done) })
+	<-s.keeping
 	if err := s.failure(); err != nil {
 		return err
 	}
-	return s.db.Close()
+	return errors.Join(s.db.Close(), s.bound.close())
 }
 
 // enter must be followed by s.life.RUnlock when it returns nil.
@@ -219,6 +139,9 @@ func (s *Store) StoreLogs(logs []*raft.Log) error {
 	}
 	if err := s.commitBatch(func(b *pebble.Batch) error { return putAll(b, records) }); err != nil {
 		return s.fail(fmt.Errorf("log: store entries %d..%d: %w", last+1, last+uint64(len(logs)), err))
+	}
+	if err := s.bound.put(markOf(&records[len(records)-1])); err != nil {
+		return s.fail(err)
 	}
 	s.stored(records, floor)
 	return nil
@@ -326,6 +249,9 @@ func (s *Store) DeleteRange(lo, hi uint64) error {
 	defer s.endWrite()
 	_, floor := s.bounds()
 	if err := s.cut(lo, hi, floor); err != nil {
+		return s.fail(err)
+	}
+	if err := s.lowerEnd(lo - 1); err != nil {
 		return s.fail(err)
 	}
 	err := s.commitBatch(func(b *pebble.Batch) error { return b.DeleteRange(key(lo), keysEnd(), nil) })

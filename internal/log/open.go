@@ -1,0 +1,173 @@
+package log
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// Open opens or creates the log in dir and reads its bounds. A log that does not start at 1, has a hole or is shorter than it
+// was, an unreadable last entry and Pebble's own errors are returned; nothing is repaired.
+func Open(dir string, o Options) (*Store, error) {
+	o = o.withDefaults()
+	if err := makeDir(o.FS, dir); err != nil {
+		return nil, fmt.Errorf("log: create %s: %w", dir, err)
+	}
+	s := &Store{opts: o, commit: o.Commit, done: make(chan struct{}), keeping: make(chan struct{}), tail: tail{limit: o.TailBytes}}
+	s.sync = &syncCounter{FS: o.FS}
+	var err error
+	if s.bound, err = openEnd(o.FS, dir); err != nil {
+		return nil, fmt.Errorf("log: open %s: %w", dir, err)
+	}
+	if err := s.openPebble(dir); err != nil {
+		return nil, fmt.Errorf("log: open %s: %w", dir, errors.Join(err, s.bound.f.Close()))
+	}
+	if err := s.check(); err != nil {
+		return nil, errors.Join(fmt.Errorf("log: open %s: %w", dir, err), s.db.Close(), s.bound.f.Close())
+	}
+	s.sync.n.Store(0)
+	go func() {
+		defer close(s.keeping)
+		s.keepEnd()
+	}()
+	return s, nil
+}
+
+// openPebble opens the database. The first write-ahead log of a new one has the oldest format, in which a damaged chunk cannot be
+// told from the end; so an empty database is opened twice.
+func (s *Store) openPebble(dir string) (err error) {
+	if s.bound.at.index == 0 {
+		if err := s.openOnce(dir); err != nil {
+			return err
+		}
+		if err := s.db.Close(); err != nil {
+			return err
+		}
+	}
+	return s.openOnce(dir)
+}
+
+func (s *Store) openOnce(dir string) (err error) {
+	s.db, err = pebble.Open(dir, s.opts.pebble(s.sync, s.pebbleFatal))
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, syscall.EAGAIN), strings.Contains(err.Error(), "lock held by current process"):
+		return fmt.Errorf("%w (%w)", ErrInUse, err)
+	case pebble.IsCorruptionError(err):
+		return fmt.Errorf("%w: %w: %s", ErrCorrupt, err, damagedAdvice)
+	}
+	return err
+}
+
+// check reads the bounds and compares them with what this log is known to have held.
+func (s *Store) check() error {
+	if err := s.loadBounds(); err != nil {
+		return err
+	}
+	if err := s.checkEnd(); err != nil {
+		return err
+	}
+	return s.checkHoles()
+}
+
+// checkHoles looks for entries that are in no table and in no write-ahead log. Within a table there are none: its keys were
+// written in order.
+func (s *Store) checkHoles() error {
+	levels, err := s.db.SSTables()
+	if err != nil {
+		return err
+	}
+	var spans [][2]uint64
+	for _, tables := range levels {
+		for _, t := range tables {
+			if lo, err := keyIndex(t.Smallest.UserKey); err == nil {
+				hi, err := keyIndex(t.Largest.UserKey)
+				if err == nil { // else the table holds a deletion, which reaches to the end of all keys
+					spans = append(spans, [2]uint64{lo, hi})
+				}
+			}
+		}
+	}
+	slices.SortFunc(spans, func(a, b [2]uint64) int { return cmp.Compare(a[0], b[0]) })
+	next := uint64(1)
+	for _, sp := range append(spans, [2]uint64{s.last + 1, s.last}) {
+		for next < sp[0] && next <= s.last {
+			rs, err := s.scan(next, min(sp[0]-1, s.last), aheadEntries, aheadBytes)
+			if err != nil {
+				return fmt.Errorf("%w: %s", err, damagedAdvice)
+			}
+			next += uint64(len(rs))
+		}
+		next = max(next, sp[1]+1)
+	}
+	return nil
+}
+
+// makeDir creates dir and makes its name, and those of the parents that it had to create, durable: Pebble syncs only
+// what it creates itself.
+func makeDir(fs vfs.FS, dir string) error {
+	sync := []string{dir, fs.PathDir(dir)}
+	for p := fs.PathDir(dir); p != fs.PathDir(p); p = fs.PathDir(p) {
+		if _, err := fs.Stat(p); err == nil {
+			break
+		}
+		sync = append(sync, fs.PathDir(p))
+	}
+	if err := fs.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	for _, d := range sync {
+		if err := syncDir(fs, d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func syncDir(fs vfs.FS, dir string) error {
+	f, err := fs.OpenDir(dir)
+	if dir == "." && err != nil {
+		f, err = fs.OpenDir("") // what an in-memory file system calls its top
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+func (s *Store) loadBounds() (err error) {
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: []byte{keyPrefix}, UpperBound: keysEnd()})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, it.Close()) }()
+	if !it.First() {
+		return it.Error()
+	}
+	if s.first, err = keyIndex(it.Key()); err != nil {
+		return err
+	}
+	if s.first != 1 {
+		return fmt.Errorf("%w: the log starts at entry %d", ErrGap, s.first)
+	}
+	if !it.Last() {
+		return errors.Join(ErrCorrupt, it.Error())
+	}
+	if s.last, err = keyIndex(it.Key()); err != nil {
+		return err
+	}
+	v, err := it.ValueAndErr()
+	if err != nil {
+		return err
+	}
+	r, err := decodeRecord(s.last, v)
+	s.floor, s.committed = r.floor, r.floor
+	return err
+}
