@@ -5,7 +5,11 @@
 // Times are RFC 3339 with nanoseconds in UTC, hashes lower-case hex, sequence numbers start at 1.
 package wire
 
-import "time"
+import (
+	"errors"
+	"strings"
+	"time"
+)
 
 // Outcomes of a submission, the values of SubmitAnswer.Outcome.
 const (
@@ -47,8 +51,25 @@ func Time(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
 // TimeNS is Time for nanoseconds since 1970.
 func TimeNS(ns int64) string { return Time(time.Unix(0, ns)) }
 
-// ParseTime reads what Time writes and any other RFC 3339 date-time.
-func ParseTime(s string) (time.Time, error) { return time.Parse(time.RFC3339Nano, s) }
+// ErrTime is returned by ParseTime.
+var ErrTime = errors.New("not an RFC 3339 date-time such as 2026-01-02T15:04:05Z")
+
+// ParseTime reads what Time writes and any other RFC 3339 date-time. Package time reads more than that: hours of one digit, a
+// comma before the fraction, minutes of an offset above 59, decimals that it then drops.
+func ParseTime(s string) (time.Time, error) {
+	at, err := time.Parse(time.RFC3339Nano, s)
+	if err != nil {
+		return time.Time{}, ErrTime
+	}
+	rest, ok := strings.CutPrefix(s, at.Format("2006-01-02T15:04:05"))
+	fraction, hasFraction := strings.CutPrefix(rest, ".")
+	zone := strings.TrimLeft(fraction, "0123456789")
+	if !ok || len(fraction)-len(zone) > 9 || !hasFraction && zone != rest || zone != at.Format("Z07:00") && zone != "+00:00" && zone != "-00:00" ||
+		len(zone) == 6 && zone[1:3] > "23" {
+		return time.Time{}, ErrTime
+	}
+	return at, nil
+}
 
 // SubmitAnswer answers POST /v1/pcs/submit with status 200 (accepted) or 202 (escalated).
 // The first six members are those that existing clients parse.

@@ -62,9 +62,15 @@ func parseMoment(flag, text string, now time.Time) (time.Time, error) {
 		return time.Time{}, nil
 	}
 	if ago, err := parseSpan(text); err == nil && ago >= 0 {
+		if now.Add(-ago).Before(time.Unix(0, 0)) {
+			return time.Time{}, usagef("%s %q: is longer ago than 1970-01-01T00:00:00Z", flag, text)
+		}
 		return now.Add(-ago), nil
 	}
 	t, err := wire.ParseTime(text)
+	if err == nil && !t.After(time.Unix(0, 0)) {
+		return t, usagef("%s %q: must be later than 1970-01-01T00:00:00Z", flag, text)
+	}
 	if err != nil {
 		return t, usagef("%s %q: must be a date-time such as 2026-01-02T15:04:05Z or a time span before now such as 15m or 2d", flag, text)
 	}

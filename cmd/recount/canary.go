@@ -229,7 +229,7 @@ func (r *canaryReport) writeTextfile(path string) error {
 	if path == "" {
 		return nil
 	}
-	at, err := time.Parse(time.RFC3339, r.At)
+	at, err := wire.ParseTime(r.At)
 	if err != nil {
 		return err
 	}

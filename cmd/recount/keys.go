@@ -153,6 +153,11 @@ A shard is meant by its id, or by the beginning of ids and a star.`,
 // read turns the flags into a request.
 func (f *keyTerms) read() error {
 	f.r.NotBefore, f.r.NotAfter = f.notBefore, f.notAfter
+	for flag, text := range map[string]string{"--not-before": f.notBefore, "--not-after": f.notAfter} {
+		if at, err := wire.ParseTime(text); text != "" && (err != nil || !at.After(time.Unix(0, 0))) {
+			return usagef("%s %q: must be a date-time such as 2026-01-02T15:04:05Z, later than 1970-01-01T00:00:00Z", flag, text)
+		}
+	}
 	switch {
 	case (f.hmacFile == "") == (f.public == ""):
 		return usagef("give one of --hmac-key-file and --ed25519-pub")

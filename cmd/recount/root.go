@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // app is one run of the tool: its streams, its environment and the flags that every command has.
@@ -74,8 +75,13 @@ func (a *app) root() *cobra.Command {
   recount get --endpoint https://127.0.0.1:9440 --ca ca.pem 65c8f7093db946879683b020ce72cdb43c71895141051e382fe63b079c090fc5
   recount digest --dev /tmp/recount`,
 		SilenceUsage: true, SilenceErrors: true,
-		Args:              cobra.ArbitraryArgs,
-		PersistentPreRunE: func(*cobra.Command, []string) error { return a.checkFlags() },
+		Args: cobra.ArbitraryArgs,
+		PersistentPreRunE: func(cmd *cobra.Command, args []string) error {
+			if err := refuseEmpty(cmd, args); err != nil {
+				return err
+			}
+			return a.checkFlags()
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return usagef("unknown command %q; \"recount --help\" lists the commands", args[0])
@@ -122,7 +128,7 @@ func exactly(names ...string) cobra.PositionalArgs {
 		if len(args) == len(names) {
 			return nil
 		}
-		if cmd.HasSubCommands() {
+		if cmd.HasSubCommands() && len(args) > 0 {
 			return usagef("%s has no command %q; \"%s --help\" lists them", cmd.CommandPath(), args[0], cmd.CommandPath())
 		}
 		if len(names) == 0 {
@@ -161,4 +167,28 @@ func completionCommand() *cobra.Command {
 			return usagef("unknown shell %q; known are %s", args[0], strings.Join(shells, ", "))
 		},
 	}
+}
+
+// refuseEmpty refuses a text flag that is given without a value, and an empty argument: most often a variable of a shell that
+// was not set. Taken for "not given" it would widen the command from one thing to everything.
+func refuseEmpty(cmd *cobra.Command, args []string) (err error) {
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		values := []string{f.Value.String()}
+		if s, ok := f.Value.(pflag.SliceValue); ok {
+			if values = s.GetSlice(); len(values) == 0 {
+				values = []string{""}
+			}
+		}
+		for _, v := range values {
+			if err == nil && strings.TrimSpace(v) == "" {
+				err = usagef("--%s is given without a value: give one, or leave the flag out; is a variable of your shell not set?", f.Name)
+			}
+		}
+	})
+	for i, arg := range args {
+		if err == nil && strings.TrimSpace(arg) == "" {
+			err = usagef("argument %d of %s is empty; is a variable of your shell not set?", i+1, cmd.CommandPath())
+		}
+	}
+	return err
 }

@@ -90,7 +90,11 @@ func TestSignedRecordsVerify(t *testing.T) {
 		ring := verify.NewRing([]verify.Key{key})
 		for p := pcs.F9; p <= pcs.Bin; p++ {
 			for _, mode := range []string{"", "raw", "sha256"} {
-				r := run(t, input, "sign", "--key-file", file, "--profile", p.String(), "--mode="+mode)
+				args := []string{"sign", "--key-file", file, "--profile", p.String()}
+				if mode != "" {
+					args = append(args, "--mode="+mode)
+				}
+				r := run(t, input, args...)
 				if p == pcs.Bin && mode == "raw" {
 					if r.code != exitUsage {
 						t.Errorf("bin raw: %+v", r)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -35,6 +36,10 @@ func (s *server) decodeBody(c echo.Context, v any) error {
 		return err
 	}
 	if err := onlyOnce(body); err != nil {
+		var member *memberError
+		if errors.As(err, &member) {
+			return badParameter(member.name, member.why)
+		}
 		return wire.NewProblem(wire.CodeBadRequest, "the body: "+err.Error()).WithField("body")
 	}
 	dec := json.NewDecoder(bytes.NewReader(body))
@@ -73,6 +78,9 @@ func onlyOnce(body []byte) error {
 		if err := dec.Decode(&value); err != nil {
 			return errors.New("not well-formed")
 		}
+		if why := emptyOrBroken(value); why != "" {
+			return &memberError{key, why}
+		}
 	}
 	if _, err := dec.Token(); err != nil {
 		return errors.New("not well-formed")
@@ -81,6 +89,58 @@ func onlyOnce(body []byte) error {
 		return errors.New("something stands behind the object")
 	}
 	return nil
+}
+
+// memberError is a fault of one member.
+type memberError struct{ name, why string }
+
+func (e *memberError) Error() string { return fmt.Sprintf("member %q %s", e.name, e.why) }
+
+// emptyOrBroken says what is wrong with the value of a member. An empty one is most often a variable that was not set, and
+// would widen the request: no scope is every shard, no not_after is for ever. Half of a surrogate pair would be taken for
+// U+FFFD, so that something else is named than was meant.
+func emptyOrBroken(value json.RawMessage) string {
+	var v any
+	if err := json.Unmarshal(value, &v); err != nil {
+		return "is not well-formed"
+	}
+	empty := v == nil
+	switch v := v.(type) {
+	case string:
+		empty = strings.TrimSpace(v) == ""
+	case []any:
+		empty = len(v) == 0
+	}
+	if empty {
+		return "is empty: give a value, or leave the member out"
+	}
+	if loneSurrogate(value) {
+		return "has half of a surrogate pair"
+	}
+	return ""
+}
+
+// loneSurrogate looks for \uD800 to \uDFFF in well-formed JSON that are no pair.
+func loneSurrogate(text []byte) bool {
+	high := false // the escape before this place was the first half of a pair
+	for i := 0; i < len(text); i++ {
+		if text[i] != '\\' {
+			if high {
+				return true
+			}
+			continue
+		}
+		unit := uint64(0)
+		if i++; text[i] == 'u' {
+			unit, _ = strconv.ParseUint(string(text[i+1:i+5]), 16, 16) // well-formed
+			i += 4
+		}
+		if low := unit >= 0xdc00 && unit <= 0xdfff; low != high {
+			return true
+		}
+		high = unit >= 0xd800 && unit <= 0xdbff
+	}
+	return false
 }
 
 // notInName: the members of requests are written in a-z and _.

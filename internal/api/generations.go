@@ -92,7 +92,7 @@ func parseFlips(c echo.Context, generation uint32) (flipsRequest, error) {
 	if f.ndjson {
 		highest = maxStream
 	}
-	f.query = FlipsQuery{Generation: generation, Shard: p.text("shard", 256), Key: p.text("key", 128), Reason: p.text("reason", 64),
+	f.query = FlipsQuery{Generation: generation, Shard: p.shard("shard"), Key: p.key("key"), Reason: p.text("reason", 64),
 		Position: p.number("position", 0, 1, 1<<63-1), FromSeq: p.number("from_seq", 1, 1, 1<<63-1),
 		Limit: int(p.number("limit", min(defaultLimit, highest), 1, highest))}
 	get := p.values.Get
@@ -130,6 +130,9 @@ func (s *server) flips(c echo.Context) error {
 		return err
 	}
 	defer cancel()
+	if err := s.oneShard(ctx, "shard", f.query.Shard); err != nil {
+		return err
+	}
 	if f.ndjson {
 		return s.flipsStream(c, f, at)
 	}

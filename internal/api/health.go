@@ -30,6 +30,11 @@ func (s *server) readyz(c echo.Context) error {
 	ctx, cancel := context.WithTimeout(c.Request().Context(), readyLimit)
 	defer cancel()
 	query := c.QueryParams()
+	for _, name := range query["exclude"] {
+		if strings.TrimSpace(name) == "" {
+			return badParameter("exclude", "has no value: give the name of a check, or leave the parameter out")
+		}
+	}
 	var lines, failed strings.Builder
 	for _, check := range s.Ledger.Ready(ctx) {
 		switch {

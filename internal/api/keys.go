@@ -4,11 +4,14 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/recount-ledger/recount/internal/pcs"
 	"github.com/recount-ledger/recount/internal/verify"
 	"github.com/recount-ledger/recount/wire"
 )
@@ -127,11 +130,11 @@ func bound(field, text string) (int64, error) {
 	if text == "" {
 		return 0, nil
 	}
-	t, err := wire.ParseTime(text)
-	if err != nil || t.Year() < 1970 || t.Year() > 2261 {
-		return 0, badParameter(field, "must be an RFC 3339 date-time such as 2026-01-02T15:04:05Z, 1970 or later")
+	ns, ok := nanoseconds(text)
+	if !ok {
+		return 0, badParameter(field, mustBeMoment)
 	}
-	return t.UnixNano(), nil
+	return ns, nil
 }
 
 func (s *server) revokeKey(c echo.Context) error {
@@ -211,6 +214,11 @@ func (s *server) freezeAct(c echo.Context, do func(context.Context, wire.FreezeR
 		if err := checkFreeze(&r); err != nil {
 			return 0, nil, err
 		}
+		if r.Scope == wire.FreezeShard {
+			if err := s.oneShard(ctx, "subject", r.Subject); err != nil {
+				return 0, nil, err
+			}
+		}
 		a, err := do(ctx, r, meta)
 		return http.StatusOK, a, err
 	})
@@ -222,9 +230,13 @@ func checkFreeze(r *wire.FreezeRequest) error {
 		if r.Subject != "" {
 			return badParameter("subject", "must be absent when everything is meant")
 		}
-	case wire.FreezeShard, wire.FreezeKey:
-		if r.Subject == "" || len(r.Subject) > 256 {
-			return badParameter("subject", "must be the id of a "+r.Scope+", 1 to 256 bytes")
+	case wire.FreezeShard:
+		if why := pcs.CheckShardID(r.Subject); why != "" {
+			return badParameter("subject", "must be the id of a shard, which "+why)
+		}
+	case wire.FreezeKey:
+		if r.Subject == "" || len(r.Subject) > 64 {
+			return badParameter("subject", "must be the id of a key, 1 to 64 bytes")
 		}
 	default:
 		return badParameter("scope", "must be all, shard or key")
@@ -233,6 +245,19 @@ func checkFreeze(r *wire.FreezeRequest) error {
 		return badParameter("reason", "must be given: agents and auditors will ask why")
 	}
 	return nil
+}
+
+// oneShard refuses a pattern where the id of one shard is meant: nothing would be found under it, and that looks like good
+// news. A shard that does exist under such an id is meant.
+func (s *server) oneShard(ctx context.Context, field, id string) error {
+	if !strings.HasSuffix(id, "*") {
+		return nil
+	}
+	_, err := s.Ledger.Shard(ctx, id)
+	if errors.Is(err, ErrNotFound) {
+		return badParameter(field, "is a pattern; give the id of one shard")
+	}
+	return err
 }
 
 func (s *server) knownShards(c echo.Context) error {

@@ -39,8 +39,8 @@ func parseAudit(c echo.Context) (auditRequest, error) {
 		highest = maxStream
 	}
 	a.query = AuditQuery{
-		Shard:   p.text("shard", 256),
-		Key:     p.text("key", 128),
+		Shard:   p.shard("shard"),
+		Key:     p.key("key"),
 		Outcome: p.oneOf("outcome", "", wire.OutcomeAccepted, wire.OutcomeEscalated, wire.OutcomeRefused, wire.OutcomeConflict),
 		Reason:  p.text("reason", 64),
 		Since:   p.moment("since"),
@@ -74,6 +74,9 @@ func (s *server) audit(c echo.Context) error {
 		return err
 	}
 	defer cancel()
+	if err := s.oneShard(ctx, "shard", a.query.Shard); err != nil {
+		return err
+	}
 	if a.query.Generation == 0 {
 		a.query.Generation = at.Generation
 	}

@@ -6,13 +6,15 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/recount-ledger/recount/internal/pcs"
 	"github.com/recount-ledger/recount/wire"
 )
 
-// params reads a query string once and strictly: a parameter that the route does not know, a repeated one or
+// params reads a query string once and strictly: a parameter that the route does not know, a repeated or empty one or
 // a wrong value is an error, because a filter that is silently ignored gives a wrong list. The first problem
 // is kept and returned by err.
 type params struct {
@@ -27,11 +29,13 @@ func readParams(c echo.Context, known ...string) *params {
 		p.fail("query", "not well-formed")
 	}
 	for name, all := range values {
-		if !slices.Contains(known, name) {
+		switch {
+		case !slices.Contains(known, name):
 			p.fail(printable(name), "unknown parameter; known are "+strings.Join(known, ", "))
-		}
-		if len(all) > 1 {
+		case len(all) > 1:
 			p.fail(printable(name), "given more than once")
+		case strings.TrimSpace(all[0]) == "":
+			p.fail(name, "has no value: give one, or leave the parameter out")
 		}
 	}
 	return p
@@ -72,6 +76,26 @@ func (p *params) text(name string, longest int) string {
 	return v
 }
 
+// shard reads the id of one shard; an id that no record can have finds nothing, which looks like an answer.
+func (p *params) shard(name string) string {
+	v := p.values.Get(name)
+	if v != "" {
+		if why := pcs.CheckShardID(v); why != "" {
+			p.fail(name, why)
+		}
+	}
+	return v
+}
+
+// key reads the id of one key.
+func (p *params) key(name string) string {
+	v := p.text(name, 128)
+	if strings.Contains(v, "*") {
+		p.fail(name, "is a pattern; give the id of one key")
+	}
+	return v
+}
+
 func (p *params) oneOf(name, otherwise string, allowed ...string) string {
 	v := p.values.Get(name)
 	if v == "" {
@@ -102,12 +126,23 @@ func (p *params) moment(name string) int64 {
 	if v == "" {
 		return 0
 	}
-	t, err := wire.ParseTime(v)
-	if err != nil || t.Year() < 1970 || t.Year() > 2261 {
-		p.fail(name, "must be an RFC 3339 date-time such as 2026-01-02T15:04:05Z, 1970 or later")
-		return 0
+	ns, ok := nanoseconds(v)
+	if !ok {
+		p.fail(name, mustBeMoment)
 	}
-	return t.UnixNano()
+	return ns
+}
+
+const mustBeMoment = "must be an RFC 3339 date-time such as 2026-01-02T15:04:05Z, later than 1970-01-01T00:00:00Z"
+
+// nanoseconds reads a date-time as ns since 1970. The first of them is refused with everything before: 0 means that there is
+// no bound, and a bound must not become none.
+func nanoseconds(text string) (int64, bool) {
+	t, err := wire.ParseTime(text)
+	if err != nil || !t.After(time.Unix(0, 0)) || t.UTC().Year() > 2261 {
+		return 0, false
+	}
+	return t.UnixNano(), true
 }
 
 // read gives the freshness that the query asks for.

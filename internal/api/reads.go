@@ -8,6 +8,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/recount-ledger/recount/internal/pcs"
 	"github.com/recount-ledger/recount/wire"
 )
 
@@ -80,8 +81,8 @@ func (s *server) shard(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if id == "" || len(id) > 256 {
-		return badParameter("shard_id", "must be 1 to 256 bytes")
+	if why := pcs.CheckShardID(id); why != "" {
+		return badParameter("shard_id", why)
 	}
 	return serveRead(s, c, wire.ConsistencyLocal, func(ctx context.Context, _ Position) (any, error) { return s.Ledger.Shard(ctx, id) })
 }

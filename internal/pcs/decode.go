@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -335,17 +336,26 @@ func (w *decoder) shard(name string) (ok bool, err error) {
 	if ok, err = w.text(name, &w.r.ShardID); !ok {
 		return false, err
 	}
-	switch s := w.r.ShardID; {
-	case s == "":
-		w.fault(name, "must not be empty")
-	case len(s) > MaxShardID:
-		w.fault(name, "must have at most "+strconv.Itoa(MaxShardID)+" bytes")
-	case hasControl(s):
-		w.fault(name, "must not contain control characters")
-	default:
-		return true, nil
+	if why := CheckShardID(w.r.ShardID); why != "" {
+		w.fault(name, why)
+		return false, nil
 	}
-	return false, nil
+	return true, nil
+}
+
+// CheckShardID says why no record can have this shard_id; "" is that one can.
+func CheckShardID(id string) string {
+	switch {
+	case id == "":
+		return "must not be empty"
+	case len(id) > MaxShardID:
+		return "must have at most " + strconv.Itoa(MaxShardID) + " bytes"
+	case !utf8.ValidString(id):
+		return "must be UTF-8"
+	case hasControl(id):
+		return "must not contain control characters"
+	}
+	return ""
 }
 
 // literal reads the text of a number.

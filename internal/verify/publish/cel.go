@@ -262,7 +262,8 @@ func parseTime(text string) (int64, error) {
 	rest, ok := strings.CutPrefix(text, seconds)
 	fraction, hasFraction := strings.CutPrefix(rest, ".")
 	zone := strings.TrimLeft(fraction, "0123456789")
-	if !ok || len(fraction)-len(zone) > 9 || !hasFraction && zone != rest || zone != at.Format("Z07:00") && zone != "+00:00" {
+	if !ok || len(fraction)-len(zone) > 9 || !hasFraction && zone != rest || zone != at.Format("Z07:00") && zone != "+00:00" ||
+		len(zone) == 6 && zone[1:3] > "23" {
 		return 0, errTime
 	}
 	return at.UnixNano(), nil

@@ -203,3 +203,12 @@ func FuzzRules(f *testing.F) {
 		same(t, s.condition(0), s)
 	})
 }
+
+// TestOffsetOfADay: an offset has at most 23 hours; package time reads more.
+func TestOffsetOfADay(t *testing.T) {
+	for text, good := range map[string]bool{"2026-01-01T00:00:00+23:59": true, "2026-01-01T00:00:00+24:00": false, "2026-01-01T00:00:00-24:00": false} {
+		if _, err := parseTime(text); (err == nil) != good {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
