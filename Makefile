@@ -4,8 +4,9 @@ GO ?= go
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS := -X github.com/recount-ledger/recount/internal/version.Version=$(VERSION)
 FUZZTIME ?= 60s
+CHAOS_TIME ?= 60m
 
-.PHONY: help build run test race lint fuzz e2e drill flip-matrix golden-arm64 bench bench-recount clean
+.PHONY: help build run test race lint fuzz e2e chaos chaos-short drill flip-matrix golden-arm64 bench bench-recount clean
 help: ## print this list
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
@@ -40,6 +41,12 @@ flip-matrix: ## flipped bits in every region of every file of a stopped node, at
 
 e2e: build ## long end-to-end and chaos runs on the built binaries
 	RECOUNT_E2E=full $(GO) test -count=1 -timeout 150m -v ./test/e2e/
+
+chaos: ## faults on three real nodes for CHAOS_TIME (default 60m), every answer checked
+	$(GO) run ./test/chaos -time $(CHAOS_TIME)
+
+chaos-short: ## every kind of fault once, three minutes or so
+	$(GO) run ./test/chaos -short -time 150s
 
 drill: build ## both incidents on scratch clusters with 100,000 submissions, with the timings
 	bin/recount drill key
