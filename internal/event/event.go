@@ -47,6 +47,8 @@ const (
 	TokenCreated Kind = 24
 	TokenRevoked Kind = 25
 	ActApproved  Kind = 26
+
+	FactsDisputed Kind = 27
 )
 
 // SaltSize is the length in bytes of the random salt in front of every message.
@@ -68,6 +70,7 @@ var kindNames = [...]string{
 	Frozen: "frozen", Thawed: "thawed", ShardsKnown: "shards_known",
 
 	TokenCreated: "token_created", TokenRevoked: "token_revoked", ActApproved: "act_approved",
+	FactsDisputed: "facts_disputed",
 }
 
 // Known reports whether this version can read events of kind k.
@@ -128,6 +131,8 @@ func (k Kind) newMessage() proto.Message {
 		return new(TokenRevokedV1)
 	case ActApproved:
 		return new(ActApprovedV1)
+	case FactsDisputed:
+		return new(FactsDisputedV1)
 	}
 	return nil
 }

@@ -1825,6 +1825,68 @@ func (x *ActApprovedV1) GetOp() *OpV1 {
 	return nil
 }
 
+// FactsDisputedV1 is kind 27: a majority of the voters finds that a submission is not signed as its recorded facts say.
+// Generations that are started later count it as unsigned.
+type FactsDisputedV1 struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Seq           uint64                 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`      // event of the submission
+	Voters        []string               `protobuf:"bytes,2,rep,name=voters,proto3" json:"voters,omitempty"` // voters that found the facts false
+	Node          string                 `protobuf:"bytes,3,opt,name=node,proto3" json:"node,omitempty"`     // the leader that asked them
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FactsDisputedV1) Reset() {
+	*x = FactsDisputedV1{}
+	mi := &file_event_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FactsDisputedV1) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FactsDisputedV1) ProtoMessage() {}
+
+func (x *FactsDisputedV1) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FactsDisputedV1.ProtoReflect.Descriptor instead.
+func (*FactsDisputedV1) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *FactsDisputedV1) GetSeq() uint64 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+func (x *FactsDisputedV1) GetVoters() []string {
+	if x != nil {
+		return x.Voters
+	}
+	return nil
+}
+
+func (x *FactsDisputedV1) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
 var File_event_proto protoreflect.FileDescriptor
 
 const file_event_proto_rawDesc = "" +
@@ -1977,7 +2039,11 @@ const file_event_proto_rawDesc = "" +
 	"\tact_op_id\x18\x01 \x01(\tR\aactOpId\x12\x10\n" +
 	"\x03act\x18\x02 \x01(\tR\x03act\x12\x18\n" +
 	"\arequest\x18\x03 \x01(\tR\arequest\x12&\n" +
-	"\x02op\x18\x04 \x01(\v2\x16.recount.event.v1.OpV1R\x02opB8Z6github.com/recount-ledger/recount/internal/event;eventb\x06proto3"
+	"\x02op\x18\x04 \x01(\v2\x16.recount.event.v1.OpV1R\x02op\"O\n" +
+	"\x0fFactsDisputedV1\x12\x10\n" +
+	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x16\n" +
+	"\x06voters\x18\x02 \x03(\tR\x06voters\x12\x12\n" +
+	"\x04node\x18\x03 \x01(\tR\x04nodeB8Z6github.com/recount-ledger/recount/internal/event;eventb\x06proto3"
 
 var (
 	file_event_proto_rawDescOnce sync.Once
@@ -1991,7 +2057,7 @@ func file_event_proto_rawDescGZIP() []byte {
 	return file_event_proto_rawDescData
 }
 
-var file_event_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
+var file_event_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
 var file_event_proto_goTypes = []any{
 	(*PackV1)(nil),                // 0: recount.event.v1.PackV1
 	(*EventV1)(nil),               // 1: recount.event.v1.EventV1
@@ -2019,6 +2085,7 @@ var file_event_proto_goTypes = []any{
 	(*TokenCreatedV1)(nil),        // 23: recount.event.v1.TokenCreatedV1
 	(*TokenRevokedV1)(nil),        // 24: recount.event.v1.TokenRevokedV1
 	(*ActApprovedV1)(nil),         // 25: recount.event.v1.ActApprovedV1
+	(*FactsDisputedV1)(nil),       // 26: recount.event.v1.FactsDisputedV1
 }
 var file_event_proto_depIdxs = []int32{
 	1,  // 0: recount.event.v1.PackV1.events:type_name -> recount.event.v1.EventV1
@@ -2056,7 +2123,7 @@ func file_event_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_event_proto_rawDesc), len(file_event_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   26,
+			NumMessages:   27,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

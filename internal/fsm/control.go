@@ -147,6 +147,12 @@ func (d *Derived) WaitIndex(ctx context.Context, index uint64) error {
 	return d.pos.waitIndex(ctx, index)
 }
 
+// WaitSeq returns when event seq is folded.
+func (d *Derived) WaitSeq(ctx context.Context, seq uint64) error {
+	_, err := d.pos.wait(ctx, func(c Cursor) bool { return c.Seq >= seq })
+	return err
+}
+
 // WaitControl returns when an operator's event after event seen is folded.
 func (d *Derived) WaitControl(ctx context.Context, seen uint64) error {
 	_, err := d.pos.wait(ctx, func(Cursor) bool {

@@ -74,7 +74,8 @@ type Config struct {
 	ElectionTimeout time.Duration
 	SubmitTimeout   time.Duration
 	MaxClockSkew    time.Duration
-	PackBatchBytes  int // bytes that one step of a fold reads
+	DigestInterval  time.Duration // between digests that are logged and compared while anything is folded; 0: by number of events only
+	PackBatchBytes  int           // bytes that one step of a fold reads
 
 	FS       vfs.FS        // nil: the disk; tests pass a crashable one
 	DiskFree func() uint64 // free bytes for Dir; nil: what the file system says
@@ -92,7 +93,7 @@ func Defaults() Config {
 	return Config{
 		Profiles:     pcs.DefaultProfiles,
 		AuthFailures: 60, TokenRate: 100, AddressRate: 100 * AddressFactor, ThrottleStatus: 429, MaxBody: 1 << 20, QueueBytes: 32 << 20,
-		ElectionTimeout: 2 * time.Second, SubmitTimeout: 10 * time.Second, MaxClockSkew: 5 * time.Second,
+		ElectionTimeout: 2 * time.Second, SubmitTimeout: 10 * time.Second, MaxClockSkew: 5 * time.Second, DigestInterval: 10 * time.Second,
 		Audit:          AuditLog{MaxBytes: 100 << 20, Keep: 90 * 24 * time.Hour},
 		PackBatchBytes: 4 << 20, KeyPoll: 2 * time.Second,
 	}

@@ -122,11 +122,26 @@ func (n *Node) proposeNow(ctx context.Context, kind event.Kind, m proto.Message)
 	return n.cluster.Propose(pack.Append(nil)).Wait(ctx)
 }
 
-// logDigest logs the digests of this node when enough events have passed since the last ones.
+// digested is when this leader logged a digest last, and the event that carries it.
+type digested struct {
+	at  time.Time
+	seq uint64
+}
+
+// logDigest logs the digests of this node when enough events have passed since the last ones, or enough time in which anything
+// was folded.
 func (n *Node) logDigest(ctx context.Context) error {
 	live := n.live()
-	seq := live.Cursor().Seq / digestEvery * digestEvery
-	if seq == 0 || n.switching() {
+	head := live.Cursor().Seq
+	if n.switching() || n.withheld() != nil {
+		return nil
+	}
+	seq := head / digestEvery * digestEvery
+	timely := n.cfg.DigestInterval > 0 && time.Since(n.digested.at) >= n.cfg.DigestInterval && head > n.digested.seq
+	if timely {
+		seq = head
+	}
+	if seq == 0 {
 		return nil
 	}
 	// The one for seq, if it is there, came after seq: digests are logged in order and after what they speak of.
@@ -138,8 +153,16 @@ func (n *Node) logDigest(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, err = n.proposeNow(ctx, event.StateDigest, &event.StateDigestV1{
+	index, err := n.proposeNow(ctx, event.StateDigest, &event.StateDigestV1{
 		Seq: seq, Log: d.log[:], State: d.state[:], Control: d.control[:], Generation: live.Number()})
+	if err == nil {
+		err = n.derived.WaitIndex(ctx, index)
+	}
+	if err != nil {
+		return err
+	}
+	n.digested.at = time.Now()
+	n.digested.seq, err = n.derived.SeqOf(index)
 	return err
 }
 
@@ -292,6 +315,9 @@ func (n *Node) catchUp(ctx context.Context) error {
 		try, cancel := context.WithTimeout(ctx, n.cfg.SubmitTimeout)
 		_, err := n.confirm(try)
 		cancel()
+		if err == nil {
+			err = n.agreeFirst(ctx)
+		}
 		if err == nil {
 			n.caughtUp.Store(true)
 			<-ctx.Done()

@@ -2,8 +2,10 @@ package node
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/internal/pcs"
@@ -78,4 +80,98 @@ func (n *Node) falseFacts(from string, sub event.Sub) error {
 	n.stats.falseFacts.Add(1)
 	n.log.Error("refused a submission whose signature facts do not hold; examine the node that took it", "from", from, "key", sub.Facts.KeyID)
 	return fmt.Errorf("%w: key %s, from %s", errFalseFacts, sub.Facts.KeyID, from)
+}
+
+// factsPath is the peer RPC under which a node says whether the signature facts of an event hold.
+const factsPath = "/v1/facts"
+
+// Answers about signature facts; an empty one means that the node lacks the secret.
+const (
+	factsTrue  = "holds"
+	factsFalse = "false"
+)
+
+// answerFacts checks the facts of an event once it is numbered here. The leader also looks into the matter itself, since only
+// it can put the voters' finding into the log.
+func (n *Node) answerFacts(ctx context.Context, from string, body []byte) ([]byte, error) {
+	if len(body) != 8 {
+		return nil, errors.New("a question about signature facts has 8 bytes")
+	}
+	seq := binary.BigEndian.Uint64(body)
+	if err := n.derived.WaitSeq(ctx, seq); err != nil {
+		return nil, err
+	}
+	answer, err := n.ownFacts(seq)
+	if _, leads := n.cluster.IsLeader(); leads && err == nil && from != n.cfg.NodeID && n.derived.Control().Disputed(seq) == 0 {
+		n.doubts.raise(question{about: factsSubject, seq: seq})
+	}
+	return []byte(answer), err
+}
+
+// ownFacts is what this node says of the facts of an event.
+func (n *Node) ownFacts(seq uint64) (string, error) {
+	it, err := n.derived.Item(seq)
+	if err != nil {
+		return "", err
+	}
+	if it.Kind != event.Submission {
+		return "", fmt.Errorf("event %d is a %s and has no signature facts", seq, it.Kind)
+	}
+	sub, err := event.DecodeSubmission(it.Event.Payload)
+	if err != nil {
+		return "", err
+	}
+	switch holds, known := n.factsHold(sub); {
+	case !known:
+		return "", nil
+	case holds:
+		return factsTrue, nil
+	}
+	return factsFalse, nil
+}
+
+// settleFacts asks the voters whether the facts of an event hold. When a majority says no, the event is bad and no node: the
+// leader logs it, and later generations count the record as unsigned. When a majority says yes, who says no is.
+func (n *Node) settleFacts(ctx context.Context, seq uint64) (settled bool, why string) {
+	if n.derived.Control().Disputed(seq) != 0 {
+		return true, ""
+	}
+	mine, err := n.ownFacts(seq)
+	if err != nil {
+		n.log.Warn("could not check the signature facts of an event", "seq", seq, "error", err)
+		return true, ""
+	}
+	votes := n.poll(ctx, factsPath, binary.BigEndian.AppendUint64(nil, seq), mine)
+	yes, no := votes.by[factsTrue], votes.by[factsFalse]
+	switch {
+	case len(no) >= n.majority() && mine == factsTrue, len(yes) >= n.majority() && mine == factsFalse:
+		n.enterQuarantine(fmt.Sprintf("the signature facts of event %d: this node says %q, a majority of the voters the opposite", seq, mine))
+		return true, ""
+	case len(yes) >= n.majority():
+		return true, ""
+	case len(no) >= n.majority():
+		return false, n.dispute(ctx, seq, no)
+	case len(no) > 0 && mine != "":
+		return false, fmt.Sprintf("the signature facts of event %d do not hold for %v, and too few voters can be asked", seq, no)
+	}
+	return true, ""
+}
+
+// dispute logs, as the leader, what a majority found. On other nodes the question stays open until the leader has.
+func (n *Node) dispute(ctx context.Context, seq uint64, voters []string) (why string) {
+	term, leads := n.cluster.IsLeader()
+	if !leads || term != n.term.Load() {
+		return ""
+	}
+	slices.Sort(voters)
+	index, err := n.proposeNow(ctx, event.FactsDisputed, &event.FactsDisputedV1{Seq: seq, Voters: voters, Node: n.cfg.NodeID})
+	if err == nil {
+		err = n.derived.WaitIndex(ctx, index)
+	}
+	if err != nil {
+		n.log.Warn("could not log that signature facts are disputed; trying again", "seq", seq, "error", err)
+		return ""
+	}
+	n.log.Error("a record is in the ledger that is not signed as its facts say; find the node that took it, then recount", "seq", seq, "voters", voters)
+	return ""
 }

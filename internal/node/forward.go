@@ -90,8 +90,8 @@ func (l toLeader) ForwardAct(ctx context.Context, request []byte) (answer []byte
 	if l.n.closing.Load() {
 		return nil, false, wire.NewProblem(wire.CodeShuttingDown, "").WithRetry(retryAfter)
 	}
-	if l.n.quarantine.Load() != nil {
-		return nil, false, wire.NewProblem(wire.CodeNotReady, "this node is quarantined; ask another one").WithRetry(retryAfter)
+	if p := l.n.withheld(); p != nil {
+		return nil, false, p
 	}
 	search, cancel := context.WithTimeout(ctx, l.n.cfg.SubmitTimeout)
 	defer cancel()

@@ -139,7 +139,7 @@ func (n *Node) openGeneration(number uint32) (*running, error) {
 		batch = n.cfg.PackBatchBytes
 	}
 	g, err := fsm.OpenGeneration(n.cfg.FS, n.generationDir(number), number, n.store, n.derived, n.verifiers,
-		fsm.Observer{Mismatch: n.factsMismatch, Digest: n.digestFolded, Event: n.countEvent, Pace: n.pace}, batch, n.log)
+		fsm.Observer{Mismatch: func(seq uint64) { n.factsMismatch(number, seq) }, Digest: n.digestFolded, Event: n.countEvent, Pace: n.pace}, batch, n.log)
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package node
 import (
 	"cmp"
 	"context"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -118,8 +119,8 @@ func (n *Node) record(ctx context.Context, r *running, a projections.ActivationR
 	return nil
 }
 
-// checkHistory logs what this leader has recorded and the log does not say yet, and holds what the log says against its own
-// record.
+// checkHistory logs what this leader has recorded and the log does not say yet, when a majority of the voters has recorded the
+// same, and has the voters compared when the log says otherwise than this node.
 func (n *Node) checkHistory(ctx context.Context, leads bool) error {
 	for _, a := range n.derived.Control().Activations() {
 		own, ok, err := n.history.Change(a.Seq)
@@ -127,16 +128,43 @@ func (n *Node) checkHistory(ctx context.Context, leads bool) error {
 			return err
 		}
 		switch {
-		case a.Recorded == nil && leads:
-			m := &event.HistoryRecordedV1{Activation: a.Seq, Flips: own.Flips, Digest: own.Digest[:], Node: n.cfg.NodeID}
-			if _, err := n.proposeNow(ctx, event.HistoryRecorded, m); err != nil {
+		case a.Recorded == nil && leads && n.withheld() == nil:
+			if err := n.logHistory(ctx, own); err != nil {
 				return err
 			}
-		case a.Recorded != nil && (a.Recorded.Flips != own.Flips || a.Recorded.Digest != own.Digest):
-			n.enterQuarantine(fmt.Sprintf("what changed at the activation at %d is recorded otherwise by %s", a.Seq, a.Recorded.Node))
+		case a.Recorded != nil && (a.Recorded.Flips != own.Flips || a.Recorded.Digest != own.Digest) && !n.askedHistory[a.Seq]:
+			n.log.Error("what changed at an activation is recorded otherwise in the log", "activation", a.Seq, "logged_by", a.Recorded.Node)
+			n.askedHistory[a.Seq] = true
+			n.doubts.raise(question{about: historySubject, seq: a.Seq})
 		}
 	}
 	return nil
+}
+
+// logHistory logs what changed at an activation once a majority has the same. One contrary record is settled first.
+func (n *Node) logHistory(ctx context.Context, own fsm.Change) error {
+	ask, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	mine := changeBytes(own)
+	votes := n.poll(ask, historyPath, historyRequest(own.Seq), string(mine))
+	if len(votes.by[string(mine)]) < n.majority() {
+		if len(votes.contrary(string(mine))) > 0 {
+			n.doubts.raise(question{about: historySubject, seq: own.Seq})
+		}
+		return nil // not recorded everywhere yet; this is tried again
+	}
+	m := &event.HistoryRecordedV1{Activation: own.Seq, Flips: own.Flips, Digest: own.Digest[:], Node: n.cfg.NodeID}
+	index, err := n.proposeNow(ctx, event.HistoryRecorded, m)
+	if err != nil {
+		return err
+	}
+	return n.derived.WaitIndex(ctx, index)
+}
+
+func historyRequest(seq uint64) []byte { return binary.BigEndian.AppendUint64(nil, seq) }
+
+func changeBytes(c fsm.Change) []byte {
+	return append(binary.BigEndian.AppendUint64(nil, c.Flips), c.Digest[:]...)
 }
 
 // historyLimit bounds the flips that one answer shows.
@@ -172,4 +200,19 @@ func (n *Node) historyOf(pcsID string, standing *projections.Result) ([]wire.His
 		return cmp.Or(cmp.Compare(a.FromSeq, b.FromSeq), cmp.Compare(a.Seq, b.Seq))
 	})
 	return out, nil
+}
+
+// historyPath is the peer RPC under which a node says what it has recorded of an activation.
+const historyPath = "/v1/history"
+
+// answerHistory answers number and digest of the flips of an activation, nothing while they are not recorded here.
+func (n *Node) answerHistory(_ context.Context, _ string, body []byte) ([]byte, error) {
+	if len(body) != 8 {
+		return nil, errors.New("a question about history has 8 bytes")
+	}
+	c, ok, err := n.history.Change(binary.BigEndian.Uint64(body))
+	if err != nil || !ok {
+		return nil, err
+	}
+	return changeBytes(c), nil
 }

@@ -30,6 +30,9 @@ func (n *Node) place() place {
 	if _, ok := n.cluster.IsLeader(); ok {
 		p.State = "leader"
 	}
+	if n.doubts.reason.Load() != nil {
+		p.State = "suspended"
+	}
 	if n.quarantine.Load() != nil {
 		p.State = "quarantined"
 	}

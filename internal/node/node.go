@@ -73,6 +73,7 @@ type Node struct {
 
 	term       atomic.Uint64 // newest term whose TermStart this node folded as leader
 	quarantine atomic.Pointer[string]
+	doubts     *doubts
 	closing    atomic.Bool
 	lastSubmit atomic.Int64 // when a submission came in last, Unix nanoseconds
 	disk       struct {
@@ -81,6 +82,9 @@ type Node struct {
 	}
 	caughtUp atomic.Bool // has once folded all that was committed; until then an own submission might wait long for its fold
 	stats    stats
+	digested digested // of the leader's duties
+
+	askedHistory map[uint64]bool // activations about which the voters were asked; of the leader's duties
 }
 
 // Open builds the node and starts its loops; ctx bounds the start only.
@@ -90,7 +94,7 @@ func Open(ctx context.Context, cfg Config, logger *slog.Logger) (*Node, error) {
 	}
 	n := &Node{cfg: cfg, log: logger, registry: prometheus.NewRegistry(), failed: make(chan error, 8),
 		ringChanged: make(chan struct{}, 1), reload: make(chan struct{}, 1),
-		drops: newRefusals(cfg.NodeID), limits: newLimits(cfg)}
+		doubts: newDoubts(), askedHistory: map[uint64]bool{}, drops: newRefusals(cfg.NodeID), limits: newLimits(cfg)}
 	n.own.Store(&cfg.Keys)
 	n.ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	if err := n.open(ctx); err != nil {
@@ -122,6 +126,7 @@ func (n *Node) open(ctx context.Context) error {
 	n.loop(loops, "generations", n.manageGenerations)
 	n.loop(loops, "catching up", n.catchUp)
 	n.loop(loops, "leader duties", n.leaderDuties)
+	n.loop(loops, "agreement of the voters", n.settleDoubts)
 	n.loop(loops, "key registration", n.registerKeys)
 	n.loop(loops, "key files", n.watchKeys)
 	n.loop(loops, "refusal reports", n.reportRefusals)
@@ -185,6 +190,8 @@ func (n *Node) newCluster() error {
 	n.cluster.Handle(actPath, n.acceptAct)
 	n.cluster.Handle(positionPath, n.answerPosition)
 	n.cluster.Handle(digestPath, n.answerDigest)
+	n.cluster.Handle(factsPath, n.answerFacts)
+	n.cluster.Handle(historyPath, n.answerHistory)
 	n.cluster.Handle(progressPath, n.answerProgress)
 	return nil
 }

@@ -4,18 +4,13 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"time"
 )
 
 // digestPath is the peer RPC under which a node says what it has folded up to an event.
 const digestPath = "/v1/digest"
-
-// digestTimeout bounds how long a comparison of digests waits for a member, its fold included.
-const digestTimeout = 10 * time.Second
 
 // quarantineFile holds the reason in the node's directory, so that a restart does not forget it.
 const quarantineFile = "quarantine"
@@ -44,58 +39,45 @@ func (n *Node) enterQuarantine(reason string) {
 		return
 	}
 	n.log.Error("quarantined: this node answers no client until it is examined", "reason", reason)
-	if err := os.WriteFile(filepath.Join(n.cfg.Dir, quarantineFile), []byte(reason), 0o600); err != nil {
+	if err := writeDurably(n.cfg.Dir, quarantineFile, []byte(reason)); err != nil {
 		n.log.Error("the quarantine could not be written down", "error", err)
 	}
 }
 
-// factsMismatch: this node's own keys contradict what another node recorded.
-func (n *Node) factsMismatch(seq uint64) {
-	n.enterQuarantine(fmt.Sprintf("the signature facts of event %d differ from what this node's keys say", seq))
+// writeDurably returns when file and name are on the disk.
+func writeDurably(dir, name string, text []byte) error {
+	f, err := os.OpenFile(filepath.Join(dir, name), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(text)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }
 
-// digestFolded compares digests with the other members when the logged one is not this node's, and always on the leader,
-// whose own digest it was. It is called by the fold and must not wait.
+// factsMismatch: the signature facts of an event do not hold with this node's own keys. The voters settle whether this node is
+// wrong or the event is. A generation that does not answer stops nobody; the one that answers has folded the event, or will.
+func (n *Node) factsMismatch(generation uint32, seq uint64) {
+	if n.derived.Control().Disputed(seq) != 0 {
+		return
+	}
+	n.log.Error("the signature facts of an event do not hold with the keys of this node", "seq", seq, "generation", generation)
+	if generation == n.active() {
+		n.doubts.raise(question{about: factsSubject, seq: seq})
+	}
+}
+
+// digestFolded has digests compared with those of the other members when the logged one is not this node's, and always on the
+// leader, whose own digest it was. It is called by the fold and must not wait.
 func (n *Node) digestFolded(generation uint32, seq uint64, agrees bool) {
-	_, leads := n.cluster.IsLeader()
-	if agrees && !leads {
-		return
-	}
-	n.running.Go(func() { n.compareDigests(n.ctx, generation, seq) })
-}
-
-// compareDigests quarantines this node when a majority of the voters has another digest, or when no majority has any.
-func (n *Node) compareDigests(ctx context.Context, generation uint32, seq uint64) {
-	r, err := n.gens.await(ctx, generation)
-	if err != nil {
-		return
-	}
-	mine, err := n.digestAt(r.Generation, seq)
-	if err != nil {
-		n.log.Error("could not compute the digest to compare", "seq", seq, "error", err)
-		return
-	}
-	ctx, cancel := context.WithTimeout(ctx, digestTimeout)
-	defer cancel()
-	same, other := 1, 0
-	for _, v := range n.cfg.Voters {
-		if v.ID == n.cfg.NodeID {
-			continue
-		}
-		reply, err := n.cluster.Call(ctx, v.ID, digestPath, digestRequest(generation, seq))
-		switch {
-		case err != nil:
-			n.log.Warn("a member could not be asked for its digest", "member", v.ID, "seq", seq, "error", err)
-		case string(reply) == string(mine.bytes()):
-			same++
-		default:
-			other++
-			n.log.Error("a member has another digest", "member", v.ID, "seq", seq)
-		}
-	}
-	majority := len(n.cfg.Voters)/2 + 1
-	if other > 0 && (other >= majority || same < majority && same+other == len(n.cfg.Voters)) {
-		n.enterQuarantine(fmt.Sprintf("the digest at event %d differs from that of %d of %d voters", seq, other, len(n.cfg.Voters)))
+	if _, leads := n.cluster.IsLeader(); !agrees || leads {
+		n.doubts.raise(question{about: digestSubject, generation: generation, seq: seq})
 	}
 }
 

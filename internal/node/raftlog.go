@@ -31,6 +31,9 @@ func (n *Node) mayPropose() error {
 	if reason := n.quarantine.Load(); reason != nil {
 		return fmt.Errorf("quarantined: %s", *reason)
 	}
+	if reason := n.doubts.reason.Load(); reason != nil {
+		return fmt.Errorf("suspended: %s", *reason)
+	}
 	if offset, ok := n.cluster.ClockOK(); !ok {
 		return fmt.Errorf("the clock is %s away from the other nodes", offset)
 	}

@@ -26,8 +26,8 @@ func (n ledger) Position() api.Position {
 
 // WaitRead returns once reads here are as fresh as asked.
 func (n ledger) WaitRead(ctx context.Context, r api.Read) (api.Position, error) {
-	if reason := n.quarantine.Load(); reason != nil {
-		return api.Position{}, wire.NewProblem(wire.CodeNotReady, "this node is quarantined; ask another one").WithRetry(retryAfter)
+	if p := n.withheld(); p != nil {
+		return api.Position{}, p
 	}
 	if n.switching() {
 		return api.Position{}, wire.NewProblem(wire.CodeNotReady, "this node is switching to another generation; ask another one").WithRetry(retryAfter)
@@ -348,6 +348,12 @@ func (n ledger) Ready(ctx context.Context) []api.Check {
 		}
 		return nil
 	}
+	agreed := func() error {
+		if reason := n.doubts.reason.Load(); reason != nil {
+			return errors.New(*reason)
+		}
+		return nil
+	}
 	stopping := func() error {
 		if n.closing.Load() {
 			return errors.New("the node is stopping")
@@ -363,6 +369,6 @@ func (n ledger) Ready(ctx context.Context) []api.Check {
 		}
 		return nil
 	}
-	return []api.Check{{Name: "stopping", Err: stopping()}, {Name: "quarantine", Err: healthy()}, {Name: "leader", Err: leader()},
+	return []api.Check{{Name: "stopping", Err: stopping()}, {Name: "quarantine", Err: healthy()}, {Name: "agreement", Err: agreed()}, {Name: "leader", Err: leader()},
 		{Name: "keys", Err: keys()}, {Name: "secrets", Err: n.secretsCheck()}, {Name: "folded", Err: folded()}}
 }

@@ -93,8 +93,8 @@ func (n *Node) refuseNow() *wire.Problem {
 	if n.closing.Load() {
 		return wire.NewProblem(wire.CodeShuttingDown, "").WithRetry(retryAfter)
 	}
-	if reason := n.quarantine.Load(); reason != nil {
-		return wire.NewProblem(wire.CodeNotReady, "this node is quarantined; ask another one").WithRetry(retryAfter)
+	if p := n.withheld(); p != nil {
+		return p
 	}
 	if !n.caughtUp.Load() {
 		return wire.NewProblem(wire.CodeNotReady, "this node has not caught up yet; ask another one").WithRetry(retryAfter)

@@ -170,6 +170,14 @@ func (c *Cluster) Config(i int) node.Config { return c.members[i].cfg }
 // FreePort finds a loopback address for one more listener.
 func FreePort(t testing.TB) string { return freePorts(t, 1)[0] }
 
+// Node is node i itself, nil while it is stopped.
+func (c *Cluster) Node(i int) *node.Node {
+	m := c.members[i]
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.node
+}
+
 // URL is the base URL of node i.
 func (c *Cluster) URL(i int) string { return apiURL(c.members[i]) }
 

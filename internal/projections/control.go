@@ -19,6 +19,9 @@ type ControlView interface {
 	Allowed(id, shard string, seq uint64, logTime int64) bool
 	// SecretRetired reports whether nodes may be without the secret of a key. Nothing that a fold writes may depend on it.
 	SecretRetired(id string) bool
+	// Disputed reports that a majority of the voters had found the recorded facts of event seq false before this fold was
+	// started: they count for nothing in it.
+	Disputed(seq uint64) bool
 	// Frozen gives the freeze that refuses new submissions of a shard and key at event seq, false when none does.
 	Frozen(shard, key string, seq uint64) (FreezeRow, bool)
 }

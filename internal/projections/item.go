@@ -30,7 +30,7 @@ type Checked struct {
 	Err   error // the payload is not a submission; nothing else is set
 	Sub   event.Sub
 	Rec   *pcs.Record
-	Facts verify.Facts // as recorded at ingress
+	Facts verify.Facts // as recorded at ingress; zero when they are disputed
 
 	Known   bool // the key that the facts name is at hand: Ed25519 in the log, HMAC on this node
 	FactsOK bool // and the recorded facts verify with it
@@ -52,7 +52,9 @@ func Check(it *Item, ring *verify.Ring, view ControlView) {
 	if c.Sub, c.Err = event.DecodeSubmission(it.Event.Payload); c.Err != nil {
 		return
 	}
-	c.Facts = factsOf(c.Sub.Facts)
+	if !view.Disputed(it.Seq) {
+		c.Facts = factsOf(c.Sub.Facts)
+	}
 	c.Rec = pcs.Decode(c.Sub.Body)
 	c.checkFacts(it.Seq, ring, view)
 	if p, ok := view.PolicyAt(it.Seq); ok {

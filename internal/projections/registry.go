@@ -130,6 +130,8 @@ type registry struct {
 	lastThaw uint64 // event
 	known    []KnownShards
 	newest   uint64 // event that registered the last key
+
+	disputes map[uint64]uint64 // by event of the submission: the event that disputes its facts
 }
 
 // registered is a key with its history.
@@ -148,7 +150,7 @@ type revocation struct {
 }
 
 func newRegistry() registry {
-	return registry{byID: map[string]int{}, byPrint: map[[32]byte]int{}}
+	return registry{byID: map[string]int{}, byPrint: map[[32]byte]int{}, disputes: map[uint64]uint64{}}
 }
 
 // at is the key as of seq.
@@ -258,6 +260,13 @@ func (r *registry) effectOf(o *operator) (e Effect, ok bool) {
 		if len(m.Patterns) == 0 || !patternsFit(m.Patterns) {
 			return Ignored, true
 		}
+	case *event.FactsDisputedV1:
+		if m.Seq == 0 || m.Seq >= o.seq || len(m.Voters) == 0 {
+			return Ignored, true
+		}
+		if r.disputes[m.Seq] != 0 {
+			return Repeated, true
+		}
 	default:
 		return 0, false
 	}
@@ -315,6 +324,8 @@ func (r *registry) apply(o *operator) {
 	case *event.ThawedV1:
 		r.freeze(FreezeScope(m.Scope), m.Subject).Thawed, r.lastThaw = o.seq, o.seq
 		r.held = slices.DeleteFunc(r.held, func(i int) bool { return r.freezes[i].Thawed != 0 })
+	case *event.FactsDisputedV1:
+		r.disputes[m.Seq] = o.seq
 	case *event.ShardsKnownV1:
 		r.known = append(r.known, KnownShards{Seq: o.seq, LogTime: o.logTime, Patterns: slices.Clone(m.Patterns), Op: opOf(m.Op)})
 	}

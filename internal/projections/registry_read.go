@@ -120,3 +120,22 @@ func (v generationView) Revoked(id string, seq uint64, logTime int64) bool {
 	defer v.c.mu.RUnlock()
 	return v.c.reg.revokedAt(v.c.sched.generation(v.number), id, seq, logTime)
 }
+
+// Disputed gives the event that disputes the facts of the submission at seq, 0 when none does.
+func (c *Control) Disputed(seq uint64) uint64 {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.reg.disputes[seq]
+}
+
+// Disputed: what a generation has folded stays as it is until the next one, however often its rows are folded again.
+func (v generationView) Disputed(seq uint64) bool {
+	v.c.mu.RLock()
+	defer v.c.mu.RUnlock()
+	at, ok := v.c.reg.disputes[seq]
+	if !ok {
+		return false
+	}
+	g := v.c.sched.generation(v.number)
+	return g != nil && at < g.Seq
+}

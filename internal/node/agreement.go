@@ -1,0 +1,253 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/recount-ledger/recount/wire"
+)
+
+// askTimeout bounds how long one round of questions waits for a member, its fold included.
+const askTimeout = 5 * time.Second
+
+// askPause lies between two rounds while something is not settled.
+const askPause = 250 * time.Millisecond
+
+// maxDoubts bounds the questions that are open at a time; askedAtOnce those of one round.
+const (
+	maxDoubts   = 4096
+	askedAtOnce = 32
+)
+
+// subject is a matter on which the voters must agree.
+type subject uint8
+
+// The subjects.
+const (
+	digestSubject  subject = 1 // digests at an event
+	factsSubject   subject = 2 // whether the signature facts of an event hold
+	historySubject subject = 3 // what changed at an activation
+)
+
+// question is one matter that this node asks the other voters about.
+type question struct {
+	about      subject
+	generation uint32 // of digests
+	seq        uint64
+}
+
+// doubts are the questions that are not settled. While another voter contradicts this node and neither has a majority, this
+// node answers no client: one of the two is wrong, and nobody can tell which. No file remembers that; it ends by itself when
+// enough voters can be asked.
+type doubts struct {
+	mu     sync.Mutex
+	open   map[question]string // why this node is suspended, "" while nobody contradicts
+	reason atomic.Pointer[string]
+	raised chan struct{}
+}
+
+func newDoubts() *doubts {
+	return &doubts{open: map[question]string{}, raised: make(chan struct{}, 1)}
+}
+
+// raise adds a question. It does not wait, so that a fold can call it.
+func (d *doubts) raise(q question) {
+	d.mu.Lock()
+	if _, ok := d.open[q]; !ok && len(d.open) < maxDoubts {
+		d.open[q] = ""
+	}
+	d.mu.Unlock()
+	select {
+	case d.raised <- struct{}{}:
+	default:
+	}
+}
+
+// note keeps a question open, for a reason to suspend or none; settled removes it.
+func (d *doubts) note(q question, settled bool, why string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.open[q] = why; settled {
+		delete(d.open, q)
+	}
+	d.reason.Store(nil)
+	for _, why := range d.open {
+		if why != "" {
+			d.reason.Store(&why)
+			return
+		}
+	}
+}
+
+func (d *doubts) some() []question {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var out []question
+	for q := range d.open {
+		if out = append(out, q); len(out) == askedAtOnce {
+			break
+		}
+	}
+	return out
+}
+
+// settleDoubts asks the voters until every question is settled, until ctx ends.
+func (n *Node) settleDoubts(ctx context.Context) error {
+	for {
+		list := n.doubts.some()
+		var wg sync.WaitGroup
+		for _, q := range list {
+			wg.Go(func() { n.settle(ctx, q) })
+		}
+		wg.Wait()
+		t := time.NewTimer(askPause)
+		if len(n.doubts.some()) == 0 {
+			t.Reset(time.Hour)
+		}
+		select {
+		case <-n.doubts.raised:
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+			return ctx.Err()
+		}
+		t.Stop()
+	}
+}
+
+func (n *Node) settle(ctx context.Context, q question) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	var settled bool
+	var why string
+	switch q.about {
+	case factsSubject:
+		settled, why = n.settleFacts(ctx, q.seq)
+	default:
+		settled, why = n.settleSame(ctx, q)
+	}
+	if before := n.doubts.reason.Load(); why != "" && before == nil {
+		n.log.Error("suspended: this node answers no client until a majority of the voters decides", "reason", why)
+	}
+	n.doubts.note(q, settled, why)
+	if before := n.doubts.reason.Load(); before == nil && settled && q.about == digestSubject {
+		n.log.Debug("the voters agree", "seq", q.seq)
+	}
+}
+
+// settleSame holds this node's own answer against those of the other voters.
+func (n *Node) settleSame(ctx context.Context, q question) (settled bool, why string) {
+	path, body, answer := digestPath, digestRequest(q.generation, q.seq), n.answerDigest
+	what := fmt.Sprintf("the digest at event %d", q.seq)
+	if q.about == historySubject {
+		path, body, answer, what = historyPath, historyRequest(q.seq), n.answerHistory, fmt.Sprintf("what changed at the activation at %d", q.seq)
+	}
+	mine, err := answer(ctx, "", body)
+	if err != nil || len(mine) == 0 {
+		n.log.Debug("nothing to compare", "about", what, "error", err)
+		return true, ""
+	}
+	votes := n.poll(ctx, path, body, string(mine))
+	same, other := len(votes.by[string(mine)]), votes.contrary(string(mine))
+	switch {
+	case same >= n.majority():
+		return true, ""
+	case len(other) >= n.majority(), same+len(other) == len(n.cfg.Voters):
+		n.enterQuarantine(fmt.Sprintf("%s differs from that of %d of %d voters", what, len(other), len(n.cfg.Voters)))
+		return true, ""
+	case len(other) > 0:
+		return false, fmt.Sprintf("%s differs from that of %v, and too few voters can be asked", what, other)
+	}
+	return true, "" // nobody contradicts; the next digest is compared again
+}
+
+func (n *Node) majority() int { return len(n.cfg.Voters)/2 + 1 }
+
+// votes are the answers of voters to one question.
+type votes struct {
+	by map[string][]string // answer -> voters
+}
+
+func (v votes) contrary(mine string) (out []string) {
+	for answer, voters := range v.by {
+		if answer != mine {
+			out = append(out, voters...)
+		}
+	}
+	return out
+}
+
+// poll asks the other voters at once, until all have answered, one answer has a majority, or ctx ends. An empty answer says
+// that the voter cannot tell.
+func (n *Node) poll(ctx context.Context, path string, body []byte, mine string) votes {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	type vote struct{ voter, answer string }
+	said := make(chan vote, len(n.cfg.Voters))
+	asked := 0
+	for _, v := range n.cfg.Voters {
+		if v.ID == n.cfg.NodeID {
+			continue
+		}
+		asked++
+		go func() {
+			reply, err := n.cluster.Call(ctx, v.ID, path, body)
+			if err != nil && !errors.Is(ctx.Err(), context.Canceled) {
+				n.log.Debug("a member could not be asked", "member", v.ID, "question", path, "error", err)
+			}
+			said <- vote{v.ID, string(reply)}
+		}()
+	}
+	out := votes{by: map[string][]string{}}
+	add := func(x vote) bool {
+		if x.answer != "" {
+			out.by[x.answer] = append(out.by[x.answer], x.voter)
+		}
+		return len(out.by[x.answer]) >= n.majority()
+	}
+	decided := add(vote{n.cfg.NodeID, mine}) && mine != ""
+	for ; asked > 0 && !decided; asked-- {
+		x := <-said
+		decided = add(x) && x.answer != ""
+	}
+	return out
+}
+
+// withheld says why this node answers no client, nil when it does.
+func (n *Node) withheld() *wire.Problem {
+	if n.quarantine.Load() != nil {
+		return wire.NewProblem(wire.CodeNotReady, "this node is quarantined; ask another one").WithRetry(retryAfter)
+	}
+	if n.doubts.reason.Load() != nil {
+		return wire.NewProblem(wire.CodeNotReady, "this node and another one contradict each other, and too few voters can be asked; ask another one").WithRetry(retryAfter)
+	}
+	return nil
+}
+
+// agreeFirst returns once a majority of the voters has the same digests as this node.
+func (n *Node) agreeFirst(ctx context.Context) error {
+	live := n.live()
+	q := question{about: digestSubject, generation: live.Number(), seq: live.Cursor().Seq}
+	if q.seq == 0 || n.quarantine.Load() != nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	body := digestRequest(q.generation, q.seq)
+	mine, err := n.answerDigest(ctx, "", body)
+	if err != nil {
+		return err
+	}
+	votes := n.poll(ctx, digestPath, body, string(mine))
+	if len(votes.by[string(mine)]) >= n.majority() {
+		return nil
+	}
+	if len(votes.contrary(string(mine))) > 0 {
+		n.doubts.raise(q)
+	}
+	return fmt.Errorf("no majority of the voters has the digest of this node at event %d", q.seq)
+}
