@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/recount-ledger/recount/internal/api"
 	"github.com/recount-ledger/recount/internal/event"
@@ -48,7 +47,7 @@ func (n *Node) approvals(opID string) []projections.ApprovalRow {
 }
 
 // logTime is what the next event may have as its log time, at the least: Unix nanoseconds.
-func (n *Node) logTime() int64 { return max(n.derived.Cursor().LogTime, time.Now().UnixNano()) }
+func (n *Node) logTime() int64 { return max(n.derived.Cursor().LogTime, n.now().UnixNano()) }
 
 // independent reports whether two actors are two persons as far as the log can tell: other names, and neither has made the
 // other's token.

@@ -80,8 +80,9 @@ type Config struct {
 	FS       vfs.FS        // nil: the disk; tests pass a crashable one
 	DiskFree func() uint64 // free bytes for Dir; nil: what the file system says
 
-	Exit       func(code int) // ends the process after a failure that leaves no other way; nil: os.Exit
-	LogDropped func() uint64  // lines of the log that were not written; nil: none
+	Exit       func(code int)   // ends the process after a failure that leaves no other way; nil: os.Exit
+	LogDropped func() uint64    // lines of the log that were not written; nil: none
+	Clock      func() time.Time // wall clock; nil: that of the machine. Pauses and deadlines do not follow it
 }
 
 // AddressFactor times the token rate is the default of the address rate. One address may be a proxy or a whole site, and

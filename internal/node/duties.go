@@ -118,7 +118,7 @@ func (n *Node) proposeNow(ctx context.Context, kind event.Kind, m proto.Message)
 	}
 	ctx, cancel := context.WithTimeout(ctx, n.cfg.SubmitTimeout)
 	defer cancel()
-	pack := event.Pack{ProposedAt: time.Now().UnixNano(), Events: []event.Event{ev}}
+	pack := event.Pack{ProposedAt: n.now().UnixNano(), Events: []event.Event{ev}}
 	return n.cluster.Propose(pack.Append(nil)).Wait(ctx)
 }
 

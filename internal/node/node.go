@@ -92,6 +92,9 @@ func Open(ctx context.Context, cfg Config, logger *slog.Logger) (*Node, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
+	if cfg.Clock == nil {
+		cfg.Clock = time.Now
+	}
 	n := &Node{cfg: cfg, log: logger, registry: prometheus.NewRegistry(), failed: make(chan error, 8),
 		ringChanged: make(chan struct{}, 1), reload: make(chan struct{}, 1),
 		doubts: newDoubts(), askedHistory: map[uint64]bool{}, drops: newRefusals(cfg.NodeID), limits: newLimits(cfg)}
@@ -115,7 +118,7 @@ func (n *Node) open(ctx context.Context) error {
 		return err
 	}
 	n.packer = propose.New(propose.Options[projections.Result]{
-		Log: raftLog{n}, Outcomes: n.outcomes, Now: func() int64 { return time.Now().UnixNano() },
+		Log: raftLog{n}, Outcomes: n.outcomes, Now: func() int64 { return n.now().UnixNano() },
 		MaxQueue: n.cfg.QueueBytes, Deadline: n.cfg.SubmitTimeout,
 	})
 	if err := n.cluster.Start(); err != nil {
@@ -178,7 +181,7 @@ func (n *Node) newCluster() error {
 		NodeID: n.cfg.NodeID, ClusterID: n.cfg.ClusterID, Dir: n.cfg.Dir,
 		PeerBind: n.cfg.Peer.Listen, PeerAdvertise: n.self().Peer, Voters: voters,
 		TLS:     cluster.TLSFiles{CA: n.cfg.Peer.CA, Cert: n.cfg.Peer.Cert, Key: n.cfg.Peer.Key},
-		Timings: cluster.Timings{Heartbeat: n.cfg.ElectionTimeout}, MaxClockSkew: n.cfg.MaxClockSkew,
+		Timings: cluster.Timings{Heartbeat: n.cfg.ElectionTimeout}, MaxClockSkew: n.cfg.MaxClockSkew, Clock: n.cfg.Clock,
 		Logger: n.log, Fatal: n.fatal,
 	}, n.store, fsm.New(n.store), n.derived)
 	if err != nil {
@@ -232,6 +235,9 @@ func (n *Node) openAPI() error {
 	n.log.Info("serving", "api", n.cfg.API.Listen, "peer", n.cfg.Peer.Listen)
 	return n.openMetrics(conf)
 }
+
+// now is this node's wall clock.
+func (n *Node) now() time.Time { return n.cfg.Clock() }
 
 func (n *Node) self() Voter {
 	for _, v := range n.cfg.Voters {

@@ -160,7 +160,7 @@ func (n *Node) commit(ctx context.Context, body []byte, meta api.Meta, rec *pcs.
 	defer leave()
 	n.lastSubmit.Store(time.Now().UnixNano())
 	sub := &event.SubmissionV1{
-		Body: body, ReceivedAt: time.Now().UnixNano(), Node: n.cfg.NodeID, Remote: meta.Remote, RequestId: meta.RequestID,
+		Body: body, ReceivedAt: n.now().UnixNano(), Node: n.cfg.NodeID, Remote: meta.Remote, RequestId: meta.RequestID,
 		Facts: &event.SignatureFacts{KeyId: facts.KeyID, Alg: uint32(facts.Alg), Profile: uint32(facts.Profile), Mode: uint32(facts.Mode)},
 	}
 	ev, err := newEvent(event.Submission, sub)
@@ -286,7 +286,7 @@ func (n *Node) refuseSignature(ctx context.Context, body []byte, meta api.Meta, 
 	if n.limits.mayLog(meta.Remote, len(body)) {
 		return n.commit(ctx, body, meta, rec, verify.Facts{})
 	}
-	n.drops.add(time.Now().UnixNano(), len(body))
+	n.drops.add(n.now().UnixNano(), len(body))
 	n.limits.dropped.Add(1)
 	n.limits.droppedBytes.Add(uint64(len(body)))
 	return nil, n.badSignature(rec)

@@ -19,6 +19,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -61,7 +62,15 @@ type member struct {
 	node *node.Node
 	stop context.CancelFunc // of the watch over the node
 	done chan struct{}
+
+	shift atomic.Int64 // of its wall clock, nanoseconds
 }
+
+// clock is the wall clock of the machine, shifted.
+func (m *member) clock() time.Time { return time.Now().Add(time.Duration(m.shift.Load())) }
+
+// ShiftClock sets the wall clock of node i this far from that of the machine, at once and over restarts.
+func (c *Cluster) ShiftClock(i int, d time.Duration) { c.members[i].shift.Store(int64(d)) }
 
 // Start runs n nodes and waits until all of them are ready. The nodes hold the key that Records signs with. The cluster
 // ends with the test. tune changes the settings of every node.
@@ -129,10 +138,13 @@ func (c *Cluster) configure(n int, tune []func(*node.Config)) []byte {
 		cfg.API, cfg.Peer = pair, pair
 		cfg.API.CA = "" // clients show no certificate unless a test says so
 		cfg.API.Listen, cfg.Peer.Listen = ports[2*i], v.Peer
+		m := &member{}
+		cfg.Clock = m.clock
 		for _, f := range tune {
 			f(&cfg)
 		}
-		c.members = append(c.members, &member{cfg: cfg})
+		m.cfg = cfg
+		c.members = append(c.members, m)
 	}
 	return ca.CertPEM()
 }
