@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"text/tabwriter"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -60,6 +61,14 @@ func (v values) nodeConfig() (node.Config, error) {
 		errs = append(errs, err)
 		c.TrustedProxies = append(c.TrustedProxies, p)
 	}
+	for _, s := range settings {
+		if !s.secret && strings.ContainsFunc(t[s.key], unicode.IsControl) {
+			errs = append(errs, fmt.Errorf("%s: has a control character, such as a carriage return", s.key))
+		}
+	}
+	if pass := t["metrics_pass"]; pass != "" {
+		errs = append(errs, wrapped("metrics_pass", verify.CheckSecret([]byte(pass))))
+	}
 	keys, err := v.keys()
 	c.Keys, c.RereadKeys = keys, v.rereadKeys()
 	return c, errors.Join(errors.Join(errs...), err, c.Validate(), v.checkKeyFiles())
@@ -103,6 +112,7 @@ func number[T any](v values, key string, errs *[]error, parse func(string) (T, e
 func (v values) keys() ([]verify.Key, error) {
 	var errs []error
 	var out []verify.Key
+	errs = append(errs, v.checkLists())
 	algs := v.list("pcs_sign_alg")
 	for _, a := range algs {
 		if a != "hmac" && a != "ed25519" {
@@ -116,6 +126,7 @@ func (v values) keys() ([]verify.Key, error) {
 			secrets = append([]string{one}, secrets...)
 		}
 		for i, s := range secrets {
+			errs = append(errs, wrap("HMAC key", i, verify.CheckSecret([]byte(s))))
 			k, err := verify.NewHMACKey([]byte(s))
 			out, errs = append(out, k), append(errs, wrap("HMAC key", i, err))
 		}

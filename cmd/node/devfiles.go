@@ -201,25 +201,25 @@ func issue(ca *certs.CA, base string, r certs.Request) error {
 func (d *devCluster) settingsFile(i int, clusterID string, keyLines []string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `# Settings of %s, written by recount-node dev. Relative names are relative to this file.
-node_id: %s
-cluster_id: %s
+node_id: %q
+cluster_id: %q
 dir: data
 pid_file: pid
 api:
-  listen: 127.0.0.1:%d
+  listen: "127.0.0.1:%d"
   cert_file: api.pem
   key_file: api-key.pem
 peer:
-  listen: %s
+  listen: %q
   ca_file: ../peer-ca/ca.crt
   cert_file: peer.pem
   key_file: peer-key.pem
 voters:
 `, d.nodeID(i), d.nodeID(i), clusterID, d.basePort+10*i, d.peerAddr(i))
 	for j := range d.nodes {
-		fmt.Fprintf(&b, "  - {id: %s, peer: %q, api: %q}\n", d.nodeID(j), d.peerAddr(j), d.apiURL(j))
+		fmt.Fprintf(&b, "  - {id: %q, peer: %q, api: %q}\n", d.nodeID(j), d.peerAddr(j), d.apiURL(j))
 	}
-	fmt.Fprintf(&b, "pcs_profiles: %s\n", envOr("PCS_PROFILES", "f9,py,es,go,go-fold,py-utf8,ryu,bin"))
+	fmt.Fprintf(&b, "pcs_profiles: %q\n", envOr("PCS_PROFILES", "f9,py,es,go,go-fold,py-utf8,ryu,bin"))
 	fmt.Fprintf(&b, "auth:\n  required: %s\n  two_person: %s\n  tokens_file: ../tokens/tokens\n  failures: %s\n", envOr("RECOUNT_AUTH_REQUIRED", "true"),
 		envOr("RECOUNT_AUTH_TWO_PERSON", "false"), envOr("RECOUNT_AUTH_FAILURES", "60"))
 	fmt.Fprintf(&b, "token_rate: %s\n", envOr("TOKEN_RATE", "0"))

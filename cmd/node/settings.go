@@ -17,6 +17,7 @@ import (
 
 	"github.com/recount-ledger/recount/internal/node"
 	"github.com/recount-ledger/recount/internal/secretfile"
+	"github.com/recount-ledger/recount/internal/verify"
 )
 
 // setting is one thing a node can be told. The same table makes flags, environment names, the list of known keys of the
@@ -161,7 +162,10 @@ func (v *values) loadFile(path string) error {
 			known[s.key+suffix] = true
 		}
 	}
-	var errs []error
+	texts, errs := yamlTexts(path)
+	for i, err := range errs {
+		errs[i] = fmt.Errorf("settings file %s: %w", path, err)
+	}
 	secret := false
 	keys := k.Keys()
 	sort.Strings(keys)
@@ -173,7 +177,7 @@ func (v *values) loadFile(path string) error {
 		if key == "voters" {
 			continue
 		}
-		text := k.String(key)
+		text := texts[key]
 		if (strings.HasSuffix(key, "_file") || key == "dir" || key == "audit_log.file") && text != "" && !filepath.IsAbs(text) {
 			text = filepath.Join(filepath.Dir(path), text)
 		}
@@ -219,14 +223,22 @@ func (v values) readSecrets() (errs []error) {
 	return errs
 }
 
-// read gives the content of a secret's file without its one final line feed.
+// read gives the content of a secret's file without its one final line feed. What an editor has put beside the secret is
+// refused; an empty file is for the caller to judge.
 func (s setting) read(path string) (string, error) {
 	read := secretfile.Read
 	if s.public {
 		read = secretfile.ReadPublic
 	}
 	b, err := read(path)
-	return strings.TrimSuffix(string(b), "\n"), err
+	if err != nil {
+		return "", err
+	}
+	text, err := verify.ReadSecret(b)
+	if err != nil && !errors.Is(err, verify.ErrEmptySecret) {
+		return "", fmt.Errorf("%s: %w", path, err)
+	}
+	return string(text), nil
 }
 
 func (v values) duration(key string, errs *[]error) time.Duration {
@@ -248,6 +260,17 @@ func (v values) age(key string, errs *[]error) time.Duration {
 		*errs = append(*errs, fmt.Errorf("%s: %q is not a number of days such as 90d", key, v.text[key]))
 	}
 	return time.Duration(n) * 24 * time.Hour
+}
+
+// checkLists refuses an empty part of a list, most often a variable that was not set.
+func (v values) checkLists() error {
+	var errs []error
+	for _, key := range listSettings {
+		if text := v.text[key]; text != "" && slices.Contains(strings.Split(text, ","), "") {
+			errs = append(errs, fmt.Errorf("%s: has an empty part between, before or behind its commas", key))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func (v values) list(key string) []string {

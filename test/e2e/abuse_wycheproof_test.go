@@ -92,8 +92,8 @@ func (v *vector) done(good []byte) (out [][]byte) {
 	return [][]byte{slices.Concat(v.sig[:half], good[half:]), slices.Concat(good[:half], v.sig[half:])}
 }
 
-// inAList: a list of HMAC keys is separated by commas.
-func inAList(key []byte) bool { return len(key) > 0 && !bytes.ContainsRune(key, ',') }
+// inAList: a list of HMAC keys is text and separated by commas.
+func inAList(key []byte) bool { return !bytes.ContainsRune(key, ',') && verify.CheckSecret(key) == nil }
 
 // trust puts the keys of the suites into the key files of the cluster and returns how many a node then holds.
 func (a *abused) trust(ed, mac []vector) int {

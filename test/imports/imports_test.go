@@ -61,7 +61,7 @@ var libraries = map[string][]string{
 	"github.com/spf13/cobra":             {"cmd/node", "cmd/recount"},
 	"github.com/spf13/pflag":             {"cmd/node", "cmd/recount"},
 	"github.com/vbauerster/mpb":          {"cmd/recount"},
-	"go.yaml.in/yaml":                    {"internal/verify/publish"},
+	"go.yaml.in/yaml":                    {"internal/verify/publish", "cmd/node"},
 	"golang.org/x/mod/sumdb":             {"internal/log", "internal/fsm"},
 	"golang.org/x/time/rate":             {"internal/api", "internal/cluster"},
 	"golang.org/x/sys":                   {"cmd/node"},
