@@ -46,7 +46,7 @@ chaos: ## faults on three real nodes for CHAOS_TIME (default 60m), every answer 
 	$(GO) run ./test/chaos -time $(CHAOS_TIME)
 
 chaos-short: ## every kind of fault once, three minutes or so
-	$(GO) run ./test/chaos -short -time 150s
+	$(GO) run ./test/chaos -time 150s
 
 drill: build ## both incidents on scratch clusters with 100,000 submissions, with the timings
 	bin/recount drill key

@@ -37,6 +37,8 @@ type bed struct {
 	log   func(format string, args ...any)
 	wants wanted
 
+	mounted error // nil: the data of the node smallDisk is on a small file system
+
 	mu    sync.Mutex
 	ended []string // processes that ended by themselves when nothing gave them a reason
 }
@@ -63,6 +65,7 @@ func newBed(ctx context.Context, bin, dir string, log func(string, ...any)) (*be
 	if b.net, err = newNetwork(peers); err != nil {
 		return nil, err
 	}
+	b.mountDisk()
 	for i := range nodes {
 		if err := b.throughProxies(i, peers); err != nil {
 			return nil, err
@@ -132,8 +135,8 @@ func (b *bed) start(i int) error {
 		n.mu.Lock()
 		n.code = cmd.ProcessState.ExitCode()
 		n.mu.Unlock()
-		close(gone)
 		b.noteEnd(i, err)
+		close(gone)
 	}(n.gone)
 	return nil
 }
@@ -313,5 +316,5 @@ func (b *bed) close() error {
 			b.stop(context.Background(), i)
 		}
 	}
-	return errors.Join(b.net.close())
+	return errors.Join(b.net.close(), b.unmountDisk())
 }

@@ -31,8 +31,8 @@ type options struct {
 	rate    int
 	seed    uint64
 	only    string
-	short   bool
 	node    string
+	prev    string
 }
 
 func main() {
@@ -42,7 +42,7 @@ func main() {
 	flag.IntVar(&o.rate, "rate", 360, "calls per second of all callers")
 	flag.Uint64Var(&o.seed, "seed", uint64(time.Now().UnixNano()), "of all random choices")
 	flag.StringVar(&o.only, "only", "", "kinds of faults, separated by commas; default: all")
-	flag.BoolVar(&o.short, "short", false, "leave out the kinds that take long")
+	flag.StringVar(&o.prev, "previous", "HEAD~1", "commit whose build takes part for a while")
 	flag.StringVar(&o.node, "node", "", "program of the nodes; default: built from this tree, with clocks that can be shifted")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -88,7 +88,7 @@ func run(ctx context.Context, o options) (bool, error) {
 	}
 	h := &history{began: time.Now()}
 	t := newTable(h)
-	err = attack(ctx, o, b, recs, h, t, say)
+	err = attack(ctx, o, b, recs, h, t, root, say)
 	ok := err == nil && judge(ctx, b, recs, h, t, root, say)
 	err = errors.Join(err, b.close())
 	t.print(os.Stdout)
@@ -111,7 +111,13 @@ func build(root, out, what string, flags ...string) error {
 }
 
 // attack runs the clients and, one after the other, the faults.
-func attack(ctx context.Context, o options, b *bed, recs *records, h *history, t *table, say func(string, ...any)) error {
+func attack(ctx context.Context, o options, b *bed, recs *records, h *history, t *table, root string, say func(string, ...any)) error {
+	n := &nemesis{bed: b, rng: rand.New(rand.NewPCG(o.seed, 1<<20)),
+		root: root, given: o.node != "", previous: o.prev, probe: &caller{number: -1, http: b.HTTP(1), api: b.API, recs: recs, h: h}}
+	deck, err := n.deck(o, t, say)
+	if err != nil {
+		return err
+	}
 	clientsCtx, stopClients := context.WithCancel(ctx)
 	defer stopClients()
 	var all sync.WaitGroup
@@ -123,11 +129,6 @@ func attack(ctx context.Context, o options, b *bed, recs *records, h *history, t
 		all.Go(func() { c.run(clientsCtx, every); c.http.CloseIdleConnections() })
 	}
 	all.Go(func() { t.report(clientsCtx, say) })
-	n := &nemesis{bed: b, rng: rand.New(rand.NewPCG(o.seed, 1<<20)), probe: &caller{number: -1, http: b.HTTP(1), api: b.API, recs: recs, h: h}}
-	deck, err := n.deck(o, t, say)
-	if err != nil {
-		return err
-	}
 	limit := time.Now().Add(o.time)
 	for round := 0; round == 0 || time.Now().Before(limit); round++ {
 		n.rng.Shuffle(len(deck), func(i, j int) { deck[i], deck[j] = deck[j], deck[i] })
@@ -146,8 +147,8 @@ func attack(ctx context.Context, o options, b *bed, recs *records, h *history, t
 // deck is the kinds of faults of this run; those that the machine cannot do are named in the table.
 func (n *nemesis) deck(o options, t *table, say func(string, ...any)) (deck []fault, err error) {
 	only := strings.Split(o.only, ",")
-	for _, f := range faults {
-		if o.only != "" && !slices.Contains(only, f.name) || o.only == "" && o.short && f.seldom {
+	for _, f := range slices.Concat(processFaults, networkFaults, clockFaults, diskFaults, versionFaults) {
+		if o.only != "" && !slices.Contains(only, f.name) {
 			continue
 		}
 		if f.usable != nil {
@@ -176,7 +177,7 @@ func (n *nemesis) play(ctx context.Context, f fault, t *table) error {
 		return err
 	}
 	healed := time.Now()
-	limit, cancel := context.WithTimeout(ctx, recoverLimit+f.bigHeal)
+	limit, cancel := context.WithTimeout(ctx, recoverLimit)
 	defer cancel()
 	if err := n.recover(limit, n.probe); err != nil {
 		return err

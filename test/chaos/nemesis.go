@@ -11,16 +11,14 @@ import (
 // fault is one kind of thing that goes wrong. It breaks the cluster for a while and leaves it whole again, except for nodes
 // that are down: the recovery starts them.
 type fault struct {
-	name    string
-	mayEnd  bool // a node may end by itself meanwhile, as its manual says
-	inject  func(ctx context.Context, n *nemesis) error
-	usable  func(n *nemesis) error // nil: always; its error says what this machine lacks
-	seldom  bool                   // left out of short runs
-	bigHeal time.Duration          // how much longer than usual the recovery may take
+	name   string
+	mayEnd bool // a node may end by itself meanwhile, as its manual says
+	inject func(ctx context.Context, n *nemesis) error
+	usable func(n *nemesis) error // nil: always; its error says what is missing
 }
 
-// faults is the deck. Every kind comes once before any comes again.
-var faults = []fault{
+// processFaults and the other lists are the deck. Every kind comes once before any comes again.
+var processFaults = []fault{
 	{name: "kill one", inject: func(ctx context.Context, n *nemesis) error { return n.killed(ctx, n.any()) }},
 	{name: "kill leader", inject: func(ctx context.Context, n *nemesis) error { return n.killed(ctx, n.lead(ctx)) }},
 	{name: "kill all", inject: func(ctx context.Context, n *nemesis) error { return n.killed(ctx, 0, 1, 2) }},
@@ -29,6 +27,9 @@ var faults = []fault{
 	{name: "pause one", inject: func(ctx context.Context, n *nemesis) error { return n.paused(ctx, n.any()) }},
 	{name: "pause leader", inject: func(ctx context.Context, n *nemesis) error { return n.paused(ctx, n.lead(ctx)) }},
 	{name: "pause two", inject: func(ctx context.Context, n *nemesis) error { a, b := n.two(); return n.paused(ctx, a, b) }},
+}
+
+var networkFaults = []fault{
 	{name: "isolate leader", inject: func(ctx context.Context, n *nemesis) error { return n.isolate(ctx, n.lead(ctx)) }},
 	{name: "isolate one", inject: func(ctx context.Context, n *nemesis) error { return n.isolate(ctx, n.any()) }},
 	{name: "deaf leader", inject: func(ctx context.Context, n *nemesis) error { return n.deaf(ctx, n.lead(ctx)) }},
@@ -48,6 +49,11 @@ type nemesis struct {
 	*bed
 	rng   *rand.Rand
 	probe *caller
+
+	root        string // of the tree
+	given       bool   // the program of the nodes was given
+	previous    string // commit
+	previousBin string
 }
 
 func (n *nemesis) any() int { return n.rng.IntN(nodes) }
