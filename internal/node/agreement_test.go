@@ -1,0 +1,106 @@
+package node_test
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/recount-ledger/recount/client"
+	"github.com/recount-ledger/recount/internal/node"
+	"github.com/recount-ledger/recount/internal/nodetest"
+)
+
+// often has digests logged and compared soon after anything was folded.
+func often(cfg *node.Config) { cfg.DigestInterval = 100 * time.Millisecond }
+
+// withheldBecause waits until node i answers no client, for a reason that readyz names.
+func withheldBecause(t *testing.T, c *nodetest.Cluster, i int, check string) {
+	t.Helper()
+	c.Await(fmt.Sprintf("node %d withheld: %s", i+1, check), func() error {
+		status, text := c.Once(i, http.MethodGet, "/readyz?verbose", nil)
+		if status == http.StatusServiceUnavailable && strings.Contains(string(text), "[-]"+check) {
+			return nil
+		}
+		return fmt.Errorf("%d: %s", status, text)
+	})
+}
+
+func marked(c *nodetest.Cluster, i int) bool {
+	_, err := os.Stat(filepath.Join(c.Dir(i), "quarantine"))
+	return err == nil
+}
+
+// TestTwoNodesDiffer: with the third node down nobody can tell which of two differing nodes is right. Both stop answering until
+// it is back; then the right one serves again and the other one quarantines.
+func TestTwoNodesDiffer(t *testing.T) {
+	c := nodetest.Start(t, 3, often)
+	f := nodetest.NewRecords(t)
+	first := nodetest.Record{Shard: "forgotten", Epoch: 1, Root: "r"}
+	seq := submitAll(t, c, 1, [][]byte{f.Sign(first)})[0].Seq
+	lead := c.Leader()
+	ill, down := (lead+1)%3, (lead+2)%3
+	if _, err := c.At(ill).Digest(t.Context(), seq); err != nil { // waits for the fold there
+		t.Fatal(err)
+	}
+	c.Stop(ill)
+	c.ForgetID(ill, first.ID())
+	c.Restart(ill)
+	c.AwaitReady(ill)
+	c.Stop(down)
+	second := first
+	second.Wrong = true
+	if status, text := c.Once(lead, http.MethodPost, client.SubmitPath, f.Sign(second)); status != http.StatusConflict {
+		t.Fatalf("other values of a known id: %d: %s", status, text)
+	}
+	for _, i := range []int{lead, ill} {
+		withheldBecause(t, c, i, "agreement")
+		serves(t, c, i, f.Sign(first), first.ID(), http.StatusServiceUnavailable)
+		if marked(c, i) {
+			t.Errorf("node %d quarantined itself, though nobody can tell who is wrong", i+1)
+		}
+	}
+	c.Restart(down)
+	withheldBecause(t, c, ill, "quarantine")
+	for _, i := range []int{lead, down} {
+		c.AwaitReady(i)
+		serves(t, c, i, f.Sign(first), first.ID(), http.StatusOK)
+	}
+	c.Stop(ill)
+	c.ClearFolds(ill)
+	c.Restart(ill)
+	c.AwaitReady(ill)
+	c.Check()
+}
+
+// TestDifferenceBeforeReady: a node compares its digests before it serves for the first time.
+func TestDifferenceBeforeReady(t *testing.T) {
+	c := nodetest.Start(t, 3, func(cfg *node.Config) { cfg.DigestInterval = 0 })
+	f := nodetest.NewRecords(t)
+	first := nodetest.Record{Shard: "forgotten", Epoch: 1, Root: "r"}
+	seq := submitAll(t, c, 1, [][]byte{f.Sign(first)})[0].Seq
+	lead := c.Leader()
+	ill := (lead + 1) % 3
+	if _, err := c.At(ill).Digest(t.Context(), seq); err != nil {
+		t.Fatal(err)
+	}
+	c.Stop(ill)
+	c.ForgetID(ill, first.ID())
+	second := first
+	second.Wrong = true
+	if _, err := c.Submit(t.Context(), c.At(lead), f.Sign(second)); err != nil && !errors.Is(err, client.ErrRejected) {
+		t.Fatal(err)
+	}
+	c.Restart(ill)
+	withheldBecause(t, c, ill, "quarantine")
+	serves(t, c, ill, f.Sign(first), first.ID(), http.StatusServiceUnavailable)
+	c.Stop(ill)
+	c.ClearFolds(ill)
+	c.Restart(ill)
+	c.AwaitReady(ill)
+	c.Check()
+}
