@@ -25,7 +25,34 @@ type Generation struct {
 	digest   [32]byte
 	policies map[uint64]bool // policy rows known to be written
 	mem      *memory
+	rows     written
 }
+
+// written notes what a step writes, in order, so that its outcome row can answer for all other rows as well.
+type written struct {
+	Tx
+	buf []byte
+}
+
+func (w *written) begin(tx Tx) *written {
+	w.Tx, w.buf = tx, w.buf[:0]
+	return w
+}
+
+// Set writes a row.
+func (w *written) Set(k, v []byte) {
+	w.buf = append(append(binary.AppendUvarint(w.buf, uint64(len(k))), k...), 1)
+	w.buf = append(binary.AppendUvarint(w.buf, uint64(len(v))), v...)
+	w.Tx.Set(k, v)
+}
+
+// Delete removes a row.
+func (w *written) Delete(k []byte) {
+	w.buf = append(append(binary.AppendUvarint(w.buf, uint64(len(k))), k...), 0)
+	w.Tx.Delete(k)
+}
+
+func (w *written) digest() [32]byte { return sha256.Sum256(w.buf) }
 
 // NewGeneration returns the fold of nothing.
 func NewGeneration(number uint32) *Generation {

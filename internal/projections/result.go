@@ -71,7 +71,8 @@ type Result struct {
 	// submission did not pass the gate. Only Fold sets it.
 	TopEpoch int64
 
-	policySeq uint64 // event that put Policy in force
+	policySeq uint64   // event that put Policy in force
+	wrote     [32]byte // digest of the rows that were written beside this one
 }
 
 // ReasonCode is the first reason as clients see it: the word of the rule when a rule decided.

@@ -11,8 +11,8 @@ import (
 	"github.com/recount-ledger/recount/internal/verify"
 )
 
-// rowVersion is the first byte of every row of a generation.
-const rowVersion = 1
+// rowVersion is the first byte of every row of a generation. Version 1 had no digest of the rows written beside an outcome.
+const rowVersion = 2
 
 // Bounds of a row's variable parts.
 const (
@@ -101,7 +101,7 @@ func (r *Result) appendCore(dst []byte) []byte {
 	if r.HadMark {
 		dst = binary.AppendUvarint(dst, uint64(r.MarkBefore))
 	}
-	return dst
+	return append(dst, r.wrote[:]...)
 }
 
 // appendBack writes a reference to an event not after seq: 0 for none, else 1 + distance.
@@ -189,6 +189,7 @@ func decodeRow(seq uint64, b []byte) (r Result, core int, err error) {
 		r.MarkBefore = int64(d.uvarint())
 		d.check(r.MarkBefore >= 0)
 	}
+	r.wrote = d.hash()
 	core = len(b) - len(d.b)
 	d.check(len(d.b) <= maxDetail && utf8.Valid(d.b))
 	r.Detail = string(d.b)

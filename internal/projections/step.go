@@ -28,7 +28,8 @@ type step struct {
 
 // foldSubmission judges one submission and writes everything but its row, which it returns with the hash of its core.
 func (g *Generation) foldSubmission(tx Tx, it *Item, view ControlView) (Result, [32]byte, []byte, error) {
-	s, err := newStep(tx, g.mem, it, view)
+	rows := g.rows.begin(tx)
+	s, err := newStep(rows, g.mem, it, view)
 	if err != nil {
 		return Result{}, [32]byte{}, nil, err
 	}
@@ -44,6 +45,7 @@ func (g *Generation) foldSubmission(tx Tx, it *Item, view ControlView) (Result, 
 		s.r.TopEpoch = s.shard.top
 	}
 	s.r.Status = StatusOf(s.r.Outcome, s.r.Reason)
+	s.r.wrote = rows.digest()
 	core := s.r.appendCore(make([]byte, 0, 256))
 	hash := sum(core)
 	return s.r, hash, append(core, s.r.Detail...), nil
@@ -284,7 +286,7 @@ func (s *step) decide(old *idRow) error {
 func (s *step) write(g *Generation) error {
 	r := &s.r
 	if !g.policies[r.policySeq] {
-		s.tx.Set(numKey(spacePolicy, r.policySeq), r.Policy[:])
+		g.rows.Tx.Set(numKey(spacePolicy, r.policySeq), r.Policy[:]) // again after every start: no part of the digest
 		g.policies[r.policySeq] = true
 	}
 	if s.passed || s.shard != nil && r.KeyID != "" {

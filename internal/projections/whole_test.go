@@ -17,9 +17,9 @@ import (
 
 // The digests of the log of TestGoldenWhole under a policy that takes both schemes, pcs/2 only and pcs/1 only.
 const (
-	goldenBoth = "87057b83eb3181b435d6ead502b61172710662516ae1c8e79c2ef8c25840fdd0"
-	goldenTwo  = "60fc05f3d481d045e97c786f432985d5468d07ff360838ef4fb7416a4b80a495"
-	goldenOne  = "6dd9e0b35d14331ea9e68520916260f358a5be381bd4d3d34616f9bdeb17a524"
+	goldenBoth = "d5e16875978f5ccf3a4099127f16467c501a519696de08eeeb780a6e14dd66c9"
+	goldenTwo  = "585fe4ef2de6200c26b5ad865445b184744e641d3b2f20c82d865db269389c97"
+	goldenOne  = "cf35a981b6484ffd770478739c8d410a6c8268a6810f0846629be3a6a24218a4"
 )
 
 // TestGoldenWhole folds the published records of pcs/2 by both algorithms, between records of pcs/1.
