@@ -173,6 +173,7 @@ type ActivateRequest struct {
 	Act
 	Diff        string  `json:"diff"`                    // digest of the diff that was reviewed
 	MaxNewFlips *uint64 `json:"max_new_flips,omitempty"` // refuse when more submissions have flipped since
+	Force       bool    `json:"force,omitempty"`         // although nodes or the review are far behind the end of the log
 }
 
 // RollbackRequest is the body of POST /v1/generations/rollback: back to the previous generation.

@@ -43,6 +43,7 @@ const (
 	CodeStale           Code = "stale"
 	CodeApprovalNeeded  Code = "approval_needed"
 	CodeNoAgreement     Code = "no_agreement"
+	CodeFarBehind       Code = "far_behind"
 	CodeDiskFull        Code = "disk_full"
 	CodeInternal        Code = "internal"
 )
@@ -90,6 +91,7 @@ var codeInfos = []CodeInfo{
 	{CodeStale, 409, "http", "State has changed", "The generation is not in a state that allows this, or the diff named is not the one that stands. Look at it again: recount generation list, recount generation diff."},
 	{CodeApprovalNeeded, 409, "http", "A second actor must approve", "The two-person rule is on. The request is in the log under its op_id; within an hour another actor must approve it, then the same request is sent again. Nothing was changed."},
 	{CodeNoAgreement, 503, "http", "No agreement among the voters", "Activation needs equal digests from a majority of the voters and no contrary one. \"detail\" names who reported what. Nothing was changed."},
+	{CodeFarBehind, 409, "http", "Too far behind to be activated", "A node that reports the diff has not folded the generation near the end of the log, or the diff was reviewed long before it. Activated now, no node would answer until the rest is folded. Wait, review a newer diff, or activate with force. Nothing was changed."},
 	{CodeDiskFull, 507, "http", "Not enough disk space", "A member has not enough free disk space for another generation. \"detail\" names it. Nothing was changed."},
 	{CodeInternal, 500, "http", "Internal error", "Something went wrong in the node; its log has the request id. For a submission the outcome is unknown and sending it again is safe."},
 }

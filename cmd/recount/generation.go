@@ -233,11 +233,14 @@ func (a *app) generationActivateCommand() *cobra.Command {
 	var f actFlags
 	var diff string
 	var most int64
+	var force bool
 	cmd := &cobra.Command{
 		Use: "activate N --diff DIGEST", Short: "Switch every node to a generation at one position of the log", Args: exactly("N"),
 		Long: `activate wants the digest of the diff that was reviewed. The node asks every voter for its digest of the same comparison: a
 majority must report the same, and none another. Submissions that have flipped since the review are switched too and are
-counted as "after review"; --max-new-flips bounds them.`,
+counted as "after review"; --max-new-flips bounds them exactly: submissions wait while the leader counts. An activation while a
+reporting node, or the review, is more than 4096 events behind the end of the log is refused unless --force is given, because no
+node answers then until it has folded the rest.`,
 		Example: `  recount generation activate 2 --diff 0000000000015e8a24f0... --reason "reviewed by two" --ticket INC-7
   recount generation activate 2 --diff $DIGEST --max-new-flips 0`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -248,7 +251,7 @@ counted as "after review"; --max-new-flips bounds them.`,
 			if diff == "" {
 				return usagef("--diff is missing: review \"recount generation diff %d\" and give its digest", n)
 			}
-			r := wire.ActivateRequest{Act: a.act(&f), Diff: diff}
+			r := wire.ActivateRequest{Act: a.act(&f), Diff: diff, Force: force}
 			if most >= 0 {
 				bound := uint64(most)
 				r.MaxNewFlips = &bound
@@ -264,6 +267,7 @@ counted as "after review"; --max-new-flips bounds them.`,
 	}
 	cmd.Flags().StringVar(&diff, "diff", "", "digest of the diff that was reviewed")
 	cmd.Flags().Int64Var(&most, "max-new-flips", -1, "refuse when more submissions have flipped since the review (-1: no bound)")
+	cmd.Flags().BoolVar(&force, "force", false, "activate although nodes or the review are far behind the end of the log")
 	f.add(cmd)
 	return cmd
 }

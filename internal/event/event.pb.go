@@ -1061,6 +1061,7 @@ type GenerationActivatedV1 struct {
 	Absent        []string               `protobuf:"bytes,6,rep,name=absent,proto3" json:"absent,omitempty"`       // voters that reported none
 	Rollback      bool                   `protobuf:"varint,7,opt,name=rollback,proto3" json:"rollback,omitempty"`
 	Op            *OpV1                  `protobuf:"bytes,8,opt,name=op,proto3" json:"op,omitempty"`
+	CountedTo     uint64                 `protobuf:"varint,9,opt,name=counted_to,json=countedTo,proto3" json:"counted_to,omitempty"` // new flips were counted up to this event and bounded: ignored when a submission came after it; 0: no bound
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1149,6 +1150,13 @@ func (x *GenerationActivatedV1) GetOp() *OpV1 {
 		return x.Op
 	}
 	return nil
+}
+
+func (x *GenerationActivatedV1) GetCountedTo() uint64 {
+	if x != nil {
+		return x.CountedTo
+	}
+	return 0
 }
 
 // GenerationDroppedV1 is kind 12.
@@ -1979,7 +1987,7 @@ const file_event_proto_rawDesc = "" +
 	"\x06policy\x18\x01 \x01(\fR\x06policy\x12\x19\n" +
 	"\bfrom_seq\x18\x02 \x01(\x04R\afromSeq\x12\x12\n" +
 	"\x04keys\x18\x03 \x01(\rR\x04keys\x12&\n" +
-	"\x02op\x18\x04 \x01(\v2\x16.recount.event.v1.OpV1R\x02op\"\xf5\x01\n" +
+	"\x02op\x18\x04 \x01(\v2\x16.recount.event.v1.OpV1R\x02op\"\x94\x02\n" +
 	"\x15GenerationActivatedV1\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x01 \x01(\rR\n" +
@@ -1990,7 +1998,9 @@ const file_event_proto_rawDesc = "" +
 	"\treporters\x18\x05 \x03(\tR\treporters\x12\x16\n" +
 	"\x06absent\x18\x06 \x03(\tR\x06absent\x12\x1a\n" +
 	"\brollback\x18\a \x01(\bR\brollback\x12&\n" +
-	"\x02op\x18\b \x01(\v2\x16.recount.event.v1.OpV1R\x02op\"]\n" +
+	"\x02op\x18\b \x01(\v2\x16.recount.event.v1.OpV1R\x02op\x12\x1d\n" +
+	"\n" +
+	"counted_to\x18\t \x01(\x04R\tcountedTo\"]\n" +
 	"\x13GenerationDroppedV1\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x01 \x01(\rR\n" +

@@ -28,10 +28,13 @@ func (n ledger) Activate(ctx context.Context, number uint32, r wire.ActivateRequ
 		})
 	}
 	request := fmt.Sprintf("activate generation %d under diff %s, %s", number, r.Diff, flipsLimit(r.MaxNewFlips))
+	if r.Force {
+		request += ", although the nodes or the review may be far behind"
+	}
 	if err := n.secondActor(ctx, "activate", request, r.Act, meta); err != nil {
 		return nil, err
 	}
-	return n.activate(ctx, number, position, diff, r.MaxNewFlips, false, n.op(r.Act, meta))
+	return n.activate(ctx, number, position, diff, r, false, n.op(r.Act, meta))
 }
 
 func flipsLimit(limit *uint64) string {
@@ -41,7 +44,7 @@ func flipsLimit(limit *uint64) string {
 	return fmt.Sprintf("with at most %d new flips", *limit)
 }
 
-func (n *Node) activate(ctx context.Context, number uint32, position uint64, diff [32]byte, limit *uint64, rollback bool, op *event.OpV1) (*wire.ActivateAnswer, error) {
+func (n *Node) activate(ctx context.Context, number uint32, position uint64, diff [32]byte, r wire.ActivateRequest, rollback bool, op *event.OpV1) (*wire.ActivateAnswer, error) {
 	run, c, err := n.comparison(number)
 	if err != nil {
 		return nil, err
@@ -56,66 +59,40 @@ func (n *Node) activate(ctx context.Context, number uint32, position uint64, dif
 	if own != diff {
 		return nil, stale("the diff at event %d is %s, not the one that was reviewed", position, diffText(position, own))
 	}
-	reporters, absent, err := n.agreeOn(ctx, number, position, diff)
+	nodes, reporters, absent, err := n.agreeOn(ctx, number, position, diff)
 	if err != nil {
 		return nil, err
 	}
-	if err := n.boundNewFlips(ctx, run, c, position, limit); err != nil {
-		return nil, err
+	if !r.Force {
+		if err := n.nearHead(nodes, reporters, position); err != nil {
+			return nil, err
+		}
 	}
 	m := &event.GenerationActivatedV1{Generation: number, From: c.Old(), Position: position, Diff: diff[:], Reporters: reporters, Absent: absent,
 		Rollback: rollback, Op: op}
-	seq, effect, err := n.act(ctx, event.GenerationActivated, m)
-	switch {
-	case err != nil:
-		return nil, err
-	case effect == projections.Repeated:
-		return n.activatedBefore(ctx, n.derived.Control().OpSeq(op.GetOpId()), op.GetOpId(), func(a *projections.ActivationRow) bool {
-			return a.Generation == number && a.Rollback == rollback && (rollback || a.Position == position && a.Diff == diff)
-		})
-	case effect != projections.Applied:
-		return nil, stale("another act came first: generation %d could not be activated", number)
-	}
-	return n.activated(ctx, seq)
+	seq, effect, err := n.actBounded(ctx, run, c, m, r.MaxNewFlips)
+	return n.afterActivation(ctx, m, seq, effect, err)
 }
 
 // agreeOn asks the voters for the digest of a comparison until a majority reports it, and stops at the first contrary one.
-func (n *Node) agreeOn(ctx context.Context, number uint32, position uint64, diff [32]byte) (reporters, absent []string, err error) {
+func (n *Node) agreeOn(ctx context.Context, number uint32, position uint64, diff [32]byte) (nodes []wire.NodeProgress, reporters, absent []string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, n.cfg.SubmitTimeout/2)
 	defer cancel()
 	want := diffText(position, diff)
 	for {
-		nodes := n.progressOf(ctx, number, position)
+		nodes = n.progressOf(ctx, number, position)
 		agree, reporters, absent := agreement(nodes, len(n.cfg.Voters), func(p wire.NodeProgress) string { return p.DiffAt })
 		if i := slices.IndexFunc(nodes, func(p wire.NodeProgress) bool { return p.DiffAt != "" && p.DiffAt != want }); i >= 0 {
-			return nil, nil, wire.NewProblem(wire.CodeNoAgreement, fmt.Sprintf("%s reports %s at event %d, this node %s", nodes[i].Node, nodes[i].DiffAt, position, want))
+			return nil, nil, nil, wire.NewProblem(wire.CodeNoAgreement, fmt.Sprintf("%s reports %s at event %d, this node %s", nodes[i].Node, nodes[i].DiffAt, position, want))
 		}
 		if agree {
-			return reporters, absent, nil
+			return nodes, reporters, absent, nil
 		}
 		if pause(ctx, dutyPause) != nil {
-			return nil, nil, wire.NewProblem(wire.CodeNoAgreement, fmt.Sprintf("only %d of %d voters report a digest at event %d; absent: %v",
+			return nil, nil, nil, wire.NewProblem(wire.CodeNoAgreement, fmt.Sprintf("only %d of %d voters report a digest at event %d; absent: %v",
 				len(reporters), len(n.cfg.Voters), position, absent)).WithRetry(retryAfter)
 		}
 	}
-}
-
-// boundNewFlips counts what has flipped since the review, as far as was committed when this was called.
-func (n *Node) boundNewFlips(ctx context.Context, r *running, c *fsm.Comparison, position uint64, limit *uint64) error {
-	if limit == nil {
-		return nil
-	}
-	if err := c.WaitSeq(ctx, n.derived.Cursor().Seq); err != nil {
-		return err
-	}
-	count := uint64(0)
-	if err := eachFlip(r, position+1, c.Seq(), func(*projections.Flip) bool { count++; return count <= *limit }); err != nil {
-		return err
-	}
-	if count > *limit {
-		return stale("more than %d submissions have flipped since event %d was reviewed", *limit, position)
-	}
-	return nil
 }
 
 // activatedBefore describes the act that an op_id named first, if it is the same.
@@ -165,6 +142,9 @@ func (n ledger) Rollback(ctx context.Context, r wire.RollbackRequest, meta api.M
 	if err := n.secondActor(ctx, "rollback", request, r.Act, meta); err != nil {
 		return nil, err
 	}
+	if n.switching() {
+		return n.rollbackUnseen(ctx, number, n.op(r.Act, meta))
+	}
 	_, c, err := n.awaitComparison(ctx, number)
 	if err != nil {
 		return nil, err
@@ -177,7 +157,7 @@ func (n ledger) Rollback(ctx context.Context, r wire.RollbackRequest, meta api.M
 	if err != nil {
 		return nil, err
 	}
-	return n.activate(ctx, number, position, diff, nil, true, n.op(r.Act, meta))
+	return n.activate(ctx, number, position, diff, wire.ActivateRequest{}, true, n.op(r.Act, meta))
 }
 
 // awaitComparison waits until the comparison with the active generation has begun.

@@ -97,7 +97,7 @@ func (n *Node) startTerm(ctx context.Context, term uint64) error {
 	if err != nil {
 		return fmt.Errorf("term start: %w", err)
 	}
-	if err := n.waitLive(ctx, index); err != nil {
+	if err := n.waitTerm(ctx, index); err != nil {
 		return err
 	}
 	n.term.Store(term)
@@ -305,6 +305,15 @@ func (n *Node) waitLive(ctx context.Context, index uint64) error {
 		return err
 	}
 	return n.live().WaitIndex(ctx, index)
+}
+
+// waitTerm returns when a new leader knows everything that was acknowledged before its term. While the generation that is active
+// answers nowhere, what is folded into derived/ must do: otherwise nobody could lead the way back to the one before.
+func (n *Node) waitTerm(ctx context.Context, index uint64) error {
+	if err := n.derived.WaitIndex(ctx, index); err != nil || n.switching() {
+		return err
+	}
+	return n.waitLive(ctx, index)
 }
 
 // catchUp opens this node for submissions once it has folded everything that was committed when it asked. A node that

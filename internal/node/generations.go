@@ -262,7 +262,7 @@ func (n *Node) switchLoop(ctx context.Context) error {
 		if why := r.failed.Load(); why != nil {
 			return *why // it failed here before the others activated it
 		}
-		if err := r.WaitSeq(ctx, activated); err != nil {
+		if err := n.awaitActivated(ctx, r, activated); err != nil {
 			return err
 		}
 		if control.LastActivation() != activated {
@@ -272,6 +272,31 @@ func (n *Node) switchLoop(ctx context.Context) error {
 		n.gens.notify()
 		n.log.Info("another generation answers", "generation", active, "after", activated)
 	}
+}
+
+// awaitActivated returns when a generation has folded the event that activates it, or another activation has come after that one.
+func (n *Node) awaitActivated(ctx context.Context, r *running, activated uint64) error {
+	turn, cancel := n.untilNextActivation(ctx, activated)
+	defer cancel()
+	if err := r.WaitSeq(turn, activated); turn.Err() == nil || ctx.Err() != nil {
+		return err
+	}
+	return nil
+}
+
+// untilNextActivation gives a context that ends when an activation comes after the one of event since.
+func (n *Node) untilNextActivation(ctx context.Context, since uint64) (context.Context, context.CancelFunc) {
+	turn, cancel := context.WithCancel(ctx)
+	go func() {
+		defer cancel()
+		for turn.Err() == nil {
+			seen, _ := n.derived.Control().Digest()
+			if n.derived.Control().LastActivation() != since || n.derived.WaitControl(turn, seen) != nil {
+				return
+			}
+		}
+	}()
+	return turn, cancel
 }
 
 // outcomes waits for the outcomes of an entry in the generation that answers for it.

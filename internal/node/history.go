@@ -78,17 +78,8 @@ func (n *Node) compareWith(ctx context.Context, r *running, active uint32, since
 	}
 	r.diff.Store(c)
 	n.gens.notify()
-	turn, cancel := context.WithCancel(ctx)
+	turn, cancel := n.untilNextActivation(ctx, since)
 	defer cancel()
-	go func() {
-		defer cancel()
-		for turn.Err() == nil && n.derived.Control().LastActivation() == since {
-			seen, _ := n.derived.Control().Digest()
-			if n.derived.WaitControl(turn, seen) != nil {
-				return
-			}
-		}
-	}()
 	err = c.Run(turn, 0, func(ctx context.Context) error { return n.rest(ctx, r, &r.comparing) })
 	if ctx.Err() == nil && (turn.Err() != nil && errors.Is(err, context.Canceled) || errors.Is(err, fsm.ErrDropped)) {
 		return nil // another one is active now, and the one compared with may be gone

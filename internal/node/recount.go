@@ -21,7 +21,7 @@ const startFactor = 2
 
 // act commits an operator's event and says what it did and where.
 func (n *Node) act(ctx context.Context, kind event.Kind, m proto.Message) (seq uint64, effect projections.Effect, err error) {
-	if p := n.refuseNow(); p != nil {
+	if p := n.refuseAct(); p != nil {
 		return 0, 0, p
 	}
 	if o, ok := m.(opMessage); ok && n.derived.Control().CredentialRevoked(o.GetOp().GetCredential()) {
@@ -91,12 +91,33 @@ func withoutOp(m proto.Message) proto.Message {
 	return m
 }
 
+// refuseAct says why this node does no acts at all. Acts need what is folded into derived/ and no generation that answers, so
+// that one which was activated too early can be left again.
+func (n *Node) refuseAct() *wire.Problem {
+	if n.closing.Load() {
+		return wire.NewProblem(wire.CodeShuttingDown, "").WithRetry(retryAfter)
+	}
+	if n.quarantine.Load() != nil {
+		return wire.NewProblem(wire.CodeNotReady, "this node is quarantined; ask another one").WithRetry(retryAfter)
+	}
+	return nil
+}
+
+// confirmControl returns when everything acknowledged before the call is folded into the control state.
+func (n *Node) confirmControl(ctx context.Context) error {
+	index, err := n.cluster.ReadIndex(ctx)
+	if err != nil {
+		return err
+	}
+	return n.derived.WaitIndex(ctx, index)
+}
+
 // current waits until this node knows everything that was acknowledged before: what another node has published or started.
 func (n *Node) current(ctx context.Context) error {
-	if p := n.refuseNow(); p != nil {
+	if p := n.refuseAct(); p != nil {
 		return p
 	}
-	if _, err := n.confirm(ctx); err != nil {
+	if err := n.confirmControl(ctx); err != nil {
 		return wire.NewProblem(wire.CodeNoLeader, "no quorum confirms what this node knows").WithRetry(retryAfter)
 	}
 	return nil

@@ -57,6 +57,7 @@ type DigestRow struct {
 type Control struct {
 	mu      sync.RWMutex
 	seq     uint64 // last operator's event folded
+	run     uint64 // first of the operators' events that end with seq and have no submission between them
 	digest  [32]byte
 	genesis *GenesisRow
 	sched   schedules

@@ -71,6 +71,9 @@ func (c *Control) foldOperator(tx Tx, it *Item) error {
 		return fmt.Errorf("event %d: %w: %w", it.Seq, ErrBadEvent, err)
 	}
 	o := operator{kind: it.Kind, seq: it.Seq, index: it.Index, logTime: it.LogTime, msg: msg}
+	if c.run == 0 || it.Seq != c.seq+1 {
+		c.run = it.Seq
+	}
 	if o.effect, err = c.effect(&o); err != nil {
 		return fmt.Errorf("event %d: %w", it.Seq, err)
 	}
@@ -106,6 +109,9 @@ func (c *Control) effect(o *operator) (Effect, error) {
 		if c.sched.repeats(o) {
 			return Repeated, nil
 		}
+		if m, ok := o.msg.(*event.GenerationActivatedV1); ok && !c.countedAll(m, o.seq) {
+			return Ignored, nil
+		}
 		if e, ok := c.reg.effectOf(o); ok {
 			return e, nil
 		}
@@ -116,6 +122,12 @@ func (c *Control) effect(o *operator) (Effect, error) {
 		return c.creds.effectOf(o, c.sched.ops), nil
 	}
 	return Applied, nil
+}
+
+// countedAll reports whether the flips that an activation bounds are all that there are: no submission came between the last
+// event that was counted and the activation.
+func (c *Control) countedAll(m *event.GenerationActivatedV1, seq uint64) bool {
+	return m.CountedTo == 0 || m.CountedTo < seq && c.run <= m.CountedTo+1
 }
 
 func genesisPolicy(m *event.GenesisV1) (verify.Policy, error) {
@@ -182,7 +194,22 @@ func LoadControl(s Store) (*Control, error) {
 		}
 		return false
 	})
+	if err == nil {
+		err = c.loadRun(s)
+	}
 	return c, err
+}
+
+// loadRun finds how far the operators' events reach back from the last one without a submission between them.
+func (c *Control) loadRun(s Store) error {
+	c.run = c.seq
+	return s.Scan([]byte{spaceControlDigest}, numKey(spaceControlDigest, c.seq), true, func(k, _ []byte) bool {
+		if seqOf(k)+1 != c.run {
+			return false
+		}
+		c.run--
+		return true
+	})
 }
 
 // eachOperator calls fn for the rows of a kind with from <= seq < to (0 is no bound) until fn says stop.

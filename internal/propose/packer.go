@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/recount-ledger/recount/internal/event"
@@ -38,6 +39,9 @@ func (p *Packer[R]) take() (batch []*group[R], wait time.Duration) {
 	if len(p.queue) == 0 || p.inFlight >= maxInFlight {
 		return nil, time.Hour
 	}
+	if p.held > 0 {
+		return p.takeAlone(), time.Hour
+	}
 	age := time.Since(p.oldest)
 	if p.inFlight > 0 && p.waiting < maxPackBytes && p.events < maxPackEvents && age < maxWait {
 		return nil, maxWait - age
@@ -53,12 +57,30 @@ func (p *Packer[R]) take() (batch []*group[R], wait time.Duration) {
 		batch = append(batch, g)
 	}
 	p.queue = append(p.queue[:0:0], p.queue[len(batch):]...)
+	p.taken(events, size)
+	p.oldest = time.Now()
+	return batch, 0
+}
+
+// takeAlone removes the first group that wants an entry of its own; p.mu is held.
+func (p *Packer[R]) takeAlone() []*group[R] {
+	i := slices.IndexFunc(p.queue, func(g *group[R]) bool { return g.alone })
+	if i < 0 {
+		return nil
+	}
+	g := p.queue[i]
+	p.queue = slices.Delete(p.queue, i, i+1)
+	g.state = idle
+	p.taken(len(g.events), g.bytes)
+	return []*group[R]{g}
+}
+
+// taken counts a pack that leaves the queue; p.mu is held.
+func (p *Packer[R]) taken(events, size int) {
 	p.waiting -= size
 	p.events -= events
-	p.oldest = time.Now()
 	p.inFlight++
 	p.packs++
-	return batch, 0
 }
 
 func (p *Packer[R]) failQueue() {
@@ -87,6 +109,8 @@ func (p *Packer[R]) send(batch []*group[R]) {
 	left, place, err := p.deliver(ctx, batch)
 	p.mu.Lock()
 	p.inFlight--
+	close(p.landed)
+	p.landed = make(chan struct{})
 	p.mu.Unlock()
 	p.poke()
 	p.answer(ctx, left, place, err)

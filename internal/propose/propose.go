@@ -88,6 +88,8 @@ type Packer[R any] struct {
 	waiting  int // bytes in queue
 	events   int // events in queue
 	oldest   time.Time
+	held     int           // holds that are not released
+	landed   chan struct{} // closed when a pack has come back, made anew then
 	inFlight int
 	packs    uint64
 }
@@ -124,7 +126,7 @@ type answer[R any] struct {
 // New starts a packer.
 func New[R any](o Options[R]) *Packer[R] {
 	ctx, cancel := context.WithCancel(context.Background())
-	p := &Packer[R]{o: o, ctx: ctx, cancel: cancel, wake: make(chan struct{}, 1), done: make(chan struct{})}
+	p := &Packer[R]{o: o, ctx: ctx, cancel: cancel, wake: make(chan struct{}, 1), done: make(chan struct{}), landed: make(chan struct{})}
 	go p.run()
 	return p
 }
@@ -173,6 +175,34 @@ func (p *Packer[R]) Accept(ctx context.Context, pack event.Pack) (Place, error) 
 	g := &group[R]{events: pack.Events, place: true, forwarded: true, alone: len(pack.Events) == 1 && pack.Events[0].Kind != event.Submission}
 	a, err := p.enqueue(ctx, g)
 	return a.place, err
+}
+
+// Hold keeps submissions in the queue until release is called, and returns when nothing is in flight. Events that want an entry
+// of their own still leave. Without success nothing is held.
+func (p *Packer[R]) Hold(ctx context.Context) (release func(), err error) {
+	p.mu.Lock()
+	p.held++
+	p.mu.Unlock()
+	release = sync.OnceFunc(func() {
+		p.mu.Lock()
+		p.held--
+		p.mu.Unlock()
+		p.poke()
+	})
+	for {
+		p.mu.Lock()
+		inFlight, landed := p.inFlight, p.landed
+		p.mu.Unlock()
+		if inFlight == 0 {
+			return release, nil
+		}
+		select {
+		case <-landed:
+		case <-ctx.Done():
+			release()
+			return nil, ctx.Err()
+		}
+	}
 }
 
 func (p *Packer[R]) enqueue(ctx context.Context, g *group[R]) (answer[R], error) {

@@ -536,3 +536,46 @@ func checkStorm(t *testing.T, w *world, calls *sync.Map) {
 		t.Errorf("only %d of 600 got an outcome", good)
 	}
 }
+
+// TestHold: nothing is in flight when a hold begins; until its release submissions wait, and events alone leave.
+func TestHold(t *testing.T) {
+	bubble(t, 1, 1<<20, func(t *testing.T, w *world) {
+		n := w.nodes[0]
+		open := gate(n)
+		before := submit(t.Context(), n.packer, "before")
+		synctest.Wait()
+		short, cancel := context.WithTimeout(t.Context(), deadline/10)
+		defer cancel()
+		if _, err := n.packer.Hold(short); !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatalf("a hold while a pack is in flight: %v", err)
+		}
+		held := make(chan func(), 1)
+		go func() {
+			release, err := n.packer.Hold(t.Context())
+			if err != nil {
+				t.Error(err)
+			}
+			held <- release
+		}()
+		synctest.Wait()
+		during := submit(t.Context(), n.packer, "during")
+		open()
+		release := <-held
+		before.good(t, w)
+		<-time.After(deadline)
+		if len(w.entries()) != 1 {
+			t.Errorf("%d entries under a hold", len(w.entries()))
+		}
+		ev := submission("act")
+		ev.Kind = event.KeyAdded
+		if place, err := n.packer.SubmitAlone(t.Context(), ev); err != nil || place.Index != 2 {
+			t.Errorf("an event alone under a hold: %+v %v", place, err)
+		}
+		release()
+		release()
+		during.good(t, w)
+		if during.at.Index != 3 {
+			t.Errorf("held back to entry %d", during.at.Index)
+		}
+	})
+}

@@ -1,0 +1,124 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/recount-ledger/recount/internal/event"
+	"github.com/recount-ledger/recount/internal/fsm"
+	"github.com/recount-ledger/recount/internal/projections"
+	"github.com/recount-ledger/recount/wire"
+)
+
+// holdFor bounds how long submissions wait in the queue of the leader while it counts new flips.
+const holdFor = 3 * time.Second
+
+// boundTries is how often an activation is proposed anew because a submission came into the log before it. What an earlier
+// attempt of this leader has left in the log can do that, and little else.
+const boundTries = 3
+
+// actBounded proposes an activation. With a limit it keeps submissions back, counts what has flipped since the review up to the
+// end of the log, and says in the event how far it has counted: the fold ignores the event when a submission stands between.
+func (n *Node) actBounded(ctx context.Context, r *running, c *fsm.Comparison, m *event.GenerationActivatedV1, limit *uint64) (seq uint64, effect projections.Effect, err error) {
+	if limit == nil {
+		return n.act(ctx, event.GenerationActivated, m)
+	}
+	hold, cancel := context.WithTimeout(ctx, holdFor)
+	defer cancel()
+	release, err := n.packer.Hold(hold)
+	if err != nil {
+		return 0, 0, n.notCounted(ctx, err)
+	}
+	defer release()
+	for range boundTries {
+		if m.CountedTo, err = n.countNewFlips(hold, r, c, m.Position, *limit); err != nil {
+			return 0, 0, n.notCounted(ctx, err)
+		}
+		seq, effect, err = n.act(ctx, event.GenerationActivated, m)
+		if err != nil || effect != projections.Ignored {
+			break
+		}
+	}
+	return seq, effect, err
+}
+
+// notCounted says that the new flips could not be counted in time, unless the caller has gone or err says something else.
+func (n *Node) notCounted(ctx context.Context, err error) error {
+	if ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return wire.NewProblem(wire.CodeFarBehind, "the flips since the review could not be counted up to the end of the log within "+holdFor.String()).WithRetry(retryAfter)
+}
+
+// countNewFlips compares up to the end of the log, which it returns, and refuses when more than limit submissions have flipped
+// since the review.
+func (n *Node) countNewFlips(ctx context.Context, r *running, c *fsm.Comparison, position, limit uint64) (end uint64, err error) {
+	if err := n.confirmControl(ctx); err != nil {
+		return 0, err
+	}
+	end = n.derived.Cursor().Seq
+	if err := c.WaitSeq(ctx, end); err != nil {
+		return 0, err
+	}
+	count := uint64(0)
+	if err := eachFlip(r, position+1, end, func(*projections.Flip) bool { count++; return count <= limit }); err != nil {
+		return 0, err
+	}
+	if count > limit {
+		return 0, stale("more than %d submissions have flipped since event %d was reviewed", limit, position)
+	}
+	return end, nil
+}
+
+// nearHead refuses an activation that would leave the nodes without a generation that answers: every reporter must follow the
+// log, and the review must reach near its end.
+func (n *Node) nearHead(nodes []wire.NodeProgress, reporters []string, position uint64) error {
+	const advice = "; wait, or activate with force: no node answers then until it has folded the rest"
+	if head := n.derived.Cursor().Seq; head > position+following {
+		return wire.NewProblem(wire.CodeFarBehind, fmt.Sprintf("the diff was reviewed up to event %d of %d; review a newer one, at most %d events behind, or activate with force",
+			position, head, following))
+	}
+	for _, p := range nodes {
+		if slices.Contains(reporters, p.Node) && !follows(p) {
+			return wire.NewProblem(wire.CodeFarBehind, fmt.Sprintf("%s is %s and has compared %d of %d events", p.Node, p.State, p.Compared, p.Committed)+advice)
+		}
+	}
+	return nil
+}
+
+// follows reports whether a node is close to the end of the log, also while its disk makes it wait.
+func follows(p wire.NodeProgress) bool {
+	return p.State == stateFollowing || p.State == statePaused && p.Committed-min(p.Compared, p.Committed) <= following
+}
+
+// rollbackUnseen goes back while the generation that was activated answers nowhere yet: there is nothing to compare, and what
+// answered before is folded on every node. The event names no reporters.
+func (n *Node) rollbackUnseen(ctx context.Context, number uint32, op *event.OpV1) (*wire.ActivateAnswer, error) {
+	m := &event.GenerationActivatedV1{Generation: number, From: n.active(), Diff: make([]byte, 32), Rollback: true, Op: op}
+	for _, v := range n.cfg.Voters {
+		m.Absent = append(m.Absent, v.ID)
+	}
+	seq, effect, err := n.act(ctx, event.GenerationActivated, m)
+	return n.afterActivation(ctx, m, seq, effect, err)
+}
+
+// afterActivation turns what became of the event of an activation into an answer.
+func (n *Node) afterActivation(ctx context.Context, m *event.GenerationActivatedV1, seq uint64, effect projections.Effect, err error) (*wire.ActivateAnswer, error) {
+	switch {
+	case err != nil:
+		return nil, err
+	case effect == projections.Repeated:
+		id := m.Op.GetOpId()
+		return n.activatedBefore(ctx, n.derived.Control().OpSeq(id), id, func(a *projections.ActivationRow) bool {
+			return a.Generation == m.Generation && a.Rollback == m.Rollback && (m.Rollback || a.Position == m.Position && a.Diff == [32]byte(m.Diff))
+		})
+	case effect != projections.Applied && m.CountedTo != 0 && n.active() == m.From:
+		return nil, stale("submissions came into the log while the new flips were counted; nothing was changed, try again")
+	case effect != projections.Applied:
+		return nil, stale("another act came first: generation %d could not be activated", m.Generation)
+	}
+	return n.activated(ctx, seq)
+}
