@@ -12,7 +12,7 @@ import (
 
 const approveHelp = `Where nodes have auth.two_person, an activation, a rollback and a thaw need a yes of two actors. The first one asks: the
 command ends with exit code 4 and names an op_id. The second one looks ("recount approve list") and approves it within an hour of
-log time. Then either of them gives the command again with --op-id. Who has made the other's token is no second person.`
+log time. Then either of them gives the command again with --op-id. Who has made the other's token, also through tokens in between, is no second person.`
 
 func (a *app) approveCommand() *cobra.Command {
 	var f actFlags

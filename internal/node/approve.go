@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"fmt"
+	"math"
 	"strings"
 
 	"github.com/recount-ledger/recount/internal/api"
@@ -50,17 +51,26 @@ func (n *Node) approvals(opID string) []projections.ApprovalRow {
 func (n *Node) logTime() int64 { return max(n.derived.Cursor().LogTime, n.now().UnixNano()) }
 
 // independent reports whether two actors are two persons as far as the log can tell: other names, and neither has made the
-// other's token.
+// other's token, or the token with which it was made, and so on.
 func (n *Node) independent(first projections.Op, second api.Identity) bool {
-	return !strings.EqualFold(first.Actor, second.Actor) && !strings.EqualFold(n.makerOf(first.Credential), second.Actor) &&
-		!strings.EqualFold(n.makerOf(second.Credential), first.Actor)
+	return !strings.EqualFold(first.Actor, second.Actor) && !n.madeBy(first.Credential, second.Actor) && !n.madeBy(second.Credential, first.Actor)
 }
 
-// makerOf is the actor who created a token of the log, empty for other credentials.
-func (n *Node) makerOf(credential string) string {
-	id, _ := strings.CutPrefix(credential, "token:")
-	row, _ := n.derived.Control().Token(id)
-	return row.Op.Actor
+// madeBy walks from a token over the tokens with which each was created, and looks for the actor among the creators. It ends
+// at a credential that the log did not make: a certificate, or a token of the settings. A token is younger than the one that
+// created it, so the walk ends.
+func (n *Node) madeBy(credential, actor string) bool {
+	for before := uint64(math.MaxUint64); ; {
+		id, _ := strings.CutPrefix(credential, "token:")
+		row, ok := n.derived.Control().Token(id)
+		if !ok || row.Seq >= before {
+			return false
+		}
+		if strings.EqualFold(row.Op.Actor, actor) {
+			return true
+		}
+		credential, before = row.Op.Credential, row.Seq
+	}
 }
 
 // approve puts one yes into the log.
@@ -94,7 +104,7 @@ func (n ledger) Approve(ctx context.Context, r wire.ApprovalRequest, meta api.Me
 		independent = independent || n.independent(row.Op, meta.Identity)
 	}
 	if !independent {
-		return nil, wire.NewProblem(wire.CodeForbidden, "one of you has made the token of the other; that counts as one person")
+		return nil, wire.NewProblem(wire.CodeForbidden, "one of you has made the token of the other, itself or through a token that it made; that counts as one person")
 	}
 	if err := n.approve(ctx, r.Approve, rows[0].Act, rows[0].Request, r.Act, meta); err != nil {
 		return nil, err

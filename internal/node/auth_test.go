@@ -214,6 +214,51 @@ func bodyOf(method string) []byte {
 	return nil
 }
 
+// TestTwoPersonsNotByAChain: who makes a token, with it another one, and with that a third, is still one person, whichever end
+// asks. Two whose tokens a third person made are two.
+func TestTwoPersonsNotByAChain(t *testing.T) {
+	c := nodetest.Start(t, 1, func(cfg *node.Config) { cfg.TwoPerson = true })
+	r := newRecounter(t, c)
+	ctx := r.ctx
+	aliceText, _ := newToken(t, ctx, c, 0, wire.RoleOperator, "alice", time.Hour)
+	bobText, _ := newToken(t, ctx, c, 0, wire.RoleResponder, "bob", time.Hour)
+	people := map[string]*client.Client{"alice": as(t, c, 0, aliceText), "bob": as(t, c, 0, bobText)}
+	maker := people["alice"]
+	for _, name := range []string{"eve", "trudy", "mallory"} {
+		text, id, err := wire.NewToken(wire.RoleOperator)
+		r.must(err)
+		_, err = maker.CreateToken(ctx, wire.TokenRequest{ID: id, Name: name, Role: wire.RoleOperator, Digest: wire.TokenDigest(text), ExpiresAt: wire.Time(time.Now().Add(time.Hour))})
+		r.must(err)
+		maker = as(t, c, 0, text)
+		people[name] = maker
+	}
+	_, err := people["bob"].Freeze(ctx, wire.FreezeRequest{Act: wire.Act{Reason: "x"}, Scope: wire.FreezeAll})
+	r.must(err)
+	thaw := func(name, opID string) error {
+		_, err := people[name].Thaw(ctx, wire.FreezeRequest{Act: wire.Act{OpID: opID, Reason: "x"}, Scope: wire.FreezeAll})
+		return err
+	}
+	for asker, approvers := range map[string][]string{"alice": {"eve", "trudy", "mallory"}, "mallory": {"alice", "eve", "trudy"}, "eve": {"alice", "trudy", "mallory"}} {
+		opID := "thaw-" + asker
+		var p *wire.Problem
+		if err := thaw(asker, opID); !errors.As(err, &p) || p.Code != wire.CodeApprovalNeeded {
+			t.Errorf("%s alone: %v", asker, err)
+		}
+		for _, name := range approvers {
+			if _, err := people[name].Approve(ctx, wire.ApprovalRequest{Approve: opID}); !isStatus(err, 403) {
+				t.Errorf("%s asks, %s approves: %v", asker, name, err)
+			}
+			if err := thaw(name, opID); !errors.As(err, &p) || p.Code != wire.CodeApprovalNeeded {
+				t.Errorf("%s asks, %s asks too: %v", asker, name, err)
+			}
+		}
+	}
+	if _, err := people["bob"].Approve(ctx, wire.ApprovalRequest{Approve: "thaw-mallory"}); err != nil {
+		t.Errorf("bob is somebody else: %v", err)
+	}
+	r.must(thaw("mallory", "thaw-mallory"))
+}
+
 // TestTwoPersons: what needs a second actor is done when one has said yes to the same request, and by no trick of the first.
 func TestTwoPersons(t *testing.T) {
 	c := nodetest.Start(t, 1, func(cfg *node.Config) { cfg.TwoPerson = true })
