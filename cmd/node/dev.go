@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"os/exec"
@@ -19,6 +20,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/recount-ledger/recount/internal/logqueue"
+	"github.com/recount-ledger/recount/internal/node"
 )
 
 // readyTimeout is how long a fresh or resumed cluster may take until every node serves.
@@ -56,6 +58,7 @@ type devCluster struct {
 	dir            string
 	nodes          int
 	basePort       int
+	fresh          bool // no node has ever run in dir
 	stdout, stderr io.Writer
 }
 
@@ -82,6 +85,9 @@ func (d *devCluster) run(ctx context.Context) error {
 	if err := d.prepare(); err != nil {
 		return err
 	}
+	if d.fresh, err = d.isFresh(); err != nil {
+		return err
+	}
 	exited := make(chan error, d.nodes)
 	var children []child
 	defer func() { stopAll(children) }()
@@ -105,6 +111,19 @@ func (d *devCluster) run(ctx context.Context) error {
 	fmt.Fprintln(d.stdout, string(line))
 	<-ctx.Done()
 	return nil
+}
+
+// isFresh tells whether no node has ever run here: then the cluster is new, else a node without data has lost them.
+func (d *devCluster) isFresh() (bool, error) {
+	for i := range d.nodes {
+		switch _, err := os.Stat(filepath.Join(d.nodeDir(i), "data", node.IdentityFile)); {
+		case err == nil:
+			return false, nil
+		case !errors.Is(err, fs.ErrNotExist):
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 func (d *devCluster) ready() ready {
@@ -139,7 +158,11 @@ func (d *devCluster) start(i int, exited chan<- error) (child, error) {
 		return child{}, err
 	}
 	defer out.Close()
-	cmd := exec.Command(self, "serve", "--config", filepath.Join(d.nodeDir(i), "config.yaml"))
+	args := []string{"serve", "--config", filepath.Join(d.nodeDir(i), "config.yaml")}
+	if d.fresh {
+		args = append(args, "--new-cluster")
+	}
+	cmd := exec.Command(self, args...)
 	cmd.Stdout, cmd.Stderr, cmd.Env = out, out, childEnv()
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {

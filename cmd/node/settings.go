@@ -28,6 +28,7 @@ type setting struct {
 	def    string
 	help   string
 	secret bool // also readable from <key>_file and <ENV>_FILE
+	yes    bool // true or false; the flag alone is true
 	public bool // a secret that everybody may know: its file must only not be changed by others
 }
 
@@ -35,6 +36,7 @@ var settings = []setting{
 	{key: "node_id", env: "RECOUNT_NODE_ID", help: "name of this node, unique in the cluster for ever"},
 	{key: "cluster_id", env: "RECOUNT_CLUSTER_ID", help: "name of the cluster, in every certificate"},
 	{key: "dir", env: "RECOUNT_DIR", help: "data directory of this node"},
+	{key: "new_cluster", env: "RECOUNT_NEW_CLUSTER", def: "false", yes: true, help: "true: an empty dir is that of a new cluster; for the first start only, a node that lost its disk must not start"},
 	{key: "pid_file", env: "RECOUNT_PID_FILE", help: "file that holds the process id while the node runs"},
 	{key: "api.listen", env: "RECOUNT_API_LISTEN", help: "host:port for clients"},
 	{key: "api.cert_file", env: "RECOUNT_API_CERT_FILE", help: "certificate for clients, PEM"},
@@ -79,6 +81,9 @@ func addFlags(fs *pflag.FlagSet) {
 			continue
 		}
 		fs.String(s.flag(), "", s.help+" (env "+s.env+")"+defaultText(s.def))
+		if s.yes {
+			fs.Lookup(s.flag()).NoOptDefVal = "true"
+		}
 	}
 }
 

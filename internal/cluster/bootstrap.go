@@ -23,15 +23,18 @@ const markerName = "bootstrapping"
 // the stores of an existing one agree.
 func prepareStores(cfg *Config, conf *raft.Config, logs LogStore, snaps *snapshotStore) (*raftboltdb.BoltStore, error) {
 	dir := filepath.Join(cfg.Dir, "stable")
-	if err := makeDurable(cfg.Dir, dir); err != nil {
-		return nil, err
-	}
 	last, err := logs.LastIndex()
 	if err != nil {
 		return nil, fmt.Errorf("cluster: last log index: %w", err)
 	}
 	interrupted, err := exists(filepath.Join(cfg.Dir, markerName))
 	if err != nil {
+		return nil, err
+	}
+	if cfg.self, err = admitDirectory(cfg, last, interrupted); err != nil {
+		return nil, err
+	}
+	if err := makeDurable(cfg.Dir, dir); err != nil {
 		return nil, err
 	}
 	path := filepath.Join(dir, "raft.db")
@@ -84,6 +87,9 @@ func bootstrap(cfg *Config, conf *raft.Config, logs LogStore, snaps *snapshotSto
 		}
 	}
 	if err := writeMarker(cfg.Dir); err != nil {
+		return stable, err
+	}
+	if err := writeSummed(filepath.Join(cfg.Dir, IdentityFile), &cfg.self); err != nil {
 		return stable, err
 	}
 	var servers []raft.Server

@@ -31,9 +31,12 @@ var (
 	ErrNotConfirmed   = errors.New("cluster: no quorum confirmed the leader's term in time") // a read cannot be served as linearizable
 	ErrUnknownNode    = errors.New("cluster: no such member")
 	ErrUnreachable    = errors.New("cluster: peer call failed, outcome unknown")
-	ErrLostLog        = errors.New("cluster: the log is empty beside a stable store that is not; this node lost its disk and must not vote")
-	ErrInconsistent   = errors.New("cluster: the stores of this node contradict each other")
-	ErrMembership     = errors.New("cluster: the configured voters are not those of the log")
+	ErrLostLog        = errors.New("cluster: the log is empty, and this node was a member before; this node lost its disk and must not vote; go on with the other nodes")
+	ErrEmptyDirectory = errors.New("cluster: the directory is empty. If the cluster is new, say so once: --new-cluster. " +
+		"If this node was a member before, it has lost its disk and must not start: go on with the other nodes")
+	ErrForeignDirectory = errors.New("cluster: this directory belongs to another node")
+	ErrInconsistent     = errors.New("cluster: the stores of this node contradict each other")
+	ErrMembership       = errors.New("cluster: the configured voters are not those of the log")
 )
 
 // Voter is one static member: an id that is unique for ever and the host:port at which peers reach it.
@@ -63,7 +66,8 @@ type Hooks struct {
 // Config is everything that a Cluster is told.
 type Config struct {
 	NodeID, ClusterID string
-	Dir               string // directory of the node; holds stable/raft.db and, while bootstrapping, a marker file
+	Dir               string // directory of the node; holds node.json, stable/raft.db and, while bootstrapping, a marker file
+	NewCluster        bool   // an empty directory is that of a new node; else it is refused
 	PeerBind          string // host:port to listen at
 	PeerAdvertise     string // host:port that peers use; default is this node's entry in Voters
 	Voters            []Voter
@@ -75,6 +79,7 @@ type Config struct {
 	MaxClockSkew      time.Duration    // ClockOK bound; default 5 s
 	Hooks             Hooks
 
+	self        identity                                                     // of the directory; set by Open
 	listener    net.Listener                                                 // tests: bound in advance
 	dial        func(ctx context.Context, id, addr string) (net.Conn, error) // tests: partitions
 	noClamp     bool                                                         // tests: shows the library defect that the clamp hides

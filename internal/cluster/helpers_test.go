@@ -260,7 +260,7 @@ func (b *box) config(id string) Config {
 	}
 	logger := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})).With("node", id)
 	return Config{
-		NodeID: id, ClusterID: testCluster, Dir: n.dir, Voters: b.voters,
+		NodeID: id, ClusterID: testCluster, Dir: n.dir, Voters: b.voters, NewCluster: true,
 		TLS:     TLSFiles{CA: filepath.Join(b.dir, "ca.crt"), Cert: tlsBase + ".crt", Key: tlsBase + ".key"},
 		Timings: Timings{Heartbeat: 400 * time.Millisecond}, Logger: logger,
 		Fatal: func(err error) { n.fatals <- err }, listener: n.ln, dial: b.net.dialer(id), rpcDeadline: 2 * time.Second,

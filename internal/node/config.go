@@ -45,6 +45,9 @@ type Config struct {
 	NodeID    string
 	ClusterID string
 	Dir       string // data directory of this node
+
+	NewCluster bool // an empty Dir is that of a new node of a new cluster; else it is refused
+
 	API       Listener
 	Peer      Listener
 	Voters    []Voter

@@ -32,6 +32,9 @@ import (
 // ExitStore is the exit code of a process whose store failed or refused.
 const ExitStore = 70
 
+// IdentityFile says in a node's directory whose it is.
+const IdentityFile = cluster.IdentityFile
+
 // Node is one running replica.
 type Node struct {
 	cfg         Config
@@ -142,6 +145,9 @@ func (n *Node) open(ctx context.Context) error {
 
 // openStores opens the log and the folded state and folds up to what is known to be committed.
 func (n *Node) openStores(ctx context.Context) error {
+	if err := cluster.CheckDirectory(n.cfg.Dir, n.cfg.ClusterID, n.cfg.NodeID); err != nil {
+		return err
+	}
 	if n.cfg.FS == nil {
 		if err := makeDir(n.cfg.Dir); err != nil {
 			return err
@@ -163,6 +169,10 @@ func (n *Node) openStores(ctx context.Context) error {
 	if err := n.derived.CatchUp(ctx); err != nil {
 		return err
 	}
+	if g, ok := n.derived.Control().Genesis(n.derived.Cursor().Seq); ok && g.ClusterID != n.cfg.ClusterID {
+		return fmt.Errorf("%w: the ledger in %s is that of cluster %q, the settings say %q; give the node its own directory back",
+			cluster.ErrForeignDirectory, n.cfg.Dir, g.ClusterID, n.cfg.ClusterID)
+	}
 	n.history, err = fsm.OpenHistory(n.cfg.FS, filepath.Join(n.cfg.Dir, "history"), n.log)
 	if err != nil {
 		return err
@@ -178,7 +188,7 @@ func (n *Node) newCluster() error {
 	n.peerFiles = newRotation("peer", n.log, n.cfg.Peer.Cert, n.cfg.Peer.Key, n.cfg.Peer.CA)
 	var err error
 	n.cluster, err = cluster.Open(cluster.Config{
-		NodeID: n.cfg.NodeID, ClusterID: n.cfg.ClusterID, Dir: n.cfg.Dir,
+		NodeID: n.cfg.NodeID, ClusterID: n.cfg.ClusterID, Dir: n.cfg.Dir, NewCluster: n.cfg.NewCluster,
 		PeerBind: n.cfg.Peer.Listen, PeerAdvertise: n.self().Peer, Voters: voters,
 		TLS:     cluster.TLSFiles{CA: n.cfg.Peer.CA, Cert: n.cfg.Peer.Cert, Key: n.cfg.Peer.Key},
 		Timings: cluster.Timings{Heartbeat: n.cfg.ElectionTimeout}, MaxClockSkew: n.cfg.MaxClockSkew, Clock: n.cfg.Clock,

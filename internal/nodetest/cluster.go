@@ -128,6 +128,7 @@ func (c *Cluster) configure(n int, tune []func(*node.Config)) []byte {
 		cfg := node.Defaults()
 		cfg.TokensFile = filepath.Join(dir, "tokens")
 		cfg.NodeID, cfg.ClusterID, cfg.Dir, cfg.Voters = v.ID, "nodetest", filepath.Join(dir, v.ID), voters
+		cfg.NewCluster = true
 		cfg.Keys = []verify.Key{key}
 		cfg.TokenRate, cfg.AddressRate, cfg.ElectionTimeout, cfg.SubmitTimeout = 0, 0, ElectionTimeout, SubmitTimeout
 		certPEM, keyPEM, err := ca.Issue(certs.Request{CommonName: v.ID, DNS: []string{"localhost"}, IPs: []net.IP{net.IPv4(127, 0, 0, 1)},

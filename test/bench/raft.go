@@ -128,7 +128,7 @@ func serveRaft(dir, root, number, basePort string) error {
 		return err
 	}
 	defer store.Close()
-	cfg := cluster.Config{NodeID: raftID(i), ClusterID: raftCluster, Dir: own, PeerBind: peerAddr(port, i),
+	cfg := cluster.Config{NodeID: raftID(i), ClusterID: raftCluster, Dir: own, NewCluster: true, PeerBind: peerAddr(port, i),
 		TLS: cluster.TLSFiles{CA: filepath.Join(dir, "ca.pem"), Cert: filepath.Join(dir, raftID(i)+".pem"), Key: filepath.Join(dir, raftID(i)+"-key.pem")}}
 	for j := range 3 {
 		cfg.Voters = append(cfg.Voters, cluster.Voter{ID: raftID(j), PeerAddr: peerAddr(port, j)})

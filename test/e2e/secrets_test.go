@@ -103,7 +103,7 @@ func (p *planted) start() {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	p.node = exec.Command(nodeBin, "serve", "--config", p.config, "--metrics-user", "ops", "--metrics-pass-file", filepath.Join(p.dir, "metrics-pass"),
+	p.node = exec.Command(nodeBin, "serve", "--new-cluster", "--config", p.config, "--metrics-user", "ops", "--metrics-pass-file", filepath.Join(p.dir, "metrics-pass"),
 		"--token-rate", "200", "--key-rate", "100", "--audit-log-file", filepath.Join(p.dir, "audit.log"), "--audit-log-max-bytes", "8000")
 	p.node.Stdout, p.node.Stderr = out, out
 	p.node.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

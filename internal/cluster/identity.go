@@ -1,0 +1,141 @@
+package cluster
+
+import (
+	"bytes"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// IdentityFile says in a node's directory whose it is. It is written before the first log entry and never again.
+const IdentityFile = "node.json"
+
+const identityFormat = 1
+
+// identity is the content of IdentityFile. Incarnation is drawn once for a directory: peers know by it that a node still has the
+// disk on which it promised them something.
+type identity struct {
+	Format      int       `json:"format"`
+	ClusterID   string    `json:"cluster_id"`
+	NodeID      string    `json:"node_id"`
+	Incarnation string    `json:"incarnation"` // 128 random bits, hex
+	Created     time.Time `json:"created"`
+	Sum         string    `json:"sum"` // SHA-256 of this document with an empty sum, hex
+}
+
+func (i *identity) sum() *string { return &i.Sum }
+
+// summed is a document with a checksum of itself.
+type summed interface{ sum() *string }
+
+func newIdentity(cfg *Config) identity {
+	var random [16]byte
+	rand.Read(random[:])
+	return identity{Format: identityFormat, ClusterID: cfg.ClusterID, NodeID: cfg.NodeID,
+		Incarnation: hex.EncodeToString(random[:]), Created: cfg.Clock().UTC().Round(0)}
+}
+
+// CheckDirectory compares the identity in a node's directory, if there is one, with the settings. It changes nothing.
+func CheckDirectory(dir, clusterID, nodeID string) error {
+	_, _, err := readIdentity(dir, clusterID, nodeID)
+	return err
+}
+
+// readIdentity reads and checks the identity of the directory; found is false when it has none.
+func readIdentity(dir, clusterID, nodeID string) (id identity, found bool, err error) {
+	found, err = readSummed(filepath.Join(dir, IdentityFile), &id)
+	switch {
+	case err != nil || !found:
+		return id, false, err
+	case id.Format != identityFormat:
+		return id, true, fmt.Errorf("%w: %s has format %d; a newer release wrote it", ErrInconsistent, IdentityFile, id.Format)
+	case id.ClusterID != clusterID || id.NodeID != nodeID:
+		return id, true, fmt.Errorf("%w: %s is the directory of node %q of cluster %q, the settings say node %q of cluster %q; "+
+			"give every node its own directory back", ErrForeignDirectory, dir, id.NodeID, id.ClusterID, nodeID, clusterID)
+	}
+	return id, true, nil
+}
+
+// readSummed reads a document and checks its sum.
+func readSummed(path string, into summed) (found bool, err error) {
+	raw, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("cluster: %w", err)
+	}
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(into); err != nil {
+		return false, fmt.Errorf("%w: %s is damaged: %w", ErrInconsistent, path, err)
+	}
+	want := *into.sum()
+	if err := setSum(into); err != nil {
+		return false, err
+	}
+	if *into.sum() != want {
+		return false, fmt.Errorf("%w: %s is damaged: its sum does not fit", ErrInconsistent, path)
+	}
+	return true, nil
+}
+
+func setSum(d summed) error {
+	*d.sum() = ""
+	raw, err := json.Marshal(d)
+	if err != nil {
+		return fmt.Errorf("cluster: %w", err)
+	}
+	h := sha256.Sum256(raw)
+	*d.sum() = hex.EncodeToString(h[:])
+	return nil
+}
+
+// writeSummed replaces a document, durably and whole.
+func writeSummed(path string, d summed) error {
+	if err := setSum(d); err != nil {
+		return err
+	}
+	raw, err := json.MarshalIndent(d, "", "  ")
+	if err != nil {
+		return fmt.Errorf("cluster: %w", err)
+	}
+	f, err := os.OpenFile(path+".new", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("cluster: %w", err)
+	}
+	_, err = f.Write(append(raw, '\n'))
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("cluster: write %s: %w", path, err)
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		return fmt.Errorf("cluster: %w", err)
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// admitDirectory decides whether the node may run on its directory: it is the one that the node has always had, or it is empty
+// and the operator says that the cluster is new. It returns the identity, which is written before anything else.
+func admitDirectory(cfg *Config, last uint64, interrupted bool) (identity, error) {
+	id, found, err := readIdentity(cfg.Dir, cfg.ClusterID, cfg.NodeID)
+	switch {
+	case err != nil:
+		return id, err
+	case found && last == 0 && !interrupted:
+		return id, fmt.Errorf("%w: %s is there, the log is empty", ErrLostLog, IdentityFile)
+	case found:
+		return id, nil
+	case last > 0:
+		return id, fmt.Errorf("%w: there is a log in %s and no %s: files are missing or of an older release", ErrInconsistent, cfg.Dir, IdentityFile)
+	case !cfg.NewCluster && !interrupted:
+		return id, fmt.Errorf("%w: %s", ErrEmptyDirectory, cfg.Dir)
+	}
+	return newIdentity(cfg), nil
+}
