@@ -48,9 +48,9 @@ type Config struct {
 
 	NewCluster bool // an empty Dir is that of a new node of a new cluster; else it is refused
 
-	API       Listener
-	Peer      Listener
-	Voters    []Voter
+	API    Listener
+	Peer   Listener
+	Voters []Voter
 
 	Keys []verify.Key // keys that this node holds; proposed once per fingerprint
 
