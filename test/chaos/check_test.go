@@ -3,7 +3,9 @@ package main
 import (
 	"math"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 )
 
 func submitted(wrong bool, a answer, seq uint64, escal bool, from, to int64) call {
@@ -85,5 +87,45 @@ func TestVariants(t *testing.T) {
 	}
 	if never, err := (&call{id: 7}).told(503, []byte(`{}`), nil); !never || err != nil {
 		t.Errorf("503: %t %v", never, err)
+	}
+}
+
+// TestStateChecker: each thing that can be wrong with the end state of a node is named, and nothing is found in a right one.
+func TestStateChecker(t *testing.T) {
+	began := time.Unix(1_700_000_000, 0)
+	whole := func(n int) state {
+		s := state{node: n, top: 4, lookup: map[string]told{pcsID(1): {2, false}, pcsID(2): {3, true}}}
+		for _, e := range []entry{{seq: 2, id: pcsID(1), outcome: "accepted"}, {seq: 3, id: pcsID(2), outcome: "escalated"},
+			{seq: 4, first: 2, id: pcsID(1), outcome: "conflict"}} {
+			e.at = began.Add(time.Duration(e.seq) * time.Second)
+			s.list = append(s.list, e)
+		}
+		return s
+	}
+	calls := []call{of(1, submitted(false, first, 2, false, 1, 2)), of(2, submitted(true, first, 3, true, 3, 4)),
+		of(1, submitted(true, conflict, 2, false, 5, 6))}
+	for want, spoil := range map[string]func(s *state){
+		"":                            func(*state) {},
+		"holds no event":              func(s *state) { s.holes = []uint64{1} },
+		"list different events":       func(s *state) { s.list[2].extra = "other" },
+		"is not in order":             func(s *state) { s.list[0], s.list[1] = s.list[1], s.list[0] },
+		"log time goes back":          func(s *state) { s.list[2].at = began },
+		"lists event 4 twice":         func(s *state) { s.list = append(s.list, s.list[2]) },
+		"and not what was acknowl":    func(s *state) { s.list = s.list[1:] },
+		"is {seq:3 first:0":           func(s *state) { s.list[1].outcome = "accepted" },
+		"of an acknowledged record":   func(s *state) { delete(s.lookup, pcsID(2)) },
+		"says {seq:9":                 func(s *state) { s.lookup[pcsID(1)] = told{9, false} },
+		"are both the first":          func(s *state) { s.list[2].first, s.list[2].outcome = 0, "accepted" },
+		"event 3 has the log time 20": func(s *state) { s.list[1].at = began.Add(time.Hour); s.list[2].at = s.list[1].at },
+	} {
+		bad := whole(1)
+		spoil(&bad)
+		found := ""
+		for _, v := range checkStates([]state{whole(0), bad}, calls, began) {
+			found += v.what + "\n"
+		}
+		if want == "" && found != "" || !strings.Contains(found, want) {
+			t.Errorf("want %q, found %q", want, found)
+		}
 	}
 }

@@ -3,10 +3,11 @@ package main
 import (
 	"fmt"
 	"slices"
+	"time"
 )
 
 // checkStates holds what the nodes say in the end against each other and against what the clients were told.
-func checkStates(states []state, calls []call) (out []violation) {
+func checkStates(states []state, calls []call, began time.Time) (out []violation) {
 	fail := func(format string, args ...any) {
 		out = append(out, violation{what: fmt.Sprintf(format, args...)})
 	}
@@ -29,6 +30,7 @@ func checkStates(states []state, calls []call) (out []violation) {
 			}
 		}
 		out = append(out, checkPresent(s, calls)...)
+		out = append(out, checkTimes(s, calls, began)...)
 	}
 	return out
 }
@@ -73,6 +75,29 @@ func checkPresent(s state, calls []call) (out []violation) {
 		}
 		if got, ok := s.lookup[id]; !ok || got != (told{c.seq, c.escal}) {
 			out = append(out, violation{fmt.Sprintf("node-%d says %+v (known: %t) of an acknowledged record", s.node+1, got, ok), []call{c}})
+		}
+	}
+	return out
+}
+
+// skew is how far log time may be from the wall clock of this machine: what two voters may differ by, and what a call waits.
+const skew = 15 * time.Second
+
+// checkTimes: whatever the clocks of single nodes do, the log time of an event is near the moment at which it was sent.
+func checkTimes(s state, calls []call, began time.Time) (out []violation) {
+	at := map[uint64]time.Time{}
+	for _, e := range s.list {
+		at[e.seq] = e.at
+	}
+	for _, c := range calls {
+		got, ok := at[c.seq]
+		if c.answer != first || !ok {
+			continue
+		}
+		from, to := began.Add(time.Duration(c.from)-skew), began.Add(time.Duration(c.to)+skew)
+		if got.Before(from) || got.After(to) {
+			out = append(out, violation{fmt.Sprintf("node-%d: event %d has the log time %s and was sent at %s", s.node+1, c.seq,
+				got.Format(time.RFC3339Nano), began.Add(time.Duration(c.from)).Format(time.RFC3339Nano)), []call{c}})
 		}
 	}
 	return out

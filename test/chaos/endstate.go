@@ -52,7 +52,7 @@ func judge(ctx context.Context, b *bed, recs *records, h *history, t *table, roo
 	if err != nil {
 		found = append(found, violation{what: err.Error()})
 	} else {
-		found = append(found, checkStates(states, calls)...)
+		found = append(found, checkStates(states, calls, h.began)...)
 		t.events = states[0].top
 	}
 	if err := compareDigests(ctx, b, root); err != nil {
