@@ -9,7 +9,6 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"strconv"
-	"sync"
 	"syscall"
 	"time"
 
@@ -90,16 +89,27 @@ func serve(ctx context.Context, c node.Config, pidFile string) error {
 		lines.Flush(flushLimit)
 		os.Exit(code)
 	}
-	end := sync.OnceFunc(func() {
-		time.AfterFunc(stopTimeout+5*time.Second, func() {
+	// An orderly stop may hang on a stuck disk, and so may a start. Ending the process loses nothing that was acknowledged.
+	late := func() *time.Timer {
+		return time.AfterFunc(stopTimeout+5*time.Second, func() {
 			log.Error("the stop takes too long; the process ends here")
 			c.Exit(1)
 		})
-	})
-	defer context.AfterFunc(ctx, end)() // from the beginning: a start may hang on a stuck disk, too
-	hangups := make(chan os.Signal, 1)  // from the beginning: without a receiver SIGHUP ends a process
+	}
+	defer context.AfterFunc(ctx, func() { late() })()
+	hangups := make(chan os.Signal, 1) // from the beginning: without a receiver SIGHUP ends a process
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
+	err := run(ctx, c, pidFile, log, hangups, late)
+	for errors.Is(err, node.ErrRebuild) && ctx.Err() == nil {
+		log.Warn("the node opens again", "because", err)
+		err = run(ctx, c, pidFile, log, hangups, late)
+	}
+	return err
+}
+
+// run runs the node once. late ends the process when its stop takes too long.
+func run(ctx context.Context, c node.Config, pidFile string, log *slog.Logger, hangups <-chan os.Signal, late func() *time.Timer) error {
 	n, err := node.Open(ctx, c, log)
 	if err != nil {
 		return err
@@ -116,7 +126,7 @@ func serve(ctx context.Context, c node.Config, pidFile string) error {
 		n.ReloadCertificates()
 	})()
 	runErr := n.Run(ctx)
-	end() // An orderly stop may hang on a stuck disk. Ending the process loses nothing that was acknowledged.
+	defer late().Stop()
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 	defer cancel()
 	return errors.Join(runErr, n.Close(stop))

@@ -64,7 +64,7 @@ func BenchmarkFold(b *testing.B) {
 			m.log, err = log.Open(filepath.Join(dir, "events"), log.Options{})
 			m.must(err)
 			m.store(logs)
-			m.derived, err = OpenDerived(nil, filepath.Join(dir, "derived"), m.log, m.batch, quiet)
+			m.derived, err = OpenDerived(nil, filepath.Join(dir, "derived"), m.log, m.batch, quiet, nil)
 			m.must(err)
 			m.log.CommittedTo(uint64(len(logs)))
 			m.must(m.derived.CatchUp(b.Context()))

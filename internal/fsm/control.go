@@ -52,8 +52,8 @@ type confRow struct {
 }
 
 // OpenDerived opens or creates derived/ in dir and reads its position.
-func OpenDerived(fs vfs.FS, dir string, src *log.Store, batchBytes int, logger *slog.Logger) (*Derived, error) {
-	store, err := OpenStore(fs, dir, logger)
+func OpenDerived(fs vfs.FS, dir string, src *log.Store, batchBytes int, logger *slog.Logger, damaged func(error)) (*Derived, error) {
+	store, err := OpenStore(fs, dir, logger, damaged)
 	if err != nil {
 		return nil, err
 	}

@@ -105,7 +105,7 @@ func TestHistory(t *testing.T) {
 	c, err := NewComparison(m.gen, g, m.derived)
 	m.must(err)
 	m.must(c.Run(t.Context(), acts[0].Seq, noRest))
-	h, err := OpenHistory(m.fs, "history", quiet)
+	h, err := OpenHistory(m.fs, "history", quiet, nil)
 	m.must(err)
 	if _, ok, err := h.Change(acts[0].Seq); ok || err != nil {
 		t.Fatal("something is recorded before it happened", err)
@@ -116,7 +116,7 @@ func TestHistory(t *testing.T) {
 		t.Errorf("%+v, %+v", sum, c.at)
 	}
 	m.must(h.Close())
-	h, err = OpenHistory(m.fs, "history", quiet)
+	h, err = OpenHistory(m.fs, "history", quiet, nil)
 	m.must(err)
 	defer h.Close()
 	if again, ok, err := h.Change(acts[0].Seq); err != nil || !ok || again != sum {

@@ -174,7 +174,7 @@ func (m *machine) openLog() {
 
 func (m *machine) openFolds() error {
 	var err error
-	if m.derived, err = OpenDerived(m.fs, "derived", m.log, m.batch, quiet); err != nil {
+	if m.derived, err = OpenDerived(m.fs, "derived", m.log, m.batch, quiet, nil); err != nil {
 		return err
 	}
 	m.gen, err = OpenGeneration(m.fs, "generations/1", 1, m.log, m.derived, published(m.t).held, m.obs, m.batch, quiet)

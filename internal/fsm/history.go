@@ -31,8 +31,8 @@ type Change struct {
 }
 
 // OpenHistory opens or creates history/ in dir.
-func OpenHistory(fs vfs.FS, dir string, logger *slog.Logger) (*History, error) {
-	s, err := openStore(fs, dir, logger, true)
+func OpenHistory(fs vfs.FS, dir string, logger *slog.Logger, damaged func(error)) (*History, error) {
+	s, err := openStore(fs, dir, logger, damaged, true)
 	if err != nil {
 		return nil, err
 	}

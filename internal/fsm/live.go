@@ -63,7 +63,7 @@ type Generation struct {
 // OpenGeneration opens or creates generation number in dir. ring gives the keys that this node can check with at
 // the time.
 func OpenGeneration(fs vfs.FS, dir string, number uint32, src *log.Store, derived *Derived, ring func() *verify.Ring, obs Observer, batchBytes int, logger *slog.Logger) (*Generation, error) {
-	store, err := OpenStore(fs, dir, logger)
+	store, err := OpenStore(fs, dir, logger, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -105,6 +105,9 @@ func (g *Generation) Close() error {
 	g.closed = true
 	return g.store.Close()
 }
+
+// Damage is nil, or says why the generation must be folded anew.
+func (g *Generation) Damage() error { return g.store.Damage() }
 
 // Number names the generation.
 func (g *Generation) Number() uint32 { return g.number }

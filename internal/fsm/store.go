@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"unsafe"
 
@@ -22,6 +21,7 @@ import (
 type Store struct {
 	db  *pebble.DB
 	dir string
+	*health
 }
 
 // cacheBytes is the block cache of a folded state.
@@ -30,16 +30,18 @@ const cacheBytes = 64 << 20
 // memTableBytes bounds what is folded again after a crash.
 const memTableBytes = 32 << 20
 
-// OpenStore opens or creates the folded state in dir. A nil fs means the disk.
-func OpenStore(fs vfs.FS, dir string, log *slog.Logger) (*Store, error) {
-	return openStore(fs, dir, log, false)
+// OpenStore opens or creates the folded state in dir. A nil fs means the disk. damaged may be nil; it is told once, by any
+// goroutine, that a file of the store cannot be read, and must not wait.
+func OpenStore(fs vfs.FS, dir string, log *slog.Logger, damaged func(error)) (*Store, error) {
+	return openStore(fs, dir, log, damaged, false)
 }
 
 // openStore also opens what must survive a crash: synced writes need a write-ahead log.
-func openStore(fs vfs.FS, dir string, log *slog.Logger, durable bool) (*Store, error) {
+func openStore(fs vfs.FS, dir string, log *slog.Logger, damaged func(error), durable bool) (*Store, error) {
 	if fs == nil {
 		fs = vfs.Default
 	}
+	h := &health{log: log.With("store", filepath.Base(dir)), told: damaged, failing: make(chan struct{}, 1)}
 	o := &pebble.Options{
 		FS:                          fs,
 		FormatMajorVersion:          pebble.FormatTableFormatV6,
@@ -49,7 +51,8 @@ func openStore(fs vfs.FS, dir string, log *slog.Logger, durable bool) (*Store, e
 		L0CompactionThreshold:       20,
 		L0StopWritesThreshold:       1000,
 		MaxOpenFiles:                1000,
-		Logger:                      pebbleLogger{log: log, dir: dir},
+		Logger:                      h,
+		EventListener:               &pebble.EventListener{DataCorruption: h.corruption, BackgroundError: h.background},
 		CompactionConcurrencyRange:  func() (int, int) { return 1, 1 },
 	}
 	for i := range o.Levels {
@@ -63,12 +66,31 @@ func openStore(fs vfs.FS, dir string, log *slog.Logger, durable bool) (*Store, e
 	if err != nil {
 		return nil, fmt.Errorf("open folded state %s: %w", dir, err)
 	}
-	return &Store{db: db, dir: dir}, nil
+	return &Store{db: db, dir: dir, health: h}, nil
 }
 
-// Close flushes and closes the store.
+// Close flushes and closes the store. What a full or bad disk does not take is folded again at the next start.
 func (s *Store) Close() error {
-	return errors.Join(s.db.Flush(), s.db.Close())
+	select {
+	case <-s.failing: // an earlier failure
+	default:
+	}
+	if s.Damage() == nil {
+		flushed, err := s.db.AsyncFlush()
+		if err != nil {
+			return errors.Join(err, s.db.Close())
+		}
+		select {
+		case <-flushed:
+		case <-s.failing:
+			s.log.Warn("the folded state could not be flushed; its end is folded again at the next start")
+		}
+	}
+	err := s.db.Close()
+	if s.Damage() != nil {
+		return nil // it is deleted
+	}
+	return err
 }
 
 // Metrics are Pebble's own, sampled at scrape.
@@ -79,7 +101,7 @@ func (s *Store) Snapshot() *View { return &View{r: s.db.NewSnapshot()} }
 
 // begin starts a step of about so many rows; one that is not committed leaves no trace.
 func (s *Store) begin(rows int) *txn {
-	return &txn{View: View{r: s.db}, db: s.db, pending: make(map[string]int, rows)}
+	return &txn{View: View{r: s.db}, db: s.db, health: s.health, pending: make(map[string]int, rows)}
 }
 
 // View reads a store at one moment.
@@ -154,6 +176,7 @@ func (v *View) Scan(lo, hi []byte, reverse bool, fn func(k, v []byte) bool) erro
 type txn struct {
 	View
 	db      *pebble.DB
+	health  *health
 	pending map[string]int // key -> its newest operation, among those of its space
 	ops     [256][]op      // by space, the first byte of a key
 	room    []byte         // for the next keys and values
@@ -223,7 +246,7 @@ func (t *txn) apply(how *pebble.WriteOptions) error {
 	if err := t.db.Apply(batch, how); err != nil {
 		return fmt.Errorf("write folded state: %w", err)
 	}
-	return nil
+	return t.health.Damage()
 }
 
 func put(batch *pebble.Batch, o op) error {
@@ -266,18 +289,3 @@ func inSpace(tx projections.Tx, prefix byte) prefixed {
 
 func (p prefixed) Set(k, v []byte) { p.tx.Set(p.key(k), v) }
 func (p prefixed) Delete(k []byte) { p.tx.Delete(p.key(k)) }
-
-// pebbleLogger sends Pebble's messages to slog; Fatalf ends the process, as the library's contract demands.
-type pebbleLogger struct {
-	log *slog.Logger
-	dir string
-}
-
-func (l pebbleLogger) Infof(string, ...any) {}
-func (l pebbleLogger) Errorf(format string, args ...any) {
-	l.log.Error(fmt.Sprintf(format, args...), "store", filepath.Base(l.dir))
-}
-func (l pebbleLogger) Fatalf(format string, args ...any) {
-	l.log.Error(fmt.Sprintf(format, args...), "store", filepath.Base(l.dir), "fatal", true)
-	os.Exit(70)
-}

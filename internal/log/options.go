@@ -90,6 +90,9 @@ func (o Options) pebble(fs vfs.FS, fatal func(error)) *pebble.Options {
 		MaxOpenFiles:                4096,
 		CompactionConcurrencyRange:  func() (int, int) { return 1, 1 },
 		Logger:                      pebbleLogger{o.Logger, fatal},
+		EventListener: &pebble.EventListener{DataCorruption: func(info pebble.DataCorruptionInfo) {
+			fatal(fmt.Errorf("%w: %s: %w", ErrCorrupt, info.Path, info.Details))
+		}},
 	}
 	for i := range p.Levels {
 		p.TargetFileSizes[i] = int64(o.MemTableBytes)

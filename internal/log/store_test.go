@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -488,6 +490,36 @@ func TestReadErrorIsFatal(t *testing.T) {
 	on.Store(true)
 	if err := s.GetLog(20, new(raft.Log)); err == nil || errors.Is(err, raft.ErrLogNotFound) || f.count() != 1 {
 		t.Fatalf("%v, fatal %v", err, f.first())
+	}
+}
+
+// TestBadBlockIsCorruption: who is told of the end learns that an entry cannot be read, whatever found it first.
+func TestBadBlockIsCorruption(t *testing.T) {
+	dir := t.TempDir()
+	options := Options{FS: vfs.Default, MemTableBytes: 256 << 10, TailBytes: 1}
+	s, err := Open(dir, options)
+	must(t, err)
+	for i := range 64 {
+		must(t, s.StoreLogs(entries(uint64(1+i*16), 16, 1, 1000)))
+	}
+	must(t, s.db.Flush())
+	must(t, s.Close())
+	tables, err := filepath.Glob(filepath.Join(dir, "*.sst"))
+	must(t, err)
+	for _, path := range tables {
+		b, err := os.ReadFile(path)
+		must(t, err)
+		b[len(b)/4] ^= 1
+		must(t, os.WriteFile(path, b, 0o600))
+	}
+	f := &fatals{}
+	options.Fatal = f.add
+	s, err = Open(dir, options)
+	for i := uint64(1); err == nil && i <= 64*16; i++ {
+		err = s.GetLog(i, new(raft.Log))
+	}
+	if err == nil || !errors.Is(f.first(), ErrCorrupt) {
+		t.Errorf("a read of %d tables with a bad block: %v, fatal: %v", len(tables), err, f.first())
 	}
 }
 

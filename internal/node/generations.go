@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strconv"
 	"sync"
@@ -26,6 +25,7 @@ type running struct {
 	failed atomic.Pointer[error]
 	diff   atomic.Pointer[fsm.Comparison] // with the generation that was active when it began
 	meter  meter
+	until  uint64 // event that it must have folded before it answers: what the node knew when it was opened
 
 	folding, comparing pacer
 	paused             atomic.Pointer[string] // why it waits
@@ -71,11 +71,12 @@ func (g *generations) await(ctx context.Context, number uint32) (*running, error
 // live is the generation that answers here.
 func (n *Node) live() *running { return n.gens.serving.Load() }
 
-// switching reports that the log has activated a generation that is not there yet on this node: it serves nothing then.
+// switching reports that the generation that the log has activated is not there yet on this node, or not any more: it serves
+// nothing then.
 func (n *Node) switching() bool {
 	live := n.live()
 	active, since := n.derived.Control().Active()
-	return live.Number() != active || live.Cursor().Seq < since
+	return live.Number() != active || live.Cursor().Seq < max(since, live.until) || live.Damage() != nil
 }
 
 // active is the generation that the log has activated last, whether or not it serves here yet.
@@ -92,9 +93,9 @@ func (n *Node) awaitServing(ctx context.Context) error {
 			return nil
 		}
 		live := n.live()
-		if active, since := n.derived.Control().Active(); live.Number() == active {
+		if active, since := n.derived.Control().Active(); live.Number() == active && live.Damage() == nil {
 			// After a restart it may have to fold its activation once more. Nothing is switched then.
-			if err := live.WaitSeq(ctx, since); err != nil {
+			if err := live.WaitSeq(ctx, max(since, live.until)); err != nil {
 				return err
 			}
 			continue
@@ -110,6 +111,9 @@ func (n *Node) awaitServing(ctx context.Context) error {
 // openGenerations opens what the control state knows and did not drop; before the first event that is generation 1.
 func (n *Node) openGenerations() error {
 	n.gens.open, n.gens.changed = map[uint32]*running{}, make(chan struct{})
+	if err := n.removeLeftovers(); err != nil {
+		return err
+	}
 	control := n.derived.Control()
 	rows := control.Generations()
 	if len(rows) == 0 {
@@ -138,12 +142,26 @@ func (n *Node) openGeneration(number uint32) (*running, error) {
 	if number == n.active() {
 		batch = n.cfg.PackBatchBytes
 	}
-	g, err := fsm.OpenGeneration(n.cfg.FS, n.generationDir(number), number, n.store, n.derived, n.verifiers,
-		fsm.Observer{Mismatch: func(seq uint64) { n.factsMismatch(number, seq) }, Digest: n.digestFolded, Event: n.countEvent, Pace: n.pace}, batch, n.log)
+	open := func() (*fsm.Generation, error) {
+		return fsm.OpenGeneration(n.cfg.FS, n.generationDir(number), number, n.store, n.derived, n.verifiers,
+			fsm.Observer{Mismatch: func(seq uint64) { n.factsMismatch(number, seq) }, Digest: n.digestFolded, Event: n.countEvent, Pace: n.pace}, batch, n.log)
+	}
+	g, err := open()
+	if err != nil && fsm.Rebuildable(err) {
+		n.log.Error("a generation cannot be opened; it is deleted and folded again", "generation", number, "error", err)
+		n.damages.Add(1)
+		if err := n.removeGeneration(number); err != nil {
+			return nil, err
+		}
+		g, err = open()
+	}
 	if err != nil {
 		return nil, err
 	}
 	r := &running{Generation: g}
+	if number == n.active() {
+		r.until = n.derived.Cursor().Seq
+	}
 	n.gens.mu.Lock()
 	n.gens.open[number] = r
 	n.gens.mu.Unlock()
@@ -166,6 +184,9 @@ func (n *Node) runGeneration(ctx context.Context, r *running, what string, loop 
 	err := loop(ctx)
 	if ctx.Err() != nil {
 		return
+	}
+	if r.Damage() != nil {
+		return // reconcile folds it again
 	}
 	err = fmt.Errorf("generation %d: %s: %w", r.Number(), what, err)
 	r.failed.Store(&err)
@@ -211,6 +232,9 @@ func (n *Node) openNumbers() map[uint32]bool {
 }
 
 func (n *Node) reconcile() error {
+	if err := n.rebuildDamaged(); err != nil {
+		return err
+	}
 	open, needed := n.openNumbers(), n.neededByHistory()
 	for _, row := range n.derived.Control().Generations() {
 		switch {
@@ -233,14 +257,13 @@ func (n *Node) reconcile() error {
 // dropGeneration removes a generation from this node.
 func (n *Node) dropGeneration(number uint32) error {
 	r, _ := n.gens.get(number)
-	r.cancel()
-	r.done.Wait()
+	n.stopGeneration(r)
 	n.gens.mu.Lock()
 	delete(n.gens.open, number)
 	n.gens.mu.Unlock()
 	n.gens.notify()
 	n.log.Info("dropping a generation", "generation", number)
-	return errors.Join(r.Close(), os.RemoveAll(n.generationDir(number)))
+	return errors.Join(r.Close(), n.removeGeneration(number))
 }
 
 // switchLoop makes the active generation serve once it has folded the event that activated it.

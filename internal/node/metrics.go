@@ -36,6 +36,7 @@ func (n *Node) registerMetrics() error {
 		gauge("flk_leader", "1 when this node leads and takes proposals.", func() float64 { return boolFloat(raftLog{n}.IsLeader()) }),
 		gauge("flk_quarantined", "1 when this node answers no client because it contradicts the others.", func() float64 { return boolFloat(n.quarantine.Load() != nil) }),
 		gauge("flk_suspended", "1 when this node answers no client because it and another one contradict each other and no majority decides.", func() float64 { return boolFloat(n.doubts.reason.Load() != nil) }),
+		counter("flk_damaged_stores_total", "Folded states that could not be read and were, or are, folded again.", func() float64 { return float64(n.damages.Load()) }),
 		gauge("flk_proposal_queue_bytes", "Payload bytes that wait for consensus.", func() float64 { b, _ := n.packer.Stats(); return float64(b) }),
 		gauge("flk_keys", "Verification keys that this node holds.", func() float64 { return float64(len(n.verifiers().Keys())) }),
 		gauge("flk_key_files_failed", "1 when the key files could not be read again; the keys of before are in use.", func() float64 { return boolFloat(n.badKeyFiles.Load()) }),

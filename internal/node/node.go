@@ -51,7 +51,8 @@ type Node struct {
 	listener    net.Listener
 	scrape      *http.Server // of /metrics alone; nil when the API serves it
 	unused      unusedConns
-	deciding    atomic.Int64 // requests of the API that are here whole and have no answer yet
+	damages     atomic.Uint64 // folded states that could not be read and are folded again
+	deciding    atomic.Int64  // requests of the API that are here whole and have no answer yet
 	registry    *prometheus.Registry
 	apiFiles    *rotation     // certificate files of the API
 	peerFiles   *rotation     // and of the peer port
@@ -154,7 +155,7 @@ func (n *Node) openStores(ctx context.Context) error {
 		}
 	}
 	var err error
-	n.store, err = log.Open(filepath.Join(n.cfg.Dir, "events"), log.Options{FS: n.cfg.FS, Logger: n.log, Fatal: n.fatal})
+	n.store, err = log.Open(filepath.Join(n.cfg.Dir, "events"), log.Options{FS: n.cfg.FS, Logger: n.log, Fatal: n.logFailed})
 	if err != nil {
 		return err
 	}
@@ -162,8 +163,7 @@ func (n *Node) openStores(ctx context.Context) error {
 	if err := n.readQuarantine(); err != nil {
 		return err
 	}
-	n.derived, err = fsm.OpenDerived(n.cfg.FS, filepath.Join(n.cfg.Dir, "derived"), n.store, n.cfg.PackBatchBytes, n.log)
-	if err != nil {
+	if err := n.openDerived(); err != nil {
 		return err
 	}
 	if err := n.derived.CatchUp(ctx); err != nil {
@@ -173,7 +173,7 @@ func (n *Node) openStores(ctx context.Context) error {
 		return fmt.Errorf("%w: the ledger in %s is that of cluster %q, the settings say %q; give the node its own directory back",
 			cluster.ErrForeignDirectory, n.cfg.Dir, g.ClusterID, n.cfg.ClusterID)
 	}
-	n.history, err = fsm.OpenHistory(n.cfg.FS, filepath.Join(n.cfg.Dir, "history"), n.log)
+	n.history, err = fsm.OpenHistory(n.cfg.FS, filepath.Join(n.cfg.Dir, "history"), n.log, n.historyDamaged)
 	if err != nil {
 		return err
 	}

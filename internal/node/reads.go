@@ -88,7 +88,7 @@ func (n ledger) Lookup(ctx context.Context, pcsID string) (*wire.PCSAnswer, erro
 		return nil, err
 	}
 	found.Current.Generation = r.Number()
-	a := &wire.PCSAnswer{SubmitAnswer: n.submitAnswer(found.Current, n.nodeOf(found.Current)), Events: found.Seqs}
+	a := &wire.PCSAnswer{SubmitAnswer: n.submitAnswer(found.Current), Events: found.Seqs}
 	a.History, err = n.historyOf(pcsID, &found.Current)
 	return a, err
 }
@@ -182,19 +182,6 @@ func (n *Node) auditItem(r projections.Result) (wire.AuditItem, error) {
 		}
 	}
 	return a, nil
-}
-
-// nodeOf is the node that received the submission of a row.
-func (n *Node) nodeOf(r projections.Result) string {
-	it, err := n.derived.Item(r.Seq)
-	if err != nil {
-		return ""
-	}
-	sub, err := event.DecodeSubmission(it.Event.Payload)
-	if err != nil {
-		return ""
-	}
-	return sub.Node
 }
 
 // Event shows one event with its leaf.

@@ -47,12 +47,12 @@ func TestServingAfterRestart(t *testing.T) {
 	add(event.GenerationActivated, &event.GenerationActivatedV1{Generation: 2, From: 1, Position: 2, Diff: make([]byte, 32)})
 	must(store.StoreLogs(entries))
 	store.CommittedTo(uint64(len(entries)))
-	derived, err := fsm.OpenDerived(fs, "derived", store, 1<<20, quiet)
+	derived, err := fsm.OpenDerived(fs, "derived", store, 1<<20, quiet, nil)
 	must(err)
 	must(derived.CatchUp(ctx))
 	n := &Node{cfg: Config{Dir: "n", FS: fs, PackBatchBytes: 1}, log: quiet, store: store, derived: derived}
 	n.own.Store(new([]verify.Key))
-	n.history, err = fsm.OpenHistory(fs, "history", quiet)
+	n.history, err = fsm.OpenHistory(fs, "history", quiet, nil)
 	must(err)
 	must(n.openGenerations())
 	if n.live().Number() != 2 || !n.switching() {

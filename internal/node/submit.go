@@ -202,14 +202,11 @@ func (n *Node) answer(rec *pcs.Record, r projections.Result) (*wire.SubmitAnswer
 	}
 	switch {
 	case r.Outcome == verify.Accepted, r.Outcome == verify.Escalated:
-		a := n.submitAnswer(standing, n.cfg.NodeID)
-		if standing.Seq != r.Seq {
-			a.Node = n.nodeOf(standing)
-		}
+		a := n.submitAnswer(standing)
 		a.Replayed, a.Reverified = r.Replayed, r.Reverified
 		return &a, nil
 	case r.Outcome == verify.Conflict:
-		p := wire.NewProblem(wire.CodeConflict, "").WithFirst(n.submitAnswer(standing, n.nodeOf(standing)))
+		p := wire.NewProblem(wire.CodeConflict, "").WithFirst(n.submitAnswer(standing))
 		return nil, n.kept(p, r)
 	}
 	if r.Reason == verify.ReasonBadSignature {
@@ -262,13 +259,13 @@ func structureProblem(rec *pcs.Record, f *pcs.Fault) *wire.Problem {
 	return p
 }
 
-// submitAnswer is the outcome of the event that decided, which node received.
-func (n *Node) submitAnswer(r projections.Result, node string) wire.SubmitAnswer {
+// submitAnswer is the outcome of the event that decided. It reads no event: everybody may ask, and the log is cold.
+func (n *Node) submitAnswer(r projections.Result) wire.SubmitAnswer {
 	a := wire.SubmitAnswer{
 		Accepted: r.Accepted, Escalated: r.Outcome == verify.Escalated, RecomputedBudget: wire.Nano(r.Budget),
 		Reason: r.Detail, PCSID: r.PCSID, Outcome: r.Outcome.String(), ReasonCode: r.ReasonCode(), Reasons: r.ReasonCodes(),
 		Seq: r.Seq, ReceivedAt: wire.TimeNS(r.ReceivedAt), Policy: fmt.Sprintf("%x", r.Policy), Generation: r.Generation,
-		Reverified: r.Reverified, InputsSigned: r.Facts.InputsSigned(), Node: node, ShardID: r.ShardID, Epoch: r.Epoch,
+		Reverified: r.Reverified, InputsSigned: r.Facts.InputsSigned(), Node: r.Node, ShardID: r.ShardID, Epoch: r.Epoch,
 	}
 	if r.HasDHat {
 		a.RecomputedDHat = wire.NanoPtr(wire.Nano(r.DHat))
@@ -312,7 +309,7 @@ func (n *Node) replay(ctx context.Context, rec *pcs.Record, facts verify.Facts) 
 	if !n.isReplay(rec, facts, &first) {
 		return nil
 	}
-	a := n.submitAnswer(first, n.nodeOf(first))
+	a := n.submitAnswer(first)
 	a.Replayed = true
 	return &a
 }

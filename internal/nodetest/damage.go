@@ -2,6 +2,7 @@ package nodetest
 
 import (
 	"encoding/hex"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -31,3 +32,32 @@ type testLogger struct{ t testing.TB }
 func (l testLogger) Infof(string, ...any)              {}
 func (l testLogger) Errorf(format string, args ...any) { l.t.Errorf(format, args...) }
 func (l testLogger) Fatalf(format string, args ...any) { panic("pebble: " + format) }
+
+// LargestTable is the largest table of a store of the stopped node i, such as "derived" or "generations/1".
+func (c *Cluster) LargestTable(i int, store string) string {
+	c.t.Helper()
+	tables, err := filepath.Glob(filepath.Join(c.Dir(i), filepath.FromSlash(store), "*.sst"))
+	must(c.t, err)
+	var largest string
+	var size int64
+	for _, t := range tables {
+		st, err := os.Stat(t)
+		must(c.t, err)
+		if st.Size() > size {
+			largest, size = t, st.Size()
+		}
+	}
+	if largest == "" {
+		c.t.Fatalf("%s of node %d has no table", store, i)
+	}
+	return largest
+}
+
+// FlipBit flips one bit of a file, at such a part of its length.
+func (c *Cluster) FlipBit(path string, part float64) {
+	c.t.Helper()
+	b, err := os.ReadFile(path)
+	must(c.t, err)
+	b[int(part*float64(len(b)))] ^= 0x10
+	must(c.t, os.WriteFile(path, b, 0o600))
+}

@@ -173,7 +173,7 @@ func (f *Flip) appendFacts(dst []byte, sentences bool) []byte {
 	for _, r := range []*Result{&f.Old, &f.New} {
 		row := r.appendCore(nil)
 		if sentences {
-			row = append(row, r.Detail...)
+			row = r.appendTail(row)
 		}
 		dst = append(dst, r.Policy[:]...)
 		dst = append(binary.BigEndian.AppendUint32(dst, uint32(len(row))), row...)

@@ -42,6 +42,7 @@ type Result struct {
 	MerkleRoot string // lower-case hex
 	LogTime    int64  // Unix nanoseconds, the ledger's clock
 	ReceivedAt int64  // Unix nanoseconds, the receiving node's clock
+	Node       string // the node that received the submission
 	Policy     [32]byte
 	Generation uint32
 	KeyID      string // "" when no key verified the signature

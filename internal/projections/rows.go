@@ -20,6 +20,7 @@ const (
 	maxKeyID   = 64
 	maxRule    = 64
 	maxDetail  = 4096
+	maxNode    = 255
 )
 
 // Flags of an outcome row. Bits not named are zero.
@@ -102,6 +103,12 @@ func (r *Result) appendCore(dst []byte) []byte {
 		dst = binary.AppendUvarint(dst, uint64(r.MarkBefore))
 	}
 	return append(dst, r.wrote[:]...)
+}
+
+// appendTail appends the part of an outcome row that the digest leaves out: the node, then the detail to the end.
+func (r *Result) appendTail(dst []byte) []byte {
+	dst = append(append(dst, byte(len(r.Node))), r.Node...)
+	return append(dst, r.Detail...)
 }
 
 // appendBack writes a reference to an event not after seq: 0 for none, else 1 + distance.
@@ -191,6 +198,8 @@ func decodeRow(seq uint64, b []byte) (r Result, core int, err error) {
 	}
 	r.wrote = d.hash()
 	core = len(b) - len(d.b)
+	r.Node = string(d.take(int(d.u8())))
+	d.check(utf8.ValidString(r.Node))
 	d.check(len(d.b) <= maxDetail && utf8.Valid(d.b))
 	r.Detail = string(d.b)
 	if d.bad {

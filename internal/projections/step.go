@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/internal/pcs"
@@ -48,7 +49,7 @@ func (g *Generation) foldSubmission(tx Tx, it *Item, view ControlView) (Result, 
 	s.r.wrote = rows.digest()
 	core := s.r.appendCore(make([]byte, 0, 256))
 	hash := sum(core)
-	return s.r, hash, append(core, s.r.Detail...), nil
+	return s.r, hash, s.r.appendTail(core), nil
 }
 
 func newStep(tx Tx, mem *memory, it *Item, view ControlView) (*step, error) {
@@ -70,7 +71,7 @@ func newStep(tx Tx, mem *memory, it *Item, view ControlView) (*step, error) {
 		s.c.judge(p, it.LogTime)
 	}
 	v := &s.c.Verdict
-	s.r = Result{Seq: it.Seq, LogTime: it.LogTime, ReceivedAt: s.c.Sub.ReceivedAt, Policy: p.ID, policySeq: p.Seq,
+	s.r = Result{Seq: it.Seq, LogTime: it.LogTime, ReceivedAt: s.c.Sub.ReceivedAt, Node: nodeName(s.c.Sub.Node), Policy: p.ID, policySeq: p.Seq,
 		Outcome: v.Outcome, Accepted: v.Accepted, Reason: v.Reason, Detail: clip(v.Evidence),
 		HasDHat: v.HasDHat, DHat: v.DHatUpper, DHatLower: v.DHatLower, JudgedSeq: it.Seq, FactsMismatch: s.c.mismatch() && !view.SecretRetired(s.c.Facts.KeyID)}
 	s.r.Reasons, s.r.RuleReason = contentReasons(v), v.RuleReason
@@ -90,6 +91,14 @@ func contentReasons(v *verify.Verdict) []verify.Reason {
 		out = append(out, v.Reason)
 	}
 	return out
+}
+
+// nodeName is the name of a receiving node as a row holds it: "" when it cannot be one.
+func nodeName(s string) string {
+	if len(s) > maxNode || !utf8.ValidString(s) {
+		return ""
+	}
+	return s
 }
 
 func clip(s string) string {

@@ -58,7 +58,7 @@ func newRebuild(ctx context.Context, dir, root string, n int) (*rebuild, error) 
 		return nil, fmt.Errorf("make the log: %w", err)
 	}
 	r.store.CommittedTo(r.last)
-	r.derived, err = fsm.OpenDerived(nil, filepath.Join(dir, "derived"), r.store, fsm.DefaultBatchBytes, slog.New(slog.DiscardHandler))
+	r.derived, err = fsm.OpenDerived(nil, filepath.Join(dir, "derived"), r.store, fsm.DefaultBatchBytes, slog.New(slog.DiscardHandler), nil)
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,84 @@
+package fsm
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"sync/atomic"
+	"syscall"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/recount-ledger/recount/internal/log"
+)
+
+// ErrDamaged means that a file of a folded state cannot be read. It is deleted and folded again.
+var ErrDamaged = errors.New("fsm: the folded state is damaged")
+
+// health hears from Pebble what is wrong with a store. It is Pebble's logger, too: what Pebble takes for the end of the
+// process is the end of this store only, because its rows can be folded again.
+type health struct {
+	log     *slog.Logger
+	told    func(error) // of the first damage; may be nil
+	damage  atomic.Pointer[error]
+	failing chan struct{} // has one when a flush or compaction failed
+}
+
+// Damage is nil, or says why the store must not be used any more.
+func (h *health) Damage() error {
+	if err := h.damage.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+func (h *health) note(err error) {
+	err = fmt.Errorf("%w: %w", ErrDamaged, err)
+	if !h.damage.CompareAndSwap(nil, &err) {
+		return
+	}
+	h.log.Error("a file of a folded state cannot be read", "error", err)
+	if h.told != nil {
+		h.told(err)
+	}
+}
+
+// corruption is a pebble.EventListener.DataCorruption.
+func (h *health) corruption(info pebble.DataCorruptionInfo) {
+	h.note(fmt.Errorf("%s: %w", info.Path, info.Details))
+}
+
+// background is a pebble.EventListener.BackgroundError. Pebble tries again.
+func (h *health) background(err error) {
+	if pebble.IsCorruptionError(err) {
+		h.note(err)
+	} else {
+		h.log.Error("a folded state could not be written in the background", "error", err)
+	}
+	select {
+	case h.failing <- struct{}{}:
+	default:
+	}
+}
+
+// Infof implements pebble.Logger.
+func (h *health) Infof(string, ...any) {}
+
+// Errorf implements pebble.Logger.
+func (h *health) Errorf(format string, args ...any) { h.log.Error(fmt.Sprintf(format, args...)) }
+
+// Fatalf implements pebble.Logger.
+func (h *health) Fatalf(format string, args ...any) { h.note(fmt.Errorf(format, args...)) }
+
+// Rebuildable reports that an error in opening a folded state is about its own files, so that deleting them helps. A log that
+// contradicts it, a full disk or a missing right are another matter.
+func Rebuildable(err error) bool {
+	for _, other := range []error{ErrAhead, log.ErrCorrupt, log.ErrGap, log.ErrFailed, log.ErrClosed} {
+		if errors.Is(err, other) {
+			return false
+		}
+	}
+	var errno syscall.Errno
+	return !errors.As(err, &errno) || errors.Is(err, fs.ErrNotExist)
+}

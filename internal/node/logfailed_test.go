@@ -1,0 +1,49 @@
+package node
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+	"testing"
+
+	"github.com/recount-ledger/recount/internal/log"
+)
+
+// TestLogThatCannotBeRead: before the process ends, the quarantine is on the disk, so that the next start serves nobody. A
+// log that could not be written quarantines nobody.
+func TestLogThatCannotBeRead(t *testing.T) {
+	for name, c := range map[string]struct {
+		err  error
+		kept bool
+	}{
+		"unreadable": {fmt.Errorf("block 7: %w", log.ErrCorrupt), true},
+		"full disk":  {log.ErrFailed, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			code := 0
+			n := &Node{cfg: Config{Dir: t.TempDir(), Exit: func(c int) {
+				code = c
+				runtime.Goexit()
+			}}, log: slog.New(slog.DiscardHandler)}
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				n.logFailed(c.err)
+			}()
+			<-done
+			if code != ExitStore {
+				t.Errorf("exit code %d", code)
+			}
+			_, err := os.Stat(filepath.Join(n.cfg.Dir, quarantineFile))
+			if (err == nil) != c.kept {
+				t.Errorf("the file of the quarantine: %v", err)
+			}
+			again := &Node{cfg: n.cfg, log: slog.New(slog.DiscardHandler)}
+			if err := again.readQuarantine(); err != nil || (again.quarantine.Load() != nil) != c.kept {
+				t.Errorf("at the next start the quarantine is %v: %v", again.quarantine.Load(), err)
+			}
+		})
+	}
+}
