@@ -92,11 +92,7 @@ func SeqAt(s Store, t int64) (uint64, error) {
 func (q *Query) index(s Store) (prefix []byte, none bool, err error) {
 	switch {
 	case q.Shard != "":
-		w, err := read(s, textKey(spaceShard, q.Shard), decodeShardRow)
-		if err != nil || w == nil {
-			return nil, true, err
-		}
-		return numKey(spaceByShard, w.first), false, nil
+		return byShard(q.Shard), false, nil
 	case q.Key != "":
 		b, err := s.Get(textKey(spaceKey, q.Key))
 		if err != nil || b == nil {

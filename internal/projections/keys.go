@@ -1,6 +1,9 @@
 package projections
 
-import "encoding/binary"
+import (
+	"crypto/sha256"
+	"encoding/binary"
+)
 
 // Key spaces of a generation. A key is one of these bytes followed by what is said here; numbers are big-endian. A shard
 // or a key is numbered by the seq of the first submission that brought it, which is unique because a submission brings at
@@ -15,7 +18,7 @@ const (
 	spaceEpoch    = 'e' // shard number u64, epoch u64: epoch row
 	spaceKey      = 'k' // key id: key number u64
 	spacePolicy   = 'y' // seq of the policy's event u64: policy id
-	spaceByShard  = 'S' // shard number u64, seq u64
+	spaceByShard  = 'S' // first 8 bytes of the SHA-256 of the shard id, seq u64
 	spaceByKey    = 'K' // key number u64, seq u64
 	spaceByReason = 'R' // reason u8, seq u64
 	spaceByResult = 'O' // outcome u8, seq u64; not for accepted
@@ -35,6 +38,13 @@ func digestKey(seq uint64) []byte { return numKey(spaceDigest, seq) }
 
 func textKey(space byte, text string) []byte {
 	return append(append(make([]byte, 0, 1+len(text)), space), text...)
+}
+
+// byShard is the prefix of the index of all submissions that name a shard, also of those that left no trace in it. Two shards
+// may have the same, so readers look at the rows.
+func byShard(shard string) []byte {
+	h := sha256.Sum256([]byte(shard))
+	return append(append(make([]byte, 0, 17), spaceByShard), h[:8]...)
 }
 
 func idKey(id [32]byte) []byte { return append([]byte{spaceID}, id[:]...) }

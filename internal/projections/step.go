@@ -301,6 +301,9 @@ func (s *step) write(g *Generation) error {
 	if s.passed || s.shard != nil && r.KeyID != "" {
 		s.writeShard()
 	}
+	if r.ShardID != "" {
+		s.tx.Set(binary.BigEndian.AppendUint64(byShard(r.ShardID), r.Seq), nil)
+	}
 	if r.KeyID != "" {
 		if err := s.indexKey(); err != nil {
 			return err
@@ -340,7 +343,6 @@ func (s *step) writeShard() {
 		s.tx.Set(s.epochKey(), e.append(nil))
 	}
 	s.tx.Set(textKey(spaceShard, r.ShardID), s.shard.append(nil))
-	s.tx.Set(numKey(spaceByShard, s.shard.first, r.Seq), nil)
 }
 
 func (s *step) indexKey() error {

@@ -17,9 +17,9 @@ import (
 
 // The digests of the log of TestGoldenWhole under a policy that takes both schemes, pcs/2 only and pcs/1 only.
 const (
-	goldenBoth = "d5e16875978f5ccf3a4099127f16467c501a519696de08eeeb780a6e14dd66c9"
-	goldenTwo  = "585fe4ef2de6200c26b5ad865445b184744e641d3b2f20c82d865db269389c97"
-	goldenOne  = "cf35a981b6484ffd770478739c8d410a6c8268a6810f0846629be3a6a24218a4"
+	goldenBoth = "72eb961fd37cb3175795ac44b262ce045ae945a59bde1c4dcc6ea0ae94ec0e09"
+	goldenTwo  = "d0bc345077454402e832e3eb0a66b4bb86f0056317d81eabadc635b61efcec85"
+	goldenOne  = "bab895b0c47c48a3ec8a90f347c09414b8af068f965371a4a9fb5eec437bc788"
 )
 
 // TestGoldenWhole folds the published records of pcs/2 by both algorithms, between records of pcs/1.

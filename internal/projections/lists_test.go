@@ -1,0 +1,84 @@
+package projections
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/recount-ledger/recount/internal/event"
+	"github.com/recount-ledger/recount/internal/verify"
+)
+
+// TestListsAreWhole: a list by shard, key, outcome or reason has exactly the rows of the whole list that match, refused ones and
+// those that left no other trace included.
+func TestListsAreWhole(t *testing.T) {
+	l := newLedger(t, verify.DefaultPolicy(), "one")
+	scoped := mustHMAC("scoped")
+	added := keyAdded(scoped)
+	added.Scope = []string{"mine"}
+	l.message(event.KeyAdded, added)
+	l.ring = verify.NewRing([]verify.Key{mustHMAC("one"), scoped})
+	send := func(shard string, epoch int64, secret string, change func(*spec)) {
+		s := spec{shard: shard, root: "a", epoch: epoch, dhat: "2.0", slope: 2}
+		if change != nil {
+			change(&s)
+		}
+		l.send(s.body(secret))
+	}
+	send("s1", 1, "one", nil)
+	send("s1", 1, "one", nil)                                   // a replay
+	send("s1", 1, "one", func(s *spec) { s.dhat = "2.1" })      // a conflict
+	send("s1", 2, "one", func(s *spec) { s.dhat = "7.0" })      // escalated
+	send("s1", 3, "nobody's", nil)                              // a forgery aimed at a shard
+	send("ghost", 3, "nobody's", nil)                           // a forgery aimed at a shard that does not exist
+	send("new", 1, "scoped", nil)                               // of a key that may not submit here
+	send("mine", 1, "scoped", nil)                              // and one that may
+	send("s1", 4, "one", func(s *spec) { s.wrongID = true })    // signed, under another id
+	send("s1", 5, "nobody's", func(s *spec) { s.fault = true }) // neither signed nor well-formed
+	l.message(event.Frozen, &event.FrozenV1{Scope: uint32(FreezeShard), Subject: "cold", Op: &event.OpV1{}})
+	send("cold", 1, "one", nil)
+
+	list := func(q Query) (seqs []uint64) {
+		t.Helper()
+		p, err := Audit(l.db, q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range p.Rows {
+			seqs = append(seqs, r.Seq)
+		}
+		return seqs
+	}
+	whole, err := Audit(l.db, Query{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	queries := []Query{{Shard: "none"}}
+	for _, r := range whole.Rows {
+		queries = append(queries, Query{Shard: r.ShardID}, Query{Key: r.KeyID}, Query{Outcome: r.Outcome},
+			Query{Shard: r.ShardID, Outcome: r.Outcome}, Query{Shard: r.ShardID, Key: r.KeyID})
+		for _, reason := range r.Reasons {
+			queries = append(queries, Query{Reason: reason}, Query{Shard: r.ShardID, Reason: reason})
+		}
+	}
+	for _, q := range queries {
+		var want []uint64
+		for i := range whole.Rows {
+			if q.matches(&whole.Rows[i]) {
+				want = append(want, whole.Rows[i].Seq)
+			}
+		}
+		if got := list(q); !slices.Equal(got, want) {
+			t.Errorf("%+v: events %v, the whole list has %v", q, got, want)
+		}
+		q.Reverse = true
+		slices.Reverse(want)
+		if got := list(q); !slices.Equal(got, want) {
+			t.Errorf("%+v: events %v, the whole list has %v", q, got, want)
+		}
+	}
+	for _, shard := range []string{"ghost", "new", "cold"} {
+		if got := list(Query{Shard: shard}); len(got) != 1 {
+			t.Errorf("shard %s: events %v", shard, got)
+		}
+	}
+}
