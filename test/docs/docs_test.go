@@ -3,6 +3,7 @@
 package docs
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -49,13 +50,45 @@ func page(t *testing.T, path string) string {
 
 func TestTestsThatPagesName(t *testing.T) {
 	code := read(t, "_test.go")
-	named := regexp.MustCompile("`(Test[A-Za-z0-9]+)`").FindAllStringSubmatch(page(t, "docs/security-overview-coverage.md"), -1)
-	if len(named) < 20 {
-		t.Fatalf("only %d tests are named", len(named))
+	for _, path := range []string{"docs/security-overview-coverage.md", "docs/reliability.md"} {
+		named := regexp.MustCompile("`(Test[A-Za-z0-9]+)`").FindAllStringSubmatch(page(t, path), -1)
+		if len(named) < 20 {
+			t.Fatalf("%s: only %d tests are named", path, len(named))
+		}
+		for _, m := range named {
+			if m[1] != "TestName" && !strings.Contains(code, "\nfunc "+m[1]+"(") {
+				t.Errorf("%s: there is no %s", path, m[1])
+			}
+		}
 	}
-	for _, m := range named {
-		if !strings.Contains(code, "\nfunc "+m[1]+"(") {
-			t.Errorf("there is no %s", m[1])
+}
+
+// TestReliabilityIsWhole: the page has a row for every invariant and fault, and speaks of kinds of faults that the bed has; the bed has
+// none that it leaves out.
+func TestReliabilityIsWhole(t *testing.T) {
+	text := page(t, "docs/reliability.md")
+	for kind, last := range map[string]int{"I": 20, "F": 25} {
+		for i := range last {
+			row := fmt.Sprintf("\n| %s%d | ", kind, i+1)
+			if strings.Count(text, row) != 1 {
+				t.Errorf("%d rows of %s%d", strings.Count(text, row), kind, i+1)
+			}
+		}
+	}
+	kinds := map[string]bool{}
+	for _, m := range regexp.MustCompile(`\{name: "([a-z ]+)"`).FindAllStringSubmatch(read(t, filepath.Join("chaos", "nemesis.go"),
+		filepath.Join("chaos", "clocks.go"), filepath.Join("chaos", "disk.go"), filepath.Join("chaos", "versions.go")), -1) {
+		kinds[m[1]] = true
+		if !strings.Contains(text, `"`+m[1]+`"`) {
+			t.Errorf("the page leaves out %q", m[1])
+		}
+	}
+	if len(kinds) < 25 {
+		t.Fatalf("only %d kinds", len(kinds))
+	}
+	for _, m := range regexp.MustCompile(`"([a-z][a-z ]+)"`).FindAllStringSubmatch(text, -1) {
+		if !kinds[m[1]] && m[1] != "bed" && m[1] != "not committed" {
+			t.Errorf("the bed has no %q", m[1])
 		}
 	}
 }
