@@ -72,6 +72,9 @@ func New(cfg Config) (*Client, error) {
 		return nil, fmt.Errorf("%w: no endpoint given", ErrConfig)
 	}
 	cfg.setDefaults()
+	if strings.ContainsFunc(cfg.Token, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
+		return nil, fmt.Errorf("%w: the token has blanks, line ends or other characters that no token has", ErrConfig)
+	}
 	c := &Client{cfg: cfg, next: new(atomic.Uint64)}
 	for _, text := range cfg.Endpoints {
 		base, err := checkEndpoint(text, cfg.Token != "")

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -59,6 +60,7 @@ func (r *Response) Problem() *wire.Problem {
 // Every other status is an answer, not an error. Errors are *Error.
 func (c *Client) Do(ctx context.Context, r Request) (*Response, error) {
 	failure := &Error{}
+	untrusted := map[*endpoint]bool{} // those whose TLS identity was not taken: no repetition mends that, another node may
 	for {
 		e, wait := c.pick()
 		if failure.Attempts == 0 {
@@ -80,7 +82,10 @@ func (c *Client) Do(ctx context.Context, r Request) (*Response, error) {
 			return resp, nil
 		}
 		wait = c.note(failure, e, resp, err, sent && r.Method != http.MethodGet, began)
-		if isUntrusted(err) || ctx.Err() != nil {
+		if isUntrusted(err) || errors.Is(err, errPlain) {
+			untrusted[e] = true
+		}
+		if len(untrusted) == len(c.endpoints) || ctx.Err() != nil {
 			return nil, failure
 		}
 		if pause(ctx, wait) != nil {
@@ -188,6 +193,9 @@ func retryAfter(r *Response, p *wire.Problem) time.Duration {
 	return 0
 }
 
+// errPlain is what a TLS port says to plain HTTP.
+var errPlain = fmt.Errorf("%w: this port speaks TLS; write https:// instead of http://", ErrProtocol)
+
 // once makes one attempt. sent tells that the request had begun to leave, so the node may have acted on it.
 func (c *Client) once(ctx context.Context, e *endpoint, r Request) (resp *Response, sent bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.AttemptTimeout)
@@ -209,6 +217,9 @@ func (c *Client) once(ctx context.Context, e *endpoint, r Request) (resp *Respon
 	}
 	if len(body) > maxAnswer {
 		return nil, true, fmt.Errorf("%w: more than %d bytes", ErrProtocol, maxAnswer)
+	}
+	if answer.StatusCode == http.StatusBadRequest && req.URL.Scheme == "http" && bytes.HasPrefix(body, []byte("Client sent an HTTP request to an HTTPS server")) {
+		return nil, false, errPlain
 	}
 	return &Response{Status: answer.StatusCode, Header: answer.Header, Body: body, Endpoint: e.url}, true, nil
 }

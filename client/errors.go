@@ -99,7 +99,7 @@ func isUntrusted(err error) bool {
 	var invalid x509.CertificateInvalidError
 	var notTLS tls.RecordHeaderError
 	return errors.As(err, &verification) || errors.As(err, &authority) || errors.As(err, &name) ||
-		errors.As(err, &invalid) || errors.As(err, &notTLS)
+		errors.As(err, &invalid) || errors.As(err, &notTLS) || errors.Is(err, http.ErrSchemeMismatch)
 }
 
 // RetryAfter is how long the last answer asked to wait, 0 when it did not.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"syscall"
@@ -16,7 +17,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	err := root().ExecuteContext(ctx)
+	err := execute(ctx, os.Args[1:], os.Stdout)
 	if err == nil || errors.Is(err, context.Canceled) {
 		return
 	}
@@ -28,4 +29,30 @@ func main() {
 		os.Exit(2)
 	}
 	os.Exit(1)
+}
+
+// execute runs one command line. Output that could not be written is an error, so that no command says ok when nobody heard it.
+func execute(ctx context.Context, args []string, stdout io.Writer) error {
+	cmd, out := root(), &watched{w: stdout}
+	cmd.SetArgs(args)
+	cmd.SetOut(out)
+	err := cmd.ExecuteContext(ctx)
+	if err == nil && out.err != nil {
+		err = fmt.Errorf("the output could not be written: %w", out.err)
+	}
+	return err
+}
+
+// watched keeps the first error of writing.
+type watched struct {
+	w   io.Writer
+	err error
+}
+
+func (w *watched) Write(p []byte) (int, error) {
+	n, err := w.w.Write(p)
+	if err != nil && w.err == nil {
+		w.err = err
+	}
+	return n, err
 }

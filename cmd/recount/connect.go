@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -62,6 +63,9 @@ func (a *app) connect() (*client.Client, error) {
 		return nil, err
 	}
 	cfg.Token = strings.TrimSpace(string(token))
+	if strings.ContainsFunc(cfg.Token, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
+		return nil, usagef("--token-file %s: must hold one token on one line", tokenFile)
+	}
 	if a.local {
 		cfg.Consistency = wire.ConsistencyLocal
 	}
@@ -109,6 +113,9 @@ func readSetting(flag, path string) ([]byte, error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return nil, usagef("%s: %w", flag, err)
+	}
+	if len(bytes.TrimSpace(b)) == 0 {
+		return nil, usagef("%s: %s is empty", flag, path)
 	}
 	return b, nil
 }

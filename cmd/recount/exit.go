@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"net/http"
 
 	"github.com/recount-ledger/recount/client"
 	"github.com/recount-ledger/recount/wire"
@@ -64,7 +67,7 @@ func (a *app) explain(err error) {
 	if errors.Is(err, context.Canceled) {
 		fmt.Fprintln(a.err, "recount: interrupted")
 	} else {
-		fmt.Fprintf(a.err, "recount: %v\n", err)
+		fmt.Fprintf(a.err, "recount: %s\n", visible(err.Error()))
 	}
 	if next := nextStep(err); next != "" {
 		fmt.Fprintf(a.err, "  %s\n", next)
@@ -80,7 +83,7 @@ func nextStep(err error) string {
 	case errors.Is(err, client.ErrOutcomeUnknown):
 		return "The record may or may not have been committed. Submit the same bytes again: it is answered once."
 	case errors.Is(err, client.ErrUntrusted):
-		return "Give the authority that signed the node's certificate with --ca FILE, or the cluster's directory with --dev DIR."
+		return untrustedStep(err)
 	case errors.As(err, &problem) && problem.Code == wire.CodeUnauthorized:
 		return "This route needs a token that counts: give its file with --token-file. \"recount token list\", asked with another one, says which do."
 	case errors.As(err, &problem) && problem.Code == wire.CodeForbidden:
@@ -109,4 +112,20 @@ func nextStep(err error) string {
 		return "Something else answers at this endpoint; check --endpoint."
 	}
 	return ""
+}
+
+// untrustedStep says what mends a TLS identity that was not taken.
+func untrustedStep(err error) string {
+	var invalid x509.CertificateInvalidError
+	var name x509.HostnameError
+	var notTLS tls.RecordHeaderError
+	switch {
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return "Renew the node's certificate (recount-node certs create-node, docs/tls-mtls.md), or set the clock of this machine."
+	case errors.As(err, &name):
+		return "Use a host name that is in the node's certificate, or make one with this name: recount-node certs create-node --host."
+	case errors.As(err, &notTLS), errors.Is(err, http.ErrSchemeMismatch):
+		return "What answers at this endpoint does not speak TLS; check the port in --endpoint."
+	}
+	return "Give the authority that signed the node's certificate with --ca FILE, or the cluster's directory with --dev DIR."
 }

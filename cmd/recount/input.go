@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -45,6 +46,44 @@ type corpusPart struct {
 
 // maxInputBody bounds what one corpus line can grow to.
 const maxInputBody = 64 << 20
+
+// interruptible reads until the context ends, also when nothing comes: a read of a terminal or a pipe cannot be cancelled, so
+// it stays behind on a goroutine of its own.
+type interruptible struct {
+	ctx    context.Context
+	from   io.Reader
+	answer chan []byte // of the read under way, nil when there is none
+	err    error       // of the last read, to be read after answer
+	rest   []byte
+}
+
+func (r *interruptible) Read(p []byte) (int, error) {
+	if len(r.rest) == 0 {
+		if r.answer == nil {
+			if r.err != nil {
+				return 0, r.err
+			}
+			r.answer = make(chan []byte, 1)
+			go func(answer chan<- []byte) {
+				buf := make([]byte, 64<<10)
+				n, err := r.from.Read(buf)
+				r.err = err
+				answer <- buf[:n]
+			}(r.answer)
+		}
+		select {
+		case r.rest = <-r.answer:
+			r.answer = nil
+		case <-r.ctx.Done():
+			return 0, r.ctx.Err()
+		}
+	}
+	n := copy(p, r.rest)
+	if r.rest = r.rest[n:]; n == 0 && len(p) > 0 {
+		return 0, r.err
+	}
+	return n, nil
+}
 
 // readJobs calls fn for every non-empty line; an error of fn ends it.
 func readJobs(r io.Reader, fn func(job) error) error {

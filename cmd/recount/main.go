@@ -13,6 +13,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.Getenv}
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once, whatever it is doing
 	code := a.run(ctx, os.Args[1:])
 	stop()
 	os.Exit(code)

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"text/tabwriter"
+	"unicode"
 
 	"github.com/recount-ledger/recount/wire"
 )
@@ -18,7 +19,8 @@ const (
 	formatNDJSON = "ndjson"
 )
 
-// table prints aligned columns. Control characters in cells, which may come from hostile records, become dots.
+// table prints aligned columns. Control characters in cells, which may come from hostile records, become dots; what changes
+// the direction of a text or has no width becomes visible.
 type table struct {
 	w   *tabwriter.Writer
 	err error
@@ -50,12 +52,45 @@ func (t *table) flush() error {
 }
 
 func plain(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r >= 0x7f && r < 0xa0 {
+	return visible(strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
 			return '.'
 		}
 		return r
-	}, s)
+	}, s))
+}
+
+// visible writes characters that nobody sees, but that change how a line is read, as \u escapes. Line feeds and tabs stay.
+func visible(s string) string {
+	hidden := func(r rune) bool {
+		return unicode.IsControl(r) && r != '\n' && r != '\t' || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp)
+	}
+	if !strings.ContainsFunc(s, hidden) {
+		return s
+	}
+	var b strings.Builder
+	for _, r := range s {
+		if hidden(r) {
+			fmt.Fprintf(&b, "\\u%04x", r)
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
+// watched keeps the first error of writing, so that no command says that it is done when its output is lost.
+type watched struct {
+	w   io.Writer
+	err error
+}
+
+func (w *watched) Write(p []byte) (int, error) {
+	n, err := w.w.Write(p)
+	if err != nil && w.err == nil {
+		w.err = err
+	}
+	return n, err
 }
 
 // document prints one value as JSON: indented for json, on one line for ndjson.

@@ -56,12 +56,17 @@ Exit codes:
 
 // run executes one command line and returns the exit code.
 func (a *app) run(ctx context.Context, args []string) int {
+	out := &watched{w: a.out}
+	a.in, a.out = &interruptible{ctx: ctx, from: a.in}, out
 	cmd := a.root()
 	cmd.SetArgs(args)
 	cmd.SetIn(a.in)
 	cmd.SetOut(a.out)
 	cmd.SetErr(a.err)
 	err := cmd.ExecuteContext(ctx)
+	if err == nil && out.err != nil {
+		err = fmt.Errorf("the output could not be written: %w", out.err)
+	}
 	if err != nil {
 		a.explain(err)
 	}
@@ -141,7 +146,7 @@ func exactly(names ...string) cobra.PositionalArgs {
 // talk prints a note for people.
 func (a *app) talk(format string, args ...any) {
 	if !a.quiet {
-		fmt.Fprintf(a.err, format+"\n", args...)
+		fmt.Fprintln(a.err, visible(fmt.Sprintf(format, args...)))
 	}
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"crypto/ed25519"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -172,6 +173,9 @@ func (s *signer) signAll(in io.Reader, out io.Writer) error {
 		value, err := values.ReadValue()
 		if errors.Is(err, io.EOF) && n > 1 {
 			return nil
+		}
+		if errors.Is(err, context.Canceled) {
+			return err
 		}
 		if err != nil {
 			return &codedError{exitUsage, fmt.Errorf("record %d: %w", n, err), "Every record must be one JSON object with unique names."}

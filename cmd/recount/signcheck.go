@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/ed25519"
 	"errors"
 	"fmt"
@@ -90,6 +91,9 @@ func (a *app) verifyAll(ring *verify.Ring, in io.Reader) error {
 		value, err := values.ReadValue()
 		if errors.Is(err, io.EOF) && n > 1 {
 			return errors.Join(l.end(), badSignatures(bad, n-1))
+		}
+		if errors.Is(err, context.Canceled) {
+			return err
 		}
 		if err != nil {
 			return &codedError{exitUsage, fmt.Errorf("record %d: %w", n, err), "Every record must be one JSON object with unique names."}

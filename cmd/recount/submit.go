@@ -84,7 +84,7 @@ func (a *app) submit(ctx context.Context, f submitFlags, files []string) error {
 		return err
 	}
 	defer c.Close()
-	input, total, closeAll, err := a.openInput(files)
+	input, total, closeAll, err := a.openInput(ctx, files)
 	if err != nil {
 		return err
 	}
@@ -117,7 +117,7 @@ func (a *app) submit(ctx context.Context, f submitFlags, files []string) error {
 }
 
 // openInput joins the files and counts the lines when all are regular files; total is 0 otherwise.
-func (a *app) openInput(names []string) (r io.Reader, total int64, closeAll func(), err error) {
+func (a *app) openInput(ctx context.Context, names []string) (r io.Reader, total int64, closeAll func(), err error) {
 	var files []io.Closer
 	var readers []io.Reader
 	closeAll = func() {
@@ -144,7 +144,7 @@ func (a *app) openInput(names []string) (r io.Reader, total int64, closeAll func
 	if !countable {
 		total = 0
 	}
-	return io.MultiReader(readers...), total, closeAll, nil
+	return &interruptible{ctx: ctx, from: io.MultiReader(readers...)}, total, closeAll, nil
 }
 
 // countLines counts what is not empty, for the progress bar, and goes back to the start.
