@@ -3,6 +3,7 @@ package fsm
 import (
 	"context"
 	"fmt"
+	"sync"
 
 	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/internal/log"
@@ -20,6 +21,9 @@ type Comparison struct {
 	pos      *position // only Seq is used
 	at       projections.DiffPosition
 	items    itemReader
+
+	mu      sync.Mutex
+	checked projections.DiffPosition // up to here the flips were read back and follow from each other
 }
 
 // NewComparison goes on with the comparison that new holds with old, or begins one.
@@ -128,8 +132,30 @@ func (c *Comparison) Digest(position uint64) (diff, state [32]byte, err error) {
 	}
 	v := c.new.View()
 	defer v.Close()
+	if err := c.check(v); err != nil {
+		return diff, state, err
+	}
 	flips, err := projections.FlipDigestAt(v, position)
 	return projections.DiffDigest(c.old.number, c.new.number, position, before, state, flips), state, err
+}
+
+// check reads back the flips that were not read back yet, so that no digest rests on the last row alone.
+func (c *Comparison) check(v *View) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	at, err := projections.ReadDiffPosition(v)
+	if err != nil || at.Seq <= c.checked.Seq {
+		return err
+	}
+	digest, flips, err := projections.CheckFlips(v, c.checked.Seq, at.Seq, c.checked.Digest)
+	if err != nil {
+		return err
+	}
+	if digest != at.Digest || c.checked.Flips+flips != at.Flips {
+		return fmt.Errorf("flips up to event %d: %d of %d are there: %w", at.Seq, c.checked.Flips+flips, at.Flips, projections.ErrCorrupt)
+	}
+	c.checked = at
+	return nil
 }
 
 // Old is the number of the generation compared with.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -22,7 +23,12 @@ const (
 
 // History keeps, for ever, what changed at every activation. It is written once for each, synced, and checked against the
 // digest in the log; generations may be dropped afterwards.
-type History struct{ store *Store }
+type History struct {
+	store *Store
+
+	mu      sync.Mutex
+	checked map[uint64]bool // activations whose flips were read back
+}
 
 // Change sums up what is recorded of one activation.
 type Change struct {
@@ -36,7 +42,7 @@ func OpenHistory(fs vfs.FS, dir string, logger *slog.Logger, damaged func(error)
 	if err != nil {
 		return nil, err
 	}
-	return &History{s}, nil
+	return &History{store: s, checked: map[uint64]bool{}}, nil
 }
 
 // Close closes the store.
@@ -53,7 +59,38 @@ func (h *History) Change(seq uint64) (c Change, ok bool, err error) {
 	if len(b) != 1+8+32 || b[0] != 1 {
 		return Change{}, false, fmt.Errorf("history of the activation at %d: %w", seq, projections.ErrCorrupt)
 	}
-	return Change{Seq: seq, Flips: binary.BigEndian.Uint64(b[1:]), Digest: [32]byte(b[9:])}, true, nil
+	c = Change{Seq: seq, Flips: binary.BigEndian.Uint64(b[1:]), Digest: [32]byte(b[9:])}
+	return c, true, h.check(v, c)
+}
+
+// check reads back, once in the life of the process, the flips that a summary speaks of.
+func (h *History) check(v *View, c Change) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.checked[c.Seq] {
+		return nil
+	}
+	prefix := binary.BigEndian.AppendUint64([]byte{spaceFlipOf}, c.Seq)
+	got := Change{Seq: c.Seq}
+	var failed error
+	err := v.Scan(prefix, binary.BigEndian.AppendUint64([]byte{spaceFlipOf}, c.Seq+1), false, func(k, row []byte) bool {
+		var f projections.Flip
+		if len(k) != 17 {
+			failed = projections.ErrCorrupt
+		} else if f, failed = projections.DecodeFlip(binary.BigEndian.Uint64(k[9:]), row); failed == nil {
+			f.Chain(got.Digest)
+			got.Flips, got.Digest = got.Flips+1, f.Digest
+		}
+		return failed == nil
+	})
+	if err = errors.Join(err, failed); err != nil {
+		return err
+	}
+	if got != c {
+		return fmt.Errorf("history of the activation at %d: %d of %d flips are there: %w", c.Seq, got.Flips, c.Flips, projections.ErrCorrupt)
+	}
+	h.checked[c.Seq] = true
+	return nil
 }
 
 // historyBatch is how many flips one synced write carries at most; the summary comes with the last.
@@ -63,6 +100,9 @@ const historyBatch = 10_000
 func (h *History) Record(c *Comparison, seq uint64) (Change, error) {
 	v := c.new.View()
 	defer v.Close()
+	if err := c.check(v); err != nil {
+		return Change{}, err
+	}
 	sum := Change{Seq: seq}
 	tx := h.store.begin(0)
 	var failed error

@@ -59,11 +59,21 @@ func (n *Node) unrecorded(number uint32) (projections.ActivationRow, bool, error
 		if a.Generation != number {
 			continue
 		}
-		if _, ok, err := n.history.Change(a.Seq); err != nil || !ok {
+		if _, ok, err := n.changeAt(a.Seq); err != nil || !ok {
 			return a, err == nil, err
 		}
 	}
 	return projections.ActivationRow{}, false, nil
+}
+
+// changeAt reads what is recorded of an activation. A damaged record quarantines this node; it counts as recorded.
+func (n *Node) changeAt(seq uint64) (fsm.Change, bool, error) {
+	c, ok, err := n.history.Change(seq)
+	if errors.Is(err, projections.ErrCorrupt) {
+		n.enterQuarantine(fmt.Sprintf("the record is damaged: %v", err))
+		return c, true, nil
+	}
+	return c, ok, err
 }
 
 // compareWith compares with the generation that is active since an activation until there is another one.
@@ -102,6 +112,11 @@ func (n *Node) record(ctx context.Context, r *running, a projections.ActivationR
 		return err
 	}
 	sum, err := n.history.Record(c, a.Seq)
+	if errors.Is(err, projections.ErrCorrupt) {
+		n.enterQuarantine(fmt.Sprintf("what changed at the activation at %d cannot be recorded: %v; delete derived/ and generations/", a.Seq, err))
+		<-ctx.Done()
+		return ctx.Err()
+	}
 	if err != nil {
 		return fmt.Errorf("record the activation at %d: %w", a.Seq, err)
 	}
@@ -114,8 +129,8 @@ func (n *Node) record(ctx context.Context, r *running, a projections.ActivationR
 // same, and has the voters compared when the log says otherwise than this node.
 func (n *Node) checkHistory(ctx context.Context, leads bool) error {
 	for _, a := range n.derived.Control().Activations() {
-		own, ok, err := n.history.Change(a.Seq)
-		if err != nil || !ok {
+		own, ok, err := n.changeAt(a.Seq)
+		if err != nil || !ok || n.quarantine.Load() != nil {
 			return err
 		}
 		switch {

@@ -58,6 +58,8 @@ type Cluster struct {
 type member struct {
 	cfg node.Config
 
+	mayEnd atomic.Bool
+
 	mu   sync.Mutex
 	node *node.Node
 	stop context.CancelFunc // of the watch over the node
@@ -183,6 +185,27 @@ func (c *Cluster) Config(i int) node.Config { return c.members[i].cfg }
 // FreePort finds a loopback address for one more listener.
 func FreePort(t testing.TB) string { return freePorts(t, 1)[0] }
 
+// MayEnd says that node i is expected to give up by itself, as a leader does that contradicts the others.
+func (c *Cluster) MayEnd(i int) { c.members[i].mayEnd.Store(true) }
+
+// Lead makes node i the leader, by stopping and starting whoever else leads.
+func (c *Cluster) Lead(i int) {
+	c.t.Helper()
+	for tries := 0; ; tries++ {
+		lead := c.Leader()
+		if lead == i {
+			return
+		}
+		if tries == 20 {
+			c.t.Fatalf("node %d does not get to lead", i)
+		}
+		c.Stop(lead)
+		c.Leader()
+		c.Restart(lead)
+		c.AwaitReady(lead)
+	}
+}
+
 // Node is node i itself, nil while it is stopped.
 func (c *Cluster) Node(i int) *node.Node {
 	m := c.members[i]
@@ -220,7 +243,7 @@ func (c *Cluster) Restart(i int) {
 	m.node, m.stop, m.done = n, stop, make(chan struct{})
 	go func(done chan struct{}) {
 		defer close(done)
-		if err := n.Run(watch); err != nil {
+		if err := n.Run(watch); err != nil && !m.mayEnd.Load() {
 			c.t.Errorf("%s could not go on: %v", m.cfg.NodeID, err)
 		}
 	}(m.done)

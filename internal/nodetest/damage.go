@@ -16,13 +16,23 @@ func (c *Cluster) ForgetID(i int, pcsID string) {
 	raw, err := hex.DecodeString(pcsID)
 	must(c.t, err)
 	key := append([]byte{'i'}, raw...) // the id rows of package projections
-	db, err := pebble.Open(filepath.Join(c.Dir(i), "generations", "1"), &pebble.Options{
-		FormatMajorVersion: pebble.FormatTableFormatV6, Logger: testLogger{c.t}})
+	c.ChangeRow(i, "generations/1", key, nil)
+}
+
+// ChangeRow changes a row in a store of the stopped node i, as a bad disk or a stray hand might; a nil value removes it. store
+// is a path in the directory of the node, such as generations/2.
+func (c *Cluster) ChangeRow(i int, store string, key, value []byte) {
+	c.t.Helper()
+	db, err := pebble.Open(filepath.Join(c.Dir(i), store), &pebble.Options{FormatMajorVersion: pebble.FormatTableFormatV6, Logger: testLogger{c.t}})
 	must(c.t, err)
-	_, closer, err := db.Get(key)
-	must(c.t, err)
-	must(c.t, closer.Close())
-	must(c.t, db.Delete(key, pebble.Sync))
+	if value == nil {
+		_, closer, err := db.Get(key)
+		must(c.t, err)
+		must(c.t, closer.Close())
+		must(c.t, db.Delete(key, pebble.Sync))
+	} else {
+		must(c.t, db.Set(key, value, pebble.Sync))
+	}
 	must(c.t, db.Close())
 }
 

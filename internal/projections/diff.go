@@ -284,3 +284,22 @@ func (s *FlipSums) Add(f *Flip) {
 	s.ByShard[f.New.ShardID]++
 	s.ByKey[f.New.KeyID]++
 }
+
+// CheckFlips computes the running digest of the flips after event after, where it was before, up to event to. Flips that
+// are missing or changed make it ErrCorrupt, since each holds the digest up to it.
+func CheckFlips(s Store, after, to uint64, before [32]byte) (digest [32]byte, flips uint64, err error) {
+	digest = before
+	var failed error
+	err = EachFlip(s, after+1, to, func(f *Flip) bool {
+		kept := f.Digest
+		if f.Chain(digest); f.Digest != kept {
+			failed = fmt.Errorf("flip of event %d does not follow from those before it: %w", f.Seq, ErrCorrupt)
+		}
+		digest, flips = f.Digest, flips+1
+		return failed == nil
+	})
+	if err == nil {
+		err = failed
+	}
+	return digest, flips, err
+}
