@@ -203,8 +203,32 @@ func TestPackRefusals(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := DecodePack(edit(6, 0, 2)); !errors.Is(err, ErrNewer) {
+	if _, err := DecodePack(edit(6, 0, 3)); !errors.Is(err, ErrNewer) {
 		t.Errorf("newer: %v", err)
+	}
+}
+
+// TestPackForNewReaders: a pack with a kind or a signing mode that the first readers did not know says so in its header, so that
+// they stop instead of taking it for something else.
+func TestPackForNewReaders(t *testing.T) {
+	sub := func(mode uint8) Event {
+		return Event{Submission, Sub{Body: []byte("{}"), Facts: Facts{KeyID: "k", Alg: 1, Profile: 1, Mode: mode}}.Payload()}
+	}
+	old, salt := sub(2), make([]byte, SaltSize)
+	for name, c := range map[string]struct {
+		events []Event
+		reader byte
+	}{
+		"pcs/1": {[]Event{sub(1), old}, 1}, "pcs/2": {[]Event{old, sub(3)}, 2}, "a mode of tomorrow": {[]Event{sub(9)}, 2},
+		"a first kind": {[]Event{{ClockStep, salt}}, 1}, "a later kind": {[]Event{old, {PolicyPublished, salt}}, 2}, "a dispute": {[]Event{{FactsDisputed, salt}}, 2},
+	} {
+		p := Pack{Events: c.events}
+		p.Mark()
+		b := p.Append(nil)
+		back, err := DecodePack(b)
+		if b[7] != c.reader || err != nil || back.Newer != (c.reader == 2) || !bytes.Equal(back.Append(nil), b) {
+			t.Errorf("%s: min_reader %d, %+v, %v", name, b[7], back, err)
+		}
 	}
 }
 

@@ -17,7 +17,8 @@ const (
 const (
 	packMagic  = "RCP1"
 	packFormat = 1
-	packReader = 1 // readers from this version on understand what Append writes; also the version of this reader
+	packReader = 1 // readers from this version on understand packs that are not Newer
+	packNewer  = 2 // and those that are; also the version of this reader
 	packHeader = 20
 )
 
@@ -32,15 +33,37 @@ var (
 type Pack struct {
 	ProposedAt int64 // the proposer's raw clock, Unix nanoseconds
 	Events     []Event
+	Newer      bool // the first readers would take it for something else, so they must stop at it; see Mark
 }
 
-// Append appends the pack's bytes: "RCP1", format u8 = 1, flags u8 = 0, min_reader u16 = 1, proposed_at i64, count u32
+// firstKinds and firstModes are what the first readers knew.
+const (
+	firstKinds = ClockStep
+	firstModes = 2
+)
+
+// Mark sets Newer when an event has a kind or a signing mode that the first readers did not know.
+func (p *Pack) Mark() {
+	for _, e := range p.Events {
+		p.Newer = p.Newer || e.Kind > firstKinds
+		if e.Kind == Submission && !p.Newer {
+			s, err := DecodeSubmission(e.Payload)
+			p.Newer = err == nil && s.Facts.Mode > firstModes
+		}
+	}
+}
+
+// Append appends the pack's bytes: "RCP1", format u8 = 1, flags u8 = 0, min_reader u16 = 1 (2 when Newer), proposed_at i64, count u32
 // (all big-endian), then a PackV1 message. The caller respects MaxEvents, MaxPackBytes (see Size) and that every kind is
 // non-zero and every payload at least SaltSize long; DecodePack refuses anything else.
 func (p Pack) Append(dst []byte) []byte {
 	dst = append(dst, packMagic...)
 	dst = append(dst, packFormat, 0)
-	dst = binary.BigEndian.AppendUint16(dst, packReader)
+	reader := uint16(packReader)
+	if p.Newer {
+		reader = packNewer
+	}
+	dst = binary.BigEndian.AppendUint16(dst, reader)
 	dst = binary.BigEndian.AppendUint64(dst, uint64(p.ProposedAt))
 	dst = binary.BigEndian.AppendUint32(dst, uint32(len(p.Events)))
 	for _, e := range p.Events {
@@ -75,8 +98,8 @@ func PeekCount(b []byte) (n int, proposedAt int64, err error) {
 	if len(b) < packHeader || len(b) > MaxPackBytes || string(b[:4]) != packMagic {
 		return 0, 0, fmt.Errorf("%w: %d bytes without a pack header", ErrPack, len(b))
 	}
-	if reader := binary.BigEndian.Uint16(b[6:]); reader > packReader {
-		return 0, 0, fmt.Errorf("%w: %d, this is %d", ErrNewer, reader, packReader)
+	if reader := binary.BigEndian.Uint16(b[6:]); reader > packNewer {
+		return 0, 0, fmt.Errorf("%w: %d, this is %d", ErrNewer, reader, packNewer)
 	}
 	if b[4] != packFormat || b[5] != 0 || binary.BigEndian.Uint16(b[6:]) == 0 {
 		return 0, 0, fmt.Errorf("%w: format %d flags %d", ErrPack, b[4], b[5])
@@ -100,7 +123,7 @@ func DecodePack(b []byte) (Pack, error) {
 	if n > (len(b)-packHeader)/(4+SaltSize) {
 		return Pack{}, fmt.Errorf("%w: %d events in %d bytes", ErrPack, n, len(b))
 	}
-	p := Pack{ProposedAt: at, Events: make([]Event, n)}
+	p := Pack{ProposedAt: at, Events: make([]Event, n), Newer: binary.BigEndian.Uint16(b[6:]) == packNewer}
 	rest := b[packHeader:]
 	for i := range p.Events {
 		if p.Events[i], rest, err = cutEvent(rest); err != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/recount-ledger/recount/client"
 	"github.com/recount-ledger/recount/internal/node"
 	"github.com/recount-ledger/recount/internal/nodetest"
+	"github.com/recount-ledger/recount/internal/verify"
 )
 
 // often has digests logged and compared soon after anything was folded.
@@ -102,5 +103,42 @@ func TestDifferenceBeforeReady(t *testing.T) {
 	c.ClearFolds(ill)
 	c.Restart(ill)
 	c.AwaitReady(ill)
+	c.Check()
+}
+
+// TestNewModeWaitsForEveryNode: while a voter says that its release does not know pcs/2, the leader takes no record that is
+// signed under it, from its own clients or from other nodes.
+func TestNewModeWaitsForEveryNode(t *testing.T) {
+	c := nodetest.Start(t, 3, func(cfg *node.Config) {
+		key, err := verify.NewHMACKey([]byte(nodetest.AbuseSecret))
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg.Keys = append(cfg.Keys, key)
+	})
+	f := nodetest.NewRecords(t)
+	old := (c.Leader() + 1) % 3
+	c.Node(old).PretendOlder("pcs/2")
+	send := func(i int, shard string) int {
+		status, _ := c.Once(i, http.MethodPost, client.SubmitPath, f.Members(shard, 1).Whole(t, nodetest.AbuseSigners["hmac"]).Text(t))
+		return status
+	}
+	for i := range 3 {
+		if status := send(i, fmt.Sprintf("early-%d", i)); status != http.StatusServiceUnavailable {
+			t.Errorf("node %d: a record that node %d cannot read: %d", i+1, old+1, status)
+		}
+		if status, text := c.Once(i, http.MethodPost, client.SubmitPath, f.Members(fmt.Sprintf("plain-%d", i), 1).Eight(t, nodetest.AbuseSigners["hmac"]).Text(t)); status != http.StatusOK {
+			t.Errorf("node %d: a record that everybody can read: %d: %s", i+1, status, text)
+		}
+	}
+	c.Node(old).PretendOlder("nothing")
+	for i := range 3 {
+		c.Await("pcs/2", func() error {
+			if status := send(i, fmt.Sprintf("late-%d", i)); status != http.StatusOK {
+				return fmt.Errorf("%d", status)
+			}
+			return nil
+		})
+	}
 	c.Check()
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/recount-ledger/recount/internal/pcs"
 	"github.com/recount-ledger/recount/internal/verify"
@@ -20,7 +21,41 @@ func capabilities() []string {
 	for _, s := range pcs.AllSchemes.Slice() {
 		out = append(out, s.String())
 	}
-	return out
+	return append(out, disputesCapability)
+}
+
+// disputesCapability names the kind facts_disputed, at which an older release stops.
+const disputesCapability = "facts_disputed"
+
+// capable remembers which capabilities every voter has.
+type capable struct {
+	mu    sync.Mutex
+	until map[string]time.Time // by capability: how long the answer counts
+	lacks map[string]string    // by capability: the voter that lacks it
+}
+
+// How long an answer about the capabilities of all voters counts: those of a release do not get fewer, but a voter that did
+// not answer may be of an older one.
+const (
+	capableFor = 10 * time.Second
+	lacksFor   = time.Second
+)
+
+// voterWithout names a voter of a release that lacks a capability, "" when every voter that answers has it. One that does not
+// answer is not waited for: it stops at what it does not know.
+func (n *Node) voterWithout(ctx context.Context, need string) string {
+	n.capable.mu.Lock()
+	defer n.capable.mu.Unlock()
+	if time.Now().Before(n.capable.until[need]) {
+		return n.capable.lacks[need]
+	}
+	voter, _ := n.whoLacks(ctx, []string{need})
+	keep := capableFor
+	if voter != "" {
+		keep = lacksFor
+	}
+	n.capable.until[need], n.capable.lacks[need] = time.Now().Add(keep), voter
+	return voter
 }
 
 func kernelCapability(k int) string { return fmt.Sprintf("kernel-%d", k) }
@@ -46,6 +81,14 @@ func (n *Node) everyoneCan(ctx context.Context, p verify.Policy) error {
 	if len(need) == 0 {
 		return nil
 	}
+	if voter, lacks := n.whoLacks(ctx, need); voter != "" {
+		return wire.NewProblem(wire.CodeStale, fmt.Sprintf("%s runs a release without %s and would stop at this policy; upgrade it first", voter, lacks))
+	}
+	return nil
+}
+
+// whoLacks asks every voter what its release can.
+func (n *Node) whoLacks(ctx context.Context, need []string) (voter, lacks string) {
 	ctx, cancel := context.WithTimeout(ctx, positionTimeout)
 	defer cancel()
 	said := make([][]string, len(n.cfg.Voters))
@@ -60,10 +103,10 @@ func (n *Node) everyoneCan(ctx context.Context, p verify.Policy) error {
 	wg.Wait()
 	for i, v := range n.cfg.Voters {
 		if lacks := lacking(said[i], need); lacks != "" {
-			return wire.NewProblem(wire.CodeStale, fmt.Sprintf("%s runs a release without %s and would stop at this policy; upgrade it first", v.ID, lacks))
+			return v.ID, lacks
 		}
 	}
-	return nil
+	return "", ""
 }
 
 // lacking names the first capability that a member lacks; nil means that it did not say.

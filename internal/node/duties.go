@@ -92,7 +92,7 @@ func (n *Node) startTerm(ctx context.Context, term uint64) error {
 			return fmt.Errorf("genesis: %w", err)
 		}
 	}
-	start := &event.TermStartV1{Term: term, Node: n.cfg.NodeID, Software: version.Version, Capabilities: capabilities()}
+	start := &event.TermStartV1{Term: term, Node: n.cfg.NodeID, Software: version.Version, Capabilities: n.capabilities()}
 	index, err := n.proposeNow(ctx, event.TermStart, start)
 	if err != nil {
 		return fmt.Errorf("term start: %w", err)
@@ -119,6 +119,7 @@ func (n *Node) proposeNow(ctx context.Context, kind event.Kind, m proto.Message)
 	ctx, cancel := context.WithTimeout(ctx, n.cfg.SubmitTimeout)
 	defer cancel()
 	pack := event.Pack{ProposedAt: n.now().UnixNano(), Events: []event.Event{ev}}
+	pack.Mark()
 	return n.cluster.Propose(pack.Append(nil)).Wait(ctx)
 }
 

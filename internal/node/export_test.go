@@ -6,3 +6,6 @@ import "context"
 func (n *Node) ProposeRaw(ctx context.Context, pack []byte) (uint64, error) {
 	return n.cluster.Propose(pack).Wait(ctx)
 }
+
+// PretendOlder makes the node say that its release lacks a capability.
+func (n *Node) PretendOlder(capability string) { n.olderThan.Store(&capability) }

@@ -42,6 +42,9 @@ func (n *Node) checkForwarded(ctx context.Context, e event.Event, from string) e
 	if err != nil {
 		return err
 	}
+	if err := n.modeTaken(ctx, sub); err != nil {
+		return err
+	}
 	holds, known := n.factsHold(sub)
 	if !known && verify.Alg(sub.Facts.Alg) == verify.Ed25519 {
 		if err := n.derived.WaitIndex(ctx, n.store.Committed()); err != nil {
@@ -59,7 +62,7 @@ func (n *Node) checkForwarded(ctx context.Context, e event.Event, from string) e
 // checkOwn checks, on the leader, its own submission as it will be in the log: a fault of its memory since the signature was
 // checked would be followed by every fold. Those of other nodes are checked when they are handed over. The folds verify
 // Ed25519 signatures themselves.
-func (n *Node) checkOwn(e event.Event) error {
+func (n *Node) checkOwn(ctx context.Context, e event.Event) error {
 	if _, leads := n.cluster.IsLeader(); !leads {
 		return nil
 	}
@@ -67,11 +70,25 @@ func (n *Node) checkOwn(e event.Event) error {
 	if err != nil {
 		return err
 	}
-	if verify.Alg(sub.Facts.Alg) != verify.HMACSHA256 {
-		return nil
+	if err := n.modeTaken(ctx, sub); err != nil || verify.Alg(sub.Facts.Alg) != verify.HMACSHA256 {
+		return err
 	}
 	if holds, known := n.factsHold(sub); known && !holds {
 		return n.falseFacts(n.cfg.NodeID, sub)
+	}
+	return nil
+}
+
+// errNewMode: an older node would stop at the record, or take it for unsigned.
+var errNewMode = errors.New("not every node can read the record")
+
+// modeTaken refuses a signing mode that the release of a voter does not know.
+func (n *Node) modeTaken(ctx context.Context, sub event.Sub) error {
+	if verify.Mode(sub.Facts.Mode) != verify.Whole {
+		return nil
+	}
+	if voter := n.voterWithout(ctx, pcs.PCS2.String()); voter != "" {
+		return fmt.Errorf("%w: %s runs a release without %s; upgrade it first", errNewMode, voter, pcs.PCS2)
 	}
 	return nil
 }
@@ -161,6 +178,10 @@ func (n *Node) settleFacts(ctx context.Context, seq uint64) (settled bool, why s
 func (n *Node) dispute(ctx context.Context, seq uint64, voters []string) (why string) {
 	term, leads := n.cluster.IsLeader()
 	if !leads || term != n.term.Load() {
+		return ""
+	}
+	if voter := n.voterWithout(ctx, disputesCapability); voter != "" {
+		n.log.Warn("signature facts are disputed, and a voter of an older release would stop at that; upgrade it", "seq", seq, "voter", voter)
 		return ""
 	}
 	slices.Sort(voters)

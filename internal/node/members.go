@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -26,7 +27,7 @@ type place struct {
 }
 
 func (n *Node) place() place {
-	p := place{CommittedSeq: n.derived.Cursor().Seq, FoldedSeq: n.live().Cursor().Seq, State: "follower", Capabilities: capabilities()}
+	p := place{CommittedSeq: n.derived.Cursor().Seq, FoldedSeq: n.live().Cursor().Seq, State: "follower", Capabilities: n.capabilities()}
 	if _, ok := n.cluster.IsLeader(); ok {
 		p.State = "leader"
 	}
@@ -37,6 +38,15 @@ func (n *Node) place() place {
 		p.State = "quarantined"
 	}
 	return p
+}
+
+// capabilities are those of this release.
+func (n *Node) capabilities() []string {
+	out := capabilities()
+	if without := n.olderThan.Load(); without != nil {
+		out = slices.DeleteFunc(out, func(c string) bool { return c == *without })
+	}
+	return out
 }
 
 func (n *Node) answerPosition(context.Context, string, []byte) ([]byte, error) {

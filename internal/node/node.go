@@ -78,6 +78,8 @@ type Node struct {
 	term       atomic.Uint64 // newest term whose TermStart this node folded as leader
 	quarantine atomic.Pointer[string]
 	doubts     *doubts
+	capable    capable
+	olderThan  atomic.Pointer[string] // a capability that this node does not name; tests of mixed releases set it
 	closing    atomic.Bool
 	lastSubmit atomic.Int64 // when a submission came in last, Unix nanoseconds
 	disk       struct {
@@ -101,7 +103,7 @@ func Open(ctx context.Context, cfg Config, logger *slog.Logger) (*Node, error) {
 	}
 	n := &Node{cfg: cfg, log: logger, registry: prometheus.NewRegistry(), failed: make(chan error, 8),
 		ringChanged: make(chan struct{}, 1), reload: make(chan struct{}, 1),
-		doubts: newDoubts(), askedHistory: map[uint64]bool{}, drops: newRefusals(cfg.NodeID), limits: newLimits(cfg)}
+		capable: capable{until: map[string]time.Time{}, lacks: map[string]string{}}, doubts: newDoubts(), askedHistory: map[uint64]bool{}, drops: newRefusals(cfg.NodeID), limits: newLimits(cfg)}
 	n.own.Store(&cfg.Keys)
 	n.ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	if err := n.open(ctx); err != nil {

@@ -90,6 +90,8 @@ func (n *Node) acceptForward(ctx context.Context, from string, body []byte) ([]b
 		switch err := n.checkForwarded(ctx, e, from); {
 		case errors.Is(err, errFalseFacts):
 			return nil, &cluster.RemoteError{Code: codeBadFacts, Message: err.Error()}
+		case errors.Is(err, errNewMode):
+			return nil, &cluster.RemoteError{Code: codeOverloaded, Message: err.Error()}
 		case err != nil:
 			return nil, err
 		}

@@ -167,7 +167,7 @@ func (n *Node) commit(ctx context.Context, body []byte, meta api.Meta, rec *pcs.
 	if err != nil {
 		return nil, err
 	}
-	if err := n.checkOwn(ev); err != nil {
+	if err := n.checkOwn(ctx, ev); err != nil {
 		return nil, wire.NewProblem(wire.CodeOverloaded, err.Error()).WithRetry(retryAfter)
 	}
 	result, _, err := n.packer.Submit(ctx, ev)

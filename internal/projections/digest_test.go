@@ -2,8 +2,10 @@ package projections
 
 import (
 	"bytes"
+	"errors"
 	"testing"
 
+	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/internal/verify"
 )
 
@@ -61,6 +63,26 @@ func TestDigestCoversEveryRow(t *testing.T) {
 		_, a := l.gen.Digest()
 		if _, b := other.Digest(); (a == b) != (name == "nothing") {
 			t.Errorf("%s: digests %x and %x", name, a, b)
+		}
+	}
+}
+
+// TestUnknownFactsStop: signature facts that are neither zero nor known stop the fold, which says so, and write nothing.
+func TestUnknownFactsStop(t *testing.T) {
+	id := mustHMAC("one").ID
+	for _, f := range []event.Facts{
+		{KeyID: id, Alg: 1, Profile: 1, Mode: 4}, {KeyID: id, Alg: 1, Profile: 9, Mode: 1}, {KeyID: id, Alg: 3, Profile: 1, Mode: 1},
+		{KeyID: id, Alg: 1, Profile: 2, Mode: 3}, {KeyID: id}, {Alg: 1, Profile: 1, Mode: 1}, {Mode: 1},
+	} {
+		l := newLedger(t, verify.DefaultPolicy(), "one")
+		sub := event.Sub{Body: spec{shard: "alpha", root: "a", epoch: 1, dhat: "2.0", slope: 2}.body("one"), Facts: f}
+		it := Item{Seq: l.seq + 1, LogTime: l.now, Kind: event.Submission, Event: event.Event{Kind: event.Submission, Payload: sub.Payload()}}
+		before := l.db.Len()
+		if _, err := l.gen.Fold(l.db, &it, l.ctrl.For(1)); !errors.Is(err, ErrNewer) {
+			t.Errorf("%+v: %v", f, err)
+		}
+		if l.db.Len() != before {
+			t.Errorf("%+v: rows were written", f)
 		}
 	}
 }

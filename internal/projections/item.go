@@ -2,11 +2,17 @@ package projections
 
 import (
 	"crypto/sha256"
+	"errors"
+	"fmt"
 
 	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/internal/pcs"
 	"github.com/recount-ledger/recount/internal/verify"
 )
+
+// ErrNewer means that an event has signature facts that this version does not know. To take it for unsigned would be another
+// outcome than that of the nodes which know them, so the fold stops.
+var ErrNewer = errors.New("projections: signature facts of a newer version; upgrade this node")
 
 // Item is one event with its place in the log.
 type Item struct {
@@ -27,7 +33,7 @@ func (it *Item) Leaf() event.Leaf {
 
 // Checked is what can be computed about a submission without knowing any other event.
 type Checked struct {
-	Err   error // the payload is not a submission; nothing else is set
+	Err   error // the payload is not a submission that this version can read; no verdict is set
 	Sub   event.Sub
 	Rec   *pcs.Record
 	Facts verify.Facts // as recorded at ingress; zero when they are disputed
@@ -53,7 +59,10 @@ func Check(it *Item, ring *verify.Ring, view ControlView) {
 		return
 	}
 	if !view.Disputed(it.Seq) {
-		c.Facts = factsOf(c.Sub.Facts)
+		if c.Facts = factsOf(c.Sub.Facts); c.Facts != (verify.Facts{}) && !c.Facts.Valid() {
+			c.Err = fmt.Errorf("%w: algorithm %d, profile %d, mode %d", ErrNewer, c.Facts.Alg, c.Facts.Profile, c.Facts.Mode)
+			return
+		}
 	}
 	c.Rec = pcs.Decode(c.Sub.Body)
 	c.checkFacts(it.Seq, ring, view)

@@ -3,6 +3,7 @@ package projections
 import (
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strings"
 	"unicode/utf8"
@@ -61,6 +62,9 @@ func newStep(tx Tx, mem *memory, it *Item, view ControlView) (*step, error) {
 		Check(it, nil, view)
 	}
 	s := &step{tx: tx, mem: mem, it: it, c: *it.Checked, policy: p}
+	if errors.Is(s.c.Err, ErrNewer) {
+		return nil, s.c.Err
+	}
 	if s.c.Err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrBadEvent, s.c.Err)
 	}

@@ -166,11 +166,6 @@ func TestFaultyFacts(t *testing.T) {
 		}
 	}
 	l := newLedger(t, verify.DefaultPolicy(), "one")
-	other := v2
-	other.Profile = pcs.Py // there are no such facts
-	if r := l.submit(s.whole("one"), other); r.Status != 401 || r.Occupied {
-		t.Errorf("%+v", r)
-	}
 	if r := l.send(s.whole("one")); r.Status != 200 || r.FactsMismatch {
 		t.Errorf("%+v", r)
 	}

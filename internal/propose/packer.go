@@ -202,6 +202,7 @@ func (p *Packer[R]) attempt(ctx context.Context, batch []*group[R], leads bool) 
 	for _, g := range batch {
 		pack.Events = append(pack.Events, g.events...)
 	}
+	pack.Mark()
 	entry := pack.Append(make([]byte, 0, pack.Size()))
 	if leads {
 		index, err := p.o.Log.Propose(ctx, entry)
