@@ -21,7 +21,7 @@ const markerName = "bootstrapping"
 
 // prepareStores makes the directories durable, opens the stable store, and either bootstraps an empty node or checks that
 // the stores of an existing one agree.
-func prepareStores(cfg *Config, conf *raft.Config, logs LogStore, snaps *snapshotStore) (*raftboltdb.BoltStore, error) {
+func prepareStores(cfg *Config, conf *raft.Config, logs LogStore, snaps *snapshotStore, ask func() error) (*raftboltdb.BoltStore, error) {
 	dir := filepath.Join(cfg.Dir, "stable")
 	last, err := logs.LastIndex()
 	if err != nil {
@@ -43,7 +43,7 @@ func prepareStores(cfg *Config, conf *raft.Config, logs LogStore, snaps *snapsho
 		return nil, err
 	}
 	if last == 0 {
-		stable, err = bootstrap(cfg, conf, logs, snaps, stable, path, interrupted)
+		stable, err = bootstrap(cfg, conf, logs, snaps, stable, path, interrupted, ask)
 	} else {
 		err = checkStores(logs, snaps, stable, last)
 	}
@@ -69,7 +69,7 @@ func openStable(path string) (*raftboltdb.BoltStore, error) {
 
 // bootstrap writes the first configuration. The library writes the term first and the entry second, so a crash between
 // leaves a node that neither bootstraps nor elects; the marker file tells that case from a lost disk.
-func bootstrap(cfg *Config, conf *raft.Config, logs LogStore, snaps *snapshotStore, stable *raftboltdb.BoltStore, path string, interrupted bool) (*raftboltdb.BoltStore, error) {
+func bootstrap(cfg *Config, conf *raft.Config, logs LogStore, snaps *snapshotStore, stable *raftboltdb.BoltStore, path string, interrupted bool, ask func() error) (*raftboltdb.BoltStore, error) {
 	if index, _, _, _ := snaps.meta.Meta(); index != 0 {
 		return stable, fmt.Errorf("%w: applied up to %d, the log is empty", ErrInconsistent, index)
 	}
@@ -90,6 +90,12 @@ func bootstrap(cfg *Config, conf *raft.Config, logs LogStore, snaps *snapshotSto
 		return stable, err
 	}
 	if err := writeSummed(filepath.Join(cfg.Dir, IdentityFile), &cfg.self); err != nil {
+		return stable, err
+	}
+	// Only now: whoever is asked remembers the incarnation.
+	if err := ask(); errors.Is(err, errRefused) {
+		return stable, errors.Join(err, os.Remove(filepath.Join(cfg.Dir, IdentityFile)), removeMarker(cfg.Dir))
+	} else if err != nil {
 		return stable, err
 	}
 	var servers []raft.Server

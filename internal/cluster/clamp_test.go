@@ -1,6 +1,8 @@
 package cluster
 
 import (
+	"errors"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -14,8 +16,12 @@ func (b *box) puppet(id string) *transport {
 	n := b.nodes[id]
 	cfg := b.config(id)
 	cfg.setDefaults()
-	port, err := listenPeers(&cfg)
-	if err != nil {
+	cfg.self = newIdentity(&cfg)
+	port, err := newPeerPort(&cfg)
+	if err == nil {
+		port.roster, err = newRoster(&cfg, func() (last, commit uint64) { return 1, 1 })
+	}
+	if err := errors.Join(err, os.MkdirAll(cfg.Dir, 0o700), port.listen()); err != nil {
 		b.t.Fatal(err)
 	}
 	n.ln = nil

@@ -68,24 +68,47 @@ func Open(cfg Config, logs LogStore, fsm raft.FSM, meta MetaSource) (*Cluster, e
 	c := &Cluster{cfg: cfg, log: cfg.Logger, logs: logs, fsm: fsm, watch: make(chan struct{}), calls: map[string]*peerClient{}}
 	c.stop, c.stopNow = context.WithCancel(context.Background())
 	c.snaps = &snapshotStore{meta: meta, log: c.log}
-	var err error
-	if c.stable, err = prepareStores(&c.cfg, c.raftConfig(), logs, c.snaps); err != nil {
+	err := CheckDirectory(cfg.Dir, cfg.ClusterID, cfg.NodeID)
+	if err != nil {
 		return nil, err
 	}
-	if c.peer, err = listenPeers(&c.cfg); err != nil {
+	if c.peer, err = newPeerPort(&c.cfg); err != nil {
+		return nil, err
+	}
+	for _, v := range cfg.Voters {
+		if v.ID != cfg.NodeID {
+			c.calls[v.ID] = newPeerClient(c.peer, v)
+		}
+	}
+	if err := c.openStores(); err != nil {
+		return nil, err
+	}
+	if err := c.peer.listen(); err != nil {
 		return nil, errors.Join(err, c.stable.Close())
 	}
 	c.dog = newWatchdog(c)
 	c.clocks = newClockTable(c)
 	c.reads = newReadLoop(c)
 	c.rpc = newRPCServer(c)
-	for _, v := range cfg.Voters {
-		if v.ID != cfg.NodeID {
-			c.calls[v.ID] = newPeerClient(c.peer, v)
-		}
-	}
 	c.registerInternal()
 	return c, nil
+}
+
+// openStores reads what is known of the members and prepares the stores; a node that says it is new asks the others first.
+func (c *Cluster) openStores() (err error) {
+	state := func() (last, commit uint64) {
+		last, _ = c.logs.LastIndex()
+		return last, min(c.CommitIndex(), last)
+	}
+	if c.peer.roster, err = newRoster(&c.cfg, state); err != nil {
+		return err
+	}
+	if c.stable, err = prepareStores(&c.cfg, c.raftConfig(), c.logs, c.snaps, c.askPeers); err != nil {
+		for _, p := range c.calls {
+			p.close()
+		}
+	}
+	return err
 }
 
 // Start builds Raft on the stores and serves peers. ErrMembership when the log's voters are not the configured ones. After
@@ -105,7 +128,8 @@ func (c *Cluster) Start() error {
 	}
 	signal := make(chan raft.Observation, 1)
 	r.RegisterObserver(raft.NewObserver(signal, false, leadershipOnly))
-	for _, run := range []func(){func() { c.observe(signal) }, c.reads.run, c.clocks.run, c.dog.run, c.rpc.serve, c.peer.serve} {
+	for _, run := range []func(){func() { c.observe(signal) }, c.reads.run, c.clocks.run, c.dog.run, c.rpc.serve, c.peer.serve,
+		func() { c.peer.roster.run(c.stop) }} {
 		c.wg.Go(run)
 	}
 	return nil

@@ -84,6 +84,7 @@ type Config struct {
 	dial        func(ctx context.Context, id, addr string) (net.Conn, error) // tests: partitions
 	noClamp     bool                                                         // tests: shows the library defect that the clamp hides
 	stuckLimit  time.Duration                                                // tests: 25 s otherwise
+	askLimit    time.Duration                                                // tests: 1 s otherwise
 	rpcDeadline time.Duration                                                // tests: 10 s otherwise
 }
 
@@ -113,6 +114,7 @@ func (c *Config) setDefaults() {
 	orDuration(&t.CommitTimeout, 5*time.Millisecond)
 	orDuration(&c.MaxClockSkew, 5*time.Second)
 	orDuration(&c.stuckLimit, 25*time.Second)
+	orDuration(&c.askLimit, time.Second)
 	orDuration(&c.rpcDeadline, 10*time.Second)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

@@ -6,67 +6,85 @@ import (
 	"io"
 )
 
-// A Raft stream opens with a greeting: "RCR1", then cluster id and node id, each with a length byte. The accepting side
-// answers one byte. Raft's own messages carry no cluster id, so this keeps two clusters apart that share a CA and names.
+// A Raft stream opens with a greeting: "RCR2", then cluster id, node id and what the node says of itself, each with a length
+// byte. The accepting side answers one byte and what it says of itself, or why it refuses. Raft's own messages carry no cluster
+// id, so this keeps two clusters apart that share a CA and names, and a node from one that has lost its disk.
 const (
-	greetingMagic = "RCR1"
+	greetingMagic = "RCR2"
 	greetingOK    = 0x06
 	greetingBad   = 0x15
 )
 
-var errGreeting = errors.New("cluster: peer refused the Raft stream; do both nodes have the same cluster id?")
+// errRefused: one of two nodes does not take the other for a member.
+var errRefused = errors.New("cluster: refused")
 
-func writeGreeting(rw io.ReadWriter, clusterID, nodeID string) error {
-	msg := append([]byte(greetingMagic), byte(len(clusterID)))
-	msg = append(msg, clusterID...)
-	msg = append(msg, byte(len(nodeID)))
-	msg = append(msg, nodeID...)
+// refusedError carries the reason of the other side.
+type refusedError struct{ reason string }
+
+func (e *refusedError) Error() string { return "cluster: the peer refuses this node: " + e.reason }
+
+func counted(s string) []byte {
+	if len(s) > 255 {
+		s = s[:255]
+	}
+	return append([]byte{byte(len(s))}, s...)
+}
+
+// writeGreeting introduces this node and returns what the other one says of itself.
+func writeGreeting(rw io.ReadWriter, clusterID, nodeID, own string) (theirs string, err error) {
+	msg := []byte(greetingMagic)
+	for _, s := range []string{clusterID, nodeID, own} {
+		msg = append(msg, counted(s)...)
+	}
 	if _, err := rw.Write(msg); err != nil {
-		return fmt.Errorf("greeting: %w", err)
+		return "", fmt.Errorf("greeting: %w", err)
 	}
 	var answer [1]byte
 	if _, err := io.ReadFull(rw, answer[:]); err != nil {
-		return fmt.Errorf("greeting: %w", err)
+		return "", fmt.Errorf("greeting: %w", err)
 	}
-	if answer[0] != greetingOK {
-		return errGreeting
+	text, err := readShort(rw)
+	if err == nil && answer[0] != greetingOK {
+		err = &refusedError{text}
 	}
-	return nil
+	return text, err
 }
 
-func readGreeting(rw io.ReadWriter, clusterID, nodeID string) error {
-	err := checkGreeting(rw, clusterID, nodeID)
-	answer := byte(greetingOK)
-	if err != nil {
-		answer = greetingBad
+// readGreeting lets admit decide about what the other side says of itself, and answers.
+func readGreeting(rw io.ReadWriter, clusterID, nodeID, own string, admit func(said string) error) error {
+	said, err := checkGreeting(rw, clusterID, nodeID)
+	if err == nil {
+		err = admit(said)
 	}
-	_, werr := rw.Write([]byte{answer})
+	answer := append([]byte{greetingOK}, counted(own)...)
+	if err != nil {
+		answer = append([]byte{greetingBad}, counted(err.Error())...)
+	}
+	_, werr := rw.Write(answer)
 	return errors.Join(err, werr)
 }
 
-func checkGreeting(r io.Reader, clusterID, nodeID string) error {
+func checkGreeting(r io.Reader, clusterID, nodeID string) (said string, err error) {
 	var magic [len(greetingMagic)]byte
 	if _, err := io.ReadFull(r, magic[:]); err != nil {
-		return fmt.Errorf("greeting: %w", err)
+		return "", fmt.Errorf("greeting: %w", err)
 	}
 	if string(magic[:]) != greetingMagic {
-		return errors.New("greeting: not a Raft stream of this version")
+		return "", errors.New("greeting: not a Raft stream of this version")
 	}
-	cluster, err := readShort(r)
-	if err != nil {
-		return err
+	var part [3]string
+	for i := range part {
+		if part[i], err = readShort(r); err != nil {
+			return "", err
+		}
 	}
-	node, err := readShort(r)
-	if err != nil {
-		return err
+	if part[0] != clusterID {
+		return "", fmt.Errorf("greeting: peer belongs to cluster %q", part[0])
 	}
-	if cluster != clusterID {
-		return fmt.Errorf("greeting: peer belongs to cluster %q", cluster)
+	if part[1] != nodeID {
+		return "", fmt.Errorf("greeting: peer says it is %q, its certificate says %q", part[1], nodeID)
 	}
-	if node != nodeID {
-		return fmt.Errorf("greeting: peer says it is %q, its certificate says %q", node, nodeID)
-	}
-	return nil
+	return part[2], nil
 }
 
 func readShort(r io.Reader) (string, error) {

@@ -263,7 +263,7 @@ func (b *box) config(id string) Config {
 		NodeID: id, ClusterID: testCluster, Dir: n.dir, Voters: b.voters, NewCluster: true,
 		TLS:     TLSFiles{CA: filepath.Join(b.dir, "ca.crt"), Cert: tlsBase + ".crt", Key: tlsBase + ".key"},
 		Timings: Timings{Heartbeat: 400 * time.Millisecond}, Logger: logger,
-		Fatal: func(err error) { n.fatals <- err }, listener: n.ln, dial: b.net.dialer(id), rpcDeadline: 2 * time.Second,
+		Fatal: func(err error) { n.fatals <- err }, listener: n.ln, dial: b.net.dialer(id), rpcDeadline: 2 * time.Second, askLimit: 100 * time.Millisecond,
 	}
 }
 

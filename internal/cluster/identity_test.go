@@ -46,6 +46,106 @@ func TestDirectories(t *testing.T) {
 	}
 }
 
+// TestWipedMember: a member that lost its directory is refused by itself and by everybody who has met it, and knows it.
+func TestWipedMember(t *testing.T) {
+	b := newBox(t, "n1", "n2", "n3").startAll()
+	last := b.propose(b.leader(), "x")
+	for _, n := range b.nodes {
+		until(t, "everybody has it", func() bool { return n.fsm.at(last) == "x" })
+		until(t, "everybody has met everybody", func() bool {
+			r := n.c.peer.roster
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			return len(r.known) == 2
+		})
+	}
+	b.stop("n1")
+	n := b.nodes["n1"]
+	if err := os.RemoveAll(n.dir); err != nil {
+		t.Fatal(err)
+	}
+	n.logs, n.fsm = newMemLog(), newMemFSM()
+	if _, err := b.open("n1", func(c *Config) { c.NewCluster = false }); !errors.Is(err, ErrEmptyDirectory) {
+		t.Errorf("without the word: %v", err)
+	}
+	if _, err := b.open("n1", nil); !errors.Is(err, ErrLostLog) {
+		t.Errorf("with the word: %v", err)
+	}
+	b.stop("n2")
+	b.stop("n3")
+	b.start("n1", nil) // nobody answers, so it starts; but the others remember it
+	b.start("n2", nil)
+	until(t, "n1 is told that it is another one", func() bool { return n.c.Standing() != nil })
+	if b.nodes["n2"].c.Standing() != nil || b.nodes["n2"].c.PeerRefusals() == 0 {
+		t.Errorf("n2: %v", b.nodes["n2"].c.Standing())
+	}
+	if _, ok := n.c.Leader(); ok {
+		t.Error("the wiped node has a leader")
+	}
+	b.start("n3", nil)
+	until(t, "the other two go on", func() bool {
+		_, two := b.nodes["n2"].c.IsLeader()
+		_, three := b.nodes["n3"].c.IsLeader()
+		return two || three
+	})
+	if have, _ := b.nodes["n2"].logs.LastIndex(); have < last || n.c.Standing() == nil {
+		t.Error("n2 lost its log, or n1 serves")
+	}
+}
+
+// TestShorterLog: a member that comes back with a shorter log than it has had committed is refused.
+func TestShorterLog(t *testing.T) {
+	b := newBox(t, "n1", "n2", "n3")
+	cfg := b.config("n1")
+	cfg.setDefaults()
+	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	open := func() *roster {
+		r, err := newRoster(&cfg, func() (last, commit uint64) { return 0, 0 })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	says := hello{incarnation: newIdentity(&cfg).Incarnation, boot: newIdentity(&cfg).Incarnation, voters: votersDigest(cfg.Voters), last: 30, commit: 20}
+	admit := func(r *roster, last uint64, ok bool) {
+		t.Helper()
+		h := says
+		h.last = last
+		if _, err := r.admit("n2", h.String()); (err == nil) != ok {
+			t.Errorf("log of %d: %v", last, err)
+		}
+	}
+	r := open()
+	admit(r, 30, true)
+	admit(r, 10, true) // an older message of the same process
+	says.boot = newIdentity(&cfg).Incarnation
+	admit(r, 19, false)
+	admit(r, 20, true)
+	r = open()
+	admit(r, 19, false)
+	admit(r, 20, true)
+	flip(t, r.path, 40)
+	if _, err := newRoster(&cfg, nil); err == nil {
+		t.Error("a damaged file was read")
+	}
+}
+
+// TestOtherVoters: a node that counts only itself, and one whose voters name it, do not both serve.
+func TestOtherVoters(t *testing.T) {
+	b := newBox(t, "n1", "n2", "n3")
+	b.start("n1", func(c *Config) { c.Voters = c.Voters[:1] })
+	b.start("n2", nil)
+	until(t, "n1 hears of n2", func() bool { return b.nodes["n1"].c.Standing() != nil })
+	b.start("n3", nil)
+	b.leader("n1")
+	until(t, "n2 and n3 agree", func() bool { return b.nodes["n2"].c.Standing() == nil && b.nodes["n3"].c.Standing() == nil })
+	if b.nodes["n1"].c.Standing() == nil {
+		t.Error("n1 serves")
+	}
+}
+
 func flip(t *testing.T, path string, at int) {
 	t.Helper()
 	b, err := os.ReadFile(path)

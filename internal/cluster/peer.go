@@ -35,6 +35,8 @@ type peerPort struct {
 	raft *subListener
 	h2   *subListener
 
+	roster *roster // nil until the directory is known
+
 	refusals rate.Sometimes // are logged; a flood of connections is not one of log lines
 
 	mu     sync.Mutex
@@ -43,7 +45,8 @@ type peerPort struct {
 	wg     sync.WaitGroup
 }
 
-func listenPeers(cfg *Config) (*peerPort, error) {
+// newPeerPort reads the files; listen opens the port.
+func newPeerPort(cfg *Config) (*peerPort, error) {
 	p := &peerPort{cfg: cfg, log: cfg.Logger, open: map[net.Conn]struct{}{}, refusals: rate.Sometimes{First: 20, Interval: time.Second}}
 	own, err := p.readTLS()
 	if err != nil {
@@ -53,16 +56,20 @@ func listenPeers(cfg *Config) (*peerPort, error) {
 		p.log.Warn("cluster: other nodes will refuse the peer certificate of this node", "file", cfg.TLS.Cert, "err", err)
 	}
 	p.tls.Store(own)
-	p.ln = cfg.listener
+	p.raft, p.h2 = newSubListener(cfg.PeerAdvertise), newSubListener(cfg.PeerAdvertise)
+	return p, nil
+}
+
+func (p *peerPort) listen() error {
+	p.ln = p.cfg.listener
 	if p.ln == nil {
-		ln, err := net.Listen("tcp", cfg.PeerBind)
+		ln, err := net.Listen("tcp", p.cfg.PeerBind)
 		if err != nil {
-			return nil, fmt.Errorf("cluster: peer port: %w", err)
+			return fmt.Errorf("cluster: peer port: %w", err)
 		}
 		p.ln = ln
 	}
-	p.raft, p.h2 = newSubListener(cfg.PeerAdvertise), newSubListener(cfg.PeerAdvertise)
-	return p, nil
+	return nil
 }
 
 // nodeOf reads the member id from the URI SANs of a certificate whose chain was verified.
@@ -71,6 +78,9 @@ func (p *peerPort) nodeOf(cert *x509.Certificate) (string, error) {
 		id, ok := strings.CutPrefix(u.String(), NodeURI(p.cfg.ClusterID, ""))
 		if ok && p.cfg.addrOf(id) != "" {
 			return id, nil
+		}
+		if ok && p.roster != nil {
+			p.roster.stranger(id)
 		}
 	}
 	return "", fmt.Errorf("certificate %q names no member of cluster %q", cert.Subject.CommonName, p.cfg.ClusterID)
@@ -185,7 +195,11 @@ func (p *peerPort) greet(conn *tls.Conn, state tls.ConnectionState) error {
 		return err
 	}
 	_ = conn.SetDeadline(time.Now().Add(handshakeTimeout))
-	if err := readGreeting(conn, p.cfg.ClusterID, from); err != nil {
+	admit := func(said string) error {
+		_, err := p.roster.admit(from, said)
+		return err
+	}
+	if err := readGreeting(conn, p.cfg.ClusterID, from, p.roster.hello().String(), admit); err != nil {
 		return err
 	}
 	return conn.SetDeadline(time.Time{})
@@ -213,7 +227,9 @@ func (p *peerPort) close() {
 	open := p.open
 	p.open = map[net.Conn]struct{}{}
 	p.mu.Unlock()
-	_ = p.ln.Close()
+	if p.ln != nil {
+		_ = p.ln.Close()
+	}
 	_ = p.raft.Close()
 	_ = p.h2.Close()
 	for conn := range open {
@@ -298,9 +314,24 @@ func (s *streamLayer) Dial(address raft.ServerAddress, timeout time.Duration) (n
 		return nil, err
 	}
 	_ = conn.SetDeadline(time.Now().Add(handshakeTimeout))
-	if err := writeGreeting(conn, s.port.cfg.ClusterID, s.port.cfg.NodeID); err != nil {
+	if err := s.port.introduce(conn, id); err != nil {
 		_ = conn.Close()
 		return nil, fmt.Errorf("peer %s: %w", id, err)
 	}
 	return conn, conn.SetDeadline(time.Time{})
+}
+
+// introduce greets the member id on a new Raft stream; each side may refuse the other.
+func (p *peerPort) introduce(conn net.Conn, id string) error {
+	theirs, err := writeGreeting(conn, p.cfg.ClusterID, p.cfg.NodeID, p.roster.hello().String())
+	var refused *refusedError
+	if errors.As(err, &refused) {
+		p.roster.deniedBy(id, refused.reason)
+	}
+	if err != nil {
+		return err
+	}
+	p.roster.deniedBy(id, "")
+	_, err = p.roster.admit(id, theirs)
+	return err
 }

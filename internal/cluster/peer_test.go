@@ -135,15 +135,15 @@ func TestGreetingKeepsClustersApart(t *testing.T) {
 	}{{"a", "n1", true}, {"b", "n1", false}, {"a", "n2", false}} {
 		near, far := net.Pipe()
 		got := make(chan error, 1)
-		go func() { got <- readGreeting(far, "a", "n1") }()
-		err := writeGreeting(near, c.cluster, c.node)
+		go func() { got <- readGreeting(far, "a", "n1", "far", func(string) error { return nil }) }()
+		_, err := writeGreeting(near, c.cluster, c.node, "near")
 		if serr := <-got; (err == nil) != c.ok || (serr == nil) != c.ok {
 			t.Errorf("%+v: client %v, server %v", c, err, serr)
 		}
 		_, _ = near.Close(), far.Close()
 	}
-	for _, bad := range []string{"", "RC", "XXXX\x01a\x02n1", "RCR1", "RCR1\x05a", "RCR1\x01a\x09n1"} {
-		if checkGreeting(strings.NewReader(bad), "a", "n1") == nil {
+	for _, bad := range []string{"", "RC", "XXXX\x01a\x02n1\x00", "RCR2", "RCR2\x05a", "RCR2\x01a\x09n1", "RCR2\x01a\x02n1", "RCR1\x01a\x02n1\x00"} {
+		if _, err := checkGreeting(strings.NewReader(bad), "a", "n1"); err == nil {
 			t.Errorf("greeting %q was taken", bad)
 		}
 	}
@@ -159,7 +159,8 @@ func TestGreetingOverTheWire(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	if err := writeGreeting(conn, "elsewhere", "n2"); !errors.Is(err, errGreeting) {
+	var refused *refusedError
+	if _, err := writeGreeting(conn, "elsewhere", "n2", n2.c.peer.roster.hello().String()); !errors.As(err, &refused) {
 		t.Errorf("greeting of another cluster: %v", err)
 	}
 }
@@ -258,10 +259,10 @@ func TestCallReconnects(t *testing.T) {
 }
 
 func FuzzGreeting(f *testing.F) {
-	f.Add([]byte("RCR1\x01a\x02n1"))
-	f.Add([]byte("RCR1\xff"))
+	f.Add([]byte("RCR2\x01a\x02n1\x00"))
+	f.Add([]byte("RCR2\xff"))
 	f.Fuzz(func(t *testing.T, in []byte) {
-		if err := checkGreeting(bytes.NewReader(in), "a", "n1"); err == nil && !bytes.HasPrefix(in, []byte("RCR1\x01a\x02n1")) {
+		if _, err := checkGreeting(bytes.NewReader(in), "a", "n1"); err == nil && !bytes.HasPrefix(in, []byte("RCR2\x01a\x02n1")) {
 			t.Errorf("%q was taken", in)
 		}
 	})

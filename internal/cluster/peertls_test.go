@@ -84,9 +84,13 @@ func (b *box) watch(all *[]*watchedConn, mu *sync.Mutex) func(*Config) {
 // TestRotationOfThePeerAuthority changes the authority and every certificate of a cluster under load, in the three steps of
 // the manual. No call and no proposal fails, no connection is dropped, and afterwards the old authority counts for nothing.
 func TestRotationOfThePeerAuthority(t *testing.T) {
-	b := newBox(t, "n1", "n2", "n3")
+	b := newBox(t, "n1", "n2", "n3").startAll()
+	b.leader()
+	for _, v := range b.voters {
+		b.stop(v.ID)
+	}
 	var mu sync.Mutex
-	var conns []*watchedConn
+	var conns []*watchedConn // without those of nodes that were new and asked others that did not run yet
 	for _, v := range b.voters {
 		b.start(v.ID, b.watch(&conns, &mu))
 	}

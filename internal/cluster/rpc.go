@@ -17,6 +17,7 @@ import (
 const (
 	maxRPCBody = 64 << 20
 	errorCode  = "Recount-Error-Code"
+	helloName  = "Recount-Hello" // header: what a node says of itself, in requests and answers
 
 	// Codes of RemoteError that this package makes itself.
 	CodeInternal  = "internal"   // the handler returned an error that is not a *RemoteError
@@ -24,6 +25,7 @@ const (
 	CodeTooLarge  = "too_large"  // the body is longer than the peer takes
 	codeNotLeader = "not_leader"
 	codeNoQuorum  = "not_confirmed"
+	codeRefused   = "refused"
 )
 
 // RemoteError is an error that a handler returned; it travels to the caller as it is.
@@ -92,6 +94,13 @@ func (s *rpcServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusForbidden, &RemoteError{CodeInternal, err.Error()})
 		return
 	}
+	roster := s.c.peer.roster
+	if _, err := roster.admit(from, r.Header.Get(helloName)); err != nil {
+		s.c.peer.refusals.Do(func() { s.c.log.Warn("cluster: peer call refused", "member", from, "err", err) })
+		refuse(w, http.StatusForbidden, &RemoteError{codeRefused, err.Error()})
+		return
+	}
+	w.Header().Set(helloName, roster.hello().String())
 	out, err := s.dispatch(r.Context(), from, r.URL.Path, body)
 	var remote *RemoteError
 	switch {
@@ -165,6 +174,7 @@ type peerClient struct {
 	questions chan struct{} // slots for term questions of reads in flight
 
 	id   string
+	port *peerPort
 	base string
 	http *http.Client
 	tr   *http.Transport
@@ -178,33 +188,59 @@ func newPeerClient(port *peerPort, v Voter) *peerClient {
 		DialTLSContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return port.dialTLS(ctx, v, alpnRPC) },
 		HTTP2:          &http.HTTP2Config{SendPingTimeout: 2 * time.Second, PingTimeout: 2 * time.Second, MaxReadFrameSize: 1 << 20},
 	}
-	return &peerClient{questions: make(chan struct{}, 16), id: v.ID, base: "https://" + v.PeerAddr, tr: tr, http: &http.Client{Transport: tr}}
+	return &peerClient{questions: make(chan struct{}, 16), id: v.ID, port: port, base: "https://" + v.PeerAddr, tr: tr, http: &http.Client{Transport: tr}}
 }
 
 func (p *peerClient) close() { p.tr.CloseIdleConnections() }
 
+// call sends body to the member, and makes sure that it is the one that this node knows.
 func (p *peerClient) call(ctx context.Context, path string, body []byte) ([]byte, error) {
+	out, _, err := p.exchange(ctx, path, body)
+	return out, err
+}
+
+func (p *peerClient) exchange(ctx context.Context, path string, body []byte) ([]byte, hello, error) {
+	out, header, err := p.send(ctx, path, body)
+	var remote *RemoteError
+	roster := p.port.roster
+	switch {
+	case errors.As(err, &remote) && remote.Code == codeRefused:
+		roster.deniedBy(p.id, remote.Message)
+		return nil, hello{}, err
+	case header == nil || header.Get(helloName) == "":
+		return out, hello{}, err
+	}
+	roster.deniedBy(p.id, "")
+	theirs, refused := roster.admit(p.id, header.Get(helloName))
+	if refused != nil {
+		return nil, theirs, fmt.Errorf("%w: %s%s: %w", ErrUnreachable, p.id, path, refused)
+	}
+	return out, theirs, err
+}
+
+func (p *peerClient) send(ctx context.Context, path string, body []byte) ([]byte, http.Header, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.base+path, bytes.NewReader(body))
 	if err != nil {
-		return nil, fmt.Errorf("cluster: call %s%s: %w", p.id, path, err)
+		return nil, nil, fmt.Errorf("cluster: call %s%s: %w", p.id, path, err)
 	}
+	req.Header.Set(helloName, p.port.roster.hello().String())
 	resp, err := p.http.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %s%s: %w", ErrUnreachable, p.id, path, err)
+		return nil, nil, fmt.Errorf("%w: %s%s: %w", ErrUnreachable, p.id, path, err)
 	}
 	defer resp.Body.Close()
 	out, err := io.ReadAll(io.LimitReader(resp.Body, maxRPCBody+1))
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("%w: %s%s: %w", ErrUnreachable, p.id, path, err)
+		return nil, nil, fmt.Errorf("%w: %s%s: %w", ErrUnreachable, p.id, path, err)
 	case len(out) > maxRPCBody:
-		return nil, fmt.Errorf("%w: %s%s: answer too long", ErrUnreachable, p.id, path)
+		return nil, nil, fmt.Errorf("%w: %s%s: answer too long", ErrUnreachable, p.id, path)
 	case resp.StatusCode == http.StatusOK:
-		return out, nil
+		return out, resp.Header, nil
 	}
 	code := resp.Header.Get(errorCode)
 	if code == "" {
 		code = CodeInternal
 	}
-	return nil, &RemoteError{Code: code, Message: string(out)}
+	return nil, resp.Header, &RemoteError{Code: code, Message: string(out)}
 }

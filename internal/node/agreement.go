@@ -225,6 +225,9 @@ func (n *Node) withheld() *wire.Problem {
 	if n.doubts.reason.Load() != nil {
 		return wire.NewProblem(wire.CodeNotReady, "this node and another one contradict each other, and too few voters can be asked; ask another one").WithRetry(retryAfter)
 	}
+	if n.cluster.Standing() != nil {
+		return wire.NewProblem(wire.CodeNotReady, "other members refuse this node; its readiness says why; ask another one").WithRetry(retryAfter)
+	}
 	return nil
 }
 

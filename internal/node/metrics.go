@@ -37,6 +37,8 @@ func (n *Node) registerMetrics() error {
 		gauge("flk_quarantined", "1 when this node answers no client because it contradicts the others.", func() float64 { return boolFloat(n.quarantine.Load() != nil) }),
 		gauge("flk_suspended", "1 when this node answers no client because it and another one contradict each other and no majority decides.", func() float64 { return boolFloat(n.doubts.reason.Load() != nil) }),
 		counter("flk_damaged_stores_total", "Folded states that could not be read and were, or are, folded again.", func() float64 { return float64(n.damages.Load()) }),
+		counter("flk_peer_refusals_total", "Times that this node refused another one: other voters, or a lost or exchanged directory.", func() float64 { return float64(n.cluster.PeerRefusals()) }),
+		gauge("flk_refused_by_members", "1 when other members refuse this node, or have other voters; readyz says why.", func() float64 { return boolFloat(n.cluster.Standing() != nil) }),
 		gauge("flk_proposal_queue_bytes", "Payload bytes that wait for consensus.", func() float64 { b, _ := n.packer.Stats(); return float64(b) }),
 		gauge("flk_keys", "Verification keys that this node holds.", func() float64 { return float64(len(n.verifiers().Keys())) }),
 		gauge("flk_key_files_failed", "1 when the key files could not be read again; the keys of before are in use.", func() float64 { return boolFloat(n.badKeyFiles.Load()) }),

@@ -213,6 +213,21 @@ func (c *Cluster) RestartAs(i int, program []string, env ...string) error {
 	return nil
 }
 
+// AwaitEnd waits until node i, started by hand, has ended by itself, and returns its exit code.
+func (c *Cluster) AwaitEnd(ctx context.Context, i int) (int, error) {
+	n := c.hand[i]
+	if n == nil {
+		return 0, fmt.Errorf("node %d was not started by hand", i+1)
+	}
+	stop := context.AfterFunc(ctx, func() { _ = n.Process.Kill() })
+	_ = n.Wait()
+	delete(c.hand, i)
+	if !stop() {
+		return 0, fmt.Errorf("node %d does not end: %w", i+1, ctx.Err())
+	}
+	return n.ProcessState.ExitCode(), nil
+}
+
 // AwaitReady polls until the given nodes serve.
 func (c *Cluster) AwaitReady(ctx context.Context, nodes ...int) error {
 	client := c.HTTP(1)

@@ -1,0 +1,283 @@
+package cluster
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	membersName   = "members.json"
+	membersFormat = 1
+	membersSave   = 5 * time.Second  // how often what members have committed is written down
+	standingFor   = 30 * time.Second // how long a word of another node counts
+)
+
+// hello is what a node says of itself at the start of every Raft stream and in every peer RPC, in both directions.
+type hello struct {
+	incarnation string // of its directory
+	boot        string // of its process: messages of one process may overtake each other
+	voters      string // digest of the ids of its voters
+	last        uint64 // last index of its log
+	commit      uint64 // what it knows to be committed
+}
+
+func (h hello) String() string {
+	return fmt.Sprintf("%s %s %s %d %d", h.incarnation, h.boot, h.voters, h.last, h.commit)
+}
+
+func parseHello(s string) (h hello, err error) {
+	n, err := fmt.Sscanf(s, "%32s %32s %32s %d %d", &h.incarnation, &h.boot, &h.voters, &h.last, &h.commit)
+	if err != nil || n != 5 || h.String() != s || len(h.incarnation) != 32 || len(h.voters) != 32 {
+		return hello{}, errors.New("a node did not say its incarnation and voters; does it run another release?")
+	}
+	return h, nil
+}
+
+// votersDigest is the digest of the ids, whatever their order.
+func votersDigest(voters []Voter) string {
+	var ids []string
+	for _, v := range voters {
+		ids = append(ids, v.ID)
+	}
+	slices.Sort(ids)
+	h := sha256.Sum256([]byte(strings.Join(ids, "\n")))
+	return hex.EncodeToString(h[:16])
+}
+
+// memberFile is the content of members.json: what this node has seen of the others.
+type memberFile struct {
+	Format  int                  `json:"format"`
+	Members map[string]memberRow `json:"members"`
+	Sum     string               `json:"sum"`
+}
+
+type memberRow struct {
+	Incarnation string `json:"incarnation"`
+	Committed   uint64 `json:"committed"` // its log has held the entries up to here, for ever
+}
+
+func (f *memberFile) sum() *string { return &f.Sum }
+
+// roster remembers who the other members are, and who of them denies that this node is one.
+type roster struct {
+	cfg    *Config
+	log    *slog.Logger
+	path   string
+	voters string
+	boot   string // of this process
+	state  func() (last, commit uint64)
+
+	saving sync.Mutex // one writer of the file; taken before mu
+
+	mu      sync.Mutex
+	known   map[string]memberRow
+	dirty   bool
+	boots   map[string]string    // the process of each member that was admitted last
+	agreed  map[string]time.Time // members that take this node for what it is
+	differs map[string]time.Time // nodes of this cluster's authority that have other voters
+	denied  map[string]string    // members that take this node for another one, and why
+
+	refusals atomic.Uint64
+}
+
+func newRoster(cfg *Config, state func() (last, commit uint64)) (*roster, error) {
+	r := &roster{cfg: cfg, log: cfg.Logger, path: filepath.Join(cfg.Dir, membersName), voters: votersDigest(cfg.Voters), state: state,
+		boot: newIdentity(cfg).Incarnation, boots: map[string]string{}, agreed: map[string]time.Time{}, differs: map[string]time.Time{}, denied: map[string]string{}}
+	f := memberFile{}
+	if _, err := readSummed(r.path, &f); err != nil {
+		return nil, err
+	}
+	if r.known = f.Members; r.known == nil {
+		r.known = map[string]memberRow{}
+	}
+	return r, nil
+}
+
+// hello is what this node says.
+func (r *roster) hello() hello {
+	last, commit := r.state()
+	return hello{incarnation: r.cfg.self.Incarnation, boot: r.boot, voters: r.voters, last: last, commit: commit}
+}
+
+// admit checks what the member id says of itself. A member that was never seen is written down before it is admitted.
+func (r *roster) admit(id, said string) (hello, error) {
+	h, err := parseHello(said)
+	if err == nil {
+		err = r.compare(id, h)
+	}
+	if err != nil {
+		r.refusals.Add(1)
+		return h, fmt.Errorf("%w: %s: %w", errRefused, id, err)
+	}
+	return h, nil
+}
+
+func (r *roster) compare(id string, h hello) error {
+	r.mu.Lock()
+	if h.voters != r.voters {
+		r.differs[id] = time.Now()
+		r.mu.Unlock()
+		return errors.New("its settings name other voters; give all nodes the same list")
+	}
+	row, found := r.known[id]
+	switch {
+	case found && row.Incarnation != h.incarnation:
+		r.mu.Unlock()
+		return fmt.Errorf("it was seen with incarnation %.8s and comes with %.8s: its directory was lost or exchanged; stop it, and go on without it",
+			row.Incarnation, h.incarnation)
+	case h.last < row.Committed && r.boots[id] != h.boot:
+		r.mu.Unlock()
+		return fmt.Errorf("its log ends at %d and held committed entries up to %d: it lost a part of its log; stop it, and go on without it",
+			h.last, row.Committed)
+	}
+	delete(r.differs, id)
+	r.agreed[id], r.boots[id] = time.Now(), h.boot
+	if h.commit > row.Committed || !found {
+		r.known[id] = memberRow{h.incarnation, max(h.commit, row.Committed)}
+		r.dirty = true
+	}
+	r.mu.Unlock()
+	if !found {
+		return r.save()
+	}
+	return nil
+}
+
+// save writes down what is known, if it is more than before.
+func (r *roster) save() error {
+	r.saving.Lock()
+	defer r.saving.Unlock()
+	r.mu.Lock()
+	f := memberFile{Format: membersFormat, Members: map[string]memberRow{}}
+	for id, row := range r.known {
+		f.Members[id] = row
+	}
+	dirty := r.dirty
+	r.dirty = false
+	r.mu.Unlock()
+	if !dirty {
+		return nil
+	}
+	if err := writeSummed(r.path, &f); err != nil {
+		r.mu.Lock()
+		r.dirty = true
+		r.mu.Unlock()
+		return err
+	}
+	return nil
+}
+
+// run saves from time to time until the cluster closes.
+func (r *roster) run(stop context.Context) {
+	tick := time.NewTicker(membersSave)
+	defer tick.Stop()
+	for {
+		select {
+		case <-stop.Done():
+		case <-tick.C:
+		}
+		if err := r.save(); err != nil {
+			r.log.Error("cluster: what is known of the members could not be written down", "err", err)
+		}
+		if stop.Err() != nil {
+			return
+		}
+	}
+}
+
+// deniedBy notes that a member refuses this node, and why; an empty reason takes that back.
+func (r *roster) deniedBy(id, reason string) {
+	r.mu.Lock()
+	before := r.denied[id]
+	if reason == "" {
+		delete(r.denied, id)
+	} else {
+		r.denied[id] = reason
+	}
+	r.mu.Unlock()
+	if reason != "" && before == "" {
+		r.log.Error("cluster: a member refuses this node", "member", id, "reason", reason)
+	}
+}
+
+// stranger notes a node that has a certificate of this cluster and that the voters do not name.
+func (r *roster) stranger(id string) {
+	r.mu.Lock()
+	_, before := r.differs[id]
+	r.differs[id] = time.Now()
+	r.mu.Unlock()
+	if !before {
+		r.log.Warn("cluster: a node with a certificate of this cluster calls, and the voters of this node do not name it", "node_id", id)
+	}
+}
+
+// standing tells why this node must not serve: a member takes it for another one, or more nodes have other voters than the
+// same ones.
+func (r *roster) standing() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for id, reason := range r.denied {
+		return fmt.Errorf("%w by %s: %s", errRefused, id, reason)
+	}
+	agree, differ := recent(r.agreed), recent(r.differs)
+	if len(differ) > len(agree) {
+		return fmt.Errorf("%w: %s of this cluster have other voters in their settings than this node, %d have the same", errRefused,
+			strings.Join(differ, ", "), len(agree))
+	}
+	return nil
+}
+
+func recent(seen map[string]time.Time) (ids []string) {
+	for id, at := range seen {
+		if time.Since(at) < standingFor {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// Standing tells why this node must not serve although it runs: other members refuse it. Nil when they do not.
+func (c *Cluster) Standing() error { return c.peer.roster.standing() }
+
+// PeerRefusals counts the times that this node refused another one.
+func (c *Cluster) PeerRefusals() uint64 { return c.peer.roster.refusals.Load() }
+
+// askPeers finds out whether a node that says it is new has been a member. Members remember every incarnation that they have met,
+// so each majority that this node was part of left somebody behind who knows.
+func (c *Cluster) askPeers() error {
+	ctx, cancel := context.WithTimeout(c.stop, c.cfg.askLimit)
+	defer cancel()
+	var mu sync.Mutex
+	var round sync.WaitGroup
+	answers, used, known := 0, false, error(nil)
+	for _, p := range c.calls {
+		round.Go(func() {
+			_, theirs, err := p.exchange(ctx, pathTerm, nil)
+			mu.Lock()
+			defer mu.Unlock()
+			var remote *RemoteError
+			if errors.As(err, &remote) && remote.Code == codeRefused {
+				known = fmt.Errorf("%w: %w by %s: %s", ErrLostLog, errRefused, p.id, remote.Message)
+			} else if err == nil {
+				answers, used = answers+1, used || theirs.last > 1
+			}
+		})
+	}
+	round.Wait()
+	if n := len(c.cfg.Voters); known == nil && used && answers < n-n/2 {
+		return fmt.Errorf("%w: the cluster has a ledger already, and only %d other nodes answer: too few to say that this node was never a member. "+
+			"If it was not, start it when they all run", ErrLostLog, answers)
+	}
+	return known
+}
