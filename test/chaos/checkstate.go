@@ -54,7 +54,8 @@ func checkPresent(s state, calls []call) (out []violation) {
 		bySeq[e.seq] = e
 		if e.first == 0 || e.first == e.seq {
 			if other, ok := firsts[e.id]; ok && e.outcome != "refused" {
-				out = append(out, violation{what: fmt.Sprintf("node-%d: events %d and %d are both the first of %s", s.node+1, other, e.seq, e.id)})
+				what := fmt.Sprintf("node-%d: events %d and %d are both the first of %s", s.node+1, other, e.seq, e.id)
+				out = append(out, violation{what: what})
 			}
 			firsts[e.id] = e.seq
 		}
@@ -71,10 +72,12 @@ func checkPresent(s state, calls []call) (out []violation) {
 			outcome = "escalated"
 		}
 		if e, ok := bySeq[c.seq]; !ok || e.id != id || e.outcome != outcome {
-			out = append(out, violation{fmt.Sprintf("node-%d: event %d is %+v and not what was acknowledged", s.node+1, c.seq, e), []call{c}})
+			what := fmt.Sprintf("node-%d: event %d is %+v and not what was acknowledged", s.node+1, c.seq, e)
+			out = append(out, violation{what, []call{c}})
 		}
 		if got, ok := s.lookup[id]; !ok || got != (told{c.seq, c.escal}) {
-			out = append(out, violation{fmt.Sprintf("node-%d says %+v (known: %t) of an acknowledged record", s.node+1, got, ok), []call{c}})
+			what := fmt.Sprintf("node-%d says %+v (known: %t) of an acknowledged record", s.node+1, got, ok)
+			out = append(out, violation{what, []call{c}})
 		}
 	}
 	return out

@@ -12,13 +12,17 @@ import (
 const day = 24 * time.Hour
 
 var clockFaults = []fault{
-	{name: "clock of leader", mayEnd: true, inject: func(ctx context.Context, n *nemesis) error { return n.shifted(ctx, n.lead(ctx)) }, usable: hasFaultClock},
-	{name: "clock of one", mayEnd: true, inject: func(ctx context.Context, n *nemesis) error { return n.shifted(ctx, n.any()) }, usable: hasFaultClock},
+	{name: "clock of leader", mayEnd: true, usable: hasFaultClock,
+		inject: func(ctx context.Context, n *nemesis) error { return n.shifted(ctx, n.lead(ctx)) }},
+	{name: "clock of one", mayEnd: true, usable: hasFaultClock,
+		inject: func(ctx context.Context, n *nemesis) error { return n.shifted(ctx, n.any()) }},
 	{name: "clocks of two", mayEnd: true, inject: clocksOfTwo, usable: hasFaultClock},
 }
 
 // steps are how far a clock jumps.
-var steps = []time.Duration{-30 * day, -time.Hour, -20 * time.Second, -time.Second, time.Second, 20 * time.Second, time.Hour, 30 * day}
+var steps = []time.Duration{
+	-30 * day, -time.Hour, -20 * time.Second, -time.Second, time.Second, 20 * time.Second, time.Hour, 30 * day,
+}
 
 func (n *nemesis) step() time.Duration { return steps[n.rng.IntN(len(steps))] }
 

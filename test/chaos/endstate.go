@@ -182,8 +182,8 @@ func newEntry(item wire.AuditItem) (entry, error) {
 		return entry{}, err
 	}
 	// Everything that an investigator sees, so that two nodes cannot differ in it unseen.
-	extra := fmt.Sprintf("%s|%s|%s|%d|%s|%d|%t|%s|%v|%s|%t|%t|%t|%t", item.ReceivedAt, item.Node, item.ShardID, item.Epoch, item.KeyID, item.Status, item.Accepted,
-		item.ReasonCode, item.Reasons, item.Policy, item.Replayed, item.Reverified, item.InputsSigned, item.Evidence)
+	extra := fmt.Sprintf("%s|%s|%s|%d|%s|%d|%t|%s|%v|%s|%t|%t|%t|%t",
+		item.ReceivedAt, item.Node, item.ShardID, item.Epoch, item.KeyID, item.Status, item.Accepted, item.ReasonCode, item.Reasons, item.Policy, item.Replayed, item.Reverified, item.InputsSigned, item.Evidence)
 	return entry{item.Seq, item.FirstSeq, item.PCSID, item.Outcome, extra, at}, nil
 }
 

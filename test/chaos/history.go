@@ -50,10 +50,12 @@ func (c call) String() string {
 			what = "submit the wrong values"
 		}
 	}
-	text := fmt.Sprintf("%9.3fs..%9.3fs client %-2d node-%d id-%d %s: %s", seconds(c.from), seconds(c.to), c.client, c.node+1, c.id, what, answerNames[c.answer])
+	end := fmt.Sprintf("%9.3fs", seconds(c.to))
 	if c.to == math.MaxInt64 {
-		text = fmt.Sprintf("%9.3fs..      ever client %-2d node-%d id-%d %s: %s", seconds(c.from), c.client, c.node+1, c.id, what, answerNames[c.answer])
+		end = "      ever"
 	}
+	text := fmt.Sprintf("%9.3fs..%s client %-2d node-%d id-%d %s: %s", seconds(c.from), end, c.client, c.node+1, c.id,
+		what, answerNames[c.answer])
 	if c.seq == 0 {
 		return text
 	}

@@ -22,6 +22,9 @@ import (
 	"github.com/recount-ledger/recount/test/harness"
 )
 
+// silenceLimit is how long nothing at all may be taken, while a fault lasts and after it. No fault lasts longer than 20 s.
+const silenceLimit = time.Minute
+
 // recoverLimit is how long the cluster may take to serve again after a fault. It bounds a slow machine, not the product.
 const recoverLimit = 2 * time.Minute
 
@@ -88,7 +91,7 @@ func run(ctx context.Context, o options) (bool, error) {
 	}
 	h := &history{began: time.Now()}
 	t := newTable(h)
-	err = attack(ctx, o, b, recs, h, t, root, say)
+	err = attack(ctx, o, b, recs, h, t, root)
 	ok := err == nil && judge(ctx, b, recs, h, t, root, say)
 	err = errors.Join(err, b.close())
 	t.print(os.Stdout)
@@ -111,7 +114,8 @@ func build(root, out, what string, flags ...string) error {
 }
 
 // attack runs the clients and, one after the other, the faults.
-func attack(ctx context.Context, o options, b *bed, recs *records, h *history, t *table, root string, say func(string, ...any)) error {
+func attack(ctx context.Context, o options, b *bed, recs *records, h *history, t *table, root string) error {
+	say := b.log
 	n := &nemesis{bed: b, rng: rand.New(rand.NewPCG(o.seed, 1<<20)),
 		root: root, given: o.node != "", previous: o.prev, probe: &caller{number: -1, http: b.HTTP(1), api: b.API, recs: recs, h: h}}
 	deck, err := n.deck(o, t, say)
@@ -183,7 +187,11 @@ func (n *nemesis) play(ctx context.Context, f fault, t *table) error {
 		return err
 	}
 	n.wants.allowEnds(false)
-	t.end(f.name, time.Since(healed), n.probe.h.stall())
+	silence := n.probe.h.stall()
+	t.end(f.name, time.Since(healed), silence)
+	if silence > silenceLimit {
+		n.probe.h.refuse("%s: nothing was taken for %s", f.name, silence)
+	}
 	n.hold(ctx, 300*time.Millisecond, 1500*time.Millisecond)
 	return nil
 }

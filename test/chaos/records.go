@@ -62,7 +62,8 @@ func pcsID(id int32) string { return pcs.ID(merkleRoot(id), 1, shard(id)) }
 func (r *records) body(id int32, wrong bool) ([]byte, error) {
 	m := maps.Clone(r.base)
 	m["pcs_id"], m["shard_id"] = json.RawMessage(strconv.Quote(pcsID(id))), json.RawMessage(strconv.Quote(shard(id)))
-	m["epoch"], m["merkle_root"], m["sig"] = json.RawMessage("1"), json.RawMessage(strconv.Quote(merkleRoot(id))), json.RawMessage(`""`)
+	m["epoch"], m["merkle_root"] = json.RawMessage("1"), json.RawMessage(strconv.Quote(merkleRoot(id)))
+	m["sig"] = json.RawMessage(`""`)
 	if wrong {
 		m["D_hat"] = json.RawMessage("3.000000000")
 	}

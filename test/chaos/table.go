@@ -80,7 +80,8 @@ func (t *table) report(ctx context.Context, say func(string, ...any)) {
 		for _, r := range t.rows {
 			total += r.times
 		}
-		say("%7d calls, %7d answered, %4.0f answers/s, %3d faults; now: %s", made, definite, float64(definite-before)/every.Seconds(), total, t.now)
+		say("%7d calls, %7d answered, %4.0f answers/s, %3d faults; now: %s",
+			made, definite, float64(definite-before)/every.Seconds(), total, t.now)
 		t.mu.Unlock()
 		before = definite
 	}
@@ -101,7 +102,8 @@ func (t *table) print(out io.Writer) {
 			fmt.Fprintf(w, "%s\tleft out: %s\n", name, r.reason)
 			continue
 		}
-		fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\t%s\n", name, r.times, quantile(r.heal, 0.5), quantile(r.heal, 1), quantile(r.stall, 0.5), quantile(r.stall, 1))
+		fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\t%s\n", name, r.times,
+			quantile(r.heal, 0.5), quantile(r.heal, 1), quantile(r.stall, 0.5), quantile(r.stall, 1))
 	}
 	_ = w.Flush()
 	fmt.Fprintf(out, "%d calls, %d answered, %d records, %d events, %d faults, %d violations\n",

@@ -15,8 +15,8 @@ var versionFaults = []fault{
 }
 
 // folding is what two builds must have in common to be one cluster, as no release with a promise of formats exists yet.
-var folding = []string{"docs/formats.md", "docs/formats-projections.md", "internal/event", "internal/pcs", "internal/projections", "internal/verify",
-	"internal/fsm", "internal/log", "internal/cluster"}
+var folding = []string{"docs/formats.md", "docs/formats-projections.md",
+	"internal/event", "internal/pcs", "internal/projections", "internal/verify", "internal/fsm", "internal/log", "internal/cluster"}
 
 // buildPrevious builds the nodes of an earlier commit, when its formats and folds are those of this tree.
 func (n *nemesis) buildPrevious() error {
