@@ -45,8 +45,9 @@ const (
 	MediaEvents      = "text/event-stream"
 )
 
-// Time is the text form of a moment: RFC 3339 with nanoseconds, UTC.
-func Time(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
+// Time is the text form of a moment: RFC 3339 in UTC, always with nine decimals, so that texts sort as the moments do and
+// columns keep their width.
+func Time(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000000000Z07:00") }
 
 // TimeNS is Time for nanoseconds since 1970.
 func TimeNS(ns int64) string { return Time(time.Unix(0, ns)) }

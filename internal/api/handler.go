@@ -7,7 +7,9 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"runtime/debug"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -85,7 +87,29 @@ func ipExtractor(cfg Config) echo.IPExtractor {
 			IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen()),
 		}))
 	}
-	return echo.ExtractIPFromXFFHeader(options...)
+	extract := echo.ExtractIPFromXFFHeader(options...)
+	return func(r *http.Request) string {
+		if given := r.Header.Values(echo.HeaderXForwardedFor); len(given) > 0 {
+			bare := *r
+			bare.Header = http.Header{echo.HeaderXForwardedFor: {withoutPorts(given)}}
+			r = &bare
+		}
+		return extract(r)
+	}
+}
+
+// withoutPorts joins the addresses of X-Forwarded-For. Some proxies write address:port, which is no address; thrown away it
+// would make all clients of that proxy one.
+func withoutPorts(given []string) string {
+	parts := strings.Split(strings.Join(given, ","), ",")
+	for i, p := range parts {
+		p = strings.TrimSpace(p)
+		if at, err := netip.ParseAddrPort(p); err == nil {
+			p = at.Addr().String()
+		}
+		parts[i] = p
+	}
+	return strings.Join(parts, ",")
 }
 
 // headAsGet answers HEAD as GET without the body.
@@ -116,6 +140,11 @@ func (s *server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		h.Set(wire.HeaderRequestID, id)
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Cache-Control", "no-store")
+		// A request may have said its length in two ways. A proxy in front may believe the other one and take the rest of this
+		// connection for something else, so nothing comes after (RFC 9112, 6.1). net/http hides that there were two.
+		if len(c.Request().TransferEncoding) > 0 {
+			h.Set("Connection", "close")
+		}
 		if s.NodeID != "" {
 			h.Set(wire.HeaderNode, s.NodeID)
 		}

@@ -133,7 +133,7 @@ func TestGenerations(t *testing.T) {
 func TestRevoke(t *testing.T) {
 	r := newRig(t, nil)
 	w := r.send("POST", "/v1/keys/hmac-1/revoke", `{"since":"2026-02-03T04:05:06Z","reason":"stolen","ticket":"INC-1"}`)
-	if a := decode[wire.RevokeAnswer](t, w, 200); a.Since != "2026-02-03T04:05:06Z" || a.Seq != 7 || r.twin.acts[0].Ticket != "INC-1" {
+	if a := decode[wire.RevokeAnswer](t, w, 200); a.Since != "2026-02-03T04:05:06.000000000Z" || a.Seq != 7 || r.twin.acts[0].Ticket != "INC-1" {
 		t.Errorf("%+v", a)
 	}
 	for body, status := range map[string]int{`{"since":"yesterday"}`: 400, `{"until":1}`: 400, ``: 400} {

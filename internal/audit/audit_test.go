@@ -71,9 +71,9 @@ func TestLines(t *testing.T) {
 	s.Act(Act{Actor: "alice", Role: "operator", Route: "POST /v1/policies", Status: 403, OpID: "op-1", RequestID: "r-3"})
 	closed(t, s)
 	want := []string{
-		`{"timestamp":"2025-01-19T10:30:45Z","event":"pcs_submitted","pcs_id":"abc123","shard_id":"shard-001","epoch":42,"outcome":"accepted","escalated":false,"recomputed_D_hat":1.412345679,"seq":7,"key_id":"hmac-0011223344556677","request_id":"r-1","policy":"ff"}`,
-		`{"timestamp":"2025-01-19T10:30:45Z","event":"signature_failure","pcs_id":"a\nb","shard_id":"","epoch":null,"outcome":"refused","escalated":false,"recomputed_D_hat":null,"seq":0,"key_id":"","request_id":"r-2","policy":"","error":"bad_signature"}`,
-		`{"timestamp":"2025-01-19T10:30:45Z","event":"operator_act","actor":"alice","role":"operator","route":"POST /v1/policies","status":403,"op_id":"op-1","request_id":"r-3"}`,
+		`{"timestamp":"2025-01-19T10:30:45.000000000Z","event":"pcs_submitted","pcs_id":"abc123","shard_id":"shard-001","epoch":42,"outcome":"accepted","escalated":false,"recomputed_D_hat":1.412345679,"seq":7,"key_id":"hmac-0011223344556677","request_id":"r-1","policy":"ff"}`,
+		`{"timestamp":"2025-01-19T10:30:45.000000000Z","event":"signature_failure","pcs_id":"a\nb","shard_id":"","epoch":null,"outcome":"refused","escalated":false,"recomputed_D_hat":null,"seq":0,"key_id":"","request_id":"r-2","policy":"","error":"bad_signature"}`,
+		`{"timestamp":"2025-01-19T10:30:45.000000000Z","event":"operator_act","actor":"alice","role":"operator","route":"POST /v1/policies","status":403,"op_id":"op-1","request_id":"r-3"}`,
 	}
 	if got := lines(t, path); !slices.Equal(got, want) {
 		t.Errorf("got\n%s", strings.Join(got, "\n"))
