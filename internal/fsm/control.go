@@ -38,6 +38,9 @@ type Derived struct {
 
 	mu   sync.Mutex // guards meta
 	meta meta
+
+	countMu            sync.Mutex // guards what follows
+	counted, operators uint64     // the events to counted that are no submissions
 }
 
 // meta is what Raft learns of the durable state: cursor and configuration of one step.
@@ -284,8 +287,18 @@ func (d *Derived) OperatorSeqs(from uint64, limit int) ([]uint64, error) {
 func (d *Derived) Submissions(seq uint64) (uint64, error) {
 	v := d.store.Snapshot()
 	defer v.Close()
-	n, err := projections.OperatorsUpTo(prefixedStore{v, spaceControl}, seq)
-	return seq - n, err
+	d.countMu.Lock()
+	defer d.countMu.Unlock()
+	lo, hi := min(seq, d.counted), max(seq, d.counted)
+	n, err := projections.OperatorsBetween(prefixedStore{v, spaceControl}, lo+1, hi)
+	if err != nil {
+		return 0, err
+	}
+	if seq < d.counted {
+		return seq - (d.operators - n), nil
+	}
+	d.counted, d.operators = seq, d.operators+n
+	return seq - d.operators, nil
 }
 
 // Place finds the entry that holds event seq, and the event's offset in it.

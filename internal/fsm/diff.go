@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -24,11 +25,15 @@ type Comparison struct {
 
 	mu      sync.Mutex
 	checked projections.DiffPosition // up to here the flips were read back and follow from each other
+
+	sumMu sync.Mutex
+	sums  *projections.FlipSums // of the flips up to event summed
+	upTo  uint64
 }
 
 // NewComparison goes on with the comparison that new holds with old, or begins one.
 func NewComparison(old, new *Generation, derived *Derived) (*Comparison, error) {
-	c := &Comparison{old: old, new: new, derived: derived, items: itemReader{d: derived}}
+	c := &Comparison{old: old, new: new, derived: derived, items: itemReader{d: derived}, sums: projections.NewFlipSums()}
 	v := new.View()
 	defer v.Close()
 	var err error
@@ -37,9 +42,7 @@ func NewComparison(old, new *Generation, derived *Derived) (*Comparison, error) 
 	}
 	if c.at.Against != old.number {
 		tx := new.store.begin(0)
-		if err := projections.DropFlips(v, tx); err != nil {
-			return nil, err
-		}
+		tx.clear(projections.FlipRange())
 		c.at = projections.DiffPosition{Against: old.number}
 		projections.WriteDiffPosition(tx, c.at)
 		if err := tx.commit(); err != nil {
@@ -118,6 +121,49 @@ func (c *Comparison) step(to uint64) error {
 	return nil
 }
 
+// sumStretch is how many flips are added up under one view.
+const sumStretch = 4096
+
+// Sums adds up the flips to position, which must have been compared. The sums to the highest position asked for are kept, so that
+// only what has flipped since is read again; what was added when ctx ends is kept too.
+func (c *Comparison) Sums(ctx context.Context, position uint64) (*projections.FlipSums, error) {
+	c.sumMu.Lock()
+	defer c.sumMu.Unlock()
+	if position < c.upTo {
+		sums, upTo := projections.NewFlipSums(), uint64(0)
+		err := c.addUp(ctx, sums, &upTo, position)
+		return sums, err
+	}
+	if err := c.addUp(ctx, c.sums, &c.upTo, position); err != nil {
+		return nil, err
+	}
+	return c.sums.Clone(), nil
+}
+
+func (c *Comparison) addUp(ctx context.Context, sums *projections.FlipSums, upTo *uint64, position uint64) error {
+	for *upTo < position {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		last, n := position, 0
+		v := c.new.View()
+		err := projections.EachFlip(v, *upTo+1, position, func(f *projections.Flip) bool {
+			if n++; n > sumStretch {
+				last = f.Seq - 1
+				return false
+			}
+			sums.Add(f)
+			return true
+		})
+		if err = errors.Join(err, v.Close()); err != nil {
+			*sums, *upTo = *projections.NewFlipSums(), 0
+			return err
+		}
+		*upTo = last
+	}
+	return nil
+}
+
 // Digest names the comparison up to position, which must have been compared, and gives the digests of both folds there.
 func (c *Comparison) Digest(position uint64) (diff, state [32]byte, err error) {
 	if position > c.Seq() {
@@ -165,6 +211,12 @@ func (c *Comparison) Old() uint32 { return c.old.number }
 func (d *Derived) Item(seq uint64) (projections.Item, error) {
 	r := itemReader{d: d}
 	return r.read(seq)
+}
+
+// Items gives a reader of events for one goroutine, which decodes an entry once for all its events that are read in a row.
+func (d *Derived) Items() func(seq uint64) (projections.Item, error) {
+	r := &itemReader{d: d}
+	return r.read
 }
 
 // itemReader reads events in ascending order and keeps the entry that it read last.

@@ -180,6 +180,7 @@ type txn struct {
 	pending map[string]int // key -> its newest operation, among those of its space
 	ops     [256][]op      // by space, the first byte of a key
 	room    []byte         // for the next keys and values
+	cleared [2][]byte      // keys from the first to before the second go before everything else
 }
 
 type op struct {
@@ -202,6 +203,9 @@ func (t *txn) Set(k, v []byte) { t.push(op{key: t.key(k), value: t.keep(v)}) }
 
 // Delete removes a row.
 func (t *txn) Delete(k []byte) { t.push(op{key: t.key(k), deleted: true}) }
+
+// clear removes a range of rows, at the cost of one row. The step must not read them, nor write there before.
+func (t *txn) clear(lo, hi []byte) { t.cleared = [2][]byte{lo, hi} }
 
 func (t *txn) push(o op) {
 	space := &t.ops[o.key[0]]
@@ -232,6 +236,11 @@ func (t *txn) commit() error { return t.apply(pebble.NoSync) }
 func (t *txn) apply(how *pebble.WriteOptions) error {
 	batch := t.db.NewBatch()
 	defer batch.Close()
+	if t.cleared[1] != nil {
+		if err := batch.DeleteRange(t.cleared[0], t.cleared[1], nil); err != nil {
+			return fmt.Errorf("write folded state: %w", err)
+		}
+	}
 	// Space by space: rows that are neighbours and are written together save the memtable most of its searches.
 	for space := range t.ops {
 		for i, o := range t.ops[space] {

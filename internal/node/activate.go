@@ -118,7 +118,7 @@ func (n *Node) activated(ctx context.Context, seq uint64) (*wire.ActivateAnswer,
 			Reporters: append([]string{}, a.Reporters...), Absent: append([]string{}, a.Absent...)}
 		var err error
 		if r, _ := n.gens.get(a.Generation); r != nil {
-			err = eachFlip(r, a.Position+1, a.Seq, func(*projections.Flip) bool { out.AfterFlips++; return true })
+			err = eachFlip(ctx, r, a.Position+1, a.Seq, func(*projections.Flip) bool { out.AfterFlips++; return true })
 		}
 		return out, err
 	}

@@ -18,12 +18,13 @@ import (
 // How many events that are no submissions one page of acts reads at a time, and at most: digests of the state are among them.
 const (
 	actsStretch = 1000
-	actsMost    = 100_000
+	actsMost    = 10_000
 )
 
 // Acts lists the events of operators' acts from seq on, at most limit.
 func (n ledger) Acts(ctx context.Context, from uint64, limit int) (items []wire.ActItem, next uint64, err error) {
-	for read := 0; read < actsMost; read += actsStretch {
+	read := n.derived.Items()
+	for looked := 0; looked < actsMost; looked += actsStretch {
 		seqs, err := n.derived.OperatorSeqs(from, actsStretch)
 		if err != nil {
 			return nil, 0, err
@@ -32,7 +33,7 @@ func (n ledger) Acts(ctx context.Context, from uint64, limit int) (items []wire.
 			if len(items) == limit {
 				return items, seq, nil
 			}
-			item, ok, err := n.actItem(seq)
+			item, ok, err := n.actItem(read, seq)
 			if err != nil {
 				return nil, 0, err
 			}
@@ -54,8 +55,8 @@ func (n ledger) Acts(ctx context.Context, from uint64, limit int) (items []wire.
 var effectWords = map[projections.Effect]string{projections.Applied: wire.EffectApplied, projections.Repeated: wire.EffectRepeated, projections.Ignored: wire.EffectIgnored}
 
 // actItem describes an event; ok is false when no operator did it.
-func (n *Node) actItem(seq uint64) (item wire.ActItem, ok bool, err error) {
-	it, err := n.derived.Item(seq)
+func (n *Node) actItem(read func(uint64) (projections.Item, error), seq uint64) (item wire.ActItem, ok bool, err error) {
+	it, err := read(seq)
 	if err != nil {
 		return item, false, err
 	}

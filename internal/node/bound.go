@@ -64,7 +64,7 @@ func (n *Node) countNewFlips(ctx context.Context, r *running, c *fsm.Comparison,
 		return 0, err
 	}
 	count := uint64(0)
-	if err := eachFlip(r, position+1, end, func(*projections.Flip) bool { count++; return count <= limit }); err != nil {
+	if err := eachFlip(ctx, r, position+1, end, func(*projections.Flip) bool { count++; return count <= limit }); err != nil {
 		return 0, err
 	}
 	if count > limit {

@@ -111,7 +111,7 @@ func (n *Node) lookupFormer(view *fsm.View, pcsID string) (projections.Found, er
 }
 
 // Audit lists folded submissions.
-func (n ledger) Audit(_ context.Context, q api.AuditQuery) (api.AuditResult, error) {
+func (n ledger) Audit(ctx context.Context, q api.AuditQuery) (api.AuditResult, error) {
 	r, _ := n.gens.get(q.Generation)
 	if r == nil {
 		return api.AuditResult{}, api.ErrGenerationGone
@@ -139,11 +139,15 @@ func (n ledger) Audit(_ context.Context, q api.AuditQuery) (api.AuditResult, err
 		return api.AuditResult{}, err
 	}
 	out := api.AuditResult{Next: page.Next, Items: make([]wire.AuditItem, 0, len(page.Rows))}
+	read := n.derived.Items()
 	for _, row := range page.Rows {
+		if err := ctx.Err(); err != nil {
+			return api.AuditResult{}, err
+		}
 		if q.UnknownShards && (row.ShardID == "" || control.ShardKnown(row.ShardID, seq)) {
 			continue
 		}
-		item, err := n.auditItem(row)
+		item, err := n.auditItem(read, row)
 		if err != nil {
 			return api.AuditResult{}, err
 		}
@@ -153,7 +157,7 @@ func (n ledger) Audit(_ context.Context, q api.AuditQuery) (api.AuditResult, err
 }
 
 // auditItem joins a row with the submission that it speaks of.
-func (n *Node) auditItem(r projections.Result) (wire.AuditItem, error) {
+func (n *Node) auditItem(read func(uint64) (projections.Item, error), r projections.Result) (wire.AuditItem, error) {
 	a := wire.AuditItem{
 		Seq: r.Seq, LogTime: wire.TimeNS(r.LogTime), ReceivedAt: wire.TimeNS(r.ReceivedAt), PCSID: r.PCSID, ShardID: r.ShardID,
 		Epoch: r.Epoch, KeyID: r.KeyID, Status: r.Status, Outcome: r.Outcome.String(), Accepted: r.Accepted,
@@ -167,7 +171,7 @@ func (n *Node) auditItem(r projections.Result) (wire.AuditItem, error) {
 	if r.FirstSeq != r.Seq {
 		a.FirstSeq = r.FirstSeq
 	}
-	it, err := n.derived.Item(r.Seq)
+	it, err := read(r.Seq)
 	if err != nil {
 		return a, err
 	}

@@ -297,8 +297,8 @@ func (n *Node) comparison(number uint32) (*running, *fsm.Comparison, error) {
 }
 
 // Diff sums up what a generation changes up to position.
-func (n ledger) Diff(_ context.Context, number uint32, position uint64) (*wire.DiffAnswer, error) {
-	r, c, err := n.comparison(number)
+func (n ledger) Diff(ctx context.Context, number uint32, position uint64) (*wire.DiffAnswer, error) {
+	_, c, err := n.comparison(number)
 	if err != nil {
 		return nil, err
 	}
@@ -308,8 +308,8 @@ func (n ledger) Diff(_ context.Context, number uint32, position uint64) (*wire.D
 	if position > c.Seq() {
 		return nil, wire.NewProblem(wire.CodeBehind, fmt.Sprintf("this node has compared up to event %d", c.Seq())).WithRetry(retryAfter)
 	}
-	sums := projections.NewFlipSums()
-	if err := eachFlip(r, 1, position, func(f *projections.Flip) bool { sums.Add(f); return true }); err != nil {
+	sums, err := c.Sums(ctx, position)
+	if err != nil {
 		return nil, err
 	}
 	diff, _, err := c.Digest(position)
@@ -325,14 +325,18 @@ func (n ledger) Diff(_ context.Context, number uint32, position uint64) (*wire.D
 		ByReason: sums.ByReason, ByShard: sums.ByShard, ByKey: sums.ByKey}, nil
 }
 
-func eachFlip(r *running, from, to uint64, fn func(*projections.Flip) bool) error {
+func eachFlip(ctx context.Context, r *running, from, to uint64, fn func(*projections.Flip) bool) error {
 	v := r.View()
 	defer v.Close()
-	return projections.EachFlip(v, from, to, fn)
+	err := projections.EachFlip(v, from, to, func(f *projections.Flip) bool { return ctx.Err() == nil && fn(f) })
+	return cmp.Or(err, ctx.Err())
 }
 
+// flipsMost is how many flips one page of flips looks at; with a filter it may be short, even empty, and still go on.
+const flipsMost = 20_000
+
 // Flips lists what a generation changes.
-func (n ledger) Flips(_ context.Context, q api.FlipsQuery) (api.FlipsResult, error) {
+func (n ledger) Flips(ctx context.Context, q api.FlipsQuery) (api.FlipsResult, error) {
 	r, c, err := n.comparison(q.Generation)
 	if err != nil {
 		return api.FlipsResult{}, err
@@ -344,11 +348,13 @@ func (n ledger) Flips(_ context.Context, q api.FlipsQuery) (api.FlipsResult, err
 	if out.Position > c.Seq() {
 		return out, wire.NewProblem(wire.CodeBehind, fmt.Sprintf("this node has compared up to event %d", c.Seq())).WithRetry(retryAfter)
 	}
-	err = eachFlip(r, q.FromSeq, out.Position, func(f *projections.Flip) bool {
-		if len(out.Items) == q.Limit {
+	looked := 0
+	err = eachFlip(ctx, r, q.FromSeq, out.Position, func(f *projections.Flip) bool {
+		if len(out.Items) == q.Limit || looked == flipsMost {
 			out.Next = f.Seq
 			return false
 		}
+		looked++
 		if (q.Shard == "" || q.Shard == f.New.ShardID) && (q.Key == "" || q.Key == f.New.KeyID) && (q.Reason == "" || q.Reason == f.New.ReasonCode()) {
 			out.Items = append(out.Items, flipAnswer(f))
 		}

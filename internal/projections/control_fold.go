@@ -257,9 +257,9 @@ func StateDigests(s Store, from, to uint64, limit int) ([]DigestRow, error) {
 	return out, err
 }
 
-// OperatorsUpTo counts the events up to seq that are no submissions.
-func OperatorsUpTo(s Store, seq uint64) (n uint64, err error) {
-	err = s.Scan(numKey(spaceControlDigest, 0), append(numKey(spaceControlDigest, seq), 0), false, func(_, _ []byte) bool {
+// OperatorsBetween counts the events from <= seq <= to that are no submissions.
+func OperatorsBetween(s Store, from, to uint64) (n uint64, err error) {
+	err = s.Scan(numKey(spaceControlDigest, from), append(numKey(spaceControlDigest, to), 0), false, func(_, _ []byte) bool {
 		n++
 		return true
 	})

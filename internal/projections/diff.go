@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/recount-ledger/recount/internal/event"
@@ -59,15 +60,8 @@ func ReadDiffPosition(s Store) (DiffPosition, error) {
 		Flips: binary.BigEndian.Uint64(b[13:]), Digest: [32]byte(b[21:])}, nil
 }
 
-// DropFlips removes a comparison.
-func DropFlips(s Store, tx Tx) error {
-	err := s.Scan([]byte{spaceFlip}, []byte{spaceFlip + 1}, false, func(k, _ []byte) bool {
-		tx.Delete(slices.Clone(k))
-		return true
-	})
-	tx.Delete([]byte{spaceDiff})
-	return err
-}
+// FlipRange is the range of keys, the end excluded, that holds the flips of a comparison.
+func FlipRange() (lo, hi []byte) { return []byte{spaceFlip}, []byte{spaceFlip + 1} }
 
 // Differing lists the submissions from <= seq <= to of which the rows of two generations say different things. Both must be
 // folded up to to.
@@ -260,6 +254,13 @@ func DiffDigest(old, new uint32, position uint64, oldState, newState, flips [32]
 	b = binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint32(b, new), position)
 	b = append(append(append(b, oldState[:]...), newState[:]...), flips[:]...)
 	return sha256.Sum256(b)
+}
+
+// Clone copies the sums.
+func (s *FlipSums) Clone() *FlipSums {
+	out := *s
+	out.ByOutcome, out.ByReason, out.ByShard, out.ByKey = maps.Clone(s.ByOutcome), maps.Clone(s.ByReason), maps.Clone(s.ByShard), maps.Clone(s.ByKey)
+	return &out
 }
 
 // NewFlipSums returns empty sums.

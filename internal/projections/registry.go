@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
+	"sort"
 	"strings"
 
 	"github.com/recount-ledger/recount/internal/event"
@@ -101,16 +102,6 @@ type FreezeRow struct {
 	Thawed  uint64 // 0 while it holds
 }
 
-func (f *FreezeRow) covers(shard, key string) bool {
-	switch f.Scope {
-	case FreezeShard:
-		return f.Subject == shard
-	case FreezeKey:
-		return f.Subject == key
-	}
-	return true
-}
-
 // KnownShards is one registration of expected shards.
 type KnownShards struct {
 	Seq      uint64
@@ -124,7 +115,8 @@ type registry struct {
 	keys    []registered // ascending seq
 	byID    map[string]int
 	byPrint map[[32]byte]int
-	freezes []FreezeRow // ascending seq
+	freezes []FreezeRow             // ascending seq
+	frozen  map[frozenSubject][]int // indexes of freezes, ascending; those of one subject never overlap
 
 	held     []int  // those that hold, by index
 	lastThaw uint64 // event
@@ -132,6 +124,12 @@ type registry struct {
 	newest   uint64 // event that registered the last key
 
 	disputes map[uint64]uint64 // by event of the submission: the event that disputes its facts
+}
+
+// frozenSubject is what a freeze is about.
+type frozenSubject struct {
+	scope   FreezeScope
+	subject string
 }
 
 // registered is a key with its history.
@@ -150,7 +148,7 @@ type revocation struct {
 }
 
 func newRegistry() registry {
-	return registry{byID: map[string]int{}, byPrint: map[[32]byte]int{}, disputes: map[uint64]uint64{}}
+	return registry{byID: map[string]int{}, byPrint: map[[32]byte]int{}, disputes: map[uint64]uint64{}, frozen: map[frozenSubject][]int{}}
 }
 
 // at is the key as of seq.
@@ -319,7 +317,8 @@ func (r *registry) apply(o *operator) {
 	case *event.KeySecretRetiredV1:
 		r.key(m.KeyId).attested = o.seq
 	case *event.FrozenV1:
-		r.held = append(r.held, len(r.freezes))
+		s := frozenSubject{FreezeScope(m.Scope), m.Subject}
+		r.held, r.frozen[s] = append(r.held, len(r.freezes)), append(r.frozen[s], len(r.freezes))
 		r.freezes = append(r.freezes, FreezeRow{Seq: o.seq, LogTime: o.logTime, Scope: FreezeScope(m.Scope), Subject: m.Subject, Op: opOf(m.Op)})
 	case *event.ThawedV1:
 		r.freeze(FreezeScope(m.Scope), m.Subject).Thawed, r.lastThaw = o.seq, o.seq
@@ -358,21 +357,29 @@ func (r *registry) revokedAt(g *GenerationRow, id string, seq uint64, logTime in
 	return false
 }
 
-// frozenAt gives the freeze that refuses a submission at event seq, nil when none does.
-func (r *registry) frozenAt(shard, key string, seq uint64) *FreezeRow {
-	if seq > r.lastThaw {
-		for _, i := range r.held { // the others are thawed since
-			if f := &r.freezes[i]; f.Seq < seq && f.covers(shard, key) {
-				return f
-			}
-		}
+// frozenAt gives the freeze that refuses a submission at event seq, the first one when there are several, nil when none does. It
+// looks up what a submission can be frozen by, and walks no list.
+func (r *registry) frozenAt(shard, key string, seq uint64) (first *FreezeRow) {
+	if len(r.held) == 0 && seq > r.lastThaw {
 		return nil
 	}
-	for i := range r.freezes {
-		f := &r.freezes[i]
-		if f.Seq < seq && (f.Thawed == 0 || seq < f.Thawed) && f.covers(shard, key) {
-			return f
+	for _, s := range [...]frozenSubject{{FreezeAll, ""}, {FreezeShard, shard}, {FreezeKey, key}} {
+		if f := r.freezeAt(s, seq); f != nil && (first == nil || f.Seq < first.Seq) {
+			first = f
 		}
+	}
+	return first
+}
+
+// freezeAt gives the freeze of a subject that holds at event seq. Only the last one before the event can.
+func (r *registry) freezeAt(s frozenSubject, seq uint64) *FreezeRow {
+	of := r.frozen[s]
+	i := sort.Search(len(of), func(i int) bool { return r.freezes[of[i]].Seq >= seq })
+	if i == 0 {
+		return nil
+	}
+	if f := &r.freezes[of[i-1]]; f.Thawed == 0 || seq < f.Thawed {
+		return f
 	}
 	return nil
 }
