@@ -45,6 +45,7 @@ const (
 	CodeNoAgreement     Code = "no_agreement"
 	CodeFarBehind       Code = "far_behind"
 	CodeDiskFull        Code = "disk_full"
+	CodeClock           Code = "clock"
 	CodeInternal        Code = "internal"
 )
 
@@ -72,6 +73,7 @@ var codeInfos = []CodeInfo{
 	{CodeThrottled, 429, "throttled", "Too many submissions", "This node, the address that this came from or the key that signed it has reached its rate of submissions. \"detail\" says which. Wait as long as Retry-After says and send the same record again."},
 	{CodeFrozen, 503, "frozen", "Submissions are frozen", "An operator has frozen the ledger, this shard or this key. Keep the record and send it again later."},
 	{CodeNoLeader, 503, "no_leader", "No leader", "The cluster has no leader at the moment, so nothing can be committed. Send the same record again, to any node."},
+	{CodeClock, 503, "clock", "Clocks disagree", "No majority of the nodes agrees on the time, so nothing is given one. \"detail\" says how far the clock of this node is off. Send the same record again when the clocks are right."},
 	{CodeOverloaded, 503, "overloaded", "Overloaded", "The queues of this node are full. Send the same record again after Retry-After."},
 	{CodeKeysUnconfirmed, 503, "keys_unconfirmed", "Key view not confirmed", "No known key verifies the signature, but this node cannot confirm that it knows the newest keys. Send the same record again."},
 	{CodeOutcomeUnknown, 504, "outcome_unknown", "Outcome unknown", "The record may or may not have been committed when the time was up. Sending the same record again is safe: it is answered once."},

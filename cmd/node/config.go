@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"text/tabwriter"
+	"time"
 	"unicode"
 
 	"github.com/spf13/cobra"
@@ -48,6 +49,13 @@ func (v values) nodeConfig() (node.Config, error) {
 	c.ElectionTimeout = v.duration("election_timeout", &errs)
 	c.Audit = node.AuditLog{File: t["audit_log.file"], Keep: v.age("audit_log.keep", &errs),
 		MaxBytes: number(v, "audit_log.max_bytes", &errs, func(s string) (int64, error) { return strconv.ParseInt(s, 10, 64) })}
+	if text := t["accept_clock"]; text != "" {
+		at, err := time.Parse(time.RFC3339, text)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("accept_clock: %q is no time such as 2006-01-02T15:04:05Z", text))
+		}
+		c.AcceptClock = at
+	}
 	c.Profiles = 0
 	for _, name := range v.list("pcs_profiles") {
 		profile, err := pcs.ParseProfile(name)

@@ -104,6 +104,8 @@ func nextStep(err error) string {
 		return "Keep what was not taken and send it again later; \"recount freezes\" says what is frozen and why."
 	case errors.As(err, &problem) && problem.Code == wire.CodeNoLeader:
 		return "Most nodes must run and see each other: \"recount cluster status\". Until then --local reads what one node knows."
+	case errors.As(err, &problem) && problem.Code == wire.CodeClock:
+		return "Compare the clocks of the nodes (\"date -u\") and set right those that are wrong; /readyz?verbose of each node says how far its clock is off."
 	case errors.As(err, &problem) && problem.Type != "":
 		return "A node explains this problem: GET " + problem.Type + "."
 	case errors.Is(err, client.ErrUnavailable):

@@ -8,41 +8,87 @@ import (
 	"time"
 )
 
-// clockTable holds how far the clocks of the other voters are from this node's, measured with every term RPC.
+// MaxJointStep is how far the clocks of a majority may step together while their nodes run. A larger step counts as a
+// fault of what they all follow; the time agreed before goes on until a majority of the nodes has been started again.
+const MaxJointStep = time.Hour
+
+// clockTable holds what the voters' wall clocks say, each against the monotonic clock of this node, and the last agreement
+// of a majority. A base is a wall clock less the monotonic time of this process, in Unix nanoseconds: it stays the same
+// until somebody's clock steps.
 type clockTable struct {
 	c     *Cluster
 	every time.Duration
-	mu    sync.Mutex
-	seen  map[string]clockSample
+	start time.Time // monotonic zero
+
+	mu     sync.Mutex
+	seen   map[string]clockSample
+	agreed bool  // there was an agreement
+	base   int64 // of the last agreement
+	voters []string
 }
 
 type clockSample struct {
-	at     time.Time
-	offset time.Duration // their clock minus ours
+	id      string
+	at      time.Duration // monotonic
+	base    int64
+	stepped bool // the voter says itself that its clock stepped too far
 }
 
+// ClockState is what this node knows of its wall clock.
+type ClockState struct {
+	Offset  time.Duration // this clock minus what a majority says, or said last
+	Heard   int           // voters heard within the last ten election timeouts, this one included
+	Agree   int           // voters of the majority that agree now; 0 when none does
+	Voters  int
+	Stepped bool // this clock stepped by more than MaxJointStep since the last agreement
+	OK      bool // a majority agrees and this clock is near it
+}
+
+// Off says that a majority of the voters agrees on a time from which this clock is too far away: others can lead.
+func (s ClockState) Off() bool { return s.Agree > 0 && !s.OK }
+
 func newClockTable(c *Cluster) *clockTable {
-	return &clockTable{c: c, every: max(c.cfg.Timings.Election/4, 50*time.Millisecond), seen: map[string]clockSample{}}
+	return &clockTable{c: c, every: max(c.cfg.Timings.Election/4, 50*time.Millisecond), start: time.Now(), seen: map[string]clockSample{}}
+}
+
+// own is this node's clock now.
+func (t *clockTable) own() clockSample {
+	at := time.Since(t.start)
+	s := clockSample{id: t.c.cfg.NodeID, at: at, base: t.c.cfg.Clock().UnixNano() - int64(at)}
+	s.stepped = t.agreed && time.Duration(s.base-t.base).Abs() > MaxJointStep
+	return s
 }
 
 // poll asks one member for its term, 0 when it does not answer, and notes its clock.
 func (t *clockTable) poll(ctx context.Context, id string) (term uint64) {
-	sentWall, sent := t.c.cfg.Clock(), time.Now()
+	sent := time.Since(t.start)
 	out, err := t.c.Call(ctx, id, pathTerm, nil)
-	took := time.Since(sent)
+	at := time.Since(t.start)
 	if err != nil || len(out) != termAnswerSize {
 		return 0
 	}
-	if took < t.c.cfg.MaxClockSkew/2 { // a slow answer says little about the clock
-		theirs := time.Unix(0, int64(binary.BigEndian.Uint64(out[8:])))
+	if at-sent < t.c.cfg.MaxClockSkew/2 { // a slow answer says little about the clock
+		wall := int64(binary.BigEndian.Uint64(out[8:]))
 		t.mu.Lock()
-		t.seen[id] = clockSample{at: time.Now(), offset: theirs.Sub(sentWall.Add(took / 2).Round(0))}
+		t.seen[id] = clockSample{id: id, at: at, base: wall - int64((sent+at)/2), stepped: out[16] != 0}
 		t.mu.Unlock()
 	}
 	return binary.BigEndian.Uint64(out)
 }
 
-// run polls all members until the cluster closes, so that ClockOK does not depend on reads.
+// appendTo adds this node's wall clock and whether it stepped too far.
+func (t *clockTable) appendTo(out []byte) []byte {
+	t.mu.Lock()
+	own := t.own()
+	t.mu.Unlock()
+	out = binary.BigEndian.AppendUint64(out, uint64(own.base+int64(own.at)))
+	if own.stepped {
+		return append(out, 1)
+	}
+	return append(out, 0)
+}
+
+// run polls all members until the cluster closes, so that the agreement does not depend on reads.
 func (t *clockTable) run() {
 	tick := time.NewTicker(t.every)
 	defer tick.Stop()
@@ -54,6 +100,7 @@ func (t *clockTable) run() {
 		}
 		round.Wait()
 		cancel()
+		t.agree()
 		select {
 		case <-tick.C:
 		case <-t.c.stop.Done():
@@ -62,26 +109,111 @@ func (t *clockTable) run() {
 	}
 }
 
-// ClockOK compares this node's clock with the median of the voters heard within the last ten election timeouts, itself
-// included. offset is this clock minus the median. ok is false when fewer than a majority was heard or the offset exceeds
-// MaxClockSkew; then a leader should not propose.
-func (c *Cluster) ClockOK() (offset time.Duration, ok bool) {
-	offsets := []time.Duration{0}
-	c.clocks.mu.Lock()
-	for _, s := range c.clocks.seen {
-		if time.Since(s.at) <= 10*c.cfg.Timings.Election {
-			offsets = append(offsets, s.offset)
+// agree takes what a majority says now as the time from here on.
+func (t *clockTable) agree() {
+	t.mu.Lock()
+	a, ok := t.agreement(t.own())
+	stepped := ok && t.agreed && time.Duration(a.base()-t.base).Abs() > t.c.cfg.MaxClockSkew
+	before := t.base
+	if ok {
+		t.agreed, t.base, t.voters = true, a.base(), a.voters
+	}
+	t.mu.Unlock()
+	if stepped {
+		t.c.log.Warn("cluster: the clocks of a majority stepped together", "by", time.Duration(a.base()-before), "voters", a.voters)
+	}
+}
+
+// agreement is what a majority of the voters says: the two middle clocks, the same one when the number is odd, and who is near.
+type agreement struct {
+	low, high int64
+	voters    []string
+}
+
+func (a agreement) base() int64 { return a.low + (a.high-a.low)/2 }
+
+// from is how far a clock is from the farther one of the middle clocks: with two clocks, from the other one.
+func (a agreement) from(base int64) time.Duration {
+	low, high := time.Duration(base-a.low), time.Duration(base-a.high)
+	if low.Abs() > high.Abs() {
+		return low
+	}
+	return high
+}
+
+// agreement looks for a majority of the voters near each of the middle clocks. Clocks that stepped too far do not count.
+// t.mu is held.
+func (t *clockTable) agreement(own clockSample) (agreement, bool) {
+	var list []clockSample
+	for _, s := range t.fresh(own) {
+		if !s.stepped {
+			list = append(list, s)
 		}
 	}
-	c.clocks.mu.Unlock()
-	if len(offsets) <= len(c.cfg.Voters)/2 {
-		return 0, false
+	majority := len(t.c.cfg.Voters)/2 + 1
+	if len(list) < majority {
+		return agreement{}, false
 	}
-	slices.Sort(offsets)
-	mid := len(offsets) / 2
-	median := offsets[mid]
-	if len(offsets)%2 == 0 {
-		median = (offsets[mid-1] + offsets[mid]) / 2
+	slices.SortFunc(list, func(a, b clockSample) int { return int(min(max(a.base-b.base, -1), 1)) })
+	a := agreement{low: list[(len(list)-1)/2].base, high: list[len(list)/2].base}
+	nearLow := 0
+	for _, s := range list {
+		if time.Duration(s.base-a.low).Abs() <= t.c.cfg.MaxClockSkew {
+			nearLow++
+		}
+		if time.Duration(s.base-a.high).Abs() <= t.c.cfg.MaxClockSkew {
+			a.voters = append(a.voters, s.id)
+		}
 	}
-	return -median, median.Abs() <= c.cfg.MaxClockSkew
+	slices.Sort(a.voters)
+	return a, nearLow >= majority && len(a.voters) >= majority
+}
+
+// fresh is this clock and those heard within the last ten election timeouts.
+func (t *clockTable) fresh(own clockSample) []clockSample {
+	list := []clockSample{own}
+	for _, s := range t.seen {
+		if own.at-s.at <= 10*t.c.cfg.Timings.Election {
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
+// Clock compares this node's wall clock, as it is now, with those of the voters heard last and with the monotonic time
+// since the last agreement.
+func (c *Cluster) Clock() ClockState {
+	t := c.clocks
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	own := t.own()
+	s := ClockState{Heard: len(t.fresh(own)), Voters: len(c.cfg.Voters), Stepped: own.stepped}
+	a, ok := t.agreement(own)
+	switch {
+	case ok:
+		s.Offset, s.Agree = a.from(own.base), len(a.voters)
+		s.OK = !own.stepped && s.Offset.Abs() <= c.cfg.MaxClockSkew
+	case t.agreed:
+		s.Offset = time.Duration(own.base - t.base)
+	}
+	return s
+}
+
+// ClockOK reports whether a majority of the voters agrees on the time and this node's clock is near it; only then should a
+// leader propose. offset is this clock minus theirs.
+func (c *Cluster) ClockOK() (offset time.Duration, ok bool) {
+	s := c.Clock()
+	return s.Offset, s.OK
+}
+
+// AgreedTime is the wall time of the last agreement of a majority plus the monotonic time since: a step of one clock does
+// not move it. voters are those that agreed; there are none before the first agreement, and then the time is this clock's.
+func (c *Cluster) AgreedTime() (now time.Time, voters []string) {
+	t := c.clocks
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.agreed {
+		return c.cfg.Clock(), nil
+	}
+	return time.Unix(0, t.base+int64(time.Since(t.start))), t.voters
 }

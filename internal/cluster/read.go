@@ -15,7 +15,7 @@ const (
 	pathTerm      = "/cluster/term"
 	pathReadIndex = "/cluster/readindex"
 
-	termAnswerSize = 16 // term, unix nanoseconds; big-endian
+	termAnswerSize = 17 // term, unix nanoseconds, 1 when the clock stepped too far; big-endian
 )
 
 // readLoop confirms leadership for reads. One round runs at a time; reads that arrive meanwhile share the next one, so
@@ -56,7 +56,7 @@ func (c *Cluster) registerInternal() {
 // grants a vote in it: whoever answers term T has not yet voted for a leader later than T.
 func (c *Cluster) answerTerm(context.Context, string, []byte) ([]byte, error) {
 	out := binary.BigEndian.AppendUint64(make([]byte, 0, termAnswerSize), c.Term())
-	return binary.BigEndian.AppendUint64(out, uint64(c.cfg.Clock().UnixNano())), nil
+	return c.clocks.appendTo(out), nil
 }
 
 // ReadIndex returns a Raft index such that a state folded up to it is linearizable with respect to the call: a quorum of

@@ -12,6 +12,7 @@ import (
 
 var (
 	errStuckDisk  = errors.New("cluster: heartbeat held back, the local disk is stuck")
+	errClock      = errors.New("cluster: held back, the clock of this node is off and others can lead")
 	errNoSnapshot = errors.New("cluster: snapshots are never installed; seed the node")
 )
 
@@ -21,6 +22,9 @@ var (
 //   - the heartbeat fast path changes term and state beside Raft's main goroutine: it is never installed;
 //   - a leader with a hung disk leads for ever because heartbeats need no disk: they are held back while a store hangs;
 //   - pipelining can deadlock: it is off.
+//
+// A node whose clock is off while a majority agrees on the time holds back heartbeats and requests for votes, so that
+// another one leads; it goes on as a follower.
 type transport struct {
 	*raft.NetworkTransport // gives RequestPreVote as well
 	c                      *Cluster
@@ -104,7 +108,7 @@ func (t *transport) Consumer() <-chan raft.RPC { return t.consumer }
 // SetHeartbeatHandler does nothing: heartbeats take the way of all requests.
 func (t *transport) SetHeartbeatHandler(func(raft.RPC)) {}
 
-// AppendEntries holds back empty requests while the local disk hangs and tells the watchdog what happened.
+// AppendEntries holds back empty requests while the local disk hangs or the clock is off, and tells the watchdog what happened.
 func (t *transport) AppendEntries(id raft.ServerID, target raft.ServerAddress, req *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
 	if len(req.Entries) == 0 && t.diskStuck() {
 		if hook := t.c.cfg.Hooks.HeartbeatHeld; hook != nil {
@@ -112,10 +116,31 @@ func (t *transport) AppendEntries(id raft.ServerID, target raft.ServerAddress, r
 		}
 		return errStuckDisk
 	}
+	if len(req.Entries) == 0 && t.clockOff() {
+		return errClock
+	}
 	err := t.NetworkTransport.AppendEntries(id, target, req, resp)
 	t.c.dog.sawAppend(string(id), req, err)
 	return err
 }
+
+// RequestPreVote does not stand while the clock is off.
+func (t *transport) RequestPreVote(id raft.ServerID, target raft.ServerAddress, req *raft.RequestPreVoteRequest, resp *raft.RequestPreVoteResponse) error {
+	if t.clockOff() {
+		return errClock
+	}
+	return t.NetworkTransport.RequestPreVote(id, target, req, resp)
+}
+
+// RequestVote does not stand while the clock is off.
+func (t *transport) RequestVote(id raft.ServerID, target raft.ServerAddress, req *raft.RequestVoteRequest, resp *raft.RequestVoteResponse) error {
+	if t.clockOff() {
+		return errClock
+	}
+	return t.NetworkTransport.RequestVote(id, target, req, resp)
+}
+
+func (t *transport) clockOff() bool { return t.c.Clock().Off() }
 
 func (t *transport) diskStuck() bool {
 	since, busy := t.c.logs.StoreStarted()

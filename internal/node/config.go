@@ -86,9 +86,13 @@ type Config struct {
 	FS       vfs.FS        // nil: the disk; tests pass a crashable one
 	DiskFree func() uint64 // free bytes for Dir; nil: what the file system says
 
-	Exit       func(code int)   // ends the process after a failure that leaves no other way; nil: os.Exit
-	LogDropped func() uint64    // lines of the log that were not written; nil: none
-	Clock      func() time.Time // wall clock; nil: that of the machine. Pauses and deadlines do not follow it
+	Exit       func(code int) // ends the process after a failure that leaves no other way; nil: os.Exit
+	LogDropped func() uint64  // lines of the log that were not written; nil: none
+	// AcceptClock is about the time now, by the word of an operator, for a node that has no other voter to ask and whose
+	// clock is far from log time. It counts for an hour.
+	AcceptClock time.Time
+
+	Clock func() time.Time // wall clock; nil: that of the machine. Pauses and deadlines do not follow it
 }
 
 // AddressFactor times the token rate is the default of the address rate. One address may be a proxy or a whole site, and

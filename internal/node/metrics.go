@@ -34,6 +34,8 @@ func (n *Node) registerMetrics() error {
 			return float64(n.store.Committed()) - float64(n.live().Cursor().Index)
 		}),
 		gauge("flk_leader", "1 when this node leads and takes proposals.", func() float64 { return boolFloat(raftLog{n}.IsLeader()) }),
+		gauge("flk_clock_offset_seconds", "How far this node's wall clock is ahead of what a majority of the voters says, or said last.", func() float64 { return n.cluster.Clock().Offset.Seconds() }),
+		gauge("flk_clock_ok", "1 when a majority of the voters agrees on the time and this node's clock is near it.", func() float64 { return boolFloat(n.clockCheck() == nil) }),
 		gauge("flk_quarantined", "1 when this node answers no client because it contradicts the others.", func() float64 { return boolFloat(n.quarantine.Load() != nil) }),
 		gauge("flk_suspended", "1 when this node answers no client because it and another one contradict each other and no majority decides.", func() float64 { return boolFloat(n.doubts.reason.Load() != nil) }),
 		counter("flk_damaged_stores_total", "Folded states that could not be read and were, or are, folded again.", func() float64 { return float64(n.damages.Load()) }),

@@ -140,6 +140,7 @@ func (n *Node) open(ctx context.Context) error {
 	n.loop(loops, "key files", n.watchKeys)
 	n.loop(loops, "refusal reports", n.reportRefusals)
 	n.loop(loops, "age of keys", n.warnOldKeys)
+	n.loop(loops, "clock", n.watchClock)
 	if err := n.openAudit(); err != nil {
 		return err
 	}
@@ -247,9 +248,6 @@ func (n *Node) openAPI() error {
 	n.log.Info("serving", "api", n.cfg.API.Listen, "peer", n.cfg.Peer.Listen)
 	return n.openMetrics(conf)
 }
-
-// now is this node's wall clock.
-func (n *Node) now() time.Time { return n.cfg.Clock() }
 
 func (n *Node) self() Voter {
 	for _, v := range n.cfg.Voters {

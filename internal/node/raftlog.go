@@ -34,10 +34,7 @@ func (n *Node) mayPropose() error {
 	if reason := n.doubts.reason.Load(); reason != nil {
 		return fmt.Errorf("suspended: %s", *reason)
 	}
-	if offset, ok := n.cluster.ClockOK(); !ok {
-		return fmt.Errorf("the clock is %s away from the other nodes", offset)
-	}
-	return nil
+	return n.clockCheck()
 }
 
 func (l raftLog) Propose(ctx context.Context, entry []byte) (uint64, error) {

@@ -102,6 +102,9 @@ func (n *Node) refuseNow() *wire.Problem {
 	if n.switching() {
 		return wire.NewProblem(wire.CodeNotReady, "this node is switching to another generation; ask another one").WithRetry(retryAfter)
 	}
+	if p := n.clockDisputed(); p != nil {
+		return p
+	}
 	if n.diskFree() < diskFreeze {
 		return wire.NewProblem(wire.CodeOverloaded, "this node is short of disk space; ask another one").WithRetry(retryAfter)
 	}
@@ -189,6 +192,9 @@ func (n *Node) proposeProblem(err error) error {
 	case errors.Is(err, propose.ErrClosed):
 		return wire.NewProblem(wire.CodeShuttingDown, "").WithRetry(retryAfter)
 	case errors.Is(err, propose.ErrNoLeader):
+		if p := n.clockDisputed(); p != nil {
+			return p
+		}
 		return wire.NewProblem(wire.CodeNoLeader, "").WithRetry(retryAfter)
 	}
 	return err

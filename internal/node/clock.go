@@ -1,0 +1,101 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/recount-ledger/recount/wire"
+)
+
+// aloneStep is how far ahead of log time the clock of a node may be that has no other voter to ask when it starts.
+const aloneStep = 30 * 24 * time.Hour
+
+// acceptedFor is how long the time counts that an operator accepted for a node without other voters.
+const acceptedFor = time.Hour
+
+// clockPause lies between two looks at the clock, for the log.
+const clockPause = 200 * time.Millisecond
+
+// now is the time that a majority of the voters agreed on, carried on by this node's monotonic clock; before there is an
+// agreement it is this node's wall clock.
+func (n *Node) now() time.Time {
+	if n.cluster == nil {
+		return n.cfg.Clock()
+	}
+	now, _ := n.cluster.AgreedTime()
+	return now
+}
+
+// clockCheck says in words what is wrong with this node's clock.
+func (n *Node) clockCheck() error {
+	s := n.cluster.Clock()
+	off := s.Offset.Round(time.Millisecond)
+	switch {
+	case s.OK:
+		return n.checkAlone()
+	case s.Agree > 0:
+		return fmt.Errorf("the clock of this node is off by %s from that of %d of %d voters; set it right", off, s.Agree, s.Voters)
+	case s.Heard <= s.Voters/2:
+		return fmt.Errorf("only %d of %d voters told their time lately, this node included", s.Heard, s.Voters)
+	case s.Stepped:
+		return fmt.Errorf("the clock stepped by %s against the time that passed, and no majority of the voters vouches for either; "+
+			"set the clocks right or, when they are right now, start most nodes again", off)
+	}
+	return fmt.Errorf("no majority of the voters agrees on the time; this clock is off by %s from what was agreed last; compare the clocks of the nodes", off)
+}
+
+// clockDisputed is the problem of a submission while enough voters are heard but no majority agrees on the time: waiting
+// for another leader would not help.
+func (n *Node) clockDisputed() *wire.Problem {
+	s := n.cluster.Clock()
+	if s.OK && n.checkAlone() == nil || s.Agree > 0 && !s.OK || s.Heard <= s.Voters/2 {
+		return nil
+	}
+	return wire.NewProblem(wire.CodeClock, n.clockCheck().Error()).WithRetry(retryAfter)
+}
+
+// checkAlone compares the clock of a node that has no other voter to ask with log time, until it has once opened its
+// ledger for writes; from then on its monotonic clock watches.
+func (n *Node) checkAlone() error {
+	last := n.derived.Cursor().LogTime
+	if len(n.cfg.Voters) > 1 || last == 0 || n.term.Load() != 0 {
+		return nil
+	}
+	now := n.now()
+	ahead := now.Sub(time.Unix(0, last)).Round(time.Millisecond)
+	if ahead >= -n.cfg.MaxClockSkew && ahead <= aloneStep || now.Sub(n.cfg.AcceptClock).Abs() <= acceptedFor {
+		return nil
+	}
+	return fmt.Errorf("the clock says %s, which is %s from the time of the newest event, and no other voter can be asked; "+
+		"set it right or, when it is right, start with --accept-clock %[1]s", now.UTC().Format(time.RFC3339), ahead)
+}
+
+// watchClock logs when the clock of this node goes wrong and when it is right again.
+func (n *Node) watchClock(ctx context.Context) error {
+	said := ""
+	for {
+		if err := pause(ctx, clockPause); err != nil {
+			return err
+		}
+		err := n.clockCheck()
+		switch kind := n.clockKind(err); {
+		case kind == said:
+		case err != nil:
+			n.log.Warn("the clock: this node does not lead until this is over", "clock", err.Error())
+			said = kind
+		default:
+			n.log.Info("the clock: a majority of the voters agrees with it")
+			said = kind
+		}
+	}
+}
+
+// clockKind tells states apart that differ by more than a figure.
+func (n *Node) clockKind(err error) string {
+	s := n.cluster.Clock()
+	return fmt.Sprint(err == nil, s.OK, s.Agree > 0, s.Stepped, s.Heard > s.Voters/2)
+}
+
+var errNoAgreement = errors.New("no majority of the voters has agreed on the time yet")
