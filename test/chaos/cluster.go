@@ -22,6 +22,7 @@ const nodes = 3
 // node is one process and its directory.
 type node struct {
 	dir, bin string
+	env      []string // beside that of the bed
 
 	mu   sync.Mutex
 	cmd  *exec.Cmd
@@ -124,7 +125,7 @@ func (b *bed) start(i int) error {
 	defer n.mu.Unlock()
 	cmd := exec.Command(n.bin, "serve", "--config", filepath.Join(n.dir, "config.yaml"))
 	cmd.Stdout, cmd.Stderr = out, out
-	cmd.Env = append(os.Environ(), "RECOUNT_FAULT_CLOCK="+b.clockFile(i))
+	cmd.Env = append(append(os.Environ(), "RECOUNT_FAULT_CLOCK="+b.clockFile(i)), n.env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
 		return err

@@ -275,11 +275,18 @@ func aside(dir string, f func() error) error {
 	return errors.Join(err, os.RemoveAll(dir), os.Rename(dir+".aside", dir))
 }
 
-// wiped: a node whose disk was replaced by an empty one must not come back by itself.
+// wiped: a node whose disk was replaced by an empty one must not come back by itself, nor when somebody says that the cluster is
+// new.
 func wiped(ctx context.Context, n *nemesis) error {
 	i := n.any()
 	n.kill(i)
-	err := aside(n.data(i), func() error { return n.mustRefuse(ctx, "wiped directory", i) })
+	what := "wiped directory"
+	if n.rng.IntN(2) == 0 {
+		what = "wiped directory, called new,"
+		n.node[i].env = []string{"RECOUNT_NEW_CLUSTER=true"}
+	}
+	err := aside(n.data(i), func() error { return n.mustRefuse(ctx, what, i) })
+	n.node[i].env = nil
 	if err != nil {
 		return err
 	}
