@@ -37,7 +37,7 @@ func TestEmptyFlags(t *testing.T) {
 					args = append(args, "base")
 				}
 				cmd := root()
-				cmd.SetArgs(append(args, "--"+f.Name, value))
+				cmd.SetArgs(append(args, "--"+f.Name+"="+value))
 				var usage *usageError
 				err := cmd.ExecuteContext(t.Context())
 				if !errors.As(err, &usage) || !strings.Contains(err.Error(), "--"+f.Name+" is given without a value") {

@@ -116,8 +116,13 @@ func load(path string, fs *pflag.FlagSet, env func(string) (string, bool)) (valu
 	}
 	for _, s := range settings {
 		for _, suffix := range suffixes(s) {
-			if text, ok := env(s.env + strings.ToUpper(suffix)); ok && text != "" {
-				v.override(s, suffix, text, "environment "+s.env+strings.ToUpper(suffix))
+			name := s.env + strings.ToUpper(suffix)
+			text, ok := env(name)
+			switch {
+			case ok && !s.secret && strings.TrimSpace(text) == "":
+				errs = append(errs, fmt.Errorf("%s: environment %s is set to nothing: give it a value, or unset it", s.key, name))
+			case ok && text != "": // an empty secret is none, so that a parent can take one back
+				v.override(s, suffix, text, "environment "+name)
 			}
 		}
 	}

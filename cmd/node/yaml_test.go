@@ -91,6 +91,19 @@ func TestYAMLLists(t *testing.T) {
 	}
 }
 
+// TestEmptyEnvironment: a variable that was made of an unset one says nothing; taken for "not given" it would turn the
+// two-person rule off, or a rate.
+func TestEmptyEnvironment(t *testing.T) {
+	for _, s := range settings {
+		for _, value := range []string{"", " "} {
+			_, err := load(write(t, "config.yaml", good), flags(t), environment(map[string]string{s.env: value}))
+			if named := err != nil && strings.Contains(err.Error(), "environment "+s.env+" is set to nothing"); named == s.secret {
+				t.Errorf("%s=%q: %v", s.env, value, err)
+			}
+		}
+	}
+}
+
 // TestOneDocument: what stands behind a second --- would not count.
 func TestOneDocument(t *testing.T) {
 	for _, behind := range []string{"---\npcs_hmac_key: two\n", "---\n", "...\n---\nx: 1\n", "--- text\n"} {
