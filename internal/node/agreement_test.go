@@ -142,3 +142,19 @@ func TestNewModeWaitsForEveryNode(t *testing.T) {
 	}
 	c.Check()
 }
+
+// TestRowsAreCompared: the comparison of whole states sees a row that no digest covers yet.
+func TestRowsAreCompared(t *testing.T) {
+	c := nodetest.Start(t, 3)
+	f := nodetest.NewRecords(t)
+	first := nodetest.Record{Shard: "one", Epoch: 1, Root: "r"}
+	submitAll(t, c, 1, [][]byte{f.Sign(first)})
+	c.Check()
+	c.Stop(2)
+	c.ForgetID(2, first.ID())
+	c.Restart(2)
+	c.AwaitReady(2)
+	if diff := c.RowsThatDiffer(0, 2); len(diff) != 1 || !strings.HasPrefix(diff[0], "generations/1 i") {
+		t.Errorf("%q", diff)
+	}
+}

@@ -49,6 +49,7 @@ func TestDamagedFlips(t *testing.T) {
 	r.c.ClearFolds(ill)
 	r.c.Restart(ill)
 	r.c.AwaitReady(ill)
+	r.c.CheckRows()
 }
 
 // TestOneBadHistory: what the leader alone has recorded of an activation is not taken for true. The leader gives up, not the

@@ -47,8 +47,8 @@ func (c *Cluster) Submit(ctx context.Context, cl *client.Client, body []byte) (A
 	return a, nil
 }
 
-// Check fails the test unless all nodes, which must all run, have the same digests and audit lists at one seq, no pcs_id
-// has two outcomes, and every answer given by Submit is still what every node says and what a repetition is answered.
+// Check fails the test unless all nodes, which must all run, have the same digests and audit lists at one seq and the same
+// rows in the end, no pcs_id has two outcomes, and every answer given by Submit is still what every node says and what a repetition is answered.
 func (c *Cluster) Check() {
 	c.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -64,6 +64,7 @@ func (c *Cluster) Check() {
 		c.checkAnswer(a, rows, standing)
 	}
 	c.checkRepeats(ctx, list)
+	c.CheckRows()
 }
 
 // head is a position that covers everything acknowledged so far.
