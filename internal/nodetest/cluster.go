@@ -188,7 +188,7 @@ func FreePort(t testing.TB) string { return freePorts(t, 1)[0] }
 // MayEnd says that node i is expected to give up by itself, as a leader does that contradicts the others.
 func (c *Cluster) MayEnd(i int) { c.members[i].mayEnd.Store(true) }
 
-// Lead makes node i the leader, by stopping and starting whoever else leads.
+// Lead makes node i of three the leader: the leader hands over when it stops, and no other node is there to take over.
 func (c *Cluster) Lead(i int) {
 	c.t.Helper()
 	for tries := 0; ; tries++ {
@@ -199,9 +199,13 @@ func (c *Cluster) Lead(i int) {
 		if tries == 20 {
 			c.t.Fatalf("node %d does not get to lead", i)
 		}
+		third := 3 - i - lead
+		c.Stop(third)
 		c.Stop(lead)
+		c.Restart(third)
 		c.Leader()
 		c.Restart(lead)
+		c.AwaitReady(third)
 		c.AwaitReady(lead)
 	}
 }
