@@ -1,6 +1,13 @@
 package node
 
-import "context"
+import (
+	"context"
+	"time"
+
+	"github.com/recount-ledger/recount/internal/event"
+	"github.com/recount-ledger/recount/internal/pcs"
+	"github.com/recount-ledger/recount/wire"
+)
 
 // ProposeRaw commits a pack as a leader does whose memory is at fault, or that is in other hands: past every check.
 func (n *Node) ProposeRaw(ctx context.Context, pack []byte) (uint64, error) {
@@ -9,3 +16,20 @@ func (n *Node) ProposeRaw(ctx context.Context, pack []byte) (uint64, error) {
 
 // PretendOlder makes the node say that its release lacks a capability.
 func (n *Node) PretendOlder(capability string) { n.olderThan.Store(&capability) }
+
+// SubmitResent submits a record and answers as if an earlier copy of its pack were in the log, or not.
+func (n *Node) SubmitResent(ctx context.Context, body []byte, resent bool) (*wire.SubmitAnswer, error) {
+	rec := pcs.Decode(body)
+	facts := n.checkSignature(n.verifiers(), rec)
+	ev, err := newEvent(event.Submission, &event.SubmissionV1{Body: body, ReceivedAt: time.Now().UnixNano(), Node: n.cfg.NodeID,
+		Facts: &event.SignatureFacts{KeyId: facts.KeyID, Alg: uint32(facts.Alg), Profile: uint32(facts.Profile), Mode: uint32(facts.Mode)}})
+	if err != nil {
+		return nil, err
+	}
+	result, place, err := n.packer.Submit(ctx, ev)
+	if err != nil {
+		return nil, err
+	}
+	place.Resent = resent
+	return n.answerPlaced(rec, facts, result, place)
+}

@@ -69,8 +69,12 @@ func (l raftLog) Forward(ctx context.Context, pack []byte) (propose.Place, error
 	if len(reply) != 12 {
 		return propose.Place{}, fmt.Errorf("forward: the leader's answer has %d bytes", len(reply))
 	}
-	return propose.Place{Index: binary.BigEndian.Uint64(reply), Offset: int(binary.BigEndian.Uint32(reply[8:]))}, nil
+	offset := binary.BigEndian.Uint32(reply[8:])
+	return propose.Place{Index: binary.BigEndian.Uint64(reply), Offset: int(offset &^ resentBit), Resent: offset&resentBit != 0}, nil
 }
+
+// resentBit in the offset that a leader answers says that it has sent the pack before.
+const resentBit = 1 << 31
 
 func (l raftLog) Changed() <-chan struct{} { return l.n.cluster.Watch() }
 
@@ -102,5 +106,9 @@ func (n *Node) acceptForward(ctx context.Context, from string, body []byte) ([]b
 	case err != nil:
 		return nil, err
 	}
-	return binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint64(nil, place.Index), uint32(place.Offset)), nil
+	offset := uint32(place.Offset)
+	if place.Resent {
+		offset |= resentBit
+	}
+	return binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint64(nil, place.Index), offset), nil
 }

@@ -173,14 +173,36 @@ func (n *Node) commit(ctx context.Context, body []byte, meta api.Meta, rec *pcs.
 	if err := n.checkOwn(ctx, ev); err != nil {
 		return nil, wire.NewProblem(wire.CodeOverloaded, err.Error()).WithRetry(retryAfter)
 	}
-	result, _, err := n.packer.Submit(ctx, ev)
+	result, place, err := n.packer.Submit(ctx, ev)
 	if err != nil {
 		return nil, n.proposeProblem(err)
 	}
 	if result.Replayed && !result.Evidence {
 		n.stats.replays.Add(1)
 	}
-	return n.answer(rec, result)
+	return n.answerPlaced(rec, facts, result, place)
+}
+
+// answerPlaced answers for the entry that a submission ended in. When an earlier copy of it may be in the log too, that one may have
+// been accepted before its key was revoked or the policy changed: what stands of the record is its answer then, and no refusal.
+func (n *Node) answerPlaced(rec *pcs.Record, facts verify.Facts, result projections.Result, place propose.Place) (*wire.SubmitAnswer, error) {
+	if !place.Resent || result.Outcome != verify.Refused || !facts.Valid() || rec.Fault != nil {
+		return n.answer(rec, result)
+	}
+	live := n.live()
+	view := live.View()
+	defer view.Close()
+	t := rec.Tuple(facts.Profile)
+	c := &projections.Checked{Rec: rec, Facts: facts, Signed: rec.SignedDigest(t), Inputs: rec.InputsDigest(t)}
+	first, ok, err := projections.Standing(view, c, result.LogTime, n.policy().Params.DedupTTL)
+	if err != nil {
+		return nil, wire.NewProblem(wire.CodeOutcomeUnknown, "")
+	}
+	if !ok || first.Seq >= result.Seq {
+		return n.answer(rec, result)
+	}
+	first.Generation = live.Number()
+	return n.answer(rec, first)
 }
 
 func (n *Node) proposeProblem(err error) error {

@@ -131,6 +131,7 @@ func (p *Packer[R]) deliver(ctx context.Context, batch []*group[R]) (left []*gro
 			return nil, Place{}, nil
 		}
 		if place, err = p.attempt(ctx, batch, leads); err == nil {
+			place.Resent = place.Resent || sent
 			return batch, place, nil
 		}
 		sent = sent || !errors.Is(err, ErrNoLeader) && !errors.Is(err, ErrOverloaded)
@@ -218,7 +219,7 @@ func (p *Packer[R]) answer(ctx context.Context, batch []*group[R], place Place, 
 		g.offset = offset
 		offset += len(g.events)
 		if g.place {
-			g.answer <- answer[R]{place: Place{Index: place.Index, Offset: g.offset}, err: err}
+			g.answer <- answer[R]{place: Place{Index: place.Index, Offset: g.offset, Resent: place.Resent}, err: err}
 			continue
 		}
 		waiters++
@@ -238,7 +239,7 @@ func (p *Packer[R]) answer(ctx context.Context, batch []*group[R], place Place, 
 		if g.place {
 			continue
 		}
-		a := answer[R]{place: Place{Index: place.Index, Offset: g.offset}, err: err}
+		a := answer[R]{place: Place{Index: place.Index, Offset: g.offset, Resent: place.Resent}, err: err}
 		if err == nil {
 			a.outcomes = outcomes[g.offset : g.offset+len(g.events)]
 		}

@@ -57,6 +57,7 @@ type Log interface {
 type Place struct {
 	Index  uint64
 	Offset int
+	Resent bool // an earlier copy of the pack may be in the log before it
 }
 
 // Options of a Packer. R is the type of a folded outcome.

@@ -274,8 +274,12 @@ func TestRetryAfterUnknown(t *testing.T) {
 		}, nil)
 		c := submit(t.Context(), n.packer, "twice")
 		c.good(t, w)
-		if len(w.entries()) != 2 || c.at.Index != 2 {
-			t.Errorf("%d entries, outcome of %d", len(w.entries()), c.at.Index)
+		if len(w.entries()) != 2 || c.at.Index != 2 || !c.at.Resent {
+			t.Errorf("%d entries, outcome at %+v", len(w.entries()), c.at)
+		}
+		once := submit(t.Context(), n.packer, "once")
+		if once.good(t, w); once.at.Resent {
+			t.Errorf("sent once: %+v", once.at)
 		}
 	})
 }
