@@ -45,6 +45,7 @@ func (v values) nodeConfig() (node.Config, error) {
 	}
 	c.ThrottleStatus = number(v, "throttle_status", &errs, strconv.Atoi)
 	c.MaxBody = number(v, "max_body", &errs, strconv.Atoi)
+	c.Ballast = number(v, "ballast", &errs, func(s string) (int64, error) { return strconv.ParseInt(s, 10, 64) })
 	c.PackBatchBytes = number(v, "pack_batch_bytes", &errs, strconv.Atoi)
 	c.ElectionTimeout = v.duration("election_timeout", &errs)
 	c.Audit = node.AuditLog{File: t["audit_log.file"], Keep: v.age("audit_log.keep", &errs),

@@ -222,6 +222,7 @@ voters:
 	fmt.Fprintf(&b, "pcs_profiles: %q\n", envOr("PCS_PROFILES", "f9,py,es,go,go-fold,py-utf8,ryu,bin"))
 	fmt.Fprintf(&b, "auth:\n  required: %s\n  two_person: %s\n  tokens_file: ../tokens/tokens\n  failures: %s\n", envOr("RECOUNT_AUTH_REQUIRED", "true"),
 		envOr("RECOUNT_AUTH_TWO_PERSON", "false"), envOr("RECOUNT_AUTH_FAILURES", "60"))
+	fmt.Fprintf(&b, "ballast: 0\n")
 	fmt.Fprintf(&b, "token_rate: %s\n", envOr("TOKEN_RATE", "0"))
 	for _, line := range keyLines {
 		fmt.Fprintln(&b, line)

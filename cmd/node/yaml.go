@@ -17,7 +17,7 @@ var (
 	listSettings   = []string{"pcs_sign_alg", "pcs_hmac_keys", "pcs_ed25519_pub_b64", "pcs_profiles", "trusted_proxies"}
 	boolSettings   = []string{"auth.required", "auth.two_person"}
 	numberSettings = []string{"auth.failures", "token_rate", "address_rate", "key_rate", "throttle_status", "audit_log.max_bytes",
-		"audit_log.keep", "max_body", "election_timeout", "pack_batch_bytes"}
+		"audit_log.keep", "max_body", "ballast", "election_timeout", "pack_batch_bytes"}
 )
 
 // yamlKinds names what YAML reads an unquoted word as.

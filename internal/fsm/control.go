@@ -165,6 +165,9 @@ func (d *Derived) WaitControl(ctx context.Context, seen uint64) error {
 	return err
 }
 
+// Unflushed is how many bytes of memory wait for room on the disk, at most.
+func (d *Derived) Unflushed() uint64 { return d.store.Unflushed() }
+
 func (d *Derived) cursor() Cursor { return d.pos.get() }
 
 func (d *Derived) prepare(context.Context, *step) error { return nil }
@@ -185,6 +188,7 @@ func (d *Derived) fold(_ context.Context, s *step) error {
 	if err := tx.commit(); err != nil {
 		return err
 	}
+	d.store.wrote(len(s.items))
 	d.setApplied(m.cur, m.conf)
 	d.pos.set(m.cur)
 	return nil

@@ -148,6 +148,16 @@ func (g *Generation) Bytes() uint64 {
 	return g.store.Metrics().DiskSpaceUsage()
 }
 
+// Unflushed is how many bytes of memory wait for room on the disk, at most.
+func (g *Generation) Unflushed() uint64 {
+	g.life.RLock()
+	defer g.life.RUnlock()
+	if g.closed {
+		return 0
+	}
+	return g.store.Unflushed()
+}
+
 // Outcomes waits until entry index is folded and returns one outcome per event, zero for operator events.
 func (g *Generation) Outcomes(ctx context.Context, index uint64) ([]projections.Result, error) {
 	if err := g.pos.waitIndex(ctx, index); err != nil {
@@ -188,6 +198,7 @@ func (g *Generation) fold(ctx context.Context, s *step) error {
 	if err := tx.commit(); err != nil {
 		return err
 	}
+	g.store.wrote(len(s.items))
 	g.publish(s.cur, s.items, results)
 	if err := g.observeAll(s.items, results); err != nil || g.obs.Pace == nil {
 		return err

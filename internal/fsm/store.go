@@ -6,12 +6,15 @@ import (
 	"io"
 	"log/slog"
 	"path/filepath"
+	"sync"
+	"time"
 	"unsafe"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"github.com/recount-ledger/recount/internal/log"
 	"github.com/recount-ledger/recount/internal/projections"
 )
 
@@ -22,13 +25,20 @@ type Store struct {
 	db  *pebble.DB
 	dir string
 	*health
+	flusher flusher
 }
 
 // cacheBytes is the block cache of a folded state.
 const cacheBytes = 64 << 20
 
-// memTableBytes bounds what is folded again after a crash.
+// memTableBytes bounds what waits for a flush in memory.
 const memTableBytes = 32 << 20
+
+// What is folded again after a crash is bounded in events and in time: a second's work or less.
+const (
+	flushEvents = 50_000
+	flushAfter  = 30 * time.Second
+)
 
 // OpenStore opens or creates the folded state in dir. A nil fs means the disk. damaged may be nil; it is told once, by any
 // goroutine, that a file of the store cannot be read, and must not wait.
@@ -37,11 +47,12 @@ func OpenStore(fs vfs.FS, dir string, log *slog.Logger, damaged func(error)) (*S
 }
 
 // openStore also opens what must survive a crash: synced writes need a write-ahead log.
-func openStore(fs vfs.FS, dir string, log *slog.Logger, damaged func(error), durable bool) (*Store, error) {
+func openStore(fs vfs.FS, dir string, logger *slog.Logger, damaged func(error), durable bool) (*Store, error) {
 	if fs == nil {
 		fs = vfs.Default
 	}
-	h := &health{log: log.With("store", filepath.Base(dir)), told: damaged, failing: make(chan struct{}, 1)}
+	fs = log.Backoff(fs)
+	h := &health{log: logger.With("store", filepath.Base(dir)), told: damaged, failing: make(chan struct{}, 1)}
 	o := &pebble.Options{
 		FS:                          fs,
 		FormatMajorVersion:          pebble.FormatTableFormatV6,
@@ -66,11 +77,67 @@ func openStore(fs vfs.FS, dir string, log *slog.Logger, damaged func(error), dur
 	if err != nil {
 		return nil, fmt.Errorf("open folded state %s: %w", dir, err)
 	}
-	return &Store{db: db, dir: dir, health: h}, nil
+	s := &Store{db: db, dir: dir, health: h}
+	s.flusher.limit = flushEvents
+	return s, nil
 }
+
+// flusher knows what was written since the last flush was asked for.
+type flusher struct {
+	mu     sync.Mutex
+	limit  int // events
+	events int
+	timer  *time.Timer // runs while something waits for a flush
+	closed bool
+}
+
+// wrote asks for a flush, without waiting for it, when enough events were folded; flushAfter later in any case.
+func (s *Store) wrote(events int) {
+	f := &s.flusher
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.events += events
+	switch {
+	case f.closed:
+	case f.events >= f.limit:
+		s.flushLocked()
+	case f.timer == nil:
+		f.timer = time.AfterFunc(flushAfter, func() {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			if !f.closed {
+				s.flushLocked()
+			}
+		})
+	}
+}
+
+func (s *Store) flushLocked() {
+	f := &s.flusher
+	if f.timer != nil {
+		f.timer.Stop()
+		f.timer = nil
+	}
+	f.events = 0
+	if s.Damage() != nil {
+		return
+	}
+	if _, err := s.db.AsyncFlush(); err != nil {
+		s.log.Warn("a flush could not be asked for", "error", err)
+	}
+}
+
+// Unflushed is how many bytes of memory wait for room on the disk, at most.
+func (s *Store) Unflushed() uint64 { return s.db.Metrics().MemTable.Size }
 
 // Close flushes and closes the store. What a full or bad disk does not take is folded again at the next start.
 func (s *Store) Close() error {
+	s.flusher.mu.Lock()
+	s.flusher.closed = true
+	if s.flusher.timer != nil {
+		s.flusher.timer.Stop()
+	}
+	s.flusher.mu.Unlock()
 	select {
 	case <-s.failing: // an earlier failure
 	default:

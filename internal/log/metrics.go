@@ -56,6 +56,16 @@ func (s *Store) Metrics() Metrics {
 // Syncs counts the fsyncs of write-ahead log files since Open.
 func (s *Store) Syncs() uint64 { return s.sync.n.Load() }
 
+// Unflushed is how many bytes of memory wait for room in tables, at most.
+func (s *Store) Unflushed() uint64 {
+	s.life.RLock()
+	defer s.life.RUnlock()
+	if s.closed {
+		return 0
+	}
+	return s.db.Metrics().MemTable.Size
+}
+
 // Packs counts the StoreLogs calls that were stored since Open; Syncs/Packs should stay at one.
 func (s *Store) Packs() uint64 {
 	s.mu.Lock()

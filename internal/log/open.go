@@ -20,7 +20,7 @@ func Open(dir string, o Options) (*Store, error) {
 		return nil, fmt.Errorf("log: create %s: %w", dir, err)
 	}
 	s := &Store{opts: o, commit: o.Commit, done: make(chan struct{}), keeping: make(chan struct{}), tail: tail{limit: o.TailBytes}}
-	s.sync = &syncCounter{FS: o.FS}
+	s.sync = &syncCounter{FS: Backoff(o.FS)}
 	var err error
 	if s.bound, err = openEnd(o.FS, dir); err != nil {
 		return nil, fmt.Errorf("log: open %s: %w", dir, err)

@@ -86,6 +86,8 @@ type Config struct {
 	FS       vfs.FS        // nil: the disk; tests pass a crashable one
 	DiskFree func() uint64 // free bytes for Dir; nil: what the file system says
 
+	Ballast int64 // bytes of disk in reserve, freed when the disk is full; less on a small disk, 0 for none
+
 	Exit       func(code int) // ends the process after a failure that leaves no other way; nil: os.Exit
 	LogDropped func() uint64  // lines of the log that were not written; nil: none
 	// AcceptClock is about the time now, by the word of an operator, for a node that has no other voter to ask and whose
@@ -154,6 +156,9 @@ func (c Config) Validate() error {
 		if !(r.rate >= 0 && r.rate <= 1e9) {
 			bad("%s: between 0 (off) and 1e9 per second, not %v", r.name, r.rate)
 		}
+	}
+	if c.Ballast < 0 {
+		bad("ballast: 0 or more bytes, not %d", c.Ballast)
 	}
 	if c.MaxBody < 1<<10 || c.MaxBody > 4<<20 {
 		bad("max_body: between 1024 and 4194304 bytes, not %d", c.MaxBody)

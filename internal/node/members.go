@@ -22,12 +22,13 @@ type place struct {
 	CommittedSeq uint64 `json:"committed_seq"`
 	FoldedSeq    uint64 `json:"folded_seq"`
 	State        string `json:"state"`
+	DiskFree     uint64 `json:"disk_free"` // bytes
 
 	Capabilities []string `json:"capabilities"` // what the release of the node can fold
 }
 
 func (n *Node) place() place {
-	p := place{CommittedSeq: n.derived.Cursor().Seq, FoldedSeq: n.live().Cursor().Seq, State: "follower", Capabilities: n.capabilities()}
+	p := place{CommittedSeq: n.derived.Cursor().Seq, FoldedSeq: n.live().Cursor().Seq, State: "follower", DiskFree: n.diskFree(), Capabilities: n.capabilities()}
 	if _, ok := n.cluster.IsLeader(); ok {
 		p.State = "leader"
 	}

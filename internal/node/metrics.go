@@ -38,6 +38,8 @@ func (n *Node) registerMetrics() error {
 		gauge("flk_clock_ok", "1 when a majority of the voters agrees on the time and this node's clock is near it.", func() float64 { return boolFloat(n.clockCheck() == nil) }),
 		gauge("flk_quarantined", "1 when this node answers no client because it contradicts the others.", func() float64 { return boolFloat(n.quarantine.Load() != nil) }),
 		gauge("flk_suspended", "1 when this node answers no client because it and another one contradict each other and no majority decides.", func() float64 { return boolFloat(n.doubts.reason.Load() != nil) }),
+		gauge("flk_disk_free_bytes", "Free disk space for the data directory, without what the ballast still needs.", func() float64 { return float64(n.diskFree()) }),
+		gauge("flk_disk_needed_bytes", "Free disk space below which this node refuses submissions.", func() float64 { return float64(n.diskFreeze()) }),
 		counter("flk_damaged_stores_total", "Folded states that could not be read and were, or are, folded again.", func() float64 { return float64(n.damages.Load()) }),
 		counter("flk_peer_refusals_total", "Times that this node refused another one: other voters, or a lost or exchanged directory.", func() float64 { return float64(n.cluster.PeerRefusals()) }),
 		gauge("flk_refused_by_members", "1 when other members refuse this node, or have other voters; readyz says why.", func() float64 { return boolFloat(n.cluster.Standing() != nil) }),

@@ -83,8 +83,10 @@ type Node struct {
 	closing    atomic.Bool
 	lastSubmit atomic.Int64 // when a submission came in last, Unix nanoseconds
 	disk       struct {
-		at   atomic.Int64 // when free was looked up, Unix nanoseconds
-		free atomic.Uint64
+		at   atomic.Int64  // when free was looked up, Unix nanoseconds
+		free atomic.Uint64 // without the ballast that has to be made again
+
+		unflushed atomic.Uint64
 	}
 	caughtUp atomic.Bool // has once folded all that was committed; until then an own submission might wait long for its fold
 	stats    stats
@@ -134,6 +136,7 @@ func (n *Node) open(ctx context.Context) error {
 	n.loop(loops, "control fold", n.derived.Run)
 	n.loop(loops, "generations", n.manageGenerations)
 	n.loop(loops, "catching up", n.catchUp)
+	n.loop(loops, "ballast", n.keepBallast)
 	n.loop(loops, "leader duties", n.leaderDuties)
 	n.loop(loops, "agreement of the voters", n.settleDoubts)
 	n.loop(loops, "key registration", n.registerKeys)
@@ -158,6 +161,9 @@ func (n *Node) openStores(ctx context.Context) error {
 		}
 	}
 	var err error
+	if err := n.freeBallast(); err != nil {
+		return err
+	}
 	n.store, err = log.Open(filepath.Join(n.cfg.Dir, "events"), log.Options{FS: n.cfg.FS, Logger: n.log, Fatal: n.logFailed})
 	if err != nil {
 		return err

@@ -7,12 +7,38 @@ import (
 	"time"
 )
 
+// diskMargin is what must stay free beyond what is in memory and not flushed yet, in bytes.
+const diskMargin = 256 << 20
+
+// pauseMargin is what generations that do not answer leave free.
+const pauseMargin = 1 << 30
+
 // Watermarks of free disk space, in bytes. Below the first one, generations that do not answer wait; below the second,
-// submissions are refused with 503 while reads stay up.
-const (
-	diskPause  = 1 << 30
-	diskFreeze = 256 << 20
-)
+// submissions are refused with 503 while reads stay up. Both leave room for what the stores have in memory.
+func (n *Node) diskPause() uint64  { return pauseMargin + n.diskFreeze() }
+func (n *Node) diskFreeze() uint64 { return diskMargin + n.unflushed() }
+
+// diskShort reports that this node takes no submissions for want of disk space.
+func (n *Node) diskShort() bool { return n.diskFree() < n.diskFreeze() }
+
+// unflushed is what all stores together have in memory and not on the disk, at most. It is as old as diskFree.
+func (n *Node) unflushed() uint64 {
+	n.diskFree()
+	return n.disk.unflushed.Load()
+}
+
+func (n *Node) countUnflushed() uint64 {
+	if n.store == nil || n.derived == nil {
+		return 0
+	}
+	sum := n.store.Unflushed() + n.derived.Unflushed()
+	for number := range n.openNumbers() {
+		if r, _ := n.gens.get(number); r != nil {
+			sum += r.Unflushed()
+		}
+	}
+	return sum
+}
 
 // restFactor is how long a generation that does not answer rests after a step, in lengths of the step, while submissions
 // come in. The next step is read and checked during the rest, which takes about as long as the step itself: together it works a
@@ -48,8 +74,8 @@ const longestRest = 300 * time.Millisecond
 func (n *Node) rest(ctx context.Context, r *running, p *pacer) error {
 	took := min(time.Since(p.resumed), longestRest/restFactor)
 	defer func() { p.resumed = time.Now() }()
-	for n.diskFree() < diskPause {
-		why := fmt.Sprintf("less than %d bytes of disk are free", diskPause)
+	for n.diskFree() < n.diskPause() {
+		why := fmt.Sprintf("less than %d bytes of disk are free", n.diskPause())
 		r.paused.Store(&why)
 		if err := pause(ctx, diskCheckEvery); err != nil {
 			return err
@@ -72,14 +98,22 @@ func (n *Node) diskFree() uint64 {
 	if now-n.disk.at.Load() < int64(diskCheckEvery) {
 		return n.disk.free.Load()
 	}
-	free := uint64(1) << 62
-	var st syscall.Statfs_t
-	if n.cfg.DiskFree != nil {
-		free = n.cfg.DiskFree()
-	} else if n.cfg.FS == nil && syscall.Statfs(n.cfg.Dir, &st) == nil {
-		free = st.Bavail * uint64(st.Bsize)
-	}
+	free, _ := n.diskNow()
+	free -= min(free, n.ballastMissing())
 	n.disk.free.Store(free)
+	n.disk.unflushed.Store(n.countUnflushed())
 	n.disk.at.Store(now)
 	return free
+}
+
+// diskNow asks the file system: what is free and the size of all.
+func (n *Node) diskNow() (free, total uint64) {
+	var st syscall.Statfs_t
+	switch {
+	case n.cfg.DiskFree != nil:
+		return n.cfg.DiskFree(), 1 << 62
+	case n.cfg.FS == nil && syscall.Statfs(n.cfg.Dir, &st) == nil:
+		return st.Bavail * uint64(st.Bsize), st.Blocks * uint64(st.Bsize)
+	}
+	return 1 << 62, 1 << 62
 }

@@ -15,8 +15,12 @@ import (
 const (
 	codeNoLeader   = "no_leader"
 	codeOverloaded = "overloaded"
+	codeDisk       = "disk"
 	codeBadPack    = "bad_pack"
 )
+
+// errLeaderDisk refuses what other nodes hand over: the disk would run full with it.
+var errLeaderDisk = errors.New("the leader is short of disk space; make room on it or stop it")
 
 // raftLog is consensus as the packer sees it.
 type raftLog struct{ n *Node }
@@ -56,6 +60,8 @@ func (l raftLog) Forward(ctx context.Context, pack []byte) (propose.Place, error
 		switch remote.Code {
 		case codeNoLeader:
 			return propose.Place{}, propose.ErrNoLeader
+		case codeDisk:
+			return propose.Place{}, fmt.Errorf("%w: %w", propose.ErrOverloaded, errLeaderDisk)
 		case codeOverloaded:
 			return propose.Place{}, propose.ErrOverloaded
 		case codeBadFacts:
@@ -80,6 +86,9 @@ func (l raftLog) Changed() <-chan struct{} { return l.n.cluster.Watch() }
 
 // acceptForward packs what another node sends to this leader.
 func (n *Node) acceptForward(ctx context.Context, from string, body []byte) ([]byte, error) {
+	if n.diskShort() {
+		return nil, &cluster.RemoteError{Code: codeDisk, Message: errLeaderDisk.Error()}
+	}
 	pack, err := event.DecodePack(body)
 	if err != nil {
 		return nil, &cluster.RemoteError{Code: codeBadPack, Message: err.Error()}

@@ -345,6 +345,12 @@ func (n ledger) Ready(ctx context.Context) []api.Check {
 		}
 		return nil
 	}
+	disk := func() error {
+		if n.diskShort() {
+			return fmt.Errorf("%d bytes of disk are free, submissions need %d", n.diskFree(), n.diskFreeze())
+		}
+		return nil
+	}
 	stopping := func() error {
 		if n.closing.Load() {
 			return errors.New("the node is stopping")
@@ -360,6 +366,6 @@ func (n ledger) Ready(ctx context.Context) []api.Check {
 		}
 		return nil
 	}
-	return []api.Check{{Name: "stopping", Err: stopping()}, {Name: "quarantine", Err: healthy()}, {Name: "agreement", Err: agreed()}, {Name: "clock", Err: n.clockCheck()}, {Name: "member", Err: n.cluster.Standing()}, {Name: "leader", Err: leader()},
+	return []api.Check{{Name: "stopping", Err: stopping()}, {Name: "quarantine", Err: healthy()}, {Name: "disk", Err: disk()}, {Name: "agreement", Err: agreed()}, {Name: "clock", Err: n.clockCheck()}, {Name: "member", Err: n.cluster.Standing()}, {Name: "leader", Err: leader()},
 		{Name: "keys", Err: keys()}, {Name: "secrets", Err: n.secretsCheck()}, {Name: "folded", Err: folded()}}
 }

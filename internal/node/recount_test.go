@@ -354,5 +354,11 @@ func TestDiskSpace(t *testing.T) {
 		}
 		return nil
 	})
+	if status, text := c.Once(0, "GET", "/readyz?verbose", nil); status != 503 || !strings.Contains(string(text), "[-]disk failed: ") {
+		t.Errorf("readyz on a full disk: %d %s", status, text)
+	}
+	if _, text := c.Once(0, "GET", "/metrics", nil); !strings.Contains(string(text), "\nflk_disk_free_bytes 1.048576e+06\n") {
+		t.Error("the metrics do not tell the free space")
+	}
 	r.everywhere(first.ID(), outcomeIs("accepted", 1, 1))
 }

@@ -105,7 +105,7 @@ func (n *Node) refuseNow() *wire.Problem {
 	if p := n.clockDisputed(); p != nil {
 		return p
 	}
-	if n.diskFree() < diskFreeze {
+	if n.diskShort() {
 		return wire.NewProblem(wire.CodeOverloaded, "this node is short of disk space; ask another one").WithRetry(retryAfter)
 	}
 	return nil
@@ -209,6 +209,8 @@ func (n *Node) proposeProblem(err error) error {
 	switch {
 	case errors.Is(err, propose.ErrUnknown):
 		return wire.NewProblem(wire.CodeOutcomeUnknown, "")
+	case errors.Is(err, errLeaderDisk):
+		return wire.NewProblem(wire.CodeOverloaded, errLeaderDisk.Error()).WithRetry(retryAfter)
 	case errors.Is(err, propose.ErrOverloaded):
 		return wire.NewProblem(wire.CodeOverloaded, "").WithRetry(retryAfter)
 	case errors.Is(err, propose.ErrClosed):

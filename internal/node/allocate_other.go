@@ -1,0 +1,11 @@
+//go:build !linux
+
+package node
+
+import (
+	"errors"
+	"os"
+)
+
+// allocate takes room on the disk for a file of that size, where the system can.
+func allocate(*os.File, int64) error { return errors.ErrUnsupported }
