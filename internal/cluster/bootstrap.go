@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 
 	"github.com/hashicorp/raft"
-	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 )
 
 // Keys of Raft's stable store.
@@ -21,7 +20,7 @@ const markerName = "bootstrapping"
 
 // prepareStores makes the directories durable, opens the stable store, and either bootstraps an empty node or checks that
 // the stores of an existing one agree.
-func prepareStores(cfg *Config, conf *raft.Config, logs LogStore, snaps *snapshotStore, ask func() error) (*raftboltdb.BoltStore, error) {
+func prepareStores(cfg *Config, conf *raft.Config, logs LogStore, snaps *snapshotStore, ask func() error) (*stableStore, error) {
 	dir := filepath.Join(cfg.Dir, "stable")
 	last, err := logs.LastIndex()
 	if err != nil {
@@ -37,7 +36,7 @@ func prepareStores(cfg *Config, conf *raft.Config, logs LogStore, snaps *snapsho
 	if err := makeDurable(cfg.Dir, dir); err != nil {
 		return nil, err
 	}
-	path := filepath.Join(dir, "raft.db")
+	path := filepath.Join(dir, stableName)
 	stable, err := openStable(path)
 	if err != nil {
 		return nil, err
@@ -59,17 +58,9 @@ func prepareStores(cfg *Config, conf *raft.Config, logs LogStore, snaps *snapsho
 	return stable, nil
 }
 
-func openStable(path string) (*raftboltdb.BoltStore, error) {
-	s, err := raftboltdb.New(raftboltdb.Options{Path: path, MsgpackUseNewTimeFormat: true})
-	if err != nil {
-		return nil, fmt.Errorf("cluster: open %s: %w", path, err)
-	}
-	return s, nil
-}
-
 // bootstrap writes the first configuration. The library writes the term first and the entry second, so a crash between
 // leaves a node that neither bootstraps nor elects; the marker file tells that case from a lost disk.
-func bootstrap(cfg *Config, conf *raft.Config, logs LogStore, snaps *snapshotStore, stable *raftboltdb.BoltStore, path string, interrupted bool, ask func() error) (*raftboltdb.BoltStore, error) {
+func bootstrap(cfg *Config, conf *raft.Config, logs LogStore, snaps *snapshotStore, stable *stableStore, path string, interrupted bool, ask func() error) (*stableStore, error) {
 	if index, _, _, _ := snaps.meta.Meta(); index != 0 {
 		return stable, fmt.Errorf("%w: applied up to %d, the log is empty", ErrInconsistent, index)
 	}
@@ -109,7 +100,7 @@ func bootstrap(cfg *Config, conf *raft.Config, logs LogStore, snaps *snapshotSto
 }
 
 // recreateStable returns the old store, still to be closed harmlessly, when the new one cannot be opened.
-func recreateStable(old *raftboltdb.BoltStore, path string) (*raftboltdb.BoltStore, error) {
+func recreateStable(old *stableStore, path string) (*stableStore, error) {
 	if err := errors.Join(old.Close(), os.Remove(path)); err != nil {
 		return old, fmt.Errorf("cluster: recreate stable store: %w", err)
 	}
@@ -124,7 +115,7 @@ func recreateStable(old *raftboltdb.BoltStore, path string) (*raftboltdb.BoltSto
 }
 
 // checkStores compares log, stable store and applied state of a node that has a log.
-func checkStores(logs LogStore, snaps *snapshotStore, stable *raftboltdb.BoltStore, last uint64) error {
+func checkStores(logs LogStore, snaps *snapshotStore, stable *stableStore, last uint64) error {
 	term, _, err := readStable(stable)
 	if err != nil {
 		return err
@@ -152,11 +143,11 @@ func checkStores(logs LogStore, snaps *snapshotStore, stable *raftboltdb.BoltSto
 	return nil
 }
 
-func readStable(s *raftboltdb.BoltStore) (term, voted uint64, err error) {
-	if term, err = s.GetUint64(keyTerm); err != nil && !errors.Is(err, raftboltdb.ErrKeyNotFound) {
+func readStable(s *stableStore) (term, voted uint64, err error) {
+	if term, err = s.GetUint64(keyTerm); err != nil {
 		return 0, 0, fmt.Errorf("cluster: stable store: %w", err)
 	}
-	if voted, err = s.GetUint64(keyVoteTerm); err != nil && !errors.Is(err, raftboltdb.ErrKeyNotFound) {
+	if voted, err = s.GetUint64(keyVoteTerm); err != nil {
 		return 0, 0, fmt.Errorf("cluster: stable store: %w", err)
 	}
 	return term, voted, nil

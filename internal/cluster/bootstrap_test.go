@@ -28,7 +28,7 @@ func (b *box) stableOf(id string, values map[string]uint64) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		b.t.Fatal(err)
 	}
-	s, err := openStable(filepath.Join(dir, "raft.db"))
+	s, err := openStable(filepath.Join(dir, stableName))
 	if err != nil {
 		b.t.Fatal(err)
 	}

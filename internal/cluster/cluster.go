@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
-	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 )
 
 // Cluster is one node's membership in a cluster. Open prepares it, Start runs it, Close ends it; it cannot be restarted.
@@ -21,7 +20,7 @@ type Cluster struct {
 	logs   LogStore
 	fsm    raft.FSM
 	snaps  *snapshotStore
-	stable *raftboltdb.BoltStore
+	stable *stableStore
 	peer   *peerPort
 	rpc    *rpcServer
 	calls  map[string]*peerClient // by node id, without this node
