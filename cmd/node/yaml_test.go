@@ -52,6 +52,19 @@ func settingsWith(key, value string) (top, text string) {
 	return key, key + ": " + value + "\n"
 }
 
+// TestYAMLOfDefaults: a setting whose default is a number or a truth value may be written in YAML as it stands.
+func TestYAMLOfDefaults(t *testing.T) {
+	for _, s := range settings {
+		if s.def == "" {
+			continue
+		}
+		_, text := settingsWith(s.key, s.def)
+		if _, errs := yamlTexts(write(t, "config.yaml", text)); len(errs) > 0 {
+			t.Errorf("%s: %v", text, errs)
+		}
+	}
+}
+
 // TestYAMLLists: several keys may be a list in YAML; it means the same as one text with commas.
 func TestYAMLLists(t *testing.T) {
 	id := func(secret string) string {
