@@ -696,13 +696,16 @@ func (x *KeyAddedV1) GetOp() *OpV1 {
 	return nil
 }
 
-// ClockStepV1 is kind 7: a node's wall clock jumped.
+// ClockStepV1 is kind 7: log time moves on at once, by the word of a majority of the voters. It counts only alone in its
+// pack, when before is the log time that it finds, after is the time of the pack, and more than half of the voters agree.
 type ClockStepV1 struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Node          string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
-	Before        int64                  `protobuf:"varint,2,opt,name=before,proto3" json:"before,omitempty"` // Unix nanoseconds that were expected
-	After         int64                  `protobuf:"varint,3,opt,name=after,proto3" json:"after,omitempty"`   // Unix nanoseconds that were read
+	Node          string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`      // the leader that proposed it
+	Before        int64                  `protobuf:"varint,2,opt,name=before,proto3" json:"before,omitempty"` // log time until then, Unix nanoseconds
+	After         int64                  `protobuf:"varint,3,opt,name=after,proto3" json:"after,omitempty"`   // log time from then on, Unix nanoseconds
 	Reason        string                 `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	Agreed        []string               `protobuf:"bytes,5,rep,name=agreed,proto3" json:"agreed,omitempty"`  // voters whose clocks agreed, sorted
+	Voters        uint32                 `protobuf:"varint,6,opt,name=voters,proto3" json:"voters,omitempty"` // number of all voters
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -763,6 +766,20 @@ func (x *ClockStepV1) GetReason() string {
 		return x.Reason
 	}
 	return ""
+}
+
+func (x *ClockStepV1) GetAgreed() []string {
+	if x != nil {
+		return x.Agreed
+	}
+	return nil
+}
+
+func (x *ClockStepV1) GetVoters() uint32 {
+	if x != nil {
+		return x.Voters
+	}
+	return 0
 }
 
 // OpV1 says who did an operator's act and why.
@@ -1958,12 +1975,14 @@ const file_event_proto_rawDesc = "" +
 	"\tnot_after\x18\n" +
 	" \x01(\x03R\bnotAfter\x12\x18\n" +
 	"\acomment\x18\v \x01(\tR\acomment\x12&\n" +
-	"\x02op\x18\f \x01(\v2\x16.recount.event.v1.OpV1R\x02op\"g\n" +
+	"\x02op\x18\f \x01(\v2\x16.recount.event.v1.OpV1R\x02op\"\x97\x01\n" +
 	"\vClockStepV1\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x16\n" +
 	"\x06before\x18\x02 \x01(\x03R\x06before\x12\x14\n" +
 	"\x05after\x18\x03 \x01(\x03R\x05after\x12\x16\n" +
-	"\x06reason\x18\x04 \x01(\tR\x06reason\"\xc8\x01\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x16\n" +
+	"\x06agreed\x18\x05 \x03(\tR\x06agreed\x12\x16\n" +
+	"\x06voters\x18\x06 \x01(\rR\x06voters\"\xc8\x01\n" +
 	"\x04OpV1\x12\x13\n" +
 	"\x05op_id\x18\x01 \x01(\tR\x04opId\x12\x14\n" +
 	"\x05actor\x18\x02 \x01(\tR\x05actor\x12\x16\n" +

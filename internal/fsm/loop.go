@@ -40,7 +40,7 @@ func (c *Cursor) items(e log.Entry) ([]projections.Item, error) {
 	if err != nil {
 		return nil, fmt.Errorf("entry %d: %w", e.Index, err)
 	}
-	c.LogTime = max(c.LogTime, pack.ProposedAt)
+	c.LogTime = timeOf(c.LogTime, c.Seq == 0, pack)
 	out := make([]projections.Item, len(pack.Events))
 	for i, ev := range pack.Events {
 		if !ev.Kind.Known() {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/recount-ledger/recount/internal/event"
+	"github.com/recount-ledger/recount/internal/fsm"
 	"github.com/recount-ledger/recount/wire"
 )
 
@@ -99,3 +101,46 @@ func (n *Node) clockKind(err error) string {
 }
 
 var errNoAgreement = errors.New("no majority of the voters has agreed on the time yet")
+
+// stepAfter is the gap between log time and the agreed time over which the leader moves log time with an event of its own,
+// before its next pack: well within what one pack may move it.
+const stepAfter = fsm.MaxStep / 2
+
+// stepClock moves log time over a gap, as after a week without submissions or without a cluster. The voters that agreed on
+// the time are named in the event.
+func (n *Node) stepClock(ctx context.Context) error {
+	if !n.gapped() {
+		return nil
+	}
+	n.stepping.Lock()
+	defer n.stepping.Unlock()
+	if !n.gapped() {
+		return nil
+	}
+	now, voters := n.cluster.AgreedTime()
+	if len(voters) == 0 {
+		return errNoAgreement
+	}
+	before := n.derived.Cursor().LogTime
+	ev, err := newEvent(event.ClockStep, &event.ClockStepV1{Node: n.cfg.NodeID, Before: before, After: now.UnixNano(),
+		Reason: "nothing was logged for this long", Agreed: voters, Voters: uint32(len(n.cfg.Voters))})
+	if err != nil {
+		return err
+	}
+	pack := event.Pack{ProposedAt: now.UnixNano(), Events: []event.Event{ev}}
+	index, err := n.cluster.Propose(pack.Append(nil)).Wait(ctx)
+	if err == nil {
+		err = n.derived.WaitIndex(ctx, index)
+	}
+	if err != nil {
+		return fmt.Errorf("move log time: %w", err)
+	}
+	n.log.Info("log time moves on", "from", time.Unix(0, before).UTC(), "to", now.UTC(), "voters", voters)
+	return nil
+}
+
+// gapped reports whether log time is far behind the agreed time.
+func (n *Node) gapped() bool {
+	last := n.derived.Cursor().LogTime
+	return last != 0 && n.now().Sub(time.Unix(0, last)) > stepAfter
+}

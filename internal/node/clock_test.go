@@ -118,3 +118,28 @@ func TestClocks(t *testing.T) {
 	}
 	c.Check()
 }
+
+// TestLogTimeAfterAPause: a cluster whose clocks a majority agrees on works by itself after a week off; the step is an event.
+func TestLogTimeAfterAPause(t *testing.T) {
+	const week = 7 * 24 * time.Hour
+	c := nodetest.Start(t, 3)
+	f := nodetest.NewRecords(t)
+	takes(t, c, f.Sign(nodetest.Record{Shard: "a", Epoch: 1, Root: "r"}))
+	for i := range c.Size() {
+		c.Stop(i)
+		c.ShiftClock(i, week)
+	}
+	for i := range c.Size() {
+		c.Restart(i)
+	}
+	for i := range c.Size() {
+		c.AwaitReady(i)
+	}
+	if off := takes(t, c, f.Sign(nodetest.Record{Shard: "b", Epoch: 1, Root: "r"})) - week; off.Abs() > time.Minute {
+		t.Errorf("log time is %s away after the pause", off)
+	}
+	if !strings.Contains(c.Logs(), "log time moves on") {
+		t.Error("no word of the step in the log")
+	}
+	c.Check()
+}

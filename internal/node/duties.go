@@ -97,6 +97,9 @@ func (n *Node) startTerm(ctx context.Context, term uint64) error {
 	if err := n.waitTerm(ctx, index); err != nil {
 		return err
 	}
+	if err := n.stepClock(ctx); err != nil {
+		return err
+	}
 	n.term.Store(term)
 	n.log.Info("leading", "term", term, "index", index)
 	return nil
@@ -118,6 +121,11 @@ func (n *Node) proposeNow(ctx context.Context, kind event.Kind, m proto.Message)
 	}
 	ctx, cancel := context.WithTimeout(ctx, n.cfg.SubmitTimeout)
 	defer cancel()
+	if kind != event.Genesis && kind != event.TermStart { // those come before this node has folded everything
+		if err := n.stepClock(ctx); err != nil {
+			return 0, err
+		}
+	}
 	pack := event.Pack{ProposedAt: n.now().UnixNano(), Events: []event.Event{ev}}
 	pack.Mark()
 	return n.cluster.Propose(pack.Append(nil)).Wait(ctx)

@@ -81,6 +81,7 @@ type Node struct {
 	capable    capable
 	olderThan  atomic.Pointer[string] // a capability that this node does not name; tests of mixed releases set it
 	closing    atomic.Bool
+	stepping   sync.Mutex   // held while log time is moved over a gap
 	lastSubmit atomic.Int64 // when a submission came in last, Unix nanoseconds
 	disk       struct {
 		at   atomic.Int64  // when free was looked up, Unix nanoseconds

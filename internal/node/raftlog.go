@@ -42,6 +42,9 @@ func (n *Node) mayPropose() error {
 }
 
 func (l raftLog) Propose(ctx context.Context, entry []byte) (uint64, error) {
+	if err := l.n.stepClock(ctx); err != nil {
+		return 0, fmt.Errorf("%w: %w", propose.ErrNoLeader, err)
+	}
 	index, err := l.n.cluster.Propose(entry).Wait(ctx)
 	if errors.Is(err, cluster.ErrNotLeader) || errors.Is(err, cluster.ErrBusy) {
 		return 0, propose.ErrNoLeader
