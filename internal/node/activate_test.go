@@ -1,13 +1,9 @@
 package node_test
 
 import (
-	"bytes"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -19,28 +15,18 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// lengthen brings unsigned submissions into the log, through the leader's peer port, in packs as large as they may be.
+// lengthen brings unsigned submissions into the log, in packs as large as they may be.
 func lengthen(t *testing.T, c *nodetest.Cluster, body []byte, packs int) {
 	t.Helper()
 	leader := c.Leader()
-	from := (leader + 1) % c.Size()
-	cert, err := tls.LoadX509KeyPair(c.Config(from).Peer.Cert, c.Config(from).Peer.Key)
-	must(t, err)
-	tr := &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{Certificates: []tls.Certificate{cert}, InsecureSkipVerify: true, NextProtos: []string{"h2"}}}
-	defer tr.CloseIdleConnections()
-	sub := event.Sub{Body: body, ReceivedAt: 1, Node: c.Config(from).NodeID}
+	sub := event.Sub{Body: body, ReceivedAt: 1, Node: c.Config(leader).NodeID}
 	pack := event.Pack{ProposedAt: 1}
 	for range 1024 {
 		pack.Events = append(pack.Events, event.Event{Kind: event.Submission, Payload: sub.Payload()})
 	}
 	for range packs {
-		resp, err := (&http.Client{Transport: tr, Timeout: time.Minute}).Post("https://"+c.Config(leader).Peer.Listen+"/v1/forward", "", bytes.NewReader(pack.Append(nil)))
+		_, err := c.Node(leader).ProposeRaw(t.Context(), pack.Append(nil))
 		must(t, err)
-		text, _ := io.ReadAll(resp.Body)
-		_ = resp.Body.Close()
-		if resp.StatusCode != 200 {
-			t.Fatalf("%d %s", resp.StatusCode, text)
-		}
 	}
 }
 
