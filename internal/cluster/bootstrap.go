@@ -85,7 +85,8 @@ func bootstrap(cfg *Config, conf *raft.Config, logs LogStore, snaps *snapshotSto
 	}
 	// Only now: whoever is asked remembers the incarnation.
 	if err := ask(); errors.Is(err, errRefused) {
-		return stable, errors.Join(err, os.Remove(filepath.Join(cfg.Dir, IdentityFile)), removeMarker(cfg.Dir))
+		own := filepath.Join(cfg.Dir, IdentityFile)
+		return stable, errors.Join(err, os.Rename(own, filepath.Join(cfg.Dir, refusedFile)), removeMarker(cfg.Dir))
 	} else if err != nil {
 		return stable, err
 	}

@@ -18,6 +18,9 @@ const (
 // errRefused: one of two nodes does not take the other for a member.
 var errRefused = errors.New("cluster: refused")
 
+// errOtherVoters is the refusal of a node whose settings are wrong, or right where those of the others are wrong.
+var errOtherVoters = errors.New("its settings name other voters; give all nodes the same list")
+
 // refusedError carries the reason of the other side.
 type refusedError struct{ reason string }
 

@@ -17,6 +17,10 @@ import (
 // IdentityFile says in a node's directory whose it is. It is written before the first log entry and never again.
 const IdentityFile = "node.json"
 
+// refusedFile keeps the identity of a first start that another node refused. Whoever has taken it by then knows this node by it,
+// so the next first start uses it again.
+const refusedFile = "node-refused.json"
+
 const identityFormat = 1
 
 // identity is the content of IdentityFile. Incarnation is drawn once for a directory: peers know by it that a node still has the
@@ -122,7 +126,7 @@ func writeSummed(path string, d summed) error {
 }
 
 // admitDirectory decides whether the node may run on its directory: it is the one that the node has always had, or it is empty
-// and the operator says that the cluster is new. It returns the identity, which is written before anything else.
+// and the operator says that the cluster is new (the others may still refuse it, see askPeers). It returns the identity, which is written before anything else.
 func admitDirectory(cfg *Config, last uint64, interrupted bool) (identity, error) {
 	id, found, err := readIdentity(cfg.Dir, cfg.ClusterID, cfg.NodeID)
 	switch {
@@ -136,6 +140,11 @@ func admitDirectory(cfg *Config, last uint64, interrupted bool) (identity, error
 		return id, fmt.Errorf("%w: there is a log in %s and no %s: files are missing or of an older release", ErrInconsistent, cfg.Dir, IdentityFile)
 	case !cfg.NewCluster && !interrupted:
 		return id, fmt.Errorf("%w: %s", ErrEmptyDirectory, cfg.Dir)
+	}
+	var refused identity
+	found, err = readSummed(filepath.Join(cfg.Dir, refusedFile), &refused)
+	if err == nil && found && refused.ClusterID == cfg.ClusterID && refused.NodeID == cfg.NodeID {
+		return refused, nil
 	}
 	return newIdentity(cfg), nil
 }

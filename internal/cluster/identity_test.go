@@ -157,3 +157,52 @@ func flip(t *testing.T, path string, at int) {
 		t.Fatal(err)
 	}
 }
+
+// otherVoters is a slip in the settings of one node.
+func otherVoters(c *Config) {
+	c.Voters = append(append([]Voter{}, c.Voters...), Voter{ID: "n4", PeerAddr: "127.0.0.1:1"}, Voter{ID: "n5", PeerAddr: "127.0.0.1:2"})
+}
+
+// TestOneMemberDenies: a single member that refuses the others, with wrong settings or on purpose, stops none of them.
+func TestOneMemberDenies(t *testing.T) {
+	b := newBox(t, "n1", "n2", "n3")
+	b.isolate("n3", true)
+	b.start("n3", otherVoters)
+	b.start("n1", nil)
+	b.start("n2", nil)
+	b.isolate("n3", false)
+	b.leader("n3")
+	for _, id := range []string{"n1", "n2"} {
+		r := b.nodes[id].c.peer.roster
+		until(t, id+" is refused by n3", func() bool {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			return r.denied["n3"].reason != ""
+		})
+	}
+	until(t, "n1 and n2 serve", func() bool { return b.nodes["n1"].c.Standing() == nil && b.nodes["n2"].c.Standing() == nil })
+	if b.nodes["n3"].c.Standing() == nil {
+		t.Error("n3 serves")
+	}
+}
+
+// TestFirstStartAfterASlip: a first start that was refused because of another node's settings succeeds once they are mended.
+func TestFirstStartAfterASlip(t *testing.T) {
+	b := newBox(t, "n1", "n2", "n3")
+	b.isolate("n3", true)
+	b.start("n2", nil)
+	b.start("n3", otherVoters)
+	b.isolate("n3", false)
+	if _, err := b.open("n1", nil); err == nil || errors.Is(err, ErrLostLog) {
+		t.Fatalf("first start: %v", err)
+	}
+	b.stop("n3")
+	n := b.nodes["n3"]
+	if err := os.RemoveAll(n.dir); err != nil {
+		t.Fatal(err)
+	}
+	n.logs, n.fsm = newMemLog(), newMemFSM()
+	b.start("n3", nil)
+	b.start("n1", nil)
+	b.leader()
+}

@@ -68,6 +68,12 @@ type memberRow struct {
 
 func (f *memberFile) sum() *string { return &f.Sum }
 
+// denial is the word of a member that does not take this node for one.
+type denial struct {
+	reason string
+	at     time.Time
+}
+
 // roster remembers who the other members are, and who of them denies that this node is one.
 type roster struct {
 	cfg    *Config
@@ -85,14 +91,14 @@ type roster struct {
 	boots   map[string]string    // the process of each member that was admitted last
 	agreed  map[string]time.Time // members that take this node for what it is
 	differs map[string]time.Time // nodes of this cluster's authority that have other voters
-	denied  map[string]string    // members that take this node for another one, and why
+	denied  map[string]denial    // members that take this node for another one
 
 	refusals atomic.Uint64
 }
 
 func newRoster(cfg *Config, state func() (last, commit uint64)) (*roster, error) {
 	r := &roster{cfg: cfg, log: cfg.Logger, path: filepath.Join(cfg.Dir, membersName), voters: votersDigest(cfg.Voters), state: state,
-		boot: newIdentity(cfg).Incarnation, boots: map[string]string{}, agreed: map[string]time.Time{}, differs: map[string]time.Time{}, denied: map[string]string{}}
+		boot: newIdentity(cfg).Incarnation, boots: map[string]string{}, agreed: map[string]time.Time{}, differs: map[string]time.Time{}, denied: map[string]denial{}}
 	f := memberFile{}
 	if _, err := readSummed(r.path, &f); err != nil {
 		return nil, err
@@ -127,7 +133,7 @@ func (r *roster) compare(id string, h hello) error {
 	if h.voters != r.voters {
 		r.differs[id] = time.Now()
 		r.mu.Unlock()
-		return errors.New("its settings name other voters; give all nodes the same list")
+		return errOtherVoters
 	}
 	row, found := r.known[id]
 	switch {
@@ -198,14 +204,14 @@ func (r *roster) run(stop context.Context) {
 // deniedBy notes that a member refuses this node, and why; an empty reason takes that back.
 func (r *roster) deniedBy(id, reason string) {
 	r.mu.Lock()
-	before := r.denied[id]
+	_, before := r.denied[id]
 	if reason == "" {
 		delete(r.denied, id)
 	} else {
-		r.denied[id] = reason
+		r.denied[id] = denial{reason, time.Now()}
 	}
 	r.mu.Unlock()
-	if reason != "" && before == "" {
+	if reason != "" && !before {
 		r.log.Error("cluster: a member refuses this node", "member", id, "reason", reason)
 	}
 }
@@ -221,15 +227,20 @@ func (r *roster) stranger(id string) {
 	}
 }
 
-// standing tells why this node must not serve: a member takes it for another one, or more nodes have other voters than the
-// same ones.
+// standing tells why this node must not serve: of the members that were heard lately, more refuse it than take it for what it
+// is, or more have other voters than the same ones. One member alone, faulty or with wrong settings, stops no other.
 func (r *roster) standing() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for id, reason := range r.denied {
-		return fmt.Errorf("%w by %s: %s", errRefused, id, reason)
+	denied := map[string]time.Time{}
+	for id, d := range r.denied {
+		denied[id] = d.at
 	}
-	agree, differ := recent(r.agreed), recent(r.differs)
+	deny, differ := recent(denied), recent(r.differs)
+	agree := slices.DeleteFunc(recent(r.agreed), func(id string) bool { return slices.Contains(deny, id) })
+	if len(deny) > len(agree) {
+		return fmt.Errorf("%w by %s: %s", errRefused, strings.Join(deny, ", "), r.denied[deny[0]].reason)
+	}
 	if len(differ) > len(agree) {
 		return fmt.Errorf("%w: %s of this cluster have other voters in their settings than this node, %d have the same", errRefused,
 			strings.Join(differ, ", "), len(agree))
@@ -267,7 +278,9 @@ func (c *Cluster) askPeers() error {
 			mu.Lock()
 			defer mu.Unlock()
 			var remote *RemoteError
-			if errors.As(err, &remote) && remote.Code == codeRefused {
+			if errors.As(err, &remote) && remote.Code == codeOtherVoters {
+				known = fmt.Errorf("%w by %s: %s", errRefused, p.id, remote.Message)
+			} else if errors.As(err, &remote) && remote.Code == codeRefused {
 				known = fmt.Errorf("%w: %w by %s: %s", ErrLostLog, errRefused, p.id, remote.Message)
 			} else if err == nil {
 				answers, used = answers+1, used || theirs.last > 1

@@ -26,6 +26,8 @@ const (
 	codeNotLeader = "not_leader"
 	codeNoQuorum  = "not_confirmed"
 	codeRefused   = "refused"
+
+	codeOtherVoters = "other_voters"
 )
 
 // RemoteError is an error that a handler returned; it travels to the caller as it is.
@@ -97,7 +99,11 @@ func (s *rpcServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	roster := s.c.peer.roster
 	if _, err := roster.admit(from, r.Header.Get(helloName)); err != nil {
 		s.c.peer.refusals.Do(func() { s.c.log.Warn("cluster: peer call refused", "member", from, "err", err) })
-		refuse(w, http.StatusForbidden, &RemoteError{codeRefused, err.Error()})
+		code := codeRefused
+		if errors.Is(err, errOtherVoters) {
+			code = codeOtherVoters
+		}
+		refuse(w, http.StatusForbidden, &RemoteError{code, err.Error()})
 		return
 	}
 	w.Header().Set(helloName, roster.hello().String())
@@ -204,7 +210,7 @@ func (p *peerClient) exchange(ctx context.Context, path string, body []byte) ([]
 	var remote *RemoteError
 	roster := p.port.roster
 	switch {
-	case errors.As(err, &remote) && remote.Code == codeRefused:
+	case errors.As(err, &remote) && (remote.Code == codeRefused || remote.Code == codeOtherVoters):
 		roster.deniedBy(p.id, remote.Message)
 		return nil, hello{}, err
 	case header == nil || header.Get(helloName) == "":

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -38,6 +39,8 @@ func markOf(r *record) mark { return mark{r.Index, r.Term, r.sum()} }
 type endFile struct {
 	f vfs.File
 
+	syncing sync.Mutex // one sync at a time, and whoever waits for it returns after it
+
 	mu    sync.Mutex
 	seq   uint64
 	at    mark
@@ -52,6 +55,7 @@ func openEnd(fs vfs.FS, dir string) (*endFile, error) {
 		if lerr != nil {
 			return nil, lerr
 		}
+		names = slices.DeleteFunc(names, func(n string) bool { return n == endName+".new" })
 		if len(names) > 0 {
 			return nil, fmt.Errorf("%w: the file %s, which says how long the log was, is not in %s, but %d other files are: %s",
 				ErrCorrupt, endName, dir, len(names), damagedAdvice)
@@ -69,13 +73,17 @@ func openEnd(fs vfs.FS, dir string) (*endFile, error) {
 	return e, nil
 }
 
+// createEnd makes the file under another name first: whoever finds it finds it whole.
 func createEnd(fs vfs.FS, dir, path string) (*endFile, error) {
-	f, err := fs.Create(path, vfs.WriteCategoryUnspecified)
+	f, err := fs.Create(path+".new", vfs.WriteCategoryUnspecified)
 	if err != nil {
 		return nil, err
 	}
 	e := &endFile{f: f}
-	if err := errors.Join(e.set(mark{}), syncDir(fs, dir)); err != nil {
+	if err := e.set(mark{}); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	if err := errors.Join(fs.Rename(path+".new", path), syncDir(fs, dir)); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return e, nil
@@ -136,6 +144,8 @@ func (e *endFile) set(at mark) error {
 
 // flush makes what was put durable. Puts go on meanwhile.
 func (e *endFile) flush() error {
+	e.syncing.Lock()
+	defer e.syncing.Unlock()
 	e.mu.Lock()
 	dirty := e.dirty
 	e.dirty = false
@@ -144,6 +154,9 @@ func (e *endFile) flush() error {
 		return nil
 	}
 	if err := e.f.SyncData(); err != nil {
+		e.mu.Lock()
+		e.dirty = true
+		e.mu.Unlock()
 		return fmt.Errorf("log: sync %s: %w", endName, err)
 	}
 	return nil

@@ -24,11 +24,15 @@ func (n *Node) factsHold(sub event.Sub) (holds, known bool) {
 	if sub.Facts == (event.Facts{}) {
 		return true, true
 	}
-	f := verify.Facts{KeyID: sub.Facts.KeyID, Alg: verify.Alg(sub.Facts.Alg), Profile: pcs.Profile(sub.Facts.Profile), Mode: verify.Mode(sub.Facts.Mode)}
+	f := factsOf(sub)
 	if !f.Valid() {
 		return false, true
 	}
 	return n.verifiers().Recheck(pcs.Decode(sub.Body), f)
+}
+
+func factsOf(sub event.Sub) verify.Facts {
+	return verify.Facts{KeyID: sub.Facts.KeyID, Alg: verify.Alg(sub.Facts.Alg), Profile: pcs.Profile(sub.Facts.Profile), Mode: verify.Mode(sub.Facts.Mode)}
 }
 
 // checkForwarded refuses a submission that another node hands over with facts that do not hold: that node may be faulty or in
@@ -59,19 +63,20 @@ func (n *Node) checkForwarded(ctx context.Context, e event.Event, from string) e
 	return nil
 }
 
-// checkOwn checks, on the leader, its own submission as it will be in the log: a fault of its memory since the signature was
-// checked would be followed by every fold. Those of other nodes are checked when they are handed over. The folds verify
-// Ed25519 signatures themselves.
+// checkOwn checks this node's own submission as it will be in the log, also when another one leads, since this one may lead by
+// the time it is packed: a fault of its memory since the signature was checked would be followed by every fold, and facts that
+// no release knows would stop every fold. The folds verify Ed25519 signatures themselves.
 func (n *Node) checkOwn(ctx context.Context, e event.Event) error {
-	if _, leads := n.cluster.IsLeader(); !leads {
-		return nil
-	}
 	sub, err := event.DecodeSubmission(e.Payload)
 	if err != nil {
 		return err
 	}
-	if err := n.modeTaken(ctx, sub); err != nil || verify.Alg(sub.Facts.Alg) != verify.HMACSHA256 {
+	if err := n.modeTaken(ctx, sub); err != nil || sub.Facts == (event.Facts{}) {
 		return err
+	}
+	f := factsOf(sub)
+	if f.Valid() && f.Alg == verify.Ed25519 {
+		return nil
 	}
 	if holds, known := n.factsHold(sub); known && !holds {
 		return n.falseFacts(n.cfg.NodeID, sub)
