@@ -102,7 +102,8 @@ func bootstrap(cfg *Config, conf *raft.Config, logs LogStore, snaps *snapshotSto
 
 // recreateStable returns the old store, still to be closed harmlessly, when the new one cannot be opened.
 func recreateStable(old *stableStore, path string) (*stableStore, error) {
-	if err := errors.Join(old.Close(), os.Remove(path)); err != nil {
+	// The votes first: a database of term 1 without them is what an interrupted bootstrap leaves.
+	if err := errors.Join(old.Close(), os.Remove(filepath.Join(filepath.Dir(path), votesName)), os.Remove(path)); err != nil {
 		return old, fmt.Errorf("cluster: recreate stable store: %w", err)
 	}
 	if err := syncDir(filepath.Dir(path)); err != nil {

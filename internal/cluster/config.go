@@ -66,7 +66,7 @@ type Hooks struct {
 // Config is everything that a Cluster is told.
 type Config struct {
 	NodeID, ClusterID string
-	Dir               string // directory of the node; holds node.json, stable/votes and, while bootstrapping, a marker file
+	Dir               string // directory of the node; holds node.json, stable/raft.db, stable/votes and, while bootstrapping, a marker file
 	NewCluster        bool   // an empty directory is that of a new node; else it is refused
 	PeerBind          string // host:port to listen at
 	PeerAdvertise     string // host:port that peers use; default is this node's entry in Voters

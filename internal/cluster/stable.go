@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -9,17 +10,25 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+
+	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 )
 
-// The stable store is one file with two copies of Raft's term and vote. Both are written, one after the other and each with an
-// fsync of its own, before a call returns: a crash can tear only the one being written, and a damaged copy has a whole twin.
+// Raft's term and vote are in raft-boltdb, and a second time in the file votes beside it: bbolt checks no data pages, and falls
+// back to an older root when the newer one is damaged, so one flipped bit could take back a vote. The database is written first
+// and the file second, before Raft hears that either is durable. So the file is always what Raft was told, and where the two
+// differ after a crash or a flipped bit it is right.
+//
+// The file has two copies. Both are written, one after the other and each with an fsync of its own: a crash can tear only the one
+// being written, and a damaged copy has a whole twin.
 //
 // A copy: magic "RCV1", sequence u64, current term u64, term of the last vote u64, length of the candidate u16, candidate, zeros,
 // and in its last four bytes the CRC-32C of all that; integers are big-endian.
 const (
 	stableMagic = "RCV1"
 	stableCopy  = 4096
-	stableName  = "votes"
+	stableName  = "raft.db"
+	votesName   = "votes"
 
 	maxCandidate = stableCopy - 34
 )
@@ -39,30 +48,96 @@ type ballot struct {
 
 // stableStore implements raft.StableStore for the three keys that Raft uses.
 type stableStore struct {
-	mu  sync.Mutex
-	f   *os.File
-	now ballot
+	mu   sync.Mutex
+	bolt *raftboltdb.BoltStore
+	f    *os.File
+	now  ballot
 }
 
-// openStable opens or creates the file. A file with no sound copy, or whose copies contradict each other in a way that no crash
-// explains, is refused.
+// openStable opens or creates database and file. A file with no sound copy, or whose copies contradict each other in a way that no
+// crash explains, is refused, and so is a database with votes and no file.
 func openStable(path string) (*stableStore, error) {
-	_, err := os.Stat(path)
-	fresh := errors.Is(err, fs.ErrNotExist)
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	bolt, err := openBolt(path)
 	if err != nil {
-		return nil, fmt.Errorf("cluster: open %s: %w", path, err)
+		return nil, err
 	}
-	s := &stableStore{f: f}
-	if fresh {
-		err = errors.Join(s.write(ballot{}), syncDir(filepath.Dir(path)))
-	} else {
-		err = s.load(path)
-	}
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
+	s := &stableStore{bolt: bolt}
+	if err := s.openVotes(filepath.Join(filepath.Dir(path), votesName)); err != nil {
+		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
+}
+
+// openBolt opens the database; bbolt panics at some damage.
+func openBolt(path string) (s *raftboltdb.BoltStore, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w: open %s: %v", ErrInconsistent, path, p)
+		}
+	}()
+	if s, err = raftboltdb.New(raftboltdb.Options{Path: path, MsgpackUseNewTimeFormat: true}); err != nil {
+		return nil, fmt.Errorf("cluster: open %s: %w", path, err)
+	}
+	return s, nil
+}
+
+func (s *stableStore) openVotes(path string) (err error) {
+	_, err = os.Stat(path)
+	fresh := errors.Is(err, fs.ErrNotExist)
+	term, err := s.boltUint64(keyTerm)
+	if err != nil {
+		return err
+	}
+	voted, err := s.boltUint64(keyVoteTerm)
+	if err != nil {
+		return err
+	}
+	if fresh && (term > 1 || voted > 0) { // an interrupted bootstrap has reached term 1 at most
+		return fmt.Errorf("%w: %s is missing beside %s: this node does not know any more how it voted; leave it stopped and go on with the other nodes",
+			ErrInconsistent, path, stableName)
+	}
+	if s.f, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600); err != nil {
+		return fmt.Errorf("cluster: open %s: %w", path, err)
+	}
+	if fresh {
+		return errors.Join(s.write(ballot{term: term}), syncDir(filepath.Dir(path)))
+	}
+	if err := s.load(path); err != nil {
+		return err
+	}
+	return s.align(term, voted)
+}
+
+func (s *stableStore) boltUint64(key []byte) (n uint64, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w: %s: %v", ErrInconsistent, stableName, p)
+		}
+	}()
+	if n, err = s.bolt.GetUint64(key); err != nil && !errors.Is(err, raftboltdb.ErrKeyNotFound) {
+		return 0, fmt.Errorf("cluster: stable store: %w", err)
+	}
+	return n, nil
+}
+
+// align writes into the database what the file says, where they differ.
+func (s *stableStore) align(term, voted uint64) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w: %s: %v", ErrInconsistent, stableName, p)
+		}
+	}()
+	var errs []error
+	if term != s.now.term {
+		errs = append(errs, s.bolt.SetUint64(keyTerm, s.now.term))
+	}
+	if voted != s.now.voteTerm {
+		errs = append(errs, s.bolt.SetUint64(keyVoteTerm, s.now.voteTerm))
+	}
+	if candidate, err := s.bolt.Get(keyVoteCand); s.now.candidate != nil && (err != nil || !bytes.Equal(candidate, s.now.candidate)) {
+		errs = append(errs, s.bolt.Set(keyVoteCand, s.now.candidate))
+	}
+	return errors.Join(errs...)
 }
 
 func (s *stableStore) load(path string) error {
@@ -128,6 +203,9 @@ func (s *stableStore) Set(key, val []byte) error {
 	if string(key) != string(keyVoteCand) {
 		return fmt.Errorf("cluster: stable store: unknown key %q", key)
 	}
+	if err := s.bolt.Set(key, val); err != nil {
+		return fmt.Errorf("cluster: stable store: %w", err)
+	}
 	v := s.now
 	v.candidate = append([]byte(nil), val...)
 	return s.write(v)
@@ -156,6 +234,9 @@ func (s *stableStore) SetUint64(key []byte, val uint64) error {
 	default:
 		return fmt.Errorf("cluster: stable store: unknown key %q", key)
 	}
+	if err := s.bolt.SetUint64(key, val); err != nil {
+		return fmt.Errorf("cluster: stable store: %w", err)
+	}
 	return s.write(v)
 }
 
@@ -172,9 +253,13 @@ func (s *stableStore) GetUint64(key []byte) (uint64, error) {
 	return 0, errNotFound
 }
 
-// Close closes the file.
+// Close closes both.
 func (s *stableStore) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.f.Close()
+	err := s.bolt.Close()
+	if s.f != nil {
+		err = errors.Join(err, s.f.Close())
+	}
+	return err
 }

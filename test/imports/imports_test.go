@@ -54,6 +54,7 @@ var libraries = map[string][]string{
 	"github.com/hashicorp/go-hclog":      {"internal/cluster"},
 	"github.com/hashicorp/go-metrics":    {"internal/cluster"},
 	"github.com/hashicorp/raft":          {"internal/cluster", "internal/log", "internal/fsm"},
+	"github.com/hashicorp/raft-boltdb":   {"internal/cluster"},
 	"github.com/knadh/koanf":             {"cmd/node"},
 	"github.com/labstack/echo":           {"internal/api"},
 	"github.com/prometheus/":             {"internal/api", "internal/node"},
@@ -200,7 +201,7 @@ func TestClientsLinkNoServer(t *testing.T) {
 // TestTableTellsLibrariesApart: a prefix is a path, not a beginning of letters.
 func TestTableTellsLibrariesApart(t *testing.T) {
 	for path, want := range map[string]string{
-		"github.com/hashicorp/raft":            "github.com/hashicorp/raft",
+		"github.com/hashicorp/raft": "github.com/hashicorp/raft", "github.com/hashicorp/raft-boltdb/v2": "github.com/hashicorp/raft-boltdb",
 		"github.com/cockroachdb/pebble/v2/vfs": "github.com/cockroachdb/pebble", "github.com/labstack/echoes": "", "fmt": "",
 	} {
 		if got := libraryOf(path); got != want {
