@@ -100,12 +100,32 @@ func serve(ctx context.Context, c node.Config, pidFile string) error {
 	hangups := make(chan os.Signal, 1) // from the beginning: without a receiver SIGHUP ends a process
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
-	err := run(ctx, c, pidFile, log, hangups, late)
-	for errors.Is(err, node.ErrRebuild) && ctx.Err() == nil {
-		log.Warn("the node opens again", "because", err)
-		err = run(ctx, c, pidFile, log, hangups, late)
+	return again(ctx, rebuildPause, log, func() error { return run(ctx, c, pidFile, log, hangups, late) })
+}
+
+// A disk that damages derived/ again and again must not be worn out by folding it again and again.
+const (
+	rebuildLimit = 4
+	rebuildPause = 5 * time.Second
+)
+
+// again opens a node again, a few times at most, whose derived/ has to be folded anew.
+func again(ctx context.Context, pause time.Duration, log *slog.Logger, run func() error) error {
+	for opened := 1; ; opened++ {
+		err := run()
+		if !errors.Is(err, node.ErrRebuild) || ctx.Err() != nil {
+			return err
+		}
+		if opened > rebuildLimit {
+			return fmt.Errorf("damaged again after %d openings; examine the disk: %w", opened, err)
+		}
+		log.Warn("the node opens again", "in", pause, "because", err)
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return err
+		}
 	}
-	return err
 }
 
 // run runs the node once. late ends the process when its stop takes too long.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"os"
 	"sync/atomic"
 	"syscall"
 
@@ -16,11 +17,15 @@ import (
 // ErrDamaged means that a file of a folded state cannot be read. It is deleted and folded again.
 var ErrDamaged = errors.New("fsm: the folded state is damaged")
 
+// ErrUnwritten means that the disk did not take what had to be written, as when it is full. Nothing is damaged: the process
+// ends, and the state is good when the disk takes writes again.
+var ErrUnwritten = errors.New("fsm: the disk does not take the folded state; free space or replace the disk, then start again")
+
 // health hears from Pebble what is wrong with a store. It is Pebble's logger, too: what Pebble takes for the end of the
-// process is the end of this store only, because its rows can be folded again.
+// process is the end of this store only, because its rows can be folded again; but a disk that fails ends the process.
 type health struct {
 	log     *slog.Logger
-	told    func(error) // of the first damage; may be nil
+	told    func(error) // of the first damage and of a failed write; may be nil
 	damage  atomic.Pointer[error]
 	failing chan struct{} // has one when a flush or compaction failed
 }
@@ -68,8 +73,26 @@ func (h *health) Infof(string, ...any) {}
 // Errorf implements pebble.Logger.
 func (h *health) Errorf(format string, args ...any) { h.log.Error(fmt.Sprintf(format, args...)) }
 
-// Fatalf implements pebble.Logger.
-func (h *health) Fatalf(format string, args ...any) { h.note(fmt.Errorf(format, args...)) }
+// Fatalf implements pebble.Logger. An error of the operating system says that the disk is full or fails.
+func (h *health) Fatalf(format string, args ...any) {
+	for _, arg := range args {
+		var errno syscall.Errno
+		if err, ok := arg.(error); ok && errors.As(err, &errno) {
+			h.unwritten(fmt.Errorf(format, args...))
+			return
+		}
+	}
+	h.note(fmt.Errorf(format, args...))
+}
+
+func (h *health) unwritten(err error) {
+	err = fmt.Errorf("%w: %w", ErrUnwritten, err)
+	h.log.Error("the disk does not take a folded state", "error", err)
+	if h.told == nil {
+		os.Exit(log.ExitStore)
+	}
+	h.told(err)
+}
 
 // Rebuildable reports that an error in opening a folded state is about its own files, so that deleting them helps. A log that
 // contradicts it, a full disk or a missing right are another matter.

@@ -37,6 +37,8 @@ type Observer struct {
 	Event func(projections.Result)
 	// Pace is called after every step; it may wait, and its error ends the fold.
 	Pace func(ctx context.Context, generation uint32) error
+	// Failed is told what OpenStore tells: damage, and ErrUnwritten, which must end the process.
+	Failed func(error)
 }
 
 // Generation is one complete fold of the log, in a directory of its own.
@@ -63,7 +65,7 @@ type Generation struct {
 // OpenGeneration opens or creates generation number in dir. ring gives the keys that this node can check with at
 // the time.
 func OpenGeneration(fs vfs.FS, dir string, number uint32, src *log.Store, derived *Derived, ring func() *verify.Ring, obs Observer, batchBytes int, logger *slog.Logger) (*Generation, error) {
-	store, err := OpenStore(fs, dir, logger, nil)
+	store, err := OpenStore(fs, dir, logger, obs.Failed)
 	if err != nil {
 		return nil, err
 	}

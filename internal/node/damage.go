@@ -142,8 +142,16 @@ func (n *Node) openDerived() error {
 	return open()
 }
 
+// endUnwritten ends the process when a disk is full or fails. That is no damage: nothing is deleted and nobody is quarantined.
+func (n *Node) endUnwritten(err error) {
+	if errors.Is(err, fsm.ErrUnwritten) {
+		n.fatal(err)
+	}
+}
+
 // derivedDamaged is told by the store and must not wait.
 func (n *Node) derivedDamaged(err error) {
+	n.endUnwritten(err)
 	go func() {
 		if werr := writeDurably(n.cfg.Dir, derivedMark, []byte(err.Error())); werr != nil {
 			n.log.Error("the damage could not be written down", "error", werr)
@@ -154,6 +162,7 @@ func (n *Node) derivedDamaged(err error) {
 
 // historyDamaged: history/ cannot be folded again here once the generations are gone; another node has the same.
 func (n *Node) historyDamaged(err error) {
+	n.endUnwritten(err)
 	go n.enterQuarantine(fmt.Sprintf("history/ cannot be read (%v); copy it from another node that is stopped, then remove the file quarantine", err))
 }
 

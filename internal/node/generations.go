@@ -144,7 +144,8 @@ func (n *Node) openGeneration(number uint32) (*running, error) {
 	}
 	open := func() (*fsm.Generation, error) {
 		return fsm.OpenGeneration(n.cfg.FS, n.generationDir(number), number, n.store, n.derived, n.verifiers,
-			fsm.Observer{Mismatch: func(seq uint64) { n.factsMismatch(number, seq) }, Digest: n.digestFolded, Event: n.countEvent, Pace: n.pace}, batch, n.log)
+			fsm.Observer{Mismatch: func(seq uint64) { n.factsMismatch(number, seq) }, Digest: n.digestFolded, Event: n.countEvent, Pace: n.pace,
+				Failed: n.endUnwritten}, batch, n.log)
 	}
 	g, err := open()
 	if err != nil && fsm.Rebuildable(err) {

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"testing"
 
+	"github.com/recount-ledger/recount/internal/fsm"
 	"github.com/recount-ledger/recount/internal/log"
 )
 
@@ -45,5 +46,30 @@ func TestLogThatCannotBeRead(t *testing.T) {
 				t.Errorf("at the next start the quarantine is %v: %v", again.quarantine.Load(), err)
 			}
 		})
+	}
+}
+
+// TestFullDiskUnderAStore: a disk that does not take a folded state ends the process and leaves no mark and no quarantine.
+func TestFullDiskUnderAStore(t *testing.T) {
+	for name, told := range map[string]func(*Node) func(error){
+		"derived":    func(n *Node) func(error) { return n.derivedDamaged },
+		"history":    func(n *Node) func(error) { return n.historyDamaged },
+		"generation": func(n *Node) func(error) { return n.endUnwritten },
+	} {
+		code := 0
+		n := &Node{cfg: Config{Dir: t.TempDir(), Exit: func(c int) {
+			code = c
+			runtime.Goexit()
+		}}, log: slog.New(slog.DiscardHandler)}
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			told(n)(fmt.Errorf("%w: no space left on device", fsm.ErrUnwritten))
+		}()
+		<-done
+		left, err := os.ReadDir(n.cfg.Dir)
+		if err != nil || len(left) != 0 || code != ExitStore {
+			t.Errorf("%s: exit code %d, left %v, %v", name, code, left, err)
+		}
 	}
 }
