@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"path/filepath"
 	"sync"
-	"time"
 	"unsafe"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -36,8 +35,8 @@ const memTableBytes = 32 << 20
 
 // What is folded again after a crash is bounded in events and in time: a second's work or less.
 const (
-	flushEvents = 50_000
-	flushAfter  = 30 * time.Second
+	flushEvents  = 50_000
+	flushSeconds = 30
 )
 
 // OpenStore opens or creates the folded state in dir. A nil fs means the disk. damaged may be nil; it is told once, by any
@@ -88,11 +87,11 @@ type flusher struct {
 	mu     sync.Mutex
 	limit  int // events
 	events int
-	timer  *time.Timer // runs while something waits for a flush
+	timer  interface{ Stop() bool } // runs while something waits for a flush
 	closed bool
 }
 
-// wrote asks for a flush, without waiting for it, when enough events were folded; flushAfter later in any case.
+// wrote asks for a flush, without waiting for it, when enough events were folded; flushSeconds later in any case.
 func (s *Store) wrote(events int) {
 	f := &s.flusher
 	f.mu.Lock()
@@ -103,7 +102,7 @@ func (s *Store) wrote(events int) {
 	case f.events >= f.limit:
 		s.flushLocked()
 	case f.timer == nil:
-		f.timer = time.AfterFunc(flushAfter, func() {
+		f.timer = log.AfterSeconds(flushSeconds, func() {
 			f.mu.Lock()
 			defer f.mu.Unlock()
 			if !f.closed {

@@ -16,6 +16,11 @@ const backoffPause = time.Second
 // flush at once, some ten thousand times a second, and each time creates a file first. Nobody who reads waits for that.
 func Backoff(fs vfs.FS) vfs.FS { return &backoff{FS: fs} }
 
+// AfterSeconds calls f then, for folds, which know no time and ask for a flush of what they have folded.
+func AfterSeconds(n int, f func()) *time.Timer {
+	return time.AfterFunc(time.Duration(n)*time.Second, f)
+}
+
 type backoff struct {
 	vfs.FS
 	full atomic.Int64 // when a write failed last for want of space, Unix nanoseconds
