@@ -33,3 +33,9 @@ func (n *Node) SubmitResent(ctx context.Context, body []byte, resent bool) (*wir
 	place.Resent = resent
 	return n.answerPlaced(rec, facts, result, place)
 }
+
+// CallPeer sends an RPC to another node under this node's name.
+func (n *Node) CallPeer(ctx context.Context, to, path string, body []byte) error {
+	_, err := n.cluster.Call(ctx, to, path, body)
+	return err
+}

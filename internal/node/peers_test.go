@@ -1,12 +1,10 @@
 package node_test
 
 import (
-	"bytes"
+	"context"
 	"crypto/ed25519"
-	"crypto/tls"
 	"encoding/base64"
 	"errors"
-	"io"
 	"net/http"
 	"testing"
 	"time"
@@ -14,6 +12,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/recount-ledger/recount/client"
+	"github.com/recount-ledger/recount/internal/cluster"
 	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/internal/nodetest"
 	"github.com/recount-ledger/recount/internal/pcs"
@@ -21,23 +20,22 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// handOver posts a pack to the leader's peer port with the certificate of another node.
+// handOver sends a pack to the leader's peer port as another node does. The answer is a status as the port gives it.
 func handOver(t *testing.T, c *nodetest.Cluster, from, leader int, kind event.Kind, payload []byte) int {
 	t.Helper()
-	cert, err := tls.LoadX509KeyPair(c.Config(from).Peer.Cert, c.Config(from).Peer.Key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tr := &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{Certificates: []tls.Certificate{cert}, InsecureSkipVerify: true, NextProtos: []string{"h2"}}}
-	defer tr.CloseIdleConnections()
 	pack := event.Pack{ProposedAt: 1, Events: []event.Event{{Kind: kind, Payload: payload}}}.Append(nil)
-	resp, err := (&http.Client{Transport: tr, Timeout: time.Minute}).Post("https://"+c.Config(leader).Peer.Listen+"/v1/forward", "", bytes.NewReader(pack))
-	if err != nil {
-		t.Fatal(err)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	err := c.Node(from).CallPeer(ctx, c.Config(leader).NodeID, "/v1/forward", pack)
+	var remote *cluster.RemoteError
+	switch {
+	case err == nil:
+		return http.StatusOK
+	case errors.As(err, &remote) && remote.Code != cluster.CodeInternal:
+		return http.StatusUnprocessableEntity
 	}
-	defer resp.Body.Close()
-	_, _ = io.Copy(io.Discard, resp.Body)
-	return resp.StatusCode
+	t.Log(err)
+	return http.StatusInternalServerError
 }
 
 func payloadOf(t *testing.T, m proto.Message) []byte {
