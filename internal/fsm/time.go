@@ -2,14 +2,13 @@ package fsm
 
 import (
 	"slices"
-	"time"
 
 	"github.com/recount-ledger/recount/internal/event"
 )
 
 // MaxStep is how far one pack can move log time. A pack whose time is further ahead counts as log time; only a clock step that a
 // majority of the voters agreed on moves it further. The value is part of the folds and for ever.
-const MaxStep = time.Hour
+const MaxStep int64 = 3_600_000_000_000 // an hour in nanoseconds
 
 // timeOf is log time at a pack, given what it was before and whether any event came before. The time of the first pack of a
 // ledger is taken as it is.
@@ -18,7 +17,7 @@ func timeOf(before int64, first bool, p event.Pack) int64 {
 	switch {
 	case first || at <= before:
 		return max(before, at)
-	case at <= before+int64(MaxStep), steps(before, p):
+	case at <= before+MaxStep, steps(before, p):
 		return at
 	}
 	return before

@@ -104,7 +104,7 @@ var errNoAgreement = errors.New("no majority of the voters has agreed on the tim
 
 // stepAfter is the gap between log time and the agreed time over which the leader moves log time with an event of its own,
 // before its next pack: well within what one pack may move it.
-const stepAfter = fsm.MaxStep / 2
+const stepAfter = time.Duration(fsm.MaxStep) / 2
 
 // stepClock moves log time over a gap, as after a week without submissions or without a cluster. The voters that agreed on
 // the time are named in the event.

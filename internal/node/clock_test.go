@@ -110,7 +110,7 @@ func TestClocks(t *testing.T) {
 			saysClock(c, i)
 			status, text := c.Once(i, http.MethodPost, "/v1/pcs/submit", record())
 			var p wire.Problem
-			if err := json.Unmarshal(text, &p); err != nil || status != http.StatusServiceUnavailable || p.Code != wire.CodeClock || !strings.Contains(p.Detail, "720h") {
+			if err := json.Unmarshal(text, &p); err != nil || status != http.StatusServiceUnavailable || p.Code != wire.CodeClock || !strings.Contains(p.Detail, "the clock stepped by") {
 				t.Errorf("all clocks by %s: node %d: %d %s", step, i, status, text)
 			}
 		}
