@@ -14,6 +14,9 @@ import (
 // askTimeout bounds how long one round of questions waits for a member, its fold included.
 const askTimeout = 5 * time.Second
 
+// agreeWait bounds how long a node that starts waits for a second one to say the same: the others may be down or fold for hours.
+const agreeWait = 10 * time.Second
+
 // askPause lies between two rounds while something is not settled.
 const askPause = 250 * time.Millisecond
 
@@ -38,6 +41,7 @@ type question struct {
 	about      subject
 	generation uint32 // of digests
 	seq        uint64
+	insist     bool // stays open until a majority says the same or another voter contradicts
 }
 
 // doubts are the questions that are not settled. While another voter contradicts this node and neither has a majority, this
@@ -162,7 +166,7 @@ func (n *Node) settleSame(ctx context.Context, q question) (settled bool, why st
 	case len(other) > 0:
 		return false, fmt.Sprintf("%s differs from that of %v, and too few voters can be asked", what, other)
 	}
-	return true, "" // nobody contradicts; the next digest is compared again
+	return !q.insist, "" // nobody contradicts; the next digest is compared again
 }
 
 func (n *Node) majority() int { return len(n.cfg.Voters)/2 + 1 }
@@ -231,26 +235,43 @@ func (n *Node) withheld() *wire.Problem {
 	return nil
 }
 
-// agreeFirst returns once a majority of the voters has the same digests as this node.
-func (n *Node) agreeFirst(ctx context.Context) error {
+// errUnconfirmed: no voter contradicts this node at its head, and too few have said anything.
+var errUnconfirmed = errors.New("too few voters can say what they have at the last event of this node")
+
+// agreeFirst compares the digests at the head of this node with those of the other voters. A contrary answer refuses, at any
+// time; without one it goes on once a majority says the same, or after agreeWait since a moment, with the question left open.
+func (n *Node) agreeFirst(ctx context.Context, since time.Time) error {
+	q, err := n.compareHead(ctx)
+	if !errors.Is(err, errUnconfirmed) || time.Since(since) < agreeWait {
+		return err
+	}
+	n.log.Warn("too few voters can say what they have; answering without, and asking on", "seq", q.seq, "waited", agreeWait)
+	q.insist = true
+	n.doubts.raise(q)
+	return nil
+}
+
+// compareHead asks the voters once.
+func (n *Node) compareHead(ctx context.Context) (question, error) {
 	live := n.live()
 	q := question{about: digestSubject, generation: live.Number(), seq: live.Cursor().Seq}
 	if q.seq == 0 || n.quarantine.Load() != nil {
-		return nil
+		return q, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	body := digestRequest(q.generation, q.seq)
 	mine, err := n.answerDigest(ctx, "", body)
 	if err != nil {
-		return err
+		return q, err
 	}
 	votes := n.poll(ctx, digestPath, body, string(mine))
 	if len(votes.by[string(mine)]) >= n.majority() {
-		return nil
+		return q, nil
 	}
 	if len(votes.contrary(string(mine))) > 0 {
 		n.doubts.raise(q)
+		return q, fmt.Errorf("another voter contradicts this node at event %d, and no majority decides", q.seq)
 	}
-	return fmt.Errorf("no majority of the voters has the digest of this node at event %d", q.seq)
+	return q, errUnconfirmed
 }

@@ -158,3 +158,29 @@ func TestRowsAreCompared(t *testing.T) {
 		t.Errorf("%q", diff)
 	}
 }
+
+// TestReadyWithoutASecondFold: a node that nobody contradicts does not wait for ever for a second one that has folded as far.
+// The question stays open.
+func TestReadyWithoutASecondFold(t *testing.T) {
+	c := nodetest.Start(t, 3, func(cfg *node.Config) { cfg.DigestInterval = 0 })
+	f := nodetest.NewRecords(t)
+	seq := submitAll(t, c, 1, [][]byte{f.Sign(nodetest.Record{Shard: "one", Epoch: 1, Root: "r"})})[0].Seq
+	if _, err := c.At(0).Digest(t.Context(), seq); err != nil { // waits for the fold there
+		t.Fatal(err)
+	}
+	c.Stop(1)
+	c.Stop(2)
+	n := c.Node(0)
+	if err := n.AgreeFirst(t.Context(), time.Now()); err == nil {
+		t.Error("the node does not wait for the others at all")
+	}
+	if n.AsksOn() {
+		t.Error("a question is open before the wait is over")
+	}
+	if err := n.AgreeFirst(t.Context(), time.Now().Add(-time.Hour)); err != nil {
+		t.Errorf("after the wait: %v", err)
+	}
+	if !n.AsksOn() {
+		t.Error("the question is not left open")
+	}
+}

@@ -329,12 +329,16 @@ func (n *Node) waitTerm(ctx context.Context, index uint64) error {
 // comes back may get the entries it missed seconds after it found the leader; a submission that it forwarded in the
 // meantime would be committed and yet remain without an answer.
 func (n *Node) catchUp(ctx context.Context) error {
+	var since time.Time // when this node had folded everything and asked the voters first
 	for {
 		try, cancel := context.WithTimeout(ctx, n.cfg.SubmitTimeout)
 		_, err := n.confirm(try)
 		cancel()
 		if err == nil {
-			err = n.agreeFirst(ctx)
+			if since.IsZero() {
+				since = time.Now()
+			}
+			err = n.agreeFirst(ctx, since)
 		}
 		if err == nil {
 			n.caughtUp.Store(true)

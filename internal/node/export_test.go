@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/recount-ledger/recount/internal/event"
@@ -38,4 +39,14 @@ func (n *Node) SubmitResent(ctx context.Context, body []byte, resent bool) (*wir
 func (n *Node) CallPeer(ctx context.Context, to, path string, body []byte) error {
 	_, err := n.cluster.Call(ctx, to, path, body)
 	return err
+}
+
+// AgreeFirst compares the head of this node with the other voters, as a node does that has waited since a moment.
+func (n *Node) AgreeFirst(ctx context.Context, since time.Time) error {
+	return n.agreeFirst(ctx, since)
+}
+
+// AsksOn says whether a question is open that waits for a majority.
+func (n *Node) AsksOn() bool {
+	return slices.ContainsFunc(n.doubts.some(), func(q question) bool { return q.insist })
 }
