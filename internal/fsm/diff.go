@@ -53,6 +53,9 @@ func NewComparison(old, new *Generation, derived *Derived) (*Comparison, error) 
 	return c, nil
 }
 
+// Damage is nil, or says why the older generation must be folded anew.
+func (c *Comparison) Damage() error { return c.old.Damage() }
+
 // Seq is the last event compared.
 func (c *Comparison) Seq() uint64 { return c.pos.get().Seq }
 

@@ -10,6 +10,7 @@ type position struct {
 	mu      sync.Mutex
 	cur     Cursor
 	changed chan struct{}
+	ended   bool // it moves no more
 }
 
 func newPosition(c Cursor) *position { return &position{cur: c, changed: make(chan struct{})} }
@@ -28,14 +29,26 @@ func (p *position) set(c Cursor) {
 	p.changed = make(chan struct{})
 }
 
-// wait returns when reached answers true for the cursor, or with the error of ctx.
+// end lets those who wait go, with ErrDropped.
+func (p *position) end() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.ended = true
+	close(p.changed)
+	p.changed = make(chan struct{})
+}
+
+// wait returns when reached answers true for the cursor, or with the error of ctx, or with ErrDropped.
 func (p *position) wait(ctx context.Context, reached func(Cursor) bool) (Cursor, error) {
 	for {
 		p.mu.Lock()
-		cur, changed := p.cur, p.changed
+		cur, changed, ended := p.cur, p.changed, p.ended
 		p.mu.Unlock()
 		if reached(cur) {
 			return cur, nil
+		}
+		if ended {
+			return cur, ErrDropped
 		}
 		select {
 		case <-changed:

@@ -93,6 +93,7 @@ func (n *Node) rebuildDamaged() error {
 // rebuild puts a new generation in the place of a damaged one. The others' comparisons are begun again with the new one.
 func (n *Node) rebuild(r *running) error {
 	n.stopGeneration(r)
+	n.gens.remove(r.Number()) // first: who is told that it is gone waits for the next one
 	if err := errors.Join(r.Close(), n.removeGeneration(r.Number())); err != nil {
 		return err
 	}

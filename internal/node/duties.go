@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/recount-ledger/recount/internal/event"
+	"github.com/recount-ledger/recount/internal/fsm"
 	"github.com/recount-ledger/recount/internal/verify"
 	"github.com/recount-ledger/recount/internal/version"
 )
@@ -23,6 +24,9 @@ const (
 	dutyPause   = 200 * time.Millisecond
 	reportPause = time.Second
 )
+
+// termWait bounds how long a new leader waits for its folds before it looks again whether it leads and may.
+const termWait = 30 * time.Second
 
 // newEvent salts and encodes a message.
 func newEvent(kind event.Kind, m proto.Message) (event.Event, error) {
@@ -310,15 +314,21 @@ func (n *Node) waitLive(ctx context.Context, index uint64) error {
 	if err := n.derived.WaitIndex(ctx, index); err != nil {
 		return err
 	}
-	if err := n.awaitServing(ctx); err != nil {
-		return err
+	for {
+		if err := n.awaitServing(ctx); err != nil {
+			return err
+		}
+		if err := n.live().WaitIndex(ctx, index); !errors.Is(err, fsm.ErrDropped) {
+			return err
+		}
 	}
-	return n.live().WaitIndex(ctx, index)
 }
 
 // waitTerm returns when a new leader knows everything that was acknowledged before its term. While the generation that is active
 // answers nowhere, what is folded into derived/ must do: otherwise nobody could lead the way back to the one before.
 func (n *Node) waitTerm(ctx context.Context, index uint64) error {
+	ctx, cancel := context.WithTimeout(ctx, termWait)
+	defer cancel()
 	if err := n.derived.WaitIndex(ctx, index); err != nil || n.switching() {
 		return err
 	}

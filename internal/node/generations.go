@@ -53,6 +53,25 @@ func (g *generations) notify() {
 	g.changed = make(chan struct{})
 }
 
+// remove takes a generation from the open ones.
+func (g *generations) remove(number uint32) {
+	g.mu.Lock()
+	delete(g.open, number)
+	g.mu.Unlock()
+	g.notify()
+}
+
+// serve makes a generation answer, unless it is no longer the open one of its number.
+func (g *generations) serve(r *running) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.open[r.Number()] != r {
+		return false
+	}
+	g.serving.Store(r)
+	return true
+}
+
 // await returns a generation once it is open.
 func (g *generations) await(ctx context.Context, number uint32) (*running, error) {
 	for {
@@ -95,7 +114,8 @@ func (n *Node) awaitServing(ctx context.Context) error {
 		live := n.live()
 		if active, since := n.derived.Control().Active(); live.Number() == active && live.Damage() == nil {
 			// After a restart it may have to fold its activation once more. Nothing is switched then.
-			if err := live.WaitSeq(ctx, max(since, live.until)); err != nil {
+			// One that is closed meanwhile is damaged or not the active one: the next turn waits for another.
+			if err := live.WaitSeq(ctx, max(since, live.until)); err != nil && !errors.Is(err, fsm.ErrDropped) {
 				return err
 			}
 			continue
@@ -169,13 +189,17 @@ func (n *Node) openGeneration(number uint32) (*running, error) {
 	return r, nil
 }
 
+// comparison names the loop that compares a generation.
+const comparison = "comparison"
+
 // startGeneration runs the loops of an open generation.
 func (n *Node) startGeneration(r *running) {
 	ctx, cancel := context.WithCancel(n.ctx)
 	r.cancel = cancel
+	r.failed.Store(nil)
 	r.done.Go(func() { n.runGeneration(ctx, r, "fold", r.Run) })
 	r.done.Go(func() {
-		n.runGeneration(ctx, r, "comparison", func(ctx context.Context) error { return n.compareLoop(ctx, r) })
+		n.runGeneration(ctx, r, comparison, func(ctx context.Context) error { return n.compareLoop(ctx, r) })
 	})
 	n.gens.notify()
 }
@@ -186,8 +210,8 @@ func (n *Node) runGeneration(ctx context.Context, r *running, what string, loop 
 	if ctx.Err() != nil {
 		return
 	}
-	if r.Damage() != nil {
-		return // reconcile folds it again
+	if r.disturbed(what, err) {
+		return // reconcile folds the damaged one again and starts the loops of all
 	}
 	err = fmt.Errorf("generation %d: %s: %w", r.Number(), what, err)
 	r.failed.Store(&err)
@@ -195,6 +219,13 @@ func (n *Node) runGeneration(ctx context.Context, r *running, what string, loop 
 	if r == n.live() || r.Number() == n.active() {
 		n.fail(err)
 	}
+}
+
+// disturbed reports that a loop ended with err because a generation is damaged or gone: this one, or the one that it is compared
+// with.
+func (r *running) disturbed(what string, err error) bool {
+	c := r.diff.Load()
+	return r.Damage() != nil || errors.Is(err, fsm.ErrDropped) || what == comparison && c != nil && c.Damage() != nil
 }
 
 // manageGenerations opens, switches and drops generations as the log says, until ctx ends.
@@ -259,10 +290,7 @@ func (n *Node) reconcile() error {
 func (n *Node) dropGeneration(number uint32) error {
 	r, _ := n.gens.get(number)
 	n.stopGeneration(r)
-	n.gens.mu.Lock()
-	delete(n.gens.open, number)
-	n.gens.mu.Unlock()
-	n.gens.notify()
+	n.gens.remove(number)
 	n.log.Info("dropping a generation", "generation", number)
 	return errors.Join(r.Close(), n.removeGeneration(number))
 }
@@ -286,13 +314,13 @@ func (n *Node) switchLoop(ctx context.Context) error {
 		if why := r.failed.Load(); why != nil {
 			return *why // it failed here before the others activated it
 		}
-		if err := n.awaitActivated(ctx, r, activated); err != nil {
+		err = n.awaitActivated(ctx, r, activated)
+		if err != nil && !errors.Is(err, fsm.ErrDropped) {
 			return err
 		}
-		if control.LastActivation() != activated {
-			continue
+		if err != nil || control.LastActivation() != activated || !n.gens.serve(r) {
+			continue // to one that is folded again, or to the one activated after it
 		}
-		n.gens.serving.Store(r)
 		n.gens.notify()
 		n.log.Info("another generation answers", "generation", active, "after", activated)
 	}
@@ -328,11 +356,16 @@ func (n *Node) outcomes(ctx context.Context, index uint64) ([]projections.Result
 	if err := n.derived.WaitIndex(ctx, index); err != nil {
 		return nil, err
 	}
-	r, err := n.gens.await(ctx, n.derived.Control().AnswersEntry(index))
-	if err != nil {
-		return nil, err
+	for {
+		r, err := n.gens.await(ctx, n.derived.Control().AnswersEntry(index))
+		if err != nil {
+			return nil, err
+		}
+		out, err := r.Outcomes(ctx, index)
+		if !errors.Is(err, fsm.ErrDropped) {
+			return out, err
+		}
 	}
-	return r.Outcomes(ctx, index)
 }
 
 func (n *Node) countEvent(r projections.Result) {
@@ -353,36 +386,4 @@ func (n *Node) closeGenerations() error {
 		errs = append(errs, r.Close())
 	}
 	return errors.Join(errs...)
-}
-
-// meter measures how fast a generation folds.
-type meter struct {
-	mu   sync.Mutex
-	at   time.Time
-	seq  uint64
-	rate float64
-}
-
-// note takes the position reached; the rate is that of the last seconds.
-func (m *meter) note(seq uint64, now time.Time) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.at.IsZero() {
-		m.at, m.seq = now, seq
-		return
-	}
-	if span := now.Sub(m.at); span >= time.Second {
-		rate := float64(seq-m.seq) / span.Seconds()
-		if m.rate == 0 {
-			m.rate = rate
-		}
-		m.rate = (m.rate + rate) / 2
-		m.at, m.seq = now, seq
-	}
-}
-
-func (m *meter) perSecond() float64 {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.rate
 }

@@ -108,7 +108,9 @@ func (n *Node) record(ctx context.Context, r *running, a projections.ActivationR
 		return err
 	}
 	r.diff.Store(c)
-	if err := c.Run(ctx, a.Seq, func(context.Context) error { return nil }); err != nil {
+	if err := c.Run(ctx, a.Seq, func(context.Context) error { return nil }); errors.Is(err, fsm.ErrDropped) {
+		return nil // the earlier one is folded again; the next turn waits for it
+	} else if err != nil {
 		return err
 	}
 	sum, err := n.history.Record(c, a.Seq)

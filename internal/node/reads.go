@@ -51,7 +51,7 @@ func (n ledger) WaitRead(ctx context.Context, r api.Read) (api.Position, error) 
 func (n *Node) waitServed(ctx context.Context, seq uint64) error {
 	for {
 		live := n.live()
-		if err := live.WaitSeq(ctx, seq); err != nil {
+		if err := live.WaitSeq(ctx, seq); err != nil && !errors.Is(err, fsm.ErrDropped) {
 			return err
 		}
 		if live == n.live() && !n.switching() {

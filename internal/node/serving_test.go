@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"testing"
 	"time"
@@ -66,8 +67,47 @@ func TestServingAfterRestart(t *testing.T) {
 	must(<-served)
 	stop()
 	<-folded
+	n.waitersMoveOn(ctx, t, uint64(len(entries)))
 	must(n.closeGenerations())
 	must(n.history.Close())
 	must(derived.Close())
 	must(store.Close())
+}
+
+// waitersMoveOn: who waits on a generation that is deleted and folded again is answered by the new one, and what failed before is
+// forgotten. They waited for ever.
+func (n *Node) waitersMoveOn(ctx context.Context, t *testing.T, last uint64) {
+	t.Helper()
+	var stop context.CancelFunc
+	n.ctx, stop = context.WithCancel(ctx)
+	defer stop()
+	old, failed := n.live(), errors.New("x")
+	for number := range n.openNumbers() {
+		r, _ := n.gens.get(number)
+		r.cancel = func() {}
+		r.failed.Store(&failed)
+	}
+	gone, outcomes := make(chan error, 1), make(chan error, 1)
+	go func() { gone <- old.WaitIndex(ctx, last+1) }()
+	if err := n.rebuild(old); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-gone; !errors.Is(err, fsm.ErrDropped) {
+		t.Errorf("waiting on a generation that is gone: %v", err)
+	}
+	go func() {
+		_, err := n.outcomes(ctx, last)
+		outcomes <- err
+	}()
+	if err := errors.Join(n.waitLive(ctx, last), <-outcomes); err != nil {
+		t.Error(err)
+	}
+	for number := range n.openNumbers() {
+		if r, _ := n.gens.get(number); r == old || r.failed.Load() != nil {
+			t.Errorf("generation %d is the old one, or still counts as failed", number)
+		}
+	}
+	if n.gens.serve(old) || n.live() == old {
+		t.Error("the generation that is gone answers")
+	}
 }
