@@ -1,6 +1,7 @@
 package node_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -182,5 +183,21 @@ func TestReadyWithoutASecondFold(t *testing.T) {
 	}
 	if !n.AsksOn() {
 		t.Error("the question is not left open")
+	}
+}
+
+// TestCancelledRequestIsNoAnswer: a request that ends while the voters are asked must not let the next ones believe that every
+// voter can read what an older one cannot.
+func TestCancelledRequestIsNoAnswer(t *testing.T) {
+	c := nodetest.Start(t, 3)
+	lead := c.Leader()
+	old := (lead + 1) % 3
+	c.Node(old).PretendOlder("pcs/2")
+	ended, end := context.WithCancel(t.Context())
+	end()
+	for _, ctx := range []context.Context{ended, t.Context()} {
+		if voter := c.Node(lead).VoterWithout(ctx, "pcs/2"); voter != c.Config(old).NodeID {
+			t.Errorf("the voter without pcs/2: %q", voter)
+		}
 	}
 }

@@ -49,7 +49,11 @@ func (n *Node) voterWithout(ctx context.Context, need string) string {
 	if time.Now().Before(n.capable.until[need]) {
 		return n.capable.lacks[need]
 	}
-	voter, _ := n.whoLacks(ctx, []string{need})
+	// The answer counts for other requests too, so the end of this one must not cut the question short.
+	voter, _, answered := n.whoLacks(context.WithoutCancel(ctx), []string{need})
+	if answered < min(2, len(n.cfg.Voters)) {
+		return voter // no other voter answered: that says nothing for the next request
+	}
 	keep := capableFor
 	if voter != "" {
 		keep = lacksFor
@@ -81,14 +85,14 @@ func (n *Node) everyoneCan(ctx context.Context, p verify.Policy) error {
 	if len(need) == 0 {
 		return nil
 	}
-	if voter, lacks := n.whoLacks(ctx, need); voter != "" {
+	if voter, lacks, _ := n.whoLacks(ctx, need); voter != "" {
 		return wire.NewProblem(wire.CodeStale, fmt.Sprintf("%s runs a release without %s and would stop at this policy; upgrade it first", voter, lacks))
 	}
 	return nil
 }
 
-// whoLacks asks every voter what its release can.
-func (n *Node) whoLacks(ctx context.Context, need []string) (voter, lacks string) {
+// whoLacks asks every voter what its release can, and counts those that answer, this node included.
+func (n *Node) whoLacks(ctx context.Context, need []string) (voter, lacks string, answered int) {
 	ctx, cancel := context.WithTimeout(ctx, positionTimeout)
 	defer cancel()
 	said := make([][]string, len(n.cfg.Voters))
@@ -101,12 +105,17 @@ func (n *Node) whoLacks(ctx context.Context, need []string) (voter, lacks string
 		})
 	}
 	wg.Wait()
-	for i, v := range n.cfg.Voters {
-		if lacks := lacking(said[i], need); lacks != "" {
-			return v.ID, lacks
+	for _, s := range said {
+		if s != nil {
+			answered++
 		}
 	}
-	return "", ""
+	for i, v := range n.cfg.Voters {
+		if lacks := lacking(said[i], need); lacks != "" {
+			return v.ID, lacks, answered
+		}
+	}
+	return "", "", answered
 }
 
 // lacking names the first capability that a member lacks; nil means that it did not say.

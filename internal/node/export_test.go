@@ -50,3 +50,8 @@ func (n *Node) AgreeFirst(ctx context.Context, since time.Time) error {
 func (n *Node) AsksOn() bool {
 	return slices.ContainsFunc(n.doubts.some(), func(q question) bool { return q.insist })
 }
+
+// VoterWithout names a voter whose release lacks a capability.
+func (n *Node) VoterWithout(ctx context.Context, need string) string {
+	return n.voterWithout(ctx, need)
+}
