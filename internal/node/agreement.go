@@ -52,10 +52,11 @@ type doubts struct {
 	open   map[question]string // why this node is suspended, "" while nobody contradicts
 	reason atomic.Pointer[string]
 	raised chan struct{}
+	told   map[question]string // what keeps an open question from being settled, as the journal has it
 }
 
 func newDoubts() *doubts {
-	return &doubts{open: map[question]string{}, raised: make(chan struct{}, 1)}
+	return &doubts{open: map[question]string{}, told: map[question]string{}, raised: make(chan struct{}, 1)}
 }
 
 // raise adds a question. It does not wait, so that a fold can call it.
@@ -77,6 +78,7 @@ func (d *doubts) note(q question, settled bool, why string) {
 	defer d.mu.Unlock()
 	if d.open[q] = why; settled {
 		delete(d.open, q)
+		delete(d.told, q)
 	}
 	d.reason.Store(nil)
 	for _, why := range d.open {
@@ -85,6 +87,15 @@ func (d *doubts) note(q question, settled bool, why string) {
 			return
 		}
 	}
+}
+
+// news reports whether the journal does not have yet what keeps a question from being settled.
+func (d *doubts) news(q question, cause string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	before, ok := d.told[q]
+	d.told[q] = cause
+	return !ok || before != cause
 }
 
 func (d *doubts) some() []question {
@@ -183,6 +194,13 @@ func (v votes) contrary(mine string) (out []string) {
 		}
 	}
 	return out
+}
+
+// decides reports whether the answers settle a matter against one of them: a majority contradicts it, or every voter of
+// total has answered and some contradict it.
+func (v votes) decides(mine string, total int) bool {
+	other := len(v.contrary(mine))
+	return other > total/2 || other > 0 && len(v.by[mine])+other == total
 }
 
 // poll asks the other voters at once, until all have answered, one answer has a majority, or ctx ends. An empty answer says

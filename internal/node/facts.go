@@ -173,11 +173,15 @@ func (n *Node) settleFacts(ctx context.Context, seq uint64) (settled bool, why s
 		return true, ""
 	case len(no) >= n.majority():
 		return false, n.dispute(ctx, seq, no)
-	case len(no) > 0 && mine != "":
+	case suspends(mine, len(no)):
 		return false, fmt.Sprintf("the signature facts of event %d do not hold for %v, and too few voters can be asked", seq, no)
 	}
 	return true, ""
 }
+
+// suspends reports whether a finding without a majority stops this node. The log says that the facts hold: a node that finds the
+// same, or cannot tell, serves nothing else than the log says.
+func suspends(mine string, no int) bool { return no > 0 && mine == factsFalse }
 
 // dispute logs, as the leader, what a majority found. On other nodes the question stays open until the leader has.
 func (n *Node) dispute(ctx context.Context, seq uint64, voters []string) (why string) {
@@ -186,6 +190,9 @@ func (n *Node) dispute(ctx context.Context, seq uint64, voters []string) (why st
 		return ""
 	}
 	if voter := n.voterWithout(ctx, disputesCapability); voter != "" {
+		if !n.doubts.news(question{about: factsSubject, seq: seq}, voter) {
+			return ""
+		}
 		n.log.Warn("signature facts are disputed, and a voter of an older release would stop at that; upgrade it", "seq", seq, "voter", voter)
 		return ""
 	}

@@ -149,14 +149,15 @@ func (n *Node) checkHistory(ctx context.Context, leads bool) error {
 	return nil
 }
 
-// logHistory logs what changed at an activation once a majority has the same. One contrary record is settled first.
+// logHistory logs what changed at an activation once a majority has the same. A single contrary record, while others have
+// none yet, stops nothing: they decide when they have one.
 func (n *Node) logHistory(ctx context.Context, own fsm.Change) error {
 	ask, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	mine := changeBytes(own)
 	votes := n.poll(ask, historyPath, historyRequest(own.Seq), string(mine))
 	if len(votes.by[string(mine)]) < n.majority() {
-		if len(votes.contrary(string(mine))) > 0 {
+		if votes.decides(string(mine), len(n.cfg.Voters)) {
 			n.doubts.raise(question{about: historySubject, seq: own.Seq})
 		}
 		return nil // not recorded everywhere yet; this is tried again
