@@ -268,7 +268,11 @@ func (r *recount) directFlips(number uint32, position uint64) (out []uint64) {
 			}
 			NextCursor string `json:"next_cursor"`
 		}
-		r.must(r.try(http.MethodGet, fmt.Sprintf("/v1/generations/%d/flips?limit=100&position=%d&cursor=%s", number, position, cursor), nil, &page))
+		path := fmt.Sprintf("/v1/generations/%d/flips?limit=100&position=%d", number, position)
+		if cursor != "" {
+			path += "&cursor=" + cursor
+		}
+		r.must(r.try(http.MethodGet, path, nil, &page))
 		for _, f := range page.Items {
 			if f.Cause == "direct" {
 				out = append(out, f.Seq)
