@@ -34,6 +34,8 @@ var (
 	ErrLostLog        = errors.New("cluster: the log is empty, and this node was a member before; this node lost its disk and must not vote; go on with the other nodes")
 	ErrEmptyDirectory = errors.New("cluster: the directory is empty. If the cluster is new, say so once: --new-cluster. " +
 		"If this node was a member before, it has lost its disk and must not start: go on with the other nodes")
+	ErrTooFewAnswers = errors.New("cluster: this node is new, the cluster has a ledger already, and too few other nodes answer to say that " +
+		"this node was never a member. If it is new, start it again while the others run")
 	ErrForeignDirectory = errors.New("cluster: this directory belongs to another node")
 	ErrInconsistent     = errors.New("cluster: the stores of this node contradict each other")
 	ErrMembership       = errors.New("cluster: the configured voters are not those of the log")
@@ -77,6 +79,7 @@ type Config struct {
 	Fatal             func(error)      // called once when the node must stop; default logs and exits with ExitCluster
 	Clock             func() time.Time // wall clock that is compared among voters; default time.Now
 	MaxClockSkew      time.Duration    // ClockOK bound; default 5 s
+	StartTimeout      time.Duration    // how long the first start of a node asks those who do not answer; default 10 s
 	Hooks             Hooks
 
 	self        identity                                                     // of the directory; set by Open
@@ -113,6 +116,7 @@ func (c *Config) setDefaults() {
 	orDuration(&t.Lease, min(t.Election, t.Heartbeat, 2*time.Second))
 	orDuration(&t.CommitTimeout, 5*time.Millisecond)
 	orDuration(&c.MaxClockSkew, 5*time.Second)
+	orDuration(&c.StartTimeout, 10*time.Second)
 	orDuration(&c.stuckLimit, 25*time.Second)
 	orDuration(&c.askLimit, time.Second)
 	orDuration(&c.rpcDeadline, 10*time.Second)

@@ -158,10 +158,11 @@ type fakeNet struct {
 	mu    sync.Mutex
 	cut   map[[2]string]bool
 	conns map[[2]string][]net.Conn
+	dials map[[2]string]int
 }
 
 func newFakeNet() *fakeNet {
-	return &fakeNet{cut: map[[2]string]bool{}, conns: map[[2]string][]net.Conn{}}
+	return &fakeNet{cut: map[[2]string]bool{}, conns: map[[2]string][]net.Conn{}, dials: map[[2]string]int{}}
 }
 
 func pair(a, b string) [2]string { return [2]string{min(a, b), max(a, b)} }
@@ -175,6 +176,7 @@ func (n *fakeNet) dialer(from string) func(context.Context, string, string) (net
 		}
 		n.mu.Lock()
 		defer n.mu.Unlock()
+		n.dials[[2]string{from, to}]++
 		if n.cut[pair(from, to)] {
 			_ = conn.Close()
 			return nil, errors.New("partitioned")
@@ -182,6 +184,13 @@ func (n *fakeNet) dialer(from string) func(context.Context, string, string) (net
 		n.conns[pair(from, to)] = append(n.conns[pair(from, to)], conn)
 		return conn, nil
 	}
+}
+
+// tries is how often from has dialled to.
+func (n *fakeNet) tries(from, to string) int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.dials[[2]string{from, to}]
 }
 
 func (n *fakeNet) set(a, b string, cut bool) {

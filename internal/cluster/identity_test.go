@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/raft"
 )
@@ -205,4 +206,34 @@ func TestFirstStartAfterASlip(t *testing.T) {
 	b.start("n3", nil)
 	b.start("n1", nil)
 	b.leader()
+}
+
+// TestFirstStartBesideASlowPeer: a new node of a cluster that has begun asks on while too few answer, and says so when it gives
+// up, not that it lost its disk.
+func TestFirstStartBesideASlowPeer(t *testing.T) {
+	b := newBox(t, "n1", "n2", "n3")
+	b.start("n2", nil)
+	b.start("n3", nil)
+	b.propose(b.leader(), "x")
+	b.net.set("n1", "n3", true)
+	soon := func(c *Config) { c.StartTimeout = 300 * time.Millisecond }
+	if _, err := b.open("n1", soon); !errors.Is(err, ErrTooFewAnswers) || errors.Is(err, ErrLostLog) {
+		t.Fatalf("beside one that does not answer: %v", err)
+	}
+	opened := make(chan error, 1)
+	tries := b.net.tries("n1", "n3")
+	go func() {
+		_, err := b.open("n1", nil)
+		opened <- err
+	}()
+	until(t, "n1 asks n3 again", func() bool { return b.net.tries("n1", "n3") > tries+1 })
+	b.net.set("n1", "n3", false)
+	if err := <-opened; err != nil {
+		t.Fatalf("n3 answers late: %v", err)
+	}
+	if err := b.nodes["n1"].c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	last := b.propose(b.leader("n1"), "y")
+	until(t, "n1 takes part", func() bool { return b.nodes["n1"].fsm.at(last) == "y" })
 }

@@ -20,6 +20,7 @@ const (
 	membersFormat = 1
 	membersSave   = 5 * time.Second  // how often what members have committed is written down
 	standingFor   = 30 * time.Second // how long a word of another node counts
+	askPause      = 200 * time.Millisecond
 )
 
 // hello is what a node says of itself at the start of every Raft stream and in every peer RPC, in both directions.
@@ -265,32 +266,70 @@ func (c *Cluster) Standing() error { return c.peer.roster.standing() }
 func (c *Cluster) PeerRefusals() uint64 { return c.peer.roster.refusals.Load() }
 
 // askPeers finds out whether a node that says it is new has been a member. Members remember every incarnation that they have met,
-// so each majority that this node was part of left somebody behind who knows.
+// so each majority that this node was part of left somebody behind who knows. It asks again while too few answer.
 func (c *Cluster) askPeers() error {
-	ctx, cancel := context.WithTimeout(c.stop, c.cfg.askLimit)
+	limit, cancel := context.WithTimeout(c.stop, c.cfg.StartTimeout)
 	defer cancel()
-	var mu sync.Mutex
+	heard := &census{need: len(c.cfg.Voters) - len(c.cfg.Voters)/2, answered: map[string]bool{}}
+	for round := 0; ; round++ {
+		c.askAll(limit, heard)
+		err := heard.verdict()
+		if !errors.Is(err, ErrTooFewAnswers) {
+			return err
+		}
+		if round == 0 {
+			c.log.Warn("cluster: this node is new, the cluster is not, and too few of the others answer; asking on", "for", c.cfg.StartTimeout)
+		}
+		pause := time.NewTimer(askPause)
+		select {
+		case <-pause.C:
+		case <-limit.Done():
+			pause.Stop()
+			return err
+		}
+	}
+}
+
+// census is what the other members said to a node that says it is new.
+type census struct {
+	need int // answers without which nobody can say that this node was never a member
+
+	mu       sync.Mutex
+	answered map[string]bool // by members that take this node for a new one
+	used     bool            // one of them has a ledger
+	refused  error
+}
+
+// verdict is nil when this node may begin.
+func (s *census) verdict() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.refused == nil && s.used && len(s.answered) < s.need {
+		return fmt.Errorf("%w: %d, needed are %d", ErrTooFewAnswers, len(s.answered), s.need)
+	}
+	return s.refused
+}
+
+// askAll asks every other member once.
+func (c *Cluster) askAll(limit context.Context, heard *census) {
+	ctx, cancel := context.WithTimeout(limit, c.cfg.askLimit)
+	defer cancel()
 	var round sync.WaitGroup
-	answers, used, known := 0, false, error(nil)
 	for _, p := range c.calls {
 		round.Go(func() {
 			_, theirs, err := p.exchange(ctx, pathTerm, nil)
-			mu.Lock()
-			defer mu.Unlock()
+			heard.mu.Lock()
+			defer heard.mu.Unlock()
 			var remote *RemoteError
-			if errors.As(err, &remote) && remote.Code == codeOtherVoters {
-				known = fmt.Errorf("%w by %s: %s", errRefused, p.id, remote.Message)
-			} else if errors.As(err, &remote) && remote.Code == codeRefused {
-				known = fmt.Errorf("%w: %w by %s: %s", ErrLostLog, errRefused, p.id, remote.Message)
-			} else if err == nil {
-				answers, used = answers+1, used || theirs.last > 1
+			switch {
+			case errors.As(err, &remote) && remote.Code == codeOtherVoters:
+				heard.refused = fmt.Errorf("%w by %s: %s", errRefused, p.id, remote.Message)
+			case errors.As(err, &remote) && remote.Code == codeRefused:
+				heard.refused = fmt.Errorf("%w: %w by %s: %s", ErrLostLog, errRefused, p.id, remote.Message)
+			case err == nil:
+				heard.answered[p.id], heard.used = true, heard.used || theirs.last > 1
 			}
 		})
 	}
 	round.Wait()
-	if n := len(c.cfg.Voters); known == nil && used && answers < n-n/2 {
-		return fmt.Errorf("%w: the cluster has a ledger already, and only %d other nodes answer: too few to say that this node was never a member. "+
-			"If it was not, start it when they all run", ErrLostLog, answers)
-	}
-	return known
 }
