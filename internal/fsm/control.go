@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sort"
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -343,6 +344,42 @@ func (d *Derived) LoggedDigests(from uint64, limit int) ([]projections.DigestRow
 	v := d.store.Snapshot()
 	defer v.Close()
 	return projections.StateDigests(prefixedStore{v, spaceControl}, from, 0, limit)
+}
+
+// LastDigest is the last logged digest of a generation in the events up to to; ok is false when there is none.
+func (d *Derived) LastDigest(generation uint32, to uint64) (row projections.DigestRow, ok bool, err error) {
+	v := d.store.Snapshot()
+	defer v.Close()
+	return projections.LastStateDigest(prefixedStore{v, spaceControl}, generation, to)
+}
+
+// TermOpened says who opened the term of event seq and wrote what its leader logged, "" when nothing tells. Terms only grow
+// along the log, and the first events of one are Genesis and TermStart.
+func (d *Derived) TermOpened(seq uint64) (node string, err error) {
+	last, err := d.Item(seq)
+	if err != nil {
+		return "", err
+	}
+	var failed error
+	first := uint64(sort.Search(int(seq), func(i int) bool {
+		it, err := d.Item(uint64(i) + 1)
+		failed = errors.Join(failed, err)
+		return err != nil || it.Term >= last.Term
+	})) + 1
+	for ; failed == nil && first <= seq; first++ {
+		it, err := d.Item(first)
+		if err != nil || it.Kind != event.Genesis && it.Kind != event.TermStart {
+			return "", err
+		}
+		if it.Kind == event.TermStart {
+			_, m, err := it.Event.Message()
+			if start, ok := m.(*event.TermStartV1); ok && err == nil {
+				return start.Node, nil
+			}
+			return "", err
+		}
+	}
+	return "", failed
 }
 
 // encodePosition lays out the position row: format 1, index, term, seq, log time, configuration index (all big-endian

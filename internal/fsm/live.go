@@ -32,7 +32,7 @@ type Observer struct {
 	// Digest: a logged digest of this generation was folded; agrees tells whether this node's own log root, state digest and
 	// control digest after event seq, of which the logged one speaks, are equal to it. It is told again when the event is
 	// folded again.
-	Digest func(generation uint32, seq uint64, agrees bool)
+	Digest func(logged projections.DigestRow, agrees bool)
 	// Event: a submission was folded.
 	Event func(projections.Result)
 	// Pace is called after every step; it may wait, and its error ends the fold.
@@ -331,6 +331,8 @@ func (g *Generation) compare(it *projections.Item) error {
 	if !ok || len(m.Log) != 32 || len(m.State) != 32 || len(m.Control) != 32 || m.Seq >= it.Seq || m.Generation != g.number {
 		return nil
 	}
+	logged := projections.DigestRow{Seq: it.Seq, LogTime: it.LogTime, At: m.Seq, Log: [32]byte(m.Log), State: [32]byte(m.State),
+		Control: [32]byte(m.Control), Generation: m.Generation}
 	root, err := g.derived.Root(m.Seq)
 	if err != nil {
 		return fmt.Errorf("compare digests: %w", err)
@@ -343,7 +345,7 @@ func (g *Generation) compare(it *projections.Item) error {
 	if err != nil {
 		return fmt.Errorf("compare digests: %w", err)
 	}
-	g.obs.Digest(g.number, m.Seq, root == [32]byte(m.Log) && control == [32]byte(m.Control) && state == [32]byte(m.State))
+	g.obs.Digest(logged, root == logged.Log && control == logged.Control && state == logged.State)
 	return nil
 }
 

@@ -205,7 +205,7 @@ func TestLoggedDigests(t *testing.T) {
 
 func foldDigests(t *testing.T, logs []*raft.Log, batch int) (told []string, s state) {
 	m := &machine{t: t, fs: vfs.NewMem(), batch: batch}
-	m.obs.Digest = func(_ uint32, seq uint64, agrees bool) { told = append(told, fmt.Sprint(seq, agrees)) }
+	m.obs.Digest = func(d projections.DigestRow, agrees bool) { told = append(told, fmt.Sprint(d.At, agrees)) }
 	m.open()
 	defer m.close()
 	m.store(logs)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -42,6 +43,9 @@ type question struct {
 	generation uint32 // of digests
 	seq        uint64
 	insist     bool // stays open until a majority says the same or another voter contradicts
+
+	logged  string // a value in the log that contradicts this node's own; "" when there is none
+	carrier uint64 // the event that carries it
 }
 
 // doubts are the questions that are not settled. While another voter contradicts this node and neither has a majority, this
@@ -52,23 +56,56 @@ type doubts struct {
 	open   map[question]string // why this node is suspended, "" while nobody contradicts
 	reason atomic.Pointer[string]
 	raised chan struct{}
-	told   map[question]string // what keeps an open question from being settled, as the journal has it
+	told   map[question][]string // what keeps an open question from being settled, as the journal has it
+
+	dropped atomic.Uint64 // questions that were not asked: too many were open
+	rounds  atomic.Uint64 // of questions
 }
 
 func newDoubts() *doubts {
-	return &doubts{open: map[question]string{}, told: map[question]string{}, raised: make(chan struct{}, 1)}
+	return &doubts{open: map[question]string{}, told: map[question][]string{}, raised: make(chan struct{}, 1)}
 }
 
-// raise adds a question. It does not wait, so that a fold can call it.
-func (d *doubts) raise(q question) {
+// raise adds a question; what contradicts the log suspends this node at once. It does not wait, so that a fold can call it. It
+// reports whether the question is open: there is a bound, and at that only one that suspends takes the place of one that does not.
+func (d *doubts) raise(q question) bool {
 	d.mu.Lock()
-	if _, ok := d.open[q]; !ok && len(d.open) < maxDoubts {
-		d.open[q] = ""
+	_, ok := d.open[q]
+	if !ok && (len(d.open) < maxDoubts || q.logged != "" && d.makeRoom()) {
+		d.open[q], ok = q.doubted(), true
+		d.suspend()
+	} else if !ok {
+		d.dropped.Add(1)
 	}
 	d.mu.Unlock()
 	select {
 	case d.raised <- struct{}{}:
 	default:
+	}
+	return ok
+}
+
+// makeRoom drops a question that suspends nobody. d.mu is held.
+func (d *doubts) makeRoom() bool {
+	for q, why := range d.open {
+		if why == "" {
+			delete(d.open, q)
+			delete(d.told, q)
+			d.dropped.Add(1)
+			return true
+		}
+	}
+	return false
+}
+
+// suspend finds a question for which this node answers no client. d.mu is held.
+func (d *doubts) suspend() {
+	d.reason.Store(nil)
+	for _, why := range d.open {
+		if why != "" {
+			d.reason.Store(&why)
+			return
+		}
 	}
 }
 
@@ -80,22 +117,18 @@ func (d *doubts) note(q question, settled bool, why string) {
 		delete(d.open, q)
 		delete(d.told, q)
 	}
-	d.reason.Store(nil)
-	for _, why := range d.open {
-		if why != "" {
-			d.reason.Store(&why)
-			return
-		}
-	}
+	d.suspend()
 }
 
 // news reports whether the journal does not have yet what keeps a question from being settled.
 func (d *doubts) news(q question, cause string) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	before, ok := d.told[q]
-	d.told[q] = cause
-	return !ok || before != cause
+	if slices.Contains(d.told[q], cause) {
+		return false
+	}
+	d.told[q] = append(d.told[q], cause)
+	return true
 }
 
 func (d *doubts) some() []question {
@@ -112,13 +145,20 @@ func (d *doubts) some() []question {
 
 // settleDoubts asks the voters until every question is settled, until ctx ends.
 func (n *Node) settleDoubts(ctx context.Context) error {
+	dropped := uint64(0)
 	for {
+		if now := n.doubts.dropped.Load(); now != dropped {
+			n.log.Error("too many questions to the other voters are open; the newest are not asked. Examine the node whose events are disputed",
+				"dropped", now-dropped, "open_at_most", maxDoubts)
+			dropped = now
+		}
 		list := n.doubts.some()
 		var wg sync.WaitGroup
 		for _, q := range list {
 			wg.Go(func() { n.settle(ctx, q) })
 		}
 		wg.Wait()
+		n.doubts.rounds.Add(1)
 		t := time.NewTimer(askPause)
 		if len(n.doubts.some()) == 0 {
 			t.Reset(time.Hour)
@@ -145,26 +185,30 @@ func (n *Node) settle(ctx context.Context, q question) {
 	default:
 		settled, why = n.settleSame(ctx, q)
 	}
-	if before := n.doubts.reason.Load(); why != "" && before == nil {
+	if why != "" && n.doubts.news(q, why) {
 		n.log.Error("suspended: this node answers no client until a majority of the voters decides", "reason", why)
 	}
+	before := n.doubts.reason.Load()
 	n.doubts.note(q, settled, why)
-	if before := n.doubts.reason.Load(); before == nil && settled && q.about == digestSubject {
-		n.log.Debug("the voters agree", "seq", q.seq)
+	if before != nil && n.doubts.reason.Load() == nil && n.quarantine.Load() == nil {
+		n.log.Info("not suspended any more: the voters agree", "about", q.what())
 	}
 }
 
 // settleSame holds this node's own answer against those of the other voters.
 func (n *Node) settleSame(ctx context.Context, q question) (settled bool, why string) {
-	path, body, answer := digestPath, digestRequest(q.generation, q.seq), n.answerDigest
-	what := fmt.Sprintf("the digest at event %d", q.seq)
+	q = n.overtaken(q)
+	what, path, body, answer := q.what(), digestPath, digestRequest(q.generation, q.seq), n.answerDigest
 	if q.about == historySubject {
-		path, body, answer, what = historyPath, historyRequest(q.seq), n.answerHistory, fmt.Sprintf("what changed at the activation at %d", q.seq)
+		path, body, answer = historyPath, historyRequest(q.seq), n.answerHistory
 	}
 	mine, err := answer(ctx, "", body)
 	if err != nil || len(mine) == 0 {
 		n.log.Debug("nothing to compare", "about", what, "error", err)
-		return true, ""
+		return q.logged == "", q.doubted() // it may be folded again just now
+	}
+	if string(mine) == q.logged {
+		return true, "" // folded again since, and right now
 	}
 	votes := n.poll(ctx, path, body, string(mine))
 	same, other := len(votes.by[string(mine)]), votes.contrary(string(mine))
@@ -174,6 +218,8 @@ func (n *Node) settleSame(ctx context.Context, q question) (settled bool, why st
 	case len(other) >= n.majority(), same+len(other) == len(n.cfg.Voters):
 		n.enterQuarantine(fmt.Sprintf("%s differs from that of %d of %d voters", what, len(other), len(n.cfg.Voters)))
 		return true, ""
+	case q.logged != "":
+		return n.withLogged(q, same, votes)
 	case len(other) > 0:
 		return false, fmt.Sprintf("%s differs from that of %v, and too few voters can be asked", what, other)
 	}
@@ -245,7 +291,7 @@ func (n *Node) withheld() *wire.Problem {
 		return wire.NewProblem(wire.CodeNotReady, "this node is quarantined; ask another one").WithRetry(retryAfter)
 	}
 	if n.doubts.reason.Load() != nil {
-		return wire.NewProblem(wire.CodeNotReady, "this node and another one contradict each other, and too few voters can be asked; ask another one").WithRetry(retryAfter)
+		return wire.NewProblem(wire.CodeNotReady, "this node and another one contradict each other, and too few voters can be asked; ask another one; readyz says what to do").WithRetry(retryAfter)
 	}
 	if n.cluster.Standing() != nil {
 		return wire.NewProblem(wire.CodeNotReady, "other members refuse this node; its readiness says why; ask another one").WithRetry(retryAfter)

@@ -55,3 +55,6 @@ func (n *Node) AsksOn() bool {
 func (n *Node) VoterWithout(ctx context.Context, need string) string {
 	return n.voterWithout(ctx, need)
 }
+
+// RoundsOfDoubts counts how often the open questions were asked.
+func (n *Node) RoundsOfDoubts() uint64 { return n.doubts.rounds.Load() }

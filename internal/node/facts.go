@@ -201,8 +201,10 @@ func (n *Node) dispute(ctx context.Context, seq uint64, voters []string) (why st
 	if err == nil {
 		err = n.derived.WaitIndex(ctx, index)
 	}
-	if err != nil {
+	if err != nil && n.doubts.news(question{about: factsSubject, seq: seq}, "not logged") {
 		n.log.Warn("could not log that signature facts are disputed; trying again", "seq", seq, "error", err)
+	}
+	if err != nil {
 		return ""
 	}
 	n.log.Error("a record is in the ledger that is not signed as its facts say; find the node that took it, then recount", "seq", seq, "voters", voters)

@@ -142,8 +142,8 @@ func (n *Node) checkHistory(ctx context.Context, leads bool) error {
 			}
 		case a.Recorded != nil && (a.Recorded.Flips != own.Flips || a.Recorded.Digest != own.Digest) && !n.askedHistory[a.Seq]:
 			n.log.Error("what changed at an activation is recorded otherwise in the log", "activation", a.Seq, "logged_by", a.Recorded.Node)
-			n.askedHistory[a.Seq] = true
-			n.doubts.raise(question{about: historySubject, seq: a.Seq})
+			logged := changeBytes(fsm.Change{Flips: a.Recorded.Flips, Digest: a.Recorded.Digest})
+			n.askedHistory[a.Seq] = n.doubts.raise(question{about: historySubject, seq: a.Seq, logged: string(logged), carrier: a.Recorded.Seq})
 		}
 	}
 	return nil

@@ -133,6 +133,9 @@ func (n *Node) open(ctx context.Context) error {
 	if err := n.cluster.Start(); err != nil {
 		return err
 	}
+	if err := n.recallLogged(ctx); err != nil {
+		return err
+	}
 	loops := n.ctx
 	n.loop(loops, "control fold", n.derived.Run)
 	n.loop(loops, "generations", n.manageGenerations)

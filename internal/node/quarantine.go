@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/recount-ledger/recount/internal/projections"
 )
 
 // digestPath is the peer RPC under which a node says what it has folded up to an event.
@@ -75,9 +77,9 @@ func (n *Node) factsMismatch(generation uint32, seq uint64) {
 
 // digestFolded has digests compared with those of the other members when the logged one is not this node's, and always on the
 // leader, whose own digest it was. It is called by the fold and must not wait.
-func (n *Node) digestFolded(generation uint32, seq uint64, agrees bool) {
+func (n *Node) digestFolded(logged projections.DigestRow, agrees bool) {
 	if _, leads := n.cluster.IsLeader(); !agrees || leads {
-		n.doubts.raise(question{about: digestSubject, generation: generation, seq: seq})
+		n.doubts.raise(n.overtaken(loggedDigest(logged, agrees)))
 	}
 }
 

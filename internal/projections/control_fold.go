@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -249,12 +250,33 @@ func StateDigests(s Store, from, to uint64, limit int) ([]DigestRow, error) {
 	var out []DigestRow
 	err := eachOperator(s, event.StateDigest, from, to, func(o operator) (bool, error) {
 		if m, ok := o.msg.(*event.StateDigestV1); ok && o.effect == Applied {
-			out = append(out, DigestRow{Seq: o.seq, LogTime: o.logTime, At: m.Seq, Log: [32]byte(m.Log), State: [32]byte(m.State),
-				Control: [32]byte(m.Control), Generation: m.Generation})
+			out = append(out, digestRow(o, m))
 		}
 		return len(out) < limit, nil
 	})
 	return out, err
+}
+
+// LastStateDigest is the last logged digest of a generation that an event up to to carries; ok is false when there is none.
+func LastStateDigest(s Store, generation uint32, to uint64) (row DigestRow, ok bool, err error) {
+	var failed error
+	err = s.Scan(operatorKey(event.StateDigest, 0), operatorKey(event.StateDigest, to+1), true, func(key, v []byte) bool {
+		var o operator
+		if o, failed = decodeOperator(key, v); failed != nil {
+			return false
+		}
+		m, is := o.msg.(*event.StateDigestV1)
+		if ok = is && o.effect == Applied && m.Generation == generation; ok {
+			row = digestRow(o, m)
+		}
+		return !ok
+	})
+	return row, ok && failed == nil, errors.Join(err, failed)
+}
+
+func digestRow(o operator, m *event.StateDigestV1) DigestRow {
+	return DigestRow{Seq: o.seq, LogTime: o.logTime, At: m.Seq, Log: [32]byte(m.Log), State: [32]byte(m.State),
+		Control: [32]byte(m.Control), Generation: m.Generation}
 }
 
 // OperatorsBetween counts the events from <= seq <= to that are no submissions.
