@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -80,6 +81,9 @@ func readSummed(path string, into summed) (found bool, err error) {
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(into); err != nil {
 		return false, fmt.Errorf("%w: %s is damaged: %w", ErrInconsistent, path, err)
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return false, fmt.Errorf("%w: %s is damaged: something follows its end", ErrInconsistent, path)
 	}
 	want := *into.sum()
 	if err := setSum(into); err != nil {

@@ -113,7 +113,7 @@ func TestShorterLog(t *testing.T) {
 	admit := func(r *roster, last uint64, ok bool) {
 		t.Helper()
 		h := says
-		h.last = last
+		h.last, h.commit = last, min(h.commit, last)
 		if _, err := r.admit("n2", h.String()); (err == nil) != ok {
 			t.Errorf("log of %d: %v", last, err)
 		}
@@ -236,4 +236,84 @@ func TestFirstStartBesideASlowPeer(t *testing.T) {
 	}
 	last := b.propose(b.leader("n1"), "y")
 	until(t, "n1 takes part", func() bool { return b.nodes["n1"].fsm.at(last) == "y" })
+}
+
+// TestMemberIsWrittenDownFirst: a member that could not be written down is not admitted, at the second attempt neither.
+func TestMemberIsWrittenDownFirst(t *testing.T) {
+	r, says := lonely(t)
+	blocker := r.path + ".new"
+	if err := os.MkdirAll(blocker, 0o700); err != nil { // a directory where the file has to be written
+		t.Fatal(err)
+	}
+	for range 2 {
+		if _, err := r.admit("n2", says.String()); err == nil {
+			t.Error("admitted, and a crash now would forget it")
+		}
+	}
+	if _, err := os.Stat(r.path); !errors.Is(err, os.ErrNotExist) {
+		t.Error(err)
+	}
+	if err := os.Remove(blocker); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.admit("n2", says.String()); err != nil {
+		t.Error(err)
+	}
+	if rows, err := readMembers(r.path); err != nil || rows["n2"].Incarnation != says.incarnation {
+		t.Errorf("%v %v", rows, err)
+	}
+	says.commit = says.last + 1
+	if _, err := r.admit("n2", says.String()); err == nil {
+		t.Error("a node has committed more than it has")
+	}
+}
+
+// TestMembersFile: what this release did not write is refused with the reason, not taken for what is known.
+func TestMembersFile(t *testing.T) {
+	r, says := lonely(t)
+	good := map[string]memberRow{"n2": {says.incarnation, 7}}
+	for name, f := range map[string]*memberFile{
+		"another format":    {Format: membersFormat + 1, Members: good},
+		"no format":         {Members: good},
+		"no members":        {Format: membersFormat},
+		"short incarnation": {Format: membersFormat, Members: map[string]memberRow{"n2": {"abc", 7}}},
+	} {
+		if err := writeSummed(r.path, f); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := newRoster(r.cfg, nil); !errors.Is(err, ErrInconsistent) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := writeSummed(r.path, &memberFile{Format: membersFormat, Members: good}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := newRoster(r.cfg, nil); err != nil {
+		t.Error(err)
+	}
+	raw, err := os.ReadFile(r.path)
+	if err == nil {
+		err = os.WriteFile(r.path, append(raw, "{}"...), 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := newRoster(r.cfg, nil); !errors.Is(err, ErrInconsistent) {
+		t.Errorf("with more after the end: %v", err)
+	}
+}
+
+// lonely is the roster of n1, and what n2 says.
+func lonely(t *testing.T) (*roster, hello) {
+	t.Helper()
+	cfg := newBox(t, "n1", "n2", "n3").config("n1")
+	cfg.setDefaults()
+	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	r, err := newRoster(&cfg, func() (last, commit uint64) { return 0, 0 })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r, hello{incarnation: newIdentity(&cfg).Incarnation, boot: newIdentity(&cfg).Incarnation, voters: votersDigest(cfg.Voters), last: 30, commit: 20}
 }

@@ -38,8 +38,11 @@ func (h hello) String() string {
 
 func parseHello(s string) (h hello, err error) {
 	n, err := fmt.Sscanf(s, "%32s %32s %32s %d %d", &h.incarnation, &h.boot, &h.voters, &h.last, &h.commit)
-	if err != nil || n != 5 || h.String() != s || len(h.incarnation) != 32 || len(h.voters) != 32 {
+	if err != nil || n != 5 || h.String() != s || !isIncarnation(h.incarnation) || len(h.voters) != 32 {
 		return hello{}, errors.New("a node did not say its incarnation and voters; does it run another release?")
+	}
+	if h.commit > h.last {
+		return hello{}, fmt.Errorf("a node says that entries up to %d are committed and that its log ends at %d", h.commit, h.last)
 	}
 	return h, nil
 }
@@ -88,6 +91,7 @@ type roster struct {
 
 	mu      sync.Mutex
 	known   map[string]memberRow
+	written map[string]bool // members whose incarnation is in the file
 	dirty   bool
 	boots   map[string]string    // the process of each member that was admitted last
 	agreed  map[string]time.Time // members that take this node for what it is
@@ -99,15 +103,44 @@ type roster struct {
 
 func newRoster(cfg *Config, state func() (last, commit uint64)) (*roster, error) {
 	r := &roster{cfg: cfg, log: cfg.Logger, path: filepath.Join(cfg.Dir, membersName), voters: votersDigest(cfg.Voters), state: state,
-		boot: newIdentity(cfg).Incarnation, boots: map[string]string{}, agreed: map[string]time.Time{}, differs: map[string]time.Time{}, denied: map[string]denial{}}
-	f := memberFile{}
-	if _, err := readSummed(r.path, &f); err != nil {
+		boot: newIdentity(cfg).Incarnation, written: map[string]bool{}, boots: map[string]string{},
+		agreed: map[string]time.Time{}, differs: map[string]time.Time{}, denied: map[string]denial{}}
+	var err error
+	if r.known, err = readMembers(r.path); err != nil {
 		return nil, err
 	}
-	if r.known = f.Members; r.known == nil {
-		r.known = map[string]memberRow{}
+	for id := range r.known {
+		r.written[id] = true
 	}
 	return r, nil
+}
+
+// readMembers reads the file; without one nobody is known.
+func readMembers(path string) (map[string]memberRow, error) {
+	f := memberFile{}
+	found, err := readSummed(path, &f)
+	switch {
+	case err != nil:
+		return nil, err
+	case !found:
+		return map[string]memberRow{}, nil
+	case f.Format != membersFormat:
+		return nil, fmt.Errorf("%w: %s has format %d, this release knows %d; run the release that wrote it", ErrInconsistent, path, f.Format, membersFormat)
+	case f.Members == nil:
+		return nil, fmt.Errorf("%w: %s names no members", ErrInconsistent, path)
+	}
+	for id, row := range f.Members {
+		if !isIncarnation(row.Incarnation) {
+			return nil, fmt.Errorf("%w: %s: member %q has the incarnation %q", ErrInconsistent, path, id, row.Incarnation)
+		}
+	}
+	return f.Members, nil
+}
+
+// isIncarnation: 128 bits, hex.
+func isIncarnation(s string) bool {
+	raw, err := hex.DecodeString(s)
+	return err == nil && len(raw) == 16
 }
 
 // hello is what this node says.
@@ -147,16 +180,21 @@ func (r *roster) compare(id string, h hello) error {
 		return fmt.Errorf("its log ends at %d and held committed entries up to %d: it lost a part of its log; stop it, and go on without it",
 			h.last, row.Committed)
 	}
-	delete(r.differs, id)
-	r.agreed[id], r.boots[id] = time.Now(), h.boot
 	if h.commit > row.Committed || !found {
 		r.known[id] = memberRow{h.incarnation, max(h.commit, row.Committed)}
 		r.dirty = true
 	}
+	written := r.written[id]
 	r.mu.Unlock()
-	if !found {
-		return r.save()
+	if !written { // also when an earlier attempt failed, or is under way for another message
+		if err := r.save(); err != nil {
+			return err
+		}
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.differs, id)
+	r.agreed[id], r.boots[id] = time.Now(), h.boot
 	return nil
 }
 
@@ -180,6 +218,11 @@ func (r *roster) save() error {
 		r.dirty = true
 		r.mu.Unlock()
 		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for id := range f.Members {
+		r.written[id] = true
 	}
 	return nil
 }
