@@ -18,6 +18,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/recount-ledger/recount/internal/cli"
 	"github.com/recount-ledger/recount/internal/cluster/certs"
 )
 
@@ -65,7 +66,7 @@ off the nodes. Files that exist are not touched without --force.`,
   recount-node certs create-client --cluster ledger --role auditor --name anna --ca pki/client-ca --out pki/anna`,
 	}
 	cmd.AddCommand(createCACommand(), createNodeCommand(), createClientCommand())
-	return cmd
+	return cli.Group(cmd, wrong)
 }
 
 // flags adds what every command of `certs` takes.

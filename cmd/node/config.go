@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/recount-ledger/recount/internal/cli"
 	"github.com/recount-ledger/recount/internal/node"
 	"github.com/recount-ledger/recount/internal/pcs"
 	"github.com/recount-ledger/recount/internal/verify"
@@ -164,7 +165,7 @@ func wrap(what string, i int, err error) error {
 
 func configCommand() *cobra.Command {
 	var path string
-	cmd := &cobra.Command{Use: "config", Short: "Look at the settings of a node"}
+	cmd := cli.Group(&cobra.Command{Use: "config", Short: "Look at the settings of a node"}, wrong)
 	check := &cobra.Command{
 		Use: "check --config FILE", Short: "Report every problem of the settings", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -192,7 +193,7 @@ func configCommand() *cobra.Command {
 				}
 				fmt.Fprintf(w, "%s\t%s\t%s\n", s.key, text, v.origin[s.key])
 			}
-			return errors.Join(w.Flush(), err)
+			return errors.Join(w.Flush(), wrong(err))
 		},
 	}
 	for _, c := range []*cobra.Command{check, view} {

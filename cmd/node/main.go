@@ -11,6 +11,9 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/spf13/cobra"
+
+	"github.com/recount-ledger/recount/internal/cli"
 	"github.com/recount-ledger/recount/internal/logqueue"
 )
 
@@ -32,27 +35,28 @@ func main() {
 }
 
 // execute runs one command line. Output that could not be written is an error, so that no command says ok when nobody heard it.
+// Whatever stops a command before it begins is wrong usage.
 func execute(ctx context.Context, args []string, stdout io.Writer) error {
-	cmd, out := root(), &watched{w: stdout}
+	cmd, out, begun := root(), cli.Watch(stdout), false
+	notice(cmd, &begun)
 	cmd.SetArgs(args)
 	cmd.SetOut(out)
 	err := cmd.ExecuteContext(ctx)
-	if err == nil && out.err != nil {
-		err = fmt.Errorf("the output could not be written: %w", out.err)
+	if err != nil && !begun {
+		return &usageError{err}
 	}
-	return err
+	return out.Lost(err)
 }
 
-// watched keeps the first error of writing.
-type watched struct {
-	w   io.Writer
-	err error
-}
-
-func (w *watched) Write(p []byte) (int, error) {
-	n, err := w.w.Write(p)
-	if err != nil && w.err == nil {
-		w.err = err
+// notice sets begun when a command of the tree runs.
+func notice(cmd *cobra.Command, begun *bool) {
+	if run := cmd.RunE; run != nil {
+		cmd.RunE = func(cmd *cobra.Command, args []string) error {
+			*begun = true
+			return run(cmd, args)
+		}
 	}
-	return n, err
+	for _, c := range cmd.Commands() {
+		notice(c, begun)
+	}
 }

@@ -79,20 +79,6 @@ func visible(s string) string {
 	return b.String()
 }
 
-// watched keeps the first error of writing, so that no command says that it is done when its output is lost.
-type watched struct {
-	w   io.Writer
-	err error
-}
-
-func (w *watched) Write(p []byte) (int, error) {
-	n, err := w.w.Write(p)
-	if err != nil && w.err == nil {
-		w.err = err
-	}
-	return n, err
-}
-
 // document prints one value as JSON: indented for json, on one line for ndjson.
 func (a *app) document(v any) error {
 	enc := json.NewEncoder(a.out)

@@ -9,7 +9,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
+
+	"github.com/recount-ledger/recount/internal/cli"
 )
 
 // app is one run of the tool: its streams, its environment and the flags that every command has.
@@ -56,17 +57,14 @@ Exit codes:
 
 // run executes one command line and returns the exit code.
 func (a *app) run(ctx context.Context, args []string) int {
-	out := &watched{w: a.out}
+	out := cli.Watch(a.out)
 	a.in, a.out = &interruptible{ctx: ctx, from: a.in}, out
 	cmd := a.root()
 	cmd.SetArgs(args)
 	cmd.SetIn(a.in)
 	cmd.SetOut(a.out)
 	cmd.SetErr(a.err)
-	err := cmd.ExecuteContext(ctx)
-	if err == nil && out.err != nil {
-		err = fmt.Errorf("the output could not be written: %w", out.err)
-	}
+	err := out.Lost(cmd.ExecuteContext(ctx))
 	if err != nil {
 		a.explain(err)
 	}
@@ -82,8 +80,8 @@ func (a *app) root() *cobra.Command {
 		SilenceUsage: true, SilenceErrors: true,
 		Args: cobra.ArbitraryArgs,
 		PersistentPreRunE: func(cmd *cobra.Command, args []string) error {
-			if err := refuseEmpty(cmd, args); err != nil {
-				return err
+			if err := cli.RefuseEmpty(cmd, args); err != nil {
+				return usagef("%w", err)
 			}
 			return a.checkFlags()
 		},
@@ -172,28 +170,4 @@ func completionCommand() *cobra.Command {
 			return usagef("unknown shell %q; known are %s", args[0], strings.Join(shells, ", "))
 		},
 	}
-}
-
-// refuseEmpty refuses a text flag that is given without a value, and an empty argument: most often a variable of a shell that
-// was not set. Taken for "not given" it would widen the command from one thing to everything.
-func refuseEmpty(cmd *cobra.Command, args []string) (err error) {
-	cmd.Flags().Visit(func(f *pflag.Flag) {
-		values := []string{f.Value.String()}
-		if s, ok := f.Value.(pflag.SliceValue); ok {
-			if values = s.GetSlice(); len(values) == 0 {
-				values = []string{""}
-			}
-		}
-		for _, v := range values {
-			if err == nil && strings.TrimSpace(v) == "" {
-				err = usagef("--%s is given without a value: give one, or leave the flag out; is a variable of your shell not set?", f.Name)
-			}
-		}
-	})
-	for i, arg := range args {
-		if err == nil && strings.TrimSpace(arg) == "" {
-			err = usagef("argument %d of %s is empty; is a variable of your shell not set?", i+1, cmd.CommandPath())
-		}
-	}
-	return err
 }

@@ -1,0 +1,75 @@
+// Package cli holds what both programs do with a command line: output that is lost is an error, and a flag or an argument
+// without a value is refused.
+package cli
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// Output passes on what is written and keeps the first error, so that no command says that it is done when its output is lost.
+type Output struct {
+	to  io.Writer
+	err error
+}
+
+// Watch returns an Output in front of to.
+func Watch(to io.Writer) *Output { return &Output{to: to} }
+
+// Write implements io.Writer.
+func (o *Output) Write(p []byte) (int, error) {
+	n, err := o.to.Write(p)
+	if err != nil && o.err == nil {
+		o.err = err
+	}
+	return n, err
+}
+
+// Lost returns err, the result of the command, or says that its output could not be written.
+func (o *Output) Lost(err error) error {
+	if err == nil && o.err != nil {
+		return fmt.Errorf("the output could not be written: %w", o.err)
+	}
+	return err
+}
+
+// RefuseEmpty returns an error for a text flag that is given without a value, and for an empty argument: most often a variable
+// of a shell that was not set. Taken for "not given" it would widen the command from one thing to everything.
+func RefuseEmpty(cmd *cobra.Command, args []string) (err error) {
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		values := []string{f.Value.String()}
+		if s, ok := f.Value.(pflag.SliceValue); ok {
+			if values = s.GetSlice(); len(values) == 0 {
+				values = []string{""}
+			}
+		}
+		for _, v := range values {
+			if err == nil && strings.TrimSpace(v) == "" {
+				err = fmt.Errorf("--%s is given without a value: give one, or leave the flag out; is a variable of your shell not set?", f.Name)
+			}
+		}
+	})
+	for i, arg := range args {
+		if err == nil && strings.TrimSpace(arg) == "" {
+			err = fmt.Errorf("argument %d of %s is empty; is a variable of your shell not set?", i+1, cmd.CommandPath())
+		}
+	}
+	return err
+}
+
+// Group makes cmd a command that only holds others: alone it prints its help, and a name that it does not hold is an error, which
+// wrong makes of the text.
+func Group(cmd *cobra.Command, wrong func(error) error) *cobra.Command {
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return wrong(fmt.Errorf("%s has no command %q; \"%s --help\" lists them", cmd.CommandPath(), args[0], cmd.CommandPath()))
+		}
+		return nil
+	}
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	return cmd
+}
