@@ -8,17 +8,18 @@ import (
 	"time"
 )
 
-// MaxJointStep is how far the clocks of a majority may step together while their nodes run. A larger step counts as a
-// fault of what they all follow; the time agreed before goes on until a majority of the nodes has been started again.
+// MaxJointStep is how far the clocks of a majority may step together while their nodes run, give or take the skew. A larger
+// step counts as a fault of what they all follow; the time agreed before goes on until a majority of the nodes has been
+// started again. A machine that slept is no step: the time that passed counts on meanwhile.
 const MaxJointStep = time.Hour
 
-// clockTable holds what the voters' wall clocks say, each against the monotonic clock of this node, and the last agreement
-// of a majority. A base is a wall clock less the monotonic time of this process, in Unix nanoseconds: it stays the same
-// until somebody's clock steps.
+// clockTable holds what the voters' wall clocks say, each against the time that passed on this machine, and the last
+// agreement of a majority. A base is a wall clock less the time that passed since this process began, in Unix nanoseconds:
+// it stays the same until somebody's clock steps.
 type clockTable struct {
 	c     *Cluster
 	every time.Duration
-	start time.Time // monotonic zero
+	start time.Duration // Config.Elapsed when this process began
 
 	mu     sync.Mutex
 	seen   map[string]clockSample
@@ -29,7 +30,7 @@ type clockTable struct {
 
 type clockSample struct {
 	id      string
-	at      time.Duration // monotonic
+	at      time.Duration // since the process began
 	base    int64
 	stepped bool // the voter says itself that its clock stepped too far
 }
@@ -48,22 +49,26 @@ type ClockState struct {
 func (s ClockState) Off() bool { return s.Agree > 0 && !s.OK }
 
 func newClockTable(c *Cluster) *clockTable {
-	return &clockTable{c: c, every: max(c.cfg.Timings.Election/4, 50*time.Millisecond), start: time.Now(), seen: map[string]clockSample{}}
+	return &clockTable{c: c, every: max(c.cfg.Timings.Election/4, 50*time.Millisecond), start: c.cfg.Elapsed(),
+		seen: map[string]clockSample{}}
 }
+
+// passed is the time since this process began, with that for which the machine slept.
+func (t *clockTable) passed() time.Duration { return t.c.cfg.Elapsed() - t.start }
 
 // own is this node's clock now.
 func (t *clockTable) own() clockSample {
-	at := time.Since(t.start)
+	at := t.passed()
 	s := clockSample{id: t.c.cfg.NodeID, at: at, base: t.c.cfg.Clock().UnixNano() - int64(at)}
-	s.stepped = t.agreed && time.Duration(s.base-t.base).Abs() > MaxJointStep
+	s.stepped = t.agreed && time.Duration(s.base-t.base).Abs() > MaxJointStep+t.c.cfg.MaxClockSkew
 	return s
 }
 
 // poll asks one member for its term, 0 when it does not answer, and notes its clock.
 func (t *clockTable) poll(ctx context.Context, id string) (term uint64) {
-	sent := time.Since(t.start)
+	sent := t.passed()
 	out, err := t.c.Call(ctx, id, pathTerm, nil)
-	at := time.Since(t.start)
+	at := t.passed()
 	if err != nil || len(out) != termAnswerSize {
 		return 0
 	}
@@ -180,7 +185,7 @@ func (t *clockTable) fresh(own clockSample) []clockSample {
 	return list
 }
 
-// Clock compares this node's wall clock, as it is now, with those of the voters heard last and with the monotonic time
+// Clock compares this node's wall clock, as it is now, with those of the voters heard last and with the time that passed
 // since the last agreement.
 func (c *Cluster) Clock() ClockState {
 	t := c.clocks
@@ -206,7 +211,7 @@ func (c *Cluster) ClockOK() (offset time.Duration, ok bool) {
 	return s.Offset, s.OK
 }
 
-// AgreedTime is the wall time of the last agreement of a majority plus the monotonic time since: a step of one clock does
+// AgreedTime is the wall time of the last agreement of a majority plus the time that passed since: a step of one clock does
 // not move it. voters are those that agreed; there are none before the first agreement, and then the time is this clock's.
 func (c *Cluster) AgreedTime() (now time.Time, voters []string) {
 	t := c.clocks
@@ -215,5 +220,5 @@ func (c *Cluster) AgreedTime() (now time.Time, voters []string) {
 	if !t.agreed {
 		return c.cfg.Clock(), nil
 	}
-	return time.Unix(0, t.base+int64(time.Since(t.start))), t.voters
+	return time.Unix(0, t.base+int64(t.passed())), t.voters
 }

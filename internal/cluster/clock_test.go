@@ -9,18 +9,21 @@ import (
 )
 
 // tableOf is a clock table of node "a" with a clock that the test moves; the other voters were heard just now.
-func tableOf(voters int, skew time.Duration, own *atomic.Int64, others ...time.Duration) *Cluster {
+// slept is how long its machine slept.
+func tableOf(voters int, skew time.Duration, own, slept *atomic.Int64, others ...time.Duration) *Cluster {
 	c := &Cluster{calls: map[string]*peerClient{}, log: slog.New(slog.DiscardHandler)}
 	c.cfg = Config{NodeID: "a", MaxClockSkew: skew, Timings: Timings{Election: time.Hour}}
 	began := time.Now()
-	c.cfg.Clock = func() time.Time { return began.Add(time.Since(began)).Add(time.Duration(own.Load())) }
+	c.cfg.Elapsed = func() time.Duration { return time.Since(began) + time.Duration(slept.Load()) }
+	c.cfg.Clock = func() time.Time { return began.Add(c.cfg.Elapsed()).Add(time.Duration(own.Load())) }
 	for i := range voters {
 		c.cfg.Voters = append(c.cfg.Voters, Voter{ID: string(rune('a' + i))})
 	}
 	c.clocks = newClockTable(c)
+	base := began.UnixNano() + int64(c.clocks.start)
 	for i, d := range others {
 		id := string(rune('b' + i))
-		c.clocks.seen[id] = clockSample{id: id, base: c.clocks.start.UnixNano() + int64(d)}
+		c.clocks.seen[id] = clockSample{id: id, base: base + int64(d)}
 	}
 	return c
 }
@@ -48,9 +51,9 @@ func TestWhoseClockIsOff(t *testing.T) {
 		{5, 6 * s, []time.Duration{4 * s, 8 * s, 12 * s}, true, false}, //
 	} {
 		t.Run(fmt.Sprint(test.voters, test.own, test.others), func(t *testing.T) {
-			var own atomic.Int64
+			var own, slept atomic.Int64
 			own.Store(int64(test.own))
-			state := tableOf(test.voters, 5*s, &own, test.others...).Clock()
+			state := tableOf(test.voters, 5*s, &own, &slept, test.others...).Clock()
 			if state.OK != test.ok || state.Off() != test.off {
 				t.Errorf("%+v, off %v", state, state.Off())
 			}
@@ -61,8 +64,9 @@ func TestWhoseClockIsOff(t *testing.T) {
 // TestAgreedTimeDoesNotStep: the step of one clock changes the state at once and the agreed time not at all; a step of all
 // clocks is taken when it is small, and when most nodes have forgotten the time before it.
 func TestAgreedTimeDoesNotStep(t *testing.T) {
-	var own atomic.Int64
-	c := tableOf(3, 5*time.Second, &own, 0, 0)
+	var own, slept atomic.Int64
+	c := tableOf(3, 5*time.Second, &own, &slept, 0, 0)
+	right := c.clocks.own().base
 	c.clocks.agree()
 	near := func(want time.Duration) {
 		t.Helper()
@@ -73,7 +77,7 @@ func TestAgreedTimeDoesNotStep(t *testing.T) {
 	}
 	others := func(d time.Duration, stepped bool) {
 		for _, id := range []string{"b", "c"} {
-			c.clocks.seen[id] = clockSample{id: id, at: time.Since(c.clocks.start), base: c.clocks.start.UnixNano() + int64(d), stepped: stepped}
+			c.clocks.seen[id] = clockSample{id: id, at: c.clocks.passed(), base: right + int64(d), stepped: stepped}
 		}
 	}
 	near(0)
@@ -132,4 +136,42 @@ func TestLeaderWithWrongClockIsReplaced(t *testing.T) {
 	until(t, "the clock counts again", func() bool { _, ok := old.c.ClockOK(); return ok })
 	last = b.propose(b.leader(), "after")
 	until(t, "the old leader has it", func() bool { return old.fsm.at(last) == "after" })
+}
+
+// TestSleepIsNoStep: the wall clocks and the time that passed go on together while machines sleep. So nobody's clock stepped,
+// and the time goes on as soon as the voters have told their clocks anew; a step of the same size without a sleep is none.
+func TestSleepIsNoStep(t *testing.T) {
+	const nap = 30 * time.Hour
+	var own, slept atomic.Int64
+	c := tableOf(3, 5*time.Second, &own, &slept, 0, 0)
+	right := c.clocks.own().base
+	c.clocks.agree()
+	slept.Store(int64(nap))
+	if s := c.Clock(); s.OK || s.Stepped || s.Heard != 1 {
+		t.Errorf("just awake, nobody heard: %+v", s)
+	}
+	for _, id := range []string{"b", "c"} {
+		c.clocks.seen[id] = clockSample{id: id, at: c.clocks.passed(), base: right}
+	}
+	c.clocks.agree()
+	if s := c.Clock(); !s.OK || s.Offset.Abs() > time.Second {
+		t.Errorf("awake: %+v", s)
+	}
+	now, voters := c.AgreedTime()
+	if d := time.Until(now) - nap; d.Abs() > time.Second || len(voters) != 3 {
+		t.Errorf("the agreed time is %s away from that after the sleep; %v", d, voters)
+	}
+	own.Store(int64(nap))
+	if s := c.Clock(); s.OK || !s.Stepped || !s.Off() {
+		t.Errorf("a step of the same size: %+v", s)
+	}
+}
+
+// TestTimePasses: the system's count goes on by itself and as fast as Go's.
+func TestTimePasses(t *testing.T) {
+	began, from := time.Now(), sinceBoot()
+	until(t, "time passes", func() bool { return sinceBoot()-from > 20*time.Millisecond })
+	if d := sinceBoot() - from - time.Since(began); d.Abs() > 10*time.Second {
+		t.Errorf("%s more than Go's clock", d)
+	}
 }

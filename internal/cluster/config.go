@@ -80,7 +80,9 @@ type Config struct {
 	Clock             func() time.Time // wall clock that is compared among voters; default time.Now
 	MaxClockSkew      time.Duration    // ClockOK bound; default 5 s
 	StartTimeout      time.Duration    // how long the first start of a node asks those who do not answer; default 10 s
-	Hooks             Hooks
+	// Elapsed is the time that passed since some moment, with that for which the machine slept; the default asks the system.
+	Elapsed func() time.Duration
+	Hooks   Hooks
 
 	self        identity                                                     // of the directory; set by Open
 	listener    net.Listener                                                 // tests: bound in advance
@@ -125,6 +127,9 @@ func (c *Config) setDefaults() {
 	}
 	if c.Clock == nil {
 		c.Clock = time.Now
+	}
+	if c.Elapsed == nil {
+		c.Elapsed = sinceBoot
 	}
 	if c.PeerAdvertise == "" {
 		c.PeerAdvertise = c.addrOf(c.NodeID)

@@ -143,3 +143,25 @@ func TestLogTimeAfterAPause(t *testing.T) {
 	}
 	c.Check()
 }
+
+// TestLogTimeAfterSleep: machines that were suspended together, for longer than their clocks may step, go on by themselves
+// and without a start; log time follows with an event.
+func TestLogTimeAfterSleep(t *testing.T) {
+	const nap = 2 * time.Hour
+	c := nodetest.Start(t, 3)
+	f := nodetest.NewRecords(t)
+	takes(t, c, f.Sign(nodetest.Record{Shard: "a", Epoch: 1, Root: "r"}))
+	for i := range c.Size() {
+		c.Sleep(i, nap)
+	}
+	if off := takes(t, c, f.Sign(nodetest.Record{Shard: "b", Epoch: 1, Root: "r"})) - nap; off.Abs() > time.Minute {
+		t.Errorf("log time is %s away after the sleep", off)
+	}
+	if !strings.Contains(c.Logs(), "log time moves on") {
+		t.Error("no word of the step in the log")
+	}
+	for i := range c.Size() {
+		c.AwaitReady(i)
+	}
+	c.Check()
+}

@@ -95,6 +95,8 @@ type Config struct {
 	AcceptClock time.Time
 
 	Clock func() time.Time // wall clock; nil: that of the machine. Pauses and deadlines do not follow it
+	// Elapsed is the time that passed since some moment, with that for which the machine slept; nil: as the system says.
+	Elapsed func() time.Duration
 }
 
 // AddressFactor times the token rate is the default of the address rate. One address may be a proxy or a whole site, and

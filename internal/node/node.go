@@ -205,7 +205,7 @@ func (n *Node) newCluster() error {
 		PeerBind: n.cfg.Peer.Listen, PeerAdvertise: n.self().Peer, Voters: voters,
 		TLS:     cluster.TLSFiles{CA: n.cfg.Peer.CA, Cert: n.cfg.Peer.Cert, Key: n.cfg.Peer.Key},
 		Timings: cluster.Timings{Heartbeat: n.cfg.ElectionTimeout}, MaxClockSkew: n.cfg.MaxClockSkew, Clock: n.cfg.Clock,
-		StartTimeout: n.cfg.SubmitTimeout, Logger: n.log, Fatal: n.fatal,
+		Elapsed: n.cfg.Elapsed, StartTimeout: n.cfg.SubmitTimeout, Logger: n.log, Fatal: n.fatal,
 	}, n.store, fsm.New(n.store), n.derived)
 	if err != nil {
 		return err

@@ -66,13 +66,25 @@ type member struct {
 	done chan struct{}
 
 	shift atomic.Int64 // of its wall clock, nanoseconds
+	slept atomic.Int64 // how long its machine slept, nanoseconds
 }
 
+var began = time.Now()
+
 // clock is the wall clock of the machine, shifted.
-func (m *member) clock() time.Time { return time.Now().Add(time.Duration(m.shift.Load())) }
+func (m *member) clock() time.Time {
+	return time.Now().Add(time.Duration(m.shift.Load() + m.slept.Load()))
+}
+
+// elapsed is the time that passed for the machine of this node.
+func (m *member) elapsed() time.Duration { return time.Since(began) + time.Duration(m.slept.Load()) }
 
 // ShiftClock sets the wall clock of node i this far from that of the machine, at once and over restarts.
 func (c *Cluster) ShiftClock(i int, d time.Duration) { c.members[i].shift.Store(int64(d)) }
+
+// Sleep lets the machine of node i have slept for d, all told: its wall clock and the time that passed are further by that,
+// its timers are not.
+func (c *Cluster) Sleep(i int, d time.Duration) { c.members[i].slept.Store(int64(d)) }
 
 // Start runs n nodes and waits until all of them are ready. The nodes hold the key that Records signs with. The cluster
 // ends with the test. tune changes the settings of every node.
@@ -142,7 +154,7 @@ func (c *Cluster) configure(n int, tune []func(*node.Config)) []byte {
 		cfg.API.CA = "" // clients show no certificate unless a test says so
 		cfg.API.Listen, cfg.Peer.Listen = ports[2*i], v.Peer
 		m := &member{}
-		cfg.Clock = m.clock
+		cfg.Clock, cfg.Elapsed = m.clock, m.elapsed
 		for _, f := range tune {
 			f(&cfg)
 		}
@@ -181,6 +193,9 @@ func (c *Cluster) HTTPFrom(address string) *http.Client {
 
 // Config are the settings of node i.
 func (c *Cluster) Config(i int) node.Config { return c.members[i].cfg }
+
+// Tune changes the settings of node i; they count from its next start.
+func (c *Cluster) Tune(i int, f func(*node.Config)) { f(&c.members[i].cfg) }
 
 // FreePort finds a loopback address for one more listener.
 func FreePort(t testing.TB) string { return freePorts(t, 1)[0] }

@@ -65,7 +65,7 @@ var libraries = map[string][]string{
 	"go.yaml.in/yaml":                    {"internal/verify/publish", "cmd/node"},
 	"golang.org/x/mod/sumdb":             {"internal/log", "internal/fsm"},
 	"golang.org/x/time/rate":             {"internal/api", "internal/cluster"},
-	"golang.org/x/sys":                   {"cmd/node"},
+	"golang.org/x/sys":                   {"cmd/node", "internal/cluster"},
 	"google.golang.org/protobuf":         {"internal/event", "internal/node"},
 }
 
