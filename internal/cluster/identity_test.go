@@ -19,9 +19,12 @@ func TestDirectories(t *testing.T) {
 		config func(*Config)
 		want   error
 	}{
-		"empty, no word":        {func(*box, *node) {}, func(c *Config) { c.NewCluster = false }, ErrEmptyDirectory},
-		"identity without log":  {func(b *box, _ *node) { b.own("n1") }, nil, ErrLostLog},
-		"log without identity":  {func(_ *box, n *node) { _ = n.logs.StoreLog(entry) }, nil, ErrInconsistent},
+		"empty, no word":       {func(*box, *node) {}, func(c *Config) { c.NewCluster = false }, ErrEmptyDirectory},
+		"identity without log": {func(b *box, _ *node) { b.own("n1") }, nil, ErrLostLog},
+		"log without identity": {func(b *box, n *node) {
+			b.stableOf("n1", map[string]uint64{"CurrentTerm": 1})
+			_ = n.logs.StoreLog(entry)
+		}, nil, ErrInconsistent},
 		"another node's":        {func(b *box, n *node) { b.own("n2"); _ = os.Rename(b.nodes["n2"].dir, n.dir) }, nil, ErrForeignDirectory},
 		"another cluster's":     {func(b *box, _ *node) { b.own("n1") }, func(c *Config) { c.ClusterID = "other" }, ErrForeignDirectory},
 		"damaged identity":      {func(b *box, n *node) { b.own("n1"); flip(b.t, filepath.Join(n.dir, IdentityFile), 60) }, nil, ErrInconsistent},
