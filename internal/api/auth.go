@@ -101,10 +101,7 @@ func (s *server) authorize(r route, c echo.Context) error {
 	if viaOf(c) != "" {
 		guessing = nil // the other node has counted, and may say any address
 	}
-	if guessing.over(remote) {
-		return s.refuse(r, c, refusedLimited, Identity{}, wire.NewProblem(wire.CodeThrottled, "too many failed authentications from this address").WithRetry(s.failures.wait()))
-	}
-	id, err := s.authenticate(c.Request())
+	id, err := s.authenticate(c.Request(), !guessing.over(remote))
 	noteActor(c, id.Actor, string(id.Role))
 	switch {
 	case s.NoAuth && !r.basic, s.NoAuth && !s.basicConfigured():
@@ -112,8 +109,9 @@ func (s *server) authorize(r route, c echo.Context) error {
 		return nil
 	case errors.Is(err, errNoCredentials):
 		return s.refuse(r, c, refusedNone, id, wire.NewProblem(wire.CodeUnauthorized, ""))
+	case err != nil && guessing.failed(remote):
+		return s.refuse(r, c, refusedLimited, id, s.failures.problem())
 	case err != nil:
-		guessing.failed(remote)
 		return s.refuse(r, c, refusedInvalid, id, wire.NewProblem(wire.CodeUnauthorized, ""))
 	case !slices.Contains(r.roles, id.Role):
 		return s.refuse(r, c, refusedForbidden, id, wire.NewProblem(wire.CodeForbidden, "the role "+string(id.Role)+" may not do this"))
@@ -141,8 +139,9 @@ func (s *server) refuse(r route, c echo.Context, reason string, id Identity, p *
 	return p
 }
 
-// authenticate finds out who asks. An Authorization header decides alone: a bad token beside a good certificate is bad.
-func (s *server) authenticate(r *http.Request) (Identity, error) {
+// authenticate finds out who asks. An Authorization header decides alone: a bad token beside a good certificate is bad. A token
+// that this node does not know costs a question to a majority only if mayAsk.
+func (s *server) authenticate(r *http.Request, mayAsk bool) (Identity, error) {
 	sent := r.Header.Values("Authorization")
 	switch {
 	case len(sent) > 1:
@@ -152,7 +151,7 @@ func (s *server) authenticate(r *http.Request) (Identity, error) {
 		if !strings.EqualFold(scheme, "Bearer") {
 			return Identity{}, errBadCredentials
 		}
-		return s.authenticateToken(r.Context(), strings.Trim(text, " "))
+		return s.authenticateToken(r.Context(), strings.Trim(text, " "), mayAsk)
 	}
 	id, err := certificateIdentity(r.TLS, s.ClusterID, time.Now(), s.Believes)
 	if err == nil && s.Ledger.CertificateRevoked(strings.TrimPrefix(id.Credential, certCredential)) {
@@ -163,14 +162,14 @@ func (s *server) authenticate(r *http.Request) (Identity, error) {
 
 // authenticateToken checks the form first. A token that does not count is looked at once more when this node knows all that
 // was acknowledged: another node may just have created it.
-func (s *server) authenticateToken(ctx context.Context, text string) (Identity, error) {
+func (s *server) authenticateToken(ctx context.Context, text string, mayAsk bool) (Identity, error) {
 	_, tokenID, err := wire.ParseToken(text)
 	if err != nil {
 		return Identity{}, errBadCredentials
 	}
 	id, err := s.checkToken(tokenID, text)
-	if err == nil {
-		return id, nil
+	if err == nil || !mayAsk {
+		return id, err
 	}
 	select {
 	case s.confirming <- struct{}{}:
@@ -212,10 +211,6 @@ func (s *server) basicConfigured() bool { return s.MetricsUser != "" || s.Metric
 
 // authorizeBasic is for /metrics, whose readers often can do nothing else.
 func (s *server) authorizeBasic(r route, c echo.Context) error {
-	remote := c.RealIP()
-	if s.failures.over(remote) {
-		return s.refuse(r, c, refusedLimited, Identity{}, wire.NewProblem(wire.CodeThrottled, "too many failed authentications from this address").WithRetry(s.failures.wait()))
-	}
 	if s.mayScrape(c.Request()) {
 		c.Set(identityKey, Identity{Actor: s.MetricsUser, Role: wire.RoleMetrics, Credential: "basic"})
 		return nil
@@ -224,7 +219,9 @@ func (s *server) authorizeBasic(r route, c echo.Context) error {
 	if c.Request().Header.Get("Authorization") == "" {
 		return s.refuse(r, c, refusedNone, Identity{}, wire.NewProblem(wire.CodeUnauthorized, ""))
 	}
-	s.failures.failed(remote)
+	if s.failures.failed(c.RealIP()) {
+		return s.refuse(r, c, refusedLimited, Identity{}, s.failures.problem())
+	}
 	return s.refuse(r, c, refusedInvalid, Identity{}, wire.NewProblem(wire.CodeUnauthorized, ""))
 }
 

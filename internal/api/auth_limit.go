@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"github.com/recount-ledger/recount/wire"
 )
 
 // maxFailing bounds the addresses whose failed authentications are counted at a time.
@@ -14,8 +16,9 @@ const maxFailing = 4096
 // lookAt is how many of them are compared when one must go.
 const lookAt = 16
 
-// failures slows down who guesses: an address, of IPv6 its /64, may fail so many times, then so many times a minute. While it
-// is over that, nothing that it sends is looked at.
+// failures slows down guessing: an address, of IPv6 its /64, may fail so many times, then so many times a minute. Only failures
+// are slowed down. Right credentials always count, so a neighbour that guesses behind the same address locks nobody out.
+// A token holds 256 random bits, so nobody guesses it. A password for /metrics must be long for the same reason.
 type failures struct {
 	perMinute int // 0 is no limit
 
@@ -55,9 +58,16 @@ func (f *failures) over(remote string) bool {
 // wait is how long one more attempt takes to come back.
 func (f *failures) wait() time.Duration { return time.Minute / time.Duration(max(f.perMinute, 1)) }
 
-func (f *failures) failed(remote string) {
+// problem answers a failure of an address that had too many.
+func (f *failures) problem() *wire.Problem {
+	return wire.NewProblem(wire.CodeThrottled, "too many failed authentications from this address; right credentials are answered all the same").
+		WithRetry(f.wait())
+}
+
+// failed counts a failure, and reports whether the address had too many before it.
+func (f *failures) failed(remote string) (over bool) {
 	if f == nil || f.perMinute == 0 {
-		return
+		return false
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -68,7 +78,7 @@ func (f *failures) failed(remote string) {
 		l = rate.NewLimiter(rate.Every(f.wait()), f.perMinute)
 		f.failing[n] = l
 	}
-	l.Allow()
+	return !l.Allow()
 }
 
 // makeRoom forgets, of a few, who has been good for longest when the table is full.

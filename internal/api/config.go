@@ -130,13 +130,22 @@ func limitedServer(cfg Config, handler http.Handler) *http.Server {
 	}
 }
 
-// serverTLS copies cfg, raises the version floor to TLS 1.2 and offers HTTP/2.
+// aeadSuites are the suites of TLS 1.2 that a server offers: forward secrecy and authenticated encryption. RFC 9113 (appendix A)
+// bars all others from HTTP/2. Those of TLS 1.3 cannot be chosen.
+var aeadSuites = []uint16{
+	tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+	tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+	tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+}
+
+// serverTLS copies cfg, raises the version floor to TLS 1.2, leaves AEAD suites only and offers HTTP/2.
 func serverTLS(cfg *tls.Config) *tls.Config {
 	if cfg == nil {
 		return nil
 	}
 	out := cfg.Clone()
 	out.MinVersion = max(out.MinVersion, tls.VersionTLS12)
+	out.CipherSuites = aeadSuites
 	for _, proto := range []string{"h2", "http/1.1"} {
 		if !slices.Contains(out.NextProtos, proto) {
 			out.NextProtos = append(out.NextProtos, proto)

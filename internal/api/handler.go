@@ -148,7 +148,10 @@ func (s *server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		if s.NodeID != "" {
 			h.Set(wire.HeaderNode, s.NodeID)
 		}
-		if err := s.guard(next, c); err != nil {
+		if c.Request().Method == http.MethodOptions {
+			c.Response().Before(func() { allowHead(h) })
+		}
+		if err := s.guard(noSlash(next), c); err != nil {
 			s.renderError(err, c)
 		}
 		s.finish(c, id, time.Since(start))
@@ -156,6 +159,16 @@ func (s *server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 			s.Deciding.Add(-1)
 		}
 		return nil
+	}
+}
+
+// noSlash answers 404 for a path that ends with a slash: no route does, and echo would read "submit/" as the id of a record.
+func noSlash(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		if path := c.Request().URL.EscapedPath(); len(path) > 1 && strings.HasSuffix(path, "/") {
+			return wire.NewProblem(wire.CodeNotFound, "no such route; the path ends with a slash, and no route does")
+		}
+		return next(c)
 	}
 }
 

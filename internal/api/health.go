@@ -3,14 +3,17 @@ package api
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"html/template"
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/labstack/echo/v4"
+	"go.yaml.in/yaml/v3"
 
 	spec "github.com/recount-ledger/recount/api"
 	"github.com/recount-ledger/recount/wire"
@@ -69,6 +72,23 @@ func (s *server) version(c echo.Context) error {
 
 func (s *server) openapi(c echo.Context) error {
 	return c.Blob(http.StatusOK, wire.MediaYAML, spec.OpenAPI)
+}
+
+// contractJSON is the contract as JSON, without the anchors that some generators of clients cannot follow.
+var contractJSON = sync.OnceValues(func() ([]byte, error) {
+	var document map[string]any
+	if err := yaml.Unmarshal(spec.OpenAPI, &document); err != nil {
+		return nil, fmt.Errorf("the contract: %w", err)
+	}
+	return json.Marshal(document)
+})
+
+func (s *server) openapiJSON(c echo.Context) error {
+	document, err := contractJSON()
+	if err != nil {
+		return err
+	}
+	return c.Blob(http.StatusOK, wire.MediaJSON, document)
 }
 
 var problemTemplate = template.Must(template.New("problem").Parse(`<!doctype html>

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -31,6 +32,10 @@ func (s *server) renderError(err error, c echo.Context) {
 	if p.RetryAfterMS > 0 {
 		h.Set(wire.HeaderRetryAfter, strconv.FormatInt(p.RetryAfterSeconds(), 10))
 	}
+	if p.Code == wire.CodeEncoding {
+		h.Set(echo.HeaderAcceptEncoding, "identity") // RFC 9110, 15.5.16
+	}
+	allowHead(h)
 	if h.Get(wire.HeaderAppliedSeq) == "" {
 		s.setPosition(c, s.Ledger.Position())
 	}
@@ -41,6 +46,13 @@ func (s *server) renderError(err error, c echo.Context) {
 	}
 	if err := c.Blob(p.Status, wire.MediaProblem, body); err != nil {
 		s.Logger.Debug("answer not sent", "err", err, "request_id", p.RequestID)
+	}
+}
+
+// allowHead names HEAD wherever GET is allowed: every GET answers it.
+func allowHead(h http.Header) {
+	if allow := h.Get(echo.HeaderAllow); strings.Contains(allow, http.MethodGet) && !strings.Contains(allow, http.MethodHead) {
+		h.Set(echo.HeaderAllow, strings.Replace(allow, http.MethodGet, http.MethodGet+", "+http.MethodHead, 1))
 	}
 }
 

@@ -87,6 +87,7 @@ var routeTable = []route{
 	{method: "GET", path: "/health", roles: everybody, serve: (*server).health},
 	{method: "GET", path: "/version", roles: everybody, serve: (*server).version},
 	{method: "GET", path: "/openapi.yaml", roles: everybody, serve: (*server).openapi},
+	{method: "GET", path: "/openapi.json", roles: everybody, serve: (*server).openapiJSON},
 	{method: "GET", path: "/problems/:slug", roles: everybody, serve: (*server).problemPage},
 }
 

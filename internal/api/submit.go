@@ -84,19 +84,27 @@ func (s *server) actProblem(err error, c echo.Context) *wire.Problem {
 func checkMedia(h http.Header, allowed ...string) error {
 	for _, coding := range h.Values("Content-Encoding") {
 		if coding = strings.TrimSpace(coding); coding != "" && !strings.EqualFold(coding, "identity") {
-			return wire.NewProblem(wire.CodeEncoding, "")
+			return wire.NewProblem(wire.CodeEncoding, "send the body as it is, without Content-Encoding").WithField(echo.HeaderContentEncoding)
 		}
 	}
-	declared := h.Get("Content-Type")
+	declared := h.Get(echo.HeaderContentType)
 	if declared == allowed[0] {
 		return nil
 	}
 	media, params, err := mime.ParseMediaType(declared)
 	charset, has := params["charset"]
 	if err != nil || !slices.Contains(allowed, media) || has && !strings.EqualFold(charset, "utf-8") {
-		return wire.NewProblem(wire.CodeMediaType, "")
+		return wire.NewProblem(wire.CodeMediaType, mediaHint(declared, allowed[0])).WithField(echo.HeaderContentType)
 	}
 	return nil
+}
+
+// mediaHint says what to send in place of what was declared.
+func mediaHint(declared, want string) string {
+	if declared == "" {
+		return "send Content-Type: " + want + "; there was none"
+	}
+	return "send Content-Type: " + want + ", in UTF-8"
 }
 
 // addresses is how many are told apart: their buckets take addresses*limit.SlotBytes, 2.1 MiB.
@@ -174,8 +182,11 @@ func (s *server) readFrom(c echo.Context, r io.Reader) (body []byte, err error) 
 // decidingKey marks a request that counts in Config.Deciding.
 const decidingKey = "deciding"
 
-// tooLarge reads on for a while, since most clients read no answer before they have sent everything.
+// tooLarge reads on for a while, since most clients read no answer before they have sent everything. A client that asked first
+// (Expect: 100-continue, RFC 9110, 10.1.1) waits for the answer and has sent nothing: a read would tell it to go on.
 func (s *server) tooLarge(c echo.Context) error {
-	_, _ = io.CopyN(io.Discard, c.Request().Body, 4*s.MaxBody)
+	if c.Request().Header.Get("Expect") == "" {
+		_, _ = io.CopyN(io.Discard, c.Request().Body, 4*s.MaxBody)
+	}
 	return wire.NewProblem(wire.CodeTooLarge, fmt.Sprintf("the body is larger than %d bytes", s.MaxBody))
 }

@@ -1,0 +1,109 @@
+package api
+
+import (
+	"crypto/tls"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/getkin/kin-openapi/openapi3"
+)
+
+// TestContractAsJSON: the contract is served without anchors too, and says the same.
+func TestContractAsJSON(t *testing.T) {
+	w := newRig(t, nil).get("/openapi.json")
+	if w.Code != 200 || !strings.HasPrefix(w.Header().Get("Content-Type"), "application/json") {
+		t.Fatal(w.Code, w.Header())
+	}
+	doc, err := openapi3.NewLoader().LoadFromData(w.Body.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec, err := loadSpec()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if doc.Paths.Len() != spec.Paths.Len() || len(doc.Components.Schemas) != len(spec.Components.Schemas) {
+		t.Errorf("%d paths and %d schemas, the YAML has %d and %d", doc.Paths.Len(), len(doc.Components.Schemas), spec.Paths.Len(), len(spec.Components.Schemas))
+	}
+}
+
+// TestWrongMediaSaysWhatToSend: a first request without -H, and a compressed body, are told what to send.
+func TestWrongMediaSaysWhatToSend(t *testing.T) {
+	r := newRig(t, nil)
+	for _, c := range []struct{ header, value, says, accept string }{
+		{"Content-Type", "application/x-www-form-urlencoded", "send Content-Type: application/json", ""},
+		{"Content-Type", "", "there was none", ""},
+		{"Content-Encoding", "gzip", "without Content-Encoding", "identity"},
+	} {
+		req := httptest.NewRequest(http.MethodPost, "/v1/pcs/submit", strings.NewReader(record("s", 1, nil)))
+		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set(c.header, c.value)
+		w := r.do(req)
+		if w.Code != 415 || !strings.Contains(w.Body.String(), c.says) || w.Header().Get("Accept-Encoding") != c.accept {
+			t.Errorf("%s %q: %d %v %s", c.header, c.value, w.Code, w.Header(), w.Body)
+		}
+	}
+}
+
+// TestSlashAtTheEnd: no route ends with a slash; "submit/" is not the id of a record.
+func TestSlashAtTheEnd(t *testing.T) {
+	r := newRig(t, nil)
+	for _, method := range []string{http.MethodPost, http.MethodGet} {
+		if w := r.do(httptest.NewRequest(method, "/v1/pcs/submit/", nil)); w.Code != 404 || !strings.Contains(w.Body.String(), "slash") {
+			t.Errorf("%s: %d %s", method, w.Code, w.Body)
+		}
+	}
+	if w := r.get("/v1/shards/a%2F"); w.Code != 404 && w.Code != 200 || strings.Contains(w.Body.String(), "slash") {
+		t.Errorf("a shard whose name ends with a slash: %d %s", w.Code, w.Body)
+	}
+}
+
+// TestAllowNamesHead: HEAD works wherever GET does, and Allow says so.
+func TestAllowNamesHead(t *testing.T) {
+	r := newRig(t, nil)
+	for method, status := range map[string]int{http.MethodOptions: 204, http.MethodPatch: 405} {
+		w := r.do(httptest.NewRequest(method, "/v1/shards", nil))
+		if w.Code != status || !strings.Contains(w.Header().Get("Allow"), "HEAD") {
+			t.Errorf("%s: %d, Allow %q", method, w.Code, w.Header().Get("Allow"))
+		}
+	}
+}
+
+// TestTooLargeBeforeItIsSent: a client that asks with Expect: 100-continue is told 413 before it sends anything.
+func TestTooLargeBeforeItIsSent(t *testing.T) {
+	req := httptest.NewRequest(http.MethodPost, "/v1/pcs/submit", unread{t})
+	req.ContentLength = 64 << 20
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Expect", "100-continue")
+	w := httptest.NewRecorder()
+	if newRig(t, nil).handler.ServeHTTP(w, req); w.Code != 413 {
+		t.Errorf("%d", w.Code)
+	}
+}
+
+// TestSuites: TLS 1.2 is spoken with authenticated encryption only.
+func TestSuites(t *testing.T) {
+	server := httptest.NewUnstartedServer(http.NotFoundHandler())
+	server.TLS = serverTLS(&tls.Config{})
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.StartTLS()
+	defer server.Close()
+	for _, suite := range append(tls.CipherSuites(), tls.InsecureCipherSuites()...) {
+		if suite.SupportedVersions[0] == tls.VersionTLS13 {
+			continue
+		}
+		conn, err := tls.Dial("tcp", server.Listener.Addr().String(), &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS12,
+			CipherSuites: []uint16{suite.ID}, MinVersion: tls.VersionTLS12})
+		if err == nil {
+			conn.Close()
+		}
+		aead := strings.Contains(suite.Name, "GCM") || strings.Contains(suite.Name, "POLY1305")
+		if err == nil && !aead {
+			t.Errorf("%s is spoken", suite.Name)
+		}
+	}
+}
