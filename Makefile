@@ -5,6 +5,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 LDFLAGS := -X github.com/recount-ledger/recount/internal/version.Version=$(VERSION)
 FUZZTIME ?= 60s
 CHAOS_TIME ?= 60m
+FLIPS ?= 400
 
 .PHONY: help build run test race lint fuzz e2e chaos chaos-short drill flip-matrix golden-arm64 bench bench-recount clean
 help: ## print this list
@@ -36,8 +37,9 @@ lint: ## vet, gofmt, staticcheck
 fuzz: ## every fuzz target for FUZZTIME each (default 60s)
 	@FUZZTIME=$(FUZZTIME) scripts/fuzz.sh
 
-flip-matrix: ## flipped bits in every region of every file of a stopped node, at least 2,000
+flip-matrix: ## flipped bits in every region of every file of a stopped node: FLIPS on processes, 2,400 in memory
 	FLIPS=600 $(GO) test -count=1 -timeout 60m -run 'TestFlips' -v ./internal/log ./internal/cluster
+	FLIPS=$(FLIPS) $(GO) test -count=1 -timeout 150m -run 'TestFlipMatrix' -v ./test/e2e
 
 e2e: build ## long end-to-end and chaos runs on the built binaries
 	RECOUNT_E2E=full $(GO) test -count=1 -timeout 150m -v ./test/e2e/

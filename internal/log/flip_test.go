@@ -12,10 +12,10 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// stoppedLog is a log of n entries whose node was killed: its files are copied while the store is open.
+// stoppedLog is a log of n entries whose process was killed, or closed it: what was written is copied in one moment.
 func stoppedLog(t *testing.T, n int, memTable, size int, clean bool) vfs.FS {
 	t.Helper()
-	fs := vfs.NewMem()
+	fs := vfs.NewCrashableMem()
 	s, _ := openMem(t, fs, Options{MemTableBytes: memTable})
 	for i := range n {
 		must(t, s.StoreLogs(entries(uint64(i)+1, 1, 1, size)))
@@ -23,7 +23,14 @@ func stoppedLog(t *testing.T, n int, memTable, size int, clean bool) vfs.FS {
 	if clean {
 		must(t, s.Close())
 	}
-	return vfsCopy(t, fs)
+	stopped := fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rand.New(rand.NewPCG(3, 4))})
+	if !clean {
+		must(t, s.Close())
+	}
+	if damage(t, stopped, uint64(n), "end", func(b []byte) []byte { return b }) {
+		t.Fatal("the undamaged log is refused")
+	}
+	return stopped
 }
 
 // damage opens a copy of fs after change was done to the file name. It tells whether the log was refused; one that opens must have
@@ -113,6 +120,7 @@ func TestFlips(t *testing.T) {
 		"killed with tables": {200, 64 << 10, 2000, false}, "stopped with tables": {200, 64 << 10, 2000, true},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // Pebble looks for the flipped bit of a damaged block by trying them all, for half a second
 			fs := stoppedLog(t, c.n, c.memTable, c.size, c.clean)
 			rng := rand.New(rand.NewPCG(1, 2))
 			flips, refused := map[string]int{}, map[string]int{}

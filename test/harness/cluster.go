@@ -176,6 +176,23 @@ func (c *Cluster) Kill(i int) error {
 	return waitGone(pid)
 }
 
+// AwaitStopped waits until node i, which was sent a signal, is gone.
+func (c *Cluster) AwaitStopped(i int) error {
+	if n := c.hand[i]; n != nil {
+		_ = n.Wait()
+		delete(c.hand, i)
+		return nil
+	}
+	pid, err := c.PID(i)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return waitGone(pid)
+}
+
 // waitGone returns when the process has been reaped by its parent.
 func waitGone(pid int) error {
 	tick := time.NewTicker(5 * time.Millisecond)
