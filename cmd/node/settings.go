@@ -69,7 +69,7 @@ var settings = []setting{
 	{key: "max_body", env: "RECOUNT_MAX_BODY", def: "1048576", help: "bytes of a submission"},
 	{key: "ballast", env: "RECOUNT_BALLAST", def: "1073741824", help: "bytes of disk in reserve, freed when the disk is full; at most a fiftieth of the disk, 0 is none"},
 	{key: "election_timeout", env: "RECOUNT_ELECTION_TIMEOUT", def: "2s", help: "how long a follower waits for its leader"},
-	{key: "accept_clock", env: "RECOUNT_ACCEPT_CLOCK", help: "about the time now, as 2006-01-02T15:04:05Z, for a cluster of one whose clock is right and far from the newest event; counts for an hour"},
+	{key: "accept_clock", env: "RECOUNT_ACCEPT_CLOCK", help: "about the time now, as 2006-01-02T15:04:05Z, for a start with clocks that are right and far from the newest event; counts for an hour"},
 	{key: "pack_batch_bytes", env: "RECOUNT_PACK_BATCH_BYTES", def: "4194304", help: "bytes of log that one step of a fold reads"},
 }
 

@@ -24,6 +24,7 @@ type clockTable struct {
 	mu     sync.Mutex
 	seen   map[string]clockSample
 	agreed bool  // there was an agreement
+	held   bool  // and a step away from it is a step
 	base   int64 // of the last agreement
 	voters []string
 }
@@ -60,7 +61,7 @@ func (t *clockTable) passed() time.Duration { return t.c.cfg.Elapsed() - t.start
 func (t *clockTable) own() clockSample {
 	at := t.passed()
 	s := clockSample{id: t.c.cfg.NodeID, at: at, base: t.c.cfg.Clock().UnixNano() - int64(at)}
-	s.stepped = t.agreed && time.Duration(s.base-t.base).Abs() > MaxJointStep+t.c.cfg.MaxClockSkew
+	s.stepped = t.held && time.Duration(s.base-t.base).Abs() > MaxJointStep+t.c.cfg.MaxClockSkew
 	return s
 }
 
@@ -209,6 +210,15 @@ func (c *Cluster) Clock() ClockState {
 func (c *Cluster) ClockOK() (offset time.Duration, ok bool) {
 	s := c.Clock()
 	return s.Offset, s.OK
+}
+
+// HoldTime says that the time agreed on is right. From here on this node does not believe its clock when it steps by more than
+// MaxJointStep; a clock that was wrong when the node started may be set right by any step before.
+func (c *Cluster) HoldTime() {
+	t := c.clocks
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.held = t.agreed
 }
 
 // AgreedTime is the wall time of the last agreement of a majority plus the time that passed since: a step of one clock does

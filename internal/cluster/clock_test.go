@@ -68,6 +68,7 @@ func TestAgreedTimeDoesNotStep(t *testing.T) {
 	c := tableOf(3, 5*time.Second, &own, &slept, 0, 0)
 	right := c.clocks.own().base
 	c.clocks.agree()
+	c.HoldTime()
 	near := func(want time.Duration) {
 		t.Helper()
 		now, voters := c.AgreedTime()
@@ -146,6 +147,7 @@ func TestSleepIsNoStep(t *testing.T) {
 	c := tableOf(3, 5*time.Second, &own, &slept, 0, 0)
 	right := c.clocks.own().base
 	c.clocks.agree()
+	c.HoldTime()
 	slept.Store(int64(nap))
 	if s := c.Clock(); s.OK || s.Stepped || s.Heard != 1 {
 		t.Errorf("just awake, nobody heard: %+v", s)
@@ -173,5 +175,25 @@ func TestTimePasses(t *testing.T) {
 	until(t, "time passes", func() bool { return sinceBoot()-from > 20*time.Millisecond })
 	if d := sinceBoot() - from - time.Since(began); d.Abs() > 10*time.Second {
 		t.Errorf("%s more than Go's clock", d)
+	}
+}
+
+// TestClockSetRightAfterTheStart: a node that started with a wrong clock follows any step until its time is held.
+func TestClockSetRightAfterTheStart(t *testing.T) {
+	const month = 720 * time.Hour
+	var own, slept atomic.Int64
+	own.Store(-int64(month))
+	c := tableOf(1, 5*time.Second, &own, &slept)
+	c.clocks.agree()
+	own.Store(0)
+	c.clocks.agree()
+	if now, _ := c.AgreedTime(); time.Until(now).Abs() > time.Second || !c.Clock().OK {
+		t.Errorf("the agreed time is %s away: %+v", time.Until(now), c.Clock())
+	}
+	c.HoldTime()
+	own.Store(int64(month))
+	c.clocks.agree()
+	if now, _ := c.AgreedTime(); time.Until(now).Abs() > time.Second || c.Clock().OK {
+		t.Errorf("after a step the agreed time is %s away: %+v", time.Until(now), c.Clock())
 	}
 }

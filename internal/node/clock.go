@@ -6,15 +6,16 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/recount-ledger/recount/internal/cluster"
 	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/internal/fsm"
 	"github.com/recount-ledger/recount/wire"
 )
 
-// aloneStep is how far ahead of log time the clock of a node may be that has no other voter to ask when it starts.
-const aloneStep = 30 * 24 * time.Hour
+// startStep is how far ahead of log time the agreed time may be at a start.
+const startStep = 30 * 24 * time.Hour
 
-// acceptedFor is how long the time counts that an operator accepted for a node without other voters.
+// acceptedFor is how long the time counts that an operator accepted for a start.
 const acceptedFor = time.Hour
 
 // clockPause lies between two looks at the clock, for the log.
@@ -36,7 +37,7 @@ func (n *Node) clockCheck() error {
 	off := s.Offset.Round(time.Millisecond)
 	switch {
 	case s.OK:
-		return n.checkAlone()
+		return n.checkStart()
 	case s.Agree > 0:
 		return fmt.Errorf("the clock of this node is off by %s from that of %d of %d voters; set it right", off, s.Agree, s.Voters)
 	case s.Heard <= s.Voters/2:
@@ -52,26 +53,39 @@ func (n *Node) clockCheck() error {
 // for another leader would not help.
 func (n *Node) clockDisputed() *wire.Problem {
 	s := n.cluster.Clock()
-	if s.OK && n.checkAlone() == nil || s.Agree > 0 && !s.OK || s.Heard <= s.Voters/2 {
+	if s.OK && n.checkStart() == nil || s.Agree > 0 && !s.OK || s.Heard <= s.Voters/2 {
 		return nil
 	}
 	return wire.NewProblem(wire.CodeClock, n.clockCheck().Error()).WithRetry(retryAfter)
 }
 
-// checkAlone compares the clock of a node that has no other voter to ask with log time, until it has once opened its
-// ledger for writes; from then on its monotonic clock watches.
-func (n *Node) checkAlone() error {
+// checkStart compares the agreed time with log time until this node has once led or caught up; from then on the time that
+// passes watches. A node that has no other voter to ask must not be behind at all. How far the time is ahead says nothing on a
+// node that has yet to fold what others logged.
+func (n *Node) checkStart() error {
 	last := n.derived.Cursor().LogTime
-	if len(n.cfg.Voters) > 1 || last == 0 || n.term.Load() != 0 {
+	if last == 0 || n.timeHeld.Load() {
 		return nil
+	}
+	behind, who := n.cfg.MaxClockSkew, "the clock says %s, which is %s from the time of the newest event, and no other voter can be asked"
+	_, leads := n.cluster.IsLeader()
+	if len(n.cfg.Voters) > 1 {
+		behind, who = cluster.MaxJointStep+n.cfg.MaxClockSkew, "the clocks of the voters say %s, which is %s from the time of the newest event"
 	}
 	now := n.now()
 	ahead := now.Sub(time.Unix(0, last)).Round(time.Millisecond)
-	if ahead >= -n.cfg.MaxClockSkew && ahead <= aloneStep || now.Sub(n.cfg.AcceptClock).Abs() <= acceptedFor {
+	if ahead >= -behind && (ahead <= startStep || !leads) || now.Sub(n.cfg.AcceptClock).Abs() <= acceptedFor {
 		return nil
 	}
-	return fmt.Errorf("the clock says %s, which is %s from the time of the newest event, and no other voter can be asked; "+
-		"set it right or, when it is right, start with --accept-clock %[1]s", now.UTC().Format(time.RFC3339), ahead)
+	return fmt.Errorf(who+"; set it right or, when it is right, start with --accept-clock %[1]s", now.UTC().Format(time.RFC3339), ahead)
+}
+
+// holdTime ends the comparison with log time.
+func (n *Node) holdTime() {
+	if n.clockCheck() == nil {
+		n.cluster.HoldTime()
+		n.timeHeld.Store(true)
+	}
 }
 
 // watchClock logs when the clock of this node goes wrong and when it is right again.
@@ -80,6 +94,9 @@ func (n *Node) watchClock(ctx context.Context) error {
 	for {
 		if err := pause(ctx, clockPause); err != nil {
 			return err
+		}
+		if n.caughtUp.Load() && !n.timeHeld.Load() { // the clock was off at that moment
+			n.holdTime()
 		}
 		err := n.clockCheck()
 		switch kind := n.clockKind(err); {

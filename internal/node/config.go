@@ -90,8 +90,8 @@ type Config struct {
 
 	Exit       func(code int) // ends the process after a failure that leaves no other way; nil: os.Exit
 	LogDropped func() uint64  // lines of the log that were not written; nil: none
-	// AcceptClock is about the time now, by the word of an operator, for a node that has no other voter to ask and whose
-	// clock is far from log time. It counts for an hour.
+	// AcceptClock is about the time now, by the word of an operator, for a start with clocks that are right and yet far from
+	// log time. It counts for an hour.
 	AcceptClock time.Time
 
 	Clock func() time.Time // wall clock; nil: that of the machine. Pauses and deadlines do not follow it

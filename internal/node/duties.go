@@ -101,9 +101,13 @@ func (n *Node) startTerm(ctx context.Context, term uint64) error {
 	if err := n.waitTerm(ctx, index); err != nil {
 		return err
 	}
+	if err := n.clockCheck(); err != nil { // again: log time may be newer than before the fold
+		return err
+	}
 	if err := n.stepClock(ctx); err != nil {
 		return err
 	}
+	n.holdTime()
 	n.term.Store(term)
 	n.log.Info("leading", "term", term, "index", index)
 	return nil
@@ -351,6 +355,7 @@ func (n *Node) catchUp(ctx context.Context) error {
 			err = n.agreeFirst(ctx, since)
 		}
 		if err == nil {
+			n.holdTime()
 			n.caughtUp.Store(true)
 			<-ctx.Done()
 			return ctx.Err()

@@ -89,6 +89,7 @@ type Node struct {
 
 		unflushed atomic.Uint64
 	}
+	timeHeld atomic.Bool // the agreed time was compared with log time
 	caughtUp atomic.Bool // has once folded all that was committed; until then an own submission might wait long for its fold
 	stats    stats
 	digested digested // of the leader's duties

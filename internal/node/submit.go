@@ -96,14 +96,14 @@ func (n *Node) refuseNow() *wire.Problem {
 	if p := n.withheld(); p != nil {
 		return p
 	}
+	if p := n.clockDisputed(); p != nil {
+		return p
+	}
 	if !n.caughtUp.Load() {
 		return wire.NewProblem(wire.CodeNotReady, "this node has not caught up yet; ask another one").WithRetry(retryAfter)
 	}
 	if n.switching() {
 		return wire.NewProblem(wire.CodeNotReady, "this node is switching to another generation; ask another one").WithRetry(retryAfter)
-	}
-	if p := n.clockDisputed(); p != nil {
-		return p
 	}
 	if n.diskShort() {
 		return wire.NewProblem(wire.CodeOverloaded, "this node is short of disk space; ask another one").WithRetry(retryAfter)
