@@ -4,5 +4,6 @@ package main
 
 import "time"
 
-// wallClock is the clock of this machine; only a build with the tag faultclock has another one, for tests.
-func wallClock(string) func() time.Time { return nil }
+// clocks are the wall clock and the time that passed, nil for those of this machine; only a build with the tag faultclock has
+// others, for tests.
+func clocks(string) (wall func() time.Time, elapsed func() time.Duration) { return nil, nil }

@@ -27,7 +27,7 @@ func (v values) nodeConfig() (node.Config, error) {
 	c := node.Defaults()
 	t := v.text
 	c.NodeID, c.ClusterID, c.Dir, c.Voters = t["node_id"], t["cluster_id"], t["dir"], v.voters
-	c.Clock = wallClock(c.NodeID)
+	c.Clock, c.Elapsed = clocks(c.NodeID)
 	c.API = node.Listener{Listen: t["api.listen"], Cert: t["api.cert_file"], Key: t["api.key_file"], CA: t["api.client_ca_file"]}
 	c.Peer = node.Listener{Listen: t["peer.listen"], Cert: t["peer.cert_file"], Key: t["peer.key_file"], CA: t["peer.ca_file"]}
 	c.MetricsListen, c.MetricsUser, c.MetricsPass = t["metrics.listen"], t["metrics_user"], t["metrics_pass"]

@@ -10,46 +10,72 @@ import (
 	"time"
 )
 
-// faultClockEnv names a file that holds how far this node's wall clock is off, as a Go duration such as -720h; a directory
-// holds one such file for each node, called by its id. No file, or an empty one, is a right clock.
+// faultClockEnv names a file that holds how far this node's wall clock is off, as a Go duration such as -720h, and after a
+// blank how long its machine slept, if it did; a directory holds one such file for each node, called by its id. No file, or an
+// empty one, is a right clock.
 const faultClockEnv = "RECOUNT_FAULT_CLOCK"
 
 // faultClockPoll bounds how often the file is read.
 const faultClockPoll = 5 * time.Millisecond
 
-// wallClock is a wall clock that tests can shift while the node runs.
-func wallClock(nodeID string) func() time.Time {
-	path := os.Getenv(faultClockEnv)
-	if path == "" {
-		return nil
-	}
-	var mu sync.Mutex
-	var read time.Time
-	var shift time.Duration
-	return func() time.Time {
-		mu.Lock()
-		defer mu.Unlock()
-		now := time.Now()
-		if now.Sub(read) > faultClockPoll {
-			read, shift = now, readShift(path, nodeID)
-		}
-		return now.Add(shift)
-	}
+// faultClock is what tests can shift while the node runs.
+type faultClock struct {
+	path, node string
+	began      time.Time
+
+	mu    sync.Mutex
+	read  time.Time
+	shift time.Duration // of the wall clock alone
+	slept time.Duration // of the wall clock and of the time that passed
 }
 
-// readShift panics on a file that is no duration: a test that shifts nothing would pass for nothing.
-func readShift(path, nodeID string) time.Duration {
+// clocks are the wall clock and the time that passed, nil for those of this machine.
+func clocks(nodeID string) (wall func() time.Time, elapsed func() time.Duration) {
+	path := os.Getenv(faultClockEnv)
+	if path == "" {
+		return nil, nil
+	}
+	f := &faultClock{path: path, node: nodeID, began: time.Now()}
+	wall = func() time.Time {
+		now, shift, slept := f.now()
+		return now.Add(shift + slept)
+	}
+	elapsed = func() time.Duration {
+		now, _, slept := f.now()
+		return now.Sub(f.began) + slept
+	}
+	return wall, elapsed
+}
+
+func (f *faultClock) now() (now time.Time, shift, slept time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	now = time.Now()
+	if now.Sub(f.read) > faultClockPoll {
+		f.shift, f.slept = readShift(f.path, f.node)
+		f.read = now
+	}
+	return now, f.shift, f.slept
+}
+
+// readShift panics on a file that holds no durations: a test that shifts nothing would pass for nothing.
+func readShift(path, nodeID string) (shift, slept time.Duration) {
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		path = filepath.Join(path, nodeID)
 	}
 	b, err := os.ReadFile(path)
-	text := strings.TrimSpace(string(b))
-	if os.IsNotExist(err) || text == "" {
-		return 0
+	if os.IsNotExist(err) {
+		return 0, 0
 	}
-	d, err := time.ParseDuration(text)
-	if err != nil {
-		panic(faultClockEnv + ": " + err.Error())
+	var out [2]time.Duration
+	words := strings.Fields(string(b))
+	if len(words) > len(out) {
+		panic(faultClockEnv + ": more than two durations")
 	}
-	return d
+	for i, word := range words {
+		if out[i], err = time.ParseDuration(word); err != nil {
+			panic(faultClockEnv + ": " + err.Error())
+		}
+	}
+	return out[0], out[1]
 }

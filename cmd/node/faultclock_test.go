@@ -11,19 +11,15 @@ import (
 
 func TestShiftIsRead(t *testing.T) {
 	dir := t.TempDir()
-	shift := func(text string) time.Duration {
+	if a, b := readShift(dir, "node-1"); a != 0 || b != 0 {
+		t.Errorf("no file: %s %s", a, b)
+	}
+	for text, want := range map[string][2]time.Duration{"": {}, "-720h\n": {-720 * time.Hour}, "1s 2h": {time.Second, 2 * time.Hour}} {
 		if err := os.WriteFile(filepath.Join(dir, "node-1"), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		return readShift(dir, "node-1")
-	}
-	if got := readShift(dir, "node-1"); got != 0 {
-		t.Errorf("no file: %s", got)
-	}
-	if got := shift("-720h\n"); got != -720*time.Hour {
-		t.Errorf("-720h: %s", got)
-	}
-	if got := shift(""); got != 0 {
-		t.Errorf("empty: %s", got)
+		if a, b := readShift(dir, "node-1"); a != want[0] || b != want[1] {
+			t.Errorf("%q: %s %s", text, a, b)
+		}
 	}
 }
