@@ -28,9 +28,12 @@ type Submission struct {
 	Event          string     `json:"event"`     // pcs_submitted or signature_failure
 	PCSID          string     `json:"pcs_id"`
 	ShardID        string     `json:"shard_id"`
-	Epoch          *int64     `json:"epoch"`   // null when the record has none that can be read
-	Outcome        string     `json:"outcome"` // accepted, escalated, refused, conflict; unavailable, unknown, error
+	Epoch          *int64     `json:"epoch"`    // null when the record has none that can be read
+	Outcome        string     `json:"outcome"`  // accepted, escalated, refused, conflict; unavailable, unknown, error
+	Accepted       bool       `json:"accepted"` // whether the record counts; an escalated one may or may not
 	Escalated      bool       `json:"escalated"`
+	ReasonCode     string     `json:"reason_code"`      // of the answer, such as ok, degraded, epoch_regression, bad_signature; empty when none was given
+	Replayed       bool       `json:"replayed"`         // an earlier answer given again
 	RecomputedDHat *wire.Nano `json:"recomputed_D_hat"` // null when it was not computed
 	Seq            uint64     `json:"seq"`              // of the event that decided; 0 when there is none
 	KeyID          string     `json:"key_id"`           // empty when no key verified it

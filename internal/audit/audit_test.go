@@ -65,14 +65,14 @@ func TestLines(t *testing.T) {
 	at := time.Date(2025, 1, 19, 10, 30, 45, 0, time.UTC)
 	s, path := open(t, func(o *Options) { o.Now = func() time.Time { return at } })
 	epoch := int64(42)
-	s.Submission(Submission{PCSID: "abc123", ShardID: "shard-001", Epoch: &epoch, Outcome: wire.OutcomeAccepted, RecomputedDHat: wire.NanoPtr(1_412_345_679),
+	s.Submission(Submission{PCSID: "abc123", ShardID: "shard-001", Epoch: &epoch, Outcome: wire.OutcomeAccepted, Accepted: true, ReasonCode: "ok", RecomputedDHat: wire.NanoPtr(1_412_345_679),
 		Seq: 7, KeyID: "hmac-0011223344556677", RequestID: "r-1", Policy: "ff"})
-	s.Submission(Submission{Event: EventSignatureFailure, PCSID: "a\nb", Outcome: wire.OutcomeRefused, RequestID: "r-2", Error: "bad_signature"})
+	s.Submission(Submission{Event: EventSignatureFailure, PCSID: "a\nb", Outcome: wire.OutcomeRefused, RequestID: "r-2", ReasonCode: "bad_signature", Error: "bad_signature"})
 	s.Act(Act{Actor: "alice", Role: "operator", Route: "POST /v1/policies", Status: 403, OpID: "op-1", RequestID: "r-3"})
 	closed(t, s)
 	want := []string{
-		`{"timestamp":"2025-01-19T10:30:45.000000000Z","event":"pcs_submitted","pcs_id":"abc123","shard_id":"shard-001","epoch":42,"outcome":"accepted","escalated":false,"recomputed_D_hat":1.412345679,"seq":7,"key_id":"hmac-0011223344556677","request_id":"r-1","policy":"ff"}`,
-		`{"timestamp":"2025-01-19T10:30:45.000000000Z","event":"signature_failure","pcs_id":"a\nb","shard_id":"","epoch":null,"outcome":"refused","escalated":false,"recomputed_D_hat":null,"seq":0,"key_id":"","request_id":"r-2","policy":"","error":"bad_signature"}`,
+		`{"timestamp":"2025-01-19T10:30:45.000000000Z","event":"pcs_submitted","pcs_id":"abc123","shard_id":"shard-001","epoch":42,"outcome":"accepted","accepted":true,"escalated":false,"reason_code":"ok","replayed":false,"recomputed_D_hat":1.412345679,"seq":7,"key_id":"hmac-0011223344556677","request_id":"r-1","policy":"ff"}`,
+		`{"timestamp":"2025-01-19T10:30:45.000000000Z","event":"signature_failure","pcs_id":"a\nb","shard_id":"","epoch":null,"outcome":"refused","accepted":false,"escalated":false,"reason_code":"bad_signature","replayed":false,"recomputed_D_hat":null,"seq":0,"key_id":"","request_id":"r-2","policy":"","error":"bad_signature"}`,
 		`{"timestamp":"2025-01-19T10:30:45.000000000Z","event":"operator_act","actor":"alice","role":"operator","route":"POST /v1/policies","status":403,"op_id":"op-1","request_id":"r-3"}`,
 	}
 	if got := lines(t, path); !slices.Equal(got, want) {

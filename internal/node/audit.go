@@ -47,9 +47,11 @@ func (n *Node) auditSubmission(s *seen, meta api.Meta, answer *wire.SubmitAnswer
 	switch {
 	case answer != nil:
 		l.Outcome, l.Escalated, l.RecomputedDHat = answer.Outcome, answer.Escalated, answer.RecomputedDHat
+		l.Accepted, l.ReasonCode, l.Replayed = answer.Accepted, answer.ReasonCode, answer.Replayed
 		l.Seq, l.Policy = answer.Seq, answer.Policy
 	case errors.As(err, &p):
 		l.Outcome, l.Seq, l.Policy, l.Error = outcomeOf(p), p.Seq, p.Policy, string(p.Code)
+		l.ReasonCode = p.ReasonCode
 		if p.Code == wire.CodeBadSignature {
 			l.Event = audit.EventSignatureFailure
 		}

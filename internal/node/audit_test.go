@@ -59,6 +59,10 @@ func (a answered) check(t *testing.T, line map[string]any) {
 	if err := json.Unmarshal(a.body, &p); err != nil {
 		t.Fatal(err)
 	}
+	var says wire.SubmitAnswer
+	if err := json.Unmarshal(a.body, &says); err != nil {
+		t.Fatal(err)
+	}
 	outcome := p.Outcome
 	if outcome == "" {
 		outcome = "refused"
@@ -67,8 +71,8 @@ func (a answered) check(t *testing.T, line map[string]any) {
 	if a.status == http.StatusUnauthorized {
 		event = "signature_failure"
 	}
-	got := fmt.Sprint(line["event"], line["pcs_id"], line["shard_id"], line["epoch"], line["outcome"], line["escalated"], line["policy"], line["seq"])
-	want := fmt.Sprint(event, a.record.ID(), a.record.Shard, float64(a.record.Epoch), outcome, a.status == 202, p.Policy, float64(p.Seq))
+	got := fmt.Sprint(line["event"], line["pcs_id"], line["shard_id"], line["epoch"], line["outcome"], line["escalated"], line["policy"], line["seq"], line["accepted"], line["reason_code"], line["replayed"])
+	want := fmt.Sprint(event, a.record.ID(), a.record.Shard, float64(a.record.Epoch), outcome, a.status == 202, p.Policy, float64(p.Seq), says.Accepted, says.ReasonCode, says.Replayed)
 	if got != want {
 		t.Errorf("status %d: the line says\n%s, not\n%s", a.status, got, want)
 	}
