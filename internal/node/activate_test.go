@@ -109,6 +109,16 @@ func TestActivateFarBehind(t *testing.T) {
 	free.Store(plenty)
 }
 
+// countedTo is up to which event the flips were counted that the activation at seq bounds.
+func countedTo(r recounter, seq uint64) uint64 {
+	r.t.Helper()
+	e, err := r.c.Client.Event(r.ctx, seq, client.Read{MinSeq: seq})
+	r.must(err)
+	_, m, err := event.Event{Kind: event.GenerationActivated, Payload: e.Payload}.Message()
+	r.must(err)
+	return m.(*event.GenerationActivatedV1).CountedTo
+}
+
 // TestNewFlipsAreBounded: however many submissions come in while an activation is decided, no more of them have flipped since
 // the review than it allows.
 func TestNewFlipsAreBounded(t *testing.T) {
@@ -134,6 +144,9 @@ func TestNewFlipsAreBounded(t *testing.T) {
 	for limit := uint64(0); ; limit++ {
 		a, err := c.Client.Activate(r.ctx, number, wire.ActivateRequest{Diff: r.diff(number).Digest, MaxNewFlips: &limit})
 		if err == nil {
+			if to := countedTo(r, a.Seq); to == 0 || to < a.Position || to >= a.Seq { // the folds rest on it when the leader changes
+				t.Errorf("the activation at %d says that flips are counted up to event %d", a.Seq, to)
+			}
 			if a.AfterFlips > limit {
 				t.Errorf("%d submissions have flipped after the review at %d of the activation at %d, %d were allowed", a.AfterFlips, a.Position, a.Seq, limit)
 			}
