@@ -47,6 +47,7 @@ func TestWhoseClockIsOff(t *testing.T) {
 		{3, 0, []time.Duration{-time.Hour, time.Hour}, false, false},   // the middle one is not right for being in the middle
 		{5, 0, []time.Duration{0, 30 * s, 30 * s}, false, false},       // two against two
 		{5, 30 * s, []time.Duration{0, 0, 30 * s, 0}, false, true},     // two against three
+		{5, 0, []time.Duration{2 * s, 6 * s, 7 * s}, false, true},      // and not what lies between the two
 		{5, 0, []time.Duration{4 * s, 8 * s, 12 * s}, false, true},     // the farther middle counts
 		{5, 6 * s, []time.Duration{4 * s, 8 * s, 12 * s}, true, false}, //
 	} {
