@@ -67,12 +67,13 @@ func (t *clockTable) own() clockSample {
 
 // poll asks one member for its term, 0 when it does not answer, and notes its clock.
 func (t *clockTable) poll(ctx context.Context, id string) (term uint64) {
-	sent := t.passed()
-	out, err := t.c.Call(ctx, id, pathTerm, nil)
+	sent, moment := t.passed(), time.Now()
+	out, err := t.c.Call(ctx, id, pathTerm, askFit)
 	at := t.passed()
-	if err != nil || len(out) != termAnswerSize {
+	if err != nil || len(out) < termAnswerSize || len(out) > termAnswerSize+len(askFit) {
 		return 0
 	}
+	t.c.fitness.note(id, moment, out)
 	if at-sent < t.c.cfg.MaxClockSkew/2 { // a slow answer says little about the clock
 		wall := int64(binary.BigEndian.Uint64(out[8:]))
 		t.mu.Lock()

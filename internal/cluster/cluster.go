@@ -30,6 +30,8 @@ type Cluster struct {
 	clocks *clockTable
 	dog    *watchdog
 
+	fitness fitness
+
 	watchMu sync.Mutex
 	watch   chan struct{}
 

@@ -79,6 +79,7 @@ type Config struct {
 	Fatal             func(error)      // called once when the node must stop; default logs and exits with ExitCluster
 	Clock             func() time.Time // wall clock that is compared among voters; default time.Now
 	MaxClockSkew      time.Duration    // ClockOK bound; default 5 s
+	Unfit             func() bool      // this node cannot do what a leader is for; it yields while others can. nil: never. It is called often and must not block
 	StartTimeout      time.Duration    // how long the first start of a node asks those who do not answer; default 10 s
 	// Elapsed is the time that passed since some moment, with that for which the machine slept; the default asks the system.
 	Elapsed func() time.Duration

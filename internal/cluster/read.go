@@ -15,7 +15,7 @@ const (
 	pathTerm      = "/cluster/term"
 	pathReadIndex = "/cluster/readindex"
 
-	termAnswerSize = 17 // term, unix nanoseconds, 1 when the clock stepped too far; big-endian
+	termAnswerSize = 17 // term, unix nanoseconds, 1 when the clock stepped too far; big-endian. After it, when asked: 1 when fit to lead
 )
 
 // readLoop confirms leadership for reads. One round runs at a time; reads that arrive meanwhile share the next one, so
@@ -52,11 +52,19 @@ func (c *Cluster) registerInternal() {
 	})
 }
 
-// answerTerm tells this node's term and clock, off Raft's main goroutine. Raft makes a term durable and visible before it
+// answerTerm tells this node's term and clock, and whether it is fit to lead when that is asked, off Raft's main goroutine. Raft makes a term durable and visible before it
 // grants a vote in it: whoever answers term T has not yet voted for a leader later than T.
-func (c *Cluster) answerTerm(context.Context, string, []byte) ([]byte, error) {
-	out := binary.BigEndian.AppendUint64(make([]byte, 0, termAnswerSize), c.Term())
-	return c.clocks.appendTo(out), nil
+func (c *Cluster) answerTerm(_ context.Context, _ string, body []byte) ([]byte, error) {
+	out := binary.BigEndian.AppendUint64(make([]byte, 0, termAnswerSize+len(askFit)), c.Term())
+	out = c.clocks.appendTo(out)
+	switch {
+	case len(body) == 0:
+	case c.fit():
+		out = append(out, 1)
+	default:
+		out = append(out, 0)
+	}
+	return out, nil
 }
 
 // ReadIndex returns a Raft index such that a state folded up to it is linearizable with respect to the call: a quorum of

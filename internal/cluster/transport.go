@@ -23,8 +23,8 @@ var (
 //   - a leader with a hung disk leads for ever because heartbeats need no disk: they are held back while a store hangs;
 //   - pipelining can deadlock: it is off.
 //
-// A node whose clock is off while a majority agrees on the time holds back heartbeats and requests for votes, so that
-// another one leads; it goes on as a follower.
+// A node whose clock is off while a majority agrees on the time, or that yields, holds back heartbeats and requests for votes,
+// so that another one leads; it goes on as a follower.
 type transport struct {
 	*raft.NetworkTransport // gives RequestPreVote as well
 	c                      *Cluster
@@ -108,7 +108,7 @@ func (t *transport) Consumer() <-chan raft.RPC { return t.consumer }
 // SetHeartbeatHandler does nothing: heartbeats take the way of all requests.
 func (t *transport) SetHeartbeatHandler(func(raft.RPC)) {}
 
-// AppendEntries holds back empty requests while the local disk hangs or the clock is off, and tells the watchdog what happened.
+// AppendEntries holds back empty requests while the local disk hangs or this node is not to lead, and tells the watchdog what happened.
 func (t *transport) AppendEntries(id raft.ServerID, target raft.ServerAddress, req *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
 	if len(req.Entries) == 0 && t.diskStuck() {
 		if hook := t.c.cfg.Hooks.HeartbeatHeld; hook != nil {
@@ -116,31 +116,42 @@ func (t *transport) AppendEntries(id raft.ServerID, target raft.ServerAddress, r
 		}
 		return errStuckDisk
 	}
-	if len(req.Entries) == 0 && t.clockOff() {
-		return errClock
+	if len(req.Entries) == 0 {
+		if err := t.heldBack(); err != nil {
+			return err
+		}
 	}
 	err := t.NetworkTransport.AppendEntries(id, target, req, resp)
 	t.c.dog.sawAppend(string(id), req, err)
 	return err
 }
 
-// RequestPreVote does not stand while the clock is off.
+// RequestPreVote does not stand while this node is not to lead.
 func (t *transport) RequestPreVote(id raft.ServerID, target raft.ServerAddress, req *raft.RequestPreVoteRequest, resp *raft.RequestPreVoteResponse) error {
-	if t.clockOff() {
-		return errClock
+	if err := t.heldBack(); err != nil {
+		return err
 	}
 	return t.NetworkTransport.RequestPreVote(id, target, req, resp)
 }
 
-// RequestVote does not stand while the clock is off.
+// RequestVote does not stand while this node is not to lead.
 func (t *transport) RequestVote(id raft.ServerID, target raft.ServerAddress, req *raft.RequestVoteRequest, resp *raft.RequestVoteResponse) error {
-	if t.clockOff() {
-		return errClock
+	if err := t.heldBack(); err != nil {
+		return err
 	}
 	return t.NetworkTransport.RequestVote(id, target, req, resp)
 }
 
-func (t *transport) clockOff() bool { return t.c.Clock().Off() }
+// heldBack says why this node is not to lead now.
+func (t *transport) heldBack() error {
+	switch {
+	case t.c.Clock().Off():
+		return errClock
+	case t.c.Yielding():
+		return errUnfit
+	}
+	return nil
+}
 
 func (t *transport) diskStuck() bool {
 	since, busy := t.c.logs.StoreStarted()

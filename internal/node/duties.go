@@ -58,7 +58,7 @@ func (n *Node) leaderDuties(ctx context.Context) error {
 		if reason := n.quarantine.Load(); ok && reason != nil {
 			return fmt.Errorf("%w: %s", errQuarantinedLeader, *reason)
 		}
-		if ok && n.term.Load() != term && n.clockCheck() == nil {
+		if ok && n.term.Load() != term && n.clockCheck() == nil && !n.cluster.Yielding() {
 			if err := n.startTerm(ctx, term); err != nil {
 				n.log.Warn("could not open the term for writes; trying again", "term", term, "error", err)
 			}

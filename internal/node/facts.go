@@ -152,6 +152,19 @@ func (n *Node) ownFacts(seq uint64) (string, error) {
 	return factsFalse, nil
 }
 
+// keyOf names the key that a submission is recorded under.
+func (n *Node) keyOf(seq uint64) string {
+	it, err := n.derived.Item(seq)
+	if err != nil {
+		return "its key"
+	}
+	sub, err := event.DecodeSubmission(it.Event.Payload)
+	if err != nil {
+		return "its key"
+	}
+	return "key " + sub.Facts.KeyID
+}
+
 // settleFacts asks the voters whether the facts of an event hold. When a majority says no, the event is bad and no node: the
 // leader logs it, and later generations count the record as unsigned. When a majority says yes, who says no is.
 func (n *Node) settleFacts(ctx context.Context, seq uint64) (settled bool, why string) {
@@ -174,7 +187,8 @@ func (n *Node) settleFacts(ctx context.Context, seq uint64) (settled bool, why s
 	case len(no) >= n.majority():
 		return false, n.dispute(ctx, seq, no)
 	case suspends(mine, len(no)):
-		return false, fmt.Sprintf("the signature facts of event %d do not hold for %v, and too few voters can be asked", seq, no)
+		return false, fmt.Sprintf("the signature facts of event %d do not hold for %v, hold for %v, and no majority of %d voters can tell; start the nodes "+
+			"that are down, and give the secret of %s to those that lack it (pcs_hmac_keys_file)", seq, no, yes, len(n.cfg.Voters), n.keyOf(seq))
 	}
 	return true, ""
 }

@@ -39,6 +39,7 @@ func (n *Node) registerMetrics() error {
 		gauge("flk_quarantined", "1 when this node answers no client because it contradicts the others.", func() float64 { return boolFloat(n.quarantine.Load() != nil) }),
 		gauge("flk_suspended", "1 when this node answers no client because it and another one contradict each other and no majority decides.", func() float64 { return boolFloat(n.doubts.reason.Load() != nil) }),
 		counter("flk_doubts_dropped_total", "Questions to the other voters that were not asked: 4,096 were open.", func() float64 { return float64(n.doubts.dropped.Load()) }),
+		gauge("flk_yielding", "1 when this node does not lead because it cannot take what is submitted and a majority of the others can.", func() float64 { return boolFloat(n.cluster.Yielding()) }),
 		gauge("flk_disk_free_bytes", "Free disk space for the data directory, without what the ballast still needs.", func() float64 { return float64(n.diskFree()) }),
 		gauge("flk_disk_needed_bytes", "Free disk space below which this node refuses submissions.", func() float64 { return float64(n.diskFreeze()) }),
 		counter("flk_damaged_stores_total", "Folded states that could not be read and were, or are, folded again.", func() float64 { return float64(n.damages.Load()) }),

@@ -87,6 +87,8 @@ type Node struct {
 		at   atomic.Int64  // when free was looked up, Unix nanoseconds
 		free atomic.Uint64 // without the ballast that has to be made again
 
+		unfit atomic.Bool // was short, and has not much more room since
+
 		unflushed atomic.Uint64
 	}
 	timeHeld atomic.Bool // the agreed time was compared with log time
@@ -149,6 +151,7 @@ func (n *Node) open(ctx context.Context) error {
 	n.loop(loops, "refusal reports", n.reportRefusals)
 	n.loop(loops, "age of keys", n.warnOldKeys)
 	n.loop(loops, "clock", n.watchClock)
+	n.loop(loops, "leadership", n.watchLead)
 	if err := n.openAudit(); err != nil {
 		return err
 	}
@@ -206,6 +209,7 @@ func (n *Node) newCluster() error {
 		PeerBind: n.cfg.Peer.Listen, PeerAdvertise: n.self().Peer, Voters: voters,
 		TLS:     cluster.TLSFiles{CA: n.cfg.Peer.CA, Cert: n.cfg.Peer.Cert, Key: n.cfg.Peer.Key},
 		Timings: cluster.Timings{Heartbeat: n.cfg.ElectionTimeout}, MaxClockSkew: n.cfg.MaxClockSkew, Clock: n.cfg.Clock,
+		Unfit:   func() bool { return n.unfit() != "" },
 		Elapsed: n.cfg.Elapsed, StartTimeout: n.cfg.SubmitTimeout, Logger: n.log, Fatal: n.fatal,
 	}, n.store, fsm.New(n.store), n.derived)
 	if err != nil {

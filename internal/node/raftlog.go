@@ -20,7 +20,7 @@ const (
 )
 
 // errLeaderDisk refuses what other nodes hand over: the disk would run full with it.
-var errLeaderDisk = errors.New("the leader is short of disk space; make room on it or stop it")
+var errLeaderDisk = errors.New("the leader is short of disk space; and too few others have room; make room on a majority of the nodes")
 
 // raftLog is consensus as the packer sees it.
 type raftLog struct{ n *Node }
@@ -37,6 +37,9 @@ func (n *Node) mayPropose() error {
 	}
 	if reason := n.doubts.reason.Load(); reason != nil {
 		return fmt.Errorf("suspended: %s", *reason)
+	}
+	if n.cluster.Yielding() {
+		return errYielding
 	}
 	return n.clockCheck()
 }
@@ -89,7 +92,7 @@ func (l raftLog) Changed() <-chan struct{} { return l.n.cluster.Watch() }
 
 // acceptForward packs what another node sends to this leader.
 func (n *Node) acceptForward(ctx context.Context, from string, body []byte) ([]byte, error) {
-	if n.diskShort() {
+	if n.diskShort() && !n.cluster.Yielding() { // else the next leader takes it
 		return nil, &cluster.RemoteError{Code: codeDisk, Message: errLeaderDisk.Error()}
 	}
 	pack, err := event.DecodePack(body)

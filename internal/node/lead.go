@@ -1,0 +1,50 @@
+package node
+
+import (
+	"context"
+	"errors"
+)
+
+// errYielding keeps this node from proposing as the leader that it still is for a moment.
+var errYielding = errors.New("this node cannot take what is submitted, and a majority of the others can: another one is to lead")
+
+// roomAgain is how much more than what submissions need must be free before a node that was short of disk may lead while others
+// can, so that leadership does not move with every file that comes and goes.
+const roomAgain = diskMargin / 2
+
+// unfit says why this node cannot do what a leader is for, "" when it can. A node that cannot does not lead while a majority of
+// the others can.
+func (n *Node) unfit() string {
+	if n.quarantine.Load() != nil {
+		return "it is quarantined"
+	}
+	if reason := n.doubts.reason.Load(); reason != nil {
+		return "it is suspended: " + *reason
+	}
+	short := n.diskShort()
+	if short || n.diskFree() >= n.diskFreeze()+roomAgain {
+		n.disk.unfit.Store(short)
+	}
+	if n.disk.unfit.Load() {
+		return "it is short of disk space"
+	}
+	return ""
+}
+
+// watchLead logs when this node yields and when that is over.
+func (n *Node) watchLead(ctx context.Context) error {
+	said := false
+	for {
+		if err := pause(ctx, clockPause); err != nil {
+			return err
+		}
+		switch now, why := n.cluster.Yielding(), n.unfit(); {
+		case now && !said:
+			n.log.Warn("this node does not lead, since others can do what it cannot", "because", why)
+			said = true
+		case said && why == "":
+			n.log.Info("this node may lead again")
+			said = false
+		}
+	}
+}
