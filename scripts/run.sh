@@ -11,7 +11,7 @@ export PCS_SIGN_ALG=hmac,ed25519
 export PCS_HMAC_KEYS='TRi84rjRdeJ4EasHWrOxVf6pckZqFBd+quSuUAPsTq0=,previous-shared-key'
 export PCS_ED25519_PUB_B64='+CpgkgeQRd0qAM1WygfHS4iIs5ceeUpNz+A69X/KbpY='
 echo "Starting three nodes in $dir ..." >&2
-coproc NODES { exec bin/recount-node dev --dir "$dir" --base-port "$port"; }
+coproc NODES { exec bin/recount-node dev --all-profiles --dir "$dir" --base-port "$port"; }
 pid=$NODES_PID
 trap 'kill "$pid" 2>/dev/null || true; wait "$pid" 2>/dev/null || true' EXIT
 read -r line <&"${NODES[0]}" || { echo "the cluster did not start; see $dir/node-*/log" >&2; exit 1; }

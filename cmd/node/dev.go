@@ -47,6 +47,8 @@ is reported, not restarted: start it again with recount-node serve --config DIR/
 	cmd.Flags().StringVar(&d.dir, "dir", "", "directory of the cluster (required)")
 	cmd.Flags().IntVar(&d.nodes, "nodes", 3, "number of nodes: 1, 3 or 5")
 	cmd.Flags().IntVar(&d.basePort, "base-port", 9440, "API port of the first node; the others follow in steps of 10, peers on +1")
+	cmd.Flags().BoolVar(&d.allProfiles, "all-profiles", false,
+		"take every canonical profile, not only those that a node takes by default; PCS_PROFILES goes before it")
 	if err := cmd.MarkFlagRequired("dir"); err != nil {
 		panic(err)
 	}
@@ -58,6 +60,7 @@ type devCluster struct {
 	dir            string
 	nodes          int
 	basePort       int
+	allProfiles    bool
 	fresh          bool // no node has ever run in dir
 	stdout, stderr io.Writer
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/recount-ledger/recount/internal/cluster/certs"
+	"github.com/recount-ledger/recount/internal/pcs"
 	"github.com/recount-ledger/recount/wire"
 )
 
@@ -219,7 +220,7 @@ voters:
 	for j := range d.nodes {
 		fmt.Fprintf(&b, "  - {id: %q, peer: %q, api: %q}\n", d.nodeID(j), d.peerAddr(j), d.apiURL(j))
 	}
-	fmt.Fprintf(&b, "pcs_profiles: %q\n", envOr("PCS_PROFILES", "f9,py,es,go,go-fold,py-utf8,ryu,bin"))
+	fmt.Fprintf(&b, "pcs_profiles: %q\n", envOr("PCS_PROFILES", d.profiles()))
 	fmt.Fprintf(&b, "auth:\n  required: %s\n  two_person: %s\n  tokens_file: ../tokens/tokens\n  failures: %s\n", envOr("RECOUNT_AUTH_REQUIRED", "true"),
 		envOr("RECOUNT_AUTH_TWO_PERSON", "false"), envOr("RECOUNT_AUTH_FAILURES", "60"))
 	fmt.Fprintf(&b, "ballast: 0\n")
@@ -228,6 +229,19 @@ voters:
 		fmt.Fprintln(&b, line)
 	}
 	return b.String()
+}
+
+// profiles are those of the first policy: the same as in production, unless all are asked for.
+func (d *devCluster) profiles() string {
+	set := pcs.DefaultProfiles
+	if d.allProfiles {
+		set = pcs.AllProfiles
+	}
+	var names []string
+	for _, p := range set.Slice() {
+		names = append(names, p.String())
+	}
+	return strings.Join(names, ",")
 }
 
 func envOr(name, def string) string {

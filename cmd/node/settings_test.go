@@ -196,3 +196,24 @@ func TestDevTokens(t *testing.T) {
 		}
 	}
 }
+
+// TestDevProfiles: dev takes the profiles that a node takes by default, all of them when it is asked to, and those of the environment.
+func TestDevProfiles(t *testing.T) {
+	line := func(d devCluster) string {
+		_, rest, _ := strings.Cut(d.settingsFile(0, "c", nil), "\npcs_profiles: ")
+		got, _, _ := strings.Cut(rest, "\n")
+		return strings.Trim(got, `"`)
+	}
+	for _, s := range settings {
+		if s.key == "pcs_profiles" && line(devCluster{nodes: 1}) != s.def {
+			t.Errorf("dev takes %s, a node %s", line(devCluster{nodes: 1}), s.def)
+		}
+	}
+	if all := line(devCluster{nodes: 1, allProfiles: true}); all != "f9,py,es,go,go-fold,py-utf8,ryu,bin,py-bin" {
+		t.Errorf("all profiles: %s", all)
+	}
+	t.Setenv("PCS_PROFILES", "f9")
+	if got := line(devCluster{nodes: 1, allProfiles: true}); got != "f9" {
+		t.Errorf("PCS_PROFILES=f9 gives %s", got)
+	}
+}

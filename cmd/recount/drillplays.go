@@ -212,7 +212,7 @@ func (d *drill) plant(ctx context.Context) (good string, err error) {
 				good = p.ID
 			}
 		}
-		lax := "kernel: 1\nsignature: {required: false, profiles: [f9, py, es, go, go-fold, py-utf8, ryu, bin]}\n"
+		lax := "kernel: 1\nsignature: {required: false, profiles: [f9, py, es, go, go-fold, py-utf8, ryu, bin, py-bin]}\n"
 		p, err := d.cluster.client.PublishPolicy(ctx, wire.PolicyRequest{Document: lax, Act: wire.Act{Reason: "drill"}})
 		if err != nil {
 			return "", err

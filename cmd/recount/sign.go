@@ -86,7 +86,7 @@ feed is not part of it; ed25519: a private key as PEM (PKCS #8), or its 32-byte 
 	flags.StringVar(&f.keyFile, "key-file", "", "file with the key (required)")
 	flags.StringVar(&f.alg, "alg", "", "hmac or ed25519")
 	flags.StringVar(&f.scheme, "scheme", "", "what is signed: pcs/1 (eight members) or pcs/2 (the whole record)")
-	flags.StringVar(&f.profile, "profile", "f9", "canonical form of pcs/1: f9, py, es, go, go-fold; by the ledger's policy also py-utf8, ryu, bin")
+	flags.StringVar(&f.profile, "profile", "f9", "canonical form of pcs/1: f9, py, es, go, go-fold, py-bin; by the ledger's policy also py-utf8, ryu, bin")
 	flags.StringVar(&f.mode, "mode", "", "for pcs/1: raw signs the canonical bytes, sha256 their hash (default: raw for hmac, sha256 for ed25519 and bin)")
 	flags.BoolVar(&f.verify, "verify", false, "check signatures instead of making them")
 	flags.StringArrayVar(&f.public, "ed25519-pub", nil, "with --verify: file with a public key (base64 or hex), repeatable")

@@ -88,7 +88,7 @@ func TestSignedRecordsVerify(t *testing.T) {
 	for _, kind := range []string{"hmac", "ed25519"} {
 		file, key := makeKey(t, kind)
 		ring := verify.NewRing([]verify.Key{key})
-		for p := pcs.F9; p <= pcs.Bin; p++ {
+		for p := pcs.F9; p <= pcs.LastProfile; p++ {
 			for _, mode := range []string{"", "raw", "sha256"} {
 				args := []string{"sign", "--key-file", file, "--profile", p.String()}
 				if mode != "" {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/recount-ledger/recount/internal/pcs"
+	"github.com/recount-ledger/recount/internal/verify"
 )
 
 // docBlocks are the fenced blocks of a language in a page, without their fences.
@@ -52,11 +53,48 @@ func command(t *testing.T, dir, stdin, name string, args ...string) (string, err
 func snippet(t *testing.T) string {
 	t.Helper()
 	blocks, dir := docBlocks(t, "../../docs/signing.md", "python"), t.TempDir()
-	if len(blocks) != 1 {
+	if len(blocks) != 2 {
 		t.Fatalf("%d blocks of Python", len(blocks))
 	}
 	write(t, filepath.Join(dir, "pcs2.py"), blocks[0])
+	write(t, filepath.Join(dir, "pcs1.py"), blocks[1])
 	return dir
+}
+
+// TestPythonRoundSnippet: what the documentation signs with Python's own round counts by default, ties and all.
+func TestPythonRoundSnippet(t *testing.T) {
+	tools(t, "python3")
+	dir := snippet(t)
+	key, err := verify.NewHMACKey([]byte("a secret"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ring, rules := verify.NewRing([]verify.Key{key}), verify.DefaultPolicy().Signature
+	const script = `import json, sys
+from pcs1 import sign_pcs1
+for line in sys.stdin:
+    record = json.loads(line)
+    record.update(r=401 / 1024, budget=0.3 * (1 - 401 / 1024), coh_star=1e-05, D_hat=1)
+    record["sig"] = sign_pcs1(record, b"a secret")
+    print(json.dumps(record))`
+	_, cases := corpus(t, "good-hmac.ndjson", 20)
+	var records []string
+	for _, c := range cases {
+		records = append(records, *c.Body)
+	}
+	out, err := command(t, dir, strings.Join(records, "\n"), "python3", "-c", script)
+	if err != nil {
+		t.Fatal(err, out)
+	}
+	for line := range strings.Lines(out) {
+		rec := pcs.Decode([]byte(line))
+		if f := ring.Check(rec, verify.Facts{}); !rules.Counts(rec, f) {
+			t.Errorf("%+v for %s", f, line)
+		}
+	}
+	if n := strings.Count(out, "\n"); n != len(records) {
+		t.Errorf("%d records signed of %d", n, len(records))
+	}
 }
 
 // TestPythonSnippet: the Python that the documentation gives makes the published signatures.

@@ -208,18 +208,19 @@ func TestPackRefusals(t *testing.T) {
 	}
 }
 
-// TestPackForNewReaders: a pack with a kind or a signing mode that the first readers did not know says so in its header, so that
+// TestPackForNewReaders: a pack with a kind, a signing mode or a profile that the first readers did not know says so in its header, so that
 // they stop instead of taking it for something else.
 func TestPackForNewReaders(t *testing.T) {
 	sub := func(mode uint8) Event {
 		return Event{Submission, Sub{Body: []byte("{}"), Facts: Facts{KeyID: "k", Alg: 1, Profile: 1, Mode: mode}}.Payload()}
 	}
+	newest := Event{Submission, Sub{Body: []byte("{}"), Facts: Facts{KeyID: "k", Alg: 1, Profile: 9, Mode: 1}}.Payload()}
 	old, salt := sub(2), make([]byte, SaltSize)
 	for name, c := range map[string]struct {
 		events []Event
 		reader byte
 	}{
-		"pcs/1": {[]Event{sub(1), old}, 1}, "pcs/2": {[]Event{old, sub(3)}, 2}, "a mode of tomorrow": {[]Event{sub(9)}, 2},
+		"pcs/1": {[]Event{sub(1), old}, 1}, "pcs/2": {[]Event{old, sub(3)}, 2}, "py-bin": {[]Event{old, newest}, 2}, "a mode of tomorrow": {[]Event{sub(9)}, 2},
 		"a first kind": {[]Event{{ClockStep, salt}}, 1}, "a later kind": {[]Event{old, {PolicyPublished, salt}}, 2}, "a dispute": {[]Event{{FactsDisputed, salt}}, 2},
 	} {
 		p := Pack{Events: c.events}

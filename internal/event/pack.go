@@ -36,19 +36,20 @@ type Pack struct {
 	Newer      bool // the first readers would take it for something else, so they must stop at it; see Mark
 }
 
-// firstKinds and firstModes are what the first readers knew.
+// firstKinds, firstModes and firstProfiles are what the first readers knew.
 const (
-	firstKinds = ClockStep
-	firstModes = 2
+	firstKinds    = ClockStep
+	firstModes    = 2
+	firstProfiles = 8
 )
 
-// Mark sets Newer when an event has a kind or a signing mode that the first readers did not know.
+// Mark sets Newer when an event has a kind, a signing mode or a profile that the first readers did not know.
 func (p *Pack) Mark() {
 	for _, e := range p.Events {
 		p.Newer = p.Newer || e.Kind > firstKinds
 		if e.Kind == Submission && !p.Newer {
 			s, err := DecodeSubmission(e.Payload)
-			p.Newer = err == nil && s.Facts.Mode > firstModes
+			p.Newer = err == nil && (s.Facts.Mode > firstModes || s.Facts.Profile > firstProfiles)
 		}
 	}
 }

@@ -21,8 +21,16 @@ func capabilities() []string {
 	for _, s := range pcs.AllSchemes.Slice() {
 		out = append(out, s.String())
 	}
+	for _, p := range newProfiles.Slice() {
+		out = append(out, profileCapability(p))
+	}
 	return append(out, disputesCapability)
 }
+
+// newProfiles are those that came after the first release: an older one stops at a record, or a policy, that names them.
+const newProfiles = pcs.ProfileSet(1 << pcs.PyBin)
+
+func profileCapability(p pcs.Profile) string { return "profile-" + p.String() }
 
 // disputesCapability names the kind facts_disputed, at which an older release stops.
 const disputesCapability = "facts_disputed"
@@ -74,6 +82,9 @@ func needs(p verify.Policy) (out []string) {
 		for _, s := range p.Signature.Schemes.Slice() {
 			out = append(out, s.String())
 		}
+	}
+	for _, f := range (p.Signature.Profiles & newProfiles).Slice() {
+		out = append(out, profileCapability(f))
 	}
 	return out
 }

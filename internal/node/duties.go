@@ -88,6 +88,9 @@ func (n *Node) startTerm(ctx context.Context, term uint64) error {
 	if !n.hasGenesis() {
 		policy := verify.DefaultPolicy()
 		policy.Signature.Profiles = n.cfg.Profiles
+		if err := n.everyoneCan(ctx, policy); err != nil {
+			return fmt.Errorf("genesis: %w", err)
+		}
 		g := &event.GenesisV1{ClusterId: n.cfg.ClusterID, Policy: policy.Canonical(), Kernel: uint32(policy.Kernel)}
 		if _, err := n.proposeNow(ctx, event.Genesis, g); err != nil {
 			return fmt.Errorf("genesis: %w", err)

@@ -87,13 +87,19 @@ func (n *Node) checkOwn(ctx context.Context, e event.Event) error {
 // errNewMode: an older node would stop at the record, or take it for unsigned.
 var errNewMode = errors.New("not every node can read the record")
 
-// modeTaken refuses a signing mode that the release of a voter does not know.
+// modeTaken refuses a signing mode, or a profile, that the release of a voter does not know.
 func (n *Node) modeTaken(ctx context.Context, sub event.Sub) error {
-	if verify.Mode(sub.Facts.Mode) != verify.Whole {
+	need := ""
+	switch p := pcs.Profile(sub.Facts.Profile); {
+	case verify.Mode(sub.Facts.Mode) == verify.Whole:
+		need = pcs.PCS2.String()
+	case newProfiles.Has(p):
+		need = profileCapability(p)
+	default:
 		return nil
 	}
-	if voter := n.voterWithout(ctx, pcs.PCS2.String()); voter != "" {
-		return fmt.Errorf("%w: %s runs a release without %s; upgrade it first", errNewMode, voter, pcs.PCS2)
+	if voter := n.voterWithout(ctx, need); voter != "" {
+		return fmt.Errorf("%w: %s runs a release without %s; upgrade it first", errNewMode, voter, need)
 	}
 	return nil
 }

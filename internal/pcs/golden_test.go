@@ -304,7 +304,7 @@ func FuzzDecode(f *testing.F) {
 		if !r.Signable {
 			return
 		}
-		for p := F9; p <= Bin; p++ {
+		for p := F9; p <= LastProfile; p++ {
 			payload, err := r.AppendPayload(nil, p)
 			if err != nil || p == Bin {
 				continue

@@ -24,9 +24,14 @@ const (
 	PyUTF8                    // Python, integers stay integers, raw UTF-8
 	Ryu                       // Rust
 	Bin                       // 200-byte struct
+	PyBin                     // Python's round and json.dumps: integers stay integers, all non-ASCII escaped
 )
 
-var profileNames = [...]string{F9: "f9", Py: "py", ES: "es", Go: "go", GoFold: "go-fold", PyUTF8: "py-utf8", Ryu: "ryu", Bin: "bin"}
+// LastProfile is the profile of the highest number.
+const LastProfile = PyBin
+
+var profileNames = [...]string{F9: "f9", Py: "py", ES: "es", Go: "go", GoFold: "go-fold", PyUTF8: "py-utf8", Ryu: "ryu", Bin: "bin",
+	PyBin: "py-bin"}
 
 // Errors of profiles.
 var (
@@ -44,7 +49,7 @@ func (p Profile) String() string {
 
 // ParseProfile is the reverse of String.
 func ParseProfile(s string) (Profile, error) {
-	for p := F9; p <= Bin; p++ {
+	for p := F9; p <= LastProfile; p++ {
 		if profileNames[p] == s {
 			return p, nil
 		}
@@ -56,7 +61,10 @@ func ParseProfile(s string) (Profile, error) {
 type ProfileSet uint16
 
 // DefaultProfiles are enabled without being asked for.
-const DefaultProfiles = ProfileSet(1<<F9 | 1<<Py | 1<<ES | 1<<Go | 1<<GoFold)
+const DefaultProfiles = ProfileSet(1<<F9 | 1<<Py | 1<<ES | 1<<Go | 1<<GoFold | 1<<PyBin)
+
+// AllProfiles are those that exist.
+const AllProfiles = ProfileSet(1<<(LastProfile+1) - 1<<F9)
 
 // ProfilesOf makes a set.
 func ProfilesOf(ps ...Profile) (s ProfileSet) {
@@ -67,12 +75,12 @@ func ProfilesOf(ps ...Profile) (s ProfileSet) {
 }
 
 // Has reports whether p is in the set.
-func (s ProfileSet) Has(p Profile) bool { return p >= F9 && p <= Bin && s&(1<<p) != 0 }
+func (s ProfileSet) Has(p Profile) bool { return p >= F9 && p <= LastProfile && s&(1<<p) != 0 }
 
 // Slice lists the members in ascending order.
 func (s ProfileSet) Slice() []Profile {
 	out := make([]Profile, 0, bits.OnesCount16(uint16(s)))
-	for p := F9; p <= Bin; p++ {
+	for p := F9; p <= LastProfile; p++ {
 		if s.Has(p) {
 			out = append(out, p)
 		}
@@ -92,7 +100,7 @@ func (r *Record) Tuple(p Profile) Tuple {
 // (times 1e9 in doubles, half upwards) or mul (times 1e9 in doubles, half away from zero).
 func round(x float64, p Profile) Nano {
 	switch p {
-	case F9, PyUTF8:
+	case F9, PyUTF8, PyBin:
 		return fromFixed(strconv.AppendFloat(make([]byte, 0, 24), x, 'f', 9, 64))
 	case Py:
 		return roundDec(x)
@@ -150,7 +158,7 @@ func (r *Record) AppendPayload(dst []byte, p Profile) ([]byte, error) {
 	switch {
 	case p == Bin:
 		return r.appendBin(dst)
-	case p < F9 || p > Bin:
+	case p < F9 || p > LastProfile:
 		return dst, fmt.Errorf("%w: %d", ErrUnknownProfile, p)
 	}
 	keys := &byBytes
@@ -204,7 +212,7 @@ func appendNumber(dst []byte, n Number, p Profile) []byte {
 	if p == F9 {
 		return strconv.AppendFloat(dst, n.Double, 'f', 9, 64)
 	}
-	if p == PyUTF8 && !strings.ContainsAny(n.Literal, ".eE") {
+	if (p == PyUTF8 || p == PyBin) && !strings.ContainsAny(n.Literal, ".eE") {
 		if n.Literal == "-0" {
 			return append(dst, '0')
 		}
@@ -215,7 +223,7 @@ func appendNumber(dst []byte, n Number, p Profile) []byte {
 		v = math.Copysign(0, -1)
 	}
 	switch p {
-	case Py, PyUTF8:
+	case Py, PyUTF8, PyBin:
 		return appendPy(dst, v)
 	case Ryu:
 		return appendRyu(dst, v)
@@ -291,10 +299,10 @@ func appendString(dst []byte, s string, p Profile) []byte {
 			dst = append(dst, '\\', byte(c))
 		case c < 0x20:
 			dst = appendControl(dst, c)
-		case p == Py && c > 0xffff:
+		case (p == Py || p == PyBin) && c > 0xffff:
 			c -= 0x10000
 			dst = appendU(appendU(dst, 0xd800+c>>10), 0xdc00+c&0x3ff)
-		case p == Py && c >= 0x7f:
+		case (p == Py || p == PyBin) && c >= 0x7f:
 			dst = appendU(dst, c)
 		case (p == Go || p == GoFold) && (c == '<' || c == '>' || c == '&' || c == 0x2028 || c == 0x2029):
 			dst = appendU(dst, c)

@@ -238,7 +238,7 @@ func FuzzTuple(f *testing.F) {
 		rec := &Record{MerkleRoot: strings.Repeat("0f", 32), ShardID: shard, Epoch: epoch,
 			DHat: num(d), CohStar: num(c), R: num(r), Budget: num(b)}
 		rec.PCSID = ID(rec.MerkleRoot, epoch, shard)
-		for p := F9; p < Bin; p++ {
+		for _, p := range (AllProfiles &^ ProfilesOf(Bin)).Slice() {
 			payload, err := rec.AppendPayload(nil, p)
 			if err != nil {
 				t.Fatal(err)

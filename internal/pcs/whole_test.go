@@ -65,7 +65,7 @@ func TestWholeMessageIsNoOther(t *testing.T) {
 		if len(msg) != 14+64 || !bytes.HasPrefix(msg, []byte(wholeLabel)) {
 			t.Errorf("%s: %q", c.Name, msg)
 		}
-		for p := F9; p <= Bin; p++ {
+		for p := F9; p <= LastProfile; p++ {
 			if payload, err := r.AppendPayload(nil, p); err == nil && (len(payload) == len(msg) || payload[0] == msg[0]) {
 				t.Errorf("%s %s: %q", c.Name, p, payload)
 			}

@@ -71,7 +71,7 @@ func TestDigestCoversEveryRow(t *testing.T) {
 func TestUnknownFactsStop(t *testing.T) {
 	id := mustHMAC("one").ID
 	for _, f := range []event.Facts{
-		{KeyID: id, Alg: 1, Profile: 1, Mode: 4}, {KeyID: id, Alg: 1, Profile: 9, Mode: 1}, {KeyID: id, Alg: 3, Profile: 1, Mode: 1},
+		{KeyID: id, Alg: 1, Profile: 1, Mode: 4}, {KeyID: id, Alg: 1, Profile: 10, Mode: 1}, {KeyID: id, Alg: 3, Profile: 1, Mode: 1},
 		{KeyID: id, Alg: 1, Profile: 2, Mode: 3}, {KeyID: id}, {Alg: 1, Profile: 1, Mode: 1}, {Mode: 1},
 	} {
 		l := newLedger(t, verify.DefaultPolicy(), "one")

@@ -17,9 +17,9 @@ import (
 
 // The digests of the log of TestGoldenWhole under a policy that takes both schemes, pcs/2 only and pcs/1 only.
 const (
-	goldenBoth = "72eb961fd37cb3175795ac44b262ce045ae945a59bde1c4dcc6ea0ae94ec0e09"
-	goldenTwo  = "d0bc345077454402e832e3eb0a66b4bb86f0056317d81eabadc635b61efcec85"
-	goldenOne  = "bab895b0c47c48a3ec8a90f347c09414b8af068f965371a4a9fb5eec437bc788"
+	goldenBoth = "a99739ef5442dedb55226d1aa48416c2ec55e9dc1f748e1f7fc03c57e5d974ad"
+	goldenTwo  = "dcf8926191d6937518a294eb21fed563656d0a8b30fa133f3c979f34034f809a"
+	goldenOne  = "b540429c56c2c18da6fd6c5d98948bcc85b3fbcfabd628acf49f669f5c408bc9"
 )
 
 // TestGoldenWhole folds the published records of pcs/2 by both algorithms, between records of pcs/1.

@@ -11,7 +11,7 @@ import (
 func hints(r *Ring) []Facts {
 	out := []Facts{{}}
 	for _, k := range r.Keys() {
-		for p := pcs.F9; p <= pcs.Bin; p++ {
+		for p := pcs.F9; p <= pcs.LastProfile; p++ {
 			for m := Raw; m <= Whole; m++ {
 				out = append(out, Facts{KeyID: k.ID, Alg: k.Alg, Profile: p, Mode: m})
 			}
@@ -74,7 +74,7 @@ func TestFactsUnderEveryPolicy(t *testing.T) {
 	alone, other := map[pcs.Profile]int{}, 0
 	published(t, ring, func(rec *pcs.Record, facts Facts, meant pcs.Profile) {
 		signed := message(t, rec, meant, Raw)
-		for p := pcs.F9; p <= pcs.Bin; p++ {
+		for p := pcs.F9; p <= pcs.LastProfile; p++ {
 			rules := DefaultPolicy().Signature
 			rules.Profiles = pcs.ProfilesOf(p)
 			written, err := rec.AppendPayload(nil, p)

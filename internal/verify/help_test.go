@@ -90,7 +90,7 @@ func trustedRing(t testing.TB) *Ring {
 	})
 }
 
-var allProfiles = pcs.ProfilesOf(pcs.F9, pcs.Py, pcs.ES, pcs.Go, pcs.GoFold, pcs.PyUTF8, pcs.Ryu, pcs.Bin)
+var allProfiles = pcs.ProfilesOf(pcs.F9, pcs.Py, pcs.ES, pcs.Go, pcs.GoFold, pcs.PyUTF8, pcs.Ryu, pcs.Bin, pcs.PyBin)
 
 // part is one piece of a corpus body.
 type part struct {

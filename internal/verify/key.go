@@ -134,7 +134,7 @@ func (f Facts) Valid() bool {
 	if f.Mode == Whole {
 		return f.Profile == pcs.F9
 	}
-	return (f.Mode == Raw || f.Mode == SHA256) && f.Profile >= pcs.F9 && f.Profile <= pcs.Bin
+	return (f.Mode == Raw || f.Mode == SHA256) && f.Profile >= pcs.F9 && f.Profile <= pcs.LastProfile
 }
 
 // Scheme is the scheme that the mode belongs to.

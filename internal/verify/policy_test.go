@@ -13,10 +13,10 @@ import (
 const defaultDoc = `{"epochs":{"on_regression":"escalate"},"kernel":"1","params":{"alpha":"0.300000000","base":"0.100000000",` +
 	`"beta":"0.500000000","d0":"2.200000000","dedup_ttl_ns":"1209600000000000","gamma":"0.200000000","non_sticky_d":"2.600000000",` +
 	`"sticky_coh":"0.700000000","sticky_d":"1.500000000","tol_budget":"0.010000000","tol_coh":"0.050000000","tol_d":"0.150000000"},` +
-	`"rules":[],"signature":{"algorithms":["hmac-sha256","ed25519"],"profiles":["f9","py","es","go","go-fold"],"required":true}}`
+	`"rules":[],"signature":{"algorithms":["hmac-sha256","ed25519"],"profiles":["f9","py","es","go","go-fold","py-bin"],"required":true}}`
 
 // defaultID is the SHA-256 of defaultDoc.
-const defaultID = "24f0ccd1914fcab2703903215d94ffda0c1d4f6d21369032bdfb76846d7ecb7a"
+const defaultID = "95ca8b018ff1b3ceac843203158072b515e8415bba681ca767d8a8ba7aa266d4"
 
 // The canonical form and with it the id of the first policy never change.
 func TestCanonicalPolicy(t *testing.T) {
@@ -63,7 +63,7 @@ func TestParsePolicyRefuses(t *testing.T) {
 		"ttl zero": swap(`"1209600000000000"`, `"0"`), "ttl negative": swap(`"1209600000000000"`, `"-1"`), "ttl beyond": swap(`"1209600000000000"`, `"9223372036854775807"`),
 		"ttl sign": swap(`"1209600000000000"`, `"+1"`), "regression": swap(`"escalate"`, `"ignore"`), "no algorithm": swap(`["hmac-sha256","ed25519"]`, `[]`),
 		"algorithm": swap(`"hmac-sha256"`, `"none"`), "order": swap(`["hmac-sha256","ed25519"]`, `["ed25519","hmac-sha256"]`),
-		"twice": swap(`"f9","py"`, `"f9","f9","py"`), "profile": swap(`"f9"`, `"f8"`), "no profile": swap(`["f9","py","es","go","go-fold"]`, `[]`),
+		"twice": swap(`"f9","py"`, `"f9","f9","py"`), "profile": swap(`"f9"`, `"f8"`), "no profile": swap(`["f9","py","es","go","go-fold","py-bin"]`, `[]`),
 		"required": swap(`"required":true`, `"required":null`), "space": swap(`,"rules"`, `, "rules"`), "params null": swap(`"alpha":"0.300000000"`, `"alpha":null`),
 	} {
 		if _, err := ParsePolicy([]byte(doc)); !errors.Is(err, ErrPolicy) {
@@ -99,7 +99,7 @@ const ruledRules = `"rules":[{"reason":"lab_review","then":"escalate","when":["a
 	`{"reason":"z9","then":"refuse","when":["bool","0"]}]`
 
 // ruledID is the SHA-256 of defaultDoc with ruledRules.
-const ruledID = "848fc3f9ac6ba4c2a8c51bcf990621d619f453d3af93fac06f3fdbcdf2cf83ab"
+const ruledID = "002879374e196f500344b8ae110b47c5a108ad4b7b50d4ea5bb1bcb3370647c0"
 
 // The canonical form of rules never changes either.
 func TestCanonicalRules(t *testing.T) {

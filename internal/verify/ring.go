@@ -46,7 +46,7 @@ type candidate struct {
 }
 
 // maxCandidates is the number of profiles that exist.
-const maxCandidates = int(pcs.Bin)
+const maxCandidates = int(pcs.LastProfile)
 
 // NewRing makes a ring of the keys in the order given, which is the order in which
 // they are tried. Of keys with one id the first counts. Key bytes are copied.
@@ -137,7 +137,7 @@ func (r *Ring) checkProfiles(s *scratch, rec *pcs.Record, sig []byte, alg Alg, h
 	} else {
 		hintKey = -1
 	}
-	for p := pcs.F9; p <= pcs.Bin; p++ {
+	for p := pcs.F9; p <= pcs.LastProfile; p++ {
 		if p != hint.Profile || hintKey < 0 {
 			s.add(rec, p)
 		}

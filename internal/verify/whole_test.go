@@ -93,7 +93,7 @@ func TestNoDowngrade(t *testing.T) {
 			t.Errorf("%s, without facts: %+v", what, v)
 		}
 	}
-	for p := pcs.F9; p <= pcs.Bin; p++ {
+	for p := pcs.F9; p <= pcs.LastProfile; p++ {
 		for m := Raw; m <= SHA256; m++ {
 			if !modeAllowed(p, m) {
 				continue
@@ -121,7 +121,7 @@ func TestNoDowngrade(t *testing.T) {
 			refuse("pcs/1 signed as pcs/2", rec, Facts{KeyID: ring.keys[1].ID, Alg: Ed25519, Profile: pcs.F9, Mode: Whole})
 		}
 	}
-	if tried != 2*15+2*4*2 {
+	if tried != 2*17+2*4*2 {
 		t.Errorf("%d records tried", tried)
 	}
 }
@@ -129,10 +129,10 @@ func TestNoDowngrade(t *testing.T) {
 // TestWholeFacts: of mode whole there is one profile.
 func TestWholeFacts(t *testing.T) {
 	t.Parallel()
-	for p := pcs.Profile(0); p <= pcs.Bin+1; p++ {
+	for p := pcs.Profile(0); p <= pcs.LastProfile+1; p++ {
 		for m := Mode(0); m <= Whole+1; m++ {
 			f := Facts{KeyID: "k", Alg: HMACSHA256, Profile: p, Mode: m}
-			known := p >= pcs.F9 && p <= pcs.Bin
+			known := p >= pcs.F9 && p <= pcs.LastProfile
 			if want := known && (m == Raw || m == SHA256) || m == Whole && p == pcs.F9; f.Valid() != want || f.InputsSigned() != (want && m == Whole) {
 				t.Errorf("%+v: %v %v", f, f.Valid(), f.InputsSigned())
 			}

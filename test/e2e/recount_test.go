@@ -23,7 +23,7 @@ import (
 )
 
 // everyProfile is what the first policy of a dev cluster accepts.
-const everyProfile = "signature: {profiles: [f9, py, es, go, go-fold, py-utf8, ryu, bin]}\n"
+const everyProfile = "signature: {profiles: [f9, py, es, go, go-fold, py-utf8, ryu, bin, py-bin]}\n"
 
 // recount is a cluster with someone who recounts it.
 type recount struct {

@@ -74,7 +74,7 @@ func free(base, n int) bool {
 
 // Start runs a dev cluster of the binary in dir until Stop; env is added to the environment.
 func Start(ctx context.Context, bin, dir string, nodes, port int, env ...string) (*Cluster, error) {
-	cmd := exec.Command(bin, "dev", "--dir", dir, "--nodes", strconv.Itoa(nodes), "--base-port", strconv.Itoa(port))
+	cmd := exec.Command(bin, "dev", "--all-profiles", "--dir", dir, "--nodes", strconv.Itoa(nodes), "--base-port", strconv.Itoa(port))
 	cmd.Env = append(os.Environ(), env...)
 	cmd.Stderr = os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
