@@ -32,7 +32,8 @@ became of it. Refused requests are no events; they are in the audit stream of th
 				return err
 			}
 			defer c.Close()
-			l := newList(a, actRow, "SEQ", "LOG TIME", "KIND", "EFFECT", "ACTOR", "ROLE", "REASON", "TICKET", "ABOUT")
+			l := newList(a, actRow, count("SEQ", 1), moment("LOG TIME", 2), word("KIND", 3), word("EFFECT", 7), text("ACTOR", 4, 8), extra(word("ROLE", 9)),
+				text("REASON", 6, 12), text("TICKET", 8, 8), text("ABOUT", 5, 16))
 			for item, err := range c.Acts(cmd.Context(), from, read) {
 				if err != nil {
 					return err

@@ -87,11 +87,12 @@ func parseSpan(text string) (time.Duration, error) {
 }
 
 func (a *app) auditList() *list[wire.AuditItem] {
-	return newList(a, auditRow, "SEQ", "LOG TIME", "STATUS", "OUTCOME", "ACCEPTED", "REASON", "SHARD", "EPOCH", "PCS_ID", "KEY")
+	return newList(a, auditRow, usual(count("SEQ", 1), 6), moment("LOG TIME", 6), count("STATUS", 8), usual(word("OUTCOME", 2), 9), extra(word("ACCEPTED", 10)),
+		usual(text("REASON", 4, 10), 14), usual(text("SHARD", 5, 10), 12), count("EPOCH", 9), usual(hexID("PCS_ID", 3), 16), usual(keyID("KEY", 7), 21))
 }
 
 func auditRow(t *table, i wire.AuditItem) {
-	t.row(i.Seq, i.LogTime, i.Status, i.Outcome, i.Accepted, dash(i.ReasonCode), dash(i.ShardID), i.Epoch, short(i.PCSID), dash(i.KeyID))
+	t.row(i.Seq, i.LogTime, i.Status, i.Outcome, i.Accepted, dash(i.ReasonCode), dash(i.ShardID), i.Epoch, dash(i.PCSID), dash(i.KeyID))
 }
 
 func (a *app) auditCommand() *cobra.Command {
@@ -194,20 +195,15 @@ func (a *app) tail(ctx context.Context, q client.AuditQuery, last uint64) error 
 		}
 		q.FromSeq = head.Seq - min(last, head.Seq) + 1
 	}
-	t := a.table()
+	l := a.auditList()
 	for item, err := range c.Tail(ctx, q, client.TailConfig{}) {
 		switch {
 		case errors.Is(err, context.Canceled):
 			return nil // an interrupt is the usual end
 		case err != nil:
 			return err
-		case a.format == formatNDJSON:
-			err = a.document(item)
-		default:
-			auditRow(t, item)
-			err = t.flush()
 		}
-		if err != nil {
+		if err := errors.Join(l.add(item), l.flush()); err != nil {
 			return err
 		}
 	}

@@ -203,7 +203,7 @@ func (a *app) showCanaries(r *canaryReport) error {
 	if a.format != formatTable {
 		return a.document(r)
 	}
-	t := a.table("NODE", "CANARY", "STATUS", "CODE", "VERDICT")
+	t := a.table(text("NODE", 1, 10), text("CANARY", 2, 12), count("STATUS", 5), text("CODE", 4, 12), word("VERDICT", 3))
 	for _, l := range r.Lines {
 		t.row(l.Node, l.Canary, l.Status, dash(l.Code), strings.ReplaceAll(l.Verdict, "_", " "))
 	}

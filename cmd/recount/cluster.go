@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"strings"
 	"sync"
 
 	"github.com/spf13/cobra"
@@ -107,8 +108,9 @@ func (a *app) compareDigests(ctx context.Context, c *client.Client, seq uint64) 
 			return
 		}
 		d := v.Answer
-		t.row(v.Endpoint, d.Seq, d.Generation, short(d.Log), short(d.State), short(d.Control), "ok")
-	}, "ENDPOINT", "SEQ", "GENERATION", "LOG", "STATE", "CONTROL", "ANSWER")
+		t.row(v.Endpoint, d.Seq, d.Generation, dash(d.Log), dash(d.State), dash(d.Control), "ok")
+	}, text("ENDPOINT", 1, 16), count("SEQ", 2), count("GENERATION", 7), hexID("LOG", 4), hexID("STATE", 5), hexID("CONTROL", 6),
+		word("ANSWER", 3)).uncounted()
 	for _, v := range views {
 		if err := l.add(v); err != nil {
 			return err
@@ -176,7 +178,8 @@ It waits 5 seconds for an endpoint unless --timeout says otherwise.`,
 
 func (a *app) clusterStatus(ctx context.Context, c *client.Client) error {
 	views := askAll(ctx, a, c, func(ctx context.Context, c *client.Client) (*wire.ClusterAnswer, error) { return c.Cluster(ctx) })
-	l := newList(a, clusterRows, "ENDPOINT", "CLUSTER", "LEADER", "TERM", "MEMBER", "API", "SUFFRAGE", "COMMITTED", "FOLDED", "LAG", "STATE")
+	l := newList(a, clusterRows, text("ENDPOINT", 1, 16), text("CLUSTER", 9, 10), text("LEADER", 4, 8), count("TERM", 7), text("MEMBER", 2, 8), text("API", 11, 12),
+		word("SUFFRAGE", 10), count("COMMITTED", 5), count("FOLDED", 6), count("LAG", 8), word("STATE", 3)).uncounted()
 	leader, answers, ids := "", 0, map[string]bool{}
 	for _, v := range views {
 		if err := l.add(v); err != nil {
@@ -208,7 +211,7 @@ func (a *app) clusterStatus(ctx context.Context, c *client.Client) error {
 // clusterRows prints one line per member, the view's own columns on the first only.
 func clusterRows(t *table, v view[wire.ClusterAnswer]) {
 	if v.err != nil {
-		t.row(v.Endpoint, "-", "-", "-", "no answer")
+		t.row(v.Endpoint, "-", "-", "-", "-", "-", "-", "-", "-", "-", "no answer")
 		return
 	}
 	lead := []any{v.Endpoint, v.Answer.ClusterID, dash(v.Answer.Leader), v.Answer.Term}
@@ -227,11 +230,11 @@ func (a *app) versionCommand() *cobra.Command {
 			a.shortTimeout(cmd)
 			l := newList(a, func(t *table, v view[wire.VersionAnswer]) {
 				if v.err != nil {
-					t.row(v.Endpoint, "-", "-", "no answer")
+					t.row(v.Endpoint, "no answer", "-", "-", "-", "-")
 					return
 				}
-				t.row(v.Endpoint, v.Answer.Version, v.Answer.Go, dash(v.Answer.Node), dash(v.Answer.ClusterID), fmt.Sprint(v.Answer.Kernels))
-			}, "WHERE", "VERSION", "GO", "NODE", "CLUSTER", "KERNELS")
+				t.row(v.Endpoint, v.Answer.Version, v.Answer.Go, dash(v.Answer.Node), dash(v.Answer.ClusterID), dash(strings.Trim(fmt.Sprint(v.Answer.Kernels), "[]")))
+			}, text("WHERE", 1, 16), text("VERSION", 2, 10), text("GO", 6, 6), text("NODE", 3, 8), text("CLUSTER", 4, 10), text("KERNELS", 5, 7)).uncounted()
 			own := &wire.VersionAnswer{Version: version.Version, Go: runtime.Version(), Kernels: []int{}}
 			views := []view[wire.VersionAnswer]{{Endpoint: "recount", Answer: own}}
 			if len(a.endpoints) > 0 || a.devDir != "" || a.env("RECOUNT_ENDPOINTS") != "" {

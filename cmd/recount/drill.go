@@ -144,7 +144,7 @@ func (d *drill) report(name string, agree bool) error {
 	if d.a.format != formatTable {
 		return d.a.document(r)
 	}
-	t := d.a.table("STEP", "SECONDS", "RESULT")
+	t := d.a.table(text("STEP", 1, 20), count("SECONDS", 2), text("RESULT", 3, 12))
 	for _, s := range r.Steps {
 		t.row(s.Step, fmt.Sprintf("%.2f", s.Seconds), s.Result)
 	}

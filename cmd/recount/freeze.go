@@ -100,7 +100,8 @@ func (a *app) freezesCommand() *cobra.Command {
 			}
 			l := newList(a, func(t *table, f wire.FreezeAnswer) {
 				t.row(f.Scope, dash(f.Subject), f.Seq, f.At, thawText(f.ThawedSeq), f.Reason, dash(f.Ticket), dash(f.Actor))
-			}, "SCOPE", "SUBJECT", "FROZEN SEQ", "AT", "THAWED SEQ", "REASON", "TICKET", "ACTOR")
+			}, word("SCOPE", 1), text("SUBJECT", 2, 10), count("FROZEN SEQ", 7), moment("AT", 5), word("THAWED SEQ", 3), text("REASON", 4, 10), text("TICKET", 8, 8), text("ACTOR", 6, 8)).
+				because("nothing was ever frozen")
 			for _, f := range page.Items {
 				if err := l.add(f); err != nil {
 					return err
@@ -165,7 +166,8 @@ func (a *app) knownShardsListCommand() *cobra.Command {
 			}
 			l := newList(a, func(t *table, k wire.KnownShardsAnswer) {
 				t.row(k.Seq, k.At, scopeText(k.Patterns), dash(k.Actor), dash(k.Ticket))
-			}, "SEQ", "AT", "SHARDS", "ACTOR", "TICKET")
+			}, count("SEQ", 2), moment("AT", 3), text("SHARDS", 1, 16), text("ACTOR", 4, 8), text("TICKET", 5, 8)).
+				because("no shard was registered as expected; \"recount known-shards add\" does it")
 			for _, k := range page.Items {
 				if err := l.add(k); err != nil {
 					return err

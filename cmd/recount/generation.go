@@ -95,8 +95,8 @@ func (a *app) generationListCommand() *cobra.Command {
 				return err
 			}
 			l := newList(a, func(t *table, g wire.GenerationAnswer) {
-				t.row(g.Generation, g.State, short(g.Policy), g.Keys, g.StartedSeq, dash(join(g.Activated)), dash(g.Actor), dash(g.Reason))
-			}, "GENERATION", "STATE", "POLICY", "KEYS", "STARTED", "ACTIVATED", "ACTOR", "REASON")
+				t.row(g.Generation, g.State, dash(g.Policy), g.Keys, g.StartedSeq, dash(join(g.Activated)), dash(g.Actor), dash(g.Reason))
+			}, count("GENERATION", 1), word("STATE", 2), hexID("POLICY", 3), word("KEYS", 6), count("STARTED", 7), text("ACTIVATED", 4, 9), text("ACTOR", 5, 8), text("REASON", 8, 10))
 			for _, g := range page.Items {
 				if err := l.add(g); err != nil {
 					return err
@@ -157,7 +157,7 @@ func (a *app) diffTable(d *wire.DiffAnswer, by string) error {
 	if err != nil || len(counts) == 0 {
 		return err
 	}
-	t := a.table(""+strings.ToUpper(by), "FLIPS")
+	t := a.table(text(strings.ToUpper(by), 1, 20), count("FLIPS", 2))
 	for _, k := range slices.SortedFunc(maps.Keys(counts), func(x, y string) int {
 		if counts[x] != counts[y] {
 			return counts[y] - counts[x]
@@ -199,8 +199,9 @@ func (a *app) eachFlip(ctx context.Context, d *wire.DiffAnswer, fn func(wire.Fli
 
 func (a *app) listFlips(ctx context.Context, d *wire.DiffAnswer) error {
 	l := newList(a, func(t *table, f wire.Flip) {
-		t.row(f.Seq, f.Cause, number(&f.Behind), said(f.Old), said(f.New), f.New.ReasonCode, dash(f.ShardID), f.Epoch, short(f.PCSID), dash(f.KeyID))
-	}, "SEQ", "CAUSE", "BEHIND", "OLD", "NEW", "REASON", "SHARD", "EPOCH", "PCS_ID", "KEY")
+		t.row(f.Seq, f.Cause, number(&f.Behind), said(f.Old), said(f.New), f.New.ReasonCode, dash(f.ShardID), f.Epoch, dash(f.PCSID), dash(f.KeyID))
+	}, count("SEQ", 1), word("CAUSE", 6), count("BEHIND", 8), word("OLD", 2), word("NEW", 3), text("REASON", 5, 10), text("SHARD", 7, 8), count("EPOCH", 10),
+		hexID("PCS_ID", 4), keyID("KEY", 9)).because("this generation answers as the one that answers now")
 	if err := a.eachFlip(ctx, d, l.add); err != nil {
 		return errors.Join(l.cut(), err)
 	}

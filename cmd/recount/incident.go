@@ -293,10 +293,10 @@ func (a *app) showIncident(in *keyIncident) error {
 	}
 	const most = 20
 	fmt.Fprintln(a.out)
-	t := a.table("SHARD", "SIGNED SINCE", "EXPECTED")
+	t := a.table(text("SHARD", 1, 20), count("SIGNED SINCE", 2), word("EXPECTED", 3))
 	for i, s := range in.shardsInOrder() {
 		if i == most {
-			t.row(fmt.Sprintf("and %d more, in the bundle", len(in.ByShard)-most))
+			t.row(fmt.Sprintf("and %d more, in the bundle", len(in.ByShard)-most), "", "")
 			break
 		}
 		t.row(s.Shard, s.Count, !s.Unknown)

@@ -42,7 +42,8 @@ func (a *app) keysListCommand() *cobra.Command {
 			}
 			l := newList(a, func(t *table, k wire.KeyAnswer) {
 				t.row(k.KeyID, k.Status, dash(k.Owner), scopeText(k.Scope), dash(k.NotAfter), dash(k.LastUsed), keyAge(k), k.Held, dash(k.Comment))
-			}, "KEY", "STATUS", "OWNER", "SHARDS", "UNTIL", "LAST USED", "AGE", "HELD HERE", "COMMENT")
+			}, keyID("KEY", 1), word("STATUS", 2), text("OWNER", 3, 8), text("SHARDS", 4, 8), moment("UNTIL", 7), moment("LAST USED", 5), text("AGE", 6, 6), word("HELD HERE", 8),
+				text("COMMENT", 9, 10)).because("no key is registered; put keys into the settings of the nodes, or \"recount keys add\"")
 			for _, k := range page.Items {
 				if err := l.add(k); err != nil {
 					return err

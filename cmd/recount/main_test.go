@@ -260,7 +260,7 @@ func TestExitCodes(t *testing.T) {
 		{exitUsage, "PCS_ID", []string{"get"}},
 		{exitUsage, "--dev DIR", []string{"get", someID}},
 		{exitUsage, "recount-node dev", []string{"get", someID, "--dev", t.TempDir()}},
-		{exitUsage, "table, json or ndjson", []string{"shards", "-o", "xml", "--dev", dir}},
+		{exitUsage, "table, wide, json or ndjson", []string{"shards", "-o", "xml", "--dev", dir}},
 		{exitUsage, "https://host:port", []string{"shards", "--endpoint", "localhost"}},
 		{exitUsage, "date-time", []string{"audit", "--since", "yesterday", "--dev", dir}},
 		{exitUsage, "whole number", []string{"event", "x", "--dev", dir}},

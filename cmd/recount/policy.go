@@ -62,7 +62,7 @@ func (a *app) policyLintCommand() *cobra.Command {
 			return nil
 		},
 		RunE: func(_ *cobra.Command, args []string) error {
-			l := newList(a, lintRows, "FILE", "ID", "PROBLEM")
+			l := newList(a, lintRows, text("FILE", 1, 16), hexID("ID", 3), text("PROBLEM", 2, 20)).uncounted()
 			bad := 0
 			for _, path := range args {
 				line := lint(path)
@@ -215,7 +215,7 @@ func (a *app) policyListCommand() *cobra.Command {
 			l := newList(a, func(t *table, p wire.PolicyAnswer) {
 				t.row(p.ID, p.Seq, p.At, p.Kernel, p.Rules, p.InForce, dash(p.Actor), dash(p.Reason))
 			},
-				"ID", "SEQ", "AT", "KERNEL", "RULES", "IN FORCE", "ACTOR", "REASON")
+				hexID("ID", 1), count("SEQ", 3), moment("AT", 4), count("KERNEL", 8), count("RULES", 7), word("IN FORCE", 2), text("ACTOR", 5, 8), text("REASON", 6, 10))
 			for _, p := range page.Items {
 				if err := l.add(p); err != nil {
 					return err
@@ -296,7 +296,7 @@ func (a *app) policyDiffCommand() *cobra.Command {
 				}
 				docs[i] = strings.Split(string(publish.Document(p)), "\n")
 			}
-			l := newList(a, func(t *table, d diffLine) { t.row(d.Side, d.Line) }, "", "LINE")
+			l := newList(a, func(t *table, d diffLine) { t.row(d.Side, d.Line) }, word("", 1), text("LINE", 2, 20)).because("the two policies are the same")
 			for i, side := range []string{"-", "+"} {
 				for _, line := range docs[i] {
 					if !slices.Contains(docs[1-i], line) {

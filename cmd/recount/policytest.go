@@ -156,8 +156,8 @@ func (a *app) try(ctx context.Context, p verify.Policy, f trialFlags) error {
 		return usagef("keys go with --records; of a ledger's events the recorded facts count")
 	}
 	if f.list {
-		t.list = newList(a, func(t *table, l trialLine) { t.row(l.Seq, short(l.PCSID), l.Shard, l.Before, l.After, l.Reason) },
-			"SEQ", "PCS_ID", "SHARD", "BEFORE", "AFTER", "REASON")
+		t.list = newList(a, func(t *table, l trialLine) { t.row(l.Seq, dash(l.PCSID), l.Shard, l.Before, l.After, l.Reason) },
+			count("SEQ", 1), hexID("PCS_ID", 4), text("SHARD", 6, 8), word("BEFORE", 2), word("AFTER", 3), text("REASON", 5, 10))
 	}
 	if t.ring = ring; fromFile {
 		err = t.file(f.records)
@@ -178,7 +178,7 @@ func (t *trial) end() error {
 	if t.a.format != formatTable {
 		return t.a.document(trialSums{t.total, t.how, t.counts})
 	}
-	out := t.a.table("CHANGE", "RECORDS")
+	out := t.a.table(text("CHANGE", 1, 20), text("RECORDS", 2, 10))
 	out.row("(judged)", t.total)
 	out.row("(signatures)", t.how)
 	for _, change := range slices.Sorted(maps.Keys(t.counts)) {

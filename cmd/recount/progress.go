@@ -12,6 +12,7 @@ import (
 	"github.com/vbauerster/mpb/v8/decor"
 
 	"github.com/recount-ledger/recount/client"
+	"github.com/recount-ledger/recount/internal/term"
 	"github.com/recount-ledger/recount/wire"
 )
 
@@ -67,9 +68,9 @@ func (a *app) showStatus(g *wire.GenerationAnswer) error {
 		return err
 	}
 	fmt.Fprintln(a.out)
-	t := a.table("NODE", "STATE", "FOLDED", "COMPARED", "OF", "PER SECOND", "TO GO", "DIGEST", "WHY")
+	t := a.table(text("NODE", 1, 8), word("STATE", 2), count("FOLDED", 9), count("COMPARED", 3), count("OF", 4), count("PER SECOND", 8), text("TO GO", 5, 5), hexID("DIGEST", 6), text("WHY", 7, 10))
 	for _, p := range g.Nodes {
-		t.row(p.Node, p.State, p.Seq, p.Compared, p.Committed, fmt.Sprintf("%.0f", p.Rate), eta(p), short(digestOf(p.DiffAt)), dash(p.Why))
+		t.row(p.Node, p.State, p.Seq, p.Compared, p.Committed, fmt.Sprintf("%.0f", p.Rate), eta(p), dash(digestOf(p.DiffAt)), dash(p.Why))
 	}
 	return t.flush()
 }
@@ -96,7 +97,7 @@ func (a *app) awaitGeneration(ctx context.Context, n uint32) (*wire.GenerationAn
 		return nil, err
 	}
 	defer c.Close()
-	bars := newBars(a, isTerminal(a.err))
+	bars := newBars(a, term.IsTerminal(a.err))
 	defer bars.end()
 	head := uint64(0)
 	for {

@@ -50,9 +50,9 @@ func (a *app) getCommand() *cobra.Command {
 // showHistory lists what was said of an id when that is more than what stands.
 func (a *app) showHistory(all []wire.HistoryEntry) error {
 	fmt.Fprintln(a.out)
-	t := a.table("FROM SEQ", "SUBMISSION", "GENERATION", "OUTCOME", "ACCEPTED", "REASON", "POLICY")
+	t := a.table(count("FROM SEQ", 1), count("SUBMISSION", 2), count("GENERATION", 3), word("OUTCOME", 4), word("ACCEPTED", 5), text("REASON", 6, 10), hexID("POLICY", 7))
 	for _, h := range all {
-		t.row(h.FromSeq, h.Seq, h.Generation, h.Outcome, h.Accepted, h.ReasonCode, short(h.Policy))
+		t.row(h.FromSeq, h.Seq, h.Generation, h.Outcome, h.Accepted, h.ReasonCode, dash(h.Policy))
 	}
 	return t.flush()
 }
@@ -100,7 +100,8 @@ func (a *app) allShards(ctx context.Context, read client.Read) error {
 	defer cancel()
 	l := newList(a, func(t *table, s wire.ShardAnswer) {
 		t.row(s.ShardID, number(s.Epoch), s.Submissions, s.Accepted, s.Escalated, s.Refused, s.Conflicts, s.LastSeq, s.LastAt)
-	}, "SHARD", "EPOCH", "SUBMISSIONS", "ACCEPTED", "ESCALATED", "REFUSED", "CONFLICTS", "LAST SEQ", "LAST AT")
+	}, text("SHARD", 1, 12), count("EPOCH", 2), count("SUBMISSIONS", 3), count("ACCEPTED", 4), count("ESCALATED", 6), count("REFUSED", 5), count("CONFLICTS", 7),
+		count("LAST SEQ", 9), moment("LAST AT", 8)).because("no shard is known: nothing that names one was submitted")
 	for s, err := range c.Shards(ctx, read) {
 		if err != nil {
 			return err

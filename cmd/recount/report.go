@@ -5,10 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -18,6 +16,7 @@ import (
 	"github.com/vbauerster/mpb/v8/decor"
 
 	"github.com/recount-ledger/recount/client"
+	"github.com/recount-ledger/recount/internal/term"
 	"github.com/recount-ledger/recount/wire"
 )
 
@@ -103,27 +102,13 @@ func newReport(a *app, f submitFlags, total int64, stop context.CancelCauseFunc)
 	if f.check != "" {
 		r.checker = &checker{anyStatus: f.check == "any", seen: map[string]*wire.SubmitAnswer{}}
 	}
-	if !a.quiet && isTerminal(a.err) {
+	if !a.quiet && term.IsTerminal(a.err) {
 		r.progress = mpb.New(mpb.WithOutput(a.err), mpb.WithWidth(48))
 		r.bar = r.progress.AddBar(total,
 			mpb.PrependDecorators(decor.CountersNoUnit("%d / %d ")),
 			mpb.AppendDecorators(decor.AverageSpeed(0, " %.0f/s "), decor.AverageETA(decor.ET_STYLE_GO)))
 	}
 	return r
-}
-
-// isTerminal tells a terminal from files, pipes and the null device.
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	if !ok {
-		return false
-	}
-	info, err := f.Stat()
-	if err != nil || info.Mode()&os.ModeCharDevice == 0 {
-		return false
-	}
-	null, err := os.Stat(os.DevNull)
-	return err != nil || !os.SameFile(info, null)
 }
 
 func (r *report) record(x result) {
@@ -232,7 +217,7 @@ func (r *report) print() error {
 		r.a.talk("%d records in %.1f s (%.0f/s)", s.Records, s.Seconds, s.PerSecond)
 		return nil
 	}
-	t := r.a.table("WHAT", "VALUE", "RECORDS")
+	t := r.a.table(text("WHAT", 1, 10), text("VALUE", 2, 16), count("RECORDS", 3))
 	for _, part := range []struct {
 		what   string
 		counts map[string]int

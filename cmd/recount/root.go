@@ -29,6 +29,8 @@ type app struct {
 	timeout   time.Duration
 	quiet     bool
 	local     bool
+	viewFlags
+	shown io.Writer // out, as it was given
 
 	opID string // of the act that was asked for
 }
@@ -57,6 +59,7 @@ Exit codes:
 
 // run executes one command line and returns the exit code.
 func (a *app) run(ctx context.Context, args []string) int {
+	a.shown = a.out
 	out := cli.Watch(a.out)
 	a.in, a.out = &interruptible{ctx: ctx, from: a.in}, out
 	cmd := a.root()
@@ -99,7 +102,8 @@ func (a *app) root() *cobra.Command {
 	f.StringVar(&a.certKey, "cert-key", "", "PEM file with its private key (env RECOUNT_CERT_KEY)")
 	f.StringVar(&a.tokenFile, "token-file", "", "file with a bearer token (env RECOUNT_TOKEN_FILE)")
 	f.StringVar(&a.devDir, "dev", "", "directory of a cluster started with recount-node dev")
-	f.StringVarP(&a.format, "output", "o", formatTable, "table, json (one document) or ndjson (one line per item)")
+	f.StringVarP(&a.format, "output", "o", formatTable, "table, wide (a table with every column in full), json (one document) or ndjson (one line per item)")
+	a.viewFlags.add(f)
 	f.BoolVar(&a.local, "local", false, "read what the node that is asked knows, without a word from the others: works without a majority, may be old")
 	f.DurationVar(&a.timeout, "timeout", 30*time.Second, "how long to try for one answer")
 	f.BoolVarP(&a.quiet, "quiet", "q", false, "no progress and no notes on stderr")
@@ -116,8 +120,14 @@ func (a *app) root() *cobra.Command {
 }
 
 func (a *app) checkFlags() error {
+	if a.format == formatWide {
+		a.format, a.wide = formatTable, true
+	}
 	if !slices.Contains([]string{formatTable, formatJSON, formatNDJSON}, a.format) {
-		return usagef("-o %s: must be table, json or ndjson", a.format)
+		return usagef("-o %s: must be table, wide, json or ndjson", a.format)
+	}
+	if err := a.viewFlags.check(); err != nil {
+		return err
 	}
 	if a.timeout <= 0 {
 		return usagef("--timeout must be positive")

@@ -84,8 +84,8 @@ type checkLine struct {
 // verifyAll lists every record of in. That one does not verify is an error of its own exit code.
 func (a *app) verifyAll(ring *verify.Ring, in io.Reader) error {
 	l := newList(a, func(t *table, c checkLine) {
-		t.row(c.Record, short(c.PCSID), c.Verifies, dash(c.Scheme), dash(c.KeyID), dash(c.Algorithm), dash(c.Profile), dash(c.Mode))
-	}, "RECORD", "PCS_ID", "VERIFIES", "SCHEME", "KEY", "ALGORITHM", "PROFILE", "MODE")
+		t.row(c.Record, dash(c.PCSID), c.Verifies, dash(c.Scheme), dash(c.KeyID), dash(c.Algorithm), dash(c.Profile), dash(c.Mode))
+	}, count("RECORD", 1), hexID("PCS_ID", 3), word("VERIFIES", 2), word("SCHEME", 5), keyID("KEY", 4), word("ALGORITHM", 6), word("PROFILE", 7), word("MODE", 8))
 	values, bad := jsontext.NewDecoder(in), 0
 	for n := 1; ; n++ {
 		value, err := values.ReadValue()

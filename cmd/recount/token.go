@@ -139,7 +139,7 @@ a tokens file of its own. One line per token and node.`,
 			views := askAll(cmd.Context(), a, c, func(ctx context.Context, c *client.Client) (*wire.TokensPage, error) { return c.Tokens(ctx) })
 			l := newList(a, func(t *table, x tokenLine) {
 				t.row(x.ID, x.Name, x.Role, x.State, x.Source, dash(x.ExpiresAt), dash(x.CreatedBy), x.Node, dash(x.LastUsed))
-			}, "ID", "NAME", "ROLE", "STATE", "SOURCE", "EXPIRES", "CREATED BY", "NODE", "LAST USED")
+			}, text("ID", 1, 16), text("NAME", 2, 8), word("ROLE", 3), word("STATE", 4), word("SOURCE", 8), moment("EXPIRES", 5), text("CREATED BY", 9, 10), text("NODE", 7, 6), moment("LAST USED", 6))
 			for _, v := range views {
 				if v.err != nil {
 					continue

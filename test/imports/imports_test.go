@@ -19,8 +19,8 @@ var rooms = map[string][]string{
 	"api":                    {},
 	"client":                 {"wire"},
 	"wire":                   {},
-	"cmd/node":               {"internal/cli", "internal/cluster/certs", "internal/logqueue", "internal/node", "internal/pcs", "internal/secretfile", "internal/verify", "internal/version", "wire"},
-	"cmd/recount":            {"client", "internal/cli", "internal/event", "internal/pcs", "internal/projections", "internal/verify", "internal/verify/publish", "internal/version", "wire"},
+	"cmd/node":               {"internal/cli", "internal/cluster/certs", "internal/logqueue", "internal/node", "internal/pcs", "internal/secretfile", "internal/term", "internal/verify", "internal/version", "wire"},
+	"cmd/recount":            {"client", "internal/cli", "internal/event", "internal/pcs", "internal/projections", "internal/term", "internal/verify", "internal/verify/publish", "internal/version", "wire"},
 	"internal/api":           {"api", "wire", "internal/limit", "internal/pcs", "internal/verify"},
 	"internal/audit":         {"wire"},
 	"internal/cli":           {},
@@ -38,6 +38,7 @@ var rooms = map[string][]string{
 	"internal/projections": {"internal/event", "internal/pcs", "internal/verify"},
 	"internal/propose":     {"internal/event", "wire"},
 	"internal/secretfile":  {},
+	"internal/term":        {},
 	"internal/verify":      {"internal/pcs"},
 
 	"internal/verify/publish": {"internal/pcs", "internal/verify"},
@@ -65,7 +66,7 @@ var libraries = map[string][]string{
 	"go.yaml.in/yaml":                    {"internal/api", "internal/verify/publish", "cmd/node"},
 	"golang.org/x/mod/sumdb":             {"internal/log", "internal/fsm"},
 	"golang.org/x/time/rate":             {"internal/api", "internal/cluster"},
-	"golang.org/x/sys":                   {"cmd/node", "internal/cluster"},
+	"golang.org/x/sys":                   {"cmd/node", "internal/cluster", "internal/term"},
 	"google.golang.org/protobuf":         {"internal/event", "internal/node"},
 }
 

@@ -1,0 +1,61 @@
+package term
+
+import (
+	"io"
+	"os"
+	"strconv"
+)
+
+// The values of a flag for colours.
+const (
+	ColorAuto   = "auto"
+	ColorAlways = "always"
+	ColorNever  = "never"
+)
+
+// defaultWidth is taken when a terminal does not say how wide it is.
+const defaultWidth = 80
+
+// Screen says where output goes.
+type Screen struct {
+	Width    int  // columns of a line; 0 has no bound, as a pipe
+	Terminal bool // a person looks at it
+	Color    bool
+}
+
+// Look finds out what w is. A width above 0 counts everywhere; COLUMNS counts on a terminal only, so that an exported variable
+// cuts nothing in a pipe. NO_COLOR and TERM=dumb switch colours off, unless color is ColorAlways.
+func Look(w io.Writer, width int, color string, env func(string) string) Screen {
+	s := Screen{Width: width, Terminal: IsTerminal(w)}
+	if s.Width == 0 && s.Terminal {
+		s.Width = terminalWidth(w, env)
+	}
+	s.Color = color == ColorAlways || color == ColorAuto && s.Terminal && env("NO_COLOR") == "" && env("TERM") != "dumb"
+	return s
+}
+
+func terminalWidth(w io.Writer, env func(string) string) int {
+	if n, err := strconv.Atoi(env("COLUMNS")); err == nil && n > 0 {
+		return n
+	}
+	if f, ok := w.(*os.File); ok {
+		if n := columns(f.Fd()); n > 0 {
+			return n
+		}
+	}
+	return defaultWidth
+}
+
+// IsTerminal tells a terminal from files, pipes and the null device.
+func IsTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	if err != nil || info.Mode()&os.ModeCharDevice == 0 {
+		return false
+	}
+	null, err := os.Stat(os.DevNull)
+	return err != nil || !os.SameFile(info, null)
+}
