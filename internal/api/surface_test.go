@@ -2,8 +2,7 @@ package api
 
 import (
 	"crypto/tls"
-	"io"
-	"log"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -89,7 +88,7 @@ func TestTooLargeBeforeItIsSent(t *testing.T) {
 func TestSuites(t *testing.T) {
 	server := httptest.NewUnstartedServer(http.NotFoundHandler())
 	server.TLS = serverTLS(&tls.Config{})
-	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo)
 	server.StartTLS()
 	defer server.Close()
 	for _, suite := range append(tls.CipherSuites(), tls.InsecureCipherSuites()...) {
