@@ -24,7 +24,7 @@ func main() {
 	if err == nil || errors.Is(err, context.Canceled) {
 		return
 	}
-	last := logqueue.New(os.Stderr, logqueue.DefaultBytes) // stderr may be a pipe that nobody reads
+	last := logqueue.New(logFile(), logqueue.DefaultBytes) // stderr may be a pipe that nobody reads
 	fmt.Fprintf(last, "recount-node: %v\n", err)
 	last.Flush(flushLimit)
 	var usage *usageError

@@ -76,11 +76,12 @@ func serve(ctx context.Context, c node.Config, pidFile string) error {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
+	own := logFile() // before hideMemory, after which a process may not open what it has
 	if err := hideMemory(); err != nil {
 		return fmt.Errorf("keep secrets out of core dumps: %w", err)
 	}
 	signal.Ignore(syscall.SIGPIPE) // a reader of the log that goes away takes no node with it
-	lines := logqueue.New(os.Stderr, logqueue.DefaultBytes)
+	lines := logqueue.New(own, logqueue.DefaultBytes)
 	defer lines.Flush(flushLimit)
 	log := slog.New(slog.NewJSONHandler(lines, nil)).With("node", c.NodeID)
 	slog.SetDefault(log) // what libraries print goes the same way

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"os"
 	"sync/atomic"
 	"syscall"
 
@@ -88,10 +87,11 @@ func (h *health) Fatalf(format string, args ...any) {
 func (h *health) unwritten(err error) {
 	err = fmt.Errorf("%w: %w", ErrUnwritten, err)
 	h.log.Error("the disk does not take a folded state", "error", err)
-	if h.told == nil {
-		os.Exit(log.ExitStore)
+	if h.told != nil {
+		h.told(err)
+		return
 	}
-	h.told(err)
+	h.damage.CompareAndSwap(nil, &err) // nobody listens who could end the process: the store serves nobody any more
 }
 
 // Rebuildable reports that an error in opening a folded state is about its own files, so that deleting them helps. A log that

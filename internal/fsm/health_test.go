@@ -37,6 +37,15 @@ func TestFullDiskIsNoDamage(t *testing.T) {
 	}
 }
 
+// TestFullDiskThatNobodyHearsOf: a store without a listener ends no process, whose last words would be lost, and serves nobody.
+func TestFullDiskThatNobodyHearsOf(t *testing.T) {
+	h := &health{log: quiet}
+	h.Fatalf("MANIFEST sync failed: %v", syscall.ENOSPC)
+	if !errors.Is(h.Damage(), ErrUnwritten) {
+		t.Errorf("damage %v", h.Damage())
+	}
+}
+
 // TestFullDiskUnderHistory: a synced write that finds no room in the write-ahead log does not count as damage of the record.
 func TestFullDiskUnderHistory(t *testing.T) {
 	full := errorfs.InjectorFunc(func(op errorfs.Op) error {

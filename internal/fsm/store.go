@@ -41,7 +41,7 @@ const (
 
 // OpenStore opens or creates the folded state in dir. A nil fs means the disk. damaged may be nil; it is told once, by any
 // goroutine, that a file of the store cannot be read, and must not wait. It is told ErrUnwritten, too, and must end the process
-// then; without damaged the process ends with exit code 70.
+// then, with its last words; without damaged nothing can be read from the store any more.
 func OpenStore(fs vfs.FS, dir string, log *slog.Logger, damaged func(error)) (*Store, error) {
 	return openStore(fs, dir, log, damaged, false)
 }

@@ -122,6 +122,43 @@ func TestLogThatNobodyReads(t *testing.T) {
 	p.stop(t)
 }
 
+// TestCrashOnAFullPipe: a crash ends the process although nobody reads its reason. A signal of the runtime takes the way of a panic.
+func TestCrashOnAFullPipe(t *testing.T) {
+	p := startPiped(t)
+	for full := 4096 - 600; p.inPipe(t) < full; {
+		p.hangup(t)
+	}
+	if err := p.cmd.Process.Signal(syscall.SIGQUIT); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-p.ended:
+		if err == nil {
+			t.Error("a crash ended with code 0")
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("the process hangs in its crash: it writes the reason to a pipe that nobody reads")
+	}
+}
+
+// TestCrashIsTold: the reason of a crash arrives when the pipe has room.
+func TestCrashIsTold(t *testing.T) {
+	p := startPiped(t)
+	told := make(chan []byte, 1)
+	go func() {
+		text, _ := io.ReadAll(p.reader)
+		told <- text
+	}()
+	p.hangup(t)
+	if err := p.cmd.Process.Signal(syscall.SIGQUIT); err != nil {
+		t.Fatal(err)
+	}
+	<-p.ended
+	if text := <-told; !bytes.Contains(text, []byte("SIGQUIT")) || !bytes.Contains(text, []byte(`"msg"`)) {
+		t.Errorf("the log does not hold the reason: %.2000s", text)
+	}
+}
+
 // TestLogReaderThatDied: a node whose log reader is gone lives on, and counts the lines that it could not write.
 func TestLogReaderThatDied(t *testing.T) {
 	p := startPiped(t)

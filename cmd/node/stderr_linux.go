@@ -1,0 +1,43 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// logFile is where the log of the process goes. The runtime writes the reason of a crash to descriptor 2 itself, and would wait for
+// ever when that is a pipe that nobody reads. From the first call on descriptor 2 refuses in place of waiting, and the file that
+// is returned waits in the runtime's poller, as a network connection does.
+var logFile = sync.OnceValue(func() *os.File { return patient(unix.Stderr) })
+
+func patient(fd int) *os.File {
+	var is unix.Stat_t
+	if err := unix.Fstat(fd, &is); err != nil {
+		return os.Stderr
+	}
+	switch is.Mode & unix.S_IFMT {
+	case unix.S_IFIFO: // opened again it has flags of its own, so that nobody who shares the pipe notices
+		own, err := unix.Open(fmt.Sprintf("/proc/self/fd/%d", fd), unix.O_WRONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+		if err == nil {
+			err = unix.Dup3(own, fd, 0)
+			_ = unix.Close(own)
+		}
+		if err != nil && unix.SetNonblock(fd, true) != nil {
+			return os.Stderr
+		}
+	case unix.S_IFSOCK:
+		if unix.SetNonblock(fd, true) != nil {
+			return os.Stderr
+		}
+	default: // a file or a terminal
+		return os.Stderr
+	}
+	own, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		return os.Stderr
+	}
+	return os.NewFile(uintptr(own), "/dev/stderr")
+}
