@@ -19,7 +19,7 @@ func Open(dir string, o Options) (*Store, error) {
 	if err := makeDir(o.FS, dir); err != nil {
 		return nil, fmt.Errorf("log: create %s: %w", dir, err)
 	}
-	s := &Store{opts: o, commit: o.Commit, done: make(chan struct{}), keeping: make(chan struct{}), tail: tail{limit: o.TailBytes}}
+	s := &Store{opts: o, dir: dir, commit: o.Commit, done: make(chan struct{}), keeping: make(chan struct{}), tail: tail{limit: o.TailBytes}}
 	s.sync = &syncCounter{FS: Backoff(o.FS)}
 	var err error
 	if s.bound, err = openEnd(o.FS, dir); err != nil {

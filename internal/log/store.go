@@ -14,6 +14,7 @@ import (
 // Store is the log of one node. It implements raft.LogStore; every method may be called from any goroutine.
 type Store struct {
 	opts Options
+	dir  string
 	db   *pebble.DB
 	sync *syncCounter
 

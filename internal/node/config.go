@@ -83,6 +83,9 @@ type Config struct {
 	DigestInterval  time.Duration // between digests that are logged and compared while anything is folded; 0: by number of events only
 	PackBatchBytes  int           // bytes that one step of a fold reads
 
+	ScrubRate  int           // bytes of the log per second that are examined for damage while nobody needs them; 0: none
+	ScrubPause time.Duration // before the first examination and between two
+
 	FS       vfs.FS        // nil: the disk; tests pass a crashable one
 	DiskFree func() uint64 // free bytes for Dir; nil: what the file system says
 
@@ -110,7 +113,7 @@ func Defaults() Config {
 		AuthFailures: 60, TokenRate: 100, AddressRate: 100 * AddressFactor, ThrottleStatus: 429, MaxBody: 1 << 20, QueueBytes: 32 << 20,
 		ElectionTimeout: 2 * time.Second, SubmitTimeout: 10 * time.Second, MaxClockSkew: 5 * time.Second, DigestInterval: 10 * time.Second,
 		Audit:          AuditLog{MaxBytes: 100 << 20, Keep: 90 * 24 * time.Hour},
-		PackBatchBytes: 4 << 20, KeyPoll: 2 * time.Second,
+		PackBatchBytes: 4 << 20, KeyPoll: 2 * time.Second, ScrubRate: 4 << 20, ScrubPause: 10 * time.Minute,
 	}
 }
 

@@ -59,14 +59,17 @@ func (n *Node) removeDir(dir, aside string) error {
 
 // removeLeftovers ends removals that a crash has cut short.
 func (n *Node) removeLeftovers() error {
-	dir := filepath.Join(n.cfg.Dir, "generations")
+	return errors.Join(n.removeAll(n.cfg.Dir, "derived"+droppedPrefix), n.removeAll(filepath.Join(n.cfg.Dir, "generations"), droppedPrefix))
+}
+
+func (n *Node) removeAll(dir, prefix string) error {
 	names, err := n.fs().List(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	for _, name := range names {
-		if strings.HasPrefix(name, droppedPrefix) {
-			n.log.Info("removing the rest of a generation", "dir", name)
+		if strings.HasPrefix(name, prefix) {
+			n.log.Info("removing the rest of a folded state", "dir", name)
 			err = errors.Join(err, n.fs().RemoveAll(filepath.Join(dir, name)))
 		}
 	}

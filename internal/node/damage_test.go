@@ -82,6 +82,7 @@ func TestGenerationThatCannotBeOpened(t *testing.T) {
 	for _, step := range []error{
 		os.Remove(c.LargestTable(0, "generations/1")),
 		os.MkdirAll(filepath.Join(c.Dir(0), "generations", ".dropped-2", "x"), 0o700),
+		os.MkdirAll(filepath.Join(c.Dir(0), "derived.dropped-", "x"), 0o700),
 	} {
 		if step != nil {
 			t.Fatal(step)
@@ -92,8 +93,10 @@ func TestGenerationThatCannotBeOpened(t *testing.T) {
 	if !damages(t, c) {
 		t.Error("the metric does not count the damage")
 	}
-	if _, err := os.Stat(filepath.Join(c.Dir(0), "generations", ".dropped-2")); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("the rest of a removal is still there: %v", err)
+	for _, rest := range []string{"generations/.dropped-2", "derived.dropped-"} {
+		if _, err := os.Stat(filepath.Join(c.Dir(0), rest)); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("the rest of a removal is still there: %s: %v", rest, err)
+		}
 	}
 }
 

@@ -54,6 +54,8 @@ func (n *Node) registerMetrics() error {
 		counter("flk_packs_total", "Packs sent by this node.", func() float64 { _, p := n.packer.Stats(); return float64(p) }),
 		counter("flk_log_syncs_total", "WAL fsyncs of the event log.", func() float64 { return float64(n.store.Syncs()) }),
 		counter("flk_log_appends_total", "Durable appends of the event log, one or more packs each.", func() float64 { return float64(n.store.Packs()) }),
+		counter("flk_log_scrubbed_bytes_total", "Bytes of the event log's tables that were examined for damage in the background.", func() float64 { return float64(n.stats.scrubbed.Load()) }),
+		counter("flk_log_scrubs_total", "Examinations of all tables of the event log that were completed.", func() float64 { return float64(n.stats.scrubs.Load()) }),
 		counter("flk_structure_errors_total", "Submissions refused as not well-formed, not kept.", func() float64 { return float64(n.stats.malformed.Load()) }),
 		counter("flk_frozen_refusals_total", "Submissions refused at this node because of a freeze, not kept.", func() float64 { return float64(n.stats.frozen.Load()) }),
 		counter("flk_false_facts_total", "Submissions that this leader refused because they are not signed as the node that took them says.", func() float64 { return float64(n.stats.falseFacts.Load()) }),

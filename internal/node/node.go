@@ -144,6 +144,7 @@ func (n *Node) open(ctx context.Context) error {
 	n.loop(loops, "generations", n.manageGenerations)
 	n.loop(loops, "catching up", n.catchUp)
 	n.loop(loops, "ballast", n.keepBallast)
+	n.loop(loops, "examination of the log", n.scrubLog)
 	n.loop(loops, "leader duties", n.leaderDuties)
 	n.loop(loops, "agreement of the voters", n.settleDoubts)
 	n.loop(loops, "key registration", n.registerKeys)

@@ -373,6 +373,7 @@ func (n *Node) isReplay(rec *pcs.Record, facts verify.Facts, first *projections.
 
 // stats are counters outside the fold.
 type stats struct {
+	scrubbed, scrubs                       atomic.Uint64 // of the log: bytes, and complete examinations
 	malformed, badSignature, replays       atomic.Uint64
 	frozen, falseFacts                     atomic.Uint64
 	accepted, escalated, refused, conflict atomic.Uint64
