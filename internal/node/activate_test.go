@@ -76,6 +76,9 @@ func TestActivateFarBehind(t *testing.T) {
 	r.everywhere(first.ID(), outcomeIs("accepted", 1, 1))
 
 	try, cancel := context.WithTimeout(r.ctx, 5*time.Second)
+	for i := range c.Size() {
+		c.Node(i).HoldGeneration(number)
+	}
 	_, err = c.Client.Activate(try, number, wire.ActivateRequest{Diff: reviewed, Force: true})
 	cancel()
 	if code := codeOf(err); code == wire.CodeFarBehind || code == wire.CodeStale {
@@ -104,9 +107,46 @@ func TestActivateFarBehind(t *testing.T) {
 	if status, code := r.submit(f.Sign(nodetest.Record{Shard: "alpha", Epoch: 3, Root: "r"})); status != 200 {
 		t.Errorf("after the way back: %d %s", status, code)
 	}
+	for i := range c.Size() {
+		c.Node(i).GoOnWithGeneration(number)
+	}
 	_, err = c.Client.DropGeneration(r.ctx, number, wire.Act{})
 	r.must(err)
 	free.Store(plenty)
+}
+
+// TestForcedGenerationDoesNotWait: a generation that waits for disk space goes on as soon as it is the one that is to answer.
+func TestForcedGenerationDoesNotWait(t *testing.T) {
+	const plenty, short = 100 << 30, 500 << 20
+	var free atomic.Uint64
+	free.Store(plenty)
+	c := nodetest.Start(t, 1, func(cfg *node.Config) { cfg.DiskFree = free.Load })
+	f := nodetest.NewRecords(t)
+	r := newRecounter(t, c)
+	first := nodetest.Record{Shard: "alpha", Epoch: 1, Root: "r"}
+	if status, code := r.submit(f.Sign(first)); status != 200 {
+		t.Fatalf("%d %s", status, code)
+	}
+	number := r.start(r.publish(plainPolicy))
+	reviewed := r.diff(number).Digest
+	free.Store(short)
+	c.Await("the generation pauses", func() error {
+		lengthen(t, c, f.Sign(nodetest.Record{Shard: "alpha", Epoch: 2, Root: "r"}), 1)
+		g, err := c.Client.Generation(r.ctx, number)
+		if err != nil || g.Nodes[0].State != "paused" {
+			return fmt.Errorf("%+v %v", g, err)
+		}
+		return nil
+	})
+	if a, err := c.Client.Activate(r.ctx, number, wire.ActivateRequest{Diff: reviewed, Force: true}); err != nil || a.Generation != number {
+		t.Fatalf("%+v %v", a, err)
+	}
+	r.everywhere(first.ID(), func(a *wire.PCSAnswer) error {
+		if a.Generation != number {
+			return fmt.Errorf("from generation %d", a.Generation)
+		}
+		return nil
+	})
 }
 
 // countedTo is up to which event the flips were counted that the activation at seq bounds.

@@ -58,3 +58,17 @@ func (n *Node) VoterWithout(ctx context.Context, need string) string {
 
 // RoundsOfDoubts counts how often the open questions were asked.
 func (n *Node) RoundsOfDoubts() uint64 { return n.doubts.rounds.Load() }
+
+// HoldGeneration ends the loops of a generation, as if it had very much to fold.
+func (n *Node) HoldGeneration(number uint32) {
+	if r, _ := n.gens.get(number); r != nil {
+		n.stopGeneration(r)
+	}
+}
+
+// GoOnWithGeneration starts them again.
+func (n *Node) GoOnWithGeneration(number uint32) {
+	if r, _ := n.gens.get(number); r != nil {
+		n.startGeneration(r)
+	}
+}

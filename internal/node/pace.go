@@ -51,19 +51,23 @@ const busyFor = time.Second
 // diskCheckEvery bounds how old the knowledge of free disk space is.
 const diskCheckEvery = time.Second
 
-// pace lets the generation that answers, or is to answer, go on at once. Any other one rests while submissions come in, and waits while disk
-// space is short.
+// pace lets the generation that answers, or is to answer, go on at once. Any other one rests while submissions come in, and
+// waits while disk space is short.
 func (n *Node) pace(ctx context.Context, generation uint32) error {
 	r, _ := n.gens.get(generation)
 	if r == nil {
 		return nil
 	}
 	r.meter.note(r.Cursor().Seq, time.Now())
-	if r == n.live() || generation == n.active() {
+	if n.answersWith(r) {
 		return nil
 	}
 	return n.rest(ctx, r, &r.folding)
 }
+
+// answersWith reports whether a generation answers, or is to answer as soon as it is folded: that one never waits, since
+// no client gets an answer meanwhile. One that waited when it was activated goes on.
+func (n *Node) answersWith(r *running) bool { return r == n.live() || r.Number() == n.active() }
 
 // pacer knows when a loop went on last; only that loop uses it.
 type pacer struct{ resumed time.Time }
@@ -74,7 +78,7 @@ const longestRest = 300 * time.Millisecond
 func (n *Node) rest(ctx context.Context, r *running, p *pacer) error {
 	took := min(time.Since(p.resumed), longestRest/restFactor)
 	defer func() { p.resumed = time.Now() }()
-	for n.diskFree() < n.diskPause() {
+	for n.diskFree() < n.diskPause() && !n.answersWith(r) {
 		why := fmt.Sprintf("less than %d bytes of disk are free", n.diskPause())
 		r.paused.Store(&why)
 		if err := pause(ctx, diskCheckEvery); err != nil {
