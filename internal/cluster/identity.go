@@ -68,6 +68,9 @@ func readIdentity(dir, clusterID, nodeID string) (id identity, found bool, err e
 	return id, true, nil
 }
 
+// damagedAdvice ends a refusal of a file that says what this node and the others were.
+const damagedAdvice = "leave this node stopped, keep its directory, and go on with the other nodes"
+
 // readSummed reads a document and checks its sum.
 func readSummed(path string, into summed) (found bool, err error) {
 	raw, err := os.ReadFile(path)
@@ -80,7 +83,7 @@ func readSummed(path string, into summed) (found bool, err error) {
 	dec := json.NewDecoder(bytes.NewReader(raw))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(into); err != nil {
-		return false, fmt.Errorf("%w: %s is damaged: %w", ErrInconsistent, path, err)
+		return false, fmt.Errorf("%w: %s is damaged: %w: %s", ErrInconsistent, path, err, damagedAdvice)
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return false, fmt.Errorf("%w: %s is damaged: something follows its end", ErrInconsistent, path)
@@ -90,7 +93,7 @@ func readSummed(path string, into summed) (found bool, err error) {
 		return false, err
 	}
 	if *into.sum() != want {
-		return false, fmt.Errorf("%w: %s is damaged: its sum does not fit", ErrInconsistent, path)
+		return false, fmt.Errorf("%w: %s is damaged: its sum does not fit: %s", ErrInconsistent, path, damagedAdvice)
 	}
 	return true, nil
 }

@@ -155,7 +155,7 @@ func (s *Store) loadBounds() (err error) {
 		return err
 	}
 	if s.first != 1 {
-		return fmt.Errorf("%w: the log starts at entry %d", ErrGap, s.first)
+		return fmt.Errorf("%w: the log starts at entry %d: %s", ErrGap, s.first, damagedAdvice)
 	}
 	if !it.Last() {
 		return errors.Join(ErrCorrupt, it.Error())

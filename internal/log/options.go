@@ -91,7 +91,7 @@ func (o Options) pebble(fs vfs.FS, fatal func(error)) *pebble.Options {
 		CompactionConcurrencyRange:  func() (int, int) { return 1, 1 },
 		Logger:                      pebbleLogger{o.Logger, fatal},
 		EventListener: &pebble.EventListener{DataCorruption: func(info pebble.DataCorruptionInfo) {
-			fatal(fmt.Errorf("%w: %s: %w", ErrCorrupt, info.Path, info.Details))
+			fatal(fmt.Errorf("%w: %s: %w: %s", ErrCorrupt, info.Path, info.Details, damagedAdvice))
 		}},
 	}
 	for i := range p.Levels {

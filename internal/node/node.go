@@ -192,6 +192,9 @@ func (n *Node) openStores(ctx context.Context) error {
 			cluster.ErrForeignDirectory, n.cfg.Dir, g.ClusterID, n.cfg.ClusterID)
 	}
 	n.history, err = fsm.OpenHistory(n.cfg.FS, filepath.Join(n.cfg.Dir, "history"), n.log, n.historyDamaged)
+	if err != nil && fsm.Rebuildable(err) {
+		return fmt.Errorf("%w: history/ cannot be opened; put in its place a copy from another node that is stopped, then start again", err)
+	}
 	if err != nil {
 		return err
 	}
