@@ -77,14 +77,14 @@ func ParseTime(s string) (time.Time, error) {
 type SubmitAnswer struct {
 	Accepted         bool   `json:"accepted"`
 	Escalated        bool   `json:"escalated"`
-	RecomputedDHat   *Nano  `json:"recomputed_D_hat"` // null when it cannot be computed
+	RecomputedDHat   *Nano  `json:"recomputed_D_hat,omitempty"` // left out when it cannot be computed
 	RecomputedBudget Nano   `json:"recomputed_budget"`
-	Reason           string `json:"reason"` // one plain sentence, empty when nothing is wrong
+	Reason           string `json:"reason"` // one plain sentence, "every check passed" when nothing is wrong
 	PCSID            string `json:"pcs_id"`
 
 	Outcome    string   `json:"outcome"`
-	ReasonCode string   `json:"reason_code"` // "ok" when nothing is wrong
-	Reasons    []string `json:"reasons"`     // every failing check, in the order of the checks
+	ReasonCode string   `json:"reason_code"` // "ok" when nothing is wrong, "late_epoch" when only the epoch is late and the policy accepts that
+	Reasons    []string `json:"reasons"`     // every failing check, in the order of the checks; behind them late_epoch
 	Seq        uint64   `json:"seq"`         // position of the event that decided this answer
 	ReceivedAt string   `json:"received_at"`
 	Policy     string   `json:"policy"` // SHA-256 of the policy document, hex
@@ -97,7 +97,7 @@ type SubmitAnswer struct {
 	Node    string `json:"node"` // node that received the deciding submission
 	ShardID string `json:"shard_id"`
 	Epoch   int64  `json:"epoch"`
-	DHat    *Nano  `json:"D_hat,omitempty"` // the claimed value
+	DHat    *Nano  `json:"D_hat,omitempty"` // the claimed value, as signed; in answers to a submission
 }
 
 // PCSAnswer answers GET /v1/pcs/{pcs_id}: the submit answer as it stands now and the events about this id.

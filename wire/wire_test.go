@@ -31,7 +31,7 @@ func TestNanoText(t *testing.T) {
 	}
 }
 
-func TestSubmitAnswerKeepsZeroAndNull(t *testing.T) {
+func TestSubmitAnswerKeepsZero(t *testing.T) {
 	text, err := json.Marshal(SubmitAnswer{RecomputedDHat: NanoPtr(0)})
 	if err != nil {
 		t.Fatal(err)
@@ -50,7 +50,7 @@ func TestSubmitAnswerKeepsZeroAndNull(t *testing.T) {
 	if err := json.Unmarshal(text, &m); err != nil {
 		t.Fatal(err)
 	}
-	if v, ok := m["recomputed_D_hat"]; !ok || v != nil {
+	if v, ok := m["recomputed_D_hat"]; ok { // a client of the predecessor formats what is there
 		t.Errorf("recomputed_D_hat: %v", v)
 	}
 }

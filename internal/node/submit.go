@@ -233,7 +233,7 @@ func (n *Node) answer(rec *pcs.Record, r projections.Result) (*wire.SubmitAnswer
 	switch {
 	case r.Outcome == verify.Accepted, r.Outcome == verify.Escalated:
 		a := n.submitAnswer(standing)
-		a.Replayed, a.Reverified = r.Replayed, r.Reverified
+		a.Replayed, a.Reverified, a.DHat = r.Replayed, r.Reverified, claimedDHat(rec, r.Facts)
 		return &a, nil
 	case r.Outcome == verify.Conflict:
 		p := wire.NewProblem(wire.CodeConflict, "").WithFirst(n.submitAnswer(standing))
@@ -340,8 +340,17 @@ func (n *Node) replay(ctx context.Context, rec *pcs.Record, facts verify.Facts) 
 		return nil
 	}
 	a := n.submitAnswer(first)
-	a.Replayed = true
+	a.Replayed, a.DHat = true, claimedDHat(rec, facts)
 	return &a
+}
+
+// claimedDHat is the claim of a well-formed record as its client has signed it; an unsigned one is read like f9.
+func claimedDHat(rec *pcs.Record, facts verify.Facts) *wire.Nano {
+	profile := pcs.F9
+	if facts.Valid() {
+		profile = facts.Profile
+	}
+	return wire.NanoPtr(wire.Nano(rec.Tuple(profile).DHat))
 }
 
 // isReplay compares every verdict input and the key with those of the judgement that stands, which it leaves in first.
