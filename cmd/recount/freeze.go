@@ -41,8 +41,9 @@ func (a *app) freezeCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "freeze", Short: "Refuse submissions from one position on, on every node", Args: exactly(),
 		Long: `freeze is an event in the log: every node refuses new submissions after it with 503 and Retry-After, until it is thawed.
-Reads stay up, records that were answered before get their answer again, and operators can go on working. Agents keep what
-they have and lose nothing. Freezing twice changes nothing.
+Reads stay up, records that were answered before get their answer again, and operators can go on working. Agents get 503 and
+must send again. A record that an agent sends again after newer epochs of its shard does not count (epoch_regression), unless
+the policy has epochs: {late_window: N}. Freezing twice changes nothing.
 
 During an incident: freeze, then look in peace (recount canary, recount audit), publish the fix, recount, activate, thaw.`,
 		Example: `  recount freeze --reason "forgeries are let in" --ticket INC-2

@@ -24,13 +24,16 @@ func capabilities() []string {
 	for _, p := range newProfiles.Slice() {
 		out = append(out, profileCapability(p))
 	}
-	return append(out, disputesCapability)
+	return append(out, disputesCapability, lateCapability)
 }
 
 // newProfiles are those that came after the first release: an older one stops at a record, or a policy, that names them.
 const newProfiles = pcs.ProfileSet(1 << pcs.PyBin)
 
 func profileCapability(p pcs.Profile) string { return "profile-" + p.String() }
+
+// lateCapability names the late_window of a policy, which an older release cannot read.
+const lateCapability = "late_window"
 
 // disputesCapability names the kind facts_disputed, at which an older release stops.
 const disputesCapability = "facts_disputed"
@@ -85,6 +88,9 @@ func needs(p verify.Policy) (out []string) {
 	}
 	for _, f := range (p.Signature.Profiles & newProfiles).Slice() {
 		out = append(out, profileCapability(f))
+	}
+	if p.Epochs.LateWindow != 0 {
+		out = append(out, lateCapability)
 	}
 	return out
 }

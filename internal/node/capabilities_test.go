@@ -13,6 +13,8 @@ func TestCapabilitiesThatPoliciesNeed(t *testing.T) {
 	plain, kernel, whole := verify.DefaultPolicy(), verify.DefaultPolicy(), verify.DefaultPolicy()
 	plain.Signature.Profiles = pcs.ProfilesOf(pcs.F9, pcs.Bin)
 	kernel.Signature.Profiles, whole.Signature.Profiles = plain.Signature.Profiles, plain.Signature.Profiles
+	late := plain
+	late.Epochs.LateWindow = 1
 	kernel.Kernel, whole.Signature.Schemes = 2, pcs.SchemesOf(pcs.PCS2)
 	older := []string{"kernel-1"}
 	for _, c := range []struct {
@@ -20,7 +22,7 @@ func TestCapabilitiesThatPoliciesNeed(t *testing.T) {
 		need   []string
 		lacks  string
 	}{{plain, nil, ""}, {kernel, []string{"kernel-2"}, "kernel-2"}, {whole, []string{"pcs/2"}, "pcs/2"},
-		{verify.DefaultPolicy(), []string{"profile-py-bin"}, "profile-py-bin"}} {
+		{late, []string{"late_window"}, "late_window"}, {verify.DefaultPolicy(), []string{"profile-py-bin"}, "profile-py-bin"}} {
 		need := needs(c.policy)
 		if !slices.Equal(need, c.need) || lacking(capabilities(), need) != "" || lacking(older, need) != c.lacks || lacking(nil, need) != "" {
 			t.Errorf("%v: an older release lacks %q", need, lacking(older, need))

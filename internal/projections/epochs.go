@@ -2,6 +2,7 @@ package projections
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/recount-ledger/recount/internal/verify"
 )
@@ -27,19 +28,19 @@ func (s *step) epochs(old *idRow) (*epochRow, error) {
 		r.BehindSeq = e.seq
 		detail = fmt.Sprintf("event %d set merkle_root %x for epoch %d", e.seq, e.root, r.Epoch)
 	}
-	below := s.shard.hasMark && r.Epoch < s.shard.mark && rule != verify.RegressionAllow
-	if below && old != nil {
-		var err error
-		if below, err = s.regressedBefore(old); err != nil {
-			return nil, err
-		}
+	below, err := s.belowMark(old, e)
+	if err != nil {
+		return nil, err
 	}
-	if below {
-		reasons = append(reasons, verify.ReasonEpochRegression)
+	switch below {
+	case verify.ReasonEpochRegression:
+		reasons = append(reasons, below)
 		if detail == "" {
 			r.BehindSeq = s.shard.markSeq
 			detail = fmt.Sprintf("epoch %d is below the shard's high-water mark %d", r.Epoch, s.shard.mark)
 		}
+	case verify.ReasonLateEpoch:
+		s.late()
 	}
 	if len(reasons) == 0 {
 		return e, nil
@@ -52,17 +53,40 @@ func (s *step) epochs(old *idRow) (*epochRow, error) {
 	return e, nil
 }
 
-func (s *step) regressedBefore(old *idRow) (bool, error) {
-	prior, err := readRow(s.tx, old.judged)
-	if err != nil {
-		return false, err
+// belowMark says what an epoch below the mark is: a regression, late within the window of the policy, or 0, nothing. A record
+// that is judged anew is what it was.
+func (s *step) belowMark(old *idRow, e *epochRow) (verify.Reason, error) {
+	r, rules := &s.r, &s.policy.Policy.Epochs
+	if !s.shard.hasMark || r.Epoch >= s.shard.mark || rules.OnRegression == verify.RegressionAllow {
+		return 0, nil
 	}
-	for _, x := range prior.Reasons {
-		if x == verify.ReasonEpochRegression {
-			return true, nil
+	if old != nil {
+		prior, err := readRow(s.tx, old.judged)
+		switch {
+		case err != nil:
+			return 0, err
+		case slices.Contains(prior.Reasons, verify.ReasonEpochRegression):
+		case slices.Contains(prior.Reasons, verify.ReasonLateEpoch) && rules.LateWindow > 0 && (e == nil || e.root == s.root):
+			return verify.ReasonLateEpoch, nil
+		default:
+			return 0, nil
 		}
 	}
-	return false, nil
+	if e == nil && s.shard.mark-r.Epoch <= rules.LateWindow {
+		return verify.ReasonLateEpoch, nil
+	}
+	return verify.ReasonEpochRegression, nil
+}
+
+// late notes that the policy accepts a late epoch. It is no fault, so what the content says comes first.
+func (s *step) late() {
+	r := &s.r
+	r.BehindSeq = s.shard.markSeq
+	if r.Reasons = append(r.Reasons, verify.ReasonLateEpoch); r.Reason == verify.ReasonOK {
+		r.Reason = verify.ReasonLateEpoch
+		r.Detail = fmt.Sprintf("every check passed; epoch %d comes late: the shard's high-water mark is %d, and the policy accepts unused epochs down to %d below it",
+			r.Epoch, s.shard.mark, s.policy.Policy.Epochs.LateWindow)
+	}
 }
 
 func (s *step) epochKey() []byte { return numKey(spaceEpoch, s.shard.first, uint64(s.r.Epoch)) }

@@ -128,6 +128,12 @@ func (m *model) judge(it *Item) Result {
 	if old && (id == nil || slices.Contains(m.rows[id.judged-1].Reasons, verify.ReasonEpochRegression)) {
 		epoch = append(epoch, verify.ReasonEpochRegression)
 	}
+	wasLate := id != nil && slices.Contains(m.rows[id.judged-1].Reasons, verify.ReasonLateEpoch)
+	switch window := m.policy.Epochs.LateWindow; {
+	case len(epoch) > 0 && epoch[len(epoch)-1] == verify.ReasonEpochRegression && !known && mark-rec.Epoch <= window,
+		old && wasLate && window > 0 && (!known || other == root):
+		epoch, r.Reasons = nil, append(r.Reasons, verify.ReasonLateEpoch)
+	}
 	if len(epoch) > 0 {
 		r.Outcome, r.Accepted = verify.Escalated, false
 		if epoch[0] == verify.ReasonEpochRegression && m.policy.Epochs.OnRegression == "reject" {
@@ -193,6 +199,9 @@ func (b *batchTx) commit() {
 func history(rt *rapid.T, t *testing.T) *ledger {
 	p := verify.DefaultPolicy()
 	p.Epochs.OnRegression = rapid.SampledFrom([]string{"escalate", "reject", "allow"}).Draw(rt, "regression")
+	if p.Epochs.OnRegression != "allow" {
+		p.Epochs.LateWindow = rapid.SampledFrom([]int64{0, 1, 2, 4096}).Draw(rt, "window")
+	}
 	l := newLedger(t, p, "one", "two")
 	for range rapid.IntRange(1, 60).Draw(rt, "events") {
 		if rapid.IntRange(0, 19).Draw(rt, "operator") == 0 {
@@ -323,7 +332,7 @@ func readBack(rt *rapid.T, l *ledger) {
 		Shard:   rapid.SampledFrom([]string{"", "alpha"}).Draw(rt, "q.shard"),
 		Key:     rapid.SampledFrom([]string{"", mustHMAC("two").ID}).Draw(rt, "q.key"),
 		Outcome: verify.Outcome(rapid.IntRange(0, 4).Draw(rt, "q.outcome")),
-		Reason:  verify.Reason(rapid.SampledFrom([]int{0, 0, 1, 6, 7, 8, 9, 10, 12, 21}).Draw(rt, "q.reason")),
+		Reason:  verify.Reason(rapid.SampledFrom([]int{0, 0, 1, 6, 7, 8, 9, 10, 12, 21, 23}).Draw(rt, "q.reason")),
 		Limit:   rapid.IntRange(1, 7).Draw(rt, "q.limit"),
 		Reverse: rapid.Bool().Draw(rt, "q.reverse"),
 	}

@@ -223,7 +223,7 @@ func (r *Result) readOutcome(d *reader, f uint16) {
 	r.Reason = verify.ReasonOK
 	for i := range d.take(n) {
 		x := verify.Reason(d.prev[i])
-		d.check(x > verify.ReasonOK && x <= verify.ReasonRule)
+		d.check(x > verify.ReasonOK && x <= verify.LastReason)
 		r.Reasons = append(r.Reasons, x)
 	}
 	if len(r.Reasons) > 0 {

@@ -48,7 +48,7 @@ func TestScenarios(t *testing.T) {
 	}
 }
 
-// play runs one script. Lines are comments (#), "policy regression=...", "wait DURATION", "send NAME member=value ...",
+// play runs one script. Lines are comments (#), "policy regression=... window=...", "wait DURATION", "send NAME member=value ...",
 // "shard ID", "lookup NAME", "freeze all|shard ID|key NAME", "thaw" likewise, "terms KEY [shards=...]", "retire KEY" and
 // "revoke KEY"; the answer to each follows it, indented.
 func play(t *testing.T, script string) string {
@@ -64,7 +64,14 @@ func play(t *testing.T, script string) string {
 			continue
 		}
 		if words[0] == "policy" {
-			policy.Epochs.OnRegression = strings.TrimPrefix(words[1], "regression=")
+			for _, w := range words[1:] {
+				if name, value, _ := strings.Cut(w, "="); name == "window" {
+					n, _ := strconv.Atoi(value)
+					policy.Epochs.LateWindow = int64(n)
+				} else {
+					policy.Epochs.OnRegression = value
+				}
+			}
 			continue
 		}
 		if l == nil {

@@ -62,7 +62,11 @@ const (
 	ReasonKernelFault       Reason = 20
 	ReasonKeyRevoked        Reason = 21
 	ReasonRule              Reason = 22 // clients see the rule's own word instead
+	ReasonLateEpoch         Reason = 23 // no fault: the policy accepts the late epoch
 )
+
+// LastReason is the reason of the highest number.
+const LastReason = ReasonLateEpoch
 
 var reasonNames = [...]string{
 	ReasonOK: "ok", ReasonMalformed: "malformed", ReasonSchema: "schema", ReasonIDMismatch: "id_mismatch",
@@ -72,7 +76,7 @@ var reasonNames = [...]string{
 	ReasonCohBounds: "coh_bounds", ReasonRBounds: "r_bounds", ReasonBudgetBounds: "budget_bounds",
 	ReasonRegimeMismatch: "regime_mismatch", ReasonBudgetMismatch: "budget_mismatch", ReasonDegraded: "degraded",
 	ReasonKernelFault: "kernel_fault", ReasonKeyRevoked: "key_revoked",
-	ReasonRule: "rule",
+	ReasonRule: "rule", ReasonLateEpoch: "late_epoch",
 }
 
 // String returns the reason code as clients see it, "unknown" outside the set.

@@ -54,7 +54,12 @@ type SignatureRules struct {
 // EpochRules say what the fold does with epochs out of order.
 type EpochRules struct {
 	OnRegression string // RegressionEscalate, RegressionReject or RegressionAllow
+	// LateWindow accepts an epoch that is at most so far below the mark and that no accepted record has used; 0 accepts none.
+	LateWindow int64
 }
+
+// MaxLateWindow bounds EpochRules.LateWindow, in epochs.
+const MaxLateWindow = 4096
 
 // Policy is one policy document.
 type Policy struct {
@@ -85,6 +90,7 @@ func DefaultPolicy() Policy {
 // order encoding/json writes; every number travels as decimal text.
 type policyDoc struct {
 	Epochs struct {
+		LateWindow   string `json:"late_window,omitempty"` // left out when it is 0
 		OnRegression string `json:"on_regression"`
 	} `json:"epochs"`
 	Kernel    string    `json:"kernel"`
@@ -135,6 +141,9 @@ type nanoField struct {
 func (p Policy) Canonical() []byte {
 	var d policyDoc
 	d.Epochs.OnRegression = p.Epochs.OnRegression
+	if p.Epochs.LateWindow != 0 {
+		d.Epochs.LateWindow = strconv.FormatInt(p.Epochs.LateWindow, 10)
+	}
 	d.Kernel = strconv.Itoa(p.Kernel)
 	for _, f := range d.Params.nanos(&p.Params) {
 		*f.text = f.nano.String()
@@ -210,6 +219,11 @@ func (d *policyDoc) policy() (Policy, error) {
 		return p, fmt.Errorf("%w: params.dedup_ttl_ns: %w", ErrPolicy, err)
 	}
 	p.Epochs.OnRegression = d.Epochs.OnRegression
+	if d.Epochs.LateWindow != "" {
+		if p.Epochs.LateWindow, err = strconv.ParseInt(d.Epochs.LateWindow, 10, 64); err != nil {
+			return p, fmt.Errorf("%w: epochs.late_window: %w", ErrPolicy, err)
+		}
+	}
 	p.Signature.Required = d.Signature.Required
 	for _, name := range d.Signature.Algorithms {
 		a, err := ParseAlg(name)
@@ -247,6 +261,21 @@ func readSchemes(names []string) (pcs.SchemeSet, error) {
 	return pcs.SchemesOf(all...), nil
 }
 
+func (e EpochRules) validate() error {
+	switch e.OnRegression {
+	case RegressionEscalate, RegressionReject, RegressionAllow:
+	default:
+		return fmt.Errorf("%w: epochs.on_regression: %q", ErrPolicy, e.OnRegression)
+	}
+	if e.LateWindow < 0 || e.LateWindow > MaxLateWindow {
+		return fmt.Errorf("%w: epochs.late_window: outside 0 to %d", ErrPolicy, MaxLateWindow)
+	}
+	if e.LateWindow > 0 && e.OnRegression == RegressionAllow {
+		return fmt.Errorf("%w: epochs.late_window: on_regression: allow accepts every late epoch; leave late_window out", ErrPolicy)
+	}
+	return nil
+}
+
 // Validate reports whether this binary can judge under the policy. It wraps ErrPolicy,
 // and ErrUnknownKernel where that is the reason.
 func (p Policy) Validate() error {
@@ -265,10 +294,8 @@ func (p Policy) Validate() error {
 	if p.Params.DedupTTL <= 0 || p.Params.DedupTTL > maxTTL {
 		return fmt.Errorf("%w: params.dedup_ttl_ns: outside 1 to %d", ErrPolicy, maxTTL)
 	}
-	switch p.Epochs.OnRegression {
-	case RegressionEscalate, RegressionReject, RegressionAllow:
-	default:
-		return fmt.Errorf("%w: epochs.on_regression: %q", ErrPolicy, p.Epochs.OnRegression)
+	if err := p.Epochs.validate(); err != nil {
+		return err
 	}
 	if len(p.Signature.Algorithms) == 0 || len(p.Signature.Profiles.Slice()) == 0 || len(p.Signature.Schemes.Slice()) == 0 {
 		return fmt.Errorf("%w: signature: no algorithm, no profile or no scheme", ErrPolicy)

@@ -83,8 +83,11 @@ func TestPolicyRoundTrip(t *testing.T) {
 	t.Parallel()
 	p := DefaultPolicy()
 	p.Signature = SignatureRules{Required: false, Algorithms: []Alg{Ed25519}, Profiles: allProfiles, Schemes: pcs.SchemesOf(pcs.PCS2)}
-	p.Epochs.OnRegression = RegressionReject
+	p.Epochs = EpochRules{OnRegression: RegressionReject, LateWindow: MaxLateWindow}
 	p.Params = Params{TolD: 1, Alpha: -maxParam, Beta: maxParam, DedupTTL: maxTTL}
+	if text := string(p.Canonical()); !strings.HasPrefix(text, `{"epochs":{"late_window":"4096","on_regression":"reject"},`) {
+		t.Error(text)
+	}
 	got, err := ParsePolicy(p.Canonical())
 	if err != nil || !reflect.DeepEqual(got, p) {
 		t.Errorf("%+v %v", got, err)

@@ -30,6 +30,9 @@ func Document(p verify.Policy) []byte {
 		b.WriteString(comma(i) + v.String())
 	}
 	fmt.Fprintf(&b, "]\nepochs:\n  on_regression: %s\n", p.Epochs.OnRegression)
+	if p.Epochs.LateWindow != 0 {
+		fmt.Fprintf(&b, "  late_window: %d\n", p.Epochs.LateWindow)
+	}
 	if len(p.Rules) == 0 {
 		b.WriteString("rules: []\n")
 		return []byte(b.String())

@@ -223,9 +223,25 @@ func (r *reader) words(n *yaml.Node, field string, add func(string) error) {
 }
 
 func (r *reader) epochs(n *yaml.Node, path string) {
-	r.mapping(n, path, map[string]func(*yaml.Node, string){"on_regression": func(n *yaml.Node, field string) {
-		r.policy.Epochs.OnRegression = r.word(n, field, verify.RegressionEscalate, verify.RegressionReject, verify.RegressionAllow)
-	}})
+	r.mapping(n, path, map[string]func(*yaml.Node, string){
+		"on_regression": func(n *yaml.Node, field string) {
+			r.policy.Epochs.OnRegression = r.word(n, field, verify.RegressionEscalate, verify.RegressionReject, verify.RegressionAllow)
+		},
+		"late_window": r.lateWindow,
+	})
+}
+
+func (r *reader) lateWindow(n *yaml.Node, field string) {
+	text, ok := r.scalar(n, field)
+	if !ok {
+		return
+	}
+	v, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || v < 0 || v > verify.MaxLateWindow || text != strconv.FormatInt(v, 10) {
+		r.fail(n, field, "must be a number of epochs from 0 to %d, not %q", verify.MaxLateWindow, text)
+		return
+	}
+	r.policy.Epochs.LateWindow = v
 }
 
 func (r *reader) rules(n *yaml.Node, path string) {
