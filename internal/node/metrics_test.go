@@ -4,17 +4,21 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"regexp"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	spec "github.com/recount-ledger/recount/api"
 	"github.com/recount-ledger/recount/client"
 	"github.com/recount-ledger/recount/internal/node"
 	"github.com/recount-ledger/recount/internal/nodetest"
+	"github.com/recount-ledger/recount/internal/version"
 	"github.com/recount-ledger/recount/wire"
 )
 
@@ -30,11 +34,18 @@ var closedLabels = map[string]func(string) bool{
 	"certificate": oneOf("api", "peer"), "result": oneOf("loaded", "refused"), // of reloads
 	"route": isRoute,
 	"le":    isNumber, "quantile": isNumber, // bounds of histograms, quantiles of the runtime's summaries
-	"version": regexp.MustCompile(`^go1\.[0-9.]+(rc[0-9]+)?$`).MatchString, // go_info
+
+	"role":    oneOf("metrics", "auditor", "responder", "operator"), // of tokens
+	"version": isVersion, "goversion": isVersion,                    // go_info and flk_build_info
 }
 
 func oneOf(values ...string) func(string) bool {
 	return func(v string) bool { return slices.Contains(values, v) }
+}
+
+// isVersion holds for the version of Go and for that of the program, which the linker sets.
+func isVersion(v string) bool {
+	return v == version.Version || regexp.MustCompile(`^go1\.[0-9.]+(rc[0-9]+)?$`).MatchString(v)
 }
 
 func isNumber(v string) bool {
@@ -180,4 +191,57 @@ func TestMetricsListenerOutsideLoopback(t *testing.T) {
 			t.Errorf("%s: %d", scheme, resp.StatusCode)
 		}
 	}
+}
+
+// TestMetricsOfTheState: the page names the build, the bytes of the log, the missing disk reserve and the end of the first token of each
+// role that counts and was made to last.
+func TestMetricsOfTheState(t *testing.T) {
+	c := nodetest.Start(t, 1, func(cfg *node.Config) { cfg.NoAuth = true })
+	create := func(role wire.Role, life time.Duration) string {
+		text, id, err := wire.NewToken(role)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = c.Client.CreateToken(t.Context(), wire.TokenRequest{Act: wire.Act{OpID: "make-" + id, Reason: "test"}, ID: id, Role: role, Name: "somebody",
+			Digest: wire.TokenDigest(text), ExpiresAt: wire.Time(time.Now().Add(life))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return id
+	}
+	expiry := func(role string) float64 { return metricOf(t, c, `flk_token_expiry_seconds{role="`+role+`"}`) }
+	create("auditor", 12*time.Hour)
+	if got := expiry("auditor"); !math.IsInf(got, 1) {
+		t.Errorf("a token for a shift counts: %v", got)
+	}
+	create("auditor", 60*24*time.Hour)
+	first := create("auditor", 20*24*time.Hour)
+	if got := expiry("auditor"); got > 20*86400 || got < 19*86400 {
+		t.Errorf("first of two: %v", got)
+	}
+	if _, err := c.Client.RevokeToken(t.Context(), first, wire.TokenRevokeRequest{Act: wire.Act{OpID: "away", Reason: "test"}}); err != nil {
+		t.Fatal(err)
+	}
+	if got := expiry("auditor"); got < 59*86400 {
+		t.Errorf("a revoked token counts: %v", got)
+	}
+	if got := expiry("metrics"); !math.IsInf(got, 1) {
+		t.Errorf("no token of the role: %v", got)
+	}
+	build := `flk_build_info{goversion="` + runtime.Version() + `",version="` + version.Version + `"}`
+	if metricOf(t, c, build) != 1 || metricOf(t, c, "flk_log_bytes") <= 0 || metricOf(t, c, "flk_ballast_missing_bytes") != 0 {
+		t.Errorf("state:\n%s", metricsPage(t, c, 0))
+	}
+}
+
+// metricOf is one sample of node 0, which must be there.
+func metricOf(t *testing.T, c *nodetest.Cluster, sample string) float64 {
+	t.Helper()
+	_, rest, ok := strings.Cut(metricsPage(t, c, 0), "\n"+sample+" ")
+	text, _, _ := strings.Cut(rest, "\n")
+	v, err := strconv.ParseFloat(text, 64)
+	if !ok || err != nil {
+		t.Fatalf("no sample %s: %v", sample, err)
+	}
+	return v
 }

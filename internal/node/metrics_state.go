@@ -1,0 +1,58 @@
+package node
+
+import (
+	"math"
+	"runtime"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/recount-ledger/recount/internal/version"
+	"github.com/recount-ledger/recount/wire"
+)
+
+// briefToken is the lifetime up to which a token is meant to end: a shift, an incident. Nobody is warned of its end.
+const briefToken = 14 * 24 * time.Hour
+
+// stateCollectors are the metrics about the build, the room that the stores take and the tokens.
+func (n *Node) stateCollectors() []prometheus.Collector {
+	gauge := func(name, help string, labels prometheus.Labels, f func() float64) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: labels}, f)
+	}
+	all := []prometheus.Collector{
+		gauge("flk_build_info", "Always 1; the labels name the build.", prometheus.Labels{"version": version.Version, "goversion": runtime.Version()},
+			func() float64 { return 1 }),
+		gauge("flk_ballast_missing_bytes", "Bytes of the disk reserve that are not there: given back because the disk was full, or not made yet.", nil,
+			func() float64 { return float64(n.ballastMissing()) }),
+		gauge("flk_log_bytes", "Bytes on disk of the event log.", nil, func() float64 { return float64(n.store.Metrics().DiskBytes) }),
+	}
+	for _, role := range wire.Roles() {
+		all = append(all, gauge("flk_token_expiry_seconds",
+			"Seconds until the first token of the role ends, of those that count now and were made for more than 14 days; +Inf without any.",
+			prometheus.Labels{"role": string(role)}, func() float64 { return n.tokenExpiry(role) }))
+	}
+	return all
+}
+
+// tokenExpiry is the time until the first of the tokens of a role ends that count and were made to last.
+func (n *Node) tokenExpiry(role wire.Role) float64 {
+	control, now, first := n.derived.Control(), n.now().UnixNano(), int64(math.MaxInt64)
+	look := func(id string, has wire.Role, made, expires int64) {
+		if has != role || expires == 0 || expires <= now || made != 0 && expires-made <= int64(briefToken) {
+			return
+		}
+		if _, revoked := control.TokenRevoked(id); !revoked {
+			first = min(first, expires)
+		}
+	}
+	for _, row := range control.Tokens() {
+		look(row.ID, wire.Role(row.Role), row.LogTime, row.ExpiresAt)
+	}
+	for _, row := range n.tokensFile.rows {
+		look(row.ID, row.Role, 0, row.ExpiresAt)
+	}
+	if first == math.MaxInt64 {
+		return math.Inf(1)
+	}
+	return time.Duration(first - now).Seconds()
+}
