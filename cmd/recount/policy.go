@@ -45,7 +45,7 @@ func (a *app) policyCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "policy", Short: "Check, publish, compare and try policies (verifier patches)", Long: policyHelp, Args: exactly(),
 		Example: "  recount policy lint fix.yaml\n  recount policy publish fix.yaml --ticket INC-7",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
-	cmd.AddCommand(a.policyLintCommand(), a.policyPublishCommand(), a.policyListCommand(), a.policyShowCommand(), a.policyDiffCommand(),
+	cmd.AddCommand(a.policyLintCommand(), a.policyPublishCommand(), a.policyListCommand(), a.policyShowCommand(), a.policyNewCommand(), a.policyDiffCommand(),
 		a.policyApplyCommand(), a.policyTestCommand())
 	return cmd
 }
@@ -254,7 +254,10 @@ func findPolicy(ctx context.Context, c *client.Client, id string) (*wire.PolicyA
 func (a *app) policyShowCommand() *cobra.Command {
 	var canonical bool
 	cmd := &cobra.Command{
-		Use: "show ID", Short: "Show a published policy as it was written", Args: exactly("ID"),
+		Use: "show ID", Short: "Show a published policy as a document that lint and publish take", Args: exactly("ID"),
+		Long: `show prints a policy as it was written. Where that text would not give the same policy any more, because a release has other
+defaults or the policy came with the ledger and was never written, it prints the policy in full. -o json has both the text and
+the canonical form.`,
 		Example: `  recount policy show 24f0ccd1914fcab2 > fix.yaml
   recount policy show 24f0ccd1914fcab2 --canonical | sha256sum`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -267,19 +270,67 @@ func (a *app) policyShowCommand() *cobra.Command {
 			if a.format != formatTable {
 				return a.document(p)
 			}
-			text := p.Source
 			if canonical {
 				b, err := json.Marshal(p.Canonical) // sorted members, as in the log
 				if err != nil {
 					return err
 				}
-				text = string(b)
+				_, err = a.out.Write(b)
+				return err
+			}
+			text, err := policyText(p)
+			if err != nil {
+				return err
 			}
 			_, err = fmt.Fprint(a.out, text)
 			return err
 		},
 	}
 	cmd.Flags().BoolVar(&canonical, "canonical", false, "print the canonical form, whose SHA-256 is the id")
+	return cmd
+}
+
+// policyText is the text of a policy as it was written, if it still is that policy, and else the policy in full.
+func policyText(p *wire.PolicyAnswer) (string, error) {
+	policy, err := parseCanonical(p)
+	if err != nil {
+		return "", err
+	}
+	if written, err := publish.Parse([]byte(p.Source)); err == nil && written.ID() == policy.ID() {
+		return p.Source, nil
+	}
+	return string(publish.Document(policy)), nil
+}
+
+func (a *app) policyNewCommand() *cobra.Command {
+	var from string
+	cmd := &cobra.Command{
+		Use: "new", Short: "Print a policy to edit: a copy of the one in force, with comments", Args: exactly(),
+		Long: `new prints a policy in full, each part with a word about what it does. Change what must change and leave the rest as it is:
+a copy takes all profiles, schemes and rules along that records are judged by today. It writes nothing to the ledger.`,
+		Example: `  recount policy new > fix.yaml                          # of the one in force
+  recount policy new --from 24f0ccd1914fcab2 > fix.yaml
+  recount policy lint fix.yaml && recount policy publish fix.yaml --ticket INC-7`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if a.format != formatTable {
+				return usagef("policy new prints a document in YAML; \"recount policy show ID -o json\" prints JSON")
+			}
+			var p verify.Policy
+			var err error
+			if from == "" {
+				p, err = ask(cmd.Context(), a, policyInForce)
+			} else {
+				p, err = a.anyPolicy(cmd.Context(), from)
+			}
+			if err != nil {
+				return err
+			}
+			title := fmt.Sprintf("A copy of policy %x. Edit it, then: recount policy lint, test, publish.", p.ID())
+			_, err = a.out.Write(publish.Copy(p, title))
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&from, "from", "", "id of a published policy, or a file (default: the policy in force)")
 	return cmd
 }
 

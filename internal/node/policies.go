@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"context"
 	"encoding/hex"
 	"encoding/json"
@@ -43,7 +44,9 @@ func (n *Node) policyAnswer(row projections.PublishedRow, whole bool) (*wire.Pol
 	if !whole {
 		return a, nil
 	}
-	a.Source = string(row.Source)
+	if a.Source = string(row.Source); bytes.Equal(row.Source, row.Policy.Canonical()) {
+		a.Source = string(publish.Document(row.Policy)) // nobody wrote that of the genesis; this text can be published again
+	}
 	return a, json.Unmarshal(row.Policy.Canonical(), &a.Canonical)
 }
 
