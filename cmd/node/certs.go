@@ -66,7 +66,7 @@ off the nodes. Files that exist are not touched without --force.`,
   recount-node certs create-client --cluster ledger --role auditor --name anna --ca pki/client-ca --out pki/anna`,
 	}
 	cmd.AddCommand(createCACommand(), createNodeCommand(), createClientCommand())
-	return cli.Group(cmd, wrong)
+	return cmd
 }
 
 // flags adds what every command of `certs` takes.
@@ -74,13 +74,8 @@ func (c *certsRun) flags(cmd *cobra.Command, validity string) {
 	cmd.Flags().StringVar(&c.validity, "validity", validity, "how long it is valid, such as 90d or 12h")
 	cmd.Flags().BoolVar(&c.force, "force", false, "replace files that exist")
 	cmd.Flags().StringVarP(&c.output, "output", "o", "table", "table or json")
-	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
-		c.out = cmd.OutOrStdout()
-		if c.output != "table" && c.output != "json" {
-			return &usageError{fmt.Errorf("--output: table or json, not %q", c.output)}
-		}
-		return nil
-	}
+	cli.Closed(cmd, "output", "table", "json")
+	cmd.PreRun = func(cmd *cobra.Command, _ []string) { c.out = cmd.OutOrStdout() }
 }
 
 func createCACommand() *cobra.Command {
@@ -101,9 +96,9 @@ another name and follow docs/tls-mtls.md: --force throws the old key away.`,
 
 // exactly demands one argument and says what it is.
 func exactly(what string) cobra.PositionalArgs {
-	return func(_ *cobra.Command, args []string) error {
+	return func(cmd *cobra.Command, args []string) error {
 		if len(args) != 1 {
-			return &usageError{fmt.Errorf("exactly one argument, %s, not %d", what, len(args))}
+			return &usageError{fmt.Errorf("%s needs exactly one argument, %s, not %d", cmd.CommandPath(), what, len(args))}
 		}
 		return nil
 	}
@@ -131,7 +126,7 @@ func createNodeCommand() *cobra.Command {
 	var c certsRun
 	var n nodeCerts
 	cmd := &cobra.Command{
-		Use: "create-node --cluster ID --node ID --out DIR", Short: "Make the certificates of a node's two ports", Args: cobra.NoArgs,
+		Use: "create-node --cluster ID --node ID --out DIR", Short: "Make the certificates of a node's two ports",
 		Long: `Make DIR/peer.crt and DIR/peer.key (with --peer-ca) and DIR/api.crt and DIR/api.key (with --api-ca).
 
 The peer certificate names the node as recount://<cluster-id>/node/<node-id>; other nodes look at nothing else. The API
@@ -204,7 +199,7 @@ func createClientCommand() *cobra.Command {
 	var c certsRun
 	var cluster, role, name, ca, out string
 	cmd := &cobra.Command{
-		Use: "create-client --cluster ID --role ROLE --name NAME --ca BASE --out BASE", Short: "Make a client certificate that carries a role", Args: cobra.NoArgs,
+		Use: "create-client --cluster ID --role ROLE --name NAME --ca BASE --out BASE", Short: "Make a client certificate that carries a role",
 		Long: `Make a certificate that names its holder as recount://<cluster-id>/role/<role>/<name>. The API takes it when the
 authority is in api.client_ca_file of the node. Roles: ` + strings.Join(certs.Roles, ", ") + `. Agents that submit need none, their records
 are signed. It counts until it expires or is revoked by its serial number: recount token revoke cert:SERIAL. Keep it short.`,
@@ -227,6 +222,7 @@ are signed. It counts until it expires or is revoked by its serial number: recou
 	f := cmd.Flags()
 	f.StringVar(&cluster, "cluster", "", "cluster id (required)")
 	f.StringVar(&role, "role", "", "one of "+strings.Join(certs.Roles, ", ")+" (required)")
+	cli.Closed(cmd, "role", certs.Roles...)
 	f.StringVar(&name, "name", "", "who or what holds it, as it appears in events (required)")
 	f.StringVar(&ca, "ca", "", "BASE of the client authority (required)")
 	f.StringVar(&out, "out", "", "BASE of the new pair (required)")

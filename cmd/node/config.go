@@ -15,7 +15,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/recount-ledger/recount/internal/cli"
 	"github.com/recount-ledger/recount/internal/node"
 	"github.com/recount-ledger/recount/internal/pcs"
 	"github.com/recount-ledger/recount/internal/verify"
@@ -165,9 +164,9 @@ func wrap(what string, i int, err error) error {
 
 func configCommand() *cobra.Command {
 	var path string
-	cmd := cli.Group(&cobra.Command{Use: "config", Short: "Look at the settings of a node"}, wrong)
+	cmd := &cobra.Command{Use: "config", Short: "Look at the settings of a node"}
 	check := &cobra.Command{
-		Use: "check --config FILE", Short: "Report every problem of the settings", Args: cobra.NoArgs,
+		Use: "check --config FILE", Short: "Report every problem of the settings",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			v, err := load(path, cmd.Flags(), os.LookupEnv)
 			if err == nil {
@@ -181,7 +180,7 @@ func configCommand() *cobra.Command {
 		},
 	}
 	view := &cobra.Command{
-		Use: "view --config FILE", Short: "Print each setting, its value and where it came from (secrets masked)", Args: cobra.NoArgs,
+		Use: "view --config FILE", Short: "Print each setting, its value and where it came from (secrets masked)",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			v, err := load(path, cmd.Flags(), os.LookupEnv)
 			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 4, 2, ' ', 0)

@@ -29,7 +29,7 @@ const readyTimeout = 90 * time.Second
 func devCommand() *cobra.Command {
 	var d devCluster
 	cmd := &cobra.Command{
-		Use: "dev --dir DIR", Short: "Run a whole TLS cluster on this machine", Args: cobra.NoArgs,
+		Use: "dev --dir DIR", Short: "Run a whole TLS cluster on this machine",
 		Long: `Run a cluster of 1, 3 or 5 nodes on the loopback interface, each a process of its own. The first start makes
 certificate authorities, certificates, settings and, when no key setting is given in the environment, a demo HMAC key
 below DIR; the same DIR resumes the same cluster. When all nodes serve, one JSON line goes to stdout. A node that dies

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -20,32 +21,43 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	err := execute(ctx, os.Args[1:], os.Stdout)
+	command, err := execute(ctx, os.Args[1:], os.Stdout)
 	if err == nil || errors.Is(err, context.Canceled) {
 		return
 	}
 	last := logqueue.New(logFile(), logqueue.DefaultBytes) // stderr may be a pipe that nobody reads
-	fmt.Fprintf(last, "recount-node: %v\n", err)
+	code := explain(last, command, err)
 	last.Flush(flushLimit)
-	var usage *usageError
-	if errors.As(err, &usage) {
-		os.Exit(2)
-	}
-	os.Exit(1)
+	os.Exit(code)
 }
 
-// execute runs one command line. Output that could not be written is an error, so that no command says ok when nobody heard it.
-// Whatever stops a command before it begins is wrong usage.
-func execute(ctx context.Context, args []string, stdout io.Writer) error {
+// explain prints what failed, on one line, and below it, indented, further lines and what to do next. It returns the exit code.
+func explain(w io.Writer, command string, err error) int {
+	text := strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "\n  ")
+	var usage *usageError
+	wrong := errors.As(err, &usage)
+	if wrong && !strings.Contains(text, " --help") {
+		text += fmt.Sprintf("\n  %q shows what it takes, with examples.", command+" --help")
+	}
+	fmt.Fprintf(w, "recount-node: %s\n", text)
+	if wrong {
+		return 2
+	}
+	return 1
+}
+
+// execute runs one command line and says which command it was. Output that could not be written is an error, so that no command
+// says ok when nobody heard it. Whatever stops a command before it begins is wrong usage.
+func execute(ctx context.Context, args []string, stdout io.Writer) (command string, err error) {
 	cmd, out, begun := root(), cli.Watch(stdout), false
 	notice(cmd, &begun)
 	cmd.SetArgs(args)
 	cmd.SetOut(out)
-	err := cmd.ExecuteContext(ctx)
+	ran, err := cmd.ExecuteContextC(ctx)
 	if err != nil && !begun {
-		return &usageError{err}
+		return ran.CommandPath(), &usageError{err}
 	}
-	return out.Lost(err)
+	return ran.CommandPath(), out.Lost(err)
 }
 
 // notice sets begun when a command of the tree runs.

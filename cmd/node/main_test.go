@@ -16,10 +16,10 @@ func (full) Write([]byte) (int, error) { return 0, errors.New("no space left on 
 func TestLostOutput(t *testing.T) {
 	path := write(t, "config.yaml", good)
 	for _, args := range [][]string{{"config", "check", "--config", path}, {"config", "view", "--config", path}, {"--help"}, {"--version"}, {"serve", "--help"}} {
-		if err := execute(t.Context(), args, full{}); err == nil || !strings.Contains(err.Error(), "no space left") {
+		if _, err := execute(t.Context(), args, full{}); err == nil || !strings.Contains(err.Error(), "no space left") {
 			t.Errorf("%v: %v", args, err)
 		}
-		if err := execute(t.Context(), args, io.Discard); err != nil {
+		if _, err := execute(t.Context(), args, io.Discard); err != nil {
 			t.Errorf("%v: %v", args, err)
 		}
 	}

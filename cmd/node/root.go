@@ -38,10 +38,26 @@ Exit codes: 0 stopped as asked, 1 failed, 2 wrong usage or settings, 70 the stor
   # one node of them by hand
   recount-node serve --config /tmp/recount/node-1/config.yaml`,
 		SilenceUsage: true, SilenceErrors: true,
-		Version: fmt.Sprintf("%s %s %s/%s", version.Version, runtime.Version(), runtime.GOOS, runtime.GOARCH),
+		Version: versionText(),
 	}
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
-	cmd.PersistentPreRunE = func(cmd *cobra.Command, args []string) error { return wrong(cli.RefuseEmpty(cmd, args)) }
-	cmd.AddCommand(serveCommand(), devCommand(), configCommand(), certsCommand())
-	return cli.Group(cmd, wrong)
+	cmd.PersistentPreRunE = func(cmd *cobra.Command, args []string) error { return wrong(cli.Check(cmd, args)) }
+	cmd.AddCommand(serveCommand(), devCommand(), configCommand(), certsCommand(), versionCommand(), cli.Completion("recount-node", wrong))
+	cmd.CompletionOptions.DisableDefaultCmd = true
+	cli.Strict(cmd, wrong)
+	return cmd
+}
+
+func versionText() string {
+	return fmt.Sprintf("%s %s %s/%s", version.Version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+}
+
+func versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "version", Short: "Print the version of this program", Args: cli.None,
+		Example: `  recount-node version`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), "recount-node version", versionText())
+			return err
+		},
+	}
 }

@@ -27,7 +27,7 @@ const flushLimit = time.Second
 func serveCommand() *cobra.Command {
 	var path string
 	cmd := &cobra.Command{
-		Use: "serve --config FILE", Short: "Run one node until SIGTERM or Ctrl-C", Args: cobra.NoArgs,
+		Use: "serve --config FILE", Short: "Run one node until SIGTERM or Ctrl-C",
 		Long: `Run one node. Settings come from flags, then the environment, then the file, then defaults; a setting that is
 not known is refused. Every secret may also be given as a file: NAME_FILE in the environment, name_file in the file.
 

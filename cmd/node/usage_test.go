@@ -18,12 +18,12 @@ func TestWrongArguments(t *testing.T) {
 		"config check --config none.yaml", "config view --config none.yaml", "serve --config none.yaml",
 	} {
 		var usage *usageError
-		if err := execute(t.Context(), strings.Fields(line), io.Discard); !errors.As(err, &usage) {
+		if _, err := execute(t.Context(), strings.Fields(line), io.Discard); !errors.As(err, &usage) {
 			t.Errorf("%s: %v", line, err)
 		}
 	}
 	for _, line := range []string{"", "--help", "config", "certs", "help dev"} {
-		if err := execute(t.Context(), append([]string{}, strings.Fields(line)...), io.Discard); err != nil {
+		if _, err := execute(t.Context(), append([]string{}, strings.Fields(line)...), io.Discard); err != nil {
 			t.Errorf("%s: %v", line, err)
 		}
 	}

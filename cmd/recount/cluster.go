@@ -149,13 +149,6 @@ func (a *app) clusterCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "cluster", Short: "Show the cluster",
 		Example: "  recount cluster status --dev /tmp/recount",
-		Args:    cobra.ArbitraryArgs,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usagef("unknown command %q; there is \"recount cluster status\"", args[0])
-			}
-			return cmd.Help()
-		},
 	}
 	cmd.AddCommand(&cobra.Command{
 		Use: "status", Short: "Show leader, term and members as every endpoint sees them", Args: exactly(),

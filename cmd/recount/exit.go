@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/recount-ledger/recount/client"
 	"github.com/recount-ledger/recount/wire"
@@ -38,6 +39,15 @@ func usagef(format string, args ...any) error {
 	return &codedError{code: exitUsage, err: fmt.Errorf(format, args...)}
 }
 
+// usage makes any error one of wrong usage.
+func usage(err error) error {
+	var coded *codedError
+	if errors.As(err, &coded) {
+		return err
+	}
+	return usagef("%w", err)
+}
+
 func exitCode(err error) int {
 	var coded *codedError
 	var problem *wire.Problem
@@ -62,16 +72,25 @@ func exitCode(err error) int {
 	return exitFailed
 }
 
-// explain prints what failed and what to do next.
-func (a *app) explain(err error) {
-	if errors.Is(err, context.Canceled) {
-		fmt.Fprintln(a.err, "recount: interrupted")
-	} else {
-		fmt.Fprintf(a.err, "recount: %s\n", visible(err.Error()))
+// explain prints what failed, on one line, and below it, indented, further lines and what to do next. command is what was asked for.
+func (a *app) explain(err error, command string) {
+	text := "interrupted"
+	if !errors.Is(err, context.Canceled) {
+		text = indented(err.Error())
 	}
-	if next := nextStep(err); next != "" {
-		fmt.Fprintf(a.err, "  %s\n", next)
+	fmt.Fprintf(a.err, "recount: %s\n", text)
+	next := nextStep(err)
+	if next == "" && text != "interrupted" && !strings.Contains(text, " --help") {
+		next = fmt.Sprintf("%q shows what it takes, with examples.", command+" --help")
 	}
+	if next != "" {
+		fmt.Fprintf(a.err, "  %s\n", indented(next))
+	}
+}
+
+// indented sets off all lines but the first.
+func indented(text string) string {
+	return strings.ReplaceAll(visible(strings.TrimSpace(text)), "\n", "\n  ")
 }
 
 func nextStep(err error) string {

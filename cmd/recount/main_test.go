@@ -255,7 +255,7 @@ func TestExitCodes(t *testing.T) {
 		talk string // part of stderr
 		args []string
 	}{
-		{exitUsage, "unknown command", []string{"bogus"}},
+		{exitUsage, "has no command \"bogus\"", []string{"bogus"}},
 		{exitUsage, "unknown flag", []string{"get", "--bogus"}},
 		{exitUsage, "PCS_ID", []string{"get"}},
 		{exitUsage, "--dev DIR", []string{"get", someID}},

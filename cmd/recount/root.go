@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"time"
 
@@ -67,9 +66,10 @@ func (a *app) run(ctx context.Context, args []string) int {
 	cmd.SetIn(a.in)
 	cmd.SetOut(a.out)
 	cmd.SetErr(a.err)
-	err := out.Lost(cmd.ExecuteContext(ctx))
+	ran, err := cmd.ExecuteContextC(ctx)
+	err = out.Lost(err)
 	if err != nil {
-		a.explain(err)
+		a.explain(err, ran.CommandPath())
 	}
 	return exitCode(err)
 }
@@ -81,18 +81,11 @@ func (a *app) root() *cobra.Command {
   recount get --endpoint https://127.0.0.1:9440 --ca ca.pem 65c8f7093db946879683b020ce72cdb43c71895141051e382fe63b079c090fc5
   recount digest --dev /tmp/recount`,
 		SilenceUsage: true, SilenceErrors: true,
-		Args: cobra.ArbitraryArgs,
 		PersistentPreRunE: func(cmd *cobra.Command, args []string) error {
-			if err := cli.RefuseEmpty(cmd, args); err != nil {
+			if err := cli.Check(cmd, args); err != nil {
 				return usagef("%w", err)
 			}
 			return a.checkFlags()
-		},
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usagef("unknown command %q; \"recount --help\" lists the commands", args[0])
-			}
-			return cmd.Help()
 		},
 	}
 	f := cmd.PersistentFlags()
@@ -107,24 +100,20 @@ func (a *app) root() *cobra.Command {
 	f.BoolVar(&a.local, "local", false, "read what the node that is asked knows, without a word from the others: works without a majority, may be old")
 	f.DurationVar(&a.timeout, "timeout", 30*time.Second, "how long to try for one answer")
 	f.BoolVarP(&a.quiet, "quiet", "q", false, "no progress and no notes on stderr")
-	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return usagef("%w; \"%s --help\" shows the flags", err, c.CommandPath())
-	})
+	cli.Closed(cmd, "output", formatTable, formatWide, formatJSON, formatNDJSON)
 	cmd.CompletionOptions.DisableDefaultCmd = true
 	cmd.AddCommand(a.keygenCommand(), a.signCommand(), a.submitCommand(), a.getCommand(), a.auditCommand(), a.tailCommand(),
 		a.shardsCommand(), a.eventCommand(), a.digestCommand(), a.clusterCommand(), a.policyCommand(), a.generationCommand(), a.keysCommand(),
 		a.incidentCommand(), a.canaryCommand(), a.drillCommand(), a.freezeCommand(), a.thawCommand(), a.freezesCommand(), a.knownShardsCommand(),
 		a.tokenCommand(), a.approveCommand(), a.actsCommand(),
-		a.versionCommand(), completionCommand())
+		a.versionCommand(), cli.Completion("recount", usage))
+	cli.Strict(cmd, usage)
 	return cmd
 }
 
 func (a *app) checkFlags() error {
 	if a.format == formatWide {
 		a.format, a.wide = formatTable, true
-	}
-	if !slices.Contains([]string{formatTable, formatJSON, formatNDJSON}, a.format) {
-		return usagef("-o %s: must be table, wide, json or ndjson", a.format)
 	}
 	if err := a.viewFlags.check(); err != nil {
 		return err
@@ -135,17 +124,17 @@ func (a *app) checkFlags() error {
 	return nil
 }
 
-// exactly is cobra.ExactArgs with our exit code and a word about what is missing.
+// exactly is cobra.ExactArgs with a word about what is missing.
 func exactly(names ...string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) == len(names) {
 			return nil
 		}
-		if cmd.HasSubCommands() && len(args) > 0 {
-			return usagef("%s has no command %q; \"%s --help\" lists them", cmd.CommandPath(), args[0], cmd.CommandPath())
+		if len(names) == 0 && cmd.HasSubCommands() {
+			return cli.Unknown(cmd, args[0])
 		}
 		if len(names) == 0 {
-			return usagef("%s takes no arguments", cmd.CommandPath())
+			return cli.None(cmd, args)
 		}
 		return usagef("%s needs %s; \"%s --help\" shows examples", cmd.CommandPath(), strings.Join(names, " "), cmd.CommandPath())
 	}
@@ -155,29 +144,5 @@ func exactly(names ...string) cobra.PositionalArgs {
 func (a *app) talk(format string, args ...any) {
 	if !a.quiet {
 		fmt.Fprintln(a.err, visible(fmt.Sprintf(format, args...)))
-	}
-}
-
-func completionCommand() *cobra.Command {
-	shells := []string{"bash", "zsh", "fish", "powershell"}
-	return &cobra.Command{
-		Use: "completion SHELL", Short: "Print the completion script of a shell", ValidArgs: shells, Args: exactly("SHELL"),
-		Example: `  source <(recount completion bash)
-  recount completion zsh > "${fpath[1]}/_recount"
-  recount completion fish > ~/.config/fish/completions/recount.fish`,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			out := cmd.OutOrStdout()
-			switch args[0] {
-			case "bash":
-				return cmd.Root().GenBashCompletionV2(out, true)
-			case "zsh":
-				return cmd.Root().GenZshCompletion(out)
-			case "fish":
-				return cmd.Root().GenFishCompletion(out, true)
-			case "powershell":
-				return cmd.Root().GenPowerShellCompletionWithDesc(out)
-			}
-			return usagef("unknown shell %q; known are %s", args[0], strings.Join(shells, ", "))
-		},
 	}
 }

@@ -1,5 +1,7 @@
-// Package cli holds what both programs do with a command line: output that is lost is an error, and a flag or an argument
-// without a value is refused.
+// Package cli holds what both programs do with a command line: output that is lost is an error, a flag or an argument without a
+// value is refused, and a name that does not exist is an error that says which one was probably meant.
+//
+// It refuses to guess: a name is suggested, never corrected.
 package cli
 
 import (
@@ -59,17 +61,4 @@ func RefuseEmpty(cmd *cobra.Command, args []string) (err error) {
 		}
 	}
 	return err
-}
-
-// Group makes cmd a command that only holds others: alone it prints its help, and a name that it does not hold is an error, which
-// wrong makes of the text.
-func Group(cmd *cobra.Command, wrong func(error) error) *cobra.Command {
-	cmd.Args = func(cmd *cobra.Command, args []string) error {
-		if len(args) > 0 {
-			return wrong(fmt.Errorf("%s has no command %q; \"%s --help\" lists them", cmd.CommandPath(), args[0], cmd.CommandPath()))
-		}
-		return nil
-	}
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
-	return cmd
 }

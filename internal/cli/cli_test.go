@@ -47,20 +47,3 @@ func TestRefuseEmpty(t *testing.T) {
 		}
 	}
 }
-
-// TestGroup: a group does not take an unknown name for a wish to see the help.
-func TestGroup(t *testing.T) {
-	wrong := errors.New("wrong")
-	root := &cobra.Command{Use: "root", SilenceErrors: true, SilenceUsage: true}
-	root.AddCommand(Group(&cobra.Command{Use: "group"}, func(err error) error { return errors.Join(wrong, err) }))
-	root.SetOut(io.Discard)
-	for args, want := range map[string]error{"": nil, "bogus": wrong} {
-		root.SetArgs([]string{"group"})
-		if args != "" {
-			root.SetArgs([]string{"group", args})
-		}
-		if err := root.Execute(); !errors.Is(err, want) {
-			t.Errorf("%q: %v", args, err)
-		}
-	}
-}
