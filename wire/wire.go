@@ -188,6 +188,8 @@ type ShardAnswer struct {
 	FirstSeq    uint64 `json:"first_seq"`
 	LastSeq     uint64 `json:"last_seq"`
 	LastAt      string `json:"last_at"`
+	RefusedOnly bool   `json:"refused_only,omitempty"` // no validly signed submission names it: lists of shards leave it out
+	AtLeast     bool   `json:"at_least,omitempty"`     // with refused_only: there were more than the counts say
 }
 
 // ShardsPage answers GET /v1/shards, ordered by the bytes of the shard id.

@@ -61,6 +61,8 @@ func (a *app) shardsCommand() *cobra.Command {
 	var read client.Read
 	cmd := &cobra.Command{
 		Use: "shards [SHARD_ID]", Short: "List the shards with their epochs and counts, or show one",
+		Long: `shards lists the shards that a validly signed record named. A shard of which every record was refused is in no list;
+ask for it by its name: the answer says that it is known from refused records only.`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 1 {
 				return exactly("SHARD_ID")(cmd, args)
@@ -85,7 +87,14 @@ func (a *app) oneShard(ctx context.Context, id string, read client.Read) error {
 	if err != nil {
 		return err
 	}
-	return a.show(s, "shard", s.ShardID, "epoch", number(s.Epoch), "epoch seq", s.EpochSeq, "submissions", s.Submissions,
+	known := "validly signed records"
+	if s.RefusedOnly {
+		known = "only refused records; recount audit --shard lists them"
+	}
+	if s.AtLeast {
+		known += "; there are more than were counted"
+	}
+	return a.show(s, "shard", s.ShardID, "known from", known, "epoch", number(s.Epoch), "epoch seq", s.EpochSeq, "submissions", s.Submissions,
 		"accepted", s.Accepted, "escalated", s.Escalated, "refused", s.Refused, "conflicts", s.Conflicts,
 		"first seq", s.FirstSeq, "last seq", s.LastSeq, "last at", s.LastAt)
 }

@@ -256,12 +256,27 @@ func (n ledger) Shard(ctx context.Context, id string) (*wire.ShardAnswer, error)
 	defer view.Close()
 	r, err := projections.Shard(view, id)
 	if errors.Is(err, projections.ErrNotFound) {
+		return namedShard(view, id)
+	}
+	if err != nil {
+		return nil, err
+	}
+	a := shardAnswer(r)
+	return &a, nil
+}
+
+// namedShard shows a shard that the generation knows from refused submissions only, as after a recount that counts nothing of
+// a stolen key.
+func namedShard(view *fsm.View, id string) (*wire.ShardAnswer, error) {
+	r, more, err := projections.Named(view, id)
+	if errors.Is(err, projections.ErrNotFound) {
 		return nil, api.ErrNotFound
 	}
 	if err != nil {
 		return nil, err
 	}
 	a := shardAnswer(r)
+	a.RefusedOnly, a.AtLeast = true, more
 	return &a, nil
 }
 

@@ -1,6 +1,7 @@
 package projections
 
 import (
+	"errors"
 	"slices"
 	"testing"
 
@@ -77,8 +78,16 @@ func TestListsAreWhole(t *testing.T) {
 		}
 	}
 	for _, shard := range []string{"ghost", "new", "cold"} {
-		if got := list(Query{Shard: shard}); len(got) != 1 {
+		got := list(Query{Shard: shard})
+		if len(got) != 1 {
 			t.Errorf("shard %s: events %v", shard, got)
 		}
+		row, more, err := Named(l.db, shard)
+		if err != nil || more || row.Refused != 1 || row.Accepted != 0 || row.FirstSeq != got[0] || row.LastSeq != got[0] || row.LastLogTime == 0 {
+			t.Errorf("shard %s is named: %+v %v %v", shard, row, more, err)
+		}
+	}
+	if _, _, err := Named(l.db, "none"); !errors.Is(err, ErrNotFound) {
+		t.Errorf("a shard that nobody names: %v", err)
 	}
 }

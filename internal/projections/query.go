@@ -148,6 +148,51 @@ func Shard(s Store, id string) (ShardRow, error) {
 	return w.public(id), nil
 }
 
+// Named sums up the submissions that name a shard of which no validly signed one was folded: they were all refused.
+// ErrNotFound when nothing names it. At most 20,000 of them are counted; more says that there are others.
+func Named(s Store, id string) (row ShardRow, more bool, err error) {
+	row.Shard = id
+	q := Query{Shard: id, Limit: maxLimit}
+	for looked := 0; looked < maxLook; looked += maxLimit {
+		page, err := Audit(s, q)
+		if err != nil {
+			return row, false, err
+		}
+		for i := range page.Rows {
+			row.see(&page.Rows[i])
+		}
+		if q.FromSeq = page.Next; q.FromSeq == 0 {
+			break
+		}
+	}
+	if row.FirstSeq == 0 {
+		return row, false, fmt.Errorf("shard %q: %w", id, ErrNotFound)
+	}
+	last, err := Audit(s, Query{Shard: id, Limit: 1, Reverse: true})
+	if err == nil && len(last.Rows) == 1 {
+		row.LastSeq, row.LastLogTime = last.Rows[0].Seq, last.Rows[0].LogTime
+	}
+	return row, q.FromSeq != 0, err
+}
+
+// see counts a submission.
+func (w *ShardRow) see(r *Result) {
+	if w.FirstSeq == 0 {
+		w.FirstSeq, w.FirstLogTime = r.Seq, r.LogTime
+	}
+	w.LastSeq, w.LastLogTime = r.Seq, r.LogTime
+	switch r.Outcome {
+	case verify.Accepted:
+		w.Accepted++
+	case verify.Escalated:
+		w.Escalated++
+	case verify.Refused:
+		w.Refused++
+	case verify.Conflict:
+		w.Conflicts++
+	}
+}
+
 // Shards lists shards in byte order of their ids, those after the given one; next continues the list, "" at its end.
 func Shards(s Store, after string, limit int) (rows []ShardRow, next string, err error) {
 	limit = clampLimit(limit)
