@@ -97,6 +97,16 @@ func (c *Client) Get(ctx context.Context, pcsID string, r Read) (*wire.PCSAnswer
 	return get[wire.PCSAnswer](ctx, c, "/v1/pcs/"+url.PathEscape(pcsID), r.query())
 }
 
+// Complete lists the pcs_ids that begin with a prefix of 8 to 64 hex digits, at most limit (0: 5).
+func (c *Client) Complete(ctx context.Context, prefix string, limit int, r Read) (*wire.IDsPage, error) {
+	q := r.query()
+	q.Set("prefix", prefix)
+	if limit > 0 {
+		q.Set("limit", strconv.Itoa(limit))
+	}
+	return get[wire.IDsPage](ctx, c, "/v1/pcs", q)
+}
+
 // Event reads one event with its payload.
 func (c *Client) Event(ctx context.Context, seq uint64, r Read) (*wire.EventAnswer, error) {
 	return get[wire.EventAnswer](ctx, c, "/v1/events/"+strconv.FormatUint(seq, 10), r.query())

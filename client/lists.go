@@ -18,7 +18,8 @@ type AuditQuery struct {
 	Shard, Key, Outcome, Reason string
 	UnknownShards               bool // only shards that nobody registered as expected
 	Since, Until                time.Time
-	FromSeq                     uint64
+	FromSeq, ToSeq              uint64
+	Newest                      bool   // newest first
 	Limit                       int    // items in all, 0 for no limit
 	Cursor                      string // where an earlier walk stopped; the filters must be the same
 	Read
@@ -40,6 +41,10 @@ func (a AuditQuery) query() url.Values {
 		q.Set("unknown_shards", "true")
 	}
 	setSeq(q, "from_seq", a.FromSeq)
+	setSeq(q, "to_seq", a.ToSeq)
+	if a.Newest {
+		q.Set("order", wire.OrderNewest)
+	}
 	if a.Limit > 0 {
 		q.Set("limit", strconv.Itoa(a.Limit))
 	}
@@ -51,7 +56,7 @@ func (c *Client) AuditPage(ctx context.Context, q AuditQuery) (*wire.AuditPage, 
 	return get[wire.AuditPage](ctx, c, "/v1/audit", q.query())
 }
 
-// Audit walks the audit list in the order of seq, page by page, over all nodes; later pages come from nodes that
+// Audit walks the audit list in the order of seq, newest first if the query says so, page by page, over all nodes; later pages come from nodes that
 // are at least as far as the first. It ends after the first error, which is yielded. ErrCursorGone means that
 // another generation answers now: start again.
 func (c *Client) Audit(ctx context.Context, q AuditQuery) iter.Seq2[wire.AuditItem, error] {

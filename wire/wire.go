@@ -143,6 +143,20 @@ type AuditPage struct {
 	Generation uint32      `json:"generation"`
 }
 
+// The orders of the audit list, the values of the query parameter "order".
+const (
+	OrderOldest = "oldest"
+	OrderNewest = "newest"
+)
+
+// IDsPage answers GET /v1/pcs: the pcs_ids that begin with a prefix, in order. More says that there are others.
+type IDsPage struct {
+	Items      []string `json:"items"`
+	More       bool     `json:"more"`
+	AppliedSeq uint64   `json:"applied_seq"`
+	Generation uint32   `json:"generation"`
+}
+
 // Trailer is the last line of an NDJSON list. A stream without it was cut.
 type Trailer struct {
 	Trailer    bool   `json:"trailer"` // always true; no item has this member

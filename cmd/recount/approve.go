@@ -24,7 +24,11 @@ func (a *app) approveCommand() *cobra.Command {
   recount generation activate 2 --diff DIGEST --op-id fix-7 --ticket INC-7     # alice: does it`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			got, err := askAct(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.ApprovalAnswer, error) {
-				return c.Approve(ctx, wire.ApprovalRequest{Approve: args[0], Act: a.act(&f)})
+				id, err := findApproval(ctx, c, args[0])
+				if err != nil {
+					return nil, err
+				}
+				return c.Approve(ctx, wire.ApprovalRequest{Approve: id, Act: a.act(&f)})
 			})
 			if err != nil {
 				return err
@@ -44,7 +48,7 @@ func (a *app) approveCommand() *cobra.Command {
 			}
 			l := newList(a, func(t *table, x wire.ApprovalAnswer) {
 				t.row(x.OpID, x.Act, x.Request, strings.Join(x.Actors, " "), x.ExpiresAt, dash(x.Reason), dash(x.Ticket))
-			}, text("OP_ID", 1, 16), text("ACT", 2, 12), hexID("REQUEST", 6), text("YES FROM", 3, 8), moment("UNTIL", 4), text("REASON", 5, 10), text("TICKET", 7, 8))
+			}, keyID("OP_ID", 1), text("ACT", 2, 12), hexID("REQUEST", 6), text("YES FROM", 3, 8), moment("UNTIL", 4), text("REASON", 5, 10), text("TICKET", 7, 8))
 			for _, item := range page.Items {
 				if err := l.add(item); err != nil {
 					return err

@@ -79,7 +79,14 @@ func (a *app) freezeOrThaw(ctx context.Context, f *freezeFlags, do func(*client.
 		return err
 	}
 	r.Act = a.act(&f.actFlags)
-	got, err := askAct(ctx, a, func(ctx context.Context, c *client.Client) (*wire.FreezeAnswer, error) { return do(c, ctx, r) })
+	got, err := askAct(ctx, a, func(ctx context.Context, c *client.Client) (_ *wire.FreezeAnswer, err error) {
+		if r.Scope == wire.FreezeKey {
+			if r.Subject, err = findKey(ctx, c, r.Subject); err != nil {
+				return nil, err
+			}
+		}
+		return do(c, ctx, r)
+	})
 	if err != nil {
 		return err
 	}

@@ -95,7 +95,7 @@ its name. Rotate the agents to a new key first or at once after: docs/runbooks/k
 	return cmd
 }
 
-func (a *app) keyIncident(ctx context.Context, id string, since time.Time, f *incidentFlags) (*keyIncident, error) {
+func (a *app) keyIncident(ctx context.Context, given string, since time.Time, f *incidentFlags) (*keyIncident, error) {
 	if err := mayWriteBelow(f.out); err != nil { // before anything is done
 		return nil, err
 	}
@@ -104,6 +104,10 @@ func (a *app) keyIncident(ctx context.Context, id string, since time.Time, f *in
 		return nil, err
 	}
 	defer c.Close()
+	id, err := within(ctx, a, func(ctx context.Context) (string, error) { return findKey(ctx, c, given) })
+	if err != nil {
+		return nil, err
+	}
 	in := &keyIncident{KeyID: id, ByShard: map[string]int{}, ByOutcome: map[string]int{}, UnknownShards: []string{}, Reason: f.reason, Ticket: f.ticket}
 	before, err := within(ctx, a, func(ctx context.Context) (*wire.KeyAnswer, error) { return c.Key(ctx, id) })
 	if err != nil {

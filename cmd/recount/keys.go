@@ -79,7 +79,13 @@ func (a *app) keysShowCommand() *cobra.Command {
 		Use: "show KEY_ID", Short: "Show one key with its terms", Args: exactly("KEY_ID"),
 		Example: `  recount keys show hmac-0123456789abcdef`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			k, err := ask(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.KeyAnswer, error) { return c.Key(ctx, args[0]) })
+			k, err := ask(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.KeyAnswer, error) {
+				id, err := findKey(ctx, c, args[0])
+				if err != nil {
+					return nil, err
+				}
+				return c.Key(ctx, id)
+			})
 			if err != nil {
 				return err
 			}
@@ -195,7 +201,11 @@ func (a *app) keyActCommand(use, short, long, example string, do func(*client.Cl
 	cmd := &cobra.Command{Use: use + " KEY_ID", Short: short, Long: long, Example: example, Args: exactly("KEY_ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			k, err := askAct(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.KeyAnswer, error) {
-				return do(c, ctx, args[0], a.act(&f))
+				id, err := findKey(ctx, c, args[0])
+				if err != nil {
+					return nil, err
+				}
+				return do(c, ctx, id, a.act(&f))
 			})
 			if err != nil {
 				return err
@@ -245,7 +255,11 @@ Revoking again with an earlier --since moves that time. recount incident key doe
 				r.Since = wire.Time(at)
 			}
 			got, err := askAct(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.RevokeAnswer, error) {
-				return c.RevokeKey(ctx, args[0], r)
+				id, err := findKey(ctx, c, args[0])
+				if err != nil {
+					return nil, err
+				}
+				return c.RevokeKey(ctx, id, r)
 			})
 			if err != nil {
 				return err

@@ -226,31 +226,6 @@ func (a *app) policyListCommand() *cobra.Command {
 	}
 }
 
-// findPolicy takes an id, or an unambiguous beginning of one.
-func findPolicy(ctx context.Context, c *client.Client, id string) (*wire.PolicyAnswer, error) {
-	id = strings.ToLower(id)
-	if len(id) < 64 {
-		if len(id) < 8 || strings.Trim(id, "0123456789abcdef") != "" {
-			return nil, usagef("policy %q: must be an id of 64 hex digits, or at least its first 8", id)
-		}
-		page, err := c.Policies(ctx)
-		if err != nil {
-			return nil, err
-		}
-		var found []string
-		for _, p := range page.Items {
-			if strings.HasPrefix(p.ID, id) {
-				found = append(found, p.ID)
-			}
-		}
-		if len(found) != 1 {
-			return nil, &codedError{exitNotFound, fmt.Errorf("%d published policies begin with %s", len(found), id), "\"recount policy list\" lists them."}
-		}
-		id = found[0]
-	}
-	return c.Policy(ctx, id)
-}
-
 func (a *app) policyShowCommand() *cobra.Command {
 	var canonical bool
 	cmd := &cobra.Command{

@@ -24,11 +24,19 @@ func (a *app) getCommand() *cobra.Command {
 	var read client.Read
 	cmd := &cobra.Command{
 		Use: "get PCS_ID", Short: "Show what the ledger says of a record now", Args: exactly("PCS_ID"),
-		Example: `  recount get --dev /tmp/recount 65c8f7093db946879683b020ce72cdb43c71895141051e382fe63b079c090fc5
+		Long: `get shows one record: by its pcs_id, by the first digits of it (at least 8, as tables show them), or by SEQ: and the number of
+the event that it came with. More digits are asked for when several records begin so. All but the whole id needs a token.`,
+		Example: `  recount get --dev /tmp/recount 65c8f7093db94687
+  recount get --dev /tmp/recount SEQ:58
+  recount get --dev /tmp/recount 65c8f7093db946879683b020ce72cdb43c71895141051e382fe63b079c090fc5
   recount get -o json --consistency local 65c8f7093db946879683b020ce72cdb43c71895141051e382fe63b079c090fc5`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p, err := ask(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.PCSAnswer, error) {
-				return c.Get(ctx, args[0], read)
+				id, err := recordID(ctx, c, args[0], read)
+				if err != nil {
+					return nil, err
+				}
+				return c.Get(ctx, id, read)
 			})
 			if err != nil {
 				return err
@@ -126,15 +134,22 @@ func (a *app) eventCommand() *cobra.Command {
 	var read client.Read
 	cmd := &cobra.Command{
 		Use: "event SEQ", Short: "Show one event of the log", Args: exactly("SEQ"),
+		Long: `event shows one event with its leaf. A pcs_id, or at least the first 8 digits of one, stands for the event whose answer stands
+for that record.`,
 		Example: `  recount event --dev /tmp/recount 1
+  recount event 65c8f7093db94687
   recount event -o json 12 | jq -r .payload | base64 -d | tail -c +17 > event.pb`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			seq, err := strconv.ParseUint(args[0], 10, 63)
-			if err != nil || seq == 0 {
-				return usagef("SEQ %q: must be a whole number, at least 1", args[0])
+			digits := strings.TrimPrefix(strings.ToUpper(args[0]), "SEQ:")
+			seq, err := strconv.ParseUint(digits, 10, 63)
+			if named := len(args[0]) >= leastDigits && isHex(args[0]); seq == 0 && (err == nil || !named) {
+				return usagef("SEQ %q: must be a whole number, at least 1, or a pcs_id or at least its first %d digits", args[0], leastDigits)
 			}
 			e, err := ask(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.EventAnswer, error) {
-				return c.Event(ctx, seq, read)
+				if err == nil {
+					return c.Event(ctx, seq, read)
+				}
+				return eventOf(ctx, c, args[0], read)
 			})
 			if err != nil {
 				return err
@@ -146,6 +161,19 @@ func (a *app) eventCommand() *cobra.Command {
 	}
 	readFlags(cmd, &read)
 	return cmd
+}
+
+// eventOf is the event whose answer stands for a record.
+func eventOf(ctx context.Context, c *client.Client, given string, read client.Read) (*wire.EventAnswer, error) {
+	id, err := recordID(ctx, c, given, read)
+	if err != nil {
+		return nil, err
+	}
+	p, err := c.Get(ctx, id, read)
+	if err != nil {
+		return nil, err
+	}
+	return c.Event(ctx, p.Seq, read)
 }
 
 // summaryPairs lists the decoded event in the order of its names.

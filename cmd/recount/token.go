@@ -169,7 +169,11 @@ it show in "recount event".`,
   recount token revoke cert:5f3a09c2d1`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			got, err := askAct(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.TokenAnswer, error) {
-				return c.RevokeToken(ctx, args[0], wire.TokenRevokeRequest{Act: a.act(&f)})
+				id, err := findToken(ctx, c, args[0])
+				if err != nil {
+					return nil, err
+				}
+				return c.RevokeToken(ctx, id, wire.TokenRevokeRequest{Act: a.act(&f)})
 			})
 			if err != nil {
 				return err

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/spf13/pflag"
+	"github.com/spf13/cobra"
 
 	"github.com/recount-ledger/recount/internal/term"
 	"github.com/recount-ledger/recount/wire"
@@ -26,7 +26,8 @@ type viewFlags struct {
 	time  string
 }
 
-func (v *viewFlags) add(f *pflag.FlagSet) {
+func (v *viewFlags) add(cmd *cobra.Command) {
+	f := cmd.PersistentFlags()
 	f.IntVar(&v.width, "width", 0, "columns of a line of a table (0: as wide as the terminal; no bound in a pipe)")
 	f.StringVar(&v.color, "color", term.ColorAuto, "auto, always or never; auto heeds NO_COLOR")
 	f.StringVar(&v.time, "time", timeUTC, "how tables show times: utc, local or relative")

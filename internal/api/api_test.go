@@ -184,6 +184,57 @@ func TestAuditPagesAndCursors(t *testing.T) {
 	}
 }
 
+// TestAuditNewestFirst: pages go backwards, and bounds mean the same in both directions.
+func TestAuditNewestFirst(t *testing.T) {
+	r := newRig(t, nil)
+	for i := range 9 {
+		r.post(record("s", i, nil))
+	}
+	var seqs []uint64
+	for cursor := ""; ; {
+		page := decode[wire.AuditPage](t, r.get("/v1/audit?limit=3&order=newest&from_seq=2&to_seq=8"+cursor), 200)
+		for _, item := range page.Items {
+			seqs = append(seqs, item.Seq)
+		}
+		if page.NextCursor == "" {
+			break
+		}
+		cursor = "&cursor=" + page.NextCursor
+	}
+	if fmt.Sprint(seqs) != "[8 7 6 5 4 3 2]" {
+		t.Error(seqs)
+	}
+	if page := decode[wire.AuditPage](t, r.get("/v1/audit?to_seq=2"), 200); len(page.Items) != 2 || page.Items[0].Seq != 1 {
+		t.Errorf("%+v", page.Items)
+	}
+	if page := decode[wire.AuditPage](t, r.get("/v1/audit?limit=1&order=newest"), 200); page.Items[0].Seq != 9 {
+		t.Errorf("%+v", page.Items)
+	}
+	for _, wrong := range []string{"order=random", "from_seq=3&to_seq=2", "to_seq=0"} {
+		decode[wire.Problem](t, r.get("/v1/audit?"+wrong), 400)
+	}
+}
+
+// TestIDsWithAPrefix are listed for those who may read, at most so many.
+func TestIDsWithAPrefix(t *testing.T) {
+	r := newRig(t, nil)
+	r.post(record("a", 1, nil))
+	id := hexOf("a", 1)
+	if page := decode[wire.IDsPage](t, r.get("/v1/pcs?prefix="+strings.ToUpper(id[:8])), 200); len(page.Items) != 1 || page.Items[0] != id || page.More {
+		t.Errorf("%+v", page)
+	}
+	if page := decode[wire.IDsPage](t, r.get("/v1/pcs?prefix=0000000000"), 200); page.Items == nil || len(page.Items) != 0 {
+		t.Errorf("%+v", page)
+	}
+	r.twin.first[id[:63]+"0"], r.twin.first[id[:63]+"1"], r.twin.first[id[:63]+"2"] = 0, 0, 0
+	if page := decode[wire.IDsPage](t, r.get("/v1/pcs?limit=2&prefix="+id[:60]), 200); len(page.Items) != 2 || !page.More {
+		t.Errorf("%+v", page)
+	}
+	for _, wrong := range []string{"", "?prefix=abcdefg", "?prefix=0123456", "?prefix=" + id + "0", "?prefix=" + id + "&limit=101"} {
+		decode[wire.Problem](t, r.get("/v1/pcs"+wrong), 400)
+	}
+}
+
 func BenchmarkSubmit(b *testing.B) {
 	twin := newTwin()
 	answer, err := twin.Submit(b.Context(), []byte(record("s", 1, nil)), Meta{})

@@ -36,12 +36,14 @@ type Read struct {
 	MinSeq      uint64 // 0 for none; holds at every level
 }
 
-// AuditQuery selects rows of the audit list in ascending seq. Empty members do not filter.
+// AuditQuery selects rows of the audit list, in ascending seq unless it says otherwise. Empty members do not filter.
 type AuditQuery struct {
 	Shard, Key, Outcome, Reason string
 	UnknownShards               bool   // only shards that nobody registered as expected
 	Since, Until                int64  // log time in ns since 1970: Since <= t < Until; 0 for none
-	FromSeq                     uint64 // first seq to look at, at least 1
+	FromSeq                     uint64 // first seq to look at, at least 1; when Newest the last one, 0 for the end
+	ToSeq                       uint64 // last seq to look at, 0 for no bound; when Newest the first one
+	Newest                      bool   // in descending seq
 	Limit                       int    // at least 1
 	Generation                  uint32 // the generation that must answer
 }
@@ -104,6 +106,8 @@ type Ledger interface {
 	WaitRead(ctx context.Context, r Read) (Position, error)
 	// Lookup gives the answer of a pcs_id (64 lower-case hex digits) as it stands now.
 	Lookup(ctx context.Context, pcsID string) (*wire.PCSAnswer, error)
+	// Complete lists the pcs_ids that begin with prefix (8 to 64 lower-case hex digits), in order, at most limit of them.
+	Complete(ctx context.Context, prefix string, limit int) ([]string, error)
 	Audit(ctx context.Context, q AuditQuery) (AuditResult, error)
 	Event(ctx context.Context, seq uint64) (*wire.EventAnswer, error)
 	Shards(ctx context.Context, q ShardsQuery) (ShardsResult, error)

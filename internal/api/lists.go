@@ -32,7 +32,7 @@ type auditRequest struct {
 }
 
 func parseAudit(c echo.Context) (auditRequest, error) {
-	p := readParams(c, "shard", "key", "outcome", "reason", "since", "until", "from_seq", "limit", "cursor", "unknown_shards", "consistency", "min_seq")
+	p := readParams(c, "shard", "key", "outcome", "reason", "since", "until", "from_seq", "to_seq", "order", "limit", "cursor", "unknown_shards", "consistency", "min_seq")
 	a := auditRequest{read: p.read(wire.ConsistencyLocal), ndjson: wantsNDJSON(c.Request().Header)}
 	highest := uint64(maxLimit)
 	if a.ndjson {
@@ -48,10 +48,18 @@ func parseAudit(c echo.Context) (auditRequest, error) {
 
 		UnknownShards: p.oneOf("unknown_shards", "", "true") != "",
 		FromSeq:       p.number("from_seq", 1, 1, 1<<63-1),
+		ToSeq:         p.number("to_seq", 0, 1, 1<<63-1),
+		Newest:        p.oneOf("order", wire.OrderOldest, wire.OrderOldest, wire.OrderNewest) == wire.OrderNewest,
 		Limit:         int(p.number("limit", min(defaultLimit, highest), 1, highest)),
 	}
+	if a.query.ToSeq != 0 && a.query.ToSeq < a.query.FromSeq {
+		p.fail("to_seq", "is below from_seq")
+	}
+	if a.query.Newest {
+		a.query.FromSeq, a.query.ToSeq = a.query.ToSeq, a.query.FromSeq
+	}
 	get := p.values.Get
-	a.filters = digestFilters(get("shard"), get("key"), get("outcome"), get("reason"), get("since"), get("until"), get("from_seq"), get("unknown_shards"))
+	a.filters = digestFilters(get("shard"), get("key"), get("outcome"), get("reason"), get("since"), get("until"), get("from_seq"), get("unknown_shards"), get("to_seq"), get("order"))
 	if text := get("cursor"); text != "" {
 		k, err := parseCursor(text, 'a', a.filters)
 		if err != nil {

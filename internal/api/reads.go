@@ -47,14 +47,49 @@ func (s *server) lookup(c echo.Context) error {
 	return writeJSON(c, http.StatusOK, answer)
 }
 
-func isHash(s string) bool {
+// The bounds of a list of ids: a person who sees more than five of them types another digit.
+const (
+	leastPrefix  = 8
+	defaultIDs   = 5
+	mostIDs      = 100
+	prefixDetail = "must be 8 to 64 hex digits"
+)
+
+// complete lists the ids that begin with a prefix. Lookups of whole ids are public, this is not: with prefixes ids can be guessed.
+func (s *server) complete(c echo.Context) error {
+	p := readParams(c, "prefix", "limit", "consistency", "min_seq")
+	want := p.read(wire.ConsistencyLocal)
+	limit := int(p.number("limit", defaultIDs, 1, mostIDs))
+	prefix := strings.ToLower(p.values.Get("prefix"))
+	if len(prefix) < leastPrefix || len(prefix) > 64 || !isHex(prefix) {
+		p.fail("prefix", prefixDetail)
+	}
+	if err := p.err(); err != nil {
+		return err
+	}
+	ctx, cancel, at, err := s.fresh(c, want)
+	if err != nil {
+		return err
+	}
+	defer cancel()
+	ids, err := s.Ledger.Complete(ctx, prefix, limit+1)
+	if err != nil {
+		return err
+	}
+	page := wire.IDsPage{Items: append([]string{}, ids[:min(len(ids), limit)]...), More: len(ids) > limit, AppliedSeq: at.AppliedSeq, Generation: at.Generation}
+	return writeJSON(c, http.StatusOK, page)
+}
+
+func isHex(s string) bool {
 	for i := 0; i < len(s); i++ {
 		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
 			return false
 		}
 	}
-	return len(s) == 64
+	return true
 }
+
+func isHash(s string) bool { return len(s) == 64 && isHex(s) }
 
 func (s *server) event(c echo.Context) error {
 	seq, err := strconv.ParseUint(c.Param("seq"), 10, 63)

@@ -37,6 +37,7 @@ var (
 var routeTable = []route{
 	{method: "POST", path: "/v1/pcs/submit", roles: everybody, serve: (*server).submit},
 	{method: "GET", path: "/v1/pcs/:pcs_id", roles: everybody, serve: (*server).lookup},
+	{method: "GET", path: "/v1/pcs", roles: reading, serve: (*server).complete},
 
 	{method: "GET", path: "/v1/audit", roles: reading, serve: (*server).audit},
 	{method: "GET", path: "/v1/events/:seq", roles: reading, serve: (*server).event},

@@ -7,7 +7,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sort"
+	"strings"
 	"sync"
 	"time"
 
@@ -168,6 +171,17 @@ func (t *twin) Lookup(_ context.Context, id string) (*wire.PCSAnswer, error) {
 	return answer, nil
 }
 
+func (t *twin) Complete(_ context.Context, prefix string, limit int) (ids []string, _ error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, id := range slices.Sorted(maps.Keys(t.first)) {
+		if strings.HasPrefix(id, prefix) && len(ids) < limit {
+			ids = append(ids, id)
+		}
+	}
+	return ids, t.fail
+}
+
 func (q AuditQuery) matches(row twinRow) bool {
 	ns := row.at.UnixNano()
 	return (q.Shard == "" || q.Shard == row.record.ShardID) && (q.Key == "" || q.Key == "hmac-1") &&
@@ -182,7 +196,17 @@ func (t *twin) Audit(_ context.Context, q AuditQuery) (AuditResult, error) {
 		return AuditResult{}, fmt.Errorf("generation %d: %w", q.Generation, ErrGenerationGone)
 	}
 	var out AuditResult
-	for seq := q.FromSeq; seq <= uint64(len(t.rows)); seq++ {
+	first, last, step := q.FromSeq, uint64(len(t.rows)), 1
+	if q.ToSeq != 0 {
+		last = min(last, q.ToSeq)
+	}
+	if q.Newest {
+		first, last, step = uint64(len(t.rows)), max(q.ToSeq, 1), -1
+		if q.FromSeq != 0 {
+			first = min(first, q.FromSeq)
+		}
+	}
+	for seq := first; seq != 0 && (q.Newest && seq >= last || !q.Newest && seq <= last); seq = uint64(int(seq) + step) {
 		row := t.rows[seq-1]
 		if !q.matches(row) {
 			continue

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -130,6 +132,18 @@ func TestHistory(t *testing.T) {
 	m.must(err)
 	if len(found) == 0 || found[0].Activation != acts[0].Seq || found[0].Flip.New.PCSID != ids[0] {
 		t.Errorf("%+v", found)
+	}
+	slices.Sort(ids)
+	ids = slices.Compact(ids)
+	for _, limit := range []int{1, 2, len(ids), len(ids) + 1} {
+		if got, err := h.Complete("", limit); err != nil || !slices.Equal(got, ids[:min(limit, len(ids))]) {
+			t.Errorf("%d ids: %v %v, want of %v", limit, got, err, ids)
+		}
+	}
+	for prefix, want := range map[string]int{ids[0][:20]: 1, ids[len(ids)-1]: 1, "no": 0, strings.Repeat("0", 20): 0} {
+		if got, err := h.Complete(prefix, 5); err != nil || len(got) != want {
+			t.Errorf("%s: %v %v", prefix, got, err)
+		}
 	}
 	m.must(g.Close())
 	closed := g.View()

@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
@@ -163,6 +164,31 @@ func (h *History) Of(pcsID string, limit int) ([]Recorded, error) {
 		}
 	}
 	return out, nil
+}
+
+// Complete lists the pcs_ids that begin with prefix and that an activation changed, in order, at most limit of them.
+func (h *History) Complete(prefix string, limit int) ([]string, error) {
+	lo, hi, ok := projections.HexRange(prefix)
+	if !ok {
+		return nil, nil
+	}
+	v := h.store.Snapshot()
+	defer v.Close()
+	var ids []string
+	for from := append([]byte{spaceOfID}, lo[:]...); len(ids) < limit; { // one seek for each id, however often it was changed
+		found := false
+		end := append(append([]byte{spaceOfID}, hi[:]...), bytes.Repeat([]byte{0xff}, 17)...)
+		err := v.Scan(from, end, false, func(k, _ []byte) bool {
+			ids = append(ids, hex.EncodeToString(k[1:33]))
+			from = append(bytes.Clone(k[:33]), bytes.Repeat([]byte{0xff}, 17)...)
+			found = true
+			return false
+		})
+		if err != nil || !found {
+			return ids, err
+		}
+	}
+	return ids, nil
 }
 
 // commitSync is commit that returns when the step is on the disk.

@@ -110,6 +110,24 @@ func (n *Node) lookupFormer(view *fsm.View, pcsID string) (projections.Found, er
 	return f, err
 }
 
+// Complete lists the pcs_ids that begin with prefix, those that only an earlier generation knew included.
+func (n ledger) Complete(ctx context.Context, prefix string, limit int) ([]string, error) {
+	view := n.pinned(ctx).View()
+	defer view.Close()
+	ids, err := projections.Complete(view, prefix, limit)
+	if err != nil {
+		return nil, err
+	}
+	former, err := n.history.Complete(prefix, limit)
+	if err != nil {
+		return nil, err
+	}
+	ids = append(ids, former...)
+	slices.Sort(ids)
+	ids = slices.Compact(ids)
+	return ids[:min(len(ids), limit)], nil
+}
+
 // Audit lists folded submissions.
 func (n ledger) Audit(ctx context.Context, q api.AuditQuery) (api.AuditResult, error) {
 	r, _ := n.gens.get(q.Generation)
@@ -117,7 +135,7 @@ func (n ledger) Audit(ctx context.Context, q api.AuditQuery) (api.AuditResult, e
 		return api.AuditResult{}, api.ErrGenerationGone
 	}
 	control, seq := n.derived.Control(), n.derived.Cursor().Seq
-	query := projections.Query{Shard: q.Shard, Key: q.Key, Since: q.Since, Until: q.Until, FromSeq: q.FromSeq, Limit: q.Limit}
+	query := projections.Query{Shard: q.Shard, Key: q.Key, Since: q.Since, Until: q.Until, FromSeq: q.FromSeq, ToSeq: q.ToSeq, Limit: q.Limit, Reverse: q.Newest}
 	var err error
 	if q.Outcome != "" {
 		if query.Outcome, err = verify.ParseOutcome(q.Outcome); err != nil {

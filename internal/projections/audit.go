@@ -54,12 +54,14 @@ func (q *Query) bounds(s Store) (lo, hi uint64, err error) {
 		}
 		hi = min(hi, end-1)
 	}
-	if q.FromSeq != 0 && q.Reverse {
-		hi = min(hi, q.FromSeq)
-	} else if q.FromSeq != 0 {
-		lo = max(lo, q.FromSeq)
+	first, last := q.FromSeq, q.ToSeq
+	if q.Reverse {
+		first, last = last, first
 	}
-	return lo, hi, nil
+	if last != 0 {
+		hi = min(hi, last)
+	}
+	return max(lo, first), hi, nil
 }
 
 // SeqAt is the first event with log time t or later, one past the last event when there is none. It searches by halves.

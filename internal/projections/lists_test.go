@@ -3,6 +3,7 @@ package projections
 import (
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/recount-ledger/recount/internal/event"
@@ -76,6 +77,16 @@ func TestListsAreWhole(t *testing.T) {
 		if got := list(q); !slices.Equal(got, want) {
 			t.Errorf("%+v: events %v, the whole list has %v", q, got, want)
 		}
+		if len(want) > 2 { // the newest but one down to the second
+			q.FromSeq, q.ToSeq = want[1], want[len(want)-2]
+			if got := list(q); !slices.Equal(got, want[1:len(want)-1]) {
+				t.Errorf("%+v: events %v, the whole list has %v", q, got, want)
+			}
+			q.Reverse, q.FromSeq, q.ToSeq = false, q.ToSeq, q.FromSeq
+			if got := list(q); len(got) != len(want)-2 || got[0] != q.FromSeq {
+				t.Errorf("%+v: events %v, the whole list has %v", q, got, want)
+			}
+		}
 	}
 	for _, shard := range []string{"ghost", "new", "cold"} {
 		got := list(Query{Shard: shard})
@@ -89,5 +100,37 @@ func TestListsAreWhole(t *testing.T) {
 	}
 	if _, _, err := Named(l.db, "none"); !errors.Is(err, ErrNotFound) {
 		t.Errorf("a shard that nobody names: %v", err)
+	}
+}
+
+// TestComplete finds ids by any number of digits, in order, and reads no further than it must.
+func TestComplete(t *testing.T) {
+	l := newLedger(t, verify.DefaultPolicy(), "one")
+	for epoch := range int64(40) {
+		s := spec{shard: "s", root: "a", epoch: epoch, dhat: "2.0", slope: 2}
+		l.send(s.body("one"))
+	}
+	whole, err := Audit(l.db, Query{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []string
+	for _, r := range whole.Rows {
+		all = append(all, r.PCSID)
+	}
+	slices.Sort(all)
+	for _, prefix := range []string{"", "0", "a", "f", all[3][:9], all[7][:64], strings.Repeat("0", 64), strings.Repeat("f", 64), "xy", all[0] + "0"} {
+		var want []string
+		for _, id := range all {
+			if strings.HasPrefix(id, prefix) {
+				want = append(want, id)
+			}
+		}
+		for _, limit := range []int{1, 3, 100} {
+			got, err := Complete(l.db, prefix, limit)
+			if err != nil || !slices.Equal(got, want[:min(limit, len(want))]) {
+				t.Errorf("%q, at most %d: %v %v, want %v", prefix, limit, got, err, want)
+			}
+		}
 	}
 }

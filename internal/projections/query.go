@@ -16,6 +16,7 @@ type Query struct {
 	Since   int64          // log time, Unix nanoseconds, inclusive
 	Until   int64          // log time, Unix nanoseconds, exclusive; 0 is no bound
 	FromSeq uint64         // first seq to look at (the last one, when Reverse); 0 is the beginning (the end)
+	ToSeq   uint64         // last seq to look at (the first one, when Reverse); 0 is no bound
 	Limit   int            // most rows to return; 0 means 100, at most 1001
 	Reverse bool           // newest first
 }
