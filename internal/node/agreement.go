@@ -67,11 +67,12 @@ func newDoubts() *doubts {
 }
 
 // raise adds a question; what contradicts the log suspends this node at once. It does not wait, so that a fold can call it. It
-// reports whether the question is open: there is a bound, and at that only one that suspends takes the place of one that does not.
+// reports whether the question is open: there is a bound, and at that only one that suspends, or that has to stay open, takes the
+// place of one that does not.
 func (d *doubts) raise(q question) bool {
 	d.mu.Lock()
 	_, ok := d.open[q]
-	if !ok && (len(d.open) < maxDoubts || q.logged != "" && d.makeRoom()) {
+	if !ok && (len(d.open) < maxDoubts || (q.logged != "" || q.insist) && d.makeRoom()) {
 		d.open[q], ok = q.doubted(), true
 		d.suspend()
 	} else if !ok {
@@ -85,10 +86,10 @@ func (d *doubts) raise(q question) bool {
 	return ok
 }
 
-// makeRoom drops a question that suspends nobody. d.mu is held.
+// makeRoom drops a question that suspends nobody and need not stay open. d.mu is held.
 func (d *doubts) makeRoom() bool {
 	for q, why := range d.open {
-		if why == "" {
+		if why == "" && !q.insist {
 			delete(d.open, q)
 			delete(d.told, q)
 			d.dropped.Add(1)
@@ -109,13 +110,17 @@ func (d *doubts) suspend() {
 	}
 }
 
-// note keeps a question open, for a reason to suspend or none; settled removes it.
+// note keeps a question open, for a reason to suspend or none; settled removes it. One that was dropped while the voters were
+// asked comes back only when it suspends.
 func (d *doubts) note(q question, settled bool, why string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.open[q] = why; settled {
+	switch _, open := d.open[q]; {
+	case settled:
 		delete(d.open, q)
 		delete(d.told, q)
+	case open || why != "":
+		d.open[q] = why
 	}
 	d.suspend()
 }
@@ -131,16 +136,22 @@ func (d *doubts) news(q question, cause string) bool {
 	return true
 }
 
+// some are the questions of one round. Half of the round is for those that suspend this node, when there are so many: it must
+// not wait for thousands of others before it may answer again, nor they for it.
 func (d *doubts) some() []question {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	var out []question
-	for q := range d.open {
-		if out = append(out, q); len(out) == askedAtOnce {
-			break
+	var suspending, others []question
+	for q, why := range d.open {
+		switch {
+		case why != "" && len(suspending) < askedAtOnce:
+			suspending = append(suspending, q)
+		case why == "" && len(others) < askedAtOnce:
+			others = append(others, q)
 		}
 	}
-	return out
+	first := min(len(suspending), max(askedAtOnce/2, askedAtOnce-len(others)))
+	return append(suspending[:first], others[:min(len(others), askedAtOnce-first)]...)
 }
 
 // settleDoubts asks the voters until every question is settled, until ctx ends.

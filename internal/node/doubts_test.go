@@ -1,6 +1,9 @@
 package node
 
-import "testing"
+import (
+	"slices"
+	"testing"
+)
 
 // TestOneContraryRecordDecidesNothing: a record of one voter suspends nobody while another voter has none yet.
 func TestOneContraryRecordDecidesNothing(t *testing.T) {
@@ -39,5 +42,84 @@ func TestCauseIsToldOnce(t *testing.T) {
 	d.note(q, true, "")
 	if !d.news(q, "n3") {
 		t.Error("a settled question is remembered")
+	}
+}
+
+// full is a table with no room for another question; asked says which one it shall ask until a majority has answered.
+func full(asked question) *doubts {
+	d := newDoubts()
+	d.raise(asked)
+	for seq := range uint64(maxDoubts - 1) {
+		d.raise(question{about: factsSubject, seq: seq})
+	}
+	return d
+}
+
+// TestFullTableOfQuestions: whoever floods the ledger with events that have to be asked about keeps no node from finding out, and
+// from being told, that it contradicts the log. What has to be asked until there is an answer is not forgotten for that.
+func TestFullTableOfQuestions(t *testing.T) {
+	head := question{about: digestSubject, generation: 1, seq: 7, insist: true}
+	contrary := question{about: digestSubject, generation: 1, seq: 9, logged: "other", carrier: 10}
+	d := full(head)
+	if d.raise(question{about: factsSubject, seq: 1 << 40}) || d.dropped.Load() != 1 {
+		t.Error("a question beyond the bound is open")
+	}
+	for seq := range uint64(maxDoubts - 1) { // each of these takes the place of another one
+		contrary.seq = 1000 + seq
+		if !d.raise(contrary) {
+			t.Fatalf("after %d: no room for what suspends", seq)
+		}
+	}
+	if d.reason.Load() == nil || len(d.open) != maxDoubts {
+		t.Errorf("suspended: %v, %d are open", d.reason.Load() != nil, len(d.open))
+	}
+	if _, open := d.open[head]; !open {
+		t.Error("the question that has to stay open is not open")
+	}
+	contrary.seq = 1
+	if d.raise(contrary) {
+		t.Error("a question beyond the bound is open")
+	}
+}
+
+// TestHeadIsAskedAbout: a node that went on without a second word about its head asks on, however full the table is.
+func TestHeadIsAskedAbout(t *testing.T) {
+	head := question{about: digestSubject, generation: 1, seq: 7, insist: true}
+	d := full(question{about: factsSubject, seq: 1 << 40})
+	if !d.raise(head) || len(d.open) != maxDoubts {
+		t.Errorf("%d are open, the head is not among them", len(d.open))
+	}
+}
+
+// TestDroppedQuestionStaysDropped: the answer to a question that lost its place opens it again only when it suspends.
+func TestDroppedQuestionStaysDropped(t *testing.T) {
+	d, q := newDoubts(), question{about: factsSubject, seq: 1}
+	d.note(q, false, "")
+	if len(d.open) != 0 {
+		t.Error("it is open again")
+	}
+	if d.note(q, false, "contradicted"); len(d.open) != 1 || d.reason.Load() == nil {
+		t.Error("a contradiction is lost")
+	}
+}
+
+// TestWhatSuspendsIsAskedFirst: a node that thousands of open questions do not suspend asks the one that does in every round, and
+// the others too.
+func TestWhatSuspendsIsAskedFirst(t *testing.T) {
+	d := full(question{about: factsSubject, seq: 1 << 40})
+	contrary := question{about: digestSubject, generation: 1, seq: 9, logged: "other", carrier: 10}
+	d.raise(contrary)
+	for range 20 {
+		if list := d.some(); len(list) != askedAtOnce || !slices.Contains(list, contrary) {
+			t.Fatalf("%d are asked, and not the one that suspends", len(list))
+		}
+	}
+	for seq := range uint64(2 * askedAtOnce) {
+		contrary.seq = 100 + seq
+		d.raise(contrary)
+	}
+	list := d.some()
+	if n := len(slices.DeleteFunc(slices.Clone(list), func(q question) bool { return q.logged != "" })); len(list) != askedAtOnce || n != askedAtOnce/2 {
+		t.Errorf("%d are asked, %d of them do not suspend", len(list), n)
 	}
 }
