@@ -6,9 +6,12 @@ import (
 	"time"
 )
 
-// boxOfFitness is a running cluster of three whose nodes are fit as the test says.
-func boxOfFitness(t *testing.T) (b *box, unfit map[string]*atomic.Bool) {
-	b, unfit = newBox(t, "n1", "n2", "n3"), map[string]*atomic.Bool{}
+// boxOfFitness is a running cluster, of three unless named, whose nodes are fit as the test says.
+func boxOfFitness(t *testing.T, ids ...string) (b *box, unfit map[string]*atomic.Bool) {
+	if len(ids) == 0 {
+		ids = []string{"n1", "n2", "n3"}
+	}
+	b, unfit = newBox(t, ids...), map[string]*atomic.Bool{}
 	for _, v := range b.voters {
 		is := &atomic.Bool{}
 		unfit[v.ID] = is

@@ -2,9 +2,15 @@ package node_test
 
 import (
 	"encoding/binary"
+	"encoding/hex"
 	"fmt"
+	"net/http"
+	"strings"
 	"testing"
+	"time"
 
+	"github.com/recount-ledger/recount/client"
+	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/internal/nodetest"
 	"github.com/recount-ledger/recount/wire"
 )
@@ -85,5 +91,67 @@ func TestOneBadHistory(t *testing.T) {
 		if marked(r.c, i) {
 			t.Errorf("node %d quarantined itself", i+1)
 		}
+	}
+}
+
+// activateFalsely logs an activation, and in the same pack a record of what changed at it that no node has.
+func activateFalsely(t *testing.T, r recounter, number uint32) {
+	t.Helper()
+	d, lead := r.diff(number), r.c.Leader()
+	sum, err := hex.DecodeString(d.Digest[16:]) // after the position
+	must(t, err)
+	next := digest(t, r.c).Seq + 1
+	act := payloadOf(t, &event.GenerationActivatedV1{Generation: number, From: 1, Position: d.Position, Diff: sum, Op: &event.OpV1{Actor: "x", Reason: "x"}})
+	rec := payloadOf(t, &event.HistoryRecordedV1{Activation: next, Flips: d.Flips + 1, Digest: make([]byte, 32), Node: r.c.Config(lead).NodeID})
+	pack := event.Pack{ProposedAt: time.Now().UnixNano(), Events: []event.Event{{Kind: event.GenerationActivated, Payload: act},
+		{Kind: event.HistoryRecorded, Payload: rec}}}
+	pack.Mark()
+	_, err = r.c.Node(lead).ProposeRaw(t.Context(), pack.Append(nil))
+	must(t, err)
+	r.c.Await("the activation", func() error {
+		g, err := r.c.Client.Generations(r.ctx)
+		if err != nil || g.Active != number {
+			return fmt.Errorf("%+v %v", g, err)
+		}
+		return nil
+	})
+	ev, err := r.c.Client.Event(r.ctx, next, client.Read{MinSeq: next + 1})
+	if err != nil || ev.Kind != "generation_activated" {
+		t.Fatalf("event %d is %+v, %v", next, ev, err)
+	}
+}
+
+// TestFalseHistoryOverARestart: a record in the log of what changed at an activation that no node has stops none of them for
+// longer than it takes to ask the others. After a start a node alone answers nobody, since it cannot ask; with a second one, and
+// with all, it does.
+func TestFalseHistoryOverARestart(t *testing.T) {
+	r, number, seqs := flipped(t)
+	activateFalsely(t, r, number)
+	c := r.c
+	c.Await("the contradiction is noticed", func() error {
+		if !strings.Contains(c.Logs(), "what changed at an activation is recorded otherwise in the log") {
+			return fmt.Errorf("no word of it")
+		}
+		return nil
+	})
+	nobodyQuarantined(t, c)
+	for i := range 3 {
+		c.Stop(i)
+	}
+	ev := fmt.Sprintf("/v1/events/%d?consistency=local", seqs[0])
+	c.Restart(0)
+	if status, text := c.Once(0, http.MethodGet, ev, nil); status != http.StatusServiceUnavailable {
+		t.Errorf("a node alone answers %d %s", status, text)
+	}
+	withheldBecause(t, c, 0, "agreement")
+	c.Restart(1)
+	for _, i := range []int{0, 1} {
+		c.AwaitReady(i)
+	}
+	c.Restart(2)
+	nobodyQuarantined(t, c)
+	f := nodetest.NewRecords(t)
+	if status, code := r.submit(f.Sign(nodetest.Record{Shard: "after", Epoch: 1, Root: "r"})); status != http.StatusOK {
+		t.Errorf("%d %s", status, code)
 	}
 }
