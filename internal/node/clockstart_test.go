@@ -31,7 +31,7 @@ func TestAloneWithWrongClock(t *testing.T) {
 	}
 	refuses := func(words ...string) {
 		t.Helper()
-		saysClock(c, 0)
+		saysClock(c, 0, "")
 		status, text := c.Once(0, http.MethodPost, "/v1/pcs/submit", record())
 		for _, w := range append(words, `"code":"clock"`) {
 			if status != http.StatusServiceUnavailable || !strings.Contains(string(text), w) {
@@ -98,7 +98,7 @@ func TestStartWithWrongClocks(t *testing.T) {
 	}
 	for i, shift := range []time.Duration{-month, 2 * month} {
 		startAt(shift, time.Time{})
-		saysClock(c, c.Leader())
+		saysClock(c, c.Leader(), "")
 		body := f.Sign(nodetest.Record{Shard: fmt.Sprint("b", i), Epoch: 1, Root: "r"})
 		status, text := c.Once(c.Leader(), http.MethodPost, "/v1/pcs/submit", body)
 		if status != http.StatusServiceUnavailable || !strings.Contains(string(text), "of the newest event; set it right or") {
