@@ -64,7 +64,7 @@ var codeInfos = []CodeInfo{
 	{CodeIDMismatch, 400, "id_mismatch", "pcs_id does not match", "pcs_id must be the lower-case hex SHA-256 of merkle_root|epoch|shard_id as written in the record."},
 	{CodeBadSignature, 401, "bad_signature", "Signature does not verify", "No registered key verifies the signature over the record as sent. Which part was wrong is not told. Check the key, the scheme (sig_scheme), the canonical form and the base64 text."},
 	{CodeKeyNotAllowed, 403, "key_not_allowed", "Key not allowed here", "The signature is valid but its key may not submit to this shard."},
-	{CodeConflict, 409, "conflict", "Conflicts with an earlier record", "Another record with the same pcs_id and other signed values was first. Its outcome stands and is given in \"first\"; this one is kept as evidence."},
+	{CodeConflict, 409, "conflict", "Conflicts with an earlier record", "Another record with the same pcs_id and other signed values was first. Its outcome stands and is given in \"first\"; this one is kept as evidence. The same record again gets the same answer, with the seq of that evidence and replayed: true."},
 	{CodeEpochRegression, 409, "epoch_regression", "Epoch below the high-water mark", "The shard has already accepted a later epoch, and the policy in force rejects older ones. Send the records of a shard in the order of their epochs. A policy with epochs.late_window accepts unused epochs that come late."},
 	{CodeRefused, 403, "refused", "Refused by the policy", "A rule of the policy in force refuses this record. reason_code names the rule."},
 	{CodeTooLarge, 413, "too_large", "Body too large", "The body is larger than this node takes. The limit is in \"detail\"."},

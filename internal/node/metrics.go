@@ -59,6 +59,7 @@ func (n *Node) registerMetrics() error {
 		counter("flk_structure_errors_total", "Submissions refused as not well-formed, not kept.", func() float64 { return float64(n.stats.malformed.Load()) }),
 		counter("flk_frozen_refusals_total", "Submissions refused at this node because of a freeze, not kept.", func() float64 { return float64(n.stats.frozen.Load()) }),
 		counter("flk_false_facts_total", "Submissions that this leader refused because they are not signed as the node that took them says.", func() float64 { return float64(n.stats.falseFacts.Load()) }),
+		counter("flk_refusals_repeated_total", "Conflicting or malformed submissions answered like the same one before, not kept again.", func() float64 { return float64(n.stats.repeats.Load()) }),
 		gauge("flk_freezes", "Freezes that hold.", func() float64 { return float64(n.freezesHeld()) }),
 		gauge("flk_oldest_key_age_seconds", "Age of the oldest active signing key.", func() float64 { return n.oldestKey().Seconds() }),
 		gauge("flk_longest_unused_key_seconds", "How long ago that active signing key signed last which has not been used for longest.", func() float64 { return n.longestUnused().Seconds() }),

@@ -68,6 +68,9 @@ func (n *Node) submit(ctx context.Context, body []byte, meta api.Meta, seen *see
 	if p := n.frozenNow(rec, facts); p != nil {
 		return nil, p
 	}
+	if err := n.repeats(ctx, body, rec, facts); err != nil {
+		return nil, err
+	}
 	return n.commit(ctx, body, meta, rec, facts)
 }
 
@@ -249,6 +252,9 @@ func (n *Node) answer(rec *pcs.Record, r projections.Result) (*wire.SubmitAnswer
 func (n *Node) kept(p *wire.Problem, r projections.Result) *wire.Problem {
 	p.PCSID, p.Outcome, p.Seq, p.Generation, p.Replayed = r.PCSID, r.Outcome.String(), r.Seq, r.Generation, r.Replayed
 	p.Policy = fmt.Sprintf("%x", r.Policy)
+	if r.AgainSeq != 0 {
+		p.Seq, p.Replayed = r.AgainSeq, true
+	}
 	return p
 }
 
@@ -384,7 +390,7 @@ func (n *Node) isReplay(rec *pcs.Record, facts verify.Facts, first *projections.
 type stats struct {
 	scrubbed, scrubs                       atomic.Uint64 // of the log: bytes, and complete examinations
 	malformed, badSignature, replays       atomic.Uint64
-	frozen, falseFacts                     atomic.Uint64
+	frozen, falseFacts, repeats            atomic.Uint64
 	accepted, escalated, refused, conflict atomic.Uint64
 	folded                                 atomic.Uint64
 }

@@ -18,6 +18,7 @@ const (
 	spaceEpoch    = 'e' // shard number u64, epoch u64: epoch row
 	spaceKey      = 'k' // key id: key number u64
 	spacePolicy   = 'y' // seq of the policy's event u64: policy id
+	spaceAgain    = 'w' // SHA-256 of what was refused 32: evidence row
 	spaceByShard  = 'S' // first 8 bytes of the SHA-256 of the shard id, seq u64
 	spaceByKey    = 'K' // key number u64, seq u64
 	spaceByReason = 'R' // reason u8, seq u64

@@ -20,6 +20,7 @@ type model struct {
 	marks  map[string]int64
 	roots  map[string]string // shard and epoch -> root
 	rows   []Result
+	again  map[string]*Item // refusals that a repetition answers with, by what was sent
 
 	frozen         map[string]bool // "", "alpha" or a key id
 	revoked        map[string]bool
@@ -29,7 +30,7 @@ type model struct {
 }
 
 func newModel(p verify.Policy) *model {
-	return &model{policy: p, ids: map[string]*modelID{}, marks: map[string]int64{}, roots: map[string]string{}, frozen: map[string]bool{},
+	return &model{policy: p, again: map[string]*Item{}, ids: map[string]*modelID{}, marks: map[string]int64{}, roots: map[string]string{}, frozen: map[string]bool{},
 		revoked: map[string]bool{}, retired: map[string]bool{}, scope: map[string]string{}, closed: map[string]int64{}, opened: map[string]int64{}}
 }
 
@@ -71,8 +72,25 @@ type modelID struct {
 
 func (m *model) step(it *Item) Result {
 	r := m.judge(it)
+	m.repeated(it, &r)
 	m.rows = append(m.rows, r)
 	return r
+}
+
+// repeated finds the evidence that a conflict or a fault of structure repeats.
+func (m *model) repeated(it *Item, r *Result) {
+	if it.Kind != event.Submission || !it.Checked.Facts.Valid() || r.Status != 409 && r.Status != 400 || len(r.Reasons) > 0 && r.Reasons[0] == verify.ReasonEpochRegression {
+		return
+	}
+	what := fmt.Sprint(r.Reasons[:1], it.Checked.Facts.KeyID, it.Checked.Rec.PCSID, it.Checked.Inputs)
+	if r.Status == 400 {
+		what = fmt.Sprint(r.Reasons[:1], string(it.Checked.Sub.Body))
+	}
+	if w := m.again[what]; w != nil && it.LogTime-w.LogTime <= m.policy.Params.DedupTTL {
+		r.AgainSeq = w.Seq
+		return
+	}
+	m.again[what] = it
 }
 
 func (m *model) judge(it *Item) Result {
@@ -172,7 +190,7 @@ func same(a, b Result) bool {
 	return a.Seq == b.Seq && a.Outcome == b.Outcome && a.Accepted == b.Accepted && a.Status == b.Status &&
 		slices.Equal(a.Reasons, b.Reasons) && a.Replayed == b.Replayed && a.Reverified == b.Reverified &&
 		a.Evidence == b.Evidence && a.FirstSeq == b.FirstSeq && a.JudgedSeq == b.JudgedSeq &&
-		a.Occupied == b.Occupied && a.MovedMark == b.MovedMark && a.Registered == b.Registered
+		a.AgainSeq == b.AgainSeq && a.Occupied == b.Occupied && a.MovedMark == b.MovedMark && a.Registered == b.Registered
 }
 
 // batchTx is a step whose scans see only what was committed before, like a store's batch.
@@ -320,7 +338,7 @@ func readBack(rt *rapid.T, l *ledger) {
 		if err != nil {
 			rt.Fatal(err)
 		}
-		got.Generation, want.FactsMismatch, want.TopEpoch = want.Generation, false, 0
+		got.Generation, want.FactsMismatch, want.TopEpoch, want.AgainSeq = want.Generation, false, 0, 0
 		if want.First != nil {
 			got.First.Generation = want.First.Generation
 		}

@@ -72,6 +72,10 @@ type Result struct {
 	// submission did not pass the gate. Only Fold sets it.
 	TopEpoch int64
 
+	// AgainSeq is the event that holds the evidence when this submission repeats a refusal within the TTL, 0 otherwise. It is part
+	// of no row; Fold and Again set it.
+	AgainSeq uint64
+
 	policySeq uint64   // event that put Policy in force
 	wrote     [32]byte // digest of the rows that were written beside this one
 }

@@ -209,6 +209,9 @@ func describe(l *ledger, r Result) string {
 			text += " " + f.name
 		}
 	}
+	if r.AgainSeq != 0 {
+		text += fmt.Sprintf(" again=%d", r.AgainSeq)
+	}
 	if r.First != nil {
 		text += fmt.Sprintf(" stands: #%d %d %s", r.First.Seq, r.First.Status, r.First.Reason)
 	}

@@ -134,7 +134,13 @@ func (s *step) judge(view ControlView) (err error) {
 			return err
 		}
 	}
-	if !s.gate(view) || !s.allowed(view) {
+	if !s.gate(view) {
+		if s.r.KeyID != "" && faulty(s.r.Reason) {
+			return s.again(s.c.faultKey(s.r.Reason))
+		}
+		return nil
+	}
+	if !s.allowed(view) {
 		return nil
 	}
 	s.passed, s.r.HasBudget, s.r.Budget = true, true, s.c.Verdict.Budget
@@ -239,7 +245,7 @@ func (s *step) conflict(id *idRow) error {
 	r.Reasons = append([]verify.Reason{verify.ReasonConflict}, r.Reasons...)
 	r.FirstSeq, r.JudgedSeq, r.BehindSeq, r.First = id.first, id.judged, id.judged, &first
 	r.Detail = fmt.Sprintf("event %d has this pcs_id with other signed values", id.first)
-	return nil
+	return s.again(s.c.conflictKey(s.pcsID))
 }
 
 // replay: the same signed values within the TTL get the outcome that stands.

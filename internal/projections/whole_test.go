@@ -17,8 +17,8 @@ import (
 
 // The digests of the log of TestGoldenWhole under a policy that takes both schemes, pcs/2 only and pcs/1 only.
 const (
-	goldenBoth = "a99739ef5442dedb55226d1aa48416c2ec55e9dc1f748e1f7fc03c57e5d974ad"
-	goldenTwo  = "dcf8926191d6937518a294eb21fed563656d0a8b30fa133f3c979f34034f809a"
+	goldenBoth = "d812daaa8a42e7d8ae06f23abc710a554278822972f86d19bb7cc91faf653a5f"
+	goldenTwo  = "748028e911a3aaa7bb0317c21a2b7aa58aea9c357419a012f43d3261c86dd8e0"
 	goldenOne  = "b540429c56c2c18da6fd6c5d98948bcc85b3fbcfabd628acf49f669f5c408bc9"
 )
 

@@ -40,6 +40,9 @@ func Judge(p Policy, rec *pcs.Record, f Facts, logTime int64) Verdict {
 	return judge(&p, rec, f, logTime, kernelOf(p.Kernel))
 }
 
+// Refuses says what Judge refuses for structure or signature, without any kernel.
+func Refuses(p Policy, rec *pcs.Record, f Facts) (Verdict, bool) { return admit(&p, rec, f) }
+
 func judge(p *Policy, rec *pcs.Record, f Facts, logTime int64, kernel kernelFunc) Verdict {
 	if v, refused := admit(p, rec, f); refused {
 		return v
