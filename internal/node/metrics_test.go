@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"net/http"
+	"os"
 	"regexp"
 	"runtime"
 	"slices"
@@ -244,4 +245,27 @@ func metricOf(t *testing.T, c *nodetest.Cluster, sample string) float64 {
 		t.Fatalf("no sample %s: %v", sample, err)
 	}
 	return v
+}
+
+// TestMetricsOfTheAlerts: the page of a node has every metric that the shipped files for Prometheus speak of.
+func TestMetricsOfTheAlerts(t *testing.T) {
+	page := metricsPage(t, nodetest.Start(t, 1), 0)
+	for _, file := range []string{"alerts.yaml", "predecessor.yaml"} {
+		text, err := os.ReadFile("../../deploy/prometheus/" + file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		names := regexp.MustCompile(`\bflk_[a-z_]+`).FindAllString(string(text), -1)
+		if len(names) < 3 {
+			t.Fatalf("%s names %d metrics", file, len(names))
+		}
+		for _, name := range names {
+			if name == "flk_signature_err" {
+				continue // what a rule makes
+			}
+			if !strings.Contains(page, "\n"+name+" ") && !strings.Contains(page, "\n"+name+"{") {
+				t.Errorf("%s: no node has %s", file, name)
+			}
+		}
+	}
 }

@@ -93,19 +93,6 @@ func TestReliabilityIsWhole(t *testing.T) {
 	}
 }
 
-func TestAlertsSpeakOfRealMetrics(t *testing.T) {
-	code := read(t, ".go")
-	names := regexp.MustCompile(`\b(?:flk|recount)_[a-z_]+`).FindAllString(page(t, "deploy/prometheus/alerts.yaml"), -1)
-	if len(names) < 10 {
-		t.Fatalf("only %d metrics are named", len(names))
-	}
-	for _, name := range names {
-		if !strings.Contains(code, `"`+name+`"`) {
-			t.Errorf("no metric is called %s", name)
-		}
-	}
-}
-
 func TestLinksLeadSomewhere(t *testing.T) {
 	pages, err := filepath.Glob(root + "/docs/*.md")
 	if err != nil {
