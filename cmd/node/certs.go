@@ -353,18 +353,23 @@ func addHosts(r *certs.Request, hosts []string) error {
 
 // parseValidity reads 90d, or what time.ParseDuration reads.
 func parseValidity(text string) (time.Duration, error) {
-	bad := fmt.Errorf("--validity %q: a positive time such as 90d or 12h, at most 36500d", text)
+	d, ok := parseSpan(text)
+	if !ok {
+		return 0, fmt.Errorf("--validity %q: a positive time such as 90d or 12h, at most 36500d", text)
+	}
+	return d, nil
+}
+
+// parseSpan reads a positive time such as 90d or 12h, at most 36500d.
+func parseSpan(text string) (time.Duration, bool) {
 	d, err := time.ParseDuration(text)
 	if days, ok := strings.CutSuffix(text, "d"); ok {
 		var n int
 		n, err = strconv.Atoi(days)
 		if err == nil && n > 36500 {
-			return 0, bad
+			return 0, false
 		}
 		d = time.Duration(n) * 24 * time.Hour
 	}
-	if err != nil || d <= 0 {
-		return 0, bad
-	}
-	return d, nil
+	return d, err == nil && d > 0
 }

@@ -69,6 +69,12 @@ func readTokensFile(path string) (tokensFile, error) {
 	return f, nil
 }
 
+// CheckTokensFile reads a tokens file as a node does and gives the number of tokens in it.
+func CheckTokensFile(path string) (int, error) {
+	f, err := readTokensFile(path)
+	return len(f.rows), err
+}
+
 func parseTokenLine(fields []string) (api.TokenRecord, error) {
 	var t api.TokenRecord
 	if len(fields) != 4 && len(fields) != 5 {
