@@ -115,6 +115,8 @@ func (c *Config) setDefaults() {
 func checkEndpoint(text string, token bool) (string, error) {
 	u, err := url.Parse(text)
 	switch {
+	case !strings.Contains(text, "://"):
+		return "", fmt.Errorf("%w: endpoint %q has no scheme; it must be of the form https://host:port, such as %q", ErrConfig, text, "https://"+text)
 	case err != nil:
 		return "", fmt.Errorf("%w: endpoint %q: %w", ErrConfig, text, err)
 	case u.Scheme != "https" && u.Scheme != "http" || u.Host == "":

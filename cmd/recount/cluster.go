@@ -230,7 +230,7 @@ func (a *app) versionCommand() *cobra.Command {
 			}, text("WHERE", 1, 16), text("VERSION", 2, 10), text("GO", 6, 6), text("NODE", 3, 8), text("CLUSTER", 4, 10), text("KERNELS", 5, 7)).uncounted()
 			own := &wire.VersionAnswer{Version: version.Version, Go: runtime.Version(), Kernels: []int{}}
 			views := []view[wire.VersionAnswer]{{Endpoint: "recount", Answer: own}}
-			if len(a.endpoints) > 0 || a.devDir != "" || a.env("RECOUNT_ENDPOINTS") != "" {
+			if a.given() {
 				c, err := a.connect()
 				if err != nil {
 					return err

@@ -9,7 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
+	"time"
 
 	"github.com/recount-ledger/recount/client"
 	"github.com/recount-ledger/recount/internal/version"
@@ -22,50 +22,18 @@ type devCluster struct {
 	CA  string   `json:"ca"`
 }
 
-// connect makes the client from flags, environment and --dev, in this order.
+// connect makes the client for the cluster that a.find finds.
 func (a *app) connect() (*client.Client, error) {
-	cfg := client.Config{Endpoints: a.endpoints, UserAgent: "recount/" + version.Version, MaxConns: 1024}
-	if len(cfg.Endpoints) == 0 {
-		cfg.Endpoints = strings.FieldsFunc(a.env("RECOUNT_ENDPOINTS"), func(r rune) bool { return r == ',' || r == ' ' || r == '\n' })
-	}
-	caFile := first(a.caFile, a.env("RECOUNT_CA"))
-	if a.devDir != "" {
-		dev, err := readDev(a.devDir)
-		if err != nil {
-			return nil, err
-		}
-		caFile = first(caFile, dev.CA)
-		if len(cfg.Endpoints) == 0 {
-			cfg.Endpoints = dev.API
-		}
-	}
-	if len(cfg.Endpoints) == 0 {
-		return nil, &codedError{exitUsage, errors.New("no endpoint given"),
-			"Give --endpoint https://host:port (or RECOUNT_ENDPOINTS), or --dev DIR for a cluster started with recount-node dev."}
-	}
-	var err error
-	if cfg.CA, err = readSetting("--ca", caFile); err != nil {
-		return nil, err
-	}
-	certFile := first(a.certFile, a.env("RECOUNT_CERT"))
-	if cfg.Cert, err = readSetting("--cert", certFile); err != nil {
-		return nil, err
-	}
-	if cfg.CertKey, err = readSetting("--cert-key", first(a.certKey, a.env("RECOUNT_CERT_KEY"))); err != nil {
-		return nil, err
-	}
-	tokenFile := first(a.tokenFile, a.env("RECOUNT_TOKEN_FILE"))
-	if own := filepath.Join(a.devDir, "tokens", "operator.token"); tokenFile == "" && certFile == "" && a.devDir != "" && exists(own) {
-		tokenFile = own
-	}
-	token, err := readSetting("--token-file", tokenFile)
+	p, err := a.find()
 	if err != nil {
 		return nil, err
 	}
-	cfg.Token = strings.TrimSpace(string(token))
-	if strings.ContainsFunc(cfg.Token, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
-		return nil, usagef("--token-file %s: must hold one token on one line", tokenFile)
+	cfg, err := p.config()
+	if err != nil {
+		return nil, err
 	}
+	a.place = p
+	cfg.UserAgent, cfg.MaxConns = "recount/"+version.Version, 1024
 	if a.local {
 		cfg.Consistency = wire.ConsistencyLocal
 	}
@@ -81,18 +49,18 @@ func first(values ...string) string {
 	return ""
 }
 
-func readDev(dir string) (*devCluster, error) {
+func readDev(flag, dir string) (*devCluster, error) {
 	text, err := os.ReadFile(filepath.Join(dir, "endpoints.json"))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, &codedError{exitUsage, fmt.Errorf("--dev %s: no endpoints.json there", dir),
+		return nil, &codedError{exitUsage, fmt.Errorf("%s %s: no endpoints.json there", flag, dir),
 			"Start the cluster with \"recount-node dev --dir " + dir + "\" and wait until it says that it is ready."}
 	}
 	if err != nil {
-		return nil, usagef("--dev: %w", err)
+		return nil, usagef("%s: %w", flag, err)
 	}
 	dev := &devCluster{}
 	if err := json.Unmarshal(text, dev); err != nil {
-		return nil, usagef("--dev: %s/endpoints.json: %w", dir, err)
+		return nil, usagef("%s: %s/endpoints.json: %w", flag, dir, err)
 	}
 	// The directory may have been moved or mounted elsewhere: its own ca.pem goes first.
 	if own := filepath.Join(dir, "ca.pem"); exists(own) {
@@ -132,9 +100,32 @@ func ask[T any](ctx context.Context, a *app, call func(context.Context, *client.
 	return call(ctx, c)
 }
 
+// whereTimeout bounds the question which cluster this is, which nothing depends on.
+const whereTimeout = 2 * time.Second
+
+// sayCluster says once which cluster an operation asks. A node that does not answer leaves the error to the operation itself,
+// which has a client of its own: what this question finds out about the health of nodes must not delay it.
+func (a *app) sayCluster(ctx context.Context) {
+	if a.quiet || a.saidCluster {
+		return
+	}
+	c, err := a.connect()
+	if err != nil {
+		return // the operation says so
+	}
+	defer c.Close()
+	ctx, cancel := context.WithTimeout(ctx, min(whereTimeout, a.timeout/4))
+	defer cancel()
+	if v, err := c.Version(ctx); err == nil {
+		a.saidCluster = true
+		a.talk("cluster %s, %s (%s)", plain(v.ClusterID), plain(v.Node), a.place.Source)
+	}
+}
+
 // askAct is ask for the act of an operator. The client repeats it under one op_id; without it a second command would be a
 // second act.
 func askAct[T any](ctx context.Context, a *app, call func(context.Context, *client.Client) (T, error)) (T, error) {
+	a.sayCluster(ctx)
 	v, err := ask(ctx, a, call)
 	if errors.Is(err, client.ErrOutcomeUnknown) {
 		err = &codedError{exitUnknown, err, "It may or may not be done. Give the same command again with --op-id " + a.opID + ": it is done once."}

@@ -299,10 +299,6 @@ func TestSettingsFromTheEnvironment(t *testing.T) {
 	if r := runEnv(t, env, "", "get", someID); r.code != exitOK || asked != "Bearer secret" {
 		t.Errorf("%+v, token %q", r, asked)
 	}
-	env["RECOUNT_ENDPOINTS"] = "https://127.0.0.1:1"
-	if r := runEnv(t, env, "", "get", someID, "--endpoint", n.server.URL); r.code != exitOK {
-		t.Errorf("a flag does not go before the environment: %+v", r)
-	}
 }
 
 func TestEveryCommandHasHelpWithExamples(t *testing.T) {

@@ -18,28 +18,31 @@ type app struct {
 	out, err io.Writer
 	env      func(string) string
 
-	endpoints []string
-	caFile    string
-	tokenFile string
-	certFile  string
-	certKey   string
-	devDir    string
-	format    string
-	timeout   time.Duration
-	quiet     bool
-	local     bool
+	endpoints   []string
+	caFile      string
+	tokenFile   string
+	certFile    string
+	certKey     string
+	devDir      string
+	contextName string
+	format      string
+	timeout     time.Duration
+	quiet       bool
+	local       bool
 	viewFlags
 	shown io.Writer // out, as it was given
 
-	opID string // of the act that was asked for
+	saidCluster bool   // of an operation
+	place       place  // where the cluster is, once it was found
+	opID        string // of the act that was asked for
 }
 
 const longHelp = `recount talks to a Recount ledger: a replicated, append-only record of signed proof-of-computation summaries.
 
-Where the ledger is: --endpoint (repeat it for several nodes), --ca and --token-file, or the environment variables
-RECOUNT_ENDPOINTS (separated by commas or spaces), RECOUNT_CA and RECOUNT_TOKEN_FILE, or --dev DIR, the directory of
-a cluster started with "recount-node dev --dir DIR", whose operator.token is used then. Flags go before the environment, the
-environment before --dev.
+Which ledger is asked: the one that the command line names (--dev DIR, --context NAME, or --endpoint with --ca), else the one of
+the environment (RECOUNT_DEV, RECOUNT_CONTEXT, or RECOUNT_ENDPOINTS with RECOUNT_CA and RECOUNT_TOKEN_FILE), else the current context
+("recount context"). Endpoints, authority and credential come from one of them and are never mixed; --token-file or --cert may
+replace the credential. Every operation says on stderr which cluster it asks, and "recount whoami" says what a command would use.
 
 Who asks: submissions need their signature only. Reading needs a token of the role auditor, policies, generations and
 revocations one of a responder, tokens one of an operator ("recount token create").
@@ -94,7 +97,8 @@ func (a *app) root() *cobra.Command {
 	f.StringVar(&a.certFile, "cert", "", "PEM file with a client certificate, instead of a token (env RECOUNT_CERT)")
 	f.StringVar(&a.certKey, "cert-key", "", "PEM file with its private key (env RECOUNT_CERT_KEY)")
 	f.StringVar(&a.tokenFile, "token-file", "", "file with a bearer token (env RECOUNT_TOKEN_FILE)")
-	f.StringVar(&a.devDir, "dev", "", "directory of a cluster started with recount-node dev")
+	f.StringVar(&a.devDir, "dev", "", "directory of a cluster started with recount-node dev (env RECOUNT_DEV)")
+	f.StringVar(&a.contextName, "context", "", "name of a cluster kept with recount context add (env RECOUNT_CONTEXT)")
 	f.StringVarP(&a.format, "output", "o", formatTable, "table, wide (a table with every column in full), json (one document) or ndjson (one line per item)")
 	a.viewFlags.add(cmd)
 	f.BoolVar(&a.local, "local", false, "read what the node that is asked knows, without a word from the others: works without a majority, may be old")
@@ -105,7 +109,7 @@ func (a *app) root() *cobra.Command {
 	cmd.AddCommand(a.keygenCommand(), a.signCommand(), a.submitCommand(), a.getCommand(), a.auditCommand(), a.tailCommand(),
 		a.shardsCommand(), a.eventCommand(), a.digestCommand(), a.clusterCommand(), a.policyCommand(), a.generationCommand(), a.keysCommand(),
 		a.incidentCommand(), a.canaryCommand(), a.drillCommand(), a.freezeCommand(), a.thawCommand(), a.freezesCommand(), a.knownShardsCommand(),
-		a.tokenCommand(), a.approveCommand(), a.actsCommand(),
+		a.tokenCommand(), a.contextCommand(), a.approveCommand(), a.actsCommand(),
 		a.versionCommand(), cli.Completion("recount", usage))
 	cli.Strict(cmd, usage)
 	return cmd

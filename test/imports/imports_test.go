@@ -63,7 +63,7 @@ var libraries = map[string][]string{
 	"github.com/spf13/cobra":             {"internal/cli", "cmd/node", "cmd/recount"},
 	"github.com/spf13/pflag":             {"internal/cli", "cmd/node"},
 	"github.com/vbauerster/mpb":          {"cmd/recount"},
-	"go.yaml.in/yaml":                    {"internal/api", "internal/verify/publish", "cmd/node"},
+	"go.yaml.in/yaml":                    {"cmd/recount", "internal/api", "internal/verify/publish", "cmd/node"},
 	"golang.org/x/mod/sumdb":             {"internal/log", "internal/fsm"},
 	"golang.org/x/time/rate":             {"internal/api", "internal/cluster"},
 	"golang.org/x/sys":                   {"cmd/node", "internal/cluster", "internal/term"},
