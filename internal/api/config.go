@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/recount-ledger/recount/wire"
 )
 
 // Time limits of the server. The write limit is moved forward while a list is streamed.
@@ -55,6 +57,9 @@ type Config struct {
 	Acts                     func(Act)      // takes every act of an operator, done or refused, when it is answered; may be nil
 	Deciding                 *atomic.Int64  // requests whose body is here whole and that have no answer yet; nil: nobody asks
 	WALErrors                func() uint64  // failed writes of the event log, for flk_wal_errors; may be nil
+
+	// Explain names an error of the Ledger that would be answered 500 otherwise, nil when it cannot. It may be nil.
+	Explain func(error) *wire.Problem
 }
 
 // authFailures is the default of Config.AuthFailures.
@@ -75,6 +80,9 @@ func (c Config) withDefaults() (Config, error) {
 	setDefault(&c.ReadWait, 5*time.Second)
 	setDefault(&c.ProgressEvery, time.Second)
 	setDefault(&c.AuthFailures, authFailures)
+	if c.Explain == nil {
+		c.Explain = func(error) *wire.Problem { return nil }
+	}
 	if c.WALErrors == nil {
 		c.WALErrors = func() uint64 { return 0 }
 	}

@@ -92,7 +92,7 @@ type Check struct {
 // Ledger is what the handlers need of a node. All methods are called from many goroutines at once. An error
 // that holds a *wire.Problem (errors.As) is rendered as it is; ErrNotFound and ErrGenerationGone have their
 // statuses; an expired context is 504 outcome_unknown for Submit and acts of operators and 503 behind for reads; all else
-// is 500.
+// is what Config.Explain makes of it, or 500.
 // Answers belong to the handler that asked; problems may be shared.
 type Ledger interface {
 	Registry

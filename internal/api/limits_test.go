@@ -138,7 +138,15 @@ func TestBurstIsTwiceTheRate(t *testing.T) {
 }
 
 func TestFaultsOfTheLedger(t *testing.T) {
-	r := newRig(t, nil)
+	damaged := errors.New("block 7")
+	r := newRig(t, func(c *Config) {
+		c.Explain = func(err error) *wire.Problem {
+			if errors.Is(err, damaged) {
+				return wire.NewProblem(wire.CodeNotReady, "ask another node").WithRetry(time.Second)
+			}
+			return nil
+		}
+	})
 	body := record("s", 1, nil)
 	for _, c := range []struct {
 		fail error
@@ -148,6 +156,7 @@ func TestFaultsOfTheLedger(t *testing.T) {
 		{errTwin, 500, wire.CodeInternal},
 		{fmt.Errorf("deep: %w", context.DeadlineExceeded), 504, wire.CodeOutcomeUnknown},
 		{context.Canceled, 504, wire.CodeOutcomeUnknown},
+		{fmt.Errorf("deep: %w", damaged), 504, wire.CodeOutcomeUnknown},
 		{fmt.Errorf("deep: %w", wire.NewProblem(wire.CodeNoLeader, "").WithRetry(time.Second)), 503, wire.CodeNoLeader},
 	} {
 		r.twin.fail = c.fail
@@ -157,6 +166,10 @@ func TestFaultsOfTheLedger(t *testing.T) {
 	}
 	r.twin.fail = errTwin
 	decode[wire.Problem](t, r.get("/v1/audit"), 500)
+	r.twin.fail = fmt.Errorf("deep: %w", damaged)
+	if p := decode[wire.Problem](t, r.get("/v1/audit"), 503); p.Detail != "ask another node" || p.RetryAfterMS != 1000 {
+		t.Errorf("%+v", p)
+	}
 	r.twin.fail, r.twin.explode = nil, true
 	decode[wire.Problem](t, r.post(body), 500)
 	r.twin.explode = false

@@ -72,6 +72,10 @@ func (s *server) problemOf(err error, c echo.Context) *wire.Problem {
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return wire.NewProblem(wire.CodeBehind, "").WithRetry(time.Second)
 	}
+	if p := s.Explain(err); p != nil {
+		s.Logger.Warn("request not answered", "err", err, "route", c.Path(), "request_id", currentID(c))
+		return p
+	}
 	s.Logger.Error("request failed", "err", err, "route", c.Path(), "request_id", currentID(c))
 	return wire.NewProblem(wire.CodeInternal, "")
 }

@@ -71,10 +71,12 @@ func (s *server) takeAndSubmit(c echo.Context) (*wire.SubmitAnswer, error) {
 	return answer, err
 }
 
-// actProblem is problemOf, except that a record or an act whose context has ended may still have been committed.
+// actProblem is problemOf, except that a record or an act whose context has ended, or whose outcome this node cannot
+// read, may still have been committed.
 func (s *server) actProblem(err error, c echo.Context) *wire.Problem {
 	var p *wire.Problem
-	if !errors.As(err, &p) && (errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)) {
+	ended := errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
+	if !errors.As(err, &p) && (ended || s.Explain(err) != nil) {
 		return wire.NewProblem(wire.CodeOutcomeUnknown, "").WithRetry(time.Second)
 	}
 	return s.problemOf(err, c)

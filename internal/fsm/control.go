@@ -140,6 +140,9 @@ func (d *Derived) Run(ctx context.Context) error { return follow(ctx, d.src, d, 
 // Close closes the store; Run must have returned.
 func (d *Derived) Close() error { return d.store.Close() }
 
+// Damage is nil, or says why derived/ must be folded anew.
+func (d *Derived) Damage() error { return d.store.Damage() }
+
 // Control is the folded control state.
 func (d *Derived) Control() *projections.Control { return d.ctrl }
 

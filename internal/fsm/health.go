@@ -37,26 +37,28 @@ func (h *health) Damage() error {
 	return nil
 }
 
-func (h *health) note(err error) {
+// note marks the store as damaged, for the first error only, and makes the error ErrDamaged.
+func (h *health) note(err error) error {
 	err = fmt.Errorf("%w: %w", ErrDamaged, err)
 	if !h.damage.CompareAndSwap(nil, &err) {
-		return
+		return err
 	}
 	h.log.Error("a file of a folded state cannot be read", "error", err)
 	if h.told != nil {
 		h.told(err)
 	}
+	return err
 }
 
 // corruption is a pebble.EventListener.DataCorruption.
 func (h *health) corruption(info pebble.DataCorruptionInfo) {
-	h.note(fmt.Errorf("%s: %w", info.Path, info.Details))
+	_ = h.note(fmt.Errorf("%s: %w", info.Path, info.Details))
 }
 
 // background is a pebble.EventListener.BackgroundError. Pebble tries again.
 func (h *health) background(err error) {
 	if pebble.IsCorruptionError(err) {
-		h.note(err)
+		_ = h.note(err)
 	} else {
 		h.log.Error("a folded state could not be written in the background", "error", err)
 	}
@@ -81,7 +83,7 @@ func (h *health) Fatalf(format string, args ...any) {
 			return
 		}
 	}
-	h.note(fmt.Errorf(format, args...))
+	_ = h.note(fmt.Errorf(format, args...))
 }
 
 func (h *health) unwritten(err error) {

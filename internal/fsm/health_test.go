@@ -1,9 +1,11 @@
 package fsm
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -69,4 +71,111 @@ func TestFullDiskUnderHistory(t *testing.T) {
 		t.Errorf("told %v, damage %v", told, s.Damage())
 	}
 	_ = s.db.Close() // its write-ahead log has failed
+}
+
+// changeTables does something to the bytes of every table of a store that is closed.
+func changeTables(t *testing.T, disk vfs.FS, dir string, change func([]byte)) {
+	t.Helper()
+	names, err := disk.List(dir)
+	tables := 0
+	for _, name := range names {
+		if path := filepath.Join(dir, name); strings.HasSuffix(name, ".sst") {
+			err = errors.Join(err, changeFile(disk, path, change))
+			tables++
+		}
+	}
+	if err != nil || tables == 0 {
+		t.Fatalf("%d tables in %s: %v", tables, dir, err)
+	}
+}
+
+func changeFile(disk vfs.FS, path string, change func([]byte)) error {
+	info, err := disk.Stat(path)
+	if err != nil {
+		return err
+	}
+	b := make([]byte, info.Size())
+	f, err := disk.OpenReadWrite(path, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return err
+	}
+	_, err = f.ReadAt(b, 0)
+	change(b)
+	_, werr := f.WriteAt(b, 0)
+	return errors.Join(err, werr, f.Close())
+}
+
+// TestReadersReportDamage: whoever meets an unreadable block first, by key or in a range, marks the store and gets
+// ErrDamaged.
+func TestReadersReportDamage(t *testing.T) {
+	for what, read := range map[string]func(*View) error{
+		"key":   func(v *View) error { _, err := v.Get([]byte("a")); return err },
+		"range": func(v *View) error { return v.Scan(nil, nil, false, func(_, _ []byte) bool { return true }) },
+		"back":  func(v *View) error { return v.Scan(nil, nil, true, func(_, _ []byte) bool { return true }) },
+	} {
+		disk := vfs.NewMem()
+		s, err := OpenStore(disk, "s", quiet, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tx := s.begin(1)
+		tx.Set([]byte("a"), []byte("b"))
+		if err := errors.Join(tx.commit(), s.Close()); err != nil {
+			t.Fatal(err)
+		}
+		changeTables(t, disk, "s", func(b []byte) { b[3] ^= 4 })
+		told := 0
+		if s, err = OpenStore(disk, "s", quiet, func(error) { told++ }); err != nil {
+			t.Fatal(err)
+		}
+		v := s.Snapshot()
+		if err := read(v); !errors.Is(err, ErrDamaged) || s.Damage() == nil || told != 1 {
+			t.Errorf("%s: %v, damage %v, told %d times", what, err, s.Damage(), told)
+		}
+		if err := errors.Join(v.Close(), s.Close()); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestDamagedHistoryOpens: history/ of which a block or a table cannot be read or a row cannot be right opens, and every
+// reader of it gets ErrDamaged, so that a node has one end for all of them.
+func TestDamagedHistoryOpens(t *testing.T) {
+	for what, damage := range map[string]func(*testing.T, vfs.FS){
+		"block":   func(t *testing.T, disk vfs.FS) { changeTables(t, disk, "h", func(b []byte) { b[3] ^= 4 }) },
+		"trailer": func(t *testing.T, disk vfs.FS) { changeTables(t, disk, "h", func(b []byte) { b[len(b)-3] ^= 4 }) },
+		"row":     func(*testing.T, vfs.FS) {},
+	} {
+		disk := vfs.NewMem()
+		h, err := OpenHistory(disk, "h", quiet, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		row := make([]byte, 41) // no flip at all
+		if row[0] = 1; what == "row" {
+			row[0] = 9
+		}
+		tx := h.store.begin(1)
+		tx.Set(binary.BigEndian.AppendUint64([]byte{spaceChange}, 7), row)
+		if err := errors.Join(tx.commitSync(), h.Close()); err != nil {
+			t.Fatal(err)
+		}
+		damage(t, disk)
+		if h, err = OpenHistory(disk, "h", quiet, nil); err != nil {
+			t.Fatal(what, err)
+		}
+		_, _, change := h.Change(7)
+		_, _, again := h.Change(8)
+		_, of := h.Of(strings.Repeat("00", 32), 1)
+		_, complete := h.Complete("00", 1)
+		_, record := h.Record(nil, 9)
+		for i, err := range []error{change, again, of, complete, record, h.EachRow(nil), h.Damage()} {
+			if !errors.Is(err, ErrDamaged) {
+				t.Errorf("%s: reader %d: %v", what, i, err)
+			}
+		}
+		if err := h.Close(); err != nil {
+			t.Error(err)
+		}
+	}
 }

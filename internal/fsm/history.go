@@ -26,6 +26,7 @@ const (
 // digest in the log; generations may be dropped afterwards.
 type History struct {
 	store *Store
+	lost  error // ErrDamaged: the store cannot be opened, and is nil
 
 	mu      sync.Mutex
 	checked map[uint64]bool // activations whose flips were read back
@@ -37,9 +38,12 @@ type Change struct {
 	Digest     [32]byte // running digest of the flips
 }
 
-// OpenHistory opens or creates history/ in dir.
+// OpenHistory opens or creates history/ in dir. One whose files cannot be read opens, too, and has Damage.
 func OpenHistory(fs vfs.FS, dir string, logger *slog.Logger, damaged func(error)) (*History, error) {
 	s, err := openStore(fs, dir, logger, damaged, true)
+	if err != nil && Rebuildable(err) {
+		return &History{lost: fmt.Errorf("%w: %w", ErrDamaged, err)}, nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -47,10 +51,34 @@ func OpenHistory(fs vfs.FS, dir string, logger *slog.Logger, damaged func(error)
 }
 
 // Close closes the store.
-func (h *History) Close() error { return h.store.Close() }
+func (h *History) Close() error {
+	if h.store == nil {
+		return nil
+	}
+	return h.store.Close()
+}
+
+// Damage is nil, or says what cannot be read. Every call answers ErrDamaged then.
+func (h *History) Damage() error {
+	if h.store == nil {
+		return h.lost
+	}
+	return h.store.Damage()
+}
+
+// met makes a row that cannot be right damage of the store, as an unreadable block is.
+func (h *History) met(err error) error {
+	if errors.Is(err, projections.ErrCorrupt) && !errors.Is(err, ErrDamaged) {
+		return h.store.note(err)
+	}
+	return err
+}
 
 // Change reads what is recorded of the activation at seq; ok is false when nothing is.
 func (h *History) Change(seq uint64) (c Change, ok bool, err error) {
+	if err := h.Damage(); err != nil {
+		return Change{}, false, err
+	}
 	v := h.store.Snapshot()
 	defer v.Close()
 	b, err := v.Get(binary.BigEndian.AppendUint64([]byte{spaceChange}, seq))
@@ -58,10 +86,10 @@ func (h *History) Change(seq uint64) (c Change, ok bool, err error) {
 		return Change{}, false, err
 	}
 	if len(b) != 1+8+32 || b[0] != 1 {
-		return Change{}, false, fmt.Errorf("history of the activation at %d: %w", seq, projections.ErrCorrupt)
+		return Change{}, false, h.met(fmt.Errorf("history of the activation at %d: %w", seq, projections.ErrCorrupt))
 	}
 	c = Change{Seq: seq, Flips: binary.BigEndian.Uint64(b[1:]), Digest: [32]byte(b[9:])}
-	return c, true, h.check(v, c)
+	return c, true, h.met(h.check(v, c))
 }
 
 // check reads back, once in the life of the process, the flips that a summary speaks of.
@@ -99,6 +127,9 @@ const historyBatch = 10_000
 
 // Record copies the flips of a comparison up to the activation at seq.
 func (h *History) Record(c *Comparison, seq uint64) (Change, error) {
+	if err := h.Damage(); err != nil {
+		return Change{}, err
+	}
 	v := c.new.View()
 	defer v.Close()
 	if err := c.check(v); err != nil {
@@ -140,6 +171,9 @@ func (h *History) Of(pcsID string, limit int) ([]Recorded, error) {
 	if err != nil || len(id) != 32 {
 		return nil, nil
 	}
+	if err := h.Damage(); err != nil {
+		return nil, err
+	}
 	v := h.store.Snapshot()
 	defer v.Close()
 	prefix := append([]byte{spaceOfID}, id...)
@@ -160,7 +194,7 @@ func (h *History) Of(pcsID string, limit int) ([]Recorded, error) {
 		}
 		out[i].Activation = binary.BigEndian.Uint64(k[1:])
 		if out[i].Flip, err = projections.DecodeFlip(binary.BigEndian.Uint64(k[9:]), b); err != nil {
-			return nil, err
+			return nil, h.met(err)
 		}
 	}
 	return out, nil
@@ -171,6 +205,9 @@ func (h *History) Complete(prefix string, limit int) ([]string, error) {
 	lo, hi, ok := projections.HexRange(prefix)
 	if !ok {
 		return nil, nil
+	}
+	if err := h.Damage(); err != nil {
+		return nil, err
 	}
 	v := h.store.Snapshot()
 	defer v.Close()

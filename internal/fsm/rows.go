@@ -24,6 +24,9 @@ func (g *Generation) EachRow(fn func(k, v []byte) bool) error {
 
 // EachRow calls fn for every row until it answers false. Key and value are valid during the call only.
 func (h *History) EachRow(fn func(k, v []byte) bool) error {
+	if err := h.Damage(); err != nil {
+		return err
+	}
 	v := h.store.Snapshot()
 	defer v.Close()
 	return v.Scan(nil, nil, false, fn)

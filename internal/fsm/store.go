@@ -164,17 +164,18 @@ func (s *Store) Close() error {
 func (s *Store) Metrics() *pebble.Metrics { return s.db.Metrics() }
 
 // Snapshot returns a view of one moment; the caller closes it.
-func (s *Store) Snapshot() *View { return &View{r: s.db.NewSnapshot()} }
+func (s *Store) Snapshot() *View { return &View{r: s.db.NewSnapshot(), health: s.health} }
 
 // begin starts a step of about so many rows; one that is not committed leaves no trace.
 func (s *Store) begin(rows int) *txn {
-	return &txn{View: View{r: s.db}, db: s.db, health: s.health, pending: make(map[string]int, rows)}
+	return &txn{View: View{r: s.db, health: s.health}, db: s.db, pending: make(map[string]int, rows)}
 }
 
 // View reads a store at one moment.
 type View struct {
-	r    pebble.Reader
-	done func() // called by Close, may be nil
+	r      pebble.Reader
+	health *health // told of damage, nil for a closed generation
+	done   func()  // called by Close, may be nil
 }
 
 // ErrDropped means that a generation is no longer on this node.
@@ -207,7 +208,7 @@ func (v *View) Get(key []byte) ([]byte, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read folded state: %w", err)
+		return nil, v.met(fmt.Errorf("read folded state: %w", err))
 	}
 	out := append(make([]byte, 0, len(val)), val...)
 	return out, closer.Close()
@@ -218,7 +219,7 @@ func (v *View) Get(key []byte) ([]byte, error) {
 func (v *View) Scan(lo, hi []byte, reverse bool, fn func(k, v []byte) bool) error {
 	it, err := v.r.NewIter(&pebble.IterOptions{LowerBound: lo, UpperBound: hi})
 	if err != nil {
-		return fmt.Errorf("scan folded state: %w", err)
+		return v.met(fmt.Errorf("scan folded state: %w", err))
 	}
 	step, ok := it.Next, false
 	if reverse {
@@ -229,13 +230,21 @@ func (v *View) Scan(lo, hi []byte, reverse bool, fn func(k, v []byte) bool) erro
 	for ; ok; ok = step() {
 		val, err := it.ValueAndErr()
 		if err != nil {
-			return errors.Join(fmt.Errorf("scan folded state: %w", err), it.Close())
+			return v.met(errors.Join(fmt.Errorf("scan folded state: %w", err), it.Close()))
 		}
 		if !fn(it.Key(), val) {
 			break
 		}
 	}
-	return errors.Join(it.Error(), it.Close())
+	return v.met(errors.Join(it.Error(), it.Close()))
+}
+
+// met passes an error of a read on. Damage makes the store one that must be folded anew, and the error is ErrDamaged then.
+func (v *View) met(err error) error {
+	if err == nil || v.health == nil || !pebble.IsCorruptionError(err) {
+		return err
+	}
+	return v.health.note(err)
 }
 
 // txn is one atomic step of a fold. Point reads see its own writes; scans see only what was there before, which is
@@ -243,7 +252,6 @@ func (v *View) Scan(lo, hi []byte, reverse bool, fn func(k, v []byte) bool) erro
 type txn struct {
 	View
 	db      *pebble.DB
-	health  *health
 	pending map[string]int // key -> its newest operation, among those of its space
 	ops     [256][]op      // by space, the first byte of a key
 	room    []byte         // for the next keys and values

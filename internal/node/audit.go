@@ -55,7 +55,7 @@ func (n *Node) auditSubmission(s *seen, meta api.Meta, answer *wire.SubmitAnswer
 		if p.Code == wire.CodeBadSignature {
 			l.Event = audit.EventSignatureFailure
 		}
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled), n.explain(err) != nil:
 		l.Outcome, l.Error = "unknown", string(wire.CodeOutcomeUnknown)
 	default:
 		l.Outcome, l.Error = "error", string(wire.CodeInternal)

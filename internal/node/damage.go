@@ -10,8 +10,10 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"github.com/recount-ledger/recount/internal/api"
 	"github.com/recount-ledger/recount/internal/fsm"
 	"github.com/recount-ledger/recount/internal/log"
+	"github.com/recount-ledger/recount/wire"
 )
 
 // ErrRebuild ends a node whose derived/ cannot be read: opened again, it deletes derived/ and folds it anew.
@@ -146,6 +148,40 @@ func (n *Node) openDerived() error {
 	return open()
 }
 
+// errRefolded is the answer of a node that has found a store unreadable which it folds again by itself.
+var errRefolded = wire.NewProblem(wire.CodeNotReady,
+	"a damaged store of this node is deleted and folded again; ask another node").WithRetry(retryAfter)
+
+// explain says in words why a request met a store that is damaged, or one that is gone meanwhile.
+func (n *Node) explain(err error) *wire.Problem {
+	switch {
+	case errors.Is(err, fsm.ErrDamaged), errors.Is(err, log.ErrCorrupt):
+		if p := n.withheld(); p != nil {
+			return p // the event log or history/, which are not folded again
+		}
+		return errRefolded
+	case errors.Is(err, fsm.ErrDropped):
+		return errRefolded
+	}
+	return nil
+}
+
+// listed is the generation that a list was begun with.
+func (n *Node) listed(number uint32) (*running, error) {
+	if r, _ := n.gens.get(number); r != nil {
+		return r, nil
+	}
+	return nil, n.gone(number)
+}
+
+// gone says why a generation is not open here: the log has dropped it, or it is folded again.
+func (n *Node) gone(number uint32) error {
+	if row, ok := n.generationRow(number); ok && row.Dropped == 0 {
+		return errRefolded
+	}
+	return api.ErrGenerationGone
+}
+
 // endUnwritten ends the process when a disk is full or fails. That is no damage: nothing is deleted and nobody is quarantined.
 func (n *Node) endUnwritten(err error) {
 	if errors.Is(err, fsm.ErrUnwritten) {
@@ -164,10 +200,25 @@ func (n *Node) derivedDamaged(err error) {
 	}()
 }
 
-// historyDamaged: history/ cannot be folded again here once the generations are gone; another node has the same.
+// historyDamaged is told by the store and must not wait.
 func (n *Node) historyDamaged(err error) {
 	n.endUnwritten(err)
-	go n.enterQuarantine(fmt.Sprintf("history/ cannot be read (%v); copy it from another node that is stopped, then remove the file quarantine", err))
+	go n.quarantineHistory(err)
+}
+
+// historyLost reports that history/ cannot be read. This node is quarantined then, whoever noticed it first.
+func (n *Node) historyLost() bool {
+	err := n.history.Damage()
+	if err != nil {
+		n.quarantineHistory(err)
+	}
+	return err != nil
+}
+
+// quarantineHistory: history/ cannot be folded again here once the generations are gone; another node has the same.
+func (n *Node) quarantineHistory(err error) {
+	n.enterQuarantine(fmt.Sprintf("history/ cannot be read (%v); put in its place a copy from another node that is "+
+		"stopped, remove the file quarantine, then start again", err))
 }
 
 // logFailed ends the process. When an entry cannot be read it quarantines the node first, so that it does not come back as if

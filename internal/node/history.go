@@ -69,11 +69,17 @@ func (n *Node) unrecorded(number uint32) (projections.ActivationRow, bool, error
 // changeAt reads what is recorded of an activation. A damaged record quarantines this node; it counts as recorded.
 func (n *Node) changeAt(seq uint64) (fsm.Change, bool, error) {
 	c, ok, err := n.history.Change(seq)
-	if errors.Is(err, projections.ErrCorrupt) {
-		n.enterQuarantine(fmt.Sprintf("the record is damaged: %v", err))
+	if n.historyLost() {
 		return c, true, nil
 	}
 	return c, ok, err
+}
+
+// recordedOf reads what is recorded of a pcs_id.
+func (n *Node) recordedOf(pcsID string) ([]fsm.Recorded, error) {
+	recorded, err := n.history.Of(pcsID, historyLimit)
+	n.historyLost()
+	return recorded, err
 }
 
 // compareWith compares with the generation that is active since an activation until there is another one.
@@ -114,6 +120,10 @@ func (n *Node) record(ctx context.Context, r *running, a projections.ActivationR
 		return err
 	}
 	sum, err := n.history.Record(c, a.Seq)
+	if n.historyLost() {
+		<-ctx.Done()
+		return ctx.Err()
+	}
 	if errors.Is(err, projections.ErrCorrupt) {
 		n.enterQuarantine(fmt.Sprintf("what changed at the activation at %d cannot be recorded: %v; delete derived/ and generations/", a.Seq, err))
 		<-ctx.Done()
@@ -181,7 +191,7 @@ const historyLimit = 1000
 
 // historyOf is what was said of a pcs_id: a pair of entries for every flip, or what stands when nothing ever flipped.
 func (n *Node) historyOf(pcsID string, standing *projections.Result) ([]wire.HistoryEntry, error) {
-	recorded, err := n.history.Of(pcsID, historyLimit)
+	recorded, err := n.recordedOf(pcsID)
 	if err != nil {
 		return nil, err
 	}
@@ -220,6 +230,7 @@ func (n *Node) answerHistory(_ context.Context, _ string, body []byte) ([]byte, 
 		return nil, errors.New("a question about history has 8 bytes")
 	}
 	c, ok, err := n.history.Change(binary.BigEndian.Uint64(body))
+	n.historyLost()
 	if err != nil || !ok {
 		return nil, err
 	}

@@ -5,6 +5,8 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -54,6 +56,58 @@ func TestDamagedFlips(t *testing.T) {
 	r.c.Stop(ill)
 	r.c.ClearFolds(ill)
 	r.c.Restart(ill)
+	r.c.AwaitReady(ill)
+	r.c.CheckRows()
+}
+
+// TestDamagedHistory: a node whose history/ cannot be read, or not even be opened, answers no client, also after
+// restarts, and the others go on. With a copy from another node that is stopped, and without the file quarantine, it
+// serves again.
+func TestDamagedHistory(t *testing.T) {
+	r, number, _ := flipped(t)
+	r.activate(number, r.diff(number).Digest)
+	ill := (r.c.Leader() + 1) % 3
+	other := (ill + 1) % 3
+	r.c.Await("what changed at the activation", func() error {
+		if got := strings.Count(r.c.Logs(), "recorded what changed at an activation"); got < 3 {
+			return fmt.Errorf("%d nodes have recorded it", got)
+		}
+		return nil
+	})
+	for _, i := range []int{ill, other} { // history/ has a table then
+		r.c.Stop(i)
+		r.c.Restart(i)
+		r.c.AwaitReady(i)
+	}
+	r.c.Stop(ill)
+	table := r.c.LargestTable(ill, "history")
+	for _, damage := range []func(){
+		func() { r.c.FlipBit(table, 0) }, func() {}, func() { r.must(os.Remove(table)) },
+	} {
+		damage()
+		r.c.Restart(ill)
+		withheldBecause(t, r.c, ill, "quarantine")
+		r.c.Stop(ill)
+		if why, err := os.ReadFile(filepath.Join(r.c.Dir(ill), "quarantine")); err != nil ||
+			!strings.Contains(string(why), "put in its place a copy from another node that is stopped") {
+			t.Errorf("quarantined without saying what to do: %s %v", why, err)
+		}
+	}
+	for i := range 3 {
+		if i != ill {
+			r.c.AwaitReady(i)
+		}
+	}
+	r.c.Stop(other)
+	to := filepath.Join(r.c.Dir(ill), "history")
+	for _, err := range []error{
+		os.RemoveAll(to), os.CopyFS(to, os.DirFS(filepath.Join(r.c.Dir(other), "history"))),
+		os.Remove(filepath.Join(r.c.Dir(ill), "quarantine")),
+	} {
+		r.must(err)
+	}
+	r.c.Restart(ill)
+	r.c.Restart(other)
 	r.c.AwaitReady(ill)
 	r.c.CheckRows()
 }

@@ -192,12 +192,10 @@ func (n *Node) openStores(ctx context.Context) error {
 			cluster.ErrForeignDirectory, n.cfg.Dir, g.ClusterID, n.cfg.ClusterID)
 	}
 	n.history, err = fsm.OpenHistory(n.cfg.FS, filepath.Join(n.cfg.Dir, "history"), n.log, n.historyDamaged)
-	if err != nil && fsm.Rebuildable(err) {
-		return fmt.Errorf("%w: history/ cannot be opened; put in its place a copy from another node that is stopped, then start again", err)
-	}
 	if err != nil {
 		return err
 	}
+	n.historyLost()
 	return n.openGenerations()
 }
 
@@ -246,7 +244,7 @@ func (n *Node) openAPI() error {
 		TLS: port.config(), Believes: port.believes, TrustedProxies: n.cfg.TrustedProxies,
 		NodeID: n.cfg.NodeID, MaxBody: int64(n.cfg.MaxBody), AddressRate: n.cfg.AddressRate, ThrottleStatus: n.cfg.ThrottleStatus,
 		SubmitTimeout: n.cfg.SubmitTimeout, MetricsUser: n.cfg.MetricsUser, MetricsPass: n.cfg.MetricsPass, MetricsApart: n.cfg.MetricsListen != "",
-		Acts: n.auditAct, Refused: n.auditRefused, NoAuth: n.cfg.NoAuth, ClusterID: n.cfg.ClusterID, AuthFailures: n.cfg.AuthFailures, Leader: toLeader{n}, Deciding: &n.deciding,
+		Explain: n.explain, Acts: n.auditAct, Refused: n.auditRefused, NoAuth: n.cfg.NoAuth, ClusterID: n.cfg.ClusterID, AuthFailures: n.cfg.AuthFailures, Leader: toLeader{n}, Deciding: &n.deciding,
 	}
 	n.server, err = api.NewServer(conf)
 	if err != nil {
@@ -295,7 +293,11 @@ func (n *Node) loop(ctx context.Context, name string, f func(context.Context) er
 	})
 }
 
+// fail ends the node. What fails because derived/ is damaged ends it as that damage does: with ErrRebuild.
 func (n *Node) fail(err error) {
+	if !errors.Is(err, ErrRebuild) && n.derived.Damage() != nil {
+		return
+	}
 	select {
 	case n.failed <- err:
 	default:

@@ -95,9 +95,12 @@ func (n ledger) Lookup(ctx context.Context, pcsID string) (*wire.PCSAnswer, erro
 
 // lookupFormer finds an id that only an earlier generation knew.
 func (n *Node) lookupFormer(view *fsm.View, pcsID string) (projections.Found, error) {
-	recorded, err := n.history.Of(pcsID, historyLimit)
-	if err != nil || len(recorded) == 0 {
-		return projections.Found{}, errors.Join(err, projections.ErrNotFound)
+	recorded, err := n.recordedOf(pcsID)
+	if err != nil {
+		return projections.Found{}, err
+	}
+	if len(recorded) == 0 {
+		return projections.Found{}, projections.ErrNotFound
 	}
 	var f projections.Found
 	for _, x := range recorded {
@@ -119,6 +122,7 @@ func (n ledger) Complete(ctx context.Context, prefix string, limit int) ([]strin
 		return nil, err
 	}
 	former, err := n.history.Complete(prefix, limit)
+	n.historyLost()
 	if err != nil {
 		return nil, err
 	}
@@ -130,13 +134,12 @@ func (n ledger) Complete(ctx context.Context, prefix string, limit int) ([]strin
 
 // Audit lists folded submissions.
 func (n ledger) Audit(ctx context.Context, q api.AuditQuery) (api.AuditResult, error) {
-	r, _ := n.gens.get(q.Generation)
-	if r == nil {
-		return api.AuditResult{}, api.ErrGenerationGone
+	r, err := n.listed(q.Generation)
+	if err != nil {
+		return api.AuditResult{}, err
 	}
 	control, seq := n.derived.Control(), n.derived.Cursor().Seq
 	query := projections.Query{Shard: q.Shard, Key: q.Key, Since: q.Since, Until: q.Until, FromSeq: q.FromSeq, ToSeq: q.ToSeq, Limit: q.Limit, Reverse: q.Newest}
-	var err error
 	if q.Outcome != "" {
 		if query.Outcome, err = verify.ParseOutcome(q.Outcome); err != nil {
 			return api.AuditResult{}, wire.NewProblem(wire.CodeBadRequest, err.Error()).WithField("outcome")
@@ -151,7 +154,7 @@ func (n ledger) Audit(ctx context.Context, q api.AuditQuery) (api.AuditResult, e
 	defer view.Close()
 	page, err := projections.Audit(view, query)
 	if errors.Is(err, fsm.ErrDropped) {
-		return api.AuditResult{}, api.ErrGenerationGone
+		return api.AuditResult{}, n.gone(q.Generation)
 	}
 	if err != nil {
 		return api.AuditResult{}, err
@@ -251,13 +254,16 @@ func summary(ev event.Event) (map[string]any, error) {
 
 // Shards lists shards by id.
 func (n ledger) Shards(_ context.Context, q api.ShardsQuery) (api.ShardsResult, error) {
-	r, _ := n.gens.get(q.Generation)
-	if r == nil {
-		return api.ShardsResult{}, api.ErrGenerationGone
+	r, err := n.listed(q.Generation)
+	if err != nil {
+		return api.ShardsResult{}, err
 	}
 	view := r.View()
 	defer view.Close()
 	rows, next, err := projections.Shards(view, q.After, q.Limit)
+	if errors.Is(err, fsm.ErrDropped) {
+		return api.ShardsResult{}, n.gone(q.Generation)
+	}
 	if err != nil {
 		return api.ShardsResult{}, err
 	}
