@@ -47,6 +47,9 @@ func damage(t *testing.T, fs vfs.FS, last uint64, name string, change func([]byt
 	fatal := &fatals{}
 	s, err := Open("node/events", Options{FS: fs, Fatal: fatal.add, MemTableBytes: 256 << 10, CacheBytes: 1 << 20})
 	if err != nil {
+		if !strings.Contains(err.Error(), damagedAdvice) {
+			t.Errorf("%s: refused without saying what to do: %v", name, err)
+		}
 		return true
 	}
 	defer s.Close()

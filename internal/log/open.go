@@ -63,12 +63,18 @@ func (s *Store) openOnce(dir string) (err error) {
 	case pebble.IsCorruptionError(err):
 		return fmt.Errorf("%w: %w: %s", ErrCorrupt, err, damagedAdvice)
 	}
-	return err
+	var errno syscall.Errno
+	if errors.As(err, &errno) && errno != syscall.ENOENT {
+		return err // the disk, or a right
+	}
+	return fmt.Errorf("%w: %s", err, damagedAdvice) // a file that is missing, or says what no release writes
 }
 
 // check reads the bounds and compares them with what this log is known to have held.
 func (s *Store) check() error {
-	if err := s.loadBounds(); err != nil {
+	if err := s.loadBounds(); pebble.IsCorruptionError(err) {
+		return fmt.Errorf("%w: %w: %s", ErrCorrupt, err, damagedAdvice)
+	} else if err != nil {
 		return err
 	}
 	if err := s.checkEnd(); err != nil {
