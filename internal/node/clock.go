@@ -60,15 +60,20 @@ func (n *Node) clockDisputed() *wire.Problem {
 }
 
 // checkStart compares the agreed time with log time until this node has once led or caught up; from then on the time that
-// passes watches. A node that has no other voter to ask must not be behind at all. How far the time is ahead says nothing on a
-// node that has yet to fold what others logged.
+// passes watches. How far the time is ahead says nothing on a node that has yet to fold what others logged.
 func (n *Node) checkStart() error {
+	_, leads := n.cluster.IsLeader()
+	return n.startFault(leads)
+}
+
+// startFault is checkStart for a node as a leader, whether it leads or not, or as a follower. A node that has no other voter to ask
+// must not be behind at all.
+func (n *Node) startFault(leads bool) error {
 	last := n.derived.Cursor().LogTime
 	if last == 0 || n.timeHeld.Load() {
 		return nil
 	}
 	behind, who := n.cfg.MaxClockSkew, "the clock says %s, which is %s from the time of the newest event, and no other voter can be asked"
-	_, leads := n.cluster.IsLeader()
 	if len(n.cfg.Voters) > 1 {
 		behind, who = cluster.MaxJointStep+n.cfg.MaxClockSkew, "the clocks of the voters say %s, which is %s from the time of the newest event"
 	}
@@ -80,9 +85,10 @@ func (n *Node) checkStart() error {
 	return fmt.Errorf(who+"; set it right or, when it is right, start with --accept-clock %[1]s", now.UTC().Format(time.RFC3339), ahead)
 }
 
-// holdTime ends the comparison with log time.
+// holdTime ends the comparison with log time when this node could lead with it. A follower that has caught up may serve without,
+// but it must not lead one day with a time that no leader was allowed to begin with.
 func (n *Node) holdTime() {
-	if n.clockCheck() == nil {
+	if n.clockCheck() == nil && n.startFault(true) == nil {
 		n.cluster.HoldTime()
 		n.timeHeld.Store(true)
 	}
@@ -95,7 +101,7 @@ func (n *Node) watchClock(ctx context.Context) error {
 		if err := pause(ctx, clockPause); err != nil {
 			return err
 		}
-		if n.caughtUp.Load() && !n.timeHeld.Load() { // the clock was off at that moment
+		if n.caughtUp.Load() && !n.timeHeld.Load() { // the clock was off at that moment, or log time far behind
 			n.holdTime()
 		}
 		err := n.clockCheck()
@@ -154,6 +160,19 @@ func (n *Node) stepClock(ctx context.Context) error {
 	}
 	n.log.Info("log time moves on", "from", time.Unix(0, before).UTC(), "to", now.UTC(), "voters", voters)
 	return nil
+}
+
+// quietStep is the gap over which a leader moves log time although nothing is to be logged: well within what a node may find at a
+// start, so that the nodes of a ledger that nobody writes to can be started again one after the other.
+const quietStep = startStep / 2
+
+// stepWhenQuiet moves log time of a ledger that nobody writes to.
+func (n *Node) stepWhenQuiet(ctx context.Context) error {
+	last := n.derived.Cursor().LogTime
+	if last == 0 || n.now().Sub(time.Unix(0, last)) <= quietStep || n.mayPropose() != nil {
+		return nil
+	}
+	return n.stepClock(ctx)
 }
 
 // gapped reports whether log time is far behind the agreed time.

@@ -50,7 +50,7 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// leaderDuties does what a leader owes the ledger: Genesis in an empty one, TermStart in every term, digests.
+// leaderDuties does what a leader owes the ledger: Genesis in an empty one, TermStart in every term, digests, and log time.
 func (n *Node) leaderDuties(ctx context.Context) error {
 	for ctx.Err() == nil {
 		changed := n.cluster.Watch()
@@ -66,6 +66,11 @@ func (n *Node) leaderDuties(ctx context.Context) error {
 		if ok && n.term.Load() == term {
 			if err := n.logDigest(ctx); err != nil {
 				n.log.Warn("could not log a digest; trying again", "error", err)
+			}
+		}
+		if ok && n.term.Load() == term {
+			if err := n.stepWhenQuiet(ctx); err != nil {
+				n.log.Warn("could not move log time; trying again", "error", err)
 			}
 		}
 		if err := n.checkHistory(ctx, ok && n.term.Load() == term); err != nil {

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -71,4 +72,12 @@ func (n *Node) GoOnWithGeneration(number uint32) {
 	if r, _ := n.gens.get(number); r != nil {
 		n.startGeneration(r)
 	}
+}
+
+// CaughtUp is nil when the node has folded what was committed, and compared it.
+func (n *Node) CaughtUp() error {
+	if !n.caughtUp.Load() {
+		return errors.New("not yet")
+	}
+	return nil
 }

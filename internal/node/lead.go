@@ -21,6 +21,11 @@ func (n *Node) unfit() string {
 	if reason := n.doubts.reason.Load(); reason != nil {
 		return "it is suspended: " + *reason
 	}
+	if n.joined.Load() {
+		if err := n.startFault(true); err != nil {
+			return err.Error()
+		}
+	}
 	short := n.diskShort()
 	if short || n.diskFree() >= n.diskFreeze()+roomAgain {
 		n.disk.unfit.Store(short)

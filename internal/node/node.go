@@ -91,6 +91,7 @@ type Node struct {
 
 		unflushed atomic.Uint64
 	}
+	joined   atomic.Bool // cluster is set, and has started
 	timeHeld atomic.Bool // the agreed time was compared with log time
 	caughtUp atomic.Bool // has once folded all that was committed; until then an own submission might wait long for its fold
 	stats    stats
@@ -136,6 +137,7 @@ func (n *Node) open(ctx context.Context) error {
 	if err := n.cluster.Start(); err != nil {
 		return err
 	}
+	n.joined.Store(true)
 	if err := n.recallLogged(ctx); err != nil {
 		return err
 	}
