@@ -8,6 +8,7 @@ import (
 
 	"github.com/recount-ledger/recount/client"
 	"github.com/recount-ledger/recount/internal/nodetest"
+	"github.com/recount-ledger/recount/wire"
 )
 
 // TestRefusalAgain: a conflicting record, and a signed one that is wrong in structure, is logged once. Every node answers it again
@@ -44,7 +45,7 @@ func TestRefusalAgain(t *testing.T) {
 		}
 	}
 	kept := func() (n int) {
-		for item, err := range c.Client.Audit(r.ctx, client.AuditQuery{}) {
+		for item, err := range c.Client.Audit(r.ctx, client.AuditQuery{Read: client.Read{Consistency: wire.ConsistencyLinearizable}}) {
 			r.must(err)
 			if item.Status >= 400 {
 				n++
