@@ -24,7 +24,7 @@ func capabilities() []string {
 	for _, p := range newProfiles.Slice() {
 		out = append(out, profileCapability(p))
 	}
-	return append(out, disputesCapability, lateCapability)
+	return append(out, disputesCapability, lateCapability, versionsCapability)
 }
 
 // newProfiles are those that came after the first release: an older one stops at a record, or a policy, that names them.
@@ -32,8 +32,11 @@ const newProfiles = pcs.ProfileSet(1 << pcs.PyBin)
 
 func profileCapability(p pcs.Profile) string { return "profile-" + p.String() }
 
-// lateCapability names the late_window of a policy, which an older release cannot read.
-const lateCapability = "late_window"
+// Members of a policy that an older release cannot read.
+const (
+	lateCapability     = "late_window"
+	versionsCapability = "versions"
+)
 
 // disputesCapability names the kind facts_disputed, at which an older release stops.
 const disputesCapability = "facts_disputed"
@@ -91,6 +94,9 @@ func needs(p verify.Policy) (out []string) {
 	}
 	if p.Epochs.LateWindow != 0 {
 		out = append(out, lateCapability)
+	}
+	if p.OtherVersions() {
+		out = append(out, versionsCapability)
 	}
 	return out
 }

@@ -15,6 +15,8 @@ func TestCapabilitiesThatPoliciesNeed(t *testing.T) {
 	kernel.Signature.Profiles, whole.Signature.Profiles = plain.Signature.Profiles, plain.Signature.Profiles
 	late := plain
 	late.Epochs.LateWindow = 1
+	versions := plain
+	versions.Versions = []string{"0.1", "0.6"}
 	kernel.Kernel, whole.Signature.Schemes = 2, pcs.SchemesOf(pcs.PCS2)
 	older := []string{"kernel-1"}
 	for _, c := range []struct {
@@ -22,7 +24,7 @@ func TestCapabilitiesThatPoliciesNeed(t *testing.T) {
 		need   []string
 		lacks  string
 	}{{plain, nil, ""}, {kernel, []string{"kernel-2"}, "kernel-2"}, {whole, []string{"pcs/2"}, "pcs/2"},
-		{late, []string{"late_window"}, "late_window"}, {verify.DefaultPolicy(), []string{"profile-py-bin"}, "profile-py-bin"}} {
+		{late, []string{"late_window"}, "late_window"}, {versions, []string{"versions"}, "versions"}, {verify.DefaultPolicy(), []string{"profile-py-bin"}, "profile-py-bin"}} {
 		need := needs(c.policy)
 		if !slices.Equal(need, c.need) || lacking(capabilities(), need) != "" || lacking(older, need) != c.lacks || lacking(nil, need) != "" {
 			t.Errorf("%v: an older release lacks %q", need, lacking(older, need))

@@ -50,9 +50,9 @@ func (n *Node) submit(ctx context.Context, body []byte, meta api.Meta, seen *see
 	}
 	seen.rec, seen.keyID = rec, facts.KeyID
 	if !facts.Valid() {
-		if rec.Fault != nil {
+		if fault := n.faultOf(rec); fault != nil {
 			n.stats.malformed.Add(1)
-			return nil, structureProblem(rec, rec.Fault)
+			return nil, structureProblem(rec, fault)
 		}
 		if rec.Sig != "" {
 			return n.refuseSignature(ctx, body, meta, rec)
@@ -89,6 +89,14 @@ func (n *Node) submitUnsigned(ctx context.Context, body []byte, meta api.Meta, r
 		return nil, p
 	}
 	return n.commit(ctx, body, meta, rec, verify.Facts{})
+}
+
+// faultOf is what is wrong with the structure of a record under the policy, nil when nothing is but perhaps its pcs_id.
+func (n *Node) faultOf(rec *pcs.Record) *pcs.Fault {
+	if rec.Fault != nil {
+		return rec.Fault
+	}
+	return rec.CheckVersion(n.policy().Versions)
 }
 
 // refuseNow says why this node takes no submissions at all.
@@ -245,7 +253,7 @@ func (n *Node) answer(rec *pcs.Record, r projections.Result) (*wire.SubmitAnswer
 	if r.Reason == verify.ReasonBadSignature {
 		return nil, n.kept(n.badSignature(rec), r)
 	}
-	return nil, n.kept(refusalProblem(rec, r), r)
+	return nil, n.kept(n.refusalProblem(rec, r), r)
 }
 
 // kept adds where the ledger keeps a refused or conflicting submission.
@@ -258,11 +266,11 @@ func (n *Node) kept(p *wire.Problem, r projections.Result) *wire.Problem {
 	return p
 }
 
-func refusalProblem(rec *pcs.Record, r projections.Result) *wire.Problem {
+func (n *Node) refusalProblem(rec *pcs.Record, r projections.Result) *wire.Problem {
 	switch r.Reason {
 	case verify.ReasonMalformed, verify.ReasonSchema:
-		if rec.Fault != nil {
-			return structureProblem(rec, rec.Fault)
+		if fault := n.faultOf(rec); fault != nil {
+			return structureProblem(rec, fault)
 		}
 		return wire.NewProblem(wire.CodeSchema, r.Detail)
 	case verify.ReasonIDMismatch:
@@ -361,7 +369,7 @@ func claimedDHat(rec *pcs.Record, facts verify.Facts) *wire.Nano {
 
 // isReplay compares every verdict input and the key with those of the judgement that stands, which it leaves in first.
 func (n *Node) isReplay(rec *pcs.Record, facts verify.Facts, first *projections.Result) bool {
-	if rules := n.policy().Signature; !rules.Counts(rec, facts) {
+	if _, refused := verify.Refuses(n.policy(), rec, facts); refused {
 		return false // the fold refuses it before it looks for replays
 	}
 	live := n.live()

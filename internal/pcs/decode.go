@@ -286,7 +286,7 @@ func (w *decoder) word(member int, name string) (ok bool, err error) {
 	case hasSchema:
 		r.Schema, ok = s, s == schemaName
 	case hasVersion:
-		r.Version, ok = s, s == versionName
+		r.Version = s
 	case hasRegime:
 		r.Regime, ok = s, s == "sticky" || s == "mixed" || s == "non_sticky"
 	case hasSentAt:
@@ -303,7 +303,7 @@ func (w *decoder) word(member int, name string) (ok bool, err error) {
 }
 
 var wordReasons = map[int]string{
-	hasSchema: "must be " + schemaName, hasVersion: "must be " + versionName,
+	hasSchema: "must be " + schemaName,
 	hasRegime: "must be sticky, mixed or non_sticky", hasSentAt: "is not an RFC 3339 date-time with a zone", hasScheme: "must be pcs/1 or pcs/2",
 }
 

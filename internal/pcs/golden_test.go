@@ -200,6 +200,9 @@ func TestCorpora(t *testing.T) {
 			if fault == nil && c.Rule == "ID-MISMATCH" {
 				fault = r.CheckID()
 			}
+			if fault == nil && c.Rule == "VERSION" {
+				fault = r.CheckVersion([]string{DefaultVersion})
+			}
 			switch {
 			case first[c.Rule] == 400 && fault == nil:
 				t.Errorf("%s (%s): no fault", c.ID, c.Rule)

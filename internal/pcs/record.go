@@ -8,7 +8,9 @@ package pcs
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"slices"
 	"strconv"
+	"strings"
 )
 
 // Limits of a record. They are part of kernel 1 and never change for it.
@@ -21,10 +23,10 @@ const (
 )
 
 // What a record must say of itself.
-const (
-	schemaName  = "fractal-lba-kakeya"
-	versionName = "0.1"
-)
+const schemaName = "fractal-lba-kakeya"
+
+// DefaultVersion is the version of records that every policy takes unless it says otherwise.
+const DefaultVersion = "0.1"
 
 // Class says what kind of structural fault a record has; the words are those of testdata/rules.json.
 type Class string
@@ -92,7 +94,8 @@ type Record struct {
 
 	// Signable: all eight signed fields are there and well-formed, so a signature can be checked even beside a Fault.
 	Signable bool
-	// Fault is the first structural fault, nil for a well-formed record. Its pcs_id is a matter of CheckID.
+	// Fault is the first structural fault, nil for a well-formed record. Its pcs_id is a matter of CheckID, its version of
+	// CheckVersion.
 	Fault *Fault
 }
 
@@ -114,4 +117,13 @@ func (r *Record) CheckID() *Fault {
 		return &Fault{Class: ClassIDMismatch, Field: "pcs_id", Reason: "is not the SHA-256 of merkle_root|epoch|shard_id in lower-case hex"}
 	}
 	return nil
+}
+
+// CheckVersion answers a fault of class schema when the version is none of those listed.
+func (r *Record) CheckVersion(listed []string) *Fault {
+	if slices.Contains(listed, r.Version) {
+		return nil
+	}
+	reason := "must be " + strings.Join(listed, " or ")
+	return &Fault{Class: ClassSchema, Field: "version", Reason: reason + ": the policy of this ledger takes no other"}
 }

@@ -59,6 +59,9 @@ func admit(p *Policy, rec *pcs.Record, f Facts) (Verdict, bool) {
 	if rec.Fault != nil && rec.Fault.Class != pcs.ClassIDMismatch {
 		return refuse(structural(rec.Fault.Class), faultText(rec.Fault)), true
 	}
+	if fault := rec.CheckVersion(p.Versions); fault != nil {
+		return refuse(ReasonSchema, faultText(fault)), true
+	}
 	if fault := p.Signature.fault(rec, f); fault != "" {
 		return refuse(ReasonBadSignature, fault), true
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/recount-ledger/recount/internal/pcs"
 )
@@ -67,7 +68,8 @@ type Policy struct {
 	Params    Params
 	Signature SignatureRules
 	Epochs    EpochRules
-	Rules     []Rule // in order; the first that matches counts. Validate resolves what they read.
+	Versions  []string // of records; ascending, without repeats
+	Rules     []Rule   // in order; the first that matches counts. Validate resolves what they read.
 }
 
 // DefaultPolicy returns the policy of the published contract: kernel 1, tolerances 0.15,
@@ -83,6 +85,7 @@ func DefaultPolicy() Policy {
 		},
 		Signature: SignatureRules{Required: true, Algorithms: []Alg{HMACSHA256, Ed25519}, Profiles: pcs.DefaultProfiles, Schemes: pcs.AllSchemes},
 		Epochs:    EpochRules{OnRegression: RegressionEscalate},
+		Versions:  []string{pcs.DefaultVersion},
 	}
 }
 
@@ -102,6 +105,7 @@ type policyDoc struct {
 		Required   bool     `json:"required"`
 		Schemes    []string `json:"schemes,omitempty"` // left out when all count, as in the policies that came before it
 	} `json:"signature"`
+	Versions []string `json:"versions,omitempty"` // left out when it is the default version alone
 }
 
 type paramsDoc struct {
@@ -165,11 +169,19 @@ func (p Policy) Canonical() []byte {
 			d.Signature.Schemes = append(d.Signature.Schemes, v.String())
 		}
 	}
+	if p.OtherVersions() {
+		d.Versions = slices.Compact(slices.Sorted(slices.Values(p.Versions)))
+	}
 	b, err := json.Marshal(&d)
 	if err != nil { // strings, a bool, lists of strings and expressions always marshal
 		panic("verify: policy does not marshal: " + err.Error())
 	}
 	return b
+}
+
+// OtherVersions reports whether the policy takes other records than those of the default version.
+func (p Policy) OtherVersions() bool {
+	return slices.ContainsFunc(p.Versions, func(v string) bool { return v != pcs.DefaultVersion })
 }
 
 // ID returns the SHA-256 of the canonical form, the name of the policy.
@@ -224,6 +236,9 @@ func (d *policyDoc) policy() (Policy, error) {
 			return p, fmt.Errorf("%w: epochs.late_window: %w", ErrPolicy, err)
 		}
 	}
+	if p.Versions = d.Versions; len(p.Versions) == 0 {
+		p.Versions = []string{pcs.DefaultVersion}
+	}
 	p.Signature.Required = d.Signature.Required
 	for _, name := range d.Signature.Algorithms {
 		a, err := ParseAlg(name)
@@ -276,6 +291,20 @@ func (e EpochRules) validate() error {
 	return nil
 }
 
+// MaxVersions bounds Policy.Versions; maxVersion is the most bytes of one.
+const (
+	MaxVersions = 16
+	maxVersion  = 32
+)
+
+// VersionWord reports whether a policy can list this version of records.
+func VersionWord(s string) bool {
+	ok := func(c rune) bool {
+		return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.ContainsRune(".-+_", c)
+	}
+	return s != "" && len(s) <= maxVersion && !strings.ContainsFunc(s, func(c rune) bool { return !ok(c) })
+}
+
 // Validate reports whether this binary can judge under the policy. It wraps ErrPolicy,
 // and ErrUnknownKernel where that is the reason.
 func (p Policy) Validate() error {
@@ -296,6 +325,9 @@ func (p Policy) Validate() error {
 	}
 	if err := p.Epochs.validate(); err != nil {
 		return err
+	}
+	if len(p.Versions) == 0 || len(p.Versions) > MaxVersions || slices.ContainsFunc(p.Versions, func(v string) bool { return !VersionWord(v) }) {
+		return fmt.Errorf("%w: versions: must be 1 to %d words of 1 to %d of a-z, A-Z, 0-9, point, -, + and _", ErrPolicy, MaxVersions, maxVersion)
 	}
 	if len(p.Signature.Algorithms) == 0 || len(p.Signature.Profiles.Slice()) == 0 || len(p.Signature.Schemes.Slice()) == 0 {
 		return fmt.Errorf("%w: signature: no algorithm, no profile or no scheme", ErrPolicy)

@@ -84,8 +84,12 @@ func TestPolicyRoundTrip(t *testing.T) {
 	p := DefaultPolicy()
 	p.Signature = SignatureRules{Required: false, Algorithms: []Alg{Ed25519}, Profiles: allProfiles, Schemes: pcs.SchemesOf(pcs.PCS2)}
 	p.Epochs = EpochRules{OnRegression: RegressionReject, LateWindow: MaxLateWindow}
+	p.Versions = []string{"0.1", "0.6"}
 	p.Params = Params{TolD: 1, Alpha: -maxParam, Beta: maxParam, DedupTTL: maxTTL}
 	if text := string(p.Canonical()); !strings.HasPrefix(text, `{"epochs":{"late_window":"4096","on_regression":"reject"},`) {
+		t.Error(text)
+	}
+	if text := string(p.Canonical()); !strings.HasSuffix(text, `,"versions":["0.1","0.6"]}`) {
 		t.Error(text)
 	}
 	got, err := ParsePolicy(p.Canonical())

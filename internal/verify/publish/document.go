@@ -33,6 +33,11 @@ func Document(p verify.Policy) []byte {
 	if p.Epochs.LateWindow != 0 {
 		fmt.Fprintf(&b, "  late_window: %d\n", p.Epochs.LateWindow)
 	}
+	b.WriteString("versions: [")
+	for i, v := range p.Versions {
+		fmt.Fprintf(&b, "%s%q", comma(i), v)
+	}
+	b.WriteString("]\n")
 	if len(p.Rules) == 0 {
 		b.WriteString("rules: []\n")
 		return []byte(b.String())

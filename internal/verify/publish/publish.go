@@ -61,7 +61,7 @@ func Parse(document []byte) (verify.Policy, error) {
 	r.plain(root, 0)
 	if len(r.problems) == 0 {
 		r.mapping(root, "", map[string]func(*yaml.Node, string){
-			"kernel": r.kernel, "params": r.params, "signature": r.signature, "epochs": r.epochs, "rules": r.rules,
+			"kernel": r.kernel, "params": r.params, "signature": r.signature, "epochs": r.epochs, "versions": r.versions, "rules": r.rules,
 		})
 	}
 	if len(r.problems) == 0 {

@@ -94,6 +94,8 @@ var problems = map[string]struct{ doc, want string }{
 	"negative window": {"epochs: {late_window: -1}\n", `line 1, column 23: epochs.late_window: must be a number of epochs from 0 to 4096, not "-1"`},
 	"useless window":  {"epochs: {on_regression: allow, late_window: 5}\n", `line 1, column 1: epochs.late_window: on_regression: allow accepts every late epoch; leave late_window out`},
 	"regression":      {"epochs: {on_regression: ignore}\n", `line 1, column 25: epochs.on_regression: must be one of escalate, reject, allow, not "ignore"`},
+	"versions":        {"versions: [0.1, \"0 6\"]\n", `line 1, column 17: versions: unknown word "0 6"`},
+	"no version":      {"versions: []\n", "line 1, column 11: versions: must be a list of at least one word"},
 	"rules":           {"rules: {}\n", "line 1, column 8: rules: must be a list"},
 	"half a rule":     {"rules:\n- {when: degraded, then: refuse}\n", "line 2, column 3: rules[0]: a rule has when, then and reason"},
 	"reason": {"rules:\n- {when: degraded, then: refuse, reason: d_hat_mismatch}\n",

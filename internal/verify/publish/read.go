@@ -231,6 +231,18 @@ func (r *reader) epochs(n *yaml.Node, path string) {
 	})
 }
 
+func (r *reader) versions(n *yaml.Node, field string) {
+	r.policy.Versions = nil
+	r.words(n, field, func(w string) error {
+		r.policy.Versions = append(r.policy.Versions, w)
+		if !verify.VersionWord(w) {
+			return verify.ErrPolicy
+		}
+		return nil
+	})
+	slices.Sort(r.policy.Versions)
+}
+
 func (r *reader) lateWindow(n *yaml.Node, field string) {
 	text, ok := r.scalar(n, field)
 	if !ok {
