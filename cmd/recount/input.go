@@ -85,27 +85,110 @@ func (r *interruptible) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// readJobs calls fn for every non-empty line; an error of fn ends it.
+// readJobs calls fn for every JSON object of the input, with its bytes as they stand: one document on many lines, an array, or
+// one object a line. What is no JSON ends it; an error of fn does too.
 func readJobs(r io.Reader, fn func(job) error) error {
-	lines := bufio.NewReaderSize(r, 1<<20)
-	for n := 1; ; n++ {
-		text, err := lines.ReadBytes('\n')
-		if err != nil && !errors.Is(err, io.EOF) {
-			return fmt.Errorf("line %d: %w", n, err)
-		}
-		if text = bytes.TrimRight(text, "\r\n"); len(bytes.TrimSpace(text)) > 0 {
-			j, err := parseJob(n, text)
-			if err != nil {
-				return err
-			}
-			if err := fn(j); err != nil {
-				return err
-			}
-		}
-		if err != nil {
-			return nil
+	in := bufio.NewReaderSize(r, 1<<20)
+	array, err := startsArray(in)
+	if err != nil {
+		return err
+	}
+	lines := &lineCounter{from: in}
+	dec := json.NewDecoder(lines)
+	if array {
+		if _, err := dec.Token(); err != nil {
+			return err
 		}
 	}
+	for n := 0; !array || dec.More(); n++ {
+		var text json.RawMessage
+		switch err := dec.Decode(&text); {
+		case errors.Is(err, io.EOF) && !array:
+			return nil
+		case err != nil:
+			return notJSON(lines.atError(err), n, err)
+		}
+		line := lines.at(dec.InputOffset() - int64(len(text)))
+		if text[0] != '{' {
+			return notJSON(line, n, errNoObject)
+		}
+		j, err := parseJob(line, text)
+		if err != nil {
+			return err
+		}
+		if err := fn(j); err != nil {
+			return err
+		}
+	}
+	if _, err := dec.Token(); err != nil {
+		return usagef("line %d: the array does not end; what it holds so far was sent: %w", lines.atError(err), err)
+	}
+	return nil
+}
+
+// startsArray looks at the first byte that is no blank.
+func startsArray(in *bufio.Reader) (bool, error) {
+	for n := 1; ; n++ {
+		switch b, err := in.Peek(n); {
+		case len(b) == n && bytes.IndexByte([]byte(" \t\r\n"), b[n-1]) < 0:
+			return b[n-1] == '[', nil
+		case errors.Is(err, io.EOF), errors.Is(err, bufio.ErrBufferFull):
+			return false, nil
+		case err != nil:
+			return false, err
+		}
+	}
+}
+
+var errNoObject = errors.New("another value")
+
+// notJSON says where the input stops being records. An error of reading stays what it is.
+func notJSON(line, sent int, err error) error {
+	var syntax *json.SyntaxError
+	if !errors.As(err, &syntax) && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, errNoObject) {
+		return fmt.Errorf("line %d: %w", line, err)
+	}
+	before := "nothing was sent"
+	if sent > 0 {
+		before = fmt.Sprintf("the %d before it were sent", sent)
+	}
+	return &codedError{exitUsage, fmt.Errorf("line %d: this is no JSON object (%w); %s", line, err, before),
+		"submit takes signed records: one JSON document, an array of them, or one a line."}
+}
+
+// lineCounter knows in which line of the input an offset is. Offsets are asked for in ascending order.
+type lineCounter struct {
+	from io.Reader
+	read int64
+	ends []int64 // offsets of line feeds that at has not passed
+	line int     // lines that at has passed
+}
+
+func (l *lineCounter) Read(p []byte) (int, error) {
+	n, err := l.from.Read(p)
+	for i, b := range p[:n] {
+		if b == '\n' {
+			l.ends = append(l.ends, l.read+int64(i))
+		}
+	}
+	l.read += int64(n)
+	return n, err
+}
+
+func (l *lineCounter) at(offset int64) int {
+	for len(l.ends) > 0 && l.ends[0] < offset {
+		l.ends = l.ends[1:]
+		l.line++
+	}
+	return l.line + 1
+}
+
+// atError is the line in which the input stops being JSON.
+func (l *lineCounter) atError(err error) int {
+	if syntax := (*json.SyntaxError)(nil); errors.As(err, &syntax) {
+		return l.at(syntax.Offset)
+	}
+	return l.at(l.read - 1)
 }
 
 // parseJob takes a line with body or parts and without pcs_id for a corpus line and sends anything else as it

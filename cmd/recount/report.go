@@ -93,6 +93,7 @@ type report struct {
 	mu       sync.Mutex
 	sum      summary
 	firstErr error // of the first record without a final answer
+	last     result
 	writeErr error
 }
 
@@ -118,6 +119,7 @@ func (r *report) record(x result) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	line := r.count(x)
+	r.last = x
 	if r.bar != nil {
 		r.bar.Increment()
 	}
@@ -217,6 +219,9 @@ func (r *report) print() error {
 		r.a.talk("%d records in %.1f s (%.0f/s)", s.Records, s.Seconds, s.PerSecond)
 		return nil
 	}
+	if s.Records == 1 && r.checker == nil {
+		return r.printOne()
+	}
 	t := r.a.table(text("WHAT", 1, 10), text("VALUE", 2, 16), count("RECORDS", 3))
 	for _, part := range []struct {
 		what   string
@@ -237,6 +242,20 @@ func (r *report) print() error {
 	}
 	r.a.talk("%d records in %.1f s (%.0f/s)", s.Records, s.Seconds, s.PerSecond)
 	return nil
+}
+
+// printOne prints the answer to the only record.
+func (r *report) printOne() error {
+	switch a, p := r.last.answer, r.last.problem; {
+	case a != nil:
+		return r.a.show(a, "outcome", a.Outcome, "accepted", a.Accepted, "reason", first(a.Reason, a.ReasonCode), "seq", a.Seq,
+			"pcs_id", a.PCSID, "shard", a.ShardID, "epoch", a.Epoch, "D_hat", nano(a.DHat), "recomputed D_hat", nano(a.RecomputedDHat),
+			"replayed", a.Replayed, "policy", a.Policy)
+	case p != nil:
+		return r.a.show(p, "outcome", first(p.Outcome, "rejected"), "status", p.Status, "reason", first(p.ReasonCode, string(p.Code)),
+			"detail", first(p.Text, p.Title), "field", dash(p.Field), "request_id", dash(p.RequestID))
+	}
+	return nil // verdict has the error
 }
 
 // verdict turns the summary into the error that the exit code comes from.

@@ -30,10 +30,11 @@ type submitFlags struct {
 func (a *app) submitCommand() *cobra.Command {
 	var f submitFlags
 	cmd := &cobra.Command{
-		Use: "submit FILE...", Short: "Submit records, one per line",
-		Long: `submit sends every line of the files ("-" is stdin) to the endpoints in turn and repeats what a repetition can help.
-A line is a signed record, sent byte for byte, or a line of a test corpus with the members body or parts (and method,
-path, headers, chunked, group). Records of one corpus group, else of one shard, are sent in the order of the file; a
+		Use: "submit FILE...", Short: "Submit signed records",
+		Long: `submit sends the records of the files ("-" is stdin) to the endpoints in turn and repeats what a repetition can help.
+A file holds one JSON document, an array of them, or one a line. Each is a signed record, sent byte for byte, or a line of a
+test corpus with the members body or parts (and method, path, headers, chunked, group). What is no JSON ends it: nothing
+behind is sent. A single record prints its answer, several print how many got which answer. Records of one corpus group, else of one shard, are sent in the order of the file; a
 later epoch must not overtake an earlier one.
 
 It stops at the first record that gets no answer within --timeout, and says which; sending the whole file again is
@@ -42,7 +43,8 @@ safe, since every record is answered once. --keep-going sends the rest neverthel
 Exit code: 0 all have a final answer 200 or 202, 4 some were rejected, 5 some are unavailable, 6 the outcome of some is
 unknown. With --check only differences from the corpus count: 7 when there are any.
 With -o ndjson every record gives one line {"line","id","status","answer"|"problem"} in the order of the answers.`,
-		Example: `  recount submit --dev /tmp/recount testdata/good-hmac.ndjson
+		Example: `  recount submit --dev /tmp/recount record.json
+  recount submit --dev /tmp/recount testdata/good-hmac.ndjson
   recount submit --dev /tmp/recount --check testdata/bad-input.ndjson
   recount sign --key-file agent.key < record.json | recount submit -o ndjson -`,
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -116,7 +118,7 @@ func (a *app) submit(ctx context.Context, f submitFlags, files []string) error {
 	return r.verdict()
 }
 
-// openInput joins the files and counts the lines when all are regular files; total is 0 otherwise.
+// openInput joins the files and counts the records when all are regular files; total is 0 otherwise.
 func (a *app) openInput(ctx context.Context, names []string) (r io.Reader, total int64, closeAll func(), err error) {
 	var files []io.Closer
 	var readers []io.Reader
@@ -138,7 +140,7 @@ func (a *app) openInput(ctx context.Context, names []string) (r io.Reader, total
 		}
 		files = append(files, f)
 		readers = append(readers, f, bytes.NewReader([]byte("\n")))
-		n, ok := countLines(f)
+		n, ok := countRecords(f)
 		countable, total = countable && ok, total+n
 	}
 	if !countable {
@@ -147,22 +149,24 @@ func (a *app) openInput(ctx context.Context, names []string) (r io.Reader, total
 	return &interruptible{ctx: ctx, from: io.MultiReader(readers...)}, total, closeAll, nil
 }
 
-// countLines counts what is not empty, for the progress bar, and goes back to the start.
-func countLines(f *os.File) (n int64, ok bool) {
+// countRecords counts the lines that begin with a brace, for the progress bar, and goes back to the start.
+func countRecords(f *os.File) (n int64, ok bool) {
 	info, err := f.Stat()
 	if err != nil || !info.Mode().IsRegular() {
 		return 0, false
 	}
-	buf, inLine := make([]byte, 256<<10), false
+	buf, begun := make([]byte, 256<<10), false
 	for {
 		k, err := f.Read(buf)
 		for _, b := range buf[:k] {
 			switch {
 			case b == '\n':
-				inLine = false
-			case b > ' ' && !inLine:
-				inLine = true
-				n++
+				begun = false
+			case b > ' ' && !begun:
+				begun = true
+				if b == '{' {
+					n++
+				}
 			}
 		}
 		if err != nil {

@@ -41,7 +41,7 @@ func TestSubmitRecordsAndReplays(t *testing.T) {
 	golden(t, "submit", r.out)
 	var s summary
 	r = run(t, in+"\n{}\nnonsense", "submit", "-", "--endpoint", n.server.URL, "--dev", dir, "-o", "json")
-	if err := json.Unmarshal([]byte(r.out), &s); err != nil || r.code != exitRejected || s.Records != 4 || s.Rejected != 2 || s.Replayed != 2 || s.Statuses["400"] != 2 {
+	if err := json.Unmarshal([]byte(r.out), &s); err != nil || r.code != exitUsage || !strings.Contains(r.err, "line 5") || s.Records != 3 || s.Rejected != 1 || s.Replayed != 2 || s.Statuses["400"] != 1 {
 		t.Errorf("%+v %v", r, err)
 	}
 }
