@@ -11,7 +11,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -20,6 +19,7 @@ import (
 
 	"github.com/recount-ledger/recount/internal/cli"
 	"github.com/recount-ledger/recount/internal/cluster/certs"
+	"github.com/recount-ledger/recount/internal/when"
 )
 
 // certsRun is what the commands of `certs` share.
@@ -351,7 +351,7 @@ func addHosts(r *certs.Request, hosts []string) error {
 	return errors.Join(errs...)
 }
 
-// parseValidity reads 90d, or what time.ParseDuration reads.
+// parseValidity reads how long a certificate is valid.
 func parseValidity(text string) (time.Duration, error) {
 	d, ok := parseSpan(text)
 	if !ok {
@@ -362,14 +362,6 @@ func parseValidity(text string) (time.Duration, error) {
 
 // parseSpan reads a positive time such as 90d or 12h, at most 36500d.
 func parseSpan(text string) (time.Duration, bool) {
-	d, err := time.ParseDuration(text)
-	if days, ok := strings.CutSuffix(text, "d"); ok {
-		var n int
-		n, err = strconv.Atoi(days)
-		if err == nil && n > 36500 {
-			return 0, false
-		}
-		d = time.Duration(n) * 24 * time.Hour
-	}
-	return d, err == nil && d > 0
+	d, err := when.Span(text)
+	return d, err == nil && d > 0 && d <= 36500*24*time.Hour
 }

@@ -48,7 +48,7 @@ func (v values) nodeConfig() (node.Config, error) {
 	c.Ballast = number(v, "ballast", &errs, func(s string) (int64, error) { return strconv.ParseInt(s, 10, 64) })
 	c.PackBatchBytes = number(v, "pack_batch_bytes", &errs, strconv.Atoi)
 	c.ElectionTimeout = v.duration("election_timeout", &errs)
-	c.Audit = node.AuditLog{File: t["audit_log.file"], Keep: v.age("audit_log.keep", &errs),
+	c.Audit = node.AuditLog{File: t["audit_log.file"], Keep: v.duration("audit_log.keep", &errs),
 		MaxBytes: number(v, "audit_log.max_bytes", &errs, func(s string) (int64, error) { return strconv.ParseInt(s, 10, 64) })}
 	if text := t["accept_clock"]; text != "" {
 		at, err := time.Parse(time.RFC3339, text)

@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"slices"
 	"sort"
-	"strconv"
 	"strings"
 	"time"
 
@@ -18,6 +17,7 @@ import (
 	"github.com/recount-ledger/recount/internal/node"
 	"github.com/recount-ledger/recount/internal/secretfile"
 	"github.com/recount-ledger/recount/internal/verify"
+	"github.com/recount-ledger/recount/internal/when"
 )
 
 // setting is one thing a node can be told. The same table makes flags, environment names, the list of known keys of the
@@ -254,24 +254,11 @@ func (s setting) read(path string) (string, error) {
 }
 
 func (v values) duration(key string, errs *[]error) time.Duration {
-	d, err := time.ParseDuration(v.text[key])
+	d, err := when.Span(v.text[key])
 	if err != nil {
-		*errs = append(*errs, fmt.Errorf("%s: %w", key, err))
+		*errs = append(*errs, fmt.Errorf("%s: %q: %w", key, v.text[key], err))
 	}
 	return d
-}
-
-// age reads a duration that may also be in days: 90d.
-func (v values) age(key string, errs *[]error) time.Duration {
-	days, ok := strings.CutSuffix(v.text[key], "d")
-	if !ok {
-		return v.duration(key, errs)
-	}
-	n, err := strconv.ParseUint(days, 10, 16)
-	if err != nil {
-		*errs = append(*errs, fmt.Errorf("%s: %q is not a number of days such as 90d", key, v.text[key]))
-	}
-	return time.Duration(n) * 24 * time.Hour
 }
 
 // checkLists refuses an empty part of a list, most often a variable that was not set.

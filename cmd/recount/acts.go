@@ -1,30 +1,44 @@
 package main
 
 import (
-	"encoding/json"
+	"context"
+	"errors"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/recount-ledger/recount/client"
+	"github.com/recount-ledger/recount/internal/event"
+	"github.com/recount-ledger/recount/internal/when"
 	"github.com/recount-ledger/recount/wire"
 )
 
+// actsFlags say which acts are listed, and how.
+type actsFlags struct {
+	client.Read
+	since, until, actor, kind string
+	from, to                  uint64
+	limit, last               int
+	reverse, follow           bool
+
+	after, before time.Time
+}
+
 func (a *app) actsCommand() *cobra.Command {
-	var since, actor, kind string
-	var from uint64
-	var read client.Read
+	var f actsFlags
 	cmd := &cobra.Command{
 		Use: "acts", Short: "List what operators have done, from the log", Args: exactly(),
 		Long: `acts lists the events of operators: who activated, applied, froze, thawed, revoked or approved what, in which role, why, and what
 became of it. Refused requests are no events; they are in the audit stream of the node (docs/audit-logging.md).`,
 		Example: `  recount acts --since 2d
-  recount acts --actor alice -o json
-  recount acts --kind generation_activated`,
+  recount acts --last 5
+  recount acts --actor alice --since yesterday --until today -o json
+  recount acts --kind generation_activated
+  recount acts --follow`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			after, err := parseMoment("--since", since, time.Now())
-			if err != nil {
+			if err := f.check(a); err != nil {
 				return err
 			}
 			c, err := a.connect()
@@ -32,42 +46,158 @@ became of it. Refused requests are no events; they are in the audit stream of th
 				return err
 			}
 			defer c.Close()
-			l := newList(a, actRow, count("SEQ", 1), moment("LOG TIME", 2), word("KIND", 3), word("EFFECT", 7), text("ACTOR", 4, 8), extra(word("ROLE", 9)),
-				text("REASON", 6, 12), text("TICKET", 8, 8), text("ABOUT", 5, 16))
-			for item, err := range c.Acts(cmd.Context(), from, read) {
-				if err != nil {
-					return err
-				}
-				at, err := wire.ParseTime(item.LogTime)
-				if err != nil {
-					return err
-				}
-				if at.Before(after) || actor != "" && !strings.EqualFold(item.Actor, actor) || kind != "" && item.Kind != kind {
-					continue
-				}
-				if err := l.add(item); err != nil {
-					return err
-				}
-			}
-			return l.end()
+			return a.listActs(cmd.Context(), c, &f)
 		},
 	}
-	cmd.Flags().StringVar(&since, "since", "", "only acts with log time at or after it: RFC 3339, or a time span before now such as 2d")
-	cmd.Flags().StringVar(&actor, "actor", "", "only what this actor did")
-	cmd.Flags().StringVar(&kind, "kind", "", "only events of this kind, such as policy_applied")
-	cmd.Flags().Uint64Var(&from, "from-seq", 0, "first event to look at")
-	readFlags(cmd, &read)
+	flags := cmd.Flags()
+	flags.StringVar(&f.since, "since", "", "only acts with log time at or after it: "+when.Forms+" before now")
+	flags.StringVar(&f.until, "until", "", "only acts with log time before it, likewise")
+	flags.StringVar(&f.actor, "actor", "", "only what this actor did")
+	flags.StringVar(&f.kind, "kind", "", "only events of this kind: "+strings.Join(actKinds(), ", "))
+	flags.Uint64Var(&f.from, "from-seq", 0, "first event to look at")
+	flags.Uint64Var(&f.to, "to-seq", 0, "last event to look at")
+	flags.IntVar(&f.limit, "limit", 0, "stop after so many rows (0: no limit)")
+	flags.IntVar(&f.last, "last", 0, "only the newest so many, newest first")
+	flags.BoolVar(&f.reverse, "reverse", false, "newest first")
+	flags.BoolVar(&f.follow, "follow", false, "go on with what is added, until interrupted")
+	readFlags(cmd, &f.Read)
 	return cmd
 }
 
-func actRow(t *table, i wire.ActItem) {
-	about, err := json.Marshal(i.About)
+// automatic are the kinds of events that no operator causes.
+var automatic = []event.Kind{event.Genesis, event.Submission, event.RefusalsDropped, event.TermStart, event.StateDigest, event.ClockStep, event.HistoryRecorded, event.FactsDisputed}
+
+// actKinds lists the kinds of operators' events.
+func actKinds() (words []string) {
+	for k := event.Kind(0); k < 256; k++ {
+		if k.Known() && !slices.Contains(automatic, k) {
+			words = append(words, k.String())
+		}
+	}
+	return words
+}
+
+func (f *actsFlags) check(a *app) (err error) {
+	switch {
+	case f.kind != "" && !slices.Contains(actKinds(), f.kind):
+		return usagef("--kind %q: must be one of %s", f.kind, strings.Join(actKinds(), ", "))
+	case f.limit < 0 || f.last < 0:
+		return usagef("--limit and --last must not be negative")
+	case f.to != 0 && f.to < f.from:
+		return usagef("--to-seq %d is below --from-seq %d", f.to, f.from)
+	case f.last > 0 && f.limit > 0:
+		return usagef("give --last or --limit, not both")
+	case f.follow && (f.last > 0 || f.reverse || f.to != 0 || f.until != ""):
+		return usagef("--follow goes forward and without an end: leave out --last, --reverse, --to-seq and --until")
+	case f.follow && a.format == formatJSON:
+		return usagef("--follow prints a stream: use -o ndjson or -o table")
+	}
+	if f.after, err = a.moment("--since", f.since); err != nil {
+		return err
+	}
+	if f.before, err = a.moment("--until", f.until); err != nil {
+		return err
+	}
+	return spanOfTimes(f.after, f.before)
+}
+
+// takes tells whether an act is listed. done says that no later one is.
+func (f *actsFlags) takes(i wire.ActItem) (ok, done bool, err error) {
+	at, err := wire.ParseTime(i.LogTime)
+	switch {
+	case err != nil:
+		return false, false, err
+	case f.to != 0 && i.Seq > f.to, !f.before.IsZero() && !at.Before(f.before):
+		return false, true, nil
+	}
+	return !at.Before(f.after) && (f.actor == "" || strings.EqualFold(i.Actor, f.actor)) && (f.kind == "" || i.Kind == f.kind), false, nil
+}
+
+func (a *app) listActs(ctx context.Context, c *client.Client, f *actsFlags) error {
+	l := newList(a, actRow, usual(count("SEQ", 1), 6), moment("LOG TIME", 4), usual(text("ACTOR", 3, 8), 10), usual(text("WHAT", 2, 20), 36), extra(word("KIND", 9)), word("EFFECT", 5),
+		extra(word("ROLE", 10)), text("REASON", 6, 12), text("TICKET", 7, 8), extra(text("CREDENTIAL", 11, 8)), extra(text("ABOUT", 12, 8)))
+	l.none = func() string { return f.whyNone() }
+	add := l.add
+	var newest []wire.ActItem
+	if f.last > 0 || f.reverse {
+		add = func(i wire.ActItem) error {
+			if newest = append(newest, i); f.last > 0 && len(newest) > f.last {
+				newest = newest[1:]
+			}
+			return nil
+		}
+	}
+	err := a.eachAct(ctx, c, f, add, l.flush)
 	if err != nil {
-		about = []byte("?")
+		return errors.Join(l.cut(), err)
 	}
-	const most = 100
-	if len(about) > most {
-		about = append(about[:most:most], "..."...)
+	for _, i := range slices.Backward(newest) {
+		if err := l.add(i); err != nil {
+			return err
+		}
 	}
-	t.row(i.Seq, i.LogTime, i.Kind, i.Effect, dash(i.Actor), dash(i.Role), dash(i.Reason), dash(i.Ticket), string(about))
+	return l.end()
+}
+
+// eachAct gives the acts that f selects to add, oldest first, and calls pause when there are no more for now.
+func (a *app) eachAct(ctx context.Context, c *client.Client, f *actsFlags, add func(wire.ActItem) error, pause func() error) error {
+	from, count := f.from, 0
+	for {
+		page, err := within(ctx, a, func(ctx context.Context) (*wire.ActsPage, error) { return c.ActsPage(ctx, from, 1000, f.Read) })
+		if err != nil {
+			if f.follow && ctx.Err() != nil {
+				return nil // an interrupt is the usual end
+			}
+			return err
+		}
+		for _, i := range page.Items {
+			ok, done, err := f.takes(i)
+			if err != nil || done {
+				return err
+			}
+			from = max(from, i.Seq+1)
+			if !ok {
+				continue
+			}
+			if err := add(i); err != nil {
+				return err
+			}
+			if count++; count == f.limit {
+				return nil
+			}
+		}
+		switch {
+		case page.NextSeq != 0:
+			from = page.NextSeq
+		case !f.follow:
+			return nil
+		default:
+			from = max(from, page.AppliedSeq+1)
+			if err := errors.Join(pause(), wait(ctx, lookEvery)); err != nil || ctx.Err() != nil {
+				return err
+			}
+		}
+	}
+}
+
+// wait pauses; that it is interrupted is no error.
+func wait(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+	return nil
+}
+
+func (f *actsFlags) whyNone() string {
+	if f.kind == "" && f.actor == "" && f.after.IsZero() && f.before.IsZero() && f.from == 0 && f.to == 0 {
+		return "no operator has done anything yet"
+	}
+	return "no operator's event is in this selection; \"recount acts\" without filters lists all of them"
+}
+
+func actRow(t *table, i wire.ActItem) {
+	t.row(i.Seq, i.LogTime, dash(i.Actor), deed(i), i.Kind, i.Effect, dash(i.Role), dash(i.Reason), dash(i.Ticket), dash(i.Credential), eventText(i.About))
 }

@@ -3,13 +3,14 @@ package main
 import (
 	"context"
 	"errors"
-	"strconv"
-	"strings"
+	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/recount-ledger/recount/client"
+	"github.com/recount-ledger/recount/internal/verify"
+	"github.com/recount-ledger/recount/internal/when"
 	"github.com/recount-ledger/recount/wire"
 )
 
@@ -17,6 +18,7 @@ import (
 type auditFlags struct {
 	client.AuditQuery
 	since, until string
+	last         int
 }
 
 func (f *auditFlags) add(cmd *cobra.Command) {
@@ -30,60 +32,39 @@ func (f *auditFlags) add(cmd *cobra.Command) {
 	readFlags(cmd, &f.Read)
 }
 
-func (f *auditFlags) parse(now time.Time) (err error) {
-	if f.Limit < 0 {
-		return usagef("--limit must not be negative")
+func (f *auditFlags) parse(a *app) (err error) {
+	switch {
+	case f.Limit < 0 || f.last < 0:
+		return usagef("--limit and --last must not be negative")
+	case f.Limit > 0 && f.last > 0:
+		return usagef("give --last or --limit, not both")
+	case f.ToSeq != 0 && f.ToSeq < f.FromSeq:
+		return usagef("--to-seq %d is below --from-seq %d", f.ToSeq, f.FromSeq)
 	}
-	if f.Since, err = parseMoment("--since", f.since, now); err != nil {
+	if f.last > 0 {
+		f.Limit, f.Newest = f.last, true
+	}
+	if _, err := verify.ParseOutcome(f.Outcome); f.Outcome != "" && err != nil {
+		return usagef("--outcome: %w", err)
+	}
+	if _, err := verify.ParseReason(f.Reason); f.Reason != "" && err != nil {
+		return usagef("--reason: %w", err)
+	}
+	if f.Since, err = a.moment("--since", f.since); err != nil {
 		return err
 	}
-	if f.Until, err = parseMoment("--until", f.until, now); err != nil {
+	if f.Until, err = a.moment("--until", f.until); err != nil {
 		return err
 	}
-	if !f.Since.IsZero() && !f.Until.IsZero() && f.Since.After(f.Until) {
-		return usagef("--since %s is later than --until %s: nothing can be between them", wire.Time(f.Since), wire.Time(f.Until))
+	return spanOfTimes(f.Since, f.Until)
+}
+
+// spanOfTimes refuses bounds between which nothing can be.
+func spanOfTimes(since, until time.Time) error {
+	if !since.IsZero() && !until.IsZero() && since.After(until) {
+		return usagef("--since %s is later than --until %s: nothing can be between them", wire.Time(since), wire.Time(until))
 	}
 	return nil
-}
-
-// parsePast is parseMoment for what has begun already: a mistyped year must not look like a clean list.
-func parsePast(flag, text string) (time.Time, error) {
-	now := time.Now()
-	t, err := parseMoment(flag, text, now)
-	if err == nil && t.After(now.Add(time.Minute)) {
-		err = usagef("%s %s is in the future; it is %s now", flag, wire.Time(t), wire.Time(now))
-	}
-	return t, err
-}
-
-// parseMoment reads an RFC 3339 date-time or a duration before now, such as 15m or 2d.
-func parseMoment(flag, text string, now time.Time) (time.Time, error) {
-	if text == "" {
-		return time.Time{}, nil
-	}
-	if ago, err := parseSpan(text); err == nil && ago >= 0 {
-		if now.Add(-ago).Before(time.Unix(0, 0)) {
-			return time.Time{}, usagef("%s %q: is longer ago than 1970-01-01T00:00:00Z", flag, text)
-		}
-		return now.Add(-ago), nil
-	}
-	t, err := wire.ParseTime(text)
-	if err == nil && !t.After(time.Unix(0, 0)) {
-		return t, usagef("%s %q: must be later than 1970-01-01T00:00:00Z", flag, text)
-	}
-	if err != nil {
-		return t, usagef("%s %q: must be a date-time such as 2026-01-02T15:04:05Z or a time span before now such as 15m or 2d", flag, text)
-	}
-	return t, nil
-}
-
-// parseSpan reads a duration, also in days: 2d.
-func parseSpan(text string) (time.Duration, error) {
-	if days, ok := strings.CutSuffix(text, "d"); ok {
-		n, err := strconv.ParseUint(days, 10, 16)
-		return time.Duration(n) * 24 * time.Hour, err
-	}
-	return time.ParseDuration(text)
 }
 
 func (a *app) auditList() *list[wire.AuditItem] {
@@ -99,13 +80,14 @@ func (a *app) auditCommand() *cobra.Command {
 	var f auditFlags
 	cmd := &cobra.Command{
 		Use: "audit", Short: "List submissions and what the ledger says of them", Args: exactly(),
-		Long: `audit lists submission events in the order of the log. With -o ndjson rows are printed as they arrive; an error in
+		Long: `audit lists submission events in the order of the log, or the newest first. With -o ndjson rows are printed as they arrive; an error in
 between ends the command with its exit code, so a list is complete if and only if the exit code is 0.`,
-		Example: `  recount audit --dev /tmp/recount --outcome escalated --limit 20
+		Example: `  recount audit --dev /tmp/recount --last 20
+  recount audit --outcome escalated --since yesterday --limit 20
   recount audit --shard shard-001 --since 15m -o ndjson | jq -r .pcs_id
   recount audit --key hmac-0123456789abcdef --reason d_hat_mismatch`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := f.parse(time.Now()); err != nil {
+			if err := f.parse(a); err != nil {
 				return err
 			}
 			c, err := a.connect()
@@ -113,19 +95,28 @@ between ends the command with its exit code, so a list is complete if and only i
 				return err
 			}
 			defer c.Close()
+			if f.Key != "" {
+				if f.Key, err = a.knownKey(cmd.Context(), c, f.Key); err != nil {
+					return err
+				}
+			}
 			return a.walkAudit(cmd.Context(), c, f.AuditQuery)
 		},
 	}
 	f.add(cmd)
-	cmd.Flags().StringVar(&f.since, "since", "", "from this log time: RFC 3339, or a time span before now such as 15m")
-	cmd.Flags().StringVar(&f.until, "until", "", "up to this log time, likewise")
+	cmd.Flags().StringVar(&f.since, "since", "", "from this log time on: "+when.Forms+" before now")
+	cmd.Flags().StringVar(&f.until, "until", "", "before this log time, likewise")
 	cmd.Flags().Uint64Var(&f.FromSeq, "from-seq", 0, "from this seq")
+	cmd.Flags().Uint64Var(&f.ToSeq, "to-seq", 0, "up to this seq")
+	cmd.Flags().BoolVar(&f.Newest, "reverse", false, "newest first")
+	cmd.Flags().IntVar(&f.last, "last", 0, "only the newest so many, newest first")
 	return cmd
 }
 
 // walkAudit pages by hand, so that --timeout bounds one page and not the whole list.
 func (a *app) walkAudit(ctx context.Context, c *client.Client, q client.AuditQuery) error {
 	l := a.auditList()
+	l.none = func() string { return a.whyNoAudit(ctx, c, q) }
 	const size = 1000
 	for left := q.Limit; ; {
 		if q.Limit = size; left > 0 {
@@ -140,12 +131,43 @@ func (a *app) walkAudit(ctx context.Context, c *client.Client, q client.AuditQue
 				return err
 			}
 		}
+		if err := l.flush(); err != nil {
+			return err
+		}
 		done := left > 0 && left <= len(page.Items)
 		if left -= len(page.Items); done || page.NextCursor == "" {
 			return l.end()
 		}
 		q.Cursor, q.MinSeq = page.NextCursor, max(q.MinSeq, page.AppliedSeq)
 	}
+}
+
+// knownKey completes the beginning of a key id. One that no key has stays: the list is empty then, and says so.
+func (a *app) knownKey(ctx context.Context, c *client.Client, given string) (string, error) {
+	id, err := within(ctx, a, func(ctx context.Context) (string, error) { return findKey(ctx, c, given) })
+	if exitCode(err) == exitNotFound {
+		return given, nil
+	}
+	return id, err
+}
+
+// whyNoAudit says why a list has no rows, as far as a node can tell: a name that nobody has is no clean record.
+func (a *app) whyNoAudit(ctx context.Context, c *client.Client, q client.AuditQuery) string {
+	if q.Key != "" {
+		if _, err := within(ctx, a, func(ctx context.Context) (*wire.KeyAnswer, error) { return c.Key(ctx, q.Key) }); errors.Is(err, client.ErrNotFound) {
+			return fmt.Sprintf("no key %q is registered; \"recount keys list\" lists those that are", q.Key)
+		}
+	}
+	if q.Shard != "" {
+		any := client.AuditQuery{Shard: q.Shard, Limit: 1, Read: q.Read}
+		if page, err := a.auditPage(ctx, c, any); err == nil && len(page.Items) == 0 {
+			return fmt.Sprintf("no submission for shard %q is in the ledger; \"recount shards\" lists the shards", q.Shard)
+		}
+	}
+	if q.Key == "" && q.Shard == "" && q.Outcome == "" && q.Reason == "" && !q.UnknownShards && q.Since.IsZero() && q.Until.IsZero() && q.FromSeq == 0 && q.ToSeq == 0 {
+		return "nothing was submitted yet"
+	}
+	return "no submission is in this selection; leave out a filter, or widen --since and --until"
 }
 
 func (a *app) auditPage(ctx context.Context, c *client.Client, q client.AuditQuery) (*wire.AuditPage, error) {
@@ -168,7 +190,7 @@ before the end of the log, or at --from-seq. When the nodes are away it waits fo
 			if a.format == formatJSON {
 				return usagef("tail prints a stream: use -o ndjson or -o table")
 			}
-			if err := f.parse(time.Now()); err != nil {
+			if err := f.parse(a); err != nil {
 				return err
 			}
 			return a.tail(cmd.Context(), f.AuditQuery, last)
@@ -186,6 +208,11 @@ func (a *app) tail(ctx context.Context, q client.AuditQuery, last uint64) error 
 		return err
 	}
 	defer c.Close()
+	if q.Key != "" {
+		if q.Key, err = a.knownKey(ctx, c, q.Key); err != nil {
+			return err
+		}
+	}
 	if q.FromSeq == 0 {
 		first, cancel := context.WithTimeout(ctx, a.timeout)
 		head, err := c.Digest(first, 0)

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/recount-ledger/recount/client"
+	"github.com/recount-ledger/recount/internal/cli"
 	"github.com/recount-ledger/recount/wire"
 )
 
@@ -81,7 +82,7 @@ Run it every minute and alert on both of (deploy/prometheus/alerts.yaml):
 			}
 		},
 	}
-	cmd.Flags().DurationVar(&every, "every", 0, "go on for ever, with this pause; the exit code is that of the last round")
+	cli.Span(cmd.Flags(), &every, "every", 0, "go on for ever, with this pause; the exit code is that of the last round")
 	cmd.Flags().StringVar(&textfile, "textfile", "", "file for the text collector of node_exporter, replaced as a whole")
 	return cmd
 }

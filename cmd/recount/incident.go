@@ -15,6 +15,7 @@ import (
 
 	"github.com/recount-ledger/recount/client"
 	"github.com/recount-ledger/recount/internal/projections"
+	"github.com/recount-ledger/recount/internal/when"
 	"github.com/recount-ledger/recount/wire"
 )
 
@@ -72,7 +73,7 @@ its name. Rotate the agents to a new key first or at once after: docs/runbooks/k
 		Example: `  recount incident key hmac-0123456789abcdef --since 2026-01-19T10:00:00Z --reason "laptop stolen" --ticket INC-9
   recount incident key ed-0123456789abcdef --since 36h --reason leak --ticket INC-9 --hindsight -o json`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			since, err := parsePast("--since", f.since)
+			since, err := a.past("--since", f.since)
 			switch {
 			case err != nil:
 				return err
@@ -88,7 +89,7 @@ its name. Rotate the agents to a new key first or at once after: docs/runbooks/k
 			return a.showIncident(in)
 		},
 	}
-	cmd.Flags().StringVar(&f.since, "since", "", "RFC 3339, or a time span before now such as 36h (required)")
+	cmd.Flags().StringVar(&f.since, "since", "", "since when others may have had it (required): "+when.Forms+" before now")
 	cmd.Flags().StringVar(&f.out, "out", ".", "directory in which the bundle is made")
 	cmd.Flags().BoolVar(&f.hindsight, "hindsight", false, "start the generation that counts nothing that the key signed since")
 	f.add(cmd)

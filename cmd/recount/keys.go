@@ -13,6 +13,7 @@ import (
 
 	"github.com/recount-ledger/recount/client"
 	"github.com/recount-ledger/recount/internal/verify"
+	"github.com/recount-ledger/recount/internal/when"
 	"github.com/recount-ledger/recount/wire"
 )
 
@@ -131,7 +132,7 @@ A shard is meant by its id, or by the beginning of ids and a star.`,
 		Example: `  recount keys add --hmac-key-file agent.key --owner "lab 7" --shard 'lab-7-*' --ticket OPS-3
   recount keys add --ed25519-pub agent.pub --owner gateway --not-after 2027-01-01T00:00:00Z`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := f.read(); err != nil {
+			if err := f.read(a); err != nil {
 				return err
 			}
 			f.r.Act = a.act(&f.actFlags)
@@ -150,19 +151,25 @@ A shard is meant by its id, or by the beginning of ids and a star.`,
 	flags.StringVar(&f.public, "ed25519-pub", "", "an Ed25519 public key in base64, or the file that holds it")
 	flags.StringVar(&f.r.Owner, "owner", "", "who signs with it")
 	flags.StringArrayVar(&f.r.Scope, "shard", nil, "shard it may write to, repeatable (default: every shard)")
-	flags.StringVar(&f.notBefore, "not-before", "", "valid from this log time on, RFC 3339")
-	flags.StringVar(&f.notAfter, "not-after", "", "valid before this log time, RFC 3339")
+	flags.StringVar(&f.notBefore, "not-before", "", "valid from this log time on: "+when.Forms+" after now")
+	flags.StringVar(&f.notAfter, "not-after", "", "valid before this log time, likewise")
 	flags.StringVar(&f.r.Comment, "comment", "", "kept with the key")
 	f.add(cmd)
 	return cmd
 }
 
 // read turns the flags into a request.
-func (f *keyTerms) read() error {
-	f.r.NotBefore, f.r.NotAfter = f.notBefore, f.notAfter
-	for flag, text := range map[string]string{"--not-before": f.notBefore, "--not-after": f.notAfter} {
-		if at, err := wire.ParseTime(text); text != "" && (err != nil || !at.After(time.Unix(0, 0))) {
-			return usagef("%s %q: must be a date-time such as 2026-01-02T15:04:05Z, later than 1970-01-01T00:00:00Z", flag, text)
+func (f *keyTerms) read(a *app) error {
+	for _, x := range []struct {
+		flag, text string
+		to         *string
+	}{{"--not-before", f.notBefore, &f.r.NotBefore}, {"--not-after", f.notAfter, &f.r.NotAfter}} {
+		at, err := a.coming(x.flag, x.text)
+		if err != nil {
+			return err
+		}
+		if !at.IsZero() {
+			*x.to = wire.Time(at)
 		}
 	}
 	switch {
@@ -246,7 +253,7 @@ Revoking again with an earlier --since moves that time. recount incident key doe
 		Example: `  recount keys revoke hmac-0123456789abcdef --reason stolen --ticket INC-9
   recount keys revoke ed-0123456789abcdef --since 36h`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			at, err := parsePast("--since", since)
+			at, err := a.past("--since", since)
 			if err != nil {
 				return err
 			}
@@ -267,7 +274,7 @@ Revoking again with an earlier --since moves that time. recount incident key doe
 			return a.show(got, "key", got.KeyID, "counts for nothing after seq", got.Seq, "with hindsight since", got.Since)
 		},
 	}
-	cmd.Flags().StringVar(&since, "since", "", "for folds with hindsight: RFC 3339, or a time span before now such as 36h (default: now)")
+	cmd.Flags().StringVar(&since, "since", "", "for folds with hindsight (default: now): "+when.Forms+" before now")
 	f.add(cmd)
 	return cmd
 }

@@ -262,7 +262,7 @@ func TestExitCodes(t *testing.T) {
 		{exitUsage, "recount-node dev", []string{"get", someID, "--dev", t.TempDir()}},
 		{exitUsage, "table, wide, json or ndjson", []string{"shards", "-o", "xml", "--dev", dir}},
 		{exitUsage, "https://host:port", []string{"shards", "--endpoint", "localhost"}},
-		{exitUsage, "date-time", []string{"audit", "--since", "yesterday", "--dev", dir}},
+		{exitUsage, "date-time", []string{"audit", "--since", "someday", "--dev", dir}},
 		{exitUsage, "whole number", []string{"event", "x", "--dev", dir}},
 		{exitUsage, "no such file", []string{"submit", "/nonexistent", "--dev", dir}},
 		{exitUsage, "no line has expectations", []string{"submit", "--check", good, "--dev", dir}},

@@ -12,6 +12,7 @@ import (
 	"github.com/vbauerster/mpb/v8/decor"
 
 	"github.com/recount-ledger/recount/client"
+	"github.com/recount-ledger/recount/internal/cli"
 	"github.com/recount-ledger/recount/internal/term"
 	"github.com/recount-ledger/recount/wire"
 )
@@ -56,7 +57,7 @@ compared everything that was committed when it began.`,
 		},
 	}
 	cmd.Flags().BoolVar(&wait, "wait", false, "return when every node has compared it")
-	cmd.Flags().DurationVar(&limit, "wait-timeout", 24*time.Hour, "how long --wait waits")
+	cli.Span(cmd.Flags(), &limit, "wait-timeout", 24*time.Hour, "how long --wait waits")
 	return cmd
 }
 

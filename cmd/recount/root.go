@@ -102,7 +102,7 @@ func (a *app) root() *cobra.Command {
 	f.StringVarP(&a.format, "output", "o", formatTable, "table, wide (a table with every column in full), json (one document) or ndjson (one line per item)")
 	a.viewFlags.add(cmd)
 	f.BoolVar(&a.local, "local", false, "read what the node that is asked knows, without a word from the others: works without a majority, may be old")
-	f.DurationVar(&a.timeout, "timeout", 30*time.Second, "how long to try for one answer")
+	cli.Span(f, &a.timeout, "timeout", 30*time.Second, "how long to try for one answer")
 	f.BoolVarP(&a.quiet, "quiet", "q", false, "no progress and no notes on stderr")
 	cli.Closed(cmd, "output", formatTable, formatWide, formatJSON, formatNDJSON)
 	cmd.CompletionOptions.DisableDefaultCmd = true

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/recount-ledger/recount/client"
+	"github.com/recount-ledger/recount/internal/when"
 	"github.com/recount-ledger/recount/wire"
 )
 
@@ -20,7 +21,7 @@ one token for each person, and none that is shared.`
 
 func (a *app) tokenCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "token", Short: "Create, list and revoke bearer tokens", Long: tokenHelp, Args: exactly(),
-		Example: "  recount token create --role auditor --name alice --expires 720h --out alice.token\n  recount token list",
+		Example: "  recount token create --role auditor --name alice --expires 30d --out alice.token\n  recount token list",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
 	cmd.AddCommand(a.tokenCreateCommand(), a.tokenListCommand(), a.tokenRevokeCommand())
 	return cmd
@@ -35,27 +36,29 @@ type createdToken struct {
 
 func (a *app) tokenCreateCommand() *cobra.Command {
 	var f actFlags
-	var role, name, out string
-	var expires time.Duration
+	var role, name, out, expires string
 	cmd := &cobra.Command{
 		Use: "create --role ROLE --name NAME", Short: "Make a token; its text is shown once", Args: exactly(), Long: tokenHelp,
-		Example: `  recount token create --role auditor --name alice --expires 720h --out alice.token
+		Example: `  recount token create --role auditor --name alice --expires 30d --out alice.token
   recount token create --role responder --name night-shift --expires 12h --ticket INC-7`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			until, err := a.coming("--expires", expires)
 			switch {
+			case err != nil:
+				return err
 			case !wire.Role(role).Valid():
 				return usagef("--role %q: must be one of %s", role, roleWords())
 			case !wire.ValidActor(name):
 				return usagef("--name %q: must be 1 to 64 letters, digits, . _ @ -", name)
-			case expires <= 0 || expires > 366*24*time.Hour:
-				return usagef("--expires %s: must be above 0 and at most 8784h (366 days)", expires)
+			case !until.After(time.Now()) || until.After(time.Now().Add(366*24*time.Hour)):
+				return usagef("--expires %s: must be after now and within 366 days", expires)
 			}
-			return a.createToken(cmd.Context(), wire.TokenRequest{Act: a.act(&f), Role: wire.Role(role), Name: name, ExpiresAt: wire.Time(time.Now().Add(expires))}, out)
+			return a.createToken(cmd.Context(), wire.TokenRequest{Act: a.act(&f), Role: wire.Role(role), Name: name, ExpiresAt: wire.Time(until)}, out)
 		},
 	}
 	cmd.Flags().StringVar(&role, "role", "", roleWords()+" (required)")
 	cmd.Flags().StringVar(&name, "name", "", "who will hold it (required)")
-	cmd.Flags().DurationVar(&expires, "expires", 720*time.Hour, "how long it counts, at most 8784h")
+	cmd.Flags().StringVar(&expires, "expires", "30d", "until when it counts, at most 366d: "+when.Forms+" after now")
 	cmd.Flags().StringVar(&out, "out", "", "write the token to this new file, mode 0600, instead of stdout")
 	f.add(cmd)
 	return cmd

@@ -8,9 +8,12 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/recount-ledger/recount/internal/when"
 )
 
 // Output passes on what is written and keeps the first error, so that no command says that it is done when its output is lost.
@@ -61,4 +64,10 @@ func RefuseEmpty(cmd *cobra.Command, args []string) (err error) {
 		}
 	}
 	return err
+}
+
+// Span defines a flag for a time span, which may also be in days and weeks.
+func Span(f *pflag.FlagSet, to *time.Duration, name string, otherwise time.Duration, usage string) {
+	*to = otherwise
+	f.Var((*when.Flag)(to), name, usage)
 }

@@ -5,11 +5,13 @@ import (
 	"fmt"
 
 	"github.com/recount-ledger/recount/internal/pcs"
+	"slices"
+	"strings"
 )
 
 // ErrUnknownName is wrapped by the Parse functions of this package when a word is
 // outside the closed set they know.
-var ErrUnknownName = errors.New("verify: unknown name")
+var ErrUnknownName = errors.New("unknown name")
 
 // Outcome is what the ledger says of one submission. Values are stored and for ever.
 type Outcome uint8
@@ -132,5 +134,6 @@ func indexOf(names []string, s string) (int, error) {
 			return i, nil
 		}
 	}
-	return 0, fmt.Errorf("%w: %q", ErrUnknownName, s)
+	known := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return name == "" })
+	return 0, fmt.Errorf("%w %q; must be one of %s", ErrUnknownName, s, strings.Join(known, ", "))
 }

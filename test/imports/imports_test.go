@@ -19,11 +19,11 @@ var rooms = map[string][]string{
 	"api":                    {},
 	"client":                 {"wire"},
 	"wire":                   {},
-	"cmd/node":               {"internal/cli", "internal/cluster/certs", "internal/logqueue", "internal/node", "internal/pcs", "internal/secretfile", "internal/term", "internal/verify", "internal/version", "wire"},
-	"cmd/recount":            {"client", "internal/cli", "internal/event", "internal/pcs", "internal/projections", "internal/term", "internal/verify", "internal/verify/publish", "internal/version", "wire"},
+	"cmd/node":               {"internal/cli", "internal/cluster/certs", "internal/logqueue", "internal/node", "internal/pcs", "internal/secretfile", "internal/term", "internal/verify", "internal/version", "internal/when", "wire"},
+	"cmd/recount":            {"client", "internal/cli", "internal/event", "internal/pcs", "internal/projections", "internal/term", "internal/verify", "internal/verify/publish", "internal/version", "internal/when", "wire"},
 	"internal/api":           {"api", "wire", "internal/limit", "internal/pcs", "internal/verify"},
 	"internal/audit":         {"wire"},
-	"internal/cli":           {},
+	"internal/cli":           {"internal/when"},
 	"internal/cluster":       {"internal/cluster/certs"},
 	"internal/cluster/certs": {"internal/secretfile"},
 	"internal/event":         {},
@@ -43,6 +43,7 @@ var rooms = map[string][]string{
 
 	"internal/verify/publish": {"internal/pcs", "internal/verify"},
 	"internal/version":        {},
+	"internal/when":           {"wire"},
 }
 
 // testRooms may import whatever they need of the module.

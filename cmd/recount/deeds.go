@@ -1,0 +1,119 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/recount-ledger/recount/internal/event"
+	"github.com/recount-ledger/recount/internal/term"
+	"github.com/recount-ledger/recount/wire"
+)
+
+// about reads the members of an event as the node writes them: whole numbers of 64 bits as text, others as numbers.
+type about map[string]any
+
+func (m about) text(name string) string {
+	switch v := m[name].(type) {
+	case string:
+		return v
+	case float64:
+		return strconv.FormatFloat(v, 'f', -1, 64)
+	case []any:
+		parts := make([]string, len(v))
+		for i, x := range v {
+			parts[i] = fmt.Sprint(x)
+		}
+		return strings.Join(parts, " ")
+	}
+	return ""
+}
+
+// id is the beginning of an id, which can be given where ids are taken.
+func (m about) id(name string) string { return term.ShortID(m.text(name), 12) }
+
+// minute is a moment as one reads it in a sentence; empty for none.
+func (m about) minute(name string) string {
+	ns, err := strconv.ParseInt(m.text(name), 10, 64)
+	if err != nil || ns == 0 {
+		return ""
+	}
+	return time.Unix(0, ns).UTC().Format("2006-01-02 15:04Z")
+}
+
+func (m about) scope() string {
+	if subject := m.text("subject"); subject != "" {
+		return m.text("scope") + " " + subject
+	}
+	return "everything"
+}
+
+// deeds says in words what an event of each kind has done.
+var deeds = map[event.Kind]func(about) string{
+	event.PolicyPublished: func(m about) string { return "published policy " + m.id("policy") },
+	event.PolicyApplied:   func(m about) string { return "put policy " + m.id("policy") + " in force" },
+	event.GenerationStarted: func(m about) string {
+		s := "started a generation of policy " + m.id("policy")
+		if m.text("keys") == "1" {
+			s += ", with hindsight"
+		}
+		return s
+	},
+	event.GenerationActivated: func(m about) string {
+		verb := "activated"
+		if back, _ := m["rollback"].(bool); back {
+			verb = "rolled back"
+		}
+		return fmt.Sprintf("%s %s -> %s", verb, m.text("from"), m.text("generation"))
+	},
+	event.GenerationDropped: func(m about) string { return "dropped generation " + m.text("generation") },
+	event.KeyAdded: func(m about) string {
+		s := "registered " + m.text("key_id")
+		if owner := m.text("owner"); owner != "" {
+			s += " of " + owner
+		}
+		return s + during(" from ", m.minute("not_before")) + during(" until ", m.minute("not_after"))
+	},
+	event.KeyRevoked:       func(m about) string { return "revoked " + m.text("key_id") + during(" since ", m.minute("since")) },
+	event.KeyRetired:       func(m about) string { return "retired " + m.text("key_id") },
+	event.KeySecretRetired: func(m about) string { return "retired the secret of " + m.text("key_id") },
+	event.Frozen:           func(m about) string { return "froze " + m.scope() },
+	event.Thawed:           func(m about) string { return "thawed " + m.scope() },
+	event.ShardsKnown:      func(m about) string { return "expects the shards " + m.text("patterns") },
+	event.TokenCreated: func(m about) string {
+		return fmt.Sprintf("made token %s of %s, %s%s", m.text("id"), m.text("name"), m.text("role"), during(" until ", m.minute("expires_at")))
+	},
+	event.TokenRevoked: func(m about) string { return "revoked token " + m.text("id") },
+	event.ActApproved: func(m about) string {
+		return fmt.Sprintf("approved %s: %s %s", m.text("act_op_id"), m.text("act"), m.text("request"))
+	},
+}
+
+// during joins a word and a time, if there is one.
+func during(word, at string) string {
+	if at == "" {
+		return ""
+	}
+	return word + at
+}
+
+// deed is what an operator's event has done, in words.
+func deed(i wire.ActItem) string {
+	for k, say := range deeds {
+		if k.String() == i.Kind {
+			return say(about(i.About))
+		}
+	}
+	return strings.ReplaceAll(i.Kind, "_", " ") + " " + eventText(i.About)
+}
+
+// eventText is an event as JSON, for the kinds that have no words and for those who want it all.
+func eventText(m map[string]any) string {
+	b, err := json.Marshal(m)
+	if err != nil {
+		return err.Error()
+	}
+	return string(b)
+}
