@@ -94,6 +94,17 @@ func (c *Client) Do(ctx context.Context, r Request) (*Response, error) {
 	}
 }
 
+// Once makes a single request to the first endpoint and gives its answer, of whatever status. At chooses the endpoint.
+func (c *Client) Once(ctx context.Context, r Request) (*Response, error) {
+	began := time.Now()
+	resp, sent, err := c.once(ctx, c.endpoints[0], r)
+	if err != nil {
+		return nil, &Error{Endpoint: c.endpoints[0].url, Attempts: 1, Cause: err, MaySent: sent && r.Method != http.MethodGet}
+	}
+	resp.Attempts, resp.Elapsed = 1, time.Since(began)
+	return resp, nil
+}
+
 // note records a failed attempt in the error to be and in the health of the endpoint. A freeze is about the record and not
 // about the node: other requests go on, and this one waits for as long as is returned.
 func (c *Client) note(failure *Error, e *endpoint, resp *Response, err error, sent bool, began time.Time) time.Duration {

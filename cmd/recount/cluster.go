@@ -122,21 +122,30 @@ func (a *app) compareDigests(ctx context.Context, c *client.Client, seq uint64) 
 	return digestVerdict(a, views, seq)
 }
 
-func digestVerdict(a *app, views []view[wire.DigestAnswer], seq uint64) error {
+// sameDigests counts the answers, which must be the same.
+func sameDigests(views []view[wire.DigestAnswer], seq uint64) (agreed int, err error) {
 	var one *view[wire.DigestAnswer]
 	for i := range views {
 		v := &views[i]
 		if v.err != nil {
 			continue
 		}
+		agreed++
 		if one == nil {
 			one = v
 			continue
 		}
 		if *v.Answer != *one.Answer {
-			return &codedError{exitVerify, fmt.Errorf("%s and %s differ at seq %d", one.Endpoint, v.Endpoint, seq),
+			return agreed, &codedError{exitVerify, fmt.Errorf("%s and %s differ at seq %d", one.Endpoint, v.Endpoint, seq),
 				"Print the whole values with -o json; find the first difference with --seq; keep the data directories of both nodes."}
 		}
+	}
+	return agreed, nil
+}
+
+func digestVerdict(a *app, views []view[wire.DigestAnswer], seq uint64) error {
+	if _, err := sameDigests(views, seq); err != nil {
+		return err
 	}
 	if err := silent(views); err != nil {
 		return err
@@ -150,68 +159,8 @@ func (a *app) clusterCommand() *cobra.Command {
 		Use: "cluster", Short: "Show the cluster",
 		Example: "  recount cluster status --dev /tmp/recount",
 	}
-	cmd.AddCommand(&cobra.Command{
-		Use: "status", Short: "Show leader, term and members as every endpoint sees them", Args: exactly(),
-		Long: `status asks every endpoint. Exit code 5 when none answers or none knows a leader.
-It waits 5 seconds for an endpoint unless --timeout says otherwise.`,
-		Example: `  recount cluster status --dev /tmp/recount
-  recount cluster status -o json`,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			a.shortTimeout(cmd)
-			c, err := a.connect()
-			if err != nil {
-				return err
-			}
-			defer c.Close()
-			return a.clusterStatus(cmd.Context(), c)
-		},
-	})
+	cmd.AddCommand(a.clusterStatusCommand())
 	return cmd
-}
-
-func (a *app) clusterStatus(ctx context.Context, c *client.Client) error {
-	views := askAll(ctx, a, c, func(ctx context.Context, c *client.Client) (*wire.ClusterAnswer, error) { return c.Cluster(ctx) })
-	l := newList(a, clusterRows, text("ENDPOINT", 1, 16), text("CLUSTER", 9, 10), text("LEADER", 4, 8), count("TERM", 7), text("MEMBER", 2, 8), text("API", 11, 12),
-		word("SUFFRAGE", 10), count("COMMITTED", 5), count("FOLDED", 6), count("LAG", 8), word("STATE", 3)).uncounted()
-	leader, answers, ids := "", 0, map[string]bool{}
-	for _, v := range views {
-		if err := l.add(v); err != nil {
-			return err
-		}
-		if v.err == nil {
-			answers++
-			leader = first(leader, v.Answer.Leader)
-			ids[v.Answer.ClusterID] = true
-		}
-	}
-	if err := l.end(); err != nil {
-		return err
-	}
-	switch {
-	case answers == 0:
-		return silent(views)
-	case len(ids) > 1:
-		return &codedError{exitVerify, errors.New("the endpoints belong to different clusters"), "Check --endpoint."}
-	case leader == "":
-		return &codedError{exitUnavailable, errors.New("no endpoint knows a leader"), "A majority of the members must run and reach each other; see their logs."}
-	}
-	if err := silent(views); err != nil {
-		a.talk("no answer: %v", err)
-	}
-	return nil
-}
-
-// clusterRows prints one line per member, the view's own columns on the first only.
-func clusterRows(t *table, v view[wire.ClusterAnswer]) {
-	if v.err != nil {
-		t.row(v.Endpoint, "-", "-", "-", "-", "-", "-", "-", "-", "-", "no answer")
-		return
-	}
-	lead := []any{v.Endpoint, v.Answer.ClusterID, dash(v.Answer.Leader), v.Answer.Term}
-	for _, m := range v.Answer.Members {
-		t.row(append(lead, m.ID, m.API, m.Suffrage, number(m.CommittedSeq), number(m.FoldedSeq), number(m.Lag), m.State)...)
-		lead = []any{"", "", "", ""}
-	}
 }
 
 func (a *app) versionCommand() *cobra.Command {

@@ -128,6 +128,15 @@ func (n *node) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answer(w, n.digest)
 	case "/v1/cluster":
 		n.cluster(w)
+	case "/readyz":
+		if n.noLead {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			_, _ = io.WriteString(w, "[+]log ok\n[-]leader failed: none known\nreadyz check failed\n")
+			return
+		}
+		_, _ = io.WriteString(w, "[+]log ok\n[+]leader ok\nreadyz check passed\n")
+	case "/metrics":
+		_, _ = io.WriteString(w, "# HELP x y\nflk_disk_free_bytes 3.221225472e+09\nflk_tls_certificate_expiry_seconds{certificate=\"api\"} 864100\nflk_tls_certificate_expiry_seconds{certificate=\"peer\"} 7.9e+06\n")
 	case "/version":
 		answer(w, wire.VersionAnswer{Version: "v0.1.0", Go: "go1.26", Node: "node-1", ClusterID: "dev", Kernels: []int{1}})
 	default:
@@ -223,7 +232,7 @@ func TestReadCommands(t *testing.T) {
 	for name, args := range map[string]string{
 		"get": "get " + someID, "get-history": "get " + strings.Repeat("0f", 32), "get-json": "get -o json " + someID, "shards": "shards", "shards-ndjson": "shards -o ndjson",
 		"shard": "shards shard-002", "event": "event 42", "audit": "audit", "audit-ndjson": "audit -o ndjson", "audit-json": "audit -o json --limit 2",
-		"digest": "digest", "digest-json": "digest -o json", "cluster": "cluster status", "cluster-ndjson": "cluster status -o ndjson",
+		"digest": "digest", "digest-json": "digest -o json", "cluster": "cluster status", "cluster-all-views": "cluster status --all-views", "cluster-ndjson": "cluster status -o ndjson",
 		"version": "version", "tail": "tail --limit 2", "tail-ndjson": "tail --limit 1 --from-seq 3 -o ndjson",
 	} {
 		r := run(t, "", append(strings.Fields(args), "--dev", dir)...)
