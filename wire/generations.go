@@ -3,6 +3,7 @@ package wire
 // Values of GenerationAnswer.State.
 const (
 	GenerationBuilding = "building" // folded beside the active one, not active yet
+	GenerationReady    = "ready"    // built: every node that answers has compared it, and most report the same
 	GenerationActive   = "active"   // answers
 	GenerationPrevious = "previous" // was active before; kept for a rollback
 	GenerationDropped  = "dropped"  // its number is never used again

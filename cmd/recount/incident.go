@@ -269,7 +269,7 @@ func (a *app) startHindsight(ctx context.Context, c *client.Client, in *keyIncid
 		return nil, errors.Join(err, listErr)
 	}
 	for _, g := range page.Items {
-		if g.State == wire.GenerationBuilding && g.Keys == wire.KeysHindsight && g.Policy == policy && g.Ticket == in.Ticket && g.StartedSeq > in.RevokedSeq {
+		if (g.State == wire.GenerationBuilding || g.State == wire.GenerationReady) && g.Keys == wire.KeysHindsight && g.Policy == policy && g.Ticket == in.Ticket && g.StartedSeq > in.RevokedSeq {
 			return &g, nil
 		}
 	}

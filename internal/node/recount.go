@@ -226,12 +226,17 @@ func (n *Node) stateOf(g projections.GenerationRow) string {
 	return wire.GenerationBuilding
 }
 
-// Generations lists all generations.
-func (n ledger) Generations(context.Context) (*wire.GenerationsPage, error) {
+// Generations lists all generations. Of one that is not active yet it asks every node how far it is.
+func (n ledger) Generations(ctx context.Context) (*wire.GenerationsPage, error) {
 	seq := n.derived.Cursor().Seq
 	page := &wire.GenerationsPage{Items: []wire.GenerationAnswer{}, Active: n.derived.Control().ActiveAfter(seq), AppliedSeq: seq}
 	for _, g := range n.derived.Control().Generations() {
-		page.Items = append(page.Items, *n.generationAnswer(g))
+		a := n.generationAnswer(g)
+		if a.State == wire.GenerationBuilding {
+			n.askProgress(ctx, a, g)
+			a.Nodes = nil
+		}
+		page.Items = append(page.Items, *a)
 	}
 	return page, nil
 }
@@ -252,13 +257,20 @@ func (n ledger) Generation(ctx context.Context, number uint32) (*wire.Generation
 		return nil, api.ErrNotFound
 	}
 	a := n.generationAnswer(row)
-	if row.Dropped != 0 {
-		return a, nil
+	if row.Dropped == 0 {
+		n.askProgress(ctx, a, row)
 	}
+	return a, nil
+}
+
+// askProgress asks every node how far it is with a generation, and says whether it is ready.
+func (n *Node) askProgress(ctx context.Context, a *wire.GenerationAnswer, row projections.GenerationRow) {
 	since := max(row.Seq, n.derived.Control().LastActivation())
-	first, least := n.progressOf(ctx, number, 0), uint64(math.MaxUint64)
+	first, least := n.progressOf(ctx, row.Number, 0), uint64(math.MaxUint64)
+	reachable := 0
 	for _, p := range first {
 		if p.State != stateUnreachable {
+			reachable++
 			least = min(least, p.Compared)
 			if p.Compared >= since && p.Committed-min(p.Compared, p.Committed) <= following {
 				a.Reported++
@@ -267,10 +279,12 @@ func (n ledger) Generation(ctx context.Context, number uint32) (*wire.Generation
 	}
 	a.Nodes = first
 	if least > 0 && least != math.MaxUint64 {
-		a.Nodes, a.Position = n.progressOf(ctx, number, least), least
+		a.Nodes, a.Position = n.progressOf(ctx, row.Number, least), least
 		a.Agree, _, _ = agreement(a.Nodes, len(n.cfg.Voters), func(p wire.NodeProgress) string { return p.DiffAt + p.StateAt })
 	}
-	return a, nil
+	if a.State == wire.GenerationBuilding && a.Agree && a.Reported == reachable && reachable > len(n.cfg.Voters)/2 {
+		a.State = wire.GenerationReady
+	}
 }
 
 // comparison gives the comparison of a generation with the active one.

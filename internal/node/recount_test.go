@@ -48,6 +48,13 @@ func (r recounter) start(policy string) uint32 {
 	g, err := r.c.Client.StartGeneration(r.ctx, wire.GenerationRequest{Policy: policy})
 	r.must(err)
 	r.await(g.Generation)
+	r.c.Await("the generation is ready in the list", func() error {
+		page, err := r.c.Client.Generations(r.ctx)
+		if err == nil && page.Items[len(page.Items)-1].State != wire.GenerationReady {
+			err = fmt.Errorf("%+v", page.Items)
+		}
+		return err
+	})
 	return g.Generation
 }
 
