@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -127,11 +128,13 @@ type tokenLine struct {
 }
 
 func (a *app) tokenListCommand() *cobra.Command {
-	return &cobra.Command{
-		Use: "list", Short: "List tokens, their state and when each node saw them last", Args: exactly(),
+	var all bool
+	cmd := &cobra.Command{
+		Use: "list", Short: "List tokens, their state and when they were used last", Args: exactly(),
 		Long: `list asks every endpoint, because each node remembers for itself when a token was used there, since it started, and has
-a tokens file of its own. One line per token and node.`,
-		Example: "  recount token list --dev /tmp/recount\n  recount token list -o json",
+a tokens file of its own. The table has one row per token, with its last use anywhere and the nodes that know it; a state that
+nodes see differently gives a row for each. With --all-views, and in JSON, there is an item per token and node.`,
+		Example: "  recount token list --dev /tmp/recount\n  recount token list --all-views\n  recount token list -o json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			a.shortTimeout(cmd)
 			c, err := a.connect()
@@ -140,25 +143,59 @@ a tokens file of its own. One line per token and node.`,
 			}
 			defer c.Close()
 			views := askAll(cmd.Context(), a, c, func(ctx context.Context, c *client.Client) (*wire.TokensPage, error) { return c.Tokens(ctx) })
-			l := newList(a, func(t *table, x tokenLine) {
-				t.row(x.ID, x.Name, x.Role, x.State, x.Source, dash(x.ExpiresAt), dash(x.CreatedBy), x.Node, dash(x.LastUsed))
-			}, text("ID", 1, 16), text("NAME", 2, 8), word("ROLE", 3), word("STATE", 4), word("SOURCE", 8), moment("EXPIRES", 5), text("CREATED BY", 9, 10), text("NODE", 7, 6), moment("LAST USED", 6))
-			for _, v := range views {
-				if v.err != nil {
-					continue
-				}
-				for _, item := range v.Answer.Items {
-					if err := l.add(tokenLine{v.Answer.Node, item}); err != nil {
-						return err
-					}
-				}
-			}
-			if err := l.end(); err != nil {
-				return err
-			}
-			return silent(views)
+			return a.listTokens(views, all)
 		},
 	}
+	cmd.Flags().BoolVar(&all, "all-views", false, "one row per token and node")
+	return cmd
+}
+
+func (a *app) listTokens(views []view[wire.TokensPage], all bool) error {
+	var lines []tokenLine
+	for _, v := range views {
+		if v.err == nil {
+			for _, item := range v.Answer.Items {
+				lines = append(lines, tokenLine{v.Answer.Node, item})
+			}
+		}
+	}
+	if err := silent(views); err != nil && len(lines) == 0 {
+		return err
+	}
+	if a.format == formatTable && !all {
+		lines = mergeTokens(lines)
+	}
+	l := newList(a, func(t *table, x tokenLine) {
+		t.row(x.ID, x.Name, x.Role, x.State, x.Source, dash(x.ExpiresAt), dash(x.CreatedBy), x.Node, dash(x.LastUsed))
+	}, text("ID", 1, 16), text("NAME", 2, 8), word("ROLE", 3), word("STATE", 4), word("SOURCE", 8), moment("EXPIRES", 5), text("CREATED BY", 9, 10), text("KNOWN TO", 7, 8), moment("LAST USED", 6)).
+		because("no token was made; \"recount token create\" makes one")
+	for _, x := range lines {
+		if err := l.add(x); err != nil {
+			return err
+		}
+	}
+	return errors.Join(l.end(), silent(views))
+}
+
+// mergeTokens joins what the nodes say the same of a token. The order is that of the first node that knows it.
+func mergeTokens(lines []tokenLine) (out []tokenLine) {
+	type same struct{ id, state, source string }
+	at := map[same]int{}
+	for _, x := range lines {
+		k := same{x.ID, x.State, x.Source}
+		i, ok := at[k]
+		if !ok {
+			at[k] = len(out)
+			out = append(out, x)
+			continue
+		}
+		out[i].Node += " " + x.Node
+		used, err := wire.ParseTime(x.LastUsed)
+		if before, none := wire.ParseTime(out[i].LastUsed); err == nil && (none != nil || used.After(before)) {
+			out[i].LastUsed = x.LastUsed
+		}
+	}
+	return out
 }
 
 func (a *app) tokenRevokeCommand() *cobra.Command {

@@ -120,3 +120,24 @@ func TestDevToken(t *testing.T) {
 		t.Error(asked)
 	}
 }
+
+// TestTokenListHasARowPerToken, also when three nodes know it, with the latest use anywhere.
+func TestTokenListHasARowPerToken(t *testing.T) {
+	page := func(node string, items ...wire.TokenAnswer) view[wire.TokensPage] {
+		return view[wire.TokensPage]{Endpoint: node, Answer: &wire.TokensPage{Node: node, Items: items}}
+	}
+	one := wire.TokenAnswer{ID: "abcdefghij234567", State: "active", Source: "log", LastUsed: "2026-01-02T03:04:05Z"}
+	used, revoked, two := one, one, one
+	used.LastUsed, revoked.State, two.ID, two.LastUsed = "2026-01-02T03:04:05.5Z", "revoked", "bbcdefghij234567", ""
+	views := []view[wire.TokensPage]{page("node-1", one, two), page("node-2", used, two), page("node-3", revoked, two)}
+	for all, want := range map[bool]int{false: 3, true: 6} {
+		var out, errs strings.Builder
+		a := &app{out: &out, err: &errs, format: formatTable}
+		if err := a.listTokens(views, all); err != nil || strings.Count(out.String(), "\n") != want+1 {
+			t.Errorf("%v\n%s", err, out.String())
+		}
+		if !all && (!strings.Contains(spaces.ReplaceAllString(out.String(), "  "), "node-1 node-2  2026-01-02T03:04:05Z") || !strings.Contains(out.String(), "revoked") || !strings.Contains(out.String(), "node-1 node-2 node-3")) {
+			t.Error(out.String())
+		}
+	}
+}
