@@ -48,7 +48,7 @@ func (a *app) approveCommand() *cobra.Command {
 			}
 			l := newList(a, func(t *table, x wire.ApprovalAnswer) {
 				t.row(x.OpID, x.Act, x.Request, strings.Join(x.Actors, " "), x.ExpiresAt, dash(x.Reason), dash(x.Ticket))
-			}, keyID("OP_ID", 1), text("ACT", 2, 12), hexID("REQUEST", 6), text("YES FROM", 3, 8), moment("UNTIL", 4), text("REASON", 5, 10), text("TICKET", 7, 8)).because("nothing waits for a second actor")
+			}, keyID("OP_ID", 1), text("ACT", 2, 12), text("REQUEST", 3, 16), text("YES FROM", 4, 8), moment("UNTIL", 5), text("REASON", 6, 10), text("TICKET", 7, 8)).because("nothing waits for a second actor")
 			for _, item := range page.Items {
 				if err := l.add(item); err != nil {
 					return err

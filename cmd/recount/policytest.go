@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -157,7 +158,7 @@ func (a *app) try(ctx context.Context, p verify.Policy, f trialFlags) error {
 	}
 	if f.list {
 		t.list = newList(a, func(t *table, l trialLine) { t.row(l.Seq, dash(l.PCSID), l.Shard, l.Before, l.After, l.Reason) },
-			count("SEQ", 1), hexID("PCS_ID", 4), text("SHARD", 6, 8), word("BEFORE", 2), word("AFTER", 3), text("REASON", 5, 10))
+			count("SEQ", 1), hexID("PCS_ID", 4), text("SHARD", 6, 8), word("BEFORE", 2), word("AFTER", 3), text("REASON", 5, 10)).because("no verdict changes")
 	}
 	if t.ring = ring; fromFile {
 		err = t.file(f.records)
@@ -172,7 +173,7 @@ func (t *trial) end() error {
 		if err := t.list.end(); err != nil {
 			return err
 		}
-		t.a.talk("%d records, changes: %v", t.total, t.counts)
+		t.a.talk("%d records judged; %s", t.total, changesText(t.counts))
 		return nil
 	}
 	if t.a.format != formatTable {
@@ -185,6 +186,18 @@ func (t *trial) end() error {
 		out.row(change, t.counts[change])
 	}
 	return out.flush()
+}
+
+// changesText says how many verdicts change how.
+func changesText(counts map[string]int) string {
+	if len(counts) == 0 {
+		return "nothing changes"
+	}
+	var parts []string
+	for _, change := range slices.Sorted(maps.Keys(counts)) {
+		parts = append(parts, fmt.Sprintf("%s: %d", change, counts[change]))
+	}
+	return strings.Join(parts, ", ")
 }
 
 func (t *trial) add(seq uint64, rec *pcs.Record, before string, v verify.Verdict) error {
