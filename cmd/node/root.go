@@ -2,11 +2,13 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"runtime"
 
 	"github.com/spf13/cobra"
 
 	"github.com/recount-ledger/recount/internal/cli"
+	"github.com/recount-ledger/recount/internal/term"
 	"github.com/recount-ledger/recount/internal/version"
 )
 
@@ -44,6 +46,7 @@ Exit codes: 0 stopped as asked, 1 failed, 2 wrong usage or settings, 70 the stor
 	cmd.AddCommand(serveCommand(), devCommand(), configCommand(), certsCommand(), tokenCommand(), versionCommand(), cli.Completion("recount-node", wrong))
 	cmd.CompletionOptions.DisableDefaultCmd = true
 	cli.Strict(cmd, wrong)
+	cli.FitHelp(cmd, func() int { return term.Look(cmd.OutOrStdout(), 0, term.ColorNever, os.Getenv).Width })
 	return cmd
 }
 

@@ -69,7 +69,7 @@ func spanOfTimes(since, until time.Time) error {
 
 func (a *app) auditList() *list[wire.AuditItem] {
 	return newList(a, auditRow, usual(count("SEQ", 1), 6), moment("LOG TIME", 6), count("ANSWERED NOW", 8), usual(word("OUTCOME", 2), 9), extra(word("ACCEPTED", 10)),
-		usual(text("REASON", 4, 10), 14), usual(text("SHARD", 5, 10), 12), count("EPOCH", 9), usual(hexID("PCS_ID", 3), 16), usual(keyID("KEY", 7), 21))
+		usual(text("REASON", 3, 10), 14), usual(text("SHARD", 5, 10), 12), count("EPOCH", 9), usual(hexID("PCS_ID", 4), 16), usual(keyID("KEY", 7), 21))
 }
 
 func auditRow(t *table, i wire.AuditItem) {

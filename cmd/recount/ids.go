@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"regexp"
 	"strconv"
@@ -76,6 +77,22 @@ func recordID(ctx context.Context, c *client.Client, given string, read client.R
 	}
 	return "", &codedError{exitNotFound, fmt.Errorf("no record has an id that begins with %q", given),
 		"\"recount audit\" lists what was submitted. An id that only refused records name has no answer: give SEQ: and the number of its event."}
+}
+
+// noAnswer says of an event whose record nothing stands for what the ledger said of it.
+func noAnswer(ctx context.Context, c *client.Client, given string, read client.Read, err error) error {
+	digits, ok := strings.CutPrefix(strings.ToUpper(given), "SEQ:")
+	if !ok || !errors.Is(err, client.ErrNotFound) {
+		return err
+	}
+	seq, parseErr := strconv.ParseUint(digits, 10, 63)
+	page, askErr := c.AuditPage(ctx, client.AuditQuery{FromSeq: seq, ToSeq: seq, Limit: 1, Read: read})
+	if parseErr != nil || askErr != nil || len(page.Items) == 0 {
+		return err
+	}
+	i := page.Items[0]
+	return &codedError{exitNotFound, fmt.Errorf("nothing stands for the record of event %d, which was %s: %s", seq, i.Outcome, i.ReasonCode),
+		fmt.Sprintf("\"recount audit --from-seq %d --to-seq %d -o json\" shows all that the ledger says of it.", seq, seq)}
 }
 
 // recordAt is the id in the submission of an event.

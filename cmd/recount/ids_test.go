@@ -46,6 +46,9 @@ func TestShortIDsAreTaken(t *testing.T) {
 			if r.URL.Query().Get("from_seq") == "40" && r.URL.Query().Get("to_seq") == "40" {
 				page.Items = append(page.Items, wire.AuditItem{Seq: 40, PCSID: someID})
 			}
+			if r.URL.Query().Get("from_seq") == "39" {
+				page.Items = append(page.Items, wire.AuditItem{Seq: 39, PCSID: strings.Repeat("7", 64), Outcome: "refused", ReasonCode: "bad_signature"})
+			}
 			answer(w, page)
 		case "/v1/events/40":
 			answer(w, wire.EventAnswer{Seq: 40})
@@ -62,6 +65,7 @@ func TestShortIDsAreTaken(t *testing.T) {
 		{"get " + someID[:24], someID, exitOK}, {"get " + strings.ToUpper(someID), someID, exitOK}, {"get SEQ:40", someID, exitOK}, {"get seq:40", someID, exitOK},
 		{"get " + someID[:12], other, exitUsage}, {"get " + someID[:12], "Give more digits", exitUsage}, {"get " + someID[:7], "at least the first 8", exitUsage},
 		{"get ffffffff", "recount audit", exitNotFound}, {"get SEQ:41", "is no submission", exitNotFound}, {"get SEQ:0", "whole number", exitUsage},
+		{"get SEQ:39", "event 39, which was refused: bad_signature", exitNotFound},
 		{"event " + someID[:24], "40", exitOK}, {"event SEQ:40", "40", exitOK}, {"event SEQ:x", "whole number", exitUsage},
 		{"keys show hmac-0123456789", "hmac-0123456789abcdef", exitOK}, {"keys show 0123456789", "hmac-0123456789abcdef", exitOK},
 		{"keys show hmac-01234567", "hmac-0123456799abcdef", exitUsage}, {"keys show hmac-0123456", "at least 8 digits", exitNotFound}, {"keys show hmac-ffffffff", "recount keys list", exitNotFound},

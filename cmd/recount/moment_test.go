@@ -58,6 +58,9 @@ func TestDatesAlike(t *testing.T) {
 					ExpiresAt string `json:"expires_at"`
 					NotAfter  string `json:"not_after"`
 				}
+				if r.Method != http.MethodPost {
+					return false
+				}
 				decodeBody(t, r, &body)
 				asked = body.ExpiresAt + body.NotAfter
 				answer(w, map[string]string{})

@@ -36,7 +36,11 @@ the event that it came with. More digits are asked for when several records begi
 				if err != nil {
 					return nil, err
 				}
-				return c.Get(ctx, id, read)
+				p, err := c.Get(ctx, id, read)
+				if err != nil {
+					return nil, noAnswer(ctx, c, args[0], read, err)
+				}
+				return p, nil
 			})
 			if err != nil {
 				return err

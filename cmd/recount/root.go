@@ -112,6 +112,7 @@ func (a *app) root() *cobra.Command {
 		a.tokenCommand(), a.contextCommand(), a.approveCommand(), a.actsCommand(),
 		a.versionCommand(), cli.Completion("recount", usage))
 	cli.Strict(cmd, usage)
+	cli.FitHelp(cmd, func() int { return a.screen().Width })
 	return cmd
 }
 

@@ -65,7 +65,7 @@ func longNode(t *testing.T) *node {
 	return n
 }
 
-var anyPort = regexp.MustCompile(`https://127\.0\.0\.1:\d{5}`)
+var anyPort = regexp.MustCompile(`https://127\.0\.0\.1:\d+`)
 
 // TestTablesFit prints every table with content that is too long, at two widths. No line is longer than the screen, all rows are
 // there, and the pictures in testdata/tables are what a person sees.
@@ -113,7 +113,9 @@ func tableOf(name, out string) string {
 // picture compares with a file byte for byte, unlike golden.
 func picture(t *testing.T, name, got string) {
 	t.Helper()
-	got = anyPort.ReplaceAllString(got, "https://127.0.0.1:22000")
+	got = anyPort.ReplaceAllStringFunc(got, func(url string) string { // perhaps cut
+		return "https://127.0.0.1:" + strings.Repeat("2", len(url)-len("https://127.0.0.1:"))
+	})
 	got = goVer.ReplaceAllString(got, "goX")
 	path := filepath.Join("testdata", "tables", name+".txt")
 	if *update {
