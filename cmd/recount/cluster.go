@@ -56,7 +56,7 @@ func silent[T any](views []view[T]) error {
 	if len(all) == 1 {
 		return all[0]
 	}
-	return &codedError{exitCode(all[0]), errors.Join(all...), nextStep(all[0])}
+	return &codedError{exitCode(all[0]), errors.Join(all...), ""}
 }
 
 // shortTimeout lets commands that ask every node report a dead one soon.

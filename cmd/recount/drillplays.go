@@ -83,7 +83,7 @@ func (d *drill) key(ctx context.Context) error {
 		return err
 	}
 	var in keyIncident
-	err = d.command(ctx, "revoke, list, bundle, start the recount", exitOK, &in, "incident", "key", leaked.ID, "--since", wire.Time(since.Add(-time.Second)),
+	err = d.command(ctx, "revoke, list, bundle, start the recount", exitOK, &in, "incident", "key", leaked.ID, "--yes", "--since", wire.Time(since.Add(-time.Second)),
 		"--reason", "drill", "--ticket", "DRILL", "--out", d.out, "--hindsight")
 	if err != nil {
 		return err

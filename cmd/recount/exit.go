@@ -4,10 +4,13 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"strings"
+	"time"
 
 	"github.com/recount-ledger/recount/client"
 	"github.com/recount-ledger/recount/wire"
@@ -79,7 +82,7 @@ func (a *app) explain(err error, command string) {
 		text = indented(err.Error())
 	}
 	fmt.Fprintf(a.err, "recount: %s\n", text)
-	next := nextStep(err)
+	next := a.nextStep(err, command)
 	if next == "" && text != "interrupted" && !strings.Contains(text, " --help") {
 		next = fmt.Sprintf("%q shows what it takes, with examples.", command+" --help")
 	}
@@ -93,18 +96,85 @@ func indented(text string) string {
 	return strings.ReplaceAll(visible(strings.TrimSpace(text)), "\n", "\n  ")
 }
 
+// nextStep says what to do after an error of a command.
+func (a *app) nextStep(err error, command string) string {
+	var coded *codedError
+	var problem *wire.Problem
+	switch {
+	case errors.As(err, &coded) && coded.next != "":
+		return coded.next
+	case errors.As(err, &problem) && problem.Code == wire.CodeUnauthorized:
+		return a.place.credentialStep()
+	case errors.Is(err, client.ErrNotFound):
+		return listOf(command)
+	}
+	return nextStep(err)
+}
+
+// credentialStep says what this tool knows of credentials that were refused. A node does not tell what was wrong with them.
+func (p place) credentialStep() string {
+	switch {
+	case p.TokenFile == "" && p.Cert == "":
+		return "No token was given (" + p.Source + "): give its file with --token-file; operators make tokens with \"recount token create\"."
+	case p.TokenFile == "":
+		return "The node does not take the client certificate " + p.Cert + certificateFault(p.Cert) + "; docs/roles.md says what it must be."
+	}
+	text, err := os.ReadFile(p.TokenFile)
+	if err != nil {
+		return "The token file cannot be read any more: " + err.Error()
+	}
+	_, id, err := wire.ParseToken(strings.TrimSpace(string(text)))
+	if err != nil {
+		return "What " + p.TokenFile + " holds is no token, or a part of one: a token begins with rct_ and ends with a checksum that fits."
+	}
+	return fmt.Sprintf("This cluster does not know the token %s of %s, or it has expired or was revoked. Is it the right cluster (%s)? An operator sees its state with \"recount token list\".",
+		id, p.TokenFile, p.Source)
+}
+
+// certificateFault says what can be seen of a certificate from outside, "" for nothing.
+func certificateFault(path string) string {
+	text, err := os.ReadFile(path)
+	block, _ := pem.Decode(text)
+	if err != nil || block == nil {
+		return ""
+	}
+	leaf, err := x509.ParseCertificate(block.Bytes)
+	switch {
+	case err != nil:
+		return ""
+	case time.Now().After(leaf.NotAfter):
+		return ", which expired at " + wire.Time(leaf.NotAfter)
+	}
+	return fmt.Sprintf(" (%s, serial number %s): another authority signed it, it names another cluster, or it was revoked", leaf.Subject, leaf.SerialNumber.Text(16))
+}
+
+// listOf names the command that lists what was asked for and not found.
+func listOf(command string) string {
+	for _, l := range []struct{ command, lists string }{
+		{"recount keys", "recount keys list"}, {"recount incident", "recount keys list"}, {"recount policy", "recount policy list"},
+		{"recount generation", "recount generation list"}, {"recount approve", "recount approve list"}, {"recount token", "recount token list"},
+		{"recount shards", "recount shards"}, {"recount get", "recount audit"}, {"recount freeze", "recount freezes"}, {"recount thaw", "recount freezes"},
+	} {
+		if strings.HasPrefix(command, l.command) {
+			return fmt.Sprintf("%q lists what there is.", l.lists)
+		}
+	}
+	if command == "recount event" {
+		return "The log has no such event yet; \"recount digest\" shows the last one."
+	}
+	return "Is this the right cluster? \"recount whoami\" says which one was asked."
+}
+
 func nextStep(err error) string {
 	var coded *codedError
 	var problem *wire.Problem
 	switch {
-	case errors.As(err, &coded):
+	case errors.As(err, &coded) && coded.next != "":
 		return coded.next
 	case errors.Is(err, client.ErrOutcomeUnknown):
 		return "The record may or may not have been committed. Submit the same bytes again: it is answered once."
 	case errors.Is(err, client.ErrUntrusted):
 		return untrustedStep(err)
-	case errors.As(err, &problem) && problem.Code == wire.CodeUnauthorized:
-		return "This route needs a token that counts: give its file with --token-file. \"recount token list\", asked with another one, says which do."
 	case errors.As(err, &problem) && problem.Code == wire.CodeForbidden:
 		return "Ask with credentials that may, or let somebody else do it; docs/roles.md has the table, and operators make tokens: \"recount token create\"."
 	case errors.As(err, &problem) && problem.Code == wire.CodeApprovalNeeded:
@@ -117,8 +187,6 @@ func nextStep(err error) string {
 		return "Make room on that node, or drop a generation: \"recount generation list\"."
 	case errors.Is(err, client.ErrCursorGone):
 		return "Another generation answers now; start the list again without --cursor."
-	case errors.Is(err, client.ErrNotFound):
-		return "Check the name, and write it in full; \"recount keys list\", \"recount shards\", \"recount policy list\", \"recount generation list\", \"recount approve list\" and \"recount audit\" show what there is."
 	case errors.As(err, &problem) && problem.Code == wire.CodeFrozen:
 		return "Keep what was not taken and send it again later; \"recount freezes\" says what is frozen and why."
 	case errors.As(err, &problem) && problem.Code == wire.CodeNoLeader:
@@ -126,7 +194,7 @@ func nextStep(err error) string {
 	case errors.As(err, &problem) && problem.Code == wire.CodeClock:
 		return "Compare the clocks of the nodes (\"date -u\") and set right those that are wrong; /readyz?verbose of each node says how far its clock is off."
 	case errors.As(err, &problem) && problem.Type != "":
-		return "A node explains this problem: GET " + problem.Type + "."
+		return fmt.Sprintf("\"recount explain %s\" says what this means and what to do.", problem.Code)
 	case errors.Is(err, client.ErrUnavailable):
 		return "Check that the nodes run (\"recount cluster status\") and try again, if need be with a longer --timeout."
 	case errors.Is(err, client.ErrProtocol):

@@ -301,17 +301,21 @@ answer repeat it with the --op-id that it names.`,
 }
 
 func (a *app) generationDropCommand() *cobra.Command {
-	var f actFlags
+	var f confirmFlags
 	cmd := &cobra.Command{
 		Use: "drop N", Short: "Give up a generation that does not answer, and its disk space", Args: exactly("N"),
-		Example: `  recount generation drop 2`,
+		Example: `  recount generation drop 2
+  recount generation drop 2 --yes          # where nobody can type an answer`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			n, err := parseGeneration(args[0])
 			if err != nil {
 				return err
 			}
+			if err := a.confirm(cmd.Context(), &f, "generation drop", generationHits(n)); err != nil {
+				return err
+			}
 			got, err := askAct(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.DropAnswer, error) {
-				return c.DropGeneration(ctx, n, a.act(&f))
+				return c.DropGeneration(ctx, n, a.act(&f.actFlags))
 			})
 			if err != nil {
 				return err

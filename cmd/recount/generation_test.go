@@ -114,7 +114,7 @@ func TestRecountCommands(t *testing.T) {
 		{"generation activate 2", exitUsage, []string{"--diff is missing"}},
 		{"generation activate 2 --diff abc", exitRejected, []string{"Look again"}},
 		{"generation rollback", 0, []string{"instead of"}},
-		{"generation drop 2", 0, []string{"51"}},
+		{"generation drop 2 --yes", 0, []string{"51"}},
 	} {
 		r := run(t, "", append(strings.Fields(c.args), "--dev", dir)...)
 		for _, want := range c.want {
@@ -145,7 +145,7 @@ func TestRecountOutput(t *testing.T) {
 		"generation-start-json": "generation start --policy abababab -o json", "generation-list": "generation list", "generation-status": "generation status 2",
 		"generation-status-json": "generation status 2 -o json", "generation-diff": "generation diff 2", "generation-diff-shard": "generation diff 2 --by shard",
 		"generation-diff-json": "generation diff 2 -o json", "generation-flips": "generation diff 2 --list", "generation-flips-ndjson": "generation diff 2 --list -o ndjson",
-		"generation-rollback": "generation rollback", "generation-rollback-json": "generation rollback -o json", "generation-drop": "generation drop 2",
+		"generation-rollback": "generation rollback", "generation-rollback-json": "generation rollback -o json", "generation-drop": "generation drop 2 --yes",
 	} {
 		n, _ := recountNode(t)
 		r := run(t, "", append(strings.Fields(args), "--dev", dev(t, n))...)
@@ -164,7 +164,7 @@ func TestEndOfAnAct(t *testing.T) {
 	}{
 		wire.CodeNoAgreement: {exitUnavailable, "recount generation status N"}, wire.CodeStale: {exitRejected, "recount generation list"},
 		wire.CodeDiskFull: {exitUnavailable, "drop a generation"}, wire.CodeOutcomeUnknown: {exitUnknown, "Give the same command again with --op-id "},
-		wire.CodeNotFound: {exitNotFound, "recount generation list"}, wire.CodeBadRequest: {exitUsage, "/problems/bad-request"},
+		wire.CodeNotFound: {exitNotFound, "recount generation list"}, wire.CodeBadRequest: {exitUsage, "recount explain bad_request"},
 	} {
 		n := newNode(t)
 		n.override = func(w http.ResponseWriter, _ *http.Request) bool {

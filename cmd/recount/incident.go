@@ -51,7 +51,7 @@ func (a *app) incidentCommand() *cobra.Command {
 
 // incidentFlags are what incident key is told.
 type incidentFlags struct {
-	actFlags
+	confirmFlags
 	since, out string
 	hindsight  bool
 }
@@ -71,7 +71,7 @@ Run twice it finds the same revocation and lists the same again. A second run wi
 hindsight takes away; a later TIME changes neither. A bundle has the outcomes of the generation that answers, and its number in
 its name. Rotate the agents to a new key first or at once after: docs/runbooks/key-leak.md.`,
 		Example: `  recount incident key hmac-0123456789abcdef --since 2026-01-19T10:00:00Z --reason "laptop stolen" --ticket INC-9
-  recount incident key ed-0123456789abcdef --since 36h --reason leak --ticket INC-9 --hindsight -o json`,
+  recount incident key ed-0123456789abcdef --since 36h --reason leak --ticket INC-9 --hindsight --yes -o json`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			since, err := a.past("--since", f.since)
 			switch {
@@ -98,6 +98,9 @@ its name. Rotate the agents to a new key first or at once after: docs/runbooks/k
 
 func (a *app) keyIncident(ctx context.Context, given string, since time.Time, f *incidentFlags) (*keyIncident, error) {
 	if err := mayWriteBelow(f.out); err != nil { // before anything is done
+		return nil, err
+	}
+	if err := a.confirm(ctx, &f.confirmFlags, "incident key", keyHits(given)); err != nil {
 		return nil, err
 	}
 	c, err := a.connect()

@@ -204,22 +204,32 @@ func (f *keyTerms) read(a *app) error {
 
 // keyActCommand is a command that needs nothing but a key.
 func (a *app) keyActCommand(use, short, long, example string, do func(*client.Client, context.Context, string, wire.Act) (*wire.KeyAnswer, error)) *cobra.Command {
-	var f actFlags
+	final := use == "retire-secret" // cannot be undone
+	var f confirmFlags
 	cmd := &cobra.Command{Use: use + " KEY_ID", Short: short, Long: long, Example: example, Args: exactly("KEY_ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if final {
+				if err := a.confirm(cmd.Context(), &f, "keys "+use, keyHits(args[0])); err != nil {
+					return err
+				}
+			}
 			k, err := askAct(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.KeyAnswer, error) {
 				id, err := findKey(ctx, c, args[0])
 				if err != nil {
 					return nil, err
 				}
-				return do(c, ctx, id, a.act(&f))
+				return do(c, ctx, id, a.act(&f.actFlags))
 			})
 			if err != nil {
 				return err
 			}
 			return a.showKey(k)
 		}}
-	f.add(cmd)
+	if final {
+		f.add(cmd)
+	} else {
+		f.actFlags.add(cmd)
+	}
 	return cmd
 }
 
@@ -235,11 +245,12 @@ func (a *app) keysRetireSecretCommand() *cobra.Command {
 	return a.keyActCommand("retire-secret", "Let the nodes forget the secret of a key that signs no more",
 		`A node recomputes the signatures of old records when it recounts. After retire-secret it need not: what the ledger recorded
 of the key's signatures stands. Then take the secret out of the settings of the nodes.`,
-		`  recount keys retire-secret hmac-0123456789abcdef --ticket OPS-5`, (*client.Client).RetireSecret)
+		`  recount keys retire-secret hmac-0123456789abcdef --ticket OPS-5
+  recount keys retire-secret hmac-0123456789abcdef --ticket OPS-5 --yes      # where nobody can type an answer`, (*client.Client).RetireSecret)
 }
 
 func (a *app) keysRevokeCommand() *cobra.Command {
-	var f actFlags
+	var f confirmFlags
 	var since string
 	cmd := &cobra.Command{
 		Use: "revoke KEY_ID", Short: "Let nothing count that a key signs from now on", Args: exactly("KEY_ID"),
@@ -251,13 +262,16 @@ signed since it was stolen, say since when, and recount with hindsight:
 
 Revoking again with an earlier --since moves that time. recount incident key does all of it and lists what the key signed.`,
 		Example: `  recount keys revoke hmac-0123456789abcdef --reason stolen --ticket INC-9
-  recount keys revoke ed-0123456789abcdef --since 36h`,
+  recount keys revoke ed-0123456789abcdef --since 36h --yes                  # where nobody can type an answer`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			at, err := a.past("--since", since)
 			if err != nil {
 				return err
 			}
-			r := wire.RevokeRequest{Act: a.act(&f)}
+			if err := a.confirm(cmd.Context(), &f, "keys revoke", keyHits(args[0])); err != nil {
+				return err
+			}
+			r := wire.RevokeRequest{Act: a.act(&f.actFlags)}
 			if !at.IsZero() {
 				r.Since = wire.Time(at)
 			}

@@ -17,7 +17,7 @@ func TestDatesAlike(t *testing.T) {
 	midnight := time.Now().UTC().Truncate(24 * time.Hour)
 	for text, want := range map[string]time.Time{"2026-01-02": time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC), "yesterday": midnight.Add(-24 * time.Hour),
 		"2026-01-02T03:04:05Z": time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), "1w": time.Now().Add(-7 * 24 * time.Hour), "30d": time.Now().Add(-30 * 24 * time.Hour), "15m": time.Now().Add(-15 * time.Minute)} {
-		for _, args := range []string{"audit --since", "audit --until", "acts --since", "acts --until", "keys revoke ed-0123456789abcdef --since"} {
+		for _, args := range []string{"audit --since", "audit --until", "acts --since", "acts --until", "keys revoke ed-0123456789abcdef --yes --since"} {
 			n := newNode(t)
 			var asked string
 			n.override = func(w http.ResponseWriter, r *http.Request) bool {

@@ -32,9 +32,10 @@ type app struct {
 	viewFlags
 	shown io.Writer // out, as it was given
 
-	saidCluster bool   // of an operation
-	place       place  // where the cluster is, once it was found
-	opID        string // of the act that was asked for
+	saidCluster bool        // of an operation
+	terminal    func() bool // nil: look at stdin and stderr
+	place       place       // where the cluster is, once it was found
+	opID        string      // of the act that was asked for
 }
 
 const longHelp = `recount talks to a Recount ledger: a replicated, append-only record of signed proof-of-computation summaries.
@@ -109,7 +110,7 @@ func (a *app) root() *cobra.Command {
 	cmd.AddCommand(a.keygenCommand(), a.signCommand(), a.submitCommand(), a.getCommand(), a.auditCommand(), a.tailCommand(),
 		a.shardsCommand(), a.eventCommand(), a.digestCommand(), a.clusterCommand(), a.policyCommand(), a.generationCommand(), a.keysCommand(),
 		a.incidentCommand(), a.canaryCommand(), a.drillCommand(), a.freezeCommand(), a.thawCommand(), a.freezesCommand(), a.knownShardsCommand(),
-		a.tokenCommand(), a.contextCommand(), a.approveCommand(), a.actsCommand(),
+		a.tokenCommand(), a.contextCommand(), a.explainCommand(), a.approveCommand(), a.actsCommand(),
 		a.versionCommand(), cli.Completion("recount", usage))
 	cli.Strict(cmd, usage)
 	cli.FitHelp(cmd, func() int { return a.screen().Width })

@@ -167,7 +167,7 @@ func TestForbiddenRecords(t *testing.T) {
 	}
 	c.squat(sign)
 	c.frozen(own, sign)
-	c.run(nil, "incident", "key", key.KeyID, "--since", "1h", "--reason", "stolen", "--ticket", "INC-9", "--out", t.TempDir())
+	c.run(nil, "incident", "key", key.KeyID, "--yes", "--since", "1h", "--reason", "stolen", "--ticket", "INC-9", "--out", t.TempDir())
 	sameDigest(t, c.ctx, c.Cluster)
 	revoked := func(when string) {
 		for i := range c.API {

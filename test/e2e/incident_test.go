@@ -55,7 +55,7 @@ func TestIncidentGivenAgain(t *testing.T) {
 		if what == "half of the key's name" {
 			key = id[:10]
 		}
-		if code, said := c.fails(append([]string{"incident", "key", key, "--reason", "leak", "--ticket", "INC-9"}, args...)...); code != 2 && code != 3 {
+		if code, said := c.fails(append([]string{"incident", "key", key, "--yes", "--reason", "leak", "--ticket", "INC-9"}, args...)...); code != 2 && code != 3 {
 			t.Errorf("%s: exit %d: %s", what, code, said)
 		}
 	}
@@ -69,7 +69,7 @@ func TestIncidentGivenAgain(t *testing.T) {
 		Bundle     string
 		Generation uint32 `json:"hindsight_generation"`
 	}) {
-		c.run(&in, append([]string{"incident", "key", id, "--reason", "leak", "--ticket", "INC-9", "--out", plain}, args...)...)
+		c.run(&in, append([]string{"incident", "key", id, "--yes", "--reason", "leak", "--ticket", "INC-9", "--out", plain}, args...)...)
 		lines, err := os.ReadFile(filepath.Join(in.Bundle, "submissions.ndjson"))
 		c.must(err)
 		if in.Signed != 3 || bytes.Count(lines, []byte("\n")) != 3 {
