@@ -263,14 +263,23 @@ func (a *app) verdict(ctx context.Context, c *client.Client, states []nodeState,
 		}
 	}
 	seq, equal := uint64(0), "digests not compared"
-	views := askAll(ctx, a, c, func(ctx context.Context, c *client.Client) (*wire.DigestAnswer, error) { return c.Digest(ctx, 0) })
+	digestAt := func(ctx context.Context, c *client.Client) (*wire.DigestAnswer, error) {
+		for _, s := range states { // who was waited for in vain is not asked again
+			if s.Endpoint == c.Endpoints()[0] && s.err != nil {
+				return nil, s.err
+			}
+		}
+		return c.Digest(ctx, seq)
+	}
+	views := askAll(ctx, a, c, digestAt)
+	least := uint64(0)
 	for _, v := range views {
-		if v.err == nil && (seq == 0 || v.Answer.Seq < seq) {
-			seq = v.Answer.Seq
+		if v.err == nil && (least == 0 || v.Answer.Seq < least) {
+			least = v.Answer.Seq
 		}
 	}
-	if seq > 0 {
-		views = askAll(ctx, a, c, func(ctx context.Context, c *client.Client) (*wire.DigestAnswer, error) { return c.Digest(ctx, seq) })
+	if seq = least; seq > 0 {
+		views = askAll(ctx, a, c, digestAt)
 		agreed, err := sameDigests(views, seq)
 		if err != nil {
 			return err

@@ -69,6 +69,17 @@ func TestClusterStatusHasARowPerNode(t *testing.T) {
 	if one := run(t, "", "cluster", "status", "--endpoint", nodes[1].server.URL, "--ca", dir+"/ca.pem"); !strings.Contains(one.out, "not asked") || !strings.Contains(one.err, "1 of 3 ready") {
 		t.Errorf("%+v", one)
 	}
+	sick := newNode(t)
+	sick.override = func(w http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Path != "/v1/cluster" {
+			t.Errorf("%s was asked of a node that gave no answer before", r.URL.Path)
+		}
+		answer(w, wire.NewProblem(wire.CodeInternal, ""))
+		return true
+	}
+	if r := run(t, "", "cluster", "status", "--dev", dev(t, nodes[0], nodes[1], sick)); r.code != exitOK || !strings.Contains(r.err, "2 digests equal") {
+		t.Errorf("%+v", r)
+	}
 	nodes[0].digest.State = strings.Repeat("00", 32)
 	if r := run(t, "", "cluster", "status", "--dev", dir, "--timeout", "1s"); r.code != exitVerify || !strings.Contains(r.err, "differ at seq 42") {
 		t.Errorf("%+v", r)
