@@ -5,15 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 	"unicode"
-
-	"github.com/spf13/cobra"
 
 	"github.com/recount-ledger/recount/internal/node"
 	"github.com/recount-ledger/recount/internal/pcs"
@@ -160,45 +156,4 @@ func wrap(what string, i int, err error) error {
 		return nil
 	}
 	return fmt.Errorf("%s number %d: %w", what, i+1, err)
-}
-
-func configCommand() *cobra.Command {
-	var path string
-	cmd := &cobra.Command{Use: "config", Short: "Look at the settings of a node"}
-	check := &cobra.Command{
-		Use: "check --config FILE", Short: "Report every problem of the settings",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			v, err := load(path, cmd.Flags(), os.LookupEnv)
-			if err == nil {
-				_, err = v.nodeConfig()
-			}
-			if err != nil {
-				return &usageError{err}
-			}
-			fmt.Fprintln(cmd.OutOrStdout(), "ok")
-			return nil
-		},
-	}
-	view := &cobra.Command{
-		Use: "view --config FILE", Short: "Print each setting, its value and where it came from (secrets masked)",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			v, err := load(path, cmd.Flags(), os.LookupEnv)
-			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 4, 2, ' ', 0)
-			fmt.Fprintln(w, "SETTING\tVALUE\tORIGIN")
-			for _, s := range settings {
-				text := v.text[s.key]
-				if s.secret && text != "" {
-					text = "(set)"
-				}
-				fmt.Fprintf(w, "%s\t%s\t%s\n", s.key, text, v.origin[s.key])
-			}
-			return errors.Join(w.Flush(), wrong(err))
-		},
-	}
-	for _, c := range []*cobra.Command{check, view} {
-		c.Flags().StringVar(&path, "config", "", "settings file, YAML")
-		addFlags(c.Flags())
-		cmd.AddCommand(c)
-	}
-	return cmd
 }

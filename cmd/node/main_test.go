@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"io"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -14,7 +15,9 @@ func (full) Write([]byte) (int, error) { return 0, errors.New("no space left on 
 
 // TestLostOutput: a command whose output is lost does not say that it is done.
 func TestLostOutput(t *testing.T) {
-	path := write(t, "config.yaml", good)
+	m := newMachine(t)
+	m.write("config.yaml", m.settings, 0o600)
+	path := filepath.Join(m.dir, "config.yaml")
 	for _, args := range [][]string{{"config", "check", "--config", path}, {"config", "view", "--config", path}, {"--help"}, {"--version"}, {"serve", "--help"}} {
 		if _, err := execute(t.Context(), args, full{}); err == nil || !strings.Contains(err.Error(), "no space left") {
 			t.Errorf("%v: %v", args, err)

@@ -36,15 +36,11 @@ seconds, at once after SIGHUP. Files that do not fit are refused, with a warning
 		Example: `  recount-node serve --config /etc/recount/node.yaml
   PCS_HMAC_KEYS_FILE=/run/secrets/hmac recount-node serve --config node.yaml --token-rate 500`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			v, err := load(path, cmd.Flags(), os.LookupEnv)
+			v, c, err := settled(path, cmd.Flags(), os.LookupEnv)
 			if err != nil {
-				return &usageError{err}
+				return wrong(problems(err))
 			}
-			c, err := v.nodeConfig()
-			if err != nil {
-				return &usageError{err}
-			}
-			return serve(cmd.Context(), c, v.text["pid_file"])
+			return serve(cmd.Context(), c, v.text["pid_file"], foreign(os.LookupEnv))
 		},
 	}
 	cmd.Flags().StringVar(&path, "config", "", "settings file, YAML")
@@ -72,7 +68,7 @@ func onHangup(hangups <-chan os.Signal, f func()) (stop func()) {
 	return func() { close(done) }
 }
 
-func serve(ctx context.Context, c node.Config, pidFile string) error {
+func serve(ctx context.Context, c node.Config, pidFile string, warnings []string) error {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
@@ -85,6 +81,9 @@ func serve(ctx context.Context, c node.Config, pidFile string) error {
 	defer lines.Flush(flushLimit)
 	log := slog.New(slog.NewJSONHandler(lines, nil)).With("node", c.NodeID)
 	slog.SetDefault(log) // what libraries print goes the same way
+	for _, w := range warnings {
+		log.Warn(w)
+	}
 	c.LogDropped = lines.Dropped
 	c.Exit = func(code int) {
 		lines.Flush(flushLimit)

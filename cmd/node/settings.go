@@ -101,6 +101,8 @@ type values struct {
 	text   map[string]string
 	origin map[string]string
 	voters []node.Voter
+	from   string // where voters came from
+	unread bool   // the file could not be read as a whole, so that nothing is known of what it says
 }
 
 // load reads the layers. Relative file names in the file are relative to the file.
@@ -163,11 +165,13 @@ func (v values) override(s setting, suffix, text, origin string) {
 func (v *values) loadFile(path string) error {
 	k := koanf.New(".")
 	if err := k.Load(file.Provider(path), yaml.Parser()); err != nil {
+		v.unread = true
 		return fmt.Errorf("settings file %s: %w", path, err)
 	}
 	if err := k.Unmarshal("voters", &v.voters); err != nil {
 		return fmt.Errorf("settings file %s: voters: %w", path, err)
 	}
+	v.from = "file " + path
 	known := map[string]bool{"voters": true}
 	for _, s := range settings {
 		for _, suffix := range suffixes(s) {
@@ -189,7 +193,10 @@ func (v *values) loadFile(path string) error {
 		if key == "voters" {
 			continue
 		}
-		text := texts[key]
+		text, ok := texts[key]
+		if !ok {
+			continue // yamlTexts has said why; the default stays
+		}
 		if (strings.HasSuffix(key, "_file") || key == "dir" || key == "audit_log.file") && text != "" && !filepath.IsAbs(text) {
 			text = filepath.Join(filepath.Dir(path), text)
 		}

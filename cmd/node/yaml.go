@@ -98,6 +98,7 @@ func (r *yamlReader) setting(key string, n *yaml.Node) {
 	case tag == "!!str", tag == "!!bool" && slices.Contains(boolSettings, key),
 		(tag == "!!int" || tag == "!!float") && slices.Contains(numberSettings, key):
 		r.texts[key] = n.Value
+	case settingOf(key).key == "" && settingOf(strings.TrimSuffix(key, "_file")).key == "": // load says that it is unknown
 	default:
 		r.bad(n, key, "is read as "+yamlKind(tag)+" and not as text: quote it")
 	}

@@ -36,6 +36,22 @@ func (p *peerPort) readTLS() (*peerTLS, error) {
 	return &peerTLS{cert: cert, roots: roots}, nil
 }
 
+// CheckTLS reads the files of the peer port as a start and a renewal do, and says whether nodes with the same authorities would take the
+// certificate. It opens nothing.
+func CheckTLS(cfg Config, now time.Time) (tls.Certificate, error) {
+	own, err := (&peerPort{cfg: &cfg}).readTLS()
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	if err := certs.CheckValid(own.cert, now); err != nil {
+		return own.cert, nil // for the caller to say
+	}
+	if err := own.trusted(now); err != nil {
+		return own.cert, fmt.Errorf("cluster: other nodes will refuse the peer certificate %s under the authorities in %s: %w", cfg.TLS.Cert, cfg.TLS.CA, err)
+	}
+	return own.cert, nil
+}
+
 // trusted tells whether nodes with the same authorities would take the certificate in both directions.
 func (s *peerTLS) trusted(now time.Time) error {
 	if err := certs.CheckValid(s.cert, now); err != nil {

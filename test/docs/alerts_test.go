@@ -193,3 +193,13 @@ func TestMetricsThatPagesName(t *testing.T) {
 		t.Errorf("only %d names", len(names))
 	}
 }
+
+// TestUnitOfTheHardeningPage: systemd does not restart a node that a person has to look at first, and starts it with the machine.
+func TestUnitOfTheHardeningPage(t *testing.T) {
+	text := page(t, "docs/hardening.md")
+	for _, line := range []string{"[Unit]", "Restart=on-failure", "RestartPreventExitStatus=2 70", "[Install]", "WantedBy=multi-user.target"} {
+		if strings.Count(text, "\n    "+line+"\n") != 1 {
+			t.Errorf("the unit lacks %s", line)
+		}
+	}
+}

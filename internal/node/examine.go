@@ -1,0 +1,198 @@
+package node
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/recount-ledger/recount/internal/cluster"
+	"github.com/recount-ledger/recount/internal/cluster/certs"
+)
+
+// endsSoon is how long before its end a certificate is spoken of.
+const endsSoon = 21 * 24 * time.Hour
+
+// Examination is what a look at the machine found for the settings of a node.
+type Examination struct {
+	Problems []error  // the node would not start, or would not do its work
+	Warnings []string // it would, but somebody should know
+}
+
+func (x *Examination) bad(setting string, err error) {
+	if err != nil {
+		x.Problems = append(x.Problems, fmt.Errorf("%s: %w", setting, err))
+	}
+}
+
+func (x *Examination) warn(format string, args ...any) {
+	x.Warnings = append(x.Warnings, fmt.Sprintf(format, args...))
+}
+
+// Examine loads what the settings name, as a start would, and changes nothing. Settings that are missing are left to Validate.
+func (c Config) Examine(now time.Time) *Examination {
+	x := &Examination{}
+	c.examineAPI(x, now)
+	c.examinePeer(x, now)
+	if c.TokensFile != "" {
+		if _, err := readTokensFile(c.TokensFile); err != nil {
+			x.Problems = append(x.Problems, err)
+		}
+	}
+	if c.Audit.File != "" {
+		x.bad("audit_log.file", Writable(filepath.Dir(c.Audit.File)))
+	}
+	if c.Dir == "" {
+		return x
+	}
+	running := c.examineDir(x)
+	if !running {
+		for _, l := range []struct{ name, at string }{{"api.listen", c.API.Listen}, {"peer.listen", c.Peer.Listen}, {"metrics.listen", c.MetricsListen}} {
+			x.bad(l.name, bindable(l.at))
+		}
+	}
+	return x
+}
+
+func (c Config) examineAPI(x *Examination, now time.Time) {
+	if c.API.CA != "" {
+		_, err := certs.ReadPool(c.API.CA)
+		x.bad("api.client_ca_file", err)
+	}
+	if c.API.Cert == "" || c.API.Key == "" {
+		return
+	}
+	pair, err := certs.ReadPair(c.API.Cert, c.API.Key)
+	if err != nil {
+		x.bad("api.cert_file", err)
+		return
+	}
+	x.examineValidity("api.cert_file", c.API.Cert, pair, now)
+	for _, v := range c.Voters {
+		at, err := apiAddress(v.API)
+		if v.ID != c.NodeID || err != nil {
+			continue
+		}
+		host, _, _ := net.SplitHostPort(at)
+		if err := pair.Leaf.VerifyHostname(host); err != nil {
+			x.warn("api.cert_file: %s does not name %s, the host of api in voters: clients refuse it (%v)", c.API.Cert, host, err)
+		}
+	}
+}
+
+func (x *Examination) examineValidity(setting, file string, pair tls.Certificate, now time.Time) {
+	if err := certs.CheckValid(pair, now); err != nil {
+		x.bad(setting, fmt.Errorf("%s: %w", file, err))
+	} else if left := pair.Leaf.NotAfter.Sub(now); left < endsSoon {
+		x.warn("%s: %s ends in %d days, at %s", setting, file, int(left/(24*time.Hour)), pair.Leaf.NotAfter.UTC().Format(time.RFC3339))
+	}
+}
+
+func (c Config) examinePeer(x *Examination, now time.Time) {
+	if c.Peer.Cert == "" || c.Peer.Key == "" || c.Peer.CA == "" {
+		return
+	}
+	var voters []cluster.Voter
+	for _, v := range c.Voters {
+		voters = append(voters, cluster.Voter{ID: v.ID, PeerAddr: v.Peer})
+	}
+	pair, err := cluster.CheckTLS(cluster.Config{NodeID: c.NodeID, ClusterID: c.ClusterID, Voters: voters,
+		TLS: cluster.TLSFiles{CA: c.Peer.CA, Cert: c.Peer.Cert, Key: c.Peer.Key}}, now)
+	if err != nil {
+		x.bad("peer.cert_file", err)
+		return
+	}
+	x.examineValidity("peer.cert_file", c.Peer.Cert, pair, now)
+}
+
+// examineDir looks at the data directory and says whether a node runs on it.
+func (c Config) examineDir(x *Examination) (running bool) {
+	x.bad("dir", cluster.CheckDirectory(c.Dir, c.ClusterID, c.NodeID))
+	x.bad("dir", Writable(c.Dir))
+	if _, err := os.Stat(filepath.Join(c.Dir, IdentityFile)); errors.Is(err, fs.ErrNotExist) && !c.NewCluster {
+		x.warn("dir: %s holds no node: the first start of a new cluster needs --new-cluster; a node that lost its disk must not start", c.Dir)
+		if c.TokensFile == "" && !c.NoAuth && c.API.CA == "" {
+			x.warn("auth.tokens_file: not set, and no api.client_ca_file: nobody could read or act on a new ledger. " +
+				"recount-node token mint makes the first token")
+		}
+	}
+	if pid := holder(filepath.Join(c.Dir, "events", "LOCK")); pid != 0 {
+		x.warn("dir: a node runs on %s, process %d; its ports and its disk were not tried", c.Dir, pid)
+		return true
+	}
+	var st syscall.Statfs_t
+	if err := syscall.Statfs(existing(c.Dir), &st); err != nil {
+		x.bad("dir", fmt.Errorf("%s: %w", c.Dir, err))
+		return false
+	}
+	free, total := st.Bavail*uint64(st.Bsize), st.Blocks*uint64(st.Bsize)
+	reserve := min(uint64(max(0, c.Ballast)), total/ballastShare)
+	switch {
+	case free < diskMargin:
+		x.bad("dir", fmt.Errorf("%s: %d MiB are free; below %d MiB a node takes no submissions", c.Dir, free>>20, diskMargin>>20))
+	case free < 4*diskMargin+reserve:
+		x.warn("dir: %s: %d MiB are free; a node sets %d MiB aside and takes no submissions below %d MiB", c.Dir, free>>20, reserve>>20, diskMargin>>20)
+	}
+	return false
+}
+
+// existing is the nearest directory above a path that is there, or the path.
+func existing(path string) string {
+	for {
+		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) || path == filepath.Dir(path) {
+			return path
+		}
+		path = filepath.Dir(path)
+	}
+}
+
+// Writable says why nothing can be written into a directory, which may still have to be made.
+func Writable(dir string) error {
+	at := existing(dir)
+	info, err := os.Stat(at)
+	switch {
+	case err != nil:
+		return err
+	case !info.IsDir():
+		return fmt.Errorf("%s is no directory", at)
+	}
+	const write, enter = 2, 1
+	if err := syscall.Access(at, write|enter); err != nil {
+		return fmt.Errorf("%s: this user cannot write there: %w", at, err)
+	}
+	return nil
+}
+
+// bindable says why no listener can be opened at an address. Addresses that are none are left to Validate.
+func bindable(at string) error {
+	if at == "" || checkAddress(at, true) != nil {
+		return nil
+	}
+	l, err := net.Listen("tcp", at)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("%s is in use by another program", at)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot listen there: %w", err)
+	}
+	return l.Close()
+}
+
+// holder is the process that has locked a file, 0 for none.
+func holder(path string) int32 {
+	f, err := os.Open(path)
+	if err != nil {
+		return 0
+	}
+	defer f.Close()
+	lock := syscall.Flock_t{Type: syscall.F_WRLCK}
+	if err := syscall.FcntlFlock(f.Fd(), syscall.F_GETLK, &lock); err != nil || lock.Type == syscall.F_UNLCK {
+		return 0
+	}
+	return lock.Pid
+}
