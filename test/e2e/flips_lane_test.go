@@ -230,7 +230,7 @@ func (l *lane) settle(ctx context.Context) (string, error) {
 func (l *lane) ended() (string, error) {
 	code, said := l.node[0].cmd.ProcessState.ExitCode(), l.said(0)
 	l.node[0] = nil
-	if code <= 0 || explains(said) == "" {
+	if code <= 0 || !advises.MatchString(explains(said)) {
 		return "", fmt.Errorf("exit %d without words that say why: %s", code, l.lastSaid(0))
 	}
 	if strings.Contains(said, `"msg":"raft: initial configuration"`) {
@@ -238,6 +238,10 @@ func (l *lane) ended() (string, error) {
 	}
 	return "refused", nil
 }
+
+// advises finds what the operator is told to do.
+var advises = regexp.MustCompile("leave (it|this node) stopped|a copy from another node|copy it from another node|" +
+	"examine the node")
 
 // explains finds in a log the line that says why the node ended or withholds its answers.
 func explains(said string) (line string) {
