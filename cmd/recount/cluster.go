@@ -109,7 +109,7 @@ func (a *app) compareDigests(ctx context.Context, c *client.Client, seq uint64) 
 		}
 		d := v.Answer
 		t.row(v.Endpoint, d.Seq, d.Generation, dash(d.Log), dash(d.State), dash(d.Control), "ok")
-	}, text("ENDPOINT", 1, 16), count("SEQ", 2), count("GENERATION", 7), hexID("LOG", 4), hexID("STATE", 5), hexID("CONTROL", 6),
+	}, text("ENDPOINT", 1, 24), count("SEQ", 2), count("GENERATION", 7), hexID("LOG", 4), hexID("STATE", 5), hexID("CONTROL", 6),
 		word("ANSWER", 3)).uncounted()
 	for _, v := range views {
 		if err := l.add(v); err != nil {
@@ -176,7 +176,7 @@ func (a *app) versionCommand() *cobra.Command {
 					return
 				}
 				t.row(v.Endpoint, v.Answer.Version, v.Answer.Go, dash(v.Answer.Node), dash(v.Answer.ClusterID), dash(strings.Trim(fmt.Sprint(v.Answer.Kernels), "[]")))
-			}, text("WHERE", 1, 16), text("VERSION", 2, 10), text("GO", 6, 6), text("NODE", 3, 8), text("CLUSTER", 4, 10), text("KERNELS", 5, 7)).uncounted()
+			}, text("WHERE", 1, 24), text("VERSION", 2, 10), text("GO", 6, 6), text("NODE", 3, 8), text("CLUSTER", 4, 10), text("KERNELS", 5, 7)).uncounted()
 			own := &wire.VersionAnswer{Version: version.Version, Go: runtime.Version(), Kernels: []int{}}
 			views := []view[wire.VersionAnswer]{{Endpoint: "recount", Answer: own}}
 			if a.given() {

@@ -147,7 +147,7 @@ func (a *app) printStates(states []nodeState, all bool) error {
 	row, head := statusRow(states), []any{text("NODE", 1, 8), word("STATE", 2), text("READY", 3, 22), count("TERM", 8), count("COMMITTED", 4), count("FOLDED", 7), count("LAG", 5),
 		text("VERSION", 6, 8), text("DISK FREE", 9, 9), text("CERTIFICATE", 10, 11), text("ENDPOINT", 11, 16), extra(text("CLUSTER", 12, 8))}
 	if all {
-		row, head = viewRows, []any{text("ENDPOINT", 1, 16), text("CLUSTER", 9, 10), text("LEADER", 4, 8), count("TERM", 7), text("MEMBER", 2, 8), text("API", 11, 12),
+		row, head = viewRows, []any{text("ENDPOINT", 1, 24), text("CLUSTER", 9, 10), text("LEADER", 4, 8), count("TERM", 7), text("MEMBER", 2, 8), text("API", 11, 12),
 			word("SUFFRAGE", 10), count("COMMITTED", 5), count("FOLDED", 6), count("LAG", 8), word("STATE", 3)}
 	}
 	l := newList(a, row, head...).uncounted()

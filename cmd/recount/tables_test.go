@@ -88,6 +88,9 @@ func TestTablesFit(t *testing.T) {
 					t.Errorf("%s: a line of %d columns on a screen of %d:\n%s", name, n, width, line)
 				}
 			}
+			if name == "version" {
+				continue // as wide as the version of Go
+			}
 			picture(t, fmt.Sprintf("%s-%d", name, width), r.out)
 		}
 		if r := run(t, "", append(strings.Fields(args), "--dev", dir, "--color", "always", "-o", "wide")...); r.code != exitOK || !strings.Contains(r.out, "\x1b[1m") || strings.Contains(r.out, "…") {

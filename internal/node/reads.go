@@ -182,7 +182,7 @@ func (n *Node) auditItem(read func(uint64) (projections.Item, error), r projecti
 	a := wire.AuditItem{
 		Seq: r.Seq, LogTime: wire.TimeNS(r.LogTime), ReceivedAt: wire.TimeNS(r.ReceivedAt), PCSID: r.PCSID, ShardID: r.ShardID,
 		Epoch: r.Epoch, KeyID: r.KeyID, Status: r.Status, Outcome: r.Outcome.String(), Accepted: r.Accepted,
-		ReasonCode: r.ReasonCode(), Reasons: r.ReasonCodes(), Reason: r.Detail, RecomputedBudget: wire.Nano(r.Budget),
+		ReasonCode: r.ReasonCode(), Reasons: r.ReasonCodes(), Reason: reasonText(&r), RecomputedBudget: wire.Nano(r.Budget),
 		Policy: hex.EncodeToString(r.Policy[:]), Replayed: r.Replayed, Reverified: r.Reverified, Evidence: r.Evidence,
 		InputsSigned: r.Facts.InputsSigned(),
 	}
