@@ -19,6 +19,11 @@ func (c *Client) Tokens(ctx context.Context) (*wire.TokensPage, error) {
 	return get[wire.TokensPage](ctx, c, "/v1/tokens", nil)
 }
 
+// Whoami reads how the node that answers knows the caller.
+func (c *Client) Whoami(ctx context.Context) (*wire.WhoamiAnswer, error) {
+	return get[wire.WhoamiAnswer](ctx, c, "/v1/whoami", nil)
+}
+
 // RevokeToken makes a token, or with "cert:" and a serial number a client certificate, count for nothing.
 func (c *Client) RevokeToken(ctx context.Context, id string, r wire.TokenRevokeRequest) (*wire.TokenAnswer, error) {
 	opID(&r.Act)

@@ -136,3 +136,15 @@ func ValidActor(name string) bool {
 	}
 	return len(name) >= 1 && len(name) <= 64
 }
+
+// WhoamiAnswer answers GET /v1/whoami: how the node that answers knows the caller. All but the cluster and the node is empty where
+// nobody needs credentials.
+type WhoamiAnswer struct {
+	ClusterID  string `json:"cluster_id"`
+	Node       string `json:"node"`
+	Actor      string `json:"actor"`
+	Role       Role   `json:"role"`
+	Credential string `json:"credential"`           // "token:" and its id, or "cert:" and its serial number in hex
+	ExpiresAt  string `json:"expires_at,omitempty"` // of the credential
+	Subject    string `json:"subject,omitempty"`    // of the client certificate
+}

@@ -110,7 +110,7 @@ func (a *app) root() *cobra.Command {
 	cmd.AddCommand(a.keygenCommand(), a.signCommand(), a.submitCommand(), a.getCommand(), a.auditCommand(), a.tailCommand(),
 		a.shardsCommand(), a.eventCommand(), a.digestCommand(), a.clusterCommand(), a.policyCommand(), a.generationCommand(), a.keysCommand(),
 		a.incidentCommand(), a.canaryCommand(), a.drillCommand(), a.freezeCommand(), a.thawCommand(), a.freezesCommand(), a.knownShardsCommand(),
-		a.tokenCommand(), a.contextCommand(), a.explainCommand(), a.approveCommand(), a.actsCommand(),
+		a.tokenCommand(), a.contextCommand(), a.whoamiCommand(), a.explainCommand(), a.approveCommand(), a.actsCommand(),
 		a.versionCommand(), cli.Completion("recount", usage))
 	cli.Strict(cmd, usage)
 	cli.FitHelp(cmd, func() int { return a.screen().Width })

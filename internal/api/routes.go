@@ -78,6 +78,7 @@ var routeTable = []route{
 	{method: "GET", path: "/v1/approvals", roles: reading, serve: (*server).approvals},
 	{method: "POST", path: "/v1/approvals", roles: incident, act: true, serve: (*server).approve},
 
+	{method: "GET", path: "/v1/whoami", roles: metering, serve: (*server).whoami},
 	{method: "GET", path: "/v1/tokens", roles: reading, serve: (*server).tokens},
 	{method: "POST", path: "/v1/tokens", roles: operating, act: true, serve: (*server).createToken},
 	{method: "POST", path: "/v1/tokens/:token_id/revoke", roles: operating, act: true, serve: (*server).revokeToken},
