@@ -146,29 +146,47 @@ func (a *app) policyPublishCommand() *cobra.Command {
 	return cmd
 }
 
-// warnNarrower says which profiles, schemes and algorithms the policy in force accepts and a new one does not: the records signed with
-// them would be refused.
+// warnNarrower says what the policy in force accepts and a new one does not: profiles, schemes, algorithms, versions, late epochs.
 func (a *app) warnNarrower(ctx context.Context, p verify.Policy) {
 	current, err := ask(ctx, a, policyInForce)
 	if err != nil {
 		a.talk("Which policy is in force could not be read: %v", err)
 		return
 	}
+	for _, note := range narrower(current, p) {
+		a.talk("Note: the policy in force accepts %s", note)
+	}
+}
+
+// narrower lists what a policy accepts and the next one does not, each with what follows.
+func narrower(current, p verify.Policy) (notes []string) {
+	signed := func(what string) {
+		notes = append(notes, what+", this one does not; records signed with it would be refused.")
+	}
 	for _, f := range current.Signature.Profiles.Slice() {
 		if !p.Signature.Profiles.Has(f) {
-			a.talk("Note: the policy in force accepts profile %s, this one does not; records signed with it would be refused.", f)
+			signed("profile " + f.String())
 		}
 	}
 	for _, v := range current.Signature.Schemes.Slice() {
 		if !p.Signature.Schemes.Has(v) {
-			a.talk("Note: the policy in force accepts scheme %s, this one does not; records signed with it would be refused.", v)
+			signed("scheme " + v.String())
 		}
 	}
 	for _, alg := range current.Signature.Algorithms {
 		if !slices.Contains(p.Signature.Algorithms, alg) {
-			a.talk("Note: the policy in force accepts %s, this one does not; records signed with it would be refused.", alg)
+			signed(alg.String())
 		}
 	}
+	for _, v := range current.Versions {
+		if !slices.Contains(p.Versions, v) {
+			notes = append(notes, fmt.Sprintf("records of version %s, this one does not; they would be refused.", v))
+		}
+	}
+	if now, next := current.Epochs.LateWindow, p.Epochs.LateWindow; next < now && p.Epochs.OnRegression != verify.RegressionAllow {
+		notes = append(notes, fmt.Sprintf("unused epochs that are up to %d late, this one up to %d; later ones would not count.", now, next))
+	}
+	return notes
 }
 
 // policyInForce reads the policy that judges new submissions.
