@@ -81,6 +81,7 @@ Exit codes: 0 a start would work, 2 there are problems.`,
 		addFlags(c.Flags())
 		cmd.AddCommand(c)
 	}
+	cmd.AddCommand(configInitCommand())
 	return cmd
 }
 

@@ -136,9 +136,6 @@ func (c Config) Validate() error {
 			bad("%s is required", f.name)
 		}
 	}
-	if n := len(c.Voters); n != 1 && n != 3 && n != 5 {
-		bad("voters: a cluster has 1, 3 or 5 members, not %d", n)
-	}
 	errs = append(errs, c.validateVoters()...)
 	for _, p := range c.TrustedProxies {
 		if p.Bits() == 0 {
@@ -249,7 +246,13 @@ func apiAddress(base string) (string, error) {
 	return at, checkAddress(at, false)
 }
 
+// CheckVoters reports what keeps a list from being the members of a cluster.
+func CheckVoters(list []Voter) error { return errors.Join(Config{Voters: list}.validateVoters()...) }
+
 func (c Config) validateVoters() (errs []error) {
+	if n := len(c.Voters); n != 1 && n != 3 && n != 5 {
+		errs = append(errs, fmt.Errorf("voters: a cluster has 1, 3 or 5 members, not %d", n))
+	}
 	seen, self := map[string]bool{}, false
 	for i, v := range c.Voters {
 		if err := certs.CheckID(v.ID); err != nil {

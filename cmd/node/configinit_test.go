@@ -1,0 +1,75 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestConfigInit: the directories of a new cluster are written, and each of them is one that a node would start with.
+func TestConfigInit(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "out")
+	nodes := fmt.Sprintf("a=%s,b=%s,c=localhost", freeAddress(t), freeAddress(t))
+	args := []string{"config", "init", "--nodes", nodes, "--dir", dir, "-o", "json"}
+	var out bytes.Buffer
+	if _, err := execute(t.Context(), args, &out); err != nil {
+		t.Fatal(err)
+	}
+	var made struct{ Nodes []newMember }
+	if err := json.Unmarshal(out.Bytes(), &made); err != nil || len(made.Nodes) != 3 {
+		t.Fatalf("%v: %s", err, out.String())
+	}
+	for _, m := range made.Nodes {
+		if m.ID == "c" {
+			continue // listens at a fixed port, which this machine may use
+		}
+		out.Reset()
+		if _, err := execute(t.Context(), []string{"config", "check", "--config", filepath.Join(m.Dir, "config.yaml")}, &out); err != nil || out.String() != "ok\n" {
+			t.Errorf("%s: %v %s", m.ID, err, out.String())
+		}
+	}
+	_, c, err := settled(filepath.Join(dir, "c", "config.yaml"), flags(t), environment(nil))
+	if err != nil || c.API.Listen != "0.0.0.0:9440" || c.Peer.Listen != "0.0.0.0:9441" || c.ClusterID != "ledger" {
+		t.Errorf("%v: %+v", err, c.API)
+	}
+	if x := c.Examine(time.Now().Add(300 * 24 * time.Hour)); strings.Contains(fmt.Sprint(x.Problems), "_file") || strings.Contains(fmt.Sprint(x.Warnings), "does not name") {
+		t.Errorf("%v %v", x.Problems, x.Warnings)
+	}
+	for _, secret := range []string{"operator.token", "metrics.token", "pki/peer-ca.key", "a/peer.key", "b/api.key", "c/config.yaml", "a/tokens"} {
+		if info, err := os.Stat(filepath.Join(dir, secret)); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v", secret, err)
+		}
+	}
+	before, err := os.ReadFile(filepath.Join(dir, "operator.token"))
+	var usage *usageError
+	if _, again := execute(t.Context(), args, &out); err != nil || !errors.As(again, &usage) || !strings.Contains(again.Error(), "not empty") {
+		t.Errorf("over the first: %v", again)
+	}
+	if after, err := os.ReadFile(filepath.Join(dir, "operator.token")); err != nil || !bytes.Equal(before, after) {
+		t.Errorf("it was changed: %v", err)
+	}
+}
+
+// TestConfigInitRefuses: what cannot be a cluster is refused with the words to mend it, and nothing is written.
+func TestConfigInitRefuses(t *testing.T) {
+	for nodes, want := range map[string]string{
+		"a=h1,b=h2": "1, 3 or 5 members, not 2", "a": "NAME=HOST", "a=h:0": "the port", "a=h:65535": "the port", "a b=h": "--nodes", "pki=h": "another name",
+		"a=h1,a=h2,c=h3": "used twice", "a=h1,b=h1,c=h3": "used twice", "a=h1:9440,b=h1:9441,c=h3": "used twice", "a=h/x": "neither an address nor a host name",
+	} {
+		dir := t.TempDir()
+		_, err := execute(t.Context(), []string{"config", "init", "--nodes", nodes, "--dir", filepath.Join(dir, "out")}, &bytes.Buffer{})
+		var usage *usageError
+		if !errors.As(err, &usage) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v", nodes, err)
+		}
+		if made, _ := os.ReadDir(dir); len(made) > 0 {
+			t.Errorf("%q: something was written: %v", nodes, made)
+		}
+	}
+}
