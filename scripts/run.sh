@@ -27,9 +27,9 @@ cat <<TXT
 Every record has one answer that all nodes agree on. What to try next, in another terminal:
 
   bin/recount shards --dev $dir
-  bin/recount audit  --dev $dir --outcome escalated --limit 5
-  bin/recount get    --dev $dir 65c8f7093db946879683b020ce72cdb43c71895141051e382fe63b079c090fc5
-  bin/recount token create --role auditor --name alice --expires 720h --out alice.token --dev $dir   # docs/roles.md
+  bin/recount audit  --dev $dir --outcome escalated --last 5
+  bin/recount get    --dev $dir 65c8f7093db94687
+  bin/recount token create --role auditor --name alice --expires 30d --out alice.token --dev $dir   # docs/roles.md
   kill -9 \$(cat $dir/node-1/pid)          # then: bin/recount cluster status --dev $dir
   bin/recount-node serve --config $dir/node-1/config.yaml
   bin/recount policy publish testdata/policies/tighter-tolerance.yaml --dev $dir   # then docs/recounting.md

@@ -47,7 +47,7 @@ func TestIncidentGivenAgain(t *testing.T) {
 	for what, args := range map[string][]string{
 		"a year too late":        {"--since", "2999-01-19T10:00:00Z", "--out", plain},
 		"no directory to write":  {"--since", "1h", "--out", "/dev/null/bundles"},
-		"not a time":             {"--since", "yesterday", "--out", plain},
+		"not a time":             {"--since", "someday", "--out", plain},
 		"no reason":              {"--since", "1h", "--reason", "", "--out", plain},
 		"half of the key's name": {"--since", "1h", "--out", plain},
 	} {
