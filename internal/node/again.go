@@ -2,12 +2,62 @@ package node
 
 import (
 	"context"
+	"time"
 
 	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/internal/pcs"
 	"github.com/recount-ledger/recount/internal/projections"
 	"github.com/recount-ledger/recount/internal/verify"
+	"github.com/recount-ledger/recount/wire"
 )
+
+// replayMargin keeps the replay shortcut away from the end of the dedup period, where only the fold can tell.
+const replayMargin = time.Hour
+
+// replay answers a repeated record from the live fold, as a linearizable read, without a new event. nil means: not a plain
+// replay, or not provably; the fold decides then.
+func (n *Node) replay(ctx context.Context, rec *pcs.Record, facts verify.Facts) *wire.SubmitAnswer {
+	if n.live().Novel(rec.ShardID, rec.Epoch) || rec.CheckID() != nil || !n.isReplay(rec, facts, nil) {
+		return nil
+	}
+	if _, err := n.confirm(ctx); err != nil {
+		return nil
+	}
+	var first projections.Result
+	if !n.isReplay(rec, facts, &first) {
+		return nil
+	}
+	a := n.submitAnswer(first)
+	a.Replayed, a.DHat = true, claimedDHat(rec, facts)
+	return &a
+}
+
+// isReplay compares every verdict input and the key with those of the judgement that stands, which it leaves in first.
+func (n *Node) isReplay(rec *pcs.Record, facts verify.Facts, first *projections.Result) bool {
+	if _, refused := verify.Refuses(n.policy(), rec, facts); refused {
+		return false // the fold refuses it before it looks for replays
+	}
+	live := n.live()
+	now, next := n.logTime(), n.derived.Cursor().Seq+1
+	control := n.derived.Control().For(live.Number())
+	if control.Revoked(facts.KeyID, next, now) || !control.Allowed(facts.KeyID, rec.ShardID, next, now) {
+		return false
+	}
+	view := live.View()
+	defer view.Close()
+	t := rec.Tuple(facts.Profile)
+	c := &projections.Checked{Rec: rec, Facts: facts, Signed: rec.SignedDigest(t), Inputs: rec.InputsDigest(t)}
+	ttl := n.policy().Params.DedupTTL - int64(replayMargin)
+	r, ok, err := projections.Standing(view, c, now, ttl)
+	if err != nil || !ok {
+		return false
+	}
+	if first != nil {
+		r.Generation = live.Number()
+		*first = r
+	}
+	return true
+}
 
 // repeats answers a record that conflicts with another one, or is wrong in structure, as it was answered before, from the live
 // fold, as a linearizable read, without a new event: the first one is the evidence. nil means: not such a repetition, or not

@@ -22,9 +22,6 @@ const retryAfter = time.Second
 // frozenRetry is what a client is told to wait during a freeze, which people end.
 const frozenRetry = 30 * time.Second
 
-// replayMargin keeps the replay shortcut away from the end of the dedup period, where only the fold can tell.
-const replayMargin = time.Hour
-
 // ledger is the node as the API sees it.
 type ledger struct{ *Node }
 
@@ -340,24 +337,6 @@ func (n *Node) badSignature(rec *pcs.Record) *wire.Problem {
 	return wire.NewProblem(wire.CodeBadSignature, rules.SchemeFault(rec)).WithPCS(rec.PCSID)
 }
 
-// replay answers a repeated record from the live fold, as a linearizable read, without a new event. nil means: not a plain
-// replay, or not provably; the fold decides then.
-func (n *Node) replay(ctx context.Context, rec *pcs.Record, facts verify.Facts) *wire.SubmitAnswer {
-	if n.live().Novel(rec.ShardID, rec.Epoch) || rec.CheckID() != nil || !n.isReplay(rec, facts, nil) {
-		return nil
-	}
-	if _, err := n.confirm(ctx); err != nil {
-		return nil
-	}
-	var first projections.Result
-	if !n.isReplay(rec, facts, &first) {
-		return nil
-	}
-	a := n.submitAnswer(first)
-	a.Replayed, a.DHat = true, claimedDHat(rec, facts)
-	return &a
-}
-
 // claimedDHat is the claim of a well-formed record as its client has signed it; an unsigned one is read like f9.
 func claimedDHat(rec *pcs.Record, facts verify.Facts) *wire.Nano {
 	profile := pcs.F9
@@ -365,33 +344,6 @@ func claimedDHat(rec *pcs.Record, facts verify.Facts) *wire.Nano {
 		profile = facts.Profile
 	}
 	return wire.NanoPtr(wire.Nano(rec.Tuple(profile).DHat))
-}
-
-// isReplay compares every verdict input and the key with those of the judgement that stands, which it leaves in first.
-func (n *Node) isReplay(rec *pcs.Record, facts verify.Facts, first *projections.Result) bool {
-	if _, refused := verify.Refuses(n.policy(), rec, facts); refused {
-		return false // the fold refuses it before it looks for replays
-	}
-	live := n.live()
-	now, next := n.logTime(), n.derived.Cursor().Seq+1
-	control := n.derived.Control().For(live.Number())
-	if control.Revoked(facts.KeyID, next, now) || !control.Allowed(facts.KeyID, rec.ShardID, next, now) {
-		return false
-	}
-	view := live.View()
-	defer view.Close()
-	t := rec.Tuple(facts.Profile)
-	c := &projections.Checked{Rec: rec, Facts: facts, Signed: rec.SignedDigest(t), Inputs: rec.InputsDigest(t)}
-	ttl := n.policy().Params.DedupTTL - int64(replayMargin)
-	r, ok, err := projections.Standing(view, c, now, ttl)
-	if err != nil || !ok {
-		return false
-	}
-	if first != nil {
-		r.Generation = live.Number()
-		*first = r
-	}
-	return true
 }
 
 // stats are counters outside the fold.

@@ -84,7 +84,8 @@ func (s *step) late() {
 	r.BehindSeq = s.shard.markSeq
 	if r.Reasons = append(r.Reasons, verify.ReasonLateEpoch); r.Reason == verify.ReasonOK {
 		r.Reason = verify.ReasonLateEpoch
-		r.Detail = fmt.Sprintf("every check passed; epoch %d comes late: the shard's high-water mark is %d, and the policy accepts unused epochs down to %d below it",
+		r.Detail = fmt.Sprintf("every check passed; epoch %d comes late: the shard's high-water mark is %d, and the policy accepts "+
+			"unused epochs down to %d below it",
 			r.Epoch, s.shard.mark, s.policy.Policy.Epochs.LateWindow)
 	}
 }
