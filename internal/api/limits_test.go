@@ -126,14 +126,15 @@ func TestAddressIsThrottledUnread(t *testing.T) {
 
 func TestBurstIsTwiceTheRate(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.AddressRate = 5 })
-	taken := 0
+	taken, began := 0, time.Now()
 	for i := range 30 {
 		if r.post(record("s", i, nil)).Code == 200 {
 			taken++
 		}
 	}
-	if taken < 10 || taken > 20 {
-		t.Errorf("%d of 30 taken", taken)
+	// A busy machine may take seconds for this, and 5 more tokens come with each.
+	if most := 10 + int(5*time.Since(began).Seconds()) + 1; taken < 10 || taken > most {
+		t.Errorf("%d of 30 taken, at most %d may be", taken, most)
 	}
 }
 
