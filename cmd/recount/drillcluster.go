@@ -66,7 +66,7 @@ func (s *scratch) start(ctx context.Context, a *app) error {
 	s.process = exec.Command(s.binary, "dev", "--dir", s.dir, "--nodes", fmt.Sprint(s.nodes), "--base-port", fmt.Sprint(port))
 	s.process.Env = append(os.Environ(), "PCS_HMAC_KEYS="+drillHonestKey+","+drillLeakedKey, "PCS_SIGN_ALG=hmac", "TOKEN_RATE=0",
 		"PCS_HMAC_KEY=", "PCS_ED25519_PUB_B64=", "PCS_HMAC_KEY_FILE=", "PCS_HMAC_KEYS_FILE=", "PCS_ED25519_PUB_B64_FILE=")
-	s.process.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	s.process.SysProcAttr = ownGroup()
 	log, err := os.Create(filepath.Join(s.dir, "dev.log"))
 	if err != nil {
 		return err

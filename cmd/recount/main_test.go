@@ -274,6 +274,8 @@ func TestExitCodes(t *testing.T) {
 		{exitUsage, "date-time", []string{"audit", "--since", "someday", "--dev", dir}},
 		{exitUsage, "whole number", []string{"event", "x", "--dev", dir}},
 		{exitUsage, "no such file", []string{"submit", "/nonexistent", "--dev", dir}},
+		{exitUsage, "1 of 1 files cannot be read", []string{"policy", "lint", "/nonexistent"}},
+		{exitUsage, "no such file", []string{"policy", "publish", "/nonexistent", "--dev", dir}},
 		{exitUsage, "no line has expectations", []string{"submit", "--check", good, "--dev", dir}},
 		{exitNotFound, "not_found", []string{"get", strings.Repeat("0", 64), "--dev", dir}},
 		{exitNotFound, "not_found", []string{"event", "7", "--dev", dir}},

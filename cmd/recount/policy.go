@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"slices"
 	"strings"
@@ -63,9 +64,12 @@ func (a *app) policyLintCommand() *cobra.Command {
 		},
 		RunE: func(_ *cobra.Command, args []string) error {
 			l := newList(a, lintRows, text("FILE", 1, 16), hexID("ID", 3), text("PROBLEM", 2, 20)).uncounted()
-			bad := 0
+			bad, unread := 0, 0
 			for _, path := range args {
 				line := lint(path)
+				if line.unread {
+					unread++
+				}
 				if len(line.Problems) > 0 {
 					bad++
 				}
@@ -75,6 +79,9 @@ func (a *app) policyLintCommand() *cobra.Command {
 			}
 			if err := l.end(); err != nil || bad == 0 {
 				return err
+			}
+			if unread > 0 {
+				return usagef("%d of %d files cannot be read; check their names", unread, len(args))
 			}
 			return &codedError{exitRejected, fmt.Errorf("%d of %d documents cannot be used", bad, len(args)), "Nothing was sent anywhere; mend the places named above."}
 		},
@@ -86,6 +93,8 @@ type lintLine struct {
 	File     string   `json:"file"`
 	ID       string   `json:"id"`
 	Problems []string `json:"problems"`
+
+	unread bool // there is no document to judge
 }
 
 // lintRows prints one row per problem.
@@ -103,6 +112,7 @@ func lint(path string) lintLine {
 	p, err := readPolicy(path)
 	if err != nil {
 		line.Problems = strings.Split(err.Error(), "\n")
+		line.unread = errors.As(err, new(*fs.PathError))
 		return line
 	}
 	line.ID = fmt.Sprintf("%x", p.ID())
@@ -112,7 +122,7 @@ func lint(path string) lintLine {
 func readPolicy(path string) (verify.Policy, error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
-		return verify.Policy{}, err
+		return verify.Policy{}, usagef("%w", err)
 	}
 	return publish.Parse(b)
 }
