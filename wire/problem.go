@@ -91,7 +91,7 @@ var codeInfos = []CodeInfo{
 	{CodeCursorGone, 410, "http", "Cursor gone", "The cursor belongs to a generation that no longer answers here. Start the list again from its beginning."},
 	{CodeBadPolicy, 422, "http", "Policy cannot be used", "The document is not a policy that this release can apply. \"detail\" says where and why; nothing was changed."},
 	{CodeStale, 409, "http", "State has changed", "The generation is not in a state that allows this, or the diff named is not the one that stands. Look at it again: recount generation list, recount generation diff."},
-	{CodeApprovalNeeded, 409, "http", "A second actor must approve", "The two-person rule is on. The request is in the log under its op_id; within an hour another actor must approve it, then the same request is sent again. Nothing was changed."},
+	{CodeApprovalNeeded, 409, "http", "A second actor must approve", "The two-person rule is on. The request is in the log under its op_id; within an hour another actor must approve it, then either of them has it carried out. Nothing was changed."},
 	{CodeNoAgreement, 503, "http", "No agreement among the voters", "Activation needs equal digests from a majority of the voters and no contrary one. \"detail\" names who reported what. Nothing was changed."},
 	{CodeFarBehind, 409, "http", "Too far behind to be activated", "A node that reports the diff has not folded the generation near the end of the log, or the diff was reviewed long before it. Activated now, no node would answer until the rest is folded. Wait, review a newer diff, or activate with force. Nothing was changed."},
 	{CodeDiskFull, 507, "http", "Not enough disk space", "A member has not enough free disk space for another generation. \"detail\" names it. Nothing was changed."},

@@ -52,7 +52,7 @@ var settings = []setting{
 	{key: "pcs_ed25519_pub_b64", env: "PCS_ED25519_PUB_B64", secret: true, public: true, help: "Ed25519 public keys, base64, separated by commas"},
 	{key: "pcs_profiles", env: "PCS_PROFILES", def: "f9,py,es,go,go-fold,py-bin", help: "canonical profiles of the first policy; later differences change nothing"},
 	{key: "auth.required", env: "RECOUNT_AUTH_REQUIRED", def: "true", help: "false lets everybody read and act; for closed networks only"},
-	{key: "auth.two_person", env: "RECOUNT_AUTH_TWO_PERSON", def: "false", help: "true: activation, rollback and thaw need a second actor; the same on every node"},
+	{key: "auth.two_person", env: "RECOUNT_AUTH_TWO_PERSON", def: "false", help: "true: activation, rollback, thaw and policy apply need a second actor; the same on every node"},
 	{key: "auth.tokens_file", env: "RECOUNT_AUTH_TOKENS_FILE", help: "first tokens, a line each: id role sha256 expiry [name]"},
 	{key: "auth.failures", env: "RECOUNT_AUTH_FAILURES", def: "60", help: "failed authentications per address and minute, 0 is no limit"},
 	{key: "token_rate", env: "TOKEN_RATE", def: "100", help: "submissions per second on this node, burst twice that, 0 is off"},

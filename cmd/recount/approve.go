@@ -2,7 +2,11 @@ package main
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -10,52 +14,210 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-const approveHelp = `Where nodes have auth.two_person, an activation, a rollback and a thaw need a yes of two actors. The first one asks: the
-command ends with exit code 4 and names an op_id. The second one looks ("recount approve list") and approves it within an hour of
-log time. Then either of them gives the command again with --op-id. Who has made the other's token, also through tokens in between, is no second person.`
+const approveHelp = `Where nodes have auth.two_person, an activation, a rollback, a thaw and "policy apply" need a yes of two actors. The first
+one asks: the command ends with exit code 4 and names an op_id. The second one looks ("recount approve list" says how) and says
+yes within an hour of log time. With --run the operation is carried out, exactly as it is in the log: with the digest, the limit and
+the reason that the first one gave. Nobody has to repeat the command, and a diff that has grown meanwhile is no other request.
+The first one can also let the command wait: --wait-approval.
+Who has made the other's token, also through tokens in between, is no second person.`
 
 func (a *app) approveCommand() *cobra.Command {
 	var f actFlags
+	var carry bool
 	cmd := &cobra.Command{
 		Use: "approve OP_ID", Short: "Say yes, as a second actor, to what another one has asked for", Args: exactly("OP_ID"), Long: approveHelp,
 		Example: `  recount generation activate 2 --diff DIGEST --op-id fix-7 --ticket INC-7     # alice: asks
   recount approve list                                                         # bob: looks
-  recount approve fix-7 --reason "diff reviewed" --ticket INC-7                # bob: says yes
-  recount generation activate 2 --diff DIGEST --op-id fix-7 --ticket INC-7     # alice: does it`,
+  recount approve fix-7 --reason "diff reviewed" --ticket INC-7 --run          # bob: says yes, and it is done
+  recount approve fix-7 --run                                                  # or alice, after a yes without --run`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			got, err := askAct(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.ApprovalAnswer, error) {
 				id, err := findApproval(ctx, c, args[0])
 				if err != nil {
 					return nil, err
 				}
-				return c.Approve(ctx, wire.ApprovalRequest{Approve: id, Act: a.act(&f)})
+				return c.Approve(ctx, wire.ApprovalRequest{Approve: id, Run: carry, Act: a.act(&f)})
 			})
 			if err != nil {
 				return err
 			}
-			a.talk("Approved. Give the command again with --op-id %s before %s.", got.OpID, got.ExpiresAt)
-			return a.show(got, "op_id", got.OpID, "act", got.Act, "request", got.Request, "yes from", strings.Join(got.Actors, " "), "until", got.ExpiresAt)
+			return a.showApproved(got)
 		},
 	}
 	f.add(cmd)
-	cmd.AddCommand(&cobra.Command{
-		Use: "list", Short: "List what waits for a second actor", Args: exactly(),
-		Example: "  recount approve list\n  recount approve list -o json",
+	cmd.Flags().BoolVar(&carry, "run", false, "also carry it out, exactly as it is in the log")
+	cmd.AddCommand(a.approveListCommand())
+	return cmd
+}
+
+// showApproved prints what was approved, and with a result what came of it.
+func (a *app) showApproved(got *wire.ApprovalAnswer) error {
+	if len(got.Result) == 0 {
+		a.talk("Approved. Carry it out before %s: recount approve %s --run", got.ExpiresAt, got.OpID)
+	}
+	err := a.show(got, "op_id", got.OpID, "operation", inWords(got), "state", got.State, "yes from", strings.Join(got.Actors, " "),
+		"until", got.ExpiresAt)
+	if err != nil || len(got.Result) == 0 || a.format != formatTable {
+		return err
+	}
+	fmt.Fprintln(a.out)
+	return a.showResult(got)
+}
+
+// showResult prints the result as the command that asked for it does.
+func (a *app) showResult(got *wire.ApprovalAnswer) error {
+	switch got.Act {
+	case wire.OperationActivate, wire.OperationRollback:
+		return decoded(got.Result, a.showActivation)
+	case wire.OperationThaw:
+		return decoded(got.Result, a.showFreeze)
+	case wire.OperationApply:
+		return decoded(got.Result, a.showApply)
+	}
+	return a.document(got.Result)
+}
+
+func decoded[T any](text json.RawMessage, show func(*T) error) error {
+	v := new(T)
+	if err := json.Unmarshal(text, v); err != nil {
+		return fmt.Errorf("%w: %w", client.ErrProtocol, err)
+	}
+	return show(v)
+}
+
+func (a *app) approveListCommand() *cobra.Command {
+	var all bool
+	cmd := &cobra.Command{
+		Use: "list", Short: "List what waits for a second actor, and how to look at it", Args: exactly(),
+		Long: `list shows what was asked for and still waits for a second actor: what it does, who asked, how long ago, and the command that
+shows what is to be reviewed. With --all also what has both, and what is done; state says which.`,
+		Example: "  recount approve list\n  recount approve list --all\n  recount approve list -o json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			page, err := ask(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.ApprovalsPage, error) { return c.Approvals(ctx) })
+			page, err := ask(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.ApprovalsPage, error) { return c.ApprovalsAll(ctx) })
 			if err != nil {
 				return err
 			}
+			now := time.Now()
 			l := newList(a, func(t *table, x wire.ApprovalAnswer) {
-				t.row(x.OpID, x.Act, x.Request, strings.Join(x.Actors, " "), x.ExpiresAt, dash(x.Reason), dash(x.Ticket))
-			}, keyID("OP_ID", 1), text("ACT", 2, 12), text("REQUEST", 3, 16), text("YES FROM", 4, 8), moment("UNTIL", 5), text("REASON", 6, 10), text("TICKET", 7, 8)).because("nothing waits for a second actor")
+				t.row(x.OpID, dash(x.State), inWords(&x), strings.Join(x.Actors, " "), age(x.AskedAt, now), dash(howToLook(&x)), dash(x.Reason), dash(x.Ticket))
+			}, keyID("OP_ID", 1), word("STATE", 4), text("OPERATION", 2, 24), text("YES FROM", 3, 8), word("ASKED", 6), text("LOOK WITH", 5, 20), text("REASON", 7, 10),
+				text("TICKET", 8, 8)).because("nothing waits for a second actor; --all also lists what is approved or done")
 			for _, item := range page.Items {
+				if !all && item.State != "" && item.State != wire.ApprovalAsked { // a node of an older release gives no state
+					continue
+				}
 				if err := l.add(item); err != nil {
 					return err
 				}
 			}
 			return l.end()
 		},
-	})
+	}
+	cmd.Flags().BoolVar(&all, "all", false, "also what has the yes of two actors, and what is done")
 	return cmd
+}
+
+// inWords says what is carried out, without the digits that nobody compares by eye.
+func inWords(x *wire.ApprovalAnswer) string {
+	o := x.Operation
+	switch {
+	case o == nil:
+		return x.Request
+	case o.Act == wire.OperationActivate:
+		words := fmt.Sprintf("activate generation %d as reviewed up to event %d", o.Generation, o.Position())
+		if o.MaxNewFlips != nil {
+			words += fmt.Sprintf(", unless more than %d flips are new", *o.MaxNewFlips)
+		}
+		if o.Force {
+			words += ", even if far behind"
+		}
+		return words
+	case o.Act == wire.OperationApply:
+		return fmt.Sprintf("apply policy %.16s to new submissions", o.Policy)
+	}
+	return x.Request
+}
+
+// howToLook is the command that shows what a second actor is asked to say yes to.
+func howToLook(x *wire.ApprovalAnswer) string {
+	o := x.Operation
+	switch {
+	case o == nil:
+		return ""
+	case o.Act == wire.OperationActivate:
+		return fmt.Sprintf("recount generation diff %d --position %d", o.Generation, o.Position())
+	case o.Act == wire.OperationApply:
+		return fmt.Sprintf("recount policy show %.16s", o.Policy)
+	case o.Act == wire.OperationThaw:
+		return "recount freezes"
+	}
+	return "recount generation list"
+}
+
+// age is how long ago something was, in words that fit a table.
+func age(at string, now time.Time) string {
+	t, err := wire.ParseTime(at)
+	if err != nil {
+		return "-"
+	}
+	d := max(now.Sub(t), 0)
+	switch {
+	case d < time.Minute:
+		return fmt.Sprintf("%ds ago", int(d.Seconds()))
+	case d > 2*time.Hour: // it has expired
+		return "long ago"
+	}
+	return fmt.Sprintf("%dm ago", int(d.Minutes()))
+}
+
+// approvalEvery is the pause between two looks at a request that waits for a second actor.
+const approvalEvery = time.Second
+
+// approved turns the refusal of a request that needs a second actor into its answer, once there is one: it waits for the yes and
+// has the request carried out as it is in the log.
+func approved[T any](ctx context.Context, a *app, refused error) (v T, err error) {
+	var p *wire.Problem
+	if !a.waitApproval || !errors.As(refused, &p) || p.Code != wire.CodeApprovalNeeded {
+		return v, refused
+	}
+	a.talk("Asked for. Another actor looks with \"recount approve list\" and says \"recount approve %s\"; this command waits.", a.opID)
+	for {
+		x, err := ask(ctx, a, func(ctx context.Context, c *client.Client) (*wire.ApprovalAnswer, error) {
+			return requestOf(ctx, c, a.opID)
+		})
+		if err != nil {
+			return v, err
+		}
+		if x.State != wire.ApprovalAsked {
+			break
+		}
+		if err := sleep(ctx, approvalEvery); err != nil {
+			return v, &codedError{exitRejected, errors.New("nobody has said yes while this command waited"),
+				"The request stands until " + x.ExpiresAt + ": recount approve " + a.opID + ", then recount approve " + a.opID + " --run."}
+		}
+	}
+	got, err := ask(ctx, a, func(ctx context.Context, c *client.Client) (*wire.ApprovalAnswer, error) {
+		return c.Approve(ctx, wire.ApprovalRequest{Approve: a.opID, Run: true})
+	})
+	if err != nil {
+		return v, err
+	}
+	if err := json.Unmarshal(got.Result, &v); err != nil {
+		return v, fmt.Errorf("%w: %w", client.ErrProtocol, err)
+	}
+	return v, nil
+}
+
+// requestOf finds what was asked for under an op_id, as far as it still counts.
+func requestOf(ctx context.Context, c *client.Client, opID string) (*wire.ApprovalAnswer, error) {
+	page, err := c.ApprovalsAll(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for i := range page.Items {
+		if page.Items[i].OpID == opID {
+			return &page.Items[i], nil
+		}
+	}
+	return nil, &codedError{exitRejected, fmt.Errorf("the request %s does not count any more: nobody has said yes within an hour", opID), "Ask again with the same command and another --op-id."}
 }

@@ -127,6 +127,9 @@ func (a *app) sayCluster(ctx context.Context) {
 func askAct[T any](ctx context.Context, a *app, call func(context.Context, *client.Client) (T, error)) (T, error) {
 	a.sayCluster(ctx)
 	v, err := ask(ctx, a, call)
+	if err != nil {
+		v, err = approved[T](ctx, a, err)
+	}
 	if errors.Is(err, client.ErrOutcomeUnknown) {
 		err = &codedError{exitUnknown, err, "It may or may not be done. Give the same command again with --op-id " + a.opID + ": it is done once."}
 	}

@@ -178,7 +178,7 @@ func nextStep(err error) string {
 	case errors.As(err, &problem) && problem.Code == wire.CodeForbidden:
 		return "Ask with credentials that may, or let somebody else do it; docs/roles.md has the table, and operators make tokens: \"recount token create\"."
 	case errors.As(err, &problem) && problem.Code == wire.CodeApprovalNeeded:
-		return "Another actor looks with \"recount approve list\" and says \"recount approve OP_ID\". That does nothing by itself: give this command again then, with --op-id OP_ID."
+		return "Another actor looks with \"recount approve list\" and says \"recount approve OP_ID --run\": that carries it out as it was asked for. --wait-approval lets this command wait."
 	case errors.As(err, &problem) && problem.Code == wire.CodeStale:
 		return "Look again at what stands: \"recount generation list\", \"recount generation diff N\", \"recount freezes\", \"recount keys list\"."
 	case errors.As(err, &problem) && problem.Code == wire.CodeNoAgreement:

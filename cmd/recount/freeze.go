@@ -70,6 +70,7 @@ Several freezes can hold at once; recount freezes lists them.`,
 		},
 	}
 	f.add(cmd)
+	a.waitFlag(cmd)
 	return cmd
 }
 
@@ -90,6 +91,10 @@ func (a *app) freezeOrThaw(ctx context.Context, f *freezeFlags, do func(*client.
 	if err != nil {
 		return err
 	}
+	return a.showFreeze(got)
+}
+
+func (a *app) showFreeze(got *wire.FreezeAnswer) error {
 	pairs := []any{"scope", got.Scope, "subject", dash(got.Subject), "frozen after seq", got.Seq, "at", got.At, "reason", got.Reason}
 	if got.ThawedSeq != 0 {
 		pairs = append(pairs, "thawed after seq", got.ThawedSeq)

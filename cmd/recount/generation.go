@@ -270,6 +270,7 @@ node answers then until it has folded the rest.`,
 	cmd.Flags().Int64Var(&most, "max-new-flips", -1, "refuse when more submissions have flipped since the review (-1: no bound)")
 	cmd.Flags().BoolVar(&force, "force", false, "activate although nodes or the review are far behind the end of the log")
 	f.add(cmd)
+	a.waitFlag(cmd)
 	return cmd
 }
 
@@ -297,6 +298,7 @@ answer repeat it with the --op-id that it names.`,
 		},
 	}
 	f.add(cmd)
+	a.waitFlag(cmd)
 	return cmd
 }
 

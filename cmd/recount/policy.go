@@ -28,6 +28,11 @@ func (f *actFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.opID, "op-id", "", "name of this act: the same name again is the same act (default: a new one)")
 }
 
+// waitFlag is for what may need a second actor.
+func (a *app) waitFlag(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&a.waitApproval, "wait-approval", false, "where it needs a second actor: wait for the yes, then carry it out as it was asked for")
+}
+
 // act names the act, so that a command that got no answer can be given again as the same act.
 func (a *app) act(f *actFlags) wire.Act {
 	if f.opID == "" {
@@ -394,7 +399,8 @@ func (a *app) policyApplyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "apply ID", Short: "Put a policy in force from now on, without recounting", Args: exactly("ID"),
 		Long: `apply is a forward-only change: the policy judges the events after this one, in every generation. Earlier answers stay.
-To change them too, build a generation: recount generation start --policy ID.`,
+To change them too, build a generation: recount generation start --policy ID. Where nodes have auth.two_person it needs a second
+actor, as an activation does: recount approve.`,
 		Example: `  recount policy apply 24f0ccd1914fcab2 --reason "tighter from today"`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			r, err := askAct(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.ApplyAnswer, error) {
@@ -407,9 +413,14 @@ To change them too, build a generation: recount generation start --policy ID.`,
 			if err != nil {
 				return err
 			}
-			return a.show(r, "policy", r.Policy, "judges events after", r.Seq)
+			return a.showApply(r)
 		},
 	}
 	f.add(cmd)
+	a.waitFlag(cmd)
 	return cmd
+}
+
+func (a *app) showApply(r *wire.ApplyAnswer) error {
+	return a.show(r, "policy", r.Policy, "judges events after", r.Seq)
 }

@@ -32,10 +32,11 @@ type app struct {
 	viewFlags
 	shown io.Writer // out, as it was given
 
-	saidCluster bool        // of an operation
-	terminal    func() bool // nil: look at stdin and stderr
-	place       place       // where the cluster is, once it was found
-	opID        string      // of the act that was asked for
+	saidCluster  bool        // of an operation
+	terminal     func() bool // nil: look at stdin and stderr
+	place        place       // where the cluster is, once it was found
+	opID         string      // of the act that was asked for
+	waitApproval bool        // wait until a second actor has said yes to it
 }
 
 const longHelp = `recount talks to a Recount ledger: a replicated, append-only record of signed proof-of-computation summaries.

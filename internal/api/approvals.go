@@ -21,8 +21,19 @@ func (s *server) approve(c echo.Context) error {
 }
 
 func (s *server) approvals(c echo.Context) error {
-	return serveRead(s, c, wire.ConsistencyLinearizable, func(ctx context.Context, at Position) (any, error) {
-		items, err := s.Ledger.Approvals(ctx)
-		return wire.ApprovalsPage{Items: append([]wire.ApprovalAnswer{}, items...), AppliedSeq: at.AppliedSeq}, err
-	})
+	p := readParams(c, "all", "consistency", "min_seq")
+	want, all := p.read(wire.ConsistencyLinearizable), p.oneOf("all", "false", "true", "false") == "true"
+	if err := p.err(); err != nil {
+		return err
+	}
+	ctx, cancel, at, err := s.fresh(c, want)
+	if err != nil {
+		return err
+	}
+	defer cancel()
+	items, err := s.Ledger.Approvals(ctx, all)
+	if err != nil {
+		return err
+	}
+	return writeJSON(c, http.StatusOK, wire.ApprovalsPage{Items: append([]wire.ApprovalAnswer{}, items...), AppliedSeq: at.AppliedSeq})
 }

@@ -134,9 +134,10 @@ type Ledger interface {
 	Activate(ctx context.Context, number uint32, r wire.ActivateRequest, meta Meta) (*wire.ActivateAnswer, error)
 	Rollback(ctx context.Context, r wire.RollbackRequest, meta Meta) (*wire.ActivateAnswer, error)
 	DropGeneration(ctx context.Context, number uint32, act wire.Act, meta Meta) (*wire.DropAnswer, error)
-	// Approve says yes to an act that needs two actors; Approvals lists those that wait for a yes.
+	// Approve says yes to an act that needs two actors, and carries it out when that is asked for; Approvals lists those that
+	// wait, with all also those that are done.
 	Approve(ctx context.Context, r wire.ApprovalRequest, meta Meta) (*wire.ApprovalAnswer, error)
-	Approvals(ctx context.Context) ([]wire.ApprovalAnswer, error)
+	Approvals(ctx context.Context, all bool) ([]wire.ApprovalAnswer, error)
 	Version() wire.VersionAnswer
 	Credentials
 	// Ready runs the readiness checks, in a fixed order.

@@ -16,6 +16,7 @@ type route struct {
 	method, path string
 	roles        []wire.Role // who may; nil is everybody, without credentials
 	act          bool        // changes the ledger as an operator's act: authenticated again and proposed by the leader
+	second       bool        // needs two actors where auth.two_person is on
 	basic        bool        // Basic Auth does too, when it is configured
 	serve        func(*server, echo.Context) error
 }
@@ -49,7 +50,7 @@ var routeTable = []route{
 	{method: "GET", path: "/v1/policies", roles: reading, serve: (*server).policies},
 	{method: "GET", path: "/v1/policies/:policy_id", roles: reading, serve: (*server).policy},
 	{method: "POST", path: "/v1/policies", roles: incident, act: true, serve: (*server).publishPolicy},
-	{method: "POST", path: "/v1/policies/:policy_id/apply", roles: incident, act: true, serve: (*server).applyPolicy},
+	{method: "POST", path: "/v1/policies/:policy_id/apply", roles: incident, act: true, second: true, serve: (*server).applyPolicy},
 
 	{method: "GET", path: "/v1/keys", roles: reading, serve: (*server).keys},
 	{method: "GET", path: "/v1/keys/:key_id", roles: reading, serve: (*server).key},
@@ -61,7 +62,7 @@ var routeTable = []route{
 	{method: "GET", path: "/v1/acts", roles: reading, serve: (*server).listActs},
 	{method: "GET", path: "/v1/freezes", roles: reading, serve: (*server).freezes},
 	{method: "POST", path: "/v1/freezes", roles: incident, act: true, serve: (*server).freeze},
-	{method: "POST", path: "/v1/thaw", roles: incident, act: true, serve: (*server).thaw},
+	{method: "POST", path: "/v1/thaw", roles: incident, act: true, second: true, serve: (*server).thaw},
 	{method: "GET", path: "/v1/known-shards", roles: reading, serve: (*server).knownShards},
 	{method: "POST", path: "/v1/known-shards", roles: incident, act: true, serve: (*server).addKnownShards},
 
@@ -71,8 +72,8 @@ var routeTable = []route{
 	{method: "GET", path: "/v1/generations/:generation/flips", roles: reading, serve: (*server).flips},
 	{method: "GET", path: "/v1/generations/:generation/progress", roles: reading, serve: (*server).progress},
 	{method: "POST", path: "/v1/generations", roles: incident, act: true, serve: (*server).startGeneration},
-	{method: "POST", path: "/v1/generations/:generation/activate", roles: incident, act: true, serve: (*server).activate},
-	{method: "POST", path: "/v1/generations/rollback", roles: incident, act: true, serve: (*server).rollback},
+	{method: "POST", path: "/v1/generations/:generation/activate", roles: incident, act: true, second: true, serve: (*server).activate},
+	{method: "POST", path: "/v1/generations/rollback", roles: incident, act: true, second: true, serve: (*server).rollback},
 	{method: "DELETE", path: "/v1/generations/:generation", roles: incident, act: true, serve: (*server).dropGeneration},
 
 	{method: "GET", path: "/v1/approvals", roles: reading, serve: (*server).approvals},
@@ -98,6 +99,7 @@ type RouteRoles struct {
 	Method, Path string      // path as the HTTP contract writes it, /v1/pcs/{pcs_id}
 	Roles        []wire.Role // nil is everybody
 	Act          bool
+	Second       bool // needs two actors where auth.two_person is on
 	Basic        bool // Basic Auth does too, when it is configured
 }
 
@@ -111,7 +113,7 @@ func Routes() []RouteRoles {
 				parts[j] = "{" + name + "}"
 			}
 		}
-		out[i] = RouteRoles{Method: r.method, Path: strings.Join(parts, "/"), Roles: slices.Clone(r.roles), Act: r.act, Basic: r.basic}
+		out[i] = RouteRoles{Method: r.method, Path: strings.Join(parts, "/"), Roles: slices.Clone(r.roles), Act: r.act, Second: r.second, Basic: r.basic}
 	}
 	return out
 }
@@ -150,6 +152,9 @@ func checkRoutes(built []*echo.Route, table []route) error {
 	}
 	for _, r := range table {
 		want = append(want, r.method+" "+r.path)
+		if r.second && !r.act {
+			return fmt.Errorf("%w: %s %s needs two actors and is no act", errConfig, r.method, r.path)
+		}
 		if r.act && (len(r.roles) == 0 || r.method == http.MethodGet) {
 			return fmt.Errorf("%w: %s %s is an act that everybody may do or that reads", errConfig, r.method, r.path)
 		}

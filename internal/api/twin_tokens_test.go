@@ -100,4 +100,6 @@ func (t *twin) Approve(_ context.Context, r wire.ApprovalRequest, meta Meta) (*w
 	return nil, ErrNotFound
 }
 
-func (t *twin) Approvals(context.Context) ([]wire.ApprovalAnswer, error) { return t.waiting, t.fail }
+func (t *twin) Approvals(context.Context, bool) ([]wire.ApprovalAnswer, error) {
+	return t.waiting, t.fail
+}

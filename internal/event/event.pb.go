@@ -1788,6 +1788,7 @@ type ActApprovedV1 struct {
 	Act           string                 `protobuf:"bytes,2,opt,name=act,proto3" json:"act,omitempty"`                          // the word of the act
 	Request       string                 `protobuf:"bytes,3,opt,name=request,proto3" json:"request,omitempty"`                  // what exactly is asked for, in words that both actors see
 	Op            *OpV1                  `protobuf:"bytes,4,opt,name=op,proto3" json:"op,omitempty"`
+	Operation     []byte                 `protobuf:"bytes,5,opt,name=operation,proto3" json:"operation,omitempty"` // the same as JSON, from which the act is carried out; the form is wire.Operation
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1846,6 +1847,13 @@ func (x *ActApprovedV1) GetRequest() string {
 func (x *ActApprovedV1) GetOp() *OpV1 {
 	if x != nil {
 		return x.Op
+	}
+	return nil
+}
+
+func (x *ActApprovedV1) GetOperation() []byte {
+	if x != nil {
+		return x.Operation
 	}
 	return nil
 }
@@ -2063,12 +2071,13 @@ const file_event_proto_rawDesc = "" +
 	"\x02op\x18\x06 \x01(\v2\x16.recount.event.v1.OpV1R\x02op\"H\n" +
 	"\x0eTokenRevokedV1\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12&\n" +
-	"\x02op\x18\x02 \x01(\v2\x16.recount.event.v1.OpV1R\x02op\"\x7f\n" +
+	"\x02op\x18\x02 \x01(\v2\x16.recount.event.v1.OpV1R\x02op\"\x9d\x01\n" +
 	"\rActApprovedV1\x12\x1a\n" +
 	"\tact_op_id\x18\x01 \x01(\tR\aactOpId\x12\x10\n" +
 	"\x03act\x18\x02 \x01(\tR\x03act\x12\x18\n" +
 	"\arequest\x18\x03 \x01(\tR\arequest\x12&\n" +
-	"\x02op\x18\x04 \x01(\v2\x16.recount.event.v1.OpV1R\x02op\"O\n" +
+	"\x02op\x18\x04 \x01(\v2\x16.recount.event.v1.OpV1R\x02op\x12\x1c\n" +
+	"\toperation\x18\x05 \x01(\fR\toperation\"O\n" +
 	"\x0fFactsDisputedV1\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x16\n" +
 	"\x06voters\x18\x02 \x03(\tR\x06voters\x12\x12\n" +

@@ -31,7 +31,8 @@ func (n ledger) Activate(ctx context.Context, number uint32, r wire.ActivateRequ
 	if r.Force {
 		request += ", although the nodes or the review may be far behind"
 	}
-	if err := n.secondActor(ctx, "activate", request, r.Act, meta); err != nil {
+	o := wire.Operation{Act: wire.OperationActivate, Generation: number, Diff: r.Diff, MaxNewFlips: r.MaxNewFlips, Force: r.Force}
+	if err := n.secondActor(ctx, o, request, r.Act, meta); err != nil {
 		return nil, err
 	}
 	return n.activate(ctx, number, position, diff, r, false, n.op(r.Act, meta))
@@ -139,7 +140,7 @@ func (n ledger) Rollback(ctx context.Context, r wire.RollbackRequest, meta api.M
 	}
 	number := acts[len(acts)-1].From
 	request := fmt.Sprintf("roll back from generation %d to generation %d", acts[len(acts)-1].Generation, number)
-	if err := n.secondActor(ctx, "rollback", request, r.Act, meta); err != nil {
+	if err := n.secondActor(ctx, wire.Operation{Act: wire.OperationRollback}, request, r.Act, meta); err != nil {
 		return nil, err
 	}
 	if n.switching() {

@@ -1,9 +1,12 @@
 package node
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/recount-ledger/recount/internal/api"
@@ -14,8 +17,8 @@ import (
 
 // secondActor enforces the two-person rule, when it is on, before an act is done: another actor must have said yes to the same
 // request under the same op_id within the last hour. Without that it puts the request into the log, as the first yes, and
-// refuses. act is the word of the act, request says in words what exactly is asked for.
-func (n *Node) secondActor(ctx context.Context, act, request string, a wire.Act, meta api.Meta) error {
+// refuses. o is what is carried out once it is approved, request says the same in words.
+func (n *Node) secondActor(ctx context.Context, o wire.Operation, request string, a wire.Act, meta api.Meta) error {
 	if !n.cfg.TwoPerson {
 		return nil
 	}
@@ -26,7 +29,7 @@ func (n *Node) secondActor(ctx context.Context, act, request string, a wire.Act,
 	asked := false
 	for _, row := range rows {
 		switch {
-		case row.Act != act || row.Request != request:
+		case row.Act != o.Act || row.Request != request:
 			return stale("the op_id %q was used to ask for something else: %s", a.OpID, row.Request)
 		case strings.EqualFold(row.Op.Actor, meta.Actor):
 			asked = true
@@ -35,11 +38,20 @@ func (n *Node) secondActor(ctx context.Context, act, request string, a wire.Act,
 		}
 	}
 	if !asked {
-		if err := n.approve(ctx, a.OpID, act, request, a, meta); err != nil {
+		operation, err := json.Marshal(o)
+		if err != nil {
+			return err
+		}
+		first := projections.ApprovalRow{OpID: a.OpID, Act: o.Act, Request: request, Operation: string(operation)}
+		if len(rows) > 0 {
+			first = rows[0]
+		}
+		if err := n.approve(ctx, first, a, meta); err != nil {
 			return err
 		}
 	}
-	return wire.NewProblem(wire.CodeApprovalNeeded, fmt.Sprintf("%s: asked for by %s; within an hour another actor must approve op_id %s, then send the request again under it", request, meta.Actor, a.OpID))
+	return wire.NewProblem(wire.CodeApprovalNeeded, fmt.Sprintf("%s: asked for by %s; within an hour another actor must approve op_id %s, then either of them has it carried out",
+		request, meta.Actor, a.OpID))
 }
 
 // approvals are those that count by the log and by the clock of this node.
@@ -73,66 +85,135 @@ func (n *Node) madeBy(credential, actor string) bool {
 	}
 }
 
-// approve puts one yes into the log.
-func (n *Node) approve(ctx context.Context, opID, act, request string, about wire.Act, meta api.Meta) error {
+// approve puts one yes into the log, to what was asked for.
+func (n *Node) approve(ctx context.Context, asked projections.ApprovalRow, about wire.Act, meta api.Meta) error {
 	op := n.op(about, meta)
 	op.OpId = "" // that of the act is for the act itself
-	_, effect, err := n.act(ctx, event.ActApproved, &event.ActApprovedV1{ActOpId: opID, Act: act, Request: request, Op: op})
+	_, effect, err := n.act(ctx, event.ActApproved, &event.ActApprovedV1{ActOpId: asked.OpID, Act: asked.Act, Request: asked.Request,
+		Operation: []byte(asked.Operation), Op: op})
 	if err == nil && effect == projections.Ignored {
-		err = stale("the op_id %q was used for something else", opID)
+		err = stale("the op_id %q was used for something else", asked.OpID)
 	}
 	return err
 }
 
-// Approve says yes to what another actor has asked for.
+// Approve says yes to what another actor has asked for. With Run it is carried out too, exactly as it is in the log.
 func (n ledger) Approve(ctx context.Context, r wire.ApprovalRequest, meta api.Meta) (*wire.ApprovalAnswer, error) {
 	if err := n.current(ctx); err != nil {
 		return nil, err
 	}
 	rows := n.approvals(r.Approve)
+	done := n.derived.Control().OpSeq(r.Approve) != 0
 	switch {
-	case n.derived.Control().OpSeq(r.Approve) != 0:
+	case done && (!r.Run || len(rows) == 0):
 		return nil, stale("what op_id %q asked for is done already", r.Approve)
 	case len(rows) == 0:
 		return nil, api.ErrNotFound
 	}
-	independent := false
-	for _, row := range rows {
-		if strings.EqualFold(row.Op.Actor, meta.Actor) {
-			return nil, wire.NewProblem(wire.CodeForbidden, meta.Actor+" has said yes already; another actor must")
+	if !done {
+		if err := n.sayYes(ctx, rows, r, meta); err != nil {
+			return nil, err
 		}
-		independent = independent || n.independent(row.Op, meta.Identity)
 	}
-	if !independent {
-		return nil, wire.NewProblem(wire.CodeForbidden, "one of you has made the token of the other, itself or through a token that it made; that counts as one person")
+	var result json.RawMessage
+	if r.Run {
+		var err error
+		if result, err = n.carryOut(ctx, rows[0], r.Act, meta); err != nil {
+			return nil, err
+		}
 	}
-	if err := n.approve(ctx, r.Approve, rows[0].Act, rows[0].Request, r.Act, meta); err != nil {
-		return nil, err
-	}
-	for _, a := range approvalAnswers(n.approvals(r.Approve)) {
+	for _, a := range n.approvalAnswers(n.approvals(r.Approve), map[string]bool{r.Approve: r.Run}) {
+		a.Result = result
 		return &a, nil
 	}
 	return nil, stale("the request has expired meanwhile")
 }
 
-// Approvals lists what was asked for and is not done yet.
-func (n ledger) Approvals(context.Context) ([]wire.ApprovalAnswer, error) {
-	return approvalAnswers(n.derived.Control().PendingApprovals(n.logTime())), nil
+// sayYes records the yes of an actor who has not said it yet and is no part of those who have. Who only wants carried out what
+// he has said yes to before needs no second one.
+func (n *Node) sayYes(ctx context.Context, rows []projections.ApprovalRow, r wire.ApprovalRequest, meta api.Meta) error {
+	independent := false
+	for _, row := range rows {
+		if strings.EqualFold(row.Op.Actor, meta.Actor) {
+			if r.Run {
+				return nil
+			}
+			return wire.NewProblem(wire.CodeForbidden, meta.Actor+" has said yes already; another actor must")
+		}
+		independent = independent || n.independent(row.Op, meta.Identity)
+	}
+	if !independent {
+		return wire.NewProblem(wire.CodeForbidden, "one of you has made the token of the other, itself or through a token that it made; that counts as one person")
+	}
+	return n.approve(ctx, rows[0], r.Act, meta)
+}
+
+// carryOut does what was asked for, from its operation in the log and in no other words. It goes through the same code as the
+// request itself, which looks for the second yes once more.
+func (n ledger) carryOut(ctx context.Context, asked projections.ApprovalRow, about wire.Act, meta api.Meta) (json.RawMessage, error) {
+	var o wire.Operation
+	if asked.Operation == "" || json.Unmarshal([]byte(asked.Operation), &o) != nil {
+		return nil, stale("op_id %q was asked for through an older release, which did not keep the operation: send the request again", asked.OpID)
+	}
+	act := wire.Act{OpID: asked.OpID, Reason: cmp.Or(about.Reason, asked.Op.Reason), Ticket: cmp.Or(about.Ticket, asked.Op.Ticket)}
+	var v any
+	var err error
+	switch o.Act {
+	case wire.OperationActivate:
+		v, err = n.Activate(ctx, o.Generation, wire.ActivateRequest{Act: act, Diff: o.Diff, MaxNewFlips: o.MaxNewFlips, Force: o.Force}, meta)
+	case wire.OperationRollback:
+		v, err = n.Rollback(ctx, wire.RollbackRequest{Act: act}, meta)
+	case wire.OperationThaw:
+		v, err = n.Thaw(ctx, wire.FreezeRequest{Act: act, Scope: o.Scope, Subject: o.Subject}, meta)
+	case wire.OperationApply:
+		v, err = n.ApplyPolicy(ctx, o.Policy, wire.ApplyRequest{Act: act}, meta)
+	default:
+		return nil, stale("this release cannot carry out %q", o.Act)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(v)
+}
+
+// Approvals lists what was asked for: what is not done yet, or everything that still counts.
+func (n ledger) Approvals(_ context.Context, all bool) ([]wire.ApprovalAnswer, error) {
+	rows, done := n.derived.Control().RecentApprovals(n.logTime())
+	if !all {
+		rows = slices.DeleteFunc(rows, func(r projections.ApprovalRow) bool { return done[r.OpID] })
+	}
+	return n.approvalAnswers(rows, done), nil
 }
 
 // approvalAnswers joins the rows of each request, oldest first.
-func approvalAnswers(rows []projections.ApprovalRow) []wire.ApprovalAnswer {
+func (n *Node) approvalAnswers(rows []projections.ApprovalRow, done map[string]bool) []wire.ApprovalAnswer {
 	out := []wire.ApprovalAnswer{}
 	at := map[string]int{}
-	for _, row := range rows {
+	for k, row := range rows {
 		i, ok := at[row.OpID]
 		if !ok {
 			i = len(out)
 			at[row.OpID] = i
-			out = append(out, wire.ApprovalAnswer{OpID: row.OpID, Act: row.Act, Request: row.Request, AskedAt: wire.TimeNS(row.LogTime),
-				ExpiresAt: wire.TimeNS(row.LogTime + projections.ApprovalFor), Seq: row.Seq, Reason: row.Op.Reason, Ticket: row.Op.Ticket})
+			a := wire.ApprovalAnswer{OpID: row.OpID, Act: row.Act, Request: row.Request, State: wire.ApprovalAsked, AskedAt: wire.TimeNS(row.LogTime),
+				ExpiresAt: wire.TimeNS(row.LogTime + projections.ApprovalFor), Seq: row.Seq, Reason: row.Op.Reason, Ticket: row.Op.Ticket}
+			if o := new(wire.Operation); json.Unmarshal([]byte(row.Operation), o) == nil {
+				a.Operation = o
+			}
+			out = append(out, a)
 		}
 		out[i].Actors = append(out[i].Actors, row.Op.Actor)
+		if done[row.OpID] {
+			out[i].State = wire.ApprovalDone
+		} else if n.seconded(row, rows[:k]) {
+			out[i].State = wire.ApprovalApproved
+		}
 	}
 	return out
+}
+
+// seconded reports whether a yes comes from somebody else than one before it to the same request.
+func (n *Node) seconded(row projections.ApprovalRow, before []projections.ApprovalRow) bool {
+	return slices.ContainsFunc(before, func(b projections.ApprovalRow) bool {
+		return b.OpID == row.OpID && n.independent(b.Op, api.Identity{Actor: row.Op.Actor, Credential: row.Op.Credential})
+	})
 }

@@ -61,7 +61,7 @@ type Config struct {
 	Profiles pcs.ProfileSet // of the first policy, when this node writes it
 
 	NoAuth       bool   // everybody may do everything
-	TwoPerson    bool   // activation, rollback and thaw need a yes of two actors
+	TwoPerson    bool   // activation, rollback, thaw and the application of a policy need a yes of two actors
 	TokensFile   string // tokens known before the first one is in the log; may be empty
 	AuthFailures int    // failed authentications per address and minute; below 0 is no limit
 

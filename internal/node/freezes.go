@@ -60,7 +60,8 @@ func (n ledger) Thaw(ctx context.Context, r wire.FreezeRequest, meta api.Meta) (
 	}
 	scope := projections.FreezeScope(slices.Index(freezeScopes, r.Scope))
 	if n.derived.Control().OpSeq(r.OpID) == 0 {
-		if err := n.secondActor(ctx, "thaw", thawRequest(r), r.Act, meta); err != nil {
+		o := wire.Operation{Act: wire.OperationThaw, Scope: r.Scope, Subject: r.Subject}
+		if err := n.secondActor(ctx, o, thawRequest(r), r.Act, meta); err != nil {
 			return nil, err
 		}
 	}

@@ -89,6 +89,12 @@ func (n ledger) ApplyPolicy(ctx context.Context, id string, r wire.ApplyRequest,
 	if !ok {
 		return nil, api.ErrNotFound
 	}
+	if n.derived.Control().OpSeq(r.OpID) == 0 {
+		o := wire.Operation{Act: wire.OperationApply, Policy: id}
+		if err := n.secondActor(ctx, o, "apply policy "+id+" to new submissions", r.Act, meta); err != nil {
+			return nil, err
+		}
+	}
 	m := &event.PolicyAppliedV1{Policy: row.ID[:], Op: n.op(r.Act, meta)}
 	seq, err := n.actOnce(ctx, event.PolicyApplied, m, stale("the policy could not be applied"))
 	if err != nil {

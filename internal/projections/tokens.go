@@ -41,6 +41,7 @@ type ApprovalRow struct {
 	Seq                uint64
 	LogTime            int64
 	OpID, Act, Request string // op_id and word of the act, and what exactly was asked for
+	Operation          string // the same as JSON, from which it is carried out; empty in logs of the first releases
 	Op                 Op
 }
 
@@ -99,7 +100,7 @@ func (c *credentials) approve(o *operator, m *event.ActApprovedV1, ops map[strin
 	}
 	for _, a := range c.approved(m.ActOpId, o.logTime) {
 		switch {
-		case a.Act != m.Act || a.Request != m.Request:
+		case a.Act != m.Act || a.Request != m.Request || a.Operation != string(m.Operation):
 			return Ignored
 		case strings.EqualFold(a.Op.Actor, m.Op.Actor):
 			return Repeated
@@ -129,7 +130,8 @@ func (c *credentials) apply(o *operator) {
 		c.revoked[m.Id] = TokenRevocation{Seq: o.seq, LogTime: o.logTime, Op: opOf(m.Op)}
 	case *event.ActApprovedV1:
 		c.approvals = slices.DeleteFunc(c.approvals, func(a ApprovalRow) bool { return o.logTime-a.LogTime >= ApprovalFor })
-		c.approvals = append(c.approvals, ApprovalRow{Seq: o.seq, LogTime: o.logTime, OpID: m.ActOpId, Act: m.Act, Request: m.Request, Op: opOf(m.Op)})
+		c.approvals = append(c.approvals, ApprovalRow{Seq: o.seq, LogTime: o.logTime, OpID: m.ActOpId, Act: m.Act, Request: m.Request,
+			Operation: string(m.Operation), Op: opOf(m.Op)})
 	}
 }
 
@@ -172,6 +174,20 @@ func (c *Control) Approvals(opID string, logTime int64) []ApprovalRow {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	return c.creds.approved(opID, logTime)
+}
+
+// RecentApprovals lists the approvals that count at a log time, oldest first; done says which acts are in the log already.
+func (c *Control) RecentApprovals(logTime int64) (out []ApprovalRow, done map[string]bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	done = map[string]bool{}
+	for _, a := range c.creds.approvals {
+		if logTime-a.LogTime < ApprovalFor && !c.creds.isRevoked(a.Op.Credential) {
+			out = append(out, a)
+			done[a.OpID] = c.sched.ops[a.OpID] != 0
+		}
+	}
+	return out, done
 }
 
 // PendingApprovals lists the approvals that count at a log time for acts that are not done yet, oldest first.

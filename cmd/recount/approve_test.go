@@ -1,0 +1,88 @@
+package main
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/recount-ledger/recount/wire"
+)
+
+// secondNode answers like a node on which generation 3 is to be activated under op_id fix-7, to which somebody says yes at the
+// second look.
+func secondNode(t *testing.T) (dir string, sent *[]wire.ApprovalRequest) {
+	n := newNode(t)
+	sent = &[]wire.ApprovalRequest{}
+	digest := "0000000000000fe1" + strings.Repeat("7b", 32)
+	asked := wire.ApprovalAnswer{OpID: "fix-7", Act: "activate", Request: "activate generation 3 under diff " + digest + ", however many flips are new",
+		Operation: &wire.Operation{Act: "activate", Generation: 3, Diff: digest}, State: wire.ApprovalAsked, Actors: []string{"alice"},
+		AskedAt: wire.Time(time.Now().Add(-3 * time.Minute)), ExpiresAt: wire.Time(time.Now().Add(57 * time.Minute)), Seq: 5, Reason: "reviewed"}
+	old := asked
+	old.OpID, old.State = "older", wire.ApprovalApproved
+	var looks atomic.Int64
+	n.override = func(w http.ResponseWriter, r *http.Request) bool {
+		switch r.Method + " " + r.URL.Path {
+		case "GET /v1/approvals":
+			now := asked
+			if looks.Add(1) > 1 {
+				now.State, now.Actors = wire.ApprovalApproved, []string{"alice", "bob"}
+			}
+			answer(w, wire.ApprovalsPage{Items: []wire.ApprovalAnswer{now, old}})
+		case "POST /v1/approvals":
+			var q wire.ApprovalRequest
+			if err := json.NewDecoder(r.Body).Decode(&q); err != nil {
+				t.Error(err)
+			}
+			*sent = append(*sent, q)
+			now := asked
+			now.State = wire.ApprovalApproved
+			if q.Run {
+				now.State = wire.ApprovalDone
+				now.Result, _ = json.Marshal(wire.ActivateAnswer{Generation: 3, From: 1, Seq: 4070, Position: 4065, Reporters: []string{"node-1"}, Absent: []string{}})
+			}
+			answer(w, now)
+		case "POST /v1/generations/3/activate":
+			answer(w, wire.NewProblem(wire.CodeApprovalNeeded, "asked for"))
+		default:
+			return false
+		}
+		return true
+	}
+	return dev(t, n), sent
+}
+
+// TestSecondPerson: the second actor reads what is asked in words, with how to look and how old it is; what is approved is carried
+// out by its name alone, by either of the two.
+func TestSecondPerson(t *testing.T) {
+	dir, _ := secondNode(t)
+	list := run(t, "", "approve", "list", "-o", "wide", "--dev", dir)
+	for _, want := range []string{"activate generation 3 as reviewed up to event 4065", "recount generation diff 3 --position 4065", "3m ago", "alice"} {
+		if !strings.Contains(list.out, want) {
+			t.Errorf("no %q in\n%s", want, list.out)
+		}
+	}
+	if strings.Contains(list.out, "older") || strings.Contains(list.out, "7b7b7b7b") {
+		t.Errorf("what is approved is listed, or digits that nobody compares:\n%s", list.out)
+	}
+	if all := run(t, "", "approve", "list", "--all", "--dev", dir); !strings.Contains(all.out, "older") {
+		t.Errorf("--all leaves it out:\n%s", all.out)
+	}
+	for args, want := range map[string]string{
+		"approve fix-7":       "recount approve fix-7 --run",
+		"approve fix-7 --run": "4070",
+		"generation activate 3 --diff " + strings.Repeat("0", 80) + " --op-id fix-7 --wait-approval": "4070",
+		"generation activate 3 --diff " + strings.Repeat("0", 80) + " --op-id fix-7":                 "recount approve OP_ID --run",
+	} {
+		dir, sent := secondNode(t)
+		r := run(t, "", append(strings.Fields(args), "--dev", dir)...)
+		if wantCode := map[bool]int{true: exitOK, false: exitRejected}[!strings.HasSuffix(args, "--op-id fix-7")]; r.code != wantCode || !strings.Contains(r.out+r.err, want) {
+			t.Errorf("%s: %d, no %q in\n%s%s", args, r.code, want, r.out, r.err)
+		}
+		if strings.HasSuffix(args, "--wait-approval") && (len(*sent) != 1 || !(*sent)[0].Run || (*sent)[0].Approve != "fix-7") {
+			t.Errorf("%s: sent %+v", args, *sent)
+		}
+	}
+}
