@@ -43,17 +43,6 @@ func problems(err error) error {
 	return fmt.Errorf("%d problems:\n%s", len(lines), strings.Join(lines, "\n"))
 }
 
-// foreign warns of settings that the predecessor has and a node does not: ignored in silence they would look like settings that count.
-func foreign(env func(string) (string, bool)) (warnings []string) {
-	for _, name := range []string{"MULTI_TENANT", "TENANTS"} {
-		if text, ok := env(name); ok && text != "" && text != "false" && text != "0" {
-			warnings = append(warnings, name+" is set and counts for nothing: a ledger has no tenants. Give each tenant a key of its own "+
-				"for shards of its own (recount keys add --shard 't1-*'), or a cluster of its own; docs/keys.md has more")
-		}
-	}
-	return warnings
-}
-
 func configCommand() *cobra.Command {
 	var path string
 	cmd := &cobra.Command{Use: "config", Short: "Write, check and show the settings of a node"}

@@ -85,6 +85,9 @@ func (d *devCluster) run(ctx context.Context) error {
 		return err
 	}
 	d.dir = abs
+	for _, w := range foreign(os.LookupEnv) {
+		fmt.Fprintf(d.stderr, "recount-node: warning: %s\n", w)
+	}
 	if err := d.prepare(); err != nil {
 		return err
 	}
