@@ -65,7 +65,8 @@ became of it. Refused requests are no events; they are in the audit stream of th
 }
 
 // automatic are the kinds of events that no operator causes.
-var automatic = []event.Kind{event.Genesis, event.Submission, event.RefusalsDropped, event.TermStart, event.StateDigest, event.ClockStep, event.HistoryRecorded, event.FactsDisputed}
+var automatic = []event.Kind{event.Genesis, event.Submission, event.RefusalsDropped, event.TermStart, event.StateDigest,
+	event.ClockStep, event.HistoryRecorded, event.FactsDisputed}
 
 // actKinds lists the kinds of operators' events.
 func actKinds() (words []string) {
@@ -114,7 +115,8 @@ func (f *actsFlags) takes(i wire.ActItem) (ok, done bool, err error) {
 }
 
 func (a *app) listActs(ctx context.Context, c *client.Client, f *actsFlags) error {
-	l := newList(a, actRow, usual(count("SEQ", 1), 6), moment("LOG TIME", 4), usual(text("ACTOR", 3, 8), 10), usual(text("WHAT", 2, 20), 36), extra(word("KIND", 9)), word("EFFECT", 5),
+	l := newList(a, actRow, usual(count("SEQ", 1), 6), moment("LOG TIME", 4), usual(text("ACTOR", 3, 8), 10),
+		usual(text("WHAT", 2, 20), 36), extra(word("KIND", 9)), word("EFFECT", 5),
 		extra(word("ROLE", 10)), text("REASON", 6, 12), text("TICKET", 7, 8), extra(text("CREDENTIAL", 11, 8)), extra(text("ABOUT", 12, 8)))
 	l.none = func() string { return f.whyNone() }
 	add := l.add
@@ -199,5 +201,6 @@ func (f *actsFlags) whyNone() string {
 }
 
 func actRow(t *table, i wire.ActItem) {
-	t.row(i.Seq, i.LogTime, dash(i.Actor), deed(i), i.Kind, i.Effect, dash(i.Role), dash(i.Reason), dash(i.Ticket), dash(i.Credential), eventText(i.About))
+	t.row(i.Seq, i.LogTime, dash(i.Actor), deed(i), i.Kind, i.Effect,
+		dash(i.Role), dash(i.Reason), dash(i.Ticket), dash(i.Credential), eventText(i.About))
 }

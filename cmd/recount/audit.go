@@ -164,7 +164,8 @@ func (a *app) whyNoAudit(ctx context.Context, c *client.Client, q client.AuditQu
 			return fmt.Sprintf("no submission for shard %q is in the ledger; \"recount shards\" lists the shards", q.Shard)
 		}
 	}
-	if q.Key == "" && q.Shard == "" && q.Outcome == "" && q.Reason == "" && !q.UnknownShards && q.Since.IsZero() && q.Until.IsZero() && q.FromSeq == 0 && q.ToSeq == 0 {
+	if q.Key == "" && q.Shard == "" && q.Outcome == "" && q.Reason == "" && !q.UnknownShards &&
+		q.Since.IsZero() && q.Until.IsZero() && q.FromSeq == 0 && q.ToSeq == 0 {
 		return "nothing was submitted yet"
 	}
 	return "no submission is in this selection; leave out a filter, or widen --since and --until"

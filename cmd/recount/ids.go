@@ -29,8 +29,7 @@ func chosen(what, given, list string, all []string) (string, error) {
 		if id == given || id == short {
 			return id, nil
 		}
-		_, digits, _ := strings.Cut(id, "-")
-		if strings.HasPrefix(id, short) && len(short)-(len(id)-len(digits))*min(len(digits), 1) >= leastDigits || len(short) >= leastDigits && strings.HasPrefix(digits, short) {
+		if begins(id, short) {
 			found = append(found, id)
 		}
 	}
@@ -42,6 +41,16 @@ func chosen(what, given, list string, all []string) (string, error) {
 	}
 	return "", &codedError{exitNotFound, fmt.Errorf("no %s is or begins with %q", what, given),
 		fmt.Sprintf("%q lists them; of an id give at least %d digits.", list, leastDigits)}
+}
+
+// begins tells whether an id begins with digits, with or without its kind in front, and enough of them to name something.
+func begins(id, given string) bool {
+	kind, digits, ok := strings.Cut(id, "-")
+	if !ok {
+		return len(given) >= leastDigits && strings.HasPrefix(id, given)
+	}
+	given = strings.TrimPrefix(given, kind+"-")
+	return len(given) >= leastDigits && strings.HasPrefix(digits, given)
 }
 
 func ambiguous(what, given string, found []string, more bool) error {

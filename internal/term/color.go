@@ -23,9 +23,11 @@ func (s Style) Paint(text string) string {
 
 // words gives each word of a closed set its colour, the same in every table. Texts that come from records are never looked up.
 var words = map[string]Style{
-	"refused": Red, "rejected": Red, "unreachable": Red, "no answer": Red, "failed": Red, "revoked": Red, "compromised": Red, "let through": Red, "different": Red,
+	"refused": Red, "rejected": Red, "unreachable": Red, "no answer": Red, "failed": Red,
+	"revoked": Red, "compromised": Red, "let through": Red, "different": Red,
 	"not ready": Red, "suspended": Red,
-	"escalated": Yellow, "escalated, not accepted": Yellow, "conflict": Yellow, "building": Yellow, "expired": Yellow, "retired": Yellow, "frozen": Yellow, "holds": Yellow,
+	"escalated": Yellow, "escalated, not accepted": Yellow, "conflict": Yellow, "building": Yellow,
+	"expired": Yellow, "retired": Yellow, "frozen": Yellow, "holds": Yellow,
 	"behind": Yellow, "paused": Yellow, "waiting": Yellow,
 	"accepted": Green, "active": Green, "ready": Green, "ok": Green, "leader": Green, "serving": Green,
 	"dropped": Dim, "thawed": Dim, "-": Dim,
