@@ -26,13 +26,14 @@ cat <<TXT
 
 Every record has one answer that all nodes agree on. What to try next, in another terminal:
 
-  bin/recount shards --dev $dir
-  bin/recount audit  --dev $dir --outcome escalated --last 5
-  bin/recount get    --dev $dir 65c8f7093db94687
-  bin/recount token create --role auditor --name alice --expires 30d --out alice.token --dev $dir   # docs/roles.md
-  kill -9 \$(cat $dir/node-1/pid)          # then: bin/recount cluster status --dev $dir
+  export RECOUNT_DEV=$dir
+  bin/recount shards
+  bin/recount audit --outcome escalated --limit 5
+  bin/recount get 65c8f709
+  bin/recount token create --role auditor --name alice --expires 720h --out alice.token   # docs/roles.md
+  kill -9 \$(cat $dir/node-1/pid)          # then: bin/recount cluster status
   bin/recount-node serve --config $dir/node-1/config.yaml
-  bin/recount policy publish testdata/policies/tighter-tolerance.yaml --dev $dir   # then docs/recounting.md
+  bin/recount policy publish testdata/policies/tighter-tolerance.yaml   # then docs/recounting.md
 
 TXT
 if [ "${RUN_EXIT:-}" = 1 ]; then exit 0; fi

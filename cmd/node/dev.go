@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -21,6 +22,7 @@ import (
 
 	"github.com/recount-ledger/recount/internal/logqueue"
 	"github.com/recount-ledger/recount/internal/node"
+	"github.com/recount-ledger/recount/internal/term"
 )
 
 // readyTimeout is how long a fresh or resumed cluster may take until every node serves.
@@ -32,21 +34,30 @@ func devCommand() *cobra.Command {
 		Use: "dev --dir DIR", Short: "Run a whole TLS cluster on this machine",
 		Long: `Run a cluster of 1, 3 or 5 nodes on the loopback interface, each a process of its own. The first start makes
 certificate authorities, certificates, settings and, when no key setting is given in the environment, a demo HMAC key
-below DIR; the same DIR resumes the same cluster. When all nodes serve, one JSON line goes to stdout. A node that dies
-is reported, not restarted: start it again with recount-node serve --config DIR/node-N/config.yaml.`,
-		Example: `  recount-node dev --dir /tmp/recount
+below DIR; the same DIR resumes the same cluster. When all nodes serve, a terminal gets what to type next; a pipe gets one JSON
+line, which is in DIR/endpoints.json too. A node that dies is reported, not restarted: start it again with
+recount-node serve --config DIR/node-N/config.yaml.
+
+--sample trusts the keys of the sample records in testdata as well. They are worthless test keys (testdata/keys.json): everybody
+can sign with them, so use them for trying only.
+
+RECOUNT_METRICS_LISTEN counts for the first node, the others follow in steps of 10. RECOUNT_AUDIT_LOG_FILE gets the name of the
+node appended.`,
+		Example: `  recount-node dev --dir /tmp/recount --sample
   PCS_HMAC_KEYS=new,old recount-node dev --dir /tmp/recount --nodes 5 --base-port 9700`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			signal.Ignore(syscall.SIGPIPE) // whoever reads what this prints may leave; the cluster stays
 			lines := logqueue.New(cmd.ErrOrStderr(), logqueue.DefaultBytes)
 			defer lines.Flush(flushLimit)
 			d.stdout, d.stderr = cmd.OutOrStdout(), lines
+			d.terminal = term.IsTerminal(os.Stdout)
 			return d.run(cmd.Context())
 		},
 	}
 	cmd.Flags().StringVar(&d.dir, "dir", "", "directory of the cluster (required)")
 	cmd.Flags().IntVar(&d.nodes, "nodes", 3, "number of nodes: 1, 3 or 5")
 	cmd.Flags().IntVar(&d.basePort, "base-port", 9440, "API port of the first node; the others follow in steps of 10, peers on +1")
+	cmd.Flags().BoolVar(&d.sample, "sample", false, "trust the worthless test keys of the sample records (testdata/keys.json)")
 	cmd.Flags().BoolVar(&d.allProfiles, "all-profiles", false,
 		"take every canonical profile, not only those that a node takes by default; PCS_PROFILES goes before it")
 	if err := cmd.MarkFlagRequired("dir"); err != nil {
@@ -61,7 +72,10 @@ type devCluster struct {
 	nodes          int
 	basePort       int
 	allProfiles    bool
-	fresh          bool // no node has ever run in dir
+	terminal       bool         // stdout is read by a person
+	sample         bool         // trust the keys of the sample records
+	serving        *atomic.Bool // all nodes have served; from then on the end of one is reported
+	fresh          bool         // no node has ever run in dir
 	stdout, stderr io.Writer
 }
 
@@ -84,13 +98,14 @@ func (d *devCluster) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.dir = abs
+	d.dir, d.serving = abs, new(atomic.Bool)
 	for _, w := range foreign(os.LookupEnv) {
 		fmt.Fprintf(d.stderr, "recount-node: warning: %s\n", w)
 	}
 	if err := d.prepare(); err != nil {
 		return err
 	}
+	warnUnused(d.stderr)
 	if d.fresh, err = d.isFresh(); err != nil {
 		return err
 	}
@@ -107,6 +122,16 @@ func (d *devCluster) run(ctx context.Context) error {
 	if err := d.awaitReady(ctx, exited); err != nil {
 		return err
 	}
+	d.serving.Store(true)
+	if err := d.announce(); err != nil {
+		return err
+	}
+	<-ctx.Done()
+	return nil
+}
+
+// announce says that all nodes serve: to a person on a terminal, to others as one JSON line, which is kept as well.
+func (d *devCluster) announce() error {
 	line, err := json.Marshal(d.ready())
 	if err != nil {
 		return err
@@ -114,8 +139,11 @@ func (d *devCluster) run(ctx context.Context) error {
 	if err := os.WriteFile(filepath.Join(d.dir, "endpoints.json"), append(line, '\n'), 0o644); err != nil {
 		return err
 	}
+	if d.terminal {
+		d.banner(d.stdout)
+		return nil
+	}
 	fmt.Fprintln(d.stdout, string(line))
-	<-ctx.Done()
 	return nil
 }
 
@@ -164,6 +192,10 @@ func (d *devCluster) start(i int, exited chan<- error) (child, error) {
 		return child{}, err
 	}
 	defer out.Close()
+	info, err := out.Stat()
+	if err != nil {
+		return child{}, err
+	}
 	args := []string{"serve", "--config", filepath.Join(d.nodeDir(i), "config.yaml")}
 	if d.fresh {
 		args = append(args, "--new-cluster")
@@ -178,6 +210,10 @@ func (d *devCluster) start(i int, exited chan<- error) (child, error) {
 	go func() {
 		defer close(c.gone)
 		err := cmd.Wait()
+		if !d.serving.Load() {
+			exited <- d.ended(i, out.Name(), info.Size(), err)
+			return
+		}
 		if err != nil {
 			fmt.Fprintf(d.stderr, "recount-node: %s (pid %d) ended: %v; its log: %s; start it again with\n  %s serve --config %s\n",
 				d.nodeID(i), cmd.Process.Pid, err, out.Name(), self, filepath.Join(d.nodeDir(i), "config.yaml"))
@@ -191,8 +227,8 @@ var errEnded = errors.New("the process is gone")
 
 // awaitReady polls every node until all serve.
 func (d *devCluster) awaitReady(ctx context.Context, exited <-chan error) error {
-	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
-	defer cancel()
+	late := time.NewTimer(readyTimeout)
+	defer late.Stop()
 	pem, err := os.ReadFile(filepath.Join(d.dir, "ca.pem"))
 	if err != nil {
 		return err
@@ -212,7 +248,9 @@ func (d *devCluster) awaitReady(ctx context.Context, exited <-chan error) error 
 		case <-tick.C:
 		case err := <-exited:
 			return err
-		case <-ctx.Done():
+		case <-ctx.Done(): // Ctrl-C during the start
+			return ctx.Err()
+		case <-late.C:
 			return fmt.Errorf("%s did not serve within %s; see %s/log", d.nodeID(i), readyTimeout, d.nodeDir(i))
 		}
 	}

@@ -38,6 +38,11 @@ func (d *devCluster) prepare() error {
 	if err != nil {
 		return err
 	}
+	if d.sample {
+		if keyLines, err = d.withSample(keyLines); err != nil {
+			return err
+		}
+	}
 	apiCA, err := authority(filepath.Join(d.dir, "api-ca"), "Recount dev API CA")
 	if err != nil {
 		return err
@@ -182,7 +187,11 @@ func (d *devCluster) prepareNode(i int, clusterID string, keyLines []string, api
 	if err := issue(peerCA, filepath.Join(dir, "peer"), names); err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(dir, "config.yaml"), []byte(d.settingsFile(i, clusterID, keyLines)), 0o600)
+	more, err := d.perNode(i)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, "config.yaml"), []byte(d.settingsFile(i, clusterID, keyLines)+more), 0o600)
 }
 
 func issue(ca *certs.CA, base string, r certs.Request) error {
@@ -251,12 +260,17 @@ func envOr(name, def string) string {
 	return def
 }
 
-// childEnv is the environment without what the settings files of the nodes say: there it would be the same for all nodes.
+// ownSetting tells whether the settings file that dev writes decides a setting: in the environment it would be the same for all nodes.
+func ownSetting(key string) bool {
+	return strings.Contains(key, ".") && key != "api.client_ca_file" || slices.Contains(keySettings, key) ||
+		slices.Contains([]string{"node_id", "cluster_id", "dir", "pid_file", "token_rate", "pcs_profiles", "pcs_sign_alg"}, key)
+}
+
+// childEnv is the environment without what the settings files of the nodes say.
 func childEnv() []string {
 	own := map[string]bool{}
 	for _, s := range settings {
-		written := strings.Contains(s.key, ".") && s.key != "api.client_ca_file" || slices.Contains([]string{"node_id", "cluster_id", "dir", "pid_file", "token_rate", "pcs_profiles", "pcs_sign_alg"}, s.key)
-		if written || slices.Contains(keySettings, s.key) {
+		if ownSetting(s.key) {
 			own[s.env], own[s.env+"_FILE"] = true, true
 		}
 	}

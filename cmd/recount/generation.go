@@ -109,7 +109,7 @@ func (a *app) generationListCommand() *cobra.Command {
 
 func (a *app) generationDiffCommand() *cobra.Command {
 	var position uint64
-	var by, export string
+	var by, export, only string
 	var show bool
 	cmd := &cobra.Command{
 		Use: "diff N", Short: "Say what a generation changes against the one that answers", Args: exactly("N"),
@@ -119,17 +119,26 @@ exactly what is shown; activation wants it.`,
 		Example: `  recount generation diff 2
   recount generation diff 2 --by shard
   recount generation diff 2 --list -o ndjson
-  recount generation activate 2 --diff $(recount generation diff 2 -o json | jq -r .digest)`,
+  recount generation activate 2 --diff $(recount generation diff 2 --print digest)`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			n, err := parseGeneration(args[0])
 			if err != nil {
 				return err
+			}
+			if only != "" && only != "digest" && only != "flips" {
+				return usagef("--print %q: must be digest or flips", only)
 			}
 			d, err := ask(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.DiffAnswer, error) { return c.Diff(ctx, n, position) })
 			if err != nil {
 				return err
 			}
 			switch {
+			case only == "digest":
+				_, err = fmt.Fprintln(a.out, d.Digest)
+				return err
+			case only == "flips":
+				_, err = fmt.Fprintln(a.out, d.Flips)
+				return err
 			case export != "":
 				return a.exportFlips(cmd.Context(), d, export)
 			case show:
@@ -143,6 +152,7 @@ exactly what is shown; activation wants it.`,
 	cmd.Flags().Uint64Var(&position, "position", 0, "compare up to this event (default: as far as the node has compared)")
 	cmd.Flags().StringVar(&by, "by", "outcome", "how to break the flips down: outcome, reason, shard or key")
 	cmd.Flags().BoolVar(&show, "list", false, "list the flips")
+	cmd.Flags().StringVar(&only, "print", "", "print this alone, for a script: digest or flips")
 	cmd.Flags().StringVar(&export, "export", "", "write the flips to this file, one JSON object per line")
 	return cmd
 }

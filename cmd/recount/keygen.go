@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -42,7 +43,8 @@ ed25519  NAME.key holds the private key (PKCS #8, PEM) and stays with the signer
 			if err != nil {
 				return err
 			}
-			a.talk("key %s written to %v", k.KeyID, k.Files)
+			a.talk("key %s written to %s", k.KeyID, strings.Join(k.Files, " and "))
+			a.talk("%s", k.next())
 			if a.format != formatTable {
 				return a.document(k)
 			}
@@ -57,6 +59,14 @@ ed25519  NAME.key holds the private key (PKCS #8, PEM) and stays with the signer
 	cmd.Flags().StringVar(&out, "out", "recount", "path of the files, without .key")
 	cmd.Flags().BoolVar(&force, "force", false, "replace existing files")
 	return cmd
+}
+
+// next says what makes nodes that run trust the key. A secret goes into their settings, never through the API.
+func (k *newKey) next() string {
+	if len(k.Files) > 1 {
+		return fmt.Sprintf("Next: recount keys add --ed25519-pub %q --owner NAME", k.Files[1])
+	}
+	return "Next: give every node the settings printed here (docs/secrets.md: running nodes read a key file again), then recount keys list"
 }
 
 func generate(kind, out string, force bool) (*newKey, error) {

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// banner says to a person where the cluster is and what to type next. Scripts get the JSON line.
+func (d *devCluster) banner(w io.Writer) {
+	r := d.ready()
+	tool := "recount"
+	if self, err := os.Executable(); err == nil {
+		if near := filepath.Join(filepath.Dir(self), "recount"); isFile(near) {
+			tool = near
+		}
+	}
+	fmt.Fprintf(w, "%d nodes serve: %s\n\n", d.nodes, strings.Join(r.API, " "))
+	fmt.Fprintf(w, "In another terminal:\n  export RECOUNT_DEV=%s\n\n", shellWord(d.dir))
+	if demo := filepath.Join(d.dir, "keys", "demo-hmac.key"); isFile(demo) {
+		fmt.Fprintf(w, "  demo key   %s  (sign --key-file)\n", demo)
+	}
+	fmt.Fprintf(w, "  tokens     %s/ROLE.token  (RECOUNT_DEV finds them)\n", filepath.Join(d.dir, "tokens"))
+	fmt.Fprintf(w, "  authority  %s\n", r.CA)
+	if d.sample {
+		fmt.Fprintln(w, "  The worthless test keys of testdata/keys.json are trusted: everybody can sign with them.")
+	}
+	tool = shellWord(tool)
+	fmt.Fprintf(w, "\nNext:\n  %s cluster status\n  %s keygen ed25519 --out me\n  %s keys add --ed25519-pub me.pub --owner me\n\nCtrl-C stops the nodes.\n",
+		tool, tool, tool)
+}
+
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
+}
+
+// shellWord quotes a text for a shell when it has to be quoted.
+func shellWord(s string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("/._-+:@", r)
+	}
+	if s != "" && strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0 {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
+// lastWords finds in the log of a node, from an offset on, why it ended.
+func lastWords(path string, from int64) string {
+	f, err := os.Open(path)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	if _, err := f.Seek(from, io.SeekStart); err != nil {
+		return ""
+	}
+	b, err := io.ReadAll(io.LimitReader(f, 16<<20))
+	if err != nil {
+		return ""
+	}
+	lines := bytes.Split(bytes.TrimSpace(b), []byte("\n"))
+	for _, line := range slices.Backward(lines) {
+		if rest, ok := bytes.CutPrefix(line, []byte("recount-node: ")); ok {
+			return string(rest)
+		}
+	}
+	return string(bytes.TrimSpace(lines[len(lines)-1]))
+}
+
+// ended says why a node ended before all served: in its own words when it has left some.
+func (d *devCluster) ended(i int, log string, from int64, err error) error {
+	why := lastWords(log, from)
+	if why == "" {
+		if why = "without a word"; err != nil {
+			why = err.Error()
+		}
+	}
+	if strings.Contains(why, "address already in use") {
+		why += "; choose another --base-port"
+	}
+	return fmt.Errorf("%s ended at its start: %s", d.nodeID(i), why)
+}
+
+// perNode are the settings of the environment that dev writes into the settings file of each node, with a name or port of its own.
+func (d *devCluster) perNode(i int) (string, error) {
+	var b strings.Builder
+	if listen := os.Getenv("RECOUNT_METRICS_LISTEN"); listen != "" {
+		host, text, err := net.SplitHostPort(listen)
+		port, bad := strconv.Atoi(text)
+		if err := errors.Join(err, bad); err != nil || port < 1 || port+10*i > 65535 {
+			return "", &usageError{fmt.Errorf("RECOUNT_METRICS_LISTEN: %q is not host:port with room for %d nodes, ten apart", listen, d.nodes)}
+		}
+		fmt.Fprintf(&b, "metrics:\n  listen: %q\n", net.JoinHostPort(host, strconv.Itoa(port+10*i)))
+	}
+	file, most, keep := os.Getenv("RECOUNT_AUDIT_LOG_FILE"), os.Getenv("RECOUNT_AUDIT_LOG_MAX_BYTES"), os.Getenv("RECOUNT_AUDIT_LOG_KEEP")
+	if file+most+keep == "" {
+		return b.String(), nil
+	}
+	fmt.Fprintln(&b, "audit_log:")
+	if file != "" {
+		abs, err := filepath.Abs(file)
+		if err != nil {
+			return "", err
+		}
+		fmt.Fprintf(&b, "  file: %q\n", abs+"."+d.nodeID(i))
+	}
+	if most != "" {
+		fmt.Fprintf(&b, "  max_bytes: %s\n", most)
+	}
+	if keep != "" {
+		fmt.Fprintf(&b, "  keep: %q\n", keep)
+	}
+	return b.String(), nil
+}
+
+// warnUnused names the settings of the environment that dev decides for each node itself.
+func warnUnused(w io.Writer) {
+	for _, s := range settings {
+		used := slices.Contains([]string{"auth.required", "auth.two_person", "auth.failures", "token_rate", "pcs_profiles", "ballast"}, s.key) ||
+			strings.HasPrefix(s.key, "audit_log.") || strings.HasPrefix(s.key, "metrics.") || strings.HasPrefix(s.key, "pcs_")
+		if value := os.Getenv(s.env); value != "" && !used && ownSetting(s.key) {
+			fmt.Fprintf(w, "recount-node: %s is not used: dev gives every node its own %s\n", s.env, s.key)
+		}
+	}
+}
