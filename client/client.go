@@ -46,6 +46,16 @@ type Config struct {
 	MaxConns       int           // kept-alive connections per endpoint, default 256
 	HTTP2          bool          // default HTTP/1.1, which is faster with many connections
 	UserAgent      string
+
+	Slow      func(Slow)    // called while a call takes long: after SlowAfter, then after twice as long and so on
+	SlowAfter time.Duration // default 2 s
+}
+
+// Slow says which endpoint a call is asking that takes long.
+type Slow struct {
+	Endpoint   string
+	Number, Of int           // of the endpoint among all of the client
+	Elapsed    time.Duration // of the whole call
 }
 
 // Client is safe for concurrent use. Close it when done.
@@ -98,7 +108,7 @@ func (c *Config) setDefaults() {
 	for _, d := range []struct {
 		field *time.Duration
 		value time.Duration
-	}{{&c.AttemptTimeout, 15 * time.Second}, {&c.MinBackoff, 50 * time.Millisecond}, {&c.MaxBackoff, 2 * time.Second}} {
+	}{{&c.AttemptTimeout, 15 * time.Second}, {&c.MinBackoff, 50 * time.Millisecond}, {&c.MaxBackoff, 2 * time.Second}, {&c.SlowAfter, 2 * time.Second}} {
 		if *d.field <= 0 {
 			*d.field = d.value
 		}

@@ -60,6 +60,8 @@ func (r *Response) Problem() *wire.Problem {
 // Every other status is an answer, not an error. Errors are *Error.
 func (c *Client) Do(ctx context.Context, r Request) (*Response, error) {
 	failure := &Error{}
+	asking, done := c.watch()
+	defer done()
 	untrusted := map[*endpoint]bool{} // those whose TLS identity was not taken: no repetition mends that, another node may
 	for {
 		e, wait := c.pick()
@@ -73,6 +75,7 @@ func (c *Client) Do(ctx context.Context, r Request) (*Response, error) {
 			return nil, failure
 		}
 		began := time.Now()
+		asking(e)
 		resp, sent, err := c.once(ctx, e, r)
 		failure.Attempts++
 		failure.Endpoint = e.url
@@ -103,6 +106,32 @@ func (c *Client) Once(ctx context.Context, r Request) (*Response, error) {
 	}
 	resp.Attempts, resp.Elapsed = 1, time.Since(began)
 	return resp, nil
+}
+
+// watch tells Config.Slow of a call that takes long. asking says which endpoint is asked now; once done has returned, nothing is told
+// any more.
+func (c *Client) watch() (asking func(*endpoint), done func()) {
+	if c.cfg.Slow == nil {
+		return func(*endpoint) {}, func() {}
+	}
+	var now atomic.Pointer[endpoint]
+	stop, ended, began := make(chan struct{}), make(chan struct{}), time.Now()
+	go func() {
+		defer close(ended)
+		for wait := c.cfg.SlowAfter; ; wait *= 2 {
+			timer := time.NewTimer(time.Until(began.Add(wait)))
+			select {
+			case <-stop:
+				timer.Stop()
+				return
+			case <-timer.C:
+			}
+			if e := now.Load(); e != nil {
+				c.cfg.Slow(Slow{e.url, slices.Index(c.endpoints, e) + 1, len(c.endpoints), time.Since(began)})
+			}
+		}
+	}()
+	return now.Store, func() { close(stop); <-ended }
 }
 
 // note records a failed attempt in the error to be and in the health of the endpoint. A freeze is about the record and not

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/recount-ledger/recount/client"
+	"github.com/recount-ledger/recount/internal/cli"
 	"github.com/recount-ledger/recount/internal/verify"
 	"github.com/recount-ledger/recount/internal/when"
 	"github.com/recount-ledger/recount/wire"
@@ -26,6 +27,7 @@ func (f *auditFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.Shard, "shard", "", "only this shard")
 	flags.StringVar(&f.Key, "key", "", "only records that this key id verified")
 	flags.StringVar(&f.Outcome, "outcome", "", "only accepted, escalated, refused or conflict")
+	cli.Closed(cmd, "outcome", wire.OutcomeAccepted, wire.OutcomeEscalated, wire.OutcomeRefused, wire.OutcomeConflict)
 	flags.StringVar(&f.Reason, "reason", "", "only this reason code, such as d_hat_mismatch")
 	flags.BoolVar(&f.UnknownShards, "unknown-shards", false, "only shards that nobody registered (recount known-shards)")
 	flags.IntVar(&f.Limit, "limit", 0, "stop after so many rows (0: no limit)")

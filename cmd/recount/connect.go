@@ -34,6 +34,9 @@ func (a *app) connect() (*client.Client, error) {
 	}
 	a.place = p
 	cfg.UserAgent, cfg.MaxConns = "recount/"+version.Version, 1024
+	if !a.patient {
+		cfg.Slow, cfg.SlowAfter = a.slow, slowAfter
+	}
 	if a.local {
 		cfg.Consistency = wire.ConsistencyLocal
 	}
@@ -98,6 +101,18 @@ func ask[T any](ctx context.Context, a *app, call func(context.Context, *client.
 	ctx, cancel := context.WithTimeout(ctx, a.timeout)
 	defer cancel()
 	return call(ctx, c)
+}
+
+// slowAfter is how long a person is left without a word.
+var slowAfter = 2 * time.Second
+
+// slow says what a call that takes long is doing.
+func (a *app) slow(s client.Slow) {
+	which := ""
+	if s.Of > 1 {
+		which = fmt.Sprintf("%d of %d, ", s.Number, s.Of)
+	}
+	a.talk("asking %s (%s%s)", s.Endpoint, which, s.Elapsed.Round(min(slowAfter, time.Second)))
 }
 
 // whereTimeout bounds the question which cluster this is, which nothing depends on.

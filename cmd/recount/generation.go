@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/recount-ledger/recount/client"
+	"github.com/recount-ledger/recount/internal/cli"
 	"github.com/recount-ledger/recount/wire"
 )
 
@@ -76,6 +77,7 @@ func (a *app) generationStartCommand() *cobra.Command {
 	cmd.Flags().StringVar(&r.Policy, "policy", "", "id of a published policy, or at least its first 8 digits")
 	cmd.Flags().Uint64Var(&r.From, "from", 0, "first event that the policy judges (default: the first of all)")
 	cmd.Flags().StringVar(&r.Keys, "keys", "", "as_of or hindsight (default: as the generation that answers)")
+	cli.Closed(cmd, "keys", wire.KeysAsOf, wire.KeysHindsight)
 	f.add(cmd)
 	return cmd
 }
@@ -151,6 +153,7 @@ exactly what is shown; activation wants it.`,
 	}
 	cmd.Flags().Uint64Var(&position, "position", 0, "compare up to this event (default: as far as the node has compared)")
 	cmd.Flags().StringVar(&by, "by", "outcome", "how to break the flips down: outcome, reason, shard or key")
+	cli.Closed(cmd, "by", "outcome", "reason", "shard", "key")
 	cmd.Flags().BoolVar(&show, "list", false, "list the flips")
 	cmd.Flags().StringVar(&only, "print", "", "print this alone, for a script: digest or flips")
 	cmd.Flags().StringVar(&export, "export", "", "write the flips to this file, one JSON object per line")

@@ -134,7 +134,7 @@ func TestEmptyListsSayWhy(t *testing.T) {
 	if r := run(t, "", "audit", "--shard", "broken", "--dev", dir); r.code == exitOK || r.out != "" {
 		t.Errorf("%+v", r)
 	}
-	for args, want := range map[string]string{"audit --outcome bogus": "accepted, escalated, refused, conflict", "audit --reason bogus": "d_hat_mismatch", "audit --last 2 --limit 2": "not both"} {
+	for args, want := range map[string]string{"audit --outcome bogus": "accepted, escalated, refused or conflict", "audit --reason bogus": "d_hat_mismatch", "audit --last 2 --limit 2": "not both"} {
 		if r := run(t, "", append(strings.Fields(args), "--dev", dir)...); r.code != exitUsage || !strings.Contains(r.err, want) || r.out != "" {
 			t.Errorf("%s: %+v", args, r)
 		}

@@ -11,12 +11,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/recount-ledger/recount/client"
+	"github.com/recount-ledger/recount/internal/cli"
 	"github.com/recount-ledger/recount/wire"
 )
 
 // readFlags adds --consistency and --min-seq.
 func readFlags(cmd *cobra.Command, r *client.Read) {
 	cmd.Flags().StringVar(&r.Consistency, "consistency", "", "local, session or linearizable (default: the node's choice for the route)")
+	cli.Closed(cmd, "consistency", wire.ConsistencyLocal, wire.ConsistencySession, wire.ConsistencyLinearizable)
 	cmd.Flags().Uint64Var(&r.MinSeq, "min-seq", 0, "wait until the node has folded this seq")
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/recount-ledger/recount/internal/cli"
+	"github.com/recount-ledger/recount/internal/term"
 )
 
 // app is one run of the tool: its streams, its environment and the flags that every command has.
@@ -33,6 +34,7 @@ type app struct {
 	shown io.Writer // out, as it was given
 
 	saidCluster  bool        // of an operation
+	patient      bool        // no word of calls that take long: the command has a progress of its own
 	terminal     func() bool // nil: look at stdin and stderr
 	place        place       // where the cluster is, once it was found
 	opID         string      // of the act that was asked for
@@ -106,6 +108,8 @@ func (a *app) root() *cobra.Command {
 	f.BoolVar(&a.local, "local", false, "read what the node that is asked knows, without a word from the others: works without a majority, may be old")
 	cli.Span(f, &a.timeout, "timeout", 30*time.Second, "how long to try for one answer")
 	f.BoolVarP(&a.quiet, "quiet", "q", false, "no progress and no notes on stderr")
+	cli.Closed(cmd, "color", term.ColorAuto, term.ColorAlways, term.ColorNever)
+	cli.Closed(cmd, "time", timeUTC, timeLocal, timeRelative)
 	cli.Closed(cmd, "output", formatTable, formatWide, formatJSON, formatNDJSON)
 	cmd.CompletionOptions.DisableDefaultCmd = true
 	cmd.AddCommand(a.keygenCommand(), a.signCommand(), a.submitCommand(), a.getCommand(), a.auditCommand(), a.tailCommand(),
@@ -113,6 +117,7 @@ func (a *app) root() *cobra.Command {
 		a.incidentCommand(), a.canaryCommand(), a.drillCommand(), a.freezeCommand(), a.thawCommand(), a.freezesCommand(), a.knownShardsCommand(),
 		a.tokenCommand(), a.contextCommand(), a.whoamiCommand(), a.explainCommand(), a.approveCommand(), a.actsCommand(),
 		a.versionCommand(), cli.Completion("recount", usage))
+	a.completeIDs(cmd)
 	cli.Strict(cmd, usage)
 	cli.FitHelp(cmd, func() int { return a.screen().Width })
 	return cmd

@@ -81,6 +81,7 @@ func (a *app) submit(ctx context.Context, f submitFlags, files []string) error {
 	if err := f.validate(); err != nil {
 		return err
 	}
+	a.patient = true
 	c, err := a.connect()
 	if err != nil {
 		return err

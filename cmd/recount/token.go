@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/recount-ledger/recount/client"
+	"github.com/recount-ledger/recount/internal/cli"
 	"github.com/recount-ledger/recount/internal/when"
 	"github.com/recount-ledger/recount/wire"
 )
@@ -58,6 +59,7 @@ func (a *app) tokenCreateCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&role, "role", "", roleWords()+" (required)")
+	cli.Closed(cmd, "role", roles()...)
 	cmd.Flags().StringVar(&name, "name", "", "who will hold it (required)")
 	cmd.Flags().StringVar(&expires, "expires", "30d", "until when it counts, at most 366d: "+when.Forms+" after now")
 	cmd.Flags().StringVar(&out, "out", "", "write the token to this new file, mode 0600, instead of stdout")
@@ -65,12 +67,13 @@ func (a *app) tokenCreateCommand() *cobra.Command {
 	return cmd
 }
 
-func roleWords() string {
-	var words []string
+func roleWords() string { return strings.Join(roles(), ", ") }
+
+func roles() (words []string) {
 	for _, r := range wire.Roles() {
 		words = append(words, string(r))
 	}
-	return strings.Join(words, ", ")
+	return words
 }
 
 // createToken keeps the text before it asks: a token that counts and that nobody has cannot be told from a stolen one.

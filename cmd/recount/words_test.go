@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/recount-ledger/recount/wire"
 )
@@ -89,6 +90,38 @@ func TestProblemsPointToExplain(t *testing.T) {
 		return true
 	}
 	if r := run(t, "", "shards", "--dev", dev(t, n)); !strings.Contains(r.err, `"recount explain far_behind"`) {
+		t.Errorf("%+v", r)
+	}
+}
+
+// A busy machine must not add words to what other tests compare.
+func init() { slowAfter = time.Hour }
+
+// TestSlowAnswersAreSaid: nobody is left without a word while a node does not answer.
+func TestSlowAnswersAreSaid(t *testing.T) {
+	defer func(d time.Duration) { slowAfter = d }(slowAfter)
+	slowAfter = 20 * time.Millisecond
+	hangs, over := newNode(t), make(chan struct{})
+	hangs.override = func(_ http.ResponseWriter, r *http.Request) bool {
+		select {
+		case <-r.Context().Done():
+		case <-over:
+		}
+		return true
+	}
+	t.Cleanup(func() { close(over) })
+	one, two := dev(t, hangs), dev(t, hangs, hangs)
+	if r := run(t, "", "audit", "--dev", one, "--timeout", "200ms"); r.code != exitUnavailable || !strings.Contains(r.err, "asking "+hangs.server.URL+" (") {
+		t.Errorf("%+v", r)
+	}
+	if r := run(t, "", "audit", "--dev", two, "--timeout", "200ms"); r.code != exitUnavailable || !strings.Contains(r.err, " of 2, ") {
+		t.Errorf("%+v", r)
+	}
+	if r := run(t, "", "audit", "--dev", one, "--timeout", "200ms", "-q"); r.code != exitUnavailable || strings.Contains(r.err, "asking") {
+		t.Errorf("%+v", r)
+	}
+	slowAfter = time.Hour
+	if r := run(t, "", "audit", "--dev", dev(t, newNode(t))); r.code != exitOK || strings.Contains(r.err, "asking") {
 		t.Errorf("%+v", r)
 	}
 }

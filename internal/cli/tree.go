@@ -35,6 +35,9 @@ func Closed(cmd *cobra.Command, flag string, words ...string) {
 
 // Check refuses what no command takes: an empty value or argument, a missing flag, a word that the flag does not have.
 func Check(cmd *cobra.Command, args []string) error {
+	if cmd.Name() == cobra.ShellCompRequestCmd || cmd.Name() == cobra.ShellCompNoDescRequestCmd {
+		return nil // the shell asks how an empty word may go on
+	}
 	if err := RefuseEmpty(cmd, args); err != nil {
 		return err
 	}
