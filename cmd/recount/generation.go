@@ -64,6 +64,9 @@ func (a *app) generationStartCommand() *cobra.Command {
 				if err != nil {
 					return nil, err
 				}
+				if err := a.warnPublished(ctx, p); err != nil {
+					return nil, err
+				}
 				r.Policy = p.ID
 				return c.StartGeneration(ctx, r)
 			})

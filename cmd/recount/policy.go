@@ -78,6 +78,9 @@ func (a *app) policyLintCommand() *cobra.Command {
 				if len(line.Problems) > 0 {
 					bad++
 				}
+				for _, danger := range line.Dangers {
+					a.talk("Warning: %s: %s.", path, danger)
+				}
 				if err := l.add(line); err != nil {
 					return err
 				}
@@ -98,6 +101,7 @@ type lintLine struct {
 	File     string   `json:"file"`
 	ID       string   `json:"id"`
 	Problems []string `json:"problems"`
+	Dangers  []string `json:"dangers"` // what a person must mean; such a document can be used
 
 	unread bool // there is no document to judge
 }
@@ -113,14 +117,14 @@ func lintRows(t *table, p lintLine) {
 }
 
 func lint(path string) lintLine {
-	line := lintLine{File: path, Problems: []string{}}
+	line := lintLine{File: path, Problems: []string{}, Dangers: []string{}}
 	p, err := readPolicy(path)
 	if err != nil {
 		line.Problems = strings.Split(err.Error(), "\n")
 		line.unread = errors.As(err, new(*fs.PathError))
 		return line
 	}
-	line.ID = fmt.Sprintf("%x", p.ID())
+	line.ID, line.Dangers = fmt.Sprintf("%x", p.ID()), p.Dangers()
 	return line
 }
 
@@ -163,10 +167,16 @@ func (a *app) policyPublishCommand() *cobra.Command {
 
 // warnNarrower says what the policy in force accepts and a new one does not: profiles, schemes, algorithms, versions, late epochs.
 func (a *app) warnNarrower(ctx context.Context, p verify.Policy) {
+	for _, danger := range p.Dangers() {
+		a.talk("Warning: %s.", danger)
+	}
 	current, err := ask(ctx, a, policyInForce)
 	if err != nil {
 		a.talk("Which policy is in force could not be read: %v", err)
 		return
+	}
+	for _, looser := range p.Looser(current) {
+		a.talk("Warning: against the policy in force, %s.", looser)
 	}
 	for _, note := range narrower(current, p) {
 		a.talk("Note: the policy in force accepts %s", note)
@@ -408,6 +418,9 @@ actor, as an activation does: recount approve.`,
 				if err != nil {
 					return nil, err
 				}
+				if err := a.warnPublished(ctx, p); err != nil {
+					return nil, err
+				}
 				return c.ApplyPolicy(ctx, p.ID, wire.ApplyRequest{Act: a.act(&f)})
 			})
 			if err != nil {
@@ -419,6 +432,15 @@ actor, as an activation does: recount approve.`,
 	f.add(cmd)
 	a.waitFlag(cmd)
 	return cmd
+}
+
+// warnPublished names the dangers of a published policy before it is put to use.
+func (a *app) warnPublished(ctx context.Context, p *wire.PolicyAnswer) error {
+	policy, err := parseCanonical(p)
+	if err == nil {
+		a.warnNarrower(ctx, policy)
+	}
+	return err
 }
 
 func (a *app) showApply(r *wire.ApplyAnswer) error {
