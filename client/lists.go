@@ -1,8 +1,13 @@
 package client
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
 	"iter"
+	"net/http"
 	"net/url"
 	"strconv"
 	"time"
@@ -16,7 +21,11 @@ const pageSize = 1000
 // AuditQuery filters the audit list; zero members do not filter. Since and Until bound the log time.
 type AuditQuery struct {
 	Shard, Key, Outcome, Reason string
-	UnknownShards               bool // only shards that nobody registered as expected
+	UnknownShards               bool   // only shards that nobody registered as expected
+	Policy                      string // that judged: its id or at least the first 8 digits
+	Remote                      string // that it came from: an address, or a range such as 10.0.0.0/8
+	AsOf                        string // what was said then: the number of an event, or a moment (wire.Time)
+	Generation                  uint32 // what this one says, or said last when it is gone; 0 for the active one
 	Since, Until                time.Time
 	FromSeq, ToSeq              uint64
 	Newest                      bool   // newest first
@@ -27,7 +36,8 @@ type AuditQuery struct {
 
 func (a AuditQuery) query() url.Values {
 	q := a.Read.query()
-	for name, value := range map[string]string{"shard": a.Shard, "key": a.Key, "outcome": a.Outcome, "reason": a.Reason, "cursor": a.Cursor} {
+	for name, value := range map[string]string{"shard": a.Shard, "key": a.Key, "outcome": a.Outcome, "reason": a.Reason, "cursor": a.Cursor,
+		"policy": a.Policy, "remote": a.Remote, "as_of": a.AsOf} {
 		if value != "" {
 			q.Set(name, value)
 		}
@@ -45,6 +55,7 @@ func (a AuditQuery) query() url.Values {
 	if a.Newest {
 		q.Set("order", wire.OrderNewest)
 	}
+	setSeq(q, "generation", uint64(a.Generation))
 	if a.Limit > 0 {
 		q.Set("limit", strconv.Itoa(a.Limit))
 	}
@@ -84,6 +95,66 @@ func (c *Client) Audit(ctx context.Context, q AuditQuery) iter.Seq2[wire.AuditIt
 			q.Cursor, q.MinSeq = page.NextCursor, max(q.MinSeq, page.AppliedSeq)
 		}
 	}
+}
+
+// EventsQuery selects events. Zero members do not.
+type EventsQuery struct {
+	From, To uint64 // the first and the last one
+	Shard    string // only submissions that name this shard, refused ones too
+	Read
+}
+
+// EventsPage reads many events at once and says where to go on, 0 at the end. A node answers with at most 10,000 events, and
+// fewer when they are large.
+func (c *Client) EventsPage(ctx context.Context, q EventsQuery) (items []wire.EventAnswer, next uint64, err error) {
+	v := q.query()
+	setSeq(v, "from", q.From)
+	setSeq(v, "to", q.To)
+	if q.Shard != "" {
+		v.Set("shard", q.Shard)
+	}
+	if c.cfg.Consistency != "" && !v.Has("consistency") {
+		v.Set("consistency", c.cfg.Consistency)
+	}
+	resp, err := c.Do(ctx, Request{Method: http.MethodGet, Path: "/v1/events", Query: v})
+	if err != nil {
+		return nil, 0, err
+	}
+	if resp.Status < 200 || resp.Status > 299 {
+		return nil, 0, resp.decode(nil, http.MethodGet)
+	}
+	end, err := eventLines(resp.Body, &items)
+	if err == nil && end.NextCursor != "" {
+		next, err = strconv.ParseUint(end.NextCursor, 10, 64)
+	}
+	if err != nil {
+		return nil, 0, &Error{Endpoint: resp.Endpoint, Attempts: resp.Attempts, Status: resp.Status, Cause: fmt.Errorf("%w: %w", ErrProtocol, err)}
+	}
+	return items, next, nil
+}
+
+// eventLines reads events up to the trailer, without which the answer was cut.
+func eventLines(body []byte, items *[]wire.EventAnswer) (end wire.Trailer, err error) {
+	for line := range bytes.Lines(body) {
+		if end.Trailer {
+			return end, errors.New("a line behind the trailer")
+		}
+		if err := json.Unmarshal(line, &end); err != nil {
+			return end, err
+		}
+		if end.Trailer {
+			continue
+		}
+		var e wire.EventAnswer
+		if err := json.Unmarshal(line, &e); err != nil {
+			return end, err
+		}
+		*items = append(*items, e)
+	}
+	if !end.Trailer || end.Count != len(*items) {
+		return end, errors.New("the list was cut")
+	}
+	return end, nil
 }
 
 // TailConfig bounds the pauses between two looks at the end of the list: the first after news, the longest

@@ -133,6 +133,22 @@ type AuditItem struct {
 	InputsSigned     bool     `json:"inputs_signed"`       // as in SubmitAnswer, of this submission's own signature
 	Evidence         bool     `json:"evidence"`            // kept beside an earlier outcome that stands
 	FirstSeq         uint64   `json:"first_seq,omitempty"` // the event whose outcome stands, when not this one
+	Remote           string   `json:"remote,omitempty"`    // address that it came from; absent when addresses are not recorded
+
+	Generation uint32       `json:"generation"`    // that says what this row says
+	Was        AuditAnswer  `json:"was"`           // the answer first given
+	Now        *AuditAnswer `json:"now,omitempty"` // what the active generation says; in lists as of another time only
+}
+
+// AuditAnswer is what was said of a submission at some time. Status, reason and policy are absent when they are not known any
+// more: a recount records what it changes of outcome and accepted, and a generation that is gone says nothing else.
+type AuditAnswer struct {
+	Generation uint32 `json:"generation"` // that answered
+	Outcome    string `json:"outcome"`
+	Accepted   bool   `json:"accepted"`
+	Status     int    `json:"status,omitempty"`
+	ReasonCode string `json:"reason_code,omitempty"`
+	Policy     string `json:"policy,omitempty"`
 }
 
 // AuditPage answers GET /v1/audit as JSON. NextCursor is empty on the last page.
@@ -141,6 +157,7 @@ type AuditPage struct {
 	NextCursor string      `json:"next_cursor"`
 	AppliedSeq uint64      `json:"applied_seq"`
 	Generation uint32      `json:"generation"`
+	AsOf       uint64      `json:"as_of,omitempty"` // the event after which the answers were these
 }
 
 // The orders of the audit list, the values of the query parameter "order".
@@ -164,6 +181,7 @@ type Trailer struct {
 	NextCursor string `json:"next_cursor"`
 	AppliedSeq uint64 `json:"applied_seq"`
 	Generation uint32 `json:"generation"`
+	AsOf       uint64 `json:"as_of,omitempty"` // as in AuditPage
 }
 
 // Leaf is the header that the Merkle tree hashes for one event.

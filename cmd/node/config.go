@@ -34,6 +34,7 @@ func (v values) nodeConfig() (node.Config, error) {
 	c.KeyRate = number(v, "key_rate", &errs, func(s string) (float64, error) { return strconv.ParseFloat(s, 64) })
 	c.NoAuth = !v.yes("auth.required", &errs)
 	c.NewCluster = v.yes("new_cluster", &errs)
+	c.RecordRemote = v.yes("record_remote", &errs)
 	c.TwoPerson = v.yes("auth.two_person", &errs)
 	c.TokensFile = t["auth.tokens_file"]
 	if c.AuthFailures = number(v, "auth.failures", &errs, strconv.Atoi); c.AuthFailures <= 0 {

@@ -66,6 +66,7 @@ var settings = []setting{
 	{key: "audit_log.max_bytes", env: "RECOUNT_AUDIT_LOG_MAX_BYTES", def: "104857600", help: "size at which it is rotated, 0 is never"},
 	{key: "audit_log.keep", env: "RECOUNT_AUDIT_LOG_KEEP", def: "90d", help: "age at which a rotated file is deleted, such as 90d or 36h, 0 is never"},
 	{key: "trusted_proxies", env: "RECOUNT_TRUSTED_PROXIES", help: "proxies whose X-Forwarded-For counts, CIDRs separated by commas"},
+	{key: "record_remote", env: "RECOUNT_RECORD_REMOTE", def: "true", help: "false: events and logs do not say from which address a submission came"},
 	{key: "max_body", env: "RECOUNT_MAX_BODY", def: "1048576", help: "bytes of a submission"},
 	{key: "ballast", env: "RECOUNT_BALLAST", def: "1073741824", help: "bytes of disk in reserve, freed when the disk is full; at most a fiftieth of the disk, 0 is none"},
 	{key: "election_timeout", env: "RECOUNT_ELECTION_TIMEOUT", def: "2s", help: "how long a follower waits for its leader"},

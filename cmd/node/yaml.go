@@ -15,7 +15,7 @@ import (
 // Kinds of settings, by what YAML may take their values for. All others are text, and have to be a string in YAML too.
 var (
 	listSettings   = []string{"pcs_sign_alg", "pcs_hmac_keys", "pcs_ed25519_pub_b64", "pcs_profiles", "trusted_proxies"}
-	boolSettings   = []string{"auth.required", "auth.two_person", "new_cluster"}
+	boolSettings   = []string{"auth.required", "auth.two_person", "new_cluster", "record_remote"}
 	numberSettings = []string{"auth.failures", "token_rate", "address_rate", "key_rate", "throttle_status", "audit_log.max_bytes",
 		"audit_log.keep", "max_body", "ballast", "election_timeout", "pack_batch_bytes"}
 )

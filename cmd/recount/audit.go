@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -20,6 +22,8 @@ type auditFlags struct {
 	client.AuditQuery
 	since, until string
 	last         int
+	asOf         string
+	countBy      []string
 }
 
 func (f *auditFlags) add(cmd *cobra.Command) {
@@ -29,6 +33,8 @@ func (f *auditFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.Outcome, "outcome", "", "only accepted, escalated, refused or conflict")
 	cli.Closed(cmd, "outcome", wire.OutcomeAccepted, wire.OutcomeEscalated, wire.OutcomeRefused, wire.OutcomeConflict)
 	flags.StringVar(&f.Reason, "reason", "", "only this reason code, such as d_hat_mismatch")
+	flags.StringVar(&f.Policy, "policy", "", "only what this policy judged: its id, or the first digits of it, at least 8")
+	flags.StringVar(&f.Remote, "remote", "", "only what came from this address, or range of addresses such as 10.0.0.0/8")
 	flags.BoolVar(&f.UnknownShards, "unknown-shards", false, "only shards that nobody registered (recount known-shards)")
 	flags.IntVar(&f.Limit, "limit", 0, "stop after so many rows (0: no limit)")
 	readFlags(cmd, &f.Read)
@@ -58,7 +64,10 @@ func (f *auditFlags) parse(a *app) (err error) {
 	if f.Until, err = a.moment("--until", f.until); err != nil {
 		return err
 	}
-	return spanOfTimes(f.Since, f.Until)
+	if err := spanOfTimes(f.Since, f.Until); err != nil {
+		return err
+	}
+	return f.parseAsOf(a)
 }
 
 // spanOfTimes refuses bounds between which nothing can be.
@@ -69,25 +78,85 @@ func spanOfTimes(since, until time.Time) error {
 	return nil
 }
 
-func (a *app) auditList() *list[wire.AuditItem] {
-	return newList(a, auditRow, usual(count("SEQ", 1), 6), moment("LOG TIME", 6), count("ANSWERED NOW", 8), usual(word("OUTCOME", 2), 9), extra(word("ACCEPTED", 10)),
-		usual(text("REASON", 3, 10), 14), usual(text("SHARD", 5, 10), 12), count("EPOCH", 9), usual(hexID("PCS_ID", 4), 16), usual(keyID("KEY", 7), 21))
+// parseAsOf reads the number of an event, a moment, or "generation N".
+func (f *auditFlags) parseAsOf(a *app) error {
+	text := strings.TrimSpace(f.asOf)
+	if number, ok := strings.CutPrefix(text, "generation"); ok {
+		n, err := strconv.ParseUint(strings.TrimLeft(number, " :="), 10, 32)
+		if err != nil || n == 0 {
+			return usagef("--as-of %q: must name a generation, such as \"generation 1\"", f.asOf)
+		}
+		f.Generation = uint32(n)
+		return nil
+	}
+	if seq, err := strconv.ParseUint(text, 10, 63); text == "" || err == nil && seq > 0 {
+		f.AsOf = text
+		return nil
+	}
+	t, err := a.moment("--as-of", text)
+	if err != nil || text == "0" {
+		return usagef("--as-of %q: must be the number of an event, \"generation N\", or "+when.Forms+" before now", f.asOf)
+	}
+	f.AsOf = wire.Time(t)
+	return nil
 }
 
-func auditRow(t *table, i wire.AuditItem) {
-	t.row(i.Seq, i.LogTime, i.Status, i.Outcome, i.Accepted, dash(i.ReasonCode), dash(i.ShardID), i.Epoch, dash(i.PCSID), dash(i.KeyID))
+// then reports whether the list is of another time than now.
+func (f *auditFlags) then() bool { return f.AsOf != "" || f.Generation != 0 }
+
+// auditList is the list of submissions with what was answered first, then (in a list as of another time), and now.
+func (a *app) auditList(then bool) *list[wire.AuditItem] {
+	return a.answersList(then, usual(word("WAS", 4), 9))
+}
+
+// answersList is a list with a column for the answer first given.
+func (a *app) answersList(then bool, was column) *list[wire.AuditItem] {
+	head := []any{usual(count("SEQ", 1), 6), moment("LOG TIME", 6), was}
+	if then {
+		head = append(head, usual(word("THEN", 3), 9))
+	}
+	head = append(head, usual(word("NOW", 2), 9), count("STATUS", 8), extra(word("ACCEPTED", 10)), usual(text("REASON", 4, 10), 14), usual(text("SHARD", 5, 10), 12),
+		count("EPOCH", 9), usual(hexID("PCS_ID", 3), 16), usual(keyID("KEY", 7), 21), extra(count("GENERATION", 11)), extra(text("ADDRESS", 12, 9)), extra(hexID("POLICY", 13)))
+	return newList(a, auditRow(then), head...)
+}
+
+func auditRow(then bool) func(*table, wire.AuditItem) {
+	return func(t *table, i wire.AuditItem) {
+		now := i.Outcome
+		if i.Now != nil {
+			now = i.Now.Outcome
+		}
+		cells := []any{i.Seq, i.LogTime, dash(i.Was.Outcome)}
+		if then {
+			cells = append(cells, i.Outcome)
+		}
+		t.row(append(cells, now, i.Status, i.Accepted, dash(i.ReasonCode), dash(i.ShardID), i.Epoch, dash(i.PCSID), dash(i.KeyID), i.Generation, dash(i.Remote), dash(i.Policy))...)
+	}
 }
 
 func (a *app) auditCommand() *cobra.Command {
 	var f auditFlags
 	cmd := &cobra.Command{
 		Use: "audit", Short: "List submissions and what the ledger says of them", Args: exactly(),
-		Long: `audit lists submission events in the order of the log, or the newest first. With -o ndjson rows are printed as they arrive; an error in
-between ends the command with its exit code, so a list is complete if and only if the exit code is 0.`,
+		Long: `audit lists submission events in the order of the log, or the newest first, refused ones too. WAS is the answer first given, NOW what the active
+generation says; -o wide adds the generation, the address and the policy of every row.
+
+--as-of gives the list as it was answered then: after an event, at a time, or by a generation. Outcome, reason and policy are
+those of then, also for the filters. A recount records what it changes of outcome and accepted; the reason of an answer that it
+left alone is known as long as its generation is kept.
+
+--count-by counts the rows instead of listing them, by any of: key, policy, outcome, was, reason, shard, node, address, day. The tool
+reads every row that matches and keeps at most 100,000 different counts.
+
+With -o ndjson rows are printed as they arrive; an error in between ends the command with its exit code, so a list is complete
+if and only if the exit code is 0.`,
 		Example: `  recount audit --dev /tmp/recount --last 20
   recount audit --outcome escalated --since yesterday --limit 20
   recount audit --shard shard-001 --since 15m -o ndjson | jq -r .pcs_id
-  recount audit --key hmac-0123456789abcdef --reason d_hat_mismatch`,
+  recount audit --key hmac-0123456789abcdef --reason d_hat_mismatch
+  recount audit --since 7d --outcome accepted --count-by key,policy
+  recount audit --shard shard-001 --as-of 2026-01-02T15:04:05Z
+  recount audit --as-of "generation 1" --outcome accepted`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := f.parse(a); err != nil {
 				return err
@@ -102,7 +171,10 @@ between ends the command with its exit code, so a list is complete if and only i
 					return err
 				}
 			}
-			return a.walkAudit(cmd.Context(), c, f.AuditQuery)
+			if len(f.countBy) > 0 {
+				return a.countAudit(cmd.Context(), c, &f)
+			}
+			return a.walkAudit(cmd.Context(), c, &f)
 		},
 	}
 	f.add(cmd)
@@ -112,13 +184,15 @@ between ends the command with its exit code, so a list is complete if and only i
 	cmd.Flags().Uint64Var(&f.ToSeq, "to-seq", 0, "up to this seq")
 	cmd.Flags().BoolVar(&f.Newest, "reverse", false, "newest first")
 	cmd.Flags().IntVar(&f.last, "last", 0, "only the newest so many, newest first")
+	cmd.Flags().StringVar(&f.asOf, "as-of", "", "as it was answered then: after this seq, at this time (as for --since), or by \"generation N\"")
+	cmd.Flags().StringSliceVar(&f.countBy, "count-by", nil, "count the rows by "+strings.Join(countables(), ", ")+"; several are separated by commas")
 	return cmd
 }
 
 // walkAudit pages by hand, so that --timeout bounds one page and not the whole list.
-func (a *app) walkAudit(ctx context.Context, c *client.Client, q client.AuditQuery) error {
-	l := a.auditList()
-	l.none = func() string { return a.whyNoAudit(ctx, c, q) }
+func (a *app) walkAudit(ctx context.Context, c *client.Client, f *auditFlags) error {
+	q, l := f.AuditQuery, a.auditList(f.then())
+	l.none = func() string { return a.whyNoAudit(ctx, c, f.AuditQuery) }
 	const size = 1000
 	for left := q.Limit; ; {
 		if q.Limit = size; left > 0 {
@@ -138,7 +212,11 @@ func (a *app) walkAudit(ctx context.Context, c *client.Client, q client.AuditQue
 		}
 		done := left > 0 && left <= len(page.Items)
 		if left -= len(page.Items); done || page.NextCursor == "" {
-			return l.end()
+			if err := l.end(); err != nil {
+				return err
+			}
+			a.tellUnconfirmed(ctx, c, q.Read)
+			return nil
 		}
 		q.Cursor, q.MinSeq = page.NextCursor, max(q.MinSeq, page.AppliedSeq)
 	}
@@ -167,7 +245,8 @@ func (a *app) whyNoAudit(ctx context.Context, c *client.Client, q client.AuditQu
 		}
 	}
 	if q.Key == "" && q.Shard == "" && q.Outcome == "" && q.Reason == "" && !q.UnknownShards &&
-		q.Since.IsZero() && q.Until.IsZero() && q.FromSeq == 0 && q.ToSeq == 0 {
+		q.Since.IsZero() && q.Until.IsZero() && q.FromSeq == 0 && q.ToSeq == 0 &&
+		q.Policy == "" && q.Remote == "" && q.AsOf == "" && q.Generation == 0 {
 		return "nothing was submitted yet"
 	}
 	return "no submission is in this selection; leave out a filter, or widen --since and --until"
@@ -225,7 +304,7 @@ func (a *app) tail(ctx context.Context, q client.AuditQuery, last uint64) error 
 		}
 		q.FromSeq = head.Seq - min(last, head.Seq) + 1
 	}
-	l := a.auditList()
+	l := a.answersList(false, extra(word("WAS", 4))) // what is new has one answer
 	for item, err := range c.Tail(ctx, q, client.TailConfig{}) {
 		switch {
 		case errors.Is(err, context.Canceled):

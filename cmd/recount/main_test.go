@@ -113,8 +113,9 @@ func (n *node) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answer(w, a)
 	case "/v1/audit":
 		answer(w, wire.AuditPage{AppliedSeq: 42, Generation: 1, Items: []wire.AuditItem{
-			{Seq: 40, LogTime: "2026-01-02T03:04:05Z", Status: 200, Outcome: "accepted", Accepted: true, ReasonCode: "ok", ShardID: "shard-002", Epoch: 209, PCSID: someID, KeyID: "hmac-0123456789abcdef"},
-			{Seq: 41, LogTime: "2026-01-02T03:04:06Z", Status: 400, Outcome: "refused", ReasonCode: "schema", ShardID: "bad\x1b[31m", PCSID: ""},
+			{Seq: 40, LogTime: "2026-01-02T03:04:05Z", Status: 200, Outcome: "accepted", Accepted: true, ReasonCode: "ok", ShardID: "shard-002", Epoch: 209, PCSID: someID, KeyID: "hmac-0123456789abcdef",
+				Generation: 1, Was: wire.AuditAnswer{Generation: 1, Outcome: "accepted", Accepted: true, Status: 200, ReasonCode: "ok"}},
+			{Seq: 41, LogTime: "2026-01-02T03:04:06Z", Status: 400, Outcome: "refused", ReasonCode: "schema", ShardID: "bad\x1b[31m", PCSID: "", Generation: 1, Was: wire.AuditAnswer{Generation: 1, Outcome: "refused"}},
 		}})
 	case "/v1/shards":
 		answer(w, wire.ShardsPage{Items: []wire.ShardAnswer{shard, {ShardID: "zzz"}}, AppliedSeq: 42})

@@ -133,7 +133,11 @@ func (a *app) allShards(ctx context.Context, read client.Read) error {
 			return err
 		}
 	}
-	return l.end()
+	if err := l.end(); err != nil {
+		return err
+	}
+	a.tellUnconfirmed(ctx, c, read)
+	return nil
 }
 
 func (a *app) eventCommand() *cobra.Command {

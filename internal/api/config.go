@@ -54,6 +54,7 @@ type Config struct {
 	MetricsUser, MetricsPass string         // Basic Auth on /metrics when either is set
 	MetricsApart             bool           // /metrics is not a route of this handler but has a server of its own, NewMetricsServer
 	TrustedProxies           []netip.Prefix // only these may name another client in X-Forwarded-For
+	HideRemote               bool           // lines of the log do not say from which address a request came
 	Acts                     func(Act)      // takes every act of an operator, done or refused, when it is answered; may be nil
 	Deciding                 *atomic.Int64  // requests whose body is here whole and that have no answer yet; nil: nobody asks
 	WALErrors                func() uint64  // failed writes of the event log, for flk_wal_errors; may be nil

@@ -201,8 +201,12 @@ func (s *server) finish(c echo.Context, id string, took time.Duration) {
 		level = slog.LevelWarn
 	}
 	if ctx := c.Request().Context(); s.Logger.Enabled(ctx, level) {
+		remote := c.RealIP()
+		if s.HideRemote {
+			remote = ""
+		}
 		s.Logger.Log(ctx, level, "request", "route", route, "method", methodLabel(c.Request().Method),
-			"status", status, "took", took, "bytes", c.Response().Size, "remote", c.RealIP(), "request_id", id)
+			"status", status, "took", took, "bytes", c.Response().Size, "remote", remote, "request_id", id)
 	}
 }
 

@@ -6,6 +6,7 @@ package api
 import (
 	"context"
 	"errors"
+	"net/netip"
 
 	"github.com/recount-ledger/recount/wire"
 )
@@ -46,12 +47,33 @@ type AuditQuery struct {
 	Newest                      bool   // in descending seq
 	Limit                       int    // at least 1
 	Generation                  uint32 // the generation that must answer
+
+	Policy       string       // first hex digits of the policy that judged
+	Remote       netip.Prefix // addresses that records came from; the zero prefix for all
+	AsOf         uint64       // what was said after this event, of the events up to it; 0 for now
+	AsOfTime     int64        // the same by log time in ns since 1970
+	OfGeneration uint32       // what another generation says or, when it is gone, said last; 0 for Generation
 }
 
 // AuditResult is one stretch of the list. It may hold fewer than Limit items, even none, and still go on.
 type AuditResult struct {
 	Items []wire.AuditItem
 	Next  uint64 // FromSeq of the next stretch; 0 at the end
+	AsOf  uint64 // the event after which the answers were these; 0 for now
+}
+
+// EventsQuery selects events in ascending seq.
+type EventsQuery struct {
+	From, To   uint64 // the first, at least 1, and the last one; 0 for no bound
+	Shard      string // only submissions that name this shard, refused ones too; empty for every event
+	Limit      int    // at least 1
+	Generation uint32 // up to where this one has folded
+}
+
+// EventsResult is one stretch of events. It may hold fewer than Limit, even none, and still go on.
+type EventsResult struct {
+	Items []wire.EventAnswer
+	Next  uint64 // From of the next stretch; 0 at the end
 }
 
 // FlipsQuery selects flips of a generation against the active one in ascending seq. Empty members do not filter.
@@ -110,6 +132,8 @@ type Ledger interface {
 	Complete(ctx context.Context, prefix string, limit int) ([]string, error)
 	Audit(ctx context.Context, q AuditQuery) (AuditResult, error)
 	Event(ctx context.Context, seq uint64) (*wire.EventAnswer, error)
+	// Events lists events with their payloads.
+	Events(ctx context.Context, q EventsQuery) (EventsResult, error)
 	Shards(ctx context.Context, q ShardsQuery) (ShardsResult, error)
 	Shard(ctx context.Context, id string) (*wire.ShardAnswer, error)
 	Cluster(ctx context.Context) (*wire.ClusterAnswer, error)

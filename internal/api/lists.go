@@ -32,7 +32,8 @@ type auditRequest struct {
 }
 
 func parseAudit(c echo.Context) (auditRequest, error) {
-	p := readParams(c, "shard", "key", "outcome", "reason", "since", "until", "from_seq", "to_seq", "order", "limit", "cursor", "unknown_shards", "consistency", "min_seq")
+	p := readParams(c, "shard", "key", "outcome", "reason", "since", "until", "from_seq", "to_seq", "order", "limit", "cursor", "unknown_shards",
+		"policy", "remote", "as_of", "generation", "consistency", "min_seq")
 	a := auditRequest{read: p.read(wire.ConsistencyLocal), ndjson: wantsNDJSON(c.Request().Header)}
 	highest := uint64(maxLimit)
 	if a.ndjson {
@@ -51,6 +52,14 @@ func parseAudit(c echo.Context) (auditRequest, error) {
 		ToSeq:         p.number("to_seq", 0, 1, 1<<63-1),
 		Newest:        p.oneOf("order", wire.OrderOldest, wire.OrderOldest, wire.OrderNewest) == wire.OrderNewest,
 		Limit:         int(p.number("limit", min(defaultLimit, highest), 1, highest)),
+
+		Policy:       p.policy("policy"),
+		Remote:       p.addresses("remote"),
+		OfGeneration: uint32(p.number("generation", 0, 1, 1<<32-1)),
+	}
+	a.query.AsOf, a.query.AsOfTime = p.position("as_of")
+	if a.query.OfGeneration != 0 && (a.query.AsOf != 0 || a.query.AsOfTime != 0) {
+		p.fail("as_of", "give as_of or generation, not both")
 	}
 	if a.query.ToSeq != 0 && a.query.ToSeq < a.query.FromSeq {
 		p.fail("to_seq", "is below from_seq")
@@ -59,7 +68,8 @@ func parseAudit(c echo.Context) (auditRequest, error) {
 		a.query.FromSeq, a.query.ToSeq = a.query.ToSeq, a.query.FromSeq
 	}
 	get := p.values.Get
-	a.filters = digestFilters(get("shard"), get("key"), get("outcome"), get("reason"), get("since"), get("until"), get("from_seq"), get("unknown_shards"), get("to_seq"), get("order"))
+	a.filters = digestFilters(get("shard"), get("key"), get("outcome"), get("reason"), get("since"), get("until"), get("from_seq"), get("unknown_shards"),
+		get("to_seq"), get("order"), get("policy"), get("remote"), get("as_of"), get("generation"))
 	if text := get("cursor"); text != "" {
 		k, err := parseCursor(text, 'a', a.filters)
 		if err != nil {
@@ -92,8 +102,8 @@ func (s *server) audit(c echo.Context) error {
 		return s.auditStream(c, a, at)
 	}
 	page := wire.AuditPage{Items: []wire.AuditItem{}, AppliedSeq: at.AppliedSeq, Generation: a.query.Generation}
-	next, err := s.walkAudit(ctx, a.query, maxStretches, func(items []wire.AuditItem) error {
-		page.Items = append(page.Items, items...)
+	next, err := s.walkAudit(ctx, a.query, maxStretches, func(r AuditResult) error {
+		page.Items, page.AsOf = append(page.Items, r.Items...), r.AsOf
 		return nil
 	})
 	if err != nil {
@@ -113,7 +123,7 @@ func (a auditRequest) cursorAt(next uint64) string {
 }
 
 // walkAudit gives at most q.Limit items to fn, in at most so many stretches, and returns where to go on.
-func (s *server) walkAudit(ctx context.Context, q AuditQuery, stretches int, fn func([]wire.AuditItem) error) (uint64, error) {
+func (s *server) walkAudit(ctx context.Context, q AuditQuery, stretches int, fn func(AuditResult) error) (uint64, error) {
 	for left := q.Limit; ; stretches-- {
 		q.Limit = min(left, streamStretch)
 		r, err := s.Ledger.Audit(ctx, q)
@@ -125,7 +135,7 @@ func (s *server) walkAudit(ctx context.Context, q AuditQuery, stretches int, fn 
 				r.Items[i].Reasons = []string{}
 			}
 		}
-		if err := fn(r.Items); err != nil {
+		if err := fn(r); err != nil {
 			return 0, err
 		}
 		left -= len(r.Items)
@@ -141,7 +151,7 @@ func (s *server) walkAudit(ctx context.Context, q AuditQuery, stretches int, fn 
 func (s *server) auditStream(c echo.Context, a auditRequest, at Position) error {
 	w := c.Response()
 	out := bufio.NewWriterSize(w, 32<<10)
-	lines, count := json.NewEncoder(out), 0
+	lines, count, asOf := json.NewEncoder(out), 0, uint64(0)
 	control := http.NewResponseController(w)
 	begin := func() {
 		if !w.Committed {
@@ -150,13 +160,13 @@ func (s *server) auditStream(c echo.Context, a auditRequest, at Position) error 
 			w.WriteHeader(http.StatusOK)
 		}
 	}
-	next, err := s.walkAudit(c.Request().Context(), a.query, 1<<30, func(items []wire.AuditItem) error {
+	next, err := s.walkAudit(c.Request().Context(), a.query, 1<<30, func(r AuditResult) error {
 		begin()
 		// A writer may have no deadline to move; then the server's own limit stands.
 		_ = control.SetWriteDeadline(time.Now().Add(writeTimeout))
-		count += len(items)
-		for i := range items {
-			if err := lines.Encode(&items[i]); err != nil {
+		count, asOf = count+len(r.Items), r.AsOf
+		for i := range r.Items {
+			if err := lines.Encode(&r.Items[i]); err != nil {
 				return err
 			}
 		}
@@ -167,7 +177,7 @@ func (s *server) auditStream(c echo.Context, a auditRequest, at Position) error 
 	}
 	begin()
 	err = lines.Encode(wire.Trailer{
-		Trailer: true, Count: count, NextCursor: a.cursorAt(next), AppliedSeq: at.AppliedSeq, Generation: a.query.Generation,
+		Trailer: true, Count: count, NextCursor: a.cursorAt(next), AppliedSeq: at.AppliedSeq, Generation: a.query.Generation, AsOf: asOf,
 	})
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
@@ -143,6 +144,46 @@ func nanoseconds(text string) (int64, bool) {
 		return 0, false
 	}
 	return t.UnixNano(), true
+}
+
+// policy reads the first digits of a policy's id.
+func (p *params) policy(name string) string {
+	v := strings.ToLower(p.values.Get(name))
+	if v != "" && (len(v) < 8 || len(v) > 64 || strings.Trim(v, "0123456789abcdef") != "") {
+		p.fail(name, "must be the id of a policy, or at least its first 8 hex digits")
+	}
+	return v
+}
+
+// addresses reads one address, or a range of them such as 10.0.0.0/8.
+func (p *params) addresses(name string) netip.Prefix {
+	v := p.values.Get(name)
+	if v == "" {
+		return netip.Prefix{}
+	}
+	if a, err := netip.ParseAddr(v); err == nil && a.Zone() == "" {
+		a = a.Unmap()
+		return netip.PrefixFrom(a, a.BitLen())
+	}
+	r, err := netip.ParsePrefix(v)
+	if err != nil || r.Addr().Is4In6() {
+		p.fail(name, "must be an address such as 10.0.0.7 or a range of addresses such as 10.0.0.0/8")
+		return netip.Prefix{}
+	}
+	return r.Masked()
+}
+
+// position reads the number of an event or a moment.
+func (p *params) position(name string) (seq uint64, ns int64) {
+	v := p.values.Get(name)
+	if strings.Trim(v, "0123456789") == "" {
+		return p.number(name, 0, 1, 1<<63-1), 0
+	}
+	ns, ok := nanoseconds(v)
+	if !ok {
+		p.fail(name, "must be the number of an event or "+strings.TrimPrefix(mustBeMoment, "must be "))
+	}
+	return 0, ns
 }
 
 // read gives the freshness that the query asks for.

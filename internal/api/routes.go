@@ -41,6 +41,7 @@ var routeTable = []route{
 	{method: "GET", path: "/v1/pcs", roles: reading, serve: (*server).complete},
 
 	{method: "GET", path: "/v1/audit", roles: reading, serve: (*server).audit},
+	{method: "GET", path: "/v1/events", roles: reading, serve: (*server).events},
 	{method: "GET", path: "/v1/events/:seq", roles: reading, serve: (*server).event},
 	{method: "GET", path: "/v1/shards", roles: reading, serve: (*server).shards},
 	{method: "GET", path: "/v1/shards/:shard_id", roles: reading, serve: (*server).shard},

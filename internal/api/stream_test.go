@@ -241,3 +241,54 @@ func FuzzCursor(f *testing.F) {
 		}
 	})
 }
+
+// TestEventsAreStreamed: events of a range or a shard come with a trailer that says where to go on.
+func TestEventsAreStreamed(t *testing.T) {
+	r := newRig(t, nil)
+	for i := range 7 {
+		r.post(record(fmt.Sprint("s", i%2), i, nil))
+	}
+	for target, want := range map[string]string{
+		"/v1/events":                      "1 2 3 4 5 6 7 end",
+		"/v1/events?limit=3":              "1 2 3 next 4",
+		"/v1/events?from=4&limit=3":       "4 5 6 next 7",
+		"/v1/events?from=3&to=4":          "3 4 end",
+		"/v1/events?shard=s1":             "2 4 6 end",
+		"/v1/events?from=99":              "end",
+		"/v1/events?shard=nobodys&from=2": "end",
+	} {
+		w := r.get(target)
+		if w.Code != 200 || w.Header().Get("Content-Type") != wire.MediaNDJSON {
+			t.Fatalf("%s: %d %v", target, w.Code, w.Header())
+		}
+		var got []string
+		for line := range strings.Lines(w.Body.String()) {
+			var e struct {
+				Seq        uint64
+				Payload    []byte
+				Trailer    bool
+				Count      int
+				NextCursor string `json:"next_cursor"`
+			}
+			if err := json.Unmarshal([]byte(line), &e); err != nil {
+				t.Fatal(err)
+			}
+			switch {
+			case !e.Trailer && len(e.Payload) > 0:
+				got = append(got, fmt.Sprint(e.Seq))
+			case e.Count == len(got) && e.NextCursor != "":
+				got = append(got, "next", e.NextCursor)
+			case e.Count == len(got):
+				got = append(got, "end")
+			}
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("%s: %v, want %s", target, got, want)
+		}
+	}
+	for _, target := range []string{"/v1/events?from=0", "/v1/events?from=5&to=4", "/v1/events?limit=10001", "/v1/events?shard=s*", "/v1/events?cursor=x"} {
+		if w := r.get(target); w.Code != 400 {
+			t.Errorf("%s: %d", target, w.Code)
+		}
+	}
+}

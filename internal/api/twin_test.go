@@ -219,7 +219,8 @@ func (t *twin) Audit(_ context.Context, q AuditQuery) (AuditResult, error) {
 		out.Items = append(out.Items, wire.AuditItem{
 			Seq: seq, LogTime: wire.Time(row.at), ReceivedAt: wire.Time(row.at), Node: a.Node, PCSID: a.PCSID, ShardID: a.ShardID,
 			Epoch: a.Epoch, KeyID: "hmac-1", Status: row.status, Outcome: a.Outcome, Accepted: a.Accepted, ReasonCode: a.ReasonCode,
-			Reasons: a.Reasons, RecomputedDHat: a.RecomputedDHat, RecomputedBudget: a.RecomputedBudget, Policy: a.Policy,
+			Reasons: a.Reasons, RecomputedDHat: a.RecomputedDHat, RecomputedBudget: a.RecomputedBudget, Policy: a.Policy, Generation: q.Generation,
+			Was: wire.AuditAnswer{Generation: 1, Outcome: a.Outcome, Accepted: a.Accepted},
 		})
 	}
 	return out, t.fail
@@ -238,6 +239,24 @@ func (t *twin) Event(_ context.Context, seq uint64) (*wire.EventAnswer, error) {
 		Leaf:     wire.Leaf{Format: 1, Seq: seq, RawTimeNS: row.at.UnixNano(), Kind: 2, PayloadSHA256: hex.EncodeToString(sum[:])},
 		LeafHash: hexOf("leaf", seq), Payload: row.body, Summary: map[string]any{"pcs_id": row.record.PCSID},
 	}, nil
+}
+
+func (t *twin) Events(ctx context.Context, q EventsQuery) (out EventsResult, err error) {
+	for seq := q.From; seq <= t.Position().AppliedSeq && (q.To == 0 || seq <= q.To); seq++ {
+		if len(out.Items) == q.Limit {
+			out.Next = seq
+			break
+		}
+		if q.Shard != "" && t.rows[seq-1].record.ShardID != q.Shard {
+			continue
+		}
+		e, err := t.Event(ctx, seq)
+		if err != nil {
+			return out, err
+		}
+		out.Items = append(out.Items, *e)
+	}
+	return out, t.fail
 }
 
 func (t *twin) shardRows() []wire.ShardAnswer {

@@ -228,5 +228,25 @@ func (h *History) Complete(prefix string, limit int) ([]string, error) {
 	return ids, nil
 }
 
+// HistoryView is the history at one moment; the caller closes it.
+type HistoryView struct{ v *View }
+
+// View reads many flips of one moment.
+func (h *History) View() *HistoryView { return &HistoryView{v: h.store.Snapshot()} }
+
+// Close releases the view.
+func (h *HistoryView) Close() { h.v.Close() }
+
+// Flip is what an activation changed of submission seq; ok is false when it changed nothing of it.
+func (h *HistoryView) Flip(activation, seq uint64) (f projections.Flip, ok bool, err error) {
+	key := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64([]byte{spaceFlipOf}, activation), seq)
+	b, err := h.v.Get(key)
+	if err != nil || b == nil {
+		return f, false, err
+	}
+	f, err = projections.DecodeFlip(seq, b)
+	return f, err == nil, err
+}
+
 // commitSync is commit that returns when the step is on the disk.
 func (t *txn) commitSync() error { return t.apply(pebble.Sync) }

@@ -74,6 +74,7 @@ type Config struct {
 	MetricsPass    string
 	Audit          AuditLog
 	TrustedProxies []netip.Prefix // whose X-Forwarded-For counts
+	RecordRemote   bool           // events say from which address a submission came
 	MaxBody        int            // bytes of a submission
 	QueueBytes     int            // payload bytes that wait for consensus at most
 
@@ -110,6 +111,7 @@ const AddressFactor = 20
 func Defaults() Config {
 	return Config{
 		Profiles:     pcs.DefaultProfiles,
+		RecordRemote: true,
 		AuthFailures: 60, TokenRate: 100, AddressRate: 100 * AddressFactor, ThrottleStatus: 429, MaxBody: 1 << 20, QueueBytes: 32 << 20,
 		ElectionTimeout: 2 * time.Second, SubmitTimeout: 10 * time.Second, MaxClockSkew: 5 * time.Second, DigestInterval: 10 * time.Second,
 		Audit:          AuditLog{MaxBytes: 100 << 20, Keep: 90 * 24 * time.Hour},

@@ -243,7 +243,7 @@ func (n *Node) openAPI() error {
 	}
 	conf := api.Config{
 		Ledger: ledger{n}, Logger: n.log, Registry: n.registry,
-		TLS: port.config(), Believes: port.believes, TrustedProxies: n.cfg.TrustedProxies,
+		TLS: port.config(), Believes: port.believes, TrustedProxies: n.cfg.TrustedProxies, HideRemote: !n.cfg.RecordRemote,
 		NodeID: n.cfg.NodeID, MaxBody: int64(n.cfg.MaxBody), AddressRate: n.cfg.AddressRate, ThrottleStatus: n.cfg.ThrottleStatus,
 		SubmitTimeout: n.cfg.SubmitTimeout, MetricsUser: n.cfg.MetricsUser, MetricsPass: n.cfg.MetricsPass, MetricsApart: n.cfg.MetricsListen != "",
 		Explain: n.explain, Acts: n.auditAct, Refused: n.auditRefused, NoAuth: n.cfg.NoAuth, ClusterID: n.cfg.ClusterID, AuthFailures: n.cfg.AuthFailures, Leader: toLeader{n}, Deciding: &n.deciding,

@@ -132,83 +132,6 @@ func (n ledger) Complete(ctx context.Context, prefix string, limit int) ([]strin
 	return ids[:min(len(ids), limit)], nil
 }
 
-// Audit lists folded submissions.
-func (n ledger) Audit(ctx context.Context, q api.AuditQuery) (api.AuditResult, error) {
-	r, err := n.listed(q.Generation)
-	if err != nil {
-		return api.AuditResult{}, err
-	}
-	control, seq := n.derived.Control(), n.derived.Cursor().Seq
-	query := projections.Query{Shard: q.Shard, Key: q.Key, Since: q.Since, Until: q.Until, FromSeq: q.FromSeq, ToSeq: q.ToSeq, Limit: q.Limit, Reverse: q.Newest}
-	if q.Outcome != "" {
-		if query.Outcome, err = verify.ParseOutcome(q.Outcome); err != nil {
-			return api.AuditResult{}, wire.NewProblem(wire.CodeBadRequest, err.Error()).WithField("outcome")
-		}
-	}
-	if q.Reason != "" {
-		if query.Reason, err = verify.ParseReason(q.Reason); err != nil {
-			return api.AuditResult{}, wire.NewProblem(wire.CodeBadRequest, err.Error()).WithField("reason")
-		}
-	}
-	view := r.View()
-	defer view.Close()
-	page, err := projections.Audit(view, query)
-	if errors.Is(err, fsm.ErrDropped) {
-		return api.AuditResult{}, n.gone(q.Generation)
-	}
-	if err != nil {
-		return api.AuditResult{}, err
-	}
-	out := api.AuditResult{Next: page.Next, Items: make([]wire.AuditItem, 0, len(page.Rows))}
-	read := n.derived.Items()
-	for _, row := range page.Rows {
-		if err := ctx.Err(); err != nil {
-			return api.AuditResult{}, err
-		}
-		if q.UnknownShards && (row.ShardID == "" || control.ShardKnown(row.ShardID, seq)) {
-			continue
-		}
-		item, err := n.auditItem(read, row)
-		if err != nil {
-			return api.AuditResult{}, err
-		}
-		out.Items = append(out.Items, item)
-	}
-	return out, nil
-}
-
-// auditItem joins a row with the submission that it speaks of.
-func (n *Node) auditItem(read func(uint64) (projections.Item, error), r projections.Result) (wire.AuditItem, error) {
-	a := wire.AuditItem{
-		Seq: r.Seq, LogTime: wire.TimeNS(r.LogTime), ReceivedAt: wire.TimeNS(r.ReceivedAt), PCSID: r.PCSID, ShardID: r.ShardID,
-		Epoch: r.Epoch, KeyID: r.KeyID, Status: r.Status, Outcome: r.Outcome.String(), Accepted: r.Accepted,
-		ReasonCode: r.ReasonCode(), Reasons: r.ReasonCodes(), Reason: reasonText(&r), RecomputedBudget: wire.Nano(r.Budget),
-		Policy: hex.EncodeToString(r.Policy[:]), Replayed: r.Replayed, Reverified: r.Reverified, Evidence: r.Evidence,
-		InputsSigned: r.Facts.InputsSigned(),
-	}
-	if r.HasDHat {
-		a.RecomputedDHat = wire.NanoPtr(wire.Nano(r.DHat))
-	}
-	if r.FirstSeq != r.Seq {
-		a.FirstSeq = r.FirstSeq
-	}
-	it, err := read(r.Seq)
-	if err != nil {
-		return a, err
-	}
-	sub, err := event.DecodeSubmission(it.Event.Payload)
-	if err != nil {
-		return a, err
-	}
-	a.Node, a.RequestID = sub.Node, sub.RequestID
-	if r.Facts.Valid() {
-		if rec := pcs.Decode(sub.Body); rec.Signable {
-			a.DHat = wire.NanoPtr(wire.Nano(rec.Tuple(r.Facts.Profile).DHat))
-		}
-	}
-	return a, nil
-}
-
 // Event shows one event with its leaf.
 func (n ledger) Event(_ context.Context, seq uint64) (*wire.EventAnswer, error) {
 	it, err := n.derived.Item(seq)
@@ -218,14 +141,83 @@ func (n ledger) Event(_ context.Context, seq uint64) (*wire.EventAnswer, error) 
 	if err != nil {
 		return nil, err
 	}
+	return n.eventAnswer(&it)
+}
+
+// stretchBytes bounds the payloads of one stretch of events.
+const stretchBytes = 1 << 20
+
+// Events lists events with their leaves: all of them, or the submissions that name a shard.
+func (n ledger) Events(ctx context.Context, q api.EventsQuery) (out api.EventsResult, err error) {
+	r, err := n.listed(q.Generation)
+	if err != nil {
+		return out, err
+	}
+	seqs, next, err := eventsOf(r, q)
+	if errors.Is(err, fsm.ErrDropped) {
+		err = n.gone(q.Generation)
+	}
+	if err != nil {
+		return out, err
+	}
+	read, size := n.derived.Items(), 0
+	for _, seq := range seqs {
+		if size >= stretchBytes {
+			return api.EventsResult{Items: out.Items, Next: seq}, nil
+		}
+		if err := ctx.Err(); err != nil {
+			return out, err
+		}
+		it, err := read(seq)
+		if err != nil {
+			return out, err
+		}
+		a, err := n.eventAnswer(&it)
+		if err != nil {
+			return out, err
+		}
+		size += len(a.Payload)
+		out.Items = append(out.Items, *a)
+	}
+	out.Next = next
+	return out, nil
+}
+
+// eventsOf are the numbers of the events that one stretch has, and where to go on.
+func eventsOf(r *running, q api.EventsQuery) (seqs []uint64, next uint64, err error) {
+	view := r.View()
+	defer view.Close()
+	if q.Shard == "" {
+		p, err := projections.ReadPosition(view)
+		last := p.Seq
+		if q.To != 0 {
+			last = min(last, q.To)
+		}
+		for seq := q.From; seq <= last && len(seqs) < q.Limit; seq++ {
+			seqs = append(seqs, seq)
+		}
+		if n := len(seqs); n > 0 && seqs[n-1] < last {
+			next = seqs[n-1] + 1
+		}
+		return seqs, next, err
+	}
+	page, err := projections.Audit(view, projections.Query{Shard: q.Shard, FromSeq: q.From, UpTo: q.To, Limit: q.Limit})
+	for i := range page.Rows {
+		seqs = append(seqs, page.Rows[i].Seq)
+	}
+	return seqs, page.Next, err
+}
+
+func (n *Node) eventAnswer(it *projections.Item) (*wire.EventAnswer, error) {
 	leaf := it.Leaf()
 	hash := leaf.Hash()
 	a := &wire.EventAnswer{
-		Seq: seq, Kind: it.Kind.String(), Index: it.Index, Term: it.Term, RawTime: wire.TimeNS(it.RawTime), LogTime: wire.TimeNS(it.LogTime),
+		Seq: it.Seq, Kind: it.Kind.String(), Index: it.Index, Term: it.Term, RawTime: wire.TimeNS(it.RawTime), LogTime: wire.TimeNS(it.LogTime),
 		Leaf: wire.Leaf{Format: leaf.Format, Seq: leaf.Seq, RawTimeNS: leaf.RawTime, Kind: uint16(leaf.Kind),
 			PayloadSHA256: hex.EncodeToString(leaf.PayloadSHA256[:])},
 		LeafHash: hex.EncodeToString(hash[:]), Payload: it.Event.Payload,
 	}
+	var err error
 	if a.Summary, err = summary(it.Event); err != nil {
 		return nil, err
 	}

@@ -170,8 +170,12 @@ func (n *Node) commit(ctx context.Context, body []byte, meta api.Meta, rec *pcs.
 	}
 	defer leave()
 	n.lastSubmit.Store(time.Now().UnixNano())
+	remote := meta.Remote
+	if !n.cfg.RecordRemote {
+		remote = ""
+	}
 	sub := &event.SubmissionV1{
-		Body: body, ReceivedAt: n.now().UnixNano(), Node: n.cfg.NodeID, Remote: meta.Remote, RequestId: meta.RequestID,
+		Body: body, ReceivedAt: n.now().UnixNano(), Node: n.cfg.NodeID, Remote: remote, RequestId: meta.RequestID,
 		Facts: &event.SignatureFacts{KeyId: facts.KeyID, Alg: uint32(facts.Alg), Profile: uint32(facts.Profile), Mode: uint32(facts.Mode)},
 	}
 	ev, err := newEvent(event.Submission, sub)

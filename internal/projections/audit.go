@@ -54,6 +54,9 @@ func (q *Query) bounds(s Store) (lo, hi uint64, err error) {
 		}
 		hi = min(hi, end-1)
 	}
+	if q.UpTo != 0 {
+		hi = min(hi, q.UpTo)
+	}
 	first, last := q.FromSeq, q.ToSeq
 	if q.Reverse {
 		first, last = last, first
@@ -101,6 +104,7 @@ func (q *Query) index(s Store) (prefix []byte, none bool, err error) {
 			return nil, true, err
 		}
 		return append([]byte{spaceByKey}, b...), false, nil
+	case q.Then != nil: // the rows of the other indexes are those of another time
 	case q.Reason > verify.ReasonOK:
 		return []byte{spaceByReason, byte(q.Reason)}, false, nil
 	case q.Outcome > verify.Accepted:
@@ -144,14 +148,27 @@ func (q *Query) add(s Store, page *Page, seq uint64) error {
 		return err
 	}
 	r, err := readRow(s, seq)
-	if err == nil && q.matches(&r) {
+	if err != nil || !q.about(&r) {
+		return err
+	}
+	if q.Then != nil {
+		if err := q.Then(&r); err != nil {
+			return err
+		}
+	}
+	if q.matches(&r) {
 		page.Rows = append(page.Rows, r)
 	}
-	return err
+	return nil
+}
+
+// about reports whether a row is of the shard and key that q asks for.
+func (q *Query) about(r *Result) bool {
+	return (q.Shard == "" || r.ShardID == q.Shard) && (q.Key == "" || r.KeyID == q.Key)
 }
 
 func (q *Query) matches(r *Result) bool {
-	if q.Shard != "" && r.ShardID != q.Shard || q.Key != "" && r.KeyID != q.Key || q.Outcome != 0 && r.Outcome != q.Outcome {
+	if !q.about(r) || q.Outcome != 0 && r.Outcome != q.Outcome || q.Policy != nil && !q.Policy(r.Policy) {
 		return false
 	}
 	if q.Reason == verify.ReasonOK {

@@ -19,6 +19,12 @@ type Query struct {
 	ToSeq   uint64         // last seq to look at (the first one, when Reverse); 0 is no bound
 	Limit   int            // most rows to return; 0 means 100, at most 1001
 	Reverse bool           // newest first
+
+	Policy func([32]byte) bool // of the policies that judged, only those for which it is true; nil is all
+	UpTo   uint64              // last seq of all, whatever the direction; 0 is no bound
+	// Then replaces a row by what was said of it at another time, before its outcome, reasons and policy are looked at; nil
+	// leaves the rows as they are. It may not change the shard or the key.
+	Then func(*Result) error
 }
 
 // Page is a part of an answer. Next is the FromSeq that continues it, 0 when there is nothing left. A page may be short,

@@ -1,0 +1,86 @@
+package api
+
+import (
+	"bufio"
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/recount-ledger/recount/wire"
+)
+
+// Bounds of one answer with events. A client goes on from what the trailer says.
+const (
+	maxEvents     = 10_000
+	maxEventBytes = 8 << 20 // of payloads; the last stretch may go beyond it
+	eventStretch  = 256
+)
+
+// events streams events with their payloads, one per line, and a trailer.
+func (s *server) events(c echo.Context) error {
+	p := readParams(c, "from", "to", "shard", "limit", "consistency", "min_seq")
+	want := p.read(wire.ConsistencyLocal)
+	q := EventsQuery{From: p.number("from", 1, 1, 1<<63-1), To: p.number("to", 0, 1, 1<<63-1), Shard: p.shard("shard")}
+	limit := int(p.number("limit", maxEvents, 1, maxEvents))
+	if q.To != 0 && q.To < q.From {
+		p.fail("to", "is less than from")
+	}
+	if err := p.err(); err != nil {
+		return err
+	}
+	ctx, cancel, at, err := s.fresh(c, want)
+	if err != nil {
+		return err
+	}
+	defer cancel()
+	if err := s.oneShard(ctx, "shard", q.Shard); err != nil {
+		return err
+	}
+	q.Generation = at.Generation
+	return s.streamEvents(c, q, limit, at)
+}
+
+// streamEvents writes the lines. Once the first is out an error can only cut the stream, which the missing trailer shows.
+func (s *server) streamEvents(c echo.Context, q EventsQuery, limit int, at Position) error {
+	w := c.Response()
+	out := bufio.NewWriterSize(w, 32<<10)
+	lines, control := json.NewEncoder(out), http.NewResponseController(w)
+	count, size := 0, 0
+	for {
+		q.Limit = min(limit-count, eventStretch)
+		r, err := s.Ledger.Events(c.Request().Context(), q)
+		if err != nil {
+			return err
+		}
+		if !w.Committed {
+			w.Header().Set(echo.HeaderContentType, wire.MediaNDJSON)
+			w.WriteHeader(http.StatusOK)
+		}
+		// A writer may have no deadline to move; then the server's own limit stands.
+		_ = control.SetWriteDeadline(time.Now().Add(writeTimeout))
+		for i := range r.Items {
+			if err := lines.Encode(&r.Items[i]); err != nil {
+				return err
+			}
+			size += len(r.Items[i].Payload)
+		}
+		count += len(r.Items)
+		if q.From = r.Next; r.Next == 0 || count >= limit || size >= maxEventBytes {
+			break
+		}
+		if err := out.Flush(); err != nil {
+			return err
+		}
+	}
+	end := wire.Trailer{Trailer: true, Count: count, AppliedSeq: at.AppliedSeq, Generation: at.Generation}
+	if q.From != 0 {
+		end.NextCursor = strconv.FormatUint(q.From, 10)
+	}
+	if err := lines.Encode(end); err != nil {
+		return err
+	}
+	return out.Flush()
+}

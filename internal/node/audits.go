@@ -1,0 +1,241 @@
+package node
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/recount-ledger/recount/internal/api"
+	"github.com/recount-ledger/recount/internal/event"
+	"github.com/recount-ledger/recount/internal/fsm"
+	"github.com/recount-ledger/recount/internal/pcs"
+	"github.com/recount-ledger/recount/internal/projections"
+	"github.com/recount-ledger/recount/internal/verify"
+	"github.com/recount-ledger/recount/wire"
+)
+
+// auditStretch is how many rows one stretch reads when some are left out only after their event was read.
+const auditStretch = 500
+
+// Audit lists folded submissions.
+func (n ledger) Audit(ctx context.Context, q api.AuditQuery) (api.AuditResult, error) {
+	live, err := n.listed(q.Generation)
+	if err != nil {
+		return api.AuditResult{}, err
+	}
+	l := &auditing{n: n.Node, q: q, answers: n.answersOf(live), control: n.derived.Control(), head: n.derived.Cursor().Seq, read: n.derived.Items()}
+	defer l.answers.close()
+	out, err := l.list(ctx)
+	if errors.Is(err, fsm.ErrDropped) {
+		err = n.gone(q.Generation)
+	}
+	return out, err
+}
+
+// auditing is one stretch of the audit list.
+type auditing struct {
+	n       *Node
+	q       api.AuditQuery
+	answers *answers
+	control *projections.Control
+	head    uint64
+	read    func(uint64) (projections.Item, error)
+
+	rows *fsm.View // the generation that is listed
+	of   uint32
+	asOf uint64 // 0: as it is said now
+}
+
+func (l *auditing) list(ctx context.Context) (api.AuditResult, error) {
+	query, err := auditQuery(l.q)
+	if err != nil {
+		return api.AuditResult{}, err
+	}
+	if err := l.choose(ctx); err != nil {
+		return api.AuditResult{}, err
+	}
+	defer l.rows.Close()
+	if err := l.lookBack(&query); err != nil {
+		return api.AuditResult{}, err
+	}
+	page, err := projections.Audit(l.rows, query)
+	if err != nil {
+		return api.AuditResult{}, err
+	}
+	out := api.AuditResult{Next: page.Next, AsOf: l.asOf, Items: make([]wire.AuditItem, 0, len(page.Rows))}
+	for i := range page.Rows {
+		if err := ctx.Err(); err != nil {
+			return api.AuditResult{}, err
+		}
+		if len(out.Items) == l.q.Limit {
+			out.Next = page.Rows[i].Seq
+			break
+		}
+		item, ok, err := l.item(&page.Rows[i])
+		if err != nil {
+			return api.AuditResult{}, err
+		}
+		if ok {
+			out.Items = append(out.Items, item)
+		}
+	}
+	return out, nil
+}
+
+// auditQuery is what the rows alone can be asked for.
+func auditQuery(q api.AuditQuery) (projections.Query, error) {
+	out := projections.Query{Shard: q.Shard, Key: q.Key, Since: q.Since, Until: q.Until, FromSeq: q.FromSeq, ToSeq: q.ToSeq, Limit: q.Limit, Reverse: q.Newest}
+	var err error
+	if q.Outcome != "" {
+		if out.Outcome, err = verify.ParseOutcome(q.Outcome); err != nil {
+			return out, wire.NewProblem(wire.CodeBadRequest, err.Error()).WithField("outcome")
+		}
+	}
+	if q.Reason != "" {
+		if out.Reason, err = verify.ParseReason(q.Reason); err != nil {
+			return out, wire.NewProblem(wire.CodeBadRequest, err.Error()).WithField("reason")
+		}
+	}
+	if q.Policy != "" {
+		out.Policy = func(id [32]byte) bool { return strings.HasPrefix(hex.EncodeToString(id[:]), q.Policy) }
+	}
+	if q.UnknownShards || q.Remote.IsValid() {
+		out.Limit = max(out.Limit, auditStretch)
+	}
+	return out, nil
+}
+
+// choose finds the rows that are listed: those of the generation that answers, or of another one that is kept. Of one that is
+// gone there is what it said last.
+func (l *auditing) choose(ctx context.Context) error {
+	from := l.answers.live
+	l.of = from.Number()
+	if other := l.q.OfGeneration; other != 0 && other != l.of {
+		if r, _ := l.n.gens.get(other); r != nil {
+			if err := awaitRows(ctx, r, from.Cursor().Seq); err != nil {
+				return err
+			}
+			from, l.of = r, other
+		} else if gone := l.n.gone(other); !errors.Is(gone, api.ErrGenerationGone) {
+			return gone
+		} else if last, ok := l.answers.last(other); ok {
+			l.asOf = last
+		} else {
+			return wire.NewProblem(wire.CodeNotFound, fmt.Sprintf("generation %d is not kept, and it never answered", other)).WithField("generation")
+		}
+	}
+	l.rows = from.View()
+	return nil
+}
+
+// rowsWait is how long a list waits for a generation that is a little behind.
+const rowsWait = 2 * time.Second
+
+func awaitRows(ctx context.Context, r *running, seq uint64) error {
+	ctx, cancel := context.WithTimeout(ctx, rowsWait)
+	defer cancel()
+	if err := r.WaitSeq(ctx, seq); err != nil {
+		return wire.NewProblem(wire.CodeNotReady, fmt.Sprintf("generation %d is built up to event %d of %d", r.Number(), r.Cursor().Seq, seq)).WithRetry(retryAfter)
+	}
+	return nil
+}
+
+// lookBack has the rows of an earlier time replaced by what was said then.
+func (l *auditing) lookBack(query *projections.Query) error {
+	switch {
+	case l.q.AsOfTime != 0:
+		next, err := projections.SeqAt(l.rows, l.q.AsOfTime+1)
+		if err != nil {
+			return err
+		}
+		if l.asOf = next - 1; l.asOf == 0 {
+			return wire.NewProblem(wire.CodeBadRequest, "is before the first event").WithField("as_of")
+		}
+	case l.q.AsOf != 0:
+		if l.asOf = l.q.AsOf; l.asOf > l.answers.live.Cursor().Seq {
+			return wire.NewProblem(wire.CodeBadRequest, fmt.Sprintf("event %d is not there yet", l.asOf)).WithField("as_of")
+		}
+	}
+	if query.UpTo = l.asOf; l.asOf == 0 {
+		return nil
+	}
+	query.Then = func(r *projections.Result) error {
+		then, err := l.answers.after(l.asOf, r)
+		*r, r.Generation = then.row, then.by
+		return err
+	}
+	return nil
+}
+
+// item joins a row with the submission that it speaks of and with what was said of it at other times. ok is false when the
+// list is of other shards or addresses.
+func (l *auditing) item(r *projections.Result) (a wire.AuditItem, ok bool, err error) {
+	if l.q.UnknownShards && (r.ShardID == "" || l.control.ShardKnown(r.ShardID, l.head)) {
+		return a, false, nil
+	}
+	if a, err = l.n.auditItem(l.read, *r); err != nil || l.q.Remote.IsValid() && !within(l.q.Remote, a.Remote) {
+		return a, false, err
+	}
+	if a.Generation = l.of; r.Generation != 0 {
+		a.Generation = r.Generation
+	}
+	now := r
+	if l.of != l.answers.live.Number() || l.asOf != 0 {
+		row, found, err := l.answers.rowOf(l.answers.live.Number(), r.Seq)
+		if err == nil && !found {
+			err = l.n.gone(l.answers.live.Number())
+		}
+		if err != nil {
+			return a, false, err
+		}
+		now = &row
+		s := said{row: row, by: l.answers.live.Number(), answeredBy: l.answers.live.Number()}
+		answer := s.answer()
+		a.Now = &answer
+	}
+	was, err := l.answers.after(r.Seq, now)
+	a.Was = was.answer()
+	return a, err == nil, err
+}
+
+// within reports whether a recorded address is in a range.
+func within(r netip.Prefix, recorded string) bool {
+	at, err := netip.ParseAddr(recorded)
+	return err == nil && r.Contains(at.Unmap().WithZone(""))
+}
+
+// auditItem joins a row with the submission that it speaks of.
+func (n *Node) auditItem(read func(uint64) (projections.Item, error), r projections.Result) (wire.AuditItem, error) {
+	a := wire.AuditItem{
+		Seq: r.Seq, LogTime: wire.TimeNS(r.LogTime), ReceivedAt: wire.TimeNS(r.ReceivedAt), PCSID: r.PCSID, ShardID: r.ShardID,
+		Epoch: r.Epoch, KeyID: r.KeyID, Status: r.Status, Outcome: r.Outcome.String(), Accepted: r.Accepted,
+		ReasonCode: r.ReasonCode(), Reasons: r.ReasonCodes(), Reason: reasonText(&r), RecomputedBudget: wire.Nano(r.Budget),
+		Policy: hex.EncodeToString(r.Policy[:]), Replayed: r.Replayed, Reverified: r.Reverified, Evidence: r.Evidence,
+		InputsSigned: r.Facts.InputsSigned(),
+	}
+	if r.HasDHat {
+		a.RecomputedDHat = wire.NanoPtr(wire.Nano(r.DHat))
+	}
+	if r.FirstSeq != r.Seq {
+		a.FirstSeq = r.FirstSeq
+	}
+	it, err := read(r.Seq)
+	if err != nil {
+		return a, err
+	}
+	sub, err := event.DecodeSubmission(it.Event.Payload)
+	if err != nil {
+		return a, err
+	}
+	a.Node, a.RequestID, a.Remote = sub.Node, sub.RequestID, sub.Remote
+	if r.Facts.Valid() {
+		if rec := pcs.Decode(sub.Body); rec.Signable {
+			a.DHat = wire.NanoPtr(wire.Nano(rec.Tuple(r.Facts.Profile).DHat))
+		}
+	}
+	return a, nil
+}
