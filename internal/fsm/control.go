@@ -135,7 +135,9 @@ func (d *Derived) CatchUp(ctx context.Context) error {
 }
 
 // Run folds the committed log until ctx ends or something fails.
-func (d *Derived) Run(ctx context.Context) error { return follow(ctx, d.src, d, d.batch) }
+func (d *Derived) Run(ctx context.Context) error {
+	return d.store.folded(follow(ctx, d.src, d, d.batch))
+}
 
 // Close closes the store; Run must have returned.
 func (d *Derived) Close() error { return d.store.Close() }

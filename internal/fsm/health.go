@@ -11,6 +11,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/recount-ledger/recount/internal/log"
+	"github.com/recount-ledger/recount/internal/projections"
 )
 
 // ErrDamaged means that a file of a folded state cannot be read. It is deleted and folded again.
@@ -48,6 +49,15 @@ func (h *health) note(err error) error {
 		h.told(err)
 	}
 	return err
+}
+
+// folded passes an error of a fold on. A row that no fold writes, or rows that are not there, are damage of the files, as an
+// unreadable block is: a flipped bit in a manifest can bring tables back that were replaced.
+func (h *health) folded(err error) error {
+	if !errors.Is(err, projections.ErrCorrupt) || errors.Is(err, ErrDamaged) {
+		return err
+	}
+	return h.note(err)
 }
 
 // corruption is a pebble.EventListener.DataCorruption.

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"path/filepath"
 	"strings"
@@ -13,6 +14,8 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"github.com/recount-ledger/recount/internal/projections"
 )
 
 // TestFullDiskIsNoDamage: what Pebble takes for the end because the disk is full or fails is told as that; only what the
@@ -177,5 +180,22 @@ func TestDamagedHistoryOpens(t *testing.T) {
 		if err := h.Close(); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// TestImpossibleRowsAreDamage: a fold that meets a row which no fold writes reports the files, so that they are folded again.
+func TestImpossibleRowsAreDamage(t *testing.T) {
+	told := 0
+	s, err := OpenStore(vfs.NewMem(), "s", quiet, func(error) { told++ })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := s.folded(io.EOF); err != io.EOF || s.Damage() != nil {
+		t.Errorf("another error: %v, damage %v", err, s.Damage())
+	}
+	err = s.folded(fmt.Errorf("row after event 66: %w", projections.ErrCorrupt))
+	if !errors.Is(err, ErrDamaged) || !errors.Is(s.Damage(), projections.ErrCorrupt) || told != 1 {
+		t.Errorf("%v, damage %v, told %d times", err, s.Damage(), told)
 	}
 }

@@ -95,7 +95,9 @@ func (g *Generation) load() error {
 }
 
 // Run folds the committed log until ctx ends or something fails.
-func (g *Generation) Run(ctx context.Context) error { return follow(ctx, g.src, g, g.batch) }
+func (g *Generation) Run(ctx context.Context) error {
+	return g.store.folded(follow(ctx, g.src, g, g.batch))
+}
 
 // Close waits for open views and closes the store; Run must have returned. Views taken later are empty, and who waits for
 // more to be folded gets ErrDropped.

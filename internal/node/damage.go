@@ -13,6 +13,7 @@ import (
 	"github.com/recount-ledger/recount/internal/api"
 	"github.com/recount-ledger/recount/internal/fsm"
 	"github.com/recount-ledger/recount/internal/log"
+	"github.com/recount-ledger/recount/internal/projections"
 	"github.com/recount-ledger/recount/wire"
 )
 
@@ -86,6 +87,11 @@ func (n *Node) rebuildDamaged() error {
 		if r.Damage() == nil {
 			continue
 		}
+		if n.impossible[number] && errors.Is(r.Damage(), projections.ErrCorrupt) {
+			return fmt.Errorf("generation %d was folded again and its rows are wrong once more, so its files are not the reason; "+
+				"leave this node stopped and report it: %w", number, r.Damage())
+		}
+		n.impossible[number] = errors.Is(r.Damage(), projections.ErrCorrupt)
 		n.log.Error("a generation is damaged; it is deleted and folded again", "generation", number, "error", r.Damage())
 		n.damages.Add(1)
 		if err := n.rebuild(r); err != nil {

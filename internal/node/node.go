@@ -51,8 +51,9 @@ type Node struct {
 	listener    net.Listener
 	scrape      *http.Server // of /metrics alone; nil when the API serves it
 	unused      unusedConns
-	damages     atomic.Uint64 // folded states that could not be read and are folded again
-	deciding    atomic.Int64  // requests of the API that are here whole and have no answer yet
+	damages     atomic.Uint64   // folded states that could not be read and are folded again
+	impossible  map[uint32]bool // generations that were folded again because of rows that no fold writes; for reconcile alone
+	deciding    atomic.Int64    // requests of the API that are here whole and have no answer yet
 	registry    *prometheus.Registry
 	apiFiles    *rotation     // certificate files of the API
 	peerFiles   *rotation     // and of the peer port
@@ -110,7 +111,7 @@ func Open(ctx context.Context, cfg Config, logger *slog.Logger) (*Node, error) {
 	}
 	n := &Node{cfg: cfg, log: logger, registry: prometheus.NewRegistry(), failed: make(chan error, 8),
 		ringChanged: make(chan struct{}, 1), reload: make(chan struct{}, 1),
-		capable: capable{until: map[string]time.Time{}, lacks: map[string]string{}}, doubts: newDoubts(), askedHistory: map[uint64]bool{}, drops: newRefusals(cfg.NodeID), limits: newLimits(cfg)}
+		capable: capable{until: map[string]time.Time{}, lacks: map[string]string{}}, doubts: newDoubts(), askedHistory: map[uint64]bool{}, impossible: map[uint32]bool{}, drops: newRefusals(cfg.NodeID), limits: newLimits(cfg)}
 	n.own.Store(&cfg.Keys)
 	n.ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	if err := n.open(ctx); err != nil {
