@@ -233,7 +233,7 @@ func (p *planted) commands() {
 		{[]string{"config", "check", "--config", p.config}, secrets, 2},
 		{[]string{"serve", "--config", p.config}, secrets, 2},
 		{[]string{"serve", "--config", p.config, "--metrics-pass-file", open}, nil, 2},
-		{[]string{"config", "view", "--config", p.config, "--metrics-pass-file", open}, nil, 1},
+		{[]string{"config", "view", "--config", p.config, "--metrics-pass-file", open}, nil, 2},
 		{[]string{"serve", "--config", p.config}, []string{"METRICS_PASS=" + p.pass}, 2},
 	} {
 		cmd := exec.Command(nodeBin, c.args...)
