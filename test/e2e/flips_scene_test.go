@@ -30,7 +30,6 @@ type flipScene struct {
 	ctx      context.Context
 	c        *harness.Cluster
 	client   *http.Client
-	base     int // its ports
 	late     string
 	variants []stopped
 	ids      []string          // acknowledged
