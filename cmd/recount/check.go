@@ -59,7 +59,7 @@ func (k *checker) check(j job, r *client.Response, answer *wire.SubmitAnswer, pr
 			differ("reason_code %q, expected %q", problem.ReasonCode, x.Class)
 		}
 		if x.SameAs != "" && problem.First != nil {
-			diffs = append(diffs, compareAnswers(earlier, problem.First, x.SameAs)...)
+			diffs = append(diffs, compareAnswers(unclaimed(earlier), problem.First, x.SameAs)...)
 		}
 		return diffs
 	}
@@ -124,6 +124,16 @@ func compareAnswers(earlier, now *wire.SubmitAnswer, id string) []string {
 		return nil
 	}
 	return []string{fmt.Sprintf("answer differs from that of %s: %s, then %s", id, compact(a), compact(b))}
+}
+
+// unclaimed leaves out the claim. A conflict names the outcome that stands, and that row does not hold what its client claimed.
+func unclaimed(a *wire.SubmitAnswer) *wire.SubmitAnswer {
+	if a == nil {
+		return nil
+	}
+	b := *a
+	b.DHat = nil
+	return &b
 }
 
 func compact(v any) string {
