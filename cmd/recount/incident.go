@@ -30,6 +30,7 @@ type keyIncident struct {
 	LastSeq       uint64         `json:"last_seq,omitempty"`
 	ByShard       map[string]int `json:"by_shard"`
 	ByOutcome     map[string]int `json:"by_outcome"`
+	ByAddress     map[string]int `json:"by_address"`     // from where they came; "" counts those of which no address was recorded
 	UnknownShards []string       `json:"unknown_shards"` // those that nobody registered as expected, sorted
 	Generation    uint32         `json:"generation"`     // that gave the outcomes
 	Hindsight     uint32         `json:"hindsight_generation,omitempty"`
@@ -112,7 +113,7 @@ func (a *app) keyIncident(ctx context.Context, given string, since time.Time, f 
 	if err != nil {
 		return nil, err
 	}
-	in := &keyIncident{KeyID: id, ByShard: map[string]int{}, ByOutcome: map[string]int{}, UnknownShards: []string{}, Reason: f.reason, Ticket: f.ticket}
+	in := &keyIncident{KeyID: id, ByShard: map[string]int{}, ByOutcome: map[string]int{}, ByAddress: map[string]int{}, UnknownShards: []string{}, Reason: f.reason, Ticket: f.ticket}
 	before, err := within(ctx, a, func(ctx context.Context) (*wire.KeyAnswer, error) { return c.Key(ctx, id) })
 	if err != nil {
 		return nil, err
@@ -210,6 +211,7 @@ func (in *keyIncident) count(item *wire.AuditItem) {
 	in.SignedSince++
 	in.ByShard[item.ShardID]++
 	in.ByOutcome[item.Outcome]++
+	in.ByAddress[item.Remote]++
 }
 
 // unknownOf finds the shards that nobody registered.
@@ -295,7 +297,7 @@ func (a *app) showIncident(in *keyIncident) error {
 		return a.document(in)
 	}
 	err := a.show(in, "key", in.KeyID, "owner", dash(in.Owner), "revoked at seq", in.RevokedSeq, "in other hands since", in.Since,
-		"signed since then", in.SignedSince, "shards", len(in.ByShard), "of them unknown", len(in.UnknownShards), "bundle", in.Bundle)
+		"signed since then", in.SignedSince, "shards", len(in.ByShard), "of them unknown", len(in.UnknownShards), "came from", in.cameFrom(), "bundle", in.Bundle)
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,11 @@ package main
 
 import (
 	"cmp"
+	"fmt"
 	"html/template"
+	"maps"
+	"slices"
+	"strings"
 )
 
 // shardCount is one line of an incident.
@@ -25,6 +29,36 @@ func (s shardCount) compare(t shardCount) int {
 
 // Shards is for the page.
 func (in *keyIncident) Shards() []shardCount { return in.shardsInOrder() }
+
+// addressCount is one address of an incident.
+type addressCount struct {
+	Address string // "" when none was recorded
+	Count   int
+}
+
+// Addresses are those that submissions came from, with more submissions first.
+func (in *keyIncident) Addresses() []addressCount {
+	out := make([]addressCount, 0, len(in.ByAddress))
+	for _, address := range slices.Sorted(maps.Keys(in.ByAddress)) {
+		out = append(out, addressCount{address, in.ByAddress[address]})
+	}
+	slices.SortStableFunc(out, func(x, y addressCount) int { return cmp.Compare(y.Count, x.Count) })
+	return out
+}
+
+// cameFrom names the addresses that most submissions came from, for one line.
+func (in *keyIncident) cameFrom() string {
+	const most = 3
+	var parts []string
+	all := in.Addresses()
+	for _, a := range all[:min(most, len(all))] {
+		parts = append(parts, fmt.Sprintf("%s (%d)", cmp.Or(a.Address, "no address recorded"), a.Count))
+	}
+	if len(all) > most {
+		parts = append(parts, fmt.Sprintf("and %d more, in the bundle", len(all)-most))
+	}
+	return dash(strings.Join(parts, ", "))
+}
 
 // incidentPage is the readable page of a bundle. Shard ids may be hostile: html/template escapes them.
 var incidentPage = template.Must(template.New("incident").Parse(`<!doctype html>
@@ -52,6 +86,11 @@ table { border-collapse: collapse; } th, td { text-align: left; padding: .2rem 1
 <table>
 <tr><th>Shard<th>Submissions<th>Expected
 {{range .Shards}}<tr{{if .Unknown}} class="unknown"{{end}}><td>{{.Shard}}<td>{{.Count}}<td>{{if .Unknown}}no{{else}}yes{{end}}
+{{end}}</table>
+<h2>Addresses</h2>
+<table>
+<tr><th>Came from<th>Submissions
+{{range .Addresses}}<tr><td>{{or .Address "no address recorded"}}<td>{{.Count}}
 {{end}}</table>
 <h2>Next</h2>
 <ol>{{range .Next}}<li><code>{{.}}</code>{{end}}</ol>

@@ -65,15 +65,24 @@ func TestIncidentGivenAgain(t *testing.T) {
 	}
 	incident := func(args ...string) (in struct {
 		Since      string
-		Signed     int `json:"signed_since"`
+		Signed     int            `json:"signed_since"`
+		ByAddress  map[string]int `json:"by_address"`
 		Bundle     string
 		Generation uint32 `json:"hindsight_generation"`
 	}) {
 		c.run(&in, append([]string{"incident", "key", id, "--yes", "--reason", "leak", "--ticket", "INC-9", "--out", plain}, args...)...)
 		lines, err := os.ReadFile(filepath.Join(in.Bundle, "submissions.ndjson"))
 		c.must(err)
-		if in.Signed != 3 || bytes.Count(lines, []byte("\n")) != 3 {
+		if in.Signed != 3 || bytes.Count(lines, []byte("\n")) != 3 || in.ByAddress["127.0.0.1"] != 3 {
 			t.Errorf("%v: %+v, %d lines", args, in, bytes.Count(lines, []byte("\n")))
+		}
+		if n := bytes.Count(lines, []byte(`"remote":"127.0.0.1"`)); n != 3 {
+			t.Errorf("%v: %d lines of the bundle name the address", args, n)
+		}
+		page, err := os.ReadFile(filepath.Join(in.Bundle, "index.html"))
+		c.must(err)
+		if !bytes.Contains(page, []byte("<tr><td>127.0.0.1<td>3\n")) {
+			t.Errorf("%v: the page does not say from where they came: %s", args, page)
 		}
 		return in
 	}
