@@ -116,7 +116,7 @@ func (a *app) root() *cobra.Command {
 		a.shardsCommand(), a.eventCommand(), a.digestCommand(), a.clusterCommand(), a.policyCommand(), a.generationCommand(), a.keysCommand(),
 		a.incidentCommand(), a.canaryCommand(), a.drillCommand(), a.freezeCommand(), a.thawCommand(), a.freezesCommand(), a.knownShardsCommand(),
 		a.tokenCommand(), a.contextCommand(), a.whoamiCommand(), a.explainCommand(), a.approveCommand(), a.actsCommand(),
-		a.versionCommand(), cli.Completion("recount", usage))
+		a.exportCommand(), a.versionCommand(), cli.Completion("recount", usage))
 	a.completeIDs(cmd)
 	cli.Strict(cmd, usage)
 	cli.FitHelp(cmd, func() int { return a.screen().Width })
