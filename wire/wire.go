@@ -262,9 +262,12 @@ type DigestAnswer struct {
 
 // VersionAnswer answers GET /version.
 type VersionAnswer struct {
-	Version   string `json:"version"`
-	Go        string `json:"go"`
-	Node      string `json:"node"`
-	ClusterID string `json:"cluster_id"`
-	Kernels   []int  `json:"kernels"` // kernel numbers that this binary can run
+	Version    string `json:"version"`
+	Go         string `json:"go"`
+	Platform   string `json:"platform,omitempty"`    // such as linux/amd64
+	Commit     string `json:"commit,omitempty"`      // hash of the commit, with "+dirty" if files were changed; "" when the build did not record it
+	CommitTime string `json:"commit_time,omitempty"` // RFC 3339; "" likewise
+	Node       string `json:"node"`
+	ClusterID  string `json:"cluster_id"`
+	Kernels    []int  `json:"kernels"` // kernel numbers that this binary can run
 }

@@ -2,12 +2,16 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/spf13/pflag"
+
+	"github.com/recount-ledger/recount/wire"
 )
 
 // TestHostileArguments gives every command none, one, two, empty and hostile arguments, and every flag of it hostile values.
@@ -102,5 +106,13 @@ func TestVersion(t *testing.T) {
 	}
 	if flag.String() != command.String() || !strings.HasPrefix(flag.String(), "recount-node version ") {
 		t.Errorf("%q %q", flag.String(), command.String())
+	}
+	var out bytes.Buffer
+	var got wire.VersionAnswer
+	if _, err := execute(t.Context(), []string{"version", "-o", "json"}, &out); err != nil || json.Unmarshal(out.Bytes(), &got) != nil {
+		t.Fatalf("%v: %s", err, out.String())
+	}
+	if got.Version != "dev" || got.Go != runtime.Version() || got.Platform != runtime.GOOS+"/"+runtime.GOARCH || len(got.Kernels) == 0 {
+		t.Errorf("%+v", got)
 	}
 }

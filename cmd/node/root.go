@@ -1,15 +1,17 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
-	"runtime"
 
 	"github.com/spf13/cobra"
 
 	"github.com/recount-ledger/recount/internal/cli"
 	"github.com/recount-ledger/recount/internal/term"
+	"github.com/recount-ledger/recount/internal/verify"
 	"github.com/recount-ledger/recount/internal/version"
+	"github.com/recount-ledger/recount/wire"
 )
 
 // usageError is a mistake in flags or settings; the exit code is 2.
@@ -40,7 +42,7 @@ Exit codes: 0 stopped as asked, 1 failed, 2 wrong usage or settings, 70 the stor
   # one node of them by hand
   recount-node serve --config /tmp/recount/node-1/config.yaml`,
 		SilenceUsage: true, SilenceErrors: true,
-		Version: versionText(),
+		Version: version.Get().String(),
 	}
 	cmd.PersistentPreRunE = func(cmd *cobra.Command, args []string) error { return wrong(cli.Check(cmd, args)) }
 	cmd.AddCommand(serveCommand(), devCommand(), configCommand(), certsCommand(), tokenCommand(), versionCommand(), cli.Completion("recount-node", wrong))
@@ -50,17 +52,25 @@ Exit codes: 0 stopped as asked, 1 failed, 2 wrong usage or settings, 70 the stor
 	return cmd
 }
 
-func versionText() string {
-	return fmt.Sprintf("%s %s %s/%s", version.Version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
-}
-
 func versionCommand() *cobra.Command {
-	return &cobra.Command{
+	var output string
+	cmd := &cobra.Command{
 		Use: "version", Short: "Print the version of this program", Args: cli.None,
-		Example: `  recount-node version`,
+		Example: `  recount-node version
+  recount-node version -o json`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, err := fmt.Fprintln(cmd.OutOrStdout(), "recount-node version", versionText())
+			b := version.Get()
+			if output == "json" {
+				enc := json.NewEncoder(cmd.OutOrStdout())
+				enc.SetIndent("", "  ")
+				return enc.Encode(wire.VersionAnswer{Version: b.Version, Go: b.Go, Platform: b.Platform, Commit: b.Commit,
+					CommitTime: b.Time, Kernels: verify.Kernels()})
+			}
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), "recount-node version", b)
 			return err
 		},
 	}
+	cmd.Flags().StringVarP(&output, "output", "o", "table", "table (one line of text) or json")
+	cli.Closed(cmd, "output", "table", "json")
+	return cmd
 }

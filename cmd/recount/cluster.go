@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"strings"
 	"sync"
 
@@ -172,12 +171,16 @@ func (a *app) versionCommand() *cobra.Command {
 			a.shortTimeout(cmd)
 			l := newList(a, func(t *table, v view[wire.VersionAnswer]) {
 				if v.err != nil {
-					t.row(v.Endpoint, "no answer", "-", "-", "-", "-")
+					t.row(v.Endpoint, "no answer", "-", "-", "-", "-", "-", "-", "-")
 					return
 				}
-				t.row(v.Endpoint, v.Answer.Version, v.Answer.Go, dash(v.Answer.Node), dash(v.Answer.ClusterID), dash(strings.Trim(fmt.Sprint(v.Answer.Kernels), "[]")))
-			}, text("WHERE", 1, 24), text("VERSION", 2, 10), text("GO", 6, 6), text("NODE", 3, 8), text("CLUSTER", 4, 10), text("KERNELS", 5, 7)).uncounted()
-			own := &wire.VersionAnswer{Version: version.Version, Go: runtime.Version(), Kernels: []int{}}
+				x := v.Answer
+				t.row(v.Endpoint, x.Version, x.Go, dash(x.Node), dash(x.ClusterID), dash(strings.Trim(fmt.Sprint(x.Kernels), "[]")),
+					dash(x.Platform), dash(x.Commit), dash(x.CommitTime))
+			}, text("WHERE", 1, 24), text("VERSION", 2, 10), text("GO", 6, 6), text("NODE", 3, 8), text("CLUSTER", 4, 10), text("KERNELS", 5, 7),
+				extra(text("PLATFORM", 7, 8)), extra(text("COMMIT", 8, 12)), extra(text("COMMITTED", 9, 10))).uncounted()
+			b := version.Get()
+			own := &wire.VersionAnswer{Version: b.Version, Go: b.Go, Platform: b.Platform, Commit: b.Commit, CommitTime: b.Time, Kernels: []int{}}
 			views := []view[wire.VersionAnswer]{{Endpoint: "recount", Answer: own}}
 			if a.given() {
 				c, err := a.connect()

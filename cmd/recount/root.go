@@ -11,6 +11,7 @@ import (
 
 	"github.com/recount-ledger/recount/internal/cli"
 	"github.com/recount-ledger/recount/internal/term"
+	"github.com/recount-ledger/recount/internal/version"
 )
 
 // app is one run of the tool: its streams, its environment and the flags that every command has.
@@ -87,7 +88,7 @@ func (a *app) root() *cobra.Command {
 		Example: `  recount submit --dev /tmp/recount testdata/good-hmac.ndjson
   recount get --endpoint https://127.0.0.1:9440 --ca ca.pem 65c8f7093db946879683b020ce72cdb43c71895141051e382fe63b079c090fc5
   recount digest --dev /tmp/recount`,
-		SilenceUsage: true, SilenceErrors: true,
+		SilenceUsage: true, SilenceErrors: true, Version: version.Get().String(),
 		PersistentPreRunE: func(cmd *cobra.Command, args []string) error {
 			if err := cli.Check(cmd, args); err != nil {
 				return usagef("%w", err)

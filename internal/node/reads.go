@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"runtime"
 	"slices"
 
 	"github.com/recount-ledger/recount/internal/api"
@@ -347,7 +346,9 @@ func (n ledger) Digest(ctx context.Context, seq uint64) (*wire.DigestAnswer, err
 
 // Version names the build.
 func (n ledger) Version() wire.VersionAnswer {
-	return wire.VersionAnswer{Version: version.Version, Go: runtime.Version(), Node: n.cfg.NodeID, ClusterID: n.cfg.ClusterID, Kernels: verify.Kernels()}
+	b := version.Get()
+	return wire.VersionAnswer{Version: b.Version, Go: b.Go, Platform: b.Platform, Commit: b.Commit, CommitTime: b.Time,
+		Node: n.cfg.NodeID, ClusterID: n.cfg.ClusterID, Kernels: verify.Kernels()}
 }
 
 // Ready runs the readiness checks.
