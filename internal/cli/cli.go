@@ -34,6 +34,9 @@ func (o *Output) Write(p []byte) (int, error) {
 	return n, err
 }
 
+// Under returns the writer that the output goes to. The package term looks there for the terminal.
+func (o *Output) Under() io.Writer { return o.to }
+
 // Lost returns err, the result of the command, or says that its output could not be written.
 func (o *Output) Lost(err error) error {
 	if err == nil && o.err != nil {

@@ -24,14 +24,27 @@ type Screen struct {
 }
 
 // Look finds out what w is. A width above 0 counts everywhere; COLUMNS counts on a terminal only, so that an exported variable
-// cuts nothing in a pipe. NO_COLOR and TERM=dumb switch colours off, unless color is ColorAlways.
+// cuts nothing in a pipe. NO_COLOR and TERM=dumb switch colours off, unless color is ColorAlways. A writer that passes on to
+// another one has a method Under() io.Writer, which returns it.
 func Look(w io.Writer, width int, color string, env func(string) string) Screen {
+	w = under(w)
 	s := Screen{Width: width, Terminal: IsTerminal(w)}
 	if s.Width == 0 && s.Terminal {
 		s.Width = terminalWidth(w, env)
 	}
 	s.Color = color == ColorAlways || color == ColorAuto && s.Terminal && env("NO_COLOR") == "" && env("TERM") != "dumb"
 	return s
+}
+
+// under is the writer behind those that only pass on.
+func under(w io.Writer) io.Writer {
+	for {
+		front, ok := w.(interface{ Under() io.Writer })
+		if !ok {
+			return w
+		}
+		w = front.Under()
+	}
 }
 
 func terminalWidth(w io.Writer, env func(string) string) int {
@@ -48,7 +61,7 @@ func terminalWidth(w io.Writer, env func(string) string) int {
 
 // IsTerminal tells a terminal from files, pipes and the null device.
 func IsTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
+	f, ok := under(w).(*os.File)
 	if !ok {
 		return false
 	}
