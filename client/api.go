@@ -129,6 +129,14 @@ func (c *Client) Digest(ctx context.Context, seq uint64) (*wire.DigestAnswer, er
 	return get[wire.DigestAnswer](ctx, c, "/v1/digest", q)
 }
 
+// DigestEdge is Digest with the edge of the log tree, from which later log digests can be computed with the events alone.
+func (c *Client) DigestEdge(ctx context.Context, seq uint64) (*wire.DigestAnswer, error) {
+	q := Read{MinSeq: seq}.query()
+	setSeq(q, "seq", seq)
+	q.Set("edge", "true")
+	return get[wire.DigestAnswer](ctx, c, "/v1/digest", q)
+}
+
 // Version reads what software a node runs.
 func (c *Client) Version(ctx context.Context) (*wire.VersionAnswer, error) {
 	return get[wire.VersionAnswer](ctx, c, "/version", nil)

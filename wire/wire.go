@@ -258,6 +258,10 @@ type DigestAnswer struct {
 	State      string `json:"state"` // digest of the outcomes 1..Seq
 	Generation uint32 `json:"generation"`
 	Control    string `json:"control"` // digest of the control state at Seq
+
+	// Edge is the roots of the complete subtrees of the log tree, from left to right, one for each bit that is set in Seq: with
+	// them and the leaves that follow, later log digests can be computed. Only when it was asked for.
+	Edge []string `json:"edge,omitempty"`
 }
 
 // VersionAnswer answers GET /version.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"sync"
 
@@ -134,7 +135,7 @@ func sameDigests(views []view[wire.DigestAnswer], seq uint64) (agreed int, err e
 			one = v
 			continue
 		}
-		if *v.Answer != *one.Answer {
+		if !reflect.DeepEqual(v.Answer, one.Answer) {
 			return agreed, &codedError{exitVerify, fmt.Errorf("%s and %s differ at seq %d", one.Endpoint, v.Endpoint, seq),
 				"Print the whole values with -o json; find the first difference with --seq; keep the data directories of both nodes."}
 		}

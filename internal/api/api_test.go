@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -79,9 +80,13 @@ func TestReadsGiveWhatWasSubmitted(t *testing.T) {
 		t.Errorf("%+v %+v", e, r.twin.reads)
 	}
 	head := decode[wire.DigestAnswer](t, r.get("/v1/digest"), 200)
-	if at := decode[wire.DigestAnswer](t, r.get("/v1/digest?seq=2"), 200); at != head {
+	if at := decode[wire.DigestAnswer](t, r.get("/v1/digest?seq=2"), 200); !reflect.DeepEqual(at, head) || at.Edge != nil {
 		t.Errorf("%+v %+v", at, head)
 	}
+	if at := decode[wire.DigestAnswer](t, r.get("/v1/digest?seq=2&edge=true"), 200); len(at.Edge) != 1 {
+		t.Errorf("%+v", at)
+	}
+	decode[wire.Problem](t, r.get("/v1/digest?edge=yes"), 400)
 	if c := decode[wire.ClusterAnswer](t, r.get("/v1/cluster"), 200); c.Leader != "node-1" || c.Members[1].Lag != nil {
 		t.Errorf("%+v", c)
 	}

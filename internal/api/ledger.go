@@ -137,8 +137,8 @@ type Ledger interface {
 	Shards(ctx context.Context, q ShardsQuery) (ShardsResult, error)
 	Shard(ctx context.Context, id string) (*wire.ShardAnswer, error)
 	Cluster(ctx context.Context) (*wire.ClusterAnswer, error)
-	// Digest gives the digests at seq; 0 is the folded head.
-	Digest(ctx context.Context, seq uint64) (*wire.DigestAnswer, error)
+	// Digest gives the digests at seq, with the edge of the log tree if asked for; 0 is the folded head.
+	Digest(ctx context.Context, seq uint64, edge bool) (*wire.DigestAnswer, error)
 	// PublishPolicy puts a policy document into the log; created is false when the same policy was there already. A document
 	// that cannot be used is a *wire.Problem of code bad_policy.
 	PublishPolicy(ctx context.Context, r wire.PolicyRequest, meta Meta) (answer *wire.PolicyAnswer, created bool, err error)

@@ -133,9 +133,9 @@ func (s *server) cluster(c echo.Context) error {
 }
 
 func (s *server) digest(c echo.Context) error {
-	p := readParams(c, "seq", "consistency", "min_seq")
+	p := readParams(c, "seq", "edge", "consistency", "min_seq")
 	want := p.read(wire.ConsistencyLocal)
-	seq := p.number("seq", 0, 1, 1<<63-1)
+	seq, edge := p.number("seq", 0, 1, 1<<63-1), p.oneOf("edge", "", "true") != ""
 	if err := p.err(); err != nil {
 		return err
 	}
@@ -144,7 +144,7 @@ func (s *server) digest(c echo.Context) error {
 		return err
 	}
 	defer cancel()
-	answer, err := s.Ledger.Digest(ctx, seq)
+	answer, err := s.Ledger.Digest(ctx, seq, edge)
 	if err != nil {
 		return err
 	}

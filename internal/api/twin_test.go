@@ -322,7 +322,7 @@ func (t *twin) Cluster(context.Context) (*wire.ClusterAnswer, error) {
 	}}, nil
 }
 
-func (t *twin) Digest(_ context.Context, seq uint64) (*wire.DigestAnswer, error) {
+func (t *twin) Digest(_ context.Context, seq uint64, edge bool) (*wire.DigestAnswer, error) {
 	at := t.Position()
 	if seq == 0 {
 		seq = at.AppliedSeq
@@ -336,7 +336,11 @@ func (t *twin) Digest(_ context.Context, seq uint64) (*wire.DigestAnswer, error)
 	for _, row := range t.rows[:seq] {
 		log, state = hexOf(log, string(row.body)), hexOf(state, row.answer.Outcome)
 	}
-	return &wire.DigestAnswer{Seq: seq, Log: hexOf(log), State: hexOf(state), Generation: at.Generation, Control: hexOf()}, nil
+	a := &wire.DigestAnswer{Seq: seq, Log: hexOf(log), State: hexOf(state), Generation: at.Generation, Control: hexOf()}
+	if edge {
+		a.Edge = []string{hexOf(log)}
+	}
+	return a, nil
 }
 
 func (t *twin) Version() wire.VersionAnswer {

@@ -250,6 +250,16 @@ func (d *Derived) Root(size uint64) ([32]byte, error) {
 	return log.Root(size, hashReader{v})
 }
 
+// Edge is the roots of the complete subtrees of the first size events, from left to right.
+func (d *Derived) Edge(size uint64) ([][32]byte, error) {
+	if size > d.pos.get().Seq {
+		return nil, fmt.Errorf("%w: %d of %d", ErrNoEvent, size, d.pos.get().Seq)
+	}
+	v := d.store.Snapshot()
+	defer v.Close()
+	return log.Edge(size, hashReader{v})
+}
+
 // Leaf is the Merkle leaf hash of event seq.
 func (d *Derived) Leaf(seq uint64) ([32]byte, error) {
 	v := d.store.Snapshot()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/bits"
 
 	"golang.org/x/mod/sumdb/tlog"
 )
@@ -45,6 +46,26 @@ func Root(size uint64, r tlog.HashReader) ([32]byte, error) {
 		return [32]byte{}, fmt.Errorf("%w: size %d", ErrProof, size)
 	}
 	return tlog.TreeHash(int64(size), r)
+}
+
+// Edge is the roots of the complete subtrees that the tree of the first size leaves consists of, from left to right, one for
+// each bit that is set in size. They suffice to append leaves without reading the ones before.
+func Edge(size uint64, r tlog.HashReader) ([][32]byte, error) {
+	if size > maxTree {
+		return nil, fmt.Errorf("%w: size %d", ErrProof, size)
+	}
+	var indexes []int64
+	for done, level := uint64(0), bits.Len64(size)-1; level >= 0; level-- {
+		if width := uint64(1) << level; size&width != 0 {
+			indexes = append(indexes, tlog.StoredHashIndex(level, int64(done>>level)))
+			done += width
+		}
+	}
+	if len(indexes) == 0 {
+		return nil, nil
+	}
+	edge, err := r.ReadHashes(indexes)
+	return plain(edge), err
 }
 
 // Inclusion proves that leaf n (from 0) is in the tree of size leaves.

@@ -8,7 +8,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/bits"
 	"os"
+	"slices"
 	"testing"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -168,5 +170,30 @@ func TestMerkleExternal(t *testing.T) {
 		if good != 6 || all != 98 {
 			t.Errorf("%s: %d valid of %d", name, good, all)
 		}
+	}
+}
+
+// TestEdge: the subtrees at the edge of a tree give its root, and with the leaves that follow the roots of larger ones.
+func TestEdge(t *testing.T) {
+	st := &memHashes{}
+	for size := uint64(0); size < 70; size++ {
+		edge, err := Edge(size, st)
+		must(t, err)
+		if len(edge) != bits.OnesCount64(size) {
+			t.Fatalf("size %d: %d subtrees", size, len(edge))
+		}
+		if size > 0 {
+			root := edge[len(edge)-1]
+			for _, left := range slices.Backward(edge[:len(edge)-1]) {
+				root = tlog.NodeHash(left, root)
+			}
+			if want, err := Root(size, st); err != nil || root != want {
+				t.Errorf("size %d: %x, want %x, %v", size, root, want, err)
+			}
+		}
+		must(t, AddLeaf(size, sha256.Sum256([]byte{byte(size)}), st))
+	}
+	if _, err := Edge(maxTree+1, st); !errors.Is(err, ErrProof) {
+		t.Error(err)
 	}
 }

@@ -326,8 +326,8 @@ func (n *Node) digestAt(g *fsm.Generation, seq uint64) (digests, error) {
 	return d, err
 }
 
-// Digest gives the digests at seq, 0 for the folded head.
-func (n ledger) Digest(ctx context.Context, seq uint64) (*wire.DigestAnswer, error) {
+// Digest gives the digests at seq, 0 for the folded head, and the edge of the log tree if asked for.
+func (n ledger) Digest(ctx context.Context, seq uint64, edge bool) (*wire.DigestAnswer, error) {
 	live := n.pinned(ctx)
 	head := live.Cursor().Seq
 	if seq == 0 {
@@ -340,8 +340,16 @@ func (n ledger) Digest(ctx context.Context, seq uint64) (*wire.DigestAnswer, err
 	if err != nil {
 		return nil, err
 	}
-	return &wire.DigestAnswer{Seq: seq, Log: hex.EncodeToString(d.log[:]), State: hex.EncodeToString(d.state[:]),
-		Generation: live.Number(), Control: hex.EncodeToString(d.control[:])}, nil
+	a := &wire.DigestAnswer{Seq: seq, Log: hex.EncodeToString(d.log[:]), State: hex.EncodeToString(d.state[:]),
+		Generation: live.Number(), Control: hex.EncodeToString(d.control[:])}
+	if !edge {
+		return a, nil
+	}
+	subtrees, err := n.derived.Edge(seq)
+	for _, h := range subtrees {
+		a.Edge = append(a.Edge, hex.EncodeToString(h[:]))
+	}
+	return a, err
 }
 
 // Version names the build.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -265,7 +266,7 @@ func sameDigests(t *testing.T, c *nodetest.Cluster, ctx context.Context) {
 		t.Fatal(err)
 	}
 	for i := range c.Size() {
-		if d, err := c.At(i).Digest(ctx, first.Seq); err != nil || *d != *first {
+		if d, err := c.At(i).Digest(ctx, first.Seq); err != nil || !reflect.DeepEqual(d, first) {
 			t.Errorf("node %d: %+v %v, node 1: %+v", i+1, d, err, first)
 		}
 	}

@@ -84,7 +84,7 @@ func (c *Cluster) checkDigests(ctx context.Context, seq uint64) {
 		if want == nil {
 			want = got
 		}
-		if *got != *want {
+		if !reflect.DeepEqual(got, want) {
 			c.t.Errorf("digests at %d: node 0 has %+v, node %d has %+v", seq, *want, i, *got)
 		}
 	}
