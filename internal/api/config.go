@@ -147,7 +147,8 @@ var aeadSuites = []uint16{
 	tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
 }
 
-// serverTLS copies cfg, raises the version floor to TLS 1.2, leaves AEAD suites only and offers HTTP/2.
+// serverTLS copies cfg, raises the version floor to TLS 1.2, leaves AEAD suites only and offers HTTP/2. The same holds for what
+// GetConfigForClient gives, which a handshake takes in place of cfg.
 func serverTLS(cfg *tls.Config) *tls.Config {
 	if cfg == nil {
 		return nil
@@ -158,6 +159,12 @@ func serverTLS(cfg *tls.Config) *tls.Config {
 	for _, proto := range []string{"h2", "http/1.1"} {
 		if !slices.Contains(out.NextProtos, proto) {
 			out.NextProtos = append(out.NextProtos, proto)
+		}
+	}
+	if forClient := cfg.GetConfigForClient; forClient != nil {
+		out.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+			chosen, err := forClient(hello)
+			return serverTLS(chosen), err
 		}
 	}
 	return out

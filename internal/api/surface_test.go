@@ -84,25 +84,38 @@ func TestTooLargeBeforeItIsSent(t *testing.T) {
 	}
 }
 
-// TestSuites: TLS 1.2 is spoken with authenticated encryption only.
+// TestSuites: TLS 1.2 is spoken with authenticated encryption only, also by a server whose settings come anew for every handshake.
 func TestSuites(t *testing.T) {
-	server := httptest.NewUnstartedServer(http.NotFoundHandler())
-	server.TLS = serverTLS(&tls.Config{})
-	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo)
-	server.StartTLS()
-	defer server.Close()
-	for _, suite := range append(tls.CipherSuites(), tls.InsecureCipherSuites()...) {
-		if suite.SupportedVersions[0] == tls.VersionTLS13 {
-			continue
-		}
-		conn, err := tls.Dial("tcp", server.Listener.Addr().String(), &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS12,
-			CipherSuites: []uint16{suite.ID}, MinVersion: tls.VersionTLS12})
-		if err == nil {
+	plain := startTLS(t, &tls.Config{})
+	chosen := &tls.Config{Certificates: plain.TLS.Certificates}
+	again := startTLS(t, &tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return chosen, nil }})
+	for name, server := range map[string]*httptest.Server{"one configuration": plain, "one for each client": again} {
+		spoken := 0
+		for _, suite := range append(tls.CipherSuites(), tls.InsecureCipherSuites()...) {
+			if suite.SupportedVersions[0] == tls.VersionTLS13 {
+				continue
+			}
+			conn, err := tls.Dial("tcp", server.Listener.Addr().String(), &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS12,
+				CipherSuites: []uint16{suite.ID}, MinVersion: tls.VersionTLS12})
+			if err != nil {
+				continue
+			}
 			conn.Close()
+			if spoken++; !strings.Contains(suite.Name, "GCM") && !strings.Contains(suite.Name, "POLY1305") {
+				t.Errorf("%s: %s is spoken", name, suite.Name)
+			}
 		}
-		aead := strings.Contains(suite.Name, "GCM") || strings.Contains(suite.Name, "POLY1305")
-		if err == nil && !aead {
-			t.Errorf("%s is spoken", suite.Name)
+		if spoken == 0 {
+			t.Errorf("%s: no suite of TLS 1.2 is spoken", name)
 		}
 	}
+}
+
+func startTLS(t *testing.T, cfg *tls.Config) *httptest.Server {
+	server := httptest.NewUnstartedServer(http.NotFoundHandler())
+	server.TLS = serverTLS(cfg)
+	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo)
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	return server
 }

@@ -88,6 +88,24 @@ func (r *rotated) both(i int) (string, error) {
 	return api, err
 }
 
+// TestSuitesOfANode: a node speaks TLS 1.2 at its API port with authenticated encryption only, though its certificate and its
+// authorities come anew for every handshake.
+func TestSuitesOfANode(t *testing.T) {
+	r := startRotated(t, 1)
+	for suite, want := range map[uint16]bool{
+		tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256: true, tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256: true,
+		tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA: false, tls.TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA: false,
+	} {
+		conn, err := tls.Dial("tcp", r.cfgs[0].API.Listen, &tls.Config{RootCAs: r.pool, MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{suite}})
+		if (err == nil) != want {
+			t.Errorf("%s: %v", tls.CipherSuiteName(suite), err)
+		}
+		if err == nil {
+			conn.Close()
+		}
+	}
+}
+
 // metric reads one sample of node i, -1 when there is none.
 func (r *rotated) metric(i int, sample string) float64 {
 	_, page := r.Once(i, http.MethodGet, "/metrics", nil)
