@@ -6,12 +6,10 @@ cd "$(dirname "$0")/.."
 dir=${RUN_DIR:-$(mktemp -d -t recount-XXXXXX)}
 port=${RUN_PORT:-9440}
 mkdir -p "$dir"
-# The sample records are signed with these worthless test keys (testdata/keys.json).
-export PCS_SIGN_ALG=hmac,ed25519
-export PCS_HMAC_KEYS='TRi84rjRdeJ4EasHWrOxVf6pckZqFBd+quSuUAPsTq0=,previous-shared-key'
-export PCS_ED25519_PUB_B64='+CpgkgeQRd0qAM1WygfHS4iIs5ceeUpNz+A69X/KbpY='
+# --sample brings the worthless test keys that the records are signed with; keys of the environment would be in its way.
+unset PCS_SIGN_ALG PCS_HMAC_KEY PCS_HMAC_KEY_FILE PCS_HMAC_KEYS PCS_HMAC_KEYS_FILE PCS_ED25519_PUB_B64 PCS_ED25519_PUB_B64_FILE
 echo "Starting three nodes in $dir ..." >&2
-coproc NODES { exec bin/recount-node dev --all-profiles --dir "$dir" --base-port "$port"; }
+coproc NODES { exec bin/recount-node dev --sample --all-profiles --dir "$dir" --base-port "$port"; }
 pid=$NODES_PID
 trap 'kill "$pid" 2>/dev/null || true; wait "$pid" 2>/dev/null || true' EXIT
 read -r line <&"${NODES[0]}" || { echo "the cluster did not start; see $dir/node-*/log" >&2; exit 1; }
