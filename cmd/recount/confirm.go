@@ -123,6 +123,30 @@ func keyHits(given string) func(context.Context, *client.Client) (string, string
 	}
 }
 
+// tokenHits looks at a token before it is revoked. The ledger has no list of client certificates.
+func tokenHits(given string) func(context.Context, *client.Client) (string, string, error) {
+	return func(ctx context.Context, c *client.Client) (string, string, error) {
+		id, err := findToken(ctx, c, given)
+		if err != nil {
+			return "", "", err
+		}
+		if strings.HasPrefix(id, "cert:") {
+			return id, "the client certificate with this serial number, whoever holds it", nil
+		}
+		page, err := c.Tokens(ctx)
+		if err != nil {
+			return "", "", err
+		}
+		for _, x := range page.Items {
+			if x.ID == id {
+				return id, fmt.Sprintf("%s, role %s of %s, created by %s, expires %s, last used at %s %s", x.State, x.Role, x.Name, dash(x.CreatedBy),
+					dash(x.ExpiresAt), page.Node, dash(x.LastUsed)), nil
+			}
+		}
+		return "", "", &codedError{exitNotFound, fmt.Errorf("there is no token %s", id), "\"recount token list\" lists them."}
+	}
+}
+
 // generationHits looks at a generation before it is given up.
 func generationHits(n uint32) func(context.Context, *client.Client) (string, string, error) {
 	return func(ctx context.Context, c *client.Client) (string, string, error) {

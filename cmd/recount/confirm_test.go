@@ -29,6 +29,8 @@ func confirming(t *testing.T) (dir string, done *[]string) {
 			answer(w, key)
 		case r.URL.Path == "/v1/generations":
 			answer(w, wire.GenerationsPage{Items: []wire.GenerationAnswer{{Generation: 2, State: "built", Policy: strings.Repeat("ab", 32), StartedSeq: 9, Actor: "alice"}}})
+		case r.URL.Path == "/v1/tokens":
+			answer(w, wire.TokensPage{Node: "node-1", Items: []wire.TokenAnswer{{ID: "abcdefghij234567", Name: "alice", Role: "auditor", State: "active", CreatedBy: "root", ExpiresAt: "2026-02-03T04:05:06Z"}}})
 		case r.URL.Path == "/v1/policies":
 			answer(w, wire.PoliciesPage{Items: []wire.PolicyAnswer{{ID: strings.Repeat("ab", 32), InForce: true}}})
 		case r.URL.Path == "/v1/known-shards":
@@ -47,8 +49,11 @@ func TestConfirmation(t *testing.T) {
 	for _, x := range []struct{ args, name, hits string }{
 		{"keys revoke hmac-0123456789abcdef", "hmac-0123456789abcdef", "active, owner lab 7, shards all, signed 2 records in 2 shards"},
 		{"keys revoke hmac-01234567", "hmac-0123456789abcdef", "signed 2 records"},
+		{"keys retire hmac-01234567", "hmac-0123456789abcdef", "active, owner lab 7, shards all, signed 2 records in 2 shards"},
 		{"keys retire-secret hmac-0123456789abcdef", "hmac-0123456789abcdef", "signed 2 records"},
 		{"incident key hmac-0123456789abcdef --since 1h --reason leak", "hmac-0123456789abcdef", "signed 2 records"},
+		{"token revoke abcdefgh", "abcdefghij234567", "active, role auditor of alice, created by root, expires 2026-02-03T04:05:06Z, last used at node-1 -"},
+		{"token revoke cert:5f3a09", "cert:5f3a09", "client certificate"},
 		{"generation drop 2", "2", "built, policy abababababababab, started at seq 9 by alice"},
 	} {
 		dir, done := confirming(t)

@@ -69,8 +69,8 @@ func TestShortIDsAreTaken(t *testing.T) {
 		{"event " + someID[:24], "40", exitOK}, {"event SEQ:40", "40", exitOK}, {"event SEQ:x", "whole number", exitUsage},
 		{"keys show hmac-0123456789", "hmac-0123456789abcdef", exitOK}, {"keys show 0123456789", "hmac-0123456789abcdef", exitOK},
 		{"keys show hmac-01234567", "hmac-0123456799abcdef", exitUsage}, {"keys show hmac-0123456", "at least 8 digits", exitNotFound}, {"keys show hmac-ffffffff", "recount keys list", exitNotFound},
-		{"keys retire 0123456789 --reason x", "hmac-0123456789abcdef", exitOK}, {"keys revoke ed-aa234567 --yes", "ed-aa23456789abcdef", exitOK},
-		{"token revoke abcdefgh", "abcdefghij234567", exitOK}, {"token revoke abcdefg", "at least 8 digits", exitNotFound},
+		{"keys retire 0123456789 --reason x --yes", "hmac-0123456789abcdef", exitOK}, {"keys revoke ed-aa234567 --yes", "ed-aa23456789abcdef", exitOK},
+		{"token revoke abcdefgh --yes", "abcdefghij234567", exitOK}, {"token revoke abcdefg --yes", "at least 8 digits", exitNotFound},
 		{"approve ABCDEFGHIJKLM", "ABCDEFGHIJKLMNOPQRSTUVWXYZ", exitOK},
 	} {
 		r := run(t, "", append(strings.Fields(c.args), "--dev", dir)...)

@@ -202,16 +202,13 @@ func (f *keyTerms) read(a *app) error {
 	return nil
 }
 
-// keyActCommand is a command that needs nothing but a key.
+// keyActCommand is a command that needs nothing but a key and cannot be undone.
 func (a *app) keyActCommand(use, short, long, example string, do func(*client.Client, context.Context, string, wire.Act) (*wire.KeyAnswer, error)) *cobra.Command {
-	final := use == "retire-secret" // cannot be undone
 	var f confirmFlags
 	cmd := &cobra.Command{Use: use + " KEY_ID", Short: short, Long: long, Example: example, Args: exactly("KEY_ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if final {
-				if err := a.confirm(cmd.Context(), &f, "keys "+use, keyHits(args[0])); err != nil {
-					return err
-				}
+			if err := a.confirm(cmd.Context(), &f, "keys "+use, keyHits(args[0])); err != nil {
+				return err
 			}
 			k, err := askAct(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.KeyAnswer, error) {
 				id, err := findKey(ctx, c, args[0])
@@ -225,20 +222,17 @@ func (a *app) keyActCommand(use, short, long, example string, do func(*client.Cl
 			}
 			return a.showKey(k)
 		}}
-	if final {
-		f.add(cmd)
-	} else {
-		f.actFlags.add(cmd)
-	}
+	f.add(cmd)
 	return cmd
 }
 
 func (a *app) keysRetireCommand() *cobra.Command {
 	return a.keyActCommand("retire", "End a key as planned; what it signed stands",
-		`retire takes effect at its event, on every node: later records of the key are answered 403. To rotate without a gap, add the
+		`retire takes effect at its event, on every node: later records of the key are answered 403. It cannot be undone. To rotate without a gap, add the
 new key first, move the agents, wait until the old key signs nothing any more (recount audit --key OLD --since 1h), then
 retire it. Repeats of records that it signed are refused too, so wait until the agents' outboxes are empty.`,
-		`  recount keys retire hmac-0123456789abcdef --reason "quarterly rotation" --ticket OPS-4`, (*client.Client).RetireKey)
+		`  recount keys retire hmac-0123456789abcdef --reason "quarterly rotation" --ticket OPS-4
+  recount keys retire hmac-0123456789abcdef --reason "quarterly rotation" --yes    # where nobody can type an answer`, (*client.Client).RetireKey)
 }
 
 func (a *app) keysRetireSecretCommand() *cobra.Command {

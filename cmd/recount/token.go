@@ -202,21 +202,24 @@ func mergeTokens(lines []tokenLine) (out []tokenLine) {
 }
 
 func (a *app) tokenRevokeCommand() *cobra.Command {
-	var f actFlags
+	var f confirmFlags
 	cmd := &cobra.Command{
 		Use: "revoke ID", Short: "Let a token or a client certificate count for nothing, at once and for ever", Args: exactly("ID"),
-		Long: `revoke takes effect on every node as soon as it has folded the event; acts are checked by the leader, which has. Tokens of a
-tokens file are revoked the same way. For a client certificate give cert: and its serial number in lower-case hex, as acts done with
+		Long: `revoke takes effect on every node as soon as it has folded the event; acts are checked by the leader, which has. It cannot be
+undone: make a new token instead. Tokens of a tokens file are revoked the same way. For a client certificate give cert: and its serial number in lower-case hex, as acts done with
 it show in "recount event".`,
 		Example: `  recount token revoke abcdefghij234567 --reason "laptop stolen" --ticket INC-7
-  recount token revoke cert:5f3a09c2d1`,
+  recount token revoke cert:5f3a09c2d1 --yes                                 # where nobody can type an answer`,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := a.confirm(cmd.Context(), &f, "token revoke", tokenHits(args[0])); err != nil {
+				return err
+			}
 			got, err := askAct(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.TokenAnswer, error) {
 				id, err := findToken(ctx, c, args[0])
 				if err != nil {
 					return nil, err
 				}
-				return c.RevokeToken(ctx, id, wire.TokenRevokeRequest{Act: a.act(&f)})
+				return c.RevokeToken(ctx, id, wire.TokenRevokeRequest{Act: a.act(&f.actFlags)})
 			})
 			if err != nil {
 				return err

@@ -91,7 +91,7 @@ func TestTokenCreate(t *testing.T) {
 func TestTokenOutput(t *testing.T) {
 	var asked []wire.TokenRequest
 	dir := dev(t, tokenNode(t, &asked, nil))
-	for name, args := range map[string]string{"token-list": "token list", "token-list-json": "token list -o json", "token-revoke": "token revoke abcdefghij234567 --reason x"} {
+	for name, args := range map[string]string{"token-list": "token list", "token-list-json": "token list -o json", "token-revoke": "token revoke abcdefghij234567 --yes --reason x"} {
 		r := run(t, "", append(strings.Fields(args), "--dev", dir)...)
 		if r.code != exitOK {
 			t.Errorf("%s: %+v", name, r)

@@ -50,7 +50,7 @@ func TestWordsOfWhatIsNotThere(t *testing.T) {
 	for args, hint := range map[string]string{
 		"get " + someID: "recount audit", "event 7": "recount digest", "shards x": "recount shards", "keys show hmac-0123456789abcdef": "recount keys list",
 		"generation status 9": "recount generation list", "policy show " + strings.Repeat("ab", 32): "recount policy list",
-		"token revoke abcdefghij234567": "recount token list", "thaw --reason x": "recount freezes",
+		"token revoke abcdefghij234567 --yes": "recount token list", "thaw --reason x": "recount freezes",
 	} {
 		r := run(t, "", append(strings.Fields(args), "--dev", dir)...)
 		if r.code != exitNotFound || !strings.Contains(r.err, `"`+hint+`"`) || strings.Count(r.err, `"recount `) != 1 {

@@ -171,7 +171,7 @@ func retire(t *testing.T, ctx context.Context, c *harness.Cluster, secret string
 	if jsonErr := json.Unmarshal(out, &keys); err != nil || jsonErr != nil || len(keys) != 2 {
 		t.Fatalf("%v %v: %s", err, jsonErr, out)
 	}
-	if out, err := exec.CommandContext(ctx, tool, "keys", "retire", keys[0].KeyID, "--reason", "rotation", "--dev", c.Dir).CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(ctx, tool, "keys", "retire", keys[0].KeyID, "--reason", "rotation", "--yes", "--dev", c.Dir).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 }
