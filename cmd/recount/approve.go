@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,7 +28,8 @@ func (a *app) approveCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "approve OP_ID", Short: "Say yes, as a second actor, to what another one has asked for", Args: exactly("OP_ID"), Long: approveHelp,
 		Example: `  recount generation activate 2 --diff DIGEST --op-id fix-7 --ticket INC-7     # alice: asks
-  recount approve list                                                         # bob: looks
+  recount approve list                                                         # bob: what waits
+  recount approve show fix-7                                                   # bob: what it does, and how to look at it
   recount approve fix-7 --reason "diff reviewed" --ticket INC-7 --run          # bob: says yes, and it is done
   recount approve fix-7 --run                                                  # or alice, after a yes without --run`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -46,7 +48,7 @@ func (a *app) approveCommand() *cobra.Command {
 	}
 	f.add(cmd)
 	cmd.Flags().BoolVar(&carry, "run", false, "also carry it out, exactly as it is in the log")
-	cmd.AddCommand(a.approveListCommand())
+	cmd.AddCommand(a.approveListCommand(), a.approveShowCommand())
 	return cmd
 }
 
@@ -115,6 +117,50 @@ shows what is to be reviewed. With --all also what has both, and what is done; s
 	}
 	cmd.Flags().BoolVar(&all, "all", false, "also what has the yes of two actors, and what is done")
 	return cmd
+}
+
+func (a *app) approveShowCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "show OP_ID", Short: "Show one request, and how to look at what it does", Args: exactly("OP_ID"),
+		Annotations: exportsVars(append([]string{"OP_ID"}, reviewVars...)...),
+		Long: `show prints a request that waits for a second actor, or that has both: who asked for what, why, and the command that shows what is
+to be reviewed. With -o env it sets OP_ID, and for an activation GEN, POSITION and DIGEST to what was asked for.`,
+		Example: `  recount approve show fix-7
+  eval "$(recount approve show fix-7 -o env)" && recount generation diff "$GEN" --position "$POSITION"`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			x, err := ask(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.ApprovalAnswer, error) {
+				page, err := c.ApprovalsAll(ctx)
+				if err != nil {
+					return nil, err
+				}
+				all := make([]string, len(page.Items))
+				for i, x := range page.Items {
+					all[i] = x.OpID
+				}
+				id, err := chosen("request", args[0], "recount approve list --all", all)
+				if err != nil {
+					return nil, err
+				}
+				return &page.Items[slices.Index(all, id)], nil
+			})
+			if err != nil {
+				return err
+			}
+			return a.showRequest(x)
+		},
+	}
+}
+
+func (a *app) showRequest(x *wire.ApprovalAnswer) error {
+	err := a.show(x, "op_id", x.OpID, "operation", inWords(x), "state", dash(x.State), "yes from", strings.Join(x.Actors, " "), "asked at", dash(x.AskedAt),
+		"until", x.ExpiresAt, "look with", dash(howToLook(x)), "reason", dash(x.Reason), "ticket", dash(x.Ticket))
+	if err != nil || a.vars == nil {
+		return err
+	}
+	if o := x.Operation; o != nil && o.Act == wire.OperationActivate {
+		return a.setVars("OP_ID", x.OpID, "GEN", fmt.Sprint(o.Generation), "POSITION", fmt.Sprint(o.Position()), "DIGEST", o.Diff)
+	}
+	return a.setVars("OP_ID", x.OpID, "GEN", "", "POSITION", "", "DIGEST", "")
 }
 
 // inWords says what is carried out, without the digits that nobody compares by eye.

@@ -74,7 +74,7 @@ func TestSecondPerson(t *testing.T) {
 		"approve fix-7":       "recount approve fix-7 --run",
 		"approve fix-7 --run": "4070",
 		"generation activate 3 --diff " + strings.Repeat("0", 80) + " --op-id fix-7 --wait-approval": "4070",
-		"generation activate 3 --diff " + strings.Repeat("0", 80) + " --op-id fix-7":                 "recount approve OP_ID --run",
+		"generation activate 3 --diff " + strings.Repeat("0", 80) + " --op-id fix-7":                 "recount approve fix-7 --run",
 	} {
 		dir, sent := secondNode(t)
 		r := run(t, "", append(strings.Fields(args), "--dev", dir)...)
@@ -84,5 +84,19 @@ func TestSecondPerson(t *testing.T) {
 		if strings.HasSuffix(args, "--wait-approval") && (len(*sent) != 1 || !(*sent)[0].Run || (*sent)[0].Approve != "fix-7") {
 			t.Errorf("%s: sent %+v", args, *sent)
 		}
+	}
+}
+
+// TestApproveShow: one request in full, and its generation, position and digest for a shell.
+func TestApproveShow(t *testing.T) {
+	dir, _ := secondNode(t)
+	if r := run(t, "", "approve", "show", "fix-7", "--dev", dir); r.code != exitOK || !strings.Contains(r.out, "recount generation diff 3 --position 4065\n") {
+		t.Errorf("%+v", r)
+	}
+	if r := run(t, "", "approve", "show", "fix-7", "-o", "env", "--dev", dir); r.code != exitOK || r.out != "export OP_ID=fix-7 GEN=3 POSITION=4065 DIGEST=0000000000000fe1"+strings.Repeat("7b", 32)+"\n" {
+		t.Errorf("%+v", r)
+	}
+	if r := run(t, "", "approve", "show", "nosuch-7", "-o", "env", "--dev", dir); r.code != exitNotFound || r.out != "unset OP_ID GEN POSITION DIGEST; false\n" {
+		t.Errorf("%+v", r)
 	}
 }

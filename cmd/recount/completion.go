@@ -22,7 +22,7 @@ type lister func(context.Context, *client.Client) ([]string, error)
 func (a *app) completeIDs(root *cobra.Command) {
 	arguments := map[string]lister{
 		"keys show": keyIDs, "keys retire": keyIDs, "keys revoke": keyIDs, "keys retire-secret": keyIDs, "incident key": keyIDs,
-		"policy show": policyIDs, "policy apply": policyIDs, "policy diff": policyIDs, "shards": shardIDs, "token revoke": tokenIDs, "approve": approvalIDs,
+		"policy show": policyIDs, "policy apply": policyIDs, "policy diff": policyIDs, "shards": shardIDs, "token revoke": tokenIDs, "approve": approvalIDs, "approve show": approvalIDs,
 		"generation status": generationIDs, "generation diff": generationIDs, "generation activate": generationIDs, "generation drop": generationIDs,
 	}
 	flags := map[string]lister{"key": keyIDs, "shard": shardIDs, "policy": policyIDs}

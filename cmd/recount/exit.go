@@ -105,6 +105,9 @@ func (a *app) nextStep(err error, command string) string {
 		return coded.next
 	case errors.As(err, &problem) && problem.Code == wire.CodeUnauthorized:
 		return a.place.credentialStep()
+	case errors.As(err, &problem) && problem.Code == wire.CodeApprovalNeeded:
+		return fmt.Sprintf("Another actor looks with \"recount approve show %[1]s\" and says \"recount approve %[1]s --run\": that carries it out as it was asked for. --wait-approval lets this command wait.",
+			first(a.opID, "OP_ID"))
 	case errors.Is(err, client.ErrNotFound):
 		return listOf(command)
 	}
@@ -177,8 +180,6 @@ func nextStep(err error) string {
 		return untrustedStep(err)
 	case errors.As(err, &problem) && problem.Code == wire.CodeForbidden:
 		return "Ask with credentials that may, or let somebody else do it; docs/roles.md has the table, and operators make tokens: \"recount token create\"."
-	case errors.As(err, &problem) && problem.Code == wire.CodeApprovalNeeded:
-		return "Another actor looks with \"recount approve list\" and says \"recount approve OP_ID --run\": that carries it out as it was asked for. --wait-approval lets this command wait."
 	case errors.As(err, &problem) && problem.Code == wire.CodeStale:
 		return "Look again at what stands: \"recount generation list\", \"recount generation diff N\", \"recount freezes\", \"recount keys list\"."
 	case errors.As(err, &problem) && problem.Code == wire.CodeNoAgreement:

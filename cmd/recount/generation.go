@@ -21,11 +21,12 @@ const generationHelp = `A generation is one complete fold of the log under one s
 it, compared with it, and activated at one position of the log on every node. At night:
 
   recount policy publish fix.yaml --ticket INC-7         a policy is known; nothing changes yet
-  recount generation start --policy ID --ticket INC-7    every node folds all history under it
-  recount generation status N --wait                     until every node has compared it
-  recount generation diff N                              what changes, in numbers; --list shows each
-  recount generation activate N --diff DIGEST            every node switches at one position
+  recount generation start --policy ID --ticket INC-7 --wait --diff
+                                                         every node folds all history under it; then what changes
+  recount generation activate N --diff DIGEST            every node switches at one position; start has printed the line
   recount generation rollback                            and back, if it was wrong
+
+Without --wait and --diff, start returns at once. Then: status N --wait, diff N. --latest stands for N.
 
 Nothing but activate, rollback and "policy apply" changes an answer.`
 
@@ -44,51 +45,6 @@ func parseGeneration(text string) (uint32, error) {
 		return 0, usagef("generation %q: must be a whole number, at least 1; \"recount generation list\" lists them", text)
 	}
 	return uint32(n), nil
-}
-
-func (a *app) generationStartCommand() *cobra.Command {
-	var f actFlags
-	var r wire.GenerationRequest
-	cmd := &cobra.Command{
-		Use: "start --policy ID", Short: "Fold all history once more under a policy, beside the one that answers", Args: exactly(), Long: generationHelp,
-		Example: `  recount generation start --policy 24f0ccd1914fcab2 --ticket INC-7
-  recount generation start --policy 24f0ccd1914fcab2 --from 90112          # the policy judges from this event on
-  recount generation start --policy 24f0ccd1914fcab2 --keys hindsight      # what is revoked now counts since its "since"`,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if r.Policy == "" {
-				return usagef("--policy is missing; \"recount policy list\" lists the published ones")
-			}
-			r.Act = a.act(&f)
-			g, err := askAct(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.GenerationAnswer, error) {
-				p, err := findPolicy(ctx, c, r.Policy)
-				if err != nil {
-					return nil, err
-				}
-				if err := a.warnPublished(ctx, p); err != nil {
-					return nil, err
-				}
-				r.Policy = p.ID
-				return c.StartGeneration(ctx, r)
-			})
-			if err != nil {
-				return err
-			}
-			a.talk("Every node builds it now: recount generation status %d --wait", g.Generation)
-			return a.showGeneration(g)
-		},
-	}
-	cmd.Flags().StringVar(&r.Policy, "policy", "", "id of a published policy, or at least its first 8 digits")
-	cmd.Flags().Uint64Var(&r.From, "from", 0, "first event that the policy judges (default: the first of all)")
-	cmd.Flags().StringVar(&r.Keys, "keys", "", "as_of or hindsight (default: as the generation that answers)")
-	cli.Closed(cmd, "keys", wire.KeysAsOf, wire.KeysHindsight)
-	f.add(cmd)
-	return cmd
-}
-
-func (a *app) showGeneration(g *wire.GenerationAnswer) error {
-	return a.show(g, "generation", g.Generation, "state", g.State, "policy", g.Policy, "keys", g.Keys, "started at seq", g.StartedSeq,
-		"activated at seq", dash(join(g.Activated)), "actor", dash(g.Actor), "role", dash(g.Role),
-		"reason", dash(g.Reason), "ticket", dash(g.Ticket))
 }
 
 func (a *app) generationListCommand() *cobra.Command {
@@ -113,20 +69,24 @@ func (a *app) generationListCommand() *cobra.Command {
 }
 
 func (a *app) generationDiffCommand() *cobra.Command {
+	var which generationArg
 	var position uint64
 	var by, export, only string
 	var show bool
 	cmd := &cobra.Command{
-		Use: "diff N", Short: "Say what a generation changes against the one that answers", Args: exactly("N"),
+		Use: "diff N|--latest", Short: "Say what a generation changes against the one that answers", Args: which.args,
+		Annotations: exportsVars(reviewVars...),
 		Long: `diff compares outcomes and accepted flags of all submissions. A flip is direct when the record's own verdict changed, and
 knock-on when another submission's change changed it: an id that becomes free, an epoch that was pushed. The digest names
-exactly what is shown; activation wants it.`,
+exactly what is shown; activation wants it. The line to activate what is shown goes to stderr. With -o env the numbers go to stderr
+and stdout gets a line that sets GEN, POSITION and DIGEST: eval "$(recount generation diff --latest -o env)".`,
 		Example: `  recount generation diff 2
+  recount generation diff --latest
   recount generation diff 2 --by shard
   recount generation diff 2 --list -o ndjson
-  recount generation activate 2 --diff $(recount generation diff 2 --print digest)`,
+  eval "$(recount generation diff 2 -o env)" && recount generation activate "$GEN" --diff "$DIGEST" --reason "read by A and B"`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			n, err := parseGeneration(args[0])
+			n, err := a.generationOf(cmd.Context(), &which, args)
 			if err != nil {
 				return err
 			}
@@ -151,9 +111,10 @@ exactly what is shown; activation wants it.`,
 			case a.format != formatTable:
 				return a.document(d)
 			}
-			return a.diffTable(d, by)
+			return a.showReview(cmd.Context(), d, by)
 		},
 	}
+	which.add(cmd)
 	cmd.Flags().Uint64Var(&position, "position", 0, "compare up to this event (default: as far as the node has compared)")
 	cmd.Flags().StringVar(&by, "by", "outcome", "how to break the flips down: outcome, reason, shard or key")
 	cli.Closed(cmd, "by", "outcome", "reason", "shard", "key")
@@ -248,25 +209,26 @@ func (a *app) exportFlips(ctx context.Context, d *wire.DiffAnswer, path string) 
 
 func (a *app) generationActivateCommand() *cobra.Command {
 	var f actFlags
+	var which generationArg
 	var diff string
 	var most int64
 	var force bool
 	cmd := &cobra.Command{
-		Use: "activate N --diff DIGEST", Short: "Switch every node to a generation at one position of the log", Args: exactly("N"),
+		Use: "activate N|--latest --diff DIGEST", Short: "Switch every node to a generation at one position of the log", Args: which.args,
 		Long: `activate wants the digest of the diff that was reviewed. The node asks every voter for its digest of the same comparison: a
 majority must report the same, and none another. Submissions that have flipped since the review are switched too and are
 counted as "after review"; --max-new-flips bounds them exactly: submissions wait while the leader counts. An activation while a
 reporting node, or the review, is more than 4096 events behind the end of the log is refused unless --force is given, because no
 node answers then until it has folded the rest.`,
 		Example: `  recount generation activate 2 --diff 0000000000015e8a24f0... --reason "reviewed by two" --ticket INC-7
-  recount generation activate 2 --diff $DIGEST --max-new-flips 0`,
+  recount generation activate --latest --diff "$DIGEST" --max-new-flips 0`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			n, err := parseGeneration(args[0])
+			if diff == "" {
+				return usagef("--diff is missing: review \"recount generation diff %s\" and give its digest", strings.Join(append(args, which.flag()...), " "))
+			}
+			n, err := a.generationOf(cmd.Context(), &which, args)
 			if err != nil {
 				return err
-			}
-			if diff == "" {
-				return usagef("--diff is missing: review \"recount generation diff %d\" and give its digest", n)
 			}
 			r := wire.ActivateRequest{Act: a.act(&f), Diff: diff, Force: force}
 			if most >= 0 {
@@ -286,6 +248,7 @@ node answers then until it has folded the rest.`,
 	cmd.Flags().Int64Var(&most, "max-new-flips", -1, "refuse when more submissions have flipped since the review (-1: no bound)")
 	cmd.Flags().BoolVar(&force, "force", false, "activate although nodes or the review are far behind the end of the log")
 	f.add(cmd)
+	which.add(cmd)
 	a.waitFlag(cmd)
 	return cmd
 }
@@ -320,12 +283,13 @@ answer repeat it with the --op-id that it names.`,
 
 func (a *app) generationDropCommand() *cobra.Command {
 	var f confirmFlags
+	var which generationArg
 	cmd := &cobra.Command{
-		Use: "drop N", Short: "Give up a generation that does not answer, and its disk space", Args: exactly("N"),
+		Use: "drop N|--latest", Short: "Give up a generation that does not answer, and its disk space", Args: which.args,
 		Example: `  recount generation drop 2
   recount generation drop 2 --yes          # where nobody can type an answer`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			n, err := parseGeneration(args[0])
+			n, err := a.generationOf(cmd.Context(), &which, args)
 			if err != nil {
 				return err
 			}
@@ -342,5 +306,6 @@ func (a *app) generationDropCommand() *cobra.Command {
 		},
 	}
 	f.add(cmd)
+	which.add(cmd)
 	return cmd
 }

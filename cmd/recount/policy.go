@@ -44,7 +44,7 @@ func (a *app) act(f *actFlags) wire.Act {
 
 const policyHelp = `A policy is a YAML document: kernel, parameters, accepted signatures, and rules in CEL syntax (docs/policies.md). It is
 known by the SHA-256 of its canonical form. Publishing makes it known and changes no answer. To change answers,
-  of the past:      recount generation start --policy ID, then status --wait, diff, activate
+  of the past:      recount generation start --policy ID --wait --diff, then activate
   of the future:    recount policy apply ID`
 
 func (a *app) policyCommand() *cobra.Command {
@@ -140,8 +140,9 @@ func (a *app) policyPublishCommand() *cobra.Command {
 	var f actFlags
 	cmd := &cobra.Command{
 		Use: "publish FILE", Short: "Put a policy into the log; it judges nothing yet", Args: exactly("FILE"), Long: policyHelp,
+		Annotations: exportsVars("POLICY"),
 		Example: `  recount policy publish fix.yaml --reason "unsigned records were let in" --ticket INC-7
-  recount generation start --policy $(recount policy publish fix.yaml -o json | jq -r .id)`,
+  eval "$(recount policy publish fix.yaml -o env)" && recount generation start --policy "$POLICY" --wait --diff`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			document, err := os.ReadFile(args[0])
 			if err != nil {
@@ -158,7 +159,7 @@ func (a *app) policyPublishCommand() *cobra.Command {
 				return err
 			}
 			a.warnNarrower(cmd.Context(), parsed)
-			return a.showPolicy(p)
+			return errors.Join(a.showPolicy(p), a.setVars("POLICY", p.ID))
 		},
 	}
 	f.add(cmd)

@@ -20,21 +20,25 @@ import (
 // lookEvery is the pause between two looks at a generation that is being built.
 const lookEvery = 500 * time.Millisecond
 
+// longestWait is how long --wait waits unless it is told.
+const longestWait = 24 * time.Hour
+
 // sayEvery is the least time between two lines about a node that only goes on.
 const sayEvery = 10 * time.Second
 
 func (a *app) generationStatusCommand() *cobra.Command {
+	var which generationArg
 	var wait bool
 	var limit time.Duration
 	cmd := &cobra.Command{
-		Use: "status N", Short: "Show how far every node is with a generation", Args: exactly("N"),
+		Use: "status N|--latest", Short: "Show how far every node is with a generation", Args: which.args,
 		Long: `status shows for every node how far it has folded a generation and compared it with the one that answers, and the digest of
 the comparison at the last event that all of them have compared. With --wait it returns when every node that answers has
 compared everything that was committed when it began.`,
 		Example: `  recount generation status 2
   recount generation status 2 --wait && recount generation diff 2`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			n, err := parseGeneration(args[0])
+			n, err := a.generationOf(cmd.Context(), &which, args)
 			if err != nil {
 				return err
 			}
@@ -47,9 +51,7 @@ compared everything that was committed when it began.`,
 				}
 				return a.showStatus(g)
 			}
-			ctx, cancel := context.WithTimeout(cmd.Context(), limit)
-			defer cancel()
-			g, err := a.awaitGeneration(ctx, n)
+			g, err := a.awaitGeneration(cmd.Context(), n, limit)
 			if err != nil {
 				return err
 			}
@@ -57,7 +59,8 @@ compared everything that was committed when it began.`,
 		},
 	}
 	cmd.Flags().BoolVar(&wait, "wait", false, "return when every node has compared it")
-	cli.Span(cmd.Flags(), &limit, "wait-timeout", 24*time.Hour, "how long --wait waits")
+	cli.Span(cmd.Flags(), &limit, "wait-timeout", longestWait, "how long --wait waits")
+	which.add(cmd)
 	return cmd
 }
 
@@ -91,8 +94,10 @@ func eta(p wire.NodeProgress) string {
 	return time.Duration(p.ETA * float64(time.Second)).Round(time.Second).String()
 }
 
-// awaitGeneration looks again and again, with one bar per node.
-func (a *app) awaitGeneration(ctx context.Context, n uint32) (*wire.GenerationAnswer, error) {
+// awaitGeneration looks again and again, with one bar per node, until every node that answers has compared generation n.
+func (a *app) awaitGeneration(ctx context.Context, n uint32, limit time.Duration) (*wire.GenerationAnswer, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
 	c, err := a.connect()
 	if err != nil {
 		return nil, err
@@ -123,7 +128,7 @@ func (a *app) awaitGeneration(ctx context.Context, n uint32) (*wire.GenerationAn
 		case <-t.C:
 		case <-ctx.Done():
 			t.Stop()
-			return nil, &codedError{exitUnavailable, errors.New("not every node has compared the generation in time"), "The nodes go on; ask again with \"recount generation status\"."}
+			return nil, &codedError{exitUnavailable, errors.New("not every node has compared the generation in time"), fmt.Sprintf("The nodes go on; ask again with \"recount generation status %d --wait\".", n)}
 		}
 	}
 }

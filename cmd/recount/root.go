@@ -33,6 +33,7 @@ type app struct {
 	local       bool
 	viewFlags
 	shown io.Writer // out, as it was given
+	vars  io.Writer // of -o env: gets the line that sets variables; nil otherwise
 
 	saidCluster  bool        // of an operation
 	patient      bool        // no word of calls that take long: the command has a progress of its own
@@ -78,6 +79,7 @@ func (a *app) run(ctx context.Context, args []string) int {
 	err = out.Lost(err)
 	if err != nil {
 		a.explain(err, ran.CommandPath())
+		unsetVars(out, ran, args)
 	}
 	return exitCode(err)
 }
@@ -90,6 +92,7 @@ func (a *app) root() *cobra.Command {
   recount digest --dev /tmp/recount`,
 		SilenceUsage: true, SilenceErrors: true, Version: version.Get().String(),
 		PersistentPreRunE: func(cmd *cobra.Command, args []string) error {
+			a.exportVars(cmd)
 			if err := cli.Check(cmd, args); err != nil {
 				return usagef("%w", err)
 			}
@@ -104,7 +107,7 @@ func (a *app) root() *cobra.Command {
 	f.StringVar(&a.tokenFile, "token-file", "", "file with a bearer token (env RECOUNT_TOKEN_FILE)")
 	f.StringVar(&a.devDir, "dev", "", "directory of a cluster started with recount-node dev (env RECOUNT_DEV)")
 	f.StringVar(&a.contextName, "context", "", "name of a cluster kept with recount context add (env RECOUNT_CONTEXT)")
-	f.StringVarP(&a.format, "output", "o", formatTable, "table, wide (a table with every column in full), json (one document) or ndjson (one line per item)")
+	f.StringVarP(&a.format, "output", "o", formatTable, "table, wide (a table with every column in full), json (one document) or ndjson (one line per item); some commands take env")
 	a.viewFlags.add(cmd)
 	f.BoolVar(&a.local, "local", false, "read what the node that is asked knows, without a word from the others: works without a majority, may be old")
 	cli.Span(f, &a.timeout, "timeout", 30*time.Second, "how long to try for one answer")

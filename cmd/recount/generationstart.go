@@ -1,0 +1,194 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/recount-ledger/recount/client"
+	"github.com/recount-ledger/recount/internal/cli"
+	"github.com/recount-ledger/recount/wire"
+)
+
+// reviewVars are the variables that -o env sets to a generation and the diff of it that was read.
+var reviewVars = []string{"GEN", "POSITION", "DIGEST"}
+
+// startFlags say what is folded, and how far the command goes.
+type startFlags struct {
+	actFlags
+	request    wire.GenerationRequest
+	wait, diff bool
+	limit      time.Duration
+}
+
+func (a *app) generationStartCommand() *cobra.Command {
+	var f startFlags
+	cmd := &cobra.Command{
+		Use: "start --policy ID", Short: "Fold all history once more under a policy, beside the one that answers", Args: exactly(), Long: generationHelp,
+		Annotations: exportsVars(reviewVars...),
+		Example: `  recount generation start --policy 24f0ccd1914fcab2 --ticket INC-7 --wait --diff
+  recount generation start --policy 24f0ccd1914fcab2 --from 90112          # the policy judges from this event on
+  recount generation start --policy 24f0ccd1914fcab2 --keys hindsight      # what is revoked now counts since its "since"
+  eval "$(recount generation start --policy 24f0ccd1914fcab2 --wait --diff -o env)"   # sets GEN, POSITION and DIGEST`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if f.request.Policy == "" {
+				return usagef("--policy is missing; \"recount policy list\" lists the published ones")
+			}
+			f.request.Act = a.act(&f.actFlags)
+			g, err := a.startGeneration(cmd.Context(), f.request)
+			if err != nil {
+				return err
+			}
+			return a.afterStart(cmd.Context(), g, &f)
+		},
+	}
+	cmd.Flags().StringVar(&f.request.Policy, "policy", "", "id of a published policy, or at least its first 8 digits")
+	cmd.Flags().Uint64Var(&f.request.From, "from", 0, "first event that the policy judges (default: the first of all)")
+	cmd.Flags().StringVar(&f.request.Keys, "keys", "", "as_of or hindsight (default: as the generation that answers)")
+	cmd.Flags().BoolVar(&f.wait, "wait", false, "return when every node has compared it")
+	cmd.Flags().BoolVar(&f.diff, "diff", false, "wait, then print what it changes and the line that activates it")
+	cli.Span(cmd.Flags(), &f.limit, "wait-timeout", longestWait, "how long --wait and --diff wait")
+	cli.Closed(cmd, "keys", wire.KeysAsOf, wire.KeysHindsight)
+	f.add(cmd)
+	return cmd
+}
+
+func (a *app) startGeneration(ctx context.Context, r wire.GenerationRequest) (*wire.GenerationAnswer, error) {
+	return askAct(ctx, a, func(ctx context.Context, c *client.Client) (*wire.GenerationAnswer, error) {
+		p, err := findPolicy(ctx, c, r.Policy)
+		if err != nil {
+			return nil, err
+		}
+		if err := a.warnPublished(ctx, p); err != nil {
+			return nil, err
+		}
+		r.Policy = p.ID
+		return c.StartGeneration(ctx, r)
+	})
+}
+
+// afterStart goes as far as the flags say: it returns at once, waits, or shows what changes.
+func (a *app) afterStart(ctx context.Context, g *wire.GenerationAnswer, f *startFlags) error {
+	if !f.wait && !f.diff {
+		a.talk("Every node builds it now: %s", a.commandLine(fmt.Sprintf("recount generation status %d --wait", g.Generation)))
+		return errors.Join(a.showGeneration(g), a.setVars("GEN", fmt.Sprint(g.Generation), "POSITION", "", "DIGEST", ""))
+	}
+	a.talk("Every node builds generation %d now.", g.Generation)
+	g, err := a.awaitGeneration(ctx, g.Generation, f.limit)
+	if err != nil {
+		return err
+	}
+	if !f.diff {
+		return errors.Join(a.showStatus(g), a.setVars("GEN", fmt.Sprint(g.Generation), "POSITION", "", "DIGEST", ""))
+	}
+	d, err := ask(ctx, a, func(ctx context.Context, c *client.Client) (*wire.DiffAnswer, error) {
+		return c.Diff(ctx, g.Generation, 0)
+	})
+	if err != nil {
+		return err
+	}
+	return a.showReview(ctx, d, "outcome")
+}
+
+func (a *app) showGeneration(g *wire.GenerationAnswer) error {
+	return a.show(g, "generation", g.Generation, "state", g.State, "policy", g.Policy, "keys", g.Keys, "started at seq", g.StartedSeq,
+		"activated at seq", dash(join(g.Activated)), "actor", dash(g.Actor), "role", dash(g.Role),
+		"reason", dash(g.Reason), "ticket", dash(g.Ticket))
+}
+
+// review is a diff with the command that activates exactly what it shows; -o json prints it.
+type review struct {
+	*wire.DiffAnswer
+	Activate string `json:"activate"` // a command line
+}
+
+// showReview prints a diff broken down by outcome, reason, shard or key, and the command that activates it. The digest in that command
+// begins with the position of the diff, so the command stays good while records come in, for a second actor too.
+func (a *app) showReview(ctx context.Context, d *wire.DiffAnswer, by string) error {
+	r, err := a.review(ctx, d)
+	if err != nil {
+		return err
+	}
+	if a.format != formatTable {
+		return a.document(r)
+	}
+	if err := a.diffTable(d, by); err != nil {
+		return err
+	}
+	a.talk("\nTo activate what is shown:\n  %s", r.Activate)
+	a.talk("Where nodes want two persons that ends with exit code 4, and the other one looks with \"recount approve list\".")
+	return a.setVars("GEN", fmt.Sprint(d.Generation), "POSITION", fmt.Sprint(d.Position), "DIGEST", d.Digest)
+}
+
+// review adds the command to a diff, with the reason and the ticket of the generation.
+func (a *app) review(ctx context.Context, d *wire.DiffAnswer) (*review, error) {
+	g, err := ask(ctx, a, func(ctx context.Context, c *client.Client) (*wire.GenerationAnswer, error) {
+		return c.Generation(ctx, d.Generation)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &review{d, a.activateLine(g, d.Digest)}, nil
+}
+
+func (a *app) activateLine(g *wire.GenerationAnswer, digest string) string {
+	return a.commandLine(fmt.Sprintf("recount generation activate %d", g.Generation), "--diff", digest, "--reason", g.Reason, "--ticket", g.Ticket)
+}
+
+// generationArg is a generation that a command takes: its number, or --latest.
+type generationArg struct{ latest bool }
+
+func (g *generationArg) add(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&g.latest, "latest", false, "instead of N: the newest generation that does not answer and was not dropped")
+}
+
+func (g *generationArg) args(cmd *cobra.Command, args []string) error {
+	if !g.latest {
+		return exactly("N")(cmd, args)
+	}
+	if len(args) > 0 {
+		return usagef("--latest stands for N: leave out %s", strings.Join(args, " "))
+	}
+	return nil
+}
+
+// flag is --latest, where it was given.
+func (g *generationArg) flag() []string {
+	if g.latest {
+		return []string{"--latest"}
+	}
+	return nil
+}
+
+// generationOf is the number of the generation that was meant. It says which one --latest takes.
+func (a *app) generationOf(ctx context.Context, g *generationArg, args []string) (uint32, error) {
+	if !g.latest {
+		return parseGeneration(args[0])
+	}
+	page, err := ask(ctx, a, func(ctx context.Context, c *client.Client) (*wire.GenerationsPage, error) { return c.Generations(ctx) })
+	if err != nil {
+		return 0, err
+	}
+	newest := latestGeneration(page)
+	if newest == nil {
+		return 0, &codedError{exitNotFound, fmt.Errorf("there is no generation beside %d, which answers", page.Active),
+			"\"recount generation start\" makes one; \"recount generation list\" lists them."}
+	}
+	a.talk("--latest is generation %d: %s, policy %.16s, started at seq %d by %s, %s", newest.Generation, newest.State, newest.Policy,
+		newest.StartedSeq, dash(newest.Actor), dash(newest.Reason))
+	return newest.Generation, nil
+}
+
+// latestGeneration is the newest one that neither answers nor was dropped, nil for none.
+func latestGeneration(page *wire.GenerationsPage) (newest *wire.GenerationAnswer) {
+	for i, g := range page.Items {
+		if g.Generation != page.Active && g.State != wire.GenerationDropped && (newest == nil || g.Generation > newest.Generation) {
+			newest = &page.Items[i]
+		}
+	}
+	return newest
+}
