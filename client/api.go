@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -35,6 +36,28 @@ func (c *Client) Submit(ctx context.Context, body []byte) (*Result, error) {
 		return nil, err
 	}
 	return r, nil
+}
+
+// CheckPath takes the same as SubmitPath, and only says what would be answered.
+const CheckPath = "/v1/pcs/check"
+
+// Check asks what Submit would be answered now. Nothing is logged; Seq is 0, except of the earlier event whose answer a repetition
+// would get. It needs a credential of any role. Errors are those of Submit, but never ErrOutcomeUnknown.
+func (c *Client) Check(ctx context.Context, body []byte) (*Result, error) {
+	resp, err := c.Do(ctx, Request{Method: http.MethodPost, Path: CheckPath, Body: body})
+	if err != nil {
+		var failure *Error
+		if errors.As(err, &failure) {
+			failure.MaySent = false // there is nothing that could have been committed
+		}
+		return nil, err
+	}
+	var a wire.CheckAnswer
+	if err := resp.decode(&a, http.MethodGet); err != nil {
+		return nil, err
+	}
+	a.SubmitAnswer.Seq = a.Seq
+	return &Result{SubmitAnswer: a.SubmitAnswer, Status: resp.Status, Endpoint: resp.Endpoint, Attempts: resp.Attempts}, nil
 }
 
 // decode reads an answer of status 2xx into v and makes an *Error of any other.

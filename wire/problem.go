@@ -145,6 +145,7 @@ type Problem struct {
 	Policy     string `json:"policy,omitempty"`
 	Generation uint32 `json:"generation,omitempty"`
 	Replayed   bool   `json:"replayed,omitempty"`
+	DryRun     bool   `json:"dry_run,omitempty"` // the record was only checked: nothing was logged
 
 	First            *SubmitAnswer `json:"first,omitempty"` // the outcome that stands, for conflicts
 	RecomputedDHat   *Nano         `json:"recomputed_D_hat,omitempty"`

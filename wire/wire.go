@@ -100,6 +100,14 @@ type SubmitAnswer struct {
 	DHat    *Nano  `json:"D_hat,omitempty"` // the claimed value, as signed; in answers to a submission
 }
 
+// CheckAnswer answers POST /v1/pcs/check: what a submission of the same bytes would be answered now. Nothing was logged, so there is
+// no seq, except of the earlier event whose answer a repetition would get.
+type CheckAnswer struct {
+	SubmitAnswer
+	Seq    uint64 `json:"seq,omitempty"`
+	DryRun bool   `json:"dry_run"` // always true
+}
+
 // PCSAnswer answers GET /v1/pcs/{pcs_id}: the submit answer as it stands now and the events about this id.
 type PCSAnswer struct {
 	SubmitAnswer

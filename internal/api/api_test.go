@@ -105,6 +105,7 @@ func TestErrorsAreProblems(t *testing.T) {
 		"/v1/pcs/" + hexOf("absent"):       404,
 		"/v1/pcs/xyz":                      400,
 		"/v1/pcs/submit":                   405,
+		"/v1/pcs/check":                    405,
 		"/v1/pcs/" + id + "?consistency=x": 400,
 		"/v1/pcs/" + id + "?min_seq=-1":    400,
 		"/v1/pcs/" + id + "?nonsense=1":    400,

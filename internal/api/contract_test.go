@@ -200,7 +200,7 @@ func TestShapesAndContractAgree(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, v := range []any{
-		wire.SubmitAnswer{}, wire.Problem{}, wire.AuditItem{}, wire.AuditAnswer{}, wire.AuditPage{}, wire.Trailer{}, wire.Leaf{}, wire.EventAnswer{},
+		wire.SubmitAnswer{}, wire.CheckAnswer{}, wire.Problem{}, wire.AuditItem{}, wire.AuditAnswer{}, wire.AuditPage{}, wire.Trailer{}, wire.Leaf{}, wire.EventAnswer{},
 		wire.ShardAnswer{}, wire.ShardsPage{}, wire.Member{}, wire.ClusterAnswer{}, wire.DigestAnswer{}, wire.VersionAnswer{}, wire.WhoamiAnswer{},
 		wire.PolicyAnswer{}, wire.PoliciesPage{}, wire.ApplyAnswer{}, wire.ScheduleStep{}, wire.NodeProgress{}, wire.GenerationAnswer{},
 		wire.GenerationsPage{}, wire.DiffAnswer{}, wire.FlipSide{}, wire.Flip{}, wire.FlipsPage{}, wire.ActivateAnswer{}, wire.DropAnswer{}, wire.RevokeAnswer{}, wire.HistoryEntry{},
@@ -214,8 +214,8 @@ func TestShapesAndContractAgree(t *testing.T) {
 			continue
 		}
 		var members, required, properties []string
-		for i := range typ.NumField() {
-			name, options, _ := strings.Cut(typ.Field(i).Tag.Get("json"), ",")
+		for _, field := range fieldsOf(typ) {
+			name, options, _ := strings.Cut(field.Tag.Get("json"), ",")
 			members = append(members, name)
 			if options != "omitempty" {
 				required = append(required, name)
@@ -232,6 +232,25 @@ func TestShapesAndContractAgree(t *testing.T) {
 			t.Errorf("%s:\nmembers    %v\nproperties %v\nalways     %v\nrequired   %v", typ.Name(), members, properties, required, wanted)
 		}
 	}
+}
+
+// fieldsOf are the fields that encoding/json writes: those of an embedded type too, unless one outside has the same name.
+func fieldsOf(typ reflect.Type) (fields []reflect.StructField) {
+	for i := range typ.NumField() {
+		if f := typ.Field(i); !f.Anonymous {
+			fields = append(fields, f)
+		}
+	}
+	for i := range typ.NumField() {
+		if f := typ.Field(i); f.Anonymous {
+			for _, inner := range fieldsOf(f.Type) {
+				if !slices.ContainsFunc(fields, func(o reflect.StructField) bool { return o.Name == inner.Name }) {
+					fields = append(fields, inner)
+				}
+			}
+		}
+	}
+	return fields
 }
 
 func TestProblemCodesAndContractAgree(t *testing.T) {

@@ -23,6 +23,7 @@ type Meta struct {
 	Remote    string // address of the client, without port
 	Via       string // the node that forwarded the request, empty when it came here
 	Identity         // who acts; never from the request itself. Empty for submissions
+	DryRun    bool   // of a submission: say what it would be answered, and neither log nor count it
 }
 
 // Position is where a fold stands.
@@ -120,7 +121,8 @@ type Ledger interface {
 	Registry
 	// Submit decodes, checks and commits one record and waits for its outcome. body is not empty, at most
 	// Config.MaxBody bytes long and belongs to the ledger from here on. Outcome accepted is answered 200,
-	// escalated 202; refusals and conflicts come back as a *wire.Problem.
+	// escalated 202; refusals and conflicts come back as a *wire.Problem. With meta.DryRun it goes the same way as far as the
+	// log, writes nothing, and answers what would be answered now; answers that would name the event have seq 0.
 	Submit(ctx context.Context, body []byte, meta Meta) (*wire.SubmitAnswer, error)
 	// Position gives the live generation's position without waiting.
 	Position() Position

@@ -74,6 +74,15 @@ func (m *metrics) submission(label string, code wire.Code, took time.Duration) {
 	m.submit.Observe(took.Seconds())
 }
 
+// check counts a record that was only checked. It is no submission, but a forgery that is found is one more time that the
+// verifier verified: that canaries are refused shows in the signature errors, whichever way they come.
+func (m *metrics) check(label string, code wire.Code) {
+	m.checks[label].Add(1)
+	if code == wire.CodeBadSignature {
+		m.signatures.Add(1)
+	}
+}
+
 // problemLabel is the outcome label of a submission that was answered with a problem.
 func problemLabel(p *wire.Problem) string {
 	switch {

@@ -14,7 +14,7 @@ import (
 
 func (s *server) lookup(c echo.Context) error {
 	id := strings.ToLower(c.Param("pcs_id"))
-	if id == "submit" { // the path of another route, which has no GET
+	if id == "submit" || id == "check" { // the path of another route, which has no GET
 		c.Response().Header().Set(echo.HeaderAllow, "OPTIONS, POST")
 		return wire.NewProblem(wire.CodeMethod, "")
 	}

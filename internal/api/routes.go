@@ -37,6 +37,7 @@ var (
 // id is a hash of the record, which nobody can guess.
 var routeTable = []route{
 	{method: "POST", path: "/v1/pcs/submit", roles: everybody, serve: (*server).submit},
+	{method: "POST", path: "/v1/pcs/check", roles: metering, serve: (*server).check},
 	{method: "GET", path: "/v1/pcs/:pcs_id", roles: everybody, serve: (*server).lookup},
 	{method: "GET", path: "/v1/pcs", roles: reading, serve: (*server).complete},
 

@@ -22,16 +22,39 @@ import (
 // submit takes one record. What the bytes mean is the ledger's business.
 func (s *server) submit(c echo.Context) error {
 	start := time.Now()
-	answer, err := s.takeAndSubmit(c)
+	answer, err := s.takeAndSubmit(c, false)
 	if err != nil {
 		p := s.actProblem(err, c)
 		s.metrics.submission(problemLabel(p), p.Code, time.Since(start))
 		return p
 	}
+	status, label := s.answered(c, answer)
+	s.metrics.submission(label, "", time.Since(start))
+	return writeJSON(c, status, answer)
+}
+
+// check answers what submit would answer now. The record goes the same way, limits included, and nothing of it is kept. The
+// answer says everything that an answer to a submission says, so it is for those who have a credential: nobody else can try out
+// what a policy lets through without a trace.
+func (s *server) check(c echo.Context) error {
+	answer, err := s.takeAndSubmit(c, true)
+	if err != nil {
+		p := *s.problemOf(err, c) // problems may be shared
+		p.DryRun = true
+		s.metrics.check(problemLabel(&p), p.Code)
+		return &p
+	}
+	status, label := s.answered(c, answer)
+	s.metrics.check(label, "")
+	return writeJSON(c, status, wire.CheckAnswer{SubmitAnswer: *answer, Seq: answer.Seq, DryRun: true})
+}
+
+// answered completes an answer and its headers, and gives its status and the label that it is counted under.
+func (s *server) answered(c echo.Context, answer *wire.SubmitAnswer) (status int, label string) {
 	if answer.Reasons == nil {
 		answer.Reasons = []string{}
 	}
-	status, label := http.StatusOK, answer.Outcome
+	status, label = http.StatusOK, answer.Outcome
 	if answer.Outcome == wire.OutcomeEscalated {
 		status = http.StatusAccepted
 	}
@@ -39,14 +62,13 @@ func (s *server) submit(c echo.Context) error {
 		label = labelReplayed
 		c.Response().Header().Set(wire.HeaderReplayed, "true")
 	}
-	s.metrics.submission(label, "", time.Since(start))
 	at := s.Ledger.Position()
 	at.AppliedSeq = max(at.AppliedSeq, answer.Seq)
 	s.setPosition(c, at)
-	return writeJSON(c, status, answer)
+	return status, label
 }
 
-func (s *server) takeAndSubmit(c echo.Context) (*wire.SubmitAnswer, error) {
+func (s *server) takeAndSubmit(c echo.Context, dry bool) (*wire.SubmitAnswer, error) {
 	if err := checkMedia(c.Request().Header, wire.MediaJSON); err != nil {
 		return nil, err
 	}
@@ -64,7 +86,7 @@ func (s *server) takeAndSubmit(c echo.Context) (*wire.SubmitAnswer, error) {
 	}
 	ctx, cancel := context.WithTimeout(c.Request().Context(), s.SubmitTimeout)
 	defer cancel()
-	answer, err := s.Ledger.Submit(ctx, body, Meta{RequestID: currentID(c), Remote: c.RealIP()})
+	answer, err := s.Ledger.Submit(ctx, body, Meta{RequestID: currentID(c), Remote: c.RealIP(), DryRun: dry})
 	if err == nil && (answer == nil || answer.Outcome != wire.OutcomeAccepted && answer.Outcome != wire.OutcomeEscalated) {
 		return nil, fmt.Errorf("the ledger gave neither an answer nor a problem: %+v", answer)
 	}

@@ -11,8 +11,10 @@ import (
 var (
 	descSubmissions = prometheus.NewDesc("flk_submissions_total",
 		"Submissions by outcome; replayed, throttled, unavailable, unknown and error are outcomes of their own.", []string{"outcome"}, nil)
+	descChecks = prometheus.NewDesc("flk_checks_total",
+		"Records that were checked and not submitted, by what a submission would have been answered.", []string{"outcome"}, nil)
 	descIngest     = prometheus.NewDesc("flk_ingest_total", "Submissions received, whatever their outcome.", nil, nil)
-	descSignatures = prometheus.NewDesc("flk_signature_errors_total", "Submissions whose signature no key verifies.", nil, nil)
+	descSignatures = prometheus.NewDesc("flk_signature_errors_total", "Submissions, and records that were only checked, whose signature no key verifies.", nil, nil)
 	descThrottled  = prometheus.NewDesc(ThrottledName, ThrottledHelp, nil, prometheus.Labels{"limit": "address"})
 	descDedup      = prometheus.NewDesc("flk_dedup_hits_total", "Submissions answered with an earlier outcome.", nil, nil)
 
@@ -27,7 +29,7 @@ var (
 // adds those of its own, "node" and "key".
 const (
 	ThrottledName = "flk_throttled_total"
-	ThrottledHelp = "Submissions answered with 429 (or 503 when so set) because of a rate limit: of the node, of an address or of a key."
+	ThrottledHelp = "Submissions and checks answered with 429 (or 503 when so set) because of a rate limit: of the node, of an address or of a key."
 )
 
 // tally counts submissions. It is the one collector of these counters and of their untyped aliases, the names
@@ -35,15 +37,16 @@ const (
 // well-formed.
 type tally struct {
 	outcomes   map[string]*atomic.Uint64
+	checks     map[string]*atomic.Uint64 // of records that were only checked
 	signatures *atomic.Uint64
 	throttled  *atomic.Uint64 // by the limit of an address
 	walErrors  func() uint64
 }
 
 func newTally(walErrors func() uint64) tally {
-	t := tally{map[string]*atomic.Uint64{}, new(atomic.Uint64), new(atomic.Uint64), walErrors}
+	t := tally{map[string]*atomic.Uint64{}, map[string]*atomic.Uint64{}, new(atomic.Uint64), new(atomic.Uint64), walErrors}
 	for _, label := range outcomeLabels {
-		t.outcomes[label] = new(atomic.Uint64)
+		t.outcomes[label], t.checks[label] = new(atomic.Uint64), new(atomic.Uint64)
 	}
 	return t
 }
@@ -51,7 +54,7 @@ func newTally(walErrors func() uint64) tally {
 // Describe implements prometheus.Collector.
 func (t tally) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		descSubmissions, descIngest, descSignatures, descThrottled, descDedup, aliasDedup, aliasAccepted, aliasEscalated, aliasSignatures, aliasWAL,
+		descSubmissions, descChecks, descIngest, descSignatures, descThrottled, descDedup, aliasDedup, aliasAccepted, aliasEscalated, aliasSignatures, aliasWAL,
 	} {
 		ch <- d
 	}
@@ -67,6 +70,7 @@ func (t tally) Collect(ch chan<- prometheus.Metric) {
 		seen[label] = t.outcomes[label].Load()
 		all += seen[label]
 		give(descSubmissions, prometheus.CounterValue, seen[label], label)
+		give(descChecks, prometheus.CounterValue, t.checks[label].Load(), label)
 	}
 	signatures := t.signatures.Load()
 	give(descIngest, prometheus.CounterValue, all)

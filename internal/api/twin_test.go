@@ -69,7 +69,7 @@ func hexOf(parts ...any) string {
 	return hex.EncodeToString(sum[:])
 }
 
-func (t *twin) Submit(ctx context.Context, body []byte, meta Meta) (*wire.SubmitAnswer, error) {
+func (t *twin) Submit(ctx context.Context, body []byte, meta Meta) (answer *wire.SubmitAnswer, err error) {
 	if t.explode {
 		panic("twin told to explode")
 	}
@@ -83,6 +83,9 @@ func (t *twin) Submit(ctx context.Context, body []byte, meta Meta) (*wire.Submit
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.metas = append(t.metas, meta)
+	if meta.DryRun {
+		defer t.forget(len(t.rows), maps.Clone(t.first), &answer, &err)
+	}
 	if t.fail != nil {
 		return nil, t.fail
 	}
@@ -96,17 +99,29 @@ func (t *twin) Submit(ctx context.Context, body []byte, meta Meta) (*wire.Submit
 	if at, ok := t.first[r.PCSID]; ok {
 		return t.again(at, r, body)
 	}
-	answer := wire.SubmitAnswer{
+	a := wire.SubmitAnswer{
 		Accepted: true, RecomputedDHat: wire.NanoPtr(r.DHat), RecomputedBudget: r.Budget, PCSID: r.PCSID,
 		Outcome: wire.OutcomeAccepted, ReasonCode: wire.ReasonOK, Policy: hexOf("policy"), Node: "node-1",
 		ShardID: r.ShardID, Epoch: r.Epoch, DHat: wire.NanoPtr(r.DHat),
 	}
 	if r.FT.Degraded {
-		answer.Outcome, answer.Escalated, answer.ReasonCode = wire.OutcomeEscalated, true, "degraded"
-		answer.Reason, answer.Reasons = "the record says that it is degraded", []string{"degraded"}
+		a.Outcome, a.Escalated, a.ReasonCode = wire.OutcomeEscalated, true, "degraded"
+		a.Reason, a.Reasons = "the record says that it is degraded", []string{"degraded"}
 	}
 	t.first[r.PCSID] = len(t.rows)
-	return t.add(body, r, answer, 200), nil
+	return t.add(body, r, a, 200), nil
+}
+
+// forget takes back what a dry run has added, and its seq.
+func (t *twin) forget(rows int, first map[string]int, answer **wire.SubmitAnswer, err *error) {
+	t.rows, t.first = t.rows[:rows], first
+	if a := *answer; a != nil && a.Seq > uint64(rows) {
+		a.Seq = 0
+	}
+	var p *wire.Problem
+	if errors.As(*err, &p) && p.Seq > uint64(rows) {
+		p.Seq = 0
+	}
 }
 
 func (t *twin) again(at int, r twinRecord, body []byte) (*wire.SubmitAnswer, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/recount-ledger/recount/internal/api"
 	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/internal/pcs"
 	"github.com/recount-ledger/recount/internal/projections"
@@ -62,7 +63,7 @@ func (n *Node) isReplay(rec *pcs.Record, facts verify.Facts, first *projections.
 // repeats answers a record that conflicts with another one, or is wrong in structure, as it was answered before, from the live
 // fold, as a linearizable read, without a new event: the first one is the evidence. nil means: not such a repetition, or not
 // provably; the fold decides then.
-func (n *Node) repeats(ctx context.Context, body []byte, rec *pcs.Record, facts verify.Facts) error {
+func (n *Node) repeats(ctx context.Context, body []byte, meta api.Meta, rec *pcs.Record, facts verify.Facts) error {
 	if rec.Fault == nil && rec.CheckID() == nil && n.live().Novel(rec.ShardID, rec.Epoch) || !n.isRefusedAgain(body, rec, facts, nil) {
 		return nil
 	}
@@ -73,7 +74,7 @@ func (n *Node) repeats(ctx context.Context, body []byte, rec *pcs.Record, facts 
 	if !n.isRefusedAgain(body, rec, facts, &first) {
 		return nil
 	}
-	n.stats.repeats.Add(1)
+	n.counts(meta).repeats.Add(1)
 	_, problem := n.answer(rec, first)
 	return problem
 }

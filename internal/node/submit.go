@@ -32,7 +32,9 @@ var _ api.Ledger = ledger{}
 func (n ledger) Submit(ctx context.Context, body []byte, meta api.Meta) (*wire.SubmitAnswer, error) {
 	var seen seen
 	answer, err := n.submit(ctx, body, meta, &seen)
-	n.auditSubmission(&seen, meta, answer, err)
+	if !meta.DryRun {
+		n.auditSubmission(&seen, meta, answer, err)
+	}
 	return answer, err
 }
 
@@ -48,7 +50,7 @@ func (n *Node) submit(ctx context.Context, body []byte, meta api.Meta, seen *see
 	seen.rec, seen.keyID = rec, facts.KeyID
 	if !facts.Valid() {
 		if fault := n.faultOf(rec); fault != nil {
-			n.stats.malformed.Add(1)
+			n.counts(meta).malformed.Add(1)
 			return nil, structureProblem(rec, fault)
 		}
 		if rec.Sig != "" {
@@ -58,14 +60,14 @@ func (n *Node) submit(ctx context.Context, body []byte, meta api.Meta, seen *see
 	}
 	if rec.Fault == nil {
 		if answer := n.replay(ctx, rec, facts); answer != nil {
-			n.stats.replays.Add(1)
+			n.counts(meta).replays.Add(1)
 			return answer, nil
 		}
 	}
-	if p := n.frozenNow(rec, facts); p != nil {
+	if p := n.frozenNow(meta, rec, facts); p != nil {
 		return nil, p
 	}
-	if err := n.repeats(ctx, body, rec, facts); err != nil {
+	if err := n.repeats(ctx, body, meta, rec, facts); err != nil {
 		return nil, err
 	}
 	return n.commit(ctx, body, meta, rec, facts)
@@ -82,7 +84,7 @@ func (n *Node) submitUnsigned(ctx context.Context, body []byte, meta api.Meta, r
 			return n.refuseSignature(ctx, body, meta, rec)
 		}
 	}
-	if p := n.frozenNow(rec, verify.Facts{}); p != nil {
+	if p := n.frozenNow(meta, rec, verify.Facts{}); p != nil {
 		return nil, p
 	}
 	return n.commit(ctx, body, meta, rec, verify.Facts{})
@@ -162,29 +164,29 @@ func (n *Node) policy() verify.Policy {
 	return verify.DefaultPolicy()
 }
 
-// commit puts the submission into the log and turns its folded outcome into an answer.
+// commit puts the submission into the log and turns its folded outcome into an answer. A dry run goes as far as the log and is
+// told what the fold would say.
 func (n *Node) commit(ctx context.Context, body []byte, meta api.Meta, rec *pcs.Record, facts verify.Facts) (*wire.SubmitAnswer, error) {
 	leave, err := n.enter(facts.KeyID, meta.Remote, len(body))
 	if err != nil {
 		return nil, err
 	}
 	defer leave()
-	n.lastSubmit.Store(time.Now().UnixNano())
-	remote := meta.Remote
-	if !n.cfg.RecordRemote {
-		remote = ""
-	}
-	sub := &event.SubmissionV1{
-		Body: body, ReceivedAt: n.now().UnixNano(), Node: n.cfg.NodeID, Remote: remote, RequestId: meta.RequestID,
-		Facts: &event.SignatureFacts{KeyId: facts.KeyID, Alg: uint32(facts.Alg), Profile: uint32(facts.Profile), Mode: uint32(facts.Mode)},
-	}
-	ev, err := newEvent(event.Submission, sub)
+	ev, err := n.submission(body, meta, facts)
 	if err != nil {
 		return nil, err
 	}
 	if err := n.checkOwn(ctx, ev); err != nil {
 		return nil, wire.NewProblem(wire.CodeOverloaded, err.Error()).WithRetry(retryAfter)
 	}
+	if meta.DryRun {
+		result, err := n.foretell(ctx, ev)
+		if err != nil {
+			return nil, err
+		}
+		return n.answer(rec, result)
+	}
+	n.lastSubmit.Store(time.Now().UnixNano())
 	result, place, err := n.packer.Submit(ctx, ev)
 	if err != nil {
 		return nil, n.proposeProblem(err)
@@ -193,6 +195,18 @@ func (n *Node) commit(ctx context.Context, body []byte, meta api.Meta, rec *pcs.
 		n.stats.replays.Add(1)
 	}
 	return n.answerPlaced(rec, facts, result, place)
+}
+
+// submission is the event of a record as this node has received it.
+func (n *Node) submission(body []byte, meta api.Meta, facts verify.Facts) (event.Event, error) {
+	remote := meta.Remote
+	if !n.cfg.RecordRemote {
+		remote = ""
+	}
+	return newEvent(event.Submission, &event.SubmissionV1{
+		Body: body, ReceivedAt: n.now().UnixNano(), Node: n.cfg.NodeID, Remote: remote, RequestId: meta.RequestID,
+		Facts: &event.SignatureFacts{KeyId: facts.KeyID, Alg: uint32(facts.Alg), Profile: uint32(facts.Profile), Mode: uint32(facts.Mode)},
+	})
 }
 
 // answerPlaced answers for the entry that a submission ended in. When an earlier copy of it may be in the log too, that one may have
@@ -321,16 +335,19 @@ func (n *Node) submitAnswer(r projections.Result) wire.SubmitAnswer {
 // refuseSignature answers 401: through the log while the budget lasts, else at once and summed. A node that lacks a secret
 // cannot tell.
 func (n *Node) refuseSignature(ctx context.Context, body []byte, meta api.Meta, rec *pcs.Record) (*wire.SubmitAnswer, error) {
-	n.stats.badSignature.Add(1)
+	n.counts(meta).badSignature.Add(1)
 	if len(n.secretsMissing()) > 0 {
 		return nil, wire.NewProblem(wire.CodeKeysUnconfirmed, "").WithRetry(retryAfter)
 	}
-	if n.limits.mayLog(meta.Remote, len(body)) {
+	switch {
+	case meta.DryRun && len(body) > refusalBytes: // a dry run logs nothing, so it takes nothing of the budget
+	case meta.DryRun, n.limits.mayLog(meta.Remote, len(body)):
 		return n.commit(ctx, body, meta, rec, verify.Facts{})
+	default:
+		n.drops.add(n.now().UnixNano(), len(body))
+		n.limits.dropped.Add(1)
+		n.limits.droppedBytes.Add(uint64(len(body)))
 	}
-	n.drops.add(n.now().UnixNano(), len(body))
-	n.limits.dropped.Add(1)
-	n.limits.droppedBytes.Add(uint64(len(body)))
 	return nil, n.badSignature(rec)
 }
 

@@ -1,0 +1,43 @@
+package node
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+
+	"github.com/recount-ledger/recount/internal/api"
+	"github.com/recount-ledger/recount/internal/event"
+	"github.com/recount-ledger/recount/internal/fsm"
+	"github.com/recount-ledger/recount/internal/projections"
+	"github.com/recount-ledger/recount/internal/propose"
+	"github.com/recount-ledger/recount/wire"
+)
+
+// counts are where a submission is counted. A dry run is no submission: the handlers count it, as a check.
+func (n *Node) counts(meta api.Meta) *stats {
+	if meta.DryRun {
+		return new(stats)
+	}
+	return &n.stats
+}
+
+// foretell folds a submission on this node as the next event, over the rows of now, and keeps nothing of it. A quorum has to
+// confirm that these rows are the newest: without one a submission gets no answer either.
+func (n *Node) foretell(ctx context.Context, ev event.Event) (projections.Result, error) {
+	if _, err := n.confirm(ctx); err != nil {
+		return projections.Result{}, n.proposeProblem(propose.ErrNoLeader)
+	}
+	live := n.live()
+	it := projections.Item{Seq: n.derived.Cursor().Seq + 1, RawTime: n.now().UnixNano(), LogTime: n.logTime(), Kind: ev.Kind, Event: ev,
+		PayloadSHA: sha256.Sum256(ev.Payload)}
+	control := n.derived.Control().For(live.Number())
+	projections.Check(&it, n.verifiers(), control)
+	view := live.View()
+	defer view.Close()
+	r, err := projections.Foretell(view, live.Number(), &it, control)
+	if errors.Is(err, fsm.ErrDropped) {
+		return r, wire.NewProblem(wire.CodeNotReady, "this node is switching to another generation; ask another one").WithRetry(retryAfter)
+	}
+	r.Seq = 0 // there is no such event
+	return r, err
+}
