@@ -22,6 +22,7 @@ const pageSize = 1000
 type AuditQuery struct {
 	Shard, Key, Outcome, Reason string
 	UnknownShards               bool   // only shards that nobody registered as expected
+	PCS                         string // that they name: a pcs_id or at least the first 8 digits; refused submissions too
 	Policy                      string // that judged: its id or at least the first 8 digits
 	Remote                      string // that it came from: an address, or a range such as 10.0.0.0/8
 	AsOf                        string // what was said then: the number of an event, or a moment (wire.Time)
@@ -37,7 +38,7 @@ type AuditQuery struct {
 func (a AuditQuery) query() url.Values {
 	q := a.Read.query()
 	for name, value := range map[string]string{"shard": a.Shard, "key": a.Key, "outcome": a.Outcome, "reason": a.Reason, "cursor": a.Cursor,
-		"policy": a.Policy, "remote": a.Remote, "as_of": a.AsOf} {
+		"pcs_id": a.PCS, "policy": a.Policy, "remote": a.Remote, "as_of": a.AsOf} {
 		if value != "" {
 			q.Set(name, value)
 		}

@@ -33,6 +33,7 @@ func (f *auditFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.Outcome, "outcome", "", "only accepted, escalated, refused or conflict")
 	cli.Closed(cmd, "outcome", wire.OutcomeAccepted, wire.OutcomeEscalated, wire.OutcomeRefused, wire.OutcomeConflict)
 	flags.StringVar(&f.Reason, "reason", "", "only this reason code, such as d_hat_mismatch")
+	flags.StringVar(&f.PCS, "pcs", "", "only submissions that name this record: its pcs_id, or the first digits of it, at least 8; refused ones too")
 	flags.StringVar(&f.Policy, "policy", "", "only what this policy judged: its id, or the first digits of it, at least 8")
 	flags.StringVar(&f.Remote, "remote", "", "only what came from this address, or range of addresses such as 10.0.0.0/8")
 	flags.BoolVar(&f.UnknownShards, "unknown-shards", false, "only shards that nobody registered (recount known-shards)")
@@ -154,6 +155,7 @@ if and only if the exit code is 0.`,
   recount audit --outcome escalated --since yesterday --limit 20
   recount audit --shard shard-001 --since 15m -o ndjson | jq -r .pcs_id
   recount audit --key hmac-0123456789abcdef --reason d_hat_mismatch
+  recount audit --pcs 65c8f7093db94687 --outcome refused
   recount audit --since 7d --outcome accepted --count-by key,policy
   recount audit --shard shard-001 --as-of 2026-01-02T15:04:05Z
   recount audit --as-of "generation 1" --outcome accepted`,
@@ -246,7 +248,7 @@ func (a *app) whyNoAudit(ctx context.Context, c *client.Client, q client.AuditQu
 	}
 	if q.Key == "" && q.Shard == "" && q.Outcome == "" && q.Reason == "" && !q.UnknownShards &&
 		q.Since.IsZero() && q.Until.IsZero() && q.FromSeq == 0 && q.ToSeq == 0 &&
-		q.Policy == "" && q.Remote == "" && q.AsOf == "" && q.Generation == 0 {
+		q.Policy == "" && q.PCS == "" && q.Remote == "" && q.AsOf == "" && q.Generation == 0 {
 		return "nothing was submitted yet"
 	}
 	return "no submission is in this selection; leave out a filter, or widen --since and --until"

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/recount-ledger/recount/client"
 	"github.com/recount-ledger/recount/wire"
@@ -85,14 +86,18 @@ func recordID(ctx context.Context, c *client.Client, given string, read client.R
 		return "", ambiguous("record", given, page.Items, page.More)
 	}
 	return "", &codedError{exitNotFound, fmt.Errorf("no record has an id that begins with %q", given),
-		"\"recount audit\" lists what was submitted. An id that only refused records name has no answer: give SEQ: and the number of its event."}
+		fmt.Sprintf("\"recount audit --pcs %s\" finds submissions that name it, those that were refused too.", given)}
 }
 
-// noAnswer says of an event whose record nothing stands for what the ledger said of it.
-func noAnswer(ctx context.Context, c *client.Client, given string, read client.Read, err error) error {
-	digits, ok := strings.CutPrefix(strings.ToUpper(given), "SEQ:")
-	if !ok || !errors.Is(err, client.ErrNotFound) {
+// noAnswer says of a record for which nothing stands what the ledger said of it: of an event, or of refused submissions that
+// carry the id.
+func (a *app) noAnswer(ctx context.Context, c *client.Client, given string, read client.Read, err error) error {
+	if !errors.Is(err, client.ErrNotFound) {
 		return err
+	}
+	digits, ok := strings.CutPrefix(strings.ToUpper(given), "SEQ:")
+	if !ok {
+		return a.onlyRefused(ctx, c, strings.ToLower(given), read, err)
 	}
 	seq, parseErr := strconv.ParseUint(digits, 10, 63)
 	page, askErr := c.AuditPage(ctx, client.AuditQuery{FromSeq: seq, ToSeq: seq, Limit: 1, Read: read})
@@ -103,6 +108,36 @@ func noAnswer(ctx context.Context, c *client.Client, given string, read client.R
 	return &codedError{exitNotFound, fmt.Errorf("nothing stands for the record of event %d, which was %s: %s", seq, i.Outcome, i.ReasonCode),
 		fmt.Sprintf("\"recount audit --from-seq %d --to-seq %d -o json\" shows all that the ledger says of it.", seq, seq)}
 }
+
+// refusedWait is how long get looks for refused submissions, of which only the outcome is in an index.
+const refusedWait = 5 * time.Second
+
+// onlyRefused counts the refused submissions that name an id for which nothing stands. Without a credential, or when it takes
+// long, it says how to look.
+func (a *app) onlyRefused(ctx context.Context, c *client.Client, id string, read client.Read, err error) error {
+	next := fmt.Sprintf("\"recount audit --pcs %s\" reads every submission for this id, and finds it when only refused ones carry it.", short(id))
+	if !a.credential() {
+		return &codedError{exitNotFound, err, next}
+	}
+	ctx, cancel := context.WithTimeout(ctx, min(refusedWait, a.timeout))
+	defer cancel()
+	page, listErr := c.AuditPage(ctx, client.AuditQuery{PCS: id, Outcome: wire.OutcomeRefused, Limit: 1000, Read: read})
+	switch {
+	case listErr != nil || len(page.Items) == 0 && page.NextCursor != "":
+		return &codedError{exitNotFound, err, next}
+	case len(page.Items) == 0:
+		return &codedError{exitNotFound, err, "No refused submission carries this id either. \"recount audit\" lists what was submitted."}
+	}
+	number := strconv.Itoa(len(page.Items))
+	if page.NextCursor != "" {
+		number = "at least " + number
+	}
+	return &codedError{exitNotFound, fmt.Errorf("%w\n%s refused submissions carry this id, the first in event %d; a refused record has no answer of its own", err, number, page.Items[0].Seq),
+		fmt.Sprintf("\"recount audit --pcs %s\" lists them.", short(id))}
+}
+
+// short is as much of an id as tables show.
+func short(id string) string { return id[:min(len(id), 16)] }
 
 // recordAt is the id in the submission of an event.
 func recordAt(ctx context.Context, c *client.Client, given, digits string, read client.Read) (string, error) {

@@ -121,6 +121,8 @@ func (n *node) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answer(w, wire.ShardsPage{Items: []wire.ShardAnswer{shard, {ShardID: "zzz"}}, AppliedSeq: 42})
 	case "/v1/shards/shard-002":
 		answer(w, shard)
+	case "/v1/events/40":
+		answer(w, submissionEvent())
 	case "/v1/events/42":
 		answer(w, wire.EventAnswer{Seq: 42, Kind: "submission", Index: 17, Term: 2, RawTime: "2026-01-02T03:04:07Z", LogTime: "2026-01-02T03:04:07Z",
 			Leaf: wire.Leaf{Format: 1, Seq: 42, Kind: 2, PayloadSHA256: strings.Repeat("ab", 32)}, LeafHash: strings.Repeat("cd", 32),

@@ -27,38 +27,53 @@ func (a *app) getCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "get PCS_ID", Short: "Show what the ledger says of a record now", Args: exactly("PCS_ID"),
 		Long: `get shows one record: by its pcs_id, by the first digits of it (at least 8, as tables show them), or by SEQ: and the number of
-the event that it came with. More digits are asked for when several records begin so. All but the whole id needs a token.`,
+the event that it came with. More digits are asked for when several records begin so. All but the whole id needs a token.
+
+A token of an auditor also shows what the event of the submission holds: the key, the signature, the address, what was claimed
+beside what was recomputed, and the leaf of the log digest. coh_star and r cannot be recomputed: the log has no raw data.`,
 		Example: `  recount get --dev /tmp/recount 65c8f7093db94687
   recount get --dev /tmp/recount SEQ:58
   recount get --dev /tmp/recount 65c8f7093db946879683b020ce72cdb43c71895141051e382fe63b079c090fc5
   recount get -o json --consistency local 65c8f7093db946879683b020ce72cdb43c71895141051e382fe63b079c090fc5`,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			p, err := ask(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.PCSAnswer, error) {
-				id, err := recordID(ctx, c, args[0], read)
-				if err != nil {
-					return nil, err
-				}
-				p, err := c.Get(ctx, id, read)
-				if err != nil {
-					return nil, noAnswer(ctx, c, args[0], read, err)
-				}
-				return p, nil
-			})
-			if err != nil {
-				return err
-			}
-			if err := a.show(p, "pcs_id", p.PCSID, "outcome", p.Outcome, "accepted", p.Accepted, "reason code", p.ReasonCode,
-				"reasons", dash(strings.Join(p.Reasons, " ")), "reason", dash(p.Reason), "shard", p.ShardID, "epoch", p.Epoch,
-				"D_hat", nano(p.DHat), "recomputed D_hat", nano(p.RecomputedDHat), "recomputed budget", p.RecomputedBudget,
-				"seq", p.Seq, "received at", p.ReceivedAt, "node", p.Node, "policy", p.Policy, "generation", p.Generation,
-				"inputs signed", p.InputsSigned, "events", join(p.Events)); err != nil || a.format != formatTable || len(p.History) < 2 {
-				return err
-			}
-			return a.showHistory(p.History)
-		},
+		RunE: func(cmd *cobra.Command, args []string) error { return a.get(cmd.Context(), args[0], read) },
 	}
 	readFlags(cmd, &read)
 	return cmd
+}
+
+func (a *app) get(ctx context.Context, given string, read client.Read) error {
+	c, err := a.connect()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	p, err := within(ctx, a, func(ctx context.Context) (*wire.PCSAnswer, error) {
+		id, err := recordID(ctx, c, given, read)
+		if err != nil {
+			return nil, err
+		}
+		p, err := c.Get(ctx, id, read)
+		if err != nil {
+			return nil, a.noAnswer(ctx, c, given, read, err)
+		}
+		return p, nil
+	})
+	if err != nil {
+		return err
+	}
+	submission, unread := a.submissionOf(ctx, c, p, read)
+	if err := a.showRecord(p, submission); err != nil {
+		return err
+	}
+	if a.format == formatTable && len(p.History) > 1 {
+		if err := a.showHistory(p.History); err != nil {
+			return err
+		}
+	}
+	if unread != nil {
+		a.talk("The event with the key, the address and what was claimed was not read: %v", unread)
+	}
+	return nil
 }
 
 // showHistory lists what was said of an id when that is more than what stands.

@@ -27,7 +27,9 @@ func newCluster(t *testing.T, token string) *cluster {
 	}
 	write(t, filepath.Join(c.dir, "tokens", "operator.token"), token+"-operator\n")
 	c.override = func(_ http.ResponseWriter, r *http.Request) bool {
-		c.asked = append(c.asked, r.Header.Get("Authorization"))
+		if !strings.HasPrefix(r.URL.Path, "/v1/events/") { // get asks there too when it has a credential
+			c.asked = append(c.asked, r.Header.Get("Authorization"))
+		}
 		return false
 	}
 	return c

@@ -48,7 +48,7 @@ func TestWordsOfWhatIsNotThere(t *testing.T) {
 	}
 	dir := dev(t, n)
 	for args, hint := range map[string]string{
-		"get " + someID: "recount audit", "event 7": "recount digest", "shards x": "recount shards", "keys show hmac-0123456789abcdef": "recount keys list",
+		"get " + someID: "recount audit --pcs " + someID[:16], "event 7": "recount digest", "shards x": "recount shards", "keys show hmac-0123456789abcdef": "recount keys list",
 		"generation status 9": "recount generation list", "policy show " + strings.Repeat("ab", 32): "recount policy list",
 		"token revoke abcdefghij234567 --yes": "recount token list", "thaw --reason x": "recount freezes",
 	} {

@@ -49,6 +49,7 @@ type AuditQuery struct {
 	Limit                       int    // at least 1
 	Generation                  uint32 // the generation that must answer
 
+	PCS          string       // first hex digits of the pcs_id that a submission names
 	Policy       string       // first hex digits of the policy that judged
 	Remote       netip.Prefix // addresses that records came from; the zero prefix for all
 	AsOf         uint64       // what was said after this event, of the events up to it; 0 for now

@@ -33,7 +33,7 @@ type auditRequest struct {
 
 func parseAudit(c echo.Context) (auditRequest, error) {
 	p := readParams(c, "shard", "key", "outcome", "reason", "since", "until", "from_seq", "to_seq", "order", "limit", "cursor", "unknown_shards",
-		"policy", "remote", "as_of", "generation", "consistency", "min_seq")
+		"pcs_id", "policy", "remote", "as_of", "generation", "consistency", "min_seq")
 	a := auditRequest{read: p.read(wire.ConsistencyLocal), ndjson: wantsNDJSON(c.Request().Header)}
 	highest := uint64(maxLimit)
 	if a.ndjson {
@@ -53,7 +53,8 @@ func parseAudit(c echo.Context) (auditRequest, error) {
 		Newest:        p.oneOf("order", wire.OrderOldest, wire.OrderOldest, wire.OrderNewest) == wire.OrderNewest,
 		Limit:         int(p.number("limit", min(defaultLimit, highest), 1, highest)),
 
-		Policy:       p.policy("policy"),
+		PCS:          p.digits("pcs_id", "record"),
+		Policy:       p.digits("policy", "policy"),
 		Remote:       p.addresses("remote"),
 		OfGeneration: uint32(p.number("generation", 0, 1, 1<<32-1)),
 	}
@@ -68,8 +69,12 @@ func parseAudit(c echo.Context) (auditRequest, error) {
 		a.query.FromSeq, a.query.ToSeq = a.query.ToSeq, a.query.FromSeq
 	}
 	get := p.values.Get
-	a.filters = digestFilters(get("shard"), get("key"), get("outcome"), get("reason"), get("since"), get("until"), get("from_seq"), get("unknown_shards"),
-		get("to_seq"), get("order"), get("policy"), get("remote"), get("as_of"), get("generation"))
+	filters := []string{get("shard"), get("key"), get("outcome"), get("reason"), get("since"), get("until"), get("from_seq"), get("unknown_shards"),
+		get("to_seq"), get("order"), get("policy"), get("remote"), get("as_of"), get("generation")}
+	if id := get("pcs_id"); id != "" { // without it the cursors are those of nodes that do not know it
+		filters = append(filters, id)
+	}
+	a.filters = digestFilters(filters...)
 	if text := get("cursor"); text != "" {
 		k, err := parseCursor(text, 'a', a.filters)
 		if err != nil {

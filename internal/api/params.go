@@ -146,11 +146,11 @@ func nanoseconds(text string) (int64, bool) {
 	return t.UnixNano(), true
 }
 
-// policy reads the first digits of a policy's id.
-func (p *params) policy(name string) string {
+// digits reads the first digits of an id; what is the thing that has it.
+func (p *params) digits(name, what string) string {
 	v := strings.ToLower(p.values.Get(name))
 	if v != "" && (len(v) < 8 || len(v) > 64 || strings.Trim(v, "0123456789abcdef") != "") {
-		p.fail(name, "must be the id of a policy, or at least its first 8 hex digits")
+		p.fail(name, "must be the id of a "+what+", or at least its first 8 hex digits")
 	}
 	return v
 }

@@ -88,7 +88,7 @@ func (l *auditing) list(ctx context.Context) (api.AuditResult, error) {
 
 // auditQuery is what the rows alone can be asked for.
 func auditQuery(q api.AuditQuery) (projections.Query, error) {
-	out := projections.Query{Shard: q.Shard, Key: q.Key, Since: q.Since, Until: q.Until, FromSeq: q.FromSeq, ToSeq: q.ToSeq, Limit: q.Limit, Reverse: q.Newest}
+	out := projections.Query{Shard: q.Shard, Key: q.Key, PCS: q.PCS, Since: q.Since, Until: q.Until, FromSeq: q.FromSeq, ToSeq: q.ToSeq, Limit: q.Limit, Reverse: q.Newest}
 	var err error
 	if q.Outcome != "" {
 		if out.Outcome, err = verify.ParseOutcome(q.Outcome); err != nil {

@@ -106,6 +106,7 @@ func TestAuditByAddressAndPolicy(t *testing.T) {
 		t.Errorf("%+v", evil)
 	}
 	for q, want := range map[*client.AuditQuery]int{{Remote: "127.0.0.1"}: 3, {Remote: "127.0.0.0/8", Limit: 2}: 2, {Remote: "::ffff:127.0.0.1"}: 3, {Remote: "10.0.0.0/8"}: 0,
+		{PCS: evil.PCSID}: 1, {PCS: strings.ToUpper(evil.PCSID[:8])}: 1, {PCS: evil.PCSID, Outcome: "refused"}: 0, {PCS: strings.Repeat("0", 64)}: 0,
 		{Policy: evil.Policy}: 3, {Policy: evil.Policy[:8]}: 3, {Policy: strings.Repeat("0", 64)}: 0} {
 		n := 0
 		for item, err := range r.c.Client.Audit(r.ctx, *q) {
@@ -118,7 +119,7 @@ func TestAuditByAddressAndPolicy(t *testing.T) {
 			t.Errorf("%+v: %d rows, want %d", q, n, want)
 		}
 	}
-	for _, q := range []client.AuditQuery{{Remote: "localhost"}, {Remote: "10.0.0.0/33"}, {Policy: "abc"}, {Policy: "xyzxyzxyz"}} {
+	for _, q := range []client.AuditQuery{{Remote: "localhost"}, {Remote: "10.0.0.0/33"}, {Policy: "abc"}, {Policy: "xyzxyzxyz"}, {PCS: "abc"}, {PCS: "xyzxyzxyz"}} {
 		if _, err := r.c.Client.AuditPage(r.ctx, q); !errors.Is(err, client.ErrRejected) {
 			t.Errorf("%+v: %v", q, err)
 		}

@@ -3,6 +3,7 @@ package projections
 import (
 	"encoding/binary"
 	"fmt"
+	"strings"
 
 	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/internal/verify"
@@ -162,9 +163,9 @@ func (q *Query) add(s Store, page *Page, seq uint64) error {
 	return nil
 }
 
-// about reports whether a row is of the shard and key that q asks for.
+// about reports whether a row is of the shard, key and pcs_id that q asks for.
 func (q *Query) about(r *Result) bool {
-	return (q.Shard == "" || r.ShardID == q.Shard) && (q.Key == "" || r.KeyID == q.Key)
+	return (q.Shard == "" || r.ShardID == q.Shard) && (q.Key == "" || r.KeyID == q.Key) && strings.HasPrefix(r.PCSID, q.PCS)
 }
 
 func (q *Query) matches(r *Result) bool {

@@ -88,6 +88,25 @@ func TestListsAreWhole(t *testing.T) {
 			}
 		}
 	}
+	for _, r := range whole.Rows {
+		if r.PCSID == "" {
+			continue
+		}
+		for _, q := range []Query{{PCS: r.PCSID}, {PCS: r.PCSID[:8]}, {PCS: r.PCSID, Outcome: r.Outcome}, {PCS: r.PCSID, Shard: r.ShardID}} {
+			var want []uint64
+			for _, other := range whole.Rows {
+				if other.PCSID == r.PCSID && (q.Outcome == 0 || other.Outcome == q.Outcome) {
+					want = append(want, other.Seq)
+				}
+			}
+			if got := list(q); !slices.Equal(got, want) {
+				t.Errorf("%+v: events %v, want %v", q, got, want)
+			}
+		}
+	}
+	if got := list(Query{PCS: strings.Repeat("0", 64)}); len(got) != 0 {
+		t.Errorf("an id that nobody named: events %v", got)
+	}
 	for _, shard := range []string{"ghost", "new", "cold"} {
 		got := list(Query{Shard: shard})
 		if len(got) != 1 {

@@ -11,6 +11,7 @@ import (
 type Query struct {
 	Shard   string
 	Key     string         // key id
+	PCS     string         // first digits of the pcs_id that a submission names, lower-case hex; no index has those of refused ones
 	Outcome verify.Outcome // as stored: a replay has the outcome that stands
 	Reason  verify.Reason  // any of a submission's reasons; ReasonOK selects those without one
 	Since   int64          // log time, Unix nanoseconds, inclusive
@@ -23,7 +24,7 @@ type Query struct {
 	Policy func([32]byte) bool // of the policies that judged, only those for which it is true; nil is all
 	UpTo   uint64              // last seq of all, whatever the direction; 0 is no bound
 	// Then replaces a row by what was said of it at another time, before its outcome, reasons and policy are looked at; nil
-	// leaves the rows as they are. It may not change the shard or the key.
+	// leaves the rows as they are. It may not change the shard, the key or the pcs_id.
 	Then func(*Result) error
 }
 
