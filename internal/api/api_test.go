@@ -53,9 +53,15 @@ func TestSubmitOutcomes(t *testing.T) {
 	if e := decode[wire.SubmitAnswer](t, r.post(record("s", 2, degraded)), 202); e.Outcome != wire.OutcomeEscalated || e.ReasonCode != "degraded" {
 		t.Errorf("%+v", e)
 	}
-	p := decode[wire.Problem](t, r.post(record("s", 1, func(m map[string]any) { m["D_hat"] = 0 })), 409)
-	if p.First == nil || p.First.Seq != 1 || p.Seq != 3 || p.RecomputedDHat == nil || *p.RecomputedDHat != 1_250_000_000 {
+	other := record("s", 1, func(m map[string]any) { m["D_hat"] = 0 })
+	w = r.post(other)
+	p := decode[wire.Problem](t, w, 409)
+	if p.First == nil || p.First.Seq != 1 || p.Seq != 3 || p.RecomputedDHat == nil || *p.RecomputedDHat != 1_250_000_000 || w.Header().Get(wire.HeaderReplayed) != "" {
 		t.Errorf("%+v", p)
+	}
+	w = r.post(other)
+	if p := decode[wire.Problem](t, w, 409); !p.Replayed || w.Header().Get(wire.HeaderReplayed) != "true" {
+		t.Errorf("a conflict that was answered before: %v %+v", w.Header(), p)
 	}
 	decode[wire.Problem](t, r.post(record("s", 9, func(m map[string]any) { m["sig"] = "bad" })), 401)
 	if p := decode[wire.Problem](t, r.post(`{"pcs_id":`), 400); p.ReasonCode != "malformed" || p.Field != "body" {

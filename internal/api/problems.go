@@ -32,6 +32,9 @@ func (s *server) renderError(err error, c echo.Context) {
 	if p.RetryAfterMS > 0 {
 		h.Set(wire.HeaderRetryAfter, strconv.FormatInt(p.RetryAfterSeconds(), 10))
 	}
+	if p.Replayed {
+		h.Set(wire.HeaderReplayed, "true")
+	}
 	if p.Code == wire.CodeEncoding {
 		h.Set(echo.HeaderAcceptEncoding, "identity") // RFC 9110, 15.5.16
 	}

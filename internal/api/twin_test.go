@@ -130,6 +130,11 @@ func (t *twin) again(at int, r twinRecord, body []byte) (*wire.SubmitAnswer, err
 		first.Replayed = true
 		return &first, nil
 	}
+	if slices.ContainsFunc(t.rows, func(x twinRow) bool { return x.status == 409 && string(x.body) == string(body) }) {
+		p := wire.NewProblem(wire.CodeConflict, "").WithPCS(r.PCSID).WithFirst(first)
+		p.Outcome, p.Seq, p.Replayed = wire.OutcomeConflict, first.Seq, true
+		return nil, p
+	}
 	refused := first
 	refused.Outcome, refused.Accepted, refused.ReasonCode = wire.OutcomeConflict, false, "conflict"
 	added := t.add(body, r, refused, 409)

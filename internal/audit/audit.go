@@ -20,6 +20,7 @@ const (
 	EventSubmitted        = "pcs_submitted"
 	EventSignatureFailure = "signature_failure"
 	EventOperatorAct      = "operator_act"
+	EventAccessRefused    = "access_refused"
 )
 
 // Submission is the line of one submission. Its first eight members are those of the security overview.
@@ -42,12 +43,12 @@ type Submission struct {
 	Error          string     `json:"error,omitempty"` // problem code of what was not answered 200 or 202
 }
 
-// Act is the line of one act of an operator, done or refused.
+// Act is the line of one act of an operator, done or refused, or of a read that was not let through.
 type Act struct {
 	Timestamp string `json:"timestamp"`
-	Event     string `json:"event"`            // operator_act
+	Event     string `json:"event"`            // operator_act, or access_refused for a read
 	Actor     string `json:"actor"`            // who, as far as that is known
-	Role      string `json:"role"`             // in which the act was done or tried
+	Role      string `json:"role"`             // in which it was done or tried
 	Route     string `json:"route"`            // method and template, such as POST /v1/policies
 	Target    string `json:"target,omitempty"` // what the path names, such as a key id
 	Status    int    `json:"status"`
@@ -110,12 +111,15 @@ func (s *Stream) Submission(l Submission) {
 	s.put(l)
 }
 
-// Act queues a line; timestamp and event are set here.
+// Act queues a line; timestamp and, when it is empty, event are set here.
 func (s *Stream) Act(l Act) {
 	if s == nil {
 		return
 	}
-	l.Timestamp, l.Event = wire.Time(s.o.Now()), EventOperatorAct
+	l.Timestamp = wire.Time(s.o.Now())
+	if l.Event == "" {
+		l.Event = EventOperatorAct
+	}
 	s.put(l)
 }
 

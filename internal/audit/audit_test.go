@@ -69,11 +69,13 @@ func TestLines(t *testing.T) {
 		Seq: 7, KeyID: "hmac-0011223344556677", RequestID: "r-1", Policy: "ff"})
 	s.Submission(Submission{Event: EventSignatureFailure, PCSID: "a\nb", Outcome: wire.OutcomeRefused, RequestID: "r-2", ReasonCode: "bad_signature", Error: "bad_signature"})
 	s.Act(Act{Actor: "alice", Role: "operator", Route: "POST /v1/policies", Status: 403, OpID: "op-1", RequestID: "r-3"})
+	s.Act(Act{Event: EventAccessRefused, Actor: "bob", Role: "metrics", Route: "GET /v1/audit", Status: 403, RequestID: "r-4"})
 	closed(t, s)
 	want := []string{
 		`{"timestamp":"2025-01-19T10:30:45.000000000Z","event":"pcs_submitted","pcs_id":"abc123","shard_id":"shard-001","epoch":42,"outcome":"accepted","accepted":true,"escalated":false,"reason_code":"ok","replayed":false,"recomputed_D_hat":1.412345679,"seq":7,"key_id":"hmac-0011223344556677","request_id":"r-1","policy":"ff"}`,
 		`{"timestamp":"2025-01-19T10:30:45.000000000Z","event":"signature_failure","pcs_id":"a\nb","shard_id":"","epoch":null,"outcome":"refused","accepted":false,"escalated":false,"reason_code":"bad_signature","replayed":false,"recomputed_D_hat":null,"seq":0,"key_id":"","request_id":"r-2","policy":"","error":"bad_signature"}`,
 		`{"timestamp":"2025-01-19T10:30:45.000000000Z","event":"operator_act","actor":"alice","role":"operator","route":"POST /v1/policies","status":403,"op_id":"op-1","request_id":"r-3"}`,
+		`{"timestamp":"2025-01-19T10:30:45.000000000Z","event":"access_refused","actor":"bob","role":"metrics","route":"GET /v1/audit","status":403,"op_id":"","request_id":"r-4"}`,
 	}
 	if got := lines(t, path); !slices.Equal(got, want) {
 		t.Errorf("got\n%s", strings.Join(got, "\n"))

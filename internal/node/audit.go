@@ -89,12 +89,14 @@ func cut(s string) string {
 // auditRefused writes the line of a read that was not let through. Acts have theirs when they are answered.
 func (n *Node) auditRefused(r api.RefusedAct) {
 	if r.Method == http.MethodGet {
-		n.auditAct(api.Act{Actor: r.Actor, Role: string(r.Role), Route: r.Method + " " + r.Route, Status: r.Status, RequestID: r.RequestID})
+		n.auditLine(audit.EventAccessRefused, api.Act{Actor: r.Actor, Role: string(r.Role), Route: r.Method + " " + r.Route, Status: r.Status, RequestID: r.RequestID})
 	}
 }
 
 // auditAct writes the line of an operator's act.
-func (n *Node) auditAct(a api.Act) {
+func (n *Node) auditAct(a api.Act) { n.auditLine(audit.EventOperatorAct, a) }
+
+func (n *Node) auditLine(event string, a api.Act) {
 	if n.audit == nil {
 		return
 	}
@@ -104,5 +106,5 @@ func (n *Node) auditAct(a api.Act) {
 			return
 		}
 	}
-	n.audit.Act(audit.Act{Actor: a.Actor, Role: a.Role, Route: a.Route, Target: a.Target, Status: a.Status, OpID: a.OpID, RequestID: a.RequestID})
+	n.audit.Act(audit.Act{Event: event, Actor: a.Actor, Role: a.Role, Route: a.Route, Target: a.Target, Status: a.Status, OpID: a.OpID, RequestID: a.RequestID})
 }

@@ -140,3 +140,27 @@ func TestAuditStream(t *testing.T) {
 	}
 	t.Logf("lines checked by status: %v", seen)
 }
+
+// TestAuditOfRefusedReads: a read for which the role does not suffice is called one, and no act.
+func TestAuditOfRefusedReads(t *testing.T) {
+	dir := t.TempDir()
+	c := nodetest.Start(t, 1, func(cfg *node.Config) {
+		cfg.Audit = node.AuditLog{File: filepath.Join(dir, cfg.NodeID), MaxBytes: 1 << 20, Keep: time.Hour}
+	})
+	weak := as(t, c, 0, c.Tokens[wire.RoleMetrics])
+	if _, err := weak.Keys(t.Context()); !isStatus(err, http.StatusForbidden) {
+		t.Errorf("keys for the role metrics: %v", err)
+	}
+	if _, err := weak.RetireKey(t.Context(), "hmac-0000000000000000", wire.Act{}); !isStatus(err, http.StatusForbidden) {
+		t.Errorf("an act of the role metrics: %v", err)
+	}
+	c.Stop(0)
+	lines, text := auditLines(t, filepath.Join(dir, c.Config(0).NodeID))
+	var got []string
+	for _, l := range lines {
+		got = append(got, fmt.Sprint(l["event"], " ", l["route"], " ", l["role"], " ", l["status"]))
+	}
+	if want := []string{"access_refused GET /v1/keys metrics 403", "operator_act POST /v1/keys/:key_id/retire metrics 403"}; !slices.Equal(got, want) {
+		t.Errorf("%q\n%s", got, text)
+	}
+}
