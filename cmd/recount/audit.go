@@ -116,7 +116,11 @@ func (a *app) answersList(then bool, was column) *list[wire.AuditItem] {
 	if then {
 		head = append(head, usual(word("THEN", 3), 9))
 	}
-	head = append(head, usual(word("NOW", 2), 9), count("STATUS", 8), extra(word("ACCEPTED", 10)), usual(text("REASON", 4, 10), 14), usual(text("SHARD", 5, 10), 12),
+	status := "STATUS NOW"
+	if then {
+		status = "STATUS THEN"
+	}
+	head = append(head, usual(word("NOW", 2), 9), count(status, 8), extra(word("ACCEPTED", 10)), usual(text("REASON", 4, 10), 14), usual(text("SHARD", 5, 10), 12),
 		count("EPOCH", 9), usual(hexID("PCS_ID", 3), 16), usual(keyID("KEY", 7), 21), extra(count("GENERATION", 11)), extra(text("ADDRESS", 12, 9)), extra(hexID("POLICY", 13)))
 	return newList(a, auditRow(then), head...)
 }
@@ -140,7 +144,7 @@ func (a *app) auditCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "audit", Short: "List submissions and what the ledger says of them", Args: exactly(),
 		Long: `audit lists submission events in the order of the log, or the newest first, refused ones too. WAS is the answer first given, NOW what the active
-generation says; -o wide adds the generation, the address and the policy of every row.
+generation says, STATUS NOW the HTTP status that it would answer with; -o wide adds the generation, the address and the policy of every row.
 
 --as-of gives the list as it was answered then: after an event, at a time, or by a generation. Outcome, reason and policy are
 those of then, also for the filters. A recount records what it changes of outcome and accepted; the reason of an answer that it

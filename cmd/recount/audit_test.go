@@ -66,7 +66,7 @@ func TestAuditAsOf(t *testing.T) {
 	dir := dev(t, n)
 	for text, want := range map[string]string{"17": "17", "2026-01-02T15:04:05Z": "2026-01-02T15:04:05.000000000Z", "generation 2": "2", "generation:2": "2"} {
 		r := run(t, "", "audit", "--dev", dir, "--as-of", text)
-		if got := strings.Join(strings.Fields(r.out), " "); asked != want || r.code != exitOK || !strings.Contains(got, "WAS THEN NOW") || !strings.Contains(got, "accepted escalated refused") {
+		if got := strings.Join(strings.Fields(r.out), " "); asked != want || r.code != exitOK || !strings.Contains(got, "WAS THEN NOW STATUS THEN") || !strings.Contains(got, "accepted escalated refused") {
 			t.Errorf("%s: asked for %q: %s%s", text, asked, r.out, r.err)
 		}
 	}

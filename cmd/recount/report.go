@@ -240,8 +240,22 @@ func (r *report) print() error {
 	if err := t.flush(); err != nil {
 		return err
 	}
+	r.explainOutcomes()
 	r.a.talk("%d records in %.1f s (%.0f/s)", s.Records, s.Seconds, s.PerSecond)
 	return nil
+}
+
+// explainOutcomes says what the words for records that do not count mean, when the summary has them.
+func (r *report) explainOutcomes() {
+	for _, x := range []struct{ outcome, means string }{
+		{"refused", "the ledger keeps the record and the reason; it does not count"},
+		{"conflict", "another record has this pcs_id; the ledger keeps both, the first one stands"},
+		{"rejected", "turned away before the log: the ledger keeps nothing of it"},
+	} {
+		if r.sum.Outcomes[x.outcome] > 0 {
+			r.a.talk("%s: %s", x.outcome, x.means)
+		}
+	}
 }
 
 // printOne prints the answer to the only record.

@@ -46,6 +46,33 @@ func TestSubmitRecordsAndReplays(t *testing.T) {
 	}
 }
 
+// TestSubmitExplainsItsWords: the summary says once what became of the records that do not count, and only of those it has.
+func TestSubmitExplainsItsWords(t *testing.T) {
+	n := newNode(t)
+	asked := 0
+	n.override = func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Method == http.MethodGet {
+			return false
+		}
+		p := wire.NewProblem(wire.CodeBadSignature, "")
+		if asked++; asked == 1 {
+			p.Outcome, p.Seq = wire.OutcomeRefused, 7
+		}
+		answer(w, p)
+		return true
+	}
+	dir := dev(t, n)
+	r := run(t, "{\"a\":1}\n{\"a\":2}\n{\"a\":3}\n", "submit", "-", "--dev", dir, "--concurrency", "1")
+	for text, times := range map[string]int{"refused: the ledger keeps": 1, "rejected: turned away before the log": 1, "conflict: ": 0} {
+		if strings.Count(r.err, text) != times {
+			t.Errorf("%q is not there %d times: %+v", text, times, r)
+		}
+	}
+	if r := run(t, "{\"a\":1}\n{\"a\":2}\n", "submit", "-", "--dev", dir, "-q"); strings.Contains(r.err, "rejected: ") {
+		t.Errorf("-q: %+v", r)
+	}
+}
+
 func TestSubmitKeepsTheOrderOfAShard(t *testing.T) {
 	for _, order := range []string{"--in-order=group", "--in-order"} {
 		n := newNode(t)
