@@ -70,6 +70,11 @@ func hostileRun(t *testing.T, args ...string) {
 	if !strings.HasPrefix(first, "recount-node: ") || code != 1 && code != 2 || code == 2 && rest == "" && !strings.Contains(first, " --help\"") {
 		t.Errorf("%s: exit %d, not one line with a hint: %q", shown, code, errs.String())
 	}
+	for _, word := range []string{"strconv", "invalid syntax", " json: ", "illegal base64", "tls: "} { // of the Go library: they say nothing to people
+		if strings.Contains(errs.String(), word) {
+			t.Errorf("%s: exit %d: %q", shown, code, errs.String())
+		}
+	}
 	for line := range strings.Lines(rest) {
 		if !strings.HasPrefix(line, "  ") {
 			t.Errorf("%s: a line that is not indented: %q", shown, line)

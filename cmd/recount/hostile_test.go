@@ -97,6 +97,9 @@ func hostileRun(t *testing.T, args ...string) {
 	text := r.err[max(0, strings.Index("\n"+r.err, "\nrecount: ")):]
 	first, rest, _ := strings.Cut(strings.TrimSuffix(text, "\n"), "\n")
 	hint := rest != "" || strings.Contains(first, " --help\"")
+	if !plainly(first) {
+		t.Errorf("%s: exit %d, in words of the Go library: %q", shown, r.code, r.err)
+	}
 	if !strings.HasPrefix(first, "recount: ") || strings.TrimSpace(first) == "recount:" || !hint || strings.Contains("\n"+rest, "\nrecount: ") {
 		t.Errorf("%s: exit %d, not one line with a hint: %q", shown, r.code, r.err)
 	}

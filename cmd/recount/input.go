@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 
 	"github.com/recount-ledger/recount/client"
 )
@@ -85,9 +86,21 @@ func (r *interruptible) Read(p []byte) (int, error) {
 	return n, nil
 }
 
+// openInput opens a file that is to be read through. What cannot be read is wrong usage, found before anything is sent or printed.
+func openInput(name string) (*os.File, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, usagef("%w", err)
+	}
+	if info, err := f.Stat(); err == nil && info.IsDir() {
+		return nil, errors.Join(usagef("%s is a directory", name), f.Close())
+	}
+	return f, nil
+}
+
 // readJobs calls fn for every JSON object of the input, with its bytes as they stand: one document on many lines, an array, or
-// one object a line. What is no JSON ends it; an error of fn does too.
-func readJobs(r io.Reader, fn func(job) error) error {
+// one object a line. What is no JSON ends it; an error of fn does too. done says for errors what fn does: "sent".
+func readJobs(r io.Reader, done string, fn func(job) error) error {
 	in := bufio.NewReaderSize(r, 1<<20)
 	array, err := startsArray(in)
 	if err != nil {
@@ -106,11 +119,11 @@ func readJobs(r io.Reader, fn func(job) error) error {
 		case errors.Is(err, io.EOF) && !array:
 			return nil
 		case err != nil:
-			return notJSON(lines.atError(err), n, err)
+			return notJSON(lines.atError(err), n, done, err)
 		}
 		line := lines.at(dec.InputOffset() - int64(len(text)))
 		if text[0] != '{' {
-			return notJSON(line, n, errNoObject)
+			return notJSON(line, n, done, errNoObject)
 		}
 		j, err := parseJob(line, text)
 		if err != nil {
@@ -121,7 +134,7 @@ func readJobs(r io.Reader, fn func(job) error) error {
 		}
 	}
 	if _, err := dec.Token(); err != nil {
-		return usagef("line %d: the array does not end; what it holds so far was sent: %w", lines.atError(err), err)
+		return usagef("line %d: the array does not end; what it holds so far was %s: %w", lines.atError(err), done, err)
 	}
 	return nil
 }
@@ -143,17 +156,17 @@ func startsArray(in *bufio.Reader) (bool, error) {
 var errNoObject = errors.New("another value")
 
 // notJSON says where the input stops being records. An error of reading stays what it is.
-func notJSON(line, sent int, err error) error {
+func notJSON(line, before int, done string, err error) error {
 	var syntax *json.SyntaxError
 	if !errors.As(err, &syntax) && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, errNoObject) {
 		return fmt.Errorf("line %d: %w", line, err)
 	}
-	before := "nothing was sent"
-	if sent > 0 {
-		before = fmt.Sprintf("the %d before it were sent", sent)
+	what := "nothing was " + done
+	if before > 0 {
+		what = fmt.Sprintf("the %d before it were %s", before, done)
 	}
-	return &codedError{exitUsage, fmt.Errorf("line %d: this is no JSON object (%w); %s", line, err, before),
-		"submit takes signed records: one JSON document, an array of them, or one a line."}
+	return &codedError{exitUsage, fmt.Errorf("line %d: this is no JSON object (%w); %s", line, err, what),
+		"A file of records is one JSON document, an array of them, or one a line."}
 }
 
 // lineCounter knows in which line of the input an offset is. Offsets are asked for in ascending order.

@@ -1,11 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"crypto/ed25519"
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
@@ -176,9 +177,9 @@ func (f *keyTerms) read(a *app) error {
 	case (f.hmacFile == "") == (f.public == ""):
 		return usagef("give one of --hmac-key-file and --ed25519-pub")
 	case f.hmacFile != "":
-		secret, err := os.ReadFile(f.hmacFile)
+		secret, err := readSetting("--hmac-key-file", f.hmacFile)
 		if err != nil {
-			return usagef("--hmac-key-file: %w", err)
+			return err
 		}
 		text, err := verify.ReadSecret(secret)
 		if err != nil {
@@ -191,15 +192,30 @@ func (f *keyTerms) read(a *app) error {
 		f.r.Alg, f.r.Fingerprint = k.Alg.String(), hex.EncodeToString(k.Fingerprint[:])
 		return nil
 	}
-	text := f.public
-	if b, err := os.ReadFile(f.public); err == nil {
-		text = strings.TrimSpace(string(b))
+	public, err := readPublic(f.public)
+	if err != nil {
+		return err
 	}
-	if _, err := base64.StdEncoding.Strict().DecodeString(text); err != nil {
-		return usagef("--ed25519-pub: neither a file nor base64: %w", err)
-	}
-	f.r.Alg, f.r.Public = verify.Ed25519.String(), text
+	f.r.Alg, f.r.Public = verify.Ed25519.String(), base64.StdEncoding.EncodeToString(public)
 	return nil
+}
+
+// readPublic is the public key that --ed25519-pub gives: in a file, or as it stands.
+func readPublic(given string) ([]byte, error) {
+	text, from := []byte(given), "neither a file nor"
+	if exists(given) {
+		var err error
+		if text, err = readSetting("--ed25519-pub", given); err != nil {
+			return nil, err
+		}
+		from = "does not hold"
+	}
+	for _, decode := range []func(string) ([]byte, error){hex.DecodeString, base64.StdEncoding.Strict().DecodeString} {
+		if public, err := decode(string(bytes.TrimSpace(text))); err == nil && len(public) == ed25519.PublicKeySize {
+			return public, nil
+		}
+	}
+	return nil, usagef("--ed25519-pub %s: %s the 32 bytes of a public key in base64 or hex; \"recount keygen ed25519\" makes a pair", given, from)
 }
 
 // keyActCommand is a command that needs nothing but a key and cannot be undone.

@@ -128,6 +128,14 @@ func lint(path string) lintLine {
 	return line
 }
 
+// unusable is the error for a document: wrong usage when it cannot be read, rejected when it is none.
+func unusable(err error, next string) error {
+	if errors.As(err, new(*fs.PathError)) {
+		return usage(err)
+	}
+	return &codedError{exitRejected, err, next}
+}
+
 func readPolicy(path string) (verify.Policy, error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -150,7 +158,7 @@ func (a *app) policyPublishCommand() *cobra.Command {
 			}
 			parsed, err := publish.Parse(document)
 			if err != nil {
-				return &codedError{exitRejected, err, "Nothing was published; mend the places named above."}
+				return unusable(err, "Nothing was published; mend the places named above.")
 			}
 			p, err := askAct(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.PolicyAnswer, error) {
 				return c.PublishPolicy(ctx, wire.PolicyRequest{Document: string(document), Act: a.act(&f)})
@@ -392,9 +400,12 @@ func (a *app) anyPolicy(ctx context.Context, arg string) (verify.Policy, error) 
 	if exists(arg) {
 		p, err := readPolicy(arg)
 		if err != nil {
-			return p, &codedError{exitRejected, fmt.Errorf("%s: %w", arg, err), ""}
+			return p, unusable(fmt.Errorf("%s: %w", arg, err), "")
 		}
 		return p, nil
+	}
+	if !isHex(arg) {
+		return verify.Policy{}, usagef("%q is no file, and no id of a policy: that has 64 hex digits, of which at least the first %d must be given", arg, leastDigits)
 	}
 	p, err := ask(ctx, a, func(ctx context.Context, c *client.Client) (*wire.PolicyAnswer, error) {
 		return findPolicy(ctx, c, arg)

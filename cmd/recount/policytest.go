@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
 
@@ -129,7 +128,7 @@ without any key they are taken as valid, and the output says so.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p, err := readPolicy(args[0])
 			if err != nil {
-				return &codedError{exitRejected, err, "Nothing was tried; mend the places named above."}
+				return unusable(err, "Nothing was tried; mend the places named above.")
 			}
 			return a.try(cmd.Context(), p, f)
 		},
@@ -164,6 +163,9 @@ func (a *app) try(ctx context.Context, p verify.Policy, f trialFlags) error {
 		err = t.file(f.records)
 	} else {
 		err = t.ledger(ctx, f.from, f.to)
+	}
+	if err != nil && t.total == 0 {
+		return err
 	}
 	return errors.Join(err, t.end())
 }
@@ -218,7 +220,7 @@ func (t *trial) add(seq uint64, rec *pcs.Record, before string, v verify.Verdict
 }
 
 func (t *trial) file(path string) error {
-	f, err := os.Open(path)
+	f, err := openInput(path)
 	if err != nil {
 		return usagef("--records: %w", err)
 	}
@@ -227,15 +229,26 @@ func (t *trial) file(path string) error {
 		t.how = sigsAssumed
 		t.a.talk("Signatures are taken as valid, and not checked.")
 	}
-	defaults := verify.DefaultPolicy()
-	return readJobs(f, func(j job) error {
+	defaults, verified := verify.DefaultPolicy(), 0
+	err = readJobs(f, "judged", func(j job) error {
 		if j.request.Method != http.MethodPost || j.request.Path != client.SubmitPath {
 			return nil // a corpus line that is no submission
 		}
 		rec := pcs.Decode(j.request.Body)
-		before := verify.Judge(defaults, rec, t.facts(rec, defaults), 0)
+		facts := t.facts(rec, defaults)
+		if facts.KeyID != "" {
+			verified++
+		}
+		before := verify.Judge(defaults, rec, facts, 0)
 		return t.add(0, rec, before.Outcome.String(), verify.Judge(t.policy, rec, t.facts(rec, t.policy), 0))
 	})
+	switch {
+	case err == nil && t.total == 0:
+		t.a.talk("0 records: %s holds none", path)
+	case t.ring != nil && t.total > 0 && verified == 0:
+		t.a.talk("Warning: no record verifies with the keys that were given; are they the right ones?")
+	}
+	return err
 }
 
 // facts checks the signature with the keys that were given. Without any it takes a signature for what the policy wants.

@@ -23,7 +23,6 @@ import (
 // result is what came of one job.
 type result struct {
 	job      job
-	skipped  bool // not sent, since the run was stopped
 	response *client.Response
 	answer   *wire.SubmitAnswer
 	problem  *wire.Problem
@@ -80,6 +79,13 @@ type summary struct {
 	PerSecond   float64        `json:"records_per_second"`
 }
 
+// What became of records without a final answer.
+const (
+	outcomeUnknown = "outcome unknown"
+	unavailable    = "unavailable"
+	failed         = "failed"
+)
+
 // report gathers results from many goroutines.
 type report struct {
 	a        *app
@@ -92,13 +98,14 @@ type report struct {
 
 	mu       sync.Mutex
 	sum      summary
-	firstErr error // of the first record without a final answer
+	firstOf  map[string]error // of the first record that ended so without a final answer: outcomeUnknown, unavailable or failed
 	last     result
 	writeErr error
 }
 
 func newReport(a *app, f submitFlags, total int64, stop context.CancelCauseFunc) *report {
 	r := &report{a: a, flags: f, stop: stop, began: time.Now()}
+	r.firstOf = map[string]error{}
 	r.sum = summary{Outcomes: map[string]int{}, Statuses: map[string]int{}, Reasons: map[string]int{}}
 	if f.check != "" {
 		r.checker = &checker{anyStatus: f.check == "any", seen: map[string]*wire.SubmitAnswer{}}
@@ -113,9 +120,6 @@ func newReport(a *app, f submitFlags, total int64, stop context.CancelCauseFunc)
 }
 
 func (r *report) record(x result) {
-	if x.skipped {
-		return
-	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	line := r.count(x)
@@ -172,20 +176,20 @@ func (r *report) count(x result) resultLine {
 
 func (r *report) countError(line *resultLine, x result) {
 	line.Error = x.err.Error()
-	outcome := "failed"
+	outcome := failed
 	switch {
 	case errors.Is(x.err, client.ErrOutcomeUnknown):
 		r.sum.Unknown++
-		outcome, line.Unknown = "outcome unknown", true
+		outcome, line.Unknown = outcomeUnknown, true
 	case errors.Is(x.err, client.ErrUnavailable):
 		r.sum.Unavailable++
-		outcome = "unavailable"
+		outcome = unavailable
 	default:
 		r.sum.Failed++
 	}
 	r.sum.Outcomes[outcome]++
-	if r.firstErr == nil {
-		r.firstErr = fmt.Errorf("%s: %w", strings.TrimSpace(fmt.Sprintf("line %d %s", x.job.line, x.job.id)), x.err)
+	if r.firstOf[outcome] == nil {
+		r.firstOf[outcome] = fmt.Errorf("%s: %w", strings.TrimSpace(fmt.Sprintf("line %d %s", x.job.line, x.job.id)), x.err)
 	}
 }
 
@@ -221,6 +225,10 @@ func (r *report) print() error {
 	}
 	if s.Records == 1 && r.checker == nil {
 		return r.printOne()
+	}
+	if s.Records == 0 {
+		r.a.talk("0 records: the input holds none")
+		return nil
 	}
 	t := r.a.table(text("WHAT", 1, 10), text("VALUE", 2, 16), count("RECORDS", 3))
 	for _, part := range []struct {
@@ -279,16 +287,16 @@ func (r *report) verdict() error {
 	case s.Different > 0:
 		return &codedError{exitVerify, fmt.Errorf("%d of %d checked records differ from what the corpus expects", s.Different, s.Checked),
 			"See the members \"differences\" with -o ndjson."}
-	case r.checker != nil && s.Checked == 0 && r.firstErr == nil:
+	case r.checker != nil && s.Checked == 0 && len(r.firstOf) == 0:
 		return usagef("--check: no line has expectations; give a corpus file")
 	case s.Unknown > 0:
-		return &codedError{exitUnknown, fmt.Errorf("the outcome of %d records is unknown; first %w", s.Unknown, r.firstErr),
+		return &codedError{exitUnknown, fmt.Errorf("the outcome of %d records is unknown; first %w", s.Unknown, r.firstOf[outcomeUnknown]),
 			"Submit the same file again: every record is answered once."}
 	case s.Unavailable > 0:
-		return &codedError{exitUnavailable, fmt.Errorf("%d records could not be submitted; first %w", s.Unavailable, r.firstErr),
-			"Check the nodes with \"recount cluster status\" and submit the same file again: every record is answered once."}
-	case r.firstErr != nil:
-		return r.firstErr
+		return &codedError{exitUnavailable, fmt.Errorf("%d records could not be submitted; first %w", s.Unavailable, r.firstOf[unavailable]),
+			nextStep(r.firstOf[unavailable]) + "\nThen submit the same file again: every record is answered once."}
+	case r.firstOf[failed] != nil:
+		return r.firstOf[failed]
 	case r.checker == nil && s.Rejected > 0:
 		return &codedError{exitRejected, fmt.Errorf("%d of %d records were rejected", s.Rejected, s.Records),
 			"See why with -o ndjson; the same bytes will be rejected again."}

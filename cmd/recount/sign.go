@@ -14,7 +14,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 
@@ -75,9 +74,9 @@ feed is not part of it; ed25519: a private key as PEM (PKCS #8), or its 32-byte 
 			if len(args) == 0 || args[0] == "-" {
 				return work(a.in)
 			}
-			in, err := os.Open(args[0])
+			in, err := openInput(args[0])
 			if err != nil {
-				return usagef("%w", err)
+				return err
 			}
 			return errors.Join(work(in), in.Close())
 		},
@@ -166,6 +165,14 @@ func readPrivate(block *pem.Block, text string) (ed25519.PrivateKey, error) {
 	return nil, errors.New("neither a PEM private key nor a 32-byte seed in base64 or hex")
 }
 
+// noRecord says in words why no record could be read.
+func noRecord(err error) string {
+	if errors.Is(err, io.EOF) {
+		return "the input holds none"
+	}
+	return strings.TrimPrefix(err.Error(), "jsontext: ")
+}
+
 // signAll signs every record of in and writes each on one line.
 func (s *signer) signAll(in io.Reader, out io.Writer) error {
 	values := jsontext.NewDecoder(in)
@@ -178,7 +185,7 @@ func (s *signer) signAll(in io.Reader, out io.Writer) error {
 			return err
 		}
 		if err != nil {
-			return &codedError{exitUsage, fmt.Errorf("record %d: %w", n, err), "Every record must be one JSON object with unique names."}
+			return &codedError{exitUsage, fmt.Errorf("record %d: %s", n, noRecord(err)), "Every record must be one JSON object with unique names."}
 		}
 		signed, err := s.sign(value)
 		if err != nil {

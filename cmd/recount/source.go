@@ -1,6 +1,8 @@
 package main
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -203,6 +205,14 @@ func (p place) config() (cfg client.Config, err error) {
 	}
 	if (p.Cert == "") != (p.CertKey == "") {
 		return cfg, usagef("a client certificate needs both of --cert and --cert-key")
+	}
+	if p.CA != "" && !x509.NewCertPool().AppendCertsFromPEM(cfg.CA) {
+		return cfg, usagef("--ca %s: holds no certificate as PEM", p.CA)
+	}
+	if p.Cert != "" {
+		if _, err := tls.X509KeyPair(cfg.Cert, cfg.CertKey); err != nil {
+			return cfg, usagef("--cert %s with --cert-key %s: %s", p.Cert, p.CertKey, strings.TrimPrefix(err.Error(), "tls: "))
+		}
 	}
 	token, err := readSetting("--token-file", p.TokenFile)
 	if err != nil {

@@ -37,8 +37,8 @@ test corpus with the members body or parts (and method, path, headers, chunked, 
 behind is sent. A single record prints its answer, several print how many got which answer. Records of one corpus group, else of one shard, are sent in the order of the file; a
 later epoch must not overtake an earlier one.
 
-It stops at the first record that gets no answer within --timeout, and says which; sending the whole file again is
-safe, since every record is answered once. --keep-going sends the rest nevertheless.
+It stops at the first record that gets no answer within --timeout, waits for those under way, and says which it was; sending
+the whole file again is safe, since every record is answered once. --keep-going sends the rest nevertheless.
 
 Exit code: 0 all have a final answer 200 or 202, 4 some were rejected, 5 some are unavailable, 6 the outcome of some is
 unknown. With --check only differences from the corpus count: 7 when there are any.
@@ -87,28 +87,37 @@ func (a *app) submit(ctx context.Context, f submitFlags, files []string) error {
 		return err
 	}
 	defer c.Close()
-	input, total, closeAll, err := a.openInput(ctx, files)
+	input, total, closeAll, err := a.joinInput(ctx, files)
 	if err != nil {
 		return err
 	}
 	defer closeAll()
-	ctx, stop := context.WithCancelCause(ctx)
+	// going ends when nothing more is to be sent. What is under way then still gets its answer: without one nobody would know
+	// what became of it.
+	going, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	r := newReport(a, f, total, stop)
 	lanes := newLanes(f.concurrency)
-	readErr := readJobs(input, func(j job) error {
+	readErr := readJobs(input, "sent", func(j job) error {
 		switch f.order {
 		case orderNone:
 			j.lane = ""
 		case orderFile:
 			j.lane = orderFile
 		}
-		return lanes.put(ctx, j.lane, func() { r.record(a.send(ctx, c, j)) })
+		return lanes.put(going, j.lane, func() {
+			if going.Err() == nil {
+				r.record(a.send(ctx, c, j))
+			}
+		})
 	})
 	lanes.wait()
 	r.close()
-	if errors.Is(readErr, context.Canceled) && errors.Is(context.Cause(ctx), errStopped) {
+	if errors.Is(readErr, context.Canceled) && errors.Is(context.Cause(going), errStopped) {
 		readErr = nil
+	}
+	if readErr != nil && r.sum.Records == 0 {
+		return readErr
 	}
 	if err := r.print(); err != nil {
 		return err
@@ -119,8 +128,8 @@ func (a *app) submit(ctx context.Context, f submitFlags, files []string) error {
 	return r.verdict()
 }
 
-// openInput joins the files and counts the records when all are regular files; total is 0 otherwise.
-func (a *app) openInput(ctx context.Context, names []string) (r io.Reader, total int64, closeAll func(), err error) {
+// joinInput joins the files and counts the records when all are regular files; total is 0 otherwise.
+func (a *app) joinInput(ctx context.Context, names []string) (r io.Reader, total int64, closeAll func(), err error) {
 	var files []io.Closer
 	var readers []io.Reader
 	closeAll = func() {
@@ -134,10 +143,10 @@ func (a *app) openInput(ctx context.Context, names []string) (r io.Reader, total
 			readers, countable = append(readers, a.in), false
 			continue
 		}
-		f, err := os.Open(name)
+		f, err := openInput(name)
 		if err != nil {
 			closeAll()
-			return nil, 0, nil, usagef("%w", err)
+			return nil, 0, nil, err
 		}
 		files = append(files, f)
 		readers = append(readers, f, bytes.NewReader([]byte("\n")))
@@ -245,9 +254,6 @@ var errStopped = errors.New("stopped after a record without an answer")
 
 // send makes one record's request and keeps what came of it.
 func (a *app) send(ctx context.Context, c *client.Client, j job) result {
-	if ctx.Err() != nil {
-		return result{job: j, skipped: true}
-	}
 	ctx, cancel := context.WithTimeout(ctx, a.timeout)
 	defer cancel()
 	resp, err := c.Do(ctx, j.request)

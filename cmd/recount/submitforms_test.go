@@ -26,7 +26,7 @@ func TestSubmitTakesWhatPeopleHave(t *testing.T) {
 		"nothing":                  {" \n", nil},
 	} {
 		var got []string
-		if err := readJobs(strings.NewReader(c.text), func(j job) error {
+		if err := readJobs(strings.NewReader(c.text), "sent", func(j job) error {
 			got = append(got, string(j.request.Body))
 			return nil
 		}); err != nil || !slices.Equal(got, c.want) {

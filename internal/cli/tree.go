@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -163,9 +164,15 @@ func Unknown(group *cobra.Command, name string) error {
 	return fmt.Errorf("%s has no command %q%s\"%s --help\" lists them", path, name, ended(meant(name, known, path+" ")), path)
 }
 
-// flagError adds what was probably meant to the error of a flag that does not exist, and where the flags are listed.
+// flagError adds what was probably meant to the error of a flag that does not exist, says what a flag takes that was given another
+// value, and where the flags are listed.
 func flagError(cmd *cobra.Command, err error) error {
 	var missing *pflag.NotExistError
+	var invalid *pflag.InvalidValueError
+	if errors.As(err, &invalid) {
+		f := invalid.GetFlag()
+		err = fmt.Errorf("--%s %q: must be %s", f.Name, invalid.GetValue(), takes(f, invalid))
+	}
 	guess := ""
 	if errors.As(err, &missing) && missing.GetSpecifiedShortnames() == "" {
 		var known []string
@@ -173,6 +180,26 @@ func flagError(cmd *cobra.Command, err error) error {
 		guess = meant(missing.GetSpecifiedName(), known, "--")
 	}
 	return fmt.Errorf("%w%s\"%s --help\" shows the flags", err, ended(guess), cmd.CommandPath())
+}
+
+// takes says what the value of a flag must be.
+func takes(f *pflag.Flag, err *pflag.InvalidValueError) string {
+	if errors.Is(err, strconv.ErrRange) {
+		return "a number nearer to 0"
+	}
+	switch f.Value.Type() {
+	case "int", "int64":
+		return "a whole number"
+	case "uint", "uint64":
+		return "a whole number, 0 or more"
+	case "float64":
+		return "a number"
+	case "bool":
+		return "true or false"
+	case "span":
+		return "a time span such as 15m, 12h, 2d or 1w"
+	}
+	return "another value: " + err.Unwrap().Error()
 }
 
 func meant(word string, known []string, prefix string) string {

@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/spf13/cobra"
 )
@@ -36,6 +37,10 @@ func tree(ran *int) *cobra.Command {
 	list := &cobra.Command{Use: "list", RunE: run}
 	list.Flags().String("by", "shard", "")
 	Closed(list, "by", "shard", "key", "outcome")
+	list.Flags().Int("limit", 0, "")
+	list.Flags().Uint64("from", 0, "")
+	list.Flags().Bool("all", false, "")
+	Span(list.Flags(), new(time.Duration), "every", 0, "")
 	need := &cobra.Command{Use: "need", RunE: run}
 	need.Flags().String("dir", "", "")
 	if err := need.MarkFlagRequired("dir"); err != nil {
@@ -50,16 +55,21 @@ func tree(ran *int) *cobra.Command {
 
 func TestStrict(t *testing.T) {
 	for args, want := range map[string]string{
-		"kyes":                   `prog has no command "kyes", did you mean "prog keys"? "prog --help" lists them`,
-		"keys lst":               `did you mean "prog keys list"?`,
-		"keys zzzzzz":            `prog keys has no command "zzzzzz"; "prog keys --help" lists them`,
-		"keys list x":            `takes no arguments, and "x" is one`,
-		"keys list --bi key":     `unknown flag: --bi, did you mean "--by"?`,
-		"keys list --by shrad":   `--by "shrad": must be shard, key or outcome, did you mean "shard"?`,
-		"keys list --by=":        `--by is given without a value`,
-		"keys need":              `required flag(s) "dir" not set`,
-		"keys need --dir x list": `takes no arguments`,
-		"keys list -z":           `unknown shorthand flag: 'z' in -z`,
+		"kyes":                 `prog has no command "kyes", did you mean "prog keys"? "prog --help" lists them`,
+		"keys lst":             `did you mean "prog keys list"?`,
+		"keys zzzzzz":          `prog keys has no command "zzzzzz"; "prog keys --help" lists them`,
+		"keys list x":          `takes no arguments, and "x" is one`,
+		"keys list --bi key":   `unknown flag: --bi, did you mean "--by"?`,
+		"keys list --by shrad": `--by "shrad": must be shard, key or outcome, did you mean "shard"?`,
+		"keys list --by=":      `--by is given without a value`,
+		"keys list --limit x":  `--limit "x": must be a whole number; "prog keys list --help" shows the flags`,
+		"keys list --from -1":  `--from "-1": must be a whole number, 0 or more`,
+		"keys list --from " + strings.Repeat("9", 30): `must be a number nearer to 0`,
+		"keys list --all=maybe":                       `--all "maybe": must be true or false`,
+		"keys list --every soon":                      `--every "soon": must be a time span such as 15m, 12h, 2d or 1w`,
+		"keys need":                                   `required flag(s) "dir" not set`,
+		"keys need --dir x list":                      `takes no arguments`,
+		"keys list -z":                                `unknown shorthand flag: 'z' in -z`,
 	} {
 		ran := 0
 		cmd := tree(&ran)
