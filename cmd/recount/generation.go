@@ -90,9 +90,6 @@ and stdout gets a line that sets GEN, POSITION and DIGEST: eval "$(recount gener
 			if err != nil {
 				return err
 			}
-			if only != "" && only != "digest" && only != "flips" {
-				return usagef("--print %q: must be digest or flips", only)
-			}
 			d, err := ask(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.DiffAnswer, error) { return c.Diff(ctx, n, position) })
 			if err != nil {
 				return err
@@ -120,6 +117,7 @@ and stdout gets a line that sets GEN, POSITION and DIGEST: eval "$(recount gener
 	cli.Closed(cmd, "by", "outcome", "reason", "shard", "key")
 	cmd.Flags().BoolVar(&show, "list", false, "list the flips")
 	cmd.Flags().StringVar(&only, "print", "", "print this alone, for a script: digest or flips")
+	cli.Closed(cmd, "print", "digest", "flips")
 	cmd.Flags().StringVar(&export, "export", "", "write the flips to this file, one JSON object per line")
 	return cmd
 }

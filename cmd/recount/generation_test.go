@@ -156,6 +156,22 @@ func TestRecountOutput(t *testing.T) {
 	}
 }
 
+// TestDiffPrintsOneValue: a script gets the value alone on stdout, whatever the format.
+func TestDiffPrintsOneValue(t *testing.T) {
+	n, acts := recountNode(t)
+	dir := dev(t, n)
+	for args, want := range map[string]string{"--print flips": "2\n", "--print digest": strings.Repeat("0", 80) + "\n", "--print flips -o json": "2\n"} {
+		r := run(t, "", append(strings.Fields("generation diff 2 "+args), "--dev", dir)...)
+		if r.code != exitOK || r.out != want {
+			t.Errorf("%s: %+v", args, r)
+		}
+	}
+	r := run(t, "", "generation", "diff", "2", "--print", "flip", "--dev", dir)
+	if r.code != exitUsage || r.out != "" || !strings.Contains(r.err, "must be digest or flips") || len(*acts) != 0 {
+		t.Errorf("--print flip: %+v", r)
+	}
+}
+
 // TestEndOfAnAct: what the node said last is told, with what to do next, and never that a record was sent.
 func TestEndOfAnAct(t *testing.T) {
 	for code, want := range map[wire.Code]struct {
