@@ -63,7 +63,7 @@ func (a *app) thawCommand() *cobra.Command {
 		Use: "thaw", Short: "End a freeze", Args: exactly(),
 		Long: `thaw ends the freeze of exactly the scope named: one of everything needs no flag, one of a shard or key needs it again.
 Several freezes can hold at once; recount freezes lists them.`,
-		Example: `  recount thaw --reason "policy 24f0ccd1 is active" --ticket INC-2
+		Example: `  recount thaw --reason "policy 95ca8b01 is active" --ticket INC-2
   recount thaw --shard lab-7 --reason "agent mended"`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.freezeOrThaw(cmd.Context(), &f, (*client.Client).Thaw)

@@ -30,10 +30,10 @@ func (a *app) generationStartCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "start --policy ID", Short: "Fold all history once more under a policy, beside the one that answers", Args: exactly(), Long: generationHelp,
 		Annotations: exportsVars(reviewVars...),
-		Example: `  recount generation start --policy 24f0ccd1914fcab2 --ticket INC-7 --wait --diff
-  recount generation start --policy 24f0ccd1914fcab2 --from 90112          # the policy judges from this event on
-  recount generation start --policy 24f0ccd1914fcab2 --keys hindsight      # what is revoked now counts since its "since"
-  eval "$(recount generation start --policy 24f0ccd1914fcab2 --wait --diff -o env)"   # sets GEN, POSITION and DIGEST`,
+		Example: `  recount generation start --policy 95ca8b018ff1b3ce --ticket INC-7 --wait --diff
+  recount generation start --policy 95ca8b018ff1b3ce --from 90112          # the policy judges from this event on
+  recount generation start --policy 95ca8b018ff1b3ce --keys hindsight      # what is revoked now counts since its "since"
+  eval "$(recount generation start --policy 95ca8b018ff1b3ce --wait --diff -o env)"   # sets GEN, POSITION and DIGEST`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if f.request.Policy == "" {
 				return usagef("--policy is missing; \"recount policy list\" lists the published ones")

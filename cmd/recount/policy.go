@@ -285,8 +285,8 @@ func (a *app) policyShowCommand() *cobra.Command {
 		Long: `show prints a policy as it was written. Where that text would not give the same policy any more, because a release has other
 defaults or the policy came with the ledger and was never written, it prints the policy in full. -o json has both the text and
 the canonical form.`,
-		Example: `  recount policy show 24f0ccd1914fcab2 > fix.yaml
-  recount policy show 24f0ccd1914fcab2 --canonical | sha256sum`,
+		Example: `  recount policy show 95ca8b018ff1b3ce > fix.yaml
+  recount policy show 95ca8b018ff1b3ce --canonical | sha256sum`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p, err := ask(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.PolicyAnswer, error) {
 				return findPolicy(ctx, c, args[0])
@@ -336,7 +336,7 @@ func (a *app) policyNewCommand() *cobra.Command {
 		Long: `new prints a policy in full, each part with a word about what it does. Change what must change and leave the rest as it is:
 a copy takes all profiles, schemes and rules along that records are judged by today. It writes nothing to the ledger.`,
 		Example: `  recount policy new > fix.yaml                          # of the one in force
-  recount policy new --from 24f0ccd1914fcab2 > fix.yaml
+  recount policy new --from 95ca8b018ff1b3ce > fix.yaml
   recount policy lint fix.yaml && recount policy publish fix.yaml --ticket INC-7`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if a.format != formatTable {
@@ -364,7 +364,7 @@ a copy takes all profiles, schemes and rules along that records are judged by to
 func (a *app) policyDiffCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "diff A B", Short: "Show where two policies differ; each is a file or an id", Args: exactly("A", "B"),
-		Example: `  recount policy diff 24f0ccd1 fix.yaml`,
+		Example: `  recount policy diff 95ca8b01 fix.yaml`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var docs [2][]string
 			for i, arg := range args {
@@ -423,7 +423,7 @@ func (a *app) policyApplyCommand() *cobra.Command {
 		Long: `apply is a forward-only change: the policy judges the events after this one, in every generation. Earlier answers stay.
 To change them too, build a generation: recount generation start --policy ID. Where nodes have auth.two_person it needs a second
 actor, as an activation does: recount approve.`,
-		Example: `  recount policy apply 24f0ccd1914fcab2 --reason "tighter from today"`,
+		Example: `  recount policy apply 95ca8b018ff1b3ce --reason "tighter from today"`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			r, err := askAct(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.ApplyAnswer, error) {
 				p, err := findPolicy(ctx, c, args[0])
