@@ -26,12 +26,30 @@ func (n *Node) stateCollectors() []prometheus.Collector {
 			func() float64 { return float64(n.ballastMissing()) }),
 		gauge("flk_log_bytes", "Bytes on disk of the event log.", nil, func() float64 { return float64(n.store.Metrics().DiskBytes) }),
 	}
+	for store, size := range map[string]func() uint64{
+		"events": func() uint64 { return n.store.Metrics().DiskBytes }, "derived": n.derived.DiskBytes,
+		"generations": n.generationBytes, "history": n.history.DiskBytes,
+	} {
+		all = append(all, gauge("flk_store_bytes",
+			"Bytes on disk of a store: the event log, the control state derived from it, all generations, and what activations changed.",
+			prometheus.Labels{"store": store}, func() float64 { return float64(size()) }))
+	}
 	for _, role := range wire.Roles() {
 		all = append(all, gauge("flk_token_expiry_seconds",
 			"Seconds until the first token of the role ends, of those that count now and were made for more than 14 days; +Inf without any.",
 			prometheus.Labels{"role": string(role)}, func() float64 { return n.tokenExpiry(role) }))
 	}
 	return all
+}
+
+// generationBytes is how many bytes on disk all open generations take.
+func (n *Node) generationBytes() (sum uint64) {
+	for number := range n.openNumbers() {
+		if r, _ := n.gens.get(number); r != nil {
+			sum += r.DiskBytes()
+		}
+	}
+	return sum
 }
 
 // tokenExpiry is the time until the first of the tokens of a role ends that count and were made to last.

@@ -36,6 +36,7 @@ var closedLabels = map[string]func(string) bool{
 	"route": isRoute,
 	"le":    isNumber, "quantile": isNumber, // bounds of histograms, quantiles of the runtime's summaries
 
+	"store":   oneOf("events", "derived", "generations", "history"),
 	"role":    oneOf("metrics", "auditor", "responder", "operator"), // of tokens
 	"version": isVersion, "goversion": isVersion,                    // go_info and flk_build_info
 }
@@ -232,6 +233,14 @@ func TestMetricsOfTheState(t *testing.T) {
 	build := `flk_build_info{goversion="` + runtime.Version() + `",version="` + version.Version + `"}`
 	if metricOf(t, c, build) != 1 || metricOf(t, c, "flk_log_bytes") <= 0 || metricOf(t, c, "flk_ballast_missing_bytes") != 0 {
 		t.Errorf("state:\n%s", metricsPage(t, c, 0))
+	}
+	for _, store := range []string{"events", "derived", "generations", "history"} {
+		if metricOf(t, c, `flk_store_bytes{store="`+store+`"}`) <= 0 {
+			t.Errorf("store %s takes no room", store)
+		}
+	}
+	if log, store := metricOf(t, c, "flk_log_bytes"), metricOf(t, c, `flk_store_bytes{store="events"}`); store < log/2 || store > 2*log {
+		t.Errorf("the log has %v bytes, the store of events %v", log, store)
 	}
 }
 
