@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -68,6 +69,8 @@ Do it every quarter, and time people, not only machines.`,
 				return usagef("unknown drill %q; known are key and bypass", args[0])
 			case count < 100:
 				return usagef("--submissions: at least 100")
+			case !slices.Contains([]int{1, 3, 5}, d.nodes):
+				return usagef("--nodes: 1, 3 or 5, not %d", d.nodes)
 			}
 			return a.runDrill(cmd.Context(), args[0], &d, count, play)
 		},

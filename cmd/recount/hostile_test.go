@@ -122,6 +122,9 @@ func TestNamesThatDoNotExist(t *testing.T) {
 		"approve":              `recount approve needs OP_ID; "recount approve --help" shows examples`,
 		"approve a b":          `recount approve needs OP_ID`,
 		"approve list x":       `recount approve list takes no arguments, and "x" is one`,
+		"drill key --nodes 2":  `--nodes: 1, 3 or 5, not 2`,
+		"canary --every=-1s":   `--every "-1s": must be a time span such as`,
+		"audit --limit ten":    `--limit "ten": must be a whole number;`,
 		"completion tcsh":      `needs the name of one shell: bash, zsh, fish or powershell`,
 		"help nothing-like-it": `recount has no command "nothing-like-it"; "recount --help" lists them`,
 	} {

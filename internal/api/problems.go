@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -67,7 +68,7 @@ func (s *server) problemOf(err error, c echo.Context) *wire.Problem {
 	case errors.As(err, &p):
 		return p
 	case errors.Is(err, ErrNotFound):
-		return wire.NewProblem(wire.CodeNotFound, "")
+		return wire.NewProblem(wire.CodeNotFound, notThere(c))
 	case errors.Is(err, ErrGenerationGone):
 		return wire.NewProblem(wire.CodeCursorGone, "")
 	case errors.As(err, &he):
@@ -81,6 +82,26 @@ func (s *server) problemOf(err error, c echo.Context) *wire.Problem {
 	}
 	s.Logger.Error("request failed", "err", err, "route", c.Path(), "request_id", currentID(c))
 	return wire.NewProblem(wire.CodeInternal, "")
+}
+
+// notThere names what a request asks for and the ledger does not have: there is no shard "lab-7". It is "" when neither the path
+// nor ?seq= says what.
+func notThere(c echo.Context) string {
+	what, value := "seq", c.QueryParam("seq")
+	if names := c.ParamNames(); len(names) > 0 {
+		what, value = strings.TrimSuffix(names[0], "_id"), c.ParamValues()[0]
+	}
+	switch {
+	case value == "":
+		return ""
+	case what == "seq":
+		return fmt.Sprintf("there is no event %.100s yet", value)
+	case what == "pcs":
+		what = "record"
+	case what == "slug":
+		what = "problem"
+	}
+	return fmt.Sprintf("there is no %s %.100q", what, value)
 }
 
 // frameworkProblem maps the errors that echo itself makes: no such route, wrong method.

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/getkin/kin-openapi/openapi3"
+
+	"github.com/recount-ledger/recount/wire"
 )
 
 // TestContractAsJSON: the contract is served without anchors too, and says the same.
@@ -58,6 +60,25 @@ func TestSlashAtTheEnd(t *testing.T) {
 	}
 	if w := r.get("/v1/shards/a%2F"); w.Code != 404 && w.Code != 200 || strings.Contains(w.Body.String(), "slash") {
 		t.Errorf("a shard whose name ends with a slash: %d %s", w.Code, w.Body)
+	}
+}
+
+// TestNotFoundNamesIt: a 404 of a route names what was asked for, not only that something is missing.
+func TestNotFoundNamesIt(t *testing.T) {
+	r := newRig(t, nil)
+	absent := hexOf("absent")
+	for target, want := range map[string]string{
+		"GET /v1/pcs/" + absent: `there is no record "` + absent + `"`, "GET /v1/events/99": "there is no event 99 yet", "GET /v1/digest?seq=99": "there is no event 99 yet",
+		"GET /v1/shards/absent": `there is no shard "absent"`, "GET /v1/keys/hmac-7766554433221100": `there is no key "hmac-7766554433221100"`,
+		"GET /v1/generations/9": `there is no generation "9"`, "GET /v1/generations/9/diff": `there is no generation "9"`, "DELETE /v1/generations/9": `there is no generation "9"`,
+		"POST /v1/keys/unknown/revoke": `there is no key "unknown"`, "GET /problems/none": `there is no problem "none"`,
+		"POST /v1/policies/" + strings.Repeat("0", 64) + "/apply": `there is no policy "0000`, "GET /nothing": "no such route",
+	} {
+		method, path, _ := strings.Cut(target, " ")
+		p := decode[wire.Problem](t, r.send(method, path, "{}"), 404)
+		if !strings.Contains(p.Text, want) {
+			t.Errorf("%s: %q", target, p.Text)
+		}
 	}
 }
 

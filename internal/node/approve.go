@@ -108,7 +108,7 @@ func (n ledger) Approve(ctx context.Context, r wire.ApprovalRequest, meta api.Me
 	case done && (!r.Run || len(rows) == 0):
 		return nil, stale("what op_id %q asked for is done already", r.Approve)
 	case len(rows) == 0:
-		return nil, api.ErrNotFound
+		return nil, wire.NewProblem(wire.CodeNotFound, fmt.Sprintf("no act with the op_id %.100q waits for a second actor", r.Approve)).WithField("approve")
 	}
 	if !done {
 		if err := n.sayYes(ctx, rows, r, meta); err != nil {

@@ -124,6 +124,9 @@ func (f *Flag) String() string { return time.Duration(*f).String() }
 // Set implements pflag.Value.
 func (f *Flag) Set(text string) error {
 	d, err := Span(text)
+	if err == nil && d < 0 {
+		err = ErrSpan
+	}
 	if err != nil {
 		return err
 	}
