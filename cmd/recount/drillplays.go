@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/recount-ledger/recount/client"
+	"github.com/recount-ledger/recount/internal/incident"
 	"github.com/recount-ledger/recount/internal/verify"
 	"github.com/recount-ledger/recount/wire"
 )
@@ -82,7 +83,7 @@ func (d *drill) key(ctx context.Context) error {
 	if err := d.behind(ctx, min(stolen, loaders)/2); err != nil {
 		return err
 	}
-	var in keyIncident
+	var in incident.Key
 	err = d.command(ctx, "revoke, list, bundle, start the recount", exitOK, &in, "incident", "key", leaked.ID, "--yes", "--since", wire.Time(since.Add(-time.Second)),
 		"--reason", "drill", "--ticket", "DRILL", "--out", d.out, "--hindsight")
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/recount-ledger/recount/internal/term"
 	"github.com/recount-ledger/recount/wire"
 )
 
@@ -27,24 +28,8 @@ func plain(s string) string {
 	}, s))
 }
 
-// visible writes characters that nobody sees, but that change how a line is read, as \u escapes. Line feeds and tabs stay.
-func visible(s string) string {
-	hidden := func(r rune) bool {
-		return unicode.IsControl(r) && r != '\n' && r != '\t' || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp)
-	}
-	if !strings.ContainsFunc(s, hidden) {
-		return s
-	}
-	var b strings.Builder
-	for _, r := range s {
-		if hidden(r) {
-			fmt.Fprintf(&b, "\\u%04x", r)
-		} else {
-			b.WriteRune(r)
-		}
-	}
-	return b.String()
-}
+// visible is term.Visible.
+func visible(s string) string { return term.Visible(s) }
 
 // document prints one value as JSON: indented for json, on one line for ndjson.
 func (a *app) document(v any) error {

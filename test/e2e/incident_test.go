@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -81,8 +82,11 @@ func TestIncidentGivenAgain(t *testing.T) {
 		}
 		page, err := os.ReadFile(filepath.Join(in.Bundle, "index.html"))
 		c.must(err)
-		if !bytes.Contains(page, []byte("<tr><td>127.0.0.1<td>3\n")) {
+		if !bytes.Contains(page, []byte("<tr><td>127.0.0.1<td class=\"n\">3\n")) {
 			t.Errorf("%v: the page does not say from where they came: %s", args, page)
+		}
+		if !regexp.MustCompile(`(?s)<th>Cluster<td>dev-[0-9a-f]{16} \(--dev .*<th>Written by<td>dev-operator, operator, token:.*<th>Log up to event [0-9]+<td><code>[0-9a-f]{64}<`).Match(page) {
+			t.Errorf("%v: the page does not say who wrote it, where, and of which log: %s", args, page)
 		}
 		return in
 	}
