@@ -43,6 +43,31 @@ type PolicyAnswer struct {
 	Ticket    string         `json:"ticket,omitempty"`
 	Actor     string         `json:"actor,omitempty"` // who published it
 	Role      string         `json:"role,omitempty"`  // of the actor
+
+	Intervals []PolicyInterval `json:"intervals,omitempty"` // when it was in force, in the order of the log; absent when it never was
+}
+
+// Values of PolicyInterval.By.
+const (
+	ByGenesis    = "genesis"     // the ledger began with it
+	ByApplied    = "applied"     // applied to new submissions
+	ByActivated  = "activated"   // a generation that judges by it was activated
+	ByRolledBack = "rolled_back" // the previous generation was activated again
+)
+
+// PolicyInterval is a stretch of the log in which a policy was in force: submissions with FromSeq < seq < ToSeq were answered
+// first under it.
+type PolicyInterval struct {
+	FromSeq    uint64 `json:"from_seq"`         // event that put it in force
+	From       string `json:"from"`             // log time of that event
+	ToSeq      uint64 `json:"to_seq,omitempty"` // event that put another one in force; absent while it is in force
+	To         string `json:"to,omitempty"`     // log time of that event
+	By         string `json:"by"`               // how it came into force
+	Generation uint32 `json:"generation"`       // that answered from FromSeq on
+	Actor      string `json:"actor,omitempty"`  // who put it in force
+	Role       string `json:"role,omitempty"`   // of the actor
+	Reason     string `json:"reason,omitempty"`
+	Ticket     string `json:"ticket,omitempty"`
 }
 
 // PoliciesPage answers GET /v1/policies, ordered by seq.

@@ -29,7 +29,11 @@ func recountNode(t *testing.T) (n *node, acts *[]string) {
 	if err := json.Unmarshal(verify.DefaultPolicy().Canonical(), &canonical); err != nil {
 		t.Fatal(err)
 	}
-	policy := wire.PolicyAnswer{ID: id, Seq: 5, At: "2026-01-02T03:04:05Z", Kernel: 1, InForce: true, Source: "kernel: 1\n", Canonical: canonical}
+	policy := wire.PolicyAnswer{ID: id, Seq: 5, At: "2026-01-02T03:04:05Z", Kernel: 1, InForce: true, Source: "kernel: 1\n", Canonical: canonical,
+		Intervals: []wire.PolicyInterval{{FromSeq: 1, From: "2026-01-02T03:04:05Z", ToSeq: 6, To: "2026-01-02T03:04:06Z", By: wire.ByGenesis, Generation: 1},
+			{FromSeq: 8, From: "2026-01-02T03:04:08Z", By: wire.ByRolledBack, Generation: 1, Actor: "alice", Reason: "was wrong", Ticket: "INC-7"}}}
+	other := wire.PolicyAnswer{ID: strings.Repeat("cd", 32), Seq: 6, At: policy.At, Kernel: 1,
+		Intervals: []wire.PolicyInterval{{FromSeq: 6, From: "2026-01-02T03:04:06Z", ToSeq: 8, To: "2026-01-02T03:04:08Z", By: wire.ByActivated, Generation: 2, Actor: "bob"}}}
 	g := wire.GenerationAnswer{Generation: 2, State: wire.GenerationBuilding, Policy: id, Keys: wire.KeysAsOf, StartedSeq: 9, Position: 40, Agree: true,
 		Schedule: []wire.ScheduleStep{}, Activated: []uint64{}, Operation: "/v1/generations/2"}
 	diff := wire.DiffAnswer{Generation: 2, Against: 1, Position: 40, Events: 38, Flips: 2, Direct: 1, KnockOn: 1, First: 7, Last: 8, Digest: strings.Repeat("0", 80),
@@ -47,7 +51,7 @@ func recountNode(t *testing.T) (n *node, acts *[]string) {
 		case "POST /v1/policies", "GET /v1/policies/" + id:
 			answer(w, policy)
 		case "GET /v1/policies":
-			answer(w, wire.PoliciesPage{Items: []wire.PolicyAnswer{policy}})
+			answer(w, wire.PoliciesPage{Items: []wire.PolicyAnswer{policy, other}})
 		case "POST /v1/policies/" + id + "/apply":
 			answer(w, wire.ApplyAnswer{Policy: id, Seq: 12})
 		case "POST /v1/generations":
@@ -139,7 +143,7 @@ func TestRecountCommands(t *testing.T) {
 // TestRecountOutput holds what the commands print against golden files, each on a node of its own.
 func TestRecountOutput(t *testing.T) {
 	for name, args := range map[string]string{
-		"policy-list": "policy list", "policy-publish-json": "policy publish ../../testdata/policies/default.yaml -q -o json",
+		"policy-list": "policy list", "policy-history": "policy history", "policy-history-ndjson": "policy history -o ndjson", "policy-publish-json": "policy publish ../../testdata/policies/default.yaml -q -o json",
 		"policy-lint": "policy lint ../../testdata/policies/default.yaml ../../testdata/policies/kernel-2.yaml", "policy-show-canonical": "policy show abababab --canonical",
 		"policy-diff":           "policy diff ../../testdata/policies/default.yaml ../../testdata/policies/tighter-tolerance.yaml",
 		"generation-start-json": "generation start --policy abababab -o json", "generation-list": "generation list", "generation-status": "generation status 2",

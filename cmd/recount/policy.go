@@ -51,7 +51,7 @@ func (a *app) policyCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "policy", Short: "Check, publish, compare and try policies (verifier patches)", Long: policyHelp, Args: exactly(),
 		Example: "  recount policy lint fix.yaml\n  recount policy publish fix.yaml --ticket INC-7",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
-	cmd.AddCommand(a.policyLintCommand(), a.policyPublishCommand(), a.policyListCommand(), a.policyShowCommand(), a.policyNewCommand(), a.policyDiffCommand(),
+	cmd.AddCommand(a.policyLintCommand(), a.policyPublishCommand(), a.policyListCommand(), a.policyHistoryCommand(), a.policyShowCommand(), a.policyNewCommand(), a.policyDiffCommand(),
 		a.policyApplyCommand(), a.policyTestCommand())
 	return cmd
 }

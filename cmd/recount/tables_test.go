@@ -33,7 +33,8 @@ func longNode(t *testing.T) *node {
 			{Seq: seq + 1, LogTime: at, Kind: "frozen", Effect: "repeated", Actor: "bob", Role: "operator", About: map[string]any{"scope": "shard", "subject": shard}}}},
 		"/v1/approvals": wire.ApprovalsPage{Items: []wire.ApprovalAnswer{{OpID: "ABCDEFGHIJKLMNOPQRSTUVWXYZ", Act: "activate", Request: "generation 2 instead of 1, diff " + id, Actors: []string{"alice@example.org"},
 			ExpiresAt: at, Reason: reason, Ticket: "INC-7"}}},
-		"/v1/policies":           wire.PoliciesPage{Items: []wire.PolicyAnswer{{ID: id, Seq: seq, At: at, Kernel: 1, Rules: 17, InForce: true, Actor: "night-shift@example.org", Reason: reason}}},
+		"/v1/policies": wire.PoliciesPage{Items: []wire.PolicyAnswer{{ID: id, Seq: seq, At: at, Kernel: 1, Rules: 17, InForce: true, Actor: "night-shift@example.org", Reason: reason,
+			Intervals: []wire.PolicyInterval{{FromSeq: seq, From: at, ToSeq: seq + 1, To: at, By: wire.ByRolledBack, Generation: 12, Actor: "night-shift@example.org", Reason: reason, Ticket: "INC-7"}}}}},
 		"/v1/generations":        wire.GenerationsPage{Items: []wire.GenerationAnswer{g}},
 		"/v1/generations/2":      g,
 		"/v1/generations/2/diff": wire.DiffAnswer{Generation: 2, Against: 1, Position: seq, Flips: 2, ByShard: map[string]int{shard: 1, "alpha": 1}, Digest: strings.Repeat("0", 80)},
@@ -73,7 +74,7 @@ func TestTablesFit(t *testing.T) {
 	dir := dev(t, longNode(t))
 	good := write(t, filepath.Join(t.TempDir(), "good.yaml"), "signature: {profiles: [f9]}\n")
 	for name, args := range map[string]string{
-		"audit": "audit", "tail": "tail --limit 2", "acts": "acts", "approve-list": "approve list", "policy-list": "policy list", "generation-list": "generation list",
+		"audit": "audit", "tail": "tail --limit 2", "acts": "acts", "approve-list": "approve list", "policy-list": "policy list", "policy-history": "policy history", "generation-list": "generation list",
 		"generation-status": "generation status 2", "generation-diff": "generation diff 2 --by shard", "generation-flips": "generation diff 2 --list", "keys-list": "keys list", "shards": "shards",
 		"freezes": "freezes", "known-shards": "known-shards list", "token-list": "token list", "cluster-status": "cluster status", "cluster-views": "cluster status --all-views", "digest": "digest", "version": "version",
 		"policy-diff": "policy diff ../../testdata/policies/default.yaml " + good, "policy-test": "policy test ../../testdata/policies/tighter-tolerance.yaml --records ../../testdata/good-hmac.ndjson --list",

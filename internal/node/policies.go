@@ -40,7 +40,7 @@ func (n *Node) policyAnswer(row projections.PublishedRow, whole bool) (*wire.Pol
 	inForce, ok := n.derived.Control().For(n.live().Number()).PolicyAt(math.MaxInt64)
 	a := &wire.PolicyAnswer{ID: hex.EncodeToString(row.ID[:]), Seq: row.Seq, At: wire.TimeNS(row.LogTime), Kernel: row.Policy.Kernel,
 		Rules: len(row.Policy.Rules), InForce: ok && inForce.ID == row.ID, Reason: row.Op.Reason, Ticket: row.Op.Ticket,
-		Actor: row.Op.Actor, Role: row.Op.Role}
+		Actor: row.Op.Actor, Role: row.Op.Role, Intervals: n.intervalsOf(row.ID)}
 	if !whole {
 		return a, nil
 	}
@@ -48,6 +48,26 @@ func (n *Node) policyAnswer(row projections.PublishedRow, whole bool) (*wire.Pol
 		a.Source = string(publish.Document(row.Policy)) // nobody wrote that of the genesis; this text can be published again
 	}
 	return a, json.Unmarshal(row.Policy.Canonical(), &a.Canonical)
+}
+
+// byWords are the words of projections.Began.
+var byWords = [...]string{projections.BeganGenesis: wire.ByGenesis, projections.BeganApplied: wire.ByApplied,
+	projections.BeganActivated: wire.ByActivated, projections.BeganRolledBack: wire.ByRolledBack}
+
+// intervalsOf are the stretches of the log in which a policy was in force.
+func (n *Node) intervalsOf(policy [32]byte) (out []wire.PolicyInterval) {
+	for _, i := range n.derived.Control().InForce() {
+		if i.Policy != policy {
+			continue
+		}
+		w := wire.PolicyInterval{FromSeq: i.FromSeq, From: wire.TimeNS(i.FromTime), ToSeq: i.ToSeq, By: byWords[i.Began], Generation: i.Generation,
+			Actor: i.Op.Actor, Role: i.Op.Role, Reason: i.Op.Reason, Ticket: i.Op.Ticket}
+		if i.ToSeq != 0 {
+			w.To = wire.TimeNS(i.ToTime)
+		}
+		out = append(out, w)
+	}
+	return out
 }
 
 // Policies lists what was published.

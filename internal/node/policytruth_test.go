@@ -2,6 +2,7 @@ package node_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -75,4 +76,35 @@ func padded(t *testing.T, body []byte) []byte {
 		t.Fatal(err)
 	}
 	return out
+}
+
+// TestPolicyIntervals: the list of policies says when each was in force, over an apply, an activation and a rollback.
+func TestPolicyIntervals(t *testing.T) {
+	r := newRecounter(t, nodetest.Start(t, 1))
+	lax, plain := r.publish(laxPolicy), r.publish(plainPolicy)
+	r.apply(lax)
+	number := r.start(plain)
+	r.await(number)
+	r.activate(number, r.diff(number).Digest)
+	_, err := r.c.Client.Rollback(r.ctx, wire.RollbackRequest{Act: wire.Act{Reason: "was wrong", Ticket: "INC-7"}})
+	r.must(err)
+	page, err := r.c.Client.Policies(r.ctx)
+	r.must(err)
+	said := map[string]string{}
+	ends := map[uint64]string{}
+	for _, p := range page.Items {
+		for _, i := range p.Intervals {
+			said[p.ID] += fmt.Sprintf("%s by %d %s;", i.By, i.Generation, i.Ticket)
+			ends[i.ToSeq] = i.To
+			if to, known := ends[i.FromSeq]; known && to != i.From {
+				t.Errorf("%+v does not begin when the one before ends", i)
+			}
+		}
+		if p.InForce != (len(p.Intervals) > 0 && p.Intervals[len(p.Intervals)-1].ToSeq == 0) {
+			t.Errorf("in force: %v, intervals %+v", p.InForce, p.Intervals)
+		}
+	}
+	if said[lax] != "applied by 1 ;rolled_back by 1 INC-7;" || said[plain] != "genesis by 1 ;activated by 2 ;" {
+		t.Errorf("%+v", said)
+	}
 }

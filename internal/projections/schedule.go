@@ -71,6 +71,7 @@ type schedules struct {
 	byPolicy    map[[32]byte]int
 	generations []GenerationRow // by number
 	activations []ActivationRow // ascending seq
+	applied     []applied       // ascending seq
 	ops         map[string]uint64
 }
 
@@ -194,6 +195,7 @@ func (s *schedules) applyAct(o *operator) error {
 		s.publish(PublishedRow{PolicyRow: PolicyRow{Seq: o.seq, ID: p.ID(), Policy: p}, LogTime: o.logTime,
 			Source: slices.Clone(m.Source), Op: opOf(m.Op)})
 	case *event.PolicyAppliedV1:
+		s.applied = append(s.applied, applied{o.seq, o.logTime, opOf(m.Op)})
 		for i := range s.generations {
 			s.generations[i].Steps = append(s.generations[i].Steps, Step{FromSeq: o.seq, Policy: [32]byte(m.Policy)})
 		}

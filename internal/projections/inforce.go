@@ -1,0 +1,74 @@
+package projections
+
+import (
+	"cmp"
+	"slices"
+)
+
+// Began says by which kind of event a policy came into force.
+type Began uint8
+
+// The kinds.
+const (
+	BeganGenesis    Began = iota // the ledger began with it
+	BeganApplied                 // an operator applied it to new submissions
+	BeganActivated               // a generation that judges by it was activated
+	BeganRolledBack              // the previous generation, which judges by it, was activated again
+)
+
+// Interval is a stretch of the log in which one policy was in force: the first answer to every submission from FromSeq on and
+// before ToSeq was given under it. Both are operators' events, so no submission has their numbers.
+type Interval struct {
+	Policy     [32]byte
+	FromSeq    uint64 // the event that put it in force
+	FromTime   int64  // its log time, Unix nanoseconds
+	ToSeq      uint64 // the event that put another one in force, 0 while it is in force
+	ToTime     int64
+	Began      Began
+	Generation uint32 // that answered from FromSeq on
+	Op         Op     // who, zero for the genesis
+}
+
+// applied is an act that put a policy in force for new submissions.
+type applied struct {
+	seq     uint64
+	logTime int64
+	op      Op
+}
+
+// InForce lists the intervals of all policies in the order of the log. At every event the policy in force is the one by which the
+// generation that answers then judges that event; an act that changes the generation and not the policy begins no interval.
+func (c *Control) InForce() []Interval {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if c.genesis == nil {
+		return nil
+	}
+	s := &c.sched
+	acts := []Interval{{FromSeq: c.genesis.Seq, FromTime: s.generations[0].LogTime}}
+	for _, a := range s.applied {
+		acts = append(acts, Interval{FromSeq: a.seq, FromTime: a.logTime, Began: BeganApplied, Op: a.op})
+	}
+	for _, a := range s.activations {
+		began := BeganActivated
+		if a.Rollback {
+			began = BeganRolledBack
+		}
+		acts = append(acts, Interval{FromSeq: a.Seq, FromTime: a.LogTime, Began: began, Op: a.Op})
+	}
+	slices.SortFunc(acts, func(a, b Interval) int { return cmp.Compare(a.FromSeq, b.FromSeq) })
+	var out []Interval
+	for _, i := range acts {
+		i.Generation = s.active(i.FromSeq)
+		p, _ := s.policyAt(i.Generation, i.FromSeq)
+		i.Policy = p.ID
+		if n := len(out); n > 0 {
+			if out[n-1].Policy == i.Policy {
+				continue
+			}
+			out[n-1].ToSeq, out[n-1].ToTime = i.FromSeq, i.FromTime
+		}
+		out = append(out, i)
+	}
+	return out
+}
