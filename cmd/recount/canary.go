@@ -33,6 +33,7 @@ type canary struct {
 type canaryLine struct {
 	Node    string `json:"node"`
 	Canary  string `json:"canary"`
+	Logged  bool   `json:"logged"` // it was submitted, and may be an event
 	Status  int    `json:"status"` // 0 without an answer
 	Code    string `json:"code"`
 	Verdict string `json:"verdict"` // refused, let_through, frozen (a freeze alone stopped it), no_answer
@@ -52,21 +53,29 @@ type canaryReport struct {
 func (a *app) canaryCommand() *cobra.Command {
 	var every time.Duration
 	var textfile string
+	var submit bool
 	cmd := &cobra.Command{
-		Use: "canary", Short: "Send known-bad submissions to every node and see them refused", Args: exactly(),
-		Long: `A verifier that lets forgeries in looks healthy: no signature error is counted, because none is found. canary sends
-records that must be refused - forged, unsigned, changed after signing, cut signatures, wrong ids - to every node, in the
-shard ` + canaryShard + `. Exit code 7 when one is let through, or stopped by nothing but a freeze: freeze the ledger then, docs/runbooks/verifier-bypass.md.
-5 when a node does not answer.
+		Use: "canary", Short: "Show known-bad records to every node and see them refused", Args: exactly(),
+		Long: `A verifier that lets forgeries in looks healthy: no signature error is counted, because none is found. canary asks every
+node what it would answer to records that must be refused - forged, unsigned, changed after signing, cut signatures, wrong
+ids - in the shard ` + canaryShard + `. Each node runs the code that judges a submission, and logs nothing: a canary does not
+make the ledger grow. It needs a token of any role; metrics is enough.
+
+Exit code 7 when one is let through, or stopped by nothing but a freeze: freeze the ledger then,
+docs/runbooks/verifier-bypass.md. 5 when a node does not answer.
+
+--submit sends the records as submissions, without a token. That proves the way through the log as well, and every refusal
+becomes an event: use it by hand, or for nodes of a release that has no POST /v1/pcs/check.
 
 Run it every minute and alert on both of (deploy/prometheus/alerts.yaml):
   recount_canary_let_through > 0, of --textfile for node_exporter
   no increase of flk_signature_errors while canaries run`,
 		Example: `  recount canary --dev /tmp/recount
-  recount canary --every 1m --textfile /var/lib/node_exporter/recount_canary.prom`,
+  recount canary --token-file metrics.token --every 1m --textfile /var/lib/node_exporter/recount_canary.prom
+  recount canary --submit`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			for {
-				report, err := a.sendCanaries(cmd.Context())
+				report, err := a.sendCanaries(cmd.Context(), submit)
 				if err != nil {
 					return err
 				}
@@ -83,6 +92,7 @@ Run it every minute and alert on both of (deploy/prometheus/alerts.yaml):
 		},
 	}
 	cli.Span(cmd.Flags(), &every, "every", 0, "go on for ever, with this pause; the exit code is that of the last round")
+	cmd.Flags().BoolVar(&submit, "submit", false, "submit the records instead of asking about them: refusals become events")
 	cmd.Flags().StringVar(&textfile, "textfile", "", "file for the text collector of node_exporter, replaced as a whole")
 	return cmd
 }
@@ -131,7 +141,7 @@ func canaries() ([]canary, error) {
 }
 
 // sendCanaries sends every canary to every node; each is a record of its own, so that nothing is answered as a replay.
-func (a *app) sendCanaries(ctx context.Context) (*canaryReport, error) {
+func (a *app) sendCanaries(ctx context.Context, submit bool) (*canaryReport, error) {
 	birds, err := canaries()
 	if err != nil {
 		return nil, err
@@ -149,8 +159,12 @@ func (a *app) sendCanaries(ctx context.Context) (*canaryReport, error) {
 			if err != nil {
 				return nil, err
 			}
-			line := sendCanary(ctx, c.At(i), body)
-			line.Node, line.Canary = endpoint, bird.name
+			send := c.At(i).Check
+			if submit {
+				send = c.At(i).Submit
+			}
+			line := sendCanary(ctx, send, body)
+			line.Node, line.Canary, line.Logged = endpoint, bird.name, submit
 			report.add(line)
 		}
 		a.talk("%s: %d of %d canaries sent", endpoint, report.Sent, len(birds)*len(c.Endpoints()))
@@ -176,10 +190,10 @@ func (r *canaryReport) add(line canaryLine) {
 // refusals are the codes by which a verifier refuses a canary.
 var refusals = []string{string(wire.CodeBadSignature), string(wire.CodeIDMismatch), string(wire.CodeSchema), string(wire.CodeMalformed)}
 
-func sendCanary(ctx context.Context, c *client.Client, body []byte) canaryLine {
+func sendCanary(ctx context.Context, send func(context.Context, []byte) (*client.Result, error), body []byte) canaryLine {
 	ctx, cancel := context.WithTimeout(ctx, canaryTimeout)
 	defer cancel()
-	answer, err := c.Submit(ctx, body)
+	answer, err := send(ctx, body)
 	if err == nil {
 		return canaryLine{Status: answer.Status, Code: answer.ReasonCode, Verdict: "let_through"}
 	}
@@ -219,10 +233,26 @@ func (r *canaryReport) verdict() error {
 	case r.Frozen > 0:
 		return &codedError{exitVerify, fmt.Errorf("%d of %d canaries were stopped by a freeze alone", r.Frozen, r.Sent),
 			"The verifier lets them in; do not thaw before it is mended: docs/runbooks/verifier-bypass.md."}
+	case r.turnedAway() > 0:
+		return &codedError{exitUnavailable, fmt.Errorf("%d of %d canaries were turned away before any verifier saw them", r.turnedAway(), r.Sent),
+			"Give a token of any role with --token-file, or --submit to send the records as submissions."}
 	case r.NoAnswer > 0:
 		return &codedError{exitUnavailable, fmt.Errorf("%d of %d canaries got no answer", r.NoAnswer, r.Sent), "\"recount cluster status\" shows which node is away. A refusal without the problem document of a node is no answer: something in between gave it."}
 	}
 	return nil
+}
+
+// awayCodes are the answers to who may not ask, or asks a node that has no such question.
+var awayCodes = []string{string(wire.CodeUnauthorized), string(wire.CodeForbidden), string(wire.CodeNotFound), string(wire.CodeMethod)}
+
+// turnedAway counts canaries that a node refused to look at, for want of a credential or of a route.
+func (r *canaryReport) turnedAway() (n int) {
+	for _, l := range r.Lines {
+		if l.Verdict == "no_answer" && slices.Contains(awayCodes, l.Code) {
+			n++
+		}
+	}
+	return n
 }
 
 // writeTextfile replaces a file of the text exposition format; the name of the file must not end in .tmp.

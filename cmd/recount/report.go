@@ -39,7 +39,7 @@ func newResult(j job, resp *client.Response, err error) result {
 		if resp.Status >= 500 && j.request.Method == http.MethodPost {
 			r.err = &client.Error{Endpoint: resp.Endpoint, Attempts: resp.Attempts, Status: resp.Status, Problem: r.problem, MaySent: true}
 		}
-	case j.request.Path == client.SubmitPath:
+	case j.request.Path == client.SubmitPath, j.request.Path == client.CheckPath:
 		answer := &wire.SubmitAnswer{}
 		if jsonErr := json.Unmarshal(resp.Body, answer); jsonErr != nil || answer.Outcome == "" {
 			r.err = &client.Error{Endpoint: resp.Endpoint, Attempts: resp.Attempts, Status: resp.Status, Cause: client.ErrProtocol}
@@ -47,7 +47,16 @@ func newResult(j job, resp *client.Response, err error) result {
 			r.answer = answer
 		}
 	}
+	r.nothingSent()
 	return r
+}
+
+// nothingSent takes back that the outcome of a check may be unknown: a check commits nothing.
+func (r *result) nothingSent() {
+	var failure *client.Error
+	if r.job.request.Path == client.CheckPath && errors.As(r.err, &failure) {
+		failure.MaySent = false
+	}
 }
 
 // resultLine is a result as -o ndjson prints it.
@@ -216,10 +225,12 @@ func (r *report) print() error {
 	if r.writeErr != nil {
 		return r.writeErr
 	}
-	switch r.a.format {
-	case formatJSON:
+	switch {
+	case r.flags.dry && s.Records == 1 && r.a.format != formatNDJSON:
+		return r.printOne()
+	case r.a.format == formatJSON:
 		return r.a.document(s)
-	case formatNDJSON:
+	case r.a.format == formatNDJSON:
 		r.a.talk("%d records in %.1f s (%.0f/s)", s.Records, s.Seconds, s.PerSecond)
 		return nil
 	}
@@ -248,7 +259,9 @@ func (r *report) print() error {
 	if err := t.flush(); err != nil {
 		return err
 	}
-	r.explainOutcomes()
+	if !r.flags.dry { // a check keeps nothing
+		r.explainOutcomes()
+	}
 	r.a.talk("%d records in %.1f s (%.0f/s)", s.Records, s.Seconds, s.PerSecond)
 	return nil
 }
@@ -269,6 +282,10 @@ func (r *report) explainOutcomes() {
 // printOne prints the answer to the only record.
 func (r *report) printOne() error {
 	switch a, p := r.last.answer, r.last.problem; {
+	case a != nil && r.flags.dry:
+		return r.a.show(wire.CheckAnswer{SubmitAnswer: *a, Seq: a.Seq, DryRun: true}, "outcome", a.Outcome, "status", r.last.response.Status, "accepted", a.Accepted,
+			"reason", first(a.Reason, a.ReasonCode), "pcs_id", a.PCSID, "shard", a.ShardID, "epoch", a.Epoch, "D_hat", nano(a.DHat),
+			"recomputed D_hat", nano(a.RecomputedDHat), "replayed", a.Replayed, "policy", a.Policy, "logged", "no")
 	case a != nil:
 		return r.a.show(a, "outcome", a.Outcome, "accepted", a.Accepted, "reason", first(a.Reason, a.ReasonCode), "seq", a.Seq,
 			"pcs_id", a.PCSID, "shard", a.ShardID, "epoch", a.Epoch, "D_hat", nano(a.DHat), "recomputed D_hat", nano(a.RecomputedDHat),
@@ -283,6 +300,9 @@ func (r *report) printOne() error {
 // verdict turns the summary into the error that the exit code comes from.
 func (r *report) verdict() error {
 	s := &r.sum
+	if r.flags.dry {
+		return r.dryVerdict()
+	}
 	switch {
 	case s.Different > 0:
 		return &codedError{exitVerify, fmt.Errorf("%d of %d checked records differ from what the corpus expects", s.Different, s.Checked),

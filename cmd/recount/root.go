@@ -50,7 +50,7 @@ the environment (RECOUNT_DEV, RECOUNT_CONTEXT, or RECOUNT_ENDPOINTS with RECOUNT
 ("recount context"). Endpoints, authority and credential come from one of them and are never mixed; --token-file or --cert may
 replace the credential. Every operation says on stderr which cluster it asks, and "recount whoami" says what a command would use.
 
-Who asks: submissions need their signature only. Reading needs a token of the role auditor, policies, generations and
+Who asks: submissions need their signature only, checks a token of any role. Reading needs one of an auditor, policies, generations and
 revocations one of a responder, tokens one of an operator ("recount token create").
 
 Data goes to stdout, talk to stderr.
@@ -116,7 +116,7 @@ func (a *app) root() *cobra.Command {
 	cli.Closed(cmd, "time", timeUTC, timeLocal, timeRelative)
 	cli.Closed(cmd, "output", formatTable, formatWide, formatJSON, formatNDJSON)
 	cmd.CompletionOptions.DisableDefaultCmd = true
-	cmd.AddCommand(a.keygenCommand(), a.signCommand(), a.submitCommand(), a.getCommand(), a.auditCommand(), a.tailCommand(),
+	cmd.AddCommand(a.keygenCommand(), a.signCommand(), a.submitCommand(), a.checkCommand(), a.getCommand(), a.auditCommand(), a.tailCommand(),
 		a.shardsCommand(), a.eventCommand(), a.digestCommand(), a.clusterCommand(), a.policyCommand(), a.generationCommand(), a.keysCommand(),
 		a.incidentCommand(), a.canaryCommand(), a.drillCommand(), a.freezeCommand(), a.thawCommand(), a.freezesCommand(), a.knownShardsCommand(),
 		a.tokenCommand(), a.contextCommand(), a.whoamiCommand(), a.explainCommand(), a.approveCommand(), a.actsCommand(),

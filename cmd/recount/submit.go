@@ -25,6 +25,7 @@ type submitFlags struct {
 	order       string
 	check       string
 	keepGoing   bool
+	dry         bool // ask what would be answered
 }
 
 func (a *app) submitCommand() *cobra.Command {
@@ -98,7 +99,14 @@ func (a *app) submit(ctx context.Context, f submitFlags, files []string) error {
 	defer stop(nil)
 	r := newReport(a, f, total, stop)
 	lanes := newLanes(f.concurrency)
-	readErr := readJobs(input, "sent", func(j job) error {
+	done := "sent"
+	if f.dry {
+		done = "checked"
+	}
+	readErr := readJobs(input, done, func(j job) error {
+		if f.dry && !j.onlyCheck() {
+			return nil
+		}
 		switch f.order {
 		case orderNone:
 			j.lane = ""
