@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"strconv"
 	"strings"
 	"unicode"
@@ -45,9 +46,49 @@ func (s *server) decodeBody(c echo.Context, v any) error {
 	dec := json.NewDecoder(bytes.NewReader(body))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(v); err != nil {
-		return wire.NewProblem(wire.CodeBadRequest, "the body: "+err.Error()).WithField("body")
+		return wrongMember(err, v)
 	}
 	return nil
+}
+
+// wrongMember says which member does not fit v, and what it must be or which ones there are, in words of JSON and not of Go.
+func wrongMember(err error, v any) error {
+	var kind *json.UnmarshalTypeError
+	if errors.As(err, &kind) {
+		path := strings.Split(kind.Field, ".")
+		return badParameter(path[len(path)-1], "must be "+jsonKind(kind.Type)+", not "+strings.Replace(kind.Value, "bool", "true or false", 1))
+	}
+	if name, unknown := strings.CutPrefix(err.Error(), "json: unknown field "); unknown {
+		return badParameter(strings.Trim(name, `"`), "unknown member; known are "+strings.Join(memberNames(reflect.TypeOf(v).Elem()), ", "))
+	}
+	return wire.NewProblem(wire.CodeBadRequest, "the body: "+strings.TrimPrefix(err.Error(), "json: ")).WithField("body")
+}
+
+func jsonKind(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.String:
+		return "text"
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Slice:
+		return "a list"
+	case reflect.Struct, reflect.Map:
+		return "an object"
+	}
+	return "a whole number in range"
+}
+
+// memberNames are the names in JSON of the fields of a struct and of those embedded in it, in their order.
+func memberNames(t reflect.Type) (names []string) {
+	for field := range t.Fields() {
+		switch name, _, _ := strings.Cut(field.Tag.Get("json"), ","); {
+		case field.Anonymous && name == "":
+			names = append(names, memberNames(field.Type)...)
+		case name != "" && name != "-":
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // onlyOnce refuses a repeated member of the outermost object and anything behind it. It also refuses names that no request
@@ -69,7 +110,7 @@ func onlyOnce(body []byte) error {
 		key := fmt.Sprint(name)
 		switch {
 		case strings.ContainsFunc(key, notInName):
-			return fmt.Errorf("member %q is unknown", key)
+			return &memberError{key, "is unknown: the names of members have small letters only"}
 		case seen[key]:
 			return fmt.Errorf("member %q is repeated", key)
 		}

@@ -137,3 +137,35 @@ func TestPatternForAName(t *testing.T) {
 		}
 	}
 }
+
+// TestMembersThatDoNotFit walks every member of every request of the contract: one of another kind, and one that there is not, are
+// refused under their name, in words that are not those of Go.
+func TestMembersThatDoNotFit(t *testing.T) {
+	doc, err := loadSpec()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, tried := newRig(t, nil), 0
+	for path, item := range doc.Paths.Map() {
+		for method, op := range item.Operations() {
+			if op.RequestBody == nil || strings.HasPrefix(path, "/v1/pcs/") || op.RequestBody.Value.Content[wire.MediaJSON] == nil {
+				continue
+			}
+			target := strings.NewReplacer("{policy_id}", hexOf("p"), "{generation}", "1", "{key_id}", "k", "{token_id}", "cert:1").Replace(path)
+			names := []string{"bogus"}
+			for name := range op.RequestBody.Value.Content[wire.MediaJSON].Schema.Value.Properties {
+				names = append(names, name)
+			}
+			for _, name := range names {
+				tried++
+				p := decode[wire.Problem](t, askRaw(r, method, target, `{"`+name+`":{"a":1}}`, wire.MediaJSON), http.StatusBadRequest)
+				if p.Field != name || strings.Contains(p.Text, "json") || strings.Contains(p.Text, "Go ") || name == "bogus" && !strings.Contains(p.Text, "known are ") {
+					t.Errorf("%s %s, member %s: %q of %q", method, path, name, p.Text, p.Field)
+				}
+			}
+		}
+	}
+	if tried < 40 {
+		t.Errorf("only %d members", tried)
+	}
+}

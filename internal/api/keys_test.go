@@ -42,7 +42,7 @@ func TestKeyRequestsThatAreRefused(t *testing.T) {
 		`{"alg":"hmac-sha256","fingerprint":"` + print + `","not_before":"tomorrow"}`:                                                "not_before",
 		`{"alg":"hmac-sha256","fingerprint":"` + print + `","not_after":"1969-01-01T00:00:00Z"}`:                                     "not_after",
 		`{"alg":"hmac-sha256","fingerprint":"` + print + `","not_before":"2026-01-02T00:00:00Z","not_after":"2026-01-01T00:00:00Z"}`: "not_after",
-		`{"alg":"hmac-sha256","secret":"hunter2"}`:                                                                                   "body",
+		`{"alg":"hmac-sha256","secret":"hunter2"}`:                                                                                   "secret",
 	} {
 		if p := decode[wire.Problem](t, r.send("POST", "/v1/keys", body), 400); p.Field != field {
 			t.Errorf("%s: %+v", body, p)
