@@ -46,7 +46,11 @@ func (a *app) confirm(ctx context.Context, f *confirmFlags, operation string, lo
 		return err
 	}
 	name := found[0]
-	fmt.Fprintf(a.err, "%s %s: %s\nThis cannot be undone. Type %s to go on: ", operation, plain(name), visible(found[1]), plain(name))
+	where := ""
+	if a.place.mark != (mark{}) {
+		where = "[" + a.markedName(a.place) + "] "
+	}
+	fmt.Fprintf(a.err, "%s%s %s: %s\n%sThis cannot be undone. Type %s to go on: ", where, operation, plain(name), visible(found[1]), where, plain(name))
 	line, err := bufio.NewReader(a.in).ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
 		return err

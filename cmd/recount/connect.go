@@ -33,6 +33,7 @@ func (a *app) connect() (*client.Client, error) {
 		return nil, err
 	}
 	a.place = p
+	a.sayMark(p)
 	cfg.UserAgent, cfg.MaxConns = "recount/"+version.Version, 1024
 	if !a.patient {
 		cfg.Slow, cfg.SlowAfter = a.slow, slowAfter
@@ -124,6 +125,8 @@ func (a *app) sayCluster(ctx context.Context) {
 	if a.quiet || a.saidCluster {
 		return
 	}
+	said := a.saidMark
+	a.saidMark = true // the line below has it
 	c, err := a.connect()
 	if err != nil {
 		return // the operation says so
@@ -131,10 +134,14 @@ func (a *app) sayCluster(ctx context.Context) {
 	defer c.Close()
 	ctx, cancel := context.WithTimeout(ctx, min(whereTimeout, a.timeout/4))
 	defer cancel()
-	if v, err := c.Version(ctx); err == nil {
-		a.saidCluster = true
-		a.talk("cluster %s, %s (%s)", plain(v.ClusterID), plain(v.Node), a.place.Source)
+	v, err := c.Version(ctx)
+	if err != nil {
+		a.saidMark = said
+		a.sayMark(a.place)
+		return
 	}
+	a.saidCluster = true
+	fmt.Fprintf(a.err, "cluster %s, %s (%s)\n", plain(v.ClusterID), plain(v.Node), a.from(a.place))
 }
 
 // askAct is ask for the act of an operator. The client repeats it under one op_id; without it a second command would be a

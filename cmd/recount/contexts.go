@@ -32,6 +32,7 @@ type contextSetting struct {
 	TokenFile string   `yaml:"token_file,omitempty" json:"token_file,omitempty"`
 	Cert      string   `yaml:"cert,omitempty" json:"cert,omitempty"`
 	CertKey   string   `yaml:"cert_key,omitempty" json:"cert_key,omitempty"`
+	mark      `yaml:",inline"`
 }
 
 // contextLine is what list and show print.
@@ -95,6 +96,11 @@ func (a *app) readContexts() (c contexts, path string, err error) {
 	if err := dec.Decode(&contexts{}); !errors.Is(err, io.EOF) {
 		return c, path, usagef("%s: holds a second document", path)
 	}
+	for name, s := range c.Contexts {
+		if err := s.check(); err != nil {
+			return c, path, &codedError{exitUsage, fmt.Errorf("%s: context %q: %w", path, name, err), "Mend the file."}
+		}
+	}
 	if _, known := c.Contexts[c.Current]; !known && c.Current != "" {
 		return c, path, c.unknown(path, "current", c.Current)
 	}
@@ -148,25 +154,28 @@ func (a *app) contextCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "context", Short: "Keep clusters under names, and choose the one to ask", Long: contextHelp,
 		Example: `  recount context add prod --endpoint https://ledger-1:9440 --endpoint https://ledger-2:9440 --ca api-ca.crt --token-file alice.token
   recount context add try --dev /tmp/recount
+  recount context mark prod --production
   recount context use prod
   recount audit --context try --limit 5`}
-	cmd.AddCommand(a.contextAddCommand(), a.contextUseCommand(), a.contextListCommand(), a.contextShowCommand(), a.contextRemoveCommand())
+	cmd.AddCommand(a.contextAddCommand(), a.contextUseCommand(), a.contextListCommand(), a.contextMarkCommand(), a.contextShowCommand(), a.contextRemoveCommand())
 	return cmd
 }
 
 func (a *app) contextAddCommand() *cobra.Command {
 	var replace bool
+	var m mark
 	cmd := &cobra.Command{
 		Use: "add NAME", Short: "Keep the cluster that the flags name as a context", Args: exactly("NAME"),
 		Long: `add keeps --endpoint, --ca, --token-file, --cert and --cert-key, or --dev, under a name. No node is asked. The first context becomes the
 current one.`,
-		Example: `  recount context add prod --endpoint https://ledger-1:9440 --ca api-ca.crt --token-file alice.token
-  recount context add try --dev /tmp/recount`,
+		Example: `  recount context add prod --endpoint https://ledger-1:9440 --ca api-ca.crt --token-file alice.token --production
+  recount context add try --dev /tmp/recount --colour green`,
 		RunE: func(_ *cobra.Command, args []string) error {
 			s, err := a.settingOfFlags()
 			if err != nil {
 				return err
 			}
+			s.mark = m
 			if err := checkContextName(args[0]); err != nil {
 				return err
 			}
@@ -192,6 +201,7 @@ current one.`,
 			return a.showContext(contextLine{args[0], first, s})
 		},
 	}
+	m.add(cmd)
 	cmd.Flags().BoolVar(&replace, "replace", false, "replace a context of this name")
 	return cmd
 }
@@ -293,8 +303,8 @@ func (a *app) contextListCommand() *cobra.Command {
 				if x.Current {
 					mark = "*"
 				}
-				t.row(mark, x.Name, dash(first(x.Dev, strings.Join(x.Endpoints, " "))), dash(first(x.TokenFile, x.Cert)))
-			}, "", "NAME", "CLUSTER", "CREDENTIAL")
+				t.row(mark, x.Name, dash(first(x.Dev, strings.Join(x.Endpoints, " "))), dash(first(x.TokenFile, x.Cert)), x.words())
+			}, "", "NAME", "CLUSTER", "CREDENTIAL", "MARK")
 			for _, name := range slices.Sorted(maps.Keys(c.Contexts)) {
 				if err := l.add(contextLine{name, name == c.Current, c.Contexts[name]}); err != nil {
 					return err
@@ -339,7 +349,7 @@ func (a *app) contextShowCommand() *cobra.Command {
 
 func (a *app) showContext(x contextLine) error {
 	return a.show(x, "name", x.Name, "current", x.Current, "dev directory", dash(x.Dev), "endpoints", dash(strings.Join(x.Endpoints, " ")),
-		"authority", dash(x.CA), "token file", dash(x.TokenFile), "certificate", dash(x.Cert))
+		"authority", dash(x.CA), "token file", dash(x.TokenFile), "certificate", dash(x.Cert), "mark", x.words())
 }
 
 func (a *app) completeContexts(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {

@@ -33,3 +33,24 @@ func TestHelpOnATerminal(t *testing.T) {
 		}
 	}
 }
+
+// TestMarkHeedsNoColor: on a terminal the name of a marked context has its colour, unless NO_COLOR says no.
+func TestMarkHeedsNoColor(t *testing.T) {
+	c := newCluster(t, "x")
+	home := t.TempDir()
+	if r := runEnv(t, map[string]string{"XDG_CONFIG_HOME": home}, "", "context", "add", "prod", "--dev", c.dir, "--colour", "yellow"); r.code != exitOK {
+		t.Fatalf("%+v", r)
+	}
+	for no, want := range map[string]string{"": "the current context \x1b[33mprod\x1b[0m\n", "1": "the current context prod\n"} {
+		screen, shown := pty.Open(t, 80)
+		env := map[string]string{"XDG_CONFIG_HOME": home, "NO_COLOR": no, "TERM": "xterm"}
+		var out bytes.Buffer
+		a := &app{in: strings.NewReader(""), out: &out, err: screen, env: func(name string) string { return env[name] }}
+		if code := a.run(t.Context(), []string{"shards"}); code != exitOK {
+			t.Errorf("exit code %d", code)
+		}
+		if got := shown(); !strings.HasPrefix(got, want) {
+			t.Errorf("NO_COLOR=%s: %q, want %q", no, got, want)
+		}
+	}
+}

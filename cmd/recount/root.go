@@ -36,6 +36,7 @@ type app struct {
 	vars  io.Writer // of -o env: gets the line that sets variables; nil otherwise
 
 	saidCluster  bool        // of an operation
+	saidMark     bool        // that a marked context is asked
 	patient      bool        // no word of calls that take long: the command has a progress of its own
 	terminal     func() bool // nil: look at stdin and stderr
 	place        place       // where the cluster is, once it was found

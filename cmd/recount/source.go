@@ -16,12 +16,14 @@ import (
 // place is where a cluster is and who asks it. All of it comes from one source, so that no credential meant for one cluster is
 // shown to another.
 type place struct {
-	Source    string   `json:"source"` // where it comes from, for people
+	Source    string   `json:"source"`            // where it comes from, for people
+	Context   string   `json:"context,omitempty"` // name of the context, which Source ends with
 	Endpoints []string `json:"endpoints"`
 	CA        string   `json:"ca,omitempty"`         // file
 	TokenFile string   `json:"token_file,omitempty"` // file
 	Cert      string   `json:"cert,omitempty"`       // file
 	CertKey   string   `json:"cert_key,omitempty"`   // file
+	mark
 }
 
 // The environment variables that name a cluster or a credential.
@@ -185,10 +187,10 @@ func (a *app) contextPlace(source, name string) (place, error) {
 	}
 	if s.Dev != "" {
 		p, err := devPlace("context "+name+", dev directory", s.Dev)
-		p.Source = source + " " + name
+		p.Source, p.Context, p.mark = source+" "+name, name, s.mark
 		return p, err
 	}
-	return place{Source: source + " " + name, Endpoints: s.Endpoints, CA: s.CA, TokenFile: s.TokenFile, Cert: s.Cert, CertKey: s.CertKey}, nil
+	return place{Source: source + " " + name, Context: name, mark: s.mark, Endpoints: s.Endpoints, CA: s.CA, TokenFile: s.TokenFile, Cert: s.Cert, CertKey: s.CertKey}, nil
 }
 
 // config reads the files that p names.
