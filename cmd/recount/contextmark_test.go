@@ -42,19 +42,19 @@ func TestMarkedContext(t *testing.T) {
 		t.Error(r.out)
 	}
 	for args, want := range map[string]string{
-		"digest":                        "the current context prod, production\n",
-		"digest --color always":         "the current context \x1b[31mprod\x1b[0m, \x1b[31mproduction\x1b[0m\n",
-		"digest --context prod":         "--context prod, production\n",
-		"digest --context try":          "",
-		"digest -q":                     "",
-		"token revoke abcdefgh --yes":   "cluster dev, node-1 (the current context prod, production)\n",
-		"context mark try --colour red": "",
+		"digest":                      "the current context prod, production\n",
+		"digest --color always":       "the current context \x1b[31mprod\x1b[0m, \x1b[31mproduction\x1b[0m\n",
+		"digest --context prod":       "--context prod, production\n",
+		"digest --context try":        "",
+		"digest -q":                   "",
+		"token revoke abcdefgh --yes": "cluster dev, node-1 (the current context prod, production)\n",
 	} {
 		r := must(args)
 		if got := strings.ReplaceAll(r.err, "1 row\n", ""); got != want && !strings.HasPrefix(got, want+"1 ") {
 			t.Errorf("%s: %q, want %q", args, got, want)
 		}
 	}
+	must("context mark try --colour red")
 	if r := must("digest --context try --color always -o json"); !json.Valid([]byte(r.out)) || !strings.HasPrefix(r.err, "--context \x1b[31mtry\x1b[0m\n") {
 		t.Errorf("%+v", r)
 	}
