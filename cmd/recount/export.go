@@ -1,13 +1,134 @@
 package main
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
 	"github.com/spf13/cobra"
+
+	"github.com/recount-ledger/recount/client"
+	"github.com/recount-ledger/recount/internal/export"
+	"github.com/recount-ledger/recount/internal/version"
+	"github.com/recount-ledger/recount/internal/when"
 )
 
 func (a *app) exportCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "export", Short: "Copy a part of the ledger to where it can be read and checked without a node", Args: exactly(),
-		Long:    `export copies a range of the ledger out of the cluster. It reads only and needs a token of the role auditor.`,
-		Example: `  recount export --help`,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
+		Long: `export copies a range of the ledger out of the cluster. It reads only and needs a token of the role auditor. docs/auditing.md
+shows which command answers which question of an auditor.`,
+		Example: `  recount export dir november --since 2026-11-01 --until 2026-12-01
+  recount export verify november`,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
+	cmd.AddCommand(a.exportDirCommand(), a.exportVerifyCommand())
 	return cmd
+}
+
+// exportFlags select what is exported.
+type exportFlags struct {
+	from, to     uint64
+	since, until string
+	shard        string
+}
+
+func (a *app) exportDirCommand() *cobra.Command {
+	var f exportFlags
+	cmd := &cobra.Command{
+		Use: "dir DIR", Short: "Write a range of the ledger into a directory that can be checked without a node", Args: exactly("DIR"),
+		Long: `dir makes the directory DIR, which must not be there or be empty. It holds the events of the range with the records byte for
+byte, the answers that the ledger gave to them, all policies, the public parts of the keys, what operators did, the digests of the
+log at both ends, a table for spreadsheets and a page to read and print (index.html). Secrets are in no export.
+
+Without flags the range is the whole ledger. With --shard only the submissions that name the shard are there: their signatures
+and verdicts can be checked, but not that none was left out.
+
+The answers are those that stood after the last event of the range, beside the answer first given and the one of now.
+
+The directory gets its name when everything is in it and on disk. What is interrupted leaves nothing behind. "recount export
+verify DIR" checks it; docs/formats-export.md describes every file.`,
+		Example: `  recount export dir november --since 2026-11-01 --until 2026-12-01
+  recount export dir all --dev /tmp/recount
+  recount export dir incident-7 --from-seq 812 --to-seq 90112
+  recount export dir lab-7 --shard lab-7`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o, err := f.options(a, args[0])
+			if err != nil {
+				return err
+			}
+			return a.exportDir(cmd.Context(), o)
+		},
+	}
+	flags := cmd.Flags()
+	flags.Uint64Var(&f.from, "from-seq", 0, "first event (default: the first of the ledger)")
+	flags.Uint64Var(&f.to, "to-seq", 0, "last event (default: the last of the ledger)")
+	flags.StringVar(&f.since, "since", "", "from this log time on: "+when.Forms+" before now")
+	flags.StringVar(&f.until, "until", "", "before this log time, likewise")
+	flags.StringVar(&f.shard, "shard", "", "only submissions that name this shard, refused ones too")
+	return cmd
+}
+
+func (f *exportFlags) options(a *app, dir string) (o export.Options, err error) {
+	if f.to != 0 && f.to < f.from {
+		return o, usagef("--to-seq %d is below --from-seq %d", f.to, f.from)
+	}
+	o = export.Options{Dir: dir, FromSeq: f.from, ToSeq: f.to, Shard: f.shard, Local: a.local, Tool: "recount " + version.Version, At: time.Now(), Timeout: a.timeout}
+	if o.Since, err = a.past("--since", f.since); err != nil {
+		return o, err
+	}
+	if o.Until, err = a.moment("--until", f.until); err != nil {
+		return o, err
+	}
+	return o, spanOfTimes(o.Since, o.Until)
+}
+
+// exported is what export dir says of what it made.
+type exported struct {
+	Dir         string          `json:"dir"`
+	ManifestSum string          `json:"manifest_sum"`
+	Manifest    export.Manifest `json:"manifest"`
+}
+
+func (a *app) exportDir(ctx context.Context, o export.Options) error {
+	a.sayCluster(ctx)
+	a.patient = true
+	c, err := a.connect()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	work := newWork(a)
+	o.Progress = work.tell
+	m, err := export.Write(ctx, c, o)
+	work.end()
+	if err != nil {
+		return exportError(err)
+	}
+	size := uint64(0)
+	for _, f := range m.Files {
+		size += uint64(f.Size)
+	}
+	r := m.Range
+	if err := a.show(exported{o.Dir, m.Sum, *m}, "directory", o.Dir, "cluster", m.ClusterID, "events", fmt.Sprintf("%d to %d", r.FromSeq, r.ToSeq), "shard", dash(r.Shard),
+		"log time", r.FirstTime+" to "+r.LastTime, "submissions", m.Counts.Submissions, "acts", m.Counts.Acts, "policies", m.Counts.Policies, "keys", m.Counts.Keys,
+		"files", len(m.Files)+2, "size", bytesText(&size), "log digest", m.End.Log, "manifest sum", m.Sum); err != nil {
+		return err
+	}
+	a.talk("Check it with \"recount export verify %s\". Whoever knows the manifest sum from elsewhere can tell whether it is this export.", o.Dir)
+	return nil
+}
+
+// exportError says what to do about an export that was not made.
+func exportError(err error) error {
+	switch {
+	case errors.Is(err, export.ErrExists):
+		return &codedError{exitUsage, err, "Nothing was written. Name a directory that is not there yet."}
+	case errors.Is(err, export.ErrRange):
+		return &codedError{exitNotFound, err, "Nothing was written. \"recount digest\" shows the last event, \"recount audit --last 1\" the last submission."}
+	case errors.Is(err, export.ErrDiffers):
+		return &codedError{exitVerify, err, "Nothing was written. Compare the nodes with \"recount digest\" and keep their data directories."}
+	case errors.Is(err, client.ErrCursorGone):
+		return &codedError{exitUnavailable, err, "Nothing was written. Another generation answers now; start again."}
+	}
+	return err
 }

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/spf13/cobra"
+
+	"github.com/recount-ledger/recount/internal/export"
+)
+
+func (a *app) exportVerifyCommand() *cobra.Command {
+	var secrets []string
+	var sum string
+	cmd := &cobra.Command{
+		Use: "verify DIR", Short: "Check a directory that export dir has made; no node is asked", Args: exactly("DIR"),
+		Long: `verify reads the directory alone. It compares every file with the manifest, hashes every event and computes the digest of the
+log, checks the signatures of Ed25519 keys with the exported public keys, judges every record again under the exported policies
+and compares, and matches answers and acts with the events.
+
+It says what it cannot check: signatures of HMAC keys need the secret (--hmac-key-file), and verdicts that follow from earlier
+events, such as replays, need the whole ledger. -o wide says what each check means.
+
+A directory can be consistent and still be of another ledger, or an older export. Compare the log digest with a node ("recount
+digest --seq N"), or give the manifest sum that export dir printed with --sum.
+
+The exit code is 0 when no check failed, and 7 when one did.`,
+		Example: `  recount export verify november
+  recount export verify november --hmac-key-file agent.key
+  recount export verify november --sum 65c8f7093db946879683b020ce72cdb43c71895141051e382fe63b079c090fc5
+  recount export verify november -o json | jq '.checks[] | select(.result != "ok")'`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if b, err := hex.DecodeString(sum); err != nil || len(b) != 0 && len(b) != 32 {
+				return usagef("--sum %q: must be 64 hex digits, as export dir prints them", sum)
+			}
+			o := export.CheckOptions{Sum: sum}
+			for _, path := range secrets {
+				text, err := readSetting("--hmac-key-file", path)
+				if err != nil {
+					return err
+				}
+				key, err := readTrialKey("--hmac-key-file", text)
+				if err != nil {
+					return usagef("--hmac-key-file %s: %w", path, err)
+				}
+				o.Secrets = append(o.Secrets, key)
+			}
+			return a.exportVerify(cmd.Context(), args[0], o)
+		},
+	}
+	cmd.Flags().StringArrayVar(&secrets, "hmac-key-file", nil, "also check signatures with this HMAC secret, repeatable")
+	cmd.Flags().StringVar(&sum, "sum", "", "sum of the manifest that is expected, as export dir printed it")
+	return cmd
+}
+
+func (a *app) exportVerify(ctx context.Context, dir string, o export.CheckOptions) error {
+	work := newWork(a)
+	o.Progress = work.tell
+	r, err := export.Check(ctx, dir, o)
+	work.end()
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return &codedError{exitNotFound, err, "Name the directory that \"recount export dir\" has made."}
+	case err != nil:
+		return err
+	}
+	if err := a.showReport(r); err != nil {
+		return err
+	}
+	return verdictOf(r)
+}
+
+func (a *app) showReport(r *export.Report) error {
+	if a.format != formatTable {
+		return a.document(r)
+	}
+	t := a.table(text("CHECK", 1, 20), word("RESULT", 2), count("COUNT", 3), text("SAYS", 4, 20))
+	for _, l := range r.Checks {
+		t.row(l.Check, l.Result, l.Count, l.Says)
+	}
+	if err := t.flush(); err != nil {
+		return err
+	}
+	for _, l := range r.Checks {
+		for i, f := range l.Faults {
+			if i == 0 {
+				fmt.Fprintf(a.out, "\n%s:\n", l.Check)
+			}
+			fmt.Fprintf(a.out, "  %s\n", plain(f))
+		}
+		if l.More > 0 {
+			fmt.Fprintf(a.out, "  and %d more\n", l.More)
+		}
+	}
+	if r.OK {
+		of := ""
+		if r.Shard != "" {
+			of = ", shard " + r.Shard
+		}
+		a.talk("All checks hold: events %d to %d of ledger %s%s, log digest %s.", r.FromSeq, r.ToSeq, r.ClusterID, of, r.LogDigest)
+	}
+	return nil
+}
+
+// verdictOf is an error when a check failed.
+func verdictOf(r *export.Report) error {
+	if r.OK {
+		return nil
+	}
+	failed := 0
+	for _, l := range r.Checks {
+		if l.Result == export.ResultFailed {
+			failed++
+		}
+	}
+	return &codedError{exitVerify, fmt.Errorf("%s: %d of %d checks failed", r.Dir, failed, len(r.Checks)),
+		"Do not rely on it. Keep it as it is, and make the export again from the ledger to compare."}
+}

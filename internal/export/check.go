@@ -1,0 +1,218 @@
+package export
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/recount-ledger/recount/internal/verify"
+)
+
+// Bounds of what Check reads at once from a directory that may be hostile.
+const (
+	maxDocument = 256 << 20 // a JSON document, the manifest included
+	maxLine     = 64 << 20  // a line of an NDJSON file
+)
+
+// CheckOptions say what Check has beside the directory. Zero members are left out.
+type CheckOptions struct {
+	Secrets  []verify.Key // HMAC keys, to check their signatures with
+	Sum      string       // the sum of the manifest, as it is known from elsewhere
+	Progress Progress     // of the bytes of events.ndjson
+}
+
+// checker is one run of Check.
+type checker struct {
+	CheckOptions
+	*board
+	ctx context.Context
+	dir string
+	m   *Manifest
+}
+
+// Check checks a directory without a node. An error means that it could not be looked at; what is wrong with it is in the report.
+func Check(ctx context.Context, dir string, o CheckOptions) (*Report, error) {
+	if info, err := os.Stat(dir); err != nil {
+		return nil, err
+	} else if !info.IsDir() {
+		return nil, fmt.Errorf("%s is no directory", dir)
+	}
+	c := &checker{CheckOptions: o, board: newBoard(), ctx: ctx, dir: dir}
+	r := &Report{Dir: dir}
+	if err := c.manifest(); err != nil {
+		return nil, err
+	}
+	if c.m == nil {
+		return c.into(r), nil
+	}
+	r.ClusterID, r.FromSeq, r.ToSeq, r.Shard = c.m.ClusterID, c.m.Range.FromSeq, c.m.Range.ToSeq, c.m.Range.Shard
+	r.LogDigest, r.Sum = c.m.End.Log, c.m.Sum
+	if err := c.files(); err != nil {
+		return nil, err
+	}
+	if c.failed(CheckManifest) || c.failed(CheckFiles) { // the rest would speak of other files than the manifest does
+		return c.into(r), nil
+	}
+	if err := c.contents(); err != nil {
+		return nil, err
+	}
+	return c.into(r), nil
+}
+
+func (c *checker) manifest() error {
+	c.begin(CheckManifest, "its sum fits, and it is in the one form that it can have")
+	text, err := c.read(ManifestFile)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		c.fault(CheckManifest, "%s is missing: this is no export, or a part of one", ManifestFile)
+		return nil
+	case err != nil:
+		return err
+	}
+	c.looked(CheckManifest)
+	m, err := ParseManifest(text)
+	if err != nil {
+		c.fault(CheckManifest, "%v", err)
+		return nil
+	}
+	c.m = m
+	r := m.Range
+	if r.FromSeq == 0 || r.ToSeq < r.FromSeq || m.End.Seq != r.ToSeq || (m.Before == nil) != (r.FromSeq == 1) || m.Before != nil && m.Before.Seq != r.FromSeq-1 {
+		c.fault(CheckManifest, "the range %d to %d does not fit the positions of its digests", r.FromSeq, r.ToSeq)
+	}
+	if c.Sum != "" && !strings.EqualFold(c.Sum, m.Sum) {
+		c.fault(CheckManifest, "its sum is %s, not %s: this is another export", m.Sum, c.Sum)
+	}
+	sums, err := c.read(SumsFile)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if !bytes.Equal(sums, m.Sums(text)) {
+		c.fault(CheckManifest, "%s is missing or says other hashes than the manifest", SumsFile)
+	}
+	return nil
+}
+
+// read gives a whole file, which must be an ordinary one of a bounded size.
+func (c *checker) read(name string) ([]byte, error) {
+	path := filepath.Join(c.dir, filepath.FromSlash(name))
+	info, err := os.Lstat(path)
+	switch {
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%w: %s is no ordinary file", ErrFormat, name)
+	case info.Size() > maxDocument:
+		return nil, fmt.Errorf("%w: %s has %d bytes, more than %d", ErrFormat, name, info.Size(), maxDocument)
+	}
+	return os.ReadFile(path)
+}
+
+// files compares what is in the directory with what the manifest lists.
+func (c *checker) files() error {
+	c.begin(CheckFiles, "sizes and SHA-256 as in the manifest; none missing, none more")
+	listed := map[string]File{}
+	for i, f := range c.m.Files {
+		if i > 0 && f.Name <= c.m.Files[i-1].Name {
+			c.fault(CheckFiles, "the manifest lists %q out of order", f.Name)
+		}
+		if !knownFile(f.Name) {
+			c.fault(CheckFiles, "the manifest lists %q, which no export has", f.Name)
+		}
+		listed[f.Name] = f
+	}
+	for _, name := range plainFiles {
+		if _, ok := listed[name]; !ok {
+			c.fault(CheckFiles, "the manifest does not list %s", name)
+		}
+	}
+	err := filepath.WalkDir(c.dir, func(path string, d fs.DirEntry, err error) error {
+		if err = errors.Join(err, c.ctx.Err()); err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(c.dir, path)
+		if name := filepath.ToSlash(rel); err == nil && name != "." && name != ManifestFile && name != SumsFile {
+			err = c.file(name, d, listed)
+		}
+		return err
+	})
+	for _, f := range c.m.Files {
+		if _, missing := listed[f.Name]; missing {
+			c.fault(CheckFiles, "%s is missing", f.Name)
+		}
+	}
+	return err
+}
+
+// file compares one file and takes it from those that are expected.
+func (c *checker) file(name string, d fs.DirEntry, listed map[string]File) error {
+	if d.IsDir() && name == PoliciesDir {
+		return nil
+	}
+	want, ok := listed[name]
+	switch {
+	case !ok:
+		c.fault(CheckFiles, "%q is no part of the export", name)
+		if d.IsDir() {
+			return fs.SkipDir
+		}
+		return nil
+	case !d.Type().IsRegular():
+		c.fault(CheckFiles, "%s is no ordinary file", name)
+		delete(listed, name)
+		return nil
+	}
+	delete(listed, name)
+	c.looked(CheckFiles)
+	size, sum, err := sumFile(filepath.Join(c.dir, filepath.FromSlash(name)))
+	switch {
+	case err != nil:
+		return err
+	case size != want.Size:
+		c.fault(CheckFiles, "%s has %d bytes, not %d", name, size, want.Size)
+	case sum != want.SHA256:
+		c.fault(CheckFiles, "%s was changed: SHA-256 %s, not %s", name, sum, want.SHA256)
+	}
+	return nil
+}
+
+// knownFile reports whether an export may have a file of this name.
+func knownFile(name string) bool {
+	if slices.Contains(plainFiles, name) {
+		return true
+	}
+	rest, inside := strings.CutPrefix(name, PoliciesDir+"/")
+	id, isJSON := strings.CutSuffix(rest, ".json")
+	if !isJSON {
+		var isYAML bool
+		if id, isYAML = strings.CutSuffix(rest, ".yaml"); !isYAML {
+			return false
+		}
+	}
+	_, err := hash(id)
+	return inside && err == nil
+}
+
+// readList reads a JSON document that is a list.
+func readList[T any](c *checker, name string) (list []T, err error) {
+	text, err := c.read(name)
+	if err != nil {
+		return nil, err
+	}
+	dec := json.NewDecoder(bytes.NewReader(text))
+	if err := dec.Decode(&list); err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrFormat, name, err)
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("%w: %s goes on behind its end", ErrFormat, name)
+	}
+	return list, nil
+}

@@ -1,0 +1,235 @@
+package export
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/recount-ledger/recount/internal/event"
+	"github.com/recount-ledger/recount/internal/pcs"
+	"github.com/recount-ledger/recount/internal/projections"
+	"github.com/recount-ledger/recount/internal/verify"
+	"github.com/recount-ledger/recount/wire"
+)
+
+// submission is one event with a record, decoded.
+type submission struct {
+	*Event
+	sub   event.Sub
+	facts verify.Facts
+	rec   *pcs.Record
+	at    int64 // log time
+}
+
+// submission checks a record: its signature, that the answer speaks of it, and the answer itself.
+func (w *walk) submission(e *Event) error {
+	sub, err := event.DecodeSubmission(e.Payload)
+	if err != nil {
+		return fmt.Errorf("%w: event %d: %w", ErrFormat, e.Seq, err)
+	}
+	at, err := wire.ParseTime(e.LogTime)
+	if err != nil {
+		return nil // a fault of the time already
+	}
+	s := &submission{Event: e, sub: sub, rec: pcs.Decode(sub.Body), at: at.UnixNano(), facts: verify.Facts{KeyID: sub.Facts.KeyID,
+		Alg: verify.Alg(sub.Facts.Alg), Profile: pcs.Profile(sub.Facts.Profile), Mode: verify.Mode(sub.Facts.Mode)}}
+	if r := w.m.Range; r.Shard != "" && s.rec.ShardID != r.Shard {
+		w.fault(CheckEvents, "event %d is of shard %q", e.Seq, s.rec.ShardID)
+	}
+	w.signature(s)
+	v, err := w.nextAnswer(e.Seq)
+	if v == nil || err != nil {
+		return err
+	}
+	if what := s.differs(v); what != "" {
+		w.fault(CheckAnswers, "the answer to event %d says another %s than the event", e.Seq, what)
+	}
+	w.verdict(s, v)
+	return w.table.add(v)
+}
+
+// signature checks the facts that the ledger recorded with the key.
+func (w *walk) signature(s *submission) {
+	switch s.facts.Alg {
+	case 0:
+	case verify.Ed25519:
+		w.looked(CheckEd25519)
+		public, ok := w.public(s.facts.KeyID)
+		if !ok {
+			w.doubts.add(w.board, s.Seq, CheckEd25519, "event %d: the key %q is not in %s", s.Seq, s.facts.KeyID, KeysFile)
+		} else if !verify.RecheckEd25519(public, s.rec, s.facts) {
+			w.doubts.add(w.board, s.Seq, CheckEd25519, "event %d: %s did not sign the record", s.Seq, s.facts.KeyID)
+		}
+	case verify.HMACSHA256:
+		if k, ok := w.keys[s.facts.KeyID]; !ok || k.Alg != s.facts.Alg.String() {
+			w.doubts.add(w.board, s.Seq, CheckHMAC, "event %d: the key %q is not in %s", s.Seq, s.facts.KeyID, KeysFile)
+		}
+		ok, known := w.ring.Recheck(s.rec, s.facts)
+		if !known {
+			w.unknown++
+		} else if w.known++; !ok {
+			w.doubts.add(w.board, s.Seq, CheckHMAC, "event %d: %s did not sign the record", s.Seq, s.facts.KeyID)
+		}
+	default:
+		w.fault(CheckEvents, "event %d has signature facts that this program does not know; a newer release may", s.Seq)
+	}
+}
+
+// nextAnswer is the line about an event, nil when there is none.
+func (w *walk) nextAnswer(seq uint64) (*wire.AuditItem, error) {
+	if w.answersLost {
+		return nil, nil
+	}
+	v, err := w.answers.next()
+	switch {
+	case errors.Is(err, io.EOF):
+		w.fault(CheckAnswers, "there is none to event %d", seq)
+	case errors.Is(err, ErrFormat):
+		w.fault(CheckAnswers, "%v", err)
+	case err != nil:
+		return nil, err
+	case v.Seq != seq:
+		w.fault(CheckAnswers, "where the answer to event %d is expected, there is one to event %d", seq, v.Seq)
+	default:
+		w.looked(CheckAnswers)
+		w.counts.Submissions++
+		w.counts.Outcomes[v.Outcome]++
+		return v, nil
+	}
+	w.answersLost = true
+	return nil, nil
+}
+
+// differs names what an answer says of the submission that the event does not; "" when they agree.
+func (s *submission) differs(v *wire.AuditItem) string {
+	switch {
+	case v.LogTime != s.LogTime:
+		return "log time"
+	case v.ReceivedAt != wire.TimeNS(s.sub.ReceivedAt) || v.Node != s.sub.Node || v.RequestID != s.sub.RequestID || v.Remote != s.sub.Remote:
+		return "way of coming in"
+	case v.KeyID != "" && v.KeyID != s.facts.KeyID:
+		return "key"
+	case v.InputsSigned != (v.KeyID != "" && s.facts.InputsSigned()):
+		return "scope of the signature"
+	case v.PCSID != "" && (v.PCSID != strings.ToLower(s.rec.PCSID) || v.ShardID != s.rec.ShardID || v.Epoch != s.rec.Epoch):
+		return "identity"
+	case v.DHat != nil && *v.DHat != wire.Nano(s.rec.Tuple(s.facts.Profile).DHat):
+		return "claimed D_hat"
+	}
+	return ""
+}
+
+// verdict judges the record again, under the policy that the answer names.
+func (w *walk) verdict(s *submission, v *wire.AuditItem) {
+	outcome, err := verify.ParseOutcome(v.Outcome)
+	reason, reasonErr := verify.ParseReason(v.ReasonCode)
+	if reasonErr != nil {
+		reason = verify.ReasonRule // a word of its own
+	}
+	if err != nil || v.Status != projections.StatusOf(outcome, reason) || v.Accepted && outcome != verify.Accepted && outcome != verify.Escalated {
+		w.fault(CheckAnswers, "the answer to event %d contradicts itself: %s, status %d", s.Seq, v.Outcome, v.Status)
+		return
+	}
+	if v.Was.Generation == v.Generation && (v.Was.Outcome != v.Outcome || v.Was.Accepted != v.Accepted || v.Was.ReasonCode != "" && v.Was.ReasonCode != v.ReasonCode) {
+		w.fault(CheckAnswers, "generation %d said two things of event %d", v.Generation, s.Seq)
+	}
+	w.again(s, said{v.Outcome, v.Accepted, v.ReasonCode, v.Policy}, v)
+	for _, other := range []*wire.AuditAnswer{&v.Was, v.Now} {
+		if other != nil && other.Generation != v.Generation && other.Policy != "" {
+			w.again(s, said{other.Outcome, other.Accepted, other.ReasonCode, other.Policy}, nil)
+		}
+	}
+}
+
+// said is one answer of the ledger.
+type said struct {
+	outcome  string
+	accepted bool
+	reason   string
+	policy   string
+}
+
+// byHistory are the reasons that follow from earlier events.
+var byHistory = []string{verify.ReasonKeyNotAllowed.String(), verify.ReasonKeyRevoked.String(), verify.ReasonFrozen.String(), verify.ReasonConflict.String(),
+	verify.ReasonEpochEquivocation.String(), verify.ReasonEpochRegression.String()}
+
+// again judges the record and compares. row has the whole answer, nil of answers at other times: of these it is not known
+// whether they repeat that to an earlier record, so a difference proves nothing.
+func (w *walk) again(s *submission, a said, row *wire.AuditItem) {
+	p, ok := w.policies[a.policy]
+	if !ok {
+		w.fault(CheckPolicies, "the answer to event %d was given under policy %q, which is not in the export", s.Seq, a.policy)
+		return
+	}
+	if row != nil && row.Replayed || slices.Contains(byHistory, a.reason) {
+		w.history++
+		return
+	}
+	verdict := verify.Judge(p, s.rec, s.facts, s.at)
+	what := compare(&verdict, a, row)
+	switch {
+	case what != "" && row == nil, what != "" && s.facts.Valid() && !w.registered(s):
+		w.history++
+	case what != "":
+		w.looked(CheckJudged)
+		w.doubts.add(w.board, s.Seq, CheckJudged, "event %d: judged again it has another %s: %s %s, and the answer was %s %s", s.Seq, what,
+			verdict.Outcome, reasonWord(&verdict, verdict.Reason), a.outcome, a.reason)
+	default:
+		w.looked(CheckJudged)
+	}
+}
+
+// registered reports whether the key that signed was registered before the event.
+func (w *walk) registered(s *submission) bool {
+	k, ok := w.keys[s.facts.KeyID]
+	return ok && k.Seq < s.Seq
+}
+
+// compare names what differs between a verdict and an answer, "" when nothing does.
+func compare(v *verify.Verdict, a said, row *wire.AuditItem) string {
+	reason := reasonWord(v, v.Reason)
+	late := verify.ReasonLateEpoch.String()
+	if a.reason == late && v.Reason == verify.ReasonOK { // decided by the epochs; it changes nothing else
+		reason = late
+	}
+	switch {
+	case v.Outcome.String() != a.outcome:
+		return "outcome"
+	case v.Accepted != a.accepted:
+		return "accepted"
+	case reason != a.reason:
+		return "reason"
+	case row == nil:
+		return ""
+	}
+	var reasons []string
+	for _, r := range v.Reasons {
+		if r != verify.ReasonOK {
+			reasons = append(reasons, reasonWord(v, r))
+		}
+	}
+	said := slices.DeleteFunc(slices.Clone(row.Reasons), func(r string) bool { return r == late })
+	if len(reasons) == 0 && reason != "ok" && reason != late {
+		reasons = []string{reason}
+	}
+	if !slices.Equal(reasons, said) {
+		return "list of reasons"
+	}
+	if v.Outcome == verify.Refused {
+		return ""
+	}
+	if v.HasDHat != (row.RecomputedDHat != nil) || v.HasDHat && wire.Nano(v.DHatUpper) != *row.RecomputedDHat || wire.Nano(v.Budget) != row.RecomputedBudget {
+		return "value"
+	}
+	return ""
+}
+
+// reasonWord is a reason as clients see it.
+func reasonWord(v *verify.Verdict, r verify.Reason) string {
+	if r == verify.ReasonRule {
+		return v.RuleReason
+	}
+	return r.String()
+}

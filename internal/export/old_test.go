@@ -1,0 +1,25 @@
+package export_test
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/recount-ledger/recount/internal/export"
+)
+
+var update = flag.Bool("update", false, "write testdata/format-N anew; only before a format is released")
+
+// TestFormatOne: an export that an auditor has kept can be checked for ever.
+func TestFormatOne(t *testing.T) {
+	dir := filepath.Join("testdata", "format-1")
+	if *update {
+		s := newScene(t)
+		s.play()
+		made, _ := s.write(export.Options{})
+		must(t, os.RemoveAll(dir))
+		must(t, os.CopyFS(dir, os.DirFS(made)))
+	}
+	holds(t, dir, export.CheckOptions{}, export.CheckHMAC, export.CheckHistory)
+}

@@ -1,0 +1,56 @@
+package export
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+)
+
+// reader reads an NDJSON file line by line.
+type reader[T any] struct {
+	name string
+	file *os.File
+	scan *bufio.Scanner
+	line int
+	read int64 // bytes so far
+}
+
+func openLines[T any](dir, name string) (*reader[T], error) {
+	f, err := os.Open(filepath.Join(dir, name))
+	if err != nil {
+		return nil, err
+	}
+	r := &reader[T]{name: name, file: f, scan: bufio.NewScanner(f)}
+	r.scan.Buffer(make([]byte, 64<<10), maxLine)
+	return r, nil
+}
+
+// next gives the value of the next line, io.EOF behind the last. What is no such value is ErrFormat.
+func (r *reader[T]) next() (*T, error) {
+	if !r.scan.Scan() {
+		if err := r.scan.Err(); errors.Is(err, bufio.ErrTooLong) {
+			return nil, fmt.Errorf("%w: %s: line %d is longer than %d bytes", ErrFormat, r.name, r.line+1, maxLine)
+		} else if err != nil {
+			return nil, err
+		}
+		return nil, io.EOF
+	}
+	r.line++
+	r.read += int64(len(r.scan.Bytes())) + 1
+	v := new(T)
+	dec := json.NewDecoder(bytes.NewReader(r.scan.Bytes()))
+	dec.DisallowUnknownFields()
+	err := dec.Decode(v)
+	if err == nil && dec.InputOffset() != int64(len(r.scan.Bytes())) {
+		err = errors.New("text behind the value")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s, line %d: %w", ErrFormat, r.name, r.line, err)
+	}
+	return v, nil
+}

@@ -1,0 +1,182 @@
+package export
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/recount-ledger/recount/client"
+	"github.com/recount-ledger/recount/wire"
+)
+
+func sumBytes(b []byte) [32]byte { return sha256.Sum256(b) }
+
+func sortFiles(files []File) {
+	slices.SortFunc(files, func(a, b File) int { return cmp.Compare(a.Name, b.Name) })
+}
+
+// lines writes NDJSON into a sink.
+type lines struct {
+	*sink
+	enc *json.Encoder
+}
+
+func (w *writer) lines(name string) (*lines, error) {
+	s, err := newSink(w.tmp, name)
+	if err != nil {
+		return nil, err
+	}
+	l := &lines{sink: s, enc: json.NewEncoder(s)}
+	l.enc.SetEscapeHTML(false)
+	return l, nil
+}
+
+// close ends the file and notes it, unless an error came before.
+func (w *writer) close(s *sink, err error) error {
+	f, ended := s.end()
+	w.m.Files = append(w.m.Files, f)
+	return errors.Join(err, ended)
+}
+
+// events streams the events, page by page, and sees that they hash to the digest of the cluster.
+func (w *writer) events() error {
+	out, err := w.lines(EventsFile)
+	if err != nil {
+		return err
+	}
+	t, err := treeAt(w.m.Before)
+	if err != nil {
+		return w.close(out.sink, fmt.Errorf("%w: %w", ErrDiffers, err))
+	}
+	w.m.Counts.Kinds = map[string]uint64{}
+	r, total := w.m.Range, w.m.Range.ToSeq-w.m.Range.FromSeq+1
+	q := client.EventsQuery{From: r.FromSeq, To: r.ToSeq, Shard: r.Shard, Read: client.Read{MinSeq: r.ToSeq}}
+	for q.From != 0 {
+		items, next, err := w.eventsPage(q)
+		if err != nil {
+			return w.close(out.sink, err)
+		}
+		for i := range items {
+			if err := w.addEvent(out, t, &items[i]); err != nil {
+				return w.close(out.sink, err)
+			}
+		}
+		if q.From = next; next == 0 {
+			next = r.ToSeq + 1
+		}
+		w.Progress.tell(StageEvents, next-r.FromSeq, total)
+	}
+	switch got := hex.EncodeToString(t.root()); {
+	case r.Shard != "":
+	case t.size != r.ToSeq:
+		err = fmt.Errorf("%w: the events end with %d, not with %d", ErrDiffers, t.size, r.ToSeq)
+	case got != w.m.End.Log:
+		err = fmt.Errorf("%w: the events hash to %s, and the digest at event %d is %s", ErrDiffers, got, r.ToSeq, w.m.End.Log)
+	}
+	return w.close(out.sink, err)
+}
+
+func (w *writer) eventsPage(q client.EventsQuery) (items []wire.EventAnswer, next uint64, err error) {
+	items, err = call(w, func(ctx context.Context) ([]wire.EventAnswer, error) {
+		var err error
+		items, next, err = w.c.EventsPage(ctx, q)
+		return items, err
+	})
+	if err == nil && next != 0 && next <= q.From {
+		err = fmt.Errorf("%w: after event %d the list of events goes back to %d", ErrDiffers, q.From, next)
+	}
+	return items, next, err
+}
+
+func (w *writer) addEvent(out *lines, t *tree, e *wire.EventAnswer) error {
+	leaf, err := hash(e.LeafHash)
+	if err != nil {
+		return err
+	}
+	if w.Shard == "" && e.Seq != t.size+1 {
+		return fmt.Errorf("%w: event %d comes after event %d", ErrDiffers, e.Seq, t.size)
+	}
+	t.add(leaf)
+	w.m.Counts.Events++
+	w.m.Counts.Kinds[e.Kind]++
+	return out.enc.Encode(Event{Seq: e.Seq, Kind: e.Kind, Index: e.Index, Term: e.Term, RawTime: e.RawTime, LogTime: e.LogTime,
+		Leaf: e.Leaf, LeafHash: e.LeafHash, Payload: e.Payload})
+}
+
+// auditPage is the number of rows asked for at once, the most that a node gives as one page.
+const auditPage = 1000
+
+// verdicts streams what was said of the submissions after the last event of the range. Later recounts do not move these
+// answers, so the pages fit each other, whatever happens meanwhile.
+func (w *writer) verdicts() error {
+	out, err := w.lines(VerdictsFile)
+	if err != nil {
+		return err
+	}
+	s, err := newSink(w.tmp, RecordsFile)
+	if err != nil {
+		return w.close(out.sink, err)
+	}
+	table := newRecords(s)
+	w.m.Counts.Outcomes = map[string]uint64{}
+	r, total := w.m.Range, w.m.Counts.Kinds["submission"]
+	q := client.AuditQuery{Shard: r.Shard, FromSeq: r.FromSeq, ToSeq: r.ToSeq, AsOf: strconv.FormatUint(r.ToSeq, 10), Limit: auditPage}
+	q.MinSeq = r.ToSeq
+	for more := true; more && err == nil; {
+		var page *wire.AuditPage
+		page, err = call(w, func(ctx context.Context) (*wire.AuditPage, error) { return w.c.AuditPage(ctx, q) })
+		if err != nil {
+			break
+		}
+		for i := range page.Items {
+			err = errors.Join(err, w.addVerdict(out, table, &page.Items[i]))
+		}
+		q.Cursor, q.MinSeq, more = page.NextCursor, max(q.MinSeq, page.AppliedSeq), page.NextCursor != ""
+		w.Progress.tell(StageVerdicts, w.m.Counts.Submissions, total)
+	}
+	if err == nil && w.m.Counts.Submissions != total {
+		err = fmt.Errorf("%w: %d answers to %d submissions", ErrDiffers, w.m.Counts.Submissions, total)
+	}
+	err = errors.Join(err, table.flush())
+	return errors.Join(w.close(out.sink, err), w.close(s, nil))
+}
+
+func (w *writer) addVerdict(out *lines, table *records, i *wire.AuditItem) error {
+	w.m.Counts.Submissions++
+	w.m.Counts.Outcomes[i.Outcome]++
+	w.page.count(i)
+	return errors.Join(out.enc.Encode(i), table.add(i))
+}
+
+// acts streams what operators did in the range, whatever the shard.
+func (w *writer) acts() error {
+	out, err := w.lines(ActsFile)
+	if err != nil {
+		return err
+	}
+	from := w.m.Range.FromSeq
+	for from != 0 && from <= w.m.Range.ToSeq && err == nil {
+		var page *wire.ActsPage
+		page, err = call(w, func(ctx context.Context) (*wire.ActsPage, error) {
+			return w.c.ActsPage(ctx, from, auditPage, client.Read{MinSeq: w.m.Range.ToSeq})
+		})
+		if err != nil {
+			break
+		}
+		for i := range page.Items {
+			if a := &page.Items[i]; a.Seq <= w.m.Range.ToSeq {
+				w.m.Counts.Acts++
+				w.page.act(a)
+				err = errors.Join(err, out.enc.Encode(a))
+			}
+		}
+		from = page.NextSeq
+	}
+	return w.close(out.sink, err)
+}

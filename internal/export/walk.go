@@ -1,0 +1,266 @@
+package export
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	gohash "hash"
+	"io"
+	"maps"
+
+	"github.com/recount-ledger/recount/internal/event"
+	"github.com/recount-ledger/recount/internal/verify"
+	"github.com/recount-ledger/recount/wire"
+)
+
+// walk goes through the events once, with the answers and the acts beside them.
+type walk struct {
+	*checker
+	policies map[string]verify.Policy
+	keys     map[string]wire.KeyAnswer
+	ring     *verify.Ring // secrets that were given
+
+	tree     *tree
+	recent   recent
+	clock    clock
+	last     uint64 // event
+	lines    *reader[Event]
+	answers  *reader[wire.AuditItem]
+	acts     *reader[wire.ActItem]
+	table    *records
+	tableSum gohash.Hash
+	counts   Counts
+	doubts   doubts
+
+	actsLost, answersLost   bool // out of step with the events: nothing more is compared
+	known, unknown, history uint64
+}
+
+// run walks. Only what keeps it from reading on is an error.
+func (w *walk) run() (err error) {
+	w.says()
+	if w.tree, err = treeAt(w.m.Before); err != nil {
+		w.fault(CheckDigest, "%v", err)
+		w.tree = nil
+	}
+	if w.lines, err = openLines[Event](w.dir, EventsFile); err != nil {
+		return err
+	}
+	defer w.lines.file.Close()
+	if w.answers, err = openLines[wire.AuditItem](w.dir, VerdictsFile); err != nil {
+		return err
+	}
+	defer w.answers.file.Close()
+	if w.acts, err = openLines[wire.ActItem](w.dir, ActsFile); err != nil {
+		return err
+	}
+	defer w.acts.file.Close()
+	w.counts.Kinds, w.counts.Outcomes = map[string]uint64{}, map[string]uint64{}
+	w.ring, w.tableSum, w.last = verify.NewRing(w.Secrets), sha256.New(), w.m.Range.FromSeq-1
+	w.table = newRecords(w.tableSum)
+	if err := w.each(CheckEvents, w.events); err != nil {
+		return err
+	}
+	if !w.failed(CheckEvents) {
+		if err := w.each(CheckAnswers, w.noMoreAnswers); err != nil {
+			return err
+		}
+		if err := w.each(CheckActs, w.restOfActs); err != nil {
+			return err
+		}
+	}
+	return w.end()
+}
+
+// says is what each check means when it holds.
+func (w *walk) says() {
+	w.begin(CheckEvents, "numbers without a gap; each hashes to its leaf and is one well-formed message")
+	w.begin(CheckTime, "follows from the clocks of the proposers")
+	w.begin(CheckDigest, "the events hash to the digest of the manifest")
+	w.begin(CheckRecorded, "digests that the ledger itself recorded fit the events")
+	w.begin(CheckActs, "each is an event of the log, and none is missing")
+	w.begin(CheckAnswers, "one for each submission, of the same record, signer and address")
+	w.begin(CheckEd25519, "verify with the public keys")
+	w.begin(CheckHMAC, "verify with the secrets that were given")
+	w.begin(CheckJudged, "follow from the record and the policy, judged again")
+	w.not(CheckHistory, "replays, conflicts, epochs, freezes and revoked keys depend on earlier events")
+	w.begin(CheckTable, "follows from the answers")
+	w.begin(CheckCounts, "those of the manifest")
+	if w.m.Range.Shard != "" {
+		const why = "needs every event, and there are those of one shard"
+		w.begin(CheckEvents, "in order; each hashes to its leaf and is one well-formed message")
+		w.begin(CheckTime, "does not run backwards")
+		w.not(CheckDigest, why)
+		w.not(CheckRecorded, why)
+		w.not(CheckActs, why)
+	}
+}
+
+func (w *walk) events() error {
+	size := uint64(0)
+	for _, f := range w.m.Files {
+		if f.Name == EventsFile {
+			size = uint64(f.Size)
+		}
+	}
+	for n := 0; ; n++ {
+		e, err := w.lines.next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err = errors.Join(err, w.ctx.Err()); err != nil {
+			return err
+		}
+		if err := w.event(e); err != nil {
+			return err
+		}
+		if n%512 == 0 {
+			w.Progress.tell(StageEvents, uint64(w.lines.read), size)
+		}
+	}
+	if w.m.Range.Shard == "" && w.last != w.m.Range.ToSeq {
+		w.fault(CheckEvents, "they end with event %d, not with %d", w.last, w.m.Range.ToSeq)
+	}
+	return nil
+}
+
+// event checks one event. An error ends the walk: what follows could not be compared any more.
+func (w *walk) event(e *Event) error {
+	r := w.m.Range
+	if e.Seq <= w.last || e.Seq > r.ToSeq || r.Shard == "" && e.Seq != w.last+1 {
+		return fmt.Errorf("%w: %s, line %d: event %d comes after event %d", ErrFormat, EventsFile, w.lines.line, e.Seq, w.last)
+	}
+	w.last = e.Seq
+	w.looked(CheckEvents)
+	w.counts.Events++
+	w.counts.Kinds[e.Kind]++
+	leaf := event.Leaf{Format: e.Leaf.Format, Seq: e.Leaf.Seq, RawTime: e.Leaf.RawTimeNS, Kind: event.Kind(e.Leaf.Kind), PayloadSHA256: sumBytes(e.Payload)}
+	sum := leaf.Hash()
+	switch {
+	case leaf.Format != event.LeafFormat || leaf.Seq != e.Seq || e.Kind != leaf.Kind.String() || wire.TimeNS(leaf.RawTime) != e.RawTime:
+		w.fault(CheckEvents, "event %d: its leaf says other things than the event", e.Seq)
+	case hex.EncodeToString(leaf.PayloadSHA256[:]) != e.Leaf.PayloadSHA256:
+		w.fault(CheckEvents, "event %d: the payload does not hash to what its leaf says", e.Seq)
+	case hex.EncodeToString(sum[:]) != e.LeafHash:
+		w.fault(CheckEvents, "event %d: the leaf does not hash to its hash", e.Seq)
+	}
+	if w.tree != nil {
+		w.tree.add(sum)
+		w.recent.add(e.Seq, w.tree)
+	}
+	_, m, err := event.Event{Kind: leaf.Kind, Payload: e.Payload}.Message()
+	if err != nil {
+		return fmt.Errorf("%w: event %d: %w", ErrFormat, e.Seq, err)
+	}
+	if why := w.clock.tick(e, m, r.Shard != ""); why != "" {
+		w.fault(CheckTime, "event %d: %s", e.Seq, why)
+	}
+	w.looked(CheckTime)
+	return w.message(e, m)
+}
+
+// message checks what the event says against the other files.
+func (w *walk) message(e *Event, m any) error {
+	if r := w.m.Range; r.Shard != "" && e.Kind != event.Submission.String() {
+		w.fault(CheckEvents, "event %d is no submission, and the export is of one shard", e.Seq)
+		return nil
+	}
+	if err := w.act(e, m); err != nil {
+		return err
+	}
+	switch m := m.(type) {
+	case *event.GenesisV1:
+		if m.GetClusterId() != w.m.ClusterID {
+			w.fault(CheckEvents, "event %d founds the ledger %q, and the manifest is of %q", e.Seq, m.GetClusterId(), w.m.ClusterID)
+		}
+		w.policyEvent(e, m.GetPolicy())
+	case *event.PolicyPublishedV1:
+		w.policyEvent(e, m.GetPolicy())
+	case *event.KeyAddedV1:
+		w.keyEvent(e, m)
+	case *event.StateDigestV1:
+		w.recorded(e, m)
+	case *event.FactsDisputedV1:
+		w.doubts.settle(m.GetSeq())
+	case *event.SubmissionV1:
+		return w.submission(e)
+	}
+	return nil
+}
+
+func (w *walk) policyEvent(e *Event, canonical []byte) {
+	if id := sumOf(canonical); w.policies[id].Kernel == 0 {
+		w.fault(CheckPolicies, "event %d publishes policy %s, which is not in the export", e.Seq, id)
+	}
+}
+
+func (w *walk) keyEvent(e *Event, m *event.KeyAddedV1) {
+	k, ok := w.keys[m.GetKeyId()]
+	public, _ := w.public(m.GetKeyId())
+	if !ok || k.Alg != verify.Alg(m.GetAlg()).String() || k.Fingerprint != hex.EncodeToString(m.GetFingerprint()) || string(public) != string(m.GetPublic()) {
+		w.fault(CheckKeys, "event %d registers %q with other facts than %s", e.Seq, m.GetKeyId(), KeysFile)
+	}
+}
+
+// recorded compares a digest that a leader recorded with the events before it.
+func (w *walk) recorded(e *Event, m *event.StateDigestV1) {
+	if root, ok := w.recent.at(m.GetSeq()); ok {
+		w.looked(CheckRecorded)
+		if string(root) != string(m.GetLog()) {
+			w.fault(CheckRecorded, "event %d records the log digest %x at event %d, and the events hash to %x", e.Seq, m.GetLog(), m.GetSeq(), root)
+		}
+	}
+}
+
+// end compares what only the end can tell.
+func (w *walk) end() error {
+	w.doubts.into(w.board)
+	if w.tree != nil && w.m.Range.Shard == "" {
+		w.lookedAll(CheckDigest, w.counts.Events)
+		if got := hex.EncodeToString(w.tree.root()); got != w.m.End.Log {
+			w.fault(CheckDigest, "events %d to %d hash to %s, and the manifest says %s", w.m.Range.FromSeq, w.last, got, w.m.End.Log)
+		}
+	}
+	if err := w.table.flush(); err != nil {
+		return err
+	}
+	w.lookedAll(CheckTable, w.counts.Submissions)
+	for _, f := range w.m.Files {
+		if got := hex.EncodeToString(w.tableSum.Sum(nil)); f.Name == RecordsFile && f.SHA256 != got {
+			w.fault(CheckTable, "says other things than %s", VerdictsFile)
+		}
+	}
+	got, want := &w.counts, &w.m.Counts
+	got.Keys, got.Policies = uint64(len(w.keys)), w.looks(CheckPolicies)
+	w.compareCounts(got, want)
+	w.lookedAll(CheckHistory, w.history)
+	w.hmac()
+	return nil
+}
+
+// hmac says how many signatures only the holder of a secret can check.
+func (w *walk) hmac() {
+	w.lookedAll(CheckHMAC, w.known+w.unknown)
+	switch {
+	case w.failed(CheckHMAC) || w.unknown == 0:
+	case w.known == 0:
+		w.not(CheckHMAC, "cannot be checked without the secret")
+	default:
+		w.begin(CheckHMAC, fmt.Sprintf("%d verify with the secrets that were given; %d cannot be checked without theirs", w.known, w.unknown))
+	}
+}
+
+func (w *walk) compareCounts(got, want *Counts) {
+	generations, err := readList[wire.GenerationAnswer](w.checker, GenerationsFile)
+	if err != nil {
+		w.fault(CheckCounts, "%v", err)
+		return
+	}
+	got.Generations = uint64(len(generations))
+	w.looked(CheckCounts)
+	if got.Events != want.Events || got.Submissions != want.Submissions || got.Acts != want.Acts || got.Keys != want.Keys ||
+		got.Policies != want.Policies || got.Generations != want.Generations || !maps.Equal(got.Kinds, want.Kinds) || !maps.Equal(got.Outcomes, want.Outcomes) {
+		w.fault(CheckCounts, "the manifest counts %+v, and there are %+v", *want, *got)
+	}
+}

@@ -1,0 +1,96 @@
+package export
+
+import (
+	"errors"
+	"io"
+
+	"github.com/recount-ledger/recount/internal/event"
+	"github.com/recount-ledger/recount/wire"
+)
+
+// act compares an operator's event with the next line of acts.ndjson.
+func (w *walk) act(e *Event, m any) error {
+	by, ok := m.(interface{ GetOp() *event.OpV1 })
+	if !ok || by.GetOp() == nil || w.actsLost || w.m.Range.Shard != "" {
+		return nil
+	}
+	a, err := w.acts.next()
+	switch {
+	case errors.Is(err, io.EOF):
+		w.fault(CheckActs, "event %d, %s, is missing", e.Seq, e.Kind)
+		w.actsLost = true
+		return nil
+	case errors.Is(err, ErrFormat):
+		w.fault(CheckActs, "%v", err)
+		w.actsLost = true
+		return nil
+	case err != nil:
+		return err
+	}
+	w.looked(CheckActs)
+	w.counts.Acts++
+	op := by.GetOp()
+	switch {
+	case a.Seq != e.Seq:
+		w.fault(CheckActs, "where event %d, %s, is expected, there is event %d", e.Seq, e.Kind, a.Seq)
+		w.actsLost = true
+	case a.Kind != e.Kind || a.LogTime != e.LogTime || a.Actor != op.GetActor() || a.Role != op.GetRole() || a.Credential != op.GetCredential() ||
+		a.Reason != op.GetReason() || a.Ticket != op.GetTicket() || a.OpID != op.GetOpId() || a.RequestID != op.GetRequestId() || a.Node != op.GetNode():
+		w.fault(CheckActs, "event %d says other things than its line", e.Seq)
+	case a.Effect == wire.EffectApplied:
+		w.ended(e, m)
+	}
+	return nil
+}
+
+// ended sees that a key that was revoked or retired is so in keys.json.
+func (w *walk) ended(e *Event, m any) {
+	switch m := m.(type) {
+	case *event.KeyRevokedV1:
+		if k := w.keys[m.GetKeyId()]; k.RevokedSeq == 0 || k.Status != wire.KeyRevoked {
+			w.fault(CheckKeys, "event %d revokes %q, and %s does not say so", e.Seq, m.GetKeyId(), KeysFile)
+		}
+	case *event.KeyRetiredV1:
+		if k := w.keys[m.GetKeyId()]; k.RetiredSeq == 0 {
+			w.fault(CheckKeys, "event %d retires %q, and %s does not say so", e.Seq, m.GetKeyId(), KeysFile)
+		}
+	}
+}
+
+// restOfActs: there are no more, or, beside the events of one shard, they are in the range and in order.
+func (w *walk) restOfActs() error {
+	for last := w.m.Range.FromSeq - 1; !w.actsLost; {
+		a, err := w.acts.next()
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return err
+		case w.m.Range.Shard == "":
+			w.fault(CheckActs, "event %d is listed and is no operator's event of the range", a.Seq)
+			return nil
+		case a.Seq <= last || a.Seq > w.m.Range.ToSeq:
+			w.fault(CheckActs, "event %d is out of order or out of the range", a.Seq)
+		}
+		last = a.Seq
+		w.looked(CheckActs)
+		w.counts.Acts++
+	}
+	return nil
+}
+
+// noMoreAnswers: the answers end with the submissions.
+func (w *walk) noMoreAnswers() error {
+	if w.answersLost {
+		return nil
+	}
+	switch v, err := w.answers.next(); {
+	case errors.Is(err, io.EOF):
+		return nil
+	case err != nil:
+		return err
+	default:
+		w.fault(CheckAnswers, "there is one to event %d, which is no submission of the export", v.Seq)
+	}
+	return nil
+}
