@@ -146,8 +146,33 @@ to be reviewed. With -o env it sets OP_ID, and for an activation GEN, POSITION a
 			if err != nil {
 				return err
 			}
+			a.warnRequest(cmd.Context(), x.Operation)
 			return a.showRequest(x)
 		},
+	}
+}
+
+// warnRequest names the dangers of the policy that is asked for: the second actor may not have seen what the first one was told.
+func (a *app) warnRequest(ctx context.Context, o *wire.Operation) {
+	if o == nil || o.Act != wire.OperationApply && o.Act != wire.OperationActivate {
+		return
+	}
+	p, err := ask(ctx, a, func(ctx context.Context, c *client.Client) (*wire.PolicyAnswer, error) {
+		id := o.Policy
+		if o.Act == wire.OperationActivate {
+			g, err := c.Generation(ctx, o.Generation)
+			if err != nil {
+				return nil, err
+			}
+			id = g.Policy
+		}
+		return c.Policy(ctx, id)
+	})
+	if err == nil {
+		err = a.warnPublished(ctx, p)
+	}
+	if err != nil {
+		a.talk("What the policy lets in could not be read: %v", err)
 	}
 }
 

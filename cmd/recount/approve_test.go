@@ -2,12 +2,14 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/recount-ledger/recount/internal/verify"
 	"github.com/recount-ledger/recount/wire"
 )
 
@@ -98,5 +100,43 @@ func TestApproveShow(t *testing.T) {
 	}
 	if r := run(t, "", "approve", "show", "nosuch-7", "-o", "env", "--dev", dir); r.code != exitNotFound || r.out != "unset OP_ID GEN POSITION DIGEST; false\n" {
 		t.Errorf("%+v", r)
+	}
+}
+
+// TestSecondPersonIsWarned: who is asked for the second yes reads what the policy lets in, as the first one did.
+func TestSecondPersonIsWarned(t *testing.T) {
+	p := verify.DefaultPolicy()
+	p.Signature.Required = false
+	policy := wire.PolicyAnswer{ID: fmt.Sprintf("%x", p.ID()), Seq: 7, Kernel: p.Kernel, InForce: true}
+	if err := json.Unmarshal(p.Canonical(), &policy.Canonical); err != nil {
+		t.Fatal(err)
+	}
+	requests := []wire.ApprovalAnswer{
+		{OpID: "apply-it", Act: wire.OperationApply, Operation: &wire.Operation{Act: wire.OperationApply, Policy: policy.ID}},
+		{OpID: "activate-it", Act: wire.OperationActivate, Operation: &wire.Operation{Act: wire.OperationActivate, Generation: 3, Diff: strings.Repeat("0", 80)}},
+		{OpID: "thaw-it", Act: wire.OperationThaw, Operation: &wire.Operation{Act: wire.OperationThaw}},
+	}
+	n := newNode(t)
+	n.override = func(w http.ResponseWriter, r *http.Request) bool {
+		switch r.URL.Path {
+		case "/v1/approvals":
+			answer(w, wire.ApprovalsPage{Items: requests})
+		case "/v1/generations/3":
+			answer(w, wire.GenerationAnswer{Generation: 3, Policy: policy.ID})
+		case "/v1/policies":
+			answer(w, wire.PoliciesPage{Items: []wire.PolicyAnswer{policy}})
+		case "/v1/policies/" + policy.ID:
+			answer(w, policy)
+		default:
+			return false
+		}
+		return true
+	}
+	dir := dev(t, n)
+	for line, warned := range map[string]bool{"approve show apply-it": true, "approve show activate-it": true, "approve show thaw-it": false, "policy show " + policy.ID[:8]: true} {
+		r := run(t, "", append(strings.Fields(line), "--dev", dir)...)
+		if r.code != exitOK || strings.Contains(r.err, "Warning: unsigned records pass") != warned || strings.Contains(r.out, "Warning") {
+			t.Errorf("%s: %+v", line, r)
+		}
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -50,6 +51,9 @@ func (m about) scope() string {
 	return "everything"
 }
 
+// longHex is an id or a digest inside a sentence.
+var longHex = regexp.MustCompile(`[0-9a-f]{64,}`)
+
 // deeds says in words what an event of each kind has done.
 var deeds = map[event.Kind]func(about) string{
 	event.PolicyPublished: func(m about) string { return "published policy " + m.id("policy") },
@@ -87,7 +91,7 @@ var deeds = map[event.Kind]func(about) string{
 	},
 	event.TokenRevoked: func(m about) string { return "revoked token " + m.text("id") },
 	event.ActApproved: func(m about) string {
-		return fmt.Sprintf("approved %s: %s %s", m.text("act_op_id"), m.text("act"), m.text("request"))
+		return fmt.Sprintf("said yes to %s: %s", m.text("act_op_id"), longHex.ReplaceAllStringFunc(m.text("request"), func(id string) string { return term.ShortID(id, 12) }))
 	},
 }
 

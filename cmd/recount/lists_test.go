@@ -79,6 +79,14 @@ func TestActsInWords(t *testing.T) {
 	}
 }
 
+// TestApprovalInWords: an approval repeats the request once, and no ids of 64 digits.
+func TestApprovalInWords(t *testing.T) {
+	got := deed(wire.ActItem{Kind: "act_approved", About: map[string]any{"act_op_id": "fix-7", "act": "apply", "request": "apply policy " + strings.Repeat("ab", 32) + " to new submissions"}})
+	if want := "said yes to fix-7: apply policy abababababab to new submissions"; got != want {
+		t.Errorf("%q", got)
+	}
+}
+
 // TestActsFollow goes on with what is added and ends when it is interrupted.
 func TestActsFollow(t *testing.T) {
 	n := actsNode(t)

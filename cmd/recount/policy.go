@@ -174,11 +174,16 @@ func (a *app) policyPublishCommand() *cobra.Command {
 	return cmd
 }
 
-// warnNarrower says what the policy in force accepts and a new one does not: profiles, schemes, algorithms, versions, late epochs.
-func (a *app) warnNarrower(ctx context.Context, p verify.Policy) {
+// warnDangers names what a person must mean who wants a policy.
+func (a *app) warnDangers(p verify.Policy) {
 	for _, danger := range p.Dangers() {
 		a.talk("Warning: %s.", danger)
 	}
+}
+
+// warnNarrower says what the policy in force accepts and a new one does not: profiles, schemes, algorithms, versions, late epochs.
+func (a *app) warnNarrower(ctx context.Context, p verify.Policy) {
+	a.warnDangers(p)
 	current, err := ask(ctx, a, policyInForce)
 	if err != nil {
 		a.talk("Which policy is in force could not be read: %v", err)
@@ -308,6 +313,9 @@ the canonical form.`,
 			text, err := policyText(p)
 			if err != nil {
 				return err
+			}
+			if policy, err := parseCanonical(p); err == nil {
+				a.warnDangers(policy)
 			}
 			_, err = fmt.Fprint(a.out, text)
 			return err
