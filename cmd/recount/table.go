@@ -73,6 +73,9 @@ func (t *table) flush() error {
 	return t.Flush()
 }
 
+// leastText is the width at which texts are broken on a screen that has less room.
+const leastText = 20
+
 // show prints one answer: as JSON, or as name and value pairs.
 func (a *app) show(v any, pairs ...any) error {
 	if a.format != formatTable {
@@ -83,10 +86,17 @@ func (a *app) show(v any, pairs ...any) error {
 		most = max(most, term.Width(plain(fmt.Sprint(pairs[i]))))
 	}
 	var b strings.Builder
+	most += 2
+	room := 0
+	if w := a.screen().Width; w > 0 && !a.wide {
+		room = max(w-most, leastText)
+	}
 	for i := 0; i+1 < len(pairs); i += 2 {
 		name, value := plain(fmt.Sprint(pairs[i])), plain(a.fullTime(fmt.Sprint(pairs[i+1])))
-		line := name + strings.Repeat(" ", most-term.Width(name)+2) + value
-		fmt.Fprintln(&b, strings.TrimRight(line, " "))
+		for _, line := range term.Wrap(value, room) {
+			fmt.Fprintln(&b, strings.TrimRight(name+strings.Repeat(" ", most-term.Width(name))+line, " "))
+			name = ""
+		}
 	}
 	_, err := io.WriteString(a.out, b.String())
 	return err

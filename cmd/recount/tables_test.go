@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -99,6 +100,25 @@ func TestTablesFit(t *testing.T) {
 		}
 		if r := run(t, "", append(strings.Fields(args), "--dev", dir)...); r.code != exitOK || strings.ContainsAny(r.out, "\x1b…") {
 			t.Errorf("%s: in a pipe: %+v", name, r)
+		}
+	}
+}
+
+// TestTextsFit: what is printed about one thing is broken at blanks on a screen, and whole in a pipe.
+func TestTextsFit(t *testing.T) {
+	whole := run(t, "", "explain", "throttled")
+	if whole.code != exitOK || strings.Count(whole.out, "\n") != 5 {
+		t.Errorf("in a pipe: %+v", whole)
+	}
+	for _, width := range []int{80, 120} {
+		r := run(t, "", "explain", "throttled", "--width", fmt.Sprint(width))
+		for line := range strings.Lines(r.out) {
+			if n := term.Width(strings.TrimSuffix(line, "\n")); n > width {
+				t.Errorf("a line of %d columns on a screen of %d:\n%s", n, width, line)
+			}
+		}
+		if got, want := strings.Fields(r.out), strings.Fields(whole.out); !slices.Equal(got, want) {
+			t.Errorf("other words at %d columns:\n%s", width, r.out)
 		}
 	}
 }

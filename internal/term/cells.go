@@ -55,6 +55,23 @@ func head(s string, columns int) string {
 	return s
 }
 
+// Wrap breaks a text at its blanks into lines of at most so many columns. A longer word, such as an id, stays whole, so that it can be
+// copied. With columns below 1 the text stays one line.
+func Wrap(s string, columns int) []string {
+	if columns < 1 || Width(s) <= columns {
+		return []string{s}
+	}
+	var lines []string
+	for _, word := range strings.Split(s, " ") {
+		if last := len(lines) - 1; last >= 0 && Width(lines[last])+1+Width(word) <= columns {
+			lines[last] += " " + word
+			continue
+		}
+		lines = append(lines, word)
+	}
+	return lines
+}
+
 // ShortID cuts a long id in hex to digits that still name it. A prefix such as "hmac-" stays.
 func ShortID(id string, digits int) string {
 	start := strings.LastIndexByte(id, '-') + 1

@@ -108,6 +108,28 @@ func TestColors(t *testing.T) {
 	}
 }
 
+// TestWrap: lines fit, words stay whole, and nothing is lost.
+func TestWrap(t *testing.T) {
+	id := strings.Repeat("ab", 32)
+	text := "a sentence that is longer than a line, with " + id + " in it, and 日本語 too"
+	for _, columns := range []int{1, 20, 40, 80} {
+		lines := Wrap(text, columns)
+		if strings.Join(lines, " ") != text {
+			t.Errorf("%d columns: %q", columns, lines)
+		}
+		for _, line := range lines {
+			if Width(line) > columns && strings.Contains(line, " ") {
+				t.Errorf("%d columns: %q", columns, line)
+			}
+		}
+	}
+	for _, columns := range []int{0, 1000} {
+		if lines := Wrap(text, columns); len(lines) != 1 || lines[0] != text {
+			t.Errorf("%d columns: %q", columns, lines)
+		}
+	}
+}
+
 func TestShortIDs(t *testing.T) {
 	for id, want := range map[string]string{strings.Repeat("ab", 32): "abababababababab", "hmac-0123456789abcdef": "hmac-0123456789abcdef",
 		"hmac-0123456789abcdef01": "hmac-0123456789abcdef", "a name that is no id at all": "a name that is no id at all", "": ""} {
