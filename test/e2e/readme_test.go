@@ -16,18 +16,18 @@ import (
 	"github.com/recount-ledger/recount/test/harness"
 )
 
-// readmeBlocks are the shell blocks of the README, a command a line.
-func readmeBlocks(t *testing.T) (blocks [][]string) {
+// shellBlocks are the shell blocks of a page, a command a line. There are at least so many.
+func shellBlocks(t *testing.T, page string, least int) (blocks [][]string) {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(root, "README.md"))
+	text, err := os.ReadFile(filepath.Join(root, page))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, m := range regexp.MustCompile("(?s)```sh\n(.*?)\n```").FindAllStringSubmatch(string(text), -1) {
 		blocks = append(blocks, strings.Split(m[1], "\n"))
 	}
-	if len(blocks) < 5 {
-		t.Fatalf("README.md has %d shell blocks", len(blocks))
+	if len(blocks) < least {
+		t.Fatalf("%s has %d shell blocks", page, len(blocks))
 	}
 	return blocks
 }
@@ -70,12 +70,15 @@ type said struct {
 	code      int
 }
 
-// playLines runs lines in one shell, as somebody does who pastes them.
+// playLines runs lines in one shell, as somebody does who pastes them. Whatever they start ends with ctx.
 func playLines(ctx context.Context, t *testing.T, dir string, lines []string) (all []said) {
 	t.Helper()
 	const mark = "\x01end "
 	cmd := exec.CommandContext(ctx, "bash", "-c", strings.Join(lines, "\nprintf '\\001end %d\\n' $?\n")+"\nprintf '\\001end %d\\n' $?\n")
 	cmd.Dir, cmd.Env = dir, clean()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = 10 * time.Second
 	b, err := cmd.CombinedOutput()
 	parts := strings.Split(string(b), mark)
 	if err != nil || len(parts) != len(lines)+1 {
@@ -97,7 +100,7 @@ func playLines(ctx context.Context, t *testing.T, dir string, lines []string) (a
 
 // TestReadme plays the blocks of the README word for word, but for directory and port, from a copy of the repository.
 func TestReadme(t *testing.T) {
-	blocks := readmeBlocks(t)
+	blocks := shellBlocks(t, "README.md", 5)
 	if got := strings.Join(blocks[0], "\n"); got != "git clone https://github.com/recount-ledger/recount && cd recount\nmake build" {
 		t.Errorf("the first block does not fetch and build: %s", got)
 	}
