@@ -20,6 +20,8 @@ import (
 type confirmFlags struct {
 	actFlags
 	yes bool
+
+	does, then string // what the operation does and what follows, of one that can be undone but must be meant all the same
 }
 
 func (f *confirmFlags) add(cmd *cobra.Command) {
@@ -34,7 +36,7 @@ func (a *app) confirm(ctx context.Context, f *confirmFlags, operation string, lo
 		return nil
 	}
 	if !a.typed() {
-		return &codedError{exitUsage, fmt.Errorf("%s cannot be undone, and nobody is at a terminal to confirm it; nothing was done", operation),
+		return &codedError{exitUsage, fmt.Errorf("%s %s, and nobody is at a terminal to confirm it; nothing was done", operation, first(f.does, "cannot be undone")),
 			"Give --yes if it is meant."}
 	}
 	a.sayCluster(ctx)
@@ -50,7 +52,7 @@ func (a *app) confirm(ctx context.Context, f *confirmFlags, operation string, lo
 	if a.place.mark != (mark{}) {
 		where = "[" + a.markedName(a.place) + "] "
 	}
-	fmt.Fprintf(a.err, "%s%s %s: %s\n%sThis cannot be undone. Type %s to go on: ", where, operation, plain(name), visible(found[1]), where, plain(name))
+	fmt.Fprintf(a.err, "%s%s %s: %s\n%s%s Type %s to go on: ", where, operation, plain(name), visible(found[1]), where, first(f.then, "This cannot be undone."), plain(name))
 	line, err := bufio.NewReader(a.in).ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
 		return err

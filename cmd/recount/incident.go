@@ -29,7 +29,7 @@ func (a *app) incidentCommand() *cobra.Command {
 		Example: `  recount incident key hmac-0123456789abcdef --since 36h --reason "laptop stolen" --ticket INC-9
   recount incident bypass --reason "canary let through" --ticket INC-7`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
-	cmd.AddCommand(a.incidentKeyCommand())
+	cmd.AddCommand(a.incidentKeyCommand(), a.incidentBypassCommand())
 	return cmd
 }
 
