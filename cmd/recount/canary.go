@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -154,17 +155,23 @@ func (a *app) sendCanaries(ctx context.Context, submit bool) (*canaryReport, err
 	now := time.Now()
 	report := &canaryReport{At: now.UTC().Format(time.RFC3339), Lines: []canaryLine{}}
 	for i, endpoint := range c.Endpoints() {
-		for _, bird := range birds {
-			body, err := bird.make(now.UnixMicro() + int64(report.Sent))
-			if err != nil {
+		send := c.At(i).Check
+		if submit {
+			send = c.At(i).Submit
+		}
+		bodies, lines := make([][]byte, len(birds)), make([]canaryLine, len(birds))
+		for k, bird := range birds {
+			if bodies[k], err = bird.make(now.UnixMicro() + int64(report.Sent+k)); err != nil {
 				return nil, err
 			}
-			send := c.At(i).Check
-			if submit {
-				send = c.At(i).Submit
-			}
-			line := sendCanary(ctx, send, body)
-			line.Node, line.Canary, line.Logged = endpoint, bird.name, submit
+		}
+		var all sync.WaitGroup // all at once: a node that does not answer is waited for once
+		for k, body := range bodies {
+			all.Go(func() { lines[k] = sendCanary(ctx, send, body) })
+		}
+		all.Wait()
+		for k, line := range lines {
+			line.Node, line.Canary, line.Logged = endpoint, birds[k].name, submit
 			report.add(line)
 		}
 		a.talk("%s: %d of %d canaries sent", endpoint, report.Sent, len(birds)*len(c.Endpoints()))

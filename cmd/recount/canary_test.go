@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -36,6 +37,31 @@ func TestCanaryVerdicts(t *testing.T) {
 		if r.code != c.exit || !strings.Contains(r.out+r.err, c.talk) {
 			t.Errorf("%s: exit %d: %s%s", what, r.code, r.out, r.err)
 		}
+	}
+}
+
+// TestCanariesAtOnce: a node gets all canaries at once, so that one that does not answer holds a round up once and not eight times.
+func TestCanariesAtOnce(t *testing.T) {
+	birds, err := canaries()
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := newNode(t)
+	var come atomic.Int64
+	all := make(chan struct{})
+	n.override = func(w http.ResponseWriter, r *http.Request) bool {
+		if come.Add(1) == int64(len(birds)) {
+			close(all)
+		}
+		select {
+		case <-all:
+		case <-r.Context().Done():
+		}
+		answer(w, wire.NewProblem(wire.CodeBadSignature, ""))
+		return true
+	}
+	if r := run(t, "", "canary", "--dev", dev(t, n)); r.code != exitOK || int(come.Load()) != len(birds) {
+		t.Errorf("%d canaries came: %+v", come.Load(), r)
 	}
 }
 

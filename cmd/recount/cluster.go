@@ -23,6 +23,18 @@ type view[T any] struct {
 	err      error
 }
 
+// word says in a cell why there is no answer: "refused" when the node does not take the credentials, "no answer" when it is silent.
+func (v view[T]) word() string {
+	var p *wire.Problem
+	switch {
+	case !errors.As(v.err, &p):
+		return "no answer"
+	case p.Code == wire.CodeUnauthorized, p.Code == wire.CodeForbidden:
+		return "refused"
+	}
+	return string(p.Code)
+}
+
 // askAll asks every endpoint on its own, all at once. The views are in the order of the endpoints.
 func askAll[T any](ctx context.Context, a *app, c *client.Client, call func(context.Context, *client.Client) (*T, error)) []view[T] {
 	ctx, cancel := context.WithTimeout(ctx, a.timeout)
@@ -104,7 +116,7 @@ func (a *app) compareDigests(ctx context.Context, c *client.Client, seq uint64) 
 	}
 	l := newList(a, func(t *table, v view[wire.DigestAnswer]) {
 		if v.err != nil {
-			t.row(v.Endpoint, "-", "-", "-", "-", "-", "no answer")
+			t.row(v.Endpoint, "-", "-", "-", "-", "-", v.word())
 			return
 		}
 		d := v.Answer
@@ -172,7 +184,7 @@ func (a *app) versionCommand() *cobra.Command {
 			a.shortTimeout(cmd)
 			l := newList(a, func(t *table, v view[wire.VersionAnswer]) {
 				if v.err != nil {
-					t.row(v.Endpoint, "no answer", "-", "-", "-", "-", "-", "-", "-")
+					t.row(v.Endpoint, v.word(), "-", "-", "-", "-", "-", "-", "-")
 					return
 				}
 				x := v.Answer

@@ -169,7 +169,7 @@ func statusRow(states []nodeState) func(*table, nodeState) {
 	return func(t *table, s nodeState) {
 		id, m := s.own(states)
 		if s.err != nil {
-			t.row(id, "no answer", "-", "-", number(m.CommittedSeq), number(m.FoldedSeq), number(m.Lag), "-", "-", "-", s.Endpoint, "-")
+			t.row(id, s.word(), "-", "-", number(m.CommittedSeq), number(m.FoldedSeq), number(m.Lag), "-", "-", "-", s.Endpoint, "-")
 			return
 		}
 		version := "-"
@@ -295,7 +295,7 @@ func (a *app) verdict(ctx context.Context, c *client.Client, states []nodeState,
 // viewRows prints one line per member that an endpoint knows, the view's own columns on the first only.
 func viewRows(t *table, s nodeState) {
 	if s.err != nil {
-		t.row(s.Endpoint, "-", "-", "-", "-", "-", "-", "-", "-", "-", "no answer")
+		t.row(s.Endpoint, "-", "-", "-", "-", "-", "-", "-", "-", "-", s.word())
 		return
 	}
 	lead := []any{s.Endpoint, s.Answer.ClusterID, dash(s.Answer.Leader), s.Answer.Term}

@@ -88,3 +88,18 @@ func TestClusterStatusHasARowPerNode(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 }
+
+// TestStatusOfNodesThatRefuse: a node that does not take the credentials is not one that is silent.
+func TestStatusOfNodesThatRefuse(t *testing.T) {
+	n := newNode(t)
+	n.override = func(w http.ResponseWriter, _ *http.Request) bool {
+		answer(w, wire.NewProblem(wire.CodeUnauthorized, ""))
+		return true
+	}
+	dir := dev(t, n)
+	for _, line := range []string{"cluster status", "cluster status --all-views", "digest", "version"} {
+		if r := run(t, "", append(strings.Fields(line), "--dev", dir)...); r.code != exitRejected || !strings.Contains(r.out, "refused") || strings.Contains(r.out, "no answer") {
+			t.Errorf("%s: %+v", line, r)
+		}
+	}
+}
