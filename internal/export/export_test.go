@@ -65,7 +65,7 @@ func testWhole(t *testing.T, s *scene, dir string, m *export.Manifest) {
 	}
 	d, err := s.c.Client.Digest(s.ctx, m.Range.ToSeq)
 	must(t, err)
-	if m.End.Log != d.Log || m.End.State != d.State || m.Before != nil || m.Generation != 2 || m.Head != m.Range.ToSeq || m.Made.Actor != "test-operator" {
+	if m.End.Log != d.Log || m.End.State != d.State || m.Before != nil || m.Generation != 2 || m.Head != m.Range.ToSeq || m.Made.Actor != "test-auditor" {
 		t.Errorf("%+v, %+v", m, d)
 	}
 	if c := m.Counts; c.Submissions != 11 || c.Acts != 9 || c.Policies != 3 || c.Keys != 2 || c.Generations != 2 || c.Outcomes["conflict"] != 1 {
@@ -185,7 +185,7 @@ func testHostile(t *testing.T, dir string) {
 			t.Errorf("the page has %q", bad)
 		}
 	}
-	for _, good := range []string{"&lt;script&gt;alert(1)", `\u202e`, "@media print", "recount export verify", "stolen", "key_revoked", "epoch_equivocation"} {
+	for _, good := range []string{"&lt;script&gt;alert(1)", `\u202e`, "@media print", "recount export verify", "stolen", "key_revoked", "epoch_equivocation", "<td>activated<td>"} {
 		if !strings.Contains(string(page), good) {
 			t.Errorf("the page has no %q", good)
 		}
@@ -347,15 +347,15 @@ func testRefusals(t *testing.T, s *scene, dir string, m *export.Manifest) {
 	for want, o := range map[error]export.Options{
 		export.ErrExists: {Dir: full}, export.ErrRange: {ToSeq: m.Head + 1000}, fmt.Errorf("x"): {FromSeq: m.Head + 1000}, errors.New("y"): {Until: time.Unix(1, 0)},
 	} {
-		if _, err := export.Write(s.ctx, s.c.Client, options(o)); err == nil || !errors.Is(err, want) && !errors.Is(err, export.ErrRange) {
+		if _, err := export.Write(s.ctx, s.auditor, options(o)); err == nil || !errors.Is(err, want) && !errors.Is(err, export.ErrRange) {
 			t.Errorf("%+v: %v", o, err)
 		}
 	}
-	if _, err := export.Write(gone, s.c.Client, options(export.Options{})); err == nil {
+	if _, err := export.Write(gone, s.auditor, options(export.Options{})); err == nil {
 		t.Error("an interrupt is no error")
 	}
 	stop, interrupt := context.WithCancel(s.ctx)
-	if _, err := export.Write(stop, s.c.Client, options(export.Options{Progress: func(string, uint64, uint64) { interrupt() }})); err == nil {
+	if _, err := export.Write(stop, s.auditor, options(export.Options{Progress: func(string, uint64, uint64) { interrupt() }})); err == nil {
 		t.Error("an interrupt in between is no error")
 	}
 	if entries, err := os.ReadDir(parent); err != nil || len(entries) != 1 {
@@ -363,7 +363,7 @@ func testRefusals(t *testing.T, s *scene, dir string, m *export.Manifest) {
 	}
 	empty := filepath.Join(parent, "empty")
 	must(t, os.Mkdir(empty, 0o700))
-	if _, err := export.Write(s.ctx, s.c.Client, options(export.Options{Dir: empty})); err != nil {
+	if _, err := export.Write(s.ctx, s.auditor, options(export.Options{Dir: empty})); err != nil {
 		t.Error(err)
 	}
 	holds(t, empty, export.CheckOptions{}, export.CheckHMAC, export.CheckHistory)

@@ -8,8 +8,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"unicode"
 
+	"github.com/recount-ledger/recount/internal/term"
 	"github.com/recount-ledger/recount/wire"
 )
 
@@ -97,6 +97,23 @@ func (p *pageData) Reasons() (rows [][3]string) {
 	return rows
 }
 
+// interval is when a policy was in force.
+type interval struct {
+	Policy string
+	wire.PolicyInterval
+}
+
+// InForce lists which policy was in force when, in the order of the log.
+func (p *pageData) InForce() (all []interval) {
+	for _, policy := range p.Policies {
+		for _, i := range policy.Intervals {
+			all = append(all, interval{policy.ID, i})
+		}
+	}
+	slices.SortFunc(all, func(a, b interval) int { return cmp.Compare(a.FromSeq, b.FromSeq) })
+	return all
+}
+
 func (w *writer) writePage() error {
 	w.page.Manifest = &w.m
 	w.m.Generation = 1
@@ -114,23 +131,8 @@ func (w *writer) writePage() error {
 	return w.file(PageFile, b.Bytes())
 }
 
-// shown makes characters that nobody sees visible: they could change how the page reads.
-func shown(v any) string {
-	s := fmt.Sprint(v)
-	hidden := func(r rune) bool { return unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp) }
-	if !strings.ContainsFunc(s, hidden) {
-		return s
-	}
-	var b strings.Builder
-	for _, r := range s {
-		if hidden(r) {
-			fmt.Fprintf(&b, "\\u%04x", r)
-		} else {
-			b.WriteRune(r)
-		}
-	}
-	return b.String()
-}
+// shown makes characters visible that nobody sees: they could change how the page reads.
+func shown(v any) string { return term.Visible(fmt.Sprint(v)) }
 
 // about is an act in short: its members but the empty ones.
 func about(a wire.ActItem) string {
@@ -193,6 +195,10 @@ th { overflow-wrap: normal; } td.n { text-align: right; } code { background: #f4
 <table>
 <thead><tr><th>Policy<th>Published<th>By<th>Reason</thead>
 {{range .Policies}}<tr><td><a href="policies/{{.ID}}.yaml"><code>{{v .ID}}</code></a>{{if .InForce}} judges new submissions{{end}}<td>event {{.Seq}}, {{v .At}}<td><bdi>{{v .Actor}}</bdi><td><bdi>{{v .Reason}}</bdi>
+{{end}}</table>
+<table>
+<thead><tr><th>In force<th>From event<th>To event<th>By<th>Who<th>Reason</thead>
+{{range .InForce}}<tr><td><code>{{printf "%.16s" .Policy}}</code><td>{{.FromSeq}}, {{v .From}}<td>{{if .ToSeq}}{{.ToSeq}}, {{v .To}}{{end}}<td>{{v .By}}<td><bdi>{{v .Actor}}</bdi><td><bdi>{{v .Reason}}</bdi>
 {{end}}</table>
 <table>
 <thead><tr><th>Generation<th>State<th>Policy by event<th>Answered from event</thead>

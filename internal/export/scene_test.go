@@ -44,12 +44,18 @@ type scene struct {
 	c   *nodetest.Cluster
 	f   *nodetest.Records
 	ed  ed25519.PrivateKey
+
+	auditor *client.Client
 }
 
 func newScene(t *testing.T) *scene {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	t.Cleanup(cancel)
 	s := &scene{t: t, ctx: ctx, c: nodetest.Start(t, 1), f: nodetest.NewRecords(t), ed: ed25519.NewKeyFromSeed([]byte("a seed of 32 bytes, as any other"))}
+	var err error
+	s.auditor, err = client.New(client.Config{Endpoints: []string{s.c.URL(0)}, CA: s.c.CA.CertPEM(), Token: s.c.Tokens[wire.RoleAuditor]})
+	must(t, err)
+	t.Cleanup(s.auditor.Close)
 	return s
 }
 
@@ -147,7 +153,7 @@ func (s *scene) recount(policy string) {
 func (s *scene) write(o export.Options) (string, *export.Manifest) {
 	s.t.Helper()
 	o.Dir, o.Tool, o.At, o.Timeout = filepath.Join(s.t.TempDir(), "out"), "test", time.Now(), 20*time.Second
-	m, err := export.Write(s.ctx, s.c.Client, o)
+	m, err := export.Write(s.ctx, s.auditor, o)
 	must(s.t, err)
 	return o.Dir, m
 }

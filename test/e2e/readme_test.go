@@ -120,8 +120,8 @@ func TestReadme(t *testing.T) {
 	checkReadme(t, all)
 }
 
-// startReadme runs the line that starts the nodes, with ports of its own, until the test ends.
-func startReadme(ctx context.Context, t *testing.T, dir, line string) {
+// startReadme runs the line that starts the nodes, with ports of its own from the one that it returns on, until the test ends.
+func startReadme(ctx context.Context, t *testing.T, dir, line string) int {
 	t.Helper()
 	port, err := harness.FreePort(3)
 	if err != nil {
@@ -144,6 +144,7 @@ func startReadme(ctx context.Context, t *testing.T, dir, line string) {
 	if ready, err := bufio.NewReader(out).ReadString('\n'); err != nil || !strings.Contains(ready, `"ready":true`) {
 		t.Fatalf("%s: %q %v", line, ready, err)
 	}
+	return port
 }
 
 // checkReadme holds what the lines printed against what the README says of them.

@@ -27,7 +27,7 @@ var rooms = map[string][]string{
 	"internal/cluster":       {"internal/cluster/certs"},
 	"internal/cluster/certs": {"internal/secretfile"},
 	"internal/event":         {},
-	"internal/export":        {"client", "internal/event", "internal/pcs", "internal/projections", "internal/verify", "wire"},
+	"internal/export":        {"client", "internal/event", "internal/pcs", "internal/projections", "internal/term", "internal/verify", "wire"},
 	"internal/fsm":           {"internal/event", "internal/log", "internal/projections", "internal/verify"},
 	"internal/incident":      {"internal/term", "wire"},
 	"internal/limit":         {},
