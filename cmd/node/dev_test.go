@@ -32,6 +32,30 @@ func TestDevSample(t *testing.T) {
 	}
 }
 
+// TestDevLeavesOthersAlone: a directory with something in it is dev's own or is refused, and nothing in it is changed.
+func TestDevLeavesOthersAlone(t *testing.T) {
+	d := &devCluster{dir: t.TempDir(), nodes: 1, basePort: 23900}
+	settings := filepath.Join(d.dir, "node-1", "config.yaml")
+	if err := errors.Join(os.Mkdir(filepath.Dir(settings), 0o700), os.WriteFile(settings, []byte("node_id: node-1\n"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	var usage *usageError
+	if err := d.prepare(); !errors.As(err, &usage) || !strings.Contains(err.Error(), "has node-1, and is not a directory of recount-node dev") {
+		t.Errorf("somebody else's directory: %v", err)
+	}
+	text, err := os.ReadFile(settings)
+	there, listErr := os.ReadDir(d.dir)
+	if err != nil || string(text) != "node_id: node-1\n" || listErr != nil || len(there) != 1 {
+		t.Errorf("%q %v, %v %v", text, err, there, listErr)
+	}
+	for what, dir := range map[string]string{"one with a log": filepath.Dir(write(t, "dev.log", "x")), "an empty one": t.TempDir(), "none": filepath.Join(t.TempDir(), "new")} {
+		d := &devCluster{dir: dir, nodes: 1, basePort: 23900}
+		if err := errors.Join(d.prepare(), os.WriteFile(filepath.Join(dir, "me.key"), nil, 0o600), d.prepare()); err != nil {
+			t.Errorf("%s, and again: %v", what, err)
+		}
+	}
+}
+
 // TestDevBanner: a person gets the lines to paste, the demo key and a word about the sample keys.
 func TestDevBanner(t *testing.T) {
 	d := &devCluster{dir: filepath.Join(t.TempDir(), "my cluster"), nodes: 3, basePort: 23900, sample: true}

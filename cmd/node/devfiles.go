@@ -20,16 +20,39 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// prepare makes what is missing below the directory; what is there stays.
-func (d *devCluster) prepare() error {
-	for _, dir := range []string{d.dir, filepath.Join(d.dir, "keys"), filepath.Join(d.dir, "tokens"), filepath.Join(d.dir, "peer-ca"), filepath.Join(d.dir, "api-ca")} {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return err
+// own refuses a directory that no start of dev has made and that has what dev would replace: the settings and keys of other nodes.
+func (d *devCluster) own() error {
+	if _, err := os.Lstat(filepath.Join(d.dir, "cluster-id")); err == nil {
+		return nil
+	}
+	taken := []string{"ca.pem", "endpoints.json", "keys", "tokens", "peer-ca", "api-ca"}
+	for i := range d.nodes {
+		taken = append(taken, d.nodeID(i))
+	}
+	for _, name := range taken {
+		if _, err := os.Lstat(filepath.Join(d.dir, name)); err == nil {
+			return &usageError{fmt.Errorf("--dir: %s has %s, and is not a directory of recount-node dev; nothing was written. Give another name", d.dir, name)}
 		}
 	}
-	clusterID, err := d.clusterID()
+	return nil
+}
+
+// prepare makes what is missing below the directory; what is there stays.
+func (d *devCluster) prepare() error {
+	if err := d.own(); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(d.dir, 0o700); err != nil {
+		return err
+	}
+	clusterID, err := d.clusterID() // the first file: it says whose directory this is
 	if err != nil {
 		return err
+	}
+	for _, dir := range []string{"keys", "tokens", "peer-ca", "api-ca"} {
+		if err := os.MkdirAll(filepath.Join(d.dir, dir), 0o700); err != nil {
+			return err
+		}
 	}
 	if err := d.writeTokens(); err != nil {
 		return err

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 
 	"github.com/spf13/cobra"
 
@@ -50,7 +51,11 @@ During an incident: freeze, then look in peace (recount canary, recount audit), 
   recount freeze --shard lab-7 --reason "agent sends nonsense"
   recount freeze --key hmac-0123456789abcdef --reason "may be stolen" --ticket INC-3`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.freezeOrThaw(cmd.Context(), &f, (*client.Client).Freeze)
+			err := a.freezeOrThaw(cmd.Context(), &f, (*client.Client).Freeze)
+			if err == nil && f.shard != "" {
+				a.noteNewShard(cmd.Context(), f.shard)
+			}
+			return err
 		},
 	}
 	f.add(cmd)
@@ -92,6 +97,16 @@ func (a *app) freezeOrThaw(ctx context.Context, f *freezeFlags, do func(*client.
 		return err
 	}
 	return a.showFreeze(got)
+}
+
+// noteNewShard says when nothing was ever submitted for a shard that was frozen: the name may be a slip, and then nothing is frozen.
+func (a *app) noteNewShard(ctx context.Context, shard string) {
+	_, err := ask(ctx, a, func(ctx context.Context, c *client.Client) (*wire.ShardAnswer, error) {
+		return c.Shard(ctx, shard, client.Read{})
+	})
+	if errors.Is(err, client.ErrNotFound) {
+		a.talk("Note: nothing was ever submitted for shard %q. Is it written right? \"recount shards\" lists them.", shard)
+	}
 }
 
 func (a *app) showFreeze(got *wire.FreezeAnswer) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"slices"
@@ -72,6 +73,7 @@ func (a *app) generationDiffCommand() *cobra.Command {
 	var which generationArg
 	var position uint64
 	var by, export, only string
+	var force bool
 	var show bool
 	cmd := &cobra.Command{
 		Use: "diff N|--latest", Short: "Say what a generation changes against the one that answers", Args: which.args,
@@ -102,7 +104,7 @@ and stdout gets a line that sets GEN, POSITION and DIGEST: eval "$(recount gener
 				_, err = fmt.Fprintln(a.out, d.Flips)
 				return err
 			case export != "":
-				return a.exportFlips(cmd.Context(), d, export)
+				return a.exportFlips(cmd.Context(), d, export, force)
 			case show:
 				return a.listFlips(cmd.Context(), d)
 			case a.format != formatTable:
@@ -118,7 +120,8 @@ and stdout gets a line that sets GEN, POSITION and DIGEST: eval "$(recount gener
 	cmd.Flags().BoolVar(&show, "list", false, "list the flips")
 	cmd.Flags().StringVar(&only, "print", "", "print this alone, for a script: digest or flips")
 	cli.Closed(cmd, "print", "digest", "flips")
-	cmd.Flags().StringVar(&export, "export", "", "write the flips to this file, one JSON object per line")
+	cmd.Flags().StringVar(&export, "export", "", "write the flips to this new file, one JSON object per line")
+	cmd.Flags().BoolVar(&force, "force", false, "with --export: replace the file")
 	return cmd
 }
 
@@ -191,9 +194,17 @@ func said(s wire.FlipSide) string {
 	return s.Outcome
 }
 
-func (a *app) exportFlips(ctx context.Context, d *wire.DiffAnswer, path string) error {
-	f, err := os.Create(path)
-	if err != nil {
+// exportFlips writes the flips to a new file: one that is there may be what an earlier review was about.
+func (a *app) exportFlips(ctx context.Context, d *wire.DiffAnswer, path string, force bool) error {
+	how := os.O_WRONLY | os.O_CREATE | os.O_EXCL
+	if force {
+		how = os.O_WRONLY | os.O_CREATE | os.O_TRUNC
+	}
+	f, err := os.OpenFile(path, how, 0o644)
+	switch {
+	case errors.Is(err, fs.ErrExist):
+		return &codedError{exitUsage, fmt.Errorf("--export: %s is there already; nothing was written", path), "Choose another name, or --force to replace it."}
+	case err != nil:
 		return usagef("--export: %w", err)
 	}
 	to := &app{out: f, format: formatNDJSON}

@@ -206,6 +206,17 @@ func TestFlipsAreExported(t *testing.T) {
 	if err != nil || r.code != exitOK || strings.Count(string(text), "\n") != 2 || !strings.Contains(r.err, "2 flips written") {
 		t.Errorf("%+v %v\n%s", r, err, text)
 	}
+	write(t, path, "an earlier review")
+	for _, force := range []bool{false, true} {
+		args := []string{"generation", "diff", "2", "--export", path, "--dev", dev(t, n)}
+		if force {
+			args = append(args, "--force")
+		}
+		r := run(t, "", args...)
+		if text, err := os.ReadFile(path); err != nil || (r.code == exitOK) != force || (string(text) == "an earlier review") == force || !force && r.code != exitUsage {
+			t.Errorf("over an earlier file, --force %t: %+v %v\n%s", force, r, err, text)
+		}
+	}
 }
 
 // TestPolicyTestChecksSignatures: with the right keys, with another one and with none.

@@ -93,6 +93,9 @@ func generateHMAC(out string, force bool) (*newKey, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := vacant(force, path); err != nil {
+		return nil, err
+	}
 	env := map[string]string{"PCS_SIGN_ALG": "hmac", "PCS_HMAC_KEY_FILE": path}
 	return &newKey{k.ID, k.Alg.String(), []string{path}, env}, writeKey(path, []byte(text+"\n"), force)
 }
@@ -114,12 +117,25 @@ func generateEd25519(out string, force bool) (*newKey, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := vacant(force, base+".key", base+".pub"); err != nil {
+		return nil, err
+	}
 	if err := writeKey(base+".key", pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), force); err != nil {
 		return nil, err
 	}
 	text := base64.StdEncoding.EncodeToString(public)
 	env := map[string]string{"PCS_SIGN_ALG": "ed25519", "PCS_ED25519_PUB_B64": text}
 	return &newKey{k.ID, k.Alg.String(), []string{base + ".key", base + ".pub"}, env}, writeKey(base+".pub", []byte(text+"\n"), force)
+}
+
+// vacant refuses names that are taken, all of them before the first is written.
+func vacant(force bool, paths ...string) error {
+	for _, path := range paths {
+		if _, err := os.Lstat(path); err == nil && !force {
+			return &codedError{exitUsage, fmt.Errorf("--out: %s is there already; nothing was written", path), "Choose another --out, or --force to replace the key for good."}
+		}
+	}
+	return nil
 }
 
 // writeKey makes a file that only its owner can read; an existing one is replaced as a whole or not at all.
@@ -130,11 +146,8 @@ func writeKey(path string, content []byte, force bool) error {
 		}
 	}
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if errors.Is(err, fs.ErrExist) {
-		return &codedError{exitUsage, err, "Choose another --out, or --force to replace the key for good."}
-	}
 	if err != nil {
-		return err
+		return usagef("--out: %w", err)
 	}
 	_, err = f.Write(content)
 	return errors.Join(err, f.Sync(), f.Close())

@@ -148,3 +148,27 @@ func TestEmptyListsSayWhy(t *testing.T) {
 		}
 	}
 }
+
+// TestFreezeOfANewShard: a shard that nobody has submitted for is frozen, and the responder is told that it may be a slip.
+func TestFreezeOfANewShard(t *testing.T) {
+	n := newNode(t)
+	n.override = func(w http.ResponseWriter, r *http.Request) bool {
+		switch r.URL.Path {
+		case "/v1/freezes":
+			answer(w, wire.FreezeAnswer{Scope: wire.FreezeShard, Subject: "lab", Seq: 7})
+		case "/v1/shards/lab-7":
+			answer(w, wire.ShardAnswer{ShardID: "lab-7", Submissions: 3})
+		case "/v1/shards/lab-77":
+			answer(w, wire.NewProblem(wire.CodeNotFound, ""))
+		default:
+			return false
+		}
+		return true
+	}
+	dir := dev(t, n)
+	for shard, told := range map[string]bool{"lab-7": false, "lab-77": true} {
+		if r := run(t, "", "freeze", "--shard", shard, "--reason", "x", "--dev", dir); r.code != exitOK || strings.Contains(r.err, "nothing was ever submitted for shard") != told {
+			t.Errorf("%s: %+v", shard, r)
+		}
+	}
+}

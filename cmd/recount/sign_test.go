@@ -208,3 +208,21 @@ func TestSeedsAreKeysToo(t *testing.T) {
 		t.Errorf("%+v %+v", f, r)
 	}
 }
+
+// TestKeygenWritesAllOrNothing: no file of a pair is written when one of them is there already, or the directory is not.
+func TestKeygenWritesAllOrNothing(t *testing.T) {
+	dir := t.TempDir()
+	public := write(t, filepath.Join(dir, "me.pub"), "mine")
+	for _, args := range [][]string{{"ed25519", "--out", filepath.Join(dir, "me")}, {"hmac", "--out", filepath.Join(dir, "missing", "k")}} {
+		if r := run(t, "", append([]string{"keygen"}, args...)...); r.code != exitUsage || r.out != "" || !strings.Contains(r.err, "--out: ") {
+			t.Errorf("%v: %+v", args, r)
+		}
+	}
+	there, err := os.ReadDir(dir)
+	if text, readErr := os.ReadFile(public); err != nil || readErr != nil || len(there) != 1 || string(text) != "mine" {
+		t.Errorf("%v %v, %q %v", there, err, text, readErr)
+	}
+	if r := run(t, "", "keygen", "ed25519", "--out", filepath.Join(dir, "me"), "--force"); r.code != exitOK {
+		t.Errorf("%+v", r)
+	}
+}

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -36,7 +37,10 @@ func (n ledger) Freeze(ctx context.Context, r wire.FreezeRequest, meta api.Meta)
 	}
 	scope := projections.FreezeScope(slices.Index(freezeScopes, r.Scope))
 	if scope == projections.FreezeKey {
-		if _, err := n.knownKey(ctx, r.Subject); err != nil {
+		switch _, err := n.knownKey(ctx, r.Subject); {
+		case errors.Is(err, api.ErrNotFound):
+			return nil, wire.NewProblem(wire.CodeNotFound, fmt.Sprintf("there is no key %.100q", r.Subject)).WithField("subject")
+		case err != nil:
 			return nil, err
 		}
 	}

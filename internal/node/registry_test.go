@@ -87,6 +87,10 @@ func TestKeyTerms(t *testing.T) {
 	if k.Owner != "lab" || k.Seq != own.Seq || k.TermsSeq <= own.Seq || !k.Held {
 		t.Errorf("%+v", k)
 	}
+	if _, err := c.Client.Freeze(r.ctx, wire.FreezeRequest{Scope: wire.FreezeKey, Subject: "hmac-ffffffffffffffff", Act: wire.Act{Reason: "x"}}); !errors.Is(err, client.ErrNotFound) ||
+		!strings.Contains(err.Error(), `there is no key "hmac-ffffffffffffffff"`) {
+		t.Errorf("a freeze of a key that there is not: %v", err)
+	}
 	if a, b := submit("lab-7", 1), submit("alpha", 1); a != 200 || b != 403 {
 		t.Errorf("in scope %d, out of scope %d", a, b)
 	}
