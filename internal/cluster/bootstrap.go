@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/recount-ledger/recount/internal/durable"
 )
 
 // Keys of Raft's stable store.
@@ -33,7 +35,7 @@ func prepareStores(cfg *Config, conf *raft.Config, logs LogStore, snaps *snapsho
 	if cfg.self, err = admitDirectory(cfg, last, interrupted); err != nil {
 		return nil, err
 	}
-	if err := makeDurable(cfg.Dir, dir); err != nil {
+	if err := errors.Join(durable.MkdirAll(nil, cfg.Dir, 0o700), durable.MkdirAll(nil, dir, 0o700)); err != nil {
 		return nil, err
 	}
 	path := filepath.Join(dir, stableName)
@@ -50,7 +52,7 @@ func prepareStores(cfg *Config, conf *raft.Config, logs LogStore, snaps *snapsho
 		err = removeMarker(cfg.Dir)
 	}
 	if err == nil {
-		err = syncDir(dir)
+		err = durable.SyncDir(nil, dir)
 	}
 	if err != nil {
 		return nil, errors.Join(err, stable.Close())
@@ -106,7 +108,7 @@ func recreateStable(old *stableStore, path string) (*stableStore, error) {
 	if err := errors.Join(old.Close(), os.Remove(filepath.Join(filepath.Dir(path), votesName)), os.Remove(path)); err != nil {
 		return old, fmt.Errorf("cluster: recreate stable store: %w", err)
 	}
-	if err := syncDir(filepath.Dir(path)); err != nil {
+	if err := durable.SyncDir(nil, filepath.Dir(path)); err != nil {
 		return old, err
 	}
 	fresh, err := openStable(path)
@@ -155,35 +157,6 @@ func readStable(s *stableStore) (term, voted uint64, err error) {
 	return term, voted, nil
 }
 
-// makeDurable creates the directories and syncs them and their parents: a directory that was not synced vanishes with all
-// its synced files.
-func makeDurable(node, stable string) error {
-	if err := os.MkdirAll(stable, 0o700); err != nil {
-		return fmt.Errorf("cluster: %w", err)
-	}
-	for _, dir := range []string{filepath.Dir(filepath.Clean(node)), node, stable} {
-		if err := syncDir(dir); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func syncDir(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return fmt.Errorf("cluster: sync directory: %w", err)
-	}
-	err = f.Sync()
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err != nil {
-		return fmt.Errorf("cluster: sync directory %s: %w", dir, err)
-	}
-	return nil
-}
-
 func exists(path string) (bool, error) {
 	_, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -203,12 +176,12 @@ func writeMarker(dir string) error {
 	if err := errors.Join(f.Sync(), f.Close()); err != nil {
 		return fmt.Errorf("cluster: bootstrap marker: %w", err)
 	}
-	return syncDir(dir)
+	return durable.SyncDir(nil, dir)
 }
 
 func removeMarker(dir string) error {
 	if err := os.Remove(filepath.Join(dir, markerName)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("cluster: bootstrap marker: %w", err)
 	}
-	return syncDir(dir)
+	return durable.SyncDir(nil, dir)
 }

@@ -13,6 +13,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/recount-ledger/recount/internal/durable"
 )
 
 // IdentityFile says in a node's directory whose it is. It is written before the first log entry and never again.
@@ -118,18 +120,10 @@ func writeSummed(path string, d summed) error {
 	if err != nil {
 		return fmt.Errorf("cluster: %w", err)
 	}
-	f, err := os.OpenFile(path+".new", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
+	if err := durable.WriteFile(path, append(raw, '\n'), 0o600); err != nil {
 		return fmt.Errorf("cluster: %w", err)
 	}
-	_, err = f.Write(append(raw, '\n'))
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return fmt.Errorf("cluster: write %s: %w", path, err)
-	}
-	if err := os.Rename(path+".new", path); err != nil {
-		return fmt.Errorf("cluster: %w", err)
-	}
-	return syncDir(filepath.Dir(path))
+	return nil
 }
 
 // admitDirectory decides whether the node may run on its directory: it is the one that the node has always had, or it is empty

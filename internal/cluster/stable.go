@@ -12,6 +12,8 @@ import (
 	"sync"
 
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
+
+	"github.com/recount-ledger/recount/internal/durable"
 )
 
 // Raft's term and vote are in raft-boltdb, and a second time in the file votes beside it: bbolt checks no data pages, and falls
@@ -100,7 +102,7 @@ func (s *stableStore) openVotes(path string) (err error) {
 		return fmt.Errorf("cluster: open %s: %w", path, err)
 	}
 	if fresh {
-		return errors.Join(s.write(ballot{term: term}), syncDir(filepath.Dir(path)))
+		return errors.Join(s.write(ballot{term: term}), durable.SyncDir(nil, filepath.Dir(path)))
 	}
 	if err := s.load(path); err != nil {
 		return err

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/recount-ledger/recount/internal/durable"
 )
 
 // The file "end" beside Pebble's files is a lower bound of the end of the log. Pebble takes a damaged write-ahead log for one
@@ -83,7 +85,7 @@ func createEnd(fs vfs.FS, dir, path string) (*endFile, error) {
 	if err := e.set(mark{}); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	if err := errors.Join(fs.Rename(path+".new", path), syncDir(fs, dir)); err != nil {
+	if err := errors.Join(fs.Rename(path+".new", path), durable.SyncDir(fs, dir)); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return e, nil

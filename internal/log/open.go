@@ -9,14 +9,15 @@ import (
 	"syscall"
 
 	"github.com/cockroachdb/pebble/v2"
-	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/recount-ledger/recount/internal/durable"
 )
 
 // Open opens or creates the log in dir and reads its bounds. A log that does not start at 1, has a hole or is shorter than it
 // was, an unreadable last entry and Pebble's own errors are returned; nothing is repaired.
 func Open(dir string, o Options) (*Store, error) {
 	o = o.withDefaults()
-	if err := makeDir(o.FS, dir); err != nil {
+	if err := durable.MkdirAll(o.FS, dir, 0o755); err != nil {
 		return nil, fmt.Errorf("log: create %s: %w", dir, err)
 	}
 	s := &Store{opts: o, dir: dir, commit: o.Commit, done: make(chan struct{}), keeping: make(chan struct{}), tail: tail{limit: o.TailBytes}}
@@ -114,38 +115,6 @@ func (s *Store) checkHoles() error {
 		next = max(next, sp[1]+1)
 	}
 	return nil
-}
-
-// makeDir creates dir and makes its name, and those of the parents that it had to create, durable: Pebble syncs only
-// what it creates itself.
-func makeDir(fs vfs.FS, dir string) error {
-	sync := []string{dir, fs.PathDir(dir)}
-	for p := fs.PathDir(dir); p != fs.PathDir(p); p = fs.PathDir(p) {
-		if _, err := fs.Stat(p); err == nil {
-			break
-		}
-		sync = append(sync, fs.PathDir(p))
-	}
-	if err := fs.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	for _, d := range sync {
-		if err := syncDir(fs, d); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func syncDir(fs vfs.FS, dir string) error {
-	f, err := fs.OpenDir(dir)
-	if dir == "." && err != nil {
-		f, err = fs.OpenDir("") // what an in-memory file system calls its top
-	}
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
 }
 
 func (s *Store) loadBounds() (err error) {

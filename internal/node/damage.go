@@ -11,6 +11,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/recount-ledger/recount/internal/api"
+	"github.com/recount-ledger/recount/internal/durable"
 	"github.com/recount-ledger/recount/internal/fsm"
 	"github.com/recount-ledger/recount/internal/log"
 	"github.com/recount-ledger/recount/internal/projections"
@@ -33,14 +34,6 @@ func (n *Node) fs() vfs.FS {
 	return vfs.Default
 }
 
-func syncDir(fs vfs.FS, dir string) error {
-	f, err := fs.OpenDir(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
-}
-
 // removeGeneration takes the directory of a closed generation out of sight in one step and removes it then.
 func (n *Node) removeGeneration(number uint32) error {
 	return n.removeDir(n.generationDir(number), filepath.Join(n.cfg.Dir, "generations", droppedPrefix+strconv.FormatUint(uint64(number), 10)))
@@ -54,7 +47,7 @@ func (n *Node) removeDir(dir, aside string) error {
 	if err := disk.Rename(dir, aside); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if err := syncDir(disk, filepath.Dir(dir)); err != nil {
+	if err := durable.SyncDir(disk, filepath.Dir(dir)); err != nil {
 		return err
 	}
 	return disk.RemoveAll(aside)
@@ -199,7 +192,7 @@ func (n *Node) endUnwritten(err error) {
 func (n *Node) derivedDamaged(err error) {
 	n.endUnwritten(err)
 	go func() {
-		if werr := writeDurably(n.cfg.Dir, derivedMark, []byte(err.Error())); werr != nil {
+		if werr := durable.WriteFile(filepath.Join(n.cfg.Dir, derivedMark), []byte(err.Error()), 0o600); werr != nil {
 			n.log.Error("the damage could not be written down", "error", werr)
 		}
 		n.fail(fmt.Errorf("%w: %w", ErrRebuild, err))

@@ -21,6 +21,7 @@ import (
 	"github.com/recount-ledger/recount/internal/api"
 	"github.com/recount-ledger/recount/internal/audit"
 	"github.com/recount-ledger/recount/internal/cluster"
+	"github.com/recount-ledger/recount/internal/durable"
 	"github.com/recount-ledger/recount/internal/fsm"
 	"github.com/recount-ledger/recount/internal/limit"
 	"github.com/recount-ledger/recount/internal/log"
@@ -168,7 +169,7 @@ func (n *Node) openStores(ctx context.Context) error {
 		return err
 	}
 	if n.cfg.FS == nil {
-		if err := makeDir(n.cfg.Dir); err != nil {
+		if err := errors.Join(durable.MkdirAll(nil, n.cfg.Dir, 0o700), durable.MkdirAll(nil, filepath.Join(n.cfg.Dir, "generations"), 0o700)); err != nil {
 			return err
 		}
 	}
@@ -359,21 +360,4 @@ func (n *Node) Close(ctx context.Context) error {
 		errs = append(errs, n.store.Close())
 	}
 	return errors.Join(errs...)
-}
-
-// makeDir creates dir and makes its name durable before anything is opened in it.
-func makeDir(dir string) error {
-	if err := os.MkdirAll(filepath.Join(dir, "generations"), 0o700); err != nil {
-		return err
-	}
-	for _, d := range []string{filepath.Join(dir, "generations"), dir, filepath.Dir(dir)} {
-		f, err := os.Open(d)
-		if err != nil {
-			return err
-		}
-		if err := errors.Join(f.Sync(), f.Close()); err != nil {
-			return fmt.Errorf("sync %s: %w", d, err)
-		}
-	}
-	return nil
 }

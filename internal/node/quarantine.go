@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/recount-ledger/recount/internal/durable"
 	"github.com/recount-ledger/recount/internal/projections"
 )
 
@@ -41,26 +42,9 @@ func (n *Node) enterQuarantine(reason string) {
 		return
 	}
 	n.log.Error("quarantined: this node answers no client until it is examined", "reason", reason)
-	if err := writeDurably(n.cfg.Dir, quarantineFile, []byte(reason)); err != nil {
+	if err := durable.WriteFile(filepath.Join(n.cfg.Dir, quarantineFile), []byte(reason), 0o600); err != nil {
 		n.log.Error("the quarantine could not be written down", "error", err)
 	}
-}
-
-// writeDurably returns when file and name are on the disk.
-func writeDurably(dir, name string, text []byte) error {
-	f, err := os.OpenFile(filepath.Join(dir, name), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(text)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // factsMismatch: the signature facts of an event do not hold with this node's own keys. The voters settle whether this node is
