@@ -75,13 +75,13 @@ func staleSuffix(t *testing.T, clampOff bool) (applied map[string]bool, clamped 
 	fsm := b.nodes["n1"].fsm
 	if clampOff {
 		until(t, "the library applies a stale entry", func() bool { return len(fsm.values()) > 0 })
-		return fsm.values(), c.trans.clamped.Load()
+		return fsm.values(), c.Counts().Clamped
 	}
 	if r := n2.appendTo(t, n1, 3, 1, 1, 3, "true 2", "true 3"); !r.Success {
 		t.Fatalf("true entries refused: %+v", r)
 	}
 	until(t, "the true entries are applied", func() bool { return fsm.at(3) == "true 3" })
-	return fsm.values(), c.trans.clamped.Load()
+	return fsm.values(), c.Counts().Clamped
 }
 
 func TestStaleSuffixIsNeverApplied(t *testing.T) {

@@ -29,6 +29,7 @@ type Cluster struct {
 	reads  *readLoop
 	clocks *clockTable
 	dog    *watchdog
+	counts struct{ clamped, held, rounds, reads atomic.Uint64 }
 
 	fitness fitness
 
@@ -56,7 +57,14 @@ type Status struct {
 	CommitIndex uint64
 	LastIndex   uint64
 	LastContact time.Time // zero on the leader or when no leader was ever heard
-	Clamped     uint64    // AppendEntries whose commit index was clamped
+}
+
+// Counts are what happened since the process started, for metrics.
+type Counts struct {
+	Clamped    uint64 // AppendEntries that claimed a commit index beyond what they carried
+	Held       uint64 // heartbeats that this leader held back because its disk hangs
+	ReadRounds uint64 // rounds in which a majority confirmed this leader for linearizable reads
+	Reads      uint64 // reads that these rounds served
 }
 
 // Open checks the stores against each other, bootstraps them when everything is empty, and binds the peer port. Nothing is
@@ -199,10 +207,6 @@ func (c *Cluster) changed() {
 	c.watch = make(chan struct{})
 	c.watchMu.Unlock()
 	close(old)
-	leader, _ := c.Leader()
-	if hook := c.cfg.Hooks.LeaderChanged; hook != nil {
-		hook(leader, c.Term())
-	}
 }
 
 // Watch returns a channel that is closed at the next change of this node's view of leadership. Take the channel first,
@@ -262,6 +266,11 @@ func (c *Cluster) LastContact() time.Time {
 	return time.Time{}
 }
 
+// Counts reports what happened since the process started. It is safe at any time.
+func (c *Cluster) Counts() Counts {
+	return Counts{Clamped: c.counts.clamped.Load(), Held: c.counts.held.Load(), ReadRounds: c.counts.rounds.Load(), Reads: c.counts.reads.Load()}
+}
+
 // Status collects what an operator wants to see.
 func (c *Cluster) Status() Status {
 	r := c.raft.Load()
@@ -270,7 +279,7 @@ func (c *Cluster) Status() Status {
 	}
 	leader, _ := c.Leader()
 	s := Status{State: r.State().String(), Leader: leader, Term: r.CurrentTerm(), CommitIndex: r.CommitIndex(),
-		LastIndex: r.LastIndex(), LastContact: r.LastContact(), Clamped: c.trans.clamped.Load()}
+		LastIndex: r.LastIndex(), LastContact: r.LastContact()}
 	if f := r.GetConfiguration(); f.Error() == nil {
 		for _, m := range f.Configuration().Servers {
 			addr := c.cfg.addrOf(string(m.ID))

@@ -56,15 +56,6 @@ type Timings struct {
 	CommitTimeout time.Duration // idle replication tick, so follower freshness; default 5 ms
 }
 
-// Hooks report happenings, for metrics. Any may be nil. They must not block.
-type Hooks struct {
-	CommitClamped func()                                // an AppendEntries claimed a commit index beyond what it carried
-	HeartbeatHeld func()                                // an empty AppendEntries was held back because the disk is stuck
-	ReadRound     func(took time.Duration, readers int) // one confirmed round of ReadIndex
-	LeaderChanged func(leader string, term uint64)      // this node's view of leadership changed; "" is none
-	CallDone      func(node, path string, took time.Duration, err error)
-}
-
 // Config is everything that a Cluster is told.
 type Config struct {
 	NodeID, ClusterID string
@@ -83,7 +74,6 @@ type Config struct {
 	StartTimeout      time.Duration    // how long the first start of a node asks those who do not answer; default 10 s
 	// Elapsed is the time that passed since some moment, with that for which the machine slept; the default asks the system.
 	Elapsed func() time.Duration
-	Hooks   Hooks
 
 	self        identity                                                     // of the directory; set by Open
 	listener    net.Listener                                                 // tests: bound in advance

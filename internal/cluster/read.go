@@ -142,15 +142,15 @@ func (l *readLoop) run() {
 }
 
 func (l *readLoop) round(asks []*readAsk) {
-	start := time.Now()
 	ctx, cancel := context.WithTimeout(l.c.stop, l.c.cfg.Timings.Election)
 	defer cancel()
 	index, err := l.confirm(ctx)
 	for _, a := range asks {
 		a.answer <- readAnswer{index, err}
 	}
-	if hook := l.c.cfg.Hooks.ReadRound; hook != nil && err == nil {
-		hook(time.Since(start), len(asks))
+	if err == nil {
+		l.c.counts.rounds.Add(1)
+		l.c.counts.reads.Add(uint64(len(asks)))
 	}
 }
 

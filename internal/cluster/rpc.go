@@ -145,12 +145,6 @@ func refuse(w http.ResponseWriter, status int, e *RemoteError) {
 // ErrUnreachable (also wraps ctx's error; the handler may have run). Without a deadline in ctx it takes 10 s at most. A
 // call to this node itself runs the handler here.
 func (c *Cluster) Call(ctx context.Context, nodeID, path string, body []byte) (out []byte, err error) {
-	start := time.Now()
-	defer func() {
-		if hook := c.cfg.Hooks.CallDone; hook != nil {
-			hook(nodeID, path, time.Since(start), err)
-		}
-	}()
 	if nodeID == c.cfg.NodeID {
 		return c.callSelf(ctx, path, body)
 	}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -31,7 +30,6 @@ type transport struct {
 	consumer               chan raft.RPC
 	done                   chan struct{}
 	once                   sync.Once
-	clamped                atomic.Uint64
 }
 
 func newTransport(c *Cluster) *transport {
@@ -79,10 +77,7 @@ func (t *transport) inspect(rpc raft.RPC) bool {
 	switch req := rpc.Command.(type) {
 	case *raft.AppendEntriesRequest:
 		if clampCommit(req, t.c.cfg.noClamp) {
-			t.clamped.Add(1)
-			if hook := t.c.cfg.Hooks.CommitClamped; hook != nil {
-				hook()
-			}
+			t.c.counts.clamped.Add(1)
 		}
 	case *raft.InstallSnapshotRequest:
 		rpc.Respond(&raft.InstallSnapshotResponse{}, errNoSnapshot)
@@ -111,9 +106,7 @@ func (t *transport) SetHeartbeatHandler(func(raft.RPC)) {}
 // AppendEntries holds back empty requests while the local disk hangs or this node is not to lead, and tells the watchdog what happened.
 func (t *transport) AppendEntries(id raft.ServerID, target raft.ServerAddress, req *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
 	if len(req.Entries) == 0 && t.diskStuck() {
-		if hook := t.c.cfg.Hooks.HeartbeatHeld; hook != nil {
-			hook()
-		}
+		t.c.counts.held.Add(1)
 		return errStuckDisk
 	}
 	if len(req.Entries) == 0 {

@@ -81,6 +81,14 @@ func (s *Store) failure() error {
 	return nil
 }
 
+// Failures is 1 once the store has failed or refused, 0 before.
+func (s *Store) Failures() uint64 {
+	if s.failed.Load() != nil {
+		return 1
+	}
+	return 0
+}
+
 // fail marks the store failed, calls Options.Fatal the first time, and returns err for the caller to return.
 func (s *Store) fail(err error) error {
 	if s.failed.CompareAndSwap(nil, &err) {

@@ -33,6 +33,10 @@ func (n *Node) registerMetrics() error {
 		gauge("flk_fold_lag_entries", "Committed entries that the live generation has not folded.", func() float64 {
 			return float64(n.store.Committed()) - float64(n.live().Cursor().Index)
 		}),
+		counter("flk_raft_commit_clamped_total", "AppendEntries that claimed a commit index beyond the entries they carried; this node used the lower one.", func() float64 { return float64(n.cluster.Counts().Clamped) }),
+		counter("flk_raft_heartbeats_held_total", "Heartbeats that this leader held back because its disk hangs, so that another node can lead.", func() float64 { return float64(n.cluster.Counts().Held) }),
+		counter("flk_read_rounds_total", "Rounds in which a majority confirmed this leader for linearizable reads.", func() float64 { return float64(n.cluster.Counts().ReadRounds) }),
+		counter("flk_linearizable_reads_total", "Linearizable reads that these rounds served.", func() float64 { return float64(n.cluster.Counts().Reads) }),
 		gauge("flk_leader", "1 when this node leads and takes proposals.", func() float64 { return boolFloat(raftLog{n}.IsLeader()) }),
 		gauge("flk_clock_offset_seconds", "How far this node's wall clock is ahead of what a majority of the voters says, or said last.", func() float64 { return n.cluster.Clock().Offset.Seconds() }),
 		gauge("flk_clock_ok", "1 when a majority of the voters agrees on the time and this node's clock is near it.", func() float64 { return boolFloat(n.clockCheck() == nil) }),

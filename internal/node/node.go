@@ -244,7 +244,7 @@ func (n *Node) openAPI() error {
 		return err
 	}
 	conf := api.Config{
-		Ledger: ledger{n}, Logger: n.log, Registry: n.registry,
+		Ledger: ledger{n}, Logger: n.log, Registry: n.registry, WALErrors: n.store.Failures,
 		TLS: port.config(), Believes: port.believes, TrustedProxies: n.cfg.TrustedProxies, HideRemote: !n.cfg.RecordRemote,
 		NodeID: n.cfg.NodeID, MaxBody: int64(n.cfg.MaxBody), AddressRate: n.cfg.AddressRate, ThrottleStatus: n.cfg.ThrottleStatus,
 		SubmitTimeout: n.cfg.SubmitTimeout, MetricsUser: n.cfg.MetricsUser, MetricsPass: n.cfg.MetricsPass, MetricsApart: n.cfg.MetricsListen != "",
