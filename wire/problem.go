@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"net/http"
 	"strings"
 	"time"
 )
@@ -119,6 +120,31 @@ func (c Code) Info() CodeInfo {
 
 // Slug is the last part of the problem's type URI: the code with hyphens.
 func (c Code) Slug() string { return strings.ReplaceAll(string(c), "_", "-") }
+
+// Outcomes of submissions that the ledger does not hold, or may not hold, for metrics and the audit stream.
+const (
+	LabelUnavailable = "unavailable" // not taken, to be sent again
+	LabelUnknown     = "unknown"     // perhaps committed, to be sent again
+	LabelError       = "error"       // a fault of the node
+)
+
+// OutcomeLabel is the outcome of a submission that was answered with p: the one that the ledger decided, if it did, else
+// refused, conflict, unavailable, unknown or error.
+func (p *Problem) OutcomeLabel() string {
+	switch {
+	case p.Outcome != "":
+		return p.Outcome
+	case p.Code == CodeConflict:
+		return OutcomeConflict
+	case p.Status == http.StatusServiceUnavailable:
+		return LabelUnavailable
+	case p.Status == http.StatusGatewayTimeout:
+		return LabelUnknown
+	case p.Status >= 500:
+		return LabelError
+	}
+	return OutcomeRefused
+}
 
 // Problem is an RFC 9457 problem document, the body of every answer that is not 200 or 202. It implements
 // error, so that rooms can hand it up as a value.

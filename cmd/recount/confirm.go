@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/recount-ledger/recount/client"
+	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/internal/term"
 )
 
@@ -136,7 +137,7 @@ func tokenHits(given string) func(context.Context, *client.Client) (string, stri
 		if err != nil {
 			return "", "", err
 		}
-		if strings.HasPrefix(id, "cert:") {
+		if strings.HasPrefix(id, event.CertificatePrefix) {
 			return id, "the client certificate with this serial number, whoever holds it", nil
 		}
 		page, err := c.Tokens(ctx)

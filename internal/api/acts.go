@@ -1,7 +1,6 @@
 package api
 
 import (
-	"net/http"
 	"strings"
 
 	"github.com/labstack/echo/v4"
@@ -43,11 +42,6 @@ func takeAct(c echo.Context, a wire.Act) error {
 	}
 	c.Set(opKey, a.OpID)
 	return nil
-}
-
-// isAct tells the routes that change something. A submission is no act, and neither is the question what it would be answered.
-func isAct(method, path string) bool {
-	return method != http.MethodGet && path != "/v1/pcs/submit" && path != "/v1/pcs/check" && strings.HasPrefix(path, "/v1/")
 }
 
 // recordAct hands an act to whoever keeps the audit stream, when it has been answered.

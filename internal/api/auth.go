@@ -13,6 +13,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/wire"
 )
 
@@ -154,7 +155,7 @@ func (s *server) authenticate(r *http.Request, mayAsk bool) (Identity, error) {
 		return s.authenticateToken(r.Context(), strings.Trim(text, " "), mayAsk)
 	}
 	id, err := certificateIdentity(r.TLS, s.ClusterID, time.Now(), s.Believes)
-	if err == nil && s.Ledger.CertificateRevoked(strings.TrimPrefix(id.Credential, certCredential)) {
+	if err == nil && s.Ledger.CertificateRevoked(strings.TrimPrefix(id.Credential, event.CertificatePrefix)) {
 		err = errBadCredentials
 	}
 	return id, err
@@ -194,13 +195,8 @@ func (s *server) checkToken(tokenID, text string) (Identity, error) {
 		return Identity{}, errBadCredentials
 	}
 	s.used.note(tokenID, now)
-	return Identity{Actor: row.Name, Role: row.Role, Credential: tokenCredential + tokenID}, nil
+	return Identity{Actor: row.Name, Role: row.Role, Credential: event.TokenPrefix + tokenID}, nil
 }
-
-const (
-	tokenCredential = "token:"
-	certCredential  = "cert:"
-)
 
 func hasBearer(r *http.Request) bool {
 	scheme, _, _ := strings.Cut(r.Header.Get("Authorization"), " ")

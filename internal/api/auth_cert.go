@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/wire"
 )
 
@@ -36,7 +37,7 @@ func certificateIdentity(state *tls.ConnectionState, clusterID string, now time.
 	if !role.Valid() || !wire.ValidActor(parts[3]) || believes != nil && !believes(state.PeerCertificates) {
 		return Identity{}, errBadCredentials
 	}
-	return Identity{Actor: parts[3], Role: role, Credential: certCredential + leaf.SerialNumber.Text(16)}, nil
+	return Identity{Actor: parts[3], Role: role, Credential: event.CertificatePrefix + leaf.SerialNumber.Text(16)}, nil
 }
 
 // validNow reports whether one of the chains is valid from end to end.

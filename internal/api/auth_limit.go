@@ -1,12 +1,12 @@
 package api
 
 import (
-	"net/netip"
 	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
 
+	"github.com/recount-ledger/recount/internal/limit"
 	"github.com/recount-ledger/recount/wire"
 )
 
@@ -23,26 +23,11 @@ type failures struct {
 	perMinute int // 0 is no limit
 
 	mu      sync.Mutex
-	failing map[netip.Prefix]*rate.Limiter
+	failing map[string]*rate.Limiter
 }
 
 func newFailures(perMinute int) *failures {
-	return &failures{perMinute: max(perMinute, 0), failing: map[netip.Prefix]*rate.Limiter{}}
-}
-
-// network is what is counted together; a text that is no address is a network of its own.
-func network(remote string) netip.Prefix {
-	a, err := netip.ParseAddr(remote)
-	if err != nil {
-		return netip.Prefix{}
-	}
-	a = a.Unmap().WithZone("")
-	bits := 32
-	if a.Is6() {
-		bits = 64
-	}
-	p, _ := a.Prefix(bits)
-	return p
+	return &failures{perMinute: max(perMinute, 0), failing: map[string]*rate.Limiter{}}
 }
 
 func (f *failures) over(remote string) bool {
@@ -51,7 +36,7 @@ func (f *failures) over(remote string) bool {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	l := f.failing[network(remote)]
+	l := f.failing[limit.Prefix(remote)]
 	return l != nil && l.Tokens() < 1
 }
 
@@ -71,7 +56,7 @@ func (f *failures) failed(remote string) (over bool) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	n := network(remote)
+	n := limit.Prefix(remote)
 	l := f.failing[n]
 	if l == nil {
 		f.makeRoom()
@@ -86,7 +71,7 @@ func (f *failures) makeRoom() {
 	if len(f.failing) < maxFailing {
 		return
 	}
-	looked, best, most := 0, netip.Prefix{}, -1.0
+	looked, best, most := 0, "", -1.0
 	for n, l := range f.failing {
 		if t := l.Tokens(); t > most {
 			best, most = n, t

@@ -14,6 +14,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/wire"
 )
 
@@ -66,7 +67,7 @@ func (s *server) forward(r route, c echo.Context) (done bool, err error) {
 	if viaOf(c) != "" {
 		return true, wire.NewProblem(wire.CodeNoLeader, "the node that was asked does not lead any more").WithRetry(retryForward)
 	}
-	if strings.HasPrefix(identityOf(c).Credential, certCredential) && !s.NoAuth {
+	if strings.HasPrefix(identityOf(c).Credential, event.CertificatePrefix) && !s.NoAuth {
 		return true, s.misdirected()
 	}
 	body := []byte(nil)

@@ -70,7 +70,9 @@ func newEcho(cfg Config, stopping <-chan struct{}) (*echo.Echo, error) {
 	}
 	for _, r := range e.Routes() {
 		s.routes[r.Path] = true
-		s.acts[r.Method+" "+r.Path] = isAct(r.Method, r.Path)
+	}
+	for _, r := range s.table() {
+		s.acts[r.method+" "+r.path] = r.act
 	}
 	return e, nil
 }

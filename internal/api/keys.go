@@ -111,7 +111,8 @@ func newKey(r *wire.KeyRequest) (NewKey, error) {
 		if err != nil || len(raw) != 32 || r.Public != "" {
 			return k, badParameter("fingerprint", "an HMAC key is registered by its fingerprint, 64 hex digits, and nothing else of it")
 		}
-		k.Fingerprint, k.ID = [32]byte(raw), "hmac-"+hex.EncodeToString(raw[:8])
+		k.Fingerprint = [32]byte(raw)
+		k.ID = verify.HMACKeyID(k.Fingerprint)
 	}
 	if k.NotBefore, err = bound("not_before", r.NotBefore); err != nil {
 		return k, err

@@ -12,16 +12,13 @@ import (
 
 // Values of the outcome label beside the outcomes of the ledger. Every submission counts once.
 const (
-	labelReplayed    = "replayed"    // an earlier outcome given again
-	labelThrottled   = "throttled"   // over a rate limit
-	labelUnavailable = "unavailable" // not taken, to be sent again
-	labelUnknown     = "unknown"     // perhaps committed, to be sent again
-	labelError       = "error"       // a fault of the node
+	labelReplayed  = "replayed"  // an earlier outcome given again
+	labelThrottled = "throttled" // over a rate limit
 )
 
 var outcomeLabels = []string{
 	wire.OutcomeAccepted, wire.OutcomeEscalated, wire.OutcomeRefused, wire.OutcomeConflict,
-	labelReplayed, labelThrottled, labelUnavailable, labelUnknown, labelError,
+	labelReplayed, labelThrottled, wire.LabelUnavailable, wire.LabelUnknown, wire.LabelError,
 }
 
 type metrics struct {
@@ -90,16 +87,8 @@ func problemLabel(p *wire.Problem) string {
 		return labelReplayed
 	case p.Code == wire.CodeThrottled:
 		return labelThrottled
-	case p.Code == wire.CodeConflict:
-		return wire.OutcomeConflict
-	case p.Status == http.StatusServiceUnavailable:
-		return labelUnavailable
-	case p.Status == http.StatusGatewayTimeout:
-		return labelUnknown
-	case p.Status >= 500:
-		return labelError
 	}
-	return wire.OutcomeRefused
+	return p.OutcomeLabel()
 }
 
 func (m *metrics) request(route, method string, status int, took time.Duration) {

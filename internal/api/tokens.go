@@ -9,6 +9,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/wire"
 )
 
@@ -61,7 +62,7 @@ func (s *server) revokeToken(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	serial, cert := strings.CutPrefix(id, certCredential)
+	serial, cert := strings.CutPrefix(id, event.CertificatePrefix)
 	if !cert && !wire.ValidTokenID(id) || cert && !isSerial(serial) {
 		return badParameter("token_id", "must be the id of a token, or cert: and the serial number of a client certificate in lower-case hex")
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"time"
 
+	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/wire"
 )
 
@@ -28,7 +29,9 @@ func (t *twin) Token(id string) (TokenRecord, bool) {
 	return TokenRecord{}, false
 }
 
-func (t *twin) CertificateRevoked(serial string) bool { return t.revoked[certCredential+serial] }
+func (t *twin) CertificateRevoked(serial string) bool {
+	return t.revoked[event.CertificatePrefix+serial]
+}
 
 func (t *twin) Current(context.Context) error {
 	t.tokens, t.late = append(t.tokens, t.late...), nil
@@ -71,7 +74,7 @@ func (t *twin) RevokeToken(_ context.Context, id string, _ wire.TokenRevokeReque
 		t.revoked = map[string]bool{}
 	}
 	row, ok := t.Token(id)
-	if !ok && id[:5] != certCredential {
+	if !ok && id[:5] != event.CertificatePrefix {
 		return nil, ErrNotFound
 	}
 	t.revoked[id], t.actors = true, append(t.actors, meta)

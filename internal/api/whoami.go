@@ -7,6 +7,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/wire"
 )
 
@@ -16,12 +17,12 @@ func (s *server) whoami(c echo.Context) error {
 	return serveRead(s, c, wire.ConsistencyLocal, func(context.Context, Position) (any, error) {
 		id := identityOf(c)
 		a := wire.WhoamiAnswer{ClusterID: s.Ledger.Version().ClusterID, Node: s.NodeID, Actor: id.Actor, Role: id.Role, Credential: id.Credential}
-		switch token, isToken := strings.CutPrefix(id.Credential, tokenCredential); {
+		switch token, isToken := strings.CutPrefix(id.Credential, event.TokenPrefix); {
 		case isToken:
 			if row, known := s.Ledger.Token(token); known && row.ExpiresAt != 0 {
 				a.ExpiresAt = wire.Time(time.Unix(0, row.ExpiresAt))
 			}
-		case strings.HasPrefix(id.Credential, certCredential):
+		case strings.HasPrefix(id.Credential, event.CertificatePrefix):
 			leaf := c.Request().TLS.VerifiedChains[0][0] // authenticate has taken the name from it
 			a.ExpiresAt, a.Subject = wire.Time(leaf.NotAfter), leaf.Subject.String()
 		}

@@ -51,6 +51,13 @@ const (
 	FactsDisputed Kind = 27
 )
 
+// A credential of an operation begins with one of these; the id of the token or the serial number of the client certificate in
+// lower-case hex follows.
+const (
+	TokenPrefix       = "token:"
+	CertificatePrefix = "cert:"
+)
+
 // SaltSize is the length in bytes of the random salt in front of every message.
 const SaltSize = 16
 

@@ -73,7 +73,7 @@ func (n *Node) independent(first projections.Op, second api.Identity) bool {
 // created it, so the walk ends.
 func (n *Node) madeBy(credential, actor string) bool {
 	for before := uint64(math.MaxUint64); ; {
-		id, _ := strings.CutPrefix(credential, "token:")
+		id, _ := strings.CutPrefix(credential, event.TokenPrefix)
 		row, ok := n.derived.Control().Token(id)
 		if !ok || row.Seq >= before {
 			return false

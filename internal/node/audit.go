@@ -50,32 +50,17 @@ func (n *Node) auditSubmission(s *seen, meta api.Meta, answer *wire.SubmitAnswer
 		l.Accepted, l.ReasonCode, l.Replayed = answer.Accepted, answer.ReasonCode, answer.Replayed
 		l.Seq, l.Policy = answer.Seq, answer.Policy
 	case errors.As(err, &p):
-		l.Outcome, l.Seq, l.Policy, l.Error = outcomeOf(p), p.Seq, p.Policy, string(p.Code)
+		l.Outcome, l.Seq, l.Policy, l.Error = p.OutcomeLabel(), p.Seq, p.Policy, string(p.Code)
 		l.ReasonCode = p.ReasonCode
 		if p.Code == wire.CodeBadSignature {
 			l.Event = audit.EventSignatureFailure
 		}
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled), n.explain(err) != nil:
-		l.Outcome, l.Error = "unknown", string(wire.CodeOutcomeUnknown)
+		l.Outcome, l.Error = wire.LabelUnknown, string(wire.CodeOutcomeUnknown)
 	default:
-		l.Outcome, l.Error = "error", string(wire.CodeInternal)
+		l.Outcome, l.Error = wire.LabelError, string(wire.CodeInternal)
 	}
 	n.audit.Submission(l)
-}
-
-// outcomeOf is the outcome of what was answered with a problem.
-func outcomeOf(p *wire.Problem) string {
-	switch {
-	case p.Outcome != "":
-		return p.Outcome
-	case p.Status == 503:
-		return "unavailable"
-	case p.Status == 504:
-		return "unknown"
-	case p.Status >= 500:
-		return "error"
-	}
-	return wire.OutcomeRefused
 }
 
 // cut bounds what a record that is wrong in structure can bring into a line.

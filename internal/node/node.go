@@ -31,7 +31,7 @@ import (
 )
 
 // ExitStore is the exit code of a process whose store failed or refused.
-const ExitStore = 70
+const ExitStore = log.ExitStore
 
 // IdentityFile says in a node's directory whose it is.
 const IdentityFile = cluster.IdentityFile

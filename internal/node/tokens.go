@@ -16,9 +16,6 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// certCredential stands before the serial number of a client certificate where tokens have their ids.
-const certCredential = "cert:"
-
 // errTokensFile means that the tokens file cannot be used.
 var errTokensFile = errors.New("auth.tokens_file")
 
@@ -124,7 +121,7 @@ func (n ledger) Token(id string) (api.TokenRecord, bool) {
 
 // CertificateRevoked says whether a client certificate was revoked by its serial number.
 func (n ledger) CertificateRevoked(serial string) bool {
-	_, revoked := n.derived.Control().TokenRevoked(certCredential + serial)
+	_, revoked := n.derived.Control().TokenRevoked(event.CertificatePrefix + serial)
 	return revoked
 }
 
@@ -202,7 +199,7 @@ func (n ledger) RevokeToken(ctx context.Context, id string, r wire.TokenRevokeRe
 		return nil, err
 	}
 	_, known := n.Token(id)
-	serial, cert := strings.CutPrefix(id, certCredential)
+	serial, cert := strings.CutPrefix(id, event.CertificatePrefix)
 	if !known && !cert {
 		return nil, api.ErrNotFound
 	}

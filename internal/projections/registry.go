@@ -201,7 +201,7 @@ func keyOf(m *event.KeyAddedV1) (registered, bool) {
 		terms: []KeyTerms{{Owner: m.Owner, Scope: slices.Clone(m.Scope), NotBefore: m.NotBefore, NotAfter: m.NotAfter, Comment: m.Comment, Op: opOf(m.Op)}}}
 	switch uint64(m.Alg) {
 	case uint64(verify.HMACSHA256):
-		return k, len(m.Public) == 0 && k.ID == fmt.Sprintf("hmac-%x", m.Fingerprint[:8])
+		return k, len(m.Public) == 0 && k.ID == verify.HMACKeyID(k.Fingerprint)
 	case uint64(verify.Ed25519):
 		v, err := verify.NewEd25519Key(m.Public)
 		k.Public = bytes.Clone(m.Public)

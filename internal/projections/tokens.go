@@ -66,7 +66,7 @@ func (c *credentials) count(o *operator) bool {
 
 // isRevoked is about the credential of an Op: "token:" and an id, or "cert:" and a serial number.
 func (c *credentials) isRevoked(credential string) bool {
-	_, revoked := c.revoked[strings.TrimPrefix(credential, "token:")]
+	_, revoked := c.revoked[strings.TrimPrefix(credential, event.TokenPrefix)]
 	return revoked
 }
 

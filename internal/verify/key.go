@@ -99,9 +99,12 @@ func NewHMACKey(secret []byte) (Key, error) {
 	h := hmac.New(sha256.New, k.Secret)
 	h.Write([]byte(hmacFingerprintLabel))
 	h.Sum(k.Fingerprint[:0])
-	k.ID = "hmac-" + hex.EncodeToString(k.Fingerprint[:8])
+	k.ID = HMACKeyID(k.Fingerprint)
 	return k, nil
 }
+
+// HMACKeyID returns the id of the HMAC key with this fingerprint: "hmac-" and the first 16 hex digits.
+func HMACKeyID(fingerprint [32]byte) string { return "hmac-" + hex.EncodeToString(fingerprint[:8]) }
 
 // NewEd25519Key makes a key from the 32 bytes of a public key. The fingerprint is
 // SHA-256("recount/ed25519-key/v1" || pub) and the id is "ed-" and its first 16 hex

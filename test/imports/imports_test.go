@@ -21,7 +21,7 @@ var rooms = map[string][]string{
 	"wire":                   {},
 	"cmd/node":               {"internal/cli", "internal/cluster/certs", "internal/logqueue", "internal/node", "internal/pcs", "internal/secretfile", "internal/term", "internal/verify", "internal/version", "internal/when", "wire"},
 	"cmd/recount":            {"client", "internal/cli", "internal/event", "internal/export", "internal/incident", "internal/pcs", "internal/projections", "internal/term", "internal/verify", "internal/verify/publish", "internal/version", "internal/when", "wire"},
-	"internal/api":           {"api", "wire", "internal/limit", "internal/pcs", "internal/verify"},
+	"internal/api":           {"api", "wire", "internal/event", "internal/limit", "internal/pcs", "internal/verify"},
 	"internal/audit":         {"wire"},
 	"internal/cli":           {"internal/when"},
 	"internal/cluster":       {"internal/cluster/certs", "internal/durable"},
@@ -32,14 +32,14 @@ var rooms = map[string][]string{
 	"internal/fsm":           {"internal/event", "internal/log", "internal/projections", "internal/verify"},
 	"internal/incident":      {"internal/term", "wire"},
 	"internal/limit":         {},
-	"internal/log":           {"internal/durable", "internal/event"},
+	"internal/log":           {"internal/durable"},
 	"internal/logqueue":      {},
 	"internal/node": {"internal/api", "internal/audit", "internal/cluster", "internal/cluster/certs", "internal/durable", "internal/event", "internal/fsm", "internal/limit", "internal/log", "internal/pcs",
 		"internal/projections", "internal/propose", "internal/verify", "internal/verify/publish", "internal/version", "wire"},
-	"internal/nodetest":    {"client", "internal/cluster/certs", "internal/event", "internal/node", "internal/pcs", "internal/projections", "internal/verify", "wire"},
+	"internal/nodetest":    {"client", "internal/cluster/certs", "internal/node", "internal/pcs", "internal/verify", "wire"},
 	"internal/pcs":         {},
 	"internal/projections": {"internal/event", "internal/pcs", "internal/verify"},
-	"internal/propose":     {"internal/event", "wire"},
+	"internal/propose":     {"internal/event"},
 	"internal/secretfile":  {},
 	"internal/term":        {},
 	"internal/verify":      {"internal/pcs"},
@@ -58,7 +58,6 @@ var libraries = map[string][]string{
 	"github.com/cockroachdb/pebble":      {"internal/durable", "internal/log", "internal/fsm", "internal/nodetest", "internal/node"},
 	"github.com/go-json-experiment/json": {"internal/pcs", "cmd/recount"},
 	"github.com/hashicorp/go-hclog":      {"internal/cluster"},
-	"github.com/hashicorp/go-metrics":    {"internal/cluster"},
 	"github.com/hashicorp/raft":          {"internal/cluster", "internal/log", "internal/fsm"},
 	"github.com/hashicorp/raft-boltdb":   {"internal/cluster"},
 	"github.com/knadh/koanf":             {"cmd/node"},
@@ -187,6 +186,39 @@ func TestLibrariesStayInTheirRooms(t *testing.T) {
 			}
 			if only := exact[room][library]; only != nil && !slices.Contains(only, path) {
 				t.Errorf("%s imports %s, of that library it may import %v only", room, path, only)
+			}
+		}
+	}
+}
+
+// TestEveryAllowanceIsUsed: the tables are the architecture, so a line that nobody needs any more goes.
+func TestEveryAllowanceIsUsed(t *testing.T) {
+	imports := map[string][]string{}
+	for _, p := range load(t) {
+		imports[p.room()] = p.Imports
+	}
+	for room, others := range rooms {
+		if imports[room] == nil {
+			t.Errorf("there is no %s", room)
+			continue
+		}
+		for _, other := range others {
+			if !slices.Contains(imports[room], module+"/"+other) {
+				t.Errorf("%s may import %s and does not", room, other)
+			}
+		}
+	}
+	for library, users := range libraries {
+		for _, room := range users {
+			if !slices.ContainsFunc(imports[room], func(path string) bool { return libraryOf(path) == library }) {
+				t.Errorf("%s may import %s and does not", room, library)
+			}
+		}
+	}
+	for room, paths := range pureExtra {
+		for _, path := range paths {
+			if !slices.Contains(imports[room], path) {
+				t.Errorf("%s may import %s and does not", room, path)
 			}
 		}
 	}
