@@ -26,6 +26,7 @@ const (
 type CheckOptions struct {
 	Secrets  []verify.Key // HMAC keys, to check their signatures with
 	Sum      string       // the sum of the manifest, as it is known from elsewhere
+	Recount  bool         // fold the whole ledger again, in memory, if it is there from the first event on
 	Progress Progress     // of the bytes of events.ndjson
 }
 

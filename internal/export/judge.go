@@ -38,10 +38,17 @@ func (w *walk) submission(e *Event) error {
 	if r := w.m.Range; r.Shard != "" && s.rec.ShardID != r.Shard {
 		w.fault(CheckEvents, "event %d is of shard %q", e.Seq, s.rec.ShardID)
 	}
-	w.signature(s)
 	v, err := w.nextAnswer(e.Seq)
-	if v == nil || err != nil {
+	if err != nil {
 		return err
+	}
+	if s.facts != (verify.Facts{}) && !s.facts.Valid() {
+		w.fault(CheckEvents, "event %d has signature facts that this program does not know; a newer release may", e.Seq)
+		return nil
+	}
+	w.signature(s)
+	if v == nil {
+		return nil
 	}
 	if what := s.differs(v); what != "" {
 		w.fault(CheckAnswers, "the answer to event %d says another %s than the event", e.Seq, what)
@@ -72,8 +79,6 @@ func (w *walk) signature(s *submission) {
 		} else if w.known++; !ok {
 			w.doubts.add(w.board, s.Seq, CheckHMAC, "event %d: %s did not sign the record", s.Seq, s.facts.KeyID)
 		}
-	default:
-		w.fault(CheckEvents, "event %d has signature facts that this program does not know; a newer release may", s.Seq)
 	}
 }
 
@@ -115,7 +120,7 @@ func (s *submission) differs(v *wire.AuditItem) string {
 		return "scope of the signature"
 	case v.PCSID != "" && (v.PCSID != strings.ToLower(s.rec.PCSID) || v.ShardID != s.rec.ShardID || v.Epoch != s.rec.Epoch):
 		return "identity"
-	case v.DHat != nil && *v.DHat != wire.Nano(s.rec.Tuple(s.facts.Profile).DHat):
+	case v.DHat != nil && (!s.rec.Signable || !s.facts.Valid()), v.DHat != nil && *v.DHat != wire.Nano(s.rec.Tuple(s.facts.Profile).DHat):
 		return "claimed D_hat"
 	}
 	return ""

@@ -1,8 +1,10 @@
 package export_test
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -110,6 +112,50 @@ func testLies(t *testing.T, dir string) {
 		}
 	}
 	forgedSignature(t, dir)
+	historyLies(t, dir)
+}
+
+// historyLies: what follows from earlier events only is found out by folding them again.
+func historyLies(t *testing.T, dir string) {
+	for name, lie := range map[string]func(*wire.AuditItem) bool{
+		"a conflict that is none": func(v *wire.AuditItem) bool {
+			if v.Outcome != wire.OutcomeConflict {
+				return false
+			}
+			v.Outcome, v.Status, v.ReasonCode, v.Was = wire.OutcomeRefused, 403, "key_not_allowed", wire.AuditAnswer{}
+			return true
+		},
+		"a replay that is none": func(v *wire.AuditItem) bool {
+			v.Replayed = v.Outcome == wire.OutcomeAccepted
+			return v.Replayed
+		},
+		"a conflict with another": func(v *wire.AuditItem) bool {
+			v.FirstSeq++
+			return v.Outcome == wire.OutcomeConflict
+		},
+	} {
+		to, done := copied(t, dir), false
+		rewrite(t, to, export.VerdictsFile, func(v *wire.AuditItem) *wire.AuditItem {
+			if w := *v; !done && lie(&w) {
+				done = true
+				return &w
+			}
+			return v
+		})
+		must(t, export.Reseal(to, nil))
+		if r, lines := check(t, to, export.CheckOptions{Recount: true}); !done || r.OK || lines[export.CheckHistory].Result != export.ResultFailed {
+			t.Errorf("%s: %+v", name, lines[export.CheckHistory])
+		}
+	}
+	for name, change := range map[string]func(*export.Manifest){
+		"state": func(m *export.Manifest) { m.End.State = strings.Repeat("0", 64) }, "control": func(m *export.Manifest) { m.End.Control = strings.Repeat("0", 64) },
+	} {
+		to := copied(t, dir)
+		must(t, export.Reseal(to, change))
+		if _, lines := check(t, to, export.CheckOptions{Recount: true}); lines[export.CheckHistory].Result != export.ResultFailed {
+			t.Errorf("%s: %+v", name, lines[export.CheckHistory])
+		}
+	}
 }
 
 // forgedSignature: a record whose signature is another's verifies with no exported key.
@@ -126,6 +172,32 @@ func forgedSignature(t *testing.T, dir string) {
 	if _, lines := check(t, to, export.CheckOptions{}); n != 1 || lines[export.CheckEd25519].Result != export.ResultFailed {
 		t.Errorf("%d, %+v", n, lines[export.CheckEd25519])
 	}
+}
+
+// TestRandomLies: whatever a file holds, a check ends with a report, or with an error about the file.
+func TestRandomLies(t *testing.T) {
+	to := copied(t, filepath.Join("testdata", "format-1"))
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 40 {
+		for _, name := range []string{export.EventsFile, export.VerdictsFile, export.ActsFile, export.KeysFile, export.PoliciesFile, export.GenerationsFile, policyFile(t, to)} {
+			path := filepath.Join(to, name)
+			text, err := os.ReadFile(path)
+			must(t, err)
+			lie := bytes.Clone(text)
+			for range 1 + random.IntN(3) {
+				at := random.IntN(len(lie))
+				lie[at] = "0123456789abcdef\"{}[],:-"[random.IntN(24)]
+			}
+			must(t, os.WriteFile(path, lie, 0o600))
+			must(t, export.Reseal(to, nil))
+			if _, err := export.Check(t.Context(), to, export.CheckOptions{Recount: true}); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			must(t, os.WriteFile(path, text, 0o600))
+		}
+	}
+	must(t, export.Reseal(to, nil))
+	holds(t, to, export.CheckOptions{Recount: true}, export.CheckHMAC)
 }
 
 func policyFile(t *testing.T, dir string) string {

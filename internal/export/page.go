@@ -214,7 +214,7 @@ th { overflow-wrap: normal; } td.n { text-align: right; } code { background: #f4
 <h2>How to verify</h2>
 <ol>
 <li><code>sha256sum -c SHA256SUMS</code> in this directory: no file was changed since it was made.
-<li><code>recount export verify DIR</code>: without a node it hashes every event, checks the signatures of Ed25519 keys, judges the records again and compares.
+<li><code>recount export verify DIR</code>: without a node it hashes every event, checks the signatures of Ed25519 keys, judges the records again and compares.{{if eq .Manifest.Range.FromSeq 1}} With <code>--recount</code> it folds the whole log again.{{end}}
 <li>Compare the log digest above with what the ledger says: <code>recount digest --seq {{.Manifest.End.Seq}}</code>. All nodes must give this value.
 </ol>
 <p>The files: <a href="manifest.json">manifest.json</a>, <a href="events.ndjson">events.ndjson</a> (with the records byte for byte), <a href="verdicts.ndjson">verdicts.ndjson</a>, <a href="records.csv">records.csv</a>, <a href="acts.ndjson">acts.ndjson</a>, <a href="keys.json">keys.json</a>, <a href="policies.json">policies.json</a>, <a href="generations.json">generations.json</a>. docs/formats-export.md of Recount describes them.</p>

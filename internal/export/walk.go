@@ -236,7 +236,7 @@ func (w *walk) end() error {
 	w.compareCounts(got, want)
 	w.lookedAll(CheckHistory, w.history)
 	w.hmac()
-	return nil
+	return w.recount()
 }
 
 // hmac says how many signatures only the holder of a secret can check.

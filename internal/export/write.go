@@ -18,7 +18,7 @@ import (
 const (
 	StageEvents   = "events"
 	StageVerdicts = "verdicts"
-	StageFiles    = "files"
+	StageRecount  = "recount"
 )
 
 // Options say what Write exports, and to where. Zero members select everything.
