@@ -178,6 +178,10 @@ func (a *app) offerHindsight(ctx context.Context, c *client.Client, in *keyIncid
 	}
 	policy := policies.Items[i].ID
 	if !f.hindsight {
+		done, err := a.takenAway(ctx, c, in)
+		if err != nil || done {
+			return err
+		}
 		in.Next = []string{a.commandLine("recount generation start --wait --diff --keys hindsight", "--policy", policy[:16], "--reason", in.Reason, "--ticket", in.Ticket)}
 		return nil
 	}
@@ -188,6 +192,18 @@ func (a *app) offerHindsight(ctx context.Context, c *client.Client, in *keyIncid
 	in.Hindsight = g.Generation
 	in.Next = []string{a.commandLine(fmt.Sprintf("recount generation status %d --wait", g.Generation)), a.commandLine(fmt.Sprintf("recount generation diff %d", g.Generation))}
 	return nil
+}
+
+// takenAway tells whether the generation that answers counts nothing of the key already.
+func (a *app) takenAway(ctx context.Context, c *client.Client, in *keyIncident) (bool, error) {
+	in.Next = []string{}
+	page, err := within(ctx, a, c.Generations)
+	if err != nil || in.moved {
+		return false, err
+	}
+	return slices.ContainsFunc(page.Items, func(g wire.GenerationAnswer) bool {
+		return g.Generation == page.Active && g.Keys == wire.KeysHindsight && g.StartedSeq > in.RevokedSeq
+	}), nil
 }
 
 // startHindsight starts the generation, or finds the one that an earlier run has started and that is being built.

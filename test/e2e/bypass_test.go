@@ -16,13 +16,20 @@ import (
 
 const laxPolicy = "signature: {required: false, profiles: [f9, py, es, go, go-fold, py-utf8, ryu, bin, py-bin]}\n"
 
-// opened lets unsigned records in: two forgeries of three, one of which pushes the epoch of an honest agent.
-func (a *abused) opened() {
+// opened lets unsigned records in: two forgeries, one of which pushes the epoch of an honest agent. two says that nodes want two persons.
+func (a *abused) opened(two bool) {
 	a.t.Helper()
 	a.expect(http.StatusOK, a.signed("lab-1", 1))
 	var lax wire.PolicyAnswer
 	a.run(&lax, "policy", "publish", a.file("lax.yaml", laxPolicy), "--reason", "ease")
-	a.run(nil, "policy", "apply", lax.ID, "--reason", "ease")
+	if two {
+		if code, said := a.fails("policy", "apply", lax.ID, "--reason", "ease", "--op-id", "ease"); code != 4 {
+			a.t.Fatalf("exit %d: %s", code, said)
+		}
+		a.run(nil, "approve", "ease", "--run", "--token-file", filepath.Join(a.Dir, "tokens", "responder.token"))
+	} else {
+		a.run(nil, "policy", "apply", lax.ID, "--reason", "ease")
+	}
 	a.expect(http.StatusOK, a.records.Members("lab-1", 50).Text(a.t))
 	a.expect(http.StatusOK, a.records.Members("thief-1", 1).Text(a.t))
 	a.expect(http.StatusAccepted, a.signed("lab-1", 2))
@@ -50,7 +57,7 @@ func (a *abused) file(name, text string) string {
 // prints for the activation.
 func TestIncidentBypass(t *testing.T) {
 	c := abuse(t, 1)
-	c.opened()
+	c.opened(false)
 	out, fix := t.TempDir(), c.file("fix.yaml", everyProfile+"params: {tol_d: \"0.06\"}\n")
 	run := func(args ...string) (in incident.Bypass) {
 		c.run(&in, append([]string{"incident", "bypass", "--reason", "let through", "--ticket", "INC-7", "--out", out}, args...)...)

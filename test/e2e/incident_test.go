@@ -70,6 +70,7 @@ func TestIncidentGivenAgain(t *testing.T) {
 		ByAddress  map[string]int `json:"by_address"`
 		Bundle     string
 		Generation uint32 `json:"hindsight_generation"`
+		Next       []string
 	}) {
 		c.run(&in, append([]string{"incident", "key", id, "--yes", "--reason", "leak", "--ticket", "INC-9", "--out", plain}, args...)...)
 		lines, err := os.ReadFile(filepath.Join(in.Bundle, "submissions.ndjson"))
@@ -103,6 +104,8 @@ func TestIncidentGivenAgain(t *testing.T) {
 	r.activate(started.Generation)
 	if after := incident("--since", "2d"); after.Bundle == first.Bundle {
 		t.Errorf("the bundle of before the recount was written over: %s", after.Bundle)
+	} else if len(first.Next) != 1 || len(after.Next) != 0 {
+		t.Errorf("to do before the recount: %q, after it: %q", first.Next, after.Next)
 	}
 	c.refused("after the recount", 0, c.records.Members("lab-1", 1).Whole(t, nodetest.AbuseSigners["hmac"]).Text(t), http.StatusForbidden, wire.CodeKeyNotAllowed)
 	fix := r.start(r.publish("params: {tol_d: \"0.1\"}\n"))
