@@ -140,16 +140,17 @@ func eventLines(body []byte, items *[]wire.EventAnswer) (end wire.Trailer, err e
 		if end.Trailer {
 			return end, errors.New("a line behind the trailer")
 		}
-		if err := json.Unmarshal(line, &end); err != nil {
+		var l struct { // an event or the trailer; they have no member in common
+			wire.EventAnswer
+			wire.Trailer
+		}
+		if err := json.Unmarshal(line, &l); err != nil {
 			return end, err
 		}
-		if end.Trailer {
+		if end = l.Trailer; end.Trailer {
 			continue
 		}
-		var e wire.EventAnswer
-		if err := json.Unmarshal(line, &e); err != nil {
-			return end, err
-		}
+		e := l.EventAnswer
 		*items = append(*items, e)
 	}
 	if !end.Trailer || end.Count != len(*items) {

@@ -27,7 +27,7 @@ type bypassFlags struct {
 	limit                   time.Duration
 }
 
-// tried is how many of the newest events a fix is tried over before it is published. The diff of the generation speaks of all.
+// tried is how many of the newest submissions a fix is tried over before it is published. The diff of the generation speaks of all.
 const tried = 500
 
 func (a *app) incidentBypassCommand() *cobra.Command {

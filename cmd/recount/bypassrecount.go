@@ -13,17 +13,13 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// tryFix judges the newest events under the fix, each on its own.
+// tryFix judges the newest submissions under the fix, each on its own.
 func (b *bypass) tryFix(ctx context.Context) error {
 	if b.fix == nil || b.active {
 		return nil
 	}
-	at, err := within(ctx, b.app, func(ctx context.Context) (*wire.DigestAnswer, error) { return b.c.Digest(ctx, 0) })
-	if err != nil {
-		return err
-	}
 	t := &trial{a: b.app, policy: *b.fix, counts: map[string]int{}}
-	if err := t.ledger(ctx, max(at.Seq, tried)-tried+1, at.Seq); err != nil {
+	if err := t.newest(ctx, tried); err != nil {
 		return err
 	}
 	b.in.Changes = t.counts

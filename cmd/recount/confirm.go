@@ -49,11 +49,21 @@ func (a *app) confirm(ctx context.Context, f *confirmFlags, operation string, lo
 		return err
 	}
 	name := found[0]
-	where := ""
-	if a.place.mark != (mark{}) {
-		where = "[" + a.markedName(a.place) + "] "
-	}
+	where := a.markedPrompt()
 	fmt.Fprintf(a.err, "%s%s %s: %s\n%s%s Type %s to go on: ", where, operation, plain(name), visible(found[1]), where, first(f.then, "This cannot be undone."), plain(name))
+	return a.typeName(name)
+}
+
+// markedPrompt begins a question about a cluster that somebody has marked, "" for others.
+func (a *app) markedPrompt() string {
+	if a.place.mark == (mark{}) {
+		return ""
+	}
+	return "[" + a.markedName(a.place) + "] "
+}
+
+// typeName lets an operation go on when its name is typed.
+func (a *app) typeName(name string) error {
 	line, err := bufio.NewReader(a.in).ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
 		return err

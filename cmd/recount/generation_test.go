@@ -269,7 +269,8 @@ func TestPolicyTestChecksSignatures(t *testing.T) {
 	}
 }
 
-// TestPolicyTestOverALedger judges the events of two pages up to --to-seq with the recorded facts.
+// TestPolicyTestOverALedger judges the submissions of two pages with the recorded facts. Their events come in one answer for each page,
+// acts between them are passed over, and an event that does not come is an error.
 func TestPolicyTestOverALedger(t *testing.T) {
 	body, err := os.ReadFile("../../testdata/good-hmac.ndjson")
 	if err != nil {
@@ -279,20 +280,31 @@ func TestPolicyTestOverALedger(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := newNode(t)
+	n, cut := newNode(t), false
 	n.override = func(w http.ResponseWriter, r *http.Request) bool {
-		seq, _ := strconv.ParseUint(strings.TrimPrefix(r.URL.Path, "/v1/events/"), 10, 64) // 0 for other paths
+		q := r.URL.Query()
 		switch {
-		case r.URL.Path == "/v1/audit" && r.URL.Query().Get("cursor") == "":
+		case r.URL.Path == "/v1/audit" && q.Get("to_seq") != "7":
+			return false
+		case r.URL.Path == "/v1/audit" && q.Get("cursor") == "":
 			answer(w, wire.AuditPage{Items: []wire.AuditItem{{Seq: 3, Outcome: "escalated"}, {Seq: 5, Outcome: "refused"}}, NextCursor: "more", AppliedSeq: 9})
 		case r.URL.Path == "/v1/audit":
-			answer(w, wire.AuditPage{Items: []wire.AuditItem{{Seq: 6, Outcome: "accepted"}, {Seq: 8, Outcome: "accepted"}}, AppliedSeq: 9})
-		case seq > 0:
-			sub := event.Sub{Body: j.request.Body}
-			if seq != 6 {
-				sub.Facts = event.Facts{KeyID: "hmac-1", Alg: uint8(verify.HMACSHA256), Profile: uint8(pcs.F9), Mode: uint8(verify.Raw)}
+			answer(w, wire.AuditPage{Items: []wire.AuditItem{{Seq: 6, Outcome: "accepted"}}, AppliedSeq: 9})
+		case r.URL.Path == "/v1/events":
+			from, _ := strconv.ParseUint(q.Get("from"), 10, 64) // what is no number gives no event
+			to, _ := strconv.ParseUint(q.Get("to"), 10, 64)
+			if cut {
+				to--
 			}
-			answer(w, wire.EventAnswer{Seq: seq, LogTime: "2026-01-02T03:04:05Z", Payload: sub.Payload()})
+			end := wire.Trailer{Trailer: true, Count: int(to + 1 - from)}
+			for seq := from; seq <= to; seq++ {
+				sub := event.Sub{Body: j.request.Body}
+				if seq != 6 {
+					sub.Facts = event.Facts{KeyID: "hmac-1", Alg: uint8(verify.HMACSHA256), Profile: uint8(pcs.F9), Mode: uint8(verify.Raw)}
+				}
+				answer(w, wire.EventAnswer{Seq: seq, LogTime: "2026-01-02T03:04:05Z", Payload: sub.Payload()})
+			}
+			answer(w, end)
 		default:
 			return false
 		}
@@ -304,6 +316,10 @@ func TestPolicyTestOverALedger(t *testing.T) {
 		if !strings.Contains(strings.Join(strings.Fields(r.out), " "), want) || strings.Contains(r.out, "escalated->") {
 			t.Errorf("no %q in\n%s%s", want, r.out, r.err)
 		}
+	}
+	cut = true
+	if r := run(t, "", "policy", "test", fix, "--from-seq", "3", "--to-seq", "7", "--dev", dev(t, n)); r.code == exitOK || !strings.Contains(r.err, "has not given 1 event of them") {
+		t.Errorf("exit %d: %s%s", r.code, r.out, r.err)
 	}
 }
 

@@ -21,6 +21,7 @@ var reviewVars = []string{"GEN", "POSITION", "DIGEST"}
 type startFlags struct {
 	actFlags
 	request    wire.GenerationRequest
+	try        previewFlags
 	wait, diff bool
 	limit      time.Duration
 }
@@ -28,7 +29,7 @@ type startFlags struct {
 func (a *app) generationStartCommand() *cobra.Command {
 	var f startFlags
 	cmd := &cobra.Command{
-		Use: "start --policy ID", Short: "Fold all history once more under a policy, beside the one that answers", Args: exactly(), Long: generationHelp,
+		Use: "start --policy ID", Short: "Fold all history once more under a policy, beside the one that answers", Args: exactly(), Long: generationHelp + "\n\n" + previewHelp,
 		Annotations: exportsVars(reviewVars...),
 		Example: `  recount generation start --policy 95ca8b018ff1b3ce --ticket INC-7 --wait --diff
   recount generation start --policy 95ca8b018ff1b3ce --from 90112          # the policy judges from this event on
@@ -38,7 +39,14 @@ func (a *app) generationStartCommand() *cobra.Command {
 			if f.request.Policy == "" {
 				return usagef("--policy is missing; \"recount policy list\" lists the published ones")
 			}
-			f.request.Act = a.act(&f.actFlags)
+			if err := f.try.check(cmd); err != nil {
+				return err
+			}
+			id, err := a.previewPublished(cmd.Context(), &f.try, "generation start", f.request.Policy)
+			if err != nil {
+				return err
+			}
+			f.request.Policy, f.request.Act = id, a.act(&f.actFlags)
 			g, err := a.startGeneration(cmd.Context(), f.request)
 			if err != nil {
 				return err
@@ -54,19 +62,12 @@ func (a *app) generationStartCommand() *cobra.Command {
 	cli.Span(cmd.Flags(), &f.limit, "wait-timeout", longestWait, "how long --wait and --diff wait")
 	cli.Closed(cmd, "keys", wire.KeysAsOf, wire.KeysHindsight)
 	f.add(cmd)
+	f.try.add(cmd)
 	return cmd
 }
 
 func (a *app) startGeneration(ctx context.Context, r wire.GenerationRequest) (*wire.GenerationAnswer, error) {
 	return askAct(ctx, a, func(ctx context.Context, c *client.Client) (*wire.GenerationAnswer, error) {
-		p, err := findPolicy(ctx, c, r.Policy)
-		if err != nil {
-			return nil, err
-		}
-		if err := a.warnPublished(ctx, p); err != nil {
-			return nil, err
-		}
-		r.Policy = p.ID
 		return c.StartGeneration(ctx, r)
 	})
 }

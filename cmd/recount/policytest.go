@@ -16,7 +16,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/recount-ledger/recount/client"
-	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/internal/pcs"
 	"github.com/recount-ledger/recount/internal/verify"
 	"github.com/recount-ledger/recount/wire"
@@ -31,7 +30,12 @@ type trial struct {
 	counts map[string]int
 	list   *list[trialLine]
 	total  int
+	letIn  letIn
+	seen   *trialProgress // nil: nobody watches
 }
+
+// letIn counts the records that were refused and would be accepted, and those of them that no key vouches for.
+type letIn struct{ all, unsigned, unverified int }
 
 // What a trial does about signatures.
 const (
@@ -107,6 +111,7 @@ func readTrialKey(flag string, text []byte) (verify.Key, error) {
 type trialFlags struct {
 	records  string
 	from, to uint64
+	last     int
 	list     bool
 	keys     trialKeys
 }
@@ -118,11 +123,13 @@ func (a *app) policyTestCommand() *cobra.Command {
 		Long: `test judges every record on its own: structure, signature, checks and rules, without the history of the ledger. What
 follows for other records (ids that become free, epochs) shows only a generation.
 
-With --from-seq and --to-seq the records are events of a live ledger, judged with the signature facts that the ledger keeps,
-and compared with what it says now. With --records they come from a file, one per line or in the form of the corpus, and
+With --from-seq and --to-seq, or --last, the records are submissions of a live ledger, judged with the signature facts that the
+ledger keeps, and compared with what it says now. What it says because of other records - a conflict, an epoch that is too old or
+has two roots - is no matter of a policy: such a record is compared by itself under the policy that judged it. With --records they come from a file, one per line or in the form of the corpus, and
 verdicts are compared with those of the default policy. Their signatures are checked with --hmac-key-file and --ed25519-pub;
 without any key they are taken as valid, and the output says so.`,
 		Example: `  recount policy test fix.yaml --dev /tmp/recount --from-seq 1 --to-seq 5000 --list
+  recount policy test fix.yaml --last 10000
   recount policy test testdata/policies/tighter-tolerance.yaml --records testdata/good-hmac.ndjson
   recount policy test fix.yaml --records suspects.ndjson --hmac-key-file agent.key --list -o ndjson`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -137,6 +144,7 @@ without any key they are taken as valid, and the output says so.`,
 	flags.StringVar(&f.records, "records", "", "records to judge, instead of a ledger's")
 	flags.Uint64Var(&f.from, "from-seq", 0, "first event of the ledger to judge")
 	flags.Uint64Var(&f.to, "to-seq", 0, "last one")
+	flags.IntVar(&f.last, "last", 0, "instead: the newest submissions of the ledger, so many")
 	flags.BoolVar(&f.list, "list", false, "also list every record that changes")
 	f.keys.add(cmd)
 	return cmd
@@ -150,19 +158,26 @@ func (a *app) try(ctx context.Context, p verify.Policy, f trialFlags) error {
 	}
 	fromFile, fromLedger := f.records != "", f.from != 0 || f.to != 0
 	switch {
-	case fromFile == fromLedger, fromLedger && (f.from == 0 || f.to < f.from):
-		return usagef("give either --records FILE, or --from-seq and --to-seq")
-	case fromLedger && ring != nil:
+	case f.last < 0 || f.last > maxTried:
+		return usagef("--last must be in 1..%d", maxTried)
+	case f.last > 0 && (fromFile || fromLedger):
+		return usagef("give either --records FILE, or --from-seq and --to-seq, or --last")
+	case f.last == 0 && (fromFile == fromLedger || fromLedger && (f.from == 0 || f.to < f.from)):
+		return usagef("give either --records FILE, or --from-seq and --to-seq, or --last")
+	case !fromFile && ring != nil:
 		return usagef("keys go with --records; of a ledger's events the recorded facts count")
 	}
 	if f.list {
 		t.list = newList(a, func(t *table, l trialLine) { t.row(l.Seq, dash(l.PCSID), l.Shard, l.Before, l.After, l.Reason) },
 			count("SEQ", 1), hexID("PCS_ID", 4), text("SHARD", 6, 8), word("BEFORE", 2), word("AFTER", 3), text("REASON", 5, 10)).because("no verdict changes")
 	}
-	if t.ring = ring; fromFile {
+	switch t.ring = ring; {
+	case fromFile:
 		err = t.file(f.records)
-	} else {
-		err = t.ledger(ctx, f.from, f.to)
+	case f.last > 0:
+		err = t.newest(ctx, f.last)
+	default:
+		err = t.between(ctx, f.from, f.to)
 	}
 	if err != nil && t.total == 0 {
 		return err
@@ -202,13 +217,22 @@ func changesText(counts map[string]int) string {
 	return strings.Join(parts, ", ")
 }
 
-func (t *trial) add(seq uint64, rec *pcs.Record, before string, v verify.Verdict) error {
+func (t *trial) add(seq uint64, rec *pcs.Record, f verify.Facts, before string, v verify.Verdict) error {
 	t.total++
 	after := v.Outcome.String()
 	if after == before {
 		return nil
 	}
 	t.counts[before+"->"+after]++
+	if before == wire.OutcomeRefused && after == wire.OutcomeAccepted {
+		t.letIn.all++
+		switch {
+		case rec.Sig == "":
+			t.letIn.unsigned++
+		case !f.Valid():
+			t.letIn.unverified++
+		}
+	}
 	if t.list == nil {
 		return nil
 	}
@@ -240,7 +264,8 @@ func (t *trial) file(path string) error {
 			verified++
 		}
 		before := verify.Judge(defaults, rec, facts, 0)
-		return t.add(0, rec, before.Outcome.String(), verify.Judge(t.policy, rec, t.facts(rec, t.policy), 0))
+		now := t.facts(rec, t.policy)
+		return t.add(0, rec, now, before.Outcome.String(), verify.Judge(t.policy, rec, now, 0))
 	})
 	switch {
 	case err == nil && t.total == 0:
@@ -270,60 +295,4 @@ func (t *trial) facts(rec *pcs.Record, p verify.Policy) verify.Facts {
 		f.Mode = verify.SHA256
 	}
 	return f
-}
-
-// ledger judges events of a live ledger with the facts recorded in them.
-func (t *trial) ledger(ctx context.Context, from, to uint64) error {
-	c, err := t.a.connect()
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	t.how = sigsRecorded
-	q := client.AuditQuery{FromSeq: from, Limit: int(min(to-from, 999)) + 1}
-	for {
-		page, err := t.a.auditPage(ctx, c, q)
-		if err != nil {
-			return err
-		}
-		for _, item := range page.Items {
-			if item.Seq > to {
-				return nil
-			}
-			if slices.Contains(notOfPolicies, item.ReasonCode) {
-				t.counts["(left out: decided by keys or freezes)"]++
-				continue
-			}
-			if err := t.one(ctx, c, item); err != nil {
-				return fmt.Errorf("event %d: %w", item.Seq, err)
-			}
-		}
-		if page.NextCursor == "" {
-			return nil
-		}
-		q.Cursor, q.MinSeq = page.NextCursor, max(q.MinSeq, page.AppliedSeq)
-	}
-}
-
-// notOfPolicies are refusals that no policy has decided and none can take back.
-var notOfPolicies = []string{verify.ReasonKeyRevoked.String(), verify.ReasonKeyNotAllowed.String(), verify.ReasonFrozen.String()}
-
-func (t *trial) one(ctx context.Context, c *client.Client, item wire.AuditItem) error {
-	ctx, cancel := context.WithTimeout(ctx, t.a.timeout)
-	defer cancel()
-	e, err := c.Event(ctx, item.Seq, client.Read{})
-	if err != nil {
-		return err
-	}
-	sub, err := event.DecodeSubmission(e.Payload)
-	if err != nil {
-		return err
-	}
-	at, err := wire.ParseTime(e.LogTime)
-	if err != nil {
-		return err
-	}
-	f := verify.Facts{KeyID: sub.Facts.KeyID, Alg: verify.Alg(sub.Facts.Alg), Profile: pcs.Profile(sub.Facts.Profile), Mode: verify.Mode(sub.Facts.Mode)}
-	rec := pcs.Decode(sub.Body)
-	return t.add(item.Seq, rec, item.Outcome, verify.Judge(t.policy, rec, f, at.UnixNano()))
 }
