@@ -85,7 +85,7 @@ func checkConfig(cmd *cobra.Command, path string) error {
 			err = errors.Join(err, wrapped("pid_file", node.Writable(filepath.Dir(file))))
 		}
 	}
-	for _, w := range append(warnings, foreign(os.LookupEnv)...) {
+	for _, w := range append(warnings, unread()...) {
 		fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s\n", w)
 	}
 	if err != nil {

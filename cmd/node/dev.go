@@ -99,7 +99,7 @@ func (d *devCluster) run(ctx context.Context) error {
 		return err
 	}
 	d.dir, d.serving = abs, new(atomic.Bool)
-	for _, w := range foreign(os.LookupEnv) {
+	for _, w := range unread() {
 		fmt.Fprintf(d.stderr, "recount-node: warning: %s\n", w)
 	}
 	if err := d.prepare(); err != nil {

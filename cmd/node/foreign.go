@@ -1,6 +1,16 @@
 package main
 
-import "fmt"
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/recount-ledger/recount/internal/cli"
+)
+
+// toolVariables are read by recount, and may be set beside those of a node.
+var toolVariables = []string{"RECOUNT_ENDPOINTS", "RECOUNT_CA", "RECOUNT_TOKEN_FILE", "RECOUNT_CERT", "RECOUNT_CERT_KEY", "RECOUNT_DEV", "RECOUNT_CONTEXT", "RECOUNT_CONFIG"}
 
 // foreignSettings are the variables that the predecessor's server reads and a node does not, and what to do instead.
 var foreignSettings = []struct{ env, instead string }{
@@ -29,3 +39,38 @@ func foreign(env func(string) (string, bool)) (warnings []string) {
 	}
 	return warnings
 }
+
+// misspelt warns of variables that no setting has and that are nearly the name of one: RECOUNT_API_LITSEN, RECOUNT_TOKEN_RATE. A
+// node that does not find what was meant would start with the default. environ is as of os.Environ.
+func misspelt(environ []string) (warnings []string) {
+	var known []string
+	for _, s := range settings {
+		known = append(known, s.env)
+		if s.secret {
+			known = append(known, s.env+"_FILE")
+		}
+	}
+	for _, entry := range environ {
+		name, _, _ := strings.Cut(entry, "=")
+		if slices.Contains(known, name) || slices.Contains(toolVariables, name) || !ours(name) {
+			continue
+		}
+		meant := cli.Nearest(name, known)
+		if short := strings.TrimPrefix(name, "RECOUNT_"); slices.Contains(known, short) {
+			meant = short
+		}
+		if meant != "" {
+			warnings = append(warnings, fmt.Sprintf("%s is set and counts for nothing; did you mean %s?", name, meant))
+		}
+	}
+	slices.Sort(warnings)
+	return warnings
+}
+
+// ours tells names that nobody else gives to variables.
+func ours(name string) bool {
+	return strings.HasPrefix(name, "RECOUNT_") || strings.HasPrefix(name, "PCS_") || strings.HasPrefix(name, "METRICS_")
+}
+
+// unread warns of what is in the environment and counts for nothing.
+func unread() []string { return append(foreign(os.LookupEnv), misspelt(os.Environ())...) }

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -39,6 +40,28 @@ func TestForeignSettings(t *testing.T) {
 		if !bytes.Contains(page, []byte("`"+s.env+"`")) {
 			t.Errorf("docs/agents.md has no `%s`", s.env)
 		}
+	}
+}
+
+// TestMisspeltVariables: a variable that is nearly a setting is named with the one that was meant; others are left alone.
+func TestMisspeltVariables(t *testing.T) {
+	got := misspelt([]string{"RECOUNT_API_LITSEN=127.0.0.1:1", "RECOUNT_TOKEN_RATE=5", "PCS_HMAC_KEYS_FLIE=x", "RECOUNT_METRICS_USER=u", "METRICS_PAS=p",
+		"PATH=/bin", "METRICS_USER=u", "PCS_HMAC_KEY_FILE=k", "TOKEN_RATES=1", "RECOUNT_SITE=x", "RECOUNT_FAULT_CLOCK=1h"})
+	want := []string{"METRICS_PAS is set and counts for nothing; did you mean METRICS_PASS?", "PCS_HMAC_KEYS_FLIE is set and counts for nothing; did you mean PCS_HMAC_KEYS_FILE?",
+		"RECOUNT_API_LITSEN is set and counts for nothing; did you mean RECOUNT_API_LISTEN?", "RECOUNT_METRICS_USER is set and counts for nothing; did you mean METRICS_USER?",
+		"RECOUNT_TOKEN_RATE is set and counts for nothing; did you mean TOKEN_RATE?"}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+	var all []string
+	for _, name := range toolVariables {
+		all = append(all, name+"=x")
+	}
+	for _, s := range settings {
+		all = append(all, s.env+"=x")
+	}
+	if got := misspelt(all); len(got) != 0 {
+		t.Errorf("what is read: %q", got)
 	}
 }
 

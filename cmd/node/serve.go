@@ -40,7 +40,7 @@ seconds, at once after SIGHUP. Files that do not fit are refused, with a warning
 			if err != nil {
 				return wrong(problems(err))
 			}
-			return serve(cmd.Context(), c, v.text["pid_file"], foreign(os.LookupEnv))
+			return serve(cmd.Context(), c, v.text["pid_file"], unread())
 		},
 	}
 	cmd.Flags().StringVar(&path, "config", "", "settings file, YAML")
