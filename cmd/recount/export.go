@@ -19,9 +19,10 @@ func (a *app) exportCommand() *cobra.Command {
 		Long: `export copies a range of the ledger out of the cluster. It reads only and needs a token of the role auditor. docs/auditing.md
 shows which command answers which question of an auditor.`,
 		Example: `  recount export dir november --since 2026-11-01 --until 2026-12-01
-  recount export verify november`,
+  recount export verify november
+  recount export postgres --print-schema | psql audit`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
-	cmd.AddCommand(a.exportDirCommand(), a.exportVerifyCommand())
+	cmd.AddCommand(a.exportDirCommand(), a.exportVerifyCommand(), a.exportPostgresCommand())
 	return cmd
 }
 

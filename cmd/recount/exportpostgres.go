@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/recount-ledger/recount/client"
+	"github.com/recount-ledger/recount/internal/cli"
+	"github.com/recount-ledger/recount/internal/pgscript"
+	"github.com/recount-ledger/recount/wire"
+)
+
+// postgresFlags are what export postgres is told.
+type postgresFlags struct {
+	schema, follow, full bool
+	after                string
+	every                time.Duration
+}
+
+func (a *app) exportPostgresCommand() *cobra.Command {
+	var f postgresFlags
+	cmd := &cobra.Command{
+		Use: "postgres", Short: "Print a psql script that keeps the audit list in PostgreSQL", Args: exactly(),
+		Long: `postgres prints SQL for psql, and never talks to a database itself. --print-schema makes the tables recount_audit,
+recount_known_shard and recount_cursor, and the views audit_log and known_shards. Without it the script brings the tables from
+where the cursor is (--after) to the end of the log: new submissions, the registered patterns of shards and, after an activation
+or a rollback, the rows of which the ledger says something else now. The cursor moves in the same statement as the rows: a script
+that is cut changes nothing, one that was loaded before is refused, and each batch of 10,000 rows stands by itself.
+
+A row that no recount flipped keeps the reason, policy and D_hat of the generation that it names; --full reads every row again.
+--follow goes on until it is interrupted and writes a batch whenever something is new. docs/audit-logging.md has a unit for it.`,
+		Example: `  recount export postgres --print-schema | psql audit
+  recount export postgres --after "$(psql -Atc 'select generation,seq from recount_cursor' audit)" | psql -1 audit
+  recount export postgres --after "$(psql -Atc 'select generation,seq from recount_cursor' audit)" --follow | psql audit`,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.exportPostgres(cmd.Context(), &f) },
+	}
+	flags := cmd.Flags()
+	flags.BoolVar(&f.schema, "print-schema", false, "print the tables and views instead; asks no node")
+	flags.StringVar(&f.after, "after", "", "where the tables are: generation and seq of recount_cursor (default: they are empty)")
+	flags.BoolVar(&f.full, "full", false, "read every row again, so that reason, policy and D_hat are those of the generation that answers")
+	flags.BoolVar(&f.follow, "follow", false, "go on until interrupted")
+	cli.Span(flags, &f.every, "every", 2*time.Second, "with --follow: how often to look")
+	return cmd
+}
+
+func (a *app) exportPostgres(ctx context.Context, f *postgresFlags) error {
+	var after pgscript.Cursor
+	var err error
+	switch {
+	case a.format != formatTable || a.wide:
+		return usagef("export postgres prints a script for psql; leave -o out")
+	case f.schema && (f.after != "" || f.follow || f.full):
+		return usagef("--print-schema prints the tables alone: leave --after, --follow and --full out")
+	case f.schema:
+		_, err = io.WriteString(a.out, pgscript.Schema)
+		return err
+	case f.every <= 0:
+		return usagef("--every must be more than nothing")
+	case f.after != "":
+		if after, err = pgscript.ParseCursor(f.after); err != nil {
+			return usagef("--after %w", err)
+		}
+	}
+	c, err := a.connect()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	v, err := within(ctx, a, func(ctx context.Context) (*wire.VersionAnswer, error) { return c.Version(ctx) })
+	if err != nil {
+		return err
+	}
+	rows := uint64(0)
+	feed := &pgscript.Feed{Source: c, To: a.out, Cluster: v.ClusterID, After: after, Full: f.full, Local: a.local, Timeout: a.timeout, Said: a.talk,
+		Batch: func(n uint64, _ pgscript.Cursor) { rows += n }}
+	if !f.follow {
+		if err := feed.Run(ctx); err != nil {
+			return err
+		}
+		a.talk("%d rows, up to event %d of generation %d", rows, feed.After.Seq, feed.After.Generation)
+		return nil
+	}
+	return a.followPostgres(ctx, feed, f.every)
+}
+
+// followPostgres runs a feed again and again. When the nodes are away it waits for them; a database that is away ends it, because
+// psql ends.
+func (a *app) followPostgres(ctx context.Context, feed *pgscript.Feed, every time.Duration) error {
+	look := time.NewTicker(every)
+	defer look.Stop()
+	for {
+		err := feed.Run(ctx)
+		switch {
+		case errors.Is(err, context.Canceled) && ctx.Err() != nil:
+			return nil // an interrupt is the usual end
+		case errors.Is(err, client.ErrUnavailable) || errors.Is(err, pgscript.ErrSwitched):
+			a.talk("Nothing was read, trying again: %v", err)
+		case err != nil:
+			return err
+		}
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
