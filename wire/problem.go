@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/recount-ledger/recount/nano"
 )
 
 // Code names a kind of problem. The set is closed; the page /problems/<slug> explains each.
@@ -174,8 +176,8 @@ type Problem struct {
 	DryRun     bool   `json:"dry_run,omitempty"` // the record was only checked: nothing was logged
 
 	First            *SubmitAnswer `json:"first,omitempty"` // the outcome that stands, for conflicts
-	RecomputedDHat   *Nano         `json:"recomputed_D_hat,omitempty"`
-	RecomputedBudget *Nano         `json:"recomputed_budget,omitempty"`
+	RecomputedDHat   *nano.Nano    `json:"recomputed_D_hat,omitempty"`
+	RecomputedBudget *nano.Nano    `json:"recomputed_budget,omitempty"`
 }
 
 // NewProblem makes a problem with the usual status, title and reason code of its code. An empty detail
@@ -215,7 +217,7 @@ func (p *Problem) WithRetry(after time.Duration) *Problem {
 // WithFirst attaches the outcome that stands and its recomputed values.
 func (p *Problem) WithFirst(first SubmitAnswer) *Problem {
 	p.First, p.RecomputedDHat = &first, first.RecomputedDHat
-	p.RecomputedBudget = NanoPtr(first.RecomputedBudget)
+	p.RecomputedBudget = nano.Ptr(first.RecomputedBudget)
 	return p
 }
 

@@ -9,6 +9,8 @@ import (
 	"errors"
 	"strings"
 	"time"
+
+	"github.com/recount-ledger/recount/nano"
 )
 
 // Outcomes of a submission, the values of SubmitAnswer.Outcome.
@@ -75,12 +77,12 @@ func ParseTime(s string) (time.Time, error) {
 // SubmitAnswer answers POST /v1/pcs/submit with status 200 (accepted) or 202 (escalated).
 // The first six members are those that existing clients parse.
 type SubmitAnswer struct {
-	Accepted         bool   `json:"accepted"`
-	Escalated        bool   `json:"escalated"`
-	RecomputedDHat   *Nano  `json:"recomputed_D_hat,omitempty"` // left out when it cannot be computed
-	RecomputedBudget Nano   `json:"recomputed_budget"`
-	Reason           string `json:"reason"` // one plain sentence, "every check passed" when nothing is wrong
-	PCSID            string `json:"pcs_id"`
+	Accepted         bool       `json:"accepted"`
+	Escalated        bool       `json:"escalated"`
+	RecomputedDHat   *nano.Nano `json:"recomputed_D_hat,omitempty"` // left out when it cannot be computed
+	RecomputedBudget nano.Nano  `json:"recomputed_budget"`
+	Reason           string     `json:"reason"` // one plain sentence, "every check passed" when nothing is wrong
+	PCSID            string     `json:"pcs_id"`
 
 	Outcome    string   `json:"outcome"`
 	ReasonCode string   `json:"reason_code"` // "ok" when nothing is wrong, "late_epoch" when only the epoch is late and the policy accepts that
@@ -94,10 +96,10 @@ type SubmitAnswer struct {
 
 	InputsSigned bool `json:"inputs_signed"` // the signature covers scales, counts and everything else: scheme pcs/2
 
-	Node    string `json:"node"` // node that received the deciding submission
-	ShardID string `json:"shard_id"`
-	Epoch   int64  `json:"epoch"`
-	DHat    *Nano  `json:"D_hat,omitempty"` // the claimed value, as signed; in answers to a submission
+	Node    string     `json:"node"` // node that received the deciding submission
+	ShardID string     `json:"shard_id"`
+	Epoch   int64      `json:"epoch"`
+	DHat    *nano.Nano `json:"D_hat,omitempty"` // the claimed value, as signed; in answers to a submission
 }
 
 // CheckAnswer answers POST /v1/pcs/check: what a submission of the same bytes would be answered now. Nothing was logged, so there is
@@ -117,31 +119,31 @@ type PCSAnswer struct {
 
 // AuditItem is one row of the audit list: one submission event and what the generation says of it.
 type AuditItem struct {
-	Seq              uint64   `json:"seq"`
-	LogTime          string   `json:"log_time"`
-	ReceivedAt       string   `json:"received_at"`
-	Node             string   `json:"node"`
-	RequestID        string   `json:"request_id,omitempty"`
-	PCSID            string   `json:"pcs_id"`
-	ShardID          string   `json:"shard_id"`
-	Epoch            int64    `json:"epoch"`
-	KeyID            string   `json:"key_id"` // empty when no key verified it
-	Status           int      `json:"status"` // HTTP status of the answer
-	Outcome          string   `json:"outcome"`
-	Accepted         bool     `json:"accepted"`
-	ReasonCode       string   `json:"reason_code"`
-	Reasons          []string `json:"reasons"`
-	Reason           string   `json:"reason"`
-	DHat             *Nano    `json:"D_hat,omitempty"`
-	RecomputedDHat   *Nano    `json:"recomputed_D_hat"`
-	RecomputedBudget Nano     `json:"recomputed_budget"`
-	Policy           string   `json:"policy"`
-	Replayed         bool     `json:"replayed"`
-	Reverified       bool     `json:"reverified"`
-	InputsSigned     bool     `json:"inputs_signed"`       // as in SubmitAnswer, of this submission's own signature
-	Evidence         bool     `json:"evidence"`            // kept beside an earlier outcome that stands
-	FirstSeq         uint64   `json:"first_seq,omitempty"` // the event whose outcome stands, when not this one
-	Remote           string   `json:"remote,omitempty"`    // address that it came from; absent when addresses are not recorded
+	Seq              uint64     `json:"seq"`
+	LogTime          string     `json:"log_time"`
+	ReceivedAt       string     `json:"received_at"`
+	Node             string     `json:"node"`
+	RequestID        string     `json:"request_id,omitempty"`
+	PCSID            string     `json:"pcs_id"`
+	ShardID          string     `json:"shard_id"`
+	Epoch            int64      `json:"epoch"`
+	KeyID            string     `json:"key_id"` // empty when no key verified it
+	Status           int        `json:"status"` // HTTP status of the answer
+	Outcome          string     `json:"outcome"`
+	Accepted         bool       `json:"accepted"`
+	ReasonCode       string     `json:"reason_code"`
+	Reasons          []string   `json:"reasons"`
+	Reason           string     `json:"reason"`
+	DHat             *nano.Nano `json:"D_hat,omitempty"`
+	RecomputedDHat   *nano.Nano `json:"recomputed_D_hat"`
+	RecomputedBudget nano.Nano  `json:"recomputed_budget"`
+	Policy           string     `json:"policy"`
+	Replayed         bool       `json:"replayed"`
+	Reverified       bool       `json:"reverified"`
+	InputsSigned     bool       `json:"inputs_signed"`       // as in SubmitAnswer, of this submission's own signature
+	Evidence         bool       `json:"evidence"`            // kept beside an earlier outcome that stands
+	FirstSeq         uint64     `json:"first_seq,omitempty"` // the event whose outcome stands, when not this one
+	Remote           string     `json:"remote,omitempty"`    // address that it came from; absent when addresses are not recorded
 
 	Generation uint32       `json:"generation"`    // that says what this row says
 	Was        AuditAnswer  `json:"was"`           // the answer first given

@@ -2,37 +2,14 @@ package wire
 
 import (
 	"encoding/json"
-	"errors"
-	"math"
 	"testing"
 	"time"
+
+	"github.com/recount-ledger/recount/nano"
 )
 
-func TestNanoText(t *testing.T) {
-	for text, n := range map[string]Nano{
-		"0": 0, "3": 3_000_000_000, "1.412345679": 1_412_345_679, "-0.5": -500_000_000, "0.000000001": 1,
-		"-0.000000001": -1, "9223372036.854775807": math.MaxInt64, "-9223372036.854775807": -math.MaxInt64,
-	} {
-		if n.String() != text {
-			t.Errorf("%d: %s, want %s", int64(n), n, text)
-		}
-		var back Nano
-		if err := json.Unmarshal([]byte(text), &back); err != nil || back != n {
-			t.Errorf("%s: %d, %v", text, int64(back), err)
-		}
-	}
-	if got := Nano(math.MinInt64).String(); got != "-9223372036.854775808" {
-		t.Error(got)
-	}
-	for _, bad := range []string{"", "-", ".5", "1.", "1e3", "1.0000000001", "9223372036.854775808", "99999999999999999999", "1.2.3", "+1", "0x1", "1_0"} {
-		if n, err := ParseNano(bad); !errors.Is(err, ErrNano) {
-			t.Errorf("%q: %d, %v", bad, int64(n), err)
-		}
-	}
-}
-
 func TestSubmitAnswerKeepsZero(t *testing.T) {
-	text, err := json.Marshal(SubmitAnswer{RecomputedDHat: NanoPtr(0)})
+	text, err := json.Marshal(SubmitAnswer{RecomputedDHat: nano.Ptr(0)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/recount-ledger/recount/client"
+	"github.com/recount-ledger/recount/nano"
 	"github.com/recount-ledger/recount/wire"
 )
 
@@ -20,14 +21,14 @@ type expectation struct {
 	Class      string      `json:"class"`
 	Accepted   *bool       `json:"accepted"`
 	PCSID      string      `json:"pcs_id"`
-	DHat       []wire.Nano `json:"d_hat"`
-	Budget     []wire.Nano `json:"budget"`
+	DHat       []nano.Nano `json:"d_hat"`
+	Budget     []nano.Nano `json:"budget"`
 	SameAs     string      `json:"same_as"`
 	MaxSeconds float64     `json:"max_seconds"`
 }
 
 // slack is the difference that the expectation's own rounding may make.
-const slack wire.Nano = 2
+const slack nano.Nano = 2
 
 // checker compares answers with expectations. It remembers answers by case id for same_as.
 type checker struct {
@@ -101,9 +102,9 @@ func (x *expectation) checkValues(a *wire.SubmitAnswer, status int) (diffs []str
 		differ("reason_code %q, expected %q", a.ReasonCode, x.Class)
 	}
 	if n := len(x.DHat); n > 0 && (a.RecomputedDHat == nil || *a.RecomputedDHat < x.DHat[0]-slack || *a.RecomputedDHat > x.DHat[n-1]+slack) {
-		differ("recomputed_D_hat %s, expected within [%v, %v]", nano(a.RecomputedDHat), x.DHat[0], x.DHat[n-1])
+		differ("recomputed_D_hat %s, expected within [%v, %v]", decimal(a.RecomputedDHat), x.DHat[0], x.DHat[n-1])
 	}
-	near := func(b wire.Nano) bool { return max(a.RecomputedBudget-b, b-a.RecomputedBudget) <= slack }
+	near := func(b nano.Nano) bool { return max(a.RecomputedBudget-b, b-a.RecomputedBudget) <= slack }
 	if len(x.Budget) > 0 && !slices.ContainsFunc(x.Budget, near) {
 		differ("recomputed_budget %v, expected one of %v", a.RecomputedBudget, x.Budget)
 	}

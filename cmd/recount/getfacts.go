@@ -8,6 +8,7 @@ import (
 
 	"github.com/recount-ledger/recount/client"
 	"github.com/recount-ledger/recount/internal/pcs"
+	"github.com/recount-ledger/recount/nano"
 	"github.com/recount-ledger/recount/wire"
 )
 
@@ -36,10 +37,10 @@ type submissionFacts struct {
 
 // claimedValues are the four signed numbers, rounded as their profile says.
 type claimedValues struct {
-	DHat    wire.Nano `json:"D_hat"`
-	CohStar wire.Nano `json:"coh_star"`
-	R       wire.Nano `json:"r"`
-	Budget  wire.Nano `json:"budget"`
+	DHat    nano.Nano `json:"D_hat"`
+	CohStar nano.Nano `json:"coh_star"`
+	R       nano.Nano `json:"r"`
+	Budget  nano.Nano `json:"budget"`
 }
 
 // factsOf reads a submission from its event.
@@ -56,7 +57,7 @@ func factsOf(e *wire.EventAnswer) *submissionFacts {
 	}
 	if rec.Signable {
 		t := rec.Tuple(profile)
-		f.Claimed = &claimedValues{wire.Nano(t.DHat), wire.Nano(t.CohStar), wire.Nano(t.R), wire.Nano(t.Budget)}
+		f.Claimed = &claimedValues{t.DHat, t.CohStar, t.R, t.Budget}
 	}
 	return f
 }
@@ -92,7 +93,7 @@ func (f *submissionFacts) signed() (key, how string) {
 // showRecord prints an answer: what is said, what was claimed, and where the evidence is.
 func (a *app) showRecord(p *wire.PCSAnswer, f *submissionFacts) error {
 	key, how := f.signed()
-	claimed := func(value func(*claimedValues) wire.Nano) string {
+	claimed := func(value func(*claimedValues) nano.Nano) string {
 		if f == nil || f.Claimed == nil {
 			return "-"
 		}
@@ -107,10 +108,10 @@ func (a *app) showRecord(p *wire.PCSAnswer, f *submissionFacts) error {
 	}
 	return a.show(getAnswer{p, f}, "pcs_id", p.PCSID, "outcome", p.Outcome, "accepted", p.Accepted, "reason code", p.ReasonCode,
 		"reasons", dash(strings.Join(p.Reasons, " ")), "reason", dash(p.Reason), "shard", p.ShardID, "epoch", p.Epoch,
-		"claimed D_hat", claimed(func(v *claimedValues) wire.Nano { return v.DHat }), "recomputed D_hat", nano(p.RecomputedDHat),
-		"claimed coh_star", claimed(func(v *claimedValues) wire.Nano { return v.CohStar }),
-		"claimed r", claimed(func(v *claimedValues) wire.Nano { return v.R }),
-		"claimed budget", claimed(func(v *claimedValues) wire.Nano { return v.Budget }), "recomputed budget", p.RecomputedBudget,
+		"claimed D_hat", claimed(func(v *claimedValues) nano.Nano { return v.DHat }), "recomputed D_hat", decimal(p.RecomputedDHat),
+		"claimed coh_star", claimed(func(v *claimedValues) nano.Nano { return v.CohStar }),
+		"claimed r", claimed(func(v *claimedValues) nano.Nano { return v.R }),
+		"claimed budget", claimed(func(v *claimedValues) nano.Nano { return v.Budget }), "recomputed budget", p.RecomputedBudget,
 		"key", key, "signature", how, "inputs signed", p.InputsSigned, "address", address,
 		"received at", p.ReceivedAt, "node", p.Node, "policy", p.Policy, "generation", p.Generation,
 		"seq", p.Seq, "leaf", leaf, "leaf hash", hash, "raft entry", entry, "events", join(p.Events))

@@ -20,6 +20,7 @@ import (
 
 	"github.com/recount-ledger/recount/internal/pcs"
 	"github.com/recount-ledger/recount/internal/verify"
+	"github.com/recount-ledger/recount/nano"
 	"github.com/recount-ledger/recount/wire"
 )
 
@@ -160,9 +161,9 @@ func (n *node) cluster(w http.ResponseWriter) {
 }
 
 func okAnswer(id, shard string, epoch int64, seq uint64) wire.SubmitAnswer {
-	return wire.SubmitAnswer{Accepted: true, RecomputedDHat: wire.NanoPtr(1_000_000_000), RecomputedBudget: 342_292_998, PCSID: id,
+	return wire.SubmitAnswer{Accepted: true, RecomputedDHat: nano.Ptr(1_000_000_000), RecomputedBudget: 342_292_998, PCSID: id,
 		Outcome: "accepted", ReasonCode: "ok", Reasons: []string{}, Seq: seq, ReceivedAt: "2026-01-02T03:04:05Z", Policy: strings.Repeat("ef", 32),
-		Generation: 1, Node: "node-1", ShardID: shard, Epoch: epoch, DHat: wire.NanoPtr(1_012_345_678)}
+		Generation: 1, Node: "node-1", ShardID: shard, Epoch: epoch, DHat: nano.Ptr(1_012_345_678)}
 }
 
 func (n *node) submit(w http.ResponseWriter, r *http.Request) {

@@ -8,7 +8,7 @@ import (
 	"unicode"
 
 	"github.com/recount-ledger/recount/internal/term"
-	"github.com/recount-ledger/recount/wire"
+	"github.com/recount-ledger/recount/nano"
 )
 
 // The values of -o.
@@ -41,7 +41,7 @@ func (a *app) document(v any) error {
 	return enc.Encode(v)
 }
 
-func nano(n *wire.Nano) string {
+func decimal(n *nano.Nano) string {
 	if n == nil {
 		return "-"
 	}

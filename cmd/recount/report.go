@@ -284,11 +284,11 @@ func (r *report) printOne() error {
 	switch a, p := r.last.answer, r.last.problem; {
 	case a != nil && r.flags.dry:
 		return r.a.show(wire.CheckAnswer{SubmitAnswer: *a, Seq: a.Seq, DryRun: true}, "outcome", a.Outcome, "status", r.last.response.Status, "accepted", a.Accepted,
-			"reason", first(a.Reason, a.ReasonCode), "pcs_id", a.PCSID, "shard", a.ShardID, "epoch", a.Epoch, "D_hat", nano(a.DHat),
-			"recomputed D_hat", nano(a.RecomputedDHat), "replayed", a.Replayed, "policy", a.Policy, "logged", "no")
+			"reason", first(a.Reason, a.ReasonCode), "pcs_id", a.PCSID, "shard", a.ShardID, "epoch", a.Epoch, "D_hat", decimal(a.DHat),
+			"recomputed D_hat", decimal(a.RecomputedDHat), "replayed", a.Replayed, "policy", a.Policy, "logged", "no")
 	case a != nil:
 		return r.a.show(a, "outcome", a.Outcome, "accepted", a.Accepted, "reason", first(a.Reason, a.ReasonCode), "seq", a.Seq,
-			"pcs_id", a.PCSID, "shard", a.ShardID, "epoch", a.Epoch, "D_hat", nano(a.DHat), "recomputed D_hat", nano(a.RecomputedDHat),
+			"pcs_id", a.PCSID, "shard", a.ShardID, "epoch", a.Epoch, "D_hat", decimal(a.DHat), "recomputed D_hat", decimal(a.RecomputedDHat),
 			"replayed", a.Replayed, "policy", a.Policy)
 	case p != nil:
 		return r.a.show(p, "outcome", first(p.Outcome, "rejected"), "status", p.Status, "reason", first(p.ReasonCode, string(p.Code)),

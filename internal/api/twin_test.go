@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/recount-ledger/recount/nano"
 	"github.com/recount-ledger/recount/wire"
 )
 
@@ -50,8 +51,8 @@ type twinRecord struct {
 	PCSID   string    `json:"pcs_id"`
 	ShardID string    `json:"shard_id"`
 	Epoch   int64     `json:"epoch"`
-	DHat    wire.Nano `json:"D_hat"`
-	Budget  wire.Nano `json:"budget"`
+	DHat    nano.Nano `json:"D_hat"`
+	Budget  nano.Nano `json:"budget"`
 	Sig     string    `json:"sig"`
 	FT      struct {
 		Degraded bool `json:"degraded"`
@@ -100,9 +101,9 @@ func (t *twin) Submit(ctx context.Context, body []byte, meta Meta) (answer *wire
 		return t.again(at, r, body)
 	}
 	a := wire.SubmitAnswer{
-		Accepted: true, RecomputedDHat: wire.NanoPtr(r.DHat), RecomputedBudget: r.Budget, PCSID: r.PCSID,
+		Accepted: true, RecomputedDHat: nano.Ptr(r.DHat), RecomputedBudget: r.Budget, PCSID: r.PCSID,
 		Outcome: wire.OutcomeAccepted, ReasonCode: wire.ReasonOK, Policy: hexOf("policy"), Node: "node-1",
-		ShardID: r.ShardID, Epoch: r.Epoch, DHat: wire.NanoPtr(r.DHat),
+		ShardID: r.ShardID, Epoch: r.Epoch, DHat: nano.Ptr(r.DHat),
 	}
 	if r.FT.Degraded {
 		a.Outcome, a.Escalated, a.ReasonCode = wire.OutcomeEscalated, true, "degraded"

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/recount-ledger/recount/nano"
 	"github.com/recount-ledger/recount/wire"
 )
 
@@ -35,7 +36,7 @@ type Submission struct {
 	Escalated      bool       `json:"escalated"`
 	ReasonCode     string     `json:"reason_code"`      // of the answer, such as ok, degraded, epoch_regression, bad_signature; empty when none was given
 	Replayed       bool       `json:"replayed"`         // an earlier answer given again
-	RecomputedDHat *wire.Nano `json:"recomputed_D_hat"` // null when it was not computed
+	RecomputedDHat *nano.Nano `json:"recomputed_D_hat"` // null when it was not computed
 	Seq            uint64     `json:"seq"`              // of the event that decided; 0 when there is none
 	KeyID          string     `json:"key_id"`           // empty when no key verified it
 	RequestID      string     `json:"request_id"`

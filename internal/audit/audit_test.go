@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/recount-ledger/recount/nano"
 	"github.com/recount-ledger/recount/wire"
 )
 
@@ -65,7 +66,7 @@ func TestLines(t *testing.T) {
 	at := time.Date(2025, 1, 19, 10, 30, 45, 0, time.UTC)
 	s, path := open(t, func(o *Options) { o.Now = func() time.Time { return at } })
 	epoch := int64(42)
-	s.Submission(Submission{PCSID: "abc123", ShardID: "shard-001", Epoch: &epoch, Outcome: wire.OutcomeAccepted, Accepted: true, ReasonCode: "ok", RecomputedDHat: wire.NanoPtr(1_412_345_679),
+	s.Submission(Submission{PCSID: "abc123", ShardID: "shard-001", Epoch: &epoch, Outcome: wire.OutcomeAccepted, Accepted: true, ReasonCode: "ok", RecomputedDHat: nano.Ptr(1_412_345_679),
 		Seq: 7, KeyID: "hmac-0011223344556677", RequestID: "r-1", Policy: "ff"})
 	s.Submission(Submission{Event: EventSignatureFailure, PCSID: "a\nb", Outcome: wire.OutcomeRefused, RequestID: "r-2", ReasonCode: "bad_signature", Error: "bad_signature"})
 	s.Act(Act{Actor: "alice", Role: "operator", Route: "POST /v1/policies", Status: 403, OpID: "op-1", RequestID: "r-3"})

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/recount-ledger/recount/nano"
 	"github.com/recount-ledger/recount/wire"
 )
 
@@ -38,7 +39,7 @@ func (r *records) add(i *wire.AuditItem) error {
 	if i.FirstSeq != 0 {
 		first = number(i.FirstSeq)
 	}
-	signed := []string{nano(i.DHat), nano(i.RecomputedDHat), i.RecomputedBudget.String()}
+	signed := []string{decimal(i.DHat), decimal(i.RecomputedDHat), i.RecomputedBudget.String()}
 	for n := range cells {
 		cells[n] = Defused(cells[n])
 	}
@@ -62,7 +63,7 @@ func answerCells(a *wire.AuditAnswer) []string {
 
 func number(n uint64) string { return strconv.FormatUint(n, 10) }
 
-func nano(n *wire.Nano) string {
+func decimal(n *nano.Nano) string {
 	if n == nil {
 		return ""
 	}

@@ -147,7 +147,7 @@ func otherwise(r *projections.Result, v *wire.AuditItem, generation uint32) stri
 		return "place among the records of its id"
 	case r.KeyID != v.KeyID:
 		return "key"
-	case r.HasDHat != (v.RecomputedDHat != nil) || r.HasDHat && wire.Nano(r.DHat) != *v.RecomputedDHat || wire.Nano(r.Budget) != v.RecomputedBudget:
+	case r.HasDHat != (v.RecomputedDHat != nil) || r.HasDHat && r.DHat != *v.RecomputedDHat || r.Budget != v.RecomputedBudget:
 		return "value"
 	}
 	return ""

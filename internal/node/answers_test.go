@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/recount-ledger/recount/internal/nodetest"
+	"github.com/recount-ledger/recount/nano"
 	"github.com/recount-ledger/recount/wire"
 )
 
@@ -14,7 +15,7 @@ func TestAnswerHasClaim(t *testing.T) {
 	f := nodetest.NewRecords(t)
 	r := newRecounter(t, c)
 	for _, record := range []nodetest.Record{{Shard: "alpha", Epoch: 1, Root: "r"}, {Shard: "alpha", Epoch: 2, Root: "r", Wrong: true}} {
-		var claim wire.Nano
+		var claim nano.Nano
 		for i := range 2 {
 			a, err := c.Client.Submit(r.ctx, f.Sign(record))
 			r.must(err)

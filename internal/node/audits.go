@@ -15,6 +15,7 @@ import (
 	"github.com/recount-ledger/recount/internal/pcs"
 	"github.com/recount-ledger/recount/internal/projections"
 	"github.com/recount-ledger/recount/internal/verify"
+	"github.com/recount-ledger/recount/nano"
 	"github.com/recount-ledger/recount/wire"
 )
 
@@ -213,12 +214,12 @@ func (n *Node) auditItem(read func(uint64) (projections.Item, error), r projecti
 	a := wire.AuditItem{
 		Seq: r.Seq, LogTime: wire.TimeNS(r.LogTime), ReceivedAt: wire.TimeNS(r.ReceivedAt), PCSID: r.PCSID, ShardID: r.ShardID,
 		Epoch: r.Epoch, KeyID: r.KeyID, Status: r.Status, Outcome: r.Outcome.String(), Accepted: r.Accepted,
-		ReasonCode: r.ReasonCode(), Reasons: r.ReasonCodes(), Reason: reasonText(&r), RecomputedBudget: wire.Nano(r.Budget),
+		ReasonCode: r.ReasonCode(), Reasons: r.ReasonCodes(), Reason: reasonText(&r), RecomputedBudget: r.Budget,
 		Policy: hex.EncodeToString(r.Policy[:]), Replayed: r.Replayed, Reverified: r.Reverified, Evidence: r.Evidence,
 		InputsSigned: r.Facts.InputsSigned(),
 	}
 	if r.HasDHat {
-		a.RecomputedDHat = wire.NanoPtr(wire.Nano(r.DHat))
+		a.RecomputedDHat = nano.Ptr(r.DHat)
 	}
 	if r.FirstSeq != r.Seq {
 		a.FirstSeq = r.FirstSeq
@@ -234,7 +235,7 @@ func (n *Node) auditItem(read func(uint64) (projections.Item, error), r projecti
 	a.Node, a.RequestID, a.Remote = sub.Node, sub.RequestID, sub.Remote
 	if r.Facts.Valid() {
 		if rec := pcs.Decode(sub.Body); rec.Signable {
-			a.DHat = wire.NanoPtr(wire.Nano(rec.Tuple(r.Facts.Profile).DHat))
+			a.DHat = nano.Ptr(rec.Tuple(r.Facts.Profile).DHat)
 		}
 	}
 	return a, nil

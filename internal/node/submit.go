@@ -13,6 +13,7 @@ import (
 	"github.com/recount-ledger/recount/internal/projections"
 	"github.com/recount-ledger/recount/internal/propose"
 	"github.com/recount-ledger/recount/internal/verify"
+	"github.com/recount-ledger/recount/nano"
 	"github.com/recount-ledger/recount/wire"
 )
 
@@ -321,13 +322,13 @@ func structureProblem(rec *pcs.Record, f *pcs.Fault) *wire.Problem {
 // submitAnswer is the outcome of the event that decided. It reads no event: everybody may ask, and the log is cold.
 func (n *Node) submitAnswer(r projections.Result) wire.SubmitAnswer {
 	a := wire.SubmitAnswer{
-		Accepted: r.Accepted, Escalated: r.Outcome == verify.Escalated, RecomputedBudget: wire.Nano(r.Budget),
+		Accepted: r.Accepted, Escalated: r.Outcome == verify.Escalated, RecomputedBudget: r.Budget,
 		Reason: reasonText(&r), PCSID: r.PCSID, Outcome: r.Outcome.String(), ReasonCode: r.ReasonCode(), Reasons: r.ReasonCodes(),
 		Seq: r.Seq, ReceivedAt: wire.TimeNS(r.ReceivedAt), Policy: fmt.Sprintf("%x", r.Policy), Generation: r.Generation,
 		Reverified: r.Reverified, InputsSigned: r.Facts.InputsSigned(), Node: r.Node, ShardID: r.ShardID, Epoch: r.Epoch,
 	}
 	if r.HasDHat {
-		a.RecomputedDHat = wire.NanoPtr(wire.Nano(r.DHat))
+		a.RecomputedDHat = nano.Ptr(r.DHat)
 	}
 	return a
 }
@@ -359,12 +360,12 @@ func (n *Node) badSignature(rec *pcs.Record) *wire.Problem {
 }
 
 // claimedDHat is the claim of a well-formed record as its client has signed it; an unsigned one is read like f9.
-func claimedDHat(rec *pcs.Record, facts verify.Facts) *wire.Nano {
+func claimedDHat(rec *pcs.Record, facts verify.Facts) *nano.Nano {
 	profile := pcs.F9
 	if facts.Valid() {
 		profile = facts.Profile
 	}
-	return wire.NanoPtr(wire.Nano(rec.Tuple(profile).DHat))
+	return nano.Ptr(rec.Tuple(profile).DHat)
 }
 
 // stats are counters outside the fold.

@@ -98,7 +98,7 @@ func TestGoldenNumbers(t *testing.T) {
 	for _, row := range rows {
 		n := number(t, row.Literal)
 		for rule, want := range row.Rounded {
-			got := round(n.Double, rules[rule]).String()
+			got := round(n.Double, rules[rule]).Fixed()
 			if got != strings.TrimPrefix(want, "-") && got != want || got != want && strings.Trim(got, "-0.") != "" {
 				t.Errorf("%s %s: %s, want %s", row.Literal, rule, got, want)
 			}

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/recount-ledger/recount/nano"
 )
 
 // Profile is one reading of "sorted keys, no spaces, nine decimals" (testdata/PROFILES.md). Values are logged and for ever.
@@ -89,7 +91,7 @@ func (s ProfileSet) Slice() []Profile {
 }
 
 // Tuple is the signed values: the multiples of 1e-9 that a profile's rounding rule makes of the wire doubles.
-type Tuple struct{ DHat, CohStar, R, Budget Nano }
+type Tuple struct{ DHat, CohStar, R, Budget nano.Nano }
 
 // Tuple rounds the four numbers by the rule of p. It needs Signable.
 func (r *Record) Tuple(p Profile) Tuple {
@@ -98,7 +100,7 @@ func (r *Record) Tuple(p Profile) Tuple {
 
 // round is the rounding rule of a profile: bin (exact value, ties to even), dec (shortest text, half away from zero), mulup
 // (times 1e9 in doubles, half upwards) or mul (times 1e9 in doubles, half away from zero).
-func round(x float64, p Profile) Nano {
+func round(x float64, p Profile) nano.Nano {
 	switch p {
 	case F9, PyUTF8, PyBin:
 		return fromFixed(strconv.AppendFloat(make([]byte, 0, 24), x, 'f', 9, 64))
@@ -110,17 +112,17 @@ func round(x float64, p Profile) Nano {
 		if float64(y-floor) >= 0.5 {
 			floor++
 		}
-		return Nano(floor)
+		return nano.Nano(floor)
 	}
-	return Nano(math.Round(float64(x * 1e9)))
+	return nano.Nano(math.Round(float64(x * 1e9)))
 }
 
 // fromFixed reads a text with nine decimals.
-func fromFixed(text []byte) Nano {
-	var n Nano
+func fromFixed(text []byte) nano.Nano {
+	var n nano.Nano
 	for _, c := range text {
 		if c >= '0' && c <= '9' {
-			n = n*10 + Nano(c-'0')
+			n = n*10 + nano.Nano(c-'0')
 		}
 	}
 	if text[0] == '-' {
@@ -130,7 +132,7 @@ func fromFixed(text []byte) Nano {
 }
 
 // roundDec rounds the shortest decimal text of x half away from zero at the ninth decimal.
-func roundDec(x float64) Nano {
+func roundDec(x float64) nano.Nano {
 	text := strconv.AppendFloat(make([]byte, 0, 32), math.Abs(x), 'f', -1, 64)
 	whole, frac, _ := strings.Cut(string(text), ".")
 	up := len(frac) > 9 && frac[9] >= '5'
@@ -201,7 +203,7 @@ func (r *Record) appendBin(dst []byte) ([]byte, error) {
 	var shard [32]byte
 	copy(shard[:], r.ShardID)
 	dst = append(dst, shard[:]...)
-	for _, n := range []Nano{t.DHat, t.CohStar, t.R, t.Budget} {
+	for _, n := range []nano.Nano{t.DHat, t.CohStar, t.R, t.Budget} {
 		dst = binary.LittleEndian.AppendUint64(dst, uint64(n))
 	}
 	return dst, nil

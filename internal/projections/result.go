@@ -4,8 +4,8 @@ import (
 	"errors"
 	"net/http"
 
-	"github.com/recount-ledger/recount/internal/pcs"
 	"github.com/recount-ledger/recount/internal/verify"
+	"github.com/recount-ledger/recount/nano"
 )
 
 // Errors of this package. All but ErrNotFound stop a fold: the log holds something that this binary cannot fold.
@@ -31,10 +31,10 @@ type Result struct {
 	RuleReason string          // the word of the policy's rule when ReasonRule is among them
 	Status     int             // HTTP status of the answer
 	HasDHat    bool            // whether D_hat could be recomputed
-	DHat       pcs.Nano        // recomputed D_hat: the upper middle slope
-	DHatLower  pcs.Nano        // the lower middle slope
+	DHat       nano.Nano       // recomputed D_hat: the upper middle slope
+	DHatLower  nano.Nano       // the lower middle slope
 	HasBudget  bool            // whether the budget was recomputed (structure and signature were in order)
-	Budget     pcs.Nano        // recomputed budget
+	Budget     nano.Nano       // recomputed budget
 	Detail     string          // one English sentence about Reason, "" when there is none
 	PCSID      string          // lower-case hex; for a refused submission the id as claimed, "" when there was none
 	ShardID    string          // "" when it could not be read

@@ -9,6 +9,7 @@ import (
 	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/internal/pcs"
 	"github.com/recount-ledger/recount/internal/verify"
+	"github.com/recount-ledger/recount/nano"
 )
 
 // rowVersion is the first byte of every row of a generation. Version 1 had no digest of the rows written beside an outcome.
@@ -186,10 +187,10 @@ func decodeRow(seq uint64, b []byte) (r Result, core int, err error) {
 		r.readIdentity(d)
 	}
 	if f&flagDHat != 0 {
-		r.DHatLower, r.DHat = pcs.Nano(d.varint()), pcs.Nano(d.varint())
+		r.DHatLower, r.DHat = nano.Nano(d.varint()), nano.Nano(d.varint())
 	}
 	if f&flagBudget != 0 {
-		r.Budget = pcs.Nano(d.varint())
+		r.Budget = nano.Nano(d.varint())
 	}
 	r.FirstSeq, r.JudgedSeq, r.BehindSeq = d.back(seq), d.back(seq), d.back(seq)
 	if f&flagHadMark != 0 {

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/recount-ledger/recount/internal/pcs"
+	"github.com/recount-ledger/recount/nano"
 )
 
 // Rules whose outcome depends on the history or on HTTP alone; their records are judged
@@ -100,7 +101,7 @@ func checkLine(t *testing.T, file string, l *corpusLine, rec *pcs.Record, f Fact
 }
 
 // within allows the one unit by which a text printed from a double may be off.
-func within(got pcs.Nano, want jsonNano) bool {
-	d := got - pcs.Nano(want)
+func within(got nano.Nano, want jsonNano) bool {
+	d := got - nano.Nano(want)
 	return d >= -1 && d <= 1
 }

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/recount-ledger/recount/internal/pcs"
+	"github.com/recount-ledger/recount/nano"
 )
 
 // Dangers says what a policy lets in, or refuses, that a person must mean. Every sentence stands by itself. It looks at the policy
@@ -37,7 +37,7 @@ func (p Policy) Looser(than Policy) []string {
 	}
 	for _, t := range []struct {
 		name     string
-		new, old pcs.Nano
+		new, old nano.Nano
 	}{{"tol_d", p.Params.TolD, than.Params.TolD}, {"tol_coh", p.Params.TolCoh, than.Params.TolCoh}, {"tol_budget", p.Params.TolBudget, than.Params.TolBudget}} {
 		if t.new > t.old {
 			out = append(out, fmt.Sprintf("params.%s is %s instead of %s: claims are held less strictly", t.name, t.new, t.old))

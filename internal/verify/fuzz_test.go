@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/recount-ledger/recount/internal/pcs"
+	"github.com/recount-ledger/recount/nano"
 )
 
 // FuzzCheck: no body makes Check, Recheck or Judge panic, and a signature that holds for
@@ -94,7 +95,7 @@ func flipDigit(s string, at uint64) string {
 // nudge replaces a number by another multiple of 1e-9, at least two units away.
 func nudge(n pcs.Number, step uint64) pcs.Number {
 	units := int64(n.Double*1e9) + 2 + int64(step%1_000_000)
-	text := pcs.Nano(units).String()
+	text := nano.Nano(units).Fixed()
 	return pcs.Number{Literal: text, Double: float64(units) / 1e9}
 }
 

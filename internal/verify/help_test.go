@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"github.com/recount-ledger/recount/internal/pcs"
+	"github.com/recount-ledger/recount/nano"
 )
 
 func dataFile(t testing.TB, name string) []byte {
@@ -162,14 +163,14 @@ func corpus(t testing.TB, name string) []corpusLine {
 }
 
 // jsonNano reads a JSON number of at most nine decimals.
-type jsonNano pcs.Nano
+type jsonNano nano.Nano
 
 func (n *jsonNano) UnmarshalJSON(b []byte) error {
 	f, err := strconv.ParseFloat(string(b), 64)
 	if err != nil {
 		return err
 	}
-	v, err := pcs.ParseNano(strings.TrimRight(strconv.FormatFloat(f, 'f', 9, 64), "\n"))
+	v, err := nano.Parse(strings.TrimRight(strconv.FormatFloat(f, 'f', 9, 64), "\n"))
 	*n = jsonNano(v)
 	return err
 }

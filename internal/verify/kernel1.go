@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"github.com/recount-ledger/recount/internal/pcs"
+	"github.com/recount-ledger/recount/nano"
 )
 
 // Kernel 1, frozen with the first release. Everything is an integer.
@@ -16,7 +17,7 @@ const (
 	maxSlope    = 4_000_000_000 * 1_000_000_000 // slopes saturate here, in 1e-9
 	maxParam    = 1_000_000 * 1_000_000_000     // largest parameter, and signed value, in 1e-9
 	maxDHat     = 3_500_000_000                 // D_hat range is [0, 3.5]
-	maxUnit     = pcs.NanoOne                   // range of r, budget and (without tolerance) coh_star is [0, 1]
+	maxUnit     = nano.One                      // range of r, budget and (without tolerance) coh_star is [0, 1]
 	maxSpelling = 400                           // largest decimal exponent looked at in a count's key
 )
 
@@ -47,7 +48,7 @@ func checks1(p *Params, rec *pcs.Record, t pcs.Tuple, v *Verdict, doubt string) 
 	}
 	fail(doubt != "", ReasonDHatUnverifiable, func() string { return doubt })
 	fail(doubt == "" && outside(t.DHat, v.DHatLower-p.TolD, v.DHatUpper+p.TolD), ReasonDHatMismatch, func() string {
-		return claimed("D_hat", t.DHat) + ", recomputed " + interval(v) + ", tolerance " + p.TolD.String()
+		return claimed("D_hat", t.DHat) + ", recomputed " + interval(v) + ", tolerance " + p.TolD.Fixed()
 	})
 	fail(outside(t.DHat, 0, maxDHat), ReasonDHatRange, func() string { return ranged("D_hat", t.DHat, 0, maxDHat) })
 	fail(outside(t.CohStar, 0, maxUnit+p.TolCoh), ReasonCohBounds, func() string {
@@ -59,7 +60,7 @@ func checks1(p *Params, rec *pcs.Record, t pcs.Tuple, v *Verdict, doubt string) 
 		return "claimed regime " + rec.Regime + ", recomputed " + v.Regime
 	})
 	fail(outside(t.Budget, v.Budget-p.TolBudget, v.Budget+p.TolBudget), ReasonBudgetMismatch, func() string {
-		return claimed("budget", t.Budget) + ", recomputed " + v.Budget.String() + ", tolerance " + p.TolBudget.String()
+		return claimed("budget", t.Budget) + ", recomputed " + v.Budget.Fixed() + ", tolerance " + p.TolBudget.Fixed()
 	})
 	fail(rec.Degraded, ReasonDegraded, func() string { return "the sender marked the record degraded" })
 	if len(v.Reasons) == 0 {
@@ -67,19 +68,19 @@ func checks1(p *Params, rec *pcs.Record, t pcs.Tuple, v *Verdict, doubt string) 
 	}
 }
 
-func outside(v, lo, hi pcs.Nano) bool { return v < lo || v > hi }
+func outside(v, lo, hi nano.Nano) bool { return v < lo || v > hi }
 
-func claimed(name string, v pcs.Nano) string { return "claimed " + name + " " + v.String() }
+func claimed(name string, v nano.Nano) string { return "claimed " + name + " " + v.Fixed() }
 
-func ranged(name string, v, lo, hi pcs.Nano) string {
-	return claimed(name, v) + " is outside " + lo.String() + " to " + hi.String()
+func ranged(name string, v, lo, hi nano.Nano) string {
+	return claimed(name, v) + " is outside " + lo.Fixed() + " to " + hi.Fixed()
 }
 
 func interval(v *Verdict) string {
 	if v.DHatLower == v.DHatUpper {
-		return v.DHatUpper.String()
+		return v.DHatUpper.Fixed()
 	}
-	return v.DHatLower.String() + " to " + v.DHatUpper.String()
+	return v.DHatLower.Fixed() + " to " + v.DHatUpper.Fixed()
 }
 
 // regime1 derives the regime word from the claimed values.
@@ -95,21 +96,21 @@ func regime1(p *Params, t pcs.Tuple) string {
 
 // budget1 is Base + Alpha(1-r) + Beta max(0, D-D0) + Gamma coh over the claimed values,
 // summed exactly in 1e-18, clamped to [0, 1] and rounded to the nearest 1e-9, halves up.
-func budget1(p *Params, t pcs.Tuple) pcs.Nano {
+func budget1(p *Params, t pcs.Tuple) nano.Nano {
 	over := max(0, t.DHat-p.D0)
 	var sum int128
-	sum.addProduct(int64(p.Base), int64(pcs.NanoOne))
-	sum.addProduct(int64(p.Alpha), int64(pcs.NanoOne-t.R))
+	sum.addProduct(int64(p.Base), int64(nano.One))
+	sum.addProduct(int64(p.Alpha), int64(nano.One-t.R))
 	sum.addProduct(int64(p.Beta), int64(over))
 	sum.addProduct(int64(p.Gamma), int64(t.CohStar))
-	one := uint64(pcs.NanoOne)
+	one := uint64(nano.One)
 	switch {
 	case sum.hi < 0:
 		return 0
 	case sum.hi > 0 || sum.lo >= one*one:
-		return pcs.NanoOne
+		return nano.One
 	}
-	return pcs.Nano((sum.lo + one/2) / one)
+	return nano.Nano((sum.lo + one/2) / one)
 }
 
 // int128 is a signed 128-bit sum, two's complement.
@@ -169,7 +170,7 @@ func slopes1(rec *pcs.Record, v *Verdict) (doubt string) {
 	}
 	slices.Sort(all)
 	v.HasDHat = true
-	v.DHatLower, v.DHatUpper = pcs.Nano(all[(len(all)-1)/2]), pcs.Nano(all[len(all)/2])
+	v.DHatLower, v.DHatUpper = nano.Nano(all[(len(all)-1)/2]), nano.Nano(all[len(all)/2])
 	return doubt
 }
 
@@ -180,7 +181,7 @@ func slope1(ds, dn int64) (int64, bool) {
 	if den <= minLogGap {
 		return 0, false
 	}
-	hi, lo := bits.Mul64(magnitude(dn), uint64(pcs.NanoOne))
+	hi, lo := bits.Mul64(magnitude(dn), uint64(nano.One))
 	lo, carry := bits.Add64(lo, den/2, 0)
 	hi += carry
 	q := uint64(maxSlope)

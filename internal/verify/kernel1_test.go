@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/recount-ledger/recount/internal/pcs"
+	"github.com/recount-ledger/recount/nano"
 )
 
 func TestGoldenDHat(t *testing.T) {
@@ -34,8 +35,8 @@ func TestGoldenDHat(t *testing.T) {
 			}
 			continue
 		}
-		if !v.HasDHat || v.DHatLower != pcs.Nano(row.Lower) || v.DHatUpper != pcs.Nano(row.Upper) {
-			t.Errorf("%s: %v %s %s, want %s %s", row.Note, v.HasDHat, v.DHatLower, v.DHatUpper, pcs.Nano(row.Lower), pcs.Nano(row.Upper))
+		if !v.HasDHat || v.DHatLower != nano.Nano(row.Lower) || v.DHatUpper != nano.Nano(row.Upper) {
+			t.Errorf("%s: %v %s %s, want %s %s", row.Note, v.HasDHat, v.DHatLower, v.DHatUpper, nano.Nano(row.Lower), nano.Nano(row.Upper))
 		}
 	}
 }
@@ -52,13 +53,13 @@ func TestGoldenRegimeBudget(t *testing.T) {
 	dataJSON(t, "golden/regime_budget.json", &rows)
 	params := DefaultPolicy().Params
 	for _, row := range rows {
-		tuple := pcs.Tuple{DHat: pcs.Nano(row.DHat), CohStar: pcs.Nano(row.Coh), R: pcs.Nano(row.R)}
+		tuple := pcs.Tuple{DHat: nano.Nano(row.DHat), CohStar: nano.Nano(row.Coh), R: nano.Nano(row.R)}
 		if got := regime1(&params, tuple); got != row.Regime {
 			t.Errorf("%+v: regime %s", row, got)
 		}
 		// The vectors were printed from doubles, where an exact half falls either way.
-		down := tie(&params, tuple) && pcs.Nano(row.Budget) == budget1(&params, tuple)-1
-		if got := budget1(&params, tuple); got != pcs.Nano(row.Budget) && !down {
+		down := tie(&params, tuple) && nano.Nano(row.Budget) == budget1(&params, tuple)-1
+		if got := budget1(&params, tuple); got != nano.Nano(row.Budget) && !down {
 			t.Errorf("%+v: budget %s", row, got)
 		}
 	}
@@ -112,7 +113,7 @@ func bigSlope(ds, dn *big.Int) (int64, bool) {
 }
 
 // dumbKernel is the second implementation: maps, strings, selection by counting.
-func dumbKernel(p *Params, scales []int64, nj map[string]int64, t pcs.Tuple) (lower, upper pcs.Nano, ok bool, budget pcs.Nano, regime string) {
+func dumbKernel(p *Params, scales []int64, nj map[string]int64, t pcs.Tuple) (lower, upper nano.Nano, ok bool, budget nano.Nano, regime string) {
 	ok = true
 	var logs, logn []*big.Int
 	for _, s := range scales {
@@ -132,11 +133,11 @@ func dumbKernel(p *Params, scales []int64, nj map[string]int64, t pcs.Tuple) (lo
 		}
 	}
 	if ok = ok && len(all) > 0; ok {
-		lower, upper = pcs.Nano(ranked(all, (len(all)-1)/2)), pcs.Nano(ranked(all, len(all)/2))
+		lower, upper = nano.Nano(ranked(all, (len(all)-1)/2)), nano.Nano(ranked(all, len(all)/2))
 	}
 	one := big.NewInt(1_000_000_000)
 	sum := new(big.Int).Mul(big.NewInt(int64(p.Base)), one)
-	term := func(w pcs.Nano, v int64) { sum.Add(sum, new(big.Int).Mul(big.NewInt(int64(w)), big.NewInt(v))) }
+	term := func(w nano.Nano, v int64) { sum.Add(sum, new(big.Int).Mul(big.NewInt(int64(w)), big.NewInt(v))) }
 	term(p.Alpha, 1_000_000_000-int64(t.R))
 	if t.DHat > p.D0 {
 		term(p.Beta, int64(t.DHat-p.D0))
@@ -158,7 +159,7 @@ func dumbKernel(p *Params, scales []int64, nj map[string]int64, t pcs.Tuple) (lo
 	if t.CohStar >= p.StickyCoh && t.DHat <= p.StickyD {
 		regime = "sticky"
 	}
-	return lower, upper, ok, pcs.Nano(sum.Int64()), regime
+	return lower, upper, ok, nano.Nano(sum.Int64()), regime
 }
 
 // ranked returns the element that k others sort before.
@@ -219,10 +220,10 @@ func TestSecondImplementation(t *testing.T) {
 }
 
 // bigMean is the mean of two numbers, halves rounded away from zero.
-func bigMean(a, b int64) pcs.Nano {
+func bigMean(a, b int64) nano.Nano {
 	sum := new(big.Int).Add(big.NewInt(a), big.NewInt(b))
 	half, rest := new(big.Int).QuoRem(sum, big.NewInt(2), new(big.Int))
-	return pcs.Nano(half.Add(half, rest).Int64())
+	return nano.Nano(half.Add(half, rest).Int64())
 }
 
 func kernel1Values(p *Params, rec *pcs.Record, tuple pcs.Tuple, v *Verdict) {
@@ -252,11 +253,11 @@ func randomCount(rng *rand.Rand) int64 {
 	return 1 + rng.Int64N(5000)
 }
 
-func randomSigned(rng *rand.Rand) pcs.Nano {
+func randomSigned(rng *rand.Rand) nano.Nano {
 	if rng.IntN(10) == 0 {
-		return pcs.Nano(rng.Int64N(2*int64(maxParam)) - int64(maxParam))
+		return nano.Nano(rng.Int64N(2*int64(maxParam)) - int64(maxParam))
 	}
-	return pcs.Nano(rng.Int64N(5_000_000_000) - 500_000_000)
+	return nano.Nano(rng.Int64N(5_000_000_000) - 500_000_000)
 }
 
 // The definition agrees with the mathematical logarithm as closely as it says.

@@ -1,6 +1,9 @@
 package verify
 
-import "github.com/recount-ledger/recount/internal/pcs"
+import (
+	"github.com/recount-ledger/recount/internal/pcs"
+	"github.com/recount-ledger/recount/nano"
+)
 
 // kernel2 is kernel 1, except that the recomputed D_hat is the mean of the two middle slopes, halves rounded away from zero,
 // and the tolerance lies around this mean. It is the textbook median, which no agent in the field computes; a policy has to
@@ -13,7 +16,7 @@ func kernel2(p *Params, rec *pcs.Record, t pcs.Tuple, v *Verdict) {
 }
 
 // middle is the mean of two slopes, halves rounded away from zero; two times maxSlope fits an int64.
-func middle(a, b pcs.Nano) pcs.Nano {
+func middle(a, b nano.Nano) nano.Nano {
 	if sum := a + b; sum < 0 {
 		return (sum - 1) / 2
 	}

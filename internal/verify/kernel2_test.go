@@ -4,7 +4,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/recount-ledger/recount/internal/pcs"
+	"github.com/recount-ledger/recount/nano"
 )
 
 // TestKernel2: the middle slopes of these counts are 0.935784974 and 1, their mean is 0.967892487.
@@ -30,7 +30,7 @@ func TestKernel2(t *testing.T) {
 		checkMismatch(t, Judge(DefaultPolicy(), rec, someFacts, 0), c.first)
 		v := Judge(p, rec, someFacts, 0)
 		checkMismatch(t, v, c.second)
-		if mean := pcs.Nano(967_892_487); !v.HasDHat || v.DHatLower != mean || v.DHatUpper != mean {
+		if mean := nano.Nano(967_892_487); !v.HasDHat || v.DHatLower != mean || v.DHatUpper != mean {
 			t.Errorf("kernel 2: %+v", v)
 		}
 	}
@@ -49,7 +49,7 @@ func checkMismatch(t *testing.T, v Verdict, evidence string) {
 
 func TestMiddle(t *testing.T) {
 	t.Parallel()
-	for _, c := range [][3]pcs.Nano{{0, 0, 0}, {0, 1, 1}, {-1, 0, -1}, {-1, 1, 0}, {1, 2, 2}, {-2, -1, -2}, {-3, 1, -1}, {-3, 0, -2}, {4, 8, 6},
+	for _, c := range [][3]nano.Nano{{0, 0, 0}, {0, 1, 1}, {-1, 0, -1}, {-1, 1, 0}, {1, 2, 2}, {-2, -1, -2}, {-3, 1, -1}, {-3, 0, -2}, {4, 8, 6},
 		{maxSlope, maxSlope, maxSlope}, {-maxSlope, -maxSlope, -maxSlope}, {-maxSlope, maxSlope, 0}, {maxSlope - 1, maxSlope, maxSlope}} {
 		if got := middle(c[0], c[1]); got != c[2] || got != bigMean(int64(c[0]), int64(c[1])) {
 			t.Errorf("%d and %d: %d, want %d", c[0], c[1], got, c[2])

@@ -4,9 +4,10 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/recount-ledger/recount/internal/pcs"
 	"slices"
 	"strings"
+
+	"github.com/recount-ledger/recount/nano"
 )
 
 // ErrUnknownName is wrapped by the Parse functions of this package when a word is
@@ -110,10 +111,10 @@ type Verdict struct {
 	// two middle slopes, equal for an odd number of slopes, or twice their mean under
 	// kernel 2; the recomputed D_hat is DHatUpper.
 	HasDHat              bool
-	DHatLower, DHatUpper pcs.Nano
+	DHatLower, DHatUpper nano.Nano
 	// Budget and Regime follow from the signed values by formula and thresholds. They
 	// are zero for a refused record.
-	Budget pcs.Nano
+	Budget nano.Nano
 	Regime string
 	// RuleReason is the word of the rule that matched, "" when none did.
 	RuleReason string

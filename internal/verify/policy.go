@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/recount-ledger/recount/internal/pcs"
+	"github.com/recount-ledger/recount/nano"
 )
 
 // Errors of policy documents.
@@ -36,10 +37,10 @@ const maxTTL = int64(100*365*24) * 3600 * 1_000_000_000
 
 // Params are the numbers of a policy. All but DedupTTL are multiples of 1e-9.
 type Params struct {
-	TolD, TolCoh, TolBudget        pcs.Nano // tolerances, never negative
-	Alpha, Beta, Gamma, Base, D0   pcs.Nano // budget = Base + Alpha(1-r) + Beta max(0, D-D0) + Gamma coh
-	StickyCoh, StickyD, NonStickyD pcs.Nano // regime thresholds
-	DedupTTL                       int64    // nanoseconds, above zero
+	TolD, TolCoh, TolBudget        nano.Nano // tolerances, never negative
+	Alpha, Beta, Gamma, Base, D0   nano.Nano // budget = Base + Alpha(1-r) + Beta max(0, D-D0) + Gamma coh
+	StickyCoh, StickyD, NonStickyD nano.Nano // regime thresholds
+	DedupTTL                       int64     // nanoseconds, above zero
 }
 
 // SignatureRules say which signatures count.
@@ -136,7 +137,7 @@ func (d *paramsDoc) nanos(p *Params) []nanoField {
 type nanoField struct {
 	name string
 	text *string
-	nano *pcs.Nano
+	nano *nano.Nano
 }
 
 // Canonical returns the one JSON text of the policy: members sorted by name, no spaces,
@@ -150,7 +151,7 @@ func (p Policy) Canonical() []byte {
 	}
 	d.Kernel = strconv.Itoa(p.Kernel)
 	for _, f := range d.Params.nanos(&p.Params) {
-		*f.text = f.nano.String()
+		*f.text = f.nano.Fixed()
 	}
 	d.Params.DedupTTL = strconv.FormatInt(p.Params.DedupTTL, 10)
 	d.Rules = append([]Rule{}, p.Rules...)
@@ -223,7 +224,7 @@ func (d *policyDoc) policy() (Policy, error) {
 		p.Rules = d.Rules
 	}
 	for _, f := range d.Params.nanos(&p.Params) {
-		if *f.nano, err = pcs.ParseNano(*f.text); err != nil {
+		if *f.nano, err = nano.Parse(*f.text); err != nil {
 			return p, fmt.Errorf("%w: params.%s: %w", ErrPolicy, f.name, err)
 		}
 	}
@@ -314,7 +315,7 @@ func (p Policy) Validate() error {
 	var d paramsDoc
 	for _, f := range d.nanos(&p.Params) {
 		if v := *f.nano; v > maxParam || v < -maxParam {
-			return fmt.Errorf("%w: params.%s: beyond %d", ErrPolicy, f.name, int64(maxParam/pcs.NanoOne))
+			return fmt.Errorf("%w: params.%s: beyond %d", ErrPolicy, f.name, int64(maxParam/nano.One))
 		}
 	}
 	if p.Params.TolD < 0 || p.Params.TolCoh < 0 || p.Params.TolBudget < 0 {

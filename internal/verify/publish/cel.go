@@ -12,8 +12,8 @@ import (
 	"cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/types"
 
-	"github.com/recount-ledger/recount/internal/pcs"
 	"github.com/recount-ledger/recount/internal/verify"
+	"github.com/recount-ledger/recount/nano"
 )
 
 // Bounds of the text of one expression, before CEL's parser sees it.
@@ -244,7 +244,7 @@ func (t *translator) constant(e ast.Expr, name string, args []ast.Expr) verify.E
 }
 
 func parseNano(text string) (int64, error) {
-	v, err := pcs.ParseNano(text)
+	v, err := nano.Parse(text)
 	if err != nil {
 		return 0, errNano
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/recount-ledger/recount/internal/pcs"
 	"github.com/recount-ledger/recount/internal/verify"
+	"github.com/recount-ledger/recount/nano"
 )
 
 // reader collects the policy and the problems.
@@ -130,8 +131,8 @@ func (r *reader) params(n *yaml.Node, path string) {
 	r.mapping(n, path, members)
 }
 
-func nanoParams(p *verify.Params) map[string]*pcs.Nano {
-	return map[string]*pcs.Nano{"tol_d": &p.TolD, "tol_coh": &p.TolCoh, "tol_budget": &p.TolBudget, "alpha": &p.Alpha, "beta": &p.Beta,
+func nanoParams(p *verify.Params) map[string]*nano.Nano {
+	return map[string]*nano.Nano{"tol_d": &p.TolD, "tol_coh": &p.TolCoh, "tol_budget": &p.TolBudget, "alpha": &p.Alpha, "beta": &p.Beta,
 		"gamma": &p.Gamma, "base": &p.Base, "d0": &p.D0, "sticky_coh": &p.StickyCoh, "sticky_d": &p.StickyD, "non_sticky_d": &p.NonStickyD}
 }
 
@@ -140,7 +141,7 @@ func (r *reader) nano(n *yaml.Node, field, name string) {
 	if !ok {
 		return
 	}
-	v, err := pcs.ParseNano(text)
+	v, err := nano.Parse(text)
 	alone := verify.DefaultPolicy()
 	*nanoParams(&alone.Params)[name] = v
 	switch {
