@@ -194,10 +194,10 @@ func sendLine(t *testing.T, l *ledger, named map[string]spec, name string, membe
 func describe(l *ledger, r Result) string {
 	text := fmt.Sprintf("#%d %d %s accepted=%v %s %v", r.Seq, r.Status, r.Outcome, r.Accepted, r.Reason, r.Reasons)
 	if r.HasDHat {
-		text += fmt.Sprintf(" D=%s", r.DHat)
+		text += fmt.Sprintf(" D=%s", r.DHat.Fixed())
 	}
 	if r.HasBudget {
-		text += fmt.Sprintf(" budget=%s", r.Budget)
+		text += fmt.Sprintf(" budget=%s", r.Budget.Fixed())
 	}
 	text += fmt.Sprintf(" first=%d judged=%d", r.FirstSeq, r.JudgedSeq)
 	for _, f := range []struct {
