@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -115,6 +117,9 @@ func (a *app) exportDir(ctx context.Context, o export.Options) error {
 		"files", len(m.Files)+2, "size", bytesText(&size), "log digest", m.End.Log, "manifest sum", m.Sum); err != nil {
 		return err
 	}
+	if o.Shard != "" && m.Counts.Submissions == 0 {
+		a.talk("Note: no submission in this range names shard %q. Is it written right? \"recount shards\" lists them.", o.Shard)
+	}
 	a.talk("Check it with \"recount export verify %s\". Whoever knows the manifest sum from elsewhere can tell whether it is this export.", o.Dir)
 	return nil
 }
@@ -130,6 +135,8 @@ func exportError(err error) error {
 		return &codedError{exitVerify, err, "Nothing was written. Compare the nodes with \"recount digest\" and keep their data directories."}
 	case errors.Is(err, client.ErrCursorGone):
 		return &codedError{exitUnavailable, err, "Nothing was written. Another generation answers now; start again."}
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.ENOTDIR):
+		return &codedError{exitUsage, err, "Nothing was written. Name a directory that is not there yet, in one that is."}
 	}
 	return err
 }

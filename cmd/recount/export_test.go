@@ -64,7 +64,7 @@ func TestExportVerify(t *testing.T) {
 		code int
 		says string
 	}{
-		"verify nowhere":               {exitNotFound, "recount export dir"},
+		"verify nowhere":               {exitUsage, "recount export dir"},
 		"verify":                       {exitUsage, "needs DIR"},
 		"verify " + kept + " --sum 12": {exitUsage, "64 hex digits"},
 		"verify " + kept + " --hmac-key-file nowhere":          {exitUsage, "no such file"},
@@ -108,7 +108,7 @@ func TestExportDirRefuses(t *testing.T) {
 		"dir x --since 2200-01-01":               {exitUsage, "future"},
 		"dir x --to-seq 43":                      {exitNotFound, "the ledger ends with event 42"},
 		"dir x --to-seq 42":                      {exitRejected, "recount token create"},
-		"dir none/x --to-seq 42":                 {exitFailed, "no such file"},
+		"dir none/x --to-seq 42":                 {exitUsage, "no such file"},
 	} {
 		if r := run(t, "", append(append([]string{"export"}, strings.Fields(args)...), "--dev", dir)...); r.code != want.code || !strings.Contains(r.err, want.says) {
 			t.Errorf("%s: %+v", args, r)

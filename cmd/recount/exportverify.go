@@ -3,9 +3,8 @@ package main
 import (
 	"context"
 	"encoding/hex"
-	"errors"
 	"fmt"
-	"io/fs"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -62,14 +61,18 @@ The exit code is 0 when no check failed, and 7 when one did.`,
 }
 
 func (a *app) exportVerify(ctx context.Context, dir string, o export.CheckOptions) error {
+	info, err := os.Stat(dir)
+	if err == nil && !info.IsDir() {
+		err = fmt.Errorf("%s is no directory", dir)
+	}
+	if err != nil {
+		return &codedError{exitUsage, err, "Name the directory that \"recount export dir\" has made."}
+	}
 	work := newWork(a)
 	o.Progress = work.tell
 	r, err := export.Check(ctx, dir, o)
 	work.end()
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return &codedError{exitNotFound, err, "Name the directory that \"recount export dir\" has made."}
-	case err != nil:
+	if err != nil {
 		return err
 	}
 	if err := a.showReport(r); err != nil {
