@@ -55,6 +55,7 @@ func dispatch(args []string) error {
 	fs.DurationVar(&o.limit, "limit", 5*time.Minute, "give up after this time")
 	fs.IntVar(&o.most, "most", 12000, "records per second signed in advance; a measurement ends early when they are used up")
 	events := fs.Int("rebuild", 0, "measure a rebuild of so many events instead")
+	records := fs.Int("sizes", 0, "measure disk, memory and processor time for so many records instead")
 	fs.StringVar(&o.bin, "bin", "", "recount-node binary to measure; built from this tree when empty")
 	fs.StringVar(&o.dir, "dir", "", "where to put the directories of the nodes; default is the directory for temporary files")
 	if err := fs.Parse(args); err != nil || fs.NArg() > 0 || o.rounds < 1 {
@@ -69,7 +70,24 @@ func dispatch(args []string) error {
 		return runRebuild(ctx, o, *events)
 	}
 	debug.SetGCPercent(400)
+	if *records > 0 {
+		return runSizes(ctx, o, *records)
+	}
 	return run(ctx, o)
+}
+
+// build compiles the node into dir, unless a binary was named.
+func (o *options) build(ctx context.Context, dir, root string) error {
+	if o.bin != "" {
+		return nil
+	}
+	o.bin = filepath.Join(dir, "recount-node")
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", o.bin, "./cmd/node")
+	build.Dir, build.Stderr = root, os.Stderr
+	if err := build.Run(); err != nil {
+		return fmt.Errorf("build the node: %w", err)
+	}
+	return nil
 }
 
 func run(ctx context.Context, o options) (err error) {
@@ -82,13 +100,8 @@ func run(ctx context.Context, o options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(tmp)) }()
-	if o.bin == "" {
-		o.bin = filepath.Join(tmp, "recount-node")
-		build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", o.bin, "./cmd/node")
-		build.Dir, build.Stderr = root, os.Stderr
-		if err := build.Run(); err != nil {
-			return fmt.Errorf("build the node: %w", err)
-		}
+	if err := o.build(ctx, tmp, root); err != nil {
+		return err
 	}
 	b := &bench{options: o}
 	if b.src, err = harness.NewSource(root); err != nil {
