@@ -11,6 +11,7 @@ import (
 
 	"github.com/recount-ledger/recount/client"
 	"github.com/recount-ledger/recount/internal/export"
+	"github.com/recount-ledger/recount/internal/nodetest"
 	"github.com/recount-ledger/recount/wire"
 )
 
@@ -129,6 +130,21 @@ func TestPace(t *testing.T) {
 	} {
 		if got := p.String(); got != want {
 			t.Errorf("%+v: %q, want %q", p, got, want)
+		}
+	}
+}
+
+// TestExportOfAShard: an export that holds no submission of the shard that was named says so, and one that holds some does not.
+func TestExportOfAShard(t *testing.T) {
+	c := nodetest.Start(t, 1)
+	if _, err := c.Client.Submit(t.Context(), nodetest.NewRecords(t).Sign(nodetest.Record{Shard: "lab-7", Epoch: 1, Root: "r"})); err != nil {
+		t.Fatal(err)
+	}
+	flags := clusterFlags(t, c, wire.RoleAuditor)
+	for shard, told := range map[string]bool{"lab-7": false, "lab-77": true} {
+		r := run(t, "", append([]string{"export", "dir", filepath.Join(t.TempDir(), "out"), "--shard", shard}, flags...)...)
+		if r.code != exitOK || strings.Contains(r.err, "no submission in this range names shard") != told {
+			t.Errorf("%s: %+v", shard, r)
 		}
 	}
 }
