@@ -123,6 +123,23 @@ func (c Code) Info() CodeInfo {
 // Slug is the last part of the problem's type URI: the code with hyphens.
 func (c Code) Slug() string { return strings.ReplaceAll(string(c), "_", "-") }
 
+// StatusOf is the HTTP status with which a submission is answered, from its outcome and its first reason. A reason that a policy
+// names is refused with the status of CodeRefused.
+func StatusOf(outcome, reason string) int {
+	switch outcome {
+	case OutcomeAccepted:
+		return http.StatusOK
+	case OutcomeEscalated:
+		return http.StatusAccepted
+	case OutcomeConflict:
+		return CodeConflict.Info().Status
+	}
+	if info, ok := codeByName[Code(reason)]; ok {
+		return info.Status
+	}
+	return CodeRefused.Info().Status
+}
+
 // Outcomes of submissions that the ledger does not hold, or may not hold, for metrics and the audit stream.
 const (
 	LabelUnavailable = "unavailable" // not taken, to be sent again

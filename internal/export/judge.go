@@ -9,7 +9,6 @@ import (
 
 	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/internal/pcs"
-	"github.com/recount-ledger/recount/internal/projections"
 	"github.com/recount-ledger/recount/internal/verify"
 	"github.com/recount-ledger/recount/nano"
 	"github.com/recount-ledger/recount/wire"
@@ -134,7 +133,7 @@ func (w *walk) verdict(s *submission, v *wire.AuditItem) {
 	if reasonErr != nil {
 		reason = verify.ReasonRule // a word of its own
 	}
-	if err != nil || v.Status != projections.StatusOf(outcome, reason) || v.Accepted && outcome != verify.Accepted && outcome != verify.Escalated {
+	if err != nil || v.Status != wire.StatusOf(v.Outcome, reason.String()) || v.Accepted && outcome != verify.Accepted && outcome != verify.Escalated {
 		w.fault(CheckAnswers, "the answer to event %d contradicts itself: %s, status %d", s.Seq, v.Outcome, v.Status)
 		return
 	}

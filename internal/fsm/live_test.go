@@ -80,7 +80,7 @@ func checkOutcomes(m *machine, view *View, l *raft.Log, out []projections.Result
 		m.must(err)
 		row, err := projections.Row(view, r.Seq)
 		m.must(err)
-		if index != l.Index || offset != i || row.Outcome != r.Outcome || row.Status != r.Status || row.PCSID != r.PCSID ||
+		if index != l.Index || offset != i || row.Outcome != r.Outcome || row.Reason != r.Reason || row.PCSID != r.PCSID ||
 			!slices.Equal(row.Reasons, r.Reasons) || r.Generation != 1 {
 			m.t.Errorf("event %d: %+v, row %+v", r.Seq, r, row)
 		}

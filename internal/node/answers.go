@@ -139,7 +139,7 @@ func (a *answers) rowOf(generation uint32, seq uint64) (row projections.Result, 
 func (s *said) answer() wire.AuditAnswer {
 	a := wire.AuditAnswer{Generation: s.answeredBy, Outcome: s.row.Outcome.String(), Accepted: s.row.Accepted}
 	if s.by == s.answeredBy {
-		a.Status, a.ReasonCode, a.Policy = s.row.Status, s.row.ReasonCode(), hex.EncodeToString(s.row.Policy[:])
+		a.Status, a.ReasonCode, a.Policy = statusOf(&s.row), s.row.ReasonCode(), hex.EncodeToString(s.row.Policy[:])
 	}
 	return a
 }

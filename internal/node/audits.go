@@ -213,7 +213,7 @@ func within(r netip.Prefix, recorded string) bool {
 func (n *Node) auditItem(read func(uint64) (projections.Item, error), r projections.Result) (wire.AuditItem, error) {
 	a := wire.AuditItem{
 		Seq: r.Seq, LogTime: wire.TimeNS(r.LogTime), ReceivedAt: wire.TimeNS(r.ReceivedAt), PCSID: r.PCSID, ShardID: r.ShardID,
-		Epoch: r.Epoch, KeyID: r.KeyID, Status: r.Status, Outcome: r.Outcome.String(), Accepted: r.Accepted,
+		Epoch: r.Epoch, KeyID: r.KeyID, Status: statusOf(&r), Outcome: r.Outcome.String(), Accepted: r.Accepted,
 		ReasonCode: r.ReasonCode(), Reasons: r.ReasonCodes(), Reason: reasonText(&r), RecomputedBudget: r.Budget,
 		Policy: hex.EncodeToString(r.Policy[:]), Replayed: r.Replayed, Reverified: r.Reverified, Evidence: r.Evidence,
 		InputsSigned: r.Facts.InputsSigned(),

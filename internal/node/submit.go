@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"sync/atomic"
@@ -204,10 +205,14 @@ func (n *Node) submission(body []byte, meta api.Meta, facts verify.Facts) (event
 	if !n.cfg.RecordRemote {
 		remote = ""
 	}
-	return newEvent(event.Submission, &event.SubmissionV1{
-		Body: body, ReceivedAt: n.now().UnixNano(), Node: n.cfg.NodeID, Remote: remote, RequestId: meta.RequestID,
-		Facts: &event.SignatureFacts{KeyId: facts.KeyID, Alg: uint32(facts.Alg), Profile: uint32(facts.Profile), Mode: uint32(facts.Mode)},
-	})
+	sub := event.Sub{
+		Body: body, ReceivedAt: n.now().UnixNano(), Node: n.cfg.NodeID, Remote: remote, RequestID: meta.RequestID,
+		Facts: event.Facts{KeyID: facts.KeyID, Alg: uint8(facts.Alg), Profile: uint8(facts.Profile), Mode: uint8(facts.Mode)},
+	}
+	if _, err := rand.Read(sub.Salt[:]); err != nil {
+		return event.Event{}, err
+	}
+	return event.Event{Kind: event.Submission, Payload: sub.Payload()}, nil
 }
 
 // answerPlaced answers for the entry that a submission ended in. When an earlier copy of it may be in the log too, that one may have

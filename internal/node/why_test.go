@@ -1,26 +1,37 @@
 package node
 
 import (
-	"strings"
 	"testing"
 
 	"github.com/recount-ledger/recount/internal/projections"
 	"github.com/recount-ledger/recount/internal/verify"
 )
 
-// TestReasonsHaveWords: what a key's state decided is said, and a text of the fold goes first.
-func TestReasonsHaveWords(t *testing.T) {
-	for reason, want := range map[verify.Reason]string{verify.ReasonKeyRevoked: "signed it is revoked", verify.ReasonKeyNotAllowed: "do not allow this shard", verify.ReasonBadSignature: "no registered key"} {
-		r := projections.Result{Reason: reason, KeyID: "hmac-1"}
-		if got := (&Node{}).submitAnswer(r).Reason; !strings.Contains(got, want) || strings.Contains(got, "hmac-1") {
-			t.Errorf("%s: %q", reason, got)
+// TestStatuses: every reason that a fold can give has its status, and a word that a policy made up changes none.
+func TestStatuses(t *testing.T) {
+	refused := map[verify.Reason]int{
+		verify.ReasonMalformed: 400, verify.ReasonSchema: 400, verify.ReasonIDMismatch: 400, verify.ReasonBadSignature: 401,
+		verify.ReasonFrozen: 503, verify.ReasonEpochRegression: 409,
+	}
+	reasons := 0
+	for reason := verify.Reason(0); reason < 255; reason++ {
+		if _, err := verify.ParseReason(reason.String()); err != nil {
+			continue
 		}
-		r.Detail = "said by the fold"
-		if got := reasonText(&r); got != r.Detail {
-			t.Errorf("%s: %q", reason, got)
+		reasons++
+		for outcome, want := range map[verify.Outcome]int{verify.Accepted: 200, verify.Escalated: 202, verify.Conflict: 409, verify.Refused: 403} {
+			if special := refused[reason]; outcome == verify.Refused && special != 0 {
+				want = special
+			} else if outcome == verify.Refused && reason == verify.ReasonConflict {
+				continue // a conflict is an outcome of its own
+			}
+			r := projections.Result{Outcome: outcome, Reason: reason, RuleReason: "internal"}
+			if got := statusOf(&r); got != want {
+				t.Errorf("%s, %s: %d, want %d", outcome, reason, got, want)
+			}
 		}
 	}
-	if got := reasonText(&projections.Result{Reason: verify.ReasonOK}); got != "" {
-		t.Error(got)
+	if reasons < 10 {
+		t.Errorf("%d reasons only", reasons)
 	}
 }

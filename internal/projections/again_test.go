@@ -33,13 +33,13 @@ func TestAgain(t *testing.T) {
 		}
 		first := l.send(body)
 		r, ok := ask(body, l.now+ttl)
-		if !ok || r.Seq != first.Seq || r.AgainSeq != first.Seq || r.Reason.String() != name || r.Status != first.Status || (r.First == nil) != (first.First == nil) {
+		if !ok || r.Seq != first.Seq || r.AgainSeq != first.Seq || r.Reason.String() != name || r.status() != first.status() || (r.First == nil) != (first.First == nil) {
 			t.Errorf("%s: %v %+v, the first %+v", name, ok, r, first)
 		}
 		if r, ok := ask(body, l.now+ttl+1); ok {
 			t.Errorf("%s after the TTL: %+v", name, r)
 		}
-		if again := l.send(body); again.AgainSeq != first.Seq || again.Status != first.Status {
+		if again := l.send(body); again.AgainSeq != first.Seq || again.status() != first.status() {
 			t.Errorf("%s logged again: %+v", name, again)
 		}
 	}

@@ -171,8 +171,8 @@ func checkCase(t *testing.T, l *ledger, c *corpusCase, r Result, status int, see
 	if c.Rule == "REPLAY" {
 		status = c.Expect.Status[0] // that of the first outcome
 	}
-	if r.Status != status || status != c.Expect.Status[0] {
-		t.Errorf("%s (%s): status %d %s %v %q, want %d", c.ID, c.Rule, r.Status, r.Reason, r.Reasons, r.Detail, status)
+	if r.status() != status || status != c.Expect.Status[0] {
+		t.Errorf("%s (%s): status %d %s %v %q, want %d", c.ID, c.Rule, r.status(), r.Reason, r.Reasons, r.Detail, status)
 		return
 	}
 	if c.Expect.Accepted != nil && r.Accepted != *c.Expect.Accepted {
@@ -189,7 +189,7 @@ func checkCase(t *testing.T, l *ledger, c *corpusCase, r Result, status int, see
 	case r.Reason.String() != class:
 		t.Errorf("%s (%s): reason %s, want %s", c.ID, c.Rule, r.Reason, class)
 	}
-	if r.Status < 400 && c.Expect.PCSID != "" && r.PCSID != c.Expect.PCSID {
+	if r.status() < 400 && c.Expect.PCSID != "" && r.PCSID != c.Expect.PCSID {
 		t.Errorf("%s: pcs_id %s", c.ID, r.PCSID)
 	}
 	checkValues(t, c, r)
@@ -211,10 +211,10 @@ func checkValues(t *testing.T, c *corpusCase, r Result) {
 		if got < d[0]-2e-9 || got > d[len(d)-1]+2e-9 {
 			t.Errorf("%s: D_hat %s outside %v", c.ID, r.DHat, d)
 		}
-	} else if len(d) > 0 && r.Status < 400 && !r.HasDHat {
+	} else if len(d) > 0 && r.status() < 400 && !r.HasDHat {
 		t.Errorf("%s: no D_hat, want %v", c.ID, d)
 	}
-	if b := c.Expect.Budget; len(b) > 0 && r.Status < 400 {
+	if b := c.Expect.Budget; len(b) > 0 && r.status() < 400 {
 		if got := float64(r.Budget) / 1e9; math.Abs(got-b[0]) > 2e-9 {
 			t.Errorf("%s: budget %s, want %v", c.ID, r.Budget, b[0])
 		}
@@ -222,7 +222,7 @@ func checkValues(t *testing.T, c *corpusCase, r Result) {
 }
 
 func sameAnswer(a, b *Result) bool {
-	return a.Outcome == b.Outcome && a.Accepted == b.Accepted && a.Status == b.Status && a.Reason == b.Reason &&
+	return a.Outcome == b.Outcome && a.Accepted == b.Accepted && a.status() == b.status() && a.Reason == b.Reason &&
 		slices.Equal(a.Reasons, b.Reasons) && a.HasDHat == b.HasDHat && a.DHat == b.DHat && a.Budget == b.Budget &&
 		a.PCSID == b.PCSID && a.Policy == b.Policy && a.Detail == b.Detail
 }
@@ -254,7 +254,7 @@ func TestFactsMismatch(t *testing.T) {
 	unknown := f
 	unknown.KeyID = "hmac-" + strings.Repeat("0", 16)
 	s.epoch = 2
-	if r := l.submit(s.body("one"), unknown); r.Status != 401 || r.KeyID != "" {
+	if r := l.submit(s.body("one"), unknown); r.status() != 401 || r.KeyID != "" {
 		t.Errorf("unregistered key: %+v", r)
 	}
 }
@@ -286,7 +286,7 @@ func TestForgedFactsOfEd25519(t *testing.T) {
 			l.blind = NewControl().For(1)
 		}
 		for _, body := range [][]byte{signed(forger), s.body("one")} {
-			if r := l.submit(body, facts); r.Status != 401 || r.Reason != verify.ReasonBadSignature || r.KeyID != "" || r.FactsMismatch {
+			if r := l.submit(body, facts); r.status() != 401 || r.Reason != verify.ReasonBadSignature || r.KeyID != "" || r.FactsMismatch {
 				t.Errorf("%s, forged: %+v", what, r)
 			}
 		}

@@ -75,11 +75,11 @@ func (m *model) step(it *Item) Result {
 
 // repeated finds the evidence that a conflict or a fault of structure repeats.
 func (m *model) repeated(it *Item, r *Result) {
-	if it.Kind != event.Submission || !it.Checked.Facts.Valid() || r.Status != 409 && r.Status != 400 || len(r.Reasons) > 0 && r.Reasons[0] == verify.ReasonEpochRegression {
+	if it.Kind != event.Submission || !it.Checked.Facts.Valid() || r.status() != 409 && r.status() != 400 || len(r.Reasons) > 0 && r.Reasons[0] == verify.ReasonEpochRegression {
 		return
 	}
 	what := fmt.Sprint(r.Reasons[:1], it.Checked.Facts.KeyID, it.Checked.Rec.PCSID, it.Checked.Inputs)
-	if r.Status == 400 {
+	if r.status() == 400 {
 		what = fmt.Sprint(r.Reasons[:1], string(it.Checked.Sub.Body))
 	}
 	if w := m.again[what]; w != nil && it.LogTime-w.LogTime <= m.policy.Params.DedupTTL {
@@ -98,30 +98,26 @@ func (m *model) judge(it *Item) Result {
 	v := c.Verdict
 	r := Result{Seq: it.Seq, Outcome: v.Outcome, Accepted: v.Accepted, Reasons: slices.Clone(v.Reasons), JudgedSeq: it.Seq}
 	if v.Outcome == verify.Refused {
-		r.Status = map[verify.Reason]int{verify.ReasonBadSignature: 401}[v.Reason]
-		if r.Status == 0 {
-			r.Status = 400
-		}
 		return r
 	}
 	rec := c.Rec
 	shard, at, root := rec.ShardID, fmt.Sprint(rec.ShardID, "|", rec.Epoch), rec.MerkleRoot
-	refused := func(status int, x verify.Reason) Result {
-		return Result{Seq: it.Seq, Outcome: verify.Refused, Status: status, Reasons: []verify.Reason{x}, JudgedSeq: it.Seq}
+	refused := func(x verify.Reason) Result {
+		return Result{Seq: it.Seq, Outcome: verify.Refused, Reasons: []verify.Reason{x}, JudgedSeq: it.Seq}
 	}
 	if m.revoked[c.Facts.KeyID] {
-		return refused(403, verify.ReasonKeyRevoked)
+		return refused(verify.ReasonKeyRevoked)
 	}
 	if !m.mayWrite(c.Facts.KeyID, shard, it.LogTime) {
-		return refused(403, verify.ReasonKeyNotAllowed)
+		return refused(verify.ReasonKeyNotAllowed)
 	}
 	id := m.ids[rec.PCSID]
 	replayed := id != nil && id.signed == c.Signed && it.LogTime-id.at <= m.policy.Params.DedupTTL
 	if !replayed && (m.frozen[""] || m.frozen[shard] || m.frozen[c.Facts.KeyID]) {
-		return refused(503, verify.ReasonFrozen)
+		return refused(verify.ReasonFrozen)
 	}
 	if id != nil && id.signed != c.Signed {
-		r.Outcome, r.Accepted, r.Status, r.FirstSeq, r.JudgedSeq = verify.Conflict, false, 409, id.first, id.judged
+		r.Outcome, r.Accepted, r.FirstSeq, r.JudgedSeq = verify.Conflict, false, id.first, id.judged
 		r.Reasons = append([]verify.Reason{verify.ReasonConflict}, r.Reasons...)
 		return r
 	}
@@ -155,7 +151,6 @@ func (m *model) judge(it *Item) Result {
 		}
 		r.Reasons = append(epoch, r.Reasons...)
 	}
-	r.Status = map[verify.Outcome]int{verify.Accepted: 200, verify.Escalated: 202, verify.Refused: 409}[r.Outcome]
 	r.Reverified = id != nil
 	if id != nil {
 		r.FirstSeq = id.first
@@ -183,7 +178,7 @@ func (m *model) judge(it *Item) Result {
 
 // same compares what the model knows.
 func same(a, b Result) bool {
-	return a.Seq == b.Seq && a.Outcome == b.Outcome && a.Accepted == b.Accepted && a.Status == b.Status &&
+	return a.Seq == b.Seq && a.Outcome == b.Outcome && a.Accepted == b.Accepted && a.status() == b.status() &&
 		slices.Equal(a.Reasons, b.Reasons) && a.Replayed == b.Replayed && a.Reverified == b.Reverified &&
 		a.Evidence == b.Evidence && a.FirstSeq == b.FirstSeq && a.JudgedSeq == b.JudgedSeq &&
 		a.AgainSeq == b.AgainSeq && a.Occupied == b.Occupied && a.MovedMark == b.MovedMark && a.Registered == b.Registered

@@ -86,8 +86,8 @@ func TestSquatter(t *testing.T) {
 	forged := l.send(unsigned(spec{shard: "alpha", root: "b", epoch: 9, dhat: "2.0", slope: 2}))
 	honest := l.send(spec{shard: "alpha", root: "b", epoch: 9, dhat: "2.1", slope: 2}.body("one"))
 	later := l.send(spec{shard: "alpha", root: "c", epoch: 2, dhat: "2.0", slope: 2}.body("one"))
-	if forged.Status != 200 || honest.Status != 409 || later.Status != 202 || later.Accepted || before.Status != 200 {
-		t.Fatalf("%d %d %d %d", before.Status, forged.Status, honest.Status, later.Status)
+	if forged.status() != 200 || honest.status() != 409 || later.status() != 202 || later.Accepted || before.status() != 200 {
+		t.Fatalf("%d %d %d %d", before.status(), forged.status(), honest.status(), later.status())
 	}
 	number := l.start(l.publish(verify.DefaultPolicy()), 1)
 	_, db := l.second(number)
@@ -100,7 +100,7 @@ func TestSquatter(t *testing.T) {
 	}
 	var got []line
 	for _, f := range flips {
-		got = append(got, line{f.Seq, f.Direct, f.Behind, f.Old.Status, f.New.Status})
+		got = append(got, line{f.Seq, f.Direct, f.Behind, f.Old.status(), f.New.status()})
 	}
 	want := []line{{forged.Seq, true, 0, 200, 401}, {honest.Seq, false, forged.Seq, 409, 200}, {later.Seq, false, forged.Seq, 202, 202}}
 	if later, err := Row(db, later.Seq); err != nil || later.Accepted || later.Reason != verify.ReasonEpochRegression {
@@ -212,11 +212,11 @@ func TestRevocation(t *testing.T) {
 	late := rec(2, "one")
 	l.message(event.KeyRevoked, &event.KeyRevokedV1{KeyId: key.ID, Since: since, Op: &event.OpV1{}})
 	after, other := rec(3, "one"), rec(4, "two")
-	if early.Status != 200 || late.Status != 200 || after.Status != 403 || after.Reason != verify.ReasonKeyRevoked || other.Status != 200 {
-		t.Fatalf("%d %d %d %d", early.Status, late.Status, after.Status, other.Status)
+	if early.status() != 200 || late.status() != 200 || after.status() != 403 || after.Reason != verify.ReasonKeyRevoked || other.status() != 200 {
+		t.Fatalf("%d %d %d %d", early.status(), late.status(), after.status(), other.status())
 	}
-	if again := rec(2, "one"); again.Status != 403 {
-		t.Errorf("a repetition by a revoked key: %d", again.Status)
+	if again := rec(2, "one"); again.status() != 403 {
+		t.Errorf("a repetition by a revoked key: %d", again.status())
 	}
 	id := verify.DefaultPolicy().ID()
 	l.message(event.GenerationStarted, &event.GenerationStartedV1{Policy: id[:], Keys: KeysHindsight, Op: &event.OpV1{}})

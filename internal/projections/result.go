@@ -2,7 +2,6 @@ package projections
 
 import (
 	"errors"
-	"net/http"
 
 	"github.com/recount-ledger/recount/internal/verify"
 	"github.com/recount-ledger/recount/nano"
@@ -29,7 +28,6 @@ type Result struct {
 	Reason     verify.Reason   // first failing check
 	Reasons    []verify.Reason // all failing checks in the order of checking, nil when ok
 	RuleReason string          // the word of the policy's rule when ReasonRule is among them
-	Status     int             // HTTP status of the answer
 	HasDHat    bool            // whether D_hat could be recomputed
 	DHat       nano.Nano       // recomputed D_hat: the upper middle slope
 	DHatLower  nano.Nano       // the lower middle slope
@@ -97,27 +95,4 @@ func (r *Result) ReasonCodes() []string {
 		}
 	}
 	return out
-}
-
-// StatusOf is the HTTP status of an outcome with its first reason.
-func StatusOf(o verify.Outcome, r verify.Reason) int {
-	switch o {
-	case verify.Accepted:
-		return http.StatusOK
-	case verify.Escalated:
-		return http.StatusAccepted
-	case verify.Conflict:
-		return http.StatusConflict
-	}
-	switch r {
-	case verify.ReasonMalformed, verify.ReasonSchema, verify.ReasonIDMismatch:
-		return http.StatusBadRequest
-	case verify.ReasonBadSignature:
-		return http.StatusUnauthorized
-	case verify.ReasonFrozen:
-		return http.StatusServiceUnavailable
-	case verify.ReasonEpochRegression:
-		return http.StatusConflict
-	}
-	return http.StatusForbidden
 }

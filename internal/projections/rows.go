@@ -230,7 +230,6 @@ func (r *Result) readOutcome(d *reader, f uint16) {
 	if len(r.Reasons) > 0 {
 		r.Reason = r.Reasons[0]
 	}
-	r.Status = StatusOf(r.Outcome, r.Reason)
 	r.ReceivedAt = r.LogTime + d.varint()
 	r.policySeq = d.uvarint()
 	if f&flagRule != 0 {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/internal/verify"
+	"github.com/recount-ledger/recount/wire"
 )
 
 var update = flag.Bool("update", false, "write the golden files of the scenarios")
@@ -192,7 +193,7 @@ func sendLine(t *testing.T, l *ledger, named map[string]spec, name string, membe
 }
 
 func describe(l *ledger, r Result) string {
-	text := fmt.Sprintf("#%d %d %s accepted=%v %s %v", r.Seq, r.Status, r.Outcome, r.Accepted, r.Reason, r.Reasons)
+	text := fmt.Sprintf("#%d %d %s accepted=%v %s %v", r.Seq, r.status(), r.Outcome, r.Accepted, r.Reason, r.Reasons)
 	if r.HasDHat {
 		text += fmt.Sprintf(" D=%s", r.DHat.Fixed())
 	}
@@ -213,8 +214,11 @@ func describe(l *ledger, r Result) string {
 		text += fmt.Sprintf(" again=%d", r.AgainSeq)
 	}
 	if r.First != nil {
-		text += fmt.Sprintf(" stands: #%d %d %s", r.First.Seq, r.First.Status, r.First.Reason)
+		text += fmt.Sprintf(" stands: #%d %d %s", r.First.Seq, r.First.status(), r.First.Reason)
 	}
 	_, d := l.gen.Digest()
 	return text + fmt.Sprintf(" digest=%.8x", d)
 }
+
+// status is the HTTP status with which a node answers r.
+func (r *Result) status() int { return wire.StatusOf(r.Outcome.String(), r.Reason.String()) }

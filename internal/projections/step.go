@@ -46,7 +46,6 @@ func (g *Generation) foldSubmission(tx Tx, it *Item, view ControlView) (Result, 
 	if s.passed {
 		s.r.TopEpoch = s.shard.top
 	}
-	s.r.Status = StatusOf(s.r.Outcome, s.r.Reason)
 	s.r.wrote = rows.digest()
 	core := s.r.appendCore(make([]byte, 0, 256))
 	hash := sum(core)

@@ -47,12 +47,12 @@ func TestGoldenWhole(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if r := l.send(body); !r.Facts.InputsSigned() || r.Status >= 400 && r.Status != 409 {
+			if r := l.send(body); !r.Facts.InputsSigned() || r.status() >= 400 && r.status() != 409 {
 				t.Errorf("case %d: %+v", i, r)
 			}
 			sent++
 		}
-		if r := l.send(spec{shard: "one", root: "a", epoch: int64(i), dhat: "2.0", slope: 2}.body(corpusSecret(t))); r.Status != 200 || r.Facts.InputsSigned() {
+		if r := l.send(spec{shard: "one", root: "a", epoch: int64(i), dhat: "2.0", slope: 2}.body(corpusSecret(t))); r.status() != 200 || r.Facts.InputsSigned() {
 			t.Errorf("pcs/1 %d: %+v", i, r)
 		}
 	}
@@ -120,7 +120,7 @@ func TestSchemeRecount(t *testing.T) {
 	altered := good
 	altered.slope = 1 // the counts are not signed under pcs/1
 	first, honest, plain := l.send(altered.body("one")), l.send(good.whole("one")), l.send(spec{shard: "beta", root: "a", epoch: 1, dhat: "2.0", slope: 2}.whole("one"))
-	if first.Status != 202 || first.Accepted || honest.Status != 202 || !honest.Replayed || !honest.Evidence || plain.Status != 200 {
+	if first.status() != 202 || first.Accepted || honest.status() != 202 || !honest.Replayed || !honest.Evidence || plain.status() != 200 {
 		t.Fatalf("%+v\n%+v\n%+v", first, honest, plain)
 	}
 	p := verify.DefaultPolicy()
@@ -131,10 +131,10 @@ func TestSchemeRecount(t *testing.T) {
 	if len(flips) != 2 || flips[0].Seq != first.Seq || flips[1].Seq != honest.Seq {
 		t.Fatalf("%+v", flips)
 	}
-	if n := flips[0].New; n.Status != 401 || n.Reason != verify.ReasonBadSignature || n.KeyID != "" || !flips[0].Direct {
+	if n := flips[0].New; n.status() != 401 || n.Reason != verify.ReasonBadSignature || n.KeyID != "" || !flips[0].Direct {
 		t.Errorf("%+v", flips[0])
 	}
-	if n := flips[1].New; n.Status != 200 || !n.Accepted || n.Replayed || !n.Facts.InputsSigned() || flips[1].Direct {
+	if n := flips[1].New; n.status() != 200 || !n.Accepted || n.Replayed || !n.Facts.InputsSigned() || flips[1].Direct {
 		t.Errorf("%+v", flips[1])
 	}
 }
@@ -160,13 +160,13 @@ func TestFaultyFacts(t *testing.T) {
 		for _, secrets := range [][]string{{"one"}, nil} {
 			l := newLedger(t, verify.DefaultPolicy(), secrets...)
 			l.message(event.KeyAdded, keyAdded(mustHMAC("one")))
-			if r := l.submit(c.body, c.facts); r.Status != c.status || (r.KeyID == "") != (c.status == 401) || r.FactsMismatch != (secrets != nil) || r.Occupied != (c.status == 200) {
+			if r := l.submit(c.body, c.facts); r.status() != c.status || (r.KeyID == "") != (c.status == 401) || r.FactsMismatch != (secrets != nil) || r.Occupied != (c.status == 200) {
 				t.Errorf("%s, keys %v: %+v", name, secrets, r)
 			}
 		}
 	}
 	l := newLedger(t, verify.DefaultPolicy(), "one")
-	if r := l.send(s.whole("one")); r.Status != 200 || r.FactsMismatch {
+	if r := l.send(s.whole("one")); r.status() != 200 || r.FactsMismatch {
 		t.Errorf("%+v", r)
 	}
 }
@@ -189,7 +189,7 @@ func TestReplayAtTheTTL(t *testing.T) {
 			{start + ttl + 1 + ttl, 5, true, false}, {start + ttl + 2 + ttl, 6, false, true}} {
 			l.now, s.attempt = c.at, c.attempt
 			r := l.send(body(s))
-			if r.Status != 200 || r.Replayed != c.replayed || r.Reverified != c.reverified || r.FirstSeq != first.Seq || r.MovedMark {
+			if r.status() != 200 || r.Replayed != c.replayed || r.Reverified != c.reverified || r.FirstSeq != first.Seq || r.MovedMark {
 				t.Errorf("%s at +%d: %+v", name, c.at-start, r)
 			}
 			if c.replayed && r.JudgedSeq == r.Seq || !c.replayed && r.JudgedSeq != r.Seq {
@@ -199,7 +199,7 @@ func TestReplayAtTheTTL(t *testing.T) {
 		l.now += ttl / 2
 		tampered := bytes.Replace(body(s), []byte(`"seed":0`), []byte(`"seed":9`), 1)
 		want := map[string]int{"pcs/1": 200, "pcs/2": 401}[name] // kept as evidence beside what stands, or refused
-		if r := l.send(tampered); r.Status != want || r.Evidence != (want == 200) {
+		if r := l.send(tampered); r.status() != want || r.Evidence != (want == 200) {
 			t.Errorf("%s with another seed: %+v", name, r)
 		}
 	}

@@ -100,8 +100,7 @@ var pureStd = []string{
 }
 
 var pureExtra = map[string][]string{
-	"internal/event":       {"unsafe"},   // generated protobuf code
-	"internal/projections": {"net/http"}, // names of status codes; TestPureRoomsUseNoClientOrServer holds it to that
+	"internal/event": {"unsafe"}, // generated protobuf code
 }
 
 type pkg struct {
