@@ -94,7 +94,8 @@ type bypass struct {
 }
 
 func (a *app) bypassIncident(ctx context.Context, f *bypassFlags, after time.Time) error {
-	b := &bypass{app: a, f: f, in: &incident.Bypass{State: incident.StateFound, Dangers: []string{}, Acts: []incident.Act{}, Tally: incident.NewTally()}}
+	in := incident.Bypass{State: incident.StateFound, Dangers: []string{}, Acts: []incident.Act{}, Tally: incident.NewTally()}
+	b := &bypass{app: a, f: f, in: &in}
 	b.in.Reason, b.in.Ticket = f.reason, f.ticket
 	if err := b.readFix(); err != nil { // before anything is done
 		return err
@@ -124,10 +125,12 @@ func (a *app) bypassIncident(ctx context.Context, f *bypassFlags, after time.Tim
 }
 
 func (b *bypass) steps(ctx context.Context, after time.Time) error {
-	for _, step := range []func(context.Context) error{b.canary, func(ctx context.Context) error { return b.look(ctx, after) }, b.freeze, b.tryFix, b.publish, b.recount} {
+	look := func(ctx context.Context) error { return b.look(ctx, after) }
+	for _, step := range []func(context.Context) error{b.canary, look, b.freeze, b.tryFix, b.publish, b.recount} {
 		if err := step(ctx); err != nil {
 			if errors.Is(err, client.ErrOutcomeUnknown) {
-				return &codedError{exitUnknown, err, "It may or may not be done. Give the same command again: what is done is found, and not done twice."}
+				return &codedError{exitUnknown, err,
+					"It may or may not be done. Give the same command again: what is done is found, and not done twice."}
 			}
 			return err
 		}
@@ -166,8 +169,10 @@ func (b *bypass) canary(ctx context.Context) (err error) {
 		return err
 	}
 	r := b.birds
-	b.in.Canaries = append(b.in.Canaries, incident.Canaries{At: r.At, Sent: r.Sent, Refused: r.Refused, LetThrough: r.LetThrough, Frozen: r.Frozen, NoAnswer: r.NoAnswer})
-	b.talk("1. Canaries: %d of %d let through, %d refused, %d stopped by a freeze alone, %d without an answer.", r.LetThrough, r.Sent, r.Refused, r.Frozen, r.NoAnswer)
+	b.in.Canaries = append(b.in.Canaries, incident.Canaries{At: r.At, Sent: r.Sent, Refused: r.Refused, LetThrough: r.LetThrough,
+		Frozen: r.Frozen, NoAnswer: r.NoAnswer})
+	b.talk("1. Canaries: %d of %d let through, %d refused, %d stopped by a freeze alone, %d without an answer.",
+		r.LetThrough, r.Sent, r.Refused, r.Frozen, r.NoAnswer)
 	return nil
 }
 
@@ -188,7 +193,9 @@ func (b *bypass) look(ctx context.Context, after time.Time) error {
 	}
 	b.in.Policies = policies.Items
 	if b.f.policy != "" {
-		p, err := within(ctx, b.app, func(ctx context.Context) (*wire.PolicyAnswer, error) { return findPolicy(ctx, b.c, b.f.policy) })
+		p, err := within(ctx, b.app, func(ctx context.Context) (*wire.PolicyAnswer, error) {
+			return findPolicy(ctx, b.c, b.f.policy)
+		})
 		if err != nil {
 			return err
 		}
@@ -206,10 +213,12 @@ func (b *bypass) look(ctx context.Context, after time.Time) error {
 	for _, g := range pages.Items {
 		b.active = b.active || b.fix != nil && g.Generation == pages.Active && g.Policy == b.in.Fix
 	}
-	return b.eachAct(ctx, b.c, &actsFlags{after: after}, func(i wire.ActItem) error {
-		b.in.Acts = append(b.in.Acts, incident.Act{Seq: i.Seq, At: i.LogTime, Actor: i.Actor, What: deed(i), Reason: i.Reason, Ticket: i.Ticket})
+	add := func(i wire.ActItem) error {
+		act := incident.Act{Seq: i.Seq, At: i.LogTime, Actor: i.Actor, What: deed(i), Reason: i.Reason, Ticket: i.Ticket}
+		b.in.Acts = append(b.in.Acts, act)
 		return nil
-	}, func() error { return nil })
+	}
+	return b.eachAct(ctx, b.c, &actsFlags{after: after}, add, func() error { return nil })
 }
 
 // freeze stops new submissions when the canaries say that it must, or when history is to be recounted.
@@ -258,6 +267,7 @@ func (b *bypass) verdict() error {
 	if !b.active || b.birds.LetThrough+b.birds.Frozen == 0 {
 		return nil
 	}
-	return &codedError{exitVerify, fmt.Errorf("policy %.16s answers, and the verifier still lets %d of %d canaries in", b.in.Fix, b.birds.LetThrough+b.birds.Frozen, b.birds.Sent),
-		"Do not thaw. Write another fix and give it with --fix."}
+	err := fmt.Errorf("policy %.16s answers, and the verifier still lets %d of %d canaries in", b.in.Fix,
+		b.birds.LetThrough+b.birds.Frozen, b.birds.Sent)
+	return &codedError{exitVerify, err, "Do not thaw. Write another fix and give it with --fix."}
 }

@@ -202,8 +202,8 @@ func (b *bypass) show() error {
 		frozen = fmt.Sprintf("since event %d", b.in.Freeze.Seq)
 	}
 	c := b.in.Canaries[len(b.in.Canaries)-1]
-	err := b.app.show(b.in, "state", b.in.State, "canaries let through", fmt.Sprintf("%d of %d", c.LetThrough, c.Sent), "stopped by a freeze alone", c.Frozen,
-		"frozen", frozen, "mended by policy", dash(b.in.Fix), "bundle", dash(b.in.Bundle))
+	err := b.app.show(b.in, "state", b.in.State, "canaries let through", fmt.Sprintf("%d of %d", c.LetThrough, c.Sent),
+		"stopped by a freeze alone", c.Frozen, "frozen", frozen, "mended by policy", dash(b.in.Fix), "bundle", dash(b.in.Bundle))
 	if err != nil {
 		return err
 	}

@@ -21,7 +21,8 @@ func exportsVars(names ...string) map[string]string {
 	return map[string]string{varsOf: strings.Join(names, " ")}
 }
 
-// exportVars turns -o env of a command that can set variables into a table on stderr, for whoever reads, and leaves stdout to setVars.
+// exportVars turns -o env of a command that can set variables into a table on stderr, for whoever reads, and leaves stdout to
+// setVars.
 func (a *app) exportVars(cmd *cobra.Command) {
 	if a.format != formatEnv || cmd.Annotations[varsOf] == "" {
 		return
@@ -32,8 +33,8 @@ func (a *app) exportVars(cmd *cobra.Command) {
 	}
 }
 
-// setVars prints the line that sets variables, given as names and values, when -o env asks for it. A variable without a value is unset:
-// a value of an earlier command must not pass for one of this.
+// setVars prints the line that sets variables, given as names and values, when -o env asks for it. A variable without a value is
+// unset: a value of an earlier command must not pass for one of this.
 func (a *app) setVars(pairs ...string) error {
 	if a.vars == nil {
 		return nil
@@ -81,8 +82,8 @@ func shellWord(text string) string {
 	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
 }
 
-// commandLine is a command to paste that asks the cluster that this one has asked, as it was named. Options come in pairs of a flag and
-// its value; those without a value are left out.
+// commandLine is a command to paste that asks the cluster that this one has asked, as it was named. Options come in pairs of a
+// flag and its value. Those without a value are left out.
 func (a *app) commandLine(command string, options ...string) string {
 	words := []string{command}
 	options = append(options, a.placeOptions()...)

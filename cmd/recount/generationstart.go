@@ -29,8 +29,8 @@ type startFlags struct {
 func (a *app) generationStartCommand() *cobra.Command {
 	var f startFlags
 	cmd := &cobra.Command{
-		Use: "start --policy ID", Short: "Fold all history once more under a policy, beside the one that answers", Args: exactly(), Long: generationHelp + "\n\n" + previewHelp,
-		Annotations: exportsVars(reviewVars...),
+		Use: "start --policy ID", Short: "Fold all history once more under a policy, beside the one that answers",
+		Args: exactly(), Long: generationHelp + "\n\n" + previewHelp, Annotations: exportsVars(reviewVars...),
 		Example: `  recount generation start --policy 95ca8b018ff1b3ce --ticket INC-7 --wait --diff
   recount generation start --policy 95ca8b018ff1b3ce --from 90112          # the policy judges from this event on
   recount generation start --policy 95ca8b018ff1b3ce --keys hindsight      # what is revoked now counts since its "since"
@@ -107,8 +107,8 @@ type review struct {
 	Activate string `json:"activate"` // a command line
 }
 
-// showReview prints a diff broken down by outcome, reason, shard or key, and the command that activates it. The digest in that command
-// begins with the position of the diff, so the command stays good while records come in, for a second actor too.
+// showReview prints a diff broken down by outcome, reason, shard or key, and the command that activates it. The digest in that
+// command begins with the position of the diff, so the command stays good while records come in, for a second actor too.
 func (a *app) showReview(ctx context.Context, d *wire.DiffAnswer, by string) error {
 	r, err := a.review(ctx, d)
 	if err != nil {
@@ -137,7 +137,8 @@ func (a *app) review(ctx context.Context, d *wire.DiffAnswer) (*review, error) {
 }
 
 func (a *app) activateLine(g *wire.GenerationAnswer, digest string) string {
-	return a.commandLine(fmt.Sprintf("recount generation activate %d", g.Generation), "--diff", digest, "--reason", g.Reason, "--ticket", g.Ticket)
+	return a.commandLine(fmt.Sprintf("recount generation activate %d", g.Generation),
+		"--diff", digest, "--reason", g.Reason, "--ticket", g.Ticket)
 }
 
 // generationArg is a generation that a command takes: its number, or --latest.

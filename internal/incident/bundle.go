@@ -29,7 +29,10 @@ func Write(dir string, r report, more map[string][]byte) error {
 			return err
 		}
 	}
-	return errors.Join(replace(filepath.Join(dir, "incident.json"), document.Bytes()), replace(filepath.Join(dir, "index.html"), page.Bytes()))
+	if err := replace(filepath.Join(dir, "incident.json"), document.Bytes()); err != nil {
+		return err
+	}
+	return replace(filepath.Join(dir, "index.html"), page.Bytes())
 }
 
 func replace(path string, content []byte) error {

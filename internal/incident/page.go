@@ -64,7 +64,7 @@ svg { width: 100%; height: auto; font: 11px system-ui, sans-serif; } svg line { 
 <line x1="{{.Left}}" y1="{{.Foot}}" x2="{{.Width}}" y2="{{.Foot}}"/><line x1="{{.Left}}" y1="8" x2="{{.Left}}" y2="{{.Foot}}"/>
 {{range .Ticks}}<text x="40" y="{{.At}}" text-anchor="end" dominant-baseline="middle">{{.Label}}</text>
 {{end}}{{range .Bars}}<rect class="c{{.Color}}" x="{{printf "%.2f" .X}}" y="{{printf "%.2f" .Y}}" width="{{printf "%.2f" .Width}}" height="{{printf "%.2f" .Height}}"><title>{{.Title}}</title></rect>
-{{end}}{{range $i, $d := .Dates}}<text x="{{$d.At}}" y="{{$p.Height}}"{{if $i}} text-anchor="end"{{end}}>{{$d.Label}}</text>
+{{end}}{{range $i, $d := .Dates}}<text x="{{$d.At}}" y="{{$p.Below}}"{{if $i}} text-anchor="end"{{end}}>{{$d.Label}}</text>
 {{end}}</svg>
 <p class="legend">{{range .Legend}}<span><span class="key c{{.Color}}"></span>{{shown .Outcome}}: {{.Count}}</span> {{end}}</p>
 {{end}}{{end}}

@@ -19,11 +19,15 @@ const (
 	mostColors            = 6 // outcomes with a colour of their own; the last one is for all others
 )
 
+// plotTime is how the plot writes a time in UTC.
+const plotTime = "2006-01-02 15:04Z"
+
 // plot is a bar for every hour, or for several hours where the time is long. It is drawn without scripts.
 type plot struct {
 	Per           string // what a bar stands for
 	Width, Height int
 	Left, Foot    int
+	Below         int // line of the dates
 	Bars          []bar
 	Legend        []legend
 	Ticks         []tick // of the axis on the left
@@ -38,7 +42,6 @@ type bar struct {
 }
 
 type legend struct {
-	X       int
 	Color   int
 	Outcome string
 	Count   int
@@ -70,7 +73,7 @@ func (t *Tally) Plot() *plot {
 	if b == nil {
 		return nil
 	}
-	p := &plot{Per: b.name, Width: plotWidth, Height: plotHeight, Left: plotLeft, Foot: plotHeight - plotFoot}
+	p := &plot{Per: b.name, Width: plotWidth, Height: plotHeight, Left: plotLeft, Foot: plotHeight - plotFoot, Below: plotHeight - 4}
 	outcomes := slices.SortedFunc(maps.Keys(t.ByOutcome), func(x, y string) int {
 		if n := t.ByOutcome[y] - t.ByOutcome[x]; n != 0 {
 			return n
@@ -87,7 +90,7 @@ func (t *Tally) Plot() *plot {
 	p.draw(b, outcomes, float64(top))
 	p.Ticks = []tick{{plotTop, fmt.Sprint(top)}, {float64(p.Foot), "0"}}
 	end := b.start.Add(time.Duration(len(b.counts)) * b.length)
-	p.Dates = []tick{{plotLeft, b.start.Format("2006-01-02 15:04Z")}, {plotWidth, end.Format("2006-01-02 15:04Z")}}
+	p.Dates = []tick{{plotLeft, b.start.Format(plotTime)}, {plotWidth, end.Format(plotTime)}}
 	return p
 }
 
@@ -103,8 +106,9 @@ func (p *plot) draw(b *bins, outcomes []string, top float64) {
 			}
 			height := float64(n) * scale
 			y -= height
-			p.Bars = append(p.Bars, bar{X: plotLeft + float64(i)*width, Y: y, Width: max(width-1, width/2), Height: height, Color: min(color, mostColors-1),
-				Title: fmt.Sprintf("%s: %d %s", b.start.Add(time.Duration(i)*b.length).Format("2006-01-02 15:04Z"), n, term.Visible(outcome))})
+			at := b.start.Add(time.Duration(i) * b.length)
+			p.Bars = append(p.Bars, bar{X: plotLeft + float64(i)*width, Y: y, Width: max(width-1, width/2), Height: height,
+				Color: min(color, mostColors-1), Title: fmt.Sprintf("%s: %d %s", at.Format(plotTime), n, term.Visible(outcome))})
 		}
 	}
 }
