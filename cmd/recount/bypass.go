@@ -28,7 +28,7 @@ type bypassFlags struct {
 }
 
 // tried is how many of the newest submissions a fix is tried over before it is published. The diff of the generation speaks of all.
-const tried = 500
+const tried = 10_000
 
 func (a *app) incidentBypassCommand() *cobra.Command {
 	var f bypassFlags
@@ -73,7 +73,7 @@ canaries, lists, checks and tries, and says what it would do. docs/runbooks/veri
 	flags.BoolVar(&f.dryRun, "dry-run", false, "change nothing: send the canaries, look, check the fix, and say what would be done")
 	flags.StringVar(&f.reason, "reason", "", "why; kept in the log (required)")
 	flags.StringVar(&f.ticket, "ticket", "", "number of the incident; kept in the log")
-	flags.BoolVarP(&f.yes, "yes", "y", false, "freeze without asking; needed where nobody can type an answer")
+	flags.BoolVarP(&f.yes, "yes", "y", false, "freeze, and take a fix that lets something in, without asking; needed where nobody can type an answer")
 	cli.Span(flags, &f.limit, "wait-timeout", longestWait, "how long to wait for the nodes to fold history")
 	return cmd
 }

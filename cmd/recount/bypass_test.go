@@ -27,6 +27,8 @@ func bypassed(t *testing.T) (dir string, done *[]string) {
 		switch r.Method + " " + r.URL.Path {
 		case "GET /v1/freezes":
 			answer(w, wire.FreezesPage{Items: []wire.FreezeAnswer{{Scope: wire.FreezeShard, Subject: "lab-1", Seq: 3}, {Scope: wire.FreezeAll, Seq: 4, ThawedSeq: 5}}})
+		case "GET /v1/audit":
+			answer(w, wire.AuditPage{Items: []wire.AuditItem{}, Generation: 1})
 		case "POST /v1/freezes":
 			answer(w, wire.FreezeAnswer{Scope: wire.FreezeAll, Seq: 51, Reason: "let through"})
 		case "GET /v1/acts":
@@ -66,6 +68,17 @@ func TestIncidentBypassAsks(t *testing.T) {
 	}
 	if left, err := os.ReadDir("."); err != nil || len(left) > 0 {
 		t.Errorf("files of nothing: %v %v", left, err)
+	}
+}
+
+// TestIncidentBypassWantsDangersMeant: a fix with a hole of its own is not published by a slip.
+func TestIncidentBypassWantsDangersMeant(t *testing.T) {
+	t.Chdir(t.TempDir())
+	lax := write(t, filepath.Join(t.TempDir(), "lax.yaml"), "signature: {required: false}\n")
+	dir, done := bypassed(t)
+	r := onTerminal(t, "freeze\nno\n", "incident", "bypass", "--reason", "x", "--fix", lax, "--dev", dir)
+	if r.code != exitFailed || !strings.Contains(r.err, "unsigned records pass") || strings.Join(*done, " ") != "/v1/freezes" {
+		t.Errorf("%+v %v", r, *done)
 	}
 }
 

@@ -24,7 +24,14 @@ func (b *bypass) tryFix(ctx context.Context) error {
 	}
 	b.in.Changes = t.counts
 	b.talk("3. The fix over the newest %d records, each on its own: %s.", t.total, changesText(t.counts))
-	return nil
+	if b.f.dryRun {
+		return nil
+	}
+	why := b.in.Dangers
+	if t.letIn.all > 0 {
+		why = append(slices.Clone(why), fmt.Sprintf("%d of them that were refused would be let in%s", t.letIn.all, t.letIn.text()))
+	}
+	return b.meant(&previewFlags{yes: b.f.yes}, "incident bypass --fix", b.in.Fix[:shownDigits], why)
 }
 
 // publish puts the fix into the log, where it may be already.

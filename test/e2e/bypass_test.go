@@ -21,14 +21,14 @@ func (a *abused) opened(two bool) {
 	a.t.Helper()
 	a.expect(http.StatusOK, a.signed("lab-1", 1))
 	var lax wire.PolicyAnswer
-	a.run(&lax, "policy", "publish", a.file("lax.yaml", laxPolicy), "--reason", "ease")
+	a.run(&lax, "policy", "publish", a.file("lax.yaml", laxPolicy), "--reason", "ease", "--yes")
 	if two {
-		if code, said := a.fails("policy", "apply", lax.ID, "--reason", "ease", "--op-id", "ease"); code != 4 {
+		if code, said := a.fails("policy", "apply", lax.ID, "--reason", "ease", "--op-id", "ease", "--yes"); code != 4 {
 			a.t.Fatalf("exit %d: %s", code, said)
 		}
 		a.run(nil, "approve", "ease", "--run", "--token-file", filepath.Join(a.Dir, "tokens", "responder.token"))
 	} else {
-		a.run(nil, "policy", "apply", lax.ID, "--reason", "ease")
+		a.run(nil, "policy", "apply", lax.ID, "--reason", "ease", "--yes")
 	}
 	a.expect(http.StatusOK, a.records.Members("lab-1", 50).Text(a.t))
 	a.expect(http.StatusOK, a.records.Members("thief-1", 1).Text(a.t))
