@@ -14,7 +14,7 @@ func Document(p verify.Policy) []byte {
 	fmt.Fprintf(&b, "kernel: %d\nparams:\n", p.Kernel)
 	params := nanoParams(&p.Params)
 	for _, name := range []string{"tol_d", "tol_coh", "tol_budget", "alpha", "beta", "gamma", "base", "d0", "sticky_coh", "sticky_d", "non_sticky_d"} {
-		fmt.Fprintf(&b, "  %s: %q\n", name, params[name])
+		fmt.Fprintf(&b, "  %s: %q\n", name, params[name].Fixed())
 	}
 	fmt.Fprintf(&b, "  dedup_ttl: %q\n", time.Duration(p.Params.DedupTTL))
 	fmt.Fprintf(&b, "signature:\n  required: %v\n  algorithms: [", p.Signature.Required)
