@@ -71,6 +71,7 @@ func TestGetOfARefusedID(t *testing.T) {
 	two := []wire.AuditItem{{Seq: 7, Outcome: "refused"}, {Seq: 9, Outcome: "refused"}}
 	for says, p := range map[string]wire.AuditPage{
 		"\n  2 refused submissions carry this id, the first in event 7;":          {Items: two},
+		"\n  1 refused submission carries this id, the first in event 7;":         {Items: two[:1]},
 		"\n  at least 2 refused submissions carry this id, the first in event 7;": {Items: two, NextCursor: "x"},
 		"\n  No refused submission carries this id either.":                       {},
 		"reads every submission for this id":                                      {NextCursor: "x"},

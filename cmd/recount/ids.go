@@ -128,11 +128,14 @@ func (a *app) onlyRefused(ctx context.Context, c *client.Client, id string, read
 	case len(page.Items) == 0:
 		return &codedError{exitNotFound, err, "No refused submission carries this id either. \"recount audit\" lists what was submitted."}
 	}
-	number := strconv.Itoa(len(page.Items))
-	if page.NextCursor != "" {
+	number := fmt.Sprintf("%d refused submissions carry", len(page.Items))
+	switch {
+	case page.NextCursor != "":
 		number = "at least " + number
+	case len(page.Items) == 1:
+		number = "1 refused submission carries"
 	}
-	return &codedError{exitNotFound, fmt.Errorf("%w\n%s refused submissions carry this id, the first in event %d; a refused record has no answer of its own", err, number, page.Items[0].Seq),
+	return &codedError{exitNotFound, fmt.Errorf("%w\n%s this id, the first in event %d; a refused record has no answer of its own", err, number, page.Items[0].Seq),
 		fmt.Sprintf("\"recount audit --pcs %s\" lists them.", short(id))}
 }
 
