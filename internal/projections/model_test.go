@@ -7,6 +7,7 @@ import (
 
 	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/internal/verify"
+	"github.com/recount-ledger/recount/wire"
 )
 
 // model is a second, dumb implementation of the outcome rules over plain maps.
@@ -75,11 +76,15 @@ func (m *model) step(it *Item) Result {
 
 // repeated finds the evidence that a conflict or a fault of structure repeats.
 func (m *model) repeated(it *Item, r *Result) {
-	if it.Kind != event.Submission || !it.Checked.Facts.Valid() || r.status() != 409 && r.status() != 400 || len(r.Reasons) > 0 && r.Reasons[0] == verify.ReasonEpochRegression {
+	if it.Kind != event.Submission || !it.Checked.Facts.Valid() || len(r.Reasons) == 0 {
+		return
+	}
+	status := wire.StatusOf(r.Outcome.String(), r.Reasons[0].String())
+	if status != 409 && status != 400 || r.Reasons[0] == verify.ReasonEpochRegression {
 		return
 	}
 	what := fmt.Sprint(r.Reasons[:1], it.Checked.Facts.KeyID, it.Checked.Rec.PCSID, it.Checked.Inputs)
-	if r.status() == 400 {
+	if status == 400 {
 		what = fmt.Sprint(r.Reasons[:1], string(it.Checked.Sub.Body))
 	}
 	if w := m.again[what]; w != nil && it.LogTime-w.LogTime <= m.policy.Params.DedupTTL {
