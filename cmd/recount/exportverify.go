@@ -21,10 +21,10 @@ func (a *app) exportVerifyCommand() *cobra.Command {
 log, checks the signatures of Ed25519 keys with the exported public keys, judges every record again under the exported policies
 and compares, and matches answers and acts with the events.
 
-It says what it cannot check: signatures of HMAC keys need the secret (--hmac-key-file). Verdicts that follow from earlier events, such as
-replays and conflicts, need the whole ledger: with --recount an export that begins with event 1 is folded again as a node does
-it, every answer is compared and so are the digests of outcomes and control state. That takes about 1 KiB of memory for each
-record.
+It says what it cannot check: signatures of HMAC keys need the secret (--hmac-key-file). Verdicts that follow from earlier
+events, such as replays and conflicts, need the whole ledger: with --recount an export that begins with event 1 is folded again
+as a node does it, and every answer and the digests of outcomes and control state are compared. That takes memory for each
+record. docs/formats-export.md says what each check compares.
 
 A directory can be consistent and still be of another ledger, or an older export. Compare the log digest with a node ("recount
 digest --seq N"), or give the manifest sum that export dir printed with --sum.

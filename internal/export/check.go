@@ -27,7 +27,7 @@ type CheckOptions struct {
 	Secrets  []verify.Key // HMAC keys, to check their signatures with
 	Sum      string       // the sum of the manifest, as it is known from elsewhere
 	Recount  bool         // fold the whole ledger again, in memory, if it is there from the first event on
-	Progress Progress     // of the bytes of events.ndjson
+	Progress Progress
 }
 
 // checker is one run of Check.
@@ -39,7 +39,8 @@ type checker struct {
 	m   *Manifest
 }
 
-// Check checks a directory without a node. An error means that it could not be looked at; what is wrong with it is in the report.
+// Check checks a directory without a node. An error means that it could not be looked at; what is wrong with it is in the
+// report.
 func Check(ctx context.Context, dir string, o CheckOptions) (*Report, error) {
 	if info, err := os.Stat(dir); err != nil {
 		return nil, err
@@ -69,7 +70,7 @@ func Check(ctx context.Context, dir string, o CheckOptions) (*Report, error) {
 }
 
 func (c *checker) manifest() error {
-	c.begin(CheckManifest, "its sum fits, and it is in the one form that it can have")
+	c.begin(CheckManifest, "unchanged, its sum fits")
 	text, err := c.read(ManifestFile)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -86,7 +87,8 @@ func (c *checker) manifest() error {
 	}
 	c.m = m
 	r := m.Range
-	if r.FromSeq == 0 || r.ToSeq < r.FromSeq || m.End.Seq != r.ToSeq || (m.Before == nil) != (r.FromSeq == 1) || m.Before != nil && m.Before.Seq != r.FromSeq-1 {
+	if r.FromSeq == 0 || r.ToSeq < r.FromSeq || m.End.Seq != r.ToSeq || (m.Before == nil) != (r.FromSeq == 1) ||
+		m.Before != nil && m.Before.Seq != r.FromSeq-1 {
 		c.fault(CheckManifest, "the range %d to %d does not fit the positions of its digests", r.FromSeq, r.ToSeq)
 	}
 	if c.Sum != "" && !strings.EqualFold(c.Sum, m.Sum) {
@@ -119,7 +121,7 @@ func (c *checker) read(name string) ([]byte, error) {
 
 // files compares what is in the directory with what the manifest lists.
 func (c *checker) files() error {
-	c.begin(CheckFiles, "sizes and SHA-256 as in the manifest; none missing, none more")
+	c.begin(CheckFiles, "unchanged, none missing, none more")
 	listed := map[string]File{}
 	for i, f := range c.m.Files {
 		if i > 0 && f.Name <= c.m.Files[i-1].Name {

@@ -33,7 +33,7 @@ func (c *checker) each(check string, read func() error) error {
 
 // readPolicies: a policy is known by the hash of its canonical form, and every one that is listed is there.
 func (w *walk) readPolicies() error {
-	w.begin(CheckPolicies, "each hashes to its id and can be used by this program; those of the events are the same")
+	w.begin(CheckPolicies, "hash to their ids, as published")
 	list, err := readList[wire.PolicyAnswer](w.checker, PoliciesFile)
 	if err != nil {
 		return err
@@ -59,15 +59,15 @@ func (w *walk) readPolicies() error {
 		}
 		w.policies[p.ID] = policy
 	}
-	if files := 2 * len(list); files != len(w.m.Files)-len(plainFiles) {
-		w.fault(CheckPolicies, "%s lists %d policies, and there are %d files of policies", PoliciesFile, len(list), len(w.m.Files)-len(plainFiles))
+	if files := len(w.m.Files) - len(plainFiles); files != 2*len(list) {
+		w.fault(CheckPolicies, "%s lists %d policies, and there are %d files of policies", PoliciesFile, len(list), files)
 	}
 	return nil
 }
 
 // readKeys: ids and fingerprints follow from the public keys.
 func (w *walk) readKeys() error {
-	w.begin(CheckKeys, "ids follow from public keys and fingerprints; those of the events are the same")
+	w.begin(CheckKeys, "ids follow from public keys")
 	list, err := readList[wire.KeyAnswer](w.checker, KeysFile)
 	if err != nil {
 		return err

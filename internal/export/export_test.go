@@ -48,7 +48,7 @@ func testWhole(t *testing.T, s *scene, dir string, m *export.Manifest) {
 	if l := lines[export.CheckEd25519]; l.Count != 3 {
 		t.Errorf("%+v", l)
 	}
-	if l := lines[export.CheckHMAC]; l.Count != 5 || !strings.Contains(l.Says, "without the secret") {
+	if l := lines[export.CheckHMAC]; l.Count != 5 || !strings.Contains(l.Says, "need the secret") {
 		t.Errorf("%+v", l)
 	}
 	if l := lines[export.CheckHistory]; l.Count < 4 {

@@ -33,8 +33,9 @@ func (w *walk) submission(e *Event) error {
 	if err != nil {
 		return nil // a fault of the time already
 	}
-	s := &submission{Event: e, sub: sub, rec: pcs.Decode(sub.Body), at: at.UnixNano(), facts: verify.Facts{KeyID: sub.Facts.KeyID,
-		Alg: verify.Alg(sub.Facts.Alg), Profile: pcs.Profile(sub.Facts.Profile), Mode: verify.Mode(sub.Facts.Mode)}}
+	s := &submission{Event: e, sub: sub, rec: pcs.Decode(sub.Body), at: at.UnixNano()}
+	s.facts = verify.Facts{KeyID: sub.Facts.KeyID, Alg: verify.Alg(sub.Facts.Alg), Profile: pcs.Profile(sub.Facts.Profile),
+		Mode: verify.Mode(sub.Facts.Mode)}
 	if r := w.m.Range; r.Shard != "" && s.rec.ShardID != r.Shard {
 		w.fault(CheckEvents, "event %d is of shard %q", e.Seq, s.rec.ShardID)
 	}
@@ -112,7 +113,8 @@ func (s *submission) differs(v *wire.AuditItem) string {
 	switch {
 	case v.LogTime != s.LogTime:
 		return "log time"
-	case v.ReceivedAt != wire.TimeNS(s.sub.ReceivedAt) || v.Node != s.sub.Node || v.RequestID != s.sub.RequestID || v.Remote != s.sub.Remote:
+	case v.ReceivedAt != wire.TimeNS(s.sub.ReceivedAt) || v.Node != s.sub.Node || v.RequestID != s.sub.RequestID ||
+		v.Remote != s.sub.Remote:
 		return "way of coming in"
 	case v.KeyID != "" && v.KeyID != s.facts.KeyID:
 		return "key"
@@ -120,7 +122,7 @@ func (s *submission) differs(v *wire.AuditItem) string {
 		return "scope of the signature"
 	case v.PCSID != "" && (v.PCSID != strings.ToLower(s.rec.PCSID) || v.ShardID != s.rec.ShardID || v.Epoch != s.rec.Epoch):
 		return "identity"
-	case v.DHat != nil && (!s.rec.Signable || !s.facts.Valid()), v.DHat != nil && *v.DHat != nano.Nano(s.rec.Tuple(s.facts.Profile).DHat):
+	case v.DHat != nil && (!s.rec.Signable || !s.facts.Valid() || *v.DHat != nano.Nano(s.rec.Tuple(s.facts.Profile).DHat)):
 		return "claimed D_hat"
 	}
 	return ""
@@ -133,11 +135,13 @@ func (w *walk) verdict(s *submission, v *wire.AuditItem) {
 	if reasonErr != nil {
 		reason = verify.ReasonRule // a word of its own
 	}
-	if err != nil || v.Status != wire.StatusOf(v.Outcome, reason.String()) || v.Accepted && outcome != verify.Accepted && outcome != verify.Escalated {
+	if err != nil || v.Status != wire.StatusOf(v.Outcome, reason.String()) ||
+		v.Accepted && outcome != verify.Accepted && outcome != verify.Escalated {
 		w.fault(CheckAnswers, "the answer to event %d contradicts itself: %s, status %d", s.Seq, v.Outcome, v.Status)
 		return
 	}
-	if v.Was.Generation == v.Generation && (v.Was.Outcome != v.Outcome || v.Was.Accepted != v.Accepted || v.Was.ReasonCode != "" && v.Was.ReasonCode != v.ReasonCode) {
+	if was := &v.Was; was.Generation == v.Generation && (was.Outcome != v.Outcome || was.Accepted != v.Accepted ||
+		was.ReasonCode != "" && was.ReasonCode != v.ReasonCode) {
 		w.fault(CheckAnswers, "generation %d said two things of event %d", v.Generation, s.Seq)
 	}
 	w.again(s, said{v.Outcome, v.Accepted, v.ReasonCode, v.Policy}, v)
@@ -157,8 +161,8 @@ type said struct {
 }
 
 // byHistory are the reasons that follow from earlier events.
-var byHistory = []string{verify.ReasonKeyNotAllowed.String(), verify.ReasonKeyRevoked.String(), verify.ReasonFrozen.String(), verify.ReasonConflict.String(),
-	verify.ReasonEpochEquivocation.String(), verify.ReasonEpochRegression.String()}
+var byHistory = []string{verify.ReasonKeyNotAllowed.String(), verify.ReasonKeyRevoked.String(), verify.ReasonFrozen.String(),
+	verify.ReasonConflict.String(), verify.ReasonEpochEquivocation.String(), verify.ReasonEpochRegression.String()}
 
 // again judges the record and compares. row has the whole answer, nil of answers at other times: of these it is not known
 // whether they repeat that to an earlier record, so a difference proves nothing.
@@ -179,8 +183,8 @@ func (w *walk) again(s *submission, a said, row *wire.AuditItem) {
 		w.history++
 	case what != "":
 		w.looked(CheckJudged)
-		w.doubts.add(w.board, s.Seq, CheckJudged, "event %d: judged again it has another %s: %s %s, and the answer was %s %s", s.Seq, what,
-			verdict.Outcome, reasonWord(&verdict, verdict.Reason), a.outcome, a.reason)
+		w.doubts.add(w.board, s.Seq, CheckJudged, "event %d: judged again it has another %s: %s %s, and the answer was %s %s",
+			s.Seq, what, verdict.Outcome, reasonWord(&verdict, verdict.Reason), a.outcome, a.reason)
 	default:
 		w.looked(CheckJudged)
 	}
@@ -225,7 +229,8 @@ func compare(v *verify.Verdict, a said, row *wire.AuditItem) string {
 	if v.Outcome == verify.Refused {
 		return ""
 	}
-	if v.HasDHat != (row.RecomputedDHat != nil) || v.HasDHat && nano.Nano(v.DHatUpper) != *row.RecomputedDHat || nano.Nano(v.Budget) != row.RecomputedBudget {
+	if v.HasDHat != (row.RecomputedDHat != nil) || v.HasDHat && nano.Nano(v.DHatUpper) != *row.RecomputedDHat ||
+		nano.Nano(v.Budget) != row.RecomputedBudget {
 		return "value"
 	}
 	return ""

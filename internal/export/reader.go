@@ -17,7 +17,6 @@ type reader[T any] struct {
 	file *os.File
 	scan *bufio.Scanner
 	line int
-	read int64 // bytes so far
 }
 
 func openLines[T any](dir, name string) (*reader[T], error) {
@@ -41,7 +40,6 @@ func (r *reader[T]) next() (*T, error) {
 		return nil, io.EOF
 	}
 	r.line++
-	r.read += int64(len(r.scan.Bytes())) + 1
 	v := new(T)
 	dec := json.NewDecoder(bytes.NewReader(r.scan.Bytes()))
 	dec.DisallowUnknownFields()

@@ -30,10 +30,11 @@ func newRecords(w io.Writer) *records {
 
 func (r *records) add(i *wire.AuditItem) error {
 	was, now := answerCells(&i.Was), answerCells(i.Now)
-	cells := []string{number(i.Seq), i.LogTime, i.ReceivedAt, i.Node, i.Remote, i.RequestID, i.ShardID, strconv.FormatInt(i.Epoch, 10), i.PCSID, i.KeyID}
+	cells := []string{number(i.Seq), i.LogTime, i.ReceivedAt, i.Node, i.Remote, i.RequestID, i.ShardID, strconv.FormatInt(i.Epoch, 10),
+		i.PCSID, i.KeyID}
 	cells = append(cells, was...)
-	cells = append(cells, i.Outcome, strconv.FormatBool(i.Accepted), strconv.Itoa(i.Status), i.ReasonCode, strings.Join(i.Reasons, " "), i.Reason, i.Policy,
-		number(uint64(i.Generation)))
+	cells = append(cells, i.Outcome, strconv.FormatBool(i.Accepted), strconv.Itoa(i.Status), i.ReasonCode,
+		strings.Join(i.Reasons, " "), i.Reason, i.Policy, number(uint64(i.Generation)))
 	cells = append(cells, now...)
 	first := ""
 	if i.FirstSeq != 0 {
@@ -44,8 +45,8 @@ func (r *records) add(i *wire.AuditItem) error {
 		cells[n] = Defused(cells[n])
 	}
 	cells = append(cells, signed...) // numbers, which may be negative
-	return r.csv.Write(append(cells, strconv.FormatBool(i.Replayed), strconv.FormatBool(i.Reverified), strconv.FormatBool(i.Evidence),
-		strconv.FormatBool(i.InputsSigned), first))
+	return r.csv.Write(append(cells, strconv.FormatBool(i.Replayed), strconv.FormatBool(i.Reverified),
+		strconv.FormatBool(i.Evidence), strconv.FormatBool(i.InputsSigned), first))
 }
 
 func (r *records) flush() error {

@@ -36,13 +36,13 @@ func (w *walk) recount() error {
 	case !w.Recount:
 		return nil
 	case w.m.Range.FromSeq != 1 || w.m.Range.Shard != "":
-		w.not(CheckHistory, "needs every event of the ledger from the first on")
+		w.not(CheckHistory, "need every event from the first on")
 		return nil
 	case w.failed(CheckEvents) || w.failed(CheckTime) || w.failed(CheckDigest) || w.failed(CheckAnswers):
 		w.not(CheckHistory, "an earlier check failed")
 		return nil
 	}
-	w.begin(CheckHistory, "every answer follows from the events, folded again; so do the digests at their end")
+	w.begin(CheckHistory, "the same, folded again; digests too")
 	w.lookedAll(CheckHistory, 0)
 	control, tx := projections.NewControl(), rows{}
 	err := w.items(func(it *projections.Item) error { return control.Fold(tx, it) })
@@ -108,7 +108,8 @@ func (w *walk) foldAgain(control *projections.Control) error {
 		}
 		w.looked(CheckHistory)
 		if what := otherwise(&r, v, number); what != "" {
-			w.fault(CheckHistory, "event %d: folded again it has another %s: %s %s, and the answer was %s %s", it.Seq, what, r.Outcome, r.ReasonCode(), v.Outcome, v.ReasonCode)
+			w.fault(CheckHistory, "event %d: folded again it has another %s: %s %s, and the answer was %s %s", it.Seq, what,
+				r.Outcome, r.ReasonCode(), v.Outcome, v.ReasonCode)
 		}
 		return nil
 	})
@@ -147,7 +148,8 @@ func otherwise(r *projections.Result, v *wire.AuditItem, generation uint32) stri
 		return "place among the records of its id"
 	case r.KeyID != v.KeyID:
 		return "key"
-	case r.HasDHat != (v.RecomputedDHat != nil) || r.HasDHat && r.DHat != *v.RecomputedDHat || r.Budget != v.RecomputedBudget:
+	case r.HasDHat != (v.RecomputedDHat != nil) || r.HasDHat && r.DHat != *v.RecomputedDHat ||
+		r.Budget != v.RecomputedBudget:
 		return "value"
 	}
 	return ""

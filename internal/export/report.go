@@ -35,8 +35,8 @@ const (
 // mostFaults is how many faults of a check a report lists.
 const mostFaults = 10
 
-var checkOrder = []string{CheckManifest, CheckFiles, CheckPolicies, CheckKeys, CheckEvents, CheckTime, CheckDigest, CheckRecorded, CheckActs, CheckAnswers,
-	CheckEd25519, CheckHMAC, CheckJudged, CheckHistory, CheckTable, CheckCounts}
+var checkOrder = []string{CheckManifest, CheckFiles, CheckPolicies, CheckKeys, CheckEvents, CheckTime, CheckDigest, CheckRecorded,
+	CheckActs, CheckAnswers, CheckEd25519, CheckHMAC, CheckJudged, CheckHistory, CheckTable, CheckCounts}
 
 // Line is the result of one check.
 type Line struct {

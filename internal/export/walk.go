@@ -75,21 +75,21 @@ func (w *walk) run() (err error) {
 
 // says is what each check means when it holds.
 func (w *walk) says() {
-	w.begin(CheckEvents, "numbers without a gap; each hashes to its leaf and is one well-formed message")
-	w.begin(CheckTime, "follows from the clocks of the proposers")
-	w.begin(CheckDigest, "the events hash to the digest of the manifest")
-	w.begin(CheckRecorded, "digests that the ledger itself recorded fit the events")
-	w.begin(CheckActs, "each is an event of the log, and none is missing")
-	w.begin(CheckAnswers, "one for each submission, of the same record, signer and address")
+	w.begin(CheckEvents, "no gap, each hashes to its leaf")
+	w.begin(CheckTime, "follows from the proposers' clocks")
+	w.begin(CheckDigest, "follows from the events")
+	w.begin(CheckRecorded, "follow from the events")
+	w.begin(CheckActs, "each is an event, none is missing")
+	w.begin(CheckAnswers, "one each, of the same record")
 	w.begin(CheckEd25519, "verify with the public keys")
 	w.begin(CheckHMAC, "verify with the secrets that were given")
-	w.begin(CheckJudged, "follow from the record and the policy, judged again")
-	w.not(CheckHistory, "replays, conflicts, epochs, freezes and revoked keys depend on earlier events")
+	w.begin(CheckJudged, "the same, judged again")
+	w.not(CheckHistory, "depend on earlier events")
 	w.begin(CheckTable, "follows from the answers")
 	w.begin(CheckCounts, "those of the manifest")
 	if w.m.Range.Shard != "" {
-		const why = "needs every event, and there are those of one shard"
-		w.begin(CheckEvents, "in order; each hashes to its leaf and is one well-formed message")
+		const why = "needs more than one shard"
+		w.begin(CheckEvents, "in order, each hashes to its leaf")
 		w.begin(CheckTime, "does not run backwards")
 		w.not(CheckDigest, why)
 		w.not(CheckRecorded, why)
@@ -98,12 +98,7 @@ func (w *walk) says() {
 }
 
 func (w *walk) events() error {
-	size := uint64(0)
-	for _, f := range w.m.Files {
-		if f.Name == EventsFile {
-			size = uint64(f.Size)
-		}
-	}
+	r := w.m.Range
 	for n := 0; ; n++ {
 		e, err := w.lines.next()
 		if errors.Is(err, io.EOF) {
@@ -116,11 +111,11 @@ func (w *walk) events() error {
 			return err
 		}
 		if n%512 == 0 {
-			w.Progress.tell(StageEvents, uint64(w.lines.read), size)
+			w.Progress.tell(StageEvents, e.Seq-r.FromSeq+1, r.ToSeq-r.FromSeq+1)
 		}
 	}
-	if w.m.Range.Shard == "" && w.last != w.m.Range.ToSeq {
-		w.fault(CheckEvents, "they end with event %d, not with %d", w.last, w.m.Range.ToSeq)
+	if r.Shard == "" && w.last != r.ToSeq {
+		w.fault(CheckEvents, "they end with event %d, not with %d", w.last, r.ToSeq)
 	}
 	return nil
 }
@@ -135,10 +130,12 @@ func (w *walk) event(e *Event) error {
 	w.looked(CheckEvents)
 	w.counts.Events++
 	w.counts.Kinds[e.Kind]++
-	leaf := event.Leaf{Format: e.Leaf.Format, Seq: e.Leaf.Seq, RawTime: e.Leaf.RawTimeNS, Kind: event.Kind(e.Leaf.Kind), PayloadSHA256: sumBytes(e.Payload)}
+	leaf := event.Leaf{Format: e.Leaf.Format, Seq: e.Leaf.Seq, RawTime: e.Leaf.RawTimeNS, Kind: event.Kind(e.Leaf.Kind),
+		PayloadSHA256: sumBytes(e.Payload)}
 	sum := leaf.Hash()
 	switch {
-	case leaf.Format != event.LeafFormat || leaf.Seq != e.Seq || e.Kind != leaf.Kind.String() || wire.TimeNS(leaf.RawTime) != e.RawTime:
+	case leaf.Format != event.LeafFormat || leaf.Seq != e.Seq || e.Kind != leaf.Kind.String() ||
+		wire.TimeNS(leaf.RawTime) != e.RawTime:
 		w.fault(CheckEvents, "event %d: its leaf says other things than the event", e.Seq)
 	case hex.EncodeToString(leaf.PayloadSHA256[:]) != e.Leaf.PayloadSHA256:
 		w.fault(CheckEvents, "event %d: the payload does not hash to what its leaf says", e.Seq)
@@ -198,7 +195,8 @@ func (w *walk) policyEvent(e *Event, canonical []byte) {
 func (w *walk) keyEvent(e *Event, m *event.KeyAddedV1) {
 	k, ok := w.keys[m.GetKeyId()]
 	public, _ := w.public(m.GetKeyId())
-	if !ok || k.Alg != verify.Alg(m.GetAlg()).String() || k.Fingerprint != hex.EncodeToString(m.GetFingerprint()) || string(public) != string(m.GetPublic()) {
+	if !ok || k.Alg != verify.Alg(m.GetAlg()).String() || k.Fingerprint != hex.EncodeToString(m.GetFingerprint()) ||
+		string(public) != string(m.GetPublic()) {
 		w.fault(CheckKeys, "event %d registers %q with other facts than %s", e.Seq, m.GetKeyId(), KeysFile)
 	}
 }
@@ -208,7 +206,8 @@ func (w *walk) recorded(e *Event, m *event.StateDigestV1) {
 	if root, ok := w.recent.at(m.GetSeq()); ok {
 		w.looked(CheckRecorded)
 		if string(root) != string(m.GetLog()) {
-			w.fault(CheckRecorded, "event %d records the log digest %x at event %d, and the events hash to %x", e.Seq, m.GetLog(), m.GetSeq(), root)
+			w.fault(CheckRecorded, "event %d records the log digest %x at event %d, and the events hash to %x",
+				e.Seq, m.GetLog(), m.GetSeq(), root)
 		}
 	}
 }
@@ -245,9 +244,9 @@ func (w *walk) hmac() {
 	switch {
 	case w.failed(CheckHMAC) || w.unknown == 0:
 	case w.known == 0:
-		w.not(CheckHMAC, "cannot be checked without the secret")
+		w.not(CheckHMAC, "need the secret")
 	default:
-		w.begin(CheckHMAC, fmt.Sprintf("%d verify with the secrets that were given; %d cannot be checked without theirs", w.known, w.unknown))
+		w.begin(CheckHMAC, fmt.Sprintf("%d verify, %d need another secret", w.known, w.unknown))
 	}
 }
 
@@ -260,7 +259,8 @@ func (w *walk) compareCounts(got, want *Counts) {
 	got.Generations = uint64(len(generations))
 	w.looked(CheckCounts)
 	if got.Events != want.Events || got.Submissions != want.Submissions || got.Acts != want.Acts || got.Keys != want.Keys ||
-		got.Policies != want.Policies || got.Generations != want.Generations || !maps.Equal(got.Kinds, want.Kinds) || !maps.Equal(got.Outcomes, want.Outcomes) {
+		got.Policies != want.Policies || got.Generations != want.Generations || !maps.Equal(got.Kinds, want.Kinds) ||
+		!maps.Equal(got.Outcomes, want.Outcomes) {
 		w.fault(CheckCounts, "the manifest counts %+v, and there are %+v", *want, *got)
 	}
 }

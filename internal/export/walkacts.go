@@ -34,8 +34,9 @@ func (w *walk) act(e *Event, m any) error {
 	case a.Seq != e.Seq:
 		w.fault(CheckActs, "where event %d, %s, is expected, there is event %d", e.Seq, e.Kind, a.Seq)
 		w.actsLost = true
-	case a.Kind != e.Kind || a.LogTime != e.LogTime || a.Actor != op.GetActor() || a.Role != op.GetRole() || a.Credential != op.GetCredential() ||
-		a.Reason != op.GetReason() || a.Ticket != op.GetTicket() || a.OpID != op.GetOpId() || a.RequestID != op.GetRequestId() || a.Node != op.GetNode():
+	case a.Kind != e.Kind || a.LogTime != e.LogTime || a.Actor != op.GetActor() || a.Role != op.GetRole() ||
+		a.Credential != op.GetCredential() || a.Reason != op.GetReason() || a.Ticket != op.GetTicket() || a.OpID != op.GetOpId() ||
+		a.RequestID != op.GetRequestId() || a.Node != op.GetNode():
 		w.fault(CheckActs, "event %d says other things than its line", e.Seq)
 	case a.Effect == wire.EffectApplied:
 		w.ended(e, m)

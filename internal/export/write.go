@@ -111,7 +111,9 @@ func (w *writer) who() error {
 func (w *writer) digests() error {
 	r := w.m.Range
 	if r.FromSeq > 1 {
-		d, err := call(w, func(ctx context.Context) (*wire.DigestAnswer, error) { return w.c.DigestEdge(ctx, r.FromSeq-1) })
+		d, err := call(w, func(ctx context.Context) (*wire.DigestAnswer, error) {
+			return w.c.DigestEdge(ctx, r.FromSeq-1)
+		})
 		if err != nil {
 			return err
 		}
