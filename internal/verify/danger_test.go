@@ -22,7 +22,7 @@ func TestDangers(t *testing.T) {
 		"signature: {required: false}\n":                               "unsigned records pass",
 		"epochs: {on_regression: allow}\n":                             "old epochs pass",
 		"rules: [{when: 'true', then: refuse, reason: stop}]\n":        "every record is refused",
-		"params: {tol_d: \"9\"}\n":                                     "params.tol_d is 9.000000000 instead of 0.150000000",
+		"params: {tol_d: \"9\"}\n":                                     "params.tol_d is 9 instead of 0.15: claims",
 		"epochs: {on_regression: escalate}\n":                          "on_regression is escalate instead of reject",
 		"epochs: {on_regression: reject}\n":                            "the rule \"lab\" (refuse) is gone",
 		"signature: {required: false}\nepochs: {on_regression: allow}": "signatures are no longer required",
