@@ -183,7 +183,7 @@ func (m *model) judge(it *Item) Result {
 
 // same compares what the model knows.
 func same(a, b Result) bool {
-	return a.Seq == b.Seq && a.Outcome == b.Outcome && a.Accepted == b.Accepted && a.status() == b.status() &&
+	return a.Seq == b.Seq && a.Outcome == b.Outcome && a.Accepted == b.Accepted &&
 		slices.Equal(a.Reasons, b.Reasons) && a.Replayed == b.Replayed && a.Reverified == b.Reverified &&
 		a.Evidence == b.Evidence && a.FirstSeq == b.FirstSeq && a.JudgedSeq == b.JudgedSeq &&
 		a.AgainSeq == b.AgainSeq && a.Occupied == b.Occupied && a.MovedMark == b.MovedMark && a.Registered == b.Registered
