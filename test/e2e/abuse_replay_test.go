@@ -145,8 +145,8 @@ func (a *abused) apply(document string) {
 	file := filepath.Join(a.t.TempDir(), "policy.yaml")
 	a.must(os.WriteFile(file, []byte(document), 0o600))
 	var policy wire.PolicyAnswer
-	a.run(&policy, "policy", "publish", file)
-	a.run(nil, "policy", "apply", policy.ID)
+	a.run(&policy, "policy", "publish", file, "--yes")
+	a.run(nil, "policy", "apply", policy.ID, "--yes")
 	sameDigest(a.t, a.ctx, a.Cluster)
 }
 
