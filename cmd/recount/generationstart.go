@@ -51,6 +51,9 @@ func (a *app) generationStartCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if g.Keys == wire.KeysHindsight && !f.try.none {
+				a.talk("What was counted is of the policy alone: keys in hindsight change what they signed besides.")
+			}
 			return a.afterStart(cmd.Context(), g, &f)
 		},
 	}

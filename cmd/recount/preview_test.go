@@ -166,6 +166,11 @@ func TestPreviewOfWhatComesBack(t *testing.T) {
 	r.says(exitOK, "policy apply --preview 5 "+wide, "Of the last 5 submissions none would change.")
 	narrow := r.published("signature: {profiles: [go-fold]}\n")
 	r.says(exitOK, "policy apply --preview 5 "+narrow, "5 would change: accepted->refused 5.")
+	r.says(exitOK, "generation start --policy "+wide+" --yes", "no of the policy alone")
+	r.says(exitOK, "generation drop 2 --yes")
+	r.says(exitOK, "generation start --keys hindsight --policy "+wide+" --yes", "of the policy alone: keys in hindsight")
+	r.says(exitOK, "generation drop 3 --yes")
+	r.says(exitOK, "generation start --keys hindsight --no-preview --policy "+wide+" --yes", "no of the policy alone")
 }
 
 // TestPreviewGoesOnUnseeing: whose credentials may not read the submissions is told so; so is who cannot for another reason. A policy
