@@ -19,7 +19,7 @@ import (
 // changed any more, so it only logs then.
 func (s *server) renderError(err error, c echo.Context) {
 	if c.Response().Committed {
-		s.Logger.Debug("error after the answer had begun", "err", err, "request_id", currentID(c))
+		s.Logger.Debug("error after the answer had begun", "error", err, "request_id", currentID(c))
 		return
 	}
 	p := *s.problemOf(err, c)
@@ -45,11 +45,11 @@ func (s *server) renderError(err error, c echo.Context) {
 	}
 	body, err := json.Marshal(p)
 	if err != nil {
-		s.Logger.Error("problem does not encode", "err", err, "request_id", p.RequestID)
+		s.Logger.Error("problem does not encode", "error", err, "request_id", p.RequestID)
 		body = []byte(`{"error":"Internal error"}`)
 	}
 	if err := c.Blob(p.Status, wire.MediaProblem, body); err != nil {
-		s.Logger.Debug("answer not sent", "err", err, "request_id", p.RequestID)
+		s.Logger.Debug("answer not sent", "error", err, "request_id", p.RequestID)
 	}
 }
 
@@ -77,10 +77,10 @@ func (s *server) problemOf(err error, c echo.Context) *wire.Problem {
 		return wire.NewProblem(wire.CodeBehind, "").WithRetry(time.Second)
 	}
 	if p := s.Explain(err); p != nil {
-		s.Logger.Warn("request not answered", "err", err, "route", c.Path(), "request_id", currentID(c))
+		s.Logger.Warn("request not answered", "error", err, "route", c.Path(), "request_id", currentID(c))
 		return p
 	}
-	s.Logger.Error("request failed", "err", err, "route", c.Path(), "request_id", currentID(c))
+	s.Logger.Error("request failed", "error", err, "route", c.Path(), "request_id", currentID(c))
 	return wire.NewProblem(wire.CodeInternal, "")
 }
 

@@ -61,13 +61,13 @@ func (c Config) writeProblem(w http.ResponseWriter, p *wire.Problem) {
 	p.RequestID = requestID("")
 	body, err := json.Marshal(p)
 	if err != nil {
-		c.Logger.Error("problem does not encode", "err", err)
+		c.Logger.Error("problem does not encode", "error", err)
 	}
 	w.Header().Set("Content-Type", wire.MediaProblem)
 	w.Header().Set(wire.HeaderRequestID, p.RequestID)
 	w.WriteHeader(p.Status)
 	if _, err := w.Write(body); err != nil {
-		c.Logger.Debug("answer not sent", "err", err, "request_id", p.RequestID)
+		c.Logger.Debug("answer not sent", "error", err, "request_id", p.RequestID)
 	}
 }
 

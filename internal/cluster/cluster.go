@@ -297,7 +297,7 @@ func (c *Cluster) fatal(err error) {
 		c.cfg.Fatal(err)
 		return
 	}
-	c.log.Error("cluster: another fatal error", "err", err)
+	c.log.Error("cluster: another fatal error", "error", err)
 }
 
 // TransferAndClose hands leadership to another voter, if this node leads, and closes. It is the last act of a process: an
@@ -310,7 +310,7 @@ func (c *Cluster) TransferAndClose(ctx context.Context) error {
 		select {
 		case err := <-done:
 			if err != nil {
-				c.log.Warn("cluster: leadership transfer failed", "err", err)
+				c.log.Warn("cluster: leadership transfer failed", "error", err)
 			}
 		case <-ctx.Done():
 		}

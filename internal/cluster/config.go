@@ -128,7 +128,7 @@ func (c *Config) setDefaults() {
 	if c.Fatal == nil {
 		logger := c.Logger
 		c.Fatal = func(err error) {
-			logger.Error("cluster: the node must stop", "err", err)
+			logger.Error("cluster: the node must stop", "error", err)
 			os.Exit(ExitCluster)
 		}
 	}

@@ -237,7 +237,7 @@ func (r *roster) run(stop context.Context) {
 		case <-tick.C:
 		}
 		if err := r.save(); err != nil {
-			r.log.Error("cluster: what is known of the members could not be written down", "err", err)
+			r.log.Error("cluster: what is known of the members could not be written down", "error", err)
 		}
 		if stop.Err() != nil {
 			return

@@ -53,7 +53,7 @@ func newPeerPort(cfg *Config) (*peerPort, error) {
 		return nil, err
 	}
 	if err := own.trusted(time.Now()); err != nil {
-		p.log.Warn("cluster: other nodes will refuse the peer certificate of this node", "file", cfg.TLS.Cert, "err", err)
+		p.log.Warn("cluster: other nodes will refuse the peer certificate of this node", "file", cfg.TLS.Cert, "error", err)
 	}
 	p.tls.Store(own)
 	p.raft, p.h2 = newSubListener(cfg.PeerAdvertise), newSubListener(cfg.PeerAdvertise)
@@ -118,7 +118,7 @@ func (p *peerPort) serve() {
 			if p.isClosed() {
 				return
 			}
-			p.log.Warn("cluster: accept on the peer port", "err", err)
+			p.log.Warn("cluster: accept on the peer port", "error", err)
 			pause := time.NewTimer(50 * time.Millisecond) // out of file descriptors, most likely
 			<-pause.C
 			continue
@@ -183,7 +183,7 @@ func (p *peerPort) admit(raw net.Conn) {
 		_ = raw.Close()
 		p.refusals.Do(func() {
 			if !p.isClosed() {
-				p.log.Warn("cluster: peer connection refused", "remote", raw.RemoteAddr().String(), "err", err)
+				p.log.Warn("cluster: peer connection refused", "remote", raw.RemoteAddr().String(), "error", err)
 			}
 		})
 	}

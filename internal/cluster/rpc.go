@@ -98,7 +98,7 @@ func (s *rpcServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	roster := s.c.peer.roster
 	if _, err := roster.admit(from, r.Header.Get(helloName)); err != nil {
-		s.c.peer.refusals.Do(func() { s.c.log.Warn("cluster: peer call refused", "member", from, "err", err) })
+		s.c.peer.refusals.Do(func() { s.c.log.Warn("cluster: peer call refused", "member", from, "error", err) })
 		code := codeRefused
 		if errors.Is(err, errOtherVoters) {
 			code = codeOtherVoters
