@@ -141,6 +141,9 @@ func TestConfigCheckLoadsWhatItNames(t *testing.T) {
 					t.Errorf("no %q in: %v: %s", want, err, said)
 				}
 			}
+			if strings.Contains(said, "\nx509: ") {
+				t.Errorf("one fault is counted twice: %s", said)
+			}
 		})
 	}
 }

@@ -65,7 +65,10 @@ func (s *peerTLS) trusted(now time.Time) error {
 		}
 		chain = append(chain, cert)
 	}
-	return errors.Join(s.verify(chain, x509.ExtKeyUsageServerAuth), s.verify(chain, x509.ExtKeyUsageClientAuth))
+	if err := s.verify(chain, x509.ExtKeyUsageServerAuth); err != nil {
+		return err // the other direction mostly has the same fault
+	}
+	return s.verify(chain, x509.ExtKeyUsageClientAuth)
 }
 
 func (s *peerTLS) verify(chain []*x509.Certificate, use x509.ExtKeyUsage) error {
