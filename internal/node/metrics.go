@@ -74,7 +74,7 @@ func (n *Node) registerMetrics() error {
 		outcomes("accepted", n.stats.accepted.Load), outcomes("escalated", n.stats.escalated.Load),
 		outcomes("refused", n.stats.refused.Load), outcomes("conflict", n.stats.conflict.Load),
 	}
-	all = append(append(append(all, n.stateCollectors()...), n.apiFiles.collectors()...), n.peerFiles.collectors()...)
+	all = append(append(append(all, n.stateCollectors()...), certificateCollectors(n.apiFiles)...), certificateCollectors(n.peerFiles)...)
 	var errs []error
 	for _, c := range all {
 		errs = append(errs, n.registry.Register(c))

@@ -7,6 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/recount-ledger/recount/internal/cluster/certs"
 	"github.com/recount-ledger/recount/internal/version"
 	"github.com/recount-ledger/recount/wire"
 )
@@ -73,4 +74,17 @@ func (n *Node) tokenExpiry(role wire.Role) float64 {
 		return math.Inf(1)
 	}
 	return time.Duration(first - now).Seconds()
+}
+
+// certificateCollectors are the metrics about the certificate files of one port.
+func certificateCollectors(r *certs.Reloader) []prometheus.Collector {
+	results := func(result string, count func() uint64) prometheus.Collector {
+		return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "flk_tls_reloads_total",
+			Help:        "Changed certificate files, by what became of them; refused ones leave the earlier ones in use.",
+			ConstLabels: prometheus.Labels{"certificate": r.Name(), "result": result}}, func() float64 { return float64(count()) })
+	}
+	return []prometheus.Collector{results("loaded", r.Loaded), results("refused", r.Refused),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "flk_tls_certificate_expiry_seconds",
+			Help:        "Seconds until the certificate in use expires, negative afterwards.",
+			ConstLabels: prometheus.Labels{"certificate": r.Name()}}, func() float64 { return time.Until(r.End()).Seconds() })}
 }

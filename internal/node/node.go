@@ -21,6 +21,7 @@ import (
 	"github.com/recount-ledger/recount/internal/api"
 	"github.com/recount-ledger/recount/internal/audit"
 	"github.com/recount-ledger/recount/internal/cluster"
+	"github.com/recount-ledger/recount/internal/cluster/certs"
 	"github.com/recount-ledger/recount/internal/durable"
 	"github.com/recount-ledger/recount/internal/fsm"
 	"github.com/recount-ledger/recount/internal/limit"
@@ -56,9 +57,9 @@ type Node struct {
 	impossible  map[uint32]bool // generations that were folded again because of rows that no fold writes; for reconcile alone
 	deciding    atomic.Int64    // requests of the API that are here whole and have no answer yet
 	registry    *prometheus.Registry
-	apiFiles    *rotation     // certificate files of the API
-	peerFiles   *rotation     // and of the peer port
-	reload      chan struct{} // somebody asked for both to be read again
+	apiFiles    *certs.Reloader // certificate files of the API
+	peerFiles   *certs.Reloader // and of the peer port
+	certWatch   *certs.Watcher
 	drops       *refusals
 	audit       *audit.Stream  // nil when it is off
 	refusedActs *limit.Buckets // of refused acts in the audit stream
@@ -111,7 +112,7 @@ func Open(ctx context.Context, cfg Config, logger *slog.Logger) (*Node, error) {
 		cfg.Clock = time.Now
 	}
 	n := &Node{cfg: cfg, log: logger, registry: prometheus.NewRegistry(), failed: make(chan error, 8),
-		ringChanged: make(chan struct{}, 1), reload: make(chan struct{}, 1),
+		ringChanged: make(chan struct{}, 1), certWatch: certs.NewWatcher(),
 		capable: capable{until: map[string]time.Time{}, lacks: map[string]string{}}, doubts: newDoubts(), askedHistory: map[uint64]bool{}, impossible: map[uint32]bool{}, drops: newRefusals(cfg.NodeID), limits: newLimits(cfg)}
 	n.own.Store(&cfg.Keys)
 	n.ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
@@ -208,7 +209,7 @@ func (n *Node) newCluster() error {
 	for i, v := range n.cfg.Voters {
 		voters[i] = cluster.Voter{ID: v.ID, PeerAddr: v.Peer}
 	}
-	n.peerFiles = newRotation("peer", n.log, n.cfg.Peer.Cert, n.cfg.Peer.Key, n.cfg.Peer.CA)
+	n.peerFiles = certs.NewReloader("peer", n.log, n.cfg.Peer.Cert, n.cfg.Peer.Key, n.cfg.Peer.CA)
 	var err error
 	n.cluster, err = cluster.Open(cluster.Config{
 		NodeID: n.cfg.NodeID, ClusterID: n.cfg.ClusterID, Dir: n.cfg.Dir, NewCluster: n.cfg.NewCluster,
@@ -221,7 +222,7 @@ func (n *Node) newCluster() error {
 	if err != nil {
 		return err
 	}
-	n.peerFiles.reload, n.peerFiles.end = n.cluster.ReloadTLS, n.cluster.CertificateEnd
+	n.peerFiles.SetPort(n.cluster)
 	n.store.SetCommitSource(n.cluster.CommitIndex)
 	n.cluster.Handle(propose.ForwardPath, n.acceptForward)
 	n.cluster.Handle(actPath, n.acceptAct)
@@ -234,18 +235,18 @@ func (n *Node) newCluster() error {
 }
 
 func (n *Node) openAPI() error {
-	n.apiFiles = newRotation("api", n.log, n.cfg.API.Cert, n.cfg.API.Key, n.cfg.API.CA)
-	port, err := newAPITLS(n.cfg.API, n.log)
+	n.apiFiles = certs.NewReloader("api", n.log, n.cfg.API.Cert, n.cfg.API.Key, n.cfg.API.CA)
+	port, err := certs.NewServer(certs.ServerFiles{Cert: n.cfg.API.Cert, Key: n.cfg.API.Key, CA: n.cfg.API.CA}, n.log)
 	if err != nil {
 		return err
 	}
-	n.apiFiles.reload, n.apiFiles.end = port.reload, port.end
+	n.apiFiles.SetPort(port)
 	if err := n.registerMetrics(); err != nil {
 		return err
 	}
 	conf := api.Config{
 		Ledger: ledger{n}, Logger: n.log, Registry: n.registry, WALErrors: n.store.Failures,
-		TLS: port.config(), Believes: port.believes, TrustedProxies: n.cfg.TrustedProxies, HideRemote: !n.cfg.RecordRemote,
+		TLS: port.Config(), Believes: port.VerifyClientChain, TrustedProxies: n.cfg.TrustedProxies, HideRemote: !n.cfg.RecordRemote,
 		NodeID: n.cfg.NodeID, MaxBody: int64(n.cfg.MaxBody), AddressRate: n.cfg.AddressRate, ThrottleStatus: n.cfg.ThrottleStatus,
 		SubmitTimeout: n.cfg.SubmitTimeout, MetricsUser: n.cfg.MetricsUser, MetricsPass: n.cfg.MetricsPass, MetricsApart: n.cfg.MetricsListen != "",
 		Explain: n.explain, Acts: n.auditAct, Refused: n.auditRefused, NoAuth: n.cfg.NoAuth, ClusterID: n.cfg.ClusterID, AuthFailures: n.cfg.AuthFailures, Leader: toLeader{n}, Deciding: &n.deciding,
@@ -265,7 +266,7 @@ func (n *Node) openAPI() error {
 			n.fail(fmt.Errorf("API: %w", err))
 		}
 	})
-	n.loop(n.ctx, "certificates", n.followCertificates)
+	n.loop(n.ctx, "certificates", func(ctx context.Context) error { return n.certWatch.Run(ctx, n.apiFiles, n.peerFiles) })
 	n.log.Info("serving", "api", n.cfg.API.Listen, "peer", n.cfg.Peer.Listen)
 	return n.openMetrics(conf)
 }
@@ -296,6 +297,10 @@ func (n *Node) loop(ctx context.Context, name string, f func(context.Context) er
 		}
 	})
 }
+
+// ReloadCertificates makes the node read the certificate files of both ports now, changed or not. It returns at once; the
+// log tells the result.
+func (n *Node) ReloadCertificates() { n.certWatch.Reload() }
 
 // fail ends the node. What fails because derived/ is damaged ends it as that damage does: with ErrRebuild.
 func (n *Node) fail(err error) {

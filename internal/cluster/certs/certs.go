@@ -1,6 +1,6 @@
-// Package certs makes certificate authorities and node, client and server certificates (ECDSA P-256), and reads the PEM
-// files of the two TLS ports back strictly. It is no certificate manager: it refuses to renew, to revoke and to keep an
-// index of what it issued.
+// Package certs makes certificate authorities and node, client and server certificates (ECDSA P-256). It reads the PEM
+// files of the two TLS ports strictly, and reads them again while the ports are in use when the files change. It is no
+// certificate manager: it does not renew, revoke or keep an index of what it issued.
 package certs
 
 import (

@@ -1,4 +1,4 @@
-package node
+package certs
 
 import (
 	"crypto/tls"
@@ -14,12 +14,16 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/recount-ledger/recount/internal/cluster/certs"
 )
 
-// TestRotationWaitsForASteadyPair walks one rotation through its looks.
-func TestRotationWaitsForASteadyPair(t *testing.T) {
+// fakePort reloads by calling a function. Its certificate ends now.
+type fakePort func() error
+
+func (p fakePort) ReloadTLS() error        { return p() }
+func (fakePort) CertificateEnd() time.Time { return time.Now() }
+
+// TestReloaderWaitsForASteadyPair walks one reloader through its looks.
+func TestReloaderWaitsForASteadyPair(t *testing.T) {
 	dir := t.TempDir()
 	cert, key := filepath.Join(dir, "c"), filepath.Join(dir, "k")
 	put := func(path, text string) {
@@ -31,13 +35,13 @@ func TestRotationWaitsForASteadyPair(t *testing.T) {
 	put(key, "1")
 	var fault error
 	reads := 0
-	r := newRotation("api", slog.New(slog.DiscardHandler), cert, key, "")
-	r.reload, r.end = func() error { reads++; return fault }, time.Now
+	r := NewReloader("api", slog.New(slog.DiscardHandler), cert, key, "")
+	r.SetPort(fakePort(func() error { reads++; return fault }))
 	step := func(what string, asked bool, wantReads, loaded, refused int) {
 		t.Helper()
 		r.look(asked)
-		if reads != wantReads || r.loaded.Load() != uint64(loaded) || r.refused.Load() != uint64(refused) {
-			t.Fatalf("%s: %d reads, %d loaded, %d refused", what, reads, r.loaded.Load(), r.refused.Load())
+		if reads != wantReads || r.Loaded() != uint64(loaded) || r.Refused() != uint64(refused) {
+			t.Fatalf("%s: %d reads, %d loaded, %d refused", what, reads, r.Loaded(), r.Refused())
 		}
 	}
 	step("nothing changed", false, 0, 0, 0)
@@ -67,15 +71,15 @@ func TestRotationWaitsForASteadyPair(t *testing.T) {
 func TestClientCertificates(t *testing.T) {
 	dir := t.TempDir()
 	ours, other := authority(t, dir, "ours"), authority(t, dir, "other")
-	files := Listener{Cert: filepath.Join(dir, "api.crt"), Key: filepath.Join(dir, "api.key"), CA: filepath.Join(dir, "ours.crt")}
-	crt, key, err := ours.Issue(certs.Request{IPs: []net.IP{net.IPv4(127, 0, 0, 1)}, Server: true})
+	files := ServerFiles{Cert: filepath.Join(dir, "api.crt"), Key: filepath.Join(dir, "api.key"), CA: filepath.Join(dir, "ours.crt")}
+	crt, key, err := ours.Issue(Request{IPs: []net.IP{net.IPv4(127, 0, 0, 1)}, Server: true})
 	if err == nil {
-		err = certs.WritePair(dir, "api", crt, key)
+		err = WritePair(dir, "api", crt, key)
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	port, err := newAPITLS(files, slog.New(slog.DiscardHandler))
+	port, err := NewServer(files, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,19 +91,19 @@ func TestClientCertificates(t *testing.T) {
 		fmt.Fprint(w, who)
 	}))
 	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
-	server.TLS = port.config()
+	server.TLS = port.Config()
 	server.StartTLS()
 	defer server.Close()
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(ours.CertPEM())
-	uri, err := certs.RoleURI("c1", "auditor", "anna")
+	uri, err := RoleURI("c1", "auditor", "anna")
 	if err != nil {
 		t.Fatal(err)
 	}
-	good := certs.Request{URIs: []string{uri}, Client: true}
+	good := Request{URIs: []string{uri}, Client: true}
 	expired, serverOnly := good, good
 	expired.Validity, serverOnly.Client, serverOnly.Server = -time.Minute, false, true
-	ask := func(ca *certs.CA, r certs.Request, sessions tls.ClientSessionCache) (string, error) {
+	ask := func(ca *CA, r Request, sessions tls.ClientSessionCache) (string, error) {
 		cfg := &tls.Config{RootCAs: pool, ClientSessionCache: sessions}
 		if ca != nil {
 			crt, key, err := ca.Issue(r)
@@ -116,8 +120,8 @@ func TestClientCertificates(t *testing.T) {
 	}
 	for _, c := range []struct {
 		name string
-		ca   *certs.CA
-		req  certs.Request
+		ca   *CA
+		req  Request
 		who  string // "" is refused
 	}{
 		{"none", nil, good, "nobody"}, {"ours", ours, good, uri}, {"another authority", other, good, ""},
@@ -134,7 +138,7 @@ func TestClientCertificates(t *testing.T) {
 	if err := other.Save(dir, "ours"); err != nil {
 		t.Fatal(err)
 	}
-	if err := port.reload(); err != nil {
+	if err := port.ReloadTLS(); err != nil {
 		t.Fatal(err)
 	}
 	if who, err := ask(ours, good, sessions); err == nil {
@@ -146,7 +150,7 @@ func TestClientCertificates(t *testing.T) {
 	if err := os.WriteFile(files.CA, []byte("junk"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := port.reload(); err == nil || !strings.Contains(err.Error(), files.CA) {
+	if err := port.ReloadTLS(); err == nil || !strings.Contains(err.Error(), files.CA) {
 		t.Errorf("junk for authorities: %v", err)
 	}
 	if who, err := ask(other, good, nil); who != uri {
@@ -154,9 +158,9 @@ func TestClientCertificates(t *testing.T) {
 	}
 }
 
-func authority(t *testing.T, dir, base string) *certs.CA {
+func authority(t *testing.T, dir, base string) *CA {
 	t.Helper()
-	ca, err := certs.NewCA(base)
+	ca, err := NewCA(base)
 	if err == nil {
 		err = ca.Save(dir, base)
 	}
