@@ -189,7 +189,7 @@ func TestCheckLeavesNothing(t *testing.T) {
 	lines, _ := auditLines(t, filepath.Join(dir, "audit"))
 	lines = slices.DeleteFunc(lines, func(l map[string]any) bool { return l["shard_id"] == "real" })
 	if len(lines) != 0 {
-		t.Errorf("the audit stream has checks: %v", lines)
+		t.Errorf("the audit stream has %d checks, first %v", len(lines), lines[0])
 	}
 }
 
@@ -213,6 +213,14 @@ func TestCheckSaysWhatStopsASubmission(t *testing.T) {
 	_, err := c.Client.Freeze(r.ctx, wire.FreezeRequest{Scope: wire.FreezeShard, Subject: "bare", Act: wire.Act{OpID: "freeze", Reason: "a test"}})
 	r.must(err)
 	everywhere("frozen", bare, 503, "frozen")
+	everywhere("no record", []byte(`{"sig":""}`), 400, "schema")
+	for i := range c.Size() {
+		for _, line := range []string{"flk_frozen_refusals_total 0", "flk_structure_errors_total 0", "flk_ingest_total 0"} {
+			if !strings.Contains(metricsPage(t, c, i), line+"\n") {
+				t.Errorf("node %d counts checks as submissions: no %s", i, line)
+			}
+		}
+	}
 	everywhere("elsewhere", f.Sign(nodetest.Record{Shard: "free", Epoch: 1, Root: "r"}), 200, "ok")
 	left := c.Leader()
 	for i := range c.Size() {
