@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -64,7 +63,7 @@ func (a *app) markedPrompt() string {
 
 // typeName lets an operation go on when its name is typed.
 func (a *app) typeName(name string) error {
-	line, err := bufio.NewReader(a.in).ReadString('\n')
+	line, err := readLine(a.in)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
@@ -75,6 +74,21 @@ func (a *app) typeName(name string) error {
 		return &codedError{exitFailed, fmt.Errorf("%q is not %s; nothing was done", got, name), "Give the command again, and type the name as it is shown, or give --yes."}
 	}
 	return nil
+}
+
+// readLine reads up to a newline and not a byte more: the next question reads what follows.
+func readLine(in io.Reader) (string, error) {
+	var line []byte
+	for b := make([]byte, 1); ; {
+		n, err := in.Read(b)
+		if n == 1 && b[0] == '\n' {
+			return string(line), nil
+		}
+		line = append(line, b[:n]...)
+		if err != nil {
+			return string(line), err
+		}
+	}
 }
 
 // typed reports whether somebody at a terminal can answer.

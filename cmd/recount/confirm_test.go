@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -81,4 +82,14 @@ func onTerminal(t *testing.T, typed string, args ...string) ran {
 	var out, errs bytes.Buffer
 	a := &app{in: strings.NewReader(typed), out: &out, err: &errs, env: noEnv, terminal: func() bool { return true }}
 	return ran{a.run(t.Context(), args), out.String(), errs.String()}
+}
+
+// TestTwoQuestionsOfOnePipe: an answer leaves the next one to the next question.
+func TestTwoQuestionsOfOnePipe(t *testing.T) {
+	a := &app{in: strings.NewReader("first\nsecond\nlast"), err: io.Discard}
+	for _, name := range []string{"first", "second", "last"} {
+		if err := a.typeName(name); err != nil {
+			t.Error(err)
+		}
+	}
 }

@@ -25,9 +25,9 @@ var markColours = map[string]term.Style{"red": term.Red, "yellow": term.Yellow, 
 func colourNames() []string { return slices.Sorted(maps.Keys(markColours)) }
 
 func (m *mark) add(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&m.Colour, "colour", "", "print the name of the context in this colour: "+strings.Join(colourNames(), ", "))
-	cmd.Flags().BoolVar(&m.Production, "production", false, "say \"production\" beside the name; red unless --colour says otherwise")
-	cli.Closed(cmd, "colour", colourNames()...)
+	cmd.Flags().StringVar(&m.Colour, "mark-colour", "", "print the name of the context in this colour: "+strings.Join(colourNames(), ", "))
+	cmd.Flags().BoolVar(&m.Production, "production", false, "say \"production\" beside the name; red unless --mark-colour says otherwise")
+	cli.Closed(cmd, "mark-colour", colourNames()...)
 }
 
 // check refuses a colour that a file has and that does not exist.
@@ -102,7 +102,7 @@ func (a *app) contextMarkCommand() *cobra.Command {
 		Long: `mark makes a context stand out. Every command that asks it prints its name in the colour, on stderr, and a command that wants
 confirmation asks with it. Without flags the mark is taken away. NO_COLOR and --color never leave the words.`,
 		Example: `  recount context mark prod --production
-  recount context mark staging --colour yellow
+  recount context mark staging --mark-colour yellow
   recount context mark staging`,
 		RunE: func(_ *cobra.Command, args []string) error {
 			var line contextLine

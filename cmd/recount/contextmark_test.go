@@ -54,7 +54,7 @@ func TestMarkedContext(t *testing.T) {
 			t.Errorf("%s: %q, want %q", args, got, want)
 		}
 	}
-	must("context mark try --colour red")
+	must("context mark try --mark-colour red")
 	if r := must("digest --context try --color always -o json"); !json.Valid([]byte(r.out)) || !strings.HasPrefix(r.err, "--context \x1b[31mtry\x1b[0m\n") {
 		t.Errorf("%+v", r)
 	}
@@ -68,7 +68,7 @@ func TestMarkedContext(t *testing.T) {
 	if code := a.run(t.Context(), strings.Fields("token revoke abcdefgh")); code != exitOK || acts != before+1 || !strings.Contains(errs.String(), "[prod, production] This cannot be undone.") {
 		t.Errorf("%d %d %s", code, acts, errs.String())
 	}
-	for _, bad := range []string{"context mark nowhere", "context mark prod --colour mauve", "context add x --dev " + c.dir + " --colour mauve"} {
+	for _, bad := range []string{"context mark nowhere", "context mark prod --mark-colour mauve", "context add x --dev " + c.dir + " --mark-colour mauve"} {
 		if r := runEnv(t, env, "", strings.Fields(bad)...); r.code != exitUsage {
 			t.Errorf("%s: %+v", bad, r)
 		}

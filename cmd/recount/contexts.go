@@ -169,7 +169,7 @@ func (a *app) contextAddCommand() *cobra.Command {
 		Long: `add keeps --endpoint, --ca, --token-file, --cert and --cert-key, or --dev, under a name. No node is asked. The first context becomes the
 current one.`,
 		Example: `  recount context add prod --endpoint https://ledger-1:9440 --ca api-ca.crt --token-file alice.token --production
-  recount context add try --dev /tmp/recount --colour green`,
+  recount context add try --dev /tmp/recount --mark-colour green`,
 		RunE: func(_ *cobra.Command, args []string) error {
 			s, err := a.settingOfFlags()
 			if err != nil {
