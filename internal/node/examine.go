@@ -13,6 +13,7 @@ import (
 
 	"github.com/recount-ledger/recount/internal/cluster"
 	"github.com/recount-ledger/recount/internal/cluster/certs"
+	"github.com/recount-ledger/recount/internal/disk"
 )
 
 // endsSoon is how long before its end a certificate is spoken of.
@@ -125,18 +126,17 @@ func (c Config) examineDir(x *Examination) (running bool) {
 		x.warn("dir: a node runs on %s, process %d; its ports and its disk were not tried", c.Dir, pid)
 		return true
 	}
-	var st syscall.Statfs_t
-	if err := syscall.Statfs(existing(c.Dir), &st); err != nil {
+	free, total, err := disk.Usage(existing(c.Dir))
+	if err != nil {
 		x.bad("dir", fmt.Errorf("%s: %w", c.Dir, err))
 		return false
 	}
-	free, total := st.Bavail*uint64(st.Bsize), st.Blocks*uint64(st.Bsize)
-	reserve := min(uint64(max(0, c.Ballast)), total/ballastShare)
+	reserve := disk.Reserve(c.Ballast, total)
 	switch {
-	case free < diskMargin:
-		x.bad("dir", fmt.Errorf("%s: %d MiB are free; below %d MiB a node takes no submissions", c.Dir, free>>20, diskMargin>>20))
-	case free < 4*diskMargin+reserve:
-		x.warn("dir: %s: %d MiB are free; a node sets %d MiB aside and takes no submissions below %d MiB", c.Dir, free>>20, reserve>>20, diskMargin>>20)
+	case free < disk.Margin:
+		x.bad("dir", fmt.Errorf("%s: %d MiB are free; below %d MiB a node takes no submissions", c.Dir, free>>20, disk.Margin>>20))
+	case free < 4*disk.Margin+reserve:
+		x.warn("dir: %s: %d MiB are free; a node sets %d MiB aside and takes no submissions below %d MiB", c.Dir, free>>20, reserve>>20, disk.Margin>>20)
 	}
 	return false
 }

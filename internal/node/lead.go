@@ -8,10 +8,6 @@ import (
 // errYielding keeps this node from proposing as the leader that it still is for a moment.
 var errYielding = errors.New("this node cannot take what is submitted, and a majority of the others can: another one is to lead")
 
-// roomAgain is how much more than what submissions need must be free before a node that was short of disk may lead while others
-// can, so that leadership does not move with every file that comes and goes.
-const roomAgain = diskMargin / 2
-
 // unfit says why this node cannot do what a leader is for, "" when it can. A node that cannot does not lead while a majority of
 // the others can.
 func (n *Node) unfit() string {
@@ -26,11 +22,7 @@ func (n *Node) unfit() string {
 			return err.Error()
 		}
 	}
-	short := n.diskShort()
-	if short || n.diskFree() >= n.diskFreeze()+roomAgain {
-		n.disk.unfit.Store(short)
-	}
-	if n.disk.unfit.Load() {
+	if n.disk.Unfit() {
 		return "it is short of disk space"
 	}
 	return ""

@@ -24,7 +24,7 @@ func (n *Node) stateCollectors() []prometheus.Collector {
 		gauge("flk_build_info", "Always 1; the labels name the build.", prometheus.Labels{"version": version.Version, "goversion": runtime.Version()},
 			func() float64 { return 1 }),
 		gauge("flk_ballast_missing_bytes", "Bytes of the disk reserve that are not there: given back because the disk was full, or not made yet.", nil,
-			func() float64 { return float64(n.ballastMissing()) }),
+			func() float64 { return float64(n.disk.BallastMissing()) }),
 		gauge("flk_log_bytes", "Bytes on disk of the event log.", nil, func() float64 { return float64(n.store.Metrics().DiskBytes) }),
 	}
 	for store, size := range map[string]func() uint64{

@@ -22,6 +22,7 @@ import (
 	"github.com/recount-ledger/recount/internal/audit"
 	"github.com/recount-ledger/recount/internal/cluster"
 	"github.com/recount-ledger/recount/internal/cluster/certs"
+	"github.com/recount-ledger/recount/internal/disk"
 	"github.com/recount-ledger/recount/internal/durable"
 	"github.com/recount-ledger/recount/internal/fsm"
 	"github.com/recount-ledger/recount/internal/limit"
@@ -86,19 +87,12 @@ type Node struct {
 	closing    atomic.Bool
 	stepping   sync.Mutex   // held while log time is moved over a gap
 	lastSubmit atomic.Int64 // when a submission came in last, Unix nanoseconds
-	disk       struct {
-		at   atomic.Int64  // when free was looked up, Unix nanoseconds
-		free atomic.Uint64 // without the ballast that has to be made again
-
-		unfit atomic.Bool // was short, and has not much more room since
-
-		unflushed atomic.Uint64
-	}
-	joined   atomic.Bool // cluster is set, and has started
-	timeHeld atomic.Bool // the agreed time was compared with log time
-	caughtUp atomic.Bool // has once folded all that was committed; until then an own submission might wait long for its fold
-	stats    stats
-	digested digested // of the leader's duties
+	disk       *disk.Space
+	joined     atomic.Bool // cluster is set, and has started
+	timeHeld   atomic.Bool // the agreed time was compared with log time
+	caughtUp   atomic.Bool // has once folded all that was committed; until then an own submission might wait long for its fold
+	stats      stats
+	digested   digested // of the leader's duties
 
 	askedHistory map[uint64]bool // activations about which the voters were asked; of the leader's duties
 }
@@ -115,6 +109,8 @@ func Open(ctx context.Context, cfg Config, logger *slog.Logger) (*Node, error) {
 		ringChanged: make(chan struct{}, 1), certWatch: certs.NewWatcher(),
 		capable: capable{until: map[string]time.Time{}, lacks: map[string]string{}}, doubts: newDoubts(), askedHistory: map[uint64]bool{}, impossible: map[uint32]bool{}, drops: newRefusals(cfg.NodeID), limits: newLimits(cfg)}
 	n.own.Store(&cfg.Keys)
+	n.disk = disk.New(disk.Options{Dir: cfg.Dir, Ballast: cfg.Ballast, Free: cfg.DiskFree, Virtual: cfg.FS != nil,
+		Unflushed: n.countUnflushed, Logger: logger})
 	n.ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	if err := n.open(ctx); err != nil {
 		return nil, errors.Join(err, n.Close(context.WithoutCancel(ctx)))
@@ -148,7 +144,7 @@ func (n *Node) open(ctx context.Context) error {
 	n.loop(loops, "control fold", n.derived.Run)
 	n.loop(loops, "generations", n.manageGenerations)
 	n.loop(loops, "catching up", n.catchUp)
-	n.loop(loops, "ballast", n.keepBallast)
+	n.loop(loops, "ballast", n.disk.Run)
 	n.loop(loops, "examination of the log", n.scrubLog)
 	n.loop(loops, "leader duties", n.leaderDuties)
 	n.loop(loops, "agreement of the voters", n.settleDoubts)
@@ -175,7 +171,7 @@ func (n *Node) openStores(ctx context.Context) error {
 		}
 	}
 	var err error
-	if err := n.freeBallast(); err != nil {
+	if err := n.disk.FreeBallast(); err != nil {
 		return err
 	}
 	n.store, err = log.Open(filepath.Join(n.cfg.Dir, "events"), log.Options{FS: n.cfg.FS, Logger: n.log, Fatal: n.logFailed})

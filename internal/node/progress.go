@@ -81,7 +81,7 @@ func (n *Node) answerProgress(_ context.Context, _ string, body []byte) ([]byte,
 
 // progress is how far this node is; position 0 asks for no digests.
 func (n *Node) progress(number uint32, position uint64) wire.NodeProgress {
-	p := wire.NodeProgress{Node: n.cfg.NodeID, State: stateBuilding, Committed: n.derived.Cursor().Seq, ETA: -1, DiskFree: n.diskFree()}
+	p := wire.NodeProgress{Node: n.cfg.NodeID, State: stateBuilding, Committed: n.derived.Cursor().Seq, ETA: -1, DiskFree: n.disk.Free()}
 	r, _ := n.gens.get(number)
 	if r == nil {
 		return p

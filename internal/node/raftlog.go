@@ -92,7 +92,7 @@ func (l raftLog) Changed() <-chan struct{} { return l.n.cluster.Watch() }
 
 // acceptForward packs what another node sends to this leader.
 func (n *Node) acceptForward(ctx context.Context, from string, body []byte) ([]byte, error) {
-	if n.diskShort() && !n.cluster.Yielding() { // else the next leader takes it
+	if n.disk.Short() && !n.cluster.Yielding() { // else the next leader takes it
 		return nil, &cluster.RemoteError{Code: codeDisk, Message: errLeaderDisk.Error()}
 	}
 	pack, err := event.DecodePack(body)

@@ -386,8 +386,8 @@ func (n ledger) Ready(ctx context.Context) []api.Check {
 		return nil
 	}
 	disk := func() error {
-		if n.diskShort() {
-			return fmt.Errorf("%d bytes of disk are free, submissions need %d", n.diskFree(), n.diskFreeze())
+		if n.disk.Short() {
+			return fmt.Errorf("%d bytes of disk are free, submissions need %d", n.disk.Free(), n.disk.Needed())
 		}
 		return nil
 	}

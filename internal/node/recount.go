@@ -186,7 +186,7 @@ func (n *Node) noStart(from uint64) error {
 // roomForGeneration asks every member for its free disk space.
 func (n *Node) roomForGeneration(ctx context.Context) error {
 	for _, p := range n.progressOf(ctx, n.live().Number(), 0) {
-		need := startFactor*p.DiskBytes + n.diskPause()
+		need := startFactor*p.DiskBytes + n.disk.PauseBelow()
 		if p.State == stateUnreachable {
 			continue
 		}

@@ -117,7 +117,7 @@ func (n *Node) refuseNow() *wire.Problem {
 	if n.switching() {
 		return wire.NewProblem(wire.CodeNotReady, "this node is switching to another generation; ask another one").WithRetry(retryAfter)
 	}
-	if n.diskShort() {
+	if n.disk.Short() {
 		return wire.NewProblem(wire.CodeOverloaded, "this node is short of disk space; ask another one").WithRetry(retryAfter)
 	}
 	return nil
