@@ -34,7 +34,7 @@ import (
 const (
 	ElectionTimeout = 500 * time.Millisecond
 	SubmitTimeout   = 5 * time.Second
-	patience        = 30 * time.Second // of Await and of a Stop
+	patience        = 2 * time.Minute // of Await and of a Stop; a busy machine needs it, and only a failure waits that long
 )
 
 // maxLog bounds the node logs that a failed test prints, in bytes.
