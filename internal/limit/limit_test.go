@@ -131,6 +131,25 @@ func poisson(rng *rand.Rand, mean float64) (n int) {
 	return n
 }
 
+// TestExampleOfThePage: the table of docs/rate-limits.md, nine quiet keys and a noisy one at a node that takes 100 per second.
+func TestExampleOfThePage(t *testing.T) {
+	const seconds = 200
+	rates := map[string]float64{"noisy": 500}
+	for i := range 9 {
+		rates[fmt.Sprint("quiet ", i)] = 5
+	}
+	f := NewFair(16384, 100, 200, 50)
+	passed := load(f, seconds, rates)
+	for name, part := range passed {
+		if name != "noisy" && part != 1 {
+			t.Errorf("%s: %.1f %% pass, the page says all", name, 100*part)
+		}
+	}
+	if noisy := 500*passed["noisy"] - 200.0/seconds; noisy < 54 || noisy > 56 { // without the burst of the beginning
+		t.Errorf("the noisy one gets %.1f per second, the page says 55", noisy)
+	}
+}
+
 // TestNoisyOneGetsWhatTheOthersLeave: a thousand quiet sources and one that sends ten times what is taken.
 func TestNoisyOneGetsWhatTheOthersLeave(t *testing.T) {
 	rates := map[string]float64{"0": 1000}
