@@ -15,6 +15,7 @@ import (
 
 	"github.com/recount-ledger/recount/client"
 	"github.com/recount-ledger/recount/internal/cli"
+	"github.com/recount-ledger/recount/sign"
 	"github.com/recount-ledger/recount/wire"
 )
 
@@ -116,28 +117,34 @@ func canaries() ([]canary, error) {
 	if err != nil {
 		return nil, err
 	}
-	signed := func(change func(m *members) error) func(int64) ([]byte, error) {
+	signed := func(change func(o *sign.Object) error) func(int64) ([]byte, error) {
 		return func(epoch int64) ([]byte, error) {
 			body, err := s.make(canaryShard, epoch)
 			if err != nil {
 				return nil, err
 			}
-			var m members
-			if err := errors.Join(m.read(body), change(&m)); err != nil {
+			o, err := sign.ParseObject(body)
+			if err != nil {
 				return nil, err
 			}
-			return m.text(), nil
+			if err := change(o); err != nil {
+				return nil, err
+			}
+			return o.Text(), nil
 		}
 	}
+	with := func(name, value string) func(int64) ([]byte, error) {
+		return signed(func(o *sign.Object) error { return o.SetString(name, value) })
+	}
 	return []canary{
-		{"forged", signed(func(*members) error { return nil })},
-		{"forged pcs/2", signed(func(m *members) error { return m.set("sig_scheme", "pcs/2") })},
+		{"forged", signed(func(*sign.Object) error { return nil })},
+		{"forged pcs/2", with("sig_scheme", sign.PCS2)},
 		{"unsigned", func(epoch int64) ([]byte, error) { return s.bare(canaryShard, epoch) }},
-		{"changed after signing", signed(func(m *members) error { m.setRaw("r", "0.5"); return nil })},
-		{"signature of another algorithm's length", signed(func(m *members) error { return m.set("sig", strings.Repeat("A", 86)+"==") })},
-		{"empty hmac", signed(func(m *members) error { return m.set("sig", strings.Repeat("A", 43)+"=") })},
-		{"signature not base64", signed(func(m *members) error { return m.set("sig", "!") })},
-		{"id of another record", signed(func(m *members) error { return m.set("pcs_id", strings.Repeat("0", 64)) })},
+		{"changed after signing", signed(func(o *sign.Object) error { return o.Set("r", []byte("0.5")) })},
+		{"signature of another algorithm's length", with("sig", strings.Repeat("A", 86)+"==")},
+		{"empty hmac", with("sig", strings.Repeat("A", 43)+"=")},
+		{"signature not base64", with("sig", "!")},
+		{"id of another record", with("pcs_id", strings.Repeat("0", 64))},
 	}, nil
 }
 

@@ -1,39 +1,17 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"crypto/ed25519"
-	"crypto/hmac"
-	"crypto/sha256"
-	"crypto/x509"
-	"encoding/base64"
-	"encoding/hex"
-	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/spf13/cobra"
 
-	"github.com/recount-ledger/recount/internal/pcs"
-	"github.com/recount-ledger/recount/internal/verify"
+	"github.com/recount-ledger/recount/sign"
 )
-
-// signer holds a key and the way it signs.
-type signer struct {
-	secret  []byte             // HMAC
-	private ed25519.PrivateKey // Ed25519
-	profile pcs.Profile
-	mode    verify.Mode
-	scheme  pcs.Scheme // UnknownScheme: the one that the record names
-	forV1   bool       // --profile or --mode was given, which pcs/2 does not have
-	setID   bool
-}
 
 type signFlags struct {
 	keyFile, alg, scheme, profile, mode string
@@ -67,7 +45,7 @@ feed is not part of it; ed25519: a private key as PEM (PKCS #8), or its 32-byte 
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			work, err := a.signWork(f, cmd.Flags().Changed("profile") || f.mode != "")
+			work, err := a.signWork(f, cmd.Flags().Changed("profile"))
 			if err != nil {
 				return err
 			}
@@ -93,76 +71,42 @@ feed is not part of it; ed25519: a private key as PEM (PKCS #8), or its 32-byte 
 	return cmd
 }
 
-func (f signFlags) signer() (s *signer, err error) {
+func (f signFlags) key() (sign.Key, error) {
 	if f.keyFile == "" {
-		return nil, &codedError{exitUsage, errors.New("--key-file is required"), "\"recount keygen hmac\" makes a key."}
-	}
-	s = &signer{setID: f.setID}
-	if s.profile, err = pcs.ParseProfile(f.profile); err != nil {
-		return nil, usagef("--profile %q: %w", f.profile, err)
+		return sign.Key{}, &codedError{exitUsage, errors.New("--key-file is required"), "\"recount keygen hmac\" makes a key."}
 	}
 	text, err := readSetting("--key-file", f.keyFile)
 	if err != nil {
+		return sign.Key{}, err
+	}
+	key, err := sign.ReadKey(text, f.alg)
+	if err != nil {
+		return sign.Key{}, usagef("--key-file %s: %w", f.keyFile, err)
+	}
+	return key, nil
+}
+
+// signer takes the profile only if it was named, because records of pcs/2 have none.
+func (f signFlags) signer(profileNamed bool) (*signer, error) {
+	key, err := f.key()
+	if err != nil {
 		return nil, err
 	}
-	if err := s.readKey(f.alg, text); err != nil {
-		return nil, usagef("--key-file %s: %w", f.keyFile, err)
+	o := sign.Options{Scheme: f.scheme, Mode: f.mode}
+	if profileNamed {
+		o.Profile = f.profile
 	}
-	if s.scheme = pcs.UnknownScheme; f.scheme != "" {
-		if s.scheme, err = pcs.ParseScheme(f.scheme); err != nil {
-			return nil, usagef("--scheme %q: must be pcs/1 or pcs/2", f.scheme)
-		}
+	with, err := sign.New(key, o)
+	if err != nil {
+		return nil, usagef("--%w", err)
 	}
-	switch mode := f.mode; {
-	case mode == "" && s.private == nil && s.profile != pcs.Bin:
-		s.mode = verify.Raw
-	case mode == "":
-		s.mode = verify.SHA256
-	default:
-		if s.mode, err = verify.ParseMode(mode); err != nil || s.mode == verify.Whole {
-			return nil, usagef("--mode %q: must be raw or sha256", mode)
-		}
-	}
-	if s.profile == pcs.Bin && s.mode == verify.Raw {
-		return nil, usagef("--profile bin is always signed with --mode sha256")
-	}
-	return s, nil
+	return &signer{with, f.setID}, nil
 }
 
-func (s *signer) readKey(alg string, text []byte) (err error) {
-	block, _ := pem.Decode(text)
-	switch {
-	case alg == "ed25519" || alg == "" && block != nil:
-		s.private, err = readPrivate(block, strings.TrimSpace(string(text)))
-		return err
-	case alg == "hmac", alg == "hmac-sha256", alg == "":
-		if block != nil {
-			return errors.New("a PEM file is not an HMAC secret; is it --alg ed25519?")
-		}
-		s.secret, err = verify.ReadSecret(text)
-		return err
-	}
-	return fmt.Errorf("unknown --alg %q; known are hmac and ed25519", alg)
-}
-
-func readPrivate(block *pem.Block, text string) (ed25519.PrivateKey, error) {
-	if block != nil {
-		key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
-		if err != nil {
-			return nil, err
-		}
-		private, ok := key.(ed25519.PrivateKey)
-		if !ok {
-			return nil, fmt.Errorf("a %T, not an Ed25519 key", key)
-		}
-		return private, nil
-	}
-	for _, decode := range []func(string) ([]byte, error){hex.DecodeString, base64.StdEncoding.DecodeString} {
-		if seed, err := decode(text); err == nil && len(seed) == ed25519.SeedSize {
-			return ed25519.NewKeyFromSeed(seed), nil
-		}
-	}
-	return nil, errors.New("neither a PEM private key nor a 32-byte seed in base64 or hex")
+// signer signs records of an input.
+type signer struct {
+	with  *sign.Signer
+	setID bool
 }
 
 // noRecord says in words why no record could be read.
@@ -198,148 +142,39 @@ func (s *signer) signAll(in io.Reader, out io.Writer) error {
 }
 
 // sign returns the record on one line with its signature.
-func (s *signer) sign(value jsontext.Value) ([]byte, error) {
-	var m members
-	if err := m.read(value); err != nil {
-		return nil, &codedError{code: exitUsage, err: err}
+func (s *signer) sign(value []byte) ([]byte, error) {
+	o, err := sign.ParseObject(value)
+	if err != nil {
+		return nil, signError(err)
 	}
 	if s.setID {
-		if err := m.setID(); err != nil {
-			return nil, err
+		if err := o.SetID(); err != nil {
+			return nil, &codedError{exitRejected, fmt.Errorf("--pcs-id: %w", err), "merkle_root and shard_id must be texts, epoch a whole number."}
 		}
 	}
-	if err := s.setScheme(&m); err != nil {
-		return nil, err
+	if err := s.with.SignObject(o); err != nil {
+		return nil, signError(err)
 	}
-	if err := m.set("sig", ""); err != nil {
-		return nil, err
-	}
-	rec := pcs.Decode(m.text())
-	fault, next := rec.Fault, "Mend the record; a node would refuse it with status 400."
-	if fault == nil {
-		fault, next = rec.CheckID(), "Let --pcs-id compute it."
-	}
-	if fault != nil {
-		return nil, &codedError{exitRejected, fault, next}
-	}
-	message, err := s.message(rec, m.text())
-	if err != nil {
-		return nil, err
-	}
-	if err := m.set("sig", base64.StdEncoding.EncodeToString(s.signature(message))); err != nil {
-		return nil, err
-	}
-	return m.text(), nil
+	return o.Text(), nil
 }
 
-// setScheme makes the record name the scheme that it is signed under; a record of pcs/1 need not.
-func (s *signer) setScheme(m *members) error {
-	if s.scheme == pcs.UnknownScheme || s.scheme == pcs.PCS1 && !slices.Contains(m.names, "sig_scheme") {
-		return nil
-	}
-	return m.set("sig_scheme", s.scheme.String())
-}
-
-// message is what the algorithm signs.
-func (s *signer) message(rec *pcs.Record, text []byte) ([]byte, error) {
-	if rec.Scheme == pcs.PCS2 {
-		if s.forV1 {
-			return nil, usagef("scheme pcs/2 has no --profile and no --mode; leave them out, or choose --scheme pcs/1")
-		}
-		message, ok := rec.WholeMessage(nil)
-		if !ok {
-			_, err := pcs.AppendWhole(nil, text)
-			return nil, &codedError{exitRejected, err, "Make the record simpler, or sign it with --scheme pcs/1."}
-		}
-		return message, nil
-	}
-	message, err := rec.AppendPayload(nil, s.profile)
-	if err != nil {
-		return nil, &codedError{exitRejected, err, "Choose another --profile."}
-	}
-	if s.mode == verify.SHA256 {
-		sum := sha256.Sum256(message)
-		message = sum[:]
-	}
-	return message, nil
-}
-
-func (s *signer) signature(message []byte) []byte {
-	if s.private != nil {
-		return ed25519.Sign(s.private, message)
-	}
-	mac := hmac.New(sha256.New, s.secret)
-	mac.Write(message)
-	return mac.Sum(nil)
-}
-
-// members is a JSON object whose members keep their order and their literals.
-type members struct {
-	names  []string
-	values []jsontext.Value
-}
-
-func (m *members) read(object jsontext.Value) error {
-	d := jsontext.NewDecoder(bytes.NewReader(object))
-	if t, err := d.ReadToken(); err != nil || t.Kind() != '{' {
-		return errors.Join(errors.New("not a JSON object"), err)
-	}
-	for d.PeekKind() != '}' {
-		name, err := d.ReadToken()
-		if err != nil {
-			return err
-		}
-		text := name.String() // the token is gone after the next read
-		value, err := d.ReadValue()
-		if err != nil {
-			return err
-		}
-		value = value.Clone()
-		if err := value.Compact(); err != nil {
-			return err
-		}
-		m.names, m.values = append(m.names, text), append(m.values, value)
-	}
-	return nil
-}
-
-// set replaces the member or adds it at the end.
-func (m *members) set(name, value string) error {
-	text, err := jsontext.AppendQuote(nil, value)
-	if err != nil {
-		return err
-	}
-	for i, n := range m.names {
-		if n == name {
-			m.values[i] = text
-			return nil
+// signError adds the exit code and what to do next.
+func signError(err error) error {
+	for _, c := range []struct {
+		kind error
+		code int
+		next string
+	}{
+		{sign.ErrSyntax, exitUsage, ""},
+		{sign.ErrOptions, exitUsage, "Leave out --profile and --mode, or choose --scheme pcs/1."},
+		{sign.ErrRecord, exitRejected, "Mend the record; a node would refuse it with status 400."},
+		{sign.ErrID, exitRejected, "Let --pcs-id compute it."},
+		{sign.ErrWhole, exitRejected, "Make the record simpler, or sign it with --scheme pcs/1."},
+		{sign.ErrProfile, exitRejected, "Choose another --profile."},
+	} {
+		if errors.Is(err, c.kind) {
+			return &codedError{c.code, err, c.next}
 		}
 	}
-	m.names, m.values = append(m.names, name), append(m.values, text)
-	return nil
-}
-
-// setID computes pcs_id from the members that name a record.
-func (m *members) setID() error {
-	var r struct {
-		MerkleRoot string `json:"merkle_root"`
-		Epoch      int64  `json:"epoch"`
-		ShardID    string `json:"shard_id"`
-	}
-	if err := json.Unmarshal(m.text(), &r); err != nil {
-		return &codedError{exitRejected, fmt.Errorf("--pcs-id: %w", err), "merkle_root and shard_id must be texts, epoch a whole number."}
-	}
-	return m.set("pcs_id", pcs.ID(r.MerkleRoot, r.Epoch, r.ShardID))
-}
-
-func (m *members) text() []byte {
-	out := []byte{'{'}
-	for i, name := range m.names {
-		if i > 0 {
-			out = append(out, ',')
-		}
-		out, _ = jsontext.AppendQuote(out, name) // a name that was read is valid UTF-8
-		out = append(append(out, ':'), m.values[i]...)
-	}
-	return append(out, '}')
+	return err
 }

@@ -3,16 +3,11 @@ package main
 import (
 	"crypto/rand"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"fmt"
-	"slices"
-	"strconv"
 
-	"github.com/go-json-experiment/json/jsontext"
-
-	"github.com/recount-ledger/recount/internal/pcs"
-	"github.com/recount-ledger/recount/internal/verify"
+	"github.com/recount-ledger/recount/sign"
 )
 
 // specimenText is a record whose claims its counts bear out; shard, epoch, root, id and signature are put in.
@@ -23,55 +18,55 @@ const specimenText = `{"pcs_id":"","schema":"fractal-lba-kakeya","version":"0.1"
 
 // specimens makes records for canaries and drills, signed with an HMAC key.
 type specimens struct {
-	signer signer
-	base   members
+	signer *sign.Signer
+	base   *sign.Object
 	salt   string // makes the roots of one run its own
 }
 
 // newSpecimens signs with the secret; nil makes one that nobody knows.
 func newSpecimens(secret []byte) (*specimens, error) {
-	s := &specimens{signer: signer{secret: secret, profile: pcs.F9, mode: verify.Raw}, salt: rand.Text()}
 	if secret == nil {
-		s.signer.secret = []byte(rand.Text())
+		secret = []byte(rand.Text())
 	}
-	return s, s.base.read(jsontext.Value(specimenText))
+	key, err := sign.NewHMACKey(secret)
+	if err != nil {
+		return nil, err
+	}
+	signer, err := sign.New(key, sign.Options{Scheme: sign.PCS1})
+	if err != nil {
+		return nil, err
+	}
+	base, err := sign.ParseObject([]byte(specimenText))
+	return &specimens{signer, base, rand.Text()}, err
 }
 
-// members are those of a specimen, not signed yet.
-func (s *specimens) members(shard string, epoch int64) (members, error) {
-	m := members{names: slices.Clone(s.base.names), values: slices.Clone(s.base.values)}
+// unsigned is a specimen with an empty signature.
+func (s *specimens) unsigned(shard string, epoch int64) (*sign.Object, error) {
+	o := s.base.Clone()
 	root := sha256.Sum256(fmt.Appendf(nil, "%s|%s|%d", s.salt, shard, epoch))
-	for name, value := range map[string]string{"shard_id": shard, "merkle_root": hex.EncodeToString(root[:]), "sig": base64.StdEncoding.EncodeToString(make([]byte, 32))} {
-		if err := m.set(name, value); err != nil {
-			return m, err
-		}
+	if err := errors.Join(o.SetString("shard_id", shard), o.SetString("merkle_root", hex.EncodeToString(root[:])), o.SetInt("epoch", epoch)); err != nil {
+		return nil, err
 	}
-	m.setRaw("epoch", strconv.FormatInt(epoch, 10))
-	return m, m.setID()
-}
-
-// setRaw replaces a member by a JSON text.
-func (m *members) setRaw(name, text string) {
-	if i := slices.Index(m.names, name); i >= 0 {
-		m.values[i] = jsontext.Value(text)
-	}
+	return o, o.SetID()
 }
 
 // make is a signed specimen.
 func (s *specimens) make(shard string, epoch int64) ([]byte, error) {
-	m, err := s.members(shard, epoch)
+	o, err := s.unsigned(shard, epoch)
 	if err != nil {
 		return nil, err
 	}
-	return s.signer.sign(m.text())
+	if err := s.signer.SignObject(o); err != nil {
+		return nil, err
+	}
+	return o.Text(), nil
 }
 
-// bare is a specimen without a signature.
+// bare is the text of a specimen without a signature.
 func (s *specimens) bare(shard string, epoch int64) ([]byte, error) {
-	m, err := s.members(shard, epoch)
+	o, err := s.unsigned(shard, epoch)
 	if err != nil {
 		return nil, err
 	}
-	err = m.set("sig", "")
-	return m.text(), err
+	return o.Text(), nil
 }

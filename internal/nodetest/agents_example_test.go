@@ -14,9 +14,27 @@ import (
 	"strings"
 
 	"github.com/recount-ledger/recount/client"
+	"github.com/recount-ledger/recount/sign"
 )
 
 // The rest of this file is in docs/agents.md word for word; TestAgents compares them.
+
+// signAndSubmit signs a record with an HMAC secret and sends it to the nodes.
+func signAndSubmit(ctx context.Context, ca, secret, record []byte, nodes ...string) (*client.Result, error) {
+	key, err := sign.NewHMACKey(secret)
+	if err != nil {
+		return nil, err
+	}
+	signer, err := sign.New(key, sign.Options{Scheme: sign.PCS2})
+	if err != nil {
+		return nil, err
+	}
+	signed, err := signer.Sign(record) // send these bytes again and again, and no others
+	if err != nil {
+		return nil, err
+	}
+	return submit(ctx, ca, signed, nodes...)
+}
 
 // Sign sets sig_scheme and sig of a record and returns the bytes to send.
 func Sign(record, key []byte) ([]byte, error) {

@@ -255,6 +255,11 @@ func agentGo(t *testing.T, c *Cluster) {
 	if err != nil || r.Status != http.StatusOK || !r.Accepted || !r.InputsSigned {
 		t.Errorf("%+v: %v", r, err)
 	}
+	body = NewRecords(t).Sign(Record{Shard: "go-\u2028-sign", Epoch: 1<<63 - 1, Root: "go", Bare: true})
+	r, err = signAndSubmit(t.Context(), c.CA.CertPEM(), []byte(trustedKey(t)), body, c.URL(0))
+	if err != nil || r.Status != http.StatusOK || !r.Accepted || !r.InputsSigned {
+		t.Errorf("package sign: %+v: %v", r, err)
+	}
 }
 
 // TestAgentGoNumbers: numbers that are the same are written alike.

@@ -2,9 +2,7 @@ package nodetest
 
 import (
 	"bufio"
-	"crypto/hmac"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -15,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/recount-ledger/recount/internal/pcs"
+	"github.com/recount-ledger/recount/sign"
 )
 
 // testdata is where the published records lie, seen from any package below internal/.
@@ -80,19 +79,18 @@ func (f *Records) Sign(r Record) []byte {
 	if r.Bare {
 		return unsigned
 	}
-	payload, err := pcs.Decode(unsigned).AppendPayload(nil, pcs.F9)
-	must(f.t, err)
-	key := f.key
+	secret := f.key
 	if r.Key != "" {
-		key = r.Key
+		secret = r.Key
 	}
 	if r.Forged {
-		key += " forged"
+		secret += " forged"
 	}
-	mac := hmac.New(sha256.New, []byte(key))
-	mac.Write(payload)
-	members["sig"] = json.RawMessage(strconv.Quote(base64.StdEncoding.EncodeToString(mac.Sum(nil))))
-	body, err := json.Marshal(members)
+	key, err := sign.NewHMACKey([]byte(secret))
+	must(f.t, err)
+	signer, err := sign.New(key, sign.Options{Scheme: sign.PCS1, Profile: "f9"})
+	must(f.t, err)
+	body, err := signer.Sign(unsigned)
 	must(f.t, err)
 	return body
 }

@@ -19,9 +19,10 @@ var rooms = map[string][]string{
 	"api":                    {},
 	"client":                 {"wire"},
 	"nano":                   {},
+	"sign":                   {"internal/pcs", "internal/verify"},
 	"wire":                   {"nano"},
 	"cmd/node":               {"internal/cli", "internal/cluster/certs", "internal/logqueue", "internal/node", "internal/pcs", "internal/secretfile", "internal/term", "internal/verify", "internal/version", "internal/when", "wire"},
-	"cmd/recount":            {"client", "internal/cli", "internal/event", "internal/export", "internal/incident", "internal/pcs", "internal/pgscript", "internal/projections", "internal/term", "internal/verify", "internal/verify/publish", "internal/version", "internal/when", "nano", "wire"},
+	"cmd/recount":            {"client", "internal/cli", "internal/event", "internal/export", "internal/incident", "internal/pcs", "internal/pgscript", "internal/projections", "internal/term", "internal/verify", "internal/verify/publish", "internal/version", "internal/when", "nano", "sign", "wire"},
 	"internal/api":           {"api", "wire", "internal/event", "internal/limit", "internal/pcs", "internal/verify"},
 	"internal/audit":         {"nano", "wire"},
 	"internal/cli":           {"internal/when"},
@@ -38,7 +39,7 @@ var rooms = map[string][]string{
 	"internal/logqueue":      {},
 	"internal/node": {"internal/api", "internal/audit", "internal/cluster", "internal/cluster/certs", "internal/disk", "internal/durable", "internal/event", "internal/fsm", "internal/limit", "internal/log", "internal/pcs",
 		"internal/projections", "internal/propose", "internal/verify", "internal/verify/publish", "internal/version", "nano", "wire"},
-	"internal/nodetest":    {"client", "internal/cluster/certs", "internal/node", "internal/pcs", "internal/verify", "wire"},
+	"internal/nodetest":    {"client", "internal/cluster/certs", "internal/node", "internal/pcs", "internal/verify", "sign", "wire"},
 	"internal/pcs":         {"nano"},
 	"internal/pgscript":    {"client", "wire"},
 	"internal/pgtest":      {},
@@ -60,7 +61,7 @@ var testRooms = []string{"test/", "scripts/", "tools/"}
 var libraries = map[string][]string{
 	"cel.dev/":                           {"internal/verify/publish"},
 	"github.com/cockroachdb/pebble":      {"internal/durable", "internal/log", "internal/fsm", "internal/nodetest", "internal/node"},
-	"github.com/go-json-experiment/json": {"internal/pcs", "cmd/recount"},
+	"github.com/go-json-experiment/json": {"internal/pcs", "cmd/recount", "sign"},
 	"github.com/hashicorp/go-hclog":      {"internal/cluster"},
 	"github.com/hashicorp/raft":          {"internal/cluster", "internal/log", "internal/fsm"},
 	"github.com/hashicorp/raft-boltdb":   {"internal/cluster"},
@@ -80,6 +81,7 @@ var libraries = map[string][]string{
 // far says what must not be linked into a package at all, however long the way.
 var far = map[string][]string{
 	"client":      {module + "/internal/", "github.com/", "golang.org/x/"},
+	"sign":        {module + "/internal/node", module + "/internal/log", "cel.dev/", "github.com/cockroachdb/", "github.com/hashicorp/", "golang.org/x/"},
 	"wire":        {module + "/client", module + "/internal/", "github.com/", "golang.org/x/"},
 	"cmd/recount": {module + "/internal/node", module + "/internal/log", module + "/internal/cluster", "github.com/cockroachdb/", "github.com/hashicorp/", "github.com/labstack/"},
 }
