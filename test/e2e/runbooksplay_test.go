@@ -108,9 +108,9 @@ func TestRunbookBypass(t *testing.T) {
 	persons(t, "docs/runbooks/verifier-bypass.md", func(c *abused, r *runbook, two bool) {
 		c.opened(two)
 		r.people(c, two, map[string]string{"REASON": "unsigned records were let in", "TICKET": "INC-7"})
-		r.fails = map[string]int{"The sign: recount canary": 7, "1.: recount canary": 7}
+		r.fails = map[string]int{"Symptom: recount canary": 7, "1.: recount canary": 7}
 
-		r.shows(r.play("The sign"), `let through`)
+		r.shows(r.play("Symptom"), `let through`)
 		r.shows(r.play("1."), `frozen`)
 		c.expect(http.StatusServiceUnavailable, c.signed("lab-1", 3))
 		r.shows(r.play("2."), `put policy`)
