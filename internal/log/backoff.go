@@ -9,21 +9,23 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// backoffPause lies between two attempts to write a file on a full disk.
+// backoffPause is the delay between two attempts to create a file on a full disk.
 const backoffPause = time.Second
 
-// Backoff returns fs with a pause before a new file is created when the disk was full a moment ago. Pebble repeats a failed
-// flush at once, some ten thousand times a second, and each time creates a file first. Nobody who reads waits for that.
+// Backoff wraps fs so that Create waits for backoffPause if a write failed recently for lack of space. Pebble
+// retries a failed flush immediately, some ten thousand times a second, and creates a file for each attempt.
+// Readers never wait for this pause.
 func Backoff(fs vfs.FS) vfs.FS { return &backoff{FS: fs} }
 
-// AfterSeconds calls f then, for folds, which know no time and ask for a flush of what they have folded.
+// AfterSeconds calls f after n seconds. It is for folds, which must not read a clock but ask for their rows to
+// be flushed some time later.
 func AfterSeconds(n int, f func()) *time.Timer {
 	return time.AfterFunc(time.Duration(n)*time.Second, f)
 }
 
 type backoff struct {
 	vfs.FS
-	full atomic.Int64 // when a write failed last for want of space, Unix nanoseconds
+	full atomic.Int64 // time of the last write that failed for lack of space, Unix nanoseconds; 0 for none
 }
 
 func (b *backoff) note(err error) error {

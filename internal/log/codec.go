@@ -10,8 +10,8 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// A key is keyPrefix and the index, big-endian. Nothing else is in this database: one key that is rewritten often
-// would make every table overlap every other.
+// A key is keyPrefix followed by the index, big-endian. The database holds nothing else: a key that is
+// rewritten often would make every table overlap every other one.
 const (
 	keyPrefix   = 'e'
 	keySize     = 9
@@ -31,12 +31,12 @@ func keyIndex(k []byte) (uint64, error) {
 	return binary.BigEndian.Uint64(k[1:]), nil
 }
 
-// record is one stored entry and what its header says.
+// record is one stored entry together with the fields of its header.
 type record struct {
 	Entry
 	appended time.Time
 	ext      []byte
-	floor    uint64 // what the node knew to be committed when it stored the entry
+	floor    uint64 // the committed floor that the node knew when it stored the entry
 }
 
 func (r *record) size() int { return headerSize + len(r.ext) + len(r.Data) }
@@ -57,8 +57,7 @@ func (r *record) sum() uint32 {
 	return crc32.Update(crc32.Update(crc32.Checksum(h[:], castagnoli), castagnoli, r.ext), castagnoli, r.Data)
 }
 
-// encode writes r into dst, which has r.size() bytes: format u8, type u8, flags u16, term u64, appended-at i64 (Unix
-// nanoseconds), committed floor u64, extension length u32, then the extension and the data. Integers are big-endian.
+// encode writes r into dst, which must have r.size() bytes. The package comment shows the layout.
 func (r *record) encode(dst []byte) {
 	r.header(dst)
 	copy(dst[headerSize:], r.ext)
@@ -79,7 +78,7 @@ func (r *record) header(dst []byte) {
 	binary.BigEndian.PutUint32(dst[28:], uint32(len(r.ext)))
 }
 
-// decodeRecord reads the value of an entry; the result aliases v.
+// decodeRecord decodes the value of an entry. The result aliases v.
 func decodeRecord(index uint64, v []byte) (record, error) {
 	if len(v) < headerSize || v[0] != valueFormat {
 		return record{}, fmt.Errorf("%w: entry %d: header", ErrCorrupt, index)
@@ -87,7 +86,8 @@ func decodeRecord(index uint64, v []byte) (record, error) {
 	flags, at := binary.BigEndian.Uint16(v[2:]), int64(binary.BigEndian.Uint64(v[12:]))
 	floor, ext := binary.BigEndian.Uint64(v[20:]), uint64(binary.BigEndian.Uint32(v[28:]))
 	if flags > hasAppended || (flags == 0 && at != 0) || floor > index || ext > uint64(len(v)-headerSize) {
-		return record{}, fmt.Errorf("%w: entry %d: flags %d floor %d extension %d", ErrCorrupt, index, flags, floor, ext)
+		return record{}, fmt.Errorf("%w: entry %d: flags %d floor %d extension %d", ErrCorrupt, index, flags,
+			floor, ext)
 	}
 	r := record{floor: floor}
 	r.Entry = Entry{Index: index, Term: binary.BigEndian.Uint64(v[4:]), Type: raft.LogType(v[1])}
@@ -102,5 +102,5 @@ func decodeRecord(index uint64, v []byte) (record, error) {
 	return r, nil
 }
 
-// maxValue bounds a value: Pebble's batch format has 32 bit lengths.
+// maxValue bounds the size of a value because Pebble's batch format has 32-bit lengths.
 const maxValue = math.MaxInt32 / 2

@@ -15,10 +15,12 @@ import (
 	"github.com/recount-ledger/recount/internal/durable"
 )
 
-// The file "end" beside Pebble's files is a lower bound of the end of the log. Pebble takes a damaged write-ahead log for one
-// that ends there; the bound tells that apart from a crash. It has two slots in sectors of their own, written in turn.
+// The file "end" beside Pebble's files holds a lower bound for the end of the log. When Pebble meets a damaged
+// write-ahead log, it treats the damage as the end of the log. The bound tells such damage apart from a crash.
+// The file has two slots, each in a sector of its own, which are written alternately.
 //
-// A slot: magic "RCE1", sequence u64, index u64, term u64, checksum of the entry u32, CRC-32C of all this u32, big-endian.
+// A slot: magic "RCE1", sequence u64, index u64, term u64, checksum of the entry u32, CRC-32C of all this u32,
+// big-endian.
 const (
 	endName     = "end"
 	endMagic    = "RCE1"
@@ -29,7 +31,7 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// mark names an entry; the zero mark is the end of an empty log.
+// mark identifies an entry. The zero mark is the end of an empty log.
 type mark struct {
 	index, term uint64
 	sum         uint32
@@ -37,11 +39,11 @@ type mark struct {
 
 func markOf(r *record) mark { return mark{r.Index, r.Term, r.sum()} }
 
-// endFile keeps the lower bound.
+// endFile maintains the lower bound.
 type endFile struct {
 	f vfs.File
 
-	syncing sync.Mutex // one sync at a time, and whoever waits for it returns after it
+	syncing sync.Mutex // serializes syncs; a caller that waits returns after the sync it waited for
 
 	mu    sync.Mutex
 	seq   uint64
@@ -49,7 +51,8 @@ type endFile struct {
 	dirty bool // written, not synced yet
 }
 
-// openEnd reads the bound of the log in dir. A directory without any file gets one that says that nothing is stored.
+// openEnd reads the bound of the log in dir. If the directory has no files, openEnd creates a bound for an
+// empty log.
 func openEnd(fs vfs.FS, dir string) (*endFile, error) {
 	path := fs.PathJoin(dir, endName)
 	if _, err := fs.Stat(path); err != nil {
@@ -59,8 +62,9 @@ func openEnd(fs vfs.FS, dir string) (*endFile, error) {
 		}
 		names = slices.DeleteFunc(names, func(n string) bool { return n == endName+".new" })
 		if len(names) > 0 {
-			return nil, fmt.Errorf("%w: the file %s, which says how long the log was, is not in %s, but %d other files are: %s",
-				ErrCorrupt, endName, dir, len(names), damagedAdvice)
+			return nil,
+				fmt.Errorf("%w: the file %s, which says how long the log was, is not in %s, but %d other files are: %s",
+					ErrCorrupt, endName, dir, len(names), damagedAdvice)
 		}
 		return createEnd(fs, dir, path)
 	}
@@ -75,7 +79,7 @@ func openEnd(fs vfs.FS, dir string) (*endFile, error) {
 	return e, nil
 }
 
-// createEnd makes the file under another name first: whoever finds it finds it whole.
+// createEnd writes the file under a temporary name first, so that a file named "end" is always complete.
 func createEnd(fs vfs.FS, dir, path string) (*endFile, error) {
 	f, err := fs.Create(path+".new", vfs.WriteCategoryUnspecified)
 	if err != nil {
@@ -102,16 +106,18 @@ func (e *endFile) read() error {
 		sound := string(b[:4]) == endMagic && crc32.Checksum(b[:36], castagnoli) == binary.BigEndian.Uint32(b[36:])
 		if seq := binary.BigEndian.Uint64(b[4:]); sound && seq > e.seq {
 			e.seq = seq
-			e.at = mark{binary.BigEndian.Uint64(b[12:]), binary.BigEndian.Uint64(b[20:]), binary.BigEndian.Uint32(b[28:])}
+			e.at = mark{binary.BigEndian.Uint64(b[12:]), binary.BigEndian.Uint64(b[20:]),
+				binary.BigEndian.Uint32(b[28:])}
 		}
 	}
 	if e.seq == 0 {
-		return fmt.Errorf("%w: the file %s, which says how long the log was, is damaged: %s", ErrCorrupt, endName, damagedAdvice)
+		return fmt.Errorf("%w: the file %s, which says how long the log was, is damaged: %s", ErrCorrupt, endName,
+			damagedAdvice)
 	}
 	return nil
 }
 
-// put writes the bound into the older slot, without syncing it.
+// put writes the bound into the older slot without syncing it.
 func (e *endFile) put(at mark) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -133,7 +139,7 @@ func (e *endFile) write(at mark) error {
 	return nil
 }
 
-// set writes both slots and makes them durable: afterwards no older bound is left that could contradict a shorter log.
+// set writes both slots and syncs them. Afterwards no older bound is left that could contradict a shorter log.
 func (e *endFile) set(at mark) error {
 	e.mu.Lock()
 	err := errors.Join(e.write(at), e.write(at))
@@ -144,7 +150,7 @@ func (e *endFile) set(at mark) error {
 	return e.flush()
 }
 
-// flush makes what was put durable. Puts go on meanwhile.
+// flush syncs what put has written. Other puts may go on meanwhile.
 func (e *endFile) flush() error {
 	e.syncing.Lock()
 	defer e.syncing.Unlock()
@@ -166,15 +172,16 @@ func (e *endFile) flush() error {
 
 func (e *endFile) close() error { return errors.Join(e.flush(), e.f.Close()) }
 
-// damagedAdvice ends every refusal of a log that was damaged.
+// damagedAdvice ends every error about a damaged log.
 const damagedAdvice = "the files of this node were damaged, cut or exchanged. It must not vote with what is left: " +
 	"leave it stopped, keep its directory, and go on with the other nodes"
 
-// checkEnd compares what Pebble has found with the bound.
+// checkEnd compares the end that Pebble found with the bound.
 func (s *Store) checkEnd() error {
 	at := s.bound.at
 	if s.last < at.index {
-		return fmt.Errorf("%w: the log ends at entry %d, but entries up to %d were stored durably: %s", ErrCorrupt, s.last, at.index, damagedAdvice)
+		return fmt.Errorf("%w: the log ends at entry %d, but entries up to %d were stored durably: %s", ErrCorrupt,
+			s.last, at.index, damagedAdvice)
 	}
 	if at.index == 0 {
 		return nil
@@ -190,7 +197,7 @@ func (s *Store) checkEnd() error {
 	return nil
 }
 
-// keepEnd makes the bound durable once a second, away from appends.
+// keepEnd syncs the bound once a second, so that appends do not have to.
 func (s *Store) keepEnd() {
 	tick := time.NewTicker(endSync)
 	defer tick.Stop()
@@ -207,7 +214,7 @@ func (s *Store) keepEnd() {
 	}
 }
 
-// lowerEnd moves the bound down to the entry at index before the entries behind it are deleted.
+// lowerEnd moves the bound down to index before the entries behind it are deleted.
 func (s *Store) lowerEnd(index uint64) error {
 	if index == 0 {
 		return s.bound.set(mark{})

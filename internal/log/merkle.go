@@ -9,18 +9,18 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 )
 
-// ErrProof means that a Merkle proof does not hold, or was asked for outside the tree.
+// ErrProof means that a Merkle proof is invalid or was requested outside the tree.
 var ErrProof = errors.New("log: merkle proof")
 
-// HashStore keeps the hashes of the ledger's RFC 6962 tree under tlog's stored-hash numbers.
+// HashStore stores the hashes of the ledger's RFC 6962 tree under tlog's stored-hash indexes.
 type HashStore interface {
 	tlog.HashReader
-	// WriteHashes stores hashes under consecutive numbers from first on.
+	// WriteHashes stores hashes under consecutive indexes, starting with first.
 	WriteHashes(first int64, hashes []tlog.Hash) error
 }
 
-// AppendLeaf returns the hashes to store when leaf (an RFC 6962 leaf hash) becomes leaf number n, counted from 0; their
-// numbers start at FirstHash(n).
+// AppendLeaf returns the hashes to store when leaf (an RFC 6962 leaf hash) becomes leaf number n, counted from
+// 0. Their indexes start at FirstHash(n).
 func AppendLeaf(n uint64, leaf [32]byte, read tlog.HashReader) ([]tlog.Hash, error) {
 	if n >= maxTree {
 		return nil, fmt.Errorf("%w: leaf %d", ErrProof, n)
@@ -28,7 +28,7 @@ func AppendLeaf(n uint64, leaf [32]byte, read tlog.HashReader) ([]tlog.Hash, err
 	return tlog.StoredHashesForRecordHash(int64(n), leaf, read)
 }
 
-// FirstHash is the stored-hash number of leaf n.
+// FirstHash returns the stored-hash index of leaf n.
 func FirstHash(n uint64) int64 { return tlog.StoredHashIndex(0, int64(n)) }
 
 // AddLeaf appends leaf as number n to st.
@@ -40,7 +40,8 @@ func AddLeaf(n uint64, leaf [32]byte, st HashStore) error {
 	return st.WriteHashes(FirstHash(n), hashes)
 }
 
-// Root is the RFC 6962 tree hash of the first size leaves; SHA-256 of nothing for none.
+// Root returns the RFC 6962 tree hash of the first size leaves. The root of no leaves is SHA-256 of the empty
+// string.
 func Root(size uint64, r tlog.HashReader) ([32]byte, error) {
 	if size > maxTree {
 		return [32]byte{}, fmt.Errorf("%w: size %d", ErrProof, size)
@@ -48,8 +49,8 @@ func Root(size uint64, r tlog.HashReader) ([32]byte, error) {
 	return tlog.TreeHash(int64(size), r)
 }
 
-// Edge is the roots of the complete subtrees that the tree of the first size leaves consists of, from left to right, one for
-// each bit that is set in size. They suffice to append leaves without reading the ones before.
+// Edge returns the roots of the complete subtrees that make up the tree of the first size leaves, from left to
+// right, one for each bit that is set in size. They are all that is needed to append leaves.
 func Edge(size uint64, r tlog.HashReader) ([][32]byte, error) {
 	if size > maxTree {
 		return nil, fmt.Errorf("%w: size %d", ErrProof, size)
@@ -68,7 +69,7 @@ func Edge(size uint64, r tlog.HashReader) ([][32]byte, error) {
 	return plain(edge), err
 }
 
-// Inclusion proves that leaf n (from 0) is in the tree of size leaves.
+// Inclusion returns a proof that leaf n (from 0) is in the tree of size leaves.
 func Inclusion(n, size uint64, r tlog.HashReader) ([][32]byte, error) {
 	if n >= size || size > maxTree {
 		return nil, fmt.Errorf("%w: leaf %d of %d", ErrProof, n, size)
@@ -77,7 +78,8 @@ func Inclusion(n, size uint64, r tlog.HashReader) ([][32]byte, error) {
 	return plain(p), err
 }
 
-// Consistency proves that the tree of old leaves is a prefix of the one of size leaves; old is at least 1.
+// Consistency returns a proof that the tree of old leaves is a prefix of the tree of size leaves. old must be
+// at least 1.
 func Consistency(old, size uint64, r tlog.HashReader) ([][32]byte, error) {
 	if old == 0 || old > size || size > maxTree {
 		return nil, fmt.Errorf("%w: size %d to %d", ErrProof, old, size)
@@ -86,7 +88,7 @@ func Consistency(old, size uint64, r tlog.HashReader) ([][32]byte, error) {
 	return plain(p), err
 }
 
-// CheckInclusion checks a proof of Inclusion against the root of the tree.
+// CheckInclusion checks a proof from Inclusion against the root of the tree.
 func CheckInclusion(n, size uint64, leaf, root [32]byte, proof [][32]byte) error {
 	if n >= size || size > maxTree {
 		return fmt.Errorf("%w: leaf %d of %d", ErrProof, n, size)
@@ -97,7 +99,7 @@ func CheckInclusion(n, size uint64, leaf, root [32]byte, proof [][32]byte) error
 	return nil
 }
 
-// CheckConsistency checks a proof of Consistency against both roots.
+// CheckConsistency checks a proof from Consistency against both roots.
 func CheckConsistency(old, size uint64, oldRoot, root [32]byte, proof [][32]byte) error {
 	if old == 0 || old > size || size > maxTree {
 		return fmt.Errorf("%w: size %d to %d", ErrProof, old, size)
@@ -108,7 +110,7 @@ func CheckConsistency(old, size uint64, oldRoot, root [32]byte, proof [][32]byte
 	return nil
 }
 
-// maxTree keeps stored-hash numbers, about twice the size, inside int64.
+// maxTree keeps stored-hash indexes, about twice the size, inside int64.
 const maxTree = math.MaxInt64 / 4
 
 func plain(in []tlog.Hash) [][32]byte {

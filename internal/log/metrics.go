@@ -12,7 +12,7 @@ type counters struct {
 	tailHits, aheadHits, misses uint64
 }
 
-// Metrics is a reading of the store. Counters start at Open.
+// Metrics is a snapshot of the counters of a store. They start at 0 in Open.
 type Metrics struct {
 	First, Last, Floor, Committed uint64
 	Batches                       uint64 // StoreLogs calls that were stored
@@ -28,7 +28,7 @@ type Metrics struct {
 	WALBytes                      uint64 // written to the write-ahead log
 }
 
-// Metrics reads the counters; the Pebble part is zero when the store is closed or failed.
+// Metrics returns the counters. The fields that come from Pebble are zero if the store is closed or has failed.
 func (s *Store) Metrics() Metrics {
 	s.mu.Lock()
 	m := Metrics{
@@ -56,7 +56,7 @@ func (s *Store) Metrics() Metrics {
 // Syncs counts the fsyncs of write-ahead log files since Open.
 func (s *Store) Syncs() uint64 { return s.sync.n.Load() }
 
-// Unflushed is how many bytes of memory wait for room in tables, at most.
+// Unflushed returns an upper bound for the bytes in memory that are not yet in tables.
 func (s *Store) Unflushed() uint64 {
 	s.life.RLock()
 	defer s.life.RUnlock()
@@ -66,14 +66,14 @@ func (s *Store) Unflushed() uint64 {
 	return s.db.Metrics().MemTable.Size
 }
 
-// Packs counts the StoreLogs calls that were stored since Open; Syncs/Packs should stay at one.
+// Packs returns the number of StoreLogs calls stored since Open. Syncs/Packs should stay at one.
 func (s *Store) Packs() uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.count.batches
 }
 
-// syncCounter counts the syncs of files named *.log, Pebble's write-ahead log.
+// syncCounter counts the syncs of files named *.log, which are Pebble's write-ahead log.
 type syncCounter struct {
 	vfs.FS
 	n atomic.Uint64

@@ -13,14 +13,21 @@ import (
 	"github.com/recount-ledger/recount/internal/durable"
 )
 
-// Open opens or creates the log in dir and reads its bounds. A log that does not start at 1, has a hole or is shorter than it
-// was, an unreadable last entry and Pebble's own errors are returned; nothing is repaired.
+// Open opens or creates the log in dir and reads its bounds. It returns an error if the log does not start at
+// 1, has a hole, is shorter than its recorded end or has an unreadable last entry. It repairs nothing.
 func Open(dir string, o Options) (*Store, error) {
 	o = o.withDefaults()
 	if err := durable.MkdirAll(o.FS, dir, 0o755); err != nil {
 		return nil, fmt.Errorf("log: create %s: %w", dir, err)
 	}
-	s := &Store{opts: o, dir: dir, commit: o.Commit, done: make(chan struct{}), keeping: make(chan struct{}), tail: tail{limit: o.TailBytes}}
+	s := &Store{
+		opts:    o,
+		dir:     dir,
+		commit:  o.Commit,
+		done:    make(chan struct{}),
+		keeping: make(chan struct{}),
+		tail:    tail{limit: o.TailBytes},
+	}
 	s.sync = &syncCounter{FS: Backoff(o.FS)}
 	var err error
 	if s.bound, err = openEnd(o.FS, dir); err != nil {
@@ -40,8 +47,8 @@ func Open(dir string, o Options) (*Store, error) {
 	return s, nil
 }
 
-// openPebble opens the database. The first write-ahead log of a new one has the oldest format, in which a damaged chunk cannot be
-// told from the end; so an empty database is opened twice.
+// openPebble opens the database. The first write-ahead log of a new database has Pebble's oldest format, in
+// which a damaged chunk looks like the end. Therefore an empty database is opened twice.
 func (s *Store) openPebble(dir string) (err error) {
 	if s.bound.at.index == 0 {
 		if err := s.openOnce(dir); err != nil {
@@ -66,12 +73,12 @@ func (s *Store) openOnce(dir string) (err error) {
 	}
 	var errno syscall.Errno
 	if errors.As(err, &errno) && errno != syscall.ENOENT {
-		return err // the disk, or a right
+		return err // the disk failed, or a permission is missing
 	}
-	return fmt.Errorf("%w: %s", err, damagedAdvice) // a file that is missing, or says what no release writes
+	return fmt.Errorf("%w: %s", err, damagedAdvice) // a file is missing or has contents that no release writes
 }
 
-// check reads the bounds and compares them with what this log is known to have held.
+// check reads the bounds and compares them with the recorded end.
 func (s *Store) check() error {
 	if err := s.loadBounds(); pebble.IsCorruptionError(err) {
 		return fmt.Errorf("%w: %w: %s", ErrCorrupt, err, damagedAdvice)
@@ -84,8 +91,8 @@ func (s *Store) check() error {
 	return s.checkHoles()
 }
 
-// checkHoles looks for entries that are in no table and in no write-ahead log. Within a table there are none: its keys were
-// written in order.
+// checkHoles looks for entries that are neither in a table nor in the write-ahead log. Tables have no holes
+// inside because their keys were written in order.
 func (s *Store) checkHoles() error {
 	levels, err := s.db.SSTables()
 	if err != nil {
@@ -96,7 +103,7 @@ func (s *Store) checkHoles() error {
 		for _, t := range tables {
 			if lo, err := keyIndex(t.Smallest.UserKey); err == nil {
 				hi, err := keyIndex(t.Largest.UserKey)
-				if err == nil { // else the table holds a deletion, which reaches to the end of all keys
+				if err == nil { // else the table has a range deletion, which extends to the end of all keys
 					spans = append(spans, [2]uint64{lo, hi})
 				}
 			}

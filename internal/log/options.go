@@ -1,8 +1,67 @@
-// Package log keeps the Raft log, which is the event log: a raft.LogStore on Pebble that is synced on every append and
-// never compacted, a reader of its committed part, and the Merkle helpers of the ledger.
+// Package log stores the Raft log, which is at the same time the event log of the ledger. It implements
+// raft.LogStore on Pebble, reads the committed part for folds and proofs, and has the helpers for the ledger's
+// Merkle tree. It does not interpret the entries that it stores.
 //
-// It refuses to delete anything that may be committed, to leave a hole, to go on after a store error, to show an entry
-// that is not committed to anybody but Raft, and to interpret entries.
+// # Writing
+//
+// Raft appends entries with StoreLogs. A call returns after one fsync, whatever the number of its entries, so
+// the packs that package propose makes share the cost of the disk. Entries are never compacted and there are no
+// snapshots: the log is the history. Raft may delete only a suffix, when a new leader overwrites entries that
+// were never committed.
+//
+//	leader:   StoreLogs([7 8 9])     one batch, one fsync, "end" says 9
+//	follower: DeleteRange(9, 9)      "end" says 8, then the entry goes
+//	          StoreLogs([9' 10])     the entries of the new leader
+//
+// # Bytes
+//
+// The key of an entry is the byte 'e' and the index. Its value is a header of 32 bytes, the extension that Raft
+// attaches (usually none) and the data. Integers are big-endian.
+//
+//	offset  size
+//	     0     1  format, 1
+//	     1     1  raft.LogType
+//	     2     2  flags: 1 if appended-at is set
+//	     4     8  term
+//	    12     8  appended-at, Unix nanoseconds
+//	    20     8  committed floor
+//	    28     4  length of the extension
+//	    32        extension, then data
+//
+// Entry 7 of term 2, of type LogCommand, with the data "hi", stored when entry 6 was known to be committed:
+//
+//	key    65 0000000000000007
+//	value  01 00 0000 0000000000000002 0000000000000000
+//	       0000000000000006 00000000 6869
+//
+// # What is committed
+//
+// Raft tells no store what is committed, but folds must never see an entry that may vanish. The store keeps two
+// positions. The floor comes from the headers of stored entries. It survives a restart and guards DeleteRange.
+// The committed position starts at the floor and moves with CommittedTo, which package fsm calls for the entries
+// that Raft commits. Read, Entry and Wait serve entries up to the committed position. GetLog serves all, for
+// Raft alone.
+//
+//	next := cursor.Index + 1
+//	for {
+//		committed, err := store.Wait(ctx, next-1)
+//		...
+//		next, err = store.Read(next, 4<<20, func(e log.Entry) error { ... })
+//	}
+//
+// # Damage
+//
+// A node that has lost acknowledged entries must not vote. When its write-ahead log is damaged, Pebble opens a
+// shorter log without an error. The file "end" records a lower bound for the end of the log, with the term and
+// the checksum of that entry, and Open refuses a log that ends earlier. The bound is synced once a second, so
+// it can lag the log by about a second. Scrub reads every table from the disk to find damage early.
+//
+// # Limits
+//
+// A Store never repairs anything and never continues after an error. Appending with a gap (ErrGap), deleting
+// what may be committed (ErrRefusedDelete) and errors of the disk mark it failed, call Options.Fatal once, and
+// make every later call return ErrFailed. One process may open a directory at a time (ErrInUse). An entry has
+// at most about 1 GiB, including its header.
 package log
 
 import (
@@ -15,29 +74,30 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// ExitStore is the exit status of a process whose log store failed or refused.
+// ExitStore is the exit status of a process whose log store failed or refused a request.
 const ExitStore = 70
 
 var (
-	// ErrRefusedDelete: Raft asked to delete something else than a suffix above the committed floor.
+	// ErrRefusedDelete means that Raft asked to delete something other than a suffix above the committed floor.
 	ErrRefusedDelete = errors.New("log: refused to delete")
-	// ErrGap: an append that does not start at last+1, or a hole in the stored log.
+	// ErrGap means that an append did not start at last+1 or that the stored log has a hole.
 	ErrGap = errors.New("log: gap")
-	// ErrCorrupt: a stored entry that cannot be read, or a floor above the end of the log.
+	// ErrCorrupt means that a stored entry cannot be read or that a floor is above the end of the log.
 	ErrCorrupt = errors.New("log: corrupt entry")
-	// ErrInUse: another process, or another Store, has the directory.
-	ErrInUse = errors.New("log: this directory is in use by another process; stop that one first, and never run two nodes on one directory")
-	// ErrNotCommitted: the entry may still vanish.
+	// ErrInUse means that another process, or another Store, has the directory open.
+	ErrInUse = errors.New("log: this directory is in use by another process; stop that one first, and never " +
+		"run two nodes on one directory")
+	// ErrNotCommitted means that the entry is not known to be committed and may still be deleted.
 	ErrNotCommitted = errors.New("log: entry is not committed")
-	// ErrNotFound: no entry has this index.
+	// ErrNotFound means that the log has no entry with this index.
 	ErrNotFound = errors.New("log: no such entry")
-	// ErrClosed: the store was closed.
+	// ErrClosed means that the store was closed.
 	ErrClosed = errors.New("log: closed")
-	// ErrFailed: the store failed or refused earlier and does nothing any more; it wraps the first failure.
+	// ErrFailed means that the store failed or refused a request earlier. It wraps the first failure.
 	ErrFailed = errors.New("log: store has failed")
 )
 
-// Options of a Store. The zero value of each field takes the default that is named.
+// Options configure a Store. The zero value of a field selects the default.
 type Options struct {
 	FS            vfs.FS        // default: the operating system's
 	Logger        *slog.Logger  // default: discards
@@ -74,8 +134,8 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// pebble returns the Pebble options for an append-only key order: tables never overlap, so the thresholds that stall
-// writers are far away and compactions are moves of single tables.
+// pebble returns Pebble options for keys that only grow. Tables never overlap, so the thresholds that stall
+// writers are out of reach and compactions move single tables.
 func (o Options) pebble(fs vfs.FS, fatal func(error)) *pebble.Options {
 	p := &pebble.Options{
 		FS:                          fs,
@@ -103,7 +163,8 @@ func (o Options) pebble(fs vfs.FS, fatal func(error)) *pebble.Options {
 	return p
 }
 
-// pebbleLogger sends Pebble's log to slog. Pebble goes on after Fatalf returns, so Fatalf also marks the store failed.
+// pebbleLogger sends Pebble's log to slog. Pebble continues after Fatalf returns, so Fatalf also marks the
+// store failed.
 type pebbleLogger struct {
 	log   *slog.Logger
 	fatal func(error)

@@ -9,15 +9,15 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// Entry is one entry of the log, of any type. Data must not be changed.
+// Entry is one entry of the log, of any type. Data must not be modified.
 type Entry struct {
 	Index, Term uint64
 	Type        raft.LogType
 	Data        []byte
 }
 
-// GetLog reads one entry for Raft, committed or not. An absent entry is exactly raft.ErrLogNotFound; a read error or a
-// hole is fatal.
+// GetLog reads one entry for Raft, committed or not. If the entry is absent, GetLog returns exactly
+// raft.ErrLogNotFound. A read error or a hole is fatal.
 func (s *Store) GetLog(index uint64, l *raft.Log) error {
 	if err := s.enter(); err != nil {
 		return err
@@ -59,7 +59,7 @@ func (s *Store) lookup(index uint64) (record, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.epoch != epoch {
-		// A suffix was deleted meanwhile. Nothing read may be remembered; only what is still there may be answered.
+		// A suffix was deleted meanwhile. Cache nothing, and return only what is still there.
 		if index > s.last || len(recs) == 0 {
 			return record{}, raft.ErrLogNotFound
 		}
@@ -72,7 +72,7 @@ func (s *Store) lookup(index uint64) (record, error) {
 	return recs[0], nil
 }
 
-// scan reads consecutive entries from the database, at least one, at most limit entries and about maxBytes.
+// scan reads consecutive entries from the database: at least one, at most limit, and about maxBytes.
 func (s *Store) scan(from, to uint64, limit, maxBytes int) (out window, err error) {
 	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: key(from), UpperBound: keysEnd()})
 	if err != nil {
@@ -104,7 +104,7 @@ func (s *Store) scan(from, to uint64, limit, maxBytes int) (out window, err erro
 	return out, nil
 }
 
-// readRecord copies the entry under the iterator, which must have index want.
+// readRecord copies the entry under the iterator, which must have the index want.
 func readRecord(it *pebble.Iterator, want uint64) (record, error) {
 	index, err := keyIndex(it.Key())
 	if err != nil {
@@ -120,9 +120,9 @@ func readRecord(it *pebble.Iterator, want uint64) (record, error) {
 	return decodeRecord(index, append(make([]byte, 0, len(v)), v...))
 }
 
-// Read calls fn for committed entries from index from on, in order, for at most about maxBytes of them but at least
-// one when there is one. It returns the index to go on with: after the last entry that fn took. An error of fn ends the
-// reading and is returned as is. Data stays valid.
+// Read calls fn for committed entries in order, starting with index from. It stops after about maxBytes, but
+// passes at least one entry if there is one. It returns the index after the last entry that fn accepted. If fn
+// returns an error, Read stops and returns that error as is. The Data of an entry stays valid.
 func (s *Store) Read(from uint64, maxBytes int, fn func(Entry) error) (next uint64, err error) {
 	if from == 0 {
 		return from, fmt.Errorf("%w: 0", ErrNotFound)
@@ -166,7 +166,7 @@ func (s *Store) readCommitted(from uint64, maxBytes int) (window, error) {
 	return recs, nil
 }
 
-// bounded copies the records up to index to and about maxBytes, at least one.
+// bounded copies records up to index to, about maxBytes of them but at least one.
 func bounded(rs []record, to uint64, maxBytes int) window {
 	n, size := 0, 0
 	for n < len(rs) && rs[n].Index <= to {
@@ -178,7 +178,8 @@ func bounded(rs []record, to uint64, maxBytes int) window {
 	return append(window(nil), rs[:n]...)
 }
 
-// Entry reads one committed entry: ErrNotFound beyond the log, ErrNotCommitted when it may still vanish.
+// Entry reads one committed entry. It returns ErrNotFound beyond the end of the log and ErrNotCommitted for an
+// entry that is not known to be committed.
 func (s *Store) Entry(index uint64) (Entry, error) {
 	if err := s.enter(); err != nil {
 		return Entry{}, err
@@ -197,22 +198,24 @@ func (s *Store) Entry(index uint64) (Entry, error) {
 	return r.Entry, err
 }
 
-// Floor is a lower bound of what is committed, learned from the headers of stored entries; it survives a restart.
+// Floor returns a lower bound of the committed index, taken from the headers of stored entries. It survives a
+// restart.
 func (s *Store) Floor() uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.floor
 }
 
-// Committed is the last entry that readers may see: the floor at first, then what CommittedTo published.
+// Committed returns the index of the last entry that readers may see. It starts at the floor and follows
+// CommittedTo.
 func (s *Store) Committed() uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.committed
 }
 
-// CommittedTo publishes that entries up to index are committed. A lower index than before changes nothing. An index
-// beyond the log cannot be: it is fatal.
+// CommittedTo records that entries up to index are committed. It ignores an index lower than an earlier one. An
+// index beyond the end of the log is fatal.
 func (s *Store) CommittedTo(index uint64) {
 	if last, ok := s.publish(index); !ok {
 		_ = s.fail(fmt.Errorf("%w: entry %d was committed, the log ends at %d", ErrGap, index, last))
@@ -235,7 +238,7 @@ func (s *Store) publish(index uint64) (last uint64, ok bool) {
 	return s.last, true
 }
 
-// Wait returns the committed position as soon as it is above after. It fails with ctx's error, ErrClosed or
+// Wait blocks until the committed index is above after, and returns it. It fails with ctx's error, ErrClosed or
 // ErrFailed.
 func (s *Store) Wait(ctx context.Context, after uint64) (committed uint64, err error) {
 	for {

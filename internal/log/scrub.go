@@ -12,9 +12,10 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// Scrub reads every block of every table from the disk, past all caches, and compares the checksums, so that what has rotted is
-// found before somebody needs it. It calls pace before each read with its size; an error of pace ends it. What cannot be
-// read is fatal, as in any other read. The youngest entries are in the write-ahead log and in memory, not in a table.
+// Scrub reads every block of every table from the disk, bypassing all caches, and verifies the checksums, so
+// that damage is found before the data is needed. It calls pace with the size of each read before the read. An
+// error of pace ends the scrub. An unreadable block is fatal, as in any other read. The newest entries are in
+// the write-ahead log and in memory and are not scrubbed.
 func (s *Store) Scrub(ctx context.Context, pace func(ctx context.Context, bytes int) error) error {
 	names, err := s.tables()
 	for _, name := range names {
@@ -25,7 +26,7 @@ func (s *Store) Scrub(ctx context.Context, pace func(ctx context.Context, bytes 
 	return err
 }
 
-// tables names the files of the tables of this moment, oldest first.
+// tables lists the files of the current tables, oldest first.
 func (s *Store) tables() (names []string, err error) {
 	if err := s.enter(); err != nil {
 		return nil, err
@@ -44,7 +45,7 @@ func (s *Store) tables() (names []string, err error) {
 func (s *Store) scrubTable(ctx context.Context, name string, pace func(ctx context.Context, bytes int) error) error {
 	f, err := s.opts.FS.Open(name, vfs.RandomReadsOption)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil // a compaction was faster; a table that is missing otherwise is found when it is opened
+		return nil // a compaction deleted the table; Pebble reports other missing tables when it opens them
 	}
 	if err != nil {
 		return fmt.Errorf("log: examine %s: %w", name, err)
@@ -60,7 +61,7 @@ func (s *Store) scrubTable(ctx context.Context, name string, pace func(ctx conte
 	return s.fail(fmt.Errorf("log: examine %s: %w", name, err))
 }
 
-// validate compares the checksums of a table and closes its file.
+// validate verifies the checksums of a table and closes its file.
 func validate(ctx context.Context, f sstable.ReadableFile, o *pebble.Options) error {
 	readable, err := sstable.NewSimpleReadable(f)
 	if err != nil {
@@ -74,7 +75,7 @@ func validate(ctx context.Context, f sstable.ReadableFile, o *pebble.Options) er
 	return errors.Join(r.ValidateBlockChecksums(), r.Close())
 }
 
-// paced is a file that asks before it reads.
+// paced is a file that calls pace before each read.
 type paced struct {
 	vfs.File
 	pace    func(bytes int) error

@@ -11,7 +11,7 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// Store is the log of one node. It implements raft.LogStore; every method may be called from any goroutine.
+// Store is the log of one node. It implements raft.LogStore. All methods are safe for concurrent use.
 type Store struct {
 	opts Options
 	dir  string
@@ -19,24 +19,24 @@ type Store struct {
 	sync *syncCounter
 
 	bound   *endFile      // lower bound of the end of the log
-	keeping chan struct{} // closed when nobody syncs bound any more
+	keeping chan struct{} // closed when keepEnd has returned
 
-	life   sync.RWMutex // held for reading during every use of db
+	life   sync.RWMutex // read-locked during every use of db
 	closed bool
-	done   chan struct{} // closed by Close and by a failure
+	done   chan struct{} // closed by Close and by the first failure
 	end    sync.Once
 	failed atomic.Pointer[error]
 
 	writing sync.Mutex // one writer at a time
 	started atomic.Pointer[time.Time]
 
-	mu        sync.Mutex // guards everything below; never held during I/O
+	mu        sync.Mutex // guards the fields below and is never held during I/O
 	commit    func() uint64
 	first     uint64 // 0 when empty
 	last      uint64 // 0 when empty
 	floor     uint64
 	committed uint64
-	moved     chan struct{} // closed when committed moves; nil while nobody waits
+	moved     chan struct{} // closed when committed moves, nil without waiters
 	epoch     uint64        // counts deletions
 	tail      tail
 	ahead     ahead
@@ -45,7 +45,7 @@ type Store struct {
 
 var _ raft.LogStore = (*Store)(nil)
 
-// Close waits for calls in progress and closes the database. A failed store is left as it is.
+// Close waits for calls in progress and closes the database. It leaves a failed store as it is.
 func (s *Store) Close() error {
 	s.life.Lock()
 	defer s.life.Unlock()
@@ -61,7 +61,7 @@ func (s *Store) Close() error {
 	return errors.Join(s.db.Close(), s.bound.close())
 }
 
-// enter must be followed by s.life.RUnlock when it returns nil.
+// enter acquires life for reading. If it returns nil, the caller must call s.life.RUnlock.
 func (s *Store) enter() error {
 	s.life.RLock()
 	err := s.failure()
@@ -81,7 +81,7 @@ func (s *Store) failure() error {
 	return nil
 }
 
-// Failures is 1 once the store has failed or refused, 0 before.
+// Failures returns 1 after the store has failed or refused a request, and 0 before.
 func (s *Store) Failures() uint64 {
 	if s.failed.Load() != nil {
 		return 1
@@ -101,32 +101,34 @@ func (s *Store) fail(err error) error {
 
 func (s *Store) pebbleFatal(err error) { _ = s.fail(err) }
 
-// SetCommitSource sets the function that gives Raft's commit index; the floor is learned from it at every append.
+// SetCommitSource sets the function that returns Raft's commit index. Every append stores that index as the
+// floor.
 func (s *Store) SetCommitSource(commit func() uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.commit = commit
 }
 
-// FirstIndex is the index of the first entry, 0 when the log is empty.
+// FirstIndex returns the index of the first entry, or 0 if the log is empty.
 func (s *Store) FirstIndex() (uint64, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.first, nil
 }
 
-// LastIndex is the index of the last entry, 0 when the log is empty.
+// LastIndex returns the index of the last entry, or 0 if the log is empty.
 func (s *Store) LastIndex() (uint64, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.last, nil
 }
 
-// StoreLog appends one entry, see StoreLogs.
+// StoreLog appends one entry. See StoreLogs.
 func (s *Store) StoreLog(l *raft.Log) error { return s.StoreLogs([]*raft.Log{l}) }
 
-// StoreLogs appends entries and returns when they are durable, after one fsync. The entries continue the log without a
-// gap, else ErrGap. Every error is fatal. The store keeps the Data slices: they must not change afterwards.
+// StoreLogs appends entries with one fsync and returns when they are durable. The first must have the index
+// last+1, else the error is ErrGap. Every error is fatal. The store retains the Data slices, so they must not
+// be modified.
 func (s *Store) StoreLogs(logs []*raft.Log) error {
 	if len(logs) == 0 {
 		return nil
@@ -156,8 +158,8 @@ func (s *Store) StoreLogs(logs []*raft.Log) error {
 	return nil
 }
 
-// bounds gives the last index and the committed floor: max(previous floor, Raft's commit index, published position),
-// never above the end of the log.
+// bounds returns the last index and the committed floor. The floor is the maximum of the previous floor, Raft's
+// commit index and the committed position, but never above the last index.
 func (s *Store) bounds() (last, floor uint64) {
 	s.mu.Lock()
 	commit := s.commit
@@ -199,8 +201,8 @@ func (s *Store) stored(records []record, floor uint64) {
 	}
 }
 
-// commitBatch commits durably. Pebble reports a failed commit by Fatalf (which marks the store failed) or by a panic,
-// not by an error.
+// commitBatch commits durably. Pebble reports a failed commit through Fatalf, which marks the store failed, or
+// through a panic, never as an error.
 func (s *Store) commitBatch(fill func(*pebble.Batch) error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -241,7 +243,7 @@ func (s *Store) endWrite() {
 	s.life.RUnlock()
 }
 
-// StoreStarted tells since when a write has been in progress; busy is false when none is.
+// StoreStarted returns the start time of the write in progress. busy is false if there is none.
 func (s *Store) StoreStarted() (since time.Time, busy bool) {
 	if t := s.started.Load(); t != nil {
 		return *t, true
@@ -249,8 +251,8 @@ func (s *Store) StoreStarted() (since time.Time, busy bool) {
 	return time.Time{}, false
 }
 
-// DeleteRange deletes the entries lo to hi, durably. Only a suffix (hi is the last entry) above everything known to be
-// committed can be deleted; anything else is ErrRefusedDelete. Every error is fatal.
+// DeleteRange durably deletes the entries lo to hi. hi must be the last entry and lo must be above every index
+// known to be committed, else the error is ErrRefusedDelete. Every error is fatal.
 func (s *Store) DeleteRange(lo, hi uint64) error {
 	if err := s.beginWrite(); err != nil {
 		return err
@@ -270,7 +272,7 @@ func (s *Store) DeleteRange(lo, hi uint64) error {
 	return nil
 }
 
-// cut checks the request and forgets the suffix in memory, so that nobody reads it while it is being deleted.
+// cut checks the request and drops the suffix from memory, so that no reader sees it while it is being deleted.
 func (s *Store) cut(lo, hi, floor uint64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -1,6 +1,6 @@
 package log
 
-// tail holds the most recent entries, contiguous, bounded in bytes.
+// tail holds the most recent entries, contiguous and bounded in bytes.
 type tail struct {
 	limit int
 	bytes int
@@ -23,7 +23,8 @@ func (t *tail) push(r record) {
 	}
 }
 
-// from returns the held records from index on, nil when index is not held. The slice is valid under the store's lock.
+// from returns the held records starting with index, or nil if index is not held. The slice is valid while the
+// store's lock is held.
 func (t *tail) from(index uint64) []record { return window(t.recs[t.head:]).from(index) }
 
 // cut drops the records from index on.
@@ -45,7 +46,7 @@ func (w window) from(index uint64) []record {
 	return w[index-w[0].Index:]
 }
 
-// ahead keeps what was read for the last few sequential readers: Raft's catch-up asks index by index.
+// ahead caches entries for the last few sequential readers, because Raft's catch-up reads entries one by one.
 type ahead struct {
 	windows [4]window
 	next    int
@@ -65,7 +66,7 @@ func (a *ahead) get(index uint64) (record, bool) {
 	return record{}, false
 }
 
-// sequential reports whether index follows a window, and which one.
+// sequential reports whether index follows a window, and returns the slot of that window.
 func (a *ahead) sequential(index uint64) (slot int, ok bool) {
 	for i, w := range a.windows {
 		if len(w) > 0 && w[len(w)-1].Index+1 == index {
