@@ -17,7 +17,7 @@ import (
 	"github.com/recount-ledger/recount/internal/projections"
 )
 
-// Keyspaces of derived/. Each is one byte followed by what is said here.
+// Keyspaces of derived/. A key is one byte followed by the fields listed here.
 const (
 	spacePosition = 'p' // nothing: the position row
 	spaceControl  = 'c' // keys of projections.Control
@@ -28,7 +28,7 @@ const (
 // ErrNoEvent means that no event has this number yet.
 var ErrNoEvent = errors.New("fsm: no such event")
 
-// Derived is the state that every generation shares, in derived/: the numbering of events, the Merkle hashes, the
+// Derived is the state that all generations share, in derived/: the numbering of events, the Merkle hashes, the
 // control state and the Raft configuration. It is folded once, ahead of every generation.
 type Derived struct {
 	store *Store
@@ -40,11 +40,12 @@ type Derived struct {
 	mu   sync.Mutex // guards meta
 	meta meta
 
-	countMu            sync.Mutex // guards what follows
-	counted, operators uint64     // the events to counted that are no submissions
+	countMu sync.Mutex // guards the fields below
+	// counted: events counted so far; operators: those of them that are not submissions
+	counted, operators uint64
 }
 
-// meta is what Raft learns of the durable state: cursor and configuration of one step.
+// meta is the durable state that Raft learns of: the cursor and the configuration of one step.
 type meta struct {
 	cur  Cursor
 	conf confRow
@@ -56,7 +57,8 @@ type confRow struct {
 }
 
 // OpenDerived opens or creates derived/ in dir and reads its position.
-func OpenDerived(fs vfs.FS, dir string, src *log.Store, batchBytes int, logger *slog.Logger, damaged func(error)) (*Derived, error) {
+func OpenDerived(fs vfs.FS, dir string, src *log.Store, batchBytes int, logger *slog.Logger,
+	damaged func(error)) (*Derived, error) {
 	store, err := OpenStore(fs, dir, logger, damaged)
 	if err != nil {
 		return nil, err
@@ -82,14 +84,15 @@ func (d *Derived) load() error {
 	if err := checkPosition(d.src, cur); err != nil {
 		return fmt.Errorf("derived: %w", err)
 	}
-	d.src.CommittedTo(cur.Index) // only committed entries are folded, so the folded state knows more than the log's headers
+	// only committed entries are folded, so this may be ahead of the floor in the log's headers
+	d.src.CommittedTo(cur.Index)
 	d.pos = newPosition(cur)
 	d.setApplied(cur, conf)
 	d.ctrl, err = projections.LoadControl(prefixedStore{v, spaceControl})
 	return err
 }
 
-// checkPosition refuses a folded state that the log cannot explain.
+// checkPosition rejects a folded state that the log cannot explain.
 func checkPosition(src *log.Store, cur Cursor) error {
 	last, err := src.LastIndex()
 	if err != nil {
@@ -106,12 +109,13 @@ func checkPosition(src *log.Store, cur Cursor) error {
 		return err
 	}
 	if l.Term != cur.Term {
-		return fmt.Errorf("%w: entry %d has term %d in the log, %d in the folded state", ErrAhead, cur.Index, l.Term, cur.Term)
+		return fmt.Errorf("%w: entry %d has term %d in the log, %d in the folded state", ErrAhead, cur.Index,
+			l.Term, cur.Term)
 	}
 	return nil
 }
 
-// Meta is the durable applied position, for the synthetic snapshot that Raft starts from.
+// Meta returns the durable applied position, for the synthetic snapshot that Raft starts from.
 func (d *Derived) Meta() (index, term uint64, configuration []byte, configurationIndex uint64) {
 	m := d.applied()
 	return m.cur.Index, m.cur.Term, m.conf.data, m.conf.index
@@ -129,7 +133,7 @@ func (d *Derived) setApplied(cur Cursor, conf confRow) {
 	d.mu.Unlock()
 }
 
-// CatchUp folds up to the committed floor of the log before Raft starts.
+// CatchUp folds up to the committed floor of the log. Call it before Raft starts.
 func (d *Derived) CatchUp(ctx context.Context) error {
 	return catchUp(ctx, d.src, d, d.src.Committed(), d.batch)
 }
@@ -139,16 +143,16 @@ func (d *Derived) Run(ctx context.Context) error {
 	return d.store.folded(follow(ctx, d.src, d, d.batch))
 }
 
-// Close closes the store; Run must have returned.
+// Close closes the store. Run must have returned.
 func (d *Derived) Close() error { return d.store.Close() }
 
-// Damage is nil, or says why derived/ must be folded anew.
+// Damage returns the reason why derived/ must be folded again, or nil.
 func (d *Derived) Damage() error { return d.store.Damage() }
 
-// Control is the folded control state.
+// Control returns the folded control state.
 func (d *Derived) Control() *projections.Control { return d.ctrl }
 
-// Cursor is how far derived/ is folded.
+// Cursor returns the position up to which derived/ is folded.
 func (d *Derived) Cursor() Cursor { return d.pos.get() }
 
 // WaitIndex returns when entry index is folded.
@@ -171,7 +175,7 @@ func (d *Derived) WaitControl(ctx context.Context, seen uint64) error {
 	return err
 }
 
-// Unflushed is how many bytes of memory wait for room on the disk, at most.
+// Unflushed returns an upper bound for the bytes in memory that are not yet on disk.
 func (d *Derived) Unflushed() uint64 { return d.store.Unflushed() }
 
 func (d *Derived) cursor() Cursor { return d.pos.get() }
@@ -240,7 +244,7 @@ func hashKey(index int64) []byte {
 	return binary.BigEndian.AppendUint64([]byte{spaceHash}, uint64(index))
 }
 
-// Root is the RFC 6962 Merkle tree hash of the first size events.
+// Root returns the RFC 6962 Merkle tree hash of the first size events.
 func (d *Derived) Root(size uint64) ([32]byte, error) {
 	if size > d.pos.get().Seq {
 		return [32]byte{}, fmt.Errorf("%w: %d of %d", ErrNoEvent, size, d.pos.get().Seq)
@@ -250,7 +254,7 @@ func (d *Derived) Root(size uint64) ([32]byte, error) {
 	return log.Root(size, hashReader{v})
 }
 
-// Edge is the roots of the complete subtrees of the first size events, from left to right.
+// Edge returns the roots of the complete subtrees of the first size events, from left to right.
 func (d *Derived) Edge(size uint64) ([][32]byte, error) {
 	if size > d.pos.get().Seq {
 		return nil, fmt.Errorf("%w: %d of %d", ErrNoEvent, size, d.pos.get().Seq)
@@ -260,7 +264,7 @@ func (d *Derived) Edge(size uint64) ([][32]byte, error) {
 	return log.Edge(size, hashReader{v})
 }
 
-// Leaf is the Merkle leaf hash of event seq.
+// Leaf returns the Merkle leaf hash of event seq.
 func (d *Derived) Leaf(seq uint64) ([32]byte, error) {
 	v := d.store.Snapshot()
 	defer v.Close()
@@ -274,7 +278,7 @@ func (d *Derived) Leaf(seq uint64) ([32]byte, error) {
 	return [32]byte(b), nil
 }
 
-// SeqOf is the first event of a folded entry near the end of the log.
+// SeqOf returns the number of the first event of a folded entry near the end of the log.
 func (d *Derived) SeqOf(index uint64) (seq uint64, err error) {
 	v := d.store.Snapshot()
 	defer v.Close()
@@ -289,21 +293,21 @@ func (d *Derived) SeqOf(index uint64) (seq uint64, err error) {
 	return seq, errors.Join(scanErr, err)
 }
 
-// Effect is what the operator's event seq of kind k did.
+// Effect returns the effect of the operator's event seq of kind k.
 func (d *Derived) Effect(k event.Kind, seq uint64) (projections.Effect, error) {
 	v := d.store.Snapshot()
 	defer v.Close()
 	return projections.EffectOf(prefixedStore{v, spaceControl}, k, seq)
 }
 
-// OperatorSeqs lists the events from seq on that are no submissions, at most limit.
+// OperatorSeqs lists the events from seq on that are not submissions, at most limit.
 func (d *Derived) OperatorSeqs(from uint64, limit int) ([]uint64, error) {
 	v := d.store.Snapshot()
 	defer v.Close()
 	return projections.OperatorSeqs(prefixedStore{v, spaceControl}, from, limit)
 }
 
-// Submissions counts the submissions among the first seq events.
+// Submissions returns the number of submissions among the first seq events.
 func (d *Derived) Submissions(seq uint64) (uint64, error) {
 	v := d.store.Snapshot()
 	defer v.Close()
@@ -321,7 +325,7 @@ func (d *Derived) Submissions(seq uint64) (uint64, error) {
 	return seq - d.operators, nil
 }
 
-// Place finds the entry that holds event seq, and the event's offset in it.
+// Place returns the index of the entry that holds event seq, and the event's offset in it.
 func (d *Derived) Place(seq uint64) (index uint64, offset int, err error) {
 	index, offset, _, err = d.place(seq)
 	return index, offset, err
@@ -334,7 +338,8 @@ func (d *Derived) place(seq uint64) (index uint64, offset int, logTime int64, er
 	scanErr := v.Scan([]byte{spaceSeq}, seqKey(seq+1), true, func(k, val []byte) bool {
 		first := binary.BigEndian.Uint64(k[1:])
 		if n := uint64(binary.BigEndian.Uint32(val[8:])); seq >= first && seq < first+n {
-			index, offset, logTime, err = binary.BigEndian.Uint64(val), int(seq-first), int64(binary.BigEndian.Uint64(val[12:])), nil
+			index, offset, logTime, err = binary.BigEndian.Uint64(val), int(seq-first),
+				int64(binary.BigEndian.Uint64(val[12:])), nil
 		}
 		return false
 	})
@@ -347,29 +352,31 @@ func encodePlace(index uint64, events int, logTime int64) []byte {
 	return binary.BigEndian.AppendUint64(b, uint64(logTime))
 }
 
-// ControlDigest is the digest of the control state as of event seq, zero before the first operator's event.
+// ControlDigest returns the digest of the control state as of event seq. It is zero before the first operator's
+// event.
 func (d *Derived) ControlDigest(seq uint64) ([32]byte, error) {
 	v := d.store.Snapshot()
 	defer v.Close()
 	return projections.ControlDigestAt(prefixedStore{v, spaceControl}, seq)
 }
 
-// LoggedDigests are the digests that leaders logged in events from seq on, at most limit.
+// LoggedDigests returns the digests that leaders logged in events from seq on, at most limit.
 func (d *Derived) LoggedDigests(from uint64, limit int) ([]projections.DigestRow, error) {
 	v := d.store.Snapshot()
 	defer v.Close()
 	return projections.StateDigests(prefixedStore{v, spaceControl}, from, 0, limit)
 }
 
-// LastDigest is the last logged digest of a generation in the events up to to; ok is false when there is none.
+// LastDigest returns the last logged digest of a generation in the events up to to. ok is false if there is
+// none.
 func (d *Derived) LastDigest(generation uint32, to uint64) (row projections.DigestRow, ok bool, err error) {
 	v := d.store.Snapshot()
 	defer v.Close()
 	return projections.LastStateDigest(prefixedStore{v, spaceControl}, generation, to)
 }
 
-// TermOpened says who opened the term of event seq and wrote what its leader logged, "" when nothing tells. Terms only grow
-// along the log, and the first events of one are Genesis and TermStart.
+// TermOpened returns the node that opened the term of event seq and wrote what its leader logged, or "" if the
+// log does not say. Terms only grow along the log, and the first events of a term are Genesis and TermStart.
 func (d *Derived) TermOpened(seq uint64) (node string, err error) {
 	last, err := d.Item(seq)
 	if err != nil {
@@ -397,8 +404,8 @@ func (d *Derived) TermOpened(seq uint64) (node string, err error) {
 	return "", failed
 }
 
-// encodePosition lays out the position row: format 1, index, term, seq, log time, configuration index (all big-endian
-// 64 bit), configuration bytes.
+// encodePosition encodes the position row: format 1, index, term, seq, log time, configuration index (all
+// big-endian 64 bit), configuration bytes.
 func encodePosition(c Cursor, conf confRow) []byte {
 	b := []byte{1}
 	for _, n := range []uint64{c.Index, c.Term, c.Seq, uint64(c.LogTime), conf.index} {

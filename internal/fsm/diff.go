@@ -11,11 +11,11 @@ import (
 	"github.com/recount-ledger/recount/internal/projections"
 )
 
-// compareEvents is how many events one step of a comparison looks at.
+// compareEvents is the number of events that one step of a comparison covers.
 const compareEvents = 4096
 
-// Comparison is how a generation differs from an older one, kept beside the rows of the newer one. One goroutine steps it;
-// readers see whole steps.
+// Comparison stores the differences between a generation and an older one, beside the rows of the newer one.
+// One goroutine runs it. Readers see whole steps only.
 type Comparison struct {
 	old, new *Generation
 	derived  *Derived
@@ -24,16 +24,22 @@ type Comparison struct {
 	items    itemReader
 
 	mu      sync.Mutex
-	checked projections.DiffPosition // up to here the flips were read back and follow from each other
+	checked projections.DiffPosition // up to here the flips were read back and form one chain
 
 	sumMu sync.Mutex
 	sums  *projections.FlipSums // of the flips up to event summed
 	upTo  uint64
 }
 
-// NewComparison goes on with the comparison that new holds with old, or begins one.
+// NewComparison resumes the comparison of new with old that is stored in new, or starts one.
 func NewComparison(old, new *Generation, derived *Derived) (*Comparison, error) {
-	c := &Comparison{old: old, new: new, derived: derived, items: itemReader{d: derived}, sums: projections.NewFlipSums()}
+	c := &Comparison{
+		old:     old,
+		new:     new,
+		derived: derived,
+		items:   itemReader{d: derived},
+		sums:    projections.NewFlipSums(),
+	}
 	v := new.View()
 	defer v.Close()
 	var err error
@@ -53,10 +59,10 @@ func NewComparison(old, new *Generation, derived *Derived) (*Comparison, error) 
 	return c, nil
 }
 
-// Damage is nil, or says why the older generation must be folded anew.
+// Damage returns the reason why the older generation must be folded again, or nil.
 func (c *Comparison) Damage() error { return c.old.Damage() }
 
-// Seq is the last event compared.
+// Seq returns the number of the last event compared.
 func (c *Comparison) Seq() uint64 { return c.pos.get().Seq }
 
 // WaitSeq returns when event seq is compared.
@@ -65,8 +71,8 @@ func (c *Comparison) WaitSeq(ctx context.Context, seq uint64) error {
 	return err
 }
 
-// Run compares what both generations have folded until ctx ends, and not beyond event last when that is not 0. rest is called
-// after every step.
+// Run compares what both generations have folded until ctx ends. It stops after event last unless last is 0. It
+// calls rest after every step.
 func (c *Comparison) Run(ctx context.Context, last uint64, rest func(context.Context) error) error {
 	for last == 0 || c.at.Seq < last {
 		next := c.at.Seq + 1
@@ -124,11 +130,11 @@ func (c *Comparison) step(to uint64) error {
 	return nil
 }
 
-// sumStretch is how many flips are added up under one view.
+// sumStretch is the number of flips that are added up under one view.
 const sumStretch = 4096
 
-// Sums adds up the flips to position, which must have been compared. The sums to the highest position asked for are kept, so that
-// only what has flipped since is read again; what was added when ctx ends is kept too.
+// Sums adds up the flips to position, which must have been compared. It keeps the sums to the highest position
+// asked for, so that only newer flips are read again. It also keeps what was added when ctx ends.
 func (c *Comparison) Sums(ctx context.Context, position uint64) (*projections.FlipSums, error) {
 	c.sumMu.Lock()
 	defer c.sumMu.Unlock()
@@ -167,7 +173,8 @@ func (c *Comparison) addUp(ctx context.Context, sums *projections.FlipSums, upTo
 	return nil
 }
 
-// Digest names the comparison up to position, which must have been compared, and gives the digests of both folds there.
+// Digest returns the digest of the comparison up to position, which must have been compared, and of the newer
+// state there.
 func (c *Comparison) Digest(position uint64) (diff, state [32]byte, err error) {
 	if position > c.Seq() {
 		return diff, state, fmt.Errorf("%w: compared up to %d of %d", ErrNoEvent, c.Seq(), position)
@@ -188,7 +195,7 @@ func (c *Comparison) Digest(position uint64) (diff, state [32]byte, err error) {
 	return projections.DiffDigest(c.old.number, c.new.number, position, before, state, flips), state, err
 }
 
-// check reads back the flips that were not read back yet, so that no digest rests on the last row alone.
+// check reads back the flips that were not read back yet, so that no digest depends on the last row alone.
 func (c *Comparison) check(v *View) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -201,13 +208,14 @@ func (c *Comparison) check(v *View) error {
 		return err
 	}
 	if digest != at.Digest || c.checked.Flips+flips != at.Flips {
-		return fmt.Errorf("flips up to event %d: %d of %d are there: %w", at.Seq, c.checked.Flips+flips, at.Flips, projections.ErrCorrupt)
+		return fmt.Errorf("flips up to event %d: %d of %d are there: %w", at.Seq, c.checked.Flips+flips, at.Flips,
+			projections.ErrCorrupt)
 	}
 	c.checked = at
 	return nil
 }
 
-// Old is the number of the generation compared with.
+// Old returns the number of the older generation.
 func (c *Comparison) Old() uint32 { return c.old.number }
 
 // Item reads event seq from the log.
@@ -216,13 +224,14 @@ func (d *Derived) Item(seq uint64) (projections.Item, error) {
 	return r.read(seq)
 }
 
-// Items gives a reader of events for one goroutine, which decodes an entry once for all its events that are read in a row.
+// Items returns a function that reads events, for use by one goroutine. It decodes an entry once for all events
+// of it that are read in a row.
 func (d *Derived) Items() func(seq uint64) (projections.Item, error) {
 	r := &itemReader{d: d}
 	return r.read
 }
 
-// itemReader reads events in ascending order and keeps the entry that it read last.
+// itemReader reads events in ascending order and caches the last entry.
 type itemReader struct {
 	d     *Derived
 	entry log.Entry

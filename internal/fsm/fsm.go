@@ -1,9 +1,64 @@
-// Package fsm turns committed log positions into folded state. Raft's goroutines only learn here that a position is
-// committed; follower loops with cursors of their own read the committed entries and fold them: one for the control
-// state (derived/), one for the live generation (generations/1/). Start-up, live tail and replay are the same loop.
+// Package fsm turns committed log entries into folded state on disk. Raft's goroutines only learn here that a
+// position is committed. Loops with cursors of their own read the committed entries and fold them with the
+// rules of package projections.
 //
-// The package refuses to fold anything on Raft's goroutines, to read an entry that is not committed, and to go on after
-// a store error, a gap or an event kind that it does not know.
+// # Folds
+//
+// A node runs one fold of the control state, in derived/, and one fold for each generation that it keeps, in
+// generations/N/. derived/ holds what all generations share: the number and the place of every event, the
+// Merkle hashes, the operators' events and the Raft configuration. A generation holds the outcomes of all
+// submissions under one sequence of policies. It never passes derived/, because it reads the control state as
+// of each event.
+//
+// Start-up, live operation and a recount are the same loop, called follow. In miniature:
+//
+//	for {
+//		committed := log.Wait(ctx, cursor.Index)    // until Raft commits more
+//		for cursor.Index < committed {
+//			s := read(cursor, 4<<20)            // a run of entries, at least one
+//			number and date the events of s
+//			f.prepare(ctx, s)                   // decode and check signatures, on all processors
+//			f.fold(ctx, s)                      // in order; rows and cursor in one atomic batch
+//		}
+//	}
+//
+// While one run is folded, the next ones are read and prepared. Only fold depends on the order. It must give
+// the same rows on every node, so it reads no clock, no configuration and nothing random.
+//
+// # Numbers and log time
+//
+// Events are numbered from 1 along the log. An entry of Raft's own holds no event and moves the index only:
+//
+//	entry   1        2         3          4
+//	holds   config   pack[2]   pack[3]    noop
+//	seq     -        1 2       3 4 5      -
+//
+// Each pack carries the clock of the node that proposed it. Log time follows these clocks but never runs
+// backwards, and one pack moves it by an hour at most (MaxStep). A pack that is further ahead leaves it
+// unchanged, unless the pack is a ClockStep event that more than half of the voters agreed on.
+//
+// # Durability
+//
+// A folded state has no write-ahead log. Pebble makes whole batches durable in the order in which they were
+// written, and each batch holds rows together with the cursor. After a crash the store is therefore at an
+// earlier cursor and the loop continues there. Flushes bound this work to about a second.
+//
+// A file that cannot be read (ErrDamaged) is no reason to stop the node: the directory is deleted and folded
+// again. A full disk (ErrUnwritten) ends the process and damages nothing. History, which must survive dropped
+// generations, is the exception: it is written with synced batches.
+//
+// # Comparisons
+//
+// Comparison reads two generations event by event and stores each difference, called a flip, beside the rows of
+// the newer one. Its running digest goes into the log when a generation is activated, so that all nodes switch
+// on equal contents. History keeps the flips of every activation permanently.
+//
+// # Limits
+//
+// FSM.Apply never folds, and its responses are nil: outcomes come from the fold of the active generation.
+// Nothing here reads an entry that is not committed. A loop stops at an error of the log, at a gap and at an
+// event kind that this release does not know. Raft snapshots are empty, and Restore returns ErrRestore: a new
+// node copies the log.
 package fsm
 
 import (
@@ -13,16 +68,16 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// ErrRestore is returned to Raft when it tries to install a snapshot: a node is seeded from the log or from a copy of
-// its files, never from a Raft snapshot.
+// ErrRestore is returned to Raft when it tries to install a snapshot. A node is seeded from the log or from a
+// copy of its files.
 var ErrRestore = errors.New("fsm: restoring from a raft snapshot is not supported")
 
-// Publisher learns how far the log is committed.
+// Publisher records the committed position of the log.
 type Publisher interface {
 	CommittedTo(index uint64)
 }
 
-// FSM is the raft.BatchingFSM of the ledger: it publishes the committed position and folds nothing.
+// FSM is the raft.BatchingFSM of the ledger. It publishes the committed position and folds nothing.
 type FSM struct {
 	log Publisher
 }
@@ -38,8 +93,8 @@ func (f *FSM) Apply(l *raft.Log) any {
 	return nil
 }
 
-// ApplyBatch publishes the position of the last entry of a committed batch. The answers are nil: an outcome comes from
-// the live fold, never from Raft.
+// ApplyBatch publishes the position of the last entry of a committed batch. The responses are nil because
+// outcomes come from the fold of the active generation, never from Raft.
 func (f *FSM) ApplyBatch(logs []*raft.Log) []any {
 	if len(logs) > 0 {
 		f.log.CommittedTo(logs[len(logs)-1].Index)
@@ -47,10 +102,11 @@ func (f *FSM) ApplyBatch(logs []*raft.Log) []any {
 	return make([]any, len(logs))
 }
 
-// Snapshot returns an empty snapshot: the log is never compacted and the folded state is on disk already.
+// Snapshot returns an empty snapshot, because the log is never compacted and the folded state is already on
+// disk.
 func (f *FSM) Snapshot() (raft.FSMSnapshot, error) { return emptySnapshot{}, nil }
 
-// Restore refuses.
+// Restore closes r and returns ErrRestore.
 func (f *FSM) Restore(r io.ReadCloser) error {
 	return errors.Join(ErrRestore, r.Close())
 }

@@ -14,23 +14,24 @@ import (
 	"github.com/recount-ledger/recount/internal/projections"
 )
 
-// ErrDamaged means that a file of a folded state cannot be read. It is deleted and folded again.
+// ErrDamaged means that a file of a folded state cannot be read. The state is deleted and folded again.
 var ErrDamaged = errors.New("fsm: the folded state is damaged")
 
-// ErrUnwritten means that the disk did not take what had to be written, as when it is full. Nothing is damaged: the process
-// ends, and the state is good when the disk takes writes again.
-var ErrUnwritten = errors.New("fsm: the disk does not take the folded state; free space or replace the disk, then start again")
+// ErrUnwritten means that the disk did not accept a write, for example because it is full. Nothing is damaged.
+// The process ends, and the state is good once the disk accepts writes again.
+var ErrUnwritten = errors.New("fsm: the disk does not take the folded state; free space or replace the disk, " +
+	"then start again")
 
-// health hears from Pebble what is wrong with a store. It is Pebble's logger, too: what Pebble takes for the end of the
-// process is the end of this store only, because its rows can be folded again; but a disk that fails ends the process.
+// health receives the errors that Pebble reports for a store. It is also Pebble's logger. What Pebble considers
+// fatal ends only this store, because its rows can be folded again. A disk that fails ends the process.
 type health struct {
 	log     *slog.Logger
-	told    func(error) // of the first damage and of a failed write; may be nil
+	told    func(error) // called for the first damage and for a failed write; may be nil
 	damage  atomic.Pointer[error]
 	failing chan struct{} // has one when a flush or compaction failed
 }
 
-// Damage is nil, or says why the store must not be used any more.
+// Damage returns the reason why the store must not be used any more, or nil.
 func (h *health) Damage() error {
 	if err := h.damage.Load(); err != nil {
 		return *err
@@ -38,7 +39,7 @@ func (h *health) Damage() error {
 	return nil
 }
 
-// note marks the store as damaged, for the first error only, and makes the error ErrDamaged.
+// note wraps err in ErrDamaged. The first such error marks the store as damaged.
 func (h *health) note(err error) error {
 	err = fmt.Errorf("%w: %w", ErrDamaged, err)
 	if !h.damage.CompareAndSwap(nil, &err) {
@@ -51,8 +52,8 @@ func (h *health) note(err error) error {
 	return err
 }
 
-// folded passes an error of a fold on. A row that no fold writes, or rows that are not there, are damage of the files, as an
-// unreadable block is: a flipped bit in a manifest can bring tables back that were replaced.
+// folded returns the error of a fold. A row that no fold writes and a row that is missing are damage of the
+// files, as an unreadable block is: a flipped bit in a manifest can bring back tables that were replaced.
 func (h *health) folded(err error) error {
 	if !errors.Is(err, projections.ErrCorrupt) || errors.Is(err, ErrDamaged) {
 		return err
@@ -84,7 +85,7 @@ func (h *health) Infof(string, ...any) {}
 // Errorf implements pebble.Logger.
 func (h *health) Errorf(format string, args ...any) { h.log.Error(fmt.Sprintf(format, args...)) }
 
-// Fatalf implements pebble.Logger. An error of the operating system says that the disk is full or fails.
+// Fatalf implements pebble.Logger. An error of the operating system means that the disk is full or fails.
 func (h *health) Fatalf(format string, args ...any) {
 	for _, arg := range args {
 		var errno syscall.Errno
@@ -103,11 +104,11 @@ func (h *health) unwritten(err error) {
 		h.told(err)
 		return
 	}
-	h.damage.CompareAndSwap(nil, &err) // nobody listens who could end the process: the store serves nobody any more
+	h.damage.CompareAndSwap(nil, &err) // nobody can end the process, so the store serves nobody any more
 }
 
-// Rebuildable reports that an error in opening a folded state is about its own files, so that deleting them helps. A log that
-// contradicts it, a full disk or a missing right are another matter.
+// Rebuildable reports whether an error in opening a folded state concerns its own files, so that deleting them
+// helps. It is false for a log that contradicts the state, a full disk and a missing permission.
 func Rebuildable(err error) bool {
 	for _, other := range []error{ErrAhead, log.ErrCorrupt, log.ErrGap, log.ErrFailed, log.ErrClosed} {
 		if errors.Is(err, other) {

@@ -15,15 +15,15 @@ import (
 	"github.com/recount-ledger/recount/internal/projections"
 )
 
-// Keyspaces of history/. Each is one byte followed by what is said here.
+// Keyspaces of history/. A key is one byte followed by the fields listed here.
 const (
 	spaceChange = 'a' // seq of the activation u64: summary
 	spaceFlipOf = 'h' // seq of the activation u64, seq of the submission u64: flip row
 	spaceOfID   = 'i' // pcs_id 32, seq of the activation u64, seq of the submission u64: nothing
 )
 
-// History keeps, for ever, what changed at every activation. It is written once for each, synced, and checked against the
-// digest in the log; generations may be dropped afterwards.
+// History permanently records what changed at every activation. Each activation is written once, synced, and
+// checked against the digest in the log. Generations may be dropped afterwards.
 type History struct {
 	store *Store
 	lost  error // ErrDamaged: the store cannot be opened, and is nil
@@ -32,13 +32,14 @@ type History struct {
 	checked map[uint64]bool // activations whose flips were read back
 }
 
-// Change sums up what is recorded of one activation.
+// Change summarizes the record of one activation.
 type Change struct {
 	Seq, Flips uint64
 	Digest     [32]byte // running digest of the flips
 }
 
-// OpenHistory opens or creates history/ in dir. One whose files cannot be read opens, too, and has Damage.
+// OpenHistory opens or creates history/ in dir. If its files cannot be read, OpenHistory succeeds and Damage
+// returns the reason.
 func OpenHistory(fs vfs.FS, dir string, logger *slog.Logger, damaged func(error)) (*History, error) {
 	s, err := openStore(fs, dir, logger, damaged, true)
 	if err != nil && Rebuildable(err) {
@@ -58,7 +59,7 @@ func (h *History) Close() error {
 	return h.store.Close()
 }
 
-// Damage is nil, or says what cannot be read. Every call answers ErrDamaged then.
+// Damage returns the reason why the history cannot be read, or nil. With damage, every call returns ErrDamaged.
 func (h *History) Damage() error {
 	if h.store == nil {
 		return h.lost
@@ -66,7 +67,7 @@ func (h *History) Damage() error {
 	return h.store.Damage()
 }
 
-// met makes a row that cannot be right damage of the store, as an unreadable block is.
+// met treats a row that cannot be right as damage of the store, as an unreadable block is.
 func (h *History) met(err error) error {
 	if errors.Is(err, projections.ErrCorrupt) && !errors.Is(err, ErrDamaged) {
 		return h.store.note(err)
@@ -74,7 +75,7 @@ func (h *History) met(err error) error {
 	return err
 }
 
-// Change reads what is recorded of the activation at seq; ok is false when nothing is.
+// Change returns the summary of the activation at seq. ok is false if nothing is recorded.
 func (h *History) Change(seq uint64) (c Change, ok bool, err error) {
 	if err := h.Damage(); err != nil {
 		return Change{}, false, err
@@ -92,7 +93,7 @@ func (h *History) Change(seq uint64) (c Change, ok bool, err error) {
 	return c, true, h.met(h.check(v, c))
 }
 
-// check reads back, once in the life of the process, the flips that a summary speaks of.
+// check reads back, once in the life of the process, the flips that a summary describes.
 func (h *History) check(v *View, c Change) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -116,13 +117,14 @@ func (h *History) check(v *View, c Change) error {
 		return err
 	}
 	if got != c {
-		return fmt.Errorf("history of the activation at %d: %d of %d flips are there: %w", c.Seq, got.Flips, c.Flips, projections.ErrCorrupt)
+		return fmt.Errorf("history of the activation at %d: %d of %d flips are there: %w", c.Seq, got.Flips,
+			c.Flips, projections.ErrCorrupt)
 	}
 	h.checked[c.Seq] = true
 	return nil
 }
 
-// historyBatch is how many flips one synced write carries at most; the summary comes with the last.
+// historyBatch is the maximum number of flips in one synced write. The last one also writes the summary.
 const historyBatch = 10_000
 
 // Record copies the flips of a comparison up to the activation at seq.
@@ -165,7 +167,7 @@ type Recorded struct {
 	Flip       projections.Flip
 }
 
-// Of lists what was recorded of a pcs_id (64 hex digits), by activation and submission, at most limit.
+// Of returns the records of a pcs_id (64 hex digits), by activation and submission, at most limit.
 func (h *History) Of(pcsID string, limit int) ([]Recorded, error) {
 	id, err := hex.DecodeString(pcsID)
 	if err != nil || len(id) != 32 {
@@ -200,7 +202,7 @@ func (h *History) Of(pcsID string, limit int) ([]Recorded, error) {
 	return out, nil
 }
 
-// Complete lists the pcs_ids that begin with prefix and that an activation changed, in order, at most limit of them.
+// Complete returns the pcs_ids with this prefix that an activation changed, in order, at most limit.
 func (h *History) Complete(prefix string, limit int) ([]string, error) {
 	lo, hi, ok := projections.HexRange(prefix)
 	if !ok {
@@ -212,7 +214,8 @@ func (h *History) Complete(prefix string, limit int) ([]string, error) {
 	v := h.store.Snapshot()
 	defer v.Close()
 	var ids []string
-	for from := append([]byte{spaceOfID}, lo[:]...); len(ids) < limit; { // one seek for each id, however often it was changed
+	// one seek for each id, however often it was changed
+	for from := append([]byte{spaceOfID}, lo[:]...); len(ids) < limit; {
 		found := false
 		end := append(append([]byte{spaceOfID}, hi[:]...), bytes.Repeat([]byte{0xff}, 17)...)
 		err := v.Scan(from, end, false, func(k, _ []byte) bool {
@@ -228,16 +231,16 @@ func (h *History) Complete(prefix string, limit int) ([]string, error) {
 	return ids, nil
 }
 
-// HistoryView is the history at one moment; the caller closes it.
+// HistoryView is a snapshot of the history. The caller closes it.
 type HistoryView struct{ v *View }
 
-// View reads many flips of one moment.
+// View returns a snapshot, for many reads.
 func (h *History) View() *HistoryView { return &HistoryView{v: h.store.Snapshot()} }
 
 // Close releases the view.
 func (h *HistoryView) Close() { h.v.Close() }
 
-// Flip is what an activation changed of submission seq; ok is false when it changed nothing of it.
+// Flip returns the change that an activation made to submission seq. ok is false if it made none.
 func (h *HistoryView) Flip(activation, seq uint64) (f projections.Flip, ok bool, err error) {
 	key := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64([]byte{spaceFlipOf}, activation), seq)
 	b, err := h.v.Get(key)
@@ -248,5 +251,5 @@ func (h *HistoryView) Flip(activation, seq uint64) (f projections.Flip, ok bool,
 	return f, err == nil, err
 }
 
-// commitSync is commit that returns when the step is on the disk.
+// commitSync commits and returns when the step is on disk.
 func (t *txn) commitSync() error { return t.apply(pebble.Sync) }

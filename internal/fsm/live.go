@@ -16,32 +16,33 @@ import (
 	"github.com/recount-ledger/recount/internal/verify"
 )
 
-// recentEntries is how many entries' outcomes stay in memory for those who wait on them.
+// recentEntries is the number of entries whose outcomes stay in memory for callers that wait for them.
 const recentEntries = 4096
 
-// recentOutcomes bounds the outcomes in them: entries may hold thousands.
+// recentOutcomes bounds the number of these outcomes, because an entry may hold thousands.
 const recentOutcomes = 65536
 
-// ErrForgotten means that an entry was folded too long ago for its outcomes to be in memory.
+// ErrForgotten means that an entry was folded too long ago and its outcomes are no longer in memory.
 var ErrForgotten = errors.New("fsm: outcomes of this entry are no longer in memory")
 
-// Observer is told, outside the fold, what the node has to act on.
+// Observer receives what the node has to act on. Its functions run outside the fold.
 type Observer struct {
-	// Mismatch: the recorded signature facts of an event differ from what this node's own keys say.
+	// Mismatch is called if the recorded signature facts of an event differ from those that this node's own
+	// keys give.
 	Mismatch func(seq uint64)
-	// Digest: a logged digest of this generation was folded; agrees tells whether this node's own log root, state digest and
-	// control digest after event seq, of which the logged one speaks, are equal to it. It is told again when the event is
-	// folded again.
+	// Digest is called after a logged digest of this generation was folded. agrees reports whether this node's
+	// own log root, state digest and control digest after the event that the logged digest names are equal to
+	// it. Digest is called again if the event is folded again.
 	Digest func(logged projections.DigestRow, agrees bool)
-	// Event: a submission was folded.
+	// Event is called after a submission was folded.
 	Event func(projections.Result)
-	// Pace is called after every step; it may wait, and its error ends the fold.
+	// Pace is called after every step. It may wait, and its error ends the fold.
 	Pace func(ctx context.Context, generation uint32) error
-	// Failed is told what OpenStore tells: damage, and ErrUnwritten, which must end the process.
+	// Failed receives what OpenStore reports: damage, and ErrUnwritten, which must end the process.
 	Failed func(error)
 }
 
-// Generation is one complete fold of the log, in a directory of its own.
+// Generation is one complete fold of the log, in its own directory.
 type Generation struct {
 	number  uint32
 	store   *Store
@@ -59,12 +60,13 @@ type Generation struct {
 	recent map[uint64][]projections.Result // by entry index
 	order  []uint64                        // indexes in recent, oldest first
 	held   int                             // outcomes in recent
-	tops   map[string]int64                // by shard: highest epoch with an occupied id
+	tops   map[string]int64                // by shard, the highest epoch with an occupied id
 }
 
-// OpenGeneration opens or creates generation number in dir. ring gives the keys that this node can check with at
-// the time.
-func OpenGeneration(fs vfs.FS, dir string, number uint32, src *log.Store, derived *Derived, ring func() *verify.Ring, obs Observer, batchBytes int, logger *slog.Logger) (*Generation, error) {
+// OpenGeneration opens or creates generation number in dir. ring returns the keys that this node can check with
+// at that moment.
+func OpenGeneration(fs vfs.FS, dir string, number uint32, src *log.Store, derived *Derived,
+	ring func() *verify.Ring, obs Observer, batchBytes int, logger *slog.Logger) (*Generation, error) {
 	store, err := OpenStore(fs, dir, logger, obs.Failed)
 	if err != nil {
 		return nil, err
@@ -99,8 +101,8 @@ func (g *Generation) Run(ctx context.Context) error {
 	return g.store.folded(follow(ctx, g.src, g, g.batch))
 }
 
-// Close waits for open views and closes the store; Run must have returned. Views taken later are empty, and who waits for
-// more to be folded gets ErrDropped.
+// Close waits for open views and closes the store. Run must have returned. Later views are empty, and callers
+// that wait for more get ErrDropped.
 func (g *Generation) Close() error {
 	g.pos.end()
 	g.life.Lock()
@@ -112,13 +114,13 @@ func (g *Generation) Close() error {
 	return g.store.Close()
 }
 
-// Damage is nil, or says why the generation must be folded anew.
+// Damage returns the reason why the generation must be folded again, or nil.
 func (g *Generation) Damage() error { return g.store.Damage() }
 
-// Number names the generation.
+// Number returns the number of the generation.
 func (g *Generation) Number() uint32 { return g.number }
 
-// Cursor is how far the generation is folded.
+// Cursor returns the position up to which the generation is folded.
 func (g *Generation) Cursor() Cursor { return g.pos.get() }
 
 // WaitIndex returns when entry index is folded.
@@ -132,7 +134,8 @@ func (g *Generation) WaitSeq(ctx context.Context, seq uint64) error {
 	return err
 }
 
-// View returns the rows of one moment; the caller closes it. Those of a closed generation are ErrDropped.
+// View returns a snapshot of the rows. The caller closes it. Reading from a closed generation fails with
+// ErrDropped.
 func (g *Generation) View() *View {
 	g.life.RLock()
 	if g.closed {
@@ -144,7 +147,7 @@ func (g *Generation) View() *View {
 	return v
 }
 
-// Bytes is the disk space that the generation takes.
+// Bytes returns the disk space that the generation uses.
 func (g *Generation) Bytes() uint64 {
 	g.life.RLock()
 	defer g.life.RUnlock()
@@ -154,7 +157,7 @@ func (g *Generation) Bytes() uint64 {
 	return g.store.Metrics().DiskSpaceUsage()
 }
 
-// Unflushed is how many bytes of memory wait for room on the disk, at most.
+// Unflushed returns an upper bound for the bytes in memory that are not yet on disk.
 func (g *Generation) Unflushed() uint64 {
 	g.life.RLock()
 	defer g.life.RUnlock()
@@ -164,7 +167,7 @@ func (g *Generation) Unflushed() uint64 {
 	return g.store.Unflushed()
 }
 
-// Outcomes waits until entry index is folded and returns one outcome per event, zero for operator events.
+// Outcomes waits until entry index is folded and returns one outcome per event, zero for operators' events.
 func (g *Generation) Outcomes(ctx context.Context, index uint64) ([]projections.Result, error) {
 	if err := g.pos.waitIndex(ctx, index); err != nil {
 		return nil, err
@@ -180,7 +183,8 @@ func (g *Generation) Outcomes(ctx context.Context, index uint64) ([]projections.
 
 func (g *Generation) cursor() Cursor { return g.pos.get() }
 
-// prepare numbers, decodes and checks the events of a step, on all processors. The control state must be folded up to them.
+// prepare decodes and checks the submissions of a step, on all processors. It first waits until the control
+// state is folded up to them.
 func (g *Generation) prepare(ctx context.Context, s *step) error {
 	if err := g.derived.WaitIndex(ctx, s.cur.Index); err != nil {
 		return err
@@ -212,11 +216,11 @@ func (g *Generation) fold(ctx context.Context, s *step) error {
 	return g.obs.Pace(ctx, g.number)
 }
 
-// ErrCount means that a fold read other events than the log has.
+// ErrCount means that a fold read events other than those of the log.
 var ErrCount = errors.New("fsm: the events read are not those of the log")
 
-// checkCount holds what a fold has read against the numbering and the Merkle tree of the log: the last event of the step
-// must stand where derived/ says, with the leaf that it says.
+// checkCount compares what a fold has read with the numbering and the Merkle tree of the log. The last event of
+// the step must have the position and the leaf that derived/ has for it.
 func (g *Generation) checkCount(items []projections.Item) error {
 	if len(items) == 0 {
 		return nil
@@ -231,12 +235,14 @@ func (g *Generation) checkCount(items []projections.Item) error {
 		return err
 	}
 	if index != last.Index || leaf != last.Leaf().Hash() {
-		return fmt.Errorf("%w: event %d was read from entry %d, the log has it in entry %d", ErrCount, last.Seq, last.Index, index)
+		return fmt.Errorf("%w: event %d was read from entry %d, the log has it in entry %d", ErrCount, last.Seq,
+			last.Index, index)
 	}
 	return nil
 }
 
-func (g *Generation) foldAll(tx *txn, items []projections.Item, view projections.ControlView) ([]projections.Result, error) {
+func (g *Generation) foldAll(tx *txn, items []projections.Item,
+	view projections.ControlView) ([]projections.Result, error) {
 	results := make([]projections.Result, len(items))
 	for i := range items {
 		r, err := g.gen.Fold(tx, &items[i], view)
@@ -248,10 +254,10 @@ func (g *Generation) foldAll(tx *txn, items []projections.Item, view projections
 	return results, nil
 }
 
-// rowsPerEvent is about how many rows a submission writes.
+// rowsPerEvent is the approximate number of rows that a submission writes.
 const rowsPerEvent = 7
 
-// publish makes the outcomes visible to those who wait.
+// publish passes the outcomes to the callers that wait for them.
 func (g *Generation) publish(cur Cursor, items []projections.Item, results []projections.Result) {
 	g.mu.Lock()
 	for from := 0; from < len(items); {
@@ -273,7 +279,7 @@ func (g *Generation) publish(cur Cursor, items []projections.Item, results []pro
 	g.pos.set(cur)
 }
 
-// maxTops bounds the shards whose highest epoch is in memory; when it is reached all are forgotten.
+// maxTops bounds the number of shards whose highest epoch is in memory. When it is reached, all are dropped.
 const maxTops = 1 << 16
 
 func (g *Generation) noteTop(r *projections.Result) {
@@ -286,8 +292,8 @@ func (g *Generation) noteTop(r *projections.Result) {
 	g.tops[r.ShardID] = r.TopEpoch
 }
 
-// Novel reports that no id of this shard and epoch can be occupied: a pcs_id is the hash of root, epoch and shard. False
-// means that one has to look.
+// Novel reports that no id of this shard and epoch can be occupied, because a pcs_id is the hash of root, epoch
+// and shard. If it returns false, the caller has to look up the id.
 func (g *Generation) Novel(shard string, epoch int64) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -295,7 +301,7 @@ func (g *Generation) Novel(shard string, epoch int64) bool {
 	return ok && epoch > top
 }
 
-// observeAll tells the observer what was folded. It runs after the step is committed and changes nothing of the fold.
+// observeAll calls the observer. It runs after the step is committed and does not affect the fold.
 func (g *Generation) observeAll(items []projections.Item, results []projections.Result) error {
 	for i := range items {
 		if err := g.observe(&items[i], results[i]); err != nil {
@@ -322,19 +328,27 @@ func (g *Generation) observe(it *projections.Item, r projections.Result) error {
 	return nil
 }
 
-// compare holds a logged digest against this node's own. One that cannot be compared (malformed, of events that come after
-// it, or of another generation) says nothing and is left out.
+// compare compares a logged digest with this node's own. It ignores a digest that is malformed, covers later
+// events or belongs to another generation.
 func (g *Generation) compare(it *projections.Item) error {
 	_, msg, err := it.Event.Message()
 	if err != nil {
 		return err
 	}
 	m, ok := msg.(*event.StateDigestV1)
-	if !ok || len(m.Log) != 32 || len(m.State) != 32 || len(m.Control) != 32 || m.Seq >= it.Seq || m.Generation != g.number {
+	if !ok || len(m.Log) != 32 || len(m.State) != 32 || len(m.Control) != 32 || m.Seq >= it.Seq ||
+		m.Generation != g.number {
 		return nil
 	}
-	logged := projections.DigestRow{Seq: it.Seq, LogTime: it.LogTime, At: m.Seq, Log: [32]byte(m.Log), State: [32]byte(m.State),
-		Control: [32]byte(m.Control), Generation: m.Generation}
+	logged := projections.DigestRow{
+		Seq:        it.Seq,
+		LogTime:    it.LogTime,
+		At:         m.Seq,
+		Log:        [32]byte(m.Log),
+		State:      [32]byte(m.State),
+		Control:    [32]byte(m.Control),
+		Generation: m.Generation,
+	}
 	root, err := g.derived.Root(m.Seq)
 	if err != nil {
 		return fmt.Errorf("compare digests: %w", err)
@@ -352,12 +366,12 @@ func (g *Generation) compare(it *projections.Item) error {
 }
 
 func (g *Generation) stateDigest(seq uint64) ([32]byte, error) {
-	v := g.View() // another one may be dropped while it is compared with
+	v := g.View() // the other generation may be dropped meanwhile
 	defer v.Close()
 	return projections.DigestAt(v, seq)
 }
 
-// checkAll decodes and checks submissions ahead of the sequential step, on all processors when there are many.
+// checkAll decodes and checks submissions ahead of the sequential step, on all processors if there are many.
 func checkAll(items []projections.Item, ring *verify.Ring, view projections.ControlView) {
 	workers := min(runtime.GOMAXPROCS(0), (len(items)+31)/32)
 	if workers <= 1 {

@@ -13,13 +13,15 @@ import (
 	"github.com/recount-ledger/recount/internal/projections"
 )
 
-// ErrAhead means that a folded state claims a position that the log does not have: it belongs to another log.
+// ErrAhead means that a folded state claims a position that the log does not have, so it belongs to another
+// log.
 var ErrAhead = errors.New("fsm: folded state is ahead of the log")
 
-// DefaultBatchBytes bounds the entries that one step of a loop reads.
+// DefaultBatchBytes bounds the bytes of entries that one step of a loop reads.
 const DefaultBatchBytes = 4 << 20
 
-// Cursor is a place in the log: the last entry folded, the events counted up to it, and the log time reached.
+// Cursor is a position in the log: the last entry folded, the number of events up to it, and the log time
+// there.
 type Cursor struct {
 	Index   uint64 // Raft index of the last entry folded
 	Term    uint64 // its term
@@ -53,30 +55,30 @@ func (c *Cursor) items(e log.Entry) ([]projections.Item, error) {
 	return out, nil
 }
 
-// ItemOf is event seq, at offset in the pack of entry e. Its log time is not known here.
+// ItemOf returns event seq, which is at offset in the pack of entry e. It leaves LogTime zero.
 func ItemOf(e log.Entry, pack event.Pack, seq uint64, offset int) projections.Item {
 	ev := pack.Events[offset]
 	return projections.Item{Seq: seq, Index: e.Index, Term: e.Term, RawTime: pack.ProposedAt, Kind: ev.Kind, Event: ev,
 		PayloadSHA: sha256.Sum256(ev.Payload)}
 }
 
-// step is a run of entries that is folded at once.
+// step is a run of entries that is folded in one batch.
 type step struct {
 	entries []log.Entry
 	items   []projections.Item // their events
-	cur     Cursor             // behind them
+	cur     Cursor             // position after them
 }
 
-// folder is one fold with a cursor of its own.
+// folder is one fold with its own cursor.
 type folder interface {
 	cursor() Cursor
-	// prepare does what needs no other step: it may run while the step before is folded.
+	// prepare does the work that does not depend on other steps. It may run while the previous step is folded.
 	prepare(ctx context.Context, s *step) error
-	// fold commits rows and cursor of a prepared step together.
+	// fold commits the rows and the cursor of a prepared step together.
 	fold(ctx context.Context, s *step) error
 }
 
-// follow folds committed entries until ctx ends or something fails. It is the only way into a folded state.
+// follow folds committed entries until ctx ends or an error occurs. Nothing else writes to a folded state.
 func follow(ctx context.Context, src *log.Store, f folder, batchBytes int) error {
 	for {
 		committed, err := src.Wait(ctx, f.cursor().Index)
@@ -89,10 +91,12 @@ func follow(ctx context.Context, src *log.Store, f folder, batchBytes int) error
 	}
 }
 
-// stepsAhead is how many prepared steps may wait for the fold: enough that neither side waits for the other for long.
+// stepsAhead is the number of prepared steps that may wait for the fold, enough that neither side waits for
+// long.
 const stepsAhead = 2
 
-// catchUp folds up to and including entry target. While one step is folded the next ones are read and prepared.
+// catchUp folds up to and including entry target. While one step is folded, the next ones are read and
+// prepared.
 func catchUp(ctx context.Context, src *log.Store, f folder, target uint64, batchBytes int) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -109,7 +113,7 @@ func catchUp(ctx context.Context, src *log.Store, f folder, target uint64, batch
 		}
 	}(f.cursor())
 	var err error
-	for p := range steps { // until it is closed: whoever returns from here may close the stores
+	for p := range steps { // drain the channel, because the caller may close the stores when this returns
 		if err == nil {
 			err = p.err
 		}
@@ -128,7 +132,7 @@ type prepared struct {
 	err  error
 }
 
-// next reads and prepares the step behind a cursor.
+// next reads and prepares the step after a cursor.
 func next(ctx context.Context, src *log.Store, f folder, at Cursor, target uint64, batchBytes int) (*step, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err

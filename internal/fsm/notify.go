@@ -5,12 +5,12 @@ import (
 	"sync"
 )
 
-// position is a cursor that others can wait on.
+// position is a cursor that callers can wait on.
 type position struct {
 	mu      sync.Mutex
 	cur     Cursor
 	changed chan struct{}
-	ended   bool // it moves no more
+	ended   bool // the cursor does not move any more
 }
 
 func newPosition(c Cursor) *position { return &position{cur: c, changed: make(chan struct{})} }
@@ -29,7 +29,7 @@ func (p *position) set(c Cursor) {
 	p.changed = make(chan struct{})
 }
 
-// end lets those who wait go, with ErrDropped.
+// end wakes all waiters with ErrDropped.
 func (p *position) end() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -38,7 +38,7 @@ func (p *position) end() {
 	p.changed = make(chan struct{})
 }
 
-// wait returns when reached answers true for the cursor, or with the error of ctx, or with ErrDropped.
+// wait returns when reached returns true for the cursor. It fails with the error of ctx or with ErrDropped.
 func (p *position) wait(ctx context.Context, reached func(Cursor) bool) (Cursor, error) {
 	for {
 		p.mu.Lock()

@@ -1,16 +1,18 @@
 package fsm
 
-// comparisonSpaces of a generation say how far this node has compared it and with which one: nodes differ in that.
+// comparisonSpaces hold this node's progress in comparing a generation and the generation compared with. Nodes
+// differ in them.
 const comparisonSpaces = "fF"
 
-// EachRow calls fn for every row until it answers false. Key and value are valid during the call only.
+// EachRow calls fn for every row until it returns false. Key and value are valid only during the call.
 func (d *Derived) EachRow(fn func(k, v []byte) bool) error {
 	v := d.store.Snapshot()
 	defer v.Close()
 	return v.Scan(nil, nil, false, fn)
 }
 
-// EachRow calls fn for every row but those of a comparison, until it answers false. Key and value are valid during the call only.
+// EachRow calls fn for every row, except those of a comparison, until it returns false. Key and value are valid
+// only during the call.
 func (g *Generation) EachRow(fn func(k, v []byte) bool) error {
 	v := g.View()
 	defer v.Close()
@@ -22,7 +24,7 @@ func (g *Generation) EachRow(fn func(k, v []byte) bool) error {
 	})
 }
 
-// EachRow calls fn for every row until it answers false. Key and value are valid during the call only.
+// EachRow calls fn for every row until it returns false. Key and value are valid only during the call.
 func (h *History) EachRow(fn func(k, v []byte) bool) error {
 	if err := h.Damage(); err != nil {
 		return err

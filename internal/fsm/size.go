@@ -1,12 +1,12 @@
 package fsm
 
-// DiskBytes is how many bytes on disk the files of the store take, those that wait for their deletion included.
+// DiskBytes returns the size of the store's files on disk, including files that wait for deletion.
 func (s *Store) DiskBytes() uint64 { return s.db.Metrics().DiskSpaceUsage() }
 
-// DiskBytes is how many bytes on disk the store of the control state takes.
+// DiskBytes returns the size of derived/ on disk.
 func (d *Derived) DiskBytes() uint64 { return d.store.DiskBytes() }
 
-// DiskBytes is how many bytes on disk the generation takes; 0 when it is closed.
+// DiskBytes returns the size of the generation on disk, or 0 if it is closed.
 func (g *Generation) DiskBytes() uint64 {
 	g.life.RLock()
 	defer g.life.RUnlock()
@@ -16,7 +16,7 @@ func (g *Generation) DiskBytes() uint64 {
 	return g.store.DiskBytes()
 }
 
-// DiskBytes is how many bytes on disk the history takes; 0 when its files cannot be read.
+// DiskBytes returns the size of the history on disk, or 0 if its files cannot be read.
 func (h *History) DiskBytes() uint64 {
 	if h.store == nil {
 		return 0

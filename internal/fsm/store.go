@@ -17,9 +17,9 @@ import (
 	"github.com/recount-ledger/recount/internal/projections"
 )
 
-// Store is one folded state on disk. Its rows can always be rebuilt from the log, so there is no write-ahead log: what was
-// in memory at a crash, at most a few memtables, is folded again. Pebble makes whole batches durable in their order, which
-// keeps rows and cursor together.
+// Store is one folded state on disk. Its rows can always be rebuilt from the log, so it has no write-ahead log.
+// What was in memory at a crash, at most a few memtables, is folded again. Pebble makes whole batches durable
+// in order, which keeps rows and cursor consistent.
 type Store struct {
 	db  *pebble.DB
 	dir string
@@ -27,26 +27,26 @@ type Store struct {
 	flusher flusher
 }
 
-// cacheBytes is the block cache of a folded state.
+// cacheBytes is the size of the block cache of a folded state.
 const cacheBytes = 64 << 20
 
-// memTableBytes bounds what waits for a flush in memory.
+// memTableBytes is the size of a memtable, which is kept in memory until it is flushed.
 const memTableBytes = 32 << 20
 
-// What is folded again after a crash is bounded in events and in time: a second's work or less.
+// The work that is folded again after a crash is bounded in events and in time, to about a second.
 const (
 	flushEvents  = 50_000
 	flushSeconds = 30
 )
 
-// OpenStore opens or creates the folded state in dir. A nil fs means the disk. damaged may be nil; it is told once, by any
-// goroutine, that a file of the store cannot be read, and must not wait. It is told ErrUnwritten, too, and must end the process
-// then, with its last words; without damaged nothing can be read from the store any more.
+// OpenStore opens or creates the folded state in dir. A nil fs means the disk. damaged may be nil. It is called
+// once, from any goroutine and must not block, when a file of the store cannot be read. It is also called with
+// ErrUnwritten and must then end the process. Without damaged, reads fail from then on.
 func OpenStore(fs vfs.FS, dir string, log *slog.Logger, damaged func(error)) (*Store, error) {
 	return openStore(fs, dir, log, damaged, false)
 }
 
-// openStore also opens what must survive a crash: synced writes need a write-ahead log.
+// openStore can also open a store that must survive a crash: synced writes need a write-ahead log.
 func openStore(fs vfs.FS, dir string, logger *slog.Logger, damaged func(error), durable bool) (*Store, error) {
 	if fs == nil {
 		fs = vfs.Default
@@ -82,7 +82,7 @@ func openStore(fs vfs.FS, dir string, logger *slog.Logger, damaged func(error), 
 	return s, nil
 }
 
-// flusher knows what was written since the last flush was asked for.
+// flusher tracks what was written since the last flush was requested.
 type flusher struct {
 	mu     sync.Mutex
 	limit  int // events
@@ -91,7 +91,8 @@ type flusher struct {
 	closed bool
 }
 
-// wrote asks for a flush, without waiting for it, when enough events were folded; flushSeconds later in any case.
+// wrote requests a flush, without waiting for it, after enough events. Otherwise a timer requests one after
+// flushSeconds.
 func (s *Store) wrote(events int) {
 	f := &s.flusher
 	f.mu.Lock()
@@ -127,10 +128,11 @@ func (s *Store) flushLocked() {
 	}
 }
 
-// Unflushed is how many bytes of memory wait for room on the disk, at most.
+// Unflushed returns an upper bound for the bytes in memory that are not yet on disk.
 func (s *Store) Unflushed() uint64 { return s.db.Metrics().MemTable.Size }
 
-// Close flushes and closes the store. What a full or bad disk does not take is folded again at the next start.
+// Close flushes and closes the store. What a full or bad disk does not accept is folded again at the next
+// start.
 func (s *Store) Close() error {
 	s.flusher.mu.Lock()
 	s.flusher.closed = true
@@ -160,28 +162,28 @@ func (s *Store) Close() error {
 	return err
 }
 
-// Metrics are Pebble's own, sampled at scrape.
+// Metrics returns Pebble's own metrics.
 func (s *Store) Metrics() *pebble.Metrics { return s.db.Metrics() }
 
-// Snapshot returns a view of one moment; the caller closes it.
+// Snapshot returns a snapshot of the store. The caller closes it.
 func (s *Store) Snapshot() *View { return &View{r: s.db.NewSnapshot(), health: s.health} }
 
-// begin starts a step of about so many rows; one that is not committed leaves no trace.
+// begin starts a transaction of about that many rows. Without a commit it leaves no trace.
 func (s *Store) begin(rows int) *txn {
 	return &txn{View: View{r: s.db, health: s.health}, db: s.db, pending: make(map[string]int, rows)}
 }
 
-// View reads a store at one moment.
+// View is a snapshot of a store.
 type View struct {
 	r      pebble.Reader
-	health *health // told of damage, nil for a closed generation
+	health *health // receives damage, nil for a closed generation
 	done   func()  // called by Close, may be nil
 }
 
 // ErrDropped means that a generation is no longer on this node.
 var ErrDropped = errors.New("fsm: this generation was dropped")
 
-// droppedReader stands for the rows of a closed generation.
+// droppedReader replaces the rows of a closed generation.
 type droppedReader struct{ pebble.Reader }
 
 func (droppedReader) Get([]byte) ([]byte, io.Closer, error) { return nil, nil, ErrDropped }
@@ -190,7 +192,7 @@ func (droppedReader) NewIter(*pebble.IterOptions) (*pebble.Iterator, error) { re
 
 var _ projections.Store = (*View)(nil)
 
-// Close releases the view.
+// Close releases the snapshot.
 func (v *View) Close() error {
 	if v.done != nil {
 		defer v.done()
@@ -201,7 +203,7 @@ func (v *View) Close() error {
 	return nil
 }
 
-// Get returns a copy of the value of key, nil when there is none.
+// Get returns a copy of the value of key, or nil if there is none.
 func (v *View) Get(key []byte) ([]byte, error) {
 	val, closer, err := v.r.Get(key)
 	if errors.Is(err, pebble.ErrNotFound) {
@@ -214,8 +216,8 @@ func (v *View) Get(key []byte) ([]byte, error) {
 	return out, closer.Close()
 }
 
-// Scan calls fn for the rows in [lo, hi), backwards when reverse is set, until fn answers false. Key and value are
-// valid only during the call.
+// Scan calls fn for the rows in [lo, hi), backwards if reverse is set, until fn returns false. Key and value
+// are valid only during the call.
 func (v *View) Scan(lo, hi []byte, reverse bool, fn func(k, v []byte) bool) error {
 	it, err := v.r.NewIter(&pebble.IterOptions{LowerBound: lo, UpperBound: hi})
 	if err != nil {
@@ -239,7 +241,8 @@ func (v *View) Scan(lo, hi []byte, reverse bool, fn func(k, v []byte) bool) erro
 	return v.met(errors.Join(it.Error(), it.Close()))
 }
 
-// met passes an error of a read on. Damage makes the store one that must be folded anew, and the error is ErrDamaged then.
+// met returns the error of a read. If the error shows damage, met marks the store damaged and returns
+// ErrDamaged.
 func (v *View) met(err error) error {
 	if err == nil || v.health == nil || !pebble.IsCorruptionError(err) {
 		return err
@@ -247,15 +250,15 @@ func (v *View) met(err error) error {
 	return v.health.note(err)
 }
 
-// txn is one atomic step of a fold. Point reads see its own writes; scans see only what was there before, which is
+// txn is one atomic step of a fold. Point reads see its own writes. Scans see only earlier steps, which is
 // enough because no fold scans rows that it writes in the same step.
 type txn struct {
 	View
 	db      *pebble.DB
-	pending map[string]int // key -> its newest operation, among those of its space
+	pending map[string]int // key -> index of its newest operation, among those of its space
 	ops     [256][]op      // by space, the first byte of a key
-	room    []byte         // for the next keys and values
-	cleared [2][]byte      // keys from the first to before the second go before everything else
+	room    []byte         // free memory for the next keys and values
+	cleared [2][]byte      // range of keys to delete before all other operations
 }
 
 type op struct {
@@ -273,13 +276,14 @@ func (t *txn) Get(key []byte) ([]byte, error) {
 	return t.View.Get(key)
 }
 
-// Set writes a row; no key is empty. Errors surface at commit.
+// Set writes a row. The key must not be empty. Errors surface at commit.
 func (t *txn) Set(k, v []byte) { t.push(op{key: t.key(k), value: t.keep(v)}) }
 
 // Delete removes a row.
 func (t *txn) Delete(k []byte) { t.push(op{key: t.key(k), deleted: true}) }
 
-// clear removes a range of rows, at the cost of one row. The step must not read them, nor write there before.
+// clear deletes a range of rows with a single range deletion. The step must not read them nor write there
+// before.
 func (t *txn) clear(lo, hi []byte) { t.cleared = [2][]byte{lo, hi} }
 
 func (t *txn) push(o op) {
@@ -288,10 +292,10 @@ func (t *txn) push(o op) {
 	*space = append(*space, o)
 }
 
-// roomBytes is how much is allocated at once for the keys and values of a step.
+// roomBytes is the size of the blocks in which memory for keys and values is allocated.
 const roomBytes = 64 << 10
 
-// keep copies b into a piece of memory that is never written again.
+// keep copies b into memory that is never written again.
 func (t *txn) keep(b []byte) []byte {
 	if len(b) > len(t.room) {
 		t.room = make([]byte, max(roomBytes, len(b)))
@@ -316,7 +320,7 @@ func (t *txn) apply(how *pebble.WriteOptions) error {
 			return fmt.Errorf("write folded state: %w", err)
 		}
 	}
-	// Space by space: rows that are neighbours and are written together save the memtable most of its searches.
+	// Write space by space: neighbouring rows that are written together save the memtable most of its searches.
 	for space := range t.ops {
 		for i, o := range t.ops[space] {
 			if t.pending[o.key] != i {
