@@ -8,10 +8,11 @@ import (
 	"github.com/recount-ledger/recount/internal/verify"
 )
 
-// A client that does not understand a refusal sends the record again. The first one is evidence, the others are no news: rows
-// of space w remember which event holds it, so that the edge can answer with it and add nothing to the log.
+// A client that does not understand a refusal sends the record again. Only the first copy is evidence. Rows of
+// space w record which event holds it, so that a node can repeat the refusal at ingress without adding to the
+// log.
 
-// againRow is the event that holds the evidence.
+// againRow refers to the event that holds the evidence.
 type againRow struct {
 	seq uint64
 	at  int64 // its log time
@@ -42,22 +43,24 @@ func againKey(parts ...[]byte) []byte {
 	return append([]byte{spaceAgain}, h[:]...)
 }
 
-// conflictKey names a conflicting record: id, every verdict input, key. Inputs include the signed values.
+// conflictKey returns the key for a conflicting record: a hash of id, every verdict input and key id. The
+// inputs include the signed values.
 func (c *Checked) conflictKey(id [32]byte) []byte {
 	return againKey([]byte("conflict"), id[:], c.Inputs[:], []byte(c.Facts.KeyID))
 }
 
-// faultKey names a record that is wrong in structure, by its bytes: what could not be read is in no digest.
+// faultKey returns the key for a structurally invalid record: a hash of its bytes, because no digest covers
+// what could not be read.
 func (c *Checked) faultKey(reason verify.Reason) []byte {
 	return againKey([]byte(reason.String()), c.Sub.Body, []byte(c.Facts.KeyID))
 }
 
-// faulty reports whether a refusal for this reason is a matter of the record alone.
+// faulty reports whether a refusal for this reason depends on the record alone.
 func faulty(reason verify.Reason) bool {
 	return reason == verify.ReasonSchema || reason == verify.ReasonIDMismatch
 }
 
-// again notes the evidence that this submission is, or that it repeats within the TTL.
+// again stores this submission as evidence, or notes that it repeats earlier evidence within the TTL.
 func (s *step) again(key []byte) error {
 	w, err := read(s.tx, key, decodeAgainRow)
 	if err != nil {
@@ -71,9 +74,10 @@ func (s *step) again(key []byte) error {
 	return nil
 }
 
-// Again is the refusal that a submission repeats at time now (Unix nanoseconds), for the shortcut at the edge: a conflict, or what
-// c.Verdict refuses for its structure. c needs Sub.Body, Rec, Facts and Verdict, and Signed and Inputs when the verdict does not
-// refuse. ok is false when there is no such evidence of the last ttl nanoseconds; the submission must be folded then.
+// Again returns the refusal that a submission repeats at time now (Unix nanoseconds), for the shortcut at
+// ingress: a conflict, or a refusal of the record's structure. c needs Sub.Body, Rec, Facts and Verdict, and
+// also Signed and Inputs unless the verdict refuses. ok is false if there is no such evidence from the last ttl
+// nanoseconds. The submission must then be folded.
 func Again(s Store, c *Checked, now, ttl int64) (r Result, ok bool, err error) {
 	if !c.Facts.Valid() {
 		return Result{}, false, nil

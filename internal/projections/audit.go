@@ -13,17 +13,17 @@ import (
 const (
 	defaultLimit = 100
 	maxLimit     = 1000
-	maxLook      = 20_000 // rows looked at for one page
+	maxLook      = 20_000 // rows read for one page
 )
 
 func clampLimit(n int) int {
 	if n <= 0 {
 		return defaultLimit
 	}
-	return min(n, maxLimit+1) // one more tells a caller whether there is more
+	return min(n, maxLimit+1) // one more shows a caller whether there is more
 }
 
-// Audit lists submissions by seq. It reads up to the position row of s.
+// Audit lists submissions by seq, up to the position row of s.
 func Audit(s Store, q Query) (Page, error) {
 	lo, hi, err := q.bounds(s)
 	if err != nil || lo > hi {
@@ -36,7 +36,7 @@ func Audit(s Store, q Query) (Page, error) {
 	return q.collect(s, space, lo, hi)
 }
 
-// bounds gives the first and last seq that q can select.
+// bounds returns the first and last seq that q can select.
 func (q *Query) bounds(s Store) (lo, hi uint64, err error) {
 	p, err := ReadPosition(s)
 	if err != nil {
@@ -68,7 +68,8 @@ func (q *Query) bounds(s Store) (lo, hi uint64, err error) {
 	return max(lo, first), hi, nil
 }
 
-// SeqAt is the first event with log time t or later, one past the last event when there is none. It searches by halves.
+// SeqAt returns the first event with log time t or later, or one past the last event if there is none. It uses
+// binary search.
 func SeqAt(s Store, t int64) (uint64, error) {
 	p, err := ReadPosition(s)
 	if err != nil {
@@ -94,7 +95,8 @@ func SeqAt(s Store, t int64) (uint64, error) {
 	return lo, nil
 }
 
-// index picks the index to walk: the prefix of its keys, which end in seq. none says that nothing can match.
+// index selects the index to walk and returns the prefix of its keys, which end in seq. none means that nothing
+// can match.
 func (q *Query) index(s Store) (prefix []byte, none bool, err error) {
 	switch {
 	case q.Shard != "":
@@ -105,7 +107,7 @@ func (q *Query) index(s Store) (prefix []byte, none bool, err error) {
 			return nil, true, err
 		}
 		return append([]byte{spaceByKey}, b...), false, nil
-	case q.Then != nil: // the rows of the other indexes are those of another time
+	case q.Then != nil: // the other indexes have the rows of another time
 	case q.Reason > verify.ReasonOK:
 		return []byte{spaceByReason, byte(q.Reason)}, false, nil
 	case q.Outcome > verify.Accepted:
@@ -139,7 +141,7 @@ func (q *Query) collect(s Store, prefix []byte, lo, hi uint64) (Page, error) {
 	return page, nil
 }
 
-// add appends the row of seq when it is a submission that q selects.
+// add appends the row of seq if it is a submission that q selects.
 func (q *Query) add(s Store, page *Page, seq uint64) error {
 	b, err := s.Get(rowKey(seq))
 	if err != nil {
@@ -163,9 +165,10 @@ func (q *Query) add(s Store, page *Page, seq uint64) error {
 	return nil
 }
 
-// about reports whether a row is of the shard, key and pcs_id that q asks for.
+// about reports whether a row has the shard, key and pcs_id that q asks for.
 func (q *Query) about(r *Result) bool {
-	return (q.Shard == "" || r.ShardID == q.Shard) && (q.Key == "" || r.KeyID == q.Key) && strings.HasPrefix(r.PCSID, q.PCS)
+	return (q.Shard == "" || r.ShardID == q.Shard) && (q.Key == "" || r.KeyID == q.Key) &&
+		strings.HasPrefix(r.PCSID, q.PCS)
 }
 
 func (q *Query) matches(r *Result) bool {

@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// HexRange is the first and the last of the 32-byte ids whose hex digits begin with prefix; ok is false when none can.
+// HexRange returns the first and the last 32-byte id whose hex digits begin with prefix. ok is false if none
+// can.
 func HexRange(prefix string) (lo, hi [32]byte, ok bool) {
 	if len(prefix) > 64 {
 		return lo, hi, false
@@ -21,7 +22,7 @@ func HexRange(prefix string) (lo, hi [32]byte, ok bool) {
 	return lo, hi, true
 }
 
-// Complete lists the pcs_ids that begin with prefix, in order, at most limit of them. It reads no more rows than that.
+// Complete lists the pcs_ids with this prefix in order, at most limit. It reads no more rows than that.
 func Complete(s Store, prefix string, limit int) (ids []string, err error) {
 	lo, hi, ok := HexRange(prefix)
 	if !ok || limit < 1 {

@@ -8,25 +8,29 @@ import (
 	"github.com/recount-ledger/recount/internal/verify"
 )
 
-// ControlView is the control state as a fold reads it: as of an event, that event included. Control.For gives it.
+// ControlView is the control state that a fold reads: as of an event, including that event. Control.For returns
+// it.
 type ControlView interface {
 	PolicyAt(seq uint64) (PolicyRow, bool)
-	// RegisteredKey is the algorithm of a registered key and, for Ed25519, its public key. What it says of a key never changes.
+	// RegisteredKey returns the algorithm of a registered key and, for Ed25519, its public key. Neither ever
+	// changes for a key.
 	RegisteredKey(id string, seq uint64) (alg verify.Alg, public []byte, ok bool)
-	// Revoked reports whether a key counts for nothing at an event of that log time.
+	// Revoked reports whether an event of that log time must ignore the key because it was revoked.
 	Revoked(id string, seq uint64, logTime int64) bool
-	// Allowed reports whether the terms of a key admit a submission to a shard.
+	// Allowed reports whether the terms of a key permit a submission to a shard.
 	Allowed(id, shard string, seq uint64, logTime int64) bool
-	// SecretRetired reports whether nodes may be without the secret of a key. Nothing that a fold writes may depend on it.
+	// SecretRetired reports whether nodes may lack the secret of a key. Nothing that a fold writes may depend
+	// on it.
 	SecretRetired(id string) bool
-	// Disputed reports that a majority of the voters had found the recorded facts of event seq false before this fold was
-	// started: they count for nothing in it.
+	// Disputed reports whether a majority of the voters had found the recorded facts of event seq false before
+	// this fold was started. The fold then ignores them.
 	Disputed(seq uint64) bool
-	// Frozen gives the freeze that refuses new submissions of a shard and key at event seq, false when none does.
+	// Frozen returns the freeze that refuses new submissions of a shard and key at event seq. It returns false
+	// if there is none.
 	Frozen(shard, key string, seq uint64) (FreezeRow, bool)
 }
 
-// GenesisRow says which ledger this is.
+// GenesisRow identifies the ledger.
 type GenesisRow struct {
 	Seq       uint64
 	LogTime   int64
@@ -35,14 +39,14 @@ type GenesisRow struct {
 	Policy    [32]byte // id of policy 1
 }
 
-// PolicyRow is a policy from the event that made it known.
+// PolicyRow is a policy and the event that made it known.
 type PolicyRow struct {
 	Seq    uint64
 	ID     [32]byte
 	Policy verify.Policy
 }
 
-// DigestRow is a logged state digest: what the leader's folds had reached at event At.
+// DigestRow is a logged state digest: the state of the leader's folds after event At.
 type DigestRow struct {
 	Seq                 uint64 // the event that carries it
 	LogTime             int64
@@ -51,13 +55,13 @@ type DigestRow struct {
 	Generation          uint32
 }
 
-// Control folds operators' events. Rows are versioned by seq and cached in memory, so reads as of any seq are cheap and
-// safe from several goroutines while one goroutine folds. After an error of Fold, or when its Tx was not committed, the
-// Control must be loaded again.
+// Control folds operators' events. Rows are versioned by seq and cached in memory, so reads as of any seq are
+// cheap. Several goroutines may read while one goroutine folds. After an error of Fold, or if its Tx was not
+// committed, the Control must be loaded again.
 type Control struct {
 	mu      sync.RWMutex
 	seq     uint64 // last operator's event folded
-	run     uint64 // first of the operators' events that end with seq and have no submission between them
+	run     uint64 // first of the operators' events that end with seq without a submission between them
 	digest  [32]byte
 	genesis *GenesisRow
 	sched   schedules
@@ -70,7 +74,7 @@ func NewControl() *Control {
 	return &Control{sched: newSchedules(), reg: newRegistry(), creds: newCredentials()}
 }
 
-// Genesis returns the genesis row, false when there is none as of seq.
+// Genesis returns the genesis row, or false if there is none as of seq.
 func (c *Control) Genesis(seq uint64) (GenesisRow, bool) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
@@ -95,8 +99,9 @@ func upTo[T any](rows []T, in func(T) bool) []T {
 	return append(make([]T, 0, n), rows[:n]...)
 }
 
-// Fold folds one event; submissions change nothing. Events must come in order of seq. It fails with ErrUnknownKind,
-// ErrBadEvent, ErrOrder or an error about a policy that this binary cannot apply; such a log must not be folded further.
+// Fold folds one event. Submissions change nothing. Events must come in order of seq. Fold fails with
+// ErrUnknownKind, ErrBadEvent, ErrOrder or an error about a policy that this binary cannot apply. Such a log
+// must not be folded further.
 func (c *Control) Fold(tx Tx, it *Item) error {
 	if !it.Kind.Known() {
 		return fmt.Errorf("event %d: %w: %d", it.Seq, ErrUnknownKind, it.Kind)

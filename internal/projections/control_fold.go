@@ -12,23 +12,24 @@ import (
 	"github.com/recount-ledger/recount/internal/verify"
 )
 
-// Key spaces of the control state: one of these bytes, then what is said here, big-endian.
+// Key spaces of the control state. A key is one of these bytes and the fields listed here, big-endian.
 const (
 	spaceOperator      = 'o' // kind u16, seq u64: operator row
 	spaceControlDigest = 'd' // seq u64: control digest after the event
 )
 
-// Effect says what an operator's event did.
+// Effect is the effect of an operator's event.
 type Effect uint8
 
-// The effects. Values are stored and for ever.
+// The effects. Values are persisted and must never be renumbered.
 const (
 	Applied  Effect = 1 // it took effect
-	Repeated Effect = 2 // what it says was so already
-	Ignored  Effect = 3 // it contradicts itself and changed nothing
+	Repeated Effect = 2 // the state was already as it says
+	Ignored  Effect = 3 // it contradicts the state or itself and changed nothing
 )
 
-// An operator row is version u8, kind u16, log time i64, effect u8 and the protobuf message as logged, without its salt.
+// An operator row is version u8, kind u16, log time i64, effect u8 and the protobuf message as logged, without
+// its salt.
 const operatorHead = rowHead + 1
 
 func operatorKey(k event.Kind, seq uint64) []byte {
@@ -55,7 +56,8 @@ func decodeOperator(k, v []byte) (operator, error) {
 		return operator{}, err
 	}
 	o := operator{kind: kind, seq: seqOf(k), logTime: logTime, effect: Effect(v[rowHead])}
-	if uint16(kind) != binary.BigEndian.Uint16(k[1:]) || kind == event.Submission || o.effect < Applied || o.effect > Ignored {
+	if uint16(kind) != binary.BigEndian.Uint16(k[1:]) || kind == event.Submission || o.effect < Applied ||
+		o.effect > Ignored {
 		return operator{}, fmt.Errorf("operator row of event %d: %w", o.seq, ErrCorrupt)
 	}
 	payload := append(make([]byte, event.SaltSize, event.SaltSize+len(v)), v[operatorHead:]...)
@@ -65,7 +67,7 @@ func decodeOperator(k, v []byte) (operator, error) {
 	return o, nil
 }
 
-// foldOperator applies the event in memory and writes its row and the control digest; c.mu is held.
+// foldOperator applies the event in memory and writes its row and the control digest. c.mu must be held.
 func (c *Control) foldOperator(tx Tx, it *Item) error {
 	_, msg, err := it.Event.Message()
 	if err != nil {
@@ -90,7 +92,7 @@ func (c *Control) foldOperator(tx Tx, it *Item) error {
 	return nil
 }
 
-// effect decides what an event does to the state so far.
+// effect decides the effect of an event on the state so far.
 func (c *Control) effect(o *operator) (Effect, error) {
 	switch m := o.msg.(type) {
 	case *event.GenesisV1:
@@ -125,8 +127,8 @@ func (c *Control) effect(o *operator) (Effect, error) {
 	return Applied, nil
 }
 
-// countedAll reports whether the flips that an activation bounds are all that there are: no submission came between the last
-// event that was counted and the activation.
+// countedAll reports whether the flips that an activation states are all flips: no submission came between the
+// last event that was counted and the activation.
 func (c *Control) countedAll(m *event.GenerationActivatedV1, seq uint64) bool {
 	return m.CountedTo == 0 || m.CountedTo < seq && c.run <= m.CountedTo+1
 }
@@ -142,7 +144,7 @@ func genesisPolicy(m *event.GenesisV1) (verify.Policy, error) {
 	return p, nil
 }
 
-// apply brings an event's effect into the memory of c.
+// apply updates the state in memory.
 func (c *Control) apply(o *operator) error {
 	if o.effect != Applied {
 		return nil
@@ -155,7 +157,13 @@ func (c *Control) apply(o *operator) error {
 		}
 		row := PolicyRow{Seq: o.seq, ID: p.ID(), Policy: p}
 		c.sched.genesis(row, m.Policy, o.logTime)
-		c.genesis = &GenesisRow{Seq: o.seq, LogTime: o.logTime, ClusterID: m.ClusterId, Kernel: p.Kernel, Policy: row.ID}
+		c.genesis = &GenesisRow{
+			Seq:       o.seq,
+			LogTime:   o.logTime,
+			ClusterID: m.ClusterId,
+			Kernel:    p.Kernel,
+			Policy:    row.ID,
+		}
 	default:
 		c.reg.apply(o)
 		c.creds.apply(o)
@@ -166,8 +174,10 @@ func (c *Control) apply(o *operator) error {
 
 // stateKinds are the events whose effects are kept in memory.
 var stateKinds = []event.Kind{event.Genesis, event.KeyAdded, event.PolicyPublished, event.PolicyApplied,
-	event.GenerationStarted, event.GenerationActivated, event.GenerationDropped, event.HistoryRecorded, event.KeyRevoked,
-	event.KeyRetired, event.KeySecretRetired, event.Frozen, event.Thawed, event.ShardsKnown, event.TokenCreated, event.TokenRevoked, event.ActApproved,
+	event.GenerationStarted, event.GenerationActivated, event.GenerationDropped, event.HistoryRecorded,
+	event.KeyRevoked,
+	event.KeyRetired, event.KeySecretRetired, event.Frozen, event.Thawed, event.ShardsKnown, event.TokenCreated,
+	event.TokenRevoked, event.ActApproved,
 	event.FactsDisputed}
 
 // LoadControl reads the control state back.
@@ -201,7 +211,8 @@ func LoadControl(s Store) (*Control, error) {
 	return c, err
 }
 
-// loadRun finds how far the operators' events reach back from the last one without a submission between them.
+// loadRun finds the first of the operators' events that end with the last one without a submission between
+// them.
 func (c *Control) loadRun(s Store) error {
 	c.run = c.seq
 	return s.Scan([]byte{spaceControlDigest}, numKey(spaceControlDigest, c.seq), true, func(k, _ []byte) bool {
@@ -213,7 +224,8 @@ func (c *Control) loadRun(s Store) error {
 	})
 }
 
-// eachOperator calls fn for the rows of a kind with from <= seq < to (0 is no bound) until fn says stop.
+// eachOperator calls fn for the rows of a kind with from <= seq < to until fn returns false. A to of 0 means no
+// bound.
 func eachOperator(s Store, k event.Kind, from, to uint64, fn func(operator) (bool, error)) error {
 	hi := operatorKey(k+1, 0)
 	if to != 0 {
@@ -236,12 +248,13 @@ func eachOperator(s Store, k event.Kind, from, to uint64, fn func(operator) (boo
 	return failed
 }
 
-// ControlDigestAt is the control digest as of seq: all zeros before the first operator's event.
+// ControlDigestAt returns the control digest as of seq, all zeros before the first operator's event.
 func ControlDigestAt(s Store, seq uint64) (out [32]byte, err error) {
-	err = s.Scan(numKey(spaceControlDigest, 0), append(numKey(spaceControlDigest, seq), 0), true, func(_, v []byte) bool {
-		copy(out[:], v)
-		return false
-	})
+	err = s.Scan(numKey(spaceControlDigest, 0), append(numKey(spaceControlDigest, seq), 0), true,
+		func(_, v []byte) bool {
+			copy(out[:], v)
+			return false
+		})
 	return out, err
 }
 
@@ -257,20 +270,22 @@ func StateDigests(s Store, from, to uint64, limit int) ([]DigestRow, error) {
 	return out, err
 }
 
-// LastStateDigest is the last logged digest of a generation that an event up to to carries; ok is false when there is none.
+// LastStateDigest returns the last logged digest of a generation in the events up to to. ok is false if there
+// is none.
 func LastStateDigest(s Store, generation uint32, to uint64) (row DigestRow, ok bool, err error) {
 	var failed error
-	err = s.Scan(operatorKey(event.StateDigest, 0), operatorKey(event.StateDigest, to+1), true, func(key, v []byte) bool {
-		var o operator
-		if o, failed = decodeOperator(key, v); failed != nil {
-			return false
-		}
-		m, is := o.msg.(*event.StateDigestV1)
-		if ok = is && o.effect == Applied && m.Generation == generation; ok {
-			row = digestRow(o, m)
-		}
-		return !ok
-	})
+	err = s.Scan(operatorKey(event.StateDigest, 0), operatorKey(event.StateDigest, to+1), true,
+		func(key, v []byte) bool {
+			var o operator
+			if o, failed = decodeOperator(key, v); failed != nil {
+				return false
+			}
+			m, is := o.msg.(*event.StateDigestV1)
+			if ok = is && o.effect == Applied && m.Generation == generation; ok {
+				row = digestRow(o, m)
+			}
+			return !ok
+		})
 	return row, ok && failed == nil, errors.Join(err, failed)
 }
 
@@ -279,16 +294,17 @@ func digestRow(o operator, m *event.StateDigestV1) DigestRow {
 		Control: [32]byte(m.Control), Generation: m.Generation}
 }
 
-// OperatorsBetween counts the events from <= seq <= to that are no submissions.
+// OperatorsBetween counts the events from <= seq <= to that are not submissions.
 func OperatorsBetween(s Store, from, to uint64) (n uint64, err error) {
-	err = s.Scan(numKey(spaceControlDigest, from), append(numKey(spaceControlDigest, to), 0), false, func(_, _ []byte) bool {
-		n++
-		return true
-	})
+	err = s.Scan(numKey(spaceControlDigest, from), append(numKey(spaceControlDigest, to), 0), false,
+		func(_, _ []byte) bool {
+			n++
+			return true
+		})
 	return n, err
 }
 
-// OperatorSeqs lists the events from seq on that are no submissions, at most limit.
+// OperatorSeqs lists the events from seq on that are not submissions, at most limit.
 func OperatorSeqs(s Store, from uint64, limit int) (out []uint64, err error) {
 	err = s.Scan(numKey(spaceControlDigest, from), []byte{spaceControlDigest + 1}, false, func(k, _ []byte) bool {
 		out = append(out, binary.BigEndian.Uint64(k[1:]))
@@ -297,7 +313,7 @@ func OperatorSeqs(s Store, from uint64, limit int) (out []uint64, err error) {
 	return out, err
 }
 
-// EffectOf is what the operator's event seq of kind k did.
+// EffectOf returns the effect of the operator's event seq of kind k.
 func EffectOf(s Store, k event.Kind, seq uint64) (Effect, error) {
 	b, err := s.Get(operatorKey(k, seq))
 	if err != nil {

@@ -11,11 +11,11 @@ import (
 	"github.com/recount-ledger/recount/internal/verify"
 )
 
-// A flip is a submission of which two generations say different things: another outcome, or another accepted flag.
+// A Flip is a submission that two generations judge differently: its outcome or its accepted flag differs.
 type Flip struct {
 	Seq      uint64
-	Direct   bool   // its own verdict changed; else another submission's change changed it
-	Behind   uint64 // for an indirect flip the submission whose change changed it, 0 when it is not known
+	Direct   bool   // its own verdict changed; otherwise the change of another submission caused it
+	Behind   uint64 // for an indirect flip, the submission whose change caused it, 0 if not known
 	Old, New Result
 	Digest   [32]byte // running digest of the flips up to this one
 }
@@ -26,7 +26,8 @@ type FlipSums struct {
 	ByOutcome, ByReason, ByShard, ByKey map[string]int
 }
 
-// DiffPosition is how far a generation is compared with another one. It is written in the same step as its flips.
+// DiffPosition records how far a generation is compared with another one. It is written in the same step as its
+// flips.
 type DiffPosition struct {
 	Against uint32
 	Seq     uint64   // last event compared
@@ -47,7 +48,7 @@ func WriteDiffPosition(tx Tx, p DiffPosition) {
 	tx.Set([]byte{spaceDiff}, append(b, p.Digest[:]...))
 }
 
-// ReadDiffPosition reads it, the zero position when there is none.
+// ReadDiffPosition reads the position row of a comparison. Without a row it returns the zero position.
 func ReadDiffPosition(s Store) (DiffPosition, error) {
 	b, err := s.Get([]byte{spaceDiff})
 	if err != nil || b == nil {
@@ -60,10 +61,10 @@ func ReadDiffPosition(s Store) (DiffPosition, error) {
 		Flips: binary.BigEndian.Uint64(b[13:]), Digest: [32]byte(b[21:])}, nil
 }
 
-// FlipRange is the range of keys, the end excluded, that holds the flips of a comparison.
+// FlipRange returns the range of keys, excluding its end, that holds the flips of a comparison.
 func FlipRange() (lo, hi []byte) { return []byte{spaceFlip}, []byte{spaceFlip + 1} }
 
-// Differing lists the submissions from <= seq <= to of which the rows of two generations say different things. Both must be
+// Differing lists the submissions from <= seq <= to whose rows differ between two generations. Both must be
 // folded up to to.
 func Differing(old, new Store, from, to uint64) ([]uint64, error) {
 	a, err := outcomesOf(old, from, to)
@@ -86,7 +87,7 @@ func Differing(old, new Store, from, to uint64) ([]uint64, error) {
 	return out, nil
 }
 
-// outcomesOf gives outcome and accepted flag of consecutive events, zero for operator's events.
+// outcomesOf returns outcome and accepted flag of consecutive events, zero for operators' events.
 func outcomesOf(s Store, from, to uint64) ([]uint16, error) {
 	out := make([]uint16, 0, to-from+1)
 	var failed error
@@ -109,7 +110,8 @@ func outcomesOf(s Store, from, to uint64) ([]uint16, error) {
 	return out, err
 }
 
-// NewFlip describes the flip of event seq. it is its event, and both views those of the generations that the stores hold.
+// NewFlip describes the flip of event seq. it is that event, and the views belong to the generations in the
+// stores.
 func NewFlip(seq uint64, it *Item, old, new Store, oldView, newView ControlView) (Flip, error) {
 	f := Flip{Seq: seq}
 	var err error
@@ -130,7 +132,7 @@ func NewFlip(seq uint64, it *Item, old, new Store, oldView, newView ControlView)
 	return f, nil
 }
 
-// verdictsDiffer judges a submission under both schedules, without any history.
+// verdictsDiffer compares the verdicts on a submission under both schedules, without any history.
 func verdictsDiffer(it *Item, oldView, newView ControlView) (bool, error) {
 	own := func(view ControlView) (verify.Verdict, bool, error) {
 		c := *it
@@ -150,17 +152,19 @@ func verdictsDiffer(it *Item, oldView, newView ControlView) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	return goneA != goneB || a.Outcome != b.Outcome || a.Accepted != b.Accepted || a.RuleReason != b.RuleReason || !slices.Equal(a.Reasons, b.Reasons), nil
+	return goneA != goneB || a.Outcome != b.Outcome || a.Accepted != b.Accepted || a.RuleReason != b.RuleReason ||
+		!slices.Equal(a.Reasons, b.Reasons), nil
 }
 
-// Append encodes a flip: version u8, direct u8, behind u64, then for the old and the new side the policy id 32, the length of
-// the outcome row u32 and the row, and last the running digest 32.
+// Append encodes a flip: version u8, direct u8, behind u64, then for the old and the new side the policy id 32,
+// the length of the outcome row u32 and the row, and last the running digest 32.
 func (f *Flip) Append(dst []byte) []byte {
 	dst = f.appendFacts(dst, true)
 	return append(dst, f.Digest[:]...)
 }
 
-// appendFacts encodes all but the digest. The sentences about the reasons are no part of any digest: their wording may change.
+// appendFacts encodes all but the digest. No digest covers the sentences about the reasons, because their
+// wording may change.
 func (f *Flip) appendFacts(dst []byte, sentences bool) []byte {
 	dst = append(dst, rowVersion, boolByte(f.Direct))
 	dst = binary.BigEndian.AppendUint64(dst, f.Behind)
@@ -175,13 +179,14 @@ func (f *Flip) appendFacts(dst []byte, sentences bool) []byte {
 	return dst
 }
 
-// Chain sets the running digest: SHA-256 of the digest before, the seq and the encoded flip without digest and sentences.
+// Chain sets the running digest: SHA-256 of the previous digest, the seq and the encoded flip without digest
+// and sentences.
 func (f *Flip) Chain(before [32]byte) {
 	b := binary.BigEndian.AppendUint64(append(make([]byte, 0, 1024), before[:]...), f.Seq)
 	f.Digest = sha256.Sum256(f.appendFacts(b, false))
 }
 
-// DecodeFlip reads the flip of event seq.
+// DecodeFlip decodes the flip of event seq.
 func DecodeFlip(seq uint64, b []byte) (Flip, error) {
 	f := Flip{Seq: seq}
 	d := &reader{b: b}
@@ -214,7 +219,7 @@ func DecodeFlip(seq uint64, b []byte) (Flip, error) {
 // SetFlip writes the row of a flip.
 func SetFlip(tx Tx, f *Flip) { tx.Set(numKey(spaceFlip, f.Seq), f.Append(nil)) }
 
-// EachFlip calls fn for the flips from <= seq <= to until it answers false.
+// EachFlip calls fn for the flips from <= seq <= to until it returns false.
 func EachFlip(s Store, from, to uint64, fn func(*Flip) bool) error {
 	var failed error
 	err := s.Scan(numKey(spaceFlip, from), append(numKey(spaceFlip, to), 0), false, func(k, v []byte) bool {
@@ -230,7 +235,7 @@ func EachFlip(s Store, from, to uint64, fn func(*Flip) bool) error {
 	return err
 }
 
-// FlipDigestAt is the running digest of the flips up to event seq, zero when there are none.
+// FlipDigestAt returns the running digest of the flips up to event seq, zero if there are none.
 func FlipDigestAt(s Store, seq uint64) (digest [32]byte, err error) {
 	var failed error
 	err = s.Scan(numKey(spaceFlip, 0), append(numKey(spaceFlip, seq), 0), true, func(k, v []byte) bool {
@@ -247,8 +252,8 @@ func FlipDigestAt(s Store, seq uint64) (digest [32]byte, err error) {
 	return digest, err
 }
 
-// DiffDigest names a whole comparison: both generations, the position, both digests of the folds there and the running
-// digest of the flips.
+// DiffDigest returns the digest of a whole comparison: both generations, the position, the digests of both
+// folds there and the running digest of the flips.
 func DiffDigest(old, new uint32, position uint64, oldState, newState, flips [32]byte) [32]byte {
 	b := binary.BigEndian.AppendUint32(append(make([]byte, 0, 160), "recount/diff/1"...), old)
 	b = binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint32(b, new), position)
@@ -256,16 +261,22 @@ func DiffDigest(old, new uint32, position uint64, oldState, newState, flips [32]
 	return sha256.Sum256(b)
 }
 
-// Clone copies the sums.
+// Clone returns a copy of the sums.
 func (s *FlipSums) Clone() *FlipSums {
 	out := *s
-	out.ByOutcome, out.ByReason, out.ByShard, out.ByKey = maps.Clone(s.ByOutcome), maps.Clone(s.ByReason), maps.Clone(s.ByShard), maps.Clone(s.ByKey)
+	out.ByOutcome, out.ByReason, out.ByShard, out.ByKey = maps.Clone(s.ByOutcome), maps.Clone(s.ByReason),
+		maps.Clone(s.ByShard), maps.Clone(s.ByKey)
 	return &out
 }
 
 // NewFlipSums returns empty sums.
 func NewFlipSums() *FlipSums {
-	return &FlipSums{ByOutcome: map[string]int{}, ByReason: map[string]int{}, ByShard: map[string]int{}, ByKey: map[string]int{}}
+	return &FlipSums{
+		ByOutcome: map[string]int{},
+		ByReason:  map[string]int{},
+		ByShard:   map[string]int{},
+		ByKey:     map[string]int{},
+	}
 }
 
 // Add counts a flip.
@@ -286,8 +297,8 @@ func (s *FlipSums) Add(f *Flip) {
 	s.ByKey[f.New.KeyID]++
 }
 
-// CheckFlips computes the running digest of the flips after event after, where it was before, up to event to. Flips that
-// are missing or changed make it ErrCorrupt, since each holds the digest up to it.
+// CheckFlips recomputes the running digest of the flips after event after, where it had the value before, up to
+// event to. Each flip holds the digest up to it, so missing or changed flips give ErrCorrupt.
 func CheckFlips(s Store, after, to uint64, before [32]byte) (digest [32]byte, flips uint64, err error) {
 	digest = before
 	var failed error

@@ -7,8 +7,9 @@ import (
 	"github.com/recount-ledger/recount/internal/verify"
 )
 
-// epochs puts the epoch reasons before those of the content and returns the root that (shard, epoch) has already. A record
-// that is judged anew is no regression for having grown old: the reason stays only with one that had it before.
+// epochs puts the epoch reasons before those of the content and returns the root that (shard, epoch) already
+// has. If a record is judged again, its age is not held against it: it keeps a regression only if it had one
+// before.
 func (s *step) epochs(old *idRow) (*epochRow, error) {
 	if s.shard == nil {
 		return nil, nil
@@ -53,8 +54,8 @@ func (s *step) epochs(old *idRow) (*epochRow, error) {
 	return e, nil
 }
 
-// belowMark says what an epoch below the mark is: a regression, late within the window of the policy, or 0, nothing. A record
-// that is judged anew is what it was.
+// belowMark returns the reason for an epoch below the mark: a regression, late within the window of the policy,
+// or 0. A record that is judged again keeps its reason.
 func (s *step) belowMark(old *idRow, e *epochRow) (verify.Reason, error) {
 	r, rules := &s.r, &s.policy.Policy.Epochs
 	if !s.shard.hasMark || r.Epoch >= s.shard.mark || rules.OnRegression == verify.RegressionAllow {
@@ -66,7 +67,8 @@ func (s *step) belowMark(old *idRow, e *epochRow) (verify.Reason, error) {
 		case err != nil:
 			return 0, err
 		case slices.Contains(prior.Reasons, verify.ReasonEpochRegression):
-		case slices.Contains(prior.Reasons, verify.ReasonLateEpoch) && rules.LateWindow > 0 && (e == nil || e.root == s.root):
+		case slices.Contains(prior.Reasons, verify.ReasonLateEpoch) && rules.LateWindow > 0 &&
+			(e == nil || e.root == s.root):
 			return verify.ReasonLateEpoch, nil
 		default:
 			return 0, nil
@@ -78,13 +80,14 @@ func (s *step) belowMark(old *idRow, e *epochRow) (verify.Reason, error) {
 	return verify.ReasonEpochRegression, nil
 }
 
-// late notes that the policy accepts a late epoch. It is no fault, so what the content says comes first.
+// late notes that the policy accepts a late epoch. It is not a fault, so the reasons of the content come first.
 func (s *step) late() {
 	r := &s.r
 	r.BehindSeq = s.shard.markSeq
 	if r.Reasons = append(r.Reasons, verify.ReasonLateEpoch); r.Reason == verify.ReasonOK {
 		r.Reason = verify.ReasonLateEpoch
-		r.Detail = fmt.Sprintf("every check passed; epoch %d comes late: the shard's high-water mark is %d, and the policy accepts "+
+		r.Detail = fmt.Sprintf("every check passed; epoch %d comes late: the shard's high-water mark is %d, "+
+			"and the policy accepts "+
 			"unused epochs down to %d below it",
 			r.Epoch, s.shard.mark, s.policy.Policy.Epochs.LateWindow)
 	}

@@ -6,9 +6,9 @@ import (
 	"github.com/recount-ledger/recount/internal/event"
 )
 
-// Foretell is what a generation would say of a submission if it were the next event. s has the rows of the generation so far, and
-// the control state must be folded up to it.Seq-1. It runs the very step that Fold runs and keeps nothing of what that writes.
-// Errors are those of Fold.
+// Foretell returns the outcome that a generation would give a submission if it were the next event. s has the
+// rows of the generation so far, and the control state must be folded up to it.Seq-1. Foretell runs the same
+// code as Fold and discards what it writes. Errors are those of Fold.
 func Foretell(s Store, number uint32, it *Item, view ControlView) (Result, error) {
 	if it.Kind != event.Submission {
 		return Result{}, fmt.Errorf("%w: %s is no submission", ErrBadEvent, it.Kind)
@@ -17,7 +17,7 @@ func Foretell(s Store, number uint32, it *Item, view ControlView) (Result, error
 	return r, err
 }
 
-// scratch is a step that is never committed.
+// scratch is a transaction that is never committed.
 type scratch struct {
 	Store
 	rows map[string][]byte // written in this step; nil for a deleted one

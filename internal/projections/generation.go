@@ -8,7 +8,7 @@ import (
 	"github.com/recount-ledger/recount/internal/event"
 )
 
-// Position is how far a generation is folded. It is written in the same step as the rows it speaks of.
+// Position records how far a generation is folded. It is written in the same step as the rows that it covers.
 type Position struct {
 	Index, Term uint64 // last Raft entry folded
 	Seq         uint64 // last event folded
@@ -16,8 +16,8 @@ type Position struct {
 	Digest      [32]byte
 }
 
-// Generation folds submissions into outcome rows under the policies of the control state. It is used by one goroutine.
-// After an error of Fold, or when its Tx was not committed, the Generation must be loaded again.
+// Generation folds submissions into outcome rows under the policies of the control state. It is used by one
+// goroutine. After an error of Fold, or if its Tx was not committed, the Generation must be loaded again.
 type Generation struct {
 	number   uint32
 	seq      uint64
@@ -28,7 +28,7 @@ type Generation struct {
 	rows     written
 }
 
-// written notes what a step writes, in order, so that its outcome row can answer for all other rows as well.
+// written records what a step writes, in order, so that its outcome row can cover all other rows.
 type written struct {
 	Tx
 	buf []byte
@@ -54,13 +54,13 @@ func (w *written) Delete(k []byte) {
 
 func (w *written) digest() [32]byte { return sha256.Sum256(w.buf) }
 
-// NewGeneration returns the fold of nothing.
+// NewGeneration returns an empty generation.
 func NewGeneration(number uint32) *Generation {
 	return &Generation{number: number, policies: map[uint64]bool{}, mem: newMemory()}
 }
 
-// LoadGeneration resumes the fold whose position row is in s. The running digest is folded again from the rows since the
-// last digest checkpoint; a position that contradicts it is ErrCorrupt.
+// LoadGeneration resumes the fold whose position row is in s. It recomputes the running digest from the rows
+// since the last digest checkpoint. If the position row contradicts it, the error is ErrCorrupt.
 func LoadGeneration(number uint32, s Store) (*Generation, error) {
 	g := NewGeneration(number)
 	p, err := ReadPosition(s)
@@ -77,24 +77,24 @@ func LoadGeneration(number uint32, s Store) (*Generation, error) {
 	return g, nil
 }
 
-// Number names the generation.
+// Number returns the number of the generation.
 func (g *Generation) Number() uint32 { return g.number }
 
 // Digest returns the last event folded and the running digest after it.
 func (g *Generation) Digest() (seq uint64, digest [32]byte) { return g.seq, g.digest }
 
-// LogTime is the log time of the last event folded, Unix nanoseconds.
+// LogTime returns the log time of the last event folded, Unix nanoseconds.
 func (g *Generation) LogTime() int64 { return g.logTime }
 
-// Position is the position row after the last event folded; index and term are those of the last Raft entry folded, which
-// may carry no event.
+// Position returns the position row after the last event folded. index and term are those of the last Raft
+// entry folded, which may carry no event.
 func (g *Generation) Position(index, term uint64) Position {
 	return Position{Index: index, Term: term, Seq: g.seq, LogTime: g.logTime, Digest: g.digest}
 }
 
-// Fold folds the next event and returns the outcome of a submission, the zero Result for an operator's event. The control
-// state must be folded up to it.Seq. Errors (ErrUnknownKind, ErrBadEvent, ErrOrder, ErrNoPolicy, ErrCorrupt, those of tx)
-// mean that the fold cannot go on.
+// Fold folds the next event. It returns the outcome of a submission, or the zero Result for an operator's
+// event. The control state must be folded up to it.Seq. After an error (ErrUnknownKind, ErrBadEvent, ErrOrder,
+// ErrNoPolicy, ErrCorrupt, those of tx) the fold cannot continue.
 func (g *Generation) Fold(tx Tx, it *Item, view ControlView) (Result, error) {
 	if !it.Kind.Known() {
 		return Result{}, fmt.Errorf("event %d: %w: %d", it.Seq, ErrUnknownKind, it.Kind)
@@ -125,10 +125,10 @@ func (g *Generation) Fold(tx Tx, it *Item, view ControlView) (Result, error) {
 	return r, nil
 }
 
-// digestEvery is the distance of the digest checkpoints in events.
+// digestEvery is the distance between digest checkpoints, in events.
 const digestEvery = 256
 
-// chain is one step of a running digest: SHA-256(d || h). The digest before the first event is all zeros.
+// chain extends a running digest: SHA-256(d || h). The digest before the first event is all zeros.
 func chain(d, h [32]byte) [32]byte {
 	var b [64]byte
 	copy(b[:32], d[:])
@@ -139,7 +139,7 @@ func chain(d, h [32]byte) [32]byte {
 // positionSize is the length of the position row: format, index, term, seq, log time, digest.
 const positionSize = 1 + 4*8 + 32
 
-// WritePosition writes the position row. A zero Digest is allowed and then not checked by LoadGeneration.
+// WritePosition writes the position row. A zero Digest is allowed, and LoadGeneration does not check it.
 func WritePosition(tx Tx, p Position) {
 	b := make([]byte, 1, positionSize)
 	b[0] = 1
@@ -149,7 +149,7 @@ func WritePosition(tx Tx, p Position) {
 	tx.Set([]byte{spacePosition}, append(b, p.Digest[:]...))
 }
 
-// ReadPosition reads the position row, the zero Position when there is none.
+// ReadPosition reads the position row. Without a row it returns the zero Position.
 func ReadPosition(s Store) (Position, error) {
 	b, err := s.Get([]byte{spacePosition})
 	if err != nil || b == nil {

@@ -5,10 +5,10 @@ import (
 	"slices"
 )
 
-// Began says by which kind of event a policy came into force.
+// Began is the kind of event that put a policy in force.
 type Began uint8
 
-// The kinds.
+// The kinds of events that put a policy in force.
 const (
 	BeganGenesis    Began = iota // the ledger began with it
 	BeganApplied                 // an operator applied it to new submissions
@@ -16,8 +16,9 @@ const (
 	BeganRolledBack              // the previous generation, which judges by it, was activated again
 )
 
-// Interval is a stretch of the log in which one policy was in force: the first answer to every submission from FromSeq on and
-// before ToSeq was given under it. Both are operators' events, so no submission has their numbers.
+// Interval is a part of the log in which one policy was in force: the first response to every submission from
+// FromSeq on and before ToSeq was given under it. Both bounds are operators' events, so no submission has their
+// numbers.
 type Interval struct {
 	Policy     [32]byte
 	FromSeq    uint64 // the event that put it in force
@@ -25,19 +26,20 @@ type Interval struct {
 	ToSeq      uint64 // the event that put another one in force, 0 while it is in force
 	ToTime     int64
 	Began      Began
-	Generation uint32 // that answered from FromSeq on
-	Op         Op     // who, zero for the genesis
+	Generation uint32 // the active generation from FromSeq on
+	Op         Op     // the operator, zero for the genesis
 }
 
-// applied is an act that put a policy in force for new submissions.
+// applied is an operation that put a policy in force for new submissions.
 type applied struct {
 	seq     uint64
 	logTime int64
 	op      Op
 }
 
-// InForce lists the intervals of all policies in the order of the log. At every event the policy in force is the one by which the
-// generation that answers then judges that event; an act that changes the generation and not the policy begins no interval.
+// InForce lists the intervals of all policies in the order of the log. The policy in force at an event is the
+// one by which the active generation judges the event. An operation that changes the generation but not the
+// policy begins no interval.
 func (c *Control) InForce() []Interval {
 	c.mu.RLock()
 	defer c.mu.RUnlock()

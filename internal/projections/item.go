@@ -10,11 +10,11 @@ import (
 	"github.com/recount-ledger/recount/internal/verify"
 )
 
-// ErrNewer means that an event has signature facts that this version does not know. To take it for unsigned would be another
-// outcome than that of the nodes which know them, so the fold stops.
+// ErrNewer means that an event has signature facts that this version does not know. Treating it as unsigned
+// would give another outcome than on the nodes that know them, so the fold stops.
 var ErrNewer = errors.New("projections: signature facts of a newer version; upgrade this node")
 
-// Item is one event with its place in the log.
+// Item is one event with its position in the log.
 type Item struct {
 	Seq         uint64 // dense, from 1
 	Index, Term uint64 // of the Raft entry that carried it
@@ -28,27 +28,34 @@ type Item struct {
 
 // Leaf is the Merkle leaf of the event.
 func (it *Item) Leaf() event.Leaf {
-	return event.Leaf{Format: event.LeafFormat, Seq: it.Seq, RawTime: it.RawTime, Kind: it.Kind, PayloadSHA256: it.PayloadSHA}
+	return event.Leaf{
+		Format:        event.LeafFormat,
+		Seq:           it.Seq,
+		RawTime:       it.RawTime,
+		Kind:          it.Kind,
+		PayloadSHA256: it.PayloadSHA,
+	}
 }
 
-// Checked is what can be computed about a submission without knowing any other event.
+// Checked holds what can be computed about a submission without knowing any other event.
 type Checked struct {
 	Err   error // the payload is not a submission that this version can read; no verdict is set
 	Sub   event.Sub
 	Rec   *pcs.Record
-	Facts verify.Facts // as recorded at ingress; zero when they are disputed
+	Facts verify.Facts // as recorded at ingress, zero if they are disputed
 
-	Known   bool // the key that the facts name is at hand: Ed25519 in the log, HMAC on this node
+	Known   bool // the key that the facts name is available: Ed25519 in the log, HMAC on this node
 	FactsOK bool // and the recorded facts verify with it
 
-	Policy  [32]byte // id of the policy of Verdict; zero when none was in force in the view
+	Policy  [32]byte // id of the policy of Verdict, zero if none was in force in the view
 	Verdict verify.Verdict
-	Signed  [32]byte // digest of the signed values, unless structure or signature refuse the record
-	Inputs  [32]byte // digest of every verdict input, likewise
+	Signed  [32]byte // digest of the signed values, unless the record is refused for its structure or signature
+	Inputs  [32]byte // digest of every verdict input, under the same condition
 }
 
-// Check computes it.Checked for a submission and does nothing for other kinds. It is pure, reads view only for the policy
-// in force at it.Seq and for public keys, and may run for many items at once. ring holds the secrets of this node; nil means none.
+// Check computes it.Checked for a submission and does nothing for other kinds. It reads view only for the
+// policy in force at it.Seq and for public keys. It is pure and may run for many items concurrently. ring holds
+// the secrets of this node. A nil ring holds none.
 func Check(it *Item, ring *verify.Ring, view ControlView) {
 	if it.Kind != event.Submission {
 		return
@@ -60,7 +67,8 @@ func Check(it *Item, ring *verify.Ring, view ControlView) {
 	}
 	if !view.Disputed(it.Seq) {
 		if c.Facts = factsOf(c.Sub.Facts); c.Facts != (verify.Facts{}) && !c.Facts.Valid() {
-			c.Err = fmt.Errorf("%w: algorithm %d, profile %d, mode %d", ErrNewer, c.Facts.Alg, c.Facts.Profile, c.Facts.Mode)
+			c.Err = fmt.Errorf("%w: algorithm %d, profile %d, mode %d", ErrNewer, c.Facts.Alg, c.Facts.Profile,
+				c.Facts.Mode)
 			return
 		}
 	}
@@ -78,14 +86,14 @@ func (c *Checked) judge(p PolicyRow, logTime int64) {
 	}
 	profile := c.Facts.Profile
 	if !c.Facts.Valid() {
-		profile = pcs.F9 // the policy lets unsigned records pass
+		profile = pcs.F9 // the policy accepts unsigned records
 	}
 	t := c.Rec.Tuple(profile)
 	c.Signed, c.Inputs = c.Rec.SignedDigest(t), c.Rec.InputsDigest(t)
 }
 
-// checkFacts verifies the recorded facts. Ed25519 is verified with the public key in the log, by every fold alike: no node can
-// write in the name of an agent whose private key it lacks.
+// checkFacts verifies the recorded facts. Every fold verifies Ed25519 with the public key in the log, so no
+// node can forge records of an agent whose private key it lacks.
 func (c *Checked) checkFacts(seq uint64, ring *verify.Ring, view ControlView) {
 	switch f := c.Facts; {
 	case !f.Valid() || !c.Rec.Signable:
@@ -98,10 +106,10 @@ func (c *Checked) checkFacts(seq uint64, ring *verify.Ring, view ControlView) {
 	}
 }
 
-// mismatch reports that this node's own HMAC secret contradicts the recorded facts.
+// mismatch reports whether this node's own HMAC secret contradicts the recorded facts.
 func (c *Checked) mismatch() bool { return c.Facts.Alg == verify.HMACSHA256 && c.Known && !c.FactsOK }
 
-// leafHash is what an operator's event adds to the chain of a fold.
+// leafHash returns the hash with which an operator's event extends the chain of a fold.
 func leafHash(it *Item) [32]byte { return it.Leaf().Hash() }
 
 func sum(b []byte) [32]byte { return sha256.Sum256(b) }

@@ -5,9 +5,9 @@ import (
 	"encoding/binary"
 )
 
-// Key spaces of a generation. A key is one of these bytes followed by what is said here; numbers are big-endian. A shard
-// or a key is numbered by the seq of the first submission that brought it, which is unique because a submission brings at
-// most one of each.
+// Key spaces of a generation. A key is one of these bytes followed by the fields listed here. Numbers are
+// big-endian. The number of a shard or a key is the seq of the first submission that brought it. That is unique
+// because a submission brings at most one of each.
 const (
 	spacePosition = 'p' // nothing: the position row
 	spaceRow      = 'r' // seq u64: outcome row or operator row
@@ -41,8 +41,8 @@ func textKey(space byte, text string) []byte {
 	return append(append(make([]byte, 0, 1+len(text)), space), text...)
 }
 
-// byShard is the prefix of the index of all submissions that name a shard, also of those that left no trace in it. Two shards
-// may have the same, so readers look at the rows.
+// byShard returns the prefix of the index of all submissions that name a shard, including those that left no
+// trace in it. Two shards may share a prefix, so readers check the rows.
 func byShard(shard string) []byte {
 	h := sha256.Sum256([]byte(shard))
 	return append(append(make([]byte, 0, 17), spaceByShard), h[:8]...)
@@ -58,5 +58,5 @@ func codeKey(space, code byte, seq uint64) []byte {
 	return binary.BigEndian.AppendUint64([]byte{space, code}, seq)
 }
 
-// seqOf reads the seq at the end of an index key.
+// seqOf returns the seq at the end of an index key.
 func seqOf(k []byte) uint64 { return binary.BigEndian.Uint64(k[len(k)-8:]) }

@@ -6,15 +6,15 @@ import (
 	"strings"
 )
 
-// memory holds rows that a fold reads again and again, as they are after the last event folded. It only saves reads: what
-// it forgets is read from the store. It is bounded, and as good as the steps it was filled in: after a step that was not
-// committed the Generation, and its memory, are loaded again.
+// memory caches rows that a fold reads again and again, as they are after the last event folded. Rows that it
+// drops are read from the store. It is bounded, and valid only while every step that filled it is committed.
+// After a step that was not committed, the Generation and its memory are loaded again.
 type memory struct {
 	shards recent[*shardRow]
 	keys   recent[uint64] // key numbers
 }
 
-// Bounds of a memory, in rows of each half.
+// Bounds of a memory, in rows per half.
 const (
 	recentShards = 1 << 15
 	recentKeys   = 1 << 12
@@ -24,7 +24,7 @@ func newMemory() *memory {
 	return &memory{shards: newRecent[*shardRow](recentShards), keys: newRecent[uint64](recentKeys)}
 }
 
-// shard gives the row of a shard, nil when there is none. Who changes it writes it.
+// shard returns the row of a shard, or nil if there is none. A caller that changes the row must write it.
 func (m *memory) shard(s Store, id string) (*shardRow, error) {
 	if w, ok := m.shards.get(id); ok {
 		return w, nil
@@ -36,7 +36,7 @@ func (m *memory) shard(s Store, id string) (*shardRow, error) {
 	return w, err
 }
 
-// key gives the number of a key; known is false when it has none yet.
+// key returns the number of a key. known is false if it has none yet.
 func (m *memory) key(s Store, id string) (num uint64, known bool, err error) {
 	if num, known = m.keys.get(id); known {
 		return num, true, nil
@@ -53,8 +53,8 @@ func (m *memory) key(s Store, id string) (num uint64, known bool, err error) {
 	return num, true, nil
 }
 
-// recent is a map that forgets what was not used for long: two halves, of which the older one is dropped when the younger
-// is full.
+// recent is a map that drops entries not used for long. It has two halves. When the younger one is full, the
+// older one is dropped.
 type recent[V any] struct {
 	young, old map[string]V
 	limit      int
@@ -79,5 +79,5 @@ func (r *recent[V]) put(key string, v V) {
 	if len(r.young) >= r.limit {
 		r.old, r.young = r.young, make(map[string]V, r.limit)
 	}
-	r.young[strings.Clone(key)] = v // key may be a part of a whole record
+	r.young[strings.Clone(key)] = v // clone, because key may be a part of a whole record
 }

@@ -7,12 +7,13 @@ import (
 	"github.com/recount-ledger/recount/internal/verify"
 )
 
-// Query selects submissions. Zero members select everything.
+// Query selects submissions. Fields with zero values select everything.
 type Query struct {
-	Shard   string
-	Key     string         // key id
-	PCS     string         // first digits of the pcs_id that a submission names, lower-case hex; no index has those of refused ones
-	Outcome verify.Outcome // as stored: a replay has the outcome that stands
+	Shard string
+	Key   string // key id
+	// first digits of the pcs_id that a submission names, lower-case hex; refused ones are in no such index
+	PCS     string
+	Outcome verify.Outcome // as stored: a replay has the outcome that it repeats
 	Reason  verify.Reason  // any of a submission's reasons; ReasonOK selects those without one
 	Since   int64          // log time, Unix nanoseconds, inclusive
 	Until   int64          // log time, Unix nanoseconds, exclusive; 0 is no bound
@@ -21,21 +22,21 @@ type Query struct {
 	Limit   int            // most rows to return; 0 means 100, at most 1001
 	Reverse bool           // newest first
 
-	Policy func([32]byte) bool // of the policies that judged, only those for which it is true; nil is all
+	Policy func([32]byte) bool // selects by the policy that judged; nil selects all
 	UpTo   uint64              // last seq of all, whatever the direction; 0 is no bound
-	// Then replaces a row by what was said of it at another time, before its outcome, reasons and policy are looked at; nil
-	// leaves the rows as they are. It may not change the shard, the key or the pcs_id.
+	// Then replaces a row by the judgement of another time, before its outcome, reasons and policy are looked
+	// at. It may not change the shard, the key or the pcs_id. Nil leaves the rows as they are.
 	Then func(*Result) error
 }
 
-// Page is a part of an answer. Next is the FromSeq that continues it, 0 when there is nothing left. A page may be short,
-// even empty, and still have a Next: the work for one page is bounded.
+// Page is one page of a listing. Next is the FromSeq that continues it, 0 at the end. The work for one page is
+// bounded, so a page may be short or even empty and still have a Next.
 type Page struct {
 	Rows []Result
 	Next uint64
 }
 
-// Found is what is known of a pcs_id.
+// Found describes a pcs_id.
 type Found struct {
 	First   Result   // first submission that occupied the id
 	Current Result   // the judgement that stands: First, or the last re-verification
@@ -43,7 +44,7 @@ type Found struct {
 	More    bool     // Seqs was cut at 1000
 }
 
-// ShardRow sums up one shard over validly signed submissions.
+// ShardRow summarizes the validly signed submissions of one shard.
 type ShardRow struct {
 	Shard        string
 	HasEpoch     bool   // an accepted submission set Epoch and Root
@@ -61,8 +62,8 @@ type ShardRow struct {
 	LastLogTime  int64
 }
 
-// Row returns what was said of event seq. Result.Generation is 0: rows do not know their generation. ErrNotFound when seq
-// is not folded yet or is an operator's event.
+// Row returns the outcome of event seq. Result.Generation is 0 because rows do not know their generation. The
+// error is ErrNotFound if seq is not folded yet or is an operator's event.
 func Row(s Store, seq uint64) (Result, error) {
 	r, err := readRow(s, seq)
 	if err != nil {
@@ -78,7 +79,7 @@ func Row(s Store, seq uint64) (Result, error) {
 	return r, nil
 }
 
-// Lookup returns what is known of a pcs_id (64 hex digits), ErrNotFound when nothing ever occupied it.
+// Lookup returns what is known of a pcs_id (64 hex digits), or ErrNotFound if nothing ever occupied it.
 func Lookup(s Store, pcsID string) (Found, error) {
 	id, err := parseHex(pcsID)
 	if err != nil {
@@ -108,9 +109,10 @@ func Lookup(s Store, pcsID string) (Found, error) {
 	return f, err
 }
 
-// Standing is the outcome that a plain replay would repeat at time now (Unix nanoseconds), for the shortcut at the edge.
-// c needs Rec, Facts and Inputs only: equal inputs have equal signed values. ok is false when the id is free, any verdict
-// input or the key differs, or the TTL (nanoseconds) has passed; the submission must be folded then.
+// Standing returns the outcome that a plain replay would repeat at time now (Unix nanoseconds), for the
+// shortcut at ingress. c needs only Rec, Facts and Inputs, because equal inputs have equal signed values. ok is
+// false if the id is free, a verdict input or the key differs, or the TTL (nanoseconds) has passed. The
+// submission must then be folded.
 func Standing(s Store, c *Checked, now int64, ttl int64) (r Result, ok bool, err error) {
 	if c.Err != nil || !c.Facts.Valid() || c.Verdict.Outcome == verify.Refused {
 		return Result{}, false, nil
@@ -130,7 +132,7 @@ func Standing(s Store, c *Checked, now int64, ttl int64) (r Result, ok bool, err
 	return r, err == nil, err
 }
 
-// LastByKey is the last submission that a key signed, 0 when it signed none.
+// LastByKey returns the last submission that a key signed, or 0 if it signed none.
 func LastByKey(s Store, keyID string) (seq uint64, err error) {
 	num, err := s.Get(textKey(spaceKey, keyID))
 	if err != nil || num == nil {
@@ -144,7 +146,7 @@ func LastByKey(s Store, keyID string) (seq uint64, err error) {
 	return seq, err
 }
 
-// Shard sums up one shard, ErrNotFound when no submission of it was folded.
+// Shard summarizes one shard. It returns ErrNotFound if no submission of it was folded.
 func Shard(s Store, id string) (ShardRow, error) {
 	w, err := read(s, textKey(spaceShard, id), decodeShardRow)
 	if err != nil {
@@ -156,8 +158,9 @@ func Shard(s Store, id string) (ShardRow, error) {
 	return w.public(id), nil
 }
 
-// Named sums up the submissions that name a shard of which no validly signed one was folded: they were all refused.
-// ErrNotFound when nothing names it. At most 20,000 of them are counted; more says that there are others.
+// Named summarizes a shard that has no validly signed submission: all submissions that name it were refused. It
+// returns ErrNotFound if nothing names the shard. It counts at most 20,000 submissions, and more reports
+// whether there are others.
 func Named(s Store, id string) (row ShardRow, more bool, err error) {
 	row.Shard = id
 	q := Query{Shard: id, Limit: maxLimit}
@@ -201,7 +204,8 @@ func (w *ShardRow) see(r *Result) {
 	}
 }
 
-// Shards lists shards in byte order of their ids, those after the given one; next continues the list, "" at its end.
+// Shards lists shards in byte order of their ids, starting behind after. next continues the list and is "" at
+// its end.
 func Shards(s Store, after string, limit int) (rows []ShardRow, next string, err error) {
 	limit = clampLimit(limit)
 	lo := textKey(spaceShard, after)
@@ -227,7 +231,8 @@ func Shards(s Store, after string, limit int) (rows []ShardRow, next string, err
 	return rows, next, err
 }
 
-// DigestAt is the running digest after event seq: the last checkpoint, chained with the rows since. Zero for seq 0.
+// DigestAt returns the running digest after event seq: the last checkpoint, extended by the rows since. It is
+// zero for seq 0.
 func DigestAt(s Store, seq uint64) ([32]byte, error) {
 	var d [32]byte
 	from := seq / digestEvery * digestEvery

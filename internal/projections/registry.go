@@ -12,7 +12,7 @@ import (
 	"github.com/recount-ledger/recount/internal/verify"
 )
 
-// Bounds of what an operator says of a key or of shards; more is ignored by the fold.
+// Bounds of what an operator writes about a key or shards. The fold ignores what exceeds them.
 const (
 	MaxOwner    = 128 // bytes
 	MaxComment  = 256 // bytes
@@ -31,20 +31,20 @@ type KeyRow struct {
 	Node        string // the node that proposed it
 
 	Terms         KeyTerms
-	Revoked       uint64 // event, 0 for none; as of the read, like all that follows
-	RevokedSince  int64  // log time from which a fold with hindsight counts nothing, Unix nanoseconds
+	Revoked       uint64 // event, 0 for none; like all fields below, as of the read
+	RevokedSince  int64  // log time from which a fold with hindsight ignores the key, Unix nanoseconds
 	Retired       uint64 // event, 0 for none
 	SecretRetired uint64 // event, 0 for none
 }
 
-// Active reports whether the key may still sign. Its terms may nevertheless be over.
+// Active reports whether the key may still sign. Its terms may have ended nevertheless.
 func (k *KeyRow) Active() bool { return k.Revoked == 0 && k.Retired == 0 }
 
-// KeyTerms say for what and for how long a key counts.
+// KeyTerms limit the shards and the time for which a key is valid.
 type KeyTerms struct {
 	Seq       uint64 // event that set them
 	Owner     string
-	Scope     []string // shard ids, or their beginning and a star; none is every shard
+	Scope     []string // shard ids, or prefixes followed by a star; none means every shard
 	NotBefore int64    // Unix nanoseconds, log time, inclusive; 0 is no bound
 	NotAfter  int64    // Unix nanoseconds, log time, exclusive; 0 is no bound
 	Comment   string
@@ -59,7 +59,7 @@ func (t *KeyTerms) allows(shard string, logTime int64) bool {
 	return len(t.Scope) == 0 || slices.ContainsFunc(t.Scope, func(p string) bool { return MatchShard(p, shard) })
 }
 
-// MatchShard reports whether a shard id is meant by a pattern: the id itself, or its beginning and a star.
+// MatchShard reports whether a pattern matches a shard id. A pattern is an id, or a prefix followed by a star.
 func MatchShard(pattern, shard string) bool {
 	if begin, ok := strings.CutSuffix(pattern, "*"); ok {
 		return strings.HasPrefix(shard, begin)
@@ -67,7 +67,7 @@ func MatchShard(pattern, shard string) bool {
 	return pattern == shard
 }
 
-// CheckPattern says what is wrong with a pattern of shard ids, "" when nothing is.
+// CheckPattern returns what is wrong with a pattern of shard ids, or "".
 func CheckPattern(pattern string) string {
 	switch begin, star := strings.CutSuffix(pattern, "*"); {
 	case pattern == "":
@@ -82,7 +82,7 @@ func CheckPattern(pattern string) string {
 	return ""
 }
 
-// FreezeScope says what a freeze is about. Values are stored and for ever.
+// FreezeScope is the kind of subject of a freeze. Values are persisted and must never be renumbered.
 type FreezeScope uint32
 
 // The scopes.
@@ -99,10 +99,10 @@ type FreezeRow struct {
 	Scope   FreezeScope
 	Subject string // shard id or key id; "" for FreezeAll
 	Op      Op
-	Thawed  uint64 // 0 while it holds
+	Thawed  uint64 // 0 while it is in force
 }
 
-// KnownShards is one registration of expected shards.
+// KnownShards is one registration of known shards.
 type KnownShards struct {
 	Seq      uint64
 	LogTime  int64
@@ -110,7 +110,7 @@ type KnownShards struct {
 	Op       Op
 }
 
-// registry is the part of the control state about keys, freezes and known shards. All of it is read as of an event.
+// registry is the part of the control state about keys, freezes and known shards. All reads are as of an event.
 type registry struct {
 	keys    []registered // ascending seq
 	byID    map[string]int
@@ -118,7 +118,7 @@ type registry struct {
 	freezes []FreezeRow             // ascending seq
 	frozen  map[frozenSubject][]int // indexes of freezes, ascending; those of one subject never overlap
 
-	held     []int  // those that hold, by index
+	held     []int  // those in force, by index
 	lastThaw uint64 // event
 	known    []KnownShards
 	newest   uint64 // event that registered the last key
@@ -126,7 +126,7 @@ type registry struct {
 	disputes map[uint64]uint64 // by event of the submission: the event that disputes its facts
 }
 
-// frozenSubject is what a freeze is about.
+// frozenSubject identifies the subject of a freeze.
 type frozenSubject struct {
 	scope   FreezeScope
 	subject string
@@ -134,7 +134,7 @@ type frozenSubject struct {
 
 // registered is a key with its history.
 type registered struct {
-	KeyRow              // without what changes
+	KeyRow              // without the fields that change
 	terms    []KeyTerms // ascending seq, at least one
 	revoked  []revocation
 	retired  uint64
@@ -148,10 +148,15 @@ type revocation struct {
 }
 
 func newRegistry() registry {
-	return registry{byID: map[string]int{}, byPrint: map[[32]byte]int{}, disputes: map[uint64]uint64{}, frozen: map[frozenSubject][]int{}}
+	return registry{
+		byID:     map[string]int{},
+		byPrint:  map[[32]byte]int{},
+		disputes: map[uint64]uint64{},
+		frozen:   map[frozenSubject][]int{},
+	}
 }
 
-// at is the key as of seq.
+// at returns the key as of seq.
 func (k *registered) at(seq uint64) KeyRow {
 	row := k.KeyRow
 	row.Terms = *k.termsAt(seq)
@@ -173,7 +178,7 @@ func (k *registered) at(seq uint64) KeyRow {
 	return row
 }
 
-// termsAt are the terms for events after those that set them.
+// termsAt returns the terms in force at event seq.
 func (k *registered) termsAt(seq uint64) *KeyTerms {
 	for i := len(k.terms) - 1; i > 0; i-- {
 		if k.terms[i].Seq <= seq {
@@ -191,14 +196,30 @@ func (r *registry) key(id string) *registered {
 	return &r.keys[i]
 }
 
-// keyOf reads a key and reports whether id, algorithm, public key and fingerprint belong together and the terms are in bounds.
+// keyOf decodes a key. It reports whether id, algorithm, public key and fingerprint belong together and the
+// terms are within bounds.
 func keyOf(m *event.KeyAddedV1) (registered, bool) {
 	if len(m.Fingerprint) != 32 || len(m.Owner) > MaxOwner || len(m.Comment) > MaxComment || !patternsFit(m.Scope) ||
 		m.NotAfter != 0 && m.NotAfter <= m.NotBefore || m.NotBefore < 0 {
 		return registered{}, false
 	}
-	k := registered{KeyRow: KeyRow{ID: m.KeyId, Alg: verify.Alg(m.Alg), Fingerprint: [32]byte(m.Fingerprint), Source: m.Source, Node: m.Node},
-		terms: []KeyTerms{{Owner: m.Owner, Scope: slices.Clone(m.Scope), NotBefore: m.NotBefore, NotAfter: m.NotAfter, Comment: m.Comment, Op: opOf(m.Op)}}}
+	k := registered{
+		KeyRow: KeyRow{
+			ID:          m.KeyId,
+			Alg:         verify.Alg(m.Alg),
+			Fingerprint: [32]byte(m.Fingerprint),
+			Source:      m.Source,
+			Node:        m.Node,
+		},
+		terms: []KeyTerms{{
+			Owner:     m.Owner,
+			Scope:     slices.Clone(m.Scope),
+			NotBefore: m.NotBefore,
+			NotAfter:  m.NotAfter,
+			Comment:   m.Comment,
+			Op:        opOf(m.Op),
+		}},
+	}
 	switch uint64(m.Alg) {
 	case uint64(verify.HMACSHA256):
 		return k, len(m.Public) == 0 && k.ID == verify.HMACKeyID(k.Fingerprint)
@@ -211,10 +232,11 @@ func keyOf(m *event.KeyAddedV1) (registered, bool) {
 }
 
 func patternsFit(patterns []string) bool {
-	return len(patterns) <= MaxPatterns && !slices.ContainsFunc(patterns, func(p string) bool { return CheckPattern(p) != "" })
+	return len(patterns) <= MaxPatterns &&
+		!slices.ContainsFunc(patterns, func(p string) bool { return CheckPattern(p) != "" })
 }
 
-// effectOf says what an event about keys, freezes or shards does; ok is false for other events.
+// effectOf decides the effect of an event about keys, freezes or shards. ok is false for other events.
 func (r *registry) effectOf(o *operator) (e Effect, ok bool) {
 	switch m := o.msg.(type) {
 	case *event.KeyAddedV1:
@@ -286,7 +308,7 @@ func (r *registry) effectOfKey(m *event.KeyAddedV1) Effect {
 	return Applied
 }
 
-// freeze is the one of exactly this scope and subject that holds, nil when none does.
+// freeze returns the freeze in force of exactly this scope and subject, or nil.
 func (r *registry) freeze(scope FreezeScope, subject string) *FreezeRow {
 	for _, i := range r.held {
 		if f := &r.freezes[i]; f.Scope == scope && f.Subject == subject {
@@ -296,7 +318,7 @@ func (r *registry) freeze(scope FreezeScope, subject string) *FreezeRow {
 	return nil
 }
 
-// apply brings an applied event into memory.
+// apply updates the state in memory with an applied event.
 func (r *registry) apply(o *operator) {
 	switch m := o.msg.(type) {
 	case *event.KeyAddedV1:
@@ -319,25 +341,36 @@ func (r *registry) apply(o *operator) {
 	case *event.FrozenV1:
 		s := frozenSubject{FreezeScope(m.Scope), m.Subject}
 		r.held, r.frozen[s] = append(r.held, len(r.freezes)), append(r.frozen[s], len(r.freezes))
-		r.freezes = append(r.freezes, FreezeRow{Seq: o.seq, LogTime: o.logTime, Scope: FreezeScope(m.Scope), Subject: m.Subject, Op: opOf(m.Op)})
+		r.freezes = append(r.freezes, FreezeRow{
+			Seq:     o.seq,
+			LogTime: o.logTime,
+			Scope:   FreezeScope(m.Scope),
+			Subject: m.Subject,
+			Op:      opOf(m.Op),
+		})
 	case *event.ThawedV1:
 		r.freeze(FreezeScope(m.Scope), m.Subject).Thawed, r.lastThaw = o.seq, o.seq
 		r.held = slices.DeleteFunc(r.held, func(i int) bool { return r.freezes[i].Thawed != 0 })
 	case *event.FactsDisputedV1:
 		r.disputes[m.Seq] = o.seq
 	case *event.ShardsKnownV1:
-		r.known = append(r.known, KnownShards{Seq: o.seq, LogTime: o.logTime, Patterns: slices.Clone(m.Patterns), Op: opOf(m.Op)})
+		r.known = append(r.known, KnownShards{
+			Seq:      o.seq,
+			LogTime:  o.logTime,
+			Patterns: slices.Clone(m.Patterns),
+			Op:       opOf(m.Op),
+		})
 	}
 }
 
-// allowedAt reports whether the terms of a key admit a submission to a shard; those of a retired key admit none.
+// allowedAt reports whether the terms of a key permit a submission to a shard. A retired key permits none.
 func (r *registry) allowedAt(id, shard string, seq uint64, logTime int64) bool {
 	k := r.key(id)
 	return k != nil && k.Seq <= seq && (k.retired == 0 || seq <= k.retired) && k.termsAt(seq).allows(shard, logTime)
 }
 
-// revokedAt reports whether a key counts for nothing at an event, in generation g (nil: in any): after it was revoked, and
-// with hindsight also from the time on since which it was known, at the start of g, to be in other hands.
+// revokedAt reports whether key id is revoked for an event. In a generation g with hindsight it also applies
+// the compromise times that were known when g started. With a nil g, no hindsight is applied.
 func (r *registry) revokedAt(g *GenerationRow, id string, seq uint64, logTime int64) bool {
 	k := r.key(id)
 	if k == nil || len(k.revoked) == 0 {
@@ -357,8 +390,8 @@ func (r *registry) revokedAt(g *GenerationRow, id string, seq uint64, logTime in
 	return false
 }
 
-// frozenAt gives the freeze that refuses a submission at event seq, the first one when there are several, nil when none does. It
-// looks up what a submission can be frozen by, and walks no list.
+// frozenAt returns the freeze that refuses a submission at event seq, the first if there are several, or nil.
+// It looks up the subjects that a submission has, and walks no list.
 func (r *registry) frozenAt(shard, key string, seq uint64) (first *FreezeRow) {
 	if len(r.held) == 0 && seq > r.lastThaw {
 		return nil
@@ -371,7 +404,7 @@ func (r *registry) frozenAt(shard, key string, seq uint64) (first *FreezeRow) {
 	return first
 }
 
-// freezeAt gives the freeze of a subject that holds at event seq. Only the last one before the event can.
+// freezeAt returns the freeze of a subject in force at event seq. Only the last one before the event can be.
 func (r *registry) freezeAt(s frozenSubject, seq uint64) *FreezeRow {
 	of := r.frozen[s]
 	i := sort.Search(len(of), func(i int) bool { return r.freezes[of[i]].Seq >= seq })

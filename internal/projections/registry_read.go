@@ -6,7 +6,7 @@ import (
 	"github.com/recount-ledger/recount/internal/verify"
 )
 
-// Key returns a key registered as of seq, as it was then.
+// Key returns a key registered as of seq, with its state as of seq.
 func (c *Control) Key(id string, seq uint64) (KeyRow, bool) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
@@ -30,14 +30,15 @@ func (c *Control) Keys(seq uint64) []KeyRow {
 	return out
 }
 
-// NewestKey is the event that registered the last key: the set of keys has changed when it has.
+// NewestKey returns the event that registered the last key. The set of keys changed if it has changed.
 func (c *Control) NewestKey() uint64 {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	return c.reg.newest
 }
 
-// KeyByFingerprint returns a registered key, whatever its seq: who proposes keys asks it whether there is need to.
+// KeyByFingerprint returns a registered key, whatever its seq, so that a node can tell whether it needs to
+// propose one.
 func (c *Control) KeyByFingerprint(f [32]byte) (KeyRow, bool) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
@@ -48,7 +49,7 @@ func (c *Control) KeyByFingerprint(f [32]byte) (KeyRow, bool) {
 	return c.reg.keys[i].at(^uint64(0)), true
 }
 
-// Freezes lists the freezes as of seq, oldest first, those that were thawed included.
+// Freezes lists the freezes as of seq, oldest first, including thawed ones.
 func (c *Control) Freezes(seq uint64) []FreezeRow {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
@@ -61,7 +62,7 @@ func (c *Control) Freezes(seq uint64) []FreezeRow {
 	return out
 }
 
-// Frozen gives the freeze that refuses a submission at event seq; ok is false when none does.
+// Frozen returns the freeze that refuses a submission at event seq. ok is false if none does.
 func (c *Control) Frozen(shard, key string, seq uint64) (row FreezeRow, ok bool) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
@@ -72,14 +73,14 @@ func (c *Control) Frozen(shard, key string, seq uint64) (row FreezeRow, ok bool)
 	return *f, true
 }
 
-// KnownShards lists the registrations of expected shards as of seq, oldest first.
+// KnownShards lists the registrations of known shards as of seq, oldest first.
 func (c *Control) KnownShards(seq uint64) []KnownShards {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	return upTo(c.reg.known, func(k KnownShards) bool { return k.Seq <= seq })
 }
 
-// ShardKnown reports whether a shard is expected as of seq.
+// ShardKnown reports whether a shard is known as of seq.
 func (c *Control) ShardKnown(shard string, seq uint64) bool {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
@@ -121,14 +122,15 @@ func (v generationView) Revoked(id string, seq uint64, logTime int64) bool {
 	return v.c.reg.revokedAt(v.c.sched.generation(v.number), id, seq, logTime)
 }
 
-// Disputed gives the event that disputes the facts of the submission at seq, 0 when none does.
+// Disputed returns the event that disputes the facts of the submission at seq, or 0.
 func (c *Control) Disputed(seq uint64) uint64 {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	return c.reg.disputes[seq]
 }
 
-// Disputed: what a generation has folded stays as it is until the next one, however often its rows are folded again.
+// Disputed ignores disputes that came after the generation was started, so that its rows stay the same however
+// often they are folded again.
 func (v generationView) Disputed(seq uint64) bool {
 	v.c.mu.RLock()
 	defer v.c.mu.RUnlock()

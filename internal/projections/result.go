@@ -7,7 +7,8 @@ import (
 	"github.com/recount-ledger/recount/nano"
 )
 
-// Errors of this package. All but ErrNotFound stop a fold: the log holds something that this binary cannot fold.
+// Errors of this package. All but ErrNotFound stop a fold, because the log holds something that this binary
+// cannot fold.
 var (
 	ErrUnknownKind = errors.New("projections: unknown event kind")
 	ErrBadEvent    = errors.New("projections: event cannot be decoded")
@@ -17,24 +18,24 @@ var (
 	ErrCorrupt     = errors.New("projections: row cannot be read")
 )
 
-// Result is what the ledger says of one submission, as folded or as read back from its row.
+// Result is the outcome of one submission, as folded or as read back from its row.
 //
-// The result of a replay repeats the outcome that stands: Outcome, Accepted, Reason, Reasons, Status, DHat, Budget and
-// Policy are those of event JudgedSeq; Seq, LogTime, ReceivedAt and KeyID are its own.
+// The Result of a replay repeats the outcome that stands: Outcome, Accepted, Reason, Reasons, Status, DHat,
+// Budget and Policy are those of event JudgedSeq. Seq, LogTime, ReceivedAt and KeyID are its own.
 type Result struct {
-	Seq        uint64 // the event; 0 in the zero Result that Fold gives for an operator's event
+	Seq        uint64 // the event, 0 in the zero Result that Fold returns for an operator's event
 	Outcome    verify.Outcome
 	Accepted   bool
 	Reason     verify.Reason   // first failing check
 	Reasons    []verify.Reason // all failing checks in the order of checking, nil when ok
-	RuleReason string          // the word of the policy's rule when ReasonRule is among them
+	RuleReason string          // the code of the policy's rule if ReasonRule is among them
 	HasDHat    bool            // whether D_hat could be recomputed
 	DHat       nano.Nano       // recomputed D_hat: the upper middle slope
 	DHatLower  nano.Nano       // the lower middle slope
-	HasBudget  bool            // whether the budget was recomputed (structure and signature were in order)
+	HasBudget  bool            // whether the budget was recomputed (structure and signature were valid)
 	Budget     nano.Nano       // recomputed budget
 	Detail     string          // one English sentence about Reason, "" when there is none
-	PCSID      string          // lower-case hex; for a refused submission the id as claimed, "" when there was none
+	PCSID      string          // lower-case hex; for a refused submission the id as claimed, "" if there was none
 	ShardID    string          // "" when it could not be read
 	Epoch      int64
 	MerkleRoot string // lower-case hex
@@ -47,38 +48,39 @@ type Result struct {
 	Facts      verify.Facts
 
 	Replayed   bool   // the outcome of JudgedSeq was repeated
-	Reverified bool   // the same signed values as FirstSeq, judged anew after the TTL
+	Reverified bool   // same signed values as FirstSeq, judged again after the TTL
 	Evidence   bool   // same signed values as JudgedSeq, but other unsigned inputs or another key
-	FirstSeq   uint64 // first submission that occupied the id; own Seq when this one did, 0 when none did
-	JudgedSeq  uint64 // event whose judgement is the answer; own Seq unless Replayed or Conflict
-	BehindSeq  uint64 // the submission that decided this one: for replays, conflicts and epochs; 0 when its own verdict did
+	FirstSeq   uint64 // first submission that occupied the id: own Seq if this one did, 0 if none did
+	JudgedSeq  uint64 // event whose judgement is the response: own Seq unless Replayed or Conflict
+	BehindSeq  uint64 // for replays, conflicts and epochs, the submission that caused this outcome; otherwise 0
 
-	// First is the outcome that stands, for replays and conflicts; given by Fold and Row, nil in lists.
+	// First is the outcome that stands, for replays and conflicts. Fold and Row set it. It is nil in lists.
 	First *Result
-	// Marks: what the event changed.
+	// Marks record the changes that the event made.
 	Occupied   bool  // it occupies or renews its id
 	HadMark    bool  // the shard had a high-water mark before it
 	MarkBefore int64 // that mark
 	MovedMark  bool  // the mark is now Epoch
 	Registered bool  // (shard, epoch) now names MerkleRoot
 
-	// FactsMismatch: this node holds the HMAC key, whose secret is not retired, and the recorded signature facts do not verify with it. The outcome follows
-	// the recorded facts all the same; it is not part of any row or digest. Only Fold sets it.
+	// FactsMismatch means that this node holds the HMAC key, whose secret is not retired, and the recorded
+	// signature facts do not verify with it. The outcome still follows the recorded facts. FactsMismatch is not
+	// part of any row or digest. Only Fold sets it.
 	FactsMismatch bool
 
-	// TopEpoch is the highest epoch of which the shard has an occupied id after this event, -1 when there is none or the
-	// submission did not pass the gate. Only Fold sets it.
+	// TopEpoch is the highest epoch with an occupied id in the shard after this event, or -1 if there is none
+	// or the submission did not pass the gate. Only Fold sets it.
 	TopEpoch int64
 
-	// AgainSeq is the event that holds the evidence when this submission repeats a refusal within the TTL, 0 otherwise. It is part
-	// of no row; Fold and Again set it.
+	// AgainSeq is the event that holds the evidence if this submission repeats a refusal within the TTL, and 0
+	// otherwise. It is not part of any row. Fold and Again set it.
 	AgainSeq uint64
 
 	policySeq uint64   // event that put Policy in force
 	wrote     [32]byte // digest of the rows that were written beside this one
 }
 
-// ReasonCode is the first reason as clients see it: the word of the rule when a rule decided.
+// ReasonCode returns the first reason as clients see it. If a rule decided, it is the code of the rule.
 func (r *Result) ReasonCode() string {
 	if r.Reason == verify.ReasonRule {
 		return r.RuleReason
@@ -86,7 +88,7 @@ func (r *Result) ReasonCode() string {
 	return r.Reason.String()
 }
 
-// ReasonCodes lists all reasons as clients see them.
+// ReasonCodes returns all reasons as clients see them.
 func (r *Result) ReasonCodes() []string {
 	out := make([]string, len(r.Reasons))
 	for i, x := range r.Reasons {

@@ -12,7 +12,8 @@ import (
 	"github.com/recount-ledger/recount/nano"
 )
 
-// rowVersion is the first byte of every row of a generation. Version 1 had no digest of the rows written beside an outcome.
+// rowVersion is the first byte of every row of a generation. Version 1 had no digest of the rows written beside
+// an outcome.
 const rowVersion = 2
 
 // Bounds of a row's variable parts.
@@ -49,7 +50,7 @@ func appendHead(dst []byte, k event.Kind, logTime int64) []byte {
 	return binary.BigEndian.AppendUint64(dst, uint64(logTime))
 }
 
-// appendOperatorRow appends the row of an event that is no submission: head, leaf hash.
+// appendOperatorRow appends the row of an event that is not a submission: head, leaf hash.
 func appendOperatorRow(dst []byte, it *Item, leaf [32]byte) []byte {
 	return append(appendHead(dst, it.Kind, it.LogTime), leaf[:]...)
 }
@@ -60,9 +61,11 @@ func (r *Result) flags() uint16 {
 		on  bool
 		bit uint16
 	}{
-		{r.Accepted, flagAccepted}, {r.Replayed, flagReplayed}, {r.Reverified, flagReverified}, {r.Evidence, flagEvidence},
+		{r.Accepted, flagAccepted}, {r.Replayed, flagReplayed}, {r.Reverified, flagReverified},
+		{r.Evidence, flagEvidence},
 		{r.PCSID != "", flagIdentity}, {r.HasDHat, flagDHat}, {r.HasBudget, flagBudget}, {r.Occupied, flagOccupied},
-		{r.HadMark, flagHadMark}, {r.MovedMark, flagMovedMark}, {r.Registered, flagRegistered}, {r.RuleReason != "", flagRule},
+		{r.HadMark, flagHadMark}, {r.MovedMark, flagMovedMark}, {r.Registered, flagRegistered},
+		{r.RuleReason != "", flagRule},
 	} {
 		if b.on {
 			f |= b.bit
@@ -112,7 +115,7 @@ func (r *Result) appendTail(dst []byte) []byte {
 	return append(dst, r.Detail...)
 }
 
-// appendBack writes a reference to an event not after seq: 0 for none, else 1 + distance.
+// appendBack appends a reference to an event not after seq: 0 for none, else 1 + distance.
 func appendBack(dst []byte, seq, ref uint64) []byte {
 	if ref == 0 {
 		return append(dst, 0)
@@ -149,7 +152,7 @@ func rowKind(b []byte) (event.Kind, int64, error) {
 	return k, int64(binary.BigEndian.Uint64(b[3:])), nil
 }
 
-// rowHash is what the row of event seq adds to the chain.
+// rowHash returns the hash with which the row of event seq extends the chain.
 func rowHash(seq uint64, b []byte) ([32]byte, error) {
 	k, _, err := rowKind(b)
 	if err != nil {
@@ -239,7 +242,12 @@ func (r *Result) readOutcome(d *reader, f uint16) {
 	r.KeyID = string(d.take(int(d.u8())))
 	d.check(len(r.KeyID) <= maxKeyID && utf8.ValidString(r.KeyID))
 	if r.KeyID != "" {
-		r.Facts = verify.Facts{KeyID: r.KeyID, Alg: verify.Alg(d.u8()), Profile: pcs.Profile(d.u8()), Mode: verify.Mode(d.u8())}
+		r.Facts = verify.Facts{
+			KeyID:   r.KeyID,
+			Alg:     verify.Alg(d.u8()),
+			Profile: pcs.Profile(d.u8()),
+			Mode:    verify.Mode(d.u8()),
+		}
 		d.check(r.Facts.Valid())
 	}
 }
@@ -255,7 +263,7 @@ func (r *Result) readIdentity(d *reader) {
 	}
 }
 
-// reader reads a row from the front and remembers whether anything was wrong.
+// reader decodes a row from the front and remembers whether anything was wrong.
 type reader struct {
 	b    []byte
 	prev []byte // last piece taken

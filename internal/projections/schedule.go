@@ -8,16 +8,16 @@ import (
 	"github.com/recount-ledger/recount/internal/verify"
 )
 
-// The modes in which a generation looks at keys. Values are stored and for ever.
+// The modes in which a generation evaluates keys. Values are persisted and must never be renumbered.
 const (
 	KeysAsOf      = 0 // the status of a key at each event
-	KeysHindsight = 1 // for events up to the start of the generation also the revocations known then
+	KeysHindsight = 1 // for events up to the start of the generation, also the revocations known at that start
 )
 
-// Op says who did an operator's act and why.
+// Op identifies the actor of an operation and its reason.
 type Op struct{ ID, Actor, Reason, Ticket, RequestID, Node, Role, Credential string }
 
-// PublishedRow is a policy that is known, from the event that published it.
+// PublishedRow is a published policy and the event that published it.
 type PublishedRow struct {
 	PolicyRow
 	LogTime int64
@@ -25,7 +25,7 @@ type PublishedRow struct {
 	Op      Op
 }
 
-// Step says which policy judges from which event on.
+// Step names the policy that judges from an event on.
 type Step struct {
 	FromSeq uint64
 	Policy  [32]byte
@@ -43,10 +43,10 @@ type GenerationRow struct {
 	Op        Op
 }
 
-// ActivationRow is a switch from one generation to another: events after Seq are answered by Generation.
+// ActivationRow is a switch from one generation to another. Generation answers events after Seq.
 type ActivationRow struct {
 	Seq              uint64
-	Index            uint64 // its Raft entry, 0 when it was folded by an earlier run
+	Index            uint64 // its Raft entry, 0 if it was folded by an earlier run
 	LogTime          int64
 	Generation, From uint32
 	Position         uint64
@@ -55,7 +55,7 @@ type ActivationRow struct {
 	Absent           []string
 	Rollback         bool
 	Op               Op
-	Recorded         *HistoryRow // what the log says of its flips; nil before that was logged
+	Recorded         *HistoryRow // what the log records of its flips, nil before that was logged
 }
 
 // HistoryRow is the logged digest of what changed at an activation.
@@ -65,7 +65,7 @@ type HistoryRow struct {
 	Node       string
 }
 
-// schedules is the part of the control state that says which policy and which generation counts when.
+// schedules is the part of the control state about policies and generations in force.
 type schedules struct {
 	published   []PublishedRow // ascending seq
 	byPolicy    map[[32]byte]int
@@ -80,14 +80,22 @@ func newSchedules() schedules {
 }
 
 func opOf(m *event.OpV1) Op {
-	return Op{ID: m.GetOpId(), Actor: m.GetActor(), Reason: m.GetReason(), Ticket: m.GetTicket(), RequestID: m.GetRequestId(), Node: m.GetNode(),
-		Role: m.GetRole(), Credential: m.GetCredential()}
+	return Op{
+		ID:         m.GetOpId(),
+		Actor:      m.GetActor(),
+		Reason:     m.GetReason(),
+		Ticket:     m.GetTicket(),
+		RequestID:  m.GetRequestId(),
+		Node:       m.GetNode(),
+		Role:       m.GetRole(),
+		Credential: m.GetCredential(),
+	}
 }
 
-// opCarrier is a message that says who acted.
+// opCarrier is a message that names its actor.
 type opCarrier interface{ GetOp() *event.OpV1 }
 
-// active is the generation that answers after event seq.
+// active returns the active generation after event seq.
 func (s *schedules) active(seq uint64) uint32 {
 	for i := len(s.activations) - 1; i >= 0; i-- {
 		if s.activations[i].Seq <= seq {
@@ -104,7 +112,7 @@ func (s *schedules) generation(number uint32) *GenerationRow {
 	return &s.generations[number-1]
 }
 
-// building is the generation that was never active and is not dropped, nil when there is none.
+// building returns the generation that was never active and is not dropped, or nil.
 func (s *schedules) building() *GenerationRow {
 	for i := range s.generations[min(1, len(s.generations)):] {
 		if g := &s.generations[i+1]; g.Dropped == 0 && len(g.Activated) == 0 {
@@ -114,7 +122,7 @@ func (s *schedules) building() *GenerationRow {
 	return nil
 }
 
-// repeats reports whether the op_id of an act named one before.
+// repeats reports whether the op_id of an operation was used before.
 func (s *schedules) repeats(o *operator) bool {
 	c, ok := o.msg.(opCarrier)
 	if !ok {
@@ -124,7 +132,7 @@ func (s *schedules) repeats(o *operator) bool {
 	return id != "" && s.ops[id] != 0
 }
 
-// effectOf says what an act does; acts that do not fit the state are ignored, on every node alike.
+// effectOf decides the effect of an operation. Every node ignores operations that do not fit the state.
 func (s *schedules) effectOf(o *operator) (Effect, error) {
 	switch m := o.msg.(type) {
 	case *event.PolicyPublishedV1:
@@ -145,7 +153,8 @@ func (s *schedules) effectOf(o *operator) (Effect, error) {
 		}
 	case *event.GenerationActivatedV1:
 		g := s.generation(m.Generation)
-		if g == nil || g.Dropped != 0 || m.From != s.active(o.seq) || m.Generation == m.From || m.Position >= o.seq || len(m.Diff) != 32 {
+		if g == nil || g.Dropped != 0 || m.From != s.active(o.seq) || m.Generation == m.From ||
+			m.Position >= o.seq || len(m.Diff) != 32 {
 			return Ignored, nil
 		}
 	case *event.GenerationDroppedV1:
@@ -181,7 +190,7 @@ func (s *schedules) activationAt(seq uint64) *ActivationRow {
 	return &s.activations[i]
 }
 
-// applyAct brings an applied act into memory.
+// applyAct updates the state in memory with an applied operation.
 func (s *schedules) applyAct(o *operator) error {
 	if c, ok := o.msg.(opCarrier); ok && c.GetOp().GetOpId() != "" {
 		s.ops[c.GetOp().GetOpId()] = o.seq
@@ -206,7 +215,12 @@ func (s *schedules) applyAct(o *operator) error {
 	case *event.GenerationDroppedV1:
 		s.generation(m.Generation).Dropped = o.seq
 	case *event.HistoryRecordedV1:
-		s.activationAt(m.Activation).Recorded = &HistoryRow{Seq: o.seq, Flips: m.Flips, Digest: [32]byte(m.Digest), Node: m.Node}
+		s.activationAt(m.Activation).Recorded = &HistoryRow{
+			Seq:    o.seq,
+			Flips:  m.Flips,
+			Digest: [32]byte(m.Digest),
+			Node:   m.Node,
+		}
 	}
 	return nil
 }
@@ -216,13 +230,19 @@ func (s *schedules) publish(p PublishedRow) {
 	s.published = append(s.published, p)
 }
 
-// genesis makes the first policy and the first generation.
+// genesis creates the first policy and the first generation.
 func (s *schedules) genesis(p PolicyRow, source []byte, logTime int64) {
 	s.publish(PublishedRow{PolicyRow: p, LogTime: logTime, Source: source})
-	s.generations = []GenerationRow{{Number: 1, Seq: p.Seq, LogTime: logTime, Steps: []Step{{FromSeq: 1, Policy: p.ID}}}}
+	s.generations = []GenerationRow{{
+		Number:  1,
+		Seq:     p.Seq,
+		LogTime: logTime,
+		Steps:   []Step{{FromSeq: 1, Policy: p.ID}},
+	}}
 }
 
-// start makes the next generation: the schedule of the active one up to FromSeq, from there on the policy.
+// start creates the next generation: the schedule of the active one up to FromSeq, and the given policy from
+// there on.
 func (s *schedules) start(o *operator, m *event.GenerationStartedV1) {
 	from := max(m.FromSeq, 1)
 	var steps []Step
@@ -232,11 +252,12 @@ func (s *schedules) start(o *operator, m *event.GenerationStartedV1) {
 		}
 	}
 	steps = append(steps, Step{FromSeq: from, Policy: [32]byte(m.Policy)})
-	s.generations = append(s.generations, GenerationRow{Number: uint32(len(s.generations) + 1), Seq: o.seq, LogTime: o.logTime,
-		Steps: steps, Keys: m.Keys, Op: opOf(m.Op)})
+	s.generations = append(s.generations,
+		GenerationRow{Number: uint32(len(s.generations) + 1), Seq: o.seq, LogTime: o.logTime,
+			Steps: steps, Keys: m.Keys, Op: opOf(m.Op)})
 }
 
-// activate switches. One previous generation is kept, those before it are dropped.
+// activate switches the active generation. It keeps one previous generation and drops older ones.
 func (s *schedules) activate(o *operator, m *event.GenerationActivatedV1) {
 	for i := range s.generations {
 		g := &s.generations[i]
@@ -246,11 +267,19 @@ func (s *schedules) activate(o *operator, m *event.GenerationActivatedV1) {
 	}
 	g := s.generation(m.Generation)
 	g.Activated = append(g.Activated, o.seq)
-	s.activations = append(s.activations, ActivationRow{Seq: o.seq, Index: o.index, LogTime: o.logTime, Generation: m.Generation,
-		From: m.From, Position: m.Position, Diff: [32]byte(m.Diff), Reporters: m.Reporters, Absent: m.Absent, Rollback: m.Rollback, Op: opOf(m.Op)})
+	s.activations = append(s.activations,
+		ActivationRow{Seq: o.seq, Index: o.index, LogTime: o.logTime, Generation: m.Generation,
+			From:      m.From,
+			Position:  m.Position,
+			Diff:      [32]byte(m.Diff),
+			Reporters: m.Reporters,
+			Absent:    m.Absent,
+			Rollback:  m.Rollback,
+			Op:        opOf(m.Op),
+		})
 }
 
-// policyAt is the policy under which a generation judges event seq.
+// policyAt returns the policy under which a generation judges event seq.
 func (s *schedules) policyAt(number uint32, seq uint64) (PolicyRow, bool) {
 	g := s.generation(number)
 	if g == nil {
@@ -271,7 +300,7 @@ type generationView struct {
 	number uint32
 }
 
-// For is the control state as a generation sees it.
+// For returns the control state as one generation sees it.
 func (c *Control) For(number uint32) ControlView { return generationView{c, number} }
 
 func (v generationView) PolicyAt(seq uint64) (PolicyRow, bool) {
@@ -290,7 +319,7 @@ func (c *Control) Policies() []PublishedRow {
 	return slices.Clone(c.sched.published)
 }
 
-// Published gives a policy by its id.
+// Published returns a policy by its id.
 func (c *Control) Published(id [32]byte) (PublishedRow, bool) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
@@ -312,8 +341,8 @@ func (c *Control) Generations() []GenerationRow {
 	return out
 }
 
-// Active is the generation that answers after all that is folded, and the event since which it does, 0 for the first one. What
-// is committed to disk may be an event behind.
+// Active returns the active generation and the event that activated it, 0 for the first generation. The
+// persisted state may lag by one event.
 func (c *Control) Active() (number uint32, since uint64) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
@@ -323,14 +352,15 @@ func (c *Control) Active() (number uint32, since uint64) {
 	return c.sched.active(since), since
 }
 
-// ActiveAfter is the generation that answers events after seq, as far as is folded.
+// ActiveAfter returns the generation that answers events after seq, as far as events are folded.
 func (c *Control) ActiveAfter(seq uint64) uint32 {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	return c.sched.active(seq)
 }
 
-// AnswersEntry is the generation that answers the events of a Raft entry which this process has seen committed.
+// AnswersEntry returns the generation that answers the events of a Raft entry that this process has seen
+// committed.
 func (c *Control) AnswersEntry(index uint64) uint32 {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
@@ -349,7 +379,7 @@ func (c *Control) Activations() []ActivationRow {
 	return slices.Clone(c.sched.activations)
 }
 
-// LastActivation is the event of the switch to the generation that is active now, 0 when there was none.
+// LastActivation returns the event that activated the active generation, or 0 if there was no activation.
 func (c *Control) LastActivation() uint64 {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
@@ -359,7 +389,7 @@ func (c *Control) LastActivation() uint64 {
 	return 0
 }
 
-// OpSeq is the event that an op_id named first, 0 when none did.
+// OpSeq returns the first event with an op_id, or 0.
 func (c *Control) OpSeq(id string) uint64 {
 	c.mu.RLock()
 	defer c.mu.RUnlock()

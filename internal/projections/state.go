@@ -8,9 +8,9 @@ import (
 	"github.com/recount-ledger/recount/internal/verify"
 )
 
-// idRow is who occupies a pcs_id. It is never deleted.
+// idRow records the occupant of a pcs_id. It is never deleted.
 type idRow struct {
-	first, judged  uint64 // first submission; the one whose judgement stands
+	first, judged  uint64 // first submission, and the one whose judgement stands
 	judgedAt       int64  // log time of judged
 	signed, inputs [32]byte
 	outcome        verify.Outcome
@@ -30,7 +30,14 @@ func (w *idRow) append(dst []byte) []byte {
 func decodeIDRow(b []byte) (*idRow, error) {
 	d := &reader{b: b}
 	d.check(d.u8() == rowVersion)
-	w := &idRow{first: d.u64(), judged: d.u64(), judgedAt: int64(d.u64()), signed: d.hash(), inputs: d.hash(), outcome: verify.Outcome(d.u8())}
+	w := &idRow{
+		first:    d.u64(),
+		judged:   d.u64(),
+		judgedAt: int64(d.u64()),
+		signed:   d.hash(),
+		inputs:   d.hash(),
+		outcome:  verify.Outcome(d.u8()),
+	}
 	a := d.u8()
 	w.accepted = a == 1
 	w.key = string(d.take(len(d.b)))
@@ -46,10 +53,10 @@ func decodeIDRow(b []byte) (*idRow, error) {
 type shardRow struct {
 	hasMark         bool
 	mark            int64
-	markSeq         uint64 // event that moved the mark there, 0 without one
+	markSeq         uint64 // event that moved the mark there, 0 for none
 	root            [32]byte
-	top             int64     // highest epoch of a submission that occupied its id, -1 when there is none
-	counts          [5]uint64 // accepted, escalated, refused, conflict; replays
+	top             int64     // highest epoch of a submission that occupied its id, -1 for none
+	counts          [5]uint64 // accepted, escalated, refused, conflict, replays
 	first, last     uint64
 	firstAt, lastAt int64
 }
@@ -87,9 +94,21 @@ func decodeShardRow(b []byte) (*shardRow, error) {
 }
 
 func (w *shardRow) public(id string) ShardRow {
-	out := ShardRow{Shard: id, HasEpoch: w.hasMark, Epoch: w.mark, EpochSeq: w.markSeq, Accepted: w.counts[0], Escalated: w.counts[1],
-		Refused: w.counts[2], Conflicts: w.counts[3], Replays: w.counts[4], FirstSeq: w.first, LastSeq: w.last,
-		FirstLogTime: w.firstAt, LastLogTime: w.lastAt}
+	out := ShardRow{
+		Shard:        id,
+		HasEpoch:     w.hasMark,
+		Epoch:        w.mark,
+		EpochSeq:     w.markSeq,
+		Accepted:     w.counts[0],
+		Escalated:    w.counts[1],
+		Refused:      w.counts[2],
+		Conflicts:    w.counts[3],
+		Replays:      w.counts[4],
+		FirstSeq:     w.first,
+		LastSeq:      w.last,
+		FirstLogTime: w.firstAt,
+		LastLogTime:  w.lastAt,
+	}
 	if w.hasMark {
 		out.Root = hex.EncodeToString(w.root[:])
 	}
@@ -135,7 +154,7 @@ func boolByte(b bool) byte {
 	return 0
 }
 
-// read gets and decodes a row, nil when there is none.
+// read reads and decodes a row. It returns nil if there is none.
 func read[T any](s Store, key []byte, decode func([]byte) (*T, error)) (*T, error) {
 	b, err := s.Get(key)
 	if err != nil || b == nil {

@@ -13,8 +13,9 @@ import (
 	"github.com/recount-ledger/recount/internal/verify"
 )
 
-// step is the fold of one submission. The checks come in the order structure, signature, identity (gate), dedup, epochs,
-// content; the first that fails names the reason. The terms of the key are looked at between gate and dedup, freezes with dedup.
+// step is the fold of one submission. The checks come in the order structure, signature, identity (gate),
+// dedup, epochs, content. The first that fails names the reason. The terms of the key are checked between gate
+// and dedup, freezes together with dedup.
 type step struct {
 	tx     Tx
 	mem    *memory
@@ -24,11 +25,12 @@ type step struct {
 	r      Result
 	pcsID  [32]byte
 	root   [32]byte
-	shard  *shardRow // nil when the shard is not known yet
-	passed bool      // gate let it through
+	shard  *shardRow // nil if the shard is not known yet
+	passed bool      // the gate accepted it
 }
 
-// foldSubmission judges one submission and writes everything but its row, which it returns with the hash of its core.
+// foldSubmission judges one submission and writes everything but its row. It returns the result, the hash of
+// the row's core and the row.
 func (g *Generation) foldSubmission(tx Tx, it *Item, view ControlView) (Result, [32]byte, []byte, error) {
 	rows := g.rows.begin(tx)
 	s, err := newStep(rows, g.mem, it, view)
@@ -68,21 +70,35 @@ func newStep(tx Tx, mem *memory, it *Item, view ControlView) (*step, error) {
 		return nil, fmt.Errorf("%w: %w", ErrBadEvent, s.c.Err)
 	}
 	if !s.c.Known && s.c.Facts.Alg == verify.Ed25519 {
-		s.c.checkFacts(it.Seq, nil, view) // the key may have come into the log after Check
+		s.c.checkFacts(it.Seq, nil, view) // the key may have entered the log after Check
 	}
 	if s.c.Policy != p.ID {
 		s.c.judge(p, it.LogTime)
 	}
 	v := &s.c.Verdict
-	s.r = Result{Seq: it.Seq, LogTime: it.LogTime, ReceivedAt: s.c.Sub.ReceivedAt, Node: nodeName(s.c.Sub.Node), Policy: p.ID, policySeq: p.Seq,
-		Outcome: v.Outcome, Accepted: v.Accepted, Reason: v.Reason, Detail: clip(v.Evidence),
-		HasDHat: v.HasDHat, DHat: v.DHatUpper, DHatLower: v.DHatLower, JudgedSeq: it.Seq, FactsMismatch: s.c.mismatch() && !view.SecretRetired(s.c.Facts.KeyID)}
+	s.r = Result{
+		Seq:           it.Seq,
+		LogTime:       it.LogTime,
+		ReceivedAt:    s.c.Sub.ReceivedAt,
+		Node:          nodeName(s.c.Sub.Node),
+		Policy:        p.ID,
+		policySeq:     p.Seq,
+		Outcome:       v.Outcome,
+		Accepted:      v.Accepted,
+		Reason:        v.Reason,
+		Detail:        clip(v.Evidence),
+		HasDHat:       v.HasDHat,
+		DHat:          v.DHatUpper,
+		DHatLower:     v.DHatLower,
+		JudgedSeq:     it.Seq,
+		FactsMismatch: s.c.mismatch() && !view.SecretRetired(s.c.Facts.KeyID),
+	}
 	s.r.Reasons, s.r.RuleReason = contentReasons(v), v.RuleReason
 	s.identity()
 	return s, nil
 }
 
-// contentReasons lists a verdict's reasons without ok, nil when there are none.
+// contentReasons lists a verdict's reasons without ok, or nil.
 func contentReasons(v *verify.Verdict) []verify.Reason {
 	var out []verify.Reason
 	for _, r := range v.Reasons {
@@ -96,7 +112,7 @@ func contentReasons(v *verify.Verdict) []verify.Reason {
 	return out
 }
 
-// nodeName is the name of a receiving node as a row holds it: "" when it cannot be one.
+// nodeName returns the name of a receiving node for its row, or "" if it cannot be a name.
 func nodeName(s string) string {
 	if len(s) > maxNode || !utf8.ValidString(s) {
 		return ""
@@ -111,7 +127,7 @@ func clip(s string) string {
 	return s
 }
 
-// identity notes the identity fields as claimed, when all of them have their form.
+// identity records the identity fields as claimed, if all of them are well formed.
 func (s *step) identity() {
 	rec := s.c.Rec
 	if rec.Fault != nil && rec.Fault.Class == pcs.ClassMalformed {
@@ -124,7 +140,8 @@ func (s *step) identity() {
 	}
 	s.pcsID, s.root = id, root
 	s.r.PCSID, s.r.MerkleRoot = hex.EncodeToString(id[:]), hex.EncodeToString(root[:])
-	s.r.ShardID, s.r.Epoch = strings.Clone(rec.ShardID), rec.Epoch // results are kept longer than the record that it is a part of
+	// clone, because results live longer than the record that it is a part of
+	s.r.ShardID, s.r.Epoch = strings.Clone(rec.ShardID), rec.Epoch
 }
 
 func (s *step) judge(view ControlView) (err error) {
@@ -164,7 +181,8 @@ func (s *step) judge(view ControlView) (err error) {
 	return s.decide(id)
 }
 
-// allowed refuses what the terms of the key do not admit. It comes before dedup: another's id is not told to such a key.
+// allowed refuses what the terms of the key do not permit. It comes before dedup, so that such a key learns
+// nothing about ids.
 func (s *step) allowed(view ControlView) bool {
 	if s.r.KeyID == "" || view.Allowed(s.r.KeyID, s.r.ShardID, s.it.Seq, s.it.LogTime) {
 		return true
@@ -173,8 +191,8 @@ func (s *step) allowed(view ControlView) bool {
 	return false
 }
 
-// frozen refuses what an operator has frozen. It comes after replays, which are answered, and before everything that
-// changes an id or an epoch.
+// frozen refuses what an operator has frozen. It comes after replays, which are still answered, and before all
+// checks that change an id or an epoch.
 func (s *step) frozen(view ControlView) bool {
 	f, ok := view.Frozen(s.r.ShardID, s.r.KeyID, s.it.Seq)
 	if !ok {
@@ -187,12 +205,12 @@ func (s *step) frozen(view ControlView) bool {
 	return true
 }
 
-// knownEpoch reports whether an id or a root of this epoch may be known. A pcs_id that passed the gate is the hash of root,
-// epoch and shard, so an epoch above all that occupied ids of the shard is new.
+// knownEpoch reports whether an id or a root of this epoch may exist. A pcs_id that passed the gate is the hash
+// of root, epoch and shard, so an epoch above all epochs with occupied ids in the shard is new.
 func (s *step) knownEpoch() bool { return s.shard != nil && s.r.Epoch <= s.shard.top }
 
-// gate refuses what is structurally wrong, not validly signed by a registered key, or misnamed. A refusal leaves no trace
-// in identity or order.
+// gate refuses a record that is structurally invalid, not validly signed by a registered key, or misnamed. A
+// refusal leaves no trace in identity or order.
 func (s *step) gate(view ControlView) bool {
 	f := s.c.Facts
 	signed := f.Valid() && s.c.Rec.Signable && s.r.Reason != verify.ReasonBadSignature
@@ -232,7 +250,7 @@ func (s *step) refuse(reason verify.Reason) {
 	r.HasDHat, r.DHat, r.DHatLower = false, 0, 0
 }
 
-// conflict: other signed values under an id that is taken, at any time.
+// conflict refuses other signed values under an occupied id, at any time.
 func (s *step) conflict(id *idRow) error {
 	first, err := readRow(s.tx, id.judged)
 	if err != nil {
@@ -247,7 +265,7 @@ func (s *step) conflict(id *idRow) error {
 	return s.again(s.c.conflictKey(s.pcsID))
 }
 
-// replay: the same signed values within the TTL get the outcome that stands.
+// replay answers the same signed values within the TTL with the outcome that stands.
 func (s *step) replay(id *idRow) error {
 	first, err := readRow(s.tx, id.judged)
 	if err != nil {
@@ -255,7 +273,8 @@ func (s *step) replay(id *idRow) error {
 	}
 	first.Generation = s.r.Generation
 	r := &s.r
-	r.Outcome, r.Accepted, r.Reason, r.Reasons, r.RuleReason = first.Outcome, first.Accepted, first.Reason, first.Reasons, first.RuleReason
+	r.Outcome, r.Accepted, r.Reason, r.Reasons, r.RuleReason = first.Outcome, first.Accepted, first.Reason,
+		first.Reasons, first.RuleReason
 	r.HasDHat, r.DHat, r.DHatLower = first.HasDHat, first.DHat, first.DHatLower
 	r.HasBudget, r.Budget, r.Detail = first.HasBudget, first.Budget, first.Detail
 	r.Policy, r.policySeq = first.Policy, first.policySeq
@@ -264,7 +283,7 @@ func (s *step) replay(id *idRow) error {
 	return nil
 }
 
-// decide judges a submission whose id is free, or was judged longer than the TTL ago.
+// decide judges a submission whose id is free or was judged longer than the TTL ago.
 func (s *step) decide(old *idRow) error {
 	r := &s.r
 	if r.Outcome == verify.Refused { // by a rule: no trace in identity or order
@@ -304,7 +323,8 @@ func (s *step) decide(old *idRow) error {
 func (s *step) write(g *Generation) error {
 	r := &s.r
 	if !g.policies[r.policySeq] {
-		g.rows.Tx.Set(numKey(spacePolicy, r.policySeq), r.Policy[:]) // again after every start: no part of the digest
+		// written again after every start, so it is not part of the digest
+		g.rows.Tx.Set(numKey(spacePolicy, r.policySeq), r.Policy[:])
 		g.policies[r.policySeq] = true
 	}
 	if s.passed || s.shard != nil && r.KeyID != "" {
@@ -368,7 +388,12 @@ func (s *step) indexKey() error {
 	return nil
 }
 
-// factsOf turns recorded facts into the verifier's words.
+// factsOf converts recorded facts to the verifier's type.
 func factsOf(f event.Facts) verify.Facts {
-	return verify.Facts{KeyID: f.KeyID, Alg: verify.Alg(f.Alg), Profile: pcs.Profile(f.Profile), Mode: verify.Mode(f.Mode)}
+	return verify.Facts{
+		KeyID:   f.KeyID,
+		Alg:     verify.Alg(f.Alg),
+		Profile: pcs.Profile(f.Profile),
+		Mode:    verify.Mode(f.Mode),
+	}
 }

@@ -1,13 +1,14 @@
 package projections
 
-// Store reads rows. Get answers nil, nil for an absent key; what it returns is valid until the next write. Scan calls fn
-// for the rows in [lo, hi) in key order, backwards when reverse is set, until fn answers false; a nil hi means no bound.
+// Store reads rows. Get returns nil, nil for an absent key. Its result is valid until the next write. Scan
+// calls fn for the rows in [lo, hi) in key order, backwards if reverse is set, until fn returns false. A nil hi
+// means no bound.
 type Store interface {
 	Get(key []byte) ([]byte, error)
 	Scan(lo, hi []byte, reverse bool, fn func(k, v []byte) bool) error
 }
 
-// Tx is one atomic step of a fold. Get sees the step's own writes; Scan need not, and no fold relies on it.
+// Tx is one atomic step of a fold. Get sees the step's own writes. Scan need not, and no fold relies on it.
 type Tx interface {
 	Store
 	Set(k, v []byte)

@@ -7,19 +7,19 @@ import (
 	"github.com/recount-ledger/recount/internal/event"
 )
 
-// ApprovalFor is how long, in log time, an approval counts (nanoseconds).
+// ApprovalFor is the validity of an approval in log time, nanoseconds.
 const ApprovalFor = int64(3600 * 1_000_000_000)
 
-// Bounds of what a token says, in bytes; see wire for the form.
+// Bounds of the fields of a token, in bytes. Package wire gives the form.
 const (
 	maxTokenID   = 64
 	maxTokenName = 64
 )
 
-// tokenRoles are the roles that a token in the log may have. Words are stored and for ever.
+// tokenRoles are the roles that a token in the log may have. The words are persisted and must never change.
 var tokenRoles = []string{"metrics", "auditor", "responder", "operator"}
 
-// TokenRow is a token that the log knows. Its text is nowhere.
+// TokenRow is a token in the log. The log does not hold its text.
 type TokenRow struct {
 	Seq            uint64
 	LogTime        int64
@@ -29,48 +29,50 @@ type TokenRow struct {
 	Op             Op
 }
 
-// TokenRevocation says which event revoked a token.
+// TokenRevocation names the event that revoked a token.
 type TokenRevocation struct {
 	Seq     uint64
 	LogTime int64
 	Op      Op
 }
 
-// ApprovalRow is the yes of one actor to one act.
+// ApprovalRow is the approval of one operation by one actor.
 type ApprovalRow struct {
 	Seq                uint64
 	LogTime            int64
-	OpID, Act, Request string // op_id and word of the act, and what exactly was asked for
-	Operation          string // the same as JSON, from which it is carried out; empty in logs of the first releases
-	Op                 Op
+	OpID, Act, Request string // op_id and name of the operation, and the exact request
+	// the request as JSON, from which it is carried out; empty in logs of the first releases
+	Operation string
+	Op        Op
 }
 
-// credentials is the part of the control state that says who may act.
+// credentials is the part of the control state about tokens and approvals.
 type credentials struct {
 	tokens    []TokenRow // ascending seq
 	byToken   map[string]int
 	revoked   map[string]TokenRevocation
-	approvals []ApprovalRow // ascending seq; what is past its time is dropped when another one comes
+	approvals []ApprovalRow // ascending seq; expired ones are dropped when another one comes
 }
 
 func newCredentials() credentials {
 	return credentials{byToken: map[string]int{}, revoked: map[string]TokenRevocation{}}
 }
 
-// count reports whether the credential under which an act was done was not revoked before it: authentication comes before the
-// log, and a revocation may come in between.
+// count reports whether the credential of an operation was not revoked before it. Authentication comes before
+// the log, and a revocation may come in between.
 func (c *credentials) count(o *operator) bool {
 	m, ok := o.msg.(interface{ GetOp() *event.OpV1 })
 	return !ok || !c.isRevoked(m.GetOp().GetCredential())
 }
 
-// isRevoked is about the credential of an Op: "token:" and an id, or "cert:" and a serial number.
+// isRevoked reports whether the credential of an Op is revoked: "token:" and an id, or "cert:" and a serial
+// number.
 func (c *credentials) isRevoked(credential string) bool {
 	_, revoked := c.revoked[strings.TrimPrefix(credential, event.TokenPrefix)]
 	return revoked
 }
 
-// effectOf says what an event about credentials does. ops are the op_ids of the acts done.
+// effectOf decides the effect of an event about credentials. ops are the op_ids of the operations done.
 func (c *credentials) effectOf(o *operator, ops map[string]uint64) Effect {
 	switch m := o.msg.(type) {
 	case *event.TokenCreatedV1:
@@ -93,7 +95,8 @@ func (c *credentials) effectOf(o *operator, ops map[string]uint64) Effect {
 	return Applied
 }
 
-// approve decides about one more yes: it must be to the same request as those before, from another actor, and in time.
+// approve decides the effect of one more approval. It must be for the same request as earlier ones, from
+// another actor, and in time.
 func (c *credentials) approve(o *operator, m *event.ActApprovedV1, ops map[string]uint64) Effect {
 	if m.ActOpId == "" || m.Act == "" || m.Request == "" || m.GetOp().GetActor() == "" || ops[m.ActOpId] != 0 {
 		return Ignored
@@ -109,7 +112,7 @@ func (c *credentials) approve(o *operator, m *event.ActApprovedV1, ops map[strin
 	return Applied
 }
 
-// approved lists the approvals of an act that count at a log time.
+// approved lists the approvals of an operation that are valid at a log time.
 func (c *credentials) approved(opID string, logTime int64) (out []ApprovalRow) {
 	for _, a := range c.approvals {
 		if a.OpID == opID && logTime-a.LogTime < ApprovalFor && !c.isRevoked(a.Op.Credential) {
@@ -119,7 +122,7 @@ func (c *credentials) approved(opID string, logTime int64) (out []ApprovalRow) {
 	return out
 }
 
-// apply brings an applied event into memory.
+// apply updates the state in memory with an applied event.
 func (c *credentials) apply(o *operator) {
 	switch m := o.msg.(type) {
 	case *event.TokenCreatedV1:
@@ -129,9 +132,12 @@ func (c *credentials) apply(o *operator) {
 	case *event.TokenRevokedV1:
 		c.revoked[m.Id] = TokenRevocation{Seq: o.seq, LogTime: o.logTime, Op: opOf(m.Op)}
 	case *event.ActApprovedV1:
-		c.approvals = slices.DeleteFunc(c.approvals, func(a ApprovalRow) bool { return o.logTime-a.LogTime >= ApprovalFor })
-		c.approvals = append(c.approvals, ApprovalRow{Seq: o.seq, LogTime: o.logTime, OpID: m.ActOpId, Act: m.Act, Request: m.Request,
-			Operation: string(m.Operation), Op: opOf(m.Op)})
+		c.approvals = slices.DeleteFunc(c.approvals, func(a ApprovalRow) bool {
+			return o.logTime-a.LogTime >= ApprovalFor
+		})
+		c.approvals = append(c.approvals,
+			ApprovalRow{Seq: o.seq, LogTime: o.logTime, OpID: m.ActOpId, Act: m.Act, Request: m.Request,
+				Operation: string(m.Operation), Op: opOf(m.Op)})
 	}
 }
 
@@ -142,7 +148,7 @@ func (c *Control) Tokens() []TokenRow {
 	return slices.Clone(c.creds.tokens)
 }
 
-// Token gives a token of the log by its id, whether it is revoked or not.
+// Token returns a token of the log by its id, revoked or not.
 func (c *Control) Token(id string) (TokenRow, bool) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
@@ -153,14 +159,15 @@ func (c *Control) Token(id string) (TokenRow, bool) {
 	return c.creds.tokens[i], true
 }
 
-// CredentialRevoked says whether the credential of an Op is revoked.
+// CredentialRevoked reports whether the credential of an Op is revoked.
 func (c *Control) CredentialRevoked(credential string) bool {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	return c.creds.isRevoked(credential)
 }
 
-// TokenRevoked says whether and by which event a token is revoked, also one that is not in the log but in a node's file.
+// TokenRevoked reports whether a token is revoked and returns the revocation. The token may also be one that is
+// not in the log but in a node's file.
 func (c *Control) TokenRevoked(id string) (TokenRevocation, bool) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
@@ -168,15 +175,16 @@ func (c *Control) TokenRevoked(id string) (TokenRevocation, bool) {
 	return r, ok
 }
 
-// Approvals lists who has approved the act that will carry an op_id, oldest first, as far as it counts at a log time (Unix
-// nanoseconds).
+// Approvals lists the approvals for the operation with an op_id that are valid at a log time (Unix
+// nanoseconds), oldest first.
 func (c *Control) Approvals(opID string, logTime int64) []ApprovalRow {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	return c.creds.approved(opID, logTime)
 }
 
-// RecentApprovals lists the approvals that count at a log time, oldest first; done says which acts are in the log already.
+// RecentApprovals lists the approvals that are valid at a log time, oldest first. done holds the op_ids of
+// operations that are already in the log.
 func (c *Control) RecentApprovals(logTime int64) (out []ApprovalRow, done map[string]bool) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
@@ -190,7 +198,8 @@ func (c *Control) RecentApprovals(logTime int64) (out []ApprovalRow, done map[st
 	return out, done
 }
 
-// PendingApprovals lists the approvals that count at a log time for acts that are not done yet, oldest first.
+// PendingApprovals lists the approvals that are valid at a log time for operations that are not done yet,
+// oldest first.
 func (c *Control) PendingApprovals(logTime int64) (out []ApprovalRow) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
