@@ -1,8 +1,18 @@
-// Package event holds the bytes of the ledger: events, the packs that travel as one Raft entry, the protobuf messages
-// inside them, and the Merkle leaf of an event.
+// Package event defines the bytes of the ledger: events, the packs that travel as one Raft entry, the protobuf
+// messages inside them, and the Merkle leaf of an event.
 //
-// It refuses to judge what an event means, to accept a byte that it cannot explain (trailing bytes, unknown fields,
-// lengths beyond the bounds), and to re-encode anything in order to hash it.
+// A pack is a header of 20 bytes, big-endian, and a protobuf message PackV1 with the events. Append documents
+// the fields:
+//
+//	52435031 01 00 0001 <proposed_at u64> <count u32> <PackV1>
+//
+// The payload of an event is a random salt of 16 bytes and the protobuf message of its kind. The Merkle leaf of
+// an event is computed from the payload as logged. Nothing is ever re-encoded to hash it:
+//
+//	leaf = SHA-256(00 || format u8 || seq u64 || raw time u64 || kind u16 || SHA-256(payload))
+//
+// The decoders reject every byte that they cannot explain: trailing bytes, unknown fields, lengths beyond the
+// bounds. The package does not interpret events.
 package event
 
 import (
@@ -18,7 +28,7 @@ import (
 
 //go:generate protoc --go_out=. --go_opt=paths=source_relative event.proto
 
-// Kind says which message an event carries. Values are stored and never reused.
+// Kind determines the message that an event carries. Values are persisted and never reused.
 type Kind uint16
 
 // The kinds of events.
@@ -51,8 +61,8 @@ const (
 	FactsDisputed Kind = 27
 )
 
-// A credential of an operation begins with one of these; the id of the token or the serial number of the client certificate in
-// lower-case hex follows.
+// A credential of an operation begins with one of these prefixes, followed by the id of the token or the serial
+// number of the client certificate in lower-case hex.
 const (
 	TokenPrefix       = "token:"
 	CertificatePrefix = "cert:"
@@ -72,8 +82,10 @@ var kindNames = [...]string{
 	Genesis: "genesis", Submission: "submission", RefusalsDropped: "refusals_dropped", TermStart: "term_start",
 	StateDigest: "state_digest", KeyAdded: "key_added", ClockStep: "clock_step",
 	PolicyPublished: "policy_published", PolicyApplied: "policy_applied", GenerationStarted: "generation_started",
-	GenerationActivated: "generation_activated", GenerationDropped: "generation_dropped", HistoryRecorded: "history_recorded",
-	KeyRevoked: "key_revoked", KeyRetired: "key_retired", KeySecretRetired: "key_secret_retired",
+	GenerationActivated: "generation_activated",
+	GenerationDropped:   "generation_dropped",
+	HistoryRecorded:     "history_recorded",
+	KeyRevoked:          "key_revoked", KeyRetired: "key_retired", KeySecretRetired: "key_secret_retired",
 	Frozen: "frozen", Thawed: "thawed", ShardsKnown: "shards_known",
 
 	TokenCreated: "token_created", TokenRevoked: "token_revoked", ActApproved: "act_approved",
@@ -83,7 +95,7 @@ var kindNames = [...]string{
 // Known reports whether this version can read events of kind k.
 func (k Kind) Known() bool { return int(k) < len(kindNames) && kindNames[k] != "" }
 
-// String is the kind's name in lower case, or "kind-n" for an unknown one.
+// String returns the kind's name in lower case, or "kind-n" for an unknown one.
 func (k Kind) String() string {
 	if k.Known() {
 		return kindNames[k]
@@ -91,7 +103,7 @@ func (k Kind) String() string {
 	return "kind-" + strconv.Itoa(int(k))
 }
 
-// newMessage returns an empty message of kind k, nil when unknown.
+// newMessage returns an empty message of kind k, or nil for an unknown kind.
 func (k Kind) newMessage() proto.Message {
 	switch k {
 	case Genesis:
@@ -144,8 +156,8 @@ func (k Kind) newMessage() proto.Message {
 	return nil
 }
 
-// Event is one fact of the ledger. Payload is a SaltSize byte random salt followed by the protobuf message of the kind;
-// it is stored, and hashed, as is.
+// Event is one fact of the ledger. Payload is a random salt of SaltSize bytes followed by the protobuf message
+// of the kind. It is stored and hashed as is.
 type Event struct {
 	Kind    Kind
 	Payload []byte
@@ -185,7 +197,8 @@ func (e Event) Message() (salt [SaltSize]byte, m proto.Message, err error) {
 	return [SaltSize]byte(e.Payload), m, nil
 }
 
-// hasUnknown looks for unknown fields in m and in its singular sub-messages (the schema has no repeated ones in events).
+// hasUnknown looks for unknown fields in m and in its singular sub-messages (the schema has no repeated ones in
+// events).
 func hasUnknown(m protoreflect.Message) bool {
 	found := len(m.GetUnknown()) > 0
 	m.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
@@ -203,7 +216,7 @@ const LeafFormat = 1
 // LeafSize is the length in bytes of an encoded Leaf.
 const LeafSize = 51
 
-// Leaf is what the ledger's Merkle tree commits to for one event; the leaf's index is Seq-1.
+// Leaf is the part of one event that the ledger's Merkle tree commits to. The index of the leaf is Seq-1.
 type Leaf struct {
 	Format        uint8
 	Seq           uint64
@@ -221,7 +234,7 @@ func (l Leaf) Append(dst []byte) []byte {
 	return append(dst, l.PayloadSHA256[:]...)
 }
 
-// Hash is the RFC 6962 leaf hash: SHA-256 of a zero byte and the encoded leaf.
+// Hash returns the RFC 6962 leaf hash: SHA-256 of a zero byte and the encoded leaf.
 func (l Leaf) Hash() [32]byte {
 	var buf [1 + LeafSize]byte
 	return sha256.Sum256(l.Append(buf[:1]))

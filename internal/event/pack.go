@@ -18,32 +18,32 @@ const (
 	packMagic  = "RCP1"
 	packFormat = 1
 	packReader = 1 // readers from this version on understand packs that are not Newer
-	packNewer  = 2 // and those that are; also the version of this reader
+	packNewer  = 2 // readers from this version on, like this one, understand all packs
 	packHeader = 20
 )
 
 var (
 	// ErrPack means that the bytes are not a pack.
 	ErrPack = errors.New("event: malformed pack")
-	// ErrNewer means that the pack says that only newer versions can read it.
+	// ErrNewer means that only newer versions can read the pack.
 	ErrNewer = errors.New("event: pack needs a newer version")
 )
 
-// Pack is what one Raft entry carries.
+// Pack is the content of one Raft entry.
 type Pack struct {
 	ProposedAt int64 // the proposer's raw clock, Unix nanoseconds
 	Events     []Event
-	Newer      bool // the first readers would take it for something else, so they must stop at it; see Mark
+	Newer      bool // the first readers would misread the pack, so they must stop at it; see Mark
 }
 
-// firstKinds, firstModes and firstProfiles are what the first readers knew.
+// firstKinds, firstModes and firstProfiles are the highest values that the first readers knew.
 const (
 	firstKinds    = ClockStep
 	firstModes    = 2
 	firstProfiles = 8
 )
 
-// Mark sets Newer when an event has a kind, a signing mode or a profile that the first readers did not know.
+// Mark sets Newer if an event has a kind, a signing mode or a profile that the first readers did not know.
 func (p *Pack) Mark() {
 	for _, e := range p.Events {
 		p.Newer = p.Newer || e.Kind > firstKinds
@@ -54,9 +54,10 @@ func (p *Pack) Mark() {
 	}
 }
 
-// Append appends the pack's bytes: "RCP1", format u8 = 1, flags u8 = 0, min_reader u16 = 1 (2 when Newer), proposed_at i64, count u32
-// (all big-endian), then a PackV1 message. The caller respects MaxEvents, MaxPackBytes (see Size) and that every kind is
-// non-zero and every payload at least SaltSize long; DecodePack refuses anything else.
+// Append appends the pack's bytes: "RCP1", format u8 = 1, flags u8 = 0, min_reader u16 = 1 (2 if Newer),
+// proposed_at i64, count u32 (all big-endian), then a PackV1 message. The caller must respect MaxEvents and
+// MaxPackBytes (see Size). Every kind must be non-zero and every payload at least SaltSize long. DecodePack
+// rejects anything else.
 func (p Pack) Append(dst []byte) []byte {
 	dst = append(dst, packMagic...)
 	dst = append(dst, packFormat, 0)
@@ -78,7 +79,7 @@ func (p Pack) Append(dst []byte) []byte {
 	return dst
 }
 
-// Size is the number of bytes that Append appends.
+// Size returns the number of bytes that Append appends.
 func (p Pack) Size() int {
 	n := packHeader
 	for _, e := range p.Events {
@@ -87,14 +88,14 @@ func (p Pack) Size() int {
 	return n
 }
 
-// Size is the number of bytes that the event takes inside a pack.
+// Size returns the number of bytes that the event takes inside a pack.
 func (e Event) Size() int { return 1 + protowire.SizeBytes(e.innerSize()) }
 
 func (e Event) innerSize() int {
 	return 2 + protowire.SizeVarint(uint64(e.Kind)) + protowire.SizeBytes(len(e.Payload))
 }
 
-// PeekCount reads the number of events and the proposer's clock from the header without looking at the events.
+// PeekCount reads the number of events and the proposer's clock from the header without reading the events.
 func PeekCount(b []byte) (n int, proposedAt int64, err error) {
 	if len(b) < packHeader || len(b) > MaxPackBytes || string(b[:4]) != packMagic {
 		return 0, 0, fmt.Errorf("%w: %d bytes without a pack header", ErrPack, len(b))
@@ -112,15 +113,15 @@ func PeekCount(b []byte) (n int, proposedAt int64, err error) {
 	return int(count), int64(binary.BigEndian.Uint64(b[8:])), nil
 }
 
-// DecodePack reads a pack; payloads alias b. It refuses trailing bytes, unknown fields, encodings other than Append's,
-// kind 0, payloads without a salt and counts outside 1..MaxEvents with ErrPack, and packs for newer readers with
-// ErrNewer. Unknown kinds are left to the reader.
+// DecodePack decodes a pack. Payloads alias b. It rejects trailing bytes, unknown fields, encodings other than
+// Append's, kind 0, payloads without a salt and counts outside 1..MaxEvents with ErrPack, and packs for newer
+// readers with ErrNewer. It does not check whether kinds are known.
 func DecodePack(b []byte) (Pack, error) {
 	n, at, err := PeekCount(b)
 	if err != nil {
 		return Pack{}, err
 	}
-	// An event takes at least 4 + SaltSize bytes, which keeps a lying count from allocating much.
+	// An event takes at least 4 + SaltSize bytes, so a false count cannot allocate much.
 	if n > (len(b)-packHeader)/(4+SaltSize) {
 		return Pack{}, fmt.Errorf("%w: %d events in %d bytes", ErrPack, n, len(b))
 	}
@@ -153,7 +154,8 @@ func cutEvent(b []byte) (e Event, rest []byte, err error) {
 	return Event{Kind: Kind(kind), Payload: payload[:len(payload):len(payload)]}, rest, nil
 }
 
-// cutBytes cuts a length-delimited field with the given one-byte tag off b; the length must be minimally encoded.
+// cutBytes cuts a length-delimited field with the given one-byte tag off b. The length must be minimally
+// encoded.
 func cutBytes(b []byte, tag byte) (v, rest []byte, ok bool) {
 	if len(b) == 0 || b[0] != tag {
 		return nil, nil, false

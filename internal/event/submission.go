@@ -7,7 +7,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// Facts are the recorded signature facts of a submission; the zero value means that no key verified it.
+// Facts are the recorded signature facts of a submission. The zero value means that no key verified it.
 type Facts struct {
 	KeyID              string
 	Alg, Profile, Mode uint8
@@ -24,7 +24,7 @@ type Sub struct {
 	RequestID  string
 }
 
-// Payload encodes s like NewPayload does for the equal SubmissionV1.
+// Payload encodes s as NewPayload encodes the equal SubmissionV1.
 func (s Sub) Payload() []byte {
 	facts := s.Facts.append(nil)
 	out := make([]byte, 0, SaltSize+len(s.Body)+len(s.Node)+len(facts)+len(s.Remote)+len(s.RequestID)+40)
@@ -62,9 +62,9 @@ func appendString(dst []byte, num protowire.Number, s string) []byte {
 	return protowire.AppendString(protowire.AppendTag(dst, num, protowire.BytesType), s)
 }
 
-// DecodeSubmission reads the payload of a Submission event; Body aliases it. It reads what the generated code reads,
-// field order and repetition included, and refuses with ErrPayload what Event.Message refuses: malformed protobuf,
-// unknown fields, strings that are not UTF-8, and signature facts above 255.
+// DecodeSubmission decodes the payload of a Submission event. Body aliases it. Like the generated code, it
+// accepts fields in any order and repeated fields. Like Event.Message, it rejects malformed protobuf, unknown
+// fields and strings that are not UTF-8, and also signature facts above 255, with ErrPayload.
 func DecodeSubmission(payload []byte) (Sub, error) {
 	var s Sub
 	if len(payload) < SaltSize {
@@ -78,7 +78,7 @@ func DecodeSubmission(payload []byte) (Sub, error) {
 	return s, nil
 }
 
-// field reads one field; for varint fields val is nil and n the value.
+// field decodes one field. For varint fields val is nil and n is the value.
 func (s *Sub) field(key uint64, val []byte, n uint64) (err error) {
 	switch key {
 	case 1<<3 | 2:
@@ -115,8 +115,8 @@ func (f *Facts) field(key uint64, val []byte, n uint64) (err error) {
 	return err
 }
 
-// eachField calls fn with the key (number << 3 | wire type) and the value of every field. Wire types other than varint
-// and length-delimited are not in the schema.
+// eachField calls fn with the key (number << 3 | wire type) and the value of every field. It rejects wire types
+// other than varint and length-delimited, which the schema does not use.
 func eachField(b []byte, fn func(key uint64, val []byte, n uint64) error) error {
 	for len(b) > 0 {
 		num, typ, n := protowire.ConsumeTag(b)

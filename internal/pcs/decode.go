@@ -11,10 +11,10 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// errMalformed ends the walk over a body: what follows cannot be trusted.
+// errMalformed ends the walk over a body, because nothing after the error can be trusted.
 var errMalformed = errors.New("pcs: malformed")
 
-// Members of a record, one bit each; the bits of the signed ones make Record.Signable.
+// Members of a record, one bit each. The bits of the signed ones make Record.Signable.
 const (
 	hasPCSID = 1 << iota
 	hasRoot
@@ -38,34 +38,38 @@ const (
 	hasScheme
 
 	signedMembers = hasPCSID | hasRoot | hasEpoch | hasShard | hasDHat | hasCoh | hasR | hasBudget
-	required      = signedMembers | hasSchema | hasVersion | hasRegime | hasScales | hasNJ | hasVStar | hasSeed | hasAttempt | hasSentAt | hasFT
+	required      = signedMembers | hasSchema | hasVersion | hasRegime | hasScales | hasNJ | hasVStar | hasSeed |
+		hasAttempt | hasSentAt | hasFT
 )
 
-// memberNames are in the order of their bits.
-var memberNames = [...]string{"pcs_id", "merkle_root", "epoch", "shard_id", "D_hat", "coh_star", "r", "budget", "schema", "version",
+// memberNames lists the names in the order of their bits.
+var memberNames = [...]string{"pcs_id", "merkle_root", "epoch", "shard_id", "D_hat", "coh_star", "r", "budget",
+	"schema", "version",
 	"regime", "scales", "N_j", "v_star", "seed", "attempt", "sent_at", "ft", "sig", "sig_scheme"}
 
 var ftNames = [...]string{"outbox_seq", "degraded", "fallbacks", "clock_skew_ms"}
 
 // decoder walks one body.
 type decoder struct {
-	d      *jsontext.Decoder
-	r      *Record
-	body   string // copy of a short body, of which the values are parts; empty for a long one, which no record shall hold on to
-	prefix string // of the names in faults: "", "N_j." or "ft."
+	d *jsontext.Decoder
+	r *Record
+	// copy of a short body, shared by the values; empty for a long one, which a record must not keep alive
+	body   string
+	prefix string // prefix of the names in faults: "", "N_j." or "ft."
 	seen   int    // members present
 	good   int    // members present and well-formed
 	ft     int
 }
 
-// shortBody is the most bytes of a body that a record may keep alive.
+// shortBody is the size up to which a record may keep its body alive, in bytes.
 const shortBody = 4 << 10
 
-// walkers are jsontext decoders for reuse; they keep their bookkeeping but no body.
+// walkers are jsontext decoders for reuse. They keep their buffers but no body.
 var walkers = sync.Pool{New: func() any { return jsontext.NewDecoder(bytes.NewReader(nil)) }}
 
-// Decode reads one JSON object. The record is never nil; Fault says what is wrong with it. After a fault of class malformed
-// nothing else in it can be used; after one of class schema it holds what could be read.
+// Decode decodes one JSON object. The record is never nil, and Fault describes its first fault. After a fault
+// of class malformed nothing else in the record can be used. After one of class schema it holds what could be
+// read.
 func Decode(body []byte) *Record {
 	r := &Record{}
 	d := walkers.Get().(*jsontext.Decoder)
@@ -80,7 +84,12 @@ func Decode(body []byte) *Record {
 	}
 	if err := w.object(); err != nil {
 		if r.Fault == nil || r.Fault.Class != ClassMalformed {
-			*r = Record{Fault: &Fault{Class: ClassMalformed, Reason: "the body is not one well-formed JSON object with unique names: " + cause(err)}}
+			*r = Record{
+				Fault: &Fault{
+					Class:  ClassMalformed,
+					Reason: "the body is not one well-formed JSON object with unique names: " + cause(err),
+				},
+			}
 		} else {
 			*r = Record{Fault: r.Fault}
 		}
@@ -92,7 +101,7 @@ func Decode(body []byte) *Record {
 	return r
 }
 
-// cause is a reason of our own wording: the texts of a library may change.
+// cause returns a reason in our own wording, because the texts of a library may change.
 func cause(err error) string {
 	var syntax *jsontext.SyntacticError
 	switch {
@@ -112,7 +121,7 @@ func (w *decoder) fault(field, reason string) {
 	}
 }
 
-// malformed replaces a schema fault: the worse one counts.
+// malformed replaces a schema fault, because it is the more serious one.
 func (w *decoder) malformed(field, reason string) error {
 	if field != "" {
 		field = w.prefix + field
@@ -162,7 +171,7 @@ func (w *decoder) member(name string) error {
 	return w.skip()
 }
 
-// memberBits finds the bit of a name.
+// memberBits maps a name to its bit.
 var memberBits = func() map[string]int {
 	m := make(map[string]int, len(memberNames))
 	for i, name := range memberNames {
@@ -179,7 +188,7 @@ func (w *decoder) caseVariant(name string, known []string) {
 	}
 }
 
-// raw reads a string or number as it is written.
+// raw reads a string or number as written.
 func (w *decoder) raw() (string, error) {
 	v, err := w.d.ReadValue()
 	if err != nil {
@@ -192,7 +201,7 @@ func (w *decoder) raw() (string, error) {
 	return w.body[end-int64(len(v)) : end], nil
 }
 
-// name reads the name of a member; anything else is a syntax error, and nothing of it is read.
+// name reads the name of a member. Anything else is a syntax error and is not read.
 func (w *decoder) name() (string, error) {
 	if w.d.PeekKind() == '"' {
 		return w.str()
@@ -203,7 +212,7 @@ func (w *decoder) name() (string, error) {
 	return "", w.malformed("", "the name of a member is not a string")
 }
 
-// str reads the string that comes next.
+// str reads the next string.
 func (w *decoder) str() (string, error) {
 	quoted, err := w.raw()
 	if err != nil {
@@ -216,7 +225,7 @@ func (w *decoder) str() (string, error) {
 	return string(b), err
 }
 
-// skip passes over a value of any kind within the depth limit.
+// skip skips a value of any kind within the depth limit.
 func (w *decoder) skip() error {
 	depth := w.d.StackDepth()
 	for {

@@ -8,17 +8,19 @@ import (
 	"strings"
 )
 
-// SignedDigest is the SHA-256 of the signed values in a fixed encoding: the text "recount/signed/1", then pcs_id, merkle_root
-// and shard_id (each with its length in bytes before it), then epoch, D_hat, coh_star, r and budget. Numbers are big-endian
-// 64 bit, the last four in units of 1e-9. The encoding is for ever.
+// SignedDigest returns the SHA-256 of the signed values in a fixed encoding: the text "recount/signed/1", then
+// pcs_id, merkle_root and shard_id (each preceded by its length in bytes), then epoch, D_hat, coh_star, r and
+// budget. Numbers are big-endian 64 bit, the last four in units of 1e-9. The digest is persisted, so the
+// encoding must never change.
 func (r *Record) SignedDigest(t Tuple) [32]byte {
 	return sha256.Sum256(r.appendSigned(make([]byte, 0, 512), "recount/signed/1", t))
 }
 
-// InputsDigest is the SHA-256 of everything that a verdict can depend on: "recount/inputs/1" and the members of
-// SignedDigest, then schema, version, regime (with lengths), scales in their order, N_j in the byte order of its keys (an
-// object has no order of its own), v_star (null as the empty one), seed and ft.degraded. It leaves out attempt, sent_at, sig,
-// the other members of ft and unknown members. The encoding is for ever.
+// InputsDigest returns the SHA-256 of everything that a verdict can depend on: "recount/inputs/1" and the
+// members of SignedDigest, then schema, version, regime (with lengths), scales in order, N_j in the byte order
+// of its keys (an object has no order of its own), v_star (null as the empty one), seed and ft.degraded. It
+// leaves out attempt, sent_at, sig, the other members of ft and unknown members. The digest is persisted, so
+// the encoding must never change.
 func (r *Record) InputsDigest(t Tuple) [32]byte {
 	b := r.appendSigned(make([]byte, 0, 1024), "recount/inputs/1", t)
 	for _, s := range []string{r.Schema, r.Version, r.Regime} {

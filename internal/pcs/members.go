@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// array walks an array; each is called for every element until it fails.
+// array decodes an array. It calls each for every element until a call fails.
 func (w *decoder) array(name string, each func(i int) (bool, error)) (ok bool, err error) {
 	if w.d.PeekKind() != '[' {
 		return false, w.wrongType(name, "must be an array")
@@ -89,7 +89,7 @@ func (w *decoder) counts(name string) (ok bool, err error) {
 	return ok, err
 }
 
-// shown cuts a key of the sender's choice for use in a message.
+// shown shortens a key that the sender chose, for use in a message.
 func shown(key string) string {
 	const most = 40
 	if len(key) <= most {
@@ -185,7 +185,7 @@ func (w *decoder) ftMember(name string) (ok bool, err error) {
 	return true, w.skip()
 }
 
-// missing reports the first required member that is not there.
+// missing reports the first required member that is missing.
 func (w *decoder) missing() {
 	for i, name := range memberNames {
 		if required&(1<<i) != 0 && w.seen&(1<<i) == 0 {
@@ -208,19 +208,20 @@ func isHex64(s string) bool {
 	return true
 }
 
-// hasControl finds the control characters of ISO 6429: C0, DEL and C1.
+// hasControl reports whether s has control characters of ISO 6429: C0, DEL and C1.
 func hasControl(s string) bool {
 	return strings.ContainsFunc(s, func(r rune) bool { return r < 0x20 || r >= 0x7f && r <= 0x9f })
 }
 
-// isRFC3339 checks the date-time of RFC 3339 section 5.6, leap seconds excluded.
+// isRFC3339 checks the date-time of RFC 3339 section 5.6, excluding leap seconds.
 func isRFC3339(s string) bool {
 	if len(s) < len("2006-01-02T15:04:05Z") {
 		return false
 	}
 	for i, form := range "0000-00-00t00:00:00" {
 		c := s[i]
-		if form == '0' && (c < '0' || c > '9') || form == 't' && c != 'T' && c != 't' || (form == '-' || form == ':') && c != byte(form) {
+		if form == '0' && (c < '0' || c > '9') || form == 't' && c != 'T' && c != 't' ||
+			(form == '-' || form == ':') && c != byte(form) {
 			return false
 		}
 	}
@@ -229,7 +230,8 @@ func isRFC3339(s string) bool {
 		return v
 	}
 	year, month, day := n(0, 4), n(5, 7), n(8, 10)
-	if month < 1 || month > 12 || day < 1 || day > daysIn(year, month) || n(11, 13) > 23 || n(14, 16) > 59 || n(17, 19) > 59 {
+	if month < 1 || month > 12 || day < 1 || day > daysIn(year, month) || n(11, 13) > 23 || n(14, 16) > 59 ||
+		n(17, 19) > 59 {
 		return false
 	}
 	return isZone(afterFraction(s[19:]))
@@ -248,7 +250,7 @@ func daysIn(year, month int) int {
 	return 31
 }
 
-// afterFraction cuts the fraction of a second; a point without digits stays and is no zone.
+// afterFraction cuts the fraction of a second. A point without digits stays and is not a zone.
 func afterFraction(s string) string {
 	if s == "" || s[0] != '.' {
 		return s

@@ -13,7 +13,8 @@ import (
 	"github.com/recount-ledger/recount/nano"
 )
 
-// Profile is one reading of "sorted keys, no spaces, nine decimals" (testdata/PROFILES.md). Values are logged and for ever.
+// Profile is one reading of "sorted keys, no spaces, nine decimals" (testdata/PROFILES.md). Values are
+// persisted and must never be renumbered.
 type Profile uint8
 
 // The profiles.
@@ -22,18 +23,27 @@ const (
 	Py                        // Python's repr
 	ES                        // ECMAScript numbers
 	Go                        // encoding/json
-	GoFold                    // encoding/json, keys sorted without regard to letter case
+	GoFold                    // encoding/json, keys sorted ignoring letter case
 	PyUTF8                    // Python, integers stay integers, raw UTF-8
 	Ryu                       // Rust
 	Bin                       // 200-byte struct
 	PyBin                     // Python's round and json.dumps: integers stay integers, all non-ASCII escaped
 )
 
-// LastProfile is the profile of the highest number.
+// LastProfile is the profile with the highest number.
 const LastProfile = PyBin
 
-var profileNames = [...]string{F9: "f9", Py: "py", ES: "es", Go: "go", GoFold: "go-fold", PyUTF8: "py-utf8", Ryu: "ryu", Bin: "bin",
-	PyBin: "py-bin"}
+var profileNames = [...]string{
+	F9:     "f9",
+	Py:     "py",
+	ES:     "es",
+	Go:     "go",
+	GoFold: "go-fold",
+	PyUTF8: "py-utf8",
+	Ryu:    "ryu",
+	Bin:    "bin",
+	PyBin:  "py-bin",
+}
 
 // Errors of profiles.
 var (
@@ -41,7 +51,7 @@ var (
 	ErrNotInProfile   = errors.New("pcs: the record cannot be written in this profile")
 )
 
-// String is the name in testdata/PROFILES.md, "unknown" outside the set.
+// String returns the name in testdata/PROFILES.md, or "unknown" for other values.
 func (p Profile) String() string {
 	if p == 0 || int(p) >= len(profileNames) {
 		return "unknown"
@@ -62,13 +72,13 @@ func ParseProfile(s string) (Profile, error) {
 // ProfileSet is a set of profiles.
 type ProfileSet uint16
 
-// DefaultProfiles are enabled without being asked for.
+// DefaultProfiles are enabled by default.
 const DefaultProfiles = ProfileSet(1<<F9 | 1<<Py | 1<<ES | 1<<Go | 1<<GoFold | 1<<PyBin)
 
-// AllProfiles are those that exist.
+// AllProfiles are all profiles that exist.
 const AllProfiles = ProfileSet(1<<(LastProfile+1) - 1<<F9)
 
-// ProfilesOf makes a set.
+// ProfilesOf returns a set of the given profiles.
 func ProfilesOf(ps ...Profile) (s ProfileSet) {
 	for _, p := range ps {
 		s |= 1 << p
@@ -90,16 +100,17 @@ func (s ProfileSet) Slice() []Profile {
 	return out
 }
 
-// Tuple is the signed values: the multiples of 1e-9 that a profile's rounding rule makes of the wire doubles.
+// Tuple holds the signed values: the numbers on the wire, rounded to multiples of 1e-9 by the rule of a
+// profile.
 type Tuple struct{ DHat, CohStar, R, Budget nano.Nano }
 
-// Tuple rounds the four numbers by the rule of p. It needs Signable.
+// Tuple rounds the four numbers by the rule of p. The record must be Signable.
 func (r *Record) Tuple(p Profile) Tuple {
 	return Tuple{round(r.DHat.Double, p), round(r.CohStar.Double, p), round(r.R.Double, p), round(r.Budget.Double, p)}
 }
 
-// round is the rounding rule of a profile: bin (exact value, ties to even), dec (shortest text, half away from zero), mulup
-// (times 1e9 in doubles, half upwards) or mul (times 1e9 in doubles, half away from zero).
+// round applies the rounding rule of a profile: bin (exact value, ties to even), dec (shortest text, half away
+// from zero), mulup (times 1e9 in doubles, half upwards) or mul (times 1e9 in doubles, half away from zero).
 func round(x float64, p Profile) nano.Nano {
 	switch p {
 	case F9, PyUTF8, PyBin:
@@ -117,7 +128,7 @@ func round(x float64, p Profile) nano.Nano {
 	return nano.Nano(math.Round(float64(x * 1e9)))
 }
 
-// fromFixed reads a text with nine decimals.
+// fromFixed parses a text with nine decimals.
 func fromFixed(text []byte) nano.Nano {
 	var n nano.Nano
 	for _, c := range text {
@@ -154,8 +165,8 @@ var (
 	byFold  = [...]string{"budget", "coh_star", "D_hat", "epoch", "merkle_root", "pcs_id", "r", "shard_id"}
 )
 
-// AppendPayload appends the canonical bytes that a client of profile p signs. It needs Signable. Bin refuses a shard_id of
-// more than 32 bytes or with NUL with ErrNotInProfile.
+// AppendPayload appends the canonical bytes that a client of profile p signs. The record must be Signable. With
+// Bin, a shard_id of more than 32 bytes or with NUL gives ErrNotInProfile.
 func (r *Record) AppendPayload(dst []byte, p Profile) ([]byte, error) {
 	switch {
 	case p == Bin:
@@ -195,7 +206,8 @@ func (r *Record) AppendPayload(dst []byte, p Profile) ([]byte, error) {
 
 func (r *Record) appendBin(dst []byte) ([]byte, error) {
 	if len(r.ShardID) > 32 || strings.IndexByte(r.ShardID, 0) >= 0 || len(r.PCSID) != 64 || len(r.MerkleRoot) != 64 {
-		return dst, fmt.Errorf("%w: bin needs 64-byte ids and at most 32 bytes of shard_id without NUL", ErrNotInProfile)
+		return dst, fmt.Errorf("%w: bin needs 64-byte ids and at most 32 bytes of shard_id without NUL",
+			ErrNotInProfile)
 	}
 	t := r.Tuple(Bin)
 	dst = append(append(dst, r.PCSID...), r.MerkleRoot...)
@@ -209,7 +221,7 @@ func (r *Record) appendBin(dst []byte) ([]byte, error) {
 	return dst, nil
 }
 
-// appendNumber writes the rounded double in the number style of p.
+// appendNumber appends the rounded double in the number style of p.
 func appendNumber(dst []byte, n Number, p Profile) []byte {
 	if p == F9 {
 		return strconv.AppendFloat(dst, n.Double, 'f', 9, 64)
@@ -237,7 +249,7 @@ func appendNumber(dst []byte, n Number, p Profile) []byte {
 	return appendES(dst, v)
 }
 
-// appendES is ECMAScript's Number::toString, which encoding/json follows too (except for -0).
+// appendES formats like ECMAScript's Number::toString, which encoding/json follows too (except for -0).
 func appendES(dst []byte, v float64) []byte {
 	abs := math.Abs(v)
 	if abs == 0 || abs >= 1e-6 && abs < 1e21 {
@@ -246,7 +258,8 @@ func appendES(dst []byte, v float64) []byte {
 	return appendExp(dst, v, 1)
 }
 
-// appendPy is Python's repr: fixed from 1e-4 to below 1e16, always with a point; exponents of at least two digits.
+// appendPy formats like Python's repr: fixed from 1e-4 to below 1e16, always with a point, and exponents with
+// at least two digits.
 func appendPy(dst []byte, v float64) []byte {
 	if abs := math.Abs(v); abs != 0 && (abs < 1e-4 || abs >= 1e16) {
 		return appendExp(dst, v, 2)
@@ -254,7 +267,7 @@ func appendPy(dst []byte, v float64) []byte {
 	return appendPoint(strconv.AppendFloat(dst, v, 'f', -1, 64), len(dst))
 }
 
-// appendRyu is the pretty form of Rust's ryu: fixed from 1e-5 to below 1e16, always with a point.
+// appendRyu formats like the pretty form of Rust's ryu: fixed from 1e-5 to below 1e16, always with a point.
 func appendRyu(dst []byte, v float64) []byte {
 	if abs := math.Abs(v); abs != 0 && (abs < 1e-5 || abs >= 1e16) {
 		return appendExp(dst, v, 1)
@@ -271,7 +284,7 @@ func appendPoint(dst []byte, from int) []byte {
 	return append(dst, '.', '0')
 }
 
-// appendExp writes the shortest digits with an exponent of at least digits digits.
+// appendExp appends the shortest digits with an exponent of at least digits digits.
 func appendExp(dst []byte, v float64, digits int) []byte {
 	text := strconv.FormatFloat(v, 'e', -1, 64) // d.ddde-07
 	mantissa, exp, _ := strings.Cut(text, "e")
@@ -292,7 +305,7 @@ func appendU(dst []byte, c rune) []byte {
 	return append(dst, '\\', 'u', hexDigits[c>>12&15], hexDigits[c>>8&15], hexDigits[c>>4&15], hexDigits[c&15])
 }
 
-// appendString writes a JSON string in the escape style of p.
+// appendString appends a JSON string in the escape style of p.
 func appendString(dst []byte, s string, p Profile) []byte {
 	dst = append(dst, '"')
 	for _, c := range s {

@@ -6,7 +6,7 @@ import (
 	"unicode/utf8"
 )
 
-// value reads the value of a known member; ok means well-formed.
+// value decodes the value of a known member. ok means that it is well formed.
 func (w *decoder) value(member int, name string) (ok bool, err error) {
 	r := w.r
 	switch member {
@@ -46,7 +46,7 @@ func (w *decoder) value(member int, name string) (ok bool, err error) {
 	return w.word(member, name)
 }
 
-// word reads the members that are plain strings.
+// word decodes the members that are plain strings.
 func (w *decoder) word(member int, name string) (ok bool, err error) {
 	r := w.r
 	var s string
@@ -75,10 +75,12 @@ func (w *decoder) word(member int, name string) (ok bool, err error) {
 
 var wordReasons = map[int]string{
 	hasSchema: "must be " + schemaName,
-	hasRegime: "must be sticky, mixed or non_sticky", hasSentAt: "is not an RFC 3339 date-time with a zone", hasScheme: "must be pcs/1 or pcs/2",
+	hasRegime: "must be sticky, mixed or non_sticky",
+	hasSentAt: "is not an RFC 3339 date-time with a zone",
+	hasScheme: "must be pcs/1 or pcs/2",
 }
 
-// text reads a string.
+// text decodes a string.
 func (w *decoder) text(name string, into *string) (ok bool, err error) {
 	if w.d.PeekKind() != '"' {
 		return false, w.wrongType(name, "must be a string")
@@ -114,7 +116,7 @@ func (w *decoder) shard(name string) (ok bool, err error) {
 	return true, nil
 }
 
-// CheckShardID says why no record can have this shard_id; "" is that one can.
+// CheckShardID returns why no record can have this shard_id, or "".
 func CheckShardID(id string) string {
 	switch {
 	case id == "":
@@ -138,7 +140,7 @@ func (w *decoder) literal(name string) (text string, ok bool, err error) {
 	return text, err == nil, err
 }
 
-// double is the value of a number; a literal beyond the double range makes the whole body malformed.
+// double parses a number. A literal beyond the double range makes the whole body malformed.
 func (w *decoder) double(name, text string) (float64, error) {
 	f, err := strconv.ParseFloat(text, 64)
 	if err != nil || math.IsInf(f, 0) {

@@ -15,19 +15,19 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Scheme says what a signature covers. The member sig_scheme of a record names it.
+// Scheme determines the part of a record that its signature covers. The member sig_scheme of a record names it.
 type Scheme uint8
 
 // The schemes. A record without the member is of scheme PCS1.
 const (
 	PCS1          Scheme = iota // the eight signed members, in a profile
-	PCS2                        // every member but sig
-	UnknownScheme               // the member is there and names none of them; no signature can be checked
+	PCS2                        // every member except sig
+	UnknownScheme               // the member names no known scheme, so no signature can be checked
 )
 
 var schemeNames = [...]string{PCS1: "pcs/1", PCS2: "pcs/2", UnknownScheme: "unknown"}
 
-// String is the value of sig_scheme, "unknown" outside the set.
+// String returns the value of sig_scheme, or "unknown" for other values.
 func (s Scheme) String() string { return schemeNames[min(s, UnknownScheme)] }
 
 // ErrUnknownScheme is wrapped by ParseScheme.
@@ -53,10 +53,10 @@ func schemeOf(s string) Scheme {
 // SchemeSet is a set of schemes.
 type SchemeSet uint8
 
-// AllSchemes are enabled without being asked for.
+// AllSchemes are enabled by default.
 const AllSchemes = SchemeSet(1<<PCS1 | 1<<PCS2)
 
-// SchemesOf makes a set.
+// SchemesOf returns a set of the given schemes.
 func SchemesOf(all ...Scheme) (s SchemeSet) {
 	for _, v := range all {
 		s |= 1 << v
@@ -64,7 +64,7 @@ func SchemesOf(all ...Scheme) (s SchemeSet) {
 	return s & AllSchemes
 }
 
-// Has reports whether v is in the set; UnknownScheme never is.
+// Has reports whether v is in the set. UnknownScheme never is.
 func (s SchemeSet) Has(v Scheme) bool { return s&AllSchemes&(1<<v) != 0 }
 
 // Slice lists the members in ascending order.
@@ -80,17 +80,18 @@ func (s SchemeSet) Slice() (out []Scheme) {
 // Limits of a record that is signed with PCS2. They are part of the scheme and never change.
 const (
 	MaxWholeDepth    = 32 // levels of nesting, the record itself included
-	MaxWholeExponent = 9  // digits of an exponent, leading zeros aside
+	MaxWholeExponent = 9  // digits of an exponent, not counting leading zeros
 )
 
-// wholeLabel begins every message of PCS2. No message of PCS1 begins so: those are 32 bytes or begin with a brace.
+// wholeLabel begins every message of PCS2. No message of PCS1 begins with it: those are 32 bytes long or begin
+// with a brace.
 const wholeLabel = "recount/pcs/2\n"
 
-// ErrNoWhole is wrapped by AppendWhole: the record cannot be signed as a whole.
+// ErrNoWhole is wrapped by AppendWhole if the record cannot be signed as a whole.
 var ErrNoWhole = errors.New("pcs: the record has no canonical form of pcs/2")
 
-// WholeMessage appends what is signed under PCS2: "recount/pcs/2", a line feed, and the SHA-256 of the canonical form in
-// lower-case hex. ok is false when the record is of another scheme or has no canonical form.
+// WholeMessage appends the message that is signed under PCS2: "recount/pcs/2", a line feed, and the SHA-256 of
+// the canonical form in lower-case hex. ok is false if the record has another scheme or no canonical form.
 func (r *Record) WholeMessage(dst []byte) (msg []byte, ok bool) {
 	if !r.HasWhole() {
 		return dst, false
@@ -98,10 +99,11 @@ func (r *Record) WholeMessage(dst []byte) (msg []byte, ok bool) {
 	return hex.AppendEncode(append(dst, wholeLabel...), r.whole[:]), true
 }
 
-// HasWhole reports whether the record is of scheme PCS2 and has its canonical form.
+// HasWhole reports whether the record has scheme PCS2 and a canonical form.
 func (r *Record) HasWhole() bool { return r.Scheme == PCS2 && r.hasWhole }
 
-// scheme settles what the signature of a decoded record covers, and keeps the digest that WholeMessage needs.
+// scheme determines what the signature of a decoded record covers, and computes the digest that WholeMessage
+// needs.
 func (w *decoder) scheme(body []byte) {
 	r := w.r
 	switch {
@@ -114,14 +116,14 @@ func (w *decoder) scheme(body []byte) {
 	}
 }
 
-// spellers are jsontext decoders for reuse. They leave it to canon to find a repeated name.
+// spellers are jsontext decoders for reuse. They leave repeated names for canon to find.
 var spellers = sync.Pool{New: func() any {
 	return jsontext.NewDecoder(bytes.NewReader(nil), jsontext.AllowDuplicateNames(true))
 }}
 
-// AppendWhole appends the canonical form of PCS2 (testdata/PROFILES.md): the record without its member sig, members sorted
-// by the bytes of their names, without spaces, strings with the fewest escapes, numbers as their exact decimal value.
-// body must be one JSON object with unique names. Errors wrap ErrNoWhole.
+// AppendWhole appends the canonical form of PCS2 (testdata/PROFILES.md): the record without its member sig,
+// members sorted by the bytes of their names, without spaces, strings with the fewest escapes, numbers as their
+// exact decimal value. body must be one JSON object with unique names. Errors wrap ErrNoWhole.
 func AppendWhole(dst, body []byte) ([]byte, error) {
 	d := spellers.Get().(*jsontext.Decoder)
 	d.Reset(bytes.NewBuffer(body), jsontext.AllowDuplicateNames(true))
@@ -142,13 +144,13 @@ func AppendWhole(dst, body []byte) ([]byte, error) {
 	return c.out, nil
 }
 
-// canon writes the canonical form of what d reads.
+// canon writes the canonical form of the JSON that d reads.
 type canon struct {
 	d   *jsontext.Decoder
 	out []byte
 }
 
-// value writes the value that comes next, at a level of nesting.
+// value writes the next value, at a level of nesting.
 func (c *canon) value(level int) error {
 	kind := c.d.PeekKind()
 	if (kind == '{' || kind == '[') && level > MaxWholeDepth {
@@ -194,13 +196,13 @@ func (c *canon) array(level int) error {
 	return err
 }
 
-// canonMember is a member of an object: its name and where its text lies in canon.out.
+// canonMember is a member of an object: its name and the position of its text in canon.out.
 type canonMember struct {
 	name     string
 	from, to int
 }
 
-// object writes the members as they come and puts them in order when they came in another one.
+// object writes the members in their order and sorts them if necessary.
 func (c *canon) object(level int) error {
 	if _, err := c.d.ReadToken(); err != nil {
 		return err
@@ -251,7 +253,7 @@ func (c *canon) member(level int) (m canonMember, err error) {
 	return m, err
 }
 
-// order puts the members of an object, which lie behind each other from start on with commas between, in order.
+// order sorts the members of an object, which follow each other from start on, separated by commas.
 func (c *canon) order(start int, members []canonMember) {
 	byName := func(a, b canonMember) int { return strings.Compare(a.name, b.name) }
 	if slices.IsSortedFunc(members, byName) {
@@ -276,8 +278,8 @@ func unquoted(v jsontext.Value) (string, error) {
 	return string(b), err
 }
 
-// number writes the exact value of a literal: its digits without zeros at either end, "e", and the power of ten. Zero is 0e0
-// and keeps its sign.
+// number writes the exact value of a literal: its digits without zeros at either end, "e", and the power of
+// ten. Zero is 0e0 and keeps its sign.
 func (c *canon) number(literal []byte) error {
 	if literal[0] == '-' {
 		c.out, literal = append(c.out, '-'), literal[1:]

@@ -10,7 +10,7 @@ import (
 	"github.com/recount-ledger/recount/internal/event"
 )
 
-// run decides when a pack leaves: at once when nothing is in flight, else when it is large or old enough.
+// run sends packs: immediately if none is in flight, otherwise once the queue is large or old enough.
 func (p *Packer[R]) run() {
 	defer close(p.done)
 	timer := time.NewTimer(time.Hour)
@@ -32,7 +32,7 @@ func (p *Packer[R]) run() {
 	p.failQueue()
 }
 
-// take removes the next pack from the queue, or says how long to wait for one.
+// take removes the next pack from the queue. Without a pack it returns the time to wait for one.
 func (p *Packer[R]) take() (batch []*group[R], wait time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -62,7 +62,7 @@ func (p *Packer[R]) take() (batch []*group[R], wait time.Duration) {
 	return batch, 0
 }
 
-// takeAlone removes the first group that wants an entry of its own; p.mu is held.
+// takeAlone removes the first group that wants its own entry. p.mu must be held.
 func (p *Packer[R]) takeAlone() []*group[R] {
 	i := slices.IndexFunc(p.queue, func(g *group[R]) bool { return g.alone })
 	if i < 0 {
@@ -75,7 +75,7 @@ func (p *Packer[R]) takeAlone() []*group[R] {
 	return []*group[R]{g}
 }
 
-// taken counts a pack that leaves the queue; p.mu is held.
+// taken counts a pack that leaves the queue. p.mu must be held.
 func (p *Packer[R]) taken(events, size int) {
 	p.waiting -= size
 	p.events -= events
@@ -97,7 +97,7 @@ func (p *Packer[R]) failQueue() {
 	}
 }
 
-// send brings one pack into the log and hands every group its answer.
+// send brings one pack into the log and delivers an answer to every group.
 func (p *Packer[R]) send(batch []*group[R]) {
 	defer p.sends.Done()
 	ctx, cancel := context.WithTimeout(p.ctx, p.o.Deadline)
@@ -119,9 +119,9 @@ func (p *Packer[R]) send(batch []*group[R]) {
 	p.mu.Unlock()
 }
 
-// deliver tries the pack here or at the leader until it is committed or the deadline passes, and returns the groups that
-// are still to be answered. sent remembers that an attempt may have reached a log, after which "not proposed" can no
-// longer be said.
+// deliver tries the pack here or at the leader until it is committed or the deadline passes. It returns the
+// groups that still need an answer. sent is set once an attempt may have reached a log, because "not proposed"
+// would then be a guess.
 func (p *Packer[R]) deliver(ctx context.Context, batch []*group[R]) (left []*group[R], place Place, err error) {
 	sent := false
 	for {
@@ -154,8 +154,8 @@ func (p *Packer[R]) deliver(ctx context.Context, batch []*group[R]) (left []*gro
 	}
 }
 
-// giveUp is the answer when the deadline passed or the packer was closed. An answer says one thing only: what may be in
-// the log is never also called "not proposed".
+// giveUp returns the error for a deadline that passed or a packer that was closed. It never says "not proposed"
+// of a pack that may be in the log.
 func (p *Packer[R]) giveUp(sent bool, last error) error {
 	switch {
 	case sent:
@@ -168,8 +168,8 @@ func (p *Packer[R]) giveUp(sent bool, last error) error {
 
 func unknown(cause error) error { return fmt.Errorf("%w: %s", ErrUnknown, cause) }
 
-// begin picks the groups that the next attempt carries; from here on they may be in the log. Those whose callers have gone
-// are left out and, when this node does not lead, so are those that another node forwarded: they get their answer here.
+// begin selects the groups for the next attempt, which may be in the log from then on. It drops groups whose
+// callers have gone. If this node does not lead, it also answers and drops groups that another node forwarded.
 func (p *Packer[R]) begin(batch []*group[R], leads, sent bool) []*group[R] {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -212,7 +212,7 @@ func (p *Packer[R]) attempt(ctx context.Context, batch []*group[R], leads bool) 
 	return p.o.Log.Forward(ctx, entry)
 }
 
-// answer hands each group its part: places at once, outcomes after one wait for the fold of the pack's entry.
+// answer delivers the results: positions immediately, outcomes after one wait for the fold of the pack's entry.
 func (p *Packer[R]) answer(ctx context.Context, batch []*group[R], place Place, err error) {
 	offset, waiters := place.Offset, 0
 	for _, g := range batch {

@@ -1,9 +1,52 @@
-// Package propose carries events into the log: it packs what waits into one entry when this node leads, and forwards it
-// to the leader, once, when it does not. A pack whose fate is unknown is sent again until its deadline; that is safe
+// Package propose carries events into the Raft log. A Packer combines the events that wait into packs. If this
+// node leads, each pack becomes one Raft entry. Otherwise the pack is forwarded to the leader. One fsync per
+// node then serves up to 512 submissions.
+//
+// # The loop
+//
+// Callers add groups of events to a queue. One goroutine takes packs from it. In miniature:
+//
+//	for {
+//		wait until the queue has a group
+//		if packs are in flight {
+//			wait until the queue has 256 KiB or 512 events, or 2 ms have passed
+//			wait while two packs are in flight
+//		}
+//		pack := the oldest groups, up to these bounds
+//		go send(pack)
+//	}
+//
+// An idle node sends a single submission at once. A busy node fills its packs while the previous ones are being
+// committed. A group never spans two packs. Operators' events get an entry of their own (SubmitAlone).
+//
+//	send(pack):
+//		for until the deadline {
+//			if leader { index, err = Propose(pack) } else { place, err = Forward(pack) }
+//			if committed { wait for the fold, deliver the outcomes, return }
+//			wait for a change of leadership, 50 ms at most
+//		}
+//
+// # What a caller learns
+//
+// A caller gets exactly one answer, and an error never claims more than the node knows:
+//
+//	outcome         the event was folded
+//	ErrOverloaded   the queue is full or did not move: nothing was proposed
+//	ErrNoLeader     no leader was found: nothing was proposed
+//	ErrClosed       the node is stopping: nothing was proposed
+//	ErrUnknown      an attempt may have reached a log
+//
+// Once an attempt may have reached a log, only an outcome or ErrUnknown is possible. Repeating a pack is safe,
 // because the fold answers a repeated submission with its first outcome.
 //
-// The package refuses to queue without bound, to forward what was forwarded to it, and to guess an outcome: a caller
-// gets the folded outcome, "not proposed" or "unknown".
+// A caller may stop waiting when its context ends. If no attempt has carried its group, the group is withdrawn
+// and will not be proposed. The state of a group (queued, idle, tried, gone) decides which answer is true.
+//
+// # Limits
+//
+// The queue is bounded in bytes, including packs in flight (Options.MaxQueue). What another node forwarded is
+// proposed here or rejected, never forwarded again, so packs cannot circulate. Hold stops new packs of
+// submissions, for the switch of generations, while operators' events still leave.
 package propose
 
 import (
@@ -16,15 +59,15 @@ import (
 	"github.com/recount-ledger/recount/internal/event"
 )
 
-// What a caller is told instead of an outcome.
+// Errors that a caller receives instead of an outcome.
 var (
-	// ErrOverloaded: the queue is full or did not move in time; nothing was proposed.
+	// ErrOverloaded means that the queue is full or did not move in time. Nothing was proposed.
 	ErrOverloaded = errors.New("propose: the queue of this node is full")
-	// ErrNoLeader: no leader was found before the deadline; nothing was proposed.
+	// ErrNoLeader means that no leader was found before the deadline. Nothing was proposed.
 	ErrNoLeader = errors.New("propose: no leader")
-	// ErrUnknown: the deadline passed after the pack had been sent; it may or may not be in the log.
+	// ErrUnknown means that the deadline passed after the pack had been sent. It may or may not be in the log.
 	ErrUnknown = errors.New("propose: outcome unknown")
-	// ErrClosed: the node is stopping; nothing was proposed.
+	// ErrClosed means that the node is stopping. Nothing was proposed.
 	ErrClosed = errors.New("propose: closed")
 )
 
@@ -37,23 +80,25 @@ const (
 	retryPause    = 50 * time.Millisecond
 )
 
-// ForwardPath is the peer RPC under which a leader accepts packs of other nodes.
+// ForwardPath is the path of the peer RPC under which a leader accepts packs of other nodes.
 const ForwardPath = "/v1/forward"
 
-// Log is what the packer needs of consensus.
+// Log is the part of consensus that the packer uses.
 type Log interface {
 	// IsLeader reports whether this node leads and may propose now.
 	IsLeader() bool
-	// Propose commits one entry and returns its index. The error is ErrNoLeader when nothing was proposed; any other
-	// error leaves the outcome unknown.
+	// Propose commits one entry and returns its index. The error is ErrNoLeader if nothing was proposed. Any
+	// other error leaves the outcome unknown.
 	Propose(ctx context.Context, entry []byte) (index uint64, err error)
-	// Forward hands a pack to the leader and returns where its events begin. Errors as for Propose, and ErrOverloaded.
+	// Forward sends a pack to the leader and returns the position of its first event. Errors are those of
+	// Propose and ErrOverloaded.
 	Forward(ctx context.Context, pack []byte) (Place, error)
 	// Changed returns a channel that is closed when the view of leadership changes.
 	Changed() <-chan struct{}
 }
 
-// Place says where a group of events stands in the log: the entry, and the offset of the group's first event in it.
+// Place is the position of a group of events in the log: the entry, and the offset of the group's first event
+// in it.
 type Place struct {
 	Index  uint64
 	Offset int
@@ -69,11 +114,11 @@ type Options[R any] struct {
 	Now func() int64
 	// MaxQueue bounds the payload bytes that wait or are in flight.
 	MaxQueue int
-	// Deadline bounds how long a pack is tried.
+	// Deadline bounds the time during which a pack is tried.
 	Deadline time.Duration
 }
 
-// Packer gathers groups of events into packs. Create it with New; Close it once.
+// Packer collects groups of events into packs. Create it with New and close it once.
 type Packer[R any] struct {
 	o      Options[R]
 	ctx    context.Context
@@ -90,7 +135,7 @@ type Packer[R any] struct {
 	events   int // events in queue
 	oldest   time.Time
 	held     int           // holds that are not released
-	landed   chan struct{} // closed when a pack has come back, made anew then
+	landed   chan struct{} // closed and replaced when a pack has come back
 	inFlight int
 	packs    uint64
 }
@@ -100,22 +145,22 @@ type group[R any] struct {
 	events []event.Event
 	bytes  int
 	alone  bool
-	place  bool // the caller wants the place, not the outcomes
-	// forwarded groups came from another node and are proposed here or not at all.
+	place  bool // the caller wants the position, not the outcomes
+	// forwarded groups came from another node. They are proposed here or rejected.
 	forwarded bool
 	state     state // guarded by Packer.mu
 	offset    int   // of its first event in the entry, once that is known
 	answer    chan answer[R]
 }
 
-// state says what can be told to a caller who stops waiting.
+// state decides the answer to a caller that stops waiting.
 type state uint8
 
 const (
 	queued state = iota // in the queue
 	idle                // in a pack that is known to be in no log
 	tried               // in a pack that may be in a log
-	gone                // its caller was told that it was not proposed, and it will not be
+	gone                // the caller was told that it was not proposed, so it will not be
 )
 
 type answer[R any] struct {
@@ -127,12 +172,19 @@ type answer[R any] struct {
 // New starts a packer.
 func New[R any](o Options[R]) *Packer[R] {
 	ctx, cancel := context.WithCancel(context.Background())
-	p := &Packer[R]{o: o, ctx: ctx, cancel: cancel, wake: make(chan struct{}, 1), done: make(chan struct{}), landed: make(chan struct{})}
+	p := &Packer[R]{
+		o:      o,
+		ctx:    ctx,
+		cancel: cancel,
+		wake:   make(chan struct{}, 1),
+		done:   make(chan struct{}),
+		landed: make(chan struct{}),
+	}
 	go p.run()
 	return p
 }
 
-// Close refuses new events, tells those that wait, and returns when nothing is in flight.
+// Close rejects new events, answers those that wait, and returns when nothing is in flight.
 func (p *Packer[R]) Close() {
 	p.mu.Lock()
 	p.closed = true
@@ -142,7 +194,7 @@ func (p *Packer[R]) Close() {
 	p.sends.Wait()
 }
 
-// Stats are the bytes queued or in flight and the packs sent so far.
+// Stats returns the bytes queued or in flight and the number of packs sent.
 func (p *Packer[R]) Stats() (queuedBytes int, packs uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -162,24 +214,29 @@ func (p *Packer[R]) Submit(ctx context.Context, ev event.Event) (R, Place, error
 	return a.outcomes[0], a.place, nil
 }
 
-// SubmitAlone puts one event into an entry of its own, as operator events want it.
+// SubmitAlone puts one event into its own entry, as operators' events require.
 func (p *Packer[R]) SubmitAlone(ctx context.Context, ev event.Event) (Place, error) {
 	a, err := p.enqueue(ctx, &group[R]{events: []event.Event{ev}, alone: true, place: true})
 	return a.place, err
 }
 
-// Accept packs a group that another node forwarded; it is proposed here or refused, never forwarded again.
+// Accept packs a group that another node forwarded. It is proposed here or rejected, never forwarded again.
 func (p *Packer[R]) Accept(ctx context.Context, pack event.Pack) (Place, error) {
 	if !p.o.Log.IsLeader() {
 		return Place{}, ErrNoLeader
 	}
-	g := &group[R]{events: pack.Events, place: true, forwarded: true, alone: len(pack.Events) == 1 && pack.Events[0].Kind != event.Submission}
+	g := &group[R]{
+		events:    pack.Events,
+		place:     true,
+		forwarded: true,
+		alone:     len(pack.Events) == 1 && pack.Events[0].Kind != event.Submission,
+	}
 	a, err := p.enqueue(ctx, g)
 	return a.place, err
 }
 
-// Hold keeps submissions in the queue until release is called, and returns when nothing is in flight. Events that want an entry
-// of their own still leave. Without success nothing is held.
+// Hold keeps submissions in the queue until release is called. It returns when nothing is in flight. Events
+// that want their own entry still leave. If Hold fails, nothing is held.
 func (p *Packer[R]) Hold(ctx context.Context) (release func(), err error) {
 	p.mu.Lock()
 	p.held++
@@ -237,7 +294,7 @@ func (p *Packer[R]) enqueue(ctx context.Context, g *group[R]) (answer[R], error)
 	}
 }
 
-// leave ends the wait for a group: what no attempt has carried is taken back.
+// leave ends the wait for a group. If no attempt has carried the group, it is withdrawn.
 func (p *Packer[R]) leave(g *group[R]) (answer[R], error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
