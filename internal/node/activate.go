@@ -82,7 +82,7 @@ func (n *Node) agreeOn(ctx context.Context, number uint32, position uint64, diff
 	want := diffText(position, diff)
 	for {
 		nodes = n.progressOf(ctx, number, position)
-		agree, reporters, absent := agreement(nodes, len(n.cfg.Voters), func(p wire.NodeProgress) string { return p.DiffAt })
+		agree, reporters, absent := agreeing(nodes, len(n.cfg.Voters), func(p wire.NodeProgress) string { return p.DiffAt })
 		if i := slices.IndexFunc(nodes, func(p wire.NodeProgress) bool { return p.DiffAt != "" && p.DiffAt != want }); i >= 0 {
 			return nil, nil, nil, wire.NewProblem(wire.CodeNoAgreement, fmt.Sprintf("%s reports %s at event %d, this node %s", nodes[i].Node, nodes[i].DiffAt, position, want))
 		}

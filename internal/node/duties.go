@@ -360,7 +360,7 @@ func (n *Node) catchUp(ctx context.Context) error {
 			if since.IsZero() {
 				since = time.Now()
 			}
-			err = n.agreeFirst(ctx, since)
+			err = n.doubts.AgreeFirst(ctx, since)
 		}
 		if err == nil {
 			n.holdTime()

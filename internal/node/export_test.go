@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/recount-ledger/recount/internal/event"
@@ -44,12 +43,12 @@ func (n *Node) CallPeer(ctx context.Context, to, path string, body []byte) error
 
 // AgreeFirst compares the head of this node with the other voters, as a node does that has waited since a moment.
 func (n *Node) AgreeFirst(ctx context.Context, since time.Time) error {
-	return n.agreeFirst(ctx, since)
+	return n.doubts.AgreeFirst(ctx, since)
 }
 
 // AsksOn says whether a question is open that waits for a majority.
 func (n *Node) AsksOn() bool {
-	return slices.ContainsFunc(n.doubts.some(), func(q question) bool { return q.insist })
+	return n.doubts.Insists()
 }
 
 // VoterWithout names a voter whose release lacks a capability.
@@ -58,7 +57,7 @@ func (n *Node) VoterWithout(ctx context.Context, need string) string {
 }
 
 // RoundsOfDoubts counts how often the open questions were asked.
-func (n *Node) RoundsOfDoubts() uint64 { return n.doubts.rounds.Load() }
+func (n *Node) RoundsOfDoubts() uint64 { return n.doubts.Rounds() }
 
 // HoldGeneration ends the loops of a generation, as if it had very much to fold.
 func (n *Node) HoldGeneration(number uint32) {

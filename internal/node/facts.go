@@ -2,11 +2,10 @@ package node
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"slices"
 
+	"github.com/recount-ledger/recount/internal/agreement"
 	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/internal/pcs"
 	"github.com/recount-ledger/recount/internal/verify"
@@ -110,9 +109,6 @@ func (n *Node) falseFacts(from string, sub event.Sub) error {
 	return fmt.Errorf("%w: key %s, from %s", errFalseFacts, sub.Facts.KeyID, from)
 }
 
-// factsPath is the peer RPC under which a node says whether the signature facts of an event hold.
-const factsPath = "/v1/facts"
-
 // Answers about signature facts; an empty one means that the node lacks the secret.
 const (
 	factsTrue  = "holds"
@@ -122,16 +118,17 @@ const (
 // answerFacts checks the facts of an event once it is numbered here. The leader also looks into the matter itself, since only
 // it can put the voters' finding into the log.
 func (n *Node) answerFacts(ctx context.Context, from string, body []byte) ([]byte, error) {
-	if len(body) != 8 {
-		return nil, errors.New("a question about signature facts has 8 bytes")
+	q, err := agreement.ParseRequest(agreement.Facts, body)
+	if err != nil {
+		return nil, err
 	}
-	seq := binary.BigEndian.Uint64(body)
+	seq := q.Seq
 	if err := n.derived.WaitSeq(ctx, seq); err != nil {
 		return nil, err
 	}
 	answer, err := n.ownFacts(seq)
 	if _, leads := n.cluster.IsLeader(); leads && err == nil && from != n.cfg.NodeID && n.derived.Control().Disputed(seq) == 0 {
-		n.doubts.raise(question{about: factsSubject, seq: seq})
+		n.doubts.Raise(q)
 	}
 	return []byte(answer), err
 }
@@ -156,77 +153,4 @@ func (n *Node) ownFacts(seq uint64) (string, error) {
 		return factsTrue, nil
 	}
 	return factsFalse, nil
-}
-
-// keyOf names the key that a submission is recorded under.
-func (n *Node) keyOf(seq uint64) string {
-	it, err := n.derived.Item(seq)
-	if err != nil {
-		return "its key"
-	}
-	sub, err := event.DecodeSubmission(it.Event.Payload)
-	if err != nil {
-		return "its key"
-	}
-	return "key " + sub.Facts.KeyID
-}
-
-// settleFacts asks the voters whether the facts of an event hold. When a majority says no, the event is bad and no node: the
-// leader logs it, and later generations count the record as unsigned. When a majority says yes, who says no is.
-func (n *Node) settleFacts(ctx context.Context, seq uint64) (settled bool, why string) {
-	if n.derived.Control().Disputed(seq) != 0 {
-		return true, ""
-	}
-	mine, err := n.ownFacts(seq)
-	if err != nil {
-		n.log.Warn("could not check the signature facts of an event", "seq", seq, "error", err)
-		return true, ""
-	}
-	votes := n.poll(ctx, factsPath, binary.BigEndian.AppendUint64(nil, seq), mine)
-	yes, no := votes.by[factsTrue], votes.by[factsFalse]
-	switch {
-	case len(no) >= n.majority() && mine == factsTrue, len(yes) >= n.majority() && mine == factsFalse:
-		n.enterQuarantine(fmt.Sprintf("the signature facts of event %d: this node says %q, a majority of the voters the opposite", seq, mine))
-		return true, ""
-	case len(yes) >= n.majority():
-		return true, ""
-	case len(no) >= n.majority():
-		return false, n.dispute(ctx, seq, no)
-	case suspends(mine, len(no)):
-		return false, fmt.Sprintf("the signature facts of event %d do not hold for %v, hold for %v, and no majority of %d voters can tell; start the nodes "+
-			"that are down, and give the secret of %s to those that lack it (pcs_hmac_keys_file)", seq, no, yes, len(n.cfg.Voters), n.keyOf(seq))
-	}
-	return true, ""
-}
-
-// suspends reports whether a finding without a majority stops this node. The log says that the facts hold: a node that finds the
-// same, or cannot tell, serves nothing else than the log says.
-func suspends(mine string, no int) bool { return no > 0 && mine == factsFalse }
-
-// dispute logs, as the leader, what a majority found. On other nodes the question stays open until the leader has.
-func (n *Node) dispute(ctx context.Context, seq uint64, voters []string) (why string) {
-	term, leads := n.cluster.IsLeader()
-	if !leads || term != n.term.Load() {
-		return ""
-	}
-	if voter := n.voterWithout(ctx, disputesCapability); voter != "" {
-		if !n.doubts.news(question{about: factsSubject, seq: seq}, voter) {
-			return ""
-		}
-		n.log.Warn("signature facts are disputed, and a voter of an older release would stop at that; upgrade it", "seq", seq, "voter", voter)
-		return ""
-	}
-	slices.Sort(voters)
-	index, err := n.proposeNow(ctx, event.FactsDisputed, &event.FactsDisputedV1{Seq: seq, Voters: voters, Node: n.cfg.NodeID})
-	if err == nil {
-		err = n.derived.WaitIndex(ctx, index)
-	}
-	if err != nil && n.doubts.news(question{about: factsSubject, seq: seq}, "not logged") {
-		n.log.Warn("could not log that signature facts are disputed; trying again", "seq", seq, "error", err)
-	}
-	if err != nil {
-		return ""
-	}
-	n.log.Error("a record is in the ledger that is not signed as its facts say; find the node that took it, then recount", "seq", seq, "voters", voters)
-	return ""
 }

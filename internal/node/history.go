@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/recount-ledger/recount/internal/agreement"
 	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/internal/fsm"
 	"github.com/recount-ledger/recount/internal/projections"
@@ -153,7 +154,7 @@ func (n *Node) checkHistory(ctx context.Context, leads bool) error {
 		case a.Recorded != nil && (a.Recorded.Flips != own.Flips || a.Recorded.Digest != own.Digest) && !n.askedHistory[a.Seq]:
 			n.log.Error("what changed at an activation is recorded otherwise in the log", "activation", a.Seq, "logged_by", a.Recorded.Node)
 			logged := changeBytes(fsm.Change{Flips: a.Recorded.Flips, Digest: a.Recorded.Digest})
-			n.askedHistory[a.Seq] = n.doubts.raise(question{about: historySubject, seq: a.Seq, logged: string(logged), carrier: a.Recorded.Seq})
+			n.askedHistory[a.Seq] = n.doubts.Raise(agreement.Question{About: agreement.History, Seq: a.Seq, Logged: string(logged), Carrier: a.Recorded.Seq})
 		}
 	}
 	return nil
@@ -162,13 +163,14 @@ func (n *Node) checkHistory(ctx context.Context, leads bool) error {
 // logHistory logs what changed at an activation once a majority has the same. A single contrary record, while others have
 // none yet, stops nothing: they decide when they have one.
 func (n *Node) logHistory(ctx context.Context, own fsm.Change) error {
-	ask, cancel := context.WithTimeout(ctx, askTimeout)
+	ask, cancel := context.WithTimeout(ctx, agreement.AskTimeout)
 	defer cancel()
 	mine := changeBytes(own)
-	votes := n.poll(ask, historyPath, historyRequest(own.Seq), string(mine))
-	if len(votes.by[string(mine)]) < n.majority() {
-		if votes.decides(string(mine), len(n.cfg.Voters)) {
-			n.doubts.raise(question{about: historySubject, seq: own.Seq})
+	q := agreement.Question{About: agreement.History, Seq: own.Seq}
+	votes := n.voters.Poll(ask, q, string(mine))
+	if len(votes.By[string(mine)]) < n.voters.Majority() {
+		if votes.Decide(string(mine), len(n.cfg.Voters)) {
+			n.doubts.Raise(q)
 		}
 		return nil // not recorded everywhere yet; this is tried again
 	}
@@ -179,8 +181,6 @@ func (n *Node) logHistory(ctx context.Context, own fsm.Change) error {
 	}
 	return n.derived.WaitIndex(ctx, index)
 }
-
-func historyRequest(seq uint64) []byte { return binary.BigEndian.AppendUint64(nil, seq) }
 
 func changeBytes(c fsm.Change) []byte {
 	return append(binary.BigEndian.AppendUint64(nil, c.Flips), c.Digest[:]...)
@@ -221,15 +221,13 @@ func (n *Node) historyOf(pcsID string, standing *projections.Result) ([]wire.His
 	return out, nil
 }
 
-// historyPath is the peer RPC under which a node says what it has recorded of an activation.
-const historyPath = "/v1/history"
-
 // answerHistory answers number and digest of the flips of an activation, nothing while they are not recorded here.
 func (n *Node) answerHistory(_ context.Context, _ string, body []byte) ([]byte, error) {
-	if len(body) != 8 {
-		return nil, errors.New("a question about history has 8 bytes")
+	q, err := agreement.ParseRequest(agreement.History, body)
+	if err != nil {
+		return nil, err
 	}
-	c, ok, err := n.history.Change(binary.BigEndian.Uint64(body))
+	c, ok, err := n.history.Change(q.Seq)
 	n.historyLost()
 	if err != nil || !ok {
 		return nil, err

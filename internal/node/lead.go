@@ -14,8 +14,8 @@ func (n *Node) unfit() string {
 	if n.quarantine.Load() != nil {
 		return "it is quarantined"
 	}
-	if reason := n.doubts.reason.Load(); reason != nil {
-		return "it is suspended: " + *reason
+	if reason := n.doubts.Suspended(); reason != "" {
+		return "it is suspended: " + reason
 	}
 	if n.joined.Load() {
 		if err := n.startFault(true); err != nil {

@@ -32,7 +32,7 @@ func (n *Node) place() place {
 	if _, ok := n.cluster.IsLeader(); ok {
 		p.State = "leader"
 	}
-	if n.doubts.reason.Load() != nil {
+	if n.doubts.Suspended() != "" {
 		p.State = "suspended"
 	}
 	if n.quarantine.Load() != nil {

@@ -18,6 +18,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/recount-ledger/recount/internal/agreement"
 	"github.com/recount-ledger/recount/internal/api"
 	"github.com/recount-ledger/recount/internal/audit"
 	"github.com/recount-ledger/recount/internal/cluster"
@@ -81,7 +82,8 @@ type Node struct {
 
 	term       atomic.Uint64 // newest term whose TermStart this node folded as leader
 	quarantine atomic.Pointer[string]
-	doubts     *doubts
+	doubts     *agreement.Doubts // questions to the other voters
+	voters     *agreement.Voters
 	capable    capable
 	olderThan  atomic.Pointer[string] // a capability that this node does not name; tests of mixed releases set it
 	closing    atomic.Bool
@@ -107,8 +109,9 @@ func Open(ctx context.Context, cfg Config, logger *slog.Logger) (*Node, error) {
 	}
 	n := &Node{cfg: cfg, log: logger, registry: prometheus.NewRegistry(), failed: make(chan error, 8),
 		ringChanged: make(chan struct{}, 1), certWatch: certs.NewWatcher(),
-		capable: capable{until: map[string]time.Time{}, lacks: map[string]string{}}, doubts: newDoubts(), askedHistory: map[uint64]bool{}, impossible: map[uint32]bool{}, drops: newRefusals(cfg.NodeID), limits: newLimits(cfg)}
+		capable: capable{until: map[string]time.Time{}, lacks: map[string]string{}}, askedHistory: map[uint64]bool{}, impossible: map[uint32]bool{}, drops: newRefusals(cfg.NodeID), limits: newLimits(cfg)}
 	n.own.Store(&cfg.Keys)
+	n.newDoubts()
 	n.disk = disk.New(disk.Options{Dir: cfg.Dir, Ballast: cfg.Ballast, Free: cfg.DiskFree, Virtual: cfg.FS != nil,
 		Unflushed: n.countUnflushed, Logger: logger})
 	n.ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
@@ -147,7 +150,7 @@ func (n *Node) open(ctx context.Context) error {
 	n.loop(loops, "ballast", n.disk.Run)
 	n.loop(loops, "examination of the log", n.scrubLog)
 	n.loop(loops, "leader duties", n.leaderDuties)
-	n.loop(loops, "agreement of the voters", n.settleDoubts)
+	n.loop(loops, "agreement of the voters", n.doubts.Run)
 	n.loop(loops, "key registration", n.registerKeys)
 	n.loop(loops, "key files", n.watchKeys)
 	n.loop(loops, "refusal reports", n.reportRefusals)
@@ -223,9 +226,9 @@ func (n *Node) newCluster() error {
 	n.cluster.Handle(propose.ForwardPath, n.acceptForward)
 	n.cluster.Handle(actPath, n.acceptAct)
 	n.cluster.Handle(positionPath, n.answerPosition)
-	n.cluster.Handle(digestPath, n.answerDigest)
-	n.cluster.Handle(factsPath, n.answerFacts)
-	n.cluster.Handle(historyPath, n.answerHistory)
+	n.cluster.Handle(agreement.DigestPath, n.answerDigest)
+	n.cluster.Handle(agreement.FactsPath, n.answerFacts)
+	n.cluster.Handle(agreement.HistoryPath, n.answerHistory)
 	n.cluster.Handle(progressPath, n.answerProgress)
 	return nil
 }

@@ -21,8 +21,8 @@ const progressPath = "/v1/generation"
 // progressTimeout bounds how long the view of a generation waits for a member.
 const progressTimeout = 2 * time.Second
 
-// agreement reports whether a majority of the voters says the same and none says otherwise; who says nothing is absent.
-func agreement(nodes []wire.NodeProgress, voters int, of func(wire.NodeProgress) string) (agree bool, reporters, absent []string) {
+// agreeing reports whether a majority of the voters says the same and none says otherwise; who says nothing is absent.
+func agreeing(nodes []wire.NodeProgress, voters int, of func(wire.NodeProgress) string) (agree bool, reporters, absent []string) {
 	said := map[string][]string{}
 	for _, p := range nodes {
 		if text := of(p); text != "" {

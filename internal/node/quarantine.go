@@ -2,18 +2,15 @@ package node
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
 
+	"github.com/recount-ledger/recount/internal/agreement"
 	"github.com/recount-ledger/recount/internal/durable"
 	"github.com/recount-ledger/recount/internal/projections"
 )
-
-// digestPath is the peer RPC under which a node says what it has folded up to an event.
-const digestPath = "/v1/digest"
 
 // quarantineFile holds the reason in the node's directory, so that a restart does not forget it.
 const quarantineFile = "quarantine"
@@ -55,7 +52,7 @@ func (n *Node) factsMismatch(generation uint32, seq uint64) {
 	}
 	n.log.Error("the signature facts of an event do not hold with the keys of this node", "seq", seq, "generation", generation)
 	if generation == n.active() {
-		n.doubts.raise(question{about: factsSubject, seq: seq})
+		n.doubts.Raise(agreement.Question{About: agreement.Facts, Seq: seq})
 	}
 }
 
@@ -63,7 +60,7 @@ func (n *Node) factsMismatch(generation uint32, seq uint64) {
 // leader, whose own digest it was. It is called by the fold and must not wait.
 func (n *Node) digestFolded(logged projections.DigestRow, agrees bool) {
 	if _, leads := n.cluster.IsLeader(); !agrees || leads {
-		n.doubts.raise(n.overtaken(loggedDigest(logged, agrees)))
+		n.doubts.RaiseFolded(loggedDigest(logged, agrees))
 	}
 }
 
@@ -71,24 +68,20 @@ func (d digests) bytes() []byte {
 	return append(append(append(make([]byte, 0, 96), d.log[:]...), d.state[:]...), d.control[:]...)
 }
 
-func digestRequest(generation uint32, seq uint64) []byte {
-	return binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint64(nil, seq), generation)
-}
-
 // answerDigest waits until the event is folded here by that generation and answers the three digests at it.
 func (n *Node) answerDigest(ctx context.Context, _ string, body []byte) ([]byte, error) {
-	if len(body) != 12 {
-		return nil, errors.New("a digest request has 12 bytes")
-	}
-	seq := binary.BigEndian.Uint64(body)
-	r, err := n.gens.await(ctx, binary.BigEndian.Uint32(body[8:]))
+	q, err := agreement.ParseRequest(agreement.Digest, body)
 	if err != nil {
 		return nil, err
 	}
-	if err := r.WaitSeq(ctx, seq); err != nil {
+	r, err := n.gens.await(ctx, q.Generation)
+	if err != nil {
 		return nil, err
 	}
-	d, err := n.digestAt(r.Generation, seq)
+	if err := r.WaitSeq(ctx, q.Seq); err != nil {
+		return nil, err
+	}
+	d, err := n.digestAt(r.Generation, q.Seq)
 	if err != nil {
 		return nil, err
 	}

@@ -35,8 +35,8 @@ func (n *Node) mayPropose() error {
 	if reason := n.quarantine.Load(); reason != nil {
 		return fmt.Errorf("quarantined: %s", *reason)
 	}
-	if reason := n.doubts.reason.Load(); reason != nil {
-		return fmt.Errorf("suspended: %s", *reason)
+	if reason := n.doubts.Suspended(); reason != "" {
+		return fmt.Errorf("suspended: %s", reason)
 	}
 	if n.cluster.Yielding() {
 		return errYielding

@@ -380,8 +380,8 @@ func (n ledger) Ready(ctx context.Context) []api.Check {
 		return nil
 	}
 	agreed := func() error {
-		if reason := n.doubts.reason.Load(); reason != nil {
-			return errors.New(*reason)
+		if reason := n.doubts.Suspended(); reason != "" {
+			return errors.New(reason)
 		}
 		return nil
 	}

@@ -280,7 +280,7 @@ func (n *Node) askProgress(ctx context.Context, a *wire.GenerationAnswer, row pr
 	a.Nodes = first
 	if least > 0 && least != math.MaxUint64 {
 		a.Nodes, a.Position = n.progressOf(ctx, row.Number, least), least
-		a.Agree, _, _ = agreement(a.Nodes, len(n.cfg.Voters), func(p wire.NodeProgress) string { return p.DiffAt + p.StateAt })
+		a.Agree, _, _ = agreeing(a.Nodes, len(n.cfg.Voters), func(p wire.NodeProgress) string { return p.DiffAt + p.StateAt })
 	}
 	if a.State == wire.GenerationBuilding && a.Agree && a.Reported == reachable && reachable > len(n.cfg.Voters)/2 {
 		a.State = wire.GenerationReady

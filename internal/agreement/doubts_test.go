@@ -1,4 +1,4 @@
-package node
+package agreement
 
 import (
 	"slices"
@@ -17,40 +17,31 @@ func TestOneContraryRecordDecidesNothing(t *testing.T) {
 		{"all have answered", map[string][]string{"a": {"1"}, "b": {"2"}, "c": {"3"}}, true},
 		{"a majority contradicts", map[string][]string{"a": {"1"}, "b": {"2", "3"}}, true},
 	} {
-		if got := (votes{c.by}).decides("a", 3); got != c.want {
+		if got := (Votes{c.by}).Decide("a", 3); got != c.want {
 			t.Errorf("%s: %v", c.name, got)
-		}
-	}
-}
-
-// TestWhoSuspendsOverFacts: a node that finds the facts as the log says serves on, whatever one bad voter finds.
-func TestWhoSuspendsOverFacts(t *testing.T) {
-	for mine, want := range map[string]bool{factsTrue: false, "": false, factsFalse: true} {
-		if suspends(mine, 1) != want {
-			t.Errorf("a node that finds %q: suspended %v", mine, !want)
 		}
 	}
 }
 
 // TestCauseIsToldOnce: what keeps a question open is told once, and again when it is another cause or another dispute.
 func TestCauseIsToldOnce(t *testing.T) {
-	d, q := newDoubts(), question{about: factsSubject, seq: 7}
-	d.raise(q)
-	if !d.news(q, "n2") || d.news(q, "n2") || !d.news(q, "n3") {
+	d, q := New(nil, nil), Question{About: Facts, Seq: 7}
+	d.Raise(q)
+	if !d.News(q, "n2") || d.News(q, "n2") || !d.News(q, "n3") {
 		t.Error("a cause is not told once")
 	}
 	d.note(q, true, "")
-	if !d.news(q, "n3") {
+	if !d.News(q, "n3") {
 		t.Error("a settled question is remembered")
 	}
 }
 
 // full is a table with no room for another question; asked says which one it shall ask until a majority has answered.
-func full(asked question) *doubts {
-	d := newDoubts()
-	d.raise(asked)
+func full(asked Question) *Doubts {
+	d := New(nil, nil)
+	d.Raise(asked)
 	for seq := range uint64(maxDoubts - 1) {
-		d.raise(question{about: factsSubject, seq: seq})
+		d.Raise(Question{About: Facts, Seq: seq})
 	}
 	return d
 }
@@ -58,47 +49,47 @@ func full(asked question) *doubts {
 // TestFullTableOfQuestions: whoever floods the ledger with events that have to be asked about keeps no node from finding out, and
 // from being told, that it contradicts the log. What has to be asked until there is an answer is not forgotten for that.
 func TestFullTableOfQuestions(t *testing.T) {
-	head := question{about: digestSubject, generation: 1, seq: 7, insist: true}
-	contrary := question{about: digestSubject, generation: 1, seq: 9, logged: "other", carrier: 10}
+	head := Question{About: Digest, Generation: 1, Seq: 7, Insist: true}
+	contrary := Question{About: Digest, Generation: 1, Seq: 9, Logged: "other", Carrier: 10}
 	d := full(head)
-	if d.raise(question{about: factsSubject, seq: 1 << 40}) || d.dropped.Load() != 1 {
+	if d.Raise(Question{About: Facts, Seq: 1 << 40}) || d.dropped.Load() != 1 {
 		t.Error("a question beyond the bound is open")
 	}
 	for seq := range uint64(maxDoubts - 1) { // each of these takes the place of another one
-		contrary.seq = 1000 + seq
-		if !d.raise(contrary) {
+		contrary.Seq = 1000 + seq
+		if !d.Raise(contrary) {
 			t.Fatalf("after %d: no room for what suspends", seq)
 		}
 	}
-	if d.reason.Load() == nil || len(d.open) != maxDoubts {
-		t.Errorf("suspended: %v, %d are open", d.reason.Load() != nil, len(d.open))
+	if d.Suspended() == "" || len(d.open) != maxDoubts {
+		t.Errorf("suspended: %v, %d are open", d.Suspended() != "", len(d.open))
 	}
 	if _, open := d.open[head]; !open {
 		t.Error("the question that has to stay open is not open")
 	}
-	contrary.seq = 1
-	if d.raise(contrary) {
+	contrary.Seq = 1
+	if d.Raise(contrary) {
 		t.Error("a question beyond the bound is open")
 	}
 }
 
 // TestHeadIsAskedAbout: a node that went on without a second word about its head asks on, however full the table is.
 func TestHeadIsAskedAbout(t *testing.T) {
-	head := question{about: digestSubject, generation: 1, seq: 7, insist: true}
-	d := full(question{about: factsSubject, seq: 1 << 40})
-	if !d.raise(head) || len(d.open) != maxDoubts {
+	head := Question{About: Digest, Generation: 1, Seq: 7, Insist: true}
+	d := full(Question{About: Facts, Seq: 1 << 40})
+	if !d.Raise(head) || len(d.open) != maxDoubts {
 		t.Errorf("%d are open, the head is not among them", len(d.open))
 	}
 }
 
 // TestDroppedQuestionStaysDropped: the answer to a question that lost its place opens it again only when it suspends.
 func TestDroppedQuestionStaysDropped(t *testing.T) {
-	d, q := newDoubts(), question{about: factsSubject, seq: 1}
+	d, q := New(nil, nil), Question{About: Facts, Seq: 1}
 	d.note(q, false, "")
 	if len(d.open) != 0 {
 		t.Error("it is open again")
 	}
-	if d.note(q, false, "contradicted"); len(d.open) != 1 || d.reason.Load() == nil {
+	if d.note(q, false, "contradicted"); len(d.open) != 1 || d.Suspended() == "" {
 		t.Error("a contradiction is lost")
 	}
 }
@@ -106,20 +97,20 @@ func TestDroppedQuestionStaysDropped(t *testing.T) {
 // TestWhatSuspendsIsAskedFirst: a node that thousands of open questions do not suspend asks the one that does in every round, and
 // the others too.
 func TestWhatSuspendsIsAskedFirst(t *testing.T) {
-	d := full(question{about: factsSubject, seq: 1 << 40})
-	contrary := question{about: digestSubject, generation: 1, seq: 9, logged: "other", carrier: 10}
-	d.raise(contrary)
+	d := full(Question{About: Facts, Seq: 1 << 40})
+	contrary := Question{About: Digest, Generation: 1, Seq: 9, Logged: "other", Carrier: 10}
+	d.Raise(contrary)
 	for range 20 {
 		if list := d.some(); len(list) != askedAtOnce || !slices.Contains(list, contrary) {
 			t.Fatalf("%d are asked, and not the one that suspends", len(list))
 		}
 	}
 	for seq := range uint64(2 * askedAtOnce) {
-		contrary.seq = 100 + seq
-		d.raise(contrary)
+		contrary.Seq = 100 + seq
+		d.Raise(contrary)
 	}
 	list := d.some()
-	if n := len(slices.DeleteFunc(slices.Clone(list), func(q question) bool { return q.logged != "" })); len(list) != askedAtOnce || n != askedAtOnce/2 {
+	if n := len(slices.DeleteFunc(slices.Clone(list), func(q Question) bool { return q.Logged != "" })); len(list) != askedAtOnce || n != askedAtOnce/2 {
 		t.Errorf("%d are asked, %d of them do not suspend", len(list), n)
 	}
 }
