@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/recount-ledger/recount/internal/cluster"
+	"github.com/recount-ledger/recount/internal/disk"
 	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/wire"
 )
@@ -30,7 +31,8 @@ func TestNoNodeForgesActs(t *testing.T) {
 		event.RefusalsDropped: make(event.RefusalsDropped, &event.RefusalsDroppedV1{Node: "node-2"}),
 		event.KeyAdded:        make(event.KeyAdded, &event.KeyAddedV1{KeyId: "k", Source: "env", Node: "node-2"}),
 	}
-	n := &Node{cfg: Config{NodeID: "node-2"}}
+	space := disk.New(disk.Options{Virtual: true, Unflushed: func() uint64 { return 0 }})
+	n := &Node{cfg: Config{NodeID: "node-2"}, disk: space}
 	refused := 0
 	try := func(e event.Event) {
 		t.Helper()
