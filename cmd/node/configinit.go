@@ -141,6 +141,14 @@ func (n *newCluster) member(text string) (newMember, error) {
 	return m, nil
 }
 
+// names returns the names of the member's API certificate. A node on this machine is asked as localhost, too.
+func (m newMember) names() []string {
+	if ip := net.ParseIP(m.host); ip != nil && ip.IsLoopback() {
+		return []string{m.host, "localhost"}
+	}
+	return []string{m.host}
+}
+
 // make writes everything into a directory beside, and gives it its name at the end: nobody finds half a cluster.
 func (n *newCluster) make() error {
 	parent := filepath.Dir(filepath.Clean(n.dir))
@@ -207,7 +215,7 @@ func (n *newCluster) tokens(dir string) (string, error) {
 func (n *newCluster) fillNode(dir string, m newMember, made map[string]*certs.CA, tokens string) error {
 	peer := certs.Request{CommonName: m.ID, URIs: []string{certs.NodeURI(n.cluster, m.ID)}, Client: true, Server: true, Validity: yearly}
 	api := certs.Request{CommonName: m.ID, Server: true, Validity: yearly}
-	if err := addHosts(&api, append([]string{m.host}, n.hosts...)); err != nil {
+	if err := addHosts(&api, append(m.names(), n.hosts...)); err != nil {
 		return wrong(err)
 	}
 	for base, r := range map[string]certs.Request{"peer": peer, "api": api} {

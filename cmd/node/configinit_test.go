@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -32,6 +33,10 @@ func TestConfigInit(t *testing.T) {
 		out.Reset()
 		if _, err := execute(t.Context(), []string{"config", "check", "--config", filepath.Join(m.Dir, "config.yaml")}, &out); err != nil || out.String() != "ok\n" {
 			t.Errorf("%s: %v %s", m.ID, err, out.String())
+		}
+		pair, err := tls.LoadX509KeyPair(filepath.Join(m.Dir, "api.crt"), filepath.Join(m.Dir, "api.key"))
+		if err != nil || pair.Leaf.VerifyHostname("localhost") != nil || pair.Leaf.VerifyHostname("127.0.0.1") != nil {
+			t.Errorf("%s: names of its certificate: %v", m.ID, err)
 		}
 	}
 	_, c, err := settled(filepath.Join(dir, "c", "config.yaml"), flags(t), environment(nil))

@@ -30,6 +30,7 @@ type setting struct {
 	secret bool // also readable from <key>_file and <ENV>_FILE
 	yes    bool // true or false; the flag alone is true
 	public bool // a secret that everybody may know: its file must only not be changed by others
+	none   bool // a variable that is set to nothing means none; of the others it is refused
 }
 
 var settings = []setting{
@@ -60,7 +61,7 @@ var settings = []setting{
 	{key: "key_rate", env: "RECOUNT_KEY_RATE", def: "0", help: "submissions per second that one key signed, burst twice that, 0 is off: keys share token_rate fairly"},
 	{key: "throttle_status", env: "RECOUNT_THROTTLE_STATUS", def: "429", help: "429 or 503 (some agents drop records on 429)"},
 	{key: "metrics.listen", env: "RECOUNT_METRICS_LISTEN", help: "host:port for /metrics alone, plain HTTP on loopback, else with the certificate for clients; default: api.listen serves it"},
-	{key: "metrics_user", env: "METRICS_USER", help: "user name for /metrics"},
+	{key: "metrics_user", env: "METRICS_USER", none: true, help: "user name for /metrics; default: none, only tokens are taken"},
 	{key: "metrics_pass", env: "METRICS_PASS", secret: true, help: "password for /metrics"},
 	{key: "audit_log.file", env: "RECOUNT_AUDIT_LOG_FILE", help: "file for the audit stream, one JSON line per answered submission and act; default: none"},
 	{key: "audit_log.max_bytes", env: "RECOUNT_AUDIT_LOG_MAX_BYTES", def: "104857600", help: "size at which it is rotated, 0 is never"},
@@ -123,7 +124,7 @@ func load(path string, fs *pflag.FlagSet, env func(string) (string, bool)) (valu
 			name := s.env + strings.ToUpper(suffix)
 			text, ok := env(name)
 			switch {
-			case ok && !s.secret && strings.TrimSpace(text) == "":
+			case ok && !s.secret && strings.TrimSpace(text) == "" && (text != "" || !s.none):
 				errs = append(errs, fmt.Errorf("%s: environment %s is set to nothing: give it a value, or unset it", s.key, name))
 			case ok && text != "": // an empty secret is none, so that a parent can take one back
 				v.override(s, suffix, text, "environment "+name)

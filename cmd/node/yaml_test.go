@@ -105,12 +105,12 @@ func TestYAMLLists(t *testing.T) {
 }
 
 // TestEmptyEnvironment: a variable that was made of an unset one says nothing; taken for "not given" it would turn the
-// two-person rule off, or a rate.
+// two-person rule off, or a rate. Without METRICS_USER a node takes fewer credentials, not more.
 func TestEmptyEnvironment(t *testing.T) {
 	for _, s := range settings {
 		for _, value := range []string{"", " "} {
 			_, err := load(write(t, "config.yaml", good), flags(t), environment(map[string]string{s.env: value}))
-			if named := err != nil && strings.Contains(err.Error(), "environment "+s.env+" is set to nothing"); named == s.secret {
+			if named := err != nil && strings.Contains(err.Error(), "environment "+s.env+" is set to nothing"); named == (s.secret || s.none && value == "") {
 				t.Errorf("%s=%q: %v", s.env, value, err)
 			}
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/raft"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/recount-ledger/recount/internal/disk"
 	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/internal/fsm"
 	"github.com/recount-ledger/recount/internal/log"
@@ -51,7 +52,8 @@ func TestServingAfterRestart(t *testing.T) {
 	derived, err := fsm.OpenDerived(fs, "derived", store, 1<<20, quiet, nil)
 	must(err)
 	must(derived.CatchUp(ctx))
-	n := &Node{cfg: Config{Dir: "n", FS: fs, PackBatchBytes: 1}, log: quiet, store: store, derived: derived}
+	n := &Node{cfg: Config{Dir: "n", FS: fs, PackBatchBytes: 1}, log: quiet, store: store, derived: derived,
+		disk: disk.New(disk.Options{Virtual: true, Unflushed: func() uint64 { return 0 }})}
 	n.own.Store(new([]verify.Key))
 	n.history, err = fsm.OpenHistory(fs, "history", quiet, nil)
 	must(err)
