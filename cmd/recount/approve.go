@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/recount-ledger/recount/client"
+	"github.com/recount-ledger/recount/internal/cli"
 	"github.com/recount-ledger/recount/wire"
 )
 
@@ -25,6 +26,7 @@ Who has made the other's token, also through tokens in between, is no second per
 func (a *app) approveCommand() *cobra.Command {
 	var f actFlags
 	var carry bool
+	var only approveOnly
 	cmd := &cobra.Command{
 		Use: "approve OP_ID", Short: "Say yes, as a second actor, to what another one has asked for", Args: exactly("OP_ID"), Long: approveHelp,
 		Example: `  recount generation activate 2 --diff DIGEST --op-id fix-7 --ticket INC-7     # alice: asks
@@ -35,6 +37,9 @@ func (a *app) approveCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			got, err := askAct(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.ApprovalAnswer, error) {
 				id, err := findApproval(ctx, c, args[0])
+				if err == nil {
+					err = only.check(ctx, c, id)
+				}
 				if err != nil {
 					return nil, err
 				}
@@ -48,14 +53,53 @@ func (a *app) approveCommand() *cobra.Command {
 	}
 	f.add(cmd)
 	cmd.Flags().BoolVar(&carry, "run", false, "also carry it out, exactly as it is in the log")
+	only.add(cmd)
 	cmd.AddCommand(a.approveListCommand(), a.approveShowCommand())
 	return cmd
+}
+
+// approveOnly bounds what approve says yes to. Who asks chooses the op_id: a request that is named like a thaw may let unsigned
+// records in.
+type approveOnly struct{ act, diff string }
+
+func (o *approveOnly) add(cmd *cobra.Command) {
+	acts := []string{wire.OperationActivate, wire.OperationApply, wire.OperationRollback, wire.OperationThaw}
+	cmd.Flags().StringVar(&o.act, "only", "", "say yes to nothing but this: "+strings.Join(acts, ", "))
+	cmd.Flags().StringVar(&o.diff, "diff", "", "say yes to nothing but an activation under this digest, which was read")
+	cli.Closed(cmd, "only", acts...)
+}
+
+// check refuses a request that does something else. Of one that is not there the node knows more.
+func (o *approveOnly) check(ctx context.Context, c *client.Client, opID string) error {
+	if o.act == "" && o.diff == "" {
+		return nil
+	}
+	page, err := c.ApprovalsAll(ctx)
+	if err != nil {
+		return err
+	}
+	if i := slices.IndexFunc(page.Items, func(x wire.ApprovalAnswer) bool { return x.OpID == opID }); i >= 0 {
+		return o.admits(&page.Items[i])
+	}
+	return nil
+}
+
+func (o *approveOnly) admits(x *wire.ApprovalAnswer) error {
+	if o.act != "" && x.Act != o.act || o.diff != "" && (x.Operation == nil || x.Act != wire.OperationActivate) {
+		return &codedError{exitRejected, fmt.Errorf("%s asks for something else: %s; nothing was approved", x.OpID, inWords(x)),
+			fmt.Sprintf("\"recount approve show %s\" shows it. If it is meant, leave --only and --diff out.", shellWord(x.OpID))}
+	}
+	if o.diff != "" && x.Operation.Diff != o.diff {
+		return &codedError{exitRejected, fmt.Errorf("%s asks for another diff than --diff: %s; nothing was approved", x.OpID, x.Operation.Diff),
+			fmt.Sprintf("Read \"%s\".", howToLook(x))}
+	}
+	return nil
 }
 
 // showApproved prints what was approved, and with a result what came of it.
 func (a *app) showApproved(got *wire.ApprovalAnswer) error {
 	if len(got.Result) == 0 {
-		a.talk("Approved. Carry it out before %s: recount approve %s --run", got.ExpiresAt, got.OpID)
+		a.talk("Approved. Carry it out before %s: %s", got.ExpiresAt, a.commandLine("recount approve "+shellWord(got.OpID)+" --run"))
 	}
 	err := a.show(got, "op_id", got.OpID, "operation", inWords(got), "state", got.State, "yes from", strings.Join(got.Actors, " "),
 		"until", got.ExpiresAt)
@@ -137,7 +181,7 @@ to be reviewed. With -o env it sets OP_ID, and for an activation GEN, POSITION a
 				for i, x := range page.Items {
 					all[i] = x.OpID
 				}
-				id, err := chosen("request", args[0], "recount approve list --all", all)
+				id, err := chosenRequest(args[0], "recount approve list --all", all)
 				if err != nil {
 					return nil, err
 				}
@@ -251,7 +295,7 @@ func approved[T any](ctx context.Context, a *app, refused error) (v T, err error
 	if !a.waitApproval || !errors.As(refused, &p) || p.Code != wire.CodeApprovalNeeded {
 		return v, refused
 	}
-	a.talk("Asked for. Another actor looks with \"recount approve list\" and says \"recount approve %s\"; this command waits.", a.opID)
+	a.talk("Asked for. Another actor looks with \"recount approve list\" and says \"recount approve %s\"; this command waits.", shellWord(a.opID))
 	for {
 		x, err := ask(ctx, a, func(ctx context.Context, c *client.Client) (*wire.ApprovalAnswer, error) {
 			return requestOf(ctx, c, a.opID)
@@ -264,7 +308,7 @@ func approved[T any](ctx context.Context, a *app, refused error) (v T, err error
 		}
 		if err := sleep(ctx, approvalEvery); err != nil {
 			return v, &codedError{exitRejected, errors.New("nobody has said yes while this command waited"),
-				"The request stands until " + x.ExpiresAt + ": recount approve " + a.opID + ", then recount approve " + a.opID + " --run."}
+				"The request stands until " + x.ExpiresAt + ": recount approve " + shellWord(a.opID) + ", then " + a.commandLine("recount approve "+shellWord(a.opID)+" --run") + "."}
 		}
 	}
 	got, err := ask(ctx, a, func(ctx context.Context, c *client.Client) (*wire.ApprovalAnswer, error) {

@@ -140,3 +140,73 @@ func TestSecondPersonIsWarned(t *testing.T) {
 		}
 	}
 }
+
+// TestApproveOnly: with --only and --diff nothing but what was read gets a yes, whatever the request is called.
+// An empty one is what a failed "generation diff" leaves behind.
+func TestApproveOnly(t *testing.T) {
+	digest := "0000000000000fe1" + strings.Repeat("7b", 32)
+	requests := []wire.ApprovalAnswer{
+		{OpID: "activate-INC-7", Act: wire.OperationApply, Request: "apply", Operation: &wire.Operation{Act: wire.OperationApply, Policy: strings.Repeat("ab", 32)}},
+		{OpID: "activate-INC-8", Act: wire.OperationActivate, Operation: &wire.Operation{Act: wire.OperationActivate, Generation: 3, Diff: digest}},
+	}
+	n, posted := newNode(t), 0
+	n.override = func(w http.ResponseWriter, r *http.Request) bool {
+		switch r.Method + " " + r.URL.Path {
+		case "GET /v1/approvals":
+			answer(w, wire.ApprovalsPage{Items: requests})
+		case "POST /v1/approvals":
+			posted++
+			answer(w, requests[1])
+		default:
+			return false
+		}
+		return true
+	}
+	dir := dev(t, n)
+	for _, c := range []struct {
+		opID, flag, value, want string
+		code, posted            int
+	}{
+		{"activate-INC-7", "--diff", "", "given without a value", exitUsage, 0},
+		{"activate-INC-7", "--diff", digest, "something else: apply policy abababababababab", exitRejected, 0},
+		{"activate-INC-8", "--diff", "", "given without a value", exitUsage, 0},
+		{"activate-INC-8", "--diff", "f" + digest[1:], "recount generation diff 3 --position 4065", exitRejected, 0},
+		{"activate-INC-8", "--diff", digest, "activate-INC-8", exitOK, 1},
+		{"activate-INC-7", "--only", "thaw", "recount approve show activate-INC-7", exitRejected, 0},
+		{"activate-INC-7", "--only", "apply", "activate-INC-8", exitOK, 1},
+		{"activate-INC-7", "--only", "freeze", "rollback", exitUsage, 0},
+		{"nosuch", "--only", "thaw", "activate-INC-8", exitOK, 1}, // the node decides
+	} {
+		posted = 0
+		if r := run(t, "", "approve", c.opID, c.flag, c.value, "--dev", dir); r.code != c.code || posted != c.posted || !strings.Contains(r.out+r.err, c.want) {
+			t.Errorf("%+v: %d, %d yes:\n%s%s", c, r.code, posted, r.out, r.err)
+		}
+	}
+}
+
+// TestApproveQuotes: an op_id is chosen by who asks. A line to paste must not run it in the shell of who says yes.
+func TestApproveQuotes(t *testing.T) {
+	const hostile = "fix;recount approve evil $(id)"
+	n := newNode(t)
+	n.override = func(w http.ResponseWriter, r *http.Request) bool {
+		x := wire.ApprovalAnswer{OpID: hostile, Act: wire.OperationThaw, Operation: &wire.Operation{Act: wire.OperationThaw}, State: wire.ApprovalApproved}
+		switch r.Method + " " + r.URL.Path {
+		case "GET /v1/approvals":
+			answer(w, wire.ApprovalsPage{Items: []wire.ApprovalAnswer{x}})
+		case "POST /v1/approvals":
+			answer(w, x)
+		case "POST /v1/thaw":
+			answer(w, wire.NewProblem(wire.CodeApprovalNeeded, "asked for"))
+		default:
+			return false
+		}
+		return true
+	}
+	dir := dev(t, n)
+	for _, args := range [][]string{{"approve", hostile}, {"thaw", "--reason", "x", "--op-id", hostile}} {
+		r := run(t, "", append(args, "--dev", dir)...)
+		if !strings.Contains(r.err, "recount approve '"+hostile+"' --run") || strings.Contains(r.err, "recount approve "+hostile) {
+			t.Errorf("%v: %s", args, r.err)
+		}
+	}
+}

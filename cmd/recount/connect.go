@@ -153,7 +153,7 @@ func askAct[T any](ctx context.Context, a *app, call func(context.Context, *clie
 		v, err = approved[T](ctx, a, err)
 	}
 	if errors.Is(err, client.ErrOutcomeUnknown) {
-		err = &codedError{exitUnknown, err, "It may or may not be done. Give the same command again with --op-id " + a.opID + ": it is done once."}
+		err = &codedError{exitUnknown, err, "It may or may not be done. Give the same command again with --op-id " + shellWord(a.opID) + ": it is done once."}
 	}
 	return v, err
 }

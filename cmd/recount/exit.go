@@ -107,7 +107,7 @@ func (a *app) nextStep(err error, command string) string {
 		return a.place.credentialStep()
 	case errors.As(err, &problem) && problem.Code == wire.CodeApprovalNeeded:
 		return fmt.Sprintf("Another actor looks with \"recount approve show %[1]s\" and says \"recount approve %[1]s --run\": that carries it out as it was asked for. --wait-approval lets this command wait.",
-			first(a.opID, "OP_ID"))
+			shellWord(first(a.opID, "OP_ID")))
 	case errors.Is(err, client.ErrNotFound):
 		return listOf(command)
 	}

@@ -120,7 +120,7 @@ func (a *app) exportDir(ctx context.Context, o export.Options) error {
 	if o.Shard != "" && m.Counts.Submissions == 0 {
 		a.talk("Note: no submission in this range names shard %q. Is it written right? \"recount shards\" lists them.", o.Shard)
 	}
-	a.talk("Check it with \"recount export verify %s\". Whoever knows the manifest sum from elsewhere can tell whether it is this export.", o.Dir)
+	a.talk("Check it with \"recount export verify %s\". Whoever knows the manifest sum from elsewhere can tell whether it is this export.", shellWord(o.Dir))
 	return nil
 }
 

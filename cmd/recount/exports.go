@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"regexp"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -62,14 +61,24 @@ func unsetVars(out io.Writer, cmd *cobra.Command, args []string) {
 	}
 }
 
+// shortOutput is -o, also behind other short flags (-qo env), with what follows it in the same word.
+var shortOutput = regexp.MustCompile(`^-[A-Za-z]*o=?(.*)$`)
+
 // wantsEnv tells whether a command line, which may be wrong, asks for -o env.
 func wantsEnv(args []string) bool {
 	for i, arg := range args {
-		if (arg == "-o" || arg == "--output") && i+1 < len(args) && args[i+1] == formatEnv {
+		value, named := strings.CutPrefix(arg, "--output=")
+		if m := shortOutput.FindStringSubmatch(arg); m != nil {
+			value, named = m[1], true
+		}
+		if (arg == "--output" || named && value == "") && i+1 < len(args) {
+			value, named = args[i+1], true
+		}
+		if named && value == formatEnv {
 			return true
 		}
 	}
-	return slices.Contains(args, "-o"+formatEnv) || slices.Contains(args, "-o="+formatEnv) || slices.Contains(args, "--output="+formatEnv)
+	return false
 }
 
 var plainWord = regexp.MustCompile(`^[A-Za-z0-9_./:@%+,=-]+$`)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -209,11 +210,36 @@ func findApproval(ctx context.Context, c *client.Client, given string) (string, 
 	for i, x := range page.Items {
 		all[i] = x.OpID
 	}
-	id, err := chosen("request", given, "recount approve list", all)
+	id, err := chosenRequest(given, "recount approve list", all)
 	if exitCode(err) == exitNotFound {
 		return given, nil
 	}
 	return id, err
+}
+
+// madeUp is an op_id that this program made up.
+var madeUp = regexp.MustCompile(`^[A-Z2-7]{26}$`)
+
+// chosenRequest is chosen for requests. An op_id that a person chose is meant as a whole: thaw-inc-2026-1 begins thaw-inc-2026-12, of
+// another incident. Only one that was made up is found by its beginning, in the letters of tables.
+func chosenRequest(given, list string, all []string) (string, error) {
+	if slices.Contains(all, given) {
+		return given, nil
+	}
+	var found []string
+	for _, id := range all {
+		if madeUp.MatchString(id) && len(given) >= leastDigits && strings.HasPrefix(id, strings.ToUpper(given)) {
+			found = append(found, id)
+		}
+	}
+	switch len(found) {
+	case 1:
+		return found[0], nil
+	case 0:
+		return "", &codedError{exitNotFound, fmt.Errorf("no request is %q", given),
+			fmt.Sprintf("%q lists them; an op_id that somebody chose is needed in full.", list)}
+	}
+	return "", ambiguous("request", given, found, false)
 }
 
 // findPolicy takes an id, or an unambiguous beginning of one.

@@ -71,7 +71,7 @@ func TestShortIDsAreTaken(t *testing.T) {
 		{"keys show hmac-01234567", "hmac-0123456799abcdef", exitUsage}, {"keys show hmac-0123456", "at least 8 digits", exitNotFound}, {"keys show hmac-ffffffff", "recount keys list", exitNotFound},
 		{"keys retire 0123456789 --reason x --yes", "hmac-0123456789abcdef", exitOK}, {"keys revoke ed-aa234567 --yes", "ed-aa23456789abcdef", exitOK},
 		{"token revoke abcdefgh --yes", "abcdefghij234567", exitOK}, {"token revoke abcdefg --yes", "at least 8 digits", exitNotFound},
-		{"approve ABCDEFGHIJKLM", "ABCDEFGHIJKLMNOPQRSTUVWXYZ", exitOK},
+		{"approve ABCDEFGHIJKLM", "ABCDEFGHIJKLMNOPQRSTUVWXYZ", exitOK}, {"approve show fix-2026-1", "in full", exitNotFound},
 	} {
 		r := run(t, "", append(strings.Fields(c.args), "--dev", dir)...)
 		if r.code != c.code || !strings.Contains(r.out+r.err, c.want) {
@@ -95,6 +95,17 @@ func TestChosen(t *testing.T) {
 	for _, given := range []string{"01234567", "hmac-0123456", "hmac-", "h", "", "abababa", "ffffffff"} {
 		if got, err := chosen("thing", given, "list", all); got != "" || err == nil {
 			t.Errorf("%s: %q %v", given, got, err)
+		}
+	}
+}
+
+// TestChosenRequest: an op_id that a person chose is never found by its beginning, which may be the op_id of another incident.
+func TestChosenRequest(t *testing.T) {
+	all := []string{"thaw-inc-2026-12", "Activate-INC-7", "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "BBCDEFGHIJKLMNOPQRSTUVWXY2", "BBCDEFGHIJKLMNOPQRSTUVWXY3"}
+	for given, want := range map[string]string{all[0]: all[0], all[1]: all[1], "ABCDEFGH": all[2], "abcdefgh": all[2], "thaw-inc-2026-1": "", "2026-12": "",
+		"inc-2026-1": "", "activate-inc-7": "", "ABCDEFG": "", "BBCDEFGH": "", "": ""} {
+		if got, err := chosenRequest(given, "list", all); got != want || (err == nil) != (want != "") {
+			t.Errorf("%s: %q %v, want %q", given, got, err, want)
 		}
 	}
 }
