@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -102,18 +103,9 @@ It waits 5 seconds for an endpoint unless --timeout says otherwise.`,
 }
 
 func (a *app) compareDigests(ctx context.Context, c *client.Client, seq uint64) error {
-	digestAt := func(ctx context.Context, c *client.Client) (*wire.DigestAnswer, error) { return c.Digest(ctx, seq) }
-	views := askAll(ctx, a, c, digestAt)
-	if seq == 0 {
-		for _, v := range views {
-			if v.err == nil && (seq == 0 || v.Answer.Seq < seq) {
-				seq = v.Answer.Seq
-			}
-		}
-		if seq > 0 && len(views) > 1 {
-			views = askAll(ctx, a, c, digestAt)
-		}
-	}
+	views, seq := a.digests(ctx, c, seq, func(ctx context.Context, c *client.Client, seq uint64) (*wire.DigestAnswer, error) {
+		return c.Digest(ctx, seq)
+	})
 	l := newList(a, func(t *table, v view[wire.DigestAnswer]) {
 		if v.err != nil {
 			t.row(v.Endpoint, "-", "-", "-", "-", "-", v.word())
@@ -134,7 +126,41 @@ func (a *app) compareDigests(ctx context.Context, c *client.Client, seq uint64) 
 	return digestVerdict(a, views, seq)
 }
 
-// sameDigests counts the answers, which must be the same.
+// digests asks every endpoint for its digest at seq, 0 for the lowest head among them. Right after an activation a node may be an
+// event behind: what it says of the outcomes is of another generation. So it is asked again, for as long as one waits for an answer.
+func (a *app) digests(ctx context.Context, c *client.Client, seq uint64, digest func(context.Context, *client.Client, uint64) (*wire.DigestAnswer, error)) ([]view[wire.DigestAnswer], uint64) {
+	for end := time.Now().Add(a.timeout); ; {
+		at := seq
+		askThem := func(ctx context.Context, c *client.Client) (*wire.DigestAnswer, error) { return digest(ctx, c, at) }
+		views := askAll(ctx, a, c, askThem)
+		if at == 0 {
+			for _, v := range views {
+				if v.err == nil && (at == 0 || v.Answer.Seq < at) {
+					at = v.Answer.Seq
+				}
+			}
+			if at > 0 && len(views) > 1 {
+				views = askAll(ctx, a, c, askThem)
+			}
+		}
+		if !switching(views) || time.Now().After(end) || sleep(ctx, 100*time.Millisecond) != nil {
+			return views, at
+		}
+	}
+}
+
+// switching tells whether some nodes answer with one generation and some with another.
+func switching(views []view[wire.DigestAnswer]) bool {
+	generations := map[uint32]bool{}
+	for _, v := range views {
+		if v.err == nil {
+			generations[v.Answer.Generation] = true
+		}
+	}
+	return len(generations) > 1
+}
+
+// sameDigests counts the answers, which must be the same. Outcomes of two generations are not compared.
 func sameDigests(views []view[wire.DigestAnswer], seq uint64) (agreed int, err error) {
 	var one *view[wire.DigestAnswer]
 	for i := range views {
@@ -147,12 +173,18 @@ func sameDigests(views []view[wire.DigestAnswer], seq uint64) (agreed int, err e
 			one = v
 			continue
 		}
-		if !reflect.DeepEqual(v.Answer, one.Answer) {
+		x, y := *one.Answer, *v.Answer
+		if x.Generation != y.Generation {
+			y.Generation, y.State = x.Generation, x.State
+			err = &codedError{exitUnavailable, fmt.Errorf("%s answers with generation %d, %s with generation %d: one of them has not folded the last activation yet",
+				one.Endpoint, x.Generation, v.Endpoint, v.Answer.Generation), "Ask again in a moment; \"recount cluster status\" shows which node is behind."}
+		}
+		if !reflect.DeepEqual(x, y) {
 			return agreed, &codedError{exitVerify, fmt.Errorf("%s and %s differ at seq %d", one.Endpoint, v.Endpoint, seq),
 				"Print the whole values with -o json; find the first difference with --seq; keep the data directories of both nodes."}
 		}
 	}
-	return agreed, nil
+	return agreed, err
 }
 
 func digestVerdict(a *app, views []view[wire.DigestAnswer], seq uint64) error {

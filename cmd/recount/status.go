@@ -262,24 +262,16 @@ func (a *app) verdict(ctx context.Context, c *client.Client, states []nodeState,
 			ready++
 		}
 	}
-	seq, equal := uint64(0), "digests not compared"
-	digestAt := func(ctx context.Context, c *client.Client) (*wire.DigestAnswer, error) {
+	equal := "digests not compared"
+	views, seq := a.digests(ctx, c, 0, func(ctx context.Context, c *client.Client, seq uint64) (*wire.DigestAnswer, error) {
 		for _, s := range states { // who was waited for in vain is not asked again
 			if s.Endpoint == c.Endpoints()[0] && s.err != nil {
 				return nil, s.err
 			}
 		}
 		return c.Digest(ctx, seq)
-	}
-	views := askAll(ctx, a, c, digestAt)
-	least := uint64(0)
-	for _, v := range views {
-		if v.err == nil && (least == 0 || v.Answer.Seq < least) {
-			least = v.Answer.Seq
-		}
-	}
-	if seq = least; seq > 0 {
-		views = askAll(ctx, a, c, digestAt)
+	})
+	if seq > 0 {
 		agreed, err := sameDigests(views, seq)
 		if err != nil {
 			return err
