@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/recount-ledger/recount/client"
+	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/internal/incident"
 	"github.com/recount-ledger/recount/internal/when"
 	"github.com/recount-ledger/recount/wire"
@@ -21,7 +22,7 @@ import (
 // keyIncident is the report of a key, and what only this run knows of it.
 type keyIncident struct {
 	incident.Key
-	moved bool // the time since which it is in other hands was moved by this run
+	sinceSeq uint64 // event that set that time: the revocation, or a later one that moved it
 }
 
 func (a *app) incidentCommand() *cobra.Command {
@@ -109,13 +110,13 @@ func (a *app) keyIncident(ctx context.Context, given string, since time.Time, f 
 	if err != nil {
 		return nil, err
 	}
-	in.RevokedSeq, in.Since, in.moved = rev.Seq, rev.Since, before.RevokedSeq != 0 && before.RevokedSince != rev.Since
+	in.RevokedSeq, in.Since = rev.Seq, rev.Since
 	if since, err = wire.ParseTime(rev.Since); err != nil {
 		return nil, err
 	}
 	a.talk("Revoked: what %s signs after event %d counts for nothing, on every node.", id, rev.Seq)
 	var lines bytes.Buffer
-	if err := a.signedSince(ctx, c, in, since, &lines); err != nil {
+	if err := errors.Join(a.sinceSet(ctx, c, in), a.signedSince(ctx, c, in, since, &lines)); err != nil {
 		return nil, err
 	}
 	if err := a.tallied(ctx, c, &in.Tally); err != nil {
@@ -131,6 +132,17 @@ func (a *app) keyIncident(ctx context.Context, given string, since time.Time, f 
 	}
 	a.origin(ctx, c, &in.Origin)
 	return in, incident.Write(in.Bundle, &in.Key, map[string][]byte{"submissions.ndjson": lines.Bytes()})
+}
+
+// sinceSet finds the event that set the time since which the key is in other hands: a generation from before it takes less away.
+func (a *app) sinceSet(ctx context.Context, c *client.Client, in *keyIncident) error {
+	in.sinceSeq = in.RevokedSeq
+	return a.eachAct(ctx, c, &actsFlags{from: in.RevokedSeq}, func(i wire.ActItem) error {
+		if i.Kind == event.KeyRevoked.String() && i.Effect == wire.EffectApplied && about(i.About).text("key_id") == in.KeyID {
+			in.sinceSeq = i.Seq
+		}
+		return nil
+	}, func() error { return nil })
 }
 
 // signedSince counts and keeps what the key signed between since and its revocation, as far as the node that answers has
@@ -198,11 +210,11 @@ func (a *app) offerHindsight(ctx context.Context, c *client.Client, in *keyIncid
 func (a *app) takenAway(ctx context.Context, c *client.Client, in *keyIncident) (bool, error) {
 	in.Next = []string{}
 	page, err := within(ctx, a, c.Generations)
-	if err != nil || in.moved {
+	if err != nil {
 		return false, err
 	}
 	return slices.ContainsFunc(page.Items, func(g wire.GenerationAnswer) bool {
-		return g.Generation == page.Active && g.Keys == wire.KeysHindsight && g.StartedSeq > in.RevokedSeq
+		return g.Generation == page.Active && g.Keys == wire.KeysHindsight && g.StartedSeq > in.sinceSeq
 	}), nil
 }
 
@@ -214,7 +226,7 @@ func (a *app) startHindsight(ctx context.Context, c *client.Client, in *keyIncid
 		return c.StartGeneration(ctx, wire.GenerationRequest{Act: act, Policy: policy, Keys: wire.KeysHindsight})
 	})
 	var p *wire.Problem
-	if err == nil || !errors.As(err, &p) || p.Code != wire.CodeStale || in.moved {
+	if err == nil || !errors.As(err, &p) || p.Code != wire.CodeStale {
 		return g, err
 	}
 	page, listErr := within(ctx, a, c.Generations)
@@ -222,9 +234,14 @@ func (a *app) startHindsight(ctx context.Context, c *client.Client, in *keyIncid
 		return nil, errors.Join(err, listErr)
 	}
 	for _, g := range page.Items {
-		if (g.State == wire.GenerationBuilding || g.State == wire.GenerationReady) && g.Keys == wire.KeysHindsight && g.Policy == policy && g.Ticket == in.Ticket && g.StartedSeq > in.RevokedSeq {
+		if g.State != wire.GenerationBuilding && g.State != wire.GenerationReady || g.Keys != wire.KeysHindsight || g.Policy != policy || g.Ticket != in.Ticket {
+			continue
+		}
+		if g.StartedSeq > in.sinceSeq {
 			return &g, nil
 		}
+		return nil, &codedError{exitRejected, fmt.Errorf("generation %d was started before event %d, which says since when the key is in other hands: it takes too little away",
+			g.Generation, in.sinceSeq), fmt.Sprintf("Give it up with \"%s\", then give this command again.", a.commandLine(fmt.Sprintf("recount generation drop %d", g.Generation)))}
 	}
 	return nil, err
 }

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -25,6 +26,19 @@ func (a *abused) fails(args ...string) (code int, said string) {
 		a.t.Fatalf("recount %s: %v: %s", strings.Join(args, " "), err, out)
 	}
 	return exit.ExitCode(), string(out)
+}
+
+// refusesOlder gives an earlier time, twice: a generation that was started before takes too little away and is not found again.
+func (a *abused) refusesOlder(key, out string, generation uint32) {
+	a.t.Helper()
+	drop := []string{"generation", "drop", strconv.Itoa(int(generation))}
+	for range 2 {
+		code, said := a.fails("incident", "key", key, "--yes", "--reason", "leak", "--ticket", "INC-9", "--out", out, "--since", "3d", "--hindsight")
+		if code != 4 || !strings.Contains(said, strings.Join(drop, " ")) {
+			a.t.Errorf("exit %d: %s", code, said)
+		}
+	}
+	a.run(nil, append(drop, "--yes")...)
 }
 
 // TestIncidentGivenAgain gives the commands of a leaked key in every wrong and repeated way that a tired responder may: nothing is
@@ -99,6 +113,8 @@ func TestIncidentGivenAgain(t *testing.T) {
 	if again := incident("--since", "2d", "--hindsight"); again.Generation != started.Generation || started.Generation == 0 {
 		t.Errorf("started %d, again %d", started.Generation, again.Generation)
 	}
+	c.refusesOlder(id, plain, started.Generation)
+	started = incident("--since", "3d", "--hindsight")
 	r := newRecount(t, c.ctx, c.Cluster)
 	r.await(started.Generation)
 	r.activate(started.Generation)
