@@ -49,7 +49,7 @@ func newMetrics(reg prometheus.Registerer, walErrors func() uint64) (*metrics, e
 			"Time to answer an HTTP request by route template."), []string{"route"}),
 		submit: prometheus.NewHistogram(histogram("flk_submit_duration_seconds", "Time from a submission's headers to its outcome.")),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "flk_auth_refused_total", Help: "Requests that were not let through: without credentials, with such that do not count, of another role, or after too many failures.",
+			Name: "flk_auth_refused_total", Help: "Requests refused because of missing or invalid credentials, the wrong role, or too many failures.",
 		}, []string{"reason"}),
 	}
 	for _, reason := range refusedLabels {

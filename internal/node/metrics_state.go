@@ -21,9 +21,9 @@ func (n *Node) stateCollectors() []prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: labels}, f)
 	}
 	all := []prometheus.Collector{
-		gauge("flk_build_info", "Always 1; the labels name the build.", prometheus.Labels{"version": version.Version, "goversion": runtime.Version()},
+		gauge("flk_build_info", "Always 1. The labels name the build.", prometheus.Labels{"version": version.Version, "goversion": runtime.Version()},
 			func() float64 { return 1 }),
-		gauge("flk_ballast_missing_bytes", "Bytes of the disk reserve that are not there: given back because the disk was full, or not made yet.", nil,
+		gauge("flk_ballast_missing_bytes", "Bytes of the disk reserve that are not there: released because the disk was full, or not created yet.", nil,
 			func() float64 { return float64(n.disk.BallastMissing()) }),
 		gauge("flk_log_bytes", "Bytes on disk of the event log.", nil, func() float64 { return float64(n.store.Metrics().DiskBytes) }),
 	}
