@@ -495,7 +495,10 @@ func TestTailFollowsWithoutABusyLoop(t *testing.T) {
 		t.Errorf("%d looks", looks)
 	}
 	n := 0
-	for range c.Tail(deadline(t, 20*time.Second), AuditQuery{FromSeq: 1, Limit: 7}, TailConfig{}) {
+	for _, err := range c.Tail(deadline(t, 20*time.Second), AuditQuery{FromSeq: 1, Limit: 7}, TailConfig{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
 		n++
 	}
 	if n != 7 {

@@ -35,7 +35,7 @@ type Error struct {
 
 // Error says what failed and where.
 func (e *Error) Error() string {
-	text := ""
+	var text string
 	switch {
 	case e.Problem != nil && e.Cause != nil:
 		text = fmt.Sprintf("%v; last answer: %d %s", e.Cause, e.Status, e.Problem.Error())

@@ -245,8 +245,8 @@ func (a *app) whyNoAudit(ctx context.Context, c *client.Client, q client.AuditQu
 		}
 	}
 	if q.Shard != "" {
-		any := client.AuditQuery{Shard: q.Shard, Limit: 1, Read: q.Read}
-		if page, err := a.auditPage(ctx, c, any); err == nil && len(page.Items) == 0 {
+		newest := client.AuditQuery{Shard: q.Shard, Limit: 1, Read: q.Read}
+		if page, err := a.auditPage(ctx, c, newest); err == nil && len(page.Items) == 0 {
 			return fmt.Sprintf("no submission for shard %q is in the ledger; \"recount shards\" lists the shards", q.Shard)
 		}
 	}

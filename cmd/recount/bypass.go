@@ -58,7 +58,7 @@ canaries, lists, checks and tries, and says what it would do. docs/runbooks/veri
 			case f.fix != "" && f.policy != "":
 				return usagef("give --fix FILE or --policy ID, not both")
 			}
-			after, err := a.past("--since", f.since)
+			after, err := a.past(f.since)
 			if err != nil {
 				return err
 			}

@@ -254,7 +254,7 @@ func (a *app) contextUseCommand() *cobra.Command {
 		RunE: func(_ *cobra.Command, args []string) error {
 			var s contextSetting
 			err := a.changeContexts(func(c *contexts) (err error) {
-				known := false
+				var known bool
 				if s, known = c.Contexts[args[0]]; !known {
 					return c.unknown(a.contextsPath(), "context", args[0])
 				}

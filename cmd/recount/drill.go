@@ -89,7 +89,7 @@ func (a *app) runDrill(ctx context.Context, name string, s *scratch, count int, 
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
 	a.talk("starting %d nodes below %s", s.nodes, s.dir)
-	if err := s.start(ctx, a); err != nil {
+	if err := s.start(a); err != nil {
 		return err
 	}
 	d := &drill{a: a, cluster: s, count: count, out: filepath.Join(s.dir, "bundles")}

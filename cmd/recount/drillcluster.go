@@ -58,7 +58,7 @@ func (s *scratch) prepare() (err error) {
 }
 
 // start runs the cluster and waits until it says that it serves.
-func (s *scratch) start(ctx context.Context, a *app) error {
+func (s *scratch) start(a *app) error {
 	port, err := freePorts()
 	if err != nil {
 		return err
@@ -129,7 +129,7 @@ const loaders = 64
 
 // load submits records number 0 to count-1 and counts the answers by status. Records of one shard go one after the other, in
 // the order of their numbers.
-func (s *scratch) load(ctx context.Context, count int, make func(i int) (body []byte, err error)) (map[int]int, error) {
+func (s *scratch) load(ctx context.Context, count int, record func(i int) (body []byte, err error)) (map[int]int, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var mu sync.Mutex
@@ -139,7 +139,7 @@ func (s *scratch) load(ctx context.Context, count int, make func(i int) (body []
 	for w := range loaders {
 		wg.Go(func() {
 			for i := w; i < count && ctx.Err() == nil; i += loaders {
-				body, err := make(i)
+				body, err := record(i)
 				if err != nil {
 					cancel(err)
 					return

@@ -76,7 +76,7 @@ func (f *exportFlags) options(a *app, dir string) (o export.Options, err error) 
 		return o, usagef("--to-seq %d is below --from-seq %d", f.to, f.from)
 	}
 	o = export.Options{Dir: dir, FromSeq: f.from, ToSeq: f.to, Shard: f.shard, Local: a.local, Tool: "recount " + version.Version, At: time.Now(), Timeout: a.timeout}
-	if o.Since, err = a.past("--since", f.since); err != nil {
+	if o.Since, err = a.past(f.since); err != nil {
 		return o, err
 	}
 	if o.Until, err = a.moment("--until", f.until); err != nil {

@@ -58,7 +58,7 @@ its name. Rotate the agents to a new key first or at once after: docs/runbooks/k
 		Example: `  recount incident key hmac-0123456789abcdef --since 2026-01-19T10:00:00Z --reason "laptop stolen" --ticket INC-9
   recount incident key ed-0123456789abcdef --since 36h --reason leak --ticket INC-9 --hindsight --yes -o json`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			since, err := a.past("--since", f.since)
+			since, err := a.past(f.since)
 			switch {
 			case err != nil:
 				return err

@@ -274,7 +274,7 @@ Revoking again with an earlier --since moves that time. recount incident key doe
 		Example: `  recount keys revoke hmac-0123456789abcdef --reason stolen --ticket INC-9
   recount keys revoke ed-0123456789abcdef --since 36h --yes                  # where nobody can type an answer`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			at, err := a.past("--since", since)
+			at, err := a.past(since)
 			if err != nil {
 				return err
 			}

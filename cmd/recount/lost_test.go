@@ -118,9 +118,9 @@ func TestCertificateHints(t *testing.T) {
 	if r := run(t, "", "shards", "--endpoint", plainHTTP); r.code == exitOK || r.code == exitRejected || !strings.Contains(r.err, "write https://") {
 		t.Errorf("http to a TLS port: %+v", r)
 	}
-	clear := httptest.NewServer(n)
-	defer clear.Close()
-	noTLS := "https://" + strings.TrimPrefix(clear.URL, "http://")
+	plain := httptest.NewServer(n)
+	defer plain.Close()
+	noTLS := "https://" + strings.TrimPrefix(plain.URL, "http://")
 	if r := run(t, "", "shards", "--endpoint", noTLS, "--ca", ca); r.code == exitOK || !strings.Contains(r.err, "does not speak TLS") {
 		t.Errorf("https to a port without TLS: %+v", r)
 	}

@@ -38,10 +38,10 @@ func readMoment(c when.Clock, flag, text string) (time.Time, error) {
 }
 
 // past is moment for what has begun already: a mistyped year must not look like a clean list.
-func (a *app) past(flag, text string) (time.Time, error) {
-	at, err := a.moment(flag, text)
+func (a *app) past(text string) (time.Time, error) {
+	at, err := a.moment("--since", text)
 	if now := time.Now(); err == nil && at.After(now.Add(time.Minute)) {
-		err = usagef("%s %s is in the future; it is %s now", flag, wire.Time(at), wire.Time(now))
+		err = usagef("--since %s is in the future; it is %s now", wire.Time(at), wire.Time(now))
 	}
 	return at, err
 }

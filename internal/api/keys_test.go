@@ -6,12 +6,12 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// print is a fingerprint; its key id is hmac-0011223344556677.
-const print = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+// hmacPrint is a fingerprint; its key id is hmac-0011223344556677.
+const hmacPrint = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
 
 func TestKeys(t *testing.T) {
 	r := newRig(t, nil)
-	body := `{"alg":"hmac-sha256","fingerprint":"` + print + `","owner":"lab 7","scope":["lab-7-*"],"not_before":"2026-01-01T00:00:00Z","ticket":"OPS-1"}`
+	body := `{"alg":"hmac-sha256","fingerprint":"` + hmacPrint + `","owner":"lab 7","scope":["lab-7-*"],"not_before":"2026-01-01T00:00:00Z","ticket":"OPS-1"}`
 	if a := decode[wire.KeyAnswer](t, r.send("POST", "/v1/keys", body), 201); a.KeyID != "hmac-0011223344556677" || a.Owner != "lab 7" {
 		t.Errorf("%+v", a)
 	}
@@ -34,15 +34,15 @@ func TestKeyRequestsThatAreRefused(t *testing.T) {
 	r := newRig(t, nil)
 	for body, field := range map[string]string{
 		`{"alg":"rsa"}`: "alg",
-		`{"alg":"hmac-sha256","fingerprint":"abc"}`:                                                                                  "fingerprint",
-		`{"alg":"hmac-sha256","fingerprint":"` + print + `","public":"AAAA"}`:                                                        "fingerprint",
-		`{"alg":"ed25519","public":"AAAA"}`:                                                                                          "public",
-		`{"alg":"ed25519","public":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}`:                                                  "public",
-		`{"alg":"ed25519","fingerprint":"` + print + `"}`:                                                                            "fingerprint",
-		`{"alg":"hmac-sha256","fingerprint":"` + print + `","not_before":"tomorrow"}`:                                                "not_before",
-		`{"alg":"hmac-sha256","fingerprint":"` + print + `","not_after":"1969-01-01T00:00:00Z"}`:                                     "not_after",
-		`{"alg":"hmac-sha256","fingerprint":"` + print + `","not_before":"2026-01-02T00:00:00Z","not_after":"2026-01-01T00:00:00Z"}`: "not_after",
-		`{"alg":"hmac-sha256","secret":"hunter2"}`:                                                                                   "secret",
+		`{"alg":"hmac-sha256","fingerprint":"abc"}`:                                                                                      "fingerprint",
+		`{"alg":"hmac-sha256","fingerprint":"` + hmacPrint + `","public":"AAAA"}`:                                                        "fingerprint",
+		`{"alg":"ed25519","public":"AAAA"}`:                                                                                              "public",
+		`{"alg":"ed25519","public":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}`:                                                      "public",
+		`{"alg":"ed25519","fingerprint":"` + hmacPrint + `"}`:                                                                            "fingerprint",
+		`{"alg":"hmac-sha256","fingerprint":"` + hmacPrint + `","not_before":"tomorrow"}`:                                                "not_before",
+		`{"alg":"hmac-sha256","fingerprint":"` + hmacPrint + `","not_after":"1969-01-01T00:00:00Z"}`:                                     "not_after",
+		`{"alg":"hmac-sha256","fingerprint":"` + hmacPrint + `","not_before":"2026-01-02T00:00:00Z","not_after":"2026-01-01T00:00:00Z"}`: "not_after",
+		`{"alg":"hmac-sha256","secret":"hunter2"}`:                                                                                       "secret",
 	} {
 		if p := decode[wire.Problem](t, r.send("POST", "/v1/keys", body), 400); p.Field != field {
 			t.Errorf("%s: %+v", body, p)

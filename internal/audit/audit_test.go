@@ -184,9 +184,9 @@ func TestReopenAndTornLine(t *testing.T) {
 func TestNeverWaits(t *testing.T) {
 	var blocked atomic.Bool
 	blocked.Store(true)
-	go_, at := make(chan struct{}), make(chan struct{}, 1)
+	release, at := make(chan struct{}), make(chan struct{}, 1)
 	s, path := open(t, nil)
-	s.o.Logger = slog.New(blockingHandler{slog.DiscardHandler, &blocked, at, go_})
+	s.o.Logger = slog.New(blockingHandler{slog.DiscardHandler, &blocked, at, release})
 	s.put(func() {}) // does not encode, so it is reported
 	<-at
 	const n = queueLines + 1000
@@ -194,7 +194,7 @@ func TestNeverWaits(t *testing.T) {
 		s.Act(Act{OpID: fmt.Sprint(i)})
 	}
 	blocked.Store(false)
-	close(go_)
+	close(release)
 	closed(t, s)
 	written, dropped := s.Stats()
 	if written != queueLines || dropped != 1001 || len(lines(t, path)) != queueLines {

@@ -86,8 +86,8 @@ func (w *walk) readKeys() error {
 func (w *walk) key(k *wire.KeyAnswer) {
 	switch k.Alg {
 	case verify.HMACSHA256.String():
-		print, err := hash(k.Fingerprint)
-		if err != nil || k.KeyID != "hmac-"+hex.EncodeToString(print[:8]) || k.Public != "" {
+		fingerprint, err := hash(k.Fingerprint)
+		if err != nil || k.KeyID != "hmac-"+hex.EncodeToString(fingerprint[:8]) || k.Public != "" {
 			w.fault(CheckKeys, "%q is not named after its fingerprint", k.KeyID)
 		}
 	case verify.Ed25519.String():

@@ -10,7 +10,6 @@ import (
 	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/internal/pcs"
 	"github.com/recount-ledger/recount/internal/verify"
-	"github.com/recount-ledger/recount/nano"
 	"github.com/recount-ledger/recount/wire"
 )
 
@@ -122,7 +121,7 @@ func (s *submission) differs(v *wire.AuditItem) string {
 		return "scope of the signature"
 	case v.PCSID != "" && (v.PCSID != strings.ToLower(s.rec.PCSID) || v.ShardID != s.rec.ShardID || v.Epoch != s.rec.Epoch):
 		return "identity"
-	case v.DHat != nil && (!s.rec.Signable || !s.facts.Valid() || *v.DHat != nano.Nano(s.rec.Tuple(s.facts.Profile).DHat)):
+	case v.DHat != nil && (!s.rec.Signable || !s.facts.Valid() || *v.DHat != s.rec.Tuple(s.facts.Profile).DHat):
 		return "claimed D_hat"
 	}
 	return ""
@@ -229,8 +228,8 @@ func compare(v *verify.Verdict, a said, row *wire.AuditItem) string {
 	if v.Outcome == verify.Refused {
 		return ""
 	}
-	if v.HasDHat != (row.RecomputedDHat != nil) || v.HasDHat && nano.Nano(v.DHatUpper) != *row.RecomputedDHat ||
-		nano.Nano(v.Budget) != row.RecomputedBudget {
+	if v.HasDHat != (row.RecomputedDHat != nil) || v.HasDHat && v.DHatUpper != *row.RecomputedDHat ||
+		v.Budget != row.RecomputedBudget {
 		return "value"
 	}
 	return ""

@@ -162,17 +162,15 @@ func (d *Derived) WaitIndex(ctx context.Context, index uint64) error {
 
 // WaitSeq returns when event seq is folded.
 func (d *Derived) WaitSeq(ctx context.Context, seq uint64) error {
-	_, err := d.pos.wait(ctx, func(c Cursor) bool { return c.Seq >= seq })
-	return err
+	return d.pos.wait(ctx, func(c Cursor) bool { return c.Seq >= seq })
 }
 
 // WaitControl returns when an operator's event after event seen is folded.
 func (d *Derived) WaitControl(ctx context.Context, seen uint64) error {
-	_, err := d.pos.wait(ctx, func(Cursor) bool {
+	return d.pos.wait(ctx, func(Cursor) bool {
 		last, _ := d.ctrl.Digest()
 		return last != seen
 	})
-	return err
 }
 
 // Unflushed returns an upper bound for the bytes in memory that are not yet on disk.

@@ -67,8 +67,7 @@ func (c *Comparison) Seq() uint64 { return c.pos.get().Seq }
 
 // WaitSeq returns when event seq is compared.
 func (c *Comparison) WaitSeq(ctx context.Context, seq uint64) error {
-	_, err := c.pos.wait(ctx, func(at Cursor) bool { return at.Seq >= seq })
-	return err
+	return c.pos.wait(ctx, func(at Cursor) bool { return at.Seq >= seq })
 }
 
 // Run compares what both generations have folded until ctx ends. It stops after event last unless last is 0. It

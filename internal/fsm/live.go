@@ -130,8 +130,7 @@ func (g *Generation) WaitIndex(ctx context.Context, index uint64) error {
 
 // WaitSeq returns when event seq is folded.
 func (g *Generation) WaitSeq(ctx context.Context, seq uint64) error {
-	_, err := g.pos.wait(ctx, func(c Cursor) bool { return c.Seq >= seq })
-	return err
+	return g.pos.wait(ctx, func(c Cursor) bool { return c.Seq >= seq })
 }
 
 // View returns a snapshot of the rows. The caller closes it. Reading from a closed generation fails with

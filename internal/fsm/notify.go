@@ -39,26 +39,25 @@ func (p *position) end() {
 }
 
 // wait returns when reached returns true for the cursor. It fails with the error of ctx or with ErrDropped.
-func (p *position) wait(ctx context.Context, reached func(Cursor) bool) (Cursor, error) {
+func (p *position) wait(ctx context.Context, reached func(Cursor) bool) error {
 	for {
 		p.mu.Lock()
 		cur, changed, ended := p.cur, p.changed, p.ended
 		p.mu.Unlock()
 		if reached(cur) {
-			return cur, nil
+			return nil
 		}
 		if ended {
-			return cur, ErrDropped
+			return ErrDropped
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return cur, ctx.Err()
+			return ctx.Err()
 		}
 	}
 }
 
 func (p *position) waitIndex(ctx context.Context, index uint64) error {
-	_, err := p.wait(ctx, func(c Cursor) bool { return c.Index >= index })
-	return err
+	return p.wait(ctx, func(c Cursor) bool { return c.Index >= index })
 }

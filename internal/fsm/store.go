@@ -223,13 +223,11 @@ func (v *View) Scan(lo, hi []byte, reverse bool, fn func(k, v []byte) bool) erro
 	if err != nil {
 		return v.met(fmt.Errorf("scan folded state: %w", err))
 	}
-	step, ok := it.Next, false
+	first, step := it.First, it.Next
 	if reverse {
-		step, ok = it.Prev, it.Last()
-	} else {
-		ok = it.First()
+		first, step = it.Last, it.Prev
 	}
-	for ; ok; ok = step() {
+	for ok := first(); ok; ok = step() {
 		val, err := it.ValueAndErr()
 		if err != nil {
 			return v.met(errors.Join(fmt.Errorf("scan folded state: %w", err), it.Close()))

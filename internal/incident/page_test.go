@@ -56,7 +56,7 @@ var tags = regexp.MustCompile(`<[!/]?[a-zA-Z-]+`)
 // has no script, fetches nothing and has the same elements as with harmless texts.
 func TestPagesWithHostileContent(t *testing.T) {
 	for _, text := range hostile {
-		make := func(text string, all Tally) map[string]report {
+		pages := func(text string, all Tally) map[string]report {
 			return map[string]report{
 				"key": &Key{KeyID: text, Owner: text, Since: text, SignedSince: 3, Hindsight: 2, Origin: origin(text), Tally: all},
 				"bypass": &Bypass{State: text, Canaries: []Canaries{{At: text}}, Freeze: &wire.FreezeAnswer{At: text, Reason: text}, Fix: text, Dangers: []string{text},
@@ -71,8 +71,8 @@ func TestPagesWithHostileContent(t *testing.T) {
 			}
 		}
 		harmless.Finish(func(string) bool { return false })
-		want := make("plain", harmless)
-		for kind, r := range make(text, tally(t)) {
+		want := pages("plain", harmless)
+		for kind, r := range pages(text, tally(t)) {
 			got := pageOf(t, r)
 			if a, b := strings.Join(tags.FindAllString(got, -1), " "), strings.Join(tags.FindAllString(pageOf(t, want[kind]), -1), " "); a != b {
 				t.Errorf("%s with %q has other elements:\n%s\n%s", kind, text, a, b)

@@ -21,7 +21,7 @@ func (n *Node) replay(ctx context.Context, rec *pcs.Record, facts verify.Facts) 
 	if n.live().Novel(rec.ShardID, rec.Epoch) || rec.CheckID() != nil || !n.isReplay(rec, facts, nil) {
 		return nil
 	}
-	if _, err := n.confirm(ctx); err != nil {
+	if err := n.confirm(ctx); err != nil {
 		return nil
 	}
 	var first projections.Result
@@ -67,7 +67,7 @@ func (n *Node) repeats(ctx context.Context, body []byte, meta api.Meta, rec *pcs
 	if rec.Fault == nil && rec.CheckID() == nil && n.live().Novel(rec.ShardID, rec.Epoch) || !n.isRefusedAgain(body, rec, facts, nil) {
 		return nil
 	}
-	if _, err := n.confirm(ctx); err != nil {
+	if err := n.confirm(ctx); err != nil {
 		return nil
 	}
 	var first projections.Result

@@ -78,7 +78,8 @@ func (n witness) SettleFacts(ctx context.Context, seq uint64) (settled bool, why
 	case len(yes) >= majority:
 		return true, ""
 	case len(no) >= majority:
-		return false, n.dispute(ctx, seq, no)
+		n.dispute(ctx, seq, no)
+		return false, ""
 	case suspends(mine, len(no)):
 		return false, fmt.Sprintf("the signature facts of event %d do not hold for %v, hold for %v, and no majority of %d voters can tell; start the nodes "+
 			"that are down, and give the secret of %s to those that lack it (pcs_hmac_keys_file)", seq, no, yes, len(n.cfg.Voters), n.keyOf(seq))
@@ -91,18 +92,18 @@ func (n witness) SettleFacts(ctx context.Context, seq uint64) (settled bool, why
 func suspends(mine string, no int) bool { return no > 0 && mine == factsFalse }
 
 // dispute logs, as the leader, what a majority found. On other nodes the question stays open until the leader has.
-func (n witness) dispute(ctx context.Context, seq uint64, voters []string) (why string) {
+func (n witness) dispute(ctx context.Context, seq uint64, voters []string) {
 	term, leads := n.cluster.IsLeader()
 	if !leads || term != n.term.Load() {
-		return ""
+		return
 	}
 	q := agreement.Question{About: agreement.Facts, Seq: seq}
 	if voter := n.voterWithout(ctx, disputesCapability); voter != "" {
 		if !n.doubts.News(q, voter) {
-			return ""
+			return
 		}
 		n.log.Warn("signature facts are disputed, and a voter of an older release would stop at that; upgrade it", "seq", seq, "voter", voter)
-		return ""
+		return
 	}
 	slices.Sort(voters)
 	index, err := n.proposeNow(ctx, event.FactsDisputed, &event.FactsDisputedV1{Seq: seq, Voters: voters, Node: n.cfg.NodeID})
@@ -113,10 +114,9 @@ func (n witness) dispute(ctx context.Context, seq uint64, voters []string) (why 
 		n.log.Warn("could not log that signature facts are disputed; trying again", "seq", seq, "error", err)
 	}
 	if err != nil {
-		return ""
+		return
 	}
 	n.log.Error("a record is in the ledger that is not signed as its facts say; find the node that took it, then recount", "seq", seq, "voters", voters)
-	return ""
 }
 
 // keyOf names the key that a submission is recorded under.

@@ -24,7 +24,7 @@ func (n *Node) counts(meta api.Meta) *stats {
 // foretell folds a submission on this node as the next event, over the rows of now, and keeps nothing of it. A quorum has to
 // confirm that these rows are the newest: without one a submission gets no answer either.
 func (n *Node) foretell(ctx context.Context, ev event.Event) (projections.Result, error) {
-	if _, err := n.confirm(ctx); err != nil {
+	if err := n.confirm(ctx); err != nil {
 		return projections.Result{}, n.proposeProblem(propose.ErrNoLeader)
 	}
 	live := n.live()

@@ -213,7 +213,7 @@ func (n *Node) registerKeys(ctx context.Context) error {
 }
 
 func (n *Node) registerKey(ctx context.Context, k verify.Key) error {
-	if _, err := n.confirm(ctx); err != nil {
+	if err := n.confirm(ctx); err != nil {
 		return err
 	}
 	control := n.derived.Control()
@@ -311,13 +311,13 @@ func (n *Node) reportRefusals(ctx context.Context) error {
 	}
 }
 
-// confirm returns a position that covers everything acknowledged before the call.
-func (n *Node) confirm(ctx context.Context) (uint64, error) {
+// confirm returns when the active generation has folded everything that was acknowledged before the call.
+func (n *Node) confirm(ctx context.Context) error {
 	index, err := n.cluster.ReadIndex(ctx)
 	if err != nil {
-		return 0, err
+		return err
 	}
-	return index, n.waitLive(ctx, index)
+	return n.waitLive(ctx, index)
 }
 
 // waitLive returns when everything up to an entry is folded by the generation that the log has active there, and that one
@@ -354,7 +354,7 @@ func (n *Node) catchUp(ctx context.Context) error {
 	var since time.Time // when this node had folded everything and asked the voters first
 	for {
 		try, cancel := context.WithTimeout(ctx, n.cfg.SubmitTimeout)
-		_, err := n.confirm(try)
+		err := n.confirm(try)
 		cancel()
 		if err == nil {
 			if since.IsZero() {

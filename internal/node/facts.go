@@ -88,7 +88,7 @@ var errNewMode = errors.New("not every node can read the record")
 
 // modeTaken refuses a signing mode, or a profile, that the release of a voter does not know.
 func (n *Node) modeTaken(ctx context.Context, sub event.Sub) error {
-	need := ""
+	var need string
 	switch p := pcs.Profile(sub.Facts.Profile); {
 	case verify.Mode(sub.Facts.Mode) == verify.Whole:
 		need = pcs.PCS2.String()

@@ -32,7 +32,7 @@ const keySourceEnv = "env"
 // notForwarded is nil for the events that a node may hand to the leader: submissions, sums of refusals and the keys of its own
 // settings, in its own name and in the form that the folds read. Acts of operators are not among them.
 func notForwarded(e event.Event, from string) error {
-	node := ""
+	var node string
 	switch e.Kind {
 	case event.Submission:
 		sub, err := event.DecodeSubmission(e.Payload)
@@ -135,7 +135,7 @@ func (l toLeader) ForwardAct(ctx context.Context, request []byte) (answer []byte
 func (n *Node) follow(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, followFor)
 	defer cancel()
-	if _, err := n.confirm(ctx); err != nil {
+	if err := n.confirm(ctx); err != nil {
 		n.log.Debug("an act of the leader is not folded here yet", "error", err)
 	}
 }

@@ -19,7 +19,7 @@ import (
 
 // TestNoNodeForgesActs: of events that another node hands over, only what is no act of an operator is taken.
 func TestNoNodeForgesActs(t *testing.T) {
-	make := func(k event.Kind, m proto.Message) event.Event {
+	newOf := func(k event.Kind, m proto.Message) event.Event {
 		e, err := newEvent(k, m)
 		if err != nil {
 			t.Fatal(err)
@@ -27,9 +27,9 @@ func TestNoNodeForgesActs(t *testing.T) {
 		return e
 	}
 	good := map[event.Kind]event.Event{
-		event.Submission:      make(event.Submission, &event.SubmissionV1{Body: []byte("{}"), Node: "node-2"}),
-		event.RefusalsDropped: make(event.RefusalsDropped, &event.RefusalsDroppedV1{Node: "node-2"}),
-		event.KeyAdded:        make(event.KeyAdded, &event.KeyAddedV1{KeyId: "k", Source: "env", Node: "node-2"}),
+		event.Submission:      newOf(event.Submission, &event.SubmissionV1{Body: []byte("{}"), Node: "node-2"}),
+		event.RefusalsDropped: newOf(event.RefusalsDropped, &event.RefusalsDroppedV1{Node: "node-2"}),
+		event.KeyAdded:        newOf(event.KeyAdded, &event.KeyAddedV1{KeyId: "k", Source: "env", Node: "node-2"}),
 	}
 	space := disk.New(disk.Options{Virtual: true, Unflushed: func() uint64 { return 0 }})
 	n := &Node{cfg: Config{NodeID: "node-2"}, disk: space}
@@ -59,16 +59,16 @@ func TestNoNodeForgesActs(t *testing.T) {
 	for _, k := range []*event.KeyAddedV1{{Source: "operator"}, {Scope: []string{"*"}}, {Owner: "x"}, {Comment: "x"}, {NotBefore: 1}, {NotAfter: 1},
 		{Op: &event.OpV1{OpId: "x", Actor: "alice"}}, {Op: &event.OpV1{}}, {Node: "node-1"}} {
 		k.KeyId, k.Source, k.Node = "k", cmp.Or(k.Source, "env"), cmp.Or(k.Node, "node-2")
-		try(make(event.KeyAdded, k))
+		try(newOf(event.KeyAdded, k))
 	}
-	try(make(event.Submission, &event.SubmissionV1{Body: []byte("{}"), Node: "node-1"}))
-	try(make(event.RefusalsDropped, &event.RefusalsDroppedV1{Node: "node-3"}))
+	try(newOf(event.Submission, &event.SubmissionV1{Body: []byte("{}"), Node: "node-1"}))
+	try(newOf(event.RefusalsDropped, &event.RefusalsDroppedV1{Node: "node-3"}))
 	for k, e := range good { // no fold could read these
 		try(event.Event{Kind: k, Payload: append(slices.Clone(e.Payload), 0xff)})
 		try(event.Event{Kind: k, Payload: e.Payload[:17]})
 	}
 	try(event.Event{Kind: event.KeyAdded, Payload: good[event.KeyAdded].Payload[:20]})
-	mixed := event.Pack{Events: []event.Event{good[event.Submission], make(event.TokenRevoked, &event.TokenRevokedV1{Id: "x"})}}.Append(nil)
+	mixed := event.Pack{Events: []event.Event{good[event.Submission], newOf(event.TokenRevoked, &event.TokenRevokedV1{Id: "x"})}}.Append(nil)
 	if _, err := n.acceptForward(t.Context(), "node-2", mixed); err == nil {
 		t.Error("an act hidden behind a submission was taken")
 	}

@@ -32,7 +32,7 @@ func (n ledger) WaitRead(ctx context.Context, r api.Read) (api.Position, error) 
 		return api.Position{}, wire.NewProblem(wire.CodeNotReady, "this node is switching to another generation; ask another one").WithRetry(retryAfter)
 	}
 	if r.Consistency == wire.ConsistencyLinearizable {
-		if _, err := n.confirm(ctx); err != nil {
+		if err := n.confirm(ctx); err != nil {
 			if ctx.Err() != nil {
 				return api.Position{}, ctx.Err()
 			}
@@ -398,7 +398,7 @@ func (n ledger) Ready(ctx context.Context) []api.Check {
 		return nil
 	}
 	folded := func() error {
-		if _, err := n.confirm(ctx); err != nil {
+		if err := n.confirm(ctx); err != nil {
 			return err
 		}
 		if !n.caughtUp.Load() {

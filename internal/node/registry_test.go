@@ -139,10 +139,10 @@ func TestMissingSecret(t *testing.T) {
 	r := newRecounter(t, c)
 	missing, err := verify.NewHMACKey([]byte("nobody has this"))
 	r.must(err)
-	print := hex.EncodeToString(missing.Fingerprint[:])
-	_, err = c.Client.AddKey(r.ctx, wire.KeyRequest{Alg: "hmac-sha256", Fingerprint: print})
+	fingerprint := hex.EncodeToString(missing.Fingerprint[:])
+	_, err = c.Client.AddKey(r.ctx, wire.KeyRequest{Alg: "hmac-sha256", Fingerprint: fingerprint})
 	r.must(err)
-	if status, text := c.Once(0, "GET", "/readyz", nil); status != 503 || !strings.Contains(string(text), print) {
+	if status, text := c.Once(0, "GET", "/readyz", nil); status != 503 || !strings.Contains(string(text), fingerprint) {
 		t.Errorf("%d %s", status, text)
 	}
 	forged := f.Sign(nodetest.Record{Shard: "alpha", Epoch: 1, Root: "r", Forged: true})

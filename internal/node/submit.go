@@ -79,7 +79,7 @@ func (n *Node) submit(ctx context.Context, body []byte, meta api.Meta, seen *see
 // confirmed that no other policy was applied a moment ago, through another node.
 func (n *Node) submitUnsigned(ctx context.Context, body []byte, meta api.Meta, rec *pcs.Record) (*wire.SubmitAnswer, error) {
 	if n.policy().Signature.Required {
-		if _, err := n.confirm(ctx); err != nil {
+		if err := n.confirm(ctx); err != nil {
 			return nil, wire.NewProblem(wire.CodeKeysUnconfirmed, "").WithRetry(retryAfter)
 		}
 		if n.policy().Signature.Required {
@@ -149,7 +149,7 @@ func (n *Node) signedBy(ctx context.Context, rec *pcs.Record, meta api.Meta) (fa
 // checkAgain looks for keys that were registered a moment ago, through another node. Without a quorum nobody can tell. The
 // facts are a function of the record and the ring alone, so there is nothing to find anew under the same ring.
 func (n *Node) checkAgain(ctx context.Context, ring *verify.Ring, rec *pcs.Record) (verify.Facts, *wire.Problem) {
-	if _, err := n.confirm(ctx); err != nil {
+	if err := n.confirm(ctx); err != nil {
 		return verify.Facts{}, wire.NewProblem(wire.CodeKeysUnconfirmed, "").WithRetry(retryAfter)
 	}
 	if now := n.verifiers(); now != ring {

@@ -88,7 +88,7 @@ func (f *front) serve(w http.ResponseWriter, body []byte, c *Cluster) {
 	if len(f.faults) > 0 {
 		h := f.faults[0]
 		f.faults = f.faults[1:]
-		fmt.Sscan(h.Get("Status"), &d.status)
+		_, _ = fmt.Sscan(h.Get("Status"), &d.status)
 		if wait := h.Get("Retry-After"); wait != "" {
 			w.Header().Set("Retry-After", wait)
 		}

@@ -118,10 +118,10 @@ func play(t *testing.T, script string) string {
 func (l *ledger) operate(words []string) {
 	subject := words[len(words)-1]
 	scope := uint32(slices.Index([]string{"all", "shard", "key"}, words[1]))
-	switch {
-	case words[1] == "all":
+	switch words[1] {
+	case "all":
 		subject = ""
-	case words[1] == "key":
+	case "key":
 		subject = mustHMAC(words[2]).ID
 	}
 	switch key := mustHMAC(words[1]); words[0] {

@@ -50,12 +50,12 @@ func checks1(p *Params, rec *pcs.Record, t pcs.Tuple, v *Verdict, doubt string) 
 	fail(doubt == "" && outside(t.DHat, v.DHatLower-p.TolD, v.DHatUpper+p.TolD), ReasonDHatMismatch, func() string {
 		return claimed("D_hat", t.DHat) + ", recomputed " + interval(v) + ", tolerance " + p.TolD.Fixed()
 	})
-	fail(outside(t.DHat, 0, maxDHat), ReasonDHatRange, func() string { return ranged("D_hat", t.DHat, 0, maxDHat) })
+	fail(outside(t.DHat, 0, maxDHat), ReasonDHatRange, func() string { return ranged("D_hat", t.DHat, maxDHat) })
 	fail(outside(t.CohStar, 0, maxUnit+p.TolCoh), ReasonCohBounds, func() string {
-		return ranged("coh_star", t.CohStar, 0, maxUnit+p.TolCoh)
+		return ranged("coh_star", t.CohStar, maxUnit+p.TolCoh)
 	})
-	fail(outside(t.R, 0, maxUnit), ReasonRBounds, func() string { return ranged("r", t.R, 0, maxUnit) })
-	fail(outside(t.Budget, 0, maxUnit), ReasonBudgetBounds, func() string { return ranged("budget", t.Budget, 0, maxUnit) })
+	fail(outside(t.R, 0, maxUnit), ReasonRBounds, func() string { return ranged("r", t.R, maxUnit) })
+	fail(outside(t.Budget, 0, maxUnit), ReasonBudgetBounds, func() string { return ranged("budget", t.Budget, maxUnit) })
 	fail(rec.Regime != v.Regime, ReasonRegimeMismatch, func() string {
 		return "claimed regime " + rec.Regime + ", recomputed " + v.Regime
 	})
@@ -72,8 +72,8 @@ func outside(v, lo, hi nano.Nano) bool { return v < lo || v > hi }
 
 func claimed(name string, v nano.Nano) string { return "claimed " + name + " " + v.Fixed() }
 
-func ranged(name string, v, lo, hi nano.Nano) string {
-	return claimed(name, v) + " is outside " + lo.Fixed() + " to " + hi.Fixed()
+func ranged(name string, v, hi nano.Nano) string {
+	return claimed(name, v) + " is outside " + nano.Nano(0).Fixed() + " to " + hi.Fixed()
 }
 
 func interval(v *Verdict) string {

@@ -93,11 +93,11 @@ func (b *bed) throughProxies(i int, peers []string) error {
 		if j == i {
 			continue
 		}
-		real, proxy := fmt.Sprintf("peer: %q", peers[j]), fmt.Sprintf("peer: %q", b.net[[2]int{i, j}].addr())
-		if !strings.Contains(out, real) {
+		own, proxy := fmt.Sprintf("peer: %q", peers[j]), fmt.Sprintf("peer: %q", b.net[[2]int{i, j}].addr())
+		if !strings.Contains(out, own) {
 			return fmt.Errorf("%s does not name %s", path, peers[j])
 		}
-		out = strings.ReplaceAll(out, real, proxy)
+		out = strings.ReplaceAll(out, own, proxy)
 	}
 	return os.WriteFile(path, []byte(out), 0o600)
 }

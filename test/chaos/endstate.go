@@ -41,7 +41,7 @@ type told struct {
 }
 
 // judge reads the end state of every node and prints what is wrong with it and with the history.
-func judge(ctx context.Context, b *bed, recs *records, h *history, t *table, root string, say func(string, ...any)) bool {
+func judge(ctx context.Context, b *bed, h *history, t *table, root string, say func(string, ...any)) bool {
 	calls := h.all()
 	say("checking %d calls", len(calls))
 	found := check(calls)

@@ -92,7 +92,7 @@ func run(ctx context.Context, o options) (bool, error) {
 	h := &history{began: time.Now()}
 	t := newTable(h)
 	err = attack(ctx, o, b, recs, h, t, root)
-	ok := err == nil && judge(ctx, b, recs, h, t, root, say)
+	ok := err == nil && judge(ctx, b, h, t, root, say)
 	err = errors.Join(err, b.close())
 	t.print(os.Stdout)
 	if ok && err == nil {
