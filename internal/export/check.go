@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -47,7 +46,11 @@ func Check(ctx context.Context, dir string, o CheckOptions) (*Report, error) {
 	} else if !info.IsDir() {
 		return nil, fmt.Errorf("%s is no directory", dir)
 	}
-	c := &checker{CheckOptions: o, board: newBoard(), ctx: ctx, dir: dir}
+	within, err := filepath.EvalSymlinks(dir) // a link to an export is one; in it there are none
+	if err != nil {
+		return nil, err
+	}
+	c := &checker{CheckOptions: o, board: newBoard(), ctx: ctx, dir: within}
 	r := &Report{Dir: dir}
 	if err := c.manifest(); err != nil {
 		return nil, err
@@ -204,18 +207,17 @@ func knownFile(name string) bool {
 	return inside && err == nil
 }
 
-// readList reads a JSON document that is a list.
+// readList reads a JSON document that is a list, in the one text that an export has of it.
 func readList[T any](c *checker, name string) (list []T, err error) {
 	text, err := c.read(name)
 	if err != nil {
 		return nil, err
 	}
-	dec := json.NewDecoder(bytes.NewReader(text))
-	if err := dec.Decode(&list); err != nil {
+	if err := json.Unmarshal(text, &list); err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrFormat, name, err)
 	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("%w: %s goes on behind its end", ErrFormat, name)
+	if again, err := indented(list); err != nil || !bytes.Equal(again, text) {
+		return nil, fmt.Errorf("%w: %s is another text of its value than an export has", ErrFormat, name)
 	}
 	return list, nil
 }

@@ -20,6 +20,7 @@ func rewrite[T any](t *testing.T, dir, name string, change func(*T) *T) {
 	t.Helper()
 	var b strings.Builder
 	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
 	for _, v := range lines[T](t, dir, name) {
 		if w := change(&v); w != nil {
 			must(t, enc.Encode(w))
@@ -92,7 +93,14 @@ func testLies(t *testing.T, dir string) {
 		"the table":           {export.CheckTable, func(to string) { edit(t, to, export.RecordsFile, "accepted", "refused") }},
 		"a number":            {export.CheckCounts, func(string) {}},
 		"text behind a line":  {export.CheckAnswers, func(to string) { edit(t, to, export.VerdictsFile, "}\n", "} {}\n") }},
-		"a list twice":        {export.CheckKeys, func(to string) { appendTo(t, to, export.KeysFile, "[]") }},
+		"an answer twice": {export.CheckAnswers, func(to string) {
+			edit(t, to, export.VerdictsFile, `"outcome":"accepted"`, `"outcome":"refused","outcome":"accepted"`)
+		}},
+		"an answer in capitals": {export.CheckAnswers, func(to string) {
+			edit(t, to, export.VerdictsFile, `"outcome":"accepted"`, `"outcome":"refused","Outcome":"accepted"`)
+		}},
+		"a member more": {export.CheckKeys, func(to string) { edit(t, to, export.KeysFile, `"owner": "`, `"owner": "nobody", "OWNER": "`) }},
+		"a list twice":  {export.CheckKeys, func(to string) { appendTo(t, to, export.KeysFile, "[]") }},
 	} {
 		to := copied(t, dir)
 		lie.tell(to)

@@ -23,3 +23,12 @@ func TestFormatOne(t *testing.T) {
 	}
 	holds(t, dir, export.CheckOptions{Recount: true}, export.CheckHMAC)
 }
+
+// TestVerifyLink: a link to an export is that export.
+func TestVerifyLink(t *testing.T) {
+	dir, err := filepath.Abs(filepath.Join("testdata", "format-1"))
+	must(t, err)
+	link := filepath.Join(t.TempDir(), "link")
+	must(t, os.Symlink(dir, link))
+	holds(t, link, export.CheckOptions{Recount: true}, export.CheckHMAC)
+}

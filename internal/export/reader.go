@@ -29,7 +29,8 @@ func openLines[T any](dir, name string) (*reader[T], error) {
 	return r, nil
 }
 
-// next gives the value of the next line, io.EOF behind the last. What is no such value is ErrFormat.
+// next gives the value of the next line, io.EOF behind the last. What is no such value is ErrFormat, and so is another text of it
+// than an export has: with a member twice, or in capitals, two readers could find two values.
 func (r *reader[T]) next() (*T, error) {
 	if !r.scan.Scan() {
 		if err := r.scan.Err(); errors.Is(err, bufio.ErrTooLong) {
@@ -44,11 +45,30 @@ func (r *reader[T]) next() (*T, error) {
 	dec := json.NewDecoder(bytes.NewReader(r.scan.Bytes()))
 	dec.DisallowUnknownFields()
 	err := dec.Decode(v)
-	if err == nil && dec.InputOffset() != int64(len(r.scan.Bytes())) {
-		err = errors.New("text behind the value")
+	if err == nil {
+		err = onlyText(r.scan.Bytes(), v)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s, line %d: %w", ErrFormat, r.name, r.line, err)
 	}
 	return v, nil
+}
+
+// onlyText sees that a text is the one that an export has of a value.
+func onlyText(text []byte, v any) error {
+	var b bytes.Buffer
+	if err := encoder(&b).Encode(v); err != nil {
+		return err
+	}
+	if !bytes.Equal(bytes.TrimSuffix(b.Bytes(), []byte("\n")), text) {
+		return errors.New("another text of the value than an export has")
+	}
+	return nil
+}
+
+// encoder writes lines of NDJSON.
+func encoder(to io.Writer) *json.Encoder {
+	enc := json.NewEncoder(to)
+	enc.SetEscapeHTML(false)
+	return enc
 }

@@ -32,9 +32,7 @@ func (w *writer) lines(name string) (*lines, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &lines{sink: s, enc: json.NewEncoder(s)}
-	l.enc.SetEscapeHTML(false)
-	return l, nil
+	return &lines{sink: s, enc: encoder(s)}, nil
 }
 
 // close ends the file and notes it, unless an error came before.
