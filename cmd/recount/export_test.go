@@ -47,13 +47,13 @@ func TestExportVerify(t *testing.T) {
 	}
 	var report export.Report
 	r = run(t, "", "export", "verify", kept, "-o", "json")
-	if err := json.Unmarshal([]byte(r.out), &report); err != nil || !report.OK || len(report.Checks) != 16 || r.err != "" {
+	if err := json.Unmarshal([]byte(r.out), &report); err != nil || !report.OK || len(report.Checks) != 18 || r.err != "" {
 		t.Errorf("%+v %v", r, err)
 	}
 	dir := harmed(t)
 	r = run(t, "", "export", "verify", dir)
 	if r.code != exitVerify || !strings.Contains(r.out, "\nfiles:\n  events.ndjson was changed: SHA-256 ") || !strings.Contains(r.out, "an earlier check failed") ||
-		!strings.Contains(r.err, "1 of 16 checks failed") {
+		!strings.Contains(r.err, "1 of 18 checks failed") {
 		t.Errorf("%+v", r)
 	}
 	r = run(t, "", "export", "verify", dir, "-o", "json")

@@ -94,6 +94,9 @@ func (c *checker) manifest() error {
 		m.Before != nil && m.Before.Seq != r.FromSeq-1 {
 		c.fault(CheckManifest, "the range %d to %d does not fit the positions of its digests", r.FromSeq, r.ToSeq)
 	}
+	if what := rangeOf(m); what != "" {
+		c.fault(CheckManifest, "the range %d to %d: %s", r.FromSeq, r.ToSeq, what)
+	}
 	if c.Sum != "" && !strings.EqualFold(c.Sum, m.Sum) {
 		c.fault(CheckManifest, "its sum is %s, not %s: this is another export", m.Sum, c.Sum)
 	}

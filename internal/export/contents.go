@@ -11,11 +11,14 @@ import (
 
 // contents checks what the files say.
 func (c *checker) contents() error {
-	w := &walk{checker: c, policies: map[string]verify.Policy{}, keys: map[string]wire.KeyAnswer{}}
+	w := &walk{checker: c, policies: map[string]verify.Policy{}, keys: map[string]wire.KeyAnswer{}, claims: map[uint64][]claim{}}
 	if err := c.each(CheckPolicies, w.readPolicies); err != nil {
 		return err
 	}
 	if err := c.each(CheckKeys, w.readKeys); err != nil {
+		return err
+	}
+	if err := c.each(CheckGenerations, w.readGenerations); err != nil {
 		return err
 	}
 	return w.run()
@@ -38,6 +41,7 @@ func (w *walk) readPolicies() error {
 	if err != nil {
 		return err
 	}
+	w.page.Policies = list
 	for _, p := range list {
 		if _, err := hash(p.ID); err != nil {
 			return err
@@ -58,6 +62,7 @@ func (w *walk) readPolicies() error {
 			continue
 		}
 		w.policies[p.ID] = policy
+		w.claimsOfPolicy(p)
 	}
 	if files := len(w.m.Files) - len(plainFiles); files != 2*len(list) {
 		w.fault(CheckPolicies, "%s lists %d policies, and there are %d files of policies", PoliciesFile, len(list), files)
@@ -78,7 +83,9 @@ func (w *walk) readKeys() error {
 			w.fault(CheckKeys, "%q is listed twice", k.KeyID)
 		}
 		w.keys[k.KeyID] = k
+		w.page.Keys = append(w.page.Keys, k)
 		w.key(&k)
+		w.claimsOfKey(k)
 	}
 	return nil
 }

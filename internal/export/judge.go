@@ -1,6 +1,7 @@
 package export
 
 import (
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/internal/pcs"
+	"github.com/recount-ledger/recount/internal/projections"
 	"github.com/recount-ledger/recount/internal/verify"
 	"github.com/recount-ledger/recount/wire"
 )
@@ -101,6 +103,7 @@ func (w *walk) nextAnswer(seq uint64) (*wire.AuditItem, error) {
 		w.looked(CheckAnswers)
 		w.counts.Submissions++
 		w.counts.Outcomes[v.Outcome]++
+		w.page.count(v)
 		return v, nil
 	}
 	w.answersLost = true
@@ -119,12 +122,21 @@ func (s *submission) differs(v *wire.AuditItem) string {
 		return "key"
 	case v.InputsSigned != (v.KeyID != "" && s.facts.InputsSigned()):
 		return "scope of the signature"
-	case v.PCSID != "" && (v.PCSID != strings.ToLower(s.rec.PCSID) || v.ShardID != s.rec.ShardID || v.Epoch != s.rec.Epoch):
+	case (v.PCSID != "") != named(s.rec), v.PCSID == "" && (v.ShardID != "" || v.Epoch != 0),
+		v.PCSID != "" && (v.PCSID != strings.ToLower(s.rec.PCSID) || v.ShardID != s.rec.ShardID || v.Epoch != s.rec.Epoch):
 		return "identity"
-	case v.DHat != nil && (!s.rec.Signable || !s.facts.Valid() || *v.DHat != s.rec.Tuple(s.facts.Profile).DHat):
+	case (v.DHat != nil) != (v.KeyID != "" && s.rec.Signable), v.DHat != nil && *v.DHat != s.rec.Tuple(s.facts.Profile).DHat:
 		return "claimed D_hat"
 	}
 	return ""
+}
+
+// named reports whether the ledger can read what a record names itself: id, root, epoch and shard.
+func named(r *pcs.Record) bool {
+	id, err := hex.DecodeString(r.PCSID)
+	root, err2 := hex.DecodeString(r.MerkleRoot)
+	return (r.Fault == nil || r.Fault.Class != pcs.ClassMalformed) && err == nil && err2 == nil && len(id) == 32 && len(root) == 32 &&
+		r.Epoch >= 0 && r.ShardID != "" && len(r.ShardID) <= pcs.MaxShardID
 }
 
 // verdict judges the record again, under the policy that the answer names.
@@ -143,11 +155,25 @@ func (w *walk) verdict(s *submission, v *wire.AuditItem) {
 		was.ReasonCode != "" && was.ReasonCode != v.ReasonCode) {
 		w.fault(CheckAnswers, "generation %d said two things of event %d", v.Generation, s.Seq)
 	}
+	w.generation(s.Seq, v)
 	w.again(s, said{v.Outcome, v.Accepted, v.ReasonCode, v.Policy}, v)
 	for _, other := range []*wire.AuditAnswer{&v.Was, v.Now} {
 		if other != nil && other.Generation != v.Generation && other.Policy != "" {
 			w.again(s, said{other.Outcome, other.Accepted, other.ReasonCode, other.Policy}, nil)
 		}
+	}
+}
+
+// generation sees that the generations that answered are those of the list, and that the policy is that of the schedule. A replay or
+// a conflict has the policy of an earlier record.
+func (w *walk) generation(seq uint64, v *wire.AuditItem) {
+	if by := w.activeAfter(seq); v.Was.Generation != by {
+		w.fault(CheckAnswers, "event %d was answered by generation %d first, not by %d", seq, by, v.Was.Generation)
+	}
+	if !w.listed(v.Generation) || v.Now != nil && !w.listed(v.Now.Generation) {
+		w.fault(CheckAnswers, "the answer to event %d is of a generation that is not in %s", seq, GenerationsFile)
+	} else if !v.Replayed && v.Outcome != wire.OutcomeConflict && !w.scheduled(v.Generation, seq, v.Policy) {
+		w.fault(CheckAnswers, "generation %d did not judge event %d under policy %.16q", v.Generation, seq, v.Policy)
 	}
 }
 
@@ -225,9 +251,16 @@ func compare(v *verify.Verdict, a said, row *wire.AuditItem) string {
 	if !slices.Equal(reasons, said) {
 		return "list of reasons"
 	}
+	if text := (&projections.Result{Reason: v.Reason, Detail: v.Evidence}).ReasonText(); reason != late && row.Reason != text && row.Reason != "" {
+		return "text of its reason"
+	}
 	if v.Outcome == verify.Refused {
 		return ""
 	}
+	return otherValues(v, row)
+}
+
+func otherValues(v *verify.Verdict, row *wire.AuditItem) string {
 	if v.HasDHat != (row.RecomputedDHat != nil) || v.HasDHat && v.DHatUpper != *row.RecomputedDHat ||
 		v.Budget != row.RecomputedBudget {
 		return "value"

@@ -130,7 +130,8 @@ func historyLies(t *testing.T, dir string) {
 			if v.Outcome != wire.OutcomeConflict {
 				return false
 			}
-			v.Outcome, v.Status, v.ReasonCode, v.Was = wire.OutcomeRefused, 403, "key_not_allowed", wire.AuditAnswer{}
+			v.Outcome, v.Status, v.ReasonCode = wire.OutcomeRefused, 403, "key_not_allowed"
+			v.Was.Outcome, v.Was.Status, v.Was.ReasonCode = v.Outcome, v.Status, v.ReasonCode
 			return true
 		},
 		"a replay that is none": func(v *wire.AuditItem) bool {
@@ -205,7 +206,7 @@ func TestRandomLies(t *testing.T) {
 		}
 	}
 	must(t, export.Reseal(to, nil))
-	holds(t, to, export.CheckOptions{Recount: true}, export.CheckHMAC)
+	holds(t, to, export.CheckOptions{Recount: true}, export.CheckHMAC, export.CheckPage)
 }
 
 func policyFile(t *testing.T, dir string) string {

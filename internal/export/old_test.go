@@ -21,7 +21,7 @@ func TestFormatOne(t *testing.T) {
 		must(t, os.RemoveAll(dir))
 		must(t, os.CopyFS(dir, os.DirFS(made)))
 	}
-	holds(t, dir, export.CheckOptions{Recount: true}, export.CheckHMAC)
+	holds(t, dir, export.CheckOptions{Recount: true}, export.CheckHMAC, export.CheckPage)
 }
 
 // TestVerifyLink: a link to an export is that export.
@@ -30,5 +30,5 @@ func TestVerifyLink(t *testing.T) {
 	must(t, err)
 	link := filepath.Join(t.TempDir(), "link")
 	must(t, os.Symlink(dir, link))
-	holds(t, link, export.CheckOptions{Recount: true}, export.CheckHMAC)
+	holds(t, link, export.CheckOptions{Recount: true}, export.CheckHMAC, export.CheckPage)
 }

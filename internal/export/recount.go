@@ -1,7 +1,6 @@
 package export
 
 import (
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -47,7 +46,10 @@ func (w *walk) recount() error {
 	control, tx := projections.NewControl(), rows{}
 	err := w.items(func(it *projections.Item) error { return control.Fold(tx, it) })
 	if err == nil {
-		err = w.foldAgain(control)
+		err = w.lists(control, tx)
+	}
+	if err == nil {
+		err = w.generationsAgain(control)
 	}
 	if errors.Is(err, errFold) {
 		w.fault(CheckHistory, "%v", err)
@@ -88,69 +90,25 @@ func (w *walk) items(fold func(*projections.Item) error) error {
 	}
 }
 
-// foldAgain folds the generation that answered at the end.
-func (w *walk) foldAgain(control *projections.Control) error {
-	answers, err := openLines[wire.AuditItem](w.dir, VerdictsFile)
+// generationsAgain folds every generation that the answers speak of, one after the other. Of those that were started after the
+// range nothing is known here.
+func (w *walk) generationsAgain(control *projections.Control) error {
+	told, err := w.told()
 	if err != nil {
 		return err
 	}
-	defer answers.file.Close()
-	number := w.m.Generation
-	g, tx, view := projections.NewGeneration(number), rows{}, control.For(number)
-	err = w.items(func(it *projections.Item) error {
-		r, err := g.Fold(tx, it, view)
-		if err != nil || it.Kind != event.Submission {
-			return err
+	for _, g := range control.Generations() {
+		if told[g.Number] {
+			if err := w.foldAgain(control, g.Number); err != nil {
+				return err
+			}
 		}
-		v, err := answers.next()
-		if err != nil {
-			return err
-		}
-		w.looked(CheckHistory)
-		if what := otherwise(&r, v, number); what != "" {
-			w.fault(CheckHistory, "event %d: folded again it has another %s: %s %s, and the answer was %s %s", it.Seq, what,
-				r.Outcome, r.ReasonCode(), v.Outcome, v.ReasonCode)
-		}
-		return nil
-	})
-	if err != nil {
-		return err
+		delete(told, g.Number)
 	}
-	end := w.m.End
-	if _, sum := control.Digest(); hex.EncodeToString(sum[:]) != end.Control {
-		w.fault(CheckHistory, "the control state hashes to %x, and the manifest says %s", sum, end.Control)
-	}
-	if _, sum := g.Digest(); number == end.Generation && hex.EncodeToString(sum[:]) != end.State {
-		w.fault(CheckHistory, "the outcomes hash to %x, and the manifest says %s", sum, end.State)
+	for number := range told {
+		if i := int64(number) - 1; i < 0 || i >= int64(len(w.generations)) || w.generations[i].StartedSeq <= w.m.Range.ToSeq {
+			w.fault(CheckHistory, "there are answers of generation %d, which never was", number)
+		}
 	}
 	return nil
-}
-
-// otherwise names what an answer says other than the fold, "" for nothing. Of another generation outcome and accepted are the
-// same, if its answer stood, and nothing else need be.
-func otherwise(r *projections.Result, v *wire.AuditItem, generation uint32) string {
-	first := r.FirstSeq
-	if first == r.Seq {
-		first = 0
-	}
-	switch {
-	case r.Outcome.String() != v.Outcome:
-		return "outcome"
-	case r.Accepted != v.Accepted:
-		return "accepted"
-	case v.Generation != generation:
-		return ""
-	case r.ReasonCode() != v.ReasonCode || !slices.Equal(r.ReasonCodes(), v.Reasons):
-		return "reason"
-	case hex.EncodeToString(r.Policy[:]) != v.Policy:
-		return "policy"
-	case r.Replayed != v.Replayed || r.Reverified != v.Reverified || r.Evidence != v.Evidence || first != v.FirstSeq:
-		return "place among the records of its id"
-	case r.KeyID != v.KeyID:
-		return "key"
-	case r.HasDHat != (v.RecomputedDHat != nil) || r.HasDHat && r.DHat != *v.RecomputedDHat ||
-		r.Budget != v.RecomputedBudget:
-		return "value"
-	}
-	return ""
 }

@@ -14,29 +14,31 @@ const (
 
 // The checks, in the order in which they are reported.
 const (
-	CheckManifest = "manifest"
-	CheckFiles    = "files"
-	CheckPolicies = "policies"
-	CheckKeys     = "keys"
-	CheckEvents   = "events"
-	CheckTime     = "log time"
-	CheckDigest   = "log digest"
-	CheckRecorded = "recorded digests"
-	CheckActs     = "acts"
-	CheckAnswers  = "answers"
-	CheckEd25519  = "ed25519 signatures"
-	CheckHMAC     = "hmac signatures"
-	CheckJudged   = "verdicts"
-	CheckHistory  = "verdicts by history"
-	CheckTable    = "records.csv"
-	CheckCounts   = "counts"
+	CheckManifest    = "manifest"
+	CheckFiles       = "files"
+	CheckPolicies    = "policies"
+	CheckKeys        = "keys"
+	CheckGenerations = "generations"
+	CheckEvents      = "events"
+	CheckTime        = "log time"
+	CheckDigest      = "log digest"
+	CheckRecorded    = "recorded digests"
+	CheckActs        = "acts"
+	CheckAnswers     = "answers"
+	CheckEd25519     = "ed25519 signatures"
+	CheckHMAC        = "hmac signatures"
+	CheckJudged      = "verdicts"
+	CheckHistory     = "verdicts by history"
+	CheckTable       = "records.csv"
+	CheckPage        = "index.html"
+	CheckCounts      = "counts"
 )
 
 // mostFaults is how many faults of a check a report lists.
 const mostFaults = 10
 
-var checkOrder = []string{CheckManifest, CheckFiles, CheckPolicies, CheckKeys, CheckEvents, CheckTime, CheckDigest, CheckRecorded,
-	CheckActs, CheckAnswers, CheckEd25519, CheckHMAC, CheckJudged, CheckHistory, CheckTable, CheckCounts}
+var checkOrder = []string{CheckManifest, CheckFiles, CheckPolicies, CheckKeys, CheckGenerations, CheckEvents, CheckTime, CheckDigest, CheckRecorded,
+	CheckActs, CheckAnswers, CheckEd25519, CheckHMAC, CheckJudged, CheckHistory, CheckTable, CheckCounts, CheckPage}
 
 // Line is the result of one check.
 type Line struct {

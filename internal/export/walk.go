@@ -21,6 +21,9 @@ type walk struct {
 	keys     map[string]wire.KeyAnswer
 	ring     *verify.Ring // secrets that were given
 
+	generations []wire.GenerationAnswer
+	claims      map[uint64][]claim // by event
+
 	tree     *tree
 	recent   recent
 	clock    clock
@@ -31,6 +34,7 @@ type walk struct {
 	table    *records
 	tableSum gohash.Hash
 	counts   Counts
+	page     pageData
 	doubts   doubts
 
 	actsLost, answersLost   bool // out of step with the events: nothing more is compared
@@ -87,6 +91,7 @@ func (w *walk) says() {
 	w.not(CheckHistory, "depend on earlier events")
 	w.begin(CheckTable, "follows from the answers")
 	w.begin(CheckCounts, "those of the manifest")
+	w.begin(CheckPage, "follows from the other files")
 	if w.m.Range.Shard != "" {
 		const why = "needs more than one shard"
 		w.begin(CheckEvents, "in order, each hashes to its leaf")
@@ -154,6 +159,8 @@ func (w *walk) event(e *Event) error {
 		w.fault(CheckTime, "event %d: %s", e.Seq, why)
 	}
 	w.looked(CheckTime)
+	w.span(e)
+	w.settle(e, m)
 	return w.message(e, m)
 }
 
@@ -195,7 +202,7 @@ func (w *walk) policyEvent(e *Event, canonical []byte) {
 func (w *walk) keyEvent(e *Event, m *event.KeyAddedV1) {
 	k, ok := w.keys[m.GetKeyId()]
 	public, _ := w.public(m.GetKeyId())
-	if !ok || k.Alg != verify.Alg(m.GetAlg()).String() || k.Fingerprint != hex.EncodeToString(m.GetFingerprint()) ||
+	if !ok || k.Seq > e.Seq || k.Alg != verify.Alg(m.GetAlg()).String() || k.Fingerprint != hex.EncodeToString(m.GetFingerprint()) ||
 		string(public) != string(m.GetPublic()) {
 		w.fault(CheckKeys, "event %d registers %q with other facts than %s", e.Seq, m.GetKeyId(), KeysFile)
 	}
@@ -233,6 +240,9 @@ func (w *walk) end() error {
 	got, want := &w.counts, &w.m.Counts
 	got.Keys, got.Policies = uint64(len(w.keys)), w.looks(CheckPolicies)
 	w.compareCounts(got, want)
+	if err := w.comparePage(); err != nil {
+		return err
+	}
 	w.lookedAll(CheckHistory, w.history)
 	w.hmac()
 	return w.recount()
@@ -250,13 +260,24 @@ func (w *walk) hmac() {
 	}
 }
 
-func (w *walk) compareCounts(got, want *Counts) {
-	generations, err := readList[wire.GenerationAnswer](w.checker, GenerationsFile)
-	if err != nil {
-		w.fault(CheckCounts, "%v", err)
-		return
+// comparePage makes the page again. Another release may have made it, so another text fails nothing, and is not called checked.
+func (w *walk) comparePage() error {
+	w.page.Manifest = w.m
+	sum := sha256.New()
+	if err := page.Execute(sum, &w.page); err != nil {
+		return err
 	}
-	got.Generations = uint64(len(generations))
+	w.looked(CheckPage)
+	for _, f := range w.m.Files {
+		if f.Name == PageFile && f.SHA256 != hex.EncodeToString(sum.Sum(nil)) {
+			w.not(CheckPage, "of another release, or changed: do not open it")
+		}
+	}
+	return nil
+}
+
+func (w *walk) compareCounts(got, want *Counts) {
+	got.Generations = uint64(len(w.generations))
 	w.looked(CheckCounts)
 	if got.Events != want.Events || got.Submissions != want.Submissions || got.Acts != want.Acts || got.Keys != want.Keys ||
 		got.Policies != want.Policies || got.Generations != want.Generations || !maps.Equal(got.Kinds, want.Kinds) ||

@@ -3,6 +3,7 @@ package export
 import (
 	"errors"
 	"io"
+	"slices"
 
 	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/wire"
@@ -29,6 +30,7 @@ func (w *walk) act(e *Event, m any) error {
 	}
 	w.looked(CheckActs)
 	w.counts.Acts++
+	w.page.act(a)
 	op := by.GetOp()
 	switch {
 	case a.Seq != e.Seq:
@@ -44,12 +46,16 @@ func (w *walk) act(e *Event, m any) error {
 	return nil
 }
 
-// ended sees that a key that was revoked or retired is so in keys.json.
+// ended sees that a key that was revoked or retired is so in keys.json, and that an activation is in generations.json.
 func (w *walk) ended(e *Event, m any) {
 	switch m := m.(type) {
 	case *event.KeyRevokedV1:
 		if k := w.keys[m.GetKeyId()]; k.RevokedSeq == 0 || k.Status != wire.KeyRevoked {
 			w.fault(CheckKeys, "event %d revokes %q, and %s does not say so", e.Seq, m.GetKeyId(), KeysFile)
+		}
+	case *event.GenerationActivatedV1:
+		if n := m.GetGeneration(); !w.listed(n) || !slices.Contains(w.generations[n-1].Activated, e.Seq) {
+			w.fault(CheckGenerations, "event %d activates generation %d, and %s does not say so", e.Seq, n, GenerationsFile)
 		}
 	case *event.KeyRetiredV1:
 		if k := w.keys[m.GetKeyId()]; k.RetiredSeq == 0 {
@@ -74,6 +80,7 @@ func (w *walk) restOfActs() error {
 			w.fault(CheckActs, "event %d is out of order or out of the range", a.Seq)
 		}
 		last = a.Seq
+		w.page.act(a)
 		w.looked(CheckActs)
 		w.counts.Acts++
 	}

@@ -214,7 +214,7 @@ func (n *Node) auditItem(read func(uint64) (projections.Item, error), r projecti
 	a := wire.AuditItem{
 		Seq: r.Seq, LogTime: wire.TimeNS(r.LogTime), ReceivedAt: wire.TimeNS(r.ReceivedAt), PCSID: r.PCSID, ShardID: r.ShardID,
 		Epoch: r.Epoch, KeyID: r.KeyID, Status: statusOf(&r), Outcome: r.Outcome.String(), Accepted: r.Accepted,
-		ReasonCode: r.ReasonCode(), Reasons: r.ReasonCodes(), Reason: reasonText(&r), RecomputedBudget: r.Budget,
+		ReasonCode: r.ReasonCode(), Reasons: r.ReasonCodes(), Reason: r.ReasonText(), RecomputedBudget: r.Budget,
 		Policy: hex.EncodeToString(r.Policy[:]), Replayed: r.Replayed, Reverified: r.Reverified, Evidence: r.Evidence,
 		InputsSigned: r.Facts.InputsSigned(),
 	}

@@ -328,7 +328,7 @@ func structureProblem(rec *pcs.Record, f *pcs.Fault) *wire.Problem {
 func (n *Node) submitAnswer(r projections.Result) wire.SubmitAnswer {
 	a := wire.SubmitAnswer{
 		Accepted: r.Accepted, Escalated: r.Outcome == verify.Escalated, RecomputedBudget: r.Budget,
-		Reason: reasonText(&r), PCSID: r.PCSID, Outcome: r.Outcome.String(), ReasonCode: r.ReasonCode(), Reasons: r.ReasonCodes(),
+		Reason: r.ReasonText(), PCSID: r.PCSID, Outcome: r.Outcome.String(), ReasonCode: r.ReasonCode(), Reasons: r.ReasonCodes(),
 		Seq: r.Seq, ReceivedAt: wire.TimeNS(r.ReceivedAt), Policy: fmt.Sprintf("%x", r.Policy), Generation: r.Generation,
 		Reverified: r.Reverified, InputsSigned: r.Facts.InputsSigned(), Node: r.Node, ShardID: r.ShardID, Epoch: r.Epoch,
 	}

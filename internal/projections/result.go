@@ -98,3 +98,20 @@ func (r *Result) ReasonCodes() []string {
 	}
 	return out
 }
+
+// ReasonText says for people why an outcome is what it is. The fold keeps no text where the state of a
+// key decided. The texts for these cases name no key, because everybody may look up a record.
+func (r *Result) ReasonText() string {
+	if r.Detail != "" {
+		return r.Detail
+	}
+	switch r.Reason {
+	case verify.ReasonBadSignature:
+		return "no registered key verifies the signature"
+	case verify.ReasonKeyNotAllowed:
+		return "the terms of the key that signed it do not allow this shard at this time"
+	case verify.ReasonKeyRevoked:
+		return "the key that signed it is revoked"
+	}
+	return ""
+}
