@@ -16,8 +16,10 @@ package durable
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
@@ -83,4 +85,37 @@ func WriteFile(path string, content []byte, perm os.FileMode) error {
 		return err
 	}
 	return SyncDir(nil, filepath.Dir(path))
+}
+
+// RemoveDir removes a directory with everything in it. It renames it to aside first, so that after a crash there is all of it
+// or none under its name. What a crash leaves under aside is for RemovePrefixed. A directory that is not there is no error.
+func RemoveDir(disk vfs.FS, dir, aside string) error {
+	disk = orDisk(disk)
+	if err := disk.RemoveAll(aside); err != nil {
+		return err
+	}
+	if err := disk.Rename(dir, aside); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := SyncDir(disk, filepath.Dir(dir)); err != nil {
+		return err
+	}
+	return disk.RemoveAll(aside)
+}
+
+// RemovePrefixed removes what is in dir under a name that begins with prefix, and returns those names. A dir that is not
+// there is no error.
+func RemovePrefixed(disk vfs.FS, dir, prefix string) (removed []string, err error) {
+	disk = orDisk(disk)
+	names, err := disk.List(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	for _, name := range names {
+		if strings.HasPrefix(name, prefix) {
+			removed = append(removed, name)
+			err = errors.Join(err, disk.RemoveAll(filepath.Join(dir, name)))
+		}
+	}
+	return removed, err
 }

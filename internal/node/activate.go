@@ -10,6 +10,7 @@ import (
 	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/internal/fsm"
 	"github.com/recount-ledger/recount/internal/projections"
+	"github.com/recount-ledger/recount/internal/recount"
 	"github.com/recount-ledger/recount/wire"
 )
 
@@ -18,7 +19,7 @@ func (n ledger) Activate(ctx context.Context, number uint32, r wire.ActivateRequ
 	if err := n.current(ctx); err != nil {
 		return nil, err
 	}
-	position, diff, ok := parseDiff(r.Diff)
+	position, diff, ok := recount.ParseDiff(r.Diff)
 	if !ok {
 		return nil, wire.NewProblem(wire.CodeBadRequest, "must be the digest that recount generation diff prints, 80 hex digits").WithField("diff")
 	}
@@ -58,7 +59,7 @@ func (n *Node) activate(ctx context.Context, number uint32, position uint64, dif
 		return nil, err
 	}
 	if own != diff {
-		return nil, stale("the diff at event %d is %s, not the one that was reviewed", position, diffText(position, own))
+		return nil, stale("the diff at event %d is %s, not the one that was reviewed", position, recount.DiffText(position, own))
 	}
 	nodes, reporters, absent, err := n.agreeOn(ctx, number, position, diff)
 	if err != nil {
@@ -79,10 +80,10 @@ func (n *Node) activate(ctx context.Context, number uint32, position uint64, dif
 func (n *Node) agreeOn(ctx context.Context, number uint32, position uint64, diff [32]byte) (nodes []wire.NodeProgress, reporters, absent []string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, n.cfg.SubmitTimeout/2)
 	defer cancel()
-	want := diffText(position, diff)
+	want := recount.DiffText(position, diff)
 	for {
-		nodes = n.progressOf(ctx, number, position)
-		agree, reporters, absent := agreeing(nodes, len(n.cfg.Voters), func(p wire.NodeProgress) string { return p.DiffAt })
+		nodes = n.gens.Progress(ctx, number, position)
+		agree, reporters, absent := recount.Agree(nodes, len(n.cfg.Voters), func(p wire.NodeProgress) string { return p.DiffAt })
 		if i := slices.IndexFunc(nodes, func(p wire.NodeProgress) bool { return p.DiffAt != "" && p.DiffAt != want }); i >= 0 {
 			return nil, nil, nil, wire.NewProblem(wire.CodeNoAgreement, fmt.Sprintf("%s reports %s at event %d, this node %s", nodes[i].Node, nodes[i].DiffAt, position, want))
 		}
@@ -112,13 +113,13 @@ func (n *Node) activated(ctx context.Context, seq uint64) (*wire.ActivateAnswer,
 		if a.Seq != seq {
 			continue
 		}
-		if err := n.awaitServing(ctx); err != nil {
+		if err := n.gens.AwaitServing(ctx); err != nil {
 			return nil, err
 		}
-		out := &wire.ActivateAnswer{Generation: a.Generation, From: a.From, Seq: a.Seq, Position: a.Position, Diff: diffText(a.Position, a.Diff),
+		out := &wire.ActivateAnswer{Generation: a.Generation, From: a.From, Seq: a.Seq, Position: a.Position, Diff: recount.DiffText(a.Position, a.Diff),
 			Reporters: append([]string{}, a.Reporters...), Absent: append([]string{}, a.Absent...)}
 		var err error
-		if r, _ := n.gens.get(a.Generation); r != nil {
+		if r, _ := n.gens.Get(a.Generation); r != nil {
 			err = eachFlip(ctx, r, a.Position+1, a.Seq, func(*projections.Flip) bool { out.AfterFlips++; return true })
 		}
 		return out, err
@@ -143,7 +144,7 @@ func (n ledger) Rollback(ctx context.Context, r wire.RollbackRequest, meta api.M
 	if err := n.secondActor(ctx, wire.Operation{Act: wire.OperationRollback}, request, r.Act, meta); err != nil {
 		return nil, err
 	}
-	if n.switching() {
+	if n.gens.Switching() {
 		return n.rollbackUnseen(ctx, number, n.op(r.Act, meta))
 	}
 	_, c, err := n.awaitComparison(ctx, number)
@@ -162,9 +163,9 @@ func (n ledger) Rollback(ctx context.Context, r wire.RollbackRequest, meta api.M
 }
 
 // awaitComparison waits until the comparison with the active generation has begun.
-func (n *Node) awaitComparison(ctx context.Context, number uint32) (*running, *fsm.Comparison, error) {
+func (n *Node) awaitComparison(ctx context.Context, number uint32) (*recount.Running, *fsm.Comparison, error) {
 	for {
-		_, changed := n.gens.get(number)
+		_, changed := n.gens.Get(number)
 		r, c, err := n.comparison(number)
 		var p *wire.Problem
 		if err == nil || !errors.As(err, &p) || p.Code != wire.CodeBehind {

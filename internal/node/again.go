@@ -18,7 +18,7 @@ const replayMargin = time.Hour
 // replay answers a repeated record from the live fold, as a linearizable read, without a new event. nil means: not a plain
 // replay, or not provably; the fold decides then.
 func (n *Node) replay(ctx context.Context, rec *pcs.Record, facts verify.Facts) *wire.SubmitAnswer {
-	if n.live().Novel(rec.ShardID, rec.Epoch) || rec.CheckID() != nil || !n.isReplay(rec, facts, nil) {
+	if n.gens.Serving().Novel(rec.ShardID, rec.Epoch) || rec.CheckID() != nil || !n.isReplay(rec, facts, nil) {
 		return nil
 	}
 	if err := n.confirm(ctx); err != nil {
@@ -38,7 +38,7 @@ func (n *Node) isReplay(rec *pcs.Record, facts verify.Facts, first *projections.
 	if _, refused := verify.Refuses(n.policy(), rec, facts); refused {
 		return false // the fold refuses it before it looks for replays
 	}
-	live := n.live()
+	live := n.gens.Serving()
 	now, next := n.logTime(), n.derived.Cursor().Seq+1
 	control := n.derived.Control().For(live.Number())
 	if control.Revoked(facts.KeyID, next, now) || !control.Allowed(facts.KeyID, rec.ShardID, next, now) {
@@ -64,7 +64,7 @@ func (n *Node) isReplay(rec *pcs.Record, facts verify.Facts, first *projections.
 // fold, as a linearizable read, without a new event: the first one is the evidence. nil means: not such a repetition, or not
 // provably; the fold decides then.
 func (n *Node) repeats(ctx context.Context, body []byte, meta api.Meta, rec *pcs.Record, facts verify.Facts) error {
-	if rec.Fault == nil && rec.CheckID() == nil && n.live().Novel(rec.ShardID, rec.Epoch) || !n.isRefusedAgain(body, rec, facts, nil) {
+	if rec.Fault == nil && rec.CheckID() == nil && n.gens.Serving().Novel(rec.ShardID, rec.Epoch) || !n.isRefusedAgain(body, rec, facts, nil) {
 		return nil
 	}
 	if err := n.confirm(ctx); err != nil {
@@ -81,7 +81,7 @@ func (n *Node) repeats(ctx context.Context, body []byte, meta api.Meta, rec *pcs
 
 // isRefusedAgain looks for the event that refused the same before, which it leaves in first.
 func (n *Node) isRefusedAgain(body []byte, rec *pcs.Record, facts verify.Facts, first *projections.Result) bool {
-	live, policy := n.live(), n.policy()
+	live, policy := n.gens.Serving(), n.policy()
 	now, next := n.logTime(), n.derived.Cursor().Seq+1
 	c := &projections.Checked{Sub: event.Sub{Body: body}, Rec: rec, Facts: facts}
 	verdict, refused := verify.Refuses(policy, rec, facts)

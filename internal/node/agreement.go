@@ -42,12 +42,12 @@ func (n witness) Answer(ctx context.Context, q agreement.Question) ([]byte, erro
 
 // Head returns the serving generation and the last event that it has folded.
 func (n witness) Head() (generation uint32, seq uint64) {
-	live := n.live()
+	live := n.gens.Serving()
 	return live.Number(), live.Cursor().Seq
 }
 
 // Active returns the generation that the log has active.
-func (n witness) Active() uint32 { return n.active() }
+func (n witness) Active() uint32 { return n.gens.Active() }
 
 // LoggedBy names the leader that logged an event.
 func (n witness) LoggedBy(seq uint64) (string, error) { return n.derived.TermOpened(seq) }
@@ -158,7 +158,7 @@ func loggedDigest(logged projections.DigestRow, agrees bool) agreement.Question 
 // recallLogged asks again what a node asked before it was stopped: whether the log is right or the node, where the last logged
 // digest or what it says of an activation differs. It suspends the node before its first answer.
 func (n *Node) recallLogged(ctx context.Context) error {
-	live := n.live()
+	live := n.gens.Serving()
 	logged, ok, err := n.derived.LastDigest(live.Number(), live.Cursor().Seq)
 	if err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 
 	"github.com/recount-ledger/recount/internal/fsm"
 	"github.com/recount-ledger/recount/internal/projections"
+	"github.com/recount-ledger/recount/internal/recount"
 	"github.com/recount-ledger/recount/wire"
 )
 
@@ -14,7 +15,7 @@ import (
 // generations that are kept. A row costs one look-up for each activation after it that changed anything.
 type answers struct {
 	n       *Node
-	live    *running                    // answers now
+	live    *recount.Running            // answers now
 	acts    []projections.ActivationRow // up to the one that made it answer
 	history *fsm.HistoryView
 	views   map[uint32]*fsm.View // of kept generations; nil for those that are gone
@@ -22,12 +23,12 @@ type answers struct {
 }
 
 // answersOf looks back from the generation that answers now. The caller closes it.
-func (n *Node) answersOf(live *running) *answers {
+func (n *Node) answersOf(live *recount.Running) *answers {
 	acts := n.derived.Control().Activations()
 	for len(acts) > 0 && acts[len(acts)-1].Generation != live.Number() {
 		acts = acts[:len(acts)-1] // activated after this list was begun
 	}
-	return &answers{n: n, live: live, acts: acts, history: n.history.View(), views: map[uint32]*fsm.View{}, changes: map[uint64]fsm.Change{}}
+	return &answers{n: n, live: live, acts: acts, history: n.gens.History(), views: map[uint32]*fsm.View{}, changes: map[uint64]fsm.Change{}}
 }
 
 func (a *answers) close() {
@@ -97,7 +98,7 @@ func (a *answers) before(act *projections.ActivationRow, seq uint64) (row projec
 	c, ok := a.changes[act.Seq]
 	if !ok {
 		var recorded bool
-		if c, recorded, err = a.n.changeAt(act.Seq); err != nil {
+		if c, recorded, err = a.n.gens.Change(act.Seq); err != nil {
 			return row, false, err
 		}
 		if !recorded { // it was a moment ago: the generation before it is kept until its flips are recorded
@@ -120,7 +121,7 @@ func (a *answers) before(act *projections.ActivationRow, seq uint64) (row projec
 func (a *answers) rowOf(generation uint32, seq uint64) (row projections.Result, ok bool, err error) {
 	v, seen := a.views[generation]
 	if !seen {
-		if r, _ := a.n.gens.get(generation); r != nil && r.Damage() == nil {
+		if r, _ := a.n.gens.Get(generation); r != nil && r.Damage() == nil {
 			v = r.View()
 		}
 		a.views[generation] = v

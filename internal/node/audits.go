@@ -14,6 +14,7 @@ import (
 	"github.com/recount-ledger/recount/internal/fsm"
 	"github.com/recount-ledger/recount/internal/pcs"
 	"github.com/recount-ledger/recount/internal/projections"
+	"github.com/recount-ledger/recount/internal/recount"
 	"github.com/recount-ledger/recount/internal/verify"
 	"github.com/recount-ledger/recount/nano"
 	"github.com/recount-ledger/recount/wire"
@@ -116,7 +117,7 @@ func (l *auditing) choose(ctx context.Context) error {
 	from := l.answers.live
 	l.of = from.Number()
 	if other := l.q.OfGeneration; other != 0 && other != l.of {
-		if r, _ := l.n.gens.get(other); r != nil {
+		if r, _ := l.n.gens.Get(other); r != nil {
 			if err := awaitRows(ctx, r, from.Cursor().Seq); err != nil {
 				return err
 			}
@@ -136,7 +137,7 @@ func (l *auditing) choose(ctx context.Context) error {
 // rowsWait is how long a list waits for a generation that is a little behind.
 const rowsWait = 2 * time.Second
 
-func awaitRows(ctx context.Context, r *running, seq uint64) error {
+func awaitRows(ctx context.Context, r *recount.Running, seq uint64) error {
 	ctx, cancel := context.WithTimeout(ctx, rowsWait)
 	defer cancel()
 	if err := r.WaitSeq(ctx, seq); err != nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/internal/fsm"
 	"github.com/recount-ledger/recount/internal/projections"
+	"github.com/recount-ledger/recount/internal/recount"
 	"github.com/recount-ledger/recount/wire"
 )
 
@@ -22,7 +23,7 @@ const boundTries = 3
 
 // actBounded proposes an activation. With a limit it keeps submissions back, counts what has flipped since the review up to the
 // end of the log, and says in the event how far it has counted: the fold ignores the event when a submission stands between.
-func (n *Node) actBounded(ctx context.Context, r *running, c *fsm.Comparison, m *event.GenerationActivatedV1, limit *uint64) (seq uint64, effect projections.Effect, err error) {
+func (n *Node) actBounded(ctx context.Context, r *recount.Running, c *fsm.Comparison, m *event.GenerationActivatedV1, limit *uint64) (seq uint64, effect projections.Effect, err error) {
 	if limit == nil {
 		return n.act(ctx, event.GenerationActivated, m)
 	}
@@ -55,7 +56,7 @@ func (n *Node) notCounted(ctx context.Context, err error) error {
 
 // countNewFlips compares up to the end of the log, which it returns, and refuses when more than limit submissions have flipped
 // since the review.
-func (n *Node) countNewFlips(ctx context.Context, r *running, c *fsm.Comparison, position, limit uint64) (end uint64, err error) {
+func (n *Node) countNewFlips(ctx context.Context, r *recount.Running, c *fsm.Comparison, position, limit uint64) (end uint64, err error) {
 	if err := n.confirmControl(ctx); err != nil {
 		return 0, err
 	}
@@ -77,27 +78,22 @@ func (n *Node) countNewFlips(ctx context.Context, r *running, c *fsm.Comparison,
 // log, and the review must reach near its end.
 func (n *Node) nearHead(nodes []wire.NodeProgress, reporters []string, position uint64) error {
 	const advice = "; wait, or activate with force: no node answers then until it has folded the rest"
-	if head := n.derived.Cursor().Seq; head > position+following {
+	if head := n.derived.Cursor().Seq; head > position+recount.Following {
 		return wire.NewProblem(wire.CodeFarBehind, fmt.Sprintf("the diff was reviewed up to event %d of %d; review a newer one, at most %d events behind, or activate with force",
-			position, head, following))
+			position, head, recount.Following))
 	}
 	for _, p := range nodes {
-		if slices.Contains(reporters, p.Node) && !follows(p) {
+		if slices.Contains(reporters, p.Node) && !recount.Follows(p) {
 			return wire.NewProblem(wire.CodeFarBehind, fmt.Sprintf("%s is %s and has compared %d of %d events", p.Node, p.State, p.Compared, p.Committed)+advice)
 		}
 	}
 	return nil
 }
 
-// follows reports whether a node is close to the end of the log, also while its disk makes it wait.
-func follows(p wire.NodeProgress) bool {
-	return p.State == stateFollowing || p.State == statePaused && p.Committed-min(p.Compared, p.Committed) <= following
-}
-
 // rollbackUnseen goes back while the generation that was activated answers nowhere yet: there is nothing to compare, and what
 // answered before is folded on every node. The event names no reporters.
 func (n *Node) rollbackUnseen(ctx context.Context, number uint32, op *event.OpV1) (*wire.ActivateAnswer, error) {
-	m := &event.GenerationActivatedV1{Generation: number, From: n.active(), Diff: make([]byte, 32), Rollback: true, Op: op}
+	m := &event.GenerationActivatedV1{Generation: number, From: n.gens.Active(), Diff: make([]byte, 32), Rollback: true, Op: op}
 	for _, v := range n.cfg.Voters {
 		m.Absent = append(m.Absent, v.ID)
 	}
@@ -115,7 +111,7 @@ func (n *Node) afterActivation(ctx context.Context, m *event.GenerationActivated
 		return n.activatedBefore(ctx, n.derived.Control().OpSeq(id), id, func(a *projections.ActivationRow) bool {
 			return a.Generation == m.Generation && a.Rollback == m.Rollback && (m.Rollback || a.Position == m.Position && a.Diff == [32]byte(m.Diff))
 		})
-	case effect != projections.Applied && m.CountedTo != 0 && n.active() == m.From:
+	case effect != projections.Applied && m.CountedTo != 0 && n.gens.Active() == m.From:
 		return nil, stale("submissions came into the log while the new flips were counted; nothing was changed, try again")
 	case effect != projections.Applied:
 		return nil, stale("another act came first: generation %d could not be activated", m.Generation)

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
-	"strconv"
-	"strings"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -14,15 +12,15 @@ import (
 	"github.com/recount-ledger/recount/internal/durable"
 	"github.com/recount-ledger/recount/internal/fsm"
 	"github.com/recount-ledger/recount/internal/log"
-	"github.com/recount-ledger/recount/internal/projections"
+	"github.com/recount-ledger/recount/internal/recount"
 	"github.com/recount-ledger/recount/wire"
 )
 
 // ErrRebuild ends a node whose derived/ cannot be read: opened again, it deletes derived/ and folds it anew.
 var ErrRebuild = errors.New("derived/ cannot be read; it is deleted and folded again when the node opens")
 
-// droppedPrefix names what is being removed in generations/, so that half of it is never taken for a generation.
-const droppedPrefix = ".dropped-"
+// droppedSuffix names what is left of a derived/ that is being removed.
+const droppedSuffix = ".dropped-"
 
 // derivedMark stands beside derived/ when that must not be opened again.
 const derivedMark = "derived.damaged"
@@ -32,93 +30,6 @@ func (n *Node) fs() vfs.FS {
 		return n.cfg.FS
 	}
 	return vfs.Default
-}
-
-// removeGeneration takes the directory of a closed generation out of sight in one step and removes it then.
-func (n *Node) removeGeneration(number uint32) error {
-	return n.removeDir(n.generationDir(number), filepath.Join(n.cfg.Dir, "generations", droppedPrefix+strconv.FormatUint(uint64(number), 10)))
-}
-
-func (n *Node) removeDir(dir, aside string) error {
-	disk := n.fs()
-	if err := disk.RemoveAll(aside); err != nil {
-		return err
-	}
-	if err := disk.Rename(dir, aside); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	if err := durable.SyncDir(disk, filepath.Dir(dir)); err != nil {
-		return err
-	}
-	return disk.RemoveAll(aside)
-}
-
-// removeLeftovers ends removals that a crash has cut short.
-func (n *Node) removeLeftovers() error {
-	return errors.Join(n.removeAll(n.cfg.Dir, "derived"+droppedPrefix), n.removeAll(filepath.Join(n.cfg.Dir, "generations"), droppedPrefix))
-}
-
-func (n *Node) removeAll(dir, prefix string) error {
-	names, err := n.fs().List(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	for _, name := range names {
-		if strings.HasPrefix(name, prefix) {
-			n.log.Info("removing the rest of a folded state", "dir", name)
-			err = errors.Join(err, n.fs().RemoveAll(filepath.Join(dir, name)))
-		}
-	}
-	return err
-}
-
-// rebuildDamaged deletes generations whose files cannot be read and folds them again. Until the one that answers is back,
-// this node answers 503.
-func (n *Node) rebuildDamaged() error {
-	for number := range n.openNumbers() {
-		r, _ := n.gens.get(number)
-		if r.Damage() == nil {
-			continue
-		}
-		if n.impossible[number] && errors.Is(r.Damage(), projections.ErrCorrupt) {
-			return fmt.Errorf("generation %d was folded again and its rows are wrong once more, so its files are not the reason; "+
-				"leave this node stopped and report it: %w", number, r.Damage())
-		}
-		n.impossible[number] = errors.Is(r.Damage(), projections.ErrCorrupt)
-		n.log.Error("a generation is damaged; it is deleted and folded again", "generation", number, "error", r.Damage())
-		n.damages.Add(1)
-		if err := n.rebuild(r); err != nil {
-			return fmt.Errorf("fold generation %d again: %w", number, err)
-		}
-	}
-	return nil
-}
-
-// rebuild puts a new generation in the place of a damaged one. The others' comparisons are begun again with the new one.
-func (n *Node) rebuild(r *running) error {
-	n.stopGeneration(r)
-	n.gens.remove(r.Number()) // first: who is told that it is gone waits for the next one
-	if err := errors.Join(r.Close(), n.removeGeneration(r.Number())); err != nil {
-		return err
-	}
-	fresh, err := n.openGeneration(r.Number())
-	if err != nil {
-		return err
-	}
-	n.gens.serving.CompareAndSwap(r, fresh)
-	for number := range n.openNumbers() {
-		if other, _ := n.gens.get(number); other != fresh {
-			n.stopGeneration(other)
-			n.startGeneration(other)
-		}
-	}
-	n.startGeneration(fresh)
-	return nil
-}
-
-func (n *Node) stopGeneration(r *running) {
-	r.cancel()
-	r.done.Wait()
 }
 
 // openDerived opens derived/, or deletes it and begins anew when it cannot be read.
@@ -137,7 +48,7 @@ func (n *Node) openDerived() error {
 		n.log.Error("derived/ cannot be opened; it is deleted and folded again", "error", err)
 	}
 	n.damages.Add(1)
-	if err := n.removeDir(dir, dir+droppedPrefix); err != nil {
+	if err := durable.RemoveDir(n.cfg.FS, dir, dir+droppedSuffix); err != nil {
 		return err
 	}
 	if err := n.fs().Remove(mark); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -166,8 +77,8 @@ func (n *Node) explain(err error) *wire.Problem {
 }
 
 // listed is the generation that a list was begun with.
-func (n *Node) listed(number uint32) (*running, error) {
-	if r, _ := n.gens.get(number); r != nil {
+func (n *Node) listed(number uint32) (*recount.Running, error) {
+	if r, _ := n.gens.Get(number); r != nil {
 		return r, nil
 	}
 	return nil, n.gone(number)
@@ -197,27 +108,6 @@ func (n *Node) derivedDamaged(err error) {
 		}
 		n.fail(fmt.Errorf("%w: %w", ErrRebuild, err))
 	}()
-}
-
-// historyDamaged is told by the store and must not wait.
-func (n *Node) historyDamaged(err error) {
-	n.endUnwritten(err)
-	go n.quarantineHistory(err)
-}
-
-// historyLost reports that history/ cannot be read. This node is quarantined then, whoever noticed it first.
-func (n *Node) historyLost() bool {
-	err := n.history.Damage()
-	if err != nil {
-		n.quarantineHistory(err)
-	}
-	return err != nil
-}
-
-// quarantineHistory: history/ cannot be folded again here once the generations are gone; another node has the same.
-func (n *Node) quarantineHistory(err error) {
-	n.enterQuarantine(fmt.Sprintf("history/ cannot be read (%v); put in its place a copy from another node that is "+
-		"stopped, remove the file quarantine, then start again", err))
 }
 
 // logFailed ends the process. When an entry cannot be read it quarantines the node first, so that it does not come back as if

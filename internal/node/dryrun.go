@@ -27,7 +27,7 @@ func (n *Node) foretell(ctx context.Context, ev event.Event) (projections.Result
 	if err := n.confirm(ctx); err != nil {
 		return projections.Result{}, n.proposeProblem(propose.ErrNoLeader)
 	}
-	live := n.live()
+	live := n.gens.Serving()
 	it := projections.Item{Seq: n.derived.Cursor().Seq + 1, RawTime: n.now().UnixNano(), LogTime: n.logTime(), Kind: ev.Kind, Event: ev,
 		PayloadSHA: sha256.Sum256(ev.Payload)}
 	control := n.derived.Control().For(live.Number())

@@ -11,7 +11,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/recount-ledger/recount/internal/event"
-	"github.com/recount-ledger/recount/internal/fsm"
 	"github.com/recount-ledger/recount/internal/verify"
 	"github.com/recount-ledger/recount/internal/version"
 )
@@ -156,9 +155,9 @@ type digested struct {
 // logDigest logs the digests of this node when enough events have passed since the last ones, or enough time in which anything
 // was folded.
 func (n *Node) logDigest(ctx context.Context) error {
-	live := n.live()
+	live := n.gens.Serving()
 	head := live.Cursor().Seq
-	if n.switching() || n.withheld() != nil {
+	if n.gens.Switching() || n.withheld() != nil {
 		return nil
 	}
 	seq := head / digestEvery * digestEvery
@@ -232,7 +231,7 @@ func (n *Node) registerKey(ctx context.Context, k verify.Key) error {
 		return err
 	}
 	n.log.Info("key registered", "key", k.ID, "alg", k.Alg.String(), "index", place.Index)
-	return n.waitLive(ctx, place.Index)
+	return n.gens.WaitIndex(ctx, place.Index)
 }
 
 func (n *Node) unregistered() []verify.Key {
@@ -317,23 +316,7 @@ func (n *Node) confirm(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return n.waitLive(ctx, index)
-}
-
-// waitLive returns when everything up to an entry is folded by the generation that the log has active there, and that one
-// serves.
-func (n *Node) waitLive(ctx context.Context, index uint64) error {
-	if err := n.derived.WaitIndex(ctx, index); err != nil {
-		return err
-	}
-	for {
-		if err := n.awaitServing(ctx); err != nil {
-			return err
-		}
-		if err := n.live().WaitIndex(ctx, index); !errors.Is(err, fsm.ErrDropped) {
-			return err
-		}
-	}
+	return n.gens.WaitIndex(ctx, index)
 }
 
 // waitTerm returns when a new leader knows everything that was acknowledged before its term. While the generation that is active
@@ -341,10 +324,10 @@ func (n *Node) waitLive(ctx context.Context, index uint64) error {
 func (n *Node) waitTerm(ctx context.Context, index uint64) error {
 	ctx, cancel := context.WithTimeout(ctx, termWait)
 	defer cancel()
-	if err := n.derived.WaitIndex(ctx, index); err != nil || n.switching() {
+	if err := n.derived.WaitIndex(ctx, index); err != nil || n.gens.Switching() {
 		return err
 	}
-	return n.waitLive(ctx, index)
+	return n.gens.WaitIndex(ctx, index)
 }
 
 // catchUp opens this node for submissions once it has folded everything that was committed when it asked. A node that

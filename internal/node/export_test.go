@@ -61,15 +61,15 @@ func (n *Node) RoundsOfDoubts() uint64 { return n.doubts.Rounds() }
 
 // HoldGeneration ends the loops of a generation, as if it had very much to fold.
 func (n *Node) HoldGeneration(number uint32) {
-	if r, _ := n.gens.get(number); r != nil {
-		n.stopGeneration(r)
+	if r, _ := n.gens.Get(number); r != nil {
+		n.gens.Stop(r)
 	}
 }
 
 // GoOnWithGeneration starts them again.
 func (n *Node) GoOnWithGeneration(number uint32) {
-	if r, _ := n.gens.get(number); r != nil {
-		n.startGeneration(r)
+	if r, _ := n.gens.Get(number); r != nil {
+		n.gens.Start(r)
 	}
 }
 

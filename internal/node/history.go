@@ -5,8 +5,6 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/hex"
-	"errors"
-	"fmt"
 	"slices"
 
 	"github.com/recount-ledger/recount/internal/agreement"
@@ -16,133 +14,11 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// neededByHistory are the generations of activations whose flips are not recorded here yet.
-func (n *Node) neededByHistory() map[uint32]bool {
-	out := map[uint32]bool{}
-	for _, a := range n.derived.Control().Activations() {
-		if _, ok, err := n.history.Change(a.Seq); err == nil && !ok {
-			out[a.Generation], out[a.From] = true, true
-		}
-	}
-	return out
-}
-
-// compareLoop compares a generation with the one that answers, as long as it does not answer itself, and records what
-// changed when it is activated.
-func (n *Node) compareLoop(ctx context.Context, r *running) error {
-	control := n.derived.Control()
-	for {
-		seen, _ := control.Digest()
-		if a, ok, err := n.unrecorded(r.Number()); err != nil {
-			return err
-		} else if ok {
-			if err := n.record(ctx, r, a); err != nil {
-				return err
-			}
-			continue
-		}
-		active, since := control.Active()
-		if active == r.Number() {
-			if err := n.derived.WaitControl(ctx, seen); err != nil {
-				return err
-			}
-			continue
-		}
-		if err := n.compareWith(ctx, r, active, since); err != nil {
-			return err
-		}
-	}
-}
-
-// unrecorded is the first activation of a generation whose flips are not recorded on this node.
-func (n *Node) unrecorded(number uint32) (projections.ActivationRow, bool, error) {
-	for _, a := range n.derived.Control().Activations() {
-		if a.Generation != number {
-			continue
-		}
-		if _, ok, err := n.changeAt(a.Seq); err != nil || !ok {
-			return a, err == nil, err
-		}
-	}
-	return projections.ActivationRow{}, false, nil
-}
-
-// changeAt reads what is recorded of an activation. A damaged record quarantines this node; it counts as recorded.
-func (n *Node) changeAt(seq uint64) (fsm.Change, bool, error) {
-	c, ok, err := n.history.Change(seq)
-	if n.historyLost() {
-		return c, true, nil
-	}
-	return c, ok, err
-}
-
-// recordedOf reads what is recorded of a pcs_id.
-func (n *Node) recordedOf(pcsID string) ([]fsm.Recorded, error) {
-	recorded, err := n.history.Of(pcsID, historyLimit)
-	n.historyLost()
-	return recorded, err
-}
-
-// compareWith compares with the generation that is active since an activation until there is another one.
-func (n *Node) compareWith(ctx context.Context, r *running, active uint32, since uint64) error {
-	old, err := n.gens.await(ctx, active)
-	if err != nil {
-		return err
-	}
-	c, err := fsm.NewComparison(old.Generation, r.Generation, n.derived)
-	if err != nil {
-		return err
-	}
-	r.diff.Store(c)
-	n.gens.notify()
-	turn, cancel := n.untilNextActivation(ctx, since)
-	defer cancel()
-	err = c.Run(turn, 0, func(ctx context.Context) error { return n.rest(ctx, r, &r.comparing) })
-	if ctx.Err() == nil && (turn.Err() != nil && errors.Is(err, context.Canceled) || errors.Is(err, fsm.ErrDropped)) {
-		return nil // another one is active now, and the one compared with may be gone
-	}
-	return err
-}
-
-// record writes down what changed at an activation.
-func (n *Node) record(ctx context.Context, r *running, a projections.ActivationRow) error {
-	old, err := n.gens.await(ctx, a.From)
-	if err != nil {
-		return err
-	}
-	c, err := fsm.NewComparison(old.Generation, r.Generation, n.derived)
-	if err != nil {
-		return err
-	}
-	r.diff.Store(c)
-	if err := c.Run(ctx, a.Seq, func(context.Context) error { return nil }); errors.Is(err, fsm.ErrDropped) {
-		return nil // the earlier one is folded again; the next turn waits for it
-	} else if err != nil {
-		return err
-	}
-	sum, err := n.history.Record(c, a.Seq)
-	if n.historyLost() {
-		<-ctx.Done()
-		return ctx.Err()
-	}
-	if errors.Is(err, projections.ErrCorrupt) {
-		n.enterQuarantine(fmt.Sprintf("what changed at the activation at %d cannot be recorded: %v; delete derived/ and generations/", a.Seq, err))
-		<-ctx.Done()
-		return ctx.Err()
-	}
-	if err != nil {
-		return fmt.Errorf("record the activation at %d: %w", a.Seq, err)
-	}
-	n.log.Info("recorded what changed at an activation", "activation", a.Seq, "flips", sum.Flips)
-	n.gens.notify()
-	return nil
-}
-
 // checkHistory logs what this leader has recorded and the log does not say yet, when a majority of the voters has recorded the
 // same, and has the voters compared when the log says otherwise than this node.
 func (n *Node) checkHistory(ctx context.Context, leads bool) error {
 	for _, a := range n.derived.Control().Activations() {
-		own, ok, err := n.changeAt(a.Seq)
+		own, ok, err := n.gens.Change(a.Seq)
 		if err != nil || !ok || n.quarantine.Load() != nil {
 			return err
 		}
@@ -191,7 +67,7 @@ const historyLimit = 1000
 
 // historyOf is what was said of a pcs_id: a pair of entries for every flip, or what stands when nothing ever flipped.
 func (n *Node) historyOf(pcsID string, standing *projections.Result) ([]wire.HistoryEntry, error) {
-	recorded, err := n.recordedOf(pcsID)
+	recorded, err := n.gens.Recorded(pcsID, historyLimit)
 	if err != nil {
 		return nil, err
 	}
@@ -213,7 +89,7 @@ func (n *Node) historyOf(pcsID string, standing *projections.Result) ([]wire.His
 		add(a.Generation, &x.Flip.New, x.Activation)
 	}
 	if len(recorded) == 0 && standing != nil {
-		add(n.live().Number(), standing, standing.Seq)
+		add(n.gens.Serving().Number(), standing, standing.Seq)
 	}
 	slices.SortStableFunc(out, func(a, b wire.HistoryEntry) int {
 		return cmp.Or(cmp.Compare(a.FromSeq, b.FromSeq), cmp.Compare(a.Seq, b.Seq))
@@ -227,8 +103,7 @@ func (n *Node) answerHistory(_ context.Context, _ string, body []byte) ([]byte, 
 	if err != nil {
 		return nil, err
 	}
-	c, ok, err := n.history.Change(q.Seq)
-	n.historyLost()
+	c, ok, err := n.gens.ReadChange(q.Seq)
 	if err != nil || !ok {
 		return nil, err
 	}

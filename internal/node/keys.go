@@ -64,7 +64,7 @@ func (n *Node) keyAnswer(k projections.KeyRow) (*wire.KeyAnswer, error) {
 
 // lastUse looks for the last submission that a key signed.
 func (n *Node) lastUse(a *wire.KeyAnswer) error {
-	view := n.live().View()
+	view := n.gens.Serving().View()
 	defer view.Close()
 	var err error
 	if a.LastSeq, err = projections.LastByKey(view, a.KeyID); err != nil || a.LastSeq == 0 {
@@ -253,7 +253,7 @@ func (n *Node) oldestKey() time.Duration {
 // longestUnused is how long the active key has signed nothing that has signed nothing for longest; one that never signed counts
 // from its registration.
 func (n *Node) longestUnused() time.Duration {
-	view := n.live().View()
+	view := n.gens.Serving().View()
 	defer view.Close()
 	longest, now := time.Duration(0), n.now().UnixNano()
 	for _, k := range n.derived.Control().Keys(n.derived.Cursor().Seq) {

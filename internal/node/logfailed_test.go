@@ -52,9 +52,8 @@ func TestLogThatCannotBeRead(t *testing.T) {
 // TestFullDiskUnderAStore: a disk that does not take a folded state ends the process and leaves no mark and no quarantine.
 func TestFullDiskUnderAStore(t *testing.T) {
 	for name, told := range map[string]func(*Node) func(error){
-		"derived":    func(n *Node) func(error) { return n.derivedDamaged },
-		"history":    func(n *Node) func(error) { return n.historyDamaged },
-		"generation": func(n *Node) func(error) { return n.endUnwritten },
+		"derived":                 func(n *Node) func(error) { return n.derivedDamaged },
+		"generations and history": func(n *Node) func(error) { return host{n}.Unwritten },
 	} {
 		code := 0
 		n := &Node{cfg: Config{Dir: t.TempDir(), Exit: func(c int) {

@@ -28,7 +28,7 @@ type place struct {
 }
 
 func (n *Node) place() place {
-	p := place{CommittedSeq: n.derived.Cursor().Seq, FoldedSeq: n.live().Cursor().Seq, State: "follower", DiskFree: n.disk.Free(), Capabilities: n.capabilities()}
+	p := place{CommittedSeq: n.derived.Cursor().Seq, FoldedSeq: n.gens.Serving().Cursor().Seq, State: "follower", DiskFree: n.disk.Free(), Capabilities: n.capabilities()}
 	if _, ok := n.cluster.IsLeader(); ok {
 		p.State = "leader"
 	}

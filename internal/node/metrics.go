@@ -29,9 +29,9 @@ func (n *Node) registerMetrics() error {
 	all := []prometheus.Collector{
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		gauge("flk_log_committed_index", "Highest Raft index that this node knows to be committed.", func() float64 { return float64(n.store.Committed()) }),
-		gauge("flk_folded_seq", "Last event folded by the active generation.", func() float64 { return float64(n.live().Cursor().Seq) }),
+		gauge("flk_folded_seq", "Last event folded by the active generation.", func() float64 { return float64(n.gens.Serving().Cursor().Seq) }),
 		gauge("flk_fold_lag_entries", "Committed entries that the active generation has not folded.", func() float64 {
-			return float64(n.store.Committed()) - float64(n.live().Cursor().Index)
+			return float64(n.store.Committed()) - float64(n.gens.Serving().Cursor().Index)
 		}),
 		counter("flk_raft_commit_clamped_total", "AppendEntries requests with a commit index beyond the entries that they carried. This node used the lower one.", func() float64 { return float64(n.cluster.Counts().Clamped) }),
 		counter("flk_raft_heartbeats_held_total", "Heartbeats that this leader held back because its disk hangs, so that another node can lead.", func() float64 { return float64(n.cluster.Counts().Held) }),
@@ -46,7 +46,7 @@ func (n *Node) registerMetrics() error {
 		gauge("flk_yielding", "1 when this node does not lead because it cannot take submissions and a majority of the others can.", func() float64 { return boolFloat(n.cluster.Yielding()) }),
 		gauge("flk_disk_free_bytes", "Free disk space for the data directory, without what the ballast still needs.", func() float64 { return float64(n.disk.Free()) }),
 		gauge("flk_disk_needed_bytes", "Free disk space below which this node refuses submissions.", func() float64 { return float64(n.disk.Needed()) }),
-		counter("flk_damaged_stores_total", "Folded states that could not be read and are folded again.", func() float64 { return float64(n.damages.Load()) }),
+		counter("flk_damaged_stores_total", "Folded states that could not be read and are folded again.", func() float64 { return float64(n.damages.Load() + n.gens.Damages()) }),
 		counter("flk_peer_refusals_total", "Times that this node refused another one because of other voters or a lost or exchanged directory.", func() float64 { return float64(n.cluster.PeerRefusals()) }),
 		gauge("flk_refused_by_members", "1 when other members refuse this node, or have other voters. readyz has the reason.", func() float64 { return boolFloat(n.cluster.Standing() != nil) }),
 		gauge("flk_proposal_queue_bytes", "Payload bytes that wait for consensus.", func() float64 { b, _ := n.packer.Stats(); return float64(b) }),

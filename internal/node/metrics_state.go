@@ -29,7 +29,7 @@ func (n *Node) stateCollectors() []prometheus.Collector {
 	}
 	for store, size := range map[string]func() uint64{
 		"events": func() uint64 { return n.store.Metrics().DiskBytes }, "derived": n.derived.DiskBytes,
-		"generations": n.generationBytes, "history": n.history.DiskBytes,
+		"generations": n.gens.DiskBytes, "history": n.gens.HistoryBytes,
 	} {
 		all = append(all, gauge("flk_store_bytes",
 			"Bytes on disk of a store: the event log, the control state derived from it, all generations, and what activations changed.",
@@ -41,16 +41,6 @@ func (n *Node) stateCollectors() []prometheus.Collector {
 			prometheus.Labels{"role": string(role)}, func() float64 { return n.tokenExpiry(role) }))
 	}
 	return all
-}
-
-// generationBytes is how many bytes on disk all open generations take.
-func (n *Node) generationBytes() (sum uint64) {
-	for number := range n.openNumbers() {
-		if r, _ := n.gens.get(number); r != nil {
-			sum += r.DiskBytes()
-		}
-	}
-	return sum
 }
 
 // tokenExpiry is the time until the first of the tokens of a role ends that count and were made to last.

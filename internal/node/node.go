@@ -30,6 +30,7 @@ import (
 	"github.com/recount-ledger/recount/internal/log"
 	"github.com/recount-ledger/recount/internal/projections"
 	"github.com/recount-ledger/recount/internal/propose"
+	"github.com/recount-ledger/recount/internal/recount"
 	"github.com/recount-ledger/recount/internal/verify"
 )
 
@@ -47,17 +48,15 @@ type Node struct {
 	ring        atomic.Pointer[keyring]
 	store       *log.Store
 	derived     *fsm.Derived
-	gens        generations
-	history     *fsm.History
+	gens        *recount.Manager
 	cluster     *cluster.Cluster
 	packer      *propose.Packer[projections.Result]
 	server      *http.Server
 	listener    net.Listener
 	scrape      *http.Server // of /metrics alone; nil when the API serves it
 	unused      unusedConns
-	damages     atomic.Uint64   // folded states that could not be read and are folded again
-	impossible  map[uint32]bool // generations that were folded again because of rows that no fold writes; for reconcile alone
-	deciding    atomic.Int64    // requests of the API that are here whole and have no answer yet
+	damages     atomic.Uint64 // times that derived/ could not be read and was folded again
+	deciding    atomic.Int64  // requests of the API that are here whole and have no answer yet
 	registry    *prometheus.Registry
 	apiFiles    *certs.Reloader // certificate files of the API
 	peerFiles   *certs.Reloader // and of the peer port
@@ -87,8 +86,7 @@ type Node struct {
 	capable    capable
 	olderThan  atomic.Pointer[string] // a capability that this node does not name; tests of mixed releases set it
 	closing    atomic.Bool
-	stepping   sync.Mutex   // held while log time is moved over a gap
-	lastSubmit atomic.Int64 // when a submission came in last, Unix nanoseconds
+	stepping   sync.Mutex // held while log time is moved over a gap
 	disk       *disk.Space
 	joined     atomic.Bool // cluster is set, and has started
 	timeHeld   atomic.Bool // the agreed time was compared with log time
@@ -109,11 +107,11 @@ func Open(ctx context.Context, cfg Config, logger *slog.Logger) (*Node, error) {
 	}
 	n := &Node{cfg: cfg, log: logger, registry: prometheus.NewRegistry(), failed: make(chan error, 8),
 		ringChanged: make(chan struct{}, 1), certWatch: certs.NewWatcher(),
-		capable: capable{until: map[string]time.Time{}, lacks: map[string]string{}}, askedHistory: map[uint64]bool{}, impossible: map[uint32]bool{}, drops: newRefusals(cfg.NodeID), limits: newLimits(cfg)}
+		capable: capable{until: map[string]time.Time{}, lacks: map[string]string{}}, askedHistory: map[uint64]bool{}, drops: newRefusals(cfg.NodeID), limits: newLimits(cfg)}
 	n.own.Store(&cfg.Keys)
 	n.newDoubts()
 	n.disk = disk.New(disk.Options{Dir: cfg.Dir, Ballast: cfg.Ballast, Free: cfg.DiskFree, Virtual: cfg.FS != nil,
-		Unflushed: n.countUnflushed, Logger: logger})
+		Unflushed: n.unflushed, Logger: logger})
 	n.ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	if err := n.open(ctx); err != nil {
 		return nil, errors.Join(err, n.Close(context.WithoutCancel(ctx)))
@@ -133,7 +131,7 @@ func (n *Node) open(ctx context.Context) error {
 		return err
 	}
 	n.packer = propose.New(propose.Options[projections.Result]{
-		Log: raftLog{n}, Outcomes: n.outcomes, Now: func() int64 { return n.now().UnixNano() },
+		Log: raftLog{n}, Outcomes: n.gens.Outcomes, Now: func() int64 { return n.now().UnixNano() },
 		MaxQueue: n.cfg.QueueBytes, Deadline: n.cfg.SubmitTimeout,
 	})
 	if err := n.cluster.Start(); err != nil {
@@ -145,7 +143,7 @@ func (n *Node) open(ctx context.Context) error {
 	}
 	loops := n.ctx
 	n.loop(loops, "control fold", n.derived.Run)
-	n.loop(loops, "generations", n.manageGenerations)
+	n.loop(loops, "generations", n.gens.Run)
 	n.loop(loops, "catching up", n.catchUp)
 	n.loop(loops, "ballast", n.disk.Run)
 	n.loop(loops, "examination of the log", n.scrubLog)
@@ -195,11 +193,6 @@ func (n *Node) openStores(ctx context.Context) error {
 		return fmt.Errorf("%w: the ledger in %s is that of cluster %q, the settings say %q; give the node its own directory back",
 			cluster.ErrForeignDirectory, n.cfg.Dir, g.ClusterID, n.cfg.ClusterID)
 	}
-	n.history, err = fsm.OpenHistory(n.cfg.FS, filepath.Join(n.cfg.Dir, "history"), n.log, n.historyDamaged)
-	if err != nil {
-		return err
-	}
-	n.historyLost()
 	return n.openGenerations()
 }
 
@@ -229,7 +222,7 @@ func (n *Node) newCluster() error {
 	n.cluster.Handle(agreement.DigestPath, n.answerDigest)
 	n.cluster.Handle(agreement.FactsPath, n.answerFacts)
 	n.cluster.Handle(agreement.HistoryPath, n.answerHistory)
-	n.cluster.Handle(progressPath, n.answerProgress)
+	n.cluster.Handle(recount.ProgressPath, n.gens.AnswerProgress)
 	return nil
 }
 
@@ -353,9 +346,8 @@ func (n *Node) Close(ctx context.Context) error {
 	errs = append(errs, n.audit.Close())
 	n.cancel()
 	n.running.Wait()
-	errs = append(errs, n.closeGenerations())
-	if n.history != nil {
-		errs = append(errs, n.history.Close())
+	if n.gens != nil {
+		errs = append(errs, n.gens.Close())
 	}
 	if n.derived != nil {
 		errs = append(errs, n.derived.Close())

@@ -37,7 +37,7 @@ func (n ledger) PublishPolicy(ctx context.Context, r wire.PolicyRequest, meta ap
 }
 
 func (n *Node) policyAnswer(row projections.PublishedRow, whole bool) (*wire.PolicyAnswer, error) {
-	inForce, ok := n.derived.Control().For(n.live().Number()).PolicyAt(math.MaxInt64)
+	inForce, ok := n.derived.Control().For(n.gens.Serving().Number()).PolicyAt(math.MaxInt64)
 	a := &wire.PolicyAnswer{ID: hex.EncodeToString(row.ID[:]), Seq: row.Seq, At: wire.TimeNS(row.LogTime), Kernel: row.Policy.Kernel,
 		Rules: len(row.Policy.Rules), InForce: ok && inForce.ID == row.ID, Reason: row.Op.Reason, Ticket: row.Op.Ticket,
 		Actor: row.Op.Actor, Role: row.Op.Role, Intervals: n.intervalsOf(row.ID)}

@@ -9,7 +9,6 @@ import (
 
 	"github.com/recount-ledger/recount/internal/agreement"
 	"github.com/recount-ledger/recount/internal/durable"
-	"github.com/recount-ledger/recount/internal/projections"
 )
 
 // quarantineFile holds the reason in the node's directory, so that a restart does not forget it.
@@ -44,26 +43,6 @@ func (n *Node) enterQuarantine(reason string) {
 	}
 }
 
-// factsMismatch: the signature facts of an event do not hold with this node's own keys. The voters settle whether this node is
-// wrong or the event is. A generation that does not answer stops nobody; the one that answers has folded the event, or will.
-func (n *Node) factsMismatch(generation uint32, seq uint64) {
-	if n.derived.Control().Disputed(seq) != 0 {
-		return
-	}
-	n.log.Error("the signature facts of an event do not hold with the keys of this node", "seq", seq, "generation", generation)
-	if generation == n.active() {
-		n.doubts.Raise(agreement.Question{About: agreement.Facts, Seq: seq})
-	}
-}
-
-// digestFolded has digests compared with those of the other members when the logged one is not this node's, and always on the
-// leader, whose own digest it was. It is called by the fold and must not wait.
-func (n *Node) digestFolded(logged projections.DigestRow, agrees bool) {
-	if _, leads := n.cluster.IsLeader(); !agrees || leads {
-		n.doubts.RaiseFolded(loggedDigest(logged, agrees))
-	}
-}
-
 func (d digests) bytes() []byte {
 	return append(append(append(make([]byte, 0, 96), d.log[:]...), d.state[:]...), d.control[:]...)
 }
@@ -74,7 +53,7 @@ func (n *Node) answerDigest(ctx context.Context, _ string, body []byte) ([]byte,
 	if err != nil {
 		return nil, err
 	}
-	r, err := n.gens.await(ctx, q.Generation)
+	r, err := n.gens.Await(ctx, q.Generation)
 	if err != nil {
 		return nil, err
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/recount-ledger/recount/internal/fsm"
 	"github.com/recount-ledger/recount/internal/pcs"
 	"github.com/recount-ledger/recount/internal/projections"
+	"github.com/recount-ledger/recount/internal/recount"
 	"github.com/recount-ledger/recount/internal/verify"
 	"github.com/recount-ledger/recount/internal/version"
 	"github.com/recount-ledger/recount/wire"
@@ -19,7 +20,7 @@ import (
 
 // Position gives the live generation's position.
 func (n ledger) Position() api.Position {
-	live := n.live()
+	live := n.gens.Serving()
 	return api.Position{AppliedSeq: live.Cursor().Seq, Generation: live.Number()}
 }
 
@@ -28,7 +29,7 @@ func (n ledger) WaitRead(ctx context.Context, r api.Read) (api.Position, error) 
 	if p := n.withheld(); p != nil {
 		return api.Position{}, p
 	}
-	if n.switching() {
+	if n.gens.Switching() {
 		return api.Position{}, wire.NewProblem(wire.CodeNotReady, "this node is switching to another generation; ask another one").WithRetry(retryAfter)
 	}
 	if r.Consistency == wire.ConsistencyLinearizable {
@@ -39,35 +40,18 @@ func (n ledger) WaitRead(ctx context.Context, r api.Read) (api.Position, error) 
 			return api.Position{}, wire.NewProblem(wire.CodeNoLeader, "the read could not be confirmed by a quorum").WithRetry(retryAfter)
 		}
 	}
-	if err := n.waitServed(ctx, r.MinSeq); err != nil {
+	if err := n.gens.WaitSeq(ctx, r.MinSeq); err != nil {
 		return api.Position{}, err
 	}
 	return n.Position(), nil
 }
 
-// waitServed returns when the generation that answers has folded an event. The event may itself activate another generation,
-// which must answer then.
-func (n *Node) waitServed(ctx context.Context, seq uint64) error {
-	for {
-		live := n.live()
-		if err := live.WaitSeq(ctx, seq); err != nil && !errors.Is(err, fsm.ErrDropped) {
-			return err
-		}
-		if live == n.live() && !n.switching() {
-			return nil
-		}
-		if err := n.awaitServing(ctx); err != nil {
-			return err
-		}
-	}
-}
-
 // pinned is the generation that a read has waited for.
-func (n *Node) pinned(ctx context.Context) *running {
-	if r, _ := n.gens.get(api.PinnedGeneration(ctx)); r != nil {
+func (n *Node) pinned(ctx context.Context) *recount.Running {
+	if r, _ := n.gens.Get(api.PinnedGeneration(ctx)); r != nil {
 		return r
 	}
-	return n.live()
+	return n.gens.Serving()
 }
 
 // Lookup gives the answer of a pcs_id as it stands now, with what was said of it before. An id that nothing occupies any more
@@ -94,7 +78,7 @@ func (n ledger) Lookup(ctx context.Context, pcsID string) (*wire.PCSAnswer, erro
 
 // lookupFormer finds an id that only an earlier generation knew.
 func (n *Node) lookupFormer(view *fsm.View, pcsID string) (projections.Found, error) {
-	recorded, err := n.recordedOf(pcsID)
+	recorded, err := n.gens.Recorded(pcsID, historyLimit)
 	if err != nil {
 		return projections.Found{}, err
 	}
@@ -120,8 +104,7 @@ func (n ledger) Complete(ctx context.Context, prefix string, limit int) ([]strin
 	if err != nil {
 		return nil, err
 	}
-	former, err := n.history.Complete(prefix, limit)
-	n.historyLost()
+	former, err := n.gens.Complete(prefix, limit)
 	if err != nil {
 		return nil, err
 	}
@@ -183,7 +166,7 @@ func (n ledger) Events(ctx context.Context, q api.EventsQuery) (out api.EventsRe
 }
 
 // eventsOf are the numbers of the events that one stretch has, and where to go on.
-func eventsOf(r *running, q api.EventsQuery) (seqs []uint64, next uint64, err error) {
+func eventsOf(r *recount.Running, q api.EventsQuery) (seqs []uint64, next uint64, err error) {
 	view := r.View()
 	defer view.Close()
 	if q.Shard == "" {

@@ -13,6 +13,7 @@ import (
 	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/internal/fsm"
 	"github.com/recount-ledger/recount/internal/projections"
+	"github.com/recount-ledger/recount/internal/recount"
 	"github.com/recount-ledger/recount/wire"
 )
 
@@ -166,7 +167,7 @@ func (n *Node) keysMode(text string) uint32 {
 	case wire.KeysAsOf:
 		return projections.KeysAsOf
 	}
-	row, ok := n.generationRow(n.active())
+	row, ok := n.generationRow(n.gens.Active())
 	if !ok {
 		return projections.KeysAsOf
 	}
@@ -185,9 +186,9 @@ func (n *Node) noStart(from uint64) error {
 
 // roomForGeneration asks every member for its free disk space.
 func (n *Node) roomForGeneration(ctx context.Context) error {
-	for _, p := range n.progressOf(ctx, n.live().Number(), 0) {
+	for _, p := range n.gens.Progress(ctx, n.gens.Serving().Number(), 0) {
 		need := startFactor*p.DiskBytes + n.disk.PauseBelow()
-		if p.State == stateUnreachable {
+		if p.State == recount.StateUnreachable {
 			continue
 		}
 		if p.DiskFree < need {
@@ -218,7 +219,7 @@ func (n *Node) stateOf(g projections.GenerationRow) string {
 	switch {
 	case g.Dropped != 0:
 		return wire.GenerationDropped
-	case g.Number == n.active():
+	case g.Number == n.gens.Active():
 		return wire.GenerationActive
 	case g.Number == 1 || len(g.Activated) > 0:
 		return wire.GenerationPrevious
@@ -266,21 +267,21 @@ func (n ledger) Generation(ctx context.Context, number uint32) (*wire.Generation
 // askProgress asks every node how far it is with a generation, and says whether it is ready.
 func (n *Node) askProgress(ctx context.Context, a *wire.GenerationAnswer, row projections.GenerationRow) {
 	since := max(row.Seq, n.derived.Control().LastActivation())
-	first, least := n.progressOf(ctx, row.Number, 0), uint64(math.MaxUint64)
+	first, least := n.gens.Progress(ctx, row.Number, 0), uint64(math.MaxUint64)
 	reachable := 0
 	for _, p := range first {
-		if p.State != stateUnreachable {
+		if p.State != recount.StateUnreachable {
 			reachable++
 			least = min(least, p.Compared)
-			if p.Compared >= since && p.Committed-min(p.Compared, p.Committed) <= following {
+			if p.Compared >= since && p.Committed-min(p.Compared, p.Committed) <= recount.Following {
 				a.Reported++
 			}
 		}
 	}
 	a.Nodes = first
 	if least > 0 && least != math.MaxUint64 {
-		a.Nodes, a.Position = n.progressOf(ctx, row.Number, least), least
-		a.Agree, _, _ = agreeing(a.Nodes, len(n.cfg.Voters), func(p wire.NodeProgress) string { return p.DiffAt + p.StateAt })
+		a.Nodes, a.Position = n.gens.Progress(ctx, row.Number, least), least
+		a.Agree, _, _ = recount.Agree(a.Nodes, len(n.cfg.Voters), func(p wire.NodeProgress) string { return p.DiffAt + p.StateAt })
 	}
 	if a.State == wire.GenerationBuilding && a.Agree && a.Reported == reachable && reachable > len(n.cfg.Voters)/2 {
 		a.State = wire.GenerationReady
@@ -288,13 +289,13 @@ func (n *Node) askProgress(ctx context.Context, a *wire.GenerationAnswer, row pr
 }
 
 // comparison gives the comparison of a generation with the active one.
-func (n *Node) comparison(number uint32) (*running, *fsm.Comparison, error) {
+func (n *Node) comparison(number uint32) (*recount.Running, *fsm.Comparison, error) {
 	row, ok := n.generationRow(number)
 	if !ok {
 		return nil, nil, api.ErrNotFound
 	}
-	r, _ := n.gens.get(number)
-	active := n.active()
+	r, _ := n.gens.Get(number)
+	active := n.gens.Active()
 	switch {
 	case row.Dropped != 0:
 		return nil, nil, stale("generation %d is dropped", number)
@@ -303,7 +304,7 @@ func (n *Node) comparison(number uint32) (*running, *fsm.Comparison, error) {
 	case r == nil:
 		return nil, nil, wire.NewProblem(wire.CodeBehind, "this node has not begun to build this generation").WithRetry(retryAfter)
 	}
-	c := r.diff.Load()
+	c := r.Comparison()
 	if c == nil || c.Old() != active {
 		return nil, nil, wire.NewProblem(wire.CodeBehind, "this node has not begun to compare this generation").WithRetry(retryAfter)
 	}
@@ -335,11 +336,11 @@ func (n ledger) Diff(ctx context.Context, number uint32, position uint64) (*wire
 		return nil, err
 	}
 	return &wire.DiffAnswer{Generation: number, Against: c.Old(), Position: position, Events: events, Flips: sums.Flips, Direct: sums.Direct,
-		KnockOn: sums.KnockOn, First: sums.First, Last: sums.Last, Digest: diffText(position, diff), ByOutcome: sums.ByOutcome,
+		KnockOn: sums.KnockOn, First: sums.First, Last: sums.Last, Digest: recount.DiffText(position, diff), ByOutcome: sums.ByOutcome,
 		ByReason: sums.ByReason, ByShard: sums.ByShard, ByKey: sums.ByKey}, nil
 }
 
-func eachFlip(ctx context.Context, r *running, from, to uint64, fn func(*projections.Flip) bool) error {
+func eachFlip(ctx context.Context, r *recount.Running, from, to uint64, fn func(*projections.Flip) bool) error {
 	v := r.View()
 	defer v.Close()
 	err := projections.EachFlip(v, from, to, func(f *projections.Flip) bool { return ctx.Err() == nil && fn(f) })

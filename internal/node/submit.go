@@ -114,7 +114,7 @@ func (n *Node) refuseNow() *wire.Problem {
 	if !n.caughtUp.Load() {
 		return wire.NewProblem(wire.CodeNotReady, "this node has not caught up yet; ask another one").WithRetry(retryAfter)
 	}
-	if n.switching() {
+	if n.gens.Switching() {
 		return wire.NewProblem(wire.CodeNotReady, "this node is switching to another generation; ask another one").WithRetry(retryAfter)
 	}
 	if n.disk.Short() {
@@ -160,7 +160,7 @@ func (n *Node) checkAgain(ctx context.Context, ring *verify.Ring, rec *pcs.Recor
 
 // policy is the one that judges new submissions, the default one before there is any.
 func (n *Node) policy() verify.Policy {
-	if p, ok := n.derived.Control().For(n.live().Number()).PolicyAt(n.derived.Cursor().Seq + 1); ok {
+	if p, ok := n.derived.Control().For(n.gens.Serving().Number()).PolicyAt(n.derived.Cursor().Seq + 1); ok {
 		return p.Policy
 	}
 	return verify.DefaultPolicy()
@@ -188,7 +188,7 @@ func (n *Node) commit(ctx context.Context, body []byte, meta api.Meta, rec *pcs.
 		}
 		return n.answer(rec, result)
 	}
-	n.lastSubmit.Store(time.Now().UnixNano())
+	n.gens.Submitted()
 	result, place, err := n.packer.Submit(ctx, ev)
 	if err != nil {
 		return nil, n.proposeProblem(err)
@@ -221,7 +221,7 @@ func (n *Node) answerPlaced(rec *pcs.Record, facts verify.Facts, result projecti
 	if !place.Resent || result.Outcome != verify.Refused || !facts.Valid() || rec.Fault != nil {
 		return n.answer(rec, result)
 	}
-	live := n.live()
+	live := n.gens.Serving()
 	view := live.View()
 	defer view.Close()
 	t := rec.Tuple(facts.Profile)

@@ -39,13 +39,14 @@ var rooms = map[string][]string{
 	"internal/log":           {"internal/durable"},
 	"internal/logqueue":      {},
 	"internal/node": {"internal/agreement", "internal/api", "internal/audit", "internal/cluster", "internal/cluster/certs", "internal/disk", "internal/durable", "internal/event", "internal/fsm", "internal/limit", "internal/log", "internal/pcs",
-		"internal/projections", "internal/propose", "internal/verify", "internal/verify/publish", "internal/version", "nano", "wire"},
+		"internal/projections", "internal/propose", "internal/recount", "internal/verify", "internal/verify/publish", "internal/version", "nano", "wire"},
 	"internal/nodetest":    {"client", "internal/cluster/certs", "internal/node", "internal/pcs", "internal/verify", "sign", "wire"},
 	"internal/pcs":         {"nano"},
 	"internal/pgscript":    {"client", "wire"},
 	"internal/pgtest":      {},
 	"internal/projections": {"internal/event", "internal/pcs", "internal/verify", "nano"},
 	"internal/propose":     {"internal/event"},
+	"internal/recount":     {"internal/durable", "internal/fsm", "internal/log", "internal/projections", "internal/verify", "wire"},
 	"internal/secretfile":  {},
 	"internal/term":        {},
 	"internal/verify":      {"internal/pcs", "nano"},
@@ -61,7 +62,7 @@ var testRooms = []string{"test/", "scripts/", "tools/"}
 // libraries says in which rooms, outside their tests, a library may be imported. The key is a prefix of the import path.
 var libraries = map[string][]string{
 	"cel.dev/":                           {"internal/verify/publish"},
-	"github.com/cockroachdb/pebble":      {"internal/durable", "internal/log", "internal/fsm", "internal/nodetest", "internal/node"},
+	"github.com/cockroachdb/pebble":      {"internal/durable", "internal/log", "internal/fsm", "internal/nodetest", "internal/node", "internal/recount"},
 	"github.com/go-json-experiment/json": {"internal/pcs", "cmd/recount", "sign"},
 	"github.com/hashicorp/go-hclog":      {"internal/cluster"},
 	"github.com/hashicorp/raft":          {"internal/cluster", "internal/log", "internal/fsm"},
@@ -89,7 +90,8 @@ var far = map[string][]string{
 
 // exact narrows a library to single packages for rooms that need a type of it only.
 var exact = map[string]map[string][]string{
-	"internal/node": {"github.com/cockroachdb/pebble": {"github.com/cockroachdb/pebble/v2/vfs"}}, // Config.FS
+	"internal/node":    {"github.com/cockroachdb/pebble": {"github.com/cockroachdb/pebble/v2/vfs"}}, // Config.FS
+	"internal/recount": {"github.com/cockroachdb/pebble": {"github.com/cockroachdb/pebble/v2/vfs"}}, // Options.FS
 }
 
 // pure rooms decide outcomes. Besides their libraries they import only what is listed in pureStd.
