@@ -1,6 +1,7 @@
-// Package audit writes the audit stream of one node: a file of JSON lines that says what this node answered to whom, with
-// rotation and retention. It keeps no payload and no key, never makes a caller wait, and never deletes a file that it has not
-// rotated itself. What it could not write is counted. It is a convenience for the outside: the ledger's log is the truth.
+// Package audit writes the audit stream of one node: a file of JSON lines that records each response and its
+// receiver, with rotation and retention. It never blocks a caller. It counts the lines that it could not write.
+// It records no payload and no key, and deletes only files that it has rotated itself. The stream is a
+// convenience for other systems: the ledger's log is authoritative.
 package audit
 
 import (
@@ -26,30 +27,32 @@ const (
 
 // Submission is the line of one submission. Its first eight members are those of the security overview.
 type Submission struct {
-	Timestamp      string     `json:"timestamp"` // when it was answered, RFC 3339, UTC
-	Event          string     `json:"event"`     // pcs_submitted or signature_failure
-	PCSID          string     `json:"pcs_id"`
-	ShardID        string     `json:"shard_id"`
-	Epoch          *int64     `json:"epoch"`    // null when the record has none that can be read
-	Outcome        string     `json:"outcome"`  // accepted, escalated, refused, conflict; unavailable, unknown, error
-	Accepted       bool       `json:"accepted"` // whether the record counts; an escalated one may or may not
-	Escalated      bool       `json:"escalated"`
-	ReasonCode     string     `json:"reason_code"`      // of the answer, such as ok, degraded, epoch_regression, bad_signature; empty when none was given
-	Replayed       bool       `json:"replayed"`         // an earlier answer given again
-	RecomputedDHat *nano.Nano `json:"recomputed_D_hat"` // null when it was not computed
-	Seq            uint64     `json:"seq"`              // of the event that decided; 0 when there is none
+	Timestamp string `json:"timestamp"` // time of the response, RFC 3339, UTC
+	Event     string `json:"event"`     // pcs_submitted or signature_failure
+	PCSID     string `json:"pcs_id"`
+	ShardID   string `json:"shard_id"`
+	Epoch     *int64 `json:"epoch"`   // null if the record has none that can be read
+	Outcome   string `json:"outcome"` // accepted, escalated, refused, conflict; unavailable, unknown, error
+	// the accepted flag of the response; an escalated record may have it
+	Accepted  bool `json:"accepted"`
+	Escalated bool `json:"escalated"`
+	// of the response, such as ok, degraded, epoch_regression, bad_signature; empty if there was none
+	ReasonCode     string     `json:"reason_code"`
+	Replayed       bool       `json:"replayed"`         // an earlier outcome was repeated
+	RecomputedDHat *nano.Nano `json:"recomputed_D_hat"` // null if it was not computed
+	Seq            uint64     `json:"seq"`              // of the event that decided, 0 if there is none
 	KeyID          string     `json:"key_id"`           // empty when no key verified it
 	RequestID      string     `json:"request_id"`
-	Policy         string     `json:"policy"`          // that judged; empty when none did
-	Error          string     `json:"error,omitempty"` // problem code of what was not answered 200 or 202
+	Policy         string     `json:"policy"`          // policy that judged, empty if none did
+	Error          string     `json:"error,omitempty"` // problem code of a response that is neither 200 nor 202
 }
 
-// Act is the line of one act of an operator, done or refused, or of a read that was not let through.
+// Act is the line of one operation, done or rejected, or of a read that was denied.
 type Act struct {
 	Timestamp string `json:"timestamp"`
 	Event     string `json:"event"`            // operator_act, or access_refused for a read
-	Actor     string `json:"actor"`            // who, as far as that is known
-	Role      string `json:"role"`             // in which it was done or tried
+	Actor     string `json:"actor"`            // name of the caller, if known
+	Role      string `json:"role"`             // role under which it was done or tried
 	Route     string `json:"route"`            // method and template, such as POST /v1/policies
 	Target    string `json:"target,omitempty"` // what the path names, such as a key id
 	Status    int    `json:"status"`
@@ -57,7 +60,7 @@ type Act struct {
 	RequestID string `json:"request_id"`
 }
 
-// Limits of a stream: lines that wait, bytes that are gathered for one write.
+// Limits of a stream: lines that wait, bytes that are collected for one write.
 const (
 	queueLines = 8192
 	batchBytes = 64 << 10
@@ -66,14 +69,14 @@ const (
 // Options of a stream. File and Logger must be set.
 type Options struct {
 	File     string        // where lines are appended
-	MaxBytes int64         // a file that would grow beyond it is rotated; one line more is possible; 0 is never
+	MaxBytes int64         // a file that would exceed it is rotated, except for one line; 0 is never
 	Keep     time.Duration // age at which a rotated file is deleted; 0 is never
 	Logger   *slog.Logger
 	Now      func() time.Time // nil is time.Now
 }
 
-// Stream is an open audit stream. A nil Stream takes lines and drops them uncounted: the stream is off. It is safe for
-// concurrent use.
+// Stream is an open audit stream. A nil Stream is off: it accepts lines and drops them uncounted. It is safe
+// for concurrent use.
 type Stream struct {
 	o      Options
 	queue  chan any
@@ -86,12 +89,18 @@ type Stream struct {
 	written, dropped atomic.Uint64
 }
 
-// Open opens the file for appending and starts the writer. The error says why the file cannot be used.
+// Open opens the file for appending and starts the writer.
 func Open(o Options) (*Stream, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	s := &Stream{o: o, queue: make(chan any, queueLines), reopen: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{})}
+	s := &Stream{
+		o:      o,
+		queue:  make(chan any, queueLines),
+		reopen: make(chan struct{}, 1),
+		stop:   make(chan struct{}),
+		done:   make(chan struct{}),
+	}
 	if err := s.file.open(o.File); err != nil {
 		return nil, err
 	}
@@ -100,7 +109,7 @@ func Open(o Options) (*Stream, error) {
 	return s, nil
 }
 
-// Submission queues a line; timestamp and, when it is empty, event are set here.
+// Submission queues a line. It sets the timestamp and, if empty, the event.
 func (s *Stream) Submission(l Submission) {
 	if s == nil {
 		return
@@ -112,7 +121,7 @@ func (s *Stream) Submission(l Submission) {
 	s.put(l)
 }
 
-// Act queues a line; timestamp and, when it is empty, event are set here.
+// Act queues a line. It sets the timestamp and, if empty, the event.
 func (s *Stream) Act(l Act) {
 	if s == nil {
 		return
@@ -139,7 +148,8 @@ func (s *Stream) Drop() {
 	}
 }
 
-// Stats are the lines written and those dropped because the queue was full or the file could not be written.
+// Stats returns the number of lines written and the number dropped because the queue was full or the file could
+// not be written.
 func (s *Stream) Stats() (written, dropped uint64) {
 	if s == nil {
 		return 0, 0
@@ -147,18 +157,19 @@ func (s *Stream) Stats() (written, dropped uint64) {
 	return s.written.Load(), s.dropped.Load()
 }
 
-// Reopen closes the file and opens its name again, for those who have moved it away. It does not wait.
+// Reopen closes the file and opens it again under its name, for use after the file was moved away. It does not
+// wait.
 func (s *Stream) Reopen() {
 	if s == nil {
 		return
 	}
 	select {
 	case s.reopen <- struct{}{}:
-	default: // one is under way
+	default: // one is pending
 	}
 }
 
-// Close writes what is queued and closes the file. Lines that come later are lost.
+// Close writes the queued lines and closes the file. Later lines are lost.
 func (s *Stream) Close() error {
 	if s == nil {
 		return nil
@@ -168,7 +179,7 @@ func (s *Stream) Close() error {
 	return s.file.close()
 }
 
-// sweepEvery is how often rotated files are looked at when none is rotated.
+// sweepEvery is the interval at which rotated files are checked if none is rotated.
 const sweepEvery = time.Hour
 
 func (s *Stream) run() {
@@ -192,7 +203,8 @@ func (s *Stream) run() {
 	}
 }
 
-// batch is how much is gathered at most, but for one line: no more than fits into a file.
+// batch returns the number of bytes that are collected for one write, at most what fits in a file. One line may
+// exceed it.
 func (o Options) batch() int {
 	if o.MaxBytes > 0 {
 		return int(min(batchBytes, o.MaxBytes))
@@ -200,7 +212,7 @@ func (o Options) batch() int {
 	return batchBytes
 }
 
-// write writes a line and those that wait behind it, together.
+// write writes a line together with the lines that wait behind it.
 func (s *Stream) write(line any) {
 	var batch []byte
 	lines := uint64(0)
@@ -219,7 +231,7 @@ func (s *Stream) write(line any) {
 	}
 	var rotated error
 	if s.o.MaxBytes > 0 && s.file.size > 0 && s.file.size+int64(len(batch)) > s.o.MaxBytes {
-		rotated = s.file.rotate(s.o.Now()) // when that fails the file grows
+		rotated = s.file.rotate(s.o.Now()) // on failure the file keeps growing
 		s.sweep()
 	}
 	err := s.file.append(batch)
@@ -231,11 +243,12 @@ func (s *Stream) write(line any) {
 	s.written.Add(lines)
 }
 
-// report logs the first error of a row of errors.
+// report logs the first error of a series of errors.
 func (s *Stream) report(err error) {
 	failed := err != nil
 	if failed && !s.file.failed {
-		s.o.Logger.Error("audit stream: the file cannot be written or rotated as it should", "file", s.o.File, "error", err)
+		s.o.Logger.Error("audit stream: the file cannot be written or rotated as it should", "file", s.o.File,
+			"error", err)
 	}
 	s.file.failed = failed
 }

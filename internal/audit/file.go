@@ -10,10 +10,10 @@ import (
 	"time"
 )
 
-// stampLayout is what a rotated file has behind its name and a dot: when it was rotated, UTC.
+// stampLayout is the suffix of a rotated file, after its name and a dot: the time of its rotation, UTC.
 const stampLayout = "20060102T150405.000000000Z"
 
-// file is the file that is appended to. Only the writer touches it.
+// file is the current file of the stream. Only the writer uses it.
 type file struct {
 	name   string
 	f      *os.File // nil after a failed open; the next append tries again
@@ -39,12 +39,12 @@ func (a *file) open(name string) error {
 	var last [1]byte
 	if a.size > 0 {
 		_, err = f.ReadAt(last[:], a.size-1)
-		a.torn = err != nil || last[0] != '\n' // an earlier process died within a line
+		a.torn = err != nil || last[0] != '\n' // an earlier process died in the middle of a line
 	}
 	return nil
 }
 
-// append writes whole lines. After a failure the next lines begin on a line of their own.
+// append writes whole lines. After a failure it starts the next lines on a new line.
 func (a *file) append(lines []byte) error {
 	if a.f == nil {
 		if err := a.open(a.name); err != nil {
@@ -60,7 +60,7 @@ func (a *file) append(lines []byte) error {
 	return err
 }
 
-// rotate gives the file a name with a time and begins a new one.
+// rotate renames the file to a name with the time and starts a new one.
 func (a *file) rotate(now time.Time) error {
 	if a.f == nil {
 		return nil
@@ -89,8 +89,8 @@ func (a *file) close() error {
 	return err
 }
 
-// sweep deletes the files that were rotated from name before a time, and nothing else: regular files whose names are this
-// name, a dot and a time as rotate writes it.
+// sweep deletes the files that were rotated from name before a time: regular files whose names are this name, a
+// dot and a time as rotate writes it. It deletes nothing else.
 func sweep(name string, before time.Time) (gone []string, err error) {
 	dir, base := filepath.Split(name)
 	entries, err := os.ReadDir(filepath.Clean(dir))

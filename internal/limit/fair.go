@@ -7,33 +7,34 @@ import (
 	"time"
 )
 
-// Sources are counted per window. A source's share is sharePart of the rate, divided by how many sources there are; the
-// rest pays back what the shares took out of the reserve.
+// Sources are counted per window. The share of a source is sharePart of the rate divided by the number of
+// sources. The remaining rate refills the reserve.
 const (
 	window    = int64(time.Second)
 	sharePart = 0.9
 )
 
-// Fair is one token bucket for all sources that refuses first those that take more than their share. Each source has a
-// share of the rate, equal for all that were seen in this or the last second, with a burst of two seconds. Within its share
-// a source may empty the bucket; beyond it, only down to the reserve. So when too much arrives, the bucket stands at the
-// reserve, the noisy ones get what the others leave, and whoever is within his share finds a token even when he comes once
-// an hour. It is safe for concurrent use.
+// Fair is one token bucket for all sources that throttles sources above their share first. Each source has an
+// equal share of the rate, with a burst of two seconds. The number of sources is the number seen in this or the
+// last second. Within its share a source may empty the bucket. Beyond its share it may draw only down to the
+// reserve. Under overload the bucket therefore stands at the reserve: sources above their share get what the
+// others leave, and a source within its share finds a token even if it comes once an hour. Fair is safe for
+// concurrent use.
 type Fair struct {
 	start                time.Time
 	rate, burst, reserve float64
 
 	mu        sync.Mutex
 	tokens    float64
-	at        int64 // when tokens was true, nanoseconds since start
-	window    int64 // which one is being counted
-	last, now int   // sources seen in the window before, and in this one
+	at        int64 // time at which tokens was true, nanoseconds since start
+	window    int64 // number of the current window
+	last, now int   // sources seen in the previous window and in this one
 	table     table
 }
 
-// NewFair makes a full bucket. rate is tokens per second; burst is what one source alone can take at once, reserve what is
-// kept beyond that for sources within their share; slots bounds how many sources are told apart (SlotBytes each). It returns
-// nil, which lets everything pass, when rate is 0.
+// NewFair returns a full bucket. rate is in tokens per second. burst is the number of tokens that one source
+// alone can take at once. reserve is kept beyond that for sources within their share. slots bounds the number
+// of sources that are told apart (SlotBytes each). If rate is 0, NewFair returns nil, which allows everything.
 func NewFair(slots int, rate, burst, reserve float64) *Fair {
 	if rate <= 0 {
 		return nil
@@ -43,7 +44,7 @@ func NewFair(slots int, rate, burst, reserve float64) *Fair {
 	return f
 }
 
-// Take draws cost tokens for the source, or says after what time it is worth another try.
+// Take draws cost tokens for the source. If it fails, wait is the time after which another try can succeed.
 func (f *Fair) Take(source string, cost float64) (wait time.Duration, ok bool) {
 	if f == nil {
 		return 0, true
@@ -53,8 +54,8 @@ func (f *Fair) Take(source string, cost float64) (wait time.Duration, ok bool) {
 	return f.take(source, cost, int64(time.Since(f.start)))
 }
 
-// Spare draws cost tokens of what the sources leave, for somebody who is none of them: he never gets at the reserve and takes
-// nothing from anybody's share.
+// Spare draws cost tokens that the sources leave, for work that belongs to none of them. It never touches the
+// reserve and takes nothing from any share.
 func (f *Fair) Spare(cost float64) (wait time.Duration, ok bool) {
 	if f == nil {
 		return 0, true
@@ -89,7 +90,7 @@ func (f *Fair) refill(now int64) {
 	f.at = now
 }
 
-// draw takes cost when there are need tokens.
+// draw takes cost tokens if the bucket holds at least need.
 func (f *Fair) draw(cost, need float64) (time.Duration, bool) {
 	if f.tokens < need {
 		return waitFor(need-f.tokens, f.rate), false
@@ -98,7 +99,7 @@ func (f *Fair) draw(cost, need float64) (time.Duration, bool) {
 	return 0, true
 }
 
-// turn begins another window when it is time.
+// turn starts another window when the current one is over.
 func (f *Fair) turn(to int64) {
 	if to == f.window {
 		return
@@ -110,18 +111,19 @@ func (f *Fair) turn(to int64) {
 	f.now, f.window = 0, to
 }
 
-// Shares bounds what one source holds of a common space by what is still free: one source alone gets at most half of it,
-// and there is always room for another. Sources whose hashes fall together share a share. The zero value is not usable.
+// Shares limits the part of a common space that one source holds, by comparing it with what is still free. One
+// source alone gets at most half of the space, and there is always space for another. Sources whose hashes
+// collide share one share. The zero value is not usable.
 type Shares struct {
 	seed maphash.Seed
 	held [1024]atomic.Int64
 }
 
-// NewShares makes shares of which none is held; they take 8 KiB.
+// NewShares returns shares of which none is held. They use 8 KiB.
 func NewShares() *Shares { return &Shares{seed: maphash.MakeSeed()} }
 
-// Enter takes size bytes for the source when it then holds no more than is free, and returns what gives them back; nil
-// when it may not.
+// Enter takes size bytes for the source if it then holds no more than is free. It returns a function that gives
+// them back, or nil if the source may not have them.
 func (s *Shares) Enter(source string, size, free int64) (leave func()) {
 	held := &s.held[maphash.String(s.seed, source)%uint64(len(s.held))]
 	if held.Add(size) > free {

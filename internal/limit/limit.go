@@ -1,6 +1,9 @@
-// Package limit says who may go on when more arrives than is taken: token buckets for many sources in memory of a fixed
-// size (Buckets), one bucket that is shared fairly (Fair), and shares of a common space (Shares). It refuses to grow with
-// the number of sources, to start goroutines and to know what a source is; names are hashed and not kept.
+// Package limit implements rate limiters with bounded memory. Buckets has one token bucket per source, Fair has
+// one bucket that sources share fairly, and Shares divides a common space.
+//
+// Memory does not grow with the number of sources. When a table is full, the source with the fullest bucket is
+// dropped from a small set of candidates: a full bucket holds no more information than a new one. The names of
+// sources are hashed and not kept, and no goroutine is started.
 package limit
 
 import (
@@ -10,10 +13,10 @@ import (
 	"time"
 )
 
-// SlotBytes is what a table takes per slot, its share of a lock included.
+// SlotBytes is the memory per slot of a table, including its part of a lock.
 const SlotBytes = 33
 
-// ways is how many slots a source can be in. A search looks at all of them.
+// ways is the number of slots in which a source can be. A search reads all of them.
 const ways = 8
 
 // slot is one source's bucket.
@@ -21,7 +24,7 @@ type slot struct {
 	name   uint64 // hash of the source's name, 0 for an empty slot
 	tokens float64
 	at     int64 // when tokens was true, nanoseconds
-	window int64 // in which the source was counted last
+	window int64 // window in which the source was last counted
 }
 
 type set struct {
@@ -29,8 +32,9 @@ type set struct {
 	slots [ways]slot
 }
 
-// table holds the buckets of the sources seen last. When it must forget one, it forgets the fullest of a set: a full bucket
-// says nothing that a new one would not say, and a source that is over its rate cannot be washed out by a crowd of new ones.
+// table holds the buckets of the most recent sources. To make space it drops the fullest bucket of a set. A
+// full bucket says no more than a new one would, and a crowd of new sources cannot displace a source above its
+// rate.
 type table struct {
 	seed maphash.Seed
 	sets []set
@@ -40,8 +44,8 @@ func newTable(slots int) table {
 	return table{seed: maphash.MakeSeed(), sets: make([]set, max(1, slots/ways))}
 }
 
-// draw refills the bucket of a source and takes cost from it when there is as much. fresh says that the source had not been
-// seen in this window.
+// draw refills the bucket of a source and takes cost from it if it holds as much. fresh reports whether the
+// source had not been seen in this window.
 func (t *table) draw(source string, now, window int64, rate, burst, cost float64) (left float64, ok, fresh bool) {
 	h := maphash.String(t.seed, source)
 	s := &t.sets[h%uint64(len(t.sets))]
@@ -58,7 +62,7 @@ func (t *table) draw(source string, now, window int64, rate, burst, cost float64
 	return b.tokens, ok, fresh
 }
 
-// find returns the source's slot, or the one that it takes over with a full bucket.
+// find returns the source's slot. If there is none, it takes over another slot and fills its bucket.
 func (s *set) find(name uint64, now int64, rate, burst float64) *slot {
 	fullest, most := 0, -1.0
 	for i := range s.slots {
@@ -86,20 +90,20 @@ func (b *slot) refill(now int64, rate, burst float64) {
 	b.tokens, b.at = b.level(now, rate, burst), max(b.at, now)
 }
 
-// waitFor is how long a bucket of that rate needs for the missing tokens.
+// waitFor returns the time in which a bucket of that rate gains the missing tokens.
 func waitFor(missing, rate float64) time.Duration {
 	return time.Duration(max(0, missing) / rate * float64(time.Second))
 }
 
-// Buckets gives every source a bucket of its own: rate per second, burst twice that and at least 1. A nil Buckets lets
-// everything pass. It is safe for concurrent use.
+// Buckets gives every source its own bucket: rate per second, burst twice that and at least 1. A nil Buckets
+// allows everything. It is safe for concurrent use.
 type Buckets struct {
 	table
 	start       time.Time
 	rate, burst float64
 }
 
-// NewBuckets makes buckets for the sources seen last, SlotBytes for each; nil when rate is 0.
+// NewBuckets returns buckets for the most recent sources, SlotBytes for each. It returns nil if rate is 0.
 func NewBuckets(slots int, rate float64) *Buckets {
 	if rate <= 0 {
 		return nil
@@ -107,7 +111,7 @@ func NewBuckets(slots int, rate float64) *Buckets {
 	return &Buckets{table: newTable(slots), start: time.Now(), rate: rate, burst: max(1, 2*rate)}
 }
 
-// Take draws one token of the source's bucket, or says when there will be one.
+// Take draws one token from the source's bucket. If it fails, wait is the time until there will be one.
 func (b *Buckets) Take(source string) (wait time.Duration, ok bool) {
 	if b == nil {
 		return 0, true
@@ -123,8 +127,8 @@ func (b *Buckets) take(source string, now int64) (time.Duration, bool) {
 	return waitFor(1-left, b.rate), false
 }
 
-// Prefix is the source of an address: an IPv4 address as it is, the /64 of an IPv6 address, because that much is given to
-// one customer. What is no address is its own source.
+// Prefix returns the source of an address: an IPv4 address as is, or the /64 of an IPv6 address, because that
+// much is given to one customer. Text that is not an address is its own source.
 func Prefix(remote string) string {
 	a, err := netip.ParseAddr(remote)
 	if err != nil {

@@ -7,8 +7,8 @@ import (
 	"github.com/recount-ledger/recount/nano"
 )
 
-// Dangers says what a policy lets in, or refuses, that a person must mean. Every sentence stands by itself. It looks at the policy
-// alone and at no record.
+// Dangers returns one sentence for each part of a policy that accepts or refuses more than an operator may
+// expect. It looks at the policy alone and at no record.
 func (p Policy) Dangers() []string {
 	out := []string{}
 	if !p.Signature.Required {
@@ -19,28 +19,32 @@ func (p Policy) Dangers() []string {
 	}
 	for i, r := range p.Rules {
 		if r.Then == RuleRefuse && r.When.Op == "bool" && r.When.Int != 0 {
-			out = append(out, fmt.Sprintf("every record is refused that no rule before takes: rule %d always holds", i+1))
+			out = append(out,
+				fmt.Sprintf("every record is refused that no rule before takes: rule %d always holds", i+1))
 		}
 	}
 	return out
 }
 
-// Looser says which checks of another policy, such as the one in force, this one drops or makes looser: what lets records in that
-// the other one would escalate or refuse.
+// Looser returns the checks of another policy, such as the one in force, that this policy drops or loosens: it
+// then accepts records that the other one would escalate or refuse.
 func (p Policy) Looser(than Policy) []string {
 	out := []string{}
 	if than.Signature.Required && !p.Signature.Required {
 		out = append(out, "signatures are no longer required")
 	}
 	if strictness(p.Epochs.OnRegression) < strictness(than.Epochs.OnRegression) {
-		out = append(out, fmt.Sprintf("epochs.on_regression is %s instead of %s", p.Epochs.OnRegression, than.Epochs.OnRegression))
+		out = append(out, fmt.Sprintf("epochs.on_regression is %s instead of %s", p.Epochs.OnRegression,
+			than.Epochs.OnRegression))
 	}
 	for _, t := range []struct {
 		name     string
 		new, old nano.Nano
-	}{{"tol_d", p.Params.TolD, than.Params.TolD}, {"tol_coh", p.Params.TolCoh, than.Params.TolCoh}, {"tol_budget", p.Params.TolBudget, than.Params.TolBudget}} {
+	}{{"tol_d", p.Params.TolD, than.Params.TolD}, {"tol_coh", p.Params.TolCoh, than.Params.TolCoh},
+		{"tol_budget", p.Params.TolBudget, than.Params.TolBudget}} {
 		if t.new > t.old {
-			out = append(out, fmt.Sprintf("params.%s is %s instead of %s: claims are held less strictly", t.name, t.new, t.old))
+			out = append(out, fmt.Sprintf("params.%s is %s instead of %s: claims are held less strictly", t.name,
+				t.new, t.old))
 		}
 	}
 	for _, r := range than.Rules {

@@ -20,13 +20,13 @@ const (
 	MaxRuleReason = 48   // bytes of a reason word
 )
 
-// ErrExpr is wrapped by every refusal of an expression; it wraps ErrPolicy.
+// ErrExpr is wrapped by every error about an expression. It wraps ErrPolicy.
 var ErrExpr = fmt.Errorf("%w: expression", ErrPolicy)
 
 // Type is the type of an expression.
 type Type uint8
 
-// The types. Int is a signed 64-bit integer; numbers of a record are in 1e-9, times in Unix nanoseconds.
+// The types. Int is a signed 64-bit integer. Numbers of a record are in 1e-9, times in Unix nanoseconds.
 const (
 	TypeBool Type = iota + 1
 	TypeInt
@@ -40,8 +40,8 @@ func (t Type) String() string {
 	return [...]string{"nothing", "bool", "int", "string", "list of strings", "list of ints"}[min(int(t), 5)]
 }
 
-// Expr is an expression over one record: a field, a constant, or an operator with arguments. It is only worth something after
-// Check, which Policy.Validate calls for every rule.
+// Expr is an expression over one record: a field, a constant, or an operator with arguments. It can be
+// evaluated only after Check, which Policy.Validate calls for every rule.
 type Expr struct {
 	Op      string // "field", "int", "str", "bool", "ints", "strs", or an operator of operators
 	Name    string // of a field; text of a string constant
@@ -53,14 +53,26 @@ type Expr struct {
 	field field // resolved by Check
 }
 
-// operators gives the symbol that CEL has for each operator.
-var operators = map[string]string{"and": "&&", "or": "||", "not": "!", "eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">",
-	"ge": ">=", "in": "in", "starts": "startsWith", "ends": "endsWith"}
+// operators maps each operator to its CEL symbol.
+var operators = map[string]string{
+	"and":    "&&",
+	"or":     "||",
+	"not":    "!",
+	"eq":     "==",
+	"ne":     "!=",
+	"lt":     "<",
+	"le":     "<=",
+	"gt":     ">",
+	"ge":     ">=",
+	"in":     "in",
+	"starts": "startsWith",
+	"ends":   "endsWith",
+}
 
 // IsOperator reports whether op names an operator.
 func IsOperator(op string) bool { return operators[op] != "" }
 
-// Check resolves the fields and says which type the expression has. Refusals wrap ErrExpr.
+// Check resolves the fields and returns the type of the expression. Errors wrap ErrExpr.
 func (e *Expr) Check() (Type, error) {
 	nodes := 0
 	return e.check(1, &nodes)
@@ -122,7 +134,8 @@ func (e *Expr) checkLeaf() (Type, error) {
 		if i < 0 {
 			return 0, fmt.Errorf("%w: there is no field %q", ErrExpr, e.Name)
 		}
-		if e.field != fields[i].field { // a resolved policy may be judging elsewhere: it is read only
+		// write only if it differs: another goroutine may be evaluating a resolved policy
+		if e.field != fields[i].field {
 			e.field = fields[i].field
 		}
 		return fields[i].typ, nil
@@ -189,7 +202,8 @@ func (e *Expr) append(b []byte) ([]byte, error) {
 	return append(b, ']'), nil
 }
 
-// appendJSONText writes a JSON string with the fewest escapes: the two that JSON demands, and \u00xx for control characters.
+// appendJSONText appends a JSON string with the fewest escapes: the two that JSON requires, and \u00xx for
+// control characters.
 func appendJSONText(b []byte, s string) []byte {
 	b = append(b, '"')
 	for i := 0; i < len(s); i++ {
@@ -207,7 +221,7 @@ func appendJSONText(b []byte, s string) []byte {
 
 var errShape = errors.New("not an expression")
 
-// UnmarshalJSON reads what MarshalJSON writes. Depth is bounded; types are left to Check.
+// UnmarshalJSON reads what MarshalJSON writes. It bounds the depth and leaves types to Check.
 func (e *Expr) UnmarshalJSON(b []byte) error { return e.parse(b, 1) }
 
 func (e *Expr) parse(b []byte, depth int) error {
@@ -261,8 +275,8 @@ func (e *Expr) constant(texts []string) (err error) {
 	return nil
 }
 
-// String prints a checked expression in CEL syntax. Every operator inside another one stands in brackets, so that the text
-// reads as the same tree whatever the precedence.
+// String prints a checked expression in CEL syntax. Every nested operator is in parentheses, so that the text
+// shows the tree whatever the precedence.
 func (e Expr) String() string {
 	switch e.Op {
 	case "field":
@@ -300,8 +314,8 @@ func (e *Expr) operand() string {
 	return e.String()
 }
 
-// celText is a string constant of CEL in double quotes. Quotes, backslashes and everything that does not print are escaped, so
-// that the text also stands in one line of YAML and hides nothing from its reader.
+// celText returns a CEL string constant in double quotes. It escapes quotes, backslashes and everything that
+// does not print, so that the text fits in one line of YAML and hides nothing from its reader.
 func celText(s string) string {
 	var b strings.Builder
 	b.WriteByte('"')

@@ -7,11 +7,11 @@ import (
 	"github.com/recount-ledger/recount/internal/pcs"
 )
 
-// kernelFunc runs the content checks of one kernel: it fills the recomputed values and
-// returns the failed checks in order.
+// kernelFunc runs the content checks of one kernel. It sets the recomputed values and returns the failed checks
+// in order.
 type kernelFunc func(p *Params, rec *pcs.Record, t pcs.Tuple, v *Verdict)
 
-// kernelOf returns the kernel of that number, nil when this binary lacks it.
+// kernelOf returns the kernel of that number, or nil if this binary lacks it.
 func kernelOf(n int) kernelFunc {
 	switch n {
 	case 1:
@@ -25,22 +25,22 @@ func kernelOf(n int) kernelFunc {
 // Kernels lists the kernels of this binary.
 func Kernels() []int { return []int{1, 2} }
 
-// Judge runs structure, signature, content and rules for one record under kernel p.Kernel;
-// logTime (Unix nanoseconds) is the log time of its event, which rules can read. It
-// is pure and never panics: a panic inside gives Escalated with kernel_fault, and so does
-// a kernel that this binary lacks (see Policy.Validate). f are the facts that Check or the
-// log gave; they count only when they are of the scheme that the record names, and the policy
-// allows that scheme, their algorithm and, under pcs/1, a profile that writes the record like theirs.
-// The signed values are those of the recorded profile in any case, so that they, and with them
-// what is a repetition and what a conflict, do not depend on the policy.
+// Judge runs structure, signature, content and rules for one record under kernel p.Kernel. logTime (Unix
+// nanoseconds) is the log time of its event, which rules can read. Judge is pure and never panics: a panic
+// inside gives Escalated with kernel_fault, and so does a kernel that this binary lacks (see Policy.Validate).
 //
-// A record whose only structural fault is its pcs_id is judged by its signature first:
-// bad_signature unless it verifies, then id_mismatch.
+// f are the facts that Check or the log gave. They are ignored unless they belong to the scheme that the record
+// names, and the policy allows that scheme, their algorithm and, under pcs/1, a profile that writes the record
+// in the same bytes as theirs. The signed values are always those of the recorded profile. Therefore they do
+// not depend on the policy, and neither do repetitions and conflicts.
+//
+// If the only structural fault of a record is its pcs_id, the signature is checked first: bad_signature unless
+// it verifies, then id_mismatch.
 func Judge(p Policy, rec *pcs.Record, f Facts, logTime int64) Verdict {
 	return judge(&p, rec, f, logTime, kernelOf(p.Kernel))
 }
 
-// Refuses says what Judge refuses for structure or signature, without any kernel.
+// Refuses returns the refusal that Judge gives for structure or signature, without running a kernel.
 func Refuses(p Policy, rec *pcs.Record, f Facts) (Verdict, bool) { return admit(&p, rec, f) }
 
 func judge(p *Policy, rec *pcs.Record, f Facts, logTime int64, kernel kernelFunc) Verdict {
@@ -50,8 +50,8 @@ func judge(p *Policy, rec *pcs.Record, f Facts, logTime int64, kernel kernelFunc
 	return runKernel(p, rec, f, logTime, kernel)
 }
 
-// admit decides structure and signature. It reads flags only, so that no fault in a
-// kernel can turn an unsigned record into an escalated one.
+// admit checks structure and signature. It reads flags only, so that no fault in a kernel can turn an unsigned
+// record into an escalated one.
 func admit(p *Policy, rec *pcs.Record, f Facts) (Verdict, bool) {
 	if rec == nil {
 		return refuse(ReasonMalformed, "no record"), true
@@ -88,8 +88,9 @@ func faultText(f *pcs.Fault) string {
 	return f.Field + ": " + f.Reason
 }
 
-// fault says why the signature does not count, "" when it does. What the record says of itself comes first and is told
-// whether a key verifies it or not; the rest is one sentence, so that nobody learns which part was wrong.
+// fault returns why the signature does not count, or "". A fault in the record's own statements comes first and
+// is reported whether or not a key verifies it. Everything else gets the same sentence, so that nobody learns
+// which part was wrong.
 func (s *SignatureRules) fault(rec *pcs.Record, f Facts) string {
 	const bad = "the signature does not verify"
 	if !f.Valid() && !s.Required && rec.Sig == "" && rec.Scheme == pcs.PCS1 {
@@ -104,9 +105,10 @@ func (s *SignatureRules) fault(rec *pcs.Record, f Facts) string {
 	return ""
 }
 
-// takesProfile reports whether a profile that the policy takes writes the record like the recorded one. A signature tells
-// profiles apart by their bytes only, and facts name the first of those that are alike, so the name alone says nothing about
-// what the client meant. Payloads are built only when the recorded profile itself is not taken.
+// takesProfile reports whether a profile that the policy accepts writes the record in the same bytes as the
+// recorded one. A signature tells profiles apart by their bytes only, and facts name the first profile with
+// these bytes, so the name alone does not show which one the client used. Payloads are built only if the
+// recorded profile itself is not accepted.
 func (s *SignatureRules) takesProfile(rec *pcs.Record, f Facts) bool {
 	if f.Scheme() != pcs.PCS1 || s.Profiles.Has(f.Profile) {
 		return true
@@ -122,8 +124,8 @@ func (s *SignatureRules) takesProfile(rec *pcs.Record, f Facts) bool {
 // Counts reports whether a record with these facts passes the signature rules.
 func (s *SignatureRules) Counts(rec *pcs.Record, f Facts) bool { return s.fault(rec, f) == "" }
 
-// SchemeFault is what a client is told whose record cannot be signed as it says, or is of a scheme that the policy does not
-// take; "" when neither is so.
+// SchemeFault returns the message for a client whose record cannot be signed in the way that it names, or has a
+// scheme that the policy does not accept. Otherwise it returns "".
 func (s *SignatureRules) SchemeFault(rec *pcs.Record) string {
 	if s.Schemes.Has(rec.Scheme) {
 		if rec.Scheme == pcs.PCS2 && !rec.HasWhole() {
@@ -135,15 +137,15 @@ func (s *SignatureRules) SchemeFault(rec *pcs.Record) string {
 	for _, v := range s.Schemes.Slice() {
 		names = append(names, v.String())
 	}
-	return "the policy takes signatures of scheme " + strings.Join(names, ", ") + " only, and the record is of " + rec.Scheme.String()
+	return "the policy takes signatures of scheme " + strings.Join(names, ", ") + " only, and the record is of " +
+		rec.Scheme.String()
 }
 
 func refuse(r Reason, evidence string) Verdict {
 	return Verdict{Outcome: Refused, Reason: r, Reasons: []Reason{r}, Evidence: evidence}
 }
 
-// runKernel judges the content. Values of an unsigned record are read in the documented
-// form, profile f9.
+// runKernel judges the content. Values of an unsigned record are read in the documented form, profile f9.
 func runKernel(p *Policy, rec *pcs.Record, f Facts, logTime int64, kernel kernelFunc) (v Verdict) {
 	defer func() {
 		if recover() != nil {

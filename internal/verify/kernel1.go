@@ -18,7 +18,7 @@ const (
 	maxParam    = 1_000_000 * 1_000_000_000     // largest parameter, and signed value, in 1e-9
 	maxDHat     = 3_500_000_000                 // D_hat range is [0, 3.5]
 	maxUnit     = nano.One                      // range of r, budget and (without tolerance) coh_star is [0, 1]
-	maxSpelling = 400                           // largest decimal exponent looked at in a count's key
+	maxSpelling = 400                           // largest decimal exponent accepted in a count's key
 )
 
 // The regime words.
@@ -33,7 +33,8 @@ func kernel1(p *Params, rec *pcs.Record, t pcs.Tuple, v *Verdict) {
 	checks1(p, rec, t, v, slopes1(rec, v))
 }
 
-// checks1 are the checks of kernel 1 over the middle slopes in v; doubt says why there are none to rely on.
+// checks1 runs the checks of kernel 1 on the middle slopes in v. doubt tells why the slopes cannot be relied
+// on.
 func checks1(p *Params, rec *pcs.Record, t pcs.Tuple, v *Verdict, doubt string) {
 	v.Regime = regime1(p, t)
 	v.Budget = budget1(p, t)
@@ -55,7 +56,8 @@ func checks1(p *Params, rec *pcs.Record, t pcs.Tuple, v *Verdict, doubt string) 
 		return ranged("coh_star", t.CohStar, maxUnit+p.TolCoh)
 	})
 	fail(outside(t.R, 0, maxUnit), ReasonRBounds, func() string { return ranged("r", t.R, maxUnit) })
-	fail(outside(t.Budget, 0, maxUnit), ReasonBudgetBounds, func() string { return ranged("budget", t.Budget, maxUnit) })
+	fail(outside(t.Budget, 0,
+		maxUnit), ReasonBudgetBounds, func() string { return ranged("budget", t.Budget, maxUnit) })
 	fail(rec.Regime != v.Regime, ReasonRegimeMismatch, func() string {
 		return "claimed regime " + rec.Regime + ", recomputed " + v.Regime
 	})
@@ -83,7 +85,7 @@ func interval(v *Verdict) string {
 	return v.DHatLower.Fixed() + " to " + v.DHatUpper.Fixed()
 }
 
-// regime1 derives the regime word from the claimed values.
+// regime1 derives the regime from the claimed values.
 func regime1(p *Params, t pcs.Tuple) string {
 	switch {
 	case t.CohStar >= p.StickyCoh && t.DHat <= p.StickyD:
@@ -94,8 +96,8 @@ func regime1(p *Params, t pcs.Tuple) string {
 	return RegimeMixed
 }
 
-// budget1 is Base + Alpha(1-r) + Beta max(0, D-D0) + Gamma coh over the claimed values,
-// summed exactly in 1e-18, clamped to [0, 1] and rounded to the nearest 1e-9, halves up.
+// budget1 computes Base + Alpha(1-r) + Beta max(0, D-D0) + Gamma coh from the claimed values, summed exactly in
+// 1e-18, clamped to [0, 1] and rounded to the nearest 1e-9, halves up.
 func budget1(p *Params, t pcs.Tuple) nano.Nano {
 	over := max(0, t.DHat-p.D0)
 	var sum int128
@@ -119,7 +121,7 @@ type int128 struct {
 	lo uint64
 }
 
-// addProduct adds a*b. Factors below 2^53 in size leave room for millions of terms.
+// addProduct adds a*b. With factors below 2^53 in size, millions of terms fit.
 func (s *int128) addProduct(a, b int64) {
 	hi, lo := bits.Mul64(magnitude(a), magnitude(b))
 	if (a < 0) != (b < 0) {
@@ -140,9 +142,8 @@ func magnitude(v int64) uint64 {
 	return uint64(v)
 }
 
-// slopes1 computes the middle slopes of log2 N over log2 scale for all pairs of the
-// listed scales that are distinct (Theil-Sen). It returns why the claim cannot be
-// verified, "" when it can; values may be given in both cases.
+// slopes1 computes the middle slopes of log2 N over log2 scale for all pairs of distinct listed scales
+// (Theil-Sen). It returns why the claim cannot be verified, or "". It may set the slopes in both cases.
 func slopes1(rec *pcs.Record, v *Verdict) (doubt string) {
 	if len(rec.Scales) == 0 || len(rec.Scales) > pcs.MaxScales {
 		return "the number of scales is outside 1 to " + strconv.Itoa(pcs.MaxScales)
@@ -174,8 +175,8 @@ func slopes1(rec *pcs.Record, v *Verdict) (doubt string) {
 	return doubt
 }
 
-// slope1 is dn/ds in 1e-9, halves rounded away from zero, saturating at maxSlope. There
-// is none when the logarithms of the scales are at most 1e-9 apart.
+// slope1 returns dn/ds in 1e-9, halves rounded away from zero, saturating at maxSlope. It returns false if the
+// logarithms of the scales are at most 1e-9 apart.
 func slope1(ds, dn int64) (int64, bool) {
 	den := magnitude(ds)
 	if den <= minLogGap {
@@ -195,10 +196,10 @@ func slope1(ds, dn int64) (int64, bool) {
 	return int64(q), true
 }
 
-// log2Fixed is log2 of x >= 1 with logBits fraction bits, by shift and square: x is
-// scaled to m in [1, 2) with 63 fraction bits; per bit m is squared, the product cut
-// (floor) to 62 fraction bits; from 2 on the bit is 1 and m is halved. It is never above
-// the true value and less than 2^-47 below it.
+// log2Fixed returns log2 of x >= 1 with logBits fraction bits, by shift and square. It scales x to m in [1, 2)
+// with 63 fraction bits. For each bit it squares m and cuts the product (floor) to 62 fraction bits. If the
+// result is 2 or more, the bit is 1 and m is halved. The result is never above the true value and less than
+// 2^-47 below it.
 func log2Fixed(x uint64) int64 {
 	exp := bits.Len64(x) - 1
 	m := x << (63 - exp)

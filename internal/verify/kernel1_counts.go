@@ -19,8 +19,8 @@ func (t *scaleTable) find(scale int64) (int, bool) {
 	return slices.BinarySearch(t.scales[:t.n], scale)
 }
 
-// counts1 looks up the count of every listed scale under its plain decimal key. doubt
-// says why the claim cannot be verified; usable whether every scale has a positive count.
+// counts1 looks up the count of every listed scale under its plain decimal key. doubt tells why the claim
+// cannot be verified. usable reports whether every scale has a positive count.
 func counts1(rec *pcs.Record) (t scaleTable, doubt string, usable bool) {
 	sorted := t.scales[:copy(t.scales[:], rec.Scales)]
 	slices.Sort(sorted)
@@ -64,10 +64,9 @@ func counts1(rec *pcs.Record) (t scaleTable, doubt string, usable bool) {
 	return t, "", true
 }
 
-// scaleOfKey reads a key of N_j. canonical means: the plain decimal of a positive int64,
-// the only spelling that counts. Any other text that reads as the same number ("02",
-// " 2", "+2", "2.0", "2e0") is told apart by canonical = false. ok is false for texts
-// that are no whole positive int64 at all.
+// scaleOfKey parses a key of N_j. canonical means the plain decimal of a positive int64, the only spelling that
+// the kernel uses. Any other text with the same value ("02", " 2", "+2", "2.0", "2e0") gives canonical = false.
+// ok is false for texts that are not a whole positive int64.
 func scaleOfKey(key string) (scale int64, canonical, ok bool) {
 	if v, plain := plainDecimal(key); plain {
 		return v, true, true
@@ -90,7 +89,7 @@ func plainDecimal(s string) (int64, bool) {
 	return int64(v), v <= math.MaxInt64
 }
 
-// looseDecimal reads [space][+]digits[.digits][(e|E)[sign]digits][space] exactly.
+// looseDecimal parses [space][+]digits[.digits][(e|E)[sign]digits][space] exactly.
 func looseDecimal(s string) (int64, bool) {
 	s = trimSpace(s)
 	if s != "" && s[0] == '+' {
@@ -108,7 +107,7 @@ func looseDecimal(s string) (int64, bool) {
 	return shiftDecimal(whole, frac, exp)
 }
 
-// shiftDecimal is whole.frac times 10^exp if that is a positive int64.
+// shiftDecimal returns whole.frac times 10^exp if that is a positive int64.
 func shiftDecimal(whole, frac string, exp int) (int64, bool) {
 	point := len(whole) + exp // digits before the point, in whole+frac
 	var v uint64

@@ -11,14 +11,14 @@ import (
 
 // Errors of key construction.
 var (
-	// ErrEmptySecret: an HMAC secret without a byte is refused.
+	// ErrEmptySecret means that an HMAC secret has no bytes.
 	ErrEmptySecret = errors.New("verify: empty HMAC secret")
-	// ErrBadPublicKey: not a usable Ed25519 public key: wrong length, not the canonical
+	// ErrBadPublicKey means that the bytes are not a usable Ed25519 public key: wrong length, not the canonical
 	// encoding of a curve point, or of small order.
 	ErrBadPublicKey = errors.New("verify: unusable Ed25519 public key")
 )
 
-// Alg is a signature algorithm. Values are stored and for ever.
+// Alg is a signature algorithm. Values are persisted and must never be renumbered.
 type Alg uint8
 
 // The algorithms: HMAC-SHA256 (RFC 2104) and Ed25519 (RFC 8032, strict).
@@ -29,17 +29,17 @@ const (
 
 var algNames = [...]string{HMACSHA256: "hmac-sha256", Ed25519: "ed25519"}
 
-// String returns "hmac-sha256" or "ed25519", "unknown" outside the set.
+// String returns "hmac-sha256" or "ed25519", or "unknown" for other values.
 func (a Alg) String() string { return nameOf(algNames[:], int(a)) }
 
-// ParseAlg is the reverse of Alg.String; it wraps ErrUnknownName.
+// ParseAlg is the inverse of Alg.String. Its error wraps ErrUnknownName.
 func ParseAlg(s string) (Alg, error) {
 	i, err := indexOf(algNames[:], s)
 	return Alg(i), err
 }
 
-// Mode tells what the algorithm signed: the payload itself, its SHA-256, or the message of
-// scheme pcs/2, which covers the whole record. Values are stored and for ever.
+// Mode is the kind of message that was signed: the payload itself, its SHA-256, or the message of scheme pcs/2,
+// which covers the whole record. Values are persisted and must never be renumbered.
 type Mode uint8
 
 // The modes. Raw and SHA256 are those of scheme pcs/1.
@@ -51,10 +51,10 @@ const (
 
 var modeNames = [...]string{Raw: "raw", SHA256: "sha256", Whole: "whole"}
 
-// String returns "raw", "sha256" or "whole", "unknown" outside the set.
+// String returns "raw", "sha256" or "whole", or "unknown" for other values.
 func (m Mode) String() string { return nameOf(modeNames[:], int(m)) }
 
-// ParseMode is the reverse of Mode.String; it wraps ErrUnknownName.
+// ParseMode is the inverse of Mode.String. Its error wraps ErrUnknownName.
 func ParseMode(s string) (Mode, error) {
 	i, err := indexOf(modeNames[:], s)
 	return Mode(i), err
@@ -69,13 +69,13 @@ type Key struct {
 	Fingerprint [32]byte
 }
 
-// String is the id of the key, so that printing one shows no secret. GoString is the same for %#v.
+// String returns the id of the key, so that printing a key shows no secret.
 func (k Key) String() string { return k.ID }
 
 // GoString hides the secret from %#v.
 func (k Key) GoString() string { return k.ID }
 
-// HasMaterial reports whether a signature can be checked with what the key holds.
+// HasMaterial reports whether the key holds what is needed to check a signature.
 func (k Key) HasMaterial() bool {
 	if k.Alg == Ed25519 {
 		return len(k.Public) == 32
@@ -88,9 +88,9 @@ const (
 	edFingerprintLabel   = "recount/ed25519-key/v1"
 )
 
-// NewHMACKey makes a key from secret bytes used as they stand. The fingerprint is
-// HMAC-SHA256(secret, "recount/hmac-key-fingerprint/v1") and the id is "hmac-" and its
-// first 16 hex digits. The secret is copied. An empty one gives ErrEmptySecret.
+// NewHMACKey returns a key for a secret, whose bytes are used as they are. The fingerprint is
+// HMAC-SHA256(secret, "recount/hmac-key-fingerprint/v1") and the id is "hmac-" and its first 16 hex digits. The
+// secret is copied. An empty secret gives ErrEmptySecret.
 func NewHMACKey(secret []byte) (Key, error) {
 	if len(secret) == 0 {
 		return Key{}, ErrEmptySecret
@@ -106,10 +106,10 @@ func NewHMACKey(secret []byte) (Key, error) {
 // HMACKeyID returns the id of the HMAC key with this fingerprint: "hmac-" and the first 16 hex digits.
 func HMACKeyID(fingerprint [32]byte) string { return "hmac-" + hex.EncodeToString(fingerprint[:8]) }
 
-// NewEd25519Key makes a key from the 32 bytes of a public key. The fingerprint is
-// SHA-256("recount/ed25519-key/v1" || pub) and the id is "ed-" and its first 16 hex
-// digits. Bytes that are not the canonical encoding of a point, and points of small
-// order (whose signatures hold for every message), give ErrBadPublicKey.
+// NewEd25519Key returns a key for the 32 bytes of a public key. The fingerprint is
+// SHA-256("recount/ed25519-key/v1" || pub) and the id is "ed-" and its first 16 hex digits. Bytes that are not
+// the canonical encoding of a point, and points of small order (whose signatures are valid for every message),
+// give ErrBadPublicKey.
 func NewEd25519Key(pub []byte) (Key, error) {
 	if !usablePoint(pub) {
 		return Key{}, ErrBadPublicKey
@@ -120,8 +120,8 @@ func NewEd25519Key(pub []byte) (Key, error) {
 	return k, nil
 }
 
-// Facts are the signature facts of a record: what verified it. The zero value means
-// that no key did. The signed values are those of Profile, which is f9 under mode whole.
+// Facts are the signature facts of a record: the key that verified it and how. The zero value means that no key
+// did. The signed values are those of Profile, which is f9 in mode whole.
 type Facts struct {
 	KeyID   string
 	Alg     Alg
@@ -140,7 +140,7 @@ func (f Facts) Valid() bool {
 	return (f.Mode == Raw || f.Mode == SHA256) && f.Profile >= pcs.F9 && f.Profile <= pcs.LastProfile
 }
 
-// Scheme is the scheme that the mode belongs to.
+// Scheme returns the scheme that the mode belongs to.
 func (f Facts) Scheme() pcs.Scheme {
 	switch f.Mode {
 	case Raw, SHA256:

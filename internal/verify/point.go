@@ -12,9 +12,8 @@ var (
 	}()
 )
 
-// usablePoint reports whether pub is the canonical encoding (RFC 8032, 5.1.3) of a point
-// of the curve that is not of small order. Key set-up only: it is not constant-time and
-// works on public values.
+// usablePoint reports whether pub is the canonical encoding (RFC 8032, 5.1.3) of a point of the curve that is
+// not of small order. It runs when a key is loaded. It is not constant-time and works on public values only.
 func usablePoint(pub []byte) bool {
 	x, y, ok := decodePoint(pub)
 	if !ok {
@@ -41,7 +40,7 @@ func decodePoint(pub []byte) (x, y *big.Int, ok bool) {
 	if y.Cmp(fieldPrime) >= 0 {
 		return nil, nil, false
 	}
-	// x^2 = (y^2 - 1) / (d y^2 + 1); the denominator is never zero.
+	// x^2 = (y^2 - 1) / (d y^2 + 1). The denominator is never zero.
 	one := big.NewInt(1)
 	y2 := mulMod(y, y)
 	den := new(big.Int).Add(mulMod(curveD, y2), one)

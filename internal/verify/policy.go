@@ -16,13 +16,13 @@ import (
 
 // Errors of policy documents.
 var (
-	// ErrPolicy is wrapped by every refusal of a policy document.
+	// ErrPolicy is wrapped by every error about a policy document.
 	ErrPolicy = errors.New("verify: bad policy")
-	// ErrUnknownKernel: the document names a kernel that this binary does not have.
+	// ErrUnknownKernel means that the document names a kernel that this binary does not have.
 	ErrUnknownKernel = errors.New("verify: unknown kernel")
 )
 
-// The words of Epochs.OnRegression: what happens to a new record below the shard's mark.
+// The words of Epochs.OnRegression: the treatment of a new record below the shard's mark.
 const (
 	RegressionEscalate = "escalate"
 	RegressionReject   = "reject"
@@ -43,20 +43,21 @@ type Params struct {
 	DedupTTL                       int64     // nanoseconds, above zero
 }
 
-// SignatureRules say which signatures count.
+// SignatureRules select the signatures that a policy accepts.
 type SignatureRules struct {
-	// Required refuses a record without a valid signature. When false, a record that
-	// carries no signature passes; one with a signature that does not verify never does.
+	// Required refuses a record without a valid signature. If it is false, a record that carries no signature
+	// passes, but one with a signature that does not verify never does.
 	Required   bool
 	Algorithms []Alg // ascending, without repeats
 	Profiles   pcs.ProfileSet
-	Schemes    pcs.SchemeSet // which of the records' schemes count
+	Schemes    pcs.SchemeSet // schemes that are accepted
 }
 
-// EpochRules say what the fold does with epochs out of order.
+// EpochRules determine how the fold treats epochs out of order.
 type EpochRules struct {
 	OnRegression string // RegressionEscalate, RegressionReject or RegressionAllow
-	// LateWindow accepts an epoch that is at most so far below the mark and that no accepted record has used; 0 accepts none.
+	// LateWindow accepts an epoch that is at most so far below the mark and that no accepted record has used. 0
+	// accepts none.
 	LateWindow int64
 }
 
@@ -70,7 +71,7 @@ type Policy struct {
 	Signature SignatureRules
 	Epochs    EpochRules
 	Versions  []string // of records; ascending, without repeats
-	Rules     []Rule   // in order; the first that matches counts. Validate resolves what they read.
+	Rules     []Rule   // in order, the first match decides; Validate resolves the fields
 }
 
 // DefaultPolicy returns the policy of the published contract: kernel 1, tolerances 0.15,
@@ -84,17 +85,22 @@ func DefaultPolicy() Policy {
 			StickyCoh: 700_000_000, StickyD: 1_500_000_000, NonStickyD: 2_600_000_000,
 			DedupTTL: 14 * 24 * 3600 * 1_000_000_000,
 		},
-		Signature: SignatureRules{Required: true, Algorithms: []Alg{HMACSHA256, Ed25519}, Profiles: pcs.DefaultProfiles, Schemes: pcs.AllSchemes},
-		Epochs:    EpochRules{OnRegression: RegressionEscalate},
-		Versions:  []string{pcs.DefaultVersion},
+		Signature: SignatureRules{
+			Required:   true,
+			Algorithms: []Alg{HMACSHA256, Ed25519},
+			Profiles:   pcs.DefaultProfiles,
+			Schemes:    pcs.AllSchemes,
+		},
+		Epochs:   EpochRules{OnRegression: RegressionEscalate},
+		Versions: []string{pcs.DefaultVersion},
 	}
 }
 
-// The wire form. Members are declared in the byte order of their names, which is the
-// order encoding/json writes; every number travels as decimal text.
+// policyDoc is the wire form. Members are declared in the byte order of their names, which is the order that
+// encoding/json writes. Every number travels as decimal text.
 type policyDoc struct {
 	Epochs struct {
-		LateWindow   string `json:"late_window,omitempty"` // left out when it is 0
+		LateWindow   string `json:"late_window,omitempty"` // omitted if it is 0
 		OnRegression string `json:"on_regression"`
 	} `json:"epochs"`
 	Kernel    string    `json:"kernel"`
@@ -104,9 +110,9 @@ type policyDoc struct {
 		Algorithms []string `json:"algorithms"`
 		Profiles   []string `json:"profiles"`
 		Required   bool     `json:"required"`
-		Schemes    []string `json:"schemes,omitempty"` // left out when all count, as in the policies that came before it
+		Schemes    []string `json:"schemes,omitempty"` // omitted if all are accepted, as in older policies
 	} `json:"signature"`
-	Versions []string `json:"versions,omitempty"` // left out when it is the default version alone
+	Versions []string `json:"versions,omitempty"` // omitted if it lists the default version alone
 }
 
 type paramsDoc struct {
@@ -124,7 +130,7 @@ type paramsDoc struct {
 	TolD       string `json:"tol_d"`
 }
 
-// nanos pairs the document's texts with the numbers they stand for, in name order.
+// nanos pairs the texts of the document with the numbers that they represent, in name order.
 func (d *paramsDoc) nanos(p *Params) []nanoField {
 	return []nanoField{
 		{"alpha", &d.Alpha, &p.Alpha}, {"base", &d.Base, &p.Base}, {"beta", &d.Beta, &p.Beta},
@@ -140,9 +146,9 @@ type nanoField struct {
 	nano *nano.Nano
 }
 
-// Canonical returns the one JSON text of the policy: members sorted by name, no spaces,
-// numbers as decimal strings, those in 1e-9 with nine decimals, lists in ascending order
-// but for the rules. In strings <, >, &, U+2028 and U+2029 are written as \u escapes.
+// Canonical returns the one JSON text of the policy: members sorted by name, no spaces, numbers as decimal
+// strings, those in 1e-9 with nine decimals, lists in ascending order except the rules. In strings <, >, &,
+// U+2028 and U+2029 are written as \u escapes.
 func (p Policy) Canonical() []byte {
 	var d policyDoc
 	d.Epochs.OnRegression = p.Epochs.OnRegression
@@ -174,23 +180,23 @@ func (p Policy) Canonical() []byte {
 		d.Versions = slices.Compact(slices.Sorted(slices.Values(p.Versions)))
 	}
 	b, err := json.Marshal(&d)
-	if err != nil { // strings, a bool, lists of strings and expressions always marshal
+	if err != nil { // strings, bools, lists of strings and expressions always marshal
 		panic("verify: policy does not marshal: " + err.Error())
 	}
 	return b
 }
 
-// OtherVersions reports whether the policy takes other records than those of the default version.
+// OtherVersions reports whether the policy accepts records of other versions than the default one.
 func (p Policy) OtherVersions() bool {
 	return slices.ContainsFunc(p.Versions, func(v string) bool { return v != pcs.DefaultVersion })
 }
 
-// ID returns the SHA-256 of the canonical form, the name of the policy.
+// ID returns the SHA-256 of the canonical form, which identifies the policy.
 func (p Policy) ID() [32]byte { return sha256.Sum256(p.Canonical()) }
 
-// ParsePolicy reads a policy document and accepts exactly the canonical form of a valid
-// policy, byte for byte, so that one policy has one id. Refusals wrap ErrPolicy; a kernel
-// that this binary lacks gives ErrUnknownKernel as well.
+// ParsePolicy decodes a policy document. It accepts exactly the canonical form of a valid policy, byte for
+// byte, so that one policy has one id. Errors wrap ErrPolicy, and also ErrUnknownKernel if this binary lacks
+// the kernel.
 func ParsePolicy(b []byte) (Policy, error) {
 	if len(b) > MaxPolicyBytes {
 		return Policy{}, fmt.Errorf("%w: larger than %d bytes", ErrPolicy, MaxPolicyBytes)
@@ -261,7 +267,7 @@ func (d *policyDoc) policy() (Policy, error) {
 	return p, err
 }
 
-// readSchemes reads signature.schemes; a document that leaves it out takes all.
+// readSchemes decodes signature.schemes. A document without it accepts all schemes.
 func readSchemes(names []string) (pcs.SchemeSet, error) {
 	if len(names) == 0 {
 		return pcs.AllSchemes, nil
@@ -287,12 +293,14 @@ func (e EpochRules) validate() error {
 		return fmt.Errorf("%w: epochs.late_window: outside 0 to %d", ErrPolicy, MaxLateWindow)
 	}
 	if e.LateWindow > 0 && e.OnRegression == RegressionAllow {
-		return fmt.Errorf("%w: epochs.late_window: on_regression: allow accepts every late epoch; leave late_window out", ErrPolicy)
+		return fmt.Errorf("%w: epochs.late_window: on_regression: allow accepts every late epoch; leave "+
+			"late_window out",
+			ErrPolicy)
 	}
 	return nil
 }
 
-// MaxVersions bounds Policy.Versions; maxVersion is the most bytes of one.
+// MaxVersions bounds Policy.Versions. maxVersion bounds the bytes of one version.
 const (
 	MaxVersions = 16
 	maxVersion  = 32
@@ -306,8 +314,8 @@ func VersionWord(s string) bool {
 	return s != "" && len(s) <= maxVersion && !strings.ContainsFunc(s, func(c rune) bool { return !ok(c) })
 }
 
-// Validate reports whether this binary can judge under the policy. It wraps ErrPolicy,
-// and ErrUnknownKernel where that is the reason.
+// Validate returns an error if this binary cannot judge under the policy. It wraps ErrPolicy, and also
+// ErrUnknownKernel if that is the reason.
 func (p Policy) Validate() error {
 	if kernelOf(p.Kernel) == nil {
 		return fmt.Errorf("%w: %w: %d", ErrPolicy, ErrUnknownKernel, p.Kernel)
@@ -327,10 +335,13 @@ func (p Policy) Validate() error {
 	if err := p.Epochs.validate(); err != nil {
 		return err
 	}
-	if len(p.Versions) == 0 || len(p.Versions) > MaxVersions || slices.ContainsFunc(p.Versions, func(v string) bool { return !VersionWord(v) }) {
-		return fmt.Errorf("%w: versions: must be 1 to %d words of 1 to %d of a-z, A-Z, 0-9, point, -, + and _", ErrPolicy, MaxVersions, maxVersion)
+	if len(p.Versions) == 0 || len(p.Versions) > MaxVersions ||
+		slices.ContainsFunc(p.Versions, func(v string) bool { return !VersionWord(v) }) {
+		return fmt.Errorf("%w: versions: must be 1 to %d words of 1 to %d of a-z, A-Z, 0-9, point, -, + and _",
+			ErrPolicy, MaxVersions, maxVersion)
 	}
-	if len(p.Signature.Algorithms) == 0 || len(p.Signature.Profiles.Slice()) == 0 || len(p.Signature.Schemes.Slice()) == 0 {
+	if len(p.Signature.Algorithms) == 0 || len(p.Signature.Profiles.Slice()) == 0 ||
+		len(p.Signature.Schemes.Slice()) == 0 {
 		return fmt.Errorf("%w: signature: no algorithm, no profile or no scheme", ErrPolicy)
 	}
 	for _, a := range p.Signature.Algorithms {

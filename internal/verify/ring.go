@@ -17,11 +17,11 @@ import (
 // Ring is an immutable, ordered set of verification keys. It is safe for concurrent use.
 type Ring struct {
 	keys []Key
-	byID map[string]int // index into keys; only ever looked up, never ranged over
-	macs []sync.Pool    // *mac, one pool per key: a keyed hash is dear to set up
+	byID map[string]int // index into keys, used for look-ups only, never ranged over
+	macs []sync.Pool    // *mac, one pool per key, because keyed hashes are expensive to set up
 }
 
-// mac is a keyed HMAC with room for its sum.
+// mac is a keyed HMAC with memory for its sum.
 type mac struct {
 	h   hash.Hash
 	sum [sha256.Size]byte
@@ -48,8 +48,8 @@ type candidate struct {
 // maxCandidates is the number of profiles that exist.
 const maxCandidates = int(pcs.LastProfile)
 
-// NewRing makes a ring of the keys in the order given, which is the order in which
-// they are tried. Of keys with one id the first counts. Key bytes are copied.
+// NewRing returns a ring of the keys, which are tried in the given order. Of several keys with one id the first
+// is used. Key bytes are copied.
 func NewRing(keys []Key) *Ring {
 	r := &Ring{byID: make(map[string]int, len(keys))}
 	for _, k := range keys {
@@ -64,11 +64,11 @@ func NewRing(keys []Key) *Ring {
 	return r
 }
 
-// Keys returns the keys in order. The slice is the caller's, the bytes are shared and
-// must not be changed.
+// Keys returns the keys in order. The caller owns the slice, but the key bytes are shared and must not be
+// modified.
 func (r *Ring) Keys() []Key { return slices.Clone(r.keys) }
 
-// Key returns the key of that id.
+// Key returns the key with that id.
 func (r *Ring) Key(id string) (Key, bool) {
 	i, ok := r.byID[id]
 	if !ok {
@@ -77,33 +77,31 @@ func (r *Ring) Key(id string) (Key, bool) {
 	return r.keys[i], true
 }
 
-// Check finds what verifies rec.Sig, zero Facts when nothing does. The decoded length
-// picks the algorithm: 32 bytes HMAC, 64 Ed25519, by keys of that algorithm only. Base64
-// is standard, padded and strict. Every profile and mode that exists is tried, whatever a
-// policy takes: policies change and the log is for ever, so what a policy does not take is
-// said by Judge. A record that names scheme pcs/2 is checked as such and as nothing else,
-// one that does not never is.
+// Check finds the key that verifies rec.Sig. It returns zero Facts if there is none. The decoded length selects
+// the algorithm: 32 bytes HMAC, 64 Ed25519, with keys of that algorithm only. Base64 is standard, padded and
+// strict. Check tries every existing profile and mode, whatever a policy accepts, because policies change and
+// the log is permanent. Judge applies the policy. A record that names scheme pcs/2 is checked under that scheme
+// only, and other records are never checked under it.
 //
-// The facts are a function of the record and the keys alone. Several profiles may write one
-// record alike; the first of them in their order is the one in the facts. The hint, as a rule
-// what hit before, changes the cost only.
+// The facts are a function of the record and the keys alone. If several profiles write the record in the same
+// bytes, the facts name the first of them. The hint, usually the facts of an earlier record, changes only the
+// cost.
 //
-// Cost: the hint's single combination first, then all payloads are built and equal ones
-// dropped; a forgery costs one MAC or signature verification per distinct payload, mode
-// and key of the algorithm, never more.
+// Cost: Check tries the hint's combination first. Then it builds all payloads and drops equal ones. A forgery
+// costs at most one MAC or signature verification per distinct payload, mode and key of the algorithm.
 func (r *Ring) Check(rec *pcs.Record, hint Facts) Facts {
 	f, _ := r.Find(rec, hint)
 	return f
 }
 
-// Find is Check that also gives the combination that hit, for the next hint. It differs from the
-// facts when the client's profile writes this record like an earlier one.
+// Find is like Check and also returns the combination that succeeded, for use as the next hint. It differs from
+// the facts if the client's profile writes this record in the same bytes as an earlier one.
 func (r *Ring) Find(rec *pcs.Record, hint Facts) (facts, hit Facts) {
 	facts, hit, _ = r.check(rec, hint)
 	return facts, hit
 }
 
-// check is Find that also tells the number of MACs or verifications spent.
+// check is like Find and also returns the number of MACs or verifications spent.
 func (r *Ring) check(rec *pcs.Record, hint Facts) (facts, hit Facts, ops int) {
 	if rec == nil || !rec.Signable {
 		return Facts{}, Facts{}, 0
@@ -145,7 +143,7 @@ func (r *Ring) checkProfiles(s *scratch, rec *pcs.Record, sig []byte, alg Alg, h
 	return r.search(s, sig, alg, hintKey, hint.Mode)
 }
 
-// firstAlike is the first profile, in their order, that writes the record like p.
+// firstAlike returns the first profile, in order, that writes the record in the same bytes as p.
 func firstAlike(rec *pcs.Record, p pcs.Profile) pcs.Profile {
 	for q := pcs.F9; q < p; q++ {
 		if alike(rec, p, q) {
@@ -163,7 +161,7 @@ func alike(rec *pcs.Record, p, q pcs.Profile) bool {
 	return s.add(rec, p) && s.has(rec, q)
 }
 
-// checkWhole tries the one message of pcs/2 with every key of the algorithm, first with the one of the hint.
+// checkWhole tries the message of pcs/2 with every key of the algorithm, starting with the key of the hint.
 func (r *Ring) checkWhole(s *scratch, rec *pcs.Record, sig []byte, alg Alg, hint string) Facts {
 	if !s.addWhole(rec) {
 		return Facts{}
@@ -183,7 +181,7 @@ func (r *Ring) checkWhole(s *scratch, rec *pcs.Record, sig []byte, alg Alg, hint
 	return Facts{}
 }
 
-// hintKey returns the index of the hint's key, -1 when the hint cannot apply.
+// hintKey returns the index of the hint's key, or -1 if the hint cannot apply.
 func (r *Ring) hintKey(alg Alg, hint Facts) int {
 	if !hint.Valid() || hint.Scheme() != pcs.PCS1 || hint.Alg != alg || !modeAllowed(hint.Profile, hint.Mode) {
 		return -1
@@ -195,8 +193,8 @@ func (r *Ring) hintKey(alg Alg, hint Facts) int {
 	return i
 }
 
-// search tries every candidate, mode and key of the algorithm, except the combination
-// of the first candidate with skipKey and skipMode, which has failed already.
+// search tries every candidate, mode and key of the algorithm, except the combination of the first candidate
+// with skipKey and skipMode, which has already failed.
 func (r *Ring) search(s *scratch, sig []byte, alg Alg, skipKey int, skipMode Mode) Facts {
 	for k := range r.keys {
 		if r.keys[k].Alg != alg || !r.keys[k].HasMaterial() {
@@ -216,8 +214,8 @@ func (r *Ring) search(s *scratch, sig []byte, alg Alg, skipKey int, skipMode Mod
 	return Facts{}
 }
 
-// Recheck verifies exactly the recorded facts, at the cost of one MAC or verification.
-// known is false when the ring lacks the key or its secret, or is nil; ok is then false too.
+// Recheck verifies exactly the recorded facts, at the cost of one MAC or verification. known is false if the
+// ring lacks the key or its secret, or is nil. ok is then false too.
 func (r *Ring) Recheck(rec *pcs.Record, f Facts) (ok, known bool) {
 	if r == nil {
 		return false, false
@@ -235,12 +233,13 @@ func (r *Ring) Recheck(rec *pcs.Record, f Facts) (ok, known bool) {
 func RecheckEd25519(public []byte, rec *pcs.Record, f Facts) bool {
 	s, _ := scratches.Get().(*scratch)
 	defer scratches.Put(s)
-	return len(public) == ed25519.PublicKeySize && f.Alg == Ed25519 && s.verifies(rec, f, func(mode Mode, sig []byte) bool {
-		return ed25519.Verify(public, s.message(0, mode), sig)
-	})
+	return len(public) == ed25519.PublicKeySize && f.Alg == Ed25519 &&
+		s.verifies(rec, f, func(mode Mode, sig []byte) bool {
+			return ed25519.Verify(public, s.message(0, mode), sig)
+		})
 }
 
-// verifies builds the one message that the facts name and has it compared with the signature of the record.
+// verifies builds the one message that the facts name and compares it with the signature of the record.
 func (s *scratch) verifies(rec *pcs.Record, f Facts, same func(Mode, []byte) bool) bool {
 	if rec == nil || !rec.Signable || !f.Valid() || rec.Scheme != f.Scheme() || !modeAllowed(f.Profile, f.Mode) {
 		return false
@@ -257,7 +256,7 @@ func (s *scratch) verifies(rec *pcs.Record, f Facts, same func(Mode, []byte) boo
 	return s.add(rec, f.Profile) && same(f.Mode, sig)
 }
 
-// message is what a signature of the candidate is over.
+// message returns the message that a signature of the candidate covers.
 func (s *scratch) message(c int, mode Mode) []byte {
 	if mode == SHA256 {
 		return s.cands[c].digest[:]
@@ -265,8 +264,8 @@ func (s *scratch) message(c int, mode Mode) []byte {
 	return s.buf[s.cands[c].from:s.cands[c].to]
 }
 
-// add builds the payload of one profile and keeps it if it differs from those before.
-// It reports whether a candidate was added.
+// add builds the payload of one profile and keeps it if it differs from earlier ones. It reports whether it
+// added a candidate.
 func (s *scratch) add(rec *pcs.Record, p pcs.Profile) bool {
 	from := len(s.buf)
 	b, err := rec.AppendPayload(s.buf, p)
@@ -285,14 +284,16 @@ func (s *scratch) add(rec *pcs.Record, p pcs.Profile) bool {
 	return true
 }
 
-// has reports whether the profile writes the record like one of the candidates.
+// has reports whether the profile writes the record in the same bytes as one of the candidates.
 func (s *scratch) has(rec *pcs.Record, p pcs.Profile) bool {
 	b, err := rec.AppendPayload(s.buf, p)
 	written := b[len(s.buf):]
-	return err == nil && slices.ContainsFunc(s.cands[:s.n], func(c candidate) bool { return bytes.Equal(written, b[c.from:c.to]) })
+	return err == nil && slices.ContainsFunc(s.cands[:s.n], func(c candidate) bool {
+		return bytes.Equal(written, b[c.from:c.to])
+	})
 }
 
-// addWhole keeps the message of pcs/2 as the one candidate. It reports whether the record has one.
+// addWhole adds the message of pcs/2 as the only candidate. It reports whether the record has such a message.
 func (s *scratch) addWhole(rec *pcs.Record) bool {
 	b, ok := rec.WholeMessage(s.buf)
 	if ok {
@@ -320,13 +321,13 @@ func (r *Ring) try(s *scratch, c, key int, mode Mode, sig []byte) bool {
 	return ok
 }
 
-// modeAllowed: the fixed-width form is signed as its hash only.
+// modeAllowed reports whether a profile may be signed in a mode. The fixed-width form is signed as a hash only.
 func modeAllowed(p pcs.Profile, m Mode) bool { return p != pcs.Bin || m == SHA256 }
 
 var strictBase64 = base64.StdEncoding.Strict()
 
-// decodeSig decodes standard padded base64 (RFC 4648, section 4) without line breaks or
-// stray tail bits. Algorithm 0 means: not the text of 32 or 64 bytes.
+// decodeSig decodes standard padded base64 (RFC 4648, section 4) without line breaks or stray tail bits.
+// Algorithm 0 means that the text does not encode 32 or 64 bytes.
 func decodeSig(buf *[ed25519.SignatureSize]byte, text string) ([]byte, Alg) {
 	var alg Alg
 	switch len(text) {

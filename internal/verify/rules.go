@@ -8,15 +8,15 @@ import (
 	"github.com/recount-ledger/recount/internal/pcs"
 )
 
-// What a rule does with a record that it matches.
+// Actions of a rule on a record that it matches.
 const (
-	RuleEscalate = "escalate" // 202, accepted as the checks say
-	RuleRefuse   = "refuse"   // 403, without a trace in identity or order
+	RuleEscalate = "escalate" // 202, accepted as the checks decide
+	RuleRefuse   = "refuse"   // 403, leaves no trace in identity or order
 )
 
-// Rule is one rule of a policy; the first one that matches counts.
+// Rule is one rule of a policy. The first rule that matches is applied.
 type Rule struct {
-	Reason string `json:"reason"` // a to z, 0 to 9 and _, beginning with a letter; no word that a check has
+	Reason string `json:"reason"` // a to z, 0 to 9 and _, beginning with a letter; not the code of a check
 	Then   string `json:"then"`
 	When   Expr   `json:"when"`
 }
@@ -53,7 +53,8 @@ const (
 	fieldReasons
 )
 
-// errUnchecked is what an expression that Check did not pass panics with: kernel_fault, never another field's value.
+// errUnchecked is the panic value for an expression that did not pass Check. It gives kernel_fault, never the
+// value of another field.
 var errUnchecked = fmt.Errorf("%w: not checked", ErrExpr)
 
 type fieldInfo struct {
@@ -62,18 +63,23 @@ type fieldInfo struct {
 	typ   Type
 }
 
-// fields are all facts that a rule can read. Signed numbers and recomputed ones are in 1e-9; what a repetition may change
-// (attempt, sent_at, the text of the signature, most of ft) is not among them.
+// fields lists all facts that a rule can read. Signed and recomputed numbers are in 1e-9. A repetition may
+// change attempt, sent_at, the text of the signature and most of ft, so these are not in the list.
 var fields = []fieldInfo{
-	{"pcs_id", fieldPCSID, TypeString}, {"merkle_root", fieldMerkleRoot, TypeString}, {"shard_id", fieldShardID, TypeString},
+	{"pcs_id", fieldPCSID, TypeString}, {"merkle_root", fieldMerkleRoot, TypeString},
+	{"shard_id", fieldShardID, TypeString},
 	{"regime", fieldRegime, TypeString}, {"schema", fieldSchema, TypeString}, {"version", fieldVersion, TypeString},
 	{"key_id", fieldKeyID, TypeString}, {"algorithm", fieldAlgorithm, TypeString}, {"epoch", fieldEpoch, TypeInt},
-	{"seed", fieldSeed, TypeInt}, {"d_hat", fieldDHat, TypeInt}, {"coh_star", fieldCohStar, TypeInt}, {"r", fieldR, TypeInt},
+	{"seed", fieldSeed, TypeInt}, {"d_hat", fieldDHat, TypeInt}, {"coh_star", fieldCohStar, TypeInt},
+	{"r", fieldR, TypeInt},
 	{"budget", fieldBudget, TypeInt}, {"recomputed_d_hat", fieldRecomputedDHat, TypeInt},
-	{"recomputed_d_hat_lower", fieldRecomputedDHatLower, TypeInt}, {"recomputed_budget", fieldRecomputedBudget, TypeInt},
-	{"recomputed_regime", fieldRecomputedRegime, TypeString}, {"log_time", fieldLogTime, TypeInt}, {"scales", fieldScales, TypeInt},
+	{"recomputed_d_hat_lower", fieldRecomputedDHatLower, TypeInt},
+	{"recomputed_budget", fieldRecomputedBudget, TypeInt},
+	{"recomputed_regime", fieldRecomputedRegime, TypeString}, {"log_time", fieldLogTime, TypeInt},
+	{"scales", fieldScales, TypeInt},
 	{"v_star", fieldVStar, TypeInt}, {"degraded", fieldDegraded, TypeBool}, {"has_d_hat", fieldHasDHat, TypeBool},
-	{"escalated", fieldEscalated, TypeBool}, {"accepted", fieldAccepted, TypeBool}, {"reasons", fieldReasons, TypeStrings},
+	{"escalated", fieldEscalated, TypeBool}, {"accepted", fieldAccepted, TypeBool},
+	{"reasons", fieldReasons, TypeStrings},
 }
 
 // Fields calls fn with the name and type of every fact that a rule can read.
@@ -101,7 +107,9 @@ func validRules(rules []Rule) error {
 	for i := range rules {
 		r := &rules[i]
 		if !ReasonWord(r.Reason) {
-			return fmt.Errorf("%w: rules[%d].reason: %q must be 1 to %d of a-z, 0-9 and _, begin with a letter and be no reason of a check", ErrPolicy, i, r.Reason, MaxRuleReason)
+			return fmt.Errorf("%w: rules[%d].reason: %q must be 1 to %d of a-z, 0-9 and _, begin with a letter "+
+				"and be no reason of a check",
+				ErrPolicy, i, r.Reason, MaxRuleReason)
 		}
 		if r.Then != RuleEscalate && r.Then != RuleRefuse {
 			return fmt.Errorf("%w: rules[%d].then: %q is neither escalate nor refuse", ErrPolicy, i, r.Then)
@@ -117,8 +125,8 @@ func validRules(rules []Rule) error {
 	return nil
 }
 
-// ReasonWord reports whether a rule may have this reason: 1 to MaxRuleReason bytes of a-z, 0-9 and _, beginning with a letter,
-// and none that a check has.
+// ReasonWord reports whether a rule may have this reason: 1 to MaxRuleReason bytes of a-z, 0-9 and _, beginning
+// with a letter, and not the code of a check.
 func ReasonWord(s string) bool {
 	if s == "" || len(s) > MaxRuleReason || s[0] < 'a' || s[0] > 'z' {
 		return false
@@ -132,7 +140,7 @@ func ReasonWord(s string) bool {
 	return err != nil
 }
 
-// applyRules lets the first rule that matches change a settled verdict.
+// applyRules applies the first rule that matches to a settled verdict.
 func applyRules(rules []Rule, s *scope) {
 	for i := range rules {
 		if r := &rules[i]; s.holds(&r.When) {
@@ -216,7 +224,7 @@ func (s *scope) compare(e *Expr) bool {
 	panic(errUnchecked)
 }
 
-// kind is the type of a checked expression.
+// kind returns the type of a checked expression.
 func (e *Expr) kind() Type {
 	switch e.Op {
 	case "int":

@@ -19,12 +19,13 @@ import (
 // Bounds of the text of one expression, before CEL's parser sees it.
 const (
 	maxExpression = 8 << 10 // bytes
-	maxRecursion  = 64      // levels that the parser may go down
+	maxRecursion  = 64      // levels of recursion allowed to the parser
 )
 
-// environment is CEL with our fields, without macros.
+// environment is CEL with our fields and without macros.
 var environment = sync.OnceValues(func() (*cel.Env, error) {
-	options := []cel.EnvOption{cel.ClearMacros(), cel.ParserRecursionLimit(maxRecursion), cel.ParserExpressionSizeLimit(maxExpression)}
+	options := []cel.EnvOption{cel.ClearMacros(), cel.ParserRecursionLimit(maxRecursion),
+		cel.ParserExpressionSizeLimit(maxExpression)}
 	verify.Fields(func(name string, t verify.Type) {
 		options = append(options, cel.Variable(name, celTypes[t]))
 	})
@@ -34,20 +35,37 @@ var environment = sync.OnceValues(func() (*cel.Env, error) {
 	return cel.NewEnv(options...)
 })
 
-var celTypes = map[verify.Type]*cel.Type{verify.TypeBool: cel.BoolType, verify.TypeInt: cel.IntType, verify.TypeString: cel.StringType,
-	verify.TypeStrings: cel.ListType(cel.StringType)}
+var celTypes = map[verify.Type]*cel.Type{
+	verify.TypeBool:    cel.BoolType,
+	verify.TypeInt:     cel.IntType,
+	verify.TypeString:  cel.StringType,
+	verify.TypeStrings: cel.ListType(cel.StringType),
+}
 
-// operators of CEL that the language has, by CEL's names.
-var operators = map[string]string{"_&&_": "and", "_||_": "or", "!_": "not", "_==_": "eq", "_!=_": "ne", "_<_": "lt", "_<=_": "le",
-	"_>_": "gt", "_>=_": "ge", "@in": "in", "startsWith": "starts", "endsWith": "ends"}
+// operators maps CEL's names to the operators that the rule language has.
+var operators = map[string]string{
+	"_&&_":       "and",
+	"_||_":       "or",
+	"!_":         "not",
+	"_==_":       "eq",
+	"_!=_":       "ne",
+	"_<_":        "lt",
+	"_<=_":       "le",
+	"_>_":        "gt",
+	"_>=_":       "ge",
+	"@in":        "in",
+	"startsWith": "starts",
+	"endsWith":   "ends",
+}
 
-// spot is a place in an expression, counted from 1, with what is wrong there.
+// spot is a problem at a position in an expression, counted from 1.
 type spot struct {
 	line, column int
 	reason       string
 }
 
-// compile parses a condition, translates it and has CEL check its types as well. Problems are places within the text.
+// compile parses a condition, translates it and also has CEL check its types. The positions of problems are
+// within the text.
 func compile(text string) (verify.Expr, []spot) {
 	if len(text) > maxExpression {
 		return verify.Expr{}, []spot{{1, 1, fmt.Sprintf("longer than %d bytes", maxExpression)}}
@@ -90,7 +108,7 @@ func spotsOf(errs []*common.Error) []spot {
 	return out
 }
 
-// translator turns CEL's tree into ours and refuses whatever the language does not have.
+// translator translates CEL's tree into ours and rejects what the rule language does not have.
 type translator struct {
 	ast   *ast.AST
 	spots []spot
@@ -116,14 +134,15 @@ func (t *translator) translate(e ast.Expr, depth int) verify.Expr {
 	case ast.ListKind:
 		return t.refuse(e, "a list can only stand to the right of in")
 	case ast.SelectKind:
-		return t.refuse(e, "members of fields cannot be selected: a rule reads the fields of a record by their own names")
+		return t.refuse(e,
+			"members of fields cannot be selected: a rule reads the fields of a record by their own names")
 	case ast.ComprehensionKind:
 		return t.refuse(e, "macros and loops are not part of the rule language")
 	}
 	return t.refuse(e, "maps and messages are not part of the rule language")
 }
 
-// checked refuses what the rule language refuses, at its place.
+// checked reports errors of the rule language at their position.
 func (t *translator) checked(e ast.Expr, x verify.Expr) verify.Expr {
 	if _, err := x.Check(); err != nil {
 		return t.refuse(e, "%s", trimmed(err))
@@ -213,16 +232,17 @@ func (t *translator) element(e ast.Expr) verify.Expr {
 	return t.refuse(e, "a list holds constants only")
 }
 
-// isConstant reports whether a function gives a constant.
+// isConstant reports whether a function returns a constant.
 func isConstant(name string) bool { return name == "nano" || name == "time" }
 
 var (
 	errConstant = errors.New("the argument must be one string constant")
 	errNano     = errors.New("the argument must be a plain decimal with at most nine decimals")
-	errTime     = errors.New("the argument must be an RFC 3339 date-time such as 2026-11-01T00:00:00Z, from 1970 to 2261, with at most nine decimals")
+	errTime     = errors.New("the argument must be an RFC 3339 date-time such as 2026-11-01T00:00:00Z, from " +
+		"1970 to 2261, with at most nine decimals")
 )
 
-// constant computes nano("0.15") and time("2026-11-01T00:00:00Z").
+// constant evaluates nano("0.15") and time("2026-11-01T00:00:00Z").
 func (t *translator) constant(e ast.Expr, name string, args []ast.Expr) verify.Expr {
 	var text types.String
 	ok := len(args) == 1 && args[0].Kind() == ast.LiteralKind
@@ -251,8 +271,8 @@ func parseNano(text string) (int64, error) {
 	return int64(v), nil
 }
 
-// parseTime reads an RFC 3339 date-time as Unix nanoseconds. Package time reads more than that: hours of one digit, a comma
-// before the fraction, minutes of an offset above 59, decimals that it then drops.
+// parseTime parses an RFC 3339 date-time to Unix nanoseconds. Package time accepts more than that: hours of one
+// digit, a comma before the fraction, minutes of an offset above 59, and decimals that it then drops.
 func parseTime(text string) (int64, error) {
 	at, err := time.Parse(time.RFC3339Nano, text)
 	if err != nil || at.Year() < 1970 || at.Year() > 2261 {
@@ -262,7 +282,8 @@ func parseTime(text string) (int64, error) {
 	rest, ok := strings.CutPrefix(text, seconds)
 	fraction, hasFraction := strings.CutPrefix(rest, ".")
 	zone := strings.TrimLeft(fraction, "0123456789")
-	if !ok || len(fraction)-len(zone) > 9 || !hasFraction && zone != rest || zone != at.Format("Z07:00") && zone != "+00:00" ||
+	if !ok || len(fraction)-len(zone) > 9 || !hasFraction && zone != rest ||
+		zone != at.Format("Z07:00") && zone != "+00:00" ||
 		len(zone) == 6 && zone[1:3] > "23" {
 		return 0, errTime
 	}

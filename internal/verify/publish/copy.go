@@ -6,7 +6,7 @@ import (
 	"github.com/recount-ledger/recount/internal/verify"
 )
 
-// remarks stand above the line of a document that begins with the key.
+// remarks are comments above the line of a document that begins with the key.
 var remarks = []struct{ line, text string }{
 	{"kernel:", "which code recomputes the claims; \"recount version\" lists the kernels of a release"},
 	{"params:", "tolerances of the checks, and the numbers that budget and regime are recomputed with; plain decimals"},
@@ -19,8 +19,8 @@ var remarks = []struct{ line, text string }{
 	{"rules:", "the first rule that matches counts; then is escalate or refuse"},
 }
 
-// Copy prints a policy as Document does, with a word about what each part does, for people who edit it. Parse reads the same
-// policy. Every line of the title becomes a comment above.
+// Copy prints a policy as Document does, with comments that explain each part, for people who edit it. Parse
+// reads the same policy. Every line of the title becomes a comment at the top.
 func Copy(p verify.Policy, title string) []byte {
 	var b strings.Builder
 	for line := range strings.Lines(title) {

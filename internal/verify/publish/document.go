@@ -8,12 +8,14 @@ import (
 	"github.com/recount-ledger/recount/internal/verify"
 )
 
-// Document prints a policy in the form that Parse reads. For a policy that Parse gave, Parse reads the same policy again.
+// Document prints a policy in the form that Parse reads. A policy returned by Parse survives the round trip
+// unchanged.
 func Document(p verify.Policy) []byte {
 	var b strings.Builder
 	fmt.Fprintf(&b, "kernel: %d\nparams:\n", p.Kernel)
 	params := nanoParams(&p.Params)
-	for _, name := range []string{"tol_d", "tol_coh", "tol_budget", "alpha", "beta", "gamma", "base", "d0", "sticky_coh", "sticky_d", "non_sticky_d"} {
+	for _, name := range []string{"tol_d", "tol_coh", "tol_budget", "alpha", "beta", "gamma", "base", "d0",
+		"sticky_coh", "sticky_d", "non_sticky_d"} {
 		fmt.Fprintf(&b, "  %s: %q\n", name, params[name].Fixed())
 	}
 	fmt.Fprintf(&b, "  dedup_ttl: %q\n", time.Duration(p.Params.DedupTTL))
@@ -44,7 +46,8 @@ func Document(p verify.Policy) []byte {
 	}
 	b.WriteString("rules:\n")
 	for _, r := range p.Rules {
-		fmt.Fprintf(&b, "  - when: '%s'\n    then: %s\n    reason: %s\n", strings.ReplaceAll(r.When.String(), "'", "''"), r.Then, r.Reason)
+		fmt.Fprintf(&b, "  - when: '%s'\n    then: %s\n    reason: %s\n",
+			strings.ReplaceAll(r.When.String(), "'", "''"), r.Then, r.Reason)
 	}
 	return []byte(b.String())
 }

@@ -6,8 +6,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// place turns a place within the text of a scalar, counted from 1, into its place in the document. Where the text is folded
-// over several lines of the document it gives the place of the scalar, and exact is false.
+// place converts a position in the text of a scalar, counted from 1, to a position in the document. If the text
+// is folded over several lines, place returns the position of the scalar, and exact is false.
 func place(lines []string, n *yaml.Node, line, column int) (docLine, docColumn int, exact bool) {
 	if n.Style == yaml.LiteralStyle || n.Style == yaml.FoldedStyle {
 		if indent, ok := indentation(lines, n, line); ok {
@@ -22,7 +22,8 @@ func place(lines []string, n *yaml.Node, line, column int) (docLine, docColumn i
 	return n.Line, n.Column, false
 }
 
-// indentation is the number of spaces before a line of a block scalar that stands in the document as it is.
+// indentation returns the number of spaces before a line of a block scalar that stands in the document
+// unchanged.
 func indentation(lines []string, n *yaml.Node, line int) (int, bool) {
 	text := strings.Split(n.Value, "\n")
 	if line > len(text) || n.Line+line > len(lines) {
@@ -33,7 +34,8 @@ func indentation(lines []string, n *yaml.Node, line int) (int, bool) {
 	return len(indent), ok && strings.Trim(indent, " ") == ""
 }
 
-// width is the number of characters that the first characters of a scalar take in the line of the document.
+// width returns the number of characters that the first characters of a scalar take in the line of the
+// document.
 func width(source []rune, n *yaml.Node, characters int) (int, bool) {
 	at := 0
 	if n.Style == yaml.SingleQuotedStyle || n.Style == yaml.DoubleQuotedStyle {
@@ -56,7 +58,7 @@ func width(source []rune, n *yaml.Node, characters int) (int, bool) {
 	return at, true
 }
 
-// escape is the length of an escape sequence of a double-quoted scalar.
+// escape returns the length of an escape sequence of a double-quoted scalar.
 func escape(source []rune) int {
 	if len(source) > 1 {
 		switch source[1] {

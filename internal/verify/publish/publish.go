@@ -1,10 +1,10 @@
-// Package publish reads policy documents as people write them, YAML with rules in CEL syntax, and prints them again. It is
-// used when a policy is checked or published, never when a record is judged: what the log keeps is the canonical form of
-// package verify.
+// Package publish reads policy documents as people write them, in YAML with rules in CEL syntax, and prints
+// them again. It is used when a policy is checked or published, never when a record is judged. The log holds
+// the canonical form of package verify.
 //
-// It refuses everything that the document does not say plainly: unknown and repeated members, aliases, tags, several
-// documents, doubles, and every part of CEL that the rule language does not have. It reports all problems at once, each with
-// its line and column.
+// Parse rejects everything that the document does not state plainly: unknown and repeated members, aliases,
+// tags, several documents, doubles, and every part of CEL that the rule language does not have. It reports all
+// problems at once, each with its line and column.
 package publish
 
 import (
@@ -22,12 +22,12 @@ import (
 
 // Error is one problem of a document. It wraps verify.ErrPolicy.
 type Error struct {
-	Line, Column int    // from 1; 0 when the place is not known
+	Line, Column int    // from 1; 0 if the position is not known
 	Field        string // such as "rules[0].when"
 	Reason       string
 }
 
-// Error is one line: "line 7, column 12: rules[0].when: ...".
+// Error returns one line: "line 7, column 12: rules[0].when: ...".
 func (e *Error) Error() string {
 	s := e.Reason
 	if e.Field != "" {
@@ -42,16 +42,17 @@ func (e *Error) Error() string {
 	return s
 }
 
-// Unwrap is verify.ErrPolicy.
+// Unwrap returns verify.ErrPolicy.
 func (e *Error) Unwrap() error { return verify.ErrPolicy }
 
 // maxProblems bounds the problems that are reported.
 const maxProblems = 50
 
-// maxNesting is more than the levels of YAML that a policy has.
+// maxNesting is more than the number of levels that a policy needs in YAML.
 const maxNesting = 8
 
-// Parse reads a document. Members that it leaves out have the values of verify.DefaultPolicy. The error joins every problem.
+// Parse reads a document. Omitted members have the values of verify.DefaultPolicy. The error joins all
+// problems.
 func Parse(document []byte) (verify.Policy, error) {
 	root, err := parseYAML(document)
 	if err != nil {
@@ -61,7 +62,12 @@ func Parse(document []byte) (verify.Policy, error) {
 	r.plain(root, 0)
 	if len(r.problems) == 0 {
 		r.mapping(root, "", map[string]func(*yaml.Node, string){
-			"kernel": r.kernel, "params": r.params, "signature": r.signature, "epochs": r.epochs, "versions": r.versions, "rules": r.rules,
+			"kernel":    r.kernel,
+			"params":    r.params,
+			"signature": r.signature,
+			"epochs":    r.epochs,
+			"versions":  r.versions,
+			"rules":     r.rules,
 		})
 	}
 	if len(r.problems) == 0 {
@@ -96,7 +102,7 @@ func parseYAML(document []byte) (*yaml.Node, error) {
 	return doc.Content[0], nil
 }
 
-// notUTF8 says where the first byte is that is not UTF-8.
+// notUTF8 returns an error at the first byte that is not UTF-8.
 func notUTF8(document []byte) *Error {
 	e := &Error{Line: 1, Column: 1, Reason: "the document is not UTF-8"}
 	for len(document) > 0 {
@@ -112,7 +118,7 @@ func notUTF8(document []byte) *Error {
 	return e
 }
 
-// notYAML takes the line out of the text of a syntax error; there is no other way to it.
+// notYAML extracts the line from the text of a syntax error, because the error has no field for it.
 func notYAML(err error) *Error {
 	reason := strings.TrimPrefix(err.Error(), "yaml: ")
 	rest, _ := strings.CutPrefix(reason, "line ")

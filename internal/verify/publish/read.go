@@ -34,7 +34,7 @@ func (r *reader) failAt(line, column int, field, format string, args ...any) {
 	}
 }
 
-// plain refuses what makes one text mean several things.
+// plain rejects features that give one text several meanings.
 func (r *reader) plain(n *yaml.Node, depth int) {
 	switch {
 	case depth > maxNesting:
@@ -64,12 +64,12 @@ func (r *reader) whole(root *yaml.Node) {
 	}
 }
 
-// trimmed is the text of an error of package verify without the words that all of them have.
+// trimmed returns the text of an error of package verify without the words that all of them share.
 func trimmed(err error) string {
 	return strings.NewReplacer(verify.ErrExpr.Error()+": ", "", verify.ErrPolicy.Error()+": ", "").Replace(err.Error())
 }
 
-// mapping calls the function of every member and refuses unknown and repeated ones.
+// mapping calls the function of every member and rejects unknown and repeated ones.
 func (r *reader) mapping(n *yaml.Node, path string, members map[string]func(*yaml.Node, string)) {
 	if n.Kind != yaml.MappingNode {
 		r.fail(n, path, "must be a mapping")
@@ -92,7 +92,7 @@ func (r *reader) mapping(n *yaml.Node, path string, members map[string]func(*yam
 	}
 }
 
-// scalar gives the text of a plain value as it is written.
+// scalar returns the text of a plain value as written.
 func (r *reader) scalar(n *yaml.Node, field string) (string, bool) {
 	if n.Kind != yaml.ScalarNode || n.Tag == "!!null" {
 		r.fail(n, field, "must be a single value")
@@ -101,7 +101,7 @@ func (r *reader) scalar(n *yaml.Node, field string) (string, bool) {
 	return n.Value, true
 }
 
-// word reads one of the words.
+// word reads one of the given words.
 func (r *reader) word(n *yaml.Node, field string, words ...string) string {
 	text, ok := r.scalar(n, field)
 	if ok && !slices.Contains(words, text) {
@@ -132,8 +132,19 @@ func (r *reader) params(n *yaml.Node, path string) {
 }
 
 func nanoParams(p *verify.Params) map[string]*nano.Nano {
-	return map[string]*nano.Nano{"tol_d": &p.TolD, "tol_coh": &p.TolCoh, "tol_budget": &p.TolBudget, "alpha": &p.Alpha, "beta": &p.Beta,
-		"gamma": &p.Gamma, "base": &p.Base, "d0": &p.D0, "sticky_coh": &p.StickyCoh, "sticky_d": &p.StickyD, "non_sticky_d": &p.NonStickyD}
+	return map[string]*nano.Nano{
+		"tol_d":        &p.TolD,
+		"tol_coh":      &p.TolCoh,
+		"tol_budget":   &p.TolBudget,
+		"alpha":        &p.Alpha,
+		"beta":         &p.Beta,
+		"gamma":        &p.Gamma,
+		"base":         &p.Base,
+		"d0":           &p.D0,
+		"sticky_coh":   &p.StickyCoh,
+		"sticky_d":     &p.StickyD,
+		"non_sticky_d": &p.NonStickyD,
+	}
 }
 
 func (r *reader) nano(n *yaml.Node, field, name string) {
@@ -226,7 +237,8 @@ func (r *reader) words(n *yaml.Node, field string, add func(string) error) {
 func (r *reader) epochs(n *yaml.Node, path string) {
 	r.mapping(n, path, map[string]func(*yaml.Node, string){
 		"on_regression": func(n *yaml.Node, field string) {
-			r.policy.Epochs.OnRegression = r.word(n, field, verify.RegressionEscalate, verify.RegressionReject, verify.RegressionAllow)
+			r.policy.Epochs.OnRegression = r.word(n, field, verify.RegressionEscalate, verify.RegressionReject,
+				verify.RegressionAllow)
 		},
 		"late_window": r.lateWindow,
 	})
@@ -291,7 +303,9 @@ func (r *reader) rule(n *yaml.Node, path string) {
 func (r *reader) reason(n *yaml.Node, field string) string {
 	text, ok := r.scalar(n, field)
 	if ok && !verify.ReasonWord(text) {
-		r.fail(n, field, "must be 1 to %d of a-z, 0-9 and _, begin with a letter and be no reason of a check, not %q", verify.MaxRuleReason, text)
+		r.fail(n, field,
+			"must be 1 to %d of a-z, 0-9 and _, begin with a letter and be no reason of a check, not %q",
+			verify.MaxRuleReason, text)
 	}
 	return text
 }
