@@ -20,9 +20,10 @@ var (
 
 const markerName = "bootstrapping"
 
-// prepareStores makes the directories durable, opens the stable store, and either bootstraps an empty node or checks that
-// the stores of an existing one agree.
-func prepareStores(cfg *Config, conf *raft.Config, logs LogStore, snaps *snapshotStore, ask func() error) (*stableStore, error) {
+// prepareStores makes the directories durable and opens the stable store. It then either bootstraps an empty
+// node or checks that the stores of an existing node agree.
+func prepareStores(cfg *Config, conf *raft.Config, logs LogStore, snaps *snapshotStore,
+	ask func() error) (*stableStore, error) {
 	dir := filepath.Join(cfg.Dir, "stable")
 	last, err := logs.LastIndex()
 	if err != nil {
@@ -60,9 +61,11 @@ func prepareStores(cfg *Config, conf *raft.Config, logs LogStore, snaps *snapsho
 	return stable, nil
 }
 
-// bootstrap writes the first configuration. The library writes the term first and the entry second, so a crash between
-// leaves a node that neither bootstraps nor elects; the marker file tells that case from a lost disk.
-func bootstrap(cfg *Config, conf *raft.Config, logs LogStore, snaps *snapshotStore, stable *stableStore, path string, interrupted bool, ask func() error) (*stableStore, error) {
+// bootstrap writes the first configuration. The library writes the term first and the entry second. A crash in
+// between leaves a node that neither bootstraps nor elects. The marker file tells that case apart from a lost
+// disk.
+func bootstrap(cfg *Config, conf *raft.Config, logs LogStore, snaps *snapshotStore, stable *stableStore,
+	path string, interrupted bool, ask func() error) (*stableStore, error) {
 	if index, _, _, _ := snaps.meta.Meta(); index != 0 {
 		return stable, fmt.Errorf("%w: applied up to %d, the log is empty", ErrInconsistent, index)
 	}
@@ -85,7 +88,7 @@ func bootstrap(cfg *Config, conf *raft.Config, logs LogStore, snaps *snapshotSto
 	if err := writeSummed(filepath.Join(cfg.Dir, IdentityFile), &cfg.self); err != nil {
 		return stable, err
 	}
-	// Only now: whoever is asked remembers the incarnation.
+	// Ask only now, because the nodes that are asked remember the incarnation.
 	if err := ask(); errors.Is(err, errRefused) {
 		own := filepath.Join(cfg.Dir, IdentityFile)
 		return stable, errors.Join(err, os.Rename(own, filepath.Join(cfg.Dir, refusedFile)), removeMarker(cfg.Dir))
@@ -94,7 +97,11 @@ func bootstrap(cfg *Config, conf *raft.Config, logs LogStore, snaps *snapshotSto
 	}
 	var servers []raft.Server
 	for _, v := range cfg.Voters {
-		servers = append(servers, raft.Server{Suffrage: raft.Voter, ID: raft.ServerID(v.ID), Address: raft.ServerAddress(v.PeerAddr)})
+		servers = append(servers, raft.Server{
+			Suffrage: raft.Voter,
+			ID:       raft.ServerID(v.ID),
+			Address:  raft.ServerAddress(v.PeerAddr),
+		})
 	}
 	if err := raft.BootstrapCluster(conf, logs, stable, snaps, nil, raft.Configuration{Servers: servers}); err != nil {
 		return stable, fmt.Errorf("cluster: bootstrap: %w", err)
@@ -102,10 +109,11 @@ func bootstrap(cfg *Config, conf *raft.Config, logs LogStore, snaps *snapshotSto
 	return stable, nil
 }
 
-// recreateStable returns the old store, still to be closed harmlessly, when the new one cannot be opened.
+// recreateStable returns the old store if the new one cannot be opened. Closing it again is harmless.
 func recreateStable(old *stableStore, path string) (*stableStore, error) {
-	// The votes first: a database of term 1 without them is what an interrupted bootstrap leaves.
-	if err := errors.Join(old.Close(), os.Remove(filepath.Join(filepath.Dir(path), votesName)), os.Remove(path)); err != nil {
+	// Remove the votes first: an interrupted bootstrap also leaves a database of term 1 without them.
+	if err := errors.Join(old.Close(), os.Remove(filepath.Join(filepath.Dir(path), votesName)),
+		os.Remove(path)); err != nil {
 		return old, fmt.Errorf("cluster: recreate stable store: %w", err)
 	}
 	if err := durable.SyncDir(nil, filepath.Dir(path)); err != nil {
@@ -142,7 +150,8 @@ func checkStores(logs LogStore, snaps *snapshotStore, stable *stableStore, last 
 		return fmt.Errorf("cluster: applied entry %d: %w", index, err)
 	}
 	if entry.Term != appliedTerm {
-		return fmt.Errorf("%w: entry %d has term %d, it was applied with term %d", ErrInconsistent, index, entry.Term, appliedTerm)
+		return fmt.Errorf("%w: entry %d has term %d, it was applied with term %d", ErrInconsistent, index,
+			entry.Term, appliedTerm)
 	}
 	return nil
 }

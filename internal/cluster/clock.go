@@ -8,14 +8,14 @@ import (
 	"time"
 )
 
-// MaxJointStep is how far the clocks of a majority may step together while their nodes run, give or take the skew. A larger
-// step counts as a fault of what they all follow; the time agreed before goes on until a majority of the nodes has been
-// started again. A machine that slept is no step: the time that passed counts on meanwhile.
+// MaxJointStep bounds a joint step of the clocks of a majority while their nodes run, up to the skew. A larger
+// step is treated as a fault of their common source. The time agreed before then continues until a majority of
+// the nodes has been restarted. The suspension of a machine is not a step: the time that passed is counted.
 const MaxJointStep = time.Hour
 
-// clockTable holds what the voters' wall clocks say, each against the time that passed on this machine, and the last
-// agreement of a majority. A base is a wall clock less the time that passed since this process began, in Unix nanoseconds:
-// it stays the same until somebody's clock steps.
+// clockTable holds the wall clocks of the voters, each relative to the time that passed on this machine, and
+// the last agreement of a majority. A base is a wall clock minus the time since this process began, in Unix
+// nanoseconds. It stays the same until that clock steps.
 type clockTable struct {
 	c     *Cluster
 	every time.Duration
@@ -24,7 +24,7 @@ type clockTable struct {
 	mu     sync.Mutex
 	seen   map[string]clockSample
 	agreed bool  // there was an agreement
-	held   bool  // and a step away from it is a step
+	held   bool  // a jump away from the agreement is a step
 	base   int64 // of the last agreement
 	voters []string
 }
@@ -33,20 +33,21 @@ type clockSample struct {
 	id      string
 	at      time.Duration // since the process began
 	base    int64
-	stepped bool // the voter says itself that its clock stepped too far
+	stepped bool // the voter itself reports that its clock stepped too far
 }
 
-// ClockState is what this node knows of its wall clock.
+// ClockState describes this node's wall clock.
 type ClockState struct {
-	Offset  time.Duration // this clock minus what a majority says, or said last
+	Offset  time.Duration // this clock minus the current or last agreement
 	Heard   int           // voters heard within the last ten election timeouts, this one included
-	Agree   int           // voters of the majority that agree now; 0 when none does
+	Agree   int           // voters in the majority that agrees now, 0 if none does
 	Voters  int
 	Stepped bool // this clock stepped by more than MaxJointStep since the last agreement
 	OK      bool // a majority agrees and this clock is near it
 }
 
-// Off says that a majority of the voters agrees on a time from which this clock is too far away: others can lead.
+// Off reports whether a majority of the voters agrees on a time that is too far from this clock. Others can
+// then lead.
 func (s ClockState) Off() bool { return s.Agree > 0 && !s.OK }
 
 func newClockTable(c *Cluster) *clockTable {
@@ -54,10 +55,10 @@ func newClockTable(c *Cluster) *clockTable {
 		seen: map[string]clockSample{}}
 }
 
-// passed is the time since this process began, with that for which the machine slept.
+// passed returns the time since this process began, including time in which the machine was suspended.
 func (t *clockTable) passed() time.Duration { return t.c.cfg.Elapsed() - t.start }
 
-// own is this node's clock now.
+// own returns the current sample of this node's clock.
 func (t *clockTable) own() clockSample {
 	at := t.passed()
 	s := clockSample{id: t.c.cfg.NodeID, at: at, base: t.c.cfg.Clock().UnixNano() - int64(at)}
@@ -65,7 +66,7 @@ func (t *clockTable) own() clockSample {
 	return s
 }
 
-// poll asks one member for its term, 0 when it does not answer, and notes its clock.
+// poll asks one member for its term and records its clock. It returns 0 if the member does not respond.
 func (t *clockTable) poll(ctx context.Context, id string) (term uint64) {
 	sent, moment := t.passed(), time.Now()
 	out, err := t.c.Call(ctx, id, pathTerm, askFit)
@@ -74,7 +75,7 @@ func (t *clockTable) poll(ctx context.Context, id string) (term uint64) {
 		return 0
 	}
 	t.c.fitness.note(id, moment, out)
-	if at-sent < t.c.cfg.MaxClockSkew/2 { // a slow answer says little about the clock
+	if at-sent < t.c.cfg.MaxClockSkew/2 { // a slow response says little about the clock
 		wall := int64(binary.BigEndian.Uint64(out[8:]))
 		t.mu.Lock()
 		t.seen[id] = clockSample{id: id, at: at, base: wall - int64((sent+at)/2), stepped: out[16] != 0}
@@ -83,7 +84,7 @@ func (t *clockTable) poll(ctx context.Context, id string) (term uint64) {
 	return binary.BigEndian.Uint64(out)
 }
 
-// appendTo adds this node's wall clock and whether it stepped too far.
+// appendTo appends this node's wall clock and whether it stepped too far.
 func (t *clockTable) appendTo(out []byte) []byte {
 	t.mu.Lock()
 	own := t.own()
@@ -116,7 +117,7 @@ func (t *clockTable) run() {
 	}
 }
 
-// agree takes what a majority says now as the time from here on.
+// agree makes the current majority the agreement.
 func (t *clockTable) agree() {
 	t.mu.Lock()
 	a, ok := t.agreement(t.own())
@@ -127,11 +128,13 @@ func (t *clockTable) agree() {
 	}
 	t.mu.Unlock()
 	if stepped {
-		t.c.log.Warn("cluster: the clocks of a majority stepped together", "by", time.Duration(a.base()-before), "voters", a.voters)
+		t.c.log.Warn("cluster: the clocks of a majority stepped together", "by", time.Duration(a.base()-before),
+			"voters", a.voters)
 	}
 }
 
-// agreement is what a majority of the voters says: the two middle clocks, the same one when the number is odd, and who is near.
+// agreement describes the clocks of a majority: the two middle clocks, which are one clock if the number is
+// odd, and the voters near them.
 type agreement struct {
 	low, high int64
 	voters    []string
@@ -139,7 +142,8 @@ type agreement struct {
 
 func (a agreement) base() int64 { return a.low + (a.high-a.low)/2 }
 
-// from is how far a clock is from the farther one of the middle clocks: with two clocks, from the other one.
+// from returns the distance of a clock from the farther one of the middle clocks. With two clocks, that is the
+// other one.
 func (a agreement) from(base int64) time.Duration {
 	low, high := time.Duration(base-a.low), time.Duration(base-a.high)
 	if low.Abs() > high.Abs() {
@@ -148,8 +152,8 @@ func (a agreement) from(base int64) time.Duration {
 	return high
 }
 
-// agreement looks for a majority of the voters near each of the middle clocks. Clocks that stepped too far do not count.
-// t.mu is held.
+// agreement looks for a majority of the voters near each of the middle clocks. It ignores clocks that stepped
+// too far. t.mu must be held.
 func (t *clockTable) agreement(own clockSample) (agreement, bool) {
 	var list []clockSample
 	for _, s := range t.fresh(own) {
@@ -176,7 +180,7 @@ func (t *clockTable) agreement(own clockSample) (agreement, bool) {
 	return a, nearLow >= majority && len(a.voters) >= majority
 }
 
-// fresh is this clock and those heard within the last ten election timeouts.
+// fresh returns this clock and those heard within the last ten election timeouts.
 func (t *clockTable) fresh(own clockSample) []clockSample {
 	list := []clockSample{own}
 	for _, s := range t.seen {
@@ -187,8 +191,8 @@ func (t *clockTable) fresh(own clockSample) []clockSample {
 	return list
 }
 
-// Clock compares this node's wall clock, as it is now, with those of the voters heard last and with the time that passed
-// since the last agreement.
+// Clock compares this node's current wall clock with those of the voters heard last and with the time since the
+// last agreement.
 func (c *Cluster) Clock() ClockState {
 	t := c.clocks
 	t.mu.Lock()
@@ -206,15 +210,15 @@ func (c *Cluster) Clock() ClockState {
 	return s
 }
 
-// ClockOK reports whether a majority of the voters agrees on the time and this node's clock is near it; only then should a
-// leader propose. offset is this clock minus theirs.
+// ClockOK reports whether a majority of the voters agrees on the time and this node's clock is near it. Only
+// then should a leader propose. offset is this clock minus theirs.
 func (c *Cluster) ClockOK() (offset time.Duration, ok bool) {
 	s := c.Clock()
 	return s.Offset, s.OK
 }
 
-// HoldTime says that the time agreed on is right. From here on this node does not believe its clock when it steps by more than
-// MaxJointStep; a clock that was wrong when the node started may be set right by any step before.
+// HoldTime declares the agreed time right. From then on this node does not trust its clock after a step of more
+// than MaxJointStep. Before, a clock that was wrong at the start may be corrected by any step.
 func (c *Cluster) HoldTime() {
 	t := c.clocks
 	t.mu.Lock()
@@ -222,8 +226,9 @@ func (c *Cluster) HoldTime() {
 	t.held = t.agreed
 }
 
-// AgreedTime is the wall time of the last agreement of a majority plus the time that passed since: a step of one clock does
-// not move it. voters are those that agreed; there are none before the first agreement, and then the time is this clock's.
+// AgreedTime returns the wall time of the last agreement plus the time that passed since, so the step of one
+// clock does not move it. voters are those that agreed. Before the first agreement there are none, and the time
+// is this clock's.
 func (c *Cluster) AgreedTime() (now time.Time, voters []string) {
 	t := c.clocks
 	t.mu.Lock()

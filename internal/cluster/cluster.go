@@ -13,7 +13,8 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// Cluster is one node's membership in a cluster. Open prepares it, Start runs it, Close ends it; it cannot be restarted.
+// Cluster is one node's membership in a cluster. Open prepares it, Start runs it and Close ends it. It cannot
+// be restarted.
 type Cluster struct {
 	cfg    Config
 	log    *slog.Logger
@@ -37,7 +38,7 @@ type Cluster struct {
 	watch   chan struct{}
 
 	pending   pendingSet
-	stop      context.Context // done when Close begins to tear down
+	stop      context.Context // done when Close begins to shut down
 	stopNow   context.CancelFunc
 	wg        sync.WaitGroup
 	closeOnce sync.Once
@@ -48,18 +49,18 @@ type Cluster struct {
 // Member is one server of the configuration. Suffrage is "Voter", "Nonvoter" or "Staging".
 type Member struct{ ID, PeerAddr, Suffrage string }
 
-// Status is a snapshot for people. CommitIndex is zero after a restart until a leader was heard.
+// Status is a snapshot for people. CommitIndex is zero after a restart until a leader is heard.
 type Status struct {
 	State       string // Follower, Candidate, Leader, Shutdown
-	Leader      string // "" when none is known
+	Leader      string // "" if none is known
 	Term        uint64
 	Members     []Member
 	CommitIndex uint64
 	LastIndex   uint64
-	LastContact time.Time // zero on the leader or when no leader was ever heard
+	LastContact time.Time // zero on the leader, or if no leader was ever heard
 }
 
-// Counts are what happened since the process started, for metrics.
+// Counts are event counts since the process started, for metrics.
 type Counts struct {
 	Clamped    uint64 // AppendEntries that claimed a commit index beyond what they carried
 	Held       uint64 // heartbeats that this leader held back because its disk hangs
@@ -67,14 +68,21 @@ type Counts struct {
 	Reads      uint64 // reads that these rounds served
 }
 
-// Open checks the stores against each other, bootstraps them when everything is empty, and binds the peer port. Nothing is
-// served before Start, so that handlers can be registered and the log can be given CommitIndex.
+// Open checks the stores against each other, bootstraps them if all are empty, and binds the peer port. It
+// serves nothing before Start, so that handlers can be registered and the log can be given CommitIndex.
 func Open(cfg Config, logs LogStore, fsm raft.FSM, meta MetaSource) (*Cluster, error) {
 	cfg.setDefaults()
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	c := &Cluster{cfg: cfg, log: cfg.Logger, logs: logs, fsm: fsm, watch: make(chan struct{}), calls: map[string]*peerClient{}}
+	c := &Cluster{
+		cfg:   cfg,
+		log:   cfg.Logger,
+		logs:  logs,
+		fsm:   fsm,
+		watch: make(chan struct{}),
+		calls: map[string]*peerClient{},
+	}
 	c.stop, c.stopNow = context.WithCancel(context.Background())
 	c.snaps = &snapshotStore{meta: meta, log: c.log}
 	err := CheckDirectory(cfg.Dir, cfg.ClusterID, cfg.NodeID)
@@ -103,7 +111,8 @@ func Open(cfg Config, logs LogStore, fsm raft.FSM, meta MetaSource) (*Cluster, e
 	return c, nil
 }
 
-// openStores reads what is known of the members and prepares the stores; a node that says it is new asks the others first.
+// openStores loads the known members and prepares the stores. A node that claims to be new asks the others
+// first.
 func (c *Cluster) openStores() (err error) {
 	state := func() (last, commit uint64) {
 		last, _ = c.logs.LastIndex()
@@ -120,8 +129,8 @@ func (c *Cluster) openStores() (err error) {
 	return err
 }
 
-// Start builds Raft on the stores and serves peers. ErrMembership when the log's voters are not the configured ones. After
-// an error only Close is left.
+// Start builds Raft on the stores and serves peers. It returns ErrMembership if the log's voters are not the
+// configured ones. After an error the cluster must be closed.
 func (c *Cluster) Start() error {
 	if c.raft.Load() != nil {
 		return errors.New("cluster: already started")
@@ -137,14 +146,16 @@ func (c *Cluster) Start() error {
 	}
 	signal := make(chan raft.Observation, 1)
 	r.RegisterObserver(raft.NewObserver(signal, false, leadershipOnly))
-	for _, run := range []func(){func() { c.observe(signal) }, c.reads.run, c.clocks.run, c.dog.run, c.rpc.serve, c.peer.serve,
+	for _, run := range []func(){func() { c.observe(signal) }, c.reads.run, c.clocks.run, c.dog.run, c.rpc.serve,
+		c.peer.serve,
 		func() { c.peer.roster.run(c.stop) }} {
 		c.wg.Go(run)
 	}
 	return nil
 }
 
-// raftConfig is the library's configuration; storage depends on TrailingLogs and NoSnapshotRestoreOnStart.
+// raftConfig returns the library's configuration. The storage depends on TrailingLogs and
+// NoSnapshotRestoreOnStart.
 func (c *Cluster) raftConfig() *raft.Config {
 	conf := raft.DefaultConfig()
 	conf.LocalID = raft.ServerID(c.cfg.NodeID)
@@ -189,7 +200,8 @@ func leadershipOnly(o *raft.Observation) bool {
 	return false
 }
 
-// observe turns Raft's observations into Watch signals. One slot is enough: readers look at the state afterwards.
+// observe turns Raft's observations into Watch signals. One slot is enough because readers look at the state
+// afterwards.
 func (c *Cluster) observe(signal <-chan raft.Observation) {
 	for {
 		select {
@@ -209,15 +221,15 @@ func (c *Cluster) changed() {
 	close(old)
 }
 
-// Watch returns a channel that is closed at the next change of this node's view of leadership. Take the channel first,
-// look at Leader or IsLeader second, then wait.
+// Watch returns a channel that is closed at the next change of this node's view of leadership. Take the channel
+// first, then call Leader or IsLeader, then wait.
 func (c *Cluster) Watch() <-chan struct{} {
 	c.watchMu.Lock()
 	defer c.watchMu.Unlock()
 	return c.watch
 }
 
-// Leader names the leader as far as this node knows.
+// Leader returns the id of the leader as far as this node knows.
 func (c *Cluster) Leader() (id string, ok bool) {
 	r := c.raft.Load()
 	if r == nil {
@@ -227,14 +239,14 @@ func (c *Cluster) Leader() (id string, ok bool) {
 	return string(sid), sid != ""
 }
 
-// IsLeader tells the term in which this node believes to lead. Only ReadIndex proves it.
+// IsLeader returns the term in which this node believes to lead. Only ReadIndex proves leadership.
 func (c *Cluster) IsLeader() (term uint64, ok bool) {
 	r := c.raft.Load()
 	if r == nil {
 		return 0, false
 	}
-	// Terms only grow and Raft leaves the Leader state before it takes a new term, so two equal reads around the
-	// state belong to one leadership.
+	// Terms only grow and Raft leaves the Leader state before it takes a new term, so two equal reads around
+	// the state belong to one leadership.
 	term = r.CurrentTerm()
 	if r.State() != raft.Leader || r.CurrentTerm() != term {
 		return 0, false
@@ -242,7 +254,7 @@ func (c *Cluster) IsLeader() (term uint64, ok bool) {
 	return term, true
 }
 
-// Term is this node's current term, 0 before Start.
+// Term returns this node's current term, or 0 before Start.
 func (c *Cluster) Term() uint64 {
 	if r := c.raft.Load(); r != nil {
 		return r.CurrentTerm()
@@ -250,7 +262,7 @@ func (c *Cluster) Term() uint64 {
 	return 0
 }
 
-// CommitIndex is the commit index that Raft knows; it starts again at zero in every process. 0 before Start.
+// CommitIndex returns the commit index that Raft knows, or 0 before Start. It starts at zero in every process.
 func (c *Cluster) CommitIndex() uint64 {
 	if r := c.raft.Load(); r != nil {
 		return r.CommitIndex()
@@ -258,7 +270,7 @@ func (c *Cluster) CommitIndex() uint64 {
 	return 0
 }
 
-// LastContact is when this follower last heard its leader; zero when never.
+// LastContact returns the time at which this follower last heard its leader, or zero.
 func (c *Cluster) LastContact() time.Time {
 	if r := c.raft.Load(); r != nil {
 		return r.LastContact()
@@ -266,12 +278,17 @@ func (c *Cluster) LastContact() time.Time {
 	return time.Time{}
 }
 
-// Counts reports what happened since the process started. It is safe at any time.
+// Counts returns the counts since the process started. It may be called at any time.
 func (c *Cluster) Counts() Counts {
-	return Counts{Clamped: c.counts.clamped.Load(), Held: c.counts.held.Load(), ReadRounds: c.counts.rounds.Load(), Reads: c.counts.reads.Load()}
+	return Counts{
+		Clamped:    c.counts.clamped.Load(),
+		Held:       c.counts.held.Load(),
+		ReadRounds: c.counts.rounds.Load(),
+		Reads:      c.counts.reads.Load(),
+	}
 }
 
-// Status collects what an operator wants to see.
+// Status returns a snapshot for operators.
 func (c *Cluster) Status() Status {
 	r := c.raft.Load()
 	if r == nil {
@@ -289,7 +306,7 @@ func (c *Cluster) Status() Status {
 	return s
 }
 
-// fatal stops the node once. Later reasons are only logged.
+// fatal stops the node once. It only logs later reasons.
 func (c *Cluster) fatal(err error) {
 	first := false
 	c.fatalOnce.Do(func() { first = true })
@@ -300,8 +317,8 @@ func (c *Cluster) fatal(err error) {
 	c.log.Error("cluster: another fatal error", "error", err)
 }
 
-// TransferAndClose hands leadership to another voter, if this node leads, and closes. It is the last act of a process: an
-// interrupted transfer leaves Raft unable to propose.
+// TransferAndClose transfers leadership to another voter, if this node leads, and closes the cluster. The
+// process must end afterwards, because an interrupted transfer leaves Raft unable to propose.
 func (c *Cluster) TransferAndClose(ctx context.Context) error {
 	if _, ok := c.IsLeader(); ok && len(c.cfg.Voters) > 1 {
 		c.pending.refuse()
@@ -318,8 +335,9 @@ func (c *Cluster) TransferAndClose(ctx context.Context) error {
 	return c.Close(ctx)
 }
 
-// Close waits shortly for proposals in flight, then stops Raft, the peer port and the stable store. When ctx ends first
-// the stable store stays open (Raft may still be writing) and ctx's error is returned. Repeated calls return the first result.
+// Close waits briefly for proposals in flight, then stops Raft, the peer port and the stable store. If ctx ends
+// first, Close returns ctx's error and leaves the stable store open, because Raft may still be writing.
+// Repeated calls return the first result.
 func (c *Cluster) Close(ctx context.Context) error {
 	c.closeOnce.Do(func() { c.closeErr = c.close(ctx) })
 	return c.closeErr
@@ -333,7 +351,8 @@ func (c *Cluster) close(ctx context.Context) error {
 	c.stopNow()
 	var raftErr error
 	if r := c.raft.Load(); r != nil {
-		raftErr = errors.Join(waitRaftShutdown(ctx, r), c.trans.Close()) // twice is harmless; Raft may hang in a store
+		// closing twice is harmless; Raft may hang in a store
+		raftErr = errors.Join(waitRaftShutdown(ctx, r), c.trans.Close())
 	}
 	c.rpc.close()
 	for _, p := range c.calls {

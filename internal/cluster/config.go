@@ -1,7 +1,9 @@
-// Package cluster wires hashicorp/raft into a node: stable store, synthetic snapshots, a mutually authenticated peer port
-// that carries Raft streams and RPC, leadership, linearizable read indexes and clock offsets. It knows no domain: what it
-// commits is bytes. It refuses to compact or truncate the log, to install a snapshot, to recover a cluster by force, to
-// change membership, and to run on with a store that lost its data; in those cases the node stops.
+// Package cluster runs hashicorp/raft in a node: stable store, synthetic snapshots, a mutually authenticated
+// peer port that carries Raft streams and RPC, leadership, linearizable read indexes and clock offsets. It
+// knows no domain: the data that it commits is opaque.
+//
+// It never compacts or truncates the log, installs a snapshot, recovers a cluster by force or changes
+// membership. A node whose store has lost data stops.
 package cluster
 
 import (
@@ -21,83 +23,94 @@ import (
 // ExitCluster is the exit code of the default Config.Fatal.
 const ExitCluster = 71
 
-// Errors of this package; compare with errors.Is.
+// Errors of this package. Compare with errors.Is.
 var (
-	ErrNotLeader      = errors.New("cluster: this node is not the leader")                   // certainly not proposed
-	ErrNoLeader       = errors.New("cluster: no leader is known")                            // certainly not proposed or confirmed
-	ErrLeadershipLost = errors.New("cluster: leadership lost, outcome unknown")              // may or may not be committed
-	ErrBusy           = errors.New("cluster: the proposal queue stayed full")                // certainly not proposed
-	ErrShutdown       = errors.New("cluster: shut down")                                     // outcome unknown when returned by Future.Wait
-	ErrNotConfirmed   = errors.New("cluster: no quorum confirmed the leader's term in time") // a read cannot be served as linearizable
-	ErrUnknownNode    = errors.New("cluster: no such member")
-	ErrUnreachable    = errors.New("cluster: peer call failed, outcome unknown")
-	ErrLostLog        = errors.New("cluster: the log is empty, and this node was a member before; this node lost its disk and must not vote; go on with the other nodes")
-	ErrEmptyDirectory = errors.New("cluster: the directory is empty. If the cluster is new, say so once: --new-cluster. " +
+	ErrNotLeader      = errors.New("cluster: this node is not the leader")      // certainly not proposed
+	ErrNoLeader       = errors.New("cluster: no leader is known")               // certainly not proposed or confirmed
+	ErrLeadershipLost = errors.New("cluster: leadership lost, outcome unknown") // may or may not be committed
+	ErrBusy           = errors.New("cluster: the proposal queue stayed full")   // certainly not proposed
+	ErrShutdown       = errors.New("cluster: shut down")                        // outcome unknown when returned by Future.Wait
+	// a read cannot be served as linearizable
+	ErrNotConfirmed = errors.New("cluster: no quorum confirmed the leader's term in time")
+	ErrUnknownNode  = errors.New("cluster: no such member")
+	ErrUnreachable  = errors.New("cluster: peer call failed, outcome unknown")
+	ErrLostLog      = errors.New("cluster: the log is empty, and this node was a member before; this node " +
+		"lost its disk and must not vote; go on with the other nodes")
+	ErrEmptyDirectory = errors.New("cluster: the directory is empty. If the cluster is new, say so once: " +
+		"--new-cluster. " +
 		"If this node was a member before, it has lost its disk and must not start: go on with the other nodes")
-	ErrTooFewAnswers = errors.New("cluster: this node is new, the cluster has a ledger already, and too few other nodes answer to say that " +
+	ErrTooFewAnswers = errors.New("cluster: this node is new, the cluster has a ledger already, and too few " +
+		"other nodes answer to say that " +
 		"this node was never a member. If it is new, start it again while the others run")
 	ErrForeignDirectory = errors.New("cluster: this directory belongs to another node")
 	ErrInconsistent     = errors.New("cluster: the stores of this node contradict each other")
 	ErrMembership       = errors.New("cluster: the configured voters are not those of the log")
 )
 
-// Voter is one static member: an id that is unique for ever and the host:port at which peers reach it.
+// Voter is one static member: an id that is never reused and the host:port at which peers reach it.
 type Voter struct{ ID, PeerAddr string }
 
-// TLSFiles are PEM files of the peer port. The certificate serves in both directions (client and server use) and carries
-// the URI SAN that NodeURI returns.
+// TLSFiles are the PEM files of the peer port. The certificate serves in both directions (client and server
+// use) and carries the URI SAN that NodeURI returns.
 type TLSFiles struct{ CA, Cert, Key string }
 
-// Timings of Raft. Zero fields take the defaults.
+// Timings of Raft. Zero fields select the defaults.
 type Timings struct {
-	Heartbeat     time.Duration // follower patience before an election; default 2 s
-	Election      time.Duration // candidate patience; default Heartbeat
+	Heartbeat     time.Duration // time without a heartbeat before an election; default 2 s
+	Election      time.Duration // timeout of an election; default Heartbeat
 	Lease         time.Duration // default min(Election, 2 s), never above Heartbeat
-	CommitTimeout time.Duration // idle replication tick, so follower freshness; default 5 ms
+	CommitTimeout time.Duration // interval of idle replication, which bounds the lag of followers; default 5 ms
 }
 
-// Config is everything that a Cluster is told.
+// Config configures a Cluster.
 type Config struct {
 	NodeID, ClusterID string
-	Dir               string // directory of the node; holds node.json, stable/raft.db, stable/votes and, while bootstrapping, a marker file
-	NewCluster        bool   // an empty directory is that of a new node; else it is refused
-	PeerBind          string // host:port to listen at
-	PeerAdvertise     string // host:port that peers use; default is this node's entry in Voters
-	Voters            []Voter
-	TLS               TLSFiles
-	Timings           Timings
-	Logger            *slog.Logger
-	Fatal             func(error)      // called once when the node must stop; default logs and exits with ExitCluster
-	Clock             func() time.Time // wall clock that is compared among voters; default time.Now
-	MaxClockSkew      time.Duration    // ClockOK bound; default 5 s
-	Unfit             func() bool      // this node cannot do what a leader is for; it yields while others can. nil: never. It is called often and must not block
-	StartTimeout      time.Duration    // how long the first start of a node asks those who do not answer; default 10 s
-	// Elapsed is the time that passed since some moment, with that for which the machine slept; the default asks the system.
+	// directory of the node; holds node.json, stable/raft.db, stable/votes and, while bootstrapping, a marker
+	// file
+	Dir string
+	// the directory may be empty: the node is new; otherwise an empty directory is an error
+	NewCluster    bool
+	PeerBind      string // host:port to listen at
+	PeerAdvertise string // host:port that peers use; default is this node's entry in Voters
+	Voters        []Voter
+	TLS           TLSFiles
+	Timings       Timings
+	Logger        *slog.Logger
+	Fatal         func(error)      // called once if the node must stop; default logs and exits with ExitCluster
+	Clock         func() time.Time // wall clock that is compared among voters; default time.Now
+	MaxClockSkew  time.Duration    // ClockOK bound; default 5 s
+	// reports that this node cannot work as leader; it yields while others can. Nil means never. It is called
+	// often and must not block.
+	Unfit func() bool
+	// bound on the time during which the first start of a node asks others that do not respond; default 10 s
+	StartTimeout time.Duration
+	// Elapsed returns the time since some fixed moment, including time in which the machine was suspended. The
+	// default asks the system.
 	Elapsed func() time.Duration
 
 	self        identity                                                     // of the directory; set by Open
 	listener    net.Listener                                                 // tests: bound in advance
 	dial        func(ctx context.Context, id, addr string) (net.Conn, error) // tests: partitions
-	noClamp     bool                                                         // tests: shows the library defect that the clamp hides
+	noClamp     bool                                                         // tests: exposes the library defect that the clamp fixes
 	stuckLimit  time.Duration                                                // tests: 25 s otherwise
 	askLimit    time.Duration                                                // tests: 1 s otherwise
 	rpcDeadline time.Duration                                                // tests: 10 s otherwise
 }
 
-// MetaSource tells the durable applied state, from which the synthetic snapshot is made. Index zero means nothing was
-// applied. (index, term) must be a real entry of the log; configuration is raft.EncodeConfiguration of the newest
-// configuration entry at or below index.
+// MetaSource returns the durable applied state, from which the synthetic snapshot is made. Index zero means
+// that nothing was applied. (index, term) must be an entry of the log. configuration is
+// raft.EncodeConfiguration of the newest configuration entry at or below index.
 type MetaSource interface {
 	Meta() (index, term uint64, configuration []byte, configurationIndex uint64)
 }
 
-// LogStore is the event log. StoreStarted reports since when a StoreLogs call has been running.
+// LogStore is the event log. StoreStarted returns the start of the StoreLogs call in progress.
 type LogStore interface {
 	raft.LogStore
 	StoreStarted() (since time.Time, busy bool)
 }
 
-// NodeURI is the URI SAN of a node's certificate.
+// NodeURI returns the URI SAN of a node's certificate.
 func NodeURI(clusterID, nodeID string) string {
 	return certs.NodeURI(clusterID, nodeID)
 }

@@ -6,10 +6,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// processBegan carries the time on where the system does not tell it.
+// processBegan is the start for systems that do not report the time since boot.
 var processBegan = time.Now()
 
-// sinceBoot is the time since the machine was booted, with that for which it was suspended: Go's own clock stands still then.
+// sinceBoot returns the time since the machine was booted, including time in which it was suspended. Go's own
+// clock stands still while the machine is suspended.
 func sinceBoot() time.Duration {
 	var ts unix.Timespec
 	if unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts) != nil {

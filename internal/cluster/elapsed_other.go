@@ -6,5 +6,5 @@ import "time"
 
 var processBegan = time.Now()
 
-// sinceBoot is the time since this process began, as Go's clock counts it.
+// sinceBoot returns the time since this process began, as Go's clock counts it.
 func sinceBoot() time.Duration { return time.Since(processBegan) }

@@ -6,22 +6,23 @@ import (
 	"io"
 )
 
-// A Raft stream opens with a greeting: "RCR2", then cluster id, node id and what the node says of itself, each with a length
-// byte. The accepting side answers one byte and what it says of itself, or why it refuses. Raft's own messages carry no cluster
-// id, so this keeps two clusters apart that share a CA and names, and a node from one that has lost its disk.
+// A Raft stream opens with a handshake: "RCR2", then cluster id, node id and the node's hello, each preceded by
+// a length byte. The accepting side replies with one byte and its own hello, or the reason of a refusal. Raft's
+// own messages carry no cluster id. The handshake keeps apart two clusters that share a CA and names, and keeps
+// out a node that has lost its disk.
 const (
 	greetingMagic = "RCR2"
 	greetingOK    = 0x06
 	greetingBad   = 0x15
 )
 
-// errRefused: one of two nodes does not take the other for a member.
+// errRefused means that one of two nodes does not accept the other as a member.
 var errRefused = errors.New("cluster: refused")
 
-// errOtherVoters is the refusal of a node whose settings are wrong, or right where those of the others are wrong.
+// errOtherVoters is the refusal for different lists of voters. Either node may have the wrong settings.
 var errOtherVoters = errors.New("its settings name other voters; give all nodes the same list")
 
-// refusedError carries the reason of the other side.
+// refusedError carries the reason that the other side sent.
 type refusedError struct{ reason string }
 
 func (e *refusedError) Error() string { return "cluster: the peer refuses this node: " + e.reason }
@@ -33,7 +34,7 @@ func counted(s string) []byte {
 	return append([]byte{byte(len(s))}, s...)
 }
 
-// writeGreeting introduces this node and returns what the other one says of itself.
+// writeGreeting introduces this node and returns the hello of the other one.
 func writeGreeting(rw io.ReadWriter, clusterID, nodeID, own string) (theirs string, err error) {
 	msg := []byte(greetingMagic)
 	for _, s := range []string{clusterID, nodeID, own} {
@@ -53,7 +54,7 @@ func writeGreeting(rw io.ReadWriter, clusterID, nodeID, own string) (theirs stri
 	return text, err
 }
 
-// readGreeting lets admit decide about what the other side says of itself, and answers.
+// readGreeting calls admit with the hello of the other side, and replies.
 func readGreeting(rw io.ReadWriter, clusterID, nodeID, own string, admit func(said string) error) error {
 	said, err := checkGreeting(rw, clusterID, nodeID)
 	if err == nil {

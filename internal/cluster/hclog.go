@@ -8,7 +8,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 )
 
-// hcLogger lets Raft write to slog. Parts of hclog that Raft does not use do nothing.
+// hcLogger sends Raft's log to slog. Parts of hclog that Raft does not use do nothing.
 type hcLogger struct {
 	hclog.Logger
 	to   *slog.Logger
@@ -34,7 +34,7 @@ func slogLevel(l hclog.Level) slog.Level {
 	return slog.LevelDebug
 }
 
-// Log writes one record; hclog.Fmt arguments are rendered.
+// Log writes one record and renders hclog.Fmt arguments.
 func (l *hcLogger) Log(level hclog.Level, msg string, args ...any) {
 	lv := slogLevel(level)
 	if !l.to.Enabled(context.Background(), lv) {

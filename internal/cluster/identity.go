@@ -17,17 +17,18 @@ import (
 	"github.com/recount-ledger/recount/internal/durable"
 )
 
-// IdentityFile says in a node's directory whose it is. It is written before the first log entry and never again.
+// IdentityFile is the file in a node's directory that names its owner. It is written before the first log entry
+// and never again.
 const IdentityFile = "node.json"
 
-// refusedFile keeps the identity of a first start that another node refused. Whoever has taken it by then knows this node by it,
-// so the next first start uses it again.
+// refusedFile keeps the identity of a first start that another node refused. Nodes that have accepted it know
+// this node by it, so the next first start uses it again.
 const refusedFile = "node-refused.json"
 
 const identityFormat = 1
 
-// identity is the content of IdentityFile. Incarnation is drawn once for a directory: peers know by it that a node still has the
-// disk on which it promised them something.
+// identity is the content of IdentityFile. Incarnation is drawn once for a directory. By it, peers recognize
+// that a node still has the disk on which its promises to them are stored.
 type identity struct {
 	Format      int       `json:"format"`
 	ClusterID   string    `json:"cluster_id"`
@@ -49,28 +50,32 @@ func newIdentity(cfg *Config) identity {
 		Incarnation: hex.EncodeToString(random[:]), Created: cfg.Clock().UTC().Round(0)}
 }
 
-// CheckDirectory compares the identity in a node's directory, if there is one, with the settings. It changes nothing.
+// CheckDirectory compares the identity in a node's directory, if there is one, with the settings. It changes
+// nothing.
 func CheckDirectory(dir, clusterID, nodeID string) error {
 	_, _, err := readIdentity(dir, clusterID, nodeID)
 	return err
 }
 
-// readIdentity reads and checks the identity of the directory; found is false when it has none.
+// readIdentity reads and checks the identity of the directory. found is false if there is none.
 func readIdentity(dir, clusterID, nodeID string) (id identity, found bool, err error) {
 	found, err = readSummed(filepath.Join(dir, IdentityFile), &id)
 	switch {
 	case err != nil || !found:
 		return id, false, err
 	case id.Format != identityFormat:
-		return id, true, fmt.Errorf("%w: %s has format %d; a newer release wrote it", ErrInconsistent, IdentityFile, id.Format)
+		return id, true, fmt.Errorf("%w: %s has format %d; a newer release wrote it", ErrInconsistent,
+			IdentityFile, id.Format)
 	case id.ClusterID != clusterID || id.NodeID != nodeID:
-		return id, true, fmt.Errorf("%w: %s is the directory of node %q of cluster %q, the settings say node %q of cluster %q; "+
-			"give every node its own directory back", ErrForeignDirectory, dir, id.NodeID, id.ClusterID, nodeID, clusterID)
+		return id, true,
+			fmt.Errorf("%w: %s is the directory of node %q of cluster %q, the settings say node %q of cluster %q; "+
+				"give every node its own directory back", ErrForeignDirectory, dir, id.NodeID, id.ClusterID,
+				nodeID, clusterID)
 	}
 	return id, true, nil
 }
 
-// damagedAdvice ends a refusal of a file that says what this node and the others were.
+// damagedAdvice ends an error about a damaged file that identifies this node or others.
 const damagedAdvice = "leave this node stopped, keep its directory, and go on with the other nodes"
 
 // readSummed reads a document and checks its sum.
@@ -111,7 +116,7 @@ func setSum(d summed) error {
 	return nil
 }
 
-// writeSummed replaces a document, durably and whole.
+// writeSummed replaces a document durably and atomically.
 func writeSummed(path string, d summed) error {
 	if err := setSum(d); err != nil {
 		return err
@@ -126,8 +131,9 @@ func writeSummed(path string, d summed) error {
 	return nil
 }
 
-// admitDirectory decides whether the node may run on its directory: it is the one that the node has always had, or it is empty
-// and the operator says that the cluster is new (the others may still refuse it, see askPeers). It returns the identity, which is written before anything else.
+// admitDirectory decides whether the node may run on its directory. Either the directory is the one that the
+// node has always had, or it is empty and the operator declares the node new. The other nodes may still refuse
+// it, see askPeers. admitDirectory returns the identity, which is written before anything else.
 func admitDirectory(cfg *Config, last uint64, interrupted bool) (identity, error) {
 	id, found, err := readIdentity(cfg.Dir, cfg.ClusterID, cfg.NodeID)
 	switch {
@@ -138,7 +144,8 @@ func admitDirectory(cfg *Config, last uint64, interrupted bool) (identity, error
 	case found:
 		return id, nil
 	case last > 0:
-		return id, fmt.Errorf("%w: there is a log in %s and no %s: files are missing or of an older release", ErrInconsistent, cfg.Dir, IdentityFile)
+		return id, fmt.Errorf("%w: there is a log in %s and no %s: files are missing or of an older release",
+			ErrInconsistent, cfg.Dir, IdentityFile)
 	case !cfg.NewCluster && !interrupted:
 		return id, fmt.Errorf("%w: %s", ErrEmptyDirectory, cfg.Dir)
 	}

@@ -18,18 +18,19 @@ import (
 const (
 	membersName   = "members.json"
 	membersFormat = 1
-	membersSave   = 5 * time.Second  // how often what members have committed is written down
-	standingFor   = 30 * time.Second // how long a word of another node counts
+	membersSave   = 5 * time.Second  // interval at which the commit indexes of members are saved
+	standingFor   = 30 * time.Second // time for which a statement of another node is valid
 	askPause      = 200 * time.Millisecond
 )
 
-// hello is what a node says of itself at the start of every Raft stream and in every peer RPC, in both directions.
+// hello is the statement of a node about itself at the start of every Raft stream and in every peer RPC, in
+// both directions.
 type hello struct {
 	incarnation string // of its directory
-	boot        string // of its process: messages of one process may overtake each other
+	boot        string // of its process, because messages of different processes may overtake each other
 	voters      string // digest of the ids of its voters
 	last        uint64 // last index of its log
-	commit      uint64 // what it knows to be committed
+	commit      uint64 // commit index that it knows
 }
 
 func (h hello) String() string {
@@ -42,12 +43,13 @@ func parseHello(s string) (h hello, err error) {
 		return hello{}, errors.New("a node did not say its incarnation and voters; does it run another release?")
 	}
 	if h.commit > h.last {
-		return hello{}, fmt.Errorf("a node says that entries up to %d are committed and that its log ends at %d", h.commit, h.last)
+		return hello{}, fmt.Errorf("a node says that entries up to %d are committed and that its log ends at %d",
+			h.commit, h.last)
 	}
 	return h, nil
 }
 
-// votersDigest is the digest of the ids, whatever their order.
+// votersDigest returns the digest of the ids, regardless of their order.
 func votersDigest(voters []Voter) string {
 	var ids []string
 	for _, v := range voters {
@@ -67,18 +69,18 @@ type memberFile struct {
 
 type memberRow struct {
 	Incarnation string `json:"incarnation"`
-	Committed   uint64 `json:"committed"` // its log has held the entries up to here, for ever
+	Committed   uint64 `json:"committed"` // its log has held the entries up to here, permanently
 }
 
 func (f *memberFile) sum() *string { return &f.Sum }
 
-// denial is the word of a member that does not take this node for one.
+// denial is the statement of a member that it does not accept this node.
 type denial struct {
 	reason string
 	at     time.Time
 }
 
-// roster remembers who the other members are, and who of them denies that this node is one.
+// roster remembers the other members, and which of them deny that this node is a member.
 type roster struct {
 	cfg    *Config
 	log    *slog.Logger
@@ -87,14 +89,14 @@ type roster struct {
 	boot   string // of this process
 	state  func() (last, commit uint64)
 
-	saving sync.Mutex // one writer of the file; taken before mu
+	saving sync.Mutex // one writer of the file, acquired before mu
 
 	mu      sync.Mutex
 	known   map[string]memberRow
 	written map[string]bool // members whose incarnation is in the file
 	dirty   bool
-	boots   map[string]string    // the process of each member that was admitted last
-	agreed  map[string]time.Time // members that take this node for what it is
+	boots   map[string]string    // by member, its process that was admitted last
+	agreed  map[string]time.Time // members that accept this node
 	differs map[string]time.Time // nodes of this cluster's authority that have other voters
 	denied  map[string]denial    // members that take this node for another one
 
@@ -102,9 +104,19 @@ type roster struct {
 }
 
 func newRoster(cfg *Config, state func() (last, commit uint64)) (*roster, error) {
-	r := &roster{cfg: cfg, log: cfg.Logger, path: filepath.Join(cfg.Dir, membersName), voters: votersDigest(cfg.Voters), state: state,
-		boot: newIdentity(cfg).Incarnation, written: map[string]bool{}, boots: map[string]string{},
-		agreed: map[string]time.Time{}, differs: map[string]time.Time{}, denied: map[string]denial{}}
+	r := &roster{
+		cfg:     cfg,
+		log:     cfg.Logger,
+		path:    filepath.Join(cfg.Dir, membersName),
+		voters:  votersDigest(cfg.Voters),
+		state:   state,
+		boot:    newIdentity(cfg).Incarnation,
+		written: map[string]bool{},
+		boots:   map[string]string{},
+		agreed:  map[string]time.Time{},
+		differs: map[string]time.Time{},
+		denied:  map[string]denial{},
+	}
 	var err error
 	if r.known, err = readMembers(r.path); err != nil {
 		return nil, err
@@ -115,7 +127,7 @@ func newRoster(cfg *Config, state func() (last, commit uint64)) (*roster, error)
 	return r, nil
 }
 
-// readMembers reads the file; without one nobody is known.
+// readMembers reads the file. Without a file no member is known.
 func readMembers(path string) (map[string]memberRow, error) {
 	f := memberFile{}
 	found, err := readSummed(path, &f)
@@ -125,31 +137,33 @@ func readMembers(path string) (map[string]memberRow, error) {
 	case !found:
 		return map[string]memberRow{}, nil
 	case f.Format != membersFormat:
-		return nil, fmt.Errorf("%w: %s has format %d, this release knows %d; run the release that wrote it", ErrInconsistent, path, f.Format, membersFormat)
+		return nil, fmt.Errorf("%w: %s has format %d, this release knows %d; run the release that wrote it",
+			ErrInconsistent, path, f.Format, membersFormat)
 	case f.Members == nil:
 		return nil, fmt.Errorf("%w: %s names no members", ErrInconsistent, path)
 	}
 	for id, row := range f.Members {
 		if !isIncarnation(row.Incarnation) {
-			return nil, fmt.Errorf("%w: %s: member %q has the incarnation %q", ErrInconsistent, path, id, row.Incarnation)
+			return nil, fmt.Errorf("%w: %s: member %q has the incarnation %q", ErrInconsistent, path, id,
+				row.Incarnation)
 		}
 	}
 	return f.Members, nil
 }
 
-// isIncarnation: 128 bits, hex.
+// isIncarnation reports whether s is 128 bits in hex.
 func isIncarnation(s string) bool {
 	raw, err := hex.DecodeString(s)
 	return err == nil && len(raw) == 16
 }
 
-// hello is what this node says.
+// hello returns the statement of this node about itself.
 func (r *roster) hello() hello {
 	last, commit := r.state()
 	return hello{incarnation: r.cfg.self.Incarnation, boot: r.boot, voters: r.voters, last: last, commit: commit}
 }
 
-// admit checks what the member id says of itself. A member that was never seen is written down before it is admitted.
+// admit checks the hello of member id. A member that was never seen is saved before it is admitted.
 func (r *roster) admit(id, said string) (hello, error) {
 	h, err := parseHello(said)
 	if err == nil {
@@ -173,11 +187,13 @@ func (r *roster) compare(id string, h hello) error {
 	switch {
 	case found && row.Incarnation != h.incarnation:
 		r.mu.Unlock()
-		return fmt.Errorf("it was seen with incarnation %.8s and comes with %.8s: its directory was lost or exchanged; stop it, and go on without it",
+		return fmt.Errorf("it was seen with incarnation %.8s and comes with %.8s: its directory was lost or "+
+			"exchanged; stop it, and go on without it",
 			row.Incarnation, h.incarnation)
 	case h.last < row.Committed && r.boots[id] != h.boot:
 		r.mu.Unlock()
-		return fmt.Errorf("its log ends at %d and held committed entries up to %d: it lost a part of its log; stop it, and go on without it",
+		return fmt.Errorf("its log ends at %d and held committed entries up to %d: it lost a part of its log; "+
+			"stop it, and go on without it",
 			h.last, row.Committed)
 	}
 	if h.commit > row.Committed || !found {
@@ -186,7 +202,7 @@ func (r *roster) compare(id string, h hello) error {
 	}
 	written := r.written[id]
 	r.mu.Unlock()
-	if !written { // also when an earlier attempt failed, or is under way for another message
+	if !written { // also if an earlier save failed, or is in progress for another message
 		if err := r.save(); err != nil {
 			return err
 		}
@@ -198,7 +214,7 @@ func (r *roster) compare(id string, h hello) error {
 	return nil
 }
 
-// save writes down what is known, if it is more than before.
+// save writes the members if there is something new.
 func (r *roster) save() error {
 	r.saving.Lock()
 	defer r.saving.Unlock()
@@ -245,7 +261,7 @@ func (r *roster) run(stop context.Context) {
 	}
 }
 
-// deniedBy notes that a member refuses this node, and why; an empty reason takes that back.
+// deniedBy records that a member refuses this node, and why. An empty reason clears the record.
 func (r *roster) deniedBy(id, reason string) {
 	r.mu.Lock()
 	_, before := r.denied[id]
@@ -260,19 +276,22 @@ func (r *roster) deniedBy(id, reason string) {
 	}
 }
 
-// stranger notes a node that has a certificate of this cluster and that the voters do not name.
+// stranger records a node that has a certificate of this cluster but is not one of the voters.
 func (r *roster) stranger(id string) {
 	r.mu.Lock()
 	_, before := r.differs[id]
 	r.differs[id] = time.Now()
 	r.mu.Unlock()
 	if !before {
-		r.log.Warn("cluster: a node with a certificate of this cluster calls, and the voters of this node do not name it", "node_id", id)
+		r.log.Warn("cluster: a node with a certificate of this cluster calls, and the voters of this node do "+
+			"not name it",
+			"node_id", id)
 	}
 }
 
-// standing tells why this node must not serve: of the members that were heard lately, more refuse it than take it for what it
-// is, or more have other voters than the same ones. One member alone, faulty or with wrong settings, stops no other.
+// standing returns why this node must not serve: among the members heard recently, more refuse this node than
+// accept it, or more have other voters than the same ones. A single member, faulty or with wrong settings,
+// cannot stop another.
 func (r *roster) standing() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -286,7 +305,8 @@ func (r *roster) standing() error {
 		return fmt.Errorf("%w by %s: %s", errRefused, strings.Join(deny, ", "), r.denied[deny[0]].reason)
 	}
 	if len(differ) > len(agree) {
-		return fmt.Errorf("%w: %s of this cluster have other voters in their settings than this node, %d have the same", errRefused,
+		return fmt.Errorf("%w: %s of this cluster have other voters in their settings than this node, %d have the same",
+			errRefused,
 			strings.Join(differ, ", "), len(agree))
 	}
 	return nil
@@ -302,14 +322,16 @@ func recent(seen map[string]time.Time) (ids []string) {
 	return ids
 }
 
-// Standing tells why this node must not serve although it runs: other members refuse it. Nil when they do not.
+// Standing returns why this node must not serve although it runs: other members refuse it. It returns nil if
+// they do not.
 func (c *Cluster) Standing() error { return c.peer.roster.standing() }
 
-// PeerRefusals counts the times that this node refused another one.
+// PeerRefusals returns the number of times that this node refused another one.
 func (c *Cluster) PeerRefusals() uint64 { return c.peer.roster.refusals.Load() }
 
-// askPeers finds out whether a node that says it is new has been a member. Members remember every incarnation that they have met,
-// so each majority that this node was part of left somebody behind who knows. It asks again while too few answer.
+// askPeers finds out whether a node that claims to be new has been a member. Members remember every incarnation
+// that they have met, so every majority that this node was part of has a member that knows. askPeers repeats
+// while too few respond.
 func (c *Cluster) askPeers() error {
 	limit, cancel := context.WithTimeout(c.stop, c.cfg.StartTimeout)
 	defer cancel()
@@ -321,7 +343,8 @@ func (c *Cluster) askPeers() error {
 			return err
 		}
 		if round == 0 {
-			c.log.Warn("cluster: this node is new, the cluster is not, and too few of the others answer; asking on", "for", c.cfg.StartTimeout)
+			c.log.Warn("cluster: this node is new, the cluster is not, and too few of the others answer; asking on",
+				"for", c.cfg.StartTimeout)
 		}
 		pause := time.NewTimer(askPause)
 		select {
@@ -333,17 +356,17 @@ func (c *Cluster) askPeers() error {
 	}
 }
 
-// census is what the other members said to a node that says it is new.
+// census collects what the other members told a node that claims to be new.
 type census struct {
-	need int // answers without which nobody can say that this node was never a member
+	need int // responses needed to know that this node was never a member
 
 	mu       sync.Mutex
-	answered map[string]bool // by members that take this node for a new one
+	answered map[string]bool // by members that accept this node as new
 	used     bool            // one of them has a ledger
 	refused  error
 }
 
-// verdict is nil when this node may begin.
+// verdict returns nil if this node may start.
 func (s *census) verdict() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -26,34 +26,40 @@ const (
 	maxHandshakes    = 64
 )
 
-// peerPort is the one TLS listener that peers use. ALPN decides: Raft streams or HTTP/2.
+// peerPort is the single TLS listener for peers. ALPN selects Raft streams or HTTP/2.
 type peerPort struct {
 	cfg  *Config
 	log  *slog.Logger
 	ln   net.Listener
-	tls  atomic.Pointer[peerTLS] // of the connections from now on
+	tls  atomic.Pointer[peerTLS] // for connections from now on
 	raft *subListener
 	h2   *subListener
 
 	roster *roster // nil until the directory is known
 
-	refusals rate.Sometimes // are logged; a flood of connections is not one of log lines
+	refusals rate.Sometimes // limits log lines, so that a flood of connections does not flood the log
 
 	mu     sync.Mutex
-	open   map[net.Conn]struct{} // accepted connections, closed with the port
+	open   map[net.Conn]struct{} // accepted connections, closed together with the port
 	closed bool
 	wg     sync.WaitGroup
 }
 
-// newPeerPort reads the files; listen opens the port.
+// newPeerPort reads the files. listen opens the port.
 func newPeerPort(cfg *Config) (*peerPort, error) {
-	p := &peerPort{cfg: cfg, log: cfg.Logger, open: map[net.Conn]struct{}{}, refusals: rate.Sometimes{First: 20, Interval: time.Second}}
+	p := &peerPort{
+		cfg:      cfg,
+		log:      cfg.Logger,
+		open:     map[net.Conn]struct{}{},
+		refusals: rate.Sometimes{First: 20, Interval: time.Second},
+	}
 	own, err := p.readTLS()
 	if err != nil {
 		return nil, err
 	}
 	if err := own.trusted(time.Now()); err != nil {
-		p.log.Warn("cluster: other nodes will refuse the peer certificate of this node", "file", cfg.TLS.Cert, "error", err)
+		p.log.Warn("cluster: other nodes will refuse the peer certificate of this node", "file", cfg.TLS.Cert,
+			"error", err)
 	}
 	p.tls.Store(own)
 	p.raft, p.h2 = newSubListener(cfg.PeerAdvertise), newSubListener(cfg.PeerAdvertise)
@@ -135,8 +141,8 @@ func (p *peerPort) serve() {
 	}
 }
 
-// strangers are connections that have not shown yet who they are, oldest first. A new one never waits for them: when there are
-// too many, the oldest ends, so that silent connections crowd out each other and no member.
+// strangers are connections that have not authenticated yet, oldest first. A new one never waits for them. If
+// there are too many, the oldest is closed, so that silent connections crowd out each other and no member.
 type strangers struct {
 	mu    sync.Mutex
 	conns []net.Conn
@@ -160,7 +166,7 @@ func (s *strangers) leave(conn net.Conn) {
 	}
 }
 
-// admit authenticates one connection and hands it to its protocol.
+// admit authenticates one connection and passes it to its protocol.
 func (p *peerPort) admit(raw net.Conn) {
 	ctx, cancel := context.WithTimeout(context.Background(), handshakeTimeout)
 	defer cancel()
@@ -238,7 +244,7 @@ func (p *peerPort) close() {
 	p.wg.Wait()
 }
 
-// trackedConn forgets itself in its port when closed.
+// trackedConn removes itself from its port when closed.
 type trackedConn struct {
 	net.Conn
 	port *peerPort
@@ -294,7 +300,7 @@ type peerAddr string
 func (peerAddr) Network() string  { return "tcp" }
 func (a peerAddr) String() string { return string(a) }
 
-// streamLayer gives Raft its connections.
+// streamLayer creates connections for Raft.
 type streamLayer struct {
 	*subListener
 	port *peerPort
@@ -321,7 +327,7 @@ func (s *streamLayer) Dial(address raft.ServerAddress, timeout time.Duration) (n
 	return conn, conn.SetDeadline(time.Time{})
 }
 
-// introduce greets the member id on a new Raft stream; each side may refuse the other.
+// introduce performs the handshake with member id on a new Raft stream. Each side may refuse the other.
 func (p *peerPort) introduce(conn net.Conn, id string) error {
 	theirs, err := writeGreeting(conn, p.cfg.ClusterID, p.cfg.NodeID, p.roster.hello().String())
 	var refused *refusedError

@@ -31,13 +31,14 @@ func (p *peerPort) readTLS() (*peerTLS, error) {
 		return nil, fmt.Errorf("cluster: own peer certificate: %s: %w", p.cfg.TLS.Cert, err)
 	}
 	if id != p.cfg.NodeID {
-		return nil, fmt.Errorf("cluster: own peer certificate: %s names node %q, not %q", p.cfg.TLS.Cert, id, p.cfg.NodeID)
+		return nil, fmt.Errorf("cluster: own peer certificate: %s names node %q, not %q", p.cfg.TLS.Cert, id,
+			p.cfg.NodeID)
 	}
 	return &peerTLS{cert: cert, roots: roots}, nil
 }
 
-// CheckTLS reads the files of the peer port as a start and a renewal do, and says whether nodes with the same authorities would take the
-// certificate. It opens nothing.
+// CheckTLS reads the files of the peer port as a start and a renewal do, and says whether nodes with the same
+// authorities would take the certificate. It opens nothing.
 func CheckTLS(cfg Config, now time.Time) (tls.Certificate, error) {
 	own, err := (&peerPort{cfg: &cfg}).readTLS()
 	if err != nil {
@@ -47,7 +48,9 @@ func CheckTLS(cfg Config, now time.Time) (tls.Certificate, error) {
 		return own.cert, nil // for the caller to say
 	}
 	if err := own.trusted(now); err != nil {
-		return own.cert, fmt.Errorf("cluster: other nodes will refuse the peer certificate %s under the authorities in %s: %w", cfg.TLS.Cert, cfg.TLS.CA, err)
+		return own.cert,
+			fmt.Errorf("cluster: other nodes will refuse the peer certificate %s under the authorities in %s: %w",
+				cfg.TLS.Cert, cfg.TLS.CA, err)
 	}
 	return own.cert, nil
 }
@@ -79,20 +82,25 @@ func (s *peerTLS) verify(chain []*x509.Certificate, use x509.ExtKeyUsage) error 
 	for _, cert := range chain[1:] {
 		between.AddCert(cert)
 	}
-	_, err := chain[0].Verify(x509.VerifyOptions{Roots: s.roots, Intermediates: between, KeyUsages: []x509.ExtKeyUsage{use}})
+	_, err := chain[0].Verify(x509.VerifyOptions{
+		Roots:         s.roots,
+		Intermediates: between,
+		KeyUsages:     []x509.ExtKeyUsage{use},
+	})
 	return err
 }
 
-// ReloadTLS reads the peer port's files again. Connections that stand go on as they are; new ones in both directions use
-// what was read. When the files do not parse, do not match, name another node, or would be refused by nodes with the same
-// authorities, everything stays as it was and the error says which file and why.
+// ReloadTLS reads the peer port's files again. Connections that stand go on as they are; new ones in both
+// directions use what was read. When the files do not parse, do not match, name another node, or would be
+// refused by nodes with the same authorities, everything stays as it was and the error says which file and why.
 func (c *Cluster) ReloadTLS() error {
 	fresh, err := c.peer.readTLS()
 	if err != nil {
 		return err
 	}
 	if err := fresh.trusted(time.Now()); err != nil {
-		return fmt.Errorf("cluster: peer certificate %s under the authorities in %s: %w", c.cfg.TLS.Cert, c.cfg.TLS.CA, err)
+		return fmt.Errorf("cluster: peer certificate %s under the authorities in %s: %w", c.cfg.TLS.Cert,
+			c.cfg.TLS.CA, err)
 	}
 	c.peer.tls.Store(fresh)
 	return nil
@@ -105,7 +113,9 @@ func (p *peerPort) serverTLS() *tls.Config {
 	own := p.tls.Load()
 	return &tls.Config{
 		MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{own.cert}, ClientCAs: own.roots,
-		ClientAuth: tls.RequireAndVerifyClientCert, NextProtos: []string{alpnRPC, alpnRaft}, SessionTicketsDisabled: true,
+		ClientAuth:             tls.RequireAndVerifyClientCert,
+		NextProtos:             []string{alpnRPC, alpnRaft},
+		SessionTicketsDisabled: true,
 		VerifyConnection: func(state tls.ConnectionState) error {
 			_, err := p.identify(&state)
 			return err

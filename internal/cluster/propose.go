@@ -9,7 +9,8 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// Future is one proposal. A nil error of Wait says "committed at index" and nothing about what it meant.
+// Future is one proposal. A nil error of Wait means that the data is committed at index, and nothing about its
+// effect.
 type Future struct{ p *proposal }
 
 type proposal struct {
@@ -18,10 +19,10 @@ type proposal struct {
 	err   error
 }
 
-// Done is closed when the result is known. It may never be when the node shuts down.
+// Done returns a channel that is closed when the result is known. That may never happen if the node shuts down.
 func (f Future) Done() <-chan struct{} { return f.p.done }
 
-// Wait returns the committed Raft index. ErrNotLeader and ErrBusy are certain: nothing was proposed. ErrLeadershipLost,
+// Wait returns the committed Raft index. With ErrNotLeader and ErrBusy nothing was proposed. ErrLeadershipLost,
 // ErrShutdown and ctx's error leave the outcome unknown.
 func (f Future) Wait(ctx context.Context) (index uint64, err error) {
 	select {
@@ -38,8 +39,8 @@ func failed(err error) Future {
 	return Future{p}
 }
 
-// Propose hands data, which must not be changed afterwards, to Raft. Proposals of one goroutine are logged in their order.
-// It returns at once unless the queue is full, and then within an election timeout.
+// Propose passes data to Raft. The data must not be modified afterwards. Proposals of one goroutine are logged
+// in order. Propose returns at once unless the queue is full, and then within an election timeout.
 func (c *Cluster) Propose(data []byte) Future {
 	r := c.raft.Load()
 	if r == nil || r.State() != raft.Leader || c.Yielding() || !c.pending.add() {
@@ -75,12 +76,12 @@ func (c *Cluster) proposalError(err error) error {
 	return fmt.Errorf("%w: %w", ErrLeadershipLost, err)
 }
 
-// pendingSet counts proposals in flight and can refuse new ones.
+// pendingSet counts proposals in flight and can reject new ones.
 type pendingSet struct {
 	mu     sync.Mutex
 	n      int
 	closed bool
-	idle   chan struct{} // closed when closed and n == 0
+	idle   chan struct{} // closed when n reaches 0 after closing
 }
 
 func (p *pendingSet) add() bool {
@@ -114,7 +115,7 @@ func (p *pendingSet) refuse() {
 	}
 }
 
-// wait blocks until nothing is in flight or ctx ends; refuse comes first.
+// wait blocks until nothing is in flight or ctx ends. Call refuse first.
 func (p *pendingSet) wait(ctx context.Context) {
 	p.mu.Lock()
 	idle := p.idle

@@ -15,15 +15,16 @@ const (
 	pathTerm      = "/cluster/term"
 	pathReadIndex = "/cluster/readindex"
 
-	termAnswerSize = 17 // term, unix nanoseconds, 1 when the clock stepped too far; big-endian. After it, when asked: 1 when fit to lead
+	// term, Unix nanoseconds, 1 if the clock stepped too far; big-endian. If asked, 1 follows when fit to lead.
+	termAnswerSize = 17
 )
 
-// readLoop confirms leadership for reads. One round runs at a time; reads that arrive meanwhile share the next one, so
-// every voter is asked after every read of the round arrived.
+// readLoop confirms leadership for reads. One round runs at a time. Reads that arrive meanwhile share the next
+// round, so every voter is asked after all reads of the round arrived.
 type readLoop struct {
 	c     *Cluster
 	asks  chan *readAsk
-	ready atomic.Uint64 // the newest term of which an entry of this leader is known committed
+	ready atomic.Uint64 // the newest term with an entry of this leader that is known to be committed
 }
 
 type readAsk struct {
@@ -52,8 +53,9 @@ func (c *Cluster) registerInternal() {
 	})
 }
 
-// answerTerm tells this node's term and clock, and whether it is fit to lead when that is asked, off Raft's main goroutine. Raft makes a term durable and visible before it
-// grants a vote in it: whoever answers term T has not yet voted for a leader later than T.
+// answerTerm returns this node's term and clock and, if asked, whether it is fit to lead. It runs outside
+// Raft's main goroutine. Raft makes a term durable and visible before it grants a vote in it. A node that
+// answers term T has therefore not yet voted for a leader later than T.
 func (c *Cluster) answerTerm(_ context.Context, _ string, body []byte) ([]byte, error) {
 	out := binary.BigEndian.AppendUint64(make([]byte, 0, termAnswerSize+len(askFit)), c.Term())
 	out = c.clocks.appendTo(out)
@@ -67,10 +69,10 @@ func (c *Cluster) answerTerm(_ context.Context, _ string, body []byte) ([]byte, 
 	return out, nil
 }
 
-// ReadIndex returns a Raft index such that a state folded up to it is linearizable with respect to the call: a quorum of
-// voters said, after the call began, that it knows no later term than the leader's. The index belongs to an entry that
-// reaches the FSM, or is 0. A follower asks the leader. Errors: ErrNoLeader, ErrNotLeader, ErrNotConfirmed, ErrUnreachable,
-// ErrShutdown.
+// ReadIndex returns a Raft index such that a state folded up to it is linearizable with respect to the call:
+// after the call began, a quorum of voters confirmed that it knows no later term than the leader's. The index
+// belongs to an entry that reaches the FSM, or is 0. A follower asks the leader. Errors: ErrNoLeader,
+// ErrNotLeader, ErrNotConfirmed, ErrUnreachable, ErrShutdown.
 func (c *Cluster) ReadIndex(ctx context.Context) (index uint64, err error) {
 	if _, ok := c.IsLeader(); ok {
 		return c.reads.ask(ctx)
@@ -116,7 +118,8 @@ func (l *readLoop) ask(ctx context.Context) (uint64, error) {
 	}
 }
 
-// run serves asks in rounds until the cluster closes; asks that arrive during a round gather for the next.
+// run serves requests in rounds until the cluster closes. Requests that arrive during a round wait for the next
+// one.
 func (l *readLoop) run() {
 	var waiting []*readAsk
 	done := make(chan struct{}, 1)
@@ -172,8 +175,8 @@ func (l *readLoop) confirm(ctx context.Context) (uint64, error) {
 	return l.lastFolded(index)
 }
 
-// committedInTerm waits until an entry of this leader's own term is committed: before that its commit index may lie
-// behind what earlier leaders acknowledged.
+// committedInTerm waits until an entry of this leader's own term is committed. Before that, its commit index
+// may be behind what earlier leaders acknowledged.
 func (l *readLoop) committedInTerm(ctx context.Context, term uint64) (uint64, error) {
 	tick := time.NewTicker(l.c.cfg.Timings.CommitTimeout)
 	defer tick.Stop()
@@ -198,8 +201,8 @@ func (l *readLoop) committedInTerm(ctx context.Context, term uint64) (uint64, er
 	}
 }
 
-// quorum asks all voters for their term and needs a majority, this node included, to answer exactly term. Late answers are
-// not cancelled but ignored; each voter has a bounded number of questions open.
+// quorum asks all voters for their term. A majority, including this node, must answer exactly term. Late
+// answers are not cancelled but ignored. The number of open questions per voter is bounded.
 func (l *readLoop) quorum(ctx context.Context, term uint64) error {
 	answers := make(chan uint64, len(l.c.calls))
 	need, left := len(l.c.cfg.Voters)/2, 0
@@ -237,7 +240,8 @@ func (l *readLoop) quorum(ctx context.Context, term uint64) error {
 	return nil
 }
 
-// lastFolded steps back over entries that never reach the FSM (no-ops, barriers), so that waiting for the index ends.
+// lastFolded steps back over entries that never reach the FSM (no-ops, barriers), so that waiting for the index
+// ends.
 func (l *readLoop) lastFolded(index uint64) (uint64, error) {
 	for ; index > 0; index-- {
 		var entry raft.Log

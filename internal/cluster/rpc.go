@@ -17,12 +17,12 @@ import (
 const (
 	maxRPCBody = 64 << 20
 	errorCode  = "Recount-Error-Code"
-	helloName  = "Recount-Hello" // header: what a node says of itself, in requests and answers
+	helloName  = "Recount-Hello" // header with the hello of a node, in requests and responses
 
-	// Codes of RemoteError that this package makes itself.
+	// Codes of RemoteError that this package creates itself.
 	CodeInternal  = "internal"   // the handler returned an error that is not a *RemoteError
 	CodeNoHandler = "no_handler" // the peer does not know the path
-	CodeTooLarge  = "too_large"  // the body is longer than the peer takes
+	CodeTooLarge  = "too_large"  // the body is longer than the peer accepts
 	codeNotLeader = "not_leader"
 	codeNoQuorum  = "not_confirmed"
 	codeRefused   = "refused"
@@ -30,14 +30,14 @@ const (
 	codeOtherVoters = "other_voters"
 )
 
-// RemoteError is an error that a handler returned; it travels to the caller as it is.
+// RemoteError is an error that a handler returned. It reaches the caller unchanged.
 type RemoteError struct{ Code, Message string }
 
-// Error gives code and message.
+// Error returns code and message.
 func (e *RemoteError) Error() string { return "remote: " + e.Code + ": " + e.Message }
 
-// Handler answers one RPC. from is the authenticated id of the calling node. An error that is a *RemoteError reaches the
-// caller with its code, any other with CodeInternal.
+// Handler answers one RPC. from is the authenticated id of the calling node. An error that is a *RemoteError
+// reaches the caller with its code, any other with CodeInternal.
 type Handler func(ctx context.Context, from string, body []byte) ([]byte, error)
 
 type rpcServer struct {
@@ -53,14 +53,19 @@ func newRPCServer(c *Cluster) *rpcServer {
 	protocols.SetHTTP2(true)
 	s.http = &http.Server{
 		Handler: s, Protocols: protocols, ReadHeaderTimeout: c.cfg.rpcDeadline, MaxHeaderBytes: 16 << 10,
-		HTTP2:       &http.HTTP2Config{MaxConcurrentStreams: 1024, SendPingTimeout: 15 * time.Second, PingTimeout: 5 * time.Second},
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams: 1024,
+			SendPingTimeout:      15 * time.Second,
+			PingTimeout:          5 * time.Second,
+		},
 		BaseContext: func(net.Listener) context.Context { return c.stop },
 		ErrorLog:    slog.NewLogLogger(c.log.Handler(), slog.LevelDebug),
 	}
 	return s
 }
 
-// Handle registers the handler of a path such as "/propose". Register before Start; paths below /cluster/ are taken.
+// Handle registers the handler of a path such as "/propose". Register before Start. Paths below /cluster/ are
+// reserved.
 func (c *Cluster) Handle(path string, h func(ctx context.Context, from string, body []byte) ([]byte, error)) {
 	c.rpc.mu.Lock()
 	defer c.rpc.mu.Unlock()
@@ -141,9 +146,9 @@ func refuse(w http.ResponseWriter, status int, e *RemoteError) {
 	_, _ = io.WriteString(w, e.Message)
 }
 
-// Call sends body to a member's handler and returns its answer. Errors: *RemoteError from the handler, ErrUnknownNode,
-// ErrUnreachable (also wraps ctx's error; the handler may have run). Without a deadline in ctx it takes 10 s at most. A
-// call to this node itself runs the handler here.
+// Call sends body to a member's handler and returns its response. Errors: *RemoteError from the handler,
+// ErrUnknownNode, ErrUnreachable (also wraps ctx's error, and the handler may have run). Without a deadline in
+// ctx it takes at most 10 s. A call to this node itself runs the handler here.
 func (c *Cluster) Call(ctx context.Context, nodeID, path string, body []byte) (out []byte, err error) {
 	if nodeID == c.cfg.NodeID {
 		return c.callSelf(ctx, path, body)
@@ -169,7 +174,7 @@ func (c *Cluster) callSelf(ctx context.Context, path string, body []byte) ([]byt
 	return out, err
 }
 
-// peerClient is a pooled HTTP/2 client for one member that reconnects by itself.
+// peerClient is a pooled HTTP/2 client for one member. It reconnects automatically.
 type peerClient struct {
 	questions chan struct{} // slots for term questions of reads in flight
 
@@ -185,15 +190,28 @@ func newPeerClient(port *peerPort, v Voter) *peerClient {
 	protocols.SetHTTP2(true)
 	tr := &http.Transport{
 		Protocols: protocols, DisableCompression: true, IdleConnTimeout: 5 * time.Minute, ForceAttemptHTTP2: true,
-		DialTLSContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return port.dialTLS(ctx, v, alpnRPC) },
-		HTTP2:          &http.HTTP2Config{SendPingTimeout: 2 * time.Second, PingTimeout: 2 * time.Second, MaxReadFrameSize: 1 << 20},
+		DialTLSContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return port.dialTLS(ctx, v, alpnRPC)
+		},
+		HTTP2: &http.HTTP2Config{
+			SendPingTimeout:  2 * time.Second,
+			PingTimeout:      2 * time.Second,
+			MaxReadFrameSize: 1 << 20,
+		},
 	}
-	return &peerClient{questions: make(chan struct{}, 16), id: v.ID, port: port, base: "https://" + v.PeerAddr, tr: tr, http: &http.Client{Transport: tr}}
+	return &peerClient{
+		questions: make(chan struct{}, 16),
+		id:        v.ID,
+		port:      port,
+		base:      "https://" + v.PeerAddr,
+		tr:        tr,
+		http:      &http.Client{Transport: tr},
+	}
 }
 
 func (p *peerClient) close() { p.tr.CloseIdleConnections() }
 
-// call sends body to the member, and makes sure that it is the one that this node knows.
+// call sends body to the member, and checks that it is the member that this node knows.
 func (p *peerClient) call(ctx context.Context, path string, body []byte) ([]byte, error) {
 	out, _, err := p.exchange(ctx, path, body)
 	return out, err

@@ -13,19 +13,20 @@ var errSnapshotBytes = errors.New("cluster: synthetic snapshots have no bytes; s
 
 const snapshotID = "applied"
 
-// snapshotStore presents the durable applied state as one snapshot without bytes, so that Raft starts from there instead
-// of reading the whole log, and refuses every use that would need bytes.
+// snapshotStore presents the durable applied state as one snapshot without bytes, so that Raft starts from
+// there instead of reading the whole log. It rejects every use that would need bytes.
 type snapshotStore struct {
 	meta MetaSource
 	log  *slog.Logger
 }
 
-// Create makes a sink for zero bytes: what a snapshot would hold is durable already.
-func (s *snapshotStore) Create(raft.SnapshotVersion, uint64, uint64, raft.Configuration, uint64, raft.Transport) (raft.SnapshotSink, error) {
+// Create returns a sink for zero bytes, because the state is already durable.
+func (s *snapshotStore) Create(raft.SnapshotVersion, uint64, uint64, raft.Configuration, uint64,
+	raft.Transport) (raft.SnapshotSink, error) {
 	return emptySink{}, nil
 }
 
-// List has one element when something was applied.
+// List returns one element if something was applied.
 func (s *snapshotStore) List() ([]*raft.SnapshotMeta, error) {
 	index, term, encoded, configIndex := s.meta.Meta()
 	if index == 0 {
@@ -35,16 +36,23 @@ func (s *snapshotStore) List() ([]*raft.SnapshotMeta, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []*raft.SnapshotMeta{{Version: 1, ID: snapshotID, Index: index, Term: term, Configuration: config, ConfigurationIndex: configIndex}}, nil
+	return []*raft.SnapshotMeta{{
+		Version:            1,
+		ID:                 snapshotID,
+		Index:              index,
+		Term:               term,
+		Configuration:      config,
+		ConfigurationIndex: configIndex,
+	}}, nil
 }
 
-// Open fails: it is reached only when a leader lacks entries, which is a disaster.
+// Open fails. Raft calls it only if a leader lacks entries, which is a disaster.
 func (s *snapshotStore) Open(string) (*raft.SnapshotMeta, io.ReadCloser, error) {
 	s.log.Error("cluster: somebody asked for the bytes of a snapshot")
 	return nil, nil, errSnapshotBytes
 }
 
-// decodeConfiguration turns the library's panic on bad bytes into an error.
+// decodeConfiguration converts the library's panic on bad bytes to an error.
 func decodeConfiguration(b []byte) (config raft.Configuration, err error) {
 	defer func() {
 		if p := recover(); p != nil {

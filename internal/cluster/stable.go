@@ -16,16 +16,16 @@ import (
 	"github.com/recount-ledger/recount/internal/durable"
 )
 
-// Raft's term and vote are in raft-boltdb, and a second time in the file votes beside it: bbolt checks no data pages, and falls
-// back to an older root when the newer one is damaged, so one flipped bit could take back a vote. The database is written first
-// and the file second, before Raft hears that either is durable. So the file is always what Raft was told, and where the two
-// differ after a crash or a flipped bit it is right.
+// Raft's term and vote are in raft-boltdb, and a second time in the file votes beside it. bbolt does not check
+// data pages, and falls back to an older root if the newer one is damaged, so one flipped bit could take back a
+// vote. The database is written first and the file second, before Raft learns that either is durable. So the
+// file always has what Raft was told. If the two differ after a crash or a flipped bit, the file is right.
 //
-// The file has two copies. Both are written, one after the other and each with an fsync of its own: a crash can tear only the one
-// being written, and a damaged copy has a whole twin.
+// The file has two copies, written one after the other, each with its own fsync. A crash can tear only the copy
+// that is being written, and a damaged copy has an intact twin.
 //
-// A copy: magic "RCV1", sequence u64, current term u64, term of the last vote u64, length of the candidate u16, candidate, zeros,
-// and in its last four bytes the CRC-32C of all that; integers are big-endian.
+// A copy: magic "RCV1", sequence u64, current term u64, term of the last vote u64, length of the candidate u16,
+// candidate, zeros, and in its last four bytes the CRC-32C of all that. Integers are big-endian.
 const (
 	stableMagic = "RCV1"
 	stableCopy  = 4096
@@ -42,7 +42,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // errNotFound has the text that Raft expects of a stable store without the key.
 var errNotFound = errors.New("not found")
 
-// ballot is what Raft must never forget.
+// ballot is the state that Raft must never forget.
 type ballot struct {
 	seq, term, voteTerm uint64
 	candidate           []byte // nil before the first vote
@@ -56,8 +56,8 @@ type stableStore struct {
 	now  ballot
 }
 
-// openStable opens or creates database and file. A file with no sound copy, or whose copies contradict each other in a way that no
-// crash explains, is refused, and so is a database with votes and no file.
+// openStable opens or creates database and file. It returns an error for a file without an intact copy, for
+// copies that contradict each other in a way that no crash explains, and for a database with votes but no file.
 func openStable(path string) (*stableStore, error) {
 	bolt, err := openBolt(path)
 	if err != nil {
@@ -70,7 +70,7 @@ func openStable(path string) (*stableStore, error) {
 	return s, nil
 }
 
-// openBolt opens the database; bbolt panics at some damage.
+// openBolt opens the database. bbolt panics at some kinds of damage.
 func openBolt(path string) (s *raftboltdb.BoltStore, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -95,7 +95,8 @@ func (s *stableStore) openVotes(path string) (err error) {
 		return err
 	}
 	if fresh && (term > 1 || voted > 0) { // an interrupted bootstrap has reached term 1 at most
-		return fmt.Errorf("%w: %s is missing beside %s: this node does not know any more how it voted; leave it stopped and go on with the other nodes",
+		return fmt.Errorf("%w: %s is missing beside %s: this node does not know any more how it voted; leave "+
+			"it stopped and go on with the other nodes",
 			ErrInconsistent, path, stableName)
 	}
 	if s.f, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600); err != nil {
@@ -122,7 +123,7 @@ func (s *stableStore) boltUint64(key []byte) (n uint64, err error) {
 	return n, nil
 }
 
-// align writes into the database what the file says, where they differ.
+// align updates the database from the file where they differ.
 func (s *stableStore) align(term, voted uint64) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -136,7 +137,8 @@ func (s *stableStore) align(term, voted uint64) (err error) {
 	if voted != s.now.voteTerm {
 		errs = append(errs, s.bolt.SetUint64(keyVoteTerm, s.now.voteTerm))
 	}
-	if candidate, err := s.bolt.Get(keyVoteCand); s.now.candidate != nil && (err != nil || !bytes.Equal(candidate, s.now.candidate)) {
+	if candidate, err := s.bolt.Get(keyVoteCand); s.now.candidate != nil &&
+		(err != nil || !bytes.Equal(candidate, s.now.candidate)) {
 		errs = append(errs, s.bolt.Set(keyVoteCand, s.now.candidate))
 	}
 	return errors.Join(errs...)
@@ -145,16 +147,17 @@ func (s *stableStore) align(term, voted uint64) (err error) {
 func (s *stableStore) load(path string) error {
 	var raw [2 * stableCopy]byte
 	if n, _ := s.f.ReadAt(raw[:], 0); n == 0 {
-		return s.write(ballot{}) // created, and the process ended before the first write
+		return s.write(ballot{}) // created, but the process ended before the first write
 	}
 	first, ok := parseBallot(raw[:stableCopy])
 	second, ok2 := parseBallot(raw[stableCopy:])
 	switch {
 	case !ok && !ok2, ok && ok2 && first.seq != second.seq && first.seq != second.seq+1:
-		return fmt.Errorf("%w: %s is damaged: this node does not know any more how it voted; leave it stopped and go on with the other nodes",
+		return fmt.Errorf("%w: %s is damaged: this node does not know any more how it voted; leave it stopped "+
+			"and go on with the other nodes",
 			ErrInconsistent, path)
 	case !ok:
-		first = second // torn before it was whole: the second copy is what Raft was told
+		first = second // the first copy is torn; the second is what Raft was told
 	}
 	return s.write(first)
 }
@@ -162,7 +165,8 @@ func (s *stableStore) load(path string) error {
 func parseBallot(b []byte) (v ballot, ok bool) {
 	end := len(b) - 4
 	n := int(binary.BigEndian.Uint16(b[28:]))
-	if string(b[:4]) != stableMagic || n > maxCandidate || crc32.Checksum(b[:end], castagnoli) != binary.BigEndian.Uint32(b[end:]) {
+	if string(b[:4]) != stableMagic || n > maxCandidate ||
+		crc32.Checksum(b[:end], castagnoli) != binary.BigEndian.Uint32(b[end:]) {
 		return ballot{}, false
 	}
 	v = ballot{binary.BigEndian.Uint64(b[4:]), binary.BigEndian.Uint64(b[12:]), binary.BigEndian.Uint64(b[20:]), nil}
@@ -213,7 +217,7 @@ func (s *stableStore) Set(key, val []byte) error {
 	return s.write(v)
 }
 
-// Get reads it.
+// Get returns the candidate of the last vote.
 func (s *stableStore) Get(key []byte) ([]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -223,7 +227,7 @@ func (s *stableStore) Get(key []byte) ([]byte, error) {
 	return append([]byte(nil), s.now.candidate...), nil
 }
 
-// SetUint64 stores the current term, or that of the last vote.
+// SetUint64 stores the current term, or the term of the last vote.
 func (s *stableStore) SetUint64(key []byte, val uint64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -242,7 +246,7 @@ func (s *stableStore) SetUint64(key []byte, val uint64) error {
 	return s.write(v)
 }
 
-// GetUint64 reads one of them; zero before it was stored.
+// GetUint64 returns one of these terms, or zero before it was stored.
 func (s *stableStore) GetUint64(key []byte) (uint64, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -255,7 +259,7 @@ func (s *stableStore) GetUint64(key []byte) (uint64, error) {
 	return 0, errNotFound
 }
 
-// Close closes both.
+// Close closes database and file.
 func (s *stableStore) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

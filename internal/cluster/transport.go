@@ -15,15 +15,16 @@ var (
 	errNoSnapshot = errors.New("cluster: snapshots are never installed; seed the node")
 )
 
-// transport wraps Raft's network transport around four defects of the library:
-//   - a follower takes a leader's commit index up to its own last entry, so a stale suffix can be applied: every incoming
-//     AppendEntries is clamped to the last entry that it proves;
-//   - the heartbeat fast path changes term and state beside Raft's main goroutine: it is never installed;
-//   - a leader with a hung disk leads for ever because heartbeats need no disk: they are held back while a store hangs;
-//   - pipelining can deadlock: it is off.
+// transport wraps Raft's network transport to avoid four defects of the library:
+//   - A follower takes a leader's commit index up to its own last entry, so a stale suffix can be applied. transport
+//     clamps every incoming AppendEntries to the last entry that it proves.
+//   - The heartbeat fast path changes term and state beside Raft's main goroutine. transport never installs it.
+//   - A leader with a hung disk leads permanently because heartbeats need no disk. transport holds them back while a
+//     store hangs.
+//   - Pipelining can deadlock. It is off.
 //
-// A node whose clock is off while a majority agrees on the time, or that yields, holds back heartbeats and requests for votes,
-// so that another one leads; it goes on as a follower.
+// If this node's clock is off while a majority agrees on the time, or if this node yields, transport holds back
+// heartbeats and requests for votes. Another node then leads, and this one continues as a follower.
 type transport struct {
 	*raft.NetworkTransport // gives RequestPreVote as well
 	c                      *Cluster
@@ -43,7 +44,7 @@ func newTransport(c *Cluster) *transport {
 	return t
 }
 
-// addressBook makes configured addresses win over those in the log.
+// addressBook makes configured addresses override those in the log.
 type addressBook struct{ cfg *Config }
 
 func (b addressBook) ServerAddr(id raft.ServerID) (raft.ServerAddress, error) {
@@ -72,7 +73,8 @@ func (t *transport) pump() {
 	}
 }
 
-// inspect clamps the commit index of an AppendEntries and answers snapshots itself (false).
+// inspect clamps the commit index of an AppendEntries. It responds to snapshot requests itself and returns
+// false then.
 func (t *transport) inspect(rpc raft.RPC) bool {
 	switch req := rpc.Command.(type) {
 	case *raft.AppendEntriesRequest:
@@ -86,8 +88,8 @@ func (t *transport) inspect(rpc raft.RPC) bool {
 	return true
 }
 
-// clampCommit bounds the leader's commit index by the last entry that the request itself proves: the Raft paper's "index
-// of last new entry", where the library takes the follower's own last index.
+// clampCommit bounds the leader's commit index by the last entry that the request itself proves. That is the
+// Raft paper's "index of last new entry", where the library takes the follower's own last index.
 func clampCommit(req *raft.AppendEntriesRequest, off bool) bool {
 	last := req.PrevLogEntry + uint64(len(req.Entries))
 	if off || req.LeaderCommitIndex <= last {
@@ -97,14 +99,16 @@ func clampCommit(req *raft.AppendEntriesRequest, off bool) bool {
 	return true
 }
 
-// Consumer gives Raft the clamped requests.
+// Consumer returns the channel of clamped requests.
 func (t *transport) Consumer() <-chan raft.RPC { return t.consumer }
 
-// SetHeartbeatHandler does nothing: heartbeats take the way of all requests.
+// SetHeartbeatHandler does nothing, so that heartbeats are handled like all other requests.
 func (t *transport) SetHeartbeatHandler(func(raft.RPC)) {}
 
-// AppendEntries holds back empty requests while the local disk hangs or this node is not to lead, and tells the watchdog what happened.
-func (t *transport) AppendEntries(id raft.ServerID, target raft.ServerAddress, req *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+// AppendEntries holds back empty requests while the local disk hangs or this node must not lead, and reports
+// the result to the watchdog.
+func (t *transport) AppendEntries(id raft.ServerID, target raft.ServerAddress, req *raft.AppendEntriesRequest,
+	resp *raft.AppendEntriesResponse) error {
 	if len(req.Entries) == 0 && t.diskStuck() {
 		t.c.counts.held.Add(1)
 		return errStuckDisk
@@ -119,23 +123,25 @@ func (t *transport) AppendEntries(id raft.ServerID, target raft.ServerAddress, r
 	return err
 }
 
-// RequestPreVote does not stand while this node is not to lead.
-func (t *transport) RequestPreVote(id raft.ServerID, target raft.ServerAddress, req *raft.RequestPreVoteRequest, resp *raft.RequestPreVoteResponse) error {
+// RequestPreVote fails while this node must not lead.
+func (t *transport) RequestPreVote(id raft.ServerID, target raft.ServerAddress, req *raft.RequestPreVoteRequest,
+	resp *raft.RequestPreVoteResponse) error {
 	if err := t.heldBack(); err != nil {
 		return err
 	}
 	return t.NetworkTransport.RequestPreVote(id, target, req, resp)
 }
 
-// RequestVote does not stand while this node is not to lead.
-func (t *transport) RequestVote(id raft.ServerID, target raft.ServerAddress, req *raft.RequestVoteRequest, resp *raft.RequestVoteResponse) error {
+// RequestVote fails while this node must not lead.
+func (t *transport) RequestVote(id raft.ServerID, target raft.ServerAddress, req *raft.RequestVoteRequest,
+	resp *raft.RequestVoteResponse) error {
 	if err := t.heldBack(); err != nil {
 		return err
 	}
 	return t.NetworkTransport.RequestVote(id, target, req, resp)
 }
 
-// heldBack says why this node is not to lead now.
+// heldBack returns why this node must not lead now.
 func (t *transport) heldBack() error {
 	switch {
 	case t.c.Clock().Off():
@@ -151,8 +157,9 @@ func (t *transport) diskStuck() bool {
 	return busy && time.Since(since) > t.c.cfg.Timings.Election
 }
 
-// InstallSnapshot refuses: the log is never compacted, so nobody needs one.
-func (t *transport) InstallSnapshot(raft.ServerID, raft.ServerAddress, *raft.InstallSnapshotRequest, *raft.InstallSnapshotResponse, io.Reader) error {
+// InstallSnapshot fails. The log is never compacted, so nobody needs a snapshot.
+func (t *transport) InstallSnapshot(raft.ServerID, raft.ServerAddress, *raft.InstallSnapshotRequest,
+	*raft.InstallSnapshotResponse, io.Reader) error {
 	return errNoSnapshot
 }
 

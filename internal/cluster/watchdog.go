@@ -9,13 +9,13 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// watchdog stops a node that cannot heal by itself: a hung disk, a leadership transfer that never ended, a replication
-// goroutine that no longer runs while heartbeats do.
+// watchdog stops a node that cannot recover by itself: a hung disk, a leadership transfer that never ended, or
+// a replication goroutine that no longer runs while heartbeats do.
 type watchdog struct {
 	c *Cluster
 
 	mu            sync.Mutex
-	transferSince time.Time // since when every proposal was answered "transfer in progress"; zero when not
+	transferSince time.Time // time since which every proposal got "transfer in progress", or zero
 	peers         map[string]*peerProgress
 	leading       uint64 // term in which peers was filled
 }
@@ -28,7 +28,7 @@ type peerProgress struct {
 
 func newWatchdog(c *Cluster) *watchdog { return &watchdog{c: c, peers: map[string]*peerProgress{}} }
 
-// sawProposal notes the raw result of a proposal.
+// sawProposal records the result of a proposal.
 func (w *watchdog) sawProposal(err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -41,7 +41,7 @@ func (w *watchdog) sawProposal(err error) {
 	}
 }
 
-// sawAppend notes the end of an outgoing AppendEntries. Heartbeats carry no previous entry.
+// sawAppend records the end of an outgoing AppendEntries. Heartbeats carry no previous entry.
 func (w *watchdog) sawAppend(id string, req *raft.AppendEntriesRequest, err error) {
 	now := time.Now()
 	w.mu.Lock()
@@ -84,7 +84,8 @@ func (w *watchdog) run() {
 
 func (w *watchdog) check(now time.Time) error {
 	if since, busy := w.c.logs.StoreStarted(); busy && now.Sub(since) > w.c.cfg.stuckLimit {
-		return fmt.Errorf("cluster: the disk is stuck, a store has been running for %s", now.Sub(since).Round(time.Millisecond))
+		return fmt.Errorf("cluster: the disk is stuck, a store has been running for %s",
+			now.Sub(since).Round(time.Millisecond))
 	}
 	term, leading := w.c.IsLeader()
 	w.mu.Lock()
@@ -93,11 +94,12 @@ func (w *watchdog) check(now time.Time) error {
 		w.transferSince = time.Time{}
 		return nil
 	}
-	if w.c.pending.refusing() { // our own transfer, the last act of this process
+	if w.c.pending.refusing() { // our own transfer, just before the process ends
 		return nil
 	}
 	if !w.transferSince.IsZero() && now.Sub(w.transferSince) > 5*w.c.cfg.Timings.Election {
-		return fmt.Errorf("cluster: a leadership transfer has been in progress since %s; Raft will not propose again", w.transferSince.Format(time.RFC3339))
+		return fmt.Errorf("cluster: a leadership transfer has been in progress since %s; Raft will not propose again",
+			w.transferSince.Format(time.RFC3339))
 	}
 	if w.leading != term {
 		return nil
@@ -105,15 +107,16 @@ func (w *watchdog) check(now time.Time) error {
 	return w.checkPeers(now)
 }
 
-// checkPeers finds a peer that answers heartbeats and lacks entries although nobody even tries to send them. The limit is
-// above the library's longest pause between attempts (10 s).
+// checkPeers finds a peer that answers heartbeats and lacks entries although nothing tries to send them. The
+// limit is above the library's longest pause between attempts (10 s).
 func (w *watchdog) checkPeers(now time.Time) error {
 	last := w.c.raft.Load().LastIndex()
 	limit := max(15*w.c.cfg.Timings.Election, 30*time.Second)
 	for id, p := range w.peers {
 		alive := now.Sub(p.heartbeat) < 2*w.c.cfg.Timings.Election
 		if alive && p.match < last && now.Sub(p.attempt) > limit {
-			return fmt.Errorf("cluster: replication to %s stands still at %d of %d since %s", id, p.match, last, p.attempt.Format(time.RFC3339))
+			return fmt.Errorf("cluster: replication to %s stands still at %d of %d since %s", id, p.match, last,
+				p.attempt.Format(time.RFC3339))
 		}
 	}
 	return nil

@@ -8,24 +8,27 @@ import (
 
 var errUnfit = errors.New("cluster: held back, this node cannot take what is submitted and others can")
 
-// askFit, as the question for a term, asks too whether the voter is fit to lead. Releases before do not read it.
+// askFit is the body of a term question that also asks whether the voter is fit to lead. Earlier releases do
+// not read it.
 var askFit = []byte{1}
 
-// A node that yields waits this long, in election timeouts, for another leader. When there is none, as when the fit voters do
-// not reach each other or lack entries, it stands again for the second time before it yields anew.
+// A node that yields waits yieldFor, in election timeouts, for another leader. If there is none, for example
+// because the fit voters cannot reach each other or lack entries, it stands for election for standFor before it
+// yields again.
 const (
 	yieldFor = 6
 	standFor = 12
 )
 
-// fitness is what this node knows of who is fit to lead, and whether it yields.
+// fitness tracks which voters are fit to lead, and whether this node yields.
 type fitness struct {
 	mu    sync.Mutex
-	heard map[string]time.Time // voters that said that they are fit: when they were asked last
-	since time.Time            // when this node began to yield, while no other one leads; else zero
+	heard map[string]time.Time // by voter, the last question that it answered with fit
+	since time.Time            // start of the current yield while no other node leads, or zero
 }
 
-// note takes the answer of a voter to a question sent at a moment; one of an earlier release says nothing.
+// note records a voter's response to a question sent at that time. A response of an earlier release counts as
+// not fit.
 func (f *fitness) note(id string, sent time.Time, answer []byte) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -39,7 +42,7 @@ func (f *fitness) note(id string, sent time.Time, answer []byte) {
 	}
 }
 
-// others counts the voters that said within a time before now that they are fit.
+// others counts the voters that reported within a time before now that they are fit.
 func (f *fitness) others(now time.Time, within time.Duration) (n int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -51,7 +54,7 @@ func (f *fitness) others(now time.Time, within time.Duration) (n int) {
 	return n
 }
 
-// yields decides for a node that others could stand in for, or not; led says that another one leads.
+// yields decides whether this node yields. could means that others can replace it, led that another one leads.
 func (f *fitness) yields(now time.Time, could, led bool, election time.Duration) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -65,14 +68,15 @@ func (f *fitness) yields(now time.Time, could, led bool, election time.Duration)
 	return now.Sub(f.since)%((yieldFor+standFor)*election) < yieldFor*election
 }
 
-// fit reports whether this node can do what a leader is for.
+// fit reports whether this node can work as leader.
 func (c *Cluster) fit() bool {
 	return (c.cfg.Unfit == nil || !c.cfg.Unfit()) && !c.pending.refusing() && !c.Clock().Off()
 }
 
-// Yielding reports that this node is not fit to lead while a majority of all voters, without it, said within the last two
-// election timeouts that they are. It proposes nothing then, and holds back heartbeats and requests for votes, so that another
-// one leads; it stores and votes on. While too few others are fit it leads as it can: nobody could do better.
+// Yielding reports whether this node is not fit to lead while a majority of all voters, without this node,
+// reported within the last two election timeouts that they are fit. It then proposes nothing and holds back
+// heartbeats and requests for votes, so that another node leads. It still stores entries and votes. If too few
+// others are fit, it leads as well as it can.
 func (c *Cluster) Yielding() bool {
 	now, election := time.Now(), c.cfg.Timings.Election
 	could := c.cfg.Unfit != nil && c.cfg.Unfit() && c.fitness.others(now, 2*election) > len(c.cfg.Voters)/2
