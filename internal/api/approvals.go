@@ -35,5 +35,8 @@ func (s *server) approvals(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return writeJSON(c, http.StatusOK, wire.ApprovalsPage{Items: append([]wire.ApprovalAnswer{}, items...), AppliedSeq: at.AppliedSeq})
+	return writeJSON(c, http.StatusOK, wire.ApprovalsPage{
+		Items:      append([]wire.ApprovalAnswer{}, items...),
+		AppliedSeq: at.AppliedSeq,
+	})
 }

@@ -17,14 +17,14 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// Identity is who a request speaks for. All empty when authentication is off.
+// Identity is the authenticated caller of a request. All fields are empty if authentication is off.
 type Identity struct {
 	Actor      string // name of the token or certificate
 	Role       wire.Role
 	Credential string // "token:" and its id, "cert:" and its serial number in hex, or "basic"
 }
 
-// TokenRecord is what a ledger knows of a token.
+// TokenRecord is a token as the ledger knows it.
 type TokenRecord struct {
 	ID, Name  string
 	Role      wire.Role
@@ -33,44 +33,45 @@ type TokenRecord struct {
 	Revoked   bool
 }
 
-// Credentials is what the handlers need of a node to know who asks, and to change it.
+// Credentials are the methods of a node that authentication uses, and those that change credentials.
 type Credentials interface {
-	// Token gives a token by its id as far as this node knows, revoked ones too.
+	// Token returns a token by its id as far as this node knows, including revoked ones.
 	Token(id string) (TokenRecord, bool)
-	// CertificateRevoked says whether the certificate with this serial number (lower-case hex) counts for nothing.
+	// CertificateRevoked reports whether the certificate with this serial number (lower-case hex) is revoked.
 	CertificateRevoked(serial string) bool
 	// Current returns once this node knows everything that was acknowledged before the call.
 	Current(ctx context.Context) error
 	// Tokens lists all tokens without their LastUsed.
 	Tokens(ctx context.Context) ([]wire.TokenAnswer, error)
 	CreateToken(ctx context.Context, r wire.TokenRequest, meta Meta) (*wire.TokenAnswer, error)
-	// RevokeToken makes a token, or with "cert:" and a serial number a client certificate, count for nothing.
+	// RevokeToken revokes a token or, with "cert:" and a serial number, a client certificate.
 	RevokeToken(ctx context.Context, id string, r wire.TokenRevokeRequest, meta Meta) (*wire.TokenAnswer, error)
 }
 
-// RefusedAct is a request that was not let through, for the audit stream.
+// RefusedAct describes a rejected request for the audit stream.
 type RefusedAct struct {
 	At                time.Time
 	RequestID, Remote string
 	Method, Route     string // route template
 	Status            int
 	Reason            string // one of the refused... labels
-	Actor, Credential string // empty when it is not known who asked
+	Actor, Credential string // empty if the caller is not known
 	Role              wire.Role
 }
 
-// Why a request is refused: the closed set of the metric's label.
+// Reasons of a rejection, the closed set of the metric's label.
 const (
 	refusedNone      = "none"      // no credentials
-	refusedInvalid   = "invalid"   // credentials that do not count
+	refusedInvalid   = "invalid"   // credentials that are not valid
 	refusedForbidden = "forbidden" // another role is needed
 	refusedLimited   = "limited"   // too many failures from this address
 )
 
 var refusedLabels = []string{refusedNone, refusedInvalid, refusedForbidden, refusedLimited}
 
-// currentLimit bounds how long a token that does not count waits for news from the other nodes, maxConfirming how many such
-// tokens do at a time: a flood of guesses must not become a flood of questions to the voters.
+// currentLimit bounds the time for which an unknown token waits for news from the other nodes. maxConfirming
+// bounds the number of such tokens at a time, so that a flood of guesses does not become a flood of requests to
+// the voters.
 const (
 	currentLimit  = time.Second
 	maxConfirming = 8
@@ -81,7 +82,7 @@ var (
 	errBadCredentials = errors.New("credentials that do not count")
 )
 
-// identityKey holds the Identity in an echo.Context.
+// identityKey is the key of the Identity in an echo.Context.
 const identityKey = "identity"
 
 func identityOf(c echo.Context) Identity {
@@ -89,7 +90,7 @@ func identityOf(c echo.Context) Identity {
 	return id
 }
 
-// authorize lets a request through that the table allows. What was wrong with credentials is never told.
+// authorize accepts a request that the table allows. The response never tells what was wrong with credentials.
 func (s *server) authorize(r route, c echo.Context) error {
 	if len(r.roles) == 0 {
 		return nil
@@ -100,7 +101,7 @@ func (s *server) authorize(r route, c echo.Context) error {
 	remote := c.RealIP()
 	guessing := s.failures
 	if viaOf(c) != "" {
-		guessing = nil // the other node has counted, and may say any address
+		guessing = nil // the other node has counted the failure, and could name any address
 	}
 	id, err := s.authenticate(c.Request(), !guessing.over(remote))
 	noteActor(c, id.Actor, string(id.Role))
@@ -115,13 +116,14 @@ func (s *server) authorize(r route, c echo.Context) error {
 	case err != nil:
 		return s.refuse(r, c, refusedInvalid, id, wire.NewProblem(wire.CodeUnauthorized, ""))
 	case !slices.Contains(r.roles, id.Role):
-		return s.refuse(r, c, refusedForbidden, id, wire.NewProblem(wire.CodeForbidden, "the role "+string(id.Role)+" may not do this"))
+		return s.refuse(r, c, refusedForbidden, id,
+			wire.NewProblem(wire.CodeForbidden, "the role "+string(id.Role)+" may not do this"))
 	}
 	c.Set(identityKey, id)
 	return nil
 }
 
-// refuse counts and reports a refusal and gives the problem that answers it.
+// refuse counts and reports a rejection and returns the problem for the response.
 func (s *server) refuse(r route, c echo.Context, reason string, id Identity, p *wire.Problem) error {
 	s.metrics.refused.WithLabelValues(reason).Inc()
 	h := c.Response().Header()
@@ -134,14 +136,24 @@ func (s *server) refuse(r route, c echo.Context, reason string, id Identity, p *
 		h.Add("WWW-Authenticate", `Bearer realm="recount", error="insufficient_scope"`)
 	}
 	if s.Refused != nil {
-		s.Refused(RefusedAct{At: time.Now(), RequestID: currentID(c), Remote: c.RealIP(), Method: r.method, Route: r.path, Status: p.Status,
-			Reason: reason, Actor: id.Actor, Role: id.Role, Credential: id.Credential})
+		s.Refused(RefusedAct{
+			At:         time.Now(),
+			RequestID:  currentID(c),
+			Remote:     c.RealIP(),
+			Method:     r.method,
+			Route:      r.path,
+			Status:     p.Status,
+			Reason:     reason,
+			Actor:      id.Actor,
+			Role:       id.Role,
+			Credential: id.Credential,
+		})
 	}
 	return p
 }
 
-// authenticate finds out who asks. An Authorization header decides alone: a bad token beside a good certificate is bad. A token
-// that this node does not know costs a question to a majority only if mayAsk.
+// authenticate identifies the caller. If there is an Authorization header, it alone decides: a bad token beside
+// a good certificate is rejected. An unknown token costs a request to a majority only if mayAsk is set.
 func (s *server) authenticate(r *http.Request, mayAsk bool) (Identity, error) {
 	sent := r.Header.Values("Authorization")
 	switch {
@@ -161,8 +173,8 @@ func (s *server) authenticate(r *http.Request, mayAsk bool) (Identity, error) {
 	return id, err
 }
 
-// authenticateToken checks the form first. A token that does not count is looked at once more when this node knows all that
-// was acknowledged: another node may just have created it.
+// authenticateToken checks the form first. An unknown token is checked again after this node has caught up with
+// everything that was acknowledged, because another node may just have created it.
 func (s *server) authenticateToken(ctx context.Context, text string, mayAsk bool) (Identity, error) {
 	_, tokenID, err := wire.ParseToken(text)
 	if err != nil {
@@ -200,12 +212,13 @@ func (s *server) checkToken(tokenID, text string) (Identity, error) {
 
 func hasBearer(r *http.Request) bool {
 	scheme, _, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	return strings.EqualFold(scheme, "Bearer") || r.Header.Get("Authorization") == "" && r.TLS != nil && len(r.TLS.VerifiedChains) > 0
+	return strings.EqualFold(scheme, "Bearer") ||
+		r.Header.Get("Authorization") == "" && r.TLS != nil && len(r.TLS.VerifiedChains) > 0
 }
 
 func (s *server) basicConfigured() bool { return s.MetricsUser != "" || s.MetricsPass != "" }
 
-// authorizeBasic is for /metrics, whose readers often can do nothing else.
+// authorizeBasic authorizes /metrics by Basic Auth, because many scrapers support nothing else.
 func (s *server) authorizeBasic(r route, c echo.Context) error {
 	if s.mayScrape(c.Request()) {
 		c.Set(identityKey, Identity{Actor: s.MetricsUser, Role: wire.RoleMetrics, Credential: "basic"})
@@ -221,7 +234,8 @@ func (s *server) authorizeBasic(r route, c echo.Context) error {
 	return s.refuse(r, c, refusedInvalid, Identity{}, wire.NewProblem(wire.CodeUnauthorized, ""))
 }
 
-// lastUsed remembers when tokens were used here. It holds tokens that counted only, so it cannot grow beyond their number.
+// lastUsed remembers when tokens were used on this node. It holds valid tokens only, so it cannot outgrow their
+// number.
 type lastUsed struct {
 	mu sync.Mutex
 	at map[string]time.Time

@@ -11,10 +11,12 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// certificateIdentity reads who a client certificate speaks for: the URI recount://<cluster-id>/role/<role>/<name> among its
-// subject alternative names. Only chains that the TLS handshake has verified count, and all of such a chain must still be
-// valid at now and believed: a connection may be older than that. A certificate without such a URI is no credential.
-func certificateIdentity(state *tls.ConnectionState, clusterID string, now time.Time, believes func([]*x509.Certificate) bool) (Identity, error) {
+// certificateIdentity reads the identity from a client certificate: the URI
+// recount://<cluster-id>/role/<role>/<name> among its subject alternative names. It accepts only chains that
+// the TLS handshake has verified. All certificates of such a chain must still be valid at now and trusted,
+// because a connection may be older than that. A certificate without such a URI is not a credential.
+func certificateIdentity(state *tls.ConnectionState, clusterID string, now time.Time,
+	believes func([]*x509.Certificate) bool) (Identity, error) {
 	if state == nil || len(state.VerifiedChains) == 0 || len(state.VerifiedChains[0]) == 0 {
 		return Identity{}, errNoCredentials
 	}
@@ -29,7 +31,8 @@ func certificateIdentity(state *tls.ConnectionState, clusterID string, now time.
 		return Identity{}, errNoCredentials
 	}
 	parts := strings.Split(found[0].Path, "/")
-	if len(found) > 1 || !validNow(state.VerifiedChains, now) || clusterID == "" || found[0].Host != clusterID || len(parts) != 4 ||
+	if len(found) > 1 || !validNow(state.VerifiedChains, now) || clusterID == "" || found[0].Host != clusterID ||
+		len(parts) != 4 ||
 		found[0].RawQuery != "" || found[0].Fragment != "" || found[0].User != nil {
 		return Identity{}, errBadCredentials
 	}

@@ -10,15 +10,16 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// maxFailing bounds the addresses whose failed authentications are counted at a time.
+// maxFailing bounds the number of addresses whose failed authentications are counted.
 const maxFailing = 4096
 
-// lookAt is how many of them are compared when one must go.
+// lookAt is the number of entries that are compared when one must be dropped.
 const lookAt = 16
 
-// failures slows down guessing: an address, of IPv6 its /64, may fail so many times, then so many times a minute. Only failures
-// are slowed down. Right credentials always count, so a neighbour that guesses behind the same address locks nobody out.
-// A token holds 256 random bits, so nobody guesses it. A password for /metrics must be long for the same reason.
+// failures rate-limits failed authentications per client address (IPv6: per /64): a burst, then a number per
+// minute. It limits failures only. Valid credentials are always accepted, so a neighbour that guesses behind
+// the same address locks nobody out. A token holds 256 random bits, so nobody guesses it. A password for
+// /metrics must be long for the same reason.
 type failures struct {
 	perMinute int // 0 is no limit
 
@@ -40,16 +41,17 @@ func (f *failures) over(remote string) bool {
 	return l != nil && l.Tokens() < 1
 }
 
-// wait is how long one more attempt takes to come back.
+// wait returns the time after which one more attempt is allowed.
 func (f *failures) wait() time.Duration { return time.Minute / time.Duration(max(f.perMinute, 1)) }
 
-// problem answers a failure of an address that had too many.
+// problem returns the response to a failure of an address that had too many.
 func (f *failures) problem() *wire.Problem {
-	return wire.NewProblem(wire.CodeThrottled, "too many failed authentications from this address; right credentials are answered all the same").
+	return wire.NewProblem(wire.CodeThrottled,
+		"too many failed authentications from this address; right credentials are answered all the same").
 		WithRetry(f.wait())
 }
 
-// failed counts a failure, and reports whether the address had too many before it.
+// failed counts a failure, and reports whether the address already had too many.
 func (f *failures) failed(remote string) (over bool) {
 	if f == nil || f.perMinute == 0 {
 		return false
@@ -66,7 +68,7 @@ func (f *failures) failed(remote string) (over bool) {
 	return !l.Allow()
 }
 
-// makeRoom forgets, of a few, who has been good for longest when the table is full.
+// makeRoom drops, from a small sample, the entry with the most attempts left if the table is full.
 func (f *failures) makeRoom() {
 	if len(f.failing) < maxFailing {
 		return

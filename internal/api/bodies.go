@@ -17,17 +17,17 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// Bounds of what a request of an operator says about itself, in bytes.
+// Bounds of the common fields of an operation, in bytes.
 const (
 	maxOpID   = 64
 	maxReason = 1024
 	maxTicket = 128
 )
 
-// yamlTypes are the types of a request whose body is the document itself.
+// yamlTypes are the media types of requests whose body is the document itself.
 var yamlTypes = []string{wire.MediaYAML, "application/x-yaml", "text/yaml"}
 
-// decodeBody reads a JSON object strictly into v: no unknown or repeated member, nothing behind it.
+// decodeBody decodes a JSON object strictly into v. It rejects unknown and repeated members and trailing data.
 func (s *server) decodeBody(c echo.Context, v any) error {
 	if err := checkMedia(c.Request().Header, wire.MediaJSON); err != nil {
 		return err
@@ -51,17 +51,21 @@ func (s *server) decodeBody(c echo.Context, v any) error {
 	return nil
 }
 
-// wrongMember says which member does not fit v, and what it must be or which ones there are, in words of JSON and not of Go.
+// wrongMember describes the member that does not fit v, and the expected type or the known members, in terms of
+// JSON.
 func wrongMember(err error, v any) error {
 	var kind *json.UnmarshalTypeError
 	if errors.As(err, &kind) {
 		path := strings.Split(kind.Field, ".")
-		return badParameter(path[len(path)-1], "must be "+jsonKind(kind.Type)+", not "+strings.Replace(kind.Value, "bool", "true or false", 1))
+		return badParameter(path[len(path)-1],
+			"must be "+jsonKind(kind.Type)+", not "+strings.Replace(kind.Value, "bool", "true or false", 1))
 	}
 	if name, unknown := strings.CutPrefix(err.Error(), "json: unknown field "); unknown {
-		return badParameter(strings.Trim(name, `"`), "unknown member; known are "+strings.Join(memberNames(reflect.TypeOf(v).Elem()), ", "))
+		return badParameter(strings.Trim(name, `"`),
+			"unknown member; known are "+strings.Join(memberNames(reflect.TypeOf(v).Elem()), ", "))
 	}
-	return wire.NewProblem(wire.CodeBadRequest, "the body: "+strings.TrimPrefix(err.Error(), "json: ")).WithField("body")
+	return wire.NewProblem(wire.CodeBadRequest,
+		"the body: "+strings.TrimPrefix(err.Error(), "json: ")).WithField("body")
 }
 
 func jsonKind(t reflect.Type) string {
@@ -78,7 +82,7 @@ func jsonKind(t reflect.Type) string {
 	return "a whole number in range"
 }
 
-// memberNames are the names in JSON of the fields of a struct and of those embedded in it, in their order.
+// memberNames returns the JSON names of the fields of a struct, including embedded ones, in order.
 func memberNames(t reflect.Type) (names []string) {
 	for field := range t.Fields() {
 		switch name, _, _ := strings.Cut(field.Tag.Get("json"), ","); {
@@ -91,8 +95,8 @@ func memberNames(t reflect.Type) (names []string) {
 	return names
 }
 
-// onlyOnce refuses a repeated member of the outermost object and anything behind it. It also refuses names that no request
-// has, because encoding/json would take some of them for others: it does not look at the letter case.
+// onlyOnce rejects a repeated member of the outermost object and trailing data. It also rejects names that no
+// request has, because encoding/json ignores letter case and would match some of them.
 func onlyOnce(body []byte) error {
 	if !utf8.Valid(body) {
 		return errors.New("not UTF-8")
@@ -137,9 +141,10 @@ type memberError struct{ name, why string }
 
 func (e *memberError) Error() string { return fmt.Sprintf("member %q %s", e.name, e.why) }
 
-// emptyOrBroken says what is wrong with the value of a member. An empty one is most often a variable that was not set, and
-// would widen the request: no scope is every shard, no not_after is for ever. Half of a surrogate pair would be taken for
-// U+FFFD, so that something else is named than was meant.
+// emptyOrBroken describes what is wrong with the value of a member, or returns "". An empty value is usually a
+// variable that was not set, and would widen the request: without a scope a key covers every shard, without
+// not_after it never expires. Half of a surrogate pair would be read as U+FFFD, and the request would name
+// something else than was meant.
 func emptyOrBroken(value json.RawMessage) string {
 	var v any
 	if err := json.Unmarshal(value, &v); err != nil {
@@ -161,9 +166,9 @@ func emptyOrBroken(value json.RawMessage) string {
 	return ""
 }
 
-// loneSurrogate looks for \uD800 to \uDFFF in well-formed JSON that are no pair.
+// loneSurrogate reports whether well-formed JSON has an unpaired \uD800 to \uDFFF.
 func loneSurrogate(text []byte) bool {
-	high := false // the escape before this place was the first half of a pair
+	high := false // the previous escape was the first half of a pair
 	for i := 0; i < len(text); i++ {
 		if text[i] != '\\' {
 			if high {
@@ -184,10 +189,10 @@ func loneSurrogate(text []byte) bool {
 	return false
 }
 
-// notInName: the members of requests are written in a-z and _.
+// notInName reports whether r cannot be in the name of a member. The names in requests consist of a-z and _.
 func notInName(r rune) bool { return (r < 'a' || r > 'z') && r != '_' }
 
-// checkAct bounds what an operator says about an act.
+// checkAct validates the common fields of an operation.
 func checkAct(a wire.Act) error {
 	for _, f := range []struct {
 		name, value string
@@ -205,7 +210,11 @@ func checkAct(a wire.Act) error {
 	return nil
 }
 
-// queryAct reads an act from the query, for requests whose body is something else or that have none.
+// queryAct reads the common fields of an operation from the query, for requests with another or no body.
 func queryAct(p *params) wire.Act {
-	return wire.Act{OpID: p.text("op_id", maxOpID), Reason: p.text("reason", maxReason), Ticket: p.text("ticket", maxTicket)}
+	return wire.Act{
+		OpID:   p.text("op_id", maxOpID),
+		Reason: p.text("reason", maxReason),
+		Ticket: p.text("ticket", maxTicket),
+	}
 }

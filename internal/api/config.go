@@ -18,7 +18,7 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// Time limits of the server. The write limit is moved forward while a list is streamed.
+// Time limits of the server. The write limit is extended while a list is streamed.
 const (
 	readHeaderTimeout = 5 * time.Second
 	readTimeout       = 15 * time.Second
@@ -27,39 +27,47 @@ const (
 	maxHeaderBytes    = 16 << 10
 )
 
-// Config is what a handler needs. Ledger, Logger and Registry must be set; zero values of the others take the
-// defaults named here.
+// Config configures a handler. Ledger, Logger and Registry must be set. Zero values of the other fields select
+// the defaults given here.
 type Config struct {
-	Ledger   Ledger
-	Logger   *slog.Logger
-	Registry *prometheus.Registry // the handler's own metrics are registered here; /metrics serves all of it
+	Ledger Ledger
+	Logger *slog.Logger
+	// the handler registers its metrics here, and /metrics serves the whole registry
+	Registry *prometheus.Registry
 
 	TLS    *tls.Config // used by NewServer only; nil serves plain HTTP/1.1
 	NodeID string      // sent as Recount-Node
 
-	MaxBody        int64         // bytes of a submission, default 1 MiB
-	AddressRate    float64       // submissions per second of one address (IPv6: one /64), burst twice that; 0 is no limit
+	MaxBody int64 // bytes of a submission, default 1 MiB
+	// submissions per second of one address (IPv6: one /64), burst twice that; 0 is no limit
+	AddressRate    float64
 	ThrottleStatus int           // 429 (default) or 503
-	SubmitTimeout  time.Duration // until an outcome is unknown, default 10 s, below 25 s
-	ProgressEvery  time.Duration // between two events of a progress stream, default 1 s
-	ReadWait       time.Duration // how long a read waits for its position, default 5 s, below 25 s
+	SubmitTimeout  time.Duration // limit after which an outcome is unknown, default 10 s, below 25 s
+	ProgressEvery  time.Duration // interval between events of a progress stream, default 1 s
+	ReadWait       time.Duration // bound on the wait of a read for its position, default 5 s, below 25 s
 
-	NoAuth       bool                           // everybody may do everything; for tests and closed networks
-	ClusterID    string                         // in the URI of client certificates that count here; empty: none does
-	Believes     func([]*x509.Certificate) bool // says whether the authorities of now vouch for a client's chain, leaf first; nil: those of its handshake do
-	AuthFailures int                            // failed authentications per address and minute, default 60; below 0 is no limit
-	Refused      func(RefusedAct)               // told of every request that was not let through; may be nil
-	Leader       Leader                         // where acts are proposed; nil: always here
+	NoAuth    bool   // disables authorization, for tests and closed networks
+	ClusterID string // required in the URI of client certificates; if empty, none is accepted
+	// reports whether the current authorities vouch for a client's chain, leaf first; nil: those of its
+	// handshake do
+	Believes     func([]*x509.Certificate) bool
+	AuthFailures int              // failed authentications per address and minute, default 60; below 0 is no limit
+	Refused      func(RefusedAct) // called for every rejected request; may be nil
+	Leader       Leader           // where operations are proposed; nil: always here
 
-	MetricsUser, MetricsPass string         // Basic Auth on /metrics when either is set
-	MetricsApart             bool           // /metrics is not a route of this handler but has a server of its own, NewMetricsServer
-	TrustedProxies           []netip.Prefix // only these may name another client in X-Forwarded-For
-	HideRemote               bool           // lines of the log do not say from which address a request came
-	Acts                     func(Act)      // takes every act of an operator, done or refused, when it is answered; may be nil
-	Deciding                 *atomic.Int64  // requests whose body is here whole and that have no answer yet; nil: nobody asks
-	WALErrors                func() uint64  // failed writes of the event log, for flk_wal_errors; may be nil
+	MetricsUser, MetricsPass string // Basic Auth on /metrics when either is set
+	// /metrics is not a route of this handler but has its own server, see NewMetricsServer
+	MetricsApart   bool
+	TrustedProxies []netip.Prefix // only these may name another client in X-Forwarded-For
+	HideRemote     bool           // omits client addresses from log lines
+	// called with every operation of an operator, done or rejected, after the response; may be nil
+	Acts func(Act)
+	// number of requests with a complete body and no response yet; may be nil
+	Deciding  *atomic.Int64
+	WALErrors func() uint64 // failed writes of the event log, for flk_wal_errors; may be nil
 
-	// Explain names an error of the Ledger that would be answered 500 otherwise, nil when it cannot. It may be nil.
+	// Explain returns the problem for an error of the Ledger that would otherwise give status 500, or nil. It
+	// may be nil.
 	Explain func(error) *wire.Problem
 }
 
@@ -107,8 +115,8 @@ func setDefault[T comparable](v *T, d T) {
 	}
 }
 
-// NewServer returns a server with every limit set and the handler of NewHandler. The caller listens, serves
-// (ServeTLS with empty file names when Config.TLS is set) and shuts it down, which ends streams of progress.
+// NewServer returns a server with all limits set and the handler of NewHandler. The caller listens, serves
+// (ServeTLS with empty file names if Config.TLS is set) and shuts it down. Shutdown ends streams of progress.
 func NewServer(cfg Config) (*http.Server, error) {
 	stopping := make(chan struct{})
 	handler, err := newHandler(cfg, stopping)
@@ -120,7 +128,7 @@ func NewServer(cfg Config) (*http.Server, error) {
 	return server, nil
 }
 
-// limitedServer serves a handler with every limit set.
+// limitedServer returns a server with all limits set.
 func limitedServer(cfg Config, handler http.Handler) *http.Server {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
@@ -139,16 +147,16 @@ func limitedServer(cfg Config, handler http.Handler) *http.Server {
 	}
 }
 
-// aeadSuites are the suites of TLS 1.2 that a server offers: forward secrecy and authenticated encryption. RFC 9113 (appendix A)
-// bars all others from HTTP/2. Those of TLS 1.3 cannot be chosen.
+// aeadSuites are the suites that a server offers for TLS 1.2: forward secrecy and authenticated encryption. RFC
+// 9113 (appendix A) forbids all others for HTTP/2. Those of TLS 1.3 cannot be configured.
 var aeadSuites = []uint16{
 	tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
 	tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
 	tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
 }
 
-// serverTLS copies cfg, raises the version floor to TLS 1.2, leaves AEAD suites only and offers HTTP/2. The same holds for what
-// GetConfigForClient gives, which a handshake takes in place of cfg.
+// serverTLS copies cfg, raises the minimum version to TLS 1.2, allows AEAD suites only and offers HTTP/2. It
+// does the same for the result of GetConfigForClient, which a handshake uses instead of cfg.
 func serverTLS(cfg *tls.Config) *tls.Config {
 	if cfg == nil {
 		return nil

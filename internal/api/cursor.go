@@ -8,8 +8,9 @@ import (
 	"strings"
 )
 
-// A cursor is opaque to clients: version, kind of list, generation, a digest of the filters and where to go
-// on. It holds no secret and needs none: a forged one can only name another place in the same list.
+// A cursor is opaque to clients. It holds the version, the kind of list, the generation, a digest of the
+// filters and the position to continue from. It holds no secret and needs none: a forged cursor can only name
+// another position in the same list.
 type cursor struct {
 	kind       byte // 'a' audit, 's' shards, 'f' flips
 	generation uint32
@@ -32,9 +33,10 @@ func (k cursor) String() string {
 	return base64.RawURLEncoding.EncodeToString(append(b, k.place...))
 }
 
-// parseCursor reads a cursor that was made for the same kind of list and the same filters.
+// parseCursor decodes a cursor that was made for the same kind of list and the same filters.
 func parseCursor(text string, kind byte, filters [8]byte) (cursor, error) {
-	if len(text) > base64.RawURLEncoding.EncodedLen(cursorHeader+maxPlace) || strings.ContainsAny(text, "\r\n") { // the decoder skips line breaks even when strict
+	// the decoder skips line breaks even when strict
+	if len(text) > base64.RawURLEncoding.EncodedLen(cursorHeader+maxPlace) || strings.ContainsAny(text, "\r\n") {
 		return cursor{}, errCursor
 	}
 	b, err := base64.RawURLEncoding.Strict().DecodeString(text)
@@ -48,7 +50,7 @@ func parseCursor(text string, kind byte, filters [8]byte) (cursor, error) {
 	return k, nil
 }
 
-// digestFilters names a set of filter values; the order counts.
+// digestFilters returns a digest of filter values. Their order matters.
 func digestFilters(values ...string) [8]byte {
 	sum := sha256.Sum256([]byte(strings.Join(values, "\x00")))
 	return [8]byte(sum[:8])

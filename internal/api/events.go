@@ -12,10 +12,10 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// Bounds of one answer with events. A client goes on from what the trailer says.
+// Bounds of one response with events. A client continues from the position in the trailer.
 const (
 	maxEvents     = 10_000
-	maxEventBytes = 8 << 20 // of payloads; the last stretch may go beyond it
+	maxEventBytes = 8 << 20 // of payloads; the last chunk may exceed it
 	eventStretch  = 256
 )
 
@@ -43,7 +43,8 @@ func (s *server) events(c echo.Context) error {
 	return s.streamEvents(c, q, limit, at)
 }
 
-// streamEvents writes the lines. Once the first is out an error can only cut the stream, which the missing trailer shows.
+// streamEvents writes the lines. After the first line an error can only cut the stream, which a client detects
+// by the missing trailer.
 func (s *server) streamEvents(c echo.Context, q EventsQuery, limit int, at Position) error {
 	w := c.Response()
 	out := bufio.NewWriterSize(w, 32<<10)
@@ -59,7 +60,7 @@ func (s *server) streamEvents(c echo.Context, q EventsQuery, limit int, at Posit
 			w.Header().Set(echo.HeaderContentType, wire.MediaNDJSON)
 			w.WriteHeader(http.StatusOK)
 		}
-		// A writer may have no deadline to move; then the server's own limit stands.
+		// The writer may not support deadlines. Then the server's own limit applies.
 		_ = control.SetWriteDeadline(time.Now().Add(writeTimeout))
 		for i := range r.Items {
 			if err := lines.Encode(&r.Items[i]); err != nil {

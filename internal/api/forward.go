@@ -18,19 +18,19 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// Leader carries acts to the leader.
+// Leader forwards operations to the leader.
 type Leader interface {
-	// ForwardAct hands a request to the leader and gives its answer; both are opaque. here says that this node leads and that
-	// nothing was sent. An error that holds a *wire.Problem is answered as it is.
+	// ForwardAct sends a request to the leader and returns its response. Both are opaque. here means that this
+	// node leads and nothing was sent. An error that holds a *wire.Problem becomes the response.
 	ForwardAct(ctx context.Context, request []byte) (answer []byte, here bool, err error)
 	// Leading reports whether this node leads and may propose now.
 	Leading() bool
-	// LeaderURL is the base URL of the leader for clients, empty while none is known.
+	// LeaderURL returns the base URL of the leader for clients, or "" if none is known.
 	LeaderURL() string
 }
 
-// forwarded is an act on its way to the leader. It has the caller's own token: the leader authenticates the caller itself
-// and takes nobody's word for it.
+// forwarded is a request for an operation on its way to the leader. It carries the caller's own token. The
+// leader authenticates the caller itself and does not trust the forwarding node.
 type forwarded struct {
 	Method, Target, Remote, RequestID string
 	Header                            http.Header // of forwardedHeaders only
@@ -39,7 +39,7 @@ type forwarded struct {
 
 var forwardedHeaders = []string{"Authorization", "Content-Type", "Content-Encoding"}
 
-// forwardedAnswer is what the leader answers.
+// forwardedAnswer is the leader's response.
 type forwardedAnswer struct {
 	Status int
 	Header http.Header
@@ -49,23 +49,25 @@ type forwardedAnswer struct {
 // viaKey marks the context of a forwarded act.
 type viaKey struct{}
 
-// viaOf is the node that has forwarded the request, empty when a client asks.
+// viaOf returns the node that forwarded the request, or "" if it came from a client.
 func viaOf(c echo.Context) string {
 	via, _ := c.Request().Context().Value(viaKey{}).(string)
 	return via
 }
 
-// retryForward is when a caller should ask again while the leader changes.
+// retryForward is the Retry-After while the leader changes.
 const retryForward = time.Second
 
-// forward has the leader do an act when this node does not lead; done says that it is answered. A caller who is known by a
-// certificate only is told where the leader is: the leader cannot see the certificate through this node.
+// forward sends an operation to the leader if this node does not lead. done means that the response was sent. A
+// caller that is authenticated by a certificate only gets the leader's URL instead, because the leader cannot
+// see the certificate through this node.
 func (s *server) forward(r route, c echo.Context) (done bool, err error) {
 	if !r.act || s.Leader == nil || s.Leader.Leading() {
 		return false, nil
 	}
 	if viaOf(c) != "" {
-		return true, wire.NewProblem(wire.CodeNoLeader, "the node that was asked does not lead any more").WithRetry(retryForward)
+		return true, wire.NewProblem(wire.CodeNoLeader,
+			"the node that was asked does not lead any more").WithRetry(retryForward)
 	}
 	if strings.HasPrefix(identityOf(c).Credential, event.CertificatePrefix) && !s.NoAuth {
 		return true, s.misdirected()
@@ -76,7 +78,14 @@ func (s *server) forward(r route, c echo.Context) (done bool, err error) {
 			return true, err
 		}
 	}
-	f := forwarded{Method: r.method, Target: c.Request().URL.RequestURI(), Remote: c.RealIP(), RequestID: currentID(c), Header: http.Header{}, Body: body}
+	f := forwarded{
+		Method:    r.method,
+		Target:    c.Request().URL.RequestURI(),
+		Remote:    c.RealIP(),
+		RequestID: currentID(c),
+		Header:    http.Header{},
+		Body:      body,
+	}
 	for _, name := range forwardedHeaders {
 		if v := c.Request().Header.Values(name); len(v) > 0 {
 			f.Header[name] = v
@@ -87,7 +96,7 @@ func (s *server) forward(r route, c echo.Context) (done bool, err error) {
 	done, err = s.sendForward(ctx, c, f)
 	if err != nil {
 		err = s.actProblem(err, c)
-	} else if !done { // this node leads by now; the handler reads the body once more
+	} else if !done { // this node leads by now, and the handler reads the body again
 		c.Request().Body, c.Request().ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	}
 	return done, err
@@ -127,14 +136,15 @@ func (s *server) sendForward(ctx context.Context, c echo.Context, f forwarded) (
 
 var errForward = errors.New("not understood")
 
-// ServeForwarded answers an act that another node has forwarded; handler is that of NewHandler or NewServer. The caller is
-// authenticated here, from the token.
+// ServeForwarded handles an operation that another node has forwarded. handler comes from NewHandler or
+// NewServer. The caller is authenticated here by its token.
 func ServeForwarded(ctx context.Context, handler http.Handler, from string, request []byte) ([]byte, error) {
 	var f forwarded
 	if err := json.Unmarshal(request, &f); err != nil {
 		return nil, fmt.Errorf("forwarded act: %w", err)
 	}
-	r, err := http.NewRequestWithContext(context.WithValue(ctx, viaKey{}, from), f.Method, f.Target, bytes.NewReader(f.Body))
+	r, err := http.NewRequestWithContext(context.WithValue(ctx, viaKey{}, from), f.Method, f.Target,
+		bytes.NewReader(f.Body))
 	if err != nil {
 		return nil, fmt.Errorf("forwarded act: %w", err)
 	}
@@ -150,7 +160,7 @@ func ServeForwarded(ctx context.Context, handler http.Handler, from string, requ
 	return json.Marshal(forwardedAnswer{Status: w.status, Header: w.header, Body: w.body.Bytes()})
 }
 
-// capture is an answer in memory.
+// capture is a response in memory.
 type capture struct {
 	header http.Header
 	status int

@@ -15,7 +15,7 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// actMargin is what is left of the write limit when an act has used up its time.
+// actMargin is the part of the write limit that remains when an operation has used up its time.
 const actMargin = 5 * time.Second
 
 // progressFor bounds a stream of progress.
@@ -44,7 +44,9 @@ func (s *server) startGeneration(c echo.Context) error {
 }
 
 func (s *server) generations(c echo.Context) error {
-	return serveRead(s, c, wire.ConsistencyLinearizable, func(ctx context.Context, _ Position) (any, error) { return s.Ledger.Generations(ctx) })
+	return serveRead(s, c, wire.ConsistencyLinearizable, func(ctx context.Context, _ Position) (any, error) {
+		return s.Ledger.Generations(ctx)
+	})
 }
 
 func (s *server) generation(c echo.Context) error {
@@ -52,7 +54,9 @@ func (s *server) generation(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return serveRead(s, c, wire.ConsistencyLinearizable, func(ctx context.Context, _ Position) (any, error) { return s.Ledger.Generation(ctx, n) })
+	return serveRead(s, c, wire.ConsistencyLinearizable, func(ctx context.Context, _ Position) (any, error) {
+		return s.Ledger.Generation(ctx, n)
+	})
 }
 
 func (s *server) diff(c echo.Context) error {
@@ -92,9 +96,15 @@ func parseFlips(c echo.Context, generation uint32) (flipsRequest, error) {
 	if f.ndjson {
 		highest = maxStream
 	}
-	f.query = FlipsQuery{Generation: generation, Shard: p.shard("shard"), Key: p.key("key"), Reason: p.text("reason", 64),
-		Position: p.number("position", 0, 1, 1<<63-1), FromSeq: p.number("from_seq", 1, 1, 1<<63-1),
-		Limit: int(p.number("limit", min(defaultLimit, highest), 1, highest))}
+	f.query = FlipsQuery{
+		Generation: generation,
+		Shard:      p.shard("shard"),
+		Key:        p.key("key"),
+		Reason:     p.text("reason", 64),
+		Position:   p.number("position", 0, 1, 1<<63-1),
+		FromSeq:    p.number("from_seq", 1, 1, 1<<63-1),
+		Limit:      int(p.number("limit", min(defaultLimit, highest), 1, highest)),
+	}
 	get := p.values.Get
 	f.filters = digestFilters(get("shard"), get("key"), get("reason"))
 	if text := get("cursor"); text != "" {
@@ -141,10 +151,15 @@ func (s *server) flips(c echo.Context) error {
 		return err
 	}
 	c.Response().Header().Add("Vary", "Accept")
-	return writeJSON(c, http.StatusOK, wire.FlipsPage{Items: append([]wire.Flip{}, r.Items...), NextCursor: f.cursorAt(r), Position: r.Position, Generation: n})
+	return writeJSON(c, http.StatusOK, wire.FlipsPage{
+		Items:      append([]wire.Flip{}, r.Items...),
+		NextCursor: f.cursorAt(r),
+		Position:   r.Position,
+		Generation: n,
+	})
 }
 
-// flipsStream writes one flip per line and a trailer, which a stream that was cut lacks.
+// flipsStream writes one flip per line and a trailer. A cut stream lacks the trailer.
 func (s *server) flipsStream(c echo.Context, f flipsRequest, at Position) error {
 	q := f.query
 	q.Limit = min(f.query.Limit, streamStretch)
@@ -159,7 +174,7 @@ func (s *server) flipsStream(c echo.Context, f flipsRequest, at Position) error 
 	out := bufio.NewWriterSize(w, 32<<10)
 	lines, count, control := json.NewEncoder(out), 0, http.NewResponseController(w)
 	for {
-		_ = control.SetWriteDeadline(time.Now().Add(writeTimeout)) // a writer may have no deadline to move
+		_ = control.SetWriteDeadline(time.Now().Add(writeTimeout)) // the writer may not support deadlines
 		for i := range r.Items {
 			if err := lines.Encode(&r.Items[i]); err != nil {
 				return err
@@ -177,7 +192,13 @@ func (s *server) flipsStream(c echo.Context, f flipsRequest, at Position) error 
 			return err
 		}
 	}
-	err = lines.Encode(wire.Trailer{Trailer: true, Count: count, NextCursor: f.cursorAt(r), AppliedSeq: at.AppliedSeq, Generation: q.Generation})
+	err = lines.Encode(wire.Trailer{
+		Trailer:    true,
+		Count:      count,
+		NextCursor: f.cursorAt(r),
+		AppliedSeq: at.AppliedSeq,
+		Generation: q.Generation,
+	})
 	if err != nil {
 		return err
 	}
@@ -230,7 +251,8 @@ func (s *server) dropGeneration(c echo.Context) error {
 	return writeJSON(c, http.StatusOK, a)
 }
 
-// progress streams how far every node is, as server-sent events, until all that answer have reported or the client leaves.
+// progress streams the progress of every node as server-sent events, until all reachable nodes have finished or
+// the client leaves.
 func (s *server) progress(c echo.Context) error {
 	n, err := generationNumber(c)
 	if err != nil {
@@ -245,7 +267,7 @@ func (s *server) progress(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	fresh() // the stream has a limit of its own
+	fresh() // the stream has its own limit
 	ctx, cancel := context.WithTimeout(c.Request().Context(), progressFor)
 	defer cancel()
 	a, err := s.Ledger.Generation(ctx, n)
@@ -259,7 +281,7 @@ func (s *server) progress(c echo.Context) error {
 	return s.progressStream(ctx, w, a)
 }
 
-// progressStream writes a and what comes after it, one event per tick.
+// progressStream writes a and later states, one event per tick.
 func (s *server) progressStream(ctx context.Context, w *echo.Response, a *wire.GenerationAnswer) error {
 	tick := time.NewTicker(s.ProgressEvery)
 	defer tick.Stop()
@@ -291,14 +313,14 @@ func writeEvent(w *echo.Response, kind string, v any) error {
 		return err
 	}
 	control := http.NewResponseController(w)
-	_ = control.SetWriteDeadline(time.Now().Add(writeTimeout)) // a writer may have no deadline to move
+	_ = control.SetWriteDeadline(time.Now().Add(writeTimeout)) // the writer may not support deadlines
 	if _, err := fmt.Fprintf(w, "event: %s\ndata: %s\n\n", kind, data); err != nil {
 		return err
 	}
 	return control.Flush()
 }
 
-// allReported tells whether every node that answers has reported and none is on its way there.
+// allReported reports whether every reachable node has finished.
 func allReported(a *wire.GenerationAnswer) bool {
 	reachable := 0
 	for _, n := range a.Nodes {

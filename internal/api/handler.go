@@ -23,16 +23,16 @@ type server struct {
 	Config
 	metrics *metrics
 	from    *limit.Buckets  // by address
-	bodies  atomic.Int64    // bytes of submissions at hand
+	bodies  atomic.Int64    // bytes of submissions in memory
 	routes  map[string]bool // templates, the closed set of the route label
-	acts    map[string]bool // method and template of the routes that change something, but for submissions
+	acts    map[string]bool // method and template of the routes that change something, except submissions
 
 	failures   *failures
 	used       lastUsed
-	confirming chan struct{} // slots of tokens that wait for news
-	page       http.Handler  // of the metrics
+	confirming chan struct{} // slots for tokens that wait for news
+	page       http.Handler  // page with the metrics
 
-	stopping <-chan struct{} // closed when the server shuts down; nil for never
+	stopping <-chan struct{} // closed when the server shuts down, nil for never
 }
 
 // NewHandler returns the handler of every route. It registers its metrics with cfg.Registry, so a registry
@@ -54,8 +54,16 @@ func newEcho(cfg Config, stopping <-chan struct{}) (*echo.Echo, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &server{Config: cfg, routes: map[string]bool{}, acts: map[string]bool{}, stopping: stopping, from: limit.NewBuckets(addresses, cfg.AddressRate),
-		failures: newFailures(cfg.AuthFailures), confirming: make(chan struct{}, maxConfirming), page: cfg.registryPage()}
+	s := &server{
+		Config:     cfg,
+		routes:     map[string]bool{},
+		acts:       map[string]bool{},
+		stopping:   stopping,
+		from:       limit.NewBuckets(addresses, cfg.AddressRate),
+		failures:   newFailures(cfg.AuthFailures),
+		confirming: make(chan struct{}, maxConfirming),
+		page:       cfg.registryPage(),
+	}
 	if s.metrics, err = newMetrics(cfg.Registry, cfg.WALErrors); err != nil {
 		return nil, err
 	}
@@ -77,7 +85,7 @@ func newEcho(cfg Config, stopping <-chan struct{}) (*echo.Echo, error) {
 	return e, nil
 }
 
-// ipExtractor believes X-Forwarded-For only from the configured proxies.
+// ipExtractor trusts X-Forwarded-For only from the configured proxies.
 func ipExtractor(cfg Config) echo.IPExtractor {
 	if len(cfg.TrustedProxies) == 0 {
 		return echo.ExtractIPDirect()
@@ -100,8 +108,8 @@ func ipExtractor(cfg Config) echo.IPExtractor {
 	}
 }
 
-// withoutPorts joins the addresses of X-Forwarded-For. Some proxies write address:port, which is no address; thrown away it
-// would make all clients of that proxy one.
+// withoutPorts joins the addresses of X-Forwarded-For. Some proxies write address:port, which is not an
+// address. If such text were dropped, all clients of that proxy would be one client.
 func withoutPorts(given []string) string {
 	parts := strings.Split(strings.Join(given, ","), ",")
 	for i, p := range parts {
@@ -114,7 +122,7 @@ func withoutPorts(given []string) string {
 	return strings.Join(parts, ",")
 }
 
-// headAsGet answers HEAD as GET without the body.
+// headAsGet handles HEAD as GET without the body.
 func headAsGet(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodHead {
@@ -133,7 +141,7 @@ func (b bodyless) Write(p []byte) (int, error) { return len(p), nil }
 func (b bodyless) Unwrap() http.ResponseWriter { return b.ResponseWriter }
 func (b bodyless) Flush()                      { _ = http.NewResponseController(b.ResponseWriter).Flush() }
 
-// observe is the one middleware: request id, headers that every answer has, panics, errors, metrics, log.
+// observe is the only middleware: request id, headers of every response, panics, errors, metrics, log.
 func (s *server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		start := time.Now()
@@ -142,8 +150,9 @@ func (s *server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		h.Set(wire.HeaderRequestID, id)
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Cache-Control", "no-store")
-		// A request may have said its length in two ways. A proxy in front may believe the other one and take the rest of this
-		// connection for something else, so nothing comes after (RFC 9112, 6.1). net/http hides that there were two.
+		// The request may have stated its length in two ways. A proxy in front may use the other one and take
+		// the rest of this connection for another request, so the connection is closed (RFC 9112, 6.1).
+		// net/http hides that there were two.
 		if len(c.Request().TransferEncoding) > 0 {
 			h.Set("Connection", "close")
 		}
@@ -164,7 +173,8 @@ func (s *server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// noSlash answers 404 for a path that ends with a slash: no route does, and echo would read "submit/" as the id of a record.
+// noSlash responds 404 to a path that ends with a slash. No route ends with one, and echo would read "submit/"
+// as the id of a record.
 func noSlash(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		if path := c.Request().URL.EscapedPath(); len(path) > 1 && strings.HasSuffix(path, "/") {
@@ -174,7 +184,7 @@ func noSlash(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// guard turns a panic into an error; http.ErrAbortHandler passes, as net/http wants it.
+// guard converts a panic to an error. It passes http.ErrAbortHandler on, as net/http requires.
 func (s *server) guard(next echo.HandlerFunc, c echo.Context) (err error) {
 	defer func() {
 		r := recover()
@@ -214,7 +224,7 @@ func (s *server) finish(c echo.Context, id string, took time.Duration) {
 
 func currentID(c echo.Context) string { return c.Response().Header().Get(wire.HeaderRequestID) }
 
-// requestID keeps a well-formed id of the caller and makes one otherwise.
+// requestID returns a well-formed id of the caller, or a new id.
 func requestID(given string) string {
 	if len(given) == 0 || len(given) > 64 {
 		return rand.Text()

@@ -22,13 +22,14 @@ import (
 // readyLimit bounds all readiness checks together.
 const readyLimit = 2 * time.Second
 
-// livez says that the process answers; it never asks for a quorum, else a healthy minority would be killed.
+// livez reports that the process is alive. It never contacts a quorum, otherwise a healthy minority would be
+// killed.
 func (s *server) livez(c echo.Context) error { return c.String(http.StatusOK, "ok\n") }
 
-// health is what older clients ask for; they look at the status only.
+// health serves older clients, which look at the status only.
 func (s *server) health(c echo.Context) error { return c.String(http.StatusOK, "OK") }
 
-// readyz runs the checks of the ledger; ?verbose lists them, ?exclude=NAME (repeatable) leaves one out.
+// readyz runs the readiness checks of the ledger. ?verbose lists them, ?exclude=NAME (repeatable) skips one.
 func (s *server) readyz(c echo.Context) error {
 	ctx, cancel := context.WithTimeout(c.Request().Context(), readyLimit)
 	defer cancel()
@@ -74,7 +75,7 @@ func (s *server) openapi(c echo.Context) error {
 	return c.Blob(http.StatusOK, wire.MediaYAML, spec.OpenAPI)
 }
 
-// contractJSON is the contract as JSON, without the anchors that some generators of clients cannot follow.
+// contractJSON is the contract as JSON, without YAML anchors, which some client generators do not support.
 var contractJSON = sync.OnceValues(func() ([]byte, error) {
 	var document map[string]any
 	if err := yaml.Unmarshal(spec.OpenAPI, &document); err != nil {
@@ -97,7 +98,7 @@ var problemTemplate = template.Must(template.New("problem").Parse(`<!doctype htm
 <dl><dt>status</dt><dd>{{.Status}}</dd><dt>code</dt><dd><code>{{.Code}}</code></dd></dl></body></html>
 `))
 
-// problemPage explains one problem code; the type member of every problem points here.
+// problemPage explains one problem code. The type member of every problem links to it.
 func (s *server) problemPage(c echo.Context) error {
 	for _, info := range wire.Codes() {
 		if info.Code.Slug() != c.Param("slug") {

@@ -26,20 +26,25 @@ type NewKey struct {
 	NotBefore, NotAfter int64 // log time, Unix nanoseconds; 0 is no bound
 }
 
-// Registry is the part of a Ledger about keys, freezes and expected shards. Acts are answered once this node has folded them.
+// Registry is the part of a Ledger about keys, freezes and known shards. Operations return once this node has
+// folded them.
 type Registry interface {
-	// Keys lists the registered keys in the order of registration; Key gives one.
+	// Keys lists the registered keys in the order of registration. Key returns one.
 	Keys(ctx context.Context) ([]wire.KeyAnswer, error)
 	Key(ctx context.Context, id string) (*wire.KeyAnswer, error)
-	// AddKey registers a key, created is true then, or gives a registered one other terms.
+	// AddKey registers a key and returns created = true, or changes the terms of a registered one.
 	AddKey(ctx context.Context, k NewKey, act wire.Act, meta Meta) (answer *wire.KeyAnswer, created bool, err error)
-	// RevokeKey makes what a key signs from now on count for nothing; since is Unix nanoseconds, for folds with hindsight.
-	RevokeKey(ctx context.Context, keyID string, since int64, r wire.RevokeRequest, meta Meta) (*wire.RevokeAnswer, error)
-	// RetireKey is the planned end of a key; RetireSecret lets nodes forget the secret of a retired or revoked one.
+	// RevokeKey revokes a key: everything that it signs from now on is refused. since (Unix nanoseconds) is
+	// used by folds with hindsight.
+	RevokeKey(ctx context.Context, keyID string, since int64, r wire.RevokeRequest,
+		meta Meta) (*wire.RevokeAnswer, error)
+	// RetireKey ends the use of a key as planned. RetireSecret allows nodes to forget the secret of a retired
+	// or revoked key.
 	RetireKey(ctx context.Context, id string, act wire.Act, meta Meta) (*wire.KeyAnswer, error)
 	RetireSecret(ctx context.Context, id string, act wire.Act, meta Meta) (*wire.KeyAnswer, error)
 	Freezes(ctx context.Context) ([]wire.FreezeAnswer, error)
-	// Acts lists the events of operators' acts from seq on, at most limit; next is where to go on, 0 at the end.
+	// Acts lists the events of operators' operations from seq on, at most limit. next is the seq to continue
+	// from, or 0 at the end.
 	Acts(ctx context.Context, from uint64, limit int) (items []wire.ActItem, next uint64, err error)
 	Freeze(ctx context.Context, r wire.FreezeRequest, meta Meta) (*wire.FreezeAnswer, error)
 	Thaw(ctx context.Context, r wire.FreezeRequest, meta Meta) (*wire.FreezeAnswer, error)
@@ -67,7 +72,9 @@ func (s *server) key(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return serveRead(s, c, wire.ConsistencyLinearizable, func(ctx context.Context, _ Position) (any, error) { return s.Ledger.Key(ctx, id) })
+	return serveRead(s, c, wire.ConsistencyLinearizable, func(ctx context.Context, _ Position) (any, error) {
+		return s.Ledger.Key(ctx, id)
+	})
 }
 
 func (s *server) addKey(c echo.Context) error {
@@ -85,7 +92,7 @@ func (s *server) addKey(c echo.Context) error {
 	})
 }
 
-// newKey checks what is said of a key and derives its id.
+// newKey validates the request for a key and derives the key's id.
 func newKey(r *wire.KeyRequest) (NewKey, error) {
 	k := NewKey{Owner: r.Owner, Comment: r.Comment, Scope: r.Scope}
 	alg, err := verify.ParseAlg(r.Alg)
@@ -103,13 +110,15 @@ func newKey(r *wire.KeyRequest) (NewKey, error) {
 		}
 		key, err := verify.NewEd25519Key(raw)
 		if err != nil {
-			return k, badParameter("public", "must be the 32 bytes of an Ed25519 public key, canonical and not of small order")
+			return k, badParameter("public",
+				"must be the 32 bytes of an Ed25519 public key, canonical and not of small order")
 		}
 		k.Public, k.Fingerprint, k.ID = key.Public, key.Fingerprint, key.ID
 	} else {
 		raw, err := hex.DecodeString(r.Fingerprint)
 		if err != nil || len(raw) != 32 || r.Public != "" {
-			return k, badParameter("fingerprint", "an HMAC key is registered by its fingerprint, 64 hex digits, and nothing else of it")
+			return k, badParameter("fingerprint",
+				"an HMAC key is registered by its fingerprint, 64 hex digits, and nothing else of it")
 		}
 		k.Fingerprint = [32]byte(raw)
 		k.ID = verify.HMACKeyID(k.Fingerprint)
@@ -126,7 +135,7 @@ func newKey(r *wire.KeyRequest) (NewKey, error) {
 	return k, nil
 }
 
-// bound reads an optional moment.
+// bound parses an optional time.
 func bound(field, text string) (int64, error) {
 	if text == "" {
 		return 0, nil
@@ -161,8 +170,9 @@ func (s *server) retireKey(c echo.Context) error { return s.keyAct(c, s.Ledger.R
 
 func (s *server) retireSecret(c echo.Context) error { return s.keyAct(c, s.Ledger.RetireSecret) }
 
-// keyAct serves an act on a key that needs nothing but its id.
-func (s *server) keyAct(c echo.Context, do func(context.Context, string, wire.Act, Meta) (*wire.KeyAnswer, error)) error {
+// keyAct serves an operation on a key that needs only the key's id.
+func (s *server) keyAct(c echo.Context,
+	do func(context.Context, string, wire.Act, Meta) (*wire.KeyAnswer, error)) error {
 	id, err := keyID(c)
 	if err != nil {
 		return err
@@ -174,12 +184,13 @@ func (s *server) keyAct(c echo.Context, do func(context.Context, string, wire.Ac
 	})
 }
 
-// maxActs bounds the acts of one page.
+// maxActs bounds the operations on one page.
 const maxActs = 1000
 
 func (s *server) listActs(c echo.Context) error {
 	p := readParams(c, "from_seq", "limit", "consistency", "min_seq")
-	from, limit, want := p.number("from_seq", 1, 1, 1<<63-1), p.number("limit", 100, 1, maxActs), p.read(wire.ConsistencyLinearizable)
+	from, limit, want := p.number("from_seq", 1, 1, 1<<63-1), p.number("limit", 100, 1, maxActs),
+		p.read(wire.ConsistencyLinearizable)
 	if err := p.err(); err != nil {
 		return err
 	}
@@ -209,7 +220,8 @@ func (s *server) freeze(c echo.Context) error { return s.freezeAct(c, s.Ledger.F
 
 func (s *server) thaw(c echo.Context) error { return s.freezeAct(c, s.Ledger.Thaw) }
 
-func (s *server) freezeAct(c echo.Context, do func(context.Context, wire.FreezeRequest, Meta) (*wire.FreezeAnswer, error)) error {
+func (s *server) freezeAct(c echo.Context,
+	do func(context.Context, wire.FreezeRequest, Meta) (*wire.FreezeAnswer, error)) error {
 	var r wire.FreezeRequest
 	return s.act(c, &r, &r.Act, func(ctx context.Context, meta Meta) (int, any, error) {
 		if err := checkFreeze(&r); err != nil {
@@ -248,8 +260,8 @@ func checkFreeze(r *wire.FreezeRequest) error {
 	return nil
 }
 
-// oneShard refuses a pattern where the id of one shard is meant: nothing would be found under it, and that looks like good
-// news. A shard that does exist under such an id is meant.
+// oneShard rejects a pattern where the id of one shard is expected. Nothing would be found under a pattern, and
+// that looks like good news. A shard that exists under such an id is accepted.
 func (s *server) oneShard(ctx context.Context, field, id string) error {
 	if !strings.HasSuffix(id, "*") {
 		return nil

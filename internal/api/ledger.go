@@ -1,6 +1,5 @@
-// Package api speaks HTTP for a node: it limits, decodes parameters, calls the Ledger and encodes what comes
-// back. It refuses to judge records, to know Raft or the stores, and to keep any state about submissions;
-// every such answer comes from the Ledger that the caller passes in.
+// Package api serves HTTP for a node. It limits requests, decodes parameters, calls the Ledger and encodes the
+// results. It does not judge records, does not know Raft or the stores, and keeps no state about submissions.
 package api
 
 import (
@@ -11,86 +10,88 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// ErrNotFound says that the thing asked for does not exist at the position of the read; it is answered 404.
+// ErrNotFound means that the requested object does not exist at the position of the read. The status is 404.
 var ErrNotFound = errors.New("not found")
 
-// ErrGenerationGone says that the generation named in a query no longer answers here; it is answered 410.
+// ErrGenerationGone means that the generation named in a query is no longer served here. The status is 410.
 var ErrGenerationGone = errors.New("generation gone")
 
-// Meta is what the handler knows of a request besides its bytes.
+// Meta is what the handler knows of a request besides its body.
 type Meta struct {
 	RequestID string // at most 64 bytes of [A-Za-z0-9._-]
 	Remote    string // address of the client, without port
-	Via       string // the node that forwarded the request, empty when it came here
-	Identity         // who acts; never from the request itself. Empty for submissions
-	DryRun    bool   // of a submission: say what it would be answered, and neither log nor count it
+	Via       string // the node that forwarded the request, empty if it came here directly
+	Identity         // authenticated caller, never taken from the request itself; empty for submissions
+	DryRun    bool   // for a submission: compute the response, but neither log nor count the record
 }
 
-// Position is where a fold stands.
+// Position is the position of a fold.
 type Position struct {
 	AppliedSeq uint64 // highest seq folded
 	Generation uint32
 }
 
-// Read says how fresh a read must be.
+// Read is the required freshness of a read.
 type Read struct {
 	Consistency string // one of the wire.Consistency constants
 	MinSeq      uint64 // 0 for none; holds at every level
 }
 
-// AuditQuery selects rows of the audit list, in ascending seq unless it says otherwise. Empty members do not filter.
+// AuditQuery selects rows of the audit list, in ascending seq unless Newest is set. Empty fields do not filter.
 type AuditQuery struct {
 	Shard, Key, Outcome, Reason string
-	UnknownShards               bool   // only shards that nobody registered as expected
-	Since, Until                int64  // log time in ns since 1970: Since <= t < Until; 0 for none
-	FromSeq                     uint64 // first seq to look at, at least 1; when Newest the last one, 0 for the end
-	ToSeq                       uint64 // last seq to look at, 0 for no bound; when Newest the first one
-	Newest                      bool   // in descending seq
-	Limit                       int    // at least 1
-	Generation                  uint32 // the generation that must answer
+	UnknownShards               bool  // only shards that are not registered as known
+	Since, Until                int64 // log time in ns since 1970: Since <= t < Until; 0 for none
+	// first seq to look at, at least 1; with Newest the last one, 0 for the end
+	FromSeq    uint64
+	ToSeq      uint64 // last seq to look at, 0 for no bound; with Newest the first one
+	Newest     bool   // in descending seq
+	Limit      int    // at least 1
+	Generation uint32 // the generation that must be read
 
-	PCS          string       // first hex digits of the pcs_id that a submission names
-	Policy       string       // first hex digits of the policy that judged
-	Remote       netip.Prefix // addresses that records came from; the zero prefix for all
-	AsOf         uint64       // what was said after this event, of the events up to it; 0 for now
-	AsOfTime     int64        // the same by log time in ns since 1970
-	OfGeneration uint32       // what another generation says or, when it is gone, said last; 0 for Generation
+	PCS      string       // first hex digits of the pcs_id that a submission names
+	Policy   string       // first hex digits of the policy that judged
+	Remote   netip.Prefix // addresses that records came from; the zero prefix for all
+	AsOf     uint64       // list the outcomes as of this event; 0 for now
+	AsOfTime int64        // list the outcomes as of this log time, in ns since 1970
+	// list the outcomes of another generation, or its last ones if it is dropped; 0 for Generation
+	OfGeneration uint32
 }
 
-// AuditResult is one stretch of the list. It may hold fewer than Limit items, even none, and still go on.
+// AuditResult is one chunk of the list. It may hold fewer than Limit items, even none, and still continue.
 type AuditResult struct {
 	Items []wire.AuditItem
-	Next  uint64 // FromSeq of the next stretch; 0 at the end
-	AsOf  uint64 // the event after which the answers were these; 0 for now
+	Next  uint64 // FromSeq of the next chunk; 0 at the end
+	AsOf  uint64 // the event as of which the outcomes are listed; 0 for now
 }
 
 // EventsQuery selects events in ascending seq.
 type EventsQuery struct {
 	From, To   uint64 // the first, at least 1, and the last one; 0 for no bound
-	Shard      string // only submissions that name this shard, refused ones too; empty for every event
+	Shard      string // only submissions that name this shard, including refused ones; empty for every event
 	Limit      int    // at least 1
-	Generation uint32 // up to where this one has folded
+	Generation uint32 // the list ends where this generation has folded to
 }
 
-// EventsResult is one stretch of events. It may hold fewer than Limit, even none, and still go on.
+// EventsResult is one chunk of events. It may hold fewer than Limit, even none, and still continue.
 type EventsResult struct {
 	Items []wire.EventAnswer
-	Next  uint64 // From of the next stretch; 0 at the end
+	Next  uint64 // From of the next chunk; 0 at the end
 }
 
-// FlipsQuery selects flips of a generation against the active one in ascending seq. Empty members do not filter.
+// FlipsQuery selects flips of a generation against the active one in ascending seq. Empty fields do not filter.
 type FlipsQuery struct {
 	Generation         uint32
-	Position           uint64 // compare up to here; 0 is as far as this node has compared
+	Position           uint64 // compare up to here; 0 for the position up to which this node has compared
 	Shard, Key, Reason string // reason code under the new generation
 	FromSeq            uint64 // first seq to look at, at least 1
 	Limit              int    // at least 1
 }
 
-// FlipsResult is one stretch of the list. It may hold fewer than Limit items, even none, and still go on.
+// FlipsResult is one chunk of the list. It may hold fewer than Limit items, even none, and still continue.
 type FlipsResult struct {
 	Items    []wire.Flip
-	Next     uint64 // FromSeq of the next stretch; 0 at the end
+	Next     uint64 // FromSeq of the next chunk; 0 at the end
 	Position uint64
 }
 
@@ -101,37 +102,40 @@ type ShardsQuery struct {
 	Generation uint32
 }
 
-// ShardsResult is one stretch of the shard list.
+// ShardsResult is one chunk of the shard list.
 type ShardsResult struct {
 	Items []wire.ShardAnswer
 	More  bool // there are ids greater than the last item's
 }
 
-// Check is one readiness check; a nil Err is a pass. Names are short words without spaces.
+// Check is the result of one readiness check. A nil Err means that it passed. Names are short words without
+// spaces.
 type Check struct {
 	Name string
 	Err  error
 }
 
-// Ledger is what the handlers need of a node. All methods are called from many goroutines at once. An error
-// that holds a *wire.Problem (errors.As) is rendered as it is; ErrNotFound and ErrGenerationGone have their
-// statuses; an expired context is 504 outcome_unknown for Submit and acts of operators and 503 behind for reads; all else
-// is what Config.Explain makes of it, or 500.
-// Answers belong to the handler that asked; problems may be shared.
+// Ledger is the part of a node that the handlers use. All methods must be safe for concurrent use.
+//
+// An error that holds a *wire.Problem (errors.As) is rendered as that problem. ErrNotFound and
+// ErrGenerationGone have their own statuses. An expired context becomes 504 outcome_unknown for Submit and
+// operations, and 503 behind for reads. Config.Explain renders all other errors, or they become 500. The
+// handler owns the results. Problems may be shared.
 type Ledger interface {
 	Registry
-	// Submit decodes, checks and commits one record and waits for its outcome. body is not empty, at most
-	// Config.MaxBody bytes long and belongs to the ledger from here on. Outcome accepted is answered 200,
-	// escalated 202; refusals and conflicts come back as a *wire.Problem. With meta.DryRun it goes the same way as far as the
-	// log, writes nothing, and answers what would be answered now; answers that would name the event have seq 0.
+	// Submit decodes, checks and commits one record and waits for its outcome. body is not empty and at most
+	// Config.MaxBody bytes long, and the ledger owns it from then on. Outcome accepted has status 200,
+	// escalated 202. Refusals and conflicts are returned as a *wire.Problem. With meta.DryRun, Submit does the
+	// same work up to the log, writes nothing, and returns the response that a submission would get now. Where
+	// such a response would name the event, its seq is 0.
 	Submit(ctx context.Context, body []byte, meta Meta) (*wire.SubmitAnswer, error)
-	// Position gives the live generation's position without waiting.
+	// Position returns the position of the active generation without waiting.
 	Position() Position
 	// WaitRead returns once reads on this node are as fresh as r asks.
 	WaitRead(ctx context.Context, r Read) (Position, error)
-	// Lookup gives the answer of a pcs_id (64 lower-case hex digits) as it stands now.
+	// Lookup returns the current outcome of a pcs_id (64 lower-case hex digits).
 	Lookup(ctx context.Context, pcsID string) (*wire.PCSAnswer, error)
-	// Complete lists the pcs_ids that begin with prefix (8 to 64 lower-case hex digits), in order, at most limit of them.
+	// Complete lists the pcs_ids with this prefix (8 to 64 lower-case hex digits) in order, at most limit.
 	Complete(ctx context.Context, prefix string, limit int) ([]string, error)
 	Audit(ctx context.Context, q AuditQuery) (AuditResult, error)
 	Event(ctx context.Context, seq uint64) (*wire.EventAnswer, error)
@@ -140,29 +144,33 @@ type Ledger interface {
 	Shards(ctx context.Context, q ShardsQuery) (ShardsResult, error)
 	Shard(ctx context.Context, id string) (*wire.ShardAnswer, error)
 	Cluster(ctx context.Context) (*wire.ClusterAnswer, error)
-	// Digest gives the digests at seq, with the edge of the log tree if asked for; 0 is the folded head.
+	// Digest returns the digests at seq, with the edge of the log tree if edge is set. A seq of 0 is the folded
+	// head.
 	Digest(ctx context.Context, seq uint64, edge bool) (*wire.DigestAnswer, error)
-	// PublishPolicy puts a policy document into the log; created is false when the same policy was there already. A document
-	// that cannot be used is a *wire.Problem of code bad_policy.
-	PublishPolicy(ctx context.Context, r wire.PolicyRequest, meta Meta) (answer *wire.PolicyAnswer, created bool, err error)
-	// Policies lists the published policies by seq; Policy gives one by its id (64 lower-case hex digits).
+	// PublishPolicy adds a policy document to the log. created is false if the same policy was already there. A
+	// document that cannot be used gives a *wire.Problem of code bad_policy.
+	PublishPolicy(ctx context.Context, r wire.PolicyRequest,
+		meta Meta) (answer *wire.PolicyAnswer, created bool, err error)
+	// Policies lists the published policies by seq. Policy returns one by its id (64 lower-case hex digits).
 	Policies(ctx context.Context) ([]wire.PolicyAnswer, error)
 	Policy(ctx context.Context, id string) (*wire.PolicyAnswer, error)
-	// ApplyPolicy puts a published policy in force for the events to come.
+	// ApplyPolicy puts a published policy in force for new events.
 	ApplyPolicy(ctx context.Context, id string, r wire.ApplyRequest, meta Meta) (*wire.ApplyAnswer, error)
-	// StartGeneration begins a second fold of the whole log under another policy.
+	// StartGeneration starts a second fold of the whole log under another policy.
 	StartGeneration(ctx context.Context, r wire.GenerationRequest, meta Meta) (*wire.GenerationAnswer, error)
-	// Generations lists all generations by number; Generation describes one and asks every node how far it is.
+	// Generations lists all generations by number. Generation describes one and asks every node for its
+	// progress.
 	Generations(ctx context.Context) (*wire.GenerationsPage, error)
 	Generation(ctx context.Context, number uint32) (*wire.GenerationAnswer, error)
-	// Diff says what a generation changes, up to position; 0 is as far as this node has compared.
+	// Diff summarizes the changes of a generation up to position. A position of 0 means as far as this node has
+	// compared.
 	Diff(ctx context.Context, number uint32, position uint64) (*wire.DiffAnswer, error)
 	Flips(ctx context.Context, q FlipsQuery) (FlipsResult, error)
 	Activate(ctx context.Context, number uint32, r wire.ActivateRequest, meta Meta) (*wire.ActivateAnswer, error)
 	Rollback(ctx context.Context, r wire.RollbackRequest, meta Meta) (*wire.ActivateAnswer, error)
 	DropGeneration(ctx context.Context, number uint32, act wire.Act, meta Meta) (*wire.DropAnswer, error)
-	// Approve says yes to an act that needs two actors, and carries it out when that is asked for; Approvals lists those that
-	// wait, with all also those that are done.
+	// Approve approves an operation that needs two actors, and carries it out if requested. Approvals lists the
+	// pending ones and, with all, also those that are done.
 	Approve(ctx context.Context, r wire.ApprovalRequest, meta Meta) (*wire.ApprovalAnswer, error)
 	Approvals(ctx context.Context, all bool) ([]wire.ApprovalAnswer, error)
 	Version() wire.VersionAnswer

@@ -14,13 +14,13 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// Limits of the lists, in items. A stream is read from the ledger in stretches.
+// Limits of the lists, in items. A stream is read from the ledger in chunks.
 const (
 	defaultLimit  = 100
 	maxLimit      = 1000
 	maxStream     = 100_000
 	streamStretch = 500
-	maxStretches  = 64 // stretches that one page may take to fill up when few rows match
+	maxStretches  = 64 // chunks that are read to fill one page if few rows match
 )
 
 // auditRequest is a parsed request for the audit list.
@@ -32,7 +32,8 @@ type auditRequest struct {
 }
 
 func parseAudit(c echo.Context) (auditRequest, error) {
-	p := readParams(c, "shard", "key", "outcome", "reason", "since", "until", "from_seq", "to_seq", "order", "limit", "cursor", "unknown_shards",
+	p := readParams(c, "shard", "key", "outcome", "reason", "since", "until", "from_seq", "to_seq", "order",
+		"limit", "cursor", "unknown_shards",
 		"pcs_id", "policy", "remote", "as_of", "generation", "consistency", "min_seq")
 	a := auditRequest{read: p.read(wire.ConsistencyLocal), ndjson: wantsNDJSON(c.Request().Header)}
 	highest := uint64(maxLimit)
@@ -40,12 +41,13 @@ func parseAudit(c echo.Context) (auditRequest, error) {
 		highest = maxStream
 	}
 	a.query = AuditQuery{
-		Shard:   p.shard("shard"),
-		Key:     p.key("key"),
-		Outcome: p.oneOf("outcome", "", wire.OutcomeAccepted, wire.OutcomeEscalated, wire.OutcomeRefused, wire.OutcomeConflict),
-		Reason:  p.text("reason", 64),
-		Since:   p.moment("since"),
-		Until:   p.moment("until"),
+		Shard: p.shard("shard"),
+		Key:   p.key("key"),
+		Outcome: p.oneOf("outcome", "", wire.OutcomeAccepted, wire.OutcomeEscalated, wire.OutcomeRefused,
+			wire.OutcomeConflict),
+		Reason: p.text("reason", 64),
+		Since:  p.moment("since"),
+		Until:  p.moment("until"),
 
 		UnknownShards: p.oneOf("unknown_shards", "", "true") != "",
 		FromSeq:       p.number("from_seq", 1, 1, 1<<63-1),
@@ -69,9 +71,11 @@ func parseAudit(c echo.Context) (auditRequest, error) {
 		a.query.FromSeq, a.query.ToSeq = a.query.ToSeq, a.query.FromSeq
 	}
 	get := p.values.Get
-	filters := []string{get("shard"), get("key"), get("outcome"), get("reason"), get("since"), get("until"), get("from_seq"), get("unknown_shards"),
+	filters := []string{get("shard"), get("key"), get("outcome"), get("reason"), get("since"), get("until"),
+		get("from_seq"), get("unknown_shards"),
 		get("to_seq"), get("order"), get("policy"), get("remote"), get("as_of"), get("generation")}
-	if id := get("pcs_id"); id != "" { // without it the cursors are those of nodes that do not know it
+	// only if set, so that the cursors of nodes without this filter stay valid
+	if id := get("pcs_id"); id != "" {
 		filters = append(filters, id)
 	}
 	a.filters = digestFilters(filters...)
@@ -86,7 +90,7 @@ func parseAudit(c echo.Context) (auditRequest, error) {
 	return a, p.err()
 }
 
-// audit answers with one page, or with a stream of lines when the client accepts NDJSON.
+// audit responds with one page, or with a stream of lines if the client accepts NDJSON.
 func (s *server) audit(c echo.Context) error {
 	a, err := parseAudit(c)
 	if err != nil {
@@ -127,8 +131,10 @@ func (a auditRequest) cursorAt(next uint64) string {
 	return cursor{kind: 'a', generation: a.query.Generation, filters: a.filters, place: place}.String()
 }
 
-// walkAudit gives at most q.Limit items to fn, in at most so many stretches, and returns where to go on.
-func (s *server) walkAudit(ctx context.Context, q AuditQuery, stretches int, fn func(AuditResult) error) (uint64, error) {
+// walkAudit passes at most q.Limit items to fn, reads at most that many chunks, and returns the seq to continue
+// from.
+func (s *server) walkAudit(ctx context.Context, q AuditQuery, stretches int,
+	fn func(AuditResult) error) (uint64, error) {
 	for left := q.Limit; ; stretches-- {
 		q.Limit = min(left, streamStretch)
 		r, err := s.Ledger.Audit(ctx, q)
@@ -151,8 +157,8 @@ func (s *server) walkAudit(ctx context.Context, q AuditQuery, stretches int, fn 
 	}
 }
 
-// auditStream writes one item per line and a trailer. Once the first line is out an error can only cut the
-// stream, which the missing trailer shows.
+// auditStream writes one item per line and a trailer. After the first line an error can only cut the stream,
+// which a client detects by the missing trailer.
 func (s *server) auditStream(c echo.Context, a auditRequest, at Position) error {
 	w := c.Response()
 	out := bufio.NewWriterSize(w, 32<<10)
@@ -167,7 +173,7 @@ func (s *server) auditStream(c echo.Context, a auditRequest, at Position) error 
 	}
 	next, err := s.walkAudit(c.Request().Context(), a.query, 1<<30, func(r AuditResult) error {
 		begin()
-		// A writer may have no deadline to move; then the server's own limit stands.
+		// The writer may not support deadlines. Then the server's own limit applies.
 		_ = control.SetWriteDeadline(time.Now().Add(writeTimeout))
 		count, asOf = count+len(r.Items), r.AsOf
 		for i := range r.Items {
@@ -182,7 +188,12 @@ func (s *server) auditStream(c echo.Context, a auditRequest, at Position) error 
 	}
 	begin()
 	err = lines.Encode(wire.Trailer{
-		Trailer: true, Count: count, NextCursor: a.cursorAt(next), AppliedSeq: at.AppliedSeq, Generation: a.query.Generation, AsOf: asOf,
+		Trailer:    true,
+		Count:      count,
+		NextCursor: a.cursorAt(next),
+		AppliedSeq: at.AppliedSeq,
+		Generation: a.query.Generation,
+		AsOf:       asOf,
 	})
 	if err != nil {
 		return err
@@ -190,7 +201,7 @@ func (s *server) auditStream(c echo.Context, a auditRequest, at Position) error 
 	return out.Flush()
 }
 
-// wantsNDJSON looks for the media type in Accept; a quality of zero is not honoured, nobody sends it.
+// wantsNDJSON looks for the media type in Accept. It does not honour a quality of zero, which nobody sends.
 func wantsNDJSON(h http.Header) bool {
 	for part := range strings.SplitSeq(strings.Join(h.Values("Accept"), ","), ",") {
 		media, _, _ := strings.Cut(part, ";")
@@ -233,7 +244,12 @@ func (s *server) shards(c echo.Context) error {
 		page.Items = []wire.ShardAnswer{}
 	}
 	if last := len(r.Items) - 1; r.More && last >= 0 {
-		page.NextCursor = cursor{kind: 's', generation: q.Generation, filters: filters, place: []byte(r.Items[last].ShardID)}.String()
+		page.NextCursor = cursor{
+			kind:       's',
+			generation: q.Generation,
+			filters:    filters,
+			place:      []byte(r.Items[last].ShardID),
+		}.String()
 	}
 	return writeJSON(c, http.StatusOK, page)
 }

@@ -10,9 +10,9 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// Values of the outcome label beside the outcomes of the ledger. Every submission counts once.
+// Values of the outcome label besides the outcomes of the ledger. Every submission is counted once.
 const (
-	labelReplayed  = "replayed"  // an earlier outcome given again
+	labelReplayed  = "replayed"  // an earlier outcome was repeated
 	labelThrottled = "throttled" // over a rate limit
 )
 
@@ -47,9 +47,11 @@ func newMetrics(reg prometheus.Registerer, walErrors func() uint64) (*metrics, e
 		}, []string{"route", "method", "class"}),
 		durations: prometheus.NewHistogramVec(histogram("flk_http_request_duration_seconds",
 			"Time to answer an HTTP request by route template."), []string{"route"}),
-		submit: prometheus.NewHistogram(histogram("flk_submit_duration_seconds", "Time from a submission's headers to its outcome.")),
+		submit: prometheus.NewHistogram(histogram("flk_submit_duration_seconds",
+			"Time from a submission's headers to its outcome.")),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "flk_auth_refused_total", Help: "Requests refused because of missing or invalid credentials, the wrong role, or too many failures.",
+			Name: "flk_auth_refused_total",
+			Help: "Requests refused because of missing or invalid credentials, the wrong role, or too many failures.",
 		}, []string{"reason"}),
 	}
 	for _, reason := range refusedLabels {
@@ -62,7 +64,7 @@ func newMetrics(reg prometheus.Registerer, walErrors func() uint64) (*metrics, e
 	return m, errors.Join(errs...)
 }
 
-// submission counts one submission; code is empty for answers.
+// submission counts one submission. code is empty unless the response is a problem.
 func (m *metrics) submission(label string, code wire.Code, took time.Duration) {
 	m.outcomes[label].Add(1)
 	if code == wire.CodeBadSignature {
@@ -71,8 +73,8 @@ func (m *metrics) submission(label string, code wire.Code, took time.Duration) {
 	m.submit.Observe(took.Seconds())
 }
 
-// check counts a record that was only checked. It is no submission, but a forgery that is found is one more time that the
-// verifier verified: that canaries are refused shows in the signature errors, whichever way they come.
+// check counts a record that was only checked. It is not a submission, but a forgery that is found counts as a
+// signature error: operators see there that canaries are refused, whichever way the canaries are sent.
 func (m *metrics) check(label string, code wire.Code) {
 	m.checks[label].Add(1)
 	if code == wire.CodeBadSignature {
@@ -80,7 +82,7 @@ func (m *metrics) check(label string, code wire.Code) {
 	}
 }
 
-// problemLabel is the outcome label of a submission that was answered with a problem.
+// problemLabel returns the outcome label of a submission whose response is a problem.
 func problemLabel(p *wire.Problem) string {
 	switch {
 	case p.Replayed:

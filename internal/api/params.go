@@ -15,9 +15,9 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// params reads a query string once and strictly: a parameter that the route does not know, a repeated or empty one or
-// a wrong value is an error, because a filter that is silently ignored gives a wrong list. The first problem
-// is kept and returned by err.
+// params reads a query string once and strictly. A parameter that the route does not know, a repeated or empty
+// one and a wrong value are errors, because a list with an ignored filter is wrong. The first problem is kept
+// and returned by err.
 type params struct {
 	values  url.Values
 	problem *wire.Problem
@@ -42,7 +42,7 @@ func readParams(c echo.Context, known ...string) *params {
 	return p
 }
 
-// printable keeps hostile parameter names out of the answer.
+// printable keeps hostile parameter names out of the response.
 func printable(name string) string {
 	if len(name) > 40 {
 		name = name[:40]
@@ -61,7 +61,7 @@ func (p *params) fail(name, detail string) {
 	}
 }
 
-// err returns the first problem as an error; a nil problem must not become a non-nil error.
+// err returns the first problem as an error. A nil problem must not become a non-nil error.
 func (p *params) err() error {
 	if p.problem == nil {
 		return nil
@@ -77,7 +77,8 @@ func (p *params) text(name string, longest int) string {
 	return v
 }
 
-// shard reads the id of one shard; an id that no record can have finds nothing, which looks like an answer.
+// shard reads the id of one shard. It rejects an id that no record can have, because an empty result would look
+// like an answer.
 func (p *params) shard(name string) string {
 	v := p.values.Get(name)
 	if v != "" {
@@ -108,7 +109,7 @@ func (p *params) oneOf(name, otherwise string, allowed ...string) string {
 	return v
 }
 
-// number reads a decimal in lowest..highest; an absent parameter gives otherwise.
+// number reads a decimal in lowest..highest. An absent parameter gives otherwise.
 func (p *params) number(name string, otherwise, lowest, highest uint64) uint64 {
 	v := p.values.Get(name)
 	if v == "" {
@@ -121,7 +122,7 @@ func (p *params) number(name string, otherwise, lowest, highest uint64) uint64 {
 	return n
 }
 
-// moment reads an RFC 3339 date-time as ns since 1970; absent gives 0.
+// moment reads an RFC 3339 date-time as ns since 1970. An absent parameter gives 0.
 func (p *params) moment(name string) int64 {
 	v := p.values.Get(name)
 	if v == "" {
@@ -136,8 +137,8 @@ func (p *params) moment(name string) int64 {
 
 const mustBeMoment = "must be an RFC 3339 date-time such as 2026-01-02T15:04:05Z, later than 1970-01-01T00:00:00Z"
 
-// nanoseconds reads a date-time as ns since 1970. The first of them is refused with everything before: 0 means that there is
-// no bound, and a bound must not become none.
+// nanoseconds parses a date-time as ns since 1970. It rejects 1970 itself and everything before, because 0
+// means that there is no bound.
 func nanoseconds(text string) (int64, bool) {
 	t, err := wire.ParseTime(text)
 	if err != nil || !t.After(time.Unix(0, 0)) || t.UTC().Year() > 2261 {
@@ -146,7 +147,7 @@ func nanoseconds(text string) (int64, bool) {
 	return t.UnixNano(), true
 }
 
-// digits reads the first digits of an id; what is the thing that has it.
+// digits reads the first digits of an id. what names the kind of object.
 func (p *params) digits(name, what string) string {
 	v := strings.ToLower(p.values.Get(name))
 	if v != "" && (len(v) < 8 || len(v) > 64 || strings.Trim(v, "0123456789abcdef") != "") {
@@ -173,7 +174,7 @@ func (p *params) addresses(name string) netip.Prefix {
 	return r.Masked()
 }
 
-// position reads the number of an event or a moment.
+// position reads the number of an event, or a time.
 func (p *params) position(name string) (seq uint64, ns int64) {
 	v := p.values.Get(name)
 	if strings.Trim(v, "0123456789") == "" {
@@ -186,16 +187,17 @@ func (p *params) position(name string) (seq uint64, ns int64) {
 	return 0, ns
 }
 
-// read gives the freshness that the query asks for.
+// read returns the freshness that the query asks for.
 func (p *params) read(otherwise string) Read {
 	return Read{
-		Consistency: p.oneOf("consistency", otherwise, wire.ConsistencyLocal, wire.ConsistencySession, wire.ConsistencyLinearizable),
-		MinSeq:      p.number("min_seq", 0, 0, 1<<63-1),
+		Consistency: p.oneOf("consistency", otherwise, wire.ConsistencyLocal, wire.ConsistencySession,
+			wire.ConsistencyLinearizable),
+		MinSeq: p.number("min_seq", 0, 0, 1<<63-1),
 	}
 }
 
-// fresh waits until the read may be answered and sets the position headers. The context that it returns
-// bounds the whole read.
+// fresh waits until the read is fresh enough and sets the position headers. The returned context bounds the
+// whole read.
 func (s *server) fresh(c echo.Context, r Read) (context.Context, context.CancelFunc, Position, error) {
 	ctx, cancel := context.WithTimeout(c.Request().Context(), s.ReadWait)
 	at, err := s.Ledger.WaitRead(ctx, r)
@@ -207,7 +209,7 @@ func (s *server) fresh(c echo.Context, r Read) (context.Context, context.CancelF
 	return pin(ctx, at.Generation), cancel, at, nil
 }
 
-// pathParam is the decoded path parameter. Echo routes on the escaped path when there is one.
+// pathParam returns the decoded path parameter. Echo routes on the escaped path if there is one.
 func pathParam(c echo.Context, name string) (string, error) {
 	v := c.Param(name)
 	if c.Request().URL.RawPath == "" {

@@ -4,12 +4,13 @@ import "context"
 
 type pinKey struct{}
 
-// pin makes everything that a read does with ctx come from one generation, also when another one is activated meanwhile.
+// pin makes all parts of a read with ctx use one generation, even if another one is activated meanwhile.
 func pin(ctx context.Context, generation uint32) context.Context {
 	return context.WithValue(ctx, pinKey{}, generation)
 }
 
-// PinnedGeneration is the generation whose position WaitRead gave for this read, 0 when none was asked for.
+// PinnedGeneration returns the generation whose position WaitRead returned for this read, or 0 if none was
+// requested.
 func PinnedGeneration(ctx context.Context) uint32 {
 	g, _ := ctx.Value(pinKey{}).(uint32)
 	return g

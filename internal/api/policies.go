@@ -13,7 +13,8 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// acting gives an operator's act its time and what is known of the request and of who sent it.
+// acting returns the context of an operation with its time limit, and what is known of the request and its
+// sender.
 func (s *server) acting(c echo.Context) (context.Context, context.CancelFunc, Meta) {
 	ctx, cancel := context.WithTimeout(c.Request().Context(), writeTimeout-actMargin)
 	return ctx, cancel, Meta{RequestID: currentID(c), Remote: c.RealIP(), Via: viaOf(c), Identity: identityOf(c)}
@@ -74,7 +75,7 @@ func (s *server) policies(c echo.Context) error {
 	})
 }
 
-// serveRead answers a read that has no parameters but its freshness.
+// serveRead serves a read that has no parameters except its freshness.
 func serveRead(s *server, c echo.Context, otherwise string, read func(context.Context, Position) (any, error)) error {
 	p := readParams(c, "consistency", "min_seq")
 	want := p.read(otherwise)
@@ -107,7 +108,9 @@ func (s *server) policy(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return serveRead(s, c, wire.ConsistencyLinearizable, func(ctx context.Context, _ Position) (any, error) { return s.Ledger.Policy(ctx, id) })
+	return serveRead(s, c, wire.ConsistencyLinearizable, func(ctx context.Context, _ Position) (any, error) {
+		return s.Ledger.Policy(ctx, id)
+	})
 }
 
 func (s *server) applyPolicy(c echo.Context) error {
@@ -122,8 +125,9 @@ func (s *server) applyPolicy(c echo.Context) error {
 	})
 }
 
-// act reads the request of an operator, does it and answers.
-func (s *server) act(c echo.Context, request any, about *wire.Act, do func(context.Context, Meta) (int, any, error)) error {
+// act decodes the request of an operator, carries it out and responds.
+func (s *server) act(c echo.Context, request any, about *wire.Act,
+	do func(context.Context, Meta) (int, any, error)) error {
 	p := readParams(c)
 	if err := p.err(); err != nil {
 		return err

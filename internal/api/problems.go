@@ -15,8 +15,7 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// renderError writes any error as a problem document. After the first byte of an answer nothing can be
-// changed any more, so it only logs then.
+// renderError writes any error as a problem document. After the first byte of a response it can only log.
 func (s *server) renderError(err error, c echo.Context) {
 	if c.Response().Committed {
 		s.Logger.Debug("error after the answer had begun", "error", err, "request_id", currentID(c))
@@ -53,14 +52,15 @@ func (s *server) renderError(err error, c echo.Context) {
 	}
 }
 
-// allowHead names HEAD wherever GET is allowed: every GET answers it.
+// allowHead adds HEAD wherever GET is allowed, because every GET route serves it.
 func allowHead(h http.Header) {
-	if allow := h.Get(echo.HeaderAllow); strings.Contains(allow, http.MethodGet) && !strings.Contains(allow, http.MethodHead) {
+	if allow := h.Get(echo.HeaderAllow); strings.Contains(allow, http.MethodGet) &&
+		!strings.Contains(allow, http.MethodHead) {
 		h.Set(echo.HeaderAllow, strings.Replace(allow, http.MethodGet, http.MethodGet+", "+http.MethodHead, 1))
 	}
 }
 
-// problemOf finds the problem in err; errors that nobody planned for are logged and become 500 without detail.
+// problemOf returns the problem in err. Unexpected errors are logged and become 500 without detail.
 func (s *server) problemOf(err error, c echo.Context) *wire.Problem {
 	var p *wire.Problem
 	var he *echo.HTTPError
@@ -84,8 +84,8 @@ func (s *server) problemOf(err error, c echo.Context) *wire.Problem {
 	return wire.NewProblem(wire.CodeInternal, "")
 }
 
-// notThere names what a request asks for and the ledger does not have: there is no shard "lab-7". It is "" when neither the path
-// nor ?seq= says what.
+// notThere describes the object that a request asks for and the ledger does not have: there is no shard
+// "lab-7". It returns "" if neither the path nor ?seq= names one.
 func notThere(c echo.Context) string {
 	what, value := "seq", c.QueryParam("seq")
 	if names := c.ParamNames(); len(names) > 0 {
@@ -104,7 +104,7 @@ func notThere(c echo.Context) string {
 	return fmt.Sprintf("there is no %s %.100q", what, value)
 }
 
-// frameworkProblem maps the errors that echo itself makes: no such route, wrong method.
+// frameworkProblem maps echo's own errors: no such route, wrong method.
 func frameworkProblem(he *echo.HTTPError) *wire.Problem {
 	switch he.Code {
 	case http.StatusNotFound:

@@ -47,7 +47,7 @@ func (s *server) lookup(c echo.Context) error {
 	return writeJSON(c, http.StatusOK, answer)
 }
 
-// The bounds of a list of ids: a person who sees more than five of them types another digit.
+// The bounds of a list of ids. A person who sees more than five of them types another digit.
 const (
 	leastPrefix  = 8
 	defaultIDs   = 5
@@ -55,7 +55,8 @@ const (
 	prefixDetail = "must be 8 to 64 hex digits"
 )
 
-// complete lists the ids that begin with a prefix. Lookups of whole ids are public, this is not: with prefixes ids can be guessed.
+// complete lists the ids with a prefix. Lookups of whole ids are public, but this is not, because prefixes
+// allow to guess ids.
 func (s *server) complete(c echo.Context) error {
 	p := readParams(c, "prefix", "limit", "consistency", "min_seq")
 	want := p.read(wire.ConsistencyLocal)
@@ -76,7 +77,12 @@ func (s *server) complete(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	page := wire.IDsPage{Items: append([]string{}, ids[:min(len(ids), limit)]...), More: len(ids) > limit, AppliedSeq: at.AppliedSeq, Generation: at.Generation}
+	page := wire.IDsPage{
+		Items:      append([]string{}, ids[:min(len(ids), limit)]...),
+		More:       len(ids) > limit,
+		AppliedSeq: at.AppliedSeq,
+		Generation: at.Generation,
+	}
 	return writeJSON(c, http.StatusOK, page)
 }
 
@@ -119,7 +125,9 @@ func (s *server) shard(c echo.Context) error {
 	if why := pcs.CheckShardID(id); why != "" {
 		return badParameter("shard_id", why)
 	}
-	return serveRead(s, c, wire.ConsistencyLocal, func(ctx context.Context, _ Position) (any, error) { return s.Ledger.Shard(ctx, id) })
+	return serveRead(s, c, wire.ConsistencyLocal, func(ctx context.Context, _ Position) (any, error) {
+		return s.Ledger.Shard(ctx, id)
+	})
 }
 
 func (s *server) cluster(c echo.Context) error {

@@ -14,10 +14,10 @@ import (
 // route is one line of the table of routes and roles.
 type route struct {
 	method, path string
-	roles        []wire.Role // who may; nil is everybody, without credentials
-	act          bool        // changes the ledger as an operator's act: authenticated again and proposed by the leader
-	second       bool        // needs two actors where auth.two_person is on
-	basic        bool        // Basic Auth does too, when it is configured
+	roles        []wire.Role // who may use it; nil is everybody, without credentials
+	act          bool        // an operation that changes the ledger: authenticated again and proposed by the leader
+	second       bool        // needs two actors if auth.two_person is on
+	basic        bool        // Basic Auth is accepted too, if configured
 	serve        func(*server, echo.Context) error
 }
 
@@ -30,11 +30,12 @@ var (
 	operating = []wire.Role{wire.RoleOperator}
 )
 
-// routeTable is every route that a node has and who may use it. There is no other way to a handler: register builds the
-// routes from it, and a handler that was registered elsewhere keeps the server from starting.
+// routeTable lists every route of a node and who may use it. Handlers cannot be reached in any other way:
+// register builds the routes from the table, and a handler that was registered elsewhere keeps the server from
+// starting.
 //
-// A record is public to who knows its pcs_id, so that an agent can look up its own answer with nothing but what it sent: the
-// id is a hash of the record, which nobody can guess.
+// A record is public to everybody who knows its pcs_id, so that an agent can look up its outcome without
+// credentials. The id is a hash of the record, which nobody can guess.
 var routeTable = []route{
 	{method: "POST", path: "/v1/pcs/submit", roles: everybody, serve: (*server).submit},
 	{method: "POST", path: "/v1/pcs/check", roles: metering, serve: (*server).check},
@@ -52,14 +53,27 @@ var routeTable = []route{
 	{method: "GET", path: "/v1/policies", roles: reading, serve: (*server).policies},
 	{method: "GET", path: "/v1/policies/:policy_id", roles: reading, serve: (*server).policy},
 	{method: "POST", path: "/v1/policies", roles: incident, act: true, serve: (*server).publishPolicy},
-	{method: "POST", path: "/v1/policies/:policy_id/apply", roles: incident, act: true, second: true, serve: (*server).applyPolicy},
+	{
+		method: "POST",
+		path:   "/v1/policies/:policy_id/apply",
+		roles:  incident,
+		act:    true,
+		second: true,
+		serve:  (*server).applyPolicy,
+	},
 
 	{method: "GET", path: "/v1/keys", roles: reading, serve: (*server).keys},
 	{method: "GET", path: "/v1/keys/:key_id", roles: reading, serve: (*server).key},
 	{method: "POST", path: "/v1/keys", roles: operating, act: true, serve: (*server).addKey},
 	{method: "POST", path: "/v1/keys/:key_id/revoke", roles: incident, act: true, serve: (*server).revokeKey},
 	{method: "POST", path: "/v1/keys/:key_id/retire", roles: operating, act: true, serve: (*server).retireKey},
-	{method: "POST", path: "/v1/keys/:key_id/retire-secret", roles: operating, act: true, serve: (*server).retireSecret},
+	{
+		method: "POST",
+		path:   "/v1/keys/:key_id/retire-secret",
+		roles:  operating,
+		act:    true,
+		serve:  (*server).retireSecret,
+	},
 
 	{method: "GET", path: "/v1/acts", roles: reading, serve: (*server).listActs},
 	{method: "GET", path: "/v1/freezes", roles: reading, serve: (*server).freezes},
@@ -74,9 +88,29 @@ var routeTable = []route{
 	{method: "GET", path: "/v1/generations/:generation/flips", roles: reading, serve: (*server).flips},
 	{method: "GET", path: "/v1/generations/:generation/progress", roles: reading, serve: (*server).progress},
 	{method: "POST", path: "/v1/generations", roles: incident, act: true, serve: (*server).startGeneration},
-	{method: "POST", path: "/v1/generations/:generation/activate", roles: incident, act: true, second: true, serve: (*server).activate},
-	{method: "POST", path: "/v1/generations/rollback", roles: incident, act: true, second: true, serve: (*server).rollback},
-	{method: "DELETE", path: "/v1/generations/:generation", roles: incident, act: true, serve: (*server).dropGeneration},
+	{
+		method: "POST",
+		path:   "/v1/generations/:generation/activate",
+		roles:  incident,
+		act:    true,
+		second: true,
+		serve:  (*server).activate,
+	},
+	{
+		method: "POST",
+		path:   "/v1/generations/rollback",
+		roles:  incident,
+		act:    true,
+		second: true,
+		serve:  (*server).rollback,
+	},
+	{
+		method: "DELETE",
+		path:   "/v1/generations/:generation",
+		roles:  incident,
+		act:    true,
+		serve:  (*server).dropGeneration,
+	},
 
 	{method: "GET", path: "/v1/approvals", roles: reading, serve: (*server).approvals},
 	{method: "POST", path: "/v1/approvals", roles: incident, act: true, serve: (*server).approve},
@@ -96,16 +130,16 @@ var routeTable = []route{
 	{method: "GET", path: "/problems/:slug", roles: everybody, serve: (*server).problemPage},
 }
 
-// RouteRoles is one line of the table as others may read it: documentation, tests.
+// RouteRoles is one line of the table for use by others: documentation, tests.
 type RouteRoles struct {
 	Method, Path string      // path as the HTTP contract writes it, /v1/pcs/{pcs_id}
 	Roles        []wire.Role // nil is everybody
 	Act          bool
-	Second       bool // needs two actors where auth.two_person is on
-	Basic        bool // Basic Auth does too, when it is configured
+	Second       bool // needs two actors if auth.two_person is on
+	Basic        bool // Basic Auth is accepted too, if configured
 }
 
-// Routes returns the table of routes and roles in its order.
+// Routes returns the table of routes and roles in order.
 func Routes() []RouteRoles {
 	out := make([]RouteRoles, len(routeTable))
 	for i, r := range routeTable {
@@ -115,12 +149,19 @@ func Routes() []RouteRoles {
 				parts[j] = "{" + name + "}"
 			}
 		}
-		out[i] = RouteRoles{Method: r.method, Path: strings.Join(parts, "/"), Roles: slices.Clone(r.roles), Act: r.act, Second: r.second, Basic: r.basic}
+		out[i] = RouteRoles{
+			Method: r.method,
+			Path:   strings.Join(parts, "/"),
+			Roles:  slices.Clone(r.roles),
+			Act:    r.act,
+			Second: r.second,
+			Basic:  r.basic,
+		}
 	}
 	return out
 }
 
-// table is the routes of this server: /metrics may have a listener of its own.
+// table returns the routes of this server. /metrics may have its own listener.
 func (s *server) table() []route {
 	if !s.MetricsApart {
 		return routeTable
@@ -132,7 +173,7 @@ func (s *server) table() []route {
 func (s *server) register(e *echo.Echo) {
 	for _, r := range s.table() {
 		e.Add(r.method, r.path, func(c echo.Context) error {
-			if !r.act && viaOf(c) != "" { // other nodes hand over acts and nothing else
+			if !r.act && viaOf(c) != "" { // other nodes forward operations and nothing else
 				return wire.NewProblem(wire.CodeNotFound, "")
 			}
 			if err := s.authorize(r, c); err != nil {
@@ -146,7 +187,7 @@ func (s *server) register(e *echo.Echo) {
 	}
 }
 
-// checkRoutes refuses handlers that did not come from the table, and lines that cannot be meant.
+// checkRoutes rejects handlers that did not come from the table, and inconsistent lines.
 func checkRoutes(built []*echo.Route, table []route) error {
 	var have, want []string
 	for _, r := range built {
@@ -164,7 +205,8 @@ func checkRoutes(built []*echo.Route, table []route) error {
 	slices.Sort(have)
 	slices.Sort(want)
 	if !slices.Equal(have, want) {
-		return fmt.Errorf("%w: routes without an entry in the table of roles, or entries without a route:\n%v\n%v", errConfig, have, want)
+		return fmt.Errorf("%w: routes without an entry in the table of roles, or entries without a route:\n%v\n%v",
+			errConfig, have, want)
 	}
 	return nil
 }

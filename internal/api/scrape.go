@@ -14,7 +14,7 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// challenge is what a scraper without the right credentials is told.
+// challenge is the WWW-Authenticate header for a scraper without valid credentials.
 const challenge = `Basic realm="metrics", charset="UTF-8"`
 
 // metricsPage serves the registry.
@@ -23,14 +23,14 @@ func (s *server) metricsPage(c echo.Context) error {
 	return nil
 }
 
-// registryPage serves the text format only. OpenMetrics wants each family once, and the predecessor's names of two counters
-// (flk_dedup_hits, flk_signature_errors) are the families of their successors there.
+// registryPage serves the text format only. OpenMetrics requires unique families, and the predecessor's names
+// of two counters (flk_dedup_hits, flk_signature_errors) are there the families of their successors.
 func (c Config) registryPage() http.Handler {
 	return promhttp.HandlerFor(c.Registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError})
 }
 
-// NewMetricsServer returns a server whose only route is GET /metrics, with the registry and the credentials of cfg, for a
-// listener of its own. It serves TLS when cfg.TLS is set, as NewServer does.
+// NewMetricsServer returns a server whose only route is GET /metrics, with the registry and the credentials of
+// cfg, for its own listener. It serves TLS if cfg.TLS is set, as NewServer does.
 func NewMetricsServer(cfg Config) (*http.Server, error) {
 	if cfg.Registry == nil || cfg.Logger == nil {
 		return nil, fmt.Errorf("%w: Logger and Registry must be set", errConfig)
@@ -56,7 +56,7 @@ func NewMetricsServer(cfg Config) (*http.Server, error) {
 	return limitedServer(cfg, mux), nil
 }
 
-// writeProblem answers with a problem outside the API's own handler.
+// writeProblem writes a problem outside the API's own handler.
 func (c Config) writeProblem(w http.ResponseWriter, p *wire.Problem) {
 	p.RequestID = requestID("")
 	body, err := json.Marshal(p)
@@ -71,7 +71,7 @@ func (c Config) writeProblem(w http.ResponseWriter, p *wire.Problem) {
 	}
 }
 
-// mayScrape compares digests in constant time, so neither content nor length of the secret shows.
+// mayScrape compares digests in constant time, so that neither content nor length of the secret leaks.
 func (c Config) mayScrape(r *http.Request) bool {
 	if c.MetricsUser == "" && c.MetricsPass == "" {
 		return true

@@ -19,7 +19,7 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// submit takes one record. What the bytes mean is the ledger's business.
+// submit accepts one record. The ledger interprets the bytes.
 func (s *server) submit(c echo.Context) error {
 	start := time.Now()
 	answer, err := s.takeAndSubmit(c, false)
@@ -33,9 +33,9 @@ func (s *server) submit(c echo.Context) error {
 	return writeJSON(c, status, answer)
 }
 
-// check answers what submit would answer now. The record goes the same way, limits included, and nothing of it is kept. The
-// answer says everything that an answer to a submission says, so it is for those who have a credential: nobody else can try out
-// what a policy lets through without a trace.
+// check returns the response that submit would give now. The record takes the same path, including limits, and
+// nothing of it is kept. The response contains everything that a response to a submission contains. Therefore
+// it needs a credential: others must not find out without a trace what a policy accepts.
 func (s *server) check(c echo.Context) error {
 	answer, err := s.takeAndSubmit(c, true)
 	if err != nil {
@@ -49,7 +49,8 @@ func (s *server) check(c echo.Context) error {
 	return writeJSON(c, status, wire.CheckAnswer{SubmitAnswer: *answer, Seq: answer.Seq, DryRun: true})
 }
 
-// answered completes an answer and its headers, and gives its status and the label that it is counted under.
+// answered completes a response and its headers, and returns its status and the label under which it is
+// counted.
 func (s *server) answered(c echo.Context, answer *wire.SubmitAnswer) (status int, label string) {
 	if answer.Reasons == nil {
 		answer.Reasons = []string{}
@@ -87,14 +88,15 @@ func (s *server) takeAndSubmit(c echo.Context, dry bool) (*wire.SubmitAnswer, er
 	ctx, cancel := context.WithTimeout(c.Request().Context(), s.SubmitTimeout)
 	defer cancel()
 	answer, err := s.Ledger.Submit(ctx, body, Meta{RequestID: currentID(c), Remote: c.RealIP(), DryRun: dry})
-	if err == nil && (answer == nil || answer.Outcome != wire.OutcomeAccepted && answer.Outcome != wire.OutcomeEscalated) {
+	if err == nil && (answer == nil ||
+		answer.Outcome != wire.OutcomeAccepted && answer.Outcome != wire.OutcomeEscalated) {
 		return nil, fmt.Errorf("the ledger gave neither an answer nor a problem: %+v", answer)
 	}
 	return answer, err
 }
 
-// actProblem is problemOf, except that a record or an act whose context has ended, or whose outcome this node cannot
-// read, may still have been committed.
+// actProblem is like problemOf, except that a record or an operation may have been committed if its context has
+// ended or this node cannot read its outcome.
 func (s *server) actProblem(err error, c echo.Context) *wire.Problem {
 	var p *wire.Problem
 	ended := errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
@@ -104,11 +106,12 @@ func (s *server) actProblem(err error, c echo.Context) *wire.Problem {
 	return s.problemOf(err, c)
 }
 
-// checkMedia refuses a body that is coded, is of another type, or is not in UTF-8.
+// checkMedia rejects a body that is encoded, has another type or is not in UTF-8.
 func checkMedia(h http.Header, allowed ...string) error {
 	for _, coding := range h.Values("Content-Encoding") {
 		if coding = strings.TrimSpace(coding); coding != "" && !strings.EqualFold(coding, "identity") {
-			return wire.NewProblem(wire.CodeEncoding, "send the body as it is, without Content-Encoding").WithField(echo.HeaderContentEncoding)
+			return wire.NewProblem(wire.CodeEncoding,
+				"send the body as it is, without Content-Encoding").WithField(echo.HeaderContentEncoding)
 		}
 	}
 	declared := h.Get(echo.HeaderContentType)
@@ -123,7 +126,7 @@ func checkMedia(h http.Header, allowed ...string) error {
 	return nil
 }
 
-// mediaHint says what to send in place of what was declared.
+// mediaHint tells what to send instead of what was declared.
 func mediaHint(declared, want string) string {
 	if declared == "" {
 		return "send Content-Type: " + want + "; there was none"
@@ -131,10 +134,11 @@ func mediaHint(declared, want string) string {
 	return "send Content-Type: " + want + ", in UTF-8"
 }
 
-// addresses is how many are told apart: their buckets take addresses*limit.SlotBytes, 2.1 MiB.
+// addresses is the number of addresses that are told apart. Their buckets use addresses*limit.SlotBytes, 2.1
+// MiB.
 const addresses = 1 << 16
 
-// takeToken draws one token of the address's bucket, before anything of the body is read.
+// takeToken draws one token from the address's bucket, before any of the body is read.
 func (s *server) takeToken(address string) error {
 	wait, ok := s.from.Take(limit.Prefix(address))
 	if ok {
@@ -146,20 +150,21 @@ func (s *server) takeToken(address string) error {
 	return p
 }
 
-// promisedBytes is how much memory a Content-Length is believed.
+// promisedBytes caps the buffer that is allocated up front for a declared Content-Length.
 const promisedBytes = 16 << 10
 
-// maxBodies bounds the bytes of all submissions that are being read or judged at a time. Anybody can send them; the bodies of
-// acts are not counted, because who sends those has shown who he is, and a flood must not stop a freeze.
+// maxBodies bounds the bytes of all submissions that are being read or judged at a time. Anybody can send
+// submissions. The bodies of operations are not counted, because their senders are authenticated and a flood
+// must not block a freeze.
 const maxBodies = 64 << 20
 
-// errBodies: the bodies of all submissions together take too much.
+// errBodies means that the bodies of all submissions together use too much memory.
 var errBodies = errors.New("too many bytes in submissions")
 
-// counted is a body that takes room as it arrives.
+// counted is a body that counts its bytes as they arrive.
 type counted struct {
 	io.Reader
-	held *atomic.Int64 // by all submissions, bytes
+	held *atomic.Int64 // bytes held by all submissions
 	took int64
 }
 
@@ -174,14 +179,14 @@ func (r *counted) Read(p []byte) (n int, err error) {
 
 func (r *counted) release() { r.held.Add(-r.took) }
 
-// readBody reads at most MaxBody bytes into a slice of their own: the ledger may hold it beyond this request.
+// readBody reads at most MaxBody bytes into a new slice, because the ledger may hold it beyond this request.
 func (s *server) readBody(c echo.Context) ([]byte, error) { return s.readFrom(c, c.Request().Body) }
 
 func (s *server) readFrom(c echo.Context, r io.Reader) (body []byte, err error) {
 	if size := c.Request().ContentLength; size >= 0 && size <= promisedBytes {
 		body = make([]byte, size)
 		_, err = io.ReadFull(r, body)
-	} else { // memory grows with what arrives, not with what was announced
+	} else { // memory grows with the bytes that arrive, not with the announced length
 		body, err = io.ReadAll(io.LimitReader(r, s.MaxBody+1))
 	}
 	switch {
@@ -203,11 +208,12 @@ func (s *server) readFrom(c echo.Context, r io.Reader) (body []byte, err error) 
 	return body, nil
 }
 
-// decidingKey marks a request that counts in Config.Deciding.
+// decidingKey marks a request that is counted in Config.Deciding.
 const decidingKey = "deciding"
 
-// tooLarge reads on for a while, since most clients read no answer before they have sent everything. A client that asked first
-// (Expect: 100-continue, RFC 9110, 10.1.1) waits for the answer and has sent nothing: a read would tell it to go on.
+// tooLarge continues to read for a while, since most clients read no response before they have sent everything.
+// A client that asked first (Expect: 100-continue, RFC 9110, 10.1.1) waits for the response and has sent
+// nothing: a read would tell it to send.
 func (s *server) tooLarge(c echo.Context) error {
 	if c.Request().Header.Get("Expect") == "" {
 		_, _ = io.CopyN(io.Discard, c.Request().Body, 4*s.MaxBody)

@@ -10,41 +10,49 @@ import (
 
 var (
 	descSubmissions = prometheus.NewDesc("flk_submissions_total",
-		"Submissions by outcome; replayed, throttled, unavailable, unknown and error are outcomes of their own.", []string{"outcome"}, nil)
+		"Submissions by outcome; replayed, throttled, unavailable, unknown and error are outcomes of their own.",
+		[]string{"outcome"}, nil)
 	descChecks = prometheus.NewDesc("flk_checks_total",
-		"Records that were checked and not submitted, by what a submission would have been answered.", []string{"outcome"}, nil)
+		"Records that were checked and not submitted, by what a submission would have been answered.",
+		[]string{"outcome"}, nil)
 	descIngest     = prometheus.NewDesc("flk_ingest_total", "Submissions received, whatever their outcome.", nil, nil)
-	descSignatures = prometheus.NewDesc("flk_signature_errors_total", "Submissions, and records that were only checked, whose signature no key verifies.", nil, nil)
-	descThrottled  = prometheus.NewDesc(ThrottledName, ThrottledHelp, nil, prometheus.Labels{"limit": "address"})
-	descDedup      = prometheus.NewDesc("flk_dedup_hits_total", "Submissions answered with an earlier outcome.", nil, nil)
+	descSignatures = prometheus.NewDesc("flk_signature_errors_total",
+		"Submissions, and records that were only checked, whose signature no key verifies.", nil, nil)
+	descThrottled = prometheus.NewDesc(ThrottledName, ThrottledHelp, nil, prometheus.Labels{"limit": "address"})
+	descDedup     = prometheus.NewDesc("flk_dedup_hits_total", "Submissions answered with an earlier outcome.",
+		nil, nil)
 
-	aliasDedup      = prometheus.NewDesc("flk_dedup_hits", "Alias of flk_dedup_hits_total.", nil, nil)
-	aliasAccepted   = prometheus.NewDesc("flk_accepted", "Alias of flk_submissions_total with outcome accepted.", nil, nil)
-	aliasEscalated  = prometheus.NewDesc("flk_escalated", "Alias of flk_submissions_total with outcome escalated.", nil, nil)
+	aliasDedup    = prometheus.NewDesc("flk_dedup_hits", "Alias of flk_dedup_hits_total.", nil, nil)
+	aliasAccepted = prometheus.NewDesc("flk_accepted", "Alias of flk_submissions_total with outcome accepted.",
+		nil, nil)
+	aliasEscalated = prometheus.NewDesc("flk_escalated", "Alias of flk_submissions_total with outcome escalated.",
+		nil, nil)
 	aliasSignatures = prometheus.NewDesc("flk_signature_errors", "Alias of flk_signature_errors_total.", nil, nil)
 	aliasWAL        = prometheus.NewDesc("flk_wal_errors", "Failed writes of the event log.", nil, nil)
 )
 
-// Name and help of the counter of throttled submissions by limit: the handlers count those of the limit "address", a node
-// adds those of its own, "node" and "key".
+// Name and help of the counter of throttled submissions by limit. The handlers count those of the limit
+// "address". A node adds those of its own limits, "node" and "key".
 const (
 	ThrottledName = "flk_throttled_total"
-	ThrottledHelp = "Submissions and checks answered with 429 (or 503 when so set) because of a rate limit: of the node, of an address or of a key."
+	ThrottledHelp = "Submissions and checks answered with 429 (or 503 when so set) because of a rate limit: of " +
+		"the node, of an address or of a key."
 )
 
-// tally counts submissions. It is the one collector of these counters and of their untyped aliases, the names
-// of the security overview: both come from one reading, and a counter without the suffix _total would not be
-// well-formed.
+// tally counts submissions. It is the only collector of these counters and of their untyped aliases, the names
+// in the security overview. Both come from one reading. As a counter, a name without the suffix _total would
+// not be well formed.
 type tally struct {
 	outcomes   map[string]*atomic.Uint64
 	checks     map[string]*atomic.Uint64 // of records that were only checked
 	signatures *atomic.Uint64
-	throttled  *atomic.Uint64 // by the limit of an address
+	throttled  *atomic.Uint64 // throttled by the limit of an address
 	walErrors  func() uint64
 }
 
 func newTally(walErrors func() uint64) tally {
-	t := tally{map[string]*atomic.Uint64{}, map[string]*atomic.Uint64{}, new(atomic.Uint64), new(atomic.Uint64), walErrors}
+	t := tally{map[string]*atomic.Uint64{}, map[string]*atomic.Uint64{}, new(atomic.Uint64), new(atomic.Uint64),
+		walErrors}
 	for _, label := range outcomeLabels {
 		t.outcomes[label], t.checks[label] = new(atomic.Uint64), new(atomic.Uint64)
 	}
@@ -54,7 +62,8 @@ func newTally(walErrors func() uint64) tally {
 // Describe implements prometheus.Collector.
 func (t tally) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		descSubmissions, descChecks, descIngest, descSignatures, descThrottled, descDedup, aliasDedup, aliasAccepted, aliasEscalated, aliasSignatures, aliasWAL,
+		descSubmissions, descChecks, descIngest, descSignatures, descThrottled, descDedup, aliasDedup,
+		aliasAccepted, aliasEscalated, aliasSignatures, aliasWAL,
 	} {
 		ch <- d
 	}

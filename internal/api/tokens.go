@@ -13,7 +13,7 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// maxTokenLife is the longest that a token may live: one that nobody remembers must end.
+// maxTokenLife bounds the life of a token, so that a forgotten token expires.
 const maxTokenLife = 366 * 24 * time.Hour
 
 func (s *server) tokens(c echo.Context) error {
@@ -64,7 +64,8 @@ func (s *server) revokeToken(c echo.Context) error {
 	}
 	serial, cert := strings.CutPrefix(id, event.CertificatePrefix)
 	if !cert && !wire.ValidTokenID(id) || cert && !isSerial(serial) {
-		return badParameter("token_id", "must be the id of a token, or cert: and the serial number of a client certificate in lower-case hex")
+		return badParameter("token_id",
+			"must be the id of a token, or cert: and the serial number of a client certificate in lower-case hex")
 	}
 	var r wire.TokenRevokeRequest
 	return s.act(c, &r, &r.Act, func(ctx context.Context, meta Meta) (int, any, error) {
