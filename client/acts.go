@@ -8,7 +8,7 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// ActsPage lists operators' acts from event seq on, at most limit (0: 100).
+// ActsPage lists operators' operations from event seq on, at most limit (0: 100).
 func (c *Client) ActsPage(ctx context.Context, fromSeq uint64, limit int, r Read) (*wire.ActsPage, error) {
 	q := r.query()
 	setSeq(q, "from_seq", fromSeq)
@@ -18,7 +18,7 @@ func (c *Client) ActsPage(ctx context.Context, fromSeq uint64, limit int, r Read
 	return get[wire.ActsPage](ctx, c, "/v1/acts", q)
 }
 
-// Acts walks all acts from event seq on, oldest first.
+// Acts iterates over all operations from event seq on, oldest first.
 func (c *Client) Acts(ctx context.Context, fromSeq uint64, r Read) iter.Seq2[wire.ActItem, error] {
 	return func(yield func(wire.ActItem, error) bool) {
 		for {

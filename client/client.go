@@ -1,10 +1,19 @@
 // Package client is the Go client of a Recount ledger. It talks to any number of nodes of one cluster over
-// HTTPS, spreads requests over them, moves to another node when one fails, and repeats a request (always with
-// the same bytes) until it has an answer or the context ends.
+// HTTPS, spreads requests over them, and moves to another node when one fails. It repeats a request, always
+// with the same bytes, until it has a response or the context ends.
 //
-// It refuses to repeat anything that a repetition cannot help (only 429, 503, 504, the 502 of a proxy and network errors
-// are repeated), to follow redirects, to send a token over plain HTTP to another machine, and to guess: when a
-// submission may have been committed but no answer came, the error is ErrOutcomeUnknown, never a refusal.
+//	c, err := client.New(client.Config{Endpoints: []string{"https://node1:9440", "https://node2:9440"}})
+//	...
+//	result, err := c.Submit(ctx, record)
+//	switch {
+//	case err == nil:                                  // accepted or escalated
+//	case errors.Is(err, client.ErrRejected):          // repeating gives the same response
+//	case errors.Is(err, client.ErrOutcomeUnknown):    // perhaps committed, sending again is safe
+//	}
+//
+// The client repeats only requests that a repetition can help: after 429, 503, 504, the 502 of a proxy and
+// network errors. It does not follow redirects and never sends a token over plain HTTP to another machine. If a
+// submission may have been committed but no response came, the error is ErrOutcomeUnknown, never a refusal.
 package client
 
 import (
@@ -20,7 +29,7 @@ import (
 	"time"
 )
 
-// Balance says which endpoint a request goes to first.
+// Balance determines the endpoint at which a request starts.
 type Balance uint8
 
 // The ways to choose an endpoint.
@@ -29,32 +38,33 @@ const (
 	Failover                  // each request starts at the first endpoint that is not backing off
 )
 
-// Config says where the nodes are and how to behave towards them. Only Endpoints is required.
+// Config configures a Client. Only Endpoints is required.
 type Config struct {
 	Endpoints []string // base URLs, "https://host:9440"
 	CA        []byte   // PEM certificates to trust instead of the system's
-	Token     string   // bearer token, sent with every request; it decides alone when there is a certificate too
-	Cert      []byte   // PEM certificate (and chain) that the client shows; nil for none
+	Token     string   // bearer token, sent with every request; takes precedence over a certificate
+	Cert      []byte   // PEM certificate (and chain) of the client, nil for none
 	CertKey   []byte   // its private key, PEM
 	Balance   Balance
 
-	Consistency string // of reads that do not say theirs; empty: what each route does by itself
+	Consistency string // for reads that do not set theirs; empty for the default of each route
 
-	AttemptTimeout time.Duration // one attempt, default 15 s; the context bounds the whole call
-	MinBackoff     time.Duration // first pause before an endpoint is asked again, default 50 ms, doubled each time
-	MaxBackoff     time.Duration // longest pause, default 2 s; a Retry-After may ask for more
-	MaxConns       int           // kept-alive connections per endpoint, default 256
-	HTTP2          bool          // default HTTP/1.1, which is faster with many connections
-	UserAgent      string
+	AttemptTimeout time.Duration // bound on one attempt, default 15 s; the context bounds the whole call
+	// first pause before an endpoint is tried again, default 50 ms, doubled each time
+	MinBackoff time.Duration
+	MaxBackoff time.Duration // longest pause, default 2 s; a Retry-After may ask for more
+	MaxConns   int           // kept-alive connections per endpoint, default 256
+	HTTP2      bool          // default HTTP/1.1, which is faster with many connections
+	UserAgent  string
 
-	Slow      func(Slow)    // called while a call takes long: after SlowAfter, then after twice as long and so on
+	Slow      func(Slow)    // called while a call is slow: after SlowAfter, then after twice as long and so on
 	SlowAfter time.Duration // default 2 s
 }
 
-// Slow says which endpoint a call is asking that takes long.
+// Slow describes a slow call and the endpoint that it is waiting for.
 type Slow struct {
 	Endpoint   string
-	Number, Of int           // of the endpoint among all of the client
+	Number, Of int           // of the endpoint among all endpoints of the client
 	Elapsed    time.Duration // of the whole call
 }
 
@@ -66,7 +76,7 @@ type Client struct {
 	http      *http.Client
 }
 
-// endpoint is one node and what is known of its health.
+// endpoint is one node and its known health.
 type endpoint struct {
 	url       string
 	fails     atomic.Int32
@@ -76,7 +86,7 @@ type endpoint struct {
 // ErrConfig is wrapped by every error of New.
 var ErrConfig = errors.New("client configuration")
 
-// New checks cfg and makes a client. It opens no connection. Errors wrap ErrConfig.
+// New checks cfg and returns a client. It opens no connection. Errors wrap ErrConfig.
 func New(cfg Config) (*Client, error) {
 	if len(cfg.Endpoints) == 0 {
 		return nil, fmt.Errorf("%w: no endpoint given", ErrConfig)
@@ -108,7 +118,8 @@ func (c *Config) setDefaults() {
 	for _, d := range []struct {
 		field *time.Duration
 		value time.Duration
-	}{{&c.AttemptTimeout, 15 * time.Second}, {&c.MinBackoff, 50 * time.Millisecond}, {&c.MaxBackoff, 2 * time.Second}, {&c.SlowAfter, 2 * time.Second}} {
+	}{{&c.AttemptTimeout, 15 * time.Second}, {&c.MinBackoff, 50 * time.Millisecond},
+		{&c.MaxBackoff, 2 * time.Second}, {&c.SlowAfter, 2 * time.Second}} {
 		if *d.field <= 0 {
 			*d.field = d.value
 		}
@@ -126,13 +137,16 @@ func checkEndpoint(text string, token bool) (string, error) {
 	u, err := url.Parse(text)
 	switch {
 	case !strings.Contains(text, "://"):
-		return "", fmt.Errorf("%w: endpoint %q has no scheme; it must be of the form https://host:port, such as %q", ErrConfig, text, "https://"+text)
+		return "",
+			fmt.Errorf("%w: endpoint %q has no scheme; it must be of the form https://host:port, such as %q",
+				ErrConfig, text, "https://"+text)
 	case err != nil:
 		return "", fmt.Errorf("%w: endpoint %q: %w", ErrConfig, text, err)
 	case u.Scheme != "https" && u.Scheme != "http" || u.Host == "":
 		return "", fmt.Errorf("%w: endpoint %q is not of the form https://host:port", ErrConfig, text)
 	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
-		return "", fmt.Errorf("%w: endpoint %q must be a base URL without user, query or fragment", ErrConfig, u.Redacted())
+		return "", fmt.Errorf("%w: endpoint %q must be a base URL without user, query or fragment", ErrConfig,
+			u.Redacted())
 	case token && u.Scheme == "http" && !isLoopback(u.Hostname()):
 		return "", fmt.Errorf("%w: endpoint %q would carry the token unencrypted; use https", ErrConfig, text)
 	}
@@ -186,12 +200,12 @@ func (c *Client) Endpoints() []string {
 	return urls
 }
 
-// At returns a client for the i-th endpoint alone. It shares connections and what is known of its health.
+// At returns a client for the i-th endpoint alone. It shares connections and known health.
 func (c *Client) At(i int) *Client {
 	one := *c
 	one.endpoints = c.endpoints[i : i+1]
 	return &one
 }
 
-// Close drops idle connections.
+// Close closes idle connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }

@@ -20,10 +20,10 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// maxAnswer bounds the bytes of one answer that are read.
+// maxAnswer bounds the size of a response, in bytes.
 const maxAnswer = 64 << 20
 
-// Request is one HTTP request to any of the endpoints. Path begins with a slash. Header replaces the defaults
+// Request is one HTTP request to any of the endpoints. Path begins with a slash. Header overrides the defaults
 // (Content-Type: application/json for all but GET). Chunked sends the body without a declared length.
 type Request struct {
 	Method, Path string
@@ -33,36 +33,42 @@ type Request struct {
 	Chunked      bool
 }
 
-// Response is a whole HTTP answer that needs no repetition, of whatever status.
+// Response is a complete HTTP response of any status that needs no repetition.
 type Response struct {
 	Status   int
 	Header   http.Header
 	Body     []byte
-	Endpoint string        // that answered
+	Endpoint string        // that responded
 	Attempts int           // requests made, at least 1
 	Elapsed  time.Duration // of the last attempt
 }
 
-// Problem decodes the problem document of an answer of status 400 and above. An answer without one (a proxy's,
-// say) gives a problem made of the status.
+// Problem decodes the problem document of a response of status 400 and above. For a response without one, for
+// example from a proxy, it makes a problem of the status.
 func (r *Response) Problem() *wire.Problem {
 	p := &wire.Problem{}
 	if json.Unmarshal(r.Body, p) != nil || p.Text == "" && p.Code == "" {
 		text := fmt.Sprintf("status %d without a problem document", r.Status)
-		p = &wire.Problem{Title: http.StatusText(r.Status), Detail: text, Text: text, RequestID: r.Header.Get(wire.HeaderRequestID)}
+		p = &wire.Problem{
+			Title:     http.StatusText(r.Status),
+			Detail:    text,
+			Text:      text,
+			RequestID: r.Header.Get(wire.HeaderRequestID),
+		}
 	}
 	p.Status = r.Status
 	return p
 }
 
-// Do sends r until a node answers with a status other than 429, 503 and 504, or 421 that names another endpoint, or until ctx
-// ends or allows no further attempt. A 502, which only a proxy in front of the nodes gives, is no answer of theirs either.
-// Every other status is an answer, not an error. Errors are *Error.
+// Do sends r until a node responds with a status other than 429, 503 and 504, or 421 that names another
+// endpoint, or until ctx ends or allows no further attempt. A 502 comes only from a proxy in front of the
+// nodes, so Do repeats it too. Every other status is a Response, not an error. Errors are *Error.
 func (c *Client) Do(ctx context.Context, r Request) (*Response, error) {
 	failure := &Error{}
 	asking, done := c.watch()
 	defer done()
-	untrusted := map[*endpoint]bool{} // those whose TLS identity was not taken: no repetition mends that, another node may
+	// endpoints with an untrusted TLS identity: repeating does not help, but another node may
+	untrusted := map[*endpoint]bool{}
 	for {
 		e, wait := c.pick()
 		if failure.Attempts == 0 {
@@ -97,19 +103,25 @@ func (c *Client) Do(ctx context.Context, r Request) (*Response, error) {
 	}
 }
 
-// Once makes a single request to the first endpoint and gives its answer, of whatever status. At chooses the endpoint.
+// Once makes a single request to the first endpoint and returns its response, of any status. Use At to choose
+// the endpoint.
 func (c *Client) Once(ctx context.Context, r Request) (*Response, error) {
 	began := time.Now()
 	resp, sent, err := c.once(ctx, c.endpoints[0], r)
 	if err != nil {
-		return nil, &Error{Endpoint: c.endpoints[0].url, Attempts: 1, Cause: err, MaySent: sent && r.Method != http.MethodGet}
+		return nil, &Error{
+			Endpoint: c.endpoints[0].url,
+			Attempts: 1,
+			Cause:    err,
+			MaySent:  sent && r.Method != http.MethodGet,
+		}
 	}
 	resp.Attempts, resp.Elapsed = 1, time.Since(began)
 	return resp, nil
 }
 
-// watch tells Config.Slow of a call that takes long. asking says which endpoint is asked now; once done has returned, nothing is told
-// any more.
+// watch calls Config.Slow while a call is slow. The caller passes the current endpoint to asking. After done
+// has returned, Slow is not called any more.
 func (c *Client) watch() (asking func(*endpoint), done func()) {
 	if c.cfg.Slow == nil {
 		return func(*endpoint) {}, func() {}
@@ -134,9 +146,10 @@ func (c *Client) watch() (asking func(*endpoint), done func()) {
 	return now.Store, func() { close(stop); <-ended }
 }
 
-// note records a failed attempt in the error to be and in the health of the endpoint. A freeze is about the record and not
-// about the node: other requests go on, and this one waits for as long as is returned.
-func (c *Client) note(failure *Error, e *endpoint, resp *Response, err error, sent bool, began time.Time) time.Duration {
+// note records a failed attempt in the error and in the health of the endpoint. A freeze concerns the record
+// and not the node, so other requests continue, and this one waits for the returned time.
+func (c *Client) note(failure *Error, e *endpoint, resp *Response, err error, sent bool,
+	began time.Time) time.Duration {
 	failure.Cause = err
 	var asked time.Duration
 	if resp != nil {
@@ -150,7 +163,8 @@ func (c *Client) note(failure *Error, e *endpoint, resp *Response, err error, se
 		return max(asked, c.cfg.MinBackoff)
 	}
 	fails := e.fails.Load()
-	if began.UnixNano() >= e.notBefore.Load() { // else a sibling has counted this outage already
+	// otherwise a concurrent request has already counted this outage
+	if began.UnixNano() >= e.notBefore.Load() {
 		fails = e.fails.Add(1)
 	}
 	delay := min(c.cfg.MinBackoff<<min(max(fails-1, 0), 20), c.cfg.MaxBackoff)
@@ -161,7 +175,8 @@ func (c *Client) note(failure *Error, e *endpoint, resp *Response, err error, se
 	return 0
 }
 
-// pick chooses an endpoint that is not backing off, else the one that is ready first and how long to wait.
+// pick returns an endpoint that is not backing off. If there is none, it returns the one that is ready first
+// and the time to wait.
 func (c *Client) pick() (*endpoint, time.Duration) {
 	start := uint64(0)
 	if c.cfg.Balance == RoundRobin && len(c.endpoints) > 1 {
@@ -183,7 +198,7 @@ func (c *Client) pick() (*endpoint, time.Duration) {
 	return best, time.Duration(bestAt - now)
 }
 
-// pause waits; a wait that ends after the deadline is not begun.
+// pause waits for d. It fails at once if the wait would exceed the deadline.
 func pause(ctx context.Context, d time.Duration) error {
 	if err := ctx.Err(); err != nil || d <= 0 {
 		return err
@@ -201,7 +216,8 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// elsewhere reports an answer that names the leader, which is another one of the endpoints: the next attempts will find it.
+// elsewhere reports whether a response names the leader and the leader is another endpoint, which later
+// attempts will reach.
 func (c *Client) elsewhere(r *Response) bool {
 	if r.Status != http.StatusMisdirectedRequest {
 		return false
@@ -218,7 +234,8 @@ func repeatable(status int) bool {
 	return false
 }
 
-// retryAfter reads the finer member of the problem or the header in seconds or as a date (RFC 9110, 10.2.3).
+// retryAfter returns the retry time from the more precise member of the problem, or from the header in seconds
+// or as a date (RFC 9110, 10.2.3).
 func retryAfter(r *Response, p *wire.Problem) time.Duration {
 	if p.RetryAfterMS > 0 {
 		return time.Duration(min(p.RetryAfterMS, 3_600_000)) * time.Millisecond
@@ -233,14 +250,15 @@ func retryAfter(r *Response, p *wire.Problem) time.Duration {
 	return 0
 }
 
-// errPlain is what a TLS port says to plain HTTP.
+// errPlain is the error for plain HTTP sent to a TLS port.
 var errPlain = fmt.Errorf("%w: this port speaks TLS; write https:// instead of http://", ErrProtocol)
 
-// once makes one attempt. sent tells that the request had begun to leave, so the node may have acted on it.
+// once makes one attempt. sent reports whether the request began to leave, so that the node may have acted on
+// it.
 func (c *Client) once(ctx context.Context, e *endpoint, r Request) (resp *Response, sent bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.AttemptTimeout)
 	defer cancel()
-	var wrote atomic.Bool // the transport writes on a goroutine of its own
+	var wrote atomic.Bool // the transport writes on its own goroutine
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { wrote.Store(true) }})
 	req, err := c.newRequest(ctx, e, r)
 	if err != nil {
@@ -258,7 +276,8 @@ func (c *Client) once(ctx context.Context, e *endpoint, r Request) (resp *Respon
 	if len(body) > maxAnswer {
 		return nil, true, fmt.Errorf("%w: more than %d bytes", ErrProtocol, maxAnswer)
 	}
-	if answer.StatusCode == http.StatusBadRequest && req.URL.Scheme == "http" && bytes.HasPrefix(body, []byte("Client sent an HTTP request to an HTTPS server")) {
+	if answer.StatusCode == http.StatusBadRequest && req.URL.Scheme == "http" &&
+		bytes.HasPrefix(body, []byte("Client sent an HTTP request to an HTTPS server")) {
 		return nil, false, errPlain
 	}
 	return &Response{Status: answer.StatusCode, Header: answer.Header, Body: body, Endpoint: e.url}, true, nil

@@ -11,13 +11,12 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// What an Error can mean; test with errors.Is. An Error with a problem is also found by errors.As as
-// *wire.Problem.
+// Kinds of an Error, for errors.Is. An Error with a problem also matches *wire.Problem in errors.As.
 var (
 	ErrNotFound       = errors.New("not found")
-	ErrRejected       = errors.New("rejected")        // a repetition gives the same answer
+	ErrRejected       = errors.New("rejected")        // a repetition gives the same response
 	ErrUnavailable    = errors.New("unavailable")     // nothing was committed by this call
-	ErrOutcomeUnknown = errors.New("outcome unknown") // sent, no answer; sending the same bytes again is safe
+	ErrOutcomeUnknown = errors.New("outcome unknown") // sent, no response; sending the same bytes again is safe
 	ErrUntrusted      = errors.New("TLS not trusted") // the certificate does not fit the CA or the name
 	ErrCursorGone     = errors.New("cursor gone")     // start the list again
 	ErrProtocol       = errors.New("not an answer of a Recount node")
@@ -25,15 +24,15 @@ var (
 
 // Error is the failure of one call after all its attempts.
 type Error struct {
-	Endpoint string        // that was asked last
+	Endpoint string        // endpoint of the last attempt
 	Attempts int           // requests that were made
-	Status   int           // HTTP status of the last answer, 0 without one
-	Problem  *wire.Problem // what the last answer said, nil without one
-	Cause    error         // network or context error, nil when the answer itself is the failure
-	MaySent  bool          // a submission or an act reached some node at least once and got no final answer
+	Status   int           // HTTP status of the last response, 0 without one
+	Problem  *wire.Problem // problem in the last response, nil without one
+	Cause    error         // network or context error, nil if the response itself is the failure
+	MaySent  bool          // a submission or operation reached some node at least once and got no final response
 }
 
-// Error says what failed and where.
+// Error returns one line with the failure and the endpoint.
 func (e *Error) Error() string {
 	var text string
 	switch {
@@ -55,7 +54,7 @@ func (e *Error) Error() string {
 	return e.Endpoint + ": " + text
 }
 
-// Unwrap gives the problem and the cause.
+// Unwrap returns the problem and the cause.
 func (e *Error) Unwrap() []error {
 	var all []error
 	if e.Problem != nil {
@@ -67,7 +66,7 @@ func (e *Error) Unwrap() []error {
 	return all
 }
 
-// Is says which of the sentinels of this package e is; exactly one of them, or none.
+// Is reports whether target is the kind of e. An error has exactly one kind, or none.
 func (e *Error) Is(target error) bool { return target == e.kind() }
 
 func (e *Error) kind() error {
@@ -79,7 +78,8 @@ func (e *Error) kind() error {
 	case errors.Is(e.Cause, ErrProtocol):
 		return ErrProtocol
 	case e.Cause != nil, e.Status == http.StatusTooManyRequests, e.Status == http.StatusServiceUnavailable,
-		e.Status == http.StatusGatewayTimeout, e.Status == http.StatusBadGateway, e.Status == http.StatusRequestTimeout, e.Status == http.StatusInsufficientStorage:
+		e.Status == http.StatusGatewayTimeout, e.Status == http.StatusBadGateway,
+		e.Status == http.StatusRequestTimeout, e.Status == http.StatusInsufficientStorage:
 		return ErrUnavailable
 	case e.Status == http.StatusNotFound:
 		return ErrNotFound
@@ -91,7 +91,7 @@ func (e *Error) kind() error {
 	return nil
 }
 
-// isUntrusted tells errors of the TLS identity, which no repetition mends, from a broken network.
+// isUntrusted distinguishes errors of the TLS identity, which repeating does not fix, from a broken network.
 func isUntrusted(err error) bool {
 	var verification *tls.CertificateVerificationError
 	var authority x509.UnknownAuthorityError
@@ -102,7 +102,7 @@ func isUntrusted(err error) bool {
 		errors.As(err, &invalid) || errors.As(err, &notTLS) || errors.Is(err, http.ErrSchemeMismatch)
 }
 
-// RetryAfter is how long the last answer asked to wait, 0 when it did not.
+// RetryAfter returns the time that the last response asked to wait, or 0.
 func (e *Error) RetryAfter() time.Duration {
 	if e.Problem == nil {
 		return 0

@@ -13,30 +13,30 @@ func (c *Client) Keys(ctx context.Context) (*wire.KeysPage, error) {
 	return get[wire.KeysPage](ctx, c, "/v1/keys", nil)
 }
 
-// Key reads one registered key.
+// Key returns one registered key.
 func (c *Client) Key(ctx context.Context, keyID string) (*wire.KeyAnswer, error) {
 	return get[wire.KeyAnswer](ctx, c, "/v1/keys/"+url.PathEscape(keyID), nil)
 }
 
-// AddKey registers a key, or gives a registered one other terms.
+// AddKey registers a key, or changes the terms of a registered one.
 func (c *Client) AddKey(ctx context.Context, r wire.KeyRequest) (*wire.KeyAnswer, error) {
 	opID(&r.Act)
 	return act[wire.KeyAnswer](ctx, c, http.MethodPost, "/v1/keys", nil, r)
 }
 
-// RevokeKey makes what a key signs from now on count for nothing.
+// RevokeKey revokes a key: the ledger refuses everything that it signs from now on.
 func (c *Client) RevokeKey(ctx context.Context, keyID string, r wire.RevokeRequest) (*wire.RevokeAnswer, error) {
 	opID(&r.Act)
 	return act[wire.RevokeAnswer](ctx, c, http.MethodPost, "/v1/keys/"+url.PathEscape(keyID)+"/revoke", nil, r)
 }
 
-// RetireKey is the planned end of a key.
+// RetireKey ends the use of a key as planned.
 func (c *Client) RetireKey(ctx context.Context, keyID string, a wire.Act) (*wire.KeyAnswer, error) {
 	opID(&a)
 	return act[wire.KeyAnswer](ctx, c, http.MethodPost, "/v1/keys/"+url.PathEscape(keyID)+"/retire", nil, a)
 }
 
-// RetireSecret lets the nodes forget the secret of a retired or revoked HMAC key.
+// RetireSecret allows the nodes to forget the secret of a retired or revoked HMAC key.
 func (c *Client) RetireSecret(ctx context.Context, keyID string, a wire.Act) (*wire.KeyAnswer, error) {
 	opID(&a)
 	return act[wire.KeyAnswer](ctx, c, http.MethodPost, "/v1/keys/"+url.PathEscape(keyID)+"/retire-secret", nil, a)
@@ -47,7 +47,7 @@ func (c *Client) Freezes(ctx context.Context) (*wire.FreezesPage, error) {
 	return get[wire.FreezesPage](ctx, c, "/v1/freezes", nil)
 }
 
-// Freeze refuses submissions from its event on.
+// Freeze makes the ledger refuse submissions from its event on.
 func (c *Client) Freeze(ctx context.Context, r wire.FreezeRequest) (*wire.FreezeAnswer, error) {
 	opID(&r.Act)
 	return act[wire.FreezeAnswer](ctx, c, http.MethodPost, "/v1/freezes", nil, r)
@@ -59,12 +59,12 @@ func (c *Client) Thaw(ctx context.Context, r wire.FreezeRequest) (*wire.FreezeAn
 	return act[wire.FreezeAnswer](ctx, c, http.MethodPost, "/v1/thaw", nil, r)
 }
 
-// KnownShards lists the registrations of expected shards.
+// KnownShards lists the registrations of known shards.
 func (c *Client) KnownShards(ctx context.Context) (*wire.KnownShardsPage, error) {
 	return get[wire.KnownShardsPage](ctx, c, "/v1/known-shards", nil)
 }
 
-// AddKnownShards registers expected shards: ids, or their beginning and a star.
+// AddKnownShards registers known shards: ids, or prefixes followed by a star.
 func (c *Client) AddKnownShards(ctx context.Context, r wire.KnownShardsRequest) (*wire.KnownShardsAnswer, error) {
 	opID(&r.Act)
 	return act[wire.KnownShardsAnswer](ctx, c, http.MethodPost, "/v1/known-shards", nil, r)

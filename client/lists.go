@@ -15,30 +15,42 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// pageSize is the number of items asked for at once.
+// pageSize is the number of items requested at once.
 const pageSize = 1000
 
-// AuditQuery filters the audit list; zero members do not filter. Since and Until bound the log time.
+// AuditQuery filters the audit list. Zero fields do not filter. Since and Until bound the log time.
 type AuditQuery struct {
 	Shard, Key, Outcome, Reason string
-	UnknownShards               bool   // only shards that nobody registered as expected
-	PCS                         string // that they name: a pcs_id or at least the first 8 digits; refused submissions too
-	Policy                      string // that judged: its id or at least the first 8 digits
-	Remote                      string // that it came from: an address, or a range such as 10.0.0.0/8
-	AsOf                        string // what was said then: the number of an event, or a moment (wire.Time)
-	Generation                  uint32 // what this one says, or said last when it is gone; 0 for the active one
-	Since, Until                time.Time
-	FromSeq, ToSeq              uint64
-	Newest                      bool   // newest first
-	Limit                       int    // items in all, 0 for no limit
-	Cursor                      string // where an earlier walk stopped; the filters must be the same
+	UnknownShards               bool // only shards that are not registered as known
+	// named by the submission: a pcs_id or at least its first 8 digits; refused submissions too
+	PCS    string
+	Policy string // that judged: its id or at least its first 8 digits
+	Remote string // of the sender: an address, or a range such as 10.0.0.0/8
+	AsOf   string // list the outcomes as of this event number or time (wire.Time)
+	// list the outcomes of this generation, or its last ones if it is dropped; 0 for the active one
+	Generation     uint32
+	Since, Until   time.Time
+	FromSeq, ToSeq uint64
+	Newest         bool // newest first
+	Limit          int  // items in total, 0 for no limit
+	// position at which an earlier iteration stopped; the filters must be the same
+	Cursor string
 	Read
 }
 
 func (a AuditQuery) query() url.Values {
 	q := a.Read.query()
-	for name, value := range map[string]string{"shard": a.Shard, "key": a.Key, "outcome": a.Outcome, "reason": a.Reason, "cursor": a.Cursor,
-		"pcs_id": a.PCS, "policy": a.Policy, "remote": a.Remote, "as_of": a.AsOf} {
+	for name, value := range map[string]string{
+		"shard":   a.Shard,
+		"key":     a.Key,
+		"outcome": a.Outcome,
+		"reason":  a.Reason,
+		"cursor":  a.Cursor,
+		"pcs_id":  a.PCS,
+		"policy":  a.Policy,
+		"remote":  a.Remote,
+		"as_of":   a.AsOf,
+	} {
 		if value != "" {
 			q.Set(name, value)
 		}
@@ -63,14 +75,14 @@ func (a AuditQuery) query() url.Values {
 	return q
 }
 
-// AuditPage reads one page of the audit list; Limit is the size of the page then.
+// AuditPage returns one page of the audit list. Limit is the size of the page.
 func (c *Client) AuditPage(ctx context.Context, q AuditQuery) (*wire.AuditPage, error) {
 	return get[wire.AuditPage](ctx, c, "/v1/audit", q.query())
 }
 
-// Audit walks the audit list in the order of seq, newest first if the query says so, page by page, over all nodes; later pages come from nodes that
-// are at least as far as the first. It ends after the first error, which is yielded. ErrCursorGone means that
-// another generation answers now: start again.
+// Audit iterates over the audit list in the order of seq, newest first if the query says so. It reads page by
+// page from all nodes. Later pages come from nodes that are at least as far as the first. It ends after the
+// first error, which it yields. ErrCursorGone means that another generation is active now: start again.
 func (c *Client) Audit(ctx context.Context, q AuditQuery) iter.Seq2[wire.AuditItem, error] {
 	return func(yield func(wire.AuditItem, error) bool) {
 		left := q.Limit
@@ -98,15 +110,15 @@ func (c *Client) Audit(ctx context.Context, q AuditQuery) iter.Seq2[wire.AuditIt
 	}
 }
 
-// EventsQuery selects events. Zero members do not.
+// EventsQuery selects events. Zero fields do not filter.
 type EventsQuery struct {
-	From, To uint64 // the first and the last one
+	From, To uint64 // the first and the last event
 	Shard    string // only submissions that name this shard, refused ones too
 	Read
 }
 
-// EventsPage reads many events at once and says where to go on, 0 at the end. A node answers with at most 10,000 events, and
-// fewer when they are large.
+// EventsPage returns many events at once and the seq to continue from, 0 at the end. A node returns at most
+// 10,000 events, and fewer if they are large.
 func (c *Client) EventsPage(ctx context.Context, q EventsQuery) (items []wire.EventAnswer, next uint64, err error) {
 	v := q.query()
 	setSeq(v, "from", q.From)
@@ -129,12 +141,17 @@ func (c *Client) EventsPage(ctx context.Context, q EventsQuery) (items []wire.Ev
 		next, err = strconv.ParseUint(end.NextCursor, 10, 64)
 	}
 	if err != nil {
-		return nil, 0, &Error{Endpoint: resp.Endpoint, Attempts: resp.Attempts, Status: resp.Status, Cause: fmt.Errorf("%w: %w", ErrProtocol, err)}
+		return nil, 0, &Error{
+			Endpoint: resp.Endpoint,
+			Attempts: resp.Attempts,
+			Status:   resp.Status,
+			Cause:    fmt.Errorf("%w: %w", ErrProtocol, err),
+		}
 	}
 	return items, next, nil
 }
 
-// eventLines reads events up to the trailer, without which the answer was cut.
+// eventLines decodes events up to the trailer. Without a trailer the response was cut.
 func eventLines(body []byte, items *[]wire.EventAnswer) (end wire.Trailer, err error) {
 	for line := range bytes.Lines(body) {
 		if end.Trailer {
@@ -159,13 +176,13 @@ func eventLines(body []byte, items *[]wire.EventAnswer) (end wire.Trailer, err e
 	return end, nil
 }
 
-// TailConfig bounds the pauses between two looks at the end of the list: the first after news, the longest
-// when nothing comes. Defaults 200 ms and 2 s.
+// TailConfig sets the pauses between two polls at the end of the list: MinWait after news, MaxWait when nothing
+// comes. Defaults are 200 ms and 2 s.
 type TailConfig struct{ MinWait, MaxWait time.Duration }
 
-// Tail walks the audit list from q.FromSeq (0: from the present head) and goes on with what is added, until ctx
-// ends or the caller stops. It looks again after a pause that grows while nothing comes. q.Limit bounds the
-// items in all, q.Cursor is ignored. Errors other than unavailability end it.
+// Tail iterates over the audit list from q.FromSeq (0: from the present head) and continues with new items,
+// until ctx ends or the caller stops. It polls with a pause that grows while nothing comes. q.Limit bounds the
+// items in total. q.Cursor is ignored. Errors other than unavailability end it.
 func (c *Client) Tail(ctx context.Context, q AuditQuery, t TailConfig) iter.Seq2[wire.AuditItem, error] {
 	if t.MinWait <= 0 {
 		t.MinWait = 200 * time.Millisecond
@@ -203,8 +220,8 @@ type tail struct {
 	yield func(wire.AuditItem, error) bool
 }
 
-// look reads everything from q.FromSeq to the end and moves q.FromSeq behind it. A node that lags gives nothing
-// and moves nothing. False means that the walk is over.
+// look reads everything from q.FromSeq to the end and moves q.FromSeq behind it. A node that lags returns
+// nothing and moves nothing. look returns false when the iteration is over.
 func (w *tail) look(ctx context.Context) bool {
 	if w.q.FromSeq == 0 {
 		head, err := w.c.Digest(ctx, 0)
@@ -237,7 +254,7 @@ func (w *tail) look(ctx context.Context) bool {
 	}
 }
 
-// failed yields err and ends the walk, unless ctx has ended, which the caller reports.
+// failed yields err and ends the iteration, unless ctx has ended, which the caller reports.
 func (w *tail) failed(ctx context.Context, err error) bool {
 	if ctx.Err() != nil {
 		return true
@@ -246,7 +263,7 @@ func (w *tail) failed(ctx context.Context, err error) bool {
 	return false
 }
 
-// ShardsPage reads one page of the shards; limit 0 takes the node's default.
+// ShardsPage returns one page of the shards. A limit of 0 selects the node's default.
 func (c *Client) ShardsPage(ctx context.Context, cursor string, limit int, r Read) (*wire.ShardsPage, error) {
 	q := r.query()
 	if cursor != "" {
@@ -258,7 +275,7 @@ func (c *Client) ShardsPage(ctx context.Context, cursor string, limit int, r Rea
 	return get[wire.ShardsPage](ctx, c, "/v1/shards", q)
 }
 
-// Shards walks all shards in the order of their ids. It ends after the first error, which is yielded.
+// Shards iterates over all shards in the order of their ids. It ends after the first error, which it yields.
 func (c *Client) Shards(ctx context.Context, r Read) iter.Seq2[wire.ShardAnswer, error] {
 	return func(yield func(wire.ShardAnswer, error) bool) {
 		for cursor := ""; ; {

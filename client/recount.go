@@ -12,14 +12,14 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// opID makes an act repeatable: a node that sees an op_id again gives the first result.
+// opID makes an operation repeatable: a node that sees an op_id again returns the first result.
 func opID(a *wire.Act) {
 	if a.OpID == "" {
 		a.OpID = rand.Text()
 	}
 }
 
-// act sends the request of an operator until it has an answer or ctx ends.
+// act sends the request of an operator until there is a response or ctx ends.
 func act[T any](ctx context.Context, c *Client, method, path string, q url.Values, request any) (*T, error) {
 	r := Request{Method: method, Path: path, Query: q}
 	if request != nil {
@@ -39,7 +39,7 @@ func act[T any](ctx context.Context, c *Client, method, path string, q url.Value
 	return v, nil
 }
 
-// PublishPolicy puts a policy document (YAML) into the log.
+// PublishPolicy adds a policy document (YAML) to the log.
 func (c *Client) PublishPolicy(ctx context.Context, r wire.PolicyRequest) (*wire.PolicyAnswer, error) {
 	opID(&r.Act)
 	return act[wire.PolicyAnswer](ctx, c, http.MethodPost, "/v1/policies", nil, r)
@@ -50,18 +50,18 @@ func (c *Client) Policies(ctx context.Context) (*wire.PoliciesPage, error) {
 	return get[wire.PoliciesPage](ctx, c, "/v1/policies", nil)
 }
 
-// Policy reads one policy with its documents.
+// Policy returns one policy with its documents.
 func (c *Client) Policy(ctx context.Context, id string) (*wire.PolicyAnswer, error) {
 	return get[wire.PolicyAnswer](ctx, c, "/v1/policies/"+url.PathEscape(id), nil)
 }
 
-// ApplyPolicy puts a published policy in force for the events to come.
+// ApplyPolicy puts a published policy in force for new events.
 func (c *Client) ApplyPolicy(ctx context.Context, id string, r wire.ApplyRequest) (*wire.ApplyAnswer, error) {
 	opID(&r.Act)
 	return act[wire.ApplyAnswer](ctx, c, http.MethodPost, "/v1/policies/"+url.PathEscape(id)+"/apply", nil, r)
 }
 
-// StartGeneration begins a second fold of the whole log.
+// StartGeneration starts a second fold of the whole log.
 func (c *Client) StartGeneration(ctx context.Context, r wire.GenerationRequest) (*wire.GenerationAnswer, error) {
 	opID(&r.Act)
 	return act[wire.GenerationAnswer](ctx, c, http.MethodPost, "/v1/generations", nil, r)
@@ -76,26 +76,28 @@ func generationPath(number uint32, rest string) string {
 	return "/v1/generations/" + strconv.FormatUint(uint64(number), 10) + rest
 }
 
-// Generation reads one generation and how far every node is with it.
+// Generation returns one generation and the progress of every node.
 func (c *Client) Generation(ctx context.Context, number uint32) (*wire.GenerationAnswer, error) {
 	return get[wire.GenerationAnswer](ctx, c, generationPath(number, ""), nil)
 }
 
-// Diff reads what a generation changes, up to a position; 0 is as far as the node that answers has compared.
+// Diff returns the changes of a generation up to a position. 0 means as far as the responding node has
+// compared.
 func (c *Client) Diff(ctx context.Context, number uint32, position uint64) (*wire.DiffAnswer, error) {
 	q := url.Values{}
 	setSeq(q, "position", position)
 	return get[wire.DiffAnswer](ctx, c, generationPath(number, "/diff"), q)
 }
 
-// FlipsQuery filters the list of flips; zero members do not filter. Reason is the reason code under the new generation.
+// FlipsQuery filters the list of flips. Zero fields do not filter. Reason is the reason code under the new
+// generation.
 type FlipsQuery struct {
 	Generation         uint32
 	Shard, Key, Reason string
 	Position           uint64 // compare up to here, 0 as far as the node has compared
 	FromSeq            uint64
-	Limit              int    // items in all, 0 for no limit
-	Cursor             string // where an earlier walk stopped; the filters must be the same
+	Limit              int    // items in total, 0 for no limit
+	Cursor             string // position at which an earlier iteration stopped; the filters must be the same
 	Read
 }
 
@@ -114,13 +116,13 @@ func (f FlipsQuery) query() url.Values {
 	return q
 }
 
-// FlipsPage reads one page of what a generation changes; Limit is the size of the page then.
+// FlipsPage returns one page of the changes of a generation. Limit is the size of the page.
 func (c *Client) FlipsPage(ctx context.Context, f FlipsQuery) (*wire.FlipsPage, error) {
 	return get[wire.FlipsPage](ctx, c, generationPath(f.Generation, "/flips"), f.query())
 }
 
-// Flips walks what a generation changes in the order of seq, page by page, over all nodes and up to the position of the
-// first page. It ends after the first error, which is yielded.
+// Flips iterates over the changes of a generation in the order of seq, page by page, over all nodes and up to
+// the position of the first page. It ends after the first error, which it yields.
 func (c *Client) Flips(ctx context.Context, f FlipsQuery) iter.Seq2[wire.Flip, error] {
 	return func(yield func(wire.Flip, error) bool) {
 		left := f.Limit
@@ -148,7 +150,7 @@ func (c *Client) Flips(ctx context.Context, f FlipsQuery) iter.Seq2[wire.Flip, e
 	}
 }
 
-// Activate switches every node to a generation, if the diff that was reviewed stands.
+// Activate switches every node to a generation if the reviewed diff is still valid.
 func (c *Client) Activate(ctx context.Context, number uint32, r wire.ActivateRequest) (*wire.ActivateAnswer, error) {
 	opID(&r.Act)
 	return act[wire.ActivateAnswer](ctx, c, http.MethodPost, generationPath(number, "/activate"), nil, r)
@@ -160,7 +162,7 @@ func (c *Client) Rollback(ctx context.Context, r wire.RollbackRequest) (*wire.Ac
 	return act[wire.ActivateAnswer](ctx, c, http.MethodPost, "/v1/generations/rollback", nil, r)
 }
 
-// DropGeneration gives up a generation that does not answer.
+// DropGeneration drops an inactive generation.
 func (c *Client) DropGeneration(ctx context.Context, number uint32, a wire.Act) (*wire.DropAnswer, error) {
 	opID(&a)
 	q := url.Values{"op_id": {a.OpID}}

@@ -8,23 +8,23 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// CreateToken makes a token count whose digest r has; wire.NewToken makes the token itself.
+// CreateToken registers the token with the digest in r. wire.NewToken makes the token itself.
 func (c *Client) CreateToken(ctx context.Context, r wire.TokenRequest) (*wire.TokenAnswer, error) {
 	opID(&r.Act)
 	return act[wire.TokenAnswer](ctx, c, http.MethodPost, "/v1/tokens", nil, r)
 }
 
-// Tokens lists the tokens that the node which answers knows.
+// Tokens lists the tokens that the responding node knows.
 func (c *Client) Tokens(ctx context.Context) (*wire.TokensPage, error) {
 	return get[wire.TokensPage](ctx, c, "/v1/tokens", nil)
 }
 
-// Whoami reads how the node that answers knows the caller.
+// Whoami returns the identity of the caller as the responding node sees it.
 func (c *Client) Whoami(ctx context.Context) (*wire.WhoamiAnswer, error) {
 	return get[wire.WhoamiAnswer](ctx, c, "/v1/whoami", nil)
 }
 
-// RevokeToken makes a token, or with "cert:" and a serial number a client certificate, count for nothing.
+// RevokeToken revokes a token or, with "cert:" and a serial number, a client certificate.
 func (c *Client) RevokeToken(ctx context.Context, id string, r wire.TokenRevokeRequest) (*wire.TokenAnswer, error) {
 	opID(&r.Act)
 	return act[wire.TokenAnswer](ctx, c, http.MethodPost, "/v1/tokens/"+url.PathEscape(id)+"/revoke", nil, r)

@@ -1,13 +1,13 @@
 package wire
 
-// The effects of an act in ActItem.
+// The effects of an operation in ActItem.
 const (
 	EffectApplied  = "applied"
-	EffectRepeated = "repeated" // it was done before, or its op_id has named another act
-	EffectIgnored  = "ignored"  // it did not fit what stood then, or its credential was revoked
+	EffectRepeated = "repeated" // it was already done, or its op_id was already used
+	EffectIgnored  = "ignored"  // it did not fit the state, or its credential was revoked
 )
 
-// ActItem is the event of an operator's act.
+// ActItem is the event of an operator's operation.
 type ActItem struct {
 	Seq        uint64         `json:"seq"`
 	LogTime    string         `json:"log_time"`
@@ -20,11 +20,12 @@ type ActItem struct {
 	Ticket     string         `json:"ticket"`
 	OpID       string         `json:"op_id"`
 	RequestID  string         `json:"request_id"`
-	Node       string         `json:"node"`  // that took the request
-	About      map[string]any `json:"about"` // the other members of the event; bytes in hex
+	Node       string         `json:"node"`  // node that received the request
+	About      map[string]any `json:"about"` // the other members of the event, bytes in hex
 }
 
-// ActsPage answers GET /v1/acts, oldest first. NextSeq is the from_seq of the next page, 0 on the last one.
+// ActsPage is the response to GET /v1/acts, oldest first. NextSeq is the from_seq of the next page, 0 on the
+// last one.
 type ActsPage struct {
 	Items      []ActItem `json:"items"`
 	NextSeq    uint64    `json:"next_seq"`

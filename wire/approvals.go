@@ -5,14 +5,15 @@ import (
 	"strconv"
 )
 
-// ApprovalRequest is the body of POST /v1/approvals: yes to what another actor has asked for under an op_id.
+// ApprovalRequest is the body of POST /v1/approvals: the approval of an operation that another actor requested
+// under an op_id.
 type ApprovalRequest struct {
 	Act
-	Approve string `json:"approve"`       // the op_id of what was asked for
-	Run     bool   `json:"run,omitempty"` // also carry it out, exactly as it is in the log
+	Approve string `json:"approve"`       // the op_id of the requested operation
+	Run     bool   `json:"run,omitempty"` // also carry it out, exactly as logged
 }
 
-// The words of Operation.Act.
+// The values of Operation.Act.
 const (
 	OperationActivate = "activate"
 	OperationRollback = "rollback"
@@ -20,7 +21,7 @@ const (
 	OperationApply    = "apply"
 )
 
-// Operation is what was asked for under the two-person rule, as it is carried out. The members that its act does not need
+// Operation is an operation that was requested under the two-person rule. Members that its act does not need
 // are empty.
 type Operation struct {
 	Act         string  `json:"act"`
@@ -33,7 +34,8 @@ type Operation struct {
 	Subject     string  `json:"subject,omitempty"`       // thaw
 }
 
-// Position is the last event of the reviewed diff, which its digest begins with; 0 when there is none.
+// Position returns the last event of the reviewed diff, with which its digest begins. It returns 0 if there is
+// none.
 func (o *Operation) Position() uint64 {
 	if len(o.Diff) < 16 {
 		return 0
@@ -48,28 +50,30 @@ func (o *Operation) Position() uint64 {
 // The values of ApprovalAnswer.State.
 const (
 	ApprovalAsked    = "asked"    // waits for a second actor
-	ApprovalApproved = "approved" // two actors have said yes; anybody of them may carry it out
+	ApprovalApproved = "approved" // two actors have approved; either may carry it out
 	ApprovalDone     = "done"
 )
 
-// ApprovalAnswer is an operation that was asked for under the two-person rule. It answers POST /v1/approvals and is an item of
-// ApprovalsPage.
+// ApprovalAnswer is an operation that was requested under the two-person rule. It is the response to POST
+// /v1/approvals and an item of ApprovalsPage.
 type ApprovalAnswer struct {
-	OpID      string          `json:"op_id"`
-	Act       string          `json:"act"`                 // activate, rollback, thaw or apply
-	Request   string          `json:"request"`             // what exactly is asked for
-	Operation *Operation      `json:"operation,omitempty"` // the same, as it is carried out; nil when an old release has asked
-	State     string          `json:"state"`
-	Actors    []string        `json:"actors"` // who has said yes; the first has asked
-	AskedAt   string          `json:"asked_at"`
-	ExpiresAt string          `json:"expires_at"` // of the first yes, log time
-	Seq       uint64          `json:"seq"`        // event of the first yes
-	Reason    string          `json:"reason,omitempty"`
-	Ticket    string          `json:"ticket,omitempty"`
-	Result    json.RawMessage `json:"result,omitempty"` // when it was carried out: the answer that the request itself gets
+	OpID    string `json:"op_id"`
+	Act     string `json:"act"`     // activate, rollback, thaw or apply
+	Request string `json:"request"` // the exact request
+	// the same, as it is carried out; nil if an old release requested it
+	Operation *Operation `json:"operation,omitempty"`
+	State     string     `json:"state"`
+	Actors    []string   `json:"actors"` // approvers, the requester first
+	AskedAt   string     `json:"asked_at"`
+	ExpiresAt string     `json:"expires_at"` // of the request, log time
+	Seq       uint64     `json:"seq"`        // event of the request
+	Reason    string     `json:"reason,omitempty"`
+	Ticket    string     `json:"ticket,omitempty"`
+	// once it was carried out: the response that the request itself gets
+	Result json.RawMessage `json:"result,omitempty"`
 }
 
-// ApprovalsPage answers GET /v1/approvals, oldest first.
+// ApprovalsPage is the response to GET /v1/approvals, oldest first.
 type ApprovalsPage struct {
 	Items      []ApprovalAnswer `json:"items"`
 	AppliedSeq uint64           `json:"applied_seq"`

@@ -3,25 +3,27 @@ package wire
 // Values of KeyAnswer.Status.
 const (
 	KeyActive  = "active"
-	KeyRetired = "retired" // its planned end; what it signed before stands
-	KeyRevoked = "revoked" // in other hands; what it signed since then can be taken away with hindsight
+	KeyRetired = "retired" // ended as planned; what it signed before stands
+	KeyRevoked = "revoked" // compromised; a recount with hindsight can reject what it signed since then
 )
 
-// KeyRequest is the body of POST /v1/keys: a new key, or other terms for a key that is registered. Of an HMAC key only the
-// fingerprint goes to the ledger; the nodes read its secret from their own files.
+// KeyRequest is the body of POST /v1/keys: a new key, or other terms for a registered one. The ledger receives
+// only the fingerprint of an HMAC key. The nodes read its secret from their own files.
 type KeyRequest struct {
 	Act
-	Alg         string   `json:"alg"`                   // hmac-sha256 or ed25519
-	Public      string   `json:"public,omitempty"`      // Ed25519: 32 bytes, base64
-	Fingerprint string   `json:"fingerprint,omitempty"` // HMAC: 64 hex digits
-	Owner       string   `json:"owner,omitempty"`       // at most 128 bytes
-	Scope       []string `json:"scope,omitempty"`       // shard ids, or their beginning and a star; none is every shard
-	NotBefore   string   `json:"not_before,omitempty"`  // RFC 3339, log time, inclusive
-	NotAfter    string   `json:"not_after,omitempty"`   // RFC 3339, log time, exclusive
-	Comment     string   `json:"comment,omitempty"`     // at most 256 bytes
+	Alg         string `json:"alg"`                   // hmac-sha256 or ed25519
+	Public      string `json:"public,omitempty"`      // Ed25519: 32 bytes, base64
+	Fingerprint string `json:"fingerprint,omitempty"` // HMAC: 64 hex digits
+	Owner       string `json:"owner,omitempty"`       // at most 128 bytes
+	// shard ids, or prefixes followed by a star; none means every shard
+	Scope     []string `json:"scope,omitempty"`
+	NotBefore string   `json:"not_before,omitempty"` // RFC 3339, log time, inclusive
+	NotAfter  string   `json:"not_after,omitempty"`  // RFC 3339, log time, exclusive
+	Comment   string   `json:"comment,omitempty"`    // at most 256 bytes
 }
 
-// KeyAnswer describes a registered key. It answers the acts on keys and GET /v1/keys/{key_id} and is an item of KeysPage.
+// KeyAnswer describes a registered key. It is the response to operations on keys and GET /v1/keys/{key_id}, and
+// an item of KeysPage.
 type KeyAnswer struct {
 	KeyID         string   `json:"key_id"`
 	Alg           string   `json:"alg"`
@@ -41,12 +43,13 @@ type KeyAnswer struct {
 	RevokedSince  string   `json:"revoked_since,omitempty"`
 	RetiredSeq    uint64   `json:"retired_seq,omitempty"`
 	SecretRetired uint64   `json:"secret_retired_seq,omitempty"`
-	LastSeq       uint64   `json:"last_seq,omitempty"`  // last submission that it signed, as far as this node has folded
-	LastUsed      string   `json:"last_used,omitempty"` // log time of it
-	Held          bool     `json:"held"`                // the node that answers can check its signatures
+	// last submission that it signed, as far as this node has folded
+	LastSeq  uint64 `json:"last_seq,omitempty"`
+	LastUsed string `json:"last_used,omitempty"` // log time of it
+	Held     bool   `json:"held"`                // the responding node can check its signatures
 }
 
-// KeysPage answers GET /v1/keys, in the order of registration.
+// KeysPage is the response to GET /v1/keys, in the order of registration.
 type KeysPage struct {
 	Items      []KeyAnswer `json:"items"`
 	AppliedSeq uint64      `json:"applied_seq"`
@@ -59,28 +62,28 @@ const (
 	FreezeKey   = "key"
 )
 
-// FreezeRequest is the body of POST /v1/freezes and POST /v1/thaw. A thaw ends the freeze of exactly this scope and
-// subject. The reason must be given.
+// FreezeRequest is the body of POST /v1/freezes and POST /v1/thaw. A thaw ends the freeze of exactly this scope
+// and subject. The reason is required.
 type FreezeRequest struct {
 	Act
 	Scope   string `json:"scope"`             // FreezeAll, FreezeShard or FreezeKey
 	Subject string `json:"subject,omitempty"` // shard id or key id
 }
 
-// FreezeAnswer describes a freeze: submissions between the two events are refused, on every node. It answers both acts and
-// is an item of FreezesPage.
+// FreezeAnswer describes a freeze. Every node refuses submissions between the two events. It is the response to
+// both operations and an item of FreezesPage.
 type FreezeAnswer struct {
 	Seq       uint64 `json:"seq"`
 	At        string `json:"at"` // log time
 	Scope     string `json:"scope"`
 	Subject   string `json:"subject,omitempty"`
-	ThawedSeq uint64 `json:"thawed_seq,omitempty"` // absent while it holds
+	ThawedSeq uint64 `json:"thawed_seq,omitempty"` // absent while it is in force
 	Reason    string `json:"reason"`
 	Ticket    string `json:"ticket,omitempty"`
 	Actor     string `json:"actor,omitempty"`
 }
 
-// FreezesPage answers GET /v1/freezes, oldest first; those that were thawed are there too.
+// FreezesPage is the response to GET /v1/freezes, oldest first, including thawed ones.
 type FreezesPage struct {
 	Items      []FreezeAnswer `json:"items"`
 	AppliedSeq uint64         `json:"applied_seq"`
@@ -89,11 +92,11 @@ type FreezesPage struct {
 // KnownShardsRequest is the body of POST /v1/known-shards.
 type KnownShardsRequest struct {
 	Act
-	Patterns []string `json:"patterns"` // shard ids, or their beginning and a star
+	Patterns []string `json:"patterns"` // shard ids, or prefixes followed by a star
 }
 
-// KnownShardsAnswer is one registration of expected shards. It answers POST /v1/known-shards and is an item of
-// KnownShardsPage.
+// KnownShardsAnswer is one registration of known shards. It is the response to POST /v1/known-shards and an
+// item of KnownShardsPage.
 type KnownShardsAnswer struct {
 	Seq      uint64   `json:"seq"`
 	At       string   `json:"at"` // log time
@@ -103,7 +106,7 @@ type KnownShardsAnswer struct {
 	Actor    string   `json:"actor,omitempty"`
 }
 
-// KnownShardsPage answers GET /v1/known-shards, oldest first.
+// KnownShardsPage is the response to GET /v1/known-shards, oldest first.
 type KnownShardsPage struct {
 	Items      []KnownShardsAnswer `json:"items"`
 	AppliedSeq uint64              `json:"applied_seq"`

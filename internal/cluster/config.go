@@ -29,7 +29,8 @@ var (
 	ErrNoLeader       = errors.New("cluster: no leader is known")               // certainly not proposed or confirmed
 	ErrLeadershipLost = errors.New("cluster: leadership lost, outcome unknown") // may or may not be committed
 	ErrBusy           = errors.New("cluster: the proposal queue stayed full")   // certainly not proposed
-	ErrShutdown       = errors.New("cluster: shut down")                        // outcome unknown when returned by Future.Wait
+	// outcome unknown when returned by Future.Wait
+	ErrShutdown = errors.New("cluster: shut down")
 	// a read cannot be served as linearizable
 	ErrNotConfirmed = errors.New("cluster: no quorum confirmed the leader's term in time")
 	ErrUnknownNode  = errors.New("cluster: no such member")
@@ -88,13 +89,14 @@ type Config struct {
 	// default asks the system.
 	Elapsed func() time.Duration
 
-	self        identity                                                     // of the directory; set by Open
-	listener    net.Listener                                                 // tests: bound in advance
-	dial        func(ctx context.Context, id, addr string) (net.Conn, error) // tests: partitions
-	noClamp     bool                                                         // tests: exposes the library defect that the clamp fixes
-	stuckLimit  time.Duration                                                // tests: 25 s otherwise
-	askLimit    time.Duration                                                // tests: 1 s otherwise
-	rpcDeadline time.Duration                                                // tests: 10 s otherwise
+	self     identity                                                     // of the directory; set by Open
+	listener net.Listener                                                 // tests: bound in advance
+	dial     func(ctx context.Context, id, addr string) (net.Conn, error) // tests: partitions
+	// tests: exposes the library defect that the clamp fixes
+	noClamp     bool
+	stuckLimit  time.Duration // tests: 25 s otherwise
+	askLimit    time.Duration // tests: 1 s otherwise
+	rpcDeadline time.Duration // tests: 10 s otherwise
 }
 
 // MetaSource returns the durable applied state, from which the synthetic snapshot is made. Index zero means
