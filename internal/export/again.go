@@ -32,9 +32,11 @@ func (w *walk) foldAgain(control *projections.Control, number uint32) error {
 			w.looked(CheckHistory)
 		}
 		if what := w.otherwise(&r, v, number); what != "" {
-			w.fault(CheckHistory, "event %d: folded again generation %d gives it another %s: %s %s", it.Seq, number, what, r.Outcome, r.ReasonCode())
+			w.fault(CheckHistory, "event %d: folded again generation %d gives it another %s: %s %s", it.Seq,
+				number, what, r.Outcome, r.ReasonCode())
 		} else if by := control.ActiveAfter(it.Seq); v.Was.Generation != by {
-			w.fault(CheckHistory, "event %d was answered by generation %d first, not by %d", it.Seq, by, v.Was.Generation)
+			w.fault(CheckHistory, "event %d was answered by generation %d first, not by %d", it.Seq, by,
+				v.Was.Generation)
 		}
 		return nil
 	})
@@ -47,8 +49,9 @@ func (w *walk) foldAgain(control *projections.Control, number uint32) error {
 	return nil
 }
 
-// otherwise names what the answers to an event say other than a generation that is folded again, "" for nothing. The answer of a
-// generation that is gone may be told by another one: outcome and accepted are the same then, if it stood, and nothing else need be.
+// otherwise names what the answers to an event say other than a generation that is folded again, "" for
+// nothing. The answer of a generation that is gone may be told by another one: outcome and accepted are the
+// same then, if it stood, and nothing else need be.
 func (w *walk) otherwise(r *projections.Result, v *wire.AuditItem, number uint32) string {
 	switch {
 	case number == w.m.Generation && r.Outcome.String() != v.Outcome:
@@ -71,7 +74,8 @@ func shortOf(r *projections.Result, a *wire.AuditAnswer) bool {
 		return false
 	}
 	return a.Status == 0 && a.ReasonCode == "" && a.Policy == "" ||
-		a.Status == wire.StatusOf(a.Outcome, r.Reason.String()) && a.ReasonCode == r.ReasonCode() && a.Policy == hex.EncodeToString(r.Policy[:])
+		a.Status == wire.StatusOf(a.Outcome, r.Reason.String()) && a.ReasonCode == r.ReasonCode() &&
+			a.Policy == hex.EncodeToString(r.Policy[:])
 }
 
 // rowOf names what an answer says other than the row that it tells of.

@@ -21,11 +21,11 @@ const (
 	maxLine     = 64 << 20  // a line of an NDJSON file
 )
 
-// CheckOptions say what Check has beside the directory. Zero members are left out.
+// CheckOptions give Check what is not in the directory. Fields with zero values are not used.
 type CheckOptions struct {
 	Secrets  []verify.Key // HMAC keys, to check their signatures with
-	Sum      string       // the sum of the manifest, as it is known from elsewhere
-	Recount  bool         // fold the whole ledger again, in memory, if it is there from the first event on
+	Sum      string       // the expected sum of the manifest, from another source
+	Recount  bool         // fold the whole ledger again, in memory, if the export starts at the first event
 	Progress Progress
 }
 
@@ -38,8 +38,8 @@ type checker struct {
 	m   *Manifest
 }
 
-// Check checks a directory without a node. An error means that it could not be looked at; what is wrong with it is in the
-// report.
+// Check checks a directory without a node. It returns an error if the directory cannot be read. Faults of its
+// content are in the report.
 func Check(ctx context.Context, dir string, o CheckOptions) (*Report, error) {
 	if info, err := os.Stat(dir); err != nil {
 		return nil, err
@@ -63,7 +63,8 @@ func Check(ctx context.Context, dir string, o CheckOptions) (*Report, error) {
 	if err := c.files(); err != nil {
 		return nil, err
 	}
-	if c.failed(CheckManifest) || c.failed(CheckFiles) { // the rest would speak of other files than the manifest does
+	// the other checks would not be about the files that the manifest describes
+	if c.failed(CheckManifest) || c.failed(CheckFiles) {
 		return c.into(r), nil
 	}
 	if err := c.contents(); err != nil {
@@ -110,7 +111,7 @@ func (c *checker) manifest() error {
 	return nil
 }
 
-// read gives a whole file, which must be an ordinary one of a bounded size.
+// read returns a whole file, which must be a regular file of bounded size.
 func (c *checker) read(name string) ([]byte, error) {
 	path := filepath.Join(c.dir, filepath.FromSlash(name))
 	info, err := os.Lstat(path)
@@ -125,7 +126,7 @@ func (c *checker) read(name string) ([]byte, error) {
 	return os.ReadFile(path)
 }
 
-// files compares what is in the directory with what the manifest lists.
+// files compares the directory with the list in the manifest.
 func (c *checker) files() error {
 	c.begin(CheckFiles, "unchanged, none missing, none more")
 	listed := map[string]File{}
@@ -161,7 +162,7 @@ func (c *checker) files() error {
 	return err
 }
 
-// file compares one file and takes it from those that are expected.
+// file compares one file and removes it from the expected ones.
 func (c *checker) file(name string, d fs.DirEntry, listed map[string]File) error {
 	if d.IsDir() && name == PoliciesDir {
 		return nil

@@ -9,7 +9,7 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// choose finds the range: what was asked for, up to the end of the ledger.
+// choose determines the range: the requested one, limited to the end of the ledger.
 func (w *writer) choose() error {
 	if err := w.head(); err != nil {
 		return err
@@ -40,7 +40,7 @@ func (w *writer) choose() error {
 	return nil
 }
 
-// head finds the last event that is committed, by the word of a majority unless one node's is enough.
+// head finds the last committed event. Unless Options.Local is set, a majority confirms it.
 func (w *writer) head() error {
 	q := client.AuditQuery{Limit: 1, Read: client.Read{Consistency: wire.ConsistencyLinearizable}}
 	if w.Local {
@@ -56,7 +56,8 @@ func (w *writer) head() error {
 	return nil
 }
 
-// byTime narrows the range to the times asked for. Log time never runs backwards, so a few looks find where they begin.
+// byTime narrows the range to the requested times. Log time never runs backwards, so a binary search finds
+// their bounds.
 func (w *writer) byTime(first, last uint64) error {
 	var err error
 	if !w.Since.IsZero() {
@@ -87,7 +88,7 @@ func (w *writer) byTime(first, last uint64) error {
 	return err
 }
 
-// search finds the first event from low on, and before high, whose log time is not before at; high when there is none.
+// search returns the first event in [low, high) whose log time is not before at, or high if there is none.
 func (w *writer) search(low, high uint64, at time.Time) (uint64, error) {
 	for low < high {
 		middle := low + (high-low)/2

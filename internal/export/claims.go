@@ -49,8 +49,8 @@ func (w *walk) claimsOfKey(k wire.KeyAnswer) {
 	})
 	w.claim(k.TermsSeq, CheckKeys, what, func(_ *Event, m any) bool {
 		a, ok := m.(*event.KeyAddedV1)
-		return ok && a.KeyId == k.KeyID && a.Owner == k.Owner && slices.Equal(a.Scope, k.Scope) && a.Comment == k.Comment &&
-			bound(a.NotBefore) == k.NotBefore && bound(a.NotAfter) == k.NotAfter
+		return ok && a.KeyId == k.KeyID && a.Owner == k.Owner && slices.Equal(a.Scope, k.Scope) &&
+			a.Comment == k.Comment && bound(a.NotBefore) == k.NotBefore && bound(a.NotAfter) == k.NotAfter
 	})
 	w.claim(k.RevokedSeq, CheckKeys, what, func(_ *Event, m any) bool {
 		a, ok := m.(*event.KeyRevokedV1)
@@ -102,7 +102,8 @@ func (w *walk) claimsOfPolicy(p wire.PolicyAnswer) {
 	}
 }
 
-// sourceOf compares the text that was published with its file. A policy that was published in its canonical form has another one.
+// sourceOf compares the text that was published with its file. A policy that was published in its canonical
+// form has another one.
 func (w *walk) sourceOf(id string, m *event.PolicyPublishedV1) {
 	_, source := policyFiles(id)
 	i := slices.IndexFunc(w.m.Files, func(f File) bool { return f.Name == source })
@@ -132,7 +133,8 @@ func (w *walk) claimsOfGeneration(g wire.GenerationAnswer) {
 		case *event.GenesisV1:
 			return g.Generation == 1 && by(m, g.Actor, g.Role, g.Reason, g.Ticket)
 		case *event.GenerationStartedV1:
-			return g.Generation > 1 && by(m, g.Actor, g.Role, g.Reason, g.Ticket) && (m.Keys == 1) == (g.Keys == wire.KeysHindsight)
+			return g.Generation > 1 && by(m, g.Actor, g.Role, g.Reason, g.Ticket) &&
+				(m.Keys == 1) == (g.Keys == wire.KeysHindsight)
 		}
 		return false
 	})
@@ -160,7 +162,8 @@ func (w *walk) readGenerations() error {
 	}
 	w.generations, w.page.Generations = list, list
 	if by := w.activeAfter(w.m.Range.ToSeq); by != w.m.Generation || !w.listed(w.m.End.Generation) {
-		w.fault(CheckGenerations, "generation %d answered after event %d, and the manifest says %d", by, w.m.Range.ToSeq, w.m.Generation)
+		w.fault(CheckGenerations, "generation %d answered after event %d, and the manifest says %d", by,
+			w.m.Range.ToSeq, w.m.Generation)
 	}
 	return nil
 }
@@ -197,7 +200,8 @@ func (w *walk) scheduled(number uint32, seq uint64, policy string) bool {
 // span compares what the manifest says of the range with its events and with what was asked for.
 func (w *walk) span(e *Event) {
 	r := w.m.Range
-	if r.Shard == "" && (e.Seq == r.FromSeq && e.LogTime != r.FirstTime || e.Seq == r.ToSeq && e.LogTime != r.LastTime) {
+	if r.Shard == "" && (e.Seq == r.FromSeq && e.LogTime != r.FirstTime ||
+		e.Seq == r.ToSeq && e.LogTime != r.LastTime) {
 		w.fault(CheckTime, "the manifest says another log time of event %d", e.Seq)
 	}
 }

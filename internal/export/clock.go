@@ -9,19 +9,19 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// mostStep is how far one pack moves log time, but for a clock step that a majority agreed on.
+// mostStep bounds how far one pack moves log time, except for a clock step that a majority agreed on.
 const mostStep = time.Hour
 
-// clock follows log time, which is in no event: it follows from the clocks of the proposers (docs/formats.md, "Number and time
-// of an event").
+// clock computes log time, which no event holds. It follows from the clocks of the proposers (docs/formats.md,
+// "Number and time of an event").
 type clock struct {
 	begun      bool
 	index      uint64
 	raw, log   int64
-	stepsAlone bool // the pack was taken for a clock step, which nothing may follow
+	stepsAlone bool // the pack was taken as a clock step, so no other event may be in it
 }
 
-// tick checks the time of the next event. It returns what is wrong, or "". With gaps there is only the order.
+// tick checks the time of the next event. It returns what is wrong, or "". With gaps it checks only the order.
 func (c *clock) tick(e *Event, m any, gaps bool) string {
 	at, err := wire.ParseTime(e.LogTime)
 	if err != nil {
@@ -38,7 +38,7 @@ func (c *clock) tick(e *Event, m any, gaps bool) string {
 	case same:
 		return ""
 	case !before.begun && (e.Seq > 1 || now == raw):
-		return "" // what was before is not in the export
+		return "" // the event before is not in the export
 	case now < before.log:
 		return fmt.Sprintf("log time goes back from %s to %s", wire.TimeNS(before.log), e.LogTime)
 	case before.begun && e.Index < before.index:
@@ -60,17 +60,19 @@ func (c *clock) tick(e *Event, m any, gaps bool) string {
 	return ""
 }
 
-// step reports whether an event moves log time from before to raw by the word of more than half of the voters.
+// step reports whether an event moves log time from before to raw with the agreement of more than half of the
+// voters.
 func step(m any, before, raw int64) bool {
 	s, ok := m.(*event.ClockStepV1)
 	if !ok || s.Before != before || s.After != raw {
 		return false
 	}
 	named := slices.Compact(slices.Sorted(slices.Values(s.Agreed)))
-	return len(named) == len(s.Agreed) && uint64(len(named)) <= uint64(s.Voters) && 2*uint64(len(named)) > uint64(s.Voters)
+	return len(named) == len(s.Agreed) && uint64(len(named)) <= uint64(s.Voters) &&
+		2*uint64(len(named)) > uint64(s.Voters)
 }
 
-// recentRoots is how many log digests are remembered. A leader records a digest soon after its event.
+// recentRoots is the number of log digests that are remembered. A leader records a digest soon after its event.
 const recentRoots = 1 << 16
 
 // recent remembers the log digests at the last events.
@@ -95,11 +97,11 @@ func (r *recent) at(seq uint64) ([]byte, bool) {
 	return r.roots[seq%recentRoots][:], true
 }
 
-// mostDoubts is how many faults wait for a later event that explains them.
+// mostDoubts bounds the faults that wait for a later event that explains them.
 const mostDoubts = 10_000
 
-// doubts are faults of submissions that a later event may explain: the voters found that the recorded facts are false, said so
-// in the log, and count the record as unsigned.
+// doubts are faults of submissions that a later event may explain: if the voters find the recorded facts false,
+// they record that in the log, and the ledger treats the record as unsigned.
 type doubts struct {
 	bySeq map[uint64][]doubt
 	order []uint64
@@ -121,7 +123,7 @@ func (d *doubts) add(b *board, seq uint64, check, format string, args ...any) {
 
 func (d *doubts) settle(seq uint64) { delete(d.bySeq, seq) }
 
-// into makes faults of those that nothing has explained.
+// into turns the unexplained doubts into faults.
 func (d *doubts) into(b *board) {
 	for _, seq := range slices.Compact(d.order) {
 		for _, x := range d.bySeq[seq] {

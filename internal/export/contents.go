@@ -9,9 +9,14 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// contents checks what the files say.
+// contents checks the contents of the files.
 func (c *checker) contents() error {
-	w := &walk{checker: c, policies: map[string]verify.Policy{}, keys: map[string]wire.KeyAnswer{}, claims: map[uint64][]claim{}}
+	w := &walk{
+		checker:  c,
+		policies: map[string]verify.Policy{},
+		keys:     map[string]wire.KeyAnswer{},
+		claims:   map[uint64][]claim{},
+	}
 	if err := c.each(CheckPolicies, w.readPolicies); err != nil {
 		return err
 	}
@@ -24,7 +29,7 @@ func (c *checker) contents() error {
 	return w.run()
 }
 
-// each takes a file that is not as the format says for a fault of its check.
+// each runs read and reports a file with a wrong format as a fault of the check.
 func (c *checker) each(check string, read func() error) error {
 	err := read()
 	if errors.Is(err, ErrFormat) {
@@ -34,7 +39,8 @@ func (c *checker) each(check string, read func() error) error {
 	return err
 }
 
-// readPolicies: a policy is known by the hash of its canonical form, and every one that is listed is there.
+// readPolicies checks that each policy has the hash of its canonical form as id, and that all listed ones are
+// there.
 func (w *walk) readPolicies() error {
 	w.begin(CheckPolicies, "hash to their ids, as published")
 	list, err := readList[wire.PolicyAnswer](w.checker, PoliciesFile)
@@ -65,12 +71,13 @@ func (w *walk) readPolicies() error {
 		w.claimsOfPolicy(p)
 	}
 	if files := len(w.m.Files) - len(plainFiles); files != 2*len(list) {
-		w.fault(CheckPolicies, "%s lists %d policies, and there are %d files of policies", PoliciesFile, len(list), files)
+		w.fault(CheckPolicies, "%s lists %d policies, and there are %d files of policies", PoliciesFile, len(list),
+			files)
 	}
 	return nil
 }
 
-// readKeys: ids and fingerprints follow from the public keys.
+// readKeys checks that ids and fingerprints follow from the public keys.
 func (w *walk) readKeys() error {
 	w.begin(CheckKeys, "ids follow from public keys")
 	list, err := readList[wire.KeyAnswer](w.checker, KeysFile)
@@ -112,7 +119,7 @@ func (w *walk) key(k *wire.KeyAnswer) {
 	}
 }
 
-// public gives the public part of an Ed25519 key.
+// public returns the public part of an Ed25519 key.
 func (w *walk) public(id string) ([]byte, bool) {
 	k, ok := w.keys[id]
 	if !ok || k.Alg != verify.Ed25519.String() {

@@ -13,10 +13,10 @@ import (
 	"path/filepath"
 )
 
-// ErrExists means that the directory is there already and has files.
+// ErrExists means that the directory already exists and has files.
 var ErrExists = errors.New("export: the directory is there already and is not empty")
 
-// sink writes one file and knows its size and hash.
+// sink writes one file and computes its size and hash.
 type sink struct {
 	name string
 	file *os.File
@@ -35,20 +35,20 @@ func newSink(dir, name string) (*sink, error) {
 	return s, nil
 }
 
-// Write goes to the file and into the hash.
+// Write writes to the file and to the hash.
 func (s *sink) Write(b []byte) (int, error) {
 	s.sum.Write(b)
 	s.size += int64(len(b))
 	return s.buf.Write(b)
 }
 
-// end puts the file on disk.
+// end syncs and closes the file.
 func (s *sink) end() (File, error) {
 	err := errors.Join(s.buf.Flush(), s.file.Sync(), s.file.Close())
 	return File{Name: s.name, Size: s.size, SHA256: hex.EncodeToString(s.sum.Sum(nil))}, err
 }
 
-// writeFile is a sink for one text.
+// writeFile writes a file with one text.
 func writeFile(dir, name string, text []byte) (File, error) {
 	s, err := newSink(dir, name)
 	if err != nil {
@@ -59,7 +59,7 @@ func writeFile(dir, name string, text []byte) (File, error) {
 	return f, errors.Join(err, ended)
 }
 
-// free reports whether dir may become an export: it is not there, or empty.
+// free returns an error unless dir does not exist or is empty.
 func free(dir string) error {
 	entries, err := os.ReadDir(dir)
 	switch {
@@ -73,7 +73,7 @@ func free(dir string) error {
 	return nil
 }
 
-// place gives a finished directory its name.
+// place renames a finished directory to its final name.
 func place(made, dir string) error {
 	if err := free(dir); err != nil {
 		return err
@@ -87,7 +87,8 @@ func place(made, dir string) error {
 	return syncDir(filepath.Dir(dir))
 }
 
-// syncDir makes the names in a directory durable. File systems that know no such thing say so; their names are as they are.
+// syncDir makes the names in a directory durable. It ignores the error of file systems that do not support
+// this.
 func syncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
@@ -97,7 +98,7 @@ func syncDir(dir string) error {
 	return d.Close()
 }
 
-// sumFile hashes a file.
+// sumFile returns the size and the hash of a file.
 func sumFile(path string) (size int64, sum string, err error) {
 	f, err := os.Open(path)
 	if err != nil {

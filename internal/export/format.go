@@ -16,7 +16,8 @@ import (
 // Format is the version of the directory that this package writes and reads.
 const Format = 1
 
-// The files of an export. Beside them, policies/ has two for each policy: ID.json, whose SHA-256 is ID, and ID.yaml.
+// The files of an export. Besides them, policies/ has two files for each policy: ID.json, whose SHA-256 is ID,
+// and ID.yaml.
 const (
 	ManifestFile    = "manifest.json"
 	SumsFile        = "SHA256SUMS"
@@ -31,20 +32,21 @@ const (
 	PoliciesDir     = "policies"
 )
 
-// plainFiles are those that every export has and that the manifest lists.
-var plainFiles = []string{ActsFile, EventsFile, GenerationsFile, PageFile, KeysFile, PoliciesFile, RecordsFile, VerdictsFile}
+// plainFiles are the files that every export has and that the manifest lists.
+var plainFiles = []string{ActsFile, EventsFile, GenerationsFile, PageFile, KeysFile, PoliciesFile, RecordsFile,
+	VerdictsFile}
 
-// ErrFormat means that a file is not what the format says.
+// ErrFormat means that a file does not have the format of an export.
 var ErrFormat = errors.New("export: not as the format says")
 
-// Manifest is manifest.json: what the directory holds. Times are RFC 3339, hashes lower-case hex.
+// Manifest is manifest.json, the description of the directory. Times are RFC 3339, hashes lower-case hex.
 type Manifest struct {
 	Format     int      `json:"format"` // Format
 	ClusterID  string   `json:"cluster_id"`
 	Range      Range    `json:"range"`
 	Head       uint64   `json:"head"`       // last event of the ledger when the export began
-	Generation uint32   `json:"generation"` // that answered after the last event of the range
-	Before     *Edge    `json:"before"`     // the log before the range; null when the range begins with event 1
+	Generation uint32   `json:"generation"` // active after the last event of the range
+	Before     *Edge    `json:"before"`     // the log before the range, null if the range begins with event 1
 	End        Position `json:"end"`        // the ledger after the last event of the range, as the cluster gave it
 	Counts     Counts   `json:"counts"`
 	Made       Made     `json:"made"`
@@ -52,35 +54,36 @@ type Manifest struct {
 	Sum        string   `json:"sum"`   // SHA-256 of this document with an empty sum
 }
 
-// Range says which events are there: all from FromSeq to ToSeq, or of these the submissions that name Shard.
+// Range describes the events in the export: all from FromSeq to ToSeq, or of these the submissions that name
+// Shard.
 type Range struct {
 	FromSeq   uint64 `json:"from_seq"`
 	ToSeq     uint64 `json:"to_seq"`
 	Shard     string `json:"shard,omitempty"`
-	Since     string `json:"since,omitempty"` // as it was asked for: log time, inclusive
+	Since     string `json:"since,omitempty"` // as requested: log time, inclusive
 	Until     string `json:"until,omitempty"` // log time, exclusive
 	FirstTime string `json:"first_time"`      // log time of the event FromSeq
 	LastTime  string `json:"last_time"`       // of the event ToSeq
 }
 
-// Edge is the log up to an event, so that later log digests can be computed: the digest and the roots of the complete subtrees
-// of its tree, from left to right.
+// Edge describes the log up to an event so that later log digests can be computed: the digest and the roots of
+// the complete subtrees of its tree, from left to right.
 type Edge struct {
 	Seq      uint64   `json:"seq"`
 	Log      string   `json:"log"`
 	Subtrees []string `json:"subtrees"`
 }
 
-// Position is the digests after an event.
+// Position holds the digests after an event.
 type Position struct {
 	Seq        uint64 `json:"seq"`
 	Log        string `json:"log"`     // of the events 1..Seq
 	Control    string `json:"control"` // of the control state
-	State      string `json:"state"`   // of the outcomes, as Generation says them
+	State      string `json:"state"`   // of the outcomes in Generation
 	Generation uint32 `json:"generation"`
 }
 
-// Counts is what the directory holds, in numbers.
+// Counts are the numbers of items in the directory.
 type Counts struct {
 	Events      uint64            `json:"events"`
 	Kinds       map[string]uint64 `json:"kinds"` // events by kind
@@ -92,10 +95,10 @@ type Counts struct {
 	Generations uint64            `json:"generations"`
 }
 
-// Made says who made the export, when and with what.
+// Made describes the origin of the export.
 type Made struct {
 	At    string `json:"at"`
-	Actor string `json:"actor"` // empty where nobody needs credentials
+	Actor string `json:"actor"` // empty if no credentials are needed
 	Role  string `json:"role"`
 	Tool  string `json:"tool"`
 }
@@ -107,8 +110,8 @@ type File struct {
 	SHA256 string `json:"sha256"`
 }
 
-// Event is a line of events.ndjson: an event as GET /v1/events gives it, without the summary, which says nothing that the
-// payload does not.
+// Event is a line of events.ndjson: an event as in GET /v1/events, without the summary, which repeats the
+// payload.
 type Event struct {
 	Seq      uint64    `json:"seq"`
 	Kind     string    `json:"kind"`
@@ -121,7 +124,7 @@ type Event struct {
 	Payload  []byte    `json:"payload"` // base64: 16 bytes of salt, then the protobuf message of the kind
 }
 
-// Encode is the one text of a manifest, its sum included.
+// Encode returns the canonical text of a manifest, including its sum.
 func (m Manifest) Encode() ([]byte, error) {
 	m.Sum = ""
 	text, err := indented(m)
@@ -133,7 +136,7 @@ func (m Manifest) Encode() ([]byte, error) {
 	return indented(m)
 }
 
-// ParseManifest reads what Encode writes and nothing else; errors are ErrFormat.
+// ParseManifest decodes the output of Encode and nothing else. Errors are ErrFormat.
 func ParseManifest(text []byte) (*Manifest, error) {
 	m := &Manifest{}
 	dec := json.NewDecoder(bytes.NewReader(text))
@@ -155,7 +158,7 @@ func ParseManifest(text []byte) (*Manifest, error) {
 	return m, nil
 }
 
-// Sums is SHA256SUMS, in the form that sha256sum -c reads. manifest is the text of the manifest.
+// Sums returns SHA256SUMS, in the form that sha256sum -c reads. manifest is the text of the manifest.
 func (m *Manifest) Sums(manifest []byte) []byte {
 	sum := sha256.Sum256(manifest)
 	lines := []string{hex.EncodeToString(sum[:]) + "  " + ManifestFile + "\n"}
@@ -171,7 +174,7 @@ func indented(v any) ([]byte, error) {
 	return append(text, '\n'), err
 }
 
-// policyFiles are the names of the two files of a policy.
+// policyFiles returns the names of the two files of a policy.
 func policyFiles(id string) (canonical, source string) {
 	return PoliciesDir + "/" + id + ".json", PoliciesDir + "/" + id + ".yaml"
 }

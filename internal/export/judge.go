@@ -24,7 +24,7 @@ type submission struct {
 	at    int64 // log time
 }
 
-// submission checks a record: its signature, that the answer speaks of it, and the answer itself.
+// submission checks a record: its signature, that the response belongs to it, and the response itself.
 func (w *walk) submission(e *Event) error {
 	sub, err := event.DecodeSubmission(e.Payload)
 	if err != nil {
@@ -32,11 +32,15 @@ func (w *walk) submission(e *Event) error {
 	}
 	at, err := wire.ParseTime(e.LogTime)
 	if err != nil {
-		return nil // a fault of the time already
+		return nil // the check of times has reported this
 	}
 	s := &submission{Event: e, sub: sub, rec: pcs.Decode(sub.Body), at: at.UnixNano()}
-	s.facts = verify.Facts{KeyID: sub.Facts.KeyID, Alg: verify.Alg(sub.Facts.Alg), Profile: pcs.Profile(sub.Facts.Profile),
-		Mode: verify.Mode(sub.Facts.Mode)}
+	s.facts = verify.Facts{
+		KeyID:   sub.Facts.KeyID,
+		Alg:     verify.Alg(sub.Facts.Alg),
+		Profile: pcs.Profile(sub.Facts.Profile),
+		Mode:    verify.Mode(sub.Facts.Mode),
+	}
 	if r := w.m.Range; r.Shard != "" && s.rec.ShardID != r.Shard {
 		w.fault(CheckEvents, "event %d is of shard %q", e.Seq, s.rec.ShardID)
 	}
@@ -59,7 +63,7 @@ func (w *walk) submission(e *Event) error {
 	return w.table.add(v)
 }
 
-// signature checks the facts that the ledger recorded with the key.
+// signature checks the recorded facts with the key.
 func (w *walk) signature(s *submission) {
 	switch s.facts.Alg {
 	case 0:
@@ -67,7 +71,8 @@ func (w *walk) signature(s *submission) {
 		w.looked(CheckEd25519)
 		public, ok := w.public(s.facts.KeyID)
 		if !ok {
-			w.doubts.add(w.board, s.Seq, CheckEd25519, "event %d: the key %q is not in %s", s.Seq, s.facts.KeyID, KeysFile)
+			w.doubts.add(w.board, s.Seq, CheckEd25519, "event %d: the key %q is not in %s", s.Seq, s.facts.KeyID,
+				KeysFile)
 		} else if !verify.RecheckEd25519(public, s.rec, s.facts) {
 			w.doubts.add(w.board, s.Seq, CheckEd25519, "event %d: %s did not sign the record", s.Seq, s.facts.KeyID)
 		}
@@ -84,7 +89,7 @@ func (w *walk) signature(s *submission) {
 	}
 }
 
-// nextAnswer is the line about an event, nil when there is none.
+// nextAnswer returns the line about an event, or nil.
 func (w *walk) nextAnswer(seq uint64) (*wire.AuditItem, error) {
 	if w.answersLost {
 		return nil, nil
@@ -110,7 +115,7 @@ func (w *walk) nextAnswer(seq uint64) (*wire.AuditItem, error) {
 	return nil, nil
 }
 
-// differs names what an answer says of the submission that the event does not; "" when they agree.
+// differs describes how a response differs from the submission of the event, or returns "".
 func (s *submission) differs(v *wire.AuditItem) string {
 	switch {
 	case v.LogTime != s.LogTime:
@@ -123,9 +128,11 @@ func (s *submission) differs(v *wire.AuditItem) string {
 	case v.InputsSigned != (v.KeyID != "" && s.facts.InputsSigned()):
 		return "scope of the signature"
 	case (v.PCSID != "") != named(s.rec), v.PCSID == "" && (v.ShardID != "" || v.Epoch != 0),
-		v.PCSID != "" && (v.PCSID != strings.ToLower(s.rec.PCSID) || v.ShardID != s.rec.ShardID || v.Epoch != s.rec.Epoch):
+		v.PCSID != "" && (v.PCSID != strings.ToLower(s.rec.PCSID) || v.ShardID != s.rec.ShardID ||
+			v.Epoch != s.rec.Epoch):
 		return "identity"
-	case (v.DHat != nil) != (v.KeyID != "" && s.rec.Signable), v.DHat != nil && *v.DHat != s.rec.Tuple(s.facts.Profile).DHat:
+	case (v.DHat != nil) != (v.KeyID != "" && s.rec.Signable),
+		v.DHat != nil && *v.DHat != s.rec.Tuple(s.facts.Profile).DHat:
 		return "claimed D_hat"
 	}
 	return ""
@@ -135,8 +142,8 @@ func (s *submission) differs(v *wire.AuditItem) string {
 func named(r *pcs.Record) bool {
 	id, err := hex.DecodeString(r.PCSID)
 	root, err2 := hex.DecodeString(r.MerkleRoot)
-	return (r.Fault == nil || r.Fault.Class != pcs.ClassMalformed) && err == nil && err2 == nil && len(id) == 32 && len(root) == 32 &&
-		r.Epoch >= 0 && r.ShardID != "" && len(r.ShardID) <= pcs.MaxShardID
+	return (r.Fault == nil || r.Fault.Class != pcs.ClassMalformed) && err == nil && err2 == nil && len(id) == 32 &&
+		len(root) == 32 && r.Epoch >= 0 && r.ShardID != "" && len(r.ShardID) <= pcs.MaxShardID
 }
 
 // verdict judges the record again, under the policy that the answer names.
@@ -144,7 +151,7 @@ func (w *walk) verdict(s *submission, v *wire.AuditItem) {
 	outcome, err := verify.ParseOutcome(v.Outcome)
 	reason, reasonErr := verify.ParseReason(v.ReasonCode)
 	if reasonErr != nil {
-		reason = verify.ReasonRule // a word of its own
+		reason = verify.ReasonRule // a code of the policy
 	}
 	if err != nil || v.Status != wire.StatusOf(v.Outcome, reason.String()) ||
 		v.Accepted && outcome != verify.Accepted && outcome != verify.Escalated {
@@ -164,8 +171,8 @@ func (w *walk) verdict(s *submission, v *wire.AuditItem) {
 	}
 }
 
-// generation sees that the generations that answered are those of the list, and that the policy is that of the schedule. A replay or
-// a conflict has the policy of an earlier record.
+// generation sees that the generations that answered are those of the list, and that the policy is that of the
+// schedule. A replay or a conflict has the policy of an earlier record.
 func (w *walk) generation(seq uint64, v *wire.AuditItem) {
 	if by := w.activeAfter(seq); v.Was.Generation != by {
 		w.fault(CheckAnswers, "event %d was answered by generation %d first, not by %d", seq, by, v.Was.Generation)
@@ -185,16 +192,18 @@ type said struct {
 	policy   string
 }
 
-// byHistory are the reasons that follow from earlier events.
-var byHistory = []string{verify.ReasonKeyNotAllowed.String(), verify.ReasonKeyRevoked.String(), verify.ReasonFrozen.String(),
+// byHistory are the reasons that depend on earlier events.
+var byHistory = []string{verify.ReasonKeyNotAllowed.String(), verify.ReasonKeyRevoked.String(),
+	verify.ReasonFrozen.String(),
 	verify.ReasonConflict.String(), verify.ReasonEpochEquivocation.String(), verify.ReasonEpochRegression.String()}
 
-// again judges the record and compares. row has the whole answer, nil of answers at other times: of these it is not known
-// whether they repeat that to an earlier record, so a difference proves nothing.
+// again judges the record and compares the result. row has the whole response. It is nil for responses at other
+// times, for which it is not known whether they repeat an earlier outcome, so a difference proves nothing.
 func (w *walk) again(s *submission, a said, row *wire.AuditItem) {
 	p, ok := w.policies[a.policy]
 	if !ok {
-		w.fault(CheckPolicies, "the answer to event %d was given under policy %q, which is not in the export", s.Seq, a.policy)
+		w.fault(CheckPolicies, "the answer to event %d was given under policy %q, which is not in the export",
+			s.Seq, a.policy)
 		return
 	}
 	if row != nil && row.Replayed || slices.Contains(byHistory, a.reason) {
@@ -208,24 +217,25 @@ func (w *walk) again(s *submission, a said, row *wire.AuditItem) {
 		w.history++
 	case what != "":
 		w.looked(CheckJudged)
-		w.doubts.add(w.board, s.Seq, CheckJudged, "event %d: judged again it has another %s: %s %s, and the answer was %s %s",
+		w.doubts.add(w.board, s.Seq, CheckJudged,
+			"event %d: judged again it has another %s: %s %s, and the answer was %s %s",
 			s.Seq, what, verdict.Outcome, reasonWord(&verdict, verdict.Reason), a.outcome, a.reason)
 	default:
 		w.looked(CheckJudged)
 	}
 }
 
-// registered reports whether the key that signed was registered before the event.
+// registered reports whether the signing key was registered before the event.
 func (w *walk) registered(s *submission) bool {
 	k, ok := w.keys[s.facts.KeyID]
 	return ok && k.Seq < s.Seq
 }
 
-// compare names what differs between a verdict and an answer, "" when nothing does.
+// compare describes how a verdict differs from a response, or returns "".
 func compare(v *verify.Verdict, a said, row *wire.AuditItem) string {
 	reason := reasonWord(v, v.Reason)
 	late := verify.ReasonLateEpoch.String()
-	if a.reason == late && v.Reason == verify.ReasonOK { // decided by the epochs; it changes nothing else
+	if a.reason == late && v.Reason == verify.ReasonOK { // decided by the epochs, which change nothing else
 		reason = late
 	}
 	switch {
@@ -251,7 +261,8 @@ func compare(v *verify.Verdict, a said, row *wire.AuditItem) string {
 	if !slices.Equal(reasons, said) {
 		return "list of reasons"
 	}
-	if text := (&projections.Result{Reason: v.Reason, Detail: v.Evidence}).ReasonText(); reason != late && row.Reason != text && row.Reason != "" {
+	if text := (&projections.Result{Reason: v.Reason, Detail: v.Evidence}).ReasonText(); reason != late &&
+		row.Reason != text && row.Reason != "" {
 		return "text of its reason"
 	}
 	if v.Outcome == verify.Refused {
@@ -268,7 +279,7 @@ func otherValues(v *verify.Verdict, row *wire.AuditItem) string {
 	return ""
 }
 
-// reasonWord is a reason as clients see it.
+// reasonWord returns a reason as clients see it.
 func reasonWord(v *verify.Verdict, r verify.Reason) string {
 	if r == verify.ReasonRule {
 		return v.RuleReason

@@ -11,8 +11,8 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// lists compares the lists of acts, keys and generations with the control state after the last event. They may be of a later time,
-// so what later events can have added is left out.
+// lists compares the lists of acts, keys and generations with the control state after the last event. They may
+// be of a later time, so what later events can have added is left out.
 func (w *walk) lists(control *projections.Control, tx rows) error {
 	if by := control.ActiveAfter(w.m.Range.ToSeq); by != w.m.Generation {
 		w.fault(CheckHistory, "generation %d answered after event %d, not %d", by, w.m.Range.ToSeq, w.m.Generation)
@@ -27,7 +27,8 @@ func (w *walk) lists(control *projections.Control, tx rows) error {
 	}
 	for _, g := range control.Generations() {
 		if what := w.generationOtherwise(&g); what != "" {
-			w.fault(CheckGenerations, "%s has another %s of generation %d than the events", GenerationsFile, what, g.Number)
+			w.fault(CheckGenerations, "%s has another %s of generation %d than the events", GenerationsFile, what,
+				g.Number)
 		}
 	}
 	return w.effects(tx)
@@ -45,7 +46,8 @@ func (w *walk) keyOtherwise(k *projections.KeyRow) string {
 		return "registration"
 	case f.TermsSeq != k.Terms.Seq && f.TermsSeq <= w.m.Range.ToSeq:
 		return "event of the terms"
-	case !w.same(f.RevokedSeq, k.Revoked) || !w.same(f.RetiredSeq, k.Retired) || !w.same(f.SecretRetired, k.SecretRetired):
+	case !w.same(f.RevokedSeq, k.Revoked) || !w.same(f.RetiredSeq, k.Retired) ||
+		!w.same(f.SecretRetired, k.SecretRetired):
 		return "end"
 	case k.Revoked != 0 && f.RevokedSince != wire.TimeNS(k.RevokedSince) && w.m.Head == w.m.Range.ToSeq:
 		return "time of the theft"
@@ -78,8 +80,11 @@ func (w *walk) generationOtherwise(g *projections.GenerationRow) string {
 }
 
 // effectWords are the words of projections.Effect.
-var effectWords = map[projections.Effect]string{projections.Applied: wire.EffectApplied, projections.Repeated: wire.EffectRepeated,
-	projections.Ignored: wire.EffectIgnored}
+var effectWords = map[projections.Effect]string{
+	projections.Applied:  wire.EffectApplied,
+	projections.Repeated: wire.EffectRepeated,
+	projections.Ignored:  wire.EffectIgnored,
+}
 
 // effects compares what became of the acts.
 func (w *walk) effects(tx rows) error {

@@ -13,14 +13,14 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// Bounds of what the page lists; the files have all of it.
+// Bounds of the lists on the page. The files have everything.
 const (
 	pageShards = 1000
 	pageActs   = 1000
 	mostShards = 100_000 // counted
 )
 
-// pageData is what index.html shows.
+// pageData is the content of index.html.
 type pageData struct {
 	Manifest    *Manifest
 	Keys        []wire.KeyAnswer
@@ -28,7 +28,7 @@ type pageData struct {
 	Generations []wire.GenerationAnswer
 	Acts        []wire.ActItem
 	MoreActs    uint64
-	Others      uint64 // submissions of shards that are not counted one by one
+	Others      uint64 // submissions of shards that are not counted separately
 
 	shards  map[string]*shardCounts
 	reasons map[[2]string]uint64
@@ -76,17 +76,19 @@ func (p *pageData) act(i *wire.ActItem) {
 	p.Acts = append(p.Acts, *i)
 }
 
-// Shards lists those with the most submissions first.
+// Shards lists the shards, those with the most submissions first.
 func (p *pageData) Shards() []*shardCounts {
 	all := slices.Collect(maps.Values(p.shards))
-	slices.SortFunc(all, func(a, b *shardCounts) int { return cmp.Or(cmp.Compare(b.All, a.All), cmp.Compare(a.Shard, b.Shard)) })
+	slices.SortFunc(all, func(a, b *shardCounts) int {
+		return cmp.Or(cmp.Compare(b.All, a.All), cmp.Compare(a.Shard, b.Shard))
+	})
 	return all[:min(len(all), pageShards)]
 }
 
-// MoreShards is how many the page leaves out.
+// MoreShards returns the number of shards that the page omits.
 func (p *pageData) MoreShards() int { return max(0, len(p.shards)-pageShards) }
 
-// Reasons lists outcome, reason and how often, the most frequent first.
+// Reasons lists outcome, reason and count, the most frequent first.
 func (p *pageData) Reasons() (rows [][3]string) {
 	all := slices.SortedFunc(maps.Keys(p.reasons), func(a, b [2]string) int {
 		return cmp.Or(cmp.Compare(p.reasons[b], p.reasons[a]), cmp.Compare(a[0], b[0]), cmp.Compare(a[1], b[1]))
@@ -97,13 +99,13 @@ func (p *pageData) Reasons() (rows [][3]string) {
 	return rows
 }
 
-// interval is when a policy was in force.
+// interval is a time in which a policy was in force.
 type interval struct {
 	Policy string
 	wire.PolicyInterval
 }
 
-// InForce lists which policy was in force when, in the order of the log.
+// InForce lists the policies in force, in the order of the log.
 func (p *pageData) InForce() (all []interval) {
 	for _, policy := range p.Policies {
 		for _, i := range policy.Intervals {
@@ -117,7 +119,7 @@ func (p *pageData) InForce() (all []interval) {
 func (w *writer) writePage() error {
 	w.page.Manifest = &w.m
 	w.m.Generation = 1
-	for i := range w.page.Generations { // the last one that was activated in or before the range
+	for i := range w.page.Generations { // the last one activated in or before the range
 		for _, seq := range w.page.Generations[i].Activated {
 			if seq <= w.m.Range.ToSeq && seq >= w.activeSince {
 				w.m.Generation, w.activeSince = w.page.Generations[i].Generation, seq
@@ -131,10 +133,10 @@ func (w *writer) writePage() error {
 	return w.file(PageFile, b.Bytes())
 }
 
-// shown makes characters visible that nobody sees: they could change how the page reads.
+// shown makes invisible characters visible, because they could change how the page reads.
 func shown(v any) string { return term.Visible(fmt.Sprint(v)) }
 
-// about is an act in short: its members but the empty ones.
+// about summarizes an operation: its non-empty members.
 func about(a wire.ActItem) string {
 	var parts []string
 	for _, name := range slices.Sorted(maps.Keys(a.About)) {
@@ -145,7 +147,7 @@ func about(a wire.ActItem) string {
 	return strings.Join(parts, ", ")
 }
 
-// page is index.html. It loads nothing, and what records and operators wrote is escaped.
+// page is index.html. It loads nothing, and escapes what records and operators wrote.
 var page = template.Must(template.New("index").Funcs(template.FuncMap{"v": shown, "about": about}).Parse(`<!doctype html>
 <html lang="en">
 <meta charset="utf-8">

@@ -29,8 +29,9 @@ func openLines[T any](dir, name string) (*reader[T], error) {
 	return r, nil
 }
 
-// next gives the value of the next line, io.EOF behind the last. What is no such value is ErrFormat, and so is another text of it
-// than an export has: with a member twice, or in capitals, two readers could find two values.
+// next gives the value of the next line, io.EOF behind the last. What is no such value is ErrFormat, and so is
+// another text of it than an export has: with a member twice, or in capitals, two readers could find two
+// values.
 func (r *reader[T]) next() (*T, error) {
 	if !r.scan.Scan() {
 		if err := r.scan.Err(); errors.Is(err, bufio.ErrTooLong) {

@@ -12,25 +12,28 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// recordColumns are the columns of records.csv. They follow from verdicts.ndjson alone.
-var recordColumns = []string{"seq", "log_time", "received_at", "node", "remote", "request_id", "shard_id", "epoch", "pcs_id", "key_id",
+// recordColumns are the columns of records.csv. They are derived from verdicts.ndjson alone.
+var recordColumns = []string{"seq", "log_time", "received_at", "node", "remote", "request_id", "shard_id", "epoch",
+	"pcs_id", "key_id",
 	"was_outcome", "was_accepted", "was_reason_code", "was_policy", "was_generation",
 	"outcome", "accepted", "status", "reason_code", "reasons", "reason", "policy", "generation",
 	"now_outcome", "now_accepted", "now_reason_code", "now_policy", "now_generation",
-	"D_hat", "recomputed_D_hat", "recomputed_budget", "replayed", "reverified", "evidence", "inputs_signed", "first_seq"}
+	"D_hat", "recomputed_D_hat", "recomputed_budget", "replayed", "reverified", "evidence", "inputs_signed",
+	"first_seq"}
 
 // records writes records.csv (RFC 4180, line feeds, UTF-8).
 type records struct{ csv *csv.Writer }
 
 func newRecords(w io.Writer) *records {
 	r := &records{csv.NewWriter(w)}
-	_ = r.csv.Write(recordColumns) // buffered: flush has the error
+	_ = r.csv.Write(recordColumns) // buffered, flush returns the error
 	return r
 }
 
 func (r *records) add(i *wire.AuditItem) error {
 	was, now := answerCells(&i.Was), answerCells(i.Now)
-	cells := []string{number(i.Seq), i.LogTime, i.ReceivedAt, i.Node, i.Remote, i.RequestID, i.ShardID, strconv.FormatInt(i.Epoch, 10),
+	cells := []string{number(i.Seq), i.LogTime, i.ReceivedAt, i.Node, i.Remote, i.RequestID, i.ShardID,
+		strconv.FormatInt(i.Epoch, 10),
 		i.PCSID, i.KeyID}
 	cells = append(cells, was...)
 	cells = append(cells, i.Outcome, strconv.FormatBool(i.Accepted), strconv.Itoa(i.Status), i.ReasonCode,
@@ -54,7 +57,7 @@ func (r *records) flush() error {
 	return r.csv.Error()
 }
 
-// answerCells are the five cells of an answer at another time.
+// answerCells returns the five cells of a response at another time.
 func answerCells(a *wire.AuditAnswer) []string {
 	if a == nil {
 		return make([]string, 5)
@@ -71,12 +74,13 @@ func decimal(n *nano.Nano) string {
 	return n.String()
 }
 
-// formulaStarts are the characters that make a spreadsheet take a cell for a formula, with their wide forms.
+// formulaStarts are the characters, with their wide forms, at which a spreadsheet takes a cell for a formula.
 const formulaStarts = "=+-@\uff1d\uff0b\uff0d\uff20"
 
-// Defused makes a text safe to be the cell of a table that a spreadsheet opens: where a cell begins, or would begin if the
-// program split lines at semicolons, an apostrophe stands before what would be a formula. Control characters become dots,
-// characters that nobody sees \u escapes. The bytes as they were are in events.ndjson.
+// Defused makes a text safe as a cell of a table that a spreadsheet opens. An apostrophe is put before text
+// that would be a formula, at the beginning of a cell and where a program that splits lines at semicolons would
+// begin one. Control characters become dots, and invisible characters \u escapes. The original bytes are in
+// events.ndjson.
 func Defused(s string) string {
 	var b strings.Builder
 	starts := true

@@ -11,7 +11,8 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// rows keeps what a fold writes and reads back. Indexes have no value and only lists read them, so they are left out.
+// rows stores what a fold writes and reads back. It leaves out indexes, which have no value and are read by
+// lists only.
 type rows map[string][]byte
 
 func (r rows) Get(key []byte) ([]byte, error) { return r[string(key)], nil }
@@ -23,13 +24,13 @@ func (r rows) Set(key, value []byte) {
 	}
 }
 
-// Scan is for lists, which no fold makes.
+// Scan does nothing, because no fold lists rows.
 func (r rows) Scan(_, _ []byte, _ bool, _ func(k, v []byte) bool) error {
 	return errors.New("export: a fold has scanned its rows")
 }
 
-// recount folds the whole log again, as a node does, and compares every answer and the digests at the end. It holds a row for
-// every record in memory.
+// recount folds the whole log again, as a node does, and compares all outcomes and the digests at the end. It
+// keeps a row for every record in memory.
 func (w *walk) recount() error {
 	switch {
 	case !w.Recount:
@@ -58,10 +59,10 @@ func (w *walk) recount() error {
 	return err
 }
 
-// errFold means that the fold cannot go on.
+// errFold means that the fold cannot continue.
 var errFold = errors.New("the log cannot be folded")
 
-// items reads the events once more.
+// items reads the events again.
 func (w *walk) items(fold func(*projections.Item) error) error {
 	events, err := openLines[Event](w.dir, EventsFile)
 	if err != nil {
@@ -81,8 +82,16 @@ func (w *walk) items(fold func(*projections.Item) error) error {
 			return err
 		}
 		kind := event.Kind(e.Leaf.Kind)
-		it := projections.Item{Seq: e.Seq, Index: e.Index, Term: e.Term, RawTime: e.Leaf.RawTimeNS, LogTime: at.UnixNano(), Kind: kind,
-			Event: event.Event{Kind: kind, Payload: e.Payload}, PayloadSHA: sumBytes(e.Payload)}
+		it := projections.Item{
+			Seq:        e.Seq,
+			Index:      e.Index,
+			Term:       e.Term,
+			RawTime:    e.Leaf.RawTimeNS,
+			LogTime:    at.UnixNano(),
+			Kind:       kind,
+			Event:      event.Event{Kind: kind, Payload: e.Payload},
+			PayloadSHA: sumBytes(e.Payload),
+		}
 		if err := fold(&it); err != nil {
 			return fmt.Errorf("%w: %w", errFold, err)
 		}
@@ -90,8 +99,8 @@ func (w *walk) items(fold func(*projections.Item) error) error {
 	}
 }
 
-// generationsAgain folds every generation that the answers speak of, one after the other. Of those that were started after the
-// range nothing is known here.
+// generationsAgain folds every generation that the answers speak of, one after the other. Of those that were
+// started after the range nothing is known here.
 func (w *walk) generationsAgain(control *projections.Control) error {
 	told, err := w.told()
 	if err != nil {
@@ -106,7 +115,8 @@ func (w *walk) generationsAgain(control *projections.Control) error {
 		delete(told, g.Number)
 	}
 	for number := range told {
-		if i := int64(number) - 1; i < 0 || i >= int64(len(w.generations)) || w.generations[i].StartedSeq <= w.m.Range.ToSeq {
+		if i := int64(number) - 1; i < 0 || i >= int64(len(w.generations)) ||
+			w.generations[i].StartedSeq <= w.m.Range.ToSeq {
 			w.fault(CheckHistory, "there are answers of generation %d, which never was", number)
 		}
 	}

@@ -34,23 +34,24 @@ const (
 	CheckCounts      = "counts"
 )
 
-// mostFaults is how many faults of a check a report lists.
+// mostFaults bounds the faults of a check that a report lists.
 const mostFaults = 10
 
-var checkOrder = []string{CheckManifest, CheckFiles, CheckPolicies, CheckKeys, CheckGenerations, CheckEvents, CheckTime, CheckDigest, CheckRecorded,
-	CheckActs, CheckAnswers, CheckEd25519, CheckHMAC, CheckJudged, CheckHistory, CheckTable, CheckCounts, CheckPage}
+var checkOrder = []string{CheckManifest, CheckFiles, CheckPolicies, CheckKeys, CheckGenerations, CheckEvents,
+	CheckTime, CheckDigest, CheckRecorded, CheckActs, CheckAnswers, CheckEd25519, CheckHMAC, CheckJudged,
+	CheckHistory, CheckTable, CheckCounts, CheckPage}
 
 // Line is the result of one check.
 type Line struct {
 	Check  string   `json:"check"`
 	Result string   `json:"result"` // ok, failed or not checked
-	Count  uint64   `json:"count"`  // things that were looked at
-	Says   string   `json:"says"`   // what holds, or why it was not checked
+	Count  uint64   `json:"count"`  // items that were checked
+	Says   string   `json:"says"`   // the property that holds, or why it was not checked
 	Faults []string `json:"faults,omitempty"`
 	More   uint64   `json:"more_faults,omitempty"` // beyond those that are listed
 }
 
-// Report is what Check finds out.
+// Report is the result of Check.
 type Report struct {
 	Dir       string `json:"dir"`
 	ClusterID string `json:"cluster_id"`
@@ -74,26 +75,26 @@ func newBoard() *board {
 	return b
 }
 
-// begin says what a check that holds means. It is ok until there is a fault.
+// begin sets the text for a check that passes. The check is ok until there is a fault.
 func (b *board) begin(check, says string) {
 	l := b.lines[check]
 	l.Result, l.Says = ResultOK, says
 }
 
-// not says why something is not checked.
+// not records why something is not checked.
 func (b *board) not(check, why string) {
 	l := b.lines[check]
 	l.Result, l.Says = ResultNot, why
 }
 
-// looked counts one thing that was looked at.
+// looked counts one item that was checked.
 func (b *board) looked(check string) { b.lines[check].Count++ }
 
-// lookedAll sets how many things were looked at; looks is how many.
+// lookedAll sets the number of items that were checked.
 func (b *board) lookedAll(check string, n uint64) { b.lines[check].Count = n }
 func (b *board) looks(check string) uint64        { return b.lines[check].Count }
 
-// fault fails a check.
+// fault makes a check fail.
 func (b *board) fault(check, format string, args ...any) {
 	l := b.lines[check]
 	l.Result = ResultFailed

@@ -35,14 +35,14 @@ func (w *writer) lines(name string) (*lines, error) {
 	return &lines{sink: s, enc: encoder(s)}, nil
 }
 
-// close ends the file and notes it, unless an error came before.
+// close ends the file and adds it to the manifest, unless there was an error.
 func (w *writer) close(s *sink, err error) error {
 	f, ended := s.end()
 	w.m.Files = append(w.m.Files, f)
 	return errors.Join(err, ended)
 }
 
-// events streams the events, page by page, and sees that they hash to the digest of the cluster.
+// events streams the events page by page, and verifies that they hash to the digest of the cluster.
 func (w *writer) events() error {
 	out, err := w.lines(EventsFile)
 	if err != nil {
@@ -75,7 +75,8 @@ func (w *writer) events() error {
 	case t.size != r.ToSeq:
 		err = fmt.Errorf("%w: the events end with %d, not with %d", ErrDiffers, t.size, r.ToSeq)
 	case got != w.m.End.Log:
-		err = fmt.Errorf("%w: the events hash to %s, and the digest at event %d is %s", ErrDiffers, got, r.ToSeq, w.m.End.Log)
+		err = fmt.Errorf("%w: the events hash to %s, and the digest at event %d is %s", ErrDiffers, got, r.ToSeq,
+			w.m.End.Log)
 	}
 	return w.close(out.sink, err)
 }
@@ -103,15 +104,24 @@ func (w *writer) addEvent(out *lines, t *tree, e *wire.EventAnswer) error {
 	t.add(leaf)
 	w.m.Counts.Events++
 	w.m.Counts.Kinds[e.Kind]++
-	return out.enc.Encode(Event{Seq: e.Seq, Kind: e.Kind, Index: e.Index, Term: e.Term, RawTime: e.RawTime, LogTime: e.LogTime,
-		Leaf: e.Leaf, LeafHash: e.LeafHash, Payload: e.Payload})
+	return out.enc.Encode(Event{
+		Seq:      e.Seq,
+		Kind:     e.Kind,
+		Index:    e.Index,
+		Term:     e.Term,
+		RawTime:  e.RawTime,
+		LogTime:  e.LogTime,
+		Leaf:     e.Leaf,
+		LeafHash: e.LeafHash,
+		Payload:  e.Payload,
+	})
 }
 
-// auditPage is the number of rows asked for at once, the most that a node gives as one page.
+// auditPage is the number of rows requested at once, the maximum of a page.
 const auditPage = 1000
 
-// verdicts streams what was said of the submissions after the last event of the range. Later recounts do not move these
-// answers, so the pages fit each other, whatever happens meanwhile.
+// verdicts streams the outcomes of the submissions as of the last event of the range. Later recounts do not
+// change them, so the pages fit together whatever happens meanwhile.
 func (w *writer) verdicts() error {
 	out, err := w.lines(VerdictsFile)
 	if err != nil {
@@ -124,7 +134,13 @@ func (w *writer) verdicts() error {
 	table := newRecords(s)
 	w.m.Counts.Outcomes = map[string]uint64{}
 	r, total := w.m.Range, w.m.Counts.Kinds["submission"]
-	q := client.AuditQuery{Shard: r.Shard, FromSeq: r.FromSeq, ToSeq: r.ToSeq, AsOf: strconv.FormatUint(r.ToSeq, 10), Limit: auditPage}
+	q := client.AuditQuery{
+		Shard:   r.Shard,
+		FromSeq: r.FromSeq,
+		ToSeq:   r.ToSeq,
+		AsOf:    strconv.FormatUint(r.ToSeq, 10),
+		Limit:   auditPage,
+	}
 	q.MinSeq = r.ToSeq
 	for more := true; more && err == nil; {
 		var page *wire.AuditPage
@@ -152,7 +168,7 @@ func (w *writer) addVerdict(out *lines, table *records, i *wire.AuditItem) error
 	return errors.Join(out.enc.Encode(i), table.add(i))
 }
 
-// acts streams what operators did in the range, whatever the shard.
+// acts streams the operators' operations in the range, regardless of the shard.
 func (w *writer) acts() error {
 	out, err := w.lines(ActsFile)
 	if err != nil {

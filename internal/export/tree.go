@@ -8,13 +8,14 @@ import (
 	"slices"
 )
 
-// tree computes the RFC 6962 tree hash of a growing list of leaves. It keeps no more than the roots of the complete subtrees.
+// tree computes the RFC 6962 tree hash of a growing list of leaves. It stores only the roots of the complete
+// subtrees.
 type tree struct {
 	size  uint64
 	roots [][32]byte // from left to right, one for each bit that is set in size
 }
 
-// treeAt goes on from an edge.
+// treeAt continues from an edge.
 func treeAt(e *Edge) (*tree, error) {
 	if e == nil {
 		return &tree{}, nil
@@ -47,7 +48,7 @@ func (t *tree) add(leaf [32]byte) {
 	t.size++
 }
 
-// root is the tree hash of the leaves so far.
+// root returns the tree hash of the leaves so far.
 func (t *tree) root() []byte {
 	if len(t.roots) == 0 {
 		sum := sha256.Sum256(nil)
@@ -69,7 +70,7 @@ func parent(left, right [32]byte) [32]byte {
 	return sha256.Sum256(b[:])
 }
 
-// hash reads 64 lower-case hex digits.
+// hash parses 64 lower-case hex digits.
 func hash(text string) (h [32]byte, err error) {
 	b, err := hex.DecodeString(text)
 	if err != nil || len(b) != len(h) || hex.EncodeToString(b) != text {

@@ -14,12 +14,12 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// walk goes through the events once, with the answers and the acts beside them.
+// walk reads the events once, together with their outcomes and operations.
 type walk struct {
 	*checker
 	policies map[string]verify.Policy
 	keys     map[string]wire.KeyAnswer
-	ring     *verify.Ring // secrets that were given
+	ring     *verify.Ring // the given secrets
 
 	generations []wire.GenerationAnswer
 	claims      map[uint64][]claim // by event
@@ -37,11 +37,11 @@ type walk struct {
 	page     pageData
 	doubts   doubts
 
-	actsLost, answersLost   bool // out of step with the events: nothing more is compared
+	actsLost, answersLost   bool // out of step with the events, so nothing more is compared
 	known, unknown, history uint64
 }
 
-// run walks. Only what keeps it from reading on is an error.
+// run walks through the events. It returns an error only if it cannot read on.
 func (w *walk) run() (err error) {
 	w.says()
 	if w.tree, err = treeAt(w.m.Before); err != nil {
@@ -77,7 +77,7 @@ func (w *walk) run() (err error) {
 	return w.end()
 }
 
-// says is what each check means when it holds.
+// says sets the text of each check for the case that it passes.
 func (w *walk) says() {
 	w.begin(CheckEvents, "no gap, each hashes to its leaf")
 	w.begin(CheckTime, "follows from the proposers' clocks")
@@ -125,11 +125,12 @@ func (w *walk) events() error {
 	return nil
 }
 
-// event checks one event. An error ends the walk: what follows could not be compared any more.
+// event checks one event. An error ends the walk, because later events could not be compared.
 func (w *walk) event(e *Event) error {
 	r := w.m.Range
 	if e.Seq <= w.last || e.Seq > r.ToSeq || r.Shard == "" && e.Seq != w.last+1 {
-		return fmt.Errorf("%w: %s, line %d: event %d comes after event %d", ErrFormat, EventsFile, w.lines.line, e.Seq, w.last)
+		return fmt.Errorf("%w: %s, line %d: event %d comes after event %d", ErrFormat, EventsFile, w.lines.line,
+			e.Seq, w.last)
 	}
 	w.last = e.Seq
 	w.looked(CheckEvents)
@@ -164,7 +165,7 @@ func (w *walk) event(e *Event) error {
 	return w.message(e, m)
 }
 
-// message checks what the event says against the other files.
+// message checks an event's message against the other files.
 func (w *walk) message(e *Event, m any) error {
 	if r := w.m.Range; r.Shard != "" && e.Kind != event.Submission.String() {
 		w.fault(CheckEvents, "event %d is no submission, and the export is of one shard", e.Seq)
@@ -176,7 +177,8 @@ func (w *walk) message(e *Event, m any) error {
 	switch m := m.(type) {
 	case *event.GenesisV1:
 		if m.GetClusterId() != w.m.ClusterID {
-			w.fault(CheckEvents, "event %d founds the ledger %q, and the manifest is of %q", e.Seq, m.GetClusterId(), w.m.ClusterID)
+			w.fault(CheckEvents, "event %d founds the ledger %q, and the manifest is of %q", e.Seq,
+				m.GetClusterId(), w.m.ClusterID)
 		}
 		w.policyEvent(e, m.GetPolicy())
 	case *event.PolicyPublishedV1:
@@ -202,8 +204,8 @@ func (w *walk) policyEvent(e *Event, canonical []byte) {
 func (w *walk) keyEvent(e *Event, m *event.KeyAddedV1) {
 	k, ok := w.keys[m.GetKeyId()]
 	public, _ := w.public(m.GetKeyId())
-	if !ok || k.Seq > e.Seq || k.Alg != verify.Alg(m.GetAlg()).String() || k.Fingerprint != hex.EncodeToString(m.GetFingerprint()) ||
-		string(public) != string(m.GetPublic()) {
+	if !ok || k.Seq > e.Seq || k.Alg != verify.Alg(m.GetAlg()).String() ||
+		k.Fingerprint != hex.EncodeToString(m.GetFingerprint()) || string(public) != string(m.GetPublic()) {
 		w.fault(CheckKeys, "event %d registers %q with other facts than %s", e.Seq, m.GetKeyId(), KeysFile)
 	}
 }
@@ -219,13 +221,14 @@ func (w *walk) recorded(e *Event, m *event.StateDigestV1) {
 	}
 }
 
-// end compares what only the end can tell.
+// end checks what is known only at the end.
 func (w *walk) end() error {
 	w.doubts.into(w.board)
 	if w.tree != nil && w.m.Range.Shard == "" {
 		w.lookedAll(CheckDigest, w.counts.Events)
 		if got := hex.EncodeToString(w.tree.root()); got != w.m.End.Log {
-			w.fault(CheckDigest, "events %d to %d hash to %s, and the manifest says %s", w.m.Range.FromSeq, w.last, got, w.m.End.Log)
+			w.fault(CheckDigest, "events %d to %d hash to %s, and the manifest says %s", w.m.Range.FromSeq, w.last,
+				got, w.m.End.Log)
 		}
 	}
 	if err := w.table.flush(); err != nil {
@@ -248,7 +251,7 @@ func (w *walk) end() error {
 	return w.recount()
 }
 
-// hmac says how many signatures only the holder of a secret can check.
+// hmac reports the number of signatures that only the holder of a secret can check.
 func (w *walk) hmac() {
 	w.lookedAll(CheckHMAC, w.known+w.unknown)
 	switch {
@@ -260,7 +263,8 @@ func (w *walk) hmac() {
 	}
 }
 
-// comparePage makes the page again. Another release may have made it, so another text fails nothing, and is not called checked.
+// comparePage makes the page again. Another release may have made it, so another text fails nothing, and is not
+// called checked.
 func (w *walk) comparePage() error {
 	w.page.Manifest = w.m
 	sum := sha256.New()
@@ -279,7 +283,8 @@ func (w *walk) comparePage() error {
 func (w *walk) compareCounts(got, want *Counts) {
 	got.Generations = uint64(len(w.generations))
 	w.looked(CheckCounts)
-	if got.Events != want.Events || got.Submissions != want.Submissions || got.Acts != want.Acts || got.Keys != want.Keys ||
+	if got.Events != want.Events || got.Submissions != want.Submissions || got.Acts != want.Acts ||
+		got.Keys != want.Keys ||
 		got.Policies != want.Policies || got.Generations != want.Generations || !maps.Equal(got.Kinds, want.Kinds) ||
 		!maps.Equal(got.Outcomes, want.Outcomes) {
 		w.fault(CheckCounts, "the manifest counts %+v, and there are %+v", *want, *got)

@@ -37,7 +37,8 @@ func (w *walk) act(e *Event, m any) error {
 		w.fault(CheckActs, "where event %d, %s, is expected, there is event %d", e.Seq, e.Kind, a.Seq)
 		w.actsLost = true
 	case a.Kind != e.Kind || a.LogTime != e.LogTime || a.Actor != op.GetActor() || a.Role != op.GetRole() ||
-		a.Credential != op.GetCredential() || a.Reason != op.GetReason() || a.Ticket != op.GetTicket() || a.OpID != op.GetOpId() ||
+		a.Credential != op.GetCredential() || a.Reason != op.GetReason() || a.Ticket != op.GetTicket() ||
+		a.OpID != op.GetOpId() ||
 		a.RequestID != op.GetRequestId() || a.Node != op.GetNode():
 		w.fault(CheckActs, "event %d says other things than its line", e.Seq)
 	case a.Effect == wire.EffectApplied:
@@ -55,7 +56,8 @@ func (w *walk) ended(e *Event, m any) {
 		}
 	case *event.GenerationActivatedV1:
 		if n := m.GetGeneration(); !w.listed(n) || !slices.Contains(w.generations[n-1].Activated, e.Seq) {
-			w.fault(CheckGenerations, "event %d activates generation %d, and %s does not say so", e.Seq, n, GenerationsFile)
+			w.fault(CheckGenerations, "event %d activates generation %d, and %s does not say so", e.Seq, n,
+				GenerationsFile)
 		}
 	case *event.KeyRetiredV1:
 		if k := w.keys[m.GetKeyId()]; k.RetiredSeq == 0 {
@@ -64,7 +66,8 @@ func (w *walk) ended(e *Event, m any) {
 	}
 }
 
-// restOfActs: there are no more, or, beside the events of one shard, they are in the range and in order.
+// restOfActs checks that there are no more lines or, in an export of one shard, that they are in the range and
+// in order.
 func (w *walk) restOfActs() error {
 	for last := w.m.Range.FromSeq - 1; !w.actsLost; {
 		a, err := w.acts.next()
@@ -87,7 +90,7 @@ func (w *walk) restOfActs() error {
 	return nil
 }
 
-// noMoreAnswers: the answers end with the submissions.
+// noMoreAnswers checks that the outcomes end with the submissions.
 func (w *walk) noMoreAnswers() error {
 	if w.answersLost {
 		return nil

@@ -14,28 +14,28 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// Stages of Write and Check, as Progress is told of them.
+// Stages of Write and Check, as passed to Progress.
 const (
 	StageEvents   = "events"
 	StageVerdicts = "verdicts"
 	StageRecount  = "recount"
 )
 
-// Options say what Write exports, and to where. Zero members select everything.
+// Options configure Write. Zero values select everything.
 type Options struct {
-	Dir            string // must not be there, or be empty
+	Dir            string // must not exist, or be empty
 	FromSeq, ToSeq uint64
 	Since, Until   time.Time // log time: from Since on, before Until
-	Shard          string    // only submissions that name it, refused ones too
+	Shard          string    // only submissions that name it, including refused ones
 
-	Local    bool          // take what one node knows, without a word from the others
+	Local    bool          // trust one node without asking the others
 	Tool     string        // name and version of the program
-	At       time.Time     // when the export is made
+	At       time.Time     // time of the export
 	Timeout  time.Duration // of one request
 	Progress Progress
 }
 
-// Progress is told how much of a stage is done; total is 0 when it is not known. It may be nil.
+// Progress receives the progress of a stage. total is 0 if it is not known. A Progress may be nil.
 type Progress func(stage string, done, total uint64)
 
 func (p Progress) tell(stage string, done, total uint64) {
@@ -45,9 +45,9 @@ func (p Progress) tell(stage string, done, total uint64) {
 }
 
 var (
-	// ErrRange means that there is no such range in the ledger.
+	// ErrRange means that the ledger has no such range.
 	ErrRange = errors.New("export: no such range")
-	// ErrDiffers means that answers of the cluster do not fit each other. Nothing was exported.
+	// ErrDiffers means that responses of the cluster contradict each other. Nothing was exported.
 	ErrDiffers = errors.New("export: what the cluster answered does not fit together")
 )
 
@@ -60,11 +60,11 @@ type writer struct {
 	m    Manifest
 	page pageData
 
-	activeSince uint64 // event that made Manifest.Generation answer
+	activeSince uint64 // event that activated Manifest.Generation
 }
 
-// Write reads the range from the cluster and makes the directory. On any error, an interrupt included, nothing is left behind.
-// Errors are those of the client, ErrExists, ErrRange and ErrDiffers.
+// Write reads the range from the cluster and creates the directory. On any error, including an interrupt, it
+// leaves nothing behind. Errors are those of the client, ErrExists, ErrRange and ErrDiffers.
 func Write(ctx context.Context, c *client.Client, o Options) (*Manifest, error) {
 	dir, err := filepath.Abs(o.Dir)
 	if err != nil {
@@ -81,7 +81,8 @@ func Write(ctx context.Context, c *client.Client, o Options) (*Manifest, error) 
 		return nil, err
 	}
 	defer os.RemoveAll(w.tmp)
-	for _, step := range []func() error{w.who, w.digests, w.events, w.verdicts, w.acts, w.keys, w.policies, w.generations, w.writePage, w.finish} {
+	for _, step := range []func() error{w.who, w.digests, w.events, w.verdicts, w.acts, w.keys, w.policies,
+		w.generations, w.writePage, w.finish} {
 		if err := step(); err != nil {
 			return nil, err
 		}
@@ -96,7 +97,7 @@ func call[T any](w *writer, ask func(context.Context) (T, error)) (T, error) {
 	return ask(ctx)
 }
 
-// who finds out which cluster this is and who asks.
+// who determines the cluster and the caller.
 func (w *writer) who() error {
 	me, err := call(w, w.c.Whoami)
 	if err != nil {
@@ -126,7 +127,7 @@ func (w *writer) digests() error {
 	return err
 }
 
-// document writes one answer as JSON.
+// document writes one response as JSON.
 func (w *writer) document(name string, v any) error {
 	text, err := indented(v)
 	if err != nil {
@@ -147,13 +148,13 @@ func (w *writer) keys() error {
 		return err
 	}
 	for i := range page.Items {
-		page.Items[i].Held = false // says something of one node, now
+		page.Items[i].Held = false // specific to the responding node and time
 	}
 	w.m.Counts.Keys, w.page.Keys = uint64(len(page.Items)), page.Items
 	return w.document(KeysFile, page.Items)
 }
 
-// policies writes every policy of the ledger: a recount may judge old records by a new one.
+// policies writes all policies of the ledger, because a recount may judge old records by a new one.
 func (w *writer) policies() error {
 	page, err := call(w, w.c.Policies)
 	if err != nil {
@@ -164,7 +165,7 @@ func (w *writer) policies() error {
 		if err != nil {
 			return err
 		}
-		text, err := json.Marshal(whole.Canonical) // sorted, no spaces, escaped as the canonical form is
+		text, err := json.Marshal(whole.Canonical) // sorted, without spaces, escaped like the canonical form
 		if err != nil {
 			return err
 		}
@@ -192,14 +193,14 @@ func (w *writer) generations() error {
 	return w.document(GenerationsFile, page.Items)
 }
 
-// finish writes the manifest, which names every other file, and SHA256SUMS.
+// finish writes the manifest, which lists all other files, and SHA256SUMS.
 func (w *writer) finish() error {
 	sortFiles(w.m.Files)
 	text, err := w.m.Encode()
 	if err != nil {
 		return err
 	}
-	m, err := ParseManifest(text) // with its sum
+	m, err := ParseManifest(text) // including its sum
 	if err != nil {
 		return err
 	}

@@ -12,7 +12,8 @@ import (
 // report is a Key or a Bypass.
 type report interface{ WritePage(io.Writer) error }
 
-// Write makes a directory with incident.json, index.html and further files, given by name. Each is replaced as a whole.
+// Write creates a directory with incident.json, index.html and the files in more, by name. Each file is
+// replaced atomically.
 func Write(dir string, r report, more map[string][]byte) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err

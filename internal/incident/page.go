@@ -7,11 +7,12 @@ import (
 	"github.com/recount-ledger/recount/internal/term"
 )
 
-// mostRows is how many shards, addresses and acts a page lists; incident.json has all.
+// mostRows bounds the shards, addresses and operations that a page lists. incident.json has all.
 const mostRows = 500
 
-// pages has a page of each kind. Everything in it that comes from records, agents or operators may be hostile: html/template escapes
-// it, shown makes invisible characters visible, and the policy in the head forbids scripts and whatever else a browser would fetch.
+// pages has a template for each kind of report. Text from records, agents or operators may be hostile:
+// html/template escapes it, shown makes invisible characters visible, and the policy in the head forbids
+// scripts and everything else that a browser would fetch.
 var pages = template.Must(template.New("").Funcs(template.FuncMap{
 	"shown": term.Visible,
 	"some":  func(n int) int { return min(n, mostRows) },

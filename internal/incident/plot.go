@@ -14,17 +14,17 @@ import (
 const (
 	plotWidth, plotHeight = 720, 180
 	plotLeft, plotTop     = 46, 8
-	plotFoot              = 18 // room for the dates below
+	plotFoot              = 18 // space for the dates below
 	mostBars              = 120
-	mostColors            = 6 // outcomes with a colour of their own; the last one is for all others
+	mostColors            = 6 // outcomes with their own colour; the last one is for all others
 )
 
-// plotTime is how the plot writes a time in UTC.
+// plotTime is the format of times in the plot, in UTC.
 const plotTime = "2006-01-02 15:04Z"
 
-// plot is a bar for every hour, or for several hours where the time is long. It is drawn without scripts.
+// plot has a bar for each hour, or for several hours if the time is long. It needs no scripts.
 type plot struct {
-	Per           string // what a bar stands for
+	Per           string // time span of a bar
 	Width, Height int
 	Left, Foot    int
 	Below         int // line of the dates
@@ -38,7 +38,7 @@ type plot struct {
 type bar struct {
 	X, Y, Width, Height float64
 	Color               int
-	Title               string // shown by a pointer that rests on it
+	Title               string // tooltip
 }
 
 type legend struct {
@@ -52,14 +52,15 @@ type tick struct {
 	Label string
 }
 
-// spans are how long a bar may stand for.
+// spans are the possible time spans of a bar.
 var spans = []struct {
 	length time.Duration
 	name   string
-}{{time.Hour, "hour"}, {3 * time.Hour, "3 hours"}, {6 * time.Hour, "6 hours"}, {24 * time.Hour, "day"}, {7 * 24 * time.Hour, "week"},
+}{{time.Hour, "hour"}, {3 * time.Hour, "3 hours"}, {6 * time.Hour, "6 hours"}, {24 * time.Hour, "day"},
+	{7 * 24 * time.Hour, "week"},
 	{28 * 24 * time.Hour, "4 weeks"}, {364 * 24 * time.Hour, "52 weeks"}}
 
-// bins are the counts of each span from the first hour on.
+// bins holds the counts of each span, starting with the first hour.
 type bins struct {
 	start  time.Time
 	length time.Duration
@@ -67,13 +68,20 @@ type bins struct {
 	counts []map[string]int
 }
 
-// Plot draws the hours of a tally; nil without any.
+// Plot draws the hours of a tally. It returns nil if there are none.
 func (t *Tally) Plot() *plot {
 	b := binned(t.Hours)
 	if b == nil {
 		return nil
 	}
-	p := &plot{Per: b.name, Width: plotWidth, Height: plotHeight, Left: plotLeft, Foot: plotHeight - plotFoot, Below: plotHeight - 4}
+	p := &plot{
+		Per:    b.name,
+		Width:  plotWidth,
+		Height: plotHeight,
+		Left:   plotLeft,
+		Foot:   plotHeight - plotFoot,
+		Below:  plotHeight - 4,
+	}
 	outcomes := slices.SortedFunc(maps.Keys(t.ByOutcome), func(x, y string) int {
 		if n := t.ByOutcome[y] - t.ByOutcome[x]; n != 0 {
 			return n
@@ -107,13 +115,16 @@ func (p *plot) draw(b *bins, outcomes []string, top float64) {
 			height := float64(n) * scale
 			y -= height
 			at := b.start.Add(time.Duration(i) * b.length)
-			p.Bars = append(p.Bars, bar{X: plotLeft + float64(i)*width, Y: y, Width: max(width-1, width/2), Height: height,
-				Color: min(color, mostColors-1), Title: fmt.Sprintf("%s: %d %s", at.Format(plotTime), n, term.Visible(outcome))})
+			p.Bars = append(p.Bars,
+				bar{X: plotLeft + float64(i)*width, Y: y, Width: max(width-1, width/2), Height: height,
+					Color: min(color, mostColors-1),
+					Title: fmt.Sprintf("%s: %d %s", at.Format(plotTime), n, term.Visible(outcome)),
+				})
 		}
 	}
 }
 
-// binned puts hours into the shortest spans of which few enough cover them all.
+// binned groups hours into the shortest spans that keep the number of bars small enough.
 func binned(hours []Hour) *bins {
 	if len(hours) == 0 {
 		return nil

@@ -1,5 +1,5 @@
-// Package incident makes the report of an incident: numbers for programs, and a page without scripts for people to read, print and
-// hand on. It asks nobody; cmd/recount fills it from the ledger.
+// Package incident renders the report of an incident: numbers for programs, and a page without scripts for
+// people to read, print and pass on. It requests nothing itself. cmd/recount fills the report from the ledger.
 package incident
 
 import (
@@ -11,24 +11,24 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// Origin says where, when and by whom a report was written, and of which state of the log it speaks.
+// Origin describes where, when and by whom a report was written, and the state of the log that it covers.
 type Origin struct {
 	Cluster    string   `json:"cluster"`    // as the writer names it: a context, a directory, endpoints
 	ClusterID  string   `json:"cluster_id"` // as its nodes name it
-	Author     string   `json:"author"`     // the actor that the nodes know; "" where they want no credentials
+	Author     string   `json:"author"`     // the actor as the nodes know it, "" if no credentials are needed
 	Role       string   `json:"role,omitempty"`
 	Credential string   `json:"credential,omitempty"`
 	WrittenAt  string   `json:"written_at"` // RFC 3339, by the clock of the writer
 	LogSeq     uint64   `json:"log_seq"`
 	LogDigest  string   `json:"log_digest"` // of the events 1..LogSeq, hex
-	Generation uint32   `json:"generation"` // that gave the outcomes
+	Generation uint32   `json:"generation"` // that produced the outcomes
 	Reason     string   `json:"reason"`
 	Ticket     string   `json:"ticket"`
 	Bundle     string   `json:"bundle"` // directory of the report
 	Next       []string `json:"next"`   // command lines
 }
 
-// Key is the report of a key in other hands.
+// Key is the report of a compromised key.
 type Key struct {
 	KeyID       string `json:"key_id"`
 	Owner       string `json:"owner"`
@@ -40,45 +40,45 @@ type Key struct {
 	Tally // of what it signed since
 }
 
-// Bypass is the report of a verifier that let forgeries in.
+// Bypass is the report of a verifier that accepted forgeries.
 type Bypass struct {
-	State    string              `json:"state"`                  // how far the response has come: StateFound to StateDone
+	State    string              `json:"state"`                  // progress of the response: StateFound to StateDone
 	Canaries []Canaries          `json:"canaries"`               // each round of this run
-	Freeze   *wire.FreezeAnswer  `json:"freeze,omitempty"`       // of everything, while it holds
-	Policies []wire.PolicyAnswer `json:"policies"`               // all that were published
+	Freeze   *wire.FreezeAnswer  `json:"freeze,omitempty"`       // of everything, while it is in force
+	Policies []wire.PolicyAnswer `json:"policies"`               // all published ones
 	Acts     []Act               `json:"acts"`                   // of operators, on policies and generations
-	Fix      string              `json:"fix,omitempty"`          // id of the policy that mends it
-	Dangers  []string            `json:"dangers"`                // what that policy lets in that a person must mean
+	Fix      string              `json:"fix,omitempty"`          // id of the policy with the fix
+	Dangers  []string            `json:"dangers"`                // what that policy accepts and an operator must intend
 	Recount  uint32              `json:"recounted,omitempty"`    // the generation under the fix
-	Diff     *wire.DiffAnswer    `json:"diff,omitempty"`         // what it changes
-	Planned  []string            `json:"planned,omitempty"`      // what a dry run leaves out
+	Diff     *wire.DiffAnswer    `json:"diff,omitempty"`         // the changes of that generation
+	Planned  []string            `json:"planned,omitempty"`      // steps that a dry run omits
 	Activate string              `json:"activate,omitempty"`     // command line
 	Thaw     string              `json:"thaw,omitempty"`         // command line
 	Changes  map[string]int      `json:"would_change,omitempty"` // of the newest records alone: "accepted->refused": n
 	Origin
-	Tally // of the submissions that the recount changes, by what they were and become: "accepted->refused"
+	Tally // of the submissions that the recount changes, by old and new outcome: "accepted->refused"
 }
 
 // Values of Bypass.State.
 const (
 	StateFound  = "found"  // nothing was done yet
 	StateFrozen = "frozen" // new submissions are refused
-	StateBuilt  = "built"  // history is folded under the fix, beside the generation that answers
-	StateActive = "active" // the fix answers; a freeze still holds
-	StateDone   = "done"   // the fix answers, and submissions are taken again
+	StateBuilt  = "built"  // history is folded under the fix, beside the active generation
+	StateActive = "active" // the fix is active; a freeze is still in force
+	StateDone   = "done"   // the fix is active, and submissions are accepted again
 )
 
-// Canaries counts what became of a round of known-bad submissions.
+// Canaries counts the outcomes of a round of known-bad submissions.
 type Canaries struct {
 	At         string `json:"at"`
 	Sent       int    `json:"sent"`
 	Refused    int    `json:"refused"`
 	LetThrough int    `json:"let_through"`
-	Frozen     int    `json:"frozen"` // stopped by a freeze alone
+	Frozen     int    `json:"frozen"` // refused only because of a freeze
 	NoAnswer   int    `json:"no_answer"`
 }
 
-// Act is what an operator has done, in words.
+// Act describes an operator's operation in words.
 type Act struct {
 	Seq    uint64 `json:"seq"`
 	At     string `json:"at"`
@@ -111,23 +111,31 @@ type Tally struct {
 	LastSeq       uint64         `json:"last_seq,omitempty"`
 	ByShard       map[string]int `json:"by_shard"`
 	ByOutcome     map[string]int `json:"by_outcome"`
-	ByAddress     map[string]int `json:"by_address"`     // from where they came; "" counts those of which no address was recorded
-	UnknownShards []string       `json:"unknown_shards"` // those that nobody registered as expected, sorted
-	Shards        []Shard        `json:"shards"`         // unexpected ones first, then those with more submissions
-	Hours         []Hour         `json:"hours"`          // those in which something came, in order
+	ByAddress     map[string]int `json:"by_address"`     // by sender; "" counts those without a recorded address
+	UnknownShards []string       `json:"unknown_shards"` // those that are not registered as known, sorted
+	Shards        []Shard        `json:"shards"`         // unknown ones first, then those with more submissions
+	Hours         []Hour         `json:"hours"`          // hours with submissions, in order
 
 	submissions int
 	shards      map[string]*Shard
 	hours       map[time.Time]map[string]int
 }
 
-// NewTally counts nothing yet.
+// NewTally returns an empty tally.
 func NewTally() Tally {
-	return Tally{ByShard: map[string]int{}, ByOutcome: map[string]int{}, ByAddress: map[string]int{}, UnknownShards: []string{},
-		Shards: []Shard{}, Hours: []Hour{}, shards: map[string]*Shard{}, hours: map[time.Time]map[string]int{}}
+	return Tally{
+		ByShard:       map[string]int{},
+		ByOutcome:     map[string]int{},
+		ByAddress:     map[string]int{},
+		UnknownShards: []string{},
+		Shards:        []Shard{},
+		Hours:         []Hour{},
+		shards:        map[string]*Shard{},
+		hours:         map[time.Time]map[string]int{},
+	}
 }
 
-// Add counts a submission under an outcome. The error is that of a log time that is none.
+// Add counts a submission under an outcome. It returns an error if the log time is invalid.
 func (t *Tally) Add(i *wire.AuditItem, outcome string) error {
 	at, err := wire.ParseTime(i.LogTime)
 	if err != nil {
@@ -156,10 +164,10 @@ func (t *Tally) Add(i *wire.AuditItem, outcome string) error {
 	return nil
 }
 
-// Submissions is how many were added.
+// Submissions returns the number of submissions added.
 func (t *Tally) Submissions() int { return t.submissions }
 
-// Finish makes the lists of shards and hours; expected tells which shards somebody registered.
+// Finish creates the lists of shards and hours. expected reports whether a shard is registered as known.
 func (t *Tally) Finish(expected func(shard string) bool) {
 	t.UnknownShards, t.Shards, t.Hours = []string{}, []Shard{}, []Hour{}
 	for _, id := range slices.Sorted(maps.Keys(t.shards)) {
@@ -182,11 +190,11 @@ func (t *Tally) Finish(expected func(shard string) bool) {
 
 // Address counts the submissions that came from one address.
 type Address struct {
-	Address string // "" when none was recorded
+	Address string // "" if none was recorded
 	Count   int
 }
 
-// Addresses are those that submissions came from, with more submissions first.
+// Addresses lists the addresses of submissions, those with more submissions first.
 func (t *Tally) Addresses() []Address {
 	out := make([]Address, 0, len(t.ByAddress))
 	for _, address := range slices.Sorted(maps.Keys(t.ByAddress)) {
