@@ -22,7 +22,7 @@ import (
 	"github.com/recount-ledger/recount/internal/when"
 )
 
-// certsRun is what the commands of `certs` share.
+// certsRun holds the flags and results that the commands of `certs` share.
 type certsRun struct {
 	force    bool
 	output   string
@@ -31,13 +31,14 @@ type certsRun struct {
 	lines    []certFile
 }
 
-// certFile is one file that was written, as it is printed.
+// certFile describes one written file in the output.
 type certFile struct {
-	File     string     `json:"file"`
-	Kind     string     `json:"kind"` // certificate or key
-	Subject  string     `json:"subject,omitempty"`
-	Names    []string   `json:"names,omitempty"`  // hosts, addresses and URIs
-	Serial   string     `json:"serial,omitempty"` // lower-case hex; "cert:" and it names a client certificate to recount token revoke
+	File    string   `json:"file"`
+	Kind    string   `json:"kind"` // certificate or key
+	Subject string   `json:"subject,omitempty"`
+	Names   []string `json:"names,omitempty"` // hosts, addresses and URIs
+	// lower-case hex; "cert:" and the serial identify a client certificate in recount token revoke
+	Serial   string     `json:"serial,omitempty"`
 	NotAfter *time.Time `json:"not_after,omitempty"`
 }
 
@@ -69,7 +70,7 @@ off the nodes. Files that exist are not touched without --force.`,
 	return cmd
 }
 
-// flags adds what every command of `certs` takes.
+// flags adds the flags that every command of `certs` has.
 func (c *certsRun) flags(cmd *cobra.Command, validity string) {
 	cmd.Flags().StringVar(&c.validity, "validity", validity, "how long it is valid, such as 90d or 12h")
 	cmd.Flags().BoolVar(&c.force, "force", false, "replace files that exist")
@@ -94,11 +95,12 @@ another name and follow docs/tls-mtls.md: --force throws the old key away.`,
 	return cmd
 }
 
-// exactly demands one argument and says what it is.
+// exactly requires one argument and names it in the error.
 func exactly(what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) != 1 {
-			return &usageError{fmt.Errorf("%s needs exactly one argument, %s, not %d", cmd.CommandPath(), what, len(args))}
+			return &usageError{fmt.Errorf("%s needs exactly one argument, %s, not %d", cmd.CommandPath(), what,
+				len(args))}
 		}
 		return nil
 	}
@@ -183,7 +185,13 @@ func (c *certsRun) createNode(n nodeCerts) error {
 	if err = errors.Join(err, badValidity); err != nil {
 		return &usageError{err}
 	}
-	peer := certs.Request{CommonName: n.node, URIs: []string{certs.NodeURI(n.cluster, n.node)}, Client: true, Server: true, Validity: validity}
+	peer := certs.Request{
+		CommonName: n.node,
+		URIs:       []string{certs.NodeURI(n.cluster, n.node)},
+		Client:     true,
+		Server:     true,
+		Validity:   validity,
+	}
 	api.Validity = validity
 	var todo []issuance
 	if n.peerCA != "" {
@@ -199,7 +207,8 @@ func createClientCommand() *cobra.Command {
 	var c certsRun
 	var cluster, role, name, ca, out string
 	cmd := &cobra.Command{
-		Use: "create-client --cluster ID --role ROLE --name NAME --ca BASE --out BASE", Short: "Make a client certificate that carries a role",
+		Use:   "create-client --cluster ID --role ROLE --name NAME --ca BASE --out BASE",
+		Short: "Make a client certificate that carries a role",
 		Long: `Make a certificate that names its holder as recount://<cluster-id>/role/<role>/<name>. The API takes it when the
 authority is in api.client_ca_file of the node. Roles: ` + strings.Join(certs.Roles, ", ") + `. Agents that submit need none, their records
 are signed. It counts until it expires or is revoked by its serial number: recount token revoke cert:SERIAL. Keep it short.`,
@@ -216,7 +225,8 @@ are signed. It counts until it expires or is revoked by its serial number: recou
 			if err = errors.Join(err, badValidity); err != nil {
 				return &usageError{err}
 			}
-			return c.issueAll(issuance{ca, out, certs.Request{CommonName: name, URIs: []string{uri}, Client: true, Validity: validity}})
+			return c.issueAll(issuance{ca, out,
+				certs.Request{CommonName: name, URIs: []string{uri}, Client: true, Validity: validity}})
 		},
 	}
 	f := cmd.Flags()
@@ -230,13 +240,13 @@ are signed. It counts until it expires or is revoked by its serial number: recou
 	return cmd
 }
 
-// issuance is one pair to be made: authority and result are BASEs.
+// issuance is one pair to create. authority and result are base names of files.
 type issuance struct {
 	ca, base string
 	request  certs.Request
 }
 
-// issueAll makes every pair in memory before the first is written.
+// issueAll creates all pairs in memory before it writes the first one.
 func (c *certsRun) issueAll(todo ...issuance) error {
 	var bases []string
 	for _, i := range todo {
@@ -249,7 +259,8 @@ func (c *certsRun) issueAll(todo ...issuance) error {
 	for k, i := range todo {
 		ca, err := certs.LoadCA(filepath.Dir(i.ca), filepath.Base(i.ca))
 		if errors.Is(err, fs.ErrNotExist) {
-			return &usageError{fmt.Errorf("no authority %s: %w\nMake it with: recount-node certs create-ca %s", i.ca, err, i.ca)}
+			return &usageError{fmt.Errorf("no authority %s: %w\nMake it with: recount-node certs create-ca %s",
+				i.ca, err, i.ca)}
 		}
 		if err != nil {
 			return err
@@ -274,12 +285,14 @@ func (c *certsRun) issueAll(todo ...issuance) error {
 	return c.print()
 }
 
-// mayWrite refuses to replace anything without --force, before anything is written.
+// mayWrite fails if a file would be replaced without --force. It runs before anything is written.
 func (c *certsRun) mayWrite(bases ...string) error {
 	for _, base := range bases {
 		for _, path := range []string{base + ".crt", base + ".key"} {
 			if _, err := os.Lstat(path); err == nil && !c.force {
-				return &usageError{fmt.Errorf("%s exists; nothing was written. Give another name, or --force to replace it", path)}
+				return &usageError{fmt.Errorf("%s exists; nothing was written. Give another name, or --force "+
+					"to replace it",
+					path)}
 			} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return err
 			}
@@ -288,7 +301,7 @@ func (c *certsRun) mayWrite(bases ...string) error {
 	return nil
 }
 
-// wrote reads a pair back from the disk for the list of what was written.
+// wrote reads a pair back from disk and adds it to the list of written files.
 func (c *certsRun) wrote(base string) error {
 	text, err := os.ReadFile(base + ".crt")
 	if err != nil {
@@ -309,7 +322,9 @@ func (c *certsRun) wrote(base string) error {
 	for _, u := range cert.URIs {
 		names = append(names, u.String())
 	}
-	c.lines = append(c.lines, certFile{base + ".crt", "certificate", cert.Subject.CommonName, names, cert.SerialNumber.Text(16), &cert.NotAfter}, certFile{File: base + ".key", Kind: "key"})
+	c.lines = append(c.lines,
+		certFile{base + ".crt", "certificate", cert.Subject.CommonName, names, cert.SerialNumber.Text(16),
+			&cert.NotAfter}, certFile{File: base + ".key", Kind: "key"})
 	return nil
 }
 
@@ -334,7 +349,7 @@ func (c *certsRun) print() error {
 	return w.Flush()
 }
 
-// addHosts sorts --host into names and addresses.
+// addHosts splits --host into names and addresses.
 func addHosts(r *certs.Request, hosts []string) error {
 	var errs []error
 	for _, h := range hosts {
@@ -351,7 +366,7 @@ func addHosts(r *certs.Request, hosts []string) error {
 	return errors.Join(errs...)
 }
 
-// parseValidity reads how long a certificate is valid.
+// parseValidity parses the validity of a certificate.
 func parseValidity(text string) (time.Duration, error) {
 	d, ok := parseSpan(text)
 	if !ok {
@@ -360,7 +375,7 @@ func parseValidity(text string) (time.Duration, error) {
 	return d, nil
 }
 
-// parseSpan reads a positive time such as 90d or 12h, at most 36500d.
+// parseSpan parses a positive time such as 90d or 12h, at most 36500d.
 func parseSpan(text string) (time.Duration, bool) {
 	d, err := when.Span(text)
 	return d, err == nil && d > 0 && d <= 36500*24*time.Hour

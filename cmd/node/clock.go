@@ -4,6 +4,6 @@ package main
 
 import "time"
 
-// clocks are the wall clock and the time that passed, nil for those of this machine; only a build with the tag faultclock has
-// others, for tests.
+// clocks returns the wall clock and the elapsed time, nil for those of this machine. Only a build with the tag
+// faultclock returns others, for tests.
 func clocks(string) (wall func() time.Time, elapsed func() time.Duration) { return nil, nil }

@@ -16,22 +16,21 @@ import (
 	"github.com/recount-ledger/recount/internal/verify"
 )
 
-// nodeConfig turns the text of the settings into a node.Config and reports every problem at once.
+// nodeConfig converts the text of the settings to a node.Config and reports all problems at once.
 func (v values) nodeConfig() (node.Config, error) {
 	var errs []error
 	c := node.Defaults()
 	t := v.text
 	c.NodeID, c.ClusterID, c.Dir, c.Voters = t["node_id"], t["cluster_id"], t["dir"], v.voters
 	c.Clock, c.Elapsed = clocks(c.NodeID)
-	c.API = node.Listener{Listen: t["api.listen"], Cert: t["api.cert_file"], Key: t["api.key_file"], CA: t["api.client_ca_file"]}
-	c.Peer = node.Listener{Listen: t["peer.listen"], Cert: t["peer.cert_file"], Key: t["peer.key_file"], CA: t["peer.ca_file"]}
+	c.API, c.Peer = v.listener("api", "client_ca_file"), v.listener("peer", "ca_file")
 	c.MetricsListen, c.MetricsUser, c.MetricsPass = t["metrics.listen"], t["metrics_user"], t["metrics_pass"]
-	c.TokenRate = number(v, "token_rate", &errs, func(s string) (float64, error) { return strconv.ParseFloat(s, 64) })
+	c.TokenRate = number(v, "token_rate", &errs, parseFloat)
 	c.AddressRate = node.AddressFactor * c.TokenRate
 	if t["address_rate"] != "" {
-		c.AddressRate = number(v, "address_rate", &errs, func(s string) (float64, error) { return strconv.ParseFloat(s, 64) })
+		c.AddressRate = number(v, "address_rate", &errs, parseFloat)
 	}
-	c.KeyRate = number(v, "key_rate", &errs, func(s string) (float64, error) { return strconv.ParseFloat(s, 64) })
+	c.KeyRate = number(v, "key_rate", &errs, parseFloat)
 	c.NoAuth = !v.yes("auth.required", &errs)
 	c.NewCluster = v.yes("new_cluster", &errs)
 	c.RecordRemote = v.yes("record_remote", &errs)
@@ -42,11 +41,14 @@ func (v values) nodeConfig() (node.Config, error) {
 	}
 	c.ThrottleStatus = number(v, "throttle_status", &errs, strconv.Atoi)
 	c.MaxBody = number(v, "max_body", &errs, strconv.Atoi)
-	c.Ballast = number(v, "ballast", &errs, func(s string) (int64, error) { return strconv.ParseInt(s, 10, 64) })
+	c.Ballast = number(v, "ballast", &errs, parseInt)
 	c.PackBatchBytes = number(v, "pack_batch_bytes", &errs, strconv.Atoi)
 	c.ElectionTimeout = v.duration("election_timeout", &errs)
-	c.Audit = node.AuditLog{File: t["audit_log.file"], Keep: v.duration("audit_log.keep", &errs),
-		MaxBytes: number(v, "audit_log.max_bytes", &errs, func(s string) (int64, error) { return strconv.ParseInt(s, 10, 64) })}
+	c.Audit = node.AuditLog{
+		File:     t["audit_log.file"],
+		Keep:     v.duration("audit_log.keep", &errs),
+		MaxBytes: number(v, "audit_log.max_bytes", &errs, parseInt),
+	}
 	if text := t["accept_clock"]; text != "" {
 		at, err := time.Parse(time.RFC3339, text)
 		if err != nil {
@@ -54,15 +56,7 @@ func (v values) nodeConfig() (node.Config, error) {
 		}
 		c.AcceptClock = at
 	}
-	c.Profiles = 0
-	for _, name := range v.list("pcs_profiles") {
-		profile, err := pcs.ParseProfile(name)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("pcs_profiles: %w", err))
-			continue
-		}
-		c.Profiles |= pcs.ProfilesOf(profile)
-	}
+	c.Profiles = v.profiles(&errs)
 	for _, text := range v.list("trusted_proxies") {
 		p, err := parseProxy(text)
 		errs = append(errs, err)
@@ -81,7 +75,34 @@ func (v values) nodeConfig() (node.Config, error) {
 	return c, errors.Join(errors.Join(errs...), err, c.Validate(), v.checkKeyFiles())
 }
 
-// parseProxy reads 10.0.0.0/8, or one address. Bits behind the prefix are refused: they are a slip more often than not.
+// listener returns the settings of one listener.
+func (v values) listener(name, ca string) node.Listener {
+	return node.Listener{
+		Listen: v.text[name+".listen"],
+		Cert:   v.text[name+".cert_file"],
+		Key:    v.text[name+".key_file"],
+		CA:     v.text[name+"."+ca],
+	}
+}
+
+// profiles returns the set of profiles in the settings.
+func (v values) profiles(errs *[]error) (set pcs.ProfileSet) {
+	for _, name := range v.list("pcs_profiles") {
+		profile, err := pcs.ParseProfile(name)
+		if err != nil {
+			*errs = append(*errs, fmt.Errorf("pcs_profiles: %w", err))
+			continue
+		}
+		set |= pcs.ProfilesOf(profile)
+	}
+	return set
+}
+
+func parseFloat(s string) (float64, error) { return strconv.ParseFloat(s, 64) }
+
+func parseInt(s string) (int64, error) { return strconv.ParseInt(s, 10, 64) }
+
+// parseProxy parses 10.0.0.0/8, or one address. It rejects bits after the prefix, which are usually a mistake.
 func parseProxy(text string) (netip.Prefix, error) {
 	text = strings.TrimSpace(text)
 	p, err := netip.ParsePrefix(text)
@@ -115,7 +136,7 @@ func number[T any](v values, key string, errs *[]error, parse func(string) (T, e
 	return n
 }
 
-// keys are the keys of the settings, restricted to the algorithms of pcs_sign_alg when that is set.
+// keys returns the keys of the settings, restricted to the algorithms of pcs_sign_alg if that is set.
 func (v values) keys() ([]verify.Key, error) {
 	var errs []error
 	var out []verify.Key

@@ -16,7 +16,7 @@ import (
 	"github.com/recount-ledger/recount/internal/node"
 )
 
-// settled reads the settings and what they mean. Its error has every problem of both.
+// settled reads the settings and converts them. Its error has all problems of both steps.
 func settled(path string, fs *pflag.FlagSet, env func(string) (string, bool)) (values, node.Config, error) {
 	v, err := load(path, fs, env)
 	if v.unread {
@@ -26,7 +26,7 @@ func settled(path string, fs *pflag.FlagSet, env func(string) (string, bool)) (v
 	return v, c, errors.Join(err, bad)
 }
 
-// problems says how many there are when there are several, each on a line of its own and none twice.
+// problems states the number of problems if there are several, with each on its own line and none twice.
 func problems(err error) error {
 	if err == nil {
 		return nil
@@ -47,7 +47,8 @@ func configCommand() *cobra.Command {
 	var path string
 	cmd := &cobra.Command{Use: "config", Short: "Write, check and show the settings of a node"}
 	check := &cobra.Command{
-		Use: "check --config FILE", Short: "Report every problem of the settings, and of what they name on this machine",
+		Use:   "check --config FILE",
+		Short: "Report every problem of the settings, and of what they name on this machine",
 		Long: `Report every problem at once, before a start does one after the other. Besides the settings, check loads what they name: keys,
 certificates with their keys and authorities, the cluster and the node in them, their ends, the tokens file, the directories
 that must be writable, free disk space, and whether something else listens at the addresses. It changes nothing.

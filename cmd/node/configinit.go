@@ -21,24 +21,24 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// newCluster is what `config init` is told.
+// newCluster holds the flags of `config init`.
 type newCluster struct {
 	cluster, dir, data, output string
 	nodes, hosts               []string
 	members                    []newMember
 }
 
-// newMember is one node of it.
+// newMember is one node of the new cluster.
 type newMember struct {
 	ID   string `json:"id"`
 	API  string `json:"api"`
 	Peer string `json:"peer"`
-	Dir  string `json:"dir"` // to be copied to its machine
+	Dir  string `json:"dir"` // directory to copy to its machine
 	host string
 	port int
 }
 
-// Life of what is made: certificates of nodes and the token of Prometheus, and the token of the first operator.
+// Validity of certificates and of Prometheus' token, and of the token of the first operator.
 const (
 	yearly    = 365 * 24 * time.Hour
 	quarterly = 90 * 24 * time.Hour
@@ -80,14 +80,16 @@ relative to themselves, so that the directory works wherever it is put. DIR must
 	f.StringSliceVar(&n.nodes, "nodes", nil, "1, 3 or 5 members, NAME=HOST or NAME=HOST:PORT (required)")
 	f.StringVar(&n.dir, "dir", "", "new directory for everything (required)")
 	f.StringVar(&n.cluster, "cluster", "ledger", "cluster id, in every certificate")
-	f.StringSliceVar(&n.hosts, "host", []string{"recount.internal"}, "host name that all API certificates have, for proxies; repeatable")
-	f.StringVar(&n.data, "data-dir", "data", "data directory on each machine; a relative name is relative to config.yaml")
+	f.StringSliceVar(&n.hosts, "host", []string{"recount.internal"},
+		"host name that all API certificates have, for proxies; repeatable")
+	f.StringVar(&n.data, "data-dir", "data",
+		"data directory on each machine; a relative name is relative to config.yaml")
 	f.StringVarP(&n.output, "output", "o", "table", "table or json")
 	cli.Closed(cmd, "output", "table", "json")
 	return cmd
 }
 
-// check reads the flags and reports every mistake before anything is written.
+// check parses the flags and reports all mistakes before anything is written.
 func (n *newCluster) check() error {
 	var errs []error
 	if err := certs.CheckID(n.cluster); err != nil {
@@ -118,7 +120,7 @@ func (n *newCluster) check() error {
 	return wrapped("--nodes", node.CheckVoters(voters))
 }
 
-// member reads NAME=HOST or NAME=HOST:PORT.
+// member parses NAME=HOST or NAME=HOST:PORT.
 func (n *newCluster) member(text string) (newMember, error) {
 	id, at, ok := strings.Cut(text, "=")
 	if !ok || at == "" {
@@ -130,14 +132,17 @@ func (n *newCluster) member(text string) (newMember, error) {
 	m := newMember{ID: id, host: strings.Trim(at, "[]"), port: apiPort, Dir: filepath.Join(n.dir, id)}
 	if host, port, err := net.SplitHostPort(at); err == nil {
 		if m.port, err = strconv.Atoi(port); err != nil || m.port < 1 || m.port > 65534 {
-			return m, fmt.Errorf("--nodes %q: the port must be a number in 1..65534; the one above it is for the other nodes", text)
+			return m,
+				fmt.Errorf("--nodes %q: the port must be a number in 1..65534; the one above it is for the other nodes",
+					text)
 		}
 		m.host = host
 	}
 	if id == "pki" {
 		return m, errors.New("--nodes: pki is the directory of the authorities; give the node another name")
 	}
-	m.API, m.Peer = "https://"+net.JoinHostPort(m.host, strconv.Itoa(m.port)), net.JoinHostPort(m.host, strconv.Itoa(m.port+1))
+	m.API, m.Peer = "https://"+net.JoinHostPort(m.host, strconv.Itoa(m.port)),
+		net.JoinHostPort(m.host, strconv.Itoa(m.port+1))
 	return m, nil
 }
 
@@ -202,7 +207,12 @@ func (n *newCluster) tokens(dir string) (string, error) {
 		name string
 		life time.Duration
 	}{{wire.RoleOperator, "root", quarterly}, {wire.RoleMetrics, "prometheus", yearly}} {
-		m := mint{role: string(t.role), name: t.name, expires: t.life.String(), out: filepath.Join(dir, string(t.role)+".token")}
+		m := mint{
+			role:    string(t.role),
+			name:    t.name,
+			expires: t.life.String(),
+			out:     filepath.Join(dir, string(t.role)+".token"),
+		}
 		made, err := m.make(time.Now())
 		if err != nil {
 			return "", err
@@ -213,7 +223,13 @@ func (n *newCluster) tokens(dir string) (string, error) {
 }
 
 func (n *newCluster) fillNode(dir string, m newMember, made map[string]*certs.CA, tokens string) error {
-	peer := certs.Request{CommonName: m.ID, URIs: []string{certs.NodeURI(n.cluster, m.ID)}, Client: true, Server: true, Validity: yearly}
+	peer := certs.Request{
+		CommonName: m.ID,
+		URIs:       []string{certs.NodeURI(n.cluster, m.ID)},
+		Client:     true,
+		Server:     true,
+		Validity:   yearly,
+	}
 	api := certs.Request{CommonName: m.ID, Server: true, Validity: yearly}
 	if err := addHosts(&api, append(m.names(), n.hosts...)); err != nil {
 		return wrong(err)
@@ -227,8 +243,12 @@ func (n *newCluster) fillNode(dir string, m newMember, made map[string]*certs.CA
 			return err
 		}
 	}
-	for name, text := range map[string]string{"peer-trust.crt": string(made["peer"].CertPEM()), "client-trust.crt": string(made["client"].CertPEM()),
-		"tokens": tokens, "config.yaml": n.settingsOf(m)} {
+	for name, text := range map[string]string{
+		"peer-trust.crt":   string(made["peer"].CertPEM()),
+		"client-trust.crt": string(made["client"].CertPEM()),
+		"tokens":           tokens,
+		"config.yaml":      n.settingsOf(m),
+	} {
 		mode := fs.FileMode(0o600)
 		if strings.HasSuffix(name, ".crt") {
 			mode = 0o644
@@ -275,8 +295,14 @@ func (n *newCluster) print(cmd *cobra.Command) error {
 	if n.output == "json" {
 		enc := json.NewEncoder(out)
 		enc.SetIndent("", "  ")
-		return enc.Encode(map[string]any{"cluster": n.cluster, "dir": n.dir, "nodes": n.members, "ca": filepath.Join(n.dir, "api-ca.crt"),
-			"operator_token": filepath.Join(n.dir, "operator.token"), "metrics_token": filepath.Join(n.dir, "metrics.token")})
+		return enc.Encode(map[string]any{
+			"cluster":        n.cluster,
+			"dir":            n.dir,
+			"nodes":          n.members,
+			"ca":             filepath.Join(n.dir, "api-ca.crt"),
+			"operator_token": filepath.Join(n.dir, "operator.token"),
+			"metrics_token":  filepath.Join(n.dir, "metrics.token"),
+		})
 	}
 	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(w, "NODE\tAPI\tPEER\tDIRECTORY")

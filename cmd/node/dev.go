@@ -25,7 +25,7 @@ import (
 	"github.com/recount-ledger/recount/internal/term"
 )
 
-// readyTimeout is how long a fresh or resumed cluster may take until every node serves.
+// readyTimeout bounds the time until all nodes of a new or resumed cluster serve.
 const readyTimeout = 90 * time.Second
 
 func devCommand() *cobra.Command {
@@ -46,7 +46,7 @@ node appended.`,
 		Example: `  recount-node dev --dir /tmp/recount --sample
   PCS_HMAC_KEYS=new,old recount-node dev --dir /tmp/recount --nodes 5 --base-port 9700`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			signal.Ignore(syscall.SIGPIPE) // whoever reads what this prints may leave; the cluster stays
+			signal.Ignore(syscall.SIGPIPE) // the reader of the output may exit, and the cluster stays
 			lines := logqueue.New(cmd.ErrOrStderr(), logqueue.DefaultBytes)
 			defer lines.Flush(flushLimit)
 			d.stdout, d.stderr = cmd.OutOrStdout(), lines
@@ -56,8 +56,10 @@ node appended.`,
 	}
 	cmd.Flags().StringVar(&d.dir, "dir", "", "directory of the cluster (required)")
 	cmd.Flags().IntVar(&d.nodes, "nodes", 3, "number of nodes: 1, 3 or 5")
-	cmd.Flags().IntVar(&d.basePort, "base-port", 9440, "API port of the first node; the others follow in steps of 10, peers on +1")
-	cmd.Flags().BoolVar(&d.sample, "sample", false, "trust the worthless test keys of the sample records (testdata/keys.json)")
+	cmd.Flags().IntVar(&d.basePort, "base-port", 9440,
+		"API port of the first node; the others follow in steps of 10, peers on +1")
+	cmd.Flags().BoolVar(&d.sample, "sample", false,
+		"trust the worthless test keys of the sample records (testdata/keys.json)")
 	cmd.Flags().BoolVar(&d.allProfiles, "all-profiles", false,
 		"take every canonical profile, not only those that a node takes by default; PCS_PROFILES goes before it")
 	if err := cmd.MarkFlagRequired("dir"); err != nil {
@@ -72,14 +74,14 @@ type devCluster struct {
 	nodes          int
 	basePort       int
 	allProfiles    bool
-	terminal       bool         // stdout is read by a person
+	terminal       bool         // stdout is a terminal
 	sample         bool         // trust the keys of the sample records
-	serving        *atomic.Bool // all nodes have served; from then on the end of one is reported
+	serving        *atomic.Bool // all nodes have served; from then on the exit of one is reported
 	fresh          bool         // no node has ever run in dir
 	stdout, stderr io.Writer
 }
 
-// ready is the line printed on stdout and kept in DIR/endpoints.json.
+// ready is printed on stdout as one line and kept in DIR/endpoints.json.
 type ready struct {
 	Ready bool     `json:"ready"`
 	API   []string `json:"api"`
@@ -130,7 +132,8 @@ func (d *devCluster) run(ctx context.Context) error {
 	return nil
 }
 
-// announce says that all nodes serve: to a person on a terminal, to others as one JSON line, which is kept as well.
+// announce reports that all nodes serve. On a terminal it prints a banner, otherwise one JSON line. It also
+// saves the line.
 func (d *devCluster) announce() error {
 	line, err := json.Marshal(d.ready())
 	if err != nil {
@@ -147,7 +150,7 @@ func (d *devCluster) announce() error {
 	return nil
 }
 
-// isFresh tells whether no node has ever run here: then the cluster is new, else a node without data has lost them.
+// isFresh reports whether no node has ever run here. If it is false, a node without data has lost them.
 func (d *devCluster) isFresh() (bool, error) {
 	for i := range d.nodes {
 		switch _, err := os.Stat(filepath.Join(d.nodeDir(i), "data", node.IdentityFile)); {
@@ -175,13 +178,13 @@ func (d *devCluster) nodeID(i int) string   { return fmt.Sprintf("node-%d", i+1)
 func (d *devCluster) nodeDir(i int) string  { return filepath.Join(d.dir, d.nodeID(i)) }
 func (d *devCluster) peerAddr(i int) string { return fmt.Sprintf("127.0.0.1:%d", d.basePort+10*i+1) }
 
-// child is a node's process; gone is closed when it has ended and its end was reported.
+// child is the process of a node. gone is closed when it has exited and the exit was reported.
 type child struct {
 	process *os.Process
 	gone    chan struct{}
 }
 
-// start runs one node and reports its end, on stderr and on exited.
+// start runs one node and reports its exit, on stderr and on exited.
 func (d *devCluster) start(i int, exited chan<- error) (child, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -215,7 +218,8 @@ func (d *devCluster) start(i int, exited chan<- error) (child, error) {
 			return
 		}
 		if err != nil {
-			fmt.Fprintf(d.stderr, "recount-node: %s (pid %d) ended: %v; its log: %s; start it again with\n  %s serve --config %s\n",
+			fmt.Fprintf(d.stderr,
+				"recount-node: %s (pid %d) ended: %v; its log: %s; start it again with\n  %s serve --config %s\n",
 				d.nodeID(i), cmd.Process.Pid, err, out.Name(), self, filepath.Join(d.nodeDir(i), "config.yaml"))
 		}
 		exited <- fmt.Errorf("%s ended: %w", d.nodeID(i), errors.Join(err, errEnded))

@@ -13,7 +13,7 @@ import (
 	"strings"
 )
 
-// banner says to a person where the cluster is and what to type next. Scripts get the JSON line.
+// banner tells a person where the cluster is and what to type next. Scripts get the JSON line.
 func (d *devCluster) banner(w io.Writer) {
 	r := d.ready()
 	tool := "recount"
@@ -33,7 +33,9 @@ func (d *devCluster) banner(w io.Writer) {
 		fmt.Fprintln(w, "  The worthless test keys of testdata/keys.json are trusted: everybody can sign with them.")
 	}
 	tool = shellWord(tool)
-	fmt.Fprintf(w, "\nNext:\n  %s cluster status\n  %s keygen ed25519 --out me\n  %s keys add --ed25519-pub me.pub --owner me\n\nCtrl-C stops the nodes.\n",
+	fmt.Fprintf(w,
+		"\nNext:\n  %s cluster status\n  %s keygen ed25519 --out me\n  %s keys add --ed25519-pub me.pub "+
+			"--owner me\n\nCtrl-C stops the nodes.\n",
 		tool, tool, tool)
 }
 
@@ -42,10 +44,11 @@ func isFile(path string) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
-// shellWord quotes a text for a shell when it has to be quoted.
+// shellWord quotes a text for a shell if necessary.
 func shellWord(s string) string {
 	plain := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("/._-+:@", r)
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' ||
+			strings.ContainsRune("/._-+:@", r)
 	}
 	if s != "" && strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0 {
 		return s
@@ -53,7 +56,7 @@ func shellWord(s string) string {
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
-// lastWords finds in the log of a node, from an offset on, why it ended.
+// lastWords finds the reason in the log of a node, after an offset, why the node exited.
 func lastWords(path string, from int64) string {
 	f, err := os.Open(path)
 	if err != nil {
@@ -76,7 +79,7 @@ func lastWords(path string, from int64) string {
 	return string(bytes.TrimSpace(lines[len(lines)-1]))
 }
 
-// ended says why a node ended before all served: in its own words when it has left some.
+// ended reports why a node exited before all served, with the node's own last error if there is one.
 func (d *devCluster) ended(i int, log string, from int64, err error) error {
 	why := lastWords(log, from)
 	if why == "" {
@@ -90,18 +93,22 @@ func (d *devCluster) ended(i int, log string, from int64, err error) error {
 	return fmt.Errorf("%s ended at its start: %s", d.nodeID(i), why)
 }
 
-// perNode are the settings of the environment that dev writes into the settings file of each node, with a name or port of its own.
+// perNode returns the settings of the environment that dev writes into the settings file of each node, each
+// with its own name or port.
 func (d *devCluster) perNode(i int) (string, error) {
 	var b strings.Builder
 	if listen := os.Getenv("RECOUNT_METRICS_LISTEN"); listen != "" {
 		host, text, err := net.SplitHostPort(listen)
 		port, bad := strconv.Atoi(text)
 		if err := errors.Join(err, bad); err != nil || port < 1 || port+10*i > 65535 {
-			return "", &usageError{fmt.Errorf("RECOUNT_METRICS_LISTEN: %q is not host:port with room for %d nodes, ten apart", listen, d.nodes)}
+			return "",
+				&usageError{fmt.Errorf("RECOUNT_METRICS_LISTEN: %q is not host:port with room for %d nodes, ten apart",
+					listen, d.nodes)}
 		}
 		fmt.Fprintf(&b, "metrics:\n  listen: %q\n", net.JoinHostPort(host, strconv.Itoa(port+10*i)))
 	}
-	file, most, keep := os.Getenv("RECOUNT_AUDIT_LOG_FILE"), os.Getenv("RECOUNT_AUDIT_LOG_MAX_BYTES"), os.Getenv("RECOUNT_AUDIT_LOG_KEEP")
+	file, most, keep := os.Getenv("RECOUNT_AUDIT_LOG_FILE"), os.Getenv("RECOUNT_AUDIT_LOG_MAX_BYTES"),
+		os.Getenv("RECOUNT_AUDIT_LOG_KEEP")
 	if file+most+keep == "" {
 		return b.String(), nil
 	}
@@ -122,11 +129,13 @@ func (d *devCluster) perNode(i int) (string, error) {
 	return b.String(), nil
 }
 
-// warnUnused names the settings of the environment that dev decides for each node itself.
+// warnUnused lists the settings of the environment that dev overrides for each node.
 func warnUnused(w io.Writer) {
 	for _, s := range settings {
-		used := slices.Contains([]string{"auth.required", "auth.two_person", "auth.failures", "token_rate", "pcs_profiles", "ballast"}, s.key) ||
-			strings.HasPrefix(s.key, "audit_log.") || strings.HasPrefix(s.key, "metrics.") || strings.HasPrefix(s.key, "pcs_")
+		used := slices.Contains([]string{"auth.required", "auth.two_person", "auth.failures", "token_rate",
+			"pcs_profiles", "ballast"}, s.key) ||
+			strings.HasPrefix(s.key, "audit_log.") || strings.HasPrefix(s.key, "metrics.") ||
+			strings.HasPrefix(s.key, "pcs_")
 		if value := os.Getenv(s.env); value != "" && !used && ownSetting(s.key) {
 			fmt.Fprintf(w, "recount-node: %s is not used: dev gives every node its own %s\n", s.env, s.key)
 		}

@@ -20,7 +20,8 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// own refuses a directory that no start of dev has made and that has what dev would replace: the settings and keys of other nodes.
+// own rejects a directory that dev has not made and that has files that dev would replace: settings and keys of
+// other nodes.
 func (d *devCluster) own() error {
 	if _, err := os.Lstat(filepath.Join(d.dir, "cluster-id")); err == nil {
 		return nil
@@ -31,13 +32,15 @@ func (d *devCluster) own() error {
 	}
 	for _, name := range taken {
 		if _, err := os.Lstat(filepath.Join(d.dir, name)); err == nil {
-			return &usageError{fmt.Errorf("--dir: %s has %s, and is not a directory of recount-node dev; nothing was written. Give another name", d.dir, name)}
+			return &usageError{fmt.Errorf("--dir: %s has %s, and is not a directory of recount-node dev; "+
+				"nothing was written. Give another name",
+				d.dir, name)}
 		}
 	}
 	return nil
 }
 
-// prepare makes what is missing below the directory; what is there stays.
+// prepare creates the missing files in the directory. It keeps existing ones.
 func (d *devCluster) prepare() error {
 	if err := d.own(); err != nil {
 		return err
@@ -45,7 +48,7 @@ func (d *devCluster) prepare() error {
 	if err := os.MkdirAll(d.dir, 0o700); err != nil {
 		return err
 	}
-	clusterID, err := d.clusterID() // the first file: it says whose directory this is
+	clusterID, err := d.clusterID() // the first file, which marks the directory as dev's
 	if err != nil {
 		return err
 	}
@@ -85,7 +88,7 @@ func (d *devCluster) prepare() error {
 	return nil
 }
 
-// clusterID is made once and kept in DIR/cluster-id.
+// clusterID returns the id of the cluster. It is generated once and kept in DIR/cluster-id.
 func (d *devCluster) clusterID() (string, error) {
 	path := filepath.Join(d.dir, "cluster-id")
 	b, err := os.ReadFile(path)
@@ -103,7 +106,7 @@ func (d *devCluster) clusterID() (string, error) {
 	return id, os.WriteFile(path, []byte(id+"\n"), 0o644)
 }
 
-// writeTokens makes one token of each role, and the file that makes them known to the nodes.
+// writeTokens makes one token of each role, and the tokens file for the nodes.
 func (d *devCluster) writeTokens() error {
 	lines := "# id role sha256 expiry name; the tokens are beside this file. Written by recount-node dev.\n"
 	for _, role := range wire.Roles() {
@@ -117,7 +120,7 @@ func (d *devCluster) writeTokens() error {
 	return os.WriteFile(filepath.Join(d.dir, "tokens", "tokens"), []byte(lines), 0o600)
 }
 
-// devToken reads a token, or makes it when the file is not there or holds none.
+// devToken reads a token. If the file does not exist or holds no token, devToken makes one.
 func devToken(path string, role wire.Role) (text, id string, err error) {
 	b, err := os.ReadFile(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -133,11 +136,11 @@ func devToken(path string, role wire.Role) (text, id string, err error) {
 	return text, id, os.WriteFile(path, []byte(text+"\n"), 0o600)
 }
 
-// keySettings are the key settings that dev takes over from its environment into files of the cluster.
+// keySettings are the key settings that dev copies from its environment into files of the cluster.
 var keySettings = []string{"pcs_hmac_key", "pcs_hmac_keys", "pcs_ed25519_pub_b64"}
 
-// writeKeys keeps the key settings of the environment below DIR/keys, so that a node started by hand has them too. Without
-// any, the keys kept earlier stay, and a new cluster gets a demo key.
+// writeKeys stores the key settings of the environment below DIR/keys, so that a node started by hand has them
+// too. Without any, keys stored earlier stay, and a new cluster gets a demo key.
 func (d *devCluster) writeKeys() ([]string, error) {
 	v, err := load("", devFlags(), os.LookupEnv)
 	if err != nil {
@@ -179,7 +182,7 @@ func (d *devCluster) writeKeys() ([]string, error) {
 	return lines, os.WriteFile(list, []byte(strings.Join(lines, "\n")+"\n"), 0o600)
 }
 
-// devFlags is an empty flag set: dev takes key settings from the environment only.
+// devFlags returns an empty flag set, because dev takes key settings from the environment only.
 func devFlags() *pflag.FlagSet { return pflag.NewFlagSet("dev", pflag.ContinueOnError) }
 
 func authority(dir, name string) (*certs.CA, error) {
@@ -201,7 +204,12 @@ func (d *devCluster) prepareNode(i int, clusterID string, keyLines []string, api
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	names := certs.Request{CommonName: d.nodeID(i), DNS: []string{"localhost", d.nodeID(i)}, IPs: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback}, Server: true}
+	names := certs.Request{
+		CommonName: d.nodeID(i),
+		DNS:        []string{"localhost", d.nodeID(i)},
+		IPs:        []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
+		Server:     true,
+	}
 	if err := issue(apiCA, filepath.Join(dir, "api"), names); err != nil {
 		return err
 	}
@@ -253,7 +261,8 @@ voters:
 		fmt.Fprintf(&b, "  - {id: %q, peer: %q, api: %q}\n", d.nodeID(j), d.peerAddr(j), d.apiURL(j))
 	}
 	fmt.Fprintf(&b, "pcs_profiles: %q\n", envOr("PCS_PROFILES", d.profiles()))
-	fmt.Fprintf(&b, "auth:\n  required: %s\n  two_person: %s\n  tokens_file: ../tokens/tokens\n  failures: %s\n", envOr("RECOUNT_AUTH_REQUIRED", "true"),
+	fmt.Fprintf(&b, "auth:\n  required: %s\n  two_person: %s\n  tokens_file: ../tokens/tokens\n  failures: %s\n",
+		envOr("RECOUNT_AUTH_REQUIRED", "true"),
 		envOr("RECOUNT_AUTH_TWO_PERSON", "false"), envOr("RECOUNT_AUTH_FAILURES", "60"))
 	fmt.Fprintf(&b, "ballast: 0\n")
 	fmt.Fprintf(&b, "token_rate: %s\n", envOr("TOKEN_RATE", "0"))
@@ -263,7 +272,7 @@ voters:
 	return b.String()
 }
 
-// profiles are those of the first policy: the same as in production, unless all are asked for.
+// profiles returns the profiles of the first policy: those of production, unless all are requested.
 func (d *devCluster) profiles() string {
 	set := pcs.DefaultProfiles
 	if d.allProfiles {
@@ -283,13 +292,15 @@ func envOr(name, def string) string {
 	return def
 }
 
-// ownSetting tells whether the settings file that dev writes decides a setting: in the environment it would be the same for all nodes.
+// ownSetting reports whether the settings file that dev writes decides a setting. In the environment it would
+// be the same for all nodes.
 func ownSetting(key string) bool {
 	return strings.Contains(key, ".") && key != "api.client_ca_file" || slices.Contains(keySettings, key) ||
-		slices.Contains([]string{"node_id", "cluster_id", "dir", "pid_file", "token_rate", "pcs_profiles", "pcs_sign_alg"}, key)
+		slices.Contains([]string{"node_id", "cluster_id", "dir", "pid_file", "token_rate", "pcs_profiles",
+			"pcs_sign_alg"}, key)
 }
 
-// childEnv is the environment without what the settings files of the nodes say.
+// childEnv returns the environment without the settings that are in the settings files of the nodes.
 func childEnv() []string {
 	own := map[string]bool{}
 	for _, s := range settings {

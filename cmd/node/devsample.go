@@ -8,13 +8,13 @@ import (
 	"strings"
 )
 
-// sampleKeys are the keys of testdata/keys.json that the sample records are signed with. Everybody knows them.
+// sampleKeys are the keys of testdata/keys.json that sign the sample records. They are public.
 var sampleKeys = map[string]string{
 	"pcs_hmac_keys":       "TRi84rjRdeJ4EasHWrOxVf6pckZqFBd+quSuUAPsTq0=,previous-shared-key",
 	"pcs_ed25519_pub_b64": "+CpgkgeQRd0qAM1WygfHS4iIs5ceeUpNz+A69X/KbpY=",
 }
 
-// withSample adds the sample keys to the key settings of a cluster that has a demo key only.
+// withSample adds the sample keys to the key settings of a cluster that has only a demo key.
 func (d *devCluster) withSample(lines []string) ([]string, error) {
 	for _, key := range keySettings {
 		value, sample := sampleKeys[key]

@@ -10,15 +10,15 @@ import (
 	"time"
 )
 
-// faultClockEnv names a file that holds how far this node's wall clock is off, as a Go duration such as -720h, and after a
-// blank how long its machine slept, if it did; a directory holds one such file for each node, called by its id. No file, or an
-// empty one, is a right clock.
+// faultClockEnv names a file with the offset of this node's wall clock, as a Go duration such as -720h, and
+// after a blank the time for which its machine slept, if it did. A directory holds one such file for each node,
+// named by its id. Without a file, or with an empty one, the clock is right.
 const faultClockEnv = "RECOUNT_FAULT_CLOCK"
 
 // faultClockPoll bounds how often the file is read.
 const faultClockPoll = 5 * time.Millisecond
 
-// faultClock is what tests can shift while the node runs.
+// faultClock is a clock that tests can shift while the node runs.
 type faultClock struct {
 	path, node string
 	began      time.Time
@@ -26,10 +26,10 @@ type faultClock struct {
 	mu    sync.Mutex
 	read  time.Time
 	shift time.Duration // of the wall clock alone
-	slept time.Duration // of the wall clock and of the time that passed
+	slept time.Duration // of the wall clock and of the elapsed time
 }
 
-// clocks are the wall clock and the time that passed, nil for those of this machine.
+// clocks returns the wall clock and the elapsed time, nil for those of this machine.
 func clocks(nodeID string) (wall func() time.Time, elapsed func() time.Duration) {
 	path := os.Getenv(faultClockEnv)
 	if path == "" {
@@ -58,7 +58,7 @@ func (f *faultClock) now() (now time.Time, shift, slept time.Duration) {
 	return now, f.shift, f.slept
 }
 
-// readShift panics on a file that holds no durations: a test that shifts nothing would pass for nothing.
+// readShift panics on a file that holds no durations, because a test that shifts nothing would pass.
 func readShift(path, nodeID string) (shift, slept time.Duration) {
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		path = filepath.Join(path, nodeID)

@@ -9,10 +9,12 @@ import (
 	"github.com/recount-ledger/recount/internal/cli"
 )
 
-// toolVariables are read by recount, and may be set beside those of a node.
-var toolVariables = []string{"RECOUNT_ENDPOINTS", "RECOUNT_CA", "RECOUNT_TOKEN_FILE", "RECOUNT_CERT", "RECOUNT_CERT_KEY", "RECOUNT_DEV", "RECOUNT_CONTEXT", "RECOUNT_CONFIG"}
+// toolVariables are read by recount and may be set beside those of a node.
+var toolVariables = []string{"RECOUNT_ENDPOINTS", "RECOUNT_CA", "RECOUNT_TOKEN_FILE", "RECOUNT_CERT",
+	"RECOUNT_CERT_KEY", "RECOUNT_DEV", "RECOUNT_CONTEXT", "RECOUNT_CONFIG"}
 
-// foreignSettings are the variables that the predecessor's server reads and a node does not, and what to do instead.
+// foreignSettings are the variables that the predecessor's server reads and a node does not, with the
+// replacement for each.
 var foreignSettings = []struct{ env, instead string }{
 	{"MULTI_TENANT", tenantsInstead},
 	{"TENANTS", tenantsInstead},
@@ -27,21 +29,25 @@ var foreignSettings = []struct{ env, instead string }{
 const (
 	tenantsInstead = "a ledger has no tenants; give each tenant a key of its own for shards of its own " +
 		"(recount keys add --shard 't1-*'), or a cluster of its own"
-	storesInstead = "the log itself knows what was sent before, on every node; a policy says for how long (params.dedup_ttl)"
+	storesInstead = "the log itself knows what was sent before, on every node; a policy says for how long " +
+		"(params.dedup_ttl)"
 )
 
-// foreign warns of variables of the predecessor, a line each: ignored in silence they would look like settings that count.
+// foreign warns of variables of the predecessor, one per line. Ignored silently, they would look like valid
+// settings.
 func foreign(env func(string) (string, bool)) (warnings []string) {
 	for _, s := range foreignSettings {
 		if text, ok := env(s.env); ok && text != "" && text != "false" && text != "0" {
-			warnings = append(warnings, fmt.Sprintf("%s is set and counts for nothing: %s; docs/agents.md has more", s.env, s.instead))
+			warnings = append(warnings,
+				fmt.Sprintf("%s is set and counts for nothing: %s; docs/agents.md has more", s.env, s.instead))
 		}
 	}
 	return warnings
 }
 
-// misspelt warns of variables that no setting has and that are nearly the name of one: RECOUNT_API_LITSEN, RECOUNT_TOKEN_RATE. A
-// node that does not find what was meant would start with the default. environ is as of os.Environ.
+// misspelt warns of variables that no setting has and that are similar to one: RECOUNT_API_LITSEN,
+// RECOUNT_TOKEN_RATE. Otherwise a node would silently start with the default. environ has the form of
+// os.Environ.
 func misspelt(environ []string) (warnings []string) {
 	var known []string
 	for _, s := range settings {
@@ -67,10 +73,10 @@ func misspelt(environ []string) (warnings []string) {
 	return warnings
 }
 
-// ours tells names that nobody else gives to variables.
+// ours reports whether a name begins like the variables of a node.
 func ours(name string) bool {
 	return strings.HasPrefix(name, "RECOUNT_") || strings.HasPrefix(name, "PCS_") || strings.HasPrefix(name, "METRICS_")
 }
 
-// unread warns of what is in the environment and counts for nothing.
+// unread warns of variables in the environment that are ignored.
 func unread() []string { return append(foreign(os.LookupEnv), misspelt(os.Environ())...) }

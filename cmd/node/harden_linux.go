@@ -6,7 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// hideMemory keeps the secrets in this process's memory out of core dumps, and away from other processes of its user.
+// hideMemory keeps the secrets in this process's memory out of core dumps and away from other processes of its
+// user.
 func hideMemory() error {
 	return errors.Join(
 		unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}),

@@ -1,5 +1,5 @@
-// Command recount-node runs one node of a Recount ledger (serve), or a whole cluster on this machine (dev).
-// It refuses to start with a setting that it does not know and reports every problem of its settings at once.
+// Command recount-node runs one node of a Recount ledger (serve), or a whole cluster on this machine (dev). It
+// does not start with an unknown setting, and reports all problems of its settings at once.
 package main
 
 import (
@@ -31,7 +31,8 @@ func main() {
 	os.Exit(code)
 }
 
-// explain prints what failed, on one line, and below it, indented, further lines and what to do next. It returns the exit code.
+// explain prints an error on one line, and below it, indented, further lines and the next steps. It returns the
+// exit code.
 func explain(w io.Writer, command string, err error) int {
 	text := strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "\n  ")
 	var usage *usageError
@@ -46,8 +47,8 @@ func explain(w io.Writer, command string, err error) int {
 	return 1
 }
 
-// execute runs one command line and says which command it was. Output that could not be written is an error, so that no command
-// says ok when nobody heard it. Whatever stops a command before it begins is wrong usage.
+// execute runs one command line and returns the name of the command. Output that could not be written is an
+// error, so that no command reports success unheard. An error before the command begins is wrong usage.
 func execute(ctx context.Context, args []string, stdout io.Writer) (command string, err error) {
 	cmd, out, begun := root(), cli.Watch(stdout), false
 	notice(cmd, &begun)

@@ -14,13 +14,13 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// usageError is a mistake in flags or settings; the exit code is 2.
+// usageError is a mistake in flags or settings. The exit code is 2.
 type usageError struct{ err error }
 
 func (e *usageError) Error() string { return e.err.Error() }
 func (e *usageError) Unwrap() error { return e.err }
 
-// wrong makes a mistake in usage of err; nil stays nil.
+// wrong converts err to a mistake in usage. Nil stays nil.
 func wrong(err error) error {
 	if err == nil {
 		return nil
@@ -45,7 +45,8 @@ Exit codes: 0 stopped as asked, 1 failed, 2 wrong usage or settings, 70 the stor
 		Version: version.Get().String(),
 	}
 	cmd.PersistentPreRunE = func(cmd *cobra.Command, args []string) error { return wrong(cli.Check(cmd, args)) }
-	cmd.AddCommand(serveCommand(), devCommand(), configCommand(), certsCommand(), tokenCommand(), versionCommand(), cli.Completion("recount-node", wrong))
+	cmd.AddCommand(serveCommand(), devCommand(), configCommand(), certsCommand(), tokenCommand(), versionCommand(),
+		cli.Completion("recount-node", wrong))
 	cmd.CompletionOptions.DisableDefaultCmd = true
 	cli.Strict(cmd, wrong)
 	cli.FitHelp(cmd, func() int { return term.Look(cmd.OutOrStdout(), 0, term.ColorNever, os.Getenv).Width })
@@ -63,8 +64,14 @@ func versionCommand() *cobra.Command {
 			if output == "json" {
 				enc := json.NewEncoder(cmd.OutOrStdout())
 				enc.SetIndent("", "  ")
-				return enc.Encode(wire.VersionAnswer{Version: b.Version, Go: b.Go, Platform: b.Platform, Commit: b.Commit,
-					CommitTime: b.Time, Kernels: verify.Kernels()})
+				return enc.Encode(wire.VersionAnswer{
+					Version:    b.Version,
+					Go:         b.Go,
+					Platform:   b.Platform,
+					Commit:     b.Commit,
+					CommitTime: b.Time,
+					Kernels:    verify.Kernels(),
+				})
 			}
 			_, err := fmt.Fprintln(cmd.OutOrStdout(), "recount-node version", b)
 			return err

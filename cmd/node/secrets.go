@@ -10,10 +10,11 @@ import (
 	"github.com/recount-ledger/recount/internal/verify"
 )
 
-// privateKeys are the settings that name a private key.
+// privateKeys are the settings that name the file of a private key.
 var privateKeys = []string{"api.key_file", "peer.key_file"}
 
-// checkKeyFiles refuses private keys that others may read or change. A file that is not there is reported when it is used.
+// checkKeyFiles rejects private keys that others may read or change. A missing file is reported when it is
+// used.
 func (v values) checkKeyFiles() error {
 	var errs []error
 	for _, key := range privateKeys {
@@ -35,7 +36,7 @@ func wrapped(what string, err error) error {
 	return fmt.Errorf("%s: %w", what, err)
 }
 
-// settingOf finds a setting by its key; the zero setting is none.
+// settingOf finds a setting by its key. It returns the zero setting if there is none.
 func settingOf(key string) setting {
 	for _, s := range settings {
 		if s.key == key {
@@ -45,8 +46,8 @@ func settingOf(key string) setting {
 	return setting{}
 }
 
-// rereadKeys returns what reads the keys of the settings again; nil when none of them is in a file that can change. A
-// content that has not changed costs a few system calls.
+// rereadKeys returns a function that reads the keys of the settings again, or nil if none of them is in a file
+// that can change. If the contents have not changed, a call costs a few system calls.
 func (v values) rereadKeys() func() ([]verify.Key, error) {
 	files := map[string]string{}
 	for _, key := range keySettings {

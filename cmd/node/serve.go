@@ -18,10 +18,10 @@ import (
 	"github.com/recount-ledger/recount/internal/node"
 )
 
-// stopTimeout bounds an orderly stop; after it the process ends anyway, which loses nothing.
+// stopTimeout bounds an orderly stop. Afterwards the process ends anyway, which loses nothing.
 const stopTimeout = 15 * time.Second
 
-// flushLimit is how long the end of the process waits for the reader of its log.
+// flushLimit bounds the time for which the end of the process waits for the reader of its log.
 const flushLimit = time.Second
 
 func serveCommand() *cobra.Command {
@@ -48,11 +48,11 @@ seconds, at once after SIGHUP. Files that do not fit are refused, with a warning
 	return cmd
 }
 
-// gcPercent is how far the heap of a node may grow before it is collected, unless GOGC says otherwise. Most of a node's
-// memory is bounded buffers; collecting less often saves a twentieth of its processor time.
+// gcPercent is the growth of the heap in percent before it is collected, unless GOGC is set. Most of a node's
+// memory is bounded buffers, and collecting less often saves a twentieth of its processor time.
 const gcPercent = 300
 
-// onHangup calls f for every SIGHUP of the channel until the returned function is called.
+// onHangup calls f for every SIGHUP in the channel until the returned function is called.
 func onHangup(hangups <-chan os.Signal, f func()) (stop func()) {
 	done := make(chan struct{})
 	go func() {
@@ -72,15 +72,15 @@ func serve(ctx context.Context, c node.Config, pidFile string, warnings []string
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
-	own := logFile() // before hideMemory, after which a process may not open what it has
+	own := logFile() // before hideMemory, because afterwards a process may not reopen its own files
 	if err := hideMemory(); err != nil {
 		return fmt.Errorf("keep secrets out of core dumps: %w", err)
 	}
-	signal.Ignore(syscall.SIGPIPE) // a reader of the log that goes away takes no node with it
+	signal.Ignore(syscall.SIGPIPE) // the node must survive the exit of the reader of its log
 	lines := logqueue.New(own, logqueue.DefaultBytes)
 	defer lines.Flush(flushLimit)
 	log := slog.New(slog.NewJSONHandler(lines, nil)).With("node", c.NodeID)
-	slog.SetDefault(log) // what libraries print goes the same way
+	slog.SetDefault(log) // libraries print to the same log
 	for _, w := range warnings {
 		log.Warn(w)
 	}
@@ -89,7 +89,8 @@ func serve(ctx context.Context, c node.Config, pidFile string, warnings []string
 		lines.Flush(flushLimit)
 		os.Exit(code)
 	}
-	// An orderly stop may hang on a stuck disk, and so may a start. Ending the process loses nothing that was acknowledged.
+	// An orderly stop may hang on a stuck disk, and so may a start. Ending the process loses nothing that was
+	// acknowledged.
 	late := func() *time.Timer {
 		return time.AfterFunc(stopTimeout+5*time.Second, func() {
 			log.Error("the stop takes too long; the process ends here")
@@ -97,19 +98,19 @@ func serve(ctx context.Context, c node.Config, pidFile string, warnings []string
 		})
 	}
 	defer context.AfterFunc(ctx, func() { late() })()
-	hangups := make(chan os.Signal, 1) // from the beginning: without a receiver SIGHUP ends a process
+	hangups := make(chan os.Signal, 1) // before anything else, because SIGHUP ends a process without a receiver
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
 	return again(ctx, rebuildPause, log, func() error { return run(ctx, c, pidFile, log, hangups, late) })
 }
 
-// A disk that damages derived/ again and again must not be worn out by folding it again and again.
+// Folding is limited to a few attempts, so that a disk that damages derived/ repeatedly is not worn out.
 const (
 	rebuildLimit = 4
 	rebuildPause = 5 * time.Second
 )
 
-// again opens a node again, a few times at most, whose derived/ has to be folded anew.
+// again reopens a node whose derived/ has to be folded again, a few times at most.
 func again(ctx context.Context, pause time.Duration, log *slog.Logger, run func() error) error {
 	for opened := 1; ; opened++ {
 		err := run()
@@ -128,13 +129,14 @@ func again(ctx context.Context, pause time.Duration, log *slog.Logger, run func(
 	}
 }
 
-// run runs the node once. late ends the process when its stop takes too long.
-func run(ctx context.Context, c node.Config, pidFile string, log *slog.Logger, hangups <-chan os.Signal, late func() *time.Timer) error {
+// run runs the node once. late ends the process if its stop takes too long.
+func run(ctx context.Context, c node.Config, pidFile string, log *slog.Logger, hangups <-chan os.Signal,
+	late func() *time.Timer) error {
 	n, err := node.Open(ctx, c, log)
 	if err != nil {
 		return err
 	}
-	// Only now: a second start of a running node fails above and must not take its pid file away.
+	// Only now, because a second start of a running node fails above and must not remove its pid file.
 	if pidFile != "" {
 		if err := os.WriteFile(pidFile, []byte(strconv.Itoa(os.Getpid())+"\n"), 0o644); err != nil {
 			return errors.Join(fmt.Errorf("pid_file: %w", err), n.Close(ctx))

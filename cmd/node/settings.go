@@ -20,7 +20,7 @@ import (
 	"github.com/recount-ledger/recount/internal/when"
 )
 
-// setting is one thing a node can be told. The same table makes flags, environment names, the list of known keys of the
+// setting is one setting of a node. This table also defines flags, environment names, the known keys of the
 // file and the text of --help.
 type setting struct {
 	key    string // in the file; the flag is the key with . and _ as -
@@ -28,56 +28,175 @@ type setting struct {
 	def    string
 	help   string
 	secret bool // also readable from <key>_file and <ENV>_FILE
-	yes    bool // true or false; the flag alone is true
-	public bool // a secret that everybody may know: its file must only not be changed by others
-	none   bool // a variable that is set to nothing means none; of the others it is refused
+	yes    bool // true or false; the flag without a value is true
+	public bool // a secret that is public: its file must only be protected from changes
+	none   bool // a variable set to the empty string means none; for other settings it is an error
 }
 
 var settings = []setting{
 	{key: "node_id", env: "RECOUNT_NODE_ID", help: "name of this node, unique in the cluster for ever"},
 	{key: "cluster_id", env: "RECOUNT_CLUSTER_ID", help: "name of the cluster, in every certificate"},
 	{key: "dir", env: "RECOUNT_DIR", help: "data directory of this node"},
-	{key: "new_cluster", env: "RECOUNT_NEW_CLUSTER", def: "false", yes: true, help: "true: an empty dir is that of a new cluster; for the first start only, a node that lost its disk must not start"},
+	{
+		key: "new_cluster",
+		env: "RECOUNT_NEW_CLUSTER",
+		def: "false",
+		yes: true,
+		help: "true: an empty dir is that of a new cluster; for the first start only, a node that lost its " +
+			"disk must not start",
+	},
 	{key: "pid_file", env: "RECOUNT_PID_FILE", help: "file that holds the process id while the node runs"},
 	{key: "api.listen", env: "RECOUNT_API_LISTEN", help: "host:port for clients"},
 	{key: "api.cert_file", env: "RECOUNT_API_CERT_FILE", help: "certificate for clients, PEM"},
 	{key: "api.key_file", env: "RECOUNT_API_KEY_FILE", help: "its private key, PEM"},
-	{key: "api.client_ca_file", env: "RECOUNT_API_CLIENT_CA_FILE", help: "authorities of client certificates, PEM; default: none are asked for"},
+	{
+		key:  "api.client_ca_file",
+		env:  "RECOUNT_API_CLIENT_CA_FILE",
+		help: "authorities of client certificates, PEM; default: none are asked for",
+	},
 	{key: "peer.listen", env: "RECOUNT_PEER_LISTEN", help: "host:port for the other nodes"},
 	{key: "peer.ca_file", env: "RECOUNT_PEER_CA_FILE", help: "authority of the nodes' certificates, PEM"},
 	{key: "peer.cert_file", env: "RECOUNT_PEER_CERT_FILE", help: "certificate for the other nodes, PEM"},
 	{key: "peer.key_file", env: "RECOUNT_PEER_KEY_FILE", help: "its private key, PEM"},
-	{key: "pcs_sign_alg", env: "PCS_SIGN_ALG", help: "hmac, ed25519, or both separated by a comma; default: what keys are given for"},
+	{
+		key:  "pcs_sign_alg",
+		env:  "PCS_SIGN_ALG",
+		help: "hmac, ed25519, or both separated by a comma; default: what keys are given for",
+	},
 	{key: "pcs_hmac_key", env: "PCS_HMAC_KEY", secret: true, help: "one HMAC key; its bytes are the text as it stands"},
 	{key: "pcs_hmac_keys", env: "PCS_HMAC_KEYS", secret: true, help: "several HMAC keys, separated by commas"},
-	{key: "pcs_ed25519_pub_b64", env: "PCS_ED25519_PUB_B64", secret: true, public: true, help: "Ed25519 public keys, base64, separated by commas"},
-	{key: "pcs_profiles", env: "PCS_PROFILES", def: "f9,py,es,go,go-fold,py-bin", help: "canonical profiles of the first policy; later differences change nothing"},
-	{key: "auth.required", env: "RECOUNT_AUTH_REQUIRED", def: "true", help: "false lets everybody read and act; for closed networks only"},
-	{key: "auth.two_person", env: "RECOUNT_AUTH_TWO_PERSON", def: "false", help: "true: activation, rollback, thaw and policy apply need a second actor; the same on every node"},
-	{key: "auth.tokens_file", env: "RECOUNT_AUTH_TOKENS_FILE", help: "first tokens, a line each: id role sha256 expiry [name]"},
-	{key: "auth.failures", env: "RECOUNT_AUTH_FAILURES", def: "60", help: "failed authentications per address and minute, 0 is no limit"},
-	{key: "token_rate", env: "TOKEN_RATE", def: "100", help: "submissions per second on this node, burst twice that, 0 is off"},
-	{key: "address_rate", env: "RECOUNT_ADDRESS_RATE", help: "submissions per second from one address (IPv6: one /64), burst twice that, 0 is off; default: 20 times token_rate"},
-	{key: "key_rate", env: "RECOUNT_KEY_RATE", def: "0", help: "submissions per second that one key signed, burst twice that, 0 is off: keys share token_rate fairly"},
-	{key: "throttle_status", env: "RECOUNT_THROTTLE_STATUS", def: "429", help: "429 or 503 (some agents drop records on 429)"},
-	{key: "metrics.listen", env: "RECOUNT_METRICS_LISTEN", help: "host:port for /metrics alone, plain HTTP on loopback, else with the certificate for clients; default: api.listen serves it"},
-	{key: "metrics_user", env: "METRICS_USER", none: true, help: "user name for /metrics; default: none, only tokens are taken"},
+	{
+		key:    "pcs_ed25519_pub_b64",
+		env:    "PCS_ED25519_PUB_B64",
+		secret: true,
+		public: true,
+		help:   "Ed25519 public keys, base64, separated by commas",
+	},
+	{
+		key:  "pcs_profiles",
+		env:  "PCS_PROFILES",
+		def:  "f9,py,es,go,go-fold,py-bin",
+		help: "canonical profiles of the first policy; later differences change nothing",
+	},
+	{
+		key:  "auth.required",
+		env:  "RECOUNT_AUTH_REQUIRED",
+		def:  "true",
+		help: "false lets everybody read and act; for closed networks only",
+	},
+	{
+		key:  "auth.two_person",
+		env:  "RECOUNT_AUTH_TWO_PERSON",
+		def:  "false",
+		help: "true: activation, rollback, thaw and policy apply need a second actor; the same on every node",
+	},
+	{
+		key:  "auth.tokens_file",
+		env:  "RECOUNT_AUTH_TOKENS_FILE",
+		help: "first tokens, a line each: id role sha256 expiry [name]",
+	},
+	{
+		key:  "auth.failures",
+		env:  "RECOUNT_AUTH_FAILURES",
+		def:  "60",
+		help: "failed authentications per address and minute, 0 is no limit",
+	},
+	{
+		key:  "token_rate",
+		env:  "TOKEN_RATE",
+		def:  "100",
+		help: "submissions per second on this node, burst twice that, 0 is off",
+	},
+	{
+		key: "address_rate",
+		env: "RECOUNT_ADDRESS_RATE",
+		help: "submissions per second from one address (IPv6: one /64), burst twice that, 0 is off; default: " +
+			"20 times token_rate",
+	},
+	{
+		key:  "key_rate",
+		env:  "RECOUNT_KEY_RATE",
+		def:  "0",
+		help: "submissions per second that one key signed, burst twice that, 0 is off: keys share token_rate fairly",
+	},
+	{
+		key:  "throttle_status",
+		env:  "RECOUNT_THROTTLE_STATUS",
+		def:  "429",
+		help: "429 or 503 (some agents drop records on 429)",
+	},
+	{
+		key: "metrics.listen",
+		env: "RECOUNT_METRICS_LISTEN",
+		help: "host:port for /metrics alone, plain HTTP on loopback, else with the certificate for clients; " +
+			"default: api.listen serves it",
+	},
+	{
+		key:  "metrics_user",
+		env:  "METRICS_USER",
+		none: true,
+		help: "user name for /metrics; default: none, only tokens are taken",
+	},
 	{key: "metrics_pass", env: "METRICS_PASS", secret: true, help: "password for /metrics"},
-	{key: "audit_log.file", env: "RECOUNT_AUDIT_LOG_FILE", help: "file for the audit stream, one JSON line per answered submission and act; default: none"},
-	{key: "audit_log.max_bytes", env: "RECOUNT_AUDIT_LOG_MAX_BYTES", def: "104857600", help: "size at which it is rotated, 0 is never"},
-	{key: "audit_log.keep", env: "RECOUNT_AUDIT_LOG_KEEP", def: "90d", help: "age at which a rotated file is deleted, such as 90d or 36h, 0 is never"},
-	{key: "trusted_proxies", env: "RECOUNT_TRUSTED_PROXIES", help: "proxies whose X-Forwarded-For counts, CIDRs separated by commas"},
-	{key: "record_remote", env: "RECOUNT_RECORD_REMOTE", def: "true", help: "false: events and logs do not say from which address a submission came"},
+	{
+		key:  "audit_log.file",
+		env:  "RECOUNT_AUDIT_LOG_FILE",
+		help: "file for the audit stream, one JSON line per answered submission and act; default: none",
+	},
+	{
+		key:  "audit_log.max_bytes",
+		env:  "RECOUNT_AUDIT_LOG_MAX_BYTES",
+		def:  "104857600",
+		help: "size at which it is rotated, 0 is never",
+	},
+	{
+		key:  "audit_log.keep",
+		env:  "RECOUNT_AUDIT_LOG_KEEP",
+		def:  "90d",
+		help: "age at which a rotated file is deleted, such as 90d or 36h, 0 is never",
+	},
+	{
+		key:  "trusted_proxies",
+		env:  "RECOUNT_TRUSTED_PROXIES",
+		help: "proxies whose X-Forwarded-For counts, CIDRs separated by commas",
+	},
+	{
+		key:  "record_remote",
+		env:  "RECOUNT_RECORD_REMOTE",
+		def:  "true",
+		help: "false: events and logs do not say from which address a submission came",
+	},
 	{key: "max_body", env: "RECOUNT_MAX_BODY", def: "1048576", help: "bytes of a submission"},
-	{key: "ballast", env: "RECOUNT_BALLAST", def: "1073741824", help: "bytes of disk in reserve, freed when the disk is full; at most a fiftieth of the disk, 0 is none"},
-	{key: "election_timeout", env: "RECOUNT_ELECTION_TIMEOUT", def: "2s", help: "how long a follower waits for its leader"},
-	{key: "accept_clock", env: "RECOUNT_ACCEPT_CLOCK", help: "about the time now, as 2006-01-02T15:04:05Z, for a start with clocks that are right and far from the newest event; counts for an hour"},
-	{key: "pack_batch_bytes", env: "RECOUNT_PACK_BATCH_BYTES", def: "4194304", help: "bytes of log that one step of a fold reads"},
+	{
+		key:  "ballast",
+		env:  "RECOUNT_BALLAST",
+		def:  "1073741824",
+		help: "bytes of disk in reserve, freed when the disk is full; at most a fiftieth of the disk, 0 is none",
+	},
+	{
+		key:  "election_timeout",
+		env:  "RECOUNT_ELECTION_TIMEOUT",
+		def:  "2s",
+		help: "how long a follower waits for its leader",
+	},
+	{
+		key: "accept_clock",
+		env: "RECOUNT_ACCEPT_CLOCK",
+		help: "about the time now, as 2006-01-02T15:04:05Z, for a start with clocks that are right and far " +
+			"from the newest event; counts for an hour",
+	},
+	{
+		key:  "pack_batch_bytes",
+		env:  "RECOUNT_PACK_BATCH_BYTES",
+		def:  "4194304",
+		help: "bytes of log that one step of a fold reads",
+	},
 }
 
 func (s setting) flag() string { return strings.NewReplacer(".", "-", "_", "-").Replace(s.key) }
 
-// addFlags puts every setting that is not a secret on fs; a secret on a command line is seen by every process.
+// addFlags adds flags for all settings that are not secrets. A secret on a command line is visible to every
+// process.
 func addFlags(fs *pflag.FlagSet) {
 	for _, s := range settings {
 		if s.secret {
@@ -98,16 +217,16 @@ func defaultText(def string) string {
 	return ", default " + def
 }
 
-// values are the settings as text, after flag > environment > file > default.
+// values holds the settings as text, with the precedence flag > environment > file > default.
 type values struct {
 	text   map[string]string
 	origin map[string]string
 	voters []node.Voter
-	from   string // where voters came from
-	unread bool   // the file could not be read as a whole, so that nothing is known of what it says
+	from   string // source of voters
+	unread bool   // the file could not be read as a whole, so its settings are unknown
 }
 
-// load reads the layers. Relative file names in the file are relative to the file.
+// load reads all layers. Relative file names in the file are relative to the file.
 func load(path string, fs *pflag.FlagSet, env func(string) (string, bool)) (values, error) {
 	v := values{text: map[string]string{}, origin: map[string]string{}}
 	var errs []error
@@ -125,8 +244,9 @@ func load(path string, fs *pflag.FlagSet, env func(string) (string, bool)) (valu
 			text, ok := env(name)
 			switch {
 			case ok && !s.secret && strings.TrimSpace(text) == "" && (text != "" || !s.none):
-				errs = append(errs, fmt.Errorf("%s: environment %s is set to nothing: give it a value, or unset it", s.key, name))
-			case ok && text != "": // an empty secret is none, so that a parent can take one back
+				errs = append(errs,
+					fmt.Errorf("%s: environment %s is set to nothing: give it a value, or unset it", s.key, name))
+			case ok && text != "": // an empty secret is none, so that a parent process can remove one
 				v.override(s, suffix, text, "environment "+name)
 			}
 		}
@@ -152,7 +272,7 @@ func suffixes(s setting) []string {
 
 func (v values) set(key, text, origin string) { v.text[key], v.origin[key] = text, origin }
 
-// override lets a higher layer replace both spellings of a secret of the lower ones, but not of its own.
+// override replaces both spellings of a secret from lower layers, but not of the same layer.
 func (v values) override(s setting, suffix, text, origin string) {
 	layer := strings.Fields(origin)[0]
 	for _, other := range suffixes(s) {
@@ -197,9 +317,10 @@ func (v *values) loadFile(path string) error {
 		}
 		text, ok := texts[key]
 		if !ok {
-			continue // yamlTexts has said why; the default stays
+			continue // yamlTexts has reported why; the default stays
 		}
-		if (strings.HasSuffix(key, "_file") || key == "dir" || key == "audit_log.file") && text != "" && !filepath.IsAbs(text) {
+		if (strings.HasSuffix(key, "_file") || key == "dir" || key == "audit_log.file") && text != "" &&
+			!filepath.IsAbs(text) {
 			text = filepath.Join(filepath.Dir(path), text)
 		}
 		v.set(key, text, "file "+path)
@@ -223,7 +344,7 @@ func didYouMean(key string) string {
 	return ""
 }
 
-// readSecrets replaces <key>_file by the file's content.
+// readSecrets replaces <key>_file by the content of the file.
 func (v values) readSecrets() (errs []error) {
 	for _, s := range settings {
 		path := v.text[s.key+"_file"]
@@ -244,8 +365,8 @@ func (v values) readSecrets() (errs []error) {
 	return errs
 }
 
-// read gives the content of a secret's file without its one final line feed. What an editor has put beside the secret is
-// refused; an empty file is for the caller to judge.
+// read returns the content of a secret's file without one final line feed. It rejects text that an editor has
+// added to the secret. The caller decides about an empty file.
 func (s setting) read(path string) (string, error) {
 	read := secretfile.Read
 	if s.public {
@@ -270,7 +391,7 @@ func (v values) duration(key string, errs *[]error) time.Duration {
 	return d
 }
 
-// checkLists refuses an empty part of a list, most often a variable that was not set.
+// checkLists rejects an empty element of a list, which is usually a variable that was not set.
 func (v values) checkLists() error {
 	var errs []error
 	for _, key := range listSettings {

@@ -8,9 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// logFile is where the log of the process goes. The runtime writes the reason of a crash to descriptor 2 itself, and would wait for
-// ever when that is a pipe that nobody reads. From the first call on descriptor 2 refuses in place of waiting, and the file that
-// is returned waits in the runtime's poller, as a network connection does.
+// logFile returns the file for the log of the process. The runtime writes the reason of a crash to descriptor 2
+// itself, and would wait permanently if that is a pipe that nobody reads. After the first call, descriptor 2
+// fails instead of waiting, and the returned file waits in the runtime's poller, like a network connection.
 var logFile = sync.OnceValue(func() *os.File { return patient(unix.Stderr) })
 
 func patient(fd int) *os.File {
@@ -19,7 +19,7 @@ func patient(fd int) *os.File {
 		return os.Stderr
 	}
 	switch is.Mode & unix.S_IFMT {
-	case unix.S_IFIFO: // opened again it has flags of its own, so that nobody who shares the pipe notices
+	case unix.S_IFIFO: // reopened, it has its own flags, so that other users of the pipe are not affected
 		own, err := unix.Open(fmt.Sprintf("/proc/self/fd/%d", fd), unix.O_WRONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 		if err == nil {
 			err = unix.Dup3(own, fd, 0)

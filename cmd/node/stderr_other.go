@@ -4,5 +4,5 @@ package main
 
 import "os"
 
-// logFile is where the log of the process goes.
+// logFile returns the file for the log of the process.
 func logFile() *os.File { return os.Stderr }

@@ -14,12 +14,12 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// mint is what `token mint` is told.
+// mint holds the flags of `token mint`.
 type mint struct {
 	role, name, expires, out, output string
 }
 
-// minted is what it makes; Token is empty when it went to a file.
+// minted is the result. Token is empty if it was written to a file.
 type minted struct {
 	ID        string `json:"id"`
 	Role      string `json:"role"`
@@ -42,7 +42,9 @@ func tokenCommand() *cobra.Command {
 func mintCommand() *cobra.Command {
 	var m mint
 	cmd := &cobra.Command{
-		Use: "mint --role ROLE --name NAME", Short: "Make a token and its line for auth.tokens_file, without a node", Args: cli.None,
+		Use:   "mint --role ROLE --name NAME",
+		Short: "Make a token and its line for auth.tokens_file, without a node",
+		Args:  cli.None,
 		Long: `Make a token and the line that makes it known to the nodes. Nothing is contacted and no node needs to run: a new ledger
 knows no token, so nobody could create the first one.
 
@@ -83,7 +85,7 @@ func roleWords() string {
 	return strings.Join(words, ", ")
 }
 
-// make checks everything before it makes anything.
+// make checks everything before it creates anything.
 func (m mint) make(now time.Time) (minted, error) {
 	role, expires := wire.Role(m.role), m.expires
 	var errs []error
@@ -96,7 +98,8 @@ func (m mint) make(now time.Time) (minted, error) {
 	if expires != "never" {
 		life, ok := parseSpan(expires)
 		if !ok {
-			errs = append(errs, fmt.Errorf("--expires %q: a positive time such as 90d or 12h, at most 36500d, or never", expires))
+			errs = append(errs,
+				fmt.Errorf("--expires %q: a positive time such as 90d or 12h, at most 36500d, or never", expires))
 		}
 		expires = now.Add(life).UTC().Format(time.RFC3339)
 	}
@@ -124,15 +127,20 @@ func (m mint) print(cmd *cobra.Command, made minted) error {
 		enc.SetIndent("", "  ")
 		return enc.Encode(made)
 	case made.File != "":
-		fmt.Fprintf(cmd.ErrOrStderr(), "The token is in %s. The line on stdout belongs into the file that auth.tokens_file names, on every node.\n", made.File)
+		fmt.Fprintf(cmd.ErrOrStderr(),
+			"The token is in %s. The line on stdout belongs into the file that auth.tokens_file names, on "+
+				"every node.\n",
+			made.File)
 		_, err := fmt.Fprintln(out, made.Line)
 		return err
 	}
-	_, err := fmt.Fprintf(out, "token, shown once:\n  %s\nline for the file that auth.tokens_file names, on every node:\n  %s\n", made.Token, made.Line)
+	_, err := fmt.Fprintf(out,
+		"token, shown once:\n  %s\nline for the file that auth.tokens_file names, on every node:\n  %s\n",
+		made.Token, made.Line)
 	return err
 }
 
-// writeSecret writes a file that must not exist, for its owner only.
+// writeSecret writes a new file that only its owner can read. The file must not exist.
 func writeSecret(path, text string) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, os.ErrExist) {

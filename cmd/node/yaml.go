@@ -12,20 +12,31 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Kinds of settings, by what YAML may take their values for. All others are text, and have to be a string in YAML too.
+// Kinds of settings for which YAML may have unquoted values. All others are text and must be strings in YAML
+// too.
 var (
 	listSettings   = []string{"pcs_sign_alg", "pcs_hmac_keys", "pcs_ed25519_pub_b64", "pcs_profiles", "trusted_proxies"}
 	boolSettings   = []string{"auth.required", "auth.two_person", "new_cluster", "record_remote"}
-	numberSettings = []string{"auth.failures", "token_rate", "address_rate", "key_rate", "throttle_status", "audit_log.max_bytes",
+	numberSettings = []string{"auth.failures", "token_rate", "address_rate", "key_rate", "throttle_status",
+		"audit_log.max_bytes",
 		"audit_log.keep", "max_body", "ballast", "election_timeout", "pack_batch_bytes"}
 )
 
-// yamlKinds names what YAML reads an unquoted word as.
-var yamlKinds = map[string]string{"!!int": "a number", "!!float": "a number", "!!bool": "true or false", "!!timestamp": "a date", "!!null": "nothing",
-	"!!binary": "bytes", "!!seq": "a list", "!!map": "a mapping"}
+// yamlKinds names the types that YAML gives to unquoted words.
+var yamlKinds = map[string]string{
+	"!!int":       "a number",
+	"!!float":     "a number",
+	"!!bool":      "true or false",
+	"!!timestamp": "a date",
+	"!!null":      "nothing",
+	"!!binary":    "bytes",
+	"!!seq":       "a list",
+	"!!map":       "a mapping",
+}
 
-// yamlTexts reads a settings file as the text that stands there, by key. YAML reads a secret of digits as a number, yes as true and
-// [a, b] as a list, and what is written back from that is another text; so every setting has to be of its kind.
+// yamlTexts reads a settings file as written, by key. YAML reads a secret of digits as a number, yes as true
+// and [a, b] as a list, and formatting these values again gives another text. Therefore every setting must have
+// its kind.
 func yamlTexts(path string) (map[string]string, []error) {
 	content, err := os.ReadFile(path)
 	if err != nil {
@@ -52,7 +63,7 @@ func yamlTexts(path string) (map[string]string, []error) {
 	return r.texts, r.errs
 }
 
-// yamlReader walks over a document.
+// yamlReader walks through a document.
 type yamlReader struct {
 	texts map[string]string
 	errs  []error
@@ -62,7 +73,7 @@ func (r *yamlReader) bad(n *yaml.Node, key, why string) {
 	r.errs = append(r.errs, fmt.Errorf("line %d: %s: %s", n.Line, key, why))
 }
 
-// resolved follows an alias; a cycle cannot be built with one.
+// resolved follows an alias. An alias cannot form a cycle.
 func resolved(n *yaml.Node) *yaml.Node {
 	if n.Kind == yaml.AliasNode {
 		return n.Alias
@@ -87,7 +98,7 @@ func (r *yamlReader) mapping(prefix string, m *yaml.Node) {
 	}
 }
 
-// setting keeps the text of one setting if it is of the setting's kind.
+// setting stores the text of one setting if it has the setting's kind.
 func (r *yamlReader) setting(key string, n *yaml.Node) {
 	tag := n.ShortTag()
 	switch {
@@ -98,7 +109,8 @@ func (r *yamlReader) setting(key string, n *yaml.Node) {
 	case tag == "!!str", tag == "!!bool" && slices.Contains(boolSettings, key),
 		(tag == "!!int" || tag == "!!float") && slices.Contains(numberSettings, key):
 		r.texts[key] = n.Value
-	case settingOf(key).key == "" && settingOf(strings.TrimSuffix(key, "_file")).key == "": // load says that it is unknown
+	case settingOf(key).key == "" && settingOf(strings.TrimSuffix(key, "_file")).key == "":
+		// load reports that it is unknown
 	default:
 		r.bad(n, key, "is read as "+yamlKind(tag)+" and not as text: quote it")
 	}
@@ -111,7 +123,7 @@ func yamlKind(tag string) string {
 	return tag
 }
 
-// list joins the items by commas, as the same setting is written in one text.
+// list joins the items by commas, like the same setting as text.
 func (r *yamlReader) list(key string, n *yaml.Node) {
 	var items []string
 	for i, item := range n.Content {
@@ -131,7 +143,7 @@ func (r *yamlReader) list(key string, n *yaml.Node) {
 	r.texts[key] = strings.Join(items, ",")
 }
 
-// voters checks the shape of the list of members; the values are checked with the other settings.
+// voters checks the structure of the list of members. The values are checked with the other settings.
 func (r *yamlReader) voters(n *yaml.Node) {
 	if n.Kind != yaml.SequenceNode {
 		r.bad(n, "voters", "must be a list of members, each with id, peer and api")
