@@ -48,7 +48,7 @@ func (a *app) approveCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.showApproved(got)
+			return a.showApproved(cmd.Context(), got)
 		},
 	}
 	f.add(cmd)
@@ -97,7 +97,7 @@ func (o *approveOnly) admits(x *wire.ApprovalAnswer) error {
 }
 
 // showApproved prints what was approved, and with a result what came of it.
-func (a *app) showApproved(got *wire.ApprovalAnswer) error {
+func (a *app) showApproved(ctx context.Context, got *wire.ApprovalAnswer) error {
 	if len(got.Result) == 0 {
 		a.talk("Approved. Carry it out before %s: %s", got.ExpiresAt, a.commandLine("recount approve "+shellWord(got.OpID)+" --run"))
 	}
@@ -107,18 +107,18 @@ func (a *app) showApproved(got *wire.ApprovalAnswer) error {
 		return err
 	}
 	fmt.Fprintln(a.out)
-	return a.showResult(got)
+	return a.showResult(ctx, got)
 }
 
 // showResult prints the result as the command that asked for it does.
-func (a *app) showResult(got *wire.ApprovalAnswer) error {
+func (a *app) showResult(ctx context.Context, got *wire.ApprovalAnswer) error {
 	switch got.Act {
 	case wire.OperationActivate, wire.OperationRollback:
-		return decoded(got.Result, a.showActivation)
+		return decoded(got.Result, func(r *wire.ActivateAnswer) error { return a.showActivation(ctx, r) })
 	case wire.OperationThaw:
-		return decoded(got.Result, a.showFreeze)
+		return decoded(got.Result, func(r *wire.FreezeAnswer) error { return a.showFreeze(ctx, r, true) })
 	case wire.OperationApply:
-		return decoded(got.Result, a.showApply)
+		return decoded(got.Result, func(r *wire.ApplyAnswer) error { return a.showApply(ctx, r) })
 	}
 	return a.document(got.Result)
 }

@@ -34,6 +34,8 @@ func confirming(t *testing.T) (dir string, done *[]string) {
 			answer(w, wire.TokensPage{Node: "node-1", Items: []wire.TokenAnswer{{ID: "abcdefghij234567", Name: "alice", Role: "auditor", State: "active", CreatedBy: "root", ExpiresAt: "2026-02-03T04:05:06Z"}}})
 		case r.URL.Path == "/v1/policies":
 			answer(w, wire.PoliciesPage{Items: []wire.PolicyAnswer{{ID: strings.Repeat("ab", 32), InForce: true}}})
+		case r.URL.Path == "/v1/acts":
+			answer(w, wire.ActsPage{Items: []wire.ActItem{}})
 		case r.URL.Path == "/v1/known-shards":
 			answer(w, wire.KnownShardsPage{Items: []wire.KnownShardsAnswer{}})
 		default:

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"io"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -76,5 +77,26 @@ func TestMarkedContext(t *testing.T) {
 	write(t, filepath.Join(env["XDG_CONFIG_HOME"], "recount", "config.yaml"), "contexts:\n  a: {dev: /x, colour: mauve}\n")
 	if r := runEnv(t, env, "", "context", "list"); r.code != exitUsage || !strings.Contains(r.err, `colour "mauve": must be one of green, red, yellow`) {
 		t.Errorf("%+v", r)
+	}
+}
+
+// TestLinesNameTheContext: a line to paste names the context that was asked, also the current one, which may be another by then.
+func TestLinesNameTheContext(t *testing.T) {
+	dir := dev(t, newNode(t))
+	config := t.TempDir() + "/contexts.yaml"
+	env := func(name string) string { return map[string]string{envConfig: config}[name] }
+	add := &app{env: env, in: strings.NewReader(""), out: io.Discard, err: io.Discard}
+	if code := add.run(t.Context(), []string{"context", "add", "prod", "--dev", dir}); code != exitOK {
+		t.Fatalf("exit code %d", code)
+	}
+	for _, a := range []*app{{env: env}, {env: env, contextName: "prod"}} {
+		p, err := a.find()
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.place = p
+		if line := a.commandLine("recount thaw", "--reason", "x y"); line != "recount thaw --reason 'x y' --context prod" {
+			t.Errorf("%s", line)
+		}
 	}
 }

@@ -104,9 +104,10 @@ func (a *app) commandLine(command string, options ...string) string {
 	return strings.Join(words, " ")
 }
 
-// placeOptions are the flags of this command line that name a cluster and a credential, in pairs.
+// placeOptions are the flags of this command line that name a cluster and a credential, in pairs. A context is named also where it was the
+// current one or that of the environment: another shell, or "context use", would send the line elsewhere.
 func (a *app) placeOptions() (options []string) {
-	options = append(options, "--dev", a.devDir, "--context", a.contextName)
+	options = append(options, "--dev", a.devDir, "--context", first(a.contextName, a.place.Context))
 	for _, e := range a.endpoints {
 		options = append(options, "--endpoint", e)
 	}

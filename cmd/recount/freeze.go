@@ -51,7 +51,7 @@ During an incident: freeze, then look in peace (recount canary, recount audit), 
   recount freeze --shard lab-7 --reason "agent sends nonsense"
   recount freeze --key hmac-0123456789abcdef --reason "may be stolen" --ticket INC-3`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			err := a.freezeOrThaw(cmd.Context(), &f, (*client.Client).Freeze)
+			err := a.freezeOrThaw(cmd.Context(), &f, false, (*client.Client).Freeze)
 			if err == nil && f.shard != "" {
 				a.noteNewShard(cmd.Context(), f.shard)
 			}
@@ -71,7 +71,7 @@ Several freezes can hold at once; recount freezes lists them.`,
 		Example: `  recount thaw --reason "policy 95ca8b01 is active" --ticket INC-2
   recount thaw --shard lab-7 --reason "agent mended"`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.freezeOrThaw(cmd.Context(), &f, (*client.Client).Thaw)
+			return a.freezeOrThaw(cmd.Context(), &f, true, (*client.Client).Thaw)
 		},
 	}
 	f.add(cmd)
@@ -79,7 +79,7 @@ Several freezes can hold at once; recount freezes lists them.`,
 	return cmd
 }
 
-func (a *app) freezeOrThaw(ctx context.Context, f *freezeFlags, do func(*client.Client, context.Context, wire.FreezeRequest) (*wire.FreezeAnswer, error)) error {
+func (a *app) freezeOrThaw(ctx context.Context, f *freezeFlags, thaw bool, do func(*client.Client, context.Context, wire.FreezeRequest) (*wire.FreezeAnswer, error)) error {
 	r, err := f.request()
 	if err != nil {
 		return err
@@ -96,7 +96,7 @@ func (a *app) freezeOrThaw(ctx context.Context, f *freezeFlags, do func(*client.
 	if err != nil {
 		return err
 	}
-	return a.showFreeze(got)
+	return a.showFreeze(ctx, got, thaw)
 }
 
 // noteNewShard says when nothing was ever submitted for a shard that was frozen: the name may be a slip, and then nothing is frozen.
@@ -109,7 +109,8 @@ func (a *app) noteNewShard(ctx context.Context, shard string) {
 	}
 }
 
-func (a *app) showFreeze(got *wire.FreezeAnswer) error {
+func (a *app) showFreeze(ctx context.Context, got *wire.FreezeAnswer, thaw bool) error {
+	a.noteFreeze(ctx, got, thaw)
 	pairs := []any{"scope", got.Scope, "subject", dash(got.Subject), "frozen after seq", got.Seq, "at", got.At, "reason", got.Reason}
 	if got.ThawedSeq != 0 {
 		pairs = append(pairs, "thawed after seq", got.ThawedSeq)

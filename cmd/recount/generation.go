@@ -250,7 +250,7 @@ node answers then until it has folded the rest.`,
 			if err != nil {
 				return err
 			}
-			return a.showActivation(got)
+			return a.showActivation(cmd.Context(), got)
 		},
 	}
 	cmd.Flags().StringVar(&diff, "diff", "", "digest of the diff that was reviewed")
@@ -262,7 +262,8 @@ node answers then until it has folded the rest.`,
 	return cmd
 }
 
-func (a *app) showActivation(r *wire.ActivateAnswer) error {
+func (a *app) showActivation(ctx context.Context, r *wire.ActivateAnswer) error {
+	a.noteActivation(ctx, r)
 	return a.show(r, "generation", r.Generation, "instead of", r.From, "answers events after seq", r.Seq, "reviewed up to seq", r.Position,
 		"flips after review", r.AfterFlips, "reported by", dash(strings.Join(r.Reporters, " ")), "absent", dash(strings.Join(r.Absent, " ")))
 }
@@ -282,7 +283,7 @@ answer repeat it with the --op-id that it names.`,
 			if err != nil {
 				return err
 			}
-			return a.showActivation(got)
+			return a.showActivation(cmd.Context(), got)
 		},
 	}
 	f.add(cmd)

@@ -131,7 +131,7 @@ actor, as an activation does: recount approve.
 			if err != nil {
 				return err
 			}
-			return a.showApply(r)
+			return a.showApply(cmd.Context(), r)
 		},
 	}
 	f.add(cmd)
@@ -156,7 +156,8 @@ func (a *app) previewPublished(ctx context.Context, f *previewFlags, operation, 
 	return p.ID, a.preview(ctx, f, operation, policy)
 }
 
-func (a *app) showApply(r *wire.ApplyAnswer) error {
+func (a *app) showApply(ctx context.Context, r *wire.ApplyAnswer) error {
+	a.noteApply(ctx, r)
 	return a.show(r, "policy", r.Policy, "judges events after", r.Seq)
 }
 
