@@ -70,6 +70,8 @@ func listLies(t *testing.T) map[string]lie {
 		"another starter":       in(export.CheckGenerations, false, export.GenerationsFile, `"test-operator"`, `"mallory"`),
 		"another schedule":      in(export.CheckAnswers, false, export.GenerationsFile, `"from_seq": 1,`+"\n        \"policy\": \"5656", `"from_seq": 9,`+"\n        \"policy\": \"5656"),
 		"a step of no event":    in(export.CheckGenerations, true, export.GenerationsFile, `"from_seq": 15`, `"from_seq": 14`),
+		"an act of another":     in(export.CheckActs, false, export.ActsFile, `"scope":"shard","subject":"alpha"`, `"scope":"shard","subject":"beta"`),
+		"an act that hides":     in(export.CheckActs, false, export.ActsFile, `,"subject":"alpha"`, ``),
 		"an act without effect": in(export.CheckActs, true, export.ActsFile, `"kind":"frozen","effect":"applied"`, `"kind":"frozen","effect":"ignored"`),
 	}
 }
@@ -96,6 +98,21 @@ func TestLiesBesideTheEvents(t *testing.T) {
 			if r, lines := check(t, to, export.CheckOptions{Recount: l.recount}); r.OK || lines[l.check].Result != export.ResultFailed {
 				t.Errorf("%s: %s did not fail: %+v", name, l.check, r)
 			}
+		}
+	}
+}
+
+// TestIntervals: when a policy was in force follows from the events.
+func TestIntervals(t *testing.T) {
+	s := newScene(t)
+	s.play()
+	dir, _ := s.write(export.Options{})
+	for old, replacement := range map[string]string{`"generation": 2,`: `"generation": 1,`, `"to_seq": 15,`: `"to_seq": 23,`} {
+		to := copied(t, dir)
+		edit(t, to, export.PoliciesFile, old, replacement)
+		must(t, export.Reseal(to, nil))
+		if r, lines := check(t, to, export.CheckOptions{Recount: true}); r.OK || lines[export.CheckPolicies].Result != export.ResultFailed {
+			t.Errorf("%s: %+v", replacement, r)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package export
 import (
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 
@@ -11,8 +12,8 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// lists compares the lists of acts, keys and generations with the control state after the last event. They may
-// be of a later time, so what later events can have added is left out.
+// lists compares the lists of acts, keys, policies and generations with the control state after the last event.
+// They may be of a later time, so what later events can have added is left out.
 func (w *walk) lists(control *projections.Control, tx rows) error {
 	if by := control.ActiveAfter(w.m.Range.ToSeq); by != w.m.Generation {
 		w.fault(CheckHistory, "generation %d answered after event %d, not %d", by, w.m.Range.ToSeq, w.m.Generation)
@@ -31,7 +32,29 @@ func (w *walk) lists(control *projections.Control, tx rows) error {
 				g.Number)
 		}
 	}
+	if what := w.intervalsOtherwise(control.InForce()); what != "" {
+		w.fault(CheckPolicies, "%s: %s", PoliciesFile, what)
+	}
 	return w.effects(tx)
+}
+
+// intervalsOtherwise compares when which policy was in force. The first releases did not list that.
+func (w *walk) intervalsOtherwise(folded []projections.Interval) string {
+	last := w.m.Range.ToSeq
+	listed := slices.DeleteFunc(w.page.InForce(), func(i interval) bool { return i.FromSeq > last })
+	if len(listed) == 0 {
+		return ""
+	}
+	if len(listed) != len(folded) {
+		return fmt.Sprintf("%d times in which a policy was in force, and the events have %d", len(listed), len(folded))
+	}
+	for n, f := range folded {
+		l := listed[n]
+		if l.Policy != hex.EncodeToString(f.Policy[:]) || l.FromSeq != f.FromSeq || l.Generation != f.Generation || !w.same(l.ToSeq, f.ToSeq) {
+			return fmt.Sprintf("policy %.16s was in force from event %d on, otherwise than listed", hex.EncodeToString(f.Policy[:]), f.FromSeq)
+		}
+	}
+	return ""
 }
 
 // same reports whether a list that may be of a later time can name this event; 0 is none.

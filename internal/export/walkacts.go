@@ -2,7 +2,9 @@ package export
 
 import (
 	"errors"
+	"fmt"
 	"io"
+	"reflect"
 	"slices"
 
 	"github.com/recount-ledger/recount/internal/event"
@@ -41,10 +43,29 @@ func (w *walk) act(e *Event, m any) error {
 		a.OpID != op.GetOpId() ||
 		a.RequestID != op.GetRequestId() || a.Node != op.GetNode():
 		w.fault(CheckActs, "event %d says other things than its line", e.Seq)
+	case !aboutOf(a, m):
+		w.fault(CheckActs, "event %d did another thing than its line says", e.Seq)
 	case a.Effect == wire.EffectApplied:
 		w.ended(e, m)
 	}
 	return nil
+}
+
+// aboutOf reports whether a line says what the event does. A later release may know more members of it.
+func aboutOf(a *wire.ActItem, m any) bool {
+	want, err := event.About(m)
+	for name, v := range a.About {
+		if x, there := want[name]; !there || !reflect.DeepEqual(x, v) {
+			return false
+		}
+		delete(want, name)
+	}
+	for _, v := range want {
+		if s := fmt.Sprint(v); s != "" && s != "0" && s != "false" && s != "[]" && s != "<nil>" {
+			return false
+		}
+	}
+	return err == nil
 }
 
 // ended sees that a key that was revoked or retired is so in keys.json, and that an activation is in generations.json.

@@ -2,13 +2,6 @@ package node
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
-
-	"google.golang.org/protobuf/encoding/protojson"
-	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/internal/projections"
@@ -72,45 +65,12 @@ func (n *Node) actItem(read func(uint64) (projections.Item, error), seq uint64) 
 	if err != nil {
 		return item, false, err
 	}
-	about, err := members(withoutOp(m))
+	about, err := event.About(m)
 	if err != nil {
 		return item, false, err
-	}
-	delete(about, "op")
-	if p, ok := m.(*event.PolicyPublishedV1); ok { // its id says as much; GET /v1/policies/{policy_id} has the text
-		id := sha256.Sum256(p.Policy)
-		about = map[string]any{"policy": hex.EncodeToString(id[:])}
 	}
 	op := act.GetOp()
 	return wire.ActItem{Seq: seq, LogTime: wire.TimeNS(it.LogTime), Kind: it.Kind.String(), Effect: effectWords[effect], Actor: op.GetActor(), Role: op.GetRole(),
 		Credential: op.GetCredential(), Reason: op.GetReason(), Ticket: op.GetTicket(), OpID: op.GetOpId(), RequestID: op.GetRequestId(), Node: op.GetNode(),
 		About: about}, true, nil
-}
-
-// members is a message for reading: bytes in hex, as everywhere else, and scopes in words.
-func members(m proto.Message) (map[string]any, error) {
-	raw, err := protojson.MarshalOptions{UseProtoNames: true, EmitUnpopulated: true}.Marshal(m)
-	if err != nil {
-		return nil, err
-	}
-	out := map[string]any{}
-	if err := json.Unmarshal(raw, &out); err != nil {
-		return nil, err
-	}
-	r := m.ProtoReflect()
-	for fields, i := r.Descriptor().Fields(), 0; i < fields.Len(); i++ {
-		if f := fields.Get(i); f.Kind() == protoreflect.BytesKind && !f.IsList() {
-			out[string(f.Name())] = hex.EncodeToString(r.Get(f).Bytes())
-		}
-	}
-	if s, ok := m.(interface{ GetScope() uint32 }); ok && int(s.GetScope()) < len(freezeScopes) {
-		out["scope"] = freezeScopes[s.GetScope()]
-	}
-	switch m := m.(type) { // both are text
-	case *event.GenesisV1:
-		out["policy"] = string(m.Policy)
-	case *event.PolicyPublishedV1:
-		out["policy"], out["source"] = string(m.Policy), string(m.Source)
-	}
-	return out, nil
 }

@@ -223,7 +223,7 @@ func summary(ev event.Event) (map[string]any, error) {
 			"algorithm": verify.Alg(sub.GetFacts().GetAlg()).String(), "profile": pcs.Profile(sub.GetFacts().GetProfile()).String(),
 			"mode": verify.Mode(sub.GetFacts().GetMode()).String()}, nil
 	}
-	return members(m)
+	return event.Members(m)
 }
 
 // Shards lists shards by id.
