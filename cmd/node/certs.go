@@ -45,15 +45,15 @@ type certFile struct {
 func certsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "certs", Short: "Make authorities and certificates for nodes and clients",
-		Long: `Make what the two TLS ports need, as files. Nothing is contacted and no node needs to run.
+		Long: `Make the files for the two TLS ports. The commands contact nothing, and no node needs to run.
 
 A cluster has three authorities, and none may do the work of another:
-  peer    signs nodes, and nothing else: who holds one of its certificates takes part in consensus
+  peer    signs nodes and nothing else, because a holder of one of its certificates takes part in consensus
   api     signs the certificates that clients see
-  client  signs client certificates, when the API takes them (api.client_ca_file)
+  client  signs client certificates, if the API accepts them (api.client_ca_file)
 
 BASE names a pair of files, BASE.crt and BASE.key. Keys are readable by their owner only. Keep the keys of the authorities
-off the nodes. Files that exist are not touched without --force.`,
+off the nodes. Existing files are not changed without --force.`,
 		Example: `  # authorities, once
   recount-node certs create-ca pki/peer-ca   --name "Recount peer CA"
   recount-node certs create-ca pki/api-ca    --name "Recount API CA"
@@ -85,7 +85,7 @@ func createCACommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "create-ca BASE", Short: "Make an authority: BASE.crt and BASE.key", Args: exactly("BASE"),
 		Long: `Make a self-signed authority that can sign end certificates only. To replace one that is in use, make the new one under
-another name and follow docs/tls-mtls.md: --force throws the old key away.`,
+another name and follow docs/tls-mtls.md, because --force deletes the old key.`,
 		Example: `  recount-node certs create-ca pki/peer-ca --name "Recount peer CA"
   recount-node certs create-ca pki/client-ca-2027 --name "Recount client CA 2027" --validity 1095d`,
 		RunE: func(_ *cobra.Command, args []string) error { return c.createCA(args[0], name) },
@@ -131,9 +131,9 @@ func createNodeCommand() *cobra.Command {
 		Use: "create-node --cluster ID --node ID --out DIR", Short: "Make the certificates of a node's two ports",
 		Long: `Make DIR/peer.crt and DIR/peer.key (with --peer-ca) and DIR/api.crt and DIR/api.key (with --api-ca).
 
-The peer certificate names the node as recount://<cluster-id>/node/<node-id>; other nodes look at nothing else. The API
+The peer certificate names the node as recount://<cluster-id>/node/<node-id>. Other nodes check only this name. The API
 certificate carries every --host that clients and proxies use: name one that all nodes share, so that a proxy can check it.
-To renew, run the same command with --force: a running node takes the new files within a few seconds.`,
+To renew, run the same command with --force. A running node loads the new files within a few seconds.`,
 		Example: `  recount-node certs create-node --cluster ledger --node node-1 --host recount.internal --host 10.0.0.1 \
     --peer-ca pki/peer-ca --api-ca pki/api-ca --out pki/node-1
 
@@ -209,7 +209,7 @@ func createClientCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "create-client --cluster ID --role ROLE --name NAME --ca BASE --out BASE",
 		Short: "Make a client certificate that carries a role",
-		Long: `Make a certificate that names its holder as recount://<cluster-id>/role/<role>/<name>. The API takes it when the
+		Long: `Make a certificate that names its holder as recount://<cluster-id>/role/<role>/<name>. The API accepts it if the
 authority is in api.client_ca_file of the node. Roles: ` + strings.Join(certs.Roles, ", ") + `. Agents that submit need none, their records
 are signed. It counts until it expires or is revoked by its serial number: recount token revoke cert:SERIAL. Keep it short.`,
 		Example: `  recount-node certs create-client --cluster ledger --role auditor --name anna --ca pki/client-ca --out pki/anna

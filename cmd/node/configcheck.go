@@ -48,15 +48,15 @@ func configCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "config", Short: "Write, check and show the settings of a node"}
 	check := &cobra.Command{
 		Use:   "check --config FILE",
-		Short: "Report every problem of the settings, and of what they name on this machine",
-		Long: `Report every problem at once, before a start does one after the other. Besides the settings, check loads what they name: keys,
-certificates with their keys and authorities, the cluster and the node in them, their ends, the tokens file, the directories
-that must be writable, free disk space, and whether something else listens at the addresses. It changes nothing.
+		Short: "Report every problem of the settings and of the files that they name",
+		Long: `Report every problem at once, where a start stops at the first one. Besides the settings, check loads the files that they name: keys,
+certificates with their keys and authorities, the cluster and the node in them, their expiry, the tokens file, the directories
+that must be writable, free disk space, and whether another process listens at the addresses. It changes nothing.
 
-Run it on the machine of the node, as the user of the node. While the node runs, its ports and its disk are not tried. What does not
-keep a node from its work is a warning on stderr.
+Run it on the machine of the node, as the user of the node. While the node runs, its ports and its disk are not tested. A problem that does not
+stop a node is a warning on stderr.
 
-Exit codes: 0 a start would work, 2 there are problems.`,
+Exit codes: 0 the node can start, 2 there are problems.`,
 		Example: `  recount-node config check --config /etc/recount/node.yaml
   sudo -u recount recount-node config check --config /etc/recount/node.yaml`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return checkConfig(cmd, path) },

@@ -50,17 +50,17 @@ func configInitCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "init --nodes NAME=HOST,... --dir DIR", Short: "Write the directories of a new cluster, ready to copy",
 		Long: `Write all files of a new cluster: one directory for each node with settings, certificates and the digests of the first tokens,
-to be copied to its machine, and what stays with the operator. Nothing is contacted and no node needs to run.
+to copy to its machine, and the files of the operator. The command contacts nothing, and no node needs to run.
 
   DIR/NAME/           settings (config.yaml), certificates, tokens file: copy it to the machine of the node
   DIR/pki/            the three authorities: keep their keys off the nodes
   DIR/api-ca.crt      for every client, and for Prometheus
-  DIR/operator.token  for you, 90 days; make the next tokens with recount token create
-  DIR/metrics.token   for Prometheus, a year
+  DIR/operator.token  for you, valid for 90 days. Make the next tokens with recount token create
+  DIR/metrics.token   for Prometheus, valid for a year
 
 A node is NAME=HOST or NAME=HOST:PORT. Clients reach it at HOST:PORT (default port 9440), the other nodes at the port above. An
-address is listened at as it is; for a host name the node listens at every address of its machine. The settings name their files
-relative to themselves, so that the directory works wherever it is put. DIR must not exist, or be empty.`,
+node listens at an address as it is. For a host name it listens at every address of its machine. The settings name their files
+relative to themselves, so the directory works at any path. DIR must not exist, or be empty.`,
 		Example: `  # three machines
   recount-node config init --nodes node-1=10.0.0.1,node-2=10.0.0.2,node-3=10.0.0.3 --dir out --data-dir /var/lib/recount
 

@@ -32,16 +32,16 @@ func devCommand() *cobra.Command {
 	var d devCluster
 	cmd := &cobra.Command{
 		Use: "dev --dir DIR", Short: "Run a whole TLS cluster on this machine",
-		Long: `Run a cluster of 1, 3 or 5 nodes on the loopback interface, each a process of its own. The first start makes
+		Long: `Run a cluster of 1, 3 or 5 nodes on the loopback interface, each in its own process. The first start makes
 certificate authorities, certificates, settings and, when no key setting is given in the environment, a demo HMAC key
-below DIR; the same DIR resumes the same cluster. When all nodes serve, a terminal gets what to type next; a pipe gets one JSON
-line, which is in DIR/endpoints.json too. A node that dies is reported, not restarted: start it again with
+below DIR; the same DIR resumes the same cluster. When all nodes serve, it prints the next commands on a terminal, and one JSON
+line in a pipe, which is in DIR/endpoints.json too. It reports a node that dies, but does not restart it. Start it again with
 recount-node serve --config DIR/node-N/config.yaml.
 
---sample trusts the keys of the sample records in testdata as well. They are worthless test keys (testdata/keys.json): everybody
-can sign with them, so use them for trying only.
+--sample trusts the keys of the sample records in testdata as well. They are published test keys (testdata/keys.json). Everybody
+can sign with them, so use them only for trials.
 
-RECOUNT_METRICS_LISTEN counts for the first node, the others follow in steps of 10. RECOUNT_AUDIT_LOG_FILE gets the name of the
+RECOUNT_METRICS_LISTEN is for the first node. The others follow in steps of 10. RECOUNT_AUDIT_LOG_FILE gets the name of the
 node appended.`,
 		Example: `  recount-node dev --dir /tmp/recount --sample
   PCS_HMAC_KEYS=new,old recount-node dev --dir /tmp/recount --nodes 5 --base-port 9700`,

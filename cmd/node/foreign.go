@@ -39,7 +39,7 @@ func foreign(env func(string) (string, bool)) (warnings []string) {
 	for _, s := range foreignSettings {
 		if text, ok := env(s.env); ok && text != "" && text != "false" && text != "0" {
 			warnings = append(warnings,
-				fmt.Sprintf("%s is set and counts for nothing: %s; docs/agents.md has more", s.env, s.instead))
+				fmt.Sprintf("%s is set and ignored: %s (see docs/agents.md)", s.env, s.instead))
 		}
 	}
 	return warnings
@@ -66,7 +66,7 @@ func misspelt(environ []string) (warnings []string) {
 			meant = short
 		}
 		if meant != "" {
-			warnings = append(warnings, fmt.Sprintf("%s is set and counts for nothing; did you mean %s?", name, meant))
+			warnings = append(warnings, fmt.Sprintf("%s is set and ignored. Did you mean %s?", name, meant))
 		}
 	}
 	slices.Sort(warnings)

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// TestForeignSettings: every variable of the predecessor that counts for nothing is said once, with what to do instead, and
+// TestForeignSettings: every variable of the predecessor that is ignored is named once, with what to do instead, and
 // none that a node reads is among them.
 func TestForeignSettings(t *testing.T) {
 	set := map[string]string{}
@@ -25,7 +25,7 @@ func TestForeignSettings(t *testing.T) {
 		t.Fatalf("%d warnings of %d variables: %q", len(got), len(set), got)
 	}
 	for i, s := range foreignSettings {
-		if !strings.HasPrefix(got[i], s.env+" is set and counts for nothing: ") || strings.Contains(got[i], "\n") {
+		if !strings.HasPrefix(got[i], s.env+" is set and ignored: ") || strings.Contains(got[i], "\n") {
 			t.Errorf("%q", got[i])
 		}
 	}
@@ -47,9 +47,9 @@ func TestForeignSettings(t *testing.T) {
 func TestMisspeltVariables(t *testing.T) {
 	got := misspelt([]string{"RECOUNT_API_LITSEN=127.0.0.1:1", "RECOUNT_TOKEN_RATE=5", "PCS_HMAC_KEYS_FLIE=x", "RECOUNT_METRICS_USER=u", "METRICS_PAS=p",
 		"PATH=/bin", "METRICS_USER=u", "PCS_HMAC_KEY_FILE=k", "TOKEN_RATES=1", "RECOUNT_SITE=x", "RECOUNT_FAULT_CLOCK=1h"})
-	want := []string{"METRICS_PAS is set and counts for nothing; did you mean METRICS_PASS?", "PCS_HMAC_KEYS_FLIE is set and counts for nothing; did you mean PCS_HMAC_KEYS_FILE?",
-		"RECOUNT_API_LITSEN is set and counts for nothing; did you mean RECOUNT_API_LISTEN?", "RECOUNT_METRICS_USER is set and counts for nothing; did you mean METRICS_USER?",
-		"RECOUNT_TOKEN_RATE is set and counts for nothing; did you mean TOKEN_RATE?"}
+	want := []string{"METRICS_PAS is set and ignored. Did you mean METRICS_PASS?", "PCS_HMAC_KEYS_FLIE is set and ignored. Did you mean PCS_HMAC_KEYS_FILE?",
+		"RECOUNT_API_LITSEN is set and ignored. Did you mean RECOUNT_API_LISTEN?", "RECOUNT_METRICS_USER is set and ignored. Did you mean METRICS_USER?",
+		"RECOUNT_TOKEN_RATE is set and ignored. Did you mean TOKEN_RATE?"}
 	if !slices.Equal(got, want) {
 		t.Errorf("%q", got)
 	}
@@ -73,7 +73,7 @@ func TestDevSaysForeignSettings(t *testing.T) {
 	if err := d.run(t.Context()); err == nil {
 		t.Fatal("a directory with a NUL in its name was made")
 	}
-	if text := said.String(); strings.Count(text, "MULTI_TENANT is set and counts for nothing") != 1 || strings.Count(text, "\n") != 1 {
+	if text := said.String(); strings.Count(text, "MULTI_TENANT is set and ignored") != 1 || strings.Count(text, "\n") != 1 {
 		t.Errorf("%q", text)
 	}
 }

@@ -32,7 +32,7 @@ func root() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "recount-node",
 		Short: "A node of a Recount ledger",
-		Long: `recount-node keeps one replica of a Recount ledger: it takes signed submissions over HTTPS, commits them through
+		Long: `recount-node keeps one replica of a Recount ledger: it accepts signed submissions over HTTPS, commits them through
 Raft to its log, and folds the log into answers.
 
 Exit codes: 0 stopped as asked, 1 failed, 2 wrong usage or settings, 70 the store failed or refused.`,

@@ -28,11 +28,11 @@ func serveCommand() *cobra.Command {
 	var path string
 	cmd := &cobra.Command{
 		Use: "serve --config FILE", Short: "Run one node until SIGTERM or Ctrl-C",
-		Long: `Run one node. Settings come from flags, then the environment, then the file, then defaults; a setting that is
-not known is refused. Every secret may also be given as a file: NAME_FILE in the environment, name_file in the file.
+		Long: `Run one node. Settings come from flags, then the environment, then the file, then defaults. An unknown
+setting is refused. Every secret may also be given as a file: NAME_FILE in the environment, name_file in the file.
 
-Certificates, keys and authorities of both ports are followed: changed files are used for new connections within a few
-seconds, at once after SIGHUP. Files that do not fit are refused, with a warning in the log, and the earlier ones stay.`,
+The node polls the certificates, keys and authorities of both ports. It uses changed files for new connections within a few
+seconds, and at once after SIGHUP. It rejects invalid files with a warning in the log and keeps the previous ones.`,
 		Example: `  recount-node serve --config /etc/recount/node.yaml
   PCS_HMAC_KEYS_FILE=/run/secrets/hmac recount-node serve --config node.yaml --token-rate 500`,
 		RunE: func(cmd *cobra.Command, _ []string) error {

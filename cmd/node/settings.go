@@ -34,7 +34,7 @@ type setting struct {
 }
 
 var settings = []setting{
-	{key: "node_id", env: "RECOUNT_NODE_ID", help: "name of this node, unique in the cluster for ever"},
+	{key: "node_id", env: "RECOUNT_NODE_ID", help: "name of this node, unique in the cluster and never reused"},
 	{key: "cluster_id", env: "RECOUNT_CLUSTER_ID", help: "name of the cluster, in every certificate"},
 	{key: "dir", env: "RECOUNT_DIR", help: "data directory of this node"},
 	{
@@ -63,7 +63,7 @@ var settings = []setting{
 		env:  "PCS_SIGN_ALG",
 		help: "hmac, ed25519, or both separated by a comma; default: what keys are given for",
 	},
-	{key: "pcs_hmac_key", env: "PCS_HMAC_KEY", secret: true, help: "one HMAC key; its bytes are the text as it stands"},
+	{key: "pcs_hmac_key", env: "PCS_HMAC_KEY", secret: true, help: "one HMAC key, the bytes of the text as it is"},
 	{key: "pcs_hmac_keys", env: "PCS_HMAC_KEYS", secret: true, help: "several HMAC keys, separated by commas"},
 	{
 		key:    "pcs_ed25519_pub_b64",
@@ -76,13 +76,13 @@ var settings = []setting{
 		key:  "pcs_profiles",
 		env:  "PCS_PROFILES",
 		def:  "f9,py,es,go,go-fold,py-bin",
-		help: "canonical profiles of the first policy; later differences change nothing",
+		help: "canonical profiles of the first policy, without effect later",
 	},
 	{
 		key:  "auth.required",
 		env:  "RECOUNT_AUTH_REQUIRED",
 		def:  "true",
-		help: "false lets everybody read and act; for closed networks only",
+		help: "false gives everybody every role (only for closed networks)",
 	},
 	{
 		key:  "auth.two_person",
@@ -93,7 +93,7 @@ var settings = []setting{
 	{
 		key:  "auth.tokens_file",
 		env:  "RECOUNT_AUTH_TOKENS_FILE",
-		help: "first tokens, a line each: id role sha256 expiry [name]",
+		help: "first tokens, one a line: id role sha256 expiry [name]",
 	},
 	{
 		key:  "auth.failures",
@@ -158,13 +158,13 @@ var settings = []setting{
 	{
 		key:  "trusted_proxies",
 		env:  "RECOUNT_TRUSTED_PROXIES",
-		help: "proxies whose X-Forwarded-For counts, CIDRs separated by commas",
+		help: "proxies whose X-Forwarded-For is trusted, CIDRs separated by commas",
 	},
 	{
 		key:  "record_remote",
 		env:  "RECOUNT_RECORD_REMOTE",
 		def:  "true",
-		help: "false: events and logs do not say from which address a submission came",
+		help: "false: events and logs have no addresses of submissions",
 	},
 	{key: "max_body", env: "RECOUNT_MAX_BODY", def: "1048576", help: "bytes of a submission"},
 	{
@@ -189,7 +189,7 @@ var settings = []setting{
 		key:  "pack_batch_bytes",
 		env:  "RECOUNT_PACK_BATCH_BYTES",
 		def:  "4194304",
-		help: "bytes of log that one step of a fold reads",
+		help: "bytes of log that one batch of a fold reads",
 	},
 }
 

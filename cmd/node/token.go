@@ -45,11 +45,11 @@ func mintCommand() *cobra.Command {
 		Use:   "mint --role ROLE --name NAME",
 		Short: "Make a token and its line for auth.tokens_file, without a node",
 		Args:  cli.None,
-		Long: `Make a token and the line that makes it known to the nodes. Nothing is contacted and no node needs to run: a new ledger
-knows no token, so nobody could create the first one.
+		Long: `Make a token and the line that registers it with the nodes. The command contacts nothing, and no node needs to run. A new ledger
+has no token, so nobody could create the first one otherwise.
 
-The token is shown once. The line holds its digest only; put it into the file that auth.tokens_file names, the same on every
-node, before the nodes start: they read the file at the start. Make all later tokens with recount token create, which needs no
+The token is shown once. The line holds only its digest. Put it into the file that auth.tokens_file names, the same on every
+node, before the nodes start, because they read the file when they start. Make all later tokens with recount token create, which needs no
 restart. Roles: ` + roleWords() + `.
 
 With --out the token goes to a new file, mode 0600, and nothing but the line to stdout.`,

@@ -30,8 +30,8 @@ func (a *app) actsCommand() *cobra.Command {
 	var f actsFlags
 	cmd := &cobra.Command{
 		Use: "acts", Short: "List what operators have done, from the log", Args: exactly(),
-		Long: `acts lists the events of operators: who activated, applied, froze, thawed, revoked or approved what, in which role, why, and what
-became of it. Refused requests are no events; they are in the audit stream of the node (docs/audit-logging.md).`,
+		Long: `acts lists the events of operators: who activated, applied, froze, thawed, revoked or approved what, in which role, why, and
+with which result. Refused requests are not events. They are in the audit stream of the node (docs/audit-logging.md).`,
 		Example: `  recount acts --since 2d
   recount acts --last 5
   recount acts --actor alice --since yesterday --until today -o json

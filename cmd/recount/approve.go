@@ -16,24 +16,24 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-const approveHelp = `Where nodes have auth.two_person, an activation, a rollback, a thaw and "policy apply" need a yes of two actors. The first
-one asks: the command ends with exit code 4 and names an op_id. The second one looks ("recount approve list" says how) and says
-yes within an hour of log time. With --run the operation is carried out, exactly as it is in the log: with the digest, the limit and
-the reason that the first one gave. Nobody has to repeat the command, and a diff that has grown meanwhile is no other request.
-The first one can also let the command wait: --wait-approval.
-Who has made the other's token, also through tokens in between, is no second person.`
+const approveHelp = `Where nodes have auth.two_person, an activation, a rollback, a thaw and "policy apply" need two actors. The first
+actor makes the request: the command ends with exit code 4 and prints an op_id. The second actor reviews it ("recount approve list"
+shows how) and approves it within an hour of log time. --run carries the operation out, exactly as it is in the log: with the digest,
+the limit and the reason of the request. Nobody has to repeat the command, and the request stays valid while the diff grows.
+With --wait-approval the first command waits for the approval instead.
+An actor who created the other's token, directly or through other tokens, cannot approve.`
 
 func (a *app) approveCommand() *cobra.Command {
 	var f actFlags
 	var carry bool
 	var only approveOnly
 	cmd := &cobra.Command{
-		Use: "approve OP_ID", Short: "Say yes, as a second actor, to what another one has asked for", Args: exactly("OP_ID"), Long: approveHelp,
+		Use: "approve OP_ID", Short: "Approve a pending operation (two-person rule)", Args: exactly("OP_ID"), Long: approveHelp,
 		Example: `  recount generation activate 2 --diff DIGEST --op-id fix-7 --ticket INC-7     # alice: asks
-  recount approve list                                                         # bob: what waits
-  recount approve show fix-7                                                   # bob: what it does, and how to look at it
-  recount approve fix-7 --reason "diff reviewed" --ticket INC-7 --run          # bob: says yes, and it is done
-  recount approve fix-7 --run                                                  # or alice, after a yes without --run`,
+  recount approve list                                                         # bob: lists pending requests
+  recount approve show fix-7                                                   # bob: reads the request, and how to review it
+  recount approve fix-7 --reason "diff reviewed" --ticket INC-7 --run          # bob: approves and carries out
+  recount approve fix-7 --run                                                  # or alice, after an approval without --run`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			got, err := askAct(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.ApprovalAnswer, error) {
 				id, err := findApproval(ctx, c, args[0])
@@ -65,7 +65,7 @@ type approveOnly struct{ act, diff string }
 func (o *approveOnly) add(cmd *cobra.Command) {
 	acts := []string{wire.OperationActivate, wire.OperationApply, wire.OperationRollback, wire.OperationThaw}
 	cmd.Flags().StringVar(&o.act, "only", "", "say yes to nothing but this: "+strings.Join(acts, ", "))
-	cmd.Flags().StringVar(&o.diff, "diff", "", "say yes to nothing but an activation under this digest, which was read")
+	cmd.Flags().StringVar(&o.diff, "diff", "", "approve only an activation with this digest, which you reviewed")
 	cli.Closed(cmd, "only", acts...)
 }
 
@@ -134,9 +134,9 @@ func decoded[T any](text json.RawMessage, show func(*T) error) error {
 func (a *app) approveListCommand() *cobra.Command {
 	var all bool
 	cmd := &cobra.Command{
-		Use: "list", Short: "List what waits for a second actor, and how to look at it", Args: exactly(),
-		Long: `list shows what was asked for and still waits for a second actor: what it does, who asked, how long ago, and the command that
-shows what is to be reviewed. With --all also what has both, and what is done; state says which.`,
+		Use: "list", Short: "List pending operations, and how to review them", Args: exactly(),
+		Long: `list shows the requests that wait for a second actor: their effect, who asked, how long ago, and the command to
+review each. With --all it also lists approved and finished requests, and shows their state.`,
 		Example: "  recount approve list\n  recount approve list --all\n  recount approve list -o json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			page, err := ask(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.ApprovalsPage, error) { return c.ApprovalsAll(ctx) })
@@ -159,16 +159,16 @@ shows what is to be reviewed. With --all also what has both, and what is done; s
 			return l.end()
 		},
 	}
-	cmd.Flags().BoolVar(&all, "all", false, "also what has the yes of two actors, and what is done")
+	cmd.Flags().BoolVar(&all, "all", false, "also approved and finished requests")
 	return cmd
 }
 
 func (a *app) approveShowCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "show OP_ID", Short: "Show one request, and how to look at what it does", Args: exactly("OP_ID"),
+		Use: "show OP_ID", Short: "Show one request, and how to review it", Args: exactly("OP_ID"),
 		Annotations: exportsVars(append([]string{"OP_ID"}, reviewVars...)...),
-		Long: `show prints a request that waits for a second actor, or that has both: who asked for what, why, and the command that shows what is
-to be reviewed. With -o env it sets OP_ID, and for an activation GEN, POSITION and DIGEST to what was asked for.`,
+		Long: `show prints a pending or approved request: who asked for what, why, and the command to review it.
+With -o env it sets OP_ID, and for an activation the GEN, POSITION and DIGEST of the request.`,
 		Example: `  recount approve show fix-7
   eval "$(recount approve show fix-7 -o env)" && recount generation diff "$GEN" --position "$POSITION"`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -216,7 +216,7 @@ func (a *app) warnRequest(ctx context.Context, o *wire.Operation) {
 		err = a.warnPublished(ctx, p)
 	}
 	if err != nil {
-		a.talk("What the policy lets in could not be read: %v", err)
+		a.talk("The preview of the policy could not be read: %v", err)
 	}
 }
 
@@ -307,7 +307,7 @@ func approved[T any](ctx context.Context, a *app, refused error) (v T, err error
 			break
 		}
 		if err := sleep(ctx, approvalEvery); err != nil {
-			return v, &codedError{exitRejected, errors.New("nobody has said yes while this command waited"),
+			return v, &codedError{exitRejected, errors.New("nobody approved the request while this command waited"),
 				"The request stands until " + x.ExpiresAt + ": recount approve " + shellWord(a.opID) + ", then " + a.commandLine("recount approve "+shellWord(a.opID)+" --run") + "."}
 		}
 	}
@@ -334,5 +334,5 @@ func requestOf(ctx context.Context, c *client.Client, opID string) (*wire.Approv
 			return &page.Items[i], nil
 		}
 	}
-	return nil, &codedError{exitRejected, fmt.Errorf("the request %s does not count any more: nobody has said yes within an hour", opID), "Ask again with the same command and another --op-id."}
+	return nil, &codedError{exitRejected, fmt.Errorf("the request %s has expired: nobody approved it within an hour", opID), "Ask again with the same command and another --op-id."}
 }

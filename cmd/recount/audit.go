@@ -142,18 +142,18 @@ func auditRow(then bool) func(*table, wire.AuditItem) {
 func (a *app) auditCommand() *cobra.Command {
 	var f auditFlags
 	cmd := &cobra.Command{
-		Use: "audit", Short: "List submissions and what the ledger says of them", Args: exactly(),
-		Long: `audit lists submission events in the order of the log, or the newest first, refused ones too. WAS is the answer first given, NOW what the active
-generation says, STATUS NOW the HTTP status that it would answer with; -o wide adds the generation, the address and the policy of every row.
+		Use: "audit", Short: "List submissions and their outcomes", Args: exactly(),
+		Long: `audit lists submission events in the order of the log, or the newest first, refused ones too. WAS is the first answer, NOW the answer
+of the active generation, and STATUS NOW its HTTP status. -o wide adds the generation, the address and the policy of every row.
 
---as-of gives the list as it was answered then: after an event, at a time, or by a generation. Outcome, reason and policy are
-those of then, also for the filters. A recount records what it changes of outcome and accepted; the reason of an answer that it
-left alone is known as long as its generation is kept.
+--as-of gives the list as of an event, a time, or a generation. Outcome, reason and policy, in the filters too, are those of
+that moment. A recount records the changes of outcome and accepted. The reason of an answer that it
+did not change is known as long as its generation is kept.
 
 --count-by counts the rows instead of listing them, by any of: key, policy, outcome, was, reason, shard, node, address, day. The tool
 reads every row that matches and keeps at most 100,000 different counts.
 
-With -o ndjson rows are printed as they arrive; an error in between ends the command with its exit code, so a list is complete
+With -o ndjson rows are printed as they arrive. An error ends the command with its exit code, so a list is complete
 if and only if the exit code is 0.`,
 		Example: `  recount audit --dev /tmp/recount --last 20
   recount audit --outcome escalated --since yesterday --limit 20
@@ -270,7 +270,7 @@ func (a *app) tailCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "tail", Short: "Follow the submissions as they are committed", Args: exactly(),
 		Long: `tail prints submissions as they are committed, until it is interrupted or --limit rows are out. It starts --last events
-before the end of the log, or at --from-seq. When the nodes are away it waits for them.`,
+before the end of the log, or at --from-seq. It waits while no node is reachable.`,
 		Example: `  recount tail --dev /tmp/recount
   recount tail --from-seq 1 -o ndjson --outcome refused
   recount tail --shard shard-001 --limit 1`,

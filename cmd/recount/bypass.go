@@ -33,21 +33,21 @@ const tried = 10_000
 func (a *app) incidentBypassCommand() *cobra.Command {
 	var f bypassFlags
 	cmd := &cobra.Command{
-		Use: "bypass", Short: "The verifier lets forgeries in: freeze, mend it, recount, and keep the evidence", Args: exactly(),
+		Use: "bypass", Short: "Handle a verification bypass: freeze, fix, recount, keep the evidence", Args: exactly(),
 		Annotations: exportsVars("POLICY", "GEN", "POSITION", "DIGEST", "BUNDLE"),
-		Long: `incident bypass does, in this order and safely repeated:
+		Long: `incident bypass runs these steps in order. You can repeat it safely. It
 
- 1. sends the canaries: known-bad records that must be refused (recount canary);
- 2. freezes new submissions when one was let through, after it was confirmed; repeated records and reads go on;
- 3. lists the policies and what operators did since --since, among which is what opened the hole;
+ 1. sends the canaries: known-bad records that must be refused (recount canary)
+ 2. freezes new submissions if one was accepted, after you confirm. Repeated records and reads go on
+ 3. lists the policies and the operations since --since, to find the change that opened the hole
  4. with --fix FILE or --policy ID: checks the policy, tries it over the newest events, publishes it, starts a generation under it,
-    waits for every node, and shows what changes;
- 5. writes a bundle below --out: incident.json, index.html, and with a recount submissions.ndjson and flips.ndjson;
- 6. prints the line that activates the recount. It never activates or thaws by itself.
+    waits for every node, and shows the changes
+ 5. writes a bundle below --out: incident.json, index.html, and with a recount submissions.ndjson and flips.ndjson
+ 6. prints the command that activates the recount. It never activates or thaws by itself.
 
-Run it first without --fix, write the fix, run it with --fix, activate, and run it once more: it sends the canaries again and prints
-the line that thaws when all are refused. What is done already is found and not done twice. --dry-run changes nothing: it sends the
-canaries, lists, checks and tries, and says what it would do. docs/runbooks/verifier-bypass.md goes through it by hand.`,
+Run it first without --fix, write the fix, run it with --fix, activate, and run it once more. It sends the canaries again and prints
+the command that thaws when all are refused. It finds finished steps and does not repeat them. --dry-run changes nothing: it sends the
+canaries, lists, checks and tries, and prints the steps that it would take. docs/runbooks/verifier-bypass.md has the steps by hand.`,
 		Example: `  recount incident bypass --reason "canary let through" --ticket INC-7
   recount incident bypass --reason "canary let through" --ticket INC-7 --fix fix.yaml --dry-run
   recount incident bypass --reason "canary let through" --ticket INC-7 --fix fix.yaml --yes`,
@@ -66,14 +66,14 @@ canaries, lists, checks and tries, and says what it would do. docs/runbooks/veri
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&f.fix, "fix", "", "file with the policy that mends the verifier (recount policy new)")
+	flags.StringVar(&f.fix, "fix", "", "file with the policy that fixes the verifier (recount policy new)")
 	flags.StringVar(&f.policy, "policy", "", "or the id of a published one, at least its first 8 digits")
 	flags.StringVar(&f.since, "since", "30d", "from when on to list what operators did: "+when.Forms+" before now")
 	flags.StringVar(&f.out, "out", ".", "directory in which the bundle is made")
-	flags.BoolVar(&f.dryRun, "dry-run", false, "change nothing: send the canaries, look, check the fix, and say what would be done")
+	flags.BoolVar(&f.dryRun, "dry-run", false, "change nothing: send the canaries, check the fix, and print the steps")
 	flags.StringVar(&f.reason, "reason", "", "why; kept in the log (required)")
 	flags.StringVar(&f.ticket, "ticket", "", "number of the incident; kept in the log")
-	flags.BoolVarP(&f.yes, "yes", "y", false, "freeze, and take a fix that lets something in, without asking; needed where nobody can type an answer")
+	flags.BoolVarP(&f.yes, "yes", "y", false, "freeze, and accept a fix that accepts refused records, without asking (for scripts)")
 	cli.Span(flags, &f.limit, "wait-timeout", longestWait, "how long to wait for the nodes to fold history")
 	return cmd
 }
@@ -149,7 +149,7 @@ func (b *bypass) readFix() (err error) {
 	}
 	p, err := publish.Parse(b.text)
 	if err != nil {
-		return &codedError{exitRejected, fmt.Errorf("--fix %s: %w", b.f.fix, err), "Nothing was done; mend the places named above."}
+		return &codedError{exitRejected, fmt.Errorf("--fix %s: %w", b.f.fix, err), "Nothing was done. Fix the places named above."}
 	}
 	b.mended(p)
 	return nil
@@ -171,7 +171,7 @@ func (b *bypass) canary(ctx context.Context) (err error) {
 	r := b.birds
 	b.in.Canaries = append(b.in.Canaries, incident.Canaries{At: r.At, Sent: r.Sent, Refused: r.Refused, LetThrough: r.LetThrough,
 		Frozen: r.Frozen, NoAnswer: r.NoAnswer})
-	b.talk("1. Canaries: %d of %d let through, %d refused, %d stopped by a freeze alone, %d without an answer.",
+	b.talk("1. Canaries: %d of %d let through, %d refused, %d stopped only by a freeze, %d without an answer.",
 		r.LetThrough, r.Sent, r.Refused, r.Frozen, r.NoAnswer)
 	return nil
 }
@@ -267,7 +267,7 @@ func (b *bypass) verdict() error {
 	if !b.active || b.birds.LetThrough+b.birds.Frozen == 0 {
 		return nil
 	}
-	err := fmt.Errorf("policy %.16s answers, and the verifier still lets %d of %d canaries in", b.in.Fix,
+	err := fmt.Errorf("policy %.16s is active, and the verifier still accepts %d of %d canaries", b.in.Fix,
 		b.birds.LetThrough+b.birds.Frozen, b.birds.Sent)
 	return &codedError{exitVerify, err, "Do not thaw. Write another fix and give it with --fix."}
 }

@@ -29,7 +29,7 @@ func (b *bypass) tryFix(ctx context.Context) error {
 	}
 	why := b.in.Dangers
 	if t.letIn.all > 0 {
-		why = append(slices.Clone(why), fmt.Sprintf("%d of them that were refused would be let in%s", t.letIn.all, t.letIn.text()))
+		why = append(slices.Clone(why), fmt.Sprintf("%d of them that were refused would be accepted%s", t.letIn.all, t.letIn.text()))
 	}
 	return b.meant(&previewFlags{yes: b.f.yes}, "incident bypass --fix", b.in.Fix[:shownDigits], why)
 }
@@ -73,7 +73,7 @@ func (b *bypass) recount(ctx context.Context) error {
 	case g != nil:
 		b.talk("5. Generation %d folds history under it already.", g.Generation)
 	case b.f.dryRun:
-		b.plan("start a generation under policy %.16s, wait for every node, and show what changes", b.in.Fix)
+		b.plan("start a generation under policy %.16s, wait for every node, and show the changes", b.in.Fix)
 		return nil
 	default:
 		var err error
@@ -210,7 +210,7 @@ func (b *bypass) show() error {
 	}
 	c := b.in.Canaries[len(b.in.Canaries)-1]
 	err := b.app.show(b.in, "state", b.in.State, "canaries let through", fmt.Sprintf("%d of %d", c.LetThrough, c.Sent),
-		"stopped by a freeze alone", c.Frozen, "frozen", frozen, "mended by policy", dash(b.in.Fix), "bundle", dash(b.in.Bundle))
+		"stopped only by a freeze", c.Frozen, "frozen", frozen, "fixed by policy", dash(b.in.Fix), "bundle", dash(b.in.Bundle))
 	if err != nil {
 		return err
 	}

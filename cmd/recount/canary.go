@@ -57,9 +57,9 @@ func (a *app) canaryCommand() *cobra.Command {
 	var textfile string
 	var submit bool
 	cmd := &cobra.Command{
-		Use: "canary", Short: "Show known-bad records to every node and see them refused", Args: exactly(),
-		Long: `A verifier that lets forgeries in looks healthy: no signature error is counted, because none is found. canary asks every
-node what it would answer to records that must be refused - forged, unsigned, changed after signing, cut signatures, wrong
+		Use: "canary", Short: "Check that every node refuses known-bad records", Args: exactly(),
+		Long: `A verifier that accepts forgeries looks healthy: it counts no signature errors, because it finds none. canary asks every
+node how it would answer records that must be refused - forged, unsigned, changed after signing, cut signatures, wrong
 ids - in the shard ` + canaryShard + `. Each node runs the code that judges a submission, and logs nothing: a canary does not
 make the ledger grow. It needs a token of any role; metrics is enough.
 
@@ -93,7 +93,7 @@ Run it every minute and alert on both of (deploy/prometheus/alerts.yaml):
 			}
 		},
 	}
-	cli.Span(cmd.Flags(), &every, "every", 0, "go on for ever, with this pause; the exit code is that of the last round")
+	cli.Span(cmd.Flags(), &every, "every", 0, "repeat with this pause. The exit code is that of the last round")
 	cmd.Flags().BoolVar(&submit, "submit", false, "submit the records instead of asking about them: refusals become events")
 	cmd.Flags().StringVar(&textfile, "textfile", "", "file for the text collector of node_exporter, replaced as a whole")
 	return cmd
@@ -243,10 +243,10 @@ func (r *canaryReport) verdict() error {
 	switch {
 	case r.LetThrough > 0:
 		return &codedError{exitVerify, fmt.Errorf("%d of %d canaries were let through", r.LetThrough, r.Sent),
-			"The verifier lets forgeries in. Stop it: recount freeze --reason \"canary let through\"; then docs/runbooks/verifier-bypass.md."}
+			"The verifier accepts forgeries. Freeze now: recount freeze --reason \"canary accepted\". Then follow docs/runbooks/verifier-bypass.md."}
 	case r.Frozen > 0:
-		return &codedError{exitVerify, fmt.Errorf("%d of %d canaries were stopped by a freeze alone", r.Frozen, r.Sent),
-			"The verifier lets them in; do not thaw before it is mended: docs/runbooks/verifier-bypass.md."}
+		return &codedError{exitVerify, fmt.Errorf("%d of %d canaries were stopped only by a freeze", r.Frozen, r.Sent),
+			"The verifier accepts them. Do not thaw before it is fixed: docs/runbooks/verifier-bypass.md."}
 	case r.turnedAway() > 0:
 		return &codedError{exitUnavailable, fmt.Errorf("%d of %d canaries were turned away before any verifier saw them", r.turnedAway(), r.Sent),
 			"Give a token of any role with --token-file, or --submit to send the records as submissions."}
@@ -284,8 +284,8 @@ func (r *canaryReport) writeTextfile(path string) error {
 		value      int64
 	}{
 		{"recount_canary_sent", "Known-bad submissions sent in the last round.", int64(r.Sent)},
-		{"recount_canary_let_through", "Known-bad submissions that were let through in the last round; more than 0 is an incident.", int64(r.LetThrough)},
-		{"recount_canary_frozen", "Known-bad submissions that a freeze alone stopped in the last round.", int64(r.Frozen)},
+		{"recount_canary_let_through", "Known-bad submissions that were accepted in the last round. More than 0 is an incident.", int64(r.LetThrough)},
+		{"recount_canary_frozen", "Known-bad submissions that only a freeze stopped in the last round.", int64(r.Frozen)},
 		{"recount_canary_no_answer", "Known-bad submissions without an answer in the last round.", int64(r.NoAnswer)},
 		{"recount_canary_last_run_timestamp_seconds", "When the last round began.", at.Unix()},
 	} {

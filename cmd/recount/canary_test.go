@@ -26,7 +26,7 @@ func TestCanaryVerdicts(t *testing.T) {
 		"an older release":    {func(w http.ResponseWriter) { answer(w, wire.NewProblem(wire.CodeNotFound, "")) }, exitUnavailable, "--submit"},
 		"a proxy's 403":       {func(w http.ResponseWriter) { http.Error(w, "forbidden", http.StatusForbidden) }, exitUnavailable, "no answer"},
 		"a refusal of a role": {func(w http.ResponseWriter) { answer(w, wire.NewProblem(wire.CodeForbidden, "")) }, exitUnavailable, "no answer"},
-		"frozen":              {func(w http.ResponseWriter) { answer(w, wire.NewProblem(wire.CodeFrozen, "").WithRetry(time.Minute)) }, exitVerify, "freeze alone"},
+		"frozen":              {func(w http.ResponseWriter) { answer(w, wire.NewProblem(wire.CodeFrozen, "").WithRetry(time.Minute)) }, exitVerify, "only by a freeze"},
 	} {
 		n := newNode(t)
 		n.override = func(w http.ResponseWriter, _ *http.Request) bool {

@@ -12,11 +12,11 @@ import (
 func (a *app) checkCommand() *cobra.Command {
 	f := submitFlags{concurrency: 8, order: orderNone, dry: true}
 	cmd := &cobra.Command{
-		Use: "check FILE...", Short: "Show what signed records would be answered, without submitting them",
-		Long: `check asks a node what a submission of the same bytes would be answered now. The node runs the code that judges a submission,
-rate limits included, and keeps nothing: the record can be corrected and checked again, its pcs_id stays free, and it is in no
-list. It needs a token of any role. Files are as for "recount submit"; a single record prints its answer, several print how
-many would get which. Each is judged as the next one of the ledger: those before it in the file are not there.
+		Use: "check FILE...", Short: "Show the answers to signed records without submitting them",
+		Long: `check asks a node how it would answer a submission of the same bytes now. The node runs the code that judges a submission,
+rate limits included, and keeps nothing. You can correct the record and check again, and its pcs_id stays free. It needs a token
+of any role. Files are as for "recount submit". A single record prints its answer, and several print a count of each answer.
+Each record is judged as the next one of the ledger, without those before it in the file.
 
 Exit code: 0 all would be answered 200 or 202, 4 some would be rejected, 5 some got no answer.`,
 		Example: `  recount check record.json

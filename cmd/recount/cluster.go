@@ -82,7 +82,7 @@ func (a *app) shortTimeout(cmd *cobra.Command) {
 func (a *app) digestCommand() *cobra.Command {
 	var seq uint64
 	cmd := &cobra.Command{
-		Use: "digest", Short: "Compare what all endpoints have folded, side by side", Args: exactly(),
+		Use: "digest", Short: "Compare the digests of all endpoints", Args: exactly(),
 		Long: `digest asks every endpoint for its digests of the log, of the outcomes and of the control state at one seq: --seq, or
 the lowest head among them. Exit code 7 when they differ, 5 when an endpoint does not answer.
 It waits 5 seconds for an endpoint unless --timeout says otherwise.`,

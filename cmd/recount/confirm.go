@@ -26,7 +26,7 @@ type confirmFlags struct {
 
 func (f *confirmFlags) add(cmd *cobra.Command) {
 	f.actFlags.add(cmd)
-	cmd.Flags().BoolVarP(&f.yes, "yes", "y", false, "do it without asking; needed where nobody can type an answer")
+	cmd.Flags().BoolVarP(&f.yes, "yes", "y", false, "do it without asking (for scripts)")
 }
 
 // confirm lets an operation that cannot be undone go on with --yes, or when somebody on a terminal has seen what it hits and has
@@ -162,7 +162,7 @@ func tokenHits(given string) func(context.Context, *client.Client) (string, stri
 			return "", "", err
 		}
 		if strings.HasPrefix(id, event.CertificatePrefix) {
-			return id, "the client certificate with this serial number, whoever holds it", nil
+			return id, "the client certificate with this serial number", nil
 		}
 		page, err := c.Tokens(ctx)
 		if err != nil {

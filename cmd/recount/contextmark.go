@@ -26,7 +26,7 @@ func colourNames() []string { return slices.Sorted(maps.Keys(markColours)) }
 
 func (m *mark) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&m.Colour, "mark-colour", "", "print the name of the context in this colour: "+strings.Join(colourNames(), ", "))
-	cmd.Flags().BoolVar(&m.Production, "production", false, "say \"production\" beside the name; red unless --mark-colour says otherwise")
+	cmd.Flags().BoolVar(&m.Production, "production", false, "show \"production\" beside the name, in red unless --mark-colour names another")
 	cli.Closed(cmd, "mark-colour", colourNames()...)
 }
 
@@ -98,9 +98,9 @@ func (a *app) sayMark(p place) {
 func (a *app) contextMarkCommand() *cobra.Command {
 	var m mark
 	cmd := &cobra.Command{
-		Use: "mark NAME", Short: "Give a context a colour, or call it production", Args: exactly("NAME"), ValidArgsFunction: a.completeContexts,
+		Use: "mark NAME", Short: "Mark a context with a colour, or as production", Args: exactly("NAME"), ValidArgsFunction: a.completeContexts,
 		Long: `mark makes a context stand out. Every command that asks it prints its name in the colour, on stderr, and a command that wants
-confirmation asks with it. Without flags the mark is taken away. NO_COLOR and --color never leave the words.`,
+confirmation asks with it. Without flags it removes the mark. NO_COLOR and --color never keep the words.`,
 		Example: `  recount context mark prod --production
   recount context mark staging --mark-colour yellow
   recount context mark staging`,

@@ -143,15 +143,15 @@ func (a *app) changeContexts(change func(*contexts) error) error {
 	return nil
 }
 
-const contextHelp = `A context keeps together where a cluster is and who asks it, under a name. The file holds names of files, never a token or key:
+const contextHelp = `A context is a name for the address of a cluster and a credential. The file holds names of files, never a token or key:
 $RECOUNT_CONFIG, else $XDG_CONFIG_HOME/recount/config.yaml, else ~/.config/recount/config.yaml.
 
 Which cluster a command asks: that of the command line (--dev, --context, or --endpoint with --ca), else that of the environment
 (RECOUNT_DEV, RECOUNT_CONTEXT, or RECOUNT_ENDPOINTS with RECOUNT_CA and RECOUNT_TOKEN_FILE), else the current context. All comes from
-one of them; --token-file and --cert on the command line may replace the credential. "recount whoami" says what came of it.`
+one of them. --token-file and --cert on the command line may replace the credential. "recount whoami" shows the result.`
 
 func (a *app) contextCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "context", Short: "Keep clusters under names, and choose the one to ask", Long: contextHelp,
+	cmd := &cobra.Command{Use: "context", Short: "Name clusters, and choose the current one", Long: contextHelp,
 		Example: `  recount context add prod --endpoint https://ledger-1:9440 --endpoint https://ledger-2:9440 --ca api-ca.crt --token-file alice.token
   recount context add try --dev /tmp/recount
   recount context mark prod --production

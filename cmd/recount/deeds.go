@@ -91,7 +91,7 @@ var deeds = map[event.Kind]func(about) string{
 	},
 	event.TokenRevoked: func(m about) string { return "revoked token " + m.text("id") },
 	event.ActApproved: func(m about) string {
-		return fmt.Sprintf("said yes to %s: %s", m.text("act_op_id"), longHex.ReplaceAllStringFunc(m.text("request"), func(id string) string { return term.ShortID(id, 12) }))
+		return fmt.Sprintf("approved %s: %s", m.text("act_op_id"), longHex.ReplaceAllStringFunc(m.text("request"), func(id string) string { return term.ShortID(id, 12) }))
 	},
 }
 

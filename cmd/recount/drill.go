@@ -53,13 +53,13 @@ func (a *app) drillCommand() *cobra.Command {
 	var count int
 	cmd := &cobra.Command{
 		Use: "drill key|bypass", Short: "Exercise an incident on a scratch cluster and print the timings", Args: exactly("key|bypass"), ValidArgs: []string{"key", "bypass"},
-		Long: `drill starts a cluster of its own on this machine, fills it, lets the incident happen, and answers it with the commands of the
-runbook, checking after every step that all nodes say the same. It touches no other ledger.
+		Long: `drill starts its own cluster on this machine, fills it, stages the incident, and handles it with the commands of the
+runbook. After every step it checks that all nodes agree. It touches no other ledger.
 
-key     a key is in other hands: revoke, list, recount with hindsight, activate    (docs/runbooks/key-leak.md)
-bypass  the verifier lets forgeries in: canary, freeze, fix, recount, activate, thaw (docs/runbooks/verifier-bypass.md)
+key     a signing key is compromised: revoke, list, recount with hindsight, activate  (docs/runbooks/key-leak.md)
+bypass  the verifier accepts forgeries: canary, freeze, fix, recount, activate, thaw  (docs/runbooks/verifier-bypass.md)
 
-Do it every quarter, and time people, not only machines.`,
+Run it every quarter, and time people, not only machines.`,
 		Example: `  recount drill key
   recount drill bypass --submissions 10000 -o json`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -79,7 +79,7 @@ Do it every quarter, and time people, not only machines.`,
 	cmd.Flags().IntVar(&d.nodes, "nodes", 3, "nodes of the scratch cluster: 1, 3 or 5")
 	cmd.Flags().StringVar(&d.binary, "node-binary", "", "recount-node (default: beside this tool, else in PATH)")
 	cmd.Flags().StringVar(&d.parent, "dir", "", "where the scratch directory is made (default: the directory for temporary files)")
-	cmd.Flags().BoolVar(&d.keep, "keep", false, "leave the scratch directory there")
+	cmd.Flags().BoolVar(&d.keep, "keep", false, "keep the scratch directory")
 	return cmd
 }
 

@@ -124,7 +124,7 @@ func (d *drill) theft(ctx context.Context, count int) error {
 
 // thiefIsOut: what the thief signed is refused as of now, and nothing new passes, on every node.
 func (d *drill) thiefIsOut(ctx context.Context) error {
-	return d.step("the thief's records count for nothing on every node", func() (string, error) {
+	return d.step("the thief's records are refused on every node", func() (string, error) {
 		for i := range d.cluster.nodes {
 			body, err := d.cluster.leak.make("thief-00", int64(9*d.count+i))
 			if err != nil {
@@ -166,21 +166,21 @@ func (d *drill) bypass(ctx context.Context) error {
 	}
 	birds := d.cluster.nodes // one unsigned canary per node is let through
 	var seen canaryReport
-	if err := d.command(ctx, "the canary is let through: incident", exitVerify, &seen, "canary"); err != nil {
+	if err := d.command(ctx, "the canary is accepted: incident", exitVerify, &seen, "canary"); err != nil {
 		return err
 	}
 	d.tell("%d of %d canaries let through", seen.LetThrough, seen.Sent)
-	if err := d.command(ctx, "freeze", exitOK, nil, "freeze", "--reason", "canary let through", "--ticket", "DRILL"); err != nil {
+	if err := d.command(ctx, "freeze", exitOK, nil, "freeze", "--reason", "canary accepted", "--ticket", "DRILL"); err != nil {
 		return err
 	}
 	if err := d.frozen(ctx); err != nil {
 		return err
 	}
-	if err := d.command(ctx, "the canary says what the freeze alone stops", exitVerify, &seen, "canary"); err != nil {
+	if err := d.command(ctx, "the canary is stopped only by the freeze", exitVerify, &seen, "canary"); err != nil {
 		return err
 	}
-	if d.tell("%d of %d canaries stopped by the freeze alone", seen.Frozen, seen.Sent); seen.Frozen != birds || seen.LetThrough != 0 {
-		return failf("%d canaries were let through during the freeze, %d frozen", seen.LetThrough, seen.Frozen)
+	if d.tell("%d of %d canaries stopped only by the freeze", seen.Frozen, seen.Sent); seen.Frozen != birds || seen.LetThrough != 0 {
+		return failf("%d canaries were accepted during the freeze, %d frozen", seen.LetThrough, seen.Frozen)
 	}
 	var g wire.GenerationAnswer
 	if err := d.command(ctx, "recount all history under the sound policy", exitOK, &g, "generation", "start", "--policy", good, "--reason", "drill", "--ticket", "DRILL"); err != nil {
@@ -228,7 +228,7 @@ func (d *drill) plant(ctx context.Context) (good string, err error) {
 
 // forge sends unsigned records into the shards of honest agents, ahead of their epochs.
 func (d *drill) forge(ctx context.Context, count int) error {
-	return d.step(fmt.Sprintf("%d unsigned records are let in", count), func() (string, error) {
+	return d.step(fmt.Sprintf("%d unsigned records are accepted", count), func() (string, error) {
 		statuses, err := d.cluster.load(ctx, count, func(i int) ([]byte, error) {
 			return d.cluster.leak.bare(fmt.Sprintf("lab-%02d", i%loaders), int64(2*d.count+i))
 		})

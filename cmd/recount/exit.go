@@ -185,7 +185,7 @@ func nextStep(err error) string {
 	case errors.As(err, &problem) && problem.Code == wire.CodeNoAgreement:
 		return "Nothing was switched. \"recount generation status N\" shows what each node reports."
 	case errors.As(err, &problem) && problem.Code == wire.CodeDiskFull:
-		return "Make room on that node, or drop a generation: \"recount generation list\"."
+		return "Free space on that node, or drop a generation: \"recount generation list\"."
 	case errors.Is(err, client.ErrCursorGone):
 		return "Another generation answers now; start the list again without --cursor."
 	case errors.As(err, &problem) && problem.Code == wire.CodeFrozen:

@@ -27,8 +27,8 @@ func newExplained(info wire.CodeInfo) explained {
 
 func (a *app) explainCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "explain [CODE]", Short: "Explain a code of a problem, without a ledger; without one, list them",
-		Long: `explain prints what the nodes serve under /problems: what a code means and what to do. CODE is the code of a problem document, such
+		Use: "explain [CODE]", Short: "Explain a problem code, or list all codes",
+		Long: `explain prints the pages that nodes serve under /problems: the meaning of a code and what to do. CODE is the code of a problem document, such
 as stale or no_leader, or an HTTP status, such as 409.`,
 		Example: `  recount explain stale
   recount explain 409

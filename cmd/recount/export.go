@@ -17,7 +17,7 @@ import (
 )
 
 func (a *app) exportCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "export", Short: "Copy a part of the ledger to where it can be read and checked without a node", Args: exactly(),
+	cmd := &cobra.Command{Use: "export", Short: "Export a part of the ledger to read and check without a node", Args: exactly(),
 		Long: `export copies a range of the ledger out of the cluster. It reads only and needs a token of the role auditor. docs/auditing.md
 shows which command answers which question of an auditor.`,
 		Example: `  recount export dir november --since 2026-11-01 --until 2026-12-01
@@ -40,16 +40,16 @@ func (a *app) exportDirCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "dir DIR", Short: "Write a range of the ledger into a directory that can be checked without a node", Args: exactly("DIR"),
 		Long: `dir makes the directory DIR, which must not be there or be empty. It holds the events of the range with the records byte for
-byte, the answers that the ledger gave to them, all policies, the public parts of the keys, what operators did, the digests of the
+byte, the answers of the ledger, all policies, the public parts of the keys, the operations, the digests of the
 log at both ends, a table for spreadsheets and a page to read and print (index.html). Secrets are in no export.
 
-Without flags the range is the whole ledger. With --shard only the submissions that name the shard are there: their signatures
-and verdicts can be checked, but not that none was left out.
+Without flags the range is the whole ledger. With --shard it holds only the submissions that name the shard. Their signatures
+and verdicts can be checked, but not that the list is complete.
 
-The answers are those that stood after the last event of the range, beside the answer first given and the one of now.
+The answers are those after the last event of the range, with the first and the current answer beside them.
 
-The directory gets its name when everything is in it and on disk. What is interrupted leaves nothing behind. "recount export
-verify DIR" checks it; docs/formats-export.md describes every file.`,
+The directory gets its name when it is complete and on disk. An interrupted export leaves nothing behind. "recount export
+verify DIR" checks it, and docs/formats-export.md describes every file.`,
 		Example: `  recount export dir november --since 2026-11-01 --until 2026-12-01
   recount export dir all --dev /tmp/recount
   recount export dir incident-7 --from-seq 812 --to-seq 90112

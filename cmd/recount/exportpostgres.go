@@ -28,11 +28,11 @@ func (a *app) exportPostgresCommand() *cobra.Command {
 		Long: `postgres prints SQL for psql, and never talks to a database itself. --print-schema makes the tables recount_audit,
 recount_known_shard and recount_cursor, and the views audit_log and known_shards. Without it the script brings the tables from
 where the cursor is (--after) to the end of the log: new submissions, the registered patterns of shards and, after an activation
-or a rollback, the rows of which the ledger says something else now. The cursor moves in the same statement as the rows: a script
-that is cut changes nothing, one that was loaded before is refused, and each batch of 10,000 rows stands by itself.
+or a rollback, the rows whose answers changed. The cursor moves in the same statement as the rows. So a truncated
+script changes nothing, a script that was loaded before is refused, and each batch of 10,000 rows is independent.
 
-A row that no recount flipped keeps the reason, policy and D_hat of the generation that it names; --full reads every row again.
---follow goes on until it is interrupted and writes a batch whenever something is new. docs/audit-logging.md has a unit for it.`,
+A row that no recount flipped keeps the reason, policy and D_hat of the generation that it names. --full reads every row again.
+--follow runs until it is interrupted and writes a batch whenever there are new rows. docs/audit-logging.md has a unit for it.`,
 		Example: `  recount export postgres --print-schema | psql audit
   recount export postgres --after "$(psql -Atc 'select generation,seq from recount_cursor' audit)" | psql -1 audit
   recount export postgres --after "$(psql -Atc 'select generation,seq from recount_cursor' audit)" --follow | psql audit`,
@@ -41,7 +41,7 @@ A row that no recount flipped keeps the reason, policy and D_hat of the generati
 	flags := cmd.Flags()
 	flags.BoolVar(&f.schema, "print-schema", false, "print the tables and views instead; asks no node")
 	flags.StringVar(&f.after, "after", "", "where the tables are: generation and seq of recount_cursor (default: they are empty)")
-	flags.BoolVar(&f.full, "full", false, "read every row again, so that reason, policy and D_hat are those of the generation that answers")
+	flags.BoolVar(&f.full, "full", false, "read every row again, so that reason, policy and D_hat are those of the active generation")
 	flags.BoolVar(&f.follow, "follow", false, "go on until interrupted")
 	cli.Span(flags, &f.every, "every", 2*time.Second, "with --follow: how often to look")
 	return cmd

@@ -16,17 +16,17 @@ func (a *app) exportVerifyCommand() *cobra.Command {
 	var sum string
 	var recount bool
 	cmd := &cobra.Command{
-		Use: "verify DIR", Short: "Check a directory that export dir has made; no node is asked", Args: exactly("DIR"),
+		Use: "verify DIR", Short: "Check a directory of export dir, without a node", Args: exactly("DIR"),
 		Long: `verify reads the directory alone. It compares every file with the manifest, hashes every event and computes the digest of the
 log, checks the signatures of Ed25519 keys with the exported public keys, judges every record again under the exported policies
 and compares, and matches answers and acts with the events.
 
-It says what it cannot check: signatures of HMAC keys need the secret (--hmac-key-file). Verdicts that follow from earlier
+It lists what it cannot check: signatures of HMAC keys need the secret (--hmac-key-file). Verdicts that follow from earlier
 events, such as replays and conflicts, need the whole ledger: with --recount an export that begins with event 1 is folded again
 as a node does it, and every answer and the digests of outcomes and control state are compared. That takes memory for each
-record. docs/formats-export.md says what each check compares.
+record. docs/formats-export.md describes each check.
 
-A directory can be consistent and still be of another ledger, or an older export. Compare the log digest with a node ("recount
+A directory can be consistent and still come from another ledger, or an older export. Compare the log digest with a node ("recount
 digest --seq N"), or give the manifest sum that export dir printed with --sum.
 
 The exit code is 0 when no check failed, and 7 when one did.`,
@@ -56,7 +56,7 @@ The exit code is 0 when no check failed, and 7 when one did.`,
 	}
 	cmd.Flags().StringArrayVar(&secrets, "hmac-key-file", nil, "also check signatures with this HMAC secret, repeatable")
 	cmd.Flags().BoolVar(&recount, "recount", false, "fold the whole ledger again and compare every answer, in memory")
-	cmd.Flags().StringVar(&sum, "sum", "", "sum of the manifest that is expected, as export dir printed it")
+	cmd.Flags().StringVar(&sum, "sum", "", "expected sum of the manifest, as export dir printed it")
 	return cmd
 }
 

@@ -40,14 +40,14 @@ func (f *freezeFlags) request() (wire.FreezeRequest, error) {
 func (a *app) freezeCommand() *cobra.Command {
 	var f freezeFlags
 	cmd := &cobra.Command{
-		Use: "freeze", Short: "Refuse submissions from one position on, on every node", Args: exactly(),
-		Long: `freeze is an event in the log: every node refuses new submissions after it with 503 and Retry-After, until it is thawed.
-Reads stay up, records that were answered before get their answer again, and operators can go on working. Agents get 503 and
+		Use: "freeze", Short: "Freeze: refuse new submissions on every node", Args: exactly(),
+		Long: `freeze is an event in the log. After it every node refuses new submissions with 503 and Retry-After, until the thaw.
+Reads still work, repeated records get their first answer, and operators can go on working. Agents get 503 and
 must send again. A record that an agent sends again after newer epochs of its shard does not count (epoch_regression), unless
 the policy has epochs: {late_window: N}. Freezing twice changes nothing.
 
-During an incident: freeze, then look in peace (recount canary, recount audit), publish the fix, recount, activate, thaw.`,
-		Example: `  recount freeze --reason "forgeries are let in" --ticket INC-2
+During an incident: freeze, then investigate (recount canary, recount audit), publish the fix, recount, activate, thaw.`,
+		Example: `  recount freeze --reason "forgeries are accepted" --ticket INC-2
   recount freeze --shard lab-7 --reason "agent sends nonsense"
   recount freeze --key hmac-0123456789abcdef --reason "may be stolen" --ticket INC-3`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -66,10 +66,10 @@ func (a *app) thawCommand() *cobra.Command {
 	var f freezeFlags
 	cmd := &cobra.Command{
 		Use: "thaw", Short: "End a freeze", Args: exactly(),
-		Long: `thaw ends the freeze of exactly the scope named: one of everything needs no flag, one of a shard or key needs it again.
-Several freezes can hold at once; recount freezes lists them.`,
+		Long: `thaw ends the freeze of exactly the scope named: a freeze of everything needs no flag, one of a shard or key needs the same flag.
+Several freezes can be in force at once. recount freezes lists them.`,
 		Example: `  recount thaw --reason "policy 95ca8b01 is active" --ticket INC-2
-  recount thaw --shard lab-7 --reason "agent mended"`,
+  recount thaw --shard lab-7 --reason "agent fixed"`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.freezeOrThaw(cmd.Context(), &f, true, (*client.Client).Thaw)
 		},
@@ -120,7 +120,7 @@ func (a *app) showFreeze(ctx context.Context, got *wire.FreezeAnswer, thaw bool)
 
 func (a *app) freezesCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "freezes", Short: "List the freezes, those that were thawed included", Args: exactly(),
+		Use: "freezes", Short: "List all freezes, thawed ones too", Args: exactly(),
 		Example: `  recount freezes -o json | jq '.[] | select(.thawed_seq == null)'`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			page, err := ask(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.FreezesPage, error) { return c.Freezes(ctx) })
@@ -149,8 +149,8 @@ func thawText(seq uint64) string {
 }
 
 func (a *app) knownShardsCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "known-shards", Short: "Say which shards are expected, so that others stand out", Args: exactly(),
-		Long: `A stolen key shows in shards that nobody expects. Registering the expected ones judges nothing; it makes the question answerable:
+	cmd := &cobra.Command{Use: "known-shards", Short: "Register known shards, so that others stand out", Args: exactly(),
+		Long: `A stolen key often signs records of unknown shards. Registering known shards changes no outcome. It lets you ask:
 
   recount audit --unknown-shards --since 2026-01-19T10:00:00Z`,
 		Example: "  recount known-shards add 'lab-*' shard-001\n  recount known-shards list",
@@ -162,7 +162,7 @@ func (a *app) knownShardsCommand() *cobra.Command {
 func (a *app) knownShardsAddCommand() *cobra.Command {
 	var f actFlags
 	cmd := &cobra.Command{
-		Use: "add PATTERN...", Short: "Register expected shards: ids, or their beginning and a star",
+		Use: "add PATTERN...", Short: "Register known shards: ids, or a prefix and a star",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return exactly("PATTERN")(cmd, args)
@@ -186,7 +186,7 @@ func (a *app) knownShardsAddCommand() *cobra.Command {
 
 func (a *app) knownShardsListCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Short: "List the registrations of expected shards", Args: exactly(),
+		Use: "list", Short: "List the registrations of known shards", Args: exactly(),
 		Example: `  recount known-shards list -o json`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			page, err := ask(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.KnownShardsPage, error) { return c.KnownShards(ctx) })

@@ -18,18 +18,18 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-const generationHelp = `A generation is one complete fold of the log under one schedule of policies. One answers; another one can be built beside
-it, compared with it, and activated at one position of the log on every node. At night:
+const generationHelp = `A generation is one complete fold of the log under one schedule of policies. One is active. Another one can be built beside
+it, compared with it, and activated at one position of the log on every node. In an incident:
 
-  recount policy publish fix.yaml --ticket INC-7         a policy is known; nothing changes yet
+  recount policy publish fix.yaml --ticket INC-7         publishes a policy, changes no answer yet
   recount generation start --policy ID --ticket INC-7 --wait --diff
-                                                         every node folds all history under it; then what changes
-  recount generation activate N --diff DIGEST            every node switches at one position; start has printed the line
-  recount generation rollback                            and back, if it was wrong
+                                                         folds all history under it, then shows the diff
+  recount generation activate N --diff DIGEST            switches every node; start printed this line
+  recount generation rollback                            goes back, if it was wrong
 
 Without --wait and --diff, start returns at once. Then: status N --wait, diff N. --latest stands for N.
 
-Nothing but activate, rollback and "policy apply" changes an answer.`
+Only activate, rollback and "policy apply" change answers.`
 
 func (a *app) generationCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "generation", Aliases: []string{"gen"}, Short: "Recount history: build, compare, activate and roll back generations",
@@ -76,11 +76,11 @@ func (a *app) generationDiffCommand() *cobra.Command {
 	var force bool
 	var show bool
 	cmd := &cobra.Command{
-		Use: "diff N|--latest", Short: "Say what a generation changes against the one that answers", Args: which.args,
+		Use: "diff N|--latest", Short: "Show how a generation differs from the active one", Args: which.args,
 		Annotations: exportsVars(reviewVars...),
 		Long: `diff compares outcomes and accepted flags of all submissions. A flip is direct when the record's own verdict changed, and
-knock-on when another submission's change changed it: an id that becomes free, an epoch that was pushed. The digest names
-exactly what is shown; activation wants it. The line to activate what is shown goes to stderr. With -o env the numbers go to stderr
+knock-on (indirect) when another submission's change caused it: an id that becomes free, an epoch that is no longer too old. The
+digest identifies the diff, and activate needs it. The command to activate goes to stderr. With -o env the numbers go to stderr
 and stdout gets a line that sets GEN, POSITION and DIGEST: eval "$(recount generation diff --latest -o env)".`,
 		Example: `  recount generation diff 2
   recount generation diff --latest
@@ -179,7 +179,7 @@ func (a *app) listFlips(ctx context.Context, d *wire.DiffAnswer) error {
 	l := newList(a, func(t *table, f wire.Flip) {
 		t.row(f.Seq, f.Cause, number(&f.Behind), said(f.Old), said(f.New), f.New.ReasonCode, dash(f.ShardID), f.Epoch, dash(f.PCSID), dash(f.KeyID))
 	}, count("SEQ", 1), word("CAUSE", 6), count("BEHIND", 8), word("OLD", 2), word("NEW", 3), text("REASON", 5, 10), text("SHARD", 7, 8), count("EPOCH", 10),
-		hexID("PCS_ID", 4), keyID("KEY", 9)).because("this generation answers as the one that answers now")
+		hexID("PCS_ID", 4), keyID("KEY", 9)).because("this generation gives the same answers as the active one")
 	if err := a.eachFlip(ctx, d, l.add); err != nil {
 		return errors.Join(l.cut(), err)
 	}
@@ -224,11 +224,11 @@ func (a *app) generationActivateCommand() *cobra.Command {
 	var force bool
 	cmd := &cobra.Command{
 		Use: "activate N|--latest --diff DIGEST", Short: "Switch every node to a generation at one position of the log", Args: which.args,
-		Long: `activate wants the digest of the diff that was reviewed. The node asks every voter for its digest of the same comparison: a
-majority must report the same, and none another. Submissions that have flipped since the review are switched too and are
+		Long: `activate needs the digest of the reviewed diff. The node asks every voter for its digest of the same comparison. A
+majority must report the same, and none a different one. Submissions that have flipped since the review are switched too and are
 counted as "after review"; --max-new-flips bounds them exactly: submissions wait while the leader counts. An activation while a
-reporting node, or the review, is more than 4096 events behind the end of the log is refused unless --force is given, because no
-node answers then until it has folded the rest.`,
+reporting node, or the review, is more than 4096 events behind the end of the log is refused unless --force is given, because then no
+node serves until it has folded the rest.`,
 		Example: `  recount generation activate 2 --diff 0000000000015e8a24f0... --reason "reviewed by two" --ticket INC-7
   recount generation activate --latest --diff "$DIGEST" --max-new-flips 0`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -272,9 +272,9 @@ func (a *app) generationRollbackCommand() *cobra.Command {
 	var f actFlags
 	cmd := &cobra.Command{
 		Use: "rollback", Short: "Activate the previous generation again", Args: exactly(),
-		Long: `rollback compares the previous generation with the one that answers up to the end of the log and activates it, as activate
-does. What was said meanwhile stays in the history of every record. Rolling back twice goes forth again: after a command without an
-answer repeat it with the --op-id that it names.`,
+		Long: `rollback compares the previous generation with the active one up to the end of the log and activates it, as activate
+does. The history of every record keeps the answers of the meantime. A second rollback undoes the first one: after a command without an
+answer, repeat it with the --op-id that it prints.`,
 		Example: `  recount generation rollback --reason "the fix was wrong" --ticket INC-7`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			got, err := askAct(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.ActivateAnswer, error) {
@@ -295,7 +295,7 @@ func (a *app) generationDropCommand() *cobra.Command {
 	var f confirmFlags
 	var which generationArg
 	cmd := &cobra.Command{
-		Use: "drop N|--latest", Short: "Give up a generation that does not answer, and its disk space", Args: which.args,
+		Use: "drop N|--latest", Short: "Delete an inactive generation and free its disk space", Args: which.args,
 		Example: `  recount generation drop 2
   recount generation drop 2 --yes          # where nobody can type an answer`,
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -29,7 +29,7 @@ type startFlags struct {
 func (a *app) generationStartCommand() *cobra.Command {
 	var f startFlags
 	cmd := &cobra.Command{
-		Use: "start --policy ID", Short: "Fold all history once more under a policy, beside the one that answers",
+		Use: "start --policy ID", Short: "Build a generation: fold all history under a policy",
 		Args: exactly(), Long: generationHelp + "\n\n" + previewHelp, Annotations: exportsVars(reviewVars...),
 		Example: `  recount generation start --policy 95ca8b018ff1b3ce --ticket INC-7 --wait --diff
   recount generation start --policy 95ca8b018ff1b3ce --from 90112          # the policy judges from this event on
@@ -59,9 +59,9 @@ func (a *app) generationStartCommand() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&f.request.Policy, "policy", "", "id of a published policy, or at least its first 8 digits")
 	cmd.Flags().Uint64Var(&f.request.From, "from", 0, "first event that the policy judges (default: the first of all)")
-	cmd.Flags().StringVar(&f.request.Keys, "keys", "", "as_of or hindsight (default: as the generation that answers)")
+	cmd.Flags().StringVar(&f.request.Keys, "keys", "", "as_of or hindsight (default: as the active generation)")
 	cmd.Flags().BoolVar(&f.wait, "wait", false, "return when every node has compared it")
-	cmd.Flags().BoolVar(&f.diff, "diff", false, "wait, then print what it changes and the line that activates it")
+	cmd.Flags().BoolVar(&f.diff, "diff", false, "wait, then print the changes and the command to activate")
 	cli.Span(cmd.Flags(), &f.limit, "wait-timeout", longestWait, "how long --wait and --diff wait")
 	cli.Closed(cmd, "keys", wire.KeysAsOf, wire.KeysHindsight)
 	f.add(cmd)
@@ -148,7 +148,7 @@ func (a *app) activateLine(g *wire.GenerationAnswer, digest string) string {
 type generationArg struct{ latest bool }
 
 func (g *generationArg) add(cmd *cobra.Command) {
-	cmd.Flags().BoolVar(&g.latest, "latest", false, "instead of N: the newest generation that does not answer and was not dropped")
+	cmd.Flags().BoolVar(&g.latest, "latest", false, "instead of N: the newest inactive generation that was not dropped")
 }
 
 func (g *generationArg) args(cmd *cobra.Command, args []string) error {

@@ -26,9 +26,9 @@ type keyIncident struct {
 }
 
 func (a *app) incidentCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "incident", Short: "Handle a leaked key, or a verifier that lets forgeries in", Args: exactly(),
+	cmd := &cobra.Command{Use: "incident", Short: "Handle a compromised key or a verification bypass", Args: exactly(),
 		Example: `  recount incident key hmac-0123456789abcdef --since 36h --reason "laptop stolen" --ticket INC-9
-  recount incident bypass --reason "canary let through" --ticket INC-7`,
+  recount incident bypass --reason "canary accepted" --ticket INC-7`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
 	cmd.AddCommand(a.incidentKeyCommand(), a.incidentBypassCommand())
 	return cmd
@@ -44,17 +44,17 @@ type incidentFlags struct {
 func (a *app) incidentKeyCommand() *cobra.Command {
 	var f incidentFlags
 	cmd := &cobra.Command{
-		Use: "key KEY_ID --since TIME", Annotations: exportsVars("KEY", "BUNDLE", "GEN"), Short: "A key is in other hands since TIME: revoke it now and list what it signed since", Args: exactly("KEY_ID"),
-		Long: `incident key does, in this order and safely repeated:
+		Use: "key KEY_ID --since TIME", Annotations: exportsVars("KEY", "BUNDLE", "GEN"), Short: "Handle a key compromised since TIME: revoke it, list its records", Args: exactly("KEY_ID"),
+		Long: `incident key runs these steps in order. You can repeat it safely. It
 
- 1. revokes the key: from that event on every node answers its records with 403;
- 2. lists everything that it signed since TIME, by shard, shards that nobody expects first (recount known-shards);
- 3. writes a bundle below --out: incident.json, submissions.ndjson and index.html, a page to read, to print and to hand on;
- 4. with --hindsight, starts a generation that counts nothing of it; without, prints the commands to do so.
+ 1. revokes the key: from that event on every node answers its records with 403
+ 2. lists everything that it signed since TIME, by shard, unknown shards first (recount known-shards)
+ 3. writes a bundle below --out: incident.json, submissions.ndjson and index.html, a page to read, to print and to hand on
+ 4. with --hindsight, starts a generation that ignores these records, and without it prints the commands to do so.
 
-Run twice it finds the same revocation and lists the same again. A second run with an earlier TIME widens the list, and what
-hindsight takes away; a later TIME changes neither. A bundle has the outcomes of the generation that answers, and its number in
-its name. Rotate the agents to a new key first or at once after: docs/runbooks/key-leak.md.`,
+A second run finds the same revocation and prints the same list. With an earlier TIME it widens the list and the effect of
+hindsight. A later TIME changes neither. A bundle has the outcomes of the active generation, and its number in
+its name. Move the agents to a new key before or at once after: docs/runbooks/key-leak.md.`,
 		Example: `  recount incident key hmac-0123456789abcdef --since 2026-01-19T10:00:00Z --reason "laptop stolen" --ticket INC-9
   recount incident key ed-0123456789abcdef --since 36h --reason leak --ticket INC-9 --hindsight --yes -o json`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -76,7 +76,7 @@ its name. Rotate the agents to a new key first or at once after: docs/runbooks/k
 	}
 	cmd.Flags().StringVar(&f.since, "since", "", "since when others may have had it (required): "+when.Forms+" before now")
 	cmd.Flags().StringVar(&f.out, "out", ".", "directory in which the bundle is made")
-	cmd.Flags().BoolVar(&f.hindsight, "hindsight", false, "start the generation that counts nothing that the key signed since")
+	cmd.Flags().BoolVar(&f.hindsight, "hindsight", false, "start a generation that ignores the records of the key since")
 	f.add(cmd)
 	return cmd
 }
@@ -114,7 +114,7 @@ func (a *app) keyIncident(ctx context.Context, given string, since time.Time, f 
 	if since, err = wire.ParseTime(rev.Since); err != nil {
 		return nil, err
 	}
-	a.talk("Revoked: what %s signs after event %d counts for nothing, on every node.", id, rev.Seq)
+	a.talk("Revoked: every node refuses what %s signs after event %d.", id, rev.Seq)
 	var lines bytes.Buffer
 	if err := errors.Join(a.sinceSet(ctx, c, in), a.signedSince(ctx, c, in, since, &lines)); err != nil {
 		return nil, err
@@ -250,7 +250,7 @@ func (a *app) showIncident(in *keyIncident) error {
 	if a.format != formatTable {
 		return a.document(in.Key)
 	}
-	err := a.show(in, "key", in.KeyID, "owner", dash(in.Owner), "revoked at seq", in.RevokedSeq, "in other hands since", in.Since,
+	err := a.show(in, "key", in.KeyID, "owner", dash(in.Owner), "revoked at seq", in.RevokedSeq, "compromised since", in.Since,
 		"signed since then", in.SignedSince, "shards", len(in.ByShard), "of them unknown", len(in.UnknownShards), "came from", cameFrom(&in.Tally), "bundle", in.Bundle)
 	if err != nil {
 		return err

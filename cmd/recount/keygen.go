@@ -34,7 +34,7 @@ func (a *app) keygenCommand() *cobra.Command {
 		ValidArgs: []string{"hmac", "ed25519"},
 		Long: `keygen writes a new key with permissions 0600 and prints the environment settings that make a node trust it.
 
-hmac     NAME.key holds a secret text of 32 random bytes in base64. The bytes of the text are the key; the nodes need it too.
+hmac     NAME.key holds a secret text of 32 random bytes in base64. The bytes of the text are the key, and the nodes need it too.
 ed25519  NAME.key holds the private key (PKCS #8, PEM) and stays with the signer, NAME.pub the public key (base64).`,
 		Example: `  recount keygen hmac --out agent
   recount keygen ed25519 --out keys/agent-7 > node.env`,

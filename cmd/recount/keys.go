@@ -18,10 +18,10 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-const keysHelp = `The ledger knows by which keys records may be signed, by whom, for which shards and how long. Nodes register the keys of
-their settings by themselves, for every shard and without an end; "keys add" gives them terms. A key ends in one of two ways:
+const keysHelp = `The ledger has the registry of signing keys: their owners, shards and validity. Nodes register the keys of
+their settings by themselves, for every shard and without an end. "keys add" sets their terms. A key ends in one of two ways:
 
-  planned:  recount keys retire KEY_ID          what it signed stands
+  planned:  recount keys retire KEY_ID          its earlier records stand
   stolen:   recount incident key KEY_ID ...     revoke, list what it signed, and recount with hindsight`
 
 func (a *app) keysCommand() *cobra.Command {
@@ -123,13 +123,13 @@ type keyTerms struct {
 func (a *app) keysAddCommand() *cobra.Command {
 	var f keyTerms
 	cmd := &cobra.Command{
-		Use: "add", Short: "Register a key, or give a registered key other terms", Args: exactly(),
+		Use: "add", Short: "Register a key, or change the terms of a registered one", Args: exactly(),
 		Long: `add puts a key into the ledger: an Ed25519 key with its public key, an HMAC key with its fingerprint only. The secret is
-read from the file to compute the fingerprint and goes nowhere. Every node needs it in its own settings (PCS_HMAC_KEYS_FILE)
-and is not ready without it; put it there first. Said of a registered key, add replaces all its terms: owner, shards,
-validity, comment. Records outside of them are answered 403.
+read from the file to compute the fingerprint and is sent nowhere. Every node needs it in its own settings (PCS_HMAC_KEYS_FILE)
+and is not ready without it, so put it there first. For a registered key, add replaces all its terms: owner, shards,
+validity, comment. Records outside of the terms get 403.
 
-A shard is meant by its id, or by the beginning of ids and a star.`,
+Name a shard by its id, or several by a prefix and a star.`,
 		Example: `  recount keys add --hmac-key-file agent.key --owner "lab 7" --shard 'lab-7-*' --ticket OPS-3
   recount keys add --ed25519-pub agent.pub --owner gateway --not-after 2027-01-01T00:00:00Z`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -151,7 +151,7 @@ A shard is meant by its id, or by the beginning of ids and a star.`,
 	flags.StringVar(&f.hmacFile, "hmac-key-file", "", "file with the text of an HMAC key")
 	flags.StringVar(&f.public, "ed25519-pub", "", "an Ed25519 public key in base64, or the file that holds it")
 	flags.StringVar(&f.r.Owner, "owner", "", "who signs with it")
-	flags.StringArrayVar(&f.r.Scope, "shard", nil, "shard it may write to, repeatable (default: every shard)")
+	flags.StringArrayVar(&f.r.Scope, "shard", nil, "shard that it may sign for, repeatable (default: every shard)")
 	flags.StringVar(&f.notBefore, "not-before", "", "valid from this log time on: "+when.Forms+" after now")
 	flags.StringVar(&f.notAfter, "not-after", "", "valid before this log time, likewise")
 	flags.StringVar(&f.r.Comment, "comment", "", "kept with the key")
@@ -263,9 +263,9 @@ func (a *app) keysRevokeCommand() *cobra.Command {
 	var f confirmFlags
 	var since string
 	cmd := &cobra.Command{
-		Use: "revoke KEY_ID", Short: "Let nothing count that a key signs from now on", Args: exactly("KEY_ID"),
-		Long: `revoke takes effect at its event, on every node, and cannot be undone. What the key signed before stands. To take away what it
-signed since it was stolen, say since when, and recount with hindsight:
+		Use: "revoke KEY_ID", Short: "Revoke a key: reject everything it signs from now on", Args: exactly("KEY_ID"),
+		Long: `revoke takes effect at its event, on every node, and cannot be undone. Its earlier records stand. To remove the records
+since the theft, give the time and recount with hindsight:
 
   recount keys revoke KEY_ID --since 2026-11-01T00:00:00Z --ticket INC-9
   recount generation start --policy ID --keys hindsight --ticket INC-9
@@ -295,7 +295,7 @@ Revoking again with an earlier --since moves that time. recount incident key doe
 			if err != nil {
 				return err
 			}
-			return a.show(got, "key", got.KeyID, "counts for nothing after seq", got.Seq, "with hindsight since", got.Since)
+			return a.show(got, "key", got.KeyID, "refused after seq", got.Seq, "with hindsight since", got.Since)
 		},
 	}
 	cmd.Flags().StringVar(&since, "since", "", "for folds with hindsight (default: now): "+when.Forms+" before now")

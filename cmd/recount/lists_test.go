@@ -82,7 +82,7 @@ func TestActsInWords(t *testing.T) {
 // TestApprovalInWords: an approval repeats the request once, and no ids of 64 digits.
 func TestApprovalInWords(t *testing.T) {
 	got := deed(wire.ActItem{Kind: "act_approved", About: map[string]any{"act_op_id": "fix-7", "act": "apply", "request": "apply policy " + strings.Repeat("ab", 32) + " to new submissions"}})
-	if want := "said yes to fix-7: apply policy abababababab to new submissions"; got != want {
+	if want := "approved fix-7: apply policy abababababab to new submissions"; got != want {
 		t.Errorf("%q", got)
 	}
 }

@@ -26,7 +26,7 @@ func (f *actFlags) add(cmd *cobra.Command) {
 
 // waitFlag is for what may need a second actor.
 func (a *app) waitFlag(cmd *cobra.Command) {
-	cmd.Flags().BoolVar(&a.waitApproval, "wait-approval", false, "where it needs a second actor: wait for the yes, then carry it out as it was asked for")
+	cmd.Flags().BoolVar(&a.waitApproval, "wait-approval", false, "with the two-person rule: wait for the approval, then carry out the request")
 }
 
 // act names the act, so that a command that got no answer can be given again as the same act.
@@ -38,8 +38,8 @@ func (a *app) act(f *actFlags) wire.Act {
 	return wire.Act{OpID: f.opID, Reason: f.reason, Ticket: f.ticket}
 }
 
-const policyHelp = `A policy is a YAML document: kernel, parameters, accepted signatures, and rules in CEL syntax (docs/policies.md). It is
-known by the SHA-256 of its canonical form. Publishing makes it known and changes no answer. To change answers,
+const policyHelp = `A policy is a YAML document: kernel, parameters, accepted signatures, and rules in CEL syntax (docs/policies.md). Its
+id is the SHA-256 of its canonical form. Publishing changes no answer. To change answers,
   of the past:      recount generation start --policy ID --wait --diff, then activate
   of the future:    recount policy apply ID`
 
@@ -87,7 +87,7 @@ func (a *app) policyLintCommand() *cobra.Command {
 			if unread > 0 {
 				return usagef("%d of %d files cannot be read; check their names", unread, len(args))
 			}
-			return &codedError{exitRejected, fmt.Errorf("%d of %d documents cannot be used", bad, len(args)), "Nothing was sent anywhere; mend the places named above."}
+			return &codedError{exitRejected, fmt.Errorf("%d of %d documents cannot be used", bad, len(args)), "Nothing was sent anywhere. Fix the places named above."}
 		},
 	}
 }

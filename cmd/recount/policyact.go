@@ -19,9 +19,9 @@ func (a *app) policyPublishCommand() *cobra.Command {
 	var f actFlags
 	var try previewFlags
 	cmd := &cobra.Command{
-		Use: "publish FILE", Short: "Put a policy into the log; it judges nothing yet", Args: exactly("FILE"), Long: policyHelp + "\n\n" + previewHelp,
+		Use: "publish FILE", Short: "Publish a policy in the log, without effect on answers yet", Args: exactly("FILE"), Long: policyHelp + "\n\n" + previewHelp,
 		Annotations: exportsVars("POLICY"),
-		Example: `  recount policy publish fix.yaml --reason "unsigned records were let in" --ticket INC-7
+		Example: `  recount policy publish fix.yaml --reason "unsigned records were accepted" --ticket INC-7
   eval "$(recount policy publish fix.yaml -o env)" && recount generation start --policy "$POLICY" --wait --diff`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := try.check(cmd); err != nil {
@@ -33,7 +33,7 @@ func (a *app) policyPublishCommand() *cobra.Command {
 			}
 			parsed, err := publish.Parse(document)
 			if err != nil {
-				return unusable(err, "Nothing was published; mend the places named above.")
+				return unusable(err, "Nothing was published. Fix the places named above.")
 			}
 			if err := a.preview(cmd.Context(), &try, "policy publish", parsed); err != nil {
 				return err
@@ -111,7 +111,7 @@ func (a *app) policyApplyCommand() *cobra.Command {
 	var try previewFlags
 	cmd := &cobra.Command{
 		Use: "apply ID", Short: "Put a policy in force from now on, without recounting", Args: exactly("ID"),
-		Long: `apply is a forward-only change: the policy judges the events after this one, in every generation. Earlier answers stay.
+		Long: `apply is a forward-only change: the policy applies to the events after this one, in every generation. Earlier answers stay.
 To change them too, build a generation: recount generation start --policy ID. Where nodes have auth.two_person it needs a second
 actor, as an activation does: recount approve.
 

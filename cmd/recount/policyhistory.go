@@ -41,8 +41,8 @@ func (a *app) policyHistoryCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "history", Short: "Show which policy was in force when", Args: exactly(),
 		Long: `history lists the intervals in which each policy was in force: submissions after event FROM SEQ and before event TO SEQ were
-first answered under it. BY says how it came into force: genesis, applied, activated with a generation, or rolled_back. What
-a recount says of earlier submissions is another question: recount audit --policy, --as-of.`,
+first answered under it. BY tells how it came into force: genesis, applied, activated with a generation, or rolled_back. For the
+answers of a recount to earlier submissions see: recount audit --policy, --as-of.`,
 		Example: `  recount policy history
   recount policy history -o json | jq '.[] | select(.from <= "2026-01-19" and (.to // "9999") > "2026-01-19")'`,
 		RunE: func(cmd *cobra.Command, _ []string) error {

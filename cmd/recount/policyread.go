@@ -74,7 +74,7 @@ func (a *app) policyListCommand() *cobra.Command {
 func (a *app) policyShowCommand() *cobra.Command {
 	var canonical bool
 	cmd := &cobra.Command{
-		Use: "show ID", Short: "Show a published policy as a document that lint and publish take", Args: exactly("ID"),
+		Use: "show ID", Short: "Print a published policy as a document for lint and publish", Args: exactly("ID"),
 		Long: `show prints a policy as it was written. Where that text would not give the same policy any more, because a release has other
 defaults or the policy came with the ledger and was never written, it prints the policy in full. -o json has both the text and
 the canonical form.`,
@@ -129,8 +129,8 @@ func (a *app) policyNewCommand() *cobra.Command {
 	var from string
 	cmd := &cobra.Command{
 		Use: "new", Short: "Print a policy to edit: a copy of the one in force, with comments", Args: exactly(),
-		Long: `new prints a policy in full, each part with a word about what it does. Change what must change and leave the rest as it is:
-a copy takes all profiles, schemes and rules along that records are judged by today. It writes nothing to the ledger.`,
+		Long: `new prints a policy in full, with a comment on each part. Change only what must change:
+a copy keeps all profiles, schemes and rules that apply today. It writes nothing to the ledger.`,
 		Example: `  recount policy new > fix.yaml                          # of the one in force
   recount policy new --from 95ca8b018ff1b3ce > fix.yaml
   recount policy lint fix.yaml && recount policy publish fix.yaml --ticket INC-7`,
@@ -159,7 +159,7 @@ a copy takes all profiles, schemes and rules along that records are judged by to
 
 func (a *app) policyDiffCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "diff A B", Short: "Show where two policies differ; each is a file or an id", Args: exactly("A", "B"),
+		Use: "diff A B", Short: "Show how two policies differ, each a file or an id", Args: exactly("A", "B"),
 		Example: `  recount policy diff 95ca8b01 fix.yaml`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var docs [2][]string

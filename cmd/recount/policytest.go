@@ -119,15 +119,15 @@ type trialFlags struct {
 func (a *app) policyTestCommand() *cobra.Command {
 	var f trialFlags
 	cmd := &cobra.Command{
-		Use: "test FILE", Short: "Try a policy over records and count what would change; writes nothing", Args: exactly("FILE"),
-		Long: `test judges every record on its own: structure, signature, checks and rules, without the history of the ledger. What
-follows for other records (ids that become free, epochs) shows only a generation.
+		Use: "test FILE", Short: "Try a policy over records and count the changes", Args: exactly("FILE"),
+		Long: `test judges every record on its own: structure, signature, checks and rules, without the history of the ledger. Only
+a generation shows the consequences for other records (ids that become free, epochs).
 
 With --from-seq and --to-seq, or --last, the records are submissions of a live ledger, judged with the signature facts that the
-ledger keeps, and compared with what it says now. What it says because of other records - a conflict, an epoch that is too old or
-has two roots - is no matter of a policy: such a record is compared by itself under the policy that judged it. With --records they come from a file, one per line or in the form of the corpus, and
+ledger keeps, and compared with its current answers. Answers that depend on other records - a conflict, an epoch that is too old or
+has two roots - do not depend on the policy. Such a record is compared by itself under the policy that judged it. With --records they come from a file, one per line or in the form of the corpus, and
 verdicts are compared with those of the default policy. Their signatures are checked with --hmac-key-file and --ed25519-pub;
-without any key they are taken as valid, and the output says so.`,
+without any key they count as valid, and the output says so.`,
 		Example: `  recount policy test fix.yaml --dev /tmp/recount --from-seq 1 --to-seq 5000 --list
   recount policy test fix.yaml --last 10000
   recount policy test testdata/policies/tighter-tolerance.yaml --records testdata/good-hmac.ndjson
@@ -135,7 +135,7 @@ without any key they are taken as valid, and the output says so.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p, err := readPolicy(args[0])
 			if err != nil {
-				return unusable(err, "Nothing was tried; mend the places named above.")
+				return unusable(err, "Nothing was tried. Fix the places named above.")
 			}
 			return a.try(cmd.Context(), p, f)
 		},

@@ -20,9 +20,9 @@ type previewFlags struct {
 }
 
 func (f *previewFlags) add(cmd *cobra.Command) {
-	cmd.Flags().IntVar(&f.records, "preview", 10_000, "try the policy first on the newest submissions, so many, and say what would change")
+	cmd.Flags().IntVar(&f.records, "preview", 10_000, "number of newest submissions on which to try the policy first")
 	cmd.Flags().BoolVar(&f.none, "no-preview", false, "do not")
-	cmd.Flags().BoolVarP(&f.yes, "yes", "y", false, "go on without asking where the policy lets in what was refused, or is dangerous by itself")
+	cmd.Flags().BoolVarP(&f.yes, "yes", "y", false, "go on without asking when the policy accepts refused records, or is dangerous by itself")
 }
 
 func (f *previewFlags) check(cmd *cobra.Command) error {
@@ -36,9 +36,9 @@ func (f *previewFlags) check(cmd *cobra.Command) error {
 }
 
 // previewHelp is what all such commands say of it.
-const previewHelp = `Before it acts it judges the newest 10000 submissions under the policy, each by itself, and says how many would change how
-(--preview, --no-preview). Where that lets in what was refused, or "recount policy lint" warns of the policy, it wants the id of the
-policy typed on a terminal, and --yes elsewhere.`
+const previewHelp = `Before it acts it judges the newest 10000 submissions under the policy, each by itself, and prints how many would change
+(--preview, --no-preview). If refused records would be accepted, or "recount policy lint" warns of the policy, it asks you to type the
+id of the policy on a terminal, and needs --yes elsewhere.`
 
 // preview says what a policy would change before it is put to use, and asks whether what must be meant is meant. Who may not read
 // the submissions is told so and goes on: the question is a help and no permission.
@@ -58,7 +58,7 @@ func (a *app) preview(ctx context.Context, f *previewFlags, operation string, p 
 		default:
 			a.talk("%s", t.summary())
 			if t.letIn.all > 0 {
-				why = append(why, fmt.Sprintf("%d of the last %d submissions that were refused would be let in%s", t.letIn.all, t.tried(), t.letIn.text()))
+				why = append(why, fmt.Sprintf("%d of the last %d submissions that were refused would be accepted%s", t.letIn.all, t.tried(), t.letIn.text()))
 			}
 		}
 	}

@@ -114,9 +114,9 @@ func TestPreviewOfNarrowAndLax(t *testing.T) {
 
 	before := r.acts()
 	let := "refused->accepted 3 (3 unsigned)"
-	r.says(exitUsage, "policy publish "+lax, "17 submissions 3 would change: "+let, "unsigned records pass", "3 of the last 17 submissions that were refused would be let in",
+	r.says(exitUsage, "policy publish "+lax, "17 submissions 3 would change: "+let, "unsigned records pass", "3 of the last 17 submissions that were refused would be accepted",
 		"nobody is at a terminal", "nothing was done", "Give --yes")
-	r.says(exitUsage, "policy publish --no-preview "+lax, "unsigned records pass", "no would be let in", "Give --yes")
+	r.says(exitUsage, "policy publish --no-preview "+lax, "unsigned records pass", "no would be accepted", "Give --yes")
 	if r.acts() != before {
 		t.Fatal("a policy was published that nobody meant")
 	}
@@ -154,7 +154,7 @@ func TestPreviewOfWhatComesBack(t *testing.T) {
 	wide := r.published("kernel: 1\n")
 	r.says(exitOK, "policy apply --no-preview "+r.published("signature: {profiles: [go-fold]}\n"))
 	r.send(4, nodetest.Record{})
-	r.says(exitUsage, "policy apply "+wide, "Of the last 4 submissions 4 would change: refused->accepted 4.", "4 of the last 4 submissions that were refused would be let in;", "Give --yes")
+	r.says(exitUsage, "policy apply "+wide, "Of the last 4 submissions 4 would change: refused->accepted 4.", "4 of the last 4 submissions that were refused would be accepted;", "Give --yes")
 	r.says(exitOK, "policy apply --yes "+wide)
 	r.send(2, nodetest.Record{})
 	first := nodetest.Record{Shard: "t", Epoch: 9, Root: "r"}

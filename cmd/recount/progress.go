@@ -32,9 +32,9 @@ func (a *app) generationStatusCommand() *cobra.Command {
 	var limit time.Duration
 	cmd := &cobra.Command{
 		Use: "status N|--latest", Short: "Show how far every node is with a generation", Args: which.args,
-		Long: `status shows for every node how far it has folded a generation and compared it with the one that answers, and the digest of
-the comparison at the last event that all of them have compared. With --wait it returns when every node that answers has
-compared everything that was committed when it began.`,
+		Long: `status shows for every node how far it has folded a generation and compared it with the active one, and the digest of
+the comparison at the last event that all of them have compared. With --wait it returns when every reachable node has
+compared everything that was committed when the command began.`,
 		Example: `  recount generation status 2
   recount generation status 2 --wait && recount generation diff 2`,
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -25,12 +25,12 @@ func readFlags(cmd *cobra.Command, r *client.Read) {
 func (a *app) getCommand() *cobra.Command {
 	var read client.Read
 	cmd := &cobra.Command{
-		Use: "get PCS_ID", Short: "Show what the ledger says of a record now", Args: exactly("PCS_ID"),
+		Use: "get PCS_ID", Short: "Show the current answer to a record", Args: exactly("PCS_ID"),
 		Long: `get shows one record: by its pcs_id, by the first digits of it (at least 8, as tables show them), or by SEQ: and the number of
-the event that it came with. More digits are asked for when several records begin so. All but the whole id needs a token.
+the event that it came with. If several records begin with these digits, it asks for more. Anything but the full id needs a token.
 
-A token of an auditor also shows what the event of the submission holds: the key, the signature, the address, what was claimed
-beside what was recomputed, and the leaf of the log digest. coh_star and r cannot be recomputed: the log has no raw data.`,
+With a token of an auditor it also shows the event of the submission: the key, the signature, the address, the claimed values
+beside the recomputed ones, and the leaf of the log digest. coh_star and r cannot be recomputed: the log has no raw data.`,
 		Example: `  recount get --dev /tmp/recount 65c8f7093db94687
   recount get --dev /tmp/recount SEQ:58
   recount get --dev /tmp/recount 65c8f7093db946879683b020ce72cdb43c71895141051e382fe63b079c090fc5
@@ -90,8 +90,8 @@ func (a *app) shardsCommand() *cobra.Command {
 	var read client.Read
 	cmd := &cobra.Command{
 		Use: "shards [SHARD_ID]", Short: "List the shards with their epochs and counts, or show one",
-		Long: `shards lists the shards that a validly signed record named. A shard of which every record was refused is in no list;
-ask for it by its name: the answer says that it is known from refused records only.`,
+		Long: `shards lists the shards that a validly signed record named. A shard whose records were all refused is not listed.
+If you ask for it by its name, the answer says that it is known from refused records only.`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 1 {
 				return exactly("SHARD_ID")(cmd, args)
@@ -159,8 +159,8 @@ func (a *app) eventCommand() *cobra.Command {
 	var read client.Read
 	cmd := &cobra.Command{
 		Use: "event SEQ", Short: "Show one event of the log", Args: exactly("SEQ"),
-		Long: `event shows one event with its leaf. A pcs_id, or at least the first 8 digits of one, stands for the event whose answer stands
-for that record.`,
+		Long: `event shows one event with its leaf. A pcs_id, or at least the first 8 digits of one, selects the event that decided
+about that record.`,
 		Example: `  recount event --dev /tmp/recount 1
   recount event 65c8f7093db94687
   recount event -o json 12 | jq -r .payload | base64 -d | tail -c +17 > event.pb`,

@@ -46,15 +46,15 @@ type app struct {
 
 const longHelp = `recount talks to a Recount ledger: a replicated, append-only record of signed proof-of-computation summaries.
 
-Which ledger is asked: the one that the command line names (--dev DIR, --context NAME, or --endpoint with --ca), else the one of
+A command uses the cluster of the command line (--dev DIR, --context NAME, or --endpoint with --ca), else that of
 the environment (RECOUNT_DEV, RECOUNT_CONTEXT, or RECOUNT_ENDPOINTS with RECOUNT_CA and RECOUNT_TOKEN_FILE), else the current context
-("recount context"). Endpoints, authority and credential come from one of them and are never mixed; --token-file or --cert may
-replace the credential. Every operation says on stderr which cluster it asks, and "recount whoami" says what a command would use.
+("recount context"). Endpoints, authority and credential come from one of them and are never mixed, but --token-file or --cert may
+replace the credential. Every operation prints its cluster to stderr, and "recount whoami" shows the settings of a command.
 
-Who asks: submissions need their signature only, checks a token of any role. Reading needs one of an auditor, policies, generations and
-revocations one of a responder, tokens one of an operator ("recount token create").
+Submissions need only their signature, and checks a token of any role. Reading needs the role auditor. Policies, generations and
+revocations need the role responder, and tokens the role operator ("recount token create").
 
-Data goes to stdout, talk to stderr.
+Results go to stdout, progress and notes to stderr.
 
 Exit codes:
   0  done
@@ -63,7 +63,7 @@ Exit codes:
   3  not found
   4  rejected: the same request will be rejected again
   5  unavailable: nothing was committed, try again
-  6  outcome unknown: a submission or an act was sent and got no answer; sending a submission again is safe
+  6  outcome unknown: a submission or an operation was sent and got no response. It is safe to send a submission again
   7  verification failed: answers differ from what was expected, or nodes from each other`
 
 // run executes one command line and returns the exit code.

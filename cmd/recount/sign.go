@@ -28,12 +28,12 @@ All other members keep their order and their spelling.
 
 --scheme pcs/2 sets the member sig_scheme and signs the whole record: every member but sig, in the canonical form of
 docs/signing.md. --scheme pcs/1 signs the eight members that older clients sign. Without it the record's own sig_scheme
-counts, and pcs/1 when it has none.
+applies, or pcs/1 if it has none.
 
---verify signs nothing: it says which records verify with the key, and how each was signed. The exit code is 7 when one does not.
+--verify signs nothing. It prints which records verify with the key, and how each was signed. The exit code is 7 when one does not.
 
---alg says what the key file holds (default: ed25519 for a PEM file, else hmac): hmac: the secret text, one final line
-feed is not part of it; ed25519: a private key as PEM (PKCS #8), or its 32-byte seed in base64 or hex.`,
+--alg names the kind of key in the key file (default: ed25519 for a PEM file, else hmac). For hmac the file has the secret text, and
+one final line feed is ignored. For ed25519 it has a private key as PEM (PKCS #8), or its 32-byte seed in base64 or hex.`,
 		Example: `  recount sign --key-file agent.key record.json
   recount sign --scheme pcs/2 --key-file agent.key record.json | recount sign --verify --key-file agent.key
   recount sign --verify --ed25519-pub agent.pub signed.ndjson

@@ -30,9 +30,9 @@ type nodeState struct {
 func (a *app) clusterStatusCommand() *cobra.Command {
 	var all bool
 	cmd := &cobra.Command{
-		Use: "status", Short: "Show every node, who leads, and whether all is well", Args: exactly(),
-		Long: `status asks every endpoint how it is and how it sees the others, and prints one row for each node and a verdict. Nodes that
-are members and no endpoints are listed as the others see them. --all-views prints what each endpoint says of each member.
+		Use: "status", Short: "Show every node, the leader, and the health of the cluster", Args: exactly(),
+		Long: `status asks every endpoint for its own state and its view of the others, and prints one row for each node and a verdict. Members
+that are not endpoints are listed as the others see them. --all-views prints what each endpoint says of each member.
 Exit code 5 when none answers or none knows a leader, 7 when the digests differ or the endpoints belong to different clusters.
 It waits 5 seconds for an endpoint unless --timeout says otherwise.`,
 		Example: `  recount cluster status --dev /tmp/recount

@@ -32,14 +32,14 @@ func (a *app) submitCommand() *cobra.Command {
 	var f submitFlags
 	cmd := &cobra.Command{
 		Use: "submit FILE...", Short: "Submit signed records",
-		Long: `submit sends the records of the files ("-" is stdin) to the endpoints in turn and repeats what a repetition can help.
+		Long: `submit sends the records of the files ("-" is stdin) to the endpoints in turn and repeats requests when that can help.
 A file holds one JSON document, an array of them, or one a line. Each is a signed record, sent byte for byte, or a line of a
-test corpus with the members body or parts (and method, path, headers, chunked, group). What is no JSON ends it: nothing
-behind is sent. A single record prints its answer, several print how many got which answer. Records of one corpus group, else of one shard, are sent in the order of the file; a
-later epoch must not overtake an earlier one.
+test corpus with the members body or parts (and method, path, headers, chunked, group). Invalid JSON ends the command,
+and nothing after it is sent. A single record prints its answer, several print a count of each answer. Records of one corpus group, else of one shard, are sent in the order of the file,
+because a later epoch must not overtake an earlier one.
 
-It stops at the first record that gets no answer within --timeout, waits for those under way, and says which it was; sending
-the whole file again is safe, since every record is answered once. --keep-going sends the rest nevertheless.
+It stops at the first record that gets no answer within --timeout, waits for those in flight, and names it. It is safe to send
+the whole file again, because every record counts once. --keep-going sends the rest anyway.
 
 Exit code: 0 all have a final answer 200 or 202, 4 some were rejected, 5 some are unavailable, 6 the outcome of some is
 unknown. With --check only differences from the corpus count: 7 when there are any.

@@ -17,9 +17,9 @@ import (
 )
 
 const tokenHelp = `A token lets its holder read or act: metrics (only /metrics), auditor (reads everything), responder (also policies,
-generations, revocations: what an incident needs) or operator (also tokens and keys). docs/roles.md has the whole table. The
-token is made here; the ledger learns its digest only, so nobody can show it again. Its name is the actor of every act done with it:
-one token for each person, and none that is shared.`
+generations and revocations, for incidents) or operator (also tokens and keys). docs/roles.md has the whole table. The
+token is made here, and the ledger gets only its digest, so nobody can show it again. Its name is the actor of every operation made
+with it. Give each person a token, and never share one.`
 
 func (a *app) tokenCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "token", Short: "Create, list and revoke bearer tokens", Long: tokenHelp, Args: exactly(),
@@ -40,7 +40,7 @@ func (a *app) tokenCreateCommand() *cobra.Command {
 	var f actFlags
 	var role, name, out, expires string
 	cmd := &cobra.Command{
-		Use: "create --role ROLE --name NAME", Short: "Make a token; its text is shown once", Args: exactly(), Long: tokenHelp,
+		Use: "create --role ROLE --name NAME", Short: "Create a token and show it once", Args: exactly(), Long: tokenHelp,
 		Example: `  recount token create --role auditor --name alice --expires 30d --out alice.token
   recount token create --role responder --name night-shift --expires 12h --ticket INC-7`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -133,10 +133,10 @@ type tokenLine struct {
 func (a *app) tokenListCommand() *cobra.Command {
 	var all bool
 	cmd := &cobra.Command{
-		Use: "list", Short: "List tokens, their state and when they were used last", Args: exactly(),
-		Long: `list asks every endpoint, because each node remembers for itself when a token was used there, since it started, and has
-a tokens file of its own. The table has one row per token, with its last use anywhere and the nodes that know it; a state that
-nodes see differently gives a row for each. With --all-views, and in JSON, there is an item per token and node.`,
+		Use: "list", Short: "List tokens, their state and last use", Args: exactly(),
+		Long: `list asks every endpoint, because each node keeps the last use of a token since its own start, and has
+its own tokens file. The table has one row per token, with its last use anywhere and the nodes that know it. If nodes see different
+states, each state has a row. With --all-views, and in JSON, there is an item per token and node.`,
 		Example: "  recount token list --dev /tmp/recount\n  recount token list --all-views\n  recount token list -o json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			a.shortTimeout(cmd)
@@ -204,10 +204,10 @@ func mergeTokens(lines []tokenLine) (out []tokenLine) {
 func (a *app) tokenRevokeCommand() *cobra.Command {
 	var f confirmFlags
 	cmd := &cobra.Command{
-		Use: "revoke ID", Short: "Let a token or a client certificate count for nothing, at once and for ever", Args: exactly("ID"),
-		Long: `revoke takes effect on every node as soon as it has folded the event; acts are checked by the leader, which has. It cannot be
-undone: make a new token instead. Tokens of a tokens file are revoked the same way. For a client certificate give cert: and its serial number in lower-case hex, as acts done with
-it show in "recount event".`,
+		Use: "revoke ID", Short: "Revoke a token or a client certificate, at once and permanently", Args: exactly("ID"),
+		Long: `revoke takes effect on every node as soon as it has folded the event. For operations that is the leader. It cannot be
+undone. Create a new token instead. Tokens of a tokens file are revoked the same way. For a client certificate give cert: and its serial number in lower-case hex, as "recount event" shows
+for operations made with it.`,
 		Example: `  recount token revoke abcdefghij234567 --reason "laptop stolen" --ticket INC-7
   recount token revoke cert:5f3a09c2d1 --yes                                 # where nobody can type an answer`,
 		RunE: func(cmd *cobra.Command, args []string) error {

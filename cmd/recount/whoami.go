@@ -18,9 +18,9 @@ type caller struct {
 
 func (a *app) whoamiCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "whoami", Short: "Show which cluster a command would ask, and as whom", Args: exactly(),
-		Long: `whoami says where the settings come from, which cluster answers there, and under which name, in which role and until when it knows
-the credential. Without a credential that counts it ends with exit code 4, and says what can be seen of it from here.`,
+		Use: "whoami", Short: "Show the cluster and identity that a command would use", Args: exactly(),
+		Long: `whoami shows where the settings come from, the cluster there, and the name, role and expiry of
+the credential. Without a valid credential it ends with exit code 4 and prints what the tool itself knows about it.`,
 		Example: `  recount whoami
   recount whoami --context prod -o json | jq -r .role`,
 		RunE: func(cmd *cobra.Command, _ []string) error {

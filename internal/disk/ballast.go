@@ -57,7 +57,7 @@ func (s *Space) FreeBallast() error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	s.o.Logger.Warn("the disk is full: the ballast is given back; make room, submissions are refused until then", "error", err)
+	s.o.Logger.Warn("the disk is full: the ballast is released; free space, submissions are refused until then", "error", err)
 	return err
 }
 

@@ -90,10 +90,10 @@ svg { width: 100%; height: auto; font: 11px system-ui, sans-serif; } svg line { 
 {{end}}{{end}}
 `
 
-const keyPage = `{{define "key"}}{{template "head" (print "Key " .KeyID " in other hands")}}<h1>Key {{shown .KeyID}} in other hands</h1>
+const keyPage = `{{define "key"}}{{template "head" (print "Compromised key " .KeyID)}}<h1>Compromised key {{shown .KeyID}}</h1>
 <table>
 <tr><th>Owner<td>{{if .Owner}}{{shown .Owner}}{{else}}not registered{{end}}
-<tr><th>In other hands since<td>{{shown .Since}}
+<tr><th>Compromised since<td>{{shown .Since}}
 <tr><th>Revoked at event<td>{{.RevokedSeq}}
 <tr><th>Signed between the two<td>{{.SignedSince}} submissions{{if .SignedSince}}, events {{.FirstSeq}} to {{.LastSeq}}{{end}}
 <tr><th>Outcomes as of generation<td>{{.Generation}}{{range $name, $n := .ByOutcome}}, {{$n}} {{shown $name}}{{end}}
@@ -105,10 +105,10 @@ const keyPage = `{{define "key"}}{{template "head" (print "Key " .KeyID " in oth
 {{end}}
 `
 
-const bypassPage = `{{define "bypass"}}{{template "head" "The verifier let forgeries in"}}<h1>The verifier let forgeries in</h1>
+const bypassPage = `{{define "bypass"}}{{template "head" "Verification bypass"}}<h1>Verification bypass</h1>
 <table>
 <tr><th>State<td>{{shown .State}}
-{{range .Canaries}}<tr><th>Canaries<td>{{.LetThrough}} of {{.Sent}} let through, {{.Refused}} refused, {{.Frozen}} stopped by the freeze alone, {{.NoAnswer}} without an answer, {{shown .At}}
+{{range .Canaries}}<tr><th>Canaries<td>{{.LetThrough}} of {{.Sent}} let through, {{.Refused}} refused, {{.Frozen}} stopped only by the freeze, {{.NoAnswer}} without an answer, {{shown .At}}
 {{end}}{{with .Freeze}}<tr><th>Frozen after event<td>{{.Seq}}, {{shown .At}}: {{shown .Reason}}
 {{end}}{{with .Fix}}<tr><th>Mended by policy<td><code>{{shown .}}</code>
 {{end}}{{range .Dangers}}<tr><th>Its danger<td>{{shown .}}

@@ -138,7 +138,7 @@ func (n *Node) sayYes(ctx context.Context, rows []projections.ApprovalRow, r wir
 			if r.Run {
 				return nil
 			}
-			return wire.NewProblem(wire.CodeForbidden, meta.Actor+" has said yes already; another actor must")
+			return wire.NewProblem(wire.CodeForbidden, meta.Actor+" has already approved it. Another actor must")
 		}
 		independent = independent || n.independent(row.Op, meta.Identity)
 	}

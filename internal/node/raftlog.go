@@ -20,7 +20,7 @@ const (
 )
 
 // errLeaderDisk refuses what other nodes hand over: the disk would run full with it.
-var errLeaderDisk = errors.New("the leader is short of disk space; and too few others have room; make room on a majority of the nodes")
+var errLeaderDisk = errors.New("the leader is short of disk space, and too few others have space: free space on a majority of the nodes")
 
 // raftLog is consensus as the packer sees it.
 type raftLog struct{ n *Node }
