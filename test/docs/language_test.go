@@ -74,10 +74,10 @@ func semicolons(text string) (semis, words int) {
 	return strings.Count(text, ";"), len(strings.Fields(text))
 }
 
-// languagePages are README.md, SECURITY.md and all pages under docs.
+// languagePages are the pages at the root and all pages under docs.
 func languagePages(t *testing.T) []string {
 	t.Helper()
-	pages := []string{"README.md", "SECURITY.md"}
+	pages := []string{"README.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md"}
 	err := filepath.WalkDir(filepath.Join(root, "docs"), func(path string, d fs.DirEntry, err error) error {
 		if err == nil && strings.HasSuffix(path, ".md") {
 			pages = append(pages, strings.TrimPrefix(filepath.ToSlash(path), root+"/"))
