@@ -80,6 +80,9 @@ func (c *checker) manifest() error {
 	case errors.Is(err, fs.ErrNotExist):
 		c.fault(CheckManifest, "%s is missing: this is no export, or a part of one", ManifestFile)
 		return nil
+	case errors.Is(err, ErrFormat):
+		c.fault(CheckManifest, "%v", err)
+		return nil
 	case err != nil:
 		return err
 	}
@@ -90,6 +93,12 @@ func (c *checker) manifest() error {
 		return nil
 	}
 	c.m = m
+	return c.manifestFits(m, text)
+}
+
+// manifestFits compares the members of the manifest with each other, with the sum that is known from elsewhere
+// and with SHA256SUMS.
+func (c *checker) manifestFits(m *Manifest, text []byte) error {
 	r := m.Range
 	if r.FromSeq == 0 || r.ToSeq < r.FromSeq || m.End.Seq != r.ToSeq || (m.Before == nil) != (r.FromSeq == 1) ||
 		m.Before != nil && m.Before.Seq != r.FromSeq-1 {
@@ -102,7 +111,7 @@ func (c *checker) manifest() error {
 		c.fault(CheckManifest, "its sum is %s, not %s: this is another export", m.Sum, c.Sum)
 	}
 	sums, err := c.read(SumsFile)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, ErrFormat) {
 		return err
 	}
 	if !bytes.Equal(sums, m.Sums(text)) {

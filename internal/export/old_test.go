@@ -32,3 +32,15 @@ func TestVerifyLink(t *testing.T) {
 	must(t, os.Symlink(dir, link))
 	holds(t, link, export.CheckOptions{Recount: true}, export.CheckHMAC, export.CheckPage)
 }
+
+// TestVerifyLinkedManifest: a manifest or sums that are links are a fault of the export, not of the reading.
+func TestVerifyLinkedManifest(t *testing.T) {
+	for _, name := range []string{export.ManifestFile, export.SumsFile} {
+		to := copied(t, filepath.Join("testdata", "format-1"))
+		must(t, os.Rename(filepath.Join(to, name), filepath.Join(t.TempDir(), name)))
+		must(t, os.Symlink("/dev/zero", filepath.Join(to, name)))
+		if r, lines := check(t, to, export.CheckOptions{}); r.OK || lines[export.CheckManifest].Result != export.ResultFailed {
+			t.Errorf("%s: %+v", name, r)
+		}
+	}
+}
