@@ -60,7 +60,7 @@ func (n *Node) approvals(opID string) []projections.ApprovalRow {
 }
 
 // logTime is what the next event may have as its log time, at the least: Unix nanoseconds.
-func (n *Node) logTime() int64 { return max(n.derived.Cursor().LogTime, n.now().UnixNano()) }
+func (n *Node) logTime() int64 { return max(n.derived.Cursor().LogTime, n.clock.now().UnixNano()) }
 
 // independent reports whether two actors are two persons as far as the log can tell: other names, and neither has made the
 // other's token, or the token with which it was made, and so on.

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/recount-ledger/recount/internal/cluster"
@@ -21,23 +24,35 @@ const acceptedFor = time.Hour
 // clockPause lies between two looks at the clock, for the log.
 const clockPause = 200 * time.Millisecond
 
+// ledgerClock keeps this node to the time that the voters agree on, and moves log time when nothing else does.
+type ledgerClock struct {
+	cfg     *Config
+	cluster *cluster.Cluster // nil before it is open
+	derived *fsm.Derived
+	log     *slog.Logger
+
+	caughtUp *atomic.Bool // this node has once folded all that was committed
+	held     atomic.Bool  // the agreed time was compared with log time
+	stepping sync.Mutex   // held while log time is moved over a gap
+}
+
 // now is the time that a majority of the voters agreed on, carried on by this node's monotonic clock; before there is an
 // agreement it is this node's wall clock.
-func (n *Node) now() time.Time {
-	if n.cluster == nil {
-		return n.cfg.Clock()
+func (c *ledgerClock) now() time.Time {
+	if c.cluster == nil {
+		return c.cfg.Clock()
 	}
-	now, _ := n.cluster.AgreedTime()
+	now, _ := c.cluster.AgreedTime()
 	return now
 }
 
-// clockCheck says in words what is wrong with this node's clock.
-func (n *Node) clockCheck() error {
-	s := n.cluster.Clock()
+// check says in words what is wrong with this node's clock.
+func (c *ledgerClock) check() error {
+	s := c.cluster.Clock()
 	off := s.Offset.Round(time.Millisecond)
 	switch {
 	case s.OK:
-		return n.checkStart()
+		return c.checkStart()
 	case s.Agree > 0:
 		return fmt.Errorf("the clock of this node is off by %s from that of %d of %d voters; set it right", off, s.Agree, s.Voters)
 	case s.Heard <= s.Voters/2:
@@ -49,77 +64,77 @@ func (n *Node) clockCheck() error {
 	return fmt.Errorf("no majority of the voters agrees on the time; this clock is off by %s from what was agreed last; compare the clocks of the nodes", off)
 }
 
-// clockDisputed is the problem of a submission while enough voters are heard but no majority agrees on the time: waiting
+// disputed is the problem of a submission while enough voters are heard but no majority agrees on the time: waiting
 // for another leader would not help.
-func (n *Node) clockDisputed() *wire.Problem {
-	s := n.cluster.Clock()
-	if s.OK && n.checkStart() == nil || s.Agree > 0 && !s.OK || s.Heard <= s.Voters/2 {
+func (c *ledgerClock) disputed() *wire.Problem {
+	s := c.cluster.Clock()
+	if s.OK && c.checkStart() == nil || s.Agree > 0 && !s.OK || s.Heard <= s.Voters/2 {
 		return nil
 	}
-	return wire.NewProblem(wire.CodeClock, n.clockCheck().Error()).WithRetry(retryAfter)
+	return wire.NewProblem(wire.CodeClock, c.check().Error()).WithRetry(retryAfter)
 }
 
 // checkStart compares the agreed time with log time until this node has once led or caught up; from then on the time that
 // passes watches. How far the time is ahead says nothing on a node that has yet to fold what others logged.
-func (n *Node) checkStart() error {
-	_, leads := n.cluster.IsLeader()
-	return n.startFault(leads)
+func (c *ledgerClock) checkStart() error {
+	_, leads := c.cluster.IsLeader()
+	return c.startFault(leads)
 }
 
 // startFault is checkStart for a node as a leader, whether it leads or not, or as a follower. A node that has no other voter to ask
 // must not be behind at all.
-func (n *Node) startFault(leads bool) error {
-	last := n.derived.Cursor().LogTime
-	if last == 0 || n.timeHeld.Load() {
+func (c *ledgerClock) startFault(leads bool) error {
+	last := c.derived.Cursor().LogTime
+	if last == 0 || c.held.Load() {
 		return nil
 	}
-	behind, who := n.cfg.MaxClockSkew, "the clock says %s, which is %s from the time of the newest event, and no other voter can be asked"
-	if len(n.cfg.Voters) > 1 {
-		behind, who = cluster.MaxJointStep+n.cfg.MaxClockSkew, "the clocks of the voters say %s, which is %s from the time of the newest event"
+	behind, who := c.cfg.MaxClockSkew, "the clock says %s, which is %s from the time of the newest event, and no other voter can be asked"
+	if len(c.cfg.Voters) > 1 {
+		behind, who = cluster.MaxJointStep+c.cfg.MaxClockSkew, "the clocks of the voters say %s, which is %s from the time of the newest event"
 	}
-	now := n.now()
+	now := c.now()
 	ahead := now.Sub(time.Unix(0, last)).Round(time.Millisecond)
-	if ahead >= -behind && (ahead <= startStep || !leads) || now.Sub(n.cfg.AcceptClock).Abs() <= acceptedFor {
+	if ahead >= -behind && (ahead <= startStep || !leads) || now.Sub(c.cfg.AcceptClock).Abs() <= acceptedFor {
 		return nil
 	}
 	return fmt.Errorf(who+"; set it right or, when it is right, start with --accept-clock %[1]s", now.UTC().Format(time.RFC3339), ahead)
 }
 
-// holdTime ends the comparison with log time when this node could lead with it. A follower that has caught up may serve without,
+// hold ends the comparison with log time when this node could lead with it. A follower that has caught up may serve without,
 // but it must not lead one day with a time that no leader was allowed to begin with.
-func (n *Node) holdTime() {
-	if n.clockCheck() == nil && n.startFault(true) == nil {
-		n.cluster.HoldTime()
-		n.timeHeld.Store(true)
+func (c *ledgerClock) hold() {
+	if c.check() == nil && c.startFault(true) == nil {
+		c.cluster.HoldTime()
+		c.held.Store(true)
 	}
 }
 
-// watchClock logs when the clock of this node goes wrong and when it is right again.
-func (n *Node) watchClock(ctx context.Context) error {
+// watch logs when the clock of this node goes wrong and when it is right again.
+func (c *ledgerClock) watch(ctx context.Context) error {
 	said := ""
 	for {
 		if err := pause(ctx, clockPause); err != nil {
 			return err
 		}
-		if n.caughtUp.Load() && !n.timeHeld.Load() { // the clock was off at that moment, or log time far behind
-			n.holdTime()
+		if c.caughtUp.Load() && !c.held.Load() { // the clock was off at that moment, or log time far behind
+			c.hold()
 		}
-		err := n.clockCheck()
-		switch kind := n.clockKind(err); {
+		err := c.check()
+		switch kind := c.kind(err); {
 		case kind == said:
 		case err != nil:
-			n.log.Warn("the clock: this node does not lead until this is over", "clock", err.Error())
+			c.log.Warn("the clock: this node does not lead until this is over", "clock", err.Error())
 			said = kind
 		default:
-			n.log.Info("the clock: a majority of the voters agrees with it")
+			c.log.Info("the clock: a majority of the voters agrees with it")
 			said = kind
 		}
 	}
 }
 
-// clockKind tells states apart that differ by more than a figure.
-func (n *Node) clockKind(err error) string {
-	s := n.cluster.Clock()
+// kind tells states apart that differ by more than a figure.
+func (c *ledgerClock) kind(err error) string {
+	s := c.cluster.Clock()
 	return fmt.Sprint(err == nil, s.OK, s.Agree > 0, s.Stepped, s.Heard > s.Voters/2)
 }
 
@@ -129,36 +144,36 @@ var errNoAgreement = errors.New("no majority of the voters has agreed on the tim
 // before its next pack: well within what one pack may move it.
 const stepAfter = time.Duration(fsm.MaxStep) / 2
 
-// stepClock moves log time over a gap, as after a week without submissions or without a cluster. The voters that agreed on
+// step moves log time over a gap, as after a week without submissions or without a cluster. The voters that agreed on
 // the time are named in the event.
-func (n *Node) stepClock(ctx context.Context) error {
-	if !n.gapped() {
+func (c *ledgerClock) step(ctx context.Context) error {
+	if !c.gapped() {
 		return nil
 	}
-	n.stepping.Lock()
-	defer n.stepping.Unlock()
-	if !n.gapped() {
+	c.stepping.Lock()
+	defer c.stepping.Unlock()
+	if !c.gapped() {
 		return nil
 	}
-	now, voters := n.cluster.AgreedTime()
+	now, voters := c.cluster.AgreedTime()
 	if len(voters) == 0 {
 		return errNoAgreement
 	}
-	before := n.derived.Cursor().LogTime
-	ev, err := newEvent(event.ClockStep, &event.ClockStepV1{Node: n.cfg.NodeID, Before: before, After: now.UnixNano(),
-		Reason: "nothing was logged for this long", Agreed: voters, Voters: uint32(len(n.cfg.Voters))})
+	before := c.derived.Cursor().LogTime
+	ev, err := newEvent(event.ClockStep, &event.ClockStepV1{Node: c.cfg.NodeID, Before: before, After: now.UnixNano(),
+		Reason: "nothing was logged for this long", Agreed: voters, Voters: uint32(len(c.cfg.Voters))})
 	if err != nil {
 		return err
 	}
 	pack := event.Pack{ProposedAt: now.UnixNano(), Events: []event.Event{ev}}
-	index, err := n.cluster.Propose(pack.Append(nil)).Wait(ctx)
+	index, err := c.cluster.Propose(pack.Append(nil)).Wait(ctx)
 	if err == nil {
-		err = n.derived.WaitIndex(ctx, index)
+		err = c.derived.WaitIndex(ctx, index)
 	}
 	if err != nil {
 		return fmt.Errorf("move log time: %w", err)
 	}
-	n.log.Info("log time moves on", "from", time.Unix(0, before).UTC(), "to", now.UTC(), "voters", voters)
+	c.log.Info("log time moves on", "from", time.Unix(0, before).UTC(), "to", now.UTC(), "voters", voters)
 	return nil
 }
 
@@ -166,17 +181,17 @@ func (n *Node) stepClock(ctx context.Context) error {
 // start, so that the nodes of a ledger that nobody writes to can be started again one after the other.
 const quietStep = startStep / 2
 
-// stepWhenQuiet moves log time of a ledger that nobody writes to.
-func (n *Node) stepWhenQuiet(ctx context.Context) error {
-	last := n.derived.Cursor().LogTime
-	if last == 0 || n.now().Sub(time.Unix(0, last)) <= quietStep || n.mayPropose() != nil {
+// stepWhenQuiet moves log time of a ledger that nobody writes to, if this node may propose.
+func (c *ledgerClock) stepWhenQuiet(ctx context.Context, mayPropose func() error) error {
+	last := c.derived.Cursor().LogTime
+	if last == 0 || c.now().Sub(time.Unix(0, last)) <= quietStep || mayPropose() != nil {
 		return nil
 	}
-	return n.stepClock(ctx)
+	return c.step(ctx)
 }
 
 // gapped reports whether log time is far behind the agreed time.
-func (n *Node) gapped() bool {
-	last := n.derived.Cursor().LogTime
-	return last != 0 && n.now().Sub(time.Unix(0, last)) > stepAfter
+func (c *ledgerClock) gapped() bool {
+	last := c.derived.Cursor().LogTime
+	return last != 0 && c.now().Sub(time.Unix(0, last)) > stepAfter
 }

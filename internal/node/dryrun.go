@@ -28,7 +28,7 @@ func (n *Node) foretell(ctx context.Context, ev event.Event) (projections.Result
 		return projections.Result{}, n.proposeProblem(propose.ErrNoLeader)
 	}
 	live := n.gens.Serving()
-	it := projections.Item{Seq: n.derived.Cursor().Seq + 1, RawTime: n.now().UnixNano(), LogTime: n.logTime(), Kind: ev.Kind, Event: ev,
+	it := projections.Item{Seq: n.derived.Cursor().Seq + 1, RawTime: n.clock.now().UnixNano(), LogTime: n.logTime(), Kind: ev.Kind, Event: ev,
 		PayloadSHA: sha256.Sum256(ev.Payload)}
 	control := n.derived.Control().For(live.Number())
 	projections.Check(&it, n.verifiers(), control)

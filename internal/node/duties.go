@@ -57,7 +57,7 @@ func (n *Node) leaderDuties(ctx context.Context) error {
 		if reason := n.quarantine.Load(); ok && reason != nil {
 			return fmt.Errorf("%w: %s", errQuarantinedLeader, *reason)
 		}
-		if ok && n.term.Load() != term && n.clockCheck() == nil && !n.cluster.Yielding() {
+		if ok && n.term.Load() != term && n.clock.check() == nil && !n.cluster.Yielding() {
 			if err := n.startTerm(ctx, term); err != nil {
 				n.log.Warn("could not open the term for writes; trying again", "term", term, "error", err)
 			}
@@ -68,7 +68,7 @@ func (n *Node) leaderDuties(ctx context.Context) error {
 			}
 		}
 		if ok && n.term.Load() == term {
-			if err := n.stepWhenQuiet(ctx); err != nil {
+			if err := n.clock.stepWhenQuiet(ctx, n.mayPropose); err != nil {
 				n.log.Warn("could not move log time; trying again", "error", err)
 			}
 		}
@@ -108,13 +108,13 @@ func (n *Node) startTerm(ctx context.Context, term uint64) error {
 	if err := n.waitTerm(ctx, index); err != nil {
 		return err
 	}
-	if err := n.clockCheck(); err != nil { // again: log time may be newer than before the fold
+	if err := n.clock.check(); err != nil { // again: log time may be newer than before the fold
 		return err
 	}
-	if err := n.stepClock(ctx); err != nil {
+	if err := n.clock.step(ctx); err != nil {
 		return err
 	}
-	n.holdTime()
+	n.clock.hold()
 	n.term.Store(term)
 	n.log.Info("leading", "term", term, "index", index)
 	return nil
@@ -127,7 +127,7 @@ func (n *Node) hasGenesis() bool {
 
 // proposeNow commits one event of the leader's own, past the gates for other people's except that of the clock.
 func (n *Node) proposeNow(ctx context.Context, kind event.Kind, m proto.Message) (uint64, error) {
-	if err := n.clockCheck(); err != nil {
+	if err := n.clock.check(); err != nil {
 		return 0, err
 	}
 	ev, err := newEvent(kind, m)
@@ -137,11 +137,11 @@ func (n *Node) proposeNow(ctx context.Context, kind event.Kind, m proto.Message)
 	ctx, cancel := context.WithTimeout(ctx, n.cfg.SubmitTimeout)
 	defer cancel()
 	if kind != event.Genesis && kind != event.TermStart { // those come before this node has folded everything
-		if err := n.stepClock(ctx); err != nil {
+		if err := n.clock.step(ctx); err != nil {
 			return 0, err
 		}
 	}
-	pack := event.Pack{ProposedAt: n.now().UnixNano(), Events: []event.Event{ev}}
+	pack := event.Pack{ProposedAt: n.clock.now().UnixNano(), Events: []event.Event{ev}}
 	pack.Mark()
 	return n.cluster.Propose(pack.Append(nil)).Wait(ctx)
 }
@@ -346,7 +346,7 @@ func (n *Node) catchUp(ctx context.Context) error {
 			err = n.doubts.AgreeFirst(ctx, since)
 		}
 		if err == nil {
-			n.holdTime()
+			n.clock.hold()
 			n.caughtUp.Store(true)
 			<-ctx.Done()
 			return ctx.Err()

@@ -241,7 +241,7 @@ const keyWarnAge = 90 * 24 * time.Hour
 
 // oldestKey is the age of the oldest active key, 0 when there is none.
 func (n *Node) oldestKey() time.Duration {
-	oldest, now := time.Duration(0), n.now().UnixNano()
+	oldest, now := time.Duration(0), n.clock.now().UnixNano()
 	for _, k := range n.derived.Control().Keys(n.derived.Cursor().Seq) {
 		if k.Active() {
 			oldest = max(oldest, time.Duration(now-k.LogTime))
@@ -255,7 +255,7 @@ func (n *Node) oldestKey() time.Duration {
 func (n *Node) longestUnused() time.Duration {
 	view := n.gens.Serving().View()
 	defer view.Close()
-	longest, now := time.Duration(0), n.now().UnixNano()
+	longest, now := time.Duration(0), n.clock.now().UnixNano()
 	for _, k := range n.derived.Control().Keys(n.derived.Cursor().Seq) {
 		if !k.Active() {
 			continue
@@ -274,7 +274,7 @@ func (n *Node) longestUnused() time.Duration {
 // warnOldKeys says once a day, and at the start, which active keys are older than keyWarnAge.
 func (n *Node) warnOldKeys(ctx context.Context) error {
 	for {
-		now := n.now().UnixNano()
+		now := n.clock.now().UnixNano()
 		for _, k := range n.derived.Control().Keys(n.derived.Cursor().Seq) {
 			if age := time.Duration(now - k.LogTime); k.Active() && age > keyWarnAge {
 				n.log.Warn("a signing key is older than 90 days; rotate it", "key", k.ID, "days", int(age.Hours()/24))

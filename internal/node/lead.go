@@ -18,7 +18,7 @@ func (n *Node) unfit() string {
 		return "it is suspended: " + reason
 	}
 	if n.joined.Load() {
-		if err := n.startFault(true); err != nil {
+		if err := n.clock.startFault(true); err != nil {
 			return err.Error()
 		}
 	}

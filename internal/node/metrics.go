@@ -39,7 +39,7 @@ func (n *Node) registerMetrics() error {
 		counter("flk_linearizable_reads_total", "Linearizable reads that these rounds served.", func() float64 { return float64(n.cluster.Counts().Reads) }),
 		gauge("flk_leader", "1 when this node leads and takes proposals.", func() float64 { return boolFloat(raftLog{n}.IsLeader()) }),
 		gauge("flk_clock_offset_seconds", "How far this node's wall clock is ahead of the time of a majority of the voters, now or last known.", func() float64 { return n.cluster.Clock().Offset.Seconds() }),
-		gauge("flk_clock_ok", "1 when a majority of the voters agrees on the time and this node's clock is near it.", func() float64 { return boolFloat(n.clockCheck() == nil) }),
+		gauge("flk_clock_ok", "1 when a majority of the voters agrees on the time and this node's clock is near it.", func() float64 { return boolFloat(n.clock.check() == nil) }),
 		gauge("flk_quarantined", "1 when this node answers no client because it contradicts the others.", func() float64 { return boolFloat(n.quarantine.Load() != nil) }),
 		gauge("flk_suspended", "1 when this node answers no client because it contradicts another node and no majority decides.", func() float64 { return boolFloat(n.doubts.Suspended() != "") }),
 		counter("flk_doubts_dropped_total", "Questions to the other voters that were dropped because 4,096 were open.", func() float64 { return float64(n.doubts.Dropped()) }),

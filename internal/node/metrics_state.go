@@ -45,7 +45,7 @@ func (n *Node) stateCollectors() []prometheus.Collector {
 
 // tokenExpiry is the time until the first of the tokens of a role ends that count and were made to last.
 func (n *Node) tokenExpiry(role wire.Role) float64 {
-	control, now, first := n.derived.Control(), n.now().UnixNano(), int64(math.MaxInt64)
+	control, now, first := n.derived.Control(), n.clock.now().UnixNano(), int64(math.MaxInt64)
 	look := func(id string, has wire.Role, made, expires int64) {
 		if has != role || expires == 0 || expires <= now || made != 0 && expires-made <= int64(briefToken) {
 			return

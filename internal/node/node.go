@@ -86,10 +86,9 @@ type Node struct {
 	capable    capable
 	olderThan  atomic.Pointer[string] // a capability that this node does not name; tests of mixed releases set it
 	closing    atomic.Bool
-	stepping   sync.Mutex // held while log time is moved over a gap
+	clock      *ledgerClock
 	disk       *disk.Space
 	joined     atomic.Bool // cluster is set, and has started
-	timeHeld   atomic.Bool // the agreed time was compared with log time
 	caughtUp   atomic.Bool // has once folded all that was committed; until then an own submission might wait long for its fold
 	stats      stats
 	digested   digested // of the leader's duties
@@ -108,6 +107,7 @@ func Open(ctx context.Context, cfg Config, logger *slog.Logger) (*Node, error) {
 	n := &Node{cfg: cfg, log: logger, registry: prometheus.NewRegistry(), failed: make(chan error, 8),
 		ringChanged: make(chan struct{}, 1), certWatch: certs.NewWatcher(),
 		capable: capable{until: map[string]time.Time{}, lacks: map[string]string{}}, askedHistory: map[uint64]bool{}, drops: newRefusals(cfg.NodeID), limits: newLimits(cfg)}
+	n.clock = &ledgerClock{cfg: &n.cfg, log: logger, caughtUp: &n.caughtUp}
 	n.own.Store(&cfg.Keys)
 	n.newDoubts()
 	n.disk = disk.New(disk.Options{Dir: cfg.Dir, Ballast: cfg.Ballast, Free: cfg.DiskFree, Virtual: cfg.FS != nil,
@@ -131,7 +131,7 @@ func (n *Node) open(ctx context.Context) error {
 		return err
 	}
 	n.packer = propose.New(propose.Options[projections.Result]{
-		Log: raftLog{n}, Outcomes: n.gens.Outcomes, Now: func() int64 { return n.now().UnixNano() },
+		Log: raftLog{n}, Outcomes: n.gens.Outcomes, Now: func() int64 { return n.clock.now().UnixNano() },
 		MaxQueue: n.cfg.QueueBytes, Deadline: n.cfg.SubmitTimeout,
 	})
 	if err := n.cluster.Start(); err != nil {
@@ -153,7 +153,7 @@ func (n *Node) open(ctx context.Context) error {
 	n.loop(loops, "key files", n.watchKeys)
 	n.loop(loops, "refusal reports", n.reportRefusals)
 	n.loop(loops, "age of keys", n.warnOldKeys)
-	n.loop(loops, "clock", n.watchClock)
+	n.loop(loops, "clock", n.clock.watch)
 	n.loop(loops, "leadership", n.watchLead)
 	if err := n.openAudit(); err != nil {
 		return err
@@ -186,6 +186,7 @@ func (n *Node) openStores(ctx context.Context) error {
 	if err := n.openDerived(); err != nil {
 		return err
 	}
+	n.clock.derived = n.derived
 	if err := n.derived.CatchUp(ctx); err != nil {
 		return err
 	}
@@ -214,6 +215,7 @@ func (n *Node) newCluster() error {
 	if err != nil {
 		return err
 	}
+	n.clock.cluster = n.cluster
 	n.peerFiles.SetPort(n.cluster)
 	n.store.SetCommitSource(n.cluster.CommitIndex)
 	n.cluster.Handle(propose.ForwardPath, n.acceptForward)

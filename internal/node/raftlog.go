@@ -41,11 +41,11 @@ func (n *Node) mayPropose() error {
 	if n.cluster.Yielding() {
 		return errYielding
 	}
-	return n.clockCheck()
+	return n.clock.check()
 }
 
 func (l raftLog) Propose(ctx context.Context, entry []byte) (uint64, error) {
-	if err := l.n.stepClock(ctx); err != nil {
+	if err := l.n.clock.step(ctx); err != nil {
 		return 0, fmt.Errorf("%w: %w", propose.ErrNoLeader, err)
 	}
 	index, err := l.n.cluster.Propose(entry).Wait(ctx)

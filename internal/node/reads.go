@@ -389,6 +389,6 @@ func (n ledger) Ready(ctx context.Context) []api.Check {
 		}
 		return nil
 	}
-	return []api.Check{{Name: "stopping", Err: stopping()}, {Name: "quarantine", Err: healthy()}, {Name: "disk", Err: disk()}, {Name: "agreement", Err: agreed()}, {Name: "clock", Err: n.clockCheck()}, {Name: "member", Err: n.cluster.Standing()}, {Name: "leader", Err: leader()},
+	return []api.Check{{Name: "stopping", Err: stopping()}, {Name: "quarantine", Err: healthy()}, {Name: "disk", Err: disk()}, {Name: "agreement", Err: agreed()}, {Name: "clock", Err: n.clock.check()}, {Name: "member", Err: n.cluster.Standing()}, {Name: "leader", Err: leader()},
 		{Name: "keys", Err: keys()}, {Name: "secrets", Err: n.secretsCheck()}, {Name: "folded", Err: folded()}}
 }

@@ -108,7 +108,7 @@ func (n *Node) refuseNow() *wire.Problem {
 	if p := n.withheld(); p != nil {
 		return p
 	}
-	if p := n.clockDisputed(); p != nil {
+	if p := n.clock.disputed(); p != nil {
 		return p
 	}
 	if !n.caughtUp.Load() {
@@ -206,7 +206,7 @@ func (n *Node) submission(body []byte, meta api.Meta, facts verify.Facts) (event
 		remote = ""
 	}
 	sub := event.Sub{
-		Body: body, ReceivedAt: n.now().UnixNano(), Node: n.cfg.NodeID, Remote: remote, RequestID: meta.RequestID,
+		Body: body, ReceivedAt: n.clock.now().UnixNano(), Node: n.cfg.NodeID, Remote: remote, RequestID: meta.RequestID,
 		Facts: event.Facts{KeyID: facts.KeyID, Alg: uint8(facts.Alg), Profile: uint8(facts.Profile), Mode: uint8(facts.Mode)},
 	}
 	if _, err := rand.Read(sub.Salt[:]); err != nil {
@@ -248,7 +248,7 @@ func (n *Node) proposeProblem(err error) error {
 	case errors.Is(err, propose.ErrClosed):
 		return wire.NewProblem(wire.CodeShuttingDown, "").WithRetry(retryAfter)
 	case errors.Is(err, propose.ErrNoLeader):
-		if p := n.clockDisputed(); p != nil {
+		if p := n.clock.disputed(); p != nil {
 			return p
 		}
 		return wire.NewProblem(wire.CodeNoLeader, "").WithRetry(retryAfter)
@@ -350,7 +350,7 @@ func (n *Node) refuseSignature(ctx context.Context, body []byte, meta api.Meta, 
 	case meta.DryRun, n.limits.mayLog(meta.Remote, len(body)):
 		return n.commit(ctx, body, meta, rec, verify.Facts{})
 	default:
-		n.drops.add(n.now().UnixNano(), len(body))
+		n.drops.add(n.clock.now().UnixNano(), len(body))
 		n.limits.dropped.Add(1)
 		n.limits.droppedBytes.Add(uint64(len(body)))
 	}

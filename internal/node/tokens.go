@@ -130,7 +130,7 @@ func (n ledger) Current(ctx context.Context) error { return n.current(ctx) }
 
 // Tokens lists the tokens of the log and those of this node's file.
 func (n ledger) Tokens(context.Context) ([]wire.TokenAnswer, error) {
-	now, out := n.now(), []wire.TokenAnswer{}
+	now, out := n.clock.now(), []wire.TokenAnswer{}
 	for _, row := range n.derived.Control().Tokens() {
 		out = append(out, n.loggedToken(row, now))
 	}
@@ -189,7 +189,7 @@ func (n ledger) CreateToken(ctx context.Context, r wire.TokenRequest, meta api.M
 	if !ok {
 		return nil, taken
 	}
-	a := n.loggedToken(row, n.now())
+	a := n.loggedToken(row, n.clock.now())
 	return &a, nil
 }
 
@@ -209,7 +209,7 @@ func (n ledger) RevokeToken(ctx context.Context, id string, r wire.TokenRevokeRe
 	if _, ok := n.derived.Control().TokenRevoked(id); !ok {
 		return nil, stale("the op_id %q was used for something else", r.OpID)
 	}
-	now := n.now()
+	now := n.clock.now()
 	if row, ok := n.derived.Control().Token(id); ok {
 		a := n.loggedToken(row, now)
 		return &a, nil
