@@ -31,7 +31,7 @@ func (n *Node) foretell(ctx context.Context, ev event.Event) (projections.Result
 	it := projections.Item{Seq: n.derived.Cursor().Seq + 1, RawTime: n.clock.now().UnixNano(), LogTime: n.logTime(), Kind: ev.Kind, Event: ev,
 		PayloadSHA: sha256.Sum256(ev.Payload)}
 	control := n.derived.Control().For(live.Number())
-	projections.Check(&it, n.verifiers(), control)
+	projections.Check(&it, n.keys.verifiers(), control)
 	view := live.View()
 	defer view.Close()
 	r, err := projections.Foretell(view, live.Number(), &it, control)

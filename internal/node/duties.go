@@ -193,10 +193,10 @@ func (n *Node) logDigest(ctx context.Context) error {
 // registerKeys puts the keys of this node's settings into the ledger, once per fingerprint.
 func (n *Node) registerKeys(ctx context.Context) error {
 	for ctx.Err() == nil {
-		missing := n.unregistered()
+		missing := n.keys.unregistered()
 		if len(missing) == 0 {
 			select {
-			case <-n.ringChanged:
+			case <-n.keys.changed:
 			case <-ctx.Done():
 			}
 			continue
@@ -232,16 +232,6 @@ func (n *Node) registerKey(ctx context.Context, k verify.Key) error {
 	}
 	n.log.Info("key registered", "key", k.ID, "alg", k.Alg.String(), "index", place.Index)
 	return n.gens.WaitIndex(ctx, place.Index)
-}
-
-func (n *Node) unregistered() []verify.Key {
-	var out []verify.Key
-	for _, k := range *n.own.Load() {
-		if _, ok := n.derived.Control().KeyByFingerprint(k.Fingerprint); !ok {
-			out = append(out, k)
-		}
-	}
-	return out
 }
 
 // refusals counts what the budget for logging refused submissions did not let into the log.

@@ -21,7 +21,7 @@ func (n *Node) PretendOlder(capability string) { n.olderThan.Store(&capability) 
 // SubmitResent submits a record and answers as if an earlier copy of its pack were in the log, or not.
 func (n *Node) SubmitResent(ctx context.Context, body []byte, resent bool) (*wire.SubmitAnswer, error) {
 	rec := pcs.Decode(body)
-	facts := n.checkSignature(n.verifiers(), rec)
+	facts := n.keys.checkSignature(n.keys.verifiers(), rec)
 	ev, err := newEvent(event.Submission, &event.SubmissionV1{Body: body, ReceivedAt: time.Now().UnixNano(), Node: n.cfg.NodeID,
 		Facts: &event.SignatureFacts{KeyId: facts.KeyID, Alg: uint32(facts.Alg), Profile: uint32(facts.Profile), Mode: uint32(facts.Mode)}})
 	if err != nil {

@@ -27,7 +27,7 @@ func (n *Node) factsHold(sub event.Sub) (holds, known bool) {
 	if !f.Valid() {
 		return false, true
 	}
-	return n.verifiers().Recheck(pcs.Decode(sub.Body), f)
+	return n.keys.verifiers().Recheck(pcs.Decode(sub.Body), f)
 }
 
 func factsOf(sub event.Sub) verify.Facts {

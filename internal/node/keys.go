@@ -5,8 +5,6 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/recount-ledger/recount/internal/api"
@@ -57,7 +55,7 @@ func (n *Node) keyAnswer(k projections.KeyRow) (*wire.KeyAnswer, error) {
 	if k.Revoked != 0 {
 		a.Status, a.RevokedSince = wire.KeyRevoked, wire.TimeNS(k.RevokedSince)
 	}
-	held, ok := n.verifiers().Key(k.ID)
+	held, ok := n.keys.verifiers().Key(k.ID)
 	a.Held = ok && held.HasMaterial()
 	return a, n.lastUse(a)
 }
@@ -187,55 +185,6 @@ func (n ledger) RetireSecret(ctx context.Context, id string, act wire.Act, meta 
 	return n.Key(ctx, id)
 }
 
-// keyring is what a node checks with: the keys of its settings, then the Ed25519 keys that operators have registered.
-type keyring struct {
-	newest uint64        // event that registered the last key
-	own    *[]verify.Key // of the settings
-	ring   *verify.Ring
-}
-
-// verifiers are the keys that this node can check with, as of the control state that it has folded.
-func (n *Node) verifiers() *verify.Ring {
-	newest, own := n.derived.Control().NewestKey(), n.own.Load()
-	if k := n.ring.Load(); k != nil && k.newest == newest && k.own == own {
-		return k.ring
-	}
-	keys := slices.Clone(*own)
-	for _, k := range n.derived.Control().Keys(newest) {
-		if k.Alg == verify.Ed25519 {
-			keys = append(keys, verify.Key{ID: k.ID, Alg: k.Alg, Public: k.Public, Fingerprint: k.Fingerprint})
-		}
-	}
-	k := &keyring{newest: newest, own: own, ring: verify.NewRing(keys)}
-	n.ring.Store(k)
-	return k.ring
-}
-
-// heldSecrets remembers which secrets are missing, as of an operator's event and for a ring.
-type heldSecrets struct {
-	seq     uint64
-	ring    *verify.Ring
-	missing []string
-}
-
-// secretsMissing are the fingerprints of the active HMAC keys of the ledger that this node cannot check with. A flood of
-// forgeries asks often, so they are looked up once per operator's event.
-func (n *Node) secretsMissing() []string {
-	seq, _ := n.derived.Control().Digest()
-	ring := n.verifiers()
-	if h := n.secrets.Load(); h != nil && h.seq == seq && h.ring == ring {
-		return h.missing
-	}
-	h := &heldSecrets{seq: seq, ring: ring}
-	for _, k := range n.derived.Control().Keys(seq) {
-		if held, ok := ring.Key(k.ID); k.Alg == verify.HMACSHA256 && k.Active() && (!ok || !held.HasMaterial()) {
-			h.missing = append(h.missing, hex.EncodeToString(k.Fingerprint[:]))
-		}
-	}
-	n.secrets.Store(h)
-	return h.missing
-}
-
 // keyWarnAge is the age at which an active key should have been rotated.
 const keyWarnAge = 90 * 24 * time.Hour
 
@@ -284,12 +233,4 @@ func (n *Node) warnOldKeys(ctx context.Context) error {
 			return err
 		}
 	}
-}
-
-func (n *Node) secretsCheck() error {
-	missing := n.secretsMissing()
-	if len(missing) == 0 {
-		return nil
-	}
-	return fmt.Errorf("no secret for the keys with fingerprint %s; add it to pcs_hmac_keys_file, or retire the key", strings.Join(missing, ", "))
 }

@@ -31,7 +31,6 @@ import (
 	"github.com/recount-ledger/recount/internal/projections"
 	"github.com/recount-ledger/recount/internal/propose"
 	"github.com/recount-ledger/recount/internal/recount"
-	"github.com/recount-ledger/recount/internal/verify"
 )
 
 // ExitStore is the exit code of a process whose store failed or refused.
@@ -44,8 +43,7 @@ const IdentityFile = cluster.IdentityFile
 type Node struct {
 	cfg         Config
 	log         *slog.Logger
-	own         atomic.Pointer[[]verify.Key] // of the settings
-	ring        atomic.Pointer[keyring]
+	keys        *heldKeys
 	store       *log.Store
 	derived     *fsm.Derived
 	gens        *recount.Manager
@@ -65,11 +63,6 @@ type Node struct {
 	audit       *audit.Stream  // nil when it is off
 	refusedActs *limit.Buckets // of refused acts in the audit stream
 	limits      *limits
-	hint        atomic.Value // verify.Facts that verified last
-	secrets     atomic.Pointer[heldSecrets]
-
-	ringChanged chan struct{} // poked when ring has other keys
-	badKeyFiles atomic.Bool   // the last reading of the key files failed
 
 	tokensFile tokensFile
 	handler    atomic.Pointer[http.Handler] // of the API, for acts that other nodes forward
@@ -105,10 +98,10 @@ func Open(ctx context.Context, cfg Config, logger *slog.Logger) (*Node, error) {
 		cfg.Clock = time.Now
 	}
 	n := &Node{cfg: cfg, log: logger, registry: prometheus.NewRegistry(), failed: make(chan error, 8),
-		ringChanged: make(chan struct{}, 1), certWatch: certs.NewWatcher(),
-		capable: capable{until: map[string]time.Time{}, lacks: map[string]string{}}, askedHistory: map[uint64]bool{}, drops: newRefusals(cfg.NodeID), limits: newLimits(cfg)}
+		certWatch: certs.NewWatcher(),
+		capable:   capable{until: map[string]time.Time{}, lacks: map[string]string{}}, askedHistory: map[uint64]bool{}, drops: newRefusals(cfg.NodeID), limits: newLimits(cfg)}
 	n.clock = &ledgerClock{cfg: &n.cfg, log: logger, caughtUp: &n.caughtUp}
-	n.own.Store(&cfg.Keys)
+	n.keys = newHeldKeys(&n.cfg, logger)
 	n.newDoubts()
 	n.disk = disk.New(disk.Options{Dir: cfg.Dir, Ballast: cfg.Ballast, Free: cfg.DiskFree, Virtual: cfg.FS != nil,
 		Unflushed: n.unflushed, Logger: logger})
@@ -150,7 +143,7 @@ func (n *Node) open(ctx context.Context) error {
 	n.loop(loops, "leader duties", n.leaderDuties)
 	n.loop(loops, "agreement of the voters", n.doubts.Run)
 	n.loop(loops, "key registration", n.registerKeys)
-	n.loop(loops, "key files", n.watchKeys)
+	n.loop(loops, "key files", n.keys.watch)
 	n.loop(loops, "refusal reports", n.reportRefusals)
 	n.loop(loops, "age of keys", n.warnOldKeys)
 	n.loop(loops, "clock", n.clock.watch)
@@ -186,7 +179,7 @@ func (n *Node) openStores(ctx context.Context) error {
 	if err := n.openDerived(); err != nil {
 		return err
 	}
-	n.clock.derived = n.derived
+	n.clock.derived, n.keys.derived = n.derived, n.derived
 	if err := n.derived.CatchUp(ctx); err != nil {
 		return err
 	}

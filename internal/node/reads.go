@@ -351,7 +351,7 @@ func (n ledger) Ready(ctx context.Context) []api.Check {
 		return nil
 	}
 	keys := func() error {
-		if missing := n.unregistered(); len(missing) > 0 {
+		if missing := n.keys.unregistered(); len(missing) > 0 {
 			return fmt.Errorf("%d keys of the settings are not in the ledger yet", len(missing))
 		}
 		return nil
@@ -390,5 +390,5 @@ func (n ledger) Ready(ctx context.Context) []api.Check {
 		return nil
 	}
 	return []api.Check{{Name: "stopping", Err: stopping()}, {Name: "quarantine", Err: healthy()}, {Name: "disk", Err: disk()}, {Name: "agreement", Err: agreed()}, {Name: "clock", Err: n.clock.check()}, {Name: "member", Err: n.cluster.Standing()}, {Name: "leader", Err: leader()},
-		{Name: "keys", Err: keys()}, {Name: "secrets", Err: n.secretsCheck()}, {Name: "folded", Err: folded()}}
+		{Name: "keys", Err: keys()}, {Name: "secrets", Err: n.keys.checkSecrets()}, {Name: "folded", Err: folded()}}
 }

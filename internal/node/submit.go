@@ -123,22 +123,12 @@ func (n *Node) refuseNow() *wire.Problem {
 	return nil
 }
 
-// checkSignature finds which key signed the record, trying first what verified last.
-func (n *Node) checkSignature(ring *verify.Ring, rec *pcs.Record) verify.Facts {
-	hint, _ := n.hint.Load().(verify.Facts)
-	facts, hit := ring.Find(rec, hint)
-	if hit.Valid() && hit != hint {
-		n.hint.Store(hit)
-	}
-	return facts
-}
-
 // signedBy finds which key signed the record and draws from the rates: of the key, or of the address when no key has. A
 // forgery draws before the other nodes are asked about it.
 func (n *Node) signedBy(ctx context.Context, rec *pcs.Record, meta api.Meta) (facts verify.Facts, p *wire.Problem) {
-	ring := n.verifiers()
+	ring := n.keys.verifiers()
 	if rec.Signable {
-		facts = n.checkSignature(ring, rec)
+		facts = n.keys.checkSignature(ring, rec)
 	}
 	if p := n.throttle(facts.KeyID, meta.Remote); p != nil || facts.Valid() || !rec.Signable || rec.Fault != nil || rec.Sig == "" {
 		return facts, p
@@ -152,8 +142,8 @@ func (n *Node) checkAgain(ctx context.Context, ring *verify.Ring, rec *pcs.Recor
 	if err := n.confirm(ctx); err != nil {
 		return verify.Facts{}, wire.NewProblem(wire.CodeKeysUnconfirmed, "").WithRetry(retryAfter)
 	}
-	if now := n.verifiers(); now != ring {
-		return n.checkSignature(now, rec), nil
+	if now := n.keys.verifiers(); now != ring {
+		return n.keys.checkSignature(now, rec), nil
 	}
 	return verify.Facts{}, nil
 }
@@ -342,7 +332,7 @@ func (n *Node) submitAnswer(r projections.Result) wire.SubmitAnswer {
 // cannot tell.
 func (n *Node) refuseSignature(ctx context.Context, body []byte, meta api.Meta, rec *pcs.Record) (*wire.SubmitAnswer, error) {
 	n.counts(meta).badSignature.Add(1)
-	if len(n.secretsMissing()) > 0 {
+	if len(n.keys.missingSecrets()) > 0 {
 		return nil, wire.NewProblem(wire.CodeKeysUnconfirmed, "").WithRetry(retryAfter)
 	}
 	switch {
