@@ -98,7 +98,7 @@ func (n witness) dispute(ctx context.Context, seq uint64, voters []string) {
 		return
 	}
 	q := agreement.Question{About: agreement.Facts, Seq: seq}
-	if voter := n.voterWithout(ctx, disputesCapability); voter != "" {
+	if voter := n.releases.voterWithout(ctx, disputesCapability); voter != "" {
 		if !n.doubts.News(q, voter) {
 			return
 		}

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 
 	"github.com/recount-ledger/recount/internal/api"
@@ -15,17 +16,23 @@ import (
 // refusedActsPerSecond bounds what refused acts may write into the audit stream: anybody can send them.
 const refusedActsPerSecond = 50
 
-func (n *Node) openAudit() (err error) {
-	n.refusedActs = limit.NewBuckets(1, refusedActsPerSecond)
-	if n.cfg.Audit.File == "" {
-		return nil
-	}
-	n.audit, err = audit.Open(audit.Options{File: n.cfg.Audit.File, MaxBytes: n.cfg.Audit.MaxBytes, Keep: n.cfg.Audit.Keep, Logger: n.log})
-	return err
+// auditor writes the audit stream of a node. A nil stream writes nothing.
+type auditor struct {
+	stream  *audit.Stream
+	refused *limit.Buckets            // of refused acts
+	explain func(error) *wire.Problem // nil for an error that says nothing about a damaged store
 }
 
-// Reopen opens the file of the audit stream again, after its name was moved away.
-func (n *Node) Reopen() { n.audit.Reopen() }
+// newAuditor opens the stream that the settings name; with none it writes nothing.
+func newAuditor(cfg AuditLog, log *slog.Logger, explain func(error) *wire.Problem) (*auditor, error) {
+	a := &auditor{refused: limit.NewBuckets(1, refusedActsPerSecond), explain: explain}
+	if cfg.File == "" {
+		return a, nil
+	}
+	var err error
+	a.stream, err = audit.Open(audit.Options{File: cfg.File, MaxBytes: cfg.MaxBytes, Keep: cfg.Keep, Logger: log})
+	return a, err
+}
 
 // seen is what a node has learned of a submission when it answers; rec is nil when it has not looked at it.
 type seen struct {
@@ -33,10 +40,10 @@ type seen struct {
 	keyID string
 }
 
-// auditSubmission writes the line of a submission that was looked at. What was turned away unread, by a limit or because
+// submission writes the line of a submission that was looked at. What was turned away unread, by a limit or because
 // the node is not ready, has no line; it is counted in the metrics.
-func (n *Node) auditSubmission(s *seen, meta api.Meta, answer *wire.SubmitAnswer, err error) {
-	if n.audit == nil || s.rec == nil {
+func (a *auditor) submission(s *seen, meta api.Meta, answer *wire.SubmitAnswer, err error) {
+	if a.stream == nil || s.rec == nil {
 		return
 	}
 	l := audit.Submission{PCSID: cut(s.rec.PCSID), ShardID: cut(s.rec.ShardID), KeyID: s.keyID, RequestID: meta.RequestID}
@@ -55,12 +62,12 @@ func (n *Node) auditSubmission(s *seen, meta api.Meta, answer *wire.SubmitAnswer
 		if p.Code == wire.CodeBadSignature {
 			l.Event = audit.EventSignatureFailure
 		}
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled), n.explain(err) != nil:
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled), a.explain(err) != nil:
 		l.Outcome, l.Error = wire.LabelUnknown, string(wire.CodeOutcomeUnknown)
 	default:
 		l.Outcome, l.Error = wire.LabelError, string(wire.CodeInternal)
 	}
-	n.audit.Submission(l)
+	a.stream.Submission(l)
 }
 
 // cut bounds what a record that is wrong in structure can bring into a line.
@@ -71,25 +78,26 @@ func cut(s string) string {
 	return s
 }
 
-// auditRefused writes the line of a read that was not let through. Acts have theirs when they are answered.
-func (n *Node) auditRefused(r api.RefusedAct) {
+// access writes the line of a read that was not let through. Acts have theirs when they are answered.
+func (a *auditor) access(r api.RefusedAct) {
 	if r.Method == http.MethodGet {
-		n.auditLine(audit.EventAccessRefused, api.Act{Actor: r.Actor, Role: string(r.Role), Route: r.Method + " " + r.Route, Status: r.Status, RequestID: r.RequestID})
+		a.line(audit.EventAccessRefused, api.Act{Actor: r.Actor, Role: string(r.Role), Route: r.Method + " " + r.Route, Status: r.Status, RequestID: r.RequestID})
 	}
 }
 
-// auditAct writes the line of an operator's act.
-func (n *Node) auditAct(a api.Act) { n.auditLine(audit.EventOperatorAct, a) }
+// act writes the line of an operator's act.
+func (a *auditor) act(act api.Act) { a.line(audit.EventOperatorAct, act) }
 
-func (n *Node) auditLine(event string, a api.Act) {
-	if n.audit == nil {
+func (a *auditor) line(event string, act api.Act) {
+	if a.stream == nil {
 		return
 	}
-	if a.Status >= 400 {
-		if _, ok := n.refusedActs.Take(""); !ok {
-			n.audit.Drop()
+	if act.Status >= 400 {
+		if _, ok := a.refused.Take(""); !ok {
+			a.stream.Drop()
 			return
 		}
 	}
-	n.audit.Act(audit.Act{Event: event, Actor: a.Actor, Role: a.Role, Route: a.Route, Target: a.Target, Status: a.Status, OpID: a.OpID, RequestID: a.RequestID})
+	a.stream.Act(audit.Act{Event: event, Actor: act.Actor, Role: act.Role, Route: act.Route, Target: act.Target, Status: act.Status,
+		OpID: act.OpID, RequestID: act.RequestID})
 }

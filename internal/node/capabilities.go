@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/recount-ledger/recount/internal/pcs"
@@ -41,11 +42,29 @@ const (
 // disputesCapability names the kind facts_disputed, at which an older release stops.
 const disputesCapability = "facts_disputed"
 
-// capable remembers which capabilities every voter has.
-type capable struct {
+// releases know what the releases of all voters can fold.
+type releases struct {
+	voters []string
+	ask    func(ctx context.Context, voter string) ([]string, error) // what the release of a voter can
+
+	without atomic.Pointer[string] // a capability that this node does not name; tests of mixed releases set it
+
 	mu    sync.Mutex
 	until map[string]time.Time // by capability: how long the answer counts
 	lacks map[string]string    // by capability: the voter that lacks it
+}
+
+func newReleases(voters []string, ask func(ctx context.Context, voter string) ([]string, error)) *releases {
+	return &releases{voters: voters, ask: ask, until: map[string]time.Time{}, lacks: map[string]string{}}
+}
+
+// own are the capabilities of this release.
+func (r *releases) own() []string {
+	out := capabilities()
+	if without := r.without.Load(); without != nil {
+		out = slices.DeleteFunc(out, func(c string) bool { return c == *without })
+	}
+	return out
 }
 
 // How long an answer about the capabilities of all voters counts: those of a release do not get fewer, but a voter that did
@@ -57,22 +76,22 @@ const (
 
 // voterWithout names a voter of a release that lacks a capability, "" when every voter that answers has it. One that does not
 // answer is not waited for: it stops at what it does not know.
-func (n *Node) voterWithout(ctx context.Context, need string) string {
-	n.capable.mu.Lock()
-	defer n.capable.mu.Unlock()
-	if time.Now().Before(n.capable.until[need]) {
-		return n.capable.lacks[need]
+func (r *releases) voterWithout(ctx context.Context, need string) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if time.Now().Before(r.until[need]) {
+		return r.lacks[need]
 	}
 	// The answer counts for other requests too, so the end of this one must not cut the question short.
-	voter, _, answered := n.whoLacks(context.WithoutCancel(ctx), []string{need})
-	if answered < min(2, len(n.cfg.Voters)) {
+	voter, _, answered := r.whoLacks(context.WithoutCancel(ctx), []string{need})
+	if answered < min(2, len(r.voters)) {
 		return voter // no other voter answered: that says nothing for the next request
 	}
 	keep := capableFor
 	if voter != "" {
 		keep = lacksFor
 	}
-	n.capable.until[need], n.capable.lacks[need] = time.Now().Add(keep), voter
+	r.until[need], r.lacks[need] = time.Now().Add(keep), voter
 	return voter
 }
 
@@ -103,27 +122,27 @@ func needs(p verify.Policy) (out []string) {
 
 // everyoneCan refuses a policy that a member of an older release could not fold. A member that does not answer is not waited
 // for: it would stop at the policy, say why, and go on where it stopped once it is upgraded.
-func (n *Node) everyoneCan(ctx context.Context, p verify.Policy) error {
+func (r *releases) everyoneCan(ctx context.Context, p verify.Policy) error {
 	need := needs(p)
 	if len(need) == 0 {
 		return nil
 	}
-	if voter, lacks, _ := n.whoLacks(ctx, need); voter != "" {
+	if voter, lacks, _ := r.whoLacks(ctx, need); voter != "" {
 		return wire.NewProblem(wire.CodeStale, fmt.Sprintf("%s runs a release without %s and would stop at this policy; upgrade it first", voter, lacks))
 	}
 	return nil
 }
 
 // whoLacks asks every voter what its release can, and counts those that answer, this node included.
-func (n *Node) whoLacks(ctx context.Context, need []string) (voter, lacks string, answered int) {
+func (r *releases) whoLacks(ctx context.Context, need []string) (voter, lacks string, answered int) {
 	ctx, cancel := context.WithTimeout(ctx, positionTimeout)
 	defer cancel()
-	said := make([][]string, len(n.cfg.Voters))
+	said := make([][]string, len(r.voters))
 	var wg sync.WaitGroup
-	for i, v := range n.cfg.Voters {
+	for i, v := range r.voters {
 		wg.Go(func() {
-			if at, err := n.placeOf(ctx, v.ID); err == nil {
-				said[i] = append([]string{}, at.Capabilities...)
+			if can, err := r.ask(ctx, v); err == nil {
+				said[i] = append([]string{}, can...)
 			}
 		})
 	}
@@ -133,9 +152,9 @@ func (n *Node) whoLacks(ctx context.Context, need []string) (voter, lacks string
 			answered++
 		}
 	}
-	for i, v := range n.cfg.Voters {
+	for i, v := range r.voters {
 		if lacks := lacking(said[i], need); lacks != "" {
-			return v.ID, lacks, answered
+			return v, lacks, answered
 		}
 	}
 	return "", "", answered

@@ -92,7 +92,7 @@ func (n *Node) startTerm(ctx context.Context, term uint64) error {
 	if !n.hasGenesis() {
 		policy := verify.DefaultPolicy()
 		policy.Signature.Profiles = n.cfg.Profiles
-		if err := n.everyoneCan(ctx, policy); err != nil {
+		if err := n.releases.everyoneCan(ctx, policy); err != nil {
 			return fmt.Errorf("genesis: %w", err)
 		}
 		g := &event.GenesisV1{ClusterId: n.cfg.ClusterID, Policy: policy.Canonical(), Kernel: uint32(policy.Kernel)}
@@ -100,7 +100,7 @@ func (n *Node) startTerm(ctx context.Context, term uint64) error {
 			return fmt.Errorf("genesis: %w", err)
 		}
 	}
-	start := &event.TermStartV1{Term: term, Node: n.cfg.NodeID, Software: version.Version, Capabilities: n.capabilities()}
+	start := &event.TermStartV1{Term: term, Node: n.cfg.NodeID, Software: version.Version, Capabilities: n.releases.own()}
 	index, err := n.proposeNow(ctx, event.TermStart, start)
 	if err != nil {
 		return fmt.Errorf("term start: %w", err)

@@ -16,7 +16,7 @@ func (n *Node) ProposeRaw(ctx context.Context, pack []byte) (uint64, error) {
 }
 
 // PretendOlder makes the node say that its release lacks a capability.
-func (n *Node) PretendOlder(capability string) { n.olderThan.Store(&capability) }
+func (n *Node) PretendOlder(capability string) { n.releases.without.Store(&capability) }
 
 // SubmitResent submits a record and answers as if an earlier copy of its pack were in the log, or not.
 func (n *Node) SubmitResent(ctx context.Context, body []byte, resent bool) (*wire.SubmitAnswer, error) {
@@ -53,7 +53,7 @@ func (n *Node) AsksOn() bool {
 
 // VoterWithout names a voter whose release lacks a capability.
 func (n *Node) VoterWithout(ctx context.Context, need string) string {
-	return n.voterWithout(ctx, need)
+	return n.releases.voterWithout(ctx, need)
 }
 
 // RoundsOfDoubts counts how often the open questions were asked.

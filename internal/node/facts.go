@@ -97,7 +97,7 @@ func (n *Node) modeTaken(ctx context.Context, sub event.Sub) error {
 	default:
 		return nil
 	}
-	if voter := n.voterWithout(ctx, need); voter != "" {
+	if voter := n.releases.voterWithout(ctx, need); voter != "" {
 		return fmt.Errorf("%w: %s runs a release without %s; upgrade it first", errNewMode, voter, need)
 	}
 	return nil

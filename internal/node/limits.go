@@ -56,16 +56,16 @@ func source(keyID, remote string) string {
 }
 
 // throttle draws a token for a submission; keyID is empty when no key has verified it.
-func (n *Node) throttle(keyID, remote string) *wire.Problem {
+func (l *limits) throttle(keyID, remote string) *wire.Problem {
 	if keyID != "" {
-		if wait, ok := n.limits.keys.Take(keyID); !ok {
-			n.limits.byKey.Add(1)
-			return n.limits.problem("too many submissions signed with this key", wait)
+		if wait, ok := l.keys.Take(keyID); !ok {
+			l.byKey.Add(1)
+			return l.problem("too many submissions signed with this key", wait)
 		}
 	}
-	if wait, ok := n.limits.admit(keyID, remote); !ok {
-		n.limits.byNode.Add(1)
-		return n.limits.problem("", wait)
+	if wait, ok := l.admit(keyID, remote); !ok {
+		l.byNode.Add(1)
+		return l.problem("", wait)
 	}
 	return nil
 }
@@ -87,9 +87,9 @@ func (l *limits) problem(detail string, wait time.Duration) *wire.Problem {
 }
 
 // enter takes room in the queue for consensus, of which nobody gets more than he leaves to others; leave gives it back.
-func (n *Node) enter(keyID, remote string, size int) (leave func(), err error) {
-	queued, _ := n.packer.Stats()
-	leave = n.limits.queue.Enter(source(keyID, remote), int64(size), int64(n.cfg.QueueBytes-queued))
+// free is how many bytes more the queue takes.
+func (l *limits) enter(keyID, remote string, size, free int) (leave func(), err error) {
+	leave = l.queue.Enter(source(keyID, remote), int64(size), int64(free))
 	if leave == nil {
 		return nil, wire.NewProblem(wire.CodeOverloaded, "").WithRetry(retryAfter)
 	}

@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"encoding/json"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -28,7 +27,7 @@ type place struct {
 }
 
 func (n *Node) place() place {
-	p := place{CommittedSeq: n.derived.Cursor().Seq, FoldedSeq: n.gens.Serving().Cursor().Seq, State: "follower", DiskFree: n.disk.Free(), Capabilities: n.capabilities()}
+	p := place{CommittedSeq: n.derived.Cursor().Seq, FoldedSeq: n.gens.Serving().Cursor().Seq, State: "follower", DiskFree: n.disk.Free(), Capabilities: n.releases.own()}
 	if _, ok := n.cluster.IsLeader(); ok {
 		p.State = "leader"
 	}
@@ -39,15 +38,6 @@ func (n *Node) place() place {
 		p.State = "quarantined"
 	}
 	return p
-}
-
-// capabilities are those of this release.
-func (n *Node) capabilities() []string {
-	out := capabilities()
-	if without := n.olderThan.Load(); without != nil {
-		out = slices.DeleteFunc(out, func(c string) bool { return c == *without })
-	}
-	return out
 }
 
 func (n *Node) answerPosition(context.Context, string, []byte) ([]byte, error) {

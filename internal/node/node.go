@@ -20,13 +20,11 @@ import (
 
 	"github.com/recount-ledger/recount/internal/agreement"
 	"github.com/recount-ledger/recount/internal/api"
-	"github.com/recount-ledger/recount/internal/audit"
 	"github.com/recount-ledger/recount/internal/cluster"
 	"github.com/recount-ledger/recount/internal/cluster/certs"
 	"github.com/recount-ledger/recount/internal/disk"
 	"github.com/recount-ledger/recount/internal/durable"
 	"github.com/recount-ledger/recount/internal/fsm"
-	"github.com/recount-ledger/recount/internal/limit"
 	"github.com/recount-ledger/recount/internal/log"
 	"github.com/recount-ledger/recount/internal/projections"
 	"github.com/recount-ledger/recount/internal/propose"
@@ -41,28 +39,27 @@ const IdentityFile = cluster.IdentityFile
 
 // Node is one running replica.
 type Node struct {
-	cfg         Config
-	log         *slog.Logger
-	keys        *heldKeys
-	store       *log.Store
-	derived     *fsm.Derived
-	gens        *recount.Manager
-	cluster     *cluster.Cluster
-	packer      *propose.Packer[projections.Result]
-	server      *http.Server
-	listener    net.Listener
-	scrape      *http.Server // of /metrics alone; nil when the API serves it
-	unused      unusedConns
-	damages     atomic.Uint64 // times that derived/ could not be read and was folded again
-	deciding    atomic.Int64  // requests of the API that are here whole and have no answer yet
-	registry    *prometheus.Registry
-	apiFiles    *certs.Reloader // certificate files of the API
-	peerFiles   *certs.Reloader // and of the peer port
-	certWatch   *certs.Watcher
-	drops       *refusals
-	audit       *audit.Stream  // nil when it is off
-	refusedActs *limit.Buckets // of refused acts in the audit stream
-	limits      *limits
+	cfg       Config
+	log       *slog.Logger
+	keys      *heldKeys
+	store     *log.Store
+	derived   *fsm.Derived
+	gens      *recount.Manager
+	cluster   *cluster.Cluster
+	packer    *propose.Packer[projections.Result]
+	server    *http.Server
+	listener  net.Listener
+	scrape    *http.Server // of /metrics alone; nil when the API serves it
+	unused    unusedConns
+	damages   atomic.Uint64 // times that derived/ could not be read and was folded again
+	deciding  atomic.Int64  // requests of the API that are here whole and have no answer yet
+	registry  *prometheus.Registry
+	apiFiles  *certs.Reloader // certificate files of the API
+	peerFiles *certs.Reloader // and of the peer port
+	certWatch *certs.Watcher
+	drops     *refusals
+	audit     *auditor
+	limits    *limits
 
 	tokensFile tokensFile
 	handler    atomic.Pointer[http.Handler] // of the API, for acts that other nodes forward
@@ -76,8 +73,7 @@ type Node struct {
 	quarantine atomic.Pointer[string]
 	doubts     *agreement.Doubts // questions to the other voters
 	voters     *agreement.Voters
-	capable    capable
-	olderThan  atomic.Pointer[string] // a capability that this node does not name; tests of mixed releases set it
+	releases   *releases
 	closing    atomic.Bool
 	clock      *ledgerClock
 	disk       *disk.Space
@@ -98,11 +94,14 @@ func Open(ctx context.Context, cfg Config, logger *slog.Logger) (*Node, error) {
 		cfg.Clock = time.Now
 	}
 	n := &Node{cfg: cfg, log: logger, registry: prometheus.NewRegistry(), failed: make(chan error, 8),
-		certWatch: certs.NewWatcher(),
-		capable:   capable{until: map[string]time.Time{}, lacks: map[string]string{}}, askedHistory: map[uint64]bool{}, drops: newRefusals(cfg.NodeID), limits: newLimits(cfg)}
+		certWatch: certs.NewWatcher(), askedHistory: map[uint64]bool{}, drops: newRefusals(cfg.NodeID), limits: newLimits(cfg)}
 	n.clock = &ledgerClock{cfg: &n.cfg, log: logger, caughtUp: &n.caughtUp}
 	n.keys = newHeldKeys(&n.cfg, logger)
 	n.newDoubts()
+	n.releases = newReleases(n.voters.IDs, func(ctx context.Context, voter string) ([]string, error) {
+		at, err := n.placeOf(ctx, voter)
+		return at.Capabilities, err
+	})
 	n.disk = disk.New(disk.Options{Dir: cfg.Dir, Ballast: cfg.Ballast, Free: cfg.DiskFree, Virtual: cfg.FS != nil,
 		Unflushed: n.unflushed, Logger: logger})
 	n.ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
@@ -148,7 +147,7 @@ func (n *Node) open(ctx context.Context) error {
 	n.loop(loops, "age of keys", n.warnOldKeys)
 	n.loop(loops, "clock", n.clock.watch)
 	n.loop(loops, "leadership", n.watchLead)
-	if err := n.openAudit(); err != nil {
+	if n.audit, err = newAuditor(n.cfg.Audit, n.log, n.explain); err != nil {
 		return err
 	}
 	return n.openAPI()
@@ -236,7 +235,7 @@ func (n *Node) openAPI() error {
 		TLS: port.Config(), Believes: port.VerifyClientChain, TrustedProxies: n.cfg.TrustedProxies, HideRemote: !n.cfg.RecordRemote,
 		NodeID: n.cfg.NodeID, MaxBody: int64(n.cfg.MaxBody), AddressRate: n.cfg.AddressRate, ThrottleStatus: n.cfg.ThrottleStatus,
 		SubmitTimeout: n.cfg.SubmitTimeout, MetricsUser: n.cfg.MetricsUser, MetricsPass: n.cfg.MetricsPass, MetricsApart: n.cfg.MetricsListen != "",
-		Explain: n.explain, Acts: n.auditAct, Refused: n.auditRefused, NoAuth: n.cfg.NoAuth, ClusterID: n.cfg.ClusterID, AuthFailures: n.cfg.AuthFailures, Leader: toLeader{n}, Deciding: &n.deciding,
+		Explain: n.explain, Acts: n.audit.act, Refused: n.audit.access, NoAuth: n.cfg.NoAuth, ClusterID: n.cfg.ClusterID, AuthFailures: n.cfg.AuthFailures, Leader: toLeader{n}, Deciding: &n.deciding,
 	}
 	n.server, err = api.NewServer(conf)
 	if err != nil {
@@ -289,6 +288,9 @@ func (n *Node) loop(ctx context.Context, name string, f func(context.Context) er
 // log tells the result.
 func (n *Node) ReloadCertificates() { n.certWatch.Reload() }
 
+// Reopen opens the file of the audit stream again, after its name was moved away.
+func (n *Node) Reopen() { n.audit.stream.Reopen() }
+
 // fail ends the node. What fails because derived/ is damaged ends it as that damage does: with ErrRebuild.
 func (n *Node) fail(err error) {
 	if !errors.Is(err, ErrRebuild) && n.derived.Damage() != nil {
@@ -338,7 +340,9 @@ func (n *Node) Close(ctx context.Context) error {
 	if n.cluster != nil {
 		errs = append(errs, n.cluster.TransferAndClose(ctx))
 	}
-	errs = append(errs, n.audit.Close())
+	if n.audit != nil {
+		errs = append(errs, n.audit.stream.Close())
+	}
 	n.cancel()
 	n.running.Wait()
 	if n.gens != nil {

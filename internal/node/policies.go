@@ -20,7 +20,7 @@ func (n ledger) PublishPolicy(ctx context.Context, r wire.PolicyRequest, meta ap
 	if err != nil {
 		return nil, false, wire.NewProblem(wire.CodeBadPolicy, err.Error())
 	}
-	if err := n.everyoneCan(ctx, p); err != nil {
+	if err := n.releases.everyoneCan(ctx, p); err != nil {
 		return nil, false, err
 	}
 	m := &event.PolicyPublishedV1{Policy: p.Canonical(), Source: []byte(r.Document), Op: n.op(r.Act, meta)}

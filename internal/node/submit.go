@@ -35,7 +35,7 @@ func (n ledger) Submit(ctx context.Context, body []byte, meta api.Meta) (*wire.S
 	var seen seen
 	answer, err := n.submit(ctx, body, meta, &seen)
 	if !meta.DryRun {
-		n.auditSubmission(&seen, meta, answer, err)
+		n.audit.submission(&seen, meta, answer, err)
 	}
 	return answer, err
 }
@@ -130,7 +130,7 @@ func (n *Node) signedBy(ctx context.Context, rec *pcs.Record, meta api.Meta) (fa
 	if rec.Signable {
 		facts = n.keys.checkSignature(ring, rec)
 	}
-	if p := n.throttle(facts.KeyID, meta.Remote); p != nil || facts.Valid() || !rec.Signable || rec.Fault != nil || rec.Sig == "" {
+	if p := n.limits.throttle(facts.KeyID, meta.Remote); p != nil || facts.Valid() || !rec.Signable || rec.Fault != nil || rec.Sig == "" {
 		return facts, p
 	}
 	return n.checkAgain(ctx, ring, rec)
@@ -159,7 +159,8 @@ func (n *Node) policy() verify.Policy {
 // commit puts the submission into the log and turns its folded outcome into an answer. A dry run goes as far as the log and is
 // told what the fold would say.
 func (n *Node) commit(ctx context.Context, body []byte, meta api.Meta, rec *pcs.Record, facts verify.Facts) (*wire.SubmitAnswer, error) {
-	leave, err := n.enter(facts.KeyID, meta.Remote, len(body))
+	queued, _ := n.packer.Stats()
+	leave, err := n.limits.enter(facts.KeyID, meta.Remote, len(body), n.cfg.QueueBytes-queued)
 	if err != nil {
 		return nil, err
 	}
