@@ -16,7 +16,7 @@ import (
 
 // Activate switches every node to a generation, after a majority of the voters has reported the diff that was reviewed.
 func (n ledger) Activate(ctx context.Context, number uint32, r wire.ActivateRequest, meta api.Meta) (*wire.ActivateAnswer, error) {
-	if err := n.current(ctx); err != nil {
+	if err := n.ops.current(ctx); err != nil {
 		return nil, err
 	}
 	position, diff, ok := recount.ParseDiff(r.Diff)
@@ -33,10 +33,10 @@ func (n ledger) Activate(ctx context.Context, number uint32, r wire.ActivateRequ
 		request += ", although the nodes or the review may be far behind"
 	}
 	o := wire.Operation{Act: wire.OperationActivate, Generation: number, Diff: r.Diff, MaxNewFlips: r.MaxNewFlips, Force: r.Force}
-	if err := n.secondActor(ctx, o, request, r.Act, meta); err != nil {
+	if err := n.ops.secondActor(ctx, o, request, r.Act, meta); err != nil {
 		return nil, err
 	}
-	return n.activate(ctx, number, position, diff, r, false, n.op(r.Act, meta))
+	return n.activate(ctx, number, position, diff, r, false, n.ops.op(r.Act, meta))
 }
 
 func flipsLimit(limit *uint64) string {
@@ -129,7 +129,7 @@ func (n *Node) activated(ctx context.Context, seq uint64) (*wire.ActivateAnswer,
 
 // Rollback activates the previous generation under the diff that stands now.
 func (n ledger) Rollback(ctx context.Context, r wire.RollbackRequest, meta api.Meta) (*wire.ActivateAnswer, error) {
-	if err := n.current(ctx); err != nil {
+	if err := n.ops.current(ctx); err != nil {
 		return nil, err
 	}
 	if seq := n.derived.Control().OpSeq(r.OpID); r.OpID != "" && seq != 0 {
@@ -141,11 +141,11 @@ func (n ledger) Rollback(ctx context.Context, r wire.RollbackRequest, meta api.M
 	}
 	number := acts[len(acts)-1].From
 	request := fmt.Sprintf("roll back from generation %d to generation %d", acts[len(acts)-1].Generation, number)
-	if err := n.secondActor(ctx, wire.Operation{Act: wire.OperationRollback}, request, r.Act, meta); err != nil {
+	if err := n.ops.secondActor(ctx, wire.Operation{Act: wire.OperationRollback}, request, r.Act, meta); err != nil {
 		return nil, err
 	}
 	if n.gens.Switching() {
-		return n.rollbackUnseen(ctx, number, n.op(r.Act, meta))
+		return n.rollbackUnseen(ctx, number, n.ops.op(r.Act, meta))
 	}
 	_, c, err := n.awaitComparison(ctx, number)
 	if err != nil {
@@ -159,7 +159,7 @@ func (n ledger) Rollback(ctx context.Context, r wire.RollbackRequest, meta api.M
 	if err != nil {
 		return nil, err
 	}
-	return n.activate(ctx, number, position, diff, wire.ActivateRequest{}, true, n.op(r.Act, meta))
+	return n.activate(ctx, number, position, diff, wire.ActivateRequest{}, true, n.ops.op(r.Act, meta))
 }
 
 // awaitComparison waits until the comparison with the active generation has begun.

@@ -39,7 +39,7 @@ func (n *Node) isReplay(rec *pcs.Record, facts verify.Facts, first *projections.
 		return false // the fold refuses it before it looks for replays
 	}
 	live := n.gens.Serving()
-	now, next := n.logTime(), n.derived.Cursor().Seq+1
+	now, next := n.clock.logTime(), n.derived.Cursor().Seq+1
 	control := n.derived.Control().For(live.Number())
 	if control.Revoked(facts.KeyID, next, now) || !control.Allowed(facts.KeyID, rec.ShardID, next, now) {
 		return false
@@ -82,7 +82,7 @@ func (n *Node) repeats(ctx context.Context, body []byte, meta api.Meta, rec *pcs
 // isRefusedAgain looks for the event that refused the same before, which it leaves in first.
 func (n *Node) isRefusedAgain(body []byte, rec *pcs.Record, facts verify.Facts, first *projections.Result) bool {
 	live, policy := n.gens.Serving(), n.policy()
-	now, next := n.logTime(), n.derived.Cursor().Seq+1
+	now, next := n.clock.logTime(), n.derived.Cursor().Seq+1
 	c := &projections.Checked{Sub: event.Sub{Body: body}, Rec: rec, Facts: facts}
 	verdict, refused := verify.Refuses(policy, rec, facts)
 	if c.Verdict = verdict; !refused {

@@ -18,14 +18,14 @@ import (
 // secondActor enforces the two-person rule, when it is on, before an act is done: another actor must have said yes to the same
 // request under the same op_id within the last hour. Without that it puts the request into the log, as the first yes, and
 // refuses. o is what is carried out once it is approved, request says the same in words.
-func (n *Node) secondActor(ctx context.Context, o wire.Operation, request string, a wire.Act, meta api.Meta) error {
-	if !n.cfg.TwoPerson {
+func (ops *operations) secondActor(ctx context.Context, o wire.Operation, request string, a wire.Act, meta api.Meta) error {
+	if !ops.cfg.TwoPerson {
 		return nil
 	}
 	if a.OpID == "" {
 		return wire.NewProblem(wire.CodeBadRequest, "op_id: the two-person rule needs one, so that another actor can approve it").WithField("op_id")
 	}
-	rows := n.approvals(a.OpID)
+	rows := ops.approvals(a.OpID)
 	asked := false
 	for _, row := range rows {
 		switch {
@@ -33,7 +33,7 @@ func (n *Node) secondActor(ctx context.Context, o wire.Operation, request string
 			return stale("the op_id %q was used to ask for something else: %s", a.OpID, row.Request)
 		case strings.EqualFold(row.Op.Actor, meta.Actor):
 			asked = true
-		case n.independent(row.Op, meta.Identity):
+		case ops.independent(row.Op, meta.Identity):
 			return nil
 		}
 	}
@@ -46,7 +46,7 @@ func (n *Node) secondActor(ctx context.Context, o wire.Operation, request string
 		if len(rows) > 0 {
 			first = rows[0]
 		}
-		if err := n.approve(ctx, first, a, meta); err != nil {
+		if err := ops.approve(ctx, first, a, meta); err != nil {
 			return err
 		}
 	}
@@ -55,26 +55,23 @@ func (n *Node) secondActor(ctx context.Context, o wire.Operation, request string
 }
 
 // approvals are those that count by the log and by the clock of this node.
-func (n *Node) approvals(opID string) []projections.ApprovalRow {
-	return n.derived.Control().Approvals(opID, n.logTime())
+func (ops *operations) approvals(opID string) []projections.ApprovalRow {
+	return ops.derived.Control().Approvals(opID, ops.clock.logTime())
 }
-
-// logTime is what the next event may have as its log time, at the least: Unix nanoseconds.
-func (n *Node) logTime() int64 { return max(n.derived.Cursor().LogTime, n.clock.now().UnixNano()) }
 
 // independent reports whether two actors are two persons as far as the log can tell: other names, and neither has made the
 // other's token, or the token with which it was made, and so on.
-func (n *Node) independent(first projections.Op, second api.Identity) bool {
-	return !strings.EqualFold(first.Actor, second.Actor) && !n.madeBy(first.Credential, second.Actor) && !n.madeBy(second.Credential, first.Actor)
+func (ops *operations) independent(first projections.Op, second api.Identity) bool {
+	return !strings.EqualFold(first.Actor, second.Actor) && !ops.madeBy(first.Credential, second.Actor) && !ops.madeBy(second.Credential, first.Actor)
 }
 
 // madeBy walks from a token over the tokens with which each was created, and looks for the actor among the creators. It ends
 // at a credential that the log did not make: a certificate, or a token of the settings. A token is younger than the one that
 // created it, so the walk ends.
-func (n *Node) madeBy(credential, actor string) bool {
+func (ops *operations) madeBy(credential, actor string) bool {
 	for before := uint64(math.MaxUint64); ; {
 		id, _ := strings.CutPrefix(credential, event.TokenPrefix)
-		row, ok := n.derived.Control().Token(id)
+		row, ok := ops.derived.Control().Token(id)
 		if !ok || row.Seq >= before {
 			return false
 		}
@@ -86,10 +83,10 @@ func (n *Node) madeBy(credential, actor string) bool {
 }
 
 // approve puts one yes into the log, to what was asked for.
-func (n *Node) approve(ctx context.Context, asked projections.ApprovalRow, about wire.Act, meta api.Meta) error {
-	op := n.op(about, meta)
+func (ops *operations) approve(ctx context.Context, asked projections.ApprovalRow, about wire.Act, meta api.Meta) error {
+	op := ops.op(about, meta)
 	op.OpId = "" // that of the act is for the act itself
-	_, effect, err := n.act(ctx, event.ActApproved, &event.ActApprovedV1{ActOpId: asked.OpID, Act: asked.Act, Request: asked.Request,
+	_, effect, err := ops.act(ctx, event.ActApproved, &event.ActApprovedV1{ActOpId: asked.OpID, Act: asked.Act, Request: asked.Request,
 		Operation: []byte(asked.Operation), Op: op})
 	if err == nil && effect == projections.Ignored {
 		err = stale("the op_id %q was used for something else", asked.OpID)
@@ -99,10 +96,10 @@ func (n *Node) approve(ctx context.Context, asked projections.ApprovalRow, about
 
 // Approve says yes to what another actor has asked for. With Run it is carried out too, exactly as it is in the log.
 func (n ledger) Approve(ctx context.Context, r wire.ApprovalRequest, meta api.Meta) (*wire.ApprovalAnswer, error) {
-	if err := n.current(ctx); err != nil {
+	if err := n.ops.current(ctx); err != nil {
 		return nil, err
 	}
-	rows := n.approvals(r.Approve)
+	rows := n.ops.approvals(r.Approve)
 	done := n.derived.Control().OpSeq(r.Approve) != 0
 	switch {
 	case done && (!r.Run || len(rows) == 0):
@@ -111,7 +108,7 @@ func (n ledger) Approve(ctx context.Context, r wire.ApprovalRequest, meta api.Me
 		return nil, wire.NewProblem(wire.CodeNotFound, fmt.Sprintf("no act with the op_id %.100q waits for a second actor", r.Approve)).WithField("approve")
 	}
 	if !done {
-		if err := n.sayYes(ctx, rows, r, meta); err != nil {
+		if err := n.ops.sayYes(ctx, rows, r, meta); err != nil {
 			return nil, err
 		}
 	}
@@ -122,7 +119,7 @@ func (n ledger) Approve(ctx context.Context, r wire.ApprovalRequest, meta api.Me
 			return nil, err
 		}
 	}
-	for _, a := range n.approvalAnswers(n.approvals(r.Approve), map[string]bool{r.Approve: r.Run}) {
+	for _, a := range n.ops.approvalAnswers(n.ops.approvals(r.Approve), map[string]bool{r.Approve: r.Run}) {
 		a.Result = result
 		return &a, nil
 	}
@@ -131,7 +128,7 @@ func (n ledger) Approve(ctx context.Context, r wire.ApprovalRequest, meta api.Me
 
 // sayYes records the yes of an actor who has not said it yet and is no part of those who have. Who only wants carried out what
 // he has said yes to before needs no second one.
-func (n *Node) sayYes(ctx context.Context, rows []projections.ApprovalRow, r wire.ApprovalRequest, meta api.Meta) error {
+func (ops *operations) sayYes(ctx context.Context, rows []projections.ApprovalRow, r wire.ApprovalRequest, meta api.Meta) error {
 	independent := false
 	for _, row := range rows {
 		if strings.EqualFold(row.Op.Actor, meta.Actor) {
@@ -140,12 +137,12 @@ func (n *Node) sayYes(ctx context.Context, rows []projections.ApprovalRow, r wir
 			}
 			return wire.NewProblem(wire.CodeForbidden, meta.Actor+" has already approved it. Another actor must")
 		}
-		independent = independent || n.independent(row.Op, meta.Identity)
+		independent = independent || ops.independent(row.Op, meta.Identity)
 	}
 	if !independent {
 		return wire.NewProblem(wire.CodeForbidden, "one of you has made the token of the other, itself or through a token that it made; that counts as one person")
 	}
-	return n.approve(ctx, rows[0], r.Act, meta)
+	return ops.approve(ctx, rows[0], r.Act, meta)
 }
 
 // carryOut does what was asked for, from its operation in the log and in no other words. It goes through the same code as the
@@ -178,15 +175,15 @@ func (n ledger) carryOut(ctx context.Context, asked projections.ApprovalRow, abo
 
 // Approvals lists what was asked for: what is not done yet, or everything that still counts.
 func (n ledger) Approvals(_ context.Context, all bool) ([]wire.ApprovalAnswer, error) {
-	rows, done := n.derived.Control().RecentApprovals(n.logTime())
+	rows, done := n.derived.Control().RecentApprovals(n.clock.logTime())
 	if !all {
 		rows = slices.DeleteFunc(rows, func(r projections.ApprovalRow) bool { return done[r.OpID] })
 	}
-	return n.approvalAnswers(rows, done), nil
+	return n.ops.approvalAnswers(rows, done), nil
 }
 
 // approvalAnswers joins the rows of each request, oldest first.
-func (n *Node) approvalAnswers(rows []projections.ApprovalRow, done map[string]bool) []wire.ApprovalAnswer {
+func (ops *operations) approvalAnswers(rows []projections.ApprovalRow, done map[string]bool) []wire.ApprovalAnswer {
 	out := []wire.ApprovalAnswer{}
 	at := map[string]int{}
 	for k, row := range rows {
@@ -204,7 +201,7 @@ func (n *Node) approvalAnswers(rows []projections.ApprovalRow, done map[string]b
 		out[i].Actors = append(out[i].Actors, row.Op.Actor)
 		if done[row.OpID] {
 			out[i].State = wire.ApprovalDone
-		} else if n.seconded(row, rows[:k]) {
+		} else if ops.seconded(row, rows[:k]) {
 			out[i].State = wire.ApprovalApproved
 		}
 	}
@@ -212,8 +209,8 @@ func (n *Node) approvalAnswers(rows []projections.ApprovalRow, done map[string]b
 }
 
 // seconded reports whether a yes comes from somebody else than one before it to the same request.
-func (n *Node) seconded(row projections.ApprovalRow, before []projections.ApprovalRow) bool {
+func (ops *operations) seconded(row projections.ApprovalRow, before []projections.ApprovalRow) bool {
 	return slices.ContainsFunc(before, func(b projections.ApprovalRow) bool {
-		return b.OpID == row.OpID && n.independent(b.Op, api.Identity{Actor: row.Op.Actor, Credential: row.Op.Credential})
+		return b.OpID == row.OpID && ops.independent(b.Op, api.Identity{Actor: row.Op.Actor, Credential: row.Op.Credential})
 	})
 }

@@ -25,7 +25,7 @@ const boundTries = 3
 // end of the log, and says in the event how far it has counted: the fold ignores the event when a submission stands between.
 func (n *Node) actBounded(ctx context.Context, r *recount.Running, c *fsm.Comparison, m *event.GenerationActivatedV1, limit *uint64) (seq uint64, effect projections.Effect, err error) {
 	if limit == nil {
-		return n.act(ctx, event.GenerationActivated, m)
+		return n.ops.act(ctx, event.GenerationActivated, m)
 	}
 	hold, cancel := context.WithTimeout(ctx, holdFor)
 	defer cancel()
@@ -38,7 +38,7 @@ func (n *Node) actBounded(ctx context.Context, r *recount.Running, c *fsm.Compar
 		if m.CountedTo, err = n.countNewFlips(hold, r, c, m.Position, *limit); err != nil {
 			return 0, 0, n.notCounted(ctx, err)
 		}
-		seq, effect, err = n.act(ctx, event.GenerationActivated, m)
+		seq, effect, err = n.ops.act(ctx, event.GenerationActivated, m)
 		if err != nil || effect != projections.Ignored {
 			break
 		}
@@ -57,7 +57,7 @@ func (n *Node) notCounted(ctx context.Context, err error) error {
 // countNewFlips compares up to the end of the log, which it returns, and refuses when more than limit submissions have flipped
 // since the review.
 func (n *Node) countNewFlips(ctx context.Context, r *recount.Running, c *fsm.Comparison, position, limit uint64) (end uint64, err error) {
-	if err := n.confirmControl(ctx); err != nil {
+	if err := n.ops.confirmControl(ctx); err != nil {
 		return 0, err
 	}
 	end = n.derived.Cursor().Seq
@@ -97,7 +97,7 @@ func (n *Node) rollbackUnseen(ctx context.Context, number uint32, op *event.OpV1
 	for _, v := range n.cfg.Voters {
 		m.Absent = append(m.Absent, v.ID)
 	}
-	seq, effect, err := n.act(ctx, event.GenerationActivated, m)
+	seq, effect, err := n.ops.act(ctx, event.GenerationActivated, m)
 	return n.afterActivation(ctx, m, seq, effect, err)
 }
 

@@ -195,3 +195,6 @@ func (c *ledgerClock) gapped() bool {
 	last := c.derived.Cursor().LogTime
 	return last != 0 && c.now().Sub(time.Unix(0, last)) > stepAfter
 }
+
+// logTime is what the next event may have as its log time, at the least: Unix nanoseconds.
+func (c *ledgerClock) logTime() int64 { return max(c.derived.Cursor().LogTime, c.now().UnixNano()) }

@@ -25,10 +25,10 @@ func (n *Node) counts(meta api.Meta) *stats {
 // confirm that these rows are the newest: without one a submission gets no answer either.
 func (n *Node) foretell(ctx context.Context, ev event.Event) (projections.Result, error) {
 	if err := n.confirm(ctx); err != nil {
-		return projections.Result{}, n.proposeProblem(propose.ErrNoLeader)
+		return projections.Result{}, proposeProblem(propose.ErrNoLeader, n.clock)
 	}
 	live := n.gens.Serving()
-	it := projections.Item{Seq: n.derived.Cursor().Seq + 1, RawTime: n.clock.now().UnixNano(), LogTime: n.logTime(), Kind: ev.Kind, Event: ev,
+	it := projections.Item{Seq: n.derived.Cursor().Seq + 1, RawTime: n.clock.now().UnixNano(), LogTime: n.clock.logTime(), Kind: ev.Kind, Event: ev,
 		PayloadSHA: sha256.Sum256(ev.Payload)}
 	control := n.derived.Control().For(live.Number())
 	projections.Check(&it, n.keys.verifiers(), control)

@@ -32,7 +32,7 @@ func freezeAnswer(f projections.FreezeRow) wire.FreezeAnswer {
 
 // Freeze refuses submissions from its event on. A freeze that holds already is answered as it is.
 func (n ledger) Freeze(ctx context.Context, r wire.FreezeRequest, meta api.Meta) (*wire.FreezeAnswer, error) {
-	if err := n.current(ctx); err != nil {
+	if err := n.ops.current(ctx); err != nil {
 		return nil, err
 	}
 	scope := projections.FreezeScope(slices.Index(freezeScopes, r.Scope))
@@ -44,8 +44,8 @@ func (n ledger) Freeze(ctx context.Context, r wire.FreezeRequest, meta api.Meta)
 			return nil, err
 		}
 	}
-	m := &event.FrozenV1{Scope: uint32(scope), Subject: r.Subject, Op: n.op(r.Act, meta)}
-	if _, _, err := n.act(ctx, event.Frozen, m); err != nil {
+	m := &event.FrozenV1{Scope: uint32(scope), Subject: r.Subject, Op: n.ops.op(r.Act, meta)}
+	if _, _, err := n.ops.act(ctx, event.Frozen, m); err != nil {
 		return nil, err
 	}
 	for _, f := range slices.Backward(n.derived.Control().Freezes(n.derived.Cursor().Seq)) {
@@ -59,18 +59,18 @@ func (n ledger) Freeze(ctx context.Context, r wire.FreezeRequest, meta api.Meta)
 
 // Thaw ends the freeze of exactly this scope and subject.
 func (n ledger) Thaw(ctx context.Context, r wire.FreezeRequest, meta api.Meta) (*wire.FreezeAnswer, error) {
-	if err := n.current(ctx); err != nil {
+	if err := n.ops.current(ctx); err != nil {
 		return nil, err
 	}
 	scope := projections.FreezeScope(slices.Index(freezeScopes, r.Scope))
 	if n.derived.Control().OpSeq(r.OpID) == 0 {
 		o := wire.Operation{Act: wire.OperationThaw, Scope: r.Scope, Subject: r.Subject}
-		if err := n.secondActor(ctx, o, thawRequest(r), r.Act, meta); err != nil {
+		if err := n.ops.secondActor(ctx, o, thawRequest(r), r.Act, meta); err != nil {
 			return nil, err
 		}
 	}
-	m := &event.ThawedV1{Scope: uint32(scope), Subject: r.Subject, Op: n.op(r.Act, meta)}
-	seq, err := n.actOnce(ctx, event.Thawed, m, stale("nothing of this scope and subject is frozen; recount freezes lists what is"))
+	m := &event.ThawedV1{Scope: uint32(scope), Subject: r.Subject, Op: n.ops.op(r.Act, meta)}
+	seq, err := n.ops.actOnce(ctx, event.Thawed, m, stale("nothing of this scope and subject is frozen; recount freezes lists what is"))
 	if err != nil {
 		return nil, err
 	}
@@ -133,8 +133,8 @@ func (n ledger) AddKnownShards(ctx context.Context, r wire.KnownShardsRequest, m
 	if err := checkPatterns("patterns", r.Patterns); err != nil {
 		return nil, err
 	}
-	m := &event.ShardsKnownV1{Patterns: r.Patterns, Op: n.op(r.Act, meta)}
-	seq, err := n.actOnce(ctx, event.ShardsKnown, m, stale("the patterns could not be registered"))
+	m := &event.ShardsKnownV1{Patterns: r.Patterns, Op: n.ops.op(r.Act, meta)}
+	seq, err := n.ops.actOnce(ctx, event.ShardsKnown, m, stale("the patterns could not be registered"))
 	if err != nil {
 		return nil, err
 	}

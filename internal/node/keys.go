@@ -82,13 +82,13 @@ func (n ledger) AddKey(ctx context.Context, k api.NewKey, act wire.Act, meta api
 	if err := checkPatterns("scope", k.Scope); err != nil {
 		return nil, false, err
 	}
-	if err := n.current(ctx); err != nil {
+	if err := n.ops.current(ctx); err != nil {
 		return nil, false, err
 	}
 	_, known := n.derived.Control().Key(k.ID, n.derived.Cursor().Seq)
 	m := &event.KeyAddedV1{KeyId: k.ID, Alg: uint32(k.Alg), Public: k.Public, Fingerprint: k.Fingerprint[:], Source: "operator", Node: n.cfg.NodeID,
-		Owner: k.Owner, Scope: k.Scope, NotBefore: k.NotBefore, NotAfter: k.NotAfter, Comment: k.Comment, Op: n.op(act, meta)}
-	seq, effect, err := n.act(ctx, event.KeyAdded, m)
+		Owner: k.Owner, Scope: k.Scope, NotBefore: k.NotBefore, NotAfter: k.NotAfter, Comment: k.Comment, Op: n.ops.op(act, meta)}
+	seq, effect, err := n.ops.act(ctx, event.KeyAdded, m)
 	if err != nil {
 		return nil, false, err
 	}
@@ -96,7 +96,7 @@ func (n ledger) AddKey(ctx context.Context, k api.NewKey, act wire.Act, meta api
 		if n.derived.Control().OpSeq(act.OpID) == 0 {
 			return nil, false, stale("key %s is revoked or retired, or has another fingerprint; its terms cannot be changed", k.ID)
 		}
-		if _, err := n.firstOf(event.KeyAdded, m); err != nil {
+		if _, err := n.ops.firstOf(event.KeyAdded, m); err != nil {
 			return nil, false, err
 		}
 	}
@@ -119,7 +119,7 @@ func checkPatterns(field string, patterns []string) error {
 
 // knownKey waits for what other nodes have acknowledged and looks for the key.
 func (n ledger) knownKey(ctx context.Context, id string) (projections.KeyRow, error) {
-	if err := n.current(ctx); err != nil {
+	if err := n.ops.current(ctx); err != nil {
 		return projections.KeyRow{}, err
 	}
 	k, ok := n.derived.Control().Key(id, n.derived.Cursor().Seq)
@@ -135,7 +135,7 @@ func (n ledger) RevokeKey(ctx context.Context, id string, since int64, r wire.Re
 	if _, err := n.knownKey(ctx, id); err != nil {
 		return nil, err
 	}
-	if _, _, err := n.act(ctx, event.KeyRevoked, &event.KeyRevokedV1{KeyId: id, Since: since, Op: n.op(r.Act, meta)}); err != nil {
+	if _, _, err := n.ops.act(ctx, event.KeyRevoked, &event.KeyRevokedV1{KeyId: id, Since: since, Op: n.ops.op(r.Act, meta)}); err != nil {
 		return nil, err
 	}
 	k, _ := n.derived.Control().Key(id, n.derived.Cursor().Seq)
@@ -154,7 +154,7 @@ func (n ledger) RetireKey(ctx context.Context, id string, act wire.Act, meta api
 	if !k.Active() {
 		return n.Key(ctx, id)
 	}
-	if _, _, err := n.act(ctx, event.KeyRetired, &event.KeyRetiredV1{KeyId: id, Op: n.op(act, meta)}); err != nil {
+	if _, _, err := n.ops.act(ctx, event.KeyRetired, &event.KeyRetiredV1{KeyId: id, Op: n.ops.op(act, meta)}); err != nil {
 		return nil, err
 	}
 	if k, _ := n.derived.Control().Key(id, n.derived.Cursor().Seq); k.Active() {
@@ -176,7 +176,7 @@ func (n ledger) RetireSecret(ctx context.Context, id string, act wire.Act, meta 
 	case k.SecretRetired != 0:
 		return n.Key(ctx, id)
 	}
-	if _, _, err := n.act(ctx, event.KeySecretRetired, &event.KeySecretRetiredV1{KeyId: id, Op: n.op(act, meta)}); err != nil {
+	if _, _, err := n.ops.act(ctx, event.KeySecretRetired, &event.KeySecretRetiredV1{KeyId: id, Op: n.ops.op(act, meta)}); err != nil {
 		return nil, err
 	}
 	if k, _ := n.derived.Control().Key(id, n.derived.Cursor().Seq); k.SecretRetired == 0 {

@@ -47,6 +47,7 @@ type Node struct {
 	gens      *recount.Manager
 	cluster   *cluster.Cluster
 	packer    *propose.Packer[projections.Result]
+	ops       *operations
 	server    *http.Server
 	listener  net.Listener
 	scrape    *http.Server // of /metrics alone; nil when the API serves it
@@ -126,6 +127,8 @@ func (n *Node) open(ctx context.Context) error {
 		Log: raftLog{n}, Outcomes: n.gens.Outcomes, Now: func() int64 { return n.clock.now().UnixNano() },
 		MaxQueue: n.cfg.QueueBytes, Deadline: n.cfg.SubmitTimeout,
 	})
+	n.ops = &operations{cfg: &n.cfg, cluster: n.cluster, derived: n.derived, packer: n.packer, clock: n.clock,
+		quarantine: &n.quarantine, closing: &n.closing}
 	if err := n.cluster.Start(); err != nil {
 		return err
 	}

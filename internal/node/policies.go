@@ -23,8 +23,8 @@ func (n ledger) PublishPolicy(ctx context.Context, r wire.PolicyRequest, meta ap
 	if err := n.releases.everyoneCan(ctx, p); err != nil {
 		return nil, false, err
 	}
-	m := &event.PolicyPublishedV1{Policy: p.Canonical(), Source: []byte(r.Document), Op: n.op(r.Act, meta)}
-	_, effect, err := n.act(ctx, event.PolicyPublished, m)
+	m := &event.PolicyPublishedV1{Policy: p.Canonical(), Source: []byte(r.Document), Op: n.ops.op(r.Act, meta)}
+	_, effect, err := n.ops.act(ctx, event.PolicyPublished, m)
 	if err != nil {
 		return nil, false, err
 	}
@@ -102,7 +102,7 @@ func (n *Node) published(id string) (projections.PublishedRow, bool) {
 
 // ApplyPolicy puts a published policy in force from now on, in every generation.
 func (n ledger) ApplyPolicy(ctx context.Context, id string, r wire.ApplyRequest, meta api.Meta) (*wire.ApplyAnswer, error) {
-	if err := n.current(ctx); err != nil {
+	if err := n.ops.current(ctx); err != nil {
 		return nil, err
 	}
 	row, ok := n.published(id)
@@ -111,12 +111,12 @@ func (n ledger) ApplyPolicy(ctx context.Context, id string, r wire.ApplyRequest,
 	}
 	if n.derived.Control().OpSeq(r.OpID) == 0 {
 		o := wire.Operation{Act: wire.OperationApply, Policy: id}
-		if err := n.secondActor(ctx, o, "apply policy "+id+" to new submissions", r.Act, meta); err != nil {
+		if err := n.ops.secondActor(ctx, o, "apply policy "+id+" to new submissions", r.Act, meta); err != nil {
 			return nil, err
 		}
 	}
-	m := &event.PolicyAppliedV1{Policy: row.ID[:], Op: n.op(r.Act, meta)}
-	seq, err := n.actOnce(ctx, event.PolicyApplied, m, stale("the policy could not be applied"))
+	m := &event.PolicyAppliedV1{Policy: row.ID[:], Op: n.ops.op(r.Act, meta)}
+	seq, err := n.ops.actOnce(ctx, event.PolicyApplied, m, stale("the policy could not be applied"))
 	if err != nil {
 		return nil, err
 	}

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"math"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/recount-ledger/recount/internal/api"
 	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/internal/fsm"
@@ -20,122 +18,9 @@ import (
 // startFactor is how much free space a member must have before a generation is started, in sizes of the active one.
 const startFactor = 2
 
-// act commits an operator's event and says what it did and where.
-func (n *Node) act(ctx context.Context, kind event.Kind, m proto.Message) (seq uint64, effect projections.Effect, err error) {
-	if p := n.refuseAct(); p != nil {
-		return 0, 0, p
-	}
-	if o, ok := m.(opMessage); ok && n.derived.Control().CredentialRevoked(o.GetOp().GetCredential()) {
-		return 0, 0, wire.NewProblem(wire.CodeUnauthorized, "the credential was revoked while the request was on its way")
-	}
-	ev, err := newEvent(kind, m)
-	if err != nil {
-		return 0, 0, err
-	}
-	place, err := n.packer.SubmitAlone(ctx, ev)
-	if err != nil {
-		return 0, 0, n.proposeProblem(err)
-	}
-	if err := n.derived.WaitIndex(ctx, place.Index); err != nil {
-		return 0, 0, err
-	}
-	if seq, err = n.derived.SeqOf(place.Index); err != nil {
-		return 0, 0, err
-	}
-	effect, err = n.derived.Effect(kind, seq)
-	return seq, effect, err
-}
-
-// actOnce is act for what an op_id makes safe to send again: a repeat gives the place of the first one. An op_id that named
-// another act before is refused, as is an act that did not fit the state.
-func (n *Node) actOnce(ctx context.Context, kind event.Kind, m opMessage, refused error) (uint64, error) {
-	seq, effect, err := n.act(ctx, kind, m)
-	switch {
-	case err != nil:
-		return 0, err
-	case effect == projections.Repeated:
-		return n.firstOf(kind, m)
-	case effect != projections.Applied:
-		return 0, refused
-	}
-	return seq, nil
-}
-
-// opMessage is an operator's act.
-type opMessage interface {
-	proto.Message
-	GetOp() *event.OpV1
-}
-
-// firstOf finds the event that the op_id of m named first; it must say what m says.
-func (n *Node) firstOf(kind event.Kind, m opMessage) (uint64, error) {
-	id := m.GetOp().GetOpId()
-	seq := n.derived.Control().OpSeq(id)
-	it, err := n.derived.Item(seq)
-	if err != nil {
-		return 0, err
-	}
-	_, first, err := it.Event.Message()
-	if err != nil {
-		return 0, err
-	}
-	if it.Kind != kind || !proto.Equal(withoutOp(first), withoutOp(m)) {
-		return 0, stale("the op_id %q was used for something else", id)
-	}
-	return seq, nil
-}
-
-func withoutOp(m proto.Message) proto.Message {
-	m = proto.Clone(m)
-	r := m.ProtoReflect()
-	r.Clear(r.Descriptor().Fields().ByName("op"))
-	return m
-}
-
-// refuseAct says why this node does no acts at all. Acts need what is folded into derived/ and no generation that answers, so
-// that one which was activated too early can be left again.
-func (n *Node) refuseAct() *wire.Problem {
-	if n.closing.Load() {
-		return wire.NewProblem(wire.CodeShuttingDown, "").WithRetry(retryAfter)
-	}
-	if n.quarantine.Load() != nil {
-		return wire.NewProblem(wire.CodeNotReady, "this node is quarantined; ask another one").WithRetry(retryAfter)
-	}
-	return nil
-}
-
-// confirmControl returns when everything acknowledged before the call is folded into the control state.
-func (n *Node) confirmControl(ctx context.Context) error {
-	index, err := n.cluster.ReadIndex(ctx)
-	if err != nil {
-		return err
-	}
-	return n.derived.WaitIndex(ctx, index)
-}
-
-// current waits until this node knows everything that was acknowledged before: what another node has published or started.
-func (n *Node) current(ctx context.Context) error {
-	if p := n.refuseAct(); p != nil {
-		return p
-	}
-	if err := n.confirmControl(ctx); err != nil {
-		return wire.NewProblem(wire.CodeNoLeader, "no quorum confirms what this node knows").WithRetry(retryAfter)
-	}
-	return nil
-}
-
-func (n *Node) op(a wire.Act, meta api.Meta) *event.OpV1 {
-	return &event.OpV1{OpId: a.OpID, Reason: a.Reason, Ticket: a.Ticket, RequestId: meta.RequestID, Node: cmp.Or(meta.Via, n.cfg.NodeID),
-		Actor: meta.Actor, Role: string(meta.Role), Credential: meta.Credential}
-}
-
-func stale(format string, args ...any) *wire.Problem {
-	return wire.NewProblem(wire.CodeStale, fmt.Sprintf(format, args...))
-}
-
 // StartGeneration begins a second fold after a look at the disks of all members.
 func (n ledger) StartGeneration(ctx context.Context, r wire.GenerationRequest, meta api.Meta) (*wire.GenerationAnswer, error) {
-	if err := n.current(ctx); err != nil {
+	if err := n.ops.current(ctx); err != nil {
 		return nil, err
 	}
 	row, ok := n.published(r.Policy)
@@ -145,8 +30,8 @@ func (n ledger) StartGeneration(ctx context.Context, r wire.GenerationRequest, m
 	if err := n.roomForGeneration(ctx); err != nil {
 		return nil, err
 	}
-	m := &event.GenerationStartedV1{Policy: row.ID[:], FromSeq: r.From, Keys: n.keysMode(r.Keys), Op: n.op(r.Act, meta)}
-	seq, err := n.actOnce(ctx, event.GenerationStarted, m, n.noStart(r.From))
+	m := &event.GenerationStartedV1{Policy: row.ID[:], FromSeq: r.From, Keys: n.keysMode(r.Keys), Op: n.ops.op(r.Act, meta)}
+	seq, err := n.ops.actOnce(ctx, event.GenerationStarted, m, n.noStart(r.From))
 	if err != nil {
 		return nil, err
 	}
@@ -394,14 +279,14 @@ func flipSide(r *projections.Result) wire.FlipSide {
 
 // DropGeneration gives up a generation that does not answer.
 func (n ledger) DropGeneration(ctx context.Context, number uint32, a wire.Act, meta api.Meta) (*wire.DropAnswer, error) {
-	if err := n.current(ctx); err != nil {
+	if err := n.ops.current(ctx); err != nil {
 		return nil, err
 	}
 	if _, ok := n.generationRow(number); !ok {
 		return nil, api.ErrNotFound
 	}
-	m := &event.GenerationDroppedV1{Generation: number, Op: n.op(a, meta)}
-	seq, err := n.actOnce(ctx, event.GenerationDropped, m, stale("generation %d is active or dropped already", number))
+	m := &event.GenerationDroppedV1{Generation: number, Op: n.ops.op(a, meta)}
+	seq, err := n.ops.actOnce(ctx, event.GenerationDropped, m, stale("generation %d is active or dropped already", number))
 	if err != nil {
 		return nil, err
 	}

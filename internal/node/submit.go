@@ -182,7 +182,7 @@ func (n *Node) commit(ctx context.Context, body []byte, meta api.Meta, rec *pcs.
 	n.gens.Submitted()
 	result, place, err := n.packer.Submit(ctx, ev)
 	if err != nil {
-		return nil, n.proposeProblem(err)
+		return nil, proposeProblem(err, n.clock)
 	}
 	if result.Replayed && !result.Evidence {
 		n.stats.replays.Add(1)
@@ -228,7 +228,7 @@ func (n *Node) answerPlaced(rec *pcs.Record, facts verify.Facts, result projecti
 	return n.answer(rec, first)
 }
 
-func (n *Node) proposeProblem(err error) error {
+func proposeProblem(err error, clock *ledgerClock) error {
 	switch {
 	case errors.Is(err, propose.ErrUnknown):
 		return wire.NewProblem(wire.CodeOutcomeUnknown, "")
@@ -239,7 +239,7 @@ func (n *Node) proposeProblem(err error) error {
 	case errors.Is(err, propose.ErrClosed):
 		return wire.NewProblem(wire.CodeShuttingDown, "").WithRetry(retryAfter)
 	case errors.Is(err, propose.ErrNoLeader):
-		if p := n.clock.disputed(); p != nil {
+		if p := clock.disputed(); p != nil {
 			return p
 		}
 		return wire.NewProblem(wire.CodeNoLeader, "").WithRetry(retryAfter)

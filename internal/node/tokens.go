@@ -126,7 +126,7 @@ func (n ledger) CertificateRevoked(serial string) bool {
 }
 
 // Current waits for everything that was acknowledged before.
-func (n ledger) Current(ctx context.Context) error { return n.current(ctx) }
+func (n ledger) Current(ctx context.Context) error { return n.ops.current(ctx) }
 
 // Tokens lists the tokens of the log and those of this node's file.
 func (n ledger) Tokens(context.Context) ([]wire.TokenAnswer, error) {
@@ -166,7 +166,7 @@ func (n *Node) tokenState(a wire.TokenAnswer, expires int64, now time.Time) wire
 
 // CreateToken makes the digest of a token known.
 func (n ledger) CreateToken(ctx context.Context, r wire.TokenRequest, meta api.Meta) (*wire.TokenAnswer, error) {
-	if err := n.current(ctx); err != nil {
+	if err := n.ops.current(ctx); err != nil {
 		return nil, err
 	}
 	sum, err := hex.DecodeString(r.Digest)
@@ -181,8 +181,8 @@ func (n ledger) CreateToken(ctx context.Context, r wire.TokenRequest, meta api.M
 	if _, inFile := n.tokensFile.byID[r.ID]; inFile {
 		return nil, taken
 	}
-	m := &event.TokenCreatedV1{Id: r.ID, Name: r.Name, Role: string(r.Role), Sha256: sum, ExpiresAt: expires.UnixNano(), Op: n.op(r.Act, meta)}
-	if _, err := n.actOnce(ctx, event.TokenCreated, m, taken); err != nil {
+	m := &event.TokenCreatedV1{Id: r.ID, Name: r.Name, Role: string(r.Role), Sha256: sum, ExpiresAt: expires.UnixNano(), Op: n.ops.op(r.Act, meta)}
+	if _, err := n.ops.actOnce(ctx, event.TokenCreated, m, taken); err != nil {
 		return nil, err
 	}
 	row, ok := n.derived.Control().Token(r.ID)
@@ -195,7 +195,7 @@ func (n ledger) CreateToken(ctx context.Context, r wire.TokenRequest, meta api.M
 
 // RevokeToken makes a token or a client certificate count for nothing. A second revocation changes nothing.
 func (n ledger) RevokeToken(ctx context.Context, id string, r wire.TokenRevokeRequest, meta api.Meta) (*wire.TokenAnswer, error) {
-	if err := n.current(ctx); err != nil {
+	if err := n.ops.current(ctx); err != nil {
 		return nil, err
 	}
 	_, known := n.Token(id)
@@ -203,7 +203,7 @@ func (n ledger) RevokeToken(ctx context.Context, id string, r wire.TokenRevokeRe
 	if !known && !cert {
 		return nil, api.ErrNotFound
 	}
-	if _, _, err := n.act(ctx, event.TokenRevoked, &event.TokenRevokedV1{Id: id, Op: n.op(r.Act, meta)}); err != nil {
+	if _, _, err := n.ops.act(ctx, event.TokenRevoked, &event.TokenRevokedV1{Id: id, Op: n.ops.op(r.Act, meta)}); err != nil {
 		return nil, err
 	}
 	if _, ok := n.derived.Control().TokenRevoked(id); !ok {
