@@ -24,7 +24,7 @@ func (n ledger) Activate(ctx context.Context, number uint32, r wire.ActivateRequ
 		return nil, wire.NewProblem(wire.CodeBadRequest, "must be the digest that recount generation diff prints, 80 hex digits").WithField("diff")
 	}
 	if seq := n.derived.Control().OpSeq(r.OpID); r.OpID != "" && seq != 0 {
-		return n.activatedBefore(ctx, seq, r.OpID, func(a *projections.ActivationRow) bool {
+		return n.recounts.activatedBefore(ctx, seq, r.OpID, func(a *projections.ActivationRow) bool {
 			return a.Generation == number && a.Position == position && a.Diff == diff && !a.Rollback
 		})
 	}
@@ -36,7 +36,7 @@ func (n ledger) Activate(ctx context.Context, number uint32, r wire.ActivateRequ
 	if err := n.ops.secondActor(ctx, o, request, r.Act, meta); err != nil {
 		return nil, err
 	}
-	return n.activate(ctx, number, position, diff, r, false, n.ops.op(r.Act, meta))
+	return n.recounts.activate(ctx, number, position, diff, r, false, n.ops.op(r.Act, meta))
 }
 
 func flipsLimit(limit *uint64) string {
@@ -46,8 +46,8 @@ func flipsLimit(limit *uint64) string {
 	return fmt.Sprintf("with at most %d new flips", *limit)
 }
 
-func (n *Node) activate(ctx context.Context, number uint32, position uint64, diff [32]byte, r wire.ActivateRequest, rollback bool, op *event.OpV1) (*wire.ActivateAnswer, error) {
-	run, c, err := n.comparison(number)
+func (rc *recounts) activate(ctx context.Context, number uint32, position uint64, diff [32]byte, r wire.ActivateRequest, rollback bool, op *event.OpV1) (*wire.ActivateAnswer, error) {
+	run, c, err := rc.comparison(number)
 	if err != nil {
 		return nil, err
 	}
@@ -61,29 +61,29 @@ func (n *Node) activate(ctx context.Context, number uint32, position uint64, dif
 	if own != diff {
 		return nil, stale("the diff at event %d is %s, not the one that was reviewed", position, recount.DiffText(position, own))
 	}
-	nodes, reporters, absent, err := n.agreeOn(ctx, number, position, diff)
+	nodes, reporters, absent, err := rc.agreeOn(ctx, number, position, diff)
 	if err != nil {
 		return nil, err
 	}
 	if !r.Force {
-		if err := n.nearHead(nodes, reporters, position); err != nil {
+		if err := rc.nearHead(nodes, reporters, position); err != nil {
 			return nil, err
 		}
 	}
 	m := &event.GenerationActivatedV1{Generation: number, From: c.Old(), Position: position, Diff: diff[:], Reporters: reporters, Absent: absent,
 		Rollback: rollback, Op: op}
-	seq, effect, err := n.actBounded(ctx, run, c, m, r.MaxNewFlips)
-	return n.afterActivation(ctx, m, seq, effect, err)
+	seq, effect, err := rc.actBounded(ctx, run, c, m, r.MaxNewFlips)
+	return rc.afterActivation(ctx, m, seq, effect, err)
 }
 
 // agreeOn asks the voters for the digest of a comparison until a majority reports it, and stops at the first contrary one.
-func (n *Node) agreeOn(ctx context.Context, number uint32, position uint64, diff [32]byte) (nodes []wire.NodeProgress, reporters, absent []string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, n.cfg.SubmitTimeout/2)
+func (rc *recounts) agreeOn(ctx context.Context, number uint32, position uint64, diff [32]byte) (nodes []wire.NodeProgress, reporters, absent []string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, rc.cfg.SubmitTimeout/2)
 	defer cancel()
 	want := recount.DiffText(position, diff)
 	for {
-		nodes = n.gens.Progress(ctx, number, position)
-		agree, reporters, absent := recount.Agree(nodes, len(n.cfg.Voters), func(p wire.NodeProgress) string { return p.DiffAt })
+		nodes = rc.gens.Progress(ctx, number, position)
+		agree, reporters, absent := recount.Agree(nodes, len(rc.cfg.Voters), func(p wire.NodeProgress) string { return p.DiffAt })
 		if i := slices.IndexFunc(nodes, func(p wire.NodeProgress) bool { return p.DiffAt != "" && p.DiffAt != want }); i >= 0 {
 			return nil, nil, nil, wire.NewProblem(wire.CodeNoAgreement, fmt.Sprintf("%s reports %s at event %d, this node %s", nodes[i].Node, nodes[i].DiffAt, position, want))
 		}
@@ -92,34 +92,34 @@ func (n *Node) agreeOn(ctx context.Context, number uint32, position uint64, diff
 		}
 		if pause(ctx, dutyPause) != nil {
 			return nil, nil, nil, wire.NewProblem(wire.CodeNoAgreement, fmt.Sprintf("only %d of %d voters report a digest at event %d; absent: %v",
-				len(reporters), len(n.cfg.Voters), position, absent)).WithRetry(retryAfter)
+				len(reporters), len(rc.cfg.Voters), position, absent)).WithRetry(retryAfter)
 		}
 	}
 }
 
 // activatedBefore describes the act that an op_id named first, if it is the same.
-func (n *Node) activatedBefore(ctx context.Context, seq uint64, opID string, same func(*projections.ActivationRow) bool) (*wire.ActivateAnswer, error) {
-	acts := n.derived.Control().Activations()
+func (rc *recounts) activatedBefore(ctx context.Context, seq uint64, opID string, same func(*projections.ActivationRow) bool) (*wire.ActivateAnswer, error) {
+	acts := rc.derived.Control().Activations()
 	i := slices.IndexFunc(acts, func(a projections.ActivationRow) bool { return a.Seq == seq })
 	if i < 0 || !same(&acts[i]) {
 		return nil, stale("the op_id %q was used for something else", opID)
 	}
-	return n.activated(ctx, seq)
+	return rc.activated(ctx, seq)
 }
 
 // activated describes an activation that is in the log, once this node serves it.
-func (n *Node) activated(ctx context.Context, seq uint64) (*wire.ActivateAnswer, error) {
-	for _, a := range n.derived.Control().Activations() {
+func (rc *recounts) activated(ctx context.Context, seq uint64) (*wire.ActivateAnswer, error) {
+	for _, a := range rc.derived.Control().Activations() {
 		if a.Seq != seq {
 			continue
 		}
-		if err := n.gens.AwaitServing(ctx); err != nil {
+		if err := rc.gens.AwaitServing(ctx); err != nil {
 			return nil, err
 		}
 		out := &wire.ActivateAnswer{Generation: a.Generation, From: a.From, Seq: a.Seq, Position: a.Position, Diff: recount.DiffText(a.Position, a.Diff),
 			Reporters: append([]string{}, a.Reporters...), Absent: append([]string{}, a.Absent...)}
 		var err error
-		if r, _ := n.gens.Get(a.Generation); r != nil {
+		if r, _ := rc.gens.Get(a.Generation); r != nil {
 			err = eachFlip(ctx, r, a.Position+1, a.Seq, func(*projections.Flip) bool { out.AfterFlips++; return true })
 		}
 		return out, err
@@ -133,7 +133,7 @@ func (n ledger) Rollback(ctx context.Context, r wire.RollbackRequest, meta api.M
 		return nil, err
 	}
 	if seq := n.derived.Control().OpSeq(r.OpID); r.OpID != "" && seq != 0 {
-		return n.activatedBefore(ctx, seq, r.OpID, func(a *projections.ActivationRow) bool { return a.Rollback })
+		return n.recounts.activatedBefore(ctx, seq, r.OpID, func(a *projections.ActivationRow) bool { return a.Rollback })
 	}
 	acts := n.derived.Control().Activations()
 	if len(acts) == 0 {
@@ -145,9 +145,9 @@ func (n ledger) Rollback(ctx context.Context, r wire.RollbackRequest, meta api.M
 		return nil, err
 	}
 	if n.gens.Switching() {
-		return n.rollbackUnseen(ctx, number, n.ops.op(r.Act, meta))
+		return n.recounts.rollbackUnseen(ctx, number, n.ops.op(r.Act, meta))
 	}
-	_, c, err := n.awaitComparison(ctx, number)
+	_, c, err := n.recounts.awaitComparison(ctx, number)
 	if err != nil {
 		return nil, err
 	}
@@ -159,14 +159,14 @@ func (n ledger) Rollback(ctx context.Context, r wire.RollbackRequest, meta api.M
 	if err != nil {
 		return nil, err
 	}
-	return n.activate(ctx, number, position, diff, wire.ActivateRequest{}, true, n.ops.op(r.Act, meta))
+	return n.recounts.activate(ctx, number, position, diff, wire.ActivateRequest{}, true, n.ops.op(r.Act, meta))
 }
 
 // awaitComparison waits until the comparison with the active generation has begun.
-func (n *Node) awaitComparison(ctx context.Context, number uint32) (*recount.Running, *fsm.Comparison, error) {
+func (rc *recounts) awaitComparison(ctx context.Context, number uint32) (*recount.Running, *fsm.Comparison, error) {
 	for {
-		_, changed := n.gens.Get(number)
-		r, c, err := n.comparison(number)
+		_, changed := rc.gens.Get(number)
+		r, c, err := rc.comparison(number)
 		var p *wire.Problem
 		if err == nil || !errors.As(err, &p) || p.Code != wire.CodeBehind {
 			return r, c, err

@@ -23,22 +23,22 @@ const boundTries = 3
 
 // actBounded proposes an activation. With a limit it keeps submissions back, counts what has flipped since the review up to the
 // end of the log, and says in the event how far it has counted: the fold ignores the event when a submission stands between.
-func (n *Node) actBounded(ctx context.Context, r *recount.Running, c *fsm.Comparison, m *event.GenerationActivatedV1, limit *uint64) (seq uint64, effect projections.Effect, err error) {
+func (rc *recounts) actBounded(ctx context.Context, r *recount.Running, c *fsm.Comparison, m *event.GenerationActivatedV1, limit *uint64) (seq uint64, effect projections.Effect, err error) {
 	if limit == nil {
-		return n.ops.act(ctx, event.GenerationActivated, m)
+		return rc.ops.act(ctx, event.GenerationActivated, m)
 	}
 	hold, cancel := context.WithTimeout(ctx, holdFor)
 	defer cancel()
-	release, err := n.packer.Hold(hold)
+	release, err := rc.packer.Hold(hold)
 	if err != nil {
-		return 0, 0, n.notCounted(ctx, err)
+		return 0, 0, rc.notCounted(ctx, err)
 	}
 	defer release()
 	for range boundTries {
-		if m.CountedTo, err = n.countNewFlips(hold, r, c, m.Position, *limit); err != nil {
-			return 0, 0, n.notCounted(ctx, err)
+		if m.CountedTo, err = rc.countNewFlips(hold, r, c, m.Position, *limit); err != nil {
+			return 0, 0, rc.notCounted(ctx, err)
 		}
-		seq, effect, err = n.ops.act(ctx, event.GenerationActivated, m)
+		seq, effect, err = rc.ops.act(ctx, event.GenerationActivated, m)
 		if err != nil || effect != projections.Ignored {
 			break
 		}
@@ -47,7 +47,7 @@ func (n *Node) actBounded(ctx context.Context, r *recount.Running, c *fsm.Compar
 }
 
 // notCounted says that the new flips could not be counted in time, unless the caller has gone or err says something else.
-func (n *Node) notCounted(ctx context.Context, err error) error {
+func (rc *recounts) notCounted(ctx context.Context, err error) error {
 	if ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
@@ -56,11 +56,11 @@ func (n *Node) notCounted(ctx context.Context, err error) error {
 
 // countNewFlips compares up to the end of the log, which it returns, and refuses when more than limit submissions have flipped
 // since the review.
-func (n *Node) countNewFlips(ctx context.Context, r *recount.Running, c *fsm.Comparison, position, limit uint64) (end uint64, err error) {
-	if err := n.ops.confirmControl(ctx); err != nil {
+func (rc *recounts) countNewFlips(ctx context.Context, r *recount.Running, c *fsm.Comparison, position, limit uint64) (end uint64, err error) {
+	if err := rc.ops.confirmControl(ctx); err != nil {
 		return 0, err
 	}
-	end = n.derived.Cursor().Seq
+	end = rc.derived.Cursor().Seq
 	if err := c.WaitSeq(ctx, end); err != nil {
 		return 0, err
 	}
@@ -76,9 +76,9 @@ func (n *Node) countNewFlips(ctx context.Context, r *recount.Running, c *fsm.Com
 
 // nearHead refuses an activation that would leave the nodes without a generation that answers: every reporter must follow the
 // log, and the review must reach near its end.
-func (n *Node) nearHead(nodes []wire.NodeProgress, reporters []string, position uint64) error {
+func (rc *recounts) nearHead(nodes []wire.NodeProgress, reporters []string, position uint64) error {
 	const advice = "; wait, or activate with force: no node answers then until it has folded the rest"
-	if head := n.derived.Cursor().Seq; head > position+recount.Following {
+	if head := rc.derived.Cursor().Seq; head > position+recount.Following {
 		return wire.NewProblem(wire.CodeFarBehind, fmt.Sprintf("the diff was reviewed up to event %d of %d; review a newer one, at most %d events behind, or activate with force",
 			position, head, recount.Following))
 	}
@@ -92,29 +92,29 @@ func (n *Node) nearHead(nodes []wire.NodeProgress, reporters []string, position 
 
 // rollbackUnseen goes back while the generation that was activated answers nowhere yet: there is nothing to compare, and what
 // answered before is folded on every node. The event names no reporters.
-func (n *Node) rollbackUnseen(ctx context.Context, number uint32, op *event.OpV1) (*wire.ActivateAnswer, error) {
-	m := &event.GenerationActivatedV1{Generation: number, From: n.gens.Active(), Diff: make([]byte, 32), Rollback: true, Op: op}
-	for _, v := range n.cfg.Voters {
+func (rc *recounts) rollbackUnseen(ctx context.Context, number uint32, op *event.OpV1) (*wire.ActivateAnswer, error) {
+	m := &event.GenerationActivatedV1{Generation: number, From: rc.gens.Active(), Diff: make([]byte, 32), Rollback: true, Op: op}
+	for _, v := range rc.cfg.Voters {
 		m.Absent = append(m.Absent, v.ID)
 	}
-	seq, effect, err := n.ops.act(ctx, event.GenerationActivated, m)
-	return n.afterActivation(ctx, m, seq, effect, err)
+	seq, effect, err := rc.ops.act(ctx, event.GenerationActivated, m)
+	return rc.afterActivation(ctx, m, seq, effect, err)
 }
 
 // afterActivation turns what became of the event of an activation into an answer.
-func (n *Node) afterActivation(ctx context.Context, m *event.GenerationActivatedV1, seq uint64, effect projections.Effect, err error) (*wire.ActivateAnswer, error) {
+func (rc *recounts) afterActivation(ctx context.Context, m *event.GenerationActivatedV1, seq uint64, effect projections.Effect, err error) (*wire.ActivateAnswer, error) {
 	switch {
 	case err != nil:
 		return nil, err
 	case effect == projections.Repeated:
 		id := m.Op.GetOpId()
-		return n.activatedBefore(ctx, n.derived.Control().OpSeq(id), id, func(a *projections.ActivationRow) bool {
+		return rc.activatedBefore(ctx, rc.derived.Control().OpSeq(id), id, func(a *projections.ActivationRow) bool {
 			return a.Generation == m.Generation && a.Rollback == m.Rollback && (m.Rollback || a.Position == m.Position && a.Diff == [32]byte(m.Diff))
 		})
-	case effect != projections.Applied && m.CountedTo != 0 && n.gens.Active() == m.From:
+	case effect != projections.Applied && m.CountedTo != 0 && rc.gens.Active() == m.From:
 		return nil, stale("submissions came into the log while the new flips were counted; nothing was changed, try again")
 	case effect != projections.Applied:
 		return nil, stale("another act came first: generation %d could not be activated", m.Generation)
 	}
-	return n.activated(ctx, seq)
+	return rc.activated(ctx, seq)
 }

@@ -86,7 +86,7 @@ func (n *Node) listed(number uint32) (*recount.Running, error) {
 
 // gone says why a generation is not open here: the log has dropped it, or it is folded again.
 func (n *Node) gone(number uint32) error {
-	if row, ok := n.generationRow(number); ok && row.Dropped == 0 {
+	if row, ok := n.recounts.generationRow(number); ok && row.Dropped == 0 {
 		return errRefolded
 	}
 	return api.ErrGenerationGone

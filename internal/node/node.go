@@ -48,6 +48,7 @@ type Node struct {
 	cluster   *cluster.Cluster
 	packer    *propose.Packer[projections.Result]
 	ops       *operations
+	recounts  *recounts
 	server    *http.Server
 	listener  net.Listener
 	scrape    *http.Server // of /metrics alone; nil when the API serves it
@@ -129,6 +130,7 @@ func (n *Node) open(ctx context.Context) error {
 	})
 	n.ops = &operations{cfg: &n.cfg, cluster: n.cluster, derived: n.derived, packer: n.packer, clock: n.clock,
 		quarantine: &n.quarantine, closing: &n.closing}
+	n.recounts = &recounts{cfg: &n.cfg, derived: n.derived, gens: n.gens, packer: n.packer, disk: n.disk, ops: n.ops}
 	if err := n.cluster.Start(); err != nil {
 		return err
 	}

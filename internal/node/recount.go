@@ -8,15 +8,27 @@ import (
 	"math"
 
 	"github.com/recount-ledger/recount/internal/api"
+	"github.com/recount-ledger/recount/internal/disk"
 	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/internal/fsm"
 	"github.com/recount-ledger/recount/internal/projections"
+	"github.com/recount-ledger/recount/internal/propose"
 	"github.com/recount-ledger/recount/internal/recount"
 	"github.com/recount-ledger/recount/wire"
 )
 
 // startFactor is how much free space a member must have before a generation is started, in sizes of the active one.
 const startFactor = 2
+
+// recounts start, review and activate generations for operators.
+type recounts struct {
+	cfg     *Config
+	derived *fsm.Derived
+	gens    *recount.Manager
+	packer  *propose.Packer[projections.Result]
+	disk    *disk.Space
+	ops     *operations
+}
 
 // StartGeneration begins a second fold after a look at the disks of all members.
 func (n ledger) StartGeneration(ctx context.Context, r wire.GenerationRequest, meta api.Meta) (*wire.GenerationAnswer, error) {
@@ -27,17 +39,17 @@ func (n ledger) StartGeneration(ctx context.Context, r wire.GenerationRequest, m
 	if !ok {
 		return nil, wire.NewProblem(wire.CodeNotFound, "no such policy is published: "+r.Policy).WithField("policy")
 	}
-	if err := n.roomForGeneration(ctx); err != nil {
+	if err := n.recounts.roomForGeneration(ctx); err != nil {
 		return nil, err
 	}
-	m := &event.GenerationStartedV1{Policy: row.ID[:], FromSeq: r.From, Keys: n.keysMode(r.Keys), Op: n.ops.op(r.Act, meta)}
-	seq, err := n.ops.actOnce(ctx, event.GenerationStarted, m, n.noStart(r.From))
+	m := &event.GenerationStartedV1{Policy: row.ID[:], FromSeq: r.From, Keys: n.recounts.keysMode(r.Keys), Op: n.ops.op(r.Act, meta)}
+	seq, err := n.ops.actOnce(ctx, event.GenerationStarted, m, n.recounts.noStart(r.From))
 	if err != nil {
 		return nil, err
 	}
 	for _, g := range n.derived.Control().Generations() {
 		if g.Seq == seq {
-			return n.generationAnswer(g), nil
+			return n.recounts.generationAnswer(g), nil
 		}
 	}
 	return nil, stale("the op_id %q was used for something else", r.OpID)
@@ -45,14 +57,14 @@ func (n ledger) StartGeneration(ctx context.Context, r wire.GenerationRequest, m
 
 // keysMode is how a new generation counts revoked keys. Unless it is told, as the one that answers does: what a recount took
 // away after a leak must not come back with the next fix.
-func (n *Node) keysMode(text string) uint32 {
+func (rc *recounts) keysMode(text string) uint32 {
 	switch text {
 	case wire.KeysHindsight:
 		return projections.KeysHindsight
 	case wire.KeysAsOf:
 		return projections.KeysAsOf
 	}
-	row, ok := n.generationRow(n.gens.Active())
+	row, ok := rc.generationRow(rc.gens.Active())
 	if !ok {
 		return projections.KeysAsOf
 	}
@@ -60,9 +72,9 @@ func (n *Node) keysMode(text string) uint32 {
 }
 
 // noStart says why a generation could not be started.
-func (n *Node) noStart(from uint64) error {
-	for _, g := range n.derived.Control().Generations() {
-		if n.stateOf(g) == wire.GenerationBuilding {
+func (rc *recounts) noStart(from uint64) error {
+	for _, g := range rc.derived.Control().Generations() {
+		if rc.stateOf(g) == wire.GenerationBuilding {
 			return stale("generation %d is being built; activate it or drop it first", g.Number)
 		}
 	}
@@ -70,9 +82,9 @@ func (n *Node) noStart(from uint64) error {
 }
 
 // roomForGeneration asks every member for its free disk space.
-func (n *Node) roomForGeneration(ctx context.Context) error {
-	for _, p := range n.gens.Progress(ctx, n.gens.Serving().Number(), 0) {
-		need := startFactor*p.DiskBytes + n.disk.PauseBelow()
+func (rc *recounts) roomForGeneration(ctx context.Context) error {
+	for _, p := range rc.gens.Progress(ctx, rc.gens.Serving().Number(), 0) {
+		need := startFactor*p.DiskBytes + rc.disk.PauseBelow()
 		if p.State == recount.StateUnreachable {
 			continue
 		}
@@ -84,9 +96,9 @@ func (n *Node) roomForGeneration(ctx context.Context) error {
 }
 
 // generationAnswer describes a generation without asking the nodes.
-func (n *Node) generationAnswer(g projections.GenerationRow) *wire.GenerationAnswer {
-	control := n.derived.Control()
-	a := &wire.GenerationAnswer{Generation: g.Number, State: n.stateOf(g), StartedSeq: g.Seq, Activated: append([]uint64{}, g.Activated...),
+func (rc *recounts) generationAnswer(g projections.GenerationRow) *wire.GenerationAnswer {
+	control := rc.derived.Control()
+	a := &wire.GenerationAnswer{Generation: g.Number, State: rc.stateOf(g), StartedSeq: g.Seq, Activated: append([]uint64{}, g.Activated...),
 		Keys: wire.KeysAsOf, Operation: fmt.Sprintf("/v1/generations/%d", g.Number), Reason: g.Op.Reason, Ticket: g.Op.Ticket, Actor: g.Op.Actor, Role: g.Op.Role, Schedule: []wire.ScheduleStep{}}
 	if g.Keys == projections.KeysHindsight {
 		a.Keys = wire.KeysHindsight
@@ -100,11 +112,11 @@ func (n *Node) generationAnswer(g projections.GenerationRow) *wire.GenerationAns
 	return a
 }
 
-func (n *Node) stateOf(g projections.GenerationRow) string {
+func (rc *recounts) stateOf(g projections.GenerationRow) string {
 	switch {
 	case g.Dropped != 0:
 		return wire.GenerationDropped
-	case g.Number == n.gens.Active():
+	case g.Number == rc.gens.Active():
 		return wire.GenerationActive
 	case g.Number == 1 || len(g.Activated) > 0:
 		return wire.GenerationPrevious
@@ -117,9 +129,9 @@ func (n ledger) Generations(ctx context.Context) (*wire.GenerationsPage, error) 
 	seq := n.derived.Cursor().Seq
 	page := &wire.GenerationsPage{Items: []wire.GenerationAnswer{}, Active: n.derived.Control().ActiveAfter(seq), AppliedSeq: seq}
 	for _, g := range n.derived.Control().Generations() {
-		a := n.generationAnswer(g)
+		a := n.recounts.generationAnswer(g)
 		if a.State == wire.GenerationBuilding {
-			n.askProgress(ctx, a, g)
+			n.recounts.askProgress(ctx, a, g)
 			a.Nodes = nil
 		}
 		page.Items = append(page.Items, *a)
@@ -127,8 +139,8 @@ func (n ledger) Generations(ctx context.Context) (*wire.GenerationsPage, error) 
 	return page, nil
 }
 
-func (n *Node) generationRow(number uint32) (projections.GenerationRow, bool) {
-	for _, g := range n.derived.Control().Generations() {
+func (rc *recounts) generationRow(number uint32) (projections.GenerationRow, bool) {
+	for _, g := range rc.derived.Control().Generations() {
 		if g.Number == number {
 			return g, true
 		}
@@ -138,21 +150,21 @@ func (n *Node) generationRow(number uint32) (projections.GenerationRow, bool) {
 
 // Generation describes one generation and asks every node how far it is.
 func (n ledger) Generation(ctx context.Context, number uint32) (*wire.GenerationAnswer, error) {
-	row, ok := n.generationRow(number)
+	row, ok := n.recounts.generationRow(number)
 	if !ok {
 		return nil, api.ErrNotFound
 	}
-	a := n.generationAnswer(row)
+	a := n.recounts.generationAnswer(row)
 	if row.Dropped == 0 {
-		n.askProgress(ctx, a, row)
+		n.recounts.askProgress(ctx, a, row)
 	}
 	return a, nil
 }
 
 // askProgress asks every node how far it is with a generation, and says whether it is ready.
-func (n *Node) askProgress(ctx context.Context, a *wire.GenerationAnswer, row projections.GenerationRow) {
-	since := max(row.Seq, n.derived.Control().LastActivation())
-	first, least := n.gens.Progress(ctx, row.Number, 0), uint64(math.MaxUint64)
+func (rc *recounts) askProgress(ctx context.Context, a *wire.GenerationAnswer, row projections.GenerationRow) {
+	since := max(row.Seq, rc.derived.Control().LastActivation())
+	first, least := rc.gens.Progress(ctx, row.Number, 0), uint64(math.MaxUint64)
 	reachable := 0
 	for _, p := range first {
 		if p.State != recount.StateUnreachable {
@@ -165,22 +177,22 @@ func (n *Node) askProgress(ctx context.Context, a *wire.GenerationAnswer, row pr
 	}
 	a.Nodes = first
 	if least > 0 && least != math.MaxUint64 {
-		a.Nodes, a.Position = n.gens.Progress(ctx, row.Number, least), least
-		a.Agree, _, _ = recount.Agree(a.Nodes, len(n.cfg.Voters), func(p wire.NodeProgress) string { return p.DiffAt + p.StateAt })
+		a.Nodes, a.Position = rc.gens.Progress(ctx, row.Number, least), least
+		a.Agree, _, _ = recount.Agree(a.Nodes, len(rc.cfg.Voters), func(p wire.NodeProgress) string { return p.DiffAt + p.StateAt })
 	}
-	if a.State == wire.GenerationBuilding && a.Agree && a.Reported == reachable && reachable > len(n.cfg.Voters)/2 {
+	if a.State == wire.GenerationBuilding && a.Agree && a.Reported == reachable && reachable > len(rc.cfg.Voters)/2 {
 		a.State = wire.GenerationReady
 	}
 }
 
 // comparison gives the comparison of a generation with the active one.
-func (n *Node) comparison(number uint32) (*recount.Running, *fsm.Comparison, error) {
-	row, ok := n.generationRow(number)
+func (rc *recounts) comparison(number uint32) (*recount.Running, *fsm.Comparison, error) {
+	row, ok := rc.generationRow(number)
 	if !ok {
 		return nil, nil, api.ErrNotFound
 	}
-	r, _ := n.gens.Get(number)
-	active := n.gens.Active()
+	r, _ := rc.gens.Get(number)
+	active := rc.gens.Active()
 	switch {
 	case row.Dropped != 0:
 		return nil, nil, stale("generation %d is dropped", number)
@@ -198,7 +210,7 @@ func (n *Node) comparison(number uint32) (*recount.Running, *fsm.Comparison, err
 
 // Diff sums up what a generation changes up to position.
 func (n ledger) Diff(ctx context.Context, number uint32, position uint64) (*wire.DiffAnswer, error) {
-	_, c, err := n.comparison(number)
+	_, c, err := n.recounts.comparison(number)
 	if err != nil {
 		return nil, err
 	}
@@ -237,7 +249,7 @@ const flipsMost = 20_000
 
 // Flips lists what a generation changes.
 func (n ledger) Flips(ctx context.Context, q api.FlipsQuery) (api.FlipsResult, error) {
-	r, c, err := n.comparison(q.Generation)
+	r, c, err := n.recounts.comparison(q.Generation)
 	if err != nil {
 		return api.FlipsResult{}, err
 	}
@@ -282,7 +294,7 @@ func (n ledger) DropGeneration(ctx context.Context, number uint32, a wire.Act, m
 	if err := n.ops.current(ctx); err != nil {
 		return nil, err
 	}
-	if _, ok := n.generationRow(number); !ok {
+	if _, ok := n.recounts.generationRow(number); !ok {
 		return nil, api.ErrNotFound
 	}
 	m := &event.GenerationDroppedV1{Generation: number, Op: n.ops.op(a, meta)}
