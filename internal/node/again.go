@@ -17,30 +17,30 @@ const replayMargin = time.Hour
 
 // replay answers a repeated record from the live fold, as a linearizable read, without a new event. nil means: not a plain
 // replay, or not provably; the fold decides then.
-func (n *Node) replay(ctx context.Context, rec *pcs.Record, facts verify.Facts) *wire.SubmitAnswer {
-	if n.gens.Serving().Novel(rec.ShardID, rec.Epoch) || rec.CheckID() != nil || !n.isReplay(rec, facts, nil) {
+func (in *intake) replay(ctx context.Context, rec *pcs.Record, facts verify.Facts) *wire.SubmitAnswer {
+	if in.gens.Serving().Novel(rec.ShardID, rec.Epoch) || rec.CheckID() != nil || !in.isReplay(rec, facts, nil) {
 		return nil
 	}
-	if err := n.confirm(ctx); err != nil {
+	if err := in.confirm(ctx); err != nil {
 		return nil
 	}
 	var first projections.Result
-	if !n.isReplay(rec, facts, &first) {
+	if !in.isReplay(rec, facts, &first) {
 		return nil
 	}
-	a := n.submitAnswer(first)
+	a := in.submitAnswer(first)
 	a.Replayed, a.DHat = true, claimedDHat(rec, facts)
 	return &a
 }
 
 // isReplay compares every verdict input and the key with those of the judgement that stands, which it leaves in first.
-func (n *Node) isReplay(rec *pcs.Record, facts verify.Facts, first *projections.Result) bool {
-	if _, refused := verify.Refuses(n.policy(), rec, facts); refused {
+func (in *intake) isReplay(rec *pcs.Record, facts verify.Facts, first *projections.Result) bool {
+	if _, refused := verify.Refuses(in.policy(), rec, facts); refused {
 		return false // the fold refuses it before it looks for replays
 	}
-	live := n.gens.Serving()
-	now, next := n.clock.logTime(), n.derived.Cursor().Seq+1
-	control := n.derived.Control().For(live.Number())
+	live := in.gens.Serving()
+	now, next := in.clock.logTime(), in.derived.Cursor().Seq+1
+	control := in.derived.Control().For(live.Number())
 	if control.Revoked(facts.KeyID, next, now) || !control.Allowed(facts.KeyID, rec.ShardID, next, now) {
 		return false
 	}
@@ -48,7 +48,7 @@ func (n *Node) isReplay(rec *pcs.Record, facts verify.Facts, first *projections.
 	defer view.Close()
 	t := rec.Tuple(facts.Profile)
 	c := &projections.Checked{Rec: rec, Facts: facts, Signed: rec.SignedDigest(t), Inputs: rec.InputsDigest(t)}
-	ttl := n.policy().Params.DedupTTL - int64(replayMargin)
+	ttl := in.policy().Params.DedupTTL - int64(replayMargin)
 	r, ok, err := projections.Standing(view, c, now, ttl)
 	if err != nil || !ok {
 		return false
@@ -63,30 +63,30 @@ func (n *Node) isReplay(rec *pcs.Record, facts verify.Facts, first *projections.
 // repeats answers a record that conflicts with another one, or is wrong in structure, as it was answered before, from the live
 // fold, as a linearizable read, without a new event: the first one is the evidence. nil means: not such a repetition, or not
 // provably; the fold decides then.
-func (n *Node) repeats(ctx context.Context, body []byte, meta api.Meta, rec *pcs.Record, facts verify.Facts) error {
-	if rec.Fault == nil && rec.CheckID() == nil && n.gens.Serving().Novel(rec.ShardID, rec.Epoch) || !n.isRefusedAgain(body, rec, facts, nil) {
+func (in *intake) repeats(ctx context.Context, body []byte, meta api.Meta, rec *pcs.Record, facts verify.Facts) error {
+	if rec.Fault == nil && rec.CheckID() == nil && in.gens.Serving().Novel(rec.ShardID, rec.Epoch) || !in.isRefusedAgain(body, rec, facts, nil) {
 		return nil
 	}
-	if err := n.confirm(ctx); err != nil {
+	if err := in.confirm(ctx); err != nil {
 		return nil
 	}
 	var first projections.Result
-	if !n.isRefusedAgain(body, rec, facts, &first) {
+	if !in.isRefusedAgain(body, rec, facts, &first) {
 		return nil
 	}
-	n.counts(meta).repeats.Add(1)
-	_, problem := n.answer(rec, first)
+	in.counts(meta).repeats.Add(1)
+	_, problem := in.answer(rec, first)
 	return problem
 }
 
 // isRefusedAgain looks for the event that refused the same before, which it leaves in first.
-func (n *Node) isRefusedAgain(body []byte, rec *pcs.Record, facts verify.Facts, first *projections.Result) bool {
-	live, policy := n.gens.Serving(), n.policy()
-	now, next := n.clock.logTime(), n.derived.Cursor().Seq+1
+func (in *intake) isRefusedAgain(body []byte, rec *pcs.Record, facts verify.Facts, first *projections.Result) bool {
+	live, policy := in.gens.Serving(), in.policy()
+	now, next := in.clock.logTime(), in.derived.Cursor().Seq+1
 	c := &projections.Checked{Sub: event.Sub{Body: body}, Rec: rec, Facts: facts}
 	verdict, refused := verify.Refuses(policy, rec, facts)
 	if c.Verdict = verdict; !refused {
-		control := n.derived.Control().For(live.Number())
+		control := in.derived.Control().For(live.Number())
 		if control.Revoked(facts.KeyID, next, now) || !control.Allowed(facts.KeyID, rec.ShardID, next, now) {
 			return false
 		}

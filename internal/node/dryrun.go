@@ -14,24 +14,24 @@ import (
 )
 
 // counts are where a submission is counted. A dry run is no submission: the handlers count it, as a check.
-func (n *Node) counts(meta api.Meta) *stats {
+func (in *intake) counts(meta api.Meta) *stats {
 	if meta.DryRun {
 		return new(stats)
 	}
-	return &n.stats
+	return in.stats
 }
 
 // foretell folds a submission on this node as the next event, over the rows of now, and keeps nothing of it. A quorum has to
 // confirm that these rows are the newest: without one a submission gets no answer either.
-func (n *Node) foretell(ctx context.Context, ev event.Event) (projections.Result, error) {
-	if err := n.confirm(ctx); err != nil {
-		return projections.Result{}, proposeProblem(propose.ErrNoLeader, n.clock)
+func (in *intake) foretell(ctx context.Context, ev event.Event) (projections.Result, error) {
+	if err := in.confirm(ctx); err != nil {
+		return projections.Result{}, proposeProblem(propose.ErrNoLeader, in.clock)
 	}
-	live := n.gens.Serving()
-	it := projections.Item{Seq: n.derived.Cursor().Seq + 1, RawTime: n.clock.now().UnixNano(), LogTime: n.clock.logTime(), Kind: ev.Kind, Event: ev,
+	live := in.gens.Serving()
+	it := projections.Item{Seq: in.derived.Cursor().Seq + 1, RawTime: in.clock.now().UnixNano(), LogTime: in.clock.logTime(), Kind: ev.Kind, Event: ev,
 		PayloadSHA: sha256.Sum256(ev.Payload)}
-	control := n.derived.Control().For(live.Number())
-	projections.Check(&it, n.keys.verifiers(), control)
+	control := in.derived.Control().For(live.Number())
+	projections.Check(&it, in.keys.verifiers(), control)
 	view := live.View()
 	defer view.Close()
 	r, err := projections.Foretell(view, live.Number(), &it, control)

@@ -32,7 +32,7 @@ func (n *Node) SubmitResent(ctx context.Context, body []byte, resent bool) (*wir
 		return nil, err
 	}
 	place.Resent = resent
-	return n.answerPlaced(rec, facts, result, place)
+	return n.intake.answerPlaced(rec, facts, result, place)
 }
 
 // CallPeer sends an RPC to another node under this node's name.

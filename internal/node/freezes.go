@@ -101,12 +101,12 @@ func (n *Node) freezesHeld() (held int) {
 }
 
 // frozenNow refuses at the edge what the fold would refuse: agents that repeat during a freeze must not fill the log.
-func (n *Node) frozenNow(meta api.Meta, rec *pcs.Record, facts verify.Facts) *wire.Problem {
-	f, ok := n.derived.Control().Frozen(rec.ShardID, facts.KeyID, n.derived.Cursor().Seq+1)
+func (in *intake) frozenNow(meta api.Meta, rec *pcs.Record, facts verify.Facts) *wire.Problem {
+	f, ok := in.derived.Control().Frozen(rec.ShardID, facts.KeyID, in.derived.Cursor().Seq+1)
 	if !ok {
 		return nil
 	}
-	n.counts(meta).frozen.Add(1)
+	in.counts(meta).frozen.Add(1)
 	p := wire.NewProblem(wire.CodeFrozen, fmt.Sprintf("event %d froze submissions", f.Seq)).WithRetry(frozenRetry)
 	p.PCSID = rec.PCSID
 	return p

@@ -49,6 +49,7 @@ type Node struct {
 	packer    *propose.Packer[projections.Result]
 	ops       *operations
 	recounts  *recounts
+	intake    *intake
 	server    *http.Server
 	listener  net.Listener
 	scrape    *http.Server // of /metrics alone; nil when the API serves it
@@ -130,6 +131,9 @@ func (n *Node) open(ctx context.Context) error {
 	})
 	n.ops = &operations{cfg: &n.cfg, cluster: n.cluster, derived: n.derived, packer: n.packer, clock: n.clock,
 		quarantine: &n.quarantine, closing: &n.closing}
+	n.intake = &intake{cfg: &n.cfg, derived: n.derived, gens: n.gens, packer: n.packer, keys: n.keys, clock: n.clock, disk: n.disk,
+		limits: n.limits, drops: n.drops, stats: &n.stats, closing: &n.closing, caughtUp: &n.caughtUp,
+		withheld: n.withheld, confirm: n.confirm, checkOwn: n.checkOwn}
 	n.recounts = &recounts{cfg: &n.cfg, derived: n.derived, gens: n.gens, packer: n.packer, disk: n.disk, ops: n.ops}
 	if err := n.cluster.Start(); err != nil {
 		return err

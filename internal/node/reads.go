@@ -71,7 +71,7 @@ func (n ledger) Lookup(ctx context.Context, pcsID string) (*wire.PCSAnswer, erro
 		return nil, err
 	}
 	found.Current.Generation = r.Number()
-	a := &wire.PCSAnswer{SubmitAnswer: n.submitAnswer(found.Current), Events: found.Seqs}
+	a := &wire.PCSAnswer{SubmitAnswer: n.intake.submitAnswer(found.Current), Events: found.Seqs}
 	a.History, err = n.historyOf(pcsID, &found.Current)
 	return a, err
 }

@@ -9,10 +9,13 @@ import (
 	"time"
 
 	"github.com/recount-ledger/recount/internal/api"
+	"github.com/recount-ledger/recount/internal/disk"
 	"github.com/recount-ledger/recount/internal/event"
+	"github.com/recount-ledger/recount/internal/fsm"
 	"github.com/recount-ledger/recount/internal/pcs"
 	"github.com/recount-ledger/recount/internal/projections"
 	"github.com/recount-ledger/recount/internal/propose"
+	"github.com/recount-ledger/recount/internal/recount"
 	"github.com/recount-ledger/recount/internal/verify"
 	"github.com/recount-ledger/recount/nano"
 	"github.com/recount-ledger/recount/wire"
@@ -29,95 +32,115 @@ type ledger struct{ *Node }
 
 var _ api.Ledger = ledger{}
 
+// intake takes submissions: it checks them at the edge, has them committed, and answers with the outcome.
+type intake struct {
+	cfg     *Config
+	derived *fsm.Derived
+	gens    *recount.Manager
+	packer  *propose.Packer[projections.Result]
+	keys    *heldKeys
+	clock   *ledgerClock
+	disk    *disk.Space
+	limits  *limits
+	drops   *refusals
+	stats   *stats
+
+	closing, caughtUp *atomic.Bool
+
+	withheld func() *wire.Problem                           // why this node answers no client
+	confirm  func(ctx context.Context) error                // waits for everything that was acknowledged before
+	checkOwn func(ctx context.Context, e event.Event) error // checks an own submission as it will be in the log
+}
+
 // Submit decodes and checks a record at the edge, answers a plain replay from the live fold, and lets the log and the
 // fold decide everything else.
 func (n ledger) Submit(ctx context.Context, body []byte, meta api.Meta) (*wire.SubmitAnswer, error) {
 	var seen seen
-	answer, err := n.submit(ctx, body, meta, &seen)
+	answer, err := n.intake.submit(ctx, body, meta, &seen)
 	if !meta.DryRun {
 		n.audit.submission(&seen, meta, answer, err)
 	}
 	return answer, err
 }
 
-func (n *Node) submit(ctx context.Context, body []byte, meta api.Meta, seen *seen) (*wire.SubmitAnswer, error) {
-	if p := n.refuseNow(); p != nil {
+func (in *intake) submit(ctx context.Context, body []byte, meta api.Meta, seen *seen) (*wire.SubmitAnswer, error) {
+	if p := in.refuseNow(); p != nil {
 		return nil, p
 	}
 	rec := pcs.Decode(body)
-	facts, p := n.signedBy(ctx, rec, meta)
+	facts, p := in.signedBy(ctx, rec, meta)
 	if p != nil {
 		return nil, p
 	}
 	seen.rec, seen.keyID = rec, facts.KeyID
 	if !facts.Valid() {
-		if fault := n.faultOf(rec); fault != nil {
-			n.counts(meta).malformed.Add(1)
+		if fault := in.faultOf(rec); fault != nil {
+			in.counts(meta).malformed.Add(1)
 			return nil, structureProblem(rec, fault)
 		}
 		if rec.Sig != "" {
-			return n.refuseSignature(ctx, body, meta, rec)
+			return in.refuseSignature(ctx, body, meta, rec)
 		}
-		return n.submitUnsigned(ctx, body, meta, rec)
+		return in.submitUnsigned(ctx, body, meta, rec)
 	}
 	if rec.Fault == nil {
-		if answer := n.replay(ctx, rec, facts); answer != nil {
-			n.counts(meta).replays.Add(1)
+		if answer := in.replay(ctx, rec, facts); answer != nil {
+			in.counts(meta).replays.Add(1)
 			return answer, nil
 		}
 	}
-	if p := n.frozenNow(meta, rec, facts); p != nil {
+	if p := in.frozenNow(meta, rec, facts); p != nil {
 		return nil, p
 	}
-	if err := n.repeats(ctx, body, meta, rec, facts); err != nil {
+	if err := in.repeats(ctx, body, meta, rec, facts); err != nil {
 		return nil, err
 	}
-	return n.commit(ctx, body, meta, rec, facts)
+	return in.commit(ctx, body, meta, rec, facts)
 }
 
 // submitUnsigned takes a record without a signature while the policy lets such pass, and refuses it only once a quorum has
 // confirmed that no other policy was applied a moment ago, through another node.
-func (n *Node) submitUnsigned(ctx context.Context, body []byte, meta api.Meta, rec *pcs.Record) (*wire.SubmitAnswer, error) {
-	if n.policy().Signature.Required {
-		if err := n.confirm(ctx); err != nil {
+func (in *intake) submitUnsigned(ctx context.Context, body []byte, meta api.Meta, rec *pcs.Record) (*wire.SubmitAnswer, error) {
+	if in.policy().Signature.Required {
+		if err := in.confirm(ctx); err != nil {
 			return nil, wire.NewProblem(wire.CodeKeysUnconfirmed, "").WithRetry(retryAfter)
 		}
-		if n.policy().Signature.Required {
-			return n.refuseSignature(ctx, body, meta, rec)
+		if in.policy().Signature.Required {
+			return in.refuseSignature(ctx, body, meta, rec)
 		}
 	}
-	if p := n.frozenNow(meta, rec, verify.Facts{}); p != nil {
+	if p := in.frozenNow(meta, rec, verify.Facts{}); p != nil {
 		return nil, p
 	}
-	return n.commit(ctx, body, meta, rec, verify.Facts{})
+	return in.commit(ctx, body, meta, rec, verify.Facts{})
 }
 
 // faultOf is what is wrong with the structure of a record under the policy, nil when nothing is but perhaps its pcs_id.
-func (n *Node) faultOf(rec *pcs.Record) *pcs.Fault {
+func (in *intake) faultOf(rec *pcs.Record) *pcs.Fault {
 	if rec.Fault != nil {
 		return rec.Fault
 	}
-	return rec.CheckVersion(n.policy().Versions)
+	return rec.CheckVersion(in.policy().Versions)
 }
 
 // refuseNow says why this node takes no submissions at all.
-func (n *Node) refuseNow() *wire.Problem {
-	if n.closing.Load() {
+func (in *intake) refuseNow() *wire.Problem {
+	if in.closing.Load() {
 		return wire.NewProblem(wire.CodeShuttingDown, "").WithRetry(retryAfter)
 	}
-	if p := n.withheld(); p != nil {
+	if p := in.withheld(); p != nil {
 		return p
 	}
-	if p := n.clock.disputed(); p != nil {
+	if p := in.clock.disputed(); p != nil {
 		return p
 	}
-	if !n.caughtUp.Load() {
+	if !in.caughtUp.Load() {
 		return wire.NewProblem(wire.CodeNotReady, "this node has not caught up yet; ask another one").WithRetry(retryAfter)
 	}
-	if n.gens.Switching() {
+	if in.gens.Switching() {
 		return wire.NewProblem(wire.CodeNotReady, "this node is switching to another generation; ask another one").WithRetry(retryAfter)
 	}
-	if n.disk.Short() {
+	if in.disk.Short() {
 		return wire.NewProblem(wire.CodeOverloaded, "this node is short of disk space; ask another one").WithRetry(retryAfter)
 	}
 	return nil
@@ -125,32 +148,32 @@ func (n *Node) refuseNow() *wire.Problem {
 
 // signedBy finds which key signed the record and draws from the rates: of the key, or of the address when no key has. A
 // forgery draws before the other nodes are asked about it.
-func (n *Node) signedBy(ctx context.Context, rec *pcs.Record, meta api.Meta) (facts verify.Facts, p *wire.Problem) {
-	ring := n.keys.verifiers()
+func (in *intake) signedBy(ctx context.Context, rec *pcs.Record, meta api.Meta) (facts verify.Facts, p *wire.Problem) {
+	ring := in.keys.verifiers()
 	if rec.Signable {
-		facts = n.keys.checkSignature(ring, rec)
+		facts = in.keys.checkSignature(ring, rec)
 	}
-	if p := n.limits.throttle(facts.KeyID, meta.Remote); p != nil || facts.Valid() || !rec.Signable || rec.Fault != nil || rec.Sig == "" {
+	if p := in.limits.throttle(facts.KeyID, meta.Remote); p != nil || facts.Valid() || !rec.Signable || rec.Fault != nil || rec.Sig == "" {
 		return facts, p
 	}
-	return n.checkAgain(ctx, ring, rec)
+	return in.checkAgain(ctx, ring, rec)
 }
 
 // checkAgain looks for keys that were registered a moment ago, through another node. Without a quorum nobody can tell. The
 // facts are a function of the record and the ring alone, so there is nothing to find anew under the same ring.
-func (n *Node) checkAgain(ctx context.Context, ring *verify.Ring, rec *pcs.Record) (verify.Facts, *wire.Problem) {
-	if err := n.confirm(ctx); err != nil {
+func (in *intake) checkAgain(ctx context.Context, ring *verify.Ring, rec *pcs.Record) (verify.Facts, *wire.Problem) {
+	if err := in.confirm(ctx); err != nil {
 		return verify.Facts{}, wire.NewProblem(wire.CodeKeysUnconfirmed, "").WithRetry(retryAfter)
 	}
-	if now := n.keys.verifiers(); now != ring {
-		return n.keys.checkSignature(now, rec), nil
+	if now := in.keys.verifiers(); now != ring {
+		return in.keys.checkSignature(now, rec), nil
 	}
 	return verify.Facts{}, nil
 }
 
 // policy is the one that judges new submissions, the default one before there is any.
-func (n *Node) policy() verify.Policy {
-	if p, ok := n.derived.Control().For(n.gens.Serving().Number()).PolicyAt(n.derived.Cursor().Seq + 1); ok {
+func (in *intake) policy() verify.Policy {
+	if p, ok := in.derived.Control().For(in.gens.Serving().Number()).PolicyAt(in.derived.Cursor().Seq + 1); ok {
 		return p.Policy
 	}
 	return verify.DefaultPolicy()
@@ -158,46 +181,46 @@ func (n *Node) policy() verify.Policy {
 
 // commit puts the submission into the log and turns its folded outcome into an answer. A dry run goes as far as the log and is
 // told what the fold would say.
-func (n *Node) commit(ctx context.Context, body []byte, meta api.Meta, rec *pcs.Record, facts verify.Facts) (*wire.SubmitAnswer, error) {
-	queued, _ := n.packer.Stats()
-	leave, err := n.limits.enter(facts.KeyID, meta.Remote, len(body), n.cfg.QueueBytes-queued)
+func (in *intake) commit(ctx context.Context, body []byte, meta api.Meta, rec *pcs.Record, facts verify.Facts) (*wire.SubmitAnswer, error) {
+	queued, _ := in.packer.Stats()
+	leave, err := in.limits.enter(facts.KeyID, meta.Remote, len(body), in.cfg.QueueBytes-queued)
 	if err != nil {
 		return nil, err
 	}
 	defer leave()
-	ev, err := n.submission(body, meta, facts)
+	ev, err := in.submission(body, meta, facts)
 	if err != nil {
 		return nil, err
 	}
-	if err := n.checkOwn(ctx, ev); err != nil {
+	if err := in.checkOwn(ctx, ev); err != nil {
 		return nil, wire.NewProblem(wire.CodeOverloaded, err.Error()).WithRetry(retryAfter)
 	}
 	if meta.DryRun {
-		result, err := n.foretell(ctx, ev)
+		result, err := in.foretell(ctx, ev)
 		if err != nil {
 			return nil, err
 		}
-		return n.answer(rec, result)
+		return in.answer(rec, result)
 	}
-	n.gens.Submitted()
-	result, place, err := n.packer.Submit(ctx, ev)
+	in.gens.Submitted()
+	result, place, err := in.packer.Submit(ctx, ev)
 	if err != nil {
-		return nil, proposeProblem(err, n.clock)
+		return nil, proposeProblem(err, in.clock)
 	}
 	if result.Replayed && !result.Evidence {
-		n.stats.replays.Add(1)
+		in.stats.replays.Add(1)
 	}
-	return n.answerPlaced(rec, facts, result, place)
+	return in.answerPlaced(rec, facts, result, place)
 }
 
 // submission is the event of a record as this node has received it.
-func (n *Node) submission(body []byte, meta api.Meta, facts verify.Facts) (event.Event, error) {
+func (in *intake) submission(body []byte, meta api.Meta, facts verify.Facts) (event.Event, error) {
 	remote := meta.Remote
-	if !n.cfg.RecordRemote {
+	if !in.cfg.RecordRemote {
 		remote = ""
 	}
 	sub := event.Sub{
-		Body: body, ReceivedAt: n.clock.now().UnixNano(), Node: n.cfg.NodeID, Remote: remote, RequestID: meta.RequestID,
+		Body: body, ReceivedAt: in.clock.now().UnixNano(), Node: in.cfg.NodeID, Remote: remote, RequestID: meta.RequestID,
 		Facts: event.Facts{KeyID: facts.KeyID, Alg: uint8(facts.Alg), Profile: uint8(facts.Profile), Mode: uint8(facts.Mode)},
 	}
 	if _, err := rand.Read(sub.Salt[:]); err != nil {
@@ -208,24 +231,24 @@ func (n *Node) submission(body []byte, meta api.Meta, facts verify.Facts) (event
 
 // answerPlaced answers for the entry that a submission ended in. When an earlier copy of it may be in the log too, that one may have
 // been accepted before its key was revoked or the policy changed: what stands of the record is its answer then, and no refusal.
-func (n *Node) answerPlaced(rec *pcs.Record, facts verify.Facts, result projections.Result, place propose.Place) (*wire.SubmitAnswer, error) {
+func (in *intake) answerPlaced(rec *pcs.Record, facts verify.Facts, result projections.Result, place propose.Place) (*wire.SubmitAnswer, error) {
 	if !place.Resent || result.Outcome != verify.Refused || !facts.Valid() || rec.Fault != nil {
-		return n.answer(rec, result)
+		return in.answer(rec, result)
 	}
-	live := n.gens.Serving()
+	live := in.gens.Serving()
 	view := live.View()
 	defer view.Close()
 	t := rec.Tuple(facts.Profile)
 	c := &projections.Checked{Rec: rec, Facts: facts, Signed: rec.SignedDigest(t), Inputs: rec.InputsDigest(t)}
-	first, ok, err := projections.Standing(view, c, result.LogTime, n.policy().Params.DedupTTL)
+	first, ok, err := projections.Standing(view, c, result.LogTime, in.policy().Params.DedupTTL)
 	if err != nil {
 		return nil, wire.NewProblem(wire.CodeOutcomeUnknown, "")
 	}
 	if !ok || first.Seq >= result.Seq {
-		return n.answer(rec, result)
+		return in.answer(rec, result)
 	}
 	first.Generation = live.Number()
-	return n.answer(rec, first)
+	return in.answer(rec, first)
 }
 
 func proposeProblem(err error, clock *ledgerClock) error {
@@ -248,28 +271,28 @@ func proposeProblem(err error, clock *ledgerClock) error {
 }
 
 // answer renders an outcome: 200 and 202 as an answer, everything else as a problem.
-func (n *Node) answer(rec *pcs.Record, r projections.Result) (*wire.SubmitAnswer, error) {
+func (in *intake) answer(rec *pcs.Record, r projections.Result) (*wire.SubmitAnswer, error) {
 	standing := r
 	if r.First != nil && (r.Replayed || r.Outcome == verify.Conflict) {
 		standing = *r.First
 	}
 	switch {
 	case r.Outcome == verify.Accepted, r.Outcome == verify.Escalated:
-		a := n.submitAnswer(standing)
+		a := in.submitAnswer(standing)
 		a.Replayed, a.Reverified, a.DHat = r.Replayed, r.Reverified, claimedDHat(rec, r.Facts)
 		return &a, nil
 	case r.Outcome == verify.Conflict:
-		p := wire.NewProblem(wire.CodeConflict, "").WithFirst(n.submitAnswer(standing))
-		return nil, n.kept(p, r)
+		p := wire.NewProblem(wire.CodeConflict, "").WithFirst(in.submitAnswer(standing))
+		return nil, in.kept(p, r)
 	}
 	if r.Reason == verify.ReasonBadSignature {
-		return nil, n.kept(n.badSignature(rec), r)
+		return nil, in.kept(in.badSignature(rec), r)
 	}
-	return nil, n.kept(n.refusalProblem(rec, r), r)
+	return nil, in.kept(in.refusalProblem(rec, r), r)
 }
 
 // kept adds where the ledger keeps a refused or conflicting submission.
-func (n *Node) kept(p *wire.Problem, r projections.Result) *wire.Problem {
+func (in *intake) kept(p *wire.Problem, r projections.Result) *wire.Problem {
 	p.PCSID, p.Outcome, p.Seq, p.Generation, p.Replayed = r.PCSID, r.Outcome.String(), r.Seq, r.Generation, r.Replayed
 	p.Policy = fmt.Sprintf("%x", r.Policy)
 	if r.AgainSeq != 0 {
@@ -278,10 +301,10 @@ func (n *Node) kept(p *wire.Problem, r projections.Result) *wire.Problem {
 	return p
 }
 
-func (n *Node) refusalProblem(rec *pcs.Record, r projections.Result) *wire.Problem {
+func (in *intake) refusalProblem(rec *pcs.Record, r projections.Result) *wire.Problem {
 	switch r.Reason {
 	case verify.ReasonMalformed, verify.ReasonSchema:
-		if fault := n.faultOf(rec); fault != nil {
+		if fault := in.faultOf(rec); fault != nil {
 			return structureProblem(rec, fault)
 		}
 		return wire.NewProblem(wire.CodeSchema, r.Detail)
@@ -316,7 +339,7 @@ func structureProblem(rec *pcs.Record, f *pcs.Fault) *wire.Problem {
 }
 
 // submitAnswer is the outcome of the event that decided. It reads no event: everybody may ask, and the log is cold.
-func (n *Node) submitAnswer(r projections.Result) wire.SubmitAnswer {
+func (in *intake) submitAnswer(r projections.Result) wire.SubmitAnswer {
 	a := wire.SubmitAnswer{
 		Accepted: r.Accepted, Escalated: r.Outcome == verify.Escalated, RecomputedBudget: r.Budget,
 		Reason: r.ReasonText(), PCSID: r.PCSID, Outcome: r.Outcome.String(), ReasonCode: r.ReasonCode(), Reasons: r.ReasonCodes(),
@@ -331,27 +354,27 @@ func (n *Node) submitAnswer(r projections.Result) wire.SubmitAnswer {
 
 // refuseSignature answers 401: through the log while the budget lasts, else at once and summed. A node that lacks a secret
 // cannot tell.
-func (n *Node) refuseSignature(ctx context.Context, body []byte, meta api.Meta, rec *pcs.Record) (*wire.SubmitAnswer, error) {
-	n.counts(meta).badSignature.Add(1)
-	if len(n.keys.missingSecrets()) > 0 {
+func (in *intake) refuseSignature(ctx context.Context, body []byte, meta api.Meta, rec *pcs.Record) (*wire.SubmitAnswer, error) {
+	in.counts(meta).badSignature.Add(1)
+	if len(in.keys.missingSecrets()) > 0 {
 		return nil, wire.NewProblem(wire.CodeKeysUnconfirmed, "").WithRetry(retryAfter)
 	}
 	switch {
 	case meta.DryRun && len(body) > refusalBytes: // a dry run logs nothing, so it takes nothing of the budget
-	case meta.DryRun, n.limits.mayLog(meta.Remote, len(body)):
-		return n.commit(ctx, body, meta, rec, verify.Facts{})
+	case meta.DryRun, in.limits.mayLog(meta.Remote, len(body)):
+		return in.commit(ctx, body, meta, rec, verify.Facts{})
 	default:
-		n.drops.add(n.clock.now().UnixNano(), len(body))
-		n.limits.dropped.Add(1)
-		n.limits.droppedBytes.Add(uint64(len(body)))
+		in.drops.add(in.clock.now().UnixNano(), len(body))
+		in.limits.dropped.Add(1)
+		in.limits.droppedBytes.Add(uint64(len(body)))
 	}
-	return nil, n.badSignature(rec)
+	return nil, in.badSignature(rec)
 }
 
 // badSignature never says which part of a signature was wrong, but tells whose record is of a scheme that the policy does not
 // take, whether the signature is good or not.
-func (n *Node) badSignature(rec *pcs.Record) *wire.Problem {
-	rules := n.policy().Signature
+func (in *intake) badSignature(rec *pcs.Record) *wire.Problem {
+	rules := in.policy().Signature
 	return wire.NewProblem(wire.CodeBadSignature, rules.SchemeFault(rec)).WithPCS(rec.PCSID)
 }
 
