@@ -1,6 +1,7 @@
 package node_test
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -52,10 +53,13 @@ func TestSuspendedLeaderHandsOver(t *testing.T) {
 		t.Errorf("the readiness does not say what helps: %s", text)
 	}
 	start(other, func(cfg *node.Config) { cfg.Keys = all })
-	c.AwaitReady(lead) // two of three find the facts false: the event is bad, and no node
-	if !strings.Contains(c.Logs(), "a record is in the ledger that is not signed as its facts say") {
-		t.Error("no word of the dispute")
-	}
+	c.AwaitReady(lead)                                                 // two of three find the facts false: the event is bad, and no node
+	c.Await("the word of the leader about the dispute", func() error { // it speaks once it has folded it itself
+		if !strings.Contains(c.Logs(), "a record is in the ledger that is not signed as its facts say") {
+			return errors.New("not in the log yet")
+		}
+		return nil
+	})
 	for i := range 3 {
 		if marked(c, i) {
 			t.Errorf("node %d quarantined itself", i+1)
