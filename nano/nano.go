@@ -1,13 +1,13 @@
-// Package nano holds decimal numbers in units of 1e-9. A ledger that must give the same answer on every machine for ever cannot
-// judge floating point numbers, so D_hat, coh_star, r and the budget are integers here:
+// Package nano holds decimal numbers in units of 1e-9. A ledger that must give the same answer on every machine
+// permanently cannot judge floating point numbers, so D_hat, coh_star, r and the budget are integers here:
 //
 //	1.412345679  is  Nano(1412345679)
 //	-0.5         is  Nano(-500000000)
 //	9000000000   is  the largest value that Parse reads
 //
-// A Nano is written in two ways. String and JSON give the shortest plain decimal (1.412345679, 0.5, 3), so that no digit is lost
-// on the way through a double. Fixed always gives nine decimals (0.500000000). Policies and reasons that the ledger stores use
-// Fixed: their bytes are hashed.
+// A Nano is written in two ways. String and JSON give the shortest plain decimal (1.412345679, 0.5, 3), so that
+// no digit is lost on the way through a double. Fixed always gives nine decimals (0.500000000). Policies and
+// reasons that the ledger stores use Fixed: their bytes are hashed.
 package nano
 
 import (
@@ -71,7 +71,8 @@ func (n Nano) String() string {
 // MarshalJSON writes n as a JSON number, in the form of String.
 func (n Nano) MarshalJSON() ([]byte, error) { return n.AppendText(make([]byte, 0, 24)) }
 
-// UnmarshalJSON reads whatever MarshalJSON writes. A number with an exponent or with more than nine decimals gives ErrSyntax.
+// UnmarshalJSON reads whatever MarshalJSON writes. A number with an exponent or with more than nine decimals
+// gives ErrSyntax.
 func (n *Nano) UnmarshalJSON(text []byte) error {
 	v, err := parse(string(text), math.MaxInt64)
 	if err != nil {

@@ -16,7 +16,7 @@ var ErrNotFound = errors.New("not found")
 // ErrGenerationGone means that the generation named in a query is no longer served here. The status is 410.
 var ErrGenerationGone = errors.New("generation gone")
 
-// Meta is what the handler knows of a request besides its body.
+// Meta describes a request, apart from its body.
 type Meta struct {
 	RequestID string // at most 64 bytes of [A-Za-z0-9._-]
 	Remote    string // address of the client, without port

@@ -1,5 +1,6 @@
-// Package cli holds what both programs do with a command line: output that is lost is an error, a flag or an argument without a
-// value is refused, and a name that does not exist is an error that says which one was probably meant.
+// Package cli holds what both programs do with a command line: output that is lost is an error, a flag or an
+// argument without a value is refused, and a name that does not exist is an error that says which one was
+// probably meant.
 //
 // It refuses to guess: a name is suggested, never corrected.
 package cli
@@ -16,7 +17,8 @@ import (
 	"github.com/recount-ledger/recount/internal/when"
 )
 
-// Output passes on what is written and keeps the first error, so that no command says that it is done when its output is lost.
+// Output passes on what is written and keeps the first error, so that no command says that it is done when its
+// output is lost.
 type Output struct {
 	to  io.Writer
 	err error
@@ -45,8 +47,9 @@ func (o *Output) Lost(err error) error {
 	return err
 }
 
-// RefuseEmpty returns an error for a text flag that is given without a value, and for an empty argument: most often a variable
-// of a shell that was not set. Taken for "not given" it would widen the command from one thing to everything.
+// RefuseEmpty returns an error for a text flag that is given without a value, and for an empty argument: most
+// often a variable of a shell that was not set. Taken for "not given" it would widen the command from one thing
+// to everything.
 func RefuseEmpty(cmd *cobra.Command, args []string) (err error) {
 	cmd.Flags().Visit(func(f *pflag.Flag) {
 		values := []string{f.Value.String()}
@@ -57,7 +60,9 @@ func RefuseEmpty(cmd *cobra.Command, args []string) (err error) {
 		}
 		for _, v := range values {
 			if err == nil && strings.TrimSpace(v) == "" {
-				err = fmt.Errorf("--%s is given without a value: give one, or leave the flag out; is a variable of your shell not set?", f.Name)
+				err = fmt.Errorf("--%s is given without a value: give one, or leave the flag out; is a "+
+					"variable of your shell not set?",
+					f.Name)
 			}
 		}
 	})

@@ -10,14 +10,15 @@ import (
 // leastHelp is the width below which help is not wrapped any more.
 const leastHelp = 40
 
-// FitHelp wraps the help of a command and of those below it to a width, which is asked for when help is printed; 0 leaves the lines
-// as they are written.
+// FitHelp wraps the help of a command and its subcommands to a width, which is determined when help is printed.
+// A width of 0 leaves the lines as written.
 func FitHelp(root *cobra.Command, width func() int) {
 	help, usage := root.HelpFunc(), root.UsageTemplate()
 	root.SetHelpFunc(func(cmd *cobra.Command, args []string) {
 		if w := width(); w >= leastHelp {
 			cmd.Long = Reflow(cmd.Long, w)
-			cmd.SetUsageTemplate(strings.ReplaceAll(usage, "Flags.FlagUsages", fmt.Sprintf("Flags.FlagUsagesWrapped %d", w)))
+			cmd.SetUsageTemplate(strings.ReplaceAll(usage, "Flags.FlagUsages",
+				fmt.Sprintf("Flags.FlagUsagesWrapped %d", w)))
 		}
 		help(cmd, args)
 	})

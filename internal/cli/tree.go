@@ -29,7 +29,8 @@ func Closed(cmd *cobra.Command, flag string, words ...string) {
 		f.Annotations = map[string][]string{}
 	}
 	f.Annotations[closedValues] = words
-	if err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)); err != nil {
+	if err := cmd.RegisterFlagCompletionFunc(flag,
+		cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)); err != nil {
 		panic(err) // registered twice: a mistake in the program
 	}
 }
@@ -66,8 +67,9 @@ func orList(words []string) string {
 	return strings.Join(words[:len(words)-1], ", ") + " or " + words[len(words)-1]
 }
 
-// Strict completes a tree of commands. A group without a run of its own shows its help, and refuses a name that it does not
-// have. What is wrong with arguments or flags is passed through usage, which gives it the exit code of wrong usage.
+// Strict completes a tree of commands. A group without a run of its own shows its help, and refuses a name that
+// it does not have. What is wrong with arguments or flags is passed through usage, which gives it the exit code
+// of wrong usage.
 func Strict(root *cobra.Command, usage func(error) error) {
 	wrap := func(err error) error {
 		if err == nil {
@@ -130,7 +132,8 @@ func Completion(program string, usage func(error) error) *cobra.Command {
 				return scripts[args[0]](cmd.Root(), cmd.OutOrStdout())
 			}
 			path := cmd.CommandPath()
-			return usage(fmt.Errorf("%s needs the name of one shell: %s; \"%s --help\" shows examples", path, orList(shells), path))
+			return usage(fmt.Errorf("%s needs the name of one shell: %s; \"%s --help\" shows examples", path,
+				orList(shells), path))
 		},
 	}
 }
@@ -161,11 +164,12 @@ func Unknown(group *cobra.Command, name string) error {
 		}
 	}
 	path := group.CommandPath()
-	return fmt.Errorf("%s has no command %q%s\"%s --help\" lists them", path, name, ended(meant(name, known, path+" ")), path)
+	return fmt.Errorf("%s has no command %q%s\"%s --help\" lists them", path, name,
+		ended(meant(name, known, path+" ")), path)
 }
 
-// flagError adds what was probably meant to the error of a flag that does not exist, says what a flag takes that was given another
-// value, and where the flags are listed.
+// flagError adds what was probably meant to the error of a flag that does not exist, says what a flag takes
+// that was given another value, and where the flags are listed.
 func flagError(cmd *cobra.Command, err error) error {
 	var missing *pflag.NotExistError
 	var invalid *pflag.InvalidValueError
@@ -209,7 +213,7 @@ func meant(word string, known []string, prefix string) string {
 	return ""
 }
 
-// ended is what stands between a guess, or none, and the next sentence.
+// ended returns the text between a guess, which may be empty, and the next sentence.
 func ended(guess string) string {
 	if guess == "" {
 		return "; "
@@ -217,8 +221,8 @@ func ended(guess string) string {
 	return guess + " "
 }
 
-// Nearest gives the known word that was probably meant, "" when none is near: one that begins with word, or that a slip or
-// two of the fingers away.
+// Nearest gives the known word that was probably meant, "" when none is near: one that begins with word, or
+// that a slip or two of the fingers away.
 func Nearest(word string, known []string) string {
 	word = strings.ToLower(word)
 	best, least := "", min(2, len(word)/2)+1

@@ -10,7 +10,7 @@ import (
 	"github.com/recount-ledger/recount/internal/cluster/certs"
 )
 
-// peerTLS is what one reading of the TLS files gave. It is replaced whole, never changed.
+// peerTLS is the result of reading the TLS files once. It is replaced as a whole and never modified.
 type peerTLS struct {
 	cert  tls.Certificate
 	roots *x509.CertPool
@@ -106,7 +106,7 @@ func (c *Cluster) ReloadTLS() error {
 	return nil
 }
 
-// CertificateEnd is when the peer certificate in use expires.
+// CertificateEnd returns the time at which the peer certificate in use expires.
 func (c *Cluster) CertificateEnd() time.Time { return c.peer.tls.Load().cert.Leaf.NotAfter }
 
 func (p *peerPort) serverTLS() *tls.Config {

@@ -1,14 +1,15 @@
-// Package durable makes names survive a power loss. A file system promises that a file's bytes are on the disk after fsync of
-// the file. It promises that the file has its name there only after fsync of the directory that holds the name:
+// Package durable makes names survive a power loss. A file system promises that a file's bytes are on the disk
+// after fsync of the file. It promises that the file has its name there only after fsync of the directory that
+// holds the name:
 //
 //	write a.new      the bytes are in memory
 //	fsync a.new      the bytes are on the disk
 //	rename a.new a   the new name is in memory
 //	fsync .          the new name is on the disk, the old content is gone
 //
-// The functions here do the last step, and all of them in the right order. What returns without an error has survived a power
-// loss. The package does not open stores and does not decide what to do about an error: a caller that gets one must take it that
-// nothing is on the disk.
+// The functions here do the last step, and all of them in the right order. What returns without an error has
+// survived a power loss. The package does not open stores and does not decide what to do about an error: a
+// caller that gets one must take it that nothing is on the disk.
 //
 // A nil FS means the disk of the operating system. Tests pass a vfs.MemFS that forgets what was not synced.
 package durable
@@ -47,8 +48,9 @@ func SyncDir(fs vfs.FS, dir string) error {
 	return nil
 }
 
-// MkdirAll creates a directory, with the parents that it lacks, and makes their names durable. It syncs the directory and its
-// parent also when both exist: the process that created them may have ended before it synced them.
+// MkdirAll creates a directory, with the parents that it lacks, and makes their names durable. It syncs the
+// directory and its parent also when both exist: the process that created them may have ended before it synced
+// them.
 func MkdirAll(fs vfs.FS, dir string, perm os.FileMode) error {
 	fs = orDisk(fs)
 	changed := []string{dir, fs.PathDir(dir)}
@@ -69,8 +71,9 @@ func MkdirAll(fs vfs.FS, dir string, perm os.FileMode) error {
 	return nil
 }
 
-// WriteFile replaces the file at path, on the disk of the operating system. A reader, and a start after a crash, find the old
-// content or the new one and never a part. It writes path+".new" on the way and replaces one that an earlier crash has left.
+// WriteFile replaces the file at path, on the disk of the operating system. A reader, and a start after a
+// crash, find the old content or the new one and never a part. It writes path+".new" on the way and replaces
+// one that an earlier crash has left.
 func WriteFile(path string, content []byte, perm os.FileMode) error {
 	next := path + ".new"
 	f, err := os.OpenFile(next, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, perm)
@@ -87,8 +90,9 @@ func WriteFile(path string, content []byte, perm os.FileMode) error {
 	return SyncDir(nil, filepath.Dir(path))
 }
 
-// RemoveDir removes a directory with everything in it. It renames it to aside first, so that after a crash there is all of it
-// or none under its name. What a crash leaves under aside is for RemovePrefixed. A directory that is not there is no error.
+// RemoveDir removes a directory with everything in it. It renames it to aside first, so that after a crash
+// there is all of it or none under its name. What a crash leaves under aside is for RemovePrefixed. A directory
+// that is not there is no error.
 func RemoveDir(disk vfs.FS, dir, aside string) error {
 	disk = orDisk(disk)
 	if err := disk.RemoveAll(aside); err != nil {
@@ -103,8 +107,8 @@ func RemoveDir(disk vfs.FS, dir, aside string) error {
 	return disk.RemoveAll(aside)
 }
 
-// RemovePrefixed removes what is in dir under a name that begins with prefix, and returns those names. A dir that is not
-// there is no error.
+// RemovePrefixed removes what is in dir under a name that begins with prefix, and returns those names. A dir
+// that is not there is no error.
 func RemovePrefixed(disk vfs.FS, dir, prefix string) (removed []string, err error) {
 	disk = orDisk(disk)
 	names, err := disk.List(dir)

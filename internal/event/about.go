@@ -41,7 +41,7 @@ func Members(m proto.Message) (map[string]any, error) {
 	return out, nil
 }
 
-// About is what an operator's event says beside who did it and why. Of a policy that is the id.
+// About returns the content of an operator's event except its actor and reason. For a policy that is the id.
 func About(m any) (map[string]any, error) {
 	switch m := m.(type) {
 	case *PolicyPublishedV1:

@@ -8,7 +8,7 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// claim is what a list says of an event.
+// claim is a statement of a list about an event.
 type claim struct {
 	check, what string
 	holds       func(*Event, any) bool

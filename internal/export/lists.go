@@ -50,8 +50,10 @@ func (w *walk) intervalsOtherwise(folded []projections.Interval) string {
 	}
 	for n, f := range folded {
 		l := listed[n]
-		if l.Policy != hex.EncodeToString(f.Policy[:]) || l.FromSeq != f.FromSeq || l.Generation != f.Generation || !w.same(l.ToSeq, f.ToSeq) {
-			return fmt.Sprintf("policy %.16s was in force from event %d on, otherwise than listed", hex.EncodeToString(f.Policy[:]), f.FromSeq)
+		if l.Policy != hex.EncodeToString(f.Policy[:]) || l.FromSeq != f.FromSeq || l.Generation != f.Generation ||
+			!w.same(l.ToSeq, f.ToSeq) {
+			return fmt.Sprintf("policy %.16s was in force from event %d on, otherwise than listed",
+				hex.EncodeToString(f.Policy[:]), f.FromSeq)
 		}
 	}
 	return ""

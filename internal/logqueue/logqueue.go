@@ -112,6 +112,8 @@ func (q *Queue) write(line []byte) bool {
 
 // lostLine tells the reader of the log, in the form of the other lines, that some are missing.
 func lostLine(n uint64) []byte {
-	return fmt.Appendf(nil, `{"time":%q,"level":%q,"msg":"lines of this log were dropped: its reader was away or too slow","dropped":%d}`+"\n",
+	return fmt.Appendf(nil,
+		`{"time":%q,"level":%q,"msg":"lines of this log were dropped: its reader was away or too slow","dropped":%d}`+
+			"\n",
 		time.Now().Format(time.RFC3339Nano), slog.LevelWarn.String(), n)
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// Source is what a feed asks a cluster; *client.Client is one.
+// Source has the requests that a feed makes. *client.Client implements it.
 type Source interface {
 	AuditPage(context.Context, client.AuditQuery) (*wire.AuditPage, error)
 	FlipsPage(context.Context, client.FlipsQuery) (*wire.FlipsPage, error)
@@ -51,11 +51,11 @@ type Feed struct {
 // ErrSwitched: another generation answers than a batch began with.
 var ErrSwitched = errors.New("another generation began to answer meanwhile")
 
-// mostSwitches is how often a batch is begun again before the feed gives up.
+// mostSwitches bounds the restarts of a batch before the feed gives up.
 const mostSwitches = 10
 
-// Run writes batches until the tables are as far as the cluster. It changes nothing that a batch which was written before an
-// error does.
+// Run writes batches until the tables are as far as the cluster. It changes nothing that a batch which was
+// written before an error does.
 func (f *Feed) Run(ctx context.Context) error {
 	for switched := 0; ; {
 		more, err := f.round(ctx)
@@ -80,7 +80,9 @@ func within[T any](ctx context.Context, f *Feed, ask func(context.Context) (T, e
 // page reads rows from an event on, as far as one page goes.
 func (f *Feed) page(ctx context.Context, q client.AuditQuery) (*wire.AuditPage, error) {
 	q.MinSeq = max(f.After.Seq, f.fresh)
-	page, err := within(ctx, f, func(ctx context.Context) (*wire.AuditPage, error) { return f.Source.AuditPage(ctx, q) })
+	page, err := within(ctx, f, func(ctx context.Context) (*wire.AuditPage, error) {
+		return f.Source.AuditPage(ctx, q)
+	})
 	if err == nil {
 		f.fresh = max(f.fresh, page.AppliedSeq)
 	}
@@ -131,7 +133,11 @@ func (f *Feed) append(ctx context.Context, page *wire.AuditPage) (more bool, err
 		if more = page.NextCursor != ""; !more || s.rows >= uint64(cmp.Or(f.batch, batchRows)) {
 			return more, f.load(s, next)
 		}
-		q := client.AuditQuery{Limit: min(pageRows, cmp.Or(f.batch, pageRows)), Cursor: page.NextCursor, FromSeq: max(f.After.Seq, f.seen) + 1}
+		q := client.AuditQuery{
+			Limit:   min(pageRows, cmp.Or(f.batch, pageRows)),
+			Cursor:  page.NextCursor,
+			FromSeq: max(f.After.Seq, f.seen) + 1,
+		}
 		page, err = f.page(ctx, q)
 		if errors.Is(err, client.ErrCursorGone) {
 			return true, f.load(s, next) // these rows are whole; the next round sees the switch
@@ -170,8 +176,8 @@ func (f *Feed) askPatterns(ctx context.Context) (bool, error) {
 	return changed, nil
 }
 
-// change brings the rows up to the cursor to what another generation says: those that it says otherwise, or all of them when the
-// one of the cursor is gone and nobody knows any more which those are.
+// change brings the rows up to the cursor to what another generation says: those that it says otherwise, or all
+// of them when the one of the cursor is gone and nobody knows any more which those are.
 func (f *Feed) change(ctx context.Context, to uint32) error {
 	before, err := f.switches(ctx, to)
 	if err != nil {
@@ -215,7 +221,7 @@ func (s *switches) kept(number uint32) bool {
 	return i >= 0 && s.items[i].State != wire.GenerationDropped
 }
 
-// switches reads them; ErrSwitched when to is not the one that answers.
+// switches reads the generations. It returns ErrSwitched if to is not the active one.
 func (f *Feed) switches(ctx context.Context, to uint32) (*switches, error) {
 	page, err := within(ctx, f, f.Source.Generations)
 	if err != nil {
@@ -256,12 +262,19 @@ func (f *Feed) every(ctx context.Context, s *script, to uint32) error {
 	return nil
 }
 
-// flipped adds the rows up to the cursor of which the generation of the cursor and the one that answers say different things.
+// flipped adds the rows up to the cursor that differ between the generation of the cursor and the active one.
 func (f *Feed) flipped(ctx context.Context, s *script, to uint32) error {
-	q := client.FlipsQuery{Generation: f.After.Generation, Position: f.After.Seq, Limit: pageRows, Read: client.Read{MinSeq: f.fresh}}
+	q := client.FlipsQuery{
+		Generation: f.After.Generation,
+		Position:   f.After.Seq,
+		Limit:      pageRows,
+		Read:       client.Read{MinSeq: f.fresh},
+	}
 	var rows []wire.AuditItem // read in one page, from the last flip that was looked up on
 	for f.After.Seq > 0 {
-		page, err := within(ctx, f, func(ctx context.Context) (*wire.FlipsPage, error) { return f.Source.FlipsPage(ctx, q) })
+		page, err := within(ctx, f, func(ctx context.Context) (*wire.FlipsPage, error) {
+			return f.Source.FlipsPage(ctx, q)
+		})
 		if err != nil {
 			return gone(err)
 		}

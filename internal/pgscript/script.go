@@ -1,5 +1,5 @@
-// Package pgscript makes psql scripts that keep the audit list of a ledger in PostgreSQL. It opens no connection to a database:
-// who may write there runs psql.
+// Package pgscript makes psql scripts that keep the audit list of a ledger in PostgreSQL. It opens no
+// connection to a database: who may write there runs psql.
 package pgscript
 
 import (
@@ -28,11 +28,12 @@ var (
 )
 
 // columns of recount_audit, in the order of values.
-const columns = "seq, log_time, received_at, node, request_id, pcs_id, shard_id, epoch, key_id, status, outcome, accepted, reason_code, " +
+const columns = "seq, log_time, received_at, node, request_id, pcs_id, shard_id, epoch, key_id, status, " +
+	"outcome, accepted, reason_code, " +
 	"reason, recomputed_d_hat, policy, evidence, first_seq, generation"
 
-// Cursor says how far the tables are filled: up to event Seq, with the outcomes of Generation. The zero Cursor is that of empty
-// tables.
+// Cursor says how far the tables are filled: up to event Seq, with the outcomes of Generation. The zero Cursor
+// is that of empty tables.
 type Cursor struct {
 	Generation uint32
 	Seq        uint64
@@ -56,8 +57,8 @@ func ParseCursor(s string) (c Cursor, err error) {
 	return Cursor{}, fmt.Errorf("%q: must be the generation and the seq of recount_cursor, such as \"1 4065\"", s)
 }
 
-// script writes one batch. Rows go into temporary tables; one statement at its end brings them into the tables and moves the
-// cursor. A script that is cut anywhere therefore changes nothing.
+// script writes one batch. Rows go into temporary tables; one statement at its end brings them into the tables
+// and moves the cursor. A script that is cut anywhere therefore changes nothing.
 type script struct {
 	w    *bufio.Writer
 	rows uint64
@@ -133,7 +134,7 @@ func (s *script) load(cluster string, after, next Cursor, patterns []string) err
 	return s.w.Flush()
 }
 
-// valuesOf gives the columns of a row; nil is a null.
+// valuesOf returns the columns of a row. Nil is a null.
 func valuesOf(i *wire.AuditItem) ([]*string, error) {
 	logTime, err := moment(i.LogTime)
 	if err != nil {
@@ -155,8 +156,9 @@ func valuesOf(i *wire.AuditItem) ([]*string, error) {
 		first = number(i.FirstSeq)
 	}
 	accepted, evidence := strconv.FormatBool(i.Accepted), strconv.FormatBool(i.Evidence)
-	return []*string{number(i.Seq), &logTime, &received, &i.Node, known(i.RequestID), known(i.PCSID), known(i.ShardID), epoch, known(i.KeyID),
-		number(i.Status), &i.Outcome, &accepted, &i.ReasonCode, &i.Reason, dHat, &i.Policy, &evidence, first, number(i.Generation)}, nil
+	return []*string{number(i.Seq), &logTime, &received, &i.Node, known(i.RequestID), known(i.PCSID),
+		known(i.ShardID), epoch, known(i.KeyID), number(i.Status), &i.Outcome, &accepted, &i.ReasonCode, &i.Reason,
+		dHat, &i.Policy, &evidence, first, number(i.Generation)}, nil
 }
 
 // known is nil for the empty text: there is none.
@@ -183,7 +185,8 @@ func moment(s string) (string, error) {
 
 var copyEscapes = strings.NewReplacer(`\`, `\\`, "\t", `\t`, "\n", `\n`, "\r", `\r`, "\x00", string(utf8.RuneError))
 
-// escape writes a text for COPY. A text of PostgreSQL holds no NUL and nothing but UTF-8: what it cannot hold becomes U+FFFD.
+// escape writes a text for COPY. A text of PostgreSQL holds no NUL and nothing but UTF-8: what it cannot hold
+// becomes U+FFFD.
 func escape(s string) string {
 	return copyEscapes.Replace(strings.ToValidUTF8(s, string(utf8.RuneError)))
 }

@@ -30,12 +30,14 @@ func program(t testing.TB, name string) string {
 	}
 	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/" + name)
 	if err != nil || len(found) == 0 {
-		t.Skipf("%s is not installed (Debian: apt-get install postgresql): nothing is tried against a real database", name)
+		t.Skipf("%s is not installed (Debian: apt-get install postgresql): nothing is tried against a real database",
+			name)
 	}
 	return found[len(found)-1]
 }
 
-// Start starts a server, and skips the test where none is installed. It does not run as root; the user postgres does it then.
+// Start starts a server, and skips the test if none is installed. The server does not run as root but as the
+// user postgres.
 func Start(t testing.TB) *Server {
 	t.Helper()
 	initdb, ctl := program(t, "initdb"), program(t, "pg_ctl")
@@ -47,13 +49,15 @@ func Start(t testing.TB) *Server {
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	p := &Server{t, dir}
 	as := p.owner()
-	p.server(as, initdb, "-D", dir+"/data", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale", "C.UTF-8", "--no-sync")
-	p.server(as, ctl, "-D", dir+"/data", "-w", "-l", dir+"/data/log", "-o", "-F -c listen_addresses='' -k "+dir, "start")
+	p.server(as, initdb, "-D", dir+"/data", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale", "C.UTF-8",
+		"--no-sync")
+	p.server(as, ctl, "-D", dir+"/data", "-w", "-l", dir+"/data/log", "-o", "-F -c listen_addresses='' -k "+dir,
+		"start")
 	t.Cleanup(func() { p.server(as, ctl, "-D", dir+"/data", "-m", "immediate", "-w", "stop") })
 	return p
 }
 
-// owner is whom the server runs as, nil for whoever runs the test.
+// owner returns the user for the server, or nil for the user of the test.
 func (p *Server) owner() *syscall.SysProcAttr {
 	if os.Getuid() != 0 {
 		return nil

@@ -352,14 +352,14 @@ func (c *Control) Active() (number uint32, since uint64) {
 	return c.sched.active(since), since
 }
 
-// ActiveAfter returns the generation that answers events after seq, as far as events are folded.
+// ActiveAfter returns the active generation for events after seq, as far as events are folded.
 func (c *Control) ActiveAfter(seq uint64) uint32 {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	return c.sched.active(seq)
 }
 
-// AnswersEntry returns the generation that answers the events of a Raft entry that this process has seen
+// AnswersEntry returns the active generation for the events of a Raft entry that this process has seen
 // committed.
 func (c *Control) AnswersEntry(index uint64) uint32 {
 	c.mu.RLock()

@@ -1,5 +1,5 @@
-// Package secretfile reads files that hold secrets. It refuses a file that others may read or change, and says which
-// command makes it right; it never puts a byte of the content into an error.
+// Package secretfile reads files that hold secrets. It rejects a file that others may read or change, and names
+// the command that corrects it. It never puts a byte of the content into an error.
 package secretfile
 
 import (
@@ -91,13 +91,15 @@ func check(path string, info fs.FileInfo, forbidden fs.FileMode) error {
 	if forbidden == publicBits {
 		fix = "644"
 	}
-	return fmt.Errorf("%w: %s has mode %04o, so %s; run: chmod %s %s", ErrMode, path, info.Mode().Perm(), who, fix, quote(path))
+	return fmt.Errorf("%w: %s has mode %04o, so %s; run: chmod %s %s", ErrMode, path, info.Mode().Perm(), who, fix,
+		quote(path))
 }
 
-// quote writes a name for a shell, as it is when nothing in it is special.
+// quote quotes a name for a shell if necessary.
 func quote(name string) string {
 	plain := func(r rune) bool {
-		return r == '/' || r == '.' || r == '-' || r == '_' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
+		return r == '/' || r == '.' || r == '-' || r == '_' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' ||
+			r >= 'A' && r <= 'Z'
 	}
 	if strings.TrimFunc(name, plain) == "" {
 		return name

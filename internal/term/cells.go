@@ -10,8 +10,8 @@ const ellipsis = "…"
 
 // wide are the ranges of characters that take two columns on a terminal.
 var wide = &unicode.RangeTable{
-	R16: []unicode.Range16{{0x1100, 0x115f, 1}, {0x2e80, 0x303e, 1}, {0x3041, 0xa4cf, 1}, {0xa960, 0xa97f, 1}, {0xac00, 0xd7a3, 1},
-		{0xf900, 0xfaff, 1}, {0xfe30, 0xfe6f, 1}, {0xff00, 0xff60, 1}, {0xffe0, 0xffe6, 1}},
+	R16: []unicode.Range16{{0x1100, 0x115f, 1}, {0x2e80, 0x303e, 1}, {0x3041, 0xa4cf, 1}, {0xa960, 0xa97f, 1},
+		{0xac00, 0xd7a3, 1}, {0xf900, 0xfaff, 1}, {0xfe30, 0xfe6f, 1}, {0xff00, 0xff60, 1}, {0xffe0, 0xffe6, 1}},
 	R32: []unicode.Range32{{0x16fe0, 0x18aff, 1}, {0x1b000, 0x1b2ff, 1}, {0x1f000, 0x1faff, 1}, {0x20000, 0x3fffd, 1}},
 }
 
@@ -55,8 +55,8 @@ func head(s string, columns int) string {
 	return s
 }
 
-// Wrap breaks a text at its blanks into lines of at most so many columns. A longer word, such as an id, stays whole, so that it can be
-// copied. With columns below 1 the text stays one line.
+// Wrap breaks a text at its blanks into lines of at most so many columns. A longer word, such as an id, stays
+// whole, so that it can be copied. With columns below 1 the text stays one line.
 func Wrap(s string, columns int) []string {
 	if columns < 1 || Width(s) <= columns {
 		return []string{s}

@@ -21,7 +21,8 @@ func (s Style) Paint(text string) string {
 	return "\x1b[" + string(s) + "m" + text + "\x1b[0m"
 }
 
-// words gives each word of a closed set its colour, the same in every table. Texts that come from records are never looked up.
+// words gives each word of a closed set its colour, the same in every table. Texts that come from records are
+// never looked up.
 var words = map[string]Style{
 	"refused": Red, "rejected": Red, "unreachable": Red, "no answer": Red, "failed": Red,
 	"revoked": Red, "compromised": Red, "let through": Red, "different": Red,

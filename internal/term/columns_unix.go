@@ -4,7 +4,7 @@ package term
 
 import "golang.org/x/sys/unix"
 
-// columns asks the terminal for its width; 0 when it does not say.
+// columns returns the width of the terminal, or 0 if it is not known.
 func columns(fd uintptr) int {
 	size, err := unix.IoctlGetWinsize(int(fd), unix.TIOCGWINSZ)
 	if err != nil {

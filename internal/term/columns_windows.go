@@ -2,7 +2,7 @@ package term
 
 import "golang.org/x/sys/windows"
 
-// columns asks the console for its width; 0 when it does not say.
+// columns returns the width of the console, or 0 if it is not known.
 func columns(fd uintptr) int {
 	var info windows.ConsoleScreenBufferInfo
 	if err := windows.GetConsoleScreenBufferInfo(windows.Handle(fd), &info); err != nil {

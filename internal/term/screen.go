@@ -23,9 +23,9 @@ type Screen struct {
 	Color    bool
 }
 
-// Look finds out what w is. A width above 0 counts everywhere; COLUMNS counts on a terminal only, so that an exported variable
-// cuts nothing in a pipe. NO_COLOR and TERM=dumb switch colours off, unless color is ColorAlways. A writer that passes on to
-// another one has a method Under() io.Writer, which returns it.
+// Look determines the properties of w. A width above 0 applies everywhere. COLUMNS applies to a terminal only,
+// so that an exported variable cuts nothing in a pipe. NO_COLOR and TERM=dumb switch colours off, unless color
+// is ColorAlways. A writer that wraps another one has a method Under() io.Writer, which returns the other one.
 func Look(w io.Writer, width int, color string, env func(string) string) Screen {
 	w = under(w)
 	s := Screen{Width: width, Terminal: IsTerminal(w)}

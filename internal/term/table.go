@@ -44,8 +44,8 @@ const (
 	hold     = 256 // rows that are looked at before the widths are chosen
 )
 
-// Table prints rows as they come. The widths follow from the rows of the first flush, and grow later if they must; no line is
-// longer than the screen is wide.
+// Table prints rows as they come. The widths follow from the rows of the first flush, and grow later if
+// necessary. No line is wider than the screen.
 type Table struct {
 	w       io.Writer
 	screen  Screen
@@ -137,8 +137,8 @@ func (t *Table) names() []string {
 	return names
 }
 
-// fit chooses the columns and their widths: as many columns as fit when each is as narrow as it may be, then more width for the
-// most important ones.
+// fit chooses the columns and their widths: as many columns as fit when each is as narrow as it may be, then
+// more width for the most important ones.
 func (t *Table) fit() {
 	t.shown = t.shown[:0:0]
 	for i, c := range t.columns {

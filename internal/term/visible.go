@@ -6,7 +6,8 @@ import (
 	"unicode"
 )
 
-// Visible writes characters that nobody sees, but that change how a line is read, as \u escapes. Line feeds and tabs stay.
+// Visible writes characters that nobody sees, but that change how a line is read, as \u escapes. Line feeds and
+// tabs stay.
 func Visible(s string) string {
 	hidden := func(r rune) bool {
 		return unicode.IsControl(r) && r != '\n' && r != '\t' || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp)

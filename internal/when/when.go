@@ -34,7 +34,8 @@ const (
 	week = 7 * day
 )
 
-// Span reads a time span: what time.ParseDuration reads, with weeks and days of 24 hours in front, as in 1w, 30d or 1d12h.
+// Span reads a time span: what time.ParseDuration reads, with weeks and days of 24 hours in front, as in 1w,
+// 30d or 1d12h.
 func Span(text string) (time.Duration, error) {
 	var sum time.Duration
 	rest := text
@@ -62,15 +63,15 @@ func Span(text string) (time.Duration, error) {
 	return sum + d, nil
 }
 
-// Clock is what words and spans refer to.
+// Clock is the reference for words and spans.
 type Clock struct {
 	Now    time.Time
 	Zone   *time.Location // in which days begin; nil is UTC
 	Future bool           // a span is after now, and not before
 }
 
-// Moment reads a time: an RFC 3339 date-time, a date, which is its first instant, a word, or a span before now (after now, if
-// Future).
+// Moment reads a time: an RFC 3339 date-time, a date, which is its first instant, a word, or a span before now
+// (after now, if Future).
 func (c Clock) Moment(text string) (time.Time, error) {
 	at, err := c.read(strings.TrimSpace(text))
 	switch {

@@ -1,5 +1,5 @@
-// Package docs holds the pages against the code: tests that a page names exist, files that it links are there, and alerts
-// speak of metrics that the code has.
+// Package docs holds pages and comments against the code and the rules of the house: tests that a page names exist,
+// files that it links are there, alerts speak of metrics that the code has, and comments keep to plain English.
 package docs
 
 import (

@@ -94,7 +94,7 @@ func (ca *CA) CertPEM() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca.der})
 }
 
-// NotAfter is when the authority expires.
+// NotAfter returns the time at which the authority expires.
 func (ca *CA) NotAfter() time.Time { return ca.cert.NotAfter }
 
 // Save writes <base>.crt and <base>.key (readable by the owner only) into dir, which it creates.
@@ -139,7 +139,8 @@ func LoadCA(dir, base string) (*CA, error) {
 	return ca, nil
 }
 
-// Issue makes a key and signs a certificate for it. ErrOutlives when the authority expires before the certificate would.
+// Issue makes a key and signs a certificate for it. ErrOutlives when the authority expires before the
+// certificate would.
 func (ca *CA) Issue(r Request) (certPEM, key []byte, err error) {
 	if !r.Client && !r.Server {
 		return nil, nil, errors.New("certs: a certificate is for clients, servers or both")
@@ -152,7 +153,8 @@ func (ca *CA) Issue(r Request) (certPEM, key []byte, err error) {
 		return nil, nil, err
 	}
 	if tmpl.NotAfter.After(ca.cert.NotAfter) {
-		return nil, nil, fmt.Errorf("%w: it ends %s, the authority %s", ErrOutlives, tmpl.NotAfter.UTC().Format(time.DateOnly), ca.cert.NotAfter.Format(time.DateOnly))
+		return nil, nil, fmt.Errorf("%w: it ends %s, the authority %s", ErrOutlives,
+			tmpl.NotAfter.UTC().Format(time.DateOnly), ca.cert.NotAfter.Format(time.DateOnly))
 	}
 	tmpl.KeyUsage, tmpl.BasicConstraintsValid = x509.KeyUsageDigitalSignature, true
 	tmpl.DNSNames, tmpl.IPAddresses = r.DNS, r.IPs
@@ -195,8 +197,8 @@ func keyPEM(key *ecdsa.PrivateKey) ([]byte, error) {
 	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), nil
 }
 
-// WritePair writes <base>.key (0600) and <base>.crt (0644) into dir, which it creates. Each file is whole at any moment, so
-// that a node that watches them never reads half of one.
+// WritePair writes <base>.key (0600) and <base>.crt (0644) into dir, which it creates. Each file is whole at
+// any moment, so that a node that watches them never reads half of one.
 func WritePair(dir, base string, certPEM, key []byte) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("certs: %w", err)

@@ -13,8 +13,8 @@ var Roles = []string{"auditor", "responder", "operator", "metrics"}
 // NodeURI is the URI SAN of a node's peer certificate.
 func NodeURI(clusterID, nodeID string) string { return "recount://" + clusterID + "/node/" + nodeID }
 
-// RoleURI is the URI SAN of a client certificate: recount://<cluster-id>/role/<role>/<name>. The errors say which part is
-// wrong.
+// RoleURI is the URI SAN of a client certificate: recount://<cluster-id>/role/<role>/<name>. The errors say
+// which part is wrong.
 func RoleURI(clusterID, role, name string) (string, error) {
 	var errs []error
 	if err := CheckID(clusterID); err != nil {

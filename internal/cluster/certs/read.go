@@ -13,11 +13,11 @@ import (
 	"github.com/recount-ledger/recount/internal/secretfile"
 )
 
-// ErrValidity says that a certificate is not valid at the moment; compare with errors.Is.
+// ErrValidity means that a certificate is not valid at the moment. Compare with errors.Is.
 var ErrValidity = errors.New("not valid now")
 
-// ReadPair reads a certificate, with its chain if any, and the private key that belongs to it. The errors name the file. A key
-// that others can read is refused, whenever it is read.
+// ReadPair reads a certificate, with its chain if any, and the private key that belongs to it. The errors name
+// the file. A key that others can read is refused, whenever it is read.
 func ReadPair(certFile, keyFile string) (tls.Certificate, error) {
 	certPEM, err := os.ReadFile(certFile)
 	if err != nil {

@@ -21,9 +21,9 @@ type Port interface {
 	CertificateEnd() time.Time
 }
 
-// Reloader follows the files of one TLS port. It reloads when their content has changed and was the same at two looks, so
-// that a pair that is being replaced is not taken half-way. What was refused is tried at every later look, since time or a
-// permission may mend it, but it is logged and counted only once.
+// Reloader follows the files of one TLS port. It reloads when their content has changed and was the same at two
+// looks, so that a pair that is being replaced is not taken half-way. What was refused is tried at every later
+// look, since time or a permission may mend it, but it is logged and counted only once.
 type Reloader struct {
 	name  string // api or peer
 	files []string
@@ -98,7 +98,8 @@ func (r *Reloader) look(asked bool) {
 	}
 	r.done, r.complaint = now, ""
 	r.loaded.Add(1)
-	r.log.Info("certificate files loaded, new connections use them", "port", r.name, "not_after", r.End().UTC().Format(time.RFC3339))
+	r.log.Info("certificate files loaded, new connections use them", "port", r.name,
+		"not_after", r.End().UTC().Format(time.RFC3339))
 }
 
 // Watcher looks at the files of several ports once a second.
@@ -109,7 +110,7 @@ type Watcher struct {
 // NewWatcher returns a watcher. Reload may be called before Run.
 func NewWatcher() *Watcher { return &Watcher{asked: make(chan struct{}, 1)} }
 
-// Reload makes Run read the files of all ports now, changed or not. It returns at once; the log tells the result.
+// Reload makes Run read the files of all ports now, changed or not. It returns at once. The log has the result.
 func (w *Watcher) Reload() {
 	select {
 	case w.asked <- struct{}{}:

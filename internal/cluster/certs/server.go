@@ -28,8 +28,8 @@ type serverState struct {
 	pair   tls.Certificate
 }
 
-// NewServer reads the files. It serves an expired certificate all the same, with a warning: a client that insists does not
-// connect, and the others can still read.
+// NewServer reads the files. It serves an expired certificate all the same, with a warning: a client that
+// insists does not connect, and the others can still read.
 func NewServer(files ServerFiles, log *slog.Logger) (*Server, error) {
 	a := &Server{files: files}
 	s, err := a.read()
@@ -48,7 +48,11 @@ func (a *Server) read() (*serverState, error) {
 	if err != nil {
 		return nil, fmt.Errorf("API certificate: %w", err)
 	}
-	config := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}, NextProtos: []string{"h2", "http/1.1"}}
+	config := &tls.Config{
+		MinVersion:   tls.VersionTLS12,
+		Certificates: []tls.Certificate{pair},
+		NextProtos:   []string{"h2", "http/1.1"},
+	}
 	if a.files.CA == "" {
 		return &serverState{config, pair}, nil
 	}
@@ -84,7 +88,11 @@ func (a *Server) VerifyClientChain(chain []*x509.Certificate) bool {
 	for _, cert := range chain[1:] {
 		between.AddCert(cert)
 	}
-	_, err := chain[0].Verify(x509.VerifyOptions{Roots: roots, Intermediates: between, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
+	_, err := chain[0].Verify(x509.VerifyOptions{
+		Roots:         roots,
+		Intermediates: between,
+		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	})
 	return err == nil
 }
 
