@@ -64,7 +64,7 @@ type approveOnly struct{ act, diff string }
 
 func (o *approveOnly) add(cmd *cobra.Command) {
 	acts := []string{wire.OperationActivate, wire.OperationApply, wire.OperationRollback, wire.OperationThaw}
-	cmd.Flags().StringVar(&o.act, "only", "", "say yes to nothing but this: "+strings.Join(acts, ", "))
+	cmd.Flags().StringVar(&o.act, "only", "", "approve only this: "+strings.Join(acts, ", "))
 	cmd.Flags().StringVar(&o.diff, "diff", "", "approve only an activation with this digest, which you reviewed")
 	cli.Closed(cmd, "only", acts...)
 }

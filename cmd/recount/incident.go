@@ -240,8 +240,8 @@ func (a *app) startHindsight(ctx context.Context, c *client.Client, in *keyIncid
 		if g.StartedSeq > in.sinceSeq {
 			return &g, nil
 		}
-		return nil, &codedError{exitRejected, fmt.Errorf("generation %d was started before event %d, which says since when the key is in other hands: it takes too little away",
-			g.Generation, in.sinceSeq), fmt.Sprintf("Give it up with \"%s\", then give this command again.", a.commandLine(fmt.Sprintf("recount generation drop %d", g.Generation)))}
+		return nil, &codedError{exitRejected, fmt.Errorf("generation %d was started before event %d, which moved the time of the compromise: it removes too little",
+			g.Generation, in.sinceSeq), fmt.Sprintf("Drop it with \"%s\", then repeat this command.", a.commandLine(fmt.Sprintf("recount generation drop %d", g.Generation)))}
 	}
 	return nil, err
 }

@@ -110,7 +110,7 @@ const bypassPage = `{{define "bypass"}}{{template "head" "Verification bypass"}}
 <tr><th>State<td>{{shown .State}}
 {{range .Canaries}}<tr><th>Canaries<td>{{.LetThrough}} of {{.Sent}} let through, {{.Refused}} refused, {{.Frozen}} stopped only by the freeze, {{.NoAnswer}} without an answer, {{shown .At}}
 {{end}}{{with .Freeze}}<tr><th>Frozen after event<td>{{.Seq}}, {{shown .At}}: {{shown .Reason}}
-{{end}}{{with .Fix}}<tr><th>Mended by policy<td><code>{{shown .}}</code>
+{{end}}{{with .Fix}}<tr><th>Fixed by policy<td><code>{{shown .}}</code>
 {{end}}{{range .Dangers}}<tr><th>Its danger<td>{{shown .}}
 {{end}}{{with .Diff}}<tr><th>Recounted<td>generation {{.Generation}} against {{.Against}} up to event {{.Position}}: {{.Events}} submissions, {{.Flips}} change, {{.Direct}} directly, {{.KnockOn}} behind another one
 <tr><th>Digest of that<td><code>{{shown .Digest}}</code>

@@ -2,6 +2,9 @@ package docs
 
 import (
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"io/fs"
 	"path/filepath"
 	"regexp"
@@ -161,6 +164,54 @@ func TestPackagesOfTheArchitecturePage(t *testing.T) {
 	for name := range listed {
 		if !there[name] {
 			t.Errorf("the table of docs/architecture.md has %s, which is not there", name)
+		}
+	}
+}
+
+// verdictOfACanary is the one text with a word that is not common: it goes with the metric recount_canary_let_through.
+const verdictOfACanary = "let through"
+
+// TestLanguageOfTexts: what the programs print, the contract and the alerts use common words too.
+func TestLanguageOfTexts(t *testing.T) {
+	texts := 0
+	for _, dir := range []string{"client", "cmd", "internal", "sign", "wire"} {
+		err := filepath.WalkDir(filepath.Join(root, dir), func(path string, d fs.DirEntry, err error) error {
+			if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+				return err
+			}
+			files := token.NewFileSet()
+			file, err := parser.ParseFile(files, path, nil, 0)
+			if err != nil {
+				return err
+			}
+			ast.Inspect(file, func(n ast.Node) bool {
+				if text, ok := n.(*ast.BasicLit); ok && text.Kind == token.STRING {
+					texts++
+					coinedIn(t, files.Position(text.Pos()).String(), text.Value)
+				}
+				return true
+			})
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, path := range []string{"api/openapi.yaml", prometheusDir + "alerts.yaml"} {
+		for i, line := range strings.Split(page(t, path), "\n") {
+			coinedIn(t, fmt.Sprintf("%s:%d", path, i+1), line)
+		}
+	}
+	if texts < 5000 {
+		t.Errorf("only %d texts", texts)
+	}
+}
+
+func coinedIn(t *testing.T, where, text string) {
+	t.Helper()
+	for pattern, better := range coined {
+		if m := pattern.FindString(text); m != "" && m != verdictOfACanary {
+			t.Errorf("%s: %q in %q: the common word is: %s", where, m, text, better)
 		}
 	}
 }
