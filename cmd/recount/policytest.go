@@ -217,14 +217,33 @@ func changesText(counts map[string]int) string {
 	return strings.Join(parts, ", ")
 }
 
-func (t *trial) add(seq uint64, rec *pcs.Record, f verify.Facts, before string, v verify.Verdict) error {
+// standing holds the outcome of an answer and whether its record counts. An answer changes when one of them does.
+type standing struct {
+	outcome string
+	counts  bool
+}
+
+func standingOf(v verify.Verdict) standing { return standing{v.Outcome.String(), v.Accepted} }
+
+func (s standing) text() string {
+	if s.counts {
+		return s.outcome + ", counts"
+	}
+	return s.outcome + ", does not count"
+}
+
+func (t *trial) add(seq uint64, rec *pcs.Record, f verify.Facts, was standing, v verify.Verdict) error {
 	t.total++
-	after := v.Outcome.String()
-	if after == before {
+	is := standingOf(v)
+	if is == was {
 		return nil
 	}
+	before, after := was.outcome, is.outcome
+	if before == after { // of two escalated records one can count and the other not
+		before, after = was.text(), is.text()
+	}
 	t.counts[before+"->"+after]++
-	if before == wire.OutcomeRefused && after == wire.OutcomeAccepted {
+	if was.outcome == wire.OutcomeRefused && is.outcome == wire.OutcomeAccepted {
 		t.letIn.all++
 		switch {
 		case rec.Sig == "":
@@ -265,7 +284,7 @@ func (t *trial) file(path string) error {
 		}
 		before := verify.Judge(defaults, rec, facts, 0)
 		now := t.facts(rec, t.policy)
-		return t.add(0, rec, now, before.Outcome.String(), verify.Judge(t.policy, rec, now, 0))
+		return t.add(0, rec, now, standingOf(before), verify.Judge(t.policy, rec, now, 0))
 	})
 	switch {
 	case err == nil && t.total == 0:

@@ -153,13 +153,13 @@ func (l *ledgerTrial) one(ctx context.Context, e *wire.EventAnswer, x *wire.Audi
 		return err
 	}
 	f := verify.Facts{KeyID: sub.Facts.KeyID, Alg: verify.Alg(sub.Facts.Alg), Profile: pcs.Profile(sub.Facts.Profile), Mode: verify.Mode(sub.Facts.Mode)}
-	rec, before := pcs.Decode(sub.Body), x.Outcome
+	rec, before := pcs.Decode(sub.Body), standing{x.Outcome, x.Accepted}
 	if slices.Contains(ofOthers, x.ReasonCode) {
 		judged, err := l.policy(ctx, x.Policy)
 		if err != nil {
 			return err
 		}
-		before = verify.Judge(judged, rec, f, at.UnixNano()).Outcome.String()
+		before = standingOf(verify.Judge(judged, rec, f, at.UnixNano()))
 	}
 	return l.add(x.Seq, rec, f, before, verify.Judge(l.trial.policy, rec, f, at.UnixNano()))
 }
