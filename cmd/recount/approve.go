@@ -45,6 +45,9 @@ func (a *app) approveCommand() *cobra.Command {
 				}
 				return c.Approve(ctx, wire.ApprovalRequest{Approve: id, Run: carry, Act: a.act(&f)})
 			})
+			if p := (*wire.Problem)(nil); errors.As(err, &p) && p.Code == wire.CodeApprovalNeeded { // a.opID names this yes, not what was asked for
+				a.opID = args[0]
+			}
 			if err != nil {
 				return err
 			}

@@ -210,3 +210,22 @@ func TestApproveQuotes(t *testing.T) {
 		}
 	}
 }
+
+// TestApproveOwn: who asks cannot say the second yes, and reads under which op_id another one can.
+func TestApproveOwn(t *testing.T) {
+	n := newNode(t)
+	n.override = func(w http.ResponseWriter, r *http.Request) bool {
+		switch r.Method + " " + r.URL.Path {
+		case "GET /v1/approvals":
+			answer(w, wire.ApprovalsPage{Items: []wire.ApprovalAnswer{{OpID: "fix-7", Act: wire.OperationThaw}}})
+		case "POST /v1/approvals":
+			answer(w, wire.NewProblem(wire.CodeApprovalNeeded, "asked for by alice"))
+		default:
+			return false
+		}
+		return true
+	}
+	if r := run(t, "", "approve", "fix-7", "--run", "--dev", dev(t, n)); r.code != exitRejected || !strings.Contains(r.err, "recount approve fix-7 --run") {
+		t.Errorf("%+v", r)
+	}
+}
