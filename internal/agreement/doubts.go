@@ -1,7 +1,8 @@
 // Package agreement finds out whether the voters of a cluster hold the same.
 //
-// Every node folds the same log, so two nodes that differ show that one of them is wrong: its memory, its disk or its
-// release. A node asks the other voters about a matter when the log contradicts it, and from time to time without a reason:
+// Every node folds the same log, so two nodes that differ show that one of them is wrong: its memory, its disk
+// or its release. A node asks the other voters about a matter when the log contradicts it, and from time to
+// time without a reason:
 //
 //	Digest   the digests of log, state and control at an event
 //	Facts    whether the signature facts of an event hold
@@ -15,11 +16,11 @@
 //	too few can be asked          this node is suspended: it answers no client until enough voters can be asked
 //	nobody says otherwise         the question is settled, unless it insists on a majority
 //
-// A value in the log counts as the word of the voter that logged it while that one cannot be asked. The node is suspended
-// from the moment at which it folds a value that contradicts its own.
+// A value in the log counts as the word of the voter that logged it while that one cannot be asked. The node is
+// suspended from the moment at which it folds a value that contradicts its own.
 //
-// The package keeps the open questions and asks them. What a node says itself comes from the node (see Node). No file
-// remembers a question: a node that starts again asks what it can see in its log.
+// The package keeps the open questions and asks them. What a node says itself comes from the node (see Node).
+// No file remembers a question: a node that starts again asks what it can see in its log.
 package agreement
 
 import (
@@ -34,9 +35,9 @@ const (
 	askedAtOnce = 32
 )
 
-// Doubts are the questions that are not settled. While another voter contradicts this node and neither has a majority, this
-// node answers no client: one of the two is wrong, and nobody can tell which. No file remembers that; it ends by itself when
-// enough voters can be asked.
+// Doubts are the questions that are not settled. While another voter contradicts this node and neither has a
+// majority, this node answers no client: one of the two is wrong, and nobody can tell which. No file remembers
+// that; it ends by itself when enough voters can be asked.
 type Doubts struct {
 	node   Node
 	voters *Voters
@@ -53,12 +54,18 @@ type Doubts struct {
 
 // New returns the doubts of a node that has none yet. Raise may be called before Run.
 func New(node Node, voters *Voters) *Doubts {
-	return &Doubts{node: node, voters: voters, open: map[Question]string{}, told: map[Question][]string{}, raised: make(chan struct{}, 1)}
+	return &Doubts{
+		node:   node,
+		voters: voters,
+		open:   map[Question]string{},
+		told:   map[Question][]string{},
+		raised: make(chan struct{}, 1),
+	}
 }
 
-// Raise adds a question; what contradicts the log suspends this node at once. It does not wait, so that a fold can call it. It
-// reports whether the question is open: there is a bound, and at that only one that suspends, or that has to stay open, takes the
-// place of one that does not.
+// Raise adds a question; what contradicts the log suspends this node at once. It does not wait, so that a fold
+// can call it. It reports whether the question is open: there is a bound, and at that only one that suspends,
+// or that has to stay open, takes the place of one that does not.
 func (d *Doubts) Raise(q Question) bool {
 	d.mu.Lock()
 	_, ok := d.open[q]
@@ -100,8 +107,8 @@ func (d *Doubts) suspend() {
 	}
 }
 
-// note keeps a question open, for a reason to suspend or none; settled removes it. One that was dropped while the voters were
-// asked comes back only when it suspends.
+// note keeps a question open, for a reason to suspend or none; settled removes it. One that was dropped while
+// the voters were asked comes back only when it suspends.
 func (d *Doubts) note(q Question, settled bool, why string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -126,8 +133,8 @@ func (d *Doubts) News(q Question, cause string) bool {
 	return true
 }
 
-// some are the questions of one round. Half of the round is for those that suspend this node, when there are so many: it must
-// not wait for thousands of others before it may answer again, nor they for it.
+// some are the questions of one round. Half of the round is for those that suspend this node, when there are so
+// many: it must not wait for thousands of others before it may answer again, nor they for it.
 func (d *Doubts) some() []Question {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -144,8 +151,8 @@ func (d *Doubts) some() []Question {
 	return append(suspending[:first], others[:min(len(others), askedAtOnce-first)]...)
 }
 
-// RaiseFolded adds a question about a digest that was folded from the log. Of a generation that is not active any more, a
-// contradiction stops no node.
+// RaiseFolded adds a question about a digest that was folded from the log. Of a generation that is not active
+// any more, a contradiction stops no node.
 func (d *Doubts) RaiseFolded(q Question) bool { return d.Raise(d.overtaken(q)) }
 
 // Suspended says why this node answers no client, "" when it does.

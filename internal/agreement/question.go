@@ -34,8 +34,8 @@ type Question struct {
 	Carrier uint64 // the event that carries it
 }
 
-// Request returns path and body of the peer RPC that asks the question: the event in 8 bytes, big-endian, and for digests
-// the generation in 4 more.
+// Request returns path and body of the peer RPC that asks the question: the event in 8 bytes, big-endian, and
+// for digests the generation in 4 more.
 func (q Question) Request() (path string, body []byte) {
 	body = binary.BigEndian.AppendUint64(nil, q.Seq)
 	switch q.About {
@@ -76,8 +76,9 @@ func (q Question) String() string {
 	return fmt.Sprintf("the digest at event %d", q.Seq)
 }
 
-// doubted says why this node is suspended over a question that has no answer yet, "" when it is not. A node that the log
-// contradicts is suspended as soon as that is folded: without the voters nobody can tell which of the two is wrong.
+// doubted says why this node is suspended over a question that has no answer yet, "" when it is not. A node
+// that the log contradicts is suspended as soon as that is folded: without the voters nobody can tell which of
+// the two is wrong.
 func (q Question) doubted() string {
 	if q.Logged == "" {
 		return ""

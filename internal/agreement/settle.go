@@ -12,8 +12,8 @@ import (
 // AskTimeout bounds how long one round of questions waits for a member, its fold included.
 const AskTimeout = 5 * time.Second
 
-// agreeWait bounds how long a node that starts waits for a second one to say the same: the others may be down or fold for
-// hours.
+// agreeWait bounds how long a node that starts waits for a second one to say the same: the others may be down
+// or fold for hours.
 const agreeWait = 10 * time.Second
 
 // askPause lies between two rounds while something is not settled.
@@ -42,7 +42,8 @@ func (d *Doubts) Run(ctx context.Context) error {
 	dropped := uint64(0)
 	for {
 		if now := d.dropped.Load(); now != dropped {
-			d.voters.Log.Error("too many questions to the other voters are open; the newest are not asked. Examine the node whose events are disputed",
+			d.voters.Log.Error("too many questions to the other voters are open; the newest are not asked. "+
+				"Examine the node whose events are disputed",
 				"dropped", now-dropped, "open_at_most", maxDoubts)
 			dropped = now
 		}
@@ -81,7 +82,8 @@ func (d *Doubts) settle(ctx context.Context, q Question) {
 		settled, why = d.settleSame(ctx, q)
 	}
 	if why != "" && d.News(q, why) {
-		d.voters.Log.Error("suspended: this node answers no client until a majority of the voters decides", "reason", why)
+		d.voters.Log.Error("suspended: this node answers no client until a majority of the voters decides",
+			"reason", why)
 	}
 	before := d.Suspended()
 	d.note(q, settled, why)
@@ -118,7 +120,8 @@ func (d *Doubts) settleSame(ctx context.Context, q Question) (settled bool, why 
 	return !q.Insist, "" // nobody contradicts; the next digest is compared again
 }
 
-// overtaken takes the logged value out of a question about a generation that is not active any more: that stops no node.
+// overtaken takes the logged value out of a question about a generation that is not active any more: that stops
+// no node.
 func (d *Doubts) overtaken(q Question) Question {
 	if q.About == Digest && q.Generation != d.node.Active() {
 		q.Logged = ""
@@ -126,9 +129,9 @@ func (d *Doubts) overtaken(q Question) Question {
 	return q
 }
 
-// withLogged settles a question that the log has contradicted. What the voter that logged it says now goes before what it
-// logged. While that voter does not answer, the log speaks for it. Nothing but a majority for this node's own value ends
-// the doubt.
+// withLogged settles a question that the log has contradicted. What the voter that logged it says now goes
+// before what it logged. While that voter does not answer, the log speaks for it. Nothing but a majority for
+// this node's own value ends the doubt.
 func (d *Doubts) withLogged(q Question, same int, v Votes) (settled bool, why string) {
 	logger, err := d.node.LoggedBy(q.Carrier)
 	if err != nil {
@@ -142,22 +145,26 @@ func (d *Doubts) withLogged(q Question, same int, v Votes) (settled bool, why st
 		d.node.Quarantine(fmt.Sprintf("%s differs from that of %v, of %d voters", q, against, total))
 		return true, ""
 	}
-	return false, fmt.Sprintf("%s differs from the one that %s logged in event %d; %d of %d voters have that of this node and %d the logged one; "+
-		"start the nodes that are down, and compare recount digest on all of them", q, logger, q.Carrier, same, total, len(against))
+	return false,
+		fmt.Sprintf("%s differs from the one that %s logged in event %d; %d of %d voters have that of this "+
+			"node and %d the logged one; "+
+			"start the nodes that are down, and compare recount digest on all of them", q, logger, q.Carrier, same,
+			total, len(against))
 }
 
 // errUnconfirmed: no voter contradicts this node at its head, and too few have said anything.
 var errUnconfirmed = errors.New("too few voters can say what they have at the last event of this node")
 
-// AgreeFirst compares the digests at the head of this node with those of the other voters, before it serves for the first
-// time. It returns nil when this node may serve. A contrary answer is an error, at any time. Without one it returns nil once
-// a majority says the same, or agreeWait after since, with the question left open.
+// AgreeFirst compares the digests at the head of this node with those of the other voters, before it serves for
+// the first time. It returns nil when this node may serve. A contrary answer is an error, at any time. Without
+// one it returns nil once a majority says the same, or agreeWait after since, with the question left open.
 func (d *Doubts) AgreeFirst(ctx context.Context, since time.Time) error {
 	q, err := d.compareHead(ctx)
 	if !errors.Is(err, errUnconfirmed) || time.Since(since) < agreeWait {
 		return err
 	}
-	d.voters.Log.Warn("too few voters can say what they have; answering without, and asking on", "seq", q.Seq, "waited", agreeWait)
+	d.voters.Log.Warn("too few voters can say what they have; answering without, and asking on", "seq", q.Seq,
+		"waited", agreeWait)
 	q.Insist = true
 	d.Raise(q)
 	return nil

@@ -20,8 +20,8 @@ type Voters struct {
 // Majority returns how many voters are more than half of all.
 func (v *Voters) Majority() int { return len(v.IDs)/2 + 1 }
 
-// Poll asks the other voters at once, until all have answered, one answer has a majority, or ctx ends. mine is the answer
-// of this node, "" when it cannot tell.
+// Poll asks the other voters at once, until all have answered, one answer has a majority, or ctx ends. mine is
+// the answer of this node, "" when it cannot tell.
 func (v *Voters) Poll(ctx context.Context, q Question, mine string) Votes {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -72,8 +72,8 @@ func (v Votes) Contrary(mine string) (out []string) {
 	return out
 }
 
-// Decide reports whether the answers settle a matter against mine: a majority contradicts it, or every voter of total has
-// answered and some contradict it.
+// Decide reports whether the answers settle a matter against mine: a majority contradicts it, or every voter of
+// total has answered and some contradict it.
 func (v Votes) Decide(mine string, total int) bool {
 	other := len(v.Contrary(mine))
 	return other > total/2 || other > 0 && len(v.By[mine])+other == total

@@ -57,12 +57,13 @@ func (s *Space) FreeBallast() error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	s.o.Logger.Warn("the disk is full: the ballast is released; free space, submissions are refused until then", "error", err)
+	s.o.Logger.Warn("the disk is full: the ballast is released; free space, submissions are refused until then",
+		"error", err)
 	return err
 }
 
-// Run makes the ballast when there is room for it, and gives it back when the disk is full, until ctx ends. It returns the
-// error of ctx.
+// Run makes the ballast when there is room for it, and gives it back when the disk is full, until ctx ends. It
+// returns the error of ctx.
 func (s *Space) Run(ctx context.Context) error {
 	tick := time.NewTicker(CheckEvery)
 	defer tick.Stop()

@@ -1,13 +1,13 @@
 // Package disk watches the free space of a node's data directory.
 //
-// A store that meets a full disk ends its process, so a node stops taking in data before that. Space knows two watermarks,
-// in bytes of free space:
+// A store that meets a full disk ends its process, so a node stops taking in data before that. Space knows two
+// watermarks, in bytes of free space:
 //
 //	PauseBelow   background work waits      Needed + 1 GiB
 //	Needed       submissions are refused    256 MiB + what the stores have in memory and not on the disk yet
 //
-// Reads stay up below both. A node also keeps a ballast: a file that takes room while there is plenty. It is given back when
-// the disk is full, so that the node can start, serve reads and stop then.
+// Reads stay up below both. A node also keeps a ballast: a file that takes room while there is plenty. It is
+// given back when the disk is full, so that the node can start, serve reads and stop then.
 //
 // The package measures and keeps the ballast. It does not delete data, and the node decides what to refuse.
 package disk
@@ -19,13 +19,13 @@ import (
 	"time"
 )
 
-// Margin is what must stay free beyond what is in memory and not flushed yet, in bytes.
+// Margin bytes must stay free in addition to the data in memory that is not flushed yet.
 const Margin = 256 << 20
 
-// pauseMargin is what background work leaves free beyond that, in bytes.
+// pauseMargin bytes in addition to that stay free of background work.
 const pauseMargin = 1 << 30
 
-// roomAgain is how much more than Needed must be free before a node that was short of disk may lead while others can, so
+// roomAgain bytes more than Needed must be free before a node that was short of disk may lead while others can, so
 // that leadership does not move with every file that comes and goes.
 const roomAgain = Margin / 2
 
@@ -40,7 +40,8 @@ type Options struct {
 	Dir     string
 	Ballast int64         // bytes in reserve; less on a small disk, 0 for none
 	Free    func() uint64 // free bytes for Dir; nil: what the file system says
-	Virtual bool          // Dir is not on the disk, as in tests with a file system of their own: no ballast, and space is plenty
+	// Dir is not on the disk, as in tests with a file system of their own: no ballast, and space is plenty
+	Virtual bool
 
 	// Unflushed returns how many bytes the stores have in memory and not on the disk, at most.
 	Unflushed func() uint64

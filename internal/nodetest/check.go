@@ -47,8 +47,9 @@ func (c *Cluster) Submit(ctx context.Context, cl *client.Client, body []byte) (A
 	return a, nil
 }
 
-// Check fails the test unless all nodes, which must all run, have the same digests and audit lists at one seq and the same
-// rows in the end, no pcs_id has two outcomes, and every answer given by Submit is still what every node says and what a repetition is answered.
+// Check fails the test unless all nodes, which must all run, have the same digests and audit lists at one seq
+// and the same rows in the end, no pcs_id has two outcomes, and every answer given by Submit is still what
+// every node says and what a repetition is answered.
 func (c *Cluster) Check() {
 	c.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -70,7 +71,10 @@ func (c *Cluster) Check() {
 // head is a position that covers everything acknowledged so far.
 func (c *Cluster) head(ctx context.Context) uint64 {
 	c.t.Helper()
-	page, err := c.Client.AuditPage(ctx, client.AuditQuery{Limit: 1, Read: client.Read{Consistency: wire.ConsistencyLinearizable}})
+	page, err := c.Client.AuditPage(ctx, client.AuditQuery{
+		Limit: 1,
+		Read:  client.Read{Consistency: wire.ConsistencyLinearizable},
+	})
 	must(c.t, err)
 	return page.AppliedSeq
 }
@@ -132,8 +136,10 @@ func (c *Cluster) checkOutcomes(rows map[uint64]wire.AuditItem) map[string]wire.
 func (c *Cluster) checkAnswer(a Answer, rows map[uint64]wire.AuditItem, standing map[string]wire.AuditItem) {
 	c.t.Helper()
 	if given := cmp.Or(a.Submit, a.First); given != nil {
-		if got := standing[given.PCSID]; got.Seq != given.Seq || got.Outcome != given.Outcome || got.Accepted != given.Accepted || got.ReasonCode != given.ReasonCode {
-			c.t.Errorf("answered %s at %d for %s, now it is %q at %d", given.Outcome, given.Seq, given.PCSID, got.Outcome, got.Seq)
+		if got := standing[given.PCSID]; got.Seq != given.Seq || got.Outcome != given.Outcome ||
+			got.Accepted != given.Accepted || got.ReasonCode != given.ReasonCode {
+			c.t.Errorf("answered %s at %d for %s, now it is %q at %d", given.Outcome, given.Seq, given.PCSID,
+				got.Outcome, got.Seq)
 		}
 	}
 	if a.Submit == nil && a.Seq != 0 {
@@ -168,8 +174,8 @@ func (c *Cluster) sameAgain(a Answer, r *client.Result, err error) error {
 	switch {
 	case err == nil && a.Submit != nil:
 		if !r.Replayed || r.Seq != a.Submit.Seq || r.Status != a.Status || r.Outcome != a.Submit.Outcome {
-			return fmt.Errorf("answered %d %s at %d first, %d %s at %d (replayed: %t) again", a.Status, a.Submit.Outcome, a.Submit.Seq,
-				r.Status, r.Outcome, r.Seq, r.Replayed)
+			return fmt.Errorf("answered %d %s at %d first, %d %s at %d (replayed: %t) again", a.Status,
+				a.Submit.Outcome, a.Submit.Seq, r.Status, r.Outcome, r.Seq, r.Replayed)
 		}
 		return nil
 	case errors.As(err, &e) && e.Status == a.Status && (e.Problem.First == nil) == (a.First == nil):

@@ -1,6 +1,6 @@
-// Package nodetest runs clusters of real nodes inside a test: certificates, loopback ports and directories of their own,
-// the real client in front, and a checker of the whole state. It refuses to fake any part of a node, and to simulate a
-// lost machine: a node stops here as it does on SIGTERM.
+// Package nodetest runs clusters of real nodes inside a test: certificates, loopback ports and directories of
+// their own, the real client in front, and a checker of the whole state. It refuses to fake any part of a node,
+// and to simulate a lost machine: a node stops here as it does on SIGTERM.
 package nodetest
 
 import (
@@ -34,7 +34,8 @@ import (
 const (
 	ElectionTimeout = 500 * time.Millisecond
 	SubmitTimeout   = 5 * time.Second
-	patience        = 2 * time.Minute // of Await and of a Stop; a busy machine needs it, and only a failure waits that long
+	// of Await and of a Stop. A busy machine needs it, and only a failure waits that long
+	patience = 2 * time.Minute
 )
 
 // maxLog bounds the node logs that a failed test prints, in bytes.
@@ -54,7 +55,7 @@ type Cluster struct {
 	logs    logBuffer
 }
 
-// member is one node; node is nil while it is stopped.
+// member is one node. node is nil while it is stopped.
 type member struct {
 	cfg node.Config
 
@@ -82,8 +83,8 @@ func (m *member) elapsed() time.Duration { return time.Since(began) + time.Durat
 // ShiftClock sets the wall clock of node i this far from that of the machine, at once and over restarts.
 func (c *Cluster) ShiftClock(i int, d time.Duration) { c.members[i].shift.Store(int64(d)) }
 
-// Sleep lets the machine of node i have slept for d, all told: its wall clock and the time that passed are further by that,
-// its timers are not.
+// Sleep lets the machine of node i have slept for d, all told: its wall clock and the time that passed are
+// further by that, its timers are not.
 func (c *Cluster) Sleep(i int, d time.Duration) { c.members[i].slept.Store(int64(d)) }
 
 // Start runs n nodes and waits until all of them are ready. The nodes hold the key that Records signs with. The cluster
@@ -101,7 +102,13 @@ func Start(t testing.TB, n int, tune ...func(*node.Config)) *Cluster {
 		endpoints[i] = apiURL(m)
 	}
 	var err error
-	c.Client, err = client.New(client.Config{Endpoints: endpoints, CA: ca, Token: c.Tokens[wire.RoleOperator], MinBackoff: 20 * time.Millisecond, MaxBackoff: 200 * time.Millisecond})
+	c.Client, err = client.New(client.Config{
+		Endpoints:  endpoints,
+		CA:         ca,
+		Token:      c.Tokens[wire.RoleOperator],
+		MinBackoff: 20 * time.Millisecond,
+		MaxBackoff: 200 * time.Millisecond,
+	})
 	must(t, err)
 	t.Cleanup(c.end)
 	for i := range c.members {
@@ -145,11 +152,21 @@ func (c *Cluster) configure(n int, tune []func(*node.Config)) []byte {
 		cfg.NewCluster = true
 		cfg.Keys = []verify.Key{key}
 		cfg.TokenRate, cfg.AddressRate, cfg.ElectionTimeout, cfg.SubmitTimeout = 0, 0, ElectionTimeout, SubmitTimeout
-		certPEM, keyPEM, err := ca.Issue(certs.Request{CommonName: v.ID, DNS: []string{"localhost"}, IPs: []net.IP{net.IPv4(127, 0, 0, 1)},
-			URIs: []string{"recount://nodetest/node/" + v.ID}, Client: true, Server: true})
+		certPEM, keyPEM, err := ca.Issue(certs.Request{
+			CommonName: v.ID,
+			DNS:        []string{"localhost"},
+			IPs:        []net.IP{net.IPv4(127, 0, 0, 1)},
+			URIs:       []string{"recount://nodetest/node/" + v.ID},
+			Client:     true,
+			Server:     true,
+		})
 		must(c.t, err)
 		must(c.t, certs.WritePair(dir, v.ID, certPEM, keyPEM))
-		pair := node.Listener{Cert: filepath.Join(dir, v.ID+".crt"), Key: filepath.Join(dir, v.ID+".key"), CA: filepath.Join(dir, "ca.crt")}
+		pair := node.Listener{
+			Cert: filepath.Join(dir, v.ID+".crt"),
+			Key:  filepath.Join(dir, v.ID+".key"),
+			CA:   filepath.Join(dir, "ca.crt"),
+		}
 		cfg.API, cfg.Peer = pair, pair
 		cfg.API.CA = "" // clients show no certificate unless a test says so
 		cfg.API.Listen, cfg.Peer.Listen = ports[2*i], v.Peer
@@ -164,8 +181,8 @@ func (c *Cluster) configure(n int, tune []func(*node.Config)) []byte {
 	return ca.CertPEM()
 }
 
-// freePorts finds addresses below the range from which systems take the ports of outgoing connections, so that a stopped
-// node finds its port free again.
+// freePorts finds addresses below the range from which systems take the ports of outgoing connections, so that
+// a stopped node finds its port free again.
 func freePorts(t testing.TB, n int) []string {
 	var out []string
 	for tries := 0; len(out) < n; tries++ {
@@ -182,11 +199,15 @@ func freePorts(t testing.TB, n int) []string {
 	return out
 }
 
-// HTTPFrom is a client that trusts the cluster and comes from a loopback address such as 127.0.0.7, so that one test has
-// many addresses. It repeats nothing; its idle connections end with the test.
+// HTTPFrom is a client that trusts the cluster and comes from a loopback address such as 127.0.0.7, so that one
+// test has many addresses. It repeats nothing. Its idle connections end with the test.
 func (c *Cluster) HTTPFrom(address string) *http.Client {
 	from := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}
-	transport := &http.Transport{DialContext: from.DialContext, TLSClientConfig: &tls.Config{RootCAs: c.pool}, MaxIdleConnsPerHost: 64}
+	transport := &http.Transport{
+		DialContext:         from.DialContext,
+		TLSClientConfig:     &tls.Config{RootCAs: c.pool},
+		MaxIdleConnsPerHost: 64,
+	}
 	c.t.Cleanup(transport.CloseIdleConnections)
 	return &http.Client{Timeout: patience, Transport: transport}
 }
@@ -194,7 +215,7 @@ func (c *Cluster) HTTPFrom(address string) *http.Client {
 // Config are the settings of node i.
 func (c *Cluster) Config(i int) node.Config { return c.members[i].cfg }
 
-// Tune changes the settings of node i; they count from its next start.
+// Tune changes the settings of node i from its next start on.
 func (c *Cluster) Tune(i int, f func(*node.Config)) { f(&c.members[i].cfg) }
 
 // FreePort finds a loopback address for one more listener.
@@ -245,7 +266,7 @@ func (c *Cluster) Dir(i int) string { return c.members[i].cfg.Dir }
 // At is the client of node i alone.
 func (c *Cluster) At(i int) *client.Client { return c.Client.At(i) }
 
-// Restart starts node i with its settings and data; it does not wait until the node is ready.
+// Restart starts node i with its settings and data. It does not wait until the node is ready.
 func (c *Cluster) Restart(i int) {
 	c.t.Helper()
 	m := c.members[i]
@@ -305,7 +326,8 @@ func (c *Cluster) end() {
 // Logs is the end of what the nodes logged.
 func (c *Cluster) Logs() string { return c.logs.String() }
 
-// Once sends one request to node i as an operator, without any repetition, and returns status and body; a network error is status 0.
+// Once sends one request to node i as an operator, without any repetition, and returns status and body; a
+// network error is status 0.
 func (c *Cluster) Once(i int, method, path string, body []byte) (int, []byte) {
 	req, err := http.NewRequest(method, apiURL(c.members[i])+path, bytes.NewReader(body))
 	if err != nil {
@@ -376,7 +398,7 @@ func (c *Cluster) leaderSeenBy(i int) int {
 	return -1
 }
 
-// Await repeats f until it gives nil; it fails the test with what and the last error when that takes too long.
+// Await repeats f until it returns nil. It fails the test with what and the last error when that takes too long.
 func (c *Cluster) Await(what string, f func() error) {
 	c.t.Helper()
 	end := time.NewTimer(patience)
@@ -403,7 +425,8 @@ func must(t testing.TB, err error) {
 	}
 }
 
-// ClearFolds removes from the stopped node i what an operator removes after a quarantine: all folded state and the mark.
+// ClearFolds removes from the stopped node i what an operator removes after a quarantine: all folded state and
+// the mark.
 func (c *Cluster) ClearFolds(i int) {
 	c.t.Helper()
 	for _, name := range []string{"derived", "generations", "quarantine"} {

@@ -9,8 +9,8 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 )
 
-// ForgetID removes the row of a pcs_id from the live fold of the stopped node i, as a bad disk or a stray hand might: the
-// node then judges the next submission of that id as if it were the first.
+// ForgetID removes the row of a pcs_id from the live fold of the stopped node i, as a bad disk or a stray hand
+// might: the node then judges the next submission of that id as if it were the first.
 func (c *Cluster) ForgetID(i int, pcsID string) {
 	c.t.Helper()
 	raw, err := hex.DecodeString(pcsID)
@@ -19,11 +19,12 @@ func (c *Cluster) ForgetID(i int, pcsID string) {
 	c.ChangeRow(i, "generations/1", key, nil)
 }
 
-// ChangeRow changes a row in a store of the stopped node i, as a bad disk or a stray hand might; a nil value removes it. store
-// is a path in the directory of the node, such as generations/2.
+// ChangeRow changes a row in a store of the stopped node i, as a bad disk or a stray hand might; a nil value
+// removes it. store is a path in the directory of the node, such as generations/2.
 func (c *Cluster) ChangeRow(i int, store string, key, value []byte) {
 	c.t.Helper()
-	db, err := pebble.Open(filepath.Join(c.Dir(i), store), &pebble.Options{FormatMajorVersion: pebble.FormatTableFormatV6, Logger: testLogger{c.t}})
+	db, err := pebble.Open(filepath.Join(c.Dir(i),
+		store), &pebble.Options{FormatMajorVersion: pebble.FormatTableFormatV6, Logger: testLogger{c.t}})
 	must(c.t, err)
 	if value == nil {
 		_, closer, err := db.Get(key)

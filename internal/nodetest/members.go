@@ -99,8 +99,8 @@ func (m Members) Eight(t testing.TB, sign Signer) Members {
 	return m.Carry(sign(sum[:]))
 }
 
-// Alterations gives every record that differs from m in one place other than sig: a member or an element changed, dropped or
-// added, at any depth. The first word of a name is the member, the rest says what was done.
+// Alterations gives every record that differs from m in one place other than sig: a member or an element
+// changed, dropped or added, at any depth. The first word of a name is the member, the rest says what was done.
 func (m Members) Alterations(t testing.TB) map[string]Members {
 	t.Helper()
 	out := map[string]Members{}

@@ -16,11 +16,11 @@ import (
 	"github.com/recount-ledger/recount/sign"
 )
 
-// testdata is where the published records lie, seen from any package below internal/.
+// testdata is the directory of the published records, relative to any package below internal/.
 const testdata = "../../testdata"
 
-// Record says how a test record differs from the published one that it is made of. Records with the same Shard, Epoch and
-// Root have the same id.
+// Record says how a test record differs from the published one that it is made of. Records with the same Shard,
+// Epoch and Root have the same id.
 type Record struct {
 	Shard   string
 	Epoch   int64
@@ -61,7 +61,14 @@ func (f *Records) Sign(r Record) []byte {
 	for name, value := range f.base {
 		members[name] = value
 	}
-	for name, value := range map[string]any{"pcs_id": r.ID(), "shard_id": r.Shard, "epoch": r.Epoch, "merkle_root": r.root(), "attempt": r.Attempt + 1, "sig": ""} {
+	for name, value := range map[string]any{
+		"pcs_id":      r.ID(),
+		"shard_id":    r.Shard,
+		"epoch":       r.Epoch,
+		"merkle_root": r.root(),
+		"attempt":     r.Attempt + 1,
+		"sig":         "",
+	} {
 		raw, err := json.Marshal(value)
 		must(f.t, err)
 		members[name] = raw
@@ -119,7 +126,8 @@ func acceptedBody(t testing.TB) map[string]json.RawMessage {
 			Expect                   struct{ Status []int }
 		}
 		must(t, json.Unmarshal(lines.Bytes(), &l))
-		if l.Profile == "f9" && l.Mode == "raw" && l.Key == "hmac-current" && slices.Equal(l.Expect.Status, []int{200}) {
+		if l.Profile == "f9" && l.Mode == "raw" && l.Key == "hmac-current" &&
+			slices.Equal(l.Expect.Status, []int{200}) {
 			var body map[string]json.RawMessage
 			must(t, json.Unmarshal([]byte(l.Body), &body))
 			return body

@@ -19,8 +19,8 @@ func (c *Cluster) rowsOf(i int) (map[string][32]byte, error) {
 	return out, err
 }
 
-// CheckRows fails the test unless all nodes come to hold the same rows: control state, every generation with its ids, shards,
-// epochs and indexes, and history. Digests and lists show a part of it only.
+// CheckRows fails the test unless all nodes come to hold the same rows: control state, every generation with
+// its ids, shards, epochs and indexes, and history. Digests and lists show a part of it only.
 func (c *Cluster) CheckRows() {
 	c.t.Helper()
 	c.Await("equal rows on all nodes", func() error {
@@ -34,14 +34,16 @@ func (c *Cluster) CheckRows() {
 				return err
 			}
 			if diff := differing(want, got); len(diff) > 0 {
-				return fmt.Errorf("nodes 0 and %d have %d and %d rows, %d differ, the first: %q", i, len(want), len(got), len(diff), diff[0])
+				return fmt.Errorf("nodes 0 and %d have %d and %d rows, %d differ, the first: %q", i, len(want),
+					len(got), len(diff), diff[0])
 			}
 		}
 		return nil
 	})
 }
 
-// RowsThatDiffer waits until two nodes have folded equally far and lists the rows in which they differ, by store and key.
+// RowsThatDiffer waits until two nodes have folded equally far and lists the rows in which they differ, by
+// store and key.
 func (c *Cluster) RowsThatDiffer(i, j int) (out []string) {
 	c.t.Helper()
 	c.Await("equal positions", func() error {

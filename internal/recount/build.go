@@ -14,7 +14,8 @@ import (
 	"github.com/recount-ledger/recount/internal/projections"
 )
 
-// buildBatchBytes is what one batch of a generation that is not active reads: little, so that answers need not wait long.
+// buildBatchBytes bounds the bytes that one batch of an inactive generation reads. It is small, so that
+// responses need not wait long.
 const buildBatchBytes = 128 << 10
 
 // reconcileEvery bounds how long a generation that is no longer needed stays.
@@ -59,7 +60,8 @@ func (m *Manager) openOne(number uint32) (*Running, error) {
 		Digest:   m.o.Host.DigestFolded, Event: m.folded, Pace: m.pace, Failed: m.o.Host.Unwritten,
 	}
 	open := func() (*fsm.Generation, error) {
-		return fsm.OpenGeneration(m.o.FS, m.dir(number), number, m.o.Log, m.ctrl, m.o.Host.Verifiers, observer, batch, m.log)
+		return fsm.OpenGeneration(m.o.FS, m.dir(number), number, m.o.Log, m.ctrl, m.o.Host.Verifiers, observer,
+			batch, m.log)
 	}
 	g, err := open()
 	if err != nil && fsm.Rebuildable(err) {
@@ -126,7 +128,8 @@ func (m *Manager) Stop(r *Running) {
 	r.done.Wait()
 }
 
-// runLoop runs one loop. What stops the generation that serves, or is to serve, stops the node. Another one is only reported.
+// runLoop runs one loop. What stops the generation that serves, or is to serve, stops the node. Another one is
+// only reported.
 func (m *Manager) runLoop(ctx context.Context, r *Running, what string, loop func(context.Context) error) {
 	err := loop(ctx)
 	if ctx.Err() != nil {
@@ -143,8 +146,8 @@ func (m *Manager) runLoop(ctx context.Context, r *Running, what string, loop fun
 	}
 }
 
-// disturbed reports that a loop ended with err because a generation is damaged or gone: this one, or the one that it is compared
-// with.
+// disturbed reports that a loop ended with err because a generation is damaged or gone: this one, or the one
+// that it is compared with.
 func (r *Running) disturbed(what string, err error) bool {
 	c := r.diff.Load()
 	return r.Damage() != nil || errors.Is(err, fsm.ErrDropped) || what == comparison && c != nil && c.Damage() != nil
@@ -210,8 +213,8 @@ func (m *Manager) drop(number uint32) error {
 	return errors.Join(r.Close(), m.removeDir(number))
 }
 
-// rebuildDamaged deletes generations whose files cannot be read and folds them again. Until the serving one is back, this
-// node answers 503.
+// rebuildDamaged deletes generations whose files cannot be read and folds them again. Until the serving one is
+// back, this node answers 503.
 func (m *Manager) rebuildDamaged() error {
 	for number := range m.numbers() {
 		r, _ := m.Get(number)
@@ -219,11 +222,13 @@ func (m *Manager) rebuildDamaged() error {
 			continue
 		}
 		if m.impossible[number] && errors.Is(r.Damage(), projections.ErrCorrupt) {
-			return fmt.Errorf("generation %d was folded again and its rows are wrong once more, so its files are not the reason; "+
+			return fmt.Errorf("generation %d was folded again and its rows are wrong once more, so its files "+
+				"are not the reason; "+
 				"leave this node stopped and report it: %w", number, r.Damage())
 		}
 		m.impossible[number] = errors.Is(r.Damage(), projections.ErrCorrupt)
-		m.log.Error("a generation is damaged; it is deleted and folded again", "generation", number, "error", r.Damage())
+		m.log.Error("a generation is damaged; it is deleted and folded again", "generation", number,
+			"error", r.Damage())
 		m.damages.Add(1)
 		if err := m.rebuild(r); err != nil {
 			return fmt.Errorf("fold generation %d again: %w", number, err)
@@ -232,7 +237,8 @@ func (m *Manager) rebuildDamaged() error {
 	return nil
 }
 
-// rebuild puts a new generation in the place of a damaged one. The others' comparisons are begun again with the new one.
+// rebuild puts a new generation in the place of a damaged one. The others' comparisons are begun again with the
+// new one.
 func (m *Manager) rebuild(r *Running) error {
 	m.Stop(r)
 	m.remove(r.Number()) // first: who is told that it is gone waits for the next one

@@ -9,8 +9,8 @@ import (
 	"github.com/recount-ledger/recount/internal/projections"
 )
 
-// compareLoop compares a generation with the active one, as long as it is not active itself, and records what changed when
-// it is activated.
+// compareLoop compares a generation with the active one, as long as it is not active itself, and records what
+// changed when it is activated.
 func (m *Manager) compareLoop(ctx context.Context, r *Running) error {
 	control := m.ctrl.Control()
 	for {
@@ -95,7 +95,9 @@ func (m *Manager) record(ctx context.Context, r *Running, a projections.Activati
 		return ctx.Err()
 	}
 	if errors.Is(err, projections.ErrCorrupt) {
-		m.o.Host.Quarantine(fmt.Sprintf("what changed at the activation at %d cannot be recorded: %v; delete derived/ and generations/", a.Seq, err))
+		m.o.Host.Quarantine(fmt.Sprintf("what changed at the activation at %d cannot be recorded: %v; delete "+
+			"derived/ and generations/",
+			a.Seq, err))
 		<-ctx.Done()
 		return ctx.Err()
 	}

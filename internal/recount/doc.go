@@ -1,9 +1,9 @@
-// Package recount folds the history of the ledger again under other rules, compares the result with the one that clients
-// see, and switches to it.
+// Package recount folds the history of the ledger again under other rules, compares the result with the one
+// that clients see, and switches to it.
 //
-// A generation is one complete fold of the log: every submission has the outcome that the generation's rules give it. The log
-// never changes, so a new rule means a new generation. The log itself says which generations there are. Four events change
-// that, and every node obeys them in the same order:
+// A generation is one complete fold of the log: every submission has the outcome that the generation's rules
+// give it. The log never changes, so a new rule means a new generation. The log itself says which generations
+// there are. Four events change that, and every node obeys them in the same order:
 //
 //	GenerationStarted     a generation is to be built, under some policy from some event on
 //	GenerationActivated   it answers clients from this event on; also the way back to the one before
@@ -23,9 +23,10 @@
 //	event 951  HistoryRecorded          a majority has recorded the same
 //	event 980  GenerationDropped 1      its directory goes, once all that needs it is recorded
 //
-// Two words are kept apart. The active generation is what the log says: Active. The serving generation is what this node
-// answers with: Serving. They differ from the moment at which a node folds an activation into its control state until the
-// new generation has folded it too. Switching reports that, and AwaitServing waits for the end.
+// Two words are kept apart. The active generation is what the log says: Active. The serving generation is what
+// this node answers with: Serving. They differ from the moment at which a node folds an activation into its
+// control state until the new generation has folded it too. Switching reports that, and AwaitServing waits for
+// the end.
 //
 // A Manager runs these loops:
 //
@@ -34,13 +35,14 @@
 //	fold        one for each generation
 //	compare     one for each generation: with the active one, and at its activation into history/
 //
-// They share no plan. Each looks at the control state, does what it says, and waits until that changes. A node that was down
-// for a month, or that lost a generation, gets to the same place by the same steps. A crash at any point needs no repair: a
-// directory is moved out of sight before it is removed, and a generation knows how far it has folded.
+// They share no plan. Each looks at the control state, does what it says, and waits until that changes. A node
+// that was down for a month, or that lost a generation, gets to the same place by the same steps. A crash at
+// any point needs no repair: a directory is moved out of sight before it is removed, and a generation knows how
+// far it has folded.
 //
-// The throttle keeps the heart of the node fast. The active generation never waits. Another one works about a quarter of the
-// time while submissions come in, and stops while disk space is short.
+// The throttle keeps the heart of the node fast. The active generation never waits. Another one works about a
+// quarter of the time while submissions come in, and stops while disk space is short.
 //
-// The manager does not decide: outcomes come from the fold (internal/fsm, internal/projections), the events come from
-// operators. It asks the node for little: see Host, Disk and Peers.
+// The manager does not decide: outcomes come from the fold (internal/fsm, internal/projections), the events
+// come from operators. It asks the node for little: see Host, Disk and Peers.
 package recount

@@ -20,9 +20,10 @@ import (
 type Host interface {
 	// Verifiers returns the keys that the node can check signatures with now.
 	Verifiers() *verify.Ring
-	// Fail ends the node: the generation that answers, or is to answer, cannot go on.
+	// Fail ends the node, because the active generation, or the one being activated, cannot go on.
 	Fail(err error)
-	// Unwritten ends the process when err says that a disk is full or fails (fsm.ErrUnwritten), and does nothing otherwise.
+	// Unwritten ends the process when err says that a disk is full or fails (fsm.ErrUnwritten), and does
+	// nothing otherwise.
 	Unwritten(err error)
 	// Quarantine makes the node answer no client until somebody has examined it.
 	Quarantine(reason string)
@@ -116,8 +117,8 @@ func Open(ctx context.Context, o Options) (*Manager, error) {
 	return m, nil
 }
 
-// Get returns an open generation, nil when this node has none of that number, and a channel that is closed when that may
-// have changed.
+// Get returns an open generation, nil when this node has none of that number, and a channel that is closed when
+// that may have changed.
 func (m *Manager) Get(number uint32) (*Running, <-chan struct{}) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

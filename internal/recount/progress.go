@@ -30,11 +30,11 @@ const (
 	StateFailed      = "failed"
 )
 
-// Following is how many events a generation may be behind and still count as following the log.
+// Following bounds the events by which a generation may be behind and still count as following the log.
 const Following = 4096
 
-// Progress asks every voter how far it is with a generation, and for its digests at position, 0 for none. The answers are in
-// the order of the voters.
+// Progress asks every voter how far it is with a generation, and for its digests at position, 0 for none. The
+// answers are in the order of the voters.
 func (m *Manager) Progress(ctx context.Context, number uint32, position uint64) []wire.NodeProgress {
 	ctx, cancel := context.WithTimeout(ctx, progressTimeout)
 	defer cancel()
@@ -69,7 +69,13 @@ func (m *Manager) AnswerProgress(_ context.Context, _ string, body []byte) ([]by
 
 // progress says how far this node is; position 0 asks for no digests.
 func (m *Manager) progress(number uint32, position uint64) wire.NodeProgress {
-	p := wire.NodeProgress{Node: m.o.Peers.Self, State: StateBuilding, Committed: m.ctrl.Cursor().Seq, ETA: -1, DiskFree: m.o.Disk.Free()}
+	p := wire.NodeProgress{
+		Node:      m.o.Peers.Self,
+		State:     StateBuilding,
+		Committed: m.ctrl.Cursor().Seq,
+		ETA:       -1,
+		DiskFree:  m.o.Disk.Free(),
+	}
 	r, _ := m.Get(number)
 	if r == nil {
 		return p
@@ -114,9 +120,10 @@ func (r *Running) addDigests(p *wire.NodeProgress, c *fsm.Comparison, active boo
 	}
 }
 
-// Agree reports whether a majority of the voters says the same and none says otherwise. A node for which of returns "" is
-// absent; the others are reporters.
-func Agree(nodes []wire.NodeProgress, voters int, of func(wire.NodeProgress) string) (agree bool, reporters, absent []string) {
+// Agree reports whether a majority of the voters says the same and none says otherwise. A node for which of
+// returns "" is absent; the others are reporters.
+func Agree(nodes []wire.NodeProgress, voters int,
+	of func(wire.NodeProgress) string) (agree bool, reporters, absent []string) {
 	said := map[string][]string{}
 	for _, p := range nodes {
 		if text := of(p); text != "" {

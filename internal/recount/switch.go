@@ -17,7 +17,8 @@ func (m *Manager) Active() uint32 {
 	return number
 }
 
-// Switching reports that the active generation is not there yet on this node, or not any more. The node serves nothing then.
+// Switching reports that the active generation is not there yet on this node, or not any more. The node serves
+// nothing then.
 func (m *Manager) Switching() bool {
 	live := m.Serving()
 	active, since := m.ctrl.Control().Active()
@@ -63,8 +64,8 @@ func (m *Manager) WaitIndex(ctx context.Context, index uint64) error {
 	}
 }
 
-// WaitSeq returns when the serving generation has folded an event. The event may itself activate another generation, which
-// must serve then.
+// WaitSeq returns when the serving generation has folded an event. The event may itself activate another
+// generation, which must serve then.
 func (m *Manager) WaitSeq(ctx context.Context, seq uint64) error {
 	for {
 		live := m.Serving()
@@ -128,7 +129,8 @@ func (m *Manager) switchLoop(ctx context.Context) error {
 	}
 }
 
-// awaitActivated returns when a generation has folded the event that activates it, or another activation has come after that one.
+// awaitActivated returns when a generation has folded the event that activates it, or another activation has
+// come after that one.
 func (m *Manager) awaitActivated(ctx context.Context, r *Running, activated uint64) error {
 	turn, cancel := m.untilNextActivation(ctx, activated)
 	defer cancel()

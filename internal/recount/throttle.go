@@ -7,15 +7,15 @@ import (
 	"time"
 )
 
-// restFactor scales the rest after each batch of a generation that is not active, in lengths of the batch, while submissions
-// come in. The next batch is read and checked during the rest, which takes about as long as the batch itself: together it
-// works a quarter of the time.
+// restFactor scales the rest after each batch of a generation that is not active, in lengths of the batch,
+// while submissions come in. The next batch is read and checked during the rest, which takes about as long as
+// the batch itself: together it works a quarter of the time.
 const restFactor = 6
 
 // longestRest bounds a rest: what took long was waiting.
 const longestRest = 300 * time.Millisecond
 
-// busyFor is how long after a submission the node counts as busy.
+// busyFor is the time after a submission in which the node counts as busy.
 const busyFor = time.Second
 
 // diskPause lies between two looks at the disk while a generation waits for space.
@@ -30,8 +30,8 @@ func (m *Manager) Submitted() { m.submitted.Store(time.Now().UnixNano()) }
 // busy reports whether submissions came in a moment ago.
 func (m *Manager) busy() bool { return time.Now().UnixNano()-m.submitted.Load() < int64(busyFor) }
 
-// pace never delays the generation that serves or is active. Any other one rests while submissions come in, and waits while
-// disk space is short. A fold calls it after every batch.
+// pace never delays the generation that serves or is active. Any other one rests while submissions come in, and
+// waits while disk space is short. A fold calls it after every batch.
 func (m *Manager) pace(ctx context.Context, generation uint32) error {
 	r, _ := m.Get(generation)
 	if r == nil {
@@ -44,8 +44,8 @@ func (m *Manager) pace(ctx context.Context, generation uint32) error {
 	return m.rest(ctx, r, &r.folding)
 }
 
-// answers reports whether a generation answers clients, or is to answer as soon as it is folded: that one never waits, since
-// no client gets an answer meanwhile. One that waited when it was activated goes on.
+// answers reports whether a generation answers clients, or is to answer as soon as it is folded: that one never
+// waits, since no client gets an answer meanwhile. One that waited when it was activated goes on.
 func (m *Manager) answers(r *Running) bool { return r == m.Serving() || r.Number() == m.Active() }
 
 func (m *Manager) rest(ctx context.Context, r *Running, t *throttle) error {
