@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,6 +12,7 @@ import (
 	"os"
 
 	"github.com/recount-ledger/recount/client"
+	"github.com/recount-ledger/recount/internal/corpus"
 )
 
 // job is one line of the input: a record as it stands, or a corpus line.
@@ -21,32 +21,8 @@ type job struct {
 	id      string // of the corpus line, else the pcs_id
 	lane    string // lines of one lane keep their order
 	request client.Request
-	expect  *expectation // nil for plain records
+	expect  *corpus.Expect // nil for plain records
 }
-
-// corpusLine has the members of a corpus line that say what to send; testdata/README.md explains them.
-type corpusLine struct {
-	ID      string            `json:"id"`
-	Group   string            `json:"group"`
-	Body    *string           `json:"body"`
-	Parts   []corpusPart      `json:"parts"`
-	Method  string            `json:"method"`
-	Path    string            `json:"path"`
-	Headers map[string]string `json:"headers"`
-	Chunked bool              `json:"chunked"`
-	Expect  *expectation      `json:"expect"`
-	PCSID   string            `json:"pcs_id"`
-	ShardID string            `json:"shard_id"`
-}
-
-type corpusPart struct {
-	Text  string `json:"text"`
-	B64   string `json:"b64"`
-	Count *int   `json:"count"`
-}
-
-// maxInputBody bounds what one corpus line can grow to.
-const maxInputBody = 64 << 20
 
 // interruptible reads until the context ends, also when nothing comes: a read of a terminal or a pipe cannot be cancelled, so
 // it stays behind on a goroutine of its own.
@@ -208,13 +184,13 @@ func (l *lineCounter) atError(err error) int {
 // is: whether it is a record is for the node to say.
 func parseJob(n int, text []byte) (job, error) {
 	j := job{line: n, request: client.Request{Method: http.MethodPost, Path: client.SubmitPath, Body: text}}
-	var c corpusLine
+	var c corpus.Line
 	err := json.Unmarshal(text, &c)
 	if err != nil || c.PCSID != "" || c.Body == nil && c.Parts == nil {
 		j.id, j.lane = c.PCSID, c.ShardID
 		return j, nil
 	}
-	body, err := c.bytes()
+	body, err := c.Bytes()
 	if err != nil {
 		return j, usagef("line %d (%s): %w", n, c.ID, err)
 	}
@@ -231,29 +207,4 @@ func parseJob(n int, text []byte) (job, error) {
 		}
 	}
 	return j, nil
-}
-
-func (c *corpusLine) bytes() ([]byte, error) {
-	if c.Body != nil {
-		return []byte(*c.Body), nil
-	}
-	var out []byte
-	for _, p := range c.Parts {
-		piece, count := []byte(p.Text), 1
-		if p.B64 != "" {
-			raw, err := base64.StdEncoding.DecodeString(p.B64)
-			if err != nil {
-				return nil, err
-			}
-			piece = raw
-		}
-		if p.Count != nil {
-			count = *p.Count
-		}
-		if count < 0 || len(piece) > 0 && count > (maxInputBody-len(out))/len(piece) {
-			return nil, fmt.Errorf("parts make more than %d bytes", maxInputBody)
-		}
-		out = append(out, bytes.Repeat(piece, count)...)
-	}
-	return out, nil
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/vbauerster/mpb/v8/decor"
 
 	"github.com/recount-ledger/recount/client"
+	"github.com/recount-ledger/recount/internal/corpus"
 	"github.com/recount-ledger/recount/internal/term"
 	"github.com/recount-ledger/recount/wire"
 )
@@ -59,6 +60,14 @@ func (r *result) nothingSent() {
 	}
 }
 
+// toCheck is the response in the form that the corpora are compared with.
+func (x *result) toCheck() corpus.Response {
+	return corpus.Response{
+		ID: x.job.id, Submission: x.job.request.Path == client.SubmitPath,
+		Status: x.response.Status, Elapsed: x.response.Elapsed, Answer: x.answer, Problem: x.problem,
+	}
+}
+
 // resultLine is a result as -o ndjson prints it.
 type resultLine struct {
 	Line        int                `json:"line"`
@@ -99,7 +108,7 @@ const (
 type report struct {
 	a        *app
 	flags    submitFlags
-	checker  *checker
+	checker  *corpus.Checker
 	stop     context.CancelCauseFunc
 	progress *mpb.Progress
 	bar      *mpb.Bar
@@ -117,7 +126,7 @@ func newReport(a *app, f submitFlags, total int64, stop context.CancelCauseFunc)
 	r.firstOf = map[string]error{}
 	r.sum = summary{Outcomes: map[string]int{}, Statuses: map[string]int{}, Reasons: map[string]int{}}
 	if f.check != "" {
-		r.checker = &checker{anyStatus: f.check == "any", seen: map[string]*wire.SubmitAnswer{}}
+		r.checker = &corpus.Checker{AnyStatus: f.check == "any"}
 	}
 	if !a.quiet && term.IsTerminal(a.err) {
 		r.progress = mpb.New(mpb.WithOutput(a.err), mpb.WithWidth(48))
@@ -176,7 +185,7 @@ func (r *report) count(x result) resultLine {
 	}
 	if r.checker != nil && x.job.expect != nil && x.response != nil {
 		s.Checked++
-		if line.Differences = r.checker.check(x.job, x.response, x.answer, x.problem); len(line.Differences) > 0 {
+		if line.Differences = r.checker.Check(x.job.expect, x.toCheck()); len(line.Differences) > 0 {
 			s.Different++
 		}
 	}

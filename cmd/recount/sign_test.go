@@ -11,14 +11,15 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/recount-ledger/recount/internal/corpus"
 	"github.com/recount-ledger/recount/internal/pcs"
 	"github.com/recount-ledger/recount/internal/verify"
 )
 
 const corpusDir = "../../testdata"
 
-// corpus reads the first n lines of a corpus file.
-func corpus(t *testing.T, name string, n int) (lines []string, cases []corpusLine) {
+// readCorpus reads the first n lines of a corpus file.
+func readCorpus(t *testing.T, name string, n int) (lines []string, cases []corpus.Line) {
 	t.Helper()
 	f, err := os.Open(filepath.Join(corpusDir, name))
 	if err != nil {
@@ -28,7 +29,7 @@ func corpus(t *testing.T, name string, n int) (lines []string, cases []corpusLin
 	s := bufio.NewScanner(f)
 	s.Buffer(nil, 8<<20)
 	for s.Scan() && len(lines) < n {
-		var c corpusLine
+		var c corpus.Line
 		if err := json.Unmarshal(s.Bytes(), &c); err != nil {
 			t.Fatal(err)
 		}
@@ -80,7 +81,7 @@ func makeKey(t *testing.T, kind string) (string, verify.Key) {
 }
 
 func TestSignedRecordsVerify(t *testing.T) {
-	_, cases := corpus(t, "good-hmac.ndjson", 20)
+	_, cases := readCorpus(t, "good-hmac.ndjson", 20)
 	var records []string
 	for _, c := range cases {
 		records = append(records, *c.Body)
@@ -123,7 +124,7 @@ func TestSignedRecordsVerify(t *testing.T) {
 // TestSignGivesTheCorpusSignatures signs corpus records again under their own key, profile and mode.
 func TestSignGivesTheCorpusSignatures(t *testing.T) {
 	file := write(t, filepath.Join(t.TempDir(), "k"), testHMAC+"\n")
-	lines, cases := corpus(t, "good-hmac.ndjson", 200)
+	lines, cases := readCorpus(t, "good-hmac.ndjson", 200)
 	seen := 0
 	for i, c := range cases {
 		var how struct{ Key, Profile, Mode string }
@@ -147,7 +148,7 @@ func TestSignGivesTheCorpusSignatures(t *testing.T) {
 
 func TestSignKeepsTheRestOfTheRecord(t *testing.T) {
 	file, _ := makeKey(t, "hmac")
-	_, cases := corpus(t, "good-hmac.ndjson", 1)
+	_, cases := readCorpus(t, "good-hmac.ndjson", 1)
 	body := strings.Replace(*cases[0].Body, `"pcs_id":"654f`, `"x":{"ü":1.00e0, "a" : [1 ,2]},"pcs_id":"0000`, 1)
 	if r := run(t, body, "sign", "--key-file", file); r.code != exitRejected || !strings.Contains(r.err, "--pcs-id") {
 		t.Errorf("%+v", r)
@@ -165,7 +166,7 @@ func TestSignRefuses(t *testing.T) {
 	private, _ := makeKey(t, "ed25519")
 	short := write(t, filepath.Join(t.TempDir(), "short"), "abc")
 	empty := write(t, filepath.Join(t.TempDir(), "empty"), "\n")
-	_, cases := corpus(t, "good-hmac.ndjson", 1)
+	_, cases := readCorpus(t, "good-hmac.ndjson", 1)
 	good := *cases[0].Body
 	for _, x := range []struct {
 		code int
@@ -195,7 +196,7 @@ func TestSignRefuses(t *testing.T) {
 func TestSeedsAreKeysToo(t *testing.T) {
 	seed := strings.Repeat("07", ed25519.SeedSize)
 	file := write(t, filepath.Join(t.TempDir(), "seed"), seed+"\n")
-	_, cases := corpus(t, "good-ed25519.ndjson", 1)
+	_, cases := readCorpus(t, "good-ed25519.ndjson", 1)
 	r := run(t, *cases[0].Body, "sign", "--key-file", file, "--alg", "ed25519")
 	private := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{7}, ed25519.SeedSize))
 	key, err := verify.NewEd25519Key(private.Public().(ed25519.PublicKey))

@@ -77,7 +77,7 @@ for line in sys.stdin:
     record.update(r=401 / 1024, budget=0.3 * (1 - 401 / 1024), coh_star=1e-05, D_hat=1)
     record["sig"] = sign_pcs1(record, b"a secret")
     print(json.dumps(record))`
-	_, cases := corpus(t, "good-hmac.ndjson", 20)
+	_, cases := readCorpus(t, "good-hmac.ndjson", 20)
 	var records []string
 	for _, c := range cases {
 		records = append(records, *c.Body)

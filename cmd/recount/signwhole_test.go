@@ -85,7 +85,7 @@ func TestSignBackToOne(t *testing.T) {
 	if c := run(t, r.out, "sign", "--verify", "--key-file", g.hmacFile); c.code != exitOK || !strings.Contains(c.out, "pcs/1") || !strings.Contains(c.out, "f9") {
 		t.Errorf("%+v", c)
 	}
-	_, cases := corpus(t, "good-hmac.ndjson", 1)
+	_, cases := readCorpus(t, "good-hmac.ndjson", 1)
 	if r := run(t, *cases[0].Body, "sign", "--scheme", "pcs/1", "--key-file", g.hmacFile); r.code != exitOK || strings.Contains(r.out, "sig_scheme") {
 		t.Errorf("%+v", r)
 	}

@@ -16,7 +16,7 @@ import (
 func TestSubmitRecordsAndReplays(t *testing.T) {
 	n := newNode(t)
 	dir := dev(t, n, newNode(t))
-	_, cases := corpus(t, "good-hmac.ndjson", 1)
+	_, cases := readCorpus(t, "good-hmac.ndjson", 1)
 	in := *cases[0].Body + "\r\n\n" + *cases[0].Body // no final line feed
 	r := run(t, in, "submit", "-", "--endpoint", n.server.URL, "--dev", dir, "-o", "ndjson")
 	if r.code != exitOK || !strings.Contains(r.err, "2 records") {
@@ -76,7 +76,7 @@ func TestSubmitExplainsItsWords(t *testing.T) {
 func TestSubmitKeepsTheOrderOfAShard(t *testing.T) {
 	for _, order := range []string{"--in-order=group", "--in-order"} {
 		n := newNode(t)
-		_, cases := corpus(t, "good-hmac.ndjson", 150)
+		_, cases := readCorpus(t, "good-hmac.ndjson", 150)
 		want := map[string][]string{}
 		var all []string
 		var in strings.Builder
@@ -194,7 +194,7 @@ func caseLine(t *testing.T, id string, body string, expect map[string]any) strin
 }
 
 func TestCheck(t *testing.T) {
-	_, cases := corpus(t, "good-hmac.ndjson", 2)
+	_, cases := readCorpus(t, "good-hmac.ndjson", 2)
 	body := *cases[1].Body
 	good := map[string]any{"status": []int{200}, "class": "ok", "accepted": true, "pcs_id": someID, "d_hat": []float64{1, 1, 1}, "budget": []float64{0.342292998}}
 	with := func(name string, value any) map[string]any {

@@ -60,7 +60,7 @@ func TestSubmitRefusesWhatIsNoJSON(t *testing.T) {
 // TestSubmitOfOneRecord prints the answer and no tally.
 func TestSubmitOfOneRecord(t *testing.T) {
 	n := newNode(t)
-	_, cases := corpus(t, "good-hmac.ndjson", 1)
+	_, cases := readCorpus(t, "good-hmac.ndjson", 1)
 	r := run(t, *cases[0].Body, "submit", "--dev", dev(t, n), "-")
 	for _, want := range []string{"outcome", "accepted", "seq", "pcs_id"} {
 		if r.code != 0 || !strings.Contains(r.out, want) || strings.Contains(r.out, "RECORDS") {

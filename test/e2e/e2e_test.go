@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/recount-ledger/recount/internal/corpus"
 	"github.com/recount-ledger/recount/test/harness"
 )
 
@@ -147,13 +148,13 @@ func TestCorpora(t *testing.T) {
 			cases, first := corpora(t, "good-hmac", "good-ed25519", "bad-input")
 			client := c.HTTP(4)
 			defer client.CloseIdleConnections()
-			answers := map[string]harness.Answer{}
+			answers, checker := map[string]harness.Answer{}, new(corpus.Checker)
 			for i := range cases {
 				a, err := cases[i].Send(ctx, client, c.API[i%nodes])
 				if err != nil {
 					t.Fatalf("%s: %v", cases[i].ID, err)
 				}
-				if err := cases[i].Check(a, first, answers); err != nil {
+				if err := cases[i].Check(a, first, checker); err != nil {
 					t.Error(err)
 				}
 				answers[cases[i].ID] = a

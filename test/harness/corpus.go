@@ -1,41 +1,22 @@
 package harness
 
 import (
-	"bufio"
 	"bytes"
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
+	"strings"
+
+	"github.com/recount-ledger/recount/client"
+	"github.com/recount-ledger/recount/internal/corpus"
+	"github.com/recount-ledger/recount/wire"
 )
 
-// Case is one line of a corpus; testdata/README.md says what the members mean.
-type Case struct {
-	ID    string
-	Rule  string
-	Body  *string
-	Parts []struct {
-		Text  string
-		B64   string
-		Count int
-	}
-	Method, Path string
-	Headers      map[string]string
-	Chunked      bool
-	Expect       struct {
-		Status     []int
-		Class      string
-		Accepted   *bool
-		PCSID      string    `json:"pcs_id"`
-		DHat       []float64 `json:"d_hat"`
-		Budget     []float64
-		SameAs     string  `json:"same_as"`
-		MaxSeconds float64 `json:"max_seconds"`
-	}
-}
+// Case is one line of a corpus that can be sent and checked.
+type Case corpus.Line
 
 // Rule is one line of rules.json.
 type Rule struct {
@@ -45,22 +26,12 @@ type Rule struct {
 
 // Load reads a corpus.
 func Load(path string) ([]Case, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
+	lines, err := corpus.Load(path)
+	out := make([]Case, len(lines))
+	for i, l := range lines {
+		out[i] = Case(l)
 	}
-	defer f.Close()
-	var out []Case
-	lines := bufio.NewScanner(f)
-	lines.Buffer(nil, 4<<20)
-	for lines.Scan() {
-		var c Case
-		if err := json.Unmarshal(lines.Bytes(), &c); err != nil {
-			return nil, fmt.Errorf("%s line %d: %w", path, len(out)+1, err)
-		}
-		out = append(out, c)
-	}
-	return out, lines.Err()
+	return out, err
 }
 
 // Rules reads the first status of every rule.
@@ -81,24 +52,7 @@ func Rules(path string) (map[string]int, error) {
 }
 
 // Bytes are the exact body of the case.
-func (c *Case) Bytes() ([]byte, error) {
-	if c.Body != nil {
-		return []byte(*c.Body), nil
-	}
-	var out []byte
-	for _, p := range c.Parts {
-		piece := []byte(p.Text)
-		if p.B64 != "" {
-			raw, err := base64.StdEncoding.DecodeString(p.B64)
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", c.ID, err)
-			}
-			piece = raw
-		}
-		out = append(out, bytes.Repeat(piece, max(p.Count, 1))...)
-	}
-	return out, nil
-}
+func (c *Case) Bytes() ([]byte, error) { return (*corpus.Line)(c).Bytes() }
 
 // Answer is what a node said to a submission; the members that a problem lacks stay zero.
 type Answer struct {
@@ -117,7 +71,7 @@ type Answer struct {
 }
 
 // Send posts the case to a node.
-func (c *Case) Send(ctx context.Context, client *http.Client, api string) (Answer, error) {
+func (c *Case) Send(ctx context.Context, web *http.Client, api string) (Answer, error) {
 	body, err := c.Bytes()
 	if err != nil {
 		return Answer{}, err
@@ -144,7 +98,7 @@ func (c *Case) Send(ctx context.Context, client *http.Client, api string) (Answe
 	for k, v := range c.Headers {
 		req.Header.Set(k, v)
 	}
-	resp, err := client.Do(req)
+	resp, err := web.Do(req)
 	if err != nil {
 		return Answer{}, err
 	}
@@ -160,8 +114,9 @@ func (c *Case) Send(ctx context.Context, client *http.Client, api string) (Answe
 	return a, err
 }
 
-// Check compares an answer with what the corpus and the rules say; earlier holds the answers of earlier cases by id.
-func (c *Case) Check(a Answer, first map[string]int, earlier map[string]Answer) error {
+// Check compares an answer with the corpus and with the rules, which give the status that counts. k keeps the answers of
+// earlier cases.
+func (c *Case) Check(a Answer, first map[string]int, k *corpus.Checker) error {
 	want := first[c.Rule]
 	if c.Rule == "REPLAY" { // a replay has the status of what it repeats
 		want = c.Expect.Status[0]
@@ -169,53 +124,22 @@ func (c *Case) Check(a Answer, first map[string]int, earlier map[string]Answer) 
 	if a.Status != want {
 		return fmt.Errorf("%s (%s): status %d, want %d: %s", c.ID, c.Rule, a.Status, want, a.Raw)
 	}
-	if a.Status >= 400 && a.Error == "" {
-		return fmt.Errorf("%s (%s): status %d without an error text", c.ID, c.Rule, a.Status)
+	r := corpus.Response{ID: c.ID, Submission: c.Path == "" || c.Path == client.SubmitPath, Status: a.Status}
+	var err error
+	switch {
+	case !r.Submission || !json.Valid(a.Raw):
+	case a.Status >= 400:
+		r.Problem = new(wire.Problem)
+		err = json.Unmarshal(a.Raw, r.Problem)
+	default:
+		r.Answer = new(wire.SubmitAnswer)
+		err = json.Unmarshal(a.Raw, r.Answer)
 	}
-	e := c.Expect
-	if e.Accepted != nil && (a.Accepted == nil || *a.Accepted != *e.Accepted) {
-		return fmt.Errorf("%s (%s): accepted is not %v: %s", c.ID, c.Rule, *e.Accepted, a.Raw)
+	if err != nil {
+		return fmt.Errorf("%s (%s): %w: %s", c.ID, c.Rule, err, a.Raw)
 	}
-	if e.PCSID != "" && a.PCSID != e.PCSID && a.Status < 300 {
-		return fmt.Errorf("%s (%s): pcs_id %q", c.ID, c.Rule, a.PCSID)
-	}
-	if a.Status < 300 {
-		if err := c.checkValues(a); err != nil {
-			return err
-		}
-	}
-	if e.Class != "ok" && e.Class != "replay" && e.Class != "http" && e.Class != a.ReasonCode {
-		return fmt.Errorf("%s (%s): reason_code %q, want %q", c.ID, c.Rule, a.ReasonCode, e.Class)
-	}
-	if e.SameAs != "" && a.Status < 300 {
-		if err := sameOutcome(earlier[e.SameAs], a); err != nil {
-			return fmt.Errorf("%s (%s): not as %s: %w", c.ID, c.Rule, e.SameAs, err)
-		}
-	}
-	return nil
-}
-
-const resolution = 2e-9
-
-func (c *Case) checkValues(a Answer) error {
-	if d := c.Expect.DHat; len(d) > 0 && (a.RecomputedDHat == nil || *a.RecomputedDHat < d[0]-resolution || *a.RecomputedDHat > d[len(d)-1]+resolution) {
-		return fmt.Errorf("%s (%s): recomputed_D_hat is not within %v: %s", c.ID, c.Rule, d, a.Raw)
-	}
-	if len(c.Expect.Budget) == 0 {
-		return nil
-	}
-	for _, b := range c.Expect.Budget {
-		if a.RecomputedBudget != nil && *a.RecomputedBudget > b-resolution && *a.RecomputedBudget < b+resolution {
-			return nil
-		}
-	}
-	return fmt.Errorf("%s (%s): recomputed_budget is not one of %v: %s", c.ID, c.Rule, c.Expect.Budget, a.Raw)
-}
-
-func sameOutcome(first, again Answer) error {
-	if first.Status != again.Status || *first.Accepted != *again.Accepted || first.Escalated != again.Escalated ||
-		first.ReasonCode != again.ReasonCode || first.Seq != again.Seq {
-		return fmt.Errorf("%s\nbefore: %s", again.Raw, first.Raw)
+	if diffs := k.Check(c.Expect, r); len(diffs) > 0 {
+		return fmt.Errorf("%s (%s): %s: %s", c.ID, c.Rule, strings.Join(diffs, "; "), a.Raw)
 	}
 	return nil
 }

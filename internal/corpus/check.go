@@ -1,4 +1,4 @@
-package main
+package corpus
 
 import (
 	"encoding/json"
@@ -10,49 +10,47 @@ import (
 	"sync"
 	"time"
 
-	"github.com/recount-ledger/recount/client"
 	"github.com/recount-ledger/recount/nano"
 	"github.com/recount-ledger/recount/wire"
 )
 
-// expectation is the member expect of a corpus line.
-type expectation struct {
-	Status     []int       `json:"status"`
-	Class      string      `json:"class"`
-	Accepted   *bool       `json:"accepted"`
-	PCSID      string      `json:"pcs_id"`
-	DHat       []nano.Nano `json:"d_hat"`
-	Budget     []nano.Nano `json:"budget"`
-	SameAs     string      `json:"same_as"`
-	MaxSeconds float64     `json:"max_seconds"`
-}
-
 // slack is the difference that the expectation's own rounding may make.
 const slack nano.Nano = 2
 
-// checker compares answers with expectations. It remembers answers by case id for same_as.
-type checker struct {
-	anyStatus bool // every acceptable status is fine, not only the preferred one
-	mu        sync.Mutex
-	seen      map[string]*wire.SubmitAnswer
+// Checker compares responses with expectations. It keeps the responses by line id for same_as. The zero value is ready,
+// and it is safe for concurrent use.
+type Checker struct {
+	AnyStatus bool // every acceptable status will do, not only the preferred one
+
+	mu   sync.Mutex
+	seen map[string]*wire.SubmitAnswer
 }
 
-// check returns what differs, in words; nothing when all is as expected.
-func (k *checker) check(j job, r *client.Response, answer *wire.SubmitAnswer, problem *wire.Problem) (diffs []string) {
+// Response is a node's response to a line.
+type Response struct {
+	ID         string // of the line
+	Submission bool   // the request was a submission, which has a body that can be checked
+	Status     int
+	Elapsed    time.Duration
+	Answer     *wire.SubmitAnswer // nil for a problem
+	Problem    *wire.Problem      // nil for an answer
+}
+
+// Check returns each difference in words, and nothing if the response is as expected.
+func (k *Checker) Check(x *Expect, r Response) (diffs []string) {
 	differ := func(format string, args ...any) { diffs = append(diffs, fmt.Sprintf(format, args...)) }
-	x := j.expect
-	earlier := k.remember(j.id, x.SameAs, answer)
-	if !slices.Contains(x.Status, r.Status) || !k.anyStatus && len(x.Status) > 0 && x.Status[0] != r.Status {
+	earlier := k.remember(r.ID, x.SameAs, r.Answer)
+	if !slices.Contains(x.Status, r.Status) || !k.AnyStatus && len(x.Status) > 0 && x.Status[0] != r.Status {
 		differ("status %d, expected %v", r.Status, x.Status)
 		return diffs
 	}
 	if x.MaxSeconds > 0 && r.Elapsed > time.Duration(x.MaxSeconds*float64(time.Second)) {
 		differ("took %v, at most %gs expected", r.Elapsed.Round(time.Millisecond), x.MaxSeconds)
 	}
-	if j.request.Path != client.SubmitPath {
+	if !r.Submission {
 		return diffs
 	}
-	if problem != nil {
+	if problem := r.Problem; problem != nil {
 		if problem.Text == "" {
 			differ("a refusal without the member error")
 		}
@@ -64,6 +62,7 @@ func (k *checker) check(j job, r *client.Response, answer *wire.SubmitAnswer, pr
 		}
 		return diffs
 	}
+	answer := r.Answer
 	if answer == nil {
 		return append(diffs, "the answer is not a submit answer")
 	}
@@ -78,16 +77,19 @@ func (k *checker) check(j job, r *client.Response, answer *wire.SubmitAnswer, pr
 }
 
 // remember stores the answer under id and returns the one stored under same.
-func (k *checker) remember(id, same string, answer *wire.SubmitAnswer) *wire.SubmitAnswer {
+func (k *Checker) remember(id, same string, answer *wire.SubmitAnswer) *wire.SubmitAnswer {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if k.seen == nil {
+		k.seen = map[string]*wire.SubmitAnswer{}
+	}
 	if answer != nil {
 		k.seen[id] = answer
 	}
 	return k.seen[same]
 }
 
-func (x *expectation) checkValues(a *wire.SubmitAnswer, status int) (diffs []string) {
+func (x *Expect) checkValues(a *wire.SubmitAnswer, status int) (diffs []string) {
 	differ := func(format string, args ...any) { diffs = append(diffs, fmt.Sprintf(format, args...)) }
 	if x.Accepted != nil && a.Accepted != *x.Accepted {
 		differ("accepted %v, expected %v", a.Accepted, *x.Accepted)
@@ -102,7 +104,7 @@ func (x *expectation) checkValues(a *wire.SubmitAnswer, status int) (diffs []str
 		differ("reason_code %q, expected %q", a.ReasonCode, x.Class)
 	}
 	if n := len(x.DHat); n > 0 && (a.RecomputedDHat == nil || *a.RecomputedDHat < x.DHat[0]-slack || *a.RecomputedDHat > x.DHat[n-1]+slack) {
-		differ("recomputed_D_hat %s, expected within [%v, %v]", decimal(a.RecomputedDHat), x.DHat[0], x.DHat[n-1])
+		differ("recomputed_D_hat %s, expected within [%v, %v]", text(a.RecomputedDHat), x.DHat[0], x.DHat[n-1])
 	}
 	near := func(b nano.Nano) bool { return max(a.RecomputedBudget-b, b-a.RecomputedBudget) <= slack }
 	if len(x.Budget) > 0 && !slices.ContainsFunc(x.Budget, near) {
@@ -135,6 +137,14 @@ func unclaimed(a *wire.SubmitAnswer) *wire.SubmitAnswer {
 	b := *a
 	b.DHat = nil
 	return &b
+}
+
+// text is a value that may be missing.
+func text(n *nano.Nano) string {
+	if n == nil {
+		return "-"
+	}
+	return n.String()
 }
 
 func compact(v any) string {
