@@ -103,8 +103,11 @@ func (x *Expect) checkValues(a *wire.SubmitAnswer, status int) (diffs []string) 
 	if x.Class != "replay" && status == x.Status[0] && a.ReasonCode != x.Class {
 		differ("reason_code %q, expected %q", a.ReasonCode, x.Class)
 	}
-	if n := len(x.DHat); n > 0 && (a.RecomputedDHat == nil || *a.RecomputedDHat < x.DHat[0]-slack || *a.RecomputedDHat > x.DHat[n-1]+slack) {
-		differ("recomputed_D_hat %s, expected within [%v, %v]", text(a.RecomputedDHat), x.DHat[0], x.DHat[n-1])
+	if n := len(x.DHat); n > 0 {
+		least, greatest := x.DHat[0], x.DHat[n-1]
+		if v := a.RecomputedDHat; v == nil || *v < least-slack || *v > greatest+slack {
+			differ("recomputed_D_hat %s, expected within [%v, %v]", text(v), least, greatest)
+		}
 	}
 	near := func(b nano.Nano) bool { return max(a.RecomputedBudget-b, b-a.RecomputedBudget) <= slack }
 	if len(x.Budget) > 0 && !slices.ContainsFunc(x.Budget, near) {
@@ -129,7 +132,8 @@ func compareAnswers(earlier, now *wire.SubmitAnswer, id string) []string {
 	return []string{fmt.Sprintf("answer differs from that of %s: %s, then %s", id, compact(a), compact(b))}
 }
 
-// unclaimed leaves out the claim. A conflict names the outcome that stands, and that row does not hold what its client claimed.
+// unclaimed leaves out the claim. A conflict names the outcome that stands, and that row does not hold what its client
+// claimed.
 func unclaimed(a *wire.SubmitAnswer) *wire.SubmitAnswer {
 	if a == nil {
 		return nil

@@ -18,7 +18,8 @@ func TestPublishedCorporaLoad(t *testing.T) {
 			t.Fatal(name, len(lines), err)
 		}
 		for _, l := range lines {
-			if _, err := l.Bytes(); err != nil || l.ID == "" || l.Rule == "" || l.Expect == nil || len(l.Expect.Status) == 0 {
+			_, err := l.Bytes()
+			if err != nil || l.ID == "" || l.Rule == "" || l.Expect == nil || len(l.Expect.Status) == 0 {
 				t.Errorf("%s: %+v %v", name, l, err)
 			}
 		}
@@ -95,7 +96,8 @@ func TestCheckerSaysWhatDiffers(t *testing.T) {
 		var k Checker
 		k.Check(x, Response{ID: "first", Submission: true, Status: 200, Answer: &good})
 		diffs := k.Check(c.x, c.r)
-		if len(diffs) > 1 || strings.Join(diffs, "") == "" != (c.says == "") || !strings.Contains(strings.Join(diffs, ""), c.says) {
+		said := strings.Join(diffs, "")
+		if len(diffs) > 1 || said == "" != (c.says == "") || !strings.Contains(said, c.says) {
 			t.Errorf("%+v: %q, want %q", c.r, diffs, c.says)
 		}
 	}
@@ -103,7 +105,8 @@ func TestCheckerSaysWhatDiffers(t *testing.T) {
 		Response{Submission: true, Status: 202, Answer: &wire.SubmitAnswer{Escalated: true}}); len(diffs) != 0 {
 		t.Errorf("an acceptable status: %q", diffs)
 	}
-	if diffs := new(Checker).Check(repeat, answer(same)); !strings.Contains(strings.Join(diffs, ""), "no answer of first") {
+	diffs := new(Checker).Check(repeat, answer(same))
+	if !strings.Contains(strings.Join(diffs, ""), "no answer of first") {
 		t.Errorf("%q", diffs)
 	}
 }

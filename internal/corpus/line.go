@@ -1,7 +1,7 @@
-// Package corpus reads the corpora of testdata: one JSON line with a request, byte for byte, and the response that it must
-// get. testdata/README.md explains the members. A Checker compares responses with them.
+// Package corpus reads the corpora of testdata: one JSON line with a request, byte for byte, and the response that it
+// must get. testdata/README.md explains the members. A Checker compares responses with them.
 //
-// The command recount submit --check and the end-to-end tests share it, so that there is one opinion of what a corpus says.
+// The command recount submit --check and the end-to-end tests share it, so that both read a corpus alike.
 package corpus
 
 import (
