@@ -285,6 +285,14 @@ func (v values) override(s setting, suffix, text, origin string) {
 }
 
 func (v *values) loadFile(path string) error {
+	texts, errs := yamlTexts(path)
+	for i, err := range errs {
+		errs[i] = fmt.Errorf("settings file %s: %w", path, err)
+	}
+	if texts == nil && len(errs) > 0 { // no settings at all; the library would quote from what may be a key
+		v.unread = true
+		return errors.Join(errs...)
+	}
 	k := koanf.New(".")
 	if err := k.Load(file.Provider(path), yaml.Parser()); err != nil {
 		v.unread = true
@@ -299,10 +307,6 @@ func (v *values) loadFile(path string) error {
 		for _, suffix := range suffixes(s) {
 			known[s.key+suffix] = true
 		}
-	}
-	texts, errs := yamlTexts(path)
-	for i, err := range errs {
-		errs[i] = fmt.Errorf("settings file %s: %w", path, err)
 	}
 	secret := false
 	keys := k.Keys()

@@ -186,3 +186,13 @@ func TestNonsenseAddresses(t *testing.T) {
 		}
 	}
 }
+
+// TestSettingsThatAreAKey: a file that holds no settings is not quoted, because it may be a secret.
+func TestSettingsThatAreAKey(t *testing.T) {
+	for _, text := range []string{"superSecretKeyValue1234567890\n", "- superSecretKeyValue\n", "'superSecretKeyValue'\n"} {
+		_, said := checked(t, text, nil)
+		if strings.Contains(said, "superSe") || !strings.Contains(said, "must be a mapping of names and values") {
+			t.Errorf("%q: %s", text, said)
+		}
+	}
+}
