@@ -32,8 +32,7 @@ func certificateIdentity(state *tls.ConnectionState, clusterID string, now time.
 	}
 	parts := strings.Split(found[0].Path, "/")
 	if len(found) > 1 || !validNow(state.VerifiedChains, now) || clusterID == "" || found[0].Host != clusterID ||
-		len(parts) != 4 ||
-		found[0].RawQuery != "" || found[0].Fragment != "" || found[0].User != nil {
+		len(parts) != 4 || found[0].RawQuery != "" || found[0].Fragment != "" || found[0].User != nil {
 		return Identity{}, errBadCredentials
 	}
 	role := wire.Role(parts[2])

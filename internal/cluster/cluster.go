@@ -146,9 +146,11 @@ func (c *Cluster) Start() error {
 	}
 	signal := make(chan raft.Observation, 1)
 	r.RegisterObserver(raft.NewObserver(signal, false, leadershipOnly))
-	for _, run := range []func(){func() { c.observe(signal) }, c.reads.run, c.clocks.run, c.dog.run, c.rpc.serve,
-		c.peer.serve,
-		func() { c.peer.roster.run(c.stop) }} {
+	for _, run := range []func(){
+		func() { c.observe(signal) },
+		c.reads.run, c.clocks.run, c.dog.run, c.rpc.serve, c.peer.serve,
+		func() { c.peer.roster.run(c.stop) },
+	} {
 		c.wg.Go(run)
 	}
 	return nil

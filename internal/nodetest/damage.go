@@ -23,8 +23,10 @@ func (c *Cluster) ForgetID(i int, pcsID string) {
 // removes it. store is a path in the directory of the node, such as generations/2.
 func (c *Cluster) ChangeRow(i int, store string, key, value []byte) {
 	c.t.Helper()
-	db, err := pebble.Open(filepath.Join(c.Dir(i),
-		store), &pebble.Options{FormatMajorVersion: pebble.FormatTableFormatV6, Logger: testLogger{c.t}})
+	db, err := pebble.Open(filepath.Join(c.Dir(i), store), &pebble.Options{
+		FormatMajorVersion: pebble.FormatTableFormatV6,
+		Logger:             testLogger{c.t},
+	})
 	must(c.t, err)
 	if value == nil {
 		_, closer, err := db.Get(key)

@@ -175,9 +175,8 @@ func (c *Control) apply(o *operator) error {
 // stateKinds are the events whose effects are kept in memory.
 var stateKinds = []event.Kind{event.Genesis, event.KeyAdded, event.PolicyPublished, event.PolicyApplied,
 	event.GenerationStarted, event.GenerationActivated, event.GenerationDropped, event.HistoryRecorded,
-	event.KeyRevoked,
-	event.KeyRetired, event.KeySecretRetired, event.Frozen, event.Thawed, event.ShardsKnown, event.TokenCreated,
-	event.TokenRevoked, event.ActApproved,
+	event.KeyRevoked, event.KeyRetired, event.KeySecretRetired, event.Frozen, event.Thawed, event.ShardsKnown,
+	event.TokenCreated, event.TokenRevoked, event.ActApproved,
 	event.FactsDisputed}
 
 // LoadControl reads the control state back.

@@ -56,8 +56,9 @@ func checks1(p *Params, rec *pcs.Record, t pcs.Tuple, v *Verdict, doubt string) 
 		return ranged("coh_star", t.CohStar, maxUnit+p.TolCoh)
 	})
 	fail(outside(t.R, 0, maxUnit), ReasonRBounds, func() string { return ranged("r", t.R, maxUnit) })
-	fail(outside(t.Budget, 0,
-		maxUnit), ReasonBudgetBounds, func() string { return ranged("budget", t.Budget, maxUnit) })
+	fail(outside(t.Budget, 0, maxUnit), ReasonBudgetBounds, func() string {
+		return ranged("budget", t.Budget, maxUnit)
+	})
 	fail(rec.Regime != v.Regime, ReasonRegimeMismatch, func() string {
 		return "claimed regime " + rec.Regime + ", recomputed " + v.Regime
 	})
