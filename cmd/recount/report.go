@@ -61,10 +61,10 @@ func (r *result) nothingSent() {
 }
 
 // toCheck is the response in the form that the corpora are compared with.
-func (x *result) toCheck() corpus.Response {
+func (r *result) toCheck() corpus.Response {
 	return corpus.Response{
-		ID: x.job.id, Submission: x.job.request.Path == client.SubmitPath,
-		Status: x.response.Status, Elapsed: x.response.Elapsed, Answer: x.answer, Problem: x.problem,
+		ID: r.job.id, Submission: r.job.request.Path == client.SubmitPath,
+		Status: r.response.Status, Elapsed: r.response.Elapsed, Answer: r.answer, Problem: r.problem,
 	}
 }
 
