@@ -33,7 +33,7 @@ func (n witness) Answer(ctx context.Context, q agreement.Question) ([]byte, erro
 	_, body := q.Request()
 	switch q.About {
 	case agreement.Facts:
-		return n.answerFacts(ctx, n.cfg.NodeID, body)
+		return n.facts.answerFacts(ctx, n.cfg.NodeID, body)
 	case agreement.History:
 		return n.answerHistory(ctx, n.cfg.NodeID, body)
 	}
@@ -64,7 +64,7 @@ func (n witness) SettleFacts(ctx context.Context, seq uint64) (settled bool, why
 	if n.derived.Control().Disputed(seq) != 0 {
 		return true, ""
 	}
-	mine, err := n.ownFacts(seq)
+	mine, err := n.facts.ownFacts(seq)
 	if err != nil {
 		n.log.Warn("could not check the signature facts of an event", "seq", seq, "error", err)
 		return true, ""
@@ -94,7 +94,7 @@ func suspends(mine string, no int) bool { return no > 0 && mine == factsFalse }
 // dispute logs, as the leader, what a majority found. On other nodes the question stays open until the leader has.
 func (n witness) dispute(ctx context.Context, seq uint64, voters []string) {
 	term, leads := n.cluster.IsLeader()
-	if !leads || term != n.term.Load() {
+	if !leads || term != n.lead.term.Load() {
 		return
 	}
 	q := agreement.Question{About: agreement.Facts, Seq: seq}
@@ -106,7 +106,7 @@ func (n witness) dispute(ctx context.Context, seq uint64, voters []string) {
 		return
 	}
 	slices.Sort(voters)
-	index, err := n.proposeNow(ctx, event.FactsDisputed, &event.FactsDisputedV1{Seq: seq, Voters: voters, Node: n.cfg.NodeID})
+	index, err := n.lead.proposeNow(ctx, event.FactsDisputed, &event.FactsDisputedV1{Seq: seq, Voters: voters, Node: n.cfg.NodeID})
 	if err == nil {
 		err = n.derived.WaitIndex(ctx, index)
 	}
@@ -164,12 +164,12 @@ func (n *Node) recallLogged(ctx context.Context) error {
 		return err
 	}
 	if ok {
-		own, err := n.digestAt(live.Generation, logged.At)
+		own, err := digestAt(n.derived, live.Generation, logged.At)
 		if err != nil {
 			n.log.Warn("the last logged digest could not be compared", "seq", logged.At, "error", err) // a damaged generation is folded again
 		} else if q := loggedDigest(logged, false); string(own.bytes()) != q.Logged {
 			n.doubts.Raise(q)
 		}
 	}
-	return n.checkHistory(ctx, false)
+	return n.lead.checkHistory(ctx, false)
 }

@@ -5,14 +5,21 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/recount-ledger/recount/internal/agreement"
+	"github.com/recount-ledger/recount/internal/cluster"
 	"github.com/recount-ledger/recount/internal/event"
+	"github.com/recount-ledger/recount/internal/fsm"
+	"github.com/recount-ledger/recount/internal/recount"
 	"github.com/recount-ledger/recount/internal/verify"
 	"github.com/recount-ledger/recount/internal/version"
+	"github.com/recount-ledger/recount/wire"
 )
 
 // digestEvery is how many events lie between two logged digests.
@@ -49,31 +56,52 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// leaderDuties does what a leader owes the ledger: Genesis in an empty one, TermStart in every term, digests, and log time.
-func (n *Node) leaderDuties(ctx context.Context) error {
+// leadership does what a leader owes the ledger.
+type leadership struct {
+	cfg      *Config
+	log      *slog.Logger
+	cluster  *cluster.Cluster
+	derived  *fsm.Derived
+	gens     *recount.Manager
+	clock    *ledgerClock
+	doubts   *agreement.Doubts
+	voters   *agreement.Voters
+	releases *releases
+
+	quarantine *atomic.Pointer[string]
+	withheld   func() *wire.Problem // why this node answers no client
+	mayPropose func() error         // why this node, as a leader, takes no proposals
+
+	term         atomic.Uint64 // newest term whose TermStart this node folded as leader
+	digested     digested
+	askedHistory map[uint64]bool // activations about which the voters were asked
+}
+
+// run does what a leader owes the ledger: Genesis in an empty one, TermStart in every term, digests, and log time.
+func (ld *leadership) run(ctx context.Context) error {
 	for ctx.Err() == nil {
-		changed := n.cluster.Watch()
-		term, ok := n.cluster.IsLeader()
-		if reason := n.quarantine.Load(); ok && reason != nil {
+		changed := ld.cluster.Watch()
+		term, ok := ld.cluster.IsLeader()
+		if reason := ld.quarantine.Load(); ok && reason != nil {
 			return fmt.Errorf("%w: %s", errQuarantinedLeader, *reason)
 		}
-		if ok && n.term.Load() != term && n.clock.check() == nil && !n.cluster.Yielding() {
-			if err := n.startTerm(ctx, term); err != nil {
-				n.log.Warn("could not open the term for writes; trying again", "term", term, "error", err)
+		if ok && ld.term.Load() != term && ld.clock.check() == nil && !ld.cluster.Yielding() {
+			if err := ld.startTerm(ctx, term); err != nil {
+				ld.log.Warn("could not open the term for writes; trying again", "term", term, "error", err)
 			}
 		}
-		if ok && n.term.Load() == term {
-			if err := n.logDigest(ctx); err != nil {
-				n.log.Warn("could not log a digest; trying again", "error", err)
+		if ok && ld.term.Load() == term {
+			if err := ld.logDigest(ctx); err != nil {
+				ld.log.Warn("could not log a digest; trying again", "error", err)
 			}
 		}
-		if ok && n.term.Load() == term {
-			if err := n.clock.stepWhenQuiet(ctx, n.mayPropose); err != nil {
-				n.log.Warn("could not move log time; trying again", "error", err)
+		if ok && ld.term.Load() == term {
+			if err := ld.clock.stepWhenQuiet(ctx, ld.mayPropose); err != nil {
+				ld.log.Warn("could not move log time; trying again", "error", err)
 			}
 		}
-		if err := n.checkHistory(ctx, ok && n.term.Load() == term); err != nil {
-			n.log.Warn("could not log what changed at an activation; trying again", "error", err)
+		if err := ld.checkHistory(ctx, ok && ld.term.Load() == term); err != nil {
+			ld.log.Warn("could not log what changed at an activation; trying again", "error", err)
 		}
 		t := time.NewTimer(dutyPause)
 		select {
@@ -88,62 +116,62 @@ func (n *Node) leaderDuties(ctx context.Context) error {
 
 // startTerm opens the ledger for writes in a new term: when the live fold has reached TermStart, everything that any
 // earlier leader acknowledged is folded here.
-func (n *Node) startTerm(ctx context.Context, term uint64) error {
-	if !n.hasGenesis() {
+func (ld *leadership) startTerm(ctx context.Context, term uint64) error {
+	if !ld.hasGenesis() {
 		policy := verify.DefaultPolicy()
-		policy.Signature.Profiles = n.cfg.Profiles
-		if err := n.releases.everyoneCan(ctx, policy); err != nil {
+		policy.Signature.Profiles = ld.cfg.Profiles
+		if err := ld.releases.everyoneCan(ctx, policy); err != nil {
 			return fmt.Errorf("genesis: %w", err)
 		}
-		g := &event.GenesisV1{ClusterId: n.cfg.ClusterID, Policy: policy.Canonical(), Kernel: uint32(policy.Kernel)}
-		if _, err := n.proposeNow(ctx, event.Genesis, g); err != nil {
+		g := &event.GenesisV1{ClusterId: ld.cfg.ClusterID, Policy: policy.Canonical(), Kernel: uint32(policy.Kernel)}
+		if _, err := ld.proposeNow(ctx, event.Genesis, g); err != nil {
 			return fmt.Errorf("genesis: %w", err)
 		}
 	}
-	start := &event.TermStartV1{Term: term, Node: n.cfg.NodeID, Software: version.Version, Capabilities: n.releases.own()}
-	index, err := n.proposeNow(ctx, event.TermStart, start)
+	start := &event.TermStartV1{Term: term, Node: ld.cfg.NodeID, Software: version.Version, Capabilities: ld.releases.own()}
+	index, err := ld.proposeNow(ctx, event.TermStart, start)
 	if err != nil {
 		return fmt.Errorf("term start: %w", err)
 	}
-	if err := n.waitTerm(ctx, index); err != nil {
+	if err := ld.waitTerm(ctx, index); err != nil {
 		return err
 	}
-	if err := n.clock.check(); err != nil { // again: log time may be newer than before the fold
+	if err := ld.clock.check(); err != nil { // again: log time may be newer than before the fold
 		return err
 	}
-	if err := n.clock.step(ctx); err != nil {
+	if err := ld.clock.step(ctx); err != nil {
 		return err
 	}
-	n.clock.hold()
-	n.term.Store(term)
-	n.log.Info("leading", "term", term, "index", index)
+	ld.clock.hold()
+	ld.term.Store(term)
+	ld.log.Info("leading", "term", term, "index", index)
 	return nil
 }
 
-func (n *Node) hasGenesis() bool {
-	_, ok := n.derived.Control().Genesis(n.derived.Cursor().Seq)
+func (ld *leadership) hasGenesis() bool {
+	_, ok := ld.derived.Control().Genesis(ld.derived.Cursor().Seq)
 	return ok
 }
 
 // proposeNow commits one event of the leader's own, past the gates for other people's except that of the clock.
-func (n *Node) proposeNow(ctx context.Context, kind event.Kind, m proto.Message) (uint64, error) {
-	if err := n.clock.check(); err != nil {
+func (ld *leadership) proposeNow(ctx context.Context, kind event.Kind, m proto.Message) (uint64, error) {
+	if err := ld.clock.check(); err != nil {
 		return 0, err
 	}
 	ev, err := newEvent(kind, m)
 	if err != nil {
 		return 0, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, n.cfg.SubmitTimeout)
+	ctx, cancel := context.WithTimeout(ctx, ld.cfg.SubmitTimeout)
 	defer cancel()
 	if kind != event.Genesis && kind != event.TermStart { // those come before this node has folded everything
-		if err := n.clock.step(ctx); err != nil {
+		if err := ld.clock.step(ctx); err != nil {
 			return 0, err
 		}
 	}
-	pack := event.Pack{ProposedAt: n.clock.now().UnixNano(), Events: []event.Event{ev}}
+	pack := event.Pack{ProposedAt: ld.clock.now().UnixNano(), Events: []event.Event{ev}}
 	pack.Mark()
-	return n.cluster.Propose(pack.Append(nil)).Wait(ctx)
+	return ld.cluster.Propose(pack.Append(nil)).Wait(ctx)
 }
 
 // digested is when this leader logged a digest last, and the event that carries it.
@@ -154,14 +182,14 @@ type digested struct {
 
 // logDigest logs the digests of this node when enough events have passed since the last ones, or enough time in which anything
 // was folded.
-func (n *Node) logDigest(ctx context.Context) error {
-	live := n.gens.Serving()
+func (ld *leadership) logDigest(ctx context.Context) error {
+	live := ld.gens.Serving()
 	head := live.Cursor().Seq
-	if n.gens.Switching() || n.withheld() != nil {
+	if ld.gens.Switching() || ld.withheld() != nil {
 		return nil
 	}
 	seq := head / digestEvery * digestEvery
-	timely := n.cfg.DigestInterval > 0 && time.Since(n.digested.at) >= n.cfg.DigestInterval && head > n.digested.seq
+	timely := ld.cfg.DigestInterval > 0 && time.Since(ld.digested.at) >= ld.cfg.DigestInterval && head > ld.digested.seq
 	if timely {
 		seq = head
 	}
@@ -169,24 +197,24 @@ func (n *Node) logDigest(ctx context.Context) error {
 		return nil
 	}
 	// The one for seq, if it is there, came after seq: digests are logged in order and after what they speak of.
-	logged, err := n.derived.LoggedDigests(seq, 1)
+	logged, err := ld.derived.LoggedDigests(seq, 1)
 	if err != nil || len(logged) > 0 {
 		return err
 	}
-	d, err := n.digestAt(live.Generation, seq)
+	d, err := digestAt(ld.derived, live.Generation, seq)
 	if err != nil {
 		return err
 	}
-	index, err := n.proposeNow(ctx, event.StateDigest, &event.StateDigestV1{
+	index, err := ld.proposeNow(ctx, event.StateDigest, &event.StateDigestV1{
 		Seq: seq, Log: d.log[:], State: d.state[:], Control: d.control[:], Generation: live.Number()})
 	if err == nil {
-		err = n.derived.WaitIndex(ctx, index)
+		err = ld.derived.WaitIndex(ctx, index)
 	}
 	if err != nil {
 		return err
 	}
-	n.digested.at = time.Now()
-	n.digested.seq, err = n.derived.SeqOf(index)
+	ld.digested.at = time.Now()
+	ld.digested.seq, err = ld.derived.SeqOf(index)
 	return err
 }
 
@@ -216,7 +244,7 @@ func (n *Node) registerKey(ctx context.Context, k verify.Key) error {
 		return err
 	}
 	control := n.derived.Control()
-	if !n.hasGenesis() {
+	if !n.lead.hasGenesis() {
 		return errors.New("no genesis yet")
 	}
 	if _, ok := control.KeyByFingerprint(k.Fingerprint); ok {
@@ -311,13 +339,13 @@ func (n *Node) confirm(ctx context.Context) error {
 
 // waitTerm returns when a new leader knows everything that was acknowledged before its term. While the generation that is active
 // answers nowhere, what is folded into derived/ must do: otherwise nobody could lead the way back to the one before.
-func (n *Node) waitTerm(ctx context.Context, index uint64) error {
+func (ld *leadership) waitTerm(ctx context.Context, index uint64) error {
 	ctx, cancel := context.WithTimeout(ctx, termWait)
 	defer cancel()
-	if err := n.derived.WaitIndex(ctx, index); err != nil || n.gens.Switching() {
+	if err := ld.derived.WaitIndex(ctx, index); err != nil || ld.gens.Switching() {
 		return err
 	}
-	return n.gens.WaitIndex(ctx, index)
+	return ld.gens.WaitIndex(ctx, index)
 }
 
 // catchUp opens this node for submissions once it has folded everything that was committed when it asked. A node that

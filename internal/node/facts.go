@@ -4,9 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 
 	"github.com/recount-ledger/recount/internal/agreement"
+	"github.com/recount-ledger/recount/internal/cluster"
 	"github.com/recount-ledger/recount/internal/event"
+	"github.com/recount-ledger/recount/internal/fsm"
+	"github.com/recount-ledger/recount/internal/log"
 	"github.com/recount-ledger/recount/internal/pcs"
 	"github.com/recount-ledger/recount/internal/verify"
 )
@@ -17,9 +21,22 @@ const codeBadFacts = "bad_facts"
 // errFalseFacts: every fold follows the recorded facts of an HMAC key, so what does not hold must not enter the log.
 var errFalseFacts = errors.New("the record is not signed as its signature facts say; send it again")
 
+// factChecker holds the signature facts of submissions against the keys of this node.
+type factChecker struct {
+	cfg      *Config
+	log      *slog.Logger
+	cluster  *cluster.Cluster
+	derived  *fsm.Derived
+	store    *log.Store
+	keys     *heldKeys
+	doubts   *agreement.Doubts
+	releases *releases
+	stats    *stats
+}
+
 // factsHold checks the signature facts of a submission once more. known is false when this node lacks the key or its secret;
 // it cannot tell then.
-func (n *Node) factsHold(sub event.Sub) (holds, known bool) {
+func (fc *factChecker) factsHold(sub event.Sub) (holds, known bool) {
 	if sub.Facts == (event.Facts{}) {
 		return true, true
 	}
@@ -27,7 +44,7 @@ func (n *Node) factsHold(sub event.Sub) (holds, known bool) {
 	if !f.Valid() {
 		return false, true
 	}
-	return n.keys.verifiers().Recheck(pcs.Decode(sub.Body), f)
+	return fc.keys.verifiers().Recheck(pcs.Decode(sub.Body), f)
 }
 
 func factsOf(sub event.Sub) verify.Facts {
@@ -37,7 +54,7 @@ func factsOf(sub event.Sub) verify.Facts {
 // checkForwarded refuses a submission that another node hands over with facts that do not hold: that node may be faulty or in
 // other hands. A key that the other node knows and this one does not may be in an entry that is not folded here yet. Without
 // the secret of an HMAC key nobody can tell here; the voters settle it when the event is folded.
-func (n *Node) checkForwarded(ctx context.Context, e event.Event, from string) error {
+func (fc *factChecker) checkForwarded(ctx context.Context, e event.Event, from string) error {
 	if e.Kind != event.Submission {
 		return nil
 	}
@@ -45,19 +62,19 @@ func (n *Node) checkForwarded(ctx context.Context, e event.Event, from string) e
 	if err != nil {
 		return err
 	}
-	if err := n.modeTaken(ctx, sub); err != nil {
+	if err := fc.modeTaken(ctx, sub); err != nil {
 		return err
 	}
-	holds, known := n.factsHold(sub)
+	holds, known := fc.factsHold(sub)
 	if !known && verify.Alg(sub.Facts.Alg) == verify.Ed25519 {
-		if err := n.derived.WaitIndex(ctx, n.store.Committed()); err != nil {
+		if err := fc.derived.WaitIndex(ctx, fc.store.Committed()); err != nil {
 			return err
 		}
-		holds, known = n.factsHold(sub)
+		holds, known = fc.factsHold(sub)
 		known = known || verify.Alg(sub.Facts.Alg) == verify.Ed25519
 	}
 	if known && !holds {
-		return n.falseFacts(from, sub)
+		return fc.falseFacts(from, sub)
 	}
 	return nil
 }
@@ -65,20 +82,20 @@ func (n *Node) checkForwarded(ctx context.Context, e event.Event, from string) e
 // checkOwn checks this node's own submission as it will be in the log, also when another one leads, since this one may lead by
 // the time it is packed: a fault of its memory since the signature was checked would be followed by every fold, and facts that
 // no release knows would stop every fold. The folds verify Ed25519 signatures themselves.
-func (n *Node) checkOwn(ctx context.Context, e event.Event) error {
+func (fc *factChecker) checkOwn(ctx context.Context, e event.Event) error {
 	sub, err := event.DecodeSubmission(e.Payload)
 	if err != nil {
 		return err
 	}
-	if err := n.modeTaken(ctx, sub); err != nil || sub.Facts == (event.Facts{}) {
+	if err := fc.modeTaken(ctx, sub); err != nil || sub.Facts == (event.Facts{}) {
 		return err
 	}
 	f := factsOf(sub)
 	if f.Valid() && f.Alg == verify.Ed25519 {
 		return nil
 	}
-	if holds, known := n.factsHold(sub); known && !holds {
-		return n.falseFacts(n.cfg.NodeID, sub)
+	if holds, known := fc.factsHold(sub); known && !holds {
+		return fc.falseFacts(fc.cfg.NodeID, sub)
 	}
 	return nil
 }
@@ -87,7 +104,7 @@ func (n *Node) checkOwn(ctx context.Context, e event.Event) error {
 var errNewMode = errors.New("not every node can read the record")
 
 // modeTaken refuses a signing mode, or a profile, that the release of a voter does not know.
-func (n *Node) modeTaken(ctx context.Context, sub event.Sub) error {
+func (fc *factChecker) modeTaken(ctx context.Context, sub event.Sub) error {
 	var need string
 	switch p := pcs.Profile(sub.Facts.Profile); {
 	case verify.Mode(sub.Facts.Mode) == verify.Whole:
@@ -97,15 +114,15 @@ func (n *Node) modeTaken(ctx context.Context, sub event.Sub) error {
 	default:
 		return nil
 	}
-	if voter := n.releases.voterWithout(ctx, need); voter != "" {
+	if voter := fc.releases.voterWithout(ctx, need); voter != "" {
 		return fmt.Errorf("%w: %s runs a release without %s; upgrade it first", errNewMode, voter, need)
 	}
 	return nil
 }
 
-func (n *Node) falseFacts(from string, sub event.Sub) error {
-	n.stats.falseFacts.Add(1)
-	n.log.Error("refused a submission whose signature facts do not hold; examine the node that took it", "from", from, "key", sub.Facts.KeyID)
+func (fc *factChecker) falseFacts(from string, sub event.Sub) error {
+	fc.stats.falseFacts.Add(1)
+	fc.log.Error("refused a submission whose signature facts do not hold; examine the node that took it", "from", from, "key", sub.Facts.KeyID)
 	return fmt.Errorf("%w: key %s, from %s", errFalseFacts, sub.Facts.KeyID, from)
 }
 
@@ -117,25 +134,25 @@ const (
 
 // answerFacts checks the facts of an event once it is numbered here. The leader also looks into the matter itself, since only
 // it can put the voters' finding into the log.
-func (n *Node) answerFacts(ctx context.Context, from string, body []byte) ([]byte, error) {
+func (fc *factChecker) answerFacts(ctx context.Context, from string, body []byte) ([]byte, error) {
 	q, err := agreement.ParseRequest(agreement.Facts, body)
 	if err != nil {
 		return nil, err
 	}
 	seq := q.Seq
-	if err := n.derived.WaitSeq(ctx, seq); err != nil {
+	if err := fc.derived.WaitSeq(ctx, seq); err != nil {
 		return nil, err
 	}
-	answer, err := n.ownFacts(seq)
-	if _, leads := n.cluster.IsLeader(); leads && err == nil && from != n.cfg.NodeID && n.derived.Control().Disputed(seq) == 0 {
-		n.doubts.Raise(q)
+	answer, err := fc.ownFacts(seq)
+	if _, leads := fc.cluster.IsLeader(); leads && err == nil && from != fc.cfg.NodeID && fc.derived.Control().Disputed(seq) == 0 {
+		fc.doubts.Raise(q)
 	}
 	return []byte(answer), err
 }
 
 // ownFacts is what this node says of the facts of an event.
-func (n *Node) ownFacts(seq uint64) (string, error) {
-	it, err := n.derived.Item(seq)
+func (fc *factChecker) ownFacts(seq uint64) (string, error) {
+	it, err := fc.derived.Item(seq)
 	if err != nil {
 		return "", err
 	}
@@ -146,7 +163,7 @@ func (n *Node) ownFacts(seq uint64) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	switch holds, known := n.factsHold(sub); {
+	switch holds, known := fc.factsHold(sub); {
 	case !known:
 		return "", nil
 	case holds:

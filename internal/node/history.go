@@ -16,21 +16,21 @@ import (
 
 // checkHistory logs what this leader has recorded and the log does not say yet, when a majority of the voters has recorded the
 // same, and has the voters compared when the log says otherwise than this node.
-func (n *Node) checkHistory(ctx context.Context, leads bool) error {
-	for _, a := range n.derived.Control().Activations() {
-		own, ok, err := n.gens.Change(a.Seq)
-		if err != nil || !ok || n.quarantine.Load() != nil {
+func (ld *leadership) checkHistory(ctx context.Context, leads bool) error {
+	for _, a := range ld.derived.Control().Activations() {
+		own, ok, err := ld.gens.Change(a.Seq)
+		if err != nil || !ok || ld.quarantine.Load() != nil {
 			return err
 		}
 		switch {
-		case a.Recorded == nil && leads && n.withheld() == nil:
-			if err := n.logHistory(ctx, own); err != nil {
+		case a.Recorded == nil && leads && ld.withheld() == nil:
+			if err := ld.logHistory(ctx, own); err != nil {
 				return err
 			}
-		case a.Recorded != nil && (a.Recorded.Flips != own.Flips || a.Recorded.Digest != own.Digest) && !n.askedHistory[a.Seq]:
-			n.log.Error("what changed at an activation is recorded otherwise in the log", "activation", a.Seq, "logged_by", a.Recorded.Node)
+		case a.Recorded != nil && (a.Recorded.Flips != own.Flips || a.Recorded.Digest != own.Digest) && !ld.askedHistory[a.Seq]:
+			ld.log.Error("what changed at an activation is recorded otherwise in the log", "activation", a.Seq, "logged_by", a.Recorded.Node)
 			logged := changeBytes(fsm.Change{Flips: a.Recorded.Flips, Digest: a.Recorded.Digest})
-			n.askedHistory[a.Seq] = n.doubts.Raise(agreement.Question{About: agreement.History, Seq: a.Seq, Logged: string(logged), Carrier: a.Recorded.Seq})
+			ld.askedHistory[a.Seq] = ld.doubts.Raise(agreement.Question{About: agreement.History, Seq: a.Seq, Logged: string(logged), Carrier: a.Recorded.Seq})
 		}
 	}
 	return nil
@@ -38,24 +38,24 @@ func (n *Node) checkHistory(ctx context.Context, leads bool) error {
 
 // logHistory logs what changed at an activation once a majority has the same. A single contrary record, while others have
 // none yet, stops nothing: they decide when they have one.
-func (n *Node) logHistory(ctx context.Context, own fsm.Change) error {
+func (ld *leadership) logHistory(ctx context.Context, own fsm.Change) error {
 	ask, cancel := context.WithTimeout(ctx, agreement.AskTimeout)
 	defer cancel()
 	mine := changeBytes(own)
 	q := agreement.Question{About: agreement.History, Seq: own.Seq}
-	votes := n.voters.Poll(ask, q, string(mine))
-	if len(votes.By[string(mine)]) < n.voters.Majority() {
-		if votes.Decide(string(mine), len(n.cfg.Voters)) {
-			n.doubts.Raise(q)
+	votes := ld.voters.Poll(ask, q, string(mine))
+	if len(votes.By[string(mine)]) < ld.voters.Majority() {
+		if votes.Decide(string(mine), len(ld.cfg.Voters)) {
+			ld.doubts.Raise(q)
 		}
 		return nil // not recorded everywhere yet; this is tried again
 	}
-	m := &event.HistoryRecordedV1{Activation: own.Seq, Flips: own.Flips, Digest: own.Digest[:], Node: n.cfg.NodeID}
-	index, err := n.proposeNow(ctx, event.HistoryRecorded, m)
+	m := &event.HistoryRecordedV1{Activation: own.Seq, Flips: own.Flips, Digest: own.Digest[:], Node: ld.cfg.NodeID}
+	index, err := ld.proposeNow(ctx, event.HistoryRecorded, m)
 	if err != nil {
 		return err
 	}
-	return n.derived.WaitIndex(ctx, index)
+	return ld.derived.WaitIndex(ctx, index)
 }
 
 func changeBytes(c fsm.Change) []byte {

@@ -50,6 +50,8 @@ type Node struct {
 	ops       *operations
 	recounts  *recounts
 	intake    *intake
+	lead      *leadership
+	facts     *factChecker
 	server    *http.Server
 	listener  net.Listener
 	scrape    *http.Server // of /metrics alone; nil when the API serves it
@@ -72,7 +74,6 @@ type Node struct {
 	running sync.WaitGroup
 	failed  chan error
 
-	term       atomic.Uint64 // newest term whose TermStart this node folded as leader
 	quarantine atomic.Pointer[string]
 	doubts     *agreement.Doubts // questions to the other voters
 	voters     *agreement.Voters
@@ -83,9 +84,6 @@ type Node struct {
 	joined     atomic.Bool // cluster is set, and has started
 	caughtUp   atomic.Bool // has once folded all that was committed; until then an own submission might wait long for its fold
 	stats      stats
-	digested   digested // of the leader's duties
-
-	askedHistory map[uint64]bool // activations about which the voters were asked; of the leader's duties
 }
 
 // Open builds the node and starts its loops; ctx bounds the start only.
@@ -97,7 +95,7 @@ func Open(ctx context.Context, cfg Config, logger *slog.Logger) (*Node, error) {
 		cfg.Clock = time.Now
 	}
 	n := &Node{cfg: cfg, log: logger, registry: prometheus.NewRegistry(), failed: make(chan error, 8),
-		certWatch: certs.NewWatcher(), askedHistory: map[uint64]bool{}, drops: newRefusals(cfg.NodeID), limits: newLimits(cfg)}
+		certWatch: certs.NewWatcher(), drops: newRefusals(cfg.NodeID), limits: newLimits(cfg)}
 	n.clock = &ledgerClock{cfg: &n.cfg, log: logger, caughtUp: &n.caughtUp}
 	n.keys = newHeldKeys(&n.cfg, logger)
 	n.newDoubts()
@@ -125,6 +123,9 @@ func (n *Node) open(ctx context.Context) error {
 	if err := n.newCluster(); err != nil {
 		return err
 	}
+	n.lead = &leadership{cfg: &n.cfg, log: n.log, cluster: n.cluster, derived: n.derived, gens: n.gens, clock: n.clock,
+		doubts: n.doubts, voters: n.voters, releases: n.releases, quarantine: &n.quarantine, withheld: n.withheld,
+		mayPropose: n.mayPropose, askedHistory: map[uint64]bool{}}
 	n.packer = propose.New(propose.Options[projections.Result]{
 		Log: raftLog{n}, Outcomes: n.gens.Outcomes, Now: func() int64 { return n.clock.now().UnixNano() },
 		MaxQueue: n.cfg.QueueBytes, Deadline: n.cfg.SubmitTimeout,
@@ -133,7 +134,7 @@ func (n *Node) open(ctx context.Context) error {
 		quarantine: &n.quarantine, closing: &n.closing}
 	n.intake = &intake{cfg: &n.cfg, derived: n.derived, gens: n.gens, packer: n.packer, keys: n.keys, clock: n.clock, disk: n.disk,
 		limits: n.limits, drops: n.drops, stats: &n.stats, closing: &n.closing, caughtUp: &n.caughtUp,
-		withheld: n.withheld, confirm: n.confirm, checkOwn: n.checkOwn}
+		withheld: n.withheld, confirm: n.confirm, checkOwn: n.facts.checkOwn}
 	n.recounts = &recounts{cfg: &n.cfg, derived: n.derived, gens: n.gens, packer: n.packer, disk: n.disk, ops: n.ops}
 	if err := n.cluster.Start(); err != nil {
 		return err
@@ -148,7 +149,7 @@ func (n *Node) open(ctx context.Context) error {
 	n.loop(loops, "catching up", n.catchUp)
 	n.loop(loops, "ballast", n.disk.Run)
 	n.loop(loops, "examination of the log", n.scrubLog)
-	n.loop(loops, "leader duties", n.leaderDuties)
+	n.loop(loops, "leader duties", n.lead.run)
 	n.loop(loops, "agreement of the voters", n.doubts.Run)
 	n.loop(loops, "key registration", n.registerKeys)
 	n.loop(loops, "key files", n.keys.watch)
@@ -217,13 +218,15 @@ func (n *Node) newCluster() error {
 		return err
 	}
 	n.clock.cluster = n.cluster
+	n.facts = &factChecker{cfg: &n.cfg, log: n.log, cluster: n.cluster, derived: n.derived, store: n.store, keys: n.keys,
+		doubts: n.doubts, releases: n.releases, stats: &n.stats}
 	n.peerFiles.SetPort(n.cluster)
 	n.store.SetCommitSource(n.cluster.CommitIndex)
 	n.cluster.Handle(propose.ForwardPath, n.acceptForward)
 	n.cluster.Handle(actPath, n.acceptAct)
 	n.cluster.Handle(positionPath, n.answerPosition)
 	n.cluster.Handle(agreement.DigestPath, n.answerDigest)
-	n.cluster.Handle(agreement.FactsPath, n.answerFacts)
+	n.cluster.Handle(agreement.FactsPath, n.facts.answerFacts)
 	n.cluster.Handle(agreement.HistoryPath, n.answerHistory)
 	n.cluster.Handle(recount.ProgressPath, n.gens.AnswerProgress)
 	return nil

@@ -60,7 +60,7 @@ func (n *Node) answerDigest(ctx context.Context, _ string, body []byte) ([]byte,
 	if err := r.WaitSeq(ctx, q.Seq); err != nil {
 		return nil, err
 	}
-	d, err := n.digestAt(r.Generation, q.Seq)
+	d, err := digestAt(n.derived, r.Generation, q.Seq)
 	if err != nil {
 		return nil, err
 	}

@@ -27,7 +27,7 @@ type raftLog struct{ n *Node }
 
 func (l raftLog) IsLeader() bool {
 	term, ok := l.n.cluster.IsLeader()
-	return ok && term == l.n.term.Load() && l.n.mayPropose() == nil
+	return ok && term == l.n.lead.term.Load() && l.n.mayPropose() == nil
 }
 
 // mayPropose says why this node, as a leader, takes no proposals now.
@@ -103,7 +103,7 @@ func (n *Node) acceptForward(ctx context.Context, from string, body []byte) ([]b
 		if err := notForwarded(e, from); err != nil {
 			return nil, &cluster.RemoteError{Code: codeBadPack, Message: err.Error()}
 		}
-		switch err := n.checkForwarded(ctx, e, from); {
+		switch err := n.facts.checkForwarded(ctx, e, from); {
 		case errors.Is(err, errFalseFacts):
 			return nil, &cluster.RemoteError{Code: codeBadFacts, Message: err.Error()}
 		case errors.Is(err, errNewMode):

@@ -294,10 +294,10 @@ func shardAnswer(r projections.ShardRow) wire.ShardAnswer {
 // digests are the three digests at one event.
 type digests struct{ log, state, control [32]byte }
 
-func (n *Node) digestAt(g *fsm.Generation, seq uint64) (digests, error) {
+func digestAt(derived *fsm.Derived, g *fsm.Generation, seq uint64) (digests, error) {
 	var d digests
 	var err error
-	if d.log, err = n.derived.Root(seq); err != nil {
+	if d.log, err = derived.Root(seq); err != nil {
 		return d, err
 	}
 	view := g.View()
@@ -305,7 +305,7 @@ func (n *Node) digestAt(g *fsm.Generation, seq uint64) (digests, error) {
 	if d.state, err = projections.DigestAt(view, seq); err != nil {
 		return d, err
 	}
-	d.control, err = n.derived.ControlDigest(seq)
+	d.control, err = derived.ControlDigest(seq)
 	return d, err
 }
 
@@ -319,7 +319,7 @@ func (n ledger) Digest(ctx context.Context, seq uint64, edge bool) (*wire.Digest
 	if seq > head {
 		return nil, api.ErrNotFound
 	}
-	d, err := n.digestAt(live.Generation, seq)
+	d, err := digestAt(n.derived, live.Generation, seq)
 	if err != nil {
 		return nil, err
 	}
