@@ -26,7 +26,7 @@ func (n ledger) Acts(ctx context.Context, from uint64, limit int) (items []wire.
 			if len(items) == limit {
 				return items, seq, nil
 			}
-			item, ok, err := n.actItem(read, seq)
+			item, ok, err := n.reader.actItem(read, seq)
 			if err != nil {
 				return nil, 0, err
 			}
@@ -48,7 +48,7 @@ func (n ledger) Acts(ctx context.Context, from uint64, limit int) (items []wire.
 var effectWords = map[projections.Effect]string{projections.Applied: wire.EffectApplied, projections.Repeated: wire.EffectRepeated, projections.Ignored: wire.EffectIgnored}
 
 // actItem describes an event; ok is false when no operator did it.
-func (n *Node) actItem(read func(uint64) (projections.Item, error), seq uint64) (item wire.ActItem, ok bool, err error) {
+func (rd *reader) actItem(read func(uint64) (projections.Item, error), seq uint64) (item wire.ActItem, ok bool, err error) {
 	it, err := read(seq)
 	if err != nil {
 		return item, false, err
@@ -61,7 +61,7 @@ func (n *Node) actItem(read func(uint64) (projections.Item, error), seq uint64) 
 	if !ok || act.GetOp() == nil {
 		return item, false, nil
 	}
-	effect, err := n.derived.Effect(it.Kind, seq)
+	effect, err := rd.derived.Effect(it.Kind, seq)
 	if err != nil {
 		return item, false, err
 	}

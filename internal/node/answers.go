@@ -14,7 +14,7 @@ import (
 // answers finds out what was said of submissions at earlier times: from what is recorded of the activations since, and from the
 // generations that are kept. A row costs one look-up for each activation after it that changed anything.
 type answers struct {
-	n       *Node
+	gens    *recount.Manager
 	live    *recount.Running            // answers now
 	acts    []projections.ActivationRow // up to the one that made it answer
 	history *fsm.HistoryView
@@ -23,12 +23,12 @@ type answers struct {
 }
 
 // answersOf looks back from the generation that answers now. The caller closes it.
-func (n *Node) answersOf(live *recount.Running) *answers {
-	acts := n.derived.Control().Activations()
+func (rd *reader) answersOf(live *recount.Running) *answers {
+	acts := rd.derived.Control().Activations()
 	for len(acts) > 0 && acts[len(acts)-1].Generation != live.Number() {
 		acts = acts[:len(acts)-1] // activated after this list was begun
 	}
-	return &answers{n: n, live: live, acts: acts, history: n.gens.History(), views: map[uint32]*fsm.View{}, changes: map[uint64]fsm.Change{}}
+	return &answers{gens: rd.gens, live: live, acts: acts, history: rd.gens.History(), views: map[uint32]*fsm.View{}, changes: map[uint64]fsm.Change{}}
 }
 
 func (a *answers) close() {
@@ -98,7 +98,7 @@ func (a *answers) before(act *projections.ActivationRow, seq uint64) (row projec
 	c, ok := a.changes[act.Seq]
 	if !ok {
 		var recorded bool
-		if c, recorded, err = a.n.gens.Change(act.Seq); err != nil {
+		if c, recorded, err = a.gens.Change(act.Seq); err != nil {
 			return row, false, err
 		}
 		if !recorded { // it was a moment ago: the generation before it is kept until its flips are recorded
@@ -121,7 +121,7 @@ func (a *answers) before(act *projections.ActivationRow, seq uint64) (row projec
 func (a *answers) rowOf(generation uint32, seq uint64) (row projections.Result, ok bool, err error) {
 	v, seen := a.views[generation]
 	if !seen {
-		if r, _ := a.n.gens.Get(generation); r != nil && r.Damage() == nil {
+		if r, _ := a.gens.Get(generation); r != nil && r.Damage() == nil {
 			v = r.View()
 		}
 		a.views[generation] = v

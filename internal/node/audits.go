@@ -25,15 +25,15 @@ const auditStretch = 500
 
 // Audit lists folded submissions.
 func (n ledger) Audit(ctx context.Context, q api.AuditQuery) (api.AuditResult, error) {
-	live, err := n.listed(q.Generation)
+	live, err := n.recounts.listed(q.Generation)
 	if err != nil {
 		return api.AuditResult{}, err
 	}
-	l := &auditing{n: n.Node, q: q, answers: n.answersOf(live), control: n.derived.Control(), head: n.derived.Cursor().Seq, read: n.derived.Items()}
+	l := &auditing{n: n.Node, q: q, answers: n.reader.answersOf(live), control: n.derived.Control(), head: n.derived.Cursor().Seq, read: n.derived.Items()}
 	defer l.answers.close()
 	out, err := l.list(ctx)
 	if errors.Is(err, fsm.ErrDropped) {
-		err = n.gone(q.Generation)
+		err = n.recounts.gone(q.Generation)
 	}
 	return out, err
 }
@@ -122,7 +122,7 @@ func (l *auditing) choose(ctx context.Context) error {
 				return err
 			}
 			from, l.of = r, other
-		} else if gone := l.n.gone(other); !errors.Is(gone, api.ErrGenerationGone) {
+		} else if gone := l.n.recounts.gone(other); !errors.Is(gone, api.ErrGenerationGone) {
 			return gone
 		} else if last, ok := l.answers.last(other); ok {
 			l.asOf = last
@@ -179,7 +179,7 @@ func (l *auditing) item(r *projections.Result) (a wire.AuditItem, ok bool, err e
 	if l.q.UnknownShards && (r.ShardID == "" || l.control.ShardKnown(r.ShardID, l.head)) {
 		return a, false, nil
 	}
-	if a, err = l.n.auditItem(l.read, *r); err != nil || l.q.Remote.IsValid() && !within(l.q.Remote, a.Remote) {
+	if a, err = l.n.reader.auditItem(l.read, *r); err != nil || l.q.Remote.IsValid() && !within(l.q.Remote, a.Remote) {
 		return a, false, err
 	}
 	if a.Generation = l.of; r.Generation != 0 {
@@ -189,7 +189,7 @@ func (l *auditing) item(r *projections.Result) (a wire.AuditItem, ok bool, err e
 	if l.of != l.answers.live.Number() || l.asOf != 0 {
 		row, found, err := l.answers.rowOf(l.answers.live.Number(), r.Seq)
 		if err == nil && !found {
-			err = l.n.gone(l.answers.live.Number())
+			err = l.n.recounts.gone(l.answers.live.Number())
 		}
 		if err != nil {
 			return a, false, err
@@ -211,7 +211,7 @@ func within(r netip.Prefix, recorded string) bool {
 }
 
 // auditItem joins a row with the submission that it speaks of.
-func (n *Node) auditItem(read func(uint64) (projections.Item, error), r projections.Result) (wire.AuditItem, error) {
+func (rd *reader) auditItem(read func(uint64) (projections.Item, error), r projections.Result) (wire.AuditItem, error) {
 	a := wire.AuditItem{
 		Seq: r.Seq, LogTime: wire.TimeNS(r.LogTime), ReceivedAt: wire.TimeNS(r.ReceivedAt), PCSID: r.PCSID, ShardID: r.ShardID,
 		Epoch: r.Epoch, KeyID: r.KeyID, Status: statusOf(&r), Outcome: r.Outcome.String(), Accepted: r.Accepted,

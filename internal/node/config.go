@@ -285,3 +285,23 @@ func (c Config) validateVoters() (errs []error) {
 	}
 	return errs
 }
+
+// self returns the voter that this node is.
+func (c Config) self() Voter {
+	for _, v := range c.Voters {
+		if v.ID == c.NodeID {
+			return v
+		}
+	}
+	return Voter{}
+}
+
+// apiOf returns the base URL of the API of a voter, "" for none.
+func (c Config) apiOf(id string) string {
+	for _, v := range c.Voters {
+		if v.ID == id {
+			return v.API
+		}
+	}
+	return ""
+}

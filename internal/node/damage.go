@@ -25,9 +25,9 @@ const droppedSuffix = ".dropped-"
 // derivedMark stands beside derived/ when that must not be opened again.
 const derivedMark = "derived.damaged"
 
-func (n *Node) fs() vfs.FS {
-	if n.cfg.FS != nil {
-		return n.cfg.FS
+func (c Config) fs() vfs.FS {
+	if c.FS != nil {
+		return c.FS
 	}
 	return vfs.Default
 }
@@ -39,7 +39,7 @@ func (n *Node) openDerived() error {
 		n.derived, err = fsm.OpenDerived(n.cfg.FS, dir, n.store, n.cfg.PackBatchBytes, n.log, n.derivedDamaged)
 		return err
 	}
-	_, marked := n.fs().Stat(mark)
+	_, marked := n.cfg.fs().Stat(mark)
 	if marked != nil {
 		err := open()
 		if err == nil || !fsm.Rebuildable(err) {
@@ -51,7 +51,7 @@ func (n *Node) openDerived() error {
 	if err := durable.RemoveDir(n.cfg.FS, dir, dir+droppedSuffix); err != nil {
 		return err
 	}
-	if err := n.fs().Remove(mark); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := n.cfg.fs().Remove(mark); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	n.log.Info("derived/ is folded again from the log")
@@ -77,16 +77,16 @@ func (n *Node) explain(err error) *wire.Problem {
 }
 
 // listed is the generation that a list was begun with.
-func (n *Node) listed(number uint32) (*recount.Running, error) {
-	if r, _ := n.gens.Get(number); r != nil {
+func (rc *recounts) listed(number uint32) (*recount.Running, error) {
+	if r, _ := rc.gens.Get(number); r != nil {
 		return r, nil
 	}
-	return nil, n.gone(number)
+	return nil, rc.gone(number)
 }
 
 // gone says why a generation is not open here: the log has dropped it, or it is folded again.
-func (n *Node) gone(number uint32) error {
-	if row, ok := n.recounts.generationRow(number); ok && row.Dropped == 0 {
+func (rc *recounts) gone(number uint32) error {
+	if row, ok := rc.generationRow(number); ok && row.Dropped == 0 {
 		return errRefolded
 	}
 	return api.ErrGenerationGone

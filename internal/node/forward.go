@@ -81,7 +81,7 @@ func (l toLeader) Leading() bool { return raftLog(l).IsLeader() }
 
 func (l toLeader) LeaderURL() string {
 	id, _ := l.n.cluster.Leader()
-	return l.n.apiOf(id)
+	return l.n.cfg.apiOf(id)
 }
 
 // ForwardAct looks for a leader until one answers, this node leads, or the time is up. An act that was sent and got no answer

@@ -91,8 +91,8 @@ func thawRequest(r wire.FreezeRequest) string {
 	return fmt.Sprintf("thaw %s %q", r.Scope, r.Subject)
 }
 
-func (n *Node) freezesHeld() (held int) {
-	for _, f := range n.derived.Control().Freezes(n.derived.Cursor().Seq) {
+func (rd *reader) freezesHeld() (held int) {
+	for _, f := range rd.derived.Control().Freezes(rd.derived.Cursor().Seq) {
 		if f.Thawed == 0 {
 			held++
 		}

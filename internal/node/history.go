@@ -66,14 +66,14 @@ func changeBytes(c fsm.Change) []byte {
 const historyLimit = 1000
 
 // historyOf is what was said of a pcs_id: a pair of entries for every flip, or what stands when nothing ever flipped.
-func (n *Node) historyOf(pcsID string, standing *projections.Result) ([]wire.HistoryEntry, error) {
-	recorded, err := n.gens.Recorded(pcsID, historyLimit)
+func (rd *reader) historyOf(pcsID string, standing *projections.Result) ([]wire.HistoryEntry, error) {
+	recorded, err := rd.gens.Recorded(pcsID, historyLimit)
 	if err != nil {
 		return nil, err
 	}
 	out := []wire.HistoryEntry{}
 	acts := map[uint64]projections.ActivationRow{}
-	for _, a := range n.derived.Control().Activations() {
+	for _, a := range rd.derived.Control().Activations() {
 		acts[a.Seq] = a
 	}
 	add := func(generation uint32, r *projections.Result, from uint64) {
@@ -89,7 +89,7 @@ func (n *Node) historyOf(pcsID string, standing *projections.Result) ([]wire.His
 		add(a.Generation, &x.Flip.New, x.Activation)
 	}
 	if len(recorded) == 0 && standing != nil {
-		add(n.gens.Serving().Number(), standing, standing.Seq)
+		add(rd.gens.Serving().Number(), standing, standing.Seq)
 	}
 	slices.SortStableFunc(out, func(a, b wire.HistoryEntry) int {
 		return cmp.Or(cmp.Compare(a.FromSeq, b.FromSeq), cmp.Compare(a.Seq, b.Seq))

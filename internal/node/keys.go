@@ -18,7 +18,7 @@ import (
 func (n ledger) Keys(context.Context) ([]wire.KeyAnswer, error) {
 	out := []wire.KeyAnswer{}
 	for _, k := range n.derived.Control().Keys(n.derived.Cursor().Seq) {
-		a, err := n.keyAnswer(k)
+		a, err := n.reader.keyAnswer(k)
 		if err != nil {
 			return nil, err
 		}
@@ -33,10 +33,10 @@ func (n ledger) Key(_ context.Context, id string) (*wire.KeyAnswer, error) {
 	if !ok {
 		return nil, api.ErrNotFound
 	}
-	return n.keyAnswer(k)
+	return n.reader.keyAnswer(k)
 }
 
-func (n *Node) keyAnswer(k projections.KeyRow) (*wire.KeyAnswer, error) {
+func (rd *reader) keyAnswer(k projections.KeyRow) (*wire.KeyAnswer, error) {
 	a := &wire.KeyAnswer{KeyID: k.ID, Alg: k.Alg.String(), Fingerprint: hex.EncodeToString(k.Fingerprint[:]), Status: wire.KeyActive,
 		Owner: k.Terms.Owner, Scope: append([]string{}, k.Terms.Scope...), Comment: k.Terms.Comment, Seq: k.Seq, TermsSeq: k.Terms.Seq,
 		At: wire.TimeNS(k.LogTime), Source: k.Source, RetiredSeq: k.Retired, RevokedSeq: k.Revoked, SecretRetired: k.SecretRetired}
@@ -55,14 +55,14 @@ func (n *Node) keyAnswer(k projections.KeyRow) (*wire.KeyAnswer, error) {
 	if k.Revoked != 0 {
 		a.Status, a.RevokedSince = wire.KeyRevoked, wire.TimeNS(k.RevokedSince)
 	}
-	held, ok := n.keys.verifiers().Key(k.ID)
+	held, ok := rd.keys.verifiers().Key(k.ID)
 	a.Held = ok && held.HasMaterial()
-	return a, n.lastUse(a)
+	return a, rd.lastUse(a)
 }
 
 // lastUse looks for the last submission that a key signed.
-func (n *Node) lastUse(a *wire.KeyAnswer) error {
-	view := n.gens.Serving().View()
+func (rd *reader) lastUse(a *wire.KeyAnswer) error {
+	view := rd.gens.Serving().View()
 	defer view.Close()
 	var err error
 	if a.LastSeq, err = projections.LastByKey(view, a.KeyID); err != nil || a.LastSeq == 0 {
@@ -189,9 +189,9 @@ func (n ledger) RetireSecret(ctx context.Context, id string, act wire.Act, meta 
 const keyWarnAge = 90 * 24 * time.Hour
 
 // oldestKey is the age of the oldest active key, 0 when there is none.
-func (n *Node) oldestKey() time.Duration {
-	oldest, now := time.Duration(0), n.clock.now().UnixNano()
-	for _, k := range n.derived.Control().Keys(n.derived.Cursor().Seq) {
+func (rd *reader) oldestKey() time.Duration {
+	oldest, now := time.Duration(0), rd.clock.now().UnixNano()
+	for _, k := range rd.derived.Control().Keys(rd.derived.Cursor().Seq) {
 		if k.Active() {
 			oldest = max(oldest, time.Duration(now-k.LogTime))
 		}
@@ -201,11 +201,11 @@ func (n *Node) oldestKey() time.Duration {
 
 // longestUnused is how long the active key has signed nothing that has signed nothing for longest; one that never signed counts
 // from its registration.
-func (n *Node) longestUnused() time.Duration {
-	view := n.gens.Serving().View()
+func (rd *reader) longestUnused() time.Duration {
+	view := rd.gens.Serving().View()
 	defer view.Close()
-	longest, now := time.Duration(0), n.clock.now().UnixNano()
-	for _, k := range n.derived.Control().Keys(n.derived.Cursor().Seq) {
+	longest, now := time.Duration(0), rd.clock.now().UnixNano()
+	for _, k := range rd.derived.Control().Keys(rd.derived.Cursor().Seq) {
 		if !k.Active() {
 			continue
 		}
@@ -221,12 +221,12 @@ func (n *Node) longestUnused() time.Duration {
 }
 
 // warnOldKeys says once a day, and at the start, which active keys are older than keyWarnAge.
-func (n *Node) warnOldKeys(ctx context.Context) error {
+func (rd *reader) warnOldKeys(ctx context.Context) error {
 	for {
-		now := n.clock.now().UnixNano()
-		for _, k := range n.derived.Control().Keys(n.derived.Cursor().Seq) {
+		now := rd.clock.now().UnixNano()
+		for _, k := range rd.derived.Control().Keys(rd.derived.Cursor().Seq) {
 			if age := time.Duration(now - k.LogTime); k.Active() && age > keyWarnAge {
-				n.log.Warn("a signing key is older than 90 days; rotate it", "key", k.ID, "days", int(age.Hours()/24))
+				rd.log.Warn("a signing key is older than 90 days; rotate it", "key", k.ID, "days", int(age.Hours()/24))
 			}
 		}
 		if err := pause(ctx, 24*time.Hour); err != nil {

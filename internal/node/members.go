@@ -52,7 +52,7 @@ func (n ledger) Cluster(ctx context.Context) (*wire.ClusterAnswer, error) {
 	a := &wire.ClusterAnswer{ClusterID: n.cfg.ClusterID, Leader: st.Leader, Term: st.Term, Members: make([]wire.Member, len(st.Members))}
 	var wg sync.WaitGroup
 	for i, m := range st.Members {
-		a.Members[i] = wire.Member{ID: m.ID, API: n.apiOf(m.ID), Suffrage: strings.ToLower(m.Suffrage), State: "unreachable"}
+		a.Members[i] = wire.Member{ID: m.ID, API: n.cfg.apiOf(m.ID), Suffrage: strings.ToLower(m.Suffrage), State: "unreachable"}
 		wg.Go(func() {
 			if p, err := n.placeOf(ctx, m.ID); err == nil {
 				lag := p.CommittedSeq - min(p.FoldedSeq, p.CommittedSeq)

@@ -54,7 +54,7 @@ func (n *Node) registerMetrics() error {
 		gauge("flk_key_files_failed", "1 when the key files could not be read again. The previous keys stay in use.", func() float64 { return boolFloat(n.keys.filesFailed.Load()) }),
 		counter("flk_audit_lines_total", "Lines written to the audit stream.", func() float64 { w, _ := n.audit.stream.Stats(); return float64(w) }),
 		counter("flk_audit_dropped_total", "Lines of the audit stream that were not written.", func() float64 { _, d := n.audit.stream.Stats(); return float64(d) }),
-		counter("flk_log_lines_dropped_total", "Lines of the node's log that were not written: its reader is away or too slow.", n.logDropped),
+		counter("flk_log_lines_dropped_total", "Lines of the node's log that were not written: its reader is away or too slow.", n.cfg.logDropped),
 		counter("flk_packs_total", "Packs sent by this node.", func() float64 { _, p := n.packer.Stats(); return float64(p) }),
 		counter("flk_log_syncs_total", "WAL fsyncs of the event log.", func() float64 { return float64(n.store.Syncs()) }),
 		counter("flk_log_appends_total", "Durable appends of the event log, one or more packs each.", func() float64 { return float64(n.store.Packs()) }),
@@ -64,9 +64,9 @@ func (n *Node) registerMetrics() error {
 		counter("flk_frozen_refusals_total", "Submissions refused at this node because of a freeze, not kept.", func() float64 { return float64(n.stats.frozen.Load()) }),
 		counter("flk_false_facts_total", "Submissions that this leader refused because their signature facts are false.", func() float64 { return float64(n.stats.falseFacts.Load()) }),
 		counter("flk_refusals_repeated_total", "Conflicting or malformed submissions that got their first answer and were not kept again.", func() float64 { return float64(n.stats.repeats.Load()) }),
-		gauge("flk_freezes", "Freezes in force.", func() float64 { return float64(n.freezesHeld()) }),
-		gauge("flk_oldest_key_age_seconds", "Age of the oldest active signing key.", func() float64 { return n.oldestKey().Seconds() }),
-		gauge("flk_longest_unused_key_seconds", "Idle time of the least recently used active signing key.", func() float64 { return n.longestUnused().Seconds() }),
+		gauge("flk_freezes", "Freezes in force.", func() float64 { return float64(n.reader.freezesHeld()) }),
+		gauge("flk_oldest_key_age_seconds", "Age of the oldest active signing key.", func() float64 { return n.reader.oldestKey().Seconds() }),
+		gauge("flk_longest_unused_key_seconds", "Idle time of the least recently used active signing key.", func() float64 { return n.reader.longestUnused().Seconds() }),
 		gauge("flk_missing_secrets", "Active HMAC keys of the ledger whose secret this node lacks.", func() float64 { return float64(len(n.keys.missingSecrets())) }),
 		throttled("node", &n.limits.byNode), throttled("key", &n.limits.byKey),
 		counter("flk_refusals_dropped_total", "Submissions with a bad signature that were answered but not logged, because the budget was used up.", func() float64 { return float64(n.limits.dropped.Load()) }),
@@ -82,11 +82,11 @@ func (n *Node) registerMetrics() error {
 	return errors.Join(errs...)
 }
 
-func (n *Node) logDropped() float64 {
-	if n.cfg.LogDropped == nil {
+func (c Config) logDropped() float64 {
+	if c.LogDropped == nil {
 		return 0
 	}
-	return float64(n.cfg.LogDropped())
+	return float64(c.LogDropped())
 }
 
 func boolFloat(b bool) float64 {

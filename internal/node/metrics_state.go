@@ -38,14 +38,14 @@ func (n *Node) stateCollectors() []prometheus.Collector {
 	for _, role := range wire.Roles() {
 		all = append(all, gauge("flk_token_expiry_seconds",
 			"Seconds until the first token of the role ends, of those that count now and were made for more than 14 days; +Inf without any.",
-			prometheus.Labels{"role": string(role)}, func() float64 { return n.tokenExpiry(role) }))
+			prometheus.Labels{"role": string(role)}, func() float64 { return n.reader.tokenExpiry(role) }))
 	}
 	return all
 }
 
 // tokenExpiry is the time until the first of the tokens of a role ends that count and were made to last.
-func (n *Node) tokenExpiry(role wire.Role) float64 {
-	control, now, first := n.derived.Control(), n.clock.now().UnixNano(), int64(math.MaxInt64)
+func (rd *reader) tokenExpiry(role wire.Role) float64 {
+	control, now, first := rd.derived.Control(), rd.clock.now().UnixNano(), int64(math.MaxInt64)
 	look := func(id string, has wire.Role, made, expires int64) {
 		if has != role || expires == 0 || expires <= now || made != 0 && expires-made <= int64(briefToken) {
 			return
@@ -57,7 +57,7 @@ func (n *Node) tokenExpiry(role wire.Role) float64 {
 	for _, row := range control.Tokens() {
 		look(row.ID, wire.Role(row.Role), row.LogTime, row.ExpiresAt)
 	}
-	for _, row := range n.tokensFile.rows {
+	for _, row := range rd.tokens.rows {
 		look(row.ID, row.Role, 0, row.ExpiresAt)
 	}
 	if first == math.MaxInt64 {

@@ -50,6 +50,7 @@ type Node struct {
 	ops       *operations
 	recounts  *recounts
 	intake    *intake
+	reader    *reader
 	lead      *leadership
 	facts     *factChecker
 	server    *http.Server
@@ -123,6 +124,7 @@ func (n *Node) open(ctx context.Context) error {
 	if err := n.newCluster(); err != nil {
 		return err
 	}
+	n.reader = &reader{cfg: &n.cfg, log: n.log, derived: n.derived, gens: n.gens, keys: n.keys, clock: n.clock, tokens: &n.tokensFile}
 	n.lead = &leadership{cfg: &n.cfg, log: n.log, cluster: n.cluster, derived: n.derived, gens: n.gens, clock: n.clock,
 		doubts: n.doubts, voters: n.voters, releases: n.releases, quarantine: &n.quarantine, withheld: n.withheld,
 		mayPropose: n.mayPropose, askedHistory: map[uint64]bool{}}
@@ -154,7 +156,7 @@ func (n *Node) open(ctx context.Context) error {
 	n.loop(loops, "key registration", n.registerKeys)
 	n.loop(loops, "key files", n.keys.watch)
 	n.loop(loops, "refusal reports", n.reportRefusals)
-	n.loop(loops, "age of keys", n.warnOldKeys)
+	n.loop(loops, "age of keys", n.reader.warnOldKeys)
 	n.loop(loops, "clock", n.clock.watch)
 	n.loop(loops, "leadership", n.watchLead)
 	if n.audit, err = newAuditor(n.cfg.Audit, n.log, n.explain); err != nil {
@@ -208,7 +210,7 @@ func (n *Node) newCluster() error {
 	var err error
 	n.cluster, err = cluster.Open(cluster.Config{
 		NodeID: n.cfg.NodeID, ClusterID: n.cfg.ClusterID, Dir: n.cfg.Dir, NewCluster: n.cfg.NewCluster,
-		PeerBind: n.cfg.Peer.Listen, PeerAdvertise: n.self().Peer, Voters: voters,
+		PeerBind: n.cfg.Peer.Listen, PeerAdvertise: n.cfg.self().Peer, Voters: voters,
 		TLS:     cluster.TLSFiles{CA: n.cfg.Peer.CA, Cert: n.cfg.Peer.Cert, Key: n.cfg.Peer.Key},
 		Timings: cluster.Timings{Heartbeat: n.cfg.ElectionTimeout}, MaxClockSkew: n.cfg.MaxClockSkew, Clock: n.cfg.Clock,
 		Unfit:   func() bool { return n.unfit() != "" },
@@ -269,24 +271,6 @@ func (n *Node) openAPI() error {
 	return n.openMetrics(conf)
 }
 
-func (n *Node) self() Voter {
-	for _, v := range n.cfg.Voters {
-		if v.ID == n.cfg.NodeID {
-			return v
-		}
-	}
-	return Voter{}
-}
-
-func (n *Node) apiOf(id string) string {
-	for _, v := range n.cfg.Voters {
-		if v.ID == id {
-			return v.API
-		}
-	}
-	return ""
-}
-
 // loop runs f until ctx ends; any other end stops the node.
 func (n *Node) loop(ctx context.Context, name string, f func(context.Context) error) {
 	n.running.Go(func() {
@@ -317,12 +301,12 @@ func (n *Node) fail(err error) {
 // fatal ends the process: a store that failed or refused must not be written again, and its memory not be trusted.
 func (n *Node) fatal(err error) {
 	n.log.Error("fatal: the process ends here", "error", err)
-	n.exit(ExitStore)
+	n.cfg.exit(ExitStore)
 }
 
-func (n *Node) exit(code int) {
-	if n.cfg.Exit != nil {
-		n.cfg.Exit(code)
+func (c Config) exit(code int) {
+	if c.Exit != nil {
+		c.Exit(code)
 	}
 	os.Exit(code)
 }

@@ -32,15 +32,15 @@ func (n ledger) PublishPolicy(ctx context.Context, r wire.PolicyRequest, meta ap
 	if !ok {
 		return nil, false, stale("the op_id %q was used for something else", r.OpID)
 	}
-	a, err := n.policyAnswer(row, true)
+	a, err := n.reader.policyAnswer(row, true)
 	return a, effect == projections.Applied, err
 }
 
-func (n *Node) policyAnswer(row projections.PublishedRow, whole bool) (*wire.PolicyAnswer, error) {
-	inForce, ok := n.derived.Control().For(n.gens.Serving().Number()).PolicyAt(math.MaxInt64)
+func (rd *reader) policyAnswer(row projections.PublishedRow, whole bool) (*wire.PolicyAnswer, error) {
+	inForce, ok := rd.derived.Control().For(rd.gens.Serving().Number()).PolicyAt(math.MaxInt64)
 	a := &wire.PolicyAnswer{ID: hex.EncodeToString(row.ID[:]), Seq: row.Seq, At: wire.TimeNS(row.LogTime), Kernel: row.Policy.Kernel,
 		Rules: len(row.Policy.Rules), InForce: ok && inForce.ID == row.ID, Reason: row.Op.Reason, Ticket: row.Op.Ticket,
-		Actor: row.Op.Actor, Role: row.Op.Role, Intervals: n.intervalsOf(row.ID)}
+		Actor: row.Op.Actor, Role: row.Op.Role, Intervals: rd.intervalsOf(row.ID)}
 	if !whole {
 		return a, nil
 	}
@@ -55,8 +55,8 @@ var byWords = [...]string{projections.BeganGenesis: wire.ByGenesis, projections.
 	projections.BeganActivated: wire.ByActivated, projections.BeganRolledBack: wire.ByRolledBack}
 
 // intervalsOf are the stretches of the log in which a policy was in force.
-func (n *Node) intervalsOf(policy [32]byte) (out []wire.PolicyInterval) {
-	for _, i := range n.derived.Control().InForce() {
+func (rd *reader) intervalsOf(policy [32]byte) (out []wire.PolicyInterval) {
+	for _, i := range rd.derived.Control().InForce() {
 		if i.Policy != policy {
 			continue
 		}
@@ -74,7 +74,7 @@ func (n *Node) intervalsOf(policy [32]byte) (out []wire.PolicyInterval) {
 func (n ledger) Policies(context.Context) ([]wire.PolicyAnswer, error) {
 	out := []wire.PolicyAnswer{}
 	for _, row := range n.derived.Control().Policies() {
-		a, err := n.policyAnswer(row, false)
+		a, err := n.reader.policyAnswer(row, false)
 		if err != nil {
 			return nil, err
 		}
@@ -85,19 +85,19 @@ func (n ledger) Policies(context.Context) ([]wire.PolicyAnswer, error) {
 
 // Policy gives one published policy.
 func (n ledger) Policy(_ context.Context, id string) (*wire.PolicyAnswer, error) {
-	row, ok := n.published(id)
+	row, ok := n.reader.published(id)
 	if !ok {
 		return nil, api.ErrNotFound
 	}
-	return n.policyAnswer(row, true)
+	return n.reader.policyAnswer(row, true)
 }
 
-func (n *Node) published(id string) (projections.PublishedRow, bool) {
+func (rd *reader) published(id string) (projections.PublishedRow, bool) {
 	b, err := hex.DecodeString(id)
 	if err != nil || len(b) != 32 {
 		return projections.PublishedRow{}, false
 	}
-	return n.derived.Control().Published([32]byte(b))
+	return rd.derived.Control().Published([32]byte(b))
 }
 
 // ApplyPolicy puts a published policy in force from now on, in every generation.
@@ -105,7 +105,7 @@ func (n ledger) ApplyPolicy(ctx context.Context, id string, r wire.ApplyRequest,
 	if err := n.ops.current(ctx); err != nil {
 		return nil, err
 	}
-	row, ok := n.published(id)
+	row, ok := n.reader.published(id)
 	if !ok {
 		return nil, api.ErrNotFound
 	}

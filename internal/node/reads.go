@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 
 	"github.com/recount-ledger/recount/internal/api"
@@ -17,6 +18,17 @@ import (
 	"github.com/recount-ledger/recount/internal/version"
 	"github.com/recount-ledger/recount/wire"
 )
+
+// reader answers what clients ask about what is folded.
+type reader struct {
+	cfg     *Config
+	log     *slog.Logger
+	derived *fsm.Derived
+	gens    *recount.Manager
+	keys    *heldKeys
+	clock   *ledgerClock
+	tokens  *tokensFile
+}
 
 // Position gives the live generation's position.
 func (n ledger) Position() api.Position {
@@ -47,22 +59,22 @@ func (n ledger) WaitRead(ctx context.Context, r api.Read) (api.Position, error) 
 }
 
 // pinned is the generation that a read has waited for.
-func (n *Node) pinned(ctx context.Context) *recount.Running {
-	if r, _ := n.gens.Get(api.PinnedGeneration(ctx)); r != nil {
+func (rd *reader) pinned(ctx context.Context) *recount.Running {
+	if r, _ := rd.gens.Get(api.PinnedGeneration(ctx)); r != nil {
 		return r
 	}
-	return n.gens.Serving()
+	return rd.gens.Serving()
 }
 
 // Lookup gives the answer of a pcs_id as it stands now, with what was said of it before. An id that nothing occupies any more
 // is shown with the last submission that did.
 func (n ledger) Lookup(ctx context.Context, pcsID string) (*wire.PCSAnswer, error) {
-	r := n.pinned(ctx)
+	r := n.reader.pinned(ctx)
 	view := r.View()
 	defer view.Close()
 	found, err := projections.Lookup(view, pcsID)
 	if errors.Is(err, projections.ErrNotFound) {
-		found, err = n.lookupFormer(view, pcsID)
+		found, err = n.reader.lookupFormer(view, pcsID)
 	}
 	if errors.Is(err, projections.ErrNotFound) {
 		return nil, api.ErrNotFound
@@ -72,13 +84,13 @@ func (n ledger) Lookup(ctx context.Context, pcsID string) (*wire.PCSAnswer, erro
 	}
 	found.Current.Generation = r.Number()
 	a := &wire.PCSAnswer{SubmitAnswer: n.intake.submitAnswer(found.Current), Events: found.Seqs}
-	a.History, err = n.historyOf(pcsID, &found.Current)
+	a.History, err = n.reader.historyOf(pcsID, &found.Current)
 	return a, err
 }
 
 // lookupFormer finds an id that only an earlier generation knew.
-func (n *Node) lookupFormer(view *fsm.View, pcsID string) (projections.Found, error) {
-	recorded, err := n.gens.Recorded(pcsID, historyLimit)
+func (rd *reader) lookupFormer(view *fsm.View, pcsID string) (projections.Found, error) {
+	recorded, err := rd.gens.Recorded(pcsID, historyLimit)
 	if err != nil {
 		return projections.Found{}, err
 	}
@@ -98,7 +110,7 @@ func (n *Node) lookupFormer(view *fsm.View, pcsID string) (projections.Found, er
 
 // Complete lists the pcs_ids that begin with prefix, those that only an earlier generation knew included.
 func (n ledger) Complete(ctx context.Context, prefix string, limit int) ([]string, error) {
-	view := n.pinned(ctx).View()
+	view := n.reader.pinned(ctx).View()
 	defer view.Close()
 	ids, err := projections.Complete(view, prefix, limit)
 	if err != nil {
@@ -123,7 +135,7 @@ func (n ledger) Event(_ context.Context, seq uint64) (*wire.EventAnswer, error) 
 	if err != nil {
 		return nil, err
 	}
-	return n.eventAnswer(&it)
+	return n.reader.eventAnswer(&it)
 }
 
 // stretchBytes bounds the payloads of one stretch of events.
@@ -131,13 +143,13 @@ const stretchBytes = 1 << 20
 
 // Events lists events with their leaves: all of them, or the submissions that name a shard.
 func (n ledger) Events(ctx context.Context, q api.EventsQuery) (out api.EventsResult, err error) {
-	r, err := n.listed(q.Generation)
+	r, err := n.recounts.listed(q.Generation)
 	if err != nil {
 		return out, err
 	}
 	seqs, next, err := eventsOf(r, q)
 	if errors.Is(err, fsm.ErrDropped) {
-		err = n.gone(q.Generation)
+		err = n.recounts.gone(q.Generation)
 	}
 	if err != nil {
 		return out, err
@@ -154,7 +166,7 @@ func (n ledger) Events(ctx context.Context, q api.EventsQuery) (out api.EventsRe
 		if err != nil {
 			return out, err
 		}
-		a, err := n.eventAnswer(&it)
+		a, err := n.reader.eventAnswer(&it)
 		if err != nil {
 			return out, err
 		}
@@ -190,7 +202,7 @@ func eventsOf(r *recount.Running, q api.EventsQuery) (seqs []uint64, next uint64
 	return seqs, page.Next, err
 }
 
-func (n *Node) eventAnswer(it *projections.Item) (*wire.EventAnswer, error) {
+func (rd *reader) eventAnswer(it *projections.Item) (*wire.EventAnswer, error) {
 	leaf := it.Leaf()
 	hash := leaf.Hash()
 	a := &wire.EventAnswer{
@@ -204,7 +216,7 @@ func (n *Node) eventAnswer(it *projections.Item) (*wire.EventAnswer, error) {
 		return nil, err
 	}
 	if id, ok := a.Summary["key_id"].(string); ok && it.Kind == event.Submission {
-		if k, _ := n.derived.Control().Key(id, n.derived.Cursor().Seq); k.SecretRetired != 0 {
+		if k, _ := rd.derived.Control().Key(id, rd.derived.Cursor().Seq); k.SecretRetired != 0 {
 			a.Summary["signature_facts"] = "ledger-attested" // nodes may not be able to check them any more
 		}
 	}
@@ -228,7 +240,7 @@ func summary(ev event.Event) (map[string]any, error) {
 
 // Shards lists shards by id.
 func (n ledger) Shards(_ context.Context, q api.ShardsQuery) (api.ShardsResult, error) {
-	r, err := n.listed(q.Generation)
+	r, err := n.recounts.listed(q.Generation)
 	if err != nil {
 		return api.ShardsResult{}, err
 	}
@@ -236,7 +248,7 @@ func (n ledger) Shards(_ context.Context, q api.ShardsQuery) (api.ShardsResult, 
 	defer view.Close()
 	rows, next, err := projections.Shards(view, q.After, q.Limit)
 	if errors.Is(err, fsm.ErrDropped) {
-		return api.ShardsResult{}, n.gone(q.Generation)
+		return api.ShardsResult{}, n.recounts.gone(q.Generation)
 	}
 	if err != nil {
 		return api.ShardsResult{}, err
@@ -250,7 +262,7 @@ func (n ledger) Shards(_ context.Context, q api.ShardsQuery) (api.ShardsResult, 
 
 // Shard shows one shard.
 func (n ledger) Shard(ctx context.Context, id string) (*wire.ShardAnswer, error) {
-	view := n.pinned(ctx).View()
+	view := n.reader.pinned(ctx).View()
 	defer view.Close()
 	r, err := projections.Shard(view, id)
 	if errors.Is(err, projections.ErrNotFound) {
@@ -311,7 +323,7 @@ func digestAt(derived *fsm.Derived, g *fsm.Generation, seq uint64) (digests, err
 
 // Digest gives the digests at seq, 0 for the folded head, and the edge of the log tree if asked for.
 func (n ledger) Digest(ctx context.Context, seq uint64, edge bool) (*wire.DigestAnswer, error) {
-	live := n.pinned(ctx)
+	live := n.reader.pinned(ctx)
 	head := live.Cursor().Seq
 	if seq == 0 {
 		seq = head

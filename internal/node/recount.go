@@ -35,7 +35,7 @@ func (n ledger) StartGeneration(ctx context.Context, r wire.GenerationRequest, m
 	if err := n.ops.current(ctx); err != nil {
 		return nil, err
 	}
-	row, ok := n.published(r.Policy)
+	row, ok := n.reader.published(r.Policy)
 	if !ok {
 		return nil, wire.NewProblem(wire.CodeNotFound, "no such policy is published: "+r.Policy).WithField("policy")
 	}

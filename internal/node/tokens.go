@@ -132,25 +132,25 @@ func (n ledger) Current(ctx context.Context) error { return n.ops.current(ctx) }
 func (n ledger) Tokens(context.Context) ([]wire.TokenAnswer, error) {
 	now, out := n.clock.now(), []wire.TokenAnswer{}
 	for _, row := range n.derived.Control().Tokens() {
-		out = append(out, n.loggedToken(row, now))
+		out = append(out, n.reader.loggedToken(row, now))
 	}
 	for _, row := range n.tokensFile.rows {
-		out = append(out, n.fileToken(row, now))
+		out = append(out, n.reader.fileToken(row, now))
 	}
 	return out, nil
 }
 
-func (n *Node) loggedToken(row projections.TokenRow, now time.Time) wire.TokenAnswer {
-	return n.tokenState(wire.TokenAnswer{ID: row.ID, Name: row.Name, Role: wire.Role(row.Role), Source: "log", CreatedAt: wire.TimeNS(row.LogTime),
+func (rd *reader) loggedToken(row projections.TokenRow, now time.Time) wire.TokenAnswer {
+	return rd.tokenState(wire.TokenAnswer{ID: row.ID, Name: row.Name, Role: wire.Role(row.Role), Source: "log", CreatedAt: wire.TimeNS(row.LogTime),
 		CreatedBy: row.Op.Actor, Seq: row.Seq, Reason: row.Op.Reason, Ticket: row.Op.Ticket}, row.ExpiresAt, now)
 }
 
-func (n *Node) fileToken(row api.TokenRecord, now time.Time) wire.TokenAnswer {
-	return n.tokenState(wire.TokenAnswer{ID: row.ID, Name: row.Name, Role: row.Role, Source: "file"}, row.ExpiresAt, now)
+func (rd *reader) fileToken(row api.TokenRecord, now time.Time) wire.TokenAnswer {
+	return rd.tokenState(wire.TokenAnswer{ID: row.ID, Name: row.Name, Role: row.Role, Source: "file"}, row.ExpiresAt, now)
 }
 
 // tokenState adds what changes about a token.
-func (n *Node) tokenState(a wire.TokenAnswer, expires int64, now time.Time) wire.TokenAnswer {
+func (rd *reader) tokenState(a wire.TokenAnswer, expires int64, now time.Time) wire.TokenAnswer {
 	a.State = "active"
 	if expires != 0 {
 		a.ExpiresAt = wire.TimeNS(expires)
@@ -158,7 +158,7 @@ func (n *Node) tokenState(a wire.TokenAnswer, expires int64, now time.Time) wire
 			a.State = "expired"
 		}
 	}
-	if r, ok := n.derived.Control().TokenRevoked(a.ID); ok {
+	if r, ok := rd.derived.Control().TokenRevoked(a.ID); ok {
 		a.State, a.RevokedSeq, a.RevokedBy = "revoked", r.Seq, r.Op.Actor
 	}
 	return a
@@ -189,7 +189,7 @@ func (n ledger) CreateToken(ctx context.Context, r wire.TokenRequest, meta api.M
 	if !ok {
 		return nil, taken
 	}
-	a := n.loggedToken(row, n.clock.now())
+	a := n.reader.loggedToken(row, n.clock.now())
 	return &a, nil
 }
 
@@ -211,13 +211,13 @@ func (n ledger) RevokeToken(ctx context.Context, id string, r wire.TokenRevokeRe
 	}
 	now := n.clock.now()
 	if row, ok := n.derived.Control().Token(id); ok {
-		a := n.loggedToken(row, now)
+		a := n.reader.loggedToken(row, now)
 		return &a, nil
 	}
 	if i, ok := n.tokensFile.byID[id]; ok {
-		a := n.fileToken(n.tokensFile.rows[i], now)
+		a := n.reader.fileToken(n.tokensFile.rows[i], now)
 		return &a, nil
 	}
-	a := n.tokenState(wire.TokenAnswer{ID: id, Name: serial, Source: "certificate"}, 0, now)
+	a := n.reader.tokenState(wire.TokenAnswer{ID: id, Name: serial, Source: "certificate"}, 0, now)
 	return &a, nil
 }
