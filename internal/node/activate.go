@@ -15,13 +15,15 @@ import (
 )
 
 // Activate switches every node to a generation, after a majority of the voters has reported the diff that was reviewed.
-func (n ledger) Activate(ctx context.Context, number uint32, r wire.ActivateRequest, meta api.Meta) (*wire.ActivateAnswer, error) {
+func (n ledger) Activate(ctx context.Context, number uint32, r wire.ActivateRequest,
+	meta api.Meta) (*wire.ActivateAnswer, error) {
 	if err := n.ops.current(ctx); err != nil {
 		return nil, err
 	}
 	position, diff, ok := recount.ParseDiff(r.Diff)
 	if !ok {
-		return nil, wire.NewProblem(wire.CodeBadRequest, "must be the digest that recount generation diff prints, 80 hex digits").WithField("diff")
+		return nil, wire.NewProblem(wire.CodeBadRequest,
+			"must be the digest that recount generation diff prints, 80 hex digits").WithField("diff")
 	}
 	if seq := n.derived.Control().OpSeq(r.OpID); r.OpID != "" && seq != 0 {
 		return n.recounts.activatedBefore(ctx, seq, r.OpID, func(a *projections.ActivationRow) bool {
@@ -32,7 +34,13 @@ func (n ledger) Activate(ctx context.Context, number uint32, r wire.ActivateRequ
 	if r.Force {
 		request += ", although the nodes or the review may be far behind"
 	}
-	o := wire.Operation{Act: wire.OperationActivate, Generation: number, Diff: r.Diff, MaxNewFlips: r.MaxNewFlips, Force: r.Force}
+	o := wire.Operation{
+		Act:         wire.OperationActivate,
+		Generation:  number,
+		Diff:        r.Diff,
+		MaxNewFlips: r.MaxNewFlips,
+		Force:       r.Force,
+	}
 	if err := n.ops.secondActor(ctx, o, request, r.Act, meta); err != nil {
 		return nil, err
 	}
@@ -46,7 +54,8 @@ func flipsLimit(limit *uint64) string {
 	return fmt.Sprintf("with at most %d new flips", *limit)
 }
 
-func (rc *recounts) activate(ctx context.Context, number uint32, position uint64, diff [32]byte, r wire.ActivateRequest, rollback bool, op *event.OpV1) (*wire.ActivateAnswer, error) {
+func (rc *recounts) activate(ctx context.Context, number uint32, position uint64, diff [32]byte,
+	r wire.ActivateRequest, rollback bool, op *event.OpV1) (*wire.ActivateAnswer, error) {
 	run, c, err := rc.comparison(number)
 	if err != nil {
 		return nil, err
@@ -59,7 +68,8 @@ func (rc *recounts) activate(ctx context.Context, number uint32, position uint64
 		return nil, err
 	}
 	if own != diff {
-		return nil, stale("the diff at event %d is %s, not the one that was reviewed", position, recount.DiffText(position, own))
+		return nil, stale("the diff at event %d is %s, not the one that was reviewed", position,
+			recount.DiffText(position, own))
 	}
 	nodes, reporters, absent, err := rc.agreeOn(ctx, number, position, diff)
 	if err != nil {
@@ -70,35 +80,55 @@ func (rc *recounts) activate(ctx context.Context, number uint32, position uint64
 			return nil, err
 		}
 	}
-	m := &event.GenerationActivatedV1{Generation: number, From: c.Old(), Position: position, Diff: diff[:], Reporters: reporters, Absent: absent,
-		Rollback: rollback, Op: op}
+	m := &event.GenerationActivatedV1{
+		Generation: number,
+		From:       c.Old(),
+		Position:   position,
+		Diff:       diff[:],
+		Reporters:  reporters,
+		Absent:     absent,
+		Rollback:   rollback,
+		Op:         op,
+	}
 	seq, effect, err := rc.actBounded(ctx, run, c, m, r.MaxNewFlips)
 	return rc.afterActivation(ctx, m, seq, effect, err)
 }
 
-// agreeOn asks the voters for the digest of a comparison until a majority reports it, and stops at the first contrary one.
-func (rc *recounts) agreeOn(ctx context.Context, number uint32, position uint64, diff [32]byte) (nodes []wire.NodeProgress, reporters, absent []string, err error) {
+// agreeOn asks the voters for the digest of a comparison until a majority reports it. It stops at the first
+// contrary one.
+func (rc *recounts) agreeOn(ctx context.Context, number uint32, position uint64,
+	diff [32]byte) (nodes []wire.NodeProgress, reporters, absent []string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, rc.cfg.SubmitTimeout/2)
 	defer cancel()
 	want := recount.DiffText(position, diff)
 	for {
 		nodes = rc.gens.Progress(ctx, number, position)
-		agree, reporters, absent := recount.Agree(nodes, len(rc.cfg.Voters), func(p wire.NodeProgress) string { return p.DiffAt })
-		if i := slices.IndexFunc(nodes, func(p wire.NodeProgress) bool { return p.DiffAt != "" && p.DiffAt != want }); i >= 0 {
-			return nil, nil, nil, wire.NewProblem(wire.CodeNoAgreement, fmt.Sprintf("%s reports %s at event %d, this node %s", nodes[i].Node, nodes[i].DiffAt, position, want))
+		agree, reporters, absent := recount.Agree(nodes, len(rc.cfg.Voters), func(p wire.NodeProgress) string {
+			return p.DiffAt
+		})
+		if i := slices.IndexFunc(nodes, func(p wire.NodeProgress) bool {
+			return p.DiffAt != "" && p.DiffAt != want
+		}); i >= 0 {
+			return nil, nil, nil,
+				wire.NewProblem(wire.CodeNoAgreement,
+					fmt.Sprintf("%s reports %s at event %d, this node %s", nodes[i].Node, nodes[i].DiffAt,
+						position, want))
 		}
 		if agree {
 			return nodes, reporters, absent, nil
 		}
 		if pause(ctx, dutyPause) != nil {
-			return nil, nil, nil, wire.NewProblem(wire.CodeNoAgreement, fmt.Sprintf("only %d of %d voters report a digest at event %d; absent: %v",
-				len(reporters), len(rc.cfg.Voters), position, absent)).WithRetry(retryAfter)
+			return nil, nil, nil,
+				wire.NewProblem(wire.CodeNoAgreement,
+					fmt.Sprintf("only %d of %d voters report a digest at event %d; absent: %v",
+						len(reporters), len(rc.cfg.Voters), position, absent)).WithRetry(retryAfter)
 		}
 	}
 }
 
-// activatedBefore describes the act that an op_id named first, if it is the same.
-func (rc *recounts) activatedBefore(ctx context.Context, seq uint64, opID string, same func(*projections.ActivationRow) bool) (*wire.ActivateAnswer, error) {
+// activatedBefore describes the activation that an op_id named first, if it is the same.
+func (rc *recounts) activatedBefore(ctx context.Context, seq uint64, opID string,
+	same func(*projections.ActivationRow) bool) (*wire.ActivateAnswer, error) {
 	acts := rc.derived.Control().Activations()
 	i := slices.IndexFunc(acts, func(a projections.ActivationRow) bool { return a.Seq == seq })
 	if i < 0 || !same(&acts[i]) {
@@ -116,8 +146,15 @@ func (rc *recounts) activated(ctx context.Context, seq uint64) (*wire.ActivateAn
 		if err := rc.gens.AwaitServing(ctx); err != nil {
 			return nil, err
 		}
-		out := &wire.ActivateAnswer{Generation: a.Generation, From: a.From, Seq: a.Seq, Position: a.Position, Diff: recount.DiffText(a.Position, a.Diff),
-			Reporters: append([]string{}, a.Reporters...), Absent: append([]string{}, a.Absent...)}
+		out := &wire.ActivateAnswer{
+			Generation: a.Generation,
+			From:       a.From,
+			Seq:        a.Seq,
+			Position:   a.Position,
+			Diff:       recount.DiffText(a.Position, a.Diff),
+			Reporters:  append([]string{}, a.Reporters...),
+			Absent:     append([]string{}, a.Absent...),
+		}
 		var err error
 		if r, _ := rc.gens.Get(a.Generation); r != nil {
 			err = eachFlip(ctx, r, a.Position+1, a.Seq, func(*projections.Flip) bool { out.AfterFlips++; return true })
@@ -133,7 +170,9 @@ func (n ledger) Rollback(ctx context.Context, r wire.RollbackRequest, meta api.M
 		return nil, err
 	}
 	if seq := n.derived.Control().OpSeq(r.OpID); r.OpID != "" && seq != 0 {
-		return n.recounts.activatedBefore(ctx, seq, r.OpID, func(a *projections.ActivationRow) bool { return a.Rollback })
+		return n.recounts.activatedBefore(ctx, seq, r.OpID, func(a *projections.ActivationRow) bool {
+			return a.Rollback
+		})
 	}
 	acts := n.derived.Control().Activations()
 	if len(acts) == 0 {

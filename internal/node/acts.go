@@ -8,7 +8,8 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// How many events that are no submissions one page of acts reads at a time, and at most: digests of the state are among them.
+// A page of acts reads the events that are no submissions in stretches of actsStretch, and at most actsMost of
+// them. Digests of the state are among them.
 const (
 	actsStretch = 1000
 	actsMost    = 10_000
@@ -45,10 +46,15 @@ func (n ledger) Acts(ctx context.Context, from uint64, limit int) (items []wire.
 	return items, from, nil
 }
 
-var effectWords = map[projections.Effect]string{projections.Applied: wire.EffectApplied, projections.Repeated: wire.EffectRepeated, projections.Ignored: wire.EffectIgnored}
+var effectWords = map[projections.Effect]string{
+	projections.Applied:  wire.EffectApplied,
+	projections.Repeated: wire.EffectRepeated,
+	projections.Ignored:  wire.EffectIgnored,
+}
 
-// actItem describes an event; ok is false when no operator did it.
-func (rd *reader) actItem(read func(uint64) (projections.Item, error), seq uint64) (item wire.ActItem, ok bool, err error) {
+// actItem describes an event. ok is false when no operator did it.
+func (rd *reader) actItem(read func(uint64) (projections.Item, error),
+	seq uint64) (item wire.ActItem, ok bool, err error) {
 	it, err := read(seq)
 	if err != nil {
 		return item, false, err
@@ -70,7 +76,19 @@ func (rd *reader) actItem(read func(uint64) (projections.Item, error), seq uint6
 		return item, false, err
 	}
 	op := act.GetOp()
-	return wire.ActItem{Seq: seq, LogTime: wire.TimeNS(it.LogTime), Kind: it.Kind.String(), Effect: effectWords[effect], Actor: op.GetActor(), Role: op.GetRole(),
-		Credential: op.GetCredential(), Reason: op.GetReason(), Ticket: op.GetTicket(), OpID: op.GetOpId(), RequestID: op.GetRequestId(), Node: op.GetNode(),
-		About: about}, true, nil
+	return wire.ActItem{
+		Seq:        seq,
+		LogTime:    wire.TimeNS(it.LogTime),
+		Kind:       it.Kind.String(),
+		Effect:     effectWords[effect],
+		Actor:      op.GetActor(),
+		Role:       op.GetRole(),
+		Credential: op.GetCredential(),
+		Reason:     op.GetReason(),
+		Ticket:     op.GetTicket(),
+		OpID:       op.GetOpId(),
+		RequestID:  op.GetRequestId(),
+		Node:       op.GetNode(),
+		About:      about,
+	}, true, nil
 }

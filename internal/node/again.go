@@ -15,8 +15,8 @@ import (
 // replayMargin keeps the replay shortcut away from the end of the dedup period, where only the fold can tell.
 const replayMargin = time.Hour
 
-// replay answers a repeated record from the live fold, as a linearizable read, without a new event. nil means: not a plain
-// replay, or not provably; the fold decides then.
+// replay answers a repeated record from the live fold, as a linearizable read, without a new event. It returns
+// nil for a record that is no plain replay, or not provably one. The fold decides then.
 func (in *intake) replay(ctx context.Context, rec *pcs.Record, facts verify.Facts) *wire.SubmitAnswer {
 	if in.gens.Serving().Novel(rec.ShardID, rec.Epoch) || rec.CheckID() != nil || !in.isReplay(rec, facts, nil) {
 		return nil
@@ -33,7 +33,8 @@ func (in *intake) replay(ctx context.Context, rec *pcs.Record, facts verify.Fact
 	return &a
 }
 
-// isReplay compares every verdict input and the key with those of the judgement that stands, which it leaves in first.
+// isReplay compares every verdict input and the key with those of the judgement that stands. It stores that
+// judgement in first.
 func (in *intake) isReplay(rec *pcs.Record, facts verify.Facts, first *projections.Result) bool {
 	if _, refused := verify.Refuses(in.policy(), rec, facts); refused {
 		return false // the fold refuses it before it looks for replays
@@ -60,11 +61,12 @@ func (in *intake) isReplay(rec *pcs.Record, facts verify.Facts, first *projectio
 	return true
 }
 
-// repeats answers a record that conflicts with another one, or is wrong in structure, as it was answered before, from the live
-// fold, as a linearizable read, without a new event: the first one is the evidence. nil means: not such a repetition, or not
-// provably; the fold decides then.
+// repeats answers a record that conflicts with another one, or is wrong in structure, as it was answered
+// before: from the live fold, as a linearizable read, without a new event. The first event is the evidence. It
+// returns nil for a record that is no such repetition, or not provably one. The fold decides then.
 func (in *intake) repeats(ctx context.Context, body []byte, meta api.Meta, rec *pcs.Record, facts verify.Facts) error {
-	if rec.Fault == nil && rec.CheckID() == nil && in.gens.Serving().Novel(rec.ShardID, rec.Epoch) || !in.isRefusedAgain(body, rec, facts, nil) {
+	if rec.Fault == nil && rec.CheckID() == nil && in.gens.Serving().Novel(rec.ShardID, rec.Epoch) ||
+		!in.isRefusedAgain(body, rec, facts, nil) {
 		return nil
 	}
 	if err := in.confirm(ctx); err != nil {
@@ -79,7 +81,7 @@ func (in *intake) repeats(ctx context.Context, body []byte, meta api.Meta, rec *
 	return problem
 }
 
-// isRefusedAgain looks for the event that refused the same before, which it leaves in first.
+// isRefusedAgain looks for the event that refused the same before, and stores its result in first.
 func (in *intake) isRefusedAgain(body []byte, rec *pcs.Record, facts verify.Facts, first *projections.Result) bool {
 	live, policy := in.gens.Serving(), in.policy()
 	now, next := in.clock.logTime(), in.derived.Cursor().Seq+1

@@ -11,7 +11,7 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// witness gives the agreement of the voters what it asks of this node.
+// witness implements for the agreement of the voters what that package asks of a node.
 type witness struct{ *Node }
 
 var _ agreement.Node = witness{}
@@ -28,7 +28,7 @@ func (n *Node) newDoubts() {
 	n.doubts = agreement.New(witness{n}, n.voters)
 }
 
-// Answer answers a question as this node does when another one asks it.
+// Answer answers a question from this node, exactly as it would answer another node.
 func (n witness) Answer(ctx context.Context, q agreement.Question) ([]byte, error) {
 	_, body := q.Request()
 	switch q.About {
@@ -46,20 +46,21 @@ func (n witness) Head() (generation uint32, seq uint64) {
 	return live.Number(), live.Cursor().Seq
 }
 
-// Active returns the generation that the log has active.
+// Active returns the number of the generation that is active by the log.
 func (n witness) Active() uint32 { return n.gens.Active() }
 
 // LoggedBy names the leader that logged an event.
 func (n witness) LoggedBy(seq uint64) (string, error) { return n.derived.TermOpened(seq) }
 
-// Quarantine makes this node answer no client.
+// Quarantine stops this node from answering clients.
 func (n witness) Quarantine(reason string) { n.enterQuarantine(reason) }
 
 // Quarantined reports whether this node is quarantined.
 func (n witness) Quarantined() bool { return n.quarantine.Load() != nil }
 
-// SettleFacts asks the voters whether the facts of an event hold. When a majority says no, the event is bad and no node: the
-// leader logs it, and later generations count the record as unsigned. When a majority says yes, who says no is.
+// SettleFacts asks the voters whether the facts of an event hold. When a majority finds that they do not, the
+// event is bad and no node is. The leader logs the finding, and later generations count the record as unsigned.
+// When a majority finds that they hold, a node that contradicts it is wrong.
 func (n witness) SettleFacts(ctx context.Context, seq uint64) (settled bool, why string) {
 	if n.derived.Control().Disputed(seq) != 0 {
 		return true, ""
@@ -73,7 +74,9 @@ func (n witness) SettleFacts(ctx context.Context, seq uint64) (settled bool, why
 	yes, no, majority := votes.By[factsTrue], votes.By[factsFalse], n.voters.Majority()
 	switch {
 	case len(no) >= majority && mine == factsTrue, len(yes) >= majority && mine == factsFalse:
-		n.enterQuarantine(fmt.Sprintf("the signature facts of event %d: this node says %q, a majority of the voters the opposite", seq, mine))
+		n.enterQuarantine(fmt.Sprintf("the signature facts of event %d: this node says %q, a majority of the "+
+			"voters the opposite",
+			seq, mine))
 		return true, ""
 	case len(yes) >= majority:
 		return true, ""
@@ -81,17 +84,21 @@ func (n witness) SettleFacts(ctx context.Context, seq uint64) (settled bool, why
 		n.dispute(ctx, seq, no)
 		return false, ""
 	case suspends(mine, len(no)):
-		return false, fmt.Sprintf("the signature facts of event %d do not hold for %v, hold for %v, and no majority of %d voters can tell; start the nodes "+
-			"that are down, and give the secret of %s to those that lack it (pcs_hmac_keys_file)", seq, no, yes, len(n.cfg.Voters), n.keyOf(seq))
+		return false,
+			fmt.Sprintf("the signature facts of event %d do not hold for %v, hold for %v, and no majority of "+
+				"%d voters can tell; start the nodes "+
+				"that are down, and give the secret of %s to those that lack it (pcs_hmac_keys_file)", seq, no,
+				yes, len(n.cfg.Voters), n.keyOf(seq))
 	}
 	return true, ""
 }
 
-// suspends reports whether a finding without a majority stops this node. The log says that the facts hold: a node that finds the
-// same, or cannot tell, serves nothing else than the log says.
+// suspends reports whether a finding without a majority stops this node. By the log the facts hold. A node that
+// finds the same, or cannot tell, serves nothing that differs from the log.
 func suspends(mine string, no int) bool { return no > 0 && mine == factsFalse }
 
-// dispute logs, as the leader, what a majority found. On other nodes the question stays open until the leader has.
+// dispute logs, as the leader, what a majority found. On other nodes the question stays open until the leader
+// has logged it.
 func (n witness) dispute(ctx context.Context, seq uint64, voters []string) {
 	term, leads := n.cluster.IsLeader()
 	if !leads || term != n.lead.term.Load() {
@@ -102,11 +109,16 @@ func (n witness) dispute(ctx context.Context, seq uint64, voters []string) {
 		if !n.doubts.News(q, voter) {
 			return
 		}
-		n.log.Warn("signature facts are disputed, and a voter of an older release would stop at that; upgrade it", "seq", seq, "voter", voter)
+		n.log.Warn("signature facts are disputed, and a voter of an older release would stop at that; upgrade it",
+			"seq", seq, "voter", voter)
 		return
 	}
 	slices.Sort(voters)
-	index, err := n.lead.proposeNow(ctx, event.FactsDisputed, &event.FactsDisputedV1{Seq: seq, Voters: voters, Node: n.cfg.NodeID})
+	index, err := n.lead.proposeNow(ctx, event.FactsDisputed, &event.FactsDisputedV1{
+		Seq:    seq,
+		Voters: voters,
+		Node:   n.cfg.NodeID,
+	})
 	if err == nil {
 		err = n.derived.WaitIndex(ctx, index)
 	}
@@ -116,10 +128,12 @@ func (n witness) dispute(ctx context.Context, seq uint64, voters []string) {
 	if err != nil {
 		return
 	}
-	n.log.Error("a record is in the ledger that is not signed as its facts say; find the node that took it, then recount", "seq", seq, "voters", voters)
+	n.log.Error("a record is in the ledger that is not signed as its facts say; find the node that took it, "+
+		"then recount",
+		"seq", seq, "voters", voters)
 }
 
-// keyOf names the key that a submission is recorded under.
+// keyOf describes the key that a submission is recorded under.
 func (n witness) keyOf(seq uint64) string {
 	it, err := n.derived.Item(seq)
 	if err != nil {
@@ -132,21 +146,25 @@ func (n witness) keyOf(seq uint64) string {
 	return "key " + sub.Facts.KeyID
 }
 
-// withheld says why this node answers no client, nil when it does.
+// withheld returns the reason why this node answers no client, nil when it answers.
 func (n *Node) withheld() *wire.Problem {
 	if n.quarantine.Load() != nil {
 		return wire.NewProblem(wire.CodeNotReady, "this node is quarantined; ask another one").WithRetry(retryAfter)
 	}
 	if n.doubts.Suspended() != "" {
-		return wire.NewProblem(wire.CodeNotReady, "this node and another one contradict each other, and too few voters can be asked; ask another one; readyz says what to do").WithRetry(retryAfter)
+		return wire.NewProblem(wire.CodeNotReady,
+			"this node and another one contradict each other, and too few voters can be asked; ask another "+
+				"one; readyz says what to do").WithRetry(retryAfter)
 	}
 	if n.cluster.Standing() != nil {
-		return wire.NewProblem(wire.CodeNotReady, "other members refuse this node; its readiness says why; ask another one").WithRetry(retryAfter)
+		return wire.NewProblem(wire.CodeNotReady,
+			"other members refuse this node; its readiness says why; ask another one").WithRetry(retryAfter)
 	}
 	return nil
 }
 
-// loggedDigest is the question about a digest in the log. When that contradicts this node, the question holds it.
+// loggedDigest returns the question about a digest in the log. When that digest contradicts this node, the
+// question carries it.
 func loggedDigest(logged projections.DigestRow, agrees bool) agreement.Question {
 	q := agreement.Question{About: agreement.Digest, Generation: logged.Generation, Seq: logged.At}
 	if !agrees {
@@ -155,8 +173,9 @@ func loggedDigest(logged projections.DigestRow, agrees bool) agreement.Question 
 	return q
 }
 
-// recallLogged asks again what a node asked before it was stopped: whether the log is right or the node, where the last logged
-// digest or what it says of an activation differs. It suspends the node before its first answer.
+// recallLogged repeats the questions that a node asked before it was stopped: whether the log or the node is
+// right, where the last logged digest or the record of an activation differs. It suspends the node before its
+// first answer.
 func (n *Node) recallLogged(ctx context.Context) error {
 	live := n.gens.Serving()
 	logged, ok, err := n.derived.LastDigest(live.Number(), live.Cursor().Seq)
@@ -166,7 +185,8 @@ func (n *Node) recallLogged(ctx context.Context) error {
 	if ok {
 		own, err := digestAt(n.derived, live.Generation, logged.At)
 		if err != nil {
-			n.log.Warn("the last logged digest could not be compared", "seq", logged.At, "error", err) // a damaged generation is folded again
+			// a damaged generation is folded again
+			n.log.Warn("the last logged digest could not be compared", "seq", logged.At, "error", err)
 		} else if q := loggedDigest(logged, false); string(own.bytes()) != q.Logged {
 			n.doubts.Raise(q)
 		}

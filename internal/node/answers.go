@@ -11,24 +11,32 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// answers finds out what was said of submissions at earlier times: from what is recorded of the activations since, and from the
-// generations that are kept. A row costs one look-up for each activation after it that changed anything.
+// answers finds the outcomes that submissions had at earlier times, from the recorded flips of the activations
+// since and from the generations that are kept. A row costs one look-up for each activation after it that
+// changed anything.
 type answers struct {
 	gens    *recount.Manager
-	live    *recount.Running            // answers now
-	acts    []projections.ActivationRow // up to the one that made it answer
+	live    *recount.Running            // the active generation
+	acts    []projections.ActivationRow // up to the one that made it active
 	history *fsm.HistoryView
-	views   map[uint32]*fsm.View // of kept generations; nil for those that are gone
+	views   map[uint32]*fsm.View // of kept generations, nil for dropped ones
 	changes map[uint64]fsm.Change
 }
 
-// answersOf looks back from the generation that answers now. The caller closes it.
+// answersOf looks back from the active generation. The caller closes the result.
 func (rd *reader) answersOf(live *recount.Running) *answers {
 	acts := rd.derived.Control().Activations()
 	for len(acts) > 0 && acts[len(acts)-1].Generation != live.Number() {
 		acts = acts[:len(acts)-1] // activated after this list was begun
 	}
-	return &answers{gens: rd.gens, live: live, acts: acts, history: rd.gens.History(), views: map[uint32]*fsm.View{}, changes: map[uint64]fsm.Change{}}
+	return &answers{
+		gens:    rd.gens,
+		live:    live,
+		acts:    acts,
+		history: rd.gens.History(),
+		views:   map[uint32]*fsm.View{},
+		changes: map[uint64]fsm.Change{},
+	}
 }
 
 func (a *answers) close() {
@@ -40,14 +48,14 @@ func (a *answers) close() {
 	}
 }
 
-// said is a row with the generation that says so, and the one that answered at the time asked for. When they are two, outcome
-// and accepted are those of the time, and nothing else need be.
+// said joins a row, the generation that it comes from and the generation that was active at the time asked for.
+// When the two differ, only outcome and accepted are those of that time.
 type said struct {
 	row            projections.Result
 	by, answeredBy uint32
 }
 
-// activeAfter is the generation that answered after event seq.
+// activeAfter returns the generation that was active after event seq.
 func (a *answers) activeAfter(seq uint64) uint32 {
 	for i := len(a.acts) - 1; i >= 0; i-- {
 		if a.acts[i].Seq <= seq {
@@ -57,7 +65,7 @@ func (a *answers) activeAfter(seq uint64) uint32 {
 	return 1
 }
 
-// last is the last event after which a generation answered that does not answer now.
+// last returns the last event after which a generation was active, if it is not active now.
 func (a *answers) last(generation uint32) (seq uint64, ok bool) {
 	for i := len(a.acts) - 1; i >= 0; i-- {
 		if a.acts[i].From == generation {
@@ -67,7 +75,8 @@ func (a *answers) last(generation uint32) (seq uint64, ok bool) {
 	return 0, false
 }
 
-// after is what was said of a submission after event position, which does not come before it. now is what is said now.
+// after returns the outcome of a submission as it was after event position, which does not come before it. now
+// is its row in the active generation.
 func (a *answers) after(position uint64, now *projections.Result) (said, error) {
 	s := said{row: *now, by: a.live.Number(), answeredBy: a.activeAfter(position)}
 	for _, act := range a.acts {
@@ -93,7 +102,7 @@ func (a *answers) after(position uint64, now *projections.Result) (said, error) 
 	return s, err
 }
 
-// before is the row that an activation replaced by another one; changed is false when it left outcome and accepted alone.
+// before returns the row that an activation replaced. changed is false when it left outcome and accepted alone.
 func (a *answers) before(act *projections.ActivationRow, seq uint64) (row projections.Result, changed bool, err error) {
 	c, ok := a.changes[act.Seq]
 	if !ok {
@@ -104,7 +113,9 @@ func (a *answers) before(act *projections.ActivationRow, seq uint64) (row projec
 		if !recorded { // it was a moment ago: the generation before it is kept until its flips are recorded
 			row, ok, err := a.rowOf(act.From, seq)
 			if err == nil && !ok {
-				err = wire.NewProblem(wire.CodeNotReady, fmt.Sprintf("what the activation at event %d changed is not recorded on this node yet; ask again", act.Seq)).WithRetry(retryAfter)
+				err = wire.NewProblem(wire.CodeNotReady,
+					fmt.Sprintf("what the activation at event %d changed is not recorded on this node yet; ask again",
+						act.Seq)).WithRetry(retryAfter)
 			}
 			return row, ok, err
 		}
@@ -117,7 +128,8 @@ func (a *answers) before(act *projections.ActivationRow, seq uint64) (row projec
 	return f.Old, ok, err
 }
 
-// rowOf reads a row of a generation; ok is false when the generation is not kept here or is not as far.
+// rowOf reads a row of a generation. ok is false when the generation is not kept here or has not folded that
+// event.
 func (a *answers) rowOf(generation uint32, seq uint64) (row projections.Result, ok bool, err error) {
 	v, seen := a.views[generation]
 	if !seen {
@@ -136,7 +148,7 @@ func (a *answers) rowOf(generation uint32, seq uint64) (row projections.Result, 
 	return row, err == nil, err
 }
 
-// answer is the short form of what was said. What is not known to be of that time is left out.
+// answer returns the short form of said. It leaves out what is not known for that time.
 func (s *said) answer() wire.AuditAnswer {
 	a := wire.AuditAnswer{Generation: s.answeredBy, Outcome: s.row.Outcome.String(), Accepted: s.row.Accepted}
 	if s.by == s.answeredBy {

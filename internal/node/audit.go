@@ -13,17 +13,18 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// refusedActsPerSecond bounds what refused acts may write into the audit stream: anybody can send them.
+// refusedActsPerSecond bounds how many lines refused acts may write into the audit stream. Anybody can send
+// them.
 const refusedActsPerSecond = 50
 
 // auditor writes the audit stream of a node. A nil stream writes nothing.
 type auditor struct {
 	stream  *audit.Stream
 	refused *limit.Buckets            // of refused acts
-	explain func(error) *wire.Problem // nil for an error that says nothing about a damaged store
+	explain func(error) *wire.Problem // returns nil for an error that has no damaged store as its cause
 }
 
-// newAuditor opens the stream that the settings name; with none it writes nothing.
+// newAuditor opens the stream that the settings name. Without one it writes nothing.
 func newAuditor(cfg AuditLog, log *slog.Logger, explain func(error) *wire.Problem) (*auditor, error) {
 	a := &auditor{refused: limit.NewBuckets(1, refusedActsPerSecond), explain: explain}
 	if cfg.File == "" {
@@ -34,19 +35,25 @@ func newAuditor(cfg AuditLog, log *slog.Logger, explain func(error) *wire.Proble
 	return a, err
 }
 
-// seen is what a node has learned of a submission when it answers; rec is nil when it has not looked at it.
+// seen has what a node learned of a submission before it answers. rec is nil when it has not decoded the
+// record.
 type seen struct {
 	rec   *pcs.Record
 	keyID string
 }
 
-// submission writes the line of a submission that was looked at. What was turned away unread, by a limit or because
-// the node is not ready, has no line; it is counted in the metrics.
+// submission writes the line of a submission that was looked at. A submission that was refused unread, by a
+// limit or because the node is not ready, has no line. The metrics count it.
 func (a *auditor) submission(s *seen, meta api.Meta, answer *wire.SubmitAnswer, err error) {
 	if a.stream == nil || s.rec == nil {
 		return
 	}
-	l := audit.Submission{PCSID: cut(s.rec.PCSID), ShardID: cut(s.rec.ShardID), KeyID: s.keyID, RequestID: meta.RequestID}
+	l := audit.Submission{
+		PCSID:     cut(s.rec.PCSID),
+		ShardID:   cut(s.rec.ShardID),
+		KeyID:     s.keyID,
+		RequestID: meta.RequestID,
+	}
 	if f := s.rec.Fault; f == nil || f.Class == pcs.ClassIDMismatch {
 		l.Epoch = &s.rec.Epoch
 	}
@@ -70,7 +77,7 @@ func (a *auditor) submission(s *seen, meta api.Meta, answer *wire.SubmitAnswer, 
 	a.stream.Submission(l)
 }
 
-// cut bounds what a record that is wrong in structure can bring into a line.
+// cut bounds how much of a record with a wrong structure a line contains.
 func cut(s string) string {
 	if len(s) > pcs.MaxShardID {
 		return s[:pcs.MaxShardID]
@@ -78,10 +85,16 @@ func cut(s string) string {
 	return s
 }
 
-// access writes the line of a read that was not let through. Acts have theirs when they are answered.
+// access writes the line of a read that was refused. Acts have theirs when they are answered.
 func (a *auditor) access(r api.RefusedAct) {
 	if r.Method == http.MethodGet {
-		a.line(audit.EventAccessRefused, api.Act{Actor: r.Actor, Role: string(r.Role), Route: r.Method + " " + r.Route, Status: r.Status, RequestID: r.RequestID})
+		a.line(audit.EventAccessRefused, api.Act{
+			Actor:     r.Actor,
+			Role:      string(r.Role),
+			Route:     r.Method + " " + r.Route,
+			Status:    r.Status,
+			RequestID: r.RequestID,
+		})
 	}
 }
 
@@ -98,6 +111,14 @@ func (a *auditor) line(event string, act api.Act) {
 			return
 		}
 	}
-	a.stream.Act(audit.Act{Event: event, Actor: act.Actor, Role: act.Role, Route: act.Route, Target: act.Target, Status: act.Status,
-		OpID: act.OpID, RequestID: act.RequestID})
+	a.stream.Act(audit.Act{
+		Event:     event,
+		Actor:     act.Actor,
+		Role:      act.Role,
+		Route:     act.Route,
+		Target:    act.Target,
+		Status:    act.Status,
+		OpID:      act.OpID,
+		RequestID: act.RequestID,
+	})
 }

@@ -20,7 +20,7 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// auditStretch is how many rows one stretch reads when some are left out only after their event was read.
+// auditStretch bounds the rows that one stretch reads when some are left out only after their event was read.
 const auditStretch = 500
 
 // Audit lists folded submissions.
@@ -29,7 +29,14 @@ func (n ledger) Audit(ctx context.Context, q api.AuditQuery) (api.AuditResult, e
 	if err != nil {
 		return api.AuditResult{}, err
 	}
-	l := &auditing{n: n.Node, q: q, answers: n.reader.answersOf(live), control: n.derived.Control(), head: n.derived.Cursor().Seq, read: n.derived.Items()}
+	l := &auditing{
+		n:       n.Node,
+		q:       q,
+		answers: n.reader.answersOf(live),
+		control: n.derived.Control(),
+		head:    n.derived.Cursor().Seq,
+		read:    n.derived.Items(),
+	}
 	defer l.answers.close()
 	out, err := l.list(ctx)
 	if errors.Is(err, fsm.ErrDropped) {
@@ -38,7 +45,7 @@ func (n ledger) Audit(ctx context.Context, q api.AuditQuery) (api.AuditResult, e
 	return out, err
 }
 
-// auditing is one stretch of the audit list.
+// auditing holds one stretch of the audit list.
 type auditing struct {
 	n       *Node
 	q       api.AuditQuery
@@ -49,7 +56,7 @@ type auditing struct {
 
 	rows *fsm.View // the generation that is listed
 	of   uint32
-	asOf uint64 // 0: as it is said now
+	asOf uint64 // 0: as of now
 }
 
 func (l *auditing) list(ctx context.Context) (api.AuditResult, error) {
@@ -88,9 +95,19 @@ func (l *auditing) list(ctx context.Context) (api.AuditResult, error) {
 	return out, nil
 }
 
-// auditQuery is what the rows alone can be asked for.
+// auditQuery returns the part of a query that the rows alone can answer.
 func auditQuery(q api.AuditQuery) (projections.Query, error) {
-	out := projections.Query{Shard: q.Shard, Key: q.Key, PCS: q.PCS, Since: q.Since, Until: q.Until, FromSeq: q.FromSeq, ToSeq: q.ToSeq, Limit: q.Limit, Reverse: q.Newest}
+	out := projections.Query{
+		Shard:   q.Shard,
+		Key:     q.Key,
+		PCS:     q.PCS,
+		Since:   q.Since,
+		Until:   q.Until,
+		FromSeq: q.FromSeq,
+		ToSeq:   q.ToSeq,
+		Limit:   q.Limit,
+		Reverse: q.Newest,
+	}
 	var err error
 	if q.Outcome != "" {
 		if out.Outcome, err = verify.ParseOutcome(q.Outcome); err != nil {
@@ -111,8 +128,8 @@ func auditQuery(q api.AuditQuery) (projections.Query, error) {
 	return out, nil
 }
 
-// choose finds the rows that are listed: those of the generation that answers, or of another one that is kept. Of one that is
-// gone there is what it said last.
+// choose selects the rows to list: those of the active generation, or of another one that is kept. Of a dropped
+// generation it lists the last rows that it recorded.
 func (l *auditing) choose(ctx context.Context) error {
 	from := l.answers.live
 	l.of = from.Number()
@@ -127,26 +144,29 @@ func (l *auditing) choose(ctx context.Context) error {
 		} else if last, ok := l.answers.last(other); ok {
 			l.asOf = last
 		} else {
-			return wire.NewProblem(wire.CodeNotFound, fmt.Sprintf("generation %d is not kept, and it never answered", other)).WithField("generation")
+			return wire.NewProblem(wire.CodeNotFound,
+				fmt.Sprintf("generation %d is not kept, and it never answered", other)).WithField("generation")
 		}
 	}
 	l.rows = from.View()
 	return nil
 }
 
-// rowsWait is how long a list waits for a generation that is a little behind.
+// rowsWait bounds how long a list waits for a generation that is a little behind.
 const rowsWait = 2 * time.Second
 
 func awaitRows(ctx context.Context, r *recount.Running, seq uint64) error {
 	ctx, cancel := context.WithTimeout(ctx, rowsWait)
 	defer cancel()
 	if err := r.WaitSeq(ctx, seq); err != nil {
-		return wire.NewProblem(wire.CodeNotReady, fmt.Sprintf("generation %d is built up to event %d of %d", r.Number(), r.Cursor().Seq, seq)).WithRetry(retryAfter)
+		return wire.NewProblem(wire.CodeNotReady,
+			fmt.Sprintf("generation %d is built up to event %d of %d", r.Number(), r.Cursor().Seq, seq),
+		).WithRetry(retryAfter)
 	}
 	return nil
 }
 
-// lookBack has the rows of an earlier time replaced by what was said then.
+// lookBack replaces the rows of an earlier time by the outcomes of that time.
 func (l *auditing) lookBack(query *projections.Query) error {
 	switch {
 	case l.q.AsOfTime != 0:
@@ -159,7 +179,8 @@ func (l *auditing) lookBack(query *projections.Query) error {
 		}
 	case l.q.AsOf != 0:
 		if l.asOf = l.q.AsOf; l.asOf > l.answers.live.Cursor().Seq {
-			return wire.NewProblem(wire.CodeBadRequest, fmt.Sprintf("event %d is not there yet", l.asOf)).WithField("as_of")
+			return wire.NewProblem(wire.CodeBadRequest,
+				fmt.Sprintf("event %d is not there yet", l.asOf)).WithField("as_of")
 		}
 	}
 	if query.UpTo = l.asOf; l.asOf == 0 {
@@ -173,8 +194,8 @@ func (l *auditing) lookBack(query *projections.Query) error {
 	return nil
 }
 
-// item joins a row with the submission that it speaks of and with what was said of it at other times. ok is false when the
-// list is of other shards or addresses.
+// item joins a row with its submission and with its outcomes at other times. ok is false when the list is of
+// other shards or addresses.
 func (l *auditing) item(r *projections.Result) (a wire.AuditItem, ok bool, err error) {
 	if l.q.UnknownShards && (r.ShardID == "" || l.control.ShardKnown(r.ShardID, l.head)) {
 		return a, false, nil
@@ -210,14 +231,28 @@ func within(r netip.Prefix, recorded string) bool {
 	return err == nil && r.Contains(at.Unmap().WithZone(""))
 }
 
-// auditItem joins a row with the submission that it speaks of.
+// auditItem joins a row with its submission.
 func (rd *reader) auditItem(read func(uint64) (projections.Item, error), r projections.Result) (wire.AuditItem, error) {
 	a := wire.AuditItem{
-		Seq: r.Seq, LogTime: wire.TimeNS(r.LogTime), ReceivedAt: wire.TimeNS(r.ReceivedAt), PCSID: r.PCSID, ShardID: r.ShardID,
-		Epoch: r.Epoch, KeyID: r.KeyID, Status: statusOf(&r), Outcome: r.Outcome.String(), Accepted: r.Accepted,
-		ReasonCode: r.ReasonCode(), Reasons: r.ReasonCodes(), Reason: r.ReasonText(), RecomputedBudget: r.Budget,
-		Policy: hex.EncodeToString(r.Policy[:]), Replayed: r.Replayed, Reverified: r.Reverified, Evidence: r.Evidence,
-		InputsSigned: r.Facts.InputsSigned(),
+		Seq:              r.Seq,
+		LogTime:          wire.TimeNS(r.LogTime),
+		ReceivedAt:       wire.TimeNS(r.ReceivedAt),
+		PCSID:            r.PCSID,
+		ShardID:          r.ShardID,
+		Epoch:            r.Epoch,
+		KeyID:            r.KeyID,
+		Status:           statusOf(&r),
+		Outcome:          r.Outcome.String(),
+		Accepted:         r.Accepted,
+		ReasonCode:       r.ReasonCode(),
+		Reasons:          r.ReasonCodes(),
+		Reason:           r.ReasonText(),
+		RecomputedBudget: r.Budget,
+		Policy:           hex.EncodeToString(r.Policy[:]),
+		Replayed:         r.Replayed,
+		Reverified:       r.Reverified,
+		Evidence:         r.Evidence,
+		InputsSigned:     r.Facts.InputsSigned(),
 	}
 	if r.HasDHat {
 		a.RecomputedDHat = nano.Ptr(r.DHat)

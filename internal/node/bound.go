@@ -17,13 +17,15 @@ import (
 // holdFor bounds how long submissions wait in the queue of the leader while it counts new flips.
 const holdFor = 3 * time.Second
 
-// boundTries is how often an activation is proposed anew because a submission came into the log before it. What an earlier
-// attempt of this leader has left in the log can do that, and little else.
+// boundTries bounds how often an activation is proposed again because a submission came into the log before it.
+// That happens mostly with submissions that an earlier attempt of this leader left in the log.
 const boundTries = 3
 
-// actBounded proposes an activation. With a limit it keeps submissions back, counts what has flipped since the review up to the
-// end of the log, and says in the event how far it has counted: the fold ignores the event when a submission stands between.
-func (rc *recounts) actBounded(ctx context.Context, r *recount.Running, c *fsm.Comparison, m *event.GenerationActivatedV1, limit *uint64) (seq uint64, effect projections.Effect, err error) {
+// actBounded proposes an activation. With a limit it keeps submissions back, counts the flips since the review
+// up to the end of the log, and records in the event how far it has counted. The fold ignores the event when a
+// submission stands between.
+func (rc *recounts) actBounded(ctx context.Context, r *recount.Running, c *fsm.Comparison,
+	m *event.GenerationActivatedV1, limit *uint64) (seq uint64, effect projections.Effect, err error) {
 	if limit == nil {
 		return rc.ops.act(ctx, event.GenerationActivated, m)
 	}
@@ -46,17 +48,21 @@ func (rc *recounts) actBounded(ctx context.Context, r *recount.Running, c *fsm.C
 	return seq, effect, err
 }
 
-// notCounted says that the new flips could not be counted in time, unless the caller has gone or err says something else.
+// notCounted reports that the new flips could not be counted in time, unless the caller has gone or err has
+// another cause.
 func (rc *recounts) notCounted(ctx context.Context, err error) error {
 	if ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
-	return wire.NewProblem(wire.CodeFarBehind, "the flips since the review could not be counted up to the end of the log within "+holdFor.String()).WithRetry(retryAfter)
+	return wire.NewProblem(wire.CodeFarBehind,
+		"the flips since the review could not be counted up to the end of the log within "+
+			holdFor.String()).WithRetry(retryAfter)
 }
 
-// countNewFlips compares up to the end of the log, which it returns, and refuses when more than limit submissions have flipped
-// since the review.
-func (rc *recounts) countNewFlips(ctx context.Context, r *recount.Running, c *fsm.Comparison, position, limit uint64) (end uint64, err error) {
+// countNewFlips compares up to the end of the log, which it returns, and refuses when more than limit
+// submissions have flipped since the review.
+func (rc *recounts) countNewFlips(ctx context.Context, r *recount.Running, c *fsm.Comparison,
+	position, limit uint64) (end uint64, err error) {
 	if err := rc.ops.confirmControl(ctx); err != nil {
 		return 0, err
 	}
@@ -65,7 +71,8 @@ func (rc *recounts) countNewFlips(ctx context.Context, r *recount.Running, c *fs
 		return 0, err
 	}
 	count := uint64(0)
-	if err := eachFlip(ctx, r, position+1, end, func(*projections.Flip) bool { count++; return count <= limit }); err != nil {
+	if err := eachFlip(ctx, r, position+
+		1, end, func(*projections.Flip) bool { count++; return count <= limit }); err != nil {
 		return 0, err
 	}
 	if count > limit {
@@ -74,26 +81,36 @@ func (rc *recounts) countNewFlips(ctx context.Context, r *recount.Running, c *fs
 	return end, nil
 }
 
-// nearHead refuses an activation that would leave the nodes without a generation that answers: every reporter must follow the
-// log, and the review must reach near its end.
+// nearHead refuses an activation that would leave the nodes without an active generation that can answer. Every
+// reporter must follow the log, and the review must reach near its end.
 func (rc *recounts) nearHead(nodes []wire.NodeProgress, reporters []string, position uint64) error {
 	const advice = "; wait, or activate with force: no node answers then until it has folded the rest"
 	if head := rc.derived.Cursor().Seq; head > position+recount.Following {
-		return wire.NewProblem(wire.CodeFarBehind, fmt.Sprintf("the diff was reviewed up to event %d of %d; review a newer one, at most %d events behind, or activate with force",
-			position, head, recount.Following))
+		return wire.NewProblem(wire.CodeFarBehind,
+			fmt.Sprintf("the diff was reviewed up to event %d of %d; review a newer one, at most %d events "+
+				"behind, or activate with force",
+				position, head, recount.Following))
 	}
 	for _, p := range nodes {
 		if slices.Contains(reporters, p.Node) && !recount.Follows(p) {
-			return wire.NewProblem(wire.CodeFarBehind, fmt.Sprintf("%s is %s and has compared %d of %d events", p.Node, p.State, p.Compared, p.Committed)+advice)
+			return wire.NewProblem(wire.CodeFarBehind,
+				fmt.Sprintf("%s is %s and has compared %d of %d events", p.Node, p.State, p.Compared, p.Committed)+
+					advice)
 		}
 	}
 	return nil
 }
 
-// rollbackUnseen goes back while the generation that was activated answers nowhere yet: there is nothing to compare, and what
-// answered before is folded on every node. The event names no reporters.
+// rollbackUnseen goes back while the generation that was activated answers on no node yet. There is nothing to
+// compare, and the generation before it is folded on every node. The event names no reporters.
 func (rc *recounts) rollbackUnseen(ctx context.Context, number uint32, op *event.OpV1) (*wire.ActivateAnswer, error) {
-	m := &event.GenerationActivatedV1{Generation: number, From: rc.gens.Active(), Diff: make([]byte, 32), Rollback: true, Op: op}
+	m := &event.GenerationActivatedV1{
+		Generation: number,
+		From:       rc.gens.Active(),
+		Diff:       make([]byte, 32),
+		Rollback:   true,
+		Op:         op,
+	}
 	for _, v := range rc.cfg.Voters {
 		m.Absent = append(m.Absent, v.ID)
 	}
@@ -101,18 +118,21 @@ func (rc *recounts) rollbackUnseen(ctx context.Context, number uint32, op *event
 	return rc.afterActivation(ctx, m, seq, effect, err)
 }
 
-// afterActivation turns what became of the event of an activation into an answer.
-func (rc *recounts) afterActivation(ctx context.Context, m *event.GenerationActivatedV1, seq uint64, effect projections.Effect, err error) (*wire.ActivateAnswer, error) {
+// afterActivation turns the result of an activation event into an answer.
+func (rc *recounts) afterActivation(ctx context.Context, m *event.GenerationActivatedV1, seq uint64,
+	effect projections.Effect, err error) (*wire.ActivateAnswer, error) {
 	switch {
 	case err != nil:
 		return nil, err
 	case effect == projections.Repeated:
 		id := m.Op.GetOpId()
 		return rc.activatedBefore(ctx, rc.derived.Control().OpSeq(id), id, func(a *projections.ActivationRow) bool {
-			return a.Generation == m.Generation && a.Rollback == m.Rollback && (m.Rollback || a.Position == m.Position && a.Diff == [32]byte(m.Diff))
+			return a.Generation == m.Generation && a.Rollback == m.Rollback &&
+				(m.Rollback || a.Position == m.Position && a.Diff == [32]byte(m.Diff))
 		})
 	case effect != projections.Applied && m.CountedTo != 0 && rc.gens.Active() == m.From:
-		return nil, stale("submissions came into the log while the new flips were counted; nothing was changed, try again")
+		return nil,
+			stale("submissions came into the log while the new flips were counted; nothing was changed, try again")
 	case effect != projections.Applied:
 		return nil, stale("another act came first: generation %d could not be activated", m.Generation)
 	}

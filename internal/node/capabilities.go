@@ -13,7 +13,7 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// capabilities are what this release can fold.
+// capabilities lists the formats that this release can fold.
 func capabilities() []string {
 	var out []string
 	for _, k := range verify.Kernels() {
@@ -28,7 +28,8 @@ func capabilities() []string {
 	return append(out, disputesCapability, lateCapability, versionsCapability)
 }
 
-// newProfiles are those that came after the first release: an older one stops at a record, or a policy, that names them.
+// newProfiles has the profiles that came after the first release. An older release stops at a record, or a
+// policy, that names them.
 const newProfiles = pcs.ProfileSet(1 << pcs.PyBin)
 
 func profileCapability(p pcs.Profile) string { return "profile-" + p.String() }
@@ -42,12 +43,12 @@ const (
 // disputesCapability names the kind facts_disputed, at which an older release stops.
 const disputesCapability = "facts_disputed"
 
-// releases know what the releases of all voters can fold.
+// releases asks which capabilities the releases of all voters have.
 type releases struct {
 	voters []string
-	ask    func(ctx context.Context, voter string) ([]string, error) // what the release of a voter can
+	ask    func(ctx context.Context, voter string) ([]string, error) // returns the capabilities of a voter
 
-	without atomic.Pointer[string] // a capability that this node does not name; tests of mixed releases set it
+	without atomic.Pointer[string] // a capability that this node leaves out, set by tests of mixed releases
 
 	mu    sync.Mutex
 	until map[string]time.Time // by capability: how long the answer counts
@@ -58,7 +59,7 @@ func newReleases(voters []string, ask func(ctx context.Context, voter string) ([
 	return &releases{voters: voters, ask: ask, until: map[string]time.Time{}, lacks: map[string]string{}}
 }
 
-// own are the capabilities of this release.
+// own returns the capabilities of this release.
 func (r *releases) own() []string {
 	out := capabilities()
 	if without := r.without.Load(); without != nil {
@@ -67,15 +68,15 @@ func (r *releases) own() []string {
 	return out
 }
 
-// How long an answer about the capabilities of all voters counts: those of a release do not get fewer, but a voter that did
-// not answer may be of an older one.
+// An answer about the capabilities of all voters counts this long. Those of a release do not get fewer, but a
+// voter that did not answer may be of an older one.
 const (
 	capableFor = 10 * time.Second
 	lacksFor   = time.Second
 )
 
-// voterWithout names a voter of a release that lacks a capability, "" when every voter that answers has it. One that does not
-// answer is not waited for: it stops at what it does not know.
+// voterWithout names a voter of a release that lacks a capability, "" when every reachable voter has it. It
+// does not wait for the others, which stop at what they do not know.
 func (r *releases) voterWithout(ctx context.Context, need string) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -97,8 +98,8 @@ func (r *releases) voterWithout(ctx context.Context, need string) string {
 
 func kernelCapability(k int) string { return fmt.Sprintf("kernel-%d", k) }
 
-// needs are the capabilities without which a node cannot fold under a policy: it would stop there. Every release has those of
-// the first policy.
+// needs returns the capabilities without which a node cannot fold under a policy: it would stop there. Every
+// release has those of the first policy.
 func needs(p verify.Policy) (out []string) {
 	if p.Kernel > 1 {
 		out = append(out, kernelCapability(p.Kernel))
@@ -120,20 +121,22 @@ func needs(p verify.Policy) (out []string) {
 	return out
 }
 
-// everyoneCan refuses a policy that a member of an older release could not fold. A member that does not answer is not waited
-// for: it would stop at the policy, say why, and go on where it stopped once it is upgraded.
+// everyoneCan refuses a policy that a member of an older release could not fold. It does not wait for a member
+// that does not answer. Such a member would stop at the policy, report the reason, and continue once it is
+// upgraded.
 func (r *releases) everyoneCan(ctx context.Context, p verify.Policy) error {
 	need := needs(p)
 	if len(need) == 0 {
 		return nil
 	}
 	if voter, lacks, _ := r.whoLacks(ctx, need); voter != "" {
-		return wire.NewProblem(wire.CodeStale, fmt.Sprintf("%s runs a release without %s and would stop at this policy; upgrade it first", voter, lacks))
+		return wire.NewProblem(wire.CodeStale,
+			fmt.Sprintf("%s runs a release without %s and would stop at this policy; upgrade it first", voter, lacks))
 	}
 	return nil
 }
 
-// whoLacks asks every voter what its release can, and counts those that answer, this node included.
+// whoLacks asks every voter for its capabilities, and counts those that answer, this node included.
 func (r *releases) whoLacks(ctx context.Context, need []string) (voter, lacks string, answered int) {
 	ctx, cancel := context.WithTimeout(ctx, positionTimeout)
 	defer cancel()
@@ -160,7 +163,7 @@ func (r *releases) whoLacks(ctx context.Context, need []string) (voter, lacks st
 	return "", "", answered
 }
 
-// lacking names the first capability that a member lacks; nil means that it did not say.
+// lacking names the first capability that a member lacks. A nil list means that the member gave none.
 func lacking(said, need []string) string {
 	if said == nil {
 		return ""

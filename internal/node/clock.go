@@ -15,10 +15,10 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// startStep is how far ahead of log time the agreed time may be at a start.
+// startStep bounds how far ahead of log time the agreed time may be at a start.
 const startStep = 30 * 24 * time.Hour
 
-// acceptedFor is how long the time counts that an operator accepted for a start.
+// acceptedFor bounds how long a time that an operator accepted for a start counts.
 const acceptedFor = time.Hour
 
 // clockPause lies between two looks at the clock, for the log.
@@ -36,8 +36,8 @@ type ledgerClock struct {
 	stepping sync.Mutex   // held while log time is moved over a gap
 }
 
-// now is the time that a majority of the voters agreed on, carried on by this node's monotonic clock; before there is an
-// agreement it is this node's wall clock.
+// now returns the time that a majority of the voters agreed on, carried on by this node's monotonic clock.
+// Before there is an agreement it returns the time of this node's wall clock.
 func (c *ledgerClock) now() time.Time {
 	if c.cluster == nil {
 		return c.cfg.Clock()
@@ -46,7 +46,7 @@ func (c *ledgerClock) now() time.Time {
 	return now
 }
 
-// check says in words what is wrong with this node's clock.
+// check describes the fault of this node's clock, nil when there is none.
 func (c *ledgerClock) check() error {
 	s := c.cluster.Clock()
 	off := s.Offset.Round(time.Millisecond)
@@ -54,18 +54,22 @@ func (c *ledgerClock) check() error {
 	case s.OK:
 		return c.checkStart()
 	case s.Agree > 0:
-		return fmt.Errorf("the clock of this node is off by %s from that of %d of %d voters; set it right", off, s.Agree, s.Voters)
+		return fmt.Errorf("the clock of this node is off by %s from that of %d of %d voters; set it right", off,
+			s.Agree, s.Voters)
 	case s.Heard <= s.Voters/2:
 		return fmt.Errorf("only %d of %d voters told their time lately, this node included", s.Heard, s.Voters)
 	case s.Stepped:
-		return fmt.Errorf("the clock stepped by %s against the time that passed, and no majority of the voters vouches for either; "+
+		return fmt.Errorf("the clock stepped by %s against the time that passed, and no majority of the voters "+
+			"vouches for either; "+
 			"set the clocks right or, when they are right now, start most nodes again", off)
 	}
-	return fmt.Errorf("no majority of the voters agrees on the time; this clock is off by %s from what was agreed last; compare the clocks of the nodes", off)
+	return fmt.Errorf("no majority of the voters agrees on the time; this clock is off by %s from what was "+
+		"agreed last; compare the clocks of the nodes",
+		off)
 }
 
-// disputed is the problem of a submission while enough voters are heard but no majority agrees on the time: waiting
-// for another leader would not help.
+// disputed returns the problem of a submission while enough voters are heard but no majority agrees on the
+// time. Waiting for another leader would not help.
 func (c *ledgerClock) disputed() *wire.Problem {
 	s := c.cluster.Clock()
 	if s.OK && c.checkStart() == nil || s.Agree > 0 && !s.OK || s.Heard <= s.Voters/2 {
@@ -74,34 +78,38 @@ func (c *ledgerClock) disputed() *wire.Problem {
 	return wire.NewProblem(wire.CodeClock, c.check().Error()).WithRetry(retryAfter)
 }
 
-// checkStart compares the agreed time with log time until this node has once led or caught up; from then on the time that
-// passes watches. How far the time is ahead says nothing on a node that has yet to fold what others logged.
+// checkStart compares the agreed time with log time until this node has once led or caught up. From then on the
+// elapsed time is checked instead. On a node that has yet to fold what others logged, the time may be any
+// distance ahead.
 func (c *ledgerClock) checkStart() error {
 	_, leads := c.cluster.IsLeader()
 	return c.startFault(leads)
 }
 
-// startFault is checkStart for a node as a leader, whether it leads or not, or as a follower. A node that has no other voter to ask
-// must not be behind at all.
+// startFault does the comparison of checkStart for a node as a leader, whether it leads or not, or as a
+// follower. A node that has no other voter to ask must not be behind at all.
 func (c *ledgerClock) startFault(leads bool) error {
 	last := c.derived.Cursor().LogTime
 	if last == 0 || c.held.Load() {
 		return nil
 	}
-	behind, who := c.cfg.MaxClockSkew, "the clock says %s, which is %s from the time of the newest event, and no other voter can be asked"
+	behind, who := c.cfg.MaxClockSkew,
+		"the clock says %s, which is %s from the time of the newest event, and no other voter can be asked"
 	if len(c.cfg.Voters) > 1 {
-		behind, who = cluster.MaxJointStep+c.cfg.MaxClockSkew, "the clocks of the voters say %s, which is %s from the time of the newest event"
+		behind, who = cluster.MaxJointStep+c.cfg.MaxClockSkew,
+			"the clocks of the voters say %s, which is %s from the time of the newest event"
 	}
 	now := c.now()
 	ahead := now.Sub(time.Unix(0, last)).Round(time.Millisecond)
 	if ahead >= -behind && (ahead <= startStep || !leads) || now.Sub(c.cfg.AcceptClock).Abs() <= acceptedFor {
 		return nil
 	}
-	return fmt.Errorf(who+"; set it right or, when it is right, start with --accept-clock %[1]s", now.UTC().Format(time.RFC3339), ahead)
+	return fmt.Errorf(who+"; set it right or, when it is right, start with --accept-clock %[1]s",
+		now.UTC().Format(time.RFC3339), ahead)
 }
 
-// hold ends the comparison with log time when this node could lead with it. A follower that has caught up may serve without,
-// but it must not lead one day with a time that no leader was allowed to begin with.
+// hold ends the comparison with log time when this node could lead with it. A follower that has caught up may
+// serve without, but it must not lead one day with a time that no leader was allowed to begin with.
 func (c *ledgerClock) hold() {
 	if c.check() == nil && c.startFault(true) == nil {
 		c.cluster.HoldTime()
@@ -132,7 +140,7 @@ func (c *ledgerClock) watch(ctx context.Context) error {
 	}
 }
 
-// kind tells states apart that differ by more than a figure.
+// kind returns a description of the state without its figures. It changes with everything else.
 func (c *ledgerClock) kind(err error) string {
 	s := c.cluster.Clock()
 	return fmt.Sprint(err == nil, s.OK, s.Agree > 0, s.Stepped, s.Heard > s.Voters/2)
@@ -140,8 +148,8 @@ func (c *ledgerClock) kind(err error) string {
 
 var errNoAgreement = errors.New("no majority of the voters has agreed on the time yet")
 
-// stepAfter is the gap between log time and the agreed time over which the leader moves log time with an event of its own,
-// before its next pack: well within what one pack may move it.
+// stepAfter bounds the gap between log time and the agreed time. Over a larger one the leader moves log time
+// with an event of its own, before its next pack. It is well within what one pack may move it.
 const stepAfter = time.Duration(fsm.MaxStep) / 2
 
 // step moves log time over a gap, as after a week without submissions or without a cluster. The voters that agreed on
@@ -177,11 +185,12 @@ func (c *ledgerClock) step(ctx context.Context) error {
 	return nil
 }
 
-// quietStep is the gap over which a leader moves log time although nothing is to be logged: well within what a node may find at a
-// start, so that the nodes of a ledger that nobody writes to can be started again one after the other.
+// quietStep bounds the gap while nothing is to be logged. Over a larger one the leader moves log time all the
+// same. It is well within what a node may find at a start, so that the nodes of a ledger without submissions
+// can be started again one after the other.
 const quietStep = startStep / 2
 
-// stepWhenQuiet moves log time of a ledger that nobody writes to, if this node may propose.
+// stepWhenQuiet moves log time of a ledger without submissions, if this node may propose.
 func (c *ledgerClock) stepWhenQuiet(ctx context.Context, mayPropose func() error) error {
 	last := c.derived.Cursor().LogTime
 	if last == 0 || c.now().Sub(time.Unix(0, last)) <= quietStep || mayPropose() != nil {
@@ -196,5 +205,5 @@ func (c *ledgerClock) gapped() bool {
 	return last != 0 && c.now().Sub(time.Unix(0, last)) > stepAfter
 }
 
-// logTime is what the next event may have as its log time, at the least: Unix nanoseconds.
+// logTime returns the least log time that the next event may have, in Unix nanoseconds.
 func (c *ledgerClock) logTime() int64 { return max(c.derived.Cursor().LogTime, c.now().UnixNano()) }

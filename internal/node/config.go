@@ -19,7 +19,7 @@ import (
 
 // Voter is one member of the statically bootstrapped cluster.
 type Voter struct {
-	ID   string `koanf:"id"`   // unique within the cluster, for ever
+	ID   string `koanf:"id"`   // unique within the cluster, permanently
 	Peer string `koanf:"peer"` // host:port of its peer listener
 	API  string `koanf:"api"`  // base URL that clients reach, such as https://10.0.0.1:9440
 }
@@ -32,44 +32,46 @@ type Listener struct {
 	CA     string // PEM file: authorities of the nodes (peer), of clients that show a certificate (API, "" for none)
 }
 
-// AuditLog says where the audit stream of the node goes.
+// AuditLog names the file of the audit stream of the node, and its rotation.
 type AuditLog struct {
 	File     string        // empty: there is none
-	MaxBytes int64         // size at which the file is rotated; 0 is never
-	Keep     time.Duration // age at which a rotated file is deleted; 0 is never
+	MaxBytes int64         // size at which the file is rotated, 0 for never
+	Keep     time.Duration // age at which a rotated file is deleted, 0 for never
 }
 
-// Config is everything a node is told. cmd/node fills it from flags, environment and file; nothing in it decides an
-// outcome except the keys and the first policy, which enter the log as events.
+// Config has all settings of a node. cmd/node fills it from flags, environment and file. Nothing in it decides
+// an outcome except the keys and the first policy, which enter the log as events.
 type Config struct {
 	NodeID    string
 	ClusterID string
 	Dir       string // data directory of this node
 
-	NewCluster bool // an empty Dir is that of a new node of a new cluster; else it is refused
+	NewCluster bool // an empty Dir is that of a new node of a new cluster, otherwise it is refused
 
 	API    Listener
 	Peer   Listener
 	Voters []Voter
 
-	Keys []verify.Key // keys that this node holds; proposed once per fingerprint
+	Keys []verify.Key // keys that this node holds, proposed once per fingerprint
 
-	// RereadKeys reads the keys of the settings again; nil when none of them is in a file. It is called every KeyPoll.
+	// RereadKeys reads the keys of the settings again. It is nil when none of them is in a file, and is called
+	// every KeyPoll.
 	RereadKeys func() ([]verify.Key, error)
 	KeyPoll    time.Duration
 
 	Profiles pcs.ProfileSet // of the first policy, when this node writes it
 
-	NoAuth       bool   // everybody may do everything
-	TwoPerson    bool   // activation, rollback, thaw and the application of a policy need a yes of two actors
-	TokensFile   string // tokens known before the first one is in the log; may be empty
-	AuthFailures int    // failed authentications per address and minute; below 0 is no limit
+	NoAuth       bool   // every client may do everything
+	TwoPerson    bool   // activation, rollback, thaw and the application of a policy need approvals by two actors
+	TokensFile   string // tokens known before the first one is in the log, may be empty
+	AuthFailures int    // failed authentications per address and minute, below 0 for no limit
 
-	TokenRate      float64 // submissions per second on this node, burst twice that; 0 is off
-	AddressRate    float64 // submissions per second from one address (IPv6: one /64), burst twice that; 0 is off
-	KeyRate        float64 // submissions per second that one key signed, burst twice that; 0 is off
+	// The rates are in submissions per second, with bursts of twice that, and 0 for off.
+	TokenRate      float64 // on this node
+	AddressRate    float64 // from one address (IPv6: one /64)
+	KeyRate        float64 // that one key signed
 	ThrottleStatus int     // 429 or 503
-	MetricsListen  string  // host:port for /metrics alone; empty: the API serves it
+	MetricsListen  string  // host:port for /metrics alone, empty when the API serves it
 	MetricsUser    string
 	MetricsPass    string
 	Audit          AuditLog
@@ -81,41 +83,55 @@ type Config struct {
 	ElectionTimeout time.Duration
 	SubmitTimeout   time.Duration
 	MaxClockSkew    time.Duration
-	DigestInterval  time.Duration // between digests that are logged and compared while anything is folded; 0: by number of events only
-	PackBatchBytes  int           // bytes that one step of a fold reads
+	// DigestInterval lies between digests that are logged and compared while anything is folded. 0 stands for
+	// by number of events only.
+	DigestInterval time.Duration
+	PackBatchBytes int // bytes that one step of a fold reads
 
-	ScrubRate  int           // bytes of the log per second that are examined for damage while nobody needs them; 0: none
+	// ScrubRate bounds the bytes of the log per second that are examined for damage in the background. 0 stands
+	// for none.
+	ScrubRate  int
 	ScrubPause time.Duration // before the first examination and between two
 
-	FS       vfs.FS        // nil: the disk; tests pass a crashable one
-	DiskFree func() uint64 // free bytes for Dir; nil: what the file system says
+	FS       vfs.FS        // the disk if nil. Tests pass a crashable one
+	DiskFree func() uint64 // free bytes for Dir, those of the file system if nil
 
-	Ballast int64 // bytes of disk in reserve, freed when the disk is full; less on a small disk, 0 for none
+	Ballast int64 // bytes of disk in reserve, freed when the disk is full. Less on a small disk, 0 for none
 
-	Exit       func(code int) // ends the process after a failure that leaves no other way; nil: os.Exit
-	LogDropped func() uint64  // lines of the log that were not written; nil: none
-	// AcceptClock is about the time now, by the word of an operator, for a start with clocks that are right and yet far from
-	// log time. It counts for an hour.
+	Exit       func(code int) // ends the process after a failure that leaves no other way, os.Exit if nil
+	LogDropped func() uint64  // lines of the log that were not written, none if nil
+	// AcceptClock is about the time now, as an operator confirmed it, for a start with clocks that are right
+	// and yet far from log time. It counts for an hour.
 	AcceptClock time.Time
 
-	Clock func() time.Time // wall clock; nil: that of the machine. Pauses and deadlines do not follow it
-	// Elapsed is the time that passed since some moment, with that for which the machine slept; nil: as the system says.
+	Clock func() time.Time // wall clock, that of the machine if nil. Pauses and deadlines do not follow it
+	// Elapsed returns the time that passed since some moment, including the time for which the machine slept.
+	// Nil stands for the time of the system.
 	Elapsed func() time.Duration
 }
 
-// AddressFactor times the token rate is the default of the address rate. One address may be a proxy or a whole site, and
-// among its keys the node's own limit is fair, so an address is refused only what nobody could be served: a flood.
+// AddressFactor times the token rate is the default of the address rate. One address may be a proxy or a whole
+// site, and among its keys the node's own limit is fair. So an address is refused only at a rate that no node
+// could serve: a flood.
 const AddressFactor = 20
 
-// Defaults returns the settings that need no thought.
+// Defaults returns the settings that suit most nodes.
 func Defaults() Config {
 	return Config{
-		Profiles:     pcs.DefaultProfiles,
-		RecordRemote: true,
-		AuthFailures: 60, TokenRate: 100, AddressRate: 100 * AddressFactor, ThrottleStatus: 429, MaxBody: 1 << 20, QueueBytes: 32 << 20,
-		ElectionTimeout: 2 * time.Second, SubmitTimeout: 10 * time.Second, MaxClockSkew: 5 * time.Second, DigestInterval: 10 * time.Second,
-		Audit:          AuditLog{MaxBytes: 100 << 20, Keep: 90 * 24 * time.Hour},
-		PackBatchBytes: 4 << 20, KeyPoll: 2 * time.Second, ScrubRate: 4 << 20, ScrubPause: 10 * time.Minute,
+		Profiles:        pcs.DefaultProfiles,
+		RecordRemote:    true,
+		AuthFailures:    60,
+		TokenRate:       100,
+		AddressRate:     100 * AddressFactor,
+		ThrottleStatus:  429,
+		MaxBody:         1 << 20,
+		QueueBytes:      32 << 20,
+		ElectionTimeout: 2 * time.Second,
+		SubmitTimeout:   10 * time.Second,
+		MaxClockSkew:    5 * time.Second,
+		DigestInterval:  10 * time.Second,
+		Audit:           AuditLog{MaxBytes: 100 << 20, Keep: 90 * 24 * time.Hour},
+		PackBatchBytes:  4 << 20, KeyPoll: 2 * time.Second, ScrubRate: 4 << 20, ScrubPause: 10 * time.Minute,
 	}
 }
 
@@ -132,7 +148,8 @@ func (c Config) Validate() error {
 	for _, f := range []struct{ name, value string }{
 		{"node_id", c.NodeID}, {"cluster_id", c.ClusterID}, {"dir", c.Dir},
 		{"api.listen", c.API.Listen}, {"api.cert_file", c.API.Cert}, {"api.key_file", c.API.Key},
-		{"peer.listen", c.Peer.Listen}, {"peer.cert_file", c.Peer.Cert}, {"peer.key_file", c.Peer.Key}, {"peer.ca_file", c.Peer.CA},
+		{"peer.listen", c.Peer.Listen}, {"peer.cert_file", c.Peer.Cert}, {"peer.key_file", c.Peer.Key},
+		{"peer.ca_file", c.Peer.CA},
 	} {
 		if f.value == "" {
 			bad("%s is required", f.name)
@@ -185,7 +202,8 @@ func (c Config) Validate() error {
 
 // validateListeners refuses addresses that cannot be bound, and two listeners at one.
 func (c Config) validateListeners() (errs []error) {
-	listeners := []struct{ name, at string }{{"api.listen", c.API.Listen}, {"peer.listen", c.Peer.Listen}, {"metrics.listen", c.MetricsListen}}
+	listeners := []struct{ name, at string }{{"api.listen", c.API.Listen}, {"peer.listen", c.Peer.Listen},
+		{"metrics.listen", c.MetricsListen}}
 	for i, l := range listeners {
 		if l.at == "" {
 			continue
@@ -207,7 +225,8 @@ func (c Config) validateListeners() (errs []error) {
 func sameListener(a, b string) bool {
 	hostA, portA, errA := net.SplitHostPort(a)
 	hostB, portB, errB := net.SplitHostPort(b)
-	return errA == nil && errB == nil && portA == portB && (strings.EqualFold(hostA, hostB) || unspecified(hostA) || unspecified(hostB))
+	return errA == nil && errB == nil && portA == portB &&
+		(strings.EqualFold(hostA, hostB) || unspecified(hostA) || unspecified(hostB))
 }
 
 // unspecified reports whether a host means every address of the machine.
@@ -216,7 +235,7 @@ func unspecified(host string) bool {
 	return host == "" || err == nil && a.IsUnspecified()
 }
 
-// checkAddress reads host:port; only an address to listen at may mean every address of the machine.
+// checkAddress reads host:port. Only an address to listen at may mean every address of the machine.
 func checkAddress(at string, listen bool) error {
 	host, port, err := net.SplitHostPort(at)
 	if err != nil {
@@ -234,10 +253,11 @@ func checkAddress(at string, listen bool) error {
 	return nil
 }
 
-// apiAddress is the host:port of a base URL that clients reach.
+// apiAddress returns the host:port of a base URL that clients reach.
 func apiAddress(base string) (string, error) {
 	u, err := url.Parse(base)
-	if err != nil || u.Scheme != "https" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
+	if err != nil || u.Scheme != "https" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" ||
+		u.Fragment != "" {
 		return "", errors.New("is not an https URL such as https://10.0.0.1:9440")
 	}
 	port := u.Port()
@@ -248,7 +268,7 @@ func apiAddress(base string) (string, error) {
 	return at, checkAddress(at, false)
 }
 
-// CheckVoters reports what keeps a list from being the members of a cluster.
+// CheckVoters reports the faults for which a list cannot be the members of a cluster.
 func CheckVoters(list []Voter) error { return errors.Join(Config{Voters: list}.validateVoters()...) }
 
 func (c Config) validateVoters() (errs []error) {

@@ -9,21 +9,21 @@ import (
 	"time"
 )
 
-// unusedGrace is how long a connection that has not carried a request yet is left open when the node stops.
+// unusedGrace bounds how long a connection that has not carried a request yet is left open when the node stops.
 const unusedGrace = 100 * time.Millisecond
 
-// How long a stop waits for clients: for bodies that are on their way and for readers of answers, and then for the answers
-// to what was being decided.
+// A stop waits this long for clients: for bodies that are on their way and for readers of answers, and then for
+// the answers to submissions that are being decided.
 const (
 	bodyGrace   = 2 * time.Second
 	answerGrace = 500 * time.Millisecond
 )
 
-// decidingPoll is how often a stop looks whether something is still being decided.
+// decidingPoll lies between two looks of a stop at whether something is still being decided.
 const decidingPoll = 20 * time.Millisecond
 
-// stopAPI answers everything that is here whole, as long as ctx lasts, and cuts off who sends or reads too slowly: nobody
-// has been promised anything on such a connection.
+// stopAPI answers every request that has arrived completely, as long as ctx lasts, and closes connections that
+// send or read too slowly. No answer has been promised on them.
 func (n *Node) stopAPI(ctx context.Context) error {
 	unused := time.AfterFunc(unusedGrace, n.unused.closeAll)
 	defer unused.Stop()
@@ -55,8 +55,8 @@ func (n *Node) stopAPI(ctx context.Context) error {
 	}
 }
 
-// unusedConns knows the connections that have not carried a request yet. The HTTP server waits five seconds for each of
-// them when it shuts down, and clients open such connections ahead.
+// unusedConns tracks the connections that have not carried a request yet. The HTTP server waits five seconds
+// for each of them when it shuts down, and clients open such connections ahead.
 type unusedConns struct {
 	mu    sync.Mutex
 	conns map[net.Conn]struct{}
@@ -80,6 +80,6 @@ func (u *unusedConns) closeAll() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	for c := range u.conns {
-		_ = c.Close() // nobody has been promised anything on it
+		_ = c.Close() // no answer has been promised on it
 	}
 }

@@ -16,10 +16,11 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// ErrRebuild ends a node whose derived/ cannot be read: opened again, it deletes derived/ and folds it anew.
+// ErrRebuild ends a node whose derived/ cannot be read. When the node opens again, it deletes derived/ and
+// folds it anew.
 var ErrRebuild = errors.New("derived/ cannot be read; it is deleted and folded again when the node opens")
 
-// droppedSuffix names what is left of a derived/ that is being removed.
+// droppedSuffix ends the name of a derived/ that is being removed.
 const droppedSuffix = ".dropped-"
 
 // derivedMark stands beside derived/ when that must not be opened again.
@@ -58,11 +59,11 @@ func (n *Node) openDerived() error {
 	return open()
 }
 
-// errRefolded is the answer of a node that has found a store unreadable which it folds again by itself.
+// errRefolded answers requests while a node folds a store again that it found unreadable.
 var errRefolded = wire.NewProblem(wire.CodeNotReady,
 	"a damaged store of this node is deleted and folded again; ask another node").WithRetry(retryAfter)
 
-// explain says in words why a request met a store that is damaged, or one that is gone meanwhile.
+// explain returns the problem of a request that met a store that is damaged, or one that was dropped meanwhile.
 func (n *Node) explain(err error) *wire.Problem {
 	switch {
 	case errors.Is(err, fsm.ErrDamaged), errors.Is(err, log.ErrCorrupt):
@@ -76,7 +77,7 @@ func (n *Node) explain(err error) *wire.Problem {
 	return nil
 }
 
-// listed is the generation that a list was begun with.
+// listed returns the generation with which a list began.
 func (rc *recounts) listed(number uint32) (*recount.Running, error) {
 	if r, _ := rc.gens.Get(number); r != nil {
 		return r, nil
@@ -84,7 +85,7 @@ func (rc *recounts) listed(number uint32) (*recount.Running, error) {
 	return nil, rc.gone(number)
 }
 
-// gone says why a generation is not open here: the log has dropped it, or it is folded again.
+// gone returns the reason why a generation is not open here: the log has dropped it, or it is folded again.
 func (rc *recounts) gone(number uint32) error {
 	if row, ok := rc.generationRow(number); ok && row.Dropped == 0 {
 		return errRefolded
@@ -92,14 +93,15 @@ func (rc *recounts) gone(number uint32) error {
 	return api.ErrGenerationGone
 }
 
-// endUnwritten ends the process when a disk is full or fails. That is no damage: nothing is deleted and nobody is quarantined.
+// endUnwritten ends the process when a disk is full or fails. That is no damage: nothing is deleted and nobody
+// is quarantined.
 func (n *Node) endUnwritten(err error) {
 	if errors.Is(err, fsm.ErrUnwritten) {
 		n.fatal(err)
 	}
 }
 
-// derivedDamaged is told by the store and must not wait.
+// derivedDamaged takes the report of the store that derived/ is damaged. It must not wait.
 func (n *Node) derivedDamaged(err error) {
 	n.endUnwritten(err)
 	go func() {
@@ -110,8 +112,8 @@ func (n *Node) derivedDamaged(err error) {
 	}()
 }
 
-// logFailed ends the process. When an entry cannot be read it quarantines the node first, so that it does not come back as if
-// nothing were wrong.
+// logFailed ends the process. When an entry cannot be read it quarantines the node first, so that it does not
+// come back as if nothing were wrong.
 func (n *Node) logFailed(err error) {
 	if errors.Is(err, log.ErrCorrupt) {
 		n.enterQuarantine(fmt.Sprintf("the event log cannot be read: %v", err))

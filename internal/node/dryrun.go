@@ -13,7 +13,7 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// counts are where a submission is counted. A dry run is no submission: the handlers count it, as a check.
+// counts returns the counters of a submission. A dry run is no submission: the handlers count it, as a check.
 func (in *intake) counts(meta api.Meta) *stats {
 	if meta.DryRun {
 		return new(stats)
@@ -21,22 +21,29 @@ func (in *intake) counts(meta api.Meta) *stats {
 	return in.stats
 }
 
-// foretell folds a submission on this node as the next event, over the rows of now, and keeps nothing of it. A quorum has to
-// confirm that these rows are the newest: without one a submission gets no answer either.
+// foretell folds a submission on this node as the next event, over the current rows, and keeps nothing of it. A
+// quorum has to confirm that these rows are the newest. Without one a submission gets no answer either.
 func (in *intake) foretell(ctx context.Context, ev event.Event) (projections.Result, error) {
 	if err := in.confirm(ctx); err != nil {
 		return projections.Result{}, proposeProblem(propose.ErrNoLeader, in.clock)
 	}
 	live := in.gens.Serving()
-	it := projections.Item{Seq: in.derived.Cursor().Seq + 1, RawTime: in.clock.now().UnixNano(), LogTime: in.clock.logTime(), Kind: ev.Kind, Event: ev,
-		PayloadSHA: sha256.Sum256(ev.Payload)}
+	it := projections.Item{
+		Seq:        in.derived.Cursor().Seq + 1,
+		RawTime:    in.clock.now().UnixNano(),
+		LogTime:    in.clock.logTime(),
+		Kind:       ev.Kind,
+		Event:      ev,
+		PayloadSHA: sha256.Sum256(ev.Payload),
+	}
 	control := in.derived.Control().For(live.Number())
 	projections.Check(&it, in.keys.verifiers(), control)
 	view := live.View()
 	defer view.Close()
 	r, err := projections.Foretell(view, live.Number(), &it, control)
 	if errors.Is(err, fsm.ErrDropped) {
-		return r, wire.NewProblem(wire.CodeNotReady, "this node is switching to another generation; ask another one").WithRetry(retryAfter)
+		return r, wire.NewProblem(wire.CodeNotReady,
+			"this node is switching to another generation; ask another one").WithRetry(retryAfter)
 	}
 	r.Seq = 0 // there is no such event
 	return r, err

@@ -22,7 +22,7 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// digestEvery is how many events lie between two logged digests.
+// digestEvery counts the events between two logged digests.
 const digestEvery = 4096
 
 // Pauses between attempts of the background duties.
@@ -56,7 +56,7 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// leadership does what a leader owes the ledger.
+// leadership carries out the duties of a leader.
 type leadership struct {
 	cfg      *Config
 	log      *slog.Logger
@@ -69,15 +69,16 @@ type leadership struct {
 	releases *releases
 
 	quarantine *atomic.Pointer[string]
-	withheld   func() *wire.Problem // why this node answers no client
-	mayPropose func() error         // why this node, as a leader, takes no proposals
+	withheld   func() *wire.Problem // the reason why this node answers no client
+	mayPropose func() error         // the reason why this node, as a leader, takes no proposals
 
 	term         atomic.Uint64 // newest term whose TermStart this node folded as leader
 	digested     digested
 	askedHistory map[uint64]bool // activations about which the voters were asked
 }
 
-// run does what a leader owes the ledger: Genesis in an empty one, TermStart in every term, digests, and log time.
+// run carries out the duties of a leader: Genesis in an empty ledger, TermStart in every term, digests, and log
+// time.
 func (ld *leadership) run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		changed := ld.cluster.Watch()
@@ -114,8 +115,8 @@ func (ld *leadership) run(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// startTerm opens the ledger for writes in a new term: when the live fold has reached TermStart, everything that any
-// earlier leader acknowledged is folded here.
+// startTerm opens the ledger for writes in a new term. When the live fold has reached TermStart, everything
+// that any earlier leader acknowledged is folded here.
 func (ld *leadership) startTerm(ctx context.Context, term uint64) error {
 	if !ld.hasGenesis() {
 		policy := verify.DefaultPolicy()
@@ -128,7 +129,12 @@ func (ld *leadership) startTerm(ctx context.Context, term uint64) error {
 			return fmt.Errorf("genesis: %w", err)
 		}
 	}
-	start := &event.TermStartV1{Term: term, Node: ld.cfg.NodeID, Software: version.Version, Capabilities: ld.releases.own()}
+	start := &event.TermStartV1{
+		Term:         term,
+		Node:         ld.cfg.NodeID,
+		Software:     version.Version,
+		Capabilities: ld.releases.own(),
+	}
 	index, err := ld.proposeNow(ctx, event.TermStart, start)
 	if err != nil {
 		return fmt.Errorf("term start: %w", err)
@@ -153,7 +159,8 @@ func (ld *leadership) hasGenesis() bool {
 	return ok
 }
 
-// proposeNow commits one event of the leader's own, past the gates for other people's except that of the clock.
+// proposeNow commits an event of the leader's own. Of the checks for the events of others, only that of the
+// clock applies.
 func (ld *leadership) proposeNow(ctx context.Context, kind event.Kind, m proto.Message) (uint64, error) {
 	if err := ld.clock.check(); err != nil {
 		return 0, err
@@ -174,14 +181,14 @@ func (ld *leadership) proposeNow(ctx context.Context, kind event.Kind, m proto.M
 	return ld.cluster.Propose(pack.Append(nil)).Wait(ctx)
 }
 
-// digested is when this leader logged a digest last, and the event that carries it.
+// digested has the time at which this leader logged a digest last, and the event that carries it.
 type digested struct {
 	at  time.Time
 	seq uint64
 }
 
-// logDigest logs the digests of this node when enough events have passed since the last ones, or enough time in which anything
-// was folded.
+// logDigest logs the digests of this node when enough events have passed since the last ones, or enough time in
+// which anything was folded.
 func (ld *leadership) logDigest(ctx context.Context) error {
 	live := ld.gens.Serving()
 	head := live.Cursor().Seq
@@ -196,7 +203,8 @@ func (ld *leadership) logDigest(ctx context.Context) error {
 	if seq == 0 {
 		return nil
 	}
-	// The one for seq, if it is there, came after seq: digests are logged in order and after what they speak of.
+	// The one for seq, if it is there, came after seq. Digests are logged in order and after the events that
+	// they cover.
 	logged, err := ld.derived.LoggedDigests(seq, 1)
 	if err != nil || len(logged) > 0 {
 		return err
@@ -262,7 +270,7 @@ func (n *Node) registerKey(ctx context.Context, k verify.Key) error {
 	return n.gens.WaitIndex(ctx, place.Index)
 }
 
-// refusals counts what the budget for logging refused submissions did not let into the log.
+// refusals counts the refused submissions that were not logged because the budget was used up.
 type refusals struct {
 	node string
 
@@ -284,7 +292,7 @@ func (r *refusals) add(now int64, size int) {
 	r.size += uint64(size)
 }
 
-// take returns the sum so far and starts a new one; nil when there was nothing.
+// take returns the sum so far and starts a new one. It returns nil when nothing was refused.
 func (r *refusals) take() *event.RefusalsDroppedV1 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -337,8 +345,9 @@ func (n *Node) confirm(ctx context.Context) error {
 	return n.gens.WaitIndex(ctx, index)
 }
 
-// waitTerm returns when a new leader knows everything that was acknowledged before its term. While the generation that is active
-// answers nowhere, what is folded into derived/ must do: otherwise nobody could lead the way back to the one before.
+// waitTerm returns when a new leader knows everything that was acknowledged before its term. While the active
+// generation can answer on no node, it waits for derived/ only. Otherwise no node could lead the way back to
+// the generation before.
 func (ld *leadership) waitTerm(ctx context.Context, index uint64) error {
 	ctx, cancel := context.WithTimeout(ctx, termWait)
 	defer cancel()
@@ -348,9 +357,9 @@ func (ld *leadership) waitTerm(ctx context.Context, index uint64) error {
 	return ld.gens.WaitIndex(ctx, index)
 }
 
-// catchUp opens this node for submissions once it has folded everything that was committed when it asked. A node that
-// comes back may get the entries it missed seconds after it found the leader; a submission that it forwarded in the
-// meantime would be committed and yet remain without an answer.
+// catchUp opens this node for submissions once it has folded everything that was committed when it asked. A
+// node that comes back may get the entries it missed seconds after it found the leader. A submission that it
+// forwarded in the meantime would be committed and yet remain without an answer.
 func (n *Node) catchUp(ctx context.Context) error {
 	var since time.Time // when this node had folded everything and asked the voters first
 	for {

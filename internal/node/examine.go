@@ -16,13 +16,13 @@ import (
 	"github.com/recount-ledger/recount/internal/disk"
 )
 
-// endsSoon is how long before its end a certificate is spoken of.
+// endsSoon is the remaining time below which a certificate causes a warning.
 const endsSoon = 21 * 24 * time.Hour
 
-// Examination is what a look at the machine found for the settings of a node.
+// Examination has the problems that were found on the machine for the settings of a node.
 type Examination struct {
-	Problems []error  // the node would not start, or would not do its work
-	Warnings []string // it would, but somebody should know
+	Problems []error  // the node would not start, or would not work
+	Warnings []string // the node would start, but an operator should know
 }
 
 func (x *Examination) bad(setting string, err error) {
@@ -35,7 +35,8 @@ func (x *Examination) warn(format string, args ...any) {
 	x.Warnings = append(x.Warnings, fmt.Sprintf(format, args...))
 }
 
-// Examine loads what the settings name, as a start would, and changes nothing. Settings that are missing are left to Validate.
+// Examine loads the files that the settings name, as a start would, and changes nothing. Settings that are
+// missing are left to Validate.
 func (c Config) Examine(now time.Time) *Examination {
 	x := &Examination{}
 	c.examineAPI(x, now)
@@ -53,7 +54,8 @@ func (c Config) Examine(now time.Time) *Examination {
 	}
 	running := c.examineDir(x)
 	if !running {
-		for _, l := range []struct{ name, at string }{{"api.listen", c.API.Listen}, {"peer.listen", c.Peer.Listen}, {"metrics.listen", c.MetricsListen}} {
+		for _, l := range []struct{ name, at string }{{"api.listen", c.API.Listen}, {"peer.listen", c.Peer.Listen},
+			{"metrics.listen", c.MetricsListen}} {
 			x.bad(l.name, bindable(l.at))
 		}
 	}
@@ -81,7 +83,8 @@ func (c Config) examineAPI(x *Examination, now time.Time) {
 		}
 		host, _, _ := net.SplitHostPort(at)
 		if err := pair.Leaf.VerifyHostname(host); err != nil {
-			x.warn("api.cert_file: %s does not name %s, the host of api in voters: clients refuse it (%v)", c.API.Cert, host, err)
+			x.warn("api.cert_file: %s does not name %s, the host of api in voters: clients refuse it (%v)",
+				c.API.Cert, host, err)
 		}
 	}
 }
@@ -90,7 +93,8 @@ func (x *Examination) examineValidity(setting, file string, pair tls.Certificate
 	if err := certs.CheckValid(pair, now); err != nil {
 		x.bad(setting, fmt.Errorf("%s: %w", file, err))
 	} else if left := pair.Leaf.NotAfter.Sub(now); left < endsSoon {
-		x.warn("%s: %s ends in %d days, at %s", setting, file, int(left/(24*time.Hour)), pair.Leaf.NotAfter.UTC().Format(time.RFC3339))
+		x.warn("%s: %s ends in %d days, at %s", setting, file, int(left/(24*time.Hour)),
+			pair.Leaf.NotAfter.UTC().Format(time.RFC3339))
 	}
 }
 
@@ -111,12 +115,14 @@ func (c Config) examinePeer(x *Examination, now time.Time) {
 	x.examineValidity("peer.cert_file", c.Peer.Cert, pair, now)
 }
 
-// examineDir looks at the data directory and says whether a node runs on it.
+// examineDir looks at the data directory and reports whether a node runs on it.
 func (c Config) examineDir(x *Examination) (running bool) {
 	x.bad("dir", cluster.CheckDirectory(c.Dir, c.ClusterID, c.NodeID))
 	x.bad("dir", Writable(c.Dir))
 	if _, err := os.Stat(filepath.Join(c.Dir, IdentityFile)); errors.Is(err, fs.ErrNotExist) && !c.NewCluster {
-		x.warn("dir: %s holds no node: the first start of a new cluster needs --new-cluster; a node that lost its disk must not start", c.Dir)
+		x.warn("dir: %s holds no node: the first start of a new cluster needs --new-cluster; a node that lost "+
+			"its disk must not start",
+			c.Dir)
 		if c.TokensFile == "" && !c.NoAuth && c.API.CA == "" {
 			x.warn("auth.tokens_file: not set, and no api.client_ca_file: nobody could read or act on a new ledger. " +
 				"recount-node token mint makes the first token")
@@ -134,14 +140,16 @@ func (c Config) examineDir(x *Examination) (running bool) {
 	reserve := disk.Reserve(c.Ballast, total)
 	switch {
 	case free < disk.Margin:
-		x.bad("dir", fmt.Errorf("%s: %d MiB are free; below %d MiB a node takes no submissions", c.Dir, free>>20, disk.Margin>>20))
+		x.bad("dir", fmt.Errorf("%s: %d MiB are free; below %d MiB a node takes no submissions", c.Dir, free>>20,
+			disk.Margin>>20))
 	case free < 4*disk.Margin+reserve:
-		x.warn("dir: %s: %d MiB are free; a node sets %d MiB aside and takes no submissions below %d MiB", c.Dir, free>>20, reserve>>20, disk.Margin>>20)
+		x.warn("dir: %s: %d MiB are free; a node sets %d MiB aside and takes no submissions below %d MiB", c.Dir,
+			free>>20, reserve>>20, disk.Margin>>20)
 	}
 	return false
 }
 
-// existing is the nearest directory above a path that is there, or the path.
+// existing returns path, or the nearest directory above it that exists.
 func existing(path string) string {
 	for {
 		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) || path == filepath.Dir(path) {
@@ -151,7 +159,7 @@ func existing(path string) string {
 	}
 }
 
-// Writable says why nothing can be written into a directory, which may still have to be made.
+// Writable returns the reason why nothing can be written into a directory. The directory need not exist yet.
 func Writable(dir string) error {
 	at := existing(dir)
 	info, err := os.Stat(at)
@@ -168,7 +176,8 @@ func Writable(dir string) error {
 	return nil
 }
 
-// bindable says why no listener can be opened at an address. Addresses that are none are left to Validate.
+// bindable returns the reason why no listener can be opened at an address. Malformed addresses are left to
+// Validate.
 func bindable(at string) error {
 	if at == "" || checkAddress(at, true) != nil {
 		return nil
@@ -183,7 +192,7 @@ func bindable(at string) error {
 	return l.Close()
 }
 
-// holder is the process that has locked a file, 0 for none.
+// holder returns the process that has locked a file, 0 for none.
 func holder(path string) int32 {
 	f, err := os.Open(path)
 	if err != nil {

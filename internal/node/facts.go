@@ -15,13 +15,14 @@ import (
 	"github.com/recount-ledger/recount/internal/verify"
 )
 
-// codeBadFacts refuses a pack on the peer RPC: a record in it is not signed as its facts say.
+// codeBadFacts refuses a pack on the peer RPC: the signature of a record in it does not agree with its facts.
 const codeBadFacts = "bad_facts"
 
-// errFalseFacts: every fold follows the recorded facts of an HMAC key, so what does not hold must not enter the log.
+// errFalseFacts refuses facts that do not hold. Every fold follows the recorded facts of an HMAC key, so false
+// ones must not enter the log.
 var errFalseFacts = errors.New("the record is not signed as its signature facts say; send it again")
 
-// factChecker holds the signature facts of submissions against the keys of this node.
+// factChecker compares the signature facts of submissions with the keys of this node.
 type factChecker struct {
 	cfg      *Config
 	log      *slog.Logger
@@ -34,8 +35,8 @@ type factChecker struct {
 	stats    *stats
 }
 
-// factsHold checks the signature facts of a submission once more. known is false when this node lacks the key or its secret;
-// it cannot tell then.
+// factsHold checks the signature facts of a submission once more. known is false when this node lacks the key
+// or its secret and so cannot tell.
 func (fc *factChecker) factsHold(sub event.Sub) (holds, known bool) {
 	if sub.Facts == (event.Facts{}) {
 		return true, true
@@ -48,12 +49,18 @@ func (fc *factChecker) factsHold(sub event.Sub) (holds, known bool) {
 }
 
 func factsOf(sub event.Sub) verify.Facts {
-	return verify.Facts{KeyID: sub.Facts.KeyID, Alg: verify.Alg(sub.Facts.Alg), Profile: pcs.Profile(sub.Facts.Profile), Mode: verify.Mode(sub.Facts.Mode)}
+	return verify.Facts{
+		KeyID:   sub.Facts.KeyID,
+		Alg:     verify.Alg(sub.Facts.Alg),
+		Profile: pcs.Profile(sub.Facts.Profile),
+		Mode:    verify.Mode(sub.Facts.Mode),
+	}
 }
 
-// checkForwarded refuses a submission that another node hands over with facts that do not hold: that node may be faulty or in
-// other hands. A key that the other node knows and this one does not may be in an entry that is not folded here yet. Without
-// the secret of an HMAC key nobody can tell here; the voters settle it when the event is folded.
+// checkForwarded refuses a submission that another node hands over with facts that do not hold. That node may
+// be faulty or compromised. A key that the other node knows and this one does not may be in an entry that is
+// not folded here yet. Without the secret of an HMAC key this node cannot tell. The voters settle it when the
+// event is folded.
 func (fc *factChecker) checkForwarded(ctx context.Context, e event.Event, from string) error {
 	if e.Kind != event.Submission {
 		return nil
@@ -79,9 +86,10 @@ func (fc *factChecker) checkForwarded(ctx context.Context, e event.Event, from s
 	return nil
 }
 
-// checkOwn checks this node's own submission as it will be in the log, also when another one leads, since this one may lead by
-// the time it is packed: a fault of its memory since the signature was checked would be followed by every fold, and facts that
-// no release knows would stop every fold. The folds verify Ed25519 signatures themselves.
+// checkOwn checks this node's own submission as it will be in the log, also when another one leads, since this
+// one may lead by the time it is packed. Every fold would follow a memory fault of this node since the
+// signature was checked, and would stop at facts that no release knows. The folds verify Ed25519 signatures
+// themselves.
 func (fc *factChecker) checkOwn(ctx context.Context, e event.Event) error {
 	sub, err := event.DecodeSubmission(e.Payload)
 	if err != nil {
@@ -100,7 +108,7 @@ func (fc *factChecker) checkOwn(ctx context.Context, e event.Event) error {
 	return nil
 }
 
-// errNewMode: an older node would stop at the record, or take it for unsigned.
+// errNewMode refuses a record at which an older node would stop, or which it would take for unsigned.
 var errNewMode = errors.New("not every node can read the record")
 
 // modeTaken refuses a signing mode, or a profile, that the release of a voter does not know.
@@ -122,18 +130,19 @@ func (fc *factChecker) modeTaken(ctx context.Context, sub event.Sub) error {
 
 func (fc *factChecker) falseFacts(from string, sub event.Sub) error {
 	fc.stats.falseFacts.Add(1)
-	fc.log.Error("refused a submission whose signature facts do not hold; examine the node that took it", "from", from, "key", sub.Facts.KeyID)
+	fc.log.Error("refused a submission whose signature facts do not hold; examine the node that took it",
+		"from", from, "key", sub.Facts.KeyID)
 	return fmt.Errorf("%w: key %s, from %s", errFalseFacts, sub.Facts.KeyID, from)
 }
 
-// Answers about signature facts; an empty one means that the node lacks the secret.
+// These are the answers about signature facts. An empty one means that the node lacks the secret.
 const (
 	factsTrue  = "holds"
 	factsFalse = "false"
 )
 
-// answerFacts checks the facts of an event once it is numbered here. The leader also looks into the matter itself, since only
-// it can put the voters' finding into the log.
+// answerFacts checks the facts of an event once it is numbered here. The leader also asks the voters itself,
+// since only it can log their finding.
 func (fc *factChecker) answerFacts(ctx context.Context, from string, body []byte) ([]byte, error) {
 	q, err := agreement.ParseRequest(agreement.Facts, body)
 	if err != nil {
@@ -144,13 +153,14 @@ func (fc *factChecker) answerFacts(ctx context.Context, from string, body []byte
 		return nil, err
 	}
 	answer, err := fc.ownFacts(seq)
-	if _, leads := fc.cluster.IsLeader(); leads && err == nil && from != fc.cfg.NodeID && fc.derived.Control().Disputed(seq) == 0 {
+	if _, leads := fc.cluster.IsLeader(); leads && err == nil && from != fc.cfg.NodeID &&
+		fc.derived.Control().Disputed(seq) == 0 {
 		fc.doubts.Raise(q)
 	}
 	return []byte(answer), err
 }
 
-// ownFacts is what this node says of the facts of an event.
+// ownFacts returns the finding of this node about the facts of an event.
 func (fc *factChecker) ownFacts(seq uint64) (string, error) {
 	it, err := fc.derived.Item(seq)
 	if err != nil {

@@ -16,21 +16,24 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// actPath is the peer RPC under which a leader takes the acts of operators that came to another node. Their requests travel,
-// with the caller's own token, and not their events: no node can make an act on its own word.
+// actPath is the peer RPC under which a leader takes the acts of operators that came to another node. Their
+// requests travel, with the caller's own token, and not their events. No node can make an act without its
+// operator.
 const actPath = "/v1/act"
 
-// followFor is how long a node that has handed over an act waits for its own fold before it gives the answer.
+// followFor bounds how long a node that has handed over an act waits for its own fold before it gives the
+// answer.
 const followFor = 2 * time.Second
 
-// forwardPause is how long an act waits before it looks for the leader again.
+// forwardPause lies between two looks of an act for the leader.
 const forwardPause = 50 * time.Millisecond
 
 // keySourceEnv is the source of the keys in a node's own settings.
 const keySourceEnv = "env"
 
-// notForwarded is nil for the events that a node may hand to the leader: submissions, sums of refusals and the keys of its own
-// settings, in its own name and in the form that the folds read. Acts of operators are not among them.
+// notForwarded returns nil for the events that a node may hand to the leader: submissions, sums of refusals and
+// the keys of its own settings, in its own name and in the form that the folds read. Acts of operators are not
+// among them.
 func notForwarded(e event.Event, from string) error {
 	var node string
 	switch e.Kind {
@@ -45,8 +48,10 @@ func notForwarded(e event.Event, from string) error {
 		if err != nil {
 			return err
 		}
-		if k, ok := m.(*event.KeyAddedV1); ok && !proto.Equal(k, keyOfSettings(k.KeyId, k.Alg, k.Public, k.Fingerprint, k.Node)) {
-			return fmt.Errorf("%s with terms or another source: %w", e.Kind, errNotForwarded) // what an operator adds comes as a request
+		if k, ok := m.(*event.KeyAddedV1); ok &&
+			!proto.Equal(k, keyOfSettings(k.KeyId, k.Alg, k.Public, k.Fingerprint, k.Node)) {
+			// what an operator adds comes as a request
+			return fmt.Errorf("%s with terms or another source: %w", e.Kind, errNotForwarded)
 		}
 		node = m.(interface{ GetNode() string }).GetNode()
 	default:
@@ -60,12 +65,20 @@ func notForwarded(e event.Event, from string) error {
 
 var errNotForwarded = errors.New("not taken from another node")
 
-// keyOfSettings is how a node says that its settings have a key. It sets no terms and speaks for no operator.
+// keyOfSettings returns the event that registers a key of a node's settings. It sets no terms and names no
+// operator.
 func keyOfSettings(id string, alg uint32, public, fingerprint []byte, node string) *event.KeyAddedV1 {
-	return &event.KeyAddedV1{KeyId: id, Alg: alg, Public: public, Fingerprint: fingerprint, Source: keySourceEnv, Node: node}
+	return &event.KeyAddedV1{
+		KeyId:       id,
+		Alg:         alg,
+		Public:      public,
+		Fingerprint: fingerprint,
+		Source:      keySourceEnv,
+		Node:        node,
+	}
 }
 
-// onlyHere reports whether a pack holds an act, which this node may propose as the leader or not at all.
+// onlyHere reports whether a pack holds an act. This node may propose it only as the leader.
 func (n *Node) onlyHere(pack []byte) bool {
 	if count, _, err := event.PeekCount(pack); err != nil || count != 1 {
 		return false
@@ -84,8 +97,8 @@ func (l toLeader) LeaderURL() string {
 	return l.n.cfg.apiOf(id)
 }
 
-// ForwardAct looks for a leader until one answers, this node leads, or the time is up. An act that was sent and got no answer
-// may have been done.
+// ForwardAct looks for a leader until one answers, this node leads, or the time is up. An act that was sent and
+// got no answer may have been done.
 func (l toLeader) ForwardAct(ctx context.Context, request []byte) (answer []byte, here bool, err error) {
 	if l.n.closing.Load() {
 		return nil, false, wire.NewProblem(wire.CodeShuttingDown, "").WithRetry(retryAfter)
@@ -111,7 +124,9 @@ func (l toLeader) ForwardAct(ctx context.Context, request []byte) (answer []byte
 			case errors.As(err, &remote) && remote.Code == codeNoLeader:
 			case errors.As(err, &network) && network.Op == "dial": // nothing was sent
 			case errors.As(err, &remote) && remote.Code == cluster.CodeNoHandler:
-				return nil, false, wire.NewProblem(wire.CodeNoLeader, "the leader is of a release that takes acts from their callers only: "+l.LeaderURL()).WithRetry(retryAfter)
+				return nil, false, wire.NewProblem(wire.CodeNoLeader,
+					"the leader is of a release that takes acts from their callers only: "+
+						l.LeaderURL()).WithRetry(retryAfter)
 			default:
 				l.n.log.Warn("an act was sent to the leader and got no answer", "leader", leader, "error", err)
 				return nil, false, wire.NewProblem(wire.CodeOutcomeUnknown, "").WithRetry(retryAfter)
@@ -130,8 +145,8 @@ func (l toLeader) ForwardAct(ctx context.Context, request []byte) (answer []byte
 	}
 }
 
-// follow waits until what the leader has done is served here too, so that the caller reads it back at this node. It is done
-// in any case.
+// follow waits until the act of the leader is served here too, so that the caller reads it back at this node.
+// The act is done in any case.
 func (n *Node) follow(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, followFor)
 	defer cancel()
@@ -153,5 +168,5 @@ func (n *Node) acceptAct(ctx context.Context, from string, body []byte) ([]byte,
 	return answer, nil
 }
 
-// publishHandler lets forwarded acts in.
+// publishHandler makes the handler of the API available to forwarded acts.
 func (n *Node) publishHandler(h http.Handler) { n.handler.Store(&h) }

@@ -14,7 +14,11 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-var freezeScopes = []string{projections.FreezeAll: wire.FreezeAll, projections.FreezeShard: wire.FreezeShard, projections.FreezeKey: wire.FreezeKey}
+var freezeScopes = []string{
+	projections.FreezeAll:   wire.FreezeAll,
+	projections.FreezeShard: wire.FreezeShard,
+	projections.FreezeKey:   wire.FreezeKey,
+}
 
 // Freezes lists all freezes.
 func (n ledger) Freezes(context.Context) ([]wire.FreezeAnswer, error) {
@@ -26,8 +30,16 @@ func (n ledger) Freezes(context.Context) ([]wire.FreezeAnswer, error) {
 }
 
 func freezeAnswer(f projections.FreezeRow) wire.FreezeAnswer {
-	return wire.FreezeAnswer{Seq: f.Seq, At: wire.TimeNS(f.LogTime), Scope: freezeScopes[f.Scope], Subject: f.Subject, ThawedSeq: f.Thawed,
-		Reason: f.Op.Reason, Ticket: f.Op.Ticket, Actor: f.Op.Actor}
+	return wire.FreezeAnswer{
+		Seq:       f.Seq,
+		At:        wire.TimeNS(f.LogTime),
+		Scope:     freezeScopes[f.Scope],
+		Subject:   f.Subject,
+		ThawedSeq: f.Thawed,
+		Reason:    f.Op.Reason,
+		Ticket:    f.Op.Ticket,
+		Actor:     f.Op.Actor,
+	}
 }
 
 // Freeze refuses submissions from its event on. A freeze that holds already is answered as it is.
@@ -39,7 +51,8 @@ func (n ledger) Freeze(ctx context.Context, r wire.FreezeRequest, meta api.Meta)
 	if scope == projections.FreezeKey {
 		switch _, err := n.knownKey(ctx, r.Subject); {
 		case errors.Is(err, api.ErrNotFound):
-			return nil, wire.NewProblem(wire.CodeNotFound, fmt.Sprintf("there is no key %.100q", r.Subject)).WithField("subject")
+			return nil, wire.NewProblem(wire.CodeNotFound,
+				fmt.Sprintf("there is no key %.100q", r.Subject)).WithField("subject")
 		case err != nil:
 			return nil, err
 		}
@@ -70,7 +83,8 @@ func (n ledger) Thaw(ctx context.Context, r wire.FreezeRequest, meta api.Meta) (
 		}
 	}
 	m := &event.ThawedV1{Scope: uint32(scope), Subject: r.Subject, Op: n.ops.op(r.Act, meta)}
-	seq, err := n.ops.actOnce(ctx, event.Thawed, m, stale("nothing of this scope and subject is frozen; recount freezes lists what is"))
+	seq, err := n.ops.actOnce(ctx, event.Thawed, m,
+		stale("nothing of this scope and subject is frozen; recount freezes lists what is"))
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +97,7 @@ func (n ledger) Thaw(ctx context.Context, r wire.FreezeRequest, meta api.Meta) (
 	return nil, fmt.Errorf("event %d thawed nothing", seq)
 }
 
-// thawRequest says exactly what is to be thawed.
+// thawRequest describes exactly the freeze that is to be ended.
 func thawRequest(r wire.FreezeRequest) string {
 	if r.Scope == wire.FreezeAll {
 		return "thaw " + r.Scope
@@ -100,7 +114,8 @@ func (rd *reader) freezesHeld() (held int) {
 	return held
 }
 
-// frozenNow refuses at the edge what the fold would refuse: agents that repeat during a freeze must not fill the log.
+// frozenNow refuses at the edge what the fold would refuse. Agents that repeat during a freeze must not fill
+// the log.
 func (in *intake) frozenNow(meta api.Meta, rec *pcs.Record, facts verify.Facts) *wire.Problem {
 	f, ok := in.derived.Control().Frozen(rec.ShardID, facts.KeyID, in.derived.Cursor().Seq+1)
 	if !ok {
@@ -122,11 +137,19 @@ func (n ledger) KnownShards(context.Context) ([]wire.KnownShardsAnswer, error) {
 }
 
 func knownShardsAnswer(k projections.KnownShards) wire.KnownShardsAnswer {
-	return wire.KnownShardsAnswer{Seq: k.Seq, At: wire.TimeNS(k.LogTime), Patterns: k.Patterns, Reason: k.Op.Reason, Ticket: k.Op.Ticket, Actor: k.Op.Actor}
+	return wire.KnownShardsAnswer{
+		Seq:      k.Seq,
+		At:       wire.TimeNS(k.LogTime),
+		Patterns: k.Patterns,
+		Reason:   k.Op.Reason,
+		Ticket:   k.Op.Ticket,
+		Actor:    k.Op.Actor,
+	}
 }
 
 // AddKnownShards registers expected shards.
-func (n ledger) AddKnownShards(ctx context.Context, r wire.KnownShardsRequest, meta api.Meta) (*wire.KnownShardsAnswer, error) {
+func (n ledger) AddKnownShards(ctx context.Context, r wire.KnownShardsRequest,
+	meta api.Meta) (*wire.KnownShardsAnswer, error) {
 	if len(r.Patterns) == 0 {
 		return nil, wire.NewProblem(wire.CodeBadRequest, "name at least one shard id or pattern").WithField("patterns")
 	}

@@ -8,7 +8,7 @@ import (
 	"github.com/recount-ledger/recount/internal/verify"
 )
 
-// host gives the generations what they ask of this node.
+// host implements for the generations what they ask of a node.
 type host struct{ *Node }
 
 var _ recount.Host = host{}
@@ -23,9 +23,15 @@ func (n *Node) openGenerations() error {
 		return err
 	}
 	n.gens, err = recount.Open(n.ctx, recount.Options{
-		Dir: n.cfg.Dir, FS: n.cfg.FS, Batch: n.cfg.PackBatchBytes, Log: n.store, Control: n.derived, Host: host{n}, Disk: n.disk,
-		Peers:  recount.Peers{Self: n.voters.Self, IDs: n.voters.IDs, Call: n.voters.Call},
-		Logger: n.log,
+		Dir:     n.cfg.Dir,
+		FS:      n.cfg.FS,
+		Batch:   n.cfg.PackBatchBytes,
+		Log:     n.store,
+		Control: n.derived,
+		Host:    host{n},
+		Disk:    n.disk,
+		Peers:   recount.Peers{Self: n.voters.Self, IDs: n.voters.IDs, Call: n.voters.Call},
+		Logger:  n.log,
 	})
 	return err
 }
@@ -36,26 +42,29 @@ func (n host) Verifiers() *verify.Ring { return n.keys.verifiers() }
 // Fail ends the node.
 func (n host) Fail(err error) { n.fail(err) }
 
-// Unwritten ends the process when a disk is full or fails. That is no damage: nothing is deleted and nobody is quarantined.
+// Unwritten ends the process when a disk is full or fails. That is no damage. Nothing is deleted and no node is
+// quarantined.
 func (n host) Unwritten(err error) { n.endUnwritten(err) }
 
-// Quarantine makes this node answer no client.
+// Quarantine stops this node from answering clients.
 func (n host) Quarantine(reason string) { n.enterQuarantine(reason) }
 
-// FactsMismatch: the signature facts of an event do not hold with this node's own keys. The voters settle whether this node is
-// wrong or the event is. A generation that is not active stops nobody; the active one has folded the event, or will.
+// FactsMismatch reports that the signature facts of an event do not hold with this node's own keys. The voters
+// settle whether this node or the event is wrong. A generation that is not active suspends no node. The active
+// one has folded the event, or will.
 func (n host) FactsMismatch(generation uint32, seq uint64) {
 	if n.derived.Control().Disputed(seq) != 0 {
 		return
 	}
-	n.log.Error("the signature facts of an event do not hold with the keys of this node", "seq", seq, "generation", generation)
+	n.log.Error("the signature facts of an event do not hold with the keys of this node", "seq", seq,
+		"generation", generation)
 	if active, _ := n.derived.Control().Active(); generation == active {
 		n.doubts.Raise(agreement.Question{About: agreement.Facts, Seq: seq})
 	}
 }
 
-// DigestFolded has digests compared with those of the other members when the logged one is not this node's, and always on the
-// leader, whose own digest it was. It is called by the fold and must not wait.
+// DigestFolded has digests compared with those of the other members when the logged one is not this node's. The
+// leader, whose own digest it was, has them compared always. The fold calls it, so it must not wait.
 func (n host) DigestFolded(logged projections.DigestRow, agrees bool) {
 	if _, leads := n.cluster.IsLeader(); !agrees || leads {
 		n.doubts.RaiseFolded(loggedDigest(logged, agrees))
@@ -65,7 +74,7 @@ func (n host) DigestFolded(logged projections.DigestRow, agrees bool) {
 // Folded counts an outcome.
 func (n host) Folded(r projections.Result) { n.stats.count(r) }
 
-// unflushed returns what all stores together have in memory and not on the disk, at most.
+// unflushed returns an upper bound of the bytes that all stores together have in memory and not on the disk.
 func (n *Node) unflushed() uint64 {
 	if n.store == nil || n.derived == nil || n.gens == nil {
 		return 0

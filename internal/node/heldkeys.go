@@ -18,12 +18,13 @@ import (
 
 var errNoKeys = errors.New("the key files hold no key any more")
 
-// heldKeys are the keys that a node can check signatures with.
+// heldKeys holds the keys with which a node can check signatures.
 type heldKeys struct {
 	derived *fsm.Derived
 	log     *slog.Logger
 
-	// reread reads the keys of the settings again; nil when none of them is in a file. It is called every poll.
+	// reread reads the keys of the settings again. It is nil when none of them is in a file, and is called
+	// every poll.
 	reread func() ([]verify.Key, error)
 	poll   time.Duration
 
@@ -42,14 +43,15 @@ func newHeldKeys(cfg *Config, log *slog.Logger) *heldKeys {
 	return h
 }
 
-// keyring is what a node checks with: the keys of its settings, then the Ed25519 keys that operators have registered.
+// keyring has the keys with which a node checks: those of its settings, then the Ed25519 keys that operators
+// have registered.
 type keyring struct {
 	newest uint64        // event that registered the last key
 	own    *[]verify.Key // of the settings
 	ring   *verify.Ring
 }
 
-// verifiers are the keys that this node can check with, as of the control state that it has folded.
+// verifiers returns the keys with which this node can check, as of the control state that it has folded.
 func (h *heldKeys) verifiers() *verify.Ring {
 	newest, own := h.derived.Control().NewestKey(), h.own.Load()
 	if k := h.ring.Load(); k != nil && k.newest == newest && k.own == own {
@@ -66,15 +68,15 @@ func (h *heldKeys) verifiers() *verify.Ring {
 	return k.ring
 }
 
-// heldSecrets remembers which secrets are missing, as of an operator's event and for a ring.
+// heldSecrets remembers the secrets that are missing, as of an operator's event and for a ring.
 type heldSecrets struct {
 	seq     uint64
 	ring    *verify.Ring
 	missing []string
 }
 
-// missingSecrets are the fingerprints of the active HMAC keys of the ledger that this node cannot check with. A flood of
-// forgeries asks often, so they are looked up once per operator's event.
+// missingSecrets returns the fingerprints of the active HMAC keys of the ledger with which this node cannot
+// check. A flood of forgeries asks often, so they are looked up once per operator's event.
 func (h *heldKeys) missingSecrets() []string {
 	seq, _ := h.derived.Control().Digest()
 	ring := h.verifiers()
@@ -91,16 +93,17 @@ func (h *heldKeys) missingSecrets() []string {
 	return s.missing
 }
 
-// checkSecrets says which secrets this node lacks.
+// checkSecrets returns an error that names the secrets which this node lacks.
 func (h *heldKeys) checkSecrets() error {
 	missing := h.missingSecrets()
 	if len(missing) == 0 {
 		return nil
 	}
-	return fmt.Errorf("no secret for the keys with fingerprint %s; add it to pcs_hmac_keys_file, or retire the key", strings.Join(missing, ", "))
+	return fmt.Errorf("no secret for the keys with fingerprint %s; add it to pcs_hmac_keys_file, or retire the key",
+		strings.Join(missing, ", "))
 }
 
-// checkSignature finds which key signed the record, trying first what verified last.
+// checkSignature finds the key that signed the record. It tries the key that verified last first.
 func (h *heldKeys) checkSignature(ring *verify.Ring, rec *pcs.Record) verify.Facts {
 	hint, _ := h.hint.Load().(verify.Facts)
 	facts, hit := ring.Find(rec, hint)
@@ -121,10 +124,10 @@ func (h *heldKeys) unregistered() []verify.Key {
 	return out
 }
 
-// watch reads the key files of the settings again and takes over what has changed: new keys come into use and are
-// registered in the ledger, those that are gone are no longer used by this node; what they signed stays as it was judged. A
-// change counts when two readings in a row agree, because a file may be read while it is being written. Files that cannot
-// be read change nothing.
+// watch reads the key files of the settings again and takes over the changes. New keys come into use and are
+// registered in the ledger. This node stops using keys that are gone, and the records that they signed stay as
+// they were judged. A change counts when two readings in a row agree, because a file may be read while it is
+// being written. Files that cannot be read change nothing.
 func (h *heldKeys) watch(ctx context.Context) error {
 	if h.reread == nil {
 		<-ctx.Done()

@@ -14,8 +14,9 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// checkHistory logs what this leader has recorded and the log does not say yet, when a majority of the voters has recorded the
-// same, and has the voters compared when the log says otherwise than this node.
+// checkHistory logs the flips of an activation that this leader has recorded and the log does not have yet,
+// when a majority of the voters has recorded the same. It has the voters compared when the log differs from
+// this node.
 func (ld *leadership) checkHistory(ctx context.Context, leads bool) error {
 	for _, a := range ld.derived.Control().Activations() {
 		own, ok, err := ld.gens.Change(a.Seq)
@@ -27,17 +28,24 @@ func (ld *leadership) checkHistory(ctx context.Context, leads bool) error {
 			if err := ld.logHistory(ctx, own); err != nil {
 				return err
 			}
-		case a.Recorded != nil && (a.Recorded.Flips != own.Flips || a.Recorded.Digest != own.Digest) && !ld.askedHistory[a.Seq]:
-			ld.log.Error("what changed at an activation is recorded otherwise in the log", "activation", a.Seq, "logged_by", a.Recorded.Node)
+		case a.Recorded != nil && (a.Recorded.Flips != own.Flips || a.Recorded.Digest != own.Digest) &&
+			!ld.askedHistory[a.Seq]:
+			ld.log.Error("what changed at an activation is recorded otherwise in the log", "activation", a.Seq,
+				"logged_by", a.Recorded.Node)
 			logged := changeBytes(fsm.Change{Flips: a.Recorded.Flips, Digest: a.Recorded.Digest})
-			ld.askedHistory[a.Seq] = ld.doubts.Raise(agreement.Question{About: agreement.History, Seq: a.Seq, Logged: string(logged), Carrier: a.Recorded.Seq})
+			ld.askedHistory[a.Seq] = ld.doubts.Raise(agreement.Question{
+				About:   agreement.History,
+				Seq:     a.Seq,
+				Logged:  string(logged),
+				Carrier: a.Recorded.Seq,
+			})
 		}
 	}
 	return nil
 }
 
-// logHistory logs what changed at an activation once a majority has the same. A single contrary record, while others have
-// none yet, stops nothing: they decide when they have one.
+// logHistory logs the changes of an activation once a majority has the same. A single contrary record, while
+// others have none yet, stops nothing. They decide when they have one.
 func (ld *leadership) logHistory(ctx context.Context, own fsm.Change) error {
 	ask, cancel := context.WithTimeout(ctx, agreement.AskTimeout)
 	defer cancel()
@@ -48,7 +56,7 @@ func (ld *leadership) logHistory(ctx context.Context, own fsm.Change) error {
 		if votes.Decide(string(mine), len(ld.cfg.Voters)) {
 			ld.doubts.Raise(q)
 		}
-		return nil // not recorded everywhere yet; this is tried again
+		return nil // not recorded everywhere yet, so this is tried again
 	}
 	m := &event.HistoryRecordedV1{Activation: own.Seq, Flips: own.Flips, Digest: own.Digest[:], Node: ld.cfg.NodeID}
 	index, err := ld.proposeNow(ctx, event.HistoryRecorded, m)
@@ -65,7 +73,8 @@ func changeBytes(c fsm.Change) []byte {
 // historyLimit bounds the flips that one answer shows.
 const historyLimit = 1000
 
-// historyOf is what was said of a pcs_id: a pair of entries for every flip, or what stands when nothing ever flipped.
+// historyOf returns the outcomes of a pcs_id: a pair of entries for every flip, or the standing result when
+// nothing ever flipped.
 func (rd *reader) historyOf(pcsID string, standing *projections.Result) ([]wire.HistoryEntry, error) {
 	recorded, err := rd.gens.Recorded(pcsID, historyLimit)
 	if err != nil {
@@ -77,9 +86,18 @@ func (rd *reader) historyOf(pcsID string, standing *projections.Result) ([]wire.
 		acts[a.Seq] = a
 	}
 	add := func(generation uint32, r *projections.Result, from uint64) {
-		e := wire.HistoryEntry{Generation: generation, Policy: hex.EncodeToString(r.Policy[:]), Outcome: r.Outcome.String(), Accepted: r.Accepted,
-			ReasonCode: r.ReasonCode(), Seq: r.Seq, FromSeq: from}
-		if !slices.ContainsFunc(out, func(x wire.HistoryEntry) bool { return x.Seq == e.Seq && x.FromSeq == e.FromSeq }) {
+		e := wire.HistoryEntry{
+			Generation: generation,
+			Policy:     hex.EncodeToString(r.Policy[:]),
+			Outcome:    r.Outcome.String(),
+			Accepted:   r.Accepted,
+			ReasonCode: r.ReasonCode(),
+			Seq:        r.Seq,
+			FromSeq:    from,
+		}
+		if !slices.ContainsFunc(out, func(x wire.HistoryEntry) bool {
+			return x.Seq == e.Seq && x.FromSeq == e.FromSeq
+		}) {
 			out = append(out, e)
 		}
 	}
@@ -97,7 +115,8 @@ func (rd *reader) historyOf(pcsID string, standing *projections.Result) ([]wire.
 	return out, nil
 }
 
-// answerHistory answers number and digest of the flips of an activation, nothing while they are not recorded here.
+// answerHistory answers number and digest of the flips of an activation, or nothing while they are not recorded
+// here.
 func (n *Node) answerHistory(_ context.Context, _ string, body []byte) ([]byte, error) {
 	q, err := agreement.ParseRequest(agreement.History, body)
 	if err != nil {

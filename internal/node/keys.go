@@ -37,9 +37,22 @@ func (n ledger) Key(_ context.Context, id string) (*wire.KeyAnswer, error) {
 }
 
 func (rd *reader) keyAnswer(k projections.KeyRow) (*wire.KeyAnswer, error) {
-	a := &wire.KeyAnswer{KeyID: k.ID, Alg: k.Alg.String(), Fingerprint: hex.EncodeToString(k.Fingerprint[:]), Status: wire.KeyActive,
-		Owner: k.Terms.Owner, Scope: append([]string{}, k.Terms.Scope...), Comment: k.Terms.Comment, Seq: k.Seq, TermsSeq: k.Terms.Seq,
-		At: wire.TimeNS(k.LogTime), Source: k.Source, RetiredSeq: k.Retired, RevokedSeq: k.Revoked, SecretRetired: k.SecretRetired}
+	a := &wire.KeyAnswer{
+		KeyID:         k.ID,
+		Alg:           k.Alg.String(),
+		Fingerprint:   hex.EncodeToString(k.Fingerprint[:]),
+		Status:        wire.KeyActive,
+		Owner:         k.Terms.Owner,
+		Scope:         append([]string{}, k.Terms.Scope...),
+		Comment:       k.Terms.Comment,
+		Seq:           k.Seq,
+		TermsSeq:      k.Terms.Seq,
+		At:            wire.TimeNS(k.LogTime),
+		Source:        k.Source,
+		RetiredSeq:    k.Retired,
+		RevokedSeq:    k.Revoked,
+		SecretRetired: k.SecretRetired,
+	}
 	if k.Public != nil {
 		a.Public = base64.StdEncoding.EncodeToString(k.Public)
 	}
@@ -76,8 +89,9 @@ func (rd *reader) lastUse(a *wire.KeyAnswer) error {
 // AddKey registers a key, or gives a registered one other terms.
 func (n ledger) AddKey(ctx context.Context, k api.NewKey, act wire.Act, meta api.Meta) (*wire.KeyAnswer, bool, error) {
 	if len(k.Owner) > projections.MaxOwner || len(k.Comment) > projections.MaxComment {
-		return nil, false, wire.NewProblem(wire.CodeBadRequest, fmt.Sprintf("at most %d bytes for the owner and %d for the comment",
-			projections.MaxOwner, projections.MaxComment)).WithField("owner")
+		return nil, false, wire.NewProblem(wire.CodeBadRequest,
+			fmt.Sprintf("at most %d bytes for the owner and %d for the comment",
+				projections.MaxOwner, projections.MaxComment)).WithField("owner")
 	}
 	if err := checkPatterns("scope", k.Scope); err != nil {
 		return nil, false, err
@@ -86,15 +100,28 @@ func (n ledger) AddKey(ctx context.Context, k api.NewKey, act wire.Act, meta api
 		return nil, false, err
 	}
 	_, known := n.derived.Control().Key(k.ID, n.derived.Cursor().Seq)
-	m := &event.KeyAddedV1{KeyId: k.ID, Alg: uint32(k.Alg), Public: k.Public, Fingerprint: k.Fingerprint[:], Source: "operator", Node: n.cfg.NodeID,
-		Owner: k.Owner, Scope: k.Scope, NotBefore: k.NotBefore, NotAfter: k.NotAfter, Comment: k.Comment, Op: n.ops.op(act, meta)}
+	m := &event.KeyAddedV1{
+		KeyId:       k.ID,
+		Alg:         uint32(k.Alg),
+		Public:      k.Public,
+		Fingerprint: k.Fingerprint[:],
+		Source:      "operator",
+		Node:        n.cfg.NodeID,
+		Owner:       k.Owner,
+		Scope:       k.Scope,
+		NotBefore:   k.NotBefore,
+		NotAfter:    k.NotAfter,
+		Comment:     k.Comment,
+		Op:          n.ops.op(act, meta),
+	}
 	seq, effect, err := n.ops.act(ctx, event.KeyAdded, m)
 	if err != nil {
 		return nil, false, err
 	}
 	if effect != projections.Applied {
 		if n.derived.Control().OpSeq(act.OpID) == 0 {
-			return nil, false, stale("key %s is revoked or retired, or has another fingerprint; its terms cannot be changed", k.ID)
+			return nil, false,
+				stale("key %s is revoked or retired, or has another fingerprint; its terms cannot be changed", k.ID)
 		}
 		if _, err := n.ops.firstOf(event.KeyAdded, m); err != nil {
 			return nil, false, err
@@ -104,14 +131,17 @@ func (n ledger) AddKey(ctx context.Context, k api.NewKey, act wire.Act, meta api
 	return a, !known && effect == projections.Applied && a != nil && a.Seq == seq, err
 }
 
-// checkPatterns says which pattern of shard ids cannot be used.
+// checkPatterns returns an error for the first pattern of shard ids that cannot be used.
 func checkPatterns(field string, patterns []string) error {
 	if len(patterns) > projections.MaxPatterns {
-		return wire.NewProblem(wire.CodeBadRequest, fmt.Sprintf("at most %d patterns", projections.MaxPatterns)).WithField(field)
+		return wire.NewProblem(wire.CodeBadRequest,
+			fmt.Sprintf("at most %d patterns", projections.MaxPatterns)).WithField(field)
 	}
 	for i, p := range patterns {
 		if why := projections.CheckPattern(p); why != "" {
-			return wire.NewProblem(wire.CodeBadRequest, "a pattern is a shard id, or its beginning and a star; this one "+why).WithField(fmt.Sprintf("%s[%d]", field, i))
+			return wire.NewProblem(wire.CodeBadRequest,
+				"a pattern is a shard id, or its beginning and a star; this one "+
+					why).WithField(fmt.Sprintf("%s[%d]", field, i))
 		}
 	}
 	return nil
@@ -129,13 +159,18 @@ func (n ledger) knownKey(ctx context.Context, id string) (projections.KeyRow, er
 	return k, nil
 }
 
-// RevokeKey makes what a registered key signs from now on count for nothing. A second revocation with an earlier since moves
-// only that time; any other one changes nothing.
-func (n ledger) RevokeKey(ctx context.Context, id string, since int64, r wire.RevokeRequest, meta api.Meta) (*wire.RevokeAnswer, error) {
+// RevokeKey makes the ledger ignore the signatures of a registered key from now on. A second revocation with an
+// earlier since moves only that time. Any other one changes nothing.
+func (n ledger) RevokeKey(ctx context.Context, id string, since int64, r wire.RevokeRequest,
+	meta api.Meta) (*wire.RevokeAnswer, error) {
 	if _, err := n.knownKey(ctx, id); err != nil {
 		return nil, err
 	}
-	if _, _, err := n.ops.act(ctx, event.KeyRevoked, &event.KeyRevokedV1{KeyId: id, Since: since, Op: n.ops.op(r.Act, meta)}); err != nil {
+	if _, _, err := n.ops.act(ctx, event.KeyRevoked, &event.KeyRevokedV1{
+		KeyId: id,
+		Since: since,
+		Op:    n.ops.op(r.Act, meta),
+	}); err != nil {
 		return nil, err
 	}
 	k, _ := n.derived.Control().Key(id, n.derived.Cursor().Seq)
@@ -154,7 +189,10 @@ func (n ledger) RetireKey(ctx context.Context, id string, act wire.Act, meta api
 	if !k.Active() {
 		return n.Key(ctx, id)
 	}
-	if _, _, err := n.ops.act(ctx, event.KeyRetired, &event.KeyRetiredV1{KeyId: id, Op: n.ops.op(act, meta)}); err != nil {
+	if _, _, err := n.ops.act(ctx, event.KeyRetired, &event.KeyRetiredV1{
+		KeyId: id,
+		Op:    n.ops.op(act, meta),
+	}); err != nil {
 		return nil, err
 	}
 	if k, _ := n.derived.Control().Key(id, n.derived.Cursor().Seq); k.Active() {
@@ -163,7 +201,7 @@ func (n ledger) RetireKey(ctx context.Context, id string, act wire.Act, meta api
 	return n.Key(ctx, id)
 }
 
-// RetireSecret lets the nodes forget the secret of a key that signs no more.
+// RetireSecret allows the nodes to forget the secret of a key that signs no more.
 func (n ledger) RetireSecret(ctx context.Context, id string, act wire.Act, meta api.Meta) (*wire.KeyAnswer, error) {
 	k, err := n.knownKey(ctx, id)
 	switch {
@@ -176,7 +214,10 @@ func (n ledger) RetireSecret(ctx context.Context, id string, act wire.Act, meta 
 	case k.SecretRetired != 0:
 		return n.Key(ctx, id)
 	}
-	if _, _, err := n.ops.act(ctx, event.KeySecretRetired, &event.KeySecretRetiredV1{KeyId: id, Op: n.ops.op(act, meta)}); err != nil {
+	if _, _, err := n.ops.act(ctx, event.KeySecretRetired, &event.KeySecretRetiredV1{
+		KeyId: id,
+		Op:    n.ops.op(act, meta),
+	}); err != nil {
 		return nil, err
 	}
 	if k, _ := n.derived.Control().Key(id, n.derived.Cursor().Seq); k.SecretRetired == 0 {
@@ -188,7 +229,7 @@ func (n ledger) RetireSecret(ctx context.Context, id string, act wire.Act, meta 
 // keyWarnAge is the age at which an active key should have been rotated.
 const keyWarnAge = 90 * 24 * time.Hour
 
-// oldestKey is the age of the oldest active key, 0 when there is none.
+// oldestKey returns the age of the oldest active key, 0 when there is none.
 func (rd *reader) oldestKey() time.Duration {
 	oldest, now := time.Duration(0), rd.clock.now().UnixNano()
 	for _, k := range rd.derived.Control().Keys(rd.derived.Cursor().Seq) {
@@ -199,8 +240,8 @@ func (rd *reader) oldestKey() time.Duration {
 	return oldest
 }
 
-// longestUnused is how long the active key has signed nothing that has signed nothing for longest; one that never signed counts
-// from its registration.
+// longestUnused returns the longest time for which an active key has signed nothing. A key that never signed
+// counts from its registration.
 func (rd *reader) longestUnused() time.Duration {
 	view := rd.gens.Serving().View()
 	defer view.Close()
@@ -220,7 +261,7 @@ func (rd *reader) longestUnused() time.Duration {
 	return longest
 }
 
-// warnOldKeys says once a day, and at the start, which active keys are older than keyWarnAge.
+// warnOldKeys logs once a day, and at the start, the active keys that are older than keyWarnAge.
 func (rd *reader) warnOldKeys(ctx context.Context) error {
 	for {
 		now := rd.clock.now().UnixNano()

@@ -6,10 +6,11 @@ import (
 )
 
 // errYielding keeps this node from proposing as the leader that it still is for a moment.
-var errYielding = errors.New("this node cannot take what is submitted, and a majority of the others can: another one is to lead")
+var errYielding = errors.New("this node cannot take what is submitted, and a majority of the others can: " +
+	"another one is to lead")
 
-// unfit says why this node cannot do what a leader is for, "" when it can. A node that cannot does not lead while a majority of
-// the others can.
+// unfit returns the reason why this node cannot do the work of a leader, "" when it can. A node that cannot
+// does not lead while a majority of the others can.
 func (n *Node) unfit() string {
 	if n.quarantine.Load() != nil {
 		return "it is quarantined"

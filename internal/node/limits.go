@@ -8,27 +8,30 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// How many keys and addresses the limits tell apart; each takes limit.SlotBytes, so all four tables together 1.6 MiB.
+// The limits tell this many keys and addresses apart. Each takes limit.SlotBytes, so all four tables together
+// take 1.6 MiB.
 const (
 	limitedSources = 1 << 14 // keys, and as many addresses of what no key signed
 	limitedKeys    = 1 << 14
 	forgingSources = 1 << 10
 )
 
-// The budget of a node for logging submissions with a bad signature; above it they are answered and summed.
+// These bound how many submissions with a bad signature a node logs. Above the budget they are answered and
+// summed.
 const (
 	refusalsPerSecond = 50
 	refusalBytes      = 16 << 10 // per second, and the largest such body that is logged
 )
 
-// limits decide who is served when more arrives than this node takes. What a key has signed counts for the key, and only
-// after the signature was verified, so that nobody can use up another one's rate; everything else counts for its address and
-// gets what the keys leave: addresses cost nothing, and a crowd of them must not crowd out the keys.
+// limits decides which submissions are served when more arrive than this node takes. A submission draws from
+// the rate of its key only after the signature was verified, so that nobody can use up the rate of another. All
+// others draw from the rate of their address and get what the keys leave. Addresses cost nothing, and many of
+// them must not crowd out the keys.
 type limits struct {
 	all       *limit.Fair    // submissions per second of this node
 	strangers *limit.Fair    // those among them that no key signed, before they draw from all
 	keys      *limit.Buckets // submissions per second of one key
-	refusal   *limit.Fair    // of the budget for refusals: 1 is what is logged in a second
+	refusal   *limit.Fair    // of the budget for refusals: 1 stands for the number logged in a second
 	queue     *limit.Shares  // of the bytes that wait for consensus
 	status    int
 
@@ -47,7 +50,7 @@ func newLimits(c Config) *limits {
 	}
 }
 
-// source is who a submission counts for.
+// source returns the key or the address from whose share a submission draws.
 func source(keyID, remote string) string {
 	if keyID != "" {
 		return "key " + keyID
@@ -55,7 +58,7 @@ func source(keyID, remote string) string {
 	return "address " + limit.Prefix(remote)
 }
 
-// throttle draws a token for a submission; keyID is empty when no key has verified it.
+// throttle draws a token for a submission. keyID is empty when no key has verified it.
 func (l *limits) throttle(keyID, remote string) *wire.Problem {
 	if keyID != "" {
 		if wait, ok := l.keys.Take(keyID); !ok {
@@ -86,8 +89,8 @@ func (l *limits) problem(detail string, wait time.Duration) *wire.Problem {
 	return p
 }
 
-// enter takes room in the queue for consensus, of which nobody gets more than he leaves to others; leave gives it back.
-// free is how many bytes more the queue takes.
+// enter takes a share of the queue for consensus, of which no source gets more than it leaves to others. leave
+// gives it back. free is the number of bytes that the queue still takes.
 func (l *limits) enter(keyID, remote string, size, free int) (leave func(), err error) {
 	leave = l.queue.Enter(source(keyID, remote), int64(size), int64(free))
 	if leave == nil {

@@ -10,13 +10,13 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// positionPath is the peer RPC under which a node says where it stands.
+// positionPath is the peer RPC under which a node reports its position.
 const positionPath = "/v1/position"
 
 // positionTimeout bounds how long the cluster view waits for a member.
 const positionTimeout = 500 * time.Millisecond
 
-// place is where a node stands.
+// place holds the position of a node.
 type place struct {
 	CommittedSeq uint64 `json:"committed_seq"`
 	FoldedSeq    uint64 `json:"folded_seq"`
@@ -27,7 +27,13 @@ type place struct {
 }
 
 func (n *Node) place() place {
-	p := place{CommittedSeq: n.derived.Cursor().Seq, FoldedSeq: n.gens.Serving().Cursor().Seq, State: "follower", DiskFree: n.disk.Free(), Capabilities: n.releases.own()}
+	p := place{
+		CommittedSeq: n.derived.Cursor().Seq,
+		FoldedSeq:    n.gens.Serving().Cursor().Seq,
+		State:        "follower",
+		DiskFree:     n.disk.Free(),
+		Capabilities: n.releases.own(),
+	}
 	if _, ok := n.cluster.IsLeader(); ok {
 		p.State = "leader"
 	}
@@ -44,19 +50,30 @@ func (n *Node) answerPosition(context.Context, string, []byte) ([]byte, error) {
 	return json.Marshal(n.place())
 }
 
-// Cluster asks every member where it stands; one that does not answer in time is shown as unreachable.
+// Cluster asks every member for its position. A member without an answer in time is shown as unreachable.
 func (n ledger) Cluster(ctx context.Context) (*wire.ClusterAnswer, error) {
 	ctx, cancel := context.WithTimeout(ctx, positionTimeout)
 	defer cancel()
 	st := n.cluster.Status()
-	a := &wire.ClusterAnswer{ClusterID: n.cfg.ClusterID, Leader: st.Leader, Term: st.Term, Members: make([]wire.Member, len(st.Members))}
+	a := &wire.ClusterAnswer{
+		ClusterID: n.cfg.ClusterID,
+		Leader:    st.Leader,
+		Term:      st.Term,
+		Members:   make([]wire.Member, len(st.Members)),
+	}
 	var wg sync.WaitGroup
 	for i, m := range st.Members {
-		a.Members[i] = wire.Member{ID: m.ID, API: n.cfg.apiOf(m.ID), Suffrage: strings.ToLower(m.Suffrage), State: "unreachable"}
+		a.Members[i] = wire.Member{
+			ID:       m.ID,
+			API:      n.cfg.apiOf(m.ID),
+			Suffrage: strings.ToLower(m.Suffrage),
+			State:    "unreachable",
+		}
 		wg.Go(func() {
 			if p, err := n.placeOf(ctx, m.ID); err == nil {
 				lag := p.CommittedSeq - min(p.FoldedSeq, p.CommittedSeq)
-				a.Members[i].CommittedSeq, a.Members[i].FoldedSeq, a.Members[i].Lag = &p.CommittedSeq, &p.FoldedSeq, &lag
+				a.Members[i].CommittedSeq, a.Members[i].FoldedSeq, a.Members[i].Lag = &p.CommittedSeq,
+					&p.FoldedSeq, &lag
 				a.Members[i].State = p.State
 			}
 		})

@@ -12,38 +12,47 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// briefToken is the lifetime up to which a token is meant to end: a shift, an incident. Nobody is warned of its end.
+// briefToken is the lifetime up to which a token is meant to end, for a shift or an incident. There is no
+// warning before its end.
 const briefToken = 14 * 24 * time.Hour
 
-// stateCollectors are the metrics about the build, the room that the stores take and the tokens.
+// stateCollectors returns the metrics about the build, the sizes of the stores and the tokens.
 func (n *Node) stateCollectors() []prometheus.Collector {
 	gauge := func(name, help string, labels prometheus.Labels, f func() float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: labels}, f)
 	}
 	all := []prometheus.Collector{
-		gauge("flk_build_info", "Always 1. The labels name the build.", prometheus.Labels{"version": version.Version, "goversion": runtime.Version()},
-			func() float64 { return 1 }),
-		gauge("flk_ballast_missing_bytes", "Bytes of the disk reserve that are not there: released because the disk was full, or not created yet.", nil,
-			func() float64 { return float64(n.disk.BallastMissing()) }),
-		gauge("flk_log_bytes", "Bytes on disk of the event log.", nil, func() float64 { return float64(n.store.Metrics().DiskBytes) }),
+		gauge("flk_build_info", "Always 1. The labels name the build.",
+			prometheus.Labels{"version": version.Version, "goversion": runtime.Version()}, func() float64 { return 1 }),
+		gauge("flk_ballast_missing_bytes",
+			"Bytes of the disk reserve that are not there: released because the disk was full, or not created yet.",
+			nil, func() float64 {
+				return float64(n.disk.BallastMissing())
+			}),
+		gauge("flk_log_bytes", "Bytes on disk of the event log.", nil, func() float64 {
+			return float64(n.store.Metrics().DiskBytes)
+		}),
 	}
 	for store, size := range map[string]func() uint64{
 		"events": func() uint64 { return n.store.Metrics().DiskBytes }, "derived": n.derived.DiskBytes,
 		"generations": n.gens.DiskBytes, "history": n.gens.HistoryBytes,
 	} {
 		all = append(all, gauge("flk_store_bytes",
-			"Bytes on disk of a store: the event log, the control state derived from it, all generations, and what activations changed.",
+			"Bytes on disk of a store: the event log, the control state derived from it, all generations, and "+
+				"what activations changed.",
 			prometheus.Labels{"store": store}, func() float64 { return float64(size()) }))
 	}
 	for _, role := range wire.Roles() {
 		all = append(all, gauge("flk_token_expiry_seconds",
-			"Seconds until the first token of the role ends, of those that count now and were made for more than 14 days; +Inf without any.",
+			"Seconds until the first token of the role ends, of those that count now and were made for more "+
+				"than 14 days; +Inf without any.",
 			prometheus.Labels{"role": string(role)}, func() float64 { return n.reader.tokenExpiry(role) }))
 	}
 	return all
 }
 
-// tokenExpiry is the time until the first of the tokens of a role ends that count and were made to last.
+// tokenExpiry returns the time until the end of the first token of a role. It looks at tokens that count and
+// were made to last.
 func (rd *reader) tokenExpiry(role wire.Role) float64 {
 	control, now, first := rd.derived.Control(), rd.clock.now().UnixNano(), int64(math.MaxInt64)
 	look := func(id string, has wire.Role, made, expires int64) {
@@ -66,15 +75,20 @@ func (rd *reader) tokenExpiry(role wire.Role) float64 {
 	return time.Duration(first - now).Seconds()
 }
 
-// certificateCollectors are the metrics about the certificate files of one port.
+// certificateCollectors returns the metrics about the certificate files of one port.
 func certificateCollectors(r *certs.Reloader) []prometheus.Collector {
 	results := func(result string, count func() uint64) prometheus.Collector {
 		return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "flk_tls_reloads_total",
-			Help:        "Changed certificate files, by what became of them; refused ones leave the earlier ones in use.",
-			ConstLabels: prometheus.Labels{"certificate": r.Name(), "result": result}}, func() float64 { return float64(count()) })
+			Help: "Changed certificate files, by what became of them; refused ones leave the earlier " +
+				"ones in use.",
+			ConstLabels: prometheus.Labels{"certificate": r.Name(), "result": result}}, func() float64 {
+			return float64(count())
+		})
 	}
 	return []prometheus.Collector{results("loaded", r.Loaded), results("refused", r.Refused),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "flk_tls_certificate_expiry_seconds",
 			Help:        "Seconds until the certificate in use expires, negative afterwards.",
-			ConstLabels: prometheus.Labels{"certificate": r.Name()}}, func() float64 { return time.Until(r.End()).Seconds() })}
+			ConstLabels: prometheus.Labels{"certificate": r.Name()}}, func() float64 {
+			return time.Until(r.End()).Seconds()
+		})}
 }

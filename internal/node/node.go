@@ -1,6 +1,7 @@
-// Package node builds the rooms of one node in order, runs them and closes them in reverse: log, folded state,
-// consensus, packer, HTTPS. It owns what a node does besides answering: the first event of a ledger, the registration of
-// its keys, logged digests, the refusal budget. It refuses to decide an outcome; the fold does.
+// Package node builds the packages of one node in order, runs them and closes them in reverse: log, folded
+// state, consensus, packer, HTTPS. It does the work of a node besides answering: the first event of a ledger,
+// the registration of its keys, logged digests, the budget for logging refusals. It decides no outcome. The
+// fold does.
 package node
 
 import (
@@ -34,7 +35,7 @@ import (
 // ExitStore is the exit code of a process whose store failed or refused.
 const ExitStore = log.ExitStore
 
-// IdentityFile says in a node's directory whose it is.
+// IdentityFile is the file in a data directory that names the node it belongs to.
 const IdentityFile = cluster.IdentityFile
 
 // Node is one running replica.
@@ -55,10 +56,10 @@ type Node struct {
 	facts     *factChecker
 	server    *http.Server
 	listener  net.Listener
-	scrape    *http.Server // of /metrics alone; nil when the API serves it
+	scrape    *http.Server // of /metrics alone, nil when the API serves it
 	unused    unusedConns
 	damages   atomic.Uint64 // times that derived/ could not be read and was folded again
-	deciding  atomic.Int64  // requests of the API that are here whole and have no answer yet
+	deciding  atomic.Int64  // requests of the API that have arrived completely and have no answer yet
 	registry  *prometheus.Registry
 	apiFiles  *certs.Reloader // certificate files of the API
 	peerFiles *certs.Reloader // and of the peer port
@@ -70,7 +71,7 @@ type Node struct {
 	tokensFile tokensFile
 	handler    atomic.Pointer[http.Handler] // of the API, for acts that other nodes forward
 
-	ctx     context.Context // of the loops and of what they start; ends in Close
+	ctx     context.Context // of the loops and of what they start, ends in Close
 	cancel  context.CancelFunc
 	running sync.WaitGroup
 	failed  chan error
@@ -83,11 +84,13 @@ type Node struct {
 	clock      *ledgerClock
 	disk       *disk.Space
 	joined     atomic.Bool // cluster is set, and has started
-	caughtUp   atomic.Bool // has once folded all that was committed; until then an own submission might wait long for its fold
-	stats      stats
+	// caughtUp is set once this node has folded all that was committed. Until then an own submission might wait
+	// long for its fold.
+	caughtUp atomic.Bool
+	stats    stats
 }
 
-// Open builds the node and starts its loops; ctx bounds the start only.
+// Open builds the node and starts its loops. ctx bounds the start only.
 func Open(ctx context.Context, cfg Config, logger *slog.Logger) (*Node, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -124,7 +127,15 @@ func (n *Node) open(ctx context.Context) error {
 	if err := n.newCluster(); err != nil {
 		return err
 	}
-	n.reader = &reader{cfg: &n.cfg, log: n.log, derived: n.derived, gens: n.gens, keys: n.keys, clock: n.clock, tokens: &n.tokensFile}
+	n.reader = &reader{
+		cfg:     &n.cfg,
+		log:     n.log,
+		derived: n.derived,
+		gens:    n.gens,
+		keys:    n.keys,
+		clock:   n.clock,
+		tokens:  &n.tokensFile,
+	}
 	n.lead = &leadership{cfg: &n.cfg, log: n.log, cluster: n.cluster, derived: n.derived, gens: n.gens, clock: n.clock,
 		doubts: n.doubts, voters: n.voters, releases: n.releases, quarantine: &n.quarantine, withheld: n.withheld,
 		mayPropose: n.mayPropose, askedHistory: map[uint64]bool{}}
@@ -134,9 +145,23 @@ func (n *Node) open(ctx context.Context) error {
 	})
 	n.ops = &operations{cfg: &n.cfg, cluster: n.cluster, derived: n.derived, packer: n.packer, clock: n.clock,
 		quarantine: &n.quarantine, closing: &n.closing}
-	n.intake = &intake{cfg: &n.cfg, derived: n.derived, gens: n.gens, packer: n.packer, keys: n.keys, clock: n.clock, disk: n.disk,
-		limits: n.limits, drops: n.drops, stats: &n.stats, closing: &n.closing, caughtUp: &n.caughtUp,
-		withheld: n.withheld, confirm: n.confirm, checkOwn: n.facts.checkOwn}
+	n.intake = &intake{
+		cfg:      &n.cfg,
+		derived:  n.derived,
+		gens:     n.gens,
+		packer:   n.packer,
+		keys:     n.keys,
+		clock:    n.clock,
+		disk:     n.disk,
+		limits:   n.limits,
+		drops:    n.drops,
+		stats:    &n.stats,
+		closing:  &n.closing,
+		caughtUp: &n.caughtUp,
+		withheld: n.withheld,
+		confirm:  n.confirm,
+		checkOwn: n.facts.checkOwn,
+	}
 	n.recounts = &recounts{cfg: &n.cfg, derived: n.derived, gens: n.gens, packer: n.packer, disk: n.disk, ops: n.ops}
 	if err := n.cluster.Start(); err != nil {
 		return err
@@ -171,7 +196,8 @@ func (n *Node) openStores(ctx context.Context) error {
 		return err
 	}
 	if n.cfg.FS == nil {
-		if err := errors.Join(durable.MkdirAll(nil, n.cfg.Dir, 0o700), durable.MkdirAll(nil, filepath.Join(n.cfg.Dir, "generations"), 0o700)); err != nil {
+		if err := errors.Join(durable.MkdirAll(nil, n.cfg.Dir, 0o700),
+			durable.MkdirAll(nil, filepath.Join(n.cfg.Dir, "generations"), 0o700)); err != nil {
 			return err
 		}
 	}
@@ -179,7 +205,8 @@ func (n *Node) openStores(ctx context.Context) error {
 	if err := n.disk.FreeBallast(); err != nil {
 		return err
 	}
-	n.store, err = log.Open(filepath.Join(n.cfg.Dir, "events"), log.Options{FS: n.cfg.FS, Logger: n.log, Fatal: n.logFailed})
+	n.store, err = log.Open(filepath.Join(n.cfg.Dir, "events"),
+		log.Options{FS: n.cfg.FS, Logger: n.log, Fatal: n.logFailed})
 	if err != nil {
 		return err
 	}
@@ -195,7 +222,8 @@ func (n *Node) openStores(ctx context.Context) error {
 		return err
 	}
 	if g, ok := n.derived.Control().Genesis(n.derived.Cursor().Seq); ok && g.ClusterID != n.cfg.ClusterID {
-		return fmt.Errorf("%w: the ledger in %s is that of cluster %q, the settings say %q; give the node its own directory back",
+		return fmt.Errorf("%w: the ledger in %s is that of cluster %q, the settings say %q; give the node its "+
+			"own directory back",
 			cluster.ErrForeignDirectory, n.cfg.Dir, g.ClusterID, n.cfg.ClusterID)
 	}
 	return n.openGenerations()
@@ -211,17 +239,28 @@ func (n *Node) newCluster() error {
 	n.cluster, err = cluster.Open(cluster.Config{
 		NodeID: n.cfg.NodeID, ClusterID: n.cfg.ClusterID, Dir: n.cfg.Dir, NewCluster: n.cfg.NewCluster,
 		PeerBind: n.cfg.Peer.Listen, PeerAdvertise: n.cfg.self().Peer, Voters: voters,
-		TLS:     cluster.TLSFiles{CA: n.cfg.Peer.CA, Cert: n.cfg.Peer.Cert, Key: n.cfg.Peer.Key},
-		Timings: cluster.Timings{Heartbeat: n.cfg.ElectionTimeout}, MaxClockSkew: n.cfg.MaxClockSkew, Clock: n.cfg.Clock,
-		Unfit:   func() bool { return n.unfit() != "" },
-		Elapsed: n.cfg.Elapsed, StartTimeout: n.cfg.SubmitTimeout, Logger: n.log, Fatal: n.fatal,
+		TLS:          cluster.TLSFiles{CA: n.cfg.Peer.CA, Cert: n.cfg.Peer.Cert, Key: n.cfg.Peer.Key},
+		Timings:      cluster.Timings{Heartbeat: n.cfg.ElectionTimeout},
+		MaxClockSkew: n.cfg.MaxClockSkew,
+		Clock:        n.cfg.Clock,
+		Unfit:        func() bool { return n.unfit() != "" },
+		Elapsed:      n.cfg.Elapsed, StartTimeout: n.cfg.SubmitTimeout, Logger: n.log, Fatal: n.fatal,
 	}, n.store, fsm.New(n.store), n.derived)
 	if err != nil {
 		return err
 	}
 	n.clock.cluster = n.cluster
-	n.facts = &factChecker{cfg: &n.cfg, log: n.log, cluster: n.cluster, derived: n.derived, store: n.store, keys: n.keys,
-		doubts: n.doubts, releases: n.releases, stats: &n.stats}
+	n.facts = &factChecker{
+		cfg:      &n.cfg,
+		log:      n.log,
+		cluster:  n.cluster,
+		derived:  n.derived,
+		store:    n.store,
+		keys:     n.keys,
+		doubts:   n.doubts,
+		releases: n.releases,
+		stats:    &n.stats,
+	}
 	n.peerFiles.SetPort(n.cluster)
 	n.store.SetCommitSource(n.cluster.CommitIndex)
 	n.cluster.Handle(propose.ForwardPath, n.acceptForward)
@@ -246,10 +285,26 @@ func (n *Node) openAPI() error {
 	}
 	conf := api.Config{
 		Ledger: ledger{n}, Logger: n.log, Registry: n.registry, WALErrors: n.store.Failures,
-		TLS: port.Config(), Believes: port.VerifyClientChain, TrustedProxies: n.cfg.TrustedProxies, HideRemote: !n.cfg.RecordRemote,
-		NodeID: n.cfg.NodeID, MaxBody: int64(n.cfg.MaxBody), AddressRate: n.cfg.AddressRate, ThrottleStatus: n.cfg.ThrottleStatus,
-		SubmitTimeout: n.cfg.SubmitTimeout, MetricsUser: n.cfg.MetricsUser, MetricsPass: n.cfg.MetricsPass, MetricsApart: n.cfg.MetricsListen != "",
-		Explain: n.explain, Acts: n.audit.act, Refused: n.audit.access, NoAuth: n.cfg.NoAuth, ClusterID: n.cfg.ClusterID, AuthFailures: n.cfg.AuthFailures, Leader: toLeader{n}, Deciding: &n.deciding,
+		TLS:            port.Config(),
+		Believes:       port.VerifyClientChain,
+		TrustedProxies: n.cfg.TrustedProxies,
+		HideRemote:     !n.cfg.RecordRemote,
+		NodeID:         n.cfg.NodeID,
+		MaxBody:        int64(n.cfg.MaxBody),
+		AddressRate:    n.cfg.AddressRate,
+		ThrottleStatus: n.cfg.ThrottleStatus,
+		SubmitTimeout:  n.cfg.SubmitTimeout,
+		MetricsUser:    n.cfg.MetricsUser,
+		MetricsPass:    n.cfg.MetricsPass,
+		MetricsApart:   n.cfg.MetricsListen != "",
+		Explain:        n.explain,
+		Acts:           n.audit.act,
+		Refused:        n.audit.access,
+		NoAuth:         n.cfg.NoAuth,
+		ClusterID:      n.cfg.ClusterID,
+		AuthFailures:   n.cfg.AuthFailures,
+		Leader:         toLeader{n},
+		Deciding:       &n.deciding,
 	}
 	n.server, err = api.NewServer(conf)
 	if err != nil {
@@ -266,12 +321,14 @@ func (n *Node) openAPI() error {
 			n.fail(fmt.Errorf("API: %w", err))
 		}
 	})
-	n.loop(n.ctx, "certificates", func(ctx context.Context) error { return n.certWatch.Run(ctx, n.apiFiles, n.peerFiles) })
+	n.loop(n.ctx, "certificates", func(ctx context.Context) error {
+		return n.certWatch.Run(ctx, n.apiFiles, n.peerFiles)
+	})
 	n.log.Info("serving", "api", n.cfg.API.Listen, "peer", n.cfg.Peer.Listen)
 	return n.openMetrics(conf)
 }
 
-// loop runs f until ctx ends; any other end stops the node.
+// loop runs f until ctx ends. Any other end stops the node.
 func (n *Node) loop(ctx context.Context, name string, f func(context.Context) error) {
 	n.running.Go(func() {
 		if err := f(ctx); ctx.Err() == nil {
@@ -280,14 +337,14 @@ func (n *Node) loop(ctx context.Context, name string, f func(context.Context) er
 	})
 }
 
-// ReloadCertificates makes the node read the certificate files of both ports now, changed or not. It returns at once; the
-// log tells the result.
+// ReloadCertificates makes the node read the certificate files of both ports now, changed or not. It returns at
+// once, and the log tells the result.
 func (n *Node) ReloadCertificates() { n.certWatch.Reload() }
 
 // Reopen opens the file of the audit stream again, after its name was moved away.
 func (n *Node) Reopen() { n.audit.stream.Reopen() }
 
-// fail ends the node. What fails because derived/ is damaged ends it as that damage does: with ErrRebuild.
+// fail ends the node. A failure because derived/ is damaged ends it as that damage does: with ErrRebuild.
 func (n *Node) fail(err error) {
 	if !errors.Is(err, ErrRebuild) && n.derived.Damage() != nil {
 		return
@@ -298,7 +355,8 @@ func (n *Node) fail(err error) {
 	}
 }
 
-// fatal ends the process: a store that failed or refused must not be written again, and its memory not be trusted.
+// fatal ends the process. A store that failed or refused must not be written again, and its memory not be
+// trusted.
 func (n *Node) fatal(err error) {
 	n.log.Error("fatal: the process ends here", "error", err)
 	n.cfg.exit(ExitStore)

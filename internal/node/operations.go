@@ -29,13 +29,15 @@ type operations struct {
 	closing    *atomic.Bool
 }
 
-// act commits an operator's event and says what it did and where.
-func (ops *operations) act(ctx context.Context, kind event.Kind, m proto.Message) (seq uint64, effect projections.Effect, err error) {
+// act commits an operator's event and returns its place in the log.
+func (ops *operations) act(ctx context.Context, kind event.Kind,
+	m proto.Message) (seq uint64, effect projections.Effect, err error) {
 	if p := ops.refuseAct(); p != nil {
 		return 0, 0, p
 	}
 	if o, ok := m.(opMessage); ok && ops.derived.Control().CredentialRevoked(o.GetOp().GetCredential()) {
-		return 0, 0, wire.NewProblem(wire.CodeUnauthorized, "the credential was revoked while the request was on its way")
+		return 0, 0, wire.NewProblem(wire.CodeUnauthorized,
+			"the credential was revoked while the request was on its way")
 	}
 	ev, err := newEvent(kind, m)
 	if err != nil {
@@ -55,8 +57,8 @@ func (ops *operations) act(ctx context.Context, kind event.Kind, m proto.Message
 	return seq, effect, err
 }
 
-// actOnce is act for what an op_id makes safe to send again: a repeat gives the place of the first one. An op_id that named
-// another act before is refused, as is an act that did not fit the state.
+// actOnce does the work of act for an act that an op_id makes safe to send again. A repeat gives the place of
+// the first one. It refuses an op_id that named another act before, and an act that did not fit the state.
 func (ops *operations) actOnce(ctx context.Context, kind event.Kind, m opMessage, refused error) (uint64, error) {
 	seq, effect, err := ops.act(ctx, kind, m)
 	switch {
@@ -70,13 +72,13 @@ func (ops *operations) actOnce(ctx context.Context, kind event.Kind, m opMessage
 	return seq, nil
 }
 
-// opMessage is an operator's act.
+// opMessage is implemented by the messages of operators' acts.
 type opMessage interface {
 	proto.Message
 	GetOp() *event.OpV1
 }
 
-// firstOf finds the event that the op_id of m named first; it must say what m says.
+// firstOf finds the event that the op_id of m named first. The event must be equal to m.
 func (ops *operations) firstOf(kind event.Kind, m opMessage) (uint64, error) {
 	id := m.GetOp().GetOpId()
 	seq := ops.derived.Control().OpSeq(id)
@@ -101,8 +103,9 @@ func withoutOp(m proto.Message) proto.Message {
 	return m
 }
 
-// refuseAct says why this node does no acts at all. Acts need what is folded into derived/ and no generation that answers, so
-// that one which was activated too early can be left again.
+// refuseAct returns the reason why this node does no acts at all. Acts need only the control state in derived/.
+// They need no generation that can answer, so that a generation which was activated too early can be left
+// again.
 func (ops *operations) refuseAct() *wire.Problem {
 	if ops.closing.Load() {
 		return wire.NewProblem(wire.CodeShuttingDown, "").WithRetry(retryAfter)
@@ -122,7 +125,8 @@ func (ops *operations) confirmControl(ctx context.Context) error {
 	return ops.derived.WaitIndex(ctx, index)
 }
 
-// current waits until this node knows everything that was acknowledged before: what another node has published or started.
+// current waits until this node has folded everything that was acknowledged before, such as a policy that
+// another node has published.
 func (ops *operations) current(ctx context.Context) error {
 	if p := ops.refuseAct(); p != nil {
 		return p
@@ -134,8 +138,16 @@ func (ops *operations) current(ctx context.Context) error {
 }
 
 func (ops *operations) op(a wire.Act, meta api.Meta) *event.OpV1 {
-	return &event.OpV1{OpId: a.OpID, Reason: a.Reason, Ticket: a.Ticket, RequestId: meta.RequestID, Node: cmp.Or(meta.Via, ops.cfg.NodeID),
-		Actor: meta.Actor, Role: string(meta.Role), Credential: meta.Credential}
+	return &event.OpV1{
+		OpId:       a.OpID,
+		Reason:     a.Reason,
+		Ticket:     a.Ticket,
+		RequestId:  meta.RequestID,
+		Node:       cmp.Or(meta.Via, ops.cfg.NodeID),
+		Actor:      meta.Actor,
+		Role:       string(meta.Role),
+		Credential: meta.Credential,
+	}
 }
 
 func stale(format string, args ...any) *wire.Problem {

@@ -15,7 +15,8 @@ import (
 )
 
 // PublishPolicy checks a document and puts its canonical form into the log.
-func (n ledger) PublishPolicy(ctx context.Context, r wire.PolicyRequest, meta api.Meta) (*wire.PolicyAnswer, bool, error) {
+func (n ledger) PublishPolicy(ctx context.Context, r wire.PolicyRequest,
+	meta api.Meta) (*wire.PolicyAnswer, bool, error) {
 	p, err := publish.Parse([]byte(r.Document))
 	if err != nil {
 		return nil, false, wire.NewProblem(wire.CodeBadPolicy, err.Error())
@@ -38,30 +39,50 @@ func (n ledger) PublishPolicy(ctx context.Context, r wire.PolicyRequest, meta ap
 
 func (rd *reader) policyAnswer(row projections.PublishedRow, whole bool) (*wire.PolicyAnswer, error) {
 	inForce, ok := rd.derived.Control().For(rd.gens.Serving().Number()).PolicyAt(math.MaxInt64)
-	a := &wire.PolicyAnswer{ID: hex.EncodeToString(row.ID[:]), Seq: row.Seq, At: wire.TimeNS(row.LogTime), Kernel: row.Policy.Kernel,
-		Rules: len(row.Policy.Rules), InForce: ok && inForce.ID == row.ID, Reason: row.Op.Reason, Ticket: row.Op.Ticket,
-		Actor: row.Op.Actor, Role: row.Op.Role, Intervals: rd.intervalsOf(row.ID)}
+	a := &wire.PolicyAnswer{
+		ID:        hex.EncodeToString(row.ID[:]),
+		Seq:       row.Seq,
+		At:        wire.TimeNS(row.LogTime),
+		Kernel:    row.Policy.Kernel,
+		Rules:     len(row.Policy.Rules),
+		InForce:   ok && inForce.ID == row.ID,
+		Reason:    row.Op.Reason,
+		Ticket:    row.Op.Ticket,
+		Actor:     row.Op.Actor,
+		Role:      row.Op.Role,
+		Intervals: rd.intervalsOf(row.ID),
+	}
 	if !whole {
 		return a, nil
 	}
 	if a.Source = string(row.Source); bytes.Equal(row.Source, row.Policy.Canonical()) {
-		a.Source = string(publish.Document(row.Policy)) // nobody wrote that of the genesis; this text can be published again
+		// The genesis has no source text. This text can be published again.
+		a.Source = string(publish.Document(row.Policy))
 	}
 	return a, json.Unmarshal(row.Policy.Canonical(), &a.Canonical)
 }
 
-// byWords are the words of projections.Began.
+// byWords has the words for projections.Began.
 var byWords = [...]string{projections.BeganGenesis: wire.ByGenesis, projections.BeganApplied: wire.ByApplied,
 	projections.BeganActivated: wire.ByActivated, projections.BeganRolledBack: wire.ByRolledBack}
 
-// intervalsOf are the stretches of the log in which a policy was in force.
+// intervalsOf returns the stretches of the log in which a policy was in force.
 func (rd *reader) intervalsOf(policy [32]byte) (out []wire.PolicyInterval) {
 	for _, i := range rd.derived.Control().InForce() {
 		if i.Policy != policy {
 			continue
 		}
-		w := wire.PolicyInterval{FromSeq: i.FromSeq, From: wire.TimeNS(i.FromTime), ToSeq: i.ToSeq, By: byWords[i.Began], Generation: i.Generation,
-			Actor: i.Op.Actor, Role: i.Op.Role, Reason: i.Op.Reason, Ticket: i.Op.Ticket}
+		w := wire.PolicyInterval{
+			FromSeq:    i.FromSeq,
+			From:       wire.TimeNS(i.FromTime),
+			ToSeq:      i.ToSeq,
+			By:         byWords[i.Began],
+			Generation: i.Generation,
+			Actor:      i.Op.Actor,
+			Role:       i.Op.Role,
+			Reason:     i.Op.Reason,
+			Ticket:     i.Op.Ticket,
+		}
 		if i.ToSeq != 0 {
 			w.To = wire.TimeNS(i.ToTime)
 		}
@@ -101,7 +122,8 @@ func (rd *reader) published(id string) (projections.PublishedRow, bool) {
 }
 
 // ApplyPolicy puts a published policy in force from now on, in every generation.
-func (n ledger) ApplyPolicy(ctx context.Context, id string, r wire.ApplyRequest, meta api.Meta) (*wire.ApplyAnswer, error) {
+func (n ledger) ApplyPolicy(ctx context.Context, id string, r wire.ApplyRequest,
+	meta api.Meta) (*wire.ApplyAnswer, error) {
 	if err := n.ops.current(ctx); err != nil {
 		return nil, err
 	}

@@ -16,8 +16,8 @@ const quarantineFile = "quarantine"
 
 var errQuarantinedLeader = errors.New("this node leads but is quarantined; it hands over and stops")
 
-// readQuarantine takes up the quarantine of an earlier run. An operator ends it by examining the node, deleting derived/
-// and generations/ when they are to blame, and removing the file.
+// readQuarantine takes up the quarantine of an earlier run. An operator ends it by examining the node, deleting
+// derived/ and generations/ when they are damaged, and removing the file.
 func (n *Node) readQuarantine() error {
 	b, err := os.ReadFile(filepath.Join(n.cfg.Dir, quarantineFile))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -28,11 +28,12 @@ func (n *Node) readQuarantine() error {
 	}
 	reason := string(b)
 	n.quarantine.Store(&reason)
-	n.log.Error("still quarantined from an earlier run; examine the node, then remove the file", "file", quarantineFile, "reason", reason)
+	n.log.Error("still quarantined from an earlier run; examine the node, then remove the file",
+		"file", quarantineFile, "reason", reason)
 	return nil
 }
 
-// enterQuarantine makes the node answer no client; it goes on storing and voting.
+// enterQuarantine stops the node from answering clients. The node continues to store and to vote.
 func (n *Node) enterQuarantine(reason string) {
 	if !n.quarantine.CompareAndSwap(nil, &reason) {
 		return
@@ -47,7 +48,7 @@ func (d digests) bytes() []byte {
 	return append(append(append(make([]byte, 0, 96), d.log[:]...), d.state[:]...), d.control[:]...)
 }
 
-// answerDigest waits until the event is folded here by that generation and answers the three digests at it.
+// answerDigest waits until that generation has folded the event here and answers the three digests at it.
 func (n *Node) answerDigest(ctx context.Context, _ string, body []byte) ([]byte, error) {
 	q, err := agreement.ParseRequest(agreement.Digest, body)
 	if err != nil {

@@ -19,10 +19,11 @@ const (
 	codeBadPack    = "bad_pack"
 )
 
-// errLeaderDisk refuses what other nodes hand over: the disk would run full with it.
-var errLeaderDisk = errors.New("the leader is short of disk space, and too few others have space: free space on a majority of the nodes")
+// errLeaderDisk refuses packs of other nodes, with which the disk would run full.
+var errLeaderDisk = errors.New("the leader is short of disk space, and too few others have space: free space " +
+	"on a majority of the nodes")
 
-// raftLog is consensus as the packer sees it.
+// raftLog gives the packer its view of consensus.
 type raftLog struct{ n *Node }
 
 func (l raftLog) IsLeader() bool {
@@ -30,7 +31,7 @@ func (l raftLog) IsLeader() bool {
 	return ok && term == l.n.lead.term.Load() && l.n.mayPropose() == nil
 }
 
-// mayPropose says why this node, as a leader, takes no proposals now.
+// mayPropose returns the reason why this node, as a leader, takes no proposals now.
 func (n *Node) mayPropose() error {
 	if reason := n.quarantine.Load(); reason != nil {
 		return fmt.Errorf("quarantined: %s", *reason)
@@ -82,15 +83,19 @@ func (l raftLog) Forward(ctx context.Context, pack []byte) (propose.Place, error
 		return propose.Place{}, fmt.Errorf("forward: the leader's answer has %d bytes", len(reply))
 	}
 	offset := binary.BigEndian.Uint32(reply[8:])
-	return propose.Place{Index: binary.BigEndian.Uint64(reply), Offset: int(offset &^ resentBit), Resent: offset&resentBit != 0}, nil
+	return propose.Place{
+		Index:  binary.BigEndian.Uint64(reply),
+		Offset: int(offset &^ resentBit),
+		Resent: offset&resentBit != 0,
+	}, nil
 }
 
-// resentBit in the offset that a leader answers says that it has sent the pack before.
+// resentBit in the offset that a leader answers means that the leader has sent the pack before.
 const resentBit = 1 << 31
 
 func (l raftLog) Changed() <-chan struct{} { return l.n.cluster.Watch() }
 
-// acceptForward packs what another node sends to this leader.
+// acceptForward packs the events that another node sends to this leader.
 func (n *Node) acceptForward(ctx context.Context, from string, body []byte) ([]byte, error) {
 	if n.disk.Short() && !n.cluster.Yielding() { // else the next leader takes it
 		return nil, &cluster.RemoteError{Code: codeDisk, Message: errLeaderDisk.Error()}

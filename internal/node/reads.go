@@ -19,7 +19,7 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// reader answers what clients ask about what is folded.
+// reader answers the reads of clients from the folded state.
 type reader struct {
 	cfg     *Config
 	log     *slog.Logger
@@ -42,14 +42,17 @@ func (n ledger) WaitRead(ctx context.Context, r api.Read) (api.Position, error) 
 		return api.Position{}, p
 	}
 	if n.gens.Switching() {
-		return api.Position{}, wire.NewProblem(wire.CodeNotReady, "this node is switching to another generation; ask another one").WithRetry(retryAfter)
+		return api.Position{},
+			wire.NewProblem(wire.CodeNotReady,
+				"this node is switching to another generation; ask another one").WithRetry(retryAfter)
 	}
 	if r.Consistency == wire.ConsistencyLinearizable {
 		if err := n.confirm(ctx); err != nil {
 			if ctx.Err() != nil {
 				return api.Position{}, ctx.Err()
 			}
-			return api.Position{}, wire.NewProblem(wire.CodeNoLeader, "the read could not be confirmed by a quorum").WithRetry(retryAfter)
+			return api.Position{},
+				wire.NewProblem(wire.CodeNoLeader, "the read could not be confirmed by a quorum").WithRetry(retryAfter)
 		}
 	}
 	if err := n.gens.WaitSeq(ctx, r.MinSeq); err != nil {
@@ -58,7 +61,7 @@ func (n ledger) WaitRead(ctx context.Context, r api.Read) (api.Position, error) 
 	return n.Position(), nil
 }
 
-// pinned is the generation that a read has waited for.
+// pinned returns the generation that a read has waited for.
 func (rd *reader) pinned(ctx context.Context) *recount.Running {
 	if r, _ := rd.gens.Get(api.PinnedGeneration(ctx)); r != nil {
 		return r
@@ -66,7 +69,7 @@ func (rd *reader) pinned(ctx context.Context) *recount.Running {
 	return rd.gens.Serving()
 }
 
-// Lookup gives the answer of a pcs_id as it stands now, with what was said of it before. An id that nothing occupies any more
+// Lookup returns the current answer for a pcs_id, with its earlier ones. An id that nothing occupies any more
 // is shown with the last submission that did.
 func (n ledger) Lookup(ctx context.Context, pcsID string) (*wire.PCSAnswer, error) {
 	r := n.reader.pinned(ctx)
@@ -108,7 +111,7 @@ func (rd *reader) lookupFormer(view *fsm.View, pcsID string) (projections.Found,
 	return f, err
 }
 
-// Complete lists the pcs_ids that begin with prefix, those that only an earlier generation knew included.
+// Complete lists the pcs_ids that begin with prefix, including those that only an earlier generation knew.
 func (n ledger) Complete(ctx context.Context, prefix string, limit int) ([]string, error) {
 	view := n.reader.pinned(ctx).View()
 	defer view.Close()
@@ -177,7 +180,7 @@ func (n ledger) Events(ctx context.Context, q api.EventsQuery) (out api.EventsRe
 	return out, nil
 }
 
-// eventsOf are the numbers of the events that one stretch has, and where to go on.
+// eventsOf returns the numbers of the events that one stretch has, and the number at which the next one begins.
 func eventsOf(r *recount.Running, q api.EventsQuery) (seqs []uint64, next uint64, err error) {
 	view := r.View()
 	defer view.Close()
@@ -206,10 +209,16 @@ func (rd *reader) eventAnswer(it *projections.Item) (*wire.EventAnswer, error) {
 	leaf := it.Leaf()
 	hash := leaf.Hash()
 	a := &wire.EventAnswer{
-		Seq: it.Seq, Kind: it.Kind.String(), Index: it.Index, Term: it.Term, RawTime: wire.TimeNS(it.RawTime), LogTime: wire.TimeNS(it.LogTime),
+		Seq:     it.Seq,
+		Kind:    it.Kind.String(),
+		Index:   it.Index,
+		Term:    it.Term,
+		RawTime: wire.TimeNS(it.RawTime),
+		LogTime: wire.TimeNS(it.LogTime),
 		Leaf: wire.Leaf{Format: leaf.Format, Seq: leaf.Seq, RawTimeNS: leaf.RawTime, Kind: uint16(leaf.Kind),
 			PayloadSHA256: hex.EncodeToString(leaf.PayloadSHA256[:])},
-		LeafHash: hex.EncodeToString(hash[:]), Payload: it.Event.Payload,
+		LeafHash: hex.EncodeToString(hash[:]),
+		Payload:  it.Event.Payload,
 	}
 	var err error
 	if a.Summary, err = summary(it.Event); err != nil {
@@ -223,17 +232,24 @@ func (rd *reader) eventAnswer(it *projections.Item) (*wire.EventAnswer, error) {
 	return a, nil
 }
 
-// summary is the decoded payload for reading.
+// summary returns the decoded payload for reading.
 func summary(ev event.Event) (map[string]any, error) {
 	_, m, err := ev.Message()
 	if err != nil {
 		return nil, err
 	}
 	if sub, ok := m.(*event.SubmissionV1); ok {
-		return map[string]any{"body": string(sub.GetBody()), "received_at": wire.TimeNS(sub.GetReceivedAt()), "node": sub.GetNode(), "remote": sub.GetRemote(),
-			"request_id": sub.GetRequestId(), "key_id": sub.GetFacts().GetKeyId(),
-			"algorithm": verify.Alg(sub.GetFacts().GetAlg()).String(), "profile": pcs.Profile(sub.GetFacts().GetProfile()).String(),
-			"mode": verify.Mode(sub.GetFacts().GetMode()).String()}, nil
+		return map[string]any{
+			"body":        string(sub.GetBody()),
+			"received_at": wire.TimeNS(sub.GetReceivedAt()),
+			"node":        sub.GetNode(),
+			"remote":      sub.GetRemote(),
+			"request_id":  sub.GetRequestId(),
+			"key_id":      sub.GetFacts().GetKeyId(),
+			"algorithm":   verify.Alg(sub.GetFacts().GetAlg()).String(),
+			"profile":     pcs.Profile(sub.GetFacts().GetProfile()).String(),
+			"mode":        verify.Mode(sub.GetFacts().GetMode()).String(),
+		}, nil
 	}
 	return event.Members(m)
 }
@@ -275,8 +291,8 @@ func (n ledger) Shard(ctx context.Context, id string) (*wire.ShardAnswer, error)
 	return &a, nil
 }
 
-// namedShard shows a shard that the generation knows from refused submissions only, as after a recount that counts nothing of
-// a stolen key.
+// namedShard shows a shard that the generation knows from refused submissions only, as after a recount that
+// ignores a stolen key.
 func namedShard(view *fsm.View, id string) (*wire.ShardAnswer, error) {
 	r, more, err := projections.Named(view, id)
 	if errors.Is(err, projections.ErrNotFound) {
@@ -292,9 +308,16 @@ func namedShard(view *fsm.View, id string) (*wire.ShardAnswer, error) {
 
 func shardAnswer(r projections.ShardRow) wire.ShardAnswer {
 	a := wire.ShardAnswer{
-		ShardID: r.Shard, Submissions: r.Accepted + r.Escalated + r.Refused + r.Conflicts + r.Replays, Accepted: r.Accepted,
-		Escalated: r.Escalated, Refused: r.Refused, Conflicts: r.Conflicts, EpochSeq: r.EpochSeq, FirstSeq: r.FirstSeq, LastSeq: r.LastSeq,
-		LastAt: wire.TimeNS(r.LastLogTime),
+		ShardID:     r.Shard,
+		Submissions: r.Accepted + r.Escalated + r.Refused + r.Conflicts + r.Replays,
+		Accepted:    r.Accepted,
+		Escalated:   r.Escalated,
+		Refused:     r.Refused,
+		Conflicts:   r.Conflicts,
+		EpochSeq:    r.EpochSeq,
+		FirstSeq:    r.FirstSeq,
+		LastSeq:     r.LastSeq,
+		LastAt:      wire.TimeNS(r.LastLogTime),
 	}
 	if r.HasEpoch {
 		epoch := r.Epoch
@@ -303,7 +326,7 @@ func shardAnswer(r projections.ShardRow) wire.ShardAnswer {
 	return a
 }
 
-// digests are the three digests at one event.
+// digests holds the three digests at one event.
 type digests struct{ log, state, control [32]byte }
 
 func digestAt(derived *fsm.Derived, g *fsm.Generation, seq uint64) (digests, error) {
@@ -321,7 +344,7 @@ func digestAt(derived *fsm.Derived, g *fsm.Generation, seq uint64) (digests, err
 	return d, err
 }
 
-// Digest gives the digests at seq, 0 for the folded head, and the edge of the log tree if asked for.
+// Digest returns the digests at seq, 0 for the folded head, and the edge of the log tree if asked for.
 func (n ledger) Digest(ctx context.Context, seq uint64, edge bool) (*wire.DigestAnswer, error) {
 	live := n.reader.pinned(ctx)
 	head := live.Cursor().Seq
@@ -347,7 +370,7 @@ func (n ledger) Digest(ctx context.Context, seq uint64, edge bool) (*wire.Digest
 	return a, err
 }
 
-// Version names the build.
+// Version returns name and version of the build.
 func (n ledger) Version() wire.VersionAnswer {
 	b := version.Get()
 	return wire.VersionAnswer{Version: b.Version, Go: b.Go, Platform: b.Platform, Commit: b.Commit, CommitTime: b.Time,
@@ -401,6 +424,8 @@ func (n ledger) Ready(ctx context.Context) []api.Check {
 		}
 		return nil
 	}
-	return []api.Check{{Name: "stopping", Err: stopping()}, {Name: "quarantine", Err: healthy()}, {Name: "disk", Err: disk()}, {Name: "agreement", Err: agreed()}, {Name: "clock", Err: n.clock.check()}, {Name: "member", Err: n.cluster.Standing()}, {Name: "leader", Err: leader()},
-		{Name: "keys", Err: keys()}, {Name: "secrets", Err: n.keys.checkSecrets()}, {Name: "folded", Err: folded()}}
+	return []api.Check{{Name: "stopping", Err: stopping()}, {Name: "quarantine", Err: healthy()},
+		{Name: "disk", Err: disk()}, {Name: "agreement", Err: agreed()}, {Name: "clock", Err: n.clock.check()},
+		{Name: "member", Err: n.cluster.Standing()}, {Name: "leader", Err: leader()}, {Name: "keys", Err: keys()},
+		{Name: "secrets", Err: n.keys.checkSecrets()}, {Name: "folded", Err: folded()}}
 }

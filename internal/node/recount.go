@@ -17,7 +17,8 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// startFactor is how much free space a member must have before a generation is started, in sizes of the active one.
+// startFactor times the size of the active generation is the free space that every member must have before a
+// generation is started.
 const startFactor = 2
 
 // recounts start, review and activate generations for operators.
@@ -31,7 +32,8 @@ type recounts struct {
 }
 
 // StartGeneration begins a second fold after a look at the disks of all members.
-func (n ledger) StartGeneration(ctx context.Context, r wire.GenerationRequest, meta api.Meta) (*wire.GenerationAnswer, error) {
+func (n ledger) StartGeneration(ctx context.Context, r wire.GenerationRequest,
+	meta api.Meta) (*wire.GenerationAnswer, error) {
 	if err := n.ops.current(ctx); err != nil {
 		return nil, err
 	}
@@ -42,7 +44,12 @@ func (n ledger) StartGeneration(ctx context.Context, r wire.GenerationRequest, m
 	if err := n.recounts.roomForGeneration(ctx); err != nil {
 		return nil, err
 	}
-	m := &event.GenerationStartedV1{Policy: row.ID[:], FromSeq: r.From, Keys: n.recounts.keysMode(r.Keys), Op: n.ops.op(r.Act, meta)}
+	m := &event.GenerationStartedV1{
+		Policy:  row.ID[:],
+		FromSeq: r.From,
+		Keys:    n.recounts.keysMode(r.Keys),
+		Op:      n.ops.op(r.Act, meta),
+	}
 	seq, err := n.ops.actOnce(ctx, event.GenerationStarted, m, n.recounts.noStart(r.From))
 	if err != nil {
 		return nil, err
@@ -55,8 +62,8 @@ func (n ledger) StartGeneration(ctx context.Context, r wire.GenerationRequest, m
 	return nil, stale("the op_id %q was used for something else", r.OpID)
 }
 
-// keysMode is how a new generation counts revoked keys. Unless it is told, as the one that answers does: what a recount took
-// away after a leak must not come back with the next fix.
+// keysMode returns how a new generation counts revoked keys. Without an instruction it counts them as the
+// active one does. Otherwise the next fix would bring back records that a recount took away after a leak.
 func (rc *recounts) keysMode(text string) uint32 {
 	switch text {
 	case wire.KeysHindsight:
@@ -71,7 +78,7 @@ func (rc *recounts) keysMode(text string) uint32 {
 	return row.Keys
 }
 
-// noStart says why a generation could not be started.
+// noStart returns the reason why a generation could not be started.
 func (rc *recounts) noStart(from uint64) error {
 	for _, g := range rc.derived.Control().Generations() {
 		if rc.stateOf(g) == wire.GenerationBuilding {
@@ -89,7 +96,8 @@ func (rc *recounts) roomForGeneration(ctx context.Context) error {
 			continue
 		}
 		if p.DiskFree < need {
-			return wire.NewProblem(wire.CodeDiskFull, fmt.Sprintf("%s has %d bytes free, another generation needs %d", p.Node, p.DiskFree, need))
+			return wire.NewProblem(wire.CodeDiskFull,
+				fmt.Sprintf("%s has %d bytes free, another generation needs %d", p.Node, p.DiskFree, need))
 		}
 	}
 	return nil
@@ -98,8 +106,19 @@ func (rc *recounts) roomForGeneration(ctx context.Context) error {
 // generationAnswer describes a generation without asking the nodes.
 func (rc *recounts) generationAnswer(g projections.GenerationRow) *wire.GenerationAnswer {
 	control := rc.derived.Control()
-	a := &wire.GenerationAnswer{Generation: g.Number, State: rc.stateOf(g), StartedSeq: g.Seq, Activated: append([]uint64{}, g.Activated...),
-		Keys: wire.KeysAsOf, Operation: fmt.Sprintf("/v1/generations/%d", g.Number), Reason: g.Op.Reason, Ticket: g.Op.Ticket, Actor: g.Op.Actor, Role: g.Op.Role, Schedule: []wire.ScheduleStep{}}
+	a := &wire.GenerationAnswer{
+		Generation: g.Number,
+		State:      rc.stateOf(g),
+		StartedSeq: g.Seq,
+		Activated:  append([]uint64{}, g.Activated...),
+		Keys:       wire.KeysAsOf,
+		Operation:  fmt.Sprintf("/v1/generations/%d", g.Number),
+		Reason:     g.Op.Reason,
+		Ticket:     g.Op.Ticket,
+		Actor:      g.Op.Actor,
+		Role:       g.Op.Role,
+		Schedule:   []wire.ScheduleStep{},
+	}
 	if g.Keys == projections.KeysHindsight {
 		a.Keys = wire.KeysHindsight
 	}
@@ -124,10 +143,14 @@ func (rc *recounts) stateOf(g projections.GenerationRow) string {
 	return wire.GenerationBuilding
 }
 
-// Generations lists all generations. Of one that is not active yet it asks every node how far it is.
+// Generations lists all generations. It asks every node for its progress with those that are not active yet.
 func (n ledger) Generations(ctx context.Context) (*wire.GenerationsPage, error) {
 	seq := n.derived.Cursor().Seq
-	page := &wire.GenerationsPage{Items: []wire.GenerationAnswer{}, Active: n.derived.Control().ActiveAfter(seq), AppliedSeq: seq}
+	page := &wire.GenerationsPage{
+		Items:      []wire.GenerationAnswer{},
+		Active:     n.derived.Control().ActiveAfter(seq),
+		AppliedSeq: seq,
+	}
 	for _, g := range n.derived.Control().Generations() {
 		a := n.recounts.generationAnswer(g)
 		if a.State == wire.GenerationBuilding {
@@ -148,7 +171,7 @@ func (rc *recounts) generationRow(number uint32) (projections.GenerationRow, boo
 	return projections.GenerationRow{}, false
 }
 
-// Generation describes one generation and asks every node how far it is.
+// Generation describes one generation and asks every node for its progress with it.
 func (n ledger) Generation(ctx context.Context, number uint32) (*wire.GenerationAnswer, error) {
 	row, ok := n.recounts.generationRow(number)
 	if !ok {
@@ -161,7 +184,7 @@ func (n ledger) Generation(ctx context.Context, number uint32) (*wire.Generation
 	return a, nil
 }
 
-// askProgress asks every node how far it is with a generation, and says whether it is ready.
+// askProgress asks every node for its progress with a generation, and adds whether the generation is ready.
 func (rc *recounts) askProgress(ctx context.Context, a *wire.GenerationAnswer, row projections.GenerationRow) {
 	since := max(row.Seq, rc.derived.Control().LastActivation())
 	first, least := rc.gens.Progress(ctx, row.Number, 0), uint64(math.MaxUint64)
@@ -178,7 +201,9 @@ func (rc *recounts) askProgress(ctx context.Context, a *wire.GenerationAnswer, r
 	a.Nodes = first
 	if least > 0 && least != math.MaxUint64 {
 		a.Nodes, a.Position = rc.gens.Progress(ctx, row.Number, least), least
-		a.Agree, _, _ = recount.Agree(a.Nodes, len(rc.cfg.Voters), func(p wire.NodeProgress) string { return p.DiffAt + p.StateAt })
+		a.Agree, _, _ = recount.Agree(a.Nodes, len(rc.cfg.Voters), func(p wire.NodeProgress) string {
+			return p.DiffAt + p.StateAt
+		})
 	}
 	if a.State == wire.GenerationBuilding && a.Agree && a.Reported == reachable && reachable > len(rc.cfg.Voters)/2 {
 		a.State = wire.GenerationReady
@@ -199,16 +224,18 @@ func (rc *recounts) comparison(number uint32) (*recount.Running, *fsm.Comparison
 	case number == active:
 		return nil, nil, stale("generation %d is the active one; there is nothing to compare it with", number)
 	case r == nil:
-		return nil, nil, wire.NewProblem(wire.CodeBehind, "this node has not begun to build this generation").WithRetry(retryAfter)
+		return nil, nil, wire.NewProblem(wire.CodeBehind,
+			"this node has not begun to build this generation").WithRetry(retryAfter)
 	}
 	c := r.Comparison()
 	if c == nil || c.Old() != active {
-		return nil, nil, wire.NewProblem(wire.CodeBehind, "this node has not begun to compare this generation").WithRetry(retryAfter)
+		return nil, nil, wire.NewProblem(wire.CodeBehind,
+			"this node has not begun to compare this generation").WithRetry(retryAfter)
 	}
 	return r, c, nil
 }
 
-// Diff sums up what a generation changes up to position.
+// Diff sums up the changes of a generation up to position.
 func (n ledger) Diff(ctx context.Context, number uint32, position uint64) (*wire.DiffAnswer, error) {
 	_, c, err := n.recounts.comparison(number)
 	if err != nil {
@@ -218,7 +245,8 @@ func (n ledger) Diff(ctx context.Context, number uint32, position uint64) (*wire
 		position = c.Seq()
 	}
 	if position > c.Seq() {
-		return nil, wire.NewProblem(wire.CodeBehind, fmt.Sprintf("this node has compared up to event %d", c.Seq())).WithRetry(retryAfter)
+		return nil, wire.NewProblem(wire.CodeBehind,
+			fmt.Sprintf("this node has compared up to event %d", c.Seq())).WithRetry(retryAfter)
 	}
 	sums, err := c.Sums(ctx, position)
 	if err != nil {
@@ -232,9 +260,22 @@ func (n ledger) Diff(ctx context.Context, number uint32, position uint64) (*wire
 	if err != nil {
 		return nil, err
 	}
-	return &wire.DiffAnswer{Generation: number, Against: c.Old(), Position: position, Events: events, Flips: sums.Flips, Direct: sums.Direct,
-		KnockOn: sums.KnockOn, First: sums.First, Last: sums.Last, Digest: recount.DiffText(position, diff), ByOutcome: sums.ByOutcome,
-		ByReason: sums.ByReason, ByShard: sums.ByShard, ByKey: sums.ByKey}, nil
+	return &wire.DiffAnswer{
+		Generation: number,
+		Against:    c.Old(),
+		Position:   position,
+		Events:     events,
+		Flips:      sums.Flips,
+		Direct:     sums.Direct,
+		KnockOn:    sums.KnockOn,
+		First:      sums.First,
+		Last:       sums.Last,
+		Digest:     recount.DiffText(position, diff),
+		ByOutcome:  sums.ByOutcome,
+		ByReason:   sums.ByReason,
+		ByShard:    sums.ByShard,
+		ByKey:      sums.ByKey,
+	}, nil
 }
 
 func eachFlip(ctx context.Context, r *recount.Running, from, to uint64, fn func(*projections.Flip) bool) error {
@@ -244,10 +285,11 @@ func eachFlip(ctx context.Context, r *recount.Running, from, to uint64, fn func(
 	return cmp.Or(err, ctx.Err())
 }
 
-// flipsMost is how many flips one page of flips looks at; with a filter it may be short, even empty, and still go on.
+// flipsMost bounds the flips that one page of flips looks at. With a filter a page may be short, even empty,
+// and have a next one.
 const flipsMost = 20_000
 
-// Flips lists what a generation changes.
+// Flips lists the changes of a generation.
 func (n ledger) Flips(ctx context.Context, q api.FlipsQuery) (api.FlipsResult, error) {
 	r, c, err := n.recounts.comparison(q.Generation)
 	if err != nil {
@@ -258,7 +300,8 @@ func (n ledger) Flips(ctx context.Context, q api.FlipsQuery) (api.FlipsResult, e
 		out.Position = c.Seq()
 	}
 	if out.Position > c.Seq() {
-		return out, wire.NewProblem(wire.CodeBehind, fmt.Sprintf("this node has compared up to event %d", c.Seq())).WithRetry(retryAfter)
+		return out, wire.NewProblem(wire.CodeBehind,
+			fmt.Sprintf("this node has compared up to event %d", c.Seq())).WithRetry(retryAfter)
 	}
 	looked := 0
 	err = eachFlip(ctx, r, q.FromSeq, out.Position, func(f *projections.Flip) bool {
@@ -267,7 +310,8 @@ func (n ledger) Flips(ctx context.Context, q api.FlipsQuery) (api.FlipsResult, e
 			return false
 		}
 		looked++
-		if (q.Shard == "" || q.Shard == f.New.ShardID) && (q.Key == "" || q.Key == f.New.KeyID) && (q.Reason == "" || q.Reason == f.New.ReasonCode()) {
+		if (q.Shard == "" || q.Shard == f.New.ShardID) && (q.Key == "" || q.Key == f.New.KeyID) &&
+			(q.Reason == "" || q.Reason == f.New.ReasonCode()) {
 			out.Items = append(out.Items, flipAnswer(f))
 		}
 		return true
@@ -280,17 +324,33 @@ func flipAnswer(f *projections.Flip) wire.Flip {
 	if f.Direct {
 		cause = "direct"
 	}
-	return wire.Flip{Seq: f.Seq, PCSID: f.New.PCSID, ShardID: f.New.ShardID, Epoch: f.New.Epoch, KeyID: f.New.KeyID, Cause: cause,
-		Behind: f.Behind, Old: flipSide(&f.Old), New: flipSide(&f.New)}
+	return wire.Flip{
+		Seq:     f.Seq,
+		PCSID:   f.New.PCSID,
+		ShardID: f.New.ShardID,
+		Epoch:   f.New.Epoch,
+		KeyID:   f.New.KeyID,
+		Cause:   cause,
+		Behind:  f.Behind,
+		Old:     flipSide(&f.Old),
+		New:     flipSide(&f.New),
+	}
 }
 
 func flipSide(r *projections.Result) wire.FlipSide {
-	return wire.FlipSide{Outcome: r.Outcome.String(), Accepted: r.Accepted, ReasonCode: r.ReasonCode(), Policy: hex.EncodeToString(r.Policy[:]),
-		Replayed: r.Replayed, BehindSeq: r.BehindSeq}
+	return wire.FlipSide{
+		Outcome:    r.Outcome.String(),
+		Accepted:   r.Accepted,
+		ReasonCode: r.ReasonCode(),
+		Policy:     hex.EncodeToString(r.Policy[:]),
+		Replayed:   r.Replayed,
+		BehindSeq:  r.BehindSeq,
+	}
 }
 
-// DropGeneration gives up a generation that does not answer.
-func (n ledger) DropGeneration(ctx context.Context, number uint32, a wire.Act, meta api.Meta) (*wire.DropAnswer, error) {
+// DropGeneration gives up a generation that is not active.
+func (n ledger) DropGeneration(ctx context.Context, number uint32, a wire.Act,
+	meta api.Meta) (*wire.DropAnswer, error) {
 	if err := n.ops.current(ctx); err != nil {
 		return nil, err
 	}
@@ -298,7 +358,8 @@ func (n ledger) DropGeneration(ctx context.Context, number uint32, a wire.Act, m
 		return nil, api.ErrNotFound
 	}
 	m := &event.GenerationDroppedV1{Generation: number, Op: n.ops.op(a, meta)}
-	seq, err := n.ops.actOnce(ctx, event.GenerationDropped, m, stale("generation %d is active or dropped already", number))
+	seq, err := n.ops.actOnce(ctx, event.GenerationDropped, m,
+		stale("generation %d is active or dropped already", number))
 	if err != nil {
 		return nil, err
 	}

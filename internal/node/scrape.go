@@ -10,8 +10,8 @@ import (
 	"github.com/recount-ledger/recount/internal/api"
 )
 
-// openMetrics serves /metrics on a listener of its own when there is one: plain HTTP on a loopback address, with the
-// certificate of the API anywhere else. conf is the API's.
+// openMetrics serves /metrics on a listener of its own when there is one. It uses plain HTTP on a loopback
+// address, and the certificate of the API anywhere else. conf is the API's.
 func (n *Node) openMetrics(conf api.Config) error {
 	if n.cfg.MetricsListen == "" {
 		return nil
@@ -40,13 +40,13 @@ func (n *Node) openMetrics(conf api.Config) error {
 	return nil
 }
 
-// onLoopback looks at what was bound, not at a name that may stand for something else.
+// onLoopback looks at the address that was bound, not at a name that may stand for another one.
 func onLoopback(a net.Addr) bool {
 	tcp, ok := a.(*net.TCPAddr)
 	return ok && tcp.IP.IsLoopback()
 }
 
-// closeMetrics lets a scrape that runs finish, for a moment.
+// closeMetrics gives a running scrape a moment to finish.
 func (n *Node) closeMetrics(ctx context.Context) error {
 	if n.scrape == nil {
 		return nil

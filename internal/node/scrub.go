@@ -5,11 +5,12 @@ import (
 	"time"
 )
 
-// scrubStep is how many bytes of the log are examined between two pauses.
+// scrubStep is the number of bytes of the log that are examined between two pauses.
 const scrubStep = 256 << 10
 
-// scrubLog examines the tables of the log at ScrubRate, all of them and then again, so that what has rotted on the disk is found
-// while the other nodes still have it. The store quarantines the node then, as for every entry that it cannot read.
+// scrubLog examines the tables of the log at ScrubRate, again and again, so that damage on the disk is found
+// while the other nodes still have the entries. The store quarantines the node then, as for every entry that it
+// cannot read.
 func (n *Node) scrubLog(ctx context.Context) error {
 	if n.cfg.ScrubRate <= 0 {
 		<-ctx.Done()

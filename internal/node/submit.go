@@ -21,13 +21,13 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// retryAfter is what a client is told to wait when the node cannot take a submission now.
+// retryAfter is the time that a client is told to wait when the node cannot take a submission now.
 const retryAfter = time.Second
 
-// frozenRetry is what a client is told to wait during a freeze, which people end.
+// frozenRetry is the time that a client is told to wait during a freeze, which people end.
 const frozenRetry = 30 * time.Second
 
-// ledger is the node as the API sees it.
+// ledger implements the API's view of the node.
 type ledger struct{ *Node }
 
 var _ api.Ledger = ledger{}
@@ -47,12 +47,12 @@ type intake struct {
 
 	closing, caughtUp *atomic.Bool
 
-	withheld func() *wire.Problem                           // why this node answers no client
+	withheld func() *wire.Problem                           // the reason why this node answers no client
 	confirm  func(ctx context.Context) error                // waits for everything that was acknowledged before
 	checkOwn func(ctx context.Context, e event.Event) error // checks an own submission as it will be in the log
 }
 
-// Submit decodes and checks a record at the edge, answers a plain replay from the live fold, and lets the log and the
+// Submit decodes and checks a record at the edge and answers a plain replay from the live fold. The log and the
 // fold decide everything else.
 func (n ledger) Submit(ctx context.Context, body []byte, meta api.Meta) (*wire.SubmitAnswer, error) {
 	var seen seen
@@ -98,9 +98,10 @@ func (in *intake) submit(ctx context.Context, body []byte, meta api.Meta, seen *
 	return in.commit(ctx, body, meta, rec, facts)
 }
 
-// submitUnsigned takes a record without a signature while the policy lets such pass, and refuses it only once a quorum has
-// confirmed that no other policy was applied a moment ago, through another node.
-func (in *intake) submitUnsigned(ctx context.Context, body []byte, meta api.Meta, rec *pcs.Record) (*wire.SubmitAnswer, error) {
+// submitUnsigned takes a record without a signature while the policy allows it. It refuses the record only once
+// a quorum has confirmed that no other policy was applied a moment ago, through another node.
+func (in *intake) submitUnsigned(ctx context.Context, body []byte, meta api.Meta,
+	rec *pcs.Record) (*wire.SubmitAnswer, error) {
 	if in.policy().Signature.Required {
 		if err := in.confirm(ctx); err != nil {
 			return nil, wire.NewProblem(wire.CodeKeysUnconfirmed, "").WithRetry(retryAfter)
@@ -115,7 +116,8 @@ func (in *intake) submitUnsigned(ctx context.Context, body []byte, meta api.Meta
 	return in.commit(ctx, body, meta, rec, verify.Facts{})
 }
 
-// faultOf is what is wrong with the structure of a record under the policy, nil when nothing is but perhaps its pcs_id.
+// faultOf returns the fault in the structure of a record under the policy. It is nil when there is none, except
+// perhaps in the pcs_id.
 func (in *intake) faultOf(rec *pcs.Record) *pcs.Fault {
 	if rec.Fault != nil {
 		return rec.Fault
@@ -123,7 +125,7 @@ func (in *intake) faultOf(rec *pcs.Record) *pcs.Fault {
 	return rec.CheckVersion(in.policy().Versions)
 }
 
-// refuseNow says why this node takes no submissions at all.
+// refuseNow returns the reason why this node takes no submissions at all.
 func (in *intake) refuseNow() *wire.Problem {
 	if in.closing.Load() {
 		return wire.NewProblem(wire.CodeShuttingDown, "").WithRetry(retryAfter)
@@ -135,32 +137,36 @@ func (in *intake) refuseNow() *wire.Problem {
 		return p
 	}
 	if !in.caughtUp.Load() {
-		return wire.NewProblem(wire.CodeNotReady, "this node has not caught up yet; ask another one").WithRetry(retryAfter)
+		return wire.NewProblem(wire.CodeNotReady,
+			"this node has not caught up yet; ask another one").WithRetry(retryAfter)
 	}
 	if in.gens.Switching() {
-		return wire.NewProblem(wire.CodeNotReady, "this node is switching to another generation; ask another one").WithRetry(retryAfter)
+		return wire.NewProblem(wire.CodeNotReady,
+			"this node is switching to another generation; ask another one").WithRetry(retryAfter)
 	}
 	if in.disk.Short() {
-		return wire.NewProblem(wire.CodeOverloaded, "this node is short of disk space; ask another one").WithRetry(retryAfter)
+		return wire.NewProblem(wire.CodeOverloaded,
+			"this node is short of disk space; ask another one").WithRetry(retryAfter)
 	}
 	return nil
 }
 
-// signedBy finds which key signed the record and draws from the rates: of the key, or of the address when no key has. A
-// forgery draws before the other nodes are asked about it.
+// signedBy finds the key that signed the record and draws from the rates: of the key, or of the address when no
+// key has signed it. A forgery draws before the other nodes are asked about it.
 func (in *intake) signedBy(ctx context.Context, rec *pcs.Record, meta api.Meta) (facts verify.Facts, p *wire.Problem) {
 	ring := in.keys.verifiers()
 	if rec.Signable {
 		facts = in.keys.checkSignature(ring, rec)
 	}
-	if p := in.limits.throttle(facts.KeyID, meta.Remote); p != nil || facts.Valid() || !rec.Signable || rec.Fault != nil || rec.Sig == "" {
+	if p := in.limits.throttle(facts.KeyID, meta.Remote); p != nil || facts.Valid() || !rec.Signable ||
+		rec.Fault != nil || rec.Sig == "" {
 		return facts, p
 	}
 	return in.checkAgain(ctx, ring, rec)
 }
 
-// checkAgain looks for keys that were registered a moment ago, through another node. Without a quorum nobody can tell. The
-// facts are a function of the record and the ring alone, so there is nothing to find anew under the same ring.
+// checkAgain looks for keys that were registered a moment ago, through another node. It needs a quorum. The
+// facts are a function of the record and the ring alone, so the same ring gives the same facts.
 func (in *intake) checkAgain(ctx context.Context, ring *verify.Ring, rec *pcs.Record) (verify.Facts, *wire.Problem) {
 	if err := in.confirm(ctx); err != nil {
 		return verify.Facts{}, wire.NewProblem(wire.CodeKeysUnconfirmed, "").WithRetry(retryAfter)
@@ -171,7 +177,7 @@ func (in *intake) checkAgain(ctx context.Context, ring *verify.Ring, rec *pcs.Re
 	return verify.Facts{}, nil
 }
 
-// policy is the one that judges new submissions, the default one before there is any.
+// policy returns the one that judges new submissions, the default one before there is any.
 func (in *intake) policy() verify.Policy {
 	if p, ok := in.derived.Control().For(in.gens.Serving().Number()).PolicyAt(in.derived.Cursor().Seq + 1); ok {
 		return p.Policy
@@ -179,9 +185,10 @@ func (in *intake) policy() verify.Policy {
 	return verify.DefaultPolicy()
 }
 
-// commit puts the submission into the log and turns its folded outcome into an answer. A dry run goes as far as the log and is
-// told what the fold would say.
-func (in *intake) commit(ctx context.Context, body []byte, meta api.Meta, rec *pcs.Record, facts verify.Facts) (*wire.SubmitAnswer, error) {
+// commit puts the submission into the log and turns its folded outcome into an answer. A dry run goes as far as
+// the log and gets the outcome that the fold would give.
+func (in *intake) commit(ctx context.Context, body []byte, meta api.Meta, rec *pcs.Record,
+	facts verify.Facts) (*wire.SubmitAnswer, error) {
 	queued, _ := in.packer.Stats()
 	leave, err := in.limits.enter(facts.KeyID, meta.Remote, len(body), in.cfg.QueueBytes-queued)
 	if err != nil {
@@ -213,15 +220,24 @@ func (in *intake) commit(ctx context.Context, body []byte, meta api.Meta, rec *p
 	return in.answerPlaced(rec, facts, result, place)
 }
 
-// submission is the event of a record as this node has received it.
+// submission returns the event of a record as this node has received it.
 func (in *intake) submission(body []byte, meta api.Meta, facts verify.Facts) (event.Event, error) {
 	remote := meta.Remote
 	if !in.cfg.RecordRemote {
 		remote = ""
 	}
 	sub := event.Sub{
-		Body: body, ReceivedAt: in.clock.now().UnixNano(), Node: in.cfg.NodeID, Remote: remote, RequestID: meta.RequestID,
-		Facts: event.Facts{KeyID: facts.KeyID, Alg: uint8(facts.Alg), Profile: uint8(facts.Profile), Mode: uint8(facts.Mode)},
+		Body:       body,
+		ReceivedAt: in.clock.now().UnixNano(),
+		Node:       in.cfg.NodeID,
+		Remote:     remote,
+		RequestID:  meta.RequestID,
+		Facts: event.Facts{
+			KeyID:   facts.KeyID,
+			Alg:     uint8(facts.Alg),
+			Profile: uint8(facts.Profile),
+			Mode:    uint8(facts.Mode),
+		},
 	}
 	if _, err := rand.Read(sub.Salt[:]); err != nil {
 		return event.Event{}, err
@@ -229,9 +245,11 @@ func (in *intake) submission(body []byte, meta api.Meta, facts verify.Facts) (ev
 	return event.Event{Kind: event.Submission, Payload: sub.Payload()}, nil
 }
 
-// answerPlaced answers for the entry that a submission ended in. When an earlier copy of it may be in the log too, that one may have
-// been accepted before its key was revoked or the policy changed: what stands of the record is its answer then, and no refusal.
-func (in *intake) answerPlaced(rec *pcs.Record, facts verify.Facts, result projections.Result, place propose.Place) (*wire.SubmitAnswer, error) {
+// answerPlaced answers for the entry that a submission ended in. An earlier copy of it may be in the log too,
+// accepted before its key was revoked or the policy changed. Then the answer is the standing result of the
+// record, and no refusal.
+func (in *intake) answerPlaced(rec *pcs.Record, facts verify.Facts, result projections.Result,
+	place propose.Place) (*wire.SubmitAnswer, error) {
 	if !place.Resent || result.Outcome != verify.Refused || !facts.Valid() || rec.Fault != nil {
 		return in.answer(rec, result)
 	}
@@ -291,7 +309,7 @@ func (in *intake) answer(rec *pcs.Record, r projections.Result) (*wire.SubmitAns
 	return nil, in.kept(in.refusalProblem(rec, r), r)
 }
 
-// kept adds where the ledger keeps a refused or conflicting submission.
+// kept adds the place at which the ledger keeps a refused or conflicting submission.
 func (in *intake) kept(p *wire.Problem, r projections.Result) *wire.Problem {
 	p.PCSID, p.Outcome, p.Seq, p.Generation, p.Replayed = r.PCSID, r.Outcome.String(), r.Seq, r.Generation, r.Replayed
 	p.Policy = fmt.Sprintf("%x", r.Policy)
@@ -338,13 +356,25 @@ func structureProblem(rec *pcs.Record, f *pcs.Fault) *wire.Problem {
 	return p
 }
 
-// submitAnswer is the outcome of the event that decided. It reads no event: everybody may ask, and the log is cold.
+// submitAnswer returns the outcome of the event that decided. It reads no event, because anybody may ask and
+// the log is cold.
 func (in *intake) submitAnswer(r projections.Result) wire.SubmitAnswer {
 	a := wire.SubmitAnswer{
 		Accepted: r.Accepted, Escalated: r.Outcome == verify.Escalated, RecomputedBudget: r.Budget,
-		Reason: r.ReasonText(), PCSID: r.PCSID, Outcome: r.Outcome.String(), ReasonCode: r.ReasonCode(), Reasons: r.ReasonCodes(),
-		Seq: r.Seq, ReceivedAt: wire.TimeNS(r.ReceivedAt), Policy: fmt.Sprintf("%x", r.Policy), Generation: r.Generation,
-		Reverified: r.Reverified, InputsSigned: r.Facts.InputsSigned(), Node: r.Node, ShardID: r.ShardID, Epoch: r.Epoch,
+		Reason:       r.ReasonText(),
+		PCSID:        r.PCSID,
+		Outcome:      r.Outcome.String(),
+		ReasonCode:   r.ReasonCode(),
+		Reasons:      r.ReasonCodes(),
+		Seq:          r.Seq,
+		ReceivedAt:   wire.TimeNS(r.ReceivedAt),
+		Policy:       fmt.Sprintf("%x", r.Policy),
+		Generation:   r.Generation,
+		Reverified:   r.Reverified,
+		InputsSigned: r.Facts.InputsSigned(),
+		Node:         r.Node,
+		ShardID:      r.ShardID,
+		Epoch:        r.Epoch,
 	}
 	if r.HasDHat {
 		a.RecomputedDHat = nano.Ptr(r.DHat)
@@ -352,9 +382,10 @@ func (in *intake) submitAnswer(r projections.Result) wire.SubmitAnswer {
 	return a
 }
 
-// refuseSignature answers 401: through the log while the budget lasts, else at once and summed. A node that lacks a secret
-// cannot tell.
-func (in *intake) refuseSignature(ctx context.Context, body []byte, meta api.Meta, rec *pcs.Record) (*wire.SubmitAnswer, error) {
+// refuseSignature answers 401. While the budget lasts the refusal goes through the log, otherwise it is
+// answered at once and summed. A node that lacks a secret cannot tell.
+func (in *intake) refuseSignature(ctx context.Context, body []byte, meta api.Meta,
+	rec *pcs.Record) (*wire.SubmitAnswer, error) {
 	in.counts(meta).badSignature.Add(1)
 	if len(in.keys.missingSecrets()) > 0 {
 		return nil, wire.NewProblem(wire.CodeKeysUnconfirmed, "").WithRetry(retryAfter)
@@ -371,14 +402,15 @@ func (in *intake) refuseSignature(ctx context.Context, body []byte, meta api.Met
 	return nil, in.badSignature(rec)
 }
 
-// badSignature never says which part of a signature was wrong, but tells whose record is of a scheme that the policy does not
-// take, whether the signature is good or not.
+// badSignature never tells which part of a signature was wrong. It does tell clients whose record has a scheme
+// that the policy does not take, whether the signature is good or not.
 func (in *intake) badSignature(rec *pcs.Record) *wire.Problem {
 	rules := in.policy().Signature
 	return wire.NewProblem(wire.CodeBadSignature, rules.SchemeFault(rec)).WithPCS(rec.PCSID)
 }
 
-// claimedDHat is the claim of a well-formed record as its client has signed it; an unsigned one is read like f9.
+// claimedDHat returns the claim of a well-formed record as its client has signed it. It reads an unsigned one
+// like f9.
 func claimedDHat(rec *pcs.Record, facts verify.Facts) *nano.Nano {
 	profile := pcs.F9
 	if facts.Valid() {
@@ -387,7 +419,7 @@ func claimedDHat(rec *pcs.Record, facts verify.Facts) *nano.Nano {
 	return nano.Ptr(rec.Tuple(profile).DHat)
 }
 
-// stats are counters outside the fold.
+// stats has counters outside the fold.
 type stats struct {
 	scrubbed, scrubs                       atomic.Uint64 // of the log: bytes, and complete examinations
 	malformed, badSignature, replays       atomic.Uint64

@@ -19,14 +19,14 @@ import (
 // errTokensFile means that the tokens file cannot be used.
 var errTokensFile = errors.New("auth.tokens_file")
 
-// tokensFile are the tokens that a node knows before the first one is in the log.
+// tokensFile has the tokens that a node knows before the first one is in the log.
 type tokensFile struct {
 	rows []api.TokenRecord // in the order of the file
 	byID map[string]int
 }
 
-// readTokensFile reads lines of "id role sha256 expiry [name]"; # begins a comment, the expiry is RFC 3339 or never, a missing
-// name is the role. It refuses a file that others than its owner can change.
+// readTokensFile reads lines of "id role sha256 expiry [name]". # begins a comment, the expiry is RFC 3339 or
+// never, and a missing name is the role. It refuses a file that others than its owner can change.
 func readTokensFile(path string) (tokensFile, error) {
 	f := tokensFile{byID: map[string]int{}}
 	if path == "" {
@@ -66,7 +66,7 @@ func readTokensFile(path string) (tokensFile, error) {
 	return f, nil
 }
 
-// CheckTokensFile reads a tokens file as a node does and gives the number of tokens in it.
+// CheckTokensFile reads a tokens file as a node does and returns the number of tokens in it.
 func CheckTokensFile(path string) (int, error) {
 	f, err := readTokensFile(path)
 	return len(f.rows), err
@@ -103,12 +103,19 @@ func parseTokenLine(fields []string) (api.TokenRecord, error) {
 	return t, nil
 }
 
-// Token gives a token of the log or of this node's file.
+// Token returns a token of the log or of this node's file.
 func (n ledger) Token(id string) (api.TokenRecord, bool) {
 	control := n.derived.Control()
 	_, revoked := control.TokenRevoked(id)
 	if row, ok := control.Token(id); ok {
-		return api.TokenRecord{ID: id, Name: row.Name, Role: wire.Role(row.Role), SHA256: row.SHA256, ExpiresAt: row.ExpiresAt, Revoked: revoked}, true
+		return api.TokenRecord{
+			ID:        id,
+			Name:      row.Name,
+			Role:      wire.Role(row.Role),
+			SHA256:    row.SHA256,
+			ExpiresAt: row.ExpiresAt,
+			Revoked:   revoked,
+		}, true
 	}
 	i, ok := n.tokensFile.byID[id]
 	if !ok {
@@ -119,7 +126,7 @@ func (n ledger) Token(id string) (api.TokenRecord, bool) {
 	return row, true
 }
 
-// CertificateRevoked says whether a client certificate was revoked by its serial number.
+// CertificateRevoked reports whether a client certificate was revoked by its serial number.
 func (n ledger) CertificateRevoked(serial string) bool {
 	_, revoked := n.derived.Control().TokenRevoked(event.CertificatePrefix + serial)
 	return revoked
@@ -141,15 +148,25 @@ func (n ledger) Tokens(context.Context) ([]wire.TokenAnswer, error) {
 }
 
 func (rd *reader) loggedToken(row projections.TokenRow, now time.Time) wire.TokenAnswer {
-	return rd.tokenState(wire.TokenAnswer{ID: row.ID, Name: row.Name, Role: wire.Role(row.Role), Source: "log", CreatedAt: wire.TimeNS(row.LogTime),
-		CreatedBy: row.Op.Actor, Seq: row.Seq, Reason: row.Op.Reason, Ticket: row.Op.Ticket}, row.ExpiresAt, now)
+	return rd.tokenState(wire.TokenAnswer{
+		ID:        row.ID,
+		Name:      row.Name,
+		Role:      wire.Role(row.Role),
+		Source:    "log",
+		CreatedAt: wire.TimeNS(row.LogTime),
+		CreatedBy: row.Op.Actor,
+		Seq:       row.Seq,
+		Reason:    row.Op.Reason,
+		Ticket:    row.Op.Ticket,
+	}, row.ExpiresAt, now)
 }
 
 func (rd *reader) fileToken(row api.TokenRecord, now time.Time) wire.TokenAnswer {
-	return rd.tokenState(wire.TokenAnswer{ID: row.ID, Name: row.Name, Role: row.Role, Source: "file"}, row.ExpiresAt, now)
+	return rd.tokenState(wire.TokenAnswer{ID: row.ID, Name: row.Name, Role: row.Role, Source: "file"},
+		row.ExpiresAt, now)
 }
 
-// tokenState adds what changes about a token.
+// tokenState adds the fields of a token that change.
 func (rd *reader) tokenState(a wire.TokenAnswer, expires int64, now time.Time) wire.TokenAnswer {
 	a.State = "active"
 	if expires != 0 {
@@ -164,7 +181,7 @@ func (rd *reader) tokenState(a wire.TokenAnswer, expires int64, now time.Time) w
 	return a
 }
 
-// CreateToken makes the digest of a token known.
+// CreateToken registers the digest of a token.
 func (n ledger) CreateToken(ctx context.Context, r wire.TokenRequest, meta api.Meta) (*wire.TokenAnswer, error) {
 	if err := n.ops.current(ctx); err != nil {
 		return nil, err
@@ -181,7 +198,14 @@ func (n ledger) CreateToken(ctx context.Context, r wire.TokenRequest, meta api.M
 	if _, inFile := n.tokensFile.byID[r.ID]; inFile {
 		return nil, taken
 	}
-	m := &event.TokenCreatedV1{Id: r.ID, Name: r.Name, Role: string(r.Role), Sha256: sum, ExpiresAt: expires.UnixNano(), Op: n.ops.op(r.Act, meta)}
+	m := &event.TokenCreatedV1{
+		Id:        r.ID,
+		Name:      r.Name,
+		Role:      string(r.Role),
+		Sha256:    sum,
+		ExpiresAt: expires.UnixNano(),
+		Op:        n.ops.op(r.Act, meta),
+	}
 	if _, err := n.ops.actOnce(ctx, event.TokenCreated, m, taken); err != nil {
 		return nil, err
 	}
@@ -193,8 +217,9 @@ func (n ledger) CreateToken(ctx context.Context, r wire.TokenRequest, meta api.M
 	return &a, nil
 }
 
-// RevokeToken makes a token or a client certificate count for nothing. A second revocation changes nothing.
-func (n ledger) RevokeToken(ctx context.Context, id string, r wire.TokenRevokeRequest, meta api.Meta) (*wire.TokenAnswer, error) {
+// RevokeToken ends the use of a token or a client certificate. A second revocation changes nothing.
+func (n ledger) RevokeToken(ctx context.Context, id string, r wire.TokenRevokeRequest,
+	meta api.Meta) (*wire.TokenAnswer, error) {
 	if err := n.ops.current(ctx); err != nil {
 		return nil, err
 	}
@@ -203,7 +228,10 @@ func (n ledger) RevokeToken(ctx context.Context, id string, r wire.TokenRevokeRe
 	if !known && !cert {
 		return nil, api.ErrNotFound
 	}
-	if _, _, err := n.ops.act(ctx, event.TokenRevoked, &event.TokenRevokedV1{Id: id, Op: n.ops.op(r.Act, meta)}); err != nil {
+	if _, _, err := n.ops.act(ctx, event.TokenRevoked, &event.TokenRevokedV1{
+		Id: id,
+		Op: n.ops.op(r.Act, meta),
+	}); err != nil {
 		return nil, err
 	}
 	if _, ok := n.derived.Control().TokenRevoked(id); !ok {

@@ -5,5 +5,5 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// statusOf is the HTTP status with which a submission is answered that stands as r.
+// statusOf returns the HTTP status of the answer to a submission with the result r.
 func statusOf(r *projections.Result) int { return wire.StatusOf(r.Outcome.String(), r.Reason.String()) }
