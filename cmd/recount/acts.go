@@ -111,13 +111,15 @@ func (f *actsFlags) takes(i wire.ActItem) (ok, done bool, err error) {
 	case f.to != 0 && i.Seq > f.to, !f.before.IsZero() && !at.Before(f.before):
 		return false, true, nil
 	}
-	return !at.Before(f.after) && (f.actor == "" || strings.EqualFold(i.Actor, f.actor)) && (f.kind == "" || i.Kind == f.kind), false, nil
+	return !at.Before(f.after) && (f.actor == "" || strings.EqualFold(i.Actor, f.actor)) &&
+		(f.kind == "" || i.Kind == f.kind), false, nil
 }
 
 func (a *app) listActs(ctx context.Context, c *client.Client, f *actsFlags) error {
 	l := newList(a, actRow, usual(count("SEQ", 1), 6), moment("LOG TIME", 4), usual(text("ACTOR", 3, 8), 10),
 		usual(text("WHAT", 2, 20), 36), extra(word("KIND", 9)), word("EFFECT", 5),
-		extra(word("ROLE", 10)), text("REASON", 6, 12), text("TICKET", 7, 8), extra(text("CREDENTIAL", 11, 8)), extra(text("ABOUT", 12, 8)))
+		extra(word("ROLE", 10)), text("REASON", 6, 12), text("TICKET", 7, 8), extra(text("CREDENTIAL", 11, 8)),
+		extra(text("ABOUT", 12, 8)))
 	l.none = func() string { return f.whyNone() }
 	add := l.add
 	var newest []wire.ActItem
@@ -142,10 +144,13 @@ func (a *app) listActs(ctx context.Context, c *client.Client, f *actsFlags) erro
 }
 
 // eachAct gives the acts that f selects to add, oldest first, and calls pause when there are no more for now.
-func (a *app) eachAct(ctx context.Context, c *client.Client, f *actsFlags, add func(wire.ActItem) error, pause func() error) error {
+func (a *app) eachAct(ctx context.Context, c *client.Client, f *actsFlags, add func(wire.ActItem) error,
+	pause func() error) error {
 	from, count := f.from, 0
 	for {
-		page, err := within(ctx, a, func(ctx context.Context) (*wire.ActsPage, error) { return c.ActsPage(ctx, from, 1000, f.Read) })
+		page, err := within(ctx, a, func(ctx context.Context) (*wire.ActsPage, error) {
+			return c.ActsPage(ctx, from, 1000, f.Read)
+		})
 		if err != nil {
 			if f.follow && ctx.Err() != nil {
 				return nil // an interrupt is the usual end
@@ -182,7 +187,7 @@ func (a *app) eachAct(ctx context.Context, c *client.Client, f *actsFlags, add f
 	}
 }
 
-// wait pauses; that it is interrupted is no error.
+// wait pauses. An interruption is not an error.
 func wait(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()

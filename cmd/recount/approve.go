@@ -28,24 +28,29 @@ func (a *app) approveCommand() *cobra.Command {
 	var carry bool
 	var only approveOnly
 	cmd := &cobra.Command{
-		Use: "approve OP_ID", Short: "Approve a pending operation (two-person rule)", Args: exactly("OP_ID"), Long: approveHelp,
+		Use:   "approve OP_ID",
+		Short: "Approve a pending operation (two-person rule)",
+		Args:  exactly("OP_ID"),
+		Long:  approveHelp,
 		Example: `  recount generation activate 2 --diff DIGEST --op-id fix-7 --ticket INC-7     # alice: asks
   recount approve list                                                         # bob: lists pending requests
   recount approve show fix-7                                                   # bob: reads the request, and how to review it
   recount approve fix-7 --reason "diff reviewed" --ticket INC-7 --run          # bob: approves and carries out
   recount approve fix-7 --run                                                  # or alice, after an approval without --run`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			got, err := askAct(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.ApprovalAnswer, error) {
-				id, err := findApproval(ctx, c, args[0])
-				if err == nil {
-					err = only.check(ctx, c, id)
-				}
-				if err != nil {
-					return nil, err
-				}
-				return c.Approve(ctx, wire.ApprovalRequest{Approve: id, Run: carry, Act: a.act(&f)})
-			})
-			if p := (*wire.Problem)(nil); errors.As(err, &p) && p.Code == wire.CodeApprovalNeeded { // a.opID names this yes, not what was asked for
+			got, err := askAct(cmd.Context(), a,
+				func(ctx context.Context, c *client.Client) (*wire.ApprovalAnswer, error) {
+					id, err := findApproval(ctx, c, args[0])
+					if err == nil {
+						err = only.check(ctx, c, id)
+					}
+					if err != nil {
+						return nil, err
+					}
+					return c.Approve(ctx, wire.ApprovalRequest{Approve: id, Run: carry, Act: a.act(&f)})
+				})
+			// a.opID names this approval, not what was asked for
+			if p := (*wire.Problem)(nil); errors.As(err, &p) && p.Code == wire.CodeApprovalNeeded {
 				a.opID = args[0]
 			}
 			if err != nil {
@@ -61,8 +66,8 @@ func (a *app) approveCommand() *cobra.Command {
 	return cmd
 }
 
-// approveOnly bounds what approve says yes to. Who asks chooses the op_id: a request that is named like a thaw may let unsigned
-// records in.
+// approveOnly bounds what approve approves. The actor who asks chooses the op_id, so a request that is named
+// like a thaw may in truth accept unsigned records.
 type approveOnly struct{ act, diff string }
 
 func (o *approveOnly) add(cmd *cobra.Command) {
@@ -89,11 +94,14 @@ func (o *approveOnly) check(ctx context.Context, c *client.Client, opID string) 
 
 func (o *approveOnly) admits(x *wire.ApprovalAnswer) error {
 	if o.act != "" && x.Act != o.act || o.diff != "" && (x.Operation == nil || x.Act != wire.OperationActivate) {
-		return &codedError{exitRejected, fmt.Errorf("%s asks for something else: %s; nothing was approved", x.OpID, inWords(x)),
-			fmt.Sprintf("\"recount approve show %s\" shows it. If it is meant, leave --only and --diff out.", shellWord(x.OpID))}
+		return &codedError{exitRejected,
+			fmt.Errorf("%s asks for something else: %s; nothing was approved", x.OpID, inWords(x)),
+			fmt.Sprintf("\"recount approve show %s\" shows it. If it is meant, leave --only and --diff out.",
+				shellWord(x.OpID))}
 	}
 	if o.diff != "" && x.Operation.Diff != o.diff {
-		return &codedError{exitRejected, fmt.Errorf("%s asks for another diff than --diff: %s; nothing was approved", x.OpID, x.Operation.Diff),
+		return &codedError{exitRejected,
+			fmt.Errorf("%s asks for another diff than --diff: %s; nothing was approved", x.OpID, x.Operation.Diff),
 			fmt.Sprintf("Read \"%s\".", howToLook(x))}
 	}
 	return nil
@@ -102,10 +110,11 @@ func (o *approveOnly) admits(x *wire.ApprovalAnswer) error {
 // showApproved prints what was approved, and with a result what came of it.
 func (a *app) showApproved(ctx context.Context, got *wire.ApprovalAnswer) error {
 	if len(got.Result) == 0 {
-		a.talk("Approved. Carry it out before %s: %s", got.ExpiresAt, a.commandLine("recount approve "+shellWord(got.OpID)+" --run"))
+		a.talk("Approved. Carry it out before %s: %s", got.ExpiresAt,
+			a.commandLine("recount approve "+shellWord(got.OpID)+" --run"))
 	}
-	err := a.show(got, "op_id", got.OpID, "operation", inWords(got), "state", got.State, "yes from", strings.Join(got.Actors, " "),
-		"until", got.ExpiresAt)
+	err := a.show(got, "op_id", got.OpID, "operation", inWords(got), "state", got.State, "yes from",
+		strings.Join(got.Actors, " "), "until", got.ExpiresAt)
 	if err != nil || len(got.Result) == 0 || a.format != formatTable {
 		return err
 	}
@@ -142,17 +151,24 @@ func (a *app) approveListCommand() *cobra.Command {
 review each. With --all it also lists approved and finished requests, and shows their state.`,
 		Example: "  recount approve list\n  recount approve list --all\n  recount approve list -o json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			page, err := ask(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.ApprovalsPage, error) { return c.ApprovalsAll(ctx) })
+			page, err := ask(cmd.Context(), a,
+				func(ctx context.Context, c *client.Client) (*wire.ApprovalsPage, error) {
+					return c.ApprovalsAll(ctx)
+				})
 			if err != nil {
 				return err
 			}
 			now := time.Now()
 			l := newList(a, func(t *table, x wire.ApprovalAnswer) {
-				t.row(x.OpID, dash(x.State), inWords(&x), strings.Join(x.Actors, " "), age(x.AskedAt, now), dash(howToLook(&x)), dash(x.Reason), dash(x.Ticket))
-			}, keyID("OP_ID", 1), word("STATE", 4), text("OPERATION", 2, 24), text("YES FROM", 3, 8), word("ASKED", 6), text("LOOK WITH", 5, 20), text("REASON", 7, 10),
-				text("TICKET", 8, 8)).because("nothing waits for a second actor; --all also lists what is approved or done")
+				t.row(x.OpID, dash(x.State), inWords(&x), strings.Join(x.Actors, " "), age(x.AskedAt, now),
+					dash(howToLook(&x)), dash(x.Reason), dash(x.Ticket))
+			}, keyID("OP_ID", 1), word("STATE", 4), text("OPERATION", 2, 24), text("YES FROM", 3, 8),
+				word("ASKED", 6), text("LOOK WITH", 5, 20), text("REASON", 7, 10),
+				text("TICKET", 8, 8)).
+				because("nothing waits for a second actor; --all also lists what is approved or done")
 			for _, item := range page.Items {
-				if !all && item.State != "" && item.State != wire.ApprovalAsked { // a node of an older release gives no state
+				// a node of an older release gives no state
+				if !all && item.State != "" && item.State != wire.ApprovalAsked {
 					continue
 				}
 				if err := l.add(item); err != nil {
@@ -199,7 +215,8 @@ With -o env it sets OP_ID, and for an activation the GEN, POSITION and DIGEST of
 	}
 }
 
-// warnRequest names the dangers of the policy that is asked for: the second actor may not have seen what the first one was told.
+// warnRequest names the dangers of the policy that is asked for: the second actor may not have seen what the
+// first one was told.
 func (a *app) warnRequest(ctx context.Context, o *wire.Operation) {
 	if o == nil || o.Act != wire.OperationApply && o.Act != wire.OperationActivate {
 		return
@@ -224,13 +241,15 @@ func (a *app) warnRequest(ctx context.Context, o *wire.Operation) {
 }
 
 func (a *app) showRequest(x *wire.ApprovalAnswer) error {
-	err := a.show(x, "op_id", x.OpID, "operation", inWords(x), "state", dash(x.State), "yes from", strings.Join(x.Actors, " "), "asked at", dash(x.AskedAt),
-		"until", x.ExpiresAt, "look with", dash(howToLook(x)), "reason", dash(x.Reason), "ticket", dash(x.Ticket))
+	err := a.show(x, "op_id", x.OpID, "operation", inWords(x), "state", dash(x.State), "yes from",
+		strings.Join(x.Actors, " "), "asked at", dash(x.AskedAt), "until", x.ExpiresAt, "look with",
+		dash(howToLook(x)), "reason", dash(x.Reason), "ticket", dash(x.Ticket))
 	if err != nil || a.vars == nil {
 		return err
 	}
 	if o := x.Operation; o != nil && o.Act == wire.OperationActivate {
-		return a.setVars("OP_ID", x.OpID, "GEN", fmt.Sprint(o.Generation), "POSITION", fmt.Sprint(o.Position()), "DIGEST", o.Diff)
+		return a.setVars("OP_ID", x.OpID, "GEN", fmt.Sprint(o.Generation), "POSITION", fmt.Sprint(o.Position()),
+			"DIGEST", o.Diff)
 	}
 	return a.setVars("OP_ID", x.OpID, "GEN", "", "POSITION", "", "DIGEST", "")
 }
@@ -256,7 +275,7 @@ func inWords(x *wire.ApprovalAnswer) string {
 	return x.Request
 }
 
-// howToLook is the command that shows what a second actor is asked to say yes to.
+// howToLook returns the command that shows what a second actor is asked to approve.
 func howToLook(x *wire.ApprovalAnswer) string {
 	o := x.Operation
 	switch {
@@ -272,7 +291,7 @@ func howToLook(x *wire.ApprovalAnswer) string {
 	return "recount generation list"
 }
 
-// age is how long ago something was, in words that fit a table.
+// age returns the time since something happened, in words that fit a table.
 func age(at string, now time.Time) string {
 	t, err := wire.ParseTime(at)
 	if err != nil {
@@ -291,14 +310,15 @@ func age(at string, now time.Time) string {
 // approvalEvery is the pause between two looks at a request that waits for a second actor.
 const approvalEvery = time.Second
 
-// approved turns the refusal of a request that needs a second actor into its answer, once there is one: it waits for the yes and
-// has the request carried out as it is in the log.
+// approved turns the refusal of a request that needs a second actor into its answer, once there is one: it
+// waits for the approval and has the request carried out as it is in the log.
 func approved[T any](ctx context.Context, a *app, refused error) (v T, err error) {
 	var p *wire.Problem
 	if !a.waitApproval || !errors.As(refused, &p) || p.Code != wire.CodeApprovalNeeded {
 		return v, refused
 	}
-	a.talk("Asked for. Another actor looks with \"recount approve list\" and says \"recount approve %s\"; this command waits.", shellWord(a.opID))
+	a.talk("Asked for. Another actor looks with \"recount approve list\" and says \"recount approve %s\"; "+
+		"this command waits.", shellWord(a.opID))
 	for {
 		x, err := ask(ctx, a, func(ctx context.Context, c *client.Client) (*wire.ApprovalAnswer, error) {
 			return requestOf(ctx, c, a.opID)
@@ -311,7 +331,8 @@ func approved[T any](ctx context.Context, a *app, refused error) (v T, err error
 		}
 		if err := sleep(ctx, approvalEvery); err != nil {
 			return v, &codedError{exitRejected, errors.New("nobody approved the request while this command waited"),
-				"The request stands until " + x.ExpiresAt + ": recount approve " + shellWord(a.opID) + ", then " + a.commandLine("recount approve "+shellWord(a.opID)+" --run") + "."}
+				"The request stands until " + x.ExpiresAt + ": recount approve " + shellWord(a.opID) + ", then " +
+					a.commandLine("recount approve "+shellWord(a.opID)+" --run") + "."}
 		}
 	}
 	got, err := ask(ctx, a, func(ctx context.Context, c *client.Client) (*wire.ApprovalAnswer, error) {
@@ -337,5 +358,7 @@ func requestOf(ctx context.Context, c *client.Client, opID string) (*wire.Approv
 			return &page.Items[i], nil
 		}
 	}
-	return nil, &codedError{exitRejected, fmt.Errorf("the request %s has expired: nobody approved it within an hour", opID), "Ask again with the same command and another --op-id."}
+	return nil, &codedError{exitRejected,
+		fmt.Errorf("the request %s has expired: nobody approved it within an hour", opID),
+		"Ask again with the same command and another --op-id."}
 }

@@ -33,10 +33,14 @@ func (f *auditFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.Outcome, "outcome", "", "only accepted, escalated, refused or conflict")
 	cli.Closed(cmd, "outcome", wire.OutcomeAccepted, wire.OutcomeEscalated, wire.OutcomeRefused, wire.OutcomeConflict)
 	flags.StringVar(&f.Reason, "reason", "", "only this reason code, such as d_hat_mismatch")
-	flags.StringVar(&f.PCS, "pcs", "", "only submissions that name this record: its pcs_id, or the first digits of it, at least 8; refused ones too")
-	flags.StringVar(&f.Policy, "policy", "", "only what this policy judged: its id, or the first digits of it, at least 8")
-	flags.StringVar(&f.Remote, "remote", "", "only what came from this address, or range of addresses such as 10.0.0.0/8")
-	flags.BoolVar(&f.UnknownShards, "unknown-shards", false, "only shards that nobody registered (recount known-shards)")
+	flags.StringVar(&f.PCS, "pcs", "",
+		"only submissions that name this record: its pcs_id, or the first digits of it, at least 8; refused ones too")
+	flags.StringVar(&f.Policy, "policy", "",
+		"only what this policy judged: its id, or the first digits of it, at least 8")
+	flags.StringVar(&f.Remote, "remote", "",
+		"only what came from this address, or range of addresses such as 10.0.0.0/8")
+	flags.BoolVar(&f.UnknownShards, "unknown-shards", false,
+		"only shards that nobody registered (recount known-shards)")
 	flags.IntVar(&f.Limit, "limit", 0, "stop after so many rows (0: no limit)")
 	readFlags(cmd, &f.Read)
 }
@@ -74,7 +78,8 @@ func (f *auditFlags) parse(a *app) (err error) {
 // spanOfTimes refuses bounds between which nothing can be.
 func spanOfTimes(since, until time.Time) error {
 	if !since.IsZero() && !until.IsZero() && since.After(until) {
-		return usagef("--since %s is later than --until %s: nothing can be between them", wire.Time(since), wire.Time(until))
+		return usagef("--since %s is later than --until %s: nothing can be between them", wire.Time(since),
+			wire.Time(until))
 	}
 	return nil
 }
@@ -96,7 +101,8 @@ func (f *auditFlags) parseAsOf(a *app) error {
 	}
 	t, err := a.moment("--as-of", text)
 	if err != nil || text == "0" {
-		return usagef("--as-of %q: must be the number of an event, \"generation N\", or "+when.Forms+" before now", f.asOf)
+		return usagef("--as-of %q: must be the number of an event, \"generation N\", or "+when.Forms+" before now",
+			f.asOf)
 	}
 	f.AsOf = wire.Time(t)
 	return nil
@@ -120,8 +126,10 @@ func (a *app) answersList(then bool, was column) *list[wire.AuditItem] {
 	if then {
 		status = "STATUS THEN"
 	}
-	head = append(head, usual(word("NOW", 2), 9), count(status, 8), extra(word("ACCEPTED", 10)), usual(text("REASON", 4, 10), 14), usual(text("SHARD", 5, 10), 12),
-		count("EPOCH", 9), usual(hexID("PCS_ID", 3), 16), usual(keyID("KEY", 7), 21), extra(count("GENERATION", 11)), extra(text("ADDRESS", 12, 9)), extra(hexID("POLICY", 13)))
+	head = append(head, usual(word("NOW", 2), 9), count(status, 8), extra(word("ACCEPTED", 10)),
+		usual(text("REASON", 4, 10), 14), usual(text("SHARD", 5, 10), 12), count("EPOCH", 9),
+		usual(hexID("PCS_ID", 3), 16), usual(keyID("KEY", 7), 21), extra(count("GENERATION", 11)),
+		extra(text("ADDRESS", 12, 9)), extra(hexID("POLICY", 13)))
 	return newList(a, auditRow(then), head...)
 }
 
@@ -135,7 +143,8 @@ func auditRow(then bool) func(*table, wire.AuditItem) {
 		if then {
 			cells = append(cells, i.Outcome)
 		}
-		t.row(append(cells, now, i.Status, i.Accepted, dash(i.ReasonCode), dash(i.ShardID), i.Epoch, dash(i.PCSID), dash(i.KeyID), i.Generation, dash(i.Remote), dash(i.Policy))...)
+		t.row(append(cells, now, i.Status, i.Accepted, dash(i.ReasonCode), dash(i.ShardID), i.Epoch, dash(i.PCSID),
+			dash(i.KeyID), i.Generation, dash(i.Remote), dash(i.Policy))...)
 	}
 }
 
@@ -190,8 +199,10 @@ if and only if the exit code is 0.`,
 	cmd.Flags().Uint64Var(&f.ToSeq, "to-seq", 0, "up to this seq")
 	cmd.Flags().BoolVar(&f.Newest, "reverse", false, "newest first")
 	cmd.Flags().IntVar(&f.last, "last", 0, "only the newest so many, newest first")
-	cmd.Flags().StringVar(&f.asOf, "as-of", "", "as it was answered then: after this seq, at this time (as for --since), or by \"generation N\"")
-	cmd.Flags().StringSliceVar(&f.countBy, "count-by", nil, "count the rows by "+strings.Join(countables(), ", ")+"; several are separated by commas")
+	cmd.Flags().StringVar(&f.asOf, "as-of", "",
+		"as it was answered then: after this seq, at this time (as for --since), or by \"generation N\"")
+	cmd.Flags().StringSliceVar(&f.countBy, "count-by", nil,
+		"count the rows by "+strings.Join(countables(), ", ")+"; several are separated by commas")
 	return cmd
 }
 
@@ -240,14 +251,17 @@ func (a *app) knownKey(ctx context.Context, c *client.Client, given string) (str
 // whyNoAudit says why a list has no rows, as far as a node can tell: a name that nobody has is no clean record.
 func (a *app) whyNoAudit(ctx context.Context, c *client.Client, q client.AuditQuery) string {
 	if q.Key != "" {
-		if _, err := within(ctx, a, func(ctx context.Context) (*wire.KeyAnswer, error) { return c.Key(ctx, q.Key) }); errors.Is(err, client.ErrNotFound) {
+		if _, err := within(ctx, a, func(ctx context.Context) (*wire.KeyAnswer, error) {
+			return c.Key(ctx, q.Key)
+		}); errors.Is(err, client.ErrNotFound) {
 			return fmt.Sprintf("no key %q is registered; \"recount keys list\" lists those that are", q.Key)
 		}
 	}
 	if q.Shard != "" {
 		newest := client.AuditQuery{Shard: q.Shard, Limit: 1, Read: q.Read}
 		if page, err := a.auditPage(ctx, c, newest); err == nil && len(page.Items) == 0 {
-			return fmt.Sprintf("no submission for shard %q is in the ledger; \"recount shards\" lists the shards", q.Shard)
+			return fmt.Sprintf("no submission for shard %q is in the ledger; \"recount shards\" lists the shards",
+				q.Shard)
 		}
 	}
 	if q.Key == "" && q.Shard == "" && q.Outcome == "" && q.Reason == "" && !q.UnknownShards &&

@@ -15,7 +15,7 @@ import (
 // mostCounts bounds what audit --count-by keeps in memory.
 const mostCounts = 100_000
 
-// counted are what rows can be counted by.
+// counted has the members that rows can be counted by, each with the function that reads it.
 var counted = map[string]func(*wire.AuditItem) string{
 	"key":     func(i *wire.AuditItem) string { return i.KeyID },
 	"policy":  func(i *wire.AuditItem) string { return i.Policy },
@@ -50,7 +50,8 @@ type tally struct {
 func newTally(by []string) (*tally, error) {
 	for i, name := range by {
 		if counted[name] == nil || slices.Contains(by[:i], name) {
-			return nil, usagef("--count-by %s: must be some of %s, each once", strings.Join(by, ","), strings.Join(countables(), ", "))
+			return nil, usagef("--count-by %s: must be some of %s, each once", strings.Join(by, ","),
+				strings.Join(countables(), ", "))
 		}
 	}
 	return &tally{by: by, lines: map[string]*auditCount{}}, nil
@@ -65,7 +66,9 @@ func (t *tally) add(i *wire.AuditItem) error {
 	line := t.lines[key]
 	if line == nil {
 		if len(t.lines) == mostCounts {
-			return usagef("--count-by %s: more than %d different values; give filters such as --since or --shard, or count by fewer members", strings.Join(t.by, ","), mostCounts)
+			return usagef("--count-by %s: more than %d different values; give filters such as --since or "+
+				"--shard, or count by fewer members",
+				strings.Join(t.by, ","), mostCounts)
 		}
 		line = &auditCount{By: map[string]string{}, FirstSeq: i.Seq, values: values}
 		for k, name := range t.by {
@@ -113,7 +116,8 @@ func (a *app) countAudit(ctx context.Context, c *client.Client, f *auditFlags) e
 			if err := a.printTally(t); err != nil {
 				return err
 			}
-			a.talk("%d rows counted, up to event %d, as generation %d answers", t.rows, page.AppliedSeq, page.Generation)
+			a.talk("%d rows counted, up to event %d, as generation %d answers", t.rows, page.AppliedSeq,
+				page.Generation)
 			a.tellUnconfirmed(ctx, c, q.Read)
 			return nil
 		}
@@ -155,7 +159,8 @@ func (a *app) printTally(t *tally) error {
 	return l.end()
 }
 
-// tellUnconfirmed says so when what was read was confirmed by nobody: the node that answered sees no majority of the cluster.
+// tellUnconfirmed says so when what was read was confirmed by nobody: the node that answered sees no majority
+// of the cluster.
 func (a *app) tellUnconfirmed(ctx context.Context, c *client.Client, r client.Read) {
 	if a.quiet || r.Consistency == wire.ConsistencyLinearizable {
 		return
@@ -175,7 +180,9 @@ func (a *app) tellUnconfirmed(ctx context.Context, c *client.Client, r client.Re
 		}
 	}
 	if cluster.Leader == "" || 2*away >= voters && voters > 0 {
-		a.talk("Nobody confirmed that this is all: the node that answered is without a majority (%d of %d voters do not answer it). What the others "+
-			"have accepted meanwhile is missing. Ask again with --consistency linearizable when they are back.", away, voters)
+		a.talk("Nobody confirmed that this is all: the node that answered is without a majority (%d of %d "+
+			"voters do not answer it). What the others "+
+			"have accepted meanwhile is missing. Ask again with --consistency linearizable when they are back.",
+			away, voters)
 	}
 }

@@ -19,7 +19,7 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// bypassFlags are what incident bypass is told.
+// bypassFlags has the flags of incident bypass.
 type bypassFlags struct {
 	confirmFlags
 	since, out, fix, policy string
@@ -27,7 +27,8 @@ type bypassFlags struct {
 	limit                   time.Duration
 }
 
-// tried is how many of the newest submissions a fix is tried over before it is published. The diff of the generation speaks of all.
+// tried is the number of the newest submissions that a fix is tried over before it is published. The diff of
+// the generation covers all of them.
 const tried = 10_000
 
 func (a *app) incidentBypassCommand() *cobra.Command {
@@ -73,7 +74,8 @@ canaries, lists, checks and tries, and prints the steps that it would take. docs
 	flags.BoolVar(&f.dryRun, "dry-run", false, "change nothing: send the canaries, check the fix, and print the steps")
 	flags.StringVar(&f.reason, "reason", "", "why; kept in the log (required)")
 	flags.StringVar(&f.ticket, "ticket", "", "number of the incident; kept in the log")
-	flags.BoolVarP(&f.yes, "yes", "y", false, "freeze, and accept a fix that accepts refused records, without asking (for scripts)")
+	flags.BoolVarP(&f.yes, "yes", "y", false,
+		"freeze, and accept a fix that accepts refused records, without asking (for scripts)")
 	cli.Span(flags, &f.limit, "wait-timeout", longestWait, "how long to wait for the nodes to fold history")
 	return cmd
 }
@@ -94,7 +96,12 @@ type bypass struct {
 }
 
 func (a *app) bypassIncident(ctx context.Context, f *bypassFlags, after time.Time) error {
-	in := incident.Bypass{State: incident.StateFound, Dangers: []string{}, Acts: []incident.Act{}, Tally: incident.NewTally()}
+	in := incident.Bypass{
+		State:   incident.StateFound,
+		Dangers: []string{},
+		Acts:    []incident.Act{},
+		Tally:   incident.NewTally(),
+	}
 	b := &bypass{app: a, f: f, in: &in}
 	b.in.Reason, b.in.Ticket = f.reason, f.ticket
 	if err := b.readFix(); err != nil { // before anything is done
@@ -130,7 +137,8 @@ func (b *bypass) steps(ctx context.Context, after time.Time) error {
 		if err := step(ctx); err != nil {
 			if errors.Is(err, client.ErrOutcomeUnknown) {
 				return &codedError{exitUnknown, err,
-					"It may or may not be done. Give the same command again: what is done is found, and not done twice."}
+					"It may or may not be done. Give the same command again: what is done is found, and not " +
+						"done twice."}
 			}
 			return err
 		}
@@ -149,14 +157,15 @@ func (b *bypass) readFix() (err error) {
 	}
 	p, err := publish.Parse(b.text)
 	if err != nil {
-		return &codedError{exitRejected, fmt.Errorf("--fix %s: %w", b.f.fix, err), "Nothing was done. Fix the places named above."}
+		return &codedError{exitRejected, fmt.Errorf("--fix %s: %w", b.f.fix, err),
+			"Nothing was done. Fix the places named above."}
 	}
-	b.mended(p)
+	b.useFix(p)
 	return nil
 }
 
-// mended takes a policy for the fix.
-func (b *bypass) mended(p verify.Policy) {
+// useFix records a policy as the fix.
+func (b *bypass) useFix(p verify.Policy) {
 	b.fix, b.in.Fix = &p, fmt.Sprintf("%x", p.ID())
 	b.in.Dangers = append(b.in.Dangers, p.Dangers()...)
 	for _, danger := range b.in.Dangers {
@@ -169,8 +178,9 @@ func (b *bypass) canary(ctx context.Context) (err error) {
 		return err
 	}
 	r := b.birds
-	b.in.Canaries = append(b.in.Canaries, incident.Canaries{At: r.At, Sent: r.Sent, Refused: r.Refused, LetThrough: r.LetThrough,
-		Frozen: r.Frozen, NoAnswer: r.NoAnswer})
+	b.in.Canaries = append(b.in.Canaries,
+		incident.Canaries{At: r.At, Sent: r.Sent, Refused: r.Refused, LetThrough: r.LetThrough,
+			Frozen: r.Frozen, NoAnswer: r.NoAnswer})
 	b.talk("1. Canaries: %d of %d let through, %d refused, %d stopped only by a freeze, %d without an answer.",
 		r.LetThrough, r.Sent, r.Refused, r.Frozen, r.NoAnswer)
 	return nil
@@ -203,7 +213,7 @@ func (b *bypass) look(ctx context.Context, after time.Time) error {
 		if err != nil {
 			return err
 		}
-		b.mended(parsed)
+		b.useFix(parsed)
 	}
 	pages, err := within(ctx, b.app, b.c.Generations)
 	if err != nil {
@@ -214,7 +224,14 @@ func (b *bypass) look(ctx context.Context, after time.Time) error {
 		b.active = b.active || b.fix != nil && g.Generation == pages.Active && g.Policy == b.in.Fix
 	}
 	add := func(i wire.ActItem) error {
-		act := incident.Act{Seq: i.Seq, At: i.LogTime, Actor: i.Actor, What: deed(i), Reason: i.Reason, Ticket: i.Ticket}
+		act := incident.Act{
+			Seq:    i.Seq,
+			At:     i.LogTime,
+			Actor:  i.Actor,
+			What:   deed(i),
+			Reason: i.Reason,
+			Ticket: i.Ticket,
+		}
 		b.in.Acts = append(b.in.Acts, act)
 		return nil
 	}
@@ -235,9 +252,11 @@ func (b *bypass) freeze(ctx context.Context) error {
 		return nil
 	}
 	b.f.does, b.f.then = "freezes new submissions", "Agents get 503 from then on, until somebody thaws."
-	err := b.confirm(ctx, &b.f.confirmFlags, "incident bypass will", func(context.Context, *client.Client) (string, string, error) {
-		return "freeze", "new submissions of every shard and key are refused, reads and repeated records are answered", nil
-	})
+	err := b.confirm(ctx, &b.f.confirmFlags, "incident bypass will",
+		func(context.Context, *client.Client) (string, string, error) {
+			return "freeze",
+				"new submissions of every shard and key are refused, reads and repeated records are answered", nil
+		})
 	if err != nil {
 		return err
 	}

@@ -29,7 +29,8 @@ func (b *bypass) tryFix(ctx context.Context) error {
 	}
 	why := b.in.Dangers
 	if t.letIn.all > 0 {
-		why = append(slices.Clone(why), fmt.Sprintf("%d of them that were refused would be accepted%s", t.letIn.all, t.letIn.text()))
+		why = append(slices.Clone(why),
+			fmt.Sprintf("%d of them that were refused would be accepted%s", t.letIn.all, t.letIn.text()))
 	}
 	return b.meant(&previewFlags{yes: b.f.yes}, "incident bypass --fix", b.in.Fix[:shownDigits], why)
 }
@@ -87,7 +88,9 @@ func (b *bypass) recount(ctx context.Context) error {
 	if _, err := b.awaitGeneration(ctx, g.Generation, b.f.limit); err != nil {
 		return err
 	}
-	d, err := within(ctx, b.app, func(ctx context.Context) (*wire.DiffAnswer, error) { return b.c.Diff(ctx, g.Generation, 0) })
+	d, err := within(ctx, b.app, func(ctx context.Context) (*wire.DiffAnswer, error) {
+		return b.c.Diff(ctx, g.Generation, 0)
+	})
 	if err != nil {
 		return err
 	}
@@ -162,7 +165,8 @@ func (b *bypass) rows(ctx context.Context, d *wire.DiffAnswer, how map[uint64]st
 // next says which commands go on from here.
 func (b *bypass) next() {
 	again := func(options ...string) string {
-		return b.commandLine("recount incident bypass", append([]string{"--reason", b.f.reason, "--ticket", b.f.ticket}, options...)...)
+		return b.commandLine("recount incident bypass",
+			append([]string{"--reason", b.f.reason, "--ticket", b.f.ticket}, options...)...)
 	}
 	with := []string{"--fix", b.f.fix, "--policy", b.f.policy}
 	switch {
@@ -173,7 +177,8 @@ func (b *bypass) next() {
 	case b.in.State == incident.StateBuilt:
 		b.in.Next = []string{b.in.Activate, again(with...)}
 	case b.in.State == incident.StateActive && b.birds.LetThrough+b.birds.Frozen+b.birds.NoAnswer == 0:
-		b.in.Thaw = b.commandLine("recount thaw", "--reason", fmt.Sprintf("generation %d is active", b.in.Recount), "--ticket", b.f.ticket)
+		b.in.Thaw = b.commandLine("recount thaw", "--reason", fmt.Sprintf("generation %d is active", b.in.Recount),
+			"--ticket", b.f.ticket)
 		b.in.Next = []string{b.commandLine("recount digest"), b.in.Thaw}
 	case b.in.State == incident.StateActive && b.birds.NoAnswer > 0:
 		b.in.Next = []string{b.commandLine("recount cluster status"), again(with...)}
@@ -210,7 +215,8 @@ func (b *bypass) show() error {
 	}
 	c := b.in.Canaries[len(b.in.Canaries)-1]
 	err := b.app.show(b.in, "state", b.in.State, "canaries let through", fmt.Sprintf("%d of %d", c.LetThrough, c.Sent),
-		"stopped only by a freeze", c.Frozen, "frozen", frozen, "fixed by policy", dash(b.in.Fix), "bundle", dash(b.in.Bundle))
+		"stopped only by a freeze", c.Frozen, "frozen", frozen, "fixed by policy", dash(b.in.Fix), "bundle",
+		dash(b.in.Bundle))
 	if err != nil {
 		return err
 	}
@@ -240,14 +246,16 @@ func (b *bypass) show() error {
 	if d.Digest != "" {
 		position = fmt.Sprint(d.Position)
 	}
-	return b.setVars("POLICY", b.in.Fix, "GEN", generation, "POSITION", position, "DIGEST", d.Digest, "BUNDLE", b.in.Bundle)
+	return b.setVars("POLICY", b.in.Fix, "GEN", generation, "POSITION", position, "DIGEST", d.Digest, "BUNDLE",
+		b.in.Bundle)
 }
 
 // showActs lists the policies and the newest acts.
 func (b *bypass) showActs() error {
 	const most = 10
 	fmt.Fprintln(b.out)
-	t := b.table(hexID("POLICY", 1), word("IN FORCE", 2), count("SEQ", 6), moment("AT", 3), text("ACTOR", 4, 8), text("REASON", 5, 10))
+	t := b.table(hexID("POLICY", 1), word("IN FORCE", 2), count("SEQ", 6), moment("AT", 3), text("ACTOR", 4, 8),
+		text("REASON", 5, 10))
 	for _, p := range b.in.Policies {
 		t.row(p.ID, p.InForce, p.Seq, p.At, dash(p.Actor), dash(p.Reason))
 	}

@@ -19,19 +19,19 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// canaryShard is where canaries go; register it with recount known-shards.
+// canaryShard is the shard of all canaries. Register it with recount known-shards.
 const canaryShard = "recount-canary"
 
 // canaryTimeout bounds one canary at one node.
 const canaryTimeout = 5 * time.Second
 
-// canary is a submission that no sound verifier lets through.
+// canary is a submission that no sound verifier accepts.
 type canary struct {
 	name string
 	make func(epoch int64) ([]byte, error)
 }
 
-// canaryLine is what one node said to one canary.
+// canaryLine holds the answer of one node to one canary.
 type canaryLine struct {
 	Node    string `json:"node"`
 	Canary  string `json:"canary"`
@@ -41,7 +41,7 @@ type canaryLine struct {
 	Verdict string `json:"verdict"` // refused, let_through, frozen (a freeze alone stopped it), no_answer
 }
 
-// canaryReport sums up one round; -o json prints it.
+// canaryReport sums up one round. -o json prints it.
 type canaryReport struct {
 	At         string       `json:"at"`
 	Sent       int          `json:"sent"`
@@ -94,8 +94,10 @@ Run it every minute and alert on both of (deploy/prometheus/alerts.yaml):
 		},
 	}
 	cli.Span(cmd.Flags(), &every, "every", 0, "repeat with this pause. The exit code is that of the last round")
-	cmd.Flags().BoolVar(&submit, "submit", false, "submit the records instead of asking about them: refusals become events")
-	cmd.Flags().StringVar(&textfile, "textfile", "", "file for the text collector of node_exporter, replaced as a whole")
+	cmd.Flags().BoolVar(&submit, "submit", false,
+		"submit the records instead of asking about them: refusals become events")
+	cmd.Flags().StringVar(&textfile, "textfile", "",
+		"file for the text collector of node_exporter, replaced as a whole")
 	return cmd
 }
 
@@ -148,7 +150,8 @@ func canaries() ([]canary, error) {
 	}, nil
 }
 
-// sendCanaries sends every canary to every node; each is a record of its own, so that nothing is answered as a replay.
+// sendCanaries sends every canary to every node. Each is a record of its own, so that nothing is answered as a
+// replay.
 func (a *app) sendCanaries(ctx context.Context, submit bool) (*canaryReport, error) {
 	birds, err := canaries()
 	if err != nil {
@@ -202,9 +205,11 @@ func (r *canaryReport) add(line canaryLine) {
 }
 
 // refusals are the codes by which a verifier refuses a canary.
-var refusals = []string{string(wire.CodeBadSignature), string(wire.CodeIDMismatch), string(wire.CodeSchema), string(wire.CodeMalformed)}
+var refusals = []string{string(wire.CodeBadSignature), string(wire.CodeIDMismatch), string(wire.CodeSchema),
+	string(wire.CodeMalformed)}
 
-func sendCanary(ctx context.Context, send func(context.Context, []byte) (*client.Result, error), body []byte) canaryLine {
+func sendCanary(ctx context.Context, send func(context.Context, []byte) (*client.Result, error),
+	body []byte) canaryLine {
 	ctx, cancel := context.WithTimeout(ctx, canaryTimeout)
 	defer cancel()
 	answer, err := send(ctx, body)
@@ -220,7 +225,8 @@ func sendCanary(ctx context.Context, send func(context.Context, []byte) (*client
 		}
 	}
 	switch {
-	case errors.Is(err, client.ErrRejected) && slices.Contains(refusals, line.Code): // by the verifier, and not by something in between
+	case errors.Is(err, client.ErrRejected) && slices.Contains(refusals, line.Code):
+		// by the verifier, and not by something in between
 		line.Verdict = "refused"
 	case line.Code == string(wire.CodeFrozen): // a forgery that is refused is refused before any freeze
 		line.Verdict = "frozen"
@@ -232,7 +238,8 @@ func (a *app) showCanaries(r *canaryReport) error {
 	if a.format != formatTable {
 		return a.document(r)
 	}
-	t := a.table(text("NODE", 1, 10), text("CANARY", 2, 12), count("STATUS", 5), text("CODE", 4, 12), word("VERDICT", 3))
+	t := a.table(text("NODE", 1, 10), text("CANARY", 2, 12), count("STATUS", 5), text("CODE", 4, 12),
+		word("VERDICT", 3))
 	for _, l := range r.Lines {
 		t.row(l.Node, l.Canary, l.Status, dash(l.Code), strings.ReplaceAll(l.Verdict, "_", " "))
 	}
@@ -243,21 +250,26 @@ func (r *canaryReport) verdict() error {
 	switch {
 	case r.LetThrough > 0:
 		return &codedError{exitVerify, fmt.Errorf("%d of %d canaries were let through", r.LetThrough, r.Sent),
-			"The verifier accepts forgeries. Freeze now: recount freeze --reason \"canary accepted\". Then follow docs/runbooks/verifier-bypass.md."}
+			"The verifier accepts forgeries. Freeze now: recount freeze --reason \"canary accepted\". Then " +
+				"follow docs/runbooks/verifier-bypass.md."}
 	case r.Frozen > 0:
 		return &codedError{exitVerify, fmt.Errorf("%d of %d canaries were stopped only by a freeze", r.Frozen, r.Sent),
 			"The verifier accepts them. Do not thaw before it is fixed: docs/runbooks/verifier-bypass.md."}
 	case r.turnedAway() > 0:
-		return &codedError{exitUnavailable, fmt.Errorf("%d of %d canaries were turned away before any verifier saw them", r.turnedAway(), r.Sent),
+		return &codedError{exitUnavailable,
+			fmt.Errorf("%d of %d canaries were turned away before any verifier saw them", r.turnedAway(), r.Sent),
 			"Give a token of any role with --token-file, or --submit to send the records as submissions."}
 	case r.NoAnswer > 0:
-		return &codedError{exitUnavailable, fmt.Errorf("%d of %d canaries got no answer", r.NoAnswer, r.Sent), "\"recount cluster status\" shows which node is away. A refusal without the problem document of a node is no answer: something in between gave it."}
+		return &codedError{exitUnavailable, fmt.Errorf("%d of %d canaries got no answer", r.NoAnswer, r.Sent),
+			"\"recount cluster status\" shows which node is away. A refusal without the problem document of a " +
+				"node is no answer: something in between gave it."}
 	}
 	return nil
 }
 
 // awayCodes are the answers to who may not ask, or asks a node that has no such question.
-var awayCodes = []string{string(wire.CodeUnauthorized), string(wire.CodeForbidden), string(wire.CodeNotFound), string(wire.CodeMethod)}
+var awayCodes = []string{string(wire.CodeUnauthorized), string(wire.CodeForbidden), string(wire.CodeNotFound),
+	string(wire.CodeMethod)}
 
 // turnedAway counts canaries that a node refused to look at, for want of a credential or of a route.
 func (r *canaryReport) turnedAway() (n int) {
@@ -269,7 +281,7 @@ func (r *canaryReport) turnedAway() (n int) {
 	return n
 }
 
-// writeTextfile replaces a file of the text exposition format; the name of the file must not end in .tmp.
+// writeTextfile replaces a file of the text exposition format. The name of the file must not end in .tmp.
 func (r *canaryReport) writeTextfile(path string) error {
 	if path == "" {
 		return nil
@@ -284,8 +296,11 @@ func (r *canaryReport) writeTextfile(path string) error {
 		value      int64
 	}{
 		{"recount_canary_sent", "Known-bad submissions sent in the last round.", int64(r.Sent)},
-		{"recount_canary_let_through", "Known-bad submissions that were accepted in the last round. More than 0 is an incident.", int64(r.LetThrough)},
-		{"recount_canary_frozen", "Known-bad submissions that only a freeze stopped in the last round.", int64(r.Frozen)},
+		{"recount_canary_let_through",
+			"Known-bad submissions that were accepted in the last round. More than 0 is an incident.",
+			int64(r.LetThrough)},
+		{"recount_canary_frozen", "Known-bad submissions that only a freeze stopped in the last round.",
+			int64(r.Frozen)},
 		{"recount_canary_no_answer", "Known-bad submissions without an answer in the last round.", int64(r.NoAnswer)},
 		{"recount_canary_last_run_timestamp_seconds", "When the last round began.", at.Unix()},
 	} {

@@ -34,7 +34,8 @@ Exit code: 0 all would be answered 200 or 202, 4 some would be rejected, 5 some 
 	return cmd
 }
 
-// onlyCheck turns a submission into the question what it would be answered. It is false for a line of a corpus that is no submission.
+// onlyCheck turns a submission into the question what it would be answered. It is false for a line of a corpus
+// that is no submission.
 func (j *job) onlyCheck() bool {
 	if j.request.Method != http.MethodPost || j.request.Path != client.SubmitPath {
 		return false
@@ -48,14 +49,22 @@ func (r *report) dryVerdict() error {
 	s := &r.sum
 	switch {
 	case r.firstOf[unavailable] != nil:
-		return &codedError{exitUnavailable, fmt.Errorf("%d of %d records got no answer; first %w", s.Unavailable, s.Records, r.firstOf[unavailable]),
+		return &codedError{exitUnavailable,
+			fmt.Errorf("%d of %d records got no answer; first %w", s.Unavailable, s.Records,
+				r.firstOf[unavailable]),
 			nextStep(r.firstOf[unavailable]) + "\nNothing was submitted."}
 	case r.firstOf[failed] != nil:
 		return r.firstOf[failed]
 	case r.last.problem != nil && !r.last.problem.DryRun:
-		return &client.Error{Endpoint: r.last.response.Endpoint, Attempts: r.last.response.Attempts, Status: r.last.response.Status, Problem: r.last.problem}
+		return &client.Error{
+			Endpoint: r.last.response.Endpoint,
+			Attempts: r.last.response.Attempts,
+			Status:   r.last.response.Status,
+			Problem:  r.last.problem,
+		}
 	case s.Rejected > 0:
-		return &codedError{exitRejected, fmt.Errorf("%d of %d records would be rejected; nothing was submitted", s.Rejected, s.Records),
+		return &codedError{exitRejected,
+			fmt.Errorf("%d of %d records would be rejected; nothing was submitted", s.Rejected, s.Records),
 			"\"recount explain CODE\" says what a reason means."}
 	}
 	return nil

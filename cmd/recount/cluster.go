@@ -16,7 +16,7 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// view is what one endpoint said; exactly one of Answer and Error is set.
+// view holds the answer of one endpoint. Exactly one of Answer and Error is set.
 type view[T any] struct {
 	Endpoint string `json:"endpoint"`
 	Answer   *T     `json:"answer,omitempty"`
@@ -24,7 +24,8 @@ type view[T any] struct {
 	err      error
 }
 
-// word says in a cell why there is no answer: "refused" when the node does not take the credentials, "no answer" when it is silent.
+// word says in a cell why there is no answer: "refused" when the node does not take the credentials, "no
+// answer" when it is silent.
 func (v view[T]) word() string {
 	var p *wire.Problem
 	switch {
@@ -37,7 +38,8 @@ func (v view[T]) word() string {
 }
 
 // askAll asks every endpoint on its own, all at once. The views are in the order of the endpoints.
-func askAll[T any](ctx context.Context, a *app, c *client.Client, call func(context.Context, *client.Client) (*T, error)) []view[T] {
+func askAll[T any](ctx context.Context, a *app, c *client.Client,
+	call func(context.Context, *client.Client) (*T, error)) []view[T] {
 	ctx, cancel := context.WithTimeout(ctx, a.timeout)
 	defer cancel()
 	views := make([]view[T], len(c.Endpoints()))
@@ -103,9 +105,10 @@ It waits 5 seconds for an endpoint unless --timeout says otherwise.`,
 }
 
 func (a *app) compareDigests(ctx context.Context, c *client.Client, seq uint64) error {
-	views, seq := a.digests(ctx, c, seq, func(ctx context.Context, c *client.Client, seq uint64) (*wire.DigestAnswer, error) {
-		return c.Digest(ctx, seq)
-	})
+	views, seq := a.digests(ctx, c, seq,
+		func(ctx context.Context, c *client.Client, seq uint64) (*wire.DigestAnswer, error) {
+			return c.Digest(ctx, seq)
+		})
 	l := newList(a, func(t *table, v view[wire.DigestAnswer]) {
 		if v.err != nil {
 			t.row(v.Endpoint, "-", "-", "-", "-", "-", v.word())
@@ -113,8 +116,8 @@ func (a *app) compareDigests(ctx context.Context, c *client.Client, seq uint64) 
 		}
 		d := v.Answer
 		t.row(v.Endpoint, d.Seq, d.Generation, dash(d.Log), dash(d.State), dash(d.Control), "ok")
-	}, text("ENDPOINT", 1, 24), count("SEQ", 2), count("GENERATION", 7), hexID("LOG", 4), hexID("STATE", 5), hexID("CONTROL", 6),
-		word("ANSWER", 3)).uncounted()
+	}, text("ENDPOINT", 1, 24), count("SEQ", 2), count("GENERATION", 7), hexID("LOG", 4), hexID("STATE", 5),
+		hexID("CONTROL", 6), word("ANSWER", 3)).uncounted()
 	for _, v := range views {
 		if err := l.add(v); err != nil {
 			return err
@@ -126,9 +129,12 @@ func (a *app) compareDigests(ctx context.Context, c *client.Client, seq uint64) 
 	return digestVerdict(a, views, seq)
 }
 
-// digests asks every endpoint for its digest at seq, 0 for the lowest head among them. Right after an activation a node may be an
-// event behind: what it says of the outcomes is of another generation. So it is asked again, for as long as one waits for an answer.
-func (a *app) digests(ctx context.Context, c *client.Client, seq uint64, digest func(context.Context, *client.Client, uint64) (*wire.DigestAnswer, error)) ([]view[wire.DigestAnswer], uint64) {
+// digests asks every endpoint for its digest at seq, 0 for the lowest head among them. Right after an
+// activation a node may be an event behind: what it says of the outcomes is of another generation. So it is
+// asked again, for as long as one waits for an answer.
+func (a *app) digests(ctx context.Context, c *client.Client, seq uint64,
+	digest func(context.Context, *client.Client, uint64) (*wire.DigestAnswer, error),
+) ([]view[wire.DigestAnswer], uint64) {
 	for end := time.Now().Add(a.timeout); ; {
 		at := seq
 		askThem := func(ctx context.Context, c *client.Client) (*wire.DigestAnswer, error) { return digest(ctx, c, at) }
@@ -176,12 +182,17 @@ func sameDigests(views []view[wire.DigestAnswer], seq uint64) (agreed int, err e
 		x, y := *one.Answer, *v.Answer
 		if x.Generation != y.Generation {
 			y.Generation, y.State = x.Generation, x.State
-			err = &codedError{exitUnavailable, fmt.Errorf("%s answers with generation %d, %s with generation %d: one of them has not folded the last activation yet",
-				one.Endpoint, x.Generation, v.Endpoint, v.Answer.Generation), "Ask again in a moment; \"recount cluster status\" shows which node is behind."}
+			err = &codedError{exitUnavailable,
+				fmt.Errorf("%s answers with generation %d, %s with generation %d: one of them has not folded "+
+					"the last activation yet",
+					one.Endpoint, x.Generation, v.Endpoint, v.Answer.Generation),
+				"Ask again in a moment; \"recount cluster status\" shows which node is behind."}
 		}
 		if !reflect.DeepEqual(x, y) {
-			return agreed, &codedError{exitVerify, fmt.Errorf("%s and %s differ at seq %d", one.Endpoint, v.Endpoint, seq),
-				"Print the whole values with -o json; find the first difference with --seq; keep the data directories of both nodes."}
+			return agreed, &codedError{exitVerify,
+				fmt.Errorf("%s and %s differ at seq %d", one.Endpoint, v.Endpoint, seq),
+				"Print the whole values with -o json; find the first difference with --seq; keep the data " +
+					"directories of both nodes."}
 		}
 	}
 	return agreed, err
@@ -209,7 +220,9 @@ func (a *app) clusterCommand() *cobra.Command {
 
 func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "version", Short: "Show the version of this tool, and of the nodes when endpoints are given", Args: exactly(),
+		Use:   "version",
+		Short: "Show the version of this tool, and of the nodes when endpoints are given",
+		Args:  exactly(),
 		Example: `  recount version
   recount version --dev /tmp/recount -o json`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -220,12 +233,21 @@ func (a *app) versionCommand() *cobra.Command {
 					return
 				}
 				x := v.Answer
-				t.row(v.Endpoint, x.Version, x.Go, dash(x.Node), dash(x.ClusterID), dash(strings.Trim(fmt.Sprint(x.Kernels), "[]")),
-					dash(x.Platform), dash(x.Commit), dash(x.CommitTime))
-			}, text("WHERE", 1, 24), text("VERSION", 2, 10), text("GO", 6, 6), text("NODE", 3, 8), text("CLUSTER", 4, 10), text("KERNELS", 5, 7),
-				extra(text("PLATFORM", 7, 8)), extra(text("COMMIT", 8, 12)), extra(text("COMMITTED", 9, 10))).uncounted()
+				t.row(v.Endpoint, x.Version, x.Go, dash(x.Node), dash(x.ClusterID),
+					dash(strings.Trim(fmt.Sprint(x.Kernels), "[]")), dash(x.Platform), dash(x.Commit),
+					dash(x.CommitTime))
+			}, text("WHERE", 1, 24), text("VERSION", 2, 10), text("GO", 6, 6), text("NODE", 3, 8),
+				text("CLUSTER", 4, 10), text("KERNELS", 5, 7), extra(text("PLATFORM", 7, 8)),
+				extra(text("COMMIT", 8, 12)), extra(text("COMMITTED", 9, 10))).uncounted()
 			b := version.Get()
-			own := &wire.VersionAnswer{Version: b.Version, Go: b.Go, Platform: b.Platform, Commit: b.Commit, CommitTime: b.Time, Kernels: []int{}}
+			own := &wire.VersionAnswer{
+				Version:    b.Version,
+				Go:         b.Go,
+				Platform:   b.Platform,
+				Commit:     b.Commit,
+				CommitTime: b.Time,
+				Kernels:    []int{},
+			}
 			views := []view[wire.VersionAnswer]{{Endpoint: "recount", Answer: own}}
 			if a.given() {
 				c, err := a.connect()
@@ -233,7 +255,11 @@ func (a *app) versionCommand() *cobra.Command {
 					return err
 				}
 				defer c.Close()
-				views = append(views, askAll(cmd.Context(), a, c, func(ctx context.Context, c *client.Client) (*wire.VersionAnswer, error) { return c.Version(ctx) })...)
+				views = append(views,
+					askAll(cmd.Context(), a, c,
+						func(ctx context.Context, c *client.Client) (*wire.VersionAnswer, error) {
+							return c.Version(ctx)
+						})...)
 			}
 			for _, v := range views {
 				if err := l.add(v); err != nil {

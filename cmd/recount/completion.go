@@ -18,12 +18,26 @@ const completionTimeout = 1500 * time.Millisecond
 // lister finds the ids of one kind, each with a tab and a word about it.
 type lister func(context.Context, *client.Client) ([]string, error)
 
-// completeIDs lets the shell complete ids, which the cluster is asked for: arguments by command, and flags by their name.
+// completeIDs lets the shell complete ids, which the cluster is asked for: arguments by command, and flags by
+// their name.
 func (a *app) completeIDs(root *cobra.Command) {
 	arguments := map[string]lister{
-		"keys show": keyIDs, "keys retire": keyIDs, "keys revoke": keyIDs, "keys retire-secret": keyIDs, "incident key": keyIDs,
-		"policy show": policyIDs, "policy apply": policyIDs, "policy diff": policyIDs, "shards": shardIDs, "token revoke": tokenIDs, "approve": approvalIDs, "approve show": approvalIDs,
-		"generation status": generationIDs, "generation diff": generationIDs, "generation activate": generationIDs, "generation drop": generationIDs,
+		"keys show":           keyIDs,
+		"keys retire":         keyIDs,
+		"keys revoke":         keyIDs,
+		"keys retire-secret":  keyIDs,
+		"incident key":        keyIDs,
+		"policy show":         policyIDs,
+		"policy apply":        policyIDs,
+		"policy diff":         policyIDs,
+		"shards":              shardIDs,
+		"token revoke":        tokenIDs,
+		"approve":             approvalIDs,
+		"approve show":        approvalIDs,
+		"generation status":   generationIDs,
+		"generation diff":     generationIDs,
+		"generation activate": generationIDs,
+		"generation drop":     generationIDs,
 	}
 	flags := map[string]lister{"key": keyIDs, "shard": shardIDs, "policy": policyIDs}
 	all := []*cobra.Command{root}
@@ -126,7 +140,7 @@ func approvalIDs(ctx context.Context, c *client.Client) (ids []string, err error
 	return ids, nil
 }
 
-// mostShards is how many shards a shell is offered.
+// mostShards bounds the shards that a shell is offered.
 const mostShards = 1000
 
 func shardIDs(ctx context.Context, c *client.Client) (ids []string, err error) {

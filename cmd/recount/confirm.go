@@ -21,7 +21,8 @@ type confirmFlags struct {
 	actFlags
 	yes bool
 
-	does, then string // what the operation does and what follows, of one that can be undone but must be meant all the same
+	// what the operation does and what follows, of one that can be undone but must be meant all the same
+	does, then string
 }
 
 func (f *confirmFlags) add(cmd *cobra.Command) {
@@ -29,14 +30,17 @@ func (f *confirmFlags) add(cmd *cobra.Command) {
 	cmd.Flags().BoolVarP(&f.yes, "yes", "y", false, "do it without asking (for scripts)")
 }
 
-// confirm lets an operation that cannot be undone go on with --yes, or when somebody on a terminal has seen what it hits and has
-// typed its name. look finds out what it hits and the whole name.
-func (a *app) confirm(ctx context.Context, f *confirmFlags, operation string, look func(context.Context, *client.Client) (name, hits string, err error)) error {
+// confirm lets an operation that cannot be undone go on with --yes, or when somebody on a terminal has seen
+// what it hits and has typed its name. look finds out what it hits and the whole name.
+func (a *app) confirm(ctx context.Context, f *confirmFlags, operation string,
+	look func(context.Context, *client.Client) (name, hits string, err error)) error {
 	if f.yes {
 		return nil
 	}
 	if !a.typed() {
-		return &codedError{exitUsage, fmt.Errorf("%s %s, and nobody is at a terminal to confirm it; nothing was done", operation, first(f.does, "cannot be undone")),
+		return &codedError{exitUsage,
+			fmt.Errorf("%s %s, and nobody is at a terminal to confirm it; nothing was done", operation,
+				first(f.does, "cannot be undone")),
 			"Give --yes if it is meant."}
 	}
 	a.sayCluster(ctx)
@@ -49,7 +53,8 @@ func (a *app) confirm(ctx context.Context, f *confirmFlags, operation string, lo
 	}
 	name := found[0]
 	where := a.markedPrompt()
-	fmt.Fprintf(a.err, "%s%s %s: %s\n%s%s Type %s to go on: ", where, operation, plain(name), visible(found[1]), where, first(f.then, "This cannot be undone."), plain(name))
+	fmt.Fprintf(a.err, "%s%s %s: %s\n%s%s Type %s to go on: ", where, operation, plain(name), visible(found[1]),
+		where, first(f.then, "This cannot be undone."), plain(name))
 	return a.typeName(name)
 }
 
@@ -71,7 +76,8 @@ func (a *app) typeName(name string) error {
 		fmt.Fprintln(a.err) // the cursor stands behind the question
 	}
 	if got := strings.TrimSpace(line); got != name {
-		return &codedError{exitFailed, fmt.Errorf("%q is not %s; nothing was done", got, name), "Give the command again, and type the name as it is shown, or give --yes."}
+		return &codedError{exitFailed, fmt.Errorf("%q is not %s; nothing was done", got, name),
+			"Give the command again, and type the name as it is shown, or give --yes."}
 	}
 	return nil
 }
@@ -150,7 +156,8 @@ func keyHits(given string) func(context.Context, *client.Client) (string, string
 			return "", "", err
 		}
 		signed, err := signedBy(ctx, c, id)
-		return id, fmt.Sprintf("%s, owner %s, shards %s, %s, last used %s", k.Status, dash(k.Owner), scopeText(k.Scope), signed, dash(k.LastUsed)), err
+		return id, fmt.Sprintf("%s, owner %s, shards %s, %s, last used %s", k.Status, dash(k.Owner),
+			scopeText(k.Scope), signed, dash(k.LastUsed)), err
 	}
 }
 
@@ -170,11 +177,12 @@ func tokenHits(given string) func(context.Context, *client.Client) (string, stri
 		}
 		for _, x := range page.Items {
 			if x.ID == id {
-				return id, fmt.Sprintf("%s, role %s of %s, created by %s, expires %s, last used at %s %s", x.State, x.Role, x.Name, dash(x.CreatedBy),
-					dash(x.ExpiresAt), page.Node, dash(x.LastUsed)), nil
+				return id, fmt.Sprintf("%s, role %s of %s, created by %s, expires %s, last used at %s %s", x.State,
+					x.Role, x.Name, dash(x.CreatedBy), dash(x.ExpiresAt), page.Node, dash(x.LastUsed)), nil
 			}
 		}
-		return "", "", &codedError{exitNotFound, fmt.Errorf("there is no token %s", id), "\"recount token list\" lists them."}
+		return "", "", &codedError{exitNotFound, fmt.Errorf("there is no token %s", id),
+			"\"recount token list\" lists them."}
 	}
 }
 
@@ -187,9 +195,12 @@ func generationHits(n uint32) func(context.Context, *client.Client) (string, str
 		}
 		for _, g := range page.Items {
 			if g.Generation == n {
-				return fmt.Sprint(n), fmt.Sprintf("%s, policy %s, started at seq %d by %s, %s", g.State, g.Policy[:min(16, len(g.Policy))], g.StartedSeq, dash(g.Actor), dash(g.Reason)), nil
+				return fmt.Sprint(n),
+					fmt.Sprintf("%s, policy %s, started at seq %d by %s, %s", g.State,
+						g.Policy[:min(16, len(g.Policy))], g.StartedSeq, dash(g.Actor), dash(g.Reason)), nil
 			}
 		}
-		return "", "", &codedError{exitNotFound, fmt.Errorf("there is no generation %d", n), "\"recount generation list\" lists them."}
+		return "", "", &codedError{exitNotFound, fmt.Errorf("there is no generation %d", n),
+			"\"recount generation list\" lists them."}
 	}
 }

@@ -104,7 +104,7 @@ func ask[T any](ctx context.Context, a *app, call func(context.Context, *client.
 	return call(ctx, c)
 }
 
-// slowAfter is how long a person is left without a word.
+// slowAfter is the time after which a call that takes long is explained to a person.
 var slowAfter = 2 * time.Second
 
 // slow says what a call that takes long is doing.
@@ -119,8 +119,9 @@ func (a *app) slow(s client.Slow) {
 // whereTimeout bounds the question which cluster this is, which nothing depends on.
 const whereTimeout = 2 * time.Second
 
-// sayCluster says once which cluster an operation asks. A node that does not answer leaves the error to the operation itself,
-// which has a client of its own: what this question finds out about the health of nodes must not delay it.
+// sayCluster says once which cluster an operation asks. A node that does not answer leaves the error to the
+// operation itself, which has a client of its own: what this question finds out about the health of nodes must
+// not delay it.
 func (a *app) sayCluster(ctx context.Context) {
 	if a.quiet || a.saidCluster {
 		return
@@ -144,8 +145,8 @@ func (a *app) sayCluster(ctx context.Context) {
 	fmt.Fprintf(a.err, "cluster %s, %s (%s)\n", plain(v.ClusterID), plain(v.Node), a.from(a.place))
 }
 
-// askAct is ask for the act of an operator. The client repeats it under one op_id; without it a second command would be a
-// second act.
+// askAct is ask for the act of an operator. The client repeats it under one op_id. Without it a second command
+// would be a second act.
 func askAct[T any](ctx context.Context, a *app, call func(context.Context, *client.Client) (T, error)) (T, error) {
 	a.sayCluster(ctx)
 	v, err := ask(ctx, a, call)
@@ -153,7 +154,9 @@ func askAct[T any](ctx context.Context, a *app, call func(context.Context, *clie
 		v, err = approved[T](ctx, a, err)
 	}
 	if errors.Is(err, client.ErrOutcomeUnknown) {
-		err = &codedError{exitUnknown, err, "It may or may not be done. Give the same command again with --op-id " + shellWord(a.opID) + ": it is done once."}
+		err = &codedError{exitUnknown, err,
+			"It may or may not be done. Give the same command again with --op-id " + shellWord(a.opID) +
+				": it is done once."}
 	}
 	return v, err
 }

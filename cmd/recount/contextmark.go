@@ -25,8 +25,10 @@ var markColours = map[string]term.Style{"red": term.Red, "yellow": term.Yellow, 
 func colourNames() []string { return slices.Sorted(maps.Keys(markColours)) }
 
 func (m *mark) add(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&m.Colour, "mark-colour", "", "print the name of the context in this colour: "+strings.Join(colourNames(), ", "))
-	cmd.Flags().BoolVar(&m.Production, "production", false, "show \"production\" beside the name, in red unless --mark-colour names another")
+	cmd.Flags().StringVar(&m.Colour, "mark-colour", "",
+		"print the name of the context in this colour: "+strings.Join(colourNames(), ", "))
+	cmd.Flags().BoolVar(&m.Production, "production", false,
+		"show \"production\" beside the name, in red unless --mark-colour names another")
 	cli.Closed(cmd, "mark-colour", colourNames()...)
 }
 
@@ -69,7 +71,7 @@ func (a *app) paint(s term.Style, text string) string {
 	return s.Paint(text)
 }
 
-// markedName is the name of the context that p comes from, in its colour; "" when p comes from no context.
+// markedName is the name of the context that p comes from, in its colour, and "" when p comes from no context.
 func (a *app) markedName(p place) string {
 	name := a.paint(p.style(), plain(p.Context))
 	if p.Production {
@@ -98,7 +100,10 @@ func (a *app) sayMark(p place) {
 func (a *app) contextMarkCommand() *cobra.Command {
 	var m mark
 	cmd := &cobra.Command{
-		Use: "mark NAME", Short: "Mark a context with a colour, or as production", Args: exactly("NAME"), ValidArgsFunction: a.completeContexts,
+		Use:               "mark NAME",
+		Short:             "Mark a context with a colour, or as production",
+		Args:              exactly("NAME"),
+		ValidArgsFunction: a.completeContexts,
 		Long: `mark makes a context stand out. Every command that asks it prints its name in the colour, on stderr, and a command that wants
 confirmation asks with it. Without flags it removes the mark. NO_COLOR and --color never keep the words.`,
 		Example: `  recount context mark prod --production

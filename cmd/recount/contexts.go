@@ -35,7 +35,7 @@ type contextSetting struct {
 	mark      `yaml:",inline"`
 }
 
-// contextLine is what list and show print.
+// contextLine is one context as list and show print it.
 type contextLine struct {
 	Name    string `json:"name"`
 	Current bool   `json:"current"`
@@ -69,7 +69,8 @@ func (a *app) contextsPath() string {
 	return ""
 }
 
-// readContexts reads the file; one that is not there is empty. Who may write to it decides where tokens go, so nobody else may.
+// readContexts reads the file. One that is not there is empty. Whoever may write to it decides where tokens go,
+// so only its owner may.
 func (a *app) readContexts() (c contexts, path string, err error) {
 	if path = a.contextsPath(); path == "" {
 		return c, path, nil
@@ -86,12 +87,14 @@ func (a *app) readContexts() (c contexts, path string, err error) {
 		return c, path, usagef("contexts: %w", err)
 	}
 	if info.Mode().Perm()&0o022 != 0 {
-		return c, path, &codedError{exitUsage, fmt.Errorf("%s can be written by others, who could send your token elsewhere", path), "chmod 600 " + path}
+		return c, path, &codedError{exitUsage,
+			fmt.Errorf("%s can be written by others, who could send your token elsewhere", path), "chmod 600 " + path}
 	}
 	dec := yaml.NewDecoder(bytes.NewReader(text))
 	dec.KnownFields(true)
 	if err := dec.Decode(&c); err != nil && !errors.Is(err, io.EOF) {
-		return c, path, &codedError{exitUsage, fmt.Errorf("%s: %w", path, err), "Mend the file, or remove it and add the contexts again."}
+		return c, path, &codedError{exitUsage, fmt.Errorf("%s: %w", path, err),
+			"Mend the file, or remove it and add the contexts again."}
 	}
 	if err := dec.Decode(&contexts{}); !errors.Is(err, io.EOF) {
 		return c, path, usagef("%s: holds a second document", path)
@@ -114,7 +117,9 @@ func (a *app) changeContexts(change func(*contexts) error) error {
 	case err != nil:
 		return err
 	case path == "":
-		return &codedError{exitUsage, errors.New("no place for the file of contexts: neither HOME nor XDG_CONFIG_HOME is set"), "Name a file with " + envConfig + "."}
+		return &codedError{exitUsage,
+			errors.New("no place for the file of contexts: neither HOME nor XDG_CONFIG_HOME is set"),
+			"Name a file with " + envConfig + "."}
 	}
 	if c.Contexts == nil {
 		c.Contexts = map[string]contextSetting{}
@@ -157,7 +162,8 @@ func (a *app) contextCommand() *cobra.Command {
   recount context mark prod --production
   recount context use prod
   recount audit --context try --limit 5`}
-	cmd.AddCommand(a.contextAddCommand(), a.contextUseCommand(), a.contextListCommand(), a.contextMarkCommand(), a.contextShowCommand(), a.contextRemoveCommand())
+	cmd.AddCommand(a.contextAddCommand(), a.contextUseCommand(), a.contextListCommand(), a.contextMarkCommand(),
+		a.contextShowCommand(), a.contextRemoveCommand())
 	return cmd
 }
 
@@ -216,13 +222,15 @@ func checkContextName(name string) error {
 	return nil
 }
 
-// settingOfFlags is what add keeps: checked as far as it can be without asking a node.
+// settingOfFlags returns the setting that add keeps, checked as far as it can be without asking a node.
 func (a *app) settingOfFlags() (s contextSetting, err error) {
 	if a.devDir == "" && len(a.endpoints) == 0 {
 		return s, usagef("give --endpoint (and --ca, --token-file), or --dev: a context is a cluster")
 	}
-	if a.contextName != "" || a.devDir != "" && (a.caFile+a.tokenFile+a.certFile+a.certKey != "" || len(a.endpoints) > 0) {
-		return s, usagef("--dev and --context name a whole cluster; give --endpoint, --ca and --token-file without them")
+	if a.contextName != "" ||
+		a.devDir != "" && (a.caFile+a.tokenFile+a.certFile+a.certKey != "" || len(a.endpoints) > 0) {
+		return s,
+			usagef("--dev and --context name a whole cluster; give --endpoint, --ca and --token-file without them")
 	}
 	whole := func(path string) string {
 		if abs, absErr := filepath.Abs(path); path != "" && absErr == nil {
@@ -230,7 +238,14 @@ func (a *app) settingOfFlags() (s contextSetting, err error) {
 		}
 		return path
 	}
-	s = contextSetting{Dev: whole(a.devDir), Endpoints: a.endpoints, CA: whole(a.caFile), TokenFile: whole(a.tokenFile), Cert: whole(a.certFile), CertKey: whole(a.certKey)}
+	s = contextSetting{
+		Dev:       whole(a.devDir),
+		Endpoints: a.endpoints,
+		CA:        whole(a.caFile),
+		TokenFile: whole(a.tokenFile),
+		Cert:      whole(a.certFile),
+		CertKey:   whole(a.certKey),
+	}
 	if s.Dev != "" {
 		_, err = readDev("--dev", s.Dev)
 		return s, err
@@ -249,8 +264,11 @@ func (a *app) settingOfFlags() (s contextSetting, err error) {
 
 func (a *app) contextUseCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "use NAME", Short: "Make a context the current one", Args: exactly("NAME"), ValidArgsFunction: a.completeContexts,
-		Example: `  recount context use prod && recount whoami`,
+		Use:               "use NAME",
+		Short:             "Make a context the current one",
+		Args:              exactly("NAME"),
+		ValidArgsFunction: a.completeContexts,
+		Example:           `  recount context use prod && recount whoami`,
 		RunE: func(_ *cobra.Command, args []string) error {
 			var s contextSetting
 			err := a.changeContexts(func(c *contexts) (err error) {
@@ -271,8 +289,11 @@ func (a *app) contextUseCommand() *cobra.Command {
 
 func (a *app) contextRemoveCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "remove NAME", Short: "Forget a context; the files that it names stay", Args: exactly("NAME"), ValidArgsFunction: a.completeContexts,
-		Example: `  recount context remove try`,
+		Use:               "remove NAME",
+		Short:             "Forget a context; the files that it names stay",
+		Args:              exactly("NAME"),
+		ValidArgsFunction: a.completeContexts,
+		Example:           `  recount context remove try`,
 		RunE: func(_ *cobra.Command, args []string) error {
 			return a.changeContexts(func(c *contexts) error {
 				if _, known := c.Contexts[args[0]]; !known {
@@ -303,7 +324,8 @@ func (a *app) contextListCommand() *cobra.Command {
 				if x.Current {
 					mark = "*"
 				}
-				t.row(mark, x.Name, dash(first(x.Dev, strings.Join(x.Endpoints, " "))), dash(first(x.TokenFile, x.Cert)), x.words())
+				t.row(mark, x.Name, dash(first(x.Dev, strings.Join(x.Endpoints, " "))),
+					dash(first(x.TokenFile, x.Cert)), x.words())
 			}, "", "NAME", "CLUSTER", "CREDENTIAL", "MARK")
 			for _, name := range slices.Sorted(maps.Keys(c.Contexts)) {
 				if err := l.add(contextLine{name, name == c.Current, c.Contexts[name]}); err != nil {
@@ -320,7 +342,9 @@ func (a *app) contextListCommand() *cobra.Command {
 
 func (a *app) contextShowCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "show [NAME]", Short: "Show a context, without a name the current one", ValidArgsFunction: a.completeContexts,
+		Use:               "show [NAME]",
+		Short:             "Show a context, without a name the current one",
+		ValidArgsFunction: a.completeContexts,
 		Example: `  recount context show
   recount context show prod -o json`,
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -348,8 +372,9 @@ func (a *app) contextShowCommand() *cobra.Command {
 }
 
 func (a *app) showContext(x contextLine) error {
-	return a.show(x, "name", x.Name, "current", x.Current, "dev directory", dash(x.Dev), "endpoints", dash(strings.Join(x.Endpoints, " ")),
-		"authority", dash(x.CA), "token file", dash(x.TokenFile), "certificate", dash(x.Cert), "mark", x.words())
+	return a.show(x, "name", x.Name, "current", x.Current, "dev directory", dash(x.Dev), "endpoints",
+		dash(strings.Join(x.Endpoints, " ")), "authority", dash(x.CA), "token file", dash(x.TokenFile),
+		"certificate", dash(x.Cert), "mark", x.words())
 }
 
 func (a *app) completeContexts(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {

@@ -35,7 +35,7 @@ func (m about) text(name string) string {
 // id is the beginning of an id, which can be given where ids are taken.
 func (m about) id(name string) string { return term.ShortID(m.text(name), 12) }
 
-// minute is a moment as one reads it in a sentence; empty for none.
+// minute returns a moment as one reads it in a sentence, and "" for none.
 func (m about) minute(name string) string {
 	ns, err := strconv.ParseInt(m.text(name), 10, 64)
 	if err != nil || ns == 0 {
@@ -80,18 +80,22 @@ var deeds = map[event.Kind]func(about) string{
 		}
 		return s + during(" from ", m.minute("not_before")) + during(" until ", m.minute("not_after"))
 	},
-	event.KeyRevoked:       func(m about) string { return "revoked " + m.text("key_id") + during(" since ", m.minute("since")) },
+	event.KeyRevoked: func(m about) string {
+		return "revoked " + m.text("key_id") + during(" since ", m.minute("since"))
+	},
 	event.KeyRetired:       func(m about) string { return "retired " + m.text("key_id") },
 	event.KeySecretRetired: func(m about) string { return "retired the secret of " + m.text("key_id") },
 	event.Frozen:           func(m about) string { return "froze " + m.scope() },
 	event.Thawed:           func(m about) string { return "thawed " + m.scope() },
 	event.ShardsKnown:      func(m about) string { return "expects the shards " + m.text("patterns") },
 	event.TokenCreated: func(m about) string {
-		return fmt.Sprintf("made token %s of %s, %s%s", m.text("id"), m.text("name"), m.text("role"), during(" until ", m.minute("expires_at")))
+		return fmt.Sprintf("made token %s of %s, %s%s", m.text("id"), m.text("name"), m.text("role"),
+			during(" until ", m.minute("expires_at")))
 	},
 	event.TokenRevoked: func(m about) string { return "revoked token " + m.text("id") },
 	event.ActApproved: func(m about) string {
-		return fmt.Sprintf("approved %s: %s", m.text("act_op_id"), longHex.ReplaceAllStringFunc(m.text("request"), func(id string) string { return term.ShortID(id, 12) }))
+		return fmt.Sprintf("approved %s: %s", m.text("act_op_id"),
+			longHex.ReplaceAllStringFunc(m.text("request"), func(id string) string { return term.ShortID(id, 12) }))
 	},
 }
 
@@ -103,7 +107,7 @@ func during(word, at string) string {
 	return word + at
 }
 
-// deed is what an operator's event has done, in words.
+// deed says in words what an operator's event has done.
 func deed(i wire.ActItem) string {
 	for k, say := range deeds {
 		if k.String() == i.Kind {

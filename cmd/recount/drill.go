@@ -31,7 +31,7 @@ type drillStep struct {
 	Result  string  `json:"result"`
 }
 
-// drillReport is what -o json prints.
+// drillReport is the document that -o json prints.
 type drillReport struct {
 	Drill       string      `json:"drill"`
 	Submissions int         `json:"submissions"`
@@ -45,14 +45,18 @@ type drillReport struct {
 var errDrill = errors.New("the drill failed")
 
 func failf(format string, args ...any) error {
-	return &codedError{exitVerify, fmt.Errorf("%w: %w", errDrill, fmt.Errorf(format, args...)), "Run it again with --keep and look at the logs of the nodes."}
+	return &codedError{exitVerify, fmt.Errorf("%w: %w", errDrill, fmt.Errorf(format, args...)),
+		"Run it again with --keep and look at the logs of the nodes."}
 }
 
 func (a *app) drillCommand() *cobra.Command {
 	var d scratch
 	var count int
 	cmd := &cobra.Command{
-		Use: "drill key|bypass", Short: "Exercise an incident on a scratch cluster and print the timings", Args: exactly("key|bypass"), ValidArgs: []string{"key", "bypass"},
+		Use:       "drill key|bypass",
+		Short:     "Exercise an incident on a scratch cluster and print the timings",
+		Args:      exactly("key|bypass"),
+		ValidArgs: []string{"key", "bypass"},
 		Long: `drill starts its own cluster on this machine, fills it, stages the incident, and handles it with the commands of the
 runbook. After every step it checks that all nodes agree. It touches no other ledger.
 
@@ -63,7 +67,10 @@ Run it every quarter, and time people, not only machines.`,
 		Example: `  recount drill key
   recount drill bypass --submissions 10000 -o json`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			play := map[string]func(*drill, context.Context) error{"key": (*drill).key, "bypass": (*drill).bypass}[args[0]]
+			play := map[string]func(*drill, context.Context) error{
+				"key":    (*drill).key,
+				"bypass": (*drill).bypass,
+			}[args[0]]
 			switch {
 			case play == nil:
 				return usagef("unknown drill %q; known are key and bypass", args[0])
@@ -78,12 +85,14 @@ Run it every quarter, and time people, not only machines.`,
 	cmd.Flags().IntVar(&count, "submissions", 100_000, "honest submissions before the incident")
 	cmd.Flags().IntVar(&d.nodes, "nodes", 3, "nodes of the scratch cluster: 1, 3 or 5")
 	cmd.Flags().StringVar(&d.binary, "node-binary", "", "recount-node (default: beside this tool, else in PATH)")
-	cmd.Flags().StringVar(&d.parent, "dir", "", "where the scratch directory is made (default: the directory for temporary files)")
+	cmd.Flags().StringVar(&d.parent, "dir", "",
+		"where the scratch directory is made (default: the directory for temporary files)")
 	cmd.Flags().BoolVar(&d.keep, "keep", false, "keep the scratch directory")
 	return cmd
 }
 
-func (a *app) runDrill(ctx context.Context, name string, s *scratch, count int, play func(*drill, context.Context) error) (err error) {
+func (a *app) runDrill(ctx context.Context, name string, s *scratch, count int,
+	play func(*drill, context.Context) error) (err error) {
 	if err := s.prepare(); err != nil {
 		return err
 	}
@@ -123,7 +132,8 @@ func (d *drill) command(ctx context.Context, name string, want int, v any, args 
 		sub := &app{in: strings.NewReader(""), out: &out, err: &talk, env: d.a.env}
 		code := sub.run(ctx, append(args, "--dev", d.cluster.dir, "-o", "json", "-q"))
 		if code != want {
-			return "", failf("recount %s: exit code %d, want %d: %s", strings.Join(args, " "), code, want, strings.TrimSpace(talk.String()))
+			return "", failf("recount %s: exit code %d, want %d: %s", strings.Join(args, " "), code, want,
+				strings.TrimSpace(talk.String()))
 		}
 		if v == nil {
 			return "done", nil

@@ -30,13 +30,13 @@ type scratch struct {
 	honest, leak *specimens
 }
 
-// The secrets of a drill; they are worth nothing outside of it.
+// The secrets of a drill. They are worth nothing outside of it.
 const (
 	drillHonestKey = "drill: the key of the honest agents"
 	drillLeakedKey = "drill: the key that leaks"
 )
 
-// scratchPorts is how many ports a cluster of recount-node dev takes, from the first one on.
+// scratchPorts is the number of ports that a cluster of recount-node dev takes, from the first one on.
 const scratchPorts = 50
 
 func (s *scratch) prepare() (err error) {
@@ -63,9 +63,11 @@ func (s *scratch) start(a *app) error {
 	if err != nil {
 		return err
 	}
-	s.process = exec.Command(s.binary, "dev", "--dir", s.dir, "--nodes", fmt.Sprint(s.nodes), "--base-port", fmt.Sprint(port))
-	s.process.Env = append(os.Environ(), "PCS_HMAC_KEYS="+drillHonestKey+","+drillLeakedKey, "PCS_SIGN_ALG=hmac", "TOKEN_RATE=0",
-		"PCS_HMAC_KEY=", "PCS_ED25519_PUB_B64=", "PCS_HMAC_KEY_FILE=", "PCS_HMAC_KEYS_FILE=", "PCS_ED25519_PUB_B64_FILE=")
+	s.process = exec.Command(s.binary, "dev", "--dir", s.dir, "--nodes", fmt.Sprint(s.nodes), "--base-port",
+		fmt.Sprint(port))
+	s.process.Env = append(os.Environ(), "PCS_HMAC_KEYS="+drillHonestKey+","+drillLeakedKey, "PCS_SIGN_ALG=hmac",
+		"TOKEN_RATE=0", "PCS_HMAC_KEY=", "PCS_ED25519_PUB_B64=", "PCS_HMAC_KEY_FILE=", "PCS_HMAC_KEYS_FILE=",
+		"PCS_ED25519_PUB_B64_FILE=")
 	s.process.SysProcAttr = ownGroup()
 	log, err := os.Create(filepath.Join(s.dir, "dev.log"))
 	if err != nil {
@@ -83,7 +85,8 @@ func (s *scratch) start(a *app) error {
 	line, err := bufio.NewReader(out).ReadBytes('\n')
 	var ready struct{ Ready bool }
 	if err = errors.Join(err, json.Unmarshal(line, &ready)); err != nil || !ready.Ready {
-		return &codedError{exitUnavailable, fmt.Errorf("the scratch cluster did not start: %w", err), "Its log: " + log.Name()}
+		return &codedError{exitUnavailable, fmt.Errorf("the scratch cluster did not start: %w", err),
+			"Its log: " + log.Name()}
 	}
 	go func() { _, _ = io.Copy(io.Discard, out) }()
 	sub := &app{devDir: s.dir, env: a.env, err: io.Discard}
@@ -91,7 +94,8 @@ func (s *scratch) start(a *app) error {
 	return err
 }
 
-// freePorts finds room for a cluster. Another process may take it before the cluster does; then the drill says so.
+// freePorts finds room for a cluster. Another process may take it before the cluster does. Then the drill says
+// so.
 func freePorts() (int, error) {
 	for base := 19440; base < 60000; base += 1000 {
 		free := true
@@ -124,12 +128,13 @@ func (s *scratch) close() error {
 	return os.RemoveAll(s.dir)
 }
 
-// loaders is how many submissions of a drill are under way at once.
+// loaders is the number of submissions of a drill that are under way at once.
 const loaders = 64
 
-// load submits records number 0 to count-1 and counts the answers by status. Records of one shard go one after the other, in
-// the order of their numbers.
-func (s *scratch) load(ctx context.Context, count int, record func(i int) (body []byte, err error)) (map[int]int, error) {
+// load submits records number 0 to count-1 and counts the answers by status. Records of one shard go one after
+// the other, in the order of their numbers.
+func (s *scratch) load(ctx context.Context, count int,
+	record func(i int) (body []byte, err error)) (map[int]int, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var mu sync.Mutex
@@ -163,7 +168,7 @@ func (s *scratch) load(ctx context.Context, count int, record func(i int) (body 
 	return statuses, context.Cause(ctx)
 }
 
-// submit gives the status of the answer; refusals are answers.
+// submit returns the status of the answer. Refusals are answers.
 func (s *scratch) submit(ctx context.Context, body []byte) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()

@@ -45,7 +45,8 @@ func (d *drill) honestPass(ctx context.Context, epoch int64) error {
 // recounted builds the generation, holds its flips against what is expected, and activates it.
 func (d *drill) recounted(ctx context.Context, n uint32, direct, knockOn int) error {
 	number := fmt.Sprint(n)
-	if err := d.command(ctx, "every node has rebuilt and compared all history", exitOK, nil, "generation", "status", number, "--wait"); err != nil {
+	if err := d.command(ctx, "every node has rebuilt and compared all history", exitOK, nil, "generation",
+		"status", number, "--wait"); err != nil {
 		return err
 	}
 	var diff wire.DiffAnswer
@@ -57,16 +58,19 @@ func (d *drill) recounted(ctx context.Context, n uint32, direct, knockOn int) er
 		return failf("%d direct and %d knock-on flips, want %d and %d", diff.Direct, diff.KnockOn, direct, knockOn)
 	}
 	var act wire.ActivateAnswer
-	if err := d.command(ctx, "switch on every node", exitOK, &act, "generation", "activate", number, "--diff", diff.Digest, "--reason", "drill"); err != nil {
+	if err := d.command(ctx, "switch on every node", exitOK, &act, "generation", "activate", number, "--diff",
+		diff.Digest, "--reason", "drill"); err != nil {
 		return err
 	}
-	d.tell("generation %d answers after event %d; %d of %d voters reported the diff", act.Generation, act.Seq, len(act.Reporters), len(act.Reporters)+len(act.Absent))
+	d.tell("generation %d answers after event %d; %d of %d voters reported the diff", act.Generation, act.Seq,
+		len(act.Reporters), len(act.Reporters)+len(act.Absent))
 	return nil
 }
 
 // key: a thief signs with a key of an agent, into shards of its own and over epochs of others.
 func (d *drill) key(ctx context.Context) error {
-	if err := d.command(ctx, "the expected shards are known", exitOK, nil, "known-shards", "add", "lab-*", "--reason", "drill"); err != nil {
+	if err := d.command(ctx, "the expected shards are known", exitOK, nil, "known-shards", "add", "lab-*",
+		"--reason", "drill"); err != nil {
 		return err
 	}
 	if err := d.fill(ctx); err != nil {
@@ -84,14 +88,17 @@ func (d *drill) key(ctx context.Context) error {
 		return err
 	}
 	var in incident.Key
-	err = d.command(ctx, "revoke, list, bundle, start the recount", exitOK, &in, "incident", "key", leaked.ID, "--yes", "--since", wire.Time(since.Add(-time.Second)),
-		"--reason", "drill", "--ticket", "DRILL", "--out", d.out, "--hindsight")
+	err = d.command(ctx, "revoke, list, bundle, start the recount", exitOK, &in, "incident", "key", leaked.ID,
+		"--yes", "--since", wire.Time(since.Add(-time.Second)), "--reason", "drill", "--ticket", "DRILL", "--out",
+		d.out, "--hindsight")
 	if err != nil {
 		return err
 	}
-	d.tell("revoked at event %d; %d signed since, %d shards, %d unknown", in.RevokedSeq, in.SignedSince, len(in.ByShard), len(in.UnknownShards))
+	d.tell("revoked at event %d; %d signed since, %d shards, %d unknown", in.RevokedSeq, in.SignedSince,
+		len(in.ByShard), len(in.UnknownShards))
 	if in.SignedSince != stolen || len(in.UnknownShards) != (min(stolen, loaders)+1)/2 {
-		return failf("%d records of the thief were sent, the incident lists %d in unknown shards %v", stolen, in.SignedSince, in.UnknownShards)
+		return failf("%d records of the thief were sent, the incident lists %d in unknown shards %v", stolen,
+			in.SignedSince, in.UnknownShards)
 	}
 	if err := d.recounted(ctx, in.Hindsight, stolen, min(stolen, loaders)/2); err != nil {
 		return err
@@ -134,7 +141,11 @@ func (d *drill) thiefIsOut(ctx context.Context) error {
 			if err != nil || status != 403 {
 				return "", failf("node %d answered a new record of the thief %d: %w", i+1, status, err)
 			}
-			page, err := d.cluster.client.At(i).AuditPage(ctx, client.AuditQuery{Shard: "lab-01", Outcome: wire.OutcomeAccepted, Limit: 1000})
+			page, err := d.cluster.client.At(i).AuditPage(ctx, client.AuditQuery{
+				Shard:   "lab-01",
+				Outcome: wire.OutcomeAccepted,
+				Limit:   1000,
+			})
 			if err != nil {
 				return "", err
 			}
@@ -164,13 +175,14 @@ func (d *drill) bypass(ctx context.Context) error {
 	if err := d.behind(ctx, min(forged, loaders)); err != nil {
 		return err
 	}
-	birds := d.cluster.nodes // one unsigned canary per node is let through
+	birds := d.cluster.nodes // one unsigned canary per node is accepted
 	var seen canaryReport
 	if err := d.command(ctx, "the canary is accepted: incident", exitVerify, &seen, "canary"); err != nil {
 		return err
 	}
 	d.tell("%d of %d canaries let through", seen.LetThrough, seen.Sent)
-	if err := d.command(ctx, "freeze", exitOK, nil, "freeze", "--reason", "canary accepted", "--ticket", "DRILL"); err != nil {
+	if err := d.command(ctx, "freeze", exitOK, nil, "freeze", "--reason", "canary accepted", "--ticket",
+		"DRILL"); err != nil {
 		return err
 	}
 	if err := d.frozen(ctx); err != nil {
@@ -179,11 +191,13 @@ func (d *drill) bypass(ctx context.Context) error {
 	if err := d.command(ctx, "the canary is stopped only by the freeze", exitVerify, &seen, "canary"); err != nil {
 		return err
 	}
-	if d.tell("%d of %d canaries stopped only by the freeze", seen.Frozen, seen.Sent); seen.Frozen != birds || seen.LetThrough != 0 {
+	if d.tell("%d of %d canaries stopped only by the freeze", seen.Frozen, seen.Sent); seen.Frozen != birds ||
+		seen.LetThrough != 0 {
 		return failf("%d canaries were accepted during the freeze, %d frozen", seen.LetThrough, seen.Frozen)
 	}
 	var g wire.GenerationAnswer
-	if err := d.command(ctx, "recount all history under the sound policy", exitOK, &g, "generation", "start", "--policy", good, "--reason", "drill", "--ticket", "DRILL"); err != nil {
+	if err := d.command(ctx, "recount all history under the sound policy", exitOK, &g, "generation", "start",
+		"--policy", good, "--reason", "drill", "--ticket", "DRILL"); err != nil {
 		return err
 	}
 	if err := d.recounted(ctx, g.Generation, forged, min(forged, loaders)); err != nil {
@@ -213,7 +227,8 @@ func (d *drill) plant(ctx context.Context) (good string, err error) {
 				good = p.ID
 			}
 		}
-		lax := "kernel: 1\nsignature: {required: false, profiles: [f9, py, es, go, go-fold, py-utf8, ryu, bin, py-bin]}\n"
+		lax := "kernel: 1\n" +
+			"signature: {required: false, profiles: [f9, py, es, go, go-fold, py-utf8, ryu, bin, py-bin]}\n"
 		p, err := d.cluster.client.PublishPolicy(ctx, wire.PolicyRequest{Document: lax, Act: wire.Act{Reason: "drill"}})
 		if err != nil {
 			return "", err

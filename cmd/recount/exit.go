@@ -16,7 +16,7 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// The exit codes; scripts depend on them.
+// The exit codes. Scripts depend on them.
 const (
 	exitOK = iota
 	exitFailed
@@ -75,7 +75,8 @@ func exitCode(err error) int {
 	return exitFailed
 }
 
-// explain prints what failed, on one line, and below it, indented, further lines and what to do next. command is what was asked for.
+// explain prints what failed, on one line, and below it, indented, further lines and what to do next. command
+// is what was asked for.
 func (a *app) explain(err error, command string) {
 	text := "interrupted"
 	if !errors.Is(err, context.Canceled) {
@@ -106,7 +107,8 @@ func (a *app) nextStep(err error, command string) string {
 	case errors.As(err, &problem) && problem.Code == wire.CodeUnauthorized:
 		return a.place.credentialStep()
 	case errors.As(err, &problem) && problem.Code == wire.CodeApprovalNeeded:
-		return fmt.Sprintf("Another actor looks with \"recount approve show %[1]s\" and says \"recount approve %[1]s --run\": that carries it out as it was asked for. --wait-approval lets this command wait.",
+		return fmt.Sprintf("Another actor looks with \"recount approve show %[1]s\" and says \"recount approve "+
+			"%[1]s --run\": that carries it out as it was asked for. --wait-approval lets this command wait.",
 			shellWord(first(a.opID, "OP_ID")))
 	case errors.Is(err, client.ErrNotFound):
 		return listOf(command)
@@ -114,13 +116,16 @@ func (a *app) nextStep(err error, command string) string {
 	return nextStep(err)
 }
 
-// credentialStep says what this tool knows of credentials that were refused. A node does not tell what was wrong with them.
+// credentialStep says what this tool knows of credentials that were refused. A node does not tell what was
+// wrong with them.
 func (p place) credentialStep() string {
 	switch {
 	case p.TokenFile == "" && p.Cert == "":
-		return "No token was given (" + p.Source + "): give its file with --token-file; operators make tokens with \"recount token create\"."
+		return "No token was given (" + p.Source +
+			"): give its file with --token-file; operators make tokens with \"recount token create\"."
 	case p.TokenFile == "":
-		return "The node does not take the client certificate " + p.Cert + certificateFault(p.Cert) + "; docs/roles.md says what it must be."
+		return "The node does not take the client certificate " + p.Cert + certificateFault(p.Cert) +
+			"; docs/roles.md says what it must be."
 	}
 	text, err := os.ReadFile(p.TokenFile)
 	if err != nil {
@@ -128,9 +133,11 @@ func (p place) credentialStep() string {
 	}
 	_, id, err := wire.ParseToken(strings.TrimSpace(string(text)))
 	if err != nil {
-		return "What " + p.TokenFile + " holds is no token, or a part of one: a token begins with rct_ and ends with a checksum that fits."
+		return "What " + p.TokenFile +
+			" holds is no token, or a part of one: a token begins with rct_ and ends with a checksum that fits."
 	}
-	return fmt.Sprintf("This cluster does not know the token %s of %s, or it has expired or was revoked. Is it the right cluster (%s)? An operator sees its state with \"recount token list\".",
+	return fmt.Sprintf("This cluster does not know the token %s of %s, or it has expired or was revoked. Is it "+
+		"the right cluster (%s)? An operator sees its state with \"recount token list\".",
 		id, p.TokenFile, p.Source)
 }
 
@@ -148,15 +155,18 @@ func certificateFault(path string) string {
 	case time.Now().After(leaf.NotAfter):
 		return ", which expired at " + wire.Time(leaf.NotAfter)
 	}
-	return fmt.Sprintf(" (%s, serial number %s): another authority signed it, it names another cluster, or it was revoked", leaf.Subject, leaf.SerialNumber.Text(16))
+	return fmt.Sprintf(" (%s, serial number %s): another authority signed it, "+
+		"it names another cluster, or it was revoked", leaf.Subject, leaf.SerialNumber.Text(16))
 }
 
 // listOf names the command that lists what was asked for and not found.
 func listOf(command string) string {
 	for _, l := range []struct{ command, lists string }{
-		{"recount keys", "recount keys list"}, {"recount incident", "recount keys list"}, {"recount policy", "recount policy list"},
-		{"recount generation", "recount generation list"}, {"recount approve", "recount approve list"}, {"recount token", "recount token list"},
-		{"recount shards", "recount shards"}, {"recount get", "recount audit"}, {"recount freeze", "recount freezes"}, {"recount thaw", "recount freezes"},
+		{"recount keys", "recount keys list"}, {"recount incident", "recount keys list"},
+		{"recount policy", "recount policy list"}, {"recount generation", "recount generation list"},
+		{"recount approve", "recount approve list"}, {"recount token", "recount token list"},
+		{"recount shards", "recount shards"}, {"recount get", "recount audit"},
+		{"recount freeze", "recount freezes"}, {"recount thaw", "recount freezes"},
 	} {
 		if strings.HasPrefix(command, l.command) {
 			return fmt.Sprintf("%q lists what there is.", l.lists)
@@ -179,9 +189,11 @@ func nextStep(err error) string {
 	case errors.Is(err, client.ErrUntrusted):
 		return untrustedStep(err)
 	case errors.As(err, &problem) && problem.Code == wire.CodeForbidden:
-		return "Ask with credentials that may, or let somebody else do it; docs/roles.md has the table, and operators make tokens: \"recount token create\"."
+		return "Ask with credentials that may, or let somebody else do it; docs/roles.md has the table, and " +
+			"operators make tokens: \"recount token create\"."
 	case errors.As(err, &problem) && problem.Code == wire.CodeStale:
-		return "Look again at what stands: \"recount generation list\", \"recount generation diff N\", \"recount freezes\", \"recount keys list\"."
+		return "Look again at what stands: \"recount generation list\", \"recount generation diff N\", " +
+			"\"recount freezes\", \"recount keys list\"."
 	case errors.As(err, &problem) && problem.Code == wire.CodeNoAgreement:
 		return "Nothing was switched. \"recount generation status N\" shows what each node reports."
 	case errors.As(err, &problem) && problem.Code == wire.CodeDiskFull:
@@ -191,13 +203,16 @@ func nextStep(err error) string {
 	case errors.As(err, &problem) && problem.Code == wire.CodeFrozen:
 		return "Keep what was not taken and send it again later; \"recount freezes\" says what is frozen and why."
 	case errors.As(err, &problem) && problem.Code == wire.CodeNoLeader:
-		return "Most nodes must run and see each other: \"recount cluster status\". Until then --local reads what one node knows."
+		return "Most nodes must run and see each other: \"recount cluster status\". Until then --local reads " +
+			"what one node knows."
 	case errors.As(err, &problem) && problem.Code == wire.CodeClock:
-		return "Compare the clocks of the nodes (\"date -u\") and set right those that are wrong; /readyz?verbose of each node says how far its clock is off."
+		return "Compare the clocks of the nodes (\"date -u\") and set right those that are wrong; " +
+			"/readyz?verbose of each node says how far its clock is off."
 	case errors.As(err, &problem) && problem.Type != "":
 		return fmt.Sprintf("\"recount explain %s\" says what this means and what to do.", problem.Code)
 	case errors.Is(err, client.ErrUnavailable):
-		return "Check that the nodes run (\"recount cluster status\") and try again, if need be with a longer --timeout."
+		return "Check that the nodes run (\"recount cluster status\") and try again, if need be with a longer " +
+			"--timeout."
 	case errors.Is(err, client.ErrProtocol):
 		return "Something else answers at this endpoint; check --endpoint."
 	}
@@ -211,11 +226,14 @@ func untrustedStep(err error) string {
 	var notTLS tls.RecordHeaderError
 	switch {
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		return "Renew the node's certificate (recount-node certs create-node, docs/tls-mtls.md), or set the clock of this machine."
+		return "Renew the node's certificate (recount-node certs create-node, docs/tls-mtls.md), or set the " +
+			"clock of this machine."
 	case errors.As(err, &name):
-		return "Use a host name that is in the node's certificate, or make one with this name: recount-node certs create-node --host."
+		return "Use a host name that is in the node's certificate, or make one with this name: recount-node " +
+			"certs create-node --host."
 	case errors.As(err, &notTLS), errors.Is(err, http.ErrSchemeMismatch):
 		return "What answers at this endpoint does not speak TLS; check the port in --endpoint."
 	}
-	return "Give the authority that signed the node's certificate with --ca FILE, or the cluster's directory with --dev DIR."
+	return "Give the authority that signed the node's certificate with --ca FILE, or the cluster's directory " +
+		"with --dev DIR."
 }

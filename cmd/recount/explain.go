@@ -54,7 +54,8 @@ as stale or no_leader, or an HTTP status, such as 409.`,
 				return a.listCodes(found)
 			}
 			e := newExplained(found[0])
-			return a.show(e, "code", e.Code, "title", e.Title, "status", e.Status, "exit code of recount", e.Exit, "about", e.About)
+			return a.show(e, "code", e.Code, "title", e.Title, "status", e.Status, "exit code of recount", e.Exit,
+				"about", e.About)
 		},
 	}
 }
@@ -80,18 +81,24 @@ func codesOf(text string) (found []wire.CodeInfo, err error) {
 		if n := cli.Nearest(name, codeNames()); n != "" {
 			near = fmt.Sprintf(", did you mean %q?", n)
 		}
-		return nil, &codedError{exitNotFound, fmt.Errorf("no problem has the code %q%s", text, near), "The codes are " + strings.Join(codeNames(), ", ") + "."}
+		return nil, &codedError{exitNotFound, fmt.Errorf("no problem has the code %q%s", text, near),
+			"The codes are " + strings.Join(codeNames(), ", ") + "."}
 	}
 	return found, nil
 }
 
 // exitOf is the exit code with which this tool ends for a problem of the code.
 func exitOf(info wire.CodeInfo) int {
-	return exitCode(&client.Error{Status: info.Status, Problem: wire.NewProblem(info.Code, ""), MaySent: info.Code == wire.CodeOutcomeUnknown})
+	return exitCode(&client.Error{
+		Status:  info.Status,
+		Problem: wire.NewProblem(info.Code, ""),
+		MaySent: info.Code == wire.CodeOutcomeUnknown,
+	})
 }
 
 func (a *app) listCodes(all []wire.CodeInfo) error {
-	l := newList(a, func(t *table, e explained) { t.row(e.Code, e.Status, e.Exit, e.Title) }, "CODE", "STATUS", "EXIT CODE", "TITLE")
+	l := newList(a, func(t *table, e explained) { t.row(e.Code, e.Status, e.Exit, e.Title) }, "CODE", "STATUS",
+		"EXIT CODE", "TITLE")
 	for _, info := range all {
 		if err := l.add(newExplained(info)); err != nil {
 			return err

@@ -17,13 +17,17 @@ import (
 )
 
 func (a *app) exportCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "export", Short: "Export a part of the ledger to read and check without a node", Args: exactly(),
+	cmd := &cobra.Command{
+		Use:   "export",
+		Short: "Export a part of the ledger to read and check without a node",
+		Args:  exactly(),
 		Long: `export copies a range of the ledger out of the cluster. It reads only and needs a token of the role auditor. docs/auditing.md
 shows which command answers which question of an auditor.`,
 		Example: `  recount export dir november --since 2026-11-01 --until 2026-12-01
   recount export verify november
   recount export postgres --print-schema | psql audit`,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
 	cmd.AddCommand(a.exportDirCommand(), a.exportVerifyCommand(), a.exportPostgresCommand())
 	return cmd
 }
@@ -38,7 +42,9 @@ type exportFlags struct {
 func (a *app) exportDirCommand() *cobra.Command {
 	var f exportFlags
 	cmd := &cobra.Command{
-		Use: "dir DIR", Short: "Write a range of the ledger into a directory that can be checked without a node", Args: exactly("DIR"),
+		Use:   "dir DIR",
+		Short: "Write a range of the ledger into a directory that can be checked without a node",
+		Args:  exactly("DIR"),
 		Long: `dir makes the directory DIR, which must not be there or be empty. It holds the events of the range with the records byte for
 byte, the answers of the ledger, all policies, the public parts of the keys, the operations, the digests of the
 log at both ends, a table for spreadsheets and a page to read and print (index.html). Secrets are in no export.
@@ -75,7 +81,16 @@ func (f *exportFlags) options(a *app, dir string) (o export.Options, err error) 
 	if f.to != 0 && f.to < f.from {
 		return o, usagef("--to-seq %d is below --from-seq %d", f.to, f.from)
 	}
-	o = export.Options{Dir: dir, FromSeq: f.from, ToSeq: f.to, Shard: f.shard, Local: a.local, Tool: "recount " + version.Version, At: time.Now(), Timeout: a.timeout}
+	o = export.Options{
+		Dir:     dir,
+		FromSeq: f.from,
+		ToSeq:   f.to,
+		Shard:   f.shard,
+		Local:   a.local,
+		Tool:    "recount " + version.Version,
+		At:      time.Now(),
+		Timeout: a.timeout,
+	}
 	if o.Since, err = a.past(f.since); err != nil {
 		return o, err
 	}
@@ -85,7 +100,7 @@ func (f *exportFlags) options(a *app, dir string) (o export.Options, err error) 
 	return o, spanOfTimes(o.Since, o.Until)
 }
 
-// exported is what export dir says of what it made.
+// exported describes the directory that export dir made.
 type exported struct {
 	Dir         string          `json:"dir"`
 	ManifestSum string          `json:"manifest_sum"`
@@ -112,15 +127,20 @@ func (a *app) exportDir(ctx context.Context, o export.Options) error {
 		size += uint64(f.Size)
 	}
 	r := m.Range
-	if err := a.show(exported{o.Dir, m.Sum, *m}, "directory", o.Dir, "cluster", m.ClusterID, "events", fmt.Sprintf("%d to %d", r.FromSeq, r.ToSeq), "shard", dash(r.Shard),
-		"log time", r.FirstTime+" to "+r.LastTime, "submissions", m.Counts.Submissions, "acts", m.Counts.Acts, "policies", m.Counts.Policies, "keys", m.Counts.Keys,
-		"files", len(m.Files)+2, "size", bytesText(&size), "log digest", m.End.Log, "manifest sum", m.Sum); err != nil {
+	if err := a.show(exported{o.Dir, m.Sum, *m}, "directory", o.Dir, "cluster", m.ClusterID, "events",
+		fmt.Sprintf("%d to %d", r.FromSeq, r.ToSeq), "shard", dash(r.Shard), "log time",
+		r.FirstTime+" to "+r.LastTime, "submissions", m.Counts.Submissions, "acts", m.Counts.Acts, "policies",
+		m.Counts.Policies, "keys", m.Counts.Keys, "files", len(m.Files)+2, "size", bytesText(&size), "log digest",
+		m.End.Log, "manifest sum", m.Sum); err != nil {
 		return err
 	}
 	if o.Shard != "" && m.Counts.Submissions == 0 {
-		a.talk("Note: no submission in this range names shard %q. Is it written right? \"recount shards\" lists them.", o.Shard)
+		a.talk("Note: no submission in this range names shard %q. Is it written right? \"recount shards\" lists them.",
+			o.Shard)
 	}
-	a.talk("Check it with \"recount export verify %s\". Whoever knows the manifest sum from elsewhere can tell whether it is this export.", shellWord(o.Dir))
+	a.talk("Check it with \"recount export verify %s\". Whoever knows the manifest sum from elsewhere can tell "+
+		"whether it is this export.",
+		shellWord(o.Dir))
 	return nil
 }
 
@@ -130,13 +150,17 @@ func exportError(err error) error {
 	case errors.Is(err, export.ErrExists):
 		return &codedError{exitUsage, err, "Nothing was written. Name a directory that is not there yet."}
 	case errors.Is(err, export.ErrRange):
-		return &codedError{exitNotFound, err, "Nothing was written. \"recount digest\" shows the last event, \"recount audit --last 1\" the last submission."}
+		return &codedError{exitNotFound, err,
+			"Nothing was written. \"recount digest\" shows the last event, \"recount audit --last 1\" the last " +
+				"submission."}
 	case errors.Is(err, export.ErrDiffers):
-		return &codedError{exitVerify, err, "Nothing was written. Compare the nodes with \"recount digest\" and keep their data directories."}
+		return &codedError{exitVerify, err,
+			"Nothing was written. Compare the nodes with \"recount digest\" and keep their data directories."}
 	case errors.Is(err, client.ErrCursorGone):
 		return &codedError{exitUnavailable, err, "Nothing was written. Another generation answers now; start again."}
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.ENOTDIR):
-		return &codedError{exitUsage, err, "Nothing was written. Name a directory that is not there yet, in one that is."}
+		return &codedError{exitUsage, err,
+			"Nothing was written. Name a directory that is not there yet, in one that is."}
 	}
 	return err
 }

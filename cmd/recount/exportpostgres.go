@@ -14,7 +14,7 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// postgresFlags are what export postgres is told.
+// postgresFlags has the flags of export postgres.
 type postgresFlags struct {
 	schema, follow, full bool
 	after                string
@@ -40,8 +40,10 @@ A row that no recount flipped keeps the reason, policy and D_hat of the generati
 	}
 	flags := cmd.Flags()
 	flags.BoolVar(&f.schema, "print-schema", false, "print the tables and views instead; asks no node")
-	flags.StringVar(&f.after, "after", "", "where the tables are: generation and seq of recount_cursor (default: they are empty)")
-	flags.BoolVar(&f.full, "full", false, "read every row again, so that reason, policy and D_hat are those of the active generation")
+	flags.StringVar(&f.after, "after", "",
+		"where the tables are: generation and seq of recount_cursor (default: they are empty)")
+	flags.BoolVar(&f.full, "full", false,
+		"read every row again, so that reason, policy and D_hat are those of the active generation")
 	flags.BoolVar(&f.follow, "follow", false, "go on until interrupted")
 	cli.Span(flags, &f.every, "every", 2*time.Second, "with --follow: how often to look")
 	return cmd
@@ -75,8 +77,17 @@ func (a *app) exportPostgres(ctx context.Context, f *postgresFlags) error {
 		return err
 	}
 	rows := uint64(0)
-	feed := &pgscript.Feed{Source: c, To: a.out, Cluster: v.ClusterID, After: after, Full: f.full, Local: a.local, Timeout: a.timeout, Said: a.talk,
-		Batch: func(n uint64, _ pgscript.Cursor) { rows += n }}
+	feed := &pgscript.Feed{
+		Source:  c,
+		To:      a.out,
+		Cluster: v.ClusterID,
+		After:   after,
+		Full:    f.full,
+		Local:   a.local,
+		Timeout: a.timeout,
+		Said:    a.talk,
+		Batch:   func(n uint64, _ pgscript.Cursor) { rows += n },
+	}
 	if !f.follow {
 		if err := feed.Run(ctx); err != nil {
 			return err
@@ -87,8 +98,8 @@ func (a *app) exportPostgres(ctx context.Context, f *postgresFlags) error {
 	return a.followPostgres(ctx, feed, f.every)
 }
 
-// followPostgres runs a feed again and again. When the nodes are away it waits for them; a database that is away ends it, because
-// psql ends.
+// followPostgres runs a feed again and again. When the nodes are away it waits for them. A database that is
+// away ends it, because psql ends.
 func (a *app) followPostgres(ctx context.Context, feed *pgscript.Feed, every time.Duration) error {
 	look := time.NewTicker(every)
 	defer look.Stop()

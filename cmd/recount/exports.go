@@ -9,7 +9,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// formatEnv is the value of -o that makes a command print one line for eval in a shell. Only commands with exportsVars take it.
+// formatEnv is the value of -o that makes a command print one line for eval in a shell. Only commands with
+// exportsVars take it.
 const formatEnv = "env"
 
 // varsOf is the annotation of a command that can set variables: their names, with a space between two.
@@ -20,8 +21,8 @@ func exportsVars(names ...string) map[string]string {
 	return map[string]string{varsOf: strings.Join(names, " ")}
 }
 
-// exportVars turns -o env of a command that can set variables into a table on stderr, for whoever reads, and leaves stdout to
-// setVars.
+// exportVars turns -o env of a command that can set variables into a table on stderr, for whoever reads, and
+// leaves stdout to setVars.
 func (a *app) exportVars(cmd *cobra.Command) {
 	if a.format != formatEnv || cmd.Annotations[varsOf] == "" {
 		return
@@ -32,8 +33,8 @@ func (a *app) exportVars(cmd *cobra.Command) {
 	}
 }
 
-// setVars prints the line that sets variables, given as names and values, when -o env asks for it. A variable without a value is
-// unset: a value of an earlier command must not pass for one of this.
+// setVars prints the line that sets variables, given as names and values, when -o env asks for it. A variable
+// without a value is unset: a value of an earlier command must not pass for one of this.
 func (a *app) setVars(pairs ...string) error {
 	if a.vars == nil {
 		return nil
@@ -91,8 +92,8 @@ func shellWord(text string) string {
 	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
 }
 
-// commandLine is a command to paste that asks the cluster that this one has asked, as it was named. Options come in pairs of a
-// flag and its value. Those without a value are left out.
+// commandLine is a command to paste that asks the cluster that this one has asked, as it was named. Options
+// come in pairs of a flag and its value. Those without a value are left out.
 func (a *app) commandLine(command string, options ...string) string {
 	words := []string{command}
 	options = append(options, a.placeOptions()...)
@@ -104,8 +105,9 @@ func (a *app) commandLine(command string, options ...string) string {
 	return strings.Join(words, " ")
 }
 
-// placeOptions are the flags of this command line that name a cluster and a credential, in pairs. A context is named also where it was the
-// current one or that of the environment: another shell, or "context use", would send the line elsewhere.
+// placeOptions are the flags of this command line that name a cluster and a credential, in pairs. A context is
+// named also where it was the current one or that of the environment: another shell, or "context use", would
+// send the line elsewhere.
 func (a *app) placeOptions() (options []string) {
 	options = append(options, "--dev", a.devDir, "--context", first(a.contextName, a.place.Context))
 	for _, e := range a.endpoints {

@@ -54,7 +54,8 @@ The exit code is 0 when no check failed, and 7 when one did.`,
 			return a.exportVerify(cmd.Context(), args[0], o)
 		},
 	}
-	cmd.Flags().StringArrayVar(&secrets, "hmac-key-file", nil, "also check signatures with this HMAC secret, repeatable")
+	cmd.Flags().StringArrayVar(&secrets, "hmac-key-file", nil,
+		"also check signatures with this HMAC secret, repeatable")
 	cmd.Flags().BoolVar(&recount, "recount", false, "fold the whole ledger again and compare every answer, in memory")
 	cmd.Flags().StringVar(&sum, "sum", "", "expected sum of the manifest, as export dir printed it")
 	return cmd
@@ -108,7 +109,8 @@ func (a *app) showReport(r *export.Report) error {
 		if r.Shard != "" {
 			of = ", shard " + r.Shard
 		}
-		a.talk("All checks hold: events %d to %d of ledger %s%s, log digest %s.", r.FromSeq, r.ToSeq, r.ClusterID, of, r.LogDigest)
+		a.talk("All checks hold: events %d to %d of ledger %s%s, log digest %s.", r.FromSeq, r.ToSeq, r.ClusterID,
+			of, r.LogDigest)
 	}
 	return nil
 }

@@ -40,7 +40,8 @@ func (w *work) tell(stage string, done, total uint64) {
 		w.stage, w.bar = stage, nil
 		w.began, w.said = now, now
 		if w.all != nil {
-			w.bar = w.all.AddBar(int64(max(total, 1)), mpb.PrependDecorators(decor.Name(stage+" "), decor.CountersNoUnit("%d / %d ")),
+			w.bar = w.all.AddBar(int64(max(total, 1)),
+				mpb.PrependDecorators(decor.Name(stage+" "), decor.CountersNoUnit("%d / %d ")),
 				mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return " " + w.text() })))
 		}
 	}
@@ -80,7 +81,7 @@ func (w *work) end() {
 	w.all.Wait()
 }
 
-// pace is how far a stage has come in which time.
+// pace says how far a stage has come in which time.
 type pace struct {
 	done, total uint64
 	took        time.Duration

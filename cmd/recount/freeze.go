@@ -79,7 +79,8 @@ Several freezes can be in force at once. recount freezes lists them.`,
 	return cmd
 }
 
-func (a *app) freezeOrThaw(ctx context.Context, f *freezeFlags, thaw bool, do func(*client.Client, context.Context, wire.FreezeRequest) (*wire.FreezeAnswer, error)) error {
+func (a *app) freezeOrThaw(ctx context.Context, f *freezeFlags, thaw bool,
+	do func(*client.Client, context.Context, wire.FreezeRequest) (*wire.FreezeAnswer, error)) error {
 	r, err := f.request()
 	if err != nil {
 		return err
@@ -99,19 +100,22 @@ func (a *app) freezeOrThaw(ctx context.Context, f *freezeFlags, thaw bool, do fu
 	return a.showFreeze(ctx, got, thaw)
 }
 
-// noteNewShard says when nothing was ever submitted for a shard that was frozen: the name may be a slip, and then nothing is frozen.
+// noteNewShard says when nothing was ever submitted for a shard that was frozen: the name may be a slip, and
+// then nothing is frozen.
 func (a *app) noteNewShard(ctx context.Context, shard string) {
 	_, err := ask(ctx, a, func(ctx context.Context, c *client.Client) (*wire.ShardAnswer, error) {
 		return c.Shard(ctx, shard, client.Read{})
 	})
 	if errors.Is(err, client.ErrNotFound) {
-		a.talk("Note: nothing was ever submitted for shard %q. Is it written right? \"recount shards\" lists them.", shard)
+		a.talk("Note: nothing was ever submitted for shard %q. Is it written right? \"recount shards\" lists them.",
+			shard)
 	}
 }
 
 func (a *app) showFreeze(ctx context.Context, got *wire.FreezeAnswer, thaw bool) error {
 	a.noteFreeze(ctx, got, thaw)
-	pairs := []any{"scope", got.Scope, "subject", dash(got.Subject), "frozen after seq", got.Seq, "at", got.At, "reason", got.Reason}
+	pairs := []any{"scope", got.Scope, "subject", dash(got.Subject), "frozen after seq", got.Seq, "at", got.At,
+		"reason", got.Reason}
 	if got.ThawedSeq != 0 {
 		pairs = append(pairs, "thawed after seq", got.ThawedSeq)
 	}
@@ -123,13 +127,17 @@ func (a *app) freezesCommand() *cobra.Command {
 		Use: "freezes", Short: "List all freezes, thawed ones too", Args: exactly(),
 		Example: `  recount freezes -o json | jq '.[] | select(.thawed_seq == null)'`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			page, err := ask(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.FreezesPage, error) { return c.Freezes(ctx) })
+			page, err := ask(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.FreezesPage, error) {
+				return c.Freezes(ctx)
+			})
 			if err != nil {
 				return err
 			}
 			l := newList(a, func(t *table, f wire.FreezeAnswer) {
-				t.row(f.Scope, dash(f.Subject), f.Seq, f.At, thawText(f.ThawedSeq), f.Reason, dash(f.Ticket), dash(f.Actor))
-			}, word("SCOPE", 1), text("SUBJECT", 2, 10), count("FROZEN SEQ", 7), moment("AT", 5), word("THAWED SEQ", 3), text("REASON", 4, 10), text("TICKET", 8, 8), text("ACTOR", 6, 8)).
+				t.row(f.Scope, dash(f.Subject), f.Seq, f.At, thawText(f.ThawedSeq), f.Reason, dash(f.Ticket),
+					dash(f.Actor))
+			}, word("SCOPE", 1), text("SUBJECT", 2, 10), count("FROZEN SEQ", 7), moment("AT", 5),
+				word("THAWED SEQ", 3), text("REASON", 4, 10), text("TICKET", 8, 8), text("ACTOR", 6, 8)).
 				because("nothing was ever frozen")
 			for _, f := range page.Items {
 				if err := l.add(f); err != nil {
@@ -149,12 +157,16 @@ func thawText(seq uint64) string {
 }
 
 func (a *app) knownShardsCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "known-shards", Short: "Register known shards, so that others stand out", Args: exactly(),
+	cmd := &cobra.Command{
+		Use:   "known-shards",
+		Short: "Register known shards, so that others stand out",
+		Args:  exactly(),
 		Long: `A stolen key often signs records of unknown shards. Registering known shards changes no outcome. It lets you ask:
 
   recount audit --unknown-shards --since 2026-01-19T10:00:00Z`,
 		Example: "  recount known-shards add 'lab-*' shard-001\n  recount known-shards list",
-		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
 	cmd.AddCommand(a.knownShardsAddCommand(), a.knownShardsListCommand())
 	return cmd
 }
@@ -171,9 +183,10 @@ func (a *app) knownShardsAddCommand() *cobra.Command {
 		},
 		Example: `  recount known-shards add 'lab-*' shard-001 --ticket OPS-9`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			got, err := askAct(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.KnownShardsAnswer, error) {
-				return c.AddKnownShards(ctx, wire.KnownShardsRequest{Act: a.act(&f), Patterns: args})
-			})
+			got, err := askAct(cmd.Context(), a,
+				func(ctx context.Context, c *client.Client) (*wire.KnownShardsAnswer, error) {
+					return c.AddKnownShards(ctx, wire.KnownShardsRequest{Act: a.act(&f), Patterns: args})
+				})
 			if err != nil {
 				return err
 			}
@@ -189,7 +202,10 @@ func (a *app) knownShardsListCommand() *cobra.Command {
 		Use: "list", Short: "List the registrations of known shards", Args: exactly(),
 		Example: `  recount known-shards list -o json`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			page, err := ask(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.KnownShardsPage, error) { return c.KnownShards(ctx) })
+			page, err := ask(cmd.Context(), a,
+				func(ctx context.Context, c *client.Client) (*wire.KnownShardsPage, error) {
+					return c.KnownShards(ctx)
+				})
 			if err != nil {
 				return err
 			}

@@ -32,33 +32,49 @@ Without --wait and --diff, start returns at once. Then: status N --wait, diff N.
 Only activate, rollback and "policy apply" change answers.`
 
 func (a *app) generationCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "generation", Aliases: []string{"gen"}, Short: "Recount history: build, compare, activate and roll back generations",
-		Long: generationHelp, Args: exactly(), Example: "  recount generation list\n  recount generation status 2 --wait",
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
-	cmd.AddCommand(a.generationStartCommand(), a.generationListCommand(), a.generationStatusCommand(), a.generationDiffCommand(),
-		a.generationActivateCommand(), a.generationRollbackCommand(), a.generationDropCommand())
+	cmd := &cobra.Command{
+		Use:     "generation",
+		Aliases: []string{"gen"},
+		Short:   "Recount history: build, compare, activate and roll back generations",
+		Long:    generationHelp,
+		Args:    exactly(),
+		Example: "  recount generation list\n  recount generation status 2 --wait",
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(a.generationStartCommand(), a.generationListCommand(), a.generationStatusCommand(),
+		a.generationDiffCommand(), a.generationActivateCommand(), a.generationRollbackCommand(),
+		a.generationDropCommand())
 	return cmd
 }
 
 func parseGeneration(text string) (uint32, error) {
 	n, err := strconv.ParseUint(text, 10, 32)
 	if err != nil || n == 0 {
-		return 0, usagef("generation %q: must be a whole number, at least 1; \"recount generation list\" lists them", text)
+		return 0,
+			usagef("generation %q: must be a whole number, at least 1; \"recount generation list\" lists them", text)
 	}
 	return uint32(n), nil
 }
 
 func (a *app) generationListCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Short: "List all generations", Args: exactly(), Example: `  recount generation list --dev /tmp/recount`,
+		Use:     "list",
+		Short:   "List all generations",
+		Args:    exactly(),
+		Example: `  recount generation list --dev /tmp/recount`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			page, err := ask(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.GenerationsPage, error) { return c.Generations(ctx) })
+			page, err := ask(cmd.Context(), a,
+				func(ctx context.Context, c *client.Client) (*wire.GenerationsPage, error) {
+					return c.Generations(ctx)
+				})
 			if err != nil {
 				return err
 			}
 			l := newList(a, func(t *table, g wire.GenerationAnswer) {
-				t.row(g.Generation, g.State, dash(g.Policy), g.Keys, g.StartedSeq, dash(join(g.Activated)), dash(g.Actor), dash(g.Reason))
-			}, count("GENERATION", 1), word("STATE", 2), hexID("POLICY", 3), word("KEYS", 6), count("STARTED", 7), text("ACTIVATED", 4, 9), text("ACTOR", 5, 8), text("REASON", 8, 10))
+				t.row(g.Generation, g.State, dash(g.Policy), g.Keys, g.StartedSeq, dash(join(g.Activated)),
+					dash(g.Actor), dash(g.Reason))
+			}, count("GENERATION", 1), word("STATE", 2), hexID("POLICY", 3), word("KEYS", 6), count("STARTED", 7),
+				text("ACTIVATED", 4, 9), text("ACTOR", 5, 8), text("REASON", 8, 10))
 			for _, g := range page.Items {
 				if err := l.add(g); err != nil {
 					return err
@@ -92,7 +108,9 @@ and stdout gets a line that sets GEN, POSITION and DIGEST: eval "$(recount gener
 			if err != nil {
 				return err
 			}
-			d, err := ask(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.DiffAnswer, error) { return c.Diff(ctx, n, position) })
+			d, err := ask(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.DiffAnswer, error) {
+				return c.Diff(ctx, n, position)
+			})
 			if err != nil {
 				return err
 			}
@@ -114,7 +132,8 @@ and stdout gets a line that sets GEN, POSITION and DIGEST: eval "$(recount gener
 		},
 	}
 	which.add(cmd)
-	cmd.Flags().Uint64Var(&position, "position", 0, "compare up to this event (default: as far as the node has compared)")
+	cmd.Flags().Uint64Var(&position, "position", 0,
+		"compare up to this event (default: as far as the node has compared)")
 	cmd.Flags().StringVar(&by, "by", "outcome", "how to break the flips down: outcome, reason, shard or key")
 	cli.Closed(cmd, "by", "outcome", "reason", "shard", "key")
 	cmd.Flags().BoolVar(&show, "list", false, "list the flips")
@@ -126,12 +145,18 @@ and stdout gets a line that sets GEN, POSITION and DIGEST: eval "$(recount gener
 }
 
 func (a *app) diffTable(d *wire.DiffAnswer, by string) error {
-	counts, ok := map[string]map[string]int{"outcome": d.ByOutcome, "reason": d.ByReason, "shard": d.ByShard, "key": d.ByKey}[by]
+	counts, ok := map[string]map[string]int{
+		"outcome": d.ByOutcome,
+		"reason":  d.ByReason,
+		"shard":   d.ByShard,
+		"key":     d.ByKey,
+	}[by]
 	if !ok {
 		return usagef("--by %q: must be outcome, reason, shard or key", by)
 	}
-	err := a.show(d, "generation", fmt.Sprintf("%d against %d", d.Generation, d.Against), "compared up to seq", d.Position, "submissions", d.Events,
-		"flips", d.Flips, "direct", d.Direct, "knock-on", d.KnockOn, "first at seq", d.First, "last at seq", d.Last, "digest", d.Digest)
+	err := a.show(d, "generation", fmt.Sprintf("%d against %d", d.Generation, d.Against), "compared up to seq",
+		d.Position, "submissions", d.Events, "flips", d.Flips, "direct", d.Direct, "knock-on", d.KnockOn,
+		"first at seq", d.First, "last at seq", d.Last, "digest", d.Digest)
 	if err != nil || len(counts) == 0 {
 		return err
 	}
@@ -177,9 +202,11 @@ func (a *app) eachFlip(ctx context.Context, d *wire.DiffAnswer, fn func(wire.Fli
 
 func (a *app) listFlips(ctx context.Context, d *wire.DiffAnswer) error {
 	l := newList(a, func(t *table, f wire.Flip) {
-		t.row(f.Seq, f.Cause, number(&f.Behind), said(f.Old), said(f.New), f.New.ReasonCode, dash(f.ShardID), f.Epoch, dash(f.PCSID), dash(f.KeyID))
-	}, count("SEQ", 1), word("CAUSE", 6), count("BEHIND", 8), word("OLD", 2), word("NEW", 3), text("REASON", 5, 10), text("SHARD", 7, 8), count("EPOCH", 10),
-		hexID("PCS_ID", 4), keyID("KEY", 9)).because("this generation gives the same answers as the active one")
+		t.row(f.Seq, f.Cause, number(&f.Behind), said(f.Old), said(f.New), f.New.ReasonCode, dash(f.ShardID),
+			f.Epoch, dash(f.PCSID), dash(f.KeyID))
+	}, count("SEQ", 1), word("CAUSE", 6), count("BEHIND", 8), word("OLD", 2), word("NEW", 3),
+		text("REASON", 5, 10), text("SHARD", 7, 8), count("EPOCH", 10), hexID("PCS_ID", 4),
+		keyID("KEY", 9)).because("this generation gives the same answers as the active one")
 	if err := a.eachFlip(ctx, d, l.add); err != nil {
 		return errors.Join(l.cut(), err)
 	}
@@ -203,7 +230,8 @@ func (a *app) exportFlips(ctx context.Context, d *wire.DiffAnswer, path string, 
 	f, err := os.OpenFile(path, how, 0o644)
 	switch {
 	case errors.Is(err, fs.ErrExist):
-		return &codedError{exitUsage, fmt.Errorf("--export: %s is there already; nothing was written", path), "Choose another name, or --force to replace it."}
+		return &codedError{exitUsage, fmt.Errorf("--export: %s is there already; nothing was written", path),
+			"Choose another name, or --force to replace it."}
 	case err != nil:
 		return usagef("--export: %w", err)
 	}
@@ -223,7 +251,9 @@ func (a *app) generationActivateCommand() *cobra.Command {
 	var most int64
 	var force bool
 	cmd := &cobra.Command{
-		Use: "activate N|--latest --diff DIGEST", Short: "Switch every node to a generation at one position of the log", Args: which.args,
+		Use:   "activate N|--latest --diff DIGEST",
+		Short: "Switch every node to a generation at one position of the log",
+		Args:  which.args,
 		Long: `activate needs the digest of the reviewed diff. The node asks every voter for its digest of the same comparison. A
 majority must report the same, and none a different one. Submissions that have flipped since the review are switched too and are
 counted as "after review"; --max-new-flips bounds them exactly: submissions wait while the leader counts. An activation while a
@@ -233,7 +263,8 @@ node serves until it has folded the rest.`,
   recount generation activate --latest --diff "$DIGEST" --max-new-flips 0`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if diff == "" {
-				return usagef("--diff is missing: review \"recount generation diff %s\" and give its digest", strings.Join(append(args, which.flag()...), " "))
+				return usagef("--diff is missing: review \"recount generation diff %s\" and give its digest",
+					strings.Join(append(args, which.flag()...), " "))
 			}
 			n, err := a.generationOf(cmd.Context(), &which, args)
 			if err != nil {
@@ -244,9 +275,10 @@ node serves until it has folded the rest.`,
 				bound := uint64(most)
 				r.MaxNewFlips = &bound
 			}
-			got, err := askAct(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.ActivateAnswer, error) {
-				return c.Activate(ctx, n, r)
-			})
+			got, err := askAct(cmd.Context(), a,
+				func(ctx context.Context, c *client.Client) (*wire.ActivateAnswer, error) {
+					return c.Activate(ctx, n, r)
+				})
 			if err != nil {
 				return err
 			}
@@ -254,8 +286,10 @@ node serves until it has folded the rest.`,
 		},
 	}
 	cmd.Flags().StringVar(&diff, "diff", "", "digest of the diff that was reviewed")
-	cmd.Flags().Int64Var(&most, "max-new-flips", -1, "refuse when more submissions have flipped since the review (-1: no bound)")
-	cmd.Flags().BoolVar(&force, "force", false, "activate although nodes or the review are far behind the end of the log")
+	cmd.Flags().Int64Var(&most, "max-new-flips", -1,
+		"refuse when more submissions have flipped since the review (-1: no bound)")
+	cmd.Flags().BoolVar(&force, "force", false,
+		"activate although nodes or the review are far behind the end of the log")
 	f.add(cmd)
 	which.add(cmd)
 	a.waitFlag(cmd)
@@ -264,8 +298,9 @@ node serves until it has folded the rest.`,
 
 func (a *app) showActivation(ctx context.Context, r *wire.ActivateAnswer) error {
 	a.noteActivation(ctx, r)
-	return a.show(r, "generation", r.Generation, "instead of", r.From, "answers events after seq", r.Seq, "reviewed up to seq", r.Position,
-		"flips after review", r.AfterFlips, "reported by", dash(strings.Join(r.Reporters, " ")), "absent", dash(strings.Join(r.Absent, " ")))
+	return a.show(r, "generation", r.Generation, "instead of", r.From, "answers events after seq", r.Seq,
+		"reviewed up to seq", r.Position, "flips after review", r.AfterFlips, "reported by",
+		dash(strings.Join(r.Reporters, " ")), "absent", dash(strings.Join(r.Absent, " ")))
 }
 
 func (a *app) generationRollbackCommand() *cobra.Command {
@@ -277,9 +312,10 @@ does. The history of every record keeps the answers of the meantime. A second ro
 answer, repeat it with the --op-id that it prints.`,
 		Example: `  recount generation rollback --reason "the fix was wrong" --ticket INC-7`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			got, err := askAct(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.ActivateAnswer, error) {
-				return c.Rollback(ctx, wire.RollbackRequest{Act: a.act(&f)})
-			})
+			got, err := askAct(cmd.Context(), a,
+				func(ctx context.Context, c *client.Client) (*wire.ActivateAnswer, error) {
+					return c.Rollback(ctx, wire.RollbackRequest{Act: a.act(&f)})
+				})
 			if err != nil {
 				return err
 			}

@@ -78,8 +78,10 @@ func (a *app) startGeneration(ctx context.Context, r wire.GenerationRequest) (*w
 // afterStart goes as far as the flags say: it returns at once, waits, or shows what changes.
 func (a *app) afterStart(ctx context.Context, g *wire.GenerationAnswer, f *startFlags) error {
 	if !f.wait && !f.diff {
-		a.talk("Every node builds it now: %s", a.commandLine(fmt.Sprintf("recount generation status %d --wait", g.Generation)))
-		return errors.Join(a.showGeneration(g), a.setVars("GEN", fmt.Sprint(g.Generation), "POSITION", "", "DIGEST", ""))
+		a.talk("Every node builds it now: %s",
+			a.commandLine(fmt.Sprintf("recount generation status %d --wait", g.Generation)))
+		return errors.Join(a.showGeneration(g),
+			a.setVars("GEN", fmt.Sprint(g.Generation), "POSITION", "", "DIGEST", ""))
 	}
 	a.talk("Every node builds generation %d now.", g.Generation)
 	g, err := a.awaitGeneration(ctx, g.Generation, f.limit)
@@ -99,19 +101,20 @@ func (a *app) afterStart(ctx context.Context, g *wire.GenerationAnswer, f *start
 }
 
 func (a *app) showGeneration(g *wire.GenerationAnswer) error {
-	return a.show(g, "generation", g.Generation, "state", g.State, "policy", g.Policy, "keys", g.Keys, "started at seq", g.StartedSeq,
-		"activated at seq", dash(join(g.Activated)), "actor", dash(g.Actor), "role", dash(g.Role),
-		"reason", dash(g.Reason), "ticket", dash(g.Ticket))
+	return a.show(g, "generation", g.Generation, "state", g.State, "policy", g.Policy, "keys", g.Keys,
+		"started at seq", g.StartedSeq, "activated at seq", dash(join(g.Activated)), "actor", dash(g.Actor),
+		"role", dash(g.Role), "reason", dash(g.Reason), "ticket", dash(g.Ticket))
 }
 
-// review is a diff with the command that activates exactly what it shows; -o json prints it.
+// review is a diff with the command that activates exactly what it shows. -o json prints it.
 type review struct {
 	*wire.DiffAnswer
 	Activate string `json:"activate"` // a command line
 }
 
-// showReview prints a diff broken down by outcome, reason, shard or key, and the command that activates it. The digest in that
-// command begins with the position of the diff, so the command stays good while records come in, for a second actor too.
+// showReview prints a diff broken down by outcome, reason, shard or key, and the command that activates it. The
+// digest in that command begins with the position of the diff, so the command stays good while records come in,
+// for a second actor too.
 func (a *app) showReview(ctx context.Context, d *wire.DiffAnswer, by string) error {
 	r, err := a.review(ctx, d)
 	if err != nil {
@@ -124,7 +127,8 @@ func (a *app) showReview(ctx context.Context, d *wire.DiffAnswer, by string) err
 		return err
 	}
 	a.talk("\nTo activate what is shown:\n  %s", r.Activate)
-	a.talk("Where nodes want two persons that ends with exit code 4, and the other one looks with \"recount approve list\".")
+	a.talk("Where nodes want two persons that ends with exit code 4, and the other one looks with \"recount " +
+		"approve list\".")
 	return a.setVars("GEN", fmt.Sprint(d.Generation), "POSITION", fmt.Sprint(d.Position), "DIGEST", d.Digest)
 }
 
@@ -174,7 +178,9 @@ func (a *app) generationOf(ctx context.Context, g *generationArg, args []string)
 	if !g.latest {
 		return parseGeneration(args[0])
 	}
-	page, err := ask(ctx, a, func(ctx context.Context, c *client.Client) (*wire.GenerationsPage, error) { return c.Generations(ctx) })
+	page, err := ask(ctx, a, func(ctx context.Context, c *client.Client) (*wire.GenerationsPage, error) {
+		return c.Generations(ctx)
+	})
 	if err != nil {
 		return 0, err
 	}
@@ -183,15 +189,16 @@ func (a *app) generationOf(ctx context.Context, g *generationArg, args []string)
 		return 0, &codedError{exitNotFound, fmt.Errorf("there is no generation beside %d, which answers", page.Active),
 			"\"recount generation start\" makes one; \"recount generation list\" lists them."}
 	}
-	a.talk("--latest is generation %d: %s, policy %.16s, started at seq %d by %s, %s", newest.Generation, newest.State, newest.Policy,
-		newest.StartedSeq, dash(newest.Actor), dash(newest.Reason))
+	a.talk("--latest is generation %d: %s, policy %.16s, started at seq %d by %s, %s", newest.Generation,
+		newest.State, newest.Policy, newest.StartedSeq, dash(newest.Actor), dash(newest.Reason))
 	return newest.Generation, nil
 }
 
 // latestGeneration is the newest one that neither answers nor was dropped, nil for none.
 func latestGeneration(page *wire.GenerationsPage) (newest *wire.GenerationAnswer) {
 	for i, g := range page.Items {
-		if g.Generation != page.Active && g.State != wire.GenerationDropped && (newest == nil || g.Generation > newest.Generation) {
+		if g.Generation != page.Active && g.State != wire.GenerationDropped &&
+			(newest == nil || g.Generation > newest.Generation) {
 			newest = &page.Items[i]
 		}
 	}

@@ -12,14 +12,15 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// getAnswer is what get says of a record: the answer of the node and, for those who may read events, what was submitted.
+// getAnswer describes a record: the answer of the node and, for those who may read events, the facts of the
+// submission.
 type getAnswer struct {
 	*wire.PCSAnswer
 	Submission *submissionFacts `json:"submission,omitempty"`
 }
 
-// submissionFacts are what the event holds that decided the answer: who signed it and how, what it claims, from where it came,
-// and its place in the log.
+// submissionFacts has the facts of the event that decided the answer: who signed it and how, what it claims,
+// from where it came, and its place in the log.
 type submissionFacts struct {
 	KeyID     string `json:"key_id"` // empty when no key verified it
 	Algorithm string `json:"algorithm,omitempty"`
@@ -46,7 +47,14 @@ type claimedValues struct {
 // factsOf reads a submission from its event.
 func factsOf(e *wire.EventAnswer) *submissionFacts {
 	text := func(name string) string { s, _ := e.Summary[name].(string); return s }
-	f := &submissionFacts{KeyID: text("key_id"), Remote: text("remote"), LeafIndex: e.Seq - 1, LeafHash: e.LeafHash, RaftIndex: e.Index, RaftTerm: e.Term}
+	f := &submissionFacts{
+		KeyID:     text("key_id"),
+		Remote:    text("remote"),
+		LeafIndex: e.Seq - 1,
+		LeafHash:  e.LeafHash,
+		RaftIndex: e.Index,
+		RaftTerm:  e.Term,
+	}
 	rec := pcs.Decode([]byte(text("body")))
 	profile, err := pcs.ParseProfile(text("profile"))
 	if f.KeyID != "" {
@@ -65,8 +73,10 @@ func factsOf(e *wire.EventAnswer) *submissionFacts {
 // credential reports whether the node is asked with a token or a client certificate.
 func (a *app) credential() bool { return a.place.TokenFile != "" || a.place.Cert != "" }
 
-// submissionOf reads the event that decided an answer. Events are for those who check: without a credential nobody is asked.
-func (a *app) submissionOf(ctx context.Context, c *client.Client, p *wire.PCSAnswer, read client.Read) (*submissionFacts, error) {
+// submissionOf reads the event that decided an answer. Events are for those who check: without a credential
+// nobody is asked.
+func (a *app) submissionOf(ctx context.Context, c *client.Client, p *wire.PCSAnswer,
+	read client.Read) (*submissionFacts, error) {
 	if !a.credential() {
 		return nil, errors.New("no token was given")
 	}
@@ -104,15 +114,17 @@ func (a *app) showRecord(p *wire.PCSAnswer, f *submissionFacts) error {
 		if address = f.Remote; address == "" {
 			address = "not recorded"
 		}
-		leaf, hash, entry = fmt.Sprintf("%d of the log digest", f.LeafIndex), f.LeafHash, fmt.Sprintf("%d of term %d", f.RaftIndex, f.RaftTerm)
+		leaf, hash, entry = fmt.Sprintf("%d of the log digest", f.LeafIndex), f.LeafHash,
+			fmt.Sprintf("%d of term %d", f.RaftIndex, f.RaftTerm)
 	}
-	return a.show(getAnswer{p, f}, "pcs_id", p.PCSID, "outcome", p.Outcome, "accepted", p.Accepted, "reason code", p.ReasonCode,
-		"reasons", dash(strings.Join(p.Reasons, " ")), "reason", dash(p.Reason), "shard", p.ShardID, "epoch", p.Epoch,
-		"claimed D_hat", claimed(func(v *claimedValues) nano.Nano { return v.DHat }), "recomputed D_hat", decimal(p.RecomputedDHat),
-		"claimed coh_star", claimed(func(v *claimedValues) nano.Nano { return v.CohStar }),
-		"claimed r", claimed(func(v *claimedValues) nano.Nano { return v.R }),
-		"claimed budget", claimed(func(v *claimedValues) nano.Nano { return v.Budget }), "recomputed budget", p.RecomputedBudget,
-		"key", key, "signature", how, "inputs signed", p.InputsSigned, "address", address,
-		"received at", p.ReceivedAt, "node", p.Node, "policy", p.Policy, "generation", p.Generation,
-		"seq", p.Seq, "leaf", leaf, "leaf hash", hash, "raft entry", entry, "events", join(p.Events))
+	return a.show(getAnswer{p, f}, "pcs_id", p.PCSID, "outcome", p.Outcome, "accepted", p.Accepted, "reason code",
+		p.ReasonCode, "reasons", dash(strings.Join(p.Reasons, " ")), "reason", dash(p.Reason), "shard", p.ShardID,
+		"epoch", p.Epoch, "claimed D_hat", claimed(func(v *claimedValues) nano.Nano { return v.DHat }),
+		"recomputed D_hat", decimal(p.RecomputedDHat), "claimed coh_star",
+		claimed(func(v *claimedValues) nano.Nano { return v.CohStar }), "claimed r",
+		claimed(func(v *claimedValues) nano.Nano { return v.R }), "claimed budget",
+		claimed(func(v *claimedValues) nano.Nano { return v.Budget }), "recomputed budget", p.RecomputedBudget,
+		"key", key, "signature", how, "inputs signed", p.InputsSigned, "address", address, "received at",
+		p.ReceivedAt, "node", p.Node, "policy", p.Policy, "generation", p.Generation, "seq", p.Seq, "leaf", leaf,
+		"leaf hash", hash, "raft entry", entry, "events", join(p.Events))
 }

@@ -19,11 +19,12 @@ import (
 // leastDigits is the fewest digits of an id that name something.
 const leastDigits = 8
 
-// mostCandidates is how many ids an error names.
+// mostCandidates bounds the ids that an error names.
 const mostCandidates = 5
 
-// chosen is the one of some ids that was meant: the id itself, or the only one that begins so, with or without its kind in front
-// (hmac-, ed-). what and list are words for errors: the thing, and the command that lists all.
+// chosen returns the one of some ids that was meant: the id itself, or the only one that begins so, with or
+// without its kind in front (hmac-, ed-). what and list are words for errors: the thing, and the command that
+// lists all.
 func chosen(what, given, list string, all []string) (string, error) {
 	var found []string
 	short := strings.ToLower(given)
@@ -45,7 +46,8 @@ func chosen(what, given, list string, all []string) (string, error) {
 		fmt.Sprintf("%q lists them; of an id give at least %d digits.", list, leastDigits)}
 }
 
-// begins tells whether an id begins with digits, with or without its kind in front, and enough of them to name something.
+// begins tells whether an id begins with digits, with or without its kind in front, and enough of them to name
+// something.
 func begins(id, given string) bool {
 	kind, digits, ok := strings.Cut(id, "-")
 	if !ok {
@@ -60,7 +62,8 @@ func ambiguous(what, given string, found []string, more bool) error {
 	if more || len(found) > mostCandidates {
 		names += "\n  and others"
 	}
-	return &codedError{exitUsage, fmt.Errorf("more than one %s begins with %q:\n  %s", what, given, names), "Give more digits."}
+	return &codedError{exitUsage, fmt.Errorf("more than one %s begins with %q:\n  %s", what, given, names),
+		"Give more digits."}
 }
 
 // isHex tells digits of an id.
@@ -73,7 +76,10 @@ func recordID(ctx context.Context, c *client.Client, given string, read client.R
 	}
 	switch {
 	case !isHex(given) || len(given) < leastDigits || len(given) > 64:
-		return "", usagef("%q: a record is named by its pcs_id, by at least the first %d of its 64 hex digits, or by SEQ: and the number of its event", given, leastDigits)
+		return "",
+			usagef("%q: a record is named by its pcs_id, by at least the first %d of its 64 hex digits, or by "+
+				"SEQ: and the number of its event",
+				given, leastDigits)
 	case len(given) == 64:
 		return strings.ToLower(given), nil
 	}
@@ -90,8 +96,8 @@ func recordID(ctx context.Context, c *client.Client, given string, read client.R
 		fmt.Sprintf("\"recount audit --pcs %s\" finds submissions that name it, those that were refused too.", given)}
 }
 
-// noAnswer says of a record for which nothing stands what the ledger said of it: of an event, or of refused submissions that
-// carry the id.
+// noAnswer says of a record for which nothing stands what the ledger said of it: of an event, or of refused
+// submissions that carry the id.
 func (a *app) noAnswer(ctx context.Context, c *client.Client, given string, read client.Read, err error) error {
 	if !errors.Is(err, client.ErrNotFound) {
 		return err
@@ -106,17 +112,20 @@ func (a *app) noAnswer(ctx context.Context, c *client.Client, given string, read
 		return err
 	}
 	i := page.Items[0]
-	return &codedError{exitNotFound, fmt.Errorf("nothing stands for the record of event %d, which was %s: %s", seq, i.Outcome, i.ReasonCode),
-		fmt.Sprintf("\"recount audit --from-seq %d --to-seq %d -o json\" shows all that the ledger says of it.", seq, seq)}
+	return &codedError{exitNotFound,
+		fmt.Errorf("nothing stands for the record of event %d, which was %s: %s", seq, i.Outcome, i.ReasonCode),
+		fmt.Sprintf("\"recount audit --from-seq %d --to-seq %d -o json\" shows all that the ledger says of it.",
+			seq, seq)}
 }
 
-// refusedWait is how long get looks for refused submissions, of which only the outcome is in an index.
+// refusedWait bounds the search of get for refused submissions, of which only the outcome is in an index.
 const refusedWait = 5 * time.Second
 
-// onlyRefused counts the refused submissions that name an id for which nothing stands. Without a credential, or when it takes
-// long, it says how to look.
+// onlyRefused counts the refused submissions that name an id for which nothing stands. Without a credential, or
+// when it takes long, it says how to look.
 func (a *app) onlyRefused(ctx context.Context, c *client.Client, id string, read client.Read, err error) error {
-	next := fmt.Sprintf("\"recount audit --pcs %s\" reads every submission for this id, and finds it when only refused ones carry it.", short(id))
+	next := fmt.Sprintf("\"recount audit --pcs %s\" reads every submission for this id, and finds it when "+
+		"only refused ones carry it.", short(id))
 	if !a.credential() {
 		return &codedError{exitNotFound, err, next}
 	}
@@ -127,7 +136,8 @@ func (a *app) onlyRefused(ctx context.Context, c *client.Client, id string, read
 	case listErr != nil || len(page.Items) == 0 && page.NextCursor != "":
 		return &codedError{exitNotFound, err, next}
 	case len(page.Items) == 0:
-		return &codedError{exitNotFound, err, "No refused submission carries this id either. \"recount audit\" lists what was submitted."}
+		return &codedError{exitNotFound, err,
+			"No refused submission carries this id either. \"recount audit\" lists what was submitted."}
 	}
 	number := fmt.Sprintf("%d refused submissions carry", len(page.Items))
 	switch {
@@ -136,7 +146,9 @@ func (a *app) onlyRefused(ctx context.Context, c *client.Client, id string, read
 	case len(page.Items) == 1:
 		number = "1 refused submission carries"
 	}
-	return &codedError{exitNotFound, fmt.Errorf("%w\n%s this id, the first in event %d; a refused record has no answer of its own", err, number, page.Items[0].Seq),
+	return &codedError{exitNotFound,
+		fmt.Errorf("%w\n%s this id, the first in event %d; a refused record has no answer of its own", err, number,
+			page.Items[0].Seq),
 		fmt.Sprintf("\"recount audit --pcs %s\" lists them.", short(id))}
 }
 
@@ -154,9 +166,12 @@ func recordAt(ctx context.Context, c *client.Client, given, digits string, read 
 	case err != nil:
 		return "", err
 	case len(page.Items) == 0:
-		return "", &codedError{exitNotFound, fmt.Errorf("event %d is no submission, or not there", seq), fmt.Sprintf("\"recount event %d\" shows what it is.", seq)}
+		return "", &codedError{exitNotFound, fmt.Errorf("event %d is no submission, or not there", seq),
+			fmt.Sprintf("\"recount event %d\" shows what it is.", seq)}
 	case page.Items[0].PCSID == "":
-		return "", &codedError{exitNotFound, fmt.Errorf("the submission of event %d names no record: %s, %s", seq, page.Items[0].Outcome, page.Items[0].ReasonCode),
+		return "", &codedError{exitNotFound,
+			fmt.Errorf("the submission of event %d names no record: %s, %s", seq, page.Items[0].Outcome,
+				page.Items[0].ReasonCode),
 			fmt.Sprintf("\"recount event %d\" shows what was sent.", seq)}
 	}
 	return page.Items[0].PCSID, nil
@@ -184,7 +199,7 @@ func findKey(ctx context.Context, c *client.Client, given string) (string, error
 	return chosen("key", given, "recount keys list", all)
 }
 
-// findToken finds the token that was meant; client certificates are in no list.
+// findToken finds the token that was meant. Client certificates are in no list.
 func findToken(ctx context.Context, c *client.Client, given string) (string, error) {
 	if wholeToken.MatchString(given) {
 		return given, nil
@@ -200,7 +215,8 @@ func findToken(ctx context.Context, c *client.Client, given string) (string, err
 	return chosen("token", given, "recount token list", all)
 }
 
-// findApproval finds the request for a second yes that was meant. A name that is not in the list goes to the node as it is.
+// findApproval finds the request for a second approval that was meant. A name that is not in the list goes to
+// the node as it is.
 func findApproval(ctx context.Context, c *client.Client, given string) (string, error) {
 	page, err := c.Approvals(ctx)
 	if err != nil {
@@ -220,8 +236,9 @@ func findApproval(ctx context.Context, c *client.Client, given string) (string, 
 // madeUp is an op_id that this program made up.
 var madeUp = regexp.MustCompile(`^[A-Z2-7]{26}$`)
 
-// chosenRequest is chosen for requests. An op_id that a person chose is meant as a whole: thaw-inc-2026-1 begins thaw-inc-2026-12, of
-// another incident. Only one that was made up is found by its beginning, in the letters of tables.
+// chosenRequest is chosen for requests. An op_id that a person chose is meant as a whole: thaw-inc-2026-1
+// begins thaw-inc-2026-12, of another incident. Only one that was made up is found by its beginning, in the
+// letters of tables.
 func chosenRequest(given, list string, all []string) (string, error) {
 	if slices.Contains(all, given) {
 		return given, nil

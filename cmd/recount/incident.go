@@ -34,7 +34,7 @@ func (a *app) incidentCommand() *cobra.Command {
 	return cmd
 }
 
-// incidentFlags are what incident key is told.
+// incidentFlags has the flags of incident key.
 type incidentFlags struct {
 	confirmFlags
 	since, out string
@@ -44,7 +44,10 @@ type incidentFlags struct {
 func (a *app) incidentKeyCommand() *cobra.Command {
 	var f incidentFlags
 	cmd := &cobra.Command{
-		Use: "key KEY_ID --since TIME", Annotations: exportsVars("KEY", "BUNDLE", "GEN"), Short: "Handle a key compromised since TIME: revoke it, list its records", Args: exactly("KEY_ID"),
+		Use:         "key KEY_ID --since TIME",
+		Annotations: exportsVars("KEY", "BUNDLE", "GEN"),
+		Short:       "Handle a key compromised since TIME: revoke it, list its records",
+		Args:        exactly("KEY_ID"),
 		Long: `incident key runs these steps in order. You can repeat it safely. It
 
  1. revokes the key: from that event on every node answers its records with 403
@@ -74,9 +77,11 @@ its name. Move the agents to a new key before or at once after: docs/runbooks/ke
 			return a.showIncident(in)
 		},
 	}
-	cmd.Flags().StringVar(&f.since, "since", "", "since when others may have had it (required): "+when.Forms+" before now")
+	cmd.Flags().StringVar(&f.since, "since", "",
+		"since when others may have had it (required): "+when.Forms+" before now")
 	cmd.Flags().StringVar(&f.out, "out", ".", "directory in which the bundle is made")
-	cmd.Flags().BoolVar(&f.hindsight, "hindsight", false, "start a generation that ignores the records of the key since")
+	cmd.Flags().BoolVar(&f.hindsight, "hindsight", false,
+		"start a generation that ignores the records of the key since")
 	f.add(cmd)
 	return cmd
 }
@@ -126,7 +131,8 @@ func (a *app) keyIncident(ctx context.Context, given string, since time.Time, f 
 	if err := a.offerHindsight(ctx, c, in, f); err != nil {
 		return nil, err
 	}
-	in.Bundle, err = filepath.Abs(filepath.Join(f.out, fmt.Sprintf("incident-%s-%d-generation-%d", id, in.RevokedSeq, in.Generation)))
+	in.Bundle, err = filepath.Abs(filepath.Join(f.out,
+		fmt.Sprintf("incident-%s-%d-generation-%d", id, in.RevokedSeq, in.Generation)))
 	if err != nil {
 		return nil, err
 	}
@@ -134,20 +140,23 @@ func (a *app) keyIncident(ctx context.Context, given string, since time.Time, f 
 	return in, incident.Write(in.Bundle, &in.Key, map[string][]byte{"submissions.ndjson": lines.Bytes()})
 }
 
-// sinceSet finds the event that set the time since which the key is in other hands: a generation from before it takes less away.
+// sinceSet finds the event that set the time since which the key is compromised: a generation from before it
+// takes less away.
 func (a *app) sinceSet(ctx context.Context, c *client.Client, in *keyIncident) error {
 	in.sinceSeq = in.RevokedSeq
 	return a.eachAct(ctx, c, &actsFlags{from: in.RevokedSeq}, func(i wire.ActItem) error {
-		if i.Kind == event.KeyRevoked.String() && i.Effect == wire.EffectApplied && about(i.About).text("key_id") == in.KeyID {
+		if i.Kind == event.KeyRevoked.String() && i.Effect == wire.EffectApplied &&
+			about(i.About).text("key_id") == in.KeyID {
 			in.sinceSeq = i.Seq
 		}
 		return nil
 	}, func() error { return nil })
 }
 
-// signedSince counts and keeps what the key signed between since and its revocation, as far as the node that answers has
-// folded, which is at least up to the revocation.
-func (a *app) signedSince(ctx context.Context, c *client.Client, in *keyIncident, since time.Time, lines *bytes.Buffer) error {
+// signedSince counts and keeps what the key signed between since and its revocation, as far as the node that
+// answers has folded, which is at least up to the revocation.
+func (a *app) signedSince(ctx context.Context, c *client.Client, in *keyIncident, since time.Time,
+	lines *bytes.Buffer) error {
 	enc := json.NewEncoder(lines)
 	enc.SetEscapeHTML(false)
 	q := client.AuditQuery{Key: in.KeyID, Since: since, Limit: 1000}
@@ -194,7 +203,8 @@ func (a *app) offerHindsight(ctx context.Context, c *client.Client, in *keyIncid
 		if err != nil || done {
 			return err
 		}
-		in.Next = []string{a.commandLine("recount generation start --wait --diff --keys hindsight", "--policy", policy[:16], "--reason", in.Reason, "--ticket", in.Ticket)}
+		in.Next = []string{a.commandLine("recount generation start --wait --diff --keys hindsight", "--policy",
+			policy[:16], "--reason", in.Reason, "--ticket", in.Ticket)}
 		return nil
 	}
 	g, err := a.startHindsight(ctx, c, in, policy, f)
@@ -202,11 +212,12 @@ func (a *app) offerHindsight(ctx context.Context, c *client.Client, in *keyIncid
 		return err
 	}
 	in.Hindsight = g.Generation
-	in.Next = []string{a.commandLine(fmt.Sprintf("recount generation status %d --wait", g.Generation)), a.commandLine(fmt.Sprintf("recount generation diff %d", g.Generation))}
+	in.Next = []string{a.commandLine(fmt.Sprintf("recount generation status %d --wait", g.Generation)),
+		a.commandLine(fmt.Sprintf("recount generation diff %d", g.Generation))}
 	return nil
 }
 
-// takenAway tells whether the generation that answers counts nothing of the key already.
+// takenAway reports whether the active generation ignores all records of the key already.
 func (a *app) takenAway(ctx context.Context, c *client.Client, in *keyIncident) (bool, error) {
 	in.Next = []string{}
 	page, err := within(ctx, a, c.Generations)
@@ -219,7 +230,8 @@ func (a *app) takenAway(ctx context.Context, c *client.Client, in *keyIncident) 
 }
 
 // startHindsight starts the generation, or finds the one that an earlier run has started and that is being built.
-func (a *app) startHindsight(ctx context.Context, c *client.Client, in *keyIncident, policy string, f *incidentFlags) (*wire.GenerationAnswer, error) {
+func (a *app) startHindsight(ctx context.Context, c *client.Client, in *keyIncident, policy string,
+	f *incidentFlags) (*wire.GenerationAnswer, error) {
 	act := a.act(&f.actFlags)
 	act.OpID = "hindsight-" + act.OpID[:min(len(act.OpID), 54)] // an op_id has at most 64 bytes
 	g, err := within(ctx, a, func(ctx context.Context) (*wire.GenerationAnswer, error) {
@@ -234,14 +246,18 @@ func (a *app) startHindsight(ctx context.Context, c *client.Client, in *keyIncid
 		return nil, errors.Join(err, listErr)
 	}
 	for _, g := range page.Items {
-		if g.State != wire.GenerationBuilding && g.State != wire.GenerationReady || g.Keys != wire.KeysHindsight || g.Policy != policy || g.Ticket != in.Ticket {
+		if g.State != wire.GenerationBuilding && g.State != wire.GenerationReady || g.Keys != wire.KeysHindsight ||
+			g.Policy != policy || g.Ticket != in.Ticket {
 			continue
 		}
 		if g.StartedSeq > in.sinceSeq {
 			return &g, nil
 		}
-		return nil, &codedError{exitRejected, fmt.Errorf("generation %d was started before event %d, which moved the time of the compromise: it removes too little",
-			g.Generation, in.sinceSeq), fmt.Sprintf("Drop it with \"%s\", then repeat this command.", a.commandLine(fmt.Sprintf("recount generation drop %d", g.Generation)))}
+		return nil, &codedError{exitRejected,
+			fmt.Errorf("generation %d was started before event %d, which moved the time of the compromise: "+
+				"it removes too little", g.Generation, in.sinceSeq),
+			fmt.Sprintf("Drop it with \"%s\", then repeat this command.",
+				a.commandLine(fmt.Sprintf("recount generation drop %d", g.Generation)))}
 	}
 	return nil, err
 }
@@ -250,8 +266,9 @@ func (a *app) showIncident(in *keyIncident) error {
 	if a.format != formatTable {
 		return a.document(in.Key)
 	}
-	err := a.show(in, "key", in.KeyID, "owner", dash(in.Owner), "revoked at seq", in.RevokedSeq, "compromised since", in.Since,
-		"signed since then", in.SignedSince, "shards", len(in.ByShard), "of them unknown", len(in.UnknownShards), "came from", cameFrom(&in.Tally), "bundle", in.Bundle)
+	err := a.show(in, "key", in.KeyID, "owner", dash(in.Owner), "revoked at seq", in.RevokedSeq,
+		"compromised since", in.Since, "signed since then", in.SignedSince, "shards", len(in.ByShard),
+		"of them unknown", len(in.UnknownShards), "came from", cameFrom(&in.Tally), "bundle", in.Bundle)
 	if err != nil {
 		return err
 	}

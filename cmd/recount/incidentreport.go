@@ -38,7 +38,8 @@ func within[T any](ctx context.Context, a *app, call func(context.Context) (T, e
 	return call(ctx)
 }
 
-// origin says who writes a report now, where, and at which state of the log. Evidence is written without what a node does not tell.
+// origin says who writes a report now, where, and at which state of the log. Evidence is written without what a
+// node does not tell.
 func (a *app) origin(ctx context.Context, c *client.Client, o *incident.Origin) {
 	o.Cluster, o.WrittenAt = a.place.Source, wire.Time(time.Now())
 	if who, err := within(ctx, a, c.Whoami); err == nil {
@@ -46,7 +47,9 @@ func (a *app) origin(ctx context.Context, c *client.Client, o *incident.Origin) 
 	} else {
 		a.talk("The report does not name its author: %v", err)
 	}
-	if at, err := within(ctx, a, func(ctx context.Context) (*wire.DigestAnswer, error) { return c.Digest(ctx, 0) }); err == nil {
+	if at, err := within(ctx, a, func(ctx context.Context) (*wire.DigestAnswer, error) {
+		return c.Digest(ctx, 0)
+	}); err == nil {
 		o.LogSeq, o.LogDigest = at.Seq, at.Log
 	} else {
 		a.talk("The report has no digest of the log: %v", err)
@@ -85,7 +88,8 @@ func cameFrom(t *incident.Tally) string {
 func (a *app) showShards(tally *incident.Tally) error {
 	const most = 20
 	fmt.Fprintln(a.out)
-	t := a.table(text("SHARD", 1, 20), count("SUBMISSIONS", 2), word("EXPECTED", 3), moment("FIRST", 4), moment("LAST", 5))
+	t := a.table(text("SHARD", 1, 20), count("SUBMISSIONS", 2), word("EXPECTED", 3), moment("FIRST", 4),
+		moment("LAST", 5))
 	for i, s := range tally.Shards {
 		if i == most {
 			t.row(fmt.Sprintf("and %d more, in the bundle", len(tally.Shards)-most), "", "", "", "")

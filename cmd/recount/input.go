@@ -24,8 +24,8 @@ type job struct {
 	expect  *corpus.Expect // nil for plain records
 }
 
-// interruptible reads until the context ends, also when nothing comes: a read of a terminal or a pipe cannot be cancelled, so
-// it stays behind on a goroutine of its own.
+// interruptible reads until the context ends, also when nothing comes: a read of a terminal or a pipe cannot be
+// cancelled, so it stays behind on a goroutine of its own.
 type interruptible struct {
 	ctx    context.Context
 	from   io.Reader
@@ -62,7 +62,8 @@ func (r *interruptible) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// openInput opens a file that is to be read through. What cannot be read is wrong usage, found before anything is sent or printed.
+// openInput opens a file that is to be read through. What cannot be read is wrong usage, found before anything
+// is sent or printed.
 func openInput(name string) (*os.File, error) {
 	f, err := os.Open(name)
 	if err != nil {
@@ -74,8 +75,9 @@ func openInput(name string) (*os.File, error) {
 	return f, nil
 }
 
-// readJobs calls fn for every JSON object of the input, with its bytes as they stand: one document on many lines, an array, or
-// one object a line. What is no JSON ends it; an error of fn does too. done says for errors what fn does: "sent".
+// readJobs calls fn for every JSON object of the input, with its bytes as they stand: one document on many
+// lines, an array, or one object a line. Input that is not JSON ends it, and so does an error of fn. done says
+// for errors what fn does: "sent".
 func readJobs(r io.Reader, done string, fn func(job) error) error {
 	in := bufio.NewReaderSize(r, 1<<20)
 	array, err := startsArray(in)

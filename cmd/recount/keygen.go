@@ -18,7 +18,7 @@ import (
 	"github.com/recount-ledger/recount/internal/verify"
 )
 
-// newKey is what keygen says about a key; -o json prints it.
+// newKey describes a new key. -o json prints it.
 type newKey struct {
 	KeyID       string            `json:"key_id"`
 	Alg         string            `json:"alg"`
@@ -30,7 +30,9 @@ func (a *app) keygenCommand() *cobra.Command {
 	var out string
 	var force bool
 	cmd := &cobra.Command{
-		Use: "keygen hmac|ed25519", Short: "Make a signing key and print the settings for the nodes", Args: exactly("hmac|ed25519"),
+		Use:       "keygen hmac|ed25519",
+		Short:     "Make a signing key and print the settings for the nodes",
+		Args:      exactly("hmac|ed25519"),
 		ValidArgs: []string{"hmac", "ed25519"},
 		Long: `keygen writes a new key with permissions 0600 and prints the environment settings that make a node trust it.
 
@@ -66,7 +68,8 @@ func (k *newKey) next() string {
 	if len(k.Files) > 1 {
 		return fmt.Sprintf("Next: recount keys add --ed25519-pub %s --owner NAME", shellWord(k.Files[1]))
 	}
-	return "Next: give every node the settings printed here (docs/secrets.md: running nodes read a key file again), then recount keys list"
+	return "Next: give every node the settings printed here (docs/secrets.md: running nodes read a key file " +
+		"again), then recount keys list"
 }
 
 func generate(kind, out string, force bool) (*newKey, error) {
@@ -120,25 +123,28 @@ func generateEd25519(out string, force bool) (*newKey, error) {
 	if err := vacant(force, base+".key", base+".pub"); err != nil {
 		return nil, err
 	}
-	if err := writeKey(base+".key", pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), force); err != nil {
+	if err := writeKey(base+".key", pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}),
+		force); err != nil {
 		return nil, err
 	}
 	text := base64.StdEncoding.EncodeToString(public)
 	env := map[string]string{"PCS_SIGN_ALG": "ed25519", "PCS_ED25519_PUB_B64": text}
-	return &newKey{k.ID, k.Alg.String(), []string{base + ".key", base + ".pub"}, env}, writeKey(base+".pub", []byte(text+"\n"), force)
+	return &newKey{k.ID, k.Alg.String(), []string{base + ".key", base + ".pub"}, env},
+		writeKey(base+".pub", []byte(text+"\n"), force)
 }
 
 // vacant refuses names that are taken, all of them before the first is written.
 func vacant(force bool, paths ...string) error {
 	for _, path := range paths {
 		if _, err := os.Lstat(path); err == nil && !force {
-			return &codedError{exitUsage, fmt.Errorf("--out: %s is there already; nothing was written", path), "Choose another --out, or --force to replace the key for good."}
+			return &codedError{exitUsage, fmt.Errorf("--out: %s is there already; nothing was written", path),
+				"Choose another --out, or --force to replace the key for good."}
 		}
 	}
 	return nil
 }
 
-// writeKey makes a file that only its owner can read; an existing one is replaced as a whole or not at all.
+// writeKey makes a file that only its owner can read. An existing one is replaced as a whole or not at all.
 func writeKey(path string, content []byte, force bool) error {
 	if force {
 		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -25,10 +25,16 @@ their settings by themselves, for every shard and without an end. "keys add" set
   stolen:   recount incident key KEY_ID ...     revoke, list what it signed, and recount with hindsight`
 
 func (a *app) keysCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "keys", Short: "Register, list, retire and revoke signing keys", Long: keysHelp, Args: exactly(),
+	cmd := &cobra.Command{
+		Use:     "keys",
+		Short:   "Register, list, retire and revoke signing keys",
+		Long:    keysHelp,
+		Args:    exactly(),
 		Example: "  recount keys list\n  recount keys retire hmac-0123456789abcdef --reason \"quarterly rotation\"",
-		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
-	cmd.AddCommand(a.keysListCommand(), a.keysShowCommand(), a.keysAddCommand(), a.keysRetireCommand(), a.keysRevokeCommand(), a.keysRetireSecretCommand())
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(a.keysListCommand(), a.keysShowCommand(), a.keysAddCommand(), a.keysRetireCommand(),
+		a.keysRevokeCommand(), a.keysRetireSecretCommand())
 	return cmd
 }
 
@@ -38,14 +44,19 @@ func (a *app) keysListCommand() *cobra.Command {
 		Example: `  recount keys list --dev /tmp/recount
   recount keys list -o json | jq -r '.[] | select(.status == "active") | .key_id'`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			page, err := ask(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.KeysPage, error) { return c.Keys(ctx) })
+			page, err := ask(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.KeysPage, error) {
+				return c.Keys(ctx)
+			})
 			if err != nil {
 				return err
 			}
 			l := newList(a, func(t *table, k wire.KeyAnswer) {
-				t.row(k.KeyID, k.Status, dash(k.Owner), scopeText(k.Scope), dash(k.NotAfter), dash(k.LastUsed), keyAge(k), k.Held, dash(k.Comment))
-			}, keyID("KEY", 1), word("STATUS", 2), text("OWNER", 3, 8), text("SHARDS", 4, 8), moment("UNTIL", 7), moment("LAST USED", 5), text("AGE", 6, 6), word("HELD HERE", 8),
-				text("COMMENT", 9, 10)).because("no key is registered; put keys into the settings of the nodes, or \"recount keys add\"")
+				t.row(k.KeyID, k.Status, dash(k.Owner), scopeText(k.Scope), dash(k.NotAfter), dash(k.LastUsed),
+					keyAge(k), k.Held, dash(k.Comment))
+			}, keyID("KEY", 1), word("STATUS", 2), text("OWNER", 3, 8), text("SHARDS", 4, 8), moment("UNTIL", 7),
+				moment("LAST USED", 5), text("AGE", 6, 6), word("HELD HERE", 8),
+				text("COMMENT", 9, 10)).
+				because("no key is registered; put keys into the settings of the nodes, or \"recount keys add\"")
 			for _, k := range page.Items {
 				if err := l.add(k); err != nil {
 					return err
@@ -56,7 +67,7 @@ func (a *app) keysListCommand() *cobra.Command {
 	}
 }
 
-// keyAge is the age of a key in days; an active one of 90 days should have been rotated.
+// keyAge returns the age of a key in days. An active one of 90 days should have been rotated.
 func keyAge(k wire.KeyAnswer) string {
 	at, err := wire.ParseTime(k.At)
 	if err != nil {
@@ -97,8 +108,9 @@ func (a *app) keysShowCommand() *cobra.Command {
 }
 
 func (a *app) showKey(k *wire.KeyAnswer) error {
-	pairs := []any{"key", k.KeyID, "algorithm", k.Alg, "fingerprint", k.Fingerprint, "status", k.Status, "owner", dash(k.Owner), "shards", scopeText(k.Scope),
-		"not before", dash(k.NotBefore), "not after", dash(k.NotAfter), "comment", dash(k.Comment), "registered at seq", k.Seq, "terms since seq", k.TermsSeq,
+	pairs := []any{"key", k.KeyID, "algorithm", k.Alg, "fingerprint", k.Fingerprint, "status", k.Status, "owner",
+		dash(k.Owner), "shards", scopeText(k.Scope), "not before", dash(k.NotBefore), "not after",
+		dash(k.NotAfter), "comment", dash(k.Comment), "registered at seq", k.Seq, "terms since seq", k.TermsSeq,
 		"source", k.Source, "last used", dash(k.LastUsed), "last seq", k.LastSeq, "held by the node asked", k.Held}
 	if k.RevokedSeq != 0 {
 		pairs = append(pairs, "revoked at seq", k.RevokedSeq, "with hindsight since", k.RevokedSince)
@@ -137,12 +149,17 @@ Name a shard by its id, or several by a prefix and a star.`,
 				return err
 			}
 			f.r.Act = a.act(&f.actFlags)
-			k, err := askAct(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.KeyAnswer, error) { return c.AddKey(ctx, f.r) })
+			k, err := askAct(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.KeyAnswer, error) {
+				return c.AddKey(ctx, f.r)
+			})
 			if err != nil {
 				return err
 			}
 			if !k.Held {
-				a.talk("Warning: the node that answered does not hold the secret with the fingerprint %s. A node without it is not ready:\nput it into the key files of every node now, or end the key: recount keys retire %s", k.Fingerprint, k.KeyID)
+				a.talk("Warning: the node that answered does not hold the secret with the fingerprint %s. A "+
+					"node without it is not ready:\nput it into the key files of every node now, or end the "+
+					"key: recount keys retire %s",
+					k.Fingerprint, k.KeyID)
 			}
 			return a.showKey(k)
 		},
@@ -215,11 +232,14 @@ func readPublic(given string) ([]byte, error) {
 			return public, nil
 		}
 	}
-	return nil, usagef("--ed25519-pub %s: %s the 32 bytes of a public key in base64 or hex; \"recount keygen ed25519\" makes a pair", given, from)
+	return nil,
+		usagef("--ed25519-pub %s: %s the 32 bytes of a public key in base64 or hex; "+
+			"\"recount keygen ed25519\" makes a pair", given, from)
 }
 
 // keyActCommand is a command that needs nothing but a key and cannot be undone.
-func (a *app) keyActCommand(use, short, long, example string, do func(*client.Client, context.Context, string, wire.Act) (*wire.KeyAnswer, error)) *cobra.Command {
+func (a *app) keyActCommand(use, short, long, example string,
+	do func(*client.Client, context.Context, string, wire.Act) (*wire.KeyAnswer, error)) *cobra.Command {
 	var f confirmFlags
 	cmd := &cobra.Command{Use: use + " KEY_ID", Short: short, Long: long, Example: example, Args: exactly("KEY_ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -285,13 +305,14 @@ Revoking again with an earlier --since moves that time. recount incident key doe
 			if !at.IsZero() {
 				r.Since = wire.Time(at)
 			}
-			got, err := askAct(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.RevokeAnswer, error) {
-				id, err := findKey(ctx, c, args[0])
-				if err != nil {
-					return nil, err
-				}
-				return c.RevokeKey(ctx, id, r)
-			})
+			got, err := askAct(cmd.Context(), a,
+				func(ctx context.Context, c *client.Client) (*wire.RevokeAnswer, error) {
+					id, err := findKey(ctx, c, args[0])
+					if err != nil {
+						return nil, err
+					}
+					return c.RevokeKey(ctx, id, r)
+				})
 			if err != nil {
 				return err
 			}

@@ -7,7 +7,7 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// clock is what the words and spans of flags refer to. Days begin where --time shows them.
+// clock returns the clock that the words and spans of flags refer to. Days begin where --time shows them.
 func (a *app) clock(future bool) when.Clock {
 	c := when.Clock{Now: time.Now(), Future: future}
 	if a.time == timeLocal {
@@ -16,7 +16,7 @@ func (a *app) clock(future bool) when.Clock {
 	return c
 }
 
-// moment reads the time in a flag; none is the zero time. A span is before now.
+// moment reads the time in a flag. None is the zero time. A span is before now.
 func (a *app) moment(flag, text string) (time.Time, error) {
 	return readMoment(a.clock(false), flag, text)
 }

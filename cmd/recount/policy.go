@@ -15,18 +15,20 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// actFlags are what an operator says about an act.
+// actFlags has the flags by which an operator explains an act.
 type actFlags struct{ reason, ticket, opID string }
 
 func (f *actFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.reason, "reason", "", "why; kept in the log")
 	cmd.Flags().StringVar(&f.ticket, "ticket", "", "number of the incident; kept in the log")
-	cmd.Flags().StringVar(&f.opID, "op-id", "", "name of this act: the same name again is the same act (default: a new one)")
+	cmd.Flags().StringVar(&f.opID, "op-id", "",
+		"name of this act: the same name again is the same act (default: a new one)")
 }
 
 // waitFlag is for what may need a second actor.
 func (a *app) waitFlag(cmd *cobra.Command) {
-	cmd.Flags().BoolVar(&a.waitApproval, "wait-approval", false, "with the two-person rule: wait for the approval, then carry out the request")
+	cmd.Flags().BoolVar(&a.waitApproval, "wait-approval", false,
+		"with the two-person rule: wait for the approval, then carry out the request")
 }
 
 // act names the act, so that a command that got no answer can be given again as the same act.
@@ -44,10 +46,16 @@ id is the SHA-256 of its canonical form. Publishing changes no answer. To change
   of the future:    recount policy apply ID`
 
 func (a *app) policyCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "policy", Short: "Check, publish, compare and try policies (verifier patches)", Long: policyHelp, Args: exactly(),
+	cmd := &cobra.Command{
+		Use:     "policy",
+		Short:   "Check, publish, compare and try policies (verifier patches)",
+		Long:    policyHelp,
+		Args:    exactly(),
 		Example: "  recount policy lint fix.yaml\n  recount policy publish fix.yaml --ticket INC-7",
-		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
-	cmd.AddCommand(a.policyLintCommand(), a.policyPublishCommand(), a.policyListCommand(), a.policyHistoryCommand(), a.policyShowCommand(), a.policyNewCommand(), a.policyDiffCommand(),
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(a.policyLintCommand(), a.policyPublishCommand(), a.policyListCommand(),
+		a.policyHistoryCommand(), a.policyShowCommand(), a.policyNewCommand(), a.policyDiffCommand(),
 		a.policyApplyCommand(), a.policyTestCommand())
 	return cmd
 }
@@ -87,12 +95,13 @@ func (a *app) policyLintCommand() *cobra.Command {
 			if unread > 0 {
 				return usagef("%d of %d files cannot be read; check their names", unread, len(args))
 			}
-			return &codedError{exitRejected, fmt.Errorf("%d of %d documents cannot be used", bad, len(args)), "Nothing was sent anywhere. Fix the places named above."}
+			return &codedError{exitRejected, fmt.Errorf("%d of %d documents cannot be used", bad, len(args)),
+				"Nothing was sent anywhere. Fix the places named above."}
 		},
 	}
 }
 
-// lintLine is what lint says of one file.
+// lintLine holds the findings of lint in one file.
 type lintLine struct {
 	File     string   `json:"file"`
 	ID       string   `json:"id"`

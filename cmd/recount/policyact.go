@@ -19,7 +19,10 @@ func (a *app) policyPublishCommand() *cobra.Command {
 	var f actFlags
 	var try previewFlags
 	cmd := &cobra.Command{
-		Use: "publish FILE", Short: "Publish a policy in the log, without effect on answers yet", Args: exactly("FILE"), Long: policyHelp + "\n\n" + previewHelp,
+		Use:         "publish FILE",
+		Short:       "Publish a policy in the log, without effect on answers yet",
+		Args:        exactly("FILE"),
+		Long:        policyHelp + "\n\n" + previewHelp,
 		Annotations: exportsVars("POLICY"),
 		Example: `  recount policy publish fix.yaml --reason "unsigned records were accepted" --ticket INC-7
   eval "$(recount policy publish fix.yaml -o env)" && recount generation start --policy "$POLICY" --wait --diff`,
@@ -59,7 +62,8 @@ func (a *app) warnDangers(p verify.Policy) {
 	}
 }
 
-// warnNarrower says what the policy in force accepts and a new one does not: profiles, schemes, algorithms, versions, late epochs.
+// warnNarrower says what the policy in force accepts and a new one does not: profiles, schemes, algorithms,
+// versions, late epochs.
 func (a *app) warnNarrower(ctx context.Context, p verify.Policy) {
 	a.warnDangers(p)
 	current, err := ask(ctx, a, policyInForce)
@@ -100,8 +104,11 @@ func narrower(current, p verify.Policy) (notes []string) {
 			notes = append(notes, fmt.Sprintf("records of version %s, this one does not; they would be refused.", v))
 		}
 	}
-	if now, next := current.Epochs.LateWindow, p.Epochs.LateWindow; next < now && p.Epochs.OnRegression != verify.RegressionAllow {
-		notes = append(notes, fmt.Sprintf("unused epochs that are up to %d late, this one up to %d; later ones would not count.", now, next))
+	if now, next := current.Epochs.LateWindow, p.Epochs.LateWindow; next < now &&
+		p.Epochs.OnRegression != verify.RegressionAllow {
+		notes = append(notes,
+			fmt.Sprintf("unused epochs that are up to %d late, this one up to %d; later ones would not count.",
+				now, next))
 	}
 	return notes
 }
@@ -140,7 +147,8 @@ actor, as an activation does: recount approve.
 	return cmd
 }
 
-// previewPublished is preview for a published policy, given by its id or the first digits of it. It returns the whole id.
+// previewPublished is preview for a published policy, given by its id or the first digits of it. It returns the
+// whole id.
 func (a *app) previewPublished(ctx context.Context, f *previewFlags, operation, given string) (id string, err error) {
 	a.sayCluster(ctx)
 	p, err := ask(ctx, a, func(ctx context.Context, c *client.Client) (*wire.PolicyAnswer, error) {

@@ -46,14 +46,18 @@ answers of a recount to earlier submissions see: recount audit --policy, --as-of
 		Example: `  recount policy history
   recount policy history -o json | jq '.[] | select(.from <= "2026-01-19" and (.to // "9999") > "2026-01-19")'`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			page, err := ask(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.PoliciesPage, error) { return c.Policies(ctx) })
+			page, err := ask(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.PoliciesPage, error) {
+				return c.Policies(ctx)
+			})
 			if err != nil {
 				return err
 			}
 			l := newList(a, func(t *table, i policyInterval) {
-				t.row(i.FromSeq, i.From, untilSeq(i.ToSeq), dash(i.To), i.Policy, i.By, i.Generation, dash(i.Actor), dash(i.Reason), dash(i.Ticket))
-			}, count("FROM SEQ", 1), moment("FROM", 4), count("TO SEQ", 2), moment("TO", 5), hexID("POLICY", 3), word("BY", 6), count("GENERATION", 9),
-				text("ACTOR", 7, 8), text("REASON", 8, 10), text("TICKET", 10, 6)).because("the node names no intervals; is it of an older release?")
+				t.row(i.FromSeq, i.From, untilSeq(i.ToSeq), dash(i.To), i.Policy, i.By, i.Generation,
+					dash(i.Actor), dash(i.Reason), dash(i.Ticket))
+			}, count("FROM SEQ", 1), moment("FROM", 4), count("TO SEQ", 2), moment("TO", 5), hexID("POLICY", 3),
+				word("BY", 6), count("GENERATION", 9), text("ACTOR", 7, 8), text("REASON", 8, 10),
+				text("TICKET", 10, 6)).because("the node names no intervals; is it of an older release?")
 			for _, i := range policyHistory(page) {
 				if err := l.add(i); err != nil {
 					return err

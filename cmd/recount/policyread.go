@@ -34,7 +34,7 @@ func policyInForce(ctx context.Context, c *client.Client) (verify.Policy, error)
 	return verify.Policy{}, errors.New("the node names none")
 }
 
-// parseCanonical reads the canonical form in an answer; its members come sorted, as in the log.
+// parseCanonical reads the canonical form in an answer. Its members come sorted, as in the log.
 func parseCanonical(p *wire.PolicyAnswer) (verify.Policy, error) {
 	b, err := json.Marshal(p.Canonical)
 	if err != nil {
@@ -44,8 +44,8 @@ func parseCanonical(p *wire.PolicyAnswer) (verify.Policy, error) {
 }
 
 func (a *app) showPolicy(p *wire.PolicyAnswer) error {
-	return a.show(p, "id", p.ID, "seq", p.Seq, "at", p.At, "kernel", p.Kernel, "rules", p.Rules, "in force", p.InForce, "actor", dash(p.Actor), "role", dash(p.Role),
-		"reason", dash(p.Reason), "ticket", dash(p.Ticket))
+	return a.show(p, "id", p.ID, "seq", p.Seq, "at", p.At, "kernel", p.Kernel, "rules", p.Rules, "in force",
+		p.InForce, "actor", dash(p.Actor), "role", dash(p.Role), "reason", dash(p.Reason), "ticket", dash(p.Ticket))
 }
 
 func (a *app) policyListCommand() *cobra.Command {
@@ -53,14 +53,17 @@ func (a *app) policyListCommand() *cobra.Command {
 		Use: "list", Short: "List the published policies", Args: exactly(),
 		Example: `  recount policy list --dev /tmp/recount`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			page, err := ask(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.PoliciesPage, error) { return c.Policies(ctx) })
+			page, err := ask(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.PoliciesPage, error) {
+				return c.Policies(ctx)
+			})
 			if err != nil {
 				return err
 			}
 			l := newList(a, func(t *table, p wire.PolicyAnswer) {
 				t.row(p.ID, p.Seq, p.At, p.Kernel, p.Rules, p.InForce, dash(p.Actor), dash(p.Reason))
 			},
-				hexID("ID", 1), count("SEQ", 3), moment("AT", 4), count("KERNEL", 8), count("RULES", 7), word("IN FORCE", 2), text("ACTOR", 5, 8), text("REASON", 6, 10))
+				hexID("ID", 1), count("SEQ", 3), moment("AT", 4), count("KERNEL", 8), count("RULES", 7),
+				word("IN FORCE", 2), text("ACTOR", 5, 8), text("REASON", 6, 10))
 			for _, p := range page.Items {
 				if err := l.add(p); err != nil {
 					return err
@@ -170,7 +173,8 @@ func (a *app) policyDiffCommand() *cobra.Command {
 				}
 				docs[i] = strings.Split(string(publish.Document(p)), "\n")
 			}
-			l := newList(a, func(t *table, d diffLine) { t.row(d.Side, d.Line) }, word("", 1), text("LINE", 2, 20)).because("the two policies are the same")
+			l := newList(a, func(t *table, d diffLine) { t.row(d.Side, d.Line) }, word("", 1),
+				text("LINE", 2, 20)).because("the two policies are the same")
 			for i, side := range []string{"-", "+"} {
 				for _, line := range docs[i] {
 					if !slices.Contains(docs[1-i], line) {
@@ -201,7 +205,9 @@ func (a *app) anyPolicy(ctx context.Context, arg string) (verify.Policy, error) 
 		return p, nil
 	}
 	if !isHex(arg) {
-		return verify.Policy{}, usagef("%q is no file, and no id of a policy: that has 64 hex digits, of which at least the first %d must be given", arg, leastDigits)
+		return verify.Policy{},
+			usagef("%q is no file, and no id of a policy: that has 64 hex digits, of which at least "+
+				"the first %d must be given", arg, leastDigits)
 	}
 	p, err := ask(ctx, a, func(ctx context.Context, c *client.Client) (*wire.PolicyAnswer, error) {
 		return findPolicy(ctx, c, arg)

@@ -65,8 +65,10 @@ type trialSums struct {
 type trialKeys struct{ hmac, ed25519 []string }
 
 func (k *trialKeys) add(cmd *cobra.Command) {
-	cmd.Flags().StringArrayVar(&k.hmac, "hmac-key-file", nil, "with --records: check signatures with this HMAC secret, repeatable")
-	cmd.Flags().StringArrayVar(&k.ed25519, "ed25519-pub", nil, "with --records: check signatures with the public key in this file (base64 or hex), repeatable")
+	cmd.Flags().StringArrayVar(&k.hmac, "hmac-key-file", nil,
+		"with --records: check signatures with this HMAC secret, repeatable")
+	cmd.Flags().StringArrayVar(&k.ed25519, "ed25519-pub", nil,
+		"with --records: check signatures with the public key in this file (base64 or hex), repeatable")
 }
 
 // ring is nil without any key.
@@ -168,8 +170,11 @@ func (a *app) try(ctx context.Context, p verify.Policy, f trialFlags) error {
 		return usagef("keys go with --records; of a ledger's events the recorded facts count")
 	}
 	if f.list {
-		t.list = newList(a, func(t *table, l trialLine) { t.row(l.Seq, dash(l.PCSID), l.Shard, l.Before, l.After, l.Reason) },
-			count("SEQ", 1), hexID("PCS_ID", 4), text("SHARD", 6, 8), word("BEFORE", 2), word("AFTER", 3), text("REASON", 5, 10)).because("no verdict changes")
+		t.list = newList(a, func(t *table, l trialLine) {
+			t.row(l.Seq, dash(l.PCSID), l.Shard, l.Before, l.After, l.Reason)
+		},
+			count("SEQ", 1), hexID("PCS_ID", 4), text("SHARD", 6, 8), word("BEFORE", 2), word("AFTER", 3),
+			text("REASON", 5, 10)).because("no verdict changes")
 	}
 	switch t.ring = ring; {
 	case fromFile:
@@ -303,7 +308,12 @@ func (t *trial) facts(rec *pcs.Record, p verify.Policy) verify.Facts {
 	case !rec.HasSig:
 		return verify.Facts{}
 	}
-	f := verify.Facts{KeyID: "not-checked", Alg: verify.HMACSHA256, Profile: p.Signature.Profiles.Slice()[0], Mode: verify.Raw}
+	f := verify.Facts{
+		KeyID:   "not-checked",
+		Alg:     verify.HMACSHA256,
+		Profile: p.Signature.Profiles.Slice()[0],
+		Mode:    verify.Raw,
+	}
 	if rec.Scheme == pcs.PCS2 {
 		f.Profile, f.Mode = pcs.F9, verify.Whole
 	}

@@ -12,7 +12,8 @@ import (
 	"github.com/recount-ledger/recount/internal/verify"
 )
 
-// previewFlags are those of what puts a policy to use: how much of history is tried first, and that the answer is meant.
+// previewFlags are those of what puts a policy to use: how much of history is tried first, and that the answer
+// is meant.
 type previewFlags struct {
 	records int
 	none    bool
@@ -22,7 +23,8 @@ type previewFlags struct {
 func (f *previewFlags) add(cmd *cobra.Command) {
 	cmd.Flags().IntVar(&f.records, "preview", 10_000, "number of newest submissions on which to try the policy first")
 	cmd.Flags().BoolVar(&f.none, "no-preview", false, "do not")
-	cmd.Flags().BoolVarP(&f.yes, "yes", "y", false, "go on without asking when the policy accepts refused records, or is dangerous by itself")
+	cmd.Flags().BoolVarP(&f.yes, "yes", "y", false,
+		"go on without asking when the policy accepts refused records, or is dangerous by itself")
 }
 
 func (f *previewFlags) check(cmd *cobra.Command) error {
@@ -35,13 +37,13 @@ func (f *previewFlags) check(cmd *cobra.Command) error {
 	return nil
 }
 
-// previewHelp is what all such commands say of it.
+// previewHelp explains the preview in the help of all such commands.
 const previewHelp = `Before it acts it judges the newest 10000 submissions under the policy, each by itself, and prints how many would change
 (--preview, --no-preview). If refused records would be accepted, or "recount policy lint" warns of the policy, it asks you to type the
 id of the policy on a terminal, and needs --yes elsewhere.`
 
-// preview says what a policy would change before it is put to use, and asks whether what must be meant is meant. Who may not read
-// the submissions is told so and goes on: the question is a help and no permission.
+// preview says what a policy would change before it is put to use, and asks whether what must be meant is
+// meant. Who may not read the submissions is told so and goes on: the question is a help and no permission.
 func (a *app) preview(ctx context.Context, f *previewFlags, operation string, p verify.Policy) error {
 	a.sayCluster(ctx)
 	a.warnNarrower(ctx, p)
@@ -52,38 +54,43 @@ func (a *app) preview(ctx context.Context, f *previewFlags, operation string, p 
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case mayNotRead(err):
-			a.talk("What would change is not known: these credentials may not read the submissions. It takes the role auditor or more.")
+			a.talk("What would change is not known: these credentials may not read the submissions. It takes " +
+				"the role auditor or more.")
 		case err != nil:
 			a.talk("What would change is not known: %v", err)
 		default:
 			a.talk("%s", t.summary())
 			if t.letIn.all > 0 {
-				why = append(why, fmt.Sprintf("%d of the last %d submissions that were refused would be accepted%s", t.letIn.all, t.tried(), t.letIn.text()))
+				why = append(why,
+					fmt.Sprintf("%d of the last %d submissions that were refused would be accepted%s", t.letIn.all,
+						t.tried(), t.letIn.text()))
 			}
 		}
 	}
 	return a.meant(f, operation, fmt.Sprintf("%x", p.ID())[:shownDigits], why)
 }
 
-// shownDigits is how much of an id a person has to type.
+// shownDigits is the number of digits of an id that a person has to type.
 const shownDigits = 16
 
-// meant lets an operation go on when there is nothing to mean, with --yes, or when somebody on a terminal has typed the name.
+// meant lets an operation go on when there is nothing to mean, with --yes, or when somebody on a terminal has
+// typed the name.
 func (a *app) meant(f *previewFlags, operation, name string, why []string) error {
 	if len(why) == 0 || f.yes {
 		return nil
 	}
 	what := strings.Join(why, "; ")
 	if !a.typed() {
-		return &codedError{exitUsage, fmt.Errorf("%s %s: %s; nobody is at a terminal to confirm it, and nothing was done", operation, name, what),
-			"Give --yes if it is meant."}
+		return &codedError{exitUsage,
+			fmt.Errorf("%s %s: %s; nobody is at a terminal to confirm it, and nothing was done", operation, name,
+				what), "Give --yes if it is meant."}
 	}
 	where := a.markedPrompt()
 	fmt.Fprintf(a.err, "%s%s %s: %s.\n%sType %s to go on: ", where, operation, name, visible(what), where, name)
 	return a.typeName(name)
 }
 
-// tried is how many submissions a trial has looked at.
+// tried returns the number of submissions that a trial has looked at.
 func (t *trial) tried() int { return t.total + t.counts[leftOut] }
 
 // summary says in one sentence what a trial of the newest submissions has found.
@@ -106,7 +113,8 @@ func (t *trial) summary() string {
 	case t.tried() == 0:
 		return "The ledger holds no submission yet on which the policy could be tried."
 	case changed > 0:
-		text = fmt.Sprintf("Of the last %s %d would change: %s", plural(t.tried(), "submission"), changed, strings.Join(parts, ", "))
+		text = fmt.Sprintf("Of the last %s %d would change: %s", plural(t.tried(), "submission"), changed,
+			strings.Join(parts, ", "))
 	}
 	if n := t.counts[leftOut]; n > 0 {
 		text += fmt.Sprintf("; keys or freezes decided %d", n)
@@ -114,7 +122,7 @@ func (t *trial) summary() string {
 	return text + "."
 }
 
-// text says who vouches for records that are let in, "" when keys do for all.
+// text says who vouches for records that are accepted, and returns "" when keys do for all.
 func (l letIn) text() string {
 	var parts []string
 	if l.unsigned > 0 {

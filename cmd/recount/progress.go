@@ -20,7 +20,7 @@ import (
 // lookEvery is the pause between two looks at a generation that is being built.
 const lookEvery = 500 * time.Millisecond
 
-// longestWait is how long --wait waits unless it is told.
+// longestWait bounds --wait unless a time is given.
 const longestWait = 24 * time.Hour
 
 // sayEvery is the least time between two lines about a node that only goes on.
@@ -43,9 +43,10 @@ compared everything that was committed when the command began.`,
 				return err
 			}
 			if !wait {
-				g, err := ask(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.GenerationAnswer, error) {
-					return c.Generation(ctx, n)
-				})
+				g, err := ask(cmd.Context(), a,
+					func(ctx context.Context, c *client.Client) (*wire.GenerationAnswer, error) {
+						return c.Generation(ctx, n)
+					})
 				if err != nil {
 					return err
 				}
@@ -68,13 +69,16 @@ func (a *app) showStatus(g *wire.GenerationAnswer) error {
 	if a.format != formatTable {
 		return a.document(g)
 	}
-	if err := a.show(g, "generation", g.Generation, "state", g.State, "policy", g.Policy, "compared by all up to", g.Position, "agree", g.Agree); err != nil || len(g.Nodes) == 0 {
+	if err := a.show(g, "generation", g.Generation, "state", g.State, "policy", g.Policy, "compared by all up to",
+		g.Position, "agree", g.Agree); err != nil || len(g.Nodes) == 0 {
 		return err
 	}
 	fmt.Fprintln(a.out)
-	t := a.table(text("NODE", 1, 8), word("STATE", 2), count("FOLDED", 9), count("COMPARED", 3), count("OF", 4), count("PER SECOND", 8), text("TO GO", 5, 5), hexID("DIGEST", 6), text("WHY", 7, 10))
+	t := a.table(text("NODE", 1, 8), word("STATE", 2), count("FOLDED", 9), count("COMPARED", 3), count("OF", 4),
+		count("PER SECOND", 8), text("TO GO", 5, 5), hexID("DIGEST", 6), text("WHY", 7, 10))
 	for _, p := range g.Nodes {
-		t.row(p.Node, p.State, p.Seq, p.Compared, p.Committed, fmt.Sprintf("%.0f", p.Rate), eta(p), dash(digestOf(p.DiffAt)), dash(p.Why))
+		t.row(p.Node, p.State, p.Seq, p.Compared, p.Committed, fmt.Sprintf("%.0f", p.Rate), eta(p),
+			dash(digestOf(p.DiffAt)), dash(p.Why))
 	}
 	return t.flush()
 }
@@ -94,7 +98,8 @@ func eta(p wire.NodeProgress) string {
 	return time.Duration(p.ETA * float64(time.Second)).Round(time.Second).String()
 }
 
-// awaitGeneration looks again and again, with one bar per node, until every node that answers has compared generation n.
+// awaitGeneration looks again and again, with one bar per node, until every node that answers has compared
+// generation n.
 func (a *app) awaitGeneration(ctx context.Context, n uint32, limit time.Duration) (*wire.GenerationAnswer, error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -112,7 +117,8 @@ func (a *app) awaitGeneration(ctx context.Context, n uint32, limit time.Duration
 			return nil, err
 		}
 		if g.State == wire.GenerationDropped {
-			return nil, &codedError{exitRejected, fmt.Errorf("generation %d was dropped", n), "\"recount generation list\" shows what there is."}
+			return nil, &codedError{exitRejected, fmt.Errorf("generation %d was dropped", n),
+				"\"recount generation list\" shows what there is."}
 		}
 		if head == 0 {
 			for _, p := range g.Nodes {
@@ -128,7 +134,9 @@ func (a *app) awaitGeneration(ctx context.Context, n uint32, limit time.Duration
 		case <-t.C:
 		case <-ctx.Done():
 			t.Stop()
-			return nil, &codedError{exitUnavailable, errors.New("not every node has compared the generation in time"), fmt.Sprintf("The nodes go on; ask again with \"recount generation status %d --wait\".", n)}
+			return nil, &codedError{exitUnavailable,
+				errors.New("not every node has compared the generation in time"),
+				fmt.Sprintf("The nodes go on; ask again with \"recount generation status %d --wait\".", n)}
 		}
 	}
 }
@@ -159,7 +167,8 @@ func reported(g *wire.GenerationAnswer, head uint64) bool {
 func failedNodes(g *wire.GenerationAnswer) error {
 	for _, p := range g.Nodes {
 		if p.State == "failed" {
-			return &codedError{exitVerify, fmt.Errorf("%s could not build it: %s", p.Node, p.Why), "Do not activate it; look at the log of the node."}
+			return &codedError{exitVerify, fmt.Errorf("%s could not build it: %s", p.Node, p.Why),
+				"Do not activate it; look at the log of the node."}
 		}
 	}
 	return nil
@@ -172,7 +181,7 @@ type bars struct {
 	node map[string]*nodeBar
 }
 
-// nodeBar is what was shown of one node.
+// nodeBar holds the progress of one node as it was shown last.
 type nodeBar struct {
 	bar  *mpb.Bar
 	said time.Time // of the last line
@@ -196,7 +205,8 @@ func (b *bars) show(g *wire.GenerationAnswer) {
 			n = &nodeBar{}
 			b.node[p.Node] = n
 			if b.all != nil {
-				n.bar = b.all.AddBar(int64(max(p.Committed, 1)), mpb.PrependDecorators(decor.Name(p.Node+" "), decor.CountersNoUnit("%d / %d ")),
+				n.bar = b.all.AddBar(int64(max(p.Committed, 1)),
+					mpb.PrependDecorators(decor.Name(p.Node+" "), decor.CountersNoUnit("%d / %d ")),
 					mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return " " + n.text() })))
 			}
 		}

@@ -17,7 +17,8 @@ import (
 
 // readFlags adds --consistency and --min-seq.
 func readFlags(cmd *cobra.Command, r *client.Read) {
-	cmd.Flags().StringVar(&r.Consistency, "consistency", "", "local, session or linearizable (default: the node's choice for the route)")
+	cmd.Flags().StringVar(&r.Consistency, "consistency", "",
+		"local, session or linearizable (default: the node's choice for the route)")
 	cli.Closed(cmd, "consistency", wire.ConsistencyLocal, wire.ConsistencySession, wire.ConsistencyLinearizable)
 	cmd.Flags().Uint64Var(&r.MinSeq, "min-seq", 0, "wait until the node has folded this seq")
 }
@@ -79,7 +80,8 @@ func (a *app) get(ctx context.Context, given string, read client.Read) error {
 // showHistory lists what was said of an id when that is more than what stands.
 func (a *app) showHistory(all []wire.HistoryEntry) error {
 	fmt.Fprintln(a.out)
-	t := a.table(count("FROM SEQ", 1), count("SUBMISSION", 2), count("GENERATION", 3), word("OUTCOME", 4), word("ACCEPTED", 5), text("REASON", 6, 10), hexID("POLICY", 7))
+	t := a.table(count("FROM SEQ", 1), count("SUBMISSION", 2), count("GENERATION", 3), word("OUTCOME", 4),
+		word("ACCEPTED", 5), text("REASON", 6, 10), hexID("POLICY", 7))
 	for _, h := range all {
 		t.row(h.FromSeq, h.Seq, h.Generation, h.Outcome, h.Accepted, h.ReasonCode, dash(h.Policy))
 	}
@@ -112,7 +114,9 @@ If you ask for it by its name, the answer says that it is known from refused rec
 }
 
 func (a *app) oneShard(ctx context.Context, id string, read client.Read) error {
-	s, err := ask(ctx, a, func(ctx context.Context, c *client.Client) (*wire.ShardAnswer, error) { return c.Shard(ctx, id, read) })
+	s, err := ask(ctx, a, func(ctx context.Context, c *client.Client) (*wire.ShardAnswer, error) {
+		return c.Shard(ctx, id, read)
+	})
 	if err != nil {
 		return err
 	}
@@ -123,9 +127,9 @@ func (a *app) oneShard(ctx context.Context, id string, read client.Read) error {
 	if s.AtLeast {
 		known += "; there are more than were counted"
 	}
-	return a.show(s, "shard", s.ShardID, "known from", known, "epoch", number(s.Epoch), "epoch seq", s.EpochSeq, "submissions", s.Submissions,
-		"accepted", s.Accepted, "escalated", s.Escalated, "refused", s.Refused, "conflicts", s.Conflicts,
-		"first seq", s.FirstSeq, "last seq", s.LastSeq, "last at", s.LastAt)
+	return a.show(s, "shard", s.ShardID, "known from", known, "epoch", number(s.Epoch), "epoch seq", s.EpochSeq,
+		"submissions", s.Submissions, "accepted", s.Accepted, "escalated", s.Escalated, "refused", s.Refused,
+		"conflicts", s.Conflicts, "first seq", s.FirstSeq, "last seq", s.LastSeq, "last at", s.LastAt)
 }
 
 func (a *app) allShards(ctx context.Context, read client.Read) error {
@@ -137,9 +141,11 @@ func (a *app) allShards(ctx context.Context, read client.Read) error {
 	ctx, cancel := context.WithTimeout(ctx, a.timeout)
 	defer cancel()
 	l := newList(a, func(t *table, s wire.ShardAnswer) {
-		t.row(s.ShardID, number(s.Epoch), s.Submissions, s.Accepted, s.Escalated, s.Refused, s.Conflicts, s.LastSeq, s.LastAt)
-	}, text("SHARD", 1, 12), count("EPOCH", 2), count("SUBMISSIONS", 3), count("ACCEPTED", 4), count("ESCALATED", 6), count("REFUSED", 5), count("CONFLICTS", 7),
-		count("LAST SEQ", 9), moment("LAST AT", 8)).because("no shard is known: nothing that names one was submitted")
+		t.row(s.ShardID, number(s.Epoch), s.Submissions, s.Accepted, s.Escalated, s.Refused, s.Conflicts,
+			s.LastSeq, s.LastAt)
+	}, text("SHARD", 1, 12), count("EPOCH", 2), count("SUBMISSIONS", 3), count("ACCEPTED", 4),
+		count("ESCALATED", 6), count("REFUSED", 5), count("CONFLICTS", 7), count("LAST SEQ", 9),
+		moment("LAST AT", 8)).because("no shard is known: nothing that names one was submitted")
 	for s, err := range c.Shards(ctx, read) {
 		if err != nil {
 			return err
@@ -168,7 +174,8 @@ about that record.`,
 			digits := strings.TrimPrefix(strings.ToUpper(args[0]), "SEQ:")
 			seq, err := strconv.ParseUint(digits, 10, 63)
 			if named := len(args[0]) >= leastDigits && isHex(args[0]); seq == 0 && (err == nil || !named) {
-				return usagef("SEQ %q: must be a whole number, at least 1, or a pcs_id or at least its first %d digits", args[0], leastDigits)
+				return usagef("SEQ %q: must be a whole number, at least 1, or a pcs_id or at least its first %d digits",
+					args[0], leastDigits)
 			}
 			e, err := ask(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.EventAnswer, error) {
 				if err == nil {
@@ -179,8 +186,9 @@ about that record.`,
 			if err != nil {
 				return err
 			}
-			pairs := []any{"seq", e.Seq, "kind", e.Kind, "raft index", e.Index, "raft term", e.Term, "raw time", e.RawTime,
-				"log time", e.LogTime, "payload bytes", len(e.Payload), "payload sha256", e.Leaf.PayloadSHA256, "leaf hash", e.LeafHash}
+			pairs := []any{"seq", e.Seq, "kind", e.Kind, "raft index", e.Index, "raft term", e.Term, "raw time",
+				e.RawTime, "log time", e.LogTime, "payload bytes", len(e.Payload), "payload sha256",
+				e.Leaf.PayloadSHA256, "leaf hash", e.LeafHash}
 			return a.show(e, append(pairs, summaryPairs(e.Summary)...)...)
 		},
 	}

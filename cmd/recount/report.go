@@ -21,7 +21,7 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// result is what came of one job.
+// result is the outcome of one job.
 type result struct {
 	job      job
 	response *client.Response
@@ -38,12 +38,23 @@ func newResult(j job, resp *client.Response, err error) result {
 	case resp.Status >= 400:
 		r.problem = resp.Problem()
 		if resp.Status >= 500 && j.request.Method == http.MethodPost {
-			r.err = &client.Error{Endpoint: resp.Endpoint, Attempts: resp.Attempts, Status: resp.Status, Problem: r.problem, MaySent: true}
+			r.err = &client.Error{
+				Endpoint: resp.Endpoint,
+				Attempts: resp.Attempts,
+				Status:   resp.Status,
+				Problem:  r.problem,
+				MaySent:  true,
+			}
 		}
 	case j.request.Path == client.SubmitPath, j.request.Path == client.CheckPath:
 		answer := &wire.SubmitAnswer{}
 		if jsonErr := json.Unmarshal(resp.Body, answer); jsonErr != nil || answer.Outcome == "" {
-			r.err = &client.Error{Endpoint: resp.Endpoint, Attempts: resp.Attempts, Status: resp.Status, Cause: client.ErrProtocol}
+			r.err = &client.Error{
+				Endpoint: resp.Endpoint,
+				Attempts: resp.Attempts,
+				Status:   resp.Status,
+				Cause:    client.ErrProtocol,
+			}
 		} else {
 			r.answer = answer
 		}
@@ -80,7 +91,7 @@ type resultLine struct {
 	Differences []string           `json:"differences,omitempty"` // with --check
 }
 
-// summary is the end of a run; -o json prints it.
+// summary sums up a run. -o json prints it.
 type summary struct {
 	Records     int            `json:"records"`
 	Outcomes    map[string]int `json:"outcomes"`
@@ -114,9 +125,10 @@ type report struct {
 	bar      *mpb.Bar
 	began    time.Time
 
-	mu       sync.Mutex
-	sum      summary
-	firstOf  map[string]error // of the first record that ended so without a final answer: outcomeUnknown, unavailable or failed
+	mu  sync.Mutex
+	sum summary
+	// of the first record that ended so without a final answer: outcomeUnknown, unavailable or failed
+	firstOf  map[string]error
 	last     result
 	writeErr error
 }
@@ -207,7 +219,8 @@ func (r *report) countError(line *resultLine, x result) {
 	}
 	r.sum.Outcomes[outcome]++
 	if r.firstOf[outcome] == nil {
-		r.firstOf[outcome] = fmt.Errorf("%s: %w", strings.TrimSpace(fmt.Sprintf("line %d %s", x.job.line, x.job.id)), x.err)
+		r.firstOf[outcome] = fmt.Errorf("%s: %w",
+			strings.TrimSpace(fmt.Sprintf("line %d %s", x.job.line, x.job.id)), x.err)
 	}
 }
 
@@ -292,16 +305,18 @@ func (r *report) explainOutcomes() {
 func (r *report) printOne() error {
 	switch a, p := r.last.answer, r.last.problem; {
 	case a != nil && r.flags.dry:
-		return r.a.show(wire.CheckAnswer{SubmitAnswer: *a, Seq: a.Seq, DryRun: true}, "outcome", a.Outcome, "status", r.last.response.Status, "accepted", a.Accepted,
-			"reason", first(a.Reason, a.ReasonCode), "pcs_id", a.PCSID, "shard", a.ShardID, "epoch", a.Epoch, "D_hat", decimal(a.DHat),
-			"recomputed D_hat", decimal(a.RecomputedDHat), "replayed", a.Replayed, "policy", a.Policy, "logged", "no")
+		return r.a.show(wire.CheckAnswer{SubmitAnswer: *a, Seq: a.Seq, DryRun: true}, "outcome", a.Outcome,
+			"status", r.last.response.Status, "accepted", a.Accepted, "reason", first(a.Reason, a.ReasonCode),
+			"pcs_id", a.PCSID, "shard", a.ShardID, "epoch", a.Epoch, "D_hat", decimal(a.DHat), "recomputed D_hat",
+			decimal(a.RecomputedDHat), "replayed", a.Replayed, "policy", a.Policy, "logged", "no")
 	case a != nil:
-		return r.a.show(a, "outcome", a.Outcome, "accepted", a.Accepted, "reason", first(a.Reason, a.ReasonCode), "seq", a.Seq,
-			"pcs_id", a.PCSID, "shard", a.ShardID, "epoch", a.Epoch, "D_hat", decimal(a.DHat), "recomputed D_hat", decimal(a.RecomputedDHat),
-			"replayed", a.Replayed, "policy", a.Policy)
+		return r.a.show(a, "outcome", a.Outcome, "accepted", a.Accepted, "reason", first(a.Reason, a.ReasonCode),
+			"seq", a.Seq, "pcs_id", a.PCSID, "shard", a.ShardID, "epoch", a.Epoch, "D_hat", decimal(a.DHat),
+			"recomputed D_hat", decimal(a.RecomputedDHat), "replayed", a.Replayed, "policy", a.Policy)
 	case p != nil:
-		return r.a.show(p, "outcome", first(p.Outcome, "rejected"), "status", p.Status, "reason", first(p.ReasonCode, string(p.Code)),
-			"detail", first(p.Text, p.Title), "field", dash(p.Field), "request_id", dash(p.RequestID))
+		return r.a.show(p, "outcome", first(p.Outcome, "rejected"), "status", p.Status, "reason",
+			first(p.ReasonCode, string(p.Code)), "detail", first(p.Text, p.Title), "field", dash(p.Field),
+			"request_id", dash(p.RequestID))
 	}
 	return nil // verdict has the error
 }
@@ -314,15 +329,18 @@ func (r *report) verdict() error {
 	}
 	switch {
 	case s.Different > 0:
-		return &codedError{exitVerify, fmt.Errorf("%d of %d checked records differ from what the corpus expects", s.Different, s.Checked),
+		return &codedError{exitVerify,
+			fmt.Errorf("%d of %d checked records differ from what the corpus expects", s.Different, s.Checked),
 			"See the members \"differences\" with -o ndjson."}
 	case r.checker != nil && s.Checked == 0 && len(r.firstOf) == 0:
 		return usagef("--check: no line has expectations; give a corpus file")
 	case s.Unknown > 0:
-		return &codedError{exitUnknown, fmt.Errorf("the outcome of %d records is unknown; first %w", s.Unknown, r.firstOf[outcomeUnknown]),
+		return &codedError{exitUnknown,
+			fmt.Errorf("the outcome of %d records is unknown; first %w", s.Unknown, r.firstOf[outcomeUnknown]),
 			"Submit the same file again: every record is answered once."}
 	case s.Unavailable > 0:
-		return &codedError{exitUnavailable, fmt.Errorf("%d records could not be submitted; first %w", s.Unavailable, r.firstOf[unavailable]),
+		return &codedError{exitUnavailable,
+			fmt.Errorf("%d records could not be submitted; first %w", s.Unavailable, r.firstOf[unavailable]),
 			nextStep(r.firstOf[unavailable]) + "\nThen submit the same file again: every record is answered once."}
 	case r.firstOf[failed] != nil:
 		return r.firstOf[failed]

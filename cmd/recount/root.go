@@ -41,7 +41,7 @@ type app struct {
 	terminal     func() bool // nil: look at stdin and stderr
 	place        place       // where the cluster is, once it was found
 	opID         string      // of the act that was asked for
-	waitApproval bool        // wait until a second actor has said yes to it
+	waitApproval bool        // wait until a second actor has approved it
 }
 
 const longHelp = `recount talks to a Recount ledger: a replicated, append-only record of signed proof-of-computation summaries.
@@ -108,20 +108,24 @@ func (a *app) root() *cobra.Command {
 	f.StringVar(&a.tokenFile, "token-file", "", "file with a bearer token (env RECOUNT_TOKEN_FILE)")
 	f.StringVar(&a.devDir, "dev", "", "directory of a cluster started with recount-node dev (env RECOUNT_DEV)")
 	f.StringVar(&a.contextName, "context", "", "name of a cluster kept with recount context add (env RECOUNT_CONTEXT)")
-	f.StringVarP(&a.format, "output", "o", formatTable, "table, wide (a table with every column in full), json (one document) or ndjson (one line per item); some commands take env")
+	f.StringVarP(&a.format, "output", "o", formatTable,
+		"table, wide (a table with every column in full), json (one document) or ndjson (one line per item); "+
+			"some commands take env")
 	a.viewFlags.add(cmd)
-	f.BoolVar(&a.local, "local", false, "read what the node that is asked knows, without a word from the others: works without a majority, may be old")
+	f.BoolVar(&a.local, "local", false,
+		"read what the node that is asked knows, without a word from the others: works without a majority, may be old")
 	cli.Span(f, &a.timeout, "timeout", 30*time.Second, "how long to try for one answer")
 	f.BoolVarP(&a.quiet, "quiet", "q", false, "no progress and no notes on stderr")
 	cli.Closed(cmd, "color", term.ColorAuto, term.ColorAlways, term.ColorNever)
 	cli.Closed(cmd, "time", timeUTC, timeLocal, timeRelative)
 	cli.Closed(cmd, "output", formatTable, formatWide, formatJSON, formatNDJSON)
 	cmd.CompletionOptions.DisableDefaultCmd = true
-	cmd.AddCommand(a.keygenCommand(), a.signCommand(), a.submitCommand(), a.checkCommand(), a.getCommand(), a.auditCommand(), a.tailCommand(),
-		a.shardsCommand(), a.eventCommand(), a.digestCommand(), a.clusterCommand(), a.policyCommand(), a.generationCommand(), a.keysCommand(),
-		a.incidentCommand(), a.canaryCommand(), a.drillCommand(), a.freezeCommand(), a.thawCommand(), a.freezesCommand(), a.knownShardsCommand(),
-		a.tokenCommand(), a.contextCommand(), a.whoamiCommand(), a.explainCommand(), a.approveCommand(), a.actsCommand(),
-		a.exportCommand(), a.versionCommand(), cli.Completion("recount", usage))
+	cmd.AddCommand(a.keygenCommand(), a.signCommand(), a.submitCommand(), a.checkCommand(), a.getCommand(),
+		a.auditCommand(), a.tailCommand(), a.shardsCommand(), a.eventCommand(), a.digestCommand(),
+		a.clusterCommand(), a.policyCommand(), a.generationCommand(), a.keysCommand(), a.incidentCommand(),
+		a.canaryCommand(), a.drillCommand(), a.freezeCommand(), a.thawCommand(), a.freezesCommand(),
+		a.knownShardsCommand(), a.tokenCommand(), a.contextCommand(), a.whoamiCommand(), a.explainCommand(),
+		a.approveCommand(), a.actsCommand(), a.exportCommand(), a.versionCommand(), cli.Completion("recount", usage))
 	a.completeIDs(cmd)
 	cli.Strict(cmd, usage)
 	cli.FitHelp(cmd, func() int { return a.screen().Width })
@@ -153,7 +157,8 @@ func exactly(names ...string) cobra.PositionalArgs {
 		if len(names) == 0 {
 			return cli.None(cmd, args)
 		}
-		return usagef("%s needs %s; \"%s --help\" shows examples", cmd.CommandPath(), strings.Join(names, " "), cmd.CommandPath())
+		return usagef("%s needs %s; \"%s --help\" shows examples", cmd.CommandPath(), strings.Join(names, " "),
+			cmd.CommandPath())
 	}
 }
 

@@ -63,17 +63,22 @@ one final line feed is ignored. For ed25519 it has a private key as PEM (PKCS #8
 	flags.StringVar(&f.keyFile, "key-file", "", "file with the key (required)")
 	flags.StringVar(&f.alg, "alg", "", "hmac or ed25519")
 	flags.StringVar(&f.scheme, "scheme", "", "what is signed: pcs/1 (eight members) or pcs/2 (the whole record)")
-	flags.StringVar(&f.profile, "profile", "f9", "canonical form of pcs/1: f9, py, es, go, go-fold, py-bin; by the ledger's policy also py-utf8, ryu, bin")
-	flags.StringVar(&f.mode, "mode", "", "for pcs/1: raw signs the canonical bytes, sha256 their hash (default: raw for hmac, sha256 for ed25519 and bin)")
+	flags.StringVar(&f.profile, "profile", "f9",
+		"canonical form of pcs/1: f9, py, es, go, go-fold, py-bin; by the ledger's policy also py-utf8, ryu, bin")
+	flags.StringVar(&f.mode, "mode", "",
+		"for pcs/1: raw signs the canonical bytes, sha256 their hash (default: raw for hmac, sha256 for "+
+			"ed25519 and bin)")
 	flags.BoolVar(&f.verify, "verify", false, "check signatures instead of making them")
-	flags.StringArrayVar(&f.public, "ed25519-pub", nil, "with --verify: file with a public key (base64 or hex), repeatable")
+	flags.StringArrayVar(&f.public, "ed25519-pub", nil,
+		"with --verify: file with a public key (base64 or hex), repeatable")
 	flags.BoolVar(&f.setID, "pcs-id", false, "compute pcs_id from merkle_root, epoch and shard_id")
 	return cmd
 }
 
 func (f signFlags) key() (sign.Key, error) {
 	if f.keyFile == "" {
-		return sign.Key{}, &codedError{exitUsage, errors.New("--key-file is required"), "\"recount keygen hmac\" makes a key."}
+		return sign.Key{}, &codedError{exitUsage, errors.New("--key-file is required"),
+			"\"recount keygen hmac\" makes a key."}
 	}
 	text, err := readSetting("--key-file", f.keyFile)
 	if err != nil {
@@ -129,7 +134,8 @@ func (s *signer) signAll(in io.Reader, out io.Writer) error {
 			return err
 		}
 		if err != nil {
-			return &codedError{exitUsage, fmt.Errorf("record %d: %s", n, noRecord(err)), "Every record must be one JSON object with unique names."}
+			return &codedError{exitUsage, fmt.Errorf("record %d: %s", n, noRecord(err)),
+				"Every record must be one JSON object with unique names."}
 		}
 		signed, err := s.sign(value)
 		if err != nil {
@@ -149,7 +155,8 @@ func (s *signer) sign(value []byte) ([]byte, error) {
 	}
 	if s.setID {
 		if err := o.SetID(); err != nil {
-			return nil, &codedError{exitRejected, fmt.Errorf("--pcs-id: %w", err), "merkle_root and shard_id must be texts, epoch a whole number."}
+			return nil, &codedError{exitRejected, fmt.Errorf("--pcs-id: %w", err),
+				"merkle_root and shard_id must be texts, epoch a whole number."}
 		}
 	}
 	if err := s.with.SignObject(o); err != nil {

@@ -11,7 +11,8 @@ import (
 	"github.com/recount-ledger/recount/sign"
 )
 
-// signWork is what the flags ask for: signing or checking. profileNamed says that --profile was given.
+// signWork returns the function that does the work which the flags ask for: signing or checking. profileNamed
+// says that --profile was given.
 func (a *app) signWork(f signFlags, profileNamed bool) (func(io.Reader) error, error) {
 	if f.verify {
 		keys, err := f.verifier(profileNamed)
@@ -30,7 +31,9 @@ func (a *app) signWork(f signFlags, profileNamed bool) (func(io.Reader) error, e
 // verifier holds the keys of the flags.
 func (f *signFlags) verifier(profileNamed bool) (*sign.Verifier, error) {
 	if profileNamed || f.mode != "" || f.scheme != "" || f.setID {
-		return nil, usagef("--verify finds scheme, profile and mode by itself and changes no record; leave out --scheme, --profile, --mode and --pcs-id")
+		return nil,
+			usagef("--verify finds scheme, profile and mode by itself and changes no record; leave out " +
+				"--scheme, --profile, --mode and --pcs-id")
 	}
 	var keys []sign.Key
 	for _, path := range f.public {
@@ -54,7 +57,7 @@ func (f *signFlags) verifier(profileNamed bool) (*sign.Verifier, error) {
 	return sign.NewVerifier(append(keys, k)...), nil
 }
 
-// checkLine says how one record was signed; Verifies is false when none of the keys did.
+// checkLine says how one record was signed. Verifies is false when none of the keys did.
 type checkLine struct {
 	Record       int    `json:"record"`
 	PCSID        string `json:"pcs_id"`
@@ -70,8 +73,10 @@ type checkLine struct {
 // verifyAll lists every record of in. That one does not verify is an error of its own exit code.
 func (a *app) verifyAll(keys *sign.Verifier, in io.Reader) error {
 	l := newList(a, func(t *table, c checkLine) {
-		t.row(c.Record, dash(c.PCSID), c.Verifies, dash(c.Scheme), dash(c.KeyID), dash(c.Algorithm), dash(c.Profile), dash(c.Mode))
-	}, count("RECORD", 1), hexID("PCS_ID", 3), word("VERIFIES", 2), word("SCHEME", 5), keyID("KEY", 4), word("ALGORITHM", 6), word("PROFILE", 7), word("MODE", 8))
+		t.row(c.Record, dash(c.PCSID), c.Verifies, dash(c.Scheme), dash(c.KeyID), dash(c.Algorithm),
+			dash(c.Profile), dash(c.Mode))
+	}, count("RECORD", 1), hexID("PCS_ID", 3), word("VERIFIES", 2), word("SCHEME", 5), keyID("KEY", 4),
+		word("ALGORITHM", 6), word("PROFILE", 7), word("MODE", 8))
 	values, bad := jsontext.NewDecoder(in), 0
 	for n := 1; ; n++ {
 		value, err := values.ReadValue()
@@ -82,7 +87,8 @@ func (a *app) verifyAll(keys *sign.Verifier, in io.Reader) error {
 			return err
 		}
 		if err != nil {
-			return &codedError{exitUsage, fmt.Errorf("record %d: %w", n, err), "Every record must be one JSON object with unique names."}
+			return &codedError{exitUsage, fmt.Errorf("record %d: %w", n, err),
+				"Every record must be one JSON object with unique names."}
 		}
 		c := checkOne(keys, value)
 		if c.Record = n; !c.Verifies {
@@ -98,12 +104,21 @@ func badSignatures(bad, all int) error {
 	if bad == 0 {
 		return nil
 	}
-	return &codedError{exitVerify, fmt.Errorf("%d of %d records do not verify", bad, all), "Check the key, and that nothing was changed after signing; docs/signing.md shows both schemes step by step."}
+	return &codedError{exitVerify, fmt.Errorf("%d of %d records do not verify", bad, all),
+		"Check the key, and that nothing was changed after signing; docs/signing.md shows both schemes step by step."}
 }
 
 // checkOne leaves out why a record does not verify: a node says it when the record is sent.
 func checkOne(keys *sign.Verifier, body []byte) checkLine {
 	s, err := keys.Verify(body)
-	return checkLine{PCSID: s.PCSID, Verifies: err == nil, Scheme: s.Scheme, InputsSigned: s.InputsSigned, KeyID: s.KeyID,
-		Algorithm: s.Algorithm, Profile: s.Profile, Mode: s.Mode}
+	return checkLine{
+		PCSID:        s.PCSID,
+		Verifies:     err == nil,
+		Scheme:       s.Scheme,
+		InputsSigned: s.InputsSigned,
+		KeyID:        s.KeyID,
+		Algorithm:    s.Algorithm,
+		Profile:      s.Profile,
+		Mode:         s.Mode,
+	}
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/recount-ledger/recount/client"
 )
 
-// place is where a cluster is and who asks it. All of it comes from one source, so that no credential meant for one cluster is
-// shown to another.
+// place names a cluster by its endpoints and holds the credentials to ask it with. All of it comes from one
+// source, so that no credential meant for one cluster is shown to another.
 type place struct {
 	Source    string   `json:"source"`            // where it comes from, for people
 	Context   string   `json:"context,omitempty"` // name of the context, which Source ends with
@@ -38,8 +38,9 @@ const (
 	envConfig    = "RECOUNT_CONFIG"
 )
 
-// find decides which cluster is asked: that of the command line, else that of the environment, else the current context. A
-// credential of the command line (--token-file, --cert) completes any of them; nothing else is mixed.
+// find decides which cluster is asked: that of the command line, else that of the environment, else the current
+// context. A credential of the command line (--token-file, --cert) completes any of them. Nothing else is
+// mixed.
 func (a *app) find() (p place, err error) {
 	switch {
 	case a.devDir != "" || a.contextName != "" || len(a.endpoints) > 0:
@@ -68,7 +69,8 @@ func (a *app) given() bool {
 
 var errNoEndpoint = errors.New("no endpoint given")
 
-// fromFlags is the cluster that the command line names. --endpoint beside --dev or --context asks some of its nodes only.
+// fromFlags is the cluster that the command line names. --endpoint beside --dev or --context asks some of its
+// nodes only.
 func (a *app) fromFlags() (p place, err error) {
 	switch {
 	case a.devDir != "" && a.contextName != "":
@@ -84,11 +86,14 @@ func (a *app) fromFlags() (p place, err error) {
 		return p, err
 	}
 	if a.caFile != "" {
-		return p, usagef("--ca %s: %s has its own authority; leave --ca out, or name the nodes with --endpoint alone", a.caFile, p.Source)
+		return p,
+			usagef("--ca %s: %s has its own authority; leave --ca out, or name the nodes with --endpoint alone",
+				a.caFile, p.Source)
 	}
 	for _, e := range a.endpoints {
 		if !slices.Contains(p.Endpoints, strings.TrimRight(e, "/")) {
-			return p, usagef("--endpoint %s is no node of %s (%s); give one or the other", e, p.Source, strings.Join(p.Endpoints, " "))
+			return p, usagef("--endpoint %s is no node of %s (%s); give one or the other", e, p.Source,
+				strings.Join(p.Endpoints, " "))
 		}
 	}
 	if len(a.endpoints) > 0 {
@@ -97,8 +102,8 @@ func (a *app) fromFlags() (p place, err error) {
 	return p, nil
 }
 
-// plainFlags is --endpoint with --ca and a credential. What is not given stays away, and is refused if the environment has it:
-// it may belong to another cluster.
+// plainFlags is --endpoint with --ca and a credential. What is not given stays away, and is refused if the
+// environment has it: it may belong to another cluster.
 func (a *app) plainFlags() (p place, err error) {
 	var others []string
 	if a.caFile == "" && a.env(envCA) != "" {
@@ -112,8 +117,12 @@ func (a *app) plainFlags() (p place, err error) {
 		}
 	}
 	if len(others) > 0 {
-		return p, &codedError{exitUsage, fmt.Errorf("--endpoint comes from the command line and %s from the environment: they may belong to different clusters, so nothing was asked",
-			strings.Join(others, " and ")), "Give --ca and --token-file on the command line too, or all in the environment; a context keeps them together (recount context add)."}
+		return p, &codedError{exitUsage,
+			fmt.Errorf("--endpoint comes from the command line and %s from the environment: they may belong to "+
+				"different clusters, so nothing was asked",
+				strings.Join(others, " and ")),
+			"Give --ca and --token-file on the command line too, or all in the environment; a context keeps " +
+				"them together (recount context add)."}
 	}
 	return place{Source: "the command line", Endpoints: a.endpoints, CA: a.caFile}, nil
 }
@@ -123,7 +132,8 @@ func (a *app) fromEnvironment() bool {
 	return a.env(envEndpoints) != "" || a.env(envDev) != "" || a.env(envContext) != ""
 }
 
-// environment is the cluster that the environment names: by RECOUNT_DEV or RECOUNT_CONTEXT alone, or by the other variables together.
+// environment is the cluster that the environment names: by RECOUNT_DEV or RECOUNT_CONTEXT alone, or by the
+// other variables together.
 func (a *app) environment() (p place, err error) {
 	var set []string
 	for _, name := range []string{envDev, envContext, envEndpoints, envCA, envTokenFile, envCert, envCertKey} {
@@ -132,11 +142,16 @@ func (a *app) environment() (p place, err error) {
 		}
 	}
 	if (a.env(envDev) != "" || a.env(envContext) != "") && len(set) > 1 {
-		return p, &codedError{exitUsage, fmt.Errorf("the environment has %s: %s names a whole cluster, and the others may belong to another one",
-			strings.Join(set, ", "), set[0]), fmt.Sprintf("Unset all but one (unset %s), or say on the command line which cluster you mean.", strings.Join(set[1:], " "))}
+		return p, &codedError{exitUsage,
+			fmt.Errorf("the environment has %s: %s names a whole cluster, and the others may belong to another one",
+				strings.Join(set, ", "), set[0]),
+			fmt.Sprintf("Unset all but one (unset %s), or say on the command line which cluster you mean.",
+				strings.Join(set[1:], " "))}
 	}
 	if a.caFile != "" {
-		return p, &codedError{exitUsage, fmt.Errorf("--ca comes from the command line and %s from the environment: they may belong to different clusters, so nothing was asked", set[0]),
+		return p, &codedError{exitUsage,
+			fmt.Errorf("--ca comes from the command line and %s from the environment: "+
+				"they may belong to different clusters, so nothing was asked", set[0]),
 			"Give --endpoint and --ca on the command line, or set " + envCA + "."}
 	}
 	switch {
@@ -145,8 +160,16 @@ func (a *app) environment() (p place, err error) {
 	case a.env(envContext) != "":
 		return a.contextPlace(envContext, a.env(envContext))
 	}
-	return place{Source: "the environment", CA: a.env(envCA), TokenFile: a.env(envTokenFile), Cert: a.env(envCert), CertKey: a.env(envCertKey),
-		Endpoints: strings.FieldsFunc(a.env(envEndpoints), func(r rune) bool { return r == ',' || r == ' ' || r == '\n' })}, nil
+	return place{
+		Source:    "the environment",
+		CA:        a.env(envCA),
+		TokenFile: a.env(envTokenFile),
+		Cert:      a.env(envCert),
+		CertKey:   a.env(envCertKey),
+		Endpoints: strings.FieldsFunc(a.env(envEndpoints), func(r rune) bool {
+			return r == ',' || r == ' ' || r == '\n'
+		}),
+	}, nil
 }
 
 // devPlace is a cluster of recount-node dev, with its operator's token.
@@ -162,7 +185,7 @@ func devPlace(name, dir string) (place, error) {
 	return p, nil
 }
 
-// currentContext is what "recount context use" has chosen.
+// currentContext returns the context that "recount context use" has chosen.
 func (a *app) currentContext() (place, error) {
 	c, _, err := a.readContexts()
 	if err != nil {
@@ -170,7 +193,8 @@ func (a *app) currentContext() (place, error) {
 	}
 	if c.Current == "" {
 		return place{}, &codedError{exitUsage, errNoEndpoint,
-			"Give --endpoint https://host:port, --dev DIR for a cluster started with recount-node dev, or --context NAME (recount context list)."}
+			"Give --endpoint https://host:port, --dev DIR for a cluster started with recount-node dev, or " +
+				"--context NAME (recount context list)."}
 	}
 	return a.contextPlace("the current context", c.Current)
 }
@@ -190,7 +214,16 @@ func (a *app) contextPlace(source, name string) (place, error) {
 		p.Source, p.Context, p.mark = source+" "+name, name, s.mark
 		return p, err
 	}
-	return place{Source: source + " " + name, Context: name, mark: s.mark, Endpoints: s.Endpoints, CA: s.CA, TokenFile: s.TokenFile, Cert: s.Cert, CertKey: s.CertKey}, nil
+	return place{
+		Source:    source + " " + name,
+		Context:   name,
+		mark:      s.mark,
+		Endpoints: s.Endpoints,
+		CA:        s.CA,
+		TokenFile: s.TokenFile,
+		Cert:      s.Cert,
+		CertKey:   s.CertKey,
+	}, nil
 }
 
 // config reads the files that p names.
@@ -213,7 +246,8 @@ func (p place) config() (cfg client.Config, err error) {
 	}
 	if p.Cert != "" {
 		if _, err := tls.X509KeyPair(cfg.Cert, cfg.CertKey); err != nil {
-			return cfg, usagef("--cert %s with --cert-key %s: %s", p.Cert, p.CertKey, strings.TrimPrefix(err.Error(), "tls: "))
+			return cfg, usagef("--cert %s with --cert-key %s: %s", p.Cert, p.CertKey,
+				strings.TrimPrefix(err.Error(), "tls: "))
 		}
 	}
 	token, err := readSetting("--token-file", p.TokenFile)

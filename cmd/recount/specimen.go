@@ -10,7 +10,7 @@ import (
 	"github.com/recount-ledger/recount/sign"
 )
 
-// specimenText is a record whose claims its counts bear out; shard, epoch, root, id and signature are put in.
+// specimenText is a record whose claims its counts bear out. Shard, epoch, root, id and signature are put in.
 const specimenText = `{"pcs_id":"","schema":"fractal-lba-kakeya","version":"0.1","shard_id":"","epoch":0,"attempt":1,` +
 	`"sent_at":"2026-01-01T00:00:00Z","seed":1,"scales":[2,4,8,16,32],"N_j":{"2":2,"4":4,"8":8,"16":16,"32":32},"coh_star":0.995711565,` +
 	`"v_star":[0.52,0.27,0.8],"D_hat":1.000000000,"r":0.856164384,"regime":"sticky","budget":0.342292998,"merkle_root":"","sig":"",` +
@@ -23,7 +23,7 @@ type specimens struct {
 	salt   string // makes the roots of one run its own
 }
 
-// newSpecimens signs with the secret; nil makes one that nobody knows.
+// newSpecimens signs with the secret. A nil one is replaced by a secret that nobody knows.
 func newSpecimens(secret []byte) (*specimens, error) {
 	if secret == nil {
 		secret = []byte(rand.Text())
@@ -44,7 +44,8 @@ func newSpecimens(secret []byte) (*specimens, error) {
 func (s *specimens) unsigned(shard string, epoch int64) (*sign.Object, error) {
 	o := s.base.Clone()
 	root := sha256.Sum256(fmt.Appendf(nil, "%s|%s|%d", s.salt, shard, epoch))
-	if err := errors.Join(o.SetString("shard_id", shard), o.SetString("merkle_root", hex.EncodeToString(root[:])), o.SetInt("epoch", epoch)); err != nil {
+	if err := errors.Join(o.SetString("shard_id", shard), o.SetString("merkle_root", hex.EncodeToString(root[:])),
+		o.SetInt("epoch", epoch)); err != nil {
 		return nil, err
 	}
 	return o, o.SetID()

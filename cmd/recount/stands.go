@@ -8,13 +8,15 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// What was done already is answered as it was. These say what stands now, when something else came after it: who gives a command again
-// under an op_id that was used would take the old answer for a new one.
+// What was done already is answered as it was. These say what stands now, when something else came after it:
+// who gives a command again under an op_id that was used would take the old answer for a new one.
 
 const takenBack = "Warning: event %d did this, and it does not stand any more: %s. To do it again give another --op-id."
 
 func (a *app) noteActivation(ctx context.Context, r *wire.ActivateAnswer) {
-	page, err := ask(ctx, a, func(ctx context.Context, c *client.Client) (*wire.GenerationsPage, error) { return c.Generations(ctx) })
+	page, err := ask(ctx, a, func(ctx context.Context, c *client.Client) (*wire.GenerationsPage, error) {
+		return c.Generations(ctx)
+	})
 	if err != nil || page.AppliedSeq < r.Seq || page.Active == r.Generation || page.Active == 0 {
 		return
 	}
@@ -28,7 +30,9 @@ func (a *app) noteFreeze(ctx context.Context, r *wire.FreezeAnswer, thaw bool) {
 		}
 		return
 	}
-	page, err := ask(ctx, a, func(ctx context.Context, c *client.Client) (*wire.FreezesPage, error) { return c.Freezes(ctx) })
+	page, err := ask(ctx, a, func(ctx context.Context, c *client.Client) (*wire.FreezesPage, error) {
+		return c.Freezes(ctx)
+	})
 	if err != nil {
 		return
 	}
@@ -40,7 +44,9 @@ func (a *app) noteFreeze(ctx context.Context, r *wire.FreezeAnswer, thaw bool) {
 }
 
 func (a *app) noteApply(ctx context.Context, r *wire.ApplyAnswer) {
-	page, err := ask(ctx, a, func(ctx context.Context, c *client.Client) (*wire.PoliciesPage, error) { return c.Policies(ctx) })
+	page, err := ask(ctx, a, func(ctx context.Context, c *client.Client) (*wire.PoliciesPage, error) {
+		return c.Policies(ctx)
+	})
 	if err != nil || page.AppliedSeq < r.Seq {
 		return
 	}

@@ -73,7 +73,8 @@ func (a *app) clusterStatus(ctx context.Context, c *client.Client, all bool) err
 	case len(ids) > 1:
 		return &codedError{exitVerify, errors.New("the endpoints belong to different clusters"), "Check --endpoint."}
 	case leader == "":
-		return &codedError{exitUnavailable, errors.New("no endpoint knows a leader"), "A majority of the members must run and reach each other; see their logs."}
+		return &codedError{exitUnavailable, errors.New("no endpoint knows a leader"),
+			"A majority of the members must run and reach each other; see their logs."}
 	}
 	if err := silent(views); err != nil {
 		a.talk("no answer: %v", err)
@@ -118,7 +119,7 @@ func (s *nodeState) askReady(ctx context.Context, c *client.Client) {
 	}
 }
 
-// askMetrics reads the two metrics that status shows; they need a token that may.
+// askMetrics reads the two metrics that status shows. They need a token that may read them.
 func (s *nodeState) askMetrics(ctx context.Context, c *client.Client) {
 	r, err := c.Once(ctx, client.Request{Method: http.MethodGet, Path: "/metrics"})
 	if err != nil || r.Status != http.StatusOK {
@@ -144,11 +145,15 @@ func (s *nodeState) askMetrics(ctx context.Context, c *client.Client) {
 }
 
 func (a *app) printStates(states []nodeState, all bool) error {
-	row, head := statusRow(states), []any{text("NODE", 1, 8), word("STATE", 2), text("READY", 3, 22), count("TERM", 8), count("COMMITTED", 4), count("FOLDED", 7), count("LAG", 5),
-		text("VERSION", 6, 8), text("DISK FREE", 9, 9), text("CERTIFICATE", 10, 11), text("ENDPOINT", 11, 16), extra(text("CLUSTER", 12, 8))}
+	row, head := statusRow(states),
+		[]any{text("NODE", 1, 8), word("STATE", 2), text("READY", 3, 22), count("TERM", 8), count("COMMITTED", 4),
+			count("FOLDED", 7), count("LAG", 5), text("VERSION", 6, 8), text("DISK FREE", 9, 9),
+			text("CERTIFICATE", 10, 11), text("ENDPOINT", 11, 16), extra(text("CLUSTER", 12, 8))}
 	if all {
-		row, head = viewRows, []any{text("ENDPOINT", 1, 24), text("CLUSTER", 9, 10), text("LEADER", 4, 8), count("TERM", 7), text("MEMBER", 2, 8), text("API", 11, 12),
-			word("SUFFRAGE", 10), count("COMMITTED", 5), count("FOLDED", 6), count("LAG", 8), word("STATE", 3)}
+		row, head = viewRows,
+			[]any{text("ENDPOINT", 1, 24), text("CLUSTER", 9, 10), text("LEADER", 4, 8), count("TERM", 7),
+				text("MEMBER", 2, 8), text("API", 11, 12), word("SUFFRAGE", 10), count("COMMITTED", 5),
+				count("FOLDED", 6), count("LAG", 8), word("STATE", 3)}
 	}
 	l := newList(a, row, head...).uncounted()
 	for _, s := range states {
@@ -158,30 +163,32 @@ func (a *app) printStates(states []nodeState, all bool) error {
 	}
 	if !all && l.table != nil {
 		for _, m := range notAsked(states) {
-			l.table.row(m.ID, m.State, "not asked", "-", number(m.CommittedSeq), number(m.FoldedSeq), number(m.Lag), "-", "-", "-", m.API, "-")
+			l.table.row(m.ID, m.State, "not asked", "-", number(m.CommittedSeq), number(m.FoldedSeq),
+				number(m.Lag), "-", "-", "-", m.API, "-")
 		}
 	}
 	return l.end()
 }
 
-// statusRow prints one line per endpoint, with what the others say of one that does not answer.
+// statusRow prints one line per endpoint, with what the others say of one that cannot be reached.
 func statusRow(states []nodeState) func(*table, nodeState) {
 	return func(t *table, s nodeState) {
 		id, m := s.own(states)
 		if s.err != nil {
-			t.row(id, s.word(), "-", "-", number(m.CommittedSeq), number(m.FoldedSeq), number(m.Lag), "-", "-", "-", s.Endpoint, "-")
+			t.row(id, s.word(), "-", "-", number(m.CommittedSeq), number(m.FoldedSeq), number(m.Lag), "-", "-",
+				"-", s.Endpoint, "-")
 			return
 		}
 		version := "-"
 		if s.Version != nil {
 			version = dash(s.Version.Version)
 		}
-		t.row(id, dash(m.State), s.readiness(), s.Answer.Term, number(m.CommittedSeq), number(m.FoldedSeq), number(m.Lag), version, bytesText(s.DiskFree), daysText(s.CertDays),
-			s.Endpoint, s.Answer.ClusterID)
+		t.row(id, dash(m.State), s.readiness(), s.Answer.Term, number(m.CommittedSeq), number(m.FoldedSeq),
+			number(m.Lag), version, bytesText(s.DiskFree), daysText(s.CertDays), s.Endpoint, s.Answer.ClusterID)
 	}
 }
 
-// own is the member that answers at the endpoint: as it says itself, or as the others know its address.
+// own returns the member behind the endpoint: as it says itself, or as the others know its address.
 func (s *nodeState) own(states []nodeState) (id string, m wire.Member) {
 	if s.Version != nil {
 		id = s.Version.Node
@@ -263,14 +270,15 @@ func (a *app) verdict(ctx context.Context, c *client.Client, states []nodeState,
 		}
 	}
 	equal := "digests not compared"
-	views, seq := a.digests(ctx, c, 0, func(ctx context.Context, c *client.Client, seq uint64) (*wire.DigestAnswer, error) {
-		for _, s := range states { // who was waited for in vain is not asked again
-			if s.Endpoint == c.Endpoints()[0] && s.err != nil {
-				return nil, s.err
+	views, seq := a.digests(ctx, c, 0,
+		func(ctx context.Context, c *client.Client, seq uint64) (*wire.DigestAnswer, error) {
+			for _, s := range states { // who was waited for in vain is not asked again
+				if s.Endpoint == c.Endpoints()[0] && s.err != nil {
+					return nil, s.err
+				}
 			}
-		}
-		return c.Digest(ctx, seq)
-	})
+			return c.Digest(ctx, seq)
+		})
 	if seq > 0 {
 		agreed, err := sameDigests(views, seq)
 		if err != nil {
@@ -292,7 +300,8 @@ func viewRows(t *table, s nodeState) {
 	}
 	lead := []any{s.Endpoint, s.Answer.ClusterID, dash(s.Answer.Leader), s.Answer.Term}
 	for _, m := range s.Answer.Members {
-		t.row(append(lead, m.ID, m.API, m.Suffrage, number(m.CommittedSeq), number(m.FoldedSeq), number(m.Lag), m.State)...)
+		t.row(append(lead, m.ID, m.API, m.Suffrage, number(m.CommittedSeq), number(m.FoldedSeq), number(m.Lag),
+			m.State)...)
 		lead = []any{"", "", "", ""}
 	}
 }

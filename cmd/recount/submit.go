@@ -58,9 +58,11 @@ With -o ndjson every record gives one line {"line","id","status","answer"|"probl
 	}
 	flags := cmd.Flags()
 	flags.IntVar(&f.concurrency, "concurrency", 32, "records under way at once")
-	flags.StringVar(&f.order, "in-order", orderGroup, "group: per corpus group or shard; file: one record at a time; none")
+	flags.StringVar(&f.order, "in-order", orderGroup,
+		"group: per corpus group or shard; file: one record at a time; none")
 	flags.Lookup("in-order").NoOptDefVal = orderFile
-	flags.StringVar(&f.check, "check", "", "compare with the corpus' expectations: preferred (status) or any (acceptable status)")
+	flags.StringVar(&f.check, "check", "",
+		"compare with the corpus' expectations: preferred (status) or any (acceptable status)")
 	flags.Lookup("check").NoOptDefVal = "preferred"
 	flags.BoolVar(&f.keepGoing, "keep-going", false, "go on after a record without an answer")
 	return cmd
@@ -93,8 +95,8 @@ func (a *app) submit(ctx context.Context, f submitFlags, files []string) error {
 		return err
 	}
 	defer closeAll()
-	// going ends when nothing more is to be sent. What is under way then still gets its answer: without one nobody would know
-	// what became of it.
+	// going ends when nothing more is to be sent. What is under way then still gets its answer: without one
+	// nobody would know what became of it.
 	going, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	r := newReport(a, f, total, stop)
@@ -136,7 +138,7 @@ func (a *app) submit(ctx context.Context, f submitFlags, files []string) error {
 	return r.verdict()
 }
 
-// joinInput joins the files and counts the records when all are regular files; total is 0 otherwise.
+// joinInput joins the files and counts the records when all are regular files. Otherwise total is 0.
 func (a *app) joinInput(ctx context.Context, names []string) (r io.Reader, total int64, closeAll func(), err error) {
 	var files []io.Closer
 	var readers []io.Reader
@@ -195,7 +197,7 @@ func countRecords(f *os.File) (n int64, ok bool) {
 	return n, err == nil
 }
 
-// lanes runs functions with bounded concurrency; those of one named lane run one after the other.
+// lanes runs functions with bounded concurrency. Those of one named lane run one after the other.
 type lanes struct {
 	slots  chan struct{} // running
 	queued chan struct{} // queued and running
@@ -211,7 +213,7 @@ func newLanes(concurrency int) *lanes {
 	}
 }
 
-// put queues fn; it blocks while too much is queued. The lane "" keeps no order.
+// put queues fn. It blocks while too much is queued. The lane "" keeps no order.
 func (l *lanes) put(ctx context.Context, name string, fn func()) error {
 	select {
 	case l.queued <- struct{}{}:

@@ -8,7 +8,8 @@ import (
 	"github.com/recount-ledger/recount/internal/term"
 )
 
-// column describes a column of a table; a text alone is the name of a column of texts, the less important the later it comes.
+// column describes a column of a table. A text alone is the name of a column of texts, the less important the
+// later it comes.
 type column = term.Column
 
 // word is a column of words of a closed set, which have their colours.
@@ -37,8 +38,8 @@ func extra(c column) column { c.Wide = true; return c }
 // usual is the width that a column begins with in a table whose rows come one by one.
 func usual(c column, width int) column { c.Usual = width; return c }
 
-// table prints rows below the names of their columns. Control characters in cells, which may come from hostile records, become
-// dots; what changes the direction of a text or has no width becomes visible.
+// table prints rows below the names of their columns. Control characters in cells, which may come from hostile
+// records, become dots. Characters that change the direction of a text or have no width become visible.
 type table struct {
 	*term.Table
 	err error
@@ -178,7 +179,8 @@ func (l *list[T]) end() error {
 	return nil
 }
 
-// tell says on stderr how many rows there were. Programs count for themselves, but nobody is left without a word about nothing.
+// tell says on stderr how many rows there were. Programs count for themselves, but nobody is left without a
+// word about nothing.
 func (l *list[T]) tell() {
 	switch {
 	case l.fixed:

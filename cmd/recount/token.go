@@ -22,14 +22,20 @@ token is made here, and the ledger gets only its digest, so nobody can show it a
 with it. Give each person a token, and never share one.`
 
 func (a *app) tokenCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "token", Short: "Create, list and revoke bearer tokens", Long: tokenHelp, Args: exactly(),
-		Example: "  recount token create --role auditor --name alice --expires 30d --out alice.token\n  recount token list",
-		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
+	cmd := &cobra.Command{
+		Use:   "token",
+		Short: "Create, list and revoke bearer tokens",
+		Long:  tokenHelp,
+		Args:  exactly(),
+		Example: "  recount token create --role auditor --name alice --expires 30d --out alice.token\n" +
+			"  recount token list",
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
 	cmd.AddCommand(a.tokenCreateCommand(), a.tokenListCommand(), a.tokenRevokeCommand())
 	return cmd
 }
 
-// createdToken is what create prints as JSON; Token is empty when it went to a file.
+// createdToken is the document that create prints as JSON. Token is empty when it went to a file.
 type createdToken struct {
 	wire.TokenAnswer
 	Token string `json:"token,omitempty"`
@@ -40,7 +46,10 @@ func (a *app) tokenCreateCommand() *cobra.Command {
 	var f actFlags
 	var role, name, out, expires string
 	cmd := &cobra.Command{
-		Use: "create --role ROLE --name NAME", Short: "Create a token and show it once", Args: exactly(), Long: tokenHelp,
+		Use:   "create --role ROLE --name NAME",
+		Short: "Create a token and show it once",
+		Args:  exactly(),
+		Long:  tokenHelp,
 		Example: `  recount token create --role auditor --name alice --expires 30d --out alice.token
   recount token create --role responder --name night-shift --expires 12h --ticket INC-7`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -55,7 +64,8 @@ func (a *app) tokenCreateCommand() *cobra.Command {
 			case !until.After(time.Now()) || until.After(time.Now().Add(366*24*time.Hour)):
 				return usagef("--expires %s: must be after now and within 366 days", expires)
 			}
-			return a.createToken(cmd.Context(), wire.TokenRequest{Act: a.act(&f), Role: wire.Role(role), Name: name, ExpiresAt: wire.Time(until)}, out)
+			return a.createToken(cmd.Context(),
+				wire.TokenRequest{Act: a.act(&f), Role: wire.Role(role), Name: name, ExpiresAt: wire.Time(until)}, out)
 		},
 	}
 	cmd.Flags().StringVar(&role, "role", "", roleWords()+" (required)")
@@ -88,14 +98,17 @@ func (a *app) createToken(ctx context.Context, r wire.TokenRequest, out string) 
 			return err
 		}
 	}
-	got, err := askAct(ctx, a, func(ctx context.Context, c *client.Client) (*wire.TokenAnswer, error) { return c.CreateToken(ctx, r) })
+	got, err := askAct(ctx, a, func(ctx context.Context, c *client.Client) (*wire.TokenAnswer, error) {
+		return c.CreateToken(ctx, r)
+	})
 	if err != nil {
 		if out != "" && exitCode(err) != exitUnknown {
 			_ = os.Remove(out)
 		}
 		return err
 	}
-	a.talk("Token %s of %s, role %s, counts until %s. Revoke it with \"recount token revoke %s\".", got.ID, got.Name, got.Role, got.ExpiresAt, got.ID)
+	a.talk("Token %s of %s, role %s, counts until %s. Revoke it with \"recount token revoke %s\".", got.ID,
+		got.Name, got.Role, got.ExpiresAt, got.ID)
 	made := createdToken{TokenAnswer: *got, File: out}
 	if out == "" {
 		made.Token = text
@@ -137,7 +150,8 @@ func (a *app) tokenListCommand() *cobra.Command {
 		Long: `list asks every endpoint, because each node keeps the last use of a token since its own start, and has
 its own tokens file. The table has one row per token, with its last use anywhere and the nodes that know it. If nodes see different
 states, each state has a row. With --all-views, and in JSON, there is an item per token and node.`,
-		Example: "  recount token list --dev /tmp/recount\n  recount token list --all-views\n  recount token list -o json",
+		Example: "  recount token list --dev /tmp/recount\n  recount token list --all-views\n" +
+			"  recount token list -o json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			a.shortTimeout(cmd)
 			c, err := a.connect()
@@ -145,7 +159,9 @@ states, each state has a row. With --all-views, and in JSON, there is an item pe
 				return err
 			}
 			defer c.Close()
-			views := askAll(cmd.Context(), a, c, func(ctx context.Context, c *client.Client) (*wire.TokensPage, error) { return c.Tokens(ctx) })
+			views := askAll(cmd.Context(), a, c, func(ctx context.Context, c *client.Client) (*wire.TokensPage, error) {
+				return c.Tokens(ctx)
+			})
 			return a.listTokens(views, all)
 		},
 	}
@@ -170,7 +186,8 @@ func (a *app) listTokens(views []view[wire.TokensPage], all bool) error {
 	}
 	l := newList(a, func(t *table, x tokenLine) {
 		t.row(x.ID, x.Name, x.Role, x.State, x.Source, dash(x.ExpiresAt), dash(x.CreatedBy), x.Node, dash(x.LastUsed))
-	}, text("ID", 1, 16), text("NAME", 2, 8), word("ROLE", 3), word("STATE", 4), word("SOURCE", 8), moment("EXPIRES", 5), text("CREATED BY", 9, 10), text("KNOWN TO", 7, 8), moment("LAST USED", 6)).
+	}, text("ID", 1, 16), text("NAME", 2, 8), word("ROLE", 3), word("STATE", 4), word("SOURCE", 8),
+		moment("EXPIRES", 5), text("CREATED BY", 9, 10), text("KNOWN TO", 7, 8), moment("LAST USED", 6)).
 		because("no token was made; \"recount token create\" makes one")
 	for _, x := range lines {
 		if err := l.add(x); err != nil {
@@ -214,17 +231,19 @@ for operations made with it.`,
 			if err := a.confirm(cmd.Context(), &f, "token revoke", tokenHits(args[0])); err != nil {
 				return err
 			}
-			got, err := askAct(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.TokenAnswer, error) {
-				id, err := findToken(ctx, c, args[0])
-				if err != nil {
-					return nil, err
-				}
-				return c.RevokeToken(ctx, id, wire.TokenRevokeRequest{Act: a.act(&f.actFlags)})
-			})
+			got, err := askAct(cmd.Context(), a,
+				func(ctx context.Context, c *client.Client) (*wire.TokenAnswer, error) {
+					id, err := findToken(ctx, c, args[0])
+					if err != nil {
+						return nil, err
+					}
+					return c.RevokeToken(ctx, id, wire.TokenRevokeRequest{Act: a.act(&f.actFlags)})
+				})
 			if err != nil {
 				return err
 			}
-			return a.show(got, "id", got.ID, "name", got.Name, "role", dash(string(got.Role)), "state", got.State, "by event", got.RevokedSeq, "by", dash(got.RevokedBy))
+			return a.show(got, "id", got.ID, "name", got.Name, "role", dash(string(got.Role)), "state", got.State,
+				"by event", got.RevokedSeq, "by", dash(got.RevokedBy))
 		},
 	}
 	f.add(cmd)

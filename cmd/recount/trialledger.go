@@ -18,10 +18,10 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// A trial over a ledger reads what was said (the audit list) and what was sent (the events), both in bulk, a page at a time. While
-// one page is judged the next one is on its way; no more than two are in memory.
+// A trial over a ledger reads what was said (the audit list) and what was sent (the events), both in bulk, a
+// page at a time. While one page is judged the next one is on its way, so that at most two are in memory.
 
-// trialPage is how many submissions are in a page.
+// trialPage is the number of submissions in a page.
 const trialPage = 1000
 
 // maxTried bounds the newest submissions that are tried.
@@ -95,15 +95,17 @@ func (l *ledgerTrial) fetch(ctx context.Context, q client.AuditQuery) <-chan fet
 }
 
 // notOfPolicies are refusals that no policy has decided and none can take back.
-var notOfPolicies = []string{verify.ReasonKeyRevoked.String(), verify.ReasonKeyNotAllowed.String(), verify.ReasonFrozen.String()}
+var notOfPolicies = []string{verify.ReasonKeyRevoked.String(), verify.ReasonKeyNotAllowed.String(),
+	verify.ReasonFrozen.String()}
 
 // leftOut counts them.
 const leftOut = "(left out: decided by keys or freezes)"
 
 // ofOthers are reasons that lie in other records, which no record says by itself.
-var ofOthers = []string{verify.ReasonConflict.String(), verify.ReasonEpochRegression.String(), verify.ReasonEpochEquivocation.String()}
+var ofOthers = []string{verify.ReasonConflict.String(), verify.ReasonEpochRegression.String(),
+	verify.ReasonEpochEquivocation.String()}
 
-// judge tries the submissions of one page; their events are read together.
+// judge tries the submissions of one page. Their events are read together.
 func (l *ledgerTrial) judge(ctx context.Context, items []wire.AuditItem) error {
 	wanted := map[uint64]*wire.AuditItem{}
 	q := client.EventsQuery{From: 1<<64 - 1}
@@ -130,7 +132,8 @@ func (l *ledgerTrial) judge(ctx context.Context, items []wire.AuditItem) error {
 			}
 		}
 		if q.From = next; next == 0 && len(wanted) > 0 {
-			return fmt.Errorf("the node lists submissions up to event %d and has not given %s of them", q.To, plural(len(wanted), "event"))
+			return fmt.Errorf("the node lists submissions up to event %d and has not given %s of them", q.To,
+				plural(len(wanted), "event"))
 		}
 	}
 	l.seen.add(len(items))
@@ -152,7 +155,12 @@ func (l *ledgerTrial) one(ctx context.Context, e *wire.EventAnswer, x *wire.Audi
 	if err != nil {
 		return err
 	}
-	f := verify.Facts{KeyID: sub.Facts.KeyID, Alg: verify.Alg(sub.Facts.Alg), Profile: pcs.Profile(sub.Facts.Profile), Mode: verify.Mode(sub.Facts.Mode)}
+	f := verify.Facts{
+		KeyID:   sub.Facts.KeyID,
+		Alg:     verify.Alg(sub.Facts.Alg),
+		Profile: pcs.Profile(sub.Facts.Profile),
+		Mode:    verify.Mode(sub.Facts.Mode),
+	}
 	rec, before := pcs.Decode(sub.Body), standing{x.Outcome, x.Accepted}
 	if slices.Contains(ofOthers, x.ReasonCode) {
 		judged, err := l.policy(ctx, x.Policy)
@@ -202,7 +210,8 @@ func newTrialProgress(a *app, total int) *trialProgress {
 	p := &trialProgress{a: a, began: now, said: now, total: total}
 	if !a.quiet && term.IsTerminal(a.err) {
 		p.all = mpb.New(mpb.WithOutput(a.err), mpb.WithWidth(48))
-		p.bar = p.all.AddBar(int64(total), mpb.BarRemoveOnComplete(), mpb.PrependDecorators(decor.CountersNoUnit("judged %d / %d ")),
+		p.bar = p.all.AddBar(int64(total), mpb.BarRemoveOnComplete(),
+			mpb.PrependDecorators(decor.CountersNoUnit("judged %d / %d ")),
 			mpb.AppendDecorators(decor.AverageSpeed(0, " %.0f/s "), decor.AverageETA(decor.ET_STYLE_GO)))
 	}
 	return p

@@ -45,7 +45,7 @@ func (v *viewFlags) check() error {
 	return nil
 }
 
-// screen is what the output goes to.
+// screen describes the terminal or file that the output goes to.
 func (a *app) screen() term.Screen {
 	env := a.env
 	if env == nil {

@@ -10,7 +10,7 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// caller is what whoami prints: the source of the settings, and what one node says of them.
+// caller is the document that whoami prints: the source of the settings, and the answer of one node about them.
 type caller struct {
 	place
 	wire.WhoamiAnswer
@@ -24,7 +24,9 @@ the credential. Without a valid credential it ends with exit code 4 and prints w
 		Example: `  recount whoami
   recount whoami --context prod -o json | jq -r .role`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			w, err := ask(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.WhoamiAnswer, error) { return c.Whoami(ctx) })
+			w, err := ask(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.WhoamiAnswer, error) {
+				return c.Whoami(ctx)
+			})
 			if err != nil {
 				if p := (*wire.Problem)(nil); errors.As(err, &p) && p.Code == wire.CodeUnauthorized {
 					a.sayCluster(cmd.Context())
@@ -40,8 +42,9 @@ the credential. Without a valid credential it ends with exit code 4 and prints w
 			for _, e := range who.Endpoints {
 				pairs = append(pairs, "endpoint", e)
 			}
-			return a.show(who, append(pairs, "token file", dash(who.TokenFile), "certificate", dash(who.Cert), "name", dash(w.Actor), "role", role,
-				"credential", dash(w.Credential), "expires", dash(w.ExpiresAt), "certificate subject", dash(w.Subject))...)
+			return a.show(who, append(pairs, "token file", dash(who.TokenFile), "certificate", dash(who.Cert),
+				"name", dash(w.Actor), "role", role, "credential", dash(w.Credential), "expires",
+				dash(w.ExpiresAt), "certificate subject", dash(w.Subject))...)
 		},
 	}
 }

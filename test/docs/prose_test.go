@@ -24,12 +24,6 @@ const (
 // byQuestion finds comments such as "limit is how many there may be", which name a thing by a question.
 var byQuestion = regexp.MustCompile(`^\w+ (?:is|are) (?:what|how|who|when|where|whether)\b`)
 
-// unrevised has the packages whose comments were not revised yet, with the most lines that byQuestion may find
-// and the most lines over mostColumns. Numbers only go down, and a package that needs neither leaves the list.
-var unrevised = map[string]struct{ questions, wide int }{
-	"cmd/recount": {40, 500},
-}
-
 // teaching has the packages whose comment explains them with their bytes or their loop, in that many lines at
 // least.
 var teaching = map[string]int{
@@ -135,29 +129,21 @@ func rawLines(set *token.FileSet, file *ast.File) map[int]bool {
 	return lines
 }
 
-// TestProseOfCode: comments say what a thing does and use common words, and lines keep to their width. The
-// packages of unrevised may have as many faults as the list says, and no more.
+// TestProseOfCode: comments say what a thing does and use common words, and lines keep to their width.
 func TestProseOfCode(t *testing.T) {
 	all := proseOfPackages(t)
 	semis, words := 0, 0
 	for pkg, p := range all {
-		left, waits := unrevised[pkg]
-		if !waits {
-			left.wide = mostWide
+		if len(p.questions) > 0 {
+			t.Errorf("%s: %d comments name a thing by a question. Say it with a verb:\n%s",
+				pkg, len(p.questions), strings.Join(p.questions, "\n"))
 		}
-		if len(p.questions) > left.questions {
-			t.Errorf("%s: %d comments name a thing by a question, at most %d may. Say it with a verb:\n%s",
-				pkg, len(p.questions), left.questions, strings.Join(p.questions, "\n"))
-		}
-		if len(p.wide) > left.wide {
+		if len(p.wide) > mostWide {
 			t.Errorf("%s: %d lines are wider than %d columns, at most %d may:\n%s",
-				pkg, len(p.wide), mostColumns, left.wide, strings.Join(p.wide, "\n"))
+				pkg, len(p.wide), mostColumns, mostWide, strings.Join(p.wide, "\n"))
 		}
 		s, w := p.semicolons()
 		semis, words = semis+s, words+w
-		if waits {
-			continue
-		}
 		if w >= manyWords && 1000*s > 2*mostSemicolons*w {
 			t.Errorf("%s: %d semicolons in %d words of comments. Make sentences of them", pkg, s, w)
 		}
@@ -166,11 +152,6 @@ func TestProseOfCode(t *testing.T) {
 			for _, m := range pattern.FindAllString(text, -1) {
 				t.Errorf("%s: a comment has %q. The common word is: %s", pkg, m, better)
 			}
-		}
-	}
-	for pkg := range unrevised {
-		if p := all[pkg]; p == nil || len(p.questions) == 0 && len(p.wide) <= mostWide {
-			t.Errorf("%s needs no exception any more. Take it from the list unrevised of this test", pkg)
 		}
 	}
 	t.Logf("%d semicolons in %d words of comments: %.1f per 1,000", semis, words, 1000*float64(semis)/float64(words))
