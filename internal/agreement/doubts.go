@@ -29,7 +29,7 @@ import (
 	"sync/atomic"
 )
 
-// maxDoubts bounds the questions that are open at a time; askedAtOnce those of one round.
+// maxDoubts bounds the questions that are open at a time, and askedAtOnce those of one round.
 const (
 	maxDoubts   = 4096
 	askedAtOnce = 32
@@ -37,7 +37,7 @@ const (
 
 // Doubts are the questions that are not settled. While another voter contradicts this node and neither has a
 // majority, this node answers no client: one of the two is wrong, and nobody can tell which. No file remembers
-// that; it ends by itself when enough voters can be asked.
+// that. It ends by itself when enough voters can be asked.
 type Doubts struct {
 	node   Node
 	voters *Voters
@@ -63,7 +63,7 @@ func New(node Node, voters *Voters) *Doubts {
 	}
 }
 
-// Raise adds a question; what contradicts the log suspends this node at once. It does not wait, so that a fold
+// Raise adds a question. A question that contradicts the log suspends this node at once. Raise does not wait, so that a fold
 // can call it. It reports whether the question is open: there is a bound, and at that only one that suspends,
 // or that has to stay open, takes the place of one that does not.
 func (d *Doubts) Raise(q Question) bool {
@@ -107,7 +107,7 @@ func (d *Doubts) suspend() {
 	}
 }
 
-// note keeps a question open, for a reason to suspend or none; settled removes it. One that was dropped while
+// note keeps a question open, for a reason to suspend or none, or removes it when settled. One that was dropped while
 // the voters were asked comes back only when it suspends.
 func (d *Doubts) note(q Question, settled bool, why string) {
 	d.mu.Lock()

@@ -46,8 +46,9 @@ func full(asked Question) *Doubts {
 	return d
 }
 
-// TestFullTableOfQuestions: whoever floods the ledger with events that have to be asked about keeps no node from finding out, and
-// from being told, that it contradicts the log. What has to be asked until there is an answer is not forgotten for that.
+// TestFullTableOfQuestions: whoever floods the ledger with events that have to be asked about keeps no node
+// from finding out, and from being told, that it contradicts the log. What has to be asked until there is an
+// answer is not forgotten for that.
 func TestFullTableOfQuestions(t *testing.T) {
 	head := Question{About: Digest, Generation: 1, Seq: 7, Insist: true}
 	contrary := Question{About: Digest, Generation: 1, Seq: 9, Logged: "other", Carrier: 10}
@@ -94,8 +95,8 @@ func TestDroppedQuestionStaysDropped(t *testing.T) {
 	}
 }
 
-// TestWhatSuspendsIsAskedFirst: a node that thousands of open questions do not suspend asks the one that does in every round, and
-// the others too.
+// TestWhatSuspendsIsAskedFirst: a node that thousands of open questions do not suspend asks the one that does
+// in every round, and the others too.
 func TestWhatSuspendsIsAskedFirst(t *testing.T) {
 	d := full(Question{About: Facts, Seq: 1 << 40})
 	contrary := Question{About: Digest, Generation: 1, Seq: 9, Logged: "other", Carrier: 10}
@@ -110,7 +111,9 @@ func TestWhatSuspendsIsAskedFirst(t *testing.T) {
 		d.Raise(contrary)
 	}
 	list := d.some()
-	if n := len(slices.DeleteFunc(slices.Clone(list), func(q Question) bool { return q.Logged != "" })); len(list) != askedAtOnce || n != askedAtOnce/2 {
+	if n := len(slices.DeleteFunc(slices.Clone(list), func(q Question) bool {
+		return q.Logged != ""
+	})); len(list) != askedAtOnce || n != askedAtOnce/2 {
 		t.Errorf("%d are asked, %d of them do not suspend", len(list), n)
 	}
 }

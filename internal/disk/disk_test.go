@@ -54,8 +54,8 @@ func TestBallast(t *testing.T) {
 	<-ended
 }
 
-// TestWatermarks: what the stores have in memory counts as taken, and a node that was short leads again only when there is
-// clearly more room.
+// TestWatermarks: what the stores have in memory counts as taken, and a node that was short leads again only
+// when there is clearly more room.
 func TestWatermarks(t *testing.T) {
 	const held = 1 << 20
 	var free uint64

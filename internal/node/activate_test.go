@@ -38,8 +38,8 @@ func codeOf(err error) wire.Code {
 	return ""
 }
 
-// TestActivateFarBehind: a generation that is built no further than a corner of the ledger is not activated by accident. With
-// force it is, no node answers then, and operators go back at once.
+// TestActivateFarBehind: a generation that is built no further than a corner of the ledger is not activated by
+// accident. With force it is, no node answers then, and operators go back at once.
 func TestActivateFarBehind(t *testing.T) {
 	const plenty, short = 100 << 30, 500 << 20
 	var free atomic.Uint64
@@ -115,7 +115,8 @@ func TestActivateFarBehind(t *testing.T) {
 	free.Store(plenty)
 }
 
-// TestForcedGenerationDoesNotWait: a generation that waits for disk space goes on as soon as it is the one that is to answer.
+// TestForcedGenerationDoesNotWait: a generation that waits for disk space goes on as soon as it is the one that
+// is to answer.
 func TestForcedGenerationDoesNotWait(t *testing.T) {
 	const plenty, short = 100 << 30, 500 << 20
 	var free atomic.Uint64
@@ -138,7 +139,8 @@ func TestForcedGenerationDoesNotWait(t *testing.T) {
 		}
 		return nil
 	})
-	if a, err := c.Client.Activate(r.ctx, number, wire.ActivateRequest{Diff: reviewed, Force: true}); err != nil || a.Generation != number {
+	if a, err := c.Client.Activate(r.ctx, number, wire.ActivateRequest{Diff: reviewed, Force: true}); err != nil ||
+		a.Generation != number {
 		t.Fatalf("%+v %v", a, err)
 	}
 	r.everywhere(first.ID(), func(a *wire.PCSAnswer) error {
@@ -159,8 +161,8 @@ func countedTo(r recounter, seq uint64) uint64 {
 	return m.(*event.GenerationActivatedV1).CountedTo
 }
 
-// TestNewFlipsAreBounded: however many submissions come in while an activation is decided, no more of them have flipped since
-// the review than it allows.
+// TestNewFlipsAreBounded: however many submissions come in while an activation is decided, no more of them have
+// flipped since the review than it allows.
 func TestNewFlipsAreBounded(t *testing.T) {
 	c := nodetest.Start(t, 3)
 	f := nodetest.NewRecords(t)
@@ -176,19 +178,25 @@ func TestNewFlipsAreBounded(t *testing.T) {
 		go func() {
 			defer func() { done <- struct{}{} }()
 			for ctx.Err() == nil { // each is accepted under the lax policy and would be refused under the plain one
-				_, _ = c.At(i).Submit(ctx, f.Sign(nodetest.Record{Shard: fmt.Sprint("s", i), Epoch: epoch.Add(1), Root: "r", Bare: true}))
+				_, _ = c.At(i).Submit(ctx,
+					f.Sign(nodetest.Record{Shard: fmt.Sprint("s", i), Epoch: epoch.Add(1), Root: "r", Bare: true}))
 			}
 		}()
 	}
 	tooMany := 0
 	for limit := uint64(0); ; limit++ {
-		a, err := c.Client.Activate(r.ctx, number, wire.ActivateRequest{Diff: r.diff(number).Digest, MaxNewFlips: &limit})
+		a, err := c.Client.Activate(r.ctx, number, wire.ActivateRequest{
+			Diff:        r.diff(number).Digest,
+			MaxNewFlips: &limit,
+		})
 		if err == nil {
-			if to := countedTo(r, a.Seq); to == 0 || to < a.Position || to >= a.Seq { // the folds rest on it when the leader changes
+			// the folds rest on it when the leader changes
+			if to := countedTo(r, a.Seq); to == 0 || to < a.Position || to >= a.Seq {
 				t.Errorf("the activation at %d says that flips are counted up to event %d", a.Seq, to)
 			}
 			if a.AfterFlips > limit {
-				t.Errorf("%d submissions have flipped after the review at %d of the activation at %d, %d were allowed", a.AfterFlips, a.Position, a.Seq, limit)
+				t.Errorf("%d submissions have flipped after the review at %d of the activation at %d, %d were allowed",
+					a.AfterFlips, a.Position, a.Seq, limit)
 			}
 			break
 		}

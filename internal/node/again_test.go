@@ -11,8 +11,9 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// TestRefusalAgain: a conflicting record, and a signed one that is wrong in structure, is logged once. Every node answers it again
-// with the evidence of then, also under another leader and after every node was stopped; another conflict is news.
+// TestRefusalAgain: a conflicting record, and a signed one that is wrong in structure, is logged once. Every
+// node answers it again with the evidence of then, also under another leader and after every node was stopped;
+// another conflict is news.
 func TestRefusalAgain(t *testing.T) {
 	c := nodetest.Start(t, 3)
 	f := nodetest.NewRecords(t)
@@ -28,7 +29,8 @@ func TestRefusalAgain(t *testing.T) {
 		seq    uint64
 	}{
 		{f.Sign(conflict), http.StatusConflict, 0},
-		{regime.ReplaceAll(f.Sign(nodetest.Record{Shard: "beta", Epoch: 1, Root: "r"}), []byte(`"regime":"purple"`)), http.StatusBadRequest, 0},
+		{regime.ReplaceAll(f.Sign(nodetest.Record{Shard: "beta", Epoch: 1, Root: "r"}),
+			[]byte(`"regime":"purple"`)), http.StatusBadRequest, 0},
 	}
 	send := func(what string) {
 		t.Helper()
@@ -45,7 +47,9 @@ func TestRefusalAgain(t *testing.T) {
 		}
 	}
 	kept := func() (n int) {
-		for item, err := range c.Client.Audit(r.ctx, client.AuditQuery{Read: client.Read{Consistency: wire.ConsistencyLinearizable}}) {
+		for item, err := range c.Client.Audit(r.ctx, client.AuditQuery{
+			Read: client.Read{Consistency: wire.ConsistencyLinearizable},
+		}) {
 			r.must(err)
 			if item.Status >= 400 {
 				n++
@@ -53,7 +57,8 @@ func TestRefusalAgain(t *testing.T) {
 		}
 		return n
 	}
-	// A node that cannot ask a quorum lets the log decide, so a round may leave an event while leaders change, and never another answer.
+	// A node that cannot ask a quorum lets the log decide, so a round may leave an event while leaders change,
+	// and never another answer.
 	rounds := func(what string) {
 		t.Helper()
 		c.Await(what+": a round of repetitions adds no event", func() error {
@@ -77,7 +82,8 @@ func TestRefusalAgain(t *testing.T) {
 	}
 	rounds("after a restart")
 	before := kept()
-	if status, _, p := post(c, 0, f.Sign(near)); status != http.StatusConflict || p.Replayed || p.Seq <= refused[1].seq {
+	if status, _, p := post(c, 0, f.Sign(near)); status != http.StatusConflict || p.Replayed ||
+		p.Seq <= refused[1].seq {
 		t.Errorf("another conflict: %d %+v", status, p)
 	}
 	if n := kept(); n != before+1 {

@@ -37,8 +37,8 @@ func marked(c *nodetest.Cluster, i int) bool {
 	return err == nil
 }
 
-// TestTwoNodesDiffer: with the third node down nobody can tell which of two differing nodes is right. Both stop answering until
-// it is back; then the right one serves again and the other one quarantines.
+// TestTwoNodesDiffer: with the third node down nobody can tell which of two differing nodes is right. Both stop
+// answering until it is back; then the right one serves again and the other one quarantines.
 func TestTwoNodesDiffer(t *testing.T) {
 	c := nodetest.Start(t, 3, often)
 	f := nodetest.NewRecords(t)
@@ -108,8 +108,8 @@ func TestDifferenceBeforeReady(t *testing.T) {
 	c.Check()
 }
 
-// TestNewModeWaitsForEveryNode: while a voter says that its release does not know pcs/2, the leader takes no record that is
-// signed under it, from its own clients or from other nodes.
+// TestNewModeWaitsForEveryNode: while a voter says that its release does not know pcs/2, the leader takes no
+// record that is signed under it, from its own clients or from other nodes.
 func TestNewModeWaitsForEveryNode(t *testing.T) {
 	c := nodetest.Start(t, 3, func(cfg *node.Config) {
 		key, err := verify.NewHMACKey([]byte(nodetest.AbuseSecret))
@@ -122,14 +122,17 @@ func TestNewModeWaitsForEveryNode(t *testing.T) {
 	old := (c.Leader() + 1) % 3
 	c.Node(old).PretendOlder("pcs/2")
 	send := func(i int, shard string) int {
-		status, _ := c.Once(i, http.MethodPost, client.SubmitPath, f.Members(shard, 1).Whole(t, nodetest.AbuseSigners["hmac"]).Text(t))
+		status, _ := c.Once(i, http.MethodPost, client.SubmitPath,
+			f.Members(shard, 1).Whole(t, nodetest.AbuseSigners["hmac"]).Text(t))
 		return status
 	}
 	for i := range 3 {
 		if status := send(i, fmt.Sprintf("early-%d", i)); status != http.StatusServiceUnavailable {
 			t.Errorf("node %d: a record that node %d cannot read: %d", i+1, old+1, status)
 		}
-		if status, text := c.Once(i, http.MethodPost, client.SubmitPath, f.Members(fmt.Sprintf("plain-%d", i), 1).Eight(t, nodetest.AbuseSigners["hmac"]).Text(t)); status != http.StatusOK {
+		if status, text := c.Once(i, http.MethodPost, client.SubmitPath,
+			f.Members(fmt.Sprintf("plain-%d", i), 1).Eight(t,
+				nodetest.AbuseSigners["hmac"]).Text(t)); status != http.StatusOK {
 			t.Errorf("node %d: a record that everybody can read: %d: %s", i+1, status, text)
 		}
 	}
@@ -161,8 +164,8 @@ func TestRowsAreCompared(t *testing.T) {
 	}
 }
 
-// TestReadyWithoutASecondFold: a node that nobody contradicts does not wait for ever for a second one that has folded as far.
-// The question stays open.
+// TestReadyWithoutASecondFold: a node that nobody contradicts does not wait without end for a second one that has
+// folded as far. The question stays open.
 func TestReadyWithoutASecondFold(t *testing.T) {
 	c := nodetest.Start(t, 3, func(cfg *node.Config) { cfg.DigestInterval = 0 })
 	f := nodetest.NewRecords(t)
@@ -187,8 +190,8 @@ func TestReadyWithoutASecondFold(t *testing.T) {
 	}
 }
 
-// TestCancelledRequestIsNoAnswer: a request that ends while the voters are asked must not let the next ones believe that every
-// voter can read what an older one cannot.
+// TestCancelledRequestIsNoAnswer: a request that ends while the voters are asked must not let the next ones
+// believe that every voter can read what an older one cannot.
 func TestCancelledRequestIsNoAnswer(t *testing.T) {
 	c := nodetest.Start(t, 3)
 	lead := c.Leader()

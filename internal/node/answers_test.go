@@ -9,12 +9,14 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// TestAnswerHasClaim: the answer to a submission says which D_hat was claimed, for a first record and for its repetition.
+// TestAnswerHasClaim: the answer to a submission says which D_hat was claimed, for a first record and for its
+// repetition.
 func TestAnswerHasClaim(t *testing.T) {
 	c := nodetest.Start(t, 1)
 	f := nodetest.NewRecords(t)
 	r := newRecounter(t, c)
-	for _, record := range []nodetest.Record{{Shard: "alpha", Epoch: 1, Root: "r"}, {Shard: "alpha", Epoch: 2, Root: "r", Wrong: true}} {
+	for _, record := range []nodetest.Record{{Shard: "alpha", Epoch: 1, Root: "r"},
+		{Shard: "alpha", Epoch: 2, Root: "r", Wrong: true}} {
 		var claim nano.Nano
 		for i := range 2 {
 			a, err := c.Client.Submit(r.ctx, f.Sign(record))
@@ -27,8 +29,8 @@ func TestAnswerHasClaim(t *testing.T) {
 	}
 }
 
-// TestPolicyListsVersions: a record of another version is refused with the member that is wrong, unless the policy lists it; then
-// the same bytes are accepted, and those that no policy lists are refused still.
+// TestPolicyListsVersions: a record of another version is refused with the member that is wrong, unless the
+// policy lists it; then the same bytes are accepted, and those that no policy lists are refused still.
 func TestPolicyListsVersions(t *testing.T) {
 	c := nodetest.Start(t, 3)
 	f := nodetest.NewRecords(t)
@@ -39,7 +41,8 @@ func TestPolicyListsVersions(t *testing.T) {
 	}
 	refused := func(body []byte) {
 		t.Helper()
-		if status, _, p := post(c, 0, body); status != 400 || p.Code != wire.CodeSchema || p.Field != "version" || p.Seq == 0 {
+		if status, _, p := post(c, 0, body); status != 400 || p.Code != wire.CodeSchema || p.Field != "version" ||
+			p.Seq == 0 {
 			t.Errorf("%d %+v", status, p)
 		}
 	}
@@ -52,7 +55,8 @@ func TestPolicyListsVersions(t *testing.T) {
 	}
 	refused(of(3, "0.7"))
 	forged := f.Sign(nodetest.Record{Shard: "alpha", Epoch: 4, Root: "r", Forged: true})
-	if status, _, p := post(c, 0, bytes.Replace(forged, []byte(`"version":"0.1"`), []byte(`"version":"0.7"`), 1)); status != 400 || p.Seq != 0 {
+	if status, _, p := post(c, 0,
+		bytes.Replace(forged, []byte(`"version":"0.1"`), []byte(`"version":"0.7"`), 1)); status != 400 || p.Seq != 0 {
 		t.Errorf("a forgery of another version: %d %+v", status, p)
 	}
 	r.apply(r.publish("versions: [0.1]\n"))

@@ -19,8 +19,8 @@ func isCode(err error, code wire.Code) bool {
 	return errors.As(err, &p) && p.Code == code
 }
 
-// TestApprovedIsCarriedOut: what two actors have said yes to is done by its op_id, in the words of the log, however many records
-// came in meanwhile; by neither of them alone.
+// TestApprovedIsCarriedOut: a request that two actors have approved is carried out by its op_id, in the words of
+// the log, however many records came in meanwhile. Neither of them can do it alone.
 func TestApprovedIsCarriedOut(t *testing.T) {
 	c := nodetest.Start(t, 1, func(cfg *node.Config) { cfg.TwoPerson = true })
 	r := newRecounter(t, c)
@@ -40,16 +40,22 @@ func TestApprovedIsCarriedOut(t *testing.T) {
 	number := r.start(policy)
 	d := r.diff(number)
 	limit := uint64(3)
-	_, err := alice.Activate(ctx, number, wire.ActivateRequest{Act: wire.Act{OpID: "x", Reason: "reviewed", Ticket: "INC-7"}, Diff: d.Digest, MaxNewFlips: &limit})
+	_, err := alice.Activate(ctx, number, wire.ActivateRequest{
+		Act:         wire.Act{OpID: "x", Reason: "reviewed", Ticket: "INC-7"},
+		Diff:        d.Digest,
+		MaxNewFlips: &limit,
+	})
 	if !isCode(err, wire.CodeApprovalNeeded) {
 		t.Fatal(err)
 	}
 	submit(2) // the digest of the diff is another one now
-	if _, err := alice.Approve(ctx, wire.ApprovalRequest{Approve: "x", Run: true}); !isCode(err, wire.CodeApprovalNeeded) {
+	if _, err := alice.Approve(ctx, wire.ApprovalRequest{Approve: "x", Run: true}); !isCode(err,
+		wire.CodeApprovalNeeded) {
 		t.Errorf("alice alone: %v", err)
 	}
 	page, err := bob.Approvals(ctx)
-	if err != nil || len(page.Items) != 1 || page.Items[0].State != wire.ApprovalAsked || page.Items[0].Operation.Position() != d.Position || *page.Items[0].Operation.MaxNewFlips != 3 {
+	if err != nil || len(page.Items) != 1 || page.Items[0].State != wire.ApprovalAsked ||
+		page.Items[0].Operation.Position() != d.Position || *page.Items[0].Operation.MaxNewFlips != 3 {
 		t.Fatalf("%+v %v", page, err)
 	}
 	got, err := bob.Approve(ctx, wire.ApprovalRequest{Approve: "x", Run: true})
@@ -58,7 +64,8 @@ func TestApprovedIsCarriedOut(t *testing.T) {
 	}
 	var done wire.ActivateAnswer
 	r.must(json.Unmarshal(got.Result, &done))
-	if op := opOf(t, ctx, c, done.Seq); done.Generation != number || done.Position != d.Position || op.Actor != "bob" || op.Reason != "reviewed" || op.OpID != "x" {
+	if op := opOf(t, ctx, c, done.Seq); done.Generation != number || done.Position != d.Position ||
+		op.Actor != "bob" || op.Reason != "reviewed" || op.OpID != "x" {
 		t.Errorf("%+v %+v", done, op)
 	}
 	again, err := alice.Approve(ctx, wire.ApprovalRequest{Approve: "x", Run: true})
@@ -74,16 +81,19 @@ func TestApprovedIsCarriedOut(t *testing.T) {
 	if !isCode(err, wire.CodeApprovalNeeded) {
 		t.Errorf("one person applies a policy: %v", err)
 	}
-	if a, err := bob.Approve(ctx, wire.ApprovalRequest{Approve: "y"}); err != nil || a.State != wire.ApprovalApproved || len(a.Result) != 0 {
+	if a, err := bob.Approve(ctx, wire.ApprovalRequest{Approve: "y"}); err != nil ||
+		a.State != wire.ApprovalApproved || len(a.Result) != 0 {
 		t.Errorf("%+v %v", a, err)
 	}
-	if a, err := alice.Approve(ctx, wire.ApprovalRequest{Approve: "y", Run: true}); err != nil || !strings.Contains(string(a.Result), policy) {
+	if a, err := alice.Approve(ctx, wire.ApprovalRequest{Approve: "y", Run: true}); err != nil ||
+		!strings.Contains(string(a.Result), policy) {
 		t.Errorf("%+v %v", a, err)
 	}
 	if page, err := bob.Approvals(ctx); err != nil || len(page.Items) != 0 {
 		t.Errorf("%+v %v", page, err)
 	}
-	if page, err := bob.ApprovalsAll(ctx); err != nil || len(page.Items) != 2 || page.Items[0].State != wire.ApprovalDone || page.Items[1].State != wire.ApprovalDone {
+	if page, err := bob.ApprovalsAll(ctx); err != nil || len(page.Items) != 2 ||
+		page.Items[0].State != wire.ApprovalDone || page.Items[1].State != wire.ApprovalDone {
 		t.Errorf("%+v %v", page, err)
 	}
 }
@@ -110,8 +120,8 @@ func actBodies(policy, key, digest string) map[string]string {
 	}
 }
 
-// TestWhichActsNeedTwo holds the table of docs/roles.md against what a node does: with auth.two_person every act of the table that
-// says so waits for a second actor, and no other one does.
+// TestWhichActsNeedTwo holds the table of docs/roles.md against what a node does: with auth.two_person every
+// act of the table that says so waits for a second actor, and no other one does.
 func TestWhichActsNeedTwo(t *testing.T) {
 	c := nodetest.Start(t, 1, func(cfg *node.Config) { cfg.TwoPerson = true })
 	r := newRecounter(t, c)
@@ -129,7 +139,8 @@ func TestWhichActsNeedTwo(t *testing.T) {
 	if !isCode(err, wire.CodeApprovalNeeded) {
 		t.Fatal(err)
 	}
-	if _, err := bob.Approve(r.ctx, wire.ApprovalRequest{Approve: "first", Run: true}); err != nil { // so that there is something to go back from
+	// so that there is something to go back from
+	if _, err := bob.Approve(r.ctx, wire.ApprovalRequest{Approve: "first", Run: true}); err != nil {
 		t.Fatal(err)
 	}
 	bodies := actBodies(policy, "hmac-0123456789abcdef", d.Digest)
@@ -146,10 +157,12 @@ func TestWhichActsNeedTwo(t *testing.T) {
 		if body != "" {
 			body = fmt.Sprintf(body, fmt.Sprintf("op-%d", i))
 		}
-		path := strings.NewReplacer("{policy_id}", policy, "{key_id}", "hmac-0123456789abcdef", "{generation}", fmt.Sprint(number), "{token_id}", "nothing").Replace(route.Path)
+		path := strings.NewReplacer("{policy_id}", policy, "{key_id}", "hmac-0123456789abcdef", "{generation}",
+			fmt.Sprint(number), "{token_id}", "nothing").Replace(route.Path)
 		status, answer := c.Once(0, route.Method, path, []byte(body))
 		if waits := strings.Contains(string(answer), string(wire.CodeApprovalNeeded)); waits != route.Second {
-			t.Errorf("%s %s: waits for a second actor: %v, the table says %v\n%d %s", route.Method, route.Path, waits, route.Second, status, answer)
+			t.Errorf("%s %s: waits for a second actor: %v, the table says %v\n%d %s", route.Method, route.Path,
+				waits, route.Second, status, answer)
 		}
 		seen++
 	}

@@ -46,7 +46,7 @@ func auditLines(t *testing.T, file string) (out []map[string]any, text string) {
 	return out, text
 }
 
-// answered is what a node answered, as its audit stream must say it.
+// answered has the answer of a node, which its audit stream must repeat.
 type answered struct {
 	status int
 	body   []byte
@@ -71,18 +71,22 @@ func (a answered) check(t *testing.T, line map[string]any) {
 	if a.status == http.StatusUnauthorized {
 		event = "signature_failure"
 	}
-	got := fmt.Sprint(line["event"], line["pcs_id"], line["shard_id"], line["epoch"], line["outcome"], line["escalated"], line["policy"], line["seq"], line["accepted"], line["reason_code"], line["replayed"])
-	want := fmt.Sprint(event, a.record.ID(), a.record.Shard, float64(a.record.Epoch), outcome, a.status == 202, p.Policy, float64(p.Seq), says.Accepted, says.ReasonCode, says.Replayed)
+	got := fmt.Sprint(line["event"], line["pcs_id"], line["shard_id"], line["epoch"], line["outcome"],
+		line["escalated"], line["policy"], line["seq"], line["accepted"], line["reason_code"], line["replayed"])
+	want := fmt.Sprint(event, a.record.ID(), a.record.Shard, float64(a.record.Epoch), outcome, a.status == 202,
+		p.Policy, float64(p.Seq), says.Accepted, says.ReasonCode, says.Replayed)
 	if got != want {
 		t.Errorf("status %d: the line says\n%s, not\n%s", a.status, got, want)
 	}
-	if judged := a.status == 200 || a.status == 202; judged != (line["recomputed_D_hat"] != nil) || judged != (line["error"] == nil) {
+	if judged := a.status == 200 || a.status == 202; judged != (line["recomputed_D_hat"] != nil) ||
+		judged != (line["error"] == nil) {
 		t.Errorf("status %d: %v", a.status, line)
 	}
 	if keyed := strings.HasPrefix(fmt.Sprint(line["key_id"]), "hmac-"); keyed != (a.status != 401) {
 		t.Errorf("status %d: key %v", a.status, line["key_id"])
 	}
-	if at, err := time.Parse(time.RFC3339, fmt.Sprint(line["timestamp"])); err != nil || time.Since(at) > time.Minute || !strings.HasSuffix(fmt.Sprint(line["timestamp"]), "Z") {
+	if at, err := time.Parse(time.RFC3339, fmt.Sprint(line["timestamp"])); err != nil ||
+		time.Since(at) > time.Minute || !strings.HasSuffix(fmt.Sprint(line["timestamp"]), "Z") {
 		t.Errorf("timestamp %v", line["timestamp"])
 	}
 }
@@ -116,7 +120,8 @@ func TestAuditStream(t *testing.T) {
 	seen := map[int]int{}
 	leader := c.Leader() // elsewhere the act would have a line there and here
 	c.Once(leader, http.MethodPost, client.SubmitPath, []byte(`{"pcs_id":"not json`))
-	c.Once(leader, http.MethodPost, "/v1/keys/hmac-0000000000000000/revoke", []byte(`{"op_id":"op-7","reason":"try","ticket":"T"}`))
+	c.Once(leader, http.MethodPost, "/v1/keys/hmac-0000000000000000/revoke",
+		[]byte(`{"op_id":"op-7","reason":"try","ticket":"T"}`))
 	for i := range 3 {
 		c.Stop(i) // writes what is queued
 		lines, text := auditLines(t, filepath.Join(dir, c.Config(i).NodeID))
@@ -125,8 +130,10 @@ func TestAuditStream(t *testing.T) {
 			seen[a.status]++
 		}
 		rest := lines[len(want[i]):]
-		if i != leader && len(rest) > 0 || i == leader && (len(rest) != 2 || rest[0]["error"] != "malformed" || rest[0]["epoch"] != nil ||
-			rest[1]["event"] != "operator_act" || rest[1]["op_id"] != "op-7" || rest[1]["target"] == nil || rest[1]["route"] != "POST /v1/keys/:key_id/revoke" || rest[1]["status"] != 404.0) {
+		if i != leader && len(rest) > 0 ||
+			i == leader && (len(rest) != 2 || rest[0]["error"] != "malformed" || rest[0]["epoch"] != nil ||
+				rest[1]["event"] != "operator_act" || rest[1]["op_id"] != "op-7" || rest[1]["target"] == nil ||
+				rest[1]["route"] != "POST /v1/keys/:key_id/revoke" || rest[1]["status"] != 404.0) {
 			t.Errorf("node %d: more lines: %v", i, rest)
 		}
 		for _, no := range []string{"merkle_root", "N_j", "sig\"", "coh_star", "127.0.0.1"} {
@@ -151,7 +158,8 @@ func TestAuditOfRefusedReads(t *testing.T) {
 	if _, err := weak.Keys(t.Context()); !isStatus(err, http.StatusForbidden) {
 		t.Errorf("keys for the role metrics: %v", err)
 	}
-	if _, err := weak.RetireKey(t.Context(), "hmac-0000000000000000", wire.Act{}); !isStatus(err, http.StatusForbidden) {
+	if _, err := weak.RetireKey(t.Context(), "hmac-0000000000000000",
+		wire.Act{}); !isStatus(err, http.StatusForbidden) {
 		t.Errorf("an act of the role metrics: %v", err)
 	}
 	c.Stop(0)
@@ -160,7 +168,8 @@ func TestAuditOfRefusedReads(t *testing.T) {
 	for _, l := range lines {
 		got = append(got, fmt.Sprint(l["event"], " ", l["route"], " ", l["role"], " ", l["status"]))
 	}
-	if want := []string{"access_refused GET /v1/keys metrics 403", "operator_act POST /v1/keys/:key_id/retire metrics 403"}; !slices.Equal(got, want) {
+	if want := []string{"access_refused GET /v1/keys metrics 403",
+		"operator_act POST /v1/keys/:key_id/retire metrics 403"}; !slices.Equal(got, want) {
 		t.Errorf("%q\n%s", got, text)
 	}
 }

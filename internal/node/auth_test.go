@@ -32,26 +32,33 @@ func as(t *testing.T, c *nodetest.Cluster, i int, token string) *client.Client {
 }
 
 // newToken makes a token at node i.
-func newToken(t *testing.T, ctx context.Context, c *nodetest.Cluster, i int, role wire.Role, name string, life time.Duration) (text, id string) {
+func newToken(t *testing.T, ctx context.Context, c *nodetest.Cluster, i int, role wire.Role, name string,
+	life time.Duration) (text, id string) {
 	t.Helper()
 	text, id, err := wire.NewToken(role)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := wire.TokenRequest{ID: id, Name: name, Role: role, Digest: wire.TokenDigest(text), ExpiresAt: wire.Time(time.Now().Add(life))}
+	r := wire.TokenRequest{
+		ID:        id,
+		Name:      name,
+		Role:      role,
+		Digest:    wire.TokenDigest(text),
+		ExpiresAt: wire.Time(time.Now().Add(life)),
+	}
 	if _, err := c.At(i).CreateToken(ctx, r); err != nil {
 		t.Fatal(err)
 	}
 	return text, id
 }
 
-// isStatus is what an error must be.
+// isStatus reports whether an error is an answer with that status.
 func isStatus(err error, status int) bool {
 	var e *client.Error
 	return errors.As(err, &e) && e.Status == status
 }
 
-// op is what the event of an act says of its actor.
+// op has the members of an act that name its actor.
 type op struct {
 	OpID                                  string `json:"op_id"`
 	Actor, Role, Credential, Reason, Node string
@@ -74,8 +81,8 @@ func opOf(t *testing.T, ctx context.Context, c *nodetest.Cluster, seq uint64) op
 	return s.Op
 }
 
-// TestTokens: a token made at one node counts at every node at once, acts under its name wherever it is used, and counts
-// nowhere when it is revoked, also after a restart.
+// TestTokens: a token made at one node counts at every node at once, acts under its name wherever it is used,
+// and counts nowhere when it is revoked, also after a restart.
 func TestTokens(t *testing.T) {
 	c := nodetest.Start(t, 3)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -88,11 +95,15 @@ func TestTokens(t *testing.T) {
 			t.Errorf("node %d: %v", i+1, err)
 		}
 	}
-	p, err := as(t, c, other, text).PublishPolicy(ctx, wire.PolicyRequest{Document: "kernel: 1\nparams: {tol_d: \"0.10\"}\n", Act: wire.Act{OpID: "p", Reason: "why"}})
+	p, err := as(t, c, other, text).PublishPolicy(ctx, wire.PolicyRequest{
+		Document: "kernel: 1\nparams: {tol_d: \"0.10\"}\n",
+		Act:      wire.Act{OpID: "p", Reason: "why"},
+	})
 	if err != nil || p.Actor != "rita" || p.Role != "responder" {
 		t.Fatalf("%+v %v", p, err)
 	}
-	if got, want := opOf(t, ctx, c, p.Seq), (op{"p", "rita", "responder", "token:" + id, "why", fmt.Sprintf("node-%d", other+1)}); got != want {
+	if got, want := opOf(t, ctx, c, p.Seq),
+		(op{"p", "rita", "responder", "token:" + id, "why", fmt.Sprintf("node-%d", other+1)}); got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}
 	if _, err := as(t, c, other, text).CreateToken(ctx, wire.TokenRequest{ID: id}); !isStatus(err, 403) {
@@ -103,21 +114,25 @@ func TestTokens(t *testing.T) {
 		t.Errorf("an auditor published: %v", err)
 	}
 	page, err := auditor.Tokens(ctx)
-	if err != nil || len(page.Items) != 5 || page.Items[0].ID != id || page.Items[0].CreatedBy != "test-operator" || page.Items[0].LastUsed == "" || page.Items[1].Source != "file" {
+	if err != nil || len(page.Items) != 5 || page.Items[0].ID != id ||
+		page.Items[0].CreatedBy != "test-operator" || page.Items[0].LastUsed == "" || page.Items[1].Source != "file" {
 		t.Errorf("%+v %v", page, err)
 	}
 	a, err := c.At(other).RevokeToken(ctx, id, wire.TokenRevokeRequest{Act: wire.Act{Reason: "gone"}})
 	if err != nil || a.State != "revoked" || a.RevokedBy != "test-operator" {
 		t.Errorf("%+v %v", a, err)
 	}
-	if again, err := c.At(leader).RevokeToken(ctx, id, wire.TokenRevokeRequest{}); err != nil || again.RevokedSeq != a.RevokedSeq {
+	if again, err := c.At(leader).RevokeToken(ctx, id, wire.TokenRevokeRequest{}); err != nil ||
+		again.RevokedSeq != a.RevokedSeq {
 		t.Errorf("%+v %v", again, err)
 	}
 	_, metrics, _ := wire.ParseToken(c.Tokens[wire.RoleMetrics])
-	if a, err := c.Client.RevokeToken(ctx, metrics, wire.TokenRevokeRequest{}); err != nil || a.Source != "file" || a.State != "revoked" {
+	if a, err := c.Client.RevokeToken(ctx, metrics, wire.TokenRevokeRequest{}); err != nil || a.Source != "file" ||
+		a.State != "revoked" {
 		t.Errorf("a token of the file: %+v %v", a, err)
 	}
-	if _, err := c.Client.RevokeToken(ctx, "aaaaaaaaaaaaaaaa", wire.TokenRevokeRequest{}); !errors.Is(err, client.ErrNotFound) {
+	if _, err := c.Client.RevokeToken(ctx, "aaaaaaaaaaaaaaaa",
+		wire.TokenRevokeRequest{}); !errors.Is(err, client.ErrNotFound) {
 		t.Errorf("an unknown token: %v", err)
 	}
 	c.Stop(follower)
@@ -130,7 +145,9 @@ func TestTokens(t *testing.T) {
 			}
 			return nil
 		})
-		if _, err := as(t, c, i, text).PublishPolicy(ctx, wire.PolicyRequest{Document: plainPolicy}); !isStatus(err, 401) {
+		if _, err := as(t, c, i, text).PublishPolicy(ctx, wire.PolicyRequest{
+			Document: plainPolicy,
+		}); !isStatus(err, 401) {
 			t.Errorf("node %d: an act with a revoked token: %v", i+1, err)
 		}
 	}
@@ -145,7 +162,14 @@ func TestTokenIsCreatedOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := wire.TokenRequest{Act: wire.Act{OpID: "one"}, ID: id, Name: "a", Role: wire.RoleAuditor, Digest: wire.TokenDigest(text), ExpiresAt: wire.Time(time.Now().Add(time.Hour))}
+	r := wire.TokenRequest{
+		Act:       wire.Act{OpID: "one"},
+		ID:        id,
+		Name:      "a",
+		Role:      wire.RoleAuditor,
+		Digest:    wire.TokenDigest(text),
+		ExpiresAt: wire.Time(time.Now().Add(time.Hour)),
+	}
 	first, err := c.Client.CreateToken(ctx, r)
 	if err != nil {
 		t.Fatal(err)
@@ -195,7 +219,8 @@ func TestRolesOnCluster(t *testing.T) {
 					continue
 				}
 				may := len(r.Roles) == 0 || slices.Contains(r.Roles, role)
-				if denied := resp.Status == http.StatusForbidden; resp.Status == http.StatusUnauthorized || denied == may {
+				if denied := resp.Status == http.StatusForbidden; resp.Status == http.StatusUnauthorized ||
+					denied == may {
 					t.Errorf("node %d: %s %s as %s: %d %s", i+1, r.Method, r.Path, role, resp.Status, resp.Body)
 				}
 			}
@@ -204,8 +229,9 @@ func TestRolesOnCluster(t *testing.T) {
 	t.Logf("%d combinations of node, role and route", tried)
 }
 
-var sample = strings.NewReplacer("{pcs_id}", strings.Repeat("a", 64), "{seq}", "1", "{shard_id}", "s", "{policy_id}", strings.Repeat("b", 64),
-	"{key_id}", "unknown", "{generation}", "9", "{token_id}", strings.Repeat("q", 16), "{slug}", "forbidden").Replace
+var sample = strings.NewReplacer("{pcs_id}", strings.Repeat("a", 64), "{seq}", "1", "{shard_id}", "s",
+	"{policy_id}", strings.Repeat("b", 64), "{key_id}", "unknown", "{generation}", "9", "{token_id}",
+	strings.Repeat("q", 16), "{slug}", "forbidden").Replace
 
 func bodyOf(method string) []byte {
 	if method == http.MethodPost {
@@ -214,8 +240,8 @@ func bodyOf(method string) []byte {
 	return nil
 }
 
-// TestTwoPersonsNotByAChain: who makes a token, with it another one, and with that a third, is still one person, whichever end
-// asks. Two whose tokens a third person made are two.
+// TestTwoPersonsNotByAChain: who makes a token, with it another one, and with that a third, is still one
+// person, whichever end asks. Two whose tokens a third person made are two.
 func TestTwoPersonsNotByAChain(t *testing.T) {
 	c := nodetest.Start(t, 1, func(cfg *node.Config) { cfg.TwoPerson = true })
 	r := newRecounter(t, c)
@@ -227,7 +253,13 @@ func TestTwoPersonsNotByAChain(t *testing.T) {
 	for _, name := range []string{"eve", "trudy", "mallory"} {
 		text, id, err := wire.NewToken(wire.RoleOperator)
 		r.must(err)
-		_, err = maker.CreateToken(ctx, wire.TokenRequest{ID: id, Name: name, Role: wire.RoleOperator, Digest: wire.TokenDigest(text), ExpiresAt: wire.Time(time.Now().Add(time.Hour))})
+		_, err = maker.CreateToken(ctx, wire.TokenRequest{
+			ID:        id,
+			Name:      name,
+			Role:      wire.RoleOperator,
+			Digest:    wire.TokenDigest(text),
+			ExpiresAt: wire.Time(time.Now().Add(time.Hour)),
+		})
 		r.must(err)
 		maker = as(t, c, 0, text)
 		people[name] = maker
@@ -235,10 +267,17 @@ func TestTwoPersonsNotByAChain(t *testing.T) {
 	_, err := people["bob"].Freeze(ctx, wire.FreezeRequest{Act: wire.Act{Reason: "x"}, Scope: wire.FreezeAll})
 	r.must(err)
 	thaw := func(name, opID string) error {
-		_, err := people[name].Thaw(ctx, wire.FreezeRequest{Act: wire.Act{OpID: opID, Reason: "x"}, Scope: wire.FreezeAll})
+		_, err := people[name].Thaw(ctx, wire.FreezeRequest{
+			Act:   wire.Act{OpID: opID, Reason: "x"},
+			Scope: wire.FreezeAll,
+		})
 		return err
 	}
-	for asker, approvers := range map[string][]string{"alice": {"eve", "trudy", "mallory"}, "mallory": {"alice", "eve", "trudy"}, "eve": {"alice", "trudy", "mallory"}} {
+	for asker, approvers := range map[string][]string{
+		"alice":   {"eve", "trudy", "mallory"},
+		"mallory": {"alice", "eve", "trudy"},
+		"eve":     {"alice", "trudy", "mallory"},
+	} {
 		opID := "thaw-" + asker
 		var p *wire.Problem
 		if err := thaw(asker, opID); !errors.As(err, &p) || p.Code != wire.CodeApprovalNeeded {
@@ -259,7 +298,8 @@ func TestTwoPersonsNotByAChain(t *testing.T) {
 	r.must(thaw("mallory", "thaw-mallory"))
 }
 
-// TestTwoPersons: what needs a second actor is done when one has said yes to the same request, and by no trick of the first.
+// TestTwoPersons: an act that needs a second actor is done once another one has approved the same request, and
+// by no trick of the first.
 func TestTwoPersons(t *testing.T) {
 	c := nodetest.Start(t, 1, func(cfg *node.Config) { cfg.TwoPerson = true })
 	r := newRecounter(t, c)
@@ -269,7 +309,13 @@ func TestTwoPersons(t *testing.T) {
 	alice, bob := as(t, c, 0, aliceText), as(t, c, 0, bobText)
 	text, id, err := wire.NewToken(wire.RoleResponder)
 	r.must(err)
-	_, err = alice.CreateToken(ctx, wire.TokenRequest{ID: id, Name: "puppet", Role: wire.RoleResponder, Digest: wire.TokenDigest(text), ExpiresAt: wire.Time(time.Now().Add(time.Hour))})
+	_, err = alice.CreateToken(ctx, wire.TokenRequest{
+		ID:        id,
+		Name:      "puppet",
+		Role:      wire.RoleResponder,
+		Digest:    wire.TokenDigest(text),
+		ExpiresAt: wire.Time(time.Now().Add(time.Hour)),
+	})
 	r.must(err)
 	puppet := as(t, c, 0, text)
 	twinText, _ := newToken(t, ctx, c, 0, wire.RoleResponder, "Alice", time.Hour)
@@ -296,7 +342,11 @@ func TestTwoPersons(t *testing.T) {
 	if _, err := bob.Approve(ctx, wire.ApprovalRequest{Approve: "y"}); !errors.Is(err, client.ErrNotFound) {
 		t.Errorf("nobody has asked for that: %v", err)
 	}
-	for name, k := range map[string]*client.Client{"herself": alice, "her puppet": puppet, "her other token": as(t, c, 0, twinText)} {
+	for name, k := range map[string]*client.Client{
+		"herself":         alice,
+		"her puppet":      puppet,
+		"her other token": as(t, c, 0, twinText),
+	} {
 		if _, err := k.Approve(ctx, wire.ApprovalRequest{Approve: "x"}); !isStatus(err, 403) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -306,10 +356,14 @@ func TestTwoPersons(t *testing.T) {
 		}
 	}
 	page, err := bob.Approvals(ctx)
-	if err != nil || len(page.Items) != 1 || page.Items[0].Actors[0] != "alice" || !strings.Contains(page.Items[0].Request, d.Digest) || page.Items[0].Reason != "reviewed" {
+	if err != nil || len(page.Items) != 1 || page.Items[0].Actors[0] != "alice" ||
+		!strings.Contains(page.Items[0].Request, d.Digest) || page.Items[0].Reason != "reviewed" {
 		t.Errorf("%+v %v", page, err)
 	}
-	if a, err := bob.Approve(ctx, wire.ApprovalRequest{Approve: "x", Act: wire.Act{Reason: "looked"}}); err != nil || !slices.Contains(a.Actors, "bob") {
+	if a, err := bob.Approve(ctx, wire.ApprovalRequest{
+		Approve: "x",
+		Act:     wire.Act{Reason: "looked"},
+	}); err != nil || !slices.Contains(a.Actors, "bob") {
 		t.Fatalf("%+v %v", a, err)
 	}
 	if _, err := activate(alice, "x", d.Digest[:78]+"00"); !isStatus(err, 409) {
@@ -330,7 +384,8 @@ func TestTwoPersons(t *testing.T) {
 	}
 	_, err = alice.Rollback(ctx, wire.RollbackRequest{Act: wire.Act{OpID: "back"}})
 	needed(err)
-	if back, err := bob.Rollback(ctx, wire.RollbackRequest{Act: wire.Act{OpID: "back"}}); err != nil || back.Generation != 1 {
+	if back, err := bob.Rollback(ctx, wire.RollbackRequest{Act: wire.Act{OpID: "back"}}); err != nil ||
+		back.Generation != 1 {
 		t.Errorf("both have asked for the same: %+v %v", back, err)
 	}
 	if status, body := c.Once(0, "POST", "/v1/generations/rollback", []byte("{}")); status != 400 {
@@ -348,7 +403,8 @@ func TestTwoPersons(t *testing.T) {
 	}
 }
 
-// TestRevokedApprover: a yes under a token that was revoked since is none, and a yes to one subject is none to another.
+// TestRevokedApprover: an approval under a token that was revoked since does not count, and an approval of one
+// subject is none of another.
 func TestRevokedApprover(t *testing.T) {
 	c := nodetest.Start(t, 1, func(cfg *node.Config) { cfg.TwoPerson = true })
 	r := newRecounter(t, c)
@@ -357,7 +413,11 @@ func TestRevokedApprover(t *testing.T) {
 	alice, bob := as(t, c, 0, aliceText), as(t, c, 0, bobText)
 	thaw := wire.FreezeRequest{Scope: wire.FreezeShard, Subject: "lab", Act: wire.Act{Reason: "r", OpID: "o"}}
 	for _, subject := range []string{"lab", "lab\u00a0"} {
-		_, err := alice.Freeze(r.ctx, wire.FreezeRequest{Scope: wire.FreezeShard, Subject: subject, Act: wire.Act{Reason: "r"}})
+		_, err := alice.Freeze(r.ctx, wire.FreezeRequest{
+			Scope:   wire.FreezeShard,
+			Subject: subject,
+			Act:     wire.Act{Reason: "r"},
+		})
 		r.must(err)
 	}
 	if _, err := alice.Thaw(r.ctx, thaw); !isStatus(err, 409) {
@@ -375,7 +435,8 @@ func TestRevokedApprover(t *testing.T) {
 	if a, err := alice.Thaw(r.ctx, thaw); !isStatus(err, 409) {
 		t.Errorf("thawed with the yes of a revoked token: %+v %v", a, err)
 	}
-	if page, err := alice.Approvals(r.ctx); err != nil || len(page.Items) != 1 || !slices.Equal(page.Items[0].Actors, []string{"alice"}) {
+	if page, err := alice.Approvals(r.ctx); err != nil || len(page.Items) != 1 ||
+		!slices.Equal(page.Items[0].Actors, []string{"alice"}) {
 		t.Errorf("%+v %v", page, err)
 	}
 }
@@ -401,7 +462,13 @@ func TestRevokedOnTheWay(t *testing.T) {
 	stolen, id := newToken(t, r.ctx, c, 0, wire.RoleOperator, "mallory", time.Hour)
 	text, backdoor, err := wire.NewToken(wire.RoleOperator)
 	r.must(err)
-	body, err := json.Marshal(wire.TokenRequest{ID: backdoor, Name: "backdoor", Role: wire.RoleOperator, Digest: wire.TokenDigest(text), ExpiresAt: wire.Time(time.Now().Add(time.Hour))})
+	body, err := json.Marshal(wire.TokenRequest{
+		ID:        backdoor,
+		Name:      "backdoor",
+		Role:      wire.RoleOperator,
+		Digest:    wire.TokenDigest(text),
+		ExpiresAt: wire.Time(time.Now().Add(time.Hour)),
+	})
 	r.must(err)
 	revoked := false
 	late := &lateBody{before: func() {

@@ -8,7 +8,8 @@ import (
 	"github.com/recount-ledger/recount/internal/verify"
 )
 
-// TestCapabilitiesThatPoliciesNeed: what a policy needs is what this release says it can, and an older one is found out.
+// TestCapabilitiesThatPoliciesNeed: what a policy needs is what this release says it can, and an older one is
+// found out.
 func TestCapabilitiesThatPoliciesNeed(t *testing.T) {
 	plain, kernel, whole := verify.DefaultPolicy(), verify.DefaultPolicy(), verify.DefaultPolicy()
 	plain.Signature.Profiles = pcs.ProfilesOf(pcs.F9, pcs.Bin)
@@ -24,9 +25,11 @@ func TestCapabilitiesThatPoliciesNeed(t *testing.T) {
 		need   []string
 		lacks  string
 	}{{plain, nil, ""}, {kernel, []string{"kernel-2"}, "kernel-2"}, {whole, []string{"pcs/2"}, "pcs/2"},
-		{late, []string{"late_window"}, "late_window"}, {versions, []string{"versions"}, "versions"}, {verify.DefaultPolicy(), []string{"profile-py-bin"}, "profile-py-bin"}} {
+		{late, []string{"late_window"}, "late_window"}, {versions, []string{"versions"}, "versions"},
+		{verify.DefaultPolicy(), []string{"profile-py-bin"}, "profile-py-bin"}} {
 		need := needs(c.policy)
-		if !slices.Equal(need, c.need) || lacking(capabilities(), need) != "" || lacking(older, need) != c.lacks || lacking(nil, need) != "" {
+		if !slices.Equal(need, c.need) || lacking(capabilities(), need) != "" || lacking(older, need) != c.lacks ||
+			lacking(nil, need) != "" {
 			t.Errorf("%v: an older release lacks %q", need, lacking(older, need))
 		}
 	}

@@ -49,7 +49,13 @@ func startRotated(t *testing.T, n int) *rotated {
 func (r *rotated) issue(i int, change func(*certs.Request)) {
 	r.t.Helper()
 	id := r.cfgs[i].NodeID
-	req := certs.Request{CommonName: id, IPs: []net.IP{net.IPv4(127, 0, 0, 1)}, URIs: []string{certs.NodeURI("nodetest", id)}, Client: true, Server: true}
+	req := certs.Request{
+		CommonName: id,
+		IPs:        []net.IP{net.IPv4(127, 0, 0, 1)},
+		URIs:       []string{certs.NodeURI("nodetest", id)},
+		Client:     true,
+		Server:     true,
+	}
 	if change != nil {
 		change(&req)
 	}
@@ -88,15 +94,19 @@ func (r *rotated) both(i int) (string, error) {
 	return api, err
 }
 
-// TestSuitesOfANode: a node speaks TLS 1.2 at its API port with authenticated encryption only, though its certificate and its
-// authorities come anew for every handshake.
+// TestSuitesOfANode: a node speaks TLS 1.2 at its API port with authenticated encryption only, though its
+// certificate and its authorities come anew for every handshake.
 func TestSuitesOfANode(t *testing.T) {
 	r := startRotated(t, 1)
 	for suite, want := range map[uint16]bool{
 		tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256: true, tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256: true,
 		tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA: false, tls.TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA: false,
 	} {
-		conn, err := tls.Dial("tcp", r.cfgs[0].API.Listen, &tls.Config{RootCAs: r.pool, MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{suite}})
+		conn, err := tls.Dial("tcp", r.cfgs[0].API.Listen, &tls.Config{
+			RootCAs:      r.pool,
+			MaxVersion:   tls.VersionTLS12,
+			CipherSuites: []uint16{suite},
+		})
 		if (err == nil) != want {
 			t.Errorf("%s: %v", tls.CipherSuiteName(suite), err)
 		}
@@ -149,7 +159,11 @@ func (r *rotated) load() (served *atomic.Int64, stop func() []error) {
 	end := make(chan struct{})
 	for w := range 2 * len(r.cfgs) {
 		fresh, i := w%2 == 1, w/2
-		tr := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: r.pool}, DisableKeepAlives: fresh, ForceAttemptHTTP2: i == 0}
+		tr := &http.Transport{
+			TLSClientConfig:   &tls.Config{RootCAs: r.pool},
+			DisableKeepAlives: fresh,
+			ForceAttemptHTTP2: i == 0,
+		}
 		client := &http.Client{Transport: tr, Timeout: opTime}
 		wg.Go(func() {
 			defer tr.CloseIdleConnections()
@@ -161,7 +175,8 @@ func (r *rotated) load() (served *atomic.Int64, stop func() []error) {
 				default:
 				}
 				rec := nodetest.Record{Shard: fmt.Sprintf("rotation-%d", w), Epoch: n, Root: "r"}
-				err := errors.Join(once(client, http.MethodPost, base+"/v1/pcs/submit", records.Sign(rec)), once(client, http.MethodGet, base+"/v1/pcs/"+rec.ID(), nil))
+				err := errors.Join(once(client, http.MethodPost, base+"/v1/pcs/submit", records.Sign(rec)),
+					once(client, http.MethodGet, base+"/v1/pcs/"+rec.ID(), nil))
 				served.Add(2)
 				if err != nil {
 					mu.Lock()
@@ -178,8 +193,8 @@ func (r *rotated) load() (served *atomic.Int64, stop func() []error) {
 	}
 }
 
-// TestCertificateRotationUnderLoad replaces the certificates of all nodes again and again; not one request fails, and no
-// node is asked to look.
+// TestCertificateRotationUnderLoad replaces the certificates of all nodes again and again; not one request
+// fails, and no node is asked to look.
 func TestCertificateRotationUnderLoad(t *testing.T) {
 	r := startRotated(t, 3)
 	served, stop := r.load()
@@ -210,7 +225,8 @@ func TestCertificateRotationUnderLoad(t *testing.T) {
 			if n := r.metric(i, `flk_tls_reloads_total{certificate="`+port+`",result="refused"}`); n != 0 {
 				t.Errorf("node %d: %s refused %v times", i, port, n)
 			}
-			if left := r.metric(i, `flk_tls_certificate_expiry_seconds{certificate="`+port+`"}`); left < 364*86400 || left > 366*86400 {
+			if left := r.metric(i,
+				`flk_tls_certificate_expiry_seconds{certificate="`+port+`"}`); left < 364*86400 || left > 366*86400 {
 				t.Errorf("node %d: %s expires in %v s", i, port, left)
 			}
 		}
@@ -219,8 +235,8 @@ func TestCertificateRotationUnderLoad(t *testing.T) {
 	r.Check()
 }
 
-// TestBrokenCertificateFilesAreNotTaken: both ports go on with what they have, the log says which file, and a good pair is
-// taken afterwards.
+// TestBrokenCertificateFilesAreNotTaken: both ports go on with what they have, the log says which file, and a
+// good pair is taken afterwards.
 func TestBrokenCertificateFilesAreNotTaken(t *testing.T) {
 	r := startRotated(t, 1)
 	before, err := r.both(0)
@@ -259,7 +275,10 @@ func TestBrokenCertificateFilesAreNotTaken(t *testing.T) {
 		}
 		return nil
 	})
-	if _, err := tls.Dial("tcp", r.cfgs[0].API.Listen, &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS11}); err == nil {
+	if _, err := tls.Dial("tcp", r.cfgs[0].API.Listen, &tls.Config{
+		InsecureSkipVerify: true,
+		MaxVersion:         tls.VersionTLS11,
+	}); err == nil {
 		t.Error("the API speaks TLS 1.1")
 	}
 }

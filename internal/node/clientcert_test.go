@@ -15,8 +15,8 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// TestClientCertificateActs: a certificate of the authority of clients gives role and name on real nodes. Followers send its
-// holder to the leader, because they cannot prove to it who asks; the client finds the way.
+// TestClientCertificateActs: a certificate of the authority of clients gives role and name on real nodes.
+// Followers send its holder to the leader, because they cannot prove to it who asks; the client finds the way.
 func TestClientCertificateActs(t *testing.T) {
 	ca, err := certs.NewCA("clients")
 	if err != nil {
@@ -38,7 +38,13 @@ func TestClientCertificateActs(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		k, err := client.New(client.Config{Endpoints: endpoints, CA: c.CA.CertPEM(), Cert: cert, CertKey: key, MinBackoff: 10 * time.Millisecond})
+		k, err := client.New(client.Config{
+			Endpoints:  endpoints,
+			CA:         c.CA.CertPEM(),
+			Cert:       cert,
+			CertKey:    key,
+			MinBackoff: 10 * time.Millisecond,
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -49,18 +55,29 @@ func TestClientCertificateActs(t *testing.T) {
 	cluster := c.Config(0).ClusterID
 	for i := range all {
 		rita := show(ca, cluster, "responder", append(append([]string{}, all[i:]...), all[:i]...)...)
-		froze, err := rita.Freeze(ctx, wire.FreezeRequest{Scope: wire.FreezeShard, Subject: "alpha", Act: wire.Act{Reason: "look"}})
+		froze, err := rita.Freeze(ctx, wire.FreezeRequest{
+			Scope:   wire.FreezeShard,
+			Subject: "alpha",
+			Act:     wire.Act{Reason: "look"},
+		})
 		if err != nil || froze.Actor != "rita" {
 			t.Fatalf("%+v %v", froze, err)
 		}
-		if _, err := rita.Thaw(ctx, wire.FreezeRequest{Scope: wire.FreezeShard, Subject: "alpha", Act: wire.Act{Reason: "seen"}}); err != nil {
+		if _, err := rita.Thaw(ctx, wire.FreezeRequest{
+			Scope:   wire.FreezeShard,
+			Subject: "alpha",
+			Act:     wire.Act{Reason: "seen"},
+		}); err != nil {
 			t.Error(err)
 		}
 		auditor := show(ca, cluster, "auditor", all[i])
 		if _, err := auditor.Keys(ctx); err != nil {
 			t.Errorf("an auditor reads: %v", err)
 		}
-		if _, err := auditor.Freeze(ctx, wire.FreezeRequest{Scope: wire.FreezeAll, Act: wire.Act{Reason: "mine"}}); !isStatus(err, 403) {
+		if _, err := auditor.Freeze(ctx, wire.FreezeRequest{
+			Scope: wire.FreezeAll,
+			Act:   wire.Act{Reason: "mine"},
+		}); !isStatus(err, 403) {
 			t.Errorf("an auditor froze: %v", err)
 		}
 		if _, err := show(ca, "another", "operator", all[i]).Keys(ctx); !isStatus(err, 401) {

@@ -14,7 +14,7 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// clockOutage is how long nothing may be taken while a majority of the clocks is right.
+// clockOutage bounds how long no submission is taken while a majority of the clocks is right.
 const clockOutage = 10 * time.Second
 
 // takes sends a new record until it is accepted, and says how far its log time is from the time of this machine.
@@ -46,15 +46,16 @@ func logTime(t *testing.T, c *nodetest.Cluster, seq uint64) time.Time {
 func saysClock(c *nodetest.Cluster, i int, words string) {
 	c.Await(fmt.Sprintf("node %d names the clock", i), func() error {
 		status, text := c.Once(i, http.MethodGet, "/readyz?verbose", nil)
-		if status != http.StatusServiceUnavailable || !strings.Contains(string(text), "[-]clock failed") || !strings.Contains(string(text), words) {
+		if status != http.StatusServiceUnavailable || !strings.Contains(string(text), "[-]clock failed") ||
+			!strings.Contains(string(text), words) {
 			return fmt.Errorf("%d %s", status, text)
 		}
 		return nil
 	})
 }
 
-// TestClocks: whatever one clock does, the others go on, log time stays right and a replay stays a replay; when all clocks
-// step by more than their nodes can believe, nothing is taken and everybody is told why.
+// TestClocks: whatever one clock does, the others go on, log time stays right and a replay stays a replay; when
+// all clocks step by more than their nodes can believe, nothing is taken and everybody is told why.
 func TestClocks(t *testing.T) {
 	const month = 30 * 24 * time.Hour
 	c := nodetest.Start(t, 3)
@@ -79,7 +80,8 @@ func TestClocks(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), clockOutage)
 		defer cancel()
-		if a, err := c.Submit(ctx, c.Client, first); err != nil || a.Submit == nil || !a.Submit.Replayed || a.Submit.Reverified {
+		if a, err := c.Submit(ctx, c.Client, first); err != nil || a.Submit == nil || !a.Submit.Replayed ||
+			a.Submit.Reverified {
 			t.Errorf("the first record, sent again: %+v, %v", a.Submit, err)
 		}
 	}
@@ -106,13 +108,15 @@ func TestClocks(t *testing.T) {
 		for i := range c.Size() {
 			c.ShiftClock(i, step)
 		}
-		for i := range c.Size() { // a record that is sent while some still agree may be on its way when none do any more
+		// a record that is sent while some still agree may be on its way when none do any more
+		for i := range c.Size() {
 			saysClock(c, i, "no majority of the voters vouches for either")
 		}
 		for i := range c.Size() {
 			status, text := c.Once(i, http.MethodPost, "/v1/pcs/submit", record())
 			var p wire.Problem
-			if err := json.Unmarshal(text, &p); err != nil || status != http.StatusServiceUnavailable || p.Code != wire.CodeClock || !strings.Contains(p.Detail, "the clock stepped by") {
+			if err := json.Unmarshal(text, &p); err != nil || status != http.StatusServiceUnavailable ||
+				p.Code != wire.CodeClock || !strings.Contains(p.Detail, "the clock stepped by") {
 				t.Errorf("all clocks by %s: node %d: %d %s", step, i, status, text)
 			}
 		}
@@ -121,7 +125,8 @@ func TestClocks(t *testing.T) {
 	c.Check()
 }
 
-// TestLogTimeAfterAPause: a cluster whose clocks a majority agrees on works by itself after a week off; the step is an event.
+// TestLogTimeAfterAPause: a cluster whose clocks a majority agrees on works by itself after a week off; the
+// step is an event.
 func TestLogTimeAfterAPause(t *testing.T) {
 	const week = 7 * 24 * time.Hour
 	c := nodetest.Start(t, 3)
@@ -146,8 +151,8 @@ func TestLogTimeAfterAPause(t *testing.T) {
 	c.Check()
 }
 
-// TestLogTimeAfterSleep: machines that were suspended together, for longer than their clocks may step, go on by themselves
-// and without a start; log time follows with an event.
+// TestLogTimeAfterSleep: machines that were suspended together, for longer than their clocks may step, go on by
+// themselves and without a start; log time follows with an event.
 func TestLogTimeAfterSleep(t *testing.T) {
 	const nap = 2 * time.Hour
 	c := nodetest.Start(t, 3)

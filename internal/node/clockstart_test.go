@@ -12,8 +12,9 @@ import (
 	"github.com/recount-ledger/recount/internal/nodetest"
 )
 
-// TestAloneWithWrongClock: a cluster of one has nobody to ask, so its clock is compared with log time when it starts and with
-// the time that passed while it runs. It waits and names the clock until the clock is right or an operator vouches for it.
+// TestAloneWithWrongClock: a cluster of one has nobody to ask, so its clock is compared with log time when it
+// starts and with the time that passed while it runs. It waits and names the clock until the clock is right or
+// an operator vouches for it.
 func TestAloneWithWrongClock(t *testing.T) {
 	const hour, month = time.Hour, 30 * 24 * time.Hour
 	c := nodetest.Start(t, 1)
@@ -71,8 +72,8 @@ func TestAloneWithWrongClock(t *testing.T) {
 	}
 }
 
-// TestStartWithWrongClocks: nodes that start together with clocks far from the newest event wait and name the clock. They go on
-// when the clocks are set right, without another start, or when an operator vouches for them.
+// TestStartWithWrongClocks: nodes that start together with clocks far from the newest event wait and name the
+// clock. They go on when the clocks are set right, without another start, or when an operator vouches for them.
 func TestStartWithWrongClocks(t *testing.T) {
 	const month = 30 * 24 * time.Hour
 	c := nodetest.Start(t, 3)
@@ -93,7 +94,8 @@ func TestStartWithWrongClocks(t *testing.T) {
 		for i := range c.Size() {
 			c.AwaitReady(i)
 		}
-		if off := takes(t, c, f.Sign(nodetest.Record{Shard: shard, Epoch: 1, Root: "r"})) - want; off.Abs() > time.Minute {
+		if off := takes(t, c,
+			f.Sign(nodetest.Record{Shard: shard, Epoch: 1, Root: "r"})) - want; off.Abs() > time.Minute {
 			t.Errorf("log time is %s away, wanted %s", off+want, want)
 		}
 	}
@@ -102,7 +104,8 @@ func TestStartWithWrongClocks(t *testing.T) {
 		saysClock(c, c.Leader(), "")
 		body := f.Sign(nodetest.Record{Shard: fmt.Sprint("b", i), Epoch: 1, Root: "r"})
 		status, text := c.Once(c.Leader(), http.MethodPost, "/v1/pcs/submit", body)
-		if status != http.StatusServiceUnavailable || !strings.Contains(string(text), "of the newest event; set it right or") {
+		if status != http.StatusServiceUnavailable ||
+			!strings.Contains(string(text), "of the newest event; set it right or") {
 			t.Errorf("started %s away: %d %s", shift, status, text)
 		}
 		for i := range c.Size() {
@@ -115,8 +118,9 @@ func TestStartWithWrongClocks(t *testing.T) {
 	goesOn("d", 2*month)
 }
 
-// TestNextLeaderComparesTheClock: nodes that started together with clocks far ahead of the newest event put log time nowhere when
-// their leader goes either, although the next one had caught up before. All go on when the clocks are right.
+// TestNextLeaderComparesTheClock: nodes that started together with clocks far ahead of the newest event put log
+// time nowhere when their leader goes either, although the next one had caught up before. All go on when the
+// clocks are right.
 func TestNextLeaderComparesTheClock(t *testing.T) {
 	const months = 60 * 24 * time.Hour
 	c := nodetest.Start(t, 3)
@@ -136,8 +140,10 @@ func TestNextLeaderComparesTheClock(t *testing.T) {
 	c.Stop(first)
 	next := leaderIsNot(c, first)
 	saysClock(c, next, "of the newest event; set it right or")
-	status, text := c.Once(next, http.MethodPost, "/v1/pcs/submit", f.Sign(nodetest.Record{Shard: "b", Epoch: 1, Root: "r"}))
-	if status != http.StatusServiceUnavailable || !strings.Contains(string(text), "of the newest event; set it right or") {
+	status, text := c.Once(next, http.MethodPost, "/v1/pcs/submit",
+		f.Sign(nodetest.Record{Shard: "b", Epoch: 1, Root: "r"}))
+	if status != http.StatusServiceUnavailable ||
+		!strings.Contains(string(text), "of the newest event; set it right or") {
 		t.Errorf("the next leader: %d %s", status, text)
 	}
 	c.Restart(first)
@@ -157,8 +163,11 @@ func putAhead(t *testing.T, c *nodetest.Cluster, by time.Duration) {
 	t.Helper()
 	lead := c.Leader()
 	for at := time.Duration(0); at < by; at += 50 * time.Minute {
-		pack := event.Pack{ProposedAt: time.Now().Add(at + 50*time.Minute).UnixNano(), Events: []event.Event{{Kind: event.TermStart,
-			Payload: payloadOf(t, &event.TermStartV1{Node: c.Config(lead).NodeID})}}}
+		pack := event.Pack{
+			ProposedAt: time.Now().Add(at + 50*time.Minute).UnixNano(),
+			Events: []event.Event{{Kind: event.TermStart,
+				Payload: payloadOf(t, &event.TermStartV1{Node: c.Config(lead).NodeID})}},
+		}
 		pack.Mark()
 		if _, err := c.Node(lead).ProposeRaw(t.Context(), pack.Append(nil)); err != nil {
 			t.Fatal(err)
@@ -166,8 +175,8 @@ func putAhead(t *testing.T, c *nodetest.Cluster, by time.Duration) {
 	}
 }
 
-// TestStartedWhileLogTimeIsAhead: a node that starts while log time is far ahead of the right clocks waits, but does not lead while
-// the others can, who were there before.
+// TestStartedWhileLogTimeIsAhead: a node that starts while log time is far ahead of the right clocks waits, but
+// does not lead while the others can, who were there before.
 func TestStartedWhileLogTimeIsAhead(t *testing.T) {
 	c := nodetest.Start(t, 3)
 	f := nodetest.NewRecords(t)
@@ -199,8 +208,8 @@ func TestStartedWhileLogTimeIsAhead(t *testing.T) {
 	}
 }
 
-// TestQuietLedger: the leader of a ledger that nobody writes to moves log time now and then, so that its nodes can be started again
-// one after the other without an operator who vouches for their clocks.
+// TestQuietLedger: the leader of a ledger that nobody writes to moves log time now and then, so that its nodes
+// can be started again one after the other without an operator who vouches for their clocks.
 func TestQuietLedger(t *testing.T) {
 	const quiet = 20 * 24 * time.Hour
 	c := nodetest.Start(t, 3)

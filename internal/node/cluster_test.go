@@ -56,7 +56,8 @@ func TestSizes(t *testing.T) {
 			f := nodetest.NewRecords(t)
 			var bodies [][]byte
 			for i := range 40 {
-				bodies = append(bodies, f.Sign(nodetest.Record{Shard: "s", Epoch: int64(i), Root: "r"}), f.Sign(nodetest.Record{Shard: fmt.Sprint(i), Epoch: 1, Root: "r", Wrong: i%4 == 0}))
+				bodies = append(bodies, f.Sign(nodetest.Record{Shard: "s", Epoch: int64(i), Root: "r"}),
+					f.Sign(nodetest.Record{Shard: fmt.Sprint(i), Epoch: 1, Root: "r", Wrong: i%4 == 0}))
 			}
 			submitAll(t, c, 8, bodies)
 			again := f.Sign(nodetest.Record{Shard: "0", Epoch: 1, Root: "r", Wrong: true, Attempt: 1})
@@ -130,7 +131,12 @@ func startLoad(t *testing.T, c *nodetest.Cluster, f *nodetest.Records, agents in
 	for agent := range agents {
 		l.running.Go(func() {
 			for i := 0; ctx.Err() == nil; i++ {
-				l.submit(f.Sign(nodetest.Record{Shard: fmt.Sprintf("agent-%d", agent), Epoch: int64(i), Root: "r", Wrong: i%5 == 4}))
+				l.submit(f.Sign(nodetest.Record{
+					Shard: fmt.Sprintf("agent-%d", agent),
+					Epoch: int64(i),
+					Root:  "r",
+					Wrong: i%5 == 4,
+				}))
 			}
 		})
 	}
@@ -212,8 +218,8 @@ func TestCloseWithUnusedConnection(t *testing.T) {
 	}
 }
 
-// TestReturnBehind: a node that comes back takes no submission before it has caught up, because it might be committed long
-// before it could be answered here.
+// TestReturnBehind: a node that comes back takes no submission before it has caught up, because it might be
+// committed long before it could be answered here.
 func TestReturnBehind(t *testing.T) {
 	c := nodetest.Start(t, 3)
 	body := nodetest.NewRecords(t).Sign(nodetest.Record{Shard: "behind", Epoch: 1, Root: "r"})
@@ -222,7 +228,8 @@ func TestReturnBehind(t *testing.T) {
 	c.Restart(0) // alone, it cannot know what was committed
 	status, text := c.Once(0, http.MethodPost, client.SubmitPath, body)
 	var p wire.Problem
-	if err := json.Unmarshal(text, &p); err != nil || status != http.StatusServiceUnavailable || p.Code != wire.CodeNotReady {
+	if err := json.Unmarshal(text, &p); err != nil || status != http.StatusServiceUnavailable ||
+		p.Code != wire.CodeNotReady {
 		t.Errorf("before it caught up: %d: %s", status, text)
 	}
 	c.Restart(1)
@@ -292,7 +299,10 @@ func TestRefusalBudget(t *testing.T) {
 
 func digest(t *testing.T, c *nodetest.Cluster) *wire.DigestAnswer {
 	t.Helper()
-	page, err := c.Client.AuditPage(t.Context(), client.AuditQuery{Limit: 1, Read: client.Read{Consistency: wire.ConsistencyLinearizable}})
+	page, err := c.Client.AuditPage(t.Context(), client.AuditQuery{
+		Limit: 1,
+		Read:  client.Read{Consistency: wire.ConsistencyLinearizable},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -351,7 +361,8 @@ func TestQuarantine(t *testing.T) {
 	c.AwaitReady(ill)
 	second := first
 	second.Wrong = true
-	if status, text := c.Once((ill+1)%c.Size(), http.MethodPost, client.SubmitPath, f.Sign(second)); status != http.StatusConflict {
+	if status, text := c.Once((ill+1)%c.Size(), http.MethodPost, client.SubmitPath,
+		f.Sign(second)); status != http.StatusConflict {
 		t.Fatalf("other values of a known id: %d: %s", status, text)
 	}
 	var bodies [][]byte

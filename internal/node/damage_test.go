@@ -58,15 +58,17 @@ func damages(t *testing.T, c *nodetest.Cluster) bool {
 	return strings.Contains(string(page), "\nflk_damaged_stores_total 1\n")
 }
 
-// TestDamagedGeneration: reads that meet a bad block end no process, and none of them is an internal error. The node deletes the generation and folds it again by itself,
-// and says until then that it cannot answer.
+// TestDamagedGeneration: reads that meet a bad block end no process, and none of them is an internal error. The
+// node deletes the generation and folds it again by itself, and says until then that it cannot answer.
 func TestDamagedGeneration(t *testing.T) {
 	c, answers := damaged(t)
 	c.Stop(0)
 	c.FlipBit(c.LargestTable(0, "generations/1"), 0.4)
 	c.Restart(0)
-	for _, read := range []string{"/v1/audit", "/v1/shards", "/v1/digest", "/v1/keys", "/v1/pcs/" + strings.Repeat("0", 64)} {
-		if status, body := c.Once(0, http.MethodGet, read+"?consistency=local", nil); status == http.StatusInternalServerError {
+	for _, read := range []string{"/v1/audit", "/v1/shards", "/v1/digest", "/v1/keys",
+		"/v1/pcs/" + strings.Repeat("0", 64)} {
+		if status, body := c.Once(0, http.MethodGet, read+"?consistency=local",
+			nil); status == http.StatusInternalServerError {
 			t.Errorf("%s: %s", read, body)
 		}
 	}
@@ -79,8 +81,8 @@ func TestDamagedGeneration(t *testing.T) {
 	}
 }
 
-// TestGenerationThatCannotBeOpened: one of which files are missing, as after a removal that was cut short, is folded again;
-// the rest of a removal is removed.
+// TestGenerationThatCannotBeOpened: one of which files are missing, as after a removal that was cut short, is
+// folded again; the rest of a removal is removed.
 func TestGenerationThatCannotBeOpened(t *testing.T) {
 	c, answers := damaged(t)
 	c.Stop(0)
@@ -105,7 +107,8 @@ func TestGenerationThatCannotBeOpened(t *testing.T) {
 	}
 }
 
-// TestDamagedDerived: derived/ is deleted and folded again when it cannot be read at the start, and when it was marked before.
+// TestDamagedDerived: derived/ is deleted and folded again when it cannot be read at the start, and when it was
+// marked before.
 func TestDamagedDerived(t *testing.T) {
 	c, answers := damaged(t)
 	for what, damage := range map[string]func() error{

@@ -43,7 +43,8 @@ func says(t *testing.T, c *nodetest.Cluster, i, status int, words string) {
 	t.Helper()
 	f := nodetest.NewRecords(t)
 	c.Await(fmt.Sprintf("%d %s", status, words), func() error {
-		got, text := c.Once(i, "POST", client.SubmitPath, f.Sign(nodetest.Record{Shard: "s", Epoch: time.Now().UnixNano(), Root: "r"}))
+		got, text := c.Once(i, "POST", client.SubmitPath,
+			f.Sign(nodetest.Record{Shard: "s", Epoch: time.Now().UnixNano(), Root: "r"}))
 		if got != status || !strings.Contains(string(text), words) {
 			return fmt.Errorf("node %d: %d %s", i+1, got, text)
 		}
@@ -62,8 +63,8 @@ func leaderIsNot(c *nodetest.Cluster, i int) (leader int) {
 	return leader
 }
 
-// TestLeaderShortOfDisk: a leader without room hands over to one that has room, and leads again when it has room and the
-// others have none.
+// TestLeaderShortOfDisk: a leader without room hands over to one that has room, and leads again when it has
+// room and the others have none.
 func TestLeaderShortOfDisk(t *testing.T) {
 	d := disks{short: map[string]bool{}}
 	c := nodetest.Start(t, 3, d.tune)
@@ -85,8 +86,8 @@ func TestLeaderShortOfDisk(t *testing.T) {
 	c.Check()
 }
 
-// TestAllShortOfDisk: while no majority has room, the leader stays and says what is wrong, however often it is asked; it takes
-// submissions again when there is room.
+// TestAllShortOfDisk: while no majority has room, the leader stays and says what is wrong, however often it is
+// asked; it takes submissions again when there is room.
 func TestAllShortOfDisk(t *testing.T) {
 	d := disks{short: map[string]bool{}}
 	c := nodetest.Start(t, 3, d.tune)
@@ -106,8 +107,10 @@ func TestAllShortOfDisk(t *testing.T) {
 	for end := time.Now().Add(6 * nodetest.ElectionTimeout); time.Now().Before(end); {
 		says(t, c, leader, 503, "short of disk space")
 	}
-	if after, err := c.At(roomy).Cluster(t.Context()); err != nil || after.Leader != before.Leader || after.Term != before.Term {
-		t.Errorf("%v: %s leads in term %d, before it was %s in %d", err, after.Leader, after.Term, before.Leader, before.Term)
+	if after, err := c.At(roomy).Cluster(t.Context()); err != nil || after.Leader != before.Leader ||
+		after.Term != before.Term {
+		t.Errorf("%v: %s leads in term %d, before it was %s in %d", err, after.Leader, after.Term, before.Leader,
+			before.Term)
 	}
 	d.set(c, false, 0, 1, 2)
 	for i := range 3 {

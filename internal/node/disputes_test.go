@@ -31,17 +31,22 @@ func falseRecord(t *testing.T, c *nodetest.Cluster, shard string) (id string) {
 	leader := c.Leader()
 	f := nodetest.NewRecords(t)
 	body := f.Members(shard, 1).Carry(make([]byte, 32)).Text(t)
-	payload := payloadOf(t, &event.SubmissionV1{Body: body, ReceivedAt: time.Now().UnixNano(), Node: c.Config(leader).NodeID,
-		Facts: &event.SignatureFacts{KeyId: c.Config(leader).Keys[0].ID, Alg: 1, Profile: 1, Mode: 1}})
-	pack := event.Pack{ProposedAt: time.Now().UnixNano(), Events: []event.Event{{Kind: event.Submission, Payload: payload}}}
+	payload := payloadOf(t,
+		&event.SubmissionV1{Body: body, ReceivedAt: time.Now().UnixNano(), Node: c.Config(leader).NodeID,
+			Facts: &event.SignatureFacts{KeyId: c.Config(leader).Keys[0].ID, Alg: 1, Profile: 1, Mode: 1}})
+	pack := event.Pack{
+		ProposedAt: time.Now().UnixNano(),
+		Events:     []event.Event{{Kind: event.Submission, Payload: payload}},
+	}
 	if _, err := c.Node(leader).ProposeRaw(t.Context(), pack.Append(nil)); err != nil {
 		t.Fatal(err)
 	}
 	return pcs.Decode(body).PCSID
 }
 
-// TestFalseFactsInTheLog: a record whose facts do not hold for a majority is disputed in the log. No node quarantines, not when
-// its state is folded again from the first event, and not in a recount, which counts the record as unsigned.
+// TestFalseFactsInTheLog: a record whose facts do not hold for a majority is disputed in the log. No node
+// quarantines, not when its state is folded again from the first event, and not in a recount, which counts the
+// record as unsigned.
 func TestFalseFactsInTheLog(t *testing.T) {
 	c := nodetest.Start(t, 3)
 	r := newRecounter(t, c)
@@ -83,7 +88,8 @@ func TestFalseFactsInTheLog(t *testing.T) {
 	c.ClearFolds(ill)
 	c.Restart(ill)
 	nobodyQuarantined(t, c)
-	if status, text := c.Once(ill, http.MethodPost, client.SubmitPath, f.Sign(nodetest.Record{Shard: "good", Epoch: 2, Root: "r"})); status != http.StatusOK {
+	if status, text := c.Once(ill, http.MethodPost, client.SubmitPath,
+		f.Sign(nodetest.Record{Shard: "good", Epoch: 2, Root: "r"})); status != http.StatusOK {
 		t.Errorf("a good record: %d %s", status, text)
 	}
 	c.Check()

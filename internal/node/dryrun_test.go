@@ -85,8 +85,8 @@ func said(t *testing.T, a harness.Answer) map[string]any {
 	return m
 }
 
-// TestCheckSaysWhatSubmitSays: for every record of the corpora, leader and follower say before it is submitted what the submission is
-// answered then, and no check leaves anything in the ledger.
+// TestCheckSaysWhatSubmitSays: for every record of the corpora, leader and follower say before it is submitted
+// what the submission is answered then, and no check leaves anything in the ledger.
 func TestCheckSaysWhatSubmitSays(t *testing.T) {
 	c := nodetest.Start(t, 3, corpusKeys(t))
 	leader := c.Leader()
@@ -126,18 +126,22 @@ func TestCheckSaysWhatSubmitSays(t *testing.T) {
 				got := said(t, x)
 				if a.Status == http.StatusUnauthorized && a.Seq == 0 { // over the budget of refusals that are logged
 					edge += j
-					got, want = map[string]any{"code": got["code"], "reason_code": got["reason_code"]}, map[string]any{"code": want["code"], "reason_code": want["reason_code"]}
+					got, want = map[string]any{"code": got["code"], "reason_code": got["reason_code"]},
+						map[string]any{"code": want["code"], "reason_code": want["reason_code"]}
 				}
 				replay := a.Replayed && !again || kept[a.Seq]
 				if again {
 					want["replayed"] = false
 				}
-				if x.Status != a.Status || !reflect.DeepEqual(got, want) || replay && x.Seq != a.Seq || !replay && x.Seq != 0 {
-					t.Errorf("%s %s, %s: check\n%d %s\nsubmit\n%d %s", name, k.ID, []string{"leader", "follower"}[j], x.Status, x.Raw, a.Status, a.Raw)
+				if x.Status != a.Status || !reflect.DeepEqual(got, want) || replay && x.Seq != a.Seq ||
+					!replay && x.Seq != 0 {
+					t.Errorf("%s %s, %s: check\n%d %s\nsubmit\n%d %s", name, k.ID,
+						[]string{"leader", "follower"}[j], x.Status, x.Raw, a.Status, a.Raw)
 				}
 			}
 			if a.Seq != 0 && kept[a.Seq] != a.Replayed && !again {
-				t.Errorf("%s %s: event %d, replayed %v: a check was logged or the corpus is odd", name, k.ID, a.Seq, a.Replayed)
+				t.Errorf("%s %s: event %d, replayed %v: a check was logged or the corpus is odd", name, k.ID,
+					a.Seq, a.Replayed)
 			}
 			kept[a.Seq] = true
 		}
@@ -147,7 +151,9 @@ func TestCheckSaysWhatSubmitSays(t *testing.T) {
 	}
 	delete(kept, 0)
 	rows := 0
-	for _, err := range c.Client.Audit(t.Context(), client.AuditQuery{Read: client.Read{Consistency: wire.ConsistencyLinearizable}}) {
+	for _, err := range c.Client.Audit(t.Context(), client.AuditQuery{
+		Read: client.Read{Consistency: wire.ConsistencyLinearizable},
+	}) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -167,31 +173,37 @@ func checked(c *nodetest.Cluster, i int, body []byte) (int, wire.Problem) {
 	return status, p
 }
 
-// TestCheckLeavesNothing: a check is in no log, no audit stream and no counter of submissions, and takes nothing of the budget for
-// refusals; the id stays free. The next event after many checks is the one that comes after the last before.
+// TestCheckLeavesNothing: a check is in no log, no audit stream and no counter of submissions, and takes
+// nothing of the budget for refusals; the id stays free. The next event after many checks is the one that comes
+// after the last before.
 func TestCheckLeavesNothing(t *testing.T) {
 	dir := t.TempDir()
 	c := nodetest.Start(t, 1, func(cfg *node.Config) {
 		cfg.Audit = node.AuditLog{File: filepath.Join(dir, "audit"), MaxBytes: 1 << 20}
 	})
 	f := nodetest.NewRecords(t)
-	fresh, forged := nodetest.Record{Shard: "dry", Epoch: 1, Root: "r"}, nodetest.Record{Shard: "dry-forged", Epoch: 1, Root: "r", Forged: true}
+	fresh, forged := nodetest.Record{Shard: "dry", Epoch: 1, Root: "r"},
+		nodetest.Record{Shard: "dry-forged", Epoch: 1, Root: "r", Forged: true}
 	for range 100 { // more than the budget for refusals has
-		if status, p := checked(c, 0, f.Sign(fresh)); status != 200 || !p.DryRun || p.Outcome != "accepted" || p.Seq != 0 {
+		if status, p := checked(c, 0, f.Sign(fresh)); status != 200 || !p.DryRun || p.Outcome != "accepted" ||
+			p.Seq != 0 {
 			t.Fatalf("fresh: %d %+v", status, p)
 		}
-		if status, p := checked(c, 0, f.Sign(forged)); status != 401 || !p.DryRun || p.Code != wire.CodeBadSignature || p.Outcome != "refused" || p.Seq != 0 {
+		if status, p := checked(c, 0, f.Sign(forged)); status != 401 || !p.DryRun ||
+			p.Code != wire.CodeBadSignature || p.Outcome != "refused" || p.Seq != 0 {
 			t.Fatalf("forged: %d %+v", status, p)
 		}
 	}
-	status, text := c.Once(0, http.MethodPost, client.SubmitPath, f.Sign(nodetest.Record{Shard: "real", Epoch: 1, Root: "r", Forged: true}))
+	status, text := c.Once(0, http.MethodPost, client.SubmitPath,
+		f.Sign(nodetest.Record{Shard: "real", Epoch: 1, Root: "r", Forged: true}))
 	var p wire.Problem
 	if err := json.Unmarshal(text, &p); err != nil || status != 401 || p.Seq == 0 {
 		t.Errorf("a forgery after the checks is not logged: %d %s", status, text)
 	}
 	page := metricsPage(t, c, 0)
-	for _, line := range []string{"flk_signature_errors_total 101", "flk_ingest_total 1", `flk_checks_total{outcome="accepted"} 100`,
-		`flk_checks_total{outcome="refused"} 100`, "flk_refusals_dropped_total 0", `flk_folded_total{outcome="refused"} 1`} {
+	for _, line := range []string{"flk_signature_errors_total 101", "flk_ingest_total 1",
+		`flk_checks_total{outcome="accepted"} 100`, `flk_checks_total{outcome="refused"} 100`,
+		"flk_refusals_dropped_total 0", `flk_folded_total{outcome="refused"} 1`} {
 		if !strings.Contains(page, line+"\n") {
 			t.Errorf("the metrics lack %s", line)
 		}
@@ -204,7 +216,8 @@ func TestCheckLeavesNothing(t *testing.T) {
 	}
 }
 
-// TestCheckSaysWhatStopsASubmission: a freeze, a policy that lets unsigned records pass, and a cluster without a majority.
+// TestCheckSaysWhatStopsASubmission: a freeze, a policy that lets unsigned records pass, and a cluster without
+// a majority.
 func TestCheckSaysWhatStopsASubmission(t *testing.T) {
 	c := nodetest.Start(t, 3)
 	f := nodetest.NewRecords(t)
@@ -221,12 +234,17 @@ func TestCheckSaysWhatStopsASubmission(t *testing.T) {
 	everywhere("unsigned", bare, 401, "bad_signature")
 	r.apply(r.publish(laxPolicy))
 	everywhere("unsigned under a lax policy", bare, 200, "ok")
-	_, err := c.Client.Freeze(r.ctx, wire.FreezeRequest{Scope: wire.FreezeShard, Subject: "bare", Act: wire.Act{OpID: "freeze", Reason: "a test"}})
+	_, err := c.Client.Freeze(r.ctx, wire.FreezeRequest{
+		Scope:   wire.FreezeShard,
+		Subject: "bare",
+		Act:     wire.Act{OpID: "freeze", Reason: "a test"},
+	})
 	r.must(err)
 	everywhere("frozen", bare, 503, "frozen")
 	everywhere("no record", []byte(`{"sig":""}`), 400, "schema")
 	for i := range c.Size() {
-		for _, line := range []string{"flk_frozen_refusals_total 0", "flk_structure_errors_total 0", "flk_ingest_total 0"} {
+		for _, line := range []string{"flk_frozen_refusals_total 0", "flk_structure_errors_total 0",
+			"flk_ingest_total 0"} {
 			if !strings.Contains(metricsPage(t, c, i), line+"\n") {
 				t.Errorf("node %d counts checks as submissions: no %s", i, line)
 			}

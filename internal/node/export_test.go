@@ -10,7 +10,7 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// ProposeRaw commits a pack as a leader does whose memory is at fault, or that is in other hands: past every check.
+// ProposeRaw commits a pack past every check, as a leader with faulty memory does, or a compromised one.
 func (n *Node) ProposeRaw(ctx context.Context, pack []byte) (uint64, error) {
 	return n.cluster.Propose(pack).Wait(ctx)
 }
@@ -22,8 +22,14 @@ func (n *Node) PretendOlder(capability string) { n.releases.without.Store(&capab
 func (n *Node) SubmitResent(ctx context.Context, body []byte, resent bool) (*wire.SubmitAnswer, error) {
 	rec := pcs.Decode(body)
 	facts := n.keys.checkSignature(n.keys.verifiers(), rec)
-	ev, err := newEvent(event.Submission, &event.SubmissionV1{Body: body, ReceivedAt: time.Now().UnixNano(), Node: n.cfg.NodeID,
-		Facts: &event.SignatureFacts{KeyId: facts.KeyID, Alg: uint32(facts.Alg), Profile: uint32(facts.Profile), Mode: uint32(facts.Mode)}})
+	ev, err := newEvent(event.Submission,
+		&event.SubmissionV1{Body: body, ReceivedAt: time.Now().UnixNano(), Node: n.cfg.NodeID,
+			Facts: &event.SignatureFacts{
+				KeyId:   facts.KeyID,
+				Alg:     uint32(facts.Alg),
+				Profile: uint32(facts.Profile),
+				Mode:    uint32(facts.Mode),
+			}})
 	if err != nil {
 		return nil, err
 	}

@@ -56,8 +56,9 @@ func TestNoNodeForgesActs(t *testing.T) {
 			try(event.Event{Kind: k, Payload: good[event.Submission].Payload})
 		}
 	}
-	for _, k := range []*event.KeyAddedV1{{Source: "operator"}, {Scope: []string{"*"}}, {Owner: "x"}, {Comment: "x"}, {NotBefore: 1}, {NotAfter: 1},
-		{Op: &event.OpV1{OpId: "x", Actor: "alice"}}, {Op: &event.OpV1{}}, {Node: "node-1"}} {
+	for _, k := range []*event.KeyAddedV1{{Source: "operator"}, {Scope: []string{"*"}}, {Owner: "x"},
+		{Comment: "x"}, {NotBefore: 1}, {NotAfter: 1}, {Op: &event.OpV1{OpId: "x", Actor: "alice"}},
+		{Op: &event.OpV1{}}, {Node: "node-1"}} {
 		k.KeyId, k.Source, k.Node = "k", cmp.Or(k.Source, "env"), cmp.Or(k.Node, "node-2")
 		try(newOf(event.KeyAdded, k))
 	}
@@ -68,7 +69,9 @@ func TestNoNodeForgesActs(t *testing.T) {
 		try(event.Event{Kind: k, Payload: e.Payload[:17]})
 	}
 	try(event.Event{Kind: event.KeyAdded, Payload: good[event.KeyAdded].Payload[:20]})
-	mixed := event.Pack{Events: []event.Event{good[event.Submission], newOf(event.TokenRevoked, &event.TokenRevokedV1{Id: "x"})}}.Append(nil)
+	mixed := event.Pack{
+		Events: []event.Event{good[event.Submission], newOf(event.TokenRevoked, &event.TokenRevokedV1{Id: "x"})},
+	}.Append(nil)
 	if _, err := n.acceptForward(t.Context(), "node-2", mixed); err == nil {
 		t.Error("an act hidden behind a submission was taken")
 	}
@@ -91,13 +94,22 @@ func TestTokensFile(t *testing.T) {
 		}
 		return readTokensFile(path)
 	}
-	f, err := read("# first\n\n"+id+" operator "+digest+" 2030-01-02T03:04:05Z alice # hers\n"+strings.Repeat("b", 16)+" metrics "+digest+" never\n", 0o640)
-	if err != nil || len(f.rows) != 2 || f.rows[0].Name != "alice" || f.rows[0].Role != wire.RoleOperator || f.rows[0].ExpiresAt == 0 || f.rows[1].Name != "metrics" || f.rows[1].ExpiresAt != 0 {
+	f, err := read("# first\n\n"+id+" operator "+digest+" 2030-01-02T03:04:05Z alice # hers\n"+
+		strings.Repeat("b", 16)+" metrics "+digest+" never\n", 0o640)
+	if err != nil || len(f.rows) != 2 || f.rows[0].Name != "alice" || f.rows[0].Role != wire.RoleOperator ||
+		f.rows[0].ExpiresAt == 0 || f.rows[1].Name != "metrics" || f.rows[1].ExpiresAt != 0 {
 		t.Errorf("%+v %v", f, err)
 	}
 	line := id + " operator " + digest + " never"
-	for text, part := range map[string]string{"x operator " + digest + " never": "line 1: the id", id + " root " + digest + " never": "root", id + " operator 00 never": "sha256",
-		id + " operator " + digest + " soon": "expiry", id + " operator": "want: id", line + " a/b": "name", line + "\n" + line: "line 2: the id is there twice"} {
+	for text, part := range map[string]string{
+		"x operator " + digest + " never":    "line 1: the id",
+		id + " root " + digest + " never":    "root",
+		id + " operator 00 never":            "sha256",
+		id + " operator " + digest + " soon": "expiry",
+		id + " operator":                     "want: id",
+		line + " a/b":                        "name",
+		line + "\n" + line:                   "line 2: the id is there twice",
+	} {
 		if _, err := read(text, 0o600); !errors.Is(err, errTokensFile) || !strings.Contains(err.Error(), part) {
 			t.Errorf("%q: %v", text, err)
 		}

@@ -27,7 +27,8 @@ func flipped(t *testing.T) (r recounter, number uint32, seqs []uint64) {
 	f := nodetest.NewRecords(t)
 	var bodies [][]byte
 	for i := range 5 {
-		bodies = append(bodies, f.Sign(nodetest.Record{Shard: fmt.Sprintf("bare-%d", i), Epoch: 1, Root: "r", Bare: true}))
+		bodies = append(bodies,
+			f.Sign(nodetest.Record{Shard: fmt.Sprintf("bare-%d", i), Epoch: 1, Root: "r", Bare: true}))
 	}
 	for _, a := range submitAll(t, c, 1, bodies) {
 		seqs = append(seqs, a.Seq)
@@ -39,7 +40,8 @@ func flipped(t *testing.T) (r recounter, number uint32, seqs []uint64) {
 	return r, number, seqs
 }
 
-// TestDamagedFlips: a node that lost a flip of the comparison notices when it reads the flips back. It alone quarantines.
+// TestDamagedFlips: a node that lost a flip of the comparison notices when it reads the flips back. It alone
+// quarantines.
 func TestDamagedFlips(t *testing.T) {
 	r, number, seqs := flipped(t)
 	ill := (r.c.Leader() + 1) % 3
@@ -112,8 +114,8 @@ func TestDamagedHistory(t *testing.T) {
 	r.c.CheckRows()
 }
 
-// TestOneBadHistory: what the leader alone has recorded of an activation is not taken for true. The leader gives up, not the
-// two others.
+// TestOneBadHistory: what the leader alone has recorded of an activation is not taken for true. The leader
+// gives up, not the two others.
 func TestOneBadHistory(t *testing.T) {
 	r, number, _ := flipped(t)
 	ill := (r.c.Leader() + 1) % 3
@@ -155,10 +157,24 @@ func activateFalsely(t *testing.T, r recounter, number uint32) {
 	sum, err := hex.DecodeString(d.Digest[16:]) // after the position
 	must(t, err)
 	next := digest(t, r.c).Seq + 1
-	act := payloadOf(t, &event.GenerationActivatedV1{Generation: number, From: 1, Position: d.Position, Diff: sum, Op: &event.OpV1{Actor: "x", Reason: "x"}})
-	rec := payloadOf(t, &event.HistoryRecordedV1{Activation: next, Flips: d.Flips + 1, Digest: make([]byte, 32), Node: r.c.Config(lead).NodeID})
-	pack := event.Pack{ProposedAt: time.Now().UnixNano(), Events: []event.Event{{Kind: event.GenerationActivated, Payload: act},
-		{Kind: event.HistoryRecorded, Payload: rec}}}
+	act := payloadOf(t, &event.GenerationActivatedV1{
+		Generation: number,
+		From:       1,
+		Position:   d.Position,
+		Diff:       sum,
+		Op:         &event.OpV1{Actor: "x", Reason: "x"},
+	})
+	rec := payloadOf(t, &event.HistoryRecordedV1{
+		Activation: next,
+		Flips:      d.Flips + 1,
+		Digest:     make([]byte, 32),
+		Node:       r.c.Config(lead).NodeID,
+	})
+	pack := event.Pack{
+		ProposedAt: time.Now().UnixNano(),
+		Events: []event.Event{{Kind: event.GenerationActivated, Payload: act},
+			{Kind: event.HistoryRecorded, Payload: rec}},
+	}
 	pack.Mark()
 	_, err = r.c.Node(lead).ProposeRaw(t.Context(), pack.Append(nil))
 	must(t, err)
@@ -175,9 +191,9 @@ func activateFalsely(t *testing.T, r recounter, number uint32) {
 	}
 }
 
-// TestFalseHistoryOverARestart: a record in the log of what changed at an activation that no node has stops none of them for
-// longer than it takes to ask the others. After a start a node alone answers nobody, since it cannot ask; with a second one, and
-// with all, it does.
+// TestFalseHistoryOverARestart: a record in the log of what changed at an activation that no node has stops
+// none of them for longer than it takes to ask the others. After a start a node alone answers nobody, since it
+// cannot ask; with a second one, and with all, it does.
 func TestFalseHistoryOverARestart(t *testing.T) {
 	r, number, seqs := flipped(t)
 	activateFalsely(t, r, number)

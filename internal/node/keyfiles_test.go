@@ -80,7 +80,12 @@ func TestKeyRotationUnderLoad(t *testing.T) {
 		cl, url := c.HTTPFrom("127.0.0.1"), c.URL(w%3)
 		wg.Go(func() {
 			for i := 0; ctx.Err() == nil; i++ {
-				body := f.Sign(nodetest.Record{Shard: fmt.Sprint(w), Epoch: int64(i), Root: "r", Key: key.Load().(string)})
+				body := f.Sign(nodetest.Record{
+					Shard: fmt.Sprint(w),
+					Epoch: int64(i),
+					Root:  "r",
+					Key:   key.Load().(string),
+				})
 				if status, _ := postFrom(t, cl, url, body); status == http.StatusOK {
 					good.Add(1)
 				} else {
@@ -150,7 +155,8 @@ func TestKeyFilesThatCannotBeUsed(t *testing.T) {
 	}
 	awaitMetric(t, c, "flk_key_files_failed 1")
 	f := nodetest.NewRecords(t)
-	if status, _ := postFrom(t, c.HTTPFrom("127.0.0.1"), c.URL(0), f.Sign(nodetest.Record{Shard: "s", Root: "r", Key: "first"})); status != http.StatusOK {
+	if status, _ := postFrom(t, c.HTTPFrom("127.0.0.1"), c.URL(0),
+		f.Sign(nodetest.Record{Shard: "s", Root: "r", Key: "first"})); status != http.StatusOK {
 		t.Errorf("the key of before: %d", status)
 	}
 	torn.Store(true)

@@ -12,8 +12,9 @@ import (
 	"github.com/recount-ledger/recount/internal/nodetest"
 )
 
-// TestSuspendedLeaderHandsOver: a leader that alone finds the facts of an event false, because the others lack the secret, is
-// suspended. Another one leads on, and the readiness says what helps; when that is done, the voters decide.
+// TestSuspendedLeaderHandsOver: a leader that alone finds the facts of an event false, because the others lack
+// the secret, is suspended. Another one leads on, and the readiness says what helps; when that is done, the
+// voters decide.
 func TestSuspendedLeaderHandsOver(t *testing.T) {
 	c := nodetest.Start(t, 3, abuseKeys(t))
 	lead := c.Leader()
@@ -22,7 +23,8 @@ func TestSuspendedLeaderHandsOver(t *testing.T) {
 		c.Tune(i, keys)
 		c.Restart(i)
 		c.Await("ready but for the secret", func() error {
-			if status, text := c.Once(i, http.MethodGet, "/readyz?verbose&exclude=secrets", nil); status != http.StatusOK {
+			if status, text := c.Once(i, http.MethodGet, "/readyz?verbose&exclude=secrets",
+				nil); status != http.StatusOK {
 				return fmt.Errorf("%d %s", status, text)
 			}
 			return nil
@@ -49,11 +51,13 @@ func TestSuspendedLeaderHandsOver(t *testing.T) {
 			return nil
 		})
 	}
-	if _, text := c.Once(lead, http.MethodGet, "/readyz?verbose", nil); !strings.Contains(string(text), "give the secret of key "+all[0].ID) {
+	if _, text := c.Once(lead, http.MethodGet, "/readyz?verbose",
+		nil); !strings.Contains(string(text), "give the secret of key "+all[0].ID) {
 		t.Errorf("the readiness does not say what helps: %s", text)
 	}
 	start(other, func(cfg *node.Config) { cfg.Keys = all })
-	c.AwaitReady(lead)                                                 // two of three find the facts false: the event is bad, and no node
+	// two of three find the facts false: the event is bad, and no node
+	c.AwaitReady(lead)
 	c.Await("the word of the leader about the dispute", func() error { // it speaks once it has folded it itself
 		if !strings.Contains(c.Logs(), "a record is in the ledger that is not signed as its facts say") {
 			return errors.New("not in the log yet")

@@ -61,7 +61,13 @@ func TestKeyRate(t *testing.T) {
 	f := nodetest.NewRecords(t)
 	cl, url := c.HTTPFrom("127.0.0.1"), c.URL(0)
 	for i := range 40 {
-		if status, _ := postFrom(t, cl, url, f.Sign(nodetest.Record{Shard: "s", Epoch: int64(i), Root: "r", Forged: true})); status != http.StatusUnauthorized {
+		if status, _ := postFrom(t, cl, url,
+			f.Sign(nodetest.Record{
+				Shard:  "s",
+				Epoch:  int64(i),
+				Root:   "r",
+				Forged: true,
+			})); status != http.StatusUnauthorized {
 			t.Fatalf("a forgery: %d", status)
 		}
 	}
@@ -83,10 +89,12 @@ func TestKeyRate(t *testing.T) {
 	if most := 4 + 2*time.Since(began).Seconds() + 1; taken < 4 || float64(taken) > most {
 		t.Errorf("%d taken, at most %.0f are due", taken, most)
 	}
-	if status, _ := postFrom(t, cl, url, f.Sign(nodetest.Record{Shard: "o", Root: "r", Key: "another"})); status != http.StatusOK {
+	if status, _ := postFrom(t, cl, url,
+		f.Sign(nodetest.Record{Shard: "o", Root: "r", Key: "another"})); status != http.StatusOK {
 		t.Errorf("another key: %d", status)
 	}
-	if page := metricsPage(t, c, 0); !strings.Contains(page, fmt.Sprintf(`flk_throttled_total{limit="key"} %d`, 40-taken)) {
+	if page := metricsPage(t, c,
+		0); !strings.Contains(page, fmt.Sprintf(`flk_throttled_total{limit="key"} %d`, 40-taken)) {
 		t.Error("the throttled ones are not in the metrics")
 	}
 }

@@ -25,7 +25,7 @@ type opInput struct {
 	turn  mode // not 0: an activation of another generation
 }
 
-// mode is what the generation that answers makes of an accepted record.
+// mode selects the outcome that the active generation gives an accepted record.
 type mode uint8
 
 const (
@@ -33,7 +33,7 @@ const (
 	doubtful mode = 2 // it escalates everything
 )
 
-// opOutput is what the caller was told.
+// opOutput has the answer to the caller.
 type opOutput struct {
 	unknown  bool // a submission that may or may not have been, or may still be, committed
 	notFound bool // a read
@@ -42,8 +42,8 @@ type opOutput struct {
 	outcome  string // of the first, also for a conflict
 }
 
-// register is what the ledger says of one id. seq is 0 when the first submission had no answer and nothing has shown its
-// place yet.
+// register has the state of one id in the ledger. seq is 0 when the first submission had no answer and nothing has
+// shown its place yet.
 type register struct {
 	set   bool
 	wrong bool
@@ -67,7 +67,8 @@ func (r register) tells(out opOutput) []any {
 	return []any{r}
 }
 
-// firstWins is the model of an id: the first outcome stands, a replay and a read repeat it, other values conflict with it.
+// firstWins is the model of an id: the first outcome stands, a replay and a read repeat it, other values
+// conflict with it.
 var firstWins = porcupine.NondeterministicModel{
 	Init: func() []any { return []any{register{}} },
 	Partition: func(history []porcupine.Operation) [][]porcupine.Operation {
@@ -134,7 +135,8 @@ func (h *history) add(op porcupine.Operation) {
 
 // submit records a submission. One that the client calls unavailable was not committed, by its word, and is left out: a
 // trace of it in any other answer fails the check.
-func (h *history) submit(t *testing.T, c *nodetest.Cluster, cl *client.Client, limit time.Duration, worker int, r nodetest.Record, body []byte) {
+func (h *history) submit(t *testing.T, c *nodetest.Cluster, cl *client.Client, limit time.Duration, worker int,
+	r nodetest.Record, body []byte) {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	op := porcupine.Operation{ClientId: worker, Input: opInput{id: r.ID(), wrong: r.Wrong}, Call: h.now()}
@@ -207,8 +209,8 @@ func (h *history) start(t *testing.T, c *nodetest.Cluster, workers int) (end fun
 	}
 }
 
-// TestLinearizable: concurrent submissions and reads of few ids, with leaders that stop and return, have an order in which
-// the first outcome of each id wins.
+// TestLinearizable: concurrent submissions and reads of few ids, with leaders that stop and return, have an
+// order in which the first outcome of each id wins.
 func TestLinearizable(t *testing.T) {
 	c := nodetest.Start(t, 3)
 	h := &history{began: time.Now()}
@@ -235,8 +237,8 @@ func (h *history) turn(to mode, activate func()) {
 	h.add(op)
 }
 
-// TestLinearizableRecount: the same across activations and rollbacks: every call is answered by one generation, and after the
-// switch none by the old one.
+// TestLinearizableRecount: the same across activations and rollbacks: every call is answered by one generation,
+// and after the switch none by the old one.
 func TestLinearizableRecount(t *testing.T) {
 	c := nodetest.Start(t, 3)
 	r := newRecounter(t, c)
@@ -266,7 +268,13 @@ func (h *history) step(t *testing.T, c *nodetest.Cluster, f *nodetest.Records, w
 	h.mu.Lock()
 	base := len(h.ops) / 12
 	h.mu.Unlock()
-	r := nodetest.Record{Shard: fmt.Sprintf("id-%d", base+rng.IntN(4)), Epoch: 1, Root: "r", Wrong: rng.IntN(2) == 0, Attempt: rng.IntN(3)}
+	r := nodetest.Record{
+		Shard:   fmt.Sprintf("id-%d", base+rng.IntN(4)),
+		Epoch:   1,
+		Root:    "r",
+		Wrong:   rng.IntN(2) == 0,
+		Attempt: rng.IntN(3),
+	}
 	cl, limit := c.Client, 3*time.Second
 	if rng.IntN(2) == 0 { // one node, perhaps a stopped one
 		cl, limit = c.At(rng.IntN(c.Size())), 200*time.Millisecond
@@ -308,7 +316,8 @@ func (h *history) judge(t *testing.T) {
 		if res := porcupine.CheckOperationsTimeout(model, ops, 10*time.Second); res != porcupine.Ok {
 			t.Errorf("no order explains the calls (%s):", res)
 			for _, op := range ops {
-				t.Errorf("  %d..%d worker %d: %s", op.Call, op.Return, op.ClientId, model.DescribeOperation(op.Input, op.Output))
+				t.Errorf("  %d..%d worker %d: %s", op.Call, op.Return, op.ClientId,
+					model.DescribeOperation(op.Input, op.Output))
 			}
 		}
 	}
@@ -330,19 +339,35 @@ func TestModel(t *testing.T) {
 		ok  bool
 		ops []porcupine.Operation
 	}{
-		"replay":            {true, []porcupine.Operation{submit(false, good, 1, 2), submit(false, good, 3, 4), read(good, 5, 6)}},
-		"conflict":          {true, []porcupine.Operation{submit(false, good, 1, 2), submit(true, opOutput{conflict: true, seq: 5, outcome: "accepted"}, 3, 4)}},
-		"two outcomes":      {false, []porcupine.Operation{submit(false, good, 1, 2), submit(true, bad, 1, 2)}},
-		"stale read":        {false, []porcupine.Operation{submit(false, good, 1, 2), read(opOutput{notFound: true}, 3, 4)}},
-		"lost":              {false, []porcupine.Operation{submit(false, good, 1, 2), submit(false, opOutput{seq: 9, outcome: "accepted"}, 3, 4)}},
-		"from nowhere":      {false, []porcupine.Operation{read(good, 1, 2)}},
-		"turned":            {true, []porcupine.Operation{submit(false, good, 1, 2), turn(3, 6), read(opOutput{seq: 5, outcome: "escalated"}, 4, 5), read(good, 4, 5)}},
-		"turned too late":   {false, []porcupine.Operation{submit(false, good, 1, 2), turn(3, 4), read(good, 5, 6)}},
-		"turned too early":  {false, []porcupine.Operation{submit(false, good, 1, 2), read(opOutput{seq: 5, outcome: "escalated"}, 3, 4), turn(5, 6)}},
-		"unknown, happened": {true, []porcupine.Operation{submit(false, opOutput{unknown: true}, 1, math.MaxInt64), read(good, 3, 4)}},
-		"unknown, late":     {true, []porcupine.Operation{submit(false, opOutput{unknown: true}, 1, math.MaxInt64), read(opOutput{notFound: true}, 3, 4), read(good, 5, 6)}},
-		"unknown, never":    {true, []porcupine.Operation{submit(false, opOutput{unknown: true}, 1, math.MaxInt64), submit(true, bad, 3, 4)}},
-		"unknown, undone":   {false, []porcupine.Operation{submit(false, opOutput{unknown: true}, 1, math.MaxInt64), read(good, 3, 4), read(opOutput{notFound: true}, 5, 6)}},
+		"replay": {true,
+			[]porcupine.Operation{submit(false, good, 1, 2), submit(false, good, 3, 4), read(good, 5, 6)}},
+		"conflict": {true,
+			[]porcupine.Operation{submit(false, good, 1, 2),
+				submit(true, opOutput{conflict: true, seq: 5, outcome: "accepted"}, 3, 4)}},
+		"two outcomes": {false, []porcupine.Operation{submit(false, good, 1, 2), submit(true, bad, 1, 2)}},
+		"stale read": {false,
+			[]porcupine.Operation{submit(false, good, 1, 2), read(opOutput{notFound: true}, 3, 4)}},
+		"lost": {false,
+			[]porcupine.Operation{submit(false, good, 1, 2),
+				submit(false, opOutput{seq: 9, outcome: "accepted"}, 3, 4)}},
+		"from nowhere": {false, []porcupine.Operation{read(good, 1, 2)}},
+		"turned": {true,
+			[]porcupine.Operation{submit(false, good, 1, 2), turn(3, 6),
+				read(opOutput{seq: 5, outcome: "escalated"}, 4, 5), read(good, 4, 5)}},
+		"turned too late": {false, []porcupine.Operation{submit(false, good, 1, 2), turn(3, 4), read(good, 5, 6)}},
+		"turned too early": {false,
+			[]porcupine.Operation{submit(false, good, 1, 2), read(opOutput{seq: 5, outcome: "escalated"}, 3, 4),
+				turn(5, 6)}},
+		"unknown, happened": {true,
+			[]porcupine.Operation{submit(false, opOutput{unknown: true}, 1, math.MaxInt64), read(good, 3, 4)}},
+		"unknown, late": {true,
+			[]porcupine.Operation{submit(false, opOutput{unknown: true}, 1, math.MaxInt64),
+				read(opOutput{notFound: true}, 3, 4), read(good, 5, 6)}},
+		"unknown, never": {true,
+			[]porcupine.Operation{submit(false, opOutput{unknown: true}, 1, math.MaxInt64), submit(true, bad, 3, 4)}},
+		"unknown, undone": {false,
+			[]porcupine.Operation{submit(false, opOutput{unknown: true}, 1, math.MaxInt64), read(good, 3, 4),
+				read(opOutput{notFound: true}, 5, 6)}},
 	} {
 		if ok := porcupine.CheckOperations(firstWins.ToModel(), c.ops); ok != c.ok {
 			t.Errorf("%s: linearizable %t", name, ok)

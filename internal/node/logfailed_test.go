@@ -12,8 +12,8 @@ import (
 	"github.com/recount-ledger/recount/internal/log"
 )
 
-// TestLogThatCannotBeRead: before the process ends, the quarantine is on the disk, so that the next start serves nobody. A
-// log that could not be written quarantines nobody.
+// TestLogThatCannotBeRead: before the process ends, the quarantine is on the disk, so that the next start
+// serves nobody. A log that could not be written quarantines nobody.
 func TestLogThatCannotBeRead(t *testing.T) {
 	for name, c := range map[string]struct {
 		err  error
@@ -49,7 +49,8 @@ func TestLogThatCannotBeRead(t *testing.T) {
 	}
 }
 
-// TestFullDiskUnderAStore: a disk that does not take a folded state ends the process and leaves no mark and no quarantine.
+// TestFullDiskUnderAStore: a disk that does not take a folded state ends the process and leaves no mark and no
+// quarantine.
 func TestFullDiskUnderAStore(t *testing.T) {
 	for name, told := range map[string]func(*Node) func(error){
 		"derived":                 func(n *Node) func(error) { return n.derivedDamaged },

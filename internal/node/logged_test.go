@@ -20,8 +20,8 @@ func noAnswer(t *testing.T, c *nodetest.Cluster, i int, id, when string) {
 	}
 }
 
-// illLeader is a cluster whose leader has folded something else than the others and has logged its digest, while node down
-// was stopped.
+// illLeader is a cluster whose leader has folded something else than the others and has logged its digest,
+// while node down was stopped.
 func illLeader(t *testing.T) (c *nodetest.Cluster, good []byte, id string, ill, well, down int) {
 	t.Helper()
 	c = nodetest.Start(t, 3, often)
@@ -42,13 +42,14 @@ func illLeader(t *testing.T) (c *nodetest.Cluster, good []byte, id string, ill, 
 	c.Stop(down)
 	second := first
 	second.Wrong = true
-	c.Once(ill, http.MethodPost, client.SubmitPath, f.Sign(second)) // it forgot the first one; what it answers is of no account
+	// it forgot the first one, and its answer does not matter
+	c.Once(ill, http.MethodPost, client.SubmitPath, f.Sign(second))
 	withheldBecause(t, c, well, "agreement")
 	return c, f.Sign(first), first.ID(), ill, well, down
 }
 
-// TestLoggedDigestIsNotForgotten: a node that has folded a contrary digest answers nobody while there is nobody to ask, not
-// after a restart either, until a majority has what it has.
+// TestLoggedDigestIsNotForgotten: a node that has folded a contrary digest answers nobody while there is nobody
+// to ask, not after a restart either, until a majority has what it has.
 func TestLoggedDigestIsNotForgotten(t *testing.T) {
 	c, good, id, ill, well, down := illLeader(t)
 	c.Await("the digest of the leader in the log", func() error {
@@ -87,8 +88,8 @@ func TestLoggedDigestIsNotForgotten(t *testing.T) {
 	c.Check()
 }
 
-// TestLoggerThatWasMended: the node that logged the contrary digest is folded again while the third one is away. Then both have
-// the same, and both answer.
+// TestLoggerThatWasMended: the node that logged the contrary digest is folded again while the third one is
+// away. Then both have the same, and both answer.
 func TestLoggerThatWasMended(t *testing.T) {
 	c, good, id, ill, well, _ := illLeader(t)
 	c.Stop(ill)

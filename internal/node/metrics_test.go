@@ -23,22 +23,26 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// closedLabels are all labels that a metric may have, with all their values. A new one needs a line, and its values must
-// be known before the program runs.
+// closedLabels are all labels that a metric may have, with all their values. A new one needs a line, and its
+// values must be known before the program runs.
 var closedLabels = map[string]func(string) bool{
-	"outcome": oneOf("accepted", "escalated", "refused", "conflict", "replayed", "throttled", "unavailable", "unknown", "error"),
-	"limit":   oneOf("node", "address", "key"),
-	"method":  oneOf("GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "other"),
-	"class":   oneOf("2xx", "3xx", "4xx", "5xx"),
-	"reason":  oneOf("none", "invalid", "forbidden", "limited"), // of refused credentials
+	"outcome": oneOf("accepted", "escalated", "refused", "conflict", "replayed", "throttled", "unavailable",
+		"unknown", "error"),
+	"limit":  oneOf("node", "address", "key"),
+	"method": oneOf("GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "other"),
+	"class":  oneOf("2xx", "3xx", "4xx", "5xx"),
+	"reason": oneOf("none", "invalid", "forbidden", "limited"), // of refused credentials
 
-	"certificate": oneOf("api", "peer"), "result": oneOf("loaded", "refused"), // of reloads
-	"route": isRoute,
-	"le":    isNumber, "quantile": isNumber, // bounds of histograms, quantiles of the runtime's summaries
+	"certificate": oneOf("api", "peer"),
+	"result":      oneOf("loaded", "refused"), // of reloads
+	"route":       isRoute,
+	"le":          isNumber,
+	"quantile":    isNumber, // bounds of histograms, quantiles of the runtime's summaries
 
-	"store":   oneOf("events", "derived", "generations", "history"),
-	"role":    oneOf("metrics", "auditor", "responder", "operator"), // of tokens
-	"version": isVersion, "goversion": isVersion,                    // go_info and flk_build_info
+	"store":     oneOf("events", "derived", "generations", "history"),
+	"role":      oneOf("metrics", "auditor", "responder", "operator"), // of tokens
+	"version":   isVersion,
+	"goversion": isVersion, // go_info and flk_build_info
 }
 
 func oneOf(values ...string) func(string) bool {
@@ -102,7 +106,15 @@ func TestLabelsAreClosed(t *testing.T) {
 	c := nodetest.Start(t, 1, func(cfg *node.Config) { cfg.TokenRate, cfg.AddressRate, cfg.KeyRate = 20, 60, 15 })
 	f := nodetest.NewRecords(t)
 	for i := range 80 {
-		r := nodetest.Record{Shard: marker, Epoch: int64(i / 3), Root: "r", Wrong: i%7 == 0, Forged: i%5 == 0, Bare: i%11 == 0, Attempt: i % 2}
+		r := nodetest.Record{
+			Shard:   marker,
+			Epoch:   int64(i / 3),
+			Root:    "r",
+			Wrong:   i%7 == 0,
+			Forged:  i%5 == 0,
+			Bare:    i%11 == 0,
+			Attempt: i % 2,
+		}
 		c.Once(0, http.MethodPost, client.SubmitPath, f.Sign(r))
 		c.Once(0, http.MethodPost, client.SubmitPath, []byte(`{"shard_id":"`+marker+`"`))
 	}
@@ -126,7 +138,8 @@ func TestLabelsAreClosed(t *testing.T) {
 			t.Errorf("the page contains %q", secret)
 		}
 	}
-	for _, want := range []string{`limit="node"`, `limit="key"`, `limit="address"`, `outcome="throttled"`, `route="unmatched"`} {
+	for _, want := range []string{`limit="node"`, `limit="key"`, `limit="address"`, `outcome="throttled"`,
+		`route="unmatched"`} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the run was not busy enough: no %s", want)
 		}
@@ -136,7 +149,8 @@ func TestLabelsAreClosed(t *testing.T) {
 	}
 }
 
-// TestMetricsListener: with a listener of its own /metrics is not on the API, and asks for the credentials of the settings.
+// TestMetricsListener: with a listener of its own /metrics is not on the API, and asks for the credentials of
+// the settings.
 func TestMetricsListener(t *testing.T) {
 	c := nodetest.Start(t, 1, func(cfg *node.Config) {
 		cfg.MetricsListen, cfg.MetricsUser, cfg.MetricsPass = nodetest.FreePort(t), "ops", "open sesame"
@@ -149,8 +163,9 @@ func TestMetricsListener(t *testing.T) {
 		path, user, pass string
 		want             int
 	}{
-		{"/metrics", "", "", 401}, {"/metrics", "ops", "", 401}, {"/metrics", "ops", "open sesam", 401}, {"/metrics", "ops", "open sesame ", 401},
-		{"/metrics", "", "open sesame", 401}, {"/metrics", "Ops", "open sesame", 401}, {"/metrics", "ops", "open sesame", 200},
+		{"/metrics", "", "", 401}, {"/metrics", "ops", "", 401}, {"/metrics", "ops", "open sesam", 401},
+		{"/metrics", "ops", "open sesame ", 401}, {"/metrics", "", "open sesame", 401},
+		{"/metrics", "Ops", "open sesame", 401}, {"/metrics", "ops", "open sesame", 200},
 		{"/v1/audit", "ops", "open sesame", 404}, {"/livez", "", "", 404},
 	} {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+listen+try.path, nil)
@@ -166,11 +181,14 @@ func TestMetricsListener(t *testing.T) {
 		}
 		body, err := io.ReadAll(resp.Body)
 		resp.Body.Close()
-		if err != nil || resp.StatusCode != try.want || (try.want == 200) != strings.Contains(string(body), "flk_folded_seq") {
+		if err != nil || resp.StatusCode != try.want ||
+			(try.want == 200) != strings.Contains(string(body), "flk_folded_seq") {
 			t.Errorf("%+v: %d, %v", try, resp.StatusCode, err)
 		}
 		var p wire.Problem
-		if try.want == 401 && (json.Unmarshal(body, &p) != nil || p.Code != wire.CodeUnauthorized || resp.Header.Get("WWW-Authenticate") == "") {
+		if try.want == 401 &&
+			(json.Unmarshal(body, &p) != nil || p.Code != wire.CodeUnauthorized ||
+				resp.Header.Get("WWW-Authenticate") == "") {
 			t.Errorf("%+v: %s", try, body)
 		}
 	}
@@ -195,8 +213,8 @@ func TestMetricsListenerOutsideLoopback(t *testing.T) {
 	}
 }
 
-// TestMetricsOfTheState: the page names the build, the bytes of the log, the missing disk reserve and the end of the first token of each
-// role that counts and was made to last.
+// TestMetricsOfTheState: the page names the build, the bytes of the log, the missing disk reserve and the end
+// of the first token of each role that counts and was made to last.
 func TestMetricsOfTheState(t *testing.T) {
 	c := nodetest.Start(t, 1, func(cfg *node.Config) { cfg.NoAuth = true })
 	create := func(role wire.Role, life time.Duration) string {
@@ -204,8 +222,9 @@ func TestMetricsOfTheState(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = c.Client.CreateToken(t.Context(), wire.TokenRequest{Act: wire.Act{OpID: "make-" + id, Reason: "test"}, ID: id, Role: role, Name: "somebody",
-			Digest: wire.TokenDigest(text), ExpiresAt: wire.Time(time.Now().Add(life))})
+		_, err = c.Client.CreateToken(t.Context(),
+			wire.TokenRequest{Act: wire.Act{OpID: "make-" + id, Reason: "test"}, ID: id, Role: role, Name: "somebody",
+				Digest: wire.TokenDigest(text), ExpiresAt: wire.Time(time.Now().Add(life))})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -221,7 +240,9 @@ func TestMetricsOfTheState(t *testing.T) {
 	if got := expiry("auditor"); got > 20*86400 || got < 19*86400 {
 		t.Errorf("first of two: %v", got)
 	}
-	if _, err := c.Client.RevokeToken(t.Context(), first, wire.TokenRevokeRequest{Act: wire.Act{OpID: "away", Reason: "test"}}); err != nil {
+	if _, err := c.Client.RevokeToken(t.Context(), first, wire.TokenRevokeRequest{
+		Act: wire.Act{OpID: "away", Reason: "test"},
+	}); err != nil {
 		t.Fatal(err)
 	}
 	if got := expiry("auditor"); got < 59*86400 {
@@ -231,7 +252,8 @@ func TestMetricsOfTheState(t *testing.T) {
 		t.Errorf("no token of the role: %v", got)
 	}
 	build := `flk_build_info{goversion="` + runtime.Version() + `",version="` + version.Version + `"}`
-	if metricOf(t, c, build) != 1 || metricOf(t, c, "flk_log_bytes") <= 0 || metricOf(t, c, "flk_ballast_missing_bytes") != 0 {
+	if metricOf(t, c, build) != 1 || metricOf(t, c, "flk_log_bytes") <= 0 ||
+		metricOf(t, c, "flk_ballast_missing_bytes") != 0 {
 		t.Errorf("state:\n%s", metricsPage(t, c, 0))
 	}
 	for _, store := range []string{"events", "derived", "generations", "history"} {
@@ -239,7 +261,8 @@ func TestMetricsOfTheState(t *testing.T) {
 			t.Errorf("store %s takes no room", store)
 		}
 	}
-	if log, store := metricOf(t, c, "flk_log_bytes"), metricOf(t, c, `flk_store_bytes{store="events"}`); store < log/2 || store > 2*log {
+	if log, store := metricOf(t, c, "flk_log_bytes"),
+		metricOf(t, c, `flk_store_bytes{store="events"}`); store < log/2 || store > 2*log {
 		t.Errorf("the log has %v bytes, the store of events %v", log, store)
 	}
 }

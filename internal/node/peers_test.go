@@ -47,28 +47,42 @@ func payloadOf(t *testing.T, m proto.Message) []byte {
 	return payload
 }
 
-// TestNodeThatWasTakenOver has one node hand over what stops folds, acts in others' names, records that are not signed as it
-// says, and a forged record of an agent with an Ed25519 key. The leader takes nothing of it, and every node goes on.
+// TestNodeThatWasTakenOver has one node hand over what stops folds, acts in others' names, records that are not
+// signed as it says, and a forged record of an agent with an Ed25519 key. The leader takes nothing of it, and
+// every node goes on.
 func TestNodeThatWasTakenOver(t *testing.T) {
 	c := nodetest.Start(t, 3)
 	r := newRecounter(t, c)
 	key, err := verify.NewEd25519Key(nodetest.AbusePrivate.Public().(ed25519.PublicKey))
 	r.must(err)
-	_, err = c.Client.AddKey(r.ctx, wire.KeyRequest{Alg: "ed25519", Public: base64.StdEncoding.EncodeToString(key.Public), Owner: "lab 7", Scope: []string{"lab-7-*"}})
+	_, err = c.Client.AddKey(r.ctx, wire.KeyRequest{
+		Alg:    "ed25519",
+		Public: base64.StdEncoding.EncodeToString(key.Public),
+		Owner:  "lab 7",
+		Scope:  []string{"lab-7-*"},
+	})
 	r.must(err)
 	leader := c.Leader()
 	evil := (leader + 1) % c.Size()
 	own := c.Config(evil).NodeID
-	widened := &event.KeyAddedV1{KeyId: key.ID, Alg: uint32(key.Alg), Public: key.Public, Fingerprint: key.Fingerprint[:], Source: "env", Node: own,
-		Op: &event.OpV1{OpId: "o", Actor: "alice", Role: "operator"}}
+	widened := &event.KeyAddedV1{
+		KeyId:       key.ID,
+		Alg:         uint32(key.Alg),
+		Public:      key.Public,
+		Fingerprint: key.Fingerprint[:],
+		Source:      "env",
+		Node:        own,
+		Op:          &event.OpV1{OpId: "o", Actor: "alice", Role: "operator"},
+	}
 	for what, try := range map[string]struct {
 		kind    event.Kind
 		payload []byte
 	}{
 		"a submission that no fold can read": {event.Submission, append(make([]byte, event.SaltSize), 0xff)},
 		"a sum that no fold can read":        {event.RefusalsDropped, append(make([]byte, event.SaltSize), 0xff)},
-		"another's name":                     {event.Submission, payloadOf(t, &event.SubmissionV1{Body: []byte("{}"), Node: c.Config(leader).NodeID})},
-		"other terms of a key":               {event.KeyAdded, payloadOf(t, widened)},
+		"another's name": {event.Submission,
+			payloadOf(t, &event.SubmissionV1{Body: []byte("{}"), Node: c.Config(leader).NodeID})},
+		"other terms of a key": {event.KeyAdded, payloadOf(t, widened)},
 	} {
 		if status := handOver(t, c, evil, leader, try.kind, try.payload); status < 400 || status > 499 {
 			t.Errorf("%s: %d", what, status)
@@ -77,7 +91,12 @@ func TestNodeThatWasTakenOver(t *testing.T) {
 	f := nodetest.NewRecords(t)
 	sub := func(m nodetest.Members) []byte {
 		return payloadOf(t, &event.SubmissionV1{Body: m.Text(t), ReceivedAt: time.Now().UnixNano(), Node: own,
-			Facts: &event.SignatureFacts{KeyId: key.ID, Alg: uint32(key.Alg), Profile: uint32(pcs.F9), Mode: uint32(verify.SHA256)}})
+			Facts: &event.SignatureFacts{
+				KeyId:   key.ID,
+				Alg:     uint32(key.Alg),
+				Profile: uint32(pcs.F9),
+				Mode:    uint32(verify.SHA256),
+			}})
 	}
 	unsigned := f.Members("lab-7-unsigned", 1)
 	shared := c.Config(leader).Keys[0].ID
@@ -89,14 +108,17 @@ func TestNodeThatWasTakenOver(t *testing.T) {
 		"an Ed25519 key nobody added":    {KeyId: "ed-0123456789abcdef", Alg: 2, Profile: 1, Mode: 2},
 		"a signature of another key":     {KeyId: key.ID, Alg: 2, Profile: 1, Mode: 2},
 	} {
-		for _, m := range []nodetest.Members{unsigned.Carry(make([]byte, 32)), unsigned.Eight(t, nodetest.MAC([]byte(nodetest.AbuseSecret))), unsigned.Carry(make([]byte, 64))} {
-			status := handOver(t, c, evil, leader, event.Submission, payloadOf(t, &event.SubmissionV1{Body: m.Text(t), ReceivedAt: 1, Node: own, Facts: facts}))
+		for _, m := range []nodetest.Members{unsigned.Carry(make([]byte, 32)),
+			unsigned.Eight(t, nodetest.MAC([]byte(nodetest.AbuseSecret))), unsigned.Carry(make([]byte, 64))} {
+			status := handOver(t, c, evil, leader, event.Submission,
+				payloadOf(t, &event.SubmissionV1{Body: m.Text(t), ReceivedAt: 1, Node: own, Facts: facts}))
 			if status != http.StatusUnprocessableEntity {
 				t.Errorf("%s: %d", what, status)
 			}
 		}
 	}
-	forged, honest := f.Members("lab-7-forged", 1).Carry(make([]byte, ed25519.SignatureSize)), f.Members("lab-7-honest", 1).Eight(t, nodetest.AbuseSigners["ed25519"])
+	forged, honest := f.Members("lab-7-forged", 1).Carry(make([]byte, ed25519.SignatureSize)),
+		f.Members("lab-7-honest", 1).Eight(t, nodetest.AbuseSigners["ed25519"])
 	if status := handOver(t, c, evil, leader, event.Submission, sub(forged)); status != http.StatusUnprocessableEntity {
 		t.Fatalf("a forged record: %d", status)
 	}
@@ -105,10 +127,12 @@ func TestNodeThatWasTakenOver(t *testing.T) {
 	}
 	head := digest(t, c).Seq
 	for i := range c.Size() {
-		if _, err := c.At(i).Get(r.ctx, pcs.Decode(forged.Text(t)).PCSID, client.Read{MinSeq: head}); !errors.Is(err, client.ErrNotFound) {
+		if _, err := c.At(i).Get(r.ctx, pcs.Decode(forged.Text(t)).PCSID,
+			client.Read{MinSeq: head}); !errors.Is(err, client.ErrNotFound) {
 			t.Errorf("node %d has the forged record: %v", i+1, err)
 		}
-		if a, err := c.At(i).Get(r.ctx, pcs.Decode(honest.Text(t)).PCSID, client.Read{MinSeq: head}); err != nil || !a.Accepted {
+		if a, err := c.At(i).Get(r.ctx, pcs.Decode(honest.Text(t)).PCSID, client.Read{MinSeq: head}); err != nil ||
+			!a.Accepted {
 			t.Errorf("node %d, the honest record: %+v %v", i+1, a, err)
 		}
 		c.AwaitReady(i)

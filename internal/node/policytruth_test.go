@@ -17,9 +17,9 @@ func (r recounter) apply(id string) {
 	r.must(err)
 }
 
-// TestWrongProfilesAreRecounted: a policy that forgot the agents' profile refuses their records, but they are recorded with what
-// verified them, so that a recount under the mended policy brings all of them back, and one under another list that writes them
-// alike takes none away.
+// TestWrongProfilesAreRecounted: a policy that forgot the agents' profile refuses their records, but they are
+// recorded with what verified them, so that a recount under the corrected policy brings all of them back, and one
+// under another list that writes them alike takes none away.
 func TestWrongProfilesAreRecounted(t *testing.T) {
 	c := nodetest.Start(t, 1)
 	f := nodetest.NewRecords(t)
@@ -28,7 +28,11 @@ func TestWrongProfilesAreRecounted(t *testing.T) {
 	r.apply(r.publish("signature: {profiles: [go-fold]}\n"))
 	const records = 10
 	for i := range records {
-		if status, code := r.submit(f.Sign(nodetest.Record{Shard: "alpha", Epoch: int64(i + 1), Root: "r"})); status != 401 {
+		if status, code := r.submit(f.Sign(nodetest.Record{
+			Shard: "alpha",
+			Epoch: int64(i + 1),
+			Root:  "r",
+		})); status != 401 {
 			t.Fatalf("under the policy without f9: %d %s", status, code)
 		}
 	}

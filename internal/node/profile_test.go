@@ -11,8 +11,8 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// TestNewProfileWaitsForEveryNode: while a voter says that its release does not know py-bin, no node takes a record that py-bin
-// alone writes, nor a policy that names it. All else is taken.
+// TestNewProfileWaitsForEveryNode: while a voter says that its release does not know py-bin, no node takes a
+// record that py-bin alone writes, nor a policy that names it. All else is taken.
 func TestNewProfileWaitsForEveryNode(t *testing.T) {
 	c := nodetest.Start(t, 3, abuseKeys(t))
 	f := nodetest.NewRecords(t)
@@ -29,15 +29,23 @@ func TestNewProfileWaitsForEveryNode(t *testing.T) {
 		return status, p
 	}
 	for i := range 3 {
-		if status, p := send(i, fmt.Sprintf("früh-%d", i)); status != http.StatusServiceUnavailable || p.Code != wire.CodeOverloaded {
+		if status, p := send(i, fmt.Sprintf("früh-%d", i)); status != http.StatusServiceUnavailable ||
+			p.Code != wire.CodeOverloaded {
 			t.Errorf("node %d: a record that node %d cannot read: %d %+v", i+1, old+1, status, p)
 		}
-		if status, _, p := post(c, i, record(fmt.Sprintf("offen-ä-%d", i)).Eight(t, nodetest.AbuseSigners["hmac"]).Text(t)); status >= 300 {
+		if status, _, p := post(c, i,
+			record(fmt.Sprintf("offen-ä-%d", i)).Eight(t, nodetest.AbuseSigners["hmac"]).Text(t)); status >= 300 {
 			t.Errorf("node %d: a record that everybody can read: %d %+v", i+1, status, p)
 		}
 	}
-	for document, want := range map[string]wire.Code{"kernel: 1\n": wire.CodeStale, "signature: {profiles: [f9, py]}\n": ""} {
-		if _, err := c.Client.PublishPolicy(r.ctx, wire.PolicyRequest{Document: document, Act: wire.Act{Reason: "a test"}}); codeOf(err) != want {
+	for document, want := range map[string]wire.Code{
+		"kernel: 1\n":                       wire.CodeStale,
+		"signature: {profiles: [f9, py]}\n": "",
+	} {
+		if _, err := c.Client.PublishPolicy(r.ctx, wire.PolicyRequest{
+			Document: document,
+			Act:      wire.Act{Reason: "a test"},
+		}); codeOf(err) != want {
 			t.Errorf("publish %q: %v", document, err)
 		}
 	}

@@ -38,7 +38,10 @@ func (r recounter) must(err error) {
 
 func (r recounter) publish(document string) string {
 	r.t.Helper()
-	p, err := r.c.Client.PublishPolicy(r.ctx, wire.PolicyRequest{Document: document, Act: wire.Act{Reason: "test", Ticket: "T-1"}})
+	p, err := r.c.Client.PublishPolicy(r.ctx, wire.PolicyRequest{
+		Document: document,
+		Act:      wire.Act{Reason: "test", Ticket: "T-1"},
+	})
 	r.must(err)
 	return p.ID
 }
@@ -141,7 +144,8 @@ func TestOpIDNamesOneAct(t *testing.T) {
 	if first.Seq == 0 || again.Seq != first.Seq {
 		t.Errorf("applied at %d, sent again: %d", first.Seq, again.Seq)
 	}
-	if a, err := c.Client.ApplyPolicy(r.ctx, plain, once); err == nil || !strings.Contains(err.Error(), "something else") {
+	if a, err := c.Client.ApplyPolicy(r.ctx, plain, once); err == nil ||
+		!strings.Contains(err.Error(), "something else") {
 		t.Errorf("another policy under the same op_id: %+v, %v", a, err)
 	}
 	number := r.start(plain)
@@ -162,14 +166,20 @@ func TestOpIDNamesOneAct(t *testing.T) {
 	_, far := activate("on", number+70, diff)
 	_, another := activate("on", number, other)
 	_, of := activate("once", number, diff)
-	for what, err := range map[string]error{"a rollback": away, "another generation": far, "another diff": another, "under a policy's op_id": of} {
+	for what, err := range map[string]error{
+		"a rollback":             away,
+		"another generation":     far,
+		"another diff":           another,
+		"under a policy's op_id": of,
+	} {
 		if err == nil || !strings.Contains(err.Error(), "something else") {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
 	back, err := c.Client.Rollback(r.ctx, wire.RollbackRequest{Act: wire.Act{OpID: "back"}})
 	r.must(err)
-	if a, err := c.Client.Rollback(r.ctx, wire.RollbackRequest{Act: wire.Act{OpID: "back"}}); err != nil || a.Seq != back.Seq {
+	if a, err := c.Client.Rollback(r.ctx, wire.RollbackRequest{Act: wire.Act{OpID: "back"}}); err != nil ||
+		a.Seq != back.Seq {
 		t.Errorf("rolled back at %d, sent again: %+v %v", back.Seq, a, err)
 	}
 	if _, err := activate("back", 1, back.Diff); err == nil || !strings.Contains(err.Error(), "something else") {
@@ -177,8 +187,8 @@ func TestOpIDNamesOneAct(t *testing.T) {
 	}
 }
 
-// TestRecount: a lax policy let a forged record take an id and push an epoch. The fix is published, built, compared, activated
-// and rolled back on three nodes, and a node that was away all the time says the same.
+// TestRecount: a lax policy let a forged record take an id and push an epoch. The fix is published, built,
+// compared, activated and rolled back on three nodes, and a node that was away all the time says the same.
 func TestRecount(t *testing.T) {
 	c := nodetest.Start(t, 3)
 	f := nodetest.NewRecords(t)
@@ -209,15 +219,19 @@ func TestRecount(t *testing.T) {
 	away := (c.Leader() + 1) % 3
 	number := r.start(plain)
 	d := r.diff(number)
-	if d.Flips != 3 || d.Direct != 1 || d.KnockOn != 2 || d.ByOutcome["accepted->refused"] != 1 || d.ByOutcome["conflict->accepted"] != 1 || d.ByOutcome["escalated->accepted"] != 1 {
+	if d.Flips != 3 || d.Direct != 1 || d.KnockOn != 2 || d.ByOutcome["accepted->refused"] != 1 ||
+		d.ByOutcome["conflict->accepted"] != 1 || d.ByOutcome["escalated->accepted"] != 1 {
 		t.Errorf("%+v", d)
 	}
 	flips, err := c.Client.FlipsPage(r.ctx, client.FlipsQuery{Generation: number})
 	r.must(err)
-	if len(flips.Items) != 3 || flips.Items[1].Behind != flips.Items[0].Seq || flips.Items[2].Behind != flips.Items[0].Seq || flips.Items[0].New.ReasonCode != "bad_signature" {
+	if len(flips.Items) != 3 || flips.Items[1].Behind != flips.Items[0].Seq ||
+		flips.Items[2].Behind != flips.Items[0].Seq || flips.Items[0].New.ReasonCode != "bad_signature" {
 		t.Errorf("%+v", flips.Items)
 	}
-	if _, err := c.Client.Activate(r.ctx, number, wire.ActivateRequest{Diff: d.Digest[:78] + "00"}); !errors.Is(err, client.ErrRejected) {
+	if _, err := c.Client.Activate(r.ctx, number, wire.ActivateRequest{
+		Diff: d.Digest[:78] + "00",
+	}); !errors.Is(err, client.ErrRejected) {
 		t.Errorf("an activation under another diff: %v", err)
 	}
 	r.everywhere(taken.ID(), outcomeIs("accepted", 1, 1)) // the forged one
@@ -232,7 +246,8 @@ func TestRecount(t *testing.T) {
 	r.everywhere(late.ID(), outcomeIs("accepted", number, 2))
 	r.everywhere(taken.ID(), func(a *wire.PCSAnswer) error {
 		h := a.History
-		if h[0].Generation != 1 || h[0].Outcome != "accepted" || h[1].Outcome != "conflict" || h[2].FromSeq != act.Seq || h[2].Outcome != "refused" || h[3].Outcome != "accepted" {
+		if h[0].Generation != 1 || h[0].Outcome != "accepted" || h[1].Outcome != "conflict" ||
+			h[2].FromSeq != act.Seq || h[2].Outcome != "refused" || h[3].Outcome != "accepted" {
 			return errors.New("history")
 		}
 		return nil
@@ -278,14 +293,21 @@ func TestHindsight(t *testing.T) {
 	f := nodetest.NewRecords(t)
 	r := newRecounter(t, c)
 	for i := range 4 {
-		if status, code := r.submit(f.Sign(nodetest.Record{Shard: "alpha", Epoch: int64(i + 1), Root: "r"})); status != 200 {
+		if status, code := r.submit(f.Sign(nodetest.Record{
+			Shard: "alpha",
+			Epoch: int64(i + 1),
+			Root:  "r",
+		})); status != 200 {
 			t.Fatalf("%d %s", status, code)
 		}
 	}
 	page, err := c.Client.AuditPage(r.ctx, client.AuditQuery{})
 	r.must(err)
 	theft := page.Items[2]
-	rev, err := c.Client.RevokeKey(r.ctx, theft.KeyID, wire.RevokeRequest{Since: theft.LogTime, Act: wire.Act{Ticket: "INC-9"}})
+	rev, err := c.Client.RevokeKey(r.ctx, theft.KeyID, wire.RevokeRequest{
+		Since: theft.LogTime,
+		Act:   wire.Act{Ticket: "INC-9"},
+	})
 	r.must(err)
 	again, err := c.Client.RevokeKey(r.ctx, theft.KeyID, wire.RevokeRequest{})
 	r.must(err)
@@ -295,7 +317,10 @@ func TestHindsight(t *testing.T) {
 	if _, err := c.Client.RevokeKey(r.ctx, "hmac-unknown", wire.RevokeRequest{}); !errors.Is(err, client.ErrNotFound) {
 		t.Errorf("an unknown key: %v", err)
 	}
-	for name, body := range map[string][]byte{"new": f.Sign(nodetest.Record{Shard: "alpha", Epoch: 9, Root: "r"}), "again": f.Sign(nodetest.Record{Shard: "alpha", Epoch: 1, Root: "r"})} {
+	for name, body := range map[string][]byte{
+		"new":   f.Sign(nodetest.Record{Shard: "alpha", Epoch: 9, Root: "r"}),
+		"again": f.Sign(nodetest.Record{Shard: "alpha", Epoch: 1, Root: "r"}),
+	} {
 		if status, code := r.submit(body); status != 403 || code != wire.CodeKeyNotAllowed {
 			t.Errorf("a record of the revoked key, %s: %d %s", name, status, code)
 		}
@@ -315,8 +340,8 @@ func TestHindsight(t *testing.T) {
 	}
 }
 
-// TestDiskSpace: without room no generation is started, below the first watermark one that is built waits, below the second
-// one submissions are refused and reads stay up.
+// TestDiskSpace: without room no generation is started, below the first watermark one that is built waits,
+// below the second one submissions are refused and reads stay up.
 func TestDiskSpace(t *testing.T) {
 	const plenty, short, nothing = 100 << 30, 500 << 20, 1 << 20
 	var free atomic.Uint64
@@ -356,16 +381,19 @@ func TestDiskSpace(t *testing.T) {
 	r.await(2)
 	free.Store(nothing)
 	c.Await("a refusal", func() error {
-		status, text := c.Once(0, "POST", client.SubmitPath, f.Sign(nodetest.Record{Shard: "beta", Epoch: time.Now().UnixNano(), Root: "r"}))
+		status, text := c.Once(0, "POST", client.SubmitPath,
+			f.Sign(nodetest.Record{Shard: "beta", Epoch: time.Now().UnixNano(), Root: "r"}))
 		if status != 503 {
 			return fmt.Errorf("%d %s", status, text)
 		}
 		return nil
 	})
-	if status, text := c.Once(0, "GET", "/readyz?verbose", nil); status != 503 || !strings.Contains(string(text), "[-]disk failed: ") {
+	if status, text := c.Once(0, "GET", "/readyz?verbose", nil); status != 503 ||
+		!strings.Contains(string(text), "[-]disk failed: ") {
 		t.Errorf("readyz on a full disk: %d %s", status, text)
 	}
-	if _, text := c.Once(0, "GET", "/metrics", nil); !strings.Contains(string(text), "\nflk_disk_free_bytes 1.048576e+06\n") {
+	if _, text := c.Once(0, "GET", "/metrics",
+		nil); !strings.Contains(string(text), "\nflk_disk_free_bytes 1.048576e+06\n") {
 		t.Error("the metrics do not tell the free space")
 	}
 	r.everywhere(first.ID(), outcomeIs("accepted", 1, 1))

@@ -17,8 +17,8 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// TestFreezeOnEveryNode: from one position on every node refuses what is new in the scope, answers what was answered before,
-// and lets everything else through; after the thaw all is as it was.
+// TestFreezeOnEveryNode: from one position on every node refuses what is new in the scope, answers what was
+// answered before, and takes everything else. After the thaw all is as it was.
 func TestFreezeOnEveryNode(t *testing.T) {
 	c := nodetest.Start(t, 3)
 	f := nodetest.NewRecords(t)
@@ -33,7 +33,8 @@ func TestFreezeOnEveryNode(t *testing.T) {
 	}
 	key := r.keys()[0].KeyID
 	epoch := int64(10)
-	for _, scope := range []wire.FreezeRequest{{Scope: wire.FreezeAll}, {Scope: wire.FreezeShard, Subject: "alpha"}, {Scope: wire.FreezeKey, Subject: key}} {
+	for _, scope := range []wire.FreezeRequest{{Scope: wire.FreezeAll},
+		{Scope: wire.FreezeShard, Subject: "alpha"}, {Scope: wire.FreezeKey, Subject: key}} {
 		scope.Reason = "drill"
 		froze, err := c.Client.Freeze(r.ctx, scope)
 		r.must(err)
@@ -48,7 +49,8 @@ func TestFreezeOnEveryNode(t *testing.T) {
 		}
 		for node := range c.Size() {
 			epoch++
-			fresh, elsewhere := nodetest.Record{Shard: "alpha", Epoch: epoch, Root: "r"}, nodetest.Record{Shard: "beta", Epoch: epoch, Root: "r"}
+			fresh, elsewhere := nodetest.Record{Shard: "alpha", Epoch: epoch, Root: "r"},
+				nodetest.Record{Shard: "beta", Epoch: epoch, Root: "r"}
 			if a, b, z := at(node, before), at(node, fresh), at(node, elsewhere); a != 200 || b != 503 || z != other {
 				t.Errorf("%s on node %d: a replay %d, a new record %d, another shard %d", scope.Scope, node+1, a, b, z)
 			}
@@ -81,13 +83,23 @@ func TestKeyTerms(t *testing.T) {
 		return status
 	}
 	own := r.keys()[0]
-	terms := wire.KeyRequest{Alg: own.Alg, Fingerprint: own.Fingerprint, Owner: "lab", Scope: []string{"lab-*"}, Act: wire.Act{Ticket: "OPS-1"}}
+	terms := wire.KeyRequest{
+		Alg:         own.Alg,
+		Fingerprint: own.Fingerprint,
+		Owner:       "lab",
+		Scope:       []string{"lab-*"},
+		Act:         wire.Act{Ticket: "OPS-1"},
+	}
 	k, err := c.Client.AddKey(r.ctx, terms)
 	r.must(err)
 	if k.Owner != "lab" || k.Seq != own.Seq || k.TermsSeq <= own.Seq || !k.Held {
 		t.Errorf("%+v", k)
 	}
-	if _, err := c.Client.Freeze(r.ctx, wire.FreezeRequest{Scope: wire.FreezeKey, Subject: "hmac-ffffffffffffffff", Act: wire.Act{Reason: "x"}}); !errors.Is(err, client.ErrNotFound) ||
+	if _, err := c.Client.Freeze(r.ctx, wire.FreezeRequest{
+		Scope:   wire.FreezeKey,
+		Subject: "hmac-ffffffffffffffff",
+		Act:     wire.Act{Reason: "x"},
+	}); !errors.Is(err, client.ErrNotFound) ||
 		!strings.Contains(err.Error(), `there is no key "hmac-ffffffffffffffff"`) {
 		t.Errorf("a freeze of a key that there is not: %v", err)
 	}
@@ -131,8 +143,8 @@ func TestKeyTerms(t *testing.T) {
 	}
 }
 
-// TestMissingSecret: a node without the secret of an active key is not ready, names the fingerprint, and does not call a
-// signature wrong that it cannot check.
+// TestMissingSecret: a node without the secret of an active key is not ready, names the fingerprint, and does
+// not call a signature wrong that it cannot check.
 func TestMissingSecret(t *testing.T) {
 	c := nodetest.Start(t, 1)
 	f := nodetest.NewRecords(t)
@@ -189,7 +201,8 @@ func (r recounter) keys() []wire.KeyAnswer {
 	return page.Items
 }
 
-// TestRegisteredPublicKey: an Ed25519 key that an operator registers through one node is checked with by every node at once.
+// TestRegisteredPublicKey: an Ed25519 key that an operator registers through one node is checked with by every
+// node at once.
 func TestRegisteredPublicKey(t *testing.T) {
 	c := nodetest.Start(t, 3)
 	f := nodetest.NewRecords(t)
@@ -202,13 +215,18 @@ func TestRegisteredPublicKey(t *testing.T) {
 		r.must(err)
 		digest := sha256.Sum256(payload)
 		body := f.Sign(nodetest.Record{Shard: "alpha", Epoch: epoch, Root: "r"})
-		return bytes.Replace(body, []byte(rec.Sig), []byte(base64.StdEncoding.EncodeToString(ed25519.Sign(private, digest[:]))), 1)
+		return bytes.Replace(body, []byte(rec.Sig),
+			[]byte(base64.StdEncoding.EncodeToString(ed25519.Sign(private, digest[:]))), 1)
 	}
 	if status, _ := c.Once(0, "POST", client.SubmitPath, sign(1)); status != 401 {
 		t.Errorf("an unknown key: %d", status)
 	}
 	for i := range 3 {
-		k, err := c.At(i).AddKey(r.ctx, wire.KeyRequest{Alg: "ed25519", Public: base64.StdEncoding.EncodeToString(public), Owner: "gateway"})
+		k, err := c.At(i).AddKey(r.ctx, wire.KeyRequest{
+			Alg:    "ed25519",
+			Public: base64.StdEncoding.EncodeToString(public),
+			Owner:  "gateway",
+		})
 		r.must(err)
 		for node := range 3 {
 			if status, text := c.Once(node, "POST", client.SubmitPath, sign(int64(10*i+node+2))); status != 200 {

@@ -14,8 +14,9 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// TestResentAfterRevocation: of a pack that was sent twice the first copy may be accepted and the second refused, because the key
-// was revoked between them. The client is told what stands; what was sent once is refused.
+// TestResentAfterRevocation: of a pack that was sent twice the first copy may be accepted and the second
+// refused, because the key was revoked between them. The client is told what stands; what was sent once is
+// refused.
 func TestResentAfterRevocation(t *testing.T) {
 	c := nodetest.Start(t, 1)
 	f := nodetest.NewRecords(t)
@@ -38,8 +39,8 @@ func TestResentAfterRevocation(t *testing.T) {
 	}
 }
 
-// TestRepeatsHaveTheirHeader: whatever is answered again says so in the header: a record that counts, a conflict, an escalated
-// record. A first answer does not.
+// TestRepeatsHaveTheirHeader: whatever is answered again says so in the header: a record that counts, a
+// conflict, an escalated record. A first answer does not.
 func TestRepeatsHaveTheirHeader(t *testing.T) {
 	c := nodetest.Start(t, 1)
 	f := nodetest.NewRecords(t)
@@ -66,7 +67,8 @@ func TestRepeatsHaveTheirHeader(t *testing.T) {
 				t.Fatal(err)
 			}
 			if got := resp.Header.Get(wire.HeaderReplayed); got != want || resp.StatusCode != x.status {
-				t.Errorf("%+v, time %d: status %d, %s %q, want %q\n%s", x.record, i+1, resp.StatusCode, wire.HeaderReplayed, got, want, text)
+				t.Errorf("%+v, time %d: status %d, %s %q, want %q\n%s", x.record, i+1, resp.StatusCode,
+					wire.HeaderReplayed, got, want, text)
 			}
 		}
 	}

@@ -14,14 +14,17 @@ import (
 	"github.com/recount-ledger/recount/internal/log"
 )
 
-// TestScrubOfAnIdleNode: a node to which nothing happens examines its log again and again. What is found, TestScrub of the log shows,
-// and what follows, TestLogThatCannotBeRead.
+// TestScrubOfAnIdleNode: a node to which nothing happens examines its log again and again. What is found,
+// TestScrub of the log shows, and what follows, TestLogThatCannotBeRead.
 func TestScrubOfAnIdleNode(t *testing.T) {
 	ended := make(chan int, 1)
-	n := &Node{log: slog.New(slog.DiscardHandler), cfg: Config{Dir: t.TempDir(), ScrubRate: 1 << 30, ScrubPause: time.Millisecond, Exit: func(code int) {
-		ended <- code
-		runtime.Goexit()
-	}}}
+	n := &Node{
+		log: slog.New(slog.DiscardHandler),
+		cfg: Config{Dir: t.TempDir(), ScrubRate: 1 << 30, ScrubPause: time.Millisecond, Exit: func(code int) {
+			ended <- code
+			runtime.Goexit()
+		}},
+	}
 	dir := filepath.Join(n.cfg.Dir, "events")
 	makeTables(t, dir)
 	var err error
@@ -64,8 +67,16 @@ func makeTables(t *testing.T, dir string) {
 			t.Fatal(err)
 		}
 		for i := uint64(1); i <= 300 && round == 0; i++ {
-			pack := event.Pack{ProposedAt: int64(i), Events: []event.Event{{Kind: event.Submission, Payload: make([]byte, 1000)}}}
-			if err := s.StoreLog(&raft.Log{Index: i, Term: 1, Type: raft.LogCommand, Data: pack.Append(nil)}); err != nil {
+			pack := event.Pack{
+				ProposedAt: int64(i),
+				Events:     []event.Event{{Kind: event.Submission, Payload: make([]byte, 1000)}},
+			}
+			if err := s.StoreLog(&raft.Log{
+				Index: i,
+				Term:  1,
+				Type:  raft.LogCommand,
+				Data:  pack.Append(nil),
+			}); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -45,13 +45,15 @@ func post(c *nodetest.Cluster, i int, body []byte) (int, wire.SubmitAnswer, wire
 	return status, a, p
 }
 
-// TestPolicyAsksForWholeRecords: once the policy takes pcs/2 only, records of pcs/1 are refused with a reason that tells, even
-// repetitions of accepted ones, good or forged; recounting takes away what they had.
+// TestPolicyAsksForWholeRecords: once the policy takes pcs/2 only, records of pcs/1 are refused with a reason
+// that tells, even repetitions of accepted ones, good or forged; recounting takes away what they had.
 func TestPolicyAsksForWholeRecords(t *testing.T) {
 	c := nodetest.Start(t, 3, abuseKeys(t))
 	r := newRecounter(t, c)
 	base := nodetest.NewRecords(t).Members("policy", 2)
-	one, two := base.With("N_j", `{"2":2,"4":4}`).Eight(t, nodetest.AbuseSigners["hmac"]), base.Whole(t, nodetest.AbuseSigners["hmac"]) // the counts of the first were changed on the way
+	// the counts of the first were changed on the way
+	one, two := base.With("N_j", `{"2":2,"4":4}`).Eight(t, nodetest.AbuseSigners["hmac"]),
+		base.Whole(t, nodetest.AbuseSigners["hmac"])
 	other := nodetest.NewRecords(t).Members("policy-2", 2).Whole(t, nodetest.AbuseSigners["hmac"])
 	if status, a, p := post(c, 0, one.Text(t)); status != 202 || a.InputsSigned {
 		t.Fatalf("%d %+v %+v", status, a, p)
@@ -63,7 +65,9 @@ func TestPolicyAsksForWholeRecords(t *testing.T) {
 		t.Errorf("%d %+v", status, a)
 	}
 	id := r.publish("signature: {schemes: [pcs/2]}\n")
-	applied, err := c.Client.ApplyPolicy(r.ctx, id, wire.ApplyRequest{Act: wire.Act{Reason: "inputs must be signed", Ticket: "T-2"}})
+	applied, err := c.Client.ApplyPolicy(r.ctx, id, wire.ApplyRequest{
+		Act: wire.Act{Reason: "inputs must be signed", Ticket: "T-2"},
+	})
 	r.must(err)
 	c.Await("the policy on every node", func() error {
 		for i := range 3 {
@@ -74,7 +78,11 @@ func TestPolicyAsksForWholeRecords(t *testing.T) {
 		return nil
 	})
 	for i := range 3 {
-		for what, m := range map[string]nodetest.Members{"good": one, "forged": one.Carry(make([]byte, 32)), "new": nodetest.NewRecords(t).Members("policy-3", 1).Eight(t, nodetest.AbuseSigners["hmac"])} {
+		for what, m := range map[string]nodetest.Members{
+			"good":   one,
+			"forged": one.Carry(make([]byte, 32)),
+			"new":    nodetest.NewRecords(t).Members("policy-3", 1).Eight(t, nodetest.AbuseSigners["hmac"]),
+		} {
 			status, _, p := post(c, i, m.Text(t))
 			if status != 401 || p.Code != wire.CodeBadSignature || !strings.Contains(p.Detail, "scheme pcs/2 only") {
 				t.Errorf("node %d, pcs/1, %s: %d %+v", i+1, what, status, p)

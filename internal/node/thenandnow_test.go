@@ -16,7 +16,8 @@ import (
 func lines(items []wire.AuditItem) string {
 	var b strings.Builder
 	for _, i := range items {
-		fmt.Fprintf(&b, "%s %d %s by %d, was %d %s by %d", i.ShardID, i.Status, i.Outcome, i.Generation, i.Was.Status, i.Was.Outcome, i.Was.Generation)
+		fmt.Fprintf(&b, "%s %d %s by %d, was %d %s by %d", i.ShardID, i.Status, i.Outcome, i.Generation,
+			i.Was.Status, i.Was.Outcome, i.Was.Generation)
 		if i.Now != nil {
 			fmt.Fprintf(&b, ", now %d %s by %d", i.Now.Status, i.Now.Outcome, i.Now.Generation)
 		}
@@ -32,37 +33,50 @@ func (r recounter) audits(q client.AuditQuery) string {
 	return lines(page.Items)
 }
 
-// theft has two records of a shard that is right and one of a thief, whose time of theft a generation in hindsight takes away.
+// theft has two records of a shard that is right and one of a thief, whose time of theft a generation in
+// hindsight takes away.
 func theft(t *testing.T, tune ...func(*node.Config)) (r recounter, evil *wire.AuditItem, hindsight uint32) {
 	t.Helper()
 	c := nodetest.Start(t, 1, tune...)
 	f := nodetest.NewRecords(t)
 	r = newRecounter(t, c)
 	for i, shard := range []string{"alpha", "alpha", "evil-0"} {
-		if status, code := r.submit(f.Sign(nodetest.Record{Shard: shard, Epoch: int64(i + 1), Root: "r"})); status != 200 {
+		if status, code := r.submit(f.Sign(nodetest.Record{
+			Shard: shard,
+			Epoch: int64(i + 1),
+			Root:  "r",
+		})); status != 200 {
 			t.Fatalf("%d %s", status, code)
 		}
 	}
 	page, err := c.Client.AuditPage(r.ctx, client.AuditQuery{})
 	r.must(err)
 	evil = &page.Items[2]
-	_, err = c.Client.RevokeKey(r.ctx, evil.KeyID, wire.RevokeRequest{Since: evil.LogTime, Act: wire.Act{Ticket: "INC-9"}})
+	_, err = c.Client.RevokeKey(r.ctx, evil.KeyID, wire.RevokeRequest{
+		Since: evil.LogTime,
+		Act:   wire.Act{Ticket: "INC-9"},
+	})
 	r.must(err)
-	g, err := c.Client.StartGeneration(r.ctx, wire.GenerationRequest{Policy: r.publish(plainPolicy), Keys: wire.KeysHindsight})
+	g, err := c.Client.StartGeneration(r.ctx, wire.GenerationRequest{
+		Policy: r.publish(plainPolicy),
+		Keys:   wire.KeysHindsight,
+	})
 	r.must(err)
 	r.await(g.Generation)
 	return r, evil, g.Generation
 }
 
-// TestAnswersThenAndNow: a list says what was answered first and what is said now, and can be had as of any event, moment and
-// generation, also of one that is gone.
+// TestAnswersThenAndNow: a list says what was answered first and what is said now, and can be had as of any
+// event, moment and generation, also of one that is gone.
 func TestAnswersThenAndNow(t *testing.T) {
 	r, evil, hindsight := theft(t)
-	const before = "alpha 200 accepted by 1, was 200 accepted by 1\nalpha 200 accepted by 1, was 200 accepted by 1\nevil-0 200 accepted by 1, was 200 accepted by 1\n"
+	const before = "alpha 200 accepted by 1, was 200 accepted by 1\nalpha 200 accepted by 1, was 200 accepted " +
+		"by 1\nevil-0 200 accepted by 1, was 200 accepted by 1\n"
 	if got := r.audits(client.AuditQuery{}); got != before {
 		t.Errorf("before:\n%s", got)
 	}
-	if got, want := r.audits(client.AuditQuery{Generation: hindsight, Shard: "evil-0"}), "evil-0 403 refused by 2, was 200 accepted by 1, now 200 accepted by 1\n"; got != want {
+	if got, want := r.audits(client.AuditQuery{Generation: hindsight, Shard: "evil-0"}),
+		"evil-0 403 refused by 2, was 200 accepted by 1, now 200 accepted by 1\n"; got != want {
 		t.Errorf("a generation that is built: %s", got)
 	}
 	activated := r.activate(hindsight, r.diff(hindsight).Digest)
@@ -73,13 +87,16 @@ func TestAnswersThenAndNow(t *testing.T) {
 		}
 	}
 	check("the thief's shard", client.AuditQuery{Shard: "evil-0"}, "evil-0 403 refused by 2, was 200 accepted by 1\n")
-	check("the others", client.AuditQuery{Shard: "alpha", Outcome: "accepted", Limit: 1}, "alpha 200 accepted by 2, was 200 accepted by 1\n")
+	check("the others", client.AuditQuery{Shard: "alpha", Outcome: "accepted", Limit: 1},
+		"alpha 200 accepted by 2, was 200 accepted by 1\n")
 	const alpha = "alpha 200 accepted by 1, was 200 accepted by 1, now 200 accepted by 2\n"
 	check("as of then, what was accepted then", client.AuditQuery{AsOf: fmt.Sprint(evil.Seq), Outcome: "accepted"},
 		alpha+alpha+"evil-0 200 accepted by 1, was 200 accepted by 1, now 403 refused by 2\n")
-	check("as of a moment", client.AuditQuery{AsOf: evil.LogTime, Shard: "evil-0"}, "evil-0 200 accepted by 1, was 200 accepted by 1, now 403 refused by 2\n")
+	check("as of a moment", client.AuditQuery{AsOf: evil.LogTime, Shard: "evil-0"},
+		"evil-0 200 accepted by 1, was 200 accepted by 1, now 403 refused by 2\n")
 	check("as of the event before", client.AuditQuery{AsOf: fmt.Sprint(evil.Seq - 1), Shard: "evil-0"}, "")
-	check("as of the activation", client.AuditQuery{AsOf: fmt.Sprint(activated.Seq), Shard: "evil-0"}, "evil-0 403 refused by 2, was 200 accepted by 1, now 403 refused by 2\n")
+	check("as of the activation", client.AuditQuery{AsOf: fmt.Sprint(activated.Seq), Shard: "evil-0"},
+		"evil-0 403 refused by 2, was 200 accepted by 1, now 403 refused by 2\n")
 	shard, err := r.c.Client.Shard(r.ctx, "evil-0", client.Read{})
 	if err != nil || !shard.RefusedOnly || shard.Refused != 1 || shard.FirstSeq != evil.Seq {
 		t.Errorf("%+v %v", shard, err)
@@ -87,27 +104,47 @@ func TestAnswersThenAndNow(t *testing.T) {
 	third := r.start(r.publish(laxPolicy)) // generation 1 is dropped when this one answers
 	r.activate(third, r.diff(third).Digest)
 	check("two recounts later", client.AuditQuery{Shard: "evil-0"}, "evil-0 403 refused by 3, was 200 accepted by 1\n")
-	check("what is not known any more", client.AuditQuery{Shard: "alpha", Limit: 1}, "alpha 200 accepted by 3, was 0 accepted by 1\n")
-	check("a generation that is gone", client.AuditQuery{Generation: 1, Shard: "evil-0"}, "evil-0 200 accepted by 1, was 200 accepted by 1, now 403 refused by 3\n")
-	check("one that is kept", client.AuditQuery{Generation: hindsight, Outcome: "refused"}, "evil-0 403 refused by 2, was 200 accepted by 1, now 403 refused by 3\n")
-	check("between the two", client.AuditQuery{AsOf: fmt.Sprint(activated.Seq), Outcome: "refused"}, "evil-0 403 refused by 2, was 200 accepted by 1, now 403 refused by 3\n")
-	for q, want := range map[*client.AuditQuery]error{{AsOf: "999999"}: client.ErrRejected, {Generation: 9}: client.ErrNotFound, {Generation: 1, AsOf: "3"}: client.ErrRejected,
-		{AsOf: "yesterday"}: client.ErrRejected, {AsOf: "1999-01-01T00:00:00Z"}: client.ErrRejected} {
+	check("what is not known any more", client.AuditQuery{Shard: "alpha", Limit: 1},
+		"alpha 200 accepted by 3, was 0 accepted by 1\n")
+	check("a generation that is gone", client.AuditQuery{Generation: 1, Shard: "evil-0"},
+		"evil-0 200 accepted by 1, was 200 accepted by 1, now 403 refused by 3\n")
+	check("one that is kept", client.AuditQuery{Generation: hindsight, Outcome: "refused"},
+		"evil-0 403 refused by 2, was 200 accepted by 1, now 403 refused by 3\n")
+	check("between the two", client.AuditQuery{AsOf: fmt.Sprint(activated.Seq), Outcome: "refused"},
+		"evil-0 403 refused by 2, was 200 accepted by 1, now 403 refused by 3\n")
+	for q, want := range map[*client.AuditQuery]error{
+		{AsOf: "999999"}:               client.ErrRejected,
+		{Generation: 9}:                client.ErrNotFound,
+		{Generation: 1, AsOf: "3"}:     client.ErrRejected,
+		{AsOf: "yesterday"}:            client.ErrRejected,
+		{AsOf: "1999-01-01T00:00:00Z"}: client.ErrRejected,
+	} {
 		if page, err := r.c.Client.AuditPage(r.ctx, *q); !errors.Is(err, want) {
 			t.Errorf("%+v: %+v %v", q, page, err)
 		}
 	}
 }
 
-// TestAuditByAddressAndPolicy: rows say where a record came from, unless the settings forbid it, and lists can be asked for it.
+// TestAuditByAddressAndPolicy: rows say where a record came from, unless the settings forbid it, and lists can
+// be asked for it.
 func TestAuditByAddressAndPolicy(t *testing.T) {
 	r, evil, _ := theft(t)
 	if evil.Remote != "127.0.0.1" {
 		t.Errorf("%+v", evil)
 	}
-	for q, want := range map[*client.AuditQuery]int{{Remote: "127.0.0.1"}: 3, {Remote: "127.0.0.0/8", Limit: 2}: 2, {Remote: "::ffff:127.0.0.1"}: 3, {Remote: "10.0.0.0/8"}: 0,
-		{PCS: evil.PCSID}: 1, {PCS: strings.ToUpper(evil.PCSID[:8])}: 1, {PCS: evil.PCSID, Outcome: "refused"}: 0, {PCS: strings.Repeat("0", 64)}: 0,
-		{Policy: evil.Policy}: 3, {Policy: evil.Policy[:8]}: 3, {Policy: strings.Repeat("0", 64)}: 0} {
+	for q, want := range map[*client.AuditQuery]int{
+		{Remote: "127.0.0.1"}:                  3,
+		{Remote: "127.0.0.0/8", Limit: 2}:      2,
+		{Remote: "::ffff:127.0.0.1"}:           3,
+		{Remote: "10.0.0.0/8"}:                 0,
+		{PCS: evil.PCSID}:                      1,
+		{PCS: strings.ToUpper(evil.PCSID[:8])}: 1,
+		{PCS: evil.PCSID, Outcome: "refused"}:  0,
+		{PCS: strings.Repeat("0", 64)}:         0,
+		{Policy: evil.Policy}:                  3,
+		{Policy: evil.Policy[:8]}:              3,
+		{Policy: strings.Repeat("0", 64)}:      0,
+	} {
 		n := 0
 		for item, err := range r.c.Client.Audit(r.ctx, *q) {
 			r.must(err)
@@ -119,7 +156,8 @@ func TestAuditByAddressAndPolicy(t *testing.T) {
 			t.Errorf("%+v: %d rows, want %d", q, n, want)
 		}
 	}
-	for _, q := range []client.AuditQuery{{Remote: "localhost"}, {Remote: "10.0.0.0/33"}, {Policy: "abc"}, {Policy: "xyzxyzxyz"}, {PCS: "abc"}, {PCS: "xyzxyzxyz"}} {
+	for _, q := range []client.AuditQuery{{Remote: "localhost"}, {Remote: "10.0.0.0/33"}, {Policy: "abc"},
+		{Policy: "xyzxyzxyz"}, {PCS: "abc"}, {PCS: "xyzxyzxyz"}} {
 		if _, err := r.c.Client.AuditPage(r.ctx, q); !errors.Is(err, client.ErrRejected) {
 			t.Errorf("%+v: %v", q, err)
 		}

@@ -18,8 +18,8 @@
 //	           follow                   both go on with the log; the digest of all flips grows with them
 //	event 950  GenerationActivated 2    after a person has reviewed the flips up to some event, and a majority of the
 //	                                    nodes has reported the same digest for them
-//	           switch                   a node serves 2 as soon as that has folded event 950, and refuses reads until then
-//	           record                   the flips up to event 950 go to history/, for the question "what was said then"
+//	           switch                   a node serves 2 once that has folded event 950, and refuses reads until then
+//	           record                   the flips up to event 950 go to history/, for questions about earlier answers
 //	event 951  HistoryRecorded          a majority has recorded the same
 //	event 980  GenerationDropped 1      its directory goes, once all that needs it is recorded
 //

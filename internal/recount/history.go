@@ -17,7 +17,7 @@ func (m *Manager) neededByHistory() map[uint32]bool {
 	return out
 }
 
-// Change returns what is recorded of the activation at event seq. A damaged history quarantines this node; the
+// Change returns what is recorded of the activation at event seq. A damaged history quarantines this node. The
 // activation counts as recorded then.
 func (m *Manager) Change(seq uint64) (fsm.Change, bool, error) {
 	c, ok, err := m.history.Change(seq)

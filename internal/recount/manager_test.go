@@ -112,21 +112,31 @@ func (l *ledger) open(ctx context.Context, host Host, disk Disk) *Manager {
 	l.must(err)
 	l.must(l.derived.CatchUp(ctx))
 	m, err := Open(ctx, Options{Dir: "n", FS: l.fs, Batch: 1, Log: l.store, Control: l.derived, Host: host, Disk: disk,
-		Peers: Peers{Self: "n1", IDs: []string{"n1", "n2"}, Call: func(context.Context, string, string, []byte) ([]byte, error) {
-			return nil, errors.New("down")
-		}}, Logger: quiet})
+		Peers: Peers{
+			Self: "n1",
+			IDs:  []string{"n1", "n2"},
+			Call: func(context.Context, string, string, []byte) ([]byte, error) {
+				return nil, errors.New("down")
+			},
+		}, Logger: quiet})
 	l.must(err)
 	l.t.Cleanup(func() { l.must(errors.Join(m.Close(), l.derived.Close(), l.store.Close())) })
 	return m
 }
 
-// TestServingAfterRestart: a node whose active generation has to fold its activation once more, because the crash came before
-// it was on the disk, serves when that is done. It waited for ever, and a leader never opened its term.
+// TestServingAfterRestart: a node whose active generation has to fold its activation once more, because the
+// crash came before it was on the disk, serves when that is done. It waited without end, and a leader never opened
+// its term.
 func TestServingAfterRestart(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	l := newLedger(t, 5_000) // one batch of the fold each, so that the wait begins well before its end
-	l.add(event.GenerationActivated, &event.GenerationActivatedV1{Generation: 2, From: 1, Position: 2, Diff: make([]byte, 32)})
+	l.add(event.GenerationActivated, &event.GenerationActivatedV1{
+		Generation: 2,
+		From:       1,
+		Position:   2,
+		Diff:       make([]byte, 32),
+	})
 	m := l.open(ctx, &fakeHost{}, &space{free: 1 << 40})
 	if m.Serving().Number() != 2 || !m.Switching() {
 		t.Fatalf("generation %d serves, switching: %v", m.Serving().Number(), m.Switching())
@@ -142,8 +152,8 @@ func TestServingAfterRestart(t *testing.T) {
 	waitersMoveOn(ctx, t, m, uint64(len(l.entries)))
 }
 
-// TestBuildAndCompare: a generation that was started is built and compared up to the end of the log by the loops alone, and every
-// voter that can be asked says so.
+// TestBuildAndCompare: a generation that was started is built and compared up to the end of the log by the
+// loops alone, and every voter that can be asked says so.
 func TestBuildAndCompare(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	l := newLedger(t, 100)
@@ -165,7 +175,8 @@ func TestBuildAndCompare(t *testing.T) {
 	}
 	l.must(r.Comparison().WaitSeq(ctx, end))
 	nodes := m.Progress(ctx, 2, end)
-	if p := nodes[0]; p.State != StateFollowing || p.Compared != end || p.DiffAt == "" || p.StateAt == "" || !Follows(p) {
+	if p := nodes[0]; p.State != StateFollowing || p.Compared != end || p.DiffAt == "" || p.StateAt == "" ||
+		!Follows(p) {
 		t.Errorf("this node: %+v", p)
 	}
 	if p := nodes[1]; p.Node != "n2" || p.State != StateUnreachable {
@@ -229,8 +240,8 @@ func TestDamagedHistoryIsToldInOrder(t *testing.T) {
 	}
 }
 
-// waitersMoveOn: who waits on a generation that is deleted and folded again is answered by the new one, and what failed before is
-// forgotten. They waited for ever.
+// waitersMoveOn: who waits on a generation that is deleted and folded again is answered by the new one, and
+// what failed before is forgotten. They waited without end.
 func waitersMoveOn(ctx context.Context, t *testing.T, m *Manager, last uint64) {
 	t.Helper()
 	old, failed := m.Serving(), errors.New("x")

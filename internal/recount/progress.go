@@ -67,7 +67,7 @@ func (m *Manager) AnswerProgress(_ context.Context, _ string, body []byte) ([]by
 	return json.Marshal(m.progress(binary.BigEndian.Uint32(body), binary.BigEndian.Uint64(body[4:])))
 }
 
-// progress says how far this node is; position 0 asks for no digests.
+// progress returns the progress of this node. Position 0 asks for no digests.
 func (m *Manager) progress(number uint32, position uint64) wire.NodeProgress {
 	p := wire.NodeProgress{
 		Node:      m.o.Peers.Self,
@@ -121,7 +121,7 @@ func (r *Running) addDigests(p *wire.NodeProgress, c *fsm.Comparison, active boo
 }
 
 // Agree reports whether a majority of the voters says the same and none says otherwise. A node for which of
-// returns "" is absent; the others are reporters.
+// returns "" is absent. The others are reporters.
 func Agree(nodes []wire.NodeProgress, voters int,
 	of func(wire.NodeProgress) string) (agree bool, reporters, absent []string) {
 	said := map[string][]string{}
