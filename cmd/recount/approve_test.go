@@ -13,15 +13,24 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// secondNode answers like a node on which generation 3 is to be activated under op_id fix-7, to which somebody says yes at the
-// second look.
+// secondNode answers like a node on which generation 3 is to be activated under op_id fix-7, to which somebody
+// says yes at the second look.
 func secondNode(t *testing.T) (dir string, sent *[]wire.ApprovalRequest) {
 	n := newNode(t)
 	sent = &[]wire.ApprovalRequest{}
 	digest := "0000000000000fe1" + strings.Repeat("7b", 32)
-	asked := wire.ApprovalAnswer{OpID: "fix-7", Act: "activate", Request: "activate generation 3 under diff " + digest + ", however many flips are new",
-		Operation: &wire.Operation{Act: "activate", Generation: 3, Diff: digest}, State: wire.ApprovalAsked, Actors: []string{"alice"},
-		AskedAt: wire.Time(time.Now().Add(-3 * time.Minute)), ExpiresAt: wire.Time(time.Now().Add(57 * time.Minute)), Seq: 5, Reason: "reviewed"}
+	asked := wire.ApprovalAnswer{
+		OpID:      "fix-7",
+		Act:       "activate",
+		Request:   "activate generation 3 under diff " + digest + ", however many flips are new",
+		Operation: &wire.Operation{Act: "activate", Generation: 3, Diff: digest},
+		State:     wire.ApprovalAsked,
+		Actors:    []string{"alice"},
+		AskedAt:   wire.Time(time.Now().Add(-3 * time.Minute)),
+		ExpiresAt: wire.Time(time.Now().Add(57 * time.Minute)),
+		Seq:       5,
+		Reason:    "reviewed",
+	}
 	old := asked
 	old.OpID, old.State = "older", wire.ApprovalApproved
 	var looks atomic.Int64
@@ -43,7 +52,14 @@ func secondNode(t *testing.T) (dir string, sent *[]wire.ApprovalRequest) {
 			now.State = wire.ApprovalApproved
 			if q.Run {
 				now.State = wire.ApprovalDone
-				now.Result, _ = json.Marshal(wire.ActivateAnswer{Generation: 3, From: 1, Seq: 4070, Position: 4065, Reporters: []string{"node-1"}, Absent: []string{}})
+				now.Result, _ = json.Marshal(wire.ActivateAnswer{
+					Generation: 3,
+					From:       1,
+					Seq:        4070,
+					Position:   4065,
+					Reporters:  []string{"node-1"},
+					Absent:     []string{},
+				})
 			}
 			answer(w, now)
 		case "POST /v1/generations/3/activate":
@@ -56,12 +72,13 @@ func secondNode(t *testing.T) (dir string, sent *[]wire.ApprovalRequest) {
 	return dev(t, n), sent
 }
 
-// TestSecondPerson: the second actor reads what is asked in words, with how to look and how old it is; what is approved is carried
-// out by its name alone, by either of the two.
+// TestSecondPerson: the second actor reads what is asked in words, with how to look and how old it is. An
+// approved request is carried out by its name alone, by either of the two.
 func TestSecondPerson(t *testing.T) {
 	dir, _ := secondNode(t)
 	list := run(t, "", "approve", "list", "-o", "wide", "--dev", dir)
-	for _, want := range []string{"activate generation 3 as reviewed up to event 4065", "recount generation diff 3 --position 4065", "3m ago", "alice"} {
+	for _, want := range []string{"activate generation 3 as reviewed up to event 4065",
+		"recount generation diff 3 --position 4065", "3m ago", "alice"} {
 		if !strings.Contains(list.out, want) {
 			t.Errorf("no %q in\n%s", want, list.out)
 		}
@@ -76,14 +93,19 @@ func TestSecondPerson(t *testing.T) {
 		"approve fix-7":       "recount approve fix-7 --run",
 		"approve fix-7 --run": "4070",
 		"generation activate 3 --diff " + strings.Repeat("0", 80) + " --op-id fix-7 --wait-approval": "4070",
-		"generation activate 3 --diff " + strings.Repeat("0", 80) + " --op-id fix-7":                 "recount approve fix-7 --run",
+		"generation activate 3 --diff " + strings.Repeat("0", 80) +
+			" --op-id fix-7": "recount approve fix-7 --run",
 	} {
 		dir, sent := secondNode(t)
 		r := run(t, "", append(strings.Fields(args), "--dev", dir)...)
-		if wantCode := map[bool]int{true: exitOK, false: exitRejected}[!strings.HasSuffix(args, "--op-id fix-7")]; r.code != wantCode || !strings.Contains(r.out+r.err, want) {
+		if wantCode := map[bool]int{
+			true:  exitOK,
+			false: exitRejected,
+		}[!strings.HasSuffix(args, "--op-id fix-7")]; r.code != wantCode || !strings.Contains(r.out+r.err, want) {
 			t.Errorf("%s: %d, no %q in\n%s%s", args, r.code, want, r.out, r.err)
 		}
-		if strings.HasSuffix(args, "--wait-approval") && (len(*sent) != 1 || !(*sent)[0].Run || (*sent)[0].Approve != "fix-7") {
+		if strings.HasSuffix(args, "--wait-approval") &&
+			(len(*sent) != 1 || !(*sent)[0].Run || (*sent)[0].Approve != "fix-7") {
 			t.Errorf("%s: sent %+v", args, *sent)
 		}
 	}
@@ -92,13 +114,16 @@ func TestSecondPerson(t *testing.T) {
 // TestApproveShow: one request in full, and its generation, position and digest for a shell.
 func TestApproveShow(t *testing.T) {
 	dir, _ := secondNode(t)
-	if r := run(t, "", "approve", "show", "fix-7", "--dev", dir); r.code != exitOK || !strings.Contains(r.out, "recount generation diff 3 --position 4065\n") {
+	if r := run(t, "", "approve", "show", "fix-7", "--dev", dir); r.code != exitOK ||
+		!strings.Contains(r.out, "recount generation diff 3 --position 4065\n") {
 		t.Errorf("%+v", r)
 	}
-	if r := run(t, "", "approve", "show", "fix-7", "-o", "env", "--dev", dir); r.code != exitOK || r.out != "export OP_ID=fix-7 GEN=3 POSITION=4065 DIGEST=0000000000000fe1"+strings.Repeat("7b", 32)+"\n" {
+	if r := run(t, "", "approve", "show", "fix-7", "-o", "env", "--dev", dir); r.code != exitOK ||
+		r.out != "export OP_ID=fix-7 GEN=3 POSITION=4065 DIGEST=0000000000000fe1"+strings.Repeat("7b", 32)+"\n" {
 		t.Errorf("%+v", r)
 	}
-	if r := run(t, "", "approve", "show", "nosuch-7", "-o", "env", "--dev", dir); r.code != exitNotFound || r.out != "unset OP_ID GEN POSITION DIGEST; false\n" {
+	if r := run(t, "", "approve", "show", "nosuch-7", "-o", "env", "--dev", dir); r.code != exitNotFound ||
+		r.out != "unset OP_ID GEN POSITION DIGEST; false\n" {
 		t.Errorf("%+v", r)
 	}
 }
@@ -112,8 +137,16 @@ func TestSecondPersonIsWarned(t *testing.T) {
 		t.Fatal(err)
 	}
 	requests := []wire.ApprovalAnswer{
-		{OpID: "apply-it", Act: wire.OperationApply, Operation: &wire.Operation{Act: wire.OperationApply, Policy: policy.ID}},
-		{OpID: "activate-it", Act: wire.OperationActivate, Operation: &wire.Operation{Act: wire.OperationActivate, Generation: 3, Diff: strings.Repeat("0", 80)}},
+		{
+			OpID:      "apply-it",
+			Act:       wire.OperationApply,
+			Operation: &wire.Operation{Act: wire.OperationApply, Policy: policy.ID},
+		},
+		{
+			OpID:      "activate-it",
+			Act:       wire.OperationActivate,
+			Operation: &wire.Operation{Act: wire.OperationActivate, Generation: 3, Diff: strings.Repeat("0", 80)},
+		},
 		{OpID: "thaw-it", Act: wire.OperationThaw, Operation: &wire.Operation{Act: wire.OperationThaw}},
 	}
 	n := newNode(t)
@@ -133,9 +166,15 @@ func TestSecondPersonIsWarned(t *testing.T) {
 		return true
 	}
 	dir := dev(t, n)
-	for line, warned := range map[string]bool{"approve show apply-it": true, "approve show activate-it": true, "approve show thaw-it": false, "policy show " + policy.ID[:8]: true} {
+	for line, warned := range map[string]bool{
+		"approve show apply-it":        true,
+		"approve show activate-it":     true,
+		"approve show thaw-it":         false,
+		"policy show " + policy.ID[:8]: true,
+	} {
 		r := run(t, "", append(strings.Fields(line), "--dev", dir)...)
-		if r.code != exitOK || strings.Contains(r.err, "Warning: unsigned records pass") != warned || strings.Contains(r.out, "Warning") {
+		if r.code != exitOK || strings.Contains(r.err, "Warning: unsigned records pass") != warned ||
+			strings.Contains(r.out, "Warning") {
 			t.Errorf("%s: %+v", line, r)
 		}
 	}
@@ -146,8 +185,17 @@ func TestSecondPersonIsWarned(t *testing.T) {
 func TestApproveOnly(t *testing.T) {
 	digest := "0000000000000fe1" + strings.Repeat("7b", 32)
 	requests := []wire.ApprovalAnswer{
-		{OpID: "activate-INC-7", Act: wire.OperationApply, Request: "apply", Operation: &wire.Operation{Act: wire.OperationApply, Policy: strings.Repeat("ab", 32)}},
-		{OpID: "activate-INC-8", Act: wire.OperationActivate, Operation: &wire.Operation{Act: wire.OperationActivate, Generation: 3, Diff: digest}},
+		{
+			OpID:      "activate-INC-7",
+			Act:       wire.OperationApply,
+			Request:   "apply",
+			Operation: &wire.Operation{Act: wire.OperationApply, Policy: strings.Repeat("ab", 32)},
+		},
+		{
+			OpID:      "activate-INC-8",
+			Act:       wire.OperationActivate,
+			Operation: &wire.Operation{Act: wire.OperationActivate, Generation: 3, Diff: digest},
+		},
 	}
 	n, posted := newNode(t), 0
 	n.override = func(w http.ResponseWriter, r *http.Request) bool {
@@ -178,7 +226,8 @@ func TestApproveOnly(t *testing.T) {
 		{"nosuch", "--only", "thaw", "activate-INC-8", exitOK, 1}, // the node decides
 	} {
 		posted = 0
-		if r := run(t, "", "approve", c.opID, c.flag, c.value, "--dev", dir); r.code != c.code || posted != c.posted || !strings.Contains(r.out+r.err, c.want) {
+		if r := run(t, "", "approve", c.opID, c.flag, c.value, "--dev", dir); r.code != c.code ||
+			posted != c.posted || !strings.Contains(r.out+r.err, c.want) {
 			t.Errorf("%+v: %d, %d yes:\n%s%s", c, r.code, posted, r.out, r.err)
 		}
 	}
@@ -189,7 +238,12 @@ func TestApproveQuotes(t *testing.T) {
 	const hostile = "fix;recount approve evil $(id)"
 	n := newNode(t)
 	n.override = func(w http.ResponseWriter, r *http.Request) bool {
-		x := wire.ApprovalAnswer{OpID: hostile, Act: wire.OperationThaw, Operation: &wire.Operation{Act: wire.OperationThaw}, State: wire.ApprovalApproved}
+		x := wire.ApprovalAnswer{
+			OpID:      hostile,
+			Act:       wire.OperationThaw,
+			Operation: &wire.Operation{Act: wire.OperationThaw},
+			State:     wire.ApprovalApproved,
+		}
 		switch r.Method + " " + r.URL.Path {
 		case "GET /v1/approvals":
 			answer(w, wire.ApprovalsPage{Items: []wire.ApprovalAnswer{x}})
@@ -205,7 +259,8 @@ func TestApproveQuotes(t *testing.T) {
 	dir := dev(t, n)
 	for _, args := range [][]string{{"approve", hostile}, {"thaw", "--reason", "x", "--op-id", hostile}} {
 		r := run(t, "", append(args, "--dev", dir)...)
-		if !strings.Contains(r.err, "recount approve '"+hostile+"' --run") || strings.Contains(r.err, "recount approve "+hostile) {
+		if !strings.Contains(r.err, "recount approve '"+hostile+"' --run") ||
+			strings.Contains(r.err, "recount approve "+hostile) {
 			t.Errorf("%v: %s", args, r.err)
 		}
 	}
@@ -225,7 +280,8 @@ func TestApproveOwn(t *testing.T) {
 		}
 		return true
 	}
-	if r := run(t, "", "approve", "fix-7", "--run", "--dev", dev(t, n)); r.code != exitRejected || !strings.Contains(r.err, "recount approve fix-7 --run") {
+	if r := run(t, "", "approve", "fix-7", "--run", "--dev", dev(t, n)); r.code != exitRejected ||
+		!strings.Contains(r.err, "recount approve fix-7 --run") {
 		t.Errorf("%+v", r)
 	}
 }

@@ -26,13 +26,24 @@ func bypassed(t *testing.T) (dir string, done *[]string) {
 		}
 		switch r.Method + " " + r.URL.Path {
 		case "GET /v1/freezes":
-			answer(w, wire.FreezesPage{Items: []wire.FreezeAnswer{{Scope: wire.FreezeShard, Subject: "lab-1", Seq: 3}, {Scope: wire.FreezeAll, Seq: 4, ThawedSeq: 5}}})
+			answer(w, wire.FreezesPage{
+				Items: []wire.FreezeAnswer{{Scope: wire.FreezeShard, Subject: "lab-1", Seq: 3},
+					{Scope: wire.FreezeAll, Seq: 4, ThawedSeq: 5}},
+			})
 		case "GET /v1/audit":
 			answer(w, wire.AuditPage{Items: []wire.AuditItem{}, Generation: 1})
 		case "POST /v1/freezes":
 			answer(w, wire.FreezeAnswer{Scope: wire.FreezeAll, Seq: 51, Reason: "let through"})
 		case "GET /v1/acts":
-			answer(w, wire.ActsPage{Items: []wire.ActItem{{Seq: 12, LogTime: "2026-01-02T03:04:05Z", Actor: "mallory", Kind: "policy_applied", About: map[string]any{"policy": strings.Repeat("ab", 32)}}}})
+			answer(w, wire.ActsPage{
+				Items: []wire.ActItem{{
+					Seq:     12,
+					LogTime: "2026-01-02T03:04:05Z",
+					Actor:   "mallory",
+					Kind:    "policy_applied",
+					About:   map[string]any{"policy": strings.Repeat("ab", 32)},
+				}},
+			})
 		default:
 			return inner(w, r)
 		}
@@ -77,7 +88,8 @@ func TestIncidentBypassWantsDangersMeant(t *testing.T) {
 	lax := write(t, filepath.Join(t.TempDir(), "lax.yaml"), "signature: {required: false}\n")
 	dir, done := bypassed(t)
 	r := onTerminal(t, "freeze\nno\n", "incident", "bypass", "--reason", "x", "--fix", lax, "--dev", dir)
-	if r.code != exitFailed || !strings.Contains(r.err, "unsigned records pass") || strings.Join(*done, " ") != "/v1/freezes" {
+	if r.code != exitFailed || !strings.Contains(r.err, "unsigned records pass") ||
+		strings.Join(*done, " ") != "/v1/freezes" {
 		t.Errorf("%+v %v", r, *done)
 	}
 }
@@ -88,14 +100,16 @@ func TestIncidentBypassFreezes(t *testing.T) {
 	for typed, code := range map[string]int{"": exitFailed, "yes\n": exitFailed, "freeze\n": exitOK} {
 		dir, done := bypassed(t)
 		r := onTerminal(t, typed, "incident", "bypass", "--reason", "it's open", "--since", "2026-01-01", "--dev", dir)
-		if r.code != code || (len(*done) == 1) != (code == exitOK) || !strings.Contains(r.err, "Agents get 503 from then on, until somebody thaws. Type freeze to go on: ") {
+		if r.code != code || (len(*done) == 1) != (code == exitOK) ||
+			!strings.Contains(r.err, "Agents get 503 from then on, until somebody thaws. Type freeze to go on: ") {
 			t.Errorf("typed %q: %+v %v", typed, r, *done)
 		}
 		if code != exitOK {
 			continue
 		}
-		for _, want := range []string{"8 of 8 let through", "Frozen after event 51", "mallory", "put policy abababababab in force",
-			"recount policy new --dev " + dir + " > fix.yaml\n", `recount incident bypass --reason 'it'\''s open' --fix fix.yaml --dev ` + dir + "\n"} {
+		for _, want := range []string{"8 of 8 let through", "Frozen after event 51", "mallory",
+			"put policy abababababab in force", "recount policy new --dev " + dir + " > fix.yaml\n",
+			`recount incident bypass --reason 'it'\''s open' --fix fix.yaml --dev ` + dir + "\n"} {
 			if !strings.Contains(r.out+r.err, want) {
 				t.Errorf("no %q in\n%s%s", want, r.out, r.err)
 			}

@@ -14,19 +14,29 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// TestCanaryVerdicts: only a verifier's own refusal counts as one; what something in between says does not.
+// TestCanaryVerdicts: only a verifier's own refusal counts as one. The refusal of something in between does
+// not.
 func TestCanaryVerdicts(t *testing.T) {
 	for what, c := range map[string]struct {
 		say  func(w http.ResponseWriter)
 		exit int
 		talk string
 	}{
-		"refused":             {func(w http.ResponseWriter) { answer(w, wire.NewProblem(wire.CodeBadSignature, "")) }, exitOK, "refused"},
-		"without a token":     {func(w http.ResponseWriter) { answer(w, wire.NewProblem(wire.CodeUnauthorized, "")) }, exitUnavailable, "--submit"},
-		"an older release":    {func(w http.ResponseWriter) { answer(w, wire.NewProblem(wire.CodeNotFound, "")) }, exitUnavailable, "--submit"},
-		"a proxy's 403":       {func(w http.ResponseWriter) { http.Error(w, "forbidden", http.StatusForbidden) }, exitUnavailable, "no answer"},
-		"a refusal of a role": {func(w http.ResponseWriter) { answer(w, wire.NewProblem(wire.CodeForbidden, "")) }, exitUnavailable, "no answer"},
-		"frozen":              {func(w http.ResponseWriter) { answer(w, wire.NewProblem(wire.CodeFrozen, "").WithRetry(time.Minute)) }, exitVerify, "only by a freeze"},
+		"refused": {func(w http.ResponseWriter) {
+			answer(w, wire.NewProblem(wire.CodeBadSignature, ""))
+		}, exitOK, "refused"},
+		"without a token": {func(w http.ResponseWriter) {
+			answer(w, wire.NewProblem(wire.CodeUnauthorized, ""))
+		}, exitUnavailable, "--submit"},
+		"an older release": {func(w http.ResponseWriter) { answer(w, wire.NewProblem(wire.CodeNotFound, "")) },
+			exitUnavailable, "--submit"},
+		"a proxy's 403": {func(w http.ResponseWriter) { http.Error(w, "forbidden", http.StatusForbidden) },
+			exitUnavailable, "no answer"},
+		"a refusal of a role": {func(w http.ResponseWriter) { answer(w, wire.NewProblem(wire.CodeForbidden, "")) },
+			exitUnavailable, "no answer"},
+		"frozen": {func(w http.ResponseWriter) {
+			answer(w, wire.NewProblem(wire.CodeFrozen, "").WithRetry(time.Minute))
+		}, exitVerify, "only by a freeze"},
 	} {
 		n := newNode(t)
 		n.override = func(w http.ResponseWriter, _ *http.Request) bool {
@@ -40,7 +50,8 @@ func TestCanaryVerdicts(t *testing.T) {
 	}
 }
 
-// TestCanariesAtOnce: a node gets all canaries at once, so that one that does not answer holds a round up once and not eight times.
+// TestCanariesAtOnce: a node gets all canaries at once, so that one that does not answer holds a round up once
+// and not eight times.
 func TestCanariesAtOnce(t *testing.T) {
 	birds, err := canaries()
 	if err != nil {
@@ -65,12 +76,15 @@ func TestCanariesAtOnce(t *testing.T) {
 	}
 }
 
-// TestCanaryOnNodes: the canary of every node is judged there and leaves no event; with --submit it needs no token, and does.
+// TestCanaryOnNodes: the canary of every node is judged there and leaves no event. With --submit it needs no
+// token, and leaves one.
 func TestCanaryOnNodes(t *testing.T) {
 	c := nodetest.Start(t, 3)
 	flags := clusterFlags(t, c, wire.RoleMetrics)
 	rows := func() (n int) {
-		for _, err := range c.Client.Audit(t.Context(), client.AuditQuery{Read: client.Read{Consistency: wire.ConsistencyLinearizable}}) {
+		for _, err := range c.Client.Audit(t.Context(), client.AuditQuery{
+			Read: client.Read{Consistency: wire.ConsistencyLinearizable},
+		}) {
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -95,7 +109,8 @@ func TestCanaryOnNodes(t *testing.T) {
 		t.Errorf("%d events of canaries that were only shown", n)
 	}
 	for i := range c.Size() {
-		if _, page := c.Once(i, http.MethodGet, "/metrics", nil); strings.Contains(string(page), "flk_signature_errors_total 0\n") {
+		if _, page := c.Once(i, http.MethodGet, "/metrics", nil); strings.Contains(string(page),
+			"flk_signature_errors_total 0\n") {
 			t.Errorf("node %d counts no signature errors of its canaries", i)
 		}
 	}
@@ -104,12 +119,14 @@ func TestCanaryOnNodes(t *testing.T) {
 	if n := rows(); n == 0 || !report.Lines[0].Logged {
 		t.Errorf("%d events of canaries that were submitted", n)
 	}
-	if r := run(t, "", append([]string{"canary"}, flags...)...); r.code != exitUnavailable || !strings.Contains(r.err, "turned away") {
+	if r := run(t, "", append([]string{"canary"}, flags...)...); r.code != exitUnavailable ||
+		!strings.Contains(r.err, "turned away") {
 		t.Errorf("without a token: exit %d: %s", r.code, r.err)
 	}
 }
 
-// clusterFlags name a cluster of real nodes and one of its tokens; the token is the last two.
+// clusterFlags returns the flags that name a cluster of real nodes and one of its tokens. The last two are
+// those of the token.
 func clusterFlags(t *testing.T, c *nodetest.Cluster, role wire.Role) (flags []string) {
 	t.Helper()
 	dir := t.TempDir()

@@ -9,13 +9,17 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// TestCompletion: closed values and ids, which the cluster is asked for; a cluster that does not answer costs little time.
+// TestCompletion: closed values and ids, which the cluster is asked for. A cluster that cannot be reached costs
+// little time.
 func TestCompletion(t *testing.T) {
 	n := newNode(t)
 	n.override = func(w http.ResponseWriter, r *http.Request) bool {
 		switch r.URL.Path {
 		case "/v1/keys":
-			answer(w, wire.KeysPage{Items: []wire.KeyAnswer{{KeyID: "hmac-0123456789abcdef", Status: "active", Owner: "lab\n7"}, {KeyID: "ed-0123456789abcdef"}}})
+			answer(w, wire.KeysPage{
+				Items: []wire.KeyAnswer{{KeyID: "hmac-0123456789abcdef", Status: "active", Owner: "lab\n7"},
+					{KeyID: "ed-0123456789abcdef"}},
+			})
 		case "/v1/generations":
 			answer(w, wire.GenerationsPage{Items: []wire.GenerationAnswer{{Generation: 2, State: "built"}}})
 		case "/v1/policies":

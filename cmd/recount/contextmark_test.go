@@ -22,7 +22,10 @@ func TestMarkedContext(t *testing.T) {
 			acts++
 			answer(w, wire.TokenAnswer{ID: "abcdefghij234567", State: "revoked"})
 		case r.URL.Path == "/v1/tokens":
-			answer(w, wire.TokensPage{Node: "node-1", Items: []wire.TokenAnswer{{ID: "abcdefghij234567", Name: "alice", Role: "auditor", State: "active"}}})
+			answer(w, wire.TokensPage{
+				Node:  "node-1",
+				Items: []wire.TokenAnswer{{ID: "abcdefghij234567", Name: "alice", Role: "auditor", State: "active"}},
+			})
 		default:
 			return false
 		}
@@ -56,7 +59,8 @@ func TestMarkedContext(t *testing.T) {
 		}
 	}
 	must("context mark try --mark-colour red")
-	if r := must("digest --context try --color always -o json"); !json.Valid([]byte(r.out)) || !strings.HasPrefix(r.err, "--context \x1b[31mtry\x1b[0m\n") {
+	if r := must("digest --context try --color always -o json"); !json.Valid([]byte(r.out)) ||
+		!strings.HasPrefix(r.err, "--context \x1b[31mtry\x1b[0m\n") {
 		t.Errorf("%+v", r)
 	}
 	must("context mark try")
@@ -64,23 +68,34 @@ func TestMarkedContext(t *testing.T) {
 		t.Error(r.out)
 	}
 	var out, errs bytes.Buffer
-	a := &app{in: strings.NewReader("abcdefghij234567\n"), out: &out, err: &errs, env: func(name string) string { return env[name] }, terminal: func() bool { return true }}
+	a := &app{
+		in:       strings.NewReader("abcdefghij234567\n"),
+		out:      &out,
+		err:      &errs,
+		env:      func(name string) string { return env[name] },
+		terminal: func() bool { return true },
+	}
 	before := acts
-	if code := a.run(t.Context(), strings.Fields("token revoke abcdefgh")); code != exitOK || acts != before+1 || !strings.Contains(errs.String(), "[prod, production] This cannot be undone.") {
+	if code := a.run(t.Context(), strings.Fields("token revoke abcdefgh")); code != exitOK || acts != before+1 ||
+		!strings.Contains(errs.String(), "[prod, production] This cannot be undone.") {
 		t.Errorf("%d %d %s", code, acts, errs.String())
 	}
-	for _, bad := range []string{"context mark nowhere", "context mark prod --mark-colour mauve", "context add x --dev " + c.dir + " --mark-colour mauve"} {
+	for _, bad := range []string{"context mark nowhere", "context mark prod --mark-colour mauve",
+		"context add x --dev " + c.dir + " --mark-colour mauve"} {
 		if r := runEnv(t, env, "", strings.Fields(bad)...); r.code != exitUsage {
 			t.Errorf("%s: %+v", bad, r)
 		}
 	}
-	write(t, filepath.Join(env["XDG_CONFIG_HOME"], "recount", "config.yaml"), "contexts:\n  a: {dev: /x, colour: mauve}\n")
-	if r := runEnv(t, env, "", "context", "list"); r.code != exitUsage || !strings.Contains(r.err, `colour "mauve": must be one of green, red, yellow`) {
+	write(t, filepath.Join(env["XDG_CONFIG_HOME"], "recount", "config.yaml"),
+		"contexts:\n  a: {dev: /x, colour: mauve}\n")
+	if r := runEnv(t, env, "", "context", "list"); r.code != exitUsage ||
+		!strings.Contains(r.err, `colour "mauve": must be one of green, red, yellow`) {
 		t.Errorf("%+v", r)
 	}
 }
 
-// TestLinesNameTheContext: a line to paste names the context that was asked, also the current one, which may be another by then.
+// TestLinesNameTheContext: a line to paste names the context that was asked, also the current one, which may be
+// another by then.
 func TestLinesNameTheContext(t *testing.T) {
 	dir := dev(t, newNode(t))
 	config := t.TempDir() + "/contexts.yaml"
@@ -95,7 +110,8 @@ func TestLinesNameTheContext(t *testing.T) {
 			t.Fatal(err)
 		}
 		a.place = p
-		if line := a.commandLine("recount thaw", "--reason", "x y"); line != "recount thaw --reason 'x y' --context prod" {
+		if line := a.commandLine("recount thaw", "--reason",
+			"x y"); line != "recount thaw --reason 'x y' --context prod" {
 			t.Errorf("%s", line)
 		}
 	}

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestDigestOfASwitch: right after an activation a node may be an event behind. What it says of the outcomes is of the generation of
-// before, which is no difference between nodes.
+// TestDigestOfASwitch: right after an activation a node may be an event behind. What it says of the outcomes is
+// of the generation of before, which is no difference between nodes.
 func TestDigestOfASwitch(t *testing.T) {
 	switched, behind := newNode(t), newNode(t)
 	switched.digest.Generation, switched.digest.State = 2, strings.Repeat("2d", 32)

@@ -11,8 +11,9 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// TestEmptyFlags gives every text flag of every command an empty value, as an unset variable of a shell does: wrong usage, with
-// the flag's name, and no node is asked. Read as "not given" it would widen a freeze of one shard to everything.
+// TestEmptyFlags gives every text flag of every command an empty value, as an unset variable of a shell does:
+// wrong usage, with the flag's name, and no node is asked. Read as "not given" it would widen a freeze of one
+// shard to everything.
 func TestEmptyFlags(t *testing.T) {
 	n := newNode(t)
 	n.override = func(_ http.ResponseWriter, r *http.Request) bool {
@@ -44,8 +45,8 @@ func TestEmptyFlags(t *testing.T) {
 	if tried < 600 {
 		t.Errorf("only %d flags", tried)
 	}
-	for _, args := range [][]string{{"get", ""}, {"event", " "}, {"keys", "revoke", ""}, {"token", "revoke", ""}, {"policy", "apply", ""}, {"known-shards", "add", "a", ""},
-		{"submit", ""}, {"generation", "drop", ""}} {
+	for _, args := range [][]string{{"get", ""}, {"event", " "}, {"keys", "revoke", ""}, {"token", "revoke", ""},
+		{"policy", "apply", ""}, {"known-shards", "add", "a", ""}, {"submit", ""}, {"generation", "drop", ""}} {
 		if r := run(t, "", append(args, "--dev", dir)...); r.code != exitUsage || !strings.Contains(r.err, "is empty") {
 			t.Errorf("%v: %+v", args, r)
 		}
@@ -80,9 +81,12 @@ func TestMomentsAtTheEdge(t *testing.T) {
 	}
 	dir := dev(t, n)
 	key := write(t, filepath.Join(t.TempDir(), "key"), testHMAC)
-	for _, at := range []string{"0001-01-01T00:00:00Z", "1970-01-01T00:00:00Z", "1969-01-01T00:00:00Z", "2026-11-29T02:00:00,5Z", "2026-11-29T2:00:00Z", "90000d"} {
-		for _, args := range [][]string{{"audit", "--since", at}, {"audit", "--until", at}, {"acts", "--since", at}, {"keys", "revoke", "k", "--since", at},
-			{"incident", "key", "k", "--since", at}, {"keys", "add", "--hmac-key-file", key, "--not-after", at}, {"keys", "add", "--hmac-key-file", key, "--not-before", at}} {
+	for _, at := range []string{"0001-01-01T00:00:00Z", "1970-01-01T00:00:00Z", "1969-01-01T00:00:00Z",
+		"2026-11-29T02:00:00,5Z", "2026-11-29T2:00:00Z", "90000d"} {
+		for _, args := range [][]string{{"audit", "--since", at}, {"audit", "--until", at},
+			{"acts", "--since", at}, {"keys", "revoke", "k", "--since", at},
+			{"incident", "key", "k", "--since", at}, {"keys", "add", "--hmac-key-file", key, "--not-after", at},
+			{"keys", "add", "--hmac-key-file", key, "--not-before", at}} {
 			if r := run(t, "", append(args, "--dev", dir)...); r.code != exitUsage || !strings.Contains(r.err, at) {
 				t.Errorf("%v: %+v", args, r)
 			}

@@ -37,7 +37,8 @@ func harmed(t *testing.T) string {
 // TestExportVerify: a person sees which check failed and why, a script the exit code and one document.
 func TestExportVerify(t *testing.T) {
 	r := run(t, "", "export", "verify", kept)
-	for _, want := range []string{"log digest           ok", "ed25519 signatures   ok", "hmac signatures      not checked"} {
+	for _, want := range []string{"log digest           ok", "ed25519 signatures   ok",
+		"hmac signatures      not checked"} {
 		if !strings.Contains(r.out, want) {
 			t.Errorf("no %q in\n%s", want, r.out)
 		}
@@ -47,13 +48,14 @@ func TestExportVerify(t *testing.T) {
 	}
 	var report export.Report
 	r = run(t, "", "export", "verify", kept, "-o", "json")
-	if err := json.Unmarshal([]byte(r.out), &report); err != nil || !report.OK || len(report.Checks) != 18 || r.err != "" {
+	if err := json.Unmarshal([]byte(r.out), &report); err != nil || !report.OK || len(report.Checks) != 18 ||
+		r.err != "" {
 		t.Errorf("%+v %v", r, err)
 	}
 	dir := harmed(t)
 	r = run(t, "", "export", "verify", dir)
-	if r.code != exitVerify || !strings.Contains(r.out, "\nfiles:\n  events.ndjson was changed: SHA-256 ") || !strings.Contains(r.out, "an earlier check failed") ||
-		!strings.Contains(r.err, "1 of 18 checks failed") {
+	if r.code != exitVerify || !strings.Contains(r.out, "\nfiles:\n  events.ndjson was changed: SHA-256 ") ||
+		!strings.Contains(r.out, "an earlier check failed") || !strings.Contains(r.err, "1 of 18 checks failed") {
 		t.Errorf("%+v", r)
 	}
 	r = run(t, "", "export", "verify", dir, "-o", "json")
@@ -74,7 +76,8 @@ func TestExportVerify(t *testing.T) {
 		"verify " + kept + " --sum " + strings.Repeat("0", 64): {exitVerify, "this is another export"},
 		"verify " + t.TempDir():                                {exitVerify, "manifest.json is missing"},
 	} {
-		if r := run(t, "", append([]string{"export"}, strings.Fields(args)...)...); r.code != want.code || !strings.Contains(r.out+r.err, want.says) {
+		if r := run(t, "", append([]string{"export"}, strings.Fields(args)...)...); r.code != want.code ||
+			!strings.Contains(r.out+r.err, want.says) {
 			t.Errorf("%s: %+v", args, r)
 		}
 	}
@@ -111,7 +114,8 @@ func TestExportDirRefuses(t *testing.T) {
 		"dir x --to-seq 42":                      {exitRejected, "recount token create"},
 		"dir none/x --to-seq 42":                 {exitUsage, "no such file"},
 	} {
-		if r := run(t, "", append(append([]string{"export"}, strings.Fields(args)...), "--dev", dir)...); r.code != want.code || !strings.Contains(r.err, want.says) {
+		if r := run(t, "", append(append([]string{"export"}, strings.Fields(args)...), "--dev",
+			dir)...); r.code != want.code || !strings.Contains(r.err, want.says) {
 			t.Errorf("%s: %+v", args, r)
 		}
 	}
@@ -126,7 +130,11 @@ func TestExportDirRefuses(t *testing.T) {
 // TestPace: rate and time to go, and none before there is one.
 func TestPace(t *testing.T) {
 	for want, p := range map[string]pace{
-		"-/s, - to go": {0, 100, time.Second}, "50/s, 1s to go": {50, 100, time.Second}, "100/s, 0s to go": {100, 100, time.Second}, "7/s": {7, 0, time.Second}, "1000/s, 17m0s to go": {10_000, 1_030_000, 10 * time.Second},
+		"-/s, - to go":        {0, 100, time.Second},
+		"50/s, 1s to go":      {50, 100, time.Second},
+		"100/s, 0s to go":     {100, 100, time.Second},
+		"7/s":                 {7, 0, time.Second},
+		"1000/s, 17m0s to go": {10_000, 1_030_000, 10 * time.Second},
 	} {
 		if got := p.String(); got != want {
 			t.Errorf("%+v: %q, want %q", p, got, want)
@@ -134,15 +142,18 @@ func TestPace(t *testing.T) {
 	}
 }
 
-// TestExportOfAShard: an export that holds no submission of the shard that was named says so, and one that holds some does not.
+// TestExportOfAShard: an export that holds no submission of the shard that was named says so, and one that
+// holds some does not.
 func TestExportOfAShard(t *testing.T) {
 	c := nodetest.Start(t, 1)
-	if _, err := c.Client.Submit(t.Context(), nodetest.NewRecords(t).Sign(nodetest.Record{Shard: "lab-7", Epoch: 1, Root: "r"})); err != nil {
+	if _, err := c.Client.Submit(t.Context(),
+		nodetest.NewRecords(t).Sign(nodetest.Record{Shard: "lab-7", Epoch: 1, Root: "r"})); err != nil {
 		t.Fatal(err)
 	}
 	flags := clusterFlags(t, c, wire.RoleAuditor)
 	for shard, told := range map[string]bool{"lab-7": false, "lab-77": true} {
-		r := run(t, "", append([]string{"export", "dir", filepath.Join(t.TempDir(), "out"), "--shard", shard}, flags...)...)
+		r := run(t, "", append([]string{"export", "dir", filepath.Join(t.TempDir(), "out"), "--shard", shard},
+			flags...)...)
 		if r.code != exitOK || strings.Contains(r.err, "no submission in this range names shard") != told {
 			t.Errorf("%s: %+v", shard, r)
 		}

@@ -15,7 +15,8 @@ import (
 )
 
 // goWords are words of the Go library that say nothing to who reads an error.
-var goWords = []string{"strconv", "jsontext", " json: ", "illegal base64", "invalid syntax", "unexpected end of JSON", "tls: "}
+var goWords = []string{"strconv", "jsontext", " json: ", "illegal base64", "invalid syntax",
+	"unexpected end of JSON", "tls: "}
 
 // plainly tells whether an error is in words that are not those of the Go library.
 func plainly(text string) bool {
@@ -27,8 +28,9 @@ func plainly(text string) bool {
 	return true
 }
 
-// TestFilesOfNoUse gives every command that reads a file one that is not there, a directory, an empty file and other bytes. It is
-// wrong usage, or rejected when a policy is no policy. The file is named, nothing is printed, no node is asked.
+// TestFilesOfNoUse gives every command that reads a file one that is not there, a directory, an empty file and
+// other bytes. It is wrong usage, or rejected when a policy is no policy. The file is named, nothing is
+// printed, no node is asked.
 func TestFilesOfNoUse(t *testing.T) {
 	n := newNode(t)
 	n.override = func(_ http.ResponseWriter, r *http.Request) bool {
@@ -57,15 +59,21 @@ func TestFilesOfNoUse(t *testing.T) {
 		where  []string
 		policy bool // an empty file and other bytes are rejected
 	}{
-		{"submit FILE", dev, false}, {"sign --key-file my.key FILE", nil, false}, {"sign --key-file FILE record.json", nil, false},
-		{"sign --verify --ed25519-pub FILE record.json", nil, false}, {"sign --verify --key-file FILE record.json", nil, false},
-		{"policy test good.yaml --records FILE", nil, false}, {"policy test good.yaml --records record.json --hmac-key-file FILE", nil, false},
+		{"submit FILE", dev, false}, {"sign --key-file my.key FILE", nil, false},
+		{"sign --key-file FILE record.json", nil, false},
+		{"sign --verify --ed25519-pub FILE record.json", nil, false},
+		{"sign --verify --key-file FILE record.json", nil, false},
+		{"policy test good.yaml --records FILE", nil, false},
+		{"policy test good.yaml --records record.json --hmac-key-file FILE", nil, false},
 		{"policy test good.yaml --records record.json --ed25519-pub FILE", nil, false},
-		{"policy test --records record.json FILE", nil, true}, {"policy publish FILE", dev, true}, {"policy diff FILE good.yaml", dev, true}, {"policy new --from FILE", dev, true},
+		{"policy test --records record.json FILE", nil, true}, {"policy publish FILE", dev, true},
+		{"policy diff FILE good.yaml", dev, true}, {"policy new --from FILE", dev, true},
 		{"keys add --ed25519-pub FILE", dev, false}, {"keys add --hmac-key-file FILE", dev, false},
-		{"whoami --token-file FILE", dev, false}, {"whoami --ca FILE", plain, false}, {"whoami --cert FILE --cert-key FILE", dev, false}, {"whoami --dev FILE", nil, false},
+		{"whoami --token-file FILE", dev, false}, {"whoami --ca FILE", plain, false},
+		{"whoami --cert FILE --cert-key FILE", dev, false}, {"whoami --dev FILE", nil, false},
 		{"context add a --dev FILE", nil, false}, {"context add b --ca FILE", plain, false},
-		{"check FILE", dev, false}, {"export verify FILE", nil, false}, {"export verify folder --hmac-key-file FILE", nil, false},
+		{"check FILE", dev, false}, {"export verify FILE", nil, false},
+		{"export verify folder --hmac-key-file FILE", nil, false},
 		{"incident bypass --reason x --yes --fix FILE", dev, true},
 	}
 	for _, c := range cases {
@@ -75,21 +83,25 @@ func TestFilesOfNoUse(t *testing.T) {
 			switch {
 			case c.line == "export verify FILE" && file == "folder": // checked, and found wanting
 				continue
-			case (strings.HasPrefix(c.line, "submit") || strings.HasPrefix(c.line, "check")) && file == "empty", strings.HasSuffix(c.line, "--records FILE") && file == "empty":
+			case (strings.HasPrefix(c.line, "submit") || strings.HasPrefix(c.line, "check")) && file == "empty",
+				strings.HasSuffix(c.line, "--records FILE") && file == "empty":
 				want = exitOK // an outbox with nothing in it
 			case c.policy && (file == "empty" || file == "bytes"):
 				want = exitRejected
 			}
-			names := strings.Contains(r.err, file) || want == exitRejected || want == exitOK || file == "empty" || file == "bytes"
+			names := strings.Contains(r.err, file) || want == exitRejected || want == exitOK || file == "empty" ||
+				file == "bytes"
 			if r.code != want || !names || !plainly(r.err) || r.out != "" && want != exitOK {
 				t.Errorf("%q: exit %d, not %d\n%s%s", args, r.code, want, r.out, r.err)
 			}
 		}
 	}
-	if r := run(t, "", "policy", "diff", "missing", "good.yaml", "--dev", dir); !strings.Contains(r.err, `"missing" is no file, and no id of a policy`) {
+	if r := run(t, "", "policy", "diff", "missing", "good.yaml", "--dev",
+		dir); !strings.Contains(r.err, `"missing" is no file, and no id of a policy`) {
 		t.Errorf("neither a file nor an id: %+v", r)
 	}
-	if r := run(t, "", "submit", "empty", "--dev", dir); r.out != "" || !strings.Contains(r.err, "0 records: the input holds none") {
+	if r := run(t, "", "submit", "empty", "--dev", dir); r.out != "" ||
+		!strings.Contains(r.err, "0 records: the input holds none") {
 		t.Errorf("nothing to submit: %+v", r)
 	}
 }
@@ -109,8 +121,8 @@ func (w *told) Write(p []byte) (int, error) {
 	return w.Buffer.Write(p)
 }
 
-// TestRecordsUnderWay: when one record gets no answer, those under way are waited for. Their outcome is known, and the error names a
-// record that ended as it says.
+// TestRecordsUnderWay: when one record gets no answer, those under way are waited for. Their outcome is known,
+// and the error names a record that ended as it says.
 func TestRecordsUnderWay(t *testing.T) {
 	n := newNode(t)
 	var calls atomic.Int32
@@ -131,7 +143,8 @@ func TestRecordsUnderWay(t *testing.T) {
 	a := &app{in: strings.NewReader(in.String()), out: out, err: &errs, env: noEnv}
 	code := a.run(t.Context(), []string{"submit", "-", "--dev", dev(t, n), "--concurrency", "4", "-o", "ndjson"})
 	text := errs.String()
-	if code != exitUnavailable || strings.Contains(out.String(), "outcome_unknown") || !strings.Contains(text, "1 records could not be submitted; first line") ||
+	if code != exitUnavailable || strings.Contains(out.String(), "outcome_unknown") ||
+		!strings.Contains(text, "1 records could not be submitted; first line") ||
 		!strings.Contains(text, "event 7 froze submissions") || !strings.Contains(text, "recount freezes") {
 		t.Errorf("exit %d\n%s%s", code, out, text)
 	}

@@ -3,18 +3,13 @@ package main
 import (
 	"bytes"
 	"encoding/json"
-	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/recount-ledger/recount/internal/event"
-	"github.com/recount-ledger/recount/internal/pcs"
 	"github.com/recount-ledger/recount/internal/verify"
 	"github.com/recount-ledger/recount/wire"
 )
@@ -29,20 +24,88 @@ func recountNode(t *testing.T) (n *node, acts *[]string) {
 	if err := json.Unmarshal(verify.DefaultPolicy().Canonical(), &canonical); err != nil {
 		t.Fatal(err)
 	}
-	policy := wire.PolicyAnswer{ID: id, Seq: 5, At: "2026-01-02T03:04:05Z", Kernel: 1, InForce: true, Source: "kernel: 1\n", Canonical: canonical,
-		Intervals: []wire.PolicyInterval{{FromSeq: 1, From: "2026-01-02T03:04:05Z", ToSeq: 6, To: "2026-01-02T03:04:06Z", By: wire.ByGenesis, Generation: 1},
-			{FromSeq: 8, From: "2026-01-02T03:04:08Z", By: wire.ByRolledBack, Generation: 1, Actor: "alice", Reason: "was wrong", Ticket: "INC-7"}}}
+	policy := wire.PolicyAnswer{
+		ID:        id,
+		Seq:       5,
+		At:        "2026-01-02T03:04:05Z",
+		Kernel:    1,
+		InForce:   true,
+		Source:    "kernel: 1\n",
+		Canonical: canonical,
+		Intervals: []wire.PolicyInterval{{
+			FromSeq:    1,
+			From:       "2026-01-02T03:04:05Z",
+			ToSeq:      6,
+			To:         "2026-01-02T03:04:06Z",
+			By:         wire.ByGenesis,
+			Generation: 1,
+		},
+			{
+				FromSeq:    8,
+				From:       "2026-01-02T03:04:08Z",
+				By:         wire.ByRolledBack,
+				Generation: 1,
+				Actor:      "alice",
+				Reason:     "was wrong",
+				Ticket:     "INC-7",
+			}},
+	}
 	other := wire.PolicyAnswer{ID: strings.Repeat("cd", 32), Seq: 6, At: policy.At, Kernel: 1,
-		Intervals: []wire.PolicyInterval{{FromSeq: 6, From: "2026-01-02T03:04:06Z", ToSeq: 8, To: "2026-01-02T03:04:08Z", By: wire.ByActivated, Generation: 2, Actor: "bob"}}}
-	g := wire.GenerationAnswer{Generation: 2, State: wire.GenerationBuilding, Policy: id, Keys: wire.KeysAsOf, StartedSeq: 9, Position: 40, Agree: true,
-		Schedule: []wire.ScheduleStep{}, Activated: []uint64{}, Operation: "/v1/generations/2"}
-	diff := wire.DiffAnswer{Generation: 2, Against: 1, Position: 40, Events: 38, Flips: 2, Direct: 1, KnockOn: 1, First: 7, Last: 8, Digest: strings.Repeat("0", 80),
-		ByOutcome: map[string]int{"accepted->refused": 1, "conflict->accepted": 1}, ByReason: map[string]int{"ok": 1, "bad_signature": 1},
-		ByShard: map[string]int{"alpha": 2}, ByKey: map[string]int{"": 1, "hmac-1": 1}}
+		Intervals: []wire.PolicyInterval{{
+			FromSeq:    6,
+			From:       "2026-01-02T03:04:06Z",
+			ToSeq:      8,
+			To:         "2026-01-02T03:04:08Z",
+			By:         wire.ByActivated,
+			Generation: 2,
+			Actor:      "bob",
+		}}}
+	g := wire.GenerationAnswer{
+		Generation: 2,
+		State:      wire.GenerationBuilding,
+		Policy:     id,
+		Keys:       wire.KeysAsOf,
+		StartedSeq: 9,
+		Position:   40,
+		Agree:      true,
+		Schedule:   []wire.ScheduleStep{},
+		Activated:  []uint64{},
+		Operation:  "/v1/generations/2",
+	}
+	diff := wire.DiffAnswer{
+		Generation: 2,
+		Against:    1,
+		Position:   40,
+		Events:     38,
+		Flips:      2,
+		Direct:     1,
+		KnockOn:    1,
+		First:      7,
+		Last:       8,
+		Digest:     strings.Repeat("0", 80),
+		ByOutcome:  map[string]int{"accepted->refused": 1, "conflict->accepted": 1},
+		ByReason:   map[string]int{"ok": 1, "bad_signature": 1},
+		ByShard:    map[string]int{"alpha": 2},
+		ByKey:      map[string]int{"": 1, "hmac-1": 1},
+	}
 	ok := wire.FlipSide{Outcome: "accepted", Accepted: true, ReasonCode: "ok", Policy: id}
 	refused := wire.FlipSide{Outcome: "refused", ReasonCode: "bad_signature", Policy: id}
-	flips := wire.FlipsPage{Items: []wire.Flip{{Seq: 7, PCSID: someID, ShardID: "alpha", Epoch: 1, Cause: "direct", Old: ok, New: refused},
-		{Seq: 8, PCSID: someID, ShardID: "alpha", Epoch: 1, KeyID: "hmac-1", Cause: "knock_on", Behind: 7, Old: refused, New: ok}}, Position: 40, Generation: 2}
+	flips := wire.FlipsPage{
+		Items: []wire.Flip{{Seq: 7, PCSID: someID, ShardID: "alpha", Epoch: 1, Cause: "direct", Old: ok, New: refused},
+			{
+				Seq:     8,
+				PCSID:   someID,
+				ShardID: "alpha",
+				Epoch:   1,
+				KeyID:   "hmac-1",
+				Cause:   "knock_on",
+				Behind:  7,
+				Old:     refused,
+				New:     ok,
+			}},
+		Position:   40,
+		Generation: 2,
+	}
 	n.override = func(w http.ResponseWriter, r *http.Request) bool {
 		if r.Method != http.MethodGet {
 			*acts = append(*acts, r.Method+" "+r.URL.Path)
@@ -61,8 +124,16 @@ func recountNode(t *testing.T) (n *node, acts *[]string) {
 		case "GET /v1/generations/2":
 			looks++
 			compared := uint64(min(40, 20*looks))
-			g.Nodes = []wire.NodeProgress{{Node: "node-1", State: "following", Seq: 40, Compared: compared, Committed: 40, DiffAt: strings.Repeat("0", 16) + strings.Repeat("7b", 32)},
-				{Node: "node-2", State: "unreachable", ETA: -1}, {Node: "node-3", State: "following", Seq: 40, Compared: 40, Committed: 40}}
+			g.Nodes = []wire.NodeProgress{{
+				Node:      "node-1",
+				State:     "following",
+				Seq:       40,
+				Compared:  compared,
+				Committed: 40,
+				DiffAt:    strings.Repeat("0", 16) + strings.Repeat("7b", 32),
+			},
+				{Node: "node-2", State: "unreachable", ETA: -1},
+				{Node: "node-3", State: "following", Seq: 40, Compared: 40, Committed: 40}}
 			answer(w, g)
 		case "GET /v1/generations/2/diff":
 			answer(w, diff)
@@ -71,7 +142,14 @@ func recountNode(t *testing.T) (n *node, acts *[]string) {
 		case "POST /v1/generations/2/activate":
 			answer(w, wire.NewProblem(wire.CodeStale, "the diff is another"))
 		case "POST /v1/generations/rollback":
-			answer(w, wire.ActivateAnswer{Generation: 1, From: 2, Seq: 50, Position: 49, Reporters: []string{"node-1"}, Absent: []string{}})
+			answer(w, wire.ActivateAnswer{
+				Generation: 1,
+				From:       2,
+				Seq:        50,
+				Position:   49,
+				Reporters:  []string{"node-1"},
+				Absent:     []string{},
+			})
 		case "DELETE /v1/generations/2":
 			answer(w, wire.DropAnswer{Generation: 2, Seq: 51})
 		default:
@@ -93,7 +171,8 @@ func TestRecountCommands(t *testing.T) {
 		want []string // in stdout or stderr
 	}{
 		{"policy lint " + fix, 0, []string{fix}},
-		{"policy lint " + bad, exitRejected, []string{"line 1, column 9: kernel", "line 2, column 1: more: unknown member"}},
+		{"policy lint " + bad, exitRejected,
+			[]string{"line 1, column 9: kernel", "line 2, column 1: more: unknown member"}},
 		{"policy publish " + bad, exitRejected, []string{"Nothing was published"}},
 		{"policy publish " + fix, 0, []string{"accepts profile py, this one does not", strings.Repeat("ab", 32)}},
 		{"policy list", 0, []string{"IN FORCE"}},
@@ -105,11 +184,14 @@ func TestRecountCommands(t *testing.T) {
 		{"policy test " + fix + " --records ../../testdata/good-hmac.ndjson", 0, []string{"(judged)", "717"}},
 		{"policy test " + fix, exitUsage, []string{"--records FILE"}},
 		{"policy test " + bad + " --records " + fix, exitRejected, []string{"Nothing was tried"}},
-		{"policy test " + fix + " --from-seq 1 --to-seq 9 --hmac-key-file " + fix, exitUsage, []string{"keys go with --records"}},
+		{"policy test " + fix + " --from-seq 1 --to-seq 9 --hmac-key-file " + fix, exitUsage,
+			[]string{"keys go with --records"}},
 		{"generation start --policy abababab", 0, []string{"generation status 2 --wait"}},
 		{"generation start", exitUsage, []string{"--policy is missing"}},
 		{"generation list", 0, []string{"building"}},
-		{"generation status 2 --wait", 0, []string{"node-1: compared 20 of 40, following, 0/s, 0s to go\n", "node-2: compared 0 of 0, unreachable, 0/s, - to go", "agree"}},
+		{"generation status 2 --wait", 0,
+			[]string{"node-1: compared 20 of 40, following, 0/s, 0s to go\n",
+				"node-2: compared 0 of 0, unreachable, 0/s, - to go", "agree"}},
 		{"generation diff 2", 0, []string{"knock-on", "conflict->accepted"}},
 		{"generation diff 2 --by key", 0, []string{"hmac-1"}},
 		{"generation diff 2 --by day", exitUsage, []string{"outcome, reason, shard or key"}},
@@ -143,13 +225,27 @@ func TestRecountCommands(t *testing.T) {
 // TestRecountOutput holds what the commands print against golden files, each on a node of its own.
 func TestRecountOutput(t *testing.T) {
 	for name, args := range map[string]string{
-		"policy-list": "policy list", "policy-history": "policy history", "policy-history-ndjson": "policy history -o ndjson", "policy-publish-json": "policy publish ../../testdata/policies/default.yaml -q -o json",
-		"policy-lint": "policy lint ../../testdata/policies/default.yaml ../../testdata/policies/kernel-2.yaml", "policy-show-canonical": "policy show abababab --canonical",
-		"policy-diff":           "policy diff ../../testdata/policies/default.yaml ../../testdata/policies/tighter-tolerance.yaml",
-		"generation-start-json": "generation start --policy abababab -o json", "generation-list": "generation list", "generation-status": "generation status 2",
-		"generation-status-json": "generation status 2 -o json", "generation-diff": "generation diff 2", "generation-diff-shard": "generation diff 2 --by shard",
-		"generation-diff-json": "generation diff 2 -o json", "generation-flips": "generation diff 2 --list", "generation-flips-ndjson": "generation diff 2 --list -o ndjson",
-		"generation-rollback": "generation rollback", "generation-rollback-json": "generation rollback -o json", "generation-drop": "generation drop 2 --yes",
+		"policy-list":           "policy list",
+		"policy-history":        "policy history",
+		"policy-history-ndjson": "policy history -o ndjson",
+		"policy-publish-json":   "policy publish ../../testdata/policies/default.yaml -q -o json",
+		"policy-lint": "policy lint ../../testdata/policies/default.yaml " +
+			"../../testdata/policies/kernel-2.yaml",
+		"policy-show-canonical": "policy show abababab --canonical",
+		"policy-diff": "policy diff ../../testdata/policies/default.yaml " +
+			"../../testdata/policies/tighter-tolerance.yaml",
+		"generation-start-json":    "generation start --policy abababab -o json",
+		"generation-list":          "generation list",
+		"generation-status":        "generation status 2",
+		"generation-status-json":   "generation status 2 -o json",
+		"generation-diff":          "generation diff 2",
+		"generation-diff-shard":    "generation diff 2 --by shard",
+		"generation-diff-json":     "generation diff 2 -o json",
+		"generation-flips":         "generation diff 2 --list",
+		"generation-flips-ndjson":  "generation diff 2 --list -o ndjson",
+		"generation-rollback":      "generation rollback",
+		"generation-rollback-json": "generation rollback -o json",
+		"generation-drop":          "generation drop 2 --yes",
 	} {
 		n, _ := recountNode(t)
 		r := run(t, "", append(strings.Fields(args), "--dev", dev(t, n))...)
@@ -164,7 +260,11 @@ func TestRecountOutput(t *testing.T) {
 func TestDiffPrintsOneValue(t *testing.T) {
 	n, acts := recountNode(t)
 	dir := dev(t, n)
-	for args, want := range map[string]string{"--print flips": "2\n", "--print digest": strings.Repeat("0", 80) + "\n", "--print flips -o json": "2\n"} {
+	for args, want := range map[string]string{
+		"--print flips":         "2\n",
+		"--print digest":        strings.Repeat("0", 80) + "\n",
+		"--print flips -o json": "2\n",
+	} {
 		r := run(t, "", append(strings.Fields("generation diff 2 "+args), "--dev", dir)...)
 		if r.code != exitOK || r.out != want {
 			t.Errorf("%s: %+v", args, r)
@@ -182,9 +282,12 @@ func TestEndOfAnAct(t *testing.T) {
 		exit int
 		talk string
 	}{
-		wire.CodeNoAgreement: {exitUnavailable, "recount generation status N"}, wire.CodeStale: {exitRejected, "recount generation list"},
-		wire.CodeDiskFull: {exitUnavailable, "drop a generation"}, wire.CodeOutcomeUnknown: {exitUnknown, "Give the same command again with --op-id "},
-		wire.CodeNotFound: {exitNotFound, "recount generation list"}, wire.CodeBadRequest: {exitUsage, "recount explain bad_request"},
+		wire.CodeNoAgreement:    {exitUnavailable, "recount generation status N"},
+		wire.CodeStale:          {exitRejected, "recount generation list"},
+		wire.CodeDiskFull:       {exitUnavailable, "drop a generation"},
+		wire.CodeOutcomeUnknown: {exitUnknown, "Give the same command again with --op-id "},
+		wire.CodeNotFound:       {exitNotFound, "recount generation list"},
+		wire.CodeBadRequest:     {exitUsage, "recount explain bad_request"},
 	} {
 		n := newNode(t)
 		n.override = func(w http.ResponseWriter, _ *http.Request) bool {
@@ -192,7 +295,8 @@ func TestEndOfAnAct(t *testing.T) {
 			return true
 		}
 		r := run(t, "", "generation", "activate", "2", "--diff", "ab", "--dev", dev(t, n))
-		if r.code != want.exit || !strings.Contains(r.err, "node-2 has said it") || !strings.Contains(r.err, want.talk) {
+		if r.code != want.exit || !strings.Contains(r.err, "node-2 has said it") ||
+			!strings.Contains(r.err, want.talk) {
 			t.Errorf("%s: exit %d: %s", code, r.code, r.err)
 		}
 	}
@@ -203,7 +307,8 @@ func TestFlipsAreExported(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "flips.ndjson")
 	r := run(t, "", "generation", "diff", "2", "--export", path, "--dev", dev(t, n))
 	text, err := os.ReadFile(path)
-	if err != nil || r.code != exitOK || strings.Count(string(text), "\n") != 2 || !strings.Contains(r.err, "2 flips written") {
+	if err != nil || r.code != exitOK || strings.Count(string(text), "\n") != 2 ||
+		!strings.Contains(r.err, "2 flips written") {
 		t.Errorf("%+v %v\n%s", r, err, text)
 	}
 	write(t, path, "an earlier review")
@@ -213,113 +318,10 @@ func TestFlipsAreExported(t *testing.T) {
 			args = append(args, "--force")
 		}
 		r := run(t, "", args...)
-		if text, err := os.ReadFile(path); err != nil || (r.code == exitOK) != force || (string(text) == "an earlier review") == force || !force && r.code != exitUsage {
+		if text, err := os.ReadFile(path); err != nil || (r.code == exitOK) != force ||
+			(string(text) == "an earlier review") == force || !force && r.code != exitUsage {
 			t.Errorf("over an earlier file, --force %t: %+v %v\n%s", force, r, err, text)
 		}
-	}
-}
-
-// TestPolicyTestChecksSignatures: with the right keys, with another one and with none.
-func TestPolicyTestChecksSignatures(t *testing.T) {
-	dir := t.TempDir()
-	text, err := os.ReadFile("../../testdata/keys.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var known struct {
-		HMAC    map[string]struct{ Text string }
-		Ed25519 map[string]struct {
-			Public string `json:"public_b64"`
-		}
-	}
-	if err := json.Unmarshal(text, &known); err != nil {
-		t.Fatal(err)
-	}
-	var trusted []string
-	for name, k := range known.HMAC {
-		trusted = append(trusted, "--hmac-key-file", write(t, filepath.Join(dir, name), k.Text+"\n"))
-	}
-	for name, k := range known.Ed25519 {
-		trusted = append(trusted, "--ed25519-pub", write(t, filepath.Join(dir, name), k.Public+"\n"))
-	}
-	other := write(t, filepath.Join(dir, "other"), "another secret")
-	unsigned := write(t, filepath.Join(dir, "unsigned.yaml"), "signature: {required: false}\n")
-	narrow := write(t, filepath.Join(dir, "narrow.yaml"), "signature: {algorithms: [ed25519]}\n")
-	for _, c := range []struct {
-		policy, records string
-		keys            []string
-		how, changes    string
-	}{
-		{unsigned, "good-hmac", nil, sigsAssumed, ""}, {unsigned, "good-hmac", trusted, sigsChecked, ""}, {unsigned, "good-ed25519", trusted, sigsChecked, ""},
-		{unsigned, "good-hmac", []string{"--hmac-key-file", other}, sigsChecked, ""},
-		{narrow, "good-hmac", trusted, sigsChecked, "->refused"}, {narrow, "good-hmac", nil, sigsAssumed, "->refused"}, {narrow, "good-ed25519", nil, sigsAssumed, ""},
-		{narrow, "good-hmac", []string{"--hmac-key-file", other}, sigsChecked, ""},
-	} {
-		r := run(t, "", append([]string{"policy", "test", c.policy, "-o", "json", "--records", "../../testdata/" + c.records + ".ndjson"}, c.keys...)...)
-		var sums trialSums
-		if err := json.Unmarshal([]byte(r.out), &sums); err != nil || r.code != exitOK || sums.Records == 0 || sums.Signatures != c.how {
-			t.Errorf("%+v: %+v %v\n%s", c, sums, err, r.err)
-		}
-		if (c.changes == "") != (len(sums.Changes) == 0) || !strings.Contains(strings.Join(slices.Sorted(maps.Keys(sums.Changes)), " "), c.changes) {
-			t.Errorf("%+v: %+v", c, sums)
-		}
-	}
-	if r := run(t, "", "policy", "test", narrow, "--records", other, "--ed25519-pub", other); r.code != exitUsage || !strings.Contains(r.err, "neither base64 nor hex") {
-		t.Errorf("%+v", r)
-	}
-}
-
-// TestPolicyTestOverALedger judges the submissions of two pages with the recorded facts. Their events come in one answer for each page,
-// acts between them are passed over, and an event that does not come is an error.
-func TestPolicyTestOverALedger(t *testing.T) {
-	body, err := os.ReadFile("../../testdata/good-hmac.ndjson")
-	if err != nil {
-		t.Fatal(err)
-	}
-	j, err := parseJob(1, []byte(strings.SplitN(string(body), "\n", 2)[0]))
-	if err != nil {
-		t.Fatal(err)
-	}
-	n, cut := newNode(t), false
-	n.override = func(w http.ResponseWriter, r *http.Request) bool {
-		q := r.URL.Query()
-		switch {
-		case r.URL.Path == "/v1/audit" && q.Get("to_seq") != "7":
-			return false
-		case r.URL.Path == "/v1/audit" && q.Get("cursor") == "":
-			answer(w, wire.AuditPage{Items: []wire.AuditItem{{Seq: 3, Outcome: "escalated"}, {Seq: 5, Outcome: "refused"}}, NextCursor: "more", AppliedSeq: 9})
-		case r.URL.Path == "/v1/audit":
-			answer(w, wire.AuditPage{Items: []wire.AuditItem{{Seq: 6, Outcome: "accepted"}}, AppliedSeq: 9})
-		case r.URL.Path == "/v1/events":
-			from, _ := strconv.ParseUint(q.Get("from"), 10, 64) // what is no number gives no event
-			to, _ := strconv.ParseUint(q.Get("to"), 10, 64)
-			if cut {
-				to--
-			}
-			end := wire.Trailer{Trailer: true, Count: int(to + 1 - from)}
-			for seq := from; seq <= to; seq++ {
-				sub := event.Sub{Body: j.request.Body}
-				if seq != 6 {
-					sub.Facts = event.Facts{KeyID: "hmac-1", Alg: uint8(verify.HMACSHA256), Profile: uint8(pcs.F9), Mode: uint8(verify.Raw)}
-				}
-				answer(w, wire.EventAnswer{Seq: seq, LogTime: "2026-01-02T03:04:05Z", Payload: sub.Payload()})
-			}
-			answer(w, end)
-		default:
-			return false
-		}
-		return true
-	}
-	fix := write(t, filepath.Join(t.TempDir(), "fix.yaml"), "kernel: 1\n")
-	r := run(t, "", "policy", "test", fix, "--from-seq", "3", "--to-seq", "7", "--dev", dev(t, n))
-	for _, want := range []string{"(judged) 3", "(signatures) as recorded", "accepted->refused 1", "refused->escalated 1"} {
-		if !strings.Contains(strings.Join(strings.Fields(r.out), " "), want) || strings.Contains(r.out, "escalated->") {
-			t.Errorf("no %q in\n%s%s", want, r.out, r.err)
-		}
-	}
-	cut = true
-	if r := run(t, "", "policy", "test", fix, "--from-seq", "3", "--to-seq", "7", "--dev", dev(t, n)); r.code == exitOK || !strings.Contains(r.err, "has not given 1 event of them") {
-		t.Errorf("exit %d: %s%s", r.code, r.out, r.err)
 	}
 }
 
@@ -328,10 +330,20 @@ func TestBars(t *testing.T) {
 	var out bytes.Buffer
 	b := newBars(&app{err: &out}, true)
 	for compared := range uint64(3) {
-		b.show(&wire.GenerationAnswer{Nodes: []wire.NodeProgress{{Node: "node-1", State: "building", Compared: compared, Committed: 3, Rate: 2, ETA: 1},
-			{Node: "node-2", State: "paused", ETA: -1, Why: "little disk space\x1b"}}})
+		b.show(&wire.GenerationAnswer{
+			Nodes: []wire.NodeProgress{{
+				Node:      "node-1",
+				State:     "building",
+				Compared:  compared,
+				Committed: 3,
+				Rate:      2,
+				ETA:       1,
+			},
+				{Node: "node-2", State: "paused", ETA: -1, Why: "little disk space\x1b"}},
+		})
 	}
-	if got := b.node["node-1"].text() + b.node["node-2"].text(); got != "building, 2/s, 1s to gopaused, 0/s, - to go, little disk space." {
+	if got := b.node["node-1"].text() +
+		b.node["node-2"].text(); got != "building, 2/s, 1s to gopaused, 0/s, - to go, little disk space." {
 		t.Error(got)
 	}
 	b.end()

@@ -38,10 +38,14 @@ func TestHelpOnATerminal(t *testing.T) {
 func TestMarkHeedsNoColor(t *testing.T) {
 	c := newCluster(t, "x")
 	home := t.TempDir()
-	if r := runEnv(t, map[string]string{"XDG_CONFIG_HOME": home}, "", "context", "add", "prod", "--dev", c.dir, "--mark-colour", "yellow"); r.code != exitOK {
+	if r := runEnv(t, map[string]string{"XDG_CONFIG_HOME": home}, "", "context", "add", "prod", "--dev", c.dir,
+		"--mark-colour", "yellow"); r.code != exitOK {
 		t.Fatalf("%+v", r)
 	}
-	for no, want := range map[string]string{"": "the current context \x1b[33mprod\x1b[0m\n", "1": "the current context prod\n"} {
+	for no, want := range map[string]string{
+		"":  "the current context \x1b[33mprod\x1b[0m\n",
+		"1": "the current context prod\n",
+	} {
 		screen, shown := pty.Open(t, 80)
 		env := map[string]string{"XDG_CONFIG_HOME": home, "NO_COLOR": no, "TERM": "xterm"}
 		var out bytes.Buffer

@@ -15,10 +15,12 @@ import (
 )
 
 // hostileWords are arguments and values that nobody meant.
-var hostileWords = []string{"x", "", " ", "\x00", "\x1b[31m\u202e", "-1", "0", "99999999999999999999999", "../x", "%s%n%!d\n;", strings.Repeat("A", 5000)}
+var hostileWords = []string{"x", "", " ", "\x00", "\x1b[31m\u202e", "-1", "0", "99999999999999999999999", "../x",
+	"%s%n%!d\n;", strings.Repeat("A", 5000)}
 
-// TestHostileArguments gives every command none, one, two, empty and hostile arguments, and every flag of it hostile values.
-// Nothing panics, exit codes are those of the documentation, and an error is one line with a hint.
+// TestHostileArguments gives every command none, one, two, empty and hostile arguments, and every flag of it
+// hostile values. Nothing panics, exit codes are those of the documentation, and an error is one line with a
+// hint.
 func TestHostileArguments(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, "deadbeef") {
@@ -100,7 +102,8 @@ func hostileRun(t *testing.T, args ...string) {
 	if !plainly(first) {
 		t.Errorf("%s: exit %d, in words of the Go library: %q", shown, r.code, r.err)
 	}
-	if !strings.HasPrefix(first, "recount: ") || strings.TrimSpace(first) == "recount:" || !hint || strings.Contains("\n"+rest, "\nrecount: ") {
+	if !strings.HasPrefix(first, "recount: ") || strings.TrimSpace(first) == "recount:" || !hint ||
+		strings.Contains("\n"+rest, "\nrecount: ") {
 		t.Errorf("%s: exit %d, not one line with a hint: %q", shown, r.code, r.err)
 	}
 	for line := range strings.Lines(rest) {

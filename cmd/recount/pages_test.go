@@ -12,15 +12,16 @@ import (
 
 var (
 	// codeOf finds what pages show as typed: fenced blocks, indented lines, and text between backticks.
-	codeOf = regexp.MustCompile("(?s)```[a-z]*\n(.*?)```|(?m)^ {4,}((?:\\$ |[A-Z_]+=\\S+ )?(?:bin/)?recount [^\n]*)$|`([^`\n]+)`")
+	codeOf = regexp.MustCompile("(?s)```[a-z]*\n(.*?)```|(?m)^ {4,}((?:\\$ |[A-Z_]+=\\S+ )?(?:bin/)?recount " +
+		"[^\n]*)$|`([^`\n]+)`")
 	// typedOf finds a command line of this tool up to what ends it in a shell.
 	typedOf = regexp.MustCompile(`(?:^|[\s(/"])recount ([a-z][^|#;&<>()\n]*)`)
 	flagOf  = regexp.MustCompile(`(?:^|\s)--([a-z][a-z0-9-]*)`)
 	wordOf  = regexp.MustCompile(`^[a-z][a-z-]*$`)
 )
 
-// TestCommandsOfThePages: every command line of this tool that a page shows, and every example of its own help, names a command that
-// there is, with flags that it has.
+// TestCommandsOfThePages: every command line of this tool that a page shows, and every example of its own help,
+// names a command that there is, with flags that it has.
 func TestCommandsOfThePages(t *testing.T) {
 	root := (&app{env: noEnv}).root()
 	root.InitDefaultHelpFlag()

@@ -17,7 +17,14 @@ import (
 // published answers like a node with one policy in force, which was written as source.
 func published(t *testing.T, p verify.Policy, source string) (dir, id string) {
 	n := newNode(t)
-	a := wire.PolicyAnswer{ID: fmt.Sprintf("%x", p.ID()), Seq: 1, At: "2026-01-02T03:04:05Z", Kernel: p.Kernel, InForce: true, Source: source}
+	a := wire.PolicyAnswer{
+		ID:      fmt.Sprintf("%x", p.ID()),
+		Seq:     1,
+		At:      "2026-01-02T03:04:05Z",
+		Kernel:  p.Kernel,
+		InForce: true,
+		Source:  source,
+	}
 	if err := json.Unmarshal(p.Canonical(), &a.Canonical); err != nil {
 		t.Fatal(err)
 	}
@@ -35,7 +42,8 @@ func published(t *testing.T, p verify.Policy, source string) (dir, id string) {
 	return dev(t, n), a.ID
 }
 
-// TestPolicyRoundTrip: what show and new print is a document that lint takes, of the same policy, however it came into the ledger.
+// TestPolicyRoundTrip: what show and new print is a document that lint takes, of the same policy, however it
+// came into the ledger.
 func TestPolicyRoundTrip(t *testing.T) {
 	genesis := verify.DefaultPolicy()
 	narrow, err := publish.Parse([]byte("signature: {profiles: [f9]}\n"))
@@ -73,7 +81,8 @@ func TestPolicyRoundTrip(t *testing.T) {
 			got := run(t, "", append(append([]string{"policy"}, args...), "--dev", dir)...)
 			path := write(t, filepath.Join(t.TempDir(), "p.yaml"), got.out)
 			if again := lint(path); got.code != exitOK || again.ID != id {
-				t.Errorf("%s: %v: exit code %d, lint gives %s %v, want %s\n%s", name, args, got.code, again.ID, again.Problems, id, got.out)
+				t.Errorf("%s: %v: exit code %d, lint gives %s %v, want %s\n%s", name, args, got.code, again.ID,
+					again.Problems, id, got.out)
 			}
 			if args[0] == "show" && strings.HasSuffix(name, ".yaml") && got.out != c.written {
 				t.Errorf("%s: show does not print what was written:\n%s", name, got.out)
@@ -82,7 +91,9 @@ func TestPolicyRoundTrip(t *testing.T) {
 				t.Errorf("%s: no word about the parts:\n%s", name, got.out)
 			}
 		}
-		if got := run(t, "", "policy", "new", "--from", write(t, filepath.Join(t.TempDir(), "own.yaml"), "kernel: 2\n"), "--dev", dir); got.code != exitOK || !strings.Contains(got.out, "kernel: 2") {
+		if got := run(t, "", "policy", "new", "--from",
+			write(t, filepath.Join(t.TempDir(), "own.yaml"), "kernel: 2\n"), "--dev", dir); got.code != exitOK ||
+			!strings.Contains(got.out, "kernel: 2") {
 			t.Errorf("%s: from a file: %+v", name, got)
 		}
 	}

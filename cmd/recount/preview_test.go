@@ -95,8 +95,9 @@ func idOf(r *ruled, path string) string {
 	return fmt.Sprintf("%x", p.ID())
 }
 
-// TestPreviewOfNarrowAndLax: a policy that drops the profile of a key says how many of the last records it would refuse, and goes on.
-// One that lets unsigned records pass says so and wants to be meant, before anything is done: in publish, apply and start alike.
+// TestPreviewOfNarrowAndLax: a policy that drops the profile of a key says how many of the last records it
+// would refuse, and goes on. One that lets unsigned records pass says so and wants to be meant, before anything
+// is done: in publish, apply and start alike.
 func TestPreviewOfNarrowAndLax(t *testing.T) {
 	r := newRuled(t)
 	narrow, lax := r.file("signature: {profiles: [go-fold]}\n"), r.file("signature: {required: false}\n")
@@ -114,8 +115,9 @@ func TestPreviewOfNarrowAndLax(t *testing.T) {
 
 	before := r.acts()
 	let := "refused->accepted 3 (3 unsigned)"
-	r.says(exitUsage, "policy publish "+lax, "17 submissions 3 would change: "+let, "unsigned records pass", "3 of the last 17 submissions that were refused would be accepted",
-		"nobody is at a terminal", "nothing was done", "Give --yes")
+	r.says(exitUsage, "policy publish "+lax, "17 submissions 3 would change: "+let, "unsigned records pass",
+		"3 of the last 17 submissions that were refused would be accepted", "nobody is at a terminal",
+		"nothing was done", "Give --yes")
 	r.says(exitUsage, "policy publish --no-preview "+lax, "unsigned records pass", "no would be accepted", "Give --yes")
 	if r.acts() != before {
 		t.Fatal("a policy was published that nobody meant")
@@ -126,7 +128,8 @@ func TestPreviewOfNarrowAndLax(t *testing.T) {
 	for _, command := range []string{"policy apply " + id[:8], "generation start --policy " + id[:8]} {
 		r.says(exitUsage, command, let, "nothing was done", "Give --yes")
 		args := append(strings.Fields(command), r.flags...)
-		r.expect(onTerminal(t, "yes\n", args...), exitFailed, command, let, "unsigned records pass", "Type "+id[:16]+" to go on", `"yes" is not `+id[:16]+"; nothing was done")
+		r.expect(onTerminal(t, "yes\n", args...), exitFailed, command, let, "unsigned records pass",
+			"Type "+id[:16]+" to go on", `"yes" is not `+id[:16]+"; nothing was done")
 		if r.acts() != before {
 			t.Fatalf("%s was done without a yes", command)
 		}
@@ -147,14 +150,15 @@ func (r *ruled) published(text string) string {
 	return idOf(r, path)
 }
 
-// TestPreviewOfWhatComesBack: a sound policy that accepts what was refused wants to be meant too. What keys decide no policy changes,
-// and a conflict or an old epoch stays what it is.
+// TestPreviewOfWhatComesBack: a sound policy that accepts what was refused wants to be meant too. What keys
+// decide no policy changes, and a conflict or an old epoch stays what it is.
 func TestPreviewOfWhatComesBack(t *testing.T) {
 	r := newRuled(t)
 	wide := r.published("kernel: 1\n")
 	r.says(exitOK, "policy apply --no-preview "+r.published("signature: {profiles: [go-fold]}\n"))
 	r.send(4, nodetest.Record{})
-	r.says(exitUsage, "policy apply "+wide, "Of the last 4 submissions 4 would change: refused->accepted 4.", "4 of the last 4 submissions that were refused would be accepted;", "Give --yes")
+	r.says(exitUsage, "policy apply "+wide, "Of the last 4 submissions 4 would change: refused->accepted 4.",
+		"4 of the last 4 submissions that were refused would be accepted;", "Give --yes")
 	r.says(exitOK, "policy apply --yes "+wide)
 	r.send(2, nodetest.Record{})
 	first := nodetest.Record{Shard: "t", Epoch: 9, Root: "r"}
@@ -168,15 +172,19 @@ func TestPreviewOfWhatComesBack(t *testing.T) {
 	r.says(exitOK, "policy apply --preview 5 "+narrow, "5 would change: accepted->refused 5.")
 	r.says(exitOK, "generation start --policy "+wide+" --yes", "no of the policy alone")
 	r.says(exitOK, "generation drop 2 --yes")
-	r.says(exitOK, "generation start --keys hindsight --policy "+wide+" --yes", "of the policy alone: keys in hindsight")
+	r.says(exitOK, "generation start --keys hindsight --policy "+wide+" --yes",
+		"of the policy alone: keys in hindsight")
 	r.says(exitOK, "generation drop 3 --yes")
 	r.says(exitOK, "generation start --keys hindsight --no-preview --policy "+wide+" --yes", "no of the policy alone")
 }
 
-// TestPreviewGoesOnUnseeing: whose credentials may not read the submissions is told so; so is who cannot for another reason. A policy
-// that is dangerous by itself wants to be meant all the same.
+// TestPreviewGoesOnUnseeing: whose credentials may not read the submissions is told so, and so is whoever
+// cannot for another reason. A policy that is dangerous by itself must be confirmed all the same.
 func TestPreviewGoesOnUnseeing(t *testing.T) {
-	for code, says := range map[wire.Code]string{wire.CodeForbidden: "these credentials may not read the submissions", wire.CodeNotFound: "What would change is not known: "} {
+	for code, says := range map[wire.Code]string{
+		wire.CodeForbidden: "these credentials may not read the submissions",
+		wire.CodeNotFound:  "What would change is not known: ",
+	} {
 		n, acts := recountNode(t)
 		inner := n.override
 		n.override = func(w http.ResponseWriter, r *http.Request) bool {
@@ -196,8 +204,8 @@ func TestPreviewGoesOnUnseeing(t *testing.T) {
 	}
 }
 
-// TestTrialReadsInBulk: a trial over a long ledger asks for pages and not for events one by one, finds what one by one finds, and
-// says how long it takes.
+// TestTrialReadsInBulk: a trial over a long ledger asks for pages and not for events one by one, finds what one
+// by one finds, and says how long it takes.
 func TestTrialReadsInBulk(t *testing.T) {
 	r := newRuled(t)
 	const count = 2500
@@ -205,8 +213,15 @@ func TestTrialReadsInBulk(t *testing.T) {
 	for w := range 16 {
 		wg.Go(func() {
 			for i := w; i < count; i += 16 {
-				x := nodetest.Record{Shard: fmt.Sprint("shard-", w), Epoch: int64(i + 1), Root: "r", Wrong: i%50 == 0, Forged: i%100 == 1}
-				if _, err := r.c.Client.Submit(t.Context(), r.f.Sign(x)); err != nil && !errors.Is(err, client.ErrRejected) {
+				x := nodetest.Record{
+					Shard:  fmt.Sprint("shard-", w),
+					Epoch:  int64(i + 1),
+					Root:   "r",
+					Wrong:  i%50 == 0,
+					Forged: i%100 == 1,
+				}
+				if _, err := r.c.Client.Submit(t.Context(), r.f.Sign(x)); err != nil &&
+					!errors.Is(err, client.ErrRejected) {
 					t.Error(err)
 				}
 			}
@@ -224,7 +239,8 @@ func TestTrialReadsInBulk(t *testing.T) {
 	requests := func() (n int) {
 		_, page := r.c.Once(0, http.MethodGet, "/metrics", nil)
 		for line := range strings.Lines(string(page)) {
-			if rest, ok := strings.CutPrefix(line, "flk_http_requests_total{"); ok && (strings.Contains(rest, `"/v1/events`) || strings.Contains(rest, `"/v1/audit"`)) {
+			if rest, ok := strings.CutPrefix(line, "flk_http_requests_total{"); ok &&
+				(strings.Contains(rest, `"/v1/events`) || strings.Contains(rest, `"/v1/audit"`)) {
 				k, _ := strconv.ParseFloat(strings.TrimSpace(rest[strings.LastIndex(rest, " "):]), 64)
 				n += int(k)
 			}
@@ -236,13 +252,15 @@ func TestTrialReadsInBulk(t *testing.T) {
 	got := r.says(exitOK, "policy test -o json --last 100000 "+path)
 	fast := time.Since(began)
 	var sums trialSums
-	if err := json.Unmarshal([]byte(got.out), &sums); err != nil || sums.Records != count || fmt.Sprint(sums.Changes) != fmt.Sprint(slow) || len(slow) == 0 {
+	if err := json.Unmarshal([]byte(got.out), &sums); err != nil || sums.Records != count ||
+		fmt.Sprint(sums.Changes) != fmt.Sprint(slow) || len(slow) == 0 {
 		t.Errorf("%v %+v, one by one %v", err, sums, slow)
 	}
 	if n := requests() - before; n > 2*(count/trialPage+1) {
 		t.Errorf("%d requests for %d submissions", n, count)
 	}
-	t.Logf("%d submissions one by one %v, in bulk %v: %.1f times as fast", count, slowly, fast, float64(slowly)/float64(fast))
+	t.Logf("%d submissions one by one %v, in bulk %v: %.1f times as fast", count, slowly, fast,
+		float64(slowly)/float64(fast))
 	r.says(exitOK, "policy test -o json --from-seq 1 --to-seq 100 "+path)
 	r.says(exitUsage, "policy test --last 5 --from-seq 1 --to-seq 100 "+path, "or --last")
 	p := &trialProgress{done: 2000, total: 10_000}
@@ -267,7 +285,12 @@ func oneByOne(t *testing.T, c *client.Client, p verify.Policy) map[string]int {
 		if err != nil {
 			t.Fatal(err)
 		}
-		f := verify.Facts{KeyID: sub.Facts.KeyID, Alg: verify.Alg(sub.Facts.Alg), Profile: pcs.Profile(sub.Facts.Profile), Mode: verify.Mode(sub.Facts.Mode)}
+		f := verify.Facts{
+			KeyID:   sub.Facts.KeyID,
+			Alg:     verify.Alg(sub.Facts.Alg),
+			Profile: pcs.Profile(sub.Facts.Profile),
+			Mode:    verify.Mode(sub.Facts.Mode),
+		}
 		before := item.Outcome
 		if slices.Contains(ofOthers, item.ReasonCode) {
 			before = verify.Judge(verify.DefaultPolicy(), pcs.Decode(sub.Body), f, 0).Outcome.String()

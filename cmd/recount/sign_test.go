@@ -52,7 +52,8 @@ func makeKey(t *testing.T, kind string) (string, verify.Key) {
 			t.Errorf("%s: %v %v", name, info.Mode(), err)
 		}
 	}
-	if again := run(t, "", "keygen", kind, "--out", base); again.code != exitUsage || !strings.Contains(again.err, "--force") {
+	if again := run(t, "", "keygen", kind, "--out", base); again.code != exitUsage ||
+		!strings.Contains(again.err, "--force") {
 		t.Errorf("replaced a key: %+v", again)
 	}
 	var key verify.Key
@@ -203,17 +204,21 @@ func TestSeedsAreKeysToo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if f := verify.NewRing([]verify.Key{key}).Check(pcs.Decode([]byte(r.out)), verify.Facts{}); f.Mode != verify.SHA256 || f.Profile != pcs.F9 {
+	if f := verify.NewRing([]verify.Key{key}).Check(pcs.Decode([]byte(r.out)),
+		verify.Facts{}); f.Mode != verify.SHA256 || f.Profile != pcs.F9 {
 		t.Errorf("%+v %+v", f, r)
 	}
 }
 
-// TestKeygenWritesAllOrNothing: no file of a pair is written when one of them is there already, or the directory is not.
+// TestKeygenWritesAllOrNothing: no file of a pair is written when one of them is there already, or the
+// directory is not.
 func TestKeygenWritesAllOrNothing(t *testing.T) {
 	dir := t.TempDir()
 	public := write(t, filepath.Join(dir, "me.pub"), "mine")
-	for _, args := range [][]string{{"ed25519", "--out", filepath.Join(dir, "me")}, {"hmac", "--out", filepath.Join(dir, "missing", "k")}} {
-		if r := run(t, "", append([]string{"keygen"}, args...)...); r.code != exitUsage || r.out != "" || !strings.Contains(r.err, "--out: ") {
+	for _, args := range [][]string{{"ed25519", "--out", filepath.Join(dir, "me")},
+		{"hmac", "--out", filepath.Join(dir, "missing", "k")}} {
+		if r := run(t, "", append([]string{"keygen"}, args...)...); r.code != exitUsage || r.out != "" ||
+			!strings.Contains(r.err, "--out: ") {
 			t.Errorf("%v: %+v", args, r)
 		}
 	}

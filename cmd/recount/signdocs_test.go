@@ -112,8 +112,8 @@ func TestPythonSnippet(t *testing.T) {
 	}
 }
 
-// TestWorkedExample runs every line of the examples of docs/signing.md; a line says behind "# =>" what it prints. Then recount
-// gives the same signatures.
+// TestWorkedExample runs every line of the examples of docs/signing.md. A line says behind "# =>" what it
+// prints. Then recount gives the same signatures.
 func TestWorkedExample(t *testing.T) {
 	tools(t, "bash", "python3", "openssl", "sha256sum")
 	dir := snippet(t)
@@ -128,7 +128,8 @@ func TestWorkedExample(t *testing.T) {
 			}
 			checked++
 			last = append(last, want)
-			script += fmt.Sprintf("OUT=$(%s)\n[ \"$OUT\" = '%s' ] || { echo \"example %d prints $OUT\"; exit 1; }\n", run, want, checked)
+			script += fmt.Sprintf("OUT=$(%s)\n[ \"$OUT\" = '%s' ] || { echo \"example %d prints $OUT\"; exit 1; }\n",
+				run, want, checked)
 		}
 	}
 	if out, err := command(t, dir, "", "bash", "-c", script); err != nil || checked < 10 {
@@ -140,11 +141,14 @@ func TestWorkedExample(t *testing.T) {
 	}
 	seed := write(t, filepath.Join(dir, "seed"), strings.Repeat("07", 32))
 	for _, args := range [][]string{
-		{"--scheme", "pcs/2", "--key-file", filepath.Join(dir, "agent.key")}, {"--scheme", "pcs/2", "--alg", "ed25519", "--key-file", seed},
-		{"--scheme", "pcs/1", "--key-file", filepath.Join(dir, "agent.key")}, {"--scheme", "pcs/1", "--alg", "ed25519", "--key-file", seed},
+		{"--scheme", "pcs/2", "--key-file", filepath.Join(dir, "agent.key")},
+		{"--scheme", "pcs/2", "--alg", "ed25519", "--key-file", seed},
+		{"--scheme", "pcs/1", "--key-file", filepath.Join(dir, "agent.key")},
+		{"--scheme", "pcs/1", "--alg", "ed25519", "--key-file", seed},
 	} {
 		r := run(t, string(record), append([]string{"sign"}, args...)...)
-		if sig := pcs.Decode([]byte(r.out)).Sig; r.code != exitOK || !strings.Contains("\n"+strings.Join(last, "\n")+"\n", "\n"+sig+"\n") {
+		if sig := pcs.Decode([]byte(r.out)).Sig; r.code != exitOK ||
+			!strings.Contains("\n"+strings.Join(last, "\n")+"\n", "\n"+sig+"\n") {
 			t.Errorf("%v: %s is not in the examples: %v %s", args, sig, last, r.err)
 		}
 	}

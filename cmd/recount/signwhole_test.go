@@ -38,8 +38,8 @@ func readWhole(t *testing.T) (g wholeGolden) {
 	return g
 }
 
-// TestSignWhole: sign gives the published signatures, whether the record names the scheme or the flag does, and --verify
-// finds them good.
+// TestSignWhole: sign gives the published signatures, whether the record names the scheme or the flag does, and
+// --verify finds them good.
 func TestSignWhole(t *testing.T) {
 	g := readWhole(t)
 	for _, c := range g.Cases {
@@ -51,7 +51,8 @@ func TestSignWhole(t *testing.T) {
 			{[]string{"--key-file", g.edFile, "--alg", "ed25519"}, []string{"--ed25519-pub", g.edPublic}, c.Ed25519},
 		} {
 			named := run(t, c.Record, append([]string{"sign"}, how.args...)...)
-			set := run(t, strings.Replace(c.Record, `"pcs/2"`, `"pcs/1"`, 1), append([]string{"sign", "--scheme", "pcs/2"}, how.args...)...)
+			set := run(t, strings.Replace(c.Record, `"pcs/2"`, `"pcs/1"`, 1),
+				append([]string{"sign", "--scheme", "pcs/2"}, how.args...)...)
 			for _, r := range []ran{named, set} {
 				if got := pcs.Decode([]byte(r.out)).Sig; r.code != exitOK || got != how.want {
 					t.Errorf("%s: %s, want %s (%s)", c.Name, got, how.want, r.err)
@@ -59,17 +60,20 @@ func TestSignWhole(t *testing.T) {
 			}
 			var checked []checkLine
 			r := run(t, named.out, append([]string{"sign", "--verify", "-o", "json"}, how.check...)...)
-			if err := json.Unmarshal([]byte(r.out), &checked); err != nil || r.code != exitOK || len(checked) != 1 || !checked[0].Verifies || !checked[0].InputsSigned || checked[0].Scheme != "pcs/2" {
+			if err := json.Unmarshal([]byte(r.out), &checked); err != nil || r.code != exitOK ||
+				len(checked) != 1 || !checked[0].Verifies || !checked[0].InputsSigned || checked[0].Scheme != "pcs/2" {
 				t.Errorf("%s: %+v %v", c.Name, r, err)
 			}
-			r = run(t, strings.Replace(named.out, `"outbox_seq":1`, `"outbox_seq":2`, 1), append([]string{"sign", "--verify"}, how.check...)...)
+			r = run(t, strings.Replace(named.out, `"outbox_seq":1`, `"outbox_seq":2`, 1),
+				append([]string{"sign", "--verify"}, how.check...)...)
 			if r.code != exitVerify || !strings.Contains(r.err, "1 of 1 records") {
 				t.Errorf("%s, changed: %+v", c.Name, r)
 			}
 		}
 	}
 	for _, c := range g.Unsignable {
-		if r := run(t, c.Record, "sign", "--key-file", g.hmacFile); r.code != exitRejected || r.out != "" || !strings.Contains(r.err, "no canonical form") {
+		if r := run(t, c.Record, "sign", "--key-file", g.hmacFile); r.code != exitRejected || r.out != "" ||
+			!strings.Contains(r.err, "no canonical form") {
 			t.Errorf("%s: %+v", c.Name, r)
 		}
 	}
@@ -79,14 +83,17 @@ func TestSignWhole(t *testing.T) {
 func TestSignBackToOne(t *testing.T) {
 	g := readWhole(t)
 	r := run(t, g.Cases[0].Record, "sign", "--scheme", "pcs/1", "--key-file", g.hmacFile)
-	if rec := pcs.Decode([]byte(r.out)); r.code != exitOK || rec.Scheme != pcs.PCS1 || !strings.Contains(r.out, `"sig_scheme":"pcs/1"`) {
+	if rec := pcs.Decode([]byte(r.out)); r.code != exitOK || rec.Scheme != pcs.PCS1 ||
+		!strings.Contains(r.out, `"sig_scheme":"pcs/1"`) {
 		t.Errorf("%+v", r)
 	}
-	if c := run(t, r.out, "sign", "--verify", "--key-file", g.hmacFile); c.code != exitOK || !strings.Contains(c.out, "pcs/1") || !strings.Contains(c.out, "f9") {
+	if c := run(t, r.out, "sign", "--verify", "--key-file", g.hmacFile); c.code != exitOK ||
+		!strings.Contains(c.out, "pcs/1") || !strings.Contains(c.out, "f9") {
 		t.Errorf("%+v", c)
 	}
 	_, cases := readCorpus(t, "good-hmac.ndjson", 1)
-	if r := run(t, *cases[0].Body, "sign", "--scheme", "pcs/1", "--key-file", g.hmacFile); r.code != exitOK || strings.Contains(r.out, "sig_scheme") {
+	if r := run(t, *cases[0].Body, "sign", "--scheme", "pcs/1", "--key-file", g.hmacFile); r.code != exitOK ||
+		strings.Contains(r.out, "sig_scheme") {
 		t.Errorf("%+v", r)
 	}
 }
@@ -96,11 +103,14 @@ func TestSignWholeRefuses(t *testing.T) {
 	good := g.Cases[0].Record
 	for _, args := range [][]string{
 		{"--scheme", "pcs/3", "--key-file", g.hmacFile}, {"--scheme", "unknown", "--key-file", g.hmacFile},
-		{"--scheme", "pcs/2", "--profile", "f9", "--key-file", g.hmacFile}, {"--scheme", "pcs/2", "--mode", "raw", "--key-file", g.hmacFile},
+		{"--scheme", "pcs/2", "--profile", "f9", "--key-file", g.hmacFile},
+		{"--scheme", "pcs/2", "--mode", "raw", "--key-file", g.hmacFile},
 		{"--profile", "py", "--key-file", g.hmacFile}, {"--mode", "whole", "--key-file", g.hmacFile},
-		{"--ed25519-pub", g.edPublic, "--key-file", g.hmacFile},
-		{"--verify"}, {"--verify", "--scheme", "pcs/2", "--key-file", g.hmacFile}, {"--verify", "--mode", "raw", "--key-file", g.hmacFile},
-		{"--verify", "--pcs-id", "--key-file", g.hmacFile}, {"--verify", "--ed25519-pub", g.hmacFile}, {"--verify", "--ed25519-pub", "/nonexistent"},
+		{"--ed25519-pub", g.edPublic, "--key-file", g.hmacFile}, {"--verify"},
+		{"--verify", "--scheme", "pcs/2", "--key-file", g.hmacFile},
+		{"--verify", "--mode", "raw", "--key-file", g.hmacFile},
+		{"--verify", "--pcs-id", "--key-file", g.hmacFile}, {"--verify", "--ed25519-pub", g.hmacFile},
+		{"--verify", "--ed25519-pub", "/nonexistent"},
 	} {
 		if r := run(t, good, append([]string{"sign"}, args...)...); r.code != exitUsage || r.out != "" {
 			t.Errorf("%v: %+v", args, r)
@@ -111,13 +121,14 @@ func TestSignWholeRefuses(t *testing.T) {
 			t.Errorf("%q: %+v", in, r)
 		}
 	}
-	if r := run(t, strings.Replace(good, `"pcs/2"`, `"pcs/9"`, 1), "sign", "--key-file", g.hmacFile); r.code != exitRejected || !strings.Contains(r.err, "sig_scheme") {
+	if r := run(t, strings.Replace(good, `"pcs/2"`, `"pcs/9"`, 1), "sign", "--key-file",
+		g.hmacFile); r.code != exitRejected || !strings.Contains(r.err, "sig_scheme") {
 		t.Errorf("%+v", r)
 	}
 }
 
-// TestPolicyBySchemes: a trial tells what a policy that takes one scheme would refuse, with keys and without, and publishing
-// says that it takes less than the one in force.
+// TestPolicyBySchemes: a trial tells what a policy that takes one scheme would refuse, with keys and without,
+// and publishing says that it takes less than the one in force.
 func TestPolicyBySchemes(t *testing.T) {
 	g, dir := readWhole(t), t.TempDir()
 	one := write(t, filepath.Join(dir, "one.yaml"), "signature: {schemes: [pcs/1]}\n")
@@ -133,7 +144,8 @@ func TestPolicyBySchemes(t *testing.T) {
 		refused         bool
 	}{{two, eight, true}, {two, whole, false}, {one, eight, false}, {one, whole, true}} {
 		for _, keys := range [][]string{nil, {"--hmac-key-file", g.hmacFile}} {
-			r := run(t, "", append([]string{"policy", "test", c.policy, "-o", "json", "--records", c.records}, keys...)...)
+			r := run(t, "", append([]string{"policy", "test", c.policy, "-o", "json", "--records", c.records},
+				keys...)...)
 			var sums trialSums
 			if err := json.Unmarshal([]byte(r.out), &sums); err != nil || r.code != exitOK || sums.Records == 0 {
 				t.Fatalf("%+v: %v %+v", c, err, r)
@@ -144,7 +156,9 @@ func TestPolicyBySchemes(t *testing.T) {
 		}
 	}
 	n, _ := recountNode(t)
-	if r := run(t, "", "policy", "publish", two, "--dev", dev(t, n)); r.code != exitOK || !strings.Contains(r.err, "accepts scheme pcs/1, this one does not") || strings.Contains(r.err, "scheme pcs/2,") {
+	if r := run(t, "", "policy", "publish", two, "--dev", dev(t, n)); r.code != exitOK ||
+		!strings.Contains(r.err, "accepts scheme pcs/1, this one does not") ||
+		strings.Contains(r.err, "scheme pcs/2,") {
 		t.Errorf("%+v", r)
 	}
 }

@@ -11,7 +11,9 @@ import (
 func TestTrialSaysWhatCounts(t *testing.T) {
 	tried := &trial{counts: map[string]int{}}
 	for _, before := range []standing{{"escalated", true}, {"escalated", false}, {"accepted", true}} {
-		if err := tried.add(1, &pcs.Record{}, verify.Facts{}, before, verify.Verdict{Outcome: verify.Escalated}); err != nil {
+		if err := tried.add(1, &pcs.Record{}, verify.Facts{}, before, verify.Verdict{
+			Outcome: verify.Escalated,
+		}); err != nil {
 			t.Fatal(err)
 		}
 	}

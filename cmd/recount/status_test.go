@@ -14,7 +14,15 @@ func threeNodes(t *testing.T) (nodes []*node, dir string) {
 	seq, lag := uint64(42), uint64(0)
 	answerOf := wire.ClusterAnswer{ClusterID: "dev", Leader: "node-2", Term: 7}
 	for i, n := range nodes {
-		m := wire.Member{ID: "node-" + string(rune('1'+i)), API: n.server.URL, Suffrage: "voter", CommittedSeq: &seq, FoldedSeq: &seq, Lag: &lag, State: "follower"}
+		m := wire.Member{
+			ID:           "node-" + string(rune('1'+i)),
+			API:          n.server.URL,
+			Suffrage:     "voter",
+			CommittedSeq: &seq,
+			FoldedSeq:    &seq,
+			Lag:          &lag,
+			State:        "follower",
+		}
 		if i == 1 {
 			m.State = "leader"
 		}
@@ -44,7 +52,8 @@ func threeNodes(t *testing.T) (nodes []*node, dir string) {
 	return nodes, dir
 }
 
-// TestClusterStatusHasARowPerNode, the dead one included, all of them aligned, and says in one line whether all is well.
+// TestClusterStatusHasARowPerNode, the dead one included, all of them aligned, and says in one line whether all
+// is well.
 func TestClusterStatusHasARowPerNode(t *testing.T) {
 	nodes, dir := threeNodes(t)
 	r := run(t, "", "cluster", "status", "--dev", dir, "--timeout", "1s", "--width", "160")
@@ -53,7 +62,8 @@ func TestClusterStatusHasARowPerNode(t *testing.T) {
 		t.Fatalf("%+v", r)
 	}
 	at := strings.Index(lines[0], "READY")
-	for i, want := range [][]string{{"node-1", "follower", "no: folded: 12 events behind"}, {"node-2", "leader", "yes", "v0.2.0", "3.0 GiB", "10 days"}, {"node-3", "no answer", "-"}} {
+	for i, want := range [][]string{{"node-1", "follower", "no: folded: 12 events behind"},
+		{"node-2", "leader", "yes", "v0.2.0", "3.0 GiB", "10 days"}, {"node-3", "no answer", "-"}} {
 		for _, cell := range want {
 			if !strings.Contains(lines[i+1], cell) {
 				t.Errorf("no %q in %q", cell, lines[i+1])
@@ -66,7 +76,8 @@ func TestClusterStatusHasARowPerNode(t *testing.T) {
 	if !strings.Contains(r.err, "1 of 3 ready, leader node-2, 2 digests equal at seq 42") {
 		t.Errorf("%q", r.err)
 	}
-	if one := run(t, "", "cluster", "status", "--endpoint", nodes[1].server.URL, "--ca", dir+"/ca.pem"); !strings.Contains(one.out, "not asked") || !strings.Contains(one.err, "1 of 3 ready") {
+	if one := run(t, "", "cluster", "status", "--endpoint", nodes[1].server.URL, "--ca",
+		dir+"/ca.pem"); !strings.Contains(one.out, "not asked") || !strings.Contains(one.err, "1 of 3 ready") {
 		t.Errorf("%+v", one)
 	}
 	sick := newNode(t)
@@ -77,14 +88,17 @@ func TestClusterStatusHasARowPerNode(t *testing.T) {
 		answer(w, wire.NewProblem(wire.CodeInternal, ""))
 		return true
 	}
-	if r := run(t, "", "cluster", "status", "--dev", dev(t, nodes[0], nodes[1], sick)); r.code != exitOK || !strings.Contains(r.err, "2 digests equal") {
+	if r := run(t, "", "cluster", "status", "--dev", dev(t, nodes[0], nodes[1], sick)); r.code != exitOK ||
+		!strings.Contains(r.err, "2 digests equal") {
 		t.Errorf("%+v", r)
 	}
 	nodes[0].digest.State = strings.Repeat("00", 32)
-	if r := run(t, "", "cluster", "status", "--dev", dir, "--timeout", "1s"); r.code != exitVerify || !strings.Contains(r.err, "differ at seq 42") {
+	if r := run(t, "", "cluster", "status", "--dev", dir, "--timeout", "1s"); r.code != exitVerify ||
+		!strings.Contains(r.err, "differ at seq 42") {
 		t.Errorf("%+v", r)
 	}
-	if r := run(t, "", "cluster", "status", "--all-views", "--dev", dir, "--timeout", "1s"); strings.Count(r.out, "node-3") != 2 {
+	if r := run(t, "", "cluster", "status", "--all-views", "--dev", dir, "--timeout",
+		"1s"); strings.Count(r.out, "node-3") != 2 {
 		t.Errorf("%+v", r)
 	}
 }
@@ -98,7 +112,8 @@ func TestStatusOfNodesThatRefuse(t *testing.T) {
 	}
 	dir := dev(t, n)
 	for _, line := range []string{"cluster status", "cluster status --all-views", "digest", "version"} {
-		if r := run(t, "", append(strings.Fields(line), "--dev", dir)...); r.code != exitRejected || !strings.Contains(r.out, "refused") || strings.Contains(r.out, "no answer") {
+		if r := run(t, "", append(strings.Fields(line), "--dev", dir)...); r.code != exitRejected ||
+			!strings.Contains(r.out, "refused") || strings.Contains(r.out, "no answer") {
 			t.Errorf("%s: %+v", line, r)
 		}
 	}

@@ -30,8 +30,8 @@ func TestSubmitRecordsAndReplays(t *testing.T) {
 		}
 		got = append(got, l)
 	}
-	if len(got) != 2 || got[0].Line != 1 || got[1].Line != 3 || got[0].ID != got[0].Answer.PCSID || got[0].Status != 200 ||
-		got[0].Answer.Replayed || !got[1].Answer.Replayed {
+	if len(got) != 2 || got[0].Line != 1 || got[1].Line != 3 || got[0].ID != got[0].Answer.PCSID ||
+		got[0].Status != 200 || got[0].Answer.Replayed || !got[1].Answer.Replayed {
 		t.Errorf("%+v", got)
 	}
 	r = run(t, in, "submit", "-", "--endpoint", n.server.URL, "--dev", dir, "-q")
@@ -41,12 +41,15 @@ func TestSubmitRecordsAndReplays(t *testing.T) {
 	golden(t, "submit", r.out)
 	var s summary
 	r = run(t, in+"\n{}\nnonsense", "submit", "-", "--endpoint", n.server.URL, "--dev", dir, "-o", "json")
-	if err := json.Unmarshal([]byte(r.out), &s); err != nil || r.code != exitUsage || !strings.Contains(r.err, "line 5") || s.Records != 3 || s.Rejected != 1 || s.Replayed != 2 || s.Statuses["400"] != 1 {
+	if err := json.Unmarshal([]byte(r.out), &s); err != nil || r.code != exitUsage ||
+		!strings.Contains(r.err, "line 5") || s.Records != 3 || s.Rejected != 1 || s.Replayed != 2 ||
+		s.Statuses["400"] != 1 {
 		t.Errorf("%+v %v", r, err)
 	}
 }
 
-// TestSubmitExplainsItsWords: the summary says once what became of the records that do not count, and only of those it has.
+// TestSubmitExplainsItsWords: the summary says once what became of the records that do not count, and only of
+// those it has.
 func TestSubmitExplainsItsWords(t *testing.T) {
 	n := newNode(t)
 	asked := 0
@@ -63,7 +66,11 @@ func TestSubmitExplainsItsWords(t *testing.T) {
 	}
 	dir := dev(t, n)
 	r := run(t, "{\"a\":1}\n{\"a\":2}\n{\"a\":3}\n", "submit", "-", "--dev", dir, "--concurrency", "1")
-	for text, times := range map[string]int{"refused: the ledger keeps": 1, "rejected: turned away before the log": 1, "conflict: ": 0} {
+	for text, times := range map[string]int{
+		"refused: the ledger keeps":            1,
+		"rejected: turned away before the log": 1,
+		"conflict: ":                           0,
+	} {
 		if strings.Count(r.err, text) != times {
 			t.Errorf("%q is not there %d times: %+v", text, times, r)
 		}
@@ -153,7 +160,8 @@ func TestSubmitSendsTheCorpusAsWritten(t *testing.T) {
 	n.override = func(w http.ResponseWriter, r *http.Request) bool {
 		body := make([]byte, 64)
 		k, _ := r.Body.Read(body)
-		got = append(got, fmt.Sprintf("%s %s %d %s %q", r.Method, r.URL.Path, r.ContentLength, r.Header.Get("Content-Type"), body[:k]))
+		got = append(got, fmt.Sprintf("%s %s %d %s %q", r.Method, r.URL.Path, r.ContentLength,
+			r.Header.Get("Content-Type"), body[:k]))
 		answer(w, wire.NewProblem(wire.CodeMalformed, ""))
 		return true
 	}
@@ -176,8 +184,10 @@ func TestSubmitSendsTheCorpusAsWritten(t *testing.T) {
 			t.Errorf("%d: %v, want %s", i, got, want[i])
 		}
 	}
-	for _, bad := range []string{`{"id":"x","parts":[{"text":"ab","count":99999999999}]}`, `{"id":"x","parts":[{"b64":"?"}]}`} {
-		if r := run(t, bad, "submit", "-", "--dev", dev(t, n)); r.code != exitUsage || !strings.Contains(r.err, "line 1") {
+	for _, bad := range []string{`{"id":"x","parts":[{"text":"ab","count":99999999999}]}`,
+		`{"id":"x","parts":[{"b64":"?"}]}`} {
+		if r := run(t, bad, "submit", "-", "--dev", dev(t, n)); r.code != exitUsage ||
+			!strings.Contains(r.err, "line 1") {
 			t.Errorf("%+v", r)
 		}
 	}
@@ -196,7 +206,14 @@ func caseLine(t *testing.T, id string, body string, expect map[string]any) strin
 func TestCheck(t *testing.T) {
 	_, cases := readCorpus(t, "good-hmac.ndjson", 2)
 	body := *cases[1].Body
-	good := map[string]any{"status": []int{200}, "class": "ok", "accepted": true, "pcs_id": someID, "d_hat": []float64{1, 1, 1}, "budget": []float64{0.342292998}}
+	good := map[string]any{
+		"status":   []int{200},
+		"class":    "ok",
+		"accepted": true,
+		"pcs_id":   someID,
+		"d_hat":    []float64{1, 1, 1},
+		"budget":   []float64{0.342292998},
+	}
 	with := func(name string, value any) map[string]any {
 		m := map[string]any{name: value}
 		for k, v := range good {
@@ -213,19 +230,21 @@ func TestCheck(t *testing.T) {
 		body string
 		diff string
 	}{
-		"same":           {"--check", replay, body, ""},
-		"refusal":        {"--check", map[string]any{"status": []int{400}, "class": "schema"}, "{}", ""},
-		"status":         {"--check", with("status", []int{202}), body, "status 200"},
-		"not preferred":  {"--check", with("status", []int{202, 200}), body, "status 200"},
-		"any acceptable": {"--check=any", map[string]any{"status": []int{202, 200}, "class": "replay", "same_as": "first"}, body, ""},
-		"class":          {"--check", with("class", "degraded"), body, "reason_code"},
-		"accepted":       {"--check", with("accepted", false), body, "accepted true"},
-		"d_hat":          {"--check", with("d_hat", []float64{1.1, 1.2}), body, "recomputed_D_hat 1,"},
-		"budget":         {"--check", with("budget", []float64{0.5}), body, "recomputed_budget"},
-		"pcs_id":         {"--check", with("pcs_id", "00"), body, "pcs_id"},
-		"no first":       {"--check", map[string]any{"status": []int{200}, "class": "replay", "same_as": "other"}, body, "no answer of other"},
-		"slow":           {"--check", with("max_seconds", 1e-9), body, "took"},
-		"class refused":  {"--check", map[string]any{"status": []int{400}, "class": "too_large"}, "{}", "reason_code"},
+		"same":          {"--check", replay, body, ""},
+		"refusal":       {"--check", map[string]any{"status": []int{400}, "class": "schema"}, "{}", ""},
+		"status":        {"--check", with("status", []int{202}), body, "status 200"},
+		"not preferred": {"--check", with("status", []int{202, 200}), body, "status 200"},
+		"any acceptable": {"--check=any",
+			map[string]any{"status": []int{202, 200}, "class": "replay", "same_as": "first"}, body, ""},
+		"class":    {"--check", with("class", "degraded"), body, "reason_code"},
+		"accepted": {"--check", with("accepted", false), body, "accepted true"},
+		"d_hat":    {"--check", with("d_hat", []float64{1.1, 1.2}), body, "recomputed_D_hat 1,"},
+		"budget":   {"--check", with("budget", []float64{0.5}), body, "recomputed_budget"},
+		"pcs_id":   {"--check", with("pcs_id", "00"), body, "pcs_id"},
+		"no first": {"--check", map[string]any{"status": []int{200}, "class": "replay", "same_as": "other"},
+			body, "no answer of other"},
+		"slow":          {"--check", with("max_seconds", 1e-9), body, "took"},
+		"class refused": {"--check", map[string]any{"status": []int{400}, "class": "too_large"}, "{}", "reason_code"},
 	} {
 		n := newNode(t)
 		in := caseLine(t, "first", body, good) + "\n" + caseLine(t, "last", x.body, x.last)
@@ -271,7 +290,8 @@ func TestWholeCorpusIsReadable(t *testing.T) {
 	for name, lines := range map[string]int{"good-hmac": 717, "good-ed25519": 299, "bad-input": 146} {
 		r := run(t, "", "submit", "--dev", dir, "--check=any", "-o", "json", filepath.Join(corpusDir, name+".ndjson"))
 		var s summary
-		if err := json.Unmarshal([]byte(r.out), &s); err != nil || s.Records != lines || s.Checked != lines || r.code != exitVerify {
+		if err := json.Unmarshal([]byte(r.out), &s); err != nil || s.Records != lines || s.Checked != lines ||
+			r.code != exitVerify {
 			t.Errorf("%s: %d %v %s", name, r.code, err, r.out)
 		}
 	}

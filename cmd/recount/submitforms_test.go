@@ -9,11 +9,12 @@ import (
 	"testing"
 )
 
-// TestSubmitTakesWhatPeopleHave: one document on many lines, an array, objects without line feeds between them, and one a line
-// are the same records, and each goes out as it stands.
+// TestSubmitTakesWhatPeopleHave: one document on many lines, an array, objects without line feeds between them,
+// and one a line are the same records, and each goes out as it stands.
 func TestSubmitTakesWhatPeopleHave(t *testing.T) {
 	one := func(i int) string { return fmt.Sprintf(`{"pcs_id":"%064x","shard_id":"s","epoch":%d}`, i, i) }
-	pretty := "{\n  \"pcs_id\": \"" + strings.Repeat("a", 64) + "\",\n  \"shard_id\": \"s\",\n  \"N_j\": {\n    \"2\": 3\n  }\n}"
+	pretty := "{\n  \"pcs_id\": \"" + strings.Repeat("a", 64) +
+		"\",\n  \"shard_id\": \"s\",\n  \"N_j\": {\n    \"2\": 3\n  }\n}"
 	for name, c := range map[string]struct {
 		text string
 		want []string
@@ -35,7 +36,8 @@ func TestSubmitTakesWhatPeopleHave(t *testing.T) {
 	}
 }
 
-// TestSubmitRefusesWhatIsNoJSON: a file of something else is refused before anything is sent, and the message names the line.
+// TestSubmitRefusesWhatIsNoJSON: a file of something else is refused before anything is sent, and the message
+// names the line.
 func TestSubmitRefusesWhatIsNoJSON(t *testing.T) {
 	n := newNode(t)
 	dir := dev(t, n)
@@ -51,7 +53,8 @@ func TestSubmitRefusesWhatIsNoJSON(t *testing.T) {
 			t.Fatal(err)
 		}
 		r := run(t, "", "submit", "--dev", dir, file)
-		if r.code != exitUsage || !strings.Contains(r.err, says) || !strings.Contains(r.err, "one JSON document, an array") {
+		if r.code != exitUsage || !strings.Contains(r.err, says) ||
+			!strings.Contains(r.err, "one JSON document, an array") {
 			t.Errorf("%q: exit %d: %s", text, r.code, r.err)
 		}
 	}

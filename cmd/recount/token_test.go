@@ -25,8 +25,19 @@ func tokenNode(t *testing.T, asked *[]wire.TokenRequest, problem *wire.Problem) 
 			w.WriteHeader(problem.Status)
 			_ = json.NewEncoder(w).Encode(problem)
 		case r.Method == http.MethodGet:
-			answer(w, wire.TokensPage{Node: "node-1", Items: []wire.TokenAnswer{{ID: "abcdefghij234567", Name: "alice", Role: "auditor", State: "active", Source: "log",
-				ExpiresAt: "2026-02-03T04:05:06Z", CreatedBy: "root", LastUsed: "2026-01-02T03:04:05Z"}, {ID: "bbcdefghij234567", Name: "dev-operator", Role: "operator", State: "revoked", Source: "file"}}})
+			answer(w, wire.TokensPage{
+				Node: "node-1",
+				Items: []wire.TokenAnswer{{
+					ID:        "abcdefghij234567",
+					Name:      "alice",
+					Role:      "auditor",
+					State:     "active",
+					Source:    "log",
+					ExpiresAt: "2026-02-03T04:05:06Z",
+					CreatedBy: "root",
+					LastUsed:  "2026-01-02T03:04:05Z",
+				}, {ID: "bbcdefghij234567", Name: "dev-operator", Role: "operator", State: "revoked", Source: "file"}},
+			})
 		case r.URL.Path == "/v1/tokens":
 			var q wire.TokenRequest
 			body, _ := io.ReadAll(r.Body)
@@ -34,20 +45,37 @@ func tokenNode(t *testing.T, asked *[]wire.TokenRequest, problem *wire.Problem) 
 				t.Error(err)
 			}
 			*asked = append(*asked, q)
-			answer(w, wire.TokenAnswer{ID: q.ID, Name: q.Name, Role: q.Role, State: "active", Source: "log", ExpiresAt: q.ExpiresAt, Seq: 9})
+			answer(w, wire.TokenAnswer{
+				ID:        q.ID,
+				Name:      q.Name,
+				Role:      q.Role,
+				State:     "active",
+				Source:    "log",
+				ExpiresAt: q.ExpiresAt,
+				Seq:       9,
+			})
 		default:
-			answer(w, wire.TokenAnswer{ID: "abcdefghij234567", Name: "alice", Role: "auditor", State: "revoked", Source: "log", RevokedSeq: 12, RevokedBy: "root"})
+			answer(w, wire.TokenAnswer{
+				ID:         "abcdefghij234567",
+				Name:       "alice",
+				Role:       "auditor",
+				State:      "revoked",
+				Source:     "log",
+				RevokedSeq: 12,
+				RevokedBy:  "root",
+			})
 		}
 		return true
 	}
 	return n
 }
 
-// TestTokenCreate: the text is shown once and nowhere else; the request has its digest only.
+// TestTokenCreate: the text is shown once and nowhere else. The request has its digest only.
 func TestTokenCreate(t *testing.T) {
 	var asked []wire.TokenRequest
 	dir := dev(t, tokenNode(t, &asked, nil))
-	r := run(t, "", "token", "create", "--role", "auditor", "--name", "alice", "--expires", "2h", "--reason", "audit", "--dev", dir)
+	r := run(t, "", "token", "create", "--role", "auditor", "--name", "alice", "--expires", "2h", "--reason",
+		"audit", "--dev", dir)
 	text := strings.TrimSuffix(r.out, "\n")
 	role, id, err := wire.ParseToken(text)
 	if r.code != exitOK || err != nil || role != wire.RoleAuditor || len(asked) != 1 {
@@ -55,7 +83,8 @@ func TestTokenCreate(t *testing.T) {
 	}
 	q := asked[0]
 	at, err := wire.ParseTime(q.ExpiresAt)
-	if q.ID != id || q.Digest != wire.TokenDigest(text) || q.Name != "alice" || q.Reason != "audit" || q.OpID == "" || err != nil || time.Until(at) > 2*time.Hour || time.Until(at) < time.Hour {
+	if q.ID != id || q.Digest != wire.TokenDigest(text) || q.Name != "alice" || q.Reason != "audit" ||
+		q.OpID == "" || err != nil || time.Until(at) > 2*time.Hour || time.Until(at) < time.Hour {
 		t.Errorf("%+v", q)
 	}
 	if strings.Contains(r.err, text) || !strings.Contains(r.err, "recount token revoke "+id) {
@@ -69,21 +98,26 @@ func TestTokenCreate(t *testing.T) {
 		t.Fatalf("%v %v %+v", err, statErr, r)
 	}
 	secret := strings.TrimSpace(string(kept))
-	if asked[1].Digest != wire.TokenDigest(secret) || strings.Contains(r.out+r.err, secret) || !strings.Contains(r.out, `"file"`) || strings.Contains(r.out, `"token"`) {
+	if asked[1].Digest != wire.TokenDigest(secret) || strings.Contains(r.out+r.err, secret) ||
+		!strings.Contains(r.out, `"file"`) || strings.Contains(r.out, `"token"`) {
 		t.Errorf("%s %s", r.out, r.err)
 	}
-	if r := run(t, "", "token", "create", "--role", "operator", "--name", "bob", "--out", file, "--dev", dir); r.code != exitUsage || len(asked) != 2 {
+	if r := run(t, "", "token", "create", "--role", "operator", "--name", "bob", "--out", file, "--dev",
+		dir); r.code != exitUsage || len(asked) != 2 {
 		t.Errorf("an existing file: %+v", r)
 	}
-	for _, bad := range [][]string{{"--role", "root", "--name", "x"}, {"--role", "auditor", "--name", "a b"}, {"--role", "auditor", "--name", "x", "--expires", "0s"}, {"--role", "auditor"}} {
-		if r := run(t, "", append([]string{"token", "create", "--dev", dir}, bad...)...); r.code != exitUsage || len(asked) != 2 {
+	for _, bad := range [][]string{{"--role", "root", "--name", "x"}, {"--role", "auditor", "--name", "a b"},
+		{"--role", "auditor", "--name", "x", "--expires", "0s"}, {"--role", "auditor"}} {
+		if r := run(t, "", append([]string{"token", "create", "--dev", dir}, bad...)...); r.code != exitUsage ||
+			len(asked) != 2 {
 			t.Errorf("%v: %+v", bad, r)
 		}
 	}
 	refused := dev(t, tokenNode(t, &asked, wire.NewProblem(wire.CodeForbidden, "the role auditor may not do this")))
 	gone := filepath.Join(t.TempDir(), "x")
 	r = run(t, "", "token", "create", "--role", "auditor", "--name", "x", "--out", gone, "--dev", refused)
-	if _, err := os.Stat(gone); !os.IsNotExist(err) || r.code != exitRejected || !strings.Contains(r.err, "Ask with credentials that may") {
+	if _, err := os.Stat(gone); !os.IsNotExist(err) || r.code != exitRejected ||
+		!strings.Contains(r.err, "Ask with credentials that may") {
 		t.Errorf("%v %+v", err, r)
 	}
 }
@@ -91,7 +125,11 @@ func TestTokenCreate(t *testing.T) {
 func TestTokenOutput(t *testing.T) {
 	var asked []wire.TokenRequest
 	dir := dev(t, tokenNode(t, &asked, nil))
-	for name, args := range map[string]string{"token-list": "token list", "token-list-json": "token list -o json", "token-revoke": "token revoke abcdefghij234567 --yes --reason x"} {
+	for name, args := range map[string]string{
+		"token-list":      "token list",
+		"token-list-json": "token list -o json",
+		"token-revoke":    "token revoke abcdefghij234567 --yes --reason x",
+	} {
 		r := run(t, "", append(strings.Fields(args), "--dev", dir)...)
 		if r.code != exitOK {
 			t.Errorf("%s: %+v", name, r)
@@ -105,7 +143,10 @@ func TestDevToken(t *testing.T) {
 	n := newNode(t)
 	dir := dev(t, n)
 	asked := ""
-	n.override = func(_ http.ResponseWriter, r *http.Request) bool { asked = r.Header.Get("Authorization"); return false }
+	n.override = func(_ http.ResponseWriter, r *http.Request) bool {
+		asked = r.Header.Get("Authorization")
+		return false
+	}
 	if err := os.MkdirAll(filepath.Join(dir, "tokens"), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +177,9 @@ func TestTokenListHasARowPerToken(t *testing.T) {
 		if err := a.listTokens(views, all); err != nil || strings.Count(out.String(), "\n") != want+1 {
 			t.Errorf("%v\n%s", err, out.String())
 		}
-		if !all && (!strings.Contains(spaces.ReplaceAllString(out.String(), "  "), "node-1 node-2  2026-01-02T03:04:05Z") || !strings.Contains(out.String(), "revoked") || !strings.Contains(out.String(), "node-1 node-2 node-3")) {
+		if !all && (!strings.Contains(spaces.ReplaceAllString(out.String(), "  "),
+			"node-1 node-2  2026-01-02T03:04:05Z") || !strings.Contains(out.String(), "revoked") ||
+			!strings.Contains(out.String(), "node-1 node-2 node-3")) {
 			t.Error(out.String())
 		}
 	}

@@ -12,10 +12,12 @@ func TestVersion(t *testing.T) {
 	if r := run(t, "", "--version"); r.code != exitOK || !strings.HasPrefix(r.out, "recount version dev "+here) {
 		t.Errorf("--version: %+v", r)
 	}
-	if r := run(t, "", "version", "-o", "json"); r.code != exitOK || !strings.Contains(r.out, `"platform": "`+runtime.GOOS+"/"+runtime.GOARCH+`"`) {
+	if r := run(t, "", "version", "-o", "json"); r.code != exitOK ||
+		!strings.Contains(r.out, `"platform": "`+runtime.GOOS+"/"+runtime.GOARCH+`"`) {
 		t.Errorf("version -o json: %+v", r)
 	}
-	if r := run(t, "", "version", "-o", "wide"); r.code != exitOK || !strings.Contains(r.out, "PLATFORM") || !strings.Contains(r.out, runtime.GOOS+"/") {
+	if r := run(t, "", "version", "-o", "wide"); r.code != exitOK || !strings.Contains(r.out, "PLATFORM") ||
+		!strings.Contains(r.out, runtime.GOOS+"/") {
 		t.Errorf("version -o wide: %+v", r)
 	}
 }

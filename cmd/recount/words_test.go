@@ -11,7 +11,8 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// TestWordsOfARefusedCredential: the node tells nothing, but this tool knows whether a token was given and whether it is one.
+// TestWordsOfARefusedCredential: the node tells nothing, but this tool knows whether a token was given and
+// whether it is one.
 func TestWordsOfARefusedCredential(t *testing.T) {
 	n := newNode(t)
 	n.override = func(w http.ResponseWriter, _ *http.Request) bool {
@@ -24,9 +25,11 @@ func TestWordsOfARefusedCredential(t *testing.T) {
 		t.Fatal(err)
 	}
 	for says, args := range map[string][]string{
-		"No token was given (--dev " + dir + ")":                        nil,
-		"is no token, or a part of one":                                 {"--token-file", write(t, filepath.Join(files, "part"), whole[:40])},
-		"does not know the token " + id + " of " + files + "/whole, or": {"--token-file", write(t, filepath.Join(files, "whole"), whole)},
+		"No token was given (--dev " + dir + ")": nil,
+		"is no token, or a part of one": {"--token-file",
+			write(t, filepath.Join(files, "part"), whole[:40])},
+		"does not know the token " + id + " of " + files +
+			"/whole, or": {"--token-file", write(t, filepath.Join(files, "whole"), whole)},
 	} {
 		r := run(t, "", append(append([]string{"audit"}, args...), "--dev", dir)...)
 		if r.code != exitRejected || !strings.Contains(r.err, says) || strings.Contains(r.err, whole) {
@@ -48,9 +51,14 @@ func TestWordsOfWhatIsNotThere(t *testing.T) {
 	}
 	dir := dev(t, n)
 	for args, hint := range map[string]string{
-		"get " + someID: "recount audit --pcs " + someID[:16], "event 7": "recount digest", "shards x": "recount shards", "keys show hmac-0123456789abcdef": "recount keys list",
-		"generation status 9": "recount generation list", "policy show " + strings.Repeat("ab", 32): "recount policy list",
-		"token revoke abcdefghij234567 --yes": "recount token list", "thaw --reason x": "recount freezes",
+		"get " + someID:                   "recount audit --pcs " + someID[:16],
+		"event 7":                         "recount digest",
+		"shards x":                        "recount shards",
+		"keys show hmac-0123456789abcdef": "recount keys list",
+		"generation status 9":             "recount generation list",
+		"policy show " + strings.Repeat("ab", 32): "recount policy list",
+		"token revoke abcdefghij234567 --yes":     "recount token list",
+		"thaw --reason x":                         "recount freezes",
 	} {
 		r := run(t, "", append(strings.Fields(args), "--dev", dir)...)
 		if r.code != exitNotFound || !strings.Contains(r.err, `"`+hint+`"`) || strings.Count(r.err, `"recount `) != 1 {
@@ -61,22 +69,31 @@ func TestWordsOfWhatIsNotThere(t *testing.T) {
 
 func TestExplain(t *testing.T) {
 	for args, says := range map[string]string{
-		"stale": "State has changed", "STALE": "State has changed", "/problems/no-leader": "No leader", "https://a:1/problems/too-large": "Body too large",
-		"507": "Not enough disk space", "409": "approval_needed", "": "outcome_unknown",
+		"stale":                          "State has changed",
+		"STALE":                          "State has changed",
+		"/problems/no-leader":            "No leader",
+		"https://a:1/problems/too-large": "Body too large",
+		"507":                            "Not enough disk space",
+		"409":                            "approval_needed",
+		"":                               "outcome_unknown",
 	} {
-		if r := run(t, "", append([]string{"explain"}, strings.Fields(args)...)...); r.code != exitOK || !strings.Contains(r.out, says) || r.err != "" && !strings.Contains(r.err, "rows") {
+		if r := run(t, "", append([]string{"explain"}, strings.Fields(args)...)...); r.code != exitOK ||
+			!strings.Contains(r.out, says) || r.err != "" && !strings.Contains(r.err, "rows") {
 			t.Errorf("%s: %+v", args, r)
 		}
 	}
-	if r := run(t, "", "explain", "stal"); r.code != exitNotFound || !strings.Contains(r.err, `did you mean "stale"?`) || !strings.Contains(r.err, "no_leader") {
+	if r := run(t, "", "explain", "stal"); r.code != exitNotFound ||
+		!strings.Contains(r.err, `did you mean "stale"?`) || !strings.Contains(r.err, "no_leader") {
 		t.Errorf("%+v", r)
 	}
 	var e explained
-	if r := run(t, "", "explain", "outcome-unknown", "-o", "json"); json.Unmarshal([]byte(r.out), &e) != nil || e.Exit != exitUnknown || e.Status != 504 {
+	if r := run(t, "", "explain", "outcome-unknown", "-o", "json"); json.Unmarshal([]byte(r.out), &e) != nil ||
+		e.Exit != exitUnknown || e.Status != 504 {
 		t.Errorf("%+v", r)
 	}
 	for _, info := range wire.Codes() {
-		if r := run(t, "", "explain", string(info.Code), "-o", "json"); r.code != exitOK || !strings.Contains(r.out, string(info.Code)) {
+		if r := run(t, "", "explain", string(info.Code), "-o", "json"); r.code != exitOK ||
+			!strings.Contains(r.out, string(info.Code)) {
 			t.Errorf("%s: %+v", info.Code, r)
 		}
 	}
@@ -111,13 +128,16 @@ func TestSlowAnswersAreSaid(t *testing.T) {
 	}
 	t.Cleanup(func() { close(over) })
 	one, two := dev(t, hangs), dev(t, hangs, hangs)
-	if r := run(t, "", "audit", "--dev", one, "--timeout", "200ms"); r.code != exitUnavailable || !strings.Contains(r.err, "asking "+hangs.server.URL+" (") {
+	if r := run(t, "", "audit", "--dev", one, "--timeout", "200ms"); r.code != exitUnavailable ||
+		!strings.Contains(r.err, "asking "+hangs.server.URL+" (") {
 		t.Errorf("%+v", r)
 	}
-	if r := run(t, "", "audit", "--dev", two, "--timeout", "200ms"); r.code != exitUnavailable || !strings.Contains(r.err, " of 2, ") {
+	if r := run(t, "", "audit", "--dev", two, "--timeout", "200ms"); r.code != exitUnavailable ||
+		!strings.Contains(r.err, " of 2, ") {
 		t.Errorf("%+v", r)
 	}
-	if r := run(t, "", "audit", "--dev", one, "--timeout", "200ms", "-q"); r.code != exitUnavailable || strings.Contains(r.err, "asking") {
+	if r := run(t, "", "audit", "--dev", one, "--timeout", "200ms", "-q"); r.code != exitUnavailable ||
+		strings.Contains(r.err, "asking") {
 		t.Errorf("%+v", r)
 	}
 	slowAfter = time.Hour
