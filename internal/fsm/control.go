@@ -237,11 +237,6 @@ func appendLeaf(tx *txn, it *projections.Item) error {
 	return nil
 }
 
-func seqKey(seq uint64) []byte { return binary.BigEndian.AppendUint64([]byte{spaceSeq}, seq) }
-func hashKey(index int64) []byte {
-	return binary.BigEndian.AppendUint64([]byte{spaceHash}, uint64(index))
-}
-
 // Root returns the RFC 6962 Merkle tree hash of the first size events.
 func (d *Derived) Root(size uint64) ([32]byte, error) {
 	if size > d.pos.get().Seq {
@@ -344,12 +339,6 @@ func (d *Derived) place(seq uint64) (index uint64, offset int, logTime int64, er
 	return index, offset, logTime, errors.Join(scanErr, err)
 }
 
-func encodePlace(index uint64, events int, logTime int64) []byte {
-	b := binary.BigEndian.AppendUint64(make([]byte, 0, 20), index)
-	b = binary.BigEndian.AppendUint32(b, uint32(events))
-	return binary.BigEndian.AppendUint64(b, uint64(logTime))
-}
-
 // ControlDigest returns the digest of the control state as of event seq. It is zero before the first operator's
 // event.
 func (d *Derived) ControlDigest(seq uint64) ([32]byte, error) {
@@ -400,26 +389,4 @@ func (d *Derived) TermOpened(seq uint64) (node string, err error) {
 		}
 	}
 	return "", failed
-}
-
-// encodePosition encodes the position row: format 1, index, term, seq, log time, configuration index (all
-// big-endian 64 bit), configuration bytes.
-func encodePosition(c Cursor, conf confRow) []byte {
-	b := []byte{1}
-	for _, n := range []uint64{c.Index, c.Term, c.Seq, uint64(c.LogTime), conf.index} {
-		b = binary.BigEndian.AppendUint64(b, n)
-	}
-	return append(b, conf.data...)
-}
-
-func decodePosition(b []byte) (Cursor, confRow, error) {
-	if b == nil {
-		return Cursor{}, confRow{}, nil
-	}
-	if len(b) < 41 || b[0] != 1 {
-		return Cursor{}, confRow{}, errors.New("the position row cannot be read")
-	}
-	n := func(i int) uint64 { return binary.BigEndian.Uint64(b[1+8*i:]) }
-	conf := confRow{index: n(4), data: append([]byte(nil), b[41:]...)}
-	return Cursor{Index: n(0), Term: n(1), Seq: n(2), LogTime: int64(n(3))}, conf, nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"log/slog"
 	"slices"
 
@@ -15,7 +14,6 @@ import (
 	"github.com/recount-ledger/recount/internal/projections"
 	"github.com/recount-ledger/recount/internal/recount"
 	"github.com/recount-ledger/recount/internal/verify"
-	"github.com/recount-ledger/recount/internal/version"
 	"github.com/recount-ledger/recount/wire"
 )
 
@@ -324,108 +322,4 @@ func shardAnswer(r projections.ShardRow) wire.ShardAnswer {
 		a.Epoch = &epoch
 	}
 	return a
-}
-
-// digests holds the three digests at one event.
-type digests struct{ log, state, control [32]byte }
-
-func digestAt(derived *fsm.Derived, g *fsm.Generation, seq uint64) (digests, error) {
-	var d digests
-	var err error
-	if d.log, err = derived.Root(seq); err != nil {
-		return d, err
-	}
-	view := g.View()
-	defer view.Close()
-	if d.state, err = projections.DigestAt(view, seq); err != nil {
-		return d, err
-	}
-	d.control, err = derived.ControlDigest(seq)
-	return d, err
-}
-
-// Digest returns the digests at seq, 0 for the folded head, and the edge of the log tree if asked for.
-func (n ledger) Digest(ctx context.Context, seq uint64, edge bool) (*wire.DigestAnswer, error) {
-	live := n.reader.pinned(ctx)
-	head := live.Cursor().Seq
-	if seq == 0 {
-		seq = head
-	}
-	if seq > head {
-		return nil, api.ErrNotFound
-	}
-	d, err := digestAt(n.derived, live.Generation, seq)
-	if err != nil {
-		return nil, err
-	}
-	a := &wire.DigestAnswer{Seq: seq, Log: hex.EncodeToString(d.log[:]), State: hex.EncodeToString(d.state[:]),
-		Generation: live.Number(), Control: hex.EncodeToString(d.control[:])}
-	if !edge {
-		return a, nil
-	}
-	subtrees, err := n.derived.Edge(seq)
-	for _, h := range subtrees {
-		a.Edge = append(a.Edge, hex.EncodeToString(h[:]))
-	}
-	return a, err
-}
-
-// Version returns name and version of the build.
-func (n ledger) Version() wire.VersionAnswer {
-	b := version.Get()
-	return wire.VersionAnswer{Version: b.Version, Go: b.Go, Platform: b.Platform, Commit: b.Commit, CommitTime: b.Time,
-		Node: n.cfg.NodeID, ClusterID: n.cfg.ClusterID, Kernels: verify.Kernels()}
-}
-
-// Ready runs the readiness checks.
-func (n ledger) Ready(ctx context.Context) []api.Check {
-	leader := func() error {
-		if _, ok := n.cluster.Leader(); !ok {
-			return errors.New("no leader is known")
-		}
-		return nil
-	}
-	keys := func() error {
-		if missing := n.keys.unregistered(); len(missing) > 0 {
-			return fmt.Errorf("%d keys of the settings are not in the ledger yet", len(missing))
-		}
-		return nil
-	}
-	healthy := func() error {
-		if reason := n.quarantine.Load(); reason != nil {
-			return errors.New(*reason)
-		}
-		return nil
-	}
-	agreed := func() error {
-		if reason := n.doubts.Suspended(); reason != "" {
-			return errors.New(reason)
-		}
-		return nil
-	}
-	disk := func() error {
-		if n.disk.Short() {
-			return fmt.Errorf("%d bytes of disk are free, submissions need %d", n.disk.Free(), n.disk.Needed())
-		}
-		return nil
-	}
-	stopping := func() error {
-		if n.closing.Load() {
-			return errors.New("the node is stopping")
-		}
-		return nil
-	}
-	folded := func() error {
-		if err := n.confirm(ctx); err != nil {
-			return err
-		}
-		if !n.caughtUp.Load() {
-			return errors.New("the node has not caught up yet")
-		}
-		return nil
-	}
-	return []api.Check{{Name: "stopping", Err: stopping()}, {Name: "quarantine", Err: healthy()},
-		{Name: "disk", Err: disk()}, {Name: "agreement", Err: agreed()}, {Name: "clock", Err: n.clock.check()},
-		{Name: "member", Err: n.cluster.Standing()}, {Name: "leader", Err: leader()}, {Name: "keys", Err: keys()},
-		{Name: "secrets", Err: n.keys.checkSecrets()}, {Name: "folded", Err: folded()}}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -17,7 +16,6 @@ import (
 	"github.com/recount-ledger/recount/internal/propose"
 	"github.com/recount-ledger/recount/internal/recount"
 	"github.com/recount-ledger/recount/internal/verify"
-	"github.com/recount-ledger/recount/nano"
 	"github.com/recount-ledger/recount/wire"
 )
 
@@ -245,30 +243,6 @@ func (in *intake) submission(body []byte, meta api.Meta, facts verify.Facts) (ev
 	return event.Event{Kind: event.Submission, Payload: sub.Payload()}, nil
 }
 
-// answerPlaced answers for the entry that a submission ended in. An earlier copy of it may be in the log too,
-// accepted before its key was revoked or the policy changed. Then the answer is the standing result of the
-// record, and no refusal.
-func (in *intake) answerPlaced(rec *pcs.Record, facts verify.Facts, result projections.Result,
-	place propose.Place) (*wire.SubmitAnswer, error) {
-	if !place.Resent || result.Outcome != verify.Refused || !facts.Valid() || rec.Fault != nil {
-		return in.answer(rec, result)
-	}
-	live := in.gens.Serving()
-	view := live.View()
-	defer view.Close()
-	t := rec.Tuple(facts.Profile)
-	c := &projections.Checked{Rec: rec, Facts: facts, Signed: rec.SignedDigest(t), Inputs: rec.InputsDigest(t)}
-	first, ok, err := projections.Standing(view, c, result.LogTime, in.policy().Params.DedupTTL)
-	if err != nil {
-		return nil, wire.NewProblem(wire.CodeOutcomeUnknown, "")
-	}
-	if !ok || first.Seq >= result.Seq {
-		return in.answer(rec, result)
-	}
-	first.Generation = live.Number()
-	return in.answer(rec, first)
-}
-
 func proposeProblem(err error, clock *ledgerClock) error {
 	switch {
 	case errors.Is(err, propose.ErrUnknown):
@@ -286,100 +260,6 @@ func proposeProblem(err error, clock *ledgerClock) error {
 		return wire.NewProblem(wire.CodeNoLeader, "").WithRetry(retryAfter)
 	}
 	return err
-}
-
-// answer renders an outcome: 200 and 202 as an answer, everything else as a problem.
-func (in *intake) answer(rec *pcs.Record, r projections.Result) (*wire.SubmitAnswer, error) {
-	standing := r
-	if r.First != nil && (r.Replayed || r.Outcome == verify.Conflict) {
-		standing = *r.First
-	}
-	switch {
-	case r.Outcome == verify.Accepted, r.Outcome == verify.Escalated:
-		a := in.submitAnswer(standing)
-		a.Replayed, a.Reverified, a.DHat = r.Replayed, r.Reverified, claimedDHat(rec, r.Facts)
-		return &a, nil
-	case r.Outcome == verify.Conflict:
-		p := wire.NewProblem(wire.CodeConflict, "").WithFirst(in.submitAnswer(standing))
-		return nil, in.kept(p, r)
-	}
-	if r.Reason == verify.ReasonBadSignature {
-		return nil, in.kept(in.badSignature(rec), r)
-	}
-	return nil, in.kept(in.refusalProblem(rec, r), r)
-}
-
-// kept adds the place at which the ledger keeps a refused or conflicting submission.
-func (in *intake) kept(p *wire.Problem, r projections.Result) *wire.Problem {
-	p.PCSID, p.Outcome, p.Seq, p.Generation, p.Replayed = r.PCSID, r.Outcome.String(), r.Seq, r.Generation, r.Replayed
-	p.Policy = fmt.Sprintf("%x", r.Policy)
-	if r.AgainSeq != 0 {
-		p.Seq, p.Replayed = r.AgainSeq, true
-	}
-	return p
-}
-
-func (in *intake) refusalProblem(rec *pcs.Record, r projections.Result) *wire.Problem {
-	switch r.Reason {
-	case verify.ReasonMalformed, verify.ReasonSchema:
-		if fault := in.faultOf(rec); fault != nil {
-			return structureProblem(rec, fault)
-		}
-		return wire.NewProblem(wire.CodeSchema, r.Detail)
-	case verify.ReasonIDMismatch:
-		if f := rec.CheckID(); f != nil {
-			return structureProblem(rec, f)
-		}
-		return wire.NewProblem(wire.CodeIDMismatch, r.Detail)
-	case verify.ReasonKeyNotAllowed, verify.ReasonKeyRevoked:
-		return wire.NewProblem(wire.CodeKeyNotAllowed, "")
-	case verify.ReasonEpochRegression:
-		return wire.NewProblem(wire.CodeEpochRegression, r.Detail)
-	case verify.ReasonFrozen:
-		return wire.NewProblem(wire.CodeFrozen, r.Detail).WithRetry(frozenRetry)
-	}
-	return wire.NewProblem(wire.CodeRefused, r.Detail).WithReason(r.ReasonCode())
-}
-
-func structureProblem(rec *pcs.Record, f *pcs.Fault) *wire.Problem {
-	code := wire.CodeSchema
-	switch f.Class {
-	case pcs.ClassMalformed:
-		code = wire.CodeMalformed
-	case pcs.ClassIDMismatch:
-		code = wire.CodeIDMismatch
-	}
-	p := wire.NewProblem(code, f.Reason).WithField(f.Field)
-	if rec != nil {
-		p.PCSID = rec.PCSID
-	}
-	return p
-}
-
-// submitAnswer returns the outcome of the event that decided. It reads no event, because anybody may ask and
-// the log is cold.
-func (in *intake) submitAnswer(r projections.Result) wire.SubmitAnswer {
-	a := wire.SubmitAnswer{
-		Accepted: r.Accepted, Escalated: r.Outcome == verify.Escalated, RecomputedBudget: r.Budget,
-		Reason:       r.ReasonText(),
-		PCSID:        r.PCSID,
-		Outcome:      r.Outcome.String(),
-		ReasonCode:   r.ReasonCode(),
-		Reasons:      r.ReasonCodes(),
-		Seq:          r.Seq,
-		ReceivedAt:   wire.TimeNS(r.ReceivedAt),
-		Policy:       fmt.Sprintf("%x", r.Policy),
-		Generation:   r.Generation,
-		Reverified:   r.Reverified,
-		InputsSigned: r.Facts.InputsSigned(),
-		Node:         r.Node,
-		ShardID:      r.ShardID,
-		Epoch:        r.Epoch,
-	}
-	if r.HasDHat {
-		a.RecomputedDHat = nano.Ptr(r.DHat)
-	}
-	return a
 }
 
 // refuseSignature answers 401. While the budget lasts the refusal goes through the log, otherwise it is
@@ -400,23 +280,6 @@ func (in *intake) refuseSignature(ctx context.Context, body []byte, meta api.Met
 		in.limits.droppedBytes.Add(uint64(len(body)))
 	}
 	return nil, in.badSignature(rec)
-}
-
-// badSignature never tells which part of a signature was wrong. It does tell clients whose record has a scheme
-// that the policy does not take, whether the signature is good or not.
-func (in *intake) badSignature(rec *pcs.Record) *wire.Problem {
-	rules := in.policy().Signature
-	return wire.NewProblem(wire.CodeBadSignature, rules.SchemeFault(rec)).WithPCS(rec.PCSID)
-}
-
-// claimedDHat returns the claim of a well-formed record as its client has signed it. It reads an unsigned one
-// like f9.
-func claimedDHat(rec *pcs.Record, facts verify.Facts) *nano.Nano {
-	profile := pcs.F9
-	if facts.Valid() {
-		profile = facts.Profile
-	}
-	return nano.Ptr(rec.Tuple(profile).DHat)
 }
 
 // stats has counters outside the fold.
