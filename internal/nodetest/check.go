@@ -52,7 +52,7 @@ func (c *Cluster) Submit(ctx context.Context, cl *client.Client, body []byte) (A
 // every node says and what a repetition is answered.
 func (c *Cluster) Check() {
 	c.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), 4*patience)
 	defer cancel()
 	seq := c.head(ctx)
 	c.checkDigests(ctx, seq)
