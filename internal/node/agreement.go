@@ -173,12 +173,28 @@ func loggedDigest(logged projections.DigestRow, agrees bool) agreement.Question 
 	return q
 }
 
+// lastByAnother returns the last digest up to event to that another node logged. What this node logged itself, such
+// as while it led for a moment, always agrees with it. The search gives up after a few of its own.
+func (n *Node) lastByAnother(generation uint32, to uint64) (row projections.DigestRow, ok bool, err error) {
+	for range 8 {
+		if row, ok, err = n.derived.LastDigest(generation, to); err != nil || !ok {
+			return row, false, err
+		}
+		by, err := n.derived.TermOpened(row.Seq)
+		if err != nil || by != n.cfg.NodeID {
+			return row, err == nil, err
+		}
+		to = row.Seq - 1
+	}
+	return row, false, nil
+}
+
 // recallLogged repeats the questions that a node asked before it was stopped: whether the log or the node is
 // right, where the last logged digest or the record of an activation differs. It suspends the node before its
 // first answer.
 func (n *Node) recallLogged(ctx context.Context) error {
 	live := n.gens.Serving()
-	logged, ok, err := n.derived.LastDigest(live.Number(), live.Cursor().Seq)
+	logged, ok, err := n.lastByAnother(live.Number(), live.Cursor().Seq)
 	if err != nil {
 		return err
 	}
