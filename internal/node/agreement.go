@@ -8,6 +8,7 @@ import (
 	"github.com/recount-ledger/recount/internal/agreement"
 	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/internal/projections"
+	"github.com/recount-ledger/recount/internal/recount"
 	"github.com/recount-ledger/recount/wire"
 )
 
@@ -173,39 +174,45 @@ func loggedDigest(logged projections.DigestRow, agrees bool) agreement.Question 
 	return q
 }
 
-// lastByAnother returns the last digest up to event to that another node logged. What this node logged itself, such
-// as while it led for a moment, always agrees with it. The search gives up after a few of its own.
-func (n *Node) lastByAnother(generation uint32, to uint64) (row projections.DigestRow, ok bool, err error) {
-	for range 8 {
-		if row, ok, err = n.derived.LastDigest(generation, to); err != nil || !ok {
-			return row, false, err
-		}
-		by, err := n.derived.TermOpened(row.Seq)
-		if err != nil || by != n.cfg.NodeID {
-			return row, err == nil, err
-		}
-		to = row.Seq - 1
-	}
-	return row, false, nil
-}
+// ownDigests bounds how many digests of its own a node passes on the way back to one that another node logged.
+const ownDigests = 8
 
 // recallLogged repeats the questions that a node asked before it was stopped: whether the log or the node is
-// right, where the last logged digest or the record of an activation differs. It suspends the node before its
-// first answer.
+// right, where a logged digest or the record of an activation differs. It suspends the node before its first
+// answer. The digests are the last one and, while this node logged them itself, those before it: a node that led
+// for a moment logged one behind the contrary one of another node. The state on its disk may also differ from
+// what it logged itself.
 func (n *Node) recallLogged(ctx context.Context) error {
 	live := n.gens.Serving()
-	logged, ok, err := n.lastByAnother(live.Number(), live.Cursor().Seq)
-	if err != nil {
-		return err
-	}
-	if ok {
-		own, err := digestAt(n.derived, live.Generation, logged.At)
+	to := live.Cursor().Seq
+	for range ownDigests {
+		logged, ok, err := n.derived.LastDigest(live.Number(), to)
 		if err != nil {
-			// a damaged generation is folded again
-			n.log.Warn("the last logged digest could not be compared", "seq", logged.At, "error", err)
-		} else if q := loggedDigest(logged, false); string(own.bytes()) != q.Logged {
-			n.doubts.Raise(q)
+			return err
 		}
+		if !ok || !n.sameAsLogged(live, logged) {
+			break
+		}
+		if by, err := n.derived.TermOpened(logged.Seq); err != nil || by != n.cfg.NodeID {
+			break
+		}
+		to = logged.Seq - 1
 	}
 	return n.lead.checkHistory(ctx, false)
+}
+
+// sameAsLogged compares the state of this node with a logged digest, and raises the question if they differ.
+func (n *Node) sameAsLogged(live *recount.Running, logged projections.DigestRow) bool {
+	own, err := digestAt(n.derived, live.Generation, logged.At)
+	if err != nil {
+		// a damaged generation is folded again
+		n.log.Warn("the last logged digest could not be compared", "seq", logged.At, "error", err)
+		return false
+	}
+	q := loggedDigest(logged, false)
+	same := string(own.bytes()) == q.Logged
+	if !same {
+		n.doubts.Raise(q)
+	}
+	return same
 }
