@@ -1,14 +1,19 @@
 package node_test
 
 import (
+	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/recount-ledger/recount/client"
+	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/internal/nodetest"
+	"github.com/recount-ledger/recount/wire"
 )
 
 // noAnswer fails unless node i refuses a read that asks no other node, and says why.
@@ -100,4 +105,79 @@ func TestLoggerThatWasMended(t *testing.T) {
 		c.AwaitReady(i)
 		serves(t, c, i, good, id, http.StatusOK)
 	}
+}
+
+// ownDigests submits records until two digests in a row are in the log that the same node logged. It returns
+// that node and the event that the first of the two covers.
+func ownDigests(t *testing.T, c *nodetest.Cluster, f *nodetest.Records) (lead int, covers uint64) {
+	t.Helper()
+	for i := int64(1); ; i++ {
+		seq := submitAll(t, c, 1, [][]byte{f.Sign(nodetest.Record{Shard: "s", Epoch: i, Root: "r"})})[0].Seq
+		starts, seen := map[uint64]string{}, []wire.EventAnswer(nil)
+		c.Await("a digest of the record in the log", func() error {
+			items, _, err := c.Client.EventsPage(t.Context(), client.EventsQuery{})
+			clear(starts)
+			seen = seen[:0]
+			for _, e := range items {
+				switch e.Kind {
+				case event.TermStart.String():
+					starts[e.Term] = fmt.Sprint(e.Summary["node"])
+				case event.StateDigest.String():
+					seen = append(seen, e)
+				}
+			}
+			if err == nil && (len(seen) == 0 || number(t, seen[len(seen)-1].Summary["seq"]) < int(seq)) {
+				err = errors.New("not yet")
+			}
+			return err
+		})
+		if n := len(seen); n > 1 && seen[n-1].Term == seen[n-2].Term {
+			lead = slices.IndexFunc([]int{0, 1, 2}, func(i int) bool {
+				return c.Config(i).NodeID == starts[seen[n-1].Term]
+			})
+			return lead, uint64(number(t, seen[n-2].Summary["seq"]))
+		}
+	}
+}
+
+// TestOwnLoggedDigestContradicts: a node that led and logged digests loses a row of its control state while it is
+// stopped. When it starts alone, its own words in the log contradict it, also those before the last one. It answers
+// nobody until it can ask the others, who find it wrong.
+func TestOwnLoggedDigestContradicts(t *testing.T) {
+	c := nodetest.Start(t, 3, often)
+	f := nodetest.NewRecords(t)
+	first := nodetest.Record{Shard: "kept", Epoch: 1, Root: "r"}
+	submitAll(t, c, 1, [][]byte{f.Sign(first)})
+	ill, covers := ownDigests(t, c, f)
+	others := []int{(ill + 1) % 3, (ill + 2) % 3}
+	for _, i := range others { // before the leader, which would hand over
+		c.Stop(i)
+	}
+	var lost []byte // the control digest in force at that event
+	if err := c.Node(ill).EachRow(func(store string, k, _ []byte) {
+		if store == "derived" && len(k) == 10 && k[0] == 'c' && k[1] == 'd' && binary.BigEndian.Uint64(k[2:]) <= covers {
+			lost = bytes.Clone(k)
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	c.Stop(ill)
+	c.ChangeRow(ill, "derived", lost, nil)
+	c.Restart(ill)
+	noAnswer(t, c, ill, first.ID(), "alone")
+	withheldBecause(t, c, ill, "agreement")
+	c.MayEnd(ill) // it may lead for a moment, and finds itself contradicted by the majority
+	for _, i := range others {
+		c.Restart(i)
+	}
+	withheldBecause(t, c, ill, "quarantine")
+	for _, i := range others {
+		c.AwaitReady(i)
+		serves(t, c, i, f.Sign(first), first.ID(), http.StatusOK)
+	}
+	c.Stop(ill)
+	c.ClearFolds(ill)
+	c.Restart(ill)
+	c.AwaitReady(ill)
+	c.Check()
 }
