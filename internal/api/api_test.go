@@ -82,7 +82,7 @@ func TestReadsGiveWhatWasSubmitted(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 	e := decode[wire.EventAnswer](t, r.get("/v1/events/2?consistency=session&min_seq=2"), 200)
-	if string(e.Payload) != record("b", 8, degraded) || r.twin.reads[2] != (Read{wire.ConsistencySession, 2}) {
+	if string(e.Payload) != record("b", 8, degraded) || r.twin.reads[2] != (Read{Consistency: wire.ConsistencySession, MinSeq: 2}) {
 		t.Errorf("%+v %+v", e, r.twin.reads)
 	}
 	head := decode[wire.DigestAnswer](t, r.get("/v1/digest"), 200)

@@ -26,7 +26,7 @@ func (s *server) approvals(c echo.Context) error {
 	if err := p.err(); err != nil {
 		return err
 	}
-	ctx, cancel, at, err := s.fresh(c, want)
+	ctx, cancel, view, err := s.fresh(c, want)
 	if err != nil {
 		return err
 	}
@@ -37,6 +37,6 @@ func (s *server) approvals(c echo.Context) error {
 	}
 	return writeJSON(c, http.StatusOK, wire.ApprovalsPage{
 		Items:      append([]wire.ApprovalAnswer{}, items...),
-		AppliedSeq: at.AppliedSeq,
+		AppliedSeq: view.Position().AppliedSeq,
 	})
 }

@@ -31,28 +31,27 @@ func (s *server) events(c echo.Context) error {
 	if err := p.err(); err != nil {
 		return err
 	}
-	ctx, cancel, at, err := s.fresh(c, want)
+	ctx, cancel, view, err := s.fresh(c, want)
 	if err != nil {
 		return err
 	}
 	defer cancel()
-	if err := s.oneShard(ctx, "shard", q.Shard); err != nil {
+	if err := oneShard(ctx, view, "shard", q.Shard); err != nil {
 		return err
 	}
-	q.Generation = at.Generation
-	return s.streamEvents(c, q, limit, at)
+	return streamEvents(c, view, q, limit)
 }
 
 // streamEvents writes the lines. After the first line an error can only cut the stream, which a client detects
 // by the missing trailer.
-func (s *server) streamEvents(c echo.Context, q EventsQuery, limit int, at Position) error {
+func streamEvents(c echo.Context, view View, q EventsQuery, limit int) error {
 	w := c.Response()
 	out := bufio.NewWriterSize(w, 32<<10)
 	lines, control := json.NewEncoder(out), http.NewResponseController(w)
 	count, size := 0, 0
 	for {
 		q.Limit = min(limit-count, eventStretch)
-		r, err := s.Ledger.Events(c.Request().Context(), q)
+		r, err := view.Events(c.Request().Context(), q)
 		if err != nil {
 			return err
 		}
@@ -76,6 +75,7 @@ func (s *server) streamEvents(c echo.Context, q EventsQuery, limit int, at Posit
 			return err
 		}
 	}
+	at := view.Position()
 	end := wire.Trailer{Trailer: true, Count: count, AppliedSeq: at.AppliedSeq, Generation: at.Generation}
 	if q.From != 0 {
 		end.NextCursor = strconv.FormatUint(q.From, 10)

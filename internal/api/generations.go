@@ -44,7 +44,7 @@ func (s *server) startGeneration(c echo.Context) error {
 }
 
 func (s *server) generations(c echo.Context) error {
-	return serveRead(s, c, wire.ConsistencyLinearizable, func(ctx context.Context, _ Position) (any, error) {
+	return serveRead(s, c, wire.ConsistencyLinearizable, func(ctx context.Context, _ View) (any, error) {
 		return s.Ledger.Generations(ctx)
 	})
 }
@@ -54,7 +54,7 @@ func (s *server) generation(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return serveRead(s, c, wire.ConsistencyLinearizable, func(ctx context.Context, _ Position) (any, error) {
+	return serveRead(s, c, wire.ConsistencyLinearizable, func(ctx context.Context, _ View) (any, error) {
 		return s.Ledger.Generation(ctx, n)
 	})
 }
@@ -135,16 +135,16 @@ func (s *server) flips(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel, at, err := s.fresh(c, f.read)
+	ctx, cancel, view, err := s.fresh(c, f.read)
 	if err != nil {
 		return err
 	}
 	defer cancel()
-	if err := s.oneShard(ctx, "shard", f.query.Shard); err != nil {
+	if err := oneShard(ctx, view, "shard", f.query.Shard); err != nil {
 		return err
 	}
 	if f.ndjson {
-		return s.flipsStream(c, f, at)
+		return s.flipsStream(c, f, view.Position())
 	}
 	r, err := s.Ledger.Flips(ctx, f.query)
 	if err != nil {

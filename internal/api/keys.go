@@ -53,9 +53,9 @@ type Registry interface {
 }
 
 func (s *server) keys(c echo.Context) error {
-	return serveRead(s, c, wire.ConsistencyLinearizable, func(ctx context.Context, at Position) (any, error) {
+	return serveRead(s, c, wire.ConsistencyLinearizable, func(ctx context.Context, view View) (any, error) {
 		items, err := s.Ledger.Keys(ctx)
-		return wire.KeysPage{Items: items, AppliedSeq: at.AppliedSeq}, err
+		return wire.KeysPage{Items: items, AppliedSeq: view.Position().AppliedSeq}, err
 	})
 }
 
@@ -72,7 +72,7 @@ func (s *server) key(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return serveRead(s, c, wire.ConsistencyLinearizable, func(ctx context.Context, _ Position) (any, error) {
+	return serveRead(s, c, wire.ConsistencyLinearizable, func(ctx context.Context, _ View) (any, error) {
 		return s.Ledger.Key(ctx, id)
 	})
 }
@@ -194,7 +194,7 @@ func (s *server) listActs(c echo.Context) error {
 	if err := p.err(); err != nil {
 		return err
 	}
-	ctx, cancel, at, err := s.fresh(c, want)
+	ctx, cancel, view, err := s.fresh(c, want)
 	if err != nil {
 		return err
 	}
@@ -206,13 +206,13 @@ func (s *server) listActs(c echo.Context) error {
 	if items == nil {
 		items = []wire.ActItem{}
 	}
-	return writeJSON(c, http.StatusOK, wire.ActsPage{Items: items, NextSeq: next, AppliedSeq: at.AppliedSeq})
+	return writeJSON(c, http.StatusOK, wire.ActsPage{Items: items, NextSeq: next, AppliedSeq: view.Position().AppliedSeq})
 }
 
 func (s *server) freezes(c echo.Context) error {
-	return serveRead(s, c, wire.ConsistencyLinearizable, func(ctx context.Context, at Position) (any, error) {
+	return serveRead(s, c, wire.ConsistencyLinearizable, func(ctx context.Context, view View) (any, error) {
 		items, err := s.Ledger.Freezes(ctx)
-		return wire.FreezesPage{Items: items, AppliedSeq: at.AppliedSeq}, err
+		return wire.FreezesPage{Items: items, AppliedSeq: view.Position().AppliedSeq}, err
 	})
 }
 
@@ -227,8 +227,12 @@ func (s *server) freezeAct(c echo.Context,
 		if err := checkFreeze(&r); err != nil {
 			return 0, nil, err
 		}
-		if r.Scope == wire.FreezeShard {
-			if err := s.oneShard(ctx, "subject", r.Subject); err != nil {
+		if r.Scope == wire.FreezeShard && isPattern(r.Subject) {
+			view, err := s.Ledger.View(ctx, Read{Consistency: wire.ConsistencyLocal})
+			if err != nil {
+				return 0, nil, err
+			}
+			if err := oneShard(ctx, view, "subject", r.Subject); err != nil {
 				return 0, nil, err
 			}
 		}
@@ -260,13 +264,15 @@ func checkFreeze(r *wire.FreezeRequest) error {
 	return nil
 }
 
+func isPattern(id string) bool { return strings.HasSuffix(id, "*") }
+
 // oneShard rejects a pattern where the id of one shard is expected. Nothing would be found under a pattern, and
 // that looks like good news. A shard that exists under such an id is accepted.
-func (s *server) oneShard(ctx context.Context, field, id string) error {
-	if !strings.HasSuffix(id, "*") {
+func oneShard(ctx context.Context, view View, field, id string) error {
+	if !isPattern(id) {
 		return nil
 	}
-	_, err := s.Ledger.Shard(ctx, id)
+	_, err := view.Shard(ctx, id)
 	if errors.Is(err, ErrNotFound) {
 		return badParameter(field, "is a pattern; give the id of one shard")
 	}
@@ -274,9 +280,9 @@ func (s *server) oneShard(ctx context.Context, field, id string) error {
 }
 
 func (s *server) knownShards(c echo.Context) error {
-	return serveRead(s, c, wire.ConsistencyLinearizable, func(ctx context.Context, at Position) (any, error) {
+	return serveRead(s, c, wire.ConsistencyLinearizable, func(ctx context.Context, view View) (any, error) {
 		items, err := s.Ledger.KnownShards(ctx)
-		return wire.KnownShardsPage{Items: items, AppliedSeq: at.AppliedSeq}, err
+		return wire.KnownShardsPage{Items: items, AppliedSeq: view.Position().AppliedSeq}, err
 	})
 }
 

@@ -55,13 +55,13 @@ func parseAudit(c echo.Context) (auditRequest, error) {
 		Newest:        p.oneOf("order", wire.OrderOldest, wire.OrderOldest, wire.OrderNewest) == wire.OrderNewest,
 		Limit:         int(p.number("limit", min(defaultLimit, highest), 1, highest)),
 
-		PCS:          p.digits("pcs_id", "record"),
-		Policy:       p.digits("policy", "policy"),
-		Remote:       p.addresses("remote"),
-		OfGeneration: uint32(p.number("generation", 0, 1, 1<<32-1)),
+		PCS:        p.digits("pcs_id", "record"),
+		Policy:     p.digits("policy", "policy"),
+		Remote:     p.addresses("remote"),
+		Generation: uint32(p.number("generation", 0, 1, 1<<32-1)),
 	}
 	a.query.AsOf, a.query.AsOfTime = p.position("as_of")
-	if a.query.OfGeneration != 0 && (a.query.AsOf != 0 || a.query.AsOfTime != 0) {
+	if a.query.Generation != 0 && (a.query.AsOf != 0 || a.query.AsOfTime != 0) {
 		p.fail("as_of", "give as_of or generation, not both")
 	}
 	if a.query.ToSeq != 0 && a.query.ToSeq < a.query.FromSeq {
@@ -84,7 +84,7 @@ func parseAudit(c echo.Context) (auditRequest, error) {
 		if err != nil {
 			p.fail("cursor", err.Error()+", or the filters have changed")
 		} else {
-			a.query.FromSeq, a.query.Generation = binary.BigEndian.Uint64(k.place), k.generation
+			a.query.FromSeq, a.read.Generation = binary.BigEndian.Uint64(k.place), k.generation
 		}
 	}
 	return a, p.err()
@@ -96,48 +96,46 @@ func (s *server) audit(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel, at, err := s.fresh(c, a.read)
+	ctx, cancel, view, err := s.fresh(c, a.read)
 	if err != nil {
 		return err
 	}
 	defer cancel()
-	if err := s.oneShard(ctx, "shard", a.query.Shard); err != nil {
+	if err := oneShard(ctx, view, "shard", a.query.Shard); err != nil {
 		return err
 	}
-	if a.query.Generation == 0 {
-		a.query.Generation = at.Generation
-	}
 	if a.ndjson {
-		return s.auditStream(c, a, at)
+		return auditStream(c, view, a)
 	}
-	page := wire.AuditPage{Items: []wire.AuditItem{}, AppliedSeq: at.AppliedSeq, Generation: a.query.Generation}
-	next, err := s.walkAudit(ctx, a.query, maxStretches, func(r AuditResult) error {
+	at := view.Position()
+	page := wire.AuditPage{Items: []wire.AuditItem{}, AppliedSeq: at.AppliedSeq, Generation: at.Generation}
+	next, err := walkAudit(ctx, view, a.query, maxStretches, func(r AuditResult) error {
 		page.Items, page.AsOf = append(page.Items, r.Items...), r.AsOf
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	page.NextCursor = a.cursorAt(next)
+	page.NextCursor = a.cursorAt(at, next)
 	c.Response().Header().Add("Vary", "Accept")
 	return writeJSON(c, http.StatusOK, page)
 }
 
-func (a auditRequest) cursorAt(next uint64) string {
+func (a auditRequest) cursorAt(at Position, next uint64) string {
 	if next == 0 {
 		return ""
 	}
 	place := binary.BigEndian.AppendUint64(nil, next)
-	return cursor{kind: 'a', generation: a.query.Generation, filters: a.filters, place: place}.String()
+	return cursor{kind: 'a', generation: at.Generation, filters: a.filters, place: place}.String()
 }
 
 // walkAudit passes at most q.Limit items to fn, reads at most that many chunks, and returns the seq to continue
 // from.
-func (s *server) walkAudit(ctx context.Context, q AuditQuery, stretches int,
+func walkAudit(ctx context.Context, view View, q AuditQuery, stretches int,
 	fn func(AuditResult) error) (uint64, error) {
 	for left := q.Limit; ; stretches-- {
 		q.Limit = min(left, streamStretch)
-		r, err := s.Ledger.Audit(ctx, q)
+		r, err := view.Audit(ctx, q)
 		if err != nil {
 			return 0, err
 		}
@@ -159,8 +157,8 @@ func (s *server) walkAudit(ctx context.Context, q AuditQuery, stretches int,
 
 // auditStream writes one item per line and a trailer. After the first line an error can only cut the stream,
 // which a client detects by the missing trailer.
-func (s *server) auditStream(c echo.Context, a auditRequest, at Position) error {
-	w := c.Response()
+func auditStream(c echo.Context, view View, a auditRequest) error {
+	w, at := c.Response(), view.Position()
 	out := bufio.NewWriterSize(w, 32<<10)
 	lines, count, asOf := json.NewEncoder(out), 0, uint64(0)
 	control := http.NewResponseController(w)
@@ -171,7 +169,7 @@ func (s *server) auditStream(c echo.Context, a auditRequest, at Position) error 
 			w.WriteHeader(http.StatusOK)
 		}
 	}
-	next, err := s.walkAudit(c.Request().Context(), a.query, 1<<30, func(r AuditResult) error {
+	next, err := walkAudit(c.Request().Context(), view, a.query, 1<<30, func(r AuditResult) error {
 		begin()
 		// The writer may not support deadlines. Then the server's own limit applies.
 		_ = control.SetWriteDeadline(time.Now().Add(writeTimeout))
@@ -190,9 +188,9 @@ func (s *server) auditStream(c echo.Context, a auditRequest, at Position) error 
 	err = lines.Encode(wire.Trailer{
 		Trailer:    true,
 		Count:      count,
-		NextCursor: a.cursorAt(next),
+		NextCursor: a.cursorAt(at, next),
 		AppliedSeq: at.AppliedSeq,
-		Generation: a.query.Generation,
+		Generation: at.Generation,
 		AsOf:       asOf,
 	})
 	if err != nil {
@@ -222,31 +220,29 @@ func (s *server) shards(c echo.Context) error {
 		if err != nil {
 			p.fail("cursor", err.Error())
 		}
-		q.After, q.Generation = string(k.place), k.generation
+		q.After, want.Generation = string(k.place), k.generation
 	}
 	if err := p.err(); err != nil {
 		return err
 	}
-	ctx, cancel, at, err := s.fresh(c, want)
+	ctx, cancel, view, err := s.fresh(c, want)
 	if err != nil {
 		return err
 	}
 	defer cancel()
-	if q.Generation == 0 {
-		q.Generation = at.Generation
-	}
-	r, err := s.Ledger.Shards(ctx, q)
+	r, err := view.Shards(ctx, q)
 	if err != nil {
 		return err
 	}
-	page := wire.ShardsPage{Items: r.Items, AppliedSeq: at.AppliedSeq, Generation: q.Generation}
+	at := view.Position()
+	page := wire.ShardsPage{Items: r.Items, AppliedSeq: at.AppliedSeq, Generation: at.Generation}
 	if page.Items == nil {
 		page.Items = []wire.ShardAnswer{}
 	}
 	if last := len(r.Items) - 1; r.More && last >= 0 {
 		page.NextCursor = cursor{
 			kind:       's',
-			generation: q.Generation,
+			generation: at.Generation,
 			filters:    filters,
 			place:      []byte(r.Items[last].ShardID),
 		}.String()

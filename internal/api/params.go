@@ -196,17 +196,17 @@ func (p *params) read(otherwise string) Read {
 	}
 }
 
-// fresh waits until the read is fresh enough and sets the position headers. The returned context bounds the
-// whole read.
-func (s *server) fresh(c echo.Context, r Read) (context.Context, context.CancelFunc, Position, error) {
+// fresh opens a view that is fresh enough and sets the position headers. The returned context bounds the whole
+// read, except that streams take longer.
+func (s *server) fresh(c echo.Context, r Read) (context.Context, context.CancelFunc, View, error) {
 	ctx, cancel := context.WithTimeout(c.Request().Context(), s.ReadWait)
-	at, err := s.Ledger.WaitRead(ctx, r)
+	view, err := s.Ledger.View(ctx, r)
 	if err != nil {
 		cancel()
-		return nil, nil, at, err
+		return nil, nil, nil, err
 	}
-	s.setPosition(c, at)
-	return pin(ctx, at.Generation), cancel, at, nil
+	s.setPosition(c, view.Position())
+	return ctx, cancel, view, nil
 }
 
 // pathParam returns the decoded path parameter. Echo routes on the escaped path if there is one.

@@ -66,28 +66,28 @@ func (s *server) policyRequest(c echo.Context) (r wire.PolicyRequest, err error)
 }
 
 func (s *server) policies(c echo.Context) error {
-	return serveRead(s, c, wire.ConsistencyLinearizable, func(ctx context.Context, at Position) (any, error) {
+	return serveRead(s, c, wire.ConsistencyLinearizable, func(ctx context.Context, view View) (any, error) {
 		items, err := s.Ledger.Policies(ctx)
 		if items == nil {
 			items = []wire.PolicyAnswer{}
 		}
-		return wire.PoliciesPage{Items: items, AppliedSeq: at.AppliedSeq}, err
+		return wire.PoliciesPage{Items: items, AppliedSeq: view.Position().AppliedSeq}, err
 	})
 }
 
 // serveRead serves a read that has no parameters except its freshness.
-func serveRead(s *server, c echo.Context, otherwise string, read func(context.Context, Position) (any, error)) error {
+func serveRead(s *server, c echo.Context, otherwise string, read func(context.Context, View) (any, error)) error {
 	p := readParams(c, "consistency", "min_seq")
 	want := p.read(otherwise)
 	if err := p.err(); err != nil {
 		return err
 	}
-	ctx, cancel, at, err := s.fresh(c, want)
+	ctx, cancel, view, err := s.fresh(c, want)
 	if err != nil {
 		return err
 	}
 	defer cancel()
-	v, err := read(ctx, at)
+	v, err := read(ctx, view)
 	if err != nil {
 		return err
 	}
@@ -108,7 +108,7 @@ func (s *server) policy(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return serveRead(s, c, wire.ConsistencyLinearizable, func(ctx context.Context, _ Position) (any, error) {
+	return serveRead(s, c, wire.ConsistencyLinearizable, func(ctx context.Context, _ View) (any, error) {
 		return s.Ledger.Policy(ctx, id)
 	})
 }

@@ -26,12 +26,12 @@ func (s *server) lookup(c echo.Context) error {
 	if err := p.err(); err != nil {
 		return err
 	}
-	ctx, cancel, _, err := s.fresh(c, want)
+	ctx, cancel, view, err := s.fresh(c, want)
 	if err != nil {
 		return err
 	}
 	defer cancel()
-	answer, err := s.Ledger.Lookup(ctx, id)
+	answer, err := view.Lookup(ctx, id)
 	if err != nil {
 		return err
 	}
@@ -68,15 +68,16 @@ func (s *server) complete(c echo.Context) error {
 	if err := p.err(); err != nil {
 		return err
 	}
-	ctx, cancel, at, err := s.fresh(c, want)
+	ctx, cancel, view, err := s.fresh(c, want)
 	if err != nil {
 		return err
 	}
 	defer cancel()
-	ids, err := s.Ledger.Complete(ctx, prefix, limit+1)
+	ids, err := view.Complete(ctx, prefix, limit+1)
 	if err != nil {
 		return err
 	}
+	at := view.Position()
 	page := wire.IDsPage{
 		Items:      append([]string{}, ids[:min(len(ids), limit)]...),
 		More:       len(ids) > limit,
@@ -102,8 +103,8 @@ func (s *server) event(c echo.Context) error {
 	if err != nil || seq == 0 {
 		return badParameter("seq", "must be a whole number, at least 1")
 	}
-	return serveRead(s, c, wire.ConsistencyLocal, func(ctx context.Context, _ Position) (any, error) {
-		answer, err := s.Ledger.Event(ctx, seq)
+	return serveRead(s, c, wire.ConsistencyLocal, func(ctx context.Context, view View) (any, error) {
+		answer, err := view.Event(ctx, seq)
 		if err != nil {
 			return nil, err
 		}
@@ -125,13 +126,13 @@ func (s *server) shard(c echo.Context) error {
 	if why := pcs.CheckShardID(id); why != "" {
 		return badParameter("shard_id", why)
 	}
-	return serveRead(s, c, wire.ConsistencyLocal, func(ctx context.Context, _ Position) (any, error) {
-		return s.Ledger.Shard(ctx, id)
+	return serveRead(s, c, wire.ConsistencyLocal, func(ctx context.Context, view View) (any, error) {
+		return view.Shard(ctx, id)
 	})
 }
 
 func (s *server) cluster(c echo.Context) error {
-	return serveRead(s, c, wire.ConsistencyLocal, func(ctx context.Context, _ Position) (any, error) {
+	return serveRead(s, c, wire.ConsistencyLocal, func(ctx context.Context, _ View) (any, error) {
 		answer, err := s.Ledger.Cluster(ctx)
 		if err == nil && answer.Members == nil {
 			answer.Members = []wire.Member{}
@@ -147,12 +148,12 @@ func (s *server) digest(c echo.Context) error {
 	if err := p.err(); err != nil {
 		return err
 	}
-	ctx, cancel, _, err := s.fresh(c, want)
+	ctx, cancel, view, err := s.fresh(c, want)
 	if err != nil {
 		return err
 	}
 	defer cancel()
-	answer, err := s.Ledger.Digest(ctx, seq, edge)
+	answer, err := view.Digest(ctx, seq, edge)
 	if err != nil {
 		return err
 	}

@@ -63,14 +63,21 @@ func TestAuditStream(t *testing.T) {
 	}
 }
 
-// vanishing is a ledger whose generation goes away after the first stretch.
+// vanishing is a ledger whose views lose their generation after the first stretch.
 type vanishing struct{ *twin }
 
-func (v vanishing) Audit(ctx context.Context, q AuditQuery) (AuditResult, error) {
+func (v vanishing) View(ctx context.Context, r Read) (View, error) {
+	view, err := v.twin.View(ctx, r)
+	return vanishingView{view}, err
+}
+
+type vanishingView struct{ View }
+
+func (v vanishingView) Audit(ctx context.Context, q AuditQuery) (AuditResult, error) {
 	if q.FromSeq > 1 {
 		return AuditResult{}, ErrGenerationGone
 	}
-	return v.twin.Audit(ctx, q)
+	return v.View.Audit(ctx, q)
 }
 
 func TestCutStreamHasNoTrailer(t *testing.T) {

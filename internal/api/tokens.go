@@ -17,7 +17,7 @@ import (
 const maxTokenLife = 366 * 24 * time.Hour
 
 func (s *server) tokens(c echo.Context) error {
-	return serveRead(s, c, wire.ConsistencyLinearizable, func(ctx context.Context, _ Position) (any, error) {
+	return serveRead(s, c, wire.ConsistencyLinearizable, func(ctx context.Context, _ View) (any, error) {
 		items, err := s.Ledger.Tokens(ctx)
 		for i := range items {
 			if at, ok := s.used.of(items[i].ID); ok {

@@ -159,7 +159,15 @@ func (t *twin) Position() Position {
 	return Position{uint64(len(t.rows)), t.gen}
 }
 
-func (t *twin) WaitRead(ctx context.Context, r Read) (Position, error) {
+// twinView reads the twin. Reads see what is there when they begin, as those of a node do.
+type twinView struct {
+	*twin
+	at Position
+}
+
+func (v twinView) Position() Position { return v.at }
+
+func (t *twin) View(ctx context.Context, r Read) (View, error) {
 	t.mu.Lock()
 	t.reads = append(t.reads, r)
 	for t.fail == nil && uint64(len(t.rows)) < r.MinSeq {
@@ -168,15 +176,22 @@ func (t *twin) WaitRead(ctx context.Context, r Read) (Position, error) {
 		select {
 		case <-cause:
 		case <-ctx.Done():
-			return Position{}, ctx.Err()
+			return nil, ctx.Err()
 		}
 		t.mu.Lock()
 	}
 	defer t.mu.Unlock()
-	return Position{uint64(len(t.rows)), t.gen}, t.fail
+	v := twinView{t, Position{uint64(len(t.rows)), t.gen}}
+	if r.Generation != 0 {
+		v.at.Generation = r.Generation
+	}
+	if t.gone[v.at.Generation] {
+		return nil, fmt.Errorf("generation %d: %w", v.at.Generation, ErrGenerationGone)
+	}
+	return v, t.fail
 }
 
-func (t *twin) Lookup(_ context.Context, id string) (*wire.PCSAnswer, error) {
+func (t twinView) Lookup(_ context.Context, id string) (*wire.PCSAnswer, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	at, ok := t.first[id]
@@ -192,7 +207,7 @@ func (t *twin) Lookup(_ context.Context, id string) (*wire.PCSAnswer, error) {
 	return answer, nil
 }
 
-func (t *twin) Complete(_ context.Context, prefix string, limit int) (ids []string, _ error) {
+func (t twinView) Complete(_ context.Context, prefix string, limit int) (ids []string, _ error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, id := range slices.Sorted(maps.Keys(t.first)) {
@@ -210,11 +225,11 @@ func (q AuditQuery) matches(row twinRow) bool {
 		ns >= q.Since && (q.Until == 0 || ns < q.Until)
 }
 
-func (t *twin) Audit(_ context.Context, q AuditQuery) (AuditResult, error) {
+func (t twinView) Audit(_ context.Context, q AuditQuery) (AuditResult, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.gone[q.Generation] {
-		return AuditResult{}, fmt.Errorf("generation %d: %w", q.Generation, ErrGenerationGone)
+	if t.gone[t.at.Generation] {
+		return AuditResult{}, fmt.Errorf("generation %d: %w", t.at.Generation, ErrGenerationGone)
 	}
 	var out AuditResult
 	first, last, step := q.FromSeq, uint64(len(t.rows)), 1
@@ -240,14 +255,14 @@ func (t *twin) Audit(_ context.Context, q AuditQuery) (AuditResult, error) {
 		out.Items = append(out.Items, wire.AuditItem{
 			Seq: seq, LogTime: wire.Time(row.at), ReceivedAt: wire.Time(row.at), Node: a.Node, PCSID: a.PCSID, ShardID: a.ShardID,
 			Epoch: a.Epoch, KeyID: "hmac-1", Status: row.status, Outcome: a.Outcome, Accepted: a.Accepted, ReasonCode: a.ReasonCode,
-			Reasons: a.Reasons, RecomputedDHat: a.RecomputedDHat, RecomputedBudget: a.RecomputedBudget, Policy: a.Policy, Generation: q.Generation,
+			Reasons: a.Reasons, RecomputedDHat: a.RecomputedDHat, RecomputedBudget: a.RecomputedBudget, Policy: a.Policy, Generation: t.at.Generation,
 			Was: wire.AuditAnswer{Generation: 1, Outcome: a.Outcome, Accepted: a.Accepted},
 		})
 	}
 	return out, t.fail
 }
 
-func (t *twin) Event(_ context.Context, seq uint64) (*wire.EventAnswer, error) {
+func (t twinView) Event(_ context.Context, seq uint64) (*wire.EventAnswer, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if seq > uint64(len(t.rows)) {
@@ -262,8 +277,8 @@ func (t *twin) Event(_ context.Context, seq uint64) (*wire.EventAnswer, error) {
 	}, nil
 }
 
-func (t *twin) Events(ctx context.Context, q EventsQuery) (out EventsResult, err error) {
-	for seq := q.From; seq <= t.Position().AppliedSeq && (q.To == 0 || seq <= q.To); seq++ {
+func (t twinView) Events(ctx context.Context, q EventsQuery) (out EventsResult, err error) {
+	for seq := q.From; seq <= t.twin.Position().AppliedSeq && (q.To == 0 || seq <= q.To); seq++ {
 		if len(out.Items) == q.Limit {
 			out.Next = seq
 			break
@@ -303,10 +318,10 @@ func (t *twin) shardRows() []wire.ShardAnswer {
 	return all
 }
 
-func (t *twin) Shards(_ context.Context, q ShardsQuery) (ShardsResult, error) {
+func (t twinView) Shards(_ context.Context, q ShardsQuery) (ShardsResult, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.gone[q.Generation] {
+	if t.gone[t.at.Generation] {
 		return ShardsResult{}, ErrGenerationGone
 	}
 	var out ShardsResult
@@ -323,7 +338,7 @@ func (t *twin) Shards(_ context.Context, q ShardsQuery) (ShardsResult, error) {
 	return out, nil
 }
 
-func (t *twin) Shard(_ context.Context, id string) (*wire.ShardAnswer, error) {
+func (t twinView) Shard(_ context.Context, id string) (*wire.ShardAnswer, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, s := range t.shardRows() {
@@ -343,7 +358,7 @@ func (t *twin) Cluster(context.Context) (*wire.ClusterAnswer, error) {
 	}}, nil
 }
 
-func (t *twin) Digest(_ context.Context, seq uint64, edge bool) (*wire.DigestAnswer, error) {
+func (t twinView) Digest(_ context.Context, seq uint64, edge bool) (*wire.DigestAnswer, error) {
 	at := t.Position()
 	if seq == 0 {
 		seq = at.AppliedSeq

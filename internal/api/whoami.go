@@ -14,7 +14,7 @@ import (
 // whoami tells callers how this node identifies them. Except for the expiry of a token, it tells nothing that
 // the credential itself does not carry.
 func (s *server) whoami(c echo.Context) error {
-	return serveRead(s, c, wire.ConsistencyLocal, func(context.Context, Position) (any, error) {
+	return serveRead(s, c, wire.ConsistencyLocal, func(context.Context, View) (any, error) {
 		id := identityOf(c)
 		a := wire.WhoamiAnswer{
 			ClusterID:  s.Ledger.Version().ClusterID,

@@ -28,7 +28,7 @@ func (in *intake) replay(ctx context.Context, rec *pcs.Record, facts verify.Fact
 	if !in.isReplay(rec, facts, &first) {
 		return nil
 	}
-	a := in.submitAnswer(first)
+	a := submitAnswer(first)
 	a.Replayed, a.DHat = true, claimedDHat(rec, facts)
 	return &a
 }

@@ -23,17 +23,17 @@ type answers struct {
 	changes map[uint64]fsm.Change
 }
 
-// answersOf looks back from the active generation. The caller closes the result.
-func (rd *reader) answersOf(live *recount.Running) *answers {
-	acts := rd.derived.Control().Activations()
-	for len(acts) > 0 && acts[len(acts)-1].Generation != live.Number() {
+// answers looks back from the generation of the view. The caller closes the result.
+func (v *view) answers() *answers {
+	acts := v.derived.Control().Activations()
+	for len(acts) > 0 && acts[len(acts)-1].Generation != v.at.Generation {
 		acts = acts[:len(acts)-1] // activated after this list was begun
 	}
 	return &answers{
-		gens:    rd.gens,
-		live:    live,
+		gens:    v.gens,
+		live:    v.of,
 		acts:    acts,
-		history: rd.gens.History(),
+		history: v.gens.History(),
 		views:   map[uint32]*fsm.View{},
 		changes: map[uint64]fsm.Change{},
 	}

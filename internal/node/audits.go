@@ -24,30 +24,23 @@ import (
 const auditStretch = 500
 
 // Audit lists folded submissions.
-func (n ledger) Audit(ctx context.Context, q api.AuditQuery) (api.AuditResult, error) {
-	live, err := n.recounts.listed(q.Generation)
-	if err != nil {
-		return api.AuditResult{}, err
-	}
+func (v *view) Audit(ctx context.Context, q api.AuditQuery) (api.AuditResult, error) {
 	l := &auditing{
-		n:       n.Node,
+		v:       v,
 		q:       q,
-		answers: n.reader.answersOf(live),
-		control: n.derived.Control(),
-		head:    n.derived.Cursor().Seq,
-		read:    n.derived.Items(),
+		answers: v.answers(),
+		control: v.derived.Control(),
+		head:    v.derived.Cursor().Seq,
+		read:    v.derived.Items(),
 	}
 	defer l.answers.close()
 	out, err := l.list(ctx)
-	if errors.Is(err, fsm.ErrDropped) {
-		err = n.recounts.gone(q.Generation)
-	}
-	return out, err
+	return out, v.orGone(err)
 }
 
 // auditing holds one stretch of the audit list.
 type auditing struct {
-	n       *Node
+	v       *view
 	q       api.AuditQuery
 	answers *answers
 	control *projections.Control
@@ -133,14 +126,14 @@ func auditQuery(q api.AuditQuery) (projections.Query, error) {
 func (l *auditing) choose(ctx context.Context) error {
 	from := l.answers.live
 	l.of = from.Number()
-	if other := l.q.OfGeneration; other != 0 && other != l.of {
-		if r, _ := l.n.gens.Get(other); r != nil {
+	if other := l.q.Generation; other != 0 && other != l.of {
+		if r, _ := l.v.gens.Get(other); r != nil {
 			if err := awaitRows(ctx, r, from.Cursor().Seq); err != nil {
 				return err
 			}
 			from, l.of = r, other
-		} else if gone := l.n.recounts.gone(other); !errors.Is(gone, api.ErrGenerationGone) {
-			return gone
+		} else if err := gone(l.v.derived, other); !errors.Is(err, api.ErrGenerationGone) {
+			return err
 		} else if last, ok := l.answers.last(other); ok {
 			l.asOf = last
 		} else {
@@ -200,7 +193,7 @@ func (l *auditing) item(r *projections.Result) (a wire.AuditItem, ok bool, err e
 	if l.q.UnknownShards && (r.ShardID == "" || l.control.ShardKnown(r.ShardID, l.head)) {
 		return a, false, nil
 	}
-	if a, err = l.n.reader.auditItem(l.read, *r); err != nil || l.q.Remote.IsValid() && !within(l.q.Remote, a.Remote) {
+	if a, err = auditItem(l.read, *r); err != nil || l.q.Remote.IsValid() && !within(l.q.Remote, a.Remote) {
 		return a, false, err
 	}
 	if a.Generation = l.of; r.Generation != 0 {
@@ -210,7 +203,7 @@ func (l *auditing) item(r *projections.Result) (a wire.AuditItem, ok bool, err e
 	if l.of != l.answers.live.Number() || l.asOf != 0 {
 		row, found, err := l.answers.rowOf(l.answers.live.Number(), r.Seq)
 		if err == nil && !found {
-			err = l.n.recounts.gone(l.answers.live.Number())
+			err = gone(l.v.derived, l.v.at.Generation)
 		}
 		if err != nil {
 			return a, false, err
@@ -232,7 +225,7 @@ func within(r netip.Prefix, recorded string) bool {
 }
 
 // auditItem joins a row with its submission.
-func (rd *reader) auditItem(read func(uint64) (projections.Item, error), r projections.Result) (wire.AuditItem, error) {
+func auditItem(read func(uint64) (projections.Item, error), r projections.Result) (wire.AuditItem, error) {
 	a := wire.AuditItem{
 		Seq:              r.Seq,
 		LogTime:          wire.TimeNS(r.LogTime),

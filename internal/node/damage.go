@@ -8,11 +8,9 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
-	"github.com/recount-ledger/recount/internal/api"
 	"github.com/recount-ledger/recount/internal/durable"
 	"github.com/recount-ledger/recount/internal/fsm"
 	"github.com/recount-ledger/recount/internal/log"
-	"github.com/recount-ledger/recount/internal/recount"
 	"github.com/recount-ledger/recount/wire"
 )
 
@@ -75,22 +73,6 @@ func (n *Node) explain(err error) *wire.Problem {
 		return errRefolded
 	}
 	return nil
-}
-
-// listed returns the generation with which a list began.
-func (rc *recounts) listed(number uint32) (*recount.Running, error) {
-	if r, _ := rc.gens.Get(number); r != nil {
-		return r, nil
-	}
-	return nil, rc.gone(number)
-}
-
-// gone returns the reason why a generation is not open here: the log has dropped it, or it is folded again.
-func (rc *recounts) gone(number uint32) error {
-	if row, ok := rc.generationRow(number); ok && row.Dropped == 0 {
-		return errRefolded
-	}
-	return api.ErrGenerationGone
 }
 
 // endUnwritten ends the process when a disk is full or fails. That is no damage: nothing is deleted and nobody

@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 
@@ -30,32 +29,6 @@ func digestAt(derived *fsm.Derived, g *fsm.Generation, seq uint64) (digests, err
 	}
 	d.control, err = derived.ControlDigest(seq)
 	return d, err
-}
-
-// Digest returns the digests at seq, 0 for the folded head, and the edge of the log tree if asked for.
-func (n ledger) Digest(ctx context.Context, seq uint64, edge bool) (*wire.DigestAnswer, error) {
-	live := n.reader.pinned(ctx)
-	head := live.Cursor().Seq
-	if seq == 0 {
-		seq = head
-	}
-	if seq > head {
-		return nil, api.ErrNotFound
-	}
-	d, err := digestAt(n.derived, live.Generation, seq)
-	if err != nil {
-		return nil, err
-	}
-	a := &wire.DigestAnswer{Seq: seq, Log: hex.EncodeToString(d.log[:]), State: hex.EncodeToString(d.state[:]),
-		Generation: live.Number(), Control: hex.EncodeToString(d.control[:])}
-	if !edge {
-		return a, nil
-	}
-	subtrees, err := n.derived.Edge(seq)
-	for _, h := range subtrees {
-		a.Edge = append(a.Edge, hex.EncodeToString(h[:]))
-	}
-	return a, err
 }
 
 // Version returns name and version of the build.

@@ -1,17 +1,12 @@
 package node
 
 import (
-	"cmp"
 	"context"
 	"encoding/binary"
-	"encoding/hex"
-	"slices"
 
 	"github.com/recount-ledger/recount/internal/agreement"
 	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/internal/fsm"
-	"github.com/recount-ledger/recount/internal/projections"
-	"github.com/recount-ledger/recount/wire"
 )
 
 // checkHistory logs the flips of an activation that this leader has recorded and the log does not have yet,
@@ -68,51 +63,6 @@ func (ld *leadership) logHistory(ctx context.Context, own fsm.Change) error {
 
 func changeBytes(c fsm.Change) []byte {
 	return append(binary.BigEndian.AppendUint64(nil, c.Flips), c.Digest[:]...)
-}
-
-// historyLimit bounds the flips that one answer shows.
-const historyLimit = 1000
-
-// historyOf returns the outcomes of a pcs_id: a pair of entries for every flip, or the standing result when
-// nothing ever flipped.
-func (rd *reader) historyOf(pcsID string, standing *projections.Result) ([]wire.HistoryEntry, error) {
-	recorded, err := rd.gens.Recorded(pcsID, historyLimit)
-	if err != nil {
-		return nil, err
-	}
-	out := []wire.HistoryEntry{}
-	acts := map[uint64]projections.ActivationRow{}
-	for _, a := range rd.derived.Control().Activations() {
-		acts[a.Seq] = a
-	}
-	add := func(generation uint32, r *projections.Result, from uint64) {
-		e := wire.HistoryEntry{
-			Generation: generation,
-			Policy:     hex.EncodeToString(r.Policy[:]),
-			Outcome:    r.Outcome.String(),
-			Accepted:   r.Accepted,
-			ReasonCode: r.ReasonCode(),
-			Seq:        r.Seq,
-			FromSeq:    from,
-		}
-		if !slices.ContainsFunc(out, func(x wire.HistoryEntry) bool {
-			return x.Seq == e.Seq && x.FromSeq == e.FromSeq
-		}) {
-			out = append(out, e)
-		}
-	}
-	for _, x := range recorded {
-		a := acts[x.Activation]
-		add(a.From, &x.Flip.Old, x.Flip.Seq)
-		add(a.Generation, &x.Flip.New, x.Activation)
-	}
-	if len(recorded) == 0 && standing != nil {
-		add(rd.gens.Serving().Number(), standing, standing.Seq)
-	}
-	slices.SortStableFunc(out, func(a, b wire.HistoryEntry) int {
-		return cmp.Or(cmp.Compare(a.FromSeq, b.FromSeq), cmp.Compare(a.Seq, b.Seq))
-	})
-	return out, nil
 }
 
 // answerHistory answers number and digest of the flips of an activation, or nothing while they are not recorded

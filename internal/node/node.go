@@ -51,6 +51,7 @@ type Node struct {
 	recounts  *recounts
 	intake    *intake
 	reader    *reader
+	views     *views
 	lead      *leadership
 	facts     *factChecker
 	server    *http.Server
@@ -135,6 +136,7 @@ func (n *Node) open(ctx context.Context) error {
 		clock:   n.clock,
 		tokens:  &n.tokensFile,
 	}
+	n.views = &views{derived: n.derived, gens: n.gens, withheld: n.withheld, confirm: n.confirm}
 	n.lead = &leadership{cfg: &n.cfg, log: n.log, cluster: n.cluster, derived: n.derived, gens: n.gens, clock: n.clock,
 		doubts: n.doubts, voters: n.voters, releases: n.releases, quarantine: &n.quarantine, withheld: n.withheld,
 		mayPropose: n.mayPropose, askedHistory: map[uint64]bool{}}

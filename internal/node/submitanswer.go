@@ -43,11 +43,11 @@ func (in *intake) answer(rec *pcs.Record, r projections.Result) (*wire.SubmitAns
 	}
 	switch {
 	case r.Outcome == verify.Accepted, r.Outcome == verify.Escalated:
-		a := in.submitAnswer(standing)
+		a := submitAnswer(standing)
 		a.Replayed, a.Reverified, a.DHat = r.Replayed, r.Reverified, claimedDHat(rec, r.Facts)
 		return &a, nil
 	case r.Outcome == verify.Conflict:
-		p := wire.NewProblem(wire.CodeConflict, "").WithFirst(in.submitAnswer(standing))
+		p := wire.NewProblem(wire.CodeConflict, "").WithFirst(submitAnswer(standing))
 		return nil, in.kept(p, r)
 	}
 	if r.Reason == verify.ReasonBadSignature {
@@ -105,7 +105,7 @@ func structureProblem(rec *pcs.Record, f *pcs.Fault) *wire.Problem {
 
 // submitAnswer returns the outcome of the event that decided. It reads no event, because anybody may ask and
 // the log is cold.
-func (in *intake) submitAnswer(r projections.Result) wire.SubmitAnswer {
+func submitAnswer(r projections.Result) wire.SubmitAnswer {
 	a := wire.SubmitAnswer{
 		Accepted: r.Accepted, Escalated: r.Outcome == verify.Escalated, RecomputedBudget: r.Budget,
 		Reason:       r.ReasonText(),

@@ -1,0 +1,195 @@
+package node
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+
+	"github.com/recount-ledger/recount/internal/api"
+	"github.com/recount-ledger/recount/internal/fsm"
+	"github.com/recount-ledger/recount/internal/projections"
+	"github.com/recount-ledger/recount/internal/recount"
+	"github.com/recount-ledger/recount/wire"
+)
+
+// views open views of the folded state for the reads of clients.
+type views struct {
+	derived *fsm.Derived
+	gens    *recount.Manager
+
+	withheld func() *wire.Problem            // the reason why this node answers no client
+	confirm  func(ctx context.Context) error // waits for everything that was acknowledged before
+}
+
+// view answers the reads of one request from one generation. It holds no snapshot: each read sees what is folded
+// when it begins, at least up to the position of the view.
+type view struct {
+	derived *fsm.Derived
+	gens    *recount.Manager
+	of      *recount.Running // the generation that is read
+	at      api.Position
+}
+
+// View implements api.Ledger.
+func (n ledger) View(ctx context.Context, r api.Read) (api.View, error) { return n.views.open(ctx, r) }
+
+// Position implements api.Ledger.
+func (n ledger) Position() api.Position { return positionOf(n.gens.Serving()) }
+
+// open returns a view that is as fresh as r asks.
+func (vs *views) open(ctx context.Context, r api.Read) (api.View, error) {
+	if err := vs.wait(ctx, r); err != nil {
+		return nil, err
+	}
+	of := vs.gens.Serving()
+	if r.Generation != 0 && r.Generation != of.Number() {
+		if of, _ = vs.gens.Get(r.Generation); of == nil {
+			return nil, gone(vs.derived, r.Generation)
+		}
+		if err := of.WaitSeq(ctx, r.MinSeq); err != nil {
+			return nil, err
+		}
+	}
+	return &view{derived: vs.derived, gens: vs.gens, of: of, at: positionOf(of)}, nil
+}
+
+// wait returns once the active generation is as fresh as r asks.
+func (vs *views) wait(ctx context.Context, r api.Read) error {
+	if p := vs.withheld(); p != nil {
+		return p
+	}
+	if vs.gens.Switching() {
+		return wire.NewProblem(wire.CodeNotReady,
+			"this node is switching to another generation; ask another one").WithRetry(retryAfter)
+	}
+	if r.Consistency == wire.ConsistencyLinearizable {
+		if err := vs.confirm(ctx); err != nil {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			return wire.NewProblem(wire.CodeNoLeader,
+				"the read could not be confirmed by a quorum").WithRetry(retryAfter)
+		}
+	}
+	return vs.gens.WaitSeq(ctx, r.MinSeq)
+}
+
+func positionOf(r *recount.Running) api.Position {
+	return api.Position{AppliedSeq: r.Cursor().Seq, Generation: r.Number()}
+}
+
+// gone returns the reason why a generation is not open here: the log has dropped it, or it is folded again.
+func gone(derived *fsm.Derived, number uint32) error {
+	for _, g := range derived.Control().Generations() {
+		if g.Number == number && g.Dropped == 0 {
+			return errRefolded
+		}
+	}
+	return api.ErrGenerationGone
+}
+
+// orGone replaces the error of rows that are closed by the reason why they are.
+func (v *view) orGone(err error) error {
+	if errors.Is(err, fsm.ErrDropped) {
+		return gone(v.derived, v.at.Generation)
+	}
+	return err
+}
+
+// Position returns the position of the view.
+func (v *view) Position() api.Position { return v.at }
+
+// Digest returns the digests at seq, 0 for the folded head, and the edge of the log tree if asked for.
+func (v *view) Digest(_ context.Context, seq uint64, edge bool) (*wire.DigestAnswer, error) {
+	head := v.of.Cursor().Seq
+	if seq == 0 {
+		seq = head
+	}
+	if seq > head {
+		return nil, api.ErrNotFound
+	}
+	d, err := digestAt(v.derived, v.of.Generation, seq)
+	if err != nil {
+		return nil, err
+	}
+	a := &wire.DigestAnswer{
+		Seq:        seq,
+		Log:        hex.EncodeToString(d.log[:]),
+		State:      hex.EncodeToString(d.state[:]),
+		Generation: v.at.Generation,
+		Control:    hex.EncodeToString(d.control[:]),
+	}
+	if !edge {
+		return a, nil
+	}
+	subtrees, err := v.derived.Edge(seq)
+	for _, h := range subtrees {
+		a.Edge = append(a.Edge, hex.EncodeToString(h[:]))
+	}
+	return a, err
+}
+
+// Shards lists shards by id.
+func (v *view) Shards(_ context.Context, q api.ShardsQuery) (api.ShardsResult, error) {
+	snapshot := v.of.View()
+	defer snapshot.Close()
+	rows, next, err := projections.Shards(snapshot, q.After, q.Limit)
+	if err != nil {
+		return api.ShardsResult{}, v.orGone(err)
+	}
+	out := api.ShardsResult{More: next != ""}
+	for _, r := range rows {
+		out.Items = append(out.Items, shardAnswer(r))
+	}
+	return out, nil
+}
+
+// Shard shows one shard.
+func (v *view) Shard(_ context.Context, id string) (*wire.ShardAnswer, error) {
+	snapshot := v.of.View()
+	defer snapshot.Close()
+	r, err := projections.Shard(snapshot, id)
+	if errors.Is(err, projections.ErrNotFound) {
+		return namedShard(snapshot, id)
+	}
+	if err != nil {
+		return nil, err
+	}
+	a := shardAnswer(r)
+	return &a, nil
+}
+
+// namedShard shows a shard that the generation knows from refused submissions only, as after a recount that
+// ignores a stolen key.
+func namedShard(snapshot *fsm.View, id string) (*wire.ShardAnswer, error) {
+	r, more, err := projections.Named(snapshot, id)
+	if errors.Is(err, projections.ErrNotFound) {
+		return nil, api.ErrNotFound
+	}
+	if err != nil {
+		return nil, err
+	}
+	a := shardAnswer(r)
+	a.RefusedOnly, a.AtLeast = true, more
+	return &a, nil
+}
+
+func shardAnswer(r projections.ShardRow) wire.ShardAnswer {
+	a := wire.ShardAnswer{
+		ShardID:     r.Shard,
+		Submissions: r.Accepted + r.Escalated + r.Refused + r.Conflicts + r.Replays,
+		Accepted:    r.Accepted,
+		Escalated:   r.Escalated,
+		Refused:     r.Refused,
+		Conflicts:   r.Conflicts,
+		EpochSeq:    r.EpochSeq,
+		FirstSeq:    r.FirstSeq,
+		LastSeq:     r.LastSeq,
+		LastAt:      wire.TimeNS(r.LastLogTime),
+	}
+	if r.HasEpoch {
+		epoch := r.Epoch
+		a.Epoch = &epoch
+	}
+	return a
+}
