@@ -47,7 +47,7 @@ func TestEveryActIsRecorded(t *testing.T) {
 // TestRefusedActNamesItsActor: what refuses an act before its handler needs only to say who asked.
 func TestRefusedActNamesItsActor(t *testing.T) {
 	var got Act
-	cfg := Config{Ledger: newTwin(), Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(), Acts: func(a Act) { got = a }}
+	cfg := Config{Ledger: newTwin().ledger(), Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(), Acts: func(a Act) { got = a }}
 	e, err := newEcho(cfg, nil)
 	if err != nil {
 		t.Fatal(err)

@@ -15,7 +15,7 @@ func (s *server) approve(c echo.Context) error {
 		if r.Approve == "" || len(r.Approve) > maxOpID {
 			return 0, nil, badParameter("approve", "must be the op_id of the act, as \"recount approve list\" shows it")
 		}
-		a, err := s.Ledger.Approve(ctx, r, meta)
+		a, err := s.Ledger.Operations.Approve(ctx, r, meta)
 		return http.StatusOK, a, err
 	})
 }
@@ -31,7 +31,7 @@ func (s *server) approvals(c echo.Context) error {
 		return err
 	}
 	defer cancel()
-	items, err := s.Ledger.Approvals(ctx, all)
+	items, err := s.Ledger.Operations.Approvals(ctx, all)
 	if err != nil {
 		return err
 	}

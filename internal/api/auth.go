@@ -33,21 +33,6 @@ type TokenRecord struct {
 	Revoked   bool
 }
 
-// Credentials are the methods of a node that authentication uses, and those that change credentials.
-type Credentials interface {
-	// Token returns a token by its id as far as this node knows, including revoked ones.
-	Token(id string) (TokenRecord, bool)
-	// CertificateRevoked reports whether the certificate with this serial number (lower-case hex) is revoked.
-	CertificateRevoked(serial string) bool
-	// Current returns once this node knows everything that was acknowledged before the call.
-	Current(ctx context.Context) error
-	// Tokens lists all tokens without their LastUsed.
-	Tokens(ctx context.Context) ([]wire.TokenAnswer, error)
-	CreateToken(ctx context.Context, r wire.TokenRequest, meta Meta) (*wire.TokenAnswer, error)
-	// RevokeToken revokes a token or, with "cert:" and a serial number, a client certificate.
-	RevokeToken(ctx context.Context, id string, r wire.TokenRevokeRequest, meta Meta) (*wire.TokenAnswer, error)
-}
-
 // RefusedAct describes a rejected request for the audit stream.
 type RefusedAct struct {
 	At                time.Time
@@ -167,7 +152,7 @@ func (s *server) authenticate(r *http.Request, mayAsk bool) (Identity, error) {
 		return s.authenticateToken(r.Context(), strings.Trim(text, " "), mayAsk)
 	}
 	id, err := certificateIdentity(r.TLS, s.ClusterID, time.Now(), s.Believes)
-	if err == nil && s.Ledger.CertificateRevoked(strings.TrimPrefix(id.Credential, event.CertificatePrefix)) {
+	if err == nil && s.Ledger.Credentials.CertificateRevoked(strings.TrimPrefix(id.Credential, event.CertificatePrefix)) {
 		err = errBadCredentials
 	}
 	return id, err
@@ -192,7 +177,7 @@ func (s *server) authenticateToken(ctx context.Context, text string, mayAsk bool
 	}
 	ctx, cancel := context.WithTimeout(ctx, currentLimit)
 	defer cancel()
-	if s.Ledger.Current(ctx) != nil {
+	if s.Ledger.Credentials.Current(ctx) != nil {
 		return Identity{}, errBadCredentials
 	}
 	return s.checkToken(tokenID, text)
@@ -200,7 +185,7 @@ func (s *server) authenticateToken(ctx context.Context, text string, mayAsk bool
 
 // checkToken compares digests in constant time, whether the token is known or not.
 func (s *server) checkToken(tokenID, text string) (Identity, error) {
-	row, known := s.Ledger.Token(tokenID)
+	row, known := s.Ledger.Credentials.Token(tokenID)
 	sum, now := sha256.Sum256([]byte(text)), time.Now()
 	same := subtle.ConstantTimeCompare(sum[:], row.SHA256[:]) == 1
 	if !same || !known || row.Revoked || row.ExpiresAt != 0 && now.UnixNano() >= row.ExpiresAt {

@@ -77,8 +77,8 @@ const authFailures = 60
 var errConfig = errors.New("api config")
 
 func (c Config) withDefaults() (Config, error) {
-	if c.Ledger == nil || c.Logger == nil || c.Registry == nil {
-		return c, fmt.Errorf("%w: Ledger, Logger and Registry must be set", errConfig)
+	if !c.Ledger.complete() || c.Logger == nil || c.Registry == nil {
+		return c, fmt.Errorf("%w: every part of Ledger, Logger and Registry must be set", errConfig)
 	}
 	if c.Deciding == nil {
 		c.Deciding = new(atomic.Int64)

@@ -73,7 +73,7 @@ func newRig(t *testing.T, change func(*Config)) *rig {
 		t.Fatal(err)
 	}
 	r := &rig{t: t, twin: newTwin(), reg: prometheus.NewRegistry(), router: router}
-	cfg := Config{NoAuth: true, Ledger: r.twin, Logger: slog.New(slog.DiscardHandler), Registry: r.reg, NodeID: "node-1"}
+	cfg := Config{NoAuth: true, Ledger: r.twin.ledger(), Logger: slog.New(slog.DiscardHandler), Registry: r.reg, NodeID: "node-1"}
 	if change != nil {
 		change(&cfg)
 	}
@@ -172,7 +172,7 @@ func TestRoutesAndContractAgree(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := newEcho(Config{Ledger: newTwin(), Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry()}, nil)
+	e, err := newEcho(Config{Ledger: newTwin().ledger(), Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry()}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -65,7 +65,7 @@ func (s *secure) page(c credential, path string) string {
 func TestGuessingIsSlow(t *testing.T) {
 	twin := newTwin()
 	token := twin.give(wire.RoleAuditor, "alice", time.Now().Add(time.Hour))
-	h, err := NewHandler(Config{Ledger: twin, Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(), AuthFailures: 5})
+	h, err := NewHandler(Config{Ledger: twin.ledger(), Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(), AuthFailures: 5})
 	if err != nil {
 		t.Fatal(err)
 	}

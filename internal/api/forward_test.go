@@ -39,7 +39,7 @@ func (l *link) ForwardAct(ctx context.Context, request []byte) ([]byte, bool, er
 // leaderOf is a leader with authentication over a twin.
 func leaderOf(t *testing.T, twin *twin) http.Handler {
 	t.Helper()
-	h, err := NewHandler(Config{Ledger: twin, Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(), NodeID: "node-1", Leader: &link{leads: true}})
+	h, err := NewHandler(Config{Ledger: twin.ledger(), Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(), NodeID: "node-1", Leader: &link{leads: true}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -142,7 +142,7 @@ func TestForgedActs(t *testing.T) {
 		t.Error("rubbish was served")
 	}
 	// A follower without authentication changes nothing about that.
-	open, err := NewHandler(Config{NoAuth: true, Ledger: newTwin(), Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(), Leader: &link{leader: h}})
+	open, err := NewHandler(Config{NoAuth: true, Ledger: newTwin().ledger(), Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(), Leader: &link{leader: h}})
 	if err != nil {
 		t.Fatal(err)
 	}

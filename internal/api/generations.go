@@ -38,14 +38,14 @@ func (s *server) startGeneration(c echo.Context) error {
 		case r.Keys != "" && r.Keys != wire.KeysAsOf && r.Keys != wire.KeysHindsight:
 			return 0, nil, badParameter("keys", "must be "+wire.KeysAsOf+" or "+wire.KeysHindsight)
 		}
-		a, err := s.Ledger.StartGeneration(ctx, r, meta)
+		a, err := s.Ledger.Generations.StartGeneration(ctx, r, meta)
 		return http.StatusAccepted, a, err
 	})
 }
 
 func (s *server) generations(c echo.Context) error {
 	return serveRead(s, c, wire.ConsistencyLinearizable, func(ctx context.Context, _ View) (any, error) {
-		return s.Ledger.Generations(ctx)
+		return s.Ledger.Generations.Generations(ctx)
 	})
 }
 
@@ -55,7 +55,7 @@ func (s *server) generation(c echo.Context) error {
 		return err
 	}
 	return serveRead(s, c, wire.ConsistencyLinearizable, func(ctx context.Context, _ View) (any, error) {
-		return s.Ledger.Generation(ctx, n)
+		return s.Ledger.Generations.Generation(ctx, n)
 	})
 }
 
@@ -74,7 +74,7 @@ func (s *server) diff(c echo.Context) error {
 		return err
 	}
 	defer cancel()
-	a, err := s.Ledger.Diff(ctx, n, position)
+	a, err := s.Ledger.Generations.Diff(ctx, n, position)
 	if err != nil {
 		return err
 	}
@@ -146,7 +146,7 @@ func (s *server) flips(c echo.Context) error {
 	if f.ndjson {
 		return s.flipsStream(c, f, view.Position())
 	}
-	r, err := s.Ledger.Flips(ctx, f.query)
+	r, err := s.Ledger.Generations.Flips(ctx, f.query)
 	if err != nil {
 		return err
 	}
@@ -163,7 +163,7 @@ func (s *server) flips(c echo.Context) error {
 func (s *server) flipsStream(c echo.Context, f flipsRequest, at Position) error {
 	q := f.query
 	q.Limit = min(f.query.Limit, streamStretch)
-	r, err := s.Ledger.Flips(c.Request().Context(), q)
+	r, err := s.Ledger.Generations.Flips(c.Request().Context(), q)
 	if err != nil {
 		return err
 	}
@@ -188,7 +188,7 @@ func (s *server) flipsStream(c echo.Context, f flipsRequest, at Position) error 
 			break
 		}
 		q.FromSeq, q.Position, q.Limit = r.Next, r.Position, min(f.query.Limit-count, streamStretch)
-		if r, err = s.Ledger.Flips(c.Request().Context(), q); err != nil {
+		if r, err = s.Ledger.Generations.Flips(c.Request().Context(), q); err != nil {
 			return err
 		}
 	}
@@ -215,7 +215,7 @@ func (s *server) activate(c echo.Context) error {
 		if r.Diff == "" {
 			return 0, nil, badParameter("diff", "is missing: the digest of the diff that was reviewed")
 		}
-		a, err := s.Ledger.Activate(ctx, n, r, meta)
+		a, err := s.Ledger.Generations.Activate(ctx, n, r, meta)
 		return http.StatusOK, a, err
 	})
 }
@@ -223,7 +223,7 @@ func (s *server) activate(c echo.Context) error {
 func (s *server) rollback(c echo.Context) error {
 	var r wire.RollbackRequest
 	return s.act(c, &r, &r.Act, func(ctx context.Context, meta Meta) (int, any, error) {
-		a, err := s.Ledger.Rollback(ctx, r, meta)
+		a, err := s.Ledger.Generations.Rollback(ctx, r, meta)
 		return http.StatusOK, a, err
 	})
 }
@@ -243,11 +243,11 @@ func (s *server) dropGeneration(c echo.Context) error {
 	}
 	ctx, cancel, meta := s.acting(c)
 	defer cancel()
-	a, err := s.Ledger.DropGeneration(ctx, n, about, meta)
+	a, err := s.Ledger.Generations.DropGeneration(ctx, n, about, meta)
 	if err != nil {
 		return s.actProblem(err, c)
 	}
-	s.setPosition(c, s.Ledger.Position())
+	s.setPosition(c, s.Ledger.Views.Position())
 	return writeJSON(c, http.StatusOK, a)
 }
 
@@ -270,7 +270,7 @@ func (s *server) progress(c echo.Context) error {
 	fresh() // the stream has its own limit
 	ctx, cancel := context.WithTimeout(c.Request().Context(), progressFor)
 	defer cancel()
-	a, err := s.Ledger.Generation(ctx, n)
+	a, err := s.Ledger.Generations.Generation(ctx, n)
 	if err != nil {
 		return err
 	}
@@ -301,7 +301,7 @@ func (s *server) progressStream(ctx context.Context, w *echo.Response, a *wire.G
 			return nil
 		}
 		var err error
-		if a, err = s.Ledger.Generation(ctx, a.Generation); err != nil {
+		if a, err = s.Ledger.Generations.Generation(ctx, a.Generation); err != nil {
 			return err
 		}
 	}

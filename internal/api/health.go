@@ -40,7 +40,7 @@ func (s *server) readyz(c echo.Context) error {
 		}
 	}
 	var lines, failed strings.Builder
-	for _, check := range s.Ledger.Ready(ctx) {
+	for _, check := range s.Ledger.Status.Ready(ctx) {
 		switch {
 		case slices.Contains(query["exclude"], check.Name):
 			fmt.Fprintf(&lines, "[+]%s excluded: ok\n", check.Name)
@@ -64,7 +64,7 @@ func (s *server) readyz(c echo.Context) error {
 }
 
 func (s *server) version(c echo.Context) error {
-	v := s.Ledger.Version()
+	v := s.Ledger.Status.Version()
 	if v.Kernels == nil {
 		v.Kernels = []int{}
 	}

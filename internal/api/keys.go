@@ -26,35 +26,9 @@ type NewKey struct {
 	NotBefore, NotAfter int64 // log time, Unix nanoseconds; 0 is no bound
 }
 
-// Registry is the part of a Ledger about keys, freezes and known shards. Operations return once this node has
-// folded them.
-type Registry interface {
-	// Keys lists the registered keys in the order of registration. Key returns one.
-	Keys(ctx context.Context) ([]wire.KeyAnswer, error)
-	Key(ctx context.Context, id string) (*wire.KeyAnswer, error)
-	// AddKey registers a key and returns created = true, or changes the terms of a registered one.
-	AddKey(ctx context.Context, k NewKey, act wire.Act, meta Meta) (answer *wire.KeyAnswer, created bool, err error)
-	// RevokeKey revokes a key: everything that it signs from now on is refused. since (Unix nanoseconds) is
-	// used by folds with hindsight.
-	RevokeKey(ctx context.Context, keyID string, since int64, r wire.RevokeRequest,
-		meta Meta) (*wire.RevokeAnswer, error)
-	// RetireKey ends the use of a key as planned. RetireSecret allows nodes to forget the secret of a retired
-	// or revoked key.
-	RetireKey(ctx context.Context, id string, act wire.Act, meta Meta) (*wire.KeyAnswer, error)
-	RetireSecret(ctx context.Context, id string, act wire.Act, meta Meta) (*wire.KeyAnswer, error)
-	Freezes(ctx context.Context) ([]wire.FreezeAnswer, error)
-	// Acts lists the events of operators' operations from seq on, at most limit. next is the seq to continue
-	// from, or 0 at the end.
-	Acts(ctx context.Context, from uint64, limit int) (items []wire.ActItem, next uint64, err error)
-	Freeze(ctx context.Context, r wire.FreezeRequest, meta Meta) (*wire.FreezeAnswer, error)
-	Thaw(ctx context.Context, r wire.FreezeRequest, meta Meta) (*wire.FreezeAnswer, error)
-	KnownShards(ctx context.Context) ([]wire.KnownShardsAnswer, error)
-	AddKnownShards(ctx context.Context, r wire.KnownShardsRequest, meta Meta) (*wire.KnownShardsAnswer, error)
-}
-
 func (s *server) keys(c echo.Context) error {
 	return serveRead(s, c, wire.ConsistencyLinearizable, func(ctx context.Context, view View) (any, error) {
-		items, err := s.Ledger.Keys(ctx)
+		items, err := s.Ledger.Keys.Keys(ctx)
 		return wire.KeysPage{Items: items, AppliedSeq: view.Position().AppliedSeq}, err
 	})
 }
@@ -73,7 +47,7 @@ func (s *server) key(c echo.Context) error {
 		return err
 	}
 	return serveRead(s, c, wire.ConsistencyLinearizable, func(ctx context.Context, _ View) (any, error) {
-		return s.Ledger.Key(ctx, id)
+		return s.Ledger.Keys.Key(ctx, id)
 	})
 }
 
@@ -84,7 +58,7 @@ func (s *server) addKey(c echo.Context) error {
 		if err != nil {
 			return 0, nil, err
 		}
-		a, created, err := s.Ledger.AddKey(ctx, k, r.Act, meta)
+		a, created, err := s.Ledger.Keys.AddKey(ctx, k, r.Act, meta)
 		if created {
 			return http.StatusCreated, a, err
 		}
@@ -161,14 +135,14 @@ func (s *server) revokeKey(c echo.Context) error {
 		if r.Since == "" {
 			since = time.Now().UnixNano()
 		}
-		a, err := s.Ledger.RevokeKey(ctx, id, since, r, meta)
+		a, err := s.Ledger.Keys.RevokeKey(ctx, id, since, r, meta)
 		return http.StatusOK, a, err
 	})
 }
 
-func (s *server) retireKey(c echo.Context) error { return s.keyAct(c, s.Ledger.RetireKey) }
+func (s *server) retireKey(c echo.Context) error { return s.keyAct(c, s.Ledger.Keys.RetireKey) }
 
-func (s *server) retireSecret(c echo.Context) error { return s.keyAct(c, s.Ledger.RetireSecret) }
+func (s *server) retireSecret(c echo.Context) error { return s.keyAct(c, s.Ledger.Keys.RetireSecret) }
 
 // keyAct serves an operation on a key that needs only the key's id.
 func (s *server) keyAct(c echo.Context,
@@ -199,7 +173,7 @@ func (s *server) listActs(c echo.Context) error {
 		return err
 	}
 	defer cancel()
-	items, next, err := s.Ledger.Acts(ctx, from, int(limit))
+	items, next, err := s.Ledger.Operations.Acts(ctx, from, int(limit))
 	if err != nil {
 		return err
 	}
@@ -211,14 +185,14 @@ func (s *server) listActs(c echo.Context) error {
 
 func (s *server) freezes(c echo.Context) error {
 	return serveRead(s, c, wire.ConsistencyLinearizable, func(ctx context.Context, view View) (any, error) {
-		items, err := s.Ledger.Freezes(ctx)
+		items, err := s.Ledger.Freezes.Freezes(ctx)
 		return wire.FreezesPage{Items: items, AppliedSeq: view.Position().AppliedSeq}, err
 	})
 }
 
-func (s *server) freeze(c echo.Context) error { return s.freezeAct(c, s.Ledger.Freeze) }
+func (s *server) freeze(c echo.Context) error { return s.freezeAct(c, s.Ledger.Freezes.Freeze) }
 
-func (s *server) thaw(c echo.Context) error { return s.freezeAct(c, s.Ledger.Thaw) }
+func (s *server) thaw(c echo.Context) error { return s.freezeAct(c, s.Ledger.Freezes.Thaw) }
 
 func (s *server) freezeAct(c echo.Context,
 	do func(context.Context, wire.FreezeRequest, Meta) (*wire.FreezeAnswer, error)) error {
@@ -228,7 +202,7 @@ func (s *server) freezeAct(c echo.Context,
 			return 0, nil, err
 		}
 		if r.Scope == wire.FreezeShard && isPattern(r.Subject) {
-			view, err := s.Ledger.View(ctx, Read{Consistency: wire.ConsistencyLocal})
+			view, err := s.Ledger.Views.View(ctx, Read{Consistency: wire.ConsistencyLocal})
 			if err != nil {
 				return 0, nil, err
 			}
@@ -281,7 +255,7 @@ func oneShard(ctx context.Context, view View, field, id string) error {
 
 func (s *server) knownShards(c echo.Context) error {
 	return serveRead(s, c, wire.ConsistencyLinearizable, func(ctx context.Context, view View) (any, error) {
-		items, err := s.Ledger.KnownShards(ctx)
+		items, err := s.Ledger.KnownShards.KnownShards(ctx)
 		return wire.KnownShardsPage{Items: items, AppliedSeq: view.Position().AppliedSeq}, err
 	})
 }
@@ -289,7 +263,7 @@ func (s *server) knownShards(c echo.Context) error {
 func (s *server) addKnownShards(c echo.Context) error {
 	var r wire.KnownShardsRequest
 	return s.act(c, &r, &r.Act, func(ctx context.Context, meta Meta) (int, any, error) {
-		a, err := s.Ledger.AddKnownShards(ctx, r, meta)
+		a, err := s.Ledger.KnownShards.AddKnownShards(ctx, r, meta)
 		return http.StatusOK, a, err
 	})
 }

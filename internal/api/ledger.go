@@ -4,17 +4,10 @@ package api
 
 import (
 	"context"
-	"errors"
-	"net/netip"
+	"slices"
 
 	"github.com/recount-ledger/recount/wire"
 )
-
-// ErrNotFound means that the requested object does not exist at the position of the read. The status is 404.
-var ErrNotFound = errors.New("not found")
-
-// ErrGenerationGone means that the generation named in a query is no longer served here. The status is 410.
-var ErrGenerationGone = errors.New("generation gone")
 
 // Meta describes a request, apart from its body.
 type Meta struct {
@@ -25,134 +18,78 @@ type Meta struct {
 	DryRun    bool   // for a submission: compute the response, but neither log nor count the record
 }
 
-// Position is the position of a fold.
-type Position struct {
-	AppliedSeq uint64 // highest seq folded
-	Generation uint32
-}
-
-// Read is the required freshness of a read.
-type Read struct {
-	Consistency string // one of the wire.Consistency constants
-	MinSeq      uint64 // 0 for none; holds at every level
-	Generation  uint32 // the generation that a list began with; 0 for the active one
-}
-
-// AuditQuery selects rows of the audit list, in ascending seq unless Newest is set. Empty fields do not filter.
-type AuditQuery struct {
-	Shard, Key, Outcome, Reason string
-	UnknownShards               bool  // only shards that are not registered as known
-	Since, Until                int64 // log time in ns since 1970: Since <= t < Until; 0 for none
-	// first seq to look at, at least 1; with Newest the last one, 0 for the end
-	FromSeq uint64
-	ToSeq   uint64 // last seq to look at, 0 for no bound; with Newest the first one
-	Newest  bool   // in descending seq
-	Limit   int    // at least 1
-
-	PCS      string       // first hex digits of the pcs_id that a submission names
-	Policy   string       // first hex digits of the policy that judged
-	Remote   netip.Prefix // addresses that records came from; the zero prefix for all
-	AsOf     uint64       // list the outcomes as of this event; 0 for now
-	AsOfTime int64        // list the outcomes as of this log time, in ns since 1970
-	// list the outcomes of another generation, or its last ones if it is dropped; 0 for the one of the view
-	Generation uint32
-}
-
-// AuditResult is one chunk of the list. It may hold fewer than Limit items, even none, and still continue.
-type AuditResult struct {
-	Items []wire.AuditItem
-	Next  uint64 // FromSeq of the next chunk; 0 at the end
-	AsOf  uint64 // the event as of which the outcomes are listed; 0 for now
-}
-
-// EventsQuery selects events in ascending seq.
-type EventsQuery struct {
-	From, To uint64 // the first, at least 1, and the last one; 0 for no bound
-	Shard    string // only submissions that name this shard, including refused ones; empty for every event
-	Limit    int    // at least 1
-}
-
-// EventsResult is one chunk of events. It may hold fewer than Limit, even none, and still continue.
-type EventsResult struct {
-	Items []wire.EventAnswer
-	Next  uint64 // From of the next chunk; 0 at the end
-}
-
-// FlipsQuery selects flips of a generation against the active one in ascending seq. Empty fields do not filter.
-type FlipsQuery struct {
-	Generation         uint32
-	Position           uint64 // compare up to here; 0 for the position up to which this node has compared
-	Shard, Key, Reason string // reason code under the new generation
-	FromSeq            uint64 // first seq to look at, at least 1
-	Limit              int    // at least 1
-}
-
-// FlipsResult is one chunk of the list. It may hold fewer than Limit items, even none, and still continue.
-type FlipsResult struct {
-	Items    []wire.Flip
-	Next     uint64 // FromSeq of the next chunk; 0 at the end
-	Position uint64
-}
-
-// ShardsQuery selects shards in ascending byte order of their ids.
-type ShardsQuery struct {
-	After string // ids greater than this; empty for all
-	Limit int
-}
-
-// ShardsResult is one chunk of the shard list.
-type ShardsResult struct {
-	Items []wire.ShardAnswer
-	More  bool // there are ids greater than the last item's
-}
-
-// Check is the result of one readiness check. A nil Err means that it passed. Names are short words without
-// spaces.
-type Check struct {
-	Name string
-	Err  error
-}
-
-// View reads one generation for one request. It knows the position that the read has waited for. It holds no
-// snapshot: a read sees what is folded when it begins, which is at least everything up to Position. Its methods
-// fail with ErrGenerationGone when the log drops the generation meanwhile.
-type View interface {
-	// Position returns the generation and the position up to which all reads of this view include the events.
-	Position() Position
-	// Lookup returns the current outcome of a pcs_id (64 lower-case hex digits).
-	Lookup(ctx context.Context, pcsID string) (*wire.PCSAnswer, error)
-	// Complete lists the pcs_ids with this prefix (8 to 64 lower-case hex digits) in order, at most limit.
-	Complete(ctx context.Context, prefix string, limit int) ([]string, error)
-	Audit(ctx context.Context, q AuditQuery) (AuditResult, error)
-	Event(ctx context.Context, seq uint64) (*wire.EventAnswer, error)
-	// Events lists events with their payloads, as far as the generation has folded.
-	Events(ctx context.Context, q EventsQuery) (EventsResult, error)
-	Shards(ctx context.Context, q ShardsQuery) (ShardsResult, error)
-	Shard(ctx context.Context, id string) (*wire.ShardAnswer, error)
-	// Digest returns the digests at seq, with the edge of the log tree if edge is set. A seq of 0 is the folded
-	// head.
-	Digest(ctx context.Context, seq uint64, edge bool) (*wire.DigestAnswer, error)
-}
-
-// Ledger is the part of a node that the handlers use. All methods must be safe for concurrent use.
+// Ledger has the parts of a node that the handlers use, one for each concern. All of them must be set, and their
+// methods must be safe for concurrent use.
 //
 // An error that holds a *wire.Problem (errors.As) is rendered as that problem. ErrNotFound and
 // ErrGenerationGone have their own statuses. An expired context becomes 504 outcome_unknown for Submit and
 // operations, and 503 behind for reads. Config.Explain renders all other errors, or they become 500. The
 // handler owns the results. Problems may be shared.
-type Ledger interface {
-	Registry
+//
+// Operations return once this node has folded them.
+type Ledger struct {
+	Submitter   Submitter
+	Views       Views
+	Keys        Keys
+	Freezes     Freezes
+	KnownShards KnownShards
+	Policies    Policies
+	Generations Generations
+	Operations  Operations
+	Tokens      Tokens
+	Credentials Credentials
+	Status      Status
+}
+
+func (l *Ledger) complete() bool {
+	return !slices.Contains([]any{
+		l.Submitter, l.Views, l.Keys, l.Freezes, l.KnownShards, l.Policies, l.Generations, l.Operations, l.Tokens,
+		l.Credentials, l.Status,
+	}, nil)
+}
+
+// Submitter takes submissions.
+type Submitter interface {
 	// Submit decodes, checks and commits one record and waits for its outcome. body is not empty and at most
 	// Config.MaxBody bytes long, and the ledger owns it from then on. Outcome accepted has status 200,
 	// escalated 202. Refusals and conflicts are returned as a *wire.Problem. With meta.DryRun, Submit does the
 	// same work up to the log, writes nothing, and returns the response that a submission would get now. Where
 	// such a response would name the event, its seq is 0.
 	Submit(ctx context.Context, body []byte, meta Meta) (*wire.SubmitAnswer, error)
-	// Position returns the position of the active generation without waiting.
-	Position() Position
-	// View waits until reads on this node are as fresh as r asks.
-	View(ctx context.Context, r Read) (View, error)
-	Cluster(ctx context.Context) (*wire.ClusterAnswer, error)
+}
+
+// Keys registers signing keys and ends their use.
+type Keys interface {
+	// Keys lists the registered keys in the order of registration. Key returns one.
+	Keys(ctx context.Context) ([]wire.KeyAnswer, error)
+	Key(ctx context.Context, id string) (*wire.KeyAnswer, error)
+	// AddKey registers a key and returns created = true, or changes the terms of a registered one.
+	AddKey(ctx context.Context, k NewKey, act wire.Act, meta Meta) (answer *wire.KeyAnswer, created bool, err error)
+	// RevokeKey revokes a key: everything that it signs from now on is refused. since (Unix nanoseconds) is
+	// used by folds with hindsight.
+	RevokeKey(ctx context.Context, keyID string, since int64, r wire.RevokeRequest,
+		meta Meta) (*wire.RevokeAnswer, error)
+	// RetireKey ends the use of a key as planned. RetireSecret allows nodes to forget the secret of a retired
+	// or revoked key.
+	RetireKey(ctx context.Context, id string, act wire.Act, meta Meta) (*wire.KeyAnswer, error)
+	RetireSecret(ctx context.Context, id string, act wire.Act, meta Meta) (*wire.KeyAnswer, error)
+}
+
+// Freezes stops submissions and thaws them.
+type Freezes interface {
+	Freezes(ctx context.Context) ([]wire.FreezeAnswer, error)
+	Freeze(ctx context.Context, r wire.FreezeRequest, meta Meta) (*wire.FreezeAnswer, error)
+	Thaw(ctx context.Context, r wire.FreezeRequest, meta Meta) (*wire.FreezeAnswer, error)
+}
+
+// KnownShards registers the shards that operators know.
+type KnownShards interface {
+	KnownShards(ctx context.Context) ([]wire.KnownShardsAnswer, error)
+	AddKnownShards(ctx context.Context, r wire.KnownShardsRequest, meta Meta) (*wire.KnownShardsAnswer, error)
+}
+
+// Policies publishes policies and puts them in force.
+type Policies interface {
 	// PublishPolicy adds a policy document to the log. created is false if the same policy was already there. A
 	// document that cannot be used gives a *wire.Problem of code bad_policy.
 	PublishPolicy(ctx context.Context, r wire.PolicyRequest,
@@ -162,6 +99,10 @@ type Ledger interface {
 	Policy(ctx context.Context, id string) (*wire.PolicyAnswer, error)
 	// ApplyPolicy puts a published policy in force for new events.
 	ApplyPolicy(ctx context.Context, id string, r wire.ApplyRequest, meta Meta) (*wire.ApplyAnswer, error)
+}
+
+// Generations builds generations, compares them with the active one and switches to them.
+type Generations interface {
 	// StartGeneration starts a second fold of the whole log under another policy.
 	StartGeneration(ctx context.Context, r wire.GenerationRequest, meta Meta) (*wire.GenerationAnswer, error)
 	// Generations lists all generations by number. Generation describes one and asks every node for its
@@ -175,12 +116,49 @@ type Ledger interface {
 	Activate(ctx context.Context, number uint32, r wire.ActivateRequest, meta Meta) (*wire.ActivateAnswer, error)
 	Rollback(ctx context.Context, r wire.RollbackRequest, meta Meta) (*wire.ActivateAnswer, error)
 	DropGeneration(ctx context.Context, number uint32, act wire.Act, meta Meta) (*wire.DropAnswer, error)
+}
+
+// Operations lists the operations of operators and approves those that need two actors.
+type Operations interface {
+	// Acts lists the events of operators' operations from seq on, at most limit. next is the seq to continue
+	// from, or 0 at the end.
+	Acts(ctx context.Context, from uint64, limit int) (items []wire.ActItem, next uint64, err error)
 	// Approve approves an operation that needs two actors, and carries it out if requested. Approvals lists the
 	// pending ones and, with all, also those that are done.
 	Approve(ctx context.Context, r wire.ApprovalRequest, meta Meta) (*wire.ApprovalAnswer, error)
 	Approvals(ctx context.Context, all bool) ([]wire.ApprovalAnswer, error)
+}
+
+// Tokens creates and revokes the credentials of people and programs.
+type Tokens interface {
+	// Tokens lists all tokens without their LastUsed.
+	Tokens(ctx context.Context) ([]wire.TokenAnswer, error)
+	CreateToken(ctx context.Context, r wire.TokenRequest, meta Meta) (*wire.TokenAnswer, error)
+	// RevokeToken revokes a token or, with "cert:" and a serial number, a client certificate.
+	RevokeToken(ctx context.Context, id string, r wire.TokenRevokeRequest, meta Meta) (*wire.TokenAnswer, error)
+}
+
+// Credentials answers what authentication asks about the credentials of a request.
+type Credentials interface {
+	// Token returns a token by its id as far as this node knows, including revoked ones.
+	Token(id string) (TokenRecord, bool)
+	// CertificateRevoked reports whether the certificate with this serial number (lower-case hex) is revoked.
+	CertificateRevoked(serial string) bool
+	// Current returns once this node knows everything that was acknowledged before the call.
+	Current(ctx context.Context) error
+}
+
+// Status describes the node and its cluster.
+type Status interface {
+	Cluster(ctx context.Context) (*wire.ClusterAnswer, error)
 	Version() wire.VersionAnswer
-	Credentials
 	// Ready runs the readiness checks, in a fixed order.
 	Ready(ctx context.Context) []Check
+}
+
+// Check is the result of one readiness check. A nil Err means that it passed. Names are short words without
+// spaces.
+type Check struct {
+	Name string
+	Err  error
 }

@@ -246,10 +246,11 @@ func TestReadiness(t *testing.T) {
 
 func TestConfigIsChecked(t *testing.T) {
 	good := func() Config {
-		return Config{Ledger: newTwin(), Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry()}
+		return Config{Ledger: newTwin().ledger(), Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry()}
 	}
 	for name, change := range map[string]func(*Config){
-		"ledger":  func(c *Config) { c.Ledger = nil },
+		"ledger":  func(c *Config) { c.Ledger = Ledger{} },
+		"part":    func(c *Config) { c.Ledger.Status = nil },
 		"status":  func(c *Config) { c.ThrottleStatus = 418 },
 		"rate":    func(c *Config) { c.AddressRate = -1 },
 		"timeout": func(c *Config) { c.SubmitTimeout = time.Minute },

@@ -200,7 +200,7 @@ func (p *params) read(otherwise string) Read {
 // read, except that streams take longer.
 func (s *server) fresh(c echo.Context, r Read) (context.Context, context.CancelFunc, View, error) {
 	ctx, cancel := context.WithTimeout(c.Request().Context(), s.ReadWait)
-	view, err := s.Ledger.View(ctx, r)
+	view, err := s.Ledger.Views.View(ctx, r)
 	if err != nil {
 		cancel()
 		return nil, nil, nil, err

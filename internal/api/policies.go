@@ -30,11 +30,11 @@ func (s *server) publishPolicy(c echo.Context) error {
 	}
 	ctx, cancel, meta := s.acting(c)
 	defer cancel()
-	a, created, err := s.Ledger.PublishPolicy(ctx, r, meta)
+	a, created, err := s.Ledger.Policies.PublishPolicy(ctx, r, meta)
 	if err != nil {
 		return s.actProblem(err, c)
 	}
-	s.setPosition(c, s.Ledger.Position())
+	s.setPosition(c, s.Ledger.Views.Position())
 	c.Response().Header().Set(echo.HeaderLocation, "/v1/policies/"+a.ID)
 	if created {
 		return writeJSON(c, http.StatusCreated, a)
@@ -67,7 +67,7 @@ func (s *server) policyRequest(c echo.Context) (r wire.PolicyRequest, err error)
 
 func (s *server) policies(c echo.Context) error {
 	return serveRead(s, c, wire.ConsistencyLinearizable, func(ctx context.Context, view View) (any, error) {
-		items, err := s.Ledger.Policies(ctx)
+		items, err := s.Ledger.Policies.Policies(ctx)
 		if items == nil {
 			items = []wire.PolicyAnswer{}
 		}
@@ -109,7 +109,7 @@ func (s *server) policy(c echo.Context) error {
 		return err
 	}
 	return serveRead(s, c, wire.ConsistencyLinearizable, func(ctx context.Context, _ View) (any, error) {
-		return s.Ledger.Policy(ctx, id)
+		return s.Ledger.Policies.Policy(ctx, id)
 	})
 }
 
@@ -120,7 +120,7 @@ func (s *server) applyPolicy(c echo.Context) error {
 	}
 	var r wire.ApplyRequest
 	return s.act(c, &r, &r.Act, func(ctx context.Context, meta Meta) (int, any, error) {
-		a, err := s.Ledger.ApplyPolicy(ctx, id, r, meta)
+		a, err := s.Ledger.Policies.ApplyPolicy(ctx, id, r, meta)
 		return http.StatusOK, a, err
 	})
 }
@@ -144,7 +144,7 @@ func (s *server) act(c echo.Context, request any, about *wire.Act,
 	if err != nil {
 		return s.actProblem(err, c)
 	}
-	s.setPosition(c, s.Ledger.Position())
+	s.setPosition(c, s.Ledger.Views.Position())
 	if g, ok := v.(*wire.GenerationAnswer); ok {
 		c.Response().Header().Set(echo.HeaderLocation, fmt.Sprintf("/v1/generations/%d", g.Generation))
 	}

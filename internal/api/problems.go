@@ -40,7 +40,7 @@ func (s *server) renderError(err error, c echo.Context) {
 	}
 	allowHead(h)
 	if h.Get(wire.HeaderAppliedSeq) == "" {
-		s.setPosition(c, s.Ledger.Position())
+		s.setPosition(c, s.Ledger.Views.Position())
 	}
 	body, err := json.Marshal(p)
 	if err != nil {

@@ -133,7 +133,7 @@ func (s *server) shard(c echo.Context) error {
 
 func (s *server) cluster(c echo.Context) error {
 	return serveRead(s, c, wire.ConsistencyLocal, func(ctx context.Context, _ View) (any, error) {
-		answer, err := s.Ledger.Cluster(ctx)
+		answer, err := s.Ledger.Status.Cluster(ctx)
 		if err == nil && answer.Members == nil {
 			answer.Members = []wire.Member{}
 		}

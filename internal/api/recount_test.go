@@ -218,7 +218,7 @@ func TestUnknownOutcomeOfActs(t *testing.T) {
 func TestShutdownEndsProgress(t *testing.T) {
 	twin := newTwin()
 	twin.generations = []wire.GenerationAnswer{{Generation: 2, State: wire.GenerationBuilding}}
-	server, err := NewServer(Config{NoAuth: true, Ledger: twin, Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(), ProgressEvery: time.Hour})
+	server, err := NewServer(Config{NoAuth: true, Ledger: twin.ledger(), Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(), ProgressEvery: time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}

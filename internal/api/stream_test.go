@@ -63,11 +63,11 @@ func TestAuditStream(t *testing.T) {
 	}
 }
 
-// vanishing is a ledger whose views lose their generation after the first stretch.
-type vanishing struct{ *twin }
+// vanishing opens views that lose their generation after the first stretch.
+type vanishing struct{ Views }
 
 func (v vanishing) View(ctx context.Context, r Read) (View, error) {
-	view, err := v.twin.View(ctx, r)
+	view, err := v.Views.View(ctx, r)
 	return vanishingView{view}, err
 }
 
@@ -85,7 +85,9 @@ func TestCutStreamHasNoTrailer(t *testing.T) {
 	for i := range streamStretch + 1 {
 		twin.add(nil, twinRecord{ShardID: "s"}, wire.SubmitAnswer{Outcome: wire.OutcomeAccepted, PCSID: hexOf(i), Policy: hexOf()}, 200)
 	}
-	h, err := NewHandler(Config{NoAuth: true, Ledger: vanishing{twin}, Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry()})
+	ledger := twin.ledger()
+	ledger.Views = vanishing{twin}
+	h, err := NewHandler(Config{NoAuth: true, Ledger: ledger, Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,7 +158,7 @@ func TestOverTLS(t *testing.T) {
 	pair.StartTLS()
 	defer pair.Close()
 	twin := newTwin()
-	srv, err := NewServer(Config{NoAuth: true, Ledger: twin, Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(), TLS: pair.TLS})
+	srv, err := NewServer(Config{NoAuth: true, Ledger: twin.ledger(), Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(), TLS: pair.TLS})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -197,7 +199,7 @@ func TestSubmitOutlivesReadTimeout(t *testing.T) {
 	twin := newTwin()
 	twin.hold = make(chan struct{})
 	srv, err := NewServer(Config{
-		NoAuth: true, Ledger: twin, Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(), SubmitTimeout: 20 * time.Second,
+		NoAuth: true, Ledger: twin.ledger(), Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(), SubmitTimeout: 20 * time.Second,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -63,7 +63,7 @@ func (s *server) answered(c echo.Context, answer *wire.SubmitAnswer) (status int
 		label = labelReplayed
 		c.Response().Header().Set(wire.HeaderReplayed, "true")
 	}
-	at := s.Ledger.Position()
+	at := s.Ledger.Views.Position()
 	at.AppliedSeq = max(at.AppliedSeq, answer.Seq)
 	s.setPosition(c, at)
 	return status, label
@@ -87,7 +87,7 @@ func (s *server) takeAndSubmit(c echo.Context, dry bool) (*wire.SubmitAnswer, er
 	}
 	ctx, cancel := context.WithTimeout(c.Request().Context(), s.SubmitTimeout)
 	defer cancel()
-	answer, err := s.Ledger.Submit(ctx, body, Meta{RequestID: currentID(c), Remote: c.RealIP(), DryRun: dry})
+	answer, err := s.Ledger.Submitter.Submit(ctx, body, Meta{RequestID: currentID(c), Remote: c.RealIP(), DryRun: dry})
 	if err == nil && (answer == nil ||
 		answer.Outcome != wire.OutcomeAccepted && answer.Outcome != wire.OutcomeEscalated) {
 		return nil, fmt.Errorf("the ledger gave neither an answer nor a problem: %+v", answer)

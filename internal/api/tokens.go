@@ -18,7 +18,7 @@ const maxTokenLife = 366 * 24 * time.Hour
 
 func (s *server) tokens(c echo.Context) error {
 	return serveRead(s, c, wire.ConsistencyLinearizable, func(ctx context.Context, _ View) (any, error) {
-		items, err := s.Ledger.Tokens(ctx)
+		items, err := s.Ledger.Tokens.Tokens(ctx)
 		for i := range items {
 			if at, ok := s.used.of(items[i].ID); ok {
 				items[i].LastUsed = wire.Time(at)
@@ -34,7 +34,7 @@ func (s *server) createToken(c echo.Context) error {
 		if err := checkTokenRequest(r, time.Now()); err != nil {
 			return 0, nil, err
 		}
-		a, err := s.Ledger.CreateToken(ctx, r, meta)
+		a, err := s.Ledger.Tokens.CreateToken(ctx, r, meta)
 		return http.StatusCreated, a, err
 	})
 }
@@ -69,7 +69,7 @@ func (s *server) revokeToken(c echo.Context) error {
 	}
 	var r wire.TokenRevokeRequest
 	return s.act(c, &r, &r.Act, func(ctx context.Context, meta Meta) (int, any, error) {
-		a, err := s.Ledger.RevokeToken(ctx, id, r, meta)
+		a, err := s.Ledger.Tokens.RevokeToken(ctx, id, r, meta)
 		return http.StatusOK, a, err
 	})
 }

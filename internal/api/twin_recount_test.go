@@ -9,16 +9,13 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// recounts is what the twin knows of policies and generations.
-type recounts struct {
-	policies    []wire.PolicyAnswer
-	generations []wire.GenerationAnswer
-	flips       []wire.Flip
-	acts        []wire.Act
-	asked       []FlipsQuery
+// twinPolicies keeps published policies in a slice.
+type twinPolicies struct {
+	*shared
+	policies []wire.PolicyAnswer
 }
 
-func (t *twin) PublishPolicy(_ context.Context, r wire.PolicyRequest, _ Meta) (*wire.PolicyAnswer, bool, error) {
+func (t *twinPolicies) PublishPolicy(_ context.Context, r wire.PolicyRequest, _ Meta) (*wire.PolicyAnswer, bool, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.acts = append(t.acts, r.Act)
@@ -36,7 +33,7 @@ func (t *twin) PublishPolicy(_ context.Context, r wire.PolicyRequest, _ Meta) (*
 	return &a, true, t.fail
 }
 
-func (t *twin) Policies(context.Context) ([]wire.PolicyAnswer, error) {
+func (t *twinPolicies) Policies(context.Context) ([]wire.PolicyAnswer, error) {
 	out := slices.Clone(t.policies)
 	for i := range out {
 		out[i].Source, out[i].Canonical = "", nil
@@ -44,7 +41,7 @@ func (t *twin) Policies(context.Context) ([]wire.PolicyAnswer, error) {
 	return out, t.fail
 }
 
-func (t *twin) Policy(_ context.Context, id string) (*wire.PolicyAnswer, error) {
+func (t *twinPolicies) Policy(_ context.Context, id string) (*wire.PolicyAnswer, error) {
 	for _, p := range t.policies {
 		if p.ID == id {
 			return &p, t.fail
@@ -53,7 +50,7 @@ func (t *twin) Policy(_ context.Context, id string) (*wire.PolicyAnswer, error) 
 	return nil, ErrNotFound
 }
 
-func (t *twin) ApplyPolicy(ctx context.Context, id string, r wire.ApplyRequest, _ Meta) (*wire.ApplyAnswer, error) {
+func (t *twinPolicies) ApplyPolicy(ctx context.Context, id string, r wire.ApplyRequest, _ Meta) (*wire.ApplyAnswer, error) {
 	if _, err := t.Policy(ctx, id); err != nil {
 		return nil, err
 	}
@@ -61,15 +58,15 @@ func (t *twin) ApplyPolicy(ctx context.Context, id string, r wire.ApplyRequest, 
 	return &wire.ApplyAnswer{Policy: id, Seq: 9}, t.fail
 }
 
-func (t *twin) RevokeKey(_ context.Context, id string, since int64, r wire.RevokeRequest, _ Meta) (*wire.RevokeAnswer, error) {
-	if id == "unknown" {
-		return nil, ErrNotFound
-	}
-	t.acts = append(t.acts, r.Act)
-	return &wire.RevokeAnswer{KeyID: id, Seq: 7, Since: wire.TimeNS(since)}, t.fail
+// twinGenerations keeps generations in a slice. All of them have the same flips.
+type twinGenerations struct {
+	*shared
+	generations []wire.GenerationAnswer
+	flips       []wire.Flip
+	asked       []FlipsQuery
 }
 
-func (t *twin) StartGeneration(_ context.Context, r wire.GenerationRequest, _ Meta) (*wire.GenerationAnswer, error) {
+func (t *twinGenerations) StartGeneration(_ context.Context, r wire.GenerationRequest, _ Meta) (*wire.GenerationAnswer, error) {
 	t.acts = append(t.acts, r.Act)
 	switch {
 	case r.From > 1<<40:
@@ -84,12 +81,12 @@ func (t *twin) StartGeneration(_ context.Context, r wire.GenerationRequest, _ Me
 	return &a, t.fail
 }
 
-func (t *twin) Generations(context.Context) (*wire.GenerationsPage, error) {
+func (t *twinGenerations) Generations(context.Context) (*wire.GenerationsPage, error) {
 	return &wire.GenerationsPage{Items: append([]wire.GenerationAnswer{}, t.generations...), Active: 1, AppliedSeq: 5}, t.fail
 }
 
 // Generation reports one node more at every call; the second one follows when it has reported.
-func (t *twin) Generation(_ context.Context, n uint32) (*wire.GenerationAnswer, error) {
+func (t *twinGenerations) Generation(_ context.Context, n uint32) (*wire.GenerationAnswer, error) {
 	for i := range t.generations {
 		if a := &t.generations[i]; a.Generation == n {
 			second := "building"
@@ -105,7 +102,7 @@ func (t *twin) Generation(_ context.Context, n uint32) (*wire.GenerationAnswer, 
 	return nil, ErrNotFound
 }
 
-func (t *twin) Diff(_ context.Context, n uint32, position uint64) (*wire.DiffAnswer, error) {
+func (t *twinGenerations) Diff(_ context.Context, n uint32, position uint64) (*wire.DiffAnswer, error) {
 	if _, err := t.Generation(context.Background(), n); err != nil {
 		return nil, err
 	}
@@ -113,7 +110,7 @@ func (t *twin) Diff(_ context.Context, n uint32, position uint64) (*wire.DiffAns
 		ByOutcome: map[string]int{"accepted->refused": 1}, ByReason: map[string]int{}, ByShard: map[string]int{}, ByKey: map[string]int{}}, nil
 }
 
-func (t *twin) Flips(_ context.Context, q FlipsQuery) (FlipsResult, error) {
+func (t *twinGenerations) Flips(_ context.Context, q FlipsQuery) (FlipsResult, error) {
 	t.asked = append(t.asked, q)
 	if t.gone[q.Generation] {
 		return FlipsResult{}, wire.NewProblem(wire.CodeStale, "it is dropped")
@@ -132,7 +129,7 @@ func (t *twin) Flips(_ context.Context, q FlipsQuery) (FlipsResult, error) {
 	return out, nil
 }
 
-func (t *twin) Activate(_ context.Context, n uint32, r wire.ActivateRequest, _ Meta) (*wire.ActivateAnswer, error) {
+func (t *twinGenerations) Activate(_ context.Context, n uint32, r wire.ActivateRequest, _ Meta) (*wire.ActivateAnswer, error) {
 	t.acts = append(t.acts, r.Act)
 	switch r.Diff {
 	case "stale":
@@ -143,12 +140,12 @@ func (t *twin) Activate(_ context.Context, n uint32, r wire.ActivateRequest, _ M
 	return &wire.ActivateAnswer{Generation: n, From: 1, Seq: 8, Position: 7, Diff: r.Diff, Reporters: []string{"node-1", "node-2"}, Absent: []string{"node-3"}}, t.fail
 }
 
-func (t *twin) Rollback(_ context.Context, r wire.RollbackRequest, _ Meta) (*wire.ActivateAnswer, error) {
+func (t *twinGenerations) Rollback(_ context.Context, r wire.RollbackRequest, _ Meta) (*wire.ActivateAnswer, error) {
 	t.acts = append(t.acts, r.Act)
 	return &wire.ActivateAnswer{Generation: 1, From: 2, Seq: 9, Reporters: []string{}, Absent: []string{}}, t.fail
 }
 
-func (t *twin) DropGeneration(_ context.Context, n uint32, a wire.Act, _ Meta) (*wire.DropAnswer, error) {
+func (t *twinGenerations) DropGeneration(_ context.Context, n uint32, a wire.Act, _ Meta) (*wire.DropAnswer, error) {
 	t.acts = append(t.acts, a)
 	if t.fail == nil && int(n) > len(t.generations)+1 {
 		return nil, ErrNotFound

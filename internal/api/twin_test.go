@@ -21,22 +21,32 @@ import (
 // twin is a small ledger in memory. It keeps what was submitted and answers everything from that, so a test
 // that reads back sees what the handlers really passed on.
 type twin struct {
-	registryTwin
-	mu      sync.Mutex
+	*shared
+	*twinKeys
+	*twinFreezes
+	*twinShards
+	*twinPolicies
+	*twinGenerations
+	*twinOperations
+	*twinTokens
+
 	rows    []twinRow // seq = index + 1
 	first   map[string]int
 	gen     uint32
-	gone    map[uint32]bool
 	ready   []Check
 	explode bool          // Submit panics
-	fail    error         // every method with an error result gives it
 	hold    chan struct{} // Submit waits for it or for its context
 	reads   []Read
 	metas   []Meta
 	cause   chan struct{} // closed and replaced when a row is added
+}
 
-	recounts
-	credentials
+// shared is known to all parts of a twin.
+type shared struct {
+	mu   sync.Mutex
+	fail error // every method with an error result gives it
+	acts []wire.Act
+	gone map[uint32]bool
 }
 
 type twinRow struct {
@@ -62,7 +72,37 @@ type twinRecord struct {
 var twinStart = time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
 
 func newTwin() *twin {
-	return &twin{first: map[string]int{}, gen: 1, gone: map[uint32]bool{}, cause: make(chan struct{})}
+	s := &shared{gone: map[uint32]bool{}}
+	return &twin{
+		shared:          s,
+		twinKeys:        &twinKeys{shared: s},
+		twinFreezes:     &twinFreezes{shared: s},
+		twinShards:      &twinShards{shared: s},
+		twinPolicies:    &twinPolicies{shared: s},
+		twinGenerations: &twinGenerations{shared: s},
+		twinOperations:  &twinOperations{shared: s},
+		twinTokens:      &twinTokens{shared: s},
+		first:           map[string]int{},
+		gen:             1,
+		cause:           make(chan struct{}),
+	}
+}
+
+// ledger returns the twin as the handlers take it.
+func (t *twin) ledger() Ledger {
+	return Ledger{
+		Submitter:   t,
+		Views:       t,
+		Keys:        t.twinKeys,
+		Freezes:     t.twinFreezes,
+		KnownShards: t.twinShards,
+		Policies:    t.twinPolicies,
+		Generations: t.twinGenerations,
+		Operations:  t.twinOperations,
+		Tokens:      t.twinTokens,
+		Credentials: t.twinTokens,
+		Status:      t,
+	}
 }
 
 func hexOf(parts ...any) string {

@@ -17,7 +17,7 @@ func (s *server) whoami(c echo.Context) error {
 	return serveRead(s, c, wire.ConsistencyLocal, func(context.Context, View) (any, error) {
 		id := identityOf(c)
 		a := wire.WhoamiAnswer{
-			ClusterID:  s.Ledger.Version().ClusterID,
+			ClusterID:  s.Ledger.Status.Version().ClusterID,
 			Node:       s.NodeID,
 			Actor:      id.Actor,
 			Role:       id.Role,
@@ -25,7 +25,7 @@ func (s *server) whoami(c echo.Context) error {
 		}
 		switch token, isToken := strings.CutPrefix(id.Credential, event.TokenPrefix); {
 		case isToken:
-			if row, known := s.Ledger.Token(token); known && row.ExpiresAt != 0 {
+			if row, known := s.Ledger.Credentials.Token(token); known && row.ExpiresAt != 0 {
 				a.ExpiresAt = wire.Time(time.Unix(0, row.ExpiresAt))
 			}
 		case strings.HasPrefix(id.Credential, event.CertificatePrefix):

@@ -285,7 +285,10 @@ func (n *Node) openAPI() error {
 		return err
 	}
 	conf := api.Config{
-		Ledger: ledger{n}, Logger: n.log, Registry: n.registry, WALErrors: n.store.Failures,
+		Ledger:         n.parts(),
+		Logger:         n.log,
+		Registry:       n.registry,
+		WALErrors:      n.store.Failures,
 		TLS:            port.Config(),
 		Believes:       port.VerifyClientChain,
 		TrustedProxies: n.cfg.TrustedProxies,

@@ -25,11 +25,6 @@ const retryAfter = time.Second
 // frozenRetry is the time that a client is told to wait during a freeze, which people end.
 const frozenRetry = 30 * time.Second
 
-// ledger implements the API's view of the node.
-type ledger struct{ *Node }
-
-var _ api.Ledger = ledger{}
-
 // intake takes submissions: it checks them at the edge, has them committed, and answers with the outcome.
 type intake struct {
 	cfg     *Config

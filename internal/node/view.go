@@ -30,10 +30,10 @@ type view struct {
 	at      api.Position
 }
 
-// View implements api.Ledger.
+// View implements api.Views.
 func (n ledger) View(ctx context.Context, r api.Read) (api.View, error) { return n.views.open(ctx, r) }
 
-// Position implements api.Ledger.
+// Position implements api.Views.
 func (n ledger) Position() api.Position { return positionOf(n.gens.Serving()) }
 
 // open returns a view that is as fresh as r asks.
