@@ -143,9 +143,9 @@ func (a *app) listActs(ctx context.Context, c *client.Client, f *actsFlags) erro
 	return l.end()
 }
 
-// eachAct gives the acts that f selects to add, oldest first, and calls pause when there are no more for now.
+// eachAct gives the acts that f selects to add, oldest first, and calls flush when there are no more for now.
 func (a *app) eachAct(ctx context.Context, c *client.Client, f *actsFlags, add func(wire.ActItem) error,
-	pause func() error) error {
+	flush func() error) error {
 	from, count := f.from, 0
 	for {
 		page, err := within(ctx, a, func(ctx context.Context) (*wire.ActsPage, error) {
@@ -180,22 +180,14 @@ func (a *app) eachAct(ctx context.Context, c *client.Client, f *actsFlags, add f
 			return nil
 		default:
 			from = max(from, page.AppliedSeq+1)
-			if err := errors.Join(pause(), wait(ctx, lookEvery)); err != nil || ctx.Err() != nil {
+			if err := flush(); err != nil {
 				return err
+			}
+			if pause(ctx, lookEvery) != nil {
+				return nil // an interrupt is the usual end
 			}
 		}
 	}
-}
-
-// wait pauses. An interruption is not an error.
-func wait(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	}
-	return nil
 }
 
 func (f *actsFlags) whyNone() string {

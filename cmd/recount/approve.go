@@ -329,7 +329,7 @@ func approved[T any](ctx context.Context, a *app, refused error) (v T, err error
 		if x.State != wire.ApprovalAsked {
 			break
 		}
-		if err := sleep(ctx, approvalEvery); err != nil {
+		if err := pause(ctx, approvalEvery); err != nil {
 			return v, &codedError{exitRejected, errors.New("nobody approved the request while this command waited"),
 				"The request stands until " + x.ExpiresAt + ": recount approve " + shellWord(a.opID) + ", then " +
 					a.commandLine("recount approve "+shellWord(a.opID)+" --run") + "."}

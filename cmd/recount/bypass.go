@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/recount-ledger/recount/client"
+	"github.com/recount-ledger/recount/internal/canary"
 	"github.com/recount-ledger/recount/internal/cli"
 	"github.com/recount-ledger/recount/internal/incident"
 	"github.com/recount-ledger/recount/internal/verify"
@@ -89,7 +90,7 @@ type bypass struct {
 	fix    *verify.Policy       // nil without --fix and --policy
 	text   []byte               // of --fix
 	pages  wire.GenerationsPage // as they were at the beginning
-	birds  *canaryReport
+	round  *canary.Report
 	flips  bytes.Buffer // lines
 	lines  bytes.Buffer // audit rows of the submissions that change
 	active bool         // the fix answers already
@@ -174,10 +175,10 @@ func (b *bypass) useFix(p verify.Policy) {
 }
 
 func (b *bypass) canary(ctx context.Context) (err error) {
-	if b.birds, err = b.sendCanaries(ctx, false); err != nil {
+	if b.round, err = b.canaryRound(b.c, false).Run(ctx); err != nil {
 		return err
 	}
-	r := b.birds
+	r := b.round
 	b.in.Canaries = append(b.in.Canaries,
 		incident.Canaries{At: r.At, Sent: r.Sent, Refused: r.Refused, LetThrough: r.LetThrough,
 			Frozen: r.Frozen, NoAnswer: r.NoAnswer})
@@ -244,7 +245,7 @@ func (b *bypass) freeze(ctx context.Context) error {
 	case b.in.Freeze != nil:
 		b.talk("2. Frozen since event %d.", b.in.Freeze.Seq)
 		return nil
-	case b.birds.LetThrough == 0 && (b.fix == nil || b.active):
+	case b.round.LetThrough == 0 && (b.fix == nil || b.active):
 		b.talk("2. No canary was let through, so nothing is frozen.")
 		return nil
 	case b.f.dryRun:
@@ -283,10 +284,10 @@ func (b *bypass) plan(format string, args ...any) {
 
 // verdict is an error when the fix answers and does not hold.
 func (b *bypass) verdict() error {
-	if !b.active || b.birds.LetThrough+b.birds.Frozen == 0 {
+	if !b.active || b.round.LetThrough+b.round.Frozen == 0 {
 		return nil
 	}
 	err := fmt.Errorf("policy %.16s is active, and the verifier still accepts %d of %d canaries", b.in.Fix,
-		b.birds.LetThrough+b.birds.Frozen, b.birds.Sent)
+		b.round.LetThrough+b.round.Frozen, b.round.Sent)
 	return &codedError{exitVerify, err, "Do not thaw. Write another fix and give it with --fix."}
 }

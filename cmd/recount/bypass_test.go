@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/recount-ledger/recount/internal/canary"
 	"github.com/recount-ledger/recount/wire"
 )
 
@@ -19,7 +20,7 @@ func bypassed(t *testing.T) (dir string, done *[]string) {
 	n.override = func(w http.ResponseWriter, r *http.Request) bool {
 		switch {
 		case strings.HasPrefix(r.URL.Path, "/v1/pcs/"):
-			answer(w, okAnswer(someID, canaryShard, 1, 7))
+			answer(w, okAnswer(someID, canary.Shard, 1, 7))
 			return true
 		case r.Method != http.MethodGet:
 			*done = append(*done, r.URL.Path)

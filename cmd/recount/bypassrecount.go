@@ -176,11 +176,11 @@ func (b *bypass) next() {
 		b.in.Next = []string{b.commandLine("recount policy new") + " > fix.yaml", again("--fix", "fix.yaml")}
 	case b.in.State == incident.StateBuilt:
 		b.in.Next = []string{b.in.Activate, again(with...)}
-	case b.in.State == incident.StateActive && b.birds.LetThrough+b.birds.Frozen+b.birds.NoAnswer == 0:
+	case b.in.State == incident.StateActive && b.round.LetThrough+b.round.Frozen+b.round.NoAnswer == 0:
 		b.in.Thaw = b.commandLine("recount thaw", "--reason", fmt.Sprintf("generation %d is active", b.in.Recount),
 			"--ticket", b.f.ticket)
 		b.in.Next = []string{b.commandLine("recount digest"), b.in.Thaw}
-	case b.in.State == incident.StateActive && b.birds.NoAnswer > 0:
+	case b.in.State == incident.StateActive && b.round.NoAnswer > 0:
 		b.in.Next = []string{b.commandLine("recount cluster status"), again(with...)}
 	}
 }

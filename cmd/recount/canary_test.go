@@ -5,11 +5,11 @@ import (
 	"net/http"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/recount-ledger/recount/client"
+	"github.com/recount-ledger/recount/internal/canary"
 	"github.com/recount-ledger/recount/internal/nodetest"
 	"github.com/recount-ledger/recount/wire"
 )
@@ -50,32 +50,6 @@ func TestCanaryVerdicts(t *testing.T) {
 	}
 }
 
-// TestCanariesAtOnce: a node gets all canaries at once, so that one that does not answer holds a round up once
-// and not eight times.
-func TestCanariesAtOnce(t *testing.T) {
-	birds, err := canaries()
-	if err != nil {
-		t.Fatal(err)
-	}
-	n := newNode(t)
-	var come atomic.Int64
-	all := make(chan struct{})
-	n.override = func(w http.ResponseWriter, r *http.Request) bool {
-		if come.Add(1) == int64(len(birds)) {
-			close(all)
-		}
-		select {
-		case <-all:
-		case <-r.Context().Done():
-		}
-		answer(w, wire.NewProblem(wire.CodeBadSignature, ""))
-		return true
-	}
-	if r := run(t, "", "canary", "--dev", dev(t, n)); r.code != exitOK || int(come.Load()) != len(birds) {
-		t.Errorf("%d canaries came: %+v", come.Load(), r)
-	}
-}
-
 // TestCanaryOnNodes: the canary of every node is judged there and leaves no event. With --submit it needs no
 // token, and leaves one.
 func TestCanaryOnNodes(t *testing.T) {
@@ -92,11 +66,11 @@ func TestCanaryOnNodes(t *testing.T) {
 		}
 		return n
 	}
-	var report canaryReport
+	var report canary.Report
 	round := func(more ...string) {
 		t.Helper()
 		r := run(t, "", append(append([]string{"canary", "-o", "json"}, more...), flags...)...)
-		report = canaryReport{}
+		report = canary.Report{}
 		if err := json.Unmarshal([]byte(r.out), &report); err != nil || r.code != exitOK {
 			t.Fatalf("exit %d: %v %s", r.code, err, r.err)
 		}

@@ -149,7 +149,7 @@ func (a *app) digests(ctx context.Context, c *client.Client, seq uint64,
 				views = askAll(ctx, a, c, askThem)
 			}
 		}
-		if !switching(views) || time.Now().After(end) || sleep(ctx, 100*time.Millisecond) != nil {
+		if !switching(views) || time.Now().After(end) || pause(ctx, 100*time.Millisecond) != nil {
 			return views, at
 		}
 	}

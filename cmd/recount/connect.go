@@ -104,6 +104,18 @@ func ask[T any](ctx context.Context, a *app, call func(context.Context, *client.
 	return call(ctx, c)
 }
 
+// pause waits for d. It returns the error of ctx if ctx ends before.
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // slowAfter is the time after which a call that takes long is explained to a person.
 var slowAfter = 2 * time.Second
 

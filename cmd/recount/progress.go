@@ -129,11 +129,7 @@ func (a *app) awaitGeneration(ctx context.Context, n uint32, limit time.Duration
 		if reported(g, head) {
 			return g, failedNodes(g)
 		}
-		t := time.NewTimer(lookEvery)
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			t.Stop()
+		if pause(ctx, lookEvery) != nil {
 			return nil, &codedError{exitUnavailable,
 				errors.New("not every node has compared the generation in time"),
 				fmt.Sprintf("The nodes go on; ask again with \"recount generation status %d --wait\".", n)}

@@ -1,48 +1,50 @@
-package main
+package drill
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/recount-ledger/recount/client"
+	"github.com/recount-ledger/recount/internal/canary"
 	"github.com/recount-ledger/recount/internal/incident"
 	"github.com/recount-ledger/recount/internal/verify"
 	"github.com/recount-ledger/recount/wire"
 )
 
-// fill submits the honest records: loader w writes to shard lab-w, epochs rising.
+// fill submits the honest records. Loader w writes to shard lab-w with rising epochs.
 func (d *drill) fill(ctx context.Context) error {
-	return d.step(fmt.Sprintf("%d honest submissions", d.count), func() (string, error) {
+	return d.step(fmt.Sprintf("%d honest submissions", d.cfg.Submissions), func() (string, error) {
 		began := time.Now()
-		statuses, err := d.cluster.load(ctx, d.count, func(i int) ([]byte, error) {
-			return d.cluster.honest.make(fmt.Sprintf("lab-%02d", i%loaders), int64(i/loaders)+1)
+		statuses, err := d.cluster.load(ctx, d.cfg.Submissions, func(i int) ([]byte, error) {
+			return d.cluster.honest.Signed(fmt.Sprintf("lab-%02d", i%loaders), int64(i/loaders)+1)
 		})
-		if err == nil && statuses[200] != d.count {
+		if err == nil && statuses[200] != d.cfg.Submissions {
 			err = failf("honest records were answered %v", statuses)
 		}
-		return fmt.Sprintf("%.0f a second", float64(d.count)/time.Since(began).Seconds()), err
+		return fmt.Sprintf("%.0f a second", float64(d.cfg.Submissions)/time.Since(began).Seconds()), err
 	})
 }
 
-// honestPass: after an incident the honest agents are answered 200 by every node.
+// honestPass checks that every node accepts an honest record after the incident.
 func (d *drill) honestPass(ctx context.Context, epoch int64) error {
 	return d.step("honest records pass on every node", func() (string, error) {
 		for i := range d.cluster.nodes {
-			body, err := d.cluster.honest.make(fmt.Sprintf("lab-%02d", i), epoch)
+			body, err := d.cluster.honest.Signed(fmt.Sprintf("lab-%02d", i), epoch)
 			if err != nil {
 				return "", err
 			}
 			r, err := d.cluster.client.At(i).Submit(ctx, body)
 			if err != nil || r.Status != 200 {
-				return "", failf("node %d answered an honest record %+v: %w", i+1, r, err)
+				return "", errors.Join(failf("node %d answered an honest record %+v", i+1, r), err)
 			}
 		}
 		return "200", nil
 	})
 }
 
-// recounted builds the generation, holds its flips against what is expected, and activates it.
+// recounted waits for the generation, compares its flips with the expected ones, and activates it.
 func (d *drill) recounted(ctx context.Context, n uint32, direct, knockOn int) error {
 	number := fmt.Sprint(n)
 	if err := d.command(ctx, "every node has rebuilt and compared all history", exitOK, nil, "generation",
@@ -53,7 +55,7 @@ func (d *drill) recounted(ctx context.Context, n uint32, direct, knockOn int) er
 	if err := d.command(ctx, "the difference", exitOK, &diff, "generation", "diff", number); err != nil {
 		return err
 	}
-	d.tell("%d events, %d flips: %d direct, %d knock-on", diff.Events, diff.Flips, diff.Direct, diff.KnockOn)
+	d.setResult("%d events, %d flips: %d direct, %d knock-on", diff.Events, diff.Flips, diff.Direct, diff.KnockOn)
 	if diff.Direct != uint64(direct) || diff.KnockOn != uint64(knockOn) {
 		return failf("%d direct and %d knock-on flips, want %d and %d", diff.Direct, diff.KnockOn, direct, knockOn)
 	}
@@ -62,13 +64,13 @@ func (d *drill) recounted(ctx context.Context, n uint32, direct, knockOn int) er
 		diff.Digest, "--reason", "drill"); err != nil {
 		return err
 	}
-	d.tell("generation %d answers after event %d; %d of %d voters reported the diff", act.Generation, act.Seq,
+	d.setResult("generation %d answers after event %d; %d of %d voters reported the diff", act.Generation, act.Seq,
 		len(act.Reporters), len(act.Reporters)+len(act.Absent))
 	return nil
 }
 
-// key: a thief signs with a key of an agent, into shards of its own and over epochs of others.
-func (d *drill) key(ctx context.Context) error {
+// leakedKey plays an attacker who signs with the key of an agent, into new shards and ahead of the epochs of others.
+func (d *drill) leakedKey(ctx context.Context) error {
 	if err := d.command(ctx, "the expected shards are known", exitOK, nil, "known-shards", "add", "lab-*",
 		"--reason", "drill"); err != nil {
 		return err
@@ -76,70 +78,81 @@ func (d *drill) key(ctx context.Context) error {
 	if err := d.fill(ctx); err != nil {
 		return err
 	}
-	leaked, err := verify.NewHMACKey([]byte(drillLeakedKey))
+	forged, since := d.cfg.Submissions/100, time.Now()
+	if err := d.forgeWithKey(ctx, forged); err != nil {
+		return err
+	}
+	if err := d.behind(ctx, min(forged, loaders)/2); err != nil {
+		return err
+	}
+	hindsight, err := d.revoke(ctx, since, forged)
 	if err != nil {
 		return err
 	}
-	stolen, since := d.count/100, time.Now()
-	if err := d.theft(ctx, stolen); err != nil {
+	if err := d.recounted(ctx, hindsight, forged, min(forged, loaders)/2); err != nil {
 		return err
 	}
-	if err := d.behind(ctx, min(stolen, loaders)/2); err != nil {
+	if err := d.attackerIsOut(ctx); err != nil {
 		return err
 	}
-	var in incident.Key
-	err = d.command(ctx, "revoke, list, bundle, start the recount", exitOK, &in, "incident", "key", leaked.ID,
-		"--yes", "--since", wire.Time(since.Add(-time.Second)), "--reason", "drill", "--ticket", "DRILL", "--out",
-		d.out, "--hindsight")
-	if err != nil {
-		return err
-	}
-	d.tell("revoked at event %d; %d signed since, %d shards, %d unknown", in.RevokedSeq, in.SignedSince,
-		len(in.ByShard), len(in.UnknownShards))
-	if in.SignedSince != stolen || len(in.UnknownShards) != (min(stolen, loaders)+1)/2 {
-		return failf("%d records of the thief were sent, the incident lists %d in unknown shards %v", stolen,
-			in.SignedSince, in.UnknownShards)
-	}
-	if err := d.recounted(ctx, in.Hindsight, stolen, min(stolen, loaders)/2); err != nil {
-		return err
-	}
-	if err := d.thiefIsOut(ctx); err != nil {
-		return err
-	}
-	if err := d.honestPass(ctx, int64(d.count)); err != nil {
+	if err := d.honestPass(ctx, int64(d.cfg.Submissions)); err != nil {
 		return err
 	}
 	return d.sameEverywhere(ctx)
 }
 
-// theft signs with the leaked key: even loaders into shards of the thief, odd ones ahead of the honest agents' epochs.
-func (d *drill) theft(ctx context.Context, count int) error {
-	return d.step(fmt.Sprintf("a thief signs %d records", count), func() (string, error) {
+// revoke ends the leaked key, compares the list of its records with what was sent, and returns the generation that
+// recounts without them.
+func (d *drill) revoke(ctx context.Context, since time.Time, forged int) (hindsight uint32, err error) {
+	leaked, err := verify.NewHMACKey([]byte(leakedSecret))
+	if err != nil {
+		return 0, err
+	}
+	var in incident.Key
+	err = d.command(ctx, "revoke, list, bundle, start the recount", exitOK, &in, "incident", "key", leaked.ID,
+		"--yes", "--since", wire.Time(since.Add(-time.Second)), "--reason", "drill", "--ticket", "DRILL", "--out",
+		d.bundles, "--hindsight")
+	if err != nil {
+		return 0, err
+	}
+	d.setResult("revoked at event %d; %d signed since, %d shards, %d unknown", in.RevokedSeq, in.SignedSince,
+		len(in.ByShard), len(in.UnknownShards))
+	if in.SignedSince != forged || len(in.UnknownShards) != (min(forged, loaders)+1)/2 {
+		return 0, failf("%d records of the attacker were sent, the incident lists %d in unknown shards %v", forged,
+			in.SignedSince, in.UnknownShards)
+	}
+	return in.Hindsight, nil
+}
+
+// forgeWithKey signs with the leaked key. Even loaders write to shards of the attacker, odd ones to shards of honest
+// agents, ahead of their epochs.
+func (d *drill) forgeWithKey(ctx context.Context, count int) error {
+	return d.step(fmt.Sprintf("an attacker signs %d records", count), func() (string, error) {
 		statuses, err := d.cluster.load(ctx, count, func(i int) ([]byte, error) {
-			shard := fmt.Sprintf("thief-%02d", i%loaders)
+			shard := fmt.Sprintf("attacker-%02d", i%loaders)
 			if i%2 == 1 {
 				shard = fmt.Sprintf("lab-%02d", i%loaders)
 			}
-			return d.cluster.leak.make(shard, int64(2*d.count+i))
+			return d.cluster.leaked.Signed(shard, int64(2*d.cfg.Submissions+i))
 		})
 		if err == nil && statuses[200] != count {
-			err = failf("the thief's records were answered %v; nothing would have to be undone", statuses)
+			err = failf("the attacker's records were answered %v; nothing would have to be undone", statuses)
 		}
 		return "accepted: the signature is right", err
 	})
 }
 
-// thiefIsOut: what the thief signed is refused as of now, and nothing new passes, on every node.
-func (d *drill) thiefIsOut(ctx context.Context) error {
-	return d.step("the thief's records are refused on every node", func() (string, error) {
+// attackerIsOut checks on every node that new records of the attacker are refused and old ones no longer accepted.
+func (d *drill) attackerIsOut(ctx context.Context) error {
+	return d.step("the attacker's records are refused on every node", func() (string, error) {
 		for i := range d.cluster.nodes {
-			body, err := d.cluster.leak.make("thief-00", int64(9*d.count+i))
+			body, err := d.cluster.leaked.Signed("attacker-00", int64(9*d.cfg.Submissions+i))
 			if err != nil {
 				return "", err
 			}
-			status, err := (&scratch{client: d.cluster.client.At(i)}).submit(ctx, body)
+			status, err := submit(ctx, d.cluster.client.At(i), body)
 			if err != nil || status != 403 {
-				return "", failf("node %d answered a new record of the thief %d: %w", i+1, status, err)
+				return "", errors.Join(failf("node %d answered a new record of the attacker %d", i+1, status), err)
 			}
 			page, err := d.cluster.client.At(i).AuditPage(ctx, client.AuditQuery{
 				Shard:   "lab-01",
@@ -150,7 +163,7 @@ func (d *drill) thiefIsOut(ctx context.Context) error {
 				return "", err
 			}
 			for _, item := range page.Items {
-				if item.Epoch >= int64(2*d.count) {
+				if item.Epoch >= int64(2*d.cfg.Submissions) {
 					return "", failf("node %d still calls event %d accepted", i+1, item.Seq)
 				}
 			}
@@ -159,7 +172,7 @@ func (d *drill) thiefIsOut(ctx context.Context) error {
 	})
 }
 
-// bypass: a lax policy lets unsigned records in, which push the epochs of honest agents.
+// bypass plays a lax policy that accepts unsigned records, which push the epochs of honest agents.
 func (d *drill) bypass(ctx context.Context) error {
 	if err := d.fill(ctx); err != nil {
 		return err
@@ -168,32 +181,15 @@ func (d *drill) bypass(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	forged := d.count / 100
+	forged := d.cfg.Submissions / 100
 	if err := d.forge(ctx, forged); err != nil {
 		return err
 	}
 	if err := d.behind(ctx, min(forged, loaders)); err != nil {
 		return err
 	}
-	birds := d.cluster.nodes // one unsigned canary per node is accepted
-	var seen canaryReport
-	if err := d.command(ctx, "the canary is accepted: incident", exitVerify, &seen, "canary"); err != nil {
+	if err := d.freeze(ctx); err != nil {
 		return err
-	}
-	d.tell("%d of %d canaries let through", seen.LetThrough, seen.Sent)
-	if err := d.command(ctx, "freeze", exitOK, nil, "freeze", "--reason", "canary accepted", "--ticket",
-		"DRILL"); err != nil {
-		return err
-	}
-	if err := d.frozen(ctx); err != nil {
-		return err
-	}
-	if err := d.command(ctx, "the canary is stopped only by the freeze", exitVerify, &seen, "canary"); err != nil {
-		return err
-	}
-	if d.tell("%d of %d canaries stopped only by the freeze", seen.Frozen, seen.Sent); seen.Frozen != birds ||
-		seen.LetThrough != 0 {
-		return failf("%d canaries were accepted during the freeze, %d frozen", seen.LetThrough, seen.Frozen)
 	}
 	var g wire.GenerationAnswer
 	if err := d.command(ctx, "recount all history under the sound policy", exitOK, &g, "generation", "start",
@@ -203,16 +199,41 @@ func (d *drill) bypass(ctx context.Context) error {
 	if err := d.recounted(ctx, g.Generation, forged, min(forged, loaders)); err != nil {
 		return err
 	}
-	if err := d.command(ctx, "the canary is refused", exitOK, &seen, "canary"); err != nil {
+	if err := d.command(ctx, "the canary is refused", exitOK, nil, "canary"); err != nil {
 		return err
 	}
 	if err := d.command(ctx, "thaw", exitOK, nil, "thaw", "--reason", "drill", "--ticket", "DRILL"); err != nil {
 		return err
 	}
-	if err := d.honestPass(ctx, int64(d.count)); err != nil {
+	if err := d.honestPass(ctx, int64(d.cfg.Submissions)); err != nil {
 		return err
 	}
 	return d.sameEverywhere(ctx)
+}
+
+// freeze sends the canaries before and after a freeze of all new records.
+func (d *drill) freeze(ctx context.Context) error {
+	var seen canary.Report
+	if err := d.command(ctx, "the canary is accepted: incident", exitVerify, &seen, "canary"); err != nil {
+		return err
+	}
+	d.setResult("%d of %d canaries let through", seen.LetThrough, seen.Sent)
+	if err := d.command(ctx, "freeze", exitOK, nil, "freeze", "--reason", "canary accepted", "--ticket",
+		"DRILL"); err != nil {
+		return err
+	}
+	if err := d.frozen(ctx); err != nil {
+		return err
+	}
+	seen = canary.Report{}
+	if err := d.command(ctx, "the canary is stopped only by the freeze", exitVerify, &seen, "canary"); err != nil {
+		return err
+	}
+	d.setResult("%d of %d canaries stopped only by the freeze", seen.Frozen, seen.Sent)
+	if seen.Frozen != d.cluster.nodes || seen.LetThrough != 0 { // a lax policy accepts the unsigned one on each node
+		return failf("%d canaries were accepted during the freeze, %d frozen", seen.LetThrough, seen.Frozen)
+	}
+	return nil
 }
 
 // plant applies a policy that asks for no signature, and returns the id of the one that was in force.
@@ -245,7 +266,7 @@ func (d *drill) plant(ctx context.Context) (good string, err error) {
 func (d *drill) forge(ctx context.Context, count int) error {
 	return d.step(fmt.Sprintf("%d unsigned records are accepted", count), func() (string, error) {
 		statuses, err := d.cluster.load(ctx, count, func(i int) ([]byte, error) {
-			return d.cluster.leak.bare(fmt.Sprintf("lab-%02d", i%loaders), int64(2*d.count+i))
+			return d.cluster.leaked.Unsigned(fmt.Sprintf("lab-%02d", i%loaders), int64(2*d.cfg.Submissions+i))
 		})
 		if err == nil && statuses[200] != count {
 			err = failf("unsigned records were answered %v; nothing would have to be undone", statuses)
@@ -258,7 +279,7 @@ func (d *drill) forge(ctx context.Context, count int) error {
 func (d *drill) behind(ctx context.Context, pushed int) error {
 	return d.step("honest agents go on", func() (string, error) {
 		statuses, err := d.cluster.load(ctx, loaders, func(i int) ([]byte, error) {
-			return d.cluster.honest.make(fmt.Sprintf("lab-%02d", i), int64(d.count/loaders)+2)
+			return d.cluster.honest.Signed(fmt.Sprintf("lab-%02d", i), int64(d.cfg.Submissions/loaders)+2)
 		})
 		if err == nil && (statuses[202] != pushed || statuses[200] != loaders-pushed) {
 			err = failf("they were answered %v, %d of them stand behind a forged epoch", statuses, pushed)
@@ -267,16 +288,16 @@ func (d *drill) behind(ctx context.Context, pushed int) error {
 	})
 }
 
-// frozen: every node refuses new records and still answers old ones.
+// frozen checks that every node refuses new records and still answers repeated ones.
 func (d *drill) frozen(ctx context.Context) error {
 	return d.step("every node is frozen, reads and repeats are answered", func() (string, error) {
-		repeat, err := d.cluster.honest.make("lab-00", 1)
+		repeat, err := d.cluster.honest.Signed("lab-00", 1)
 		if err != nil {
 			return "", err
 		}
 		for i := range d.cluster.nodes {
 			at := d.cluster.client.At(i)
-			fresh, err := d.cluster.honest.make("lab-00", int64(8*d.count+i))
+			fresh, err := d.cluster.honest.Signed("lab-00", int64(8*d.cfg.Submissions+i))
 			if err != nil {
 				return "", err
 			}
@@ -287,7 +308,7 @@ func (d *drill) frozen(ctx context.Context) error {
 				return "", failf("node %d answered a new record %d during the freeze", i+1, resp.Status)
 			}
 			if r, err := at.Submit(ctx, repeat); err != nil || !r.Replayed {
-				return "", failf("node %d does not answer a repeat during the freeze: %w", i+1, err)
+				return "", errors.Join(failf("node %d does not answer a repeat during the freeze", i+1), err)
 			}
 		}
 		return "503", nil
