@@ -10,7 +10,7 @@ import (
 
 // Approve approves an operation that another actor has requested under the two-person rule.
 func (c *Client) Approve(ctx context.Context, r wire.ApprovalRequest) (*wire.ApprovalAnswer, error) {
-	opID(&r.Act)
+	opID(&r.Op)
 	return act[wire.ApprovalAnswer](ctx, c, http.MethodPost, "/v1/approvals", nil, r)
 }
 

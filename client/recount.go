@@ -13,7 +13,7 @@ import (
 )
 
 // opID makes an operation repeatable: a node that sees an op_id again returns the first result.
-func opID(a *wire.Act) {
+func opID(a *wire.Op) {
 	if a.OpID == "" {
 		a.OpID = rand.Text()
 	}
@@ -41,7 +41,7 @@ func act[T any](ctx context.Context, c *Client, method, path string, q url.Value
 
 // PublishPolicy adds a policy document (YAML) to the log.
 func (c *Client) PublishPolicy(ctx context.Context, r wire.PolicyRequest) (*wire.PolicyAnswer, error) {
-	opID(&r.Act)
+	opID(&r.Op)
 	return act[wire.PolicyAnswer](ctx, c, http.MethodPost, "/v1/policies", nil, r)
 }
 
@@ -57,13 +57,13 @@ func (c *Client) Policy(ctx context.Context, id string) (*wire.PolicyAnswer, err
 
 // ApplyPolicy puts a published policy in force for new events.
 func (c *Client) ApplyPolicy(ctx context.Context, id string, r wire.ApplyRequest) (*wire.ApplyAnswer, error) {
-	opID(&r.Act)
+	opID(&r.Op)
 	return act[wire.ApplyAnswer](ctx, c, http.MethodPost, "/v1/policies/"+url.PathEscape(id)+"/apply", nil, r)
 }
 
 // StartGeneration starts a second fold of the whole log.
 func (c *Client) StartGeneration(ctx context.Context, r wire.GenerationRequest) (*wire.GenerationAnswer, error) {
-	opID(&r.Act)
+	opID(&r.Op)
 	return act[wire.GenerationAnswer](ctx, c, http.MethodPost, "/v1/generations", nil, r)
 }
 
@@ -152,18 +152,18 @@ func (c *Client) Flips(ctx context.Context, f FlipsQuery) iter.Seq2[wire.Flip, e
 
 // Activate switches every node to a generation if the reviewed diff is still valid.
 func (c *Client) Activate(ctx context.Context, number uint32, r wire.ActivateRequest) (*wire.ActivateAnswer, error) {
-	opID(&r.Act)
+	opID(&r.Op)
 	return act[wire.ActivateAnswer](ctx, c, http.MethodPost, generationPath(number, "/activate"), nil, r)
 }
 
 // Rollback activates the previous generation again.
 func (c *Client) Rollback(ctx context.Context, r wire.RollbackRequest) (*wire.ActivateAnswer, error) {
-	opID(&r.Act)
+	opID(&r.Op)
 	return act[wire.ActivateAnswer](ctx, c, http.MethodPost, "/v1/generations/rollback", nil, r)
 }
 
 // DropGeneration drops an inactive generation.
-func (c *Client) DropGeneration(ctx context.Context, number uint32, a wire.Act) (*wire.DropAnswer, error) {
+func (c *Client) DropGeneration(ctx context.Context, number uint32, a wire.Op) (*wire.DropAnswer, error) {
 	opID(&a)
 	q := url.Values{"op_id": {a.OpID}}
 	for name, value := range map[string]string{"reason": a.Reason, "ticket": a.Ticket} {

@@ -26,7 +26,7 @@ type operator struct {
 func (o *operator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	var a wire.Act
+	var a wire.Op
 	if r.Method == http.MethodPost {
 		body, _ := io.ReadAll(r.Body)
 		_ = json.Unmarshal(body, &a) // an empty op_id fails the test
@@ -49,20 +49,20 @@ func TestActsAreRepeatedUnderOneOpID(t *testing.T) {
 		s, ca := server(t, o.ServeHTTP)
 		c := connect(t, fast(ca, s.URL))
 		ctx := deadline(t, 20*time.Second)
-		given := wire.Act{OpID: "mine", Reason: "why", Ticket: "INC-7"}
+		given := wire.Op{OpID: "mine", Reason: "why", Ticket: "INC-7"}
 		for name, do := range map[string]func() error{
 			"POST /v1/policies":                  func() error { _, err := c.PublishPolicy(ctx, wire.PolicyRequest{Document: "kernel: 1"}); return err },
 			"POST /v1/policies/ab/apply":         func() error { _, err := c.ApplyPolicy(ctx, "ab", wire.ApplyRequest{}); return err },
 			"POST /v1/keys/hmac-1/revoke":        func() error { _, err := c.RevokeKey(ctx, "hmac-1", wire.RevokeRequest{}); return err },
 			"POST /v1/keys":                      func() error { _, err := c.AddKey(ctx, wire.KeyRequest{}); return err },
-			"POST /v1/keys/hmac-1/retire":        func() error { _, err := c.RetireKey(ctx, "hmac-1", wire.Act{}); return err },
-			"POST /v1/keys/hmac-1/retire-secret": func() error { _, err := c.RetireSecret(ctx, "hmac-1", wire.Act{}); return err },
+			"POST /v1/keys/hmac-1/retire":        func() error { _, err := c.RetireKey(ctx, "hmac-1", wire.Op{}); return err },
+			"POST /v1/keys/hmac-1/retire-secret": func() error { _, err := c.RetireSecret(ctx, "hmac-1", wire.Op{}); return err },
 			"POST /v1/freezes":                   func() error { _, err := c.Freeze(ctx, wire.FreezeRequest{}); return err },
 			"POST /v1/thaw":                      func() error { _, err := c.Thaw(ctx, wire.FreezeRequest{}); return err },
 			"POST /v1/known-shards":              func() error { _, err := c.AddKnownShards(ctx, wire.KnownShardsRequest{}); return err },
 			"POST /v1/generations":               func() error { _, err := c.StartGeneration(ctx, wire.GenerationRequest{}); return err },
 			"POST /v1/generations/2/activate":    func() error { _, err := c.Activate(ctx, 2, wire.ActivateRequest{Diff: "d"}); return err },
-			"POST /v1/generations/rollback":      func() error { _, err := c.Rollback(ctx, wire.RollbackRequest{Act: given}); return err },
+			"POST /v1/generations/rollback":      func() error { _, err := c.Rollback(ctx, wire.RollbackRequest{Op: given}); return err },
 			"DELETE /v1/generations/2":           func() error { _, err := c.DropGeneration(ctx, 2, given); return err },
 		} {
 			if err := do(); err != nil {

@@ -8,7 +8,7 @@ import (
 // ApprovalRequest is the body of POST /v1/approvals: the approval of an operation that another actor requested
 // under an op_id.
 type ApprovalRequest struct {
-	Act
+	Op
 	Approve string `json:"approve"`       // the op_id of the requested operation
 	Run     bool   `json:"run,omitempty"` // also carry it out, exactly as logged
 }

@@ -16,8 +16,8 @@ const (
 	KeysHindsight = "hindsight"
 )
 
-// Act holds the common members of every operator's request. All of them are kept in the log.
-type Act struct {
+// Op holds the common members of every operator's request. All of them are kept in the log.
+type Op struct {
 	OpID   string `json:"op_id,omitempty"` // at most 64 bytes; a repeated op_id gets the first result
 	Reason string `json:"reason,omitempty"`
 	Ticket string `json:"ticket,omitempty"`
@@ -25,7 +25,7 @@ type Act struct {
 
 // PolicyRequest is the body of POST /v1/policies.
 type PolicyRequest struct {
-	Act
+	Op
 	Document string `json:"document"` // the YAML text
 }
 
@@ -80,7 +80,7 @@ type PoliciesPage struct {
 
 // ApplyRequest is the body of POST /v1/policies/{policy_id}/apply. From the event that records it on, the
 // policy judges in every generation. Nothing is recounted.
-type ApplyRequest struct{ Act }
+type ApplyRequest struct{ Op }
 
 // ApplyAnswer is the response to an ApplyRequest.
 type ApplyAnswer struct {
@@ -90,7 +90,7 @@ type ApplyAnswer struct {
 
 // GenerationRequest is the body of POST /v1/generations.
 type GenerationRequest struct {
-	Act
+	Op
 	Policy string `json:"policy"`         // id
 	From   uint64 `json:"from,omitempty"` // first seq that the policy judges; default 1
 	Keys   string `json:"keys,omitempty"` // KeysAsOf or KeysHindsight; default: as the active generation
@@ -204,7 +204,7 @@ type FlipsPage struct {
 
 // ActivateRequest is the body of POST /v1/generations/{generation}/activate.
 type ActivateRequest struct {
-	Act
+	Op
 	Diff        string  `json:"diff"`                    // digest of the diff that was reviewed
 	MaxNewFlips *uint64 `json:"max_new_flips,omitempty"` // fail if more submissions have flipped since
 	// activate although nodes or the review are far behind the end of the log
@@ -212,7 +212,7 @@ type ActivateRequest struct {
 }
 
 // RollbackRequest is the body of POST /v1/generations/rollback: back to the previous generation.
-type RollbackRequest struct{ Act }
+type RollbackRequest struct{ Op }
 
 // ActivateAnswer is the response to an activation or a rollback. Every node switches at Seq.
 type ActivateAnswer struct {
@@ -235,7 +235,7 @@ type DropAnswer struct {
 
 // RevokeRequest is the body of POST /v1/keys/{key_id}/revoke.
 type RevokeRequest struct {
-	Act
+	Op
 	// RFC 3339, log time from which a generation with hindsight ignores the key; default now
 	Since string `json:"since,omitempty"`
 }

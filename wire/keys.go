@@ -10,7 +10,7 @@ const (
 // KeyRequest is the body of POST /v1/keys: a new key, or other terms for a registered one. The ledger receives
 // only the fingerprint of an HMAC key. The nodes read its secret from their own files.
 type KeyRequest struct {
-	Act
+	Op
 	Alg         string `json:"alg"`                   // hmac-sha256 or ed25519
 	Public      string `json:"public,omitempty"`      // Ed25519: 32 bytes, base64
 	Fingerprint string `json:"fingerprint,omitempty"` // HMAC: 64 hex digits
@@ -65,7 +65,7 @@ const (
 // FreezeRequest is the body of POST /v1/freezes and POST /v1/thaw. A thaw ends the freeze of exactly this scope
 // and subject. The reason is required.
 type FreezeRequest struct {
-	Act
+	Op
 	Scope   string `json:"scope"`             // FreezeAll, FreezeShard or FreezeKey
 	Subject string `json:"subject,omitempty"` // shard id or key id
 }
@@ -91,7 +91,7 @@ type FreezesPage struct {
 
 // KnownShardsRequest is the body of POST /v1/known-shards.
 type KnownShardsRequest struct {
-	Act
+	Op
 	Patterns []string `json:"patterns"` // shard ids, or prefixes followed by a star
 }
 

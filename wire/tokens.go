@@ -35,7 +35,7 @@ func (r Role) Valid() bool { return slices.Contains(Roles(), r) }
 // ledger receives only its digest, so no request, log or node holds the text, and a repeated request is the
 // same request.
 type TokenRequest struct {
-	Act
+	Op
 	ID        string `json:"id"`
 	Name      string `json:"name"` // the holder: the actor of every operation done with it
 	Role      Role   `json:"role"`
@@ -70,7 +70,7 @@ type TokensPage struct {
 }
 
 // TokenRevokeRequest is the body of POST /v1/tokens/{token_id}/revoke.
-type TokenRevokeRequest struct{ Act }
+type TokenRevokeRequest struct{ Op }
 
 // A token is rct_<role>_<id>_<secret>_<checksum>. The id has 16 and the secret 52 characters of lower-case
 // base32 (80 and 256 random bits). The checksum is the CRC-32 (IEEE) of everything before its underscore, in 8

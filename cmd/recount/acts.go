@@ -103,7 +103,7 @@ func (f *actsFlags) check(a *app) (err error) {
 }
 
 // takes tells whether an act is listed. done says that no later one is.
-func (f *actsFlags) takes(i wire.ActItem) (ok, done bool, err error) {
+func (f *actsFlags) takes(i wire.OperationItem) (ok, done bool, err error) {
 	at, err := wire.ParseTime(i.LogTime)
 	switch {
 	case err != nil:
@@ -122,9 +122,9 @@ func (a *app) listActs(ctx context.Context, c *client.Client, f *actsFlags) erro
 		extra(text("ABOUT", 12, 8)))
 	l.none = func() string { return f.whyNone() }
 	add := l.add
-	var newest []wire.ActItem
+	var newest []wire.OperationItem
 	if f.last > 0 || f.reverse {
-		add = func(i wire.ActItem) error {
+		add = func(i wire.OperationItem) error {
 			if newest = append(newest, i); f.last > 0 && len(newest) > f.last {
 				newest = newest[1:]
 			}
@@ -144,12 +144,12 @@ func (a *app) listActs(ctx context.Context, c *client.Client, f *actsFlags) erro
 }
 
 // eachAct gives the acts that f selects to add, oldest first, and calls flush when there are no more for now.
-func (a *app) eachAct(ctx context.Context, c *client.Client, f *actsFlags, add func(wire.ActItem) error,
+func (a *app) eachAct(ctx context.Context, c *client.Client, f *actsFlags, add func(wire.OperationItem) error,
 	flush func() error) error {
 	from, count := f.from, 0
 	for {
-		page, err := within(ctx, a, func(ctx context.Context) (*wire.ActsPage, error) {
-			return c.ActsPage(ctx, from, 1000, f.Read)
+		page, err := within(ctx, a, func(ctx context.Context) (*wire.OperationsPage, error) {
+			return c.OperationsPage(ctx, from, 1000, f.Read)
 		})
 		if err != nil {
 			if f.follow && ctx.Err() != nil {
@@ -197,7 +197,7 @@ func (f *actsFlags) whyNone() string {
 	return "no operator's event is in this selection; \"recount acts\" without filters lists all of them"
 }
 
-func actRow(t *table, i wire.ActItem) {
+func actRow(t *table, i wire.OperationItem) {
 	t.row(i.Seq, i.LogTime, dash(i.Actor), deed(i), i.Kind, i.Effect,
 		dash(i.Role), dash(i.Reason), dash(i.Ticket), dash(i.Credential), eventText(i.About))
 }

@@ -47,7 +47,7 @@ func (a *app) approveCommand() *cobra.Command {
 					if err != nil {
 						return nil, err
 					}
-					return c.Approve(ctx, wire.ApprovalRequest{Approve: id, Run: carry, Act: a.act(&f)})
+					return c.Approve(ctx, wire.ApprovalRequest{Approve: id, Run: carry, Op: a.act(&f)})
 				})
 			// a.opID names this approval, not what was asked for
 			if p := (*wire.Problem)(nil); errors.As(err, &p) && p.Code == wire.CodeApprovalNeeded {

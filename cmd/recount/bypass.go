@@ -224,7 +224,7 @@ func (b *bypass) look(ctx context.Context, after time.Time) error {
 	for _, g := range pages.Items {
 		b.active = b.active || b.fix != nil && g.Generation == pages.Active && g.Policy == b.in.Fix
 	}
-	add := func(i wire.ActItem) error {
+	add := func(i wire.OperationItem) error {
 		act := incident.Act{
 			Seq:    i.Seq,
 			At:     i.LogTime,
@@ -262,7 +262,7 @@ func (b *bypass) freeze(ctx context.Context) error {
 		return err
 	}
 	got, err := within(ctx, b.app, func(ctx context.Context) (*wire.FreezeAnswer, error) {
-		return b.c.Freeze(ctx, wire.FreezeRequest{Scope: wire.FreezeAll, Act: b.newAct()})
+		return b.c.Freeze(ctx, wire.FreezeRequest{Scope: wire.FreezeAll, Op: b.newAct()})
 	})
 	if err != nil {
 		return err
@@ -273,7 +273,7 @@ func (b *bypass) freeze(ctx context.Context) error {
 }
 
 // newAct is an act with a name of its own: what this command does once is found by what it did, not by a name.
-func (b *bypass) newAct() wire.Act {
+func (b *bypass) newAct() wire.Op {
 	return b.act(&actFlags{reason: b.f.reason, ticket: b.f.ticket})
 }
 

@@ -36,8 +36,8 @@ func bypassed(t *testing.T) (dir string, done *[]string) {
 		case "POST /v1/freezes":
 			answer(w, wire.FreezeAnswer{Scope: wire.FreezeAll, Seq: 51, Reason: "let through"})
 		case "GET /v1/acts":
-			answer(w, wire.ActsPage{
-				Items: []wire.ActItem{{
+			answer(w, wire.OperationsPage{
+				Items: []wire.OperationItem{{
 					Seq:     12,
 					LogTime: "2026-01-02T03:04:05Z",
 					Actor:   "mallory",

@@ -48,7 +48,7 @@ func (b *bypass) publish(ctx context.Context) error {
 		return nil
 	}
 	p, err := within(ctx, b.app, func(ctx context.Context) (*wire.PolicyAnswer, error) {
-		return b.c.PublishPolicy(ctx, wire.PolicyRequest{Document: string(b.text), Act: b.newAct()})
+		return b.c.PublishPolicy(ctx, wire.PolicyRequest{Document: string(b.text), Op: b.newAct()})
 	})
 	if err != nil {
 		return err
@@ -79,7 +79,7 @@ func (b *bypass) recount(ctx context.Context) error {
 	default:
 		var err error
 		if g, err = within(ctx, b.app, func(ctx context.Context) (*wire.GenerationAnswer, error) {
-			return b.c.StartGeneration(ctx, wire.GenerationRequest{Policy: b.in.Fix, Act: b.newAct()})
+			return b.c.StartGeneration(ctx, wire.GenerationRequest{Policy: b.in.Fix, Op: b.newAct()})
 		}); err != nil {
 			return err
 		}

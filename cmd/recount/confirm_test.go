@@ -58,7 +58,7 @@ func confirming(t *testing.T) (dir string, done *[]string) {
 		case r.URL.Path == "/v1/policies":
 			answer(w, wire.PoliciesPage{Items: []wire.PolicyAnswer{{ID: strings.Repeat("ab", 32), InForce: true}}})
 		case r.URL.Path == "/v1/acts":
-			answer(w, wire.ActsPage{Items: []wire.ActItem{}})
+			answer(w, wire.OperationsPage{Items: []wire.OperationItem{}})
 		case r.URL.Path == "/v1/known-shards":
 			answer(w, wire.KnownShardsPage{Items: []wire.KnownShardsAnswer{}})
 		default:

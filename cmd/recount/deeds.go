@@ -108,7 +108,7 @@ func during(word, at string) string {
 }
 
 // deed says in words what an operator's event has done.
-func deed(i wire.ActItem) string {
+func deed(i wire.OperationItem) string {
 	for k, say := range deeds {
 		if k.String() == i.Kind {
 			return say(about(i.About))

@@ -85,7 +85,7 @@ func (a *app) freezeOrThaw(ctx context.Context, f *freezeFlags, thaw bool,
 	if err != nil {
 		return err
 	}
-	r.Act = a.act(&f.actFlags)
+	r.Op = a.act(&f.actFlags)
 	got, err := askAct(ctx, a, func(ctx context.Context, c *client.Client) (_ *wire.FreezeAnswer, err error) {
 		if r.Scope == wire.FreezeKey {
 			if r.Subject, err = findKey(ctx, c, r.Subject); err != nil {
@@ -185,7 +185,7 @@ func (a *app) knownShardsAddCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			got, err := askAct(cmd.Context(), a,
 				func(ctx context.Context, c *client.Client) (*wire.KnownShardsAnswer, error) {
-					return c.AddKnownShards(ctx, wire.KnownShardsRequest{Act: a.act(&f), Patterns: args})
+					return c.AddKnownShards(ctx, wire.KnownShardsRequest{Op: a.act(&f), Patterns: args})
 				})
 			if err != nil {
 				return err

@@ -270,7 +270,7 @@ node serves until it has folded the rest.`,
 			if err != nil {
 				return err
 			}
-			r := wire.ActivateRequest{Act: a.act(&f), Diff: diff, Force: force}
+			r := wire.ActivateRequest{Op: a.act(&f), Diff: diff, Force: force}
 			if most >= 0 {
 				bound := uint64(most)
 				r.MaxNewFlips = &bound
@@ -314,7 +314,7 @@ answer, repeat it with the --op-id that it prints.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			got, err := askAct(cmd.Context(), a,
 				func(ctx context.Context, c *client.Client) (*wire.ActivateAnswer, error) {
-					return c.Rollback(ctx, wire.RollbackRequest{Act: a.act(&f)})
+					return c.Rollback(ctx, wire.RollbackRequest{Op: a.act(&f)})
 				})
 			if err != nil {
 				return err

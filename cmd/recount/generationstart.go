@@ -46,7 +46,7 @@ func (a *app) generationStartCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			f.request.Policy, f.request.Act = id, a.act(&f.actFlags)
+			f.request.Policy, f.request.Op = id, a.act(&f.actFlags)
 			g, err := a.startGeneration(cmd.Context(), f.request)
 			if err != nil {
 				return err

@@ -110,7 +110,7 @@ func (a *app) keyIncident(ctx context.Context, given string, since time.Time, f 
 	}
 	in.Owner = before.Owner
 	rev, err := askAct(ctx, a, func(ctx context.Context, c *client.Client) (*wire.RevokeAnswer, error) {
-		return c.RevokeKey(ctx, id, wire.RevokeRequest{Act: a.act(&f.actFlags), Since: wire.Time(since)})
+		return c.RevokeKey(ctx, id, wire.RevokeRequest{Op: a.act(&f.actFlags), Since: wire.Time(since)})
 	})
 	if err != nil {
 		return nil, err
@@ -144,7 +144,7 @@ func (a *app) keyIncident(ctx context.Context, given string, since time.Time, f 
 // takes less away.
 func (a *app) sinceSet(ctx context.Context, c *client.Client, in *keyIncident) error {
 	in.sinceSeq = in.RevokedSeq
-	return a.eachAct(ctx, c, &actsFlags{from: in.RevokedSeq}, func(i wire.ActItem) error {
+	return a.eachAct(ctx, c, &actsFlags{from: in.RevokedSeq}, func(i wire.OperationItem) error {
 		if i.Kind == event.KeyRevoked.String() && i.Effect == wire.EffectApplied &&
 			about(i.About).text("key_id") == in.KeyID {
 			in.sinceSeq = i.Seq
@@ -235,7 +235,7 @@ func (a *app) startHindsight(ctx context.Context, c *client.Client, in *keyIncid
 	act := a.act(&f.actFlags)
 	act.OpID = "hindsight-" + act.OpID[:min(len(act.OpID), 54)] // an op_id has at most 64 bytes
 	g, err := within(ctx, a, func(ctx context.Context) (*wire.GenerationAnswer, error) {
-		return c.StartGeneration(ctx, wire.GenerationRequest{Act: act, Policy: policy, Keys: wire.KeysHindsight})
+		return c.StartGeneration(ctx, wire.GenerationRequest{Op: act, Policy: policy, Keys: wire.KeysHindsight})
 	})
 	var p *wire.Problem
 	if err == nil || !errors.As(err, &p) || p.Code != wire.CodeStale {

@@ -148,7 +148,7 @@ Name a shard by its id, or several by a prefix and a star.`,
 			if err := f.read(a); err != nil {
 				return err
 			}
-			f.r.Act = a.act(&f.actFlags)
+			f.r.Op = a.act(&f.actFlags)
 			k, err := askAct(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.KeyAnswer, error) {
 				return c.AddKey(ctx, f.r)
 			})
@@ -239,7 +239,7 @@ func readPublic(given string) ([]byte, error) {
 
 // keyActCommand is a command that needs nothing but a key and cannot be undone.
 func (a *app) keyActCommand(use, short, long, example string,
-	do func(*client.Client, context.Context, string, wire.Act) (*wire.KeyAnswer, error)) *cobra.Command {
+	do func(*client.Client, context.Context, string, wire.Op) (*wire.KeyAnswer, error)) *cobra.Command {
 	var f confirmFlags
 	cmd := &cobra.Command{Use: use + " KEY_ID", Short: short, Long: long, Example: example, Args: exactly("KEY_ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -301,7 +301,7 @@ Revoking again with an earlier --since moves that time. recount incident key doe
 			if err := a.confirm(cmd.Context(), &f, "keys revoke", keyHits(args[0])); err != nil {
 				return err
 			}
-			r := wire.RevokeRequest{Act: a.act(&f.actFlags)}
+			r := wire.RevokeRequest{Op: a.act(&f.actFlags)}
 			if !at.IsZero() {
 				r.Since = wire.Time(at)
 			}

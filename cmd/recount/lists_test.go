@@ -14,7 +14,7 @@ import (
 // actsNode answers with six acts on two pages.
 func actsNode(t *testing.T) *node {
 	n := newNode(t)
-	all := []wire.ActItem{
+	all := []wire.OperationItem{
 		{
 			Seq:   3,
 			Kind:  "key_added",
@@ -51,7 +51,7 @@ func actsNode(t *testing.T) *node {
 			return false
 		}
 		from, _ := strconv.ParseUint(r.URL.Query().Get("from_seq"), 10, 64)
-		page := wire.ActsPage{Items: []wire.ActItem{}, AppliedSeq: 12}
+		page := wire.OperationsPage{Items: []wire.OperationItem{}, AppliedSeq: 12}
 		for _, i := range all {
 			if i.Seq < from {
 				continue
@@ -119,7 +119,7 @@ func TestActsInWords(t *testing.T) {
 
 // TestApprovalInWords: an approval repeats the request once, and no ids of 64 digits.
 func TestApprovalInWords(t *testing.T) {
-	got := deed(wire.ActItem{
+	got := deed(wire.OperationItem{
 		Kind: "act_approved",
 		About: map[string]any{
 			"act_op_id": "fix-7",
@@ -142,8 +142,8 @@ func TestActsFollow(t *testing.T) {
 		if looks++; looks < 4 {
 			return first(w, r)
 		}
-		answer(w, wire.ActsPage{
-			Items: []wire.ActItem{{
+		answer(w, wire.OperationsPage{
+			Items: []wire.OperationItem{{
 				Seq:     20,
 				Kind:    "thawed",
 				LogTime: "2026-01-02T03:04:05Z",
@@ -172,7 +172,7 @@ func TestEmptyListsSayWhy(t *testing.T) {
 		}
 		for path, empty := range map[string]any{
 			"/v1/audit":        wire.AuditPage{Items: []wire.AuditItem{}},
-			"/v1/acts":         wire.ActsPage{Items: []wire.ActItem{}},
+			"/v1/acts":         wire.OperationsPage{Items: []wire.OperationItem{}},
 			"/v1/keys":         wire.KeysPage{},
 			"/v1/shards":       wire.ShardsPage{},
 			"/v1/freezes":      wire.FreezesPage{},

@@ -38,8 +38,8 @@ func TestDatesAlike(t *testing.T) {
 					answer(w, wire.RevokeAnswer{})
 					return true
 				case r.URL.Path == "/v1/acts":
-					answer(w, wire.ActsPage{
-						Items: []wire.ActItem{{Seq: 6, LogTime: wire.Time(want.Add(-time.Hour))},
+					answer(w, wire.OperationsPage{
+						Items: []wire.OperationItem{{Seq: 6, LogTime: wire.Time(want.Add(-time.Hour))},
 							{Seq: 7, LogTime: wire.Time(want)}, {Seq: 8, LogTime: wire.Time(want.Add(time.Hour))}},
 					})
 					return true

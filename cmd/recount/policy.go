@@ -32,12 +32,12 @@ func (a *app) waitFlag(cmd *cobra.Command) {
 }
 
 // act names the act, so that a command that got no answer can be given again as the same act.
-func (a *app) act(f *actFlags) wire.Act {
+func (a *app) act(f *actFlags) wire.Op {
 	if f.opID == "" {
 		f.opID = rand.Text()
 	}
 	a.opID = f.opID
-	return wire.Act{OpID: f.opID, Reason: f.reason, Ticket: f.ticket}
+	return wire.Op{OpID: f.opID, Reason: f.reason, Ticket: f.ticket}
 }
 
 const policyHelp = `A policy is a YAML document: kernel, parameters, accepted signatures, and rules in CEL syntax (docs/policies.md). Its

@@ -42,7 +42,7 @@ func (a *app) policyPublishCommand() *cobra.Command {
 				return err
 			}
 			p, err := askAct(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.PolicyAnswer, error) {
-				return c.PublishPolicy(ctx, wire.PolicyRequest{Document: string(document), Act: a.act(&f)})
+				return c.PublishPolicy(ctx, wire.PolicyRequest{Document: string(document), Op: a.act(&f)})
 			})
 			if err != nil {
 				return err
@@ -133,7 +133,7 @@ actor, as an activation does: recount approve.
 				return err
 			}
 			r, err := askAct(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.ApplyAnswer, error) {
-				return c.ApplyPolicy(ctx, id, wire.ApplyRequest{Act: a.act(&f)})
+				return c.ApplyPolicy(ctx, id, wire.ApplyRequest{Op: a.act(&f)})
 			})
 			if err != nil {
 				return err

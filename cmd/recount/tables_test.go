@@ -86,7 +86,7 @@ func longNode(t *testing.T) *node {
 					KeyID:      "ed-0123456789abcdef",
 				}},
 		},
-		"/v1/acts": wire.ActsPage{AppliedSeq: seq, Items: []wire.ActItem{
+		"/v1/acts": wire.OperationsPage{AppliedSeq: seq, Items: []wire.OperationItem{
 			{
 				Seq:     seq,
 				LogTime: at,

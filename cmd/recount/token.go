@@ -65,7 +65,7 @@ func (a *app) tokenCreateCommand() *cobra.Command {
 				return usagef("--expires %s: must be after now and within 366 days", expires)
 			}
 			return a.createToken(cmd.Context(),
-				wire.TokenRequest{Act: a.act(&f), Role: wire.Role(role), Name: name, ExpiresAt: wire.Time(until)}, out)
+				wire.TokenRequest{Op: a.act(&f), Role: wire.Role(role), Name: name, ExpiresAt: wire.Time(until)}, out)
 		},
 	}
 	cmd.Flags().StringVar(&role, "role", "", roleWords()+" (required)")
@@ -237,7 +237,7 @@ for operations made with it.`,
 					if err != nil {
 						return nil, err
 					}
-					return c.RevokeToken(ctx, id, wire.TokenRevokeRequest{Act: a.act(&f.actFlags)})
+					return c.RevokeToken(ctx, id, wire.TokenRevokeRequest{Op: a.act(&f.actFlags)})
 				})
 			if err != nil {
 				return err

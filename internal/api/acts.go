@@ -37,7 +37,7 @@ func noteActor(c echo.Context, actor, role string) {
 }
 
 // takeAct validates the common fields of an operation and stores its op_id.
-func takeAct(c echo.Context, a wire.Act) error {
+func takeAct(c echo.Context, a wire.Op) error {
 	if err := checkAct(a); err != nil {
 		return err
 	}

@@ -11,7 +11,7 @@ import (
 
 func (s *server) approve(c echo.Context) error {
 	var r wire.ApprovalRequest
-	return s.act(c, &r, &r.Act, func(ctx context.Context, meta Meta) (int, any, error) {
+	return s.act(c, &r, &r.Op, func(ctx context.Context, meta Meta) (int, any, error) {
 		if r.Approve == "" || len(r.Approve) > maxOpID {
 			return 0, nil, badParameter("approve", "must be the op_id of the act, as \"recount approve list\" shows it")
 		}

@@ -193,7 +193,7 @@ func loneSurrogate(text []byte) bool {
 func notInName(r rune) bool { return (r < 'a' || r > 'z') && r != '_' }
 
 // checkAct validates the common fields of an operation.
-func checkAct(a wire.Act) error {
+func checkAct(a wire.Op) error {
 	for _, f := range []struct {
 		name, value string
 		longest     int
@@ -211,8 +211,8 @@ func checkAct(a wire.Act) error {
 }
 
 // queryAct reads the common fields of an operation from the query, for requests with another or no body.
-func queryAct(p *params) wire.Act {
-	return wire.Act{
+func queryAct(p *params) wire.Op {
+	return wire.Op{
 		OpID:   p.text("op_id", maxOpID),
 		Reason: p.text("reason", maxReason),
 		Ticket: p.text("ticket", maxTicket),

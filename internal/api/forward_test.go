@@ -82,7 +82,7 @@ func TestForwardedActs(t *testing.T) {
 	decode[wire.Problem](t, r.send("POST", "/v1/policies", `{"document":"kernel: 1 # 4"}`, "Authorization", "Bearer "+responder), 503)
 	way.fail, way.turns = nil, true // the body can be read once more here
 	decode[wire.PolicyAnswer](t, r.send("POST", "/v1/policies", `{"document":"kernel: 1 # 5"}`, "Authorization", "Bearer "+responder), 201)
-	if len(r.twin.acts) != 1 || r.twin.acts[0] != (wire.Act{}) {
+	if len(r.twin.acts) != 1 || r.twin.acts[0] != (wire.Op{}) {
 		t.Errorf("%+v", r.twin.acts)
 	}
 }

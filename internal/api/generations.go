@@ -31,7 +31,7 @@ func generationNumber(c echo.Context) (uint32, error) {
 
 func (s *server) startGeneration(c echo.Context) error {
 	var r wire.GenerationRequest
-	return s.act(c, &r, &r.Act, func(ctx context.Context, meta Meta) (int, any, error) {
+	return s.act(c, &r, &r.Op, func(ctx context.Context, meta Meta) (int, any, error) {
 		switch {
 		case !isHash(r.Policy):
 			return 0, nil, badParameter("policy", "must be the id of a published policy, 64 lower-case hex digits")
@@ -211,7 +211,7 @@ func (s *server) activate(c echo.Context) error {
 		return err
 	}
 	var r wire.ActivateRequest
-	return s.act(c, &r, &r.Act, func(ctx context.Context, meta Meta) (int, any, error) {
+	return s.act(c, &r, &r.Op, func(ctx context.Context, meta Meta) (int, any, error) {
 		if r.Diff == "" {
 			return 0, nil, badParameter("diff", "is missing: the digest of the diff that was reviewed")
 		}
@@ -222,7 +222,7 @@ func (s *server) activate(c echo.Context) error {
 
 func (s *server) rollback(c echo.Context) error {
 	var r wire.RollbackRequest
-	return s.act(c, &r, &r.Act, func(ctx context.Context, meta Meta) (int, any, error) {
+	return s.act(c, &r, &r.Op, func(ctx context.Context, meta Meta) (int, any, error) {
 		a, err := s.Ledger.Generations.Rollback(ctx, r, meta)
 		return http.StatusOK, a, err
 	})

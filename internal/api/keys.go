@@ -53,12 +53,12 @@ func (s *server) key(c echo.Context) error {
 
 func (s *server) addKey(c echo.Context) error {
 	var r wire.KeyRequest
-	return s.act(c, &r, &r.Act, func(ctx context.Context, meta Meta) (int, any, error) {
+	return s.act(c, &r, &r.Op, func(ctx context.Context, meta Meta) (int, any, error) {
 		k, err := newKey(&r)
 		if err != nil {
 			return 0, nil, err
 		}
-		a, created, err := s.Ledger.Keys.AddKey(ctx, k, r.Act, meta)
+		a, created, err := s.Ledger.Keys.AddKey(ctx, k, r.Op, meta)
 		if created {
 			return http.StatusCreated, a, err
 		}
@@ -127,7 +127,7 @@ func (s *server) revokeKey(c echo.Context) error {
 		return err
 	}
 	var r wire.RevokeRequest
-	return s.act(c, &r, &r.Act, func(ctx context.Context, meta Meta) (int, any, error) {
+	return s.act(c, &r, &r.Op, func(ctx context.Context, meta Meta) (int, any, error) {
 		since, err := bound("since", r.Since)
 		if err != nil {
 			return 0, nil, err
@@ -146,12 +146,12 @@ func (s *server) retireSecret(c echo.Context) error { return s.keyAct(c, s.Ledge
 
 // keyAct serves an operation on a key that needs only the key's id.
 func (s *server) keyAct(c echo.Context,
-	do func(context.Context, string, wire.Act, Meta) (*wire.KeyAnswer, error)) error {
+	do func(context.Context, string, wire.Op, Meta) (*wire.KeyAnswer, error)) error {
 	id, err := keyID(c)
 	if err != nil {
 		return err
 	}
-	var r wire.Act
+	var r wire.Op
 	return s.act(c, &r, &r, func(ctx context.Context, meta Meta) (int, any, error) {
 		a, err := do(ctx, id, r, meta)
 		return http.StatusOK, a, err
@@ -178,9 +178,9 @@ func (s *server) listActs(c echo.Context) error {
 		return err
 	}
 	if items == nil {
-		items = []wire.ActItem{}
+		items = []wire.OperationItem{}
 	}
-	return writeJSON(c, http.StatusOK, wire.ActsPage{Items: items, NextSeq: next, AppliedSeq: view.Position().AppliedSeq})
+	return writeJSON(c, http.StatusOK, wire.OperationsPage{Items: items, NextSeq: next, AppliedSeq: view.Position().AppliedSeq})
 }
 
 func (s *server) freezes(c echo.Context) error {
@@ -197,7 +197,7 @@ func (s *server) thaw(c echo.Context) error { return s.freezeAct(c, s.Ledger.Fre
 func (s *server) freezeAct(c echo.Context,
 	do func(context.Context, wire.FreezeRequest, Meta) (*wire.FreezeAnswer, error)) error {
 	var r wire.FreezeRequest
-	return s.act(c, &r, &r.Act, func(ctx context.Context, meta Meta) (int, any, error) {
+	return s.act(c, &r, &r.Op, func(ctx context.Context, meta Meta) (int, any, error) {
 		if err := checkFreeze(&r); err != nil {
 			return 0, nil, err
 		}
@@ -262,7 +262,7 @@ func (s *server) knownShards(c echo.Context) error {
 
 func (s *server) addKnownShards(c echo.Context) error {
 	var r wire.KnownShardsRequest
-	return s.act(c, &r, &r.Act, func(ctx context.Context, meta Meta) (int, any, error) {
+	return s.act(c, &r, &r.Op, func(ctx context.Context, meta Meta) (int, any, error) {
 		a, err := s.Ledger.KnownShards.AddKnownShards(ctx, r, meta)
 		return http.StatusOK, a, err
 	})

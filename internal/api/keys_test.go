@@ -73,7 +73,7 @@ func TestFreezes(t *testing.T) {
 		t.Errorf("%+v", a)
 	}
 	decode[wire.Problem](t, r.send("POST", "/v1/thaw", thaw), 409)
-	if p := decode[wire.ActsPage](t, r.get("/v1/acts?from_seq=2&limit=3"), 200); len(p.Items) != 3 || p.Items[0].Seq != 2 || p.NextSeq != 5 {
+	if p := decode[wire.OperationsPage](t, r.get("/v1/acts?from_seq=2&limit=3"), 200); len(p.Items) != 3 || p.Items[0].Seq != 2 || p.NextSeq != 5 {
 		t.Errorf("%+v", p)
 	}
 	for _, q := range []string{"limit=0", "limit=1001", "from_seq=0", "from_seq=-1", "since=1h"} {

@@ -25,7 +25,7 @@ func (s *server) publishPolicy(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := takeAct(c, r.Act); err != nil {
+	if err := takeAct(c, r.Op); err != nil {
 		return err
 	}
 	ctx, cancel, meta := s.acting(c)
@@ -53,7 +53,7 @@ func (s *server) policyRequest(c echo.Context) (r wire.PolicyRequest, err error)
 		return r, s.decodeBody(c, &r)
 	}
 	p := readParams(c, "op_id", "reason", "ticket")
-	r.Act = queryAct(p)
+	r.Op = queryAct(p)
 	if err := p.err(); err != nil {
 		return r, err
 	}
@@ -119,14 +119,14 @@ func (s *server) applyPolicy(c echo.Context) error {
 		return err
 	}
 	var r wire.ApplyRequest
-	return s.act(c, &r, &r.Act, func(ctx context.Context, meta Meta) (int, any, error) {
+	return s.act(c, &r, &r.Op, func(ctx context.Context, meta Meta) (int, any, error) {
 		a, err := s.Ledger.Policies.ApplyPolicy(ctx, id, r, meta)
 		return http.StatusOK, a, err
 	})
 }
 
 // act decodes the request of an operator, carries it out and responds.
-func (s *server) act(c echo.Context, request any, about *wire.Act,
+func (s *server) act(c echo.Context, request any, about *wire.Op,
 	do func(context.Context, Meta) (int, any, error)) error {
 	p := readParams(c)
 	if err := p.err(); err != nil {

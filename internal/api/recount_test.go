@@ -34,7 +34,7 @@ func (r *rig) send(method, target, body string, headers ...string) *httptest.Res
 func TestPolicies(t *testing.T) {
 	r := newRig(t, nil)
 	made := decode[wire.PolicyAnswer](t, r.send("POST", "/v1/policies", `{"document":"kernel: 1\n","reason":"fix","ticket":"T-1","op_id":"a"}`), 201)
-	if got := r.twin.acts[0]; got != (wire.Act{OpID: "a", Reason: "fix", Ticket: "T-1"}) {
+	if got := r.twin.acts[0]; got != (wire.Op{OpID: "a", Reason: "fix", Ticket: "T-1"}) {
 		t.Errorf("%+v", got)
 	}
 	again := r.send("POST", "/v1/policies?reason=fix", "kernel: 1\n", "Content-Type", wire.MediaYAML)

@@ -30,7 +30,7 @@ func (s *server) tokens(c echo.Context) error {
 
 func (s *server) createToken(c echo.Context) error {
 	var r wire.TokenRequest
-	return s.act(c, &r, &r.Act, func(ctx context.Context, meta Meta) (int, any, error) {
+	return s.act(c, &r, &r.Op, func(ctx context.Context, meta Meta) (int, any, error) {
 		if err := checkTokenRequest(r, time.Now()); err != nil {
 			return 0, nil, err
 		}
@@ -68,7 +68,7 @@ func (s *server) revokeToken(c echo.Context) error {
 			"must be the id of a token, or cert: and the serial number of a client certificate in lower-case hex")
 	}
 	var r wire.TokenRevokeRequest
-	return s.act(c, &r, &r.Act, func(ctx context.Context, meta Meta) (int, any, error) {
+	return s.act(c, &r, &r.Op, func(ctx context.Context, meta Meta) (int, any, error) {
 		a, err := s.Ledger.Tokens.RevokeToken(ctx, id, r, meta)
 		return http.StatusOK, a, err
 	})

@@ -45,7 +45,7 @@ type twin struct {
 type shared struct {
 	mu   sync.Mutex
 	fail error // every method with an error result gives it
-	acts []wire.Act
+	acts []wire.Op
 	gone map[uint32]bool
 }
 

@@ -99,12 +99,12 @@ type twinOperations struct {
 	waiting []wire.ApprovalAnswer
 }
 
-func (t *twinOperations) Acts(_ context.Context, from uint64, limit int) (items []wire.ActItem, next uint64, err error) {
+func (t *twinOperations) Acts(_ context.Context, from uint64, limit int) (items []wire.OperationItem, next uint64, err error) {
 	for seq := from; seq <= 5; seq++ {
 		if len(items) == limit {
 			return items, seq, nil
 		}
-		items = append(items, wire.ActItem{Seq: seq, Kind: "frozen", Effect: wire.EffectApplied, About: map[string]any{}})
+		items = append(items, wire.OperationItem{Seq: seq, Kind: "frozen", Effect: wire.EffectApplied, About: map[string]any{}})
 	}
 	return items, 0, nil
 }

@@ -250,11 +250,11 @@ func (d *drill) plant(ctx context.Context) (good string, err error) {
 		}
 		lax := "kernel: 1\n" +
 			"signature: {required: false, profiles: [f9, py, es, go, go-fold, py-utf8, ryu, bin, py-bin]}\n"
-		p, err := d.cluster.client.PublishPolicy(ctx, wire.PolicyRequest{Document: lax, Act: wire.Act{Reason: "drill"}})
+		p, err := d.cluster.client.PublishPolicy(ctx, wire.PolicyRequest{Document: lax, Op: wire.Op{Reason: "drill"}})
 		if err != nil {
 			return "", err
 		}
-		a, err := d.cluster.client.ApplyPolicy(ctx, p.ID, wire.ApplyRequest{Act: wire.Act{Reason: "drill"}})
+		a, err := d.cluster.client.ApplyPolicy(ctx, p.ID, wire.ApplyRequest{Op: wire.Op{Reason: "drill"}})
 		if err != nil {
 			return "", err
 		}

@@ -113,7 +113,7 @@ var effectWords = map[projections.Effect]string{
 
 // effects compares what became of the acts.
 func (w *walk) effects(tx rows) error {
-	acts, err := openLines[wire.ActItem](w.dir, ActsFile)
+	acts, err := openLines[wire.OperationItem](w.dir, ActsFile)
 	if err != nil {
 		return err
 	}

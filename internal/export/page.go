@@ -26,7 +26,7 @@ type pageData struct {
 	Keys        []wire.KeyAnswer
 	Policies    []wire.PolicyAnswer
 	Generations []wire.GenerationAnswer
-	Acts        []wire.ActItem
+	Acts        []wire.OperationItem
 	MoreActs    uint64
 	Others      uint64 // submissions of shards that are not counted separately
 
@@ -68,7 +68,7 @@ func (p *pageData) count(i *wire.AuditItem) {
 	}
 }
 
-func (p *pageData) act(i *wire.ActItem) {
+func (p *pageData) act(i *wire.OperationItem) {
 	if len(p.Acts) == pageActs {
 		p.MoreActs++
 		return
@@ -137,7 +137,7 @@ func (w *writer) writePage() error {
 func shown(v any) string { return term.Visible(fmt.Sprint(v)) }
 
 // about summarizes an operation: its non-empty members.
-func about(a wire.ActItem) string {
+func about(a wire.OperationItem) string {
 	var parts []string
 	for _, name := range slices.Sorted(maps.Keys(a.About)) {
 		if v := fmt.Sprint(a.About[name]); v != "" && v != "0" && v != "false" && v != "[]" {

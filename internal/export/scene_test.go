@@ -92,7 +92,7 @@ func (s *scene) submit(want int, body []byte) {
 
 func (s *scene) publish(document string) string {
 	s.t.Helper()
-	p, err := s.c.Client.PublishPolicy(s.ctx, wire.PolicyRequest{Document: document, Act: wire.Act{Reason: hostileWhy, Ticket: "=1+1"}})
+	p, err := s.c.Client.PublishPolicy(s.ctx, wire.PolicyRequest{Document: document, Op: wire.Op{Reason: hostileWhy, Ticket: "=1+1"}})
 	must(s.t, err)
 	return p.ID
 }
@@ -102,7 +102,7 @@ func (s *scene) publish(document string) string {
 func (s *scene) play() {
 	s.t.Helper()
 	c := s.c.Client
-	key, err := c.AddKey(s.ctx, wire.KeyRequest{Alg: "ed25519", Public: base64.StdEncoding.EncodeToString(s.ed.Public().(ed25519.PublicKey)), Owner: hostileOwner, Act: wire.Act{Reason: "new agent"}})
+	key, err := c.AddKey(s.ctx, wire.KeyRequest{Alg: "ed25519", Public: base64.StdEncoding.EncodeToString(s.ed.Public().(ed25519.PublicKey)), Owner: hostileOwner, Op: wire.Op{Reason: "new agent"}})
 	must(s.t, err)
 	s.submit(200, s.f.Sign(nodetest.Record{Shard: "alpha", Epoch: 1, Root: "a"}))
 	s.submit(200, s.signed(nodetest.Record{Shard: "alpha", Epoch: 2, Root: "b"}))
@@ -113,18 +113,18 @@ func (s *scene) play() {
 	s.submit(202, s.f.Sign(nodetest.Record{Shard: "alpha", Epoch: 1, Root: "other"})) // equivocation
 	s.submit(401, s.f.Sign(nodetest.Record{Shard: "bare", Epoch: 1, Root: "f", Bare: true}))
 	lax := s.publish("signature: {required: false}\n")
-	_, err = c.ApplyPolicy(s.ctx, lax, wire.ApplyRequest{Act: wire.Act{Reason: "trial"}})
+	_, err = c.ApplyPolicy(s.ctx, lax, wire.ApplyRequest{Op: wire.Op{Reason: "trial"}})
 	must(s.t, err)
 	s.submit(200, s.f.Sign(nodetest.Record{Shard: "bare", Epoch: 2, Root: "g", Bare: true}))
-	_, err = c.Freeze(s.ctx, wire.FreezeRequest{Scope: wire.FreezeShard, Subject: "alpha", Act: wire.Act{Reason: "stop"}})
+	_, err = c.Freeze(s.ctx, wire.FreezeRequest{Scope: wire.FreezeShard, Subject: "alpha", Op: wire.Op{Reason: "stop"}})
 	must(s.t, err)
 	once, _ := s.c.Once(0, http.MethodPost, client.SubmitPath, s.f.Sign(nodetest.Record{Shard: "alpha", Epoch: 9, Root: "h"}))
 	if once != 503 {
 		s.t.Fatal(once)
 	}
-	_, err = c.Thaw(s.ctx, wire.FreezeRequest{Scope: wire.FreezeShard, Subject: "alpha", Act: wire.Act{Reason: "go on"}})
+	_, err = c.Thaw(s.ctx, wire.FreezeRequest{Scope: wire.FreezeShard, Subject: "alpha", Op: wire.Op{Reason: "go on"}})
 	must(s.t, err)
-	_, err = c.RevokeKey(s.ctx, key.KeyID, wire.RevokeRequest{Act: wire.Act{Reason: "stolen", Ticket: "INC-9"}})
+	_, err = c.RevokeKey(s.ctx, key.KeyID, wire.RevokeRequest{Op: wire.Op{Reason: "stolen", Ticket: "INC-9"}})
 	must(s.t, err)
 	s.submit(403, s.signed(nodetest.Record{Shard: "alpha", Epoch: 5, Root: "i"}))
 	s.recount(s.publish("kernel: 1\nrules: [{when: 'shard_id == \"alpha\" && epoch == 2', then: refuse, reason: seen_before}]\n"))

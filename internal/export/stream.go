@@ -176,9 +176,9 @@ func (w *writer) acts() error {
 	}
 	from := w.m.Range.FromSeq
 	for from != 0 && from <= w.m.Range.ToSeq && err == nil {
-		var page *wire.ActsPage
-		page, err = call(w, func(ctx context.Context) (*wire.ActsPage, error) {
-			return w.c.ActsPage(ctx, from, auditPage, client.Read{MinSeq: w.m.Range.ToSeq})
+		var page *wire.OperationsPage
+		page, err = call(w, func(ctx context.Context) (*wire.OperationsPage, error) {
+			return w.c.OperationsPage(ctx, from, auditPage, client.Read{MinSeq: w.m.Range.ToSeq})
 		})
 		if err != nil {
 			break

@@ -30,7 +30,7 @@ type walk struct {
 	last     uint64 // event
 	lines    *reader[Event]
 	answers  *reader[wire.AuditItem]
-	acts     *reader[wire.ActItem]
+	acts     *reader[wire.OperationItem]
 	table    *records
 	tableSum gohash.Hash
 	counts   Counts
@@ -56,7 +56,7 @@ func (w *walk) run() (err error) {
 		return err
 	}
 	defer w.answers.file.Close()
-	if w.acts, err = openLines[wire.ActItem](w.dir, ActsFile); err != nil {
+	if w.acts, err = openLines[wire.OperationItem](w.dir, ActsFile); err != nil {
 		return err
 	}
 	defer w.acts.file.Close()

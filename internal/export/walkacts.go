@@ -52,7 +52,7 @@ func (w *walk) act(e *Event, m any) error {
 }
 
 // aboutOf reports whether a line says what the event does. A later release may know more members of it.
-func aboutOf(a *wire.ActItem, m any) bool {
+func aboutOf(a *wire.OperationItem, m any) bool {
 	want, err := event.About(m)
 	for name, v := range a.About {
 		if x, there := want[name]; !there || !reflect.DeepEqual(x, v) {

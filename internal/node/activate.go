@@ -41,10 +41,10 @@ func (n ledger) Activate(ctx context.Context, number uint32, r wire.ActivateRequ
 		MaxNewFlips: r.MaxNewFlips,
 		Force:       r.Force,
 	}
-	if err := n.ops.secondActor(ctx, o, request, r.Act, meta); err != nil {
+	if err := n.ops.secondActor(ctx, o, request, r.Op, meta); err != nil {
 		return nil, err
 	}
-	return n.recounts.activate(ctx, number, position, diff, r, false, n.ops.op(r.Act, meta))
+	return n.recounts.activate(ctx, number, position, diff, r, false, n.ops.op(r.Op, meta))
 }
 
 func flipsLimit(limit *uint64) string {
@@ -180,11 +180,11 @@ func (n ledger) Rollback(ctx context.Context, r wire.RollbackRequest, meta api.M
 	}
 	number := acts[len(acts)-1].From
 	request := fmt.Sprintf("roll back from generation %d to generation %d", acts[len(acts)-1].Generation, number)
-	if err := n.ops.secondActor(ctx, wire.Operation{Act: wire.OperationRollback}, request, r.Act, meta); err != nil {
+	if err := n.ops.secondActor(ctx, wire.Operation{Act: wire.OperationRollback}, request, r.Op, meta); err != nil {
 		return nil, err
 	}
 	if n.gens.Switching() {
-		return n.recounts.rollbackUnseen(ctx, number, n.ops.op(r.Act, meta))
+		return n.recounts.rollbackUnseen(ctx, number, n.ops.op(r.Op, meta))
 	}
 	_, c, err := n.recounts.awaitComparison(ctx, number)
 	if err != nil {
@@ -198,7 +198,7 @@ func (n ledger) Rollback(ctx context.Context, r wire.RollbackRequest, meta api.M
 	if err != nil {
 		return nil, err
 	}
-	return n.recounts.activate(ctx, number, position, diff, wire.ActivateRequest{}, true, n.ops.op(r.Act, meta))
+	return n.recounts.activate(ctx, number, position, diff, wire.ActivateRequest{}, true, n.ops.op(r.Op, meta))
 }
 
 // awaitComparison waits until the comparison with the active generation has begun.

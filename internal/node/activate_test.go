@@ -90,7 +90,7 @@ func TestActivateFarBehind(t *testing.T) {
 		}
 		return nil
 	})
-	back, err := c.Client.Rollback(r.ctx, wire.RollbackRequest{Act: wire.Act{Reason: "too early"}})
+	back, err := c.Client.Rollback(r.ctx, wire.RollbackRequest{Op: wire.Op{Reason: "too early"}})
 	r.must(err)
 	if back.Generation != 1 || back.From != number {
 		t.Errorf("%+v", back)
@@ -110,7 +110,7 @@ func TestActivateFarBehind(t *testing.T) {
 	for i := range c.Size() {
 		c.Node(i).GoOnWithGeneration(number)
 	}
-	_, err = c.Client.DropGeneration(r.ctx, number, wire.Act{})
+	_, err = c.Client.DropGeneration(r.ctx, number, wire.Op{})
 	r.must(err)
 	free.Store(plenty)
 }

@@ -16,7 +16,7 @@ const (
 )
 
 // Acts lists the events of operators' acts from seq on, at most limit.
-func (n ledger) Acts(ctx context.Context, from uint64, limit int) (items []wire.ActItem, next uint64, err error) {
+func (n ledger) Acts(ctx context.Context, from uint64, limit int) (items []wire.OperationItem, next uint64, err error) {
 	read := n.derived.Items()
 	for looked := 0; looked < actsMost; looked += actsStretch {
 		seqs, err := n.derived.OperatorSeqs(from, actsStretch)
@@ -54,7 +54,7 @@ var effectWords = map[projections.Effect]string{
 
 // actItem describes an event. ok is false when no operator did it.
 func (rd *reader) actItem(read func(uint64) (projections.Item, error),
-	seq uint64) (item wire.ActItem, ok bool, err error) {
+	seq uint64) (item wire.OperationItem, ok bool, err error) {
 	it, err := read(seq)
 	if err != nil {
 		return item, false, err
@@ -76,7 +76,7 @@ func (rd *reader) actItem(read func(uint64) (projections.Item, error),
 		return item, false, err
 	}
 	op := act.GetOp()
-	return wire.ActItem{
+	return wire.OperationItem{
 		Seq:        seq,
 		LogTime:    wire.TimeNS(it.LogTime),
 		Kind:       it.Kind.String(),

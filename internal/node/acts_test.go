@@ -18,7 +18,7 @@ func TestActs(t *testing.T) {
 	freeze := wire.FreezeRequest{
 		Scope:   wire.FreezeShard,
 		Subject: "lab-7",
-		Act:     wire.Act{Reason: "look", Ticket: "INC-1", OpID: "f"},
+		Op:      wire.Op{Reason: "look", Ticket: "INC-1", OpID: "f"},
 	}
 	froze, err := c.Client.Freeze(r.ctx, freeze)
 	r.must(err)
@@ -27,14 +27,14 @@ func TestActs(t *testing.T) {
 	thawed, err := c.Client.Thaw(r.ctx, wire.FreezeRequest{
 		Scope:   wire.FreezeShard,
 		Subject: "lab-7",
-		Act:     wire.Act{Reason: "seen"},
+		Op:      wire.Op{Reason: "seen"},
 	})
 	r.must(err)
-	applied, err := c.Client.ApplyPolicy(r.ctx, policy, wire.ApplyRequest{Act: wire.Act{Reason: "sound"}})
+	applied, err := c.Client.ApplyPolicy(r.ctx, policy, wire.ApplyRequest{Op: wire.Op{Reason: "sound"}})
 	r.must(err)
 	for i := range c.Size() {
 		anna := as(t, c, i, auditorText)
-		var got []wire.ActItem
+		var got []wire.OperationItem
 		for item, err := range anna.Acts(r.ctx, 0, client.Read{MinSeq: applied.Seq}) {
 			r.must(err)
 			got = append(got, item)
@@ -60,9 +60,9 @@ func TestActs(t *testing.T) {
 		if got[4].Seq != thawed.ThawedSeq || got[1].About["policy"] != policy || got[5].About["policy"] != policy {
 			t.Errorf("%+v %+v %+v", got[1], got[4], got[5])
 		}
-		page, err := anna.ActsPage(r.ctx, froze.Seq, 2, client.Read{})
+		page, err := anna.OperationsPage(r.ctx, froze.Seq, 2, client.Read{})
 		r.must(err)
-		next, err := anna.ActsPage(r.ctx, page.NextSeq, 2, client.Read{})
+		next, err := anna.OperationsPage(r.ctx, page.NextSeq, 2, client.Read{})
 		r.must(err)
 		if len(page.Items) != 2 || page.Items[0].Seq != froze.Seq || next.Items[0].Seq != thawed.ThawedSeq ||
 			next.NextSeq != 0 {

@@ -19,7 +19,7 @@ import (
 // approved the same request under the same op_id within the last hour. Without that it puts the request into
 // the log, as the first approval, and refuses. o is the operation to carry out once it is approved, and request
 // describes it in words.
-func (ops *operations) secondActor(ctx context.Context, o wire.Operation, request string, a wire.Act,
+func (ops *operations) secondActor(ctx context.Context, o wire.Operation, request string, a wire.Op,
 	meta api.Meta) error {
 	if !ops.cfg.TwoPerson {
 		return nil
@@ -89,7 +89,7 @@ func (ops *operations) madeBy(credential, actor string) bool {
 }
 
 // approve puts one approval of the request into the log.
-func (ops *operations) approve(ctx context.Context, asked projections.ApprovalRow, about wire.Act,
+func (ops *operations) approve(ctx context.Context, asked projections.ApprovalRow, about wire.Op,
 	meta api.Meta) error {
 	op := ops.op(about, meta)
 	op.OpId = "" // that of the act is for the act itself
@@ -125,7 +125,7 @@ func (n ledger) Approve(ctx context.Context, r wire.ApprovalRequest, meta api.Me
 	var result json.RawMessage
 	if r.Run {
 		var err error
-		if result, err = n.carryOut(ctx, rows[0], r.Act, meta); err != nil {
+		if result, err = n.carryOut(ctx, rows[0], r.Op, meta); err != nil {
 			return nil, err
 		}
 	}
@@ -155,12 +155,12 @@ func (ops *operations) sayYes(ctx context.Context, rows []projections.ApprovalRo
 			"one of you has made the token of the other, itself or through a token that it made; that counts "+
 				"as one person")
 	}
-	return ops.approve(ctx, rows[0], r.Act, meta)
+	return ops.approve(ctx, rows[0], r.Op, meta)
 }
 
 // carryOut does what was asked for, from its operation in the log and with the same words. It goes through the
 // same code as the request itself, which looks for the second approval once more.
-func (n ledger) carryOut(ctx context.Context, asked projections.ApprovalRow, about wire.Act,
+func (n ledger) carryOut(ctx context.Context, asked projections.ApprovalRow, about wire.Op,
 	meta api.Meta) (json.RawMessage, error) {
 	var o wire.Operation
 	if asked.Operation == "" || json.Unmarshal([]byte(asked.Operation), &o) != nil {
@@ -169,7 +169,7 @@ func (n ledger) carryOut(ctx context.Context, asked projections.ApprovalRow, abo
 				"request again",
 				asked.OpID)
 	}
-	act := wire.Act{
+	act := wire.Op{
 		OpID:   asked.OpID,
 		Reason: cmp.Or(about.Reason, asked.Op.Reason),
 		Ticket: cmp.Or(about.Ticket, asked.Op.Ticket),
@@ -179,13 +179,13 @@ func (n ledger) carryOut(ctx context.Context, asked projections.ApprovalRow, abo
 	switch o.Act {
 	case wire.OperationActivate:
 		v, err = n.Activate(ctx, o.Generation,
-			wire.ActivateRequest{Act: act, Diff: o.Diff, MaxNewFlips: o.MaxNewFlips, Force: o.Force}, meta)
+			wire.ActivateRequest{Op: act, Diff: o.Diff, MaxNewFlips: o.MaxNewFlips, Force: o.Force}, meta)
 	case wire.OperationRollback:
-		v, err = n.Rollback(ctx, wire.RollbackRequest{Act: act}, meta)
+		v, err = n.Rollback(ctx, wire.RollbackRequest{Op: act}, meta)
 	case wire.OperationThaw:
-		v, err = n.Thaw(ctx, wire.FreezeRequest{Act: act, Scope: o.Scope, Subject: o.Subject}, meta)
+		v, err = n.Thaw(ctx, wire.FreezeRequest{Op: act, Scope: o.Scope, Subject: o.Subject}, meta)
 	case wire.OperationApply:
-		v, err = n.ApplyPolicy(ctx, o.Policy, wire.ApplyRequest{Act: act}, meta)
+		v, err = n.ApplyPolicy(ctx, o.Policy, wire.ApplyRequest{Op: act}, meta)
 	default:
 		return nil, stale("this release cannot carry out %q", o.Act)
 	}

@@ -41,7 +41,7 @@ func TestApprovedIsCarriedOut(t *testing.T) {
 	d := r.diff(number)
 	limit := uint64(3)
 	_, err := alice.Activate(ctx, number, wire.ActivateRequest{
-		Act:         wire.Act{OpID: "x", Reason: "reviewed", Ticket: "INC-7"},
+		Op:          wire.Op{OpID: "x", Reason: "reviewed", Ticket: "INC-7"},
 		Diff:        d.Digest,
 		MaxNewFlips: &limit,
 	})
@@ -77,7 +77,7 @@ func TestApprovedIsCarriedOut(t *testing.T) {
 		t.Errorf("a second time: %+v %v", same, err)
 	}
 
-	_, err = alice.ApplyPolicy(ctx, policy, wire.ApplyRequest{Act: wire.Act{OpID: "y"}})
+	_, err = alice.ApplyPolicy(ctx, policy, wire.ApplyRequest{Op: wire.Op{OpID: "y"}})
 	if !isCode(err, wire.CodeApprovalNeeded) {
 		t.Errorf("one person applies a policy: %v", err)
 	}
@@ -135,7 +135,7 @@ func TestWhichActsNeedTwo(t *testing.T) {
 	number := r.start(policy)
 	d := r.diff(number)
 	alice, bob := as(t, c, 0, aliceText), as(t, c, 0, bobText)
-	_, err := alice.Activate(r.ctx, number, wire.ActivateRequest{Act: wire.Act{OpID: "first"}, Diff: d.Digest})
+	_, err := alice.Activate(r.ctx, number, wire.ActivateRequest{Op: wire.Op{OpID: "first"}, Diff: d.Digest})
 	if !isCode(err, wire.CodeApprovalNeeded) {
 		t.Fatal(err)
 	}

@@ -159,7 +159,7 @@ func TestAuditOfRefusedReads(t *testing.T) {
 		t.Errorf("keys for the role metrics: %v", err)
 	}
 	if _, err := weak.RetireKey(t.Context(), "hmac-0000000000000000",
-		wire.Act{}); !isStatus(err, http.StatusForbidden) {
+		wire.Op{}); !isStatus(err, http.StatusForbidden) {
 		t.Errorf("an act of the role metrics: %v", err)
 	}
 	c.Stop(0)

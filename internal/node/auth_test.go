@@ -97,7 +97,7 @@ func TestTokens(t *testing.T) {
 	}
 	p, err := as(t, c, other, text).PublishPolicy(ctx, wire.PolicyRequest{
 		Document: "kernel: 1\nparams: {tol_d: \"0.10\"}\n",
-		Act:      wire.Act{OpID: "p", Reason: "why"},
+		Op:       wire.Op{OpID: "p", Reason: "why"},
 	})
 	if err != nil || p.Actor != "rita" || p.Role != "responder" {
 		t.Fatalf("%+v %v", p, err)
@@ -118,7 +118,7 @@ func TestTokens(t *testing.T) {
 		page.Items[0].CreatedBy != "test-operator" || page.Items[0].LastUsed == "" || page.Items[1].Source != "file" {
 		t.Errorf("%+v %v", page, err)
 	}
-	a, err := c.At(other).RevokeToken(ctx, id, wire.TokenRevokeRequest{Act: wire.Act{Reason: "gone"}})
+	a, err := c.At(other).RevokeToken(ctx, id, wire.TokenRevokeRequest{Op: wire.Op{Reason: "gone"}})
 	if err != nil || a.State != "revoked" || a.RevokedBy != "test-operator" {
 		t.Errorf("%+v %v", a, err)
 	}
@@ -163,7 +163,7 @@ func TestTokenIsCreatedOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := wire.TokenRequest{
-		Act:       wire.Act{OpID: "one"},
+		Op:        wire.Op{OpID: "one"},
 		ID:        id,
 		Name:      "a",
 		Role:      wire.RoleAuditor,
@@ -264,11 +264,11 @@ func TestTwoPersonsNotByAChain(t *testing.T) {
 		maker = as(t, c, 0, text)
 		people[name] = maker
 	}
-	_, err := people["bob"].Freeze(ctx, wire.FreezeRequest{Act: wire.Act{Reason: "x"}, Scope: wire.FreezeAll})
+	_, err := people["bob"].Freeze(ctx, wire.FreezeRequest{Op: wire.Op{Reason: "x"}, Scope: wire.FreezeAll})
 	r.must(err)
 	thaw := func(name, opID string) error {
 		_, err := people[name].Thaw(ctx, wire.FreezeRequest{
-			Act:   wire.Act{OpID: opID, Reason: "x"},
+			Op:    wire.Op{OpID: opID, Reason: "x"},
 			Scope: wire.FreezeAll,
 		})
 		return err
@@ -333,7 +333,7 @@ func TestTwoPersons(t *testing.T) {
 		}
 	}
 	activate := func(k *client.Client, opID, diff string) (*wire.ActivateAnswer, error) {
-		return k.Activate(ctx, number, wire.ActivateRequest{Act: wire.Act{OpID: opID, Reason: "reviewed"}, Diff: diff})
+		return k.Activate(ctx, number, wire.ActivateRequest{Op: wire.Op{OpID: opID, Reason: "reviewed"}, Diff: diff})
 	}
 	for range 2 {
 		_, err := activate(alice, "x", d.Digest)
@@ -362,7 +362,7 @@ func TestTwoPersons(t *testing.T) {
 	}
 	if a, err := bob.Approve(ctx, wire.ApprovalRequest{
 		Approve: "x",
-		Act:     wire.Act{Reason: "looked"},
+		Op:      wire.Op{Reason: "looked"},
 	}); err != nil || !slices.Contains(a.Actors, "bob") {
 		t.Fatalf("%+v %v", a, err)
 	}
@@ -382,16 +382,16 @@ func TestTwoPersons(t *testing.T) {
 	if page, err := bob.Approvals(ctx); err != nil || len(page.Items) != 0 {
 		t.Errorf("%+v %v", page, err)
 	}
-	_, err = alice.Rollback(ctx, wire.RollbackRequest{Act: wire.Act{OpID: "back"}})
+	_, err = alice.Rollback(ctx, wire.RollbackRequest{Op: wire.Op{OpID: "back"}})
 	needed(err)
-	if back, err := bob.Rollback(ctx, wire.RollbackRequest{Act: wire.Act{OpID: "back"}}); err != nil ||
+	if back, err := bob.Rollback(ctx, wire.RollbackRequest{Op: wire.Op{OpID: "back"}}); err != nil ||
 		back.Generation != 1 {
 		t.Errorf("both have asked for the same: %+v %v", back, err)
 	}
 	if status, body := c.Once(0, "POST", "/v1/generations/rollback", []byte("{}")); status != 400 {
 		t.Errorf("without an op_id: %d %s", status, body)
 	}
-	freeze := wire.FreezeRequest{Scope: wire.FreezeAll, Act: wire.Act{Reason: "drill"}}
+	freeze := wire.FreezeRequest{Scope: wire.FreezeAll, Op: wire.Op{Reason: "drill"}}
 	if _, err := bob.Freeze(ctx, freeze); err != nil {
 		t.Errorf("a freeze waits for nobody: %v", err)
 	}
@@ -411,12 +411,12 @@ func TestRevokedApprover(t *testing.T) {
 	aliceText, _ := newToken(t, r.ctx, c, 0, wire.RoleOperator, "alice", time.Hour)
 	bobText, bobID := newToken(t, r.ctx, c, 0, wire.RoleResponder, "bob", time.Hour)
 	alice, bob := as(t, c, 0, aliceText), as(t, c, 0, bobText)
-	thaw := wire.FreezeRequest{Scope: wire.FreezeShard, Subject: "lab", Act: wire.Act{Reason: "r", OpID: "o"}}
+	thaw := wire.FreezeRequest{Scope: wire.FreezeShard, Subject: "lab", Op: wire.Op{Reason: "r", OpID: "o"}}
 	for _, subject := range []string{"lab", "lab\u00a0"} {
 		_, err := alice.Freeze(r.ctx, wire.FreezeRequest{
 			Scope:   wire.FreezeShard,
 			Subject: subject,
-			Act:     wire.Act{Reason: "r"},
+			Op:      wire.Op{Reason: "r"},
 		})
 		r.must(err)
 	}

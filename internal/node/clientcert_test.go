@@ -58,7 +58,7 @@ func TestClientCertificateActs(t *testing.T) {
 		froze, err := rita.Freeze(ctx, wire.FreezeRequest{
 			Scope:   wire.FreezeShard,
 			Subject: "alpha",
-			Act:     wire.Act{Reason: "look"},
+			Op:      wire.Op{Reason: "look"},
 		})
 		if err != nil || froze.Actor != "rita" {
 			t.Fatalf("%+v %v", froze, err)
@@ -66,7 +66,7 @@ func TestClientCertificateActs(t *testing.T) {
 		if _, err := rita.Thaw(ctx, wire.FreezeRequest{
 			Scope:   wire.FreezeShard,
 			Subject: "alpha",
-			Act:     wire.Act{Reason: "seen"},
+			Op:      wire.Op{Reason: "seen"},
 		}); err != nil {
 			t.Error(err)
 		}
@@ -76,7 +76,7 @@ func TestClientCertificateActs(t *testing.T) {
 		}
 		if _, err := auditor.Freeze(ctx, wire.FreezeRequest{
 			Scope: wire.FreezeAll,
-			Act:   wire.Act{Reason: "mine"},
+			Op:    wire.Op{Reason: "mine"},
 		}); !isStatus(err, 403) {
 			t.Errorf("an auditor froze: %v", err)
 		}

@@ -237,7 +237,7 @@ func TestCheckSaysWhatStopsASubmission(t *testing.T) {
 	_, err := c.Client.Freeze(r.ctx, wire.FreezeRequest{
 		Scope:   wire.FreezeShard,
 		Subject: "bare",
-		Act:     wire.Act{OpID: "freeze", Reason: "a test"},
+		Op:      wire.Op{OpID: "freeze", Reason: "a test"},
 	})
 	r.must(err)
 	everywhere("frozen", bare, 503, "frozen")

@@ -57,7 +57,7 @@ func (n ledger) Freeze(ctx context.Context, r wire.FreezeRequest, meta api.Meta)
 			return nil, err
 		}
 	}
-	m := &event.FrozenV1{Scope: uint32(scope), Subject: r.Subject, Op: n.ops.op(r.Act, meta)}
+	m := &event.FrozenV1{Scope: uint32(scope), Subject: r.Subject, Op: n.ops.op(r.Op, meta)}
 	if _, _, err := n.ops.act(ctx, event.Frozen, m); err != nil {
 		return nil, err
 	}
@@ -78,11 +78,11 @@ func (n ledger) Thaw(ctx context.Context, r wire.FreezeRequest, meta api.Meta) (
 	scope := projections.FreezeScope(slices.Index(freezeScopes, r.Scope))
 	if n.derived.Control().OpSeq(r.OpID) == 0 {
 		o := wire.Operation{Act: wire.OperationThaw, Scope: r.Scope, Subject: r.Subject}
-		if err := n.ops.secondActor(ctx, o, thawRequest(r), r.Act, meta); err != nil {
+		if err := n.ops.secondActor(ctx, o, thawRequest(r), r.Op, meta); err != nil {
 			return nil, err
 		}
 	}
-	m := &event.ThawedV1{Scope: uint32(scope), Subject: r.Subject, Op: n.ops.op(r.Act, meta)}
+	m := &event.ThawedV1{Scope: uint32(scope), Subject: r.Subject, Op: n.ops.op(r.Op, meta)}
 	seq, err := n.ops.actOnce(ctx, event.Thawed, m,
 		stale("nothing of this scope and subject is frozen; recount freezes lists what is"))
 	if err != nil {
@@ -156,7 +156,7 @@ func (n ledger) AddKnownShards(ctx context.Context, r wire.KnownShardsRequest,
 	if err := checkPatterns("patterns", r.Patterns); err != nil {
 		return nil, err
 	}
-	m := &event.ShardsKnownV1{Patterns: r.Patterns, Op: n.ops.op(r.Act, meta)}
+	m := &event.ShardsKnownV1{Patterns: r.Patterns, Op: n.ops.op(r.Op, meta)}
 	seq, err := n.ops.actOnce(ctx, event.ShardsKnown, m, stale("the patterns could not be registered"))
 	if err != nil {
 		return nil, err

@@ -22,7 +22,7 @@ func flipped(t *testing.T) (r recounter, number uint32, seqs []uint64) {
 	t.Helper()
 	c := nodetest.Start(t, 3)
 	r = newRecounter(t, c)
-	_, err := c.Client.ApplyPolicy(r.ctx, r.publish(laxPolicy), wire.ApplyRequest{Act: wire.Act{OpID: "lax"}})
+	_, err := c.Client.ApplyPolicy(r.ctx, r.publish(laxPolicy), wire.ApplyRequest{Op: wire.Op{OpID: "lax"}})
 	r.must(err)
 	f := nodetest.NewRecords(t)
 	var bodies [][]byte

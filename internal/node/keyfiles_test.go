@@ -112,7 +112,7 @@ func TestKeyRotationUnderLoad(t *testing.T) {
 	}
 	key.Store("the-new-key")
 	more()
-	if _, err := c.Client.RetireKey(ctx, hmacKey(t, "the-old-key").ID, wire.Act{Reason: "rotation"}); err != nil {
+	if _, err := c.Client.RetireKey(ctx, hmacKey(t, "the-old-key").ID, wire.Op{Reason: "rotation"}); err != nil {
 		t.Fatal(err)
 	}
 	writeAll("the-new-key")

@@ -87,7 +87,7 @@ func (rd *reader) lastUse(a *wire.KeyAnswer) error {
 }
 
 // AddKey registers a key, or gives a registered one other terms.
-func (n ledger) AddKey(ctx context.Context, k api.NewKey, act wire.Act, meta api.Meta) (*wire.KeyAnswer, bool, error) {
+func (n ledger) AddKey(ctx context.Context, k api.NewKey, act wire.Op, meta api.Meta) (*wire.KeyAnswer, bool, error) {
 	if len(k.Owner) > projections.MaxOwner || len(k.Comment) > projections.MaxComment {
 		return nil, false, wire.NewProblem(wire.CodeBadRequest,
 			fmt.Sprintf("at most %d bytes for the owner and %d for the comment",
@@ -169,7 +169,7 @@ func (n ledger) RevokeKey(ctx context.Context, id string, since int64, r wire.Re
 	if _, _, err := n.ops.act(ctx, event.KeyRevoked, &event.KeyRevokedV1{
 		KeyId: id,
 		Since: since,
-		Op:    n.ops.op(r.Act, meta),
+		Op:    n.ops.op(r.Op, meta),
 	}); err != nil {
 		return nil, err
 	}
@@ -181,7 +181,7 @@ func (n ledger) RevokeKey(ctx context.Context, id string, since int64, r wire.Re
 }
 
 // RetireKey ends a key as planned. A repetition changes nothing.
-func (n ledger) RetireKey(ctx context.Context, id string, act wire.Act, meta api.Meta) (*wire.KeyAnswer, error) {
+func (n ledger) RetireKey(ctx context.Context, id string, act wire.Op, meta api.Meta) (*wire.KeyAnswer, error) {
 	k, err := n.knownKey(ctx, id)
 	if err != nil {
 		return nil, err
@@ -202,7 +202,7 @@ func (n ledger) RetireKey(ctx context.Context, id string, act wire.Act, meta api
 }
 
 // RetireSecret allows the nodes to forget the secret of a key that signs no more.
-func (n ledger) RetireSecret(ctx context.Context, id string, act wire.Act, meta api.Meta) (*wire.KeyAnswer, error) {
+func (n ledger) RetireSecret(ctx context.Context, id string, act wire.Op, meta api.Meta) (*wire.KeyAnswer, error) {
 	k, err := n.knownKey(ctx, id)
 	switch {
 	case err != nil:

@@ -223,7 +223,7 @@ func TestMetricsOfTheState(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err = c.Client.CreateToken(t.Context(),
-			wire.TokenRequest{Act: wire.Act{OpID: "make-" + id, Reason: "test"}, ID: id, Role: role, Name: "somebody",
+			wire.TokenRequest{Op: wire.Op{OpID: "make-" + id, Reason: "test"}, ID: id, Role: role, Name: "somebody",
 				Digest: wire.TokenDigest(text), ExpiresAt: wire.Time(time.Now().Add(life))})
 		if err != nil {
 			t.Fatal(err)
@@ -241,7 +241,7 @@ func TestMetricsOfTheState(t *testing.T) {
 		t.Errorf("first of two: %v", got)
 	}
 	if _, err := c.Client.RevokeToken(t.Context(), first, wire.TokenRevokeRequest{
-		Act: wire.Act{OpID: "away", Reason: "test"},
+		Op: wire.Op{OpID: "away", Reason: "test"},
 	}); err != nil {
 		t.Fatal(err)
 	}

@@ -137,7 +137,7 @@ func (ops *operations) current(ctx context.Context) error {
 	return nil
 }
 
-func (ops *operations) op(a wire.Act, meta api.Meta) *event.OpV1 {
+func (ops *operations) op(a wire.Op, meta api.Meta) *event.OpV1 {
 	return &event.OpV1{
 		OpId:       a.OpID,
 		Reason:     a.Reason,

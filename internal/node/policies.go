@@ -24,7 +24,7 @@ func (n ledger) PublishPolicy(ctx context.Context, r wire.PolicyRequest,
 	if err := n.releases.everyoneCan(ctx, p); err != nil {
 		return nil, false, err
 	}
-	m := &event.PolicyPublishedV1{Policy: p.Canonical(), Source: []byte(r.Document), Op: n.ops.op(r.Act, meta)}
+	m := &event.PolicyPublishedV1{Policy: p.Canonical(), Source: []byte(r.Document), Op: n.ops.op(r.Op, meta)}
 	_, effect, err := n.ops.act(ctx, event.PolicyPublished, m)
 	if err != nil {
 		return nil, false, err
@@ -133,11 +133,11 @@ func (n ledger) ApplyPolicy(ctx context.Context, id string, r wire.ApplyRequest,
 	}
 	if n.derived.Control().OpSeq(r.OpID) == 0 {
 		o := wire.Operation{Act: wire.OperationApply, Policy: id}
-		if err := n.ops.secondActor(ctx, o, "apply policy "+id+" to new submissions", r.Act, meta); err != nil {
+		if err := n.ops.secondActor(ctx, o, "apply policy "+id+" to new submissions", r.Op, meta); err != nil {
 			return nil, err
 		}
 	}
-	m := &event.PolicyAppliedV1{Policy: row.ID[:], Op: n.ops.op(r.Act, meta)}
+	m := &event.PolicyAppliedV1{Policy: row.ID[:], Op: n.ops.op(r.Op, meta)}
 	seq, err := n.ops.actOnce(ctx, event.PolicyApplied, m, stale("the policy could not be applied"))
 	if err != nil {
 		return nil, err

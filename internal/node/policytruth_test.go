@@ -90,7 +90,7 @@ func TestPolicyIntervals(t *testing.T) {
 	number := r.start(plain)
 	r.await(number)
 	r.activate(number, r.diff(number).Digest)
-	_, err := r.c.Client.Rollback(r.ctx, wire.RollbackRequest{Act: wire.Act{Reason: "was wrong", Ticket: "INC-7"}})
+	_, err := r.c.Client.Rollback(r.ctx, wire.RollbackRequest{Op: wire.Op{Reason: "was wrong", Ticket: "INC-7"}})
 	r.must(err)
 	page, err := r.c.Client.Policies(r.ctx)
 	r.must(err)

@@ -44,7 +44,7 @@ func TestNewProfileWaitsForEveryNode(t *testing.T) {
 	} {
 		if _, err := c.Client.PublishPolicy(r.ctx, wire.PolicyRequest{
 			Document: document,
-			Act:      wire.Act{Reason: "a test"},
+			Op:       wire.Op{Reason: "a test"},
 		}); codeOf(err) != want {
 			t.Errorf("publish %q: %v", document, err)
 		}

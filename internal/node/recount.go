@@ -48,7 +48,7 @@ func (n ledger) StartGeneration(ctx context.Context, r wire.GenerationRequest,
 		Policy:  row.ID[:],
 		FromSeq: r.From,
 		Keys:    n.recounts.keysMode(r.Keys),
-		Op:      n.ops.op(r.Act, meta),
+		Op:      n.ops.op(r.Op, meta),
 	}
 	seq, err := n.ops.actOnce(ctx, event.GenerationStarted, m, n.recounts.noStart(r.From))
 	if err != nil {
@@ -349,7 +349,7 @@ func flipSide(r *projections.Result) wire.FlipSide {
 }
 
 // DropGeneration gives up a generation that is not active.
-func (n ledger) DropGeneration(ctx context.Context, number uint32, a wire.Act,
+func (n ledger) DropGeneration(ctx context.Context, number uint32, a wire.Op,
 	meta api.Meta) (*wire.DropAnswer, error) {
 	if err := n.ops.current(ctx); err != nil {
 		return nil, err

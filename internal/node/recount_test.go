@@ -40,7 +40,7 @@ func (r recounter) publish(document string) string {
 	r.t.Helper()
 	p, err := r.c.Client.PublishPolicy(r.ctx, wire.PolicyRequest{
 		Document: document,
-		Act:      wire.Act{Reason: "test", Ticket: "T-1"},
+		Op:       wire.Op{Reason: "test", Ticket: "T-1"},
 	})
 	r.must(err)
 	return p.ID
@@ -136,7 +136,7 @@ func TestOpIDNamesOneAct(t *testing.T) {
 	c := nodetest.Start(t, 1)
 	r := newRecounter(t, c)
 	lax, plain := r.publish(laxPolicy), r.publish(plainPolicy)
-	once := wire.ApplyRequest{Act: wire.Act{OpID: "once"}}
+	once := wire.ApplyRequest{Op: wire.Op{OpID: "once"}}
 	first, err := c.Client.ApplyPolicy(r.ctx, lax, once)
 	r.must(err)
 	again, err := c.Client.ApplyPolicy(r.ctx, lax, once)
@@ -151,7 +151,7 @@ func TestOpIDNamesOneAct(t *testing.T) {
 	number := r.start(plain)
 	diff := r.diff(number).Digest
 	activate := func(opID string, number uint32, diff string) (*wire.ActivateAnswer, error) {
-		return c.Client.Activate(r.ctx, number, wire.ActivateRequest{Act: wire.Act{OpID: opID}, Diff: diff})
+		return c.Client.Activate(r.ctx, number, wire.ActivateRequest{Op: wire.Op{OpID: opID}, Diff: diff})
 	}
 	on, err := activate("on", number, diff)
 	r.must(err)
@@ -162,7 +162,7 @@ func TestOpIDNamesOneAct(t *testing.T) {
 	if other == diff {
 		other = diff[:78] + "01"
 	}
-	_, away := c.Client.Rollback(r.ctx, wire.RollbackRequest{Act: wire.Act{OpID: "on"}})
+	_, away := c.Client.Rollback(r.ctx, wire.RollbackRequest{Op: wire.Op{OpID: "on"}})
 	_, far := activate("on", number+70, diff)
 	_, another := activate("on", number, other)
 	_, of := activate("once", number, diff)
@@ -176,9 +176,9 @@ func TestOpIDNamesOneAct(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	back, err := c.Client.Rollback(r.ctx, wire.RollbackRequest{Act: wire.Act{OpID: "back"}})
+	back, err := c.Client.Rollback(r.ctx, wire.RollbackRequest{Op: wire.Op{OpID: "back"}})
 	r.must(err)
-	if a, err := c.Client.Rollback(r.ctx, wire.RollbackRequest{Act: wire.Act{OpID: "back"}}); err != nil ||
+	if a, err := c.Client.Rollback(r.ctx, wire.RollbackRequest{Op: wire.Op{OpID: "back"}}); err != nil ||
 		a.Seq != back.Seq {
 		t.Errorf("rolled back at %d, sent again: %+v %v", back.Seq, a, err)
 	}
@@ -214,7 +214,7 @@ func TestRecount(t *testing.T) {
 			t.Errorf("the same policy gives %+v", d)
 		}
 	}
-	_, err = c.Client.DropGeneration(r.ctx, same, wire.Act{})
+	_, err = c.Client.DropGeneration(r.ctx, same, wire.Op{})
 	r.must(err)
 	away := (c.Leader() + 1) % 3
 	number := r.start(plain)
@@ -259,12 +259,12 @@ func TestRecount(t *testing.T) {
 		t.Errorf("the honest record again: %d %s", status, code)
 	}
 	r.await(1)
-	back, err := c.Client.Rollback(r.ctx, wire.RollbackRequest{Act: wire.Act{OpID: "back"}})
+	back, err := c.Client.Rollback(r.ctx, wire.RollbackRequest{Op: wire.Op{OpID: "back"}})
 	r.must(err)
 	if back.Generation != 1 || back.From != number {
 		t.Errorf("%+v", back)
 	}
-	again, err := c.Client.Rollback(r.ctx, wire.RollbackRequest{Act: wire.Act{OpID: "back"}})
+	again, err := c.Client.Rollback(r.ctx, wire.RollbackRequest{Op: wire.Op{OpID: "back"}})
 	r.must(err)
 	if again.Seq != back.Seq {
 		t.Errorf("a repeated op_id rolled back again: %+v", again)
@@ -306,7 +306,7 @@ func TestHindsight(t *testing.T) {
 	theft := page.Items[2]
 	rev, err := c.Client.RevokeKey(r.ctx, theft.KeyID, wire.RevokeRequest{
 		Since: theft.LogTime,
-		Act:   wire.Act{Ticket: "INC-9"},
+		Op:    wire.Op{Ticket: "INC-9"},
 	})
 	r.must(err)
 	again, err := c.Client.RevokeKey(r.ctx, theft.KeyID, wire.RevokeRequest{})
@@ -330,7 +330,7 @@ func TestHindsight(t *testing.T) {
 	if d := r.diff(plain); d.Flips != 0 {
 		t.Errorf("without hindsight: %+v", d)
 	}
-	_, err = c.Client.DropGeneration(r.ctx, plain, wire.Act{})
+	_, err = c.Client.DropGeneration(r.ctx, plain, wire.Op{})
 	r.must(err)
 	g, err := c.Client.StartGeneration(r.ctx, wire.GenerationRequest{Policy: policy, Keys: wire.KeysHindsight})
 	r.must(err)

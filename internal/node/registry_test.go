@@ -88,7 +88,7 @@ func TestKeyTerms(t *testing.T) {
 		Fingerprint: own.Fingerprint,
 		Owner:       "lab",
 		Scope:       []string{"lab-*"},
-		Act:         wire.Act{Ticket: "OPS-1"},
+		Op:          wire.Op{Ticket: "OPS-1"},
 	}
 	k, err := c.Client.AddKey(r.ctx, terms)
 	r.must(err)
@@ -98,7 +98,7 @@ func TestKeyTerms(t *testing.T) {
 	if _, err := c.Client.Freeze(r.ctx, wire.FreezeRequest{
 		Scope:   wire.FreezeKey,
 		Subject: "hmac-ffffffffffffffff",
-		Act:     wire.Act{Reason: "x"},
+		Op:      wire.Op{Reason: "x"},
 	}); !errors.Is(err, client.ErrNotFound) ||
 		!strings.Contains(err.Error(), `there is no key "hmac-ffffffffffffffff"`) {
 		t.Errorf("a freeze of a key that there is not: %v", err)
@@ -118,10 +118,10 @@ func TestKeyTerms(t *testing.T) {
 	if got := submit("alpha", 2); got != 200 {
 		t.Errorf("without bounds: %d", got)
 	}
-	if _, err := c.Client.RetireSecret(r.ctx, own.KeyID, wire.Act{}); err == nil {
+	if _, err := c.Client.RetireSecret(r.ctx, own.KeyID, wire.Op{}); err == nil {
 		t.Error("the secret of an active key was retired")
 	}
-	k, err = c.Client.RetireKey(r.ctx, own.KeyID, wire.Act{Reason: "rotation"})
+	k, err = c.Client.RetireKey(r.ctx, own.KeyID, wire.Op{Reason: "rotation"})
 	r.must(err)
 	if k.Status != wire.KeyRetired || submit("alpha", 3) != 403 {
 		t.Errorf("%+v", k)
@@ -129,7 +129,7 @@ func TestKeyTerms(t *testing.T) {
 	if _, err := c.Client.AddKey(r.ctx, terms); err == nil {
 		t.Error("a retired key got new terms")
 	}
-	k, err = c.Client.RetireSecret(r.ctx, own.KeyID, wire.Act{})
+	k, err = c.Client.RetireSecret(r.ctx, own.KeyID, wire.Op{})
 	r.must(err)
 	if k.SecretRetired == 0 {
 		t.Errorf("%+v", k)

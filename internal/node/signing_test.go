@@ -66,7 +66,7 @@ func TestPolicyAsksForWholeRecords(t *testing.T) {
 	}
 	id := r.publish("signature: {schemes: [pcs/2]}\n")
 	applied, err := c.Client.ApplyPolicy(r.ctx, id, wire.ApplyRequest{
-		Act: wire.Act{Reason: "inputs must be signed", Ticket: "T-2"},
+		Op: wire.Op{Reason: "inputs must be signed", Ticket: "T-2"},
 	})
 	r.must(err)
 	c.Await("the policy on every node", func() error {

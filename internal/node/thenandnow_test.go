@@ -54,7 +54,7 @@ func theft(t *testing.T, tune ...func(*node.Config)) (r recounter, evil *wire.Au
 	evil = &page.Items[2]
 	_, err = c.Client.RevokeKey(r.ctx, evil.KeyID, wire.RevokeRequest{
 		Since: evil.LogTime,
-		Act:   wire.Act{Ticket: "INC-9"},
+		Op:    wire.Op{Ticket: "INC-9"},
 	})
 	r.must(err)
 	g, err := c.Client.StartGeneration(r.ctx, wire.GenerationRequest{

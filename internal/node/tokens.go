@@ -204,7 +204,7 @@ func (n ledger) CreateToken(ctx context.Context, r wire.TokenRequest, meta api.M
 		Role:      string(r.Role),
 		Sha256:    sum,
 		ExpiresAt: expires.UnixNano(),
-		Op:        n.ops.op(r.Act, meta),
+		Op:        n.ops.op(r.Op, meta),
 	}
 	if _, err := n.ops.actOnce(ctx, event.TokenCreated, m, taken); err != nil {
 		return nil, err
@@ -230,7 +230,7 @@ func (n ledger) RevokeToken(ctx context.Context, id string, r wire.TokenRevokeRe
 	}
 	if _, _, err := n.ops.act(ctx, event.TokenRevoked, &event.TokenRevokedV1{
 		Id: id,
-		Op: n.ops.op(r.Act, meta),
+		Op: n.ops.op(r.Op, meta),
 	}); err != nil {
 		return nil, err
 	}

@@ -63,7 +63,7 @@ func TestIncidentBypass(t *testing.T) {
 		c.run(&in, append([]string{"incident", "bypass", "--reason", "let through", "--ticket", "INC-7", "--out", out}, args...)...)
 		return in
 	}
-	acts := func() (all []wire.ActItem) { c.run(&all, "acts"); return all }
+	acts := func() (all []wire.OperationItem) { c.run(&all, "acts"); return all }
 	before := len(acts())
 	dry := run("--fix", fix, "--dry-run")
 	if dry.State != incident.StateFound || dry.Freeze != nil || len(dry.Planned) != 3 || dry.Canaries[0].LetThrough == 0 || dry.Changes["accepted->refused"] != 2 || dry.Bundle != "" || len(acts()) != before {

@@ -143,7 +143,7 @@ func TestReadsWithoutAMajority(t *testing.T) {
 	c.must(c.Kill(1))
 	var keys []wire.KeyAnswer
 	var freezes []wire.FreezeAnswer
-	var acts []wire.ActItem
+	var acts []wire.OperationItem
 	c.run(&keys, "keys", "list", "--local")
 	c.run(&freezes, "freezes", "--local")
 	c.run(&acts, "acts", "--local")

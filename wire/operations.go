@@ -1,14 +1,14 @@
 package wire
 
-// The effects of an operation in ActItem.
+// The effects of an operation in OperationItem.
 const (
 	EffectApplied  = "applied"
 	EffectRepeated = "repeated" // it was already done, or its op_id was already used
 	EffectIgnored  = "ignored"  // it did not fit the state, or its credential was revoked
 )
 
-// ActItem is the event of an operator's operation.
-type ActItem struct {
+// OperationItem is the event of an operator's operation.
+type OperationItem struct {
 	Seq        uint64         `json:"seq"`
 	LogTime    string         `json:"log_time"`
 	Kind       string         `json:"kind"` // of the event, such as policy_applied
@@ -24,10 +24,10 @@ type ActItem struct {
 	About      map[string]any `json:"about"` // the other members of the event, bytes in hex
 }
 
-// ActsPage is the response to GET /v1/acts, oldest first. NextSeq is the from_seq of the next page, 0 on the
+// OperationsPage is the response to GET /v1/acts, oldest first. NextSeq is the from_seq of the next page, 0 on the
 // last one.
-type ActsPage struct {
-	Items      []ActItem `json:"items"`
-	NextSeq    uint64    `json:"next_seq"`
-	AppliedSeq uint64    `json:"applied_seq"`
+type OperationsPage struct {
+	Items      []OperationItem `json:"items"`
+	NextSeq    uint64          `json:"next_seq"`
+	AppliedSeq uint64          `json:"applied_seq"`
 }
