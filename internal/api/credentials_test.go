@@ -110,8 +110,11 @@ func TestGuessingIsSlow(t *testing.T) {
 	for i := range 3 * maxFailing {
 		f.failed(fmt.Sprintf("10.%d.%d.%d", i>>16, i>>8&255, i&255))
 	}
-	if n := len(f.failing); n > maxFailing {
-		t.Errorf("%d addresses kept", n)
+	if !f.over("2001:db8:1:2:ffff::1") {
+		t.Error("a crowd of other addresses made this node forget one that had too many failures")
+	}
+	if none := newFailures(0); none.failed("192.0.2.7") || none.over("192.0.2.7") {
+		t.Error("no limit refuses")
 	}
 }
 

@@ -59,7 +59,7 @@ func newEcho(cfg Config, stopping <-chan struct{}) (*echo.Echo, error) {
 		routes:     map[string]bool{},
 		acts:       map[string]bool{},
 		stopping:   stopping,
-		from:       limit.NewBuckets(addresses, cfg.AddressRate),
+		from:       limit.NewBuckets(addresses, cfg.AddressRate, limit.Burst(cfg.AddressRate)),
 		failures:   newFailures(cfg.AuthFailures),
 		confirming: make(chan struct{}, maxConfirming),
 		page:       cfg.registryPage(),

@@ -52,7 +52,10 @@ func (t *table) draw(source string, now, window int64, rate, burst, cost float64
 	h |= 1 // never the name of an empty slot
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	b := s.find(h, now, rate, burst)
+	b := s.find(h)
+	if b == nil {
+		b = s.evict(h, now, rate, burst)
+	}
 	b.refill(now, rate, burst)
 	if ok = b.tokens >= cost; ok {
 		b.tokens -= cost
@@ -62,14 +65,34 @@ func (t *table) draw(source string, now, window int64, rate, burst, cost float64
 	return b.tokens, ok, fresh
 }
 
-// find returns the source's slot. If there is none, it takes over another slot and fills its bucket.
-func (s *set) find(name uint64, now int64, rate, burst float64) *slot {
+// peek returns the tokens that a draw would find in the bucket of a source. It changes nothing.
+func (t *table) peek(source string, now int64, rate, burst float64) float64 {
+	h := maphash.String(t.seed, source)
+	s := &t.sets[h%uint64(len(t.sets))]
+	h |= 1
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if b := s.find(h); b != nil {
+		return b.level(now, rate, burst)
+	}
+	return burst
+}
+
+// find returns the source's slot, or nil if there is none.
+func (s *set) find(name uint64) *slot {
+	for i := range s.slots {
+		if s.slots[i].name == name {
+			return &s.slots[i]
+		}
+	}
+	return nil
+}
+
+// evict gives an empty slot, or the one with the fullest bucket, to another source and fills its bucket.
+func (s *set) evict(name uint64, now int64, rate, burst float64) *slot {
 	fullest, most := 0, -1.0
 	for i := range s.slots {
 		b := &s.slots[i]
-		if b.name == name {
-			return b
-		}
 		tokens := burst + 1 // an empty slot is taken first
 		if b.name != 0 {
 			tokens = b.level(now, rate, burst)
@@ -95,20 +118,23 @@ func waitFor(missing, rate float64) time.Duration {
 	return time.Duration(max(0, missing) / rate * float64(time.Second))
 }
 
-// Buckets gives every source its own bucket: rate per second, burst twice that and at least 1. A nil Buckets
-// allows everything. It is safe for concurrent use.
+// Burst returns the size of the bucket for a rate per second: what comes in two seconds, and at least 1.
+func Burst(rate float64) float64 { return max(1, 2*rate) }
+
+// Buckets gives every source its own bucket. A nil Buckets allows everything. It is safe for concurrent use.
 type Buckets struct {
 	table
 	start       time.Time
 	rate, burst float64
 }
 
-// NewBuckets returns buckets for the most recent sources, SlotBytes for each. It returns nil if rate is 0.
-func NewBuckets(slots int, rate float64) *Buckets {
+// NewBuckets returns buckets for the most recent sources, SlotBytes for each. rate is in tokens per second, and
+// burst is the number of tokens that a full bucket holds. It returns nil if rate is 0.
+func NewBuckets(slots int, rate, burst float64) *Buckets {
 	if rate <= 0 {
 		return nil
 	}
-	return &Buckets{table: newTable(slots), start: time.Now(), rate: rate, burst: max(1, 2*rate)}
+	return &Buckets{table: newTable(slots), start: time.Now(), rate: rate, burst: burst}
 }
 
 // Take draws one token from the source's bucket. If it fails, wait is the time until there will be one.
@@ -125,6 +151,20 @@ func (b *Buckets) take(source string, now int64) (time.Duration, bool) {
 		return 0, true
 	}
 	return waitFor(1-left, b.rate), false
+}
+
+// Peek reports whether Take would succeed now. It draws nothing, and a source that is unknown stays unknown. wait
+// is the time until there will be a token.
+func (b *Buckets) Peek(source string) (wait time.Duration, ok bool) {
+	if b == nil {
+		return 0, true
+	}
+	return b.peek(source, int64(time.Since(b.start)))
+}
+
+func (b *Buckets) peek(source string, now int64) (time.Duration, bool) {
+	left := b.table.peek(source, now, b.rate, b.burst)
+	return waitFor(1-left, b.rate), left >= 1
 }
 
 // Prefix returns the source of an address: an IPv4 address as is, or the /64 of an IPv6 address, because that

@@ -14,7 +14,7 @@ import (
 const second = int64(time.Second)
 
 func TestBucketsHoldTheirRate(t *testing.T) {
-	b := NewBuckets(64, 10)
+	b := NewBuckets(64, 10, Burst(10))
 	taken := 0
 	for now := int64(0); now < 5*second; now += second / 200 {
 		if _, ok := b.take("a", now); ok {
@@ -32,7 +32,7 @@ func TestBucketsHoldTheirRate(t *testing.T) {
 	if wait, ok := b.take("a", 5*second); ok || wait <= 0 || wait > time.Second/10 {
 		t.Errorf("%v %v", wait, ok)
 	}
-	if b := NewBuckets(64, 0); b != nil {
+	if b := NewBuckets(64, 0, Burst(0)); b != nil {
 		t.Error("rate 0 is no limit")
 	} else if _, ok := b.Take("a"); !ok {
 		t.Error("no limit refuses")
@@ -41,7 +41,7 @@ func TestBucketsHoldTheirRate(t *testing.T) {
 
 func TestWaitIsRight(t *testing.T) {
 	for _, rate := range []float64{0.01, 0.5, 3, 1000} {
-		b := NewBuckets(8, rate)
+		b := NewBuckets(8, rate, Burst(rate))
 		now := int64(0)
 		for range 5 {
 			wait, ok := b.take("a", now)
@@ -59,9 +59,56 @@ func TestWaitIsRight(t *testing.T) {
 	}
 }
 
+// TestPeek: a look at a bucket gives what a draw would give, takes nothing and makes no source known.
+func TestPeek(t *testing.T) {
+	b := NewBuckets(ways, 1, 3) // one set, so that a ninth source displaces one of eight
+	for i := range 3 {
+		if wait, ok := b.peek("a", 0); !ok || wait != 0 {
+			t.Fatalf("after %d draws: %v %v", i, wait, ok)
+		}
+		if _, ok := b.take("a", 0); !ok {
+			t.Fatalf("draw %d failed after a look", i)
+		}
+	}
+	if wait, ok := b.peek("a", second/4); ok || wait != 750*time.Millisecond {
+		t.Errorf("an empty bucket: %v %v", wait, ok)
+	}
+	if _, ok := b.peek("a", second); !ok {
+		t.Error("a look does not see what was refilled")
+	}
+	for i := range 100 {
+		if _, ok := b.peek(fmt.Sprint("unknown ", i), 0); !ok {
+			t.Error("an unknown source has a full bucket")
+		}
+	}
+	if _, ok := b.peek("a", 0); ok {
+		t.Error("looks at unknown sources displaced a known one")
+	}
+	var none *Buckets
+	if wait, ok := none.Peek("a"); !ok || wait != 0 {
+		t.Error("no limit refuses")
+	}
+}
+
+// TestBurst: a bucket holds what comes in two seconds, and a source whose rate is tiny still has one token.
+func TestBurst(t *testing.T) {
+	for rate, want := range map[float64]float64{0: 1, 0.01: 1, 0.5: 1, 0.75: 1.5, 100: 200} {
+		if got := Burst(rate); got != want {
+			t.Errorf("rate %v: %v, want %v", rate, got, want)
+		}
+	}
+	b, taken := NewBuckets(8, 1, 60), 0
+	for ok := true; ok; taken++ {
+		_, ok = b.take("a", 0)
+	}
+	if taken != 61 { // the last one was refused
+		t.Errorf("%d draws from a bucket of 60", taken-1)
+	}
+}
+
 // TestCrowdDoesNotWashOut: a source that is over its rate stays known while a million others come by.
 func TestCrowdDoesNotWashOut(t *testing.T) {
-	b := NewBuckets(1024, 1)
+	b := NewBuckets(1024, 1, Burst(1))
 	noisy := 0
 	for i := range 1_000_000 {
 		now := int64(i) * second / 100_000 // ten seconds
@@ -78,7 +125,7 @@ func TestCrowdDoesNotWashOut(t *testing.T) {
 }
 
 func TestMemoryIsFixed(t *testing.T) {
-	b := NewBuckets(65536, 1)
+	b := NewBuckets(65536, 1, Burst(1))
 	size := uintptr(len(b.sets)) * unsafe.Sizeof(set{})
 	if size > 65536*SlotBytes || size < 65536*(SlotBytes-1) {
 		t.Errorf("%d bytes", size)
@@ -92,7 +139,8 @@ func TestMemoryIsFixed(t *testing.T) {
 func TestPrefix(t *testing.T) {
 	for in, want := range map[string]string{
 		"192.0.2.1": "192.0.2.1", "::ffff:192.0.2.1": "192.0.2.1", "2001:db8:1:2:3:4:5:6": "2001:db8:1:2::/64",
-		"2001:db8:1:2::1": "2001:db8:1:2::/64", "2001:db8:1:3::1": "2001:db8:1:3::/64", "fe80::1%eth0": "fe80::/64", "": "", "what": "what",
+		"2001:db8:1:2::1": "2001:db8:1:2::/64", "2001:db8:1:3::1": "2001:db8:1:3::/64", "fe80::1%eth0": "fe80::/64",
+		"": "", "what": "what",
 	} {
 		if got := Prefix(in); got != want {
 			t.Errorf("%q: %q, want %q", in, got, want)
@@ -131,7 +179,8 @@ func poisson(rng *rand.Rand, mean float64) (n int) {
 	return n
 }
 
-// TestExampleOfThePage: the table of docs/rate-limits.md, nine quiet keys and a noisy one at a node that takes 100 per second.
+// TestExampleOfThePage: the table of docs/rate-limits.md, nine quiet keys and a noisy one at a node that takes 100 per
+// second.
 func TestExampleOfThePage(t *testing.T) {
 	const seconds = 200
 	rates := map[string]float64{"noisy": 500}
@@ -171,7 +220,7 @@ func TestNoisyOneGetsWhatTheOthersLeave(t *testing.T) {
 	}
 }
 
-// TestRareSourceIsServed: who comes once a minute is always the newcomer, and the noisy one has the bucket empty.
+// TestRareSourceIsServed: a source that comes once a minute is always a new one, and the noisy one keeps the bucket empty.
 func TestRareSourceIsServed(t *testing.T) {
 	f := NewFair(1024, 10, 20, 5)
 	for now := int64(0); now < 600*second; now += second / 100 {
@@ -246,7 +295,7 @@ func TestSharesLeaveRoom(t *testing.T) {
 	}
 }
 
-// TestCrowdOfStrangers: keys that send now and then are served whatever comes from addresses that nobody has seen before.
+// TestCrowdOfStrangers: keys that send now and then are served, whatever comes from addresses that were never seen before.
 func TestCrowdOfStrangers(t *testing.T) {
 	for _, perSecond := range []int{100, 200, 400, 2000} {
 		all, strangers := NewFair(1<<10, 100, 200, 50), NewFair(1<<10, 100, 200, 50)

@@ -26,7 +26,10 @@ type auditor struct {
 
 // newAuditor opens the stream that the settings name. Without one it writes nothing.
 func newAuditor(cfg AuditLog, log *slog.Logger, explain func(error) *wire.Problem) (*auditor, error) {
-	a := &auditor{refused: limit.NewBuckets(1, refusedActsPerSecond), explain: explain}
+	a := &auditor{
+		refused: limit.NewBuckets(1, refusedActsPerSecond, limit.Burst(refusedActsPerSecond)),
+		explain: explain,
+	}
 	if cfg.File == "" {
 		return a, nil
 	}

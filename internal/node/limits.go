@@ -41,9 +41,9 @@ type limits struct {
 
 func newLimits(c Config) *limits {
 	return &limits{
-		all:       limit.NewFair(limitedSources, c.TokenRate, max(1, 2*c.TokenRate), c.TokenRate/2),
-		strangers: limit.NewFair(limitedSources, c.TokenRate, max(1, 2*c.TokenRate), c.TokenRate/2),
-		keys:      limit.NewBuckets(limitedKeys, c.KeyRate),
+		all:       limit.NewFair(limitedSources, c.TokenRate, limit.Burst(c.TokenRate), c.TokenRate/2),
+		strangers: limit.NewFair(limitedSources, c.TokenRate, limit.Burst(c.TokenRate), c.TokenRate/2),
+		keys:      limit.NewBuckets(limitedKeys, c.KeyRate, limit.Burst(c.KeyRate)),
 		refusal:   limit.NewFair(forgingSources, 1, 0.5, 0.5),
 		queue:     limit.NewShares(),
 		status:    c.ThrottleStatus,
