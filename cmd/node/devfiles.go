@@ -262,8 +262,7 @@ voters:
 	}
 	fmt.Fprintf(&b, "pcs_profiles: %q\n", envOr("PCS_PROFILES", d.profiles()))
 	fmt.Fprintf(&b, "auth:\n  required: %s\n  two_person: %s\n  tokens_file: ../tokens/tokens\n  failures: %s\n",
-		envOr("RECOUNT_AUTH_REQUIRED", "true"),
-		envOr("RECOUNT_AUTH_TWO_PERSON", "false"), envOr("RECOUNT_AUTH_FAILURES", "60"))
+		envOrDefault("auth.required"), envOrDefault("auth.two_person"), envOrDefault("auth.failures"))
 	fmt.Fprintf(&b, "ballast: 0\n")
 	fmt.Fprintf(&b, "token_rate: %s\n", envOr("TOKEN_RATE", "0"))
 	for _, line := range keyLines {
@@ -278,11 +277,7 @@ func (d *devCluster) profiles() string {
 	if d.allProfiles {
 		set = pcs.AllProfiles
 	}
-	var names []string
-	for _, p := range set.Slice() {
-		names = append(names, p.String())
-	}
-	return strings.Join(names, ",")
+	return profileNames(set)
 }
 
 func envOr(name, def string) string {
@@ -290,6 +285,12 @@ func envOr(name, def string) string {
 		return v
 	}
 	return def
+}
+
+// envOrDefault returns the text of a setting in the environment, or its default.
+func envOrDefault(key string) string {
+	s := settingOf(key)
+	return envOr(s.env, s.def())
 }
 
 // ownSetting reports whether the settings file that dev writes decides a setting. In the environment it would

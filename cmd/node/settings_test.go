@@ -148,7 +148,7 @@ func TestAuthSettings(t *testing.T) {
 		t.Fatal(err)
 	}
 	c, err := v.nodeConfig()
-	if err != nil || c.NoAuth || !c.TwoPerson || c.TokensFile != tokens || c.AuthFailures >= 0 {
+	if err != nil || c.NoAuth || !c.TwoPerson || c.TokensFile != tokens || c.AuthFailures != 0 {
 		t.Errorf("%+v %v", c, err)
 	}
 	for env, part := range map[string]string{"RECOUNT_AUTH_REQUIRED=maybe": "auth.required", "RECOUNT_AUTH_FAILURES=x": "auth.failures", "RECOUNT_AUTH_REQUIRED=false": "auth.two_person: needs auth.required"} {
@@ -204,10 +204,8 @@ func TestDevProfiles(t *testing.T) {
 		got, _, _ := strings.Cut(rest, "\n")
 		return strings.Trim(got, `"`)
 	}
-	for _, s := range settings {
-		if s.key == "pcs_profiles" && line(devCluster{nodes: 1}) != s.def {
-			t.Errorf("dev takes %s, a node %s", line(devCluster{nodes: 1}), s.def)
-		}
+	if got, want := line(devCluster{nodes: 1}), settingOf("pcs_profiles").def(); got != want {
+		t.Errorf("dev takes %s, a node %s", got, want)
 	}
 	if all := line(devCluster{nodes: 1, allProfiles: true}); all != "f9,py,es,go,go-fold,py-utf8,ryu,bin,py-bin" {
 		t.Errorf("all profiles: %s", all)

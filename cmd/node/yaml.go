@@ -12,16 +12,6 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Kinds of settings for which YAML may have unquoted values. All others are text and must be strings in YAML
-// too.
-var (
-	listSettings   = []string{"pcs_sign_alg", "pcs_hmac_keys", "pcs_ed25519_pub_b64", "pcs_profiles", "trusted_proxies"}
-	boolSettings   = []string{"auth.required", "auth.two_person", "new_cluster", "record_remote"}
-	numberSettings = []string{"auth.failures", "token_rate", "address_rate", "key_rate", "throttle_status",
-		"audit_log.max_bytes",
-		"audit_log.keep", "max_body", "ballast", "election_timeout", "pack_batch_bytes"}
-)
-
 // yamlKinds names the types that YAML gives to unquoted words.
 var yamlKinds = map[string]string{
 	"!!int":       "a number",
@@ -100,14 +90,14 @@ func (r *yamlReader) mapping(prefix string, m *yaml.Node) {
 
 // setting stores the text of one setting if it has the setting's kind.
 func (r *yamlReader) setting(key string, n *yaml.Node) {
-	tag := n.ShortTag()
+	tag, kind := n.ShortTag(), settingOf(key).field.kind
 	switch {
-	case n.Kind == yaml.SequenceNode && slices.Contains(listSettings, key):
+	case n.Kind == yaml.SequenceNode && kind == kindList:
 		r.list(key, n)
 	case tag == "!!null" || tag == "!!str" && strings.TrimSpace(n.Value) == "":
 		r.bad(n, key, "has no value: give one, or take the line out")
-	case tag == "!!str", tag == "!!bool" && slices.Contains(boolSettings, key),
-		(tag == "!!int" || tag == "!!float") && slices.Contains(numberSettings, key):
+	case tag == "!!str", tag == "!!bool" && kind == kindBool,
+		(tag == "!!int" || tag == "!!float") && kind == kindNumber:
 		r.texts[key] = n.Value
 	case settingOf(key).key == "" && settingOf(strings.TrimSuffix(key, "_file")).key == "":
 		// load reports that it is unknown

@@ -29,7 +29,8 @@ func TestYAMLKinds(t *testing.T) {
 				"2026-11-29": "a date", "~": "no value", "": "no value", "''": "no value", "' '": "no value", "!!binary YQ==": "bytes"} {
 				key := s.key + suffix
 				top, text := settingsWith(key, value)
-				if suffix == "" && (kind == "a number" && contains(numberSettings, key) || kind == "true or false" && contains(boolSettings, key)) {
+				if suffix == "" && (kind == "a number" && s.field.kind == kindNumber ||
+					kind == "true or false" && s.field.kind == kindBool) {
 					continue
 				}
 				if _, said := checked(t, text, nil); !strings.Contains(said, key+":") || !strings.Contains(said, kind) {
@@ -38,10 +39,6 @@ func TestYAMLKinds(t *testing.T) {
 			}
 		}
 	}
-}
-
-func contains(list []string, key string) bool {
-	return strings.Contains(" "+strings.Join(list, " ")+" ", " "+key+" ")
 }
 
 // settingsWith is a settings file with this setting and nothing else.
@@ -55,10 +52,10 @@ func settingsWith(key, value string) (top, text string) {
 // TestYAMLOfDefaults: a setting whose default is a number or a truth value may be written in YAML as it stands.
 func TestYAMLOfDefaults(t *testing.T) {
 	for _, s := range settings {
-		if s.def == "" {
+		if s.def() == "" {
 			continue
 		}
-		_, text := settingsWith(s.key, s.def)
+		_, text := settingsWith(s.key, s.def())
 		if _, errs := yamlTexts(write(t, "config.yaml", text)); len(errs) > 0 {
 			t.Errorf("%s: %v", text, errs)
 		}

@@ -27,6 +27,13 @@ const (
 	maxHeaderBytes    = 16 << 10
 )
 
+// Defaults of a Config, which are those of a node, too.
+const (
+	DefaultMaxBody        = 1 << 20                    // bytes
+	DefaultThrottleStatus = http.StatusTooManyRequests // some agents drop records on it, see docs/agents.md
+	DefaultSubmitTimeout  = 10 * time.Second
+)
+
 // Config configures a handler. Ledger, Logger and Registry must be set. Zero values of the other fields select
 // the defaults given here.
 type Config struct {
@@ -38,11 +45,11 @@ type Config struct {
 	TLS    *tls.Config // used by NewServer only; nil serves plain HTTP/1.1
 	NodeID string      // sent as Recount-Node
 
-	MaxBody int64 // bytes of a submission, default 1 MiB
+	MaxBody int64 // bytes of a submission, default DefaultMaxBody
 	// submissions per second of one address (IPv6: one /64), burst twice that; 0 is no limit
 	AddressRate    float64
-	ThrottleStatus int           // 429 (default) or 503
-	SubmitTimeout  time.Duration // limit after which an outcome is unknown, default 10 s, below 25 s
+	ThrottleStatus int           // 429 or 503, default DefaultThrottleStatus
+	SubmitTimeout  time.Duration // limit after which an outcome is unknown, default DefaultSubmitTimeout, below 25 s
 	ProgressEvery  time.Duration // interval between events of a progress stream, default 1 s
 	ReadWait       time.Duration // bound on the wait of a read for its position, default 5 s, below 25 s
 
@@ -51,7 +58,7 @@ type Config struct {
 	// reports whether the current authorities vouch for a client's chain, leaf first; nil: those of its
 	// handshake do
 	Believes     func([]*x509.Certificate) bool
-	AuthFailures int              // failed authentications per address and minute, default 60; below 0 is no limit
+	AuthFailures int              // failed authentications per address and minute; 0 or below is no limit
 	Refused      func(RefusedAct) // called for every rejected request; may be nil
 	Leader       Leader           // where operations are proposed; nil: always here
 
@@ -71,9 +78,6 @@ type Config struct {
 	Explain func(error) *wire.Problem
 }
 
-// authFailures is the default of Config.AuthFailures.
-const authFailures = 60
-
 var errConfig = errors.New("api config")
 
 func (c Config) withDefaults() (Config, error) {
@@ -83,12 +87,11 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Deciding == nil {
 		c.Deciding = new(atomic.Int64)
 	}
-	setDefault(&c.MaxBody, 1<<20)
-	setDefault(&c.ThrottleStatus, http.StatusTooManyRequests)
-	setDefault(&c.SubmitTimeout, 10*time.Second)
+	setDefault(&c.MaxBody, DefaultMaxBody)
+	setDefault(&c.ThrottleStatus, DefaultThrottleStatus)
+	setDefault(&c.SubmitTimeout, DefaultSubmitTimeout)
 	setDefault(&c.ReadWait, 5*time.Second)
 	setDefault(&c.ProgressEvery, time.Second)
-	setDefault(&c.AuthFailures, authFailures)
 	if c.Explain == nil {
 		c.Explain = func(error) *wire.Problem { return nil }
 	}

@@ -162,7 +162,7 @@ func TestCertificateValidityIsChecked(t *testing.T) {
 
 // TestTokenRoutes goes through the contract: create, list with its last use, revoke.
 func TestTokenRoutes(t *testing.T) {
-	r := newRig(t, func(c *Config) { c.NoAuth, c.AuthFailures = false, -1 })
+	r := newRig(t, func(c *Config) { c.NoAuth = false })
 	root := "Bearer " + r.twin.give(wire.RoleOperator, "root", time.Now().Add(time.Hour))
 	text, id, err := wire.NewToken(wire.RoleAuditor)
 	if err != nil {

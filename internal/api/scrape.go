@@ -35,7 +35,6 @@ func NewMetricsServer(cfg Config) (*http.Server, error) {
 	if cfg.Registry == nil || cfg.Logger == nil {
 		return nil, fmt.Errorf("%w: Logger and Registry must be set", errConfig)
 	}
-	setDefault(&cfg.AuthFailures, authFailures)
 	page, guesses := cfg.registryPage(), newFailures(cfg.AuthFailures)
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {

@@ -55,9 +55,18 @@ type Voter struct{ ID, PeerAddr string }
 // use) and carries the URI SAN that NodeURI returns.
 type TLSFiles struct{ CA, Cert, Key string }
 
+// Defaults of a Config, which are those of a node, too.
+const (
+	DefaultElectionTimeout = 2 * time.Second
+	DefaultMaxClockSkew    = 5 * time.Second
+)
+
+// maxLease bounds the time for which a leader trusts the last answer of a majority.
+const maxLease = 2 * time.Second
+
 // Timings of Raft. Zero fields select the defaults.
 type Timings struct {
-	Heartbeat     time.Duration // time without a heartbeat before an election; default 2 s
+	Heartbeat     time.Duration // time without a heartbeat before an election; default DefaultElectionTimeout
 	Election      time.Duration // timeout of an election; default Heartbeat
 	Lease         time.Duration // default min(Election, 2 s), never above Heartbeat
 	CommitTimeout time.Duration // interval of idle replication, which bounds the lag of followers; default 5 ms
@@ -79,7 +88,7 @@ type Config struct {
 	Logger        *slog.Logger
 	Fatal         func(error)      // called once if the node must stop; default logs and exits with ExitCluster
 	Clock         func() time.Time // wall clock that is compared among voters; default time.Now
-	MaxClockSkew  time.Duration    // ClockOK bound; default 5 s
+	MaxClockSkew  time.Duration    // ClockOK bound; default DefaultMaxClockSkew
 	// reports that this node cannot work as leader; it yields while others can. Nil means never. It is called
 	// often and must not block.
 	Unfit func() bool
@@ -119,11 +128,11 @@ func NodeURI(clusterID, nodeID string) string {
 
 func (c *Config) setDefaults() {
 	t := &c.Timings
-	orDuration(&t.Heartbeat, 2*time.Second)
+	orDuration(&t.Heartbeat, DefaultElectionTimeout)
 	orDuration(&t.Election, t.Heartbeat)
-	orDuration(&t.Lease, min(t.Election, t.Heartbeat, 2*time.Second))
+	orDuration(&t.Lease, min(t.Election, t.Heartbeat, maxLease))
 	orDuration(&t.CommitTimeout, 5*time.Millisecond)
-	orDuration(&c.MaxClockSkew, 5*time.Second)
+	orDuration(&c.MaxClockSkew, DefaultMaxClockSkew)
 	orDuration(&c.StartTimeout, 10*time.Second)
 	orDuration(&c.stuckLimit, 25*time.Second)
 	orDuration(&c.askLimit, time.Second)

@@ -6,13 +6,17 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"github.com/recount-ledger/recount/internal/api"
+	"github.com/recount-ledger/recount/internal/cluster"
 	"github.com/recount-ledger/recount/internal/cluster/certs"
+	"github.com/recount-ledger/recount/internal/fsm"
 	"github.com/recount-ledger/recount/internal/pcs"
 	"github.com/recount-ledger/recount/internal/verify"
 )
@@ -64,7 +68,7 @@ type Config struct {
 	NoAuth       bool   // every client may do everything
 	TwoPerson    bool   // activation, rollback, thaw and the application of a policy need approvals by two actors
 	TokensFile   string // tokens known before the first one is in the log, may be empty
-	AuthFailures int    // failed authentications per address and minute, below 0 for no limit
+	AuthFailures int    // failed authentications per address and minute, 0 for no limit
 
 	// The rates are in submissions per second, with bursts of twice that, and 0 for off.
 	TokenRate      float64 // on this node
@@ -115,23 +119,30 @@ type Config struct {
 // could serve: a flood.
 const AddressFactor = 20
 
-// Defaults returns the settings that suit most nodes.
+// Defaults returns the settings that suit most nodes. Packages that work without a node have their defaults
+// themselves. Texts about defaults, such as --help and the tables of the manual, are made from these or compared
+// with them.
 func Defaults() Config {
+	const tokenRate = 100
 	return Config{
 		Profiles:        pcs.DefaultProfiles,
 		RecordRemote:    true,
 		AuthFailures:    60,
-		TokenRate:       100,
-		AddressRate:     100 * AddressFactor,
-		ThrottleStatus:  429,
-		MaxBody:         1 << 20,
+		TokenRate:       tokenRate,
+		AddressRate:     tokenRate * AddressFactor,
+		ThrottleStatus:  api.DefaultThrottleStatus,
+		MaxBody:         api.DefaultMaxBody,
+		Ballast:         1 << 30,
 		QueueBytes:      32 << 20,
-		ElectionTimeout: 2 * time.Second,
-		SubmitTimeout:   10 * time.Second,
-		MaxClockSkew:    5 * time.Second,
+		ElectionTimeout: cluster.DefaultElectionTimeout,
+		SubmitTimeout:   api.DefaultSubmitTimeout,
+		MaxClockSkew:    cluster.DefaultMaxClockSkew,
 		DigestInterval:  10 * time.Second,
 		Audit:           AuditLog{MaxBytes: 100 << 20, Keep: 90 * 24 * time.Hour},
-		PackBatchBytes:  4 << 20, KeyPoll: 2 * time.Second, ScrubRate: 4 << 20, ScrubPause: 10 * time.Minute,
+		PackBatchBytes:  fsm.DefaultBatchBytes,
+		KeyPoll:         2 * time.Second,
+		ScrubRate:       4 << 20,
+		ScrubPause:      10 * time.Minute,
 	}
 }
 
@@ -143,8 +154,17 @@ func (c Config) GoString() string { return c.String() }
 
 // Validate reports every problem at once.
 func (c Config) Validate() error {
-	var errs []error
-	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	return errors.Join(slices.Concat(c.validateNames(), c.validateVoters(), c.validateAccess(), c.validateLimits(),
+		c.validateListeners())...)
+}
+
+// problems collects what Validate reports.
+type problems []error
+
+func (p *problems) add(format string, args ...any) { *p = append(*p, fmt.Errorf(format, args...)) }
+
+// validateNames refuses a configuration without one of the names and files that every node needs.
+func (c Config) validateNames() (bad problems) {
 	for _, f := range []struct{ name, value string }{
 		{"node_id", c.NodeID}, {"cluster_id", c.ClusterID}, {"dir", c.Dir},
 		{"api.listen", c.API.Listen}, {"api.cert_file", c.API.Cert}, {"api.key_file", c.API.Key},
@@ -152,52 +172,60 @@ func (c Config) Validate() error {
 		{"peer.ca_file", c.Peer.CA},
 	} {
 		if f.value == "" {
-			bad("%s is required", f.name)
+			bad.add("%s is required", f.name)
 		}
 	}
-	errs = append(errs, c.validateVoters()...)
+	if err := certs.CheckID(c.ClusterID); c.ClusterID != "" && err != nil {
+		bad.add("cluster_id: %q can be in no certificate: %w", c.ClusterID, err)
+	}
+	return bad
+}
+
+// validateAccess refuses settings under which nobody, or everybody, has access.
+func (c Config) validateAccess() (bad problems) {
 	for _, p := range c.TrustedProxies {
 		if p.Bits() == 0 {
-			bad("trusted_proxies: %s is everybody; name the proxies", p)
+			bad.add("trusted_proxies: %s is everybody; name the proxies", p)
 		}
 	}
 	if c.TwoPerson && c.NoAuth {
-		bad("auth.two_person: needs auth.required, else nobody knows who the two are")
-	}
-	if c.ThrottleStatus != 429 && c.ThrottleStatus != 503 {
-		bad("throttle_status: 429 or 503, not %d", c.ThrottleStatus)
+		bad.add("auth.two_person: needs auth.required, else nobody knows who the two are")
 	}
 	if c.Profiles == 0 {
-		bad("pcs_profiles: at least one")
+		bad.add("pcs_profiles: at least one")
 	}
+	if (c.MetricsUser == "") != (c.MetricsPass == "") {
+		bad.add("metrics_user and metrics_pass: set both or neither")
+	}
+	return bad
+}
+
+// validateLimits refuses numbers out of their range.
+func (c Config) validateLimits() (bad problems) {
 	for _, r := range []struct {
 		name string
 		rate float64
 	}{{"token_rate", c.TokenRate}, {"address_rate", c.AddressRate}, {"key_rate", c.KeyRate}} {
 		if !(r.rate >= 0 && r.rate <= 1e9) {
-			bad("%s: between 0 (off) and 1e9 per second, not %v", r.name, r.rate)
+			bad.add("%s: between 0 (off) and 1e9 per second, not %v", r.name, r.rate)
 		}
 	}
+	if c.ThrottleStatus != 429 && c.ThrottleStatus != 503 {
+		bad.add("throttle_status: 429 or 503, not %d", c.ThrottleStatus)
+	}
 	if c.Ballast < 0 {
-		bad("ballast: 0 or more bytes, not %d", c.Ballast)
+		bad.add("ballast: 0 or more bytes, not %d", c.Ballast)
 	}
 	if c.MaxBody < 1<<10 || c.MaxBody > 4<<20 {
-		bad("max_body: between 1024 and 4194304 bytes, not %d", c.MaxBody)
+		bad.add("max_body: between 1024 and 4194304 bytes, not %d", c.MaxBody)
 	}
 	if c.Audit.MaxBytes < 0 || c.Audit.Keep < 0 {
-		bad("audit_log: max_bytes and keep must not be negative")
+		bad.add("audit_log: max_bytes and keep must not be negative")
 	}
 	if c.ElectionTimeout < 100*time.Millisecond || c.ElectionTimeout > time.Minute {
-		bad("election_timeout: between 100ms and 1m, not %s", c.ElectionTimeout)
+		bad.add("election_timeout: between 100ms and 1m, not %s", c.ElectionTimeout)
 	}
-	if err := certs.CheckID(c.ClusterID); c.ClusterID != "" && err != nil {
-		bad("cluster_id: %q can be in no certificate: %w", c.ClusterID, err)
-	}
-	errs = append(errs, c.validateListeners()...)
-	if (c.MetricsUser == "") != (c.MetricsPass == "") {
-		bad("metrics_user and metrics_pass: set both or neither")
-	}
-	return errors.Join(errs...)
+	return bad
 }
 
 // validateListeners refuses addresses that cannot be bound, and two listeners at one.
@@ -281,7 +309,7 @@ func (c Config) validateVoters() (errs []error) {
 			errs = append(errs, fmt.Errorf("voters[%d].id: %q can be in no certificate: %w", i, v.ID, err))
 		}
 		self = self || v.ID == c.NodeID
-		api, err := apiAddress(v.API)
+		apiAt, err := apiAddress(v.API)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("voters[%d].api: %q: %w", i, v.API, err))
 		}
@@ -289,7 +317,7 @@ func (c Config) validateVoters() (errs []error) {
 			errs = append(errs, fmt.Errorf("voters[%d].peer: %q: %w", i, v.Peer, err))
 		}
 		// Two ids that differ in letter case only are one name to a person and to a name server.
-		for _, name := range [][2]string{{"id", v.ID}, {"peer", v.Peer}, {"api", api}} {
+		for _, name := range [][2]string{{"id", v.ID}, {"peer", v.Peer}, {"api", apiAt}} {
 			kind, value := name[0], strings.ToLower(name[1])
 			if kind == "api" {
 				kind = "peer" // an address is an address

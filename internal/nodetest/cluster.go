@@ -148,6 +148,7 @@ func (c *Cluster) configure(n int, tune []func(*node.Config)) []byte {
 		cfg.NodeID, cfg.ClusterID, cfg.Dir, cfg.Voters = v.ID, "nodetest", filepath.Join(dir, v.ID), voters
 		cfg.NewCluster = true
 		cfg.Keys = []verify.Key{key}
+		cfg.Ballast = 0 // the disk is that of the machine, or one in memory
 		cfg.TokenRate, cfg.AddressRate, cfg.ElectionTimeout, cfg.SubmitTimeout = 0, 0, ElectionTimeout, SubmitTimeout
 		certPEM, keyPEM, err := ca.Issue(certs.Request{
 			CommonName: v.ID,

@@ -63,6 +63,29 @@ func Span(text string) (time.Duration, error) {
 	return sum + d, nil
 }
 
+// Text returns the shortest text that Span reads as d: days of 24 hours in front, and no units of which there are
+// none.
+func Text(d time.Duration) string {
+	if d == 0 {
+		return "0"
+	}
+	days := ""
+	if d >= day {
+		days, d = strconv.FormatInt(int64(d/day), 10)+"d", d%day
+	}
+	if d == 0 {
+		return days
+	}
+	text := d.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return days + text
+}
+
 // Clock is the reference for words and spans.
 type Clock struct {
 	Now    time.Time

@@ -19,6 +19,20 @@ func TestSpans(t *testing.T) {
 	}
 }
 
+// TestSpanText: what Text writes is short, and Span reads it as the same.
+func TestSpanText(t *testing.T) {
+	for want, d := range map[string]time.Duration{
+		"0": 0, "2s": 2 * time.Second, "100ms": 100 * time.Millisecond, "10m": 10 * time.Minute, "1m10s": 70 * time.Second,
+		"1h": time.Hour, "1h10m": 70 * time.Minute, "1h0m1s": time.Hour + time.Second, "1d": day, "90d": 90 * day,
+		"1d12h": 36 * time.Hour, "7d500ms": week + time.Second/2, "-1h": -time.Hour,
+	} {
+		got := Text(d)
+		if back, err := Span(got); got != want || err != nil || back != d {
+			t.Errorf("%v: %q, want %q; read back as %v, %v", d, got, want, back, err)
+		}
+	}
+}
+
 func TestMoments(t *testing.T) {
 	now := time.Date(2026, 3, 1, 1, 30, 0, 5, time.UTC)
 	east := time.FixedZone("east", 2*3600)
