@@ -64,14 +64,10 @@ with which result. Refused requests are not events. They are in the audit stream
 	return cmd
 }
 
-// automatic are the kinds of events that no operator causes.
-var automatic = []event.Kind{event.Genesis, event.Submission, event.RefusalsDropped, event.TermStart, event.StateDigest,
-	event.ClockStep, event.HistoryRecorded, event.FactsDisputed}
-
 // actKinds lists the kinds of operators' events.
 func actKinds() (words []string) {
-	for k := event.Kind(0); k < 256; k++ {
-		if k.Known() && !slices.Contains(automatic, k) {
+	for _, k := range event.Kinds() {
+		if k.Operation() {
 			words = append(words, k.String())
 		}
 	}

@@ -20,46 +20,12 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"strconv"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
 //go:generate protoc --go_out=. --go_opt=paths=source_relative event.proto
-
-// Kind determines the message that an event carries. Values are persisted and never reused.
-type Kind uint16
-
-// The kinds of events.
-const (
-	Genesis         Kind = 1
-	Submission      Kind = 2
-	RefusalsDropped Kind = 3
-	TermStart       Kind = 4
-	StateDigest     Kind = 5
-	KeyAdded        Kind = 6
-	ClockStep       Kind = 7
-
-	PolicyPublished     Kind = 8
-	PolicyApplied       Kind = 9
-	GenerationStarted   Kind = 10
-	GenerationActivated Kind = 11
-	GenerationDropped   Kind = 12
-	HistoryRecorded     Kind = 13
-	KeyRevoked          Kind = 14
-	KeyRetired          Kind = 15
-	KeySecretRetired    Kind = 16
-	Frozen              Kind = 17
-	Thawed              Kind = 18
-	ShardsKnown         Kind = 19
-
-	TokenCreated Kind = 24
-	TokenRevoked Kind = 25
-	ActApproved  Kind = 26
-
-	FactsDisputed Kind = 27
-)
 
 // A credential of an operation begins with one of these prefixes, followed by the id of the token or the serial
 // number of the client certificate in lower-case hex.
@@ -77,84 +43,6 @@ var (
 	// ErrPayload means that a payload is not a salt and one well-formed message of its kind.
 	ErrPayload = errors.New("event: malformed payload")
 )
-
-var kindNames = [...]string{
-	Genesis: "genesis", Submission: "submission", RefusalsDropped: "refusals_dropped", TermStart: "term_start",
-	StateDigest: "state_digest", KeyAdded: "key_added", ClockStep: "clock_step",
-	PolicyPublished: "policy_published", PolicyApplied: "policy_applied", GenerationStarted: "generation_started",
-	GenerationActivated: "generation_activated",
-	GenerationDropped:   "generation_dropped",
-	HistoryRecorded:     "history_recorded",
-	KeyRevoked:          "key_revoked", KeyRetired: "key_retired", KeySecretRetired: "key_secret_retired",
-	Frozen: "frozen", Thawed: "thawed", ShardsKnown: "shards_known",
-
-	TokenCreated: "token_created", TokenRevoked: "token_revoked", ActApproved: "act_approved",
-	FactsDisputed: "facts_disputed",
-}
-
-// Known reports whether this version can read events of kind k.
-func (k Kind) Known() bool { return int(k) < len(kindNames) && kindNames[k] != "" }
-
-// String returns the kind's name in lower case, or "kind-n" for an unknown one.
-func (k Kind) String() string {
-	if k.Known() {
-		return kindNames[k]
-	}
-	return "kind-" + strconv.Itoa(int(k))
-}
-
-// newMessage returns an empty message of kind k, or nil for an unknown kind.
-func (k Kind) newMessage() proto.Message {
-	switch k {
-	case Genesis:
-		return new(GenesisV1)
-	case Submission:
-		return new(SubmissionV1)
-	case RefusalsDropped:
-		return new(RefusalsDroppedV1)
-	case TermStart:
-		return new(TermStartV1)
-	case StateDigest:
-		return new(StateDigestV1)
-	case KeyAdded:
-		return new(KeyAddedV1)
-	case ClockStep:
-		return new(ClockStepV1)
-	case PolicyPublished:
-		return new(PolicyPublishedV1)
-	case PolicyApplied:
-		return new(PolicyAppliedV1)
-	case GenerationStarted:
-		return new(GenerationStartedV1)
-	case GenerationActivated:
-		return new(GenerationActivatedV1)
-	case GenerationDropped:
-		return new(GenerationDroppedV1)
-	case HistoryRecorded:
-		return new(HistoryRecordedV1)
-	case KeyRevoked:
-		return new(KeyRevokedV1)
-	case KeyRetired:
-		return new(KeyRetiredV1)
-	case KeySecretRetired:
-		return new(KeySecretRetiredV1)
-	case Frozen:
-		return new(FrozenV1)
-	case Thawed:
-		return new(ThawedV1)
-	case ShardsKnown:
-		return new(ShardsKnownV1)
-	case TokenCreated:
-		return new(TokenCreatedV1)
-	case TokenRevoked:
-		return new(TokenRevokedV1)
-	case ActApproved:
-		return new(ActApprovedV1)
-	case FactsDisputed:
-		return new(FactsDisputedV1)
-	}
-	return nil
-}
 
 // Event is one fact of the ledger. Payload is a random salt of SaltSize bytes followed by the protobuf message
 // of the kind. It is stored and hashed as is.
@@ -177,7 +65,7 @@ func NewPayload(salt [SaltSize]byte, m proto.Message) ([]byte, error) {
 // Message decodes the payload: *GenesisV1 for Genesis, *SubmissionV1 for Submission and so on. Errors are
 // ErrUnknownKind and ErrPayload (short salt, malformed protobuf, unknown fields).
 func (e Event) Message() (salt [SaltSize]byte, m proto.Message, err error) {
-	if m = e.Kind.newMessage(); m == nil {
+	if m = e.Kind.NewMessage(); m == nil {
 		return salt, nil, fmt.Errorf("%w: %d", ErrUnknownKind, e.Kind)
 	}
 	if len(e.Payload) < SaltSize {

@@ -90,7 +90,7 @@ func TestKinds(t *testing.T) {
 	all := samples()
 	for k := range Kind(40) {
 		_, known := all[k] // there are gaps between the kinds
-		if k.Known() != known || (k.newMessage() != nil) != known || seen[k.String()] || strings.HasPrefix(k.String(), "kind-") == known {
+		if k.Known() != known || (k.NewMessage() != nil) != known || seen[k.String()] || strings.HasPrefix(k.String(), "kind-") == known {
 			t.Errorf("kind %d: %v %s", k, k.Known(), k)
 		}
 		seen[k.String()] = true

@@ -125,7 +125,7 @@ func (w *walk) effects(tx rows) error {
 		} else if err != nil {
 			return err
 		}
-		effect, err := projections.EffectOf(tx, kindOf(a.Kind), a.Seq)
+		effect, err := projections.EffectOf(tx, event.KindNamed(a.Kind), a.Seq)
 		if err != nil {
 			return err
 		}
@@ -134,14 +134,4 @@ func (w *walk) effects(tx rows) error {
 		}
 	}
 	return nil
-}
-
-// kindOf is a kind of events by its name, 0 for a name of none.
-func kindOf(name string) event.Kind {
-	for k := range event.Kind(256) { // there are gaps in the numbers
-		if k.Known() && k.String() == name {
-			return k
-		}
-	}
-	return 0
 }

@@ -63,7 +63,7 @@ func (rd *reader) actItem(read func(uint64) (projections.Item, error),
 	if err != nil {
 		return item, false, err
 	}
-	act, ok := m.(opMessage)
+	act, ok := m.(event.OpMessage)
 	if !ok || act.GetOp() == nil {
 		return item, false, nil
 	}

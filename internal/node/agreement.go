@@ -106,7 +106,7 @@ func (n witness) dispute(ctx context.Context, seq uint64, voters []string) {
 		return
 	}
 	q := agreement.Question{About: agreement.Facts, Seq: seq}
-	if voter := n.releases.voterWithout(ctx, disputesCapability); voter != "" {
+	if voter := n.releases.voterWithout(ctx, event.FactsDisputed.Capability()); voter != "" {
 		if !n.doubts.News(q, voter) {
 			return
 		}

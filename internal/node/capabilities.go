@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/internal/pcs"
 	"github.com/recount-ledger/recount/internal/verify"
 	"github.com/recount-ledger/recount/wire"
@@ -25,7 +26,12 @@ func capabilities() []string {
 	for _, p := range newProfiles.Slice() {
 		out = append(out, profileCapability(p))
 	}
-	return append(out, disputesCapability, lateCapability, versionsCapability)
+	for _, k := range event.Kinds() {
+		if c := k.Capability(); c != "" {
+			out = append(out, c)
+		}
+	}
+	return append(out, lateCapability, versionsCapability)
 }
 
 // newProfiles has the profiles that came after the first release. An older release stops at a record, or a
@@ -39,9 +45,6 @@ const (
 	lateCapability     = "late_window"
 	versionsCapability = "versions"
 )
-
-// disputesCapability names the kind facts_disputed, at which an older release stops.
-const disputesCapability = "facts_disputed"
 
 // releases asks which capabilities the releases of all voters have.
 type releases struct {

@@ -35,7 +35,7 @@ func (ops *operations) act(ctx context.Context, kind event.Kind,
 	if p := ops.refuseAct(); p != nil {
 		return 0, 0, p
 	}
-	if o, ok := m.(opMessage); ok && ops.derived.Control().CredentialRevoked(o.GetOp().GetCredential()) {
+	if o, ok := m.(event.OpMessage); ok && ops.derived.Control().CredentialRevoked(o.GetOp().GetCredential()) {
 		return 0, 0, wire.NewProblem(wire.CodeUnauthorized,
 			"the credential was revoked while the request was on its way")
 	}
@@ -59,7 +59,7 @@ func (ops *operations) act(ctx context.Context, kind event.Kind,
 
 // actOnce does the work of act for an act that an op_id makes safe to send again. A repeat gives the place of
 // the first one. It refuses an op_id that named another act before, and an act that did not fit the state.
-func (ops *operations) actOnce(ctx context.Context, kind event.Kind, m opMessage, refused error) (uint64, error) {
+func (ops *operations) actOnce(ctx context.Context, kind event.Kind, m event.OpMessage, refused error) (uint64, error) {
 	seq, effect, err := ops.act(ctx, kind, m)
 	switch {
 	case err != nil:
@@ -72,14 +72,8 @@ func (ops *operations) actOnce(ctx context.Context, kind event.Kind, m opMessage
 	return seq, nil
 }
 
-// opMessage is implemented by the messages of operators' acts.
-type opMessage interface {
-	proto.Message
-	GetOp() *event.OpV1
-}
-
 // firstOf finds the event that the op_id of m named first. The event must be equal to m.
-func (ops *operations) firstOf(kind event.Kind, m opMessage) (uint64, error) {
+func (ops *operations) firstOf(kind event.Kind, m event.OpMessage) (uint64, error) {
 	id := m.GetOp().GetOpId()
 	seq := ops.derived.Control().OpSeq(id)
 	it, err := ops.derived.Item(seq)

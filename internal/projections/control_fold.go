@@ -9,7 +9,6 @@ import (
 	"slices"
 
 	"github.com/recount-ledger/recount/internal/event"
-	"github.com/recount-ledger/recount/internal/verify"
 )
 
 // Key spaces of the control state. A key is one of these bytes and the fields listed here, big-endian.
@@ -92,99 +91,15 @@ func (c *Control) foldOperator(tx Tx, it *Item) error {
 	return nil
 }
 
-// effect decides the effect of an event on the state so far.
-func (c *Control) effect(o *operator) (Effect, error) {
-	switch m := o.msg.(type) {
-	case *event.GenesisV1:
-		if c.genesis != nil {
-			return Repeated, nil
-		}
-		_, err := genesisPolicy(m)
-		return Applied, err
-	case *event.StateDigestV1:
-		if len(m.Log) != 32 || len(m.State) != 32 || len(m.Control) != 32 || m.Seq >= o.seq {
-			return Ignored, nil
-		}
-	default:
-		if !c.creds.count(o) {
-			return Ignored, nil
-		}
-		if c.sched.repeats(o) {
-			return Repeated, nil
-		}
-		if m, ok := o.msg.(*event.GenerationActivatedV1); ok && !c.countedAll(m, o.seq) {
-			return Ignored, nil
-		}
-		if e, ok := c.reg.effectOf(o); ok {
-			return e, nil
-		}
-		effect, err := c.sched.effectOf(o)
-		if err != nil || effect != Applied {
-			return effect, err
-		}
-		return c.creds.effectOf(o, c.sched.ops), nil
-	}
-	return Applied, nil
-}
-
-// countedAll reports whether the flips that an activation states are all flips: no submission came between the
-// last event that was counted and the activation.
-func (c *Control) countedAll(m *event.GenerationActivatedV1, seq uint64) bool {
-	return m.CountedTo == 0 || m.CountedTo < seq && c.run <= m.CountedTo+1
-}
-
-func genesisPolicy(m *event.GenesisV1) (verify.Policy, error) {
-	p, err := verify.ParsePolicy(m.Policy)
-	if err != nil {
-		return p, fmt.Errorf("genesis policy: %w", err)
-	}
-	if uint64(m.Kernel) != uint64(p.Kernel) {
-		return p, fmt.Errorf("genesis names kernel %d, its policy %d: %w", m.Kernel, p.Kernel, ErrBadEvent)
-	}
-	return p, nil
-}
-
-// apply updates the state in memory.
-func (c *Control) apply(o *operator) error {
-	if o.effect != Applied {
-		return nil
-	}
-	switch m := o.msg.(type) {
-	case *event.GenesisV1:
-		p, err := genesisPolicy(m)
-		if err != nil {
-			return err
-		}
-		row := PolicyRow{Seq: o.seq, ID: p.ID(), Policy: p}
-		c.sched.genesis(row, m.Policy, o.logTime)
-		c.genesis = &GenesisRow{
-			Seq:       o.seq,
-			LogTime:   o.logTime,
-			ClusterID: m.ClusterId,
-			Kernel:    p.Kernel,
-			Policy:    row.ID,
-		}
-	default:
-		c.reg.apply(o)
-		c.creds.apply(o)
-		return c.sched.applyAct(o)
-	}
-	return nil
-}
-
-// stateKinds are the events whose effects are kept in memory.
-var stateKinds = []event.Kind{event.Genesis, event.KeyAdded, event.PolicyPublished, event.PolicyApplied,
-	event.GenerationStarted, event.GenerationActivated, event.GenerationDropped, event.HistoryRecorded,
-	event.KeyRevoked, event.KeyRetired, event.KeySecretRetired, event.Frozen, event.Thawed, event.ShardsKnown,
-	event.TokenCreated, event.TokenRevoked, event.ActApproved,
-	event.FactsDisputed}
-
 // LoadControl reads the control state back.
 func LoadControl(s Store) (*Control, error) {
 	c := NewControl()
 	var acts []operator
-	for _, k := range stateKinds {
-		err := eachOperator(s, k, 0, 0, func(o operator) (bool, error) {
+	for k, r := range kinds {
+		if r.apply == nil {
+			continue
+		}
+		err := eachOperator(s, event.Kind(k), 0, 0, func(o operator) (bool, error) {
 			acts = append(acts, o)
 			return true, nil
 		})

@@ -146,6 +146,9 @@ type revocation struct {
 	since int64
 }
 
+// standing reports whether the key is neither retired nor revoked, after all events so far.
+func (k *registered) standing() bool { return k.retired == 0 && len(k.revoked) == 0 }
+
 func newRegistry() registry {
 	return registry{
 		byID:     map[string]int{},
@@ -235,78 +238,6 @@ func patternsFit(patterns []string) bool {
 		!slices.ContainsFunc(patterns, func(p string) bool { return CheckPattern(p) != "" })
 }
 
-// effectOf decides the effect of an event about keys, freezes or shards. ok is false for other events.
-func (r *registry) effectOf(o *operator) (e Effect, ok bool) {
-	switch m := o.msg.(type) {
-	case *event.KeyAddedV1:
-		return r.effectOfKey(m), true
-	case *event.KeyRevokedV1:
-		k := r.key(m.KeyId)
-		if k == nil {
-			return Ignored, true
-		}
-		if n := len(k.revoked); n > 0 && m.Since >= k.revoked[n-1].since {
-			return Repeated, true
-		}
-	case *event.KeyRetiredV1:
-		k := r.key(m.KeyId)
-		if k == nil {
-			return Ignored, true
-		}
-		if k.retired != 0 || len(k.revoked) > 0 {
-			return Repeated, true
-		}
-	case *event.KeySecretRetiredV1:
-		k := r.key(m.KeyId)
-		if k == nil || k.Alg != verify.HMACSHA256 || k.retired == 0 && len(k.revoked) == 0 {
-			return Ignored, true
-		}
-		if k.attested != 0 {
-			return Repeated, true
-		}
-	case *event.FrozenV1:
-		if FreezeScope(m.Scope) > FreezeKey || (FreezeScope(m.Scope) == FreezeAll) != (m.Subject == "") {
-			return Ignored, true
-		}
-		if r.freeze(FreezeScope(m.Scope), m.Subject) != nil {
-			return Repeated, true
-		}
-	case *event.ThawedV1:
-		if r.freeze(FreezeScope(m.Scope), m.Subject) == nil {
-			return Ignored, true
-		}
-	case *event.ShardsKnownV1:
-		if len(m.Patterns) == 0 || !patternsFit(m.Patterns) {
-			return Ignored, true
-		}
-	case *event.FactsDisputedV1:
-		if m.Seq == 0 || m.Seq >= o.seq || len(m.Voters) == 0 {
-			return Ignored, true
-		}
-		if r.disputes[m.Seq] != 0 {
-			return Repeated, true
-		}
-	default:
-		return 0, false
-	}
-	return Applied, true
-}
-
-func (r *registry) effectOfKey(m *event.KeyAddedV1) Effect {
-	k, ok := keyOf(m)
-	if !ok {
-		return Ignored
-	}
-	old := r.key(k.ID)
-	if old == nil {
-		return Applied
-	}
-	if m.Op == nil || old.Fingerprint != k.Fingerprint || old.retired != 0 || len(old.revoked) > 0 {
-		return Repeated
-	}
-	return Applied
-}
-
 // freeze returns the freeze in force of exactly this scope and subject, or nil.
 func (r *registry) freeze(scope FreezeScope, subject string) *FreezeRow {
 	for _, i := range r.held {
@@ -315,49 +246,4 @@ func (r *registry) freeze(scope FreezeScope, subject string) *FreezeRow {
 		}
 	}
 	return nil
-}
-
-// apply updates the state in memory with an applied event.
-func (r *registry) apply(o *operator) {
-	switch m := o.msg.(type) {
-	case *event.KeyAddedV1:
-		k, _ := keyOf(m)
-		k.terms[0].Seq = o.seq
-		if old := r.key(k.ID); old != nil {
-			old.terms = append(old.terms, k.terms[0])
-			return
-		}
-		k.Seq, k.LogTime = o.seq, o.logTime
-		r.byID[k.ID], r.byPrint[k.Fingerprint] = len(r.keys), len(r.keys)
-		r.keys, r.newest = append(r.keys, k), o.seq
-	case *event.KeyRevokedV1:
-		k := r.key(m.KeyId)
-		k.revoked = append(k.revoked, revocation{seq: o.seq, since: m.Since})
-	case *event.KeyRetiredV1:
-		r.key(m.KeyId).retired = o.seq
-	case *event.KeySecretRetiredV1:
-		r.key(m.KeyId).attested = o.seq
-	case *event.FrozenV1:
-		s := frozenSubject{FreezeScope(m.Scope), m.Subject}
-		r.held, r.frozen[s] = append(r.held, len(r.freezes)), append(r.frozen[s], len(r.freezes))
-		r.freezes = append(r.freezes, FreezeRow{
-			Seq:     o.seq,
-			LogTime: o.logTime,
-			Scope:   FreezeScope(m.Scope),
-			Subject: m.Subject,
-			Op:      opOf(m.Op),
-		})
-	case *event.ThawedV1:
-		r.freeze(FreezeScope(m.Scope), m.Subject).Thawed, r.lastThaw = o.seq, o.seq
-		r.held = slices.DeleteFunc(r.held, func(i int) bool { return r.freezes[i].Thawed != 0 })
-	case *event.FactsDisputedV1:
-		r.disputes[m.Seq] = o.seq
-	case *event.ShardsKnownV1:
-		r.known = append(r.known, KnownShards{
-			Seq:      o.seq,
-			LogTime:  o.logTime,
-			Patterns: slices.Clone(m.Patterns),
-			Op:       opOf(m.Op),
-		})
-	}
 }

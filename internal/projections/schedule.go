@@ -1,11 +1,9 @@
 package projections
 
 import (
-	"fmt"
 	"slices"
 
 	"github.com/recount-ledger/recount/internal/event"
-	"github.com/recount-ledger/recount/internal/verify"
 )
 
 // The modes in which a generation evaluates keys. Values are persisted and must never be renumbered.
@@ -92,9 +90,6 @@ func opOf(m *event.OpV1) Op {
 	}
 }
 
-// opCarrier is a message that names its actor.
-type opCarrier interface{ GetOp() *event.OpV1 }
-
 // active returns the active generation after event seq.
 func (s *schedules) active(seq uint64) uint32 {
 	for i := len(s.activations) - 1; i >= 0; i-- {
@@ -122,55 +117,6 @@ func (s *schedules) building() *GenerationRow {
 	return nil
 }
 
-// repeats reports whether the op_id of an operation was used before.
-func (s *schedules) repeats(o *operator) bool {
-	c, ok := o.msg.(opCarrier)
-	if !ok {
-		return false
-	}
-	id := c.GetOp().GetOpId()
-	return id != "" && s.ops[id] != 0
-}
-
-// effectOf decides the effect of an operation. Every node ignores operations that do not fit the state.
-func (s *schedules) effectOf(o *operator) (Effect, error) {
-	switch m := o.msg.(type) {
-	case *event.PolicyPublishedV1:
-		p, err := verify.ParsePolicy(m.Policy)
-		if err != nil {
-			return 0, fmt.Errorf("published policy: %w", err)
-		}
-		if _, known := s.byPolicy[p.ID()]; known {
-			return Repeated, nil
-		}
-	case *event.PolicyAppliedV1:
-		if s.policy(m.Policy) == nil {
-			return Ignored, nil
-		}
-	case *event.GenerationStartedV1:
-		if s.policy(m.Policy) == nil || m.FromSeq > o.seq || m.Keys > KeysHindsight || s.building() != nil {
-			return Ignored, nil
-		}
-	case *event.GenerationActivatedV1:
-		g := s.generation(m.Generation)
-		if g == nil || g.Dropped != 0 || m.From != s.active(o.seq) || m.Generation == m.From ||
-			m.Position >= o.seq || len(m.Diff) != 32 {
-			return Ignored, nil
-		}
-	case *event.GenerationDroppedV1:
-		if g := s.generation(m.Generation); g == nil || g.Dropped != 0 || m.Generation == s.active(o.seq) {
-			return Ignored, nil
-		}
-	case *event.HistoryRecordedV1:
-		if a := s.activationAt(m.Activation); a == nil || len(m.Digest) != 32 {
-			return Ignored, nil
-		} else if a.Recorded != nil {
-			return Repeated, nil
-		}
-	}
-	return Applied, nil
-}
-
 func (s *schedules) policy(id []byte) *PublishedRow {
 	if len(id) != 32 {
 		return nil
@@ -190,41 +136,6 @@ func (s *schedules) activationAt(seq uint64) *ActivationRow {
 	return &s.activations[i]
 }
 
-// applyAct updates the state in memory with an applied operation.
-func (s *schedules) applyAct(o *operator) error {
-	if c, ok := o.msg.(opCarrier); ok && c.GetOp().GetOpId() != "" {
-		s.ops[c.GetOp().GetOpId()] = o.seq
-	}
-	switch m := o.msg.(type) {
-	case *event.PolicyPublishedV1:
-		p, err := verify.ParsePolicy(m.Policy)
-		if err != nil {
-			return fmt.Errorf("published policy: %w", err)
-		}
-		s.publish(PublishedRow{PolicyRow: PolicyRow{Seq: o.seq, ID: p.ID(), Policy: p}, LogTime: o.logTime,
-			Source: slices.Clone(m.Source), Op: opOf(m.Op)})
-	case *event.PolicyAppliedV1:
-		s.applied = append(s.applied, applied{o.seq, o.logTime, opOf(m.Op)})
-		for i := range s.generations {
-			s.generations[i].Steps = append(s.generations[i].Steps, Step{FromSeq: o.seq, Policy: [32]byte(m.Policy)})
-		}
-	case *event.GenerationStartedV1:
-		s.start(o, m)
-	case *event.GenerationActivatedV1:
-		s.activate(o, m)
-	case *event.GenerationDroppedV1:
-		s.generation(m.Generation).Dropped = o.seq
-	case *event.HistoryRecordedV1:
-		s.activationAt(m.Activation).Recorded = &HistoryRow{
-			Seq:    o.seq,
-			Flips:  m.Flips,
-			Digest: [32]byte(m.Digest),
-			Node:   m.Node,
-		}
-	}
-	return nil
-}
-
 func (s *schedules) publish(p PublishedRow) {
 	s.byPolicy[p.ID] = len(s.published)
 	s.published = append(s.published, p)
@@ -239,44 +150,6 @@ func (s *schedules) genesis(p PolicyRow, source []byte, logTime int64) {
 		LogTime: logTime,
 		Steps:   []Step{{FromSeq: 1, Policy: p.ID}},
 	}}
-}
-
-// start creates the next generation: the schedule of the active one up to FromSeq, and the given policy from
-// there on.
-func (s *schedules) start(o *operator, m *event.GenerationStartedV1) {
-	from := max(m.FromSeq, 1)
-	var steps []Step
-	for _, step := range s.generation(s.active(o.seq)).Steps {
-		if step.FromSeq < from {
-			steps = append(steps, step)
-		}
-	}
-	steps = append(steps, Step{FromSeq: from, Policy: [32]byte(m.Policy)})
-	s.generations = append(s.generations,
-		GenerationRow{Number: uint32(len(s.generations) + 1), Seq: o.seq, LogTime: o.logTime,
-			Steps: steps, Keys: m.Keys, Op: opOf(m.Op)})
-}
-
-// activate switches the active generation. It keeps one previous generation and drops older ones.
-func (s *schedules) activate(o *operator, m *event.GenerationActivatedV1) {
-	for i := range s.generations {
-		g := &s.generations[i]
-		if g.Number != m.Generation && g.Number != m.From && g.Dropped == 0 && (len(g.Activated) > 0 || g.Number == 1) {
-			g.Dropped = o.seq
-		}
-	}
-	g := s.generation(m.Generation)
-	g.Activated = append(g.Activated, o.seq)
-	s.activations = append(s.activations,
-		ActivationRow{Seq: o.seq, Index: o.index, LogTime: o.logTime, Generation: m.Generation,
-			From:      m.From,
-			Position:  m.Position,
-			Diff:      [32]byte(m.Diff),
-			Reporters: m.Reporters,
-			Absent:    m.Absent,
-			Rollback:  m.Rollback,
-			Op:        opOf(m.Op),
-		})
 }
 
 // policyAt returns the policy under which a generation judges event seq.

@@ -58,58 +58,11 @@ func newCredentials() credentials {
 	return credentials{byToken: map[string]int{}, revoked: map[string]TokenRevocation{}}
 }
 
-// count reports whether the credential of an operation was not revoked before it. Authentication comes before
-// the log, and a revocation may come in between.
-func (c *credentials) count(o *operator) bool {
-	m, ok := o.msg.(interface{ GetOp() *event.OpV1 })
-	return !ok || !c.isRevoked(m.GetOp().GetCredential())
-}
-
 // isRevoked reports whether the credential of an Op is revoked: "token:" and an id, or "cert:" and a serial
 // number.
 func (c *credentials) isRevoked(credential string) bool {
 	_, revoked := c.revoked[strings.TrimPrefix(credential, event.TokenPrefix)]
 	return revoked
-}
-
-// effectOf decides the effect of an event about credentials. ops are the op_ids of the operations done.
-func (c *credentials) effectOf(o *operator, ops map[string]uint64) Effect {
-	switch m := o.msg.(type) {
-	case *event.TokenCreatedV1:
-		_, taken := c.byToken[m.Id]
-		_, revoked := c.revoked[m.Id]
-		if taken || revoked || m.Id == "" || len(m.Id) > maxTokenID || m.Name == "" || len(m.Name) > maxTokenName ||
-			!slices.Contains(tokenRoles, m.Role) || len(m.Sha256) != 32 || m.ExpiresAt <= 0 {
-			return Ignored
-		}
-	case *event.TokenRevokedV1:
-		if m.Id == "" || len(m.Id) > maxTokenID {
-			return Ignored
-		}
-		if _, revoked := c.revoked[m.Id]; revoked {
-			return Repeated
-		}
-	case *event.ActApprovedV1:
-		return c.approve(o, m, ops)
-	}
-	return Applied
-}
-
-// approve decides the effect of one more approval. It must be for the same request as earlier ones, from
-// another actor, and in time.
-func (c *credentials) approve(o *operator, m *event.ActApprovedV1, ops map[string]uint64) Effect {
-	if m.ActOpId == "" || m.Act == "" || m.Request == "" || m.GetOp().GetActor() == "" || ops[m.ActOpId] != 0 {
-		return Ignored
-	}
-	for _, a := range c.approved(m.ActOpId, o.logTime) {
-		switch {
-		case a.Act != m.Act || a.Request != m.Request || a.Operation != string(m.Operation):
-			return Ignored
-		case strings.EqualFold(a.Op.Actor, m.Op.Actor):
-			return Repeated
-		}
-	}
-	return Applied
 }
 
 // approved lists the approvals of an operation that are valid at a log time.
@@ -120,25 +73,6 @@ func (c *credentials) approved(opID string, logTime int64) (out []ApprovalRow) {
 		}
 	}
 	return out
-}
-
-// apply updates the state in memory with an applied event.
-func (c *credentials) apply(o *operator) {
-	switch m := o.msg.(type) {
-	case *event.TokenCreatedV1:
-		c.byToken[m.Id] = len(c.tokens)
-		c.tokens = append(c.tokens, TokenRow{Seq: o.seq, LogTime: o.logTime, ID: m.Id, Name: m.Name, Role: m.Role,
-			SHA256: [32]byte(m.Sha256), ExpiresAt: m.ExpiresAt, Op: opOf(m.Op)})
-	case *event.TokenRevokedV1:
-		c.revoked[m.Id] = TokenRevocation{Seq: o.seq, LogTime: o.logTime, Op: opOf(m.Op)}
-	case *event.ActApprovedV1:
-		c.approvals = slices.DeleteFunc(c.approvals, func(a ApprovalRow) bool {
-			return o.logTime-a.LogTime >= ApprovalFor
-		})
-		c.approvals = append(c.approvals,
-			ApprovalRow{Seq: o.seq, LogTime: o.logTime, OpID: m.ActOpId, Act: m.Act, Request: m.Request,
-				Operation: string(m.Operation), Op: opOf(m.Op)})
-	}
 }
 
 // Tokens lists the tokens of the log, oldest first.
