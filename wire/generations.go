@@ -23,6 +23,9 @@ type Op struct {
 	Ticket string `json:"ticket,omitempty"`
 }
 
+// Common returns the common members. Every request of an operator has this method through the embedded Op.
+func (a Op) Common() Op { return a }
+
 // PolicyRequest is the body of POST /v1/policies.
 type PolicyRequest struct {
 	Op

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/wire"
@@ -75,33 +76,51 @@ func identityOf(c echo.Context) Identity {
 	return id
 }
 
+// authenticator identifies callers and decides what they may do.
+type authenticator struct {
+	Config
+	rejected   *prometheus.CounterVec // rejected requests by reason
+	failures   *failures
+	used       lastUsed
+	confirming chan struct{} // slots for tokens that wait for news
+}
+
+func newAuthenticator(cfg Config, rejected *prometheus.CounterVec) *authenticator {
+	return &authenticator{
+		Config:     cfg,
+		rejected:   rejected,
+		failures:   newFailures(cfg.AuthFailures),
+		confirming: make(chan struct{}, maxConfirming),
+	}
+}
+
 // authorize accepts a request that the table allows. The response never tells what was wrong with credentials.
-func (s *server) authorize(r route, c echo.Context) error {
+func (a *authenticator) authorize(r route, c echo.Context) error {
 	if len(r.roles) == 0 {
 		return nil
 	}
-	if r.basic && s.basicConfigured() && !hasBearer(c.Request()) {
-		return s.authorizeBasic(r, c)
+	if r.basic && a.basicConfigured() && !hasBearer(c.Request()) {
+		return a.authorizeBasic(r, c)
 	}
 	remote := c.RealIP()
-	guessing := s.failures
+	guessing := a.failures
 	if viaOf(c) != "" {
 		guessing = nil // the other node has counted the failure, and could name any address
 	}
-	id, err := s.authenticate(c.Request(), !guessing.over(remote))
+	id, err := a.authenticate(c.Request(), !guessing.over(remote))
 	noteActor(c, id.Actor, string(id.Role))
 	switch {
-	case s.NoAuth && !r.basic, s.NoAuth && !s.basicConfigured():
+	case a.NoAuth && !r.basic, a.NoAuth && !a.basicConfigured():
 		c.Set(identityKey, id)
 		return nil
 	case errors.Is(err, errNoCredentials):
-		return s.refuse(r, c, refusedNone, id, wire.NewProblem(wire.CodeUnauthorized, ""))
+		return a.refuse(r, c, refusedNone, id, wire.NewProblem(wire.CodeUnauthorized, ""))
 	case err != nil && guessing.failed(remote):
-		return s.refuse(r, c, refusedLimited, id, s.failures.problem())
+		return a.refuse(r, c, refusedLimited, id, a.failures.problem())
 	case err != nil:
-		return s.refuse(r, c, refusedInvalid, id, wire.NewProblem(wire.CodeUnauthorized, ""))
+		return a.refuse(r, c, refusedInvalid, id, wire.NewProblem(wire.CodeUnauthorized, ""))
 	case !slices.Contains(r.roles, id.Role):
-		return s.refuse(r, c, refusedForbidden, id,
+		return a.refuse(r, c, refusedForbidden, id,
 			wire.NewProblem(wire.CodeForbidden, "the role "+string(id.Role)+" may not do this"))
 	}
 	c.Set(identityKey, id)
@@ -109,8 +128,8 @@ func (s *server) authorize(r route, c echo.Context) error {
 }
 
 // refuse counts and reports a rejection and returns the problem for the response.
-func (s *server) refuse(r route, c echo.Context, reason string, id Identity, p *wire.Problem) error {
-	s.metrics.refused.WithLabelValues(reason).Inc()
+func (a *authenticator) refuse(r route, c echo.Context, reason string, id Identity, p *wire.Problem) error {
+	a.rejected.WithLabelValues(reason).Inc()
 	h := c.Response().Header()
 	switch reason {
 	case refusedNone:
@@ -120,8 +139,8 @@ func (s *server) refuse(r route, c echo.Context, reason string, id Identity, p *
 	case refusedForbidden:
 		h.Add("WWW-Authenticate", `Bearer realm="recount", error="insufficient_scope"`)
 	}
-	if s.Refused != nil {
-		s.Refused(RefusedAct{
+	if a.Refused != nil {
+		a.Refused(RefusedAct{
 			At:         time.Now(),
 			RequestID:  currentID(c),
 			Remote:     c.RealIP(),
@@ -139,7 +158,7 @@ func (s *server) refuse(r route, c echo.Context, reason string, id Identity, p *
 
 // authenticate identifies the caller. If there is an Authorization header, it alone decides: a bad token beside
 // a good certificate is rejected. An unknown token costs a request to a majority only if mayAsk is set.
-func (s *server) authenticate(r *http.Request, mayAsk bool) (Identity, error) {
+func (a *authenticator) authenticate(r *http.Request, mayAsk bool) (Identity, error) {
 	sent := r.Header.Values("Authorization")
 	switch {
 	case len(sent) > 1:
@@ -149,10 +168,11 @@ func (s *server) authenticate(r *http.Request, mayAsk bool) (Identity, error) {
 		if !strings.EqualFold(scheme, "Bearer") {
 			return Identity{}, errBadCredentials
 		}
-		return s.authenticateToken(r.Context(), strings.Trim(text, " "), mayAsk)
+		return a.authenticateToken(r.Context(), strings.Trim(text, " "), mayAsk)
 	}
-	id, err := certificateIdentity(r.TLS, s.ClusterID, time.Now(), s.Believes)
-	if err == nil && s.Ledger.Credentials.CertificateRevoked(strings.TrimPrefix(id.Credential, event.CertificatePrefix)) {
+	id, err := certificateIdentity(r.TLS, a.ClusterID, time.Now(), a.Believes)
+	serial := strings.TrimPrefix(id.Credential, event.CertificatePrefix)
+	if err == nil && a.Ledger.Credentials.CertificateRevoked(serial) {
 		err = errBadCredentials
 	}
 	return id, err
@@ -160,38 +180,38 @@ func (s *server) authenticate(r *http.Request, mayAsk bool) (Identity, error) {
 
 // authenticateToken checks the form first. An unknown token is checked again after this node has caught up with
 // everything that was acknowledged, because another node may just have created it.
-func (s *server) authenticateToken(ctx context.Context, text string, mayAsk bool) (Identity, error) {
+func (a *authenticator) authenticateToken(ctx context.Context, text string, mayAsk bool) (Identity, error) {
 	_, tokenID, err := wire.ParseToken(text)
 	if err != nil {
 		return Identity{}, errBadCredentials
 	}
-	id, err := s.checkToken(tokenID, text)
+	id, err := a.checkToken(tokenID, text)
 	if err == nil || !mayAsk {
 		return id, err
 	}
 	select {
-	case s.confirming <- struct{}{}:
-		defer func() { <-s.confirming }()
+	case a.confirming <- struct{}{}:
+		defer func() { <-a.confirming }()
 	default:
 		return Identity{}, errBadCredentials
 	}
 	ctx, cancel := context.WithTimeout(ctx, currentLimit)
 	defer cancel()
-	if s.Ledger.Credentials.Current(ctx) != nil {
+	if a.Ledger.Credentials.Current(ctx) != nil {
 		return Identity{}, errBadCredentials
 	}
-	return s.checkToken(tokenID, text)
+	return a.checkToken(tokenID, text)
 }
 
 // checkToken compares digests in constant time, whether the token is known or not.
-func (s *server) checkToken(tokenID, text string) (Identity, error) {
-	row, known := s.Ledger.Credentials.Token(tokenID)
+func (a *authenticator) checkToken(tokenID, text string) (Identity, error) {
+	row, known := a.Ledger.Credentials.Token(tokenID)
 	sum, now := sha256.Sum256([]byte(text)), time.Now()
 	same := subtle.ConstantTimeCompare(sum[:], row.SHA256[:]) == 1
 	if !same || !known || row.Revoked || row.ExpiresAt != 0 && now.UnixNano() >= row.ExpiresAt {
 		return Identity{}, errBadCredentials
 	}
-	s.used.note(tokenID, now)
+	a.used.note(tokenID, now)
 	return Identity{Actor: row.Name, Role: row.Role, Credential: event.TokenPrefix + tokenID}, nil
 }
 
@@ -201,22 +221,22 @@ func hasBearer(r *http.Request) bool {
 		r.Header.Get("Authorization") == "" && r.TLS != nil && len(r.TLS.VerifiedChains) > 0
 }
 
-func (s *server) basicConfigured() bool { return s.MetricsUser != "" || s.MetricsPass != "" }
+func (a *authenticator) basicConfigured() bool { return a.MetricsUser != "" || a.MetricsPass != "" }
 
 // authorizeBasic authorizes /metrics by Basic Auth, because many scrapers support nothing else.
-func (s *server) authorizeBasic(r route, c echo.Context) error {
-	if s.mayScrape(c.Request()) {
-		c.Set(identityKey, Identity{Actor: s.MetricsUser, Role: wire.RoleMetrics, Credential: "basic"})
+func (a *authenticator) authorizeBasic(r route, c echo.Context) error {
+	if a.mayScrape(c.Request()) {
+		c.Set(identityKey, Identity{Actor: a.MetricsUser, Role: wire.RoleMetrics, Credential: "basic"})
 		return nil
 	}
 	c.Response().Header().Add("WWW-Authenticate", `Basic realm="metrics", charset="UTF-8"`)
 	if c.Request().Header.Get("Authorization") == "" {
-		return s.refuse(r, c, refusedNone, Identity{}, wire.NewProblem(wire.CodeUnauthorized, ""))
+		return a.refuse(r, c, refusedNone, Identity{}, wire.NewProblem(wire.CodeUnauthorized, ""))
 	}
-	if s.failures.failed(c.RealIP()) {
-		return s.refuse(r, c, refusedLimited, Identity{}, s.failures.problem())
+	if a.failures.failed(c.RealIP()) {
+		return a.refuse(r, c, refusedLimited, Identity{}, a.failures.problem())
 	}
-	return s.refuse(r, c, refusedInvalid, Identity{}, wire.NewProblem(wire.CodeUnauthorized, ""))
+	return a.refuse(r, c, refusedInvalid, Identity{}, wire.NewProblem(wire.CodeUnauthorized, ""))
 }
 
 // lastUsed remembers when tokens were used on this node. It holds valid tokens only, so it cannot outgrow their

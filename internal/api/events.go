@@ -1,11 +1,7 @@
 package api
 
 import (
-	"bufio"
-	"encoding/json"
-	"net/http"
 	"strconv"
-	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -36,52 +32,35 @@ func (s *server) events(c echo.Context) error {
 		return err
 	}
 	defer cancel()
-	if err := oneShard(ctx, view, "shard", q.Shard); err != nil {
+	if err := noPattern(ctx, view, "shard", q.Shard); err != nil {
 		return err
 	}
 	return streamEvents(c, view, q, limit)
 }
 
-// streamEvents writes the lines. After the first line an error can only cut the stream, which a client detects
-// by the missing trailer.
+// streamEvents writes one event per line and a trailer.
 func streamEvents(c echo.Context, view View, q EventsQuery, limit int) error {
-	w := c.Response()
-	out := bufio.NewWriterSize(w, 32<<10)
-	lines, control := json.NewEncoder(out), http.NewResponseController(w)
-	count, size := 0, 0
+	out, size := newLineStream(c, false), 0
 	for {
-		q.Limit = min(limit-count, eventStretch)
+		q.Limit = min(limit-out.count, eventStretch)
 		r, err := view.Events(c.Request().Context(), q)
 		if err != nil {
 			return err
 		}
-		if !w.Committed {
-			w.Header().Set(echo.HeaderContentType, wire.MediaNDJSON)
-			w.WriteHeader(http.StatusOK)
-		}
-		// The writer may not support deadlines. Then the server's own limit applies.
-		_ = control.SetWriteDeadline(time.Now().Add(writeTimeout))
 		for i := range r.Items {
-			if err := lines.Encode(&r.Items[i]); err != nil {
-				return err
-			}
 			size += len(r.Items[i].Payload)
 		}
-		count += len(r.Items)
-		if q.From = r.Next; r.Next == 0 || count >= limit || size >= maxEventBytes {
-			break
-		}
-		if err := out.Flush(); err != nil {
+		if err := writeLines(out, r.Items); err != nil {
 			return err
+		}
+		if q.From = r.Next; r.Next == 0 || out.count >= limit || size >= maxEventBytes {
+			break
 		}
 	}
 	at := view.Position()
-	end := wire.Trailer{Trailer: true, Count: count, AppliedSeq: at.AppliedSeq, Generation: at.Generation}
+	end := wire.Trailer{AppliedSeq: at.AppliedSeq, Generation: at.Generation}
 	if q.From != 0 {
 		end.NextCursor = strconv.FormatUint(q.From, 10)
 	}
-	if err := lines.Encode(end); err != nil {
-		return err
-	}
-	return out.Flush()
+	return out.end(end)
 }

@@ -91,7 +91,7 @@ func (s *server) forward(r route, c echo.Context) (done bool, err error) {
 			f.Header[name] = v
 		}
 	}
-	ctx, cancel, _ := s.acting(c)
+	ctx, cancel, _ := acting(c)
 	defer cancel()
 	done, err = s.sendForward(ctx, c, f)
 	if err != nil {

@@ -27,10 +27,8 @@ type server struct {
 	routes  map[string]bool // templates, the closed set of the route label
 	acts    map[string]bool // method and template of the routes that change something, except submissions
 
-	failures   *failures
-	used       lastUsed
-	confirming chan struct{} // slots for tokens that wait for news
-	page       http.Handler  // page with the metrics
+	auth *authenticator
+	page http.Handler // page with the metrics
 
 	stopping <-chan struct{} // closed when the server shuts down, nil for never
 }
@@ -55,18 +53,17 @@ func newEcho(cfg Config, stopping <-chan struct{}) (*echo.Echo, error) {
 		return nil, err
 	}
 	s := &server{
-		Config:     cfg,
-		routes:     map[string]bool{},
-		acts:       map[string]bool{},
-		stopping:   stopping,
-		from:       limit.NewBuckets(addresses, cfg.AddressRate, limit.Burst(cfg.AddressRate)),
-		failures:   newFailures(cfg.AuthFailures),
-		confirming: make(chan struct{}, maxConfirming),
-		page:       cfg.registryPage(),
+		Config:   cfg,
+		routes:   map[string]bool{},
+		acts:     map[string]bool{},
+		stopping: stopping,
+		from:     limit.NewBuckets(addresses, cfg.AddressRate, limit.Burst(cfg.AddressRate)),
+		page:     cfg.registryPage(),
 	}
 	if s.metrics, err = newMetrics(cfg.Registry, cfg.WALErrors); err != nil {
 		return nil, err
 	}
+	s.auth = newAuthenticator(cfg, s.metrics.refused)
 	e := echo.New()
 	e.HideBanner, e.HidePort = true, true
 	e.HTTPErrorHandler = s.renderError

@@ -64,11 +64,7 @@ func (s *server) readyz(c echo.Context) error {
 }
 
 func (s *server) version(c echo.Context) error {
-	v := s.Ledger.Status.Version()
-	if v.Kernels == nil {
-		v.Kernels = []int{}
-	}
-	return writeJSON(c, http.StatusOK, v)
+	return writeJSON(c, http.StatusOK, s.Ledger.Status.Version())
 }
 
 func (s *server) openapi(c echo.Context) error {

@@ -4,14 +4,10 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/hex"
-	"errors"
-	"net/http"
-	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
 
-	"github.com/recount-ledger/recount/internal/pcs"
 	"github.com/recount-ledger/recount/internal/verify"
 	"github.com/recount-ledger/recount/wire"
 )
@@ -26,13 +22,14 @@ type NewKey struct {
 	NotBefore, NotAfter int64 // log time, Unix nanoseconds; 0 is no bound
 }
 
-func (s *server) keys(c echo.Context) error {
-	return serveRead(s, c, wire.ConsistencyLinearizable, func(ctx context.Context, view View) (any, error) {
-		items, err := s.Ledger.Keys.Keys(ctx)
+func listKeys(l *Ledger, _ *params) readFunc[wire.KeysPage] {
+	return func(ctx context.Context, view View) (wire.KeysPage, error) {
+		items, err := l.Keys.Keys(ctx)
 		return wire.KeysPage{Items: items, AppliedSeq: view.Position().AppliedSeq}, err
-	})
+	}
 }
 
+// keyID reads the id of a key in the path.
 func keyID(c echo.Context) (string, error) {
 	id := c.Param("key_id")
 	if id == "" || len(id) > 64 {
@@ -41,29 +38,18 @@ func keyID(c echo.Context) (string, error) {
 	return id, nil
 }
 
-func (s *server) key(c echo.Context) error {
-	id, err := keyID(c)
-	if err != nil {
-		return err
-	}
-	return serveRead(s, c, wire.ConsistencyLinearizable, func(ctx context.Context, _ View) (any, error) {
-		return s.Ledger.Keys.Key(ctx, id)
-	})
+func oneKey(l *Ledger, p *params) readFunc[*wire.KeyAnswer] {
+	id, err := keyID(p.c)
+	p.keep(err)
+	return func(ctx context.Context, _ View) (*wire.KeyAnswer, error) { return l.Keys.Key(ctx, id) }
 }
 
-func (s *server) addKey(c echo.Context) error {
-	var r wire.KeyRequest
-	return s.act(c, &r, &r.Op, func(ctx context.Context, meta Meta) (int, any, error) {
-		k, err := newKey(&r)
-		if err != nil {
-			return 0, nil, err
-		}
-		a, created, err := s.Ledger.Keys.AddKey(ctx, k, r.Op, meta)
-		if created {
-			return http.StatusCreated, a, err
-		}
-		return http.StatusOK, a, err
-	})
+func addKey(ctx context.Context, l *Ledger, o op[wire.KeyRequest]) (int, *wire.KeyAnswer, error) {
+	k, err := newKey(&o.request)
+	if err != nil {
+		return 0, nil, err
+	}
+	return okOrCreated(l.Keys.AddKey(ctx, k, o.request.Op, o.meta))
 }
 
 // newKey validates the request for a key and derives the key's id.
@@ -121,149 +107,33 @@ func bound(field, text string) (int64, error) {
 	return ns, nil
 }
 
-func (s *server) revokeKey(c echo.Context) error {
-	id, err := keyID(c)
+func revokeKey(ctx context.Context, l *Ledger, o op[wire.RevokeRequest]) (int, *wire.RevokeAnswer, error) {
+	id, err := keyID(o.c)
 	if err != nil {
-		return err
+		return 0, nil, err
 	}
-	var r wire.RevokeRequest
-	return s.act(c, &r, &r.Op, func(ctx context.Context, meta Meta) (int, any, error) {
-		since, err := bound("since", r.Since)
-		if err != nil {
-			return 0, nil, err
-		}
-		if r.Since == "" {
-			since = time.Now().UnixNano()
-		}
-		a, err := s.Ledger.Keys.RevokeKey(ctx, id, since, r, meta)
-		return http.StatusOK, a, err
-	})
-}
-
-func (s *server) retireKey(c echo.Context) error { return s.keyAct(c, s.Ledger.Keys.RetireKey) }
-
-func (s *server) retireSecret(c echo.Context) error { return s.keyAct(c, s.Ledger.Keys.RetireSecret) }
-
-// keyAct serves an operation on a key that needs only the key's id.
-func (s *server) keyAct(c echo.Context,
-	do func(context.Context, string, wire.Op, Meta) (*wire.KeyAnswer, error)) error {
-	id, err := keyID(c)
+	since, err := bound("since", o.request.Since)
 	if err != nil {
-		return err
+		return 0, nil, err
 	}
-	var r wire.Op
-	return s.act(c, &r, &r, func(ctx context.Context, meta Meta) (int, any, error) {
-		a, err := do(ctx, id, r, meta)
-		return http.StatusOK, a, err
-	})
+	if o.request.Since == "" {
+		since = time.Now().UnixNano()
+	}
+	return ok(l.Keys.RevokeKey(ctx, id, since, o.request, o.meta))
 }
 
-// maxActs bounds the operations on one page.
-const maxActs = 1000
-
-func (s *server) listActs(c echo.Context) error {
-	p := readParams(c, "from_seq", "limit", "consistency", "min_seq")
-	from, limit, want := p.number("from_seq", 1, 1, 1<<63-1), p.number("limit", 100, 1, maxActs),
-		p.read(wire.ConsistencyLinearizable)
-	if err := p.err(); err != nil {
-		return err
-	}
-	ctx, cancel, view, err := s.fresh(c, want)
+func retireKey(ctx context.Context, l *Ledger, o op[wire.Op]) (int, *wire.KeyAnswer, error) {
+	id, err := keyID(o.c)
 	if err != nil {
-		return err
+		return 0, nil, err
 	}
-	defer cancel()
-	items, next, err := s.Ledger.Operations.Acts(ctx, from, int(limit))
+	return ok(l.Keys.RetireKey(ctx, id, o.request, o.meta))
+}
+
+func retireSecret(ctx context.Context, l *Ledger, o op[wire.Op]) (int, *wire.KeyAnswer, error) {
+	id, err := keyID(o.c)
 	if err != nil {
-		return err
+		return 0, nil, err
 	}
-	if items == nil {
-		items = []wire.OperationItem{}
-	}
-	return writeJSON(c, http.StatusOK, wire.OperationsPage{Items: items, NextSeq: next, AppliedSeq: view.Position().AppliedSeq})
-}
-
-func (s *server) freezes(c echo.Context) error {
-	return serveRead(s, c, wire.ConsistencyLinearizable, func(ctx context.Context, view View) (any, error) {
-		items, err := s.Ledger.Freezes.Freezes(ctx)
-		return wire.FreezesPage{Items: items, AppliedSeq: view.Position().AppliedSeq}, err
-	})
-}
-
-func (s *server) freeze(c echo.Context) error { return s.freezeAct(c, s.Ledger.Freezes.Freeze) }
-
-func (s *server) thaw(c echo.Context) error { return s.freezeAct(c, s.Ledger.Freezes.Thaw) }
-
-func (s *server) freezeAct(c echo.Context,
-	do func(context.Context, wire.FreezeRequest, Meta) (*wire.FreezeAnswer, error)) error {
-	var r wire.FreezeRequest
-	return s.act(c, &r, &r.Op, func(ctx context.Context, meta Meta) (int, any, error) {
-		if err := checkFreeze(&r); err != nil {
-			return 0, nil, err
-		}
-		if r.Scope == wire.FreezeShard && isPattern(r.Subject) {
-			view, err := s.Ledger.Views.View(ctx, Read{Consistency: wire.ConsistencyLocal})
-			if err != nil {
-				return 0, nil, err
-			}
-			if err := oneShard(ctx, view, "subject", r.Subject); err != nil {
-				return 0, nil, err
-			}
-		}
-		a, err := do(ctx, r, meta)
-		return http.StatusOK, a, err
-	})
-}
-
-func checkFreeze(r *wire.FreezeRequest) error {
-	switch r.Scope {
-	case wire.FreezeAll:
-		if r.Subject != "" {
-			return badParameter("subject", "must be absent when everything is meant")
-		}
-	case wire.FreezeShard:
-		if why := pcs.CheckShardID(r.Subject); why != "" {
-			return badParameter("subject", "must be the id of a shard, which "+why)
-		}
-	case wire.FreezeKey:
-		if r.Subject == "" || len(r.Subject) > 64 {
-			return badParameter("subject", "must be the id of a key, 1 to 64 bytes")
-		}
-	default:
-		return badParameter("scope", "must be all, shard or key")
-	}
-	if r.Reason == "" {
-		return badParameter("reason", "must be given: agents and auditors will ask why")
-	}
-	return nil
-}
-
-func isPattern(id string) bool { return strings.HasSuffix(id, "*") }
-
-// oneShard rejects a pattern where the id of one shard is expected. Nothing would be found under a pattern, and
-// that looks like good news. A shard that exists under such an id is accepted.
-func oneShard(ctx context.Context, view View, field, id string) error {
-	if !isPattern(id) {
-		return nil
-	}
-	_, err := view.Shard(ctx, id)
-	if errors.Is(err, ErrNotFound) {
-		return badParameter(field, "is a pattern; give the id of one shard")
-	}
-	return err
-}
-
-func (s *server) knownShards(c echo.Context) error {
-	return serveRead(s, c, wire.ConsistencyLinearizable, func(ctx context.Context, view View) (any, error) {
-		items, err := s.Ledger.KnownShards.KnownShards(ctx)
-		return wire.KnownShardsPage{Items: items, AppliedSeq: view.Position().AppliedSeq}, err
-	})
-}
-
-func (s *server) addKnownShards(c echo.Context) error {
-	var r wire.KnownShardsRequest
-	return s.act(c, &r, &r.Op, func(ctx context.Context, meta Meta) (int, any, error) {
-		a, err := s.Ledger.KnownShards.AddKnownShards(ctx, r, meta)
-		return http.StatusOK, a, err
-	})
+	return ok(l.Keys.RetireSecret(ctx, id, o.request, o.meta))
 }

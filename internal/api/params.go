@@ -1,7 +1,6 @@
 package api
 
 import (
-	"context"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -19,13 +18,15 @@ import (
 // one and a wrong value are errors, because a list with an ignored filter is wrong. The first problem is kept
 // and returned by err.
 type params struct {
-	values  url.Values
-	problem *wire.Problem
+	c          echo.Context
+	values     url.Values
+	generation uint32 // that a cursor names, 0 for none
+	problem    error
 }
 
 func readParams(c echo.Context, known ...string) *params {
 	values, err := url.ParseQuery(c.Request().URL.RawQuery)
-	p := &params{values: values}
+	p := &params{c: c, values: values}
 	if err != nil {
 		p.fail("query", "not well-formed")
 	}
@@ -55,19 +56,17 @@ func printable(name string) string {
 	}, name)
 }
 
-func (p *params) fail(name, detail string) {
+func (p *params) fail(name, detail string) { p.keep(badParameter(name, detail)) }
+
+// keep keeps the first fault, also one of the path. A nil fault is none.
+func (p *params) keep(fault error) {
 	if p.problem == nil {
-		p.problem = badParameter(name, detail)
+		p.problem = fault
 	}
 }
 
-// err returns the first problem as an error. A nil problem must not become a non-nil error.
-func (p *params) err() error {
-	if p.problem == nil {
-		return nil
-	}
-	return p.problem
-}
+// err returns the first fault.
+func (p *params) err() error { return p.problem }
 
 func (p *params) text(name string, longest int) string {
 	v := p.values.Get(name)
@@ -187,26 +186,14 @@ func (p *params) position(name string) (seq uint64, ns int64) {
 	return 0, ns
 }
 
-// read returns the freshness that the query asks for.
+// read returns the freshness and the generation that the query asks for.
 func (p *params) read(otherwise string) Read {
 	return Read{
 		Consistency: p.oneOf("consistency", otherwise, wire.ConsistencyLocal, wire.ConsistencySession,
 			wire.ConsistencyLinearizable),
-		MinSeq: p.number("min_seq", 0, 0, 1<<63-1),
+		MinSeq:     p.number("min_seq", 0, 0, 1<<63-1),
+		Generation: p.generation,
 	}
-}
-
-// fresh opens a view that is fresh enough and sets the position headers. The returned context bounds the whole
-// read, except that streams take longer.
-func (s *server) fresh(c echo.Context, r Read) (context.Context, context.CancelFunc, View, error) {
-	ctx, cancel := context.WithTimeout(c.Request().Context(), s.ReadWait)
-	view, err := s.Ledger.Views.View(ctx, r)
-	if err != nil {
-		cancel()
-		return nil, nil, nil, err
-	}
-	s.setPosition(c, view.Position())
-	return ctx, cancel, view, nil
 }
 
 // pathParam returns the decoded path parameter. Echo routes on the escaped path if there is one.

@@ -2,9 +2,7 @@ package api
 
 import (
 	"context"
-	"fmt"
 	"mime"
-	"net/http"
 	"slices"
 	"strings"
 
@@ -13,48 +11,17 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// acting returns the context of an operation with its time limit, and what is known of the request and its
-// sender.
-func (s *server) acting(c echo.Context) (context.Context, context.CancelFunc, Meta) {
-	ctx, cancel := context.WithTimeout(c.Request().Context(), writeTimeout-actMargin)
-	return ctx, cancel, Meta{RequestID: currentID(c), Remote: c.RealIP(), Via: viaOf(c), Identity: identityOf(c)}
-}
-
-func (s *server) publishPolicy(c echo.Context) error {
-	r, err := s.policyRequest(c)
-	if err != nil {
-		return err
-	}
-	if err := takeAct(c, r.Op); err != nil {
-		return err
-	}
-	ctx, cancel, meta := s.acting(c)
-	defer cancel()
-	a, created, err := s.Ledger.Policies.PublishPolicy(ctx, r, meta)
-	if err != nil {
-		return s.actProblem(err, c)
-	}
-	s.setPosition(c, s.Ledger.Views.Position())
-	c.Response().Header().Set(echo.HeaderLocation, "/v1/policies/"+a.ID)
-	if created {
-		return writeJSON(c, http.StatusCreated, a)
-	}
-	return writeJSON(c, http.StatusOK, a)
+func publishPolicy(ctx context.Context, l *Ledger, o op[wire.PolicyRequest]) (int, *wire.PolicyAnswer, error) {
+	return okOrCreated(l.Policies.PublishPolicy(ctx, o.request, o.meta))
 }
 
 // policyRequest reads a request as JSON, or the document itself as YAML.
-func (s *server) policyRequest(c echo.Context) (r wire.PolicyRequest, err error) {
+func policyRequest(s *server, c echo.Context) (r wire.PolicyRequest, err error) {
 	media, _, err := mime.ParseMediaType(c.Request().Header.Get(echo.HeaderContentType))
 	if err != nil || !slices.Contains(yamlTypes, media) {
-		p := readParams(c)
-		if err := p.err(); err != nil {
-			return r, err
-		}
-		return r, s.decodeBody(c, &r)
+		return fromBody[wire.PolicyRequest](s, c)
 	}
-	p := readParams(c, "op_id", "reason", "ticket")
-	r.Op = queryAct(p)
-	if err := p.err(); err != nil {
+	if r.Op, err = fromQuery(s, c); err != nil {
 		return r, err
 	}
 	if err := checkMedia(c.Request().Header, yamlTypes...); err != nil {
@@ -65,33 +32,11 @@ func (s *server) policyRequest(c echo.Context) (r wire.PolicyRequest, err error)
 	return r, err
 }
 
-func (s *server) policies(c echo.Context) error {
-	return serveRead(s, c, wire.ConsistencyLinearizable, func(ctx context.Context, view View) (any, error) {
-		items, err := s.Ledger.Policies.Policies(ctx)
-		if items == nil {
-			items = []wire.PolicyAnswer{}
-		}
+func listPolicies(l *Ledger, _ *params) readFunc[wire.PoliciesPage] {
+	return func(ctx context.Context, view View) (wire.PoliciesPage, error) {
+		items, err := l.Policies.Policies(ctx)
 		return wire.PoliciesPage{Items: items, AppliedSeq: view.Position().AppliedSeq}, err
-	})
-}
-
-// serveRead serves a read that has no parameters except its freshness.
-func serveRead(s *server, c echo.Context, otherwise string, read func(context.Context, View) (any, error)) error {
-	p := readParams(c, "consistency", "min_seq")
-	want := p.read(otherwise)
-	if err := p.err(); err != nil {
-		return err
 	}
-	ctx, cancel, view, err := s.fresh(c, want)
-	if err != nil {
-		return err
-	}
-	defer cancel()
-	v, err := read(ctx, view)
-	if err != nil {
-		return err
-	}
-	return writeJSON(c, http.StatusOK, v)
 }
 
 // policyID reads the id of a policy in the path.
@@ -103,50 +48,16 @@ func policyID(c echo.Context) (string, error) {
 	return id, nil
 }
 
-func (s *server) policy(c echo.Context) error {
-	id, err := policyID(c)
-	if err != nil {
-		return err
-	}
-	return serveRead(s, c, wire.ConsistencyLinearizable, func(ctx context.Context, _ View) (any, error) {
-		return s.Ledger.Policies.Policy(ctx, id)
-	})
+func onePolicy(l *Ledger, p *params) readFunc[*wire.PolicyAnswer] {
+	id, err := policyID(p.c)
+	p.keep(err)
+	return func(ctx context.Context, _ View) (*wire.PolicyAnswer, error) { return l.Policies.Policy(ctx, id) }
 }
 
-func (s *server) applyPolicy(c echo.Context) error {
-	id, err := policyID(c)
+func applyPolicy(ctx context.Context, l *Ledger, o op[wire.ApplyRequest]) (int, *wire.ApplyAnswer, error) {
+	id, err := policyID(o.c)
 	if err != nil {
-		return err
+		return 0, nil, err
 	}
-	var r wire.ApplyRequest
-	return s.act(c, &r, &r.Op, func(ctx context.Context, meta Meta) (int, any, error) {
-		a, err := s.Ledger.Policies.ApplyPolicy(ctx, id, r, meta)
-		return http.StatusOK, a, err
-	})
-}
-
-// act decodes the request of an operator, carries it out and responds.
-func (s *server) act(c echo.Context, request any, about *wire.Op,
-	do func(context.Context, Meta) (int, any, error)) error {
-	p := readParams(c)
-	if err := p.err(); err != nil {
-		return err
-	}
-	if err := s.decodeBody(c, request); err != nil {
-		return err
-	}
-	if err := takeAct(c, *about); err != nil {
-		return err
-	}
-	ctx, cancel, meta := s.acting(c)
-	defer cancel()
-	status, v, err := do(ctx, meta)
-	if err != nil {
-		return s.actProblem(err, c)
-	}
-	s.setPosition(c, s.Ledger.Views.Position())
-	if g, ok := v.(*wire.GenerationAnswer); ok {
-		c.Response().Header().Set(echo.HeaderLocation, fmt.Sprintf("/v1/generations/%d", g.Generation))
-	}
-	return writeJSON(c, status, v)
+	return ok(l.Policies.ApplyPolicy(ctx, id, o.request, o.meta))
 }

@@ -23,9 +23,9 @@ func (s *server) renderError(err error, c echo.Context) {
 	}
 	p := *s.problemOf(err, c)
 	p.RequestID = currentID(c)
-	if p.First != nil && p.First.Reasons == nil {
-		first := *p.First
-		first.Reasons = []string{}
+	if p.First != nil {
+		first := *p.First // problems may be shared
+		fillEmpty(&first)
 		p.First = &first
 	}
 	h := c.Response().Header()
@@ -40,7 +40,7 @@ func (s *server) renderError(err error, c echo.Context) {
 	}
 	allowHead(h)
 	if h.Get(wire.HeaderAppliedSeq) == "" {
-		s.setPosition(c, s.Ledger.Views.Position())
+		setPosition(c, s.Ledger.Views.Position())
 	}
 	body, err := json.Marshal(p)
 	if err != nil {
@@ -123,7 +123,7 @@ func frameworkProblem(he *echo.HTTPError) *wire.Problem {
 	return p
 }
 
-func (s *server) setPosition(c echo.Context, at Position) {
+func setPosition(c echo.Context, at Position) {
 	h := c.Response().Header()
 	h.Set(wire.HeaderAppliedSeq, strconv.FormatUint(at.AppliedSeq, 10))
 	h.Set(wire.HeaderGeneration, strconv.FormatUint(uint64(at.Generation), 10))
@@ -131,13 +131,4 @@ func (s *server) setPosition(c echo.Context, at Position) {
 
 func badParameter(name, detail string) *wire.Problem {
 	return wire.NewProblem(wire.CodeBadRequest, name+": "+detail).WithField(name)
-}
-
-// writeJSON encodes v before anything is sent, so that a failure can still become a problem.
-func writeJSON(c echo.Context, status int, v any) error {
-	body, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	return c.Blob(status, wire.MediaJSON, body)
 }

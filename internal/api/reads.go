@@ -2,7 +2,7 @@ package api
 
 import (
 	"context"
-	"net/http"
+	"errors"
 	"strconv"
 	"strings"
 
@@ -12,39 +12,16 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-func (s *server) lookup(c echo.Context) error {
-	id := strings.ToLower(c.Param("pcs_id"))
-	if id == "submit" || id == "check" { // the path of another route, which has no GET
-		c.Response().Header().Set(echo.HeaderAllow, "OPTIONS, POST")
-		return wire.NewProblem(wire.CodeMethod, "")
-	}
-	p := readParams(c, "consistency", "min_seq")
-	want := p.read(wire.ConsistencyLinearizable)
-	if !isHash(id) {
+func lookup(_ *Ledger, p *params) readFunc[*wire.PCSAnswer] {
+	id := strings.ToLower(p.c.Param("pcs_id"))
+	switch {
+	case id == "submit" || id == "check": // the path of another route, which has no GET
+		p.c.Response().Header().Set(echo.HeaderAllow, "OPTIONS, POST")
+		p.problem = wire.NewProblem(wire.CodeMethod, "")
+	case !isHash(id):
 		p.fail("pcs_id", "must be 64 hex digits")
 	}
-	if err := p.err(); err != nil {
-		return err
-	}
-	ctx, cancel, view, err := s.fresh(c, want)
-	if err != nil {
-		return err
-	}
-	defer cancel()
-	answer, err := view.Lookup(ctx, id)
-	if err != nil {
-		return err
-	}
-	if answer.Reasons == nil {
-		answer.Reasons = []string{}
-	}
-	if answer.Events == nil {
-		answer.Events = []uint64{}
-	}
-	if answer.History == nil {
-		answer.History = []wire.HistoryEntry{}
-	}
-	return writeJSON(c, http.StatusOK, answer)
+	return func(ctx context.Context, view View) (*wire.PCSAnswer, error) { return view.Lookup(ctx, id) }
 }
 
 // The bounds of a list of ids. A person who sees more than five of them types another digit.
@@ -57,34 +34,22 @@ const (
 
 // complete lists the ids with a prefix. Lookups of whole ids are public, but this is not, because prefixes
 // allow to guess ids.
-func (s *server) complete(c echo.Context) error {
-	p := readParams(c, "prefix", "limit", "consistency", "min_seq")
-	want := p.read(wire.ConsistencyLocal)
+func complete(_ *Ledger, p *params) readFunc[wire.IDsPage] {
 	limit := int(p.number("limit", defaultIDs, 1, mostIDs))
 	prefix := strings.ToLower(p.values.Get("prefix"))
 	if len(prefix) < leastPrefix || len(prefix) > 64 || !isHex(prefix) {
 		p.fail("prefix", prefixDetail)
 	}
-	if err := p.err(); err != nil {
-		return err
+	return func(ctx context.Context, view View) (wire.IDsPage, error) {
+		ids, err := view.Complete(ctx, prefix, limit+1)
+		at := view.Position()
+		return wire.IDsPage{
+			Items:      ids[:min(len(ids), limit)],
+			More:       len(ids) > limit,
+			AppliedSeq: at.AppliedSeq,
+			Generation: at.Generation,
+		}, err
 	}
-	ctx, cancel, view, err := s.fresh(c, want)
-	if err != nil {
-		return err
-	}
-	defer cancel()
-	ids, err := view.Complete(ctx, prefix, limit+1)
-	if err != nil {
-		return err
-	}
-	at := view.Position()
-	page := wire.IDsPage{
-		Items:      append([]string{}, ids[:min(len(ids), limit)]...),
-		More:       len(ids) > limit,
-		AppliedSeq: at.AppliedSeq,
-		Generation: at.Generation,
-	}
-	return writeJSON(c, http.StatusOK, page)
 }
 
 func isHex(s string) bool {
@@ -98,64 +63,72 @@ func isHex(s string) bool {
 
 func isHash(s string) bool { return len(s) == 64 && isHex(s) }
 
-func (s *server) event(c echo.Context) error {
-	seq, err := strconv.ParseUint(c.Param("seq"), 10, 63)
+func oneEvent(_ *Ledger, p *params) readFunc[*wire.EventAnswer] {
+	seq, err := strconv.ParseUint(p.c.Param("seq"), 10, 63)
 	if err != nil || seq == 0 {
-		return badParameter("seq", "must be a whole number, at least 1")
+		p.fail("seq", "must be a whole number, at least 1")
 	}
-	return serveRead(s, c, wire.ConsistencyLocal, func(ctx context.Context, view View) (any, error) {
-		answer, err := view.Event(ctx, seq)
+	return func(ctx context.Context, view View) (*wire.EventAnswer, error) { return view.Event(ctx, seq) }
+}
+
+func listShards(_ *Ledger, p *params) readFunc[wire.ShardsPage] {
+	q := ShardsQuery{Limit: int(p.number("limit", defaultLimit, 1, maxLimit))}
+	filters := digestFilters("shards")
+	if text := p.values.Get("cursor"); text != "" {
+		k, err := parseCursor(text, 's', filters)
 		if err != nil {
-			return nil, err
+			p.fail("cursor", err.Error())
 		}
-		if answer.Payload == nil {
-			answer.Payload = []byte{}
+		q.After, p.generation = string(k.place), k.generation
+	}
+	return func(ctx context.Context, view View) (wire.ShardsPage, error) {
+		r, err := view.Shards(ctx, q)
+		if err != nil {
+			return wire.ShardsPage{}, err
 		}
-		if answer.Summary == nil {
-			answer.Summary = map[string]any{}
+		at := view.Position()
+		page := wire.ShardsPage{Items: r.Items, AppliedSeq: at.AppliedSeq, Generation: at.Generation}
+		if last := len(r.Items) - 1; r.More && last >= 0 {
+			page.NextCursor = cursor{
+				kind:       's',
+				generation: at.Generation,
+				filters:    filters,
+				place:      []byte(r.Items[last].ShardID),
+			}.String()
 		}
-		return answer, nil
-	})
+		return page, nil
+	}
 }
 
-func (s *server) shard(c echo.Context) error {
-	id, err := pathParam(c, "shard_id")
-	if err != nil {
-		return err
-	}
+func oneShard(_ *Ledger, p *params) readFunc[*wire.ShardAnswer] {
+	id, err := pathParam(p.c, "shard_id")
+	p.keep(err)
 	if why := pcs.CheckShardID(id); why != "" {
-		return badParameter("shard_id", why)
+		p.fail("shard_id", why)
 	}
-	return serveRead(s, c, wire.ConsistencyLocal, func(ctx context.Context, view View) (any, error) {
-		return view.Shard(ctx, id)
-	})
+	return func(ctx context.Context, view View) (*wire.ShardAnswer, error) { return view.Shard(ctx, id) }
 }
 
-func (s *server) cluster(c echo.Context) error {
-	return serveRead(s, c, wire.ConsistencyLocal, func(ctx context.Context, _ View) (any, error) {
-		answer, err := s.Ledger.Status.Cluster(ctx)
-		if err == nil && answer.Members == nil {
-			answer.Members = []wire.Member{}
-		}
-		return answer, err
-	})
+func isPattern(id string) bool { return strings.HasSuffix(id, "*") }
+
+// noPattern rejects a pattern where the id of one shard is expected. Nothing would be found under a pattern,
+// and that looks like good news. A shard that exists under such an id is accepted.
+func noPattern(ctx context.Context, view View, field, id string) error {
+	if !isPattern(id) {
+		return nil
+	}
+	_, err := view.Shard(ctx, id)
+	if errors.Is(err, ErrNotFound) {
+		return badParameter(field, "is a pattern; give the id of one shard")
+	}
+	return err
 }
 
-func (s *server) digest(c echo.Context) error {
-	p := readParams(c, "seq", "edge", "consistency", "min_seq")
-	want := p.read(wire.ConsistencyLocal)
+func describeCluster(l *Ledger, _ *params) readFunc[*wire.ClusterAnswer] {
+	return func(ctx context.Context, _ View) (*wire.ClusterAnswer, error) { return l.Status.Cluster(ctx) }
+}
+
+func digest(_ *Ledger, p *params) readFunc[*wire.DigestAnswer] {
 	seq, edge := p.number("seq", 0, 1, 1<<63-1), p.oneOf("edge", "", "true") != ""
-	if err := p.err(); err != nil {
-		return err
-	}
-	ctx, cancel, view, err := s.fresh(c, want)
-	if err != nil {
-		return err
-	}
-	defer cancel()
-	answer, err := view.Digest(ctx, seq, edge)
-	if err != nil {
-		return err
-	}
-	return writeJSON(c, http.StatusOK, answer)
+	return func(ctx context.Context, view View) (*wire.DigestAnswer, error) { return view.Digest(ctx, seq, edge) }
 }

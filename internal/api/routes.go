@@ -18,7 +18,7 @@ type route struct {
 	act          bool        // an operation that changes the ledger: authenticated again and proposed by the leader
 	second       bool        // needs two actors if auth.two_person is on
 	basic        bool        // Basic Auth is accepted too, if configured
-	serve        func(*server, echo.Context) error
+	serve        handler
 }
 
 // Sets of roles for the table.
@@ -30,6 +30,12 @@ var (
 	operating = []wire.Role{wire.RoleOperator}
 )
 
+// Freshness of the reads that do not ask for another.
+const (
+	local        = wire.ConsistencyLocal
+	linearizable = wire.ConsistencyLinearizable
+)
+
 // routeTable lists every route of a node and who may use it. Handlers cannot be reached in any other way:
 // register builds the routes from the table, and a handler that was registered elsewhere keeps the server from
 // starting.
@@ -39,62 +45,67 @@ var (
 var routeTable = []route{
 	{method: "POST", path: "/v1/pcs/submit", roles: everybody, serve: (*server).submit},
 	{method: "POST", path: "/v1/pcs/check", roles: metering, serve: (*server).check},
-	{method: "GET", path: "/v1/pcs/:pcs_id", roles: everybody, serve: (*server).lookup},
-	{method: "GET", path: "/v1/pcs", roles: reading, serve: (*server).complete},
+	{method: "GET", path: "/v1/pcs/:pcs_id", roles: everybody, serve: serveRead(linearizable, lookup)},
+	{method: "GET", path: "/v1/pcs", roles: reading, serve: serveRead(local, complete, "prefix", "limit")},
 
 	{method: "GET", path: "/v1/audit", roles: reading, serve: (*server).audit},
 	{method: "GET", path: "/v1/events", roles: reading, serve: (*server).events},
-	{method: "GET", path: "/v1/events/:seq", roles: reading, serve: (*server).event},
-	{method: "GET", path: "/v1/shards", roles: reading, serve: (*server).shards},
-	{method: "GET", path: "/v1/shards/:shard_id", roles: reading, serve: (*server).shard},
-	{method: "GET", path: "/v1/cluster", roles: reading, serve: (*server).cluster},
-	{method: "GET", path: "/v1/digest", roles: reading, serve: (*server).digest},
+	{method: "GET", path: "/v1/events/:seq", roles: reading, serve: serveRead(local, oneEvent)},
+	{method: "GET", path: "/v1/shards", roles: reading, serve: serveRead(local, listShards, "limit", "cursor")},
+	{method: "GET", path: "/v1/shards/:shard_id", roles: reading, serve: serveRead(local, oneShard)},
+	{method: "GET", path: "/v1/cluster", roles: reading, serve: serveRead(local, describeCluster)},
+	{method: "GET", path: "/v1/digest", roles: reading, serve: serveRead(local, digest, "seq", "edge")},
 
-	{method: "GET", path: "/v1/policies", roles: reading, serve: (*server).policies},
-	{method: "GET", path: "/v1/policies/:policy_id", roles: reading, serve: (*server).policy},
-	{method: "POST", path: "/v1/policies", roles: incident, act: true, serve: (*server).publishPolicy},
+	{method: "GET", path: "/v1/policies", roles: reading, serve: serveRead(linearizable, listPolicies)},
+	{method: "GET", path: "/v1/policies/:policy_id", roles: reading, serve: serveRead(linearizable, onePolicy)},
+	{method: "POST", path: "/v1/policies", roles: incident, act: true, serve: serveOp(policyRequest, publishPolicy)},
 	{
 		method: "POST",
 		path:   "/v1/policies/:policy_id/apply",
 		roles:  incident,
 		act:    true,
 		second: true,
-		serve:  (*server).applyPolicy,
+		serve:  serveOp(fromBody, applyPolicy),
 	},
 
-	{method: "GET", path: "/v1/keys", roles: reading, serve: (*server).keys},
-	{method: "GET", path: "/v1/keys/:key_id", roles: reading, serve: (*server).key},
-	{method: "POST", path: "/v1/keys", roles: operating, act: true, serve: (*server).addKey},
-	{method: "POST", path: "/v1/keys/:key_id/revoke", roles: incident, act: true, serve: (*server).revokeKey},
-	{method: "POST", path: "/v1/keys/:key_id/retire", roles: operating, act: true, serve: (*server).retireKey},
+	{method: "GET", path: "/v1/keys", roles: reading, serve: serveRead(linearizable, listKeys)},
+	{method: "GET", path: "/v1/keys/:key_id", roles: reading, serve: serveRead(linearizable, oneKey)},
+	{method: "POST", path: "/v1/keys", roles: operating, act: true, serve: serveOp(fromBody, addKey)},
+	{method: "POST", path: "/v1/keys/:key_id/revoke", roles: incident, act: true, serve: serveOp(fromBody, revokeKey)},
+	{method: "POST", path: "/v1/keys/:key_id/retire", roles: operating, act: true, serve: serveOp(fromBody, retireKey)},
 	{
 		method: "POST",
 		path:   "/v1/keys/:key_id/retire-secret",
 		roles:  operating,
 		act:    true,
-		serve:  (*server).retireSecret,
+		serve:  serveOp(fromBody, retireSecret),
 	},
 
-	{method: "GET", path: "/v1/acts", roles: reading, serve: (*server).listActs},
-	{method: "GET", path: "/v1/freezes", roles: reading, serve: (*server).freezes},
-	{method: "POST", path: "/v1/freezes", roles: incident, act: true, serve: (*server).freeze},
-	{method: "POST", path: "/v1/thaw", roles: incident, act: true, second: true, serve: (*server).thaw},
-	{method: "GET", path: "/v1/known-shards", roles: reading, serve: (*server).knownShards},
-	{method: "POST", path: "/v1/known-shards", roles: incident, act: true, serve: (*server).addKnownShards},
+	{method: "GET", path: "/v1/acts", roles: reading, serve: serveRead(linearizable, listActs, "from_seq", "limit")},
+	{method: "GET", path: "/v1/freezes", roles: reading, serve: serveRead(linearizable, listFreezes)},
+	{method: "POST", path: "/v1/freezes", roles: incident, act: true, serve: serveOp(fromBody, freeze)},
+	{method: "POST", path: "/v1/thaw", roles: incident, act: true, second: true, serve: serveOp(fromBody, thaw)},
+	{method: "GET", path: "/v1/known-shards", roles: reading, serve: serveRead(linearizable, listKnownShards)},
+	{method: "POST", path: "/v1/known-shards", roles: incident, act: true, serve: serveOp(fromBody, addKnownShards)},
 
-	{method: "GET", path: "/v1/generations", roles: reading, serve: (*server).generations},
-	{method: "GET", path: "/v1/generations/:generation", roles: reading, serve: (*server).generation},
-	{method: "GET", path: "/v1/generations/:generation/diff", roles: reading, serve: (*server).diff},
+	{method: "GET", path: "/v1/generations", roles: reading, serve: serveRead(linearizable, listGenerations)},
+	{method: "GET", path: "/v1/generations/:generation", roles: reading, serve: serveRead(linearizable, oneGeneration)},
+	{
+		method: "GET",
+		path:   "/v1/generations/:generation/diff",
+		roles:  reading,
+		serve:  serveRead(linearizable, diff, "position"),
+	},
 	{method: "GET", path: "/v1/generations/:generation/flips", roles: reading, serve: (*server).flips},
 	{method: "GET", path: "/v1/generations/:generation/progress", roles: reading, serve: (*server).progress},
-	{method: "POST", path: "/v1/generations", roles: incident, act: true, serve: (*server).startGeneration},
+	{method: "POST", path: "/v1/generations", roles: incident, act: true, serve: serveOp(fromBody, startGeneration)},
 	{
 		method: "POST",
 		path:   "/v1/generations/:generation/activate",
 		roles:  incident,
 		act:    true,
 		second: true,
-		serve:  (*server).activate,
+		serve:  serveOp(fromBody, activate),
 	},
 	{
 		method: "POST",
@@ -102,23 +113,29 @@ var routeTable = []route{
 		roles:  incident,
 		act:    true,
 		second: true,
-		serve:  (*server).rollback,
+		serve:  serveOp(fromBody, rollback),
 	},
 	{
 		method: "DELETE",
 		path:   "/v1/generations/:generation",
 		roles:  incident,
 		act:    true,
-		serve:  (*server).dropGeneration,
+		serve:  serveOp(fromQuery, dropGeneration),
 	},
 
-	{method: "GET", path: "/v1/approvals", roles: reading, serve: (*server).approvals},
-	{method: "POST", path: "/v1/approvals", roles: incident, act: true, serve: (*server).approve},
+	{method: "GET", path: "/v1/approvals", roles: reading, serve: serveRead(linearizable, listApprovals, "all")},
+	{method: "POST", path: "/v1/approvals", roles: incident, act: true, serve: serveOp(fromBody, approve)},
 
-	{method: "GET", path: "/v1/whoami", roles: metering, serve: (*server).whoami},
-	{method: "GET", path: "/v1/tokens", roles: reading, serve: (*server).tokens},
-	{method: "POST", path: "/v1/tokens", roles: operating, act: true, serve: (*server).createToken},
-	{method: "POST", path: "/v1/tokens/:token_id/revoke", roles: operating, act: true, serve: (*server).revokeToken},
+	{method: "GET", path: "/v1/whoami", roles: metering, serve: serveRead(local, whoami)},
+	{method: "GET", path: "/v1/tokens", roles: reading, serve: (*server).listTokens},
+	{method: "POST", path: "/v1/tokens", roles: operating, act: true, serve: serveOp(fromBody, createToken)},
+	{
+		method: "POST",
+		path:   "/v1/tokens/:token_id/revoke",
+		roles:  operating,
+		act:    true,
+		serve:  serveOp(fromBody, revokeToken),
+	},
 
 	{method: "GET", path: "/metrics", roles: metering, basic: true, serve: (*server).metricsPage},
 	{method: "GET", path: "/livez", roles: everybody, serve: (*server).livez},
@@ -176,7 +193,7 @@ func (s *server) register(e *echo.Echo) {
 			if !r.act && viaOf(c) != "" { // other nodes forward operations and nothing else
 				return wire.NewProblem(wire.CodeNotFound, "")
 			}
-			if err := s.authorize(r, c); err != nil {
+			if err := s.auth.authorize(r, c); err != nil {
 				return err
 			}
 			if done, err := s.forward(r, c); done || err != nil {

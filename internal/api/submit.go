@@ -52,9 +52,6 @@ func (s *server) check(c echo.Context) error {
 // answered completes a response and its headers, and returns its status and the label under which it is
 // counted.
 func (s *server) answered(c echo.Context, answer *wire.SubmitAnswer) (status int, label string) {
-	if answer.Reasons == nil {
-		answer.Reasons = []string{}
-	}
 	status, label = http.StatusOK, answer.Outcome
 	if answer.Outcome == wire.OutcomeEscalated {
 		status = http.StatusAccepted
@@ -65,7 +62,7 @@ func (s *server) answered(c echo.Context, answer *wire.SubmitAnswer) (status int
 	}
 	at := s.Ledger.Views.Position()
 	at.AppliedSeq = max(at.AppliedSeq, answer.Seq)
-	s.setPosition(c, at)
+	setPosition(c, at)
 	return status, label
 }
 

@@ -16,27 +16,27 @@ import (
 // maxTokenLife bounds the life of a token, so that a forgotten token expires.
 const maxTokenLife = 366 * 24 * time.Hour
 
-func (s *server) tokens(c echo.Context) error {
-	return serveRead(s, c, wire.ConsistencyLinearizable, func(ctx context.Context, _ View) (any, error) {
-		items, err := s.Ledger.Tokens.Tokens(ctx)
-		for i := range items {
-			if at, ok := s.used.of(items[i].ID); ok {
-				items[i].LastUsed = wire.Time(at)
+// listTokens adds when this node has last accepted each token.
+func (s *server) listTokens(c echo.Context) error {
+	return serveRead(wire.ConsistencyLinearizable, func(l *Ledger, _ *params) readFunc[wire.TokensPage] {
+		return func(ctx context.Context, _ View) (wire.TokensPage, error) {
+			items, err := l.Tokens.Tokens(ctx)
+			for i := range items {
+				if at, ok := s.auth.used.of(items[i].ID); ok {
+					items[i].LastUsed = wire.Time(at)
+				}
 			}
+			return wire.TokensPage{Items: items, Node: s.NodeID}, err
 		}
-		return wire.TokensPage{Items: append([]wire.TokenAnswer{}, items...), Node: s.NodeID}, err
-	})
+	})(s, c)
 }
 
-func (s *server) createToken(c echo.Context) error {
-	var r wire.TokenRequest
-	return s.act(c, &r, &r.Op, func(ctx context.Context, meta Meta) (int, any, error) {
-		if err := checkTokenRequest(r, time.Now()); err != nil {
-			return 0, nil, err
-		}
-		a, err := s.Ledger.Tokens.CreateToken(ctx, r, meta)
-		return http.StatusCreated, a, err
-	})
+func createToken(ctx context.Context, l *Ledger, o op[wire.TokenRequest]) (int, *wire.TokenAnswer, error) {
+	if err := checkTokenRequest(o.request, time.Now()); err != nil {
+		return 0, nil, err
+	}
+	a, err := l.Tokens.CreateToken(ctx, o.request, o.meta)
+	return http.StatusCreated, a, err
 }
 
 func checkTokenRequest(r wire.TokenRequest, now time.Time) error {
@@ -57,21 +57,17 @@ func checkTokenRequest(r wire.TokenRequest, now time.Time) error {
 	return nil
 }
 
-func (s *server) revokeToken(c echo.Context) error {
-	id, err := pathParam(c, "token_id")
+func revokeToken(ctx context.Context, l *Ledger, o op[wire.TokenRevokeRequest]) (int, *wire.TokenAnswer, error) {
+	id, err := pathParam(o.c, "token_id")
 	if err != nil {
-		return err
+		return 0, nil, err
 	}
 	serial, cert := strings.CutPrefix(id, event.CertificatePrefix)
 	if !cert && !wire.ValidTokenID(id) || cert && !isSerial(serial) {
-		return badParameter("token_id",
+		return 0, nil, badParameter("token_id",
 			"must be the id of a token, or cert: and the serial number of a client certificate in lower-case hex")
 	}
-	var r wire.TokenRevokeRequest
-	return s.act(c, &r, &r.Op, func(ctx context.Context, meta Meta) (int, any, error) {
-		a, err := s.Ledger.Tokens.RevokeToken(ctx, id, r, meta)
-		return http.StatusOK, a, err
-	})
+	return ok(l.Tokens.RevokeToken(ctx, id, o.request, o.meta))
 }
 
 // isSerial reports whether s is a serial number as Credential writes it.

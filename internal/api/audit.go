@@ -1,13 +1,9 @@
 package api
 
 import (
-	"bufio"
 	"context"
 	"encoding/binary"
-	"encoding/json"
 	"net/http"
-	"strings"
-	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -101,14 +97,14 @@ func (s *server) audit(c echo.Context) error {
 		return err
 	}
 	defer cancel()
-	if err := oneShard(ctx, view, "shard", a.query.Shard); err != nil {
+	if err := noPattern(ctx, view, "shard", a.query.Shard); err != nil {
 		return err
 	}
 	if a.ndjson {
-		return auditStream(c, view, a)
+		return streamAudit(c, view, a)
 	}
 	at := view.Position()
-	page := wire.AuditPage{Items: []wire.AuditItem{}, AppliedSeq: at.AppliedSeq, Generation: at.Generation}
+	page := wire.AuditPage{AppliedSeq: at.AppliedSeq, Generation: at.Generation}
 	next, err := walkAudit(ctx, view, a.query, maxStretches, func(r AuditResult) error {
 		page.Items, page.AsOf = append(page.Items, r.Items...), r.AsOf
 		return nil
@@ -139,11 +135,6 @@ func walkAudit(ctx context.Context, view View, q AuditQuery, stretches int,
 		if err != nil {
 			return 0, err
 		}
-		for i := range r.Items {
-			if r.Items[i].Reasons == nil {
-				r.Items[i].Reasons = []string{}
-			}
-		}
 		if err := fn(r); err != nil {
 			return 0, err
 		}
@@ -155,97 +146,20 @@ func walkAudit(ctx context.Context, view View, q AuditQuery, stretches int,
 	}
 }
 
-// auditStream writes one item per line and a trailer. After the first line an error can only cut the stream,
-// which a client detects by the missing trailer.
-func auditStream(c echo.Context, view View, a auditRequest) error {
-	w, at := c.Response(), view.Position()
-	out := bufio.NewWriterSize(w, 32<<10)
-	lines, count, asOf := json.NewEncoder(out), 0, uint64(0)
-	control := http.NewResponseController(w)
-	begin := func() {
-		if !w.Committed {
-			w.Header().Set(echo.HeaderContentType, wire.MediaNDJSON)
-			w.Header().Add("Vary", "Accept")
-			w.WriteHeader(http.StatusOK)
-		}
-	}
+// streamAudit writes one item per line and a trailer.
+func streamAudit(c echo.Context, view View, a auditRequest) error {
+	out, at, asOf := newLineStream(c, true), view.Position(), uint64(0)
 	next, err := walkAudit(c.Request().Context(), view, a.query, 1<<30, func(r AuditResult) error {
-		begin()
-		// The writer may not support deadlines. Then the server's own limit applies.
-		_ = control.SetWriteDeadline(time.Now().Add(writeTimeout))
-		count, asOf = count+len(r.Items), r.AsOf
-		for i := range r.Items {
-			if err := lines.Encode(&r.Items[i]); err != nil {
-				return err
-			}
-		}
-		return out.Flush()
+		asOf = r.AsOf
+		return writeLines(out, r.Items)
 	})
 	if err != nil {
 		return err
 	}
-	begin()
-	err = lines.Encode(wire.Trailer{
-		Trailer:    true,
-		Count:      count,
+	return out.end(wire.Trailer{
 		NextCursor: a.cursorAt(at, next),
 		AppliedSeq: at.AppliedSeq,
 		Generation: at.Generation,
 		AsOf:       asOf,
 	})
-	if err != nil {
-		return err
-	}
-	return out.Flush()
-}
-
-// wantsNDJSON looks for the media type in Accept. It does not honour a quality of zero, which nobody sends.
-func wantsNDJSON(h http.Header) bool {
-	for part := range strings.SplitSeq(strings.Join(h.Values("Accept"), ","), ",") {
-		media, _, _ := strings.Cut(part, ";")
-		if strings.EqualFold(strings.TrimSpace(media), wire.MediaNDJSON) {
-			return true
-		}
-	}
-	return false
-}
-
-func (s *server) shards(c echo.Context) error {
-	p := readParams(c, "limit", "cursor", "consistency", "min_seq")
-	want := p.read(wire.ConsistencyLocal)
-	q := ShardsQuery{Limit: int(p.number("limit", defaultLimit, 1, maxLimit))}
-	filters := digestFilters("shards")
-	if text := p.values.Get("cursor"); text != "" {
-		k, err := parseCursor(text, 's', filters)
-		if err != nil {
-			p.fail("cursor", err.Error())
-		}
-		q.After, want.Generation = string(k.place), k.generation
-	}
-	if err := p.err(); err != nil {
-		return err
-	}
-	ctx, cancel, view, err := s.fresh(c, want)
-	if err != nil {
-		return err
-	}
-	defer cancel()
-	r, err := view.Shards(ctx, q)
-	if err != nil {
-		return err
-	}
-	at := view.Position()
-	page := wire.ShardsPage{Items: r.Items, AppliedSeq: at.AppliedSeq, Generation: at.Generation}
-	if page.Items == nil {
-		page.Items = []wire.ShardAnswer{}
-	}
-	if last := len(r.Items) - 1; r.More && last >= 0 {
-		page.NextCursor = cursor{
-			kind:       's',
-			generation: at.Generation,
-			filters:    filters,
-			place:      []byte(r.Items[last].ShardID),
-		}.String()
-	}
-	return writeJSON(c, http.StatusOK, page)
 }

@@ -1,0 +1,99 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"github.com/recount-ledger/recount/wire"
+)
+
+// progressFor bounds a stream of progress.
+const progressFor = 10 * time.Minute
+
+// progress streams the progress of every node as server-sent events, until all reachable nodes have finished or
+// the client leaves.
+func (s *server) progress(c echo.Context) error {
+	n, err := generationNumber(c)
+	if err != nil {
+		return err
+	}
+	p := readParams(c, "consistency", "min_seq")
+	want := p.read(wire.ConsistencyLocal)
+	if err := p.err(); err != nil {
+		return err
+	}
+	_, fresh, _, err := s.fresh(c, want)
+	if err != nil {
+		return err
+	}
+	fresh() // the stream has its own limit
+	ctx, cancel := context.WithTimeout(c.Request().Context(), progressFor)
+	defer cancel()
+	a, err := s.Ledger.Generations.Generation(ctx, n)
+	if err != nil {
+		return err
+	}
+	w := c.Response()
+	w.Header().Set(echo.HeaderContentType, wire.MediaEvents)
+	w.Header().Set("X-Accel-Buffering", "no")
+	w.WriteHeader(http.StatusOK)
+	return s.progressStream(ctx, w, a)
+}
+
+// progressStream writes a and later states, one event per tick.
+func (s *server) progressStream(ctx context.Context, w *echo.Response, a *wire.GenerationAnswer) error {
+	tick := time.NewTicker(s.ProgressEvery)
+	defer tick.Stop()
+	for {
+		kind := "progress"
+		if allReported(a) {
+			kind = "done"
+		}
+		if err := writeEvent(w, kind, a); err != nil || kind == "done" {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-s.stopping:
+			return nil
+		case <-ctx.Done():
+			return nil
+		}
+		var err error
+		if a, err = s.Ledger.Generations.Generation(ctx, a.Generation); err != nil {
+			return err
+		}
+	}
+}
+
+func writeEvent(w *echo.Response, kind string, v any) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	control := http.NewResponseController(w)
+	_ = control.SetWriteDeadline(time.Now().Add(writeTimeout)) // the writer may not support deadlines
+	if _, err := fmt.Fprintf(w, "event: %s\ndata: %s\n\n", kind, data); err != nil {
+		return err
+	}
+	return control.Flush()
+}
+
+// allReported reports whether every reachable node has finished.
+func allReported(a *wire.GenerationAnswer) bool {
+	reachable := 0
+	for _, n := range a.Nodes {
+		switch n.State {
+		case "building":
+			return false
+		case "unreachable":
+		default:
+			reachable++
+		}
+	}
+	return a.State == wire.GenerationDropped || reachable > 0 && a.Reported >= reachable
+}

@@ -1,0 +1,83 @@
+package api
+
+import (
+	"bufio"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/recount-ledger/recount/wire"
+)
+
+// lineStream writes a response of JSON lines that ends with a trailer. After the first line an error can only
+// cut the stream, which a client detects by the missing trailer.
+type lineStream struct {
+	w       *echo.Response
+	control *http.ResponseController
+	out     *bufio.Writer
+	lines   *json.Encoder
+	chosen  bool // the client chose the media type by Accept
+	count   int  // lines
+}
+
+func newLineStream(c echo.Context, chosen bool) *lineStream {
+	out := bufio.NewWriterSize(c.Response(), 32<<10)
+	return &lineStream{
+		w:       c.Response(),
+		control: http.NewResponseController(c.Response()),
+		out:     out,
+		lines:   json.NewEncoder(out),
+		chosen:  chosen,
+	}
+}
+
+// begin sends the header, once.
+func (l *lineStream) begin() {
+	if l.w.Committed {
+		return
+	}
+	l.w.Header().Set(echo.HeaderContentType, wire.MediaNDJSON)
+	if l.chosen {
+		l.w.Header().Add("Vary", "Accept")
+	}
+	l.w.WriteHeader(http.StatusOK)
+}
+
+// writeLines writes one line for each item and sends them.
+func writeLines[T any](l *lineStream, items []T) error {
+	l.begin()
+	// The writer may not support deadlines. Then the server's own limit applies.
+	_ = l.control.SetWriteDeadline(time.Now().Add(writeTimeout))
+	for i := range items {
+		fillEmpty(&items[i])
+		if err := l.lines.Encode(&items[i]); err != nil {
+			return err
+		}
+	}
+	l.count += len(items)
+	return l.out.Flush()
+}
+
+// end writes the trailer, to which it adds the number of lines.
+func (l *lineStream) end(t wire.Trailer) error {
+	l.begin()
+	t.Trailer, t.Count = true, l.count
+	if err := l.lines.Encode(t); err != nil {
+		return err
+	}
+	return l.out.Flush()
+}
+
+// wantsNDJSON looks for the media type in Accept. It does not honour a quality of zero, which nobody sends.
+func wantsNDJSON(h http.Header) bool {
+	for part := range strings.SplitSeq(strings.Join(h.Values("Accept"), ","), ",") {
+		media, _, _ := strings.Cut(part, ";")
+		if strings.EqualFold(strings.TrimSpace(media), wire.MediaNDJSON) {
+			return true
+		}
+	}
+	return false
+}
