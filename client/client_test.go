@@ -455,6 +455,40 @@ func TestAuditEndsWithItsError(t *testing.T) {
 	}
 }
 
+// TestPageTimeout: the bound is one of each page. A list may take longer, and a page that hangs ends it.
+func TestPageTimeout(t *testing.T) {
+	const limit = 1500 * time.Millisecond
+	served := 0
+	s, ca := server(t, func(w http.ResponseWriter, r *http.Request) {
+		if served++; served > 4 {
+			<-r.Context().Done()
+			return
+		}
+		select { // slow, but within the bound
+		case <-time.After(limit / 3):
+		case <-r.Context().Done():
+		}
+		page := wire.AuditPage{Items: []wire.AuditItem{{Seq: uint64(served)}}, AppliedSeq: uint64(served)}
+		page.NextCursor = "more"
+		reply(w, http.StatusOK, page)
+	})
+	c := connect(t, fast(ca, s.URL))
+	began := time.Now()
+	var pages int
+	var last error
+	for page, err := range c.AuditPages(deadline(t, 20*time.Second), AuditQuery{PageTimeout: limit}) {
+		if last = err; err == nil {
+			pages++
+			if page.AppliedSeq != uint64(pages) {
+				t.Errorf("page %d: %+v", pages, page)
+			}
+		}
+	}
+	if took := time.Since(began); pages != 4 || !errors.Is(last, context.DeadlineExceeded) || took < limit {
+		t.Errorf("%d pages in %v: %v", pages, took, last)
+	}
+}
+
 func TestTailFollowsWithoutABusyLoop(t *testing.T) {
 	l := &ledger{t: t}
 	l.rows.Store(5)

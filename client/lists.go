@@ -34,8 +34,17 @@ type AuditQuery struct {
 	Newest         bool // newest first
 	Limit          int  // items in total, 0 for no limit
 	// position at which an earlier iteration stopped; the filters must be the same
-	Cursor string
+	Cursor      string
+	PageTimeout time.Duration // bound on each page, 0 for none beside the context of the whole list
 	Read
+}
+
+// pageContext bounds the request for one page.
+func pageContext(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
+	if limit <= 0 {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, limit)
 }
 
 func (a AuditQuery) query() url.Values {
@@ -77,14 +86,15 @@ func (a AuditQuery) query() url.Values {
 
 // AuditPage returns one page of the audit list. Limit is the size of the page.
 func (c *Client) AuditPage(ctx context.Context, q AuditQuery) (*wire.AuditPage, error) {
+	ctx, cancel := pageContext(ctx, q.PageTimeout)
+	defer cancel()
 	return get[wire.AuditPage](ctx, c, "/v1/audit", q.query())
 }
 
-// Audit iterates over the audit list in the order of seq, newest first if the query says so. It reads page by
-// page from all nodes. Later pages come from nodes that are at least as far as the first. It ends after the
-// first error, which it yields. ErrCursorGone means that another generation is active now: start again.
-func (c *Client) Audit(ctx context.Context, q AuditQuery) iter.Seq2[wire.AuditItem, error] {
-	return func(yield func(wire.AuditItem, error) bool) {
+// AuditPages iterates over the pages of the audit list, for callers that need the generation or the position of each
+// page, or its end. Otherwise it does what Audit does. Limit bounds the items in total.
+func (c *Client) AuditPages(ctx context.Context, q AuditQuery) iter.Seq2[*wire.AuditPage, error] {
+	return func(yield func(*wire.AuditPage, error) bool) {
 		left := q.Limit
 		for {
 			q.Limit = pageSize
@@ -92,6 +102,25 @@ func (c *Client) Audit(ctx context.Context, q AuditQuery) iter.Seq2[wire.AuditIt
 				q.Limit = min(left, pageSize)
 			}
 			page, err := c.AuditPage(ctx, q)
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			done := left > 0 && left <= len(page.Items)
+			if left -= len(page.Items); !yield(page, nil) || done || page.NextCursor == "" {
+				return
+			}
+			q.Cursor, q.MinSeq = page.NextCursor, max(q.MinSeq, page.AppliedSeq)
+		}
+	}
+}
+
+// Audit iterates over the audit list in the order of seq, newest first if the query says so. It reads page by
+// page from all nodes. Later pages come from nodes that are at least as far as the first. It ends after the
+// first error, which it yields. ErrCursorGone means that another generation is active now: start again.
+func (c *Client) Audit(ctx context.Context, q AuditQuery) iter.Seq2[wire.AuditItem, error] {
+	return func(yield func(wire.AuditItem, error) bool) {
+		for page, err := range c.AuditPages(ctx, q) {
 			if err != nil {
 				yield(wire.AuditItem{}, err)
 				return
@@ -101,11 +130,6 @@ func (c *Client) Audit(ctx context.Context, q AuditQuery) iter.Seq2[wire.AuditIt
 					return
 				}
 			}
-			done := left > 0 && left <= len(page.Items)
-			if left -= len(page.Items); done || page.NextCursor == "" {
-				return
-			}
-			q.Cursor, q.MinSeq = page.NextCursor, max(q.MinSeq, page.AppliedSeq)
 		}
 	}
 }

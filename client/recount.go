@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"time"
 
 	"github.com/recount-ledger/recount/wire"
 )
@@ -96,8 +97,9 @@ type FlipsQuery struct {
 	Shard, Key, Reason string
 	Position           uint64 // compare up to here, 0 as far as the node has compared
 	FromSeq            uint64
-	Limit              int    // items in total, 0 for no limit
-	Cursor             string // position at which an earlier iteration stopped; the filters must be the same
+	Limit              int           // items in total, 0 for no limit
+	Cursor             string        // position at which an earlier iteration stopped; the filters must be the same
+	PageTimeout        time.Duration // bound on each page, 0 for none beside the context of the whole list
 	Read
 }
 
@@ -118,6 +120,8 @@ func (f FlipsQuery) query() url.Values {
 
 // FlipsPage returns one page of the changes of a generation. Limit is the size of the page.
 func (c *Client) FlipsPage(ctx context.Context, f FlipsQuery) (*wire.FlipsPage, error) {
+	ctx, cancel := pageContext(ctx, f.PageTimeout)
+	defer cancel()
 	return get[wire.FlipsPage](ctx, c, generationPath(f.Generation, "/flips"), f.query())
 }
 

@@ -176,6 +176,7 @@ if and only if the exit code is 0.`,
 			if err := f.parse(a); err != nil {
 				return err
 			}
+			f.PageTimeout = a.timeout
 			c, err := a.connect()
 			if err != nil {
 				return err
@@ -206,16 +207,11 @@ if and only if the exit code is 0.`,
 	return cmd
 }
 
-// walkAudit pages by hand, so that --timeout bounds one page and not the whole list.
+// walkAudit prints the list, page by page. --timeout bounds one page and not the whole list.
 func (a *app) walkAudit(ctx context.Context, c *client.Client, f *auditFlags) error {
-	q, l := f.AuditQuery, a.auditList(f.then())
+	l := a.auditList(f.then())
 	l.none = func() string { return a.whyNoAudit(ctx, c, f.AuditQuery) }
-	const size = 1000
-	for left := q.Limit; ; {
-		if q.Limit = size; left > 0 {
-			q.Limit = min(left, size)
-		}
-		page, err := a.auditPage(ctx, c, q)
+	for page, err := range c.AuditPages(ctx, f.AuditQuery) {
 		if err != nil {
 			return errors.Join(l.cut(), err)
 		}
@@ -227,16 +223,12 @@ func (a *app) walkAudit(ctx context.Context, c *client.Client, f *auditFlags) er
 		if err := l.flush(); err != nil {
 			return err
 		}
-		done := left > 0 && left <= len(page.Items)
-		if left -= len(page.Items); done || page.NextCursor == "" {
-			if err := l.end(); err != nil {
-				return err
-			}
-			a.tellUnconfirmed(ctx, c, q.Read)
-			return nil
-		}
-		q.Cursor, q.MinSeq = page.NextCursor, max(q.MinSeq, page.AppliedSeq)
 	}
+	if err := l.end(); err != nil {
+		return err
+	}
+	a.tellUnconfirmed(ctx, c, f.Read)
+	return nil
 }
 
 // knownKey completes the beginning of a key id. One that no key has stays: the list is empty then, and says so.
@@ -258,8 +250,8 @@ func (a *app) whyNoAudit(ctx context.Context, c *client.Client, q client.AuditQu
 		}
 	}
 	if q.Shard != "" {
-		newest := client.AuditQuery{Shard: q.Shard, Limit: 1, Read: q.Read}
-		if page, err := a.auditPage(ctx, c, newest); err == nil && len(page.Items) == 0 {
+		newest := client.AuditQuery{Shard: q.Shard, Limit: 1, PageTimeout: q.PageTimeout, Read: q.Read}
+		if page, err := c.AuditPage(ctx, newest); err == nil && len(page.Items) == 0 {
 			return fmt.Sprintf("no submission for shard %q is in the ledger; \"recount shards\" lists the shards",
 				q.Shard)
 		}
@@ -270,12 +262,6 @@ func (a *app) whyNoAudit(ctx context.Context, c *client.Client, q client.AuditQu
 		return "nothing was submitted yet"
 	}
 	return "no submission is in this selection; leave out a filter, or widen --since and --until"
-}
-
-func (a *app) auditPage(ctx context.Context, c *client.Client, q client.AuditQuery) (*wire.AuditPage, error) {
-	ctx, cancel := context.WithTimeout(ctx, a.timeout)
-	defer cancel()
-	return c.AuditPage(ctx, q)
 }
 
 func (a *app) tailCommand() *cobra.Command {

@@ -101,9 +101,8 @@ func (a *app) countAudit(ctx context.Context, c *client.Client, f *auditFlags) e
 	if f.Limit > 0 {
 		return usagef("--count-by counts every row that matches: leave --limit out")
 	}
-	q, said := f.AuditQuery, time.Now()
-	for q.Limit = 1000; ; {
-		page, err := a.auditPage(ctx, c, q)
+	last, noted := &wire.AuditPage{}, time.Now()
+	for page, err := range c.AuditPages(ctx, f.AuditQuery) {
 		if err != nil {
 			return err
 		}
@@ -112,21 +111,17 @@ func (a *app) countAudit(ctx context.Context, c *client.Client, f *auditFlags) e
 				return err
 			}
 		}
-		if page.NextCursor == "" {
-			if err := a.printTally(t); err != nil {
-				return err
-			}
-			a.talk("%d rows counted, up to event %d, as generation %d answers", t.rows, page.AppliedSeq,
-				page.Generation)
-			a.tellUnconfirmed(ctx, c, q.Read)
-			return nil
-		}
-		if time.Since(said) > 2*time.Second {
-			said = time.Now()
+		if last = page; page.NextCursor != "" && time.Since(noted) > 2*time.Second {
+			noted = time.Now()
 			a.talk("%d rows counted", t.rows)
 		}
-		q.Cursor, q.MinSeq = page.NextCursor, max(q.MinSeq, page.AppliedSeq)
 	}
+	if err := a.printTally(t); err != nil {
+		return err
+	}
+	a.talk("%d rows counted, up to event %d, as generation %d answers", t.rows, last.AppliedSeq, last.Generation)
+	a.tellUnconfirmed(ctx, c, f.Read)
+	return nil
 }
 
 func (a *app) printTally(t *tally) error {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -132,11 +133,10 @@ func (b *bypass) changed(ctx context.Context, d *wire.DiffAnswer) error {
 func (b *bypass) rows(ctx context.Context, d *wire.DiffAnswer, how map[uint64]string) error {
 	enc := json.NewEncoder(&b.lines)
 	enc.SetEscapeHTML(false)
-	q := client.AuditQuery{FromSeq: d.First, ToSeq: d.Last, Limit: 1000}
+	q := client.AuditQuery{FromSeq: d.First, ToSeq: d.Last, PageTimeout: b.timeout}
 	q.MinSeq = d.Position
-	said := time.Now()
-	for {
-		page, err := b.auditPage(ctx, b.c, q)
+	noted := time.Now()
+	for page, err := range b.c.AuditPages(ctx, q) {
 		if err != nil {
 			return err
 		}
@@ -145,21 +145,16 @@ func (b *bypass) rows(ctx context.Context, d *wire.DiffAnswer, how map[uint64]st
 			if how[item.Seq] == "" {
 				continue
 			}
-			if err := b.in.Add(&item, how[item.Seq]); err != nil {
-				return err
-			}
-			if err := enc.Encode(item); err != nil {
+			if err := errors.Join(b.in.Add(&item, how[item.Seq]), enc.Encode(item)); err != nil {
 				return err
 			}
 		}
-		if q.Cursor = page.NextCursor; q.Cursor == "" {
-			return nil
-		}
-		if time.Since(said) > 2*time.Second {
-			said = time.Now()
+		if page.NextCursor != "" && time.Since(noted) > 2*time.Second {
+			noted = time.Now()
 			b.talk("%d of %d changed submissions listed, up to event %d", b.in.Submissions(), len(how), b.in.LastSeq)
 		}
 	}
+	return nil
 }
 
 // next says which commands go on from here.

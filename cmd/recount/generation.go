@@ -172,32 +172,23 @@ func (a *app) diffTable(d *wire.DiffAnswer, by string) error {
 	return t.flush()
 }
 
-// eachFlip pages through the flips of a diff.
+// eachFlip calls fn with every flip of a diff. --timeout bounds each page of them.
 func (a *app) eachFlip(ctx context.Context, d *wire.DiffAnswer, fn func(wire.Flip) error) error {
 	c, err := a.connect()
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	q := client.FlipsQuery{Generation: d.Generation, Position: d.Position, Limit: 1000}
-	for {
-		page, err := func() (*wire.FlipsPage, error) {
-			ctx, cancel := context.WithTimeout(ctx, a.timeout)
-			defer cancel()
-			return c.FlipsPage(ctx, q)
-		}()
+	q := client.FlipsQuery{Generation: d.Generation, Position: d.Position, PageTimeout: a.timeout}
+	for flip, err := range c.Flips(ctx, q) {
+		if err == nil {
+			err = fn(flip)
+		}
 		if err != nil {
 			return err
 		}
-		for _, f := range page.Items {
-			if err := fn(f); err != nil {
-				return err
-			}
-		}
-		if q.Cursor = page.NextCursor; q.Cursor == "" {
-			return nil
-		}
 	}
+	return nil
 }
 
 func (a *app) listFlips(ctx context.Context, d *wire.DiffAnswer) error {

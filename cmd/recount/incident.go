@@ -159,11 +159,10 @@ func (a *app) signedSince(ctx context.Context, c *client.Client, in *keyIncident
 	lines *bytes.Buffer) error {
 	enc := json.NewEncoder(lines)
 	enc.SetEscapeHTML(false)
-	q := client.AuditQuery{Key: in.KeyID, Since: since, Limit: 1000}
+	q := client.AuditQuery{Key: in.KeyID, Since: since, PageTimeout: a.timeout}
 	q.MinSeq = in.RevokedSeq
-	said := time.Now()
-	for {
-		page, err := a.auditPage(ctx, c, q)
+	noted := time.Now()
+	for page, err := range c.AuditPages(ctx, q) {
 		if err != nil {
 			return err
 		}
@@ -176,15 +175,12 @@ func (a *app) signedSince(ctx context.Context, c *client.Client, in *keyIncident
 				return err
 			}
 		}
-		if page.NextCursor == "" {
-			return nil
-		}
-		if time.Since(said) > 2*time.Second {
-			said = time.Now()
+		if page.NextCursor != "" && time.Since(noted) > 2*time.Second {
+			noted = time.Now()
 			a.talk("%d submissions listed, up to event %d of %d", in.Submissions(), in.LastSeq, in.RevokedSeq)
 		}
-		q.Cursor = page.NextCursor
 	}
+	return nil
 }
 
 // offerHindsight starts the generation that counts nothing of the key, or says how to.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"time"
 
@@ -20,9 +21,6 @@ import (
 
 // A trial over a ledger reads what was said (the audit list) and what was sent (the events), both in bulk, a
 // page at a time. While one page is judged the next one is on its way, so that at most two are in memory.
-
-// trialPage is the number of submissions in a page.
-const trialPage = 1000
 
 // maxTried bounds the newest submissions that are tried.
 const maxTried = 10_000_000
@@ -52,23 +50,18 @@ func (t *trial) ledger(ctx context.Context, q client.AuditQuery, most int) error
 		defer t.seen.end()
 	}
 	l := &ledgerTrial{trial: t, c: c, policies: map[string]verify.Policy{}}
-	q.Limit = min(most, trialPage)
-	for next := l.fetch(ctx, q); next != nil; {
-		p := <-next
+	q.Limit, q.PageTimeout = most, t.a.timeout
+	for p := range fetchAhead(ctx, c.AuditPages(ctx, q)) {
 		if p.err != nil {
 			return p.err
 		}
 		items := p.page.Items[:min(len(p.page.Items), most)]
 		most -= len(items)
-		if next = nil; most > 0 && p.page.NextCursor != "" {
-			q.Cursor, q.MinSeq, q.Limit = p.page.NextCursor, max(q.MinSeq, p.page.AppliedSeq), min(most, trialPage)
-			next = l.fetch(ctx, q)
-		}
 		if err := l.judge(ctx, items); err != nil {
 			return err
 		}
 	}
-	return nil
+	return ctx.Err()
 }
 
 // ledgerTrial is a trial over the submissions of a ledger.
@@ -84,12 +77,18 @@ type fetched struct {
 	err  error
 }
 
-// fetch asks for a page and returns at once.
-func (l *ledgerTrial) fetch(ctx context.Context, q client.AuditQuery) <-chan fetched {
-	out := make(chan fetched, 1)
+// fetchAhead requests the next page while the caller works on one. It ends with the pages, or with ctx.
+func fetchAhead(ctx context.Context, pages iter.Seq2[*wire.AuditPage, error]) <-chan fetched {
+	out := make(chan fetched)
 	go func() {
-		page, err := l.a.auditPage(ctx, l.c, q)
-		out <- fetched{page, err}
+		defer close(out)
+		for page, err := range pages {
+			select {
+			case out <- fetched{page, err}:
+			case <-ctx.Done():
+				return
+			}
+		}
 	}()
 	return out
 }
