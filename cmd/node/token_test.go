@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/recount-ledger/recount/internal/node"
+	"github.com/recount-ledger/recount/internal/operator"
 	"github.com/recount-ledger/recount/wire"
 )
 
@@ -36,8 +36,8 @@ func TestMint(t *testing.T) {
 	if err := os.WriteFile(tokens, line.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := node.CheckTokensFile(tokens); n != 1 || err != nil {
-		t.Errorf("a node reads %d tokens: %v", n, err)
+	if f, err := operator.ReadTokensFile(tokens); f.Len() != 1 || err != nil {
+		t.Errorf("a node reads %d tokens: %v", f.Len(), err)
 	}
 	var usage *usageError
 	if _, err := execute(t.Context(), []string{"token", "mint", "--role", "operator", "--name", "root", "--out", out}, &line); !errors.As(err, &usage) {

@@ -40,7 +40,7 @@ func (in *intake) isReplay(rec *pcs.Record, facts verify.Facts, first *projectio
 		return false // the fold refuses it before it looks for replays
 	}
 	live := in.gens.Serving()
-	now, next := in.clock.logTime(), in.derived.Cursor().Seq+1
+	now, next := in.clock.LogTime(), in.derived.Cursor().Seq+1
 	control := in.derived.Control().For(live.Number())
 	if control.Revoked(facts.KeyID, next, now) || !control.Allowed(facts.KeyID, rec.ShardID, next, now) {
 		return false
@@ -84,7 +84,7 @@ func (in *intake) repeats(ctx context.Context, body []byte, meta api.Meta, rec *
 // isRefusedAgain looks for the event that refused the same before, and stores its result in first.
 func (in *intake) isRefusedAgain(body []byte, rec *pcs.Record, facts verify.Facts, first *projections.Result) bool {
 	live, policy := in.gens.Serving(), in.policy()
-	now, next := in.clock.logTime(), in.derived.Cursor().Seq+1
+	now, next := in.clock.LogTime(), in.derived.Cursor().Seq+1
 	c := &projections.Checked{Sub: event.Sub{Body: body}, Rec: rec, Facts: facts}
 	verdict, refused := verify.Refuses(policy, rec, facts)
 	if c.Verdict = verdict; !refused {

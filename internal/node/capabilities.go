@@ -101,9 +101,9 @@ func (r *releases) voterWithout(ctx context.Context, need string) string {
 
 func kernelCapability(k int) string { return fmt.Sprintf("kernel-%d", k) }
 
-// needs returns the capabilities without which a node cannot fold under a policy: it would stop there. Every
-// release has those of the first policy.
-func needs(p verify.Policy) (out []string) {
+// requiredCapabilities returns the capabilities without which a node cannot fold under a policy: it would stop
+// there. Every release has those of the first policy.
+func requiredCapabilities(p verify.Policy) (out []string) {
 	if p.Kernel > 1 {
 		out = append(out, kernelCapability(p.Kernel))
 	}
@@ -124,11 +124,11 @@ func needs(p verify.Policy) (out []string) {
 	return out
 }
 
-// everyoneCan refuses a policy that a member of an older release could not fold. It does not wait for a member
-// that does not answer. Such a member would stop at the policy, report the reason, and continue once it is
+// RequireCapabilities refuses a policy that a member of an older release could not fold. It does not wait for a
+// member that is not reachable. Such a member would stop at the policy, report the reason, and continue once it is
 // upgraded.
-func (r *releases) everyoneCan(ctx context.Context, p verify.Policy) error {
-	need := needs(p)
+func (r *releases) RequireCapabilities(ctx context.Context, p verify.Policy) error {
+	need := requiredCapabilities(p)
 	if len(need) == 0 {
 		return nil
 	}
@@ -159,15 +159,15 @@ func (r *releases) whoLacks(ctx context.Context, need []string) (voter, lacks st
 		}
 	}
 	for i, v := range r.voters {
-		if lacks := lacking(said[i], need); lacks != "" {
+		if lacks := missing(said[i], need); lacks != "" {
 			return v, lacks, answered
 		}
 	}
 	return "", "", answered
 }
 
-// lacking names the first capability that a member lacks. A nil list means that the member gave none.
-func lacking(said, need []string) string {
+// missing names the first capability that a member lacks. A nil list means that the member gave none.
+func missing(said, need []string) string {
 	if said == nil {
 		return ""
 	}

@@ -27,13 +27,13 @@ func TestCapabilitiesThatPoliciesNeed(t *testing.T) {
 	}{{plain, nil, ""}, {kernel, []string{"kernel-2"}, "kernel-2"}, {whole, []string{"pcs/2"}, "pcs/2"},
 		{late, []string{"late_window"}, "late_window"}, {versions, []string{"versions"}, "versions"},
 		{verify.DefaultPolicy(), []string{"profile-py-bin"}, "profile-py-bin"}} {
-		need := needs(c.policy)
-		if !slices.Equal(need, c.need) || lacking(capabilities(), need) != "" || lacking(older, need) != c.lacks ||
-			lacking(nil, need) != "" {
-			t.Errorf("%v: an older release lacks %q", need, lacking(older, need))
+		need := requiredCapabilities(c.policy)
+		if !slices.Equal(need, c.need) || missing(capabilities(), need) != "" || missing(older, need) != c.lacks ||
+			missing(nil, need) != "" {
+			t.Errorf("%v: an older release lacks %q", need, missing(older, need))
 		}
 	}
-	if lacking([]string{}, needs(kernel)) == "" {
+	if missing([]string{}, requiredCapabilities(kernel)) == "" {
 		t.Error("a member that names nothing counts as one that does not answer")
 	}
 }

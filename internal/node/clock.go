@@ -12,6 +12,7 @@ import (
 	"github.com/recount-ledger/recount/internal/cluster"
 	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/internal/fsm"
+	"github.com/recount-ledger/recount/internal/propose"
 	"github.com/recount-ledger/recount/wire"
 )
 
@@ -36,9 +37,9 @@ type ledgerClock struct {
 	stepping sync.Mutex   // held while log time is moved over a gap
 }
 
-// now returns the time that a majority of the voters agreed on, carried on by this node's monotonic clock.
+// Now returns the time that a majority of the voters agreed on, carried on by this node's monotonic clock.
 // Before there is an agreement it returns the time of this node's wall clock.
-func (c *ledgerClock) now() time.Time {
+func (c *ledgerClock) Now() time.Time {
 	if c.cluster == nil {
 		return c.cfg.Clock()
 	}
@@ -99,7 +100,7 @@ func (c *ledgerClock) startFault(leads bool) error {
 		behind, who = cluster.MaxJointStep+c.cfg.MaxClockSkew,
 			"the clocks of the voters say %s, which is %s from the time of the newest event"
 	}
-	now := c.now()
+	now := c.Now()
 	ahead := now.Sub(time.Unix(0, last)).Round(time.Millisecond)
 	if ahead >= -behind && (ahead <= startStep || !leads) || now.Sub(c.cfg.AcceptClock).Abs() <= acceptedFor {
 		return nil
@@ -168,8 +169,14 @@ func (c *ledgerClock) step(ctx context.Context) error {
 		return errNoAgreement
 	}
 	before := c.derived.Cursor().LogTime
-	ev, err := newEvent(event.ClockStep, &event.ClockStepV1{Node: c.cfg.NodeID, Before: before, After: now.UnixNano(),
-		Reason: "nothing was logged for this long", Agreed: voters, Voters: uint32(len(c.cfg.Voters))})
+	ev, err := propose.NewEvent(event.ClockStep, &event.ClockStepV1{
+		Node:   c.cfg.NodeID,
+		Before: before,
+		After:  now.UnixNano(),
+		Reason: "nothing was logged for this long",
+		Agreed: voters,
+		Voters: uint32(len(c.cfg.Voters)),
+	})
 	if err != nil {
 		return err
 	}
@@ -193,7 +200,7 @@ const quietStep = startStep / 2
 // stepWhenQuiet moves log time of a ledger without submissions, if this node may propose.
 func (c *ledgerClock) stepWhenQuiet(ctx context.Context, mayPropose func() error) error {
 	last := c.derived.Cursor().LogTime
-	if last == 0 || c.now().Sub(time.Unix(0, last)) <= quietStep || mayPropose() != nil {
+	if last == 0 || c.Now().Sub(time.Unix(0, last)) <= quietStep || mayPropose() != nil {
 		return nil
 	}
 	return c.step(ctx)
@@ -202,8 +209,8 @@ func (c *ledgerClock) stepWhenQuiet(ctx context.Context, mayPropose func() error
 // gapped reports whether log time is far behind the agreed time.
 func (c *ledgerClock) gapped() bool {
 	last := c.derived.Cursor().LogTime
-	return last != 0 && c.now().Sub(time.Unix(0, last)) > stepAfter
+	return last != 0 && c.Now().Sub(time.Unix(0, last)) > stepAfter
 }
 
-// logTime returns the least log time that the next event may have, in Unix nanoseconds.
-func (c *ledgerClock) logTime() int64 { return max(c.derived.Cursor().LogTime, c.now().UnixNano()) }
+// LogTime returns the least log time that the next event may have, in Unix nanoseconds.
+func (c *ledgerClock) LogTime() int64 { return max(c.derived.Cursor().LogTime, c.Now().UnixNano()) }

@@ -30,14 +30,14 @@ func (in *intake) foretell(ctx context.Context, ev event.Event) (projections.Res
 	live := in.gens.Serving()
 	it := projections.Item{
 		Seq:        in.derived.Cursor().Seq + 1,
-		RawTime:    in.clock.now().UnixNano(),
-		LogTime:    in.clock.logTime(),
+		RawTime:    in.clock.Now().UnixNano(),
+		LogTime:    in.clock.LogTime(),
 		Kind:       ev.Kind,
 		Event:      ev,
 		PayloadSHA: sha256.Sum256(ev.Payload),
 	}
 	control := in.derived.Control().For(live.Number())
-	projections.Check(&it, in.keys.verifiers(), control)
+	projections.Check(&it, in.keys.Verifiers(), control)
 	view := live.View()
 	defer view.Close()
 	r, err := projections.Foretell(view, live.Number(), &it, control)

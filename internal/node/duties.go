@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -16,6 +15,7 @@ import (
 	"github.com/recount-ledger/recount/internal/cluster"
 	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/internal/fsm"
+	"github.com/recount-ledger/recount/internal/propose"
 	"github.com/recount-ledger/recount/internal/recount"
 	"github.com/recount-ledger/recount/internal/verify"
 	"github.com/recount-ledger/recount/internal/version"
@@ -33,16 +33,6 @@ const (
 
 // termWait bounds how long a new leader waits for its folds before it looks again whether it leads and may.
 const termWait = 30 * time.Second
-
-// newEvent salts and encodes a message.
-func newEvent(kind event.Kind, m proto.Message) (event.Event, error) {
-	var salt [event.SaltSize]byte
-	if _, err := rand.Read(salt[:]); err != nil {
-		return event.Event{}, err
-	}
-	payload, err := event.NewPayload(salt, m)
-	return event.Event{Kind: kind, Payload: payload}, err
-}
 
 // pause waits for d, or for ctx.
 func pause(ctx context.Context, d time.Duration) error {
@@ -121,7 +111,7 @@ func (ld *leadership) startTerm(ctx context.Context, term uint64) error {
 	if !ld.hasGenesis() {
 		policy := verify.DefaultPolicy()
 		policy.Signature.Profiles = ld.cfg.Profiles
-		if err := ld.releases.everyoneCan(ctx, policy); err != nil {
+		if err := ld.releases.RequireCapabilities(ctx, policy); err != nil {
 			return fmt.Errorf("genesis: %w", err)
 		}
 		g := &event.GenesisV1{ClusterId: ld.cfg.ClusterID, Policy: policy.Canonical(), Kernel: uint32(policy.Kernel)}
@@ -165,7 +155,7 @@ func (ld *leadership) proposeNow(ctx context.Context, kind event.Kind, m proto.M
 	if err := ld.clock.check(); err != nil {
 		return 0, err
 	}
-	ev, err := newEvent(kind, m)
+	ev, err := propose.NewEvent(kind, m)
 	if err != nil {
 		return 0, err
 	}
@@ -176,7 +166,7 @@ func (ld *leadership) proposeNow(ctx context.Context, kind event.Kind, m proto.M
 			return 0, err
 		}
 	}
-	pack := event.Pack{ProposedAt: ld.clock.now().UnixNano(), Events: []event.Event{ev}}
+	pack := event.Pack{ProposedAt: ld.clock.Now().UnixNano(), Events: []event.Event{ev}}
 	pack.Mark()
 	return ld.cluster.Propose(pack.Append(nil)).Wait(ctx)
 }
@@ -258,7 +248,8 @@ func (n *Node) registerKey(ctx context.Context, k verify.Key) error {
 	if _, ok := control.KeyByFingerprint(k.Fingerprint); ok {
 		return nil
 	}
-	ev, err := newEvent(event.KeyAdded, keyOfSettings(k.ID, uint32(k.Alg), k.Public, k.Fingerprint[:], n.cfg.NodeID))
+	ev, err := propose.NewEvent(event.KeyAdded,
+		keyOfSettings(k.ID, uint32(k.Alg), k.Public, k.Fingerprint[:], n.cfg.NodeID))
 	if err != nil {
 		return err
 	}
@@ -325,7 +316,7 @@ func (n *Node) reportRefusals(ctx context.Context) error {
 		if m == nil {
 			continue
 		}
-		ev, err := newEvent(event.RefusalsDropped, m)
+		ev, err := propose.NewEvent(event.RefusalsDropped, m)
 		if err == nil {
 			_, err = n.packer.SubmitAlone(ctx, ev)
 		}

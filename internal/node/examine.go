@@ -14,6 +14,7 @@ import (
 	"github.com/recount-ledger/recount/internal/cluster"
 	"github.com/recount-ledger/recount/internal/cluster/certs"
 	"github.com/recount-ledger/recount/internal/disk"
+	"github.com/recount-ledger/recount/internal/operator"
 )
 
 // endsSoon is the remaining time below which a certificate causes a warning.
@@ -42,7 +43,7 @@ func (c Config) Examine(now time.Time) *Examination {
 	c.examineAPI(x, now)
 	c.examinePeer(x, now)
 	if c.TokensFile != "" {
-		if _, err := readTokensFile(c.TokensFile); err != nil {
+		if _, err := operator.ReadTokensFile(c.TokensFile); err != nil {
 			x.Problems = append(x.Problems, err)
 		}
 	}

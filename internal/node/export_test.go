@@ -7,6 +7,7 @@ import (
 
 	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/internal/pcs"
+	"github.com/recount-ledger/recount/internal/propose"
 	"github.com/recount-ledger/recount/wire"
 )
 
@@ -21,8 +22,8 @@ func (n *Node) PretendOlder(capability string) { n.releases.without.Store(&capab
 // SubmitResent submits a record and answers as if an earlier copy of its pack were in the log, or not.
 func (n *Node) SubmitResent(ctx context.Context, body []byte, resent bool) (*wire.SubmitAnswer, error) {
 	rec := pcs.Decode(body)
-	facts := n.keys.checkSignature(n.keys.verifiers(), rec)
-	ev, err := newEvent(event.Submission,
+	facts := n.keys.checkSignature(n.keys.Verifiers(), rec)
+	ev, err := propose.NewEvent(event.Submission,
 		&event.SubmissionV1{Body: body, ReceivedAt: time.Now().UnixNano(), Node: n.cfg.NodeID,
 			Facts: &event.SignatureFacts{
 				KeyId:   facts.KeyID,

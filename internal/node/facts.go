@@ -45,7 +45,7 @@ func (fc *factChecker) factsHold(sub event.Sub) (holds, known bool) {
 	if !f.Valid() {
 		return false, true
 	}
-	return fc.keys.verifiers().Recheck(pcs.Decode(sub.Body), f)
+	return fc.keys.Verifiers().Recheck(pcs.Decode(sub.Body), f)
 }
 
 func factsOf(sub event.Sub) verify.Facts {

@@ -3,10 +3,7 @@ package node
 import (
 	"cmp"
 	"errors"
-	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
@@ -14,13 +11,13 @@ import (
 	"github.com/recount-ledger/recount/internal/cluster"
 	"github.com/recount-ledger/recount/internal/disk"
 	"github.com/recount-ledger/recount/internal/event"
-	"github.com/recount-ledger/recount/wire"
+	"github.com/recount-ledger/recount/internal/propose"
 )
 
 // TestNoNodeForgesActs: of events that another node hands over, only what is no act of an operator is taken.
 func TestNoNodeForgesActs(t *testing.T) {
 	newOf := func(k event.Kind, m proto.Message) event.Event {
-		e, err := newEvent(k, m)
+		e, err := propose.NewEvent(k, m)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -77,47 +74,5 @@ func TestNoNodeForgesActs(t *testing.T) {
 	}
 	if refused < 90 {
 		t.Errorf("only %d tried", refused)
-	}
-}
-
-func TestTokensFile(t *testing.T) {
-	id, digest := strings.Repeat("a", 16), strings.Repeat("0f", 32)
-	dir := t.TempDir()
-	read := func(text string, mode os.FileMode) (tokensFile, error) {
-		path := filepath.Join(dir, "tokens")
-		_ = os.Remove(path)
-		if err := os.WriteFile(path, []byte(text), mode); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Chmod(path, mode); err != nil {
-			t.Fatal(err)
-		}
-		return readTokensFile(path)
-	}
-	f, err := read("# first\n\n"+id+" operator "+digest+" 2030-01-02T03:04:05Z alice # hers\n"+
-		strings.Repeat("b", 16)+" metrics "+digest+" never\n", 0o640)
-	if err != nil || len(f.rows) != 2 || f.rows[0].Name != "alice" || f.rows[0].Role != wire.RoleOperator ||
-		f.rows[0].ExpiresAt == 0 || f.rows[1].Name != "metrics" || f.rows[1].ExpiresAt != 0 {
-		t.Errorf("%+v %v", f, err)
-	}
-	line := id + " operator " + digest + " never"
-	for text, part := range map[string]string{
-		"x operator " + digest + " never":    "line 1: the id",
-		id + " root " + digest + " never":    "root",
-		id + " operator 00 never":            "sha256",
-		id + " operator " + digest + " soon": "expiry",
-		id + " operator":                     "want: id",
-		line + " a/b":                        "name",
-		line + "\n" + line:                   "line 2: the id is there twice",
-	} {
-		if _, err := read(text, 0o600); !errors.Is(err, errTokensFile) || !strings.Contains(err.Error(), part) {
-			t.Errorf("%q: %v", text, err)
-		}
-	}
-	if _, err := read(line, 0o622); !errors.Is(err, errTokensFile) || !strings.Contains(err.Error(), "chmod 600") {
-		t.Errorf("a file that others can write: %v", err)
-	}
-	if _, err := readTokensFile(filepath.Join(dir, "absent")); !errors.Is(err, errTokensFile) {
-		t.Error(err)
 	}
 }

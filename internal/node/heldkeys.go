@@ -51,8 +51,8 @@ type keyring struct {
 	ring   *verify.Ring
 }
 
-// verifiers returns the keys with which this node can check, as of the control state that it has folded.
-func (h *heldKeys) verifiers() *verify.Ring {
+// Verifiers returns the keys with which this node can check, as of the control state that it has folded.
+func (h *heldKeys) Verifiers() *verify.Ring {
 	newest, own := h.derived.Control().NewestKey(), h.own.Load()
 	if k := h.ring.Load(); k != nil && k.newest == newest && k.own == own {
 		return k.ring
@@ -79,7 +79,7 @@ type heldSecrets struct {
 // check. A flood of forgeries asks often, so they are looked up once per operator's event.
 func (h *heldKeys) missingSecrets() []string {
 	seq, _ := h.derived.Control().Digest()
-	ring := h.verifiers()
+	ring := h.Verifiers()
 	if s := h.secrets.Load(); s != nil && s.seq == seq && s.ring == ring {
 		return s.missing
 	}

@@ -11,14 +11,14 @@ func (n *Node) parts() api.Ledger {
 	return api.Ledger{
 		Submitter:   l,
 		Views:       l,
-		Keys:        l,
-		Freezes:     l,
-		KnownShards: l,
-		Policies:    l,
-		Generations: l,
-		Operations:  l,
-		Tokens:      l,
-		Credentials: l,
+		Keys:        n.operator.Keys,
+		Freezes:     n.operator.Freezes,
+		KnownShards: n.operator.KnownShards,
+		Policies:    n.operator.Policies,
+		Generations: n.operator.Generations,
+		Operations:  n.operator.Operations,
+		Tokens:      n.operator.Tokens,
+		Credentials: n.operator.Tokens,
 		Status:      l,
 	}
 }

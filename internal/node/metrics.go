@@ -171,7 +171,7 @@ func (n *Node) intakeCollectors() []prometheus.Collector {
 		counter("flk_refusals_repeated_total",
 			"Conflicting or malformed submissions that got their first answer and were not kept again.",
 			func() float64 { return float64(n.stats.repeats.Load()) }),
-		gauge("flk_freezes", "Freezes in force.", func() float64 { return float64(n.reader.freezesHeld()) }),
+		gauge("flk_freezes", "Freezes in force.", func() float64 { return float64(n.operator.Freezes.InForce()) }),
 		throttledCounter("node", &n.limits.byNode), throttledCounter("key", &n.limits.byKey),
 		counter("flk_refusals_dropped_total",
 			"Submissions with a bad signature that were answered but not logged, because the budget was used up.",
@@ -187,17 +187,17 @@ func (n *Node) intakeCollectors() []prometheus.Collector {
 func (n *Node) keyCollectors() []prometheus.Collector {
 	return []prometheus.Collector{
 		gauge("flk_keys", "Verification keys that this node holds.", func() float64 {
-			return float64(len(n.keys.verifiers().Keys()))
+			return float64(len(n.keys.Verifiers().Keys()))
 		}),
 		gauge("flk_key_files_failed",
 			"1 when the key files could not be read again. The previous keys stay in use.", func() float64 {
 				return boolFloat(n.keys.filesFailed.Load())
 			}),
 		gauge("flk_oldest_key_age_seconds", "Age of the oldest active signing key.", func() float64 {
-			return n.reader.oldestKey().Seconds()
+			return n.operator.Keys.OldestAge().Seconds()
 		}),
 		gauge("flk_longest_unused_key_seconds", "Idle time of the least recently used active signing key.",
-			func() float64 { return n.reader.longestUnused().Seconds() }),
+			func() float64 { return n.operator.Keys.LongestUnused().Seconds() }),
 		gauge("flk_missing_secrets", "Active HMAC keys of the ledger whose secret this node lacks.", func() float64 {
 			return float64(len(n.keys.missingSecrets()))
 		}),

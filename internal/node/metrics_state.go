@@ -12,10 +12,6 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// briefToken is the lifetime up to which a token is meant to end, for a shift or an incident. There is no
-// warning before its end.
-const briefToken = 14 * 24 * time.Hour
-
 // stateCollectors returns the metrics about the build, the sizes of the stores and the tokens.
 func (n *Node) stateCollectors() []prometheus.Collector {
 	gauge := func(name, help string, labels prometheus.Labels, f func() float64) prometheus.Collector {
@@ -46,33 +42,14 @@ func (n *Node) stateCollectors() []prometheus.Collector {
 		all = append(all, gauge("flk_token_expiry_seconds",
 			"Seconds until the first token of the role ends, of those that count now and were made for more "+
 				"than 14 days; +Inf without any.",
-			prometheus.Labels{"role": string(role)}, func() float64 { return n.reader.tokenExpiry(role) }))
+			prometheus.Labels{"role": string(role)}, func() float64 {
+				if left, ok := n.operator.Tokens.FirstExpiry(role); ok {
+					return left.Seconds()
+				}
+				return math.Inf(1)
+			}))
 	}
 	return all
-}
-
-// tokenExpiry returns the time until the end of the first token of a role. It looks at tokens that count and
-// were made to last.
-func (rd *reader) tokenExpiry(role wire.Role) float64 {
-	control, now, first := rd.derived.Control(), rd.clock.now().UnixNano(), int64(math.MaxInt64)
-	look := func(id string, has wire.Role, made, expires int64) {
-		if has != role || expires == 0 || expires <= now || made != 0 && expires-made <= int64(briefToken) {
-			return
-		}
-		if _, revoked := control.TokenRevoked(id); !revoked {
-			first = min(first, expires)
-		}
-	}
-	for _, row := range control.Tokens() {
-		look(row.ID, wire.Role(row.Role), row.LogTime, row.ExpiresAt)
-	}
-	for _, row := range rd.tokens.rows {
-		look(row.ID, row.Role, 0, row.ExpiresAt)
-	}
-	if first == math.MaxInt64 {
-		return math.Inf(1)
-	}
-	return time.Duration(first - now).Seconds()
 }
 
 // certificateCollectors returns the metrics about the certificate files of one port.

@@ -26,6 +26,7 @@ import (
 	"github.com/recount-ledger/recount/internal/durable"
 	"github.com/recount-ledger/recount/internal/fsm"
 	"github.com/recount-ledger/recount/internal/log"
+	"github.com/recount-ledger/recount/internal/operator"
 	"github.com/recount-ledger/recount/internal/projections"
 	"github.com/recount-ledger/recount/internal/propose"
 	"github.com/recount-ledger/recount/internal/recount"
@@ -47,10 +48,8 @@ type Node struct {
 	gens      *recount.Manager
 	cluster   *cluster.Cluster
 	packer    *propose.Packer[projections.Result]
-	ops       *operations
-	recounts  *recounts
+	operator  *operator.Operator
 	intake    *intake
-	reader    *reader
 	views     *views
 	lead      *leadership
 	facts     *factChecker
@@ -68,8 +67,7 @@ type Node struct {
 	audit     *auditor
 	limits    *limits
 
-	tokensFile tokensFile
-	handler    atomic.Pointer[http.Handler] // of the API, for acts that other nodes forward
+	handler atomic.Pointer[http.Handler] // of the API, for acts that other nodes forward
 
 	ctx     context.Context // of the loops and of what they start, ends in Close
 	cancel  context.CancelFunc
@@ -117,8 +115,8 @@ func Open(ctx context.Context, cfg Config, logger *slog.Logger) (*Node, error) {
 }
 
 func (n *Node) open(ctx context.Context) error {
-	var err error
-	if n.tokensFile, err = readTokensFile(n.cfg.TokensFile); err != nil {
+	tokens, err := operator.ReadTokensFile(n.cfg.TokensFile)
+	if err != nil {
 		return err
 	}
 	if err := n.openStores(ctx); err != nil {
@@ -127,25 +125,15 @@ func (n *Node) open(ctx context.Context) error {
 	if err := n.newCluster(); err != nil {
 		return err
 	}
-	n.reader = &reader{
-		cfg:     &n.cfg,
-		log:     n.log,
-		derived: n.derived,
-		gens:    n.gens,
-		keys:    n.keys,
-		clock:   n.clock,
-		tokens:  &n.tokensFile,
-	}
 	n.views = &views{derived: n.derived, gens: n.gens, withheld: n.withheld, confirm: n.confirm}
 	n.lead = &leadership{cfg: &n.cfg, log: n.log, cluster: n.cluster, derived: n.derived, gens: n.gens, clock: n.clock,
 		doubts: n.doubts, voters: n.voters, releases: n.releases, quarantine: &n.quarantine, withheld: n.withheld,
 		mayPropose: n.mayPropose, askedHistory: map[uint64]bool{}}
 	n.packer = propose.New(propose.Options[projections.Result]{
-		Log: raftLog{n}, Outcomes: n.gens.Outcomes, Now: func() int64 { return n.clock.now().UnixNano() },
+		Log: raftLog{n}, Outcomes: n.gens.Outcomes, Now: func() int64 { return n.clock.Now().UnixNano() },
 		MaxQueue: n.cfg.QueueBytes, Deadline: n.cfg.SubmitTimeout,
 	})
-	n.ops = &operations{cfg: &n.cfg, cluster: n.cluster, derived: n.derived, packer: n.packer, clock: n.clock,
-		quarantine: &n.quarantine, closing: &n.closing}
+	n.operator = n.newOperator(tokens)
 	n.intake = &intake{
 		cfg:      &n.cfg,
 		derived:  n.derived,
@@ -163,7 +151,6 @@ func (n *Node) open(ctx context.Context) error {
 		confirm:  n.confirm,
 		checkOwn: n.facts.checkOwn,
 	}
-	n.recounts = &recounts{cfg: &n.cfg, derived: n.derived, gens: n.gens, packer: n.packer, disk: n.disk, ops: n.ops}
 	if err := n.cluster.Start(); err != nil {
 		return err
 	}
@@ -182,13 +169,35 @@ func (n *Node) open(ctx context.Context) error {
 	n.loop(loops, "key registration", n.registerKeys)
 	n.loop(loops, "key files", n.keys.watch)
 	n.loop(loops, "refusal reports", n.reportRefusals)
-	n.loop(loops, "age of keys", n.reader.warnOldKeys)
+	n.loop(loops, "age of keys", n.operator.Keys.WarnOld)
 	n.loop(loops, "clock", n.clock.watch)
 	n.loop(loops, "leadership", n.watchLead)
 	if n.audit, err = newAuditor(n.cfg.Audit, n.log, n.explain); err != nil {
 		return err
 	}
 	return n.openAPI()
+}
+
+func (n *Node) newOperator(tokens operator.TokensFile) *operator.Operator {
+	return operator.New(operator.Options{
+		NodeID:              n.cfg.NodeID,
+		Voters:              n.voters.IDs,
+		TwoPerson:           n.cfg.TwoPerson,
+		Timeout:             n.cfg.SubmitTimeout,
+		File:                tokens,
+		State:               n.derived,
+		Log:                 n.packer,
+		Quorum:              n.cluster,
+		Recounts:            n.gens,
+		Clock:               n.clock,
+		Logger:              n.log,
+		Verifiers:           n.keys.Verifiers,
+		RequireCapabilities: n.releases.RequireCapabilities,
+		DiskReserve:         n.disk.PauseBelow,
+		Stopping:            n.closing.Load,
+		Quarantined:         func() bool { return n.quarantine.Load() != nil },
+		Problem:             func(err error) error { return proposeProblem(err, n.clock) },
+	})
 }
 
 // openStores opens the log and the folded state and folds up to what is known to be committed.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -109,6 +110,19 @@ func (in *intake) submitUnsigned(ctx context.Context, body []byte, meta api.Meta
 	return in.commit(ctx, body, meta, rec, verify.Facts{})
 }
 
+// frozenNow refuses at the edge what the fold would refuse. Agents that repeat during a freeze must not fill
+// the log.
+func (in *intake) frozenNow(meta api.Meta, rec *pcs.Record, facts verify.Facts) *wire.Problem {
+	f, ok := in.derived.Control().Frozen(rec.ShardID, facts.KeyID, in.derived.Cursor().Seq+1)
+	if !ok {
+		return nil
+	}
+	in.counts(meta).frozen.Add(1)
+	p := wire.NewProblem(wire.CodeFrozen, fmt.Sprintf("event %d froze submissions", f.Seq)).WithRetry(frozenRetry)
+	p.PCSID = rec.PCSID
+	return p
+}
+
 // faultOf returns the fault in the structure of a record under the policy. It is nil when there is none, except
 // perhaps in the pcs_id.
 func (in *intake) faultOf(rec *pcs.Record) *pcs.Fault {
@@ -147,7 +161,7 @@ func (in *intake) refuseNow() *wire.Problem {
 // signedBy finds the key that signed the record and draws from the rates: of the key, or of the address when no
 // key has signed it. A forgery draws before the other nodes are asked about it.
 func (in *intake) signedBy(ctx context.Context, rec *pcs.Record, meta api.Meta) (facts verify.Facts, p *wire.Problem) {
-	ring := in.keys.verifiers()
+	ring := in.keys.Verifiers()
 	if rec.Signable {
 		facts = in.keys.checkSignature(ring, rec)
 	}
@@ -164,7 +178,7 @@ func (in *intake) checkAgain(ctx context.Context, ring *verify.Ring, rec *pcs.Re
 	if err := in.confirm(ctx); err != nil {
 		return verify.Facts{}, wire.NewProblem(wire.CodeKeysUnconfirmed, "").WithRetry(retryAfter)
 	}
-	if now := in.keys.verifiers(); now != ring {
+	if now := in.keys.Verifiers(); now != ring {
 		return in.keys.checkSignature(now, rec), nil
 	}
 	return verify.Facts{}, nil
@@ -221,7 +235,7 @@ func (in *intake) submission(body []byte, meta api.Meta, facts verify.Facts) (ev
 	}
 	sub := event.Sub{
 		Body:       body,
-		ReceivedAt: in.clock.now().UnixNano(),
+		ReceivedAt: in.clock.Now().UnixNano(),
 		Node:       in.cfg.NodeID,
 		Remote:     remote,
 		RequestID:  meta.RequestID,
@@ -270,7 +284,7 @@ func (in *intake) refuseSignature(ctx context.Context, body []byte, meta api.Met
 	case meta.DryRun, in.limits.mayLog(meta.Remote, len(body)):
 		return in.commit(ctx, body, meta, rec, verify.Facts{})
 	default:
-		in.drops.add(in.clock.now().UnixNano(), len(body))
+		in.drops.add(in.clock.Now().UnixNano(), len(body))
 		in.limits.dropped.Add(1)
 		in.limits.droppedBytes.Add(uint64(len(body)))
 	}

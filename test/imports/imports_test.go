@@ -41,9 +41,10 @@ var rooms = map[string][]string{
 	"internal/limit":         {},
 	"internal/log":           {"internal/durable"},
 	"internal/logqueue":      {},
-	"internal/node": {"internal/agreement", "internal/api", "internal/audit", "internal/cluster", "internal/cluster/certs", "internal/disk", "internal/durable", "internal/event", "internal/fsm", "internal/limit", "internal/log", "internal/pcs",
-		"internal/projections", "internal/propose", "internal/recount", "internal/verify", "internal/verify/publish", "internal/version", "nano", "wire"},
+	"internal/node": {"internal/agreement", "internal/api", "internal/audit", "internal/cluster", "internal/cluster/certs", "internal/disk", "internal/durable", "internal/event", "internal/fsm", "internal/limit", "internal/log", "internal/operator", "internal/pcs",
+		"internal/projections", "internal/propose", "internal/recount", "internal/verify", "internal/version", "nano", "wire"},
 	"internal/nodetest":    {"client", "internal/cluster/certs", "internal/node", "internal/pcs", "internal/verify", "sign", "wire"},
+	"internal/operator":    {"internal/api", "internal/event", "internal/fsm", "internal/projections", "internal/propose", "internal/recount", "internal/verify", "internal/verify/publish", "wire"},
 	"internal/pcs":         {"nano"},
 	"internal/pgscript":    {"client", "wire"},
 	"internal/pgtest":      {},
@@ -81,7 +82,7 @@ var libraries = map[string][]string{
 	"golang.org/x/mod/sumdb":             {"internal/log", "internal/fsm"},
 	"golang.org/x/time/rate":             {"internal/cluster"},
 	"golang.org/x/sys":                   {"cmd/node", "internal/cluster", "internal/term"},
-	"google.golang.org/protobuf":         {"internal/event", "internal/node"},
+	"google.golang.org/protobuf":         {"internal/event", "internal/node", "internal/operator", "internal/propose"},
 }
 
 // far says what must not be linked into a package at all, however long the way.

@@ -1,11 +1,10 @@
-package node
+package operator
 
 import (
 	"context"
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
-	"time"
 
 	"github.com/recount-ledger/recount/internal/api"
 	"github.com/recount-ledger/recount/internal/event"
@@ -14,11 +13,14 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
+// Keys registers, revokes and retires the keys that sign records.
+type Keys struct{ core *core }
+
 // Keys lists the registered keys.
-func (n ledger) Keys(context.Context) ([]wire.KeyAnswer, error) {
+func (kr *Keys) Keys(context.Context) ([]wire.KeyAnswer, error) {
 	out := []wire.KeyAnswer{}
-	for _, k := range n.derived.Control().Keys(n.derived.Cursor().Seq) {
-		a, err := n.reader.keyAnswer(k)
+	for _, k := range kr.core.control().Keys(kr.core.head()) {
+		a, err := kr.keyAnswer(k)
 		if err != nil {
 			return nil, err
 		}
@@ -28,15 +30,15 @@ func (n ledger) Keys(context.Context) ([]wire.KeyAnswer, error) {
 }
 
 // Key gives one registered key.
-func (n ledger) Key(_ context.Context, id string) (*wire.KeyAnswer, error) {
-	k, ok := n.derived.Control().Key(id, n.derived.Cursor().Seq)
+func (kr *Keys) Key(_ context.Context, id string) (*wire.KeyAnswer, error) {
+	k, ok := kr.core.control().Key(id, kr.core.head())
 	if !ok {
 		return nil, api.ErrNotFound
 	}
-	return n.reader.keyAnswer(k)
+	return kr.keyAnswer(k)
 }
 
-func (rd *reader) keyAnswer(k projections.KeyRow) (*wire.KeyAnswer, error) {
+func (kr *Keys) keyAnswer(k projections.KeyRow) (*wire.KeyAnswer, error) {
 	a := &wire.KeyAnswer{
 		KeyID:         k.ID,
 		Alg:           k.Alg.String(),
@@ -68,14 +70,14 @@ func (rd *reader) keyAnswer(k projections.KeyRow) (*wire.KeyAnswer, error) {
 	if k.Revoked != 0 {
 		a.Status, a.RevokedSince = wire.KeyRevoked, wire.TimeNS(k.RevokedSince)
 	}
-	held, ok := rd.keys.verifiers().Key(k.ID)
+	held, ok := kr.core.Verifiers().Key(k.ID)
 	a.Held = ok && held.HasMaterial()
-	return a, rd.lastUse(a)
+	return a, kr.lastUse(a)
 }
 
 // lastUse looks for the last submission that a key signed.
-func (rd *reader) lastUse(a *wire.KeyAnswer) error {
-	view := rd.gens.Serving().View()
+func (kr *Keys) lastUse(a *wire.KeyAnswer) error {
+	view := kr.core.Recounts.Serving().View()
 	defer view.Close()
 	var err error
 	if a.LastSeq, err = projections.LastByKey(view, a.KeyID); err != nil || a.LastSeq == 0 {
@@ -87,7 +89,8 @@ func (rd *reader) lastUse(a *wire.KeyAnswer) error {
 }
 
 // AddKey registers a key, or gives a registered one other terms.
-func (n ledger) AddKey(ctx context.Context, k api.NewKey, act wire.Op, meta api.Meta) (*wire.KeyAnswer, bool, error) {
+func (kr *Keys) AddKey(ctx context.Context, k api.NewKey, act wire.Op,
+	meta api.Meta) (*wire.KeyAnswer, bool, error) {
 	if len(k.Owner) > projections.MaxOwner || len(k.Comment) > projections.MaxComment {
 		return nil, false, wire.NewProblem(wire.CodeBadRequest,
 			fmt.Sprintf("at most %d bytes for the owner and %d for the comment",
@@ -96,38 +99,38 @@ func (n ledger) AddKey(ctx context.Context, k api.NewKey, act wire.Op, meta api.
 	if err := checkPatterns("scope", k.Scope); err != nil {
 		return nil, false, err
 	}
-	if err := n.ops.current(ctx); err != nil {
+	if err := kr.core.current(ctx); err != nil {
 		return nil, false, err
 	}
-	_, known := n.derived.Control().Key(k.ID, n.derived.Cursor().Seq)
+	_, known := kr.core.control().Key(k.ID, kr.core.head())
 	m := &event.KeyAddedV1{
 		KeyId:       k.ID,
 		Alg:         uint32(k.Alg),
 		Public:      k.Public,
 		Fingerprint: k.Fingerprint[:],
 		Source:      "operator",
-		Node:        n.cfg.NodeID,
+		Node:        kr.core.NodeID,
 		Owner:       k.Owner,
 		Scope:       k.Scope,
 		NotBefore:   k.NotBefore,
 		NotAfter:    k.NotAfter,
 		Comment:     k.Comment,
-		Op:          n.ops.op(act, meta),
+		Op:          kr.core.op(act, meta),
 	}
-	seq, effect, err := n.ops.act(ctx, event.KeyAdded, m)
+	seq, effect, err := kr.core.commit(ctx, event.KeyAdded, m)
 	if err != nil {
 		return nil, false, err
 	}
 	if effect != projections.Applied {
-		if n.derived.Control().OpSeq(act.OpID) == 0 {
+		if kr.core.control().OpSeq(act.OpID) == 0 {
 			return nil, false,
 				stale("key %s is revoked or retired, or has another fingerprint; its terms cannot be changed", k.ID)
 		}
-		if _, err := n.ops.firstOf(event.KeyAdded, m); err != nil {
+		if _, err := kr.core.firstEvent(event.KeyAdded, m); err != nil {
 			return nil, false, err
 		}
 	}
-	a, err := n.Key(ctx, k.ID)
+	a, err := kr.Key(ctx, k.ID)
 	return a, !known && effect == projections.Applied && a != nil && a.Seq == seq, err
 }
 
@@ -147,33 +150,21 @@ func checkPatterns(field string, patterns []string) error {
 	return nil
 }
 
-// knownKey waits for what other nodes have acknowledged and looks for the key.
-func (n ledger) knownKey(ctx context.Context, id string) (projections.KeyRow, error) {
-	if err := n.ops.current(ctx); err != nil {
-		return projections.KeyRow{}, err
-	}
-	k, ok := n.derived.Control().Key(id, n.derived.Cursor().Seq)
-	if !ok {
-		return k, api.ErrNotFound
-	}
-	return k, nil
-}
-
 // RevokeKey makes the ledger ignore the signatures of a registered key from now on. A second revocation with an
 // earlier since moves only that time. Any other one changes nothing.
-func (n ledger) RevokeKey(ctx context.Context, id string, since int64, r wire.RevokeRequest,
+func (kr *Keys) RevokeKey(ctx context.Context, id string, since int64, r wire.RevokeRequest,
 	meta api.Meta) (*wire.RevokeAnswer, error) {
-	if _, err := n.knownKey(ctx, id); err != nil {
+	if _, err := kr.core.knownKey(ctx, id); err != nil {
 		return nil, err
 	}
-	if _, _, err := n.ops.act(ctx, event.KeyRevoked, &event.KeyRevokedV1{
+	if _, _, err := kr.core.commit(ctx, event.KeyRevoked, &event.KeyRevokedV1{
 		KeyId: id,
 		Since: since,
-		Op:    n.ops.op(r.Op, meta),
+		Op:    kr.core.op(r.Op, meta),
 	}); err != nil {
 		return nil, err
 	}
-	k, _ := n.derived.Control().Key(id, n.derived.Cursor().Seq)
+	k, _ := kr.core.control().Key(id, kr.core.head())
 	if k.Revoked == 0 {
 		return nil, stale("the op_id %q was used for something else", r.OpID)
 	}
@@ -181,29 +172,30 @@ func (n ledger) RevokeKey(ctx context.Context, id string, since int64, r wire.Re
 }
 
 // RetireKey ends a key as planned. A repetition changes nothing.
-func (n ledger) RetireKey(ctx context.Context, id string, act wire.Op, meta api.Meta) (*wire.KeyAnswer, error) {
-	k, err := n.knownKey(ctx, id)
+func (kr *Keys) RetireKey(ctx context.Context, id string, act wire.Op, meta api.Meta) (*wire.KeyAnswer, error) {
+	k, err := kr.core.knownKey(ctx, id)
 	if err != nil {
 		return nil, err
 	}
 	if !k.Active() {
-		return n.Key(ctx, id)
+		return kr.Key(ctx, id)
 	}
-	if _, _, err := n.ops.act(ctx, event.KeyRetired, &event.KeyRetiredV1{
+	if _, _, err := kr.core.commit(ctx, event.KeyRetired, &event.KeyRetiredV1{
 		KeyId: id,
-		Op:    n.ops.op(act, meta),
+		Op:    kr.core.op(act, meta),
 	}); err != nil {
 		return nil, err
 	}
-	if k, _ := n.derived.Control().Key(id, n.derived.Cursor().Seq); k.Active() {
+	if k, _ := kr.core.control().Key(id, kr.core.head()); k.Active() {
 		return nil, stale("the op_id %q was used for something else", act.OpID)
 	}
-	return n.Key(ctx, id)
+	return kr.Key(ctx, id)
 }
 
 // RetireSecret allows the nodes to forget the secret of a key that signs no more.
-func (n ledger) RetireSecret(ctx context.Context, id string, act wire.Op, meta api.Meta) (*wire.KeyAnswer, error) {
-	k, err := n.knownKey(ctx, id)
+func (kr *Keys) RetireSecret(ctx context.Context, id string, act wire.Op,
+	meta api.Meta) (*wire.KeyAnswer, error) {
+	k, err := kr.core.knownKey(ctx, id)
 	switch {
 	case err != nil:
 		return nil, err
@@ -212,66 +204,16 @@ func (n ledger) RetireSecret(ctx context.Context, id string, act wire.Op, meta a
 	case k.Active():
 		return nil, stale("key %s still signs; retire or revoke it first", id)
 	case k.SecretRetired != 0:
-		return n.Key(ctx, id)
+		return kr.Key(ctx, id)
 	}
-	if _, _, err := n.ops.act(ctx, event.KeySecretRetired, &event.KeySecretRetiredV1{
+	if _, _, err := kr.core.commit(ctx, event.KeySecretRetired, &event.KeySecretRetiredV1{
 		KeyId: id,
-		Op:    n.ops.op(act, meta),
+		Op:    kr.core.op(act, meta),
 	}); err != nil {
 		return nil, err
 	}
-	if k, _ := n.derived.Control().Key(id, n.derived.Cursor().Seq); k.SecretRetired == 0 {
+	if k, _ := kr.core.control().Key(id, kr.core.head()); k.SecretRetired == 0 {
 		return nil, stale("the op_id %q was used for something else", act.OpID)
 	}
-	return n.Key(ctx, id)
-}
-
-// keyWarnAge is the age at which an active key should have been rotated.
-const keyWarnAge = 90 * 24 * time.Hour
-
-// oldestKey returns the age of the oldest active key, 0 when there is none.
-func (rd *reader) oldestKey() time.Duration {
-	oldest, now := time.Duration(0), rd.clock.now().UnixNano()
-	for _, k := range rd.derived.Control().Keys(rd.derived.Cursor().Seq) {
-		if k.Active() {
-			oldest = max(oldest, time.Duration(now-k.LogTime))
-		}
-	}
-	return oldest
-}
-
-// longestUnused returns the longest time for which an active key has signed nothing. A key that never signed
-// counts from its registration.
-func (rd *reader) longestUnused() time.Duration {
-	view := rd.gens.Serving().View()
-	defer view.Close()
-	longest, now := time.Duration(0), rd.clock.now().UnixNano()
-	for _, k := range rd.derived.Control().Keys(rd.derived.Cursor().Seq) {
-		if !k.Active() {
-			continue
-		}
-		used := k.LogTime
-		if seq, err := projections.LastByKey(view, k.ID); err == nil && seq != 0 {
-			if row, err := projections.Row(view, seq); err == nil {
-				used = row.LogTime
-			}
-		}
-		longest = max(longest, time.Duration(now-used))
-	}
-	return longest
-}
-
-// warnOldKeys logs once a day, and at the start, the active keys that are older than keyWarnAge.
-func (rd *reader) warnOldKeys(ctx context.Context) error {
-	for {
-		now := rd.clock.now().UnixNano()
-		for _, k := range rd.derived.Control().Keys(rd.derived.Cursor().Seq) {
-			if age := time.Duration(now - k.LogTime); k.Active() && age > keyWarnAge {
-				rd.log.Warn("a signing key is older than 90 days; rotate it", "key", k.ID, "days", int(age.Hours()/24))
-			}
-		}
-		if err := pause(ctx, 24*time.Hour); err != nil {
-			return err
-		}
-	}
+	return kr.Key(ctx, id)
 }

@@ -1,4 +1,4 @@
-package node
+package operator
 
 import (
 	"cmp"
@@ -8,11 +8,9 @@ import (
 	"math"
 
 	"github.com/recount-ledger/recount/internal/api"
-	"github.com/recount-ledger/recount/internal/disk"
 	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/internal/fsm"
 	"github.com/recount-ledger/recount/internal/projections"
-	"github.com/recount-ledger/recount/internal/propose"
 	"github.com/recount-ledger/recount/internal/recount"
 	"github.com/recount-ledger/recount/wire"
 )
@@ -21,42 +19,38 @@ import (
 // generation is started.
 const startFactor = 2
 
-// recounts start, review and activate generations for operators.
-type recounts struct {
-	cfg     *Config
-	derived *fsm.Derived
-	gens    *recount.Manager
-	packer  *propose.Packer[projections.Result]
-	disk    *disk.Space
-	ops     *operations
+// Generations starts, reviews, activates and drops generations.
+type Generations struct {
+	core      *core
+	approvals *approvals
 }
 
 // StartGeneration begins a second fold after a look at the disks of all members.
-func (n ledger) StartGeneration(ctx context.Context, r wire.GenerationRequest,
+func (gs *Generations) StartGeneration(ctx context.Context, r wire.GenerationRequest,
 	meta api.Meta) (*wire.GenerationAnswer, error) {
-	if err := n.ops.current(ctx); err != nil {
+	if err := gs.core.current(ctx); err != nil {
 		return nil, err
 	}
-	row, ok := n.reader.published(r.Policy)
+	row, ok := gs.core.published(r.Policy)
 	if !ok {
 		return nil, wire.NewProblem(wire.CodeNotFound, "no such policy is published: "+r.Policy).WithField("policy")
 	}
-	if err := n.recounts.roomForGeneration(ctx); err != nil {
+	if err := gs.roomForGeneration(ctx); err != nil {
 		return nil, err
 	}
 	m := &event.GenerationStartedV1{
 		Policy:  row.ID[:],
 		FromSeq: r.From,
-		Keys:    n.recounts.keysMode(r.Keys),
-		Op:      n.ops.op(r.Op, meta),
+		Keys:    gs.keysMode(r.Keys),
+		Op:      gs.core.op(r.Op, meta),
 	}
-	seq, err := n.ops.actOnce(ctx, event.GenerationStarted, m, n.recounts.noStart(r.From))
+	seq, err := gs.core.commitOnce(ctx, event.GenerationStarted, m, gs.noStart(r.From))
 	if err != nil {
 		return nil, err
 	}
-	for _, g := range n.derived.Control().Generations() {
+	for _, g := range gs.core.control().Generations() {
 		if g.Seq == seq {
-			return n.recounts.generationAnswer(g), nil
+			return gs.generationAnswer(g), nil
 		}
 	}
 	return nil, stale("the op_id %q was used for something else", r.OpID)
@@ -64,14 +58,14 @@ func (n ledger) StartGeneration(ctx context.Context, r wire.GenerationRequest,
 
 // keysMode returns how a new generation counts revoked keys. Without an instruction it counts them as the
 // active one does. Otherwise the next fix would bring back records that a recount took away after a leak.
-func (rc *recounts) keysMode(text string) uint32 {
+func (gs *Generations) keysMode(text string) uint32 {
 	switch text {
 	case wire.KeysHindsight:
 		return projections.KeysHindsight
 	case wire.KeysAsOf:
 		return projections.KeysAsOf
 	}
-	row, ok := rc.generationRow(rc.gens.Active())
+	row, ok := gs.generationRow(gs.core.Recounts.Active())
 	if !ok {
 		return projections.KeysAsOf
 	}
@@ -79,9 +73,9 @@ func (rc *recounts) keysMode(text string) uint32 {
 }
 
 // noStart returns the reason why a generation could not be started.
-func (rc *recounts) noStart(from uint64) error {
-	for _, g := range rc.derived.Control().Generations() {
-		if rc.stateOf(g) == wire.GenerationBuilding {
+func (gs *Generations) noStart(from uint64) error {
+	for _, g := range gs.core.control().Generations() {
+		if gs.stateOf(g) == wire.GenerationBuilding {
 			return stale("generation %d is being built; activate it or drop it first", g.Number)
 		}
 	}
@@ -89,9 +83,9 @@ func (rc *recounts) noStart(from uint64) error {
 }
 
 // roomForGeneration asks every member for its free disk space.
-func (rc *recounts) roomForGeneration(ctx context.Context) error {
-	for _, p := range rc.gens.Progress(ctx, rc.gens.Serving().Number(), 0) {
-		need := startFactor*p.DiskBytes + rc.disk.PauseBelow()
+func (gs *Generations) roomForGeneration(ctx context.Context) error {
+	for _, p := range gs.core.Recounts.Progress(ctx, gs.core.Recounts.Serving().Number(), 0) {
+		need := startFactor*p.DiskBytes + gs.core.DiskReserve()
 		if p.State == recount.StateUnreachable {
 			continue
 		}
@@ -104,11 +98,11 @@ func (rc *recounts) roomForGeneration(ctx context.Context) error {
 }
 
 // generationAnswer describes a generation without asking the nodes.
-func (rc *recounts) generationAnswer(g projections.GenerationRow) *wire.GenerationAnswer {
-	control := rc.derived.Control()
+func (gs *Generations) generationAnswer(g projections.GenerationRow) *wire.GenerationAnswer {
+	control := gs.core.control()
 	a := &wire.GenerationAnswer{
 		Generation: g.Number,
-		State:      rc.stateOf(g),
+		State:      gs.stateOf(g),
 		StartedSeq: g.Seq,
 		Activated:  append([]uint64{}, g.Activated...),
 		Keys:       wire.KeysAsOf,
@@ -131,11 +125,11 @@ func (rc *recounts) generationAnswer(g projections.GenerationRow) *wire.Generati
 	return a
 }
 
-func (rc *recounts) stateOf(g projections.GenerationRow) string {
+func (gs *Generations) stateOf(g projections.GenerationRow) string {
 	switch {
 	case g.Dropped != 0:
 		return wire.GenerationDropped
-	case g.Number == rc.gens.Active():
+	case g.Number == gs.core.Recounts.Active():
 		return wire.GenerationActive
 	case g.Number == 1 || len(g.Activated) > 0:
 		return wire.GenerationPrevious
@@ -144,17 +138,17 @@ func (rc *recounts) stateOf(g projections.GenerationRow) string {
 }
 
 // Generations lists all generations. It asks every node for its progress with those that are not active yet.
-func (n ledger) Generations(ctx context.Context) (*wire.GenerationsPage, error) {
-	seq := n.derived.Cursor().Seq
+func (gs *Generations) Generations(ctx context.Context) (*wire.GenerationsPage, error) {
+	seq := gs.core.head()
 	page := &wire.GenerationsPage{
 		Items:      []wire.GenerationAnswer{},
-		Active:     n.derived.Control().ActiveAfter(seq),
+		Active:     gs.core.control().ActiveAfter(seq),
 		AppliedSeq: seq,
 	}
-	for _, g := range n.derived.Control().Generations() {
-		a := n.recounts.generationAnswer(g)
+	for _, g := range gs.core.control().Generations() {
+		a := gs.generationAnswer(g)
 		if a.State == wire.GenerationBuilding {
-			n.recounts.askProgress(ctx, a, g)
+			gs.askProgress(ctx, a, g)
 			a.Nodes = nil
 		}
 		page.Items = append(page.Items, *a)
@@ -162,8 +156,8 @@ func (n ledger) Generations(ctx context.Context) (*wire.GenerationsPage, error) 
 	return page, nil
 }
 
-func (rc *recounts) generationRow(number uint32) (projections.GenerationRow, bool) {
-	for _, g := range rc.derived.Control().Generations() {
+func (gs *Generations) generationRow(number uint32) (projections.GenerationRow, bool) {
+	for _, g := range gs.core.control().Generations() {
 		if g.Number == number {
 			return g, true
 		}
@@ -172,22 +166,22 @@ func (rc *recounts) generationRow(number uint32) (projections.GenerationRow, boo
 }
 
 // Generation describes one generation and asks every node for its progress with it.
-func (n ledger) Generation(ctx context.Context, number uint32) (*wire.GenerationAnswer, error) {
-	row, ok := n.recounts.generationRow(number)
+func (gs *Generations) Generation(ctx context.Context, number uint32) (*wire.GenerationAnswer, error) {
+	row, ok := gs.generationRow(number)
 	if !ok {
 		return nil, api.ErrNotFound
 	}
-	a := n.recounts.generationAnswer(row)
+	a := gs.generationAnswer(row)
 	if row.Dropped == 0 {
-		n.recounts.askProgress(ctx, a, row)
+		gs.askProgress(ctx, a, row)
 	}
 	return a, nil
 }
 
 // askProgress asks every node for its progress with a generation, and adds whether the generation is ready.
-func (rc *recounts) askProgress(ctx context.Context, a *wire.GenerationAnswer, row projections.GenerationRow) {
-	since := max(row.Seq, rc.derived.Control().LastActivation())
-	first, least := rc.gens.Progress(ctx, row.Number, 0), uint64(math.MaxUint64)
+func (gs *Generations) askProgress(ctx context.Context, a *wire.GenerationAnswer, row projections.GenerationRow) {
+	since := max(row.Seq, gs.core.control().LastActivation())
+	first, least := gs.core.Recounts.Progress(ctx, row.Number, 0), uint64(math.MaxUint64)
 	reachable := 0
 	for _, p := range first {
 		if p.State != recount.StateUnreachable {
@@ -200,24 +194,24 @@ func (rc *recounts) askProgress(ctx context.Context, a *wire.GenerationAnswer, r
 	}
 	a.Nodes = first
 	if least > 0 && least != math.MaxUint64 {
-		a.Nodes, a.Position = rc.gens.Progress(ctx, row.Number, least), least
-		a.Agree, _, _ = recount.Agree(a.Nodes, len(rc.cfg.Voters), func(p wire.NodeProgress) string {
+		a.Nodes, a.Position = gs.core.Recounts.Progress(ctx, row.Number, least), least
+		a.Agree, _, _ = recount.Agree(a.Nodes, len(gs.core.Voters), func(p wire.NodeProgress) string {
 			return p.DiffAt + p.StateAt
 		})
 	}
-	if a.State == wire.GenerationBuilding && a.Agree && a.Reported == reachable && reachable > len(rc.cfg.Voters)/2 {
+	if a.State == wire.GenerationBuilding && a.Agree && a.Reported == reachable && reachable > len(gs.core.Voters)/2 {
 		a.State = wire.GenerationReady
 	}
 }
 
 // comparison gives the comparison of a generation with the active one.
-func (rc *recounts) comparison(number uint32) (*recount.Running, *fsm.Comparison, error) {
-	row, ok := rc.generationRow(number)
+func (gs *Generations) comparison(number uint32) (*recount.Running, *fsm.Comparison, error) {
+	row, ok := gs.generationRow(number)
 	if !ok {
 		return nil, nil, api.ErrNotFound
 	}
-	r, _ := rc.gens.Get(number)
-	active := rc.gens.Active()
+	r, _ := gs.core.Recounts.Get(number)
+	active := gs.core.Recounts.Active()
 	switch {
 	case row.Dropped != 0:
 		return nil, nil, stale("generation %d is dropped", number)
@@ -236,8 +230,8 @@ func (rc *recounts) comparison(number uint32) (*recount.Running, *fsm.Comparison
 }
 
 // Diff sums up the changes of a generation up to position.
-func (n ledger) Diff(ctx context.Context, number uint32, position uint64) (*wire.DiffAnswer, error) {
-	_, c, err := n.recounts.comparison(number)
+func (gs *Generations) Diff(ctx context.Context, number uint32, position uint64) (*wire.DiffAnswer, error) {
+	_, c, err := gs.comparison(number)
 	if err != nil {
 		return nil, err
 	}
@@ -256,7 +250,7 @@ func (n ledger) Diff(ctx context.Context, number uint32, position uint64) (*wire
 	if err != nil {
 		return nil, err
 	}
-	events, err := n.derived.Submissions(position)
+	events, err := gs.core.State.Submissions(position)
 	if err != nil {
 		return nil, err
 	}
@@ -290,8 +284,8 @@ func eachFlip(ctx context.Context, r *recount.Running, from, to uint64, fn func(
 const flipsMost = 20_000
 
 // Flips lists the changes of a generation.
-func (n ledger) Flips(ctx context.Context, q api.FlipsQuery) (api.FlipsResult, error) {
-	r, c, err := n.recounts.comparison(q.Generation)
+func (gs *Generations) Flips(ctx context.Context, q api.FlipsQuery) (api.FlipsResult, error) {
+	r, c, err := gs.comparison(q.Generation)
 	if err != nil {
 		return api.FlipsResult{}, err
 	}
@@ -349,16 +343,16 @@ func flipSide(r *projections.Result) wire.FlipSide {
 }
 
 // DropGeneration gives up a generation that is not active.
-func (n ledger) DropGeneration(ctx context.Context, number uint32, a wire.Op,
+func (gs *Generations) DropGeneration(ctx context.Context, number uint32, a wire.Op,
 	meta api.Meta) (*wire.DropAnswer, error) {
-	if err := n.ops.current(ctx); err != nil {
+	if err := gs.core.current(ctx); err != nil {
 		return nil, err
 	}
-	if _, ok := n.recounts.generationRow(number); !ok {
+	if _, ok := gs.generationRow(number); !ok {
 		return nil, api.ErrNotFound
 	}
-	m := &event.GenerationDroppedV1{Generation: number, Op: n.ops.op(a, meta)}
-	seq, err := n.ops.actOnce(ctx, event.GenerationDropped, m,
+	m := &event.GenerationDroppedV1{Generation: number, Op: gs.core.op(a, meta)}
+	seq, err := gs.core.commitOnce(ctx, event.GenerationDropped, m,
 		stale("generation %d is active or dropped already", number))
 	if err != nil {
 		return nil, err

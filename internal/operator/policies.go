@@ -1,4 +1,4 @@
-package node
+package operator
 
 import (
 	"bytes"
@@ -14,31 +14,37 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
+// Policies publishes policies and applies them.
+type Policies struct {
+	core      *core
+	approvals *approvals
+}
+
 // PublishPolicy checks a document and puts its canonical form into the log.
-func (n ledger) PublishPolicy(ctx context.Context, r wire.PolicyRequest,
+func (pr *Policies) PublishPolicy(ctx context.Context, r wire.PolicyRequest,
 	meta api.Meta) (*wire.PolicyAnswer, bool, error) {
 	p, err := publish.Parse([]byte(r.Document))
 	if err != nil {
 		return nil, false, wire.NewProblem(wire.CodeBadPolicy, err.Error())
 	}
-	if err := n.releases.everyoneCan(ctx, p); err != nil {
+	if err := pr.core.RequireCapabilities(ctx, p); err != nil {
 		return nil, false, err
 	}
-	m := &event.PolicyPublishedV1{Policy: p.Canonical(), Source: []byte(r.Document), Op: n.ops.op(r.Op, meta)}
-	_, effect, err := n.ops.act(ctx, event.PolicyPublished, m)
+	m := &event.PolicyPublishedV1{Policy: p.Canonical(), Source: []byte(r.Document), Op: pr.core.op(r.Op, meta)}
+	_, effect, err := pr.core.commit(ctx, event.PolicyPublished, m)
 	if err != nil {
 		return nil, false, err
 	}
-	row, ok := n.derived.Control().Published(p.ID())
+	row, ok := pr.core.control().Published(p.ID())
 	if !ok {
 		return nil, false, stale("the op_id %q was used for something else", r.OpID)
 	}
-	a, err := n.reader.policyAnswer(row, true)
+	a, err := pr.policyAnswer(row, true)
 	return a, effect == projections.Applied, err
 }
 
-func (rd *reader) policyAnswer(row projections.PublishedRow, whole bool) (*wire.PolicyAnswer, error) {
-	inForce, ok := rd.derived.Control().For(rd.gens.Serving().Number()).PolicyAt(math.MaxInt64)
+func (pr *Policies) policyAnswer(row projections.PublishedRow, whole bool) (*wire.PolicyAnswer, error) {
+	inForce, ok := pr.core.control().For(pr.core.Recounts.Serving().Number()).PolicyAt(math.MaxInt64)
 	a := &wire.PolicyAnswer{
 		ID:        hex.EncodeToString(row.ID[:]),
 		Seq:       row.Seq,
@@ -50,7 +56,7 @@ func (rd *reader) policyAnswer(row projections.PublishedRow, whole bool) (*wire.
 		Ticket:    row.Op.Ticket,
 		Actor:     row.Op.Actor,
 		Role:      row.Op.Role,
-		Intervals: rd.intervalsOf(row.ID),
+		Intervals: pr.intervalsOf(row.ID),
 	}
 	if !whole {
 		return a, nil
@@ -67,8 +73,8 @@ var byWords = [...]string{projections.BeganGenesis: wire.ByGenesis, projections.
 	projections.BeganActivated: wire.ByActivated, projections.BeganRolledBack: wire.ByRolledBack}
 
 // intervalsOf returns the stretches of the log in which a policy was in force.
-func (rd *reader) intervalsOf(policy [32]byte) (out []wire.PolicyInterval) {
-	for _, i := range rd.derived.Control().InForce() {
+func (pr *Policies) intervalsOf(policy [32]byte) (out []wire.PolicyInterval) {
+	for _, i := range pr.core.control().InForce() {
 		if i.Policy != policy {
 			continue
 		}
@@ -92,10 +98,10 @@ func (rd *reader) intervalsOf(policy [32]byte) (out []wire.PolicyInterval) {
 }
 
 // Policies lists what was published.
-func (n ledger) Policies(context.Context) ([]wire.PolicyAnswer, error) {
+func (pr *Policies) Policies(context.Context) ([]wire.PolicyAnswer, error) {
 	out := []wire.PolicyAnswer{}
-	for _, row := range n.derived.Control().Policies() {
-		a, err := n.reader.policyAnswer(row, false)
+	for _, row := range pr.core.control().Policies() {
+		a, err := pr.policyAnswer(row, false)
 		if err != nil {
 			return nil, err
 		}
@@ -105,40 +111,32 @@ func (n ledger) Policies(context.Context) ([]wire.PolicyAnswer, error) {
 }
 
 // Policy gives one published policy.
-func (n ledger) Policy(_ context.Context, id string) (*wire.PolicyAnswer, error) {
-	row, ok := n.reader.published(id)
+func (pr *Policies) Policy(_ context.Context, id string) (*wire.PolicyAnswer, error) {
+	row, ok := pr.core.published(id)
 	if !ok {
 		return nil, api.ErrNotFound
 	}
-	return n.reader.policyAnswer(row, true)
-}
-
-func (rd *reader) published(id string) (projections.PublishedRow, bool) {
-	b, err := hex.DecodeString(id)
-	if err != nil || len(b) != 32 {
-		return projections.PublishedRow{}, false
-	}
-	return rd.derived.Control().Published([32]byte(b))
+	return pr.policyAnswer(row, true)
 }
 
 // ApplyPolicy puts a published policy in force from now on, in every generation.
-func (n ledger) ApplyPolicy(ctx context.Context, id string, r wire.ApplyRequest,
+func (pr *Policies) ApplyPolicy(ctx context.Context, id string, r wire.ApplyRequest,
 	meta api.Meta) (*wire.ApplyAnswer, error) {
-	if err := n.ops.current(ctx); err != nil {
+	if err := pr.core.current(ctx); err != nil {
 		return nil, err
 	}
-	row, ok := n.reader.published(id)
+	row, ok := pr.core.published(id)
 	if !ok {
 		return nil, api.ErrNotFound
 	}
-	if n.derived.Control().OpSeq(r.OpID) == 0 {
+	if pr.core.control().OpSeq(r.OpID) == 0 {
 		o := wire.Operation{Act: wire.OperationApply, Policy: id}
-		if err := n.ops.secondActor(ctx, o, "apply policy "+id+" to new submissions", r.Op, meta); err != nil {
+		if err := pr.approvals.require(ctx, o, "apply policy "+id+" to new submissions", r.Op, meta); err != nil {
 			return nil, err
 		}
 	}
-	m := &event.PolicyAppliedV1{Policy: row.ID[:], Op: n.ops.op(r.Op, meta)}
-	seq, err := n.ops.actOnce(ctx, event.PolicyApplied, m, stale("the policy could not be applied"))
+	m := &event.PolicyAppliedV1{Policy: row.ID[:], Op: pr.core.op(r.Op, meta)}
+	seq, err := pr.core.commitOnce(ctx, event.PolicyApplied, m, stale("the policy could not be applied"))
 	if err != nil {
 		return nil, err
 	}

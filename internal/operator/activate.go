@@ -1,10 +1,11 @@
-package node
+package operator
 
 import (
 	"context"
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/recount-ledger/recount/internal/api"
 	"github.com/recount-ledger/recount/internal/event"
@@ -15,9 +16,9 @@ import (
 )
 
 // Activate switches every node to a generation, after a majority of the voters has reported the diff that was reviewed.
-func (n ledger) Activate(ctx context.Context, number uint32, r wire.ActivateRequest,
+func (gs *Generations) Activate(ctx context.Context, number uint32, r wire.ActivateRequest,
 	meta api.Meta) (*wire.ActivateAnswer, error) {
-	if err := n.ops.current(ctx); err != nil {
+	if err := gs.core.current(ctx); err != nil {
 		return nil, err
 	}
 	position, diff, ok := recount.ParseDiff(r.Diff)
@@ -25,8 +26,8 @@ func (n ledger) Activate(ctx context.Context, number uint32, r wire.ActivateRequ
 		return nil, wire.NewProblem(wire.CodeBadRequest,
 			"must be the digest that recount generation diff prints, 80 hex digits").WithField("diff")
 	}
-	if seq := n.derived.Control().OpSeq(r.OpID); r.OpID != "" && seq != 0 {
-		return n.recounts.activatedBefore(ctx, seq, r.OpID, func(a *projections.ActivationRow) bool {
+	if seq := gs.core.control().OpSeq(r.OpID); r.OpID != "" && seq != 0 {
+		return gs.activatedBefore(ctx, seq, r.OpID, func(a *projections.ActivationRow) bool {
 			return a.Generation == number && a.Position == position && a.Diff == diff && !a.Rollback
 		})
 	}
@@ -41,10 +42,10 @@ func (n ledger) Activate(ctx context.Context, number uint32, r wire.ActivateRequ
 		MaxNewFlips: r.MaxNewFlips,
 		Force:       r.Force,
 	}
-	if err := n.ops.secondActor(ctx, o, request, r.Op, meta); err != nil {
+	if err := gs.approvals.require(ctx, o, request, r.Op, meta); err != nil {
 		return nil, err
 	}
-	return n.recounts.activate(ctx, number, position, diff, r, false, n.ops.op(r.Op, meta))
+	return gs.activate(ctx, number, position, diff, r, false, gs.core.op(r.Op, meta))
 }
 
 func flipsLimit(limit *uint64) string {
@@ -54,9 +55,9 @@ func flipsLimit(limit *uint64) string {
 	return fmt.Sprintf("with at most %d new flips", *limit)
 }
 
-func (rc *recounts) activate(ctx context.Context, number uint32, position uint64, diff [32]byte,
+func (gs *Generations) activate(ctx context.Context, number uint32, position uint64, diff [32]byte,
 	r wire.ActivateRequest, rollback bool, op *event.OpV1) (*wire.ActivateAnswer, error) {
-	run, c, err := rc.comparison(number)
+	run, c, err := gs.comparison(number)
 	if err != nil {
 		return nil, err
 	}
@@ -71,12 +72,12 @@ func (rc *recounts) activate(ctx context.Context, number uint32, position uint64
 		return nil, stale("the diff at event %d is %s, not the one that was reviewed", position,
 			recount.DiffText(position, own))
 	}
-	nodes, reporters, absent, err := rc.agreeOn(ctx, number, position, diff)
+	nodes, reporters, absent, err := gs.agreeOn(ctx, number, position, diff)
 	if err != nil {
 		return nil, err
 	}
 	if !r.Force {
-		if err := rc.nearHead(nodes, reporters, position); err != nil {
+		if err := gs.nearHead(nodes, reporters, position); err != nil {
 			return nil, err
 		}
 	}
@@ -90,20 +91,23 @@ func (rc *recounts) activate(ctx context.Context, number uint32, position uint64
 		Rollback:   rollback,
 		Op:         op,
 	}
-	seq, effect, err := rc.actBounded(ctx, run, c, m, r.MaxNewFlips)
-	return rc.afterActivation(ctx, m, seq, effect, err)
+	seq, effect, err := gs.actBounded(ctx, run, c, m, r.MaxNewFlips)
+	return gs.afterActivation(ctx, m, seq, effect, err)
 }
+
+// agreePause lies between two questions to the voters.
+const agreePause = 200 * time.Millisecond
 
 // agreeOn asks the voters for the digest of a comparison until a majority reports it. It stops at the first
 // contrary one.
-func (rc *recounts) agreeOn(ctx context.Context, number uint32, position uint64,
+func (gs *Generations) agreeOn(ctx context.Context, number uint32, position uint64,
 	diff [32]byte) (nodes []wire.NodeProgress, reporters, absent []string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, rc.cfg.SubmitTimeout/2)
+	ctx, cancel := context.WithTimeout(ctx, gs.core.Timeout/2)
 	defer cancel()
 	want := recount.DiffText(position, diff)
 	for {
-		nodes = rc.gens.Progress(ctx, number, position)
-		agree, reporters, absent := recount.Agree(nodes, len(rc.cfg.Voters), func(p wire.NodeProgress) string {
+		nodes = gs.core.Recounts.Progress(ctx, number, position)
+		agree, reporters, absent := recount.Agree(nodes, len(gs.core.Voters), func(p wire.NodeProgress) string {
 			return p.DiffAt
 		})
 		if i := slices.IndexFunc(nodes, func(p wire.NodeProgress) bool {
@@ -117,33 +121,35 @@ func (rc *recounts) agreeOn(ctx context.Context, number uint32, position uint64,
 		if agree {
 			return nodes, reporters, absent, nil
 		}
-		if pause(ctx, dutyPause) != nil {
+		select {
+		case <-time.After(agreePause):
+		case <-ctx.Done():
 			return nil, nil, nil,
 				wire.NewProblem(wire.CodeNoAgreement,
 					fmt.Sprintf("only %d of %d voters report a digest at event %d; absent: %v",
-						len(reporters), len(rc.cfg.Voters), position, absent)).WithRetry(retryAfter)
+						len(reporters), len(gs.core.Voters), position, absent)).WithRetry(retryAfter)
 		}
 	}
 }
 
 // activatedBefore describes the activation that an op_id named first, if it is the same.
-func (rc *recounts) activatedBefore(ctx context.Context, seq uint64, opID string,
+func (gs *Generations) activatedBefore(ctx context.Context, seq uint64, opID string,
 	same func(*projections.ActivationRow) bool) (*wire.ActivateAnswer, error) {
-	acts := rc.derived.Control().Activations()
+	acts := gs.core.control().Activations()
 	i := slices.IndexFunc(acts, func(a projections.ActivationRow) bool { return a.Seq == seq })
 	if i < 0 || !same(&acts[i]) {
 		return nil, stale("the op_id %q was used for something else", opID)
 	}
-	return rc.activated(ctx, seq)
+	return gs.activated(ctx, seq)
 }
 
 // activated describes an activation that is in the log, once this node serves it.
-func (rc *recounts) activated(ctx context.Context, seq uint64) (*wire.ActivateAnswer, error) {
-	for _, a := range rc.derived.Control().Activations() {
+func (gs *Generations) activated(ctx context.Context, seq uint64) (*wire.ActivateAnswer, error) {
+	for _, a := range gs.core.control().Activations() {
 		if a.Seq != seq {
 			continue
 		}
-		if err := rc.gens.AwaitServing(ctx); err != nil {
+		if err := gs.core.Recounts.AwaitServing(ctx); err != nil {
 			return nil, err
 		}
 		out := &wire.ActivateAnswer{
@@ -156,7 +162,7 @@ func (rc *recounts) activated(ctx context.Context, seq uint64) (*wire.ActivateAn
 			Absent:     append([]string{}, a.Absent...),
 		}
 		var err error
-		if r, _ := rc.gens.Get(a.Generation); r != nil {
+		if r, _ := gs.core.Recounts.Get(a.Generation); r != nil {
 			err = eachFlip(ctx, r, a.Position+1, a.Seq, func(*projections.Flip) bool { out.AfterFlips++; return true })
 		}
 		return out, err
@@ -165,32 +171,33 @@ func (rc *recounts) activated(ctx context.Context, seq uint64) (*wire.ActivateAn
 }
 
 // Rollback activates the previous generation under the diff that stands now.
-func (n ledger) Rollback(ctx context.Context, r wire.RollbackRequest, meta api.Meta) (*wire.ActivateAnswer, error) {
-	if err := n.ops.current(ctx); err != nil {
+func (gs *Generations) Rollback(ctx context.Context, r wire.RollbackRequest,
+	meta api.Meta) (*wire.ActivateAnswer, error) {
+	if err := gs.core.current(ctx); err != nil {
 		return nil, err
 	}
-	if seq := n.derived.Control().OpSeq(r.OpID); r.OpID != "" && seq != 0 {
-		return n.recounts.activatedBefore(ctx, seq, r.OpID, func(a *projections.ActivationRow) bool {
+	if seq := gs.core.control().OpSeq(r.OpID); r.OpID != "" && seq != 0 {
+		return gs.activatedBefore(ctx, seq, r.OpID, func(a *projections.ActivationRow) bool {
 			return a.Rollback
 		})
 	}
-	acts := n.derived.Control().Activations()
+	acts := gs.core.control().Activations()
 	if len(acts) == 0 {
 		return nil, stale("no generation was activated yet; there is nothing to go back to")
 	}
 	number := acts[len(acts)-1].From
 	request := fmt.Sprintf("roll back from generation %d to generation %d", acts[len(acts)-1].Generation, number)
-	if err := n.ops.secondActor(ctx, wire.Operation{Act: wire.OperationRollback}, request, r.Op, meta); err != nil {
+	if err := gs.approvals.require(ctx, wire.Operation{Act: wire.OperationRollback}, request, r.Op, meta); err != nil {
 		return nil, err
 	}
-	if n.gens.Switching() {
-		return n.recounts.rollbackUnseen(ctx, number, n.ops.op(r.Op, meta))
+	if gs.core.Recounts.Switching() {
+		return gs.rollbackUnseen(ctx, number, gs.core.op(r.Op, meta))
 	}
-	_, c, err := n.recounts.awaitComparison(ctx, number)
+	_, c, err := gs.awaitComparison(ctx, number)
 	if err != nil {
 		return nil, err
 	}
-	position := n.derived.Cursor().Seq
+	position := gs.core.head()
 	if err := c.WaitSeq(ctx, position); err != nil {
 		return nil, err
 	}
@@ -198,14 +205,14 @@ func (n ledger) Rollback(ctx context.Context, r wire.RollbackRequest, meta api.M
 	if err != nil {
 		return nil, err
 	}
-	return n.recounts.activate(ctx, number, position, diff, wire.ActivateRequest{}, true, n.ops.op(r.Op, meta))
+	return gs.activate(ctx, number, position, diff, wire.ActivateRequest{}, true, gs.core.op(r.Op, meta))
 }
 
 // awaitComparison waits until the comparison with the active generation has begun.
-func (rc *recounts) awaitComparison(ctx context.Context, number uint32) (*recount.Running, *fsm.Comparison, error) {
+func (gs *Generations) awaitComparison(ctx context.Context, number uint32) (*recount.Running, *fsm.Comparison, error) {
 	for {
-		_, changed := rc.gens.Get(number)
-		r, c, err := rc.comparison(number)
+		_, changed := gs.core.Recounts.Get(number)
+		r, c, err := gs.comparison(number)
 		var p *wire.Problem
 		if err == nil || !errors.As(err, &p) || p.Code != wire.CodeBehind {
 			return r, c, err

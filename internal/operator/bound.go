@@ -1,4 +1,4 @@
-package node
+package operator
 
 import (
 	"context"
@@ -24,23 +24,23 @@ const boundTries = 3
 // actBounded proposes an activation. With a limit it keeps submissions back, counts the flips since the review
 // up to the end of the log, and records in the event how far it has counted. The fold ignores the event when a
 // submission stands between.
-func (rc *recounts) actBounded(ctx context.Context, r *recount.Running, c *fsm.Comparison,
+func (gs *Generations) actBounded(ctx context.Context, r *recount.Running, c *fsm.Comparison,
 	m *event.GenerationActivatedV1, limit *uint64) (seq uint64, effect projections.Effect, err error) {
 	if limit == nil {
-		return rc.ops.act(ctx, event.GenerationActivated, m)
+		return gs.core.commit(ctx, event.GenerationActivated, m)
 	}
 	hold, cancel := context.WithTimeout(ctx, holdFor)
 	defer cancel()
-	release, err := rc.packer.Hold(hold)
+	release, err := gs.core.Log.Hold(hold)
 	if err != nil {
-		return 0, 0, rc.notCounted(ctx, err)
+		return 0, 0, gs.notCounted(ctx, err)
 	}
 	defer release()
 	for range boundTries {
-		if m.CountedTo, err = rc.countNewFlips(hold, r, c, m.Position, *limit); err != nil {
-			return 0, 0, rc.notCounted(ctx, err)
+		if m.CountedTo, err = gs.countNewFlips(hold, r, c, m.Position, *limit); err != nil {
+			return 0, 0, gs.notCounted(ctx, err)
 		}
-		seq, effect, err = rc.ops.act(ctx, event.GenerationActivated, m)
+		seq, effect, err = gs.core.commit(ctx, event.GenerationActivated, m)
 		if err != nil || effect != projections.Ignored {
 			break
 		}
@@ -50,7 +50,7 @@ func (rc *recounts) actBounded(ctx context.Context, r *recount.Running, c *fsm.C
 
 // notCounted reports that the new flips could not be counted in time, unless the caller has gone or err has
 // another cause.
-func (rc *recounts) notCounted(ctx context.Context, err error) error {
+func (gs *Generations) notCounted(ctx context.Context, err error) error {
 	if ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
@@ -61,12 +61,12 @@ func (rc *recounts) notCounted(ctx context.Context, err error) error {
 
 // countNewFlips compares up to the end of the log, which it returns, and refuses when more than limit
 // submissions have flipped since the review.
-func (rc *recounts) countNewFlips(ctx context.Context, r *recount.Running, c *fsm.Comparison,
+func (gs *Generations) countNewFlips(ctx context.Context, r *recount.Running, c *fsm.Comparison,
 	position, limit uint64) (end uint64, err error) {
-	if err := rc.ops.confirmControl(ctx); err != nil {
+	if err := gs.core.confirm(ctx); err != nil {
 		return 0, err
 	}
-	end = rc.derived.Cursor().Seq
+	end = gs.core.head()
 	if err := c.WaitSeq(ctx, end); err != nil {
 		return 0, err
 	}
@@ -83,9 +83,9 @@ func (rc *recounts) countNewFlips(ctx context.Context, r *recount.Running, c *fs
 
 // nearHead refuses an activation that would leave the nodes without an active generation that can answer. Every
 // reporter must follow the log, and the review must reach near its end.
-func (rc *recounts) nearHead(nodes []wire.NodeProgress, reporters []string, position uint64) error {
+func (gs *Generations) nearHead(nodes []wire.NodeProgress, reporters []string, position uint64) error {
 	const advice = "; wait, or activate with force: no node answers then until it has folded the rest"
-	if head := rc.derived.Cursor().Seq; head > position+recount.Following {
+	if head := gs.core.head(); head > position+recount.Following {
 		return wire.NewProblem(wire.CodeFarBehind,
 			fmt.Sprintf("the diff was reviewed up to event %d of %d; review a newer one, at most %d events "+
 				"behind, or activate with force",
@@ -103,38 +103,37 @@ func (rc *recounts) nearHead(nodes []wire.NodeProgress, reporters []string, posi
 
 // rollbackUnseen goes back while the generation that was activated answers on no node yet. There is nothing to
 // compare, and the generation before it is folded on every node. The event names no reporters.
-func (rc *recounts) rollbackUnseen(ctx context.Context, number uint32, op *event.OpV1) (*wire.ActivateAnswer, error) {
+func (gs *Generations) rollbackUnseen(ctx context.Context, number uint32,
+	op *event.OpV1) (*wire.ActivateAnswer, error) {
 	m := &event.GenerationActivatedV1{
 		Generation: number,
-		From:       rc.gens.Active(),
+		From:       gs.core.Recounts.Active(),
 		Diff:       make([]byte, 32),
+		Absent:     slices.Clone(gs.core.Voters),
 		Rollback:   true,
 		Op:         op,
 	}
-	for _, v := range rc.cfg.Voters {
-		m.Absent = append(m.Absent, v.ID)
-	}
-	seq, effect, err := rc.ops.act(ctx, event.GenerationActivated, m)
-	return rc.afterActivation(ctx, m, seq, effect, err)
+	seq, effect, err := gs.core.commit(ctx, event.GenerationActivated, m)
+	return gs.afterActivation(ctx, m, seq, effect, err)
 }
 
 // afterActivation turns the result of an activation event into an answer.
-func (rc *recounts) afterActivation(ctx context.Context, m *event.GenerationActivatedV1, seq uint64,
+func (gs *Generations) afterActivation(ctx context.Context, m *event.GenerationActivatedV1, seq uint64,
 	effect projections.Effect, err error) (*wire.ActivateAnswer, error) {
 	switch {
 	case err != nil:
 		return nil, err
 	case effect == projections.Repeated:
 		id := m.Op.GetOpId()
-		return rc.activatedBefore(ctx, rc.derived.Control().OpSeq(id), id, func(a *projections.ActivationRow) bool {
+		return gs.activatedBefore(ctx, gs.core.control().OpSeq(id), id, func(a *projections.ActivationRow) bool {
 			return a.Generation == m.Generation && a.Rollback == m.Rollback &&
 				(m.Rollback || a.Position == m.Position && a.Diff == [32]byte(m.Diff))
 		})
-	case effect != projections.Applied && m.CountedTo != 0 && rc.gens.Active() == m.From:
+	case effect != projections.Applied && m.CountedTo != 0 && gs.core.Recounts.Active() == m.From:
 		return nil,
 			stale("submissions came into the log while the new flips were counted; nothing was changed, try again")
 	case effect != projections.Applied:
 		return nil, stale("another act came first: generation %d could not be activated", m.Generation)
 	}
-	return rc.activated(ctx, seq)
+	return gs.activated(ctx, seq)
 }
