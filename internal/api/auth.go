@@ -170,7 +170,7 @@ func (a *authenticator) authenticate(r *http.Request, mayAsk bool) (Identity, er
 		}
 		return a.authenticateToken(r.Context(), strings.Trim(text, " "), mayAsk)
 	}
-	id, err := certificateIdentity(r.TLS, a.ClusterID, time.Now(), a.Believes)
+	id, err := certificateIdentity(r.TLS, a.ClusterID, time.Now(), a.VerifyClientChain)
 	serial := strings.TrimPrefix(id.Credential, event.CertificatePrefix)
 	if err == nil && a.Ledger.Credentials.CertificateRevoked(serial) {
 		err = errBadCredentials

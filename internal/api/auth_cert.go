@@ -16,7 +16,7 @@ import (
 // the TLS handshake has verified. All certificates of such a chain must still be valid at now and trusted,
 // because a connection may be older than that. A certificate without such a URI is not a credential.
 func certificateIdentity(state *tls.ConnectionState, clusterID string, now time.Time,
-	believes func([]*x509.Certificate) bool) (Identity, error) {
+	verifyChain func([]*x509.Certificate) bool) (Identity, error) {
 	if state == nil || len(state.VerifiedChains) == 0 || len(state.VerifiedChains[0]) == 0 {
 		return Identity{}, errNoCredentials
 	}
@@ -36,7 +36,7 @@ func certificateIdentity(state *tls.ConnectionState, clusterID string, now time.
 		return Identity{}, errBadCredentials
 	}
 	role := wire.Role(parts[2])
-	if !role.Valid() || !wire.ValidActor(parts[3]) || believes != nil && !believes(state.PeerCertificates) {
+	if !role.Valid() || !wire.ValidActor(parts[3]) || verifyChain != nil && !verifyChain(state.PeerCertificates) {
 		return Identity{}, errBadCredentials
 	}
 	return Identity{Actor: parts[3], Role: role, Credential: event.CertificatePrefix + leaf.SerialNumber.Text(16)}, nil

@@ -57,10 +57,10 @@ type Config struct {
 	ClusterID string // required in the URI of client certificates; if empty, none is accepted
 	// reports whether the current authorities vouch for a client's chain, leaf first; nil: those of its
 	// handshake do
-	Believes     func([]*x509.Certificate) bool
-	AuthFailures int              // failed authentications per address and minute; 0 or below is no limit
-	Refused      func(RefusedAct) // called for every rejected request; may be nil
-	Leader       Leader           // where operations are proposed; nil: always here
+	VerifyClientChain func([]*x509.Certificate) bool
+	AuthFailures      int              // failed authentications per address and minute; 0 or below is no limit
+	Refused           func(RefusedAct) // called for every rejected request; may be nil
+	Leader            Leader           // where operations are proposed; nil: always here
 
 	MetricsUser, MetricsPass string // Basic Auth on /metrics when either is set
 	// /metrics is not a route of this handler but has its own server, see NewMetricsServer

@@ -8,15 +8,15 @@ import (
 	"time"
 )
 
-// askPeers finds out whether a node that claims to be new has been a member. Members remember every incarnation
-// that they have met, so every majority that this node was part of has a member that knows. askPeers repeats
+// askIfNew finds out whether a node that claims to be new has been a member. Members remember every incarnation
+// that they have met, so every majority that this node was part of has a member that knows. askIfNew repeats
 // while too few respond.
-func (c *Cluster) askPeers() error {
+func (c *Cluster) askIfNew() error {
 	limit, cancel := context.WithTimeout(c.stop, c.cfg.StartTimeout)
 	defer cancel()
 	heard := &census{need: len(c.cfg.Voters) - len(c.cfg.Voters)/2, answered: map[string]bool{}}
 	for round := 0; ; round++ {
-		c.askAll(limit, heard)
+		c.askEach(limit, heard)
 		err := heard.verdict()
 		if !errors.Is(err, ErrTooFewAnswers) {
 			return err
@@ -55,8 +55,8 @@ func (s *census) verdict() error {
 	return s.refused
 }
 
-// askAll asks every other member once.
-func (c *Cluster) askAll(limit context.Context, heard *census) {
+// askEach asks every other member once.
+func (c *Cluster) askEach(limit context.Context, heard *census) {
 	ctx, cancel := context.WithTimeout(limit, c.cfg.askLimit)
 	defer cancel()
 	var round sync.WaitGroup

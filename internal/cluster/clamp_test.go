@@ -27,7 +27,7 @@ func (b *box) puppet(id string) *transport {
 	n.ln = nil
 	c := &Cluster{cfg: cfg, log: cfg.Logger, logs: n.logs, peer: port}
 	c.stop, c.stopNow = b.t.Context(), func() {}
-	c.dog = newWatchdog(c)
+	c.watchdog = newWatchdog(c)
 	tr := newTransport(c)
 	c.wg.Go(port.serve)
 	b.t.Cleanup(func() {

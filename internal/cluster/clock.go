@@ -69,9 +69,9 @@ func (t *clockTable) own() clockSample {
 // poll asks one member for its term and records its clock. It returns 0 if the member does not respond.
 func (t *clockTable) poll(ctx context.Context, id string) (term uint64) {
 	sent, moment := t.passed(), time.Now()
-	out, err := t.c.Call(ctx, id, pathTerm, askFit)
+	out, err := t.c.Call(ctx, id, pathTerm, queryFitness)
 	at := t.passed()
-	if err != nil || len(out) < termAnswerSize || len(out) > termAnswerSize+len(askFit) {
+	if err != nil || len(out) < termResponseSize || len(out) > termResponseSize+len(queryFitness) {
 		return 0
 	}
 	t.c.fitness.note(id, moment, out)

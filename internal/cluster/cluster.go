@@ -16,21 +16,21 @@ import (
 // Cluster is one node's membership in a cluster. Open prepares it, Start runs it and Close ends it. It cannot
 // be restarted.
 type Cluster struct {
-	cfg    Config
-	log    *slog.Logger
-	logs   LogStore
-	fsm    raft.FSM
-	snaps  *snapshotStore
-	stable *stableStore
-	peer   *peerPort
-	rpc    *rpcServer
-	calls  map[string]*peerClient // by node id, without this node
-	trans  *transport
-	raft   atomic.Pointer[raft.Raft] // nil before Start
-	reads  *readLoop
-	clocks *clockTable
-	dog    *watchdog
-	counts struct{ clamped, held, rounds, reads atomic.Uint64 }
+	cfg      Config
+	log      *slog.Logger
+	logs     LogStore
+	fsm      raft.FSM
+	snaps    *snapshotStore
+	stable   *stableStore
+	peer     *peerPort
+	rpc      *rpcServer
+	calls    map[string]*peerClient // by node id, without this node
+	trans    *transport
+	raft     atomic.Pointer[raft.Raft] // nil before Start
+	reads    *readLoop
+	clocks   *clockTable
+	watchdog *watchdog
+	counts   struct{ clamped, held, rounds, reads atomic.Uint64 }
 
 	fitness fitness
 
@@ -103,7 +103,7 @@ func Open(cfg Config, logs LogStore, fsm raft.FSM, meta MetaSource) (*Cluster, e
 	if err := c.peer.listen(); err != nil {
 		return nil, errors.Join(err, c.stable.Close())
 	}
-	c.dog = newWatchdog(c)
+	c.watchdog = newWatchdog(c)
 	c.clocks = newClockTable(c)
 	c.reads = newReadLoop(c)
 	c.rpc = newRPCServer(c)
@@ -121,7 +121,7 @@ func (c *Cluster) openStores() (err error) {
 	if c.peer.roster, err = newRoster(&c.cfg, state); err != nil {
 		return err
 	}
-	if c.stable, err = prepareStores(&c.cfg, c.raftConfig(), c.logs, c.snaps, c.askPeers); err != nil {
+	if c.stable, err = prepareStores(&c.cfg, c.raftConfig(), c.logs, c.snaps, c.askIfNew); err != nil {
 		for _, p := range c.calls {
 			p.close()
 		}
@@ -148,7 +148,7 @@ func (c *Cluster) Start() error {
 	r.RegisterObserver(raft.NewObserver(signal, false, leadershipOnly))
 	for _, run := range []func(){
 		func() { c.observe(signal) },
-		c.reads.run, c.clocks.run, c.dog.run, c.rpc.serve, c.peer.serve,
+		c.reads.run, c.clocks.run, c.watchdog.run, c.rpc.serve, c.peer.serve,
 		func() { c.peer.roster.run(c.stop) },
 	} {
 		c.wg.Go(run)

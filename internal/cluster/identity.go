@@ -133,7 +133,7 @@ func writeSummed(path string, d summed) error {
 
 // admitDirectory decides whether the node may run on its directory. Either the directory is the one that the
 // node has always had, or it is empty and the operator declares the node new. The other nodes may still refuse
-// it, see askPeers. admitDirectory returns the identity, which is written before anything else.
+// it, see askIfNew. admitDirectory returns the identity, which is written before anything else.
 func admitDirectory(cfg *Config, last uint64, interrupted bool) (identity, error) {
 	id, found, err := readIdentity(cfg.Dir, cfg.ClusterID, cfg.NodeID)
 	switch {

@@ -164,8 +164,8 @@ func (r *roster) hello() hello {
 }
 
 // admit checks the hello of member id. A member that was never seen is saved before it is admitted.
-func (r *roster) admit(id, said string) (hello, error) {
-	h, err := parseHello(said)
+func (r *roster) admit(id, text string) (hello, error) {
+	h, err := parseHello(text)
 	if err == nil {
 		err = r.compare(id, h)
 	}

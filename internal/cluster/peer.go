@@ -117,7 +117,7 @@ func (p *peerPort) dialTLS(ctx context.Context, v Voter, alpn string) (net.Conn,
 
 // serve accepts until the port is closed.
 func (p *peerPort) serve() {
-	var unknown strangers
+	var pending unauthenticated
 	for {
 		conn, err := p.ln.Accept()
 		if err != nil {
@@ -133,22 +133,22 @@ func (p *peerPort) serve() {
 			_ = conn.Close()
 			return
 		}
-		unknown.enter(conn)
+		pending.add(conn)
 		p.wg.Go(func() {
-			defer unknown.leave(conn)
+			defer pending.remove(conn)
 			p.admit(&trackedConn{Conn: conn, port: p})
 		})
 	}
 }
 
-// strangers are connections that have not authenticated yet, oldest first. A new one never waits for them. If
+// unauthenticated are connections that have not authenticated yet, oldest first. A new one never waits for them. If
 // there are too many, the oldest is closed, so that silent connections crowd out each other and no member.
-type strangers struct {
+type unauthenticated struct {
 	mu    sync.Mutex
 	conns []net.Conn
 }
 
-func (s *strangers) enter(conn net.Conn) {
+func (s *unauthenticated) add(conn net.Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.conns) == maxHandshakes {
@@ -158,7 +158,7 @@ func (s *strangers) enter(conn net.Conn) {
 	s.conns = append(s.conns, conn)
 }
 
-func (s *strangers) leave(conn net.Conn) {
+func (s *unauthenticated) remove(conn net.Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if i := slices.Index(s.conns, conn); i >= 0 {
@@ -178,7 +178,7 @@ func (p *peerPort) admit(raw net.Conn) {
 		case alpnRPC:
 			err = p.h2.offer(conn)
 		case alpnRaft:
-			if err = p.greet(conn, state); err == nil {
+			if err = p.acceptStream(conn, state); err == nil {
 				err = p.raft.offer(conn)
 			}
 		default:
@@ -195,17 +195,17 @@ func (p *peerPort) admit(raw net.Conn) {
 	}
 }
 
-func (p *peerPort) greet(conn *tls.Conn, state tls.ConnectionState) error {
+func (p *peerPort) acceptStream(conn *tls.Conn, state tls.ConnectionState) error {
 	from, err := p.identify(&state)
 	if err != nil {
 		return err
 	}
 	_ = conn.SetDeadline(time.Now().Add(handshakeTimeout))
-	admit := func(said string) error {
-		_, err := p.roster.admit(from, said)
+	admit := func(text string) error {
+		_, err := p.roster.admit(from, text)
 		return err
 	}
-	if err := readGreeting(conn, p.cfg.ClusterID, from, p.roster.hello().String(), admit); err != nil {
+	if err := acceptHandshake(conn, p.cfg.ClusterID, from, p.roster.hello().String(), admit); err != nil {
 		return err
 	}
 	return conn.SetDeadline(time.Time{})
@@ -329,7 +329,7 @@ func (s *streamLayer) Dial(address raft.ServerAddress, timeout time.Duration) (n
 
 // introduce performs the handshake with member id on a new Raft stream. Each side may refuse the other.
 func (p *peerPort) introduce(conn net.Conn, id string) error {
-	theirs, err := writeGreeting(conn, p.cfg.ClusterID, p.cfg.NodeID, p.roster.hello().String())
+	theirs, err := offerHandshake(conn, p.cfg.ClusterID, p.cfg.NodeID, p.roster.hello().String())
 	var refused *refusedError
 	if errors.As(err, &refused) {
 		p.roster.deniedBy(id, refused.reason)

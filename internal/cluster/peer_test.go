@@ -128,29 +128,29 @@ func TestPeerClientRefusesImpostors(t *testing.T) {
 	}
 }
 
-func TestGreetingKeepsClustersApart(t *testing.T) {
+func TestHandshakeKeepsClustersApart(t *testing.T) {
 	for _, c := range []struct {
 		cluster, node string
 		ok            bool
 	}{{"a", "n1", true}, {"b", "n1", false}, {"a", "n2", false}} {
 		near, far := net.Pipe()
 		got := make(chan error, 1)
-		go func() { got <- readGreeting(far, "a", "n1", "far", func(string) error { return nil }) }()
-		_, err := writeGreeting(near, c.cluster, c.node, "near")
+		go func() { got <- acceptHandshake(far, "a", "n1", "far", func(string) error { return nil }) }()
+		_, err := offerHandshake(near, c.cluster, c.node, "near")
 		if serr := <-got; (err == nil) != c.ok || (serr == nil) != c.ok {
 			t.Errorf("%+v: client %v, server %v", c, err, serr)
 		}
 		_, _ = near.Close(), far.Close()
 	}
 	for _, bad := range []string{"", "RC", "XXXX\x01a\x02n1\x00", "RCR2", "RCR2\x05a", "RCR2\x01a\x09n1", "RCR2\x01a\x02n1", "RCR1\x01a\x02n1\x00"} {
-		if _, err := checkGreeting(strings.NewReader(bad), "a", "n1"); err == nil {
-			t.Errorf("greeting %q was taken", bad)
+		if _, err := readHandshake(strings.NewReader(bad), "a", "n1"); err == nil {
+			t.Errorf("handshake %q was taken", bad)
 		}
 	}
 }
 
-// TestGreetingOverTheWire refuses a Raft stream whose certificate is right and whose cluster id is not.
-func TestGreetingOverTheWire(t *testing.T) {
+// TestHandshakeOverTheWire refuses a Raft stream whose certificate is right and whose cluster id is not.
+func TestHandshakeOverTheWire(t *testing.T) {
 	b := newBox(t, "n1", "n2", "n3")
 	b.start("n1", nil)
 	n2 := b.puppet("n2")
@@ -160,8 +160,8 @@ func TestGreetingOverTheWire(t *testing.T) {
 	}
 	defer conn.Close()
 	var refused *refusedError
-	if _, err := writeGreeting(conn, "elsewhere", "n2", n2.c.peer.roster.hello().String()); !errors.As(err, &refused) {
-		t.Errorf("greeting of another cluster: %v", err)
+	if _, err := offerHandshake(conn, "elsewhere", "n2", n2.c.peer.roster.hello().String()); !errors.As(err, &refused) {
+		t.Errorf("handshake of another cluster: %v", err)
 	}
 }
 
@@ -258,11 +258,11 @@ func TestCallReconnects(t *testing.T) {
 	until(t, "reconnected after restart", func() bool { return echo() == nil })
 }
 
-func FuzzGreeting(f *testing.F) {
+func FuzzHandshake(f *testing.F) {
 	f.Add([]byte("RCR2\x01a\x02n1\x00"))
 	f.Add([]byte("RCR2\xff"))
 	f.Fuzz(func(t *testing.T, in []byte) {
-		if _, err := checkGreeting(bytes.NewReader(in), "a", "n1"); err == nil && !bytes.HasPrefix(in, []byte("RCR2\x01a\x02n1")) {
+		if _, err := readHandshake(bytes.NewReader(in), "a", "n1"); err == nil && !bytes.HasPrefix(in, []byte("RCR2\x01a\x02n1")) {
 			t.Errorf("%q was taken", in)
 		}
 	})

@@ -60,7 +60,7 @@ func (c *Cluster) Propose(data []byte) Future {
 }
 
 func (c *Cluster) proposalError(err error) error {
-	c.dog.sawProposal(err)
+	c.watchdog.onProposal(err)
 	switch {
 	case err == nil:
 		return nil

@@ -16,33 +16,33 @@ const (
 	pathReadIndex = "/cluster/readindex"
 
 	// term, Unix nanoseconds, 1 if the clock stepped too far; big-endian. If asked, 1 follows when fit to lead.
-	termAnswerSize = 17
+	termResponseSize = 17
 )
 
 // readLoop confirms leadership for reads. One round runs at a time. Reads that arrive meanwhile share the next
 // round, so every voter is asked after all reads of the round arrived.
 type readLoop struct {
-	c     *Cluster
-	asks  chan *readAsk
-	ready atomic.Uint64 // the newest term with an entry of this leader that is known to be committed
+	c        *Cluster
+	requests chan *readRequest
+	ready    atomic.Uint64 // the newest term with an entry of this leader that is known to be committed
 }
 
-type readAsk struct {
+type readRequest struct {
 	ctx    context.Context
-	answer chan readAnswer // buffered
+	result chan readResult // buffered
 }
 
-type readAnswer struct {
+type readResult struct {
 	index uint64
 	err   error
 }
 
-func newReadLoop(c *Cluster) *readLoop { return &readLoop{c: c, asks: make(chan *readAsk)} }
+func newReadLoop(c *Cluster) *readLoop { return &readLoop{c: c, requests: make(chan *readRequest)} }
 
 func (c *Cluster) registerInternal() {
-	c.Handle(pathTerm, c.answerTerm)
+	c.Handle(pathTerm, c.serveTerm)
 	c.Handle(pathReadIndex, func(ctx context.Context, _ string, _ []byte) ([]byte, error) {
-		index, err := c.reads.ask(ctx)
+		index, err := c.reads.request(ctx)
 		switch {
 		case errors.Is(err, ErrNotLeader):
 			return nil, &RemoteError{codeNotLeader, err.Error()}
@@ -53,11 +53,11 @@ func (c *Cluster) registerInternal() {
 	})
 }
 
-// answerTerm returns this node's term and clock and, if asked, whether it is fit to lead. It runs outside
+// serveTerm returns this node's term and clock and, if asked, whether it is fit to lead. It runs outside
 // Raft's main goroutine. Raft makes a term durable and visible before it grants a vote in it. A node that
 // answers term T has therefore not yet voted for a leader later than T.
-func (c *Cluster) answerTerm(_ context.Context, _ string, body []byte) ([]byte, error) {
-	out := binary.BigEndian.AppendUint64(make([]byte, 0, termAnswerSize+len(askFit)), c.Term())
+func (c *Cluster) serveTerm(_ context.Context, _ string, body []byte) ([]byte, error) {
+	out := binary.BigEndian.AppendUint64(make([]byte, 0, termResponseSize+len(queryFitness)), c.Term())
 	out = c.clocks.appendTo(out)
 	switch {
 	case len(body) == 0:
@@ -75,7 +75,7 @@ func (c *Cluster) answerTerm(_ context.Context, _ string, body []byte) ([]byte, 
 // ErrNotLeader, ErrNotConfirmed, ErrUnreachable, ErrShutdown.
 func (c *Cluster) ReadIndex(ctx context.Context) (index uint64, err error) {
 	if _, ok := c.IsLeader(); ok {
-		return c.reads.ask(ctx)
+		return c.reads.request(ctx)
 	}
 	leader, ok := c.Leader()
 	if !ok {
@@ -99,17 +99,17 @@ func (c *Cluster) ReadIndex(ctx context.Context) (index uint64, err error) {
 	return binary.BigEndian.Uint64(out), nil
 }
 
-func (l *readLoop) ask(ctx context.Context) (uint64, error) {
-	a := &readAsk{ctx: ctx, answer: make(chan readAnswer, 1)}
+func (l *readLoop) request(ctx context.Context) (uint64, error) {
+	r := &readRequest{ctx: ctx, result: make(chan readResult, 1)}
 	select {
-	case l.asks <- a:
+	case l.requests <- r:
 	case <-ctx.Done():
 		return 0, fmt.Errorf("%w: %w", ErrNotConfirmed, ctx.Err())
 	case <-l.c.stop.Done():
 		return 0, ErrShutdown
 	}
 	select {
-	case got := <-a.answer:
+	case got := <-r.result:
 		return got.index, got.err
 	case <-ctx.Done():
 		return 0, fmt.Errorf("%w: %w", ErrNotConfirmed, ctx.Err())
@@ -121,7 +121,7 @@ func (l *readLoop) ask(ctx context.Context) (uint64, error) {
 // run serves requests in rounds until the cluster closes. Requests that arrive during a round wait for the next
 // one.
 func (l *readLoop) run() {
-	var waiting []*readAsk
+	var waiting []*readRequest
 	done := make(chan struct{}, 1)
 	busy := false
 	for {
@@ -134,8 +134,8 @@ func (l *readLoop) run() {
 			})
 		}
 		select {
-		case a := <-l.asks:
-			waiting = append(waiting, a)
+		case r := <-l.requests:
+			waiting = append(waiting, r)
 		case <-done:
 			busy = false
 		case <-l.c.stop.Done():
@@ -144,16 +144,16 @@ func (l *readLoop) run() {
 	}
 }
 
-func (l *readLoop) round(asks []*readAsk) {
+func (l *readLoop) round(requests []*readRequest) {
 	ctx, cancel := context.WithTimeout(l.c.stop, l.c.cfg.Timings.Election)
 	defer cancel()
 	index, err := l.confirm(ctx)
-	for _, a := range asks {
-		a.answer <- readAnswer{index, err}
+	for _, r := range requests {
+		r.result <- readResult{index, err}
 	}
 	if err == nil {
 		l.c.counts.rounds.Add(1)
-		l.c.counts.reads.Add(uint64(len(asks)))
+		l.c.counts.reads.Add(uint64(len(requests)))
 	}
 }
 
@@ -208,13 +208,13 @@ func (l *readLoop) quorum(ctx context.Context, term uint64) error {
 	need, left := len(l.c.cfg.Voters)/2, 0
 	for id, p := range l.c.calls {
 		select {
-		case p.questions <- struct{}{}:
+		case p.inFlight <- struct{}{}:
 		default:
 			continue
 		}
 		left++
 		l.c.wg.Go(func() {
-			defer func() { <-p.questions }()
+			defer func() { <-p.inFlight }()
 			asked, cancel := context.WithTimeout(l.c.stop, l.c.cfg.Timings.Election)
 			defer cancel()
 			answers <- l.c.clocks.poll(asked, id)

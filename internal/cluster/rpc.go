@@ -176,7 +176,7 @@ func (c *Cluster) callSelf(ctx context.Context, path string, body []byte) ([]byt
 
 // peerClient is a pooled HTTP/2 client for one member. It reconnects automatically.
 type peerClient struct {
-	questions chan struct{} // slots for term questions of reads in flight
+	inFlight chan struct{} // slots for term requests of reads in flight
 
 	id   string
 	port *peerPort
@@ -200,12 +200,12 @@ func newPeerClient(port *peerPort, v Voter) *peerClient {
 		},
 	}
 	return &peerClient{
-		questions: make(chan struct{}, 16),
-		id:        v.ID,
-		port:      port,
-		base:      "https://" + v.PeerAddr,
-		tr:        tr,
-		http:      &http.Client{Transport: tr},
+		inFlight: make(chan struct{}, 16),
+		id:       v.ID,
+		port:     port,
+		base:     "https://" + v.PeerAddr,
+		tr:       tr,
+		http:     &http.Client{Transport: tr},
 	}
 }
 

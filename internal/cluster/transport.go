@@ -119,7 +119,7 @@ func (t *transport) AppendEntries(id raft.ServerID, target raft.ServerAddress, r
 		}
 	}
 	err := t.NetworkTransport.AppendEntries(id, target, req, resp)
-	t.c.dog.sawAppend(string(id), req, err)
+	t.c.watchdog.onAppend(string(id), req, err)
 	return err
 }
 

@@ -28,8 +28,8 @@ type peerProgress struct {
 
 func newWatchdog(c *Cluster) *watchdog { return &watchdog{c: c, peers: map[string]*peerProgress{}} }
 
-// sawProposal records the result of a proposal.
-func (w *watchdog) sawProposal(err error) {
+// onProposal records the result of a proposal.
+func (w *watchdog) onProposal(err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !errors.Is(err, raft.ErrLeadershipTransferInProgress) {
@@ -41,8 +41,8 @@ func (w *watchdog) sawProposal(err error) {
 	}
 }
 
-// sawAppend records the end of an outgoing AppendEntries. Heartbeats carry no previous entry.
-func (w *watchdog) sawAppend(id string, req *raft.AppendEntriesRequest, err error) {
+// onAppend records the end of an outgoing AppendEntries. Heartbeats carry no previous entry.
+func (w *watchdog) onAppend(id string, req *raft.AppendEntriesRequest, err error) {
 	now := time.Now()
 	w.mu.Lock()
 	defer w.mu.Unlock()

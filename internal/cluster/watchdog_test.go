@@ -16,23 +16,23 @@ func TestWatchdogSeesAnEndlessTransfer(t *testing.T) {
 	b := newBox(t, "n1", "n2", "n3").startAll()
 	lead := b.leader()
 	b.propose(lead, "x")
-	dog, limit := lead.c.dog, 5*lead.c.cfg.Timings.Election
+	w, limit := lead.c.watchdog, 5*lead.c.cfg.Timings.Election
 	if err := lead.c.proposalError(raft.ErrLeadershipTransferInProgress); !errors.Is(err, ErrNotLeader) {
 		t.Errorf("transfer in progress maps to %v", err)
 	}
-	if err := dog.check(time.Now()); err != nil {
+	if err := w.check(time.Now()); err != nil {
 		t.Errorf("too early: %v", err)
 	}
-	if err := dog.check(time.Now().Add(limit + time.Second)); err == nil || !strings.Contains(err.Error(), "transfer") {
+	if err := w.check(time.Now().Add(limit + time.Second)); err == nil || !strings.Contains(err.Error(), "transfer") {
 		t.Errorf("check: %v", err)
 	}
-	dog.sawProposal(nil)
-	if err := dog.check(time.Now().Add(limit + time.Second)); err != nil && strings.Contains(err.Error(), "transfer") {
+	w.onProposal(nil)
+	if err := w.check(time.Now().Add(limit + time.Second)); err != nil && strings.Contains(err.Error(), "transfer") {
 		t.Errorf("a success must clear the suspicion: %v", err)
 	}
 	f := b.followers(lead)[0]
-	f.c.dog.sawProposal(raft.ErrLeadershipTransferInProgress)
-	if err := f.c.dog.check(time.Now().Add(limit + time.Second)); err != nil {
+	f.c.watchdog.onProposal(raft.ErrLeadershipTransferInProgress)
+	if err := f.c.watchdog.check(time.Now().Add(limit + time.Second)); err != nil {
 		t.Errorf("a follower is not suspect: %v", err)
 	}
 }
@@ -42,31 +42,31 @@ func TestWatchdogSeesReplicationStandStill(t *testing.T) {
 	lead := b.leader()
 	b.propose(lead, "x")
 	term, _ := lead.c.IsLeader()
-	dog := lead.c.dog
+	w := lead.c.watchdog
 	heartbeat := &raft.AppendEntriesRequest{Term: term}
 	entry := &raft.AppendEntriesRequest{Term: term, PrevLogEntry: 1, Entries: make([]*raft.Log, 1)}
-	dog.sawAppend("n2", heartbeat, nil)
-	dog.sawAppend("n2", entry, errors.New("down"))
+	w.onAppend("n2", heartbeat, nil)
+	w.onAppend("n2", entry, errors.New("down"))
 	later := time.Now().Add(time.Minute)
-	if err := dog.check(later); err != nil {
+	if err := w.check(later); err != nil {
 		t.Errorf("a peer without heartbeats is down, not stuck: %v", err)
 	}
-	dog.mu.Lock()
-	dog.peers["n2"].heartbeat = later
-	dog.mu.Unlock()
-	if err := dog.check(later); err == nil || !strings.Contains(err.Error(), "replication to n2") {
+	w.mu.Lock()
+	w.peers["n2"].heartbeat = later
+	w.mu.Unlock()
+	if err := w.check(later); err == nil || !strings.Contains(err.Error(), "replication to n2") {
 		t.Errorf("check: %v", err)
 	}
 	entry.PrevLogEntry = lead.c.raft.Load().LastIndex()
-	dog.sawAppend("n2", entry, nil)
-	dog.mu.Lock()
-	dog.peers["n2"].heartbeat, dog.peers["n2"].attempt = later, time.Now()
-	dog.mu.Unlock()
-	if err := dog.check(later); err != nil {
+	w.onAppend("n2", entry, nil)
+	w.mu.Lock()
+	w.peers["n2"].heartbeat, w.peers["n2"].attempt = later, time.Now()
+	w.mu.Unlock()
+	if err := w.check(later); err != nil {
 		t.Errorf("a peer that has everything is not stuck: %v", err)
 	}
-	dog.sawAppend("n2", &raft.AppendEntriesRequest{Term: term + 1}, nil)
-	if dog.peers["n2"].match != 0 {
+	w.onAppend("n2", &raft.AppendEntriesRequest{Term: term + 1}, nil)
+	if w.peers["n2"].match != 0 {
 		t.Error("progress of an earlier term was kept")
 	}
 }
@@ -83,7 +83,7 @@ func TestFatalIsCalledOnce(t *testing.T) {
 
 func TestProposalErrors(t *testing.T) {
 	c := &Cluster{}
-	c.dog = newWatchdog(c)
+	c.watchdog = newWatchdog(c)
 	for in, want := range map[error]error{
 		raft.ErrNotLeader: ErrNotLeader, raft.ErrLeadershipLost: ErrLeadershipLost, raft.ErrRaftShutdown: ErrShutdown,
 		raft.ErrEnqueueTimeout: ErrBusy, errors.New("disk"): ErrLeadershipLost, nil: nil,

@@ -8,9 +8,9 @@ import (
 
 var errUnfit = errors.New("cluster: held back, this node cannot take what is submitted and others can")
 
-// askFit is the body of a term question that also asks whether the voter is fit to lead. Earlier releases do
+// queryFitness is the body of a term question that also asks whether the voter is fit to lead. Earlier releases do
 // not read it.
-var askFit = []byte{1}
+var queryFitness = []byte{1}
 
 // A node that yields waits yieldFor, in election timeouts, for another leader. If there is none, for example
 // because the fit voters cannot reach each other or lack entries, it stands for election for standFor before it
@@ -35,7 +35,7 @@ func (f *fitness) note(id string, sent time.Time, answer []byte) {
 	if f.heard == nil {
 		f.heard = map[string]time.Time{}
 	}
-	if len(answer) == termAnswerSize+len(askFit) && answer[termAnswerSize] != 0 {
+	if len(answer) == termResponseSize+len(queryFitness) && answer[termResponseSize] != 0 {
 		f.heard[id] = sent
 	} else {
 		delete(f.heard, id)

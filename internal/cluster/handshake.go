@@ -1,0 +1,104 @@
+package cluster
+
+import (
+	"errors"
+	"fmt"
+	"io"
+)
+
+// A Raft stream opens with a handshake: "RCR2", then cluster id, node id and the node's hello, each preceded by
+// a length byte. The accepting side replies with one byte and its own hello, or the reason of a refusal. Raft's
+// own messages carry no cluster id. The handshake keeps apart two clusters that share a CA and names, and keeps
+// out a node that has lost its disk.
+const (
+	handshakeMagic    = "RCR2"
+	handshakeAccepted = 0x06
+	handshakeRefused  = 0x15
+)
+
+// errRefused means that one of two nodes does not accept the other as a member.
+var errRefused = errors.New("cluster: refused")
+
+// errOtherVoters is the refusal for different lists of voters. Either node may have the wrong settings.
+var errOtherVoters = errors.New("its settings name other voters; give all nodes the same list")
+
+// refusedError carries the reason that the other side sent.
+type refusedError struct{ reason string }
+
+func (e *refusedError) Error() string { return "cluster: the peer refuses this node: " + e.reason }
+
+func lengthPrefixed(s string) []byte {
+	if len(s) > 255 {
+		s = s[:255]
+	}
+	return append([]byte{byte(len(s))}, s...)
+}
+
+// offerHandshake introduces this node and returns the hello of the other one.
+func offerHandshake(rw io.ReadWriter, clusterID, nodeID, own string) (theirs string, err error) {
+	msg := []byte(handshakeMagic)
+	for _, s := range []string{clusterID, nodeID, own} {
+		msg = append(msg, lengthPrefixed(s)...)
+	}
+	if _, err := rw.Write(msg); err != nil {
+		return "", fmt.Errorf("handshake: %w", err)
+	}
+	var reply [1]byte
+	if _, err := io.ReadFull(rw, reply[:]); err != nil {
+		return "", fmt.Errorf("handshake: %w", err)
+	}
+	text, err := readLengthPrefixed(rw)
+	if err == nil && reply[0] != handshakeAccepted {
+		err = &refusedError{text}
+	}
+	return text, err
+}
+
+// acceptHandshake calls admit with the hello of the other side, and replies.
+func acceptHandshake(rw io.ReadWriter, clusterID, nodeID, own string, admit func(text string) error) error {
+	text, err := readHandshake(rw, clusterID, nodeID)
+	if err == nil {
+		err = admit(text)
+	}
+	reply := append([]byte{handshakeAccepted}, lengthPrefixed(own)...)
+	if err != nil {
+		reply = append([]byte{handshakeRefused}, lengthPrefixed(err.Error())...)
+	}
+	_, werr := rw.Write(reply)
+	return errors.Join(err, werr)
+}
+
+func readHandshake(r io.Reader, clusterID, nodeID string) (text string, err error) {
+	var magic [len(handshakeMagic)]byte
+	if _, err := io.ReadFull(r, magic[:]); err != nil {
+		return "", fmt.Errorf("handshake: %w", err)
+	}
+	if string(magic[:]) != handshakeMagic {
+		return "", errors.New("handshake: not a Raft stream of this version")
+	}
+	var part [3]string
+	for i := range part {
+		if part[i], err = readLengthPrefixed(r); err != nil {
+			return "", err
+		}
+	}
+	if part[0] != clusterID {
+		return "", fmt.Errorf("handshake: peer belongs to cluster %q", part[0])
+	}
+	if part[1] != nodeID {
+		return "", fmt.Errorf("handshake: peer says it is %q, its certificate says %q", part[1], nodeID)
+	}
+	return part[2], nil
+}
+
+func readLengthPrefixed(r io.Reader) (string, error) {
+	var n [1]byte
+	if _, err := io.ReadFull(r, n[:]); err != nil {
+		return "", fmt.Errorf("handshake: %w", err)
+	}
+	buf := make([]byte, n[0])
+	if _, err := io.ReadFull(r, buf); err != nil {
+		return "", fmt.Errorf("handshake: %w", err)
+	}
+	return string(buf), nil
+}
