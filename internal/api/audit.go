@@ -12,11 +12,11 @@ import (
 
 // Limits of the lists, in items. A stream is read from the ledger in chunks.
 const (
-	defaultLimit  = 100
-	maxLimit      = 1000
-	maxStream     = 100_000
-	streamStretch = 500
-	maxStretches  = 64 // chunks that are read to fill one page if few rows match
+	defaultLimit = 100
+	maxLimit     = 1000
+	maxStream    = 100_000
+	streamChunk  = 500
+	maxChunks    = 64 // chunks that are read to fill one page if few rows match
 )
 
 // auditRequest is a parsed request for the audit list.
@@ -80,7 +80,7 @@ func parseAudit(c echo.Context) (auditRequest, error) {
 		if err != nil {
 			p.fail("cursor", err.Error()+", or the filters have changed")
 		} else {
-			a.query.FromSeq, a.read.Generation = binary.BigEndian.Uint64(k.place), k.generation
+			a.query.FromSeq, a.read.Generation = binary.BigEndian.Uint64(k.position), k.generation
 		}
 	}
 	return a, p.err()
@@ -105,7 +105,7 @@ func (s *server) audit(c echo.Context) error {
 	}
 	at := view.Position()
 	page := wire.AuditPage{AppliedSeq: at.AppliedSeq, Generation: at.Generation}
-	next, err := walkAudit(ctx, view, a.query, maxStretches, func(r AuditResult) error {
+	next, err := walkAudit(ctx, view, a.query, maxChunks, func(r AuditResult) error {
 		page.Items, page.AsOf = append(page.Items, r.Items...), r.AsOf
 		return nil
 	})
@@ -121,16 +121,16 @@ func (a auditRequest) cursorAt(at Position, next uint64) string {
 	if next == 0 {
 		return ""
 	}
-	place := binary.BigEndian.AppendUint64(nil, next)
-	return cursor{kind: 'a', generation: at.Generation, filters: a.filters, place: place}.String()
+	position := binary.BigEndian.AppendUint64(nil, next)
+	return cursor{kind: 'a', generation: at.Generation, filters: a.filters, position: position}.String()
 }
 
 // walkAudit passes at most q.Limit items to fn, reads at most that many chunks, and returns the seq to continue
 // from.
-func walkAudit(ctx context.Context, view View, q AuditQuery, stretches int,
+func walkAudit(ctx context.Context, view View, q AuditQuery, chunks int,
 	fn func(AuditResult) error) (uint64, error) {
-	for left := q.Limit; ; stretches-- {
-		q.Limit = min(left, streamStretch)
+	for left := q.Limit; ; chunks-- {
+		q.Limit = min(left, streamChunk)
 		r, err := view.Audit(ctx, q)
 		if err != nil {
 			return 0, err
@@ -139,7 +139,7 @@ func walkAudit(ctx context.Context, view View, q AuditQuery, stretches int,
 			return 0, err
 		}
 		left -= len(r.Items)
-		if r.Next == 0 || left <= 0 || stretches <= 1 {
+		if r.Next == 0 || left <= 0 || chunks <= 1 {
 			return r.Next, nil
 		}
 		q.FromSeq = r.Next

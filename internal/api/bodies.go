@@ -36,7 +36,7 @@ func (s *server) decodeBody(c echo.Context, v any) error {
 	if err != nil {
 		return err
 	}
-	if err := onlyOnce(body); err != nil {
+	if err := rejectDuplicates(body); err != nil {
 		var member *memberError
 		if errors.As(err, &member) {
 			return badParameter(member.name, member.why)
@@ -95,9 +95,9 @@ func memberNames(t reflect.Type) (names []string) {
 	return names
 }
 
-// onlyOnce rejects a repeated member of the outermost object and trailing data. It also rejects names that no
-// request has, because encoding/json ignores letter case and would match some of them.
-func onlyOnce(body []byte) error {
+// rejectDuplicates rejects a repeated member of the outermost object and trailing data. It also rejects names
+// that no request has, because encoding/json ignores letter case and would match some of them.
+func rejectDuplicates(body []byte) error {
 	if !utf8.Valid(body) {
 		return errors.New("not UTF-8")
 	}

@@ -15,36 +15,36 @@ type cursor struct {
 	kind       byte // 'a' audit, 's' shards, 'f' flips
 	generation uint32
 	filters    [8]byte
-	place      []byte
+	position   []byte
 }
 
 const (
 	cursorVersion = 1
 	cursorHeader  = 1 + 1 + 4 + 8
-	maxPlace      = 256
+	maxPosition   = 256
 )
 
 var errCursor = errors.New("not a cursor of this list")
 
 func (k cursor) String() string {
-	b := append(make([]byte, 0, cursorHeader+len(k.place)), cursorVersion, k.kind)
+	b := append(make([]byte, 0, cursorHeader+len(k.position)), cursorVersion, k.kind)
 	b = binary.BigEndian.AppendUint32(b, k.generation)
 	b = append(b, k.filters[:]...)
-	return base64.RawURLEncoding.EncodeToString(append(b, k.place...))
+	return base64.RawURLEncoding.EncodeToString(append(b, k.position...))
 }
 
 // parseCursor decodes a cursor that was made for the same kind of list and the same filters.
 func parseCursor(text string, kind byte, filters [8]byte) (cursor, error) {
 	// the decoder skips line breaks even when strict
-	if len(text) > base64.RawURLEncoding.EncodedLen(cursorHeader+maxPlace) || strings.ContainsAny(text, "\r\n") {
+	if len(text) > base64.RawURLEncoding.EncodedLen(cursorHeader+maxPosition) || strings.ContainsAny(text, "\r\n") {
 		return cursor{}, errCursor
 	}
 	b, err := base64.RawURLEncoding.Strict().DecodeString(text)
 	if err != nil || len(b) <= cursorHeader || b[0] != cursorVersion || b[1] != kind || [8]byte(b[6:14]) != filters {
 		return cursor{}, errCursor
 	}
-	k := cursor{kind: kind, generation: binary.BigEndian.Uint32(b[2:6]), filters: filters, place: b[cursorHeader:]}
-	if kind == 'a' && len(k.place) != 8 || kind == 'f' && len(k.place) != 16 {
+	k := cursor{kind: kind, generation: binary.BigEndian.Uint32(b[2:6]), filters: filters, position: b[cursorHeader:]}
+	if kind == 'a' && len(k.position) != 8 || kind == 'f' && len(k.position) != 16 {
 		return cursor{}, errCursor
 	}
 	return k, nil

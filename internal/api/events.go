@@ -12,7 +12,7 @@ import (
 const (
 	maxEvents     = 10_000
 	maxEventBytes = 8 << 20 // of payloads; the last chunk may exceed it
-	eventStretch  = 256
+	eventChunk    = 256
 )
 
 // events streams events with their payloads, one per line, and a trailer.
@@ -42,7 +42,7 @@ func (s *server) events(c echo.Context) error {
 func streamEvents(c echo.Context, view View, q EventsQuery, limit int) error {
 	out, size := newLineStream(c, false), 0
 	for {
-		q.Limit = min(limit-out.count, eventStretch)
+		q.Limit = min(limit-out.count, eventChunk)
 		r, err := view.Events(c.Request().Context(), q)
 		if err != nil {
 			return err

@@ -39,7 +39,8 @@ func parseFlips(c echo.Context, generation uint32) (flipsRequest, error) {
 		if err != nil || k.generation != generation {
 			p.fail("cursor", errCursor.Error()+", or the filters have changed")
 		} else {
-			f.query.FromSeq, f.query.Position = binary.BigEndian.Uint64(k.place), binary.BigEndian.Uint64(k.place[8:])
+			f.query.FromSeq = binary.BigEndian.Uint64(k.position)
+			f.query.Position = binary.BigEndian.Uint64(k.position[8:])
 		}
 	}
 	return f, p.err()
@@ -49,8 +50,8 @@ func (f flipsRequest) cursorAt(r FlipsResult) string {
 	if r.Next == 0 {
 		return ""
 	}
-	place := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, r.Next), r.Position)
-	return cursor{kind: 'f', generation: f.query.Generation, filters: f.filters, place: place}.String()
+	position := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, r.Next), r.Position)
+	return cursor{kind: 'f', generation: f.query.Generation, filters: f.filters, position: position}.String()
 }
 
 func (s *server) flips(c echo.Context) error {
@@ -90,7 +91,7 @@ func (s *server) flips(c echo.Context) error {
 func streamFlips(c echo.Context, l *Ledger, f flipsRequest, at Position) error {
 	out, q := newLineStream(c, true), f.query
 	for {
-		q.Limit = min(f.query.Limit-out.count, streamStretch)
+		q.Limit = min(f.query.Limit-out.count, streamChunk)
 		r, err := l.Generations.Flips(c.Request().Context(), q)
 		if err != nil {
 			return err

@@ -22,7 +22,7 @@ var outcomeLabels = []string{
 }
 
 type metrics struct {
-	tally
+	submissionCollector
 	requests  *prometheus.CounterVec
 	durations *prometheus.HistogramVec
 	submit    prometheus.Histogram
@@ -41,7 +41,7 @@ func histogram(name, help string) prometheus.HistogramOpts {
 
 func newMetrics(reg prometheus.Registerer, walErrors func() uint64) (*metrics, error) {
 	m := &metrics{
-		tally: newTally(walErrors),
+		submissionCollector: newSubmissionCollector(walErrors),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "flk_http_requests_total", Help: "HTTP requests by route template, method and status class.",
 		}, []string{"route", "method", "class"}),
@@ -58,7 +58,7 @@ func newMetrics(reg prometheus.Registerer, walErrors func() uint64) (*metrics, e
 		m.refused.WithLabelValues(reason)
 	}
 	var errs []error
-	for _, c := range []prometheus.Collector{m.tally, m.requests, m.durations, m.submit, m.refused} {
+	for _, c := range []prometheus.Collector{m.submissionCollector, m.requests, m.durations, m.submit, m.refused} {
 		errs = append(errs, reg.Register(c))
 	}
 	return m, errors.Join(errs...)

@@ -79,7 +79,7 @@ func listShards(_ *Ledger, p *params) readFunc[wire.ShardsPage] {
 		if err != nil {
 			p.fail("cursor", err.Error())
 		}
-		q.After, p.generation = string(k.place), k.generation
+		q.After, p.generation = string(k.position), k.generation
 	}
 	return func(ctx context.Context, view View) (wire.ShardsPage, error) {
 		r, err := view.Shards(ctx, q)
@@ -93,7 +93,7 @@ func listShards(_ *Ledger, p *params) readFunc[wire.ShardsPage] {
 				kind:       's',
 				generation: at.Generation,
 				filters:    filters,
-				place:      []byte(r.Items[last].ShardID),
+				position:   []byte(r.Items[last].ShardID),
 			}.String()
 		}
 		return page, nil

@@ -27,7 +27,7 @@ func TestAuditStream(t *testing.T) {
 	if w := r.get("/v1/audit", "Accept", wire.MediaNDJSON); w.Body.String() != `{"trailer":true,"count":0,"next_cursor":"","applied_seq":0,"generation":1}`+"\n" {
 		t.Error(w.Body)
 	}
-	const n = 3*streamStretch + 7
+	const n = 3*streamChunk + 7
 	for i := range n {
 		r.twin.add(nil, twinRecord{ShardID: "s", Epoch: int64(i)}, wire.SubmitAnswer{Outcome: wire.OutcomeAccepted, PCSID: hexOf(i), Policy: hexOf()}, 200)
 	}
@@ -82,7 +82,7 @@ func (v vanishingView) Audit(ctx context.Context, q AuditQuery) (AuditResult, er
 
 func TestCutStreamHasNoTrailer(t *testing.T) {
 	twin := newTwin()
-	for i := range streamStretch + 1 {
+	for i := range streamChunk + 1 {
 		twin.add(nil, twinRecord{ShardID: "s"}, wire.SubmitAnswer{Outcome: wire.OutcomeAccepted, PCSID: hexOf(i), Policy: hexOf()}, 200)
 	}
 	ledger := twin.ledger()
@@ -95,7 +95,7 @@ func TestCutStreamHasNoTrailer(t *testing.T) {
 	req.Header.Set("Accept", wire.MediaNDJSON)
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, req)
-	if got := strings.Count(w.Body.String(), "\n"); got != streamStretch || strings.Contains(w.Body.String(), "trailer") {
+	if got := strings.Count(w.Body.String(), "\n"); got != streamChunk || strings.Contains(w.Body.String(), "trailer") {
 		t.Errorf("%d lines", got)
 	}
 }
@@ -240,8 +240,8 @@ func TestHostileParametersStayOut(t *testing.T) {
 
 func FuzzCursor(f *testing.F) {
 	filters := digestFilters("a")
-	f.Add(cursor{kind: 'a', generation: 3, filters: filters, place: []byte("12345678")}.String())
-	f.Add(cursor{kind: 's', generation: 3, filters: filters, place: []byte("shard")}.String())
+	f.Add(cursor{kind: 'a', generation: 3, filters: filters, position: []byte("12345678")}.String())
+	f.Add(cursor{kind: 's', generation: 3, filters: filters, position: []byte("shard")}.String())
 	f.Fuzz(func(t *testing.T, text string) {
 		for _, kind := range []byte("as") {
 			if k, err := parseCursor(text, kind, filters); err == nil && k.String() != text {

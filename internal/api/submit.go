@@ -70,13 +70,13 @@ func (s *server) takeAndSubmit(c echo.Context, dry bool) (*wire.SubmitAnswer, er
 	if err := checkMedia(c.Request().Header, wire.MediaJSON); err != nil {
 		return nil, err
 	}
-	if err := s.takeToken(c.RealIP()); err != nil {
+	if err := s.allowAddress(c.RealIP()); err != nil {
 		return nil, err
 	}
 	if c.Request().ContentLength > s.MaxBody {
 		return nil, s.tooLarge(c)
 	}
-	r := &counted{Reader: c.Request().Body, held: &s.bodies}
+	r := &meteredBody{Reader: c.Request().Body, held: &s.bodies}
 	defer r.release()
 	body, err := s.readFrom(c, r)
 	if err != nil {
@@ -135,8 +135,8 @@ func mediaHint(declared, want string) string {
 // MiB.
 const addresses = 1 << 16
 
-// takeToken draws one token from the address's bucket, before any of the body is read.
-func (s *server) takeToken(address string) error {
+// allowAddress draws one token from the address's bucket, before any of the body is read.
+func (s *server) allowAddress(address string) error {
 	wait, ok := s.from.Take(limit.Prefix(address))
 	if ok {
 		return nil
@@ -147,8 +147,8 @@ func (s *server) takeToken(address string) error {
 	return p
 }
 
-// promisedBytes caps the buffer that is allocated up front for a declared Content-Length.
-const promisedBytes = 16 << 10
+// maxPrealloc caps the buffer that is allocated up front for a declared Content-Length.
+const maxPrealloc = 16 << 10
 
 // maxBodies bounds the bytes of all submissions that are being read or judged at a time. Anybody can send
 // submissions. The bodies of operations are not counted, because their senders are authenticated and a flood
@@ -158,14 +158,14 @@ const maxBodies = 64 << 20
 // errBodies means that the bodies of all submissions together use too much memory.
 var errBodies = errors.New("too many bytes in submissions")
 
-// counted is a body that counts its bytes as they arrive.
-type counted struct {
+// meteredBody is a body that counts its bytes as they arrive.
+type meteredBody struct {
 	io.Reader
 	held *atomic.Int64 // bytes held by all submissions
 	took int64
 }
 
-func (r *counted) Read(p []byte) (n int, err error) {
+func (r *meteredBody) Read(p []byte) (n int, err error) {
 	n, err = r.Reader.Read(p)
 	r.took += int64(n)
 	if r.held.Add(int64(n)) > maxBodies {
@@ -174,13 +174,13 @@ func (r *counted) Read(p []byte) (n int, err error) {
 	return n, err
 }
 
-func (r *counted) release() { r.held.Add(-r.took) }
+func (r *meteredBody) release() { r.held.Add(-r.took) }
 
 // readBody reads at most MaxBody bytes into a new slice, because the ledger may hold it beyond this request.
 func (s *server) readBody(c echo.Context) ([]byte, error) { return s.readFrom(c, c.Request().Body) }
 
 func (s *server) readFrom(c echo.Context, r io.Reader) (body []byte, err error) {
-	if size := c.Request().ContentLength; size >= 0 && size <= promisedBytes {
+	if size := c.Request().ContentLength; size >= 0 && size <= maxPrealloc {
 		body = make([]byte, size)
 		_, err = io.ReadFull(r, body)
 	} else { // memory grows with the bytes that arrive, not with the announced length

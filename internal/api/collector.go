@@ -39,10 +39,10 @@ const (
 		"the node, of an address or of a key."
 )
 
-// tally counts submissions. It is the only collector of these counters and of their untyped aliases, the names
-// in the security overview. Both come from one reading. As a counter, a name without the suffix _total would
-// not be well formed.
-type tally struct {
+// submissionCollector counts submissions. It is the only collector of these counters and of their untyped
+// aliases, the names in the security overview. Both come from one reading. As a counter, a name without the
+// suffix _total would not be well formed.
+type submissionCollector struct {
 	outcomes   map[string]*atomic.Uint64
 	checks     map[string]*atomic.Uint64 // of records that were only checked
 	signatures *atomic.Uint64
@@ -50,9 +50,14 @@ type tally struct {
 	walErrors  func() uint64
 }
 
-func newTally(walErrors func() uint64) tally {
-	t := tally{map[string]*atomic.Uint64{}, map[string]*atomic.Uint64{}, new(atomic.Uint64), new(atomic.Uint64),
-		walErrors}
+func newSubmissionCollector(walErrors func() uint64) submissionCollector {
+	t := submissionCollector{
+		outcomes:   map[string]*atomic.Uint64{},
+		checks:     map[string]*atomic.Uint64{},
+		signatures: new(atomic.Uint64),
+		throttled:  new(atomic.Uint64),
+		walErrors:  walErrors,
+	}
 	for _, label := range outcomeLabels {
 		t.outcomes[label], t.checks[label] = new(atomic.Uint64), new(atomic.Uint64)
 	}
@@ -60,7 +65,7 @@ func newTally(walErrors func() uint64) tally {
 }
 
 // Describe implements prometheus.Collector.
-func (t tally) Describe(ch chan<- *prometheus.Desc) {
+func (t submissionCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descSubmissions, descChecks, descIngest, descSignatures, descThrottled, descDedup, aliasDedup,
 		aliasAccepted, aliasEscalated, aliasSignatures, aliasWAL,
@@ -70,7 +75,7 @@ func (t tally) Describe(ch chan<- *prometheus.Desc) {
 }
 
 // Collect implements prometheus.Collector.
-func (t tally) Collect(ch chan<- prometheus.Metric) {
+func (t submissionCollector) Collect(ch chan<- prometheus.Metric) {
 	give := func(d *prometheus.Desc, kind prometheus.ValueType, n uint64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, kind, float64(n), labels...)
 	}
