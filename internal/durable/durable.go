@@ -92,7 +92,7 @@ func WriteFile(path string, content []byte, perm os.FileMode) error {
 
 // RemoveDir removes a directory with everything in it. It renames it to aside first, so that after a crash
 // there is all of it or none under its name. What a crash leaves under aside is for RemovePrefixed. A directory
-// that is not there is no error.
+// that is not there is no error, nor is a parent that is not there.
 func RemoveDir(disk vfs.FS, dir, aside string) error {
 	disk = orDisk(disk)
 	if err := disk.RemoveAll(aside); err != nil {
@@ -101,7 +101,7 @@ func RemoveDir(disk vfs.FS, dir, aside string) error {
 	if err := disk.Rename(dir, aside); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if err := SyncDir(disk, filepath.Dir(dir)); err != nil {
+	if err := SyncDir(disk, filepath.Dir(dir)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return disk.RemoveAll(aside)

@@ -18,8 +18,8 @@ import (
 // responses need not wait long.
 const buildBatchBytes = 128 << 10
 
-// reconcileEvery bounds how long a generation that is no longer needed stays.
-const reconcileEvery = time.Second
+// reconcileEvery bounds how long a generation that is no longer needed stays. Tests wait less.
+var reconcileEvery = time.Second
 
 // droppedPrefix names what is being removed in generations/, so that half of it is never taken for a generation.
 const droppedPrefix = ".dropped-"
@@ -27,7 +27,8 @@ const droppedPrefix = ".dropped-"
 // comparison names the loop that compares a generation.
 const comparison = "comparison"
 
-// openAll opens what the control state knows and did not drop. Before the first event that is generation 1.
+// openAll opens what the control state knows and did not drop, and removes what was dropped while this node was
+// stopped. Before the first event there is generation 1.
 func (m *Manager) openAll() error {
 	if err := m.removeLeftovers(); err != nil {
 		return err
@@ -39,6 +40,9 @@ func (m *Manager) openAll() error {
 	needed := m.neededByHistory()
 	for _, row := range rows {
 		if row.Dropped != 0 && !needed[row.Number] {
+			if err := m.removeDir(row.Number); err != nil {
+				return err
+			}
 			continue
 		}
 		if _, err := m.openOne(row.Number); err != nil {

@@ -84,7 +84,7 @@ func (m *Manager) record(ctx context.Context, r *Running, a projections.Activati
 	if err != nil {
 		return err
 	}
-	if err := c.Run(ctx, a.Seq, func(context.Context) error { return nil }); errors.Is(err, fsm.ErrDropped) {
+	if err := c.Run(ctx, a.Seq, func(context.Context) error { return nil }); m.again(ctx, err) {
 		return nil // the earlier one is folded again; the next turn waits for it
 	} else if err != nil {
 		return err

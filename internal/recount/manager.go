@@ -202,12 +202,12 @@ func (m *Manager) Unflushed() (sum uint64) {
 
 // Close ends all loops and closes the stores. Run must have returned.
 func (m *Manager) Close() error {
-	var errs []error
-	m.each(func(r *Running) {
+	m.each(func(r *Running) { // all before the first store is closed: a comparison reads two
 		if r.cancel != nil {
 			m.Stop(r)
 		}
-		errs = append(errs, r.Close())
 	})
+	var errs []error
+	m.each(func(r *Running) { errs = append(errs, r.Close()) })
 	return errors.Join(append(errs, m.history.Close())...)
 }

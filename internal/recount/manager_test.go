@@ -212,13 +212,16 @@ func TestThrottle(t *testing.T) {
 	for r, _ := m.Get(2); r.paused.Load() == nil; {
 		runtime.Gosched()
 	}
+	p := m.progress(2, 0)
 	cancel()
 	if err := <-waited; !errors.Is(err, context.Canceled) {
 		t.Errorf("the other one went on: %v", err)
 	}
-	p := m.progress(2, 0)
 	if p.State != StatePaused || !strings.Contains(p.Why, "bytes of disk are free") {
 		t.Errorf("%+v", p)
+	}
+	if after := m.progress(2, 0); after.State == StatePaused {
+		t.Errorf("nothing waits any more: %+v", after)
 	}
 	disk.set(1 << 40)
 	if err := m.pace(t.Context(), 2); err != nil || m.progress(2, 0).State == StatePaused {

@@ -36,7 +36,7 @@ func (m *Manager) AwaitServing(ctx context.Context) error {
 		if active, since := m.ctrl.Control().Active(); live.Number() == active && live.Damage() == nil {
 			// After a restart it may have to fold its activation once more. Nothing is switched then.
 			// One that is closed meanwhile is damaged or not the active one: the next turn waits for another.
-			if err := live.WaitSeq(ctx, max(since, live.until)); err != nil && !errors.Is(err, fsm.ErrDropped) {
+			if err := live.WaitSeq(ctx, max(since, live.until)); err != nil && !m.again(ctx, err) {
 				return err
 			}
 			continue
@@ -58,7 +58,7 @@ func (m *Manager) WaitIndex(ctx context.Context, index uint64) error {
 		if err := m.AwaitServing(ctx); err != nil {
 			return err
 		}
-		if err := m.Serving().WaitIndex(ctx, index); !errors.Is(err, fsm.ErrDropped) {
+		if err := m.Serving().WaitIndex(ctx, index); !m.again(ctx, err) {
 			return err
 		}
 	}
@@ -69,10 +69,11 @@ func (m *Manager) WaitIndex(ctx context.Context, index uint64) error {
 func (m *Manager) WaitSeq(ctx context.Context, seq uint64) error {
 	for {
 		live := m.Serving()
-		if err := live.WaitSeq(ctx, seq); err != nil && !errors.Is(err, fsm.ErrDropped) {
+		err := live.WaitSeq(ctx, seq)
+		if err != nil && !m.again(ctx, err) {
 			return err
 		}
-		if live == m.Serving() && !m.Switching() {
+		if err == nil && live == m.Serving() && !m.Switching() {
 			return nil
 		}
 		if err := m.AwaitServing(ctx); err != nil {
@@ -92,10 +93,16 @@ func (m *Manager) Outcomes(ctx context.Context, index uint64) ([]projections.Res
 			return nil, err
 		}
 		out, err := r.Outcomes(ctx, index)
-		if !errors.Is(err, fsm.ErrDropped) {
+		if !m.again(ctx, err) {
 			return out, err
 		}
 	}
+}
+
+// again reports that a generation is gone, so that a wait for it begins anew with the one in its place. At the end
+// of ctx, or of the manager, there is none: all generations are closed then.
+func (m *Manager) again(ctx context.Context, err error) bool {
+	return errors.Is(err, fsm.ErrDropped) && ctx.Err() == nil && m.ctx.Err() == nil
 }
 
 // switchLoop makes the active generation serve once it has folded the event that activated it.
@@ -118,7 +125,7 @@ func (m *Manager) switchLoop(ctx context.Context) error {
 			return *why // it failed here before the others activated it
 		}
 		err = m.awaitActivated(ctx, r, activated)
-		if err != nil && !errors.Is(err, fsm.ErrDropped) {
+		if err != nil && !m.again(ctx, err) {
 			return err
 		}
 		if err != nil || control.LastActivation() != activated || !m.serve(r) {

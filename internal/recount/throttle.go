@@ -50,7 +50,10 @@ func (m *Manager) answers(r *Running) bool { return r == m.Serving() || r.Number
 
 func (m *Manager) rest(ctx context.Context, r *Running, t *throttle) error {
 	took := min(time.Since(t.resumed), longestRest/restFactor)
-	defer func() { t.resumed = time.Now() }()
+	defer func() {
+		t.resumed = time.Now()
+		r.paused.Store(nil) // also when ctx ends: the generation may be active then, and nothing holds it any more
+	}()
 	for m.o.Disk.Free() < m.o.Disk.PauseBelow() && !m.answers(r) {
 		why := fmt.Sprintf("less than %d bytes of disk are free", m.o.Disk.PauseBelow())
 		r.paused.Store(&why)
