@@ -29,8 +29,8 @@ func (v *values) loadFile(path string) error {
 		v.unread = true
 		return fmt.Errorf("settings file %s: %w", path, err)
 	}
-	if err := k.Unmarshal("voters", &v.voters); err != nil {
-		return fmt.Errorf("settings file %s: voters: %w", path, err)
+	if err := k.Unmarshal("voters", &v.voters); err != nil && len(errs) == 0 { // else yamlTexts has named the place
+		errs = append(errs, fmt.Errorf("settings file %s: voters: %w", path, err))
 	}
 	v.from = "file " + path
 	known := map[string]bool{"voters": true}

@@ -307,3 +307,52 @@ func TestPeerClientRefusesAnExpiredCertificate(t *testing.T) {
 		<-done
 	}
 }
+
+// TestCheckTLS reads the peer files as a start does: what other nodes would refuse is refused, with the name of the file.
+func TestCheckTLS(t *testing.T) {
+	b := newBox(t, "n1", "n2", "n3")
+	own := certs.Request{URIs: []string{NodeURI(testCluster, "n1")}, Client: true, Server: true}
+	other, err := certs.NewCA("other")
+	if err != nil {
+		t.Fatal(err)
+	}
+	with := func(change func(r *certs.Request)) certs.Request {
+		r := own
+		change(&r)
+		return r
+	}
+	now := time.Now()
+	for name, c := range map[string]struct {
+		ca   *certs.CA
+		req  certs.Request
+		now  time.Time
+		want string // a part of the error, "" for none
+	}{
+		"good":             {b.ca, own, now, ""},
+		"another node":     {b.ca, with(func(r *certs.Request) { r.URIs = []string{NodeURI(testCluster, "n2")} }), now, `names node "n2"`},
+		"another cluster":  {b.ca, with(func(r *certs.Request) { r.URIs = []string{NodeURI("x", "n1")} }), now, "names no member"},
+		"another CA":       {other, own, now, "other nodes will refuse"},
+		"servers only":     {b.ca, with(func(r *certs.Request) { r.Client = false }), now, "other nodes will refuse"},
+		"clients only":     {b.ca, with(func(r *certs.Request) { r.Server = false }), now, "other nodes will refuse"},
+		"expired by then":  {b.ca, own, now.Add(10 * 365 * 24 * time.Hour), ""}, // the caller looks at the dates itself
+		"not yet, by then": {b.ca, own, now.Add(-10 * 365 * 24 * time.Hour), ""},
+	} {
+		b.issue(c.ca, filepath.Join(b.dir, "tls"), "n1", c.req)
+		pair, err := CheckTLS(b.config("n1"), c.now)
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", name, err, c.want)
+		}
+		if err == nil && pair.Leaf == nil {
+			t.Errorf("%s: no certificate", name)
+		}
+	}
+	cfg := b.config("n1")
+	for file, at := range map[string]*string{"CA": &cfg.TLS.CA, "certificate": &cfg.TLS.Cert, "key": &cfg.TLS.Key} {
+		was := *at
+		*at = filepath.Join(b.dir, "nowhere")
+		if _, err := CheckTLS(cfg, now); err == nil || !strings.Contains(err.Error(), *at) {
+			t.Errorf("no %s: %v", file, err)
+		}
+		*at = was
+	}
+}

@@ -219,8 +219,11 @@ func (c Config) validateLimits() (bad problems) {
 	if c.MaxBody < 1<<10 || c.MaxBody > 4<<20 {
 		bad.add("max_body: between 1024 and 4194304 bytes, not %d", c.MaxBody)
 	}
-	if c.Audit.MaxBytes < 0 || c.Audit.Keep < 0 {
-		bad.add("audit_log: max_bytes and keep must not be negative")
+	if c.Audit.MaxBytes < 0 {
+		bad.add("audit_log.max_bytes: 0 (never) or more bytes, not %d", c.Audit.MaxBytes)
+	}
+	if c.Audit.Keep < 0 {
+		bad.add("audit_log.keep: 0 (always) or more, not %s", c.Audit.Keep)
 	}
 	if c.ElectionTimeout < 100*time.Millisecond || c.ElectionTimeout > time.Minute {
 		bad.add("election_timeout: between 100ms and 1m, not %s", c.ElectionTimeout)

@@ -94,9 +94,6 @@ func (ca *CA) CertPEM() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca.der})
 }
 
-// NotAfter returns the time at which the authority expires.
-func (ca *CA) NotAfter() time.Time { return ca.cert.NotAfter }
-
 // Save writes <base>.crt and <base>.key (readable by the owner only) into dir, which it creates.
 func (ca *CA) Save(dir, base string) error {
 	key, err := keyPEM(ca.key)
