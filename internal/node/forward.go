@@ -78,15 +78,6 @@ func keyOfSettings(id string, alg uint32, public, fingerprint []byte, node strin
 	}
 }
 
-// onlyHere reports whether a pack holds an act. This node may propose it only as the leader.
-func (n *Node) onlyHere(pack []byte) bool {
-	if count, _, err := event.PeekCount(pack); err != nil || count != 1 {
-		return false
-	}
-	p, err := event.DecodePack(pack)
-	return err == nil && notForwarded(p.Events[0], n.cfg.NodeID) != nil
-}
-
 // toLeader carries acts to the leader.
 type toLeader struct{ n *Node }
 

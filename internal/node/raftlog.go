@@ -58,7 +58,7 @@ func (l raftLog) Propose(ctx context.Context, entry []byte) (uint64, error) {
 
 func (l raftLog) Forward(ctx context.Context, pack []byte) (propose.Place, error) {
 	leader, ok := l.n.cluster.Leader()
-	if !ok || leader == l.n.cfg.NodeID || l.n.onlyHere(pack) {
+	if !ok || leader == l.n.cfg.NodeID {
 		return propose.Place{}, propose.ErrNoLeader
 	}
 	reply, err := l.n.cluster.Call(ctx, leader, propose.ForwardPath, pack)

@@ -41,7 +41,7 @@ func (c *core) commit(ctx context.Context, kind event.Kind,
 	if err != nil {
 		return 0, 0, err
 	}
-	place, err := c.Log.SubmitAlone(ctx, ev)
+	place, err := c.Log.SubmitLocal(ctx, ev)
 	if err != nil {
 		return 0, 0, c.Problem(err)
 	}

@@ -198,7 +198,11 @@ func (p *Packer[R]) rest(batch []*group[R]) {
 	}
 }
 
+// attempt tries the pack once: here if this node leads, otherwise at the leader.
 func (p *Packer[R]) attempt(ctx context.Context, batch []*group[R], leads bool) (Place, error) {
+	if !leads && batch[0].local { // a local group is alone in its pack
+		return Place{}, ErrNoLeader
+	}
 	pack := event.Pack{ProposedAt: p.o.Now()}
 	for _, g := range batch {
 		pack.Events = append(pack.Events, g.events...)

@@ -17,11 +17,12 @@
 //	}
 //
 // An idle node sends a single submission at once. A busy node fills its packs while the previous ones are being
-// committed. A group never spans two packs. Operators' events get an entry of their own (SubmitAlone).
+// committed. A group never spans two packs. Operators' events get an entry of their own (SubmitAlone), and an
+// operation is proposed only by the node that its operator addressed, while it leads (SubmitLocal).
 //
 //	send(pack):
 //		for until the deadline {
-//			if leader { index, err = Propose(pack) } else { place, err = Forward(pack) }
+//			if leader { index, err = Propose(pack) } else if not local { place, err = Forward(pack) }
 //			if committed { wait for the fold, deliver the outcomes, return }
 //			wait for a change of leadership, 50 ms at most
 //		}
@@ -148,9 +149,11 @@ type group[R any] struct {
 	place  bool // the caller wants the position, not the outcomes
 	// forwarded groups came from another node. They are proposed here or rejected.
 	forwarded bool
-	state     state // guarded by Packer.mu
-	offset    int   // of its first event in the entry, once that is known
-	answer    chan answer[R]
+	// local groups wait until this node leads. They are never forwarded.
+	local  bool
+	state  state // guarded by Packer.mu
+	offset int   // of its first event in the entry, once that is known
+	answer chan answer[R]
 }
 
 // state decides the answer to a caller that stops waiting.
@@ -214,9 +217,16 @@ func (p *Packer[R]) Submit(ctx context.Context, ev event.Event) (R, Place, error
 	return a.outcomes[0], a.place, nil
 }
 
-// SubmitAlone puts one event into its own entry, as operators' events require.
+// SubmitAlone puts one event into its own entry. A node that does not lead forwards it.
 func (p *Packer[R]) SubmitAlone(ctx context.Context, ev event.Event) (Place, error) {
 	a, err := p.enqueue(ctx, &group[R]{events: []event.Event{ev}, alone: true, place: true})
+	return a.place, err
+}
+
+// SubmitLocal puts one event into its own entry, and only as the leader: an operation, which the leader would
+// refuse from another node. If this node does not lead before the deadline, the error is ErrNoLeader.
+func (p *Packer[R]) SubmitLocal(ctx context.Context, ev event.Event) (Place, error) {
+	a, err := p.enqueue(ctx, &group[R]{events: []event.Event{ev}, alone: true, place: true, local: true})
 	return a.place, err
 }
 
