@@ -3,6 +3,7 @@ package fsm
 import (
 	"fmt"
 	"path/filepath"
+	"runtime"
 	"syscall"
 	"testing"
 	"time"
@@ -74,7 +75,7 @@ func BenchmarkFold(b *testing.B) {
 			before := cpuTime()
 			for i := step; ; i += step {
 				i = min(i, uint64(len(logs)))
-				m.must(catchUp(b.Context(), m.log, m.gen, i, m.batch))
+				m.must(catchUp(b.Context(), m.gen, i))
 				if i == uint64(len(logs)) {
 					break
 				}
@@ -107,4 +108,86 @@ func BenchmarkFold(b *testing.B) {
 		}
 		b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds(), "events/s")
 	})
+}
+
+// BenchmarkHead folds a history at the head, entry by entry: derived/ and then the serving generation. It does so
+// twice, with the entries that derived/ has decoded and without, and reports the second as a multiple of the first:
+// processor time, bytes allocated and entries read by both loops.
+func BenchmarkHead(b *testing.B) {
+	const n = 8192
+	for _, size := range []int{1, 32, 256} {
+		b.Run(fmt.Sprintf("packs of %d", size), func(b *testing.B) {
+			logs := longHistory(b, n, size)
+			var shared, alone headCost
+			for range b.N {
+				shared.add(foldAtHead(b, logs, headBytes))
+				alone.add(foldAtHead(b, logs, 0))
+			}
+			events := float64(n * b.N)
+			b.ReportMetric(float64(shared.cpu.Nanoseconds())/events, "shared-cpu-ns/event")
+			b.ReportMetric(float64(alone.cpu.Nanoseconds())/events, "alone-cpu-ns/event")
+			b.ReportMetric(float64(alone.cpu)/float64(shared.cpu), "cpu-ratio")
+			b.ReportMetric(float64(alone.bytes)/float64(shared.bytes), "alloc-ratio")
+			b.ReportMetric(float64(alone.read)/float64(shared.read), "read-ratio")
+			b.ReportMetric(0, "ns/op")
+		})
+	}
+}
+
+// headCost is the cost of one run of foldAtHead.
+type headCost struct {
+	cpu   time.Duration // of both loops
+	bytes uint64        // allocated by them
+	read  uint64        // entries read from the log
+}
+
+func (c *headCost) add(d headCost) {
+	c.cpu, c.bytes, c.read = c.cpu+d.cpu, c.bytes+d.bytes, c.read+d.read
+}
+
+// foldAtHead folds logs as they are committed, entry by entry, with a head of limit bytes.
+func foldAtHead(b *testing.B, logs []*raft.Log, limit int) headCost {
+	m := newMachine(b, vfs.NewMem(), DefaultBatchBytes)
+	defer m.close()
+	m.derived.head.limit = limit
+	m.store(logs)
+	runtime.GC()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	began := cpuTime()
+	derived, generation := m.folded(1, uint64(len(logs)), m.gen)
+	c := headCost{cpu: cpuTime() - began, read: derived + generation}
+	runtime.ReadMemStats(&after)
+	c.bytes = after.TotalAlloc - before.TotalAlloc
+	return c
+}
+
+// BenchmarkRead is the work that sharing saves for one entry: to take it from the head, or to read, decode and hash it.
+func BenchmarkRead(b *testing.B) {
+	logs := longHistory(b, 4096, 32)
+	m := newMachine(b, vfs.NewMem(), DefaultBatchBytes)
+	defer m.close()
+	m.store(logs)
+	last := uint64(len(logs))
+	m.folded(1, last-1, m.gen)
+	m.log.CommittedTo(last)
+	m.must(catchUp(b.Context(), m.derived, last))
+	at := m.gen.Cursor()
+	for range b.N {
+		began := time.Now()
+		for range 100 {
+			if m.derived.head.take(at, last, m.batch) == nil {
+				b.Fatal("the head does not hold the entry")
+			}
+		}
+		shared := time.Since(began)
+		began = time.Now()
+		for range 100 {
+			if _, err := readBatch(m.log, at, last, m.batch); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.ReportMetric(float64(time.Since(began))/float64(shared), "ratio")
+		b.ReportMetric(float64(shared.Nanoseconds())/100, "shared-ns/entry")
+	}
 }

@@ -21,7 +21,7 @@ func compared(t *testing.T) (*machine, *Generation, *Comparison) {
 	m.store(logs)
 	m.run(uint64(len(logs)))
 	g := m.openSecond(3)
-	m.must(catchUp(t.Context(), m.log, g, m.gen.Cursor().Index, m.batch))
+	m.must(catchUp(t.Context(), g, m.gen.Cursor().Index))
 	c, err := NewComparison(m.gen, g, m.derived)
 	m.must(err)
 	m.must(c.Run(t.Context(), g.Cursor().Seq, noRest))

@@ -50,7 +50,8 @@ func (m *machine) compare(number uint32, stop uint64) (diff, state [32]byte, at 
 	end := m.gen.Cursor().Index
 	for to := min(stop, end); ; to = min(to+stop, end) {
 		g := m.openSecond(number)
-		m.must(catchUp(m.t.Context(), m.log, g, to, min(m.batch, int(stop)*100)))
+		g.readBytes = min(m.batch, int(stop)*100)
+		m.must(catchUp(m.t.Context(), g, to))
 		c, err := NewComparison(m.gen, g, m.derived)
 		m.must(err)
 		m.must(c.Run(m.t.Context(), g.Cursor().Seq, noRest))
@@ -103,7 +104,7 @@ func TestHistory(t *testing.T) {
 		t.Fatalf("%d activations", len(acts))
 	}
 	g := m.openSecond(3)
-	m.must(catchUp(t.Context(), m.log, g, m.gen.Cursor().Index, m.batch))
+	m.must(catchUp(t.Context(), g, m.gen.Cursor().Index))
 	c, err := NewComparison(m.gen, g, m.derived)
 	m.must(err)
 	m.must(c.Run(t.Context(), acts[0].Seq, noRest))
@@ -165,11 +166,12 @@ func TestCount(t *testing.T) {
 	m.run(uint64(len(logs)))
 	g := m.openSecond(3)
 	defer g.Close()
-	m.must(catchUp(t.Context(), m.log, g, 10, 1))
+	g.readBytes = 1
+	m.must(catchUp(t.Context(), g, 10))
 	cur := g.pos.get()
 	cur.Index += 2 // two entries are passed over
 	g.pos.set(cur)
-	if err := catchUp(t.Context(), m.log, g, uint64(len(logs)), m.batch); !errors.Is(err, ErrCount) {
+	if err := catchUp(t.Context(), g, uint64(len(logs))); !errors.Is(err, ErrCount) {
 		t.Errorf("a fold with a hole: %v", err)
 	}
 }

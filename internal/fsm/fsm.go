@@ -15,15 +15,18 @@
 //	for {
 //		committed := log.Wait(ctx, cursor.Index)    // until Raft commits more
 //		for cursor.Index < committed {
-//			s := read(cursor, 4<<20)            // a run of entries, at least one
-//			number and date the events of s
-//			f.prepare(ctx, s)                   // decode and check signatures, on all processors
-//			f.fold(ctx, s)                      // in order; rows and cursor in one atomic batch
+//			b := f.read(ctx, cursor)            // a run of entries; events decoded, hashed, numbered, dated
+//			f.prepare(ctx, b)                   // decode records and check signatures, on all processors
+//			f.fold(ctx, b)                      // in order; rows and cursor in one atomic batch
 //		}
 //	}
 //
-// While one run is folded, the next ones are read and prepared. Only fold depends on the order. It must give
+// While one batch is folded, the next ones are read and prepared. Only fold depends on the order. It must give
 // the same rows on every node, so it reads no clock, no configuration and nothing random.
+//
+// derived/ keeps the newest entries decoded (head, bounded in bytes). A generation at the head of the log takes its
+// batches from there, so that a node decodes and hashes each entry once. A generation that is further behind, such
+// as one that is being built, reads the log itself.
 //
 // # Numbers and log time
 //

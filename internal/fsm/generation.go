@@ -10,7 +10,6 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
-	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/internal/log"
 	"github.com/recount-ledger/recount/internal/projections"
 	"github.com/recount-ledger/recount/internal/verify"
@@ -25,23 +24,6 @@ const recentOutcomes = 65536
 // ErrForgotten means that an entry was folded too long ago and its outcomes are no longer in memory.
 var ErrForgotten = errors.New("fsm: outcomes of this entry are no longer in memory")
 
-// Observer receives what the node has to act on. Its functions run outside the fold.
-type Observer struct {
-	// Mismatch is called if the recorded signature facts of an event differ from those that this node's own
-	// keys give.
-	Mismatch func(seq uint64)
-	// Digest is called after a logged digest of this generation was folded. agrees reports whether this node's
-	// own log root, state digest and control digest after the event that the logged digest names are equal to
-	// it. Digest is called again if the event is folded again.
-	Digest func(logged projections.DigestRow, agrees bool)
-	// Event is called after a submission was folded.
-	Event func(projections.Result)
-	// Pace is called after every step. It may wait, and its error ends the fold.
-	Pace func(ctx context.Context, generation uint32) error
-	// Failed receives what OpenStore reports: damage, and ErrUnwritten, which must end the process.
-	Failed func(error)
-}
-
 // Generation is one complete fold of the log, in its own directory.
 type Generation struct {
 	number  uint32
@@ -52,9 +34,10 @@ type Generation struct {
 	ring    func() *verify.Ring
 	obs     Observer
 	pos     *position
-	batch   int
 	life    sync.RWMutex
 	closed  bool
+
+	readBytes int // of entries, at once
 
 	mu     sync.Mutex
 	recent map[uint64][]projections.Result // by entry index
@@ -71,8 +54,9 @@ func OpenGeneration(fs vfs.FS, dir string, number uint32, src *log.Store, derive
 	if err != nil {
 		return nil, err
 	}
-	g := &Generation{number: number, store: store, src: src, derived: derived, ring: ring, obs: obs, batch: batchBytes,
-		recent: map[uint64][]projections.Result{}, tops: map[string]int64{}}
+	g := &Generation{number: number, store: store, src: src, derived: derived, ring: ring, obs: obs,
+		readBytes: batchBytes,
+		recent:    map[uint64][]projections.Result{}, tops: map[string]int64{}}
 	if err := g.load(); err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
@@ -98,7 +82,7 @@ func (g *Generation) load() error {
 
 // Run folds the committed log until ctx ends or something fails.
 func (g *Generation) Run(ctx context.Context) error {
-	return g.store.folded(follow(ctx, g.src, g, g.batch))
+	return g.store.folded(follow(ctx, g.src, g))
 }
 
 // Close waits for open views and closes the store. Run must have returned. Later views are empty, and callers
@@ -182,34 +166,45 @@ func (g *Generation) Outcomes(ctx context.Context, index uint64) ([]projections.
 
 func (g *Generation) cursor() Cursor { return g.pos.get() }
 
-// prepare decodes and checks the submissions of a step, on all processors. It first waits until the control
+// read takes the batch that derived/ has just folded. If this generation is behind, it reads the log itself.
+func (g *Generation) read(ctx context.Context, at Cursor, target uint64) (*batch, error) {
+	if err := g.derived.WaitIndex(ctx, at.Index+1); err != nil {
+		return nil, err
+	}
+	if b := g.derived.head.take(at, target, g.readBytes); b != nil {
+		return b, nil
+	}
+	return readBatch(g.src, at, target, g.readBytes)
+}
+
+// prepare decodes and checks the submissions of a batch, on all processors. It first waits until the control
 // state is folded up to them.
-func (g *Generation) prepare(ctx context.Context, s *step) error {
-	if err := g.derived.WaitIndex(ctx, s.cur.Index); err != nil {
+func (g *Generation) prepare(ctx context.Context, b *batch) error {
+	if err := g.derived.WaitIndex(ctx, b.cur.Index); err != nil {
 		return err
 	}
-	if err := g.checkCount(s.items); err != nil {
+	if err := g.checkCount(b.items); err != nil {
 		return err
 	}
-	checkAll(s.items, g.ring(), g.derived.Control().For(g.number))
+	checkAll(b.items, g.ring(), g.derived.Control().For(g.number))
 	return nil
 }
 
-func (g *Generation) fold(ctx context.Context, s *step) error {
-	tx := g.store.begin(rowsPerEvent * len(s.items))
-	results, err := g.foldAll(tx, s.items, g.derived.Control().For(g.number))
+func (g *Generation) fold(ctx context.Context, b *batch) error {
+	tx := g.store.begin(rowsPerEvent * len(b.items))
+	results, err := g.foldAll(tx, b.items, g.derived.Control().For(g.number))
 	if err != nil {
 		return err
 	}
-	p := g.gen.Position(s.cur.Index, s.cur.Term)
-	p.LogTime = s.cur.LogTime
+	p := g.gen.Position(b.cur.Index, b.cur.Term)
+	p.LogTime = b.cur.LogTime
 	projections.WritePosition(tx, p)
 	if err := tx.commit(); err != nil {
 		return err
 	}
-	g.store.wrote(len(s.items))
-	g.publish(s.cur, s.items, results)
-	if err := g.observeAll(s.items, results); err != nil || g.obs.Pace == nil {
+	g.store.wrote(len(b.items))
+	g.publish(b.cur, b.items, results)
+	if err := g.observeAll(b.items, results); err != nil || g.obs.Pace == nil {
 		return err
 	}
 	return g.obs.Pace(ctx, g.number)
@@ -219,7 +214,7 @@ func (g *Generation) fold(ctx context.Context, s *step) error {
 var ErrCount = errors.New("fsm: the events read are not those of the log")
 
 // checkCount compares what a fold has read with the numbering and the Merkle tree of the log. The last event of
-// the step must have the position and the leaf that derived/ has for it.
+// the batch must have the position and the leaf that derived/ has for it.
 func (g *Generation) checkCount(items []projections.Item) error {
 	if len(items) == 0 {
 		return nil
@@ -300,77 +295,7 @@ func (g *Generation) Novel(shard string, epoch int64) bool {
 	return ok && epoch > top
 }
 
-// observeAll calls the observer. It runs after the step is committed and does not affect the fold.
-func (g *Generation) observeAll(items []projections.Item, results []projections.Result) error {
-	for i := range items {
-		if err := g.observe(&items[i], results[i]); err != nil {
-			return fmt.Errorf("event %d: %w", items[i].Seq, err)
-		}
-	}
-	return nil
-}
-
-func (g *Generation) observe(it *projections.Item, r projections.Result) error {
-	switch it.Kind {
-	case event.Submission:
-		if r.FactsMismatch && g.obs.Mismatch != nil {
-			g.obs.Mismatch(it.Seq)
-		}
-		if g.obs.Event != nil {
-			g.obs.Event(r)
-		}
-	case event.StateDigest:
-		if g.obs.Digest != nil {
-			return g.compare(it)
-		}
-	}
-	return nil
-}
-
-// compare compares a logged digest with this node's own. It ignores a digest that is malformed, covers later
-// events or belongs to another generation.
-func (g *Generation) compare(it *projections.Item) error {
-	_, msg, err := it.Event.Message()
-	if err != nil {
-		return err
-	}
-	m, ok := msg.(*event.StateDigestV1)
-	if !ok || len(m.Log) != 32 || len(m.State) != 32 || len(m.Control) != 32 || m.Seq >= it.Seq ||
-		m.Generation != g.number {
-		return nil
-	}
-	logged := projections.DigestRow{
-		Seq:        it.Seq,
-		LogTime:    it.LogTime,
-		At:         m.Seq,
-		Log:        [32]byte(m.Log),
-		State:      [32]byte(m.State),
-		Control:    [32]byte(m.Control),
-		Generation: m.Generation,
-	}
-	root, err := g.derived.Root(m.Seq)
-	if err != nil {
-		return fmt.Errorf("compare digests: %w", err)
-	}
-	control, err := g.derived.ControlDigest(m.Seq)
-	if err != nil {
-		return fmt.Errorf("compare digests: %w", err)
-	}
-	state, err := g.stateDigest(m.Seq)
-	if err != nil {
-		return fmt.Errorf("compare digests: %w", err)
-	}
-	g.obs.Digest(logged, root == logged.Log && control == logged.Control && state == logged.State)
-	return nil
-}
-
-func (g *Generation) stateDigest(seq uint64) ([32]byte, error) {
-	v := g.View() // the other generation may be dropped meanwhile
-	defer v.Close()
-	return projections.DigestAt(v, seq)
-}
-
-// checkAll decodes and checks submissions ahead of the sequential step, on all processors if there are many.
+// checkAll decodes and checks submissions ahead of the sequential fold, on all processors if there are many.
 func checkAll(items []projections.Item, ring *verify.Ring, view projections.ControlView) {
 	workers := min(runtime.GOMAXPROCS(0), (len(items)+31)/32)
 	if workers <= 1 {
