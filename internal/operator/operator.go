@@ -35,7 +35,7 @@ type State interface {
 
 // Log takes the events of operations. *propose.Packer implements it.
 type Log interface {
-	// SubmitAlone commits an event in an entry of its own.
+	// SubmitLocal commits an event in an entry of its own, as the leader.
 	SubmitLocal(ctx context.Context, ev event.Event) (propose.Place, error)
 	// Hold keeps submissions out of the log until release is called.
 	Hold(ctx context.Context) (release func(), err error)
