@@ -210,6 +210,8 @@ func nextStep(err error) string {
 			"/readyz?verbose of each node says how far its clock is off."
 	case errors.As(err, &problem) && problem.Type != "":
 		return fmt.Sprintf("\"recount explain %s\" says what this means and what to do.", problem.Code)
+	case errors.Is(err, client.ErrUnavailable) && errors.Is(err, context.Canceled):
+		return "" // the nodes are not to blame
 	case errors.Is(err, client.ErrUnavailable):
 		return "Check that the nodes run (\"recount cluster status\") and try again, if need be with a longer " +
 			"--timeout."

@@ -147,6 +147,8 @@ func (a *app) exportDir(ctx context.Context, o export.Options) error {
 // exportError says what to do about an export that was not made.
 func exportError(err error) error {
 	switch {
+	case errors.Is(err, context.Canceled):
+		return &codedError{exitCode(err), err, "Nothing was written, and nothing is left behind. Begin again."}
 	case errors.Is(err, export.ErrExists):
 		return &codedError{exitUsage, err, "Nothing was written. Name a directory that is not there yet."}
 	case errors.Is(err, export.ErrRange):

@@ -90,7 +90,7 @@ func (a *app) exportPostgres(ctx context.Context, f *postgresFlags) error {
 	}
 	if !f.follow {
 		if err := feed.Run(ctx); err != nil {
-			return err
+			return feedError(err)
 		}
 		a.talk("%d rows, up to event %d of generation %d", rows, feed.After.Seq, feed.After.Generation)
 		return nil
@@ -111,7 +111,7 @@ func (a *app) followPostgres(ctx context.Context, feed *pgscript.Feed, every tim
 		case errors.Is(err, client.ErrUnavailable) || errors.Is(err, pgscript.ErrSwitched):
 			a.talk("Nothing was read, trying again: %v", err)
 		case err != nil:
-			return err
+			return feedError(err)
 		}
 		select {
 		case <-look.C:
@@ -119,4 +119,13 @@ func (a *app) followPostgres(ctx context.Context, feed *pgscript.Feed, every tim
 			return nil
 		}
 	}
+}
+
+// feedError says what to do about a script that was not written.
+func feedError(err error) error {
+	if errors.Is(err, pgscript.ErrBeyond) {
+		return &codedError{exitNotFound, err, "Nothing was written. Is it the cluster of these tables (\"recount whoami\")? " +
+			"If it is, look at recount_cursor: --after takes its generation and its seq."}
+	}
+	return err
 }

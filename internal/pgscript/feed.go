@@ -77,9 +77,16 @@ func within[T any](ctx context.Context, f *Feed, ask func(context.Context) (T, e
 	return ask(ctx)
 }
 
-// page reads rows from an event on, as far as one page goes.
+// ErrBeyond means that the tables hold events that the ledger does not have: they are those of another cluster, or
+// the cursor was not read from them.
+var ErrBeyond = errors.New("the cursor is beyond the end of the ledger")
+
+// page reads rows from an event on, as far as one page goes. A node that a majority has confirmed is current need
+// not wait for the event of the cursor, and shows whether there is one. Any other node waits for it.
 func (f *Feed) page(ctx context.Context, q client.AuditQuery) (*wire.AuditPage, error) {
-	q.MinSeq = max(f.After.Seq, f.fresh)
+	if q.MinSeq = f.fresh; q.Consistency != wire.ConsistencyLinearizable {
+		q.MinSeq = max(q.MinSeq, f.After.Seq)
+	}
 	page, err := within(ctx, f, func(ctx context.Context) (*wire.AuditPage, error) {
 		return f.Source.AuditPage(ctx, q)
 	})
@@ -96,6 +103,9 @@ func (f *Feed) round(ctx context.Context) (more bool, err error) {
 		q.Consistency = wire.ConsistencyLinearizable
 	}
 	page, err := f.page(ctx, q)
+	if err == nil && page.AppliedSeq < f.After.Seq {
+		err = fmt.Errorf("%w: it is event %d, and the ledger ends with event %d", ErrBeyond, f.After.Seq, page.AppliedSeq)
+	}
 	if err != nil {
 		return false, err
 	}
