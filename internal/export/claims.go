@@ -67,7 +67,7 @@ func (w *walk) claimsOfKey(k wire.KeyAnswer) {
 	if k.RevokedSeq != 0 {
 		want = wire.KeyRevoked
 	}
-	if k.Status != want || (k.RevokedSeq == 0) != (k.RevokedSince == "") || k.TermsSeq < k.Seq {
+	if k.Status != want || (k.RevokedSeq == 0) != (k.RevokedSince == "") || k.TermsSeq < k.Seq || k.Held {
 		w.fault(CheckKeys, "%s contradicts itself", what)
 	}
 }
@@ -131,10 +131,13 @@ func (w *walk) claimsOfGeneration(g wire.GenerationAnswer) {
 	w.claim(g.StartedSeq, CheckGenerations, what, func(_ *Event, m any) bool {
 		switch m := m.(type) {
 		case *event.GenesisV1:
-			return g.Generation == 1 && by(m, g.Actor, g.Role, g.Reason, g.Ticket)
+			return g.Generation == 1 && g.Keys == wire.KeysAsOf && by(m, g.Actor, g.Role, g.Reason, g.Ticket)
 		case *event.GenerationStartedV1:
-			return g.Generation > 1 && by(m, g.Actor, g.Role, g.Reason, g.Ticket) &&
-				(m.Keys == 1) == (g.Keys == wire.KeysHindsight)
+			keys := wire.KeysAsOf
+			if m.Keys == 1 {
+				keys = wire.KeysHindsight
+			}
+			return g.Generation > 1 && g.Keys == keys && by(m, g.Actor, g.Role, g.Reason, g.Ticket)
 		}
 		return false
 	})
@@ -143,6 +146,13 @@ func (w *walk) claimsOfGeneration(g wire.GenerationAnswer) {
 			a, ok := m.(*event.GenerationActivatedV1)
 			return ok && a.Generation == g.Generation
 		})
+	}
+	last := ""
+	if n := len(g.Schedule); n > 0 {
+		last = g.Schedule[n-1].Policy
+	}
+	if g.Policy != last || g.Nodes != nil || g.Operation != fmt.Sprintf("/v1/generations/%d", g.Generation) {
+		w.fault(CheckGenerations, "%s contradicts itself", what)
 	}
 }
 

@@ -54,7 +54,7 @@ func (w *walk) readPolicies() error {
 		}
 		w.looked(CheckPolicies)
 		canonical, _ := policyFiles(p.ID)
-		text, err := w.read(canonical)
+		text, err := w.read(canonical, verify.MaxPolicyBytes)
 		if err != nil {
 			w.fault(CheckPolicies, "policy %s: %v", p.ID, err)
 			continue
@@ -68,6 +68,9 @@ func (w *walk) readPolicies() error {
 			continue
 		}
 		w.policies[p.ID] = policy
+		if p.Kernel != policy.Kernel || p.Rules != len(policy.Rules) || p.Canonical != nil || p.Source != "" {
+			w.fault(CheckPolicies, "policy %.16s: %s says other things than %s", p.ID, PoliciesFile, canonical)
+		}
 		w.claimsOfPolicy(p)
 	}
 	if files := len(w.m.Files) - len(plainFiles); files != 2*len(list) {

@@ -138,6 +138,9 @@ func (m Manifest) Encode() ([]byte, error) {
 
 // ParseManifest decodes the output of Encode and nothing else. Errors are ErrFormat.
 func ParseManifest(text []byte) (*Manifest, error) {
+	if !onLines(text) {
+		return nil, fmt.Errorf("%w: its values are not on lines of their own: it was changed", ErrFormat)
+	}
 	m := &Manifest{}
 	dec := json.NewDecoder(bytes.NewReader(text))
 	dec.DisallowUnknownFields()
@@ -172,6 +175,27 @@ func (m *Manifest) Sums(manifest []byte) []byte {
 func indented(v any) ([]byte, error) {
 	text, err := json.MarshalIndent(v, "", "  ")
 	return append(text, '\n'), err
+}
+
+// onLines reports whether every value of a JSON document stands on a line of its own, as indented writes it. In
+// other texts a value can take so few bytes that its decoded form is a hundred times as large.
+func onLines(text []byte) bool {
+	inside, escaped := false, false // a string
+	for i, b := range text {
+		switch {
+		case escaped:
+			escaped = false
+		case inside:
+			inside, escaped = b != '"', b == '\\'
+		case b == '"':
+			inside = true
+		case b == ',' || b == '[' || b == '{':
+			if next := text[i+1:]; len(next) == 0 || next[0] != '\n' && (b == ',' || next[0] != b+2) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // policyFiles returns the names of the two files of a policy.

@@ -12,7 +12,7 @@ import (
 // Reseal makes manifest and sums fit what is in the directory, as a forger does who has read the format.
 func Reseal(dir string, change func(*Manifest)) error {
 	c := &checker{dir: dir}
-	text, err := c.read(ManifestFile)
+	text, err := c.read(ManifestFile, maxManifest)
 	if err != nil {
 		return err
 	}

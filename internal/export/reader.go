@@ -46,6 +46,9 @@ func (r *reader[T]) next() (*T, error) {
 	dec := json.NewDecoder(bytes.NewReader(r.scan.Bytes()))
 	dec.DisallowUnknownFields()
 	err := dec.Decode(v)
+	if errors.Is(err, io.EOF) {
+		err = errors.New("an empty line") // not the end of the file
+	}
 	if err == nil {
 		err = onlyText(r.scan.Bytes(), v)
 	}

@@ -96,7 +96,7 @@ func (w *writer) eventsPage(q client.EventsQuery) (items []wire.EventAnswer, nex
 func (w *writer) addEvent(out *lines, t *tree, e *wire.EventAnswer) error {
 	leaf, err := hash(e.LeafHash)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: event %d: %w", ErrDiffers, e.Seq, err)
 	}
 	if w.Shard == "" && e.Seq != t.size+1 {
 		return fmt.Errorf("%w: event %d comes after event %d", ErrDiffers, e.Seq, t.size)
@@ -143,15 +143,7 @@ func (w *writer) verdicts() error {
 	}
 	q.MinSeq = r.ToSeq
 	for more := true; more && err == nil; {
-		var page *wire.AuditPage
-		page, err = call(w, func(ctx context.Context) (*wire.AuditPage, error) { return w.c.AuditPage(ctx, q) })
-		if err != nil {
-			break
-		}
-		for i := range page.Items {
-			err = errors.Join(err, w.addVerdict(out, table, &page.Items[i]))
-		}
-		q.Cursor, q.MinSeq, more = page.NextCursor, max(q.MinSeq, page.AppliedSeq), page.NextCursor != ""
+		more, err = w.verdictsPage(&q, out, table)
 		w.Progress.tell(StageVerdicts, w.m.Counts.Submissions, total)
 	}
 	if err == nil && w.m.Counts.Submissions != total {
@@ -161,7 +153,29 @@ func (w *writer) verdicts() error {
 	return errors.Join(w.close(out.sink, err), w.close(s, nil))
 }
 
+// verdictsPage writes one page and moves the query to the next one.
+func (w *writer) verdictsPage(q *client.AuditQuery, out *lines, table *records) (more bool, err error) {
+	page, err := call(w, func(ctx context.Context) (*wire.AuditPage, error) { return w.c.AuditPage(ctx, *q) })
+	if err != nil {
+		return false, err
+	}
+	for i := range page.Items {
+		if err := w.addVerdict(out, table, &page.Items[i]); err != nil {
+			return false, err
+		}
+	}
+	if page.NextCursor != "" && page.NextCursor == q.Cursor {
+		return false, fmt.Errorf("%w: the list of answers does not go on after event %d", ErrDiffers, w.answered)
+	}
+	q.Cursor, q.MinSeq = page.NextCursor, max(q.MinSeq, page.AppliedSeq)
+	return q.Cursor != "", nil
+}
+
 func (w *writer) addVerdict(out *lines, table *records, i *wire.AuditItem) error {
+	if i.Seq <= w.answered || i.Seq > w.m.Range.ToSeq {
+		return fmt.Errorf("%w: the answer to event %d comes after that to event %d", ErrDiffers, i.Seq, w.answered)
+	}
+	w.answered = i.Seq
 	w.m.Counts.Submissions++
 	w.m.Counts.Outcomes[i.Outcome]++
 	w.page.count(i)
@@ -176,21 +190,36 @@ func (w *writer) acts() error {
 	}
 	from := w.m.Range.FromSeq
 	for from != 0 && from <= w.m.Range.ToSeq && err == nil {
-		var page *wire.OperationsPage
-		page, err = call(w, func(ctx context.Context) (*wire.OperationsPage, error) {
-			return w.c.OperationsPage(ctx, from, auditPage, client.Read{MinSeq: w.m.Range.ToSeq})
-		})
-		if err != nil {
-			break
-		}
-		for i := range page.Items {
-			if a := &page.Items[i]; a.Seq <= w.m.Range.ToSeq {
-				w.m.Counts.Acts++
-				w.page.act(a)
-				err = errors.Join(err, out.enc.Encode(a))
-			}
-		}
-		from = page.NextSeq
+		from, err = w.actsPage(out, from)
 	}
 	return w.close(out.sink, err)
+}
+
+// actsPage writes one page. It returns the event from which the next one begins, 0 after the last one.
+func (w *writer) actsPage(out *lines, from uint64) (next uint64, err error) {
+	page, err := call(w, func(ctx context.Context) (*wire.OperationsPage, error) {
+		return w.c.OperationsPage(ctx, from, auditPage, client.Read{MinSeq: w.m.Range.ToSeq})
+	})
+	if err != nil {
+		return 0, err
+	}
+	if page.NextSeq != 0 && page.NextSeq <= from {
+		return 0, fmt.Errorf("%w: after event %d the list of acts goes back to %d", ErrDiffers, from, page.NextSeq)
+	}
+	for i := range page.Items {
+		a := &page.Items[i]
+		if a.Seq < from {
+			return 0, fmt.Errorf("%w: the list of acts from event %d on has event %d", ErrDiffers, from, a.Seq)
+		}
+		if a.Seq > w.m.Range.ToSeq {
+			return 0, nil
+		}
+		from = a.Seq + 1
+		w.m.Counts.Acts++
+		w.page.act(a)
+		if err := out.enc.Encode(a); err != nil {
+			return 0, err
+		}
+	}
+	return page.NextSeq, nil
 }

@@ -28,6 +28,7 @@ type walk struct {
 	recent   recent
 	clock    clock
 	last     uint64 // event
+	term     uint64 // of it
 	lines    *reader[Event]
 	answers  *reader[wire.AuditItem]
 	acts     *reader[wire.OperationItem]
@@ -132,7 +133,10 @@ func (w *walk) event(e *Event) error {
 		return fmt.Errorf("%w: %s, line %d: event %d comes after event %d", ErrFormat, EventsFile, w.lines.line,
 			e.Seq, w.last)
 	}
-	w.last = e.Seq
+	if e.Term < w.term {
+		w.fault(CheckEvents, "event %d is of term %d, and the event before it of term %d", e.Seq, e.Term, w.term)
+	}
+	w.last, w.term = e.Seq, e.Term
 	w.looked(CheckEvents)
 	w.counts.Events++
 	w.counts.Kinds[e.Kind]++

@@ -61,6 +61,7 @@ type writer struct {
 	page pageData
 
 	activeSince uint64 // event that activated Manifest.Generation
+	answered    uint64 // event of the last answer that was written
 }
 
 // Write reads the range from the cluster and creates the directory. On any error, including an interrupt, it
@@ -115,14 +116,23 @@ func (w *writer) digests() error {
 		d, err := call(w, func(ctx context.Context) (*wire.DigestAnswer, error) {
 			return w.c.DigestEdge(ctx, r.FromSeq-1)
 		})
-		if err != nil {
+		if err = checkSeq(d, r.FromSeq-1, err); err != nil {
 			return err
 		}
 		w.m.Before = &Edge{Seq: d.Seq, Log: d.Log, Subtrees: d.Edge}
 	}
 	d, err := call(w, func(ctx context.Context) (*wire.DigestAnswer, error) { return w.c.Digest(ctx, r.ToSeq) })
-	if err == nil {
+	if err = checkSeq(d, r.ToSeq, err); err == nil {
 		w.m.End = Position{Seq: d.Seq, Log: d.Log, Control: d.Control, State: d.State, Generation: d.Generation}
+	}
+	return err
+}
+
+// checkSeq returns an error unless a digest is that after the event that was asked for.
+func checkSeq(d *wire.DigestAnswer, seq uint64, err error) error {
+	if err == nil && d.Seq != seq {
+		err = fmt.Errorf("%w: asked for the digest at event %d, the cluster gave that at event %d", ErrDiffers, seq,
+			d.Seq)
 	}
 	return err
 }
