@@ -14,6 +14,7 @@ import (
 	"github.com/recount-ledger/recount/internal/canary"
 	"github.com/recount-ledger/recount/internal/cli"
 	"github.com/recount-ledger/recount/internal/incident"
+	"github.com/recount-ledger/recount/internal/trial"
 	"github.com/recount-ledger/recount/internal/verify"
 	"github.com/recount-ledger/recount/internal/verify/publish"
 	"github.com/recount-ledger/recount/internal/when"
@@ -210,7 +211,7 @@ func (b *bypass) look(ctx context.Context, after time.Time) error {
 		if err != nil {
 			return err
 		}
-		parsed, err := parseCanonical(p)
+		parsed, err := trial.PolicyOf(p)
 		if err != nil {
 			return err
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/recount-ledger/recount/client"
 	"github.com/recount-ledger/recount/internal/incident"
+	"github.com/recount-ledger/recount/internal/trial"
 	"github.com/recount-ledger/recount/wire"
 )
 
@@ -19,19 +20,19 @@ func (b *bypass) tryFix(ctx context.Context) error {
 	if b.fix == nil || b.active {
 		return nil
 	}
-	t := &trial{a: b.app, policy: *b.fix, counts: map[string]int{}}
-	if err := t.newest(ctx, tried); err != nil {
+	t := trial.New(*b.fix)
+	if err := b.tryNewest(ctx, t, tried); err != nil {
 		return err
 	}
-	b.in.Changes = t.counts
-	b.talk("3. The fix over the newest %d records, each on its own: %s.", t.total, changesText(t.counts))
+	b.in.Changes = t.Changes
+	b.talk("3. The fix over the newest %d records, each on its own: %s.", t.Records, t.Sums.Text())
 	if b.f.dryRun {
 		return nil
 	}
 	why := b.in.Dangers
-	if t.letIn.all > 0 {
-		why = append(slices.Clone(why),
-			fmt.Sprintf("%d of them that were refused would be accepted%s", t.letIn.all, t.letIn.text()))
+	if t.Admitted.All > 0 {
+		why = append(slices.Clone(why), fmt.Sprintf("%d of them that were refused would be accepted%s",
+			t.Admitted.All, t.Admitted))
 	}
 	return b.meant(&previewFlags{yes: b.f.yes}, "incident bypass --fix", b.in.Fix[:shownDigits], why)
 }

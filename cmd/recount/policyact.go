@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/recount-ledger/recount/client"
+	"github.com/recount-ledger/recount/internal/trial"
 	"github.com/recount-ledger/recount/internal/verify"
 	"github.com/recount-ledger/recount/internal/verify/publish"
 	"github.com/recount-ledger/recount/wire"
@@ -157,7 +158,7 @@ func (a *app) previewPublished(ctx context.Context, f *previewFlags, operation, 
 	if err != nil {
 		return "", err
 	}
-	policy, err := parseCanonical(p)
+	policy, err := trial.PolicyOf(p)
 	if err != nil {
 		return "", err
 	}
@@ -171,7 +172,7 @@ func (a *app) showApply(ctx context.Context, r *wire.ApplyAnswer) error {
 
 // warnPublished names the dangers of a published policy before it is put to use.
 func (a *app) warnPublished(ctx context.Context, p *wire.PolicyAnswer) error {
-	policy, err := parseCanonical(p)
+	policy, err := trial.PolicyOf(p)
 	if err == nil {
 		a.warnNarrower(ctx, policy)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/recount-ledger/recount/client"
+	"github.com/recount-ledger/recount/internal/trial"
 	"github.com/recount-ledger/recount/internal/verify"
 	"github.com/recount-ledger/recount/internal/verify/publish"
 	"github.com/recount-ledger/recount/wire"
@@ -28,19 +29,10 @@ func policyInForce(ctx context.Context, c *client.Client) (verify.Policy, error)
 			if err != nil {
 				return verify.Policy{}, err
 			}
-			return parseCanonical(whole)
+			return trial.PolicyOf(whole)
 		}
 	}
 	return verify.Policy{}, errors.New("the node names none")
-}
-
-// parseCanonical reads the canonical form in an answer. Its members come sorted, as in the log.
-func parseCanonical(p *wire.PolicyAnswer) (verify.Policy, error) {
-	b, err := json.Marshal(p.Canonical)
-	if err != nil {
-		return verify.Policy{}, err
-	}
-	return verify.ParsePolicy(b)
 }
 
 func (a *app) showPolicy(p *wire.PolicyAnswer) error {
@@ -105,7 +97,7 @@ the canonical form.`,
 			if err != nil {
 				return err
 			}
-			if policy, err := parseCanonical(p); err == nil {
+			if policy, err := trial.PolicyOf(p); err == nil {
 				a.warnDangers(policy)
 			}
 			_, err = fmt.Fprint(a.out, text)
@@ -118,7 +110,7 @@ the canonical form.`,
 
 // policyText is the text of a policy as it was written, if it still is that policy, and else the policy in full.
 func policyText(p *wire.PolicyAnswer) (string, error) {
-	policy, err := parseCanonical(p)
+	policy, err := trial.PolicyOf(p)
 	if err != nil {
 		return "", err
 	}
@@ -215,5 +207,5 @@ func (a *app) anyPolicy(ctx context.Context, arg string) (verify.Policy, error) 
 	if err != nil {
 		return verify.Policy{}, err
 	}
-	return parseCanonical(p)
+	return trial.PolicyOf(p)
 }

@@ -3,63 +3,19 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/ed25519"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"maps"
 	"net/http"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/recount-ledger/recount/client"
-	"github.com/recount-ledger/recount/internal/pcs"
+	"github.com/recount-ledger/recount/internal/trial"
 	"github.com/recount-ledger/recount/internal/verify"
-	"github.com/recount-ledger/recount/wire"
 )
-
-// trial is a policy that is tried over records, which writes nothing.
-type trial struct {
-	a      *app
-	policy verify.Policy
-	ring   *verify.Ring // nil: signatures are not checked
-	how    string       // what became of the signatures
-	counts map[string]int
-	list   *list[trialLine]
-	total  int
-	letIn  letIn
-	seen   *trialProgress // nil: nobody watches
-}
-
-// letIn counts the records that were refused and would be accepted, and those of them that no key vouches for.
-type letIn struct{ all, unsigned, unverified int }
-
-// What a trial does about signatures.
-const (
-	sigsAssumed  = "taken as valid"
-	sigsChecked  = "checked"
-	sigsRecorded = "as recorded"
-)
-
-// trialLine is one record whose verdict differs from what was said before.
-type trialLine struct {
-	Seq    uint64 `json:"seq,omitempty"`
-	PCSID  string `json:"pcs_id"`
-	Shard  string `json:"shard_id"`
-	Before string `json:"before"`
-	After  string `json:"after"`
-	Reason string `json:"reason_code"`
-}
-
-// trialSums are the counts at the end.
-type trialSums struct {
-	Records    int            `json:"records"`
-	Signatures string         `json:"signatures"`
-	Changes    map[string]int `json:"changes"`
-}
 
 // trialKeys are files with keys that signatures are checked with.
 type trialKeys struct{ hmac, ed25519 []string }
@@ -153,175 +109,96 @@ without any key they count as valid, and the output says so.`,
 }
 
 func (a *app) try(ctx context.Context, p verify.Policy, f trialFlags) error {
-	t := &trial{a: a, policy: p, counts: map[string]int{}}
 	ring, err := f.keys.ring()
 	if err != nil {
 		return err
 	}
+	if err := f.check(ring != nil); err != nil {
+		return err
+	}
+	t := trial.New(p)
+	t.Ring = ring
+	var l *list[trial.Change]
+	if f.list {
+		l = newList(a, func(t *table, c trial.Change) {
+			t.row(c.Seq, dash(c.PCSID), c.Shard, c.Before, c.After, c.Reason)
+		}, count("SEQ", 1), hexID("PCS_ID", 4), text("SHARD", 6, 8), word("BEFORE", 2), word("AFTER", 3),
+			text("REASON", 5, 10)).because("no verdict changes")
+		t.Changed = l.add
+	}
+	switch {
+	case f.records != "":
+		err = a.tryFile(t, f.records)
+	case f.last > 0:
+		err = a.tryNewest(ctx, t, f.last)
+	default:
+		q := client.AuditQuery{FromSeq: f.from, ToSeq: f.to}
+		err = a.tryLedger(ctx, t, q, int(min(f.to-f.from, trial.MaxRecords))+1)
+	}
+	if err != nil && t.Records == 0 {
+		return err
+	}
+	return errors.Join(err, a.showTrial(t, l))
+}
+
+// check refuses flags that contradict each other. Exactly one source must be named.
+func (f *trialFlags) check(keys bool) error {
 	fromFile, fromLedger := f.records != "", f.from != 0 || f.to != 0
 	switch {
-	case f.last < 0 || f.last > maxTried:
-		return usagef("--last must be in 1..%d", maxTried)
+	case f.last < 0 || f.last > trial.MaxRecords:
+		return usagef("--last must be in 1..%d", trial.MaxRecords)
 	case f.last > 0 && (fromFile || fromLedger):
 		return usagef("give either --records FILE, or --from-seq and --to-seq, or --last")
 	case f.last == 0 && (fromFile == fromLedger || fromLedger && (f.from == 0 || f.to < f.from)):
 		return usagef("give either --records FILE, or --from-seq and --to-seq, or --last")
-	case !fromFile && ring != nil:
+	case !fromFile && keys:
 		return usagef("keys go with --records; of a ledger's events the recorded facts count")
 	}
-	if f.list {
-		t.list = newList(a, func(t *table, l trialLine) {
-			t.row(l.Seq, dash(l.PCSID), l.Shard, l.Before, l.After, l.Reason)
-		},
-			count("SEQ", 1), hexID("PCS_ID", 4), text("SHARD", 6, 8), word("BEFORE", 2), word("AFTER", 3),
-			text("REASON", 5, 10)).because("no verdict changes")
-	}
-	switch t.ring = ring; {
-	case fromFile:
-		err = t.file(f.records)
-	case f.last > 0:
-		err = t.newest(ctx, f.last)
-	default:
-		err = t.between(ctx, f.from, f.to)
-	}
-	if err != nil && t.total == 0 {
-		return err
-	}
-	return errors.Join(err, t.end())
+	return nil
 }
 
-func (t *trial) end() error {
-	if t.list != nil {
-		if err := t.list.end(); err != nil {
+// showTrial prints the sums of a trial, or the end of its list.
+func (a *app) showTrial(t *trial.Trial, l *list[trial.Change]) error {
+	if l != nil {
+		if err := l.end(); err != nil {
 			return err
 		}
-		t.a.talk("%d records judged; %s", t.total, changesText(t.counts))
+		a.talk("%d records judged; %s", t.Records, t.Sums.Text())
 		return nil
 	}
-	if t.a.format != formatTable {
-		return t.a.document(trialSums{t.total, t.how, t.counts})
+	if a.format != formatTable {
+		return a.document(t.Sums)
 	}
-	out := t.a.table(text("CHANGE", 1, 20), text("RECORDS", 2, 10))
-	out.row("(judged)", t.total)
-	out.row("(signatures)", t.how)
-	for _, change := range slices.Sorted(maps.Keys(t.counts)) {
-		out.row(change, t.counts[change])
+	out := a.table(text("CHANGE", 1, 20), text("RECORDS", 2, 10))
+	out.row("(judged)", t.Records)
+	out.row("(signatures)", t.Signatures)
+	for _, change := range slices.Sorted(maps.Keys(t.Changes)) {
+		out.row(change, t.Changes[change])
 	}
 	return out.flush()
 }
 
-// changesText says how many verdicts change how.
-func changesText(counts map[string]int) string {
-	if len(counts) == 0 {
-		return "nothing changes"
-	}
-	var parts []string
-	for _, change := range slices.Sorted(maps.Keys(counts)) {
-		parts = append(parts, fmt.Sprintf("%s: %d", change, counts[change]))
-	}
-	return strings.Join(parts, ", ")
-}
-
-// standing holds the outcome of an answer and whether its record counts. An answer changes when one of them does.
-type standing struct {
-	outcome string
-	counts  bool
-}
-
-func standingOf(v verify.Verdict) standing { return standing{v.Outcome.String(), v.Accepted} }
-
-func (s standing) text() string {
-	if s.counts {
-		return s.outcome + ", counts"
-	}
-	return s.outcome + ", does not count"
-}
-
-func (t *trial) add(seq uint64, rec *pcs.Record, f verify.Facts, was standing, v verify.Verdict) error {
-	t.total++
-	is := standingOf(v)
-	if is == was {
-		return nil
-	}
-	before, after := was.outcome, is.outcome
-	if before == after { // of two escalated records one can count and the other not
-		before, after = was.text(), is.text()
-	}
-	t.counts[before+"->"+after]++
-	if was.outcome == wire.OutcomeRefused && is.outcome == wire.OutcomeAccepted {
-		t.letIn.all++
-		switch {
-		case rec.Sig == "":
-			t.letIn.unsigned++
-		case !f.Valid():
-			t.letIn.unverified++
-		}
-	}
-	if t.list == nil {
-		return nil
-	}
-	reason := v.Reason.String()
-	if v.Reason == verify.ReasonRule {
-		reason = v.RuleReason
-	}
-	return t.list.add(trialLine{seq, rec.PCSID, rec.ShardID, before, after, reason})
-}
-
-func (t *trial) file(path string) error {
+// tryFile runs a trial over the records of a file.
+func (a *app) tryFile(t *trial.Trial, path string) error {
 	f, err := openInput(path)
 	if err != nil {
 		return usagef("--records: %w", err)
 	}
 	defer f.Close()
-	if t.how = sigsChecked; t.ring == nil {
-		t.how = sigsAssumed
-		t.a.talk("Signatures are taken as valid, and not checked.")
+	if t.Ring == nil {
+		a.talk("Signatures are taken as valid, and not checked.")
 	}
-	defaults, verified := verify.DefaultPolicy(), 0
 	err = readJobs(f, "judged", func(j job) error {
 		if j.request.Method != http.MethodPost || j.request.Path != client.SubmitPath {
 			return nil // a corpus line that is no submission
 		}
-		rec := pcs.Decode(j.request.Body)
-		facts := t.facts(rec, defaults)
-		if facts.KeyID != "" {
-			verified++
-		}
-		before := verify.Judge(defaults, rec, facts, 0)
-		now := t.facts(rec, t.policy)
-		return t.add(0, rec, now, standingOf(before), verify.Judge(t.policy, rec, now, 0))
+		return t.Record(j.request.Body)
 	})
 	switch {
-	case err == nil && t.total == 0:
-		t.a.talk("0 records: %s holds none", path)
-	case t.ring != nil && t.total > 0 && verified == 0:
-		t.a.talk("Warning: no record verifies with the keys that were given; are they the right ones?")
+	case err == nil && t.Records == 0:
+		a.talk("0 records: %s holds none", path)
+	case t.Ring != nil && t.Records > 0 && t.Verified == 0:
+		a.talk("Warning: no record verifies with the keys that were given; are they the right ones?")
 	}
 	return err
-}
-
-// facts checks the signature with the keys that were given. Without any it takes a signature for what the policy wants.
-func (t *trial) facts(rec *pcs.Record, p verify.Policy) verify.Facts {
-	switch {
-	case t.ring != nil:
-		return t.ring.Check(rec, verify.Facts{})
-	case !rec.HasSig:
-		return verify.Facts{}
-	}
-	f := verify.Facts{
-		KeyID:   "not-checked",
-		Alg:     verify.HMACSHA256,
-		Profile: p.Signature.Profiles.Slice()[0],
-		Mode:    verify.Raw,
-	}
-	if rec.Scheme == pcs.PCS2 {
-		f.Profile, f.Mode = pcs.F9, verify.Whole
-	}
-	if raw, err := base64.StdEncoding.DecodeString(rec.Sig); err == nil && len(raw) == ed25519.SignatureSize {
-		f.Alg = verify.Ed25519
-	}
-	if f.Mode == verify.Raw && (f.Alg == verify.Ed25519 || f.Profile == pcs.Bin) {
-		f.Mode = verify.SHA256
-	}
-	return f
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/internal/pcs"
+	"github.com/recount-ledger/recount/internal/trial"
 	"github.com/recount-ledger/recount/internal/verify"
 	"github.com/recount-ledger/recount/wire"
 )
@@ -48,16 +49,16 @@ func TestPolicyTestChecksSignatures(t *testing.T) {
 		keys            []string
 		how, changes    string
 	}{
-		{unsigned, "good-hmac", nil, sigsAssumed, ""}, {unsigned, "good-hmac", trusted, sigsChecked, ""},
-		{unsigned, "good-ed25519", trusted, sigsChecked, ""},
-		{unsigned, "good-hmac", []string{"--hmac-key-file", other}, sigsChecked, ""},
-		{narrow, "good-hmac", trusted, sigsChecked, "->refused"},
-		{narrow, "good-hmac", nil, sigsAssumed, "->refused"}, {narrow, "good-ed25519", nil, sigsAssumed, ""},
-		{narrow, "good-hmac", []string{"--hmac-key-file", other}, sigsChecked, ""},
+		{unsigned, "good-hmac", nil, trial.SignaturesAssumed, ""}, {unsigned, "good-hmac", trusted, trial.SignaturesChecked, ""},
+		{unsigned, "good-ed25519", trusted, trial.SignaturesChecked, ""},
+		{unsigned, "good-hmac", []string{"--hmac-key-file", other}, trial.SignaturesChecked, ""},
+		{narrow, "good-hmac", trusted, trial.SignaturesChecked, "->refused"},
+		{narrow, "good-hmac", nil, trial.SignaturesAssumed, "->refused"}, {narrow, "good-ed25519", nil, trial.SignaturesAssumed, ""},
+		{narrow, "good-hmac", []string{"--hmac-key-file", other}, trial.SignaturesChecked, ""},
 	} {
 		r := run(t, "", append([]string{"policy", "test", c.policy, "-o", "json", "--records",
 			"../../testdata/" + c.records + ".ndjson"}, c.keys...)...)
-		var sums trialSums
+		var sums trial.Sums
 		if err := json.Unmarshal([]byte(r.out), &sums); err != nil || r.code != exitOK || sums.Records == 0 ||
 			sums.Signatures != c.how {
 			t.Errorf("%+v: %+v %v\n%s", c, sums, err, r.err)
@@ -133,7 +134,7 @@ func TestPolicyTestOverALedger(t *testing.T) {
 	}
 	cut = true
 	if r := run(t, "", "policy", "test", fix, "--from-seq", "3", "--to-seq", "7", "--dev",
-		dev(t, n)); r.code == exitOK || !strings.Contains(r.err, "has not given 1 event of them") {
+		dev(t, n)); r.code == exitOK || !strings.Contains(r.err, "has not given 1 of their events") {
 		t.Errorf("exit %d: %s%s", r.code, r.out, r.err)
 	}
 }

@@ -3,12 +3,11 @@ package main
 import (
 	"context"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/recount-ledger/recount/internal/trial"
 	"github.com/recount-ledger/recount/internal/verify"
 )
 
@@ -31,8 +30,8 @@ func (f *previewFlags) check(cmd *cobra.Command) error {
 	switch {
 	case f.none && cmd.Flags().Changed("preview"):
 		return usagef("--preview and --no-preview contradict each other")
-	case f.records < 1 || f.records > maxTried:
-		return usagef("--preview must be in 1..%d; --no-preview leaves it out", maxTried)
+	case f.records < 1 || f.records > trial.MaxRecords:
+		return usagef("--preview must be in 1..%d; --no-preview leaves it out", trial.MaxRecords)
 	}
 	return nil
 }
@@ -49,8 +48,8 @@ func (a *app) preview(ctx context.Context, f *previewFlags, operation string, p 
 	a.warnNarrower(ctx, p)
 	why := p.Dangers()
 	if !f.none {
-		t := &trial{a: a, policy: p, counts: map[string]int{}}
-		switch err := t.newest(ctx, f.records); {
+		t := trial.New(p)
+		switch err := a.tryNewest(ctx, t, f.records); {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case mayNotRead(err):
@@ -59,11 +58,10 @@ func (a *app) preview(ctx context.Context, f *previewFlags, operation string, p 
 		case err != nil:
 			a.talk("What would change is not known: %v", err)
 		default:
-			a.talk("%s", t.summary())
-			if t.letIn.all > 0 {
-				why = append(why,
-					fmt.Sprintf("%d of the last %d submissions that were refused would be accepted%s", t.letIn.all,
-						t.tried(), t.letIn.text()))
+			a.talk("%s", t.Summary())
+			if t.Admitted.All > 0 {
+				why = append(why, fmt.Sprintf("%d of the last %d submissions that were refused would be accepted%s",
+					t.Admitted.All, t.Tried(), t.Admitted))
 			}
 		}
 	}
@@ -88,51 +86,4 @@ func (a *app) meant(f *previewFlags, operation, name string, why []string) error
 	where := a.markedPrompt()
 	fmt.Fprintf(a.err, "%s%s %s: %s.\n%sType %s to go on: ", where, operation, name, visible(what), where, name)
 	return a.typeName(name)
-}
-
-// tried returns the number of submissions that a trial has looked at.
-func (t *trial) tried() int { return t.total + t.counts[leftOut] }
-
-// summary says in one sentence what a trial of the newest submissions has found.
-func (t *trial) summary() string {
-	changed, parts := 0, []string{}
-	for _, change := range slices.Sorted(maps.Keys(t.counts)) {
-		if change == leftOut {
-			continue
-		}
-		n := t.counts[change]
-		changed += n
-		part := fmt.Sprintf("%s %d", change, n)
-		if change == "refused->accepted" {
-			part += t.letIn.text()
-		}
-		parts = append(parts, part)
-	}
-	text := fmt.Sprintf("Of the last %s none would change", plural(t.tried(), "submission"))
-	switch {
-	case t.tried() == 0:
-		return "The ledger holds no submission yet on which the policy could be tried."
-	case changed > 0:
-		text = fmt.Sprintf("Of the last %s %d would change: %s", plural(t.tried(), "submission"), changed,
-			strings.Join(parts, ", "))
-	}
-	if n := t.counts[leftOut]; n > 0 {
-		text += fmt.Sprintf("; keys or freezes decided %d", n)
-	}
-	return text + "."
-}
-
-// text says who vouches for records that are accepted, and returns "" when keys do for all.
-func (l letIn) text() string {
-	var parts []string
-	if l.unsigned > 0 {
-		parts = append(parts, fmt.Sprintf("%d unsigned", l.unsigned))
-	}
-	if l.unverified > 0 {
-		parts = append(parts, fmt.Sprintf("%d with a signature that no key verifies", l.unverified))
-	}
-	if len(parts) == 0 {
-		return ""
-	}
-	return " (" + strings.Join(parts, ", ") + ")"
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/recount-ledger/recount/internal/pcs"
+	"github.com/recount-ledger/recount/internal/trial"
 )
 
 // wholeGolden is golden/signing_v2.json with the keys that its signatures were made with.
@@ -146,7 +147,7 @@ func TestPolicyBySchemes(t *testing.T) {
 		for _, keys := range [][]string{nil, {"--hmac-key-file", g.hmacFile}} {
 			r := run(t, "", append([]string{"policy", "test", c.policy, "-o", "json", "--records", c.records},
 				keys...)...)
-			var sums trialSums
+			var sums trial.Sums
 			if err := json.Unmarshal([]byte(r.out), &sums); err != nil || r.code != exitOK || sums.Records == 0 {
 				t.Fatalf("%+v: %v %+v", c, err, r)
 			}

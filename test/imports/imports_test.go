@@ -22,7 +22,7 @@ var rooms = map[string][]string{
 	"sign":                   {"internal/pcs", "internal/verify"},
 	"wire":                   {"nano"},
 	"cmd/node":               {"internal/cli", "internal/cluster/certs", "internal/logqueue", "internal/node", "internal/pcs", "internal/secretfile", "internal/term", "internal/verify", "internal/version", "internal/when", "wire"},
-	"cmd/recount":            {"client", "internal/canary", "internal/cli", "internal/corpus", "internal/drill", "internal/event", "internal/export", "internal/incident", "internal/pcs", "internal/pgscript", "internal/projections", "internal/term", "internal/verify", "internal/verify/publish", "internal/version", "internal/when", "nano", "sign", "wire"},
+	"cmd/recount":            {"client", "internal/canary", "internal/cli", "internal/corpus", "internal/drill", "internal/event", "internal/export", "internal/incident", "internal/pcs", "internal/pgscript", "internal/projections", "internal/term", "internal/trial", "internal/verify", "internal/verify/publish", "internal/version", "internal/when", "nano", "sign", "wire"},
 	"internal/agreement":     {},
 	"internal/api":           {"api", "wire", "internal/event", "internal/limit", "internal/pcs", "internal/verify"},
 	"internal/audit":         {"nano", "wire"},
@@ -54,6 +54,7 @@ var rooms = map[string][]string{
 	"internal/sample":      {"sign"},
 	"internal/secretfile":  {},
 	"internal/term":        {},
+	"internal/trial":       {"client", "internal/event", "internal/pcs", "internal/verify", "wire"},
 	"internal/verify":      {"internal/pcs", "nano"},
 
 	"internal/verify/publish": {"internal/pcs", "internal/verify", "nano"},
