@@ -8,6 +8,7 @@ import (
 
 	"github.com/recount-ledger/recount/internal/api"
 	"github.com/recount-ledger/recount/internal/audit"
+	"github.com/recount-ledger/recount/internal/intake"
 	"github.com/recount-ledger/recount/internal/limit"
 	"github.com/recount-ledger/recount/internal/pcs"
 	"github.com/recount-ledger/recount/wire"
@@ -38,27 +39,20 @@ func newAuditor(cfg AuditLog, log *slog.Logger, explain func(error) *wire.Proble
 	return a, err
 }
 
-// seen has what a node learned of a submission before it answers. rec is nil when it has not decoded the
-// record.
-type seen struct {
-	rec   *pcs.Record
-	keyID string
-}
-
 // submission writes the line of a submission that was looked at. A submission that was refused unread, by a
 // limit or because the node is not ready, has no line. The metrics count it.
-func (a *auditor) submission(s *seen, meta api.Meta, answer *wire.SubmitAnswer, err error) {
-	if a.stream == nil || s.rec == nil {
+func (a *auditor) submission(s intake.Seen, meta api.Meta, answer *wire.SubmitAnswer, err error) {
+	if a.stream == nil || s.Rec == nil {
 		return
 	}
 	l := audit.Submission{
-		PCSID:     cut(s.rec.PCSID),
-		ShardID:   cut(s.rec.ShardID),
-		KeyID:     s.keyID,
+		PCSID:     cut(s.Rec.PCSID),
+		ShardID:   cut(s.Rec.ShardID),
+		KeyID:     s.KeyID,
 		RequestID: meta.RequestID,
 	}
-	if f := s.rec.Fault; f == nil || f.Class == pcs.ClassIDMismatch {
-		l.Epoch = &s.rec.Epoch
+	if f := s.Rec.Fault; f == nil || f.Class == pcs.ClassIDMismatch {
+		l.Epoch = &s.Rec.Epoch
 	}
 	var p *wire.Problem
 	switch {

@@ -69,9 +69,9 @@ func (c *ledgerClock) check() error {
 		off)
 }
 
-// disputed returns the problem of a submission while enough voters are heard but no majority agrees on the
+// Disputed returns the problem of a submission while enough voters are heard but no majority agrees on the
 // time. Waiting for another leader would not help.
-func (c *ledgerClock) disputed() *wire.Problem {
+func (c *ledgerClock) Disputed() *wire.Problem {
 	s := c.cluster.Clock()
 	if s.OK && c.checkStart() == nil || s.Agree > 0 && !s.OK || s.Heard <= s.Voters/2 {
 		return nil

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -27,8 +26,7 @@ const digestEvery = 4096
 
 // Pauses between attempts of the background duties.
 const (
-	dutyPause   = 200 * time.Millisecond
-	reportPause = time.Second
+	dutyPause = 200 * time.Millisecond
 )
 
 // termWait bounds how long a new leader waits for its folds before it looks again whether it leads and may.
@@ -259,72 +257,6 @@ func (n *Node) registerKey(ctx context.Context, k verify.Key) error {
 	}
 	n.log.Info("key registered", "key", k.ID, "alg", k.Alg.String(), "index", place.Index)
 	return n.gens.WaitIndex(ctx, place.Index)
-}
-
-// refusals counts the refused submissions that were not logged because the budget was used up.
-type refusals struct {
-	node string
-
-	mu          sync.Mutex
-	from, to    int64 // Unix nanoseconds
-	count, size uint64
-}
-
-func newRefusals(node string) *refusals { return &refusals{node: node} }
-
-func (r *refusals) add(now int64, size int) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.count == 0 {
-		r.from = now
-	}
-	r.to = now
-	r.count++
-	r.size += uint64(size)
-}
-
-// take returns the sum so far and starts a new one. It returns nil when nothing was refused.
-func (r *refusals) take() *event.RefusalsDroppedV1 {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.count == 0 {
-		return nil
-	}
-	out := &event.RefusalsDroppedV1{Node: r.node, From: r.from, To: r.to, Count: r.count, Bytes: r.size}
-	r.count, r.size = 0, 0
-	return out
-}
-
-func (r *refusals) putBack(m *event.RefusalsDroppedV1) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.count == 0 {
-		r.to = m.To
-	}
-	r.from = m.From
-	r.count += m.Count
-	r.size += m.Bytes
-}
-
-// reportRefusals logs the sums, so that a flood of forgeries is visible without filling the log.
-func (n *Node) reportRefusals(ctx context.Context) error {
-	for {
-		if err := pause(ctx, reportPause); err != nil {
-			return err
-		}
-		m := n.drops.take()
-		if m == nil {
-			continue
-		}
-		ev, err := propose.NewEvent(event.RefusalsDropped, m)
-		if err == nil {
-			_, err = n.packer.SubmitAlone(ctx, ev)
-		}
-		if err != nil {
-			n.drops.putBack(m)
-			n.log.Warn("could not log the sum of dropped refusals; trying again", "error", err)
-		}
-	}
 }
 
 // confirm returns when the active generation has folded everything that was acknowledged before the call.

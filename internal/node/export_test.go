@@ -4,11 +4,6 @@ import (
 	"context"
 	"errors"
 	"time"
-
-	"github.com/recount-ledger/recount/internal/event"
-	"github.com/recount-ledger/recount/internal/pcs"
-	"github.com/recount-ledger/recount/internal/propose"
-	"github.com/recount-ledger/recount/wire"
 )
 
 // ProposeRaw commits a pack past every check, as a leader with faulty memory does, or a compromised one.
@@ -18,29 +13,6 @@ func (n *Node) ProposeRaw(ctx context.Context, pack []byte) (uint64, error) {
 
 // PretendOlder makes the node say that its release lacks a capability.
 func (n *Node) PretendOlder(capability string) { n.releases.without.Store(&capability) }
-
-// SubmitResent submits a record and answers as if an earlier copy of its pack were in the log, or not.
-func (n *Node) SubmitResent(ctx context.Context, body []byte, resent bool) (*wire.SubmitAnswer, error) {
-	rec := pcs.Decode(body)
-	facts := n.keys.checkSignature(n.keys.Verifiers(), rec)
-	ev, err := propose.NewEvent(event.Submission,
-		&event.SubmissionV1{Body: body, ReceivedAt: time.Now().UnixNano(), Node: n.cfg.NodeID,
-			Facts: &event.SignatureFacts{
-				KeyId:   facts.KeyID,
-				Alg:     uint32(facts.Alg),
-				Profile: uint32(facts.Profile),
-				Mode:    uint32(facts.Mode),
-			}})
-	if err != nil {
-		return nil, err
-	}
-	result, place, err := n.packer.Submit(ctx, ev)
-	if err != nil {
-		return nil, err
-	}
-	place.Resent = resent
-	return n.intake.answerPlaced(rec, facts, result, place)
-}
 
 // CallPeer sends an RPC to another node under this node's name.
 func (n *Node) CallPeer(ctx context.Context, to, path string, body []byte) error {

@@ -75,9 +75,9 @@ type heldSecrets struct {
 	missing []string
 }
 
-// missingSecrets returns the fingerprints of the active HMAC keys of the ledger with which this node cannot
+// MissingSecrets returns the fingerprints of the active HMAC keys of the ledger with which this node cannot
 // check. A flood of forgeries asks often, so they are looked up once per operator's event.
-func (h *heldKeys) missingSecrets() []string {
+func (h *heldKeys) MissingSecrets() []string {
 	seq, _ := h.derived.Control().Digest()
 	ring := h.Verifiers()
 	if s := h.secrets.Load(); s != nil && s.seq == seq && s.ring == ring {
@@ -95,7 +95,7 @@ func (h *heldKeys) missingSecrets() []string {
 
 // checkSecrets returns an error that names the secrets which this node lacks.
 func (h *heldKeys) checkSecrets() error {
-	missing := h.missingSecrets()
+	missing := h.MissingSecrets()
 	if len(missing) == 0 {
 		return nil
 	}
@@ -103,8 +103,8 @@ func (h *heldKeys) checkSecrets() error {
 		strings.Join(missing, ", "))
 }
 
-// checkSignature finds the key that signed the record. It tries the key that verified last first.
-func (h *heldKeys) checkSignature(ring *verify.Ring, rec *pcs.Record) verify.Facts {
+// CheckSignature finds the key that signed the record. It tries the key that verified last first.
+func (h *heldKeys) CheckSignature(ring *verify.Ring, rec *pcs.Record) verify.Facts {
 	hint, _ := h.hint.Load().(verify.Facts)
 	facts, hit := ring.Find(rec, hint)
 	if hit.Valid() && hit != hint {

@@ -9,7 +9,7 @@ type ledger struct{ *Node }
 func (n *Node) parts() api.Ledger {
 	l := ledger{n}
 	return api.Ledger{
-		Submitter:   l,
+		Submitter:   n.intake,
 		Views:       l,
 		Keys:        n.operator.Keys,
 		Freezes:     n.operator.Freezes,

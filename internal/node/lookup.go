@@ -9,6 +9,7 @@ import (
 
 	"github.com/recount-ledger/recount/internal/api"
 	"github.com/recount-ledger/recount/internal/fsm"
+	"github.com/recount-ledger/recount/internal/intake"
 	"github.com/recount-ledger/recount/internal/projections"
 	"github.com/recount-ledger/recount/wire"
 )
@@ -29,7 +30,7 @@ func (v *view) Lookup(_ context.Context, pcsID string) (*wire.PCSAnswer, error) 
 		return nil, err
 	}
 	found.Current.Generation = v.at.Generation
-	a := &wire.PCSAnswer{SubmitAnswer: submitAnswer(found.Current), Events: found.Seqs}
+	a := &wire.PCSAnswer{SubmitAnswer: intake.Answer(found.Current), Events: found.Seqs}
 	a.History, err = v.historyOf(pcsID, &found.Current)
 	return a, err
 }

@@ -158,26 +158,27 @@ func (n *Node) healthCollectors() []prometheus.Collector {
 
 // intakeCollectors count submissions.
 func (n *Node) intakeCollectors() []prometheus.Collector {
+	counts := n.intake.Counters()
 	return []prometheus.Collector{
 		counter("flk_structure_errors_total", "Malformed submissions that were refused and not kept.", func() float64 {
-			return float64(n.stats.malformed.Load())
+			return float64(counts.Malformed.Load())
 		}),
 		counter("flk_frozen_refusals_total", "Submissions refused at this node because of a freeze, not kept.",
-			func() float64 { return float64(n.stats.frozen.Load()) }),
+			func() float64 { return float64(counts.Frozen.Load()) }),
 		counter("flk_false_facts_total",
 			"Submissions that this leader refused because their signature facts are false.", func() float64 {
 				return float64(n.stats.falseFacts.Load())
 			}),
 		counter("flk_refusals_repeated_total",
 			"Conflicting or malformed submissions that got their first answer and were not kept again.",
-			func() float64 { return float64(n.stats.repeats.Load()) }),
+			func() float64 { return float64(counts.Repeats.Load()) }),
 		gauge("flk_freezes", "Freezes in force.", func() float64 { return float64(n.operator.Freezes.InForce()) }),
-		throttledCounter("node", &n.limits.byNode), throttledCounter("key", &n.limits.byKey),
+		throttledCounter("node", &counts.ThrottledByNode), throttledCounter("key", &counts.ThrottledByKey),
 		counter("flk_refusals_dropped_total",
 			"Submissions with a bad signature that were answered but not logged, because the budget was used up.",
-			func() float64 { return float64(n.limits.dropped.Load()) }),
+			func() float64 { return float64(counts.Dropped.Load()) }),
 		counter("flk_refusals_dropped_bytes_total", "Bytes of the submissions in flk_refusals_dropped_total.",
-			func() float64 { return float64(n.limits.droppedBytes.Load()) }),
+			func() float64 { return float64(counts.DroppedBytes.Load()) }),
 		foldedCounter("accepted", n.stats.accepted.Load), foldedCounter("escalated", n.stats.escalated.Load),
 		foldedCounter("refused", n.stats.refused.Load), foldedCounter("conflict", n.stats.conflict.Load),
 	}
@@ -199,7 +200,7 @@ func (n *Node) keyCollectors() []prometheus.Collector {
 		gauge("flk_longest_unused_key_seconds", "Idle time of the least recently used active signing key.",
 			func() float64 { return n.operator.Keys.LongestUnused().Seconds() }),
 		gauge("flk_missing_secrets", "Active HMAC keys of the ledger whose secret this node lacks.", func() float64 {
-			return float64(len(n.keys.missingSecrets()))
+			return float64(len(n.keys.MissingSecrets()))
 		}),
 	}
 }

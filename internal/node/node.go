@@ -25,11 +25,13 @@ import (
 	"github.com/recount-ledger/recount/internal/disk"
 	"github.com/recount-ledger/recount/internal/durable"
 	"github.com/recount-ledger/recount/internal/fsm"
+	"github.com/recount-ledger/recount/internal/intake"
 	"github.com/recount-ledger/recount/internal/log"
 	"github.com/recount-ledger/recount/internal/operator"
 	"github.com/recount-ledger/recount/internal/projections"
 	"github.com/recount-ledger/recount/internal/propose"
 	"github.com/recount-ledger/recount/internal/recount"
+	"github.com/recount-ledger/recount/wire"
 )
 
 // ExitStore is the exit code of a process whose store failed or refused.
@@ -49,7 +51,7 @@ type Node struct {
 	cluster   *cluster.Cluster
 	packer    *propose.Packer[projections.Result]
 	operator  *operator.Operator
-	intake    *intake
+	intake    *intake.Intake
 	views     *views
 	lead      *leadership
 	facts     *factChecker
@@ -63,9 +65,7 @@ type Node struct {
 	apiFiles  *certs.Reloader // certificate files of the API
 	peerFiles *certs.Reloader // and of the peer port
 	certWatch *certs.Watcher
-	drops     *refusals
 	audit     *auditor
-	limits    *limits
 
 	handler atomic.Pointer[http.Handler] // of the API, for acts that other nodes forward
 
@@ -97,7 +97,7 @@ func Open(ctx context.Context, cfg Config, logger *slog.Logger) (*Node, error) {
 		cfg.Clock = time.Now
 	}
 	n := &Node{cfg: cfg, log: logger, registry: prometheus.NewRegistry(), failed: make(chan error, 8),
-		certWatch: certs.NewWatcher(), drops: newRefusals(cfg.NodeID), limits: newLimits(cfg)}
+		certWatch: certs.NewWatcher()}
 	n.clock = &ledgerClock{cfg: &n.cfg, log: logger, caughtUp: &n.caughtUp}
 	n.keys = newHeldKeys(&n.cfg, logger)
 	n.newDoubts()
@@ -134,23 +134,7 @@ func (n *Node) open(ctx context.Context) error {
 		MaxQueue: n.cfg.QueueBytes, Deadline: n.cfg.SubmitTimeout,
 	})
 	n.operator = n.newOperator(tokens)
-	n.intake = &intake{
-		cfg:      &n.cfg,
-		derived:  n.derived,
-		gens:     n.gens,
-		packer:   n.packer,
-		keys:     n.keys,
-		clock:    n.clock,
-		disk:     n.disk,
-		limits:   n.limits,
-		drops:    n.drops,
-		stats:    &n.stats,
-		closing:  &n.closing,
-		caughtUp: &n.caughtUp,
-		withheld: n.withheld,
-		confirm:  n.confirm,
-		checkOwn: n.facts.checkOwn,
-	}
+	n.intake = n.newIntake()
 	if err := n.cluster.Start(); err != nil {
 		return err
 	}
@@ -168,7 +152,7 @@ func (n *Node) open(ctx context.Context) error {
 	n.loop(loops, "agreement of the voters", n.doubts.Run)
 	n.loop(loops, "key registration", n.registerKeys)
 	n.loop(loops, "key files", n.keys.watch)
-	n.loop(loops, "refusal reports", n.reportRefusals)
+	n.loop(loops, "refusal reports", n.intake.ReportRefusals)
 	n.loop(loops, "age of keys", n.operator.Keys.WarnOld)
 	n.loop(loops, "clock", n.clock.watch)
 	n.loop(loops, "leadership", n.watchLead)
@@ -176,6 +160,33 @@ func (n *Node) open(ctx context.Context) error {
 		return err
 	}
 	return n.openAPI()
+}
+
+func (n *Node) newIntake() *intake.Intake {
+	return intake.New(intake.Options{
+		NodeID:         n.cfg.NodeID,
+		RecordRemote:   n.cfg.RecordRemote,
+		QueueBytes:     n.cfg.QueueBytes,
+		TokenRate:      n.cfg.TokenRate,
+		KeyRate:        n.cfg.KeyRate,
+		ThrottleStatus: n.cfg.ThrottleStatus,
+		State:          n.derived,
+		Generations:    n.gens,
+		Log:            n.packer,
+		Keys:           n.keys,
+		Clock:          n.clock,
+		Logger:         n.log,
+		Stopping:       n.closing.Load,
+		CaughtUp:       n.caughtUp.Load,
+		DiskShort:      n.disk.Short,
+		Withheld:       n.withheld,
+		Confirm:        n.confirm,
+		CheckOwn:       n.facts.checkOwn,
+		Problem:        func(err error) error { return proposeProblem(err, n.clock) },
+		Answered: func(seen intake.Seen, meta api.Meta, answer *wire.SubmitAnswer, err error) {
+			n.audit.submission(seen, meta, answer, err)
+		},
+	})
 }
 
 func (n *Node) newOperator(tokens operator.TokensFile) *operator.Operator {

@@ -37,11 +37,13 @@ var rooms = map[string][]string{
 	"internal/event":         {},
 	"internal/export":        {"client", "internal/event", "internal/pcs", "internal/projections", "internal/term", "internal/verify", "nano", "wire"},
 	"internal/fsm":           {"internal/event", "internal/log", "internal/projections", "internal/verify"},
+	"internal/intake":        {"internal/api", "internal/event", "internal/fsm", "internal/limit", "internal/pcs", "internal/projections", "internal/propose", "internal/recount", "internal/verify", "nano", "wire"},
+	"internal/ledgertest":    {"internal/event", "internal/fsm", "internal/log", "internal/projections", "internal/propose", "internal/recount", "internal/verify", "wire"},
 	"internal/incident":      {"internal/term", "wire"},
 	"internal/limit":         {},
 	"internal/log":           {"internal/durable"},
 	"internal/logqueue":      {},
-	"internal/node": {"internal/agreement", "internal/api", "internal/audit", "internal/cluster", "internal/cluster/certs", "internal/disk", "internal/durable", "internal/event", "internal/fsm", "internal/limit", "internal/log", "internal/operator", "internal/pcs",
+	"internal/node": {"internal/agreement", "internal/api", "internal/audit", "internal/cluster", "internal/cluster/certs", "internal/disk", "internal/durable", "internal/event", "internal/fsm", "internal/intake", "internal/limit", "internal/log", "internal/operator", "internal/pcs",
 		"internal/projections", "internal/propose", "internal/recount", "internal/verify", "internal/version", "nano", "wire"},
 	"internal/nodetest":    {"client", "internal/cluster/certs", "internal/node", "internal/pcs", "internal/verify", "sign", "wire"},
 	"internal/operator":    {"internal/api", "internal/event", "internal/fsm", "internal/projections", "internal/propose", "internal/recount", "internal/verify", "internal/verify/publish", "wire"},
@@ -68,10 +70,10 @@ var testRooms = []string{"test/", "scripts/", "tools/"}
 // libraries says in which rooms, outside their tests, a library may be imported. The key is a prefix of the import path.
 var libraries = map[string][]string{
 	"cel.dev/":                           {"internal/verify/publish"},
-	"github.com/cockroachdb/pebble":      {"internal/durable", "internal/log", "internal/fsm", "internal/nodetest", "internal/node", "internal/recount"},
+	"github.com/cockroachdb/pebble":      {"internal/durable", "internal/log", "internal/fsm", "internal/ledgertest", "internal/nodetest", "internal/node", "internal/recount"},
 	"github.com/go-json-experiment/json": {"internal/pcs", "cmd/recount", "sign"},
 	"github.com/hashicorp/go-hclog":      {"internal/cluster"},
-	"github.com/hashicorp/raft":          {"internal/cluster", "internal/log", "internal/fsm"},
+	"github.com/hashicorp/raft":          {"internal/cluster", "internal/ledgertest", "internal/log", "internal/fsm"},
 	"github.com/hashicorp/raft-boltdb":   {"internal/cluster"},
 	"github.com/knadh/koanf":             {"cmd/node"},
 	"github.com/labstack/echo":           {"internal/api"},
@@ -83,7 +85,7 @@ var libraries = map[string][]string{
 	"golang.org/x/mod/sumdb":             {"internal/log", "internal/fsm"},
 	"golang.org/x/time/rate":             {"internal/cluster"},
 	"golang.org/x/sys":                   {"cmd/node", "internal/cluster", "internal/term"},
-	"google.golang.org/protobuf":         {"internal/event", "internal/node", "internal/operator", "internal/propose"},
+	"google.golang.org/protobuf":         {"internal/event", "internal/ledgertest", "internal/node", "internal/operator", "internal/propose"},
 }
 
 // far says what must not be linked into a package at all, however long the way.

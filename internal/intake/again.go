@@ -1,4 +1,4 @@
-package node
+package intake
 
 import (
 	"context"
@@ -17,31 +17,31 @@ const replayMargin = time.Hour
 
 // replay answers a repeated record from the live fold, as a linearizable read, without a new event. It returns
 // nil for a record that is no plain replay, or not provably one. The fold decides then.
-func (in *intake) replay(ctx context.Context, rec *pcs.Record, facts verify.Facts) *wire.SubmitAnswer {
-	if in.gens.Serving().Novel(rec.ShardID, rec.Epoch) || rec.CheckID() != nil || !in.isReplay(rec, facts, nil) {
+func (in *Intake) replay(ctx context.Context, rec *pcs.Record, facts verify.Facts) *wire.SubmitAnswer {
+	if in.o.Generations.Serving().Novel(rec.ShardID, rec.Epoch) || rec.CheckID() != nil || !in.isReplay(rec, facts, nil) {
 		return nil
 	}
-	if err := in.confirm(ctx); err != nil {
+	if err := in.o.Confirm(ctx); err != nil {
 		return nil
 	}
 	var first projections.Result
 	if !in.isReplay(rec, facts, &first) {
 		return nil
 	}
-	a := submitAnswer(first)
+	a := Answer(first)
 	a.Replayed, a.DHat = true, claimedDHat(rec, facts)
 	return &a
 }
 
 // isReplay compares every verdict input and the key with those of the judgement that stands. It stores that
 // judgement in first.
-func (in *intake) isReplay(rec *pcs.Record, facts verify.Facts, first *projections.Result) bool {
+func (in *Intake) isReplay(rec *pcs.Record, facts verify.Facts, first *projections.Result) bool {
 	if _, refused := verify.Refuses(in.policy(), rec, facts); refused {
 		return false // the fold refuses it before it looks for replays
 	}
-	live := in.gens.Serving()
-	now, next := in.clock.LogTime(), in.derived.Cursor().Seq+1
-	control := in.derived.Control().For(live.Number())
+	live := in.o.Generations.Serving()
+	now, next := in.o.Clock.LogTime(), in.o.State.Cursor().Seq+1
+	control := in.o.State.Control().For(live.Number())
 	if control.Revoked(facts.KeyID, next, now) || !control.Allowed(facts.KeyID, rec.ShardID, next, now) {
 		return false
 	}
@@ -64,31 +64,31 @@ func (in *intake) isReplay(rec *pcs.Record, facts verify.Facts, first *projectio
 // repeats answers a record that conflicts with another one, or is wrong in structure, as it was answered
 // before: from the live fold, as a linearizable read, without a new event. The first event is the evidence. It
 // returns nil for a record that is no such repetition, or not provably one. The fold decides then.
-func (in *intake) repeats(ctx context.Context, body []byte, meta api.Meta, rec *pcs.Record, facts verify.Facts) error {
-	if rec.Fault == nil && rec.CheckID() == nil && in.gens.Serving().Novel(rec.ShardID, rec.Epoch) ||
+func (in *Intake) repeats(ctx context.Context, body []byte, meta api.Meta, rec *pcs.Record, facts verify.Facts) error {
+	if rec.Fault == nil && rec.CheckID() == nil && in.o.Generations.Serving().Novel(rec.ShardID, rec.Epoch) ||
 		!in.isRefusedAgain(body, rec, facts, nil) {
 		return nil
 	}
-	if err := in.confirm(ctx); err != nil {
+	if err := in.o.Confirm(ctx); err != nil {
 		return nil
 	}
 	var first projections.Result
 	if !in.isRefusedAgain(body, rec, facts, &first) {
 		return nil
 	}
-	in.counts(meta).repeats.Add(1)
+	in.counts(meta).Repeats.Add(1)
 	_, problem := in.answer(rec, first)
 	return problem
 }
 
 // isRefusedAgain looks for the event that refused the same before, and stores its result in first.
-func (in *intake) isRefusedAgain(body []byte, rec *pcs.Record, facts verify.Facts, first *projections.Result) bool {
-	live, policy := in.gens.Serving(), in.policy()
-	now, next := in.clock.LogTime(), in.derived.Cursor().Seq+1
+func (in *Intake) isRefusedAgain(body []byte, rec *pcs.Record, facts verify.Facts, first *projections.Result) bool {
+	live, policy := in.o.Generations.Serving(), in.policy()
+	now, next := in.o.Clock.LogTime(), in.o.State.Cursor().Seq+1
 	c := &projections.Checked{Sub: event.Sub{Body: body}, Rec: rec, Facts: facts}
 	verdict, refused := verify.Refuses(policy, rec, facts)
 	if c.Verdict = verdict; !refused {
-		control := in.derived.Control().For(live.Number())
+		control := in.o.State.Control().For(live.Number())
 		if control.Revoked(facts.KeyID, next, now) || !control.Allowed(facts.KeyID, rec.ShardID, next, now) {
 			return false
 		}

@@ -1,4 +1,4 @@
-package node
+package intake
 
 import (
 	"context"
@@ -14,30 +14,30 @@ import (
 )
 
 // counts returns the counters of a submission. A dry run is no submission: the handlers count it, as a check.
-func (in *intake) counts(meta api.Meta) *stats {
+func (in *Intake) counts(meta api.Meta) *Counters {
 	if meta.DryRun {
-		return new(stats)
+		return new(Counters)
 	}
-	return in.stats
+	return in.counters
 }
 
 // foretell folds a submission on this node as the next event, over the current rows, and keeps nothing of it. A
 // quorum has to confirm that these rows are the newest. Without one a submission gets no answer either.
-func (in *intake) foretell(ctx context.Context, ev event.Event) (projections.Result, error) {
-	if err := in.confirm(ctx); err != nil {
-		return projections.Result{}, proposeProblem(propose.ErrNoLeader, in.clock)
+func (in *Intake) foretell(ctx context.Context, ev event.Event) (projections.Result, error) {
+	if err := in.o.Confirm(ctx); err != nil {
+		return projections.Result{}, in.o.Problem(propose.ErrNoLeader)
 	}
-	live := in.gens.Serving()
+	live := in.o.Generations.Serving()
 	it := projections.Item{
-		Seq:        in.derived.Cursor().Seq + 1,
-		RawTime:    in.clock.Now().UnixNano(),
-		LogTime:    in.clock.LogTime(),
+		Seq:        in.o.State.Cursor().Seq + 1,
+		RawTime:    in.o.Clock.Now().UnixNano(),
+		LogTime:    in.o.Clock.LogTime(),
 		Kind:       ev.Kind,
 		Event:      ev,
 		PayloadSHA: sha256.Sum256(ev.Payload),
 	}
-	control := in.derived.Control().For(live.Number())
-	projections.Check(&it, in.keys.Verifiers(), control)
+	control := in.o.State.Control().For(live.Number())
+	projections.Check(&it, in.o.Keys.Verifiers(), control)
 	view := live.View()
 	defer view.Close()
 	r, err := projections.Foretell(view, live.Number(), &it, control)

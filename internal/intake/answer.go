@@ -1,4 +1,4 @@
-package node
+package intake
 
 import (
 	"fmt"
@@ -14,12 +14,12 @@ import (
 // answerPlaced answers for the entry that a submission ended in. An earlier copy of it may be in the log too,
 // accepted before its key was revoked or the policy changed. Then the answer is the standing result of the
 // record, and no refusal.
-func (in *intake) answerPlaced(rec *pcs.Record, facts verify.Facts, result projections.Result,
+func (in *Intake) answerPlaced(rec *pcs.Record, facts verify.Facts, result projections.Result,
 	place propose.Place) (*wire.SubmitAnswer, error) {
 	if !place.Resent || result.Outcome != verify.Refused || !facts.Valid() || rec.Fault != nil {
 		return in.answer(rec, result)
 	}
-	live := in.gens.Serving()
+	live := in.o.Generations.Serving()
 	view := live.View()
 	defer view.Close()
 	t := rec.Tuple(facts.Profile)
@@ -36,18 +36,18 @@ func (in *intake) answerPlaced(rec *pcs.Record, facts verify.Facts, result proje
 }
 
 // answer renders an outcome: 200 and 202 as an answer, everything else as a problem.
-func (in *intake) answer(rec *pcs.Record, r projections.Result) (*wire.SubmitAnswer, error) {
+func (in *Intake) answer(rec *pcs.Record, r projections.Result) (*wire.SubmitAnswer, error) {
 	standing := r
 	if r.First != nil && (r.Replayed || r.Outcome == verify.Conflict) {
 		standing = *r.First
 	}
 	switch {
 	case r.Outcome == verify.Accepted, r.Outcome == verify.Escalated:
-		a := submitAnswer(standing)
+		a := Answer(standing)
 		a.Replayed, a.Reverified, a.DHat = r.Replayed, r.Reverified, claimedDHat(rec, r.Facts)
 		return &a, nil
 	case r.Outcome == verify.Conflict:
-		p := wire.NewProblem(wire.CodeConflict, "").WithFirst(submitAnswer(standing))
+		p := wire.NewProblem(wire.CodeConflict, "").WithFirst(Answer(standing))
 		return nil, in.kept(p, r)
 	}
 	if r.Reason == verify.ReasonBadSignature {
@@ -57,7 +57,7 @@ func (in *intake) answer(rec *pcs.Record, r projections.Result) (*wire.SubmitAns
 }
 
 // kept adds the place at which the ledger keeps a refused or conflicting submission.
-func (in *intake) kept(p *wire.Problem, r projections.Result) *wire.Problem {
+func (in *Intake) kept(p *wire.Problem, r projections.Result) *wire.Problem {
 	p.PCSID, p.Outcome, p.Seq, p.Generation, p.Replayed = r.PCSID, r.Outcome.String(), r.Seq, r.Generation, r.Replayed
 	p.Policy = fmt.Sprintf("%x", r.Policy)
 	if r.AgainSeq != 0 {
@@ -66,7 +66,7 @@ func (in *intake) kept(p *wire.Problem, r projections.Result) *wire.Problem {
 	return p
 }
 
-func (in *intake) refusalProblem(rec *pcs.Record, r projections.Result) *wire.Problem {
+func (in *Intake) refusalProblem(rec *pcs.Record, r projections.Result) *wire.Problem {
 	switch r.Reason {
 	case verify.ReasonMalformed, verify.ReasonSchema:
 		if fault := in.faultOf(rec); fault != nil {
@@ -105,7 +105,7 @@ func structureProblem(rec *pcs.Record, f *pcs.Fault) *wire.Problem {
 
 // submitAnswer returns the outcome of the event that decided. It reads no event, because anybody may ask and
 // the log is cold.
-func submitAnswer(r projections.Result) wire.SubmitAnswer {
+func Answer(r projections.Result) wire.SubmitAnswer {
 	a := wire.SubmitAnswer{
 		Accepted: r.Accepted, Escalated: r.Outcome == verify.Escalated, RecomputedBudget: r.Budget,
 		Reason:       r.ReasonText(),
@@ -131,7 +131,7 @@ func submitAnswer(r projections.Result) wire.SubmitAnswer {
 
 // badSignature never tells which part of a signature was wrong. It does tell clients whose record has a scheme
 // that the policy does not take, whether the signature is good or not.
-func (in *intake) badSignature(rec *pcs.Record) *wire.Problem {
+func (in *Intake) badSignature(rec *pcs.Record) *wire.Problem {
 	rules := in.policy().Signature
 	return wire.NewProblem(wire.CodeBadSignature, rules.SchemeFault(rec)).WithPCS(rec.PCSID)
 }

@@ -1,0 +1,411 @@
+package intake_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"reflect"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/recount-ledger/recount/internal/api"
+	"github.com/recount-ledger/recount/internal/event"
+	"github.com/recount-ledger/recount/internal/intake"
+	"github.com/recount-ledger/recount/internal/ledgertest"
+	"github.com/recount-ledger/recount/internal/nodetest"
+	"github.com/recount-ledger/recount/internal/pcs"
+	"github.com/recount-ledger/recount/internal/projections"
+	"github.com/recount-ledger/recount/internal/propose"
+	"github.com/recount-ledger/recount/internal/verify"
+	"github.com/recount-ledger/recount/wire"
+)
+
+// keys are those of the ledger, without a hint.
+type keys struct{ l *ledgertest.Ledger }
+
+func (k keys) Verifiers() *verify.Ring { return k.l.Verifiers() }
+
+func (k keys) CheckSignature(ring *verify.Ring, rec *pcs.Record) verify.Facts {
+	facts, _ := ring.Find(rec, verify.Facts{})
+	return facts
+}
+
+func (k keys) MissingSecrets() []string { return nil }
+
+// resends is a log that may report that it has sent a pack twice.
+type resends struct {
+	*propose.Packer[projections.Result]
+	resent bool
+}
+
+func (r *resends) Submit(ctx context.Context, ev event.Event) (projections.Result, propose.Place, error) {
+	result, place, err := r.Packer.Submit(ctx, ev)
+	place.Resent = r.resent
+	return result, place, err
+}
+
+// bench is an intake over a ledger in memory.
+type bench struct {
+	*testing.T
+	*intake.Intake
+	ledger  *ledgertest.Ledger
+	records *nodetest.Records
+	log     *resends
+	key     verify.Key
+
+	mu   sync.Mutex
+	seen []intake.Seen
+}
+
+func newBench(t *testing.T, change ...func(*intake.Options)) *bench {
+	t.Helper()
+	key, err := verify.NewHMACKey([]byte("the secret of this test"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &bench{T: t, ledger: ledgertest.New(t, key), records: nodetest.NewRecords(t), key: key}
+	b.log = &resends{Packer: b.ledger.Packer}
+	o := intake.Options{
+		NodeID:         ledgertest.Node,
+		RecordRemote:   true,
+		QueueBytes:     1 << 20,
+		ThrottleStatus: 429,
+		State:          b.ledger.State,
+		Generations:    b.ledger.Gens,
+		Log:            b.log,
+		Keys:           keys{b.ledger},
+		Clock:          b.ledger,
+		Logger:         slog.New(slog.DiscardHandler),
+		Stopping:       func() bool { return false },
+		CaughtUp:       func() bool { return true },
+		DiskShort:      func() bool { return false },
+		Withheld:       func() *wire.Problem { return nil },
+		Confirm:        b.ledger.Confirm,
+		CheckOwn:       func(context.Context, event.Event) error { return nil },
+		Problem:        func(err error) error { return err },
+		Answered: func(seen intake.Seen, _ api.Meta, _ *wire.SubmitAnswer, _ error) {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.seen = append(b.seen, seen)
+		},
+	}
+	for _, f := range change {
+		f(&o)
+	}
+	b.Intake = intake.New(o)
+	return b
+}
+
+// sign makes a record that the key of the ledger signs, unless it names another one.
+func (b *bench) sign(r nodetest.Record) []byte {
+	b.Helper()
+	if r.Key == "" {
+		r.Key = "the secret of this test"
+	}
+	return b.records.Sign(r)
+}
+
+func (b *bench) submit(body []byte, dry bool) (*wire.SubmitAnswer, wire.Code) {
+	b.Helper()
+	a, err := b.Submit(b.Context(), body, api.Meta{Remote: "192.0.2.1", DryRun: dry})
+	return a, b.code(err)
+}
+
+// code returns the code of a problem, "" for no error. Any other error fails the test.
+func (b *bench) code(err error) wire.Code {
+	b.Helper()
+	var p *wire.Problem
+	if err != nil && !errors.As(err, &p) {
+		b.Fatal(err)
+	}
+	if p == nil {
+		return ""
+	}
+	return p.Code
+}
+
+// records of every kind of outcome, by name.
+func (b *bench) kinds() map[string][]byte {
+	return map[string][]byte{
+		"accepted":  b.sign(nodetest.Record{Shard: "a", Epoch: 1, Root: "r"}),
+		"escalated": b.sign(nodetest.Record{Shard: "a", Epoch: 2, Root: "r", Wrong: true}),
+		"conflict":  b.sign(nodetest.Record{Shard: "a", Epoch: 1, Root: "r", Near: true}),
+		"forged":    b.sign(nodetest.Record{Shard: "a", Epoch: 3, Root: "r", Forged: true}),
+		"unsigned":  b.sign(nodetest.Record{Shard: "a", Epoch: 4, Root: "r", Bare: true}),
+		"malformed": []byte("{"),
+	}
+}
+
+// TestDryRunIsTheSubmission: a dry run gives the answer of the submission that comes after it, apart from what
+// names the event. It adds nothing to the log and is not reported.
+func TestDryRunIsTheSubmission(t *testing.T) {
+	b := newBench(t)
+	kinds := b.kinds()
+	for _, name := range []string{"accepted", "escalated", "conflict", "forged", "unsigned", "malformed"} {
+		for _, time := range []string{"first", "again"} {
+			before := b.ledger.Entries()
+			dry, dryCode := b.submit(kinds[name], true)
+			if b.ledger.Entries() != before {
+				t.Errorf("%s, %s time: a dry run is in the log", name, time)
+			}
+			real, code := b.submit(kinds[name], false)
+			if code != dryCode {
+				t.Errorf("%s, %s time: %q as a dry run, then %q", name, time, dryCode, code)
+			}
+			if (dry == nil) != (real == nil) {
+				t.Fatalf("%s, %s time: %+v, then %+v", name, time, dry, real)
+			}
+			if dry == nil {
+				continue
+			}
+			d, r := *dry, *real
+			if !d.Replayed {
+				d.Seq, d.ReceivedAt = r.Seq, r.ReceivedAt
+			}
+			if !reflect.DeepEqual(d, r) {
+				t.Errorf("%s, %s time:\n%+v, then\n%+v", name, time, d, r)
+			}
+		}
+	}
+	if len(b.seen) != 2*len(kinds) {
+		t.Errorf("%d submissions were reported, not %d", len(b.seen), 2*len(kinds))
+	}
+}
+
+// TestRepetitionsLeaveNoEvent: a record that is sent again is answered as the first time, from the fold.
+func TestRepetitionsLeaveNoEvent(t *testing.T) {
+	b := newBench(t)
+	kinds := b.kinds()
+	for _, name := range []string{"accepted", "escalated", "conflict"} {
+		first, code := b.submit(kinds[name], false)
+		before := b.ledger.Entries()
+		again, codeAgain := b.submit(kinds[name], false)
+		if code != codeAgain || b.ledger.Entries() != before {
+			t.Errorf("%s: %q, then %q, in %d entries more", name, code, codeAgain, b.ledger.Entries()-before)
+		}
+		if first != nil && (again == nil || !again.Replayed || again.Seq != first.Seq || first.Replayed) {
+			t.Errorf("%s: %+v, then %+v", name, first, again)
+		}
+	}
+	if got := b.Counters().Repeats.Load(); got != 1 {
+		t.Errorf("%d conflicts answered again", got)
+	}
+	b.ledger.LoseQuorum()
+	before := b.ledger.Entries()
+	if a, code := b.submit(kinds["accepted"], false); code != "" || !a.Replayed || b.ledger.Entries() == before {
+		t.Errorf("without a quorum the fold decides about a repetition: %+v %q", a, code)
+	}
+}
+
+// TestRefusals: the reasons for which a node takes nothing come in their order, before a record is read.
+func TestRefusals(t *testing.T) {
+	var stopping, behind, short bool
+	var withheld *wire.Problem
+	b := newBench(t, func(o *intake.Options) {
+		o.Stopping = func() bool { return stopping }
+		o.CaughtUp = func() bool { return !behind }
+		o.DiskShort = func() bool { return short }
+		o.Withheld = func() *wire.Problem { return withheld }
+	})
+	refused := func(why string, want wire.Code) {
+		t.Helper()
+		for _, dry := range []bool{true, false} {
+			if _, code := b.submit([]byte("{"), dry); code != want {
+				t.Errorf("%s: %q, not %q", why, code, want)
+			}
+		}
+	}
+	refused("nothing", wire.CodeMalformed)
+	short = true
+	refused("disk space is short", wire.CodeOverloaded)
+	behind = true
+	refused("it has not caught up", wire.CodeNotReady)
+	withheld = wire.NewProblem(wire.CodeClock, "")
+	refused("it answers nobody", wire.CodeClock)
+	stopping = true
+	refused("it stops", wire.CodeShuttingDown)
+	if got := b.Counters().Malformed.Load(); got != 1 {
+		t.Errorf("%d malformed records were counted: dry runs are none, and what is refused is not read", got)
+	}
+}
+
+// TestRates: a record pays from the rate of its key only when that key has signed it. Others pay from the rate
+// of their address, before anybody else is asked about them.
+func TestRates(t *testing.T) {
+	asked := 0
+	var confirm func(context.Context) error
+	b := newBench(t, func(o *intake.Options) {
+		o.KeyRate, o.TokenRate = 0.001, 1000
+		confirm = o.Confirm
+		o.Confirm = func(ctx context.Context) error {
+			asked++
+			return confirm(ctx)
+		}
+	})
+	for i := range int64(20) {
+		forged := b.sign(nodetest.Record{Shard: "a", Epoch: i, Root: "r", Forged: true})
+		if _, code := b.submit(forged, false); code != wire.CodeBadSignature {
+			t.Fatalf("forgery %d: %q", i, code)
+		}
+	}
+	if asked != 20 {
+		t.Errorf("the quorum was asked about %d forgeries", asked)
+	}
+	codes := map[wire.Code]int{}
+	for i := range int64(5) {
+		_, code := b.submit(b.sign(nodetest.Record{Shard: "b", Epoch: i, Root: "r"}), false)
+		codes[code]++
+	}
+	if codes[""] == 0 || codes[wire.CodeThrottled] == 0 || len(codes) != 2 {
+		t.Errorf("a key above its rate: %v", codes)
+	}
+	if got := b.Counters().ThrottledByKey.Load(); got != uint64(codes[wire.CodeThrottled]) {
+		t.Errorf("%d of %d are counted", got, codes[wire.CodeThrottled])
+	}
+	_, err := b.Submit(t.Context(), b.sign(nodetest.Record{Shard: "b", Epoch: 9, Root: "r"}), api.Meta{})
+	var p *wire.Problem
+	if !errors.As(err, &p) || p.Status != 429 || p.RetryAfterMS == 0 {
+		t.Errorf("%+v", p)
+	}
+
+	asked = 0
+	slow := newBench(t, func(o *intake.Options) {
+		o.TokenRate = 0.001
+		confirm = o.Confirm
+		o.Confirm = func(ctx context.Context) error {
+			asked++
+			return confirm(ctx)
+		}
+	})
+	for i := range int64(5) {
+		_, _ = slow.submit(slow.sign(nodetest.Record{Shard: "a", Epoch: i, Root: "r", Forged: true}), false)
+	}
+	if throttled := slow.Counters().ThrottledByNode.Load(); throttled == 0 || asked != 5-int(throttled) {
+		t.Errorf("%d of 5 forgeries were throttled, and the quorum was asked about %d", throttled, asked)
+	}
+}
+
+// TestForgeriesWithoutQuorum: without a quorum no record is refused for its signature.
+func TestForgeriesWithoutQuorum(t *testing.T) {
+	b := newBench(t)
+	b.ledger.LoseQuorum()
+	forged := b.sign(nodetest.Record{Shard: "a", Epoch: 1, Root: "r", Forged: true})
+	if _, code := b.submit(forged, false); code != wire.CodeKeysUnconfirmed {
+		t.Errorf("%q", code)
+	}
+}
+
+// TestDroppedRefusals: above the budget forgeries are answered and summed, and the sum goes into the log.
+func TestDroppedRefusals(t *testing.T) {
+	b := newBench(t)
+	large := b.sign(nodetest.Record{Shard: "a", Epoch: 1, Root: "r", Forged: true})
+	large = append(large, make([]byte, 32<<10)...)
+	for i := len(large) - 32<<10; i < len(large); i++ {
+		large[i] = ' '
+	}
+	before := b.ledger.Entries()
+	if _, code := b.submit(large, false); code != wire.CodeBadSignature || b.ledger.Entries() != before {
+		t.Fatalf("%q, in %d entries", code, b.ledger.Entries()-before)
+	}
+	c := b.Counters()
+	if c.Dropped.Load() != 1 || c.DroppedBytes.Load() != uint64(len(large)) {
+		t.Errorf("%d of %d bytes", c.Dropped.Load(), c.DroppedBytes.Load())
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- b.ReportRefusals(ctx) }()
+	if err := b.ledger.State.WaitIndex(t.Context(), before+1); err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	seq, err := b.ledger.State.SeqOf(before + 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	it, err := b.ledger.State.Item(seq)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, m, err := it.Event.Message()
+	if sum, ok := m.(*event.RefusalsDroppedV1); err != nil || !ok || sum.Count != 1 || sum.Node != ledgertest.Node ||
+		sum.Bytes != uint64(len(large)) {
+		t.Errorf("%v %v", m, err)
+	}
+}
+
+// TestFrozen: a freeze keeps new records out of the log. What was answered before is answered still.
+func TestFrozen(t *testing.T) {
+	b := newBench(t)
+	old := b.sign(nodetest.Record{Shard: "a", Epoch: 1, Root: "r"})
+	if _, code := b.submit(old, false); code != "" {
+		t.Fatal(code)
+	}
+	b.ledger.Add(event.Frozen, &event.FrozenV1{
+		Scope:   uint32(projections.FreezeShard),
+		Subject: "a",
+		Op:      &event.OpV1{Actor: "alice", OpId: "f"},
+	})
+	before := b.ledger.Entries()
+	fresh := b.sign(nodetest.Record{Shard: "a", Epoch: 2, Root: "r"})
+	if _, code := b.submit(fresh, false); code != wire.CodeFrozen || b.Counters().Frozen.Load() != 1 {
+		t.Errorf("%q, %d", code, b.Counters().Frozen.Load())
+	}
+	if a, code := b.submit(old, false); code != "" || !a.Replayed {
+		t.Errorf("a replay: %+v %q", a, code)
+	}
+	if b.ledger.Entries() != before {
+		t.Error("there is an event")
+	}
+	if _, code := b.submit(b.sign(nodetest.Record{Shard: "b", Epoch: 1, Root: "r"}), false); code != "" {
+		t.Errorf("another shard: %q", code)
+	}
+}
+
+// TestResentAfterRevocation: of a pack that was sent twice the first copy may be accepted and the second
+// refused, because the key was revoked between them. The client is told what stands. What was sent once is
+// refused.
+func TestResentAfterRevocation(t *testing.T) {
+	b := newBench(t)
+	body := b.sign(nodetest.Record{Shard: "alpha", Epoch: 1, Root: "r"})
+	first, code := b.submit(body, false)
+	if code != "" {
+		t.Fatal(code)
+	}
+	b.ledger.Add(event.KeyRevoked, &event.KeyRevokedV1{
+		KeyId: b.key.ID,
+		Since: ledgertest.Start.UnixNano(),
+		Op:    &event.OpV1{Actor: "alice", OpId: "k"},
+	})
+	b.log.resent = true
+	again, code := b.submit(body, false)
+	if code != "" || again.Seq != first.Seq || !again.Accepted || again.PCSID != first.PCSID {
+		t.Errorf("the second copy: %+v %q, the first: %+v", again, code, first)
+	}
+	other := b.sign(nodetest.Record{Shard: "alpha", Epoch: 2, Root: "r"})
+	if _, code := b.submit(other, false); code != wire.CodeKeyNotAllowed {
+		t.Errorf("a record that never was accepted: %q", code)
+	}
+	b.log.resent = false
+	if _, code := b.submit(body, false); code != wire.CodeKeyNotAllowed {
+		t.Errorf("sent once, after the revocation: %q", code)
+	}
+}
+
+// TestReplayEnds: a record is a plain replay for the dedup period only. Near its end the fold decides.
+func TestReplayEnds(t *testing.T) {
+	b := newBench(t)
+	body := b.sign(nodetest.Record{Shard: "a", Epoch: 1, Root: "r"})
+	if _, code := b.submit(body, false); code != "" {
+		t.Fatal(code)
+	}
+	ttl := time.Duration(verify.DefaultPolicy().Params.DedupTTL)
+	b.ledger.Advance(ttl - 30*time.Minute)
+	before := b.ledger.Entries()
+	if a, code := b.submit(body, false); code != "" || b.ledger.Entries() != before+1 {
+		t.Errorf("%+v %q, in %d entries", a, code, b.ledger.Entries()-before)
+	}
+}
