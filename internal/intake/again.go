@@ -18,7 +18,8 @@ const replayMargin = time.Hour
 // replay answers a repeated record from the live fold, as a linearizable read, without a new event. It returns
 // nil for a record that is no plain replay, or not provably one. The fold decides then.
 func (in *Intake) replay(ctx context.Context, rec *pcs.Record, facts verify.Facts) *wire.SubmitAnswer {
-	if in.o.Generations.Serving().Novel(rec.ShardID, rec.Epoch) || rec.CheckID() != nil || !in.isReplay(rec, facts, nil) {
+	if in.o.Generations.Serving().Novel(rec.ShardID, rec.Epoch) || rec.CheckID() != nil ||
+		!in.isReplay(rec, facts, nil) {
 		return nil
 	}
 	if err := in.o.Confirm(ctx); err != nil {

@@ -24,7 +24,7 @@ const (
 
 // limits decides which submissions are served when more arrive than this node takes. A submission draws from
 // the rate of its key only after the signature was verified, so that nobody can use up the rate of another. All
-// others draw from the rate of their address and get what the keys release. Addresses cost nothing, and many of
+// others draw from the rate of their address and get what the keys leave. Addresses cost nothing, and many of
 // them must not crowd out the keys.
 type limits struct {
 	all      *limit.Fair    // submissions per second of this node
@@ -97,8 +97,8 @@ func (l *limits) acquire(keyID, remote string, size, free int) (release func(), 
 	return release, nil
 }
 
-// allowLog draws from the budget for refusals, in which the addresses have equal shares. One that is above its share gets
-// what the others release.
+// allowLog draws from the budget for refusals, in which the addresses have equal shares. One that is above its share
+// gets what the others leave.
 func (l *limits) allowLog(remote string, size int) bool {
 	if size > refusalBytes {
 		return false

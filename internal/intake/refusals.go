@@ -57,8 +57,8 @@ func (r *refusals) putBack(m *event.RefusalsDroppedV1) {
 	r.size += m.Bytes
 }
 
-// ReportRefusals logs the sums of the refusals that were not logged, until ctx ends. A flood of
-// forgeries is visible without filling the log.
+// ReportRefusals logs the sums of the refusals that were not logged, until ctx ends. A flood of forgeries is
+// visible without filling the log.
 func (in *Intake) ReportRefusals(ctx context.Context) error {
 	for {
 		select {

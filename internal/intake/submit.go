@@ -151,7 +151,8 @@ func (in *Intake) checkAgain(ctx context.Context, ring *verify.Ring, rec *pcs.Re
 
 // policy returns the one that judges new submissions, the default one before there is any.
 func (in *Intake) policy() verify.Policy {
-	if p, ok := in.o.State.Control().For(in.o.Generations.Serving().Number()).PolicyAt(in.o.State.Cursor().Seq + 1); ok {
+	control := in.o.State.Control().For(in.o.Generations.Serving().Number())
+	if p, ok := control.PolicyAt(in.o.State.Cursor().Seq + 1); ok {
 		return p.Policy
 	}
 	return verify.DefaultPolicy()
