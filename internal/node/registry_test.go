@@ -66,6 +66,8 @@ func TestFreezeOnEveryNode(t *testing.T) {
 		if _, err := c.Client.Thaw(r.ctx, scope); err == nil {
 			t.Error("thawed twice")
 		}
+		_, err = c.At(1).Event(r.ctx, thawed.ThawedSeq, client.Read{MinSeq: thawed.ThawedSeq}) // it knows of the thaw
+		r.must(err)
 		if got := at(1, nodetest.Record{Shard: "alpha", Epoch: epoch, Root: "r"}); got != 200 {
 			t.Errorf("after the thaw: %d", got)
 		}
