@@ -269,12 +269,12 @@ func (c *Client) once(ctx context.Context, e *endpoint, r Request) (resp *Respon
 		return nil, wrote.Load(), err
 	}
 	defer answer.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer+1))
+	body, err := io.ReadAll(io.LimitReader(answer.Body, c.maxAnswer+1))
 	if err != nil {
 		return nil, true, fmt.Errorf("reading the answer: %w", err)
 	}
-	if len(body) > maxAnswer {
-		return nil, true, fmt.Errorf("%w: more than %d bytes", ErrProtocol, maxAnswer)
+	if int64(len(body)) > c.maxAnswer {
+		return nil, true, fmt.Errorf("%w: more than %d bytes", ErrProtocol, c.maxAnswer)
 	}
 	if answer.StatusCode == http.StatusBadRequest && req.URL.Scheme == "http" &&
 		bytes.HasPrefix(body, []byte("Client sent an HTTP request to an HTTPS server")) {

@@ -185,7 +185,7 @@ func newRig(t *testing.T, records int) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	t.Cleanup(cancel)
 	r := &rig{t: t, ctx: ctx, disk: crashfs.New(), space: &space{free: 1 << 40}, peers: Peers{Self: "n1", IDs: []string{"n1"}}}
 	r.fs = r.disk
