@@ -11,7 +11,7 @@ import (
 // Approve approves an operation that another actor has requested under the two-person rule.
 func (c *Client) Approve(ctx context.Context, r wire.ApprovalRequest) (*wire.ApprovalAnswer, error) {
 	opID(&r.Op)
-	return act[wire.ApprovalAnswer](ctx, c, http.MethodPost, "/v1/approvals", nil, r)
+	return operate[wire.ApprovalAnswer](ctx, c, http.MethodPost, "/v1/approvals", nil, r)
 }
 
 // ApprovalsAll is like Approvals and adds the operations done within the last hour of log time.

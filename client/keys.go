@@ -21,25 +21,25 @@ func (c *Client) Key(ctx context.Context, keyID string) (*wire.KeyAnswer, error)
 // AddKey registers a key, or changes the terms of a registered one.
 func (c *Client) AddKey(ctx context.Context, r wire.KeyRequest) (*wire.KeyAnswer, error) {
 	opID(&r.Op)
-	return act[wire.KeyAnswer](ctx, c, http.MethodPost, "/v1/keys", nil, r)
+	return operate[wire.KeyAnswer](ctx, c, http.MethodPost, "/v1/keys", nil, r)
 }
 
 // RevokeKey revokes a key: the ledger refuses everything that it signs from now on.
 func (c *Client) RevokeKey(ctx context.Context, keyID string, r wire.RevokeRequest) (*wire.RevokeAnswer, error) {
 	opID(&r.Op)
-	return act[wire.RevokeAnswer](ctx, c, http.MethodPost, "/v1/keys/"+url.PathEscape(keyID)+"/revoke", nil, r)
+	return operate[wire.RevokeAnswer](ctx, c, http.MethodPost, "/v1/keys/"+url.PathEscape(keyID)+"/revoke", nil, r)
 }
 
 // RetireKey ends the use of a key as planned.
 func (c *Client) RetireKey(ctx context.Context, keyID string, a wire.Op) (*wire.KeyAnswer, error) {
 	opID(&a)
-	return act[wire.KeyAnswer](ctx, c, http.MethodPost, "/v1/keys/"+url.PathEscape(keyID)+"/retire", nil, a)
+	return operate[wire.KeyAnswer](ctx, c, http.MethodPost, "/v1/keys/"+url.PathEscape(keyID)+"/retire", nil, a)
 }
 
 // RetireSecret allows the nodes to forget the secret of a retired or revoked HMAC key.
 func (c *Client) RetireSecret(ctx context.Context, keyID string, a wire.Op) (*wire.KeyAnswer, error) {
 	opID(&a)
-	return act[wire.KeyAnswer](ctx, c, http.MethodPost, "/v1/keys/"+url.PathEscape(keyID)+"/retire-secret", nil, a)
+	return operate[wire.KeyAnswer](ctx, c, http.MethodPost, "/v1/keys/"+url.PathEscape(keyID)+"/retire-secret", nil, a)
 }
 
 // Freezes lists the freezes, oldest first.
@@ -50,13 +50,13 @@ func (c *Client) Freezes(ctx context.Context) (*wire.FreezesPage, error) {
 // Freeze makes the ledger refuse submissions from its event on.
 func (c *Client) Freeze(ctx context.Context, r wire.FreezeRequest) (*wire.FreezeAnswer, error) {
 	opID(&r.Op)
-	return act[wire.FreezeAnswer](ctx, c, http.MethodPost, "/v1/freezes", nil, r)
+	return operate[wire.FreezeAnswer](ctx, c, http.MethodPost, "/v1/freezes", nil, r)
 }
 
 // Thaw ends the freeze of exactly this scope and subject.
 func (c *Client) Thaw(ctx context.Context, r wire.FreezeRequest) (*wire.FreezeAnswer, error) {
 	opID(&r.Op)
-	return act[wire.FreezeAnswer](ctx, c, http.MethodPost, "/v1/thaw", nil, r)
+	return operate[wire.FreezeAnswer](ctx, c, http.MethodPost, "/v1/thaw", nil, r)
 }
 
 // KnownShards lists the registrations of known shards.
@@ -67,5 +67,5 @@ func (c *Client) KnownShards(ctx context.Context) (*wire.KnownShardsPage, error)
 // AddKnownShards registers known shards: ids, or prefixes followed by a star.
 func (c *Client) AddKnownShards(ctx context.Context, r wire.KnownShardsRequest) (*wire.KnownShardsAnswer, error) {
 	opID(&r.Op)
-	return act[wire.KnownShardsAnswer](ctx, c, http.MethodPost, "/v1/known-shards", nil, r)
+	return operate[wire.KnownShardsAnswer](ctx, c, http.MethodPost, "/v1/known-shards", nil, r)
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// TestMisdirected: an act that only the leader may take finds it among the endpoints, and is an answer when it is not there.
+// TestMisdirected: an operation that only the leader may take finds it among the endpoints, and is an answer when it is not there.
 func TestMisdirected(t *testing.T) {
 	asked := 0
 	leader := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

@@ -8,18 +8,18 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// OperationsPage lists operators' operations from event seq on, at most limit (0: 100).
+// OperationsPage lists operations from event seq on, at most limit (0: 100).
 func (c *Client) OperationsPage(ctx context.Context, fromSeq uint64, limit int, r Read) (*wire.OperationsPage, error) {
 	q := r.query()
 	setSeq(q, "from_seq", fromSeq)
 	if limit > 0 {
 		q.Set("limit", strconv.Itoa(limit))
 	}
-	return get[wire.OperationsPage](ctx, c, "/v1/acts", q)
+	return get[wire.OperationsPage](ctx, c, "/v1/operations", q)
 }
 
-// Acts iterates over all operations from event seq on, oldest first.
-func (c *Client) Acts(ctx context.Context, fromSeq uint64, r Read) iter.Seq2[wire.OperationItem, error] {
+// Operations iterates over all operations from event seq on, oldest first.
+func (c *Client) Operations(ctx context.Context, fromSeq uint64, r Read) iter.Seq2[wire.OperationItem, error] {
 	return func(yield func(wire.OperationItem, error) bool) {
 		for {
 			page, err := c.OperationsPage(ctx, fromSeq, 1000, r)

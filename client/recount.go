@@ -20,8 +20,8 @@ func opID(a *wire.Op) {
 	}
 }
 
-// act sends the request of an operator until there is a response or ctx ends.
-func act[T any](ctx context.Context, c *Client, method, path string, q url.Values, request any) (*T, error) {
+// operate sends the request of an operator until there is a response or ctx ends.
+func operate[T any](ctx context.Context, c *Client, method, path string, q url.Values, request any) (*T, error) {
 	r := Request{Method: method, Path: path, Query: q}
 	if request != nil {
 		var err error
@@ -43,7 +43,7 @@ func act[T any](ctx context.Context, c *Client, method, path string, q url.Value
 // PublishPolicy adds a policy document (YAML) to the log.
 func (c *Client) PublishPolicy(ctx context.Context, r wire.PolicyRequest) (*wire.PolicyAnswer, error) {
 	opID(&r.Op)
-	return act[wire.PolicyAnswer](ctx, c, http.MethodPost, "/v1/policies", nil, r)
+	return operate[wire.PolicyAnswer](ctx, c, http.MethodPost, "/v1/policies", nil, r)
 }
 
 // Policies lists the published policies, oldest first.
@@ -59,13 +59,13 @@ func (c *Client) Policy(ctx context.Context, id string) (*wire.PolicyAnswer, err
 // ApplyPolicy puts a published policy in force for new events.
 func (c *Client) ApplyPolicy(ctx context.Context, id string, r wire.ApplyRequest) (*wire.ApplyAnswer, error) {
 	opID(&r.Op)
-	return act[wire.ApplyAnswer](ctx, c, http.MethodPost, "/v1/policies/"+url.PathEscape(id)+"/apply", nil, r)
+	return operate[wire.ApplyAnswer](ctx, c, http.MethodPost, "/v1/policies/"+url.PathEscape(id)+"/apply", nil, r)
 }
 
 // StartGeneration starts a second fold of the whole log.
 func (c *Client) StartGeneration(ctx context.Context, r wire.GenerationRequest) (*wire.GenerationAnswer, error) {
 	opID(&r.Op)
-	return act[wire.GenerationAnswer](ctx, c, http.MethodPost, "/v1/generations", nil, r)
+	return operate[wire.GenerationAnswer](ctx, c, http.MethodPost, "/v1/generations", nil, r)
 }
 
 // Generations lists all generations by number.
@@ -157,13 +157,13 @@ func (c *Client) Flips(ctx context.Context, f FlipsQuery) iter.Seq2[wire.Flip, e
 // Activate switches every node to a generation if the reviewed diff is still valid.
 func (c *Client) Activate(ctx context.Context, number uint32, r wire.ActivateRequest) (*wire.ActivateAnswer, error) {
 	opID(&r.Op)
-	return act[wire.ActivateAnswer](ctx, c, http.MethodPost, generationPath(number, "/activate"), nil, r)
+	return operate[wire.ActivateAnswer](ctx, c, http.MethodPost, generationPath(number, "/activate"), nil, r)
 }
 
 // Rollback activates the previous generation again.
 func (c *Client) Rollback(ctx context.Context, r wire.RollbackRequest) (*wire.ActivateAnswer, error) {
 	opID(&r.Op)
-	return act[wire.ActivateAnswer](ctx, c, http.MethodPost, "/v1/generations/rollback", nil, r)
+	return operate[wire.ActivateAnswer](ctx, c, http.MethodPost, "/v1/generations/rollback", nil, r)
 }
 
 // DropGeneration drops an inactive generation.
@@ -175,5 +175,5 @@ func (c *Client) DropGeneration(ctx context.Context, number uint32, a wire.Op) (
 			q.Set(name, value)
 		}
 	}
-	return act[wire.DropAnswer](ctx, c, http.MethodDelete, generationPath(number, ""), q, nil)
+	return operate[wire.DropAnswer](ctx, c, http.MethodDelete, generationPath(number, ""), q, nil)
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// operator is a fake node that keeps the acts it was asked for and answers the first of each path with a problem.
+// operator is a fake node that keeps the operations it was asked for and answers the first of each path with a problem.
 type operator struct {
 	mu    sync.Mutex
 	first *wire.Problem
@@ -43,7 +43,7 @@ func (o *operator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	reply(w, 200, map[string]any{"generation": 2, "seq": 7})
 }
 
-func TestActsAreRepeatedUnderOneOpID(t *testing.T) {
+func TestOperationsAreRepeatedUnderOneOpID(t *testing.T) {
 	for _, code := range []wire.Code{wire.CodeOutcomeUnknown, wire.CodeNoAgreement, wire.CodeNoLeader} {
 		o := &operator{first: wire.NewProblem(code, ""), seen: map[string][]string{}, query: map[string]string{}}
 		s, ca := server(t, o.ServeHTTP)
@@ -78,13 +78,13 @@ func TestActsAreRepeatedUnderOneOpID(t *testing.T) {
 			t.Errorf("reason and ticket of a drop: %q", got)
 		}
 		if o.seen["POST /v1/generations"][0] == o.seen["POST /v1/policies"][0] {
-			t.Error("two acts share an op_id")
+			t.Error("two operations share an op_id")
 		}
 	}
 }
 
-// TestEndOfActs: what the node said last is told when the time is up, and a final problem is told at once.
-func TestEndOfActs(t *testing.T) {
+// TestEndOfOperations: what the node said last is told when the time is up, and a final problem is told at once.
+func TestEndOfOperations(t *testing.T) {
 	for code, want := range map[wire.Code]error{
 		wire.CodeNoAgreement: ErrUnavailable, wire.CodeStale: ErrRejected, wire.CodeBadPolicy: ErrRejected, wire.CodeDiskFull: ErrUnavailable,
 		wire.CodeNotFound: ErrNotFound, wire.CodeOutcomeUnknown: ErrOutcomeUnknown, wire.CodeInternal: ErrOutcomeUnknown,

@@ -11,7 +11,7 @@ import (
 // CreateToken registers the token with the digest in r. wire.NewToken makes the token itself.
 func (c *Client) CreateToken(ctx context.Context, r wire.TokenRequest) (*wire.TokenAnswer, error) {
 	opID(&r.Op)
-	return act[wire.TokenAnswer](ctx, c, http.MethodPost, "/v1/tokens", nil, r)
+	return operate[wire.TokenAnswer](ctx, c, http.MethodPost, "/v1/tokens", nil, r)
 }
 
 // Tokens lists the tokens that the responding node knows.
@@ -27,5 +27,5 @@ func (c *Client) Whoami(ctx context.Context) (*wire.WhoamiAnswer, error) {
 // RevokeToken revokes a token or, with "cert:" and a serial number, a client certificate.
 func (c *Client) RevokeToken(ctx context.Context, id string, r wire.TokenRevokeRequest) (*wire.TokenAnswer, error) {
 	opID(&r.Op)
-	return act[wire.TokenAnswer](ctx, c, http.MethodPost, "/v1/tokens/"+url.PathEscape(id)+"/revoke", nil, r)
+	return operate[wire.TokenAnswer](ctx, c, http.MethodPost, "/v1/tokens/"+url.PathEscape(id)+"/revoke", nil, r)
 }

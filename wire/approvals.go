@@ -13,7 +13,7 @@ type ApprovalRequest struct {
 	Run     bool   `json:"run,omitempty"` // also carry it out, exactly as logged
 }
 
-// The values of Operation.Act.
+// The values of Operation.Name.
 const (
 	OperationActivate = "activate"
 	OperationRollback = "rollback"
@@ -21,10 +21,10 @@ const (
 	OperationApply    = "apply"
 )
 
-// Operation is an operation that was requested under the two-person rule. Members that its act does not need
+// Operation is an operation that was requested under the two-person rule. Members that its operation does not need
 // are empty.
 type Operation struct {
-	Act         string  `json:"act"`
+	Name        string  `json:"name"`
 	Generation  uint32  `json:"generation,omitempty"`    // activate
 	Diff        string  `json:"diff,omitempty"`          // activate: digest of the diff that was reviewed
 	MaxNewFlips *uint64 `json:"max_new_flips,omitempty"` // activate
@@ -58,7 +58,7 @@ const (
 // /v1/approvals and an item of ApprovalsPage.
 type ApprovalAnswer struct {
 	OpID    string `json:"op_id"`
-	Act     string `json:"act"`     // activate, rollback, thaw or apply
+	Name    string `json:"name"`    // activate, rollback, thaw or apply
 	Request string `json:"request"` // the exact request
 	// the same, as it is carried out; nil if an old release requested it
 	Operation *Operation `json:"operation,omitempty"`

@@ -7,7 +7,7 @@ const (
 	EffectIgnored  = "ignored"  // it did not fit the state, or its credential was revoked
 )
 
-// OperationItem is the event of an operator's operation.
+// OperationItem is the event of an operation.
 type OperationItem struct {
 	Seq        uint64         `json:"seq"`
 	LogTime    string         `json:"log_time"`
@@ -24,7 +24,7 @@ type OperationItem struct {
 	About      map[string]any `json:"about"` // the other members of the event, bytes in hex
 }
 
-// OperationsPage is the response to GET /v1/acts, oldest first. NextSeq is the from_seq of the next page, 0 on the
+// OperationsPage is the response to GET /v1/operations, oldest first. NextSeq is the from_seq of the next page, 0 on the
 // last one.
 type OperationsPage struct {
 	Items      []OperationItem `json:"items"`

@@ -207,7 +207,7 @@ var settings = []setting{
 		key:   "audit_log.file",
 		env:   "RECOUNT_AUDIT_LOG_FILE",
 		field: text(func(c *node.Config) *string { return &c.Audit.File }),
-		help:  "file for the audit stream, one JSON line per answered submission and act; default: none",
+		help:  "file for the audit stream, one JSON line per answered submission and operation; default: none",
 	},
 	{
 		key:   "audit_log.max_bytes",

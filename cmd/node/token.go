@@ -68,7 +68,7 @@ With --out the token goes to a new file, mode 0600, and nothing but the line to 
 	}
 	f := cmd.Flags()
 	f.StringVar(&m.role, "role", "", roleWords()+" (required)")
-	f.StringVar(&m.name, "name", "", "who will hold it: the actor of every act done with it (required)")
+	f.StringVar(&m.name, "name", "", "who will hold it: the actor of every operation done with it (required)")
 	f.StringVar(&m.expires, "expires", "90d", "how long it counts, such as 90d or 12h, or never")
 	f.StringVar(&m.out, "out", "", "write the token to this new file, mode 0600, instead of stdout")
 	f.StringVarP(&m.output, "output", "o", "table", "table or json")

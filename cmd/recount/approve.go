@@ -24,7 +24,7 @@ With --wait-approval the first command waits for the approval instead.
 An actor who created the other's token, directly or through other tokens, cannot approve.`
 
 func (a *app) approveCommand() *cobra.Command {
-	var f actFlags
+	var f opFlags
 	var carry bool
 	var only approveOnly
 	cmd := &cobra.Command{
@@ -38,7 +38,7 @@ func (a *app) approveCommand() *cobra.Command {
   recount approve fix-7 --reason "diff reviewed" --ticket INC-7 --run          # bob: approves and carries out
   recount approve fix-7 --run                                                  # or alice, after an approval without --run`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			got, err := askAct(cmd.Context(), a,
+			got, err := askOp(cmd.Context(), a,
 				func(ctx context.Context, c *client.Client) (*wire.ApprovalAnswer, error) {
 					id, err := findApproval(ctx, c, args[0])
 					if err == nil {
@@ -47,7 +47,7 @@ func (a *app) approveCommand() *cobra.Command {
 					if err != nil {
 						return nil, err
 					}
-					return c.Approve(ctx, wire.ApprovalRequest{Approve: id, Run: carry, Op: a.act(&f)})
+					return c.Approve(ctx, wire.ApprovalRequest{Approve: id, Run: carry, Op: a.op(&f)})
 				})
 			// a.opID names this approval, not what was asked for
 			if p := (*wire.Problem)(nil); errors.As(err, &p) && p.Code == wire.CodeApprovalNeeded {
@@ -68,18 +68,18 @@ func (a *app) approveCommand() *cobra.Command {
 
 // approveOnly bounds what approve approves. The actor who asks chooses the op_id, so a request that is named
 // like a thaw may in truth accept unsigned records.
-type approveOnly struct{ act, diff string }
+type approveOnly struct{ name, diff string }
 
 func (o *approveOnly) add(cmd *cobra.Command) {
-	acts := []string{wire.OperationActivate, wire.OperationApply, wire.OperationRollback, wire.OperationThaw}
-	cmd.Flags().StringVar(&o.act, "only", "", "approve only this: "+strings.Join(acts, ", "))
+	operations := []string{wire.OperationActivate, wire.OperationApply, wire.OperationRollback, wire.OperationThaw}
+	cmd.Flags().StringVar(&o.name, "only", "", "approve only this: "+strings.Join(operations, ", "))
 	cmd.Flags().StringVar(&o.diff, "diff", "", "approve only an activation with this digest, which you reviewed")
-	cli.Closed(cmd, "only", acts...)
+	cli.Closed(cmd, "only", operations...)
 }
 
 // check refuses a request that does something else. Of one that is not there the node knows more.
 func (o *approveOnly) check(ctx context.Context, c *client.Client, opID string) error {
-	if o.act == "" && o.diff == "" {
+	if o.name == "" && o.diff == "" {
 		return nil
 	}
 	page, err := c.ApprovalsAll(ctx)
@@ -93,7 +93,7 @@ func (o *approveOnly) check(ctx context.Context, c *client.Client, opID string) 
 }
 
 func (o *approveOnly) admits(x *wire.ApprovalAnswer) error {
-	if o.act != "" && x.Act != o.act || o.diff != "" && (x.Operation == nil || x.Act != wire.OperationActivate) {
+	if o.name != "" && x.Name != o.name || o.diff != "" && (x.Operation == nil || x.Name != wire.OperationActivate) {
 		return &codedError{exitRejected,
 			fmt.Errorf("%s asks for something else: %s; nothing was approved", x.OpID, inWords(x)),
 			fmt.Sprintf("\"recount approve show %s\" shows it. If it is meant, leave --only and --diff out.",
@@ -124,7 +124,7 @@ func (a *app) showApproved(ctx context.Context, got *wire.ApprovalAnswer) error 
 
 // showResult prints the result as the command that asked for it does.
 func (a *app) showResult(ctx context.Context, got *wire.ApprovalAnswer) error {
-	switch got.Act {
+	switch got.Name {
 	case wire.OperationActivate, wire.OperationRollback:
 		return decoded(got.Result, func(r *wire.ActivateAnswer) error { return a.showActivation(ctx, r) })
 	case wire.OperationThaw:
@@ -218,12 +218,12 @@ With -o env it sets OP_ID, and for an activation the GEN, POSITION and DIGEST of
 // warnRequest names the dangers of the policy that is asked for: the second actor may not have seen what the
 // first one was told.
 func (a *app) warnRequest(ctx context.Context, o *wire.Operation) {
-	if o == nil || o.Act != wire.OperationApply && o.Act != wire.OperationActivate {
+	if o == nil || o.Name != wire.OperationApply && o.Name != wire.OperationActivate {
 		return
 	}
 	p, err := ask(ctx, a, func(ctx context.Context, c *client.Client) (*wire.PolicyAnswer, error) {
 		id := o.Policy
-		if o.Act == wire.OperationActivate {
+		if o.Name == wire.OperationActivate {
 			g, err := c.Generation(ctx, o.Generation)
 			if err != nil {
 				return nil, err
@@ -247,7 +247,7 @@ func (a *app) showRequest(x *wire.ApprovalAnswer) error {
 	if err != nil || a.vars == nil {
 		return err
 	}
-	if o := x.Operation; o != nil && o.Act == wire.OperationActivate {
+	if o := x.Operation; o != nil && o.Name == wire.OperationActivate {
 		return a.setVars("OP_ID", x.OpID, "GEN", fmt.Sprint(o.Generation), "POSITION", fmt.Sprint(o.Position()),
 			"DIGEST", o.Diff)
 	}
@@ -260,7 +260,7 @@ func inWords(x *wire.ApprovalAnswer) string {
 	switch {
 	case o == nil:
 		return x.Request
-	case o.Act == wire.OperationActivate:
+	case o.Name == wire.OperationActivate:
 		words := fmt.Sprintf("activate generation %d as reviewed up to event %d", o.Generation, o.Position())
 		if o.MaxNewFlips != nil {
 			words += fmt.Sprintf(", unless more than %d flips are new", *o.MaxNewFlips)
@@ -269,7 +269,7 @@ func inWords(x *wire.ApprovalAnswer) string {
 			words += ", even if far behind"
 		}
 		return words
-	case o.Act == wire.OperationApply:
+	case o.Name == wire.OperationApply:
 		return fmt.Sprintf("apply policy %.16s to new submissions", o.Policy)
 	}
 	return x.Request
@@ -281,11 +281,11 @@ func howToLook(x *wire.ApprovalAnswer) string {
 	switch {
 	case o == nil:
 		return ""
-	case o.Act == wire.OperationActivate:
+	case o.Name == wire.OperationActivate:
 		return fmt.Sprintf("recount generation diff %d --position %d", o.Generation, o.Position())
-	case o.Act == wire.OperationApply:
+	case o.Name == wire.OperationApply:
 		return fmt.Sprintf("recount policy show %.16s", o.Policy)
-	case o.Act == wire.OperationThaw:
+	case o.Name == wire.OperationThaw:
 		return "recount freezes"
 	}
 	return "recount generation list"

@@ -21,9 +21,9 @@ func secondNode(t *testing.T) (dir string, sent *[]wire.ApprovalRequest) {
 	digest := "0000000000000fe1" + strings.Repeat("7b", 32)
 	asked := wire.ApprovalAnswer{
 		OpID:      "fix-7",
-		Act:       "activate",
+		Name:      "activate",
 		Request:   "activate generation 3 under diff " + digest + ", however many flips are new",
-		Operation: &wire.Operation{Act: "activate", Generation: 3, Diff: digest},
+		Operation: &wire.Operation{Name: "activate", Generation: 3, Diff: digest},
 		State:     wire.ApprovalAsked,
 		Actors:    []string{"alice"},
 		AskedAt:   wire.Time(time.Now().Add(-3 * time.Minute)),
@@ -139,15 +139,15 @@ func TestSecondPersonIsWarned(t *testing.T) {
 	requests := []wire.ApprovalAnswer{
 		{
 			OpID:      "apply-it",
-			Act:       wire.OperationApply,
-			Operation: &wire.Operation{Act: wire.OperationApply, Policy: policy.ID},
+			Name:      wire.OperationApply,
+			Operation: &wire.Operation{Name: wire.OperationApply, Policy: policy.ID},
 		},
 		{
 			OpID:      "activate-it",
-			Act:       wire.OperationActivate,
-			Operation: &wire.Operation{Act: wire.OperationActivate, Generation: 3, Diff: strings.Repeat("0", 80)},
+			Name:      wire.OperationActivate,
+			Operation: &wire.Operation{Name: wire.OperationActivate, Generation: 3, Diff: strings.Repeat("0", 80)},
 		},
-		{OpID: "thaw-it", Act: wire.OperationThaw, Operation: &wire.Operation{Act: wire.OperationThaw}},
+		{OpID: "thaw-it", Name: wire.OperationThaw, Operation: &wire.Operation{Name: wire.OperationThaw}},
 	}
 	n := newNode(t)
 	n.override = func(w http.ResponseWriter, r *http.Request) bool {
@@ -187,14 +187,14 @@ func TestApproveOnly(t *testing.T) {
 	requests := []wire.ApprovalAnswer{
 		{
 			OpID:      "activate-INC-7",
-			Act:       wire.OperationApply,
+			Name:      wire.OperationApply,
 			Request:   "apply",
-			Operation: &wire.Operation{Act: wire.OperationApply, Policy: strings.Repeat("ab", 32)},
+			Operation: &wire.Operation{Name: wire.OperationApply, Policy: strings.Repeat("ab", 32)},
 		},
 		{
 			OpID:      "activate-INC-8",
-			Act:       wire.OperationActivate,
-			Operation: &wire.Operation{Act: wire.OperationActivate, Generation: 3, Diff: digest},
+			Name:      wire.OperationActivate,
+			Operation: &wire.Operation{Name: wire.OperationActivate, Generation: 3, Diff: digest},
 		},
 	}
 	n, posted := newNode(t), 0
@@ -240,8 +240,8 @@ func TestApproveQuotes(t *testing.T) {
 	n.override = func(w http.ResponseWriter, r *http.Request) bool {
 		x := wire.ApprovalAnswer{
 			OpID:      hostile,
-			Act:       wire.OperationThaw,
-			Operation: &wire.Operation{Act: wire.OperationThaw},
+			Name:      wire.OperationThaw,
+			Operation: &wire.Operation{Name: wire.OperationThaw},
 			State:     wire.ApprovalApproved,
 		}
 		switch r.Method + " " + r.URL.Path {
@@ -272,7 +272,7 @@ func TestApproveOwn(t *testing.T) {
 	n.override = func(w http.ResponseWriter, r *http.Request) bool {
 		switch r.Method + " " + r.URL.Path {
 		case "GET /v1/approvals":
-			answer(w, wire.ApprovalsPage{Items: []wire.ApprovalAnswer{{OpID: "fix-7", Act: wire.OperationThaw}}})
+			answer(w, wire.ApprovalsPage{Items: []wire.ApprovalAnswer{{OpID: "fix-7", Name: wire.OperationThaw}}})
 		case "POST /v1/approvals":
 			answer(w, wire.NewProblem(wire.CodeApprovalNeeded, "asked for by alice"))
 		default:

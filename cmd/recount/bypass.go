@@ -99,10 +99,10 @@ type bypass struct {
 
 func (a *app) bypassIncident(ctx context.Context, f *bypassFlags, after time.Time) error {
 	in := incident.Bypass{
-		State:   incident.StateFound,
-		Dangers: []string{},
-		Acts:    []incident.Act{},
-		Tally:   incident.NewTally(),
+		State:      incident.StateFound,
+		Dangers:    []string{},
+		Operations: []incident.Operation{},
+		Tally:      incident.NewTally(),
 	}
 	b := &bypass{app: a, f: f, in: &in}
 	b.in.Reason, b.in.Ticket = f.reason, f.ticket
@@ -226,7 +226,7 @@ func (b *bypass) look(ctx context.Context, after time.Time) error {
 		b.active = b.active || b.fix != nil && g.Generation == pages.Active && g.Policy == b.in.Fix
 	}
 	add := func(i wire.OperationItem) error {
-		act := incident.Act{
+		operation := incident.Operation{
 			Seq:    i.Seq,
 			At:     i.LogTime,
 			Actor:  i.Actor,
@@ -234,10 +234,10 @@ func (b *bypass) look(ctx context.Context, after time.Time) error {
 			Reason: i.Reason,
 			Ticket: i.Ticket,
 		}
-		b.in.Acts = append(b.in.Acts, act)
+		b.in.Operations = append(b.in.Operations, operation)
 		return nil
 	}
-	return b.eachAct(ctx, b.c, &actsFlags{after: after}, add, func() error { return nil })
+	return b.eachOp(ctx, b.c, &operationsFlags{after: after}, add, func() error { return nil })
 }
 
 // freeze stops new submissions when the canaries say that it must, or when history is to be recounted.
@@ -263,7 +263,7 @@ func (b *bypass) freeze(ctx context.Context) error {
 		return err
 	}
 	got, err := within(ctx, b.app, func(ctx context.Context) (*wire.FreezeAnswer, error) {
-		return b.c.Freeze(ctx, wire.FreezeRequest{Scope: wire.FreezeAll, Op: b.newAct()})
+		return b.c.Freeze(ctx, wire.FreezeRequest{Scope: wire.FreezeAll, Op: b.newOp()})
 	})
 	if err != nil {
 		return err
@@ -273,9 +273,9 @@ func (b *bypass) freeze(ctx context.Context) error {
 	return nil
 }
 
-// newAct is an act with a name of its own: what this command does once is found by what it did, not by a name.
-func (b *bypass) newAct() wire.Op {
-	return b.act(&actFlags{reason: b.f.reason, ticket: b.f.ticket})
+// newOp is an operation with a name of its own: what this command does once is found by what it did, not by a name.
+func (b *bypass) newOp() wire.Op {
+	return b.op(&opFlags{reason: b.f.reason, ticket: b.f.ticket})
 }
 
 // plan notes what a dry run leaves out.

@@ -35,7 +35,7 @@ func bypassed(t *testing.T) (dir string, done *[]string) {
 			answer(w, wire.AuditPage{Items: []wire.AuditItem{}, Generation: 1})
 		case "POST /v1/freezes":
 			answer(w, wire.FreezeAnswer{Scope: wire.FreezeAll, Seq: 51, Reason: "let through"})
-		case "GET /v1/acts":
+		case "GET /v1/operations":
 			answer(w, wire.OperationsPage{
 				Items: []wire.OperationItem{{
 					Seq:     12,

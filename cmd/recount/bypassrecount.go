@@ -50,7 +50,7 @@ func (b *bypass) publish(ctx context.Context) error {
 		return nil
 	}
 	p, err := within(ctx, b.app, func(ctx context.Context) (*wire.PolicyAnswer, error) {
-		return b.c.PublishPolicy(ctx, wire.PolicyRequest{Document: string(b.text), Op: b.newAct()})
+		return b.c.PublishPolicy(ctx, wire.PolicyRequest{Document: string(b.text), Op: b.newOp()})
 	})
 	if err != nil {
 		return err
@@ -81,7 +81,7 @@ func (b *bypass) recount(ctx context.Context) error {
 	default:
 		var err error
 		if g, err = within(ctx, b.app, func(ctx context.Context) (*wire.GenerationAnswer, error) {
-			return b.c.StartGeneration(ctx, wire.GenerationRequest{Policy: b.in.Fix, Op: b.newAct()})
+			return b.c.StartGeneration(ctx, wire.GenerationRequest{Policy: b.in.Fix, Op: b.newOp()})
 		}); err != nil {
 			return err
 		}
@@ -216,7 +216,7 @@ func (b *bypass) show() error {
 	if err != nil {
 		return err
 	}
-	if err := b.showActs(); err != nil {
+	if err := b.showOperations(); err != nil {
 		return err
 	}
 	d := &wire.DiffAnswer{}
@@ -246,8 +246,8 @@ func (b *bypass) show() error {
 		b.in.Bundle)
 }
 
-// showActs lists the policies and the newest acts.
-func (b *bypass) showActs() error {
+// showOperations lists the policies and the newest operations.
+func (b *bypass) showOperations() error {
 	const most = 10
 	fmt.Fprintln(b.out)
 	t := b.table(hexID("POLICY", 1), word("IN FORCE", 2), count("SEQ", 6), moment("AT", 3), text("ACTOR", 4, 8),
@@ -255,13 +255,13 @@ func (b *bypass) showActs() error {
 	for _, p := range b.in.Policies {
 		t.row(p.ID, p.InForce, p.Seq, p.At, dash(p.Actor), dash(p.Reason))
 	}
-	if err := t.flush(); err != nil || len(b.in.Acts) == 0 {
+	if err := t.flush(); err != nil || len(b.in.Operations) == 0 {
 		return err
 	}
 	fmt.Fprintln(b.out)
 	t = b.table(count("SEQ", 6), moment("AT", 3), text("ACTOR", 2, 8), text("WHAT", 1, 20), text("REASON", 4, 10))
-	for _, act := range b.in.Acts[max(len(b.in.Acts)-most, 0):] {
-		t.row(act.Seq, act.At, dash(act.Actor), act.What, dash(act.Reason))
+	for _, o := range b.in.Operations[max(len(b.in.Operations)-most, 0):] {
+		t.row(o.Seq, o.At, dash(o.Actor), o.What, dash(o.Reason))
 	}
 	return t.flush()
 }

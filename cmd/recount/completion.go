@@ -135,7 +135,7 @@ func approvalIDs(ctx context.Context, c *client.Client) (ids []string, err error
 		return nil, err
 	}
 	for _, x := range page.Items {
-		ids = append(ids, fmt.Sprintf("%s\t%s, yes from %s", x.OpID, x.Act, strings.Join(x.Actors, " ")))
+		ids = append(ids, fmt.Sprintf("%s\t%s, yes from %s", x.OpID, x.Name, strings.Join(x.Actors, " ")))
 	}
 	return ids, nil
 }

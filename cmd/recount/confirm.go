@@ -18,7 +18,7 @@ import (
 
 // confirmFlags are those of an operation that cannot be undone.
 type confirmFlags struct {
-	actFlags
+	opFlags
 	yes bool
 
 	// what the operation does and what follows, of one that can be undone but must be meant all the same
@@ -26,7 +26,7 @@ type confirmFlags struct {
 }
 
 func (f *confirmFlags) add(cmd *cobra.Command) {
-	f.actFlags.add(cmd)
+	f.opFlags.add(cmd)
 	cmd.Flags().BoolVarP(&f.yes, "yes", "y", false, "do it without asking (for scripts)")
 }
 

@@ -57,7 +57,7 @@ func confirming(t *testing.T) (dir string, done *[]string) {
 			})
 		case r.URL.Path == "/v1/policies":
 			answer(w, wire.PoliciesPage{Items: []wire.PolicyAnswer{{ID: strings.Repeat("ab", 32), InForce: true}}})
-		case r.URL.Path == "/v1/acts":
+		case r.URL.Path == "/v1/operations":
 			answer(w, wire.OperationsPage{Items: []wire.OperationItem{}})
 		case r.URL.Path == "/v1/known-shards":
 			answer(w, wire.KnownShardsPage{Items: []wire.KnownShardsAnswer{}})

@@ -157,9 +157,9 @@ func (a *app) sayCluster(ctx context.Context) {
 	fmt.Fprintf(a.err, "cluster %s, %s (%s)\n", plain(v.ClusterID), plain(v.Node), a.from(a.place))
 }
 
-// askAct is ask for the act of an operator. The client repeats it under one op_id. Without it a second command
-// would be a second act.
-func askAct[T any](ctx context.Context, a *app, call func(context.Context, *client.Client) (T, error)) (T, error) {
+// askOp is ask for the operation. The client repeats it under one op_id. Without it a second command
+// would be a second operation.
+func askOp[T any](ctx context.Context, a *app, call func(context.Context, *client.Client) (T, error)) (T, error) {
 	a.sayCluster(ctx)
 	v, err := ask(ctx, a, call)
 	if err != nil {

@@ -15,11 +15,11 @@ import (
 // TestMarkedContext: what asks a marked context says so on stderr once, in its colour, and confirmations ask with it.
 func TestMarkedContext(t *testing.T) {
 	c := newCluster(t, "x")
-	acts := 0
+	operations := 0
 	c.override = func(w http.ResponseWriter, r *http.Request) bool {
 		switch {
 		case r.Method == http.MethodPost:
-			acts++
+			operations++
 			answer(w, wire.TokenAnswer{ID: "abcdefghij234567", State: "revoked"})
 		case r.URL.Path == "/v1/tokens":
 			answer(w, wire.TokensPage{
@@ -75,10 +75,10 @@ func TestMarkedContext(t *testing.T) {
 		env:      func(name string) string { return env[name] },
 		terminal: func() bool { return true },
 	}
-	before := acts
-	if code := a.run(t.Context(), strings.Fields("token revoke abcdefgh")); code != exitOK || acts != before+1 ||
+	before := operations
+	if code := a.run(t.Context(), strings.Fields("token revoke abcdefgh")); code != exitOK || operations != before+1 ||
 		!strings.Contains(errs.String(), "[prod, production] This cannot be undone.") {
-		t.Errorf("%d %d %s", code, acts, errs.String())
+		t.Errorf("%d %d %s", code, operations, errs.String())
 	}
 	for _, bad := range []string{"context mark nowhere", "context mark prod --mark-colour mauve",
 		"context add x --dev " + c.dir + " --mark-colour mauve"} {

@@ -84,7 +84,7 @@ func TestMomentsAtTheEdge(t *testing.T) {
 	for _, at := range []string{"0001-01-01T00:00:00Z", "1970-01-01T00:00:00Z", "1969-01-01T00:00:00Z",
 		"2026-11-29T02:00:00,5Z", "2026-11-29T2:00:00Z", "90000d"} {
 		for _, args := range [][]string{{"audit", "--since", at}, {"audit", "--until", at},
-			{"acts", "--since", at}, {"keys", "revoke", "k", "--since", at},
+			{"operations", "--since", at}, {"keys", "revoke", "k", "--since", at},
 			{"incident", "key", "k", "--since", at}, {"keys", "add", "--hmac-key-file", key, "--not-after", at},
 			{"keys", "add", "--hmac-key-file", key, "--not-before", at}} {
 			if r := run(t, "", append(args, "--dev", dir)...); r.code != exitUsage || !strings.Contains(r.err, at) {

@@ -129,7 +129,7 @@ func (a *app) exportDir(ctx context.Context, o export.Options) error {
 	r := m.Range
 	if err := a.show(exported{o.Dir, m.Sum, *m}, "directory", o.Dir, "cluster", m.ClusterID, "events",
 		fmt.Sprintf("%d to %d", r.FromSeq, r.ToSeq), "shard", dash(r.Shard), "log time",
-		r.FirstTime+" to "+r.LastTime, "submissions", m.Counts.Submissions, "acts", m.Counts.Acts, "policies",
+		r.FirstTime+" to "+r.LastTime, "submissions", m.Counts.Submissions, "operations", m.Counts.Operations, "policies",
 		m.Counts.Policies, "keys", m.Counts.Keys, "files", len(m.Files)+2, "size", bytesText(&size), "log digest",
 		m.End.Log, "manifest sum", m.Sum); err != nil {
 		return err

@@ -19,7 +19,7 @@ func (a *app) exportVerifyCommand() *cobra.Command {
 		Use: "verify DIR", Short: "Check a directory of export dir, without a node", Args: exactly("DIR"),
 		Long: `verify reads the directory alone. It compares every file with the manifest, hashes every event and computes the digest of the
 log, checks the signatures of Ed25519 keys with the exported public keys, judges every record again under the exported policies
-and compares, and matches answers and acts with the events.
+and compares, and matches answers and operations with the events.
 
 It lists what it cannot check: signatures of HMAC keys need the secret (--hmac-key-file). Verdicts that follow from earlier
 events, such as replays and conflicts, need the whole ledger: with --recount an export that begins with event 1 is folded again

@@ -12,14 +12,14 @@ import (
 
 // freezeFlags say what is frozen or thawed, and why.
 type freezeFlags struct {
-	actFlags
+	opFlags
 	shard, key string
 }
 
 func (f *freezeFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.shard, "shard", "", "only this shard")
 	cmd.Flags().StringVar(&f.key, "key", "", "only what this key signs")
-	f.actFlags.add(cmd)
+	f.opFlags.add(cmd)
 }
 
 func (f *freezeFlags) request() (wire.FreezeRequest, error) {
@@ -85,8 +85,8 @@ func (a *app) freezeOrThaw(ctx context.Context, f *freezeFlags, thaw bool,
 	if err != nil {
 		return err
 	}
-	r.Op = a.act(&f.actFlags)
-	got, err := askAct(ctx, a, func(ctx context.Context, c *client.Client) (_ *wire.FreezeAnswer, err error) {
+	r.Op = a.op(&f.opFlags)
+	got, err := askOp(ctx, a, func(ctx context.Context, c *client.Client) (_ *wire.FreezeAnswer, err error) {
 		if r.Scope == wire.FreezeKey {
 			if r.Subject, err = findKey(ctx, c, r.Subject); err != nil {
 				return nil, err
@@ -172,7 +172,7 @@ func (a *app) knownShardsCommand() *cobra.Command {
 }
 
 func (a *app) knownShardsAddCommand() *cobra.Command {
-	var f actFlags
+	var f opFlags
 	cmd := &cobra.Command{
 		Use: "add PATTERN...", Short: "Register known shards: ids, or a prefix and a star",
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -183,9 +183,9 @@ func (a *app) knownShardsAddCommand() *cobra.Command {
 		},
 		Example: `  recount known-shards add 'lab-*' shard-001 --ticket OPS-9`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			got, err := askAct(cmd.Context(), a,
+			got, err := askOp(cmd.Context(), a,
 				func(ctx context.Context, c *client.Client) (*wire.KnownShardsAnswer, error) {
-					return c.AddKnownShards(ctx, wire.KnownShardsRequest{Op: a.act(&f), Patterns: args})
+					return c.AddKnownShards(ctx, wire.KnownShardsRequest{Op: a.op(&f), Patterns: args})
 				})
 			if err != nil {
 				return err

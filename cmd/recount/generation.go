@@ -236,7 +236,7 @@ func (a *app) exportFlips(ctx context.Context, d *wire.DiffAnswer, path string, 
 }
 
 func (a *app) generationActivateCommand() *cobra.Command {
-	var f actFlags
+	var f opFlags
 	var which generationArg
 	var diff string
 	var most int64
@@ -261,12 +261,12 @@ node serves until it has folded the rest.`,
 			if err != nil {
 				return err
 			}
-			r := wire.ActivateRequest{Op: a.act(&f), Diff: diff, Force: force}
+			r := wire.ActivateRequest{Op: a.op(&f), Diff: diff, Force: force}
 			if most >= 0 {
 				bound := uint64(most)
 				r.MaxNewFlips = &bound
 			}
-			got, err := askAct(cmd.Context(), a,
+			got, err := askOp(cmd.Context(), a,
 				func(ctx context.Context, c *client.Client) (*wire.ActivateAnswer, error) {
 					return c.Activate(ctx, n, r)
 				})
@@ -295,7 +295,7 @@ func (a *app) showActivation(ctx context.Context, r *wire.ActivateAnswer) error 
 }
 
 func (a *app) generationRollbackCommand() *cobra.Command {
-	var f actFlags
+	var f opFlags
 	cmd := &cobra.Command{
 		Use: "rollback", Short: "Activate the previous generation again", Args: exactly(),
 		Long: `rollback compares the previous generation with the active one up to the end of the log and activates it, as activate
@@ -303,9 +303,9 @@ does. The history of every record keeps the answers of the meantime. A second ro
 answer, repeat it with the --op-id that it prints.`,
 		Example: `  recount generation rollback --reason "the fix was wrong" --ticket INC-7`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			got, err := askAct(cmd.Context(), a,
+			got, err := askOp(cmd.Context(), a,
 				func(ctx context.Context, c *client.Client) (*wire.ActivateAnswer, error) {
-					return c.Rollback(ctx, wire.RollbackRequest{Op: a.act(&f)})
+					return c.Rollback(ctx, wire.RollbackRequest{Op: a.op(&f)})
 				})
 			if err != nil {
 				return err
@@ -333,8 +333,8 @@ func (a *app) generationDropCommand() *cobra.Command {
 			if err := a.confirm(cmd.Context(), &f, "generation drop", generationHits(n)); err != nil {
 				return err
 			}
-			got, err := askAct(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.DropAnswer, error) {
-				return c.DropGeneration(ctx, n, a.act(&f.actFlags))
+			got, err := askOp(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.DropAnswer, error) {
+				return c.DropGeneration(ctx, n, a.op(&f.opFlags))
 			})
 			if err != nil {
 				return err

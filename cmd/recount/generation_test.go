@@ -15,9 +15,9 @@ import (
 )
 
 // recountNode answers like a node with one published policy and a generation 2 that is built at the second look.
-func recountNode(t *testing.T) (n *node, acts *[]string) {
+func recountNode(t *testing.T) (n *node, operations *[]string) {
 	n = newNode(t)
-	acts = &[]string{}
+	operations = &[]string{}
 	id := strings.Repeat("ab", 32)
 	looks := 0
 	var canonical map[string]any
@@ -108,7 +108,7 @@ func recountNode(t *testing.T) (n *node, acts *[]string) {
 	}
 	n.override = func(w http.ResponseWriter, r *http.Request) bool {
 		if r.Method != http.MethodGet {
-			*acts = append(*acts, r.Method+" "+r.URL.Path)
+			*operations = append(*operations, r.Method+" "+r.URL.Path)
 		}
 		switch r.Method + " " + r.URL.Path {
 		case "POST /v1/policies", "GET /v1/policies/" + id:
@@ -157,11 +157,11 @@ func recountNode(t *testing.T) (n *node, acts *[]string) {
 		}
 		return true
 	}
-	return n, acts
+	return n, operations
 }
 
 func TestRecountCommands(t *testing.T) {
-	n, acts := recountNode(t)
+	n, operations := recountNode(t)
 	dir := dev(t, n)
 	fix := write(t, filepath.Join(t.TempDir(), "fix.yaml"), "signature: {profiles: [f9]}\n")
 	bad := write(t, filepath.Join(t.TempDir(), "bad.yaml"), "kernel: 9\nmore: 1\n")
@@ -212,8 +212,8 @@ func TestRecountCommands(t *testing.T) {
 			t.Errorf("%s: exit code %d, want %d\n%s", c.args, r.code, c.code, r.err)
 		}
 	}
-	if want := "POST /v1/policies"; (*acts)[0] != want || len(*acts) != 6 {
-		t.Errorf("acts %v", *acts)
+	if want := "POST /v1/policies"; (*operations)[0] != want || len(*operations) != 6 {
+		t.Errorf("operations %v", *operations)
 	}
 	var d wire.DiffAnswer
 	r := run(t, "", "generation", "diff", "2", "-o", "json", "--dev", dir)
@@ -258,7 +258,7 @@ func TestRecountOutput(t *testing.T) {
 
 // TestDiffPrintsOneValue: a script gets the value alone on stdout, whatever the format.
 func TestDiffPrintsOneValue(t *testing.T) {
-	n, acts := recountNode(t)
+	n, operations := recountNode(t)
 	dir := dev(t, n)
 	for args, want := range map[string]string{
 		"--print flips":         "2\n",
@@ -271,13 +271,13 @@ func TestDiffPrintsOneValue(t *testing.T) {
 		}
 	}
 	r := run(t, "", "generation", "diff", "2", "--print", "flip", "--dev", dir)
-	if r.code != exitUsage || r.out != "" || !strings.Contains(r.err, "must be digest or flips") || len(*acts) != 0 {
+	if r.code != exitUsage || r.out != "" || !strings.Contains(r.err, "must be digest or flips") || len(*operations) != 0 {
 		t.Errorf("--print flip: %+v", r)
 	}
 }
 
-// TestEndOfAnAct: what the node said last is told, with what to do next, and never that a record was sent.
-func TestEndOfAnAct(t *testing.T) {
+// TestEndOfAnOperation: what the node said last is told, with what to do next, and never that a record was sent.
+func TestEndOfAnOperation(t *testing.T) {
 	for code, want := range map[wire.Code]struct {
 		exit int
 		talk string

@@ -19,7 +19,7 @@ var reviewVars = []string{"GEN", "POSITION", "DIGEST"}
 
 // startFlags say what is folded, and how far the command goes.
 type startFlags struct {
-	actFlags
+	opFlags
 	request    wire.GenerationRequest
 	try        previewFlags
 	wait, diff bool
@@ -46,7 +46,7 @@ func (a *app) generationStartCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			f.request.Policy, f.request.Op = id, a.act(&f.actFlags)
+			f.request.Policy, f.request.Op = id, a.op(&f.opFlags)
 			g, err := a.startGeneration(cmd.Context(), f.request)
 			if err != nil {
 				return err
@@ -70,7 +70,7 @@ func (a *app) generationStartCommand() *cobra.Command {
 }
 
 func (a *app) startGeneration(ctx context.Context, r wire.GenerationRequest) (*wire.GenerationAnswer, error) {
-	return askAct(ctx, a, func(ctx context.Context, c *client.Client) (*wire.GenerationAnswer, error) {
+	return askOp(ctx, a, func(ctx context.Context, c *client.Client) (*wire.GenerationAnswer, error) {
 		return c.StartGeneration(ctx, r)
 	})
 }

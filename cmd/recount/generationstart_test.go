@@ -14,7 +14,7 @@ import (
 
 // TestStartWaitsAndShows: one command starts, waits and shows what changes, with the line that activates it.
 func TestStartWaitsAndShows(t *testing.T) {
-	n, acts := recountNode(t)
+	n, operations := recountNode(t)
 	dir := dev(t, n)
 	digest := strings.Repeat("0", 80)
 	r := run(t, "", "generation", "start", "--policy", "abababab", "--wait", "--diff", "--dev", dir)
@@ -24,8 +24,8 @@ func TestStartWaitsAndShows(t *testing.T) {
 			t.Errorf("no %q in\n%s%s", want, r.out, r.err)
 		}
 	}
-	if r.code != exitOK || len(*acts) != 1 {
-		t.Errorf("%+v %v", r, *acts)
+	if r.code != exitOK || len(*operations) != 1 {
+		t.Errorf("%+v %v", r, *operations)
 	}
 	var got review
 	r = run(t, "", "generation", "start", "--policy", "abababab", "--diff", "-o", "json", "-q", "--dev", dir)

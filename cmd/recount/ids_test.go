@@ -94,10 +94,10 @@ func TestShortIDsAreTaken(t *testing.T) {
 			t.Errorf("%s: exit %d, want %d and %q:\n%s%s", c.args, r.code, c.code, c.want, r.out, r.err)
 		}
 	}
-	for _, act := range []string{"POST /v1/keys/hmac-0123456789abcdef/retire",
+	for _, operation := range []string{"POST /v1/keys/hmac-0123456789abcdef/retire",
 		"POST /v1/keys/ed-aa23456789abcdef/revoke", "POST /v1/approvals"} {
-		if !asked[act] {
-			t.Errorf("nobody asked %s", act)
+		if !asked[operation] {
+			t.Errorf("nobody asked %s", operation)
 		}
 	}
 }

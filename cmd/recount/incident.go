@@ -109,8 +109,8 @@ func (a *app) keyIncident(ctx context.Context, given string, since time.Time, f 
 		return nil, err
 	}
 	in.Owner = before.Owner
-	rev, err := askAct(ctx, a, func(ctx context.Context, c *client.Client) (*wire.RevokeAnswer, error) {
-		return c.RevokeKey(ctx, id, wire.RevokeRequest{Op: a.act(&f.actFlags), Since: wire.Time(since)})
+	rev, err := askOp(ctx, a, func(ctx context.Context, c *client.Client) (*wire.RevokeAnswer, error) {
+		return c.RevokeKey(ctx, id, wire.RevokeRequest{Op: a.op(&f.opFlags), Since: wire.Time(since)})
 	})
 	if err != nil {
 		return nil, err
@@ -144,7 +144,7 @@ func (a *app) keyIncident(ctx context.Context, given string, since time.Time, f 
 // takes less away.
 func (a *app) sinceSet(ctx context.Context, c *client.Client, in *keyIncident) error {
 	in.sinceSeq = in.RevokedSeq
-	return a.eachAct(ctx, c, &actsFlags{from: in.RevokedSeq}, func(i wire.OperationItem) error {
+	return a.eachOp(ctx, c, &operationsFlags{from: in.RevokedSeq}, func(i wire.OperationItem) error {
 		if i.Kind == event.KeyRevoked.String() && i.Effect == wire.EffectApplied &&
 			about(i.About).text("key_id") == in.KeyID {
 			in.sinceSeq = i.Seq
@@ -228,10 +228,10 @@ func (a *app) takenAway(ctx context.Context, c *client.Client, in *keyIncident) 
 // startHindsight starts the generation, or finds the one that an earlier run has started and that is being built.
 func (a *app) startHindsight(ctx context.Context, c *client.Client, in *keyIncident, policy string,
 	f *incidentFlags) (*wire.GenerationAnswer, error) {
-	act := a.act(&f.actFlags)
-	act.OpID = "hindsight-" + act.OpID[:min(len(act.OpID), 54)] // an op_id has at most 64 bytes
+	op := a.op(&f.opFlags)
+	op.OpID = "hindsight-" + op.OpID[:min(len(op.OpID), 54)] // an op_id has at most 64 bytes
 	g, err := within(ctx, a, func(ctx context.Context) (*wire.GenerationAnswer, error) {
-		return c.StartGeneration(ctx, wire.GenerationRequest{Op: act, Policy: policy, Keys: wire.KeysHindsight})
+		return c.StartGeneration(ctx, wire.GenerationRequest{Op: op, Policy: policy, Keys: wire.KeysHindsight})
 	})
 	var p *wire.Problem
 	if err == nil || !errors.As(err, &p) || p.Code != wire.CodeStale {

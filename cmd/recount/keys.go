@@ -126,7 +126,7 @@ func (a *app) showKey(k *wire.KeyAnswer) error {
 
 // keyTerms are the flags of keys add.
 type keyTerms struct {
-	actFlags
+	opFlags
 	hmacFile, public    string
 	notBefore, notAfter string
 	r                   wire.KeyRequest
@@ -148,8 +148,8 @@ Name a shard by its id, or several by a prefix and a star.`,
 			if err := f.read(a); err != nil {
 				return err
 			}
-			f.r.Op = a.act(&f.actFlags)
-			k, err := askAct(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.KeyAnswer, error) {
+			f.r.Op = a.op(&f.opFlags)
+			k, err := askOp(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.KeyAnswer, error) {
 				return c.AddKey(ctx, f.r)
 			})
 			if err != nil {
@@ -237,8 +237,8 @@ func readPublic(given string) ([]byte, error) {
 			"\"recount keygen ed25519\" makes a pair", given, from)
 }
 
-// keyActCommand is a command that needs nothing but a key and cannot be undone.
-func (a *app) keyActCommand(use, short, long, example string,
+// keyOpCommand is a command that needs nothing but a key and cannot be undone.
+func (a *app) keyOpCommand(use, short, long, example string,
 	do func(*client.Client, context.Context, string, wire.Op) (*wire.KeyAnswer, error)) *cobra.Command {
 	var f confirmFlags
 	cmd := &cobra.Command{Use: use + " KEY_ID", Short: short, Long: long, Example: example, Args: exactly("KEY_ID"),
@@ -246,12 +246,12 @@ func (a *app) keyActCommand(use, short, long, example string,
 			if err := a.confirm(cmd.Context(), &f, "keys "+use, keyHits(args[0])); err != nil {
 				return err
 			}
-			k, err := askAct(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.KeyAnswer, error) {
+			k, err := askOp(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.KeyAnswer, error) {
 				id, err := findKey(ctx, c, args[0])
 				if err != nil {
 					return nil, err
 				}
-				return do(c, ctx, id, a.act(&f.actFlags))
+				return do(c, ctx, id, a.op(&f.opFlags))
 			})
 			if err != nil {
 				return err
@@ -263,7 +263,7 @@ func (a *app) keyActCommand(use, short, long, example string,
 }
 
 func (a *app) keysRetireCommand() *cobra.Command {
-	return a.keyActCommand("retire", "End a key as planned; what it signed stands",
+	return a.keyOpCommand("retire", "End a key as planned; what it signed stands",
 		`retire takes effect at its event, on every node: later records of the key are answered 403. It cannot be undone. To rotate without a gap, add the
 new key first, move the agents, wait until the old key signs nothing any more (recount audit --key OLD --since 1h), then
 retire it. Repeats of records that it signed are refused too, so wait until the agents' outboxes are empty.`,
@@ -272,7 +272,7 @@ retire it. Repeats of records that it signed are refused too, so wait until the 
 }
 
 func (a *app) keysRetireSecretCommand() *cobra.Command {
-	return a.keyActCommand("retire-secret", "Let the nodes forget the secret of a key that signs no more",
+	return a.keyOpCommand("retire-secret", "Let the nodes forget the secret of a key that signs no more",
 		`A node recomputes the signatures of old records when it recounts. After retire-secret it need not: what the ledger recorded
 of the key's signatures stands. Then take the secret out of the settings of the nodes.`,
 		`  recount keys retire-secret hmac-0123456789abcdef --ticket OPS-5
@@ -301,11 +301,11 @@ Revoking again with an earlier --since moves that time. recount incident key doe
 			if err := a.confirm(cmd.Context(), &f, "keys revoke", keyHits(args[0])); err != nil {
 				return err
 			}
-			r := wire.RevokeRequest{Op: a.act(&f.actFlags)}
+			r := wire.RevokeRequest{Op: a.op(&f.opFlags)}
 			if !at.IsZero() {
 				r.Since = wire.Time(at)
 			}
-			got, err := askAct(cmd.Context(), a,
+			got, err := askOp(cmd.Context(), a,
 				func(ctx context.Context, c *client.Client) (*wire.RevokeAnswer, error) {
 					id, err := findKey(ctx, c, args[0])
 					if err != nil {

@@ -11,8 +11,8 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// actsNode answers with six acts on two pages.
-func actsNode(t *testing.T) *node {
+// operationsNode answers with six operations on two pages.
+func operationsNode(t *testing.T) *node {
 	n := newNode(t)
 	all := []wire.OperationItem{
 		{
@@ -47,7 +47,7 @@ func actsNode(t *testing.T) *node {
 			wire.EffectApplied
 	}
 	n.override = func(w http.ResponseWriter, r *http.Request) bool {
-		if r.URL.Path != "/v1/acts" {
+		if r.URL.Path != "/v1/operations" {
 			return false
 		}
 		from, _ := strconv.ParseUint(r.URL.Query().Get("from_seq"), 10, 64)
@@ -68,10 +68,10 @@ func actsNode(t *testing.T) *node {
 	return n
 }
 
-// TestActsInWords: what was done can be read without a manual, and the selection is what was asked for.
-func TestActsInWords(t *testing.T) {
-	dir := dev(t, actsNode(t))
-	r := run(t, "", "acts", "--dev", dir)
+// TestOperationsInWords: what was done can be read without a manual, and the selection is what was asked for.
+func TestOperationsInWords(t *testing.T) {
+	dir := dev(t, operationsNode(t))
+	r := run(t, "", "operations", "--dev", dir)
 	for _, want := range []string{"revoked hmac-90e6c1d2a3b4c5d6 since 2026-12-29 02:31Z", "rolled back 2 -> 1",
 		"activated 1 -> 2", "froze shard lab-7",
 		"registered hmac-90e6c1d2a3b4c5d6 of lab 7 until 2026-12-29 02:31Z", "published policy abababababab"} {
@@ -92,7 +92,7 @@ func TestActsInWords(t *testing.T) {
 		"--actor nobody":               "",
 		"--since 2026-01-02T03:00:12Z": "12",
 	} {
-		r := run(t, "", append([]string{"acts", "-o", "ndjson", "--dev", dir}, strings.Fields(args)...)...)
+		r := run(t, "", append([]string{"operations", "-o", "ndjson", "--dev", dir}, strings.Fields(args)...)...)
 		var seqs []string
 		for line := range strings.Lines(r.out) {
 			seqs = append(seqs, strings.TrimPrefix(strings.SplitN(line, ",", 2)[0], `{"seq":`))
@@ -110,7 +110,7 @@ func TestActsInWords(t *testing.T) {
 		"--since today --until 2026-01-01": "nothing can be between",
 		"--follow -o json":                 "ndjson",
 	} {
-		if r := run(t, "", append([]string{"acts", "--dev", dir},
+		if r := run(t, "", append([]string{"operations", "--dev", dir},
 			strings.Fields(args)...)...); r.code != exitUsage || !strings.Contains(r.err, want) || r.out != "" {
 			t.Errorf("%s: %+v", args, r)
 		}
@@ -132,9 +132,9 @@ func TestApprovalInWords(t *testing.T) {
 	}
 }
 
-// TestActsFollow goes on with what is added and ends when it is interrupted.
-func TestActsFollow(t *testing.T) {
-	n := actsNode(t)
+// TestOperationsFollow goes on with what is added and ends when it is interrupted.
+func TestOperationsFollow(t *testing.T) {
+	n := operationsNode(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	first, looks := n.override, 0
@@ -156,7 +156,7 @@ func TestActsFollow(t *testing.T) {
 	}
 	var out strings.Builder
 	a := &app{in: strings.NewReader(""), out: &out, err: &strings.Builder{}, env: func(string) string { return "" }}
-	if code := a.run(ctx, []string{"acts", "--follow", "-o", "ndjson", "--dev", dev(t, n)}); code != exitOK ||
+	if code := a.run(ctx, []string{"operations", "--follow", "-o", "ndjson", "--dev", dev(t, n)}); code != exitOK ||
 		strings.Count(out.String(), "\n") < 6 {
 		t.Errorf("%d\n%s", code, out.String())
 	}
@@ -172,7 +172,7 @@ func TestEmptyListsSayWhy(t *testing.T) {
 		}
 		for path, empty := range map[string]any{
 			"/v1/audit":        wire.AuditPage{Items: []wire.AuditItem{}},
-			"/v1/acts":         wire.OperationsPage{Items: []wire.OperationItem{}},
+			"/v1/operations":   wire.OperationsPage{Items: []wire.OperationItem{}},
 			"/v1/keys":         wire.KeysPage{},
 			"/v1/shards":       wire.ShardsPage{},
 			"/v1/freezes":      wire.FreezesPage{},
@@ -188,17 +188,17 @@ func TestEmptyListsSayWhy(t *testing.T) {
 	}
 	dir := dev(t, n)
 	for args, want := range map[string]string{
-		"audit":                   "nothing was submitted",
-		"audit --key bogus":       `no key "bogus" is registered; "recount keys list"`,
-		"audit --shard nosuch":    `no submission for shard "nosuch"`,
-		"audit --outcome refused": "leave out a filter",
-		"acts":                    "no operator has done",
-		"acts --kind frozen":      "in this selection",
-		"keys list":               "no key is registered",
-		"shards":                  "no shard is known",
-		"freezes":                 "nothing was ever frozen",
-		"known-shards list":       "recount known-shards add",
-		"approve list":            "nothing waits",
+		"audit":                    "nothing was submitted",
+		"audit --key bogus":        `no key "bogus" is registered; "recount keys list"`,
+		"audit --shard nosuch":     `no submission for shard "nosuch"`,
+		"audit --outcome refused":  "leave out a filter",
+		"operations":               "no operator has done",
+		"operations --kind frozen": "in this selection",
+		"keys list":                "no key is registered",
+		"shards":                   "no shard is known",
+		"freezes":                  "nothing was ever frozen",
+		"known-shards list":        "recount known-shards add",
+		"approve list":             "nothing waits",
 	} {
 		for _, format := range []string{"table", "json", "ndjson"} {
 			r := run(t, "", append(strings.Fields(args), "--dev", dir, "-o", format)...)

@@ -23,7 +23,7 @@ func TestDatesAlike(t *testing.T) {
 		"30d":                  time.Now().Add(-30 * 24 * time.Hour),
 		"15m":                  time.Now().Add(-15 * time.Minute),
 	} {
-		for _, args := range []string{"audit --since", "audit --until", "acts --since", "acts --until",
+		for _, args := range []string{"audit --since", "audit --until", "operations --since", "operations --until",
 			"keys revoke ed-0123456789abcdef --yes --since"} {
 			n := newNode(t)
 			var asked string
@@ -37,7 +37,7 @@ func TestDatesAlike(t *testing.T) {
 					asked = revoke.Since
 					answer(w, wire.RevokeAnswer{})
 					return true
-				case r.URL.Path == "/v1/acts":
+				case r.URL.Path == "/v1/operations":
 					answer(w, wire.OperationsPage{
 						Items: []wire.OperationItem{{Seq: 6, LogTime: wire.Time(want.Add(-time.Hour))},
 							{Seq: 7, LogTime: wire.Time(want)}, {Seq: 8, LogTime: wire.Time(want.Add(time.Hour))}},
@@ -47,7 +47,7 @@ func TestDatesAlike(t *testing.T) {
 				return false
 			}
 			r := run(t, "", append(strings.Fields(args), text, "--dev", dev(t, n), "-o", "ndjson")...)
-			if strings.HasPrefix(args, "acts") {
+			if strings.HasPrefix(args, "operations") {
 				if asked = wire.Time(want); r.code != exitOK || strings.Count(r.out, "\n") == 0 ||
 					strings.Count(r.out, "\n") == 3 {
 					t.Errorf("%s %s: %+v", args, text, r)
@@ -90,7 +90,7 @@ func TestDatesAlike(t *testing.T) {
 	}
 	for _, args := range []string{"token create --role auditor --name a --expires 367d",
 		"token create --role auditor --name a --expires yesterday",
-		"token create --role auditor --name a --expires 0d", "audit --since never", "acts --until 2026-13-01",
+		"token create --role auditor --name a --expires 0d", "audit --since never", "operations --until 2026-13-01",
 		"shards --timeout 1x", "shards --timeout 0d"} {
 		if r := run(t, "", append(strings.Fields(args), "--dev", dev(t, newNode(t)))...); r.code != exitUsage {
 			t.Errorf("%s: %+v", args, r)

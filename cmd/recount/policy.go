@@ -15,14 +15,14 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// actFlags has the flags by which an operator explains an act.
-type actFlags struct{ reason, ticket, opID string }
+// opFlags has the flags by which an operator explains an operation.
+type opFlags struct{ reason, ticket, opID string }
 
-func (f *actFlags) add(cmd *cobra.Command) {
+func (f *opFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.reason, "reason", "", "why; kept in the log")
 	cmd.Flags().StringVar(&f.ticket, "ticket", "", "number of the incident; kept in the log")
 	cmd.Flags().StringVar(&f.opID, "op-id", "",
-		"name of this act: the same name again is the same act (default: a new one)")
+		"name of this operation: the same name again is the same operation (default: a new one)")
 }
 
 // waitFlag is for what may need a second actor.
@@ -31,8 +31,8 @@ func (a *app) waitFlag(cmd *cobra.Command) {
 		"with the two-person rule: wait for the approval, then carry out the request")
 }
 
-// act names the act, so that a command that got no answer can be given again as the same act.
-func (a *app) act(f *actFlags) wire.Op {
+// op names the operation, so that a command that got no answer can be given again as the same operation.
+func (a *app) op(f *opFlags) wire.Op {
 	if f.opID == "" {
 		f.opID = rand.Text()
 	}

@@ -75,7 +75,7 @@ func TestPolicyTestChecksSignatures(t *testing.T) {
 }
 
 // TestPolicyTestOverALedger judges the submissions of two pages with the recorded facts. Their events come in
-// one answer for each page, acts between them are passed over, and an event that does not come is an error.
+// one answer for each page, operations between them are passed over, and an event that does not come is an error.
 func TestPolicyTestOverALedger(t *testing.T) {
 	body, err := os.ReadFile("../../testdata/good-hmac.ndjson")
 	if err != nil {

@@ -73,8 +73,8 @@ func (r *ruled) expect(got ran, code int, args string, texts ...string) {
 	}
 }
 
-// acts counts what was done to policies and generations.
-func (r *ruled) acts() int {
+// operations counts what was done to policies and generations.
+func (r *ruled) operations() int {
 	r.Helper()
 	policies, err := r.c.Client.Policies(r.Context())
 	if err != nil {
@@ -114,31 +114,31 @@ func TestPreviewOfNarrowAndLax(t *testing.T) {
 	r.says(exitOK, "policy apply --no-preview "+idOf(r, narrow))
 	r.says(exitOK, "policy apply --no-preview "+r.published("kernel: 1\n"))
 
-	before := r.acts()
+	before := r.operations()
 	let := "refused->accepted 3 (3 unsigned)"
 	r.says(exitUsage, "policy publish "+lax, "17 submissions 3 would change: "+let, "unsigned records pass",
 		"3 of the last 17 submissions that were refused would be accepted", "nobody is at a terminal",
 		"nothing was done", "Give --yes")
 	r.says(exitUsage, "policy publish --no-preview "+lax, "unsigned records pass", "no would be accepted", "Give --yes")
-	if r.acts() != before {
+	if r.operations() != before {
 		t.Fatal("a policy was published that nobody meant")
 	}
 	r.says(exitOK, "policy publish --yes "+lax, let)
 	id := idOf(r, lax)
-	before = r.acts()
+	before = r.operations()
 	for _, command := range []string{"policy apply " + id[:8], "generation start --policy " + id[:8]} {
 		r.says(exitUsage, command, let, "nothing was done", "Give --yes")
 		args := append(strings.Fields(command), r.flags...)
 		r.expect(onTerminal(t, "yes\n", args...), exitFailed, command, let, "unsigned records pass",
 			"Type "+id[:16]+" to go on", `"yes" is not `+id[:16]+"; nothing was done")
-		if r.acts() != before {
+		if r.operations() != before {
 			t.Fatalf("%s was done without a yes", command)
 		}
 	}
 	command := "policy apply " + id[:8]
 	r.expect(onTerminal(t, id[:16]+"\n", append(strings.Fields(command), r.flags...)...), exitOK, command, let)
 	r.says(exitOK, "generation start --yes --policy "+id, let)
-	if r.acts() == before {
+	if r.operations() == before {
 		t.Error("nothing was done")
 	}
 }
@@ -186,7 +186,7 @@ func TestPreviewGoesOnUnseeing(t *testing.T) {
 		wire.CodeForbidden: "these credentials may not read the submissions",
 		wire.CodeNotFound:  "What would change is not known: ",
 	} {
-		n, acts := recountNode(t)
+		n, operations := recountNode(t)
 		inner := n.override
 		n.override = func(w http.ResponseWriter, r *http.Request) bool {
 			if r.URL.Path == "/v1/audit" || r.URL.Path == "/v1/events" {
@@ -197,10 +197,10 @@ func TestPreviewGoesOnUnseeing(t *testing.T) {
 		}
 		r := &ruled{T: t, flags: []string{"--dev", dev(t, n)}}
 		r.says(exitOK, "policy publish "+r.file("kernel: 1\n"), says)
-		done := len(*acts)
+		done := len(*operations)
 		r.says(exitUsage, "policy publish "+r.file("signature: {required: false}\n"), says, "unsigned records pass")
-		if len(*acts) != done {
-			t.Errorf("%s: %v", code, *acts)
+		if len(*operations) != done {
+			t.Errorf("%s: %v", code, *operations)
 		}
 	}
 }

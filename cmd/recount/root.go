@@ -40,7 +40,7 @@ type app struct {
 	patient      bool        // no word of calls that take long: the command has a progress of its own
 	terminal     func() bool // nil: look at stdin and stderr
 	place        place       // where the cluster is, once it was found
-	opID         string      // of the act that was asked for
+	opID         string      // of the operation that was asked for
 	waitApproval bool        // wait until a second actor has approved it
 }
 
@@ -125,7 +125,7 @@ func (a *app) root() *cobra.Command {
 		a.clusterCommand(), a.policyCommand(), a.generationCommand(), a.keysCommand(), a.incidentCommand(),
 		a.canaryCommand(), a.drillCommand(), a.freezeCommand(), a.thawCommand(), a.freezesCommand(),
 		a.knownShardsCommand(), a.tokenCommand(), a.contextCommand(), a.whoamiCommand(), a.explainCommand(),
-		a.approveCommand(), a.actsCommand(), a.exportCommand(), a.versionCommand(), cli.Completion("recount", usage))
+		a.approveCommand(), a.operationsCommand(), a.exportCommand(), a.versionCommand(), cli.Completion("recount", usage))
 	a.completeIDs(cmd)
 	cli.Strict(cmd, usage)
 	cli.FitHelp(cmd, func() int { return a.screen().Width })

@@ -8,9 +8,9 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// TestRepeatedActThatWasTakenBack: an act that is given again under its op_id is answered as it was. When
+// TestRepeatedOperationThatWasTakenBack: an operation that is given again under its op_id is answered as it was. When
 // something else came after it, the command says so, and says nothing when it stands.
-func TestRepeatedActThatWasTakenBack(t *testing.T) {
+func TestRepeatedOperationThatWasTakenBack(t *testing.T) {
 	active, holds, thawed, inForce := uint32(2), uint64(0), uint64(0), strings.Repeat("ab", 32)
 	n := newNode(t)
 	n.override = func(w http.ResponseWriter, r *http.Request) bool {
@@ -40,7 +40,7 @@ func TestRepeatedActThatWasTakenBack(t *testing.T) {
 		case "POST /v1/approvals":
 			answer(w, wire.ApprovalAnswer{
 				OpID:   "x",
-				Act:    wire.OperationApply,
+				Name:   wire.OperationApply,
 				Result: []byte(`{"policy":"` + strings.Repeat("ab", 32) + `","seq":40}`),
 			})
 		default:

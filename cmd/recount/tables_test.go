@@ -86,7 +86,7 @@ func longNode(t *testing.T) *node {
 					KeyID:      "ed-0123456789abcdef",
 				}},
 		},
-		"/v1/acts": wire.OperationsPage{AppliedSeq: seq, Items: []wire.OperationItem{
+		"/v1/operations": wire.OperationsPage{AppliedSeq: seq, Items: []wire.OperationItem{
 			{
 				Seq:     seq,
 				LogTime: at,
@@ -110,7 +110,7 @@ func longNode(t *testing.T) *node {
 		"/v1/approvals": wire.ApprovalsPage{
 			Items: []wire.ApprovalAnswer{{
 				OpID:      "ABCDEFGHIJKLMNOPQRSTUVWXYZ",
-				Act:       "activate",
+				Name:      "activate",
 				Request:   "generation 2 instead of 1, diff " + id,
 				Actors:    []string{"alice@example.org"},
 				ExpiresAt: at,
@@ -260,7 +260,7 @@ func TestTablesFit(t *testing.T) {
 	for name, args := range map[string]string{
 		"audit":             "audit",
 		"tail":              "tail --limit 2",
-		"acts":              "acts",
+		"operations":        "operations",
 		"approve-list":      "approve list",
 		"policy-list":       "policy list",
 		"policy-history":    "policy history",

@@ -43,7 +43,7 @@ type createdToken struct {
 }
 
 func (a *app) tokenCreateCommand() *cobra.Command {
-	var f actFlags
+	var f opFlags
 	var role, name, out, expires string
 	cmd := &cobra.Command{
 		Use:   "create --role ROLE --name NAME",
@@ -65,7 +65,7 @@ func (a *app) tokenCreateCommand() *cobra.Command {
 				return usagef("--expires %s: must be after now and within 366 days", expires)
 			}
 			return a.createToken(cmd.Context(),
-				wire.TokenRequest{Op: a.act(&f), Role: wire.Role(role), Name: name, ExpiresAt: wire.Time(until)}, out)
+				wire.TokenRequest{Op: a.op(&f), Role: wire.Role(role), Name: name, ExpiresAt: wire.Time(until)}, out)
 		},
 	}
 	cmd.Flags().StringVar(&role, "role", "", roleWords()+" (required)")
@@ -98,7 +98,7 @@ func (a *app) createToken(ctx context.Context, r wire.TokenRequest, out string) 
 			return err
 		}
 	}
-	got, err := askAct(ctx, a, func(ctx context.Context, c *client.Client) (*wire.TokenAnswer, error) {
+	got, err := askOp(ctx, a, func(ctx context.Context, c *client.Client) (*wire.TokenAnswer, error) {
 		return c.CreateToken(ctx, r)
 	})
 	if err != nil {
@@ -231,13 +231,13 @@ for operations made with it.`,
 			if err := a.confirm(cmd.Context(), &f, "token revoke", tokenHits(args[0])); err != nil {
 				return err
 			}
-			got, err := askAct(cmd.Context(), a,
+			got, err := askOp(cmd.Context(), a,
 				func(ctx context.Context, c *client.Client) (*wire.TokenAnswer, error) {
 					id, err := findToken(ctx, c, args[0])
 					if err != nil {
 						return nil, err
 					}
-					return c.RevokeToken(ctx, id, wire.TokenRevokeRequest{Op: a.act(&f.actFlags)})
+					return c.RevokeToken(ctx, id, wire.TokenRevokeRequest{Op: a.op(&f.opFlags)})
 				})
 			if err != nil {
 				return err

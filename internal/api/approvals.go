@@ -6,20 +6,20 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// maxActs bounds the operations on one page.
-const maxActs = 1000
+// maxOperations bounds the operations on one page.
+const maxOperations = 1000
 
-func listActs(l *Ledger, p *params) readFunc[wire.OperationsPage] {
-	from, limit := p.number("from_seq", 1, 1, 1<<63-1), p.number("limit", 100, 1, maxActs)
+func listOperations(l *Ledger, p *params) readFunc[wire.OperationsPage] {
+	from, limit := p.number("from_seq", 1, 1, 1<<63-1), p.number("limit", 100, 1, maxOperations)
 	return func(ctx context.Context, view View) (wire.OperationsPage, error) {
-		items, next, err := l.Operations.Acts(ctx, from, int(limit))
+		items, next, err := l.Operations.List(ctx, from, int(limit))
 		return wire.OperationsPage{Items: items, NextSeq: next, AppliedSeq: view.Position().AppliedSeq}, err
 	}
 }
 
 func approve(ctx context.Context, l *Ledger, o op[wire.ApprovalRequest]) (int, *wire.ApprovalAnswer, error) {
 	if o.request.Approve == "" || len(o.request.Approve) > maxOpID {
-		return 0, nil, badParameter("approve", "must be the op_id of the act, as \"recount approve list\" shows it")
+		return 0, nil, badParameter("approve", "must be the op_id of the operation, as \"recount approve list\" shows it")
 	}
 	return ok(l.Operations.Approve(ctx, o.request, o.meta))
 }

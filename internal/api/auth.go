@@ -34,8 +34,8 @@ type TokenRecord struct {
 	Revoked   bool
 }
 
-// RefusedAct describes a rejected request for the audit stream.
-type RefusedAct struct {
+// RefusedOperation describes a rejected request for the audit stream.
+type RefusedOperation struct {
 	At                time.Time
 	RequestID, Remote string
 	Method, Route     string // route template
@@ -140,7 +140,7 @@ func (a *authenticator) refuse(r route, c echo.Context, reason string, id Identi
 		h.Add("WWW-Authenticate", `Bearer realm="recount", error="insufficient_scope"`)
 	}
 	if a.Refused != nil {
-		a.Refused(RefusedAct{
+		a.Refused(RefusedOperation{
 			At:         time.Now(),
 			RequestID:  currentID(c),
 			Remote:     c.RealIP(),

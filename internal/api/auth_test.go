@@ -50,7 +50,7 @@ type secure struct {
 	pool    *x509.CertPool
 	plain   *http.Client
 	mu      sync.Mutex
-	refused []RefusedAct
+	refused []RefusedOperation
 }
 
 const testCluster = "test-cluster"
@@ -64,7 +64,7 @@ func newSecure(t *testing.T, change func(*Config)) *secure {
 	s := &secure{t: t, twin: newTwin(), ca: ca, pool: x509.NewCertPool()}
 	s.pool.AppendCertsFromPEM(ca.CertPEM())
 	cfg := Config{Ledger: s.twin.ledger(), Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(), ClusterID: testCluster, NodeID: "node-1",
-		Refused: func(r RefusedAct) { s.mu.Lock(); defer s.mu.Unlock(); s.refused = append(s.refused, r) },
+		Refused: func(r RefusedOperation) { s.mu.Lock(); defer s.mu.Unlock(); s.refused = append(s.refused, r) },
 		TLS: &tls.Config{Certificates: []tls.Certificate{s.pair(ca, certs.Request{CommonName: "n", IPs: []net.IP{net.IPv4(127, 0, 0, 1)}, Server: true})},
 			ClientCAs: s.pool, ClientAuth: tls.VerifyClientCertIfGiven}}
 	if change != nil {

@@ -192,8 +192,8 @@ func loneSurrogate(text []byte) bool {
 // notInName reports whether r cannot be in the name of a member. The names in requests consist of a-z and _.
 func notInName(r rune) bool { return (r < 'a' || r > 'z') && r != '_' }
 
-// checkAct validates the common fields of an operation.
-func checkAct(a wire.Op) error {
+// checkOp validates the common fields of an operation.
+func checkOp(a wire.Op) error {
 	for _, f := range []struct {
 		name, value string
 		longest     int
@@ -210,8 +210,8 @@ func checkAct(a wire.Op) error {
 	return nil
 }
 
-// queryAct reads the common fields of an operation from the query, for requests with another or no body.
-func queryAct(p *params) wire.Op {
+// queryOp reads the common fields of an operation from the query, for requests with another or no body.
+func queryOp(p *params) wire.Op {
 	return wire.Op{
 		OpID:   p.text("op_id", maxOpID),
 		Reason: p.text("reason", maxReason),

@@ -38,7 +38,7 @@ func membersOf(t *testing.T, w *httptest.ResponseRecorder) map[string]any {
 // TestCheckIsSubmitWithoutALog: for each of these bodies a check gives the answer that a submission gives, with dry_run, without a
 // seq of its own, and leaves nothing: neither rows nor submissions in the metrics.
 func TestCheckIsSubmitWithoutALog(t *testing.T) {
-	r := newRig(t, func(c *Config) { c.Acts = func(a Act) { t.Errorf("a check is no act: %+v", a) } })
+	r := newRig(t, func(c *Config) { c.Operations = func(a Operation) { t.Errorf("a check is no operation: %+v", a) } })
 	first := record("s", 1, nil)
 	r.post(first)
 	rows := len(r.twin.rows)

@@ -58,17 +58,17 @@ type Config struct {
 	// reports whether the current authorities vouch for a client's chain, leaf first; nil: those of its
 	// handshake do
 	VerifyClientChain func([]*x509.Certificate) bool
-	AuthFailures      int              // failed authentications per address and minute; 0 or below is no limit
-	Refused           func(RefusedAct) // called for every rejected request; may be nil
-	Leader            Leader           // where operations are proposed; nil: always here
+	AuthFailures      int                    // failed authentications per address and minute; 0 or below is no limit
+	Refused           func(RefusedOperation) // called for every rejected request; may be nil
+	Leader            Leader                 // where operations are proposed; nil: always here
 
 	MetricsUser, MetricsPass string // Basic Auth on /metrics when either is set
 	// /metrics is not a route of this handler but has its own server, see NewMetricsServer
 	MetricsApart   bool
 	TrustedProxies []netip.Prefix // only these may name another client in X-Forwarded-For
 	HideRemote     bool           // omits client addresses from log lines
-	// called with every operation of an operator, done or rejected, after the response; may be nil
-	Acts func(Act)
+	// called with every operation, done or rejected, after the response; may be nil
+	Operations func(Operation)
 	// number of requests with a complete body and no response yet; may be nil
 	Deciding  *atomic.Int64
 	WALErrors func() uint64 // failed writes of the event log, for flk_wal_errors; may be nil

@@ -231,7 +231,7 @@ func TestMetricsCredentials(t *testing.T) {
 func TestApprovalRoutes(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.NoAuth = false })
 	bob := "Bearer " + r.twin.give(wire.RoleResponder, "bob", time.Now().Add(time.Hour))
-	r.twin.waiting = []wire.ApprovalAnswer{{OpID: "x", Act: "activate", Request: "activate generation 2", State: wire.ApprovalAsked, Actors: []string{"alice"}, AskedAt: "2026-03-01T00:00:00Z", ExpiresAt: "2026-03-01T01:00:00Z", Seq: 9}}
+	r.twin.waiting = []wire.ApprovalAnswer{{OpID: "x", Name: "activate", Request: "activate generation 2", State: wire.ApprovalAsked, Actors: []string{"alice"}, AskedAt: "2026-03-01T00:00:00Z", ExpiresAt: "2026-03-01T01:00:00Z", Seq: 9}}
 	if a := decode[wire.ApprovalAnswer](t, r.send("POST", "/v1/approvals", `{"approve":"x","reason":"reviewed"}`, "Authorization", bob), 200); fmt.Sprint(a.Actors) != "[alice bob]" {
 		t.Errorf("%+v", a)
 	}

@@ -114,8 +114,8 @@ func TestEmptyMembers(t *testing.T) {
 			}
 		}
 	}
-	if len(r.twin.acts) != 0 || len(r.twin.keys) != 0 || len(r.twin.freezes) != 0 {
-		t.Errorf("something happened: %+v", r.twin.acts)
+	if len(r.twin.operations) != 0 || len(r.twin.keys) != 0 || len(r.twin.freezes) != 0 {
+		t.Errorf("something happened: %+v", r.twin.operations)
 	}
 	for _, subject := range []string{`\ud83d\ude00`, `lab*7`, `\\ud800`, `é`} {
 		if w := askRaw(r, http.MethodPost, "/v1/freezes", `{"scope":"shard","subject":"`+subject+`","reason":"x"}`, wire.MediaJSON); w.Code != http.StatusOK {

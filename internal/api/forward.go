@@ -20,9 +20,9 @@ import (
 
 // Leader forwards operations to the leader.
 type Leader interface {
-	// ForwardAct sends a request to the leader and returns its response. Both are opaque. here means that this
+	// ForwardOperation sends a request to the leader and returns its response. Both are opaque. here means that this
 	// node leads and nothing was sent. An error that holds a *wire.Problem becomes the response.
-	ForwardAct(ctx context.Context, request []byte) (answer []byte, here bool, err error)
+	ForwardOperation(ctx context.Context, request []byte) (answer []byte, here bool, err error)
 	// Leading reports whether this node leads and may propose now.
 	Leading() bool
 	// LeaderURL returns the base URL of the leader for clients, or "" if none is known.
@@ -46,7 +46,7 @@ type forwardedAnswer struct {
 	Body   []byte
 }
 
-// viaKey marks the context of a forwarded act.
+// viaKey marks the context of a forwarded operation.
 type viaKey struct{}
 
 // viaOf returns the node that forwarded the request, or "" if it came from a client.
@@ -62,7 +62,7 @@ const retryForward = time.Second
 // caller that is authenticated by a certificate only gets the leader's URL instead, because the leader cannot
 // see the certificate through this node.
 func (s *server) forward(r route, c echo.Context) (done bool, err error) {
-	if !r.act || s.Leader == nil || s.Leader.Leading() {
+	if !r.op || s.Leader == nil || s.Leader.Leading() {
 		return false, nil
 	}
 	if viaOf(c) != "" {
@@ -95,7 +95,7 @@ func (s *server) forward(r route, c echo.Context) (done bool, err error) {
 	defer cancel()
 	done, err = s.sendForward(ctx, c, f)
 	if err != nil {
-		err = s.actProblem(err, c)
+		err = s.operationProblem(err, c)
 	} else if !done { // this node leads by now, and the handler reads the body again
 		c.Request().Body, c.Request().ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	}
@@ -117,13 +117,13 @@ func (s *server) sendForward(ctx context.Context, c echo.Context, f forwarded) (
 	if err != nil {
 		return true, err
 	}
-	raw, here, err := s.Leader.ForwardAct(ctx, request)
+	raw, here, err := s.Leader.ForwardOperation(ctx, request)
 	if here || err != nil {
 		return !here, err
 	}
 	var a forwardedAnswer
 	if err := json.Unmarshal(raw, &a); err != nil || a.Status < 200 || a.Status > 599 {
-		return true, fmt.Errorf("the leader's answer to an act: status %d: %w", a.Status, errors.Join(err, errForward))
+		return true, fmt.Errorf("the leader's answer to an operation: status %d: %w", a.Status, errors.Join(err, errForward))
 	}
 	h := c.Response().Header()
 	for name, values := range a.Header {
@@ -141,12 +141,12 @@ var errForward = errors.New("not understood")
 func ServeForwarded(ctx context.Context, handler http.Handler, from string, request []byte) ([]byte, error) {
 	var f forwarded
 	if err := json.Unmarshal(request, &f); err != nil {
-		return nil, fmt.Errorf("forwarded act: %w", err)
+		return nil, fmt.Errorf("forwarded operation: %w", err)
 	}
 	r, err := http.NewRequestWithContext(context.WithValue(ctx, viaKey{}, from), f.Method, f.Target,
 		bytes.NewReader(f.Body))
 	if err != nil {
-		return nil, fmt.Errorf("forwarded act: %w", err)
+		return nil, fmt.Errorf("forwarded operation: %w", err)
 	}
 	for _, name := range forwardedHeaders {
 		if v := f.Header.Values(name); len(v) > 0 {

@@ -19,7 +19,7 @@ import (
 // link is the way from a follower to the leader of a test.
 type link struct {
 	leads  bool
-	turns  bool // this node leads by the time the act would be sent
+	turns  bool // this node leads by the time the operation would be sent
 	leader http.Handler
 	fail   error
 	sent   [][]byte
@@ -27,7 +27,7 @@ type link struct {
 
 func (l *link) Leading() bool     { return l.leads }
 func (l *link) LeaderURL() string { return "https://leader:1" }
-func (l *link) ForwardAct(ctx context.Context, request []byte) ([]byte, bool, error) {
+func (l *link) ForwardOperation(ctx context.Context, request []byte) ([]byte, bool, error) {
 	if l.turns || l.fail != nil {
 		return nil, l.turns, l.fail
 	}
@@ -46,8 +46,8 @@ func leaderOf(t *testing.T, twin *twin) http.Handler {
 	return h
 }
 
-// TestForwardedActs: a follower has the leader do an act, with the caller's own token, and gives its answer.
-func TestForwardedActs(t *testing.T) {
+// TestForwardedOperations: a follower has the leader do an operation, with the caller's own token, and gives its answer.
+func TestForwardedOperations(t *testing.T) {
 	leader := newTwin()
 	way := &link{leader: leaderOf(t, leader)}
 	r := newRig(t, func(c *Config) { c.NoAuth, c.Leader, c.NodeID = false, way, "node-2" })
@@ -58,8 +58,8 @@ func TestForwardedActs(t *testing.T) {
 	if w.Header().Get("Location") != "/v1/policies/"+made.ID || w.Header().Get(wire.HeaderRequestID) != "mine" || w.Header().Get(wire.HeaderNode) != "node-1" {
 		t.Errorf("%v", w.Header())
 	}
-	if len(r.twin.acts) != 0 || len(leader.acts) != 1 || leader.acts[0].Reason != "fix" {
-		t.Errorf("follower %+v, leader %+v", r.twin.acts, leader.acts)
+	if len(r.twin.operations) != 0 || len(leader.operations) != 1 || leader.operations[0].Reason != "fix" {
+		t.Errorf("follower %+v, leader %+v", r.twin.operations, leader.operations)
 	}
 	if w := r.send("DELETE", "/v1/generations/9?reason=a%20b", "", "Authorization", "Bearer "+responder); w.Code != 404 {
 		t.Errorf("%d %s", w.Code, w.Body)
@@ -82,13 +82,13 @@ func TestForwardedActs(t *testing.T) {
 	decode[wire.Problem](t, r.send("POST", "/v1/policies", `{"document":"kernel: 1 # 4"}`, "Authorization", "Bearer "+responder), 503)
 	way.fail, way.turns = nil, true // the body can be read once more here
 	decode[wire.PolicyAnswer](t, r.send("POST", "/v1/policies", `{"document":"kernel: 1 # 5"}`, "Authorization", "Bearer "+responder), 201)
-	if len(r.twin.acts) != 1 || r.twin.acts[0] != (wire.Op{}) {
-		t.Errorf("%+v", r.twin.acts)
+	if len(r.twin.operations) != 1 || r.twin.operations[0] != (wire.Op{}) {
+		t.Errorf("%+v", r.twin.operations)
 	}
 }
 
-// TestForgedActs: what a node says of a caller counts for nothing; only a token does.
-func TestForgedActs(t *testing.T) {
+// TestForgedOperations: what a node says of a caller counts for nothing; only a token does.
+func TestForgedOperations(t *testing.T) {
 	leader := newTwin()
 	auditor := leader.give(wire.RoleAuditor, "alice", time.Now().Add(time.Hour))
 	operator := leader.give(wire.RoleOperator, "root", time.Now().Add(time.Hour))
@@ -110,7 +110,7 @@ func TestForgedActs(t *testing.T) {
 		}
 		return a.Status
 	}
-	const act = "/v1/generations/rollback"
+	const path = "/v1/generations/rollback"
 	for name, c := range map[string]struct {
 		header http.Header
 		want   int
@@ -119,12 +119,12 @@ func TestForgedActs(t *testing.T) {
 		"a claimed identity": {http.Header{"X-Actor": {"root"}, "X-Role": {"operator"}, "Recount-Actor": {"root"}}, 401},
 		"right":              {http.Header{"Authorization": {"Bearer " + operator}}, 200},
 	} {
-		if got := ask(c.header, "POST", act); got != c.want {
+		if got := ask(c.header, "POST", path); got != c.want {
 			t.Errorf("%s: %d, want %d", name, got, c.want)
 		}
 	}
-	if len(leader.acts) != 1 {
-		t.Errorf("%d acts were done", len(leader.acts))
+	if len(leader.operations) != 1 {
+		t.Errorf("%d operations were done", len(leader.operations))
 	}
 	for _, r := range [][2]string{{"GET", "/v1/audit"}, {"GET", "/v1/tokens"}, {"POST", "/v1/pcs/submit"}, {"GET", "/metrics"}, {"GET", "/readyz"}} {
 		if got := ask(http.Header{"Authorization": {"Bearer " + operator}}, r[0], r[1]); got != 404 {
@@ -132,12 +132,12 @@ func TestForgedActs(t *testing.T) {
 		}
 	}
 	for range 200 { // in the name of one address
-		ask(http.Header{"Authorization": {"Bearer " + operator[:len(operator)-1] + "x"}}, "POST", act)
+		ask(http.Header{"Authorization": {"Bearer " + operator[:len(operator)-1] + "x"}}, "POST", path)
 	}
-	if got := ask(http.Header{"Authorization": {"Bearer " + operator}}, "POST", act); got != 200 {
+	if got := ask(http.Header{"Authorization": {"Bearer " + operator}}, "POST", path); got != 200 {
 		t.Errorf("another node has locked an address out: %d", got)
 	}
-	leader.acts = leader.acts[:1]
+	leader.operations = leader.operations[:1]
 	if _, err := ServeForwarded(t.Context(), h, "node-2", []byte("rubbish")); err == nil {
 		t.Error("rubbish was served")
 	}
@@ -146,12 +146,12 @@ func TestForgedActs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	req := httptest.NewRequest("POST", act, strings.NewReader("{}"))
+	req := httptest.NewRequest("POST", path, strings.NewReader("{}"))
 	req.Header.Set("Content-Type", wire.MediaJSON)
 	w := httptest.NewRecorder()
 	open.ServeHTTP(w, req)
-	if w.Code != 401 || len(leader.acts) != 1 {
-		t.Errorf("%d, %d acts", w.Code, len(leader.acts))
+	if w.Code != 401 || len(leader.operations) != 1 {
+		t.Errorf("%d, %d operations", w.Code, len(leader.operations))
 	}
 }
 

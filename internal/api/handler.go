@@ -21,11 +21,11 @@ import (
 
 type server struct {
 	Config
-	metrics *metrics
-	from    *limit.Buckets  // by address
-	bodies  atomic.Int64    // bytes of submissions in memory
-	routes  map[string]bool // templates, the closed set of the route label
-	acts    map[string]bool // method and template of the routes that change something, except submissions
+	metrics    *metrics
+	from       *limit.Buckets  // by address
+	bodies     atomic.Int64    // bytes of submissions in memory
+	routes     map[string]bool // templates, the closed set of the route label
+	operations map[string]bool // method and template of the routes that change something, except submissions
 
 	auth *authenticator
 	page http.Handler // page with the metrics
@@ -53,12 +53,12 @@ func newEcho(cfg Config, stopping <-chan struct{}) (*echo.Echo, error) {
 		return nil, err
 	}
 	s := &server{
-		Config:   cfg,
-		routes:   map[string]bool{},
-		acts:     map[string]bool{},
-		stopping: stopping,
-		from:     limit.NewBuckets(addresses, cfg.AddressRate, limit.Burst(cfg.AddressRate)),
-		page:     cfg.registryPage(),
+		Config:     cfg,
+		routes:     map[string]bool{},
+		operations: map[string]bool{},
+		stopping:   stopping,
+		from:       limit.NewBuckets(addresses, cfg.AddressRate, limit.Burst(cfg.AddressRate)),
+		page:       cfg.registryPage(),
 	}
 	if s.metrics, err = newMetrics(cfg.Registry, cfg.WALErrors); err != nil {
 		return nil, err
@@ -77,7 +77,7 @@ func newEcho(cfg Config, stopping <-chan struct{}) (*echo.Echo, error) {
 		s.routes[r.Path] = true
 	}
 	for _, r := range s.table() {
-		s.acts[r.method+" "+r.path] = r.act
+		s.operations[r.method+" "+r.path] = r.op
 	}
 	return e, nil
 }
@@ -203,7 +203,7 @@ func (s *server) finish(c echo.Context, id string, took time.Duration) {
 	if !s.routes[route] {
 		route = "unmatched"
 	}
-	s.recordAct(c, status)
+	s.recordOperation(c, status)
 	s.metrics.request(route, c.Request().Method, status, took)
 	level := slog.LevelDebug
 	if status >= 500 && status != http.StatusServiceUnavailable {

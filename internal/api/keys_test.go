@@ -55,7 +55,7 @@ func TestKeyRequestsThatAreRefused(t *testing.T) {
 
 func TestFreezes(t *testing.T) {
 	r := newRig(t, nil)
-	if a := decode[wire.FreezeAnswer](t, r.send("POST", "/v1/freezes", `{"scope":"shard","subject":"lab-7","reason":"forgeries","ticket":"INC-2"}`), 200); a.Seq != 5 || r.twin.acts[0].Ticket != "INC-2" {
+	if a := decode[wire.FreezeAnswer](t, r.send("POST", "/v1/freezes", `{"scope":"shard","subject":"lab-7","reason":"forgeries","ticket":"INC-2"}`), 200); a.Seq != 5 || r.twin.operations[0].Ticket != "INC-2" {
 		t.Errorf("%+v", a)
 	}
 	for body, field := range map[string]string{
@@ -73,11 +73,11 @@ func TestFreezes(t *testing.T) {
 		t.Errorf("%+v", a)
 	}
 	decode[wire.Problem](t, r.send("POST", "/v1/thaw", thaw), 409)
-	if p := decode[wire.OperationsPage](t, r.get("/v1/acts?from_seq=2&limit=3"), 200); len(p.Items) != 3 || p.Items[0].Seq != 2 || p.NextSeq != 5 {
+	if p := decode[wire.OperationsPage](t, r.get("/v1/operations?from_seq=2&limit=3"), 200); len(p.Items) != 3 || p.Items[0].Seq != 2 || p.NextSeq != 5 {
 		t.Errorf("%+v", p)
 	}
 	for _, q := range []string{"limit=0", "limit=1001", "from_seq=0", "from_seq=-1", "since=1h"} {
-		decode[wire.Problem](t, r.get("/v1/acts?"+q), 400)
+		decode[wire.Problem](t, r.get("/v1/operations?"+q), 400)
 	}
 	if p := decode[wire.FreezesPage](t, r.get("/v1/freezes"), 200); len(p.Items) != 1 {
 		t.Errorf("%+v", p)

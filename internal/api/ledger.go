@@ -64,15 +64,15 @@ type Keys interface {
 	Keys(ctx context.Context) ([]wire.KeyAnswer, error)
 	Key(ctx context.Context, id string) (*wire.KeyAnswer, error)
 	// AddKey registers a key and returns created = true, or changes the terms of a registered one.
-	AddKey(ctx context.Context, k NewKey, act wire.Op, meta Meta) (answer *wire.KeyAnswer, created bool, err error)
+	AddKey(ctx context.Context, k NewKey, op wire.Op, meta Meta) (answer *wire.KeyAnswer, created bool, err error)
 	// RevokeKey revokes a key: everything that it signs from now on is refused. since (Unix nanoseconds) is
 	// used by folds with hindsight.
 	RevokeKey(ctx context.Context, keyID string, since int64, r wire.RevokeRequest,
 		meta Meta) (*wire.RevokeAnswer, error)
 	// RetireKey ends the use of a key as planned. RetireSecret allows nodes to forget the secret of a retired
 	// or revoked key.
-	RetireKey(ctx context.Context, id string, act wire.Op, meta Meta) (*wire.KeyAnswer, error)
-	RetireSecret(ctx context.Context, id string, act wire.Op, meta Meta) (*wire.KeyAnswer, error)
+	RetireKey(ctx context.Context, id string, op wire.Op, meta Meta) (*wire.KeyAnswer, error)
+	RetireSecret(ctx context.Context, id string, op wire.Op, meta Meta) (*wire.KeyAnswer, error)
 }
 
 // Freezes stops submissions and thaws them.
@@ -115,14 +115,14 @@ type Generations interface {
 	Flips(ctx context.Context, q FlipsQuery) (FlipsResult, error)
 	Activate(ctx context.Context, number uint32, r wire.ActivateRequest, meta Meta) (*wire.ActivateAnswer, error)
 	Rollback(ctx context.Context, r wire.RollbackRequest, meta Meta) (*wire.ActivateAnswer, error)
-	DropGeneration(ctx context.Context, number uint32, act wire.Op, meta Meta) (*wire.DropAnswer, error)
+	DropGeneration(ctx context.Context, number uint32, op wire.Op, meta Meta) (*wire.DropAnswer, error)
 }
 
 // Operations lists the operations of operators and approves those that need two actors.
 type Operations interface {
-	// Acts lists the events of operators' operations from seq on, at most limit. next is the seq to continue
+	// List returns the events of operations from seq on, at most limit. next is the seq to continue
 	// from, or 0 at the end.
-	Acts(ctx context.Context, from uint64, limit int) (items []wire.OperationItem, next uint64, err error)
+	List(ctx context.Context, from uint64, limit int) (items []wire.OperationItem, next uint64, err error)
 	// Approve approves an operation that needs two actors, and carries it out if requested. Approvals lists the
 	// pending ones and, with all, also those that are done.
 	Approve(ctx context.Context, r wire.ApprovalRequest, meta Meta) (*wire.ApprovalAnswer, error)

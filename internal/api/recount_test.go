@@ -34,7 +34,7 @@ func (r *rig) send(method, target, body string, headers ...string) *httptest.Res
 func TestPolicies(t *testing.T) {
 	r := newRig(t, nil)
 	made := decode[wire.PolicyAnswer](t, r.send("POST", "/v1/policies", `{"document":"kernel: 1\n","reason":"fix","ticket":"T-1","op_id":"a"}`), 201)
-	if got := r.twin.acts[0]; got != (wire.Op{OpID: "a", Reason: "fix", Ticket: "T-1"}) {
+	if got := r.twin.operations[0]; got != (wire.Op{OpID: "a", Reason: "fix", Ticket: "T-1"}) {
 		t.Errorf("%+v", got)
 	}
 	again := r.send("POST", "/v1/policies?reason=fix", "kernel: 1\n", "Content-Type", wire.MediaYAML)
@@ -105,7 +105,7 @@ func TestGenerations(t *testing.T) {
 	if a := decode[wire.ActivateAnswer](t, r.send("POST", "/v1/generations/rollback", `{}`), 200); a.Generation != 1 {
 		t.Errorf("%+v", a)
 	}
-	if a := decode[wire.DropAnswer](t, r.send("DELETE", "/v1/generations/2?ticket=T-9", ""), 200); a.Seq != 10 || r.twin.acts[len(r.twin.acts)-1].Ticket != "T-9" {
+	if a := decode[wire.DropAnswer](t, r.send("DELETE", "/v1/generations/2?ticket=T-9", ""), 200); a.Seq != 10 || r.twin.operations[len(r.twin.operations)-1].Ticket != "T-9" {
 		t.Errorf("%+v", a)
 	}
 	for _, c := range []struct {
@@ -133,7 +133,7 @@ func TestGenerations(t *testing.T) {
 func TestRevoke(t *testing.T) {
 	r := newRig(t, nil)
 	w := r.send("POST", "/v1/keys/hmac-1/revoke", `{"since":"2026-02-03T04:05:06Z","reason":"stolen","ticket":"INC-1"}`)
-	if a := decode[wire.RevokeAnswer](t, w, 200); a.Since != "2026-02-03T04:05:06.000000000Z" || a.Seq != 7 || r.twin.acts[0].Ticket != "INC-1" {
+	if a := decode[wire.RevokeAnswer](t, w, 200); a.Since != "2026-02-03T04:05:06.000000000Z" || a.Seq != 7 || r.twin.operations[0].Ticket != "INC-1" {
 		t.Errorf("%+v", a)
 	}
 	for body, status := range map[string]int{`{"since":"yesterday"}`: 400, `{"until":1}`: 400, ``: 400} {
@@ -194,8 +194,8 @@ func TestProgress(t *testing.T) {
 	}
 }
 
-// TestUnknownOutcomeOfActs: an act may be in the log when its time is up, so nothing may say that it is not.
-func TestUnknownOutcomeOfActs(t *testing.T) {
+// TestUnknownOutcomeOfOperations: an operation may be in the log when its time is up, so nothing may say that it is not.
+func TestUnknownOutcomeOfOperations(t *testing.T) {
 	r := newRig(t, nil)
 	id := decode[wire.PolicyAnswer](t, r.send("POST", "/v1/policies", `{"document":"kernel: 1\n"}`), 201).ID
 	decode[wire.GenerationAnswer](t, r.send("POST", "/v1/generations", `{"policy":"`+id+`"}`), 202)

@@ -39,7 +39,7 @@ func TestRolesPage(t *testing.T) {
 
 func rolesTable() string {
 	var b strings.Builder
-	b.WriteString("| route | none | metrics | auditor | responder | operator | act | two persons |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n")
+	b.WriteString("| route | none | metrics | auditor | responder | operator | operation | two persons |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n")
 	for _, r := range Routes() {
 		fmt.Fprintf(&b, "| `%s %s` |", r.Method, r.Path)
 		if len(r.Roles) == 0 {
@@ -50,7 +50,7 @@ func rolesTable() string {
 				b.WriteString(map[bool]string{true: " + |", false: " - |"}[slices.Contains(r.Roles, role)])
 			}
 		}
-		b.WriteString(map[bool]string{true: " act |", false: " |"}[r.Act])
+		b.WriteString(map[bool]string{true: " operation |", false: " |"}[r.Operation])
 		b.WriteString(map[bool]string{true: " two |\n", false: " |\n"}[r.Second])
 	}
 	return b.String()

@@ -15,7 +15,7 @@ import (
 type route struct {
 	method, path string
 	roles        []wire.Role // who may use it; nil is everybody, without credentials
-	act          bool        // an operation that changes the ledger: authenticated again and proposed by the leader
+	op           bool        // an operation that changes the ledger: authenticated again and proposed by the leader
 	second       bool        // needs two actors if auth.two_person is on
 	basic        bool        // Basic Auth is accepted too, if configured
 	serve        handler
@@ -58,35 +58,35 @@ var routeTable = []route{
 
 	{method: "GET", path: "/v1/policies", roles: reading, serve: serveRead(linearizable, listPolicies)},
 	{method: "GET", path: "/v1/policies/:policy_id", roles: reading, serve: serveRead(linearizable, onePolicy)},
-	{method: "POST", path: "/v1/policies", roles: incident, act: true, serve: serveOp(policyRequest, publishPolicy)},
+	{method: "POST", path: "/v1/policies", roles: incident, op: true, serve: serveOp(policyRequest, publishPolicy)},
 	{
 		method: "POST",
 		path:   "/v1/policies/:policy_id/apply",
 		roles:  incident,
-		act:    true,
+		op:     true,
 		second: true,
 		serve:  serveOp(fromBody, applyPolicy),
 	},
 
 	{method: "GET", path: "/v1/keys", roles: reading, serve: serveRead(linearizable, listKeys)},
 	{method: "GET", path: "/v1/keys/:key_id", roles: reading, serve: serveRead(linearizable, oneKey)},
-	{method: "POST", path: "/v1/keys", roles: operating, act: true, serve: serveOp(fromBody, addKey)},
-	{method: "POST", path: "/v1/keys/:key_id/revoke", roles: incident, act: true, serve: serveOp(fromBody, revokeKey)},
-	{method: "POST", path: "/v1/keys/:key_id/retire", roles: operating, act: true, serve: serveOp(fromBody, retireKey)},
+	{method: "POST", path: "/v1/keys", roles: operating, op: true, serve: serveOp(fromBody, addKey)},
+	{method: "POST", path: "/v1/keys/:key_id/revoke", roles: incident, op: true, serve: serveOp(fromBody, revokeKey)},
+	{method: "POST", path: "/v1/keys/:key_id/retire", roles: operating, op: true, serve: serveOp(fromBody, retireKey)},
 	{
 		method: "POST",
 		path:   "/v1/keys/:key_id/retire-secret",
 		roles:  operating,
-		act:    true,
+		op:     true,
 		serve:  serveOp(fromBody, retireSecret),
 	},
 
-	{method: "GET", path: "/v1/acts", roles: reading, serve: serveRead(linearizable, listActs, "from_seq", "limit")},
+	{method: "GET", path: "/v1/operations", roles: reading, serve: serveRead(linearizable, listOperations, "from_seq", "limit")},
 	{method: "GET", path: "/v1/freezes", roles: reading, serve: serveRead(linearizable, listFreezes)},
-	{method: "POST", path: "/v1/freezes", roles: incident, act: true, serve: serveOp(fromBody, freeze)},
-	{method: "POST", path: "/v1/thaw", roles: incident, act: true, second: true, serve: serveOp(fromBody, thaw)},
+	{method: "POST", path: "/v1/freezes", roles: incident, op: true, serve: serveOp(fromBody, freeze)},
+	{method: "POST", path: "/v1/thaw", roles: incident, op: true, second: true, serve: serveOp(fromBody, thaw)},
 	{method: "GET", path: "/v1/known-shards", roles: reading, serve: serveRead(linearizable, listKnownShards)},
-	{method: "POST", path: "/v1/known-shards", roles: incident, act: true, serve: serveOp(fromBody, addKnownShards)},
+	{method: "POST", path: "/v1/known-shards", roles: incident, op: true, serve: serveOp(fromBody, addKnownShards)},
 
 	{method: "GET", path: "/v1/generations", roles: reading, serve: serveRead(linearizable, listGenerations)},
 	{method: "GET", path: "/v1/generations/:generation", roles: reading, serve: serveRead(linearizable, oneGeneration)},
@@ -98,12 +98,12 @@ var routeTable = []route{
 	},
 	{method: "GET", path: "/v1/generations/:generation/flips", roles: reading, serve: (*server).flips},
 	{method: "GET", path: "/v1/generations/:generation/progress", roles: reading, serve: (*server).progress},
-	{method: "POST", path: "/v1/generations", roles: incident, act: true, serve: serveOp(fromBody, startGeneration)},
+	{method: "POST", path: "/v1/generations", roles: incident, op: true, serve: serveOp(fromBody, startGeneration)},
 	{
 		method: "POST",
 		path:   "/v1/generations/:generation/activate",
 		roles:  incident,
-		act:    true,
+		op:     true,
 		second: true,
 		serve:  serveOp(fromBody, activate),
 	},
@@ -111,7 +111,7 @@ var routeTable = []route{
 		method: "POST",
 		path:   "/v1/generations/rollback",
 		roles:  incident,
-		act:    true,
+		op:     true,
 		second: true,
 		serve:  serveOp(fromBody, rollback),
 	},
@@ -119,21 +119,21 @@ var routeTable = []route{
 		method: "DELETE",
 		path:   "/v1/generations/:generation",
 		roles:  incident,
-		act:    true,
+		op:     true,
 		serve:  serveOp(fromQuery, dropGeneration),
 	},
 
 	{method: "GET", path: "/v1/approvals", roles: reading, serve: serveRead(linearizable, listApprovals, "all")},
-	{method: "POST", path: "/v1/approvals", roles: incident, act: true, serve: serveOp(fromBody, approve)},
+	{method: "POST", path: "/v1/approvals", roles: incident, op: true, serve: serveOp(fromBody, approve)},
 
 	{method: "GET", path: "/v1/whoami", roles: metering, serve: serveRead(local, whoami)},
 	{method: "GET", path: "/v1/tokens", roles: reading, serve: (*server).listTokens},
-	{method: "POST", path: "/v1/tokens", roles: operating, act: true, serve: serveOp(fromBody, createToken)},
+	{method: "POST", path: "/v1/tokens", roles: operating, op: true, serve: serveOp(fromBody, createToken)},
 	{
 		method: "POST",
 		path:   "/v1/tokens/:token_id/revoke",
 		roles:  operating,
-		act:    true,
+		op:     true,
 		serve:  serveOp(fromBody, revokeToken),
 	},
 
@@ -151,7 +151,7 @@ var routeTable = []route{
 type RouteRoles struct {
 	Method, Path string      // path as the HTTP contract writes it, /v1/pcs/{pcs_id}
 	Roles        []wire.Role // nil is everybody
-	Act          bool
+	Operation    bool
 	Second       bool // needs two actors if auth.two_person is on
 	Basic        bool // Basic Auth is accepted too, if configured
 }
@@ -167,12 +167,12 @@ func Routes() []RouteRoles {
 			}
 		}
 		out[i] = RouteRoles{
-			Method: r.method,
-			Path:   strings.Join(parts, "/"),
-			Roles:  slices.Clone(r.roles),
-			Act:    r.act,
-			Second: r.second,
-			Basic:  r.basic,
+			Method:    r.method,
+			Path:      strings.Join(parts, "/"),
+			Roles:     slices.Clone(r.roles),
+			Operation: r.op,
+			Second:    r.second,
+			Basic:     r.basic,
 		}
 	}
 	return out
@@ -190,7 +190,7 @@ func (s *server) table() []route {
 func (s *server) register(e *echo.Echo) {
 	for _, r := range s.table() {
 		e.Add(r.method, r.path, func(c echo.Context) error {
-			if !r.act && viaOf(c) != "" { // other nodes forward operations and nothing else
+			if !r.op && viaOf(c) != "" { // other nodes forward operations and nothing else
 				return wire.NewProblem(wire.CodeNotFound, "")
 			}
 			if err := s.auth.authorize(r, c); err != nil {
@@ -212,11 +212,11 @@ func checkRoutes(built []*echo.Route, table []route) error {
 	}
 	for _, r := range table {
 		want = append(want, r.method+" "+r.path)
-		if r.second && !r.act {
-			return fmt.Errorf("%w: %s %s needs two actors and is no act", errConfig, r.method, r.path)
+		if r.second && !r.op {
+			return fmt.Errorf("%w: %s %s needs two actors and is no operation", errConfig, r.method, r.path)
 		}
-		if r.act && (len(r.roles) == 0 || r.method == http.MethodGet) {
-			return fmt.Errorf("%w: %s %s is an act that everybody may do or that reads", errConfig, r.method, r.path)
+		if r.op && (len(r.roles) == 0 || r.method == http.MethodGet) {
+			return fmt.Errorf("%w: %s %s is an operation that everybody may do or that reads", errConfig, r.method, r.path)
 		}
 	}
 	slices.Sort(have)

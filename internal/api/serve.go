@@ -81,14 +81,14 @@ func serveOp[REQ request, RESP any](decode decoder[REQ], do opFunc[REQ, RESP]) h
 		if err != nil {
 			return err
 		}
-		if err := takeAct(c, r.Common()); err != nil {
+		if err := takeOp(c, r.Common()); err != nil {
 			return err
 		}
 		ctx, cancel, meta := acting(c)
 		defer cancel()
 		status, answer, err := do(ctx, &s.Ledger, op[REQ]{c: c, request: r, meta: meta})
 		if err != nil {
-			return s.actProblem(err, c)
+			return s.operationProblem(err, c)
 		}
 		setPosition(c, s.Ledger.Views.Position())
 		if at := location(answer); at != "" {
@@ -98,13 +98,13 @@ func serveOp[REQ request, RESP any](decode decoder[REQ], do opFunc[REQ, RESP]) h
 	}
 }
 
-// actMargin is the part of the write limit that remains when an operation has used up its time.
-const actMargin = 5 * time.Second
+// operationMargin is the part of the write limit that remains when an operation has used up its time.
+const operationMargin = 5 * time.Second
 
 // acting returns the context of an operation with its time limit, and what is known of the request and its
 // sender.
 func acting(c echo.Context) (context.Context, context.CancelFunc, Meta) {
-	ctx, cancel := context.WithTimeout(c.Request().Context(), writeTimeout-actMargin)
+	ctx, cancel := context.WithTimeout(c.Request().Context(), writeTimeout-operationMargin)
 	return ctx, cancel, Meta{RequestID: currentID(c), Remote: c.RealIP(), Via: viaOf(c), Identity: identityOf(c)}
 }
 
@@ -120,7 +120,7 @@ func fromBody[REQ request](s *server, c echo.Context) (r REQ, err error) {
 // fromQuery reads the common members from the query, for a request without a body.
 func fromQuery(_ *server, c echo.Context) (wire.Op, error) {
 	p := readParams(c, "op_id", "reason", "ticket")
-	return queryAct(p), p.err()
+	return queryOp(p), p.err()
 }
 
 // ok is the result of an operation that responds 200.

@@ -24,7 +24,7 @@ func (s *server) submit(c echo.Context) error {
 	start := time.Now()
 	answer, err := s.takeAndSubmit(c, false)
 	if err != nil {
-		p := s.actProblem(err, c)
+		p := s.operationProblem(err, c)
 		s.metrics.submission(problemLabel(p), p.Code, time.Since(start))
 		return p
 	}
@@ -92,9 +92,9 @@ func (s *server) takeAndSubmit(c echo.Context, dry bool) (*wire.SubmitAnswer, er
 	return answer, err
 }
 
-// actProblem is like problemOf, except that a record or an operation may have been committed if its context has
+// operationProblem is like problemOf, except that a record or an operation may have been committed if its context has
 // ended or this node cannot read its outcome.
-func (s *server) actProblem(err error, c echo.Context) *wire.Problem {
+func (s *server) operationProblem(err error, c echo.Context) *wire.Problem {
 	var p *wire.Problem
 	ended := errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
 	if !errors.As(err, &p) && (ended || s.Explain(err) != nil) {

@@ -33,8 +33,8 @@ func (t *twinKeys) Key(_ context.Context, id string) (*wire.KeyAnswer, error) {
 	return k, t.fail
 }
 
-func (t *twinKeys) AddKey(_ context.Context, k NewKey, act wire.Op, _ Meta) (*wire.KeyAnswer, bool, error) {
-	t.acts = append(t.acts, act)
+func (t *twinKeys) AddKey(_ context.Context, k NewKey, op wire.Op, _ Meta) (*wire.KeyAnswer, bool, error) {
+	t.operations = append(t.operations, op)
 	if old := t.find(k.ID); old != nil {
 		old.Owner, old.Scope = k.Owner, append([]string{}, k.Scope...)
 		return old, false, t.fail
@@ -44,29 +44,29 @@ func (t *twinKeys) AddKey(_ context.Context, k NewKey, act wire.Op, _ Meta) (*wi
 	return t.find(k.ID), true, t.fail
 }
 
-func (t *twinKeys) end(id, status string, act wire.Op) (*wire.KeyAnswer, error) {
+func (t *twinKeys) end(id, status string, op wire.Op) (*wire.KeyAnswer, error) {
 	k := t.find(id)
 	if k == nil {
 		return nil, ErrNotFound
 	}
-	t.acts = append(t.acts, act)
+	t.operations = append(t.operations, op)
 	k.Status, k.RetiredSeq = status, 4
 	return k, t.fail
 }
 
-func (t *twinKeys) RetireKey(_ context.Context, id string, act wire.Op, _ Meta) (*wire.KeyAnswer, error) {
-	return t.end(id, wire.KeyRetired, act)
+func (t *twinKeys) RetireKey(_ context.Context, id string, op wire.Op, _ Meta) (*wire.KeyAnswer, error) {
+	return t.end(id, wire.KeyRetired, op)
 }
 
-func (t *twinKeys) RetireSecret(_ context.Context, id string, act wire.Op, _ Meta) (*wire.KeyAnswer, error) {
-	return t.end(id, wire.KeyRetired, act)
+func (t *twinKeys) RetireSecret(_ context.Context, id string, op wire.Op, _ Meta) (*wire.KeyAnswer, error) {
+	return t.end(id, wire.KeyRetired, op)
 }
 
 func (t *twinKeys) RevokeKey(_ context.Context, id string, since int64, r wire.RevokeRequest, _ Meta) (*wire.RevokeAnswer, error) {
 	if id == "unknown" {
 		return nil, ErrNotFound
 	}
-	t.acts = append(t.acts, r.Op)
+	t.operations = append(t.operations, r.Op)
 	return &wire.RevokeAnswer{KeyID: id, Seq: 7, Since: wire.TimeNS(since)}, t.fail
 }
 
@@ -81,7 +81,7 @@ func (t *twinFreezes) Freezes(context.Context) ([]wire.FreezeAnswer, error) {
 }
 
 func (t *twinFreezes) Freeze(_ context.Context, r wire.FreezeRequest, _ Meta) (*wire.FreezeAnswer, error) {
-	t.acts = append(t.acts, r.Op)
+	t.operations = append(t.operations, r.Op)
 	t.freezes = append(t.freezes, wire.FreezeAnswer{Seq: 5, At: wire.TimeNS(0), Scope: r.Scope, Subject: r.Subject, Reason: r.Reason})
 	return &t.freezes[len(t.freezes)-1], t.fail
 }
@@ -107,7 +107,7 @@ func (t *twinShards) KnownShards(context.Context) ([]wire.KnownShardsAnswer, err
 }
 
 func (t *twinShards) AddKnownShards(_ context.Context, r wire.KnownShardsRequest, _ Meta) (*wire.KnownShardsAnswer, error) {
-	t.acts = append(t.acts, r.Op)
+	t.operations = append(t.operations, r.Op)
 	t.known = append(t.known, wire.KnownShardsAnswer{Seq: 7, At: wire.TimeNS(0), Patterns: r.Patterns})
 	return &t.known[len(t.known)-1], t.fail
 }

@@ -18,7 +18,7 @@ type twinPolicies struct {
 func (t *twinPolicies) PublishPolicy(_ context.Context, r wire.PolicyRequest, _ Meta) (*wire.PolicyAnswer, bool, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.acts = append(t.acts, r.Op)
+	t.operations = append(t.operations, r.Op)
 	if !strings.HasPrefix(r.Document, "kernel: 1") {
 		return nil, false, wire.NewProblem(wire.CodeBadPolicy, "line 1, column 1: not a policy")
 	}
@@ -54,7 +54,7 @@ func (t *twinPolicies) ApplyPolicy(ctx context.Context, id string, r wire.ApplyR
 	if _, err := t.Policy(ctx, id); err != nil {
 		return nil, err
 	}
-	t.acts = append(t.acts, r.Op)
+	t.operations = append(t.operations, r.Op)
 	return &wire.ApplyAnswer{Policy: id, Seq: 9}, t.fail
 }
 
@@ -67,7 +67,7 @@ type twinGenerations struct {
 }
 
 func (t *twinGenerations) StartGeneration(_ context.Context, r wire.GenerationRequest, _ Meta) (*wire.GenerationAnswer, error) {
-	t.acts = append(t.acts, r.Op)
+	t.operations = append(t.operations, r.Op)
 	switch {
 	case r.From > 1<<40:
 		return nil, wire.NewProblem(wire.CodeStale, "--from is beyond the end of the log")
@@ -130,7 +130,7 @@ func (t *twinGenerations) Flips(_ context.Context, q FlipsQuery) (FlipsResult, e
 }
 
 func (t *twinGenerations) Activate(_ context.Context, n uint32, r wire.ActivateRequest, _ Meta) (*wire.ActivateAnswer, error) {
-	t.acts = append(t.acts, r.Op)
+	t.operations = append(t.operations, r.Op)
 	switch r.Diff {
 	case "stale":
 		return nil, wire.NewProblem(wire.CodeStale, "another diff stands")
@@ -141,12 +141,12 @@ func (t *twinGenerations) Activate(_ context.Context, n uint32, r wire.ActivateR
 }
 
 func (t *twinGenerations) Rollback(_ context.Context, r wire.RollbackRequest, _ Meta) (*wire.ActivateAnswer, error) {
-	t.acts = append(t.acts, r.Op)
+	t.operations = append(t.operations, r.Op)
 	return &wire.ActivateAnswer{Generation: 1, From: 2, Seq: 9, Reporters: []string{}, Absent: []string{}}, t.fail
 }
 
 func (t *twinGenerations) DropGeneration(_ context.Context, n uint32, a wire.Op, _ Meta) (*wire.DropAnswer, error) {
-	t.acts = append(t.acts, a)
+	t.operations = append(t.operations, a)
 	if t.fail == nil && int(n) > len(t.generations)+1 {
 		return nil, ErrNotFound
 	}

@@ -43,10 +43,10 @@ type twin struct {
 
 // shared is known to all parts of a twin.
 type shared struct {
-	mu   sync.Mutex
-	fail error // every method with an error result gives it
-	acts []wire.Op
-	gone map[uint32]bool
+	mu         sync.Mutex
+	fail       error // every method with an error result gives it
+	operations []wire.Op
+	gone       map[uint32]bool
 }
 
 type twinRow struct {

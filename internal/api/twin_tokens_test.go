@@ -99,7 +99,7 @@ type twinOperations struct {
 	waiting []wire.ApprovalAnswer
 }
 
-func (t *twinOperations) Acts(_ context.Context, from uint64, limit int) (items []wire.OperationItem, next uint64, err error) {
+func (t *twinOperations) List(_ context.Context, from uint64, limit int) (items []wire.OperationItem, next uint64, err error) {
 	for seq := from; seq <= 5; seq++ {
 		if len(items) == limit {
 			return items, seq, nil

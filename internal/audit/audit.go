@@ -21,7 +21,7 @@ import (
 const (
 	EventSubmitted        = "pcs_submitted"
 	EventSignatureFailure = "signature_failure"
-	EventOperatorAct      = "operator_act"
+	EventOperation        = "operation"
 	EventAccessRefused    = "access_refused"
 )
 
@@ -47,10 +47,10 @@ type Submission struct {
 	Error          string     `json:"error,omitempty"` // problem code of a response that is neither 200 nor 202
 }
 
-// Act is the line of one operation, done or rejected, or of a read that was denied.
-type Act struct {
+// Operation is the line of one operation, done or rejected, or of a read that was denied.
+type Operation struct {
 	Timestamp string `json:"timestamp"`
-	Event     string `json:"event"`            // operator_act, or access_refused for a read
+	Event     string `json:"event"`            // operation, or access_refused for a read
 	Actor     string `json:"actor"`            // name of the caller, if known
 	Role      string `json:"role"`             // role under which it was done or tried
 	Route     string `json:"route"`            // method and template, such as POST /v1/policies
@@ -121,14 +121,14 @@ func (s *Stream) Submission(l Submission) {
 	s.put(l)
 }
 
-// Act queues a line. It sets the timestamp and, if empty, the event.
-func (s *Stream) Act(l Act) {
+// Operation queues a line. It sets the timestamp and, if empty, the event.
+func (s *Stream) Operation(l Operation) {
 	if s == nil {
 		return
 	}
 	l.Timestamp = wire.Time(s.o.Now())
 	if l.Event == "" {
-		l.Event = EventOperatorAct
+		l.Event = EventOperation
 	}
 	s.put(l)
 }

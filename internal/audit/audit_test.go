@@ -69,13 +69,13 @@ func TestLines(t *testing.T) {
 	s.Submission(Submission{PCSID: "abc123", ShardID: "shard-001", Epoch: &epoch, Outcome: wire.OutcomeAccepted, Accepted: true, ReasonCode: "ok", RecomputedDHat: nano.Ptr(1_412_345_679),
 		Seq: 7, KeyID: "hmac-0011223344556677", RequestID: "r-1", Policy: "ff"})
 	s.Submission(Submission{Event: EventSignatureFailure, PCSID: "a\nb", Outcome: wire.OutcomeRefused, RequestID: "r-2", ReasonCode: "bad_signature", Error: "bad_signature"})
-	s.Act(Act{Actor: "alice", Role: "operator", Route: "POST /v1/policies", Status: 403, OpID: "op-1", RequestID: "r-3"})
-	s.Act(Act{Event: EventAccessRefused, Actor: "bob", Role: "metrics", Route: "GET /v1/audit", Status: 403, RequestID: "r-4"})
+	s.Operation(Operation{Actor: "alice", Role: "operator", Route: "POST /v1/policies", Status: 403, OpID: "op-1", RequestID: "r-3"})
+	s.Operation(Operation{Event: EventAccessRefused, Actor: "bob", Role: "metrics", Route: "GET /v1/audit", Status: 403, RequestID: "r-4"})
 	closed(t, s)
 	want := []string{
 		`{"timestamp":"2025-01-19T10:30:45.000000000Z","event":"pcs_submitted","pcs_id":"abc123","shard_id":"shard-001","epoch":42,"outcome":"accepted","accepted":true,"escalated":false,"reason_code":"ok","replayed":false,"recomputed_D_hat":1.412345679,"seq":7,"key_id":"hmac-0011223344556677","request_id":"r-1","policy":"ff"}`,
 		`{"timestamp":"2025-01-19T10:30:45.000000000Z","event":"signature_failure","pcs_id":"a\nb","shard_id":"","epoch":null,"outcome":"refused","accepted":false,"escalated":false,"reason_code":"bad_signature","replayed":false,"recomputed_D_hat":null,"seq":0,"key_id":"","request_id":"r-2","policy":"","error":"bad_signature"}`,
-		`{"timestamp":"2025-01-19T10:30:45.000000000Z","event":"operator_act","actor":"alice","role":"operator","route":"POST /v1/policies","status":403,"op_id":"op-1","request_id":"r-3"}`,
+		`{"timestamp":"2025-01-19T10:30:45.000000000Z","event":"operation","actor":"alice","role":"operator","route":"POST /v1/policies","status":403,"op_id":"op-1","request_id":"r-3"}`,
 		`{"timestamp":"2025-01-19T10:30:45.000000000Z","event":"access_refused","actor":"bob","role":"metrics","route":"GET /v1/audit","status":403,"op_id":"","request_id":"r-4"}`,
 	}
 	if got := lines(t, path); !slices.Equal(got, want) {
@@ -90,7 +90,7 @@ func TestRotationLosesNothing(t *testing.T) {
 	s, path := open(t, func(o *Options) { o.MaxBytes, o.Keep = 10_000, time.Hour })
 	const n = 2000
 	for i := range n {
-		s.Act(Act{OpID: fmt.Sprint(i)})
+		s.Operation(Operation{OpID: fmt.Sprint(i)})
 		await(t, "the queue to move", func() bool { return len(s.queue) < 50 })
 	}
 	closed(t, s)
@@ -106,7 +106,7 @@ func TestRotationLosesNothing(t *testing.T) {
 			t.Errorf("%s: %d bytes, %v", name, info.Size(), err)
 		}
 		for _, line := range lines(t, name) {
-			var a Act
+			var a Operation
 			if err := json.Unmarshal([]byte(line), &a); err != nil || a.OpID != fmt.Sprint(next) {
 				t.Fatalf("line %d in %s: %s, %v", next, name, line, err)
 			}
@@ -157,14 +157,14 @@ func TestRetention(t *testing.T) {
 
 func TestReopenAndTornLine(t *testing.T) {
 	s, path := open(t, nil)
-	s.Act(Act{OpID: "1"})
+	s.Operation(Operation{OpID: "1"})
 	await(t, "a line", func() bool { w, _ := s.Stats(); return w == 1 })
 	if err := os.Rename(path, path+".moved"); err != nil {
 		t.Fatal(err)
 	}
 	s.Reopen()
 	await(t, "the file", func() bool { _, err := os.Stat(path); return err == nil })
-	s.Act(Act{OpID: "2"})
+	s.Operation(Operation{OpID: "2"})
 	closed(t, s)
 	if a, b := lines(t, path+".moved"), lines(t, path); len(a) != 1 || len(b) != 1 || !strings.Contains(b[0], `"op_id":"2"`) {
 		t.Errorf("%q %q", a, b)
@@ -173,7 +173,7 @@ func TestReopenAndTornLine(t *testing.T) {
 		t.Fatal(err)
 	}
 	again, _ := open(t, func(o *Options) { o.File = path })
-	again.Act(Act{OpID: "3"})
+	again.Operation(Operation{OpID: "3"})
 	closed(t, again)
 	if got := lines(t, path); len(got) != 2 || !json.Valid([]byte(got[1])) {
 		t.Errorf("%q", got)
@@ -191,7 +191,7 @@ func TestNeverWaits(t *testing.T) {
 	<-at
 	const n = queueLines + 1000
 	for i := range n {
-		s.Act(Act{OpID: fmt.Sprint(i)})
+		s.Operation(Operation{OpID: fmt.Sprint(i)})
 	}
 	blocked.Store(false)
 	close(release)
@@ -215,14 +215,14 @@ func TestFailedWrites(t *testing.T) {
 	s.Reopen()
 	await(t, "the reopening", func() bool { return len(s.reopen) == 0 })
 	for range 5 {
-		s.Act(Act{})
+		s.Operation(Operation{})
 		await(t, "the queue", func() bool { return len(s.queue) == 0 })
 	}
 	await(t, "lost lines", func() bool { _, d := s.Stats(); return d == 5 })
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	await(t, "a line", func() bool { s.Act(Act{OpID: "good"}); w, _ := s.Stats(); return w > 0 })
+	await(t, "a line", func() bool { s.Operation(Operation{OpID: "good"}); w, _ := s.Stats(); return w > 0 })
 	closed(t, s)
 	if n := strings.Count(log.String(), "cannot be written"); n != 1 || !strings.Contains(lines(t, path)[0], `"good"`) {
 		t.Errorf("reported %d times: %s", n, log.String())
@@ -231,7 +231,7 @@ func TestFailedWrites(t *testing.T) {
 		t.Error("a stream without a directory")
 	}
 	var off *Stream
-	off.Act(Act{})
+	off.Operation(Operation{})
 	off.Reopen()
 	closed(t, off)
 }

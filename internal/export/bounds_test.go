@@ -235,7 +235,7 @@ func TestLines(t *testing.T) {
 
 // TestEmptyLine: behind an empty line there may be lies, so it is no end of a file.
 func TestEmptyLine(t *testing.T) {
-	for _, name := range []string{EventsFile, VerdictsFile, ActsFile} {
+	for _, name := range []string{EventsFile, VerdictsFile, OperationsFile} {
 		dir := filepath.Join(t.TempDir(), "copy")
 		must(t, os.CopyFS(dir, os.DirFS(kept)))
 		path := filepath.Join(dir, name)
@@ -512,7 +512,7 @@ func TestBoard(t *testing.T) {
 	}
 }
 
-// TestPageBounds: the page lists the first acts and the largest shards, counts the others, and shows no more.
+// TestPageBounds: the page lists the first operations and the largest shards, counts the others, and shows no more.
 func TestPageBounds(t *testing.T) {
 	var p pageData
 	for i := range pageShards + 5 {
@@ -534,11 +534,11 @@ func TestPageBounds(t *testing.T) {
 	if got := fmt.Sprint(p.Reasons()[0]); got != fmt.Sprint([3]string{"accepted", "ok", number(2010)}) || len(p.Reasons()) != 5 {
 		t.Errorf("%v", p.Reasons())
 	}
-	for i := range pageActs + 2 {
-		p.act(&wire.OperationItem{Seq: uint64(i)})
+	for i := range pageOperations + 2 {
+		p.operation(&wire.OperationItem{Seq: uint64(i)})
 	}
-	if len(p.Acts) != pageActs || p.MoreActs != 2 || p.Acts[pageActs-1].Seq != pageActs-1 {
-		t.Errorf("%d acts, %d more", len(p.Acts), p.MoreActs)
+	if len(p.Operations) != pageOperations || p.MoreOperations != 2 || p.Operations[pageOperations-1].Seq != pageOperations-1 {
+		t.Errorf("%d operations, %d more", len(p.Operations), p.MoreOperations)
 	}
 	for i := range mostShards {
 		p.count(&wire.AuditItem{ShardID: fmt.Sprint(i)})
@@ -548,7 +548,7 @@ func TestPageBounds(t *testing.T) {
 	}
 }
 
-// TestAbout: an act is told by its members that are not empty, in their order.
+// TestAbout: an operation is told by its members that are not empty, in their order.
 func TestAbout(t *testing.T) {
 	for want, members := range map[string]map[string]any{
 		"":                              nil,

@@ -80,7 +80,7 @@ func bound(ns int64) string {
 	return wire.TimeNS(ns)
 }
 
-// claimsOfPolicy: who published it, when and why, in which text, and the acts that put it in force.
+// claimsOfPolicy: who published it, when and why, in which text, and the operations that put it in force.
 func (w *walk) claimsOfPolicy(p wire.PolicyAnswer) {
 	what := fmt.Sprintf("%s: policy %.16s", PoliciesFile, p.ID)
 	w.claim(p.Seq, CheckPolicies, what, func(e *Event, m any) bool {
@@ -125,7 +125,7 @@ func puts(m any, how string) bool {
 	return false
 }
 
-// claimsOfGeneration: who started it, when and why, and the acts that made it answer.
+// claimsOfGeneration: who started it, when and why, and the operations that made it answer.
 func (w *walk) claimsOfGeneration(g wire.GenerationAnswer) {
 	what := fmt.Sprintf("%s: generation %d", GenerationsFile, g.Generation)
 	w.claim(g.StartedSeq, CheckGenerations, what, func(_ *Event, m any) bool {

@@ -65,14 +65,14 @@ func listLies(t *testing.T) map[string]lie {
 			}
 			must(t, os.WriteFile(sources[0], []byte("signature: {required: true}\n"), 0o600))
 		}},
-		"answered earlier":      in(export.CheckGenerations, false, export.GenerationsFile, `      23`, `      20`),
-		"never answered":        in(export.CheckGenerations, false, export.GenerationsFile, "[\n      23\n    ]", "[]"),
-		"another starter":       in(export.CheckGenerations, false, export.GenerationsFile, `"test-operator"`, `"mallory"`),
-		"another schedule":      in(export.CheckAnswers, false, export.GenerationsFile, `"from_seq": 1,`+"\n        \"policy\": \"5656", `"from_seq": 9,`+"\n        \"policy\": \"5656"),
-		"a step of no event":    in(export.CheckGenerations, true, export.GenerationsFile, `"from_seq": 15`, `"from_seq": 14`),
-		"an act of another":     in(export.CheckActs, false, export.ActsFile, `"scope":"shard","subject":"alpha"`, `"scope":"shard","subject":"beta"`),
-		"an act that hides":     in(export.CheckActs, false, export.ActsFile, `,"subject":"alpha"`, ``),
-		"an act without effect": in(export.CheckActs, true, export.ActsFile, `"kind":"frozen","effect":"applied"`, `"kind":"frozen","effect":"ignored"`),
+		"answered earlier":            in(export.CheckGenerations, false, export.GenerationsFile, `      23`, `      20`),
+		"never answered":              in(export.CheckGenerations, false, export.GenerationsFile, "[\n      23\n    ]", "[]"),
+		"another starter":             in(export.CheckGenerations, false, export.GenerationsFile, `"test-operator"`, `"mallory"`),
+		"another schedule":            in(export.CheckAnswers, false, export.GenerationsFile, `"from_seq": 1,`+"\n        \"policy\": \"5656", `"from_seq": 9,`+"\n        \"policy\": \"5656"),
+		"a step of no event":          in(export.CheckGenerations, true, export.GenerationsFile, `"from_seq": 15`, `"from_seq": 14`),
+		"an operation of another":     in(export.CheckOperations, false, export.OperationsFile, `"scope":"shard","subject":"alpha"`, `"scope":"shard","subject":"beta"`),
+		"an operation that hides":     in(export.CheckOperations, false, export.OperationsFile, `,"subject":"alpha"`, ``),
+		"an operation without effect": in(export.CheckOperations, true, export.OperationsFile, `"kind":"frozen","effect":"applied"`, `"kind":"frozen","effect":"ignored"`),
 	}
 }
 

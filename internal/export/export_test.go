@@ -71,7 +71,7 @@ func testWhole(t *testing.T, s *scene, dir string, m *export.Manifest) {
 	if m.End.Log != d.Log || m.End.State != d.State || m.Before != nil || m.Generation != 2 || m.Head != m.Range.ToSeq || m.Made.Actor != "test-auditor" {
 		t.Errorf("%+v, %+v", m, d)
 	}
-	if c := m.Counts; c.Submissions != 11 || c.Acts != 9 || c.Policies != 3 || c.Keys != 2 || c.Generations != 2 || c.Outcomes["conflict"] != 1 {
+	if c := m.Counts; c.Submissions != 11 || c.Operations != 9 || c.Policies != 3 || c.Keys != 2 || c.Generations != 2 || c.Outcomes["conflict"] != 1 {
 		t.Errorf("%+v", c)
 	}
 }
@@ -321,8 +321,8 @@ func testTimes(t *testing.T, s *scene) {
 // testShard: of one shard there is what names it, refused or not, and nothing else.
 func testShard(t *testing.T, s *scene, whole *export.Manifest) {
 	dir, m := s.write(export.Options{Shard: "alpha"})
-	holds(t, dir, export.CheckOptions{}, export.CheckHMAC, export.CheckHistory, export.CheckDigest, export.CheckRecorded, export.CheckActs)
-	if m.Counts.Submissions != 6 || m.Counts.Events != 6 || m.Counts.Acts != whole.Counts.Acts {
+	holds(t, dir, export.CheckOptions{}, export.CheckHMAC, export.CheckHistory, export.CheckDigest, export.CheckRecorded, export.CheckOperations)
+	if m.Counts.Submissions != 6 || m.Counts.Events != 6 || m.Counts.Operations != whole.Counts.Operations {
 		t.Errorf("%+v", m.Counts)
 	}
 	for _, v := range lines[wire.AuditItem](t, dir, export.VerdictsFile) {

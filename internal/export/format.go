@@ -23,7 +23,7 @@ const (
 	SumsFile        = "SHA256SUMS"
 	EventsFile      = "events.ndjson"
 	VerdictsFile    = "verdicts.ndjson"
-	ActsFile        = "acts.ndjson"
+	OperationsFile  = "acts.ndjson"
 	KeysFile        = "keys.json"
 	PoliciesFile    = "policies.json"
 	GenerationsFile = "generations.json"
@@ -33,7 +33,7 @@ const (
 )
 
 // plainFiles are the files that every export has and that the manifest lists.
-var plainFiles = []string{ActsFile, EventsFile, GenerationsFile, PageFile, KeysFile, PoliciesFile, RecordsFile,
+var plainFiles = []string{OperationsFile, EventsFile, GenerationsFile, PageFile, KeysFile, PoliciesFile, RecordsFile,
 	VerdictsFile}
 
 // ErrFormat means that a file does not have the format of an export.
@@ -89,7 +89,7 @@ type Counts struct {
 	Kinds       map[string]uint64 `json:"kinds"` // events by kind
 	Submissions uint64            `json:"submissions"`
 	Outcomes    map[string]uint64 `json:"outcomes"` // submissions by outcome
-	Acts        uint64            `json:"acts"`
+	Operations  uint64            `json:"acts"`
 	Keys        uint64            `json:"keys"`
 	Policies    uint64            `json:"policies"`
 	Generations uint64            `json:"generations"`

@@ -62,18 +62,18 @@ func testLies(t *testing.T, dir string) {
 		"another outcome": {export.CheckJudged, verdict(func(v *wire.AuditItem) {
 			v.Outcome, v.Status, v.ReasonCode, v.Was.Outcome = "escalated", 202, "degraded", "escalated"
 		})},
-		"another reason":       {export.CheckJudged, verdict(func(v *wire.AuditItem) { v.ReasonCode, v.Was = "late", wire.AuditAnswer{} })},
-		"another value":        {export.CheckJudged, verdict(func(v *wire.AuditItem) { v.RecomputedBudget++ })},
-		"another shard":        {export.CheckAnswers, verdict(func(v *wire.AuditItem) { v.ShardID = "beta2" })},
-		"another address":      {export.CheckAnswers, verdict(func(v *wire.AuditItem) { v.Remote = "10.0.0.1" })},
-		"another signer":       {export.CheckAnswers, verdict(func(v *wire.AuditItem) { v.KeyID = "hmac-0123456789abcdef" })},
-		"another status":       {export.CheckAnswers, verdict(func(v *wire.AuditItem) { v.Status = 202 })},
-		"two answers":          {export.CheckAnswers, verdict(func(v *wire.AuditItem) { v.Was = wire.AuditAnswer{Generation: v.Generation, Outcome: "refused"} })},
-		"an unknown policy":    {export.CheckPolicies, verdict(func(v *wire.AuditItem) { v.Policy = strings.Repeat("0", 64) })},
-		"an answer is missing": {export.CheckAnswers, func(to string) { dropLast(t, to, export.VerdictsFile) }},
-		"an act is missing":    {export.CheckActs, func(to string) { dropLast(t, to, export.ActsFile) }},
-		"an event is missing":  {export.CheckEvents, func(to string) { dropLast(t, to, export.EventsFile) }},
-		"a gap":                {export.CheckEvents, event("submission", func(*export.Event) *export.Event { return nil })},
+		"another reason":          {export.CheckJudged, verdict(func(v *wire.AuditItem) { v.ReasonCode, v.Was = "late", wire.AuditAnswer{} })},
+		"another value":           {export.CheckJudged, verdict(func(v *wire.AuditItem) { v.RecomputedBudget++ })},
+		"another shard":           {export.CheckAnswers, verdict(func(v *wire.AuditItem) { v.ShardID = "beta2" })},
+		"another address":         {export.CheckAnswers, verdict(func(v *wire.AuditItem) { v.Remote = "10.0.0.1" })},
+		"another signer":          {export.CheckAnswers, verdict(func(v *wire.AuditItem) { v.KeyID = "hmac-0123456789abcdef" })},
+		"another status":          {export.CheckAnswers, verdict(func(v *wire.AuditItem) { v.Status = 202 })},
+		"two answers":             {export.CheckAnswers, verdict(func(v *wire.AuditItem) { v.Was = wire.AuditAnswer{Generation: v.Generation, Outcome: "refused"} })},
+		"an unknown policy":       {export.CheckPolicies, verdict(func(v *wire.AuditItem) { v.Policy = strings.Repeat("0", 64) })},
+		"an answer is missing":    {export.CheckAnswers, func(to string) { dropLast(t, to, export.VerdictsFile) }},
+		"an operation is missing": {export.CheckOperations, func(to string) { dropLast(t, to, export.OperationsFile) }},
+		"an event is missing":     {export.CheckEvents, func(to string) { dropLast(t, to, export.EventsFile) }},
+		"a gap":                   {export.CheckEvents, event("submission", func(*export.Event) *export.Event { return nil })},
 		"another body": {export.CheckDigest, event("submission", func(e *export.Event) *export.Event {
 			e.Payload = []byte(strings.Replace(string(e.Payload), "alpha", "alphb", 1))
 			return e
@@ -82,7 +82,7 @@ func testLies(t *testing.T, dir string) {
 		"a leaf of another":  {export.CheckEvents, event("submission", func(e *export.Event) *export.Event { e.LeafHash = strings.Repeat("0", 64); return e })},
 		"a kind by its name": {export.CheckEvents, event("frozen", func(e *export.Event) *export.Event { e.Kind = "thawed"; return e })},
 		"no protobuf":        {export.CheckEvents, event("frozen", func(e *export.Event) *export.Event { e.Payload = e.Payload[:len(e.Payload)-1]; return e })},
-		"who did it":         {export.CheckActs, func(to string) { edit(t, to, export.ActsFile, `"actor":"test-operator"`, `"actor":"nobody"`) }},
+		"who did it":         {export.CheckOperations, func(to string) { edit(t, to, export.OperationsFile, `"actor":"test-operator"`, `"actor":"nobody"`) }},
 		"a key of another": {export.CheckKeys, func(to string) {
 			edit(t, to, export.KeysFile, `"public": "`, `"public": "`+base64.StdEncoding.EncodeToString(make([]byte, 32))[:4])
 		}},
@@ -188,7 +188,7 @@ func TestRandomLies(t *testing.T) {
 	to := copied(t, filepath.Join("testdata", "format-1"))
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 40 {
-		for _, name := range []string{export.EventsFile, export.VerdictsFile, export.ActsFile, export.KeysFile, export.PoliciesFile, export.GenerationsFile, policyFile(t, to)} {
+		for _, name := range []string{export.EventsFile, export.VerdictsFile, export.OperationsFile, export.KeysFile, export.PoliciesFile, export.GenerationsFile, policyFile(t, to)} {
 			path := filepath.Join(to, name)
 			text, err := os.ReadFile(path)
 			must(t, err)

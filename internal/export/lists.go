@@ -12,7 +12,7 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// lists compares the lists of acts, keys, policies and generations with the control state after the last event.
+// lists compares the lists of operations, keys, policies and generations with the control state after the last event.
 // They may be of a later time, so what later events can have added is left out.
 func (w *walk) lists(control *projections.Control, tx rows) error {
 	if by := control.ActiveAfter(w.m.Range.ToSeq); by != w.m.Generation {
@@ -111,15 +111,15 @@ var effectWords = map[projections.Effect]string{
 	projections.Ignored:  wire.EffectIgnored,
 }
 
-// effects compares what became of the acts.
+// effects compares what became of the operations.
 func (w *walk) effects(tx rows) error {
-	acts, err := openLines[wire.OperationItem](w.dir, ActsFile)
+	operations, err := openLines[wire.OperationItem](w.dir, OperationsFile)
 	if err != nil {
 		return err
 	}
-	defer acts.file.Close()
-	for !w.failed(CheckActs) {
-		a, err := acts.next()
+	defer operations.file.Close()
+	for !w.failed(CheckOperations) {
+		a, err := operations.next()
 		if errors.Is(err, io.EOF) {
 			return nil
 		} else if err != nil {
@@ -130,7 +130,7 @@ func (w *walk) effects(tx rows) error {
 			return err
 		}
 		if effectWords[effect] != a.Effect {
-			w.fault(CheckActs, "event %d was %s, and the list says %s", a.Seq, effectWords[effect], a.Effect)
+			w.fault(CheckOperations, "event %d was %s, and the list says %s", a.Seq, effectWords[effect], a.Effect)
 		}
 	}
 	return nil

@@ -221,7 +221,7 @@ func TestEveryMember(t *testing.T) {
 	list[wire.PolicyAnswer](f, PoliciesFile)
 	list[wire.GenerationAnswer](f, GenerationsFile)
 	seen := map[string]bool{}
-	ndjson(f, ActsFile, func(_ int, a *wire.OperationItem) bool {
+	ndjson(f, OperationsFile, func(_ int, a *wire.OperationItem) bool {
 		known := seen[a.Kind]
 		seen[a.Kind] = true
 		return !known

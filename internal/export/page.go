@@ -15,20 +15,20 @@ import (
 
 // Bounds of the lists on the page. The files have everything.
 const (
-	pageShards = 1000
-	pageActs   = 1000
-	mostShards = 100_000 // counted
+	pageShards     = 1000
+	pageOperations = 1000
+	mostShards     = 100_000 // counted
 )
 
 // pageData is the content of index.html.
 type pageData struct {
-	Manifest    *Manifest
-	Keys        []wire.KeyAnswer
-	Policies    []wire.PolicyAnswer
-	Generations []wire.GenerationAnswer
-	Acts        []wire.OperationItem
-	MoreActs    uint64
-	Others      uint64 // submissions of shards that are not counted separately
+	Manifest       *Manifest
+	Keys           []wire.KeyAnswer
+	Policies       []wire.PolicyAnswer
+	Generations    []wire.GenerationAnswer
+	Operations     []wire.OperationItem
+	MoreOperations uint64
+	Others         uint64 // submissions of shards that are not counted separately
 
 	shards  map[string]*shardCounts
 	reasons map[[2]string]uint64
@@ -68,12 +68,12 @@ func (p *pageData) count(i *wire.AuditItem) {
 	}
 }
 
-func (p *pageData) act(i *wire.OperationItem) {
-	if len(p.Acts) == pageActs {
-		p.MoreActs++
+func (p *pageData) operation(i *wire.OperationItem) {
+	if len(p.Operations) == pageOperations {
+		p.MoreOperations++
 		return
 	}
-	p.Acts = append(p.Acts, *i)
+	p.Operations = append(p.Operations, *i)
 }
 
 // Shards lists the shards, those with the most submissions first.
@@ -176,7 +176,7 @@ th { overflow-wrap: normal; } td.n { text-align: right; } code { background: #f4
 {{range $name, $n := .Counts.Outcomes}}<tr><td>{{v $name}}<td class="n">{{$n}}
 {{end}}<tr><td>all<td class="n">{{.Counts.Submissions}}
 </table>
-<p>{{.Counts.Events}} events: {{range $name, $n := .Counts.Kinds}}{{$n}} {{v $name}}; {{end}}{{.Counts.Acts}} acts of operators.</p>
+<p>{{.Counts.Events}} events: {{range $name, $n := .Counts.Kinds}}{{$n}} {{v $name}}; {{end}}{{.Counts.Operations}} operations.</p>
 {{end}}<table>
 <thead><tr><th>Outcome<th>First reason<th>Submissions</thead>
 {{range .Reasons}}<tr><td>{{v (index . 0)}}<td>{{v (index . 1)}}<td class="n">{{index . 2}}
@@ -206,13 +206,13 @@ th { overflow-wrap: normal; } td.n { text-align: right; } code { background: #f4
 <thead><tr><th>Generation<th>State<th>Policy by event<th>Answered from event</thead>
 {{range .Generations}}<tr><td>{{.Generation}}<td>{{v .State}}<td>{{range .Schedule}}from {{.FromSeq}} <code>{{v .Policy}}</code> {{end}}<td>{{range .Activated}}{{.}} {{else}}{{if eq .Generation 1}}1{{end}}{{end}}
 {{end}}</table>
-<h2>Acts of operators</h2>
+<h2>Operations</h2>
 <table>
 <thead><tr><th>Event<th>Time<th>Who<th>What<th>Reason</thead>
-{{range .Acts}}<tr><td>{{.Seq}}<td>{{v .LogTime}}<td><bdi>{{v .Actor}}</bdi> {{v .Role}}<td>{{v .Kind}}{{if ne .Effect "applied"}} ({{v .Effect}}){{end}}<br><bdi>{{v (about .)}}</bdi><td><bdi>{{v .Reason}}</bdi> <bdi>{{v .Ticket}}</bdi>
+{{range .Operations}}<tr><td>{{.Seq}}<td>{{v .LogTime}}<td><bdi>{{v .Actor}}</bdi> {{v .Role}}<td>{{v .Kind}}{{if ne .Effect "applied"}} ({{v .Effect}}){{end}}<br><bdi>{{v (about .)}}</bdi><td><bdi>{{v .Reason}}</bdi> <bdi>{{v .Ticket}}</bdi>
 {{else}}<tr><td colspan="5">None in the range.
 {{end}}</table>
-{{if .MoreActs}}<p>And {{.MoreActs}} more, in <a href="acts.ndjson">acts.ndjson</a>.</p>{{end}}
+{{if .MoreOperations}}<p>And {{.MoreOperations}} more, in <a href="acts.ndjson">acts.ndjson</a>.</p>{{end}}
 <h2>How to verify</h2>
 <ol>
 <li><code>sha256sum -c SHA256SUMS</code> in this directory: no file was changed since it was made.

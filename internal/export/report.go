@@ -23,7 +23,7 @@ const (
 	CheckTime        = "log time"
 	CheckDigest      = "log digest"
 	CheckRecorded    = "recorded digests"
-	CheckActs        = "acts"
+	CheckOperations  = "operations"
 	CheckAnswers     = "answers"
 	CheckEd25519     = "ed25519 signatures"
 	CheckHMAC        = "hmac signatures"
@@ -38,7 +38,7 @@ const (
 const mostFaults = 10
 
 var checkOrder = []string{CheckManifest, CheckFiles, CheckPolicies, CheckKeys, CheckGenerations, CheckEvents,
-	CheckTime, CheckDigest, CheckRecorded, CheckActs, CheckAnswers, CheckEd25519, CheckHMAC, CheckJudged,
+	CheckTime, CheckDigest, CheckRecorded, CheckOperations, CheckAnswers, CheckEd25519, CheckHMAC, CheckJudged,
 	CheckHistory, CheckTable, CheckCounts, CheckPage}
 
 // Line is the result of one check.

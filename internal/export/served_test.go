@@ -40,12 +40,12 @@ type served struct {
 	manifest    *Manifest
 	events      []Event
 	answers     []wire.AuditItem
-	acts        []wire.OperationItem
+	operations  []wire.OperationItem
 	keys        []wire.KeyAnswer
 	policies    []wire.PolicyAnswer
 	generations []wire.GenerationAnswer
 
-	page   int // items of a page of events, answers or acts; 0 for as many as are asked for
+	page   int // items of a page of events, answers or operations; 0 for as many as are asked for
 	asked  []string
 	before func(r *http.Request) (status int) // called before each answer; a status above 0 is the answer
 	change func(path string, answer any)
@@ -89,7 +89,7 @@ func serve(t *testing.T, dir string) *served {
 		manifest:    manifestOf(t, dir),
 		events:      all[Event](t, dir, EventsFile),
 		answers:     all[wire.AuditItem](t, dir, VerdictsFile),
-		acts:        all[wire.OperationItem](t, dir, ActsFile),
+		operations:  all[wire.OperationItem](t, dir, OperationsFile),
 		keys:        whole[wire.KeyAnswer](t, dir, KeysFile),
 		policies:    whole[wire.PolicyAnswer](t, dir, PoliciesFile),
 		generations: whole[wire.GenerationAnswer](t, dir, GenerationsFile),
@@ -102,7 +102,7 @@ func serve(t *testing.T, dir string) *served {
 		},
 		"/v1/digest":       s.digest,
 		"/v1/audit":        s.audit,
-		"/v1/acts":         s.actsFrom,
+		"/v1/operations":   s.actsFrom,
 		"/v1/events/{seq}": s.event,
 		"/v1/keys": func(*http.Request) any {
 			held := append([]wire.KeyAnswer{}, s.keys...)
@@ -291,7 +291,7 @@ func (s *served) audit(r *http.Request) any {
 
 func (s *served) actsFrom(r *http.Request) any {
 	page := &wire.OperationsPage{}
-	for _, a := range s.acts {
+	for _, a := range s.operations {
 		if a.Seq < number64(r, "from_seq", 1) {
 			continue
 		}
@@ -390,7 +390,7 @@ func TestWriteRanges(t *testing.T) {
 		o.FromSeq, o.ToSeq = r[0], r[1]
 		m, err := Write(t.Context(), c, o)
 		must(t, err)
-		for _, name := range []string{EventsFile, VerdictsFile, ActsFile} {
+		for _, name := range []string{EventsFile, VerdictsFile, OperationsFile} {
 			got := linesOf(o.Dir, name, 0, ^uint64(0))
 			want := linesOf(kept, name, r[0], r[1])
 			if strings.Join(got, "") != strings.Join(want, "") {
@@ -480,7 +480,7 @@ func TestWriteLies(t *testing.T) {
 			}
 		}
 	}
-	acts := func(change func(*wire.OperationsPage)) func(string, any) {
+	operations := func(change func(*wire.OperationsPage)) func(string, any) {
 		return func(_ string, v any) {
 			if a, ok := v.(*wire.OperationsPage); ok {
 				change(a)
@@ -507,28 +507,28 @@ func TestWriteLies(t *testing.T) {
 		"two events change places": {change: events(func(a *eventsOf) {
 			a.items[4], a.items[5] = a.items[5], a.items[4]
 		})},
-		"the last event is missing":      {change: events(func(a *eventsOf) { a.items = a.items[:len(a.items)-1] })},
-		"an event more":                  {change: events(func(a *eventsOf) { a.items = append(a.items, &wire.EventAnswer{Seq: 25, LeafHash: other}) })},
-		"another leaf":                   {change: events(func(a *eventsOf) { a.items[7].LeafHash = other })},
-		"a leaf that is no hash":         {change: events(func(a *eventsOf) { a.items[7].LeafHash = "x" })},
-		"no events":                      {change: events(func(a *eventsOf) { a.items = nil })},
-		"the list of events goes back":   {change: events(func(a *eventsOf) { a.next = 1 })},
-		"the list of events stays":       {from: 3, change: events(func(a *eventsOf) { a.next = 3 })},
-		"another digest":                 {change: digest(func(d *wire.DigestAnswer) { d.Log = other })},
-		"the digest of another event":    {change: digest(func(d *wire.DigestAnswer) { d.Seq-- })},
-		"another edge":                   {from: 4, change: digest(func(d *wire.DigestAnswer) { d.Edge = append(d.Edge, other) })},
-		"an edge of other roots":         {from: 4, change: digest(func(d *wire.DigestAnswer) { d.Edge = append(d.Edge[:0], other, other) })},
-		"an edge that is no hash":        {from: 4, change: digest(func(d *wire.DigestAnswer) { d.Edge = []string{"x", "y"} })},
-		"no edge":                        {from: 4, change: digest(func(d *wire.DigestAnswer) { d.Edge = nil })},
-		"an answer is missing":           {change: answers(func(p *wire.AuditPage) { p.Items = p.Items[1:] })},
-		"an answer is there twice":       {change: answers(func(p *wire.AuditPage) { p.Items[2] = p.Items[1] })},
-		"two answers change places":      {change: answers(func(p *wire.AuditPage) { p.Items[2], p.Items[1] = p.Items[1], p.Items[2] })},
-		"an answer behind the range":     {change: answers(func(p *wire.AuditPage) { p.Items[len(p.Items)-1].Seq = 25 })},
-		"the list of answers never ends": {change: answers(func(p *wire.AuditPage) { p.NextCursor = "1" })},
-		"answers that never come":        {change: endless},
-		"the list of acts goes back":     {change: acts(func(p *wire.OperationsPage) { p.NextSeq = 1 })},
-		"an act is there twice":          {change: acts(func(p *wire.OperationsPage) { p.Items[2] = p.Items[1] })},
-		"an act before the range":        {from: 6, change: acts(func(p *wire.OperationsPage) { p.Items[0].Seq = 5 })},
+		"the last event is missing":        {change: events(func(a *eventsOf) { a.items = a.items[:len(a.items)-1] })},
+		"an event more":                    {change: events(func(a *eventsOf) { a.items = append(a.items, &wire.EventAnswer{Seq: 25, LeafHash: other}) })},
+		"another leaf":                     {change: events(func(a *eventsOf) { a.items[7].LeafHash = other })},
+		"a leaf that is no hash":           {change: events(func(a *eventsOf) { a.items[7].LeafHash = "x" })},
+		"no events":                        {change: events(func(a *eventsOf) { a.items = nil })},
+		"the list of events goes back":     {change: events(func(a *eventsOf) { a.next = 1 })},
+		"the list of events stays":         {from: 3, change: events(func(a *eventsOf) { a.next = 3 })},
+		"another digest":                   {change: digest(func(d *wire.DigestAnswer) { d.Log = other })},
+		"the digest of another event":      {change: digest(func(d *wire.DigestAnswer) { d.Seq-- })},
+		"another edge":                     {from: 4, change: digest(func(d *wire.DigestAnswer) { d.Edge = append(d.Edge, other) })},
+		"an edge of other roots":           {from: 4, change: digest(func(d *wire.DigestAnswer) { d.Edge = append(d.Edge[:0], other, other) })},
+		"an edge that is no hash":          {from: 4, change: digest(func(d *wire.DigestAnswer) { d.Edge = []string{"x", "y"} })},
+		"no edge":                          {from: 4, change: digest(func(d *wire.DigestAnswer) { d.Edge = nil })},
+		"an answer is missing":             {change: answers(func(p *wire.AuditPage) { p.Items = p.Items[1:] })},
+		"an answer is there twice":         {change: answers(func(p *wire.AuditPage) { p.Items[2] = p.Items[1] })},
+		"two answers change places":        {change: answers(func(p *wire.AuditPage) { p.Items[2], p.Items[1] = p.Items[1], p.Items[2] })},
+		"an answer behind the range":       {change: answers(func(p *wire.AuditPage) { p.Items[len(p.Items)-1].Seq = 25 })},
+		"the list of answers never ends":   {change: answers(func(p *wire.AuditPage) { p.NextCursor = "1" })},
+		"answers that never come":          {change: endless},
+		"the list of operations goes back": {change: operations(func(p *wire.OperationsPage) { p.NextSeq = 1 })},
+		"an operation is there twice":      {change: operations(func(p *wire.OperationsPage) { p.Items[2] = p.Items[1] })},
+		"an operation before the range":    {from: 6, change: operations(func(p *wire.OperationsPage) { p.Items[0].Seq = 5 })},
 		"another policy": {change: func(_ string, v any) {
 			if p, ok := v.(*wire.PolicyAnswer); ok {
 				p.Canonical["kernel"] = "2"

@@ -182,9 +182,9 @@ func (w *writer) addVerdict(out *lines, table *records, i *wire.AuditItem) error
 	return errors.Join(out.enc.Encode(i), table.add(i))
 }
 
-// acts streams the operators' operations in the range, regardless of the shard.
-func (w *writer) acts() error {
-	out, err := w.lines(ActsFile)
+// operations streams the operations in the range, regardless of the shard.
+func (w *writer) operations() error {
+	out, err := w.lines(OperationsFile)
 	if err != nil {
 		return err
 	}
@@ -204,19 +204,19 @@ func (w *writer) actsPage(out *lines, from uint64) (next uint64, err error) {
 		return 0, err
 	}
 	if page.NextSeq != 0 && page.NextSeq <= from {
-		return 0, fmt.Errorf("%w: after event %d the list of acts goes back to %d", ErrDiffers, from, page.NextSeq)
+		return 0, fmt.Errorf("%w: after event %d the list of operations goes back to %d", ErrDiffers, from, page.NextSeq)
 	}
 	for i := range page.Items {
 		a := &page.Items[i]
 		if a.Seq < from {
-			return 0, fmt.Errorf("%w: the list of acts from event %d on has event %d", ErrDiffers, from, a.Seq)
+			return 0, fmt.Errorf("%w: the list of operations from event %d on has event %d", ErrDiffers, from, a.Seq)
 		}
 		if a.Seq > w.m.Range.ToSeq {
 			return 0, nil
 		}
 		from = a.Seq + 1
-		w.m.Counts.Acts++
-		w.page.act(a)
+		w.m.Counts.Operations++
+		w.page.operation(a)
 		if err := out.enc.Encode(a); err != nil {
 			return 0, err
 		}

@@ -24,22 +24,22 @@ type walk struct {
 	generations []wire.GenerationAnswer
 	claims      map[uint64][]claim // by event
 
-	tree     *tree
-	recent   recent
-	clock    clock
-	last     uint64 // event
-	term     uint64 // of it
-	lines    *reader[Event]
-	answers  *reader[wire.AuditItem]
-	acts     *reader[wire.OperationItem]
-	table    *records
-	tableSum gohash.Hash
-	counts   Counts
-	page     pageData
-	doubts   doubts
+	tree       *tree
+	recent     recent
+	clock      clock
+	last       uint64 // event
+	term       uint64 // of it
+	lines      *reader[Event]
+	answers    *reader[wire.AuditItem]
+	operations *reader[wire.OperationItem]
+	table      *records
+	tableSum   gohash.Hash
+	counts     Counts
+	page       pageData
+	doubts     doubts
 
-	actsLost, answersLost   bool // out of step with the events, so nothing more is compared
-	known, unknown, history uint64
+	operationsLost, answersLost bool // out of step with the events, so nothing more is compared
+	known, unknown, history     uint64
 }
 
 // run walks through the events. It returns an error only if it cannot read on.
@@ -57,10 +57,10 @@ func (w *walk) run() (err error) {
 		return err
 	}
 	defer w.answers.file.Close()
-	if w.acts, err = openLines[wire.OperationItem](w.dir, ActsFile); err != nil {
+	if w.operations, err = openLines[wire.OperationItem](w.dir, OperationsFile); err != nil {
 		return err
 	}
-	defer w.acts.file.Close()
+	defer w.operations.file.Close()
 	w.counts.Kinds, w.counts.Outcomes = map[string]uint64{}, map[string]uint64{}
 	w.ring, w.tableSum, w.last = verify.NewRing(w.Secrets), sha256.New(), w.m.Range.FromSeq-1
 	w.table = newRecords(w.tableSum)
@@ -71,7 +71,7 @@ func (w *walk) run() (err error) {
 		if err := w.each(CheckAnswers, w.noMoreAnswers); err != nil {
 			return err
 		}
-		if err := w.each(CheckActs, w.restOfActs); err != nil {
+		if err := w.each(CheckOperations, w.restOfOperations); err != nil {
 			return err
 		}
 	}
@@ -84,7 +84,7 @@ func (w *walk) says() {
 	w.begin(CheckTime, "follows from the proposers' clocks")
 	w.begin(CheckDigest, "follows from the events")
 	w.begin(CheckRecorded, "follow from the events")
-	w.begin(CheckActs, "each is an event, none is missing")
+	w.begin(CheckOperations, "each is an event, none is missing")
 	w.begin(CheckAnswers, "one each, of the same record")
 	w.begin(CheckEd25519, "verify with the public keys")
 	w.begin(CheckHMAC, "verify with the secrets that were given")
@@ -99,7 +99,7 @@ func (w *walk) says() {
 		w.begin(CheckTime, "does not run backwards")
 		w.not(CheckDigest, why)
 		w.not(CheckRecorded, why)
-		w.not(CheckActs, why)
+		w.not(CheckOperations, why)
 	}
 }
 
@@ -175,7 +175,7 @@ func (w *walk) message(e *Event, m any) error {
 		w.fault(CheckEvents, "event %d is no submission, and the export is of one shard", e.Seq)
 		return nil
 	}
-	if err := w.act(e, m); err != nil {
+	if err := w.operation(e, m); err != nil {
 		return err
 	}
 	switch m := m.(type) {
@@ -287,7 +287,7 @@ func (w *walk) comparePage() error {
 func (w *walk) compareCounts(got, want *Counts) {
 	got.Generations = uint64(len(w.generations))
 	w.looked(CheckCounts)
-	if got.Events != want.Events || got.Submissions != want.Submissions || got.Acts != want.Acts ||
+	if got.Events != want.Events || got.Submissions != want.Submissions || got.Operations != want.Operations ||
 		got.Keys != want.Keys ||
 		got.Policies != want.Policies || got.Generations != want.Generations || !maps.Equal(got.Kinds, want.Kinds) ||
 		!maps.Equal(got.Outcomes, want.Outcomes) {

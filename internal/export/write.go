@@ -82,7 +82,7 @@ func Write(ctx context.Context, c *client.Client, o Options) (*Manifest, error) 
 		return nil, err
 	}
 	defer os.RemoveAll(w.tmp)
-	for _, step := range []func() error{w.who, w.digests, w.events, w.verdicts, w.acts, w.keys, w.policies,
+	for _, step := range []func() error{w.who, w.digests, w.events, w.verdicts, w.operations, w.keys, w.policies,
 		w.generations, w.writePage, w.finish} {
 		if err := step(); err != nil {
 			return nil, err

@@ -99,21 +99,21 @@ func TestHistory(t *testing.T) {
 	defer m.close()
 	m.store(logs)
 	m.run(uint64(len(logs)))
-	acts := m.derived.Control().Activations()
-	if len(acts) != 1 {
-		t.Fatalf("%d activations", len(acts))
+	activations := m.derived.Control().Activations()
+	if len(activations) != 1 {
+		t.Fatalf("%d activations", len(activations))
 	}
 	g := m.openSecond(3)
 	m.must(catchUp(t.Context(), g, m.gen.Cursor().Index))
 	c, err := NewComparison(m.gen, g, m.derived)
 	m.must(err)
-	m.must(c.Run(t.Context(), acts[0].Seq, noRest))
+	m.must(c.Run(t.Context(), activations[0].Seq, noRest))
 	h, err := OpenHistory(m.fs, "history", quiet, nil)
 	m.must(err)
-	if _, ok, err := h.Change(acts[0].Seq); ok || err != nil {
+	if _, ok, err := h.Change(activations[0].Seq); ok || err != nil {
 		t.Fatal("something is recorded before it happened", err)
 	}
-	sum, err := h.Record(c, acts[0].Seq)
+	sum, err := h.Record(c, activations[0].Seq)
 	m.must(err)
 	if sum.Flips != c.at.Flips || sum.Digest != c.at.Digest || sum.Flips == 0 {
 		t.Errorf("%+v, %+v", sum, c.at)
@@ -122,16 +122,16 @@ func TestHistory(t *testing.T) {
 	h, err = OpenHistory(m.fs, "history", quiet, nil)
 	m.must(err)
 	defer h.Close()
-	if again, ok, err := h.Change(acts[0].Seq); err != nil || !ok || again != sum {
+	if again, ok, err := h.Change(activations[0].Seq); err != nil || !ok || again != sum {
 		t.Errorf("%+v %v", again, err)
 	}
 	v := g.View()
 	var ids []string
-	m.must(projections.EachFlip(v, 1, acts[0].Seq, func(f *projections.Flip) bool { ids = append(ids, f.New.PCSID); return true }))
+	m.must(projections.EachFlip(v, 1, activations[0].Seq, func(f *projections.Flip) bool { ids = append(ids, f.New.PCSID); return true }))
 	m.must(v.Close())
 	found, err := h.Of(ids[0], 10)
 	m.must(err)
-	if len(found) == 0 || found[0].Activation != acts[0].Seq || found[0].Flip.New.PCSID != ids[0] {
+	if len(found) == 0 || found[0].Activation != activations[0].Seq || found[0].Flip.New.PCSID != ids[0] {
 		t.Errorf("%+v", found)
 	}
 	slices.Sort(ids)

@@ -124,9 +124,9 @@ const bypassPage = `{{define "bypass"}}{{template "head" "Verification bypass"}}
 <h2>What operators did</h2>
 <table>
 <tr><th>Event<th>At<th>Who<th>What<th>Reason<th>Ticket
-{{range $i, $a := .Acts}}{{if lt $i (some (len $.Acts))}}<tr><td class="n">{{.Seq}}<td>{{shown .At}}<td>{{shown .Actor}}<td>{{shown .What}}<td>{{shown .Reason}}<td>{{shown .Ticket}}
+{{range $i, $a := .Operations}}{{if lt $i (some (len $.Operations))}}<tr><td class="n">{{.Seq}}<td>{{shown .At}}<td>{{shown .Actor}}<td>{{shown .What}}<td>{{shown .Reason}}<td>{{shown .Ticket}}
 {{end}}{{end}}</table>
-{{with left (len .Acts)}}<p>And {{.}} more, in incident.json.</p>
+{{with left (len .Operations)}}<p>And {{.}} more, in incident.json.</p>
 {{end}}{{template "next" .}}<p>{{if .Diff}}The submissions that change: <a href="submissions.ndjson">submissions.ndjson</a>, and how: <a href="flips.ndjson">flips.ndjson</a>. {{end}}The same in numbers: <a href="incident.json">incident.json</a>.</p>
 </body>
 </html>

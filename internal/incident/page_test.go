@@ -60,7 +60,7 @@ func TestPagesWithHostileContent(t *testing.T) {
 			return map[string]report{
 				"key": &Key{KeyID: text, Owner: text, Since: text, SignedSince: 3, Hindsight: 2, Origin: origin(text), Tally: all},
 				"bypass": &Bypass{State: text, Canaries: []Canaries{{At: text}}, Freeze: &wire.FreezeAnswer{At: text, Reason: text}, Fix: text, Dangers: []string{text},
-					Policies: []wire.PolicyAnswer{{ID: text, At: text, Actor: text, Reason: text}}, Acts: []Act{{At: text, Actor: text, What: text, Reason: text, Ticket: text}},
+					Policies: []wire.PolicyAnswer{{ID: text, At: text, Actor: text, Reason: text}}, Operations: []Operation{{At: text, Actor: text, What: text, Reason: text, Ticket: text}},
 					Diff: &wire.DiffAnswer{Digest: text}, Origin: origin(text), Tally: all}}
 		}
 		harmless := NewTally()

@@ -42,19 +42,19 @@ type Key struct {
 
 // Bypass is the report of a verifier that accepted forgeries.
 type Bypass struct {
-	State    string              `json:"state"`                  // progress of the response: StateFound to StateDone
-	Canaries []Canaries          `json:"canaries"`               // each round of this run
-	Freeze   *wire.FreezeAnswer  `json:"freeze,omitempty"`       // of everything, while it is in force
-	Policies []wire.PolicyAnswer `json:"policies"`               // all published ones
-	Acts     []Act               `json:"acts"`                   // of operators, on policies and generations
-	Fix      string              `json:"fix,omitempty"`          // id of the policy with the fix
-	Dangers  []string            `json:"dangers"`                // what that policy accepts and an operator must intend
-	Recount  uint32              `json:"recounted,omitempty"`    // the generation under the fix
-	Diff     *wire.DiffAnswer    `json:"diff,omitempty"`         // the changes of that generation
-	Planned  []string            `json:"planned,omitempty"`      // steps that a dry run omits
-	Activate string              `json:"activate,omitempty"`     // command line
-	Thaw     string              `json:"thaw,omitempty"`         // command line
-	Changes  map[string]int      `json:"would_change,omitempty"` // of the newest records alone: "accepted->refused": n
+	State      string              `json:"state"`                  // progress of the response: StateFound to StateDone
+	Canaries   []Canaries          `json:"canaries"`               // each round of this run
+	Freeze     *wire.FreezeAnswer  `json:"freeze,omitempty"`       // of everything, while it is in force
+	Policies   []wire.PolicyAnswer `json:"policies"`               // all published ones
+	Operations []Operation         `json:"operations"`             // of operators, on policies and generations
+	Fix        string              `json:"fix,omitempty"`          // id of the policy with the fix
+	Dangers    []string            `json:"dangers"`                // what that policy accepts and an operator must intend
+	Recount    uint32              `json:"recounted,omitempty"`    // the generation under the fix
+	Diff       *wire.DiffAnswer    `json:"diff,omitempty"`         // the changes of that generation
+	Planned    []string            `json:"planned,omitempty"`      // steps that a dry run omits
+	Activate   string              `json:"activate,omitempty"`     // command line
+	Thaw       string              `json:"thaw,omitempty"`         // command line
+	Changes    map[string]int      `json:"would_change,omitempty"` // of the newest records alone: "accepted->refused": n
 	Origin
 	Tally // of the submissions that the recount changes, by old and new outcome: "accepted->refused"
 }
@@ -78,8 +78,8 @@ type Canaries struct {
 	NoAnswer   int    `json:"no_answer"`
 }
 
-// Act describes an operator's operation in words.
-type Act struct {
+// Operation describes an operation in words.
+type Operation struct {
 	Seq    uint64 `json:"seq"`
 	At     string `json:"at"`
 	Actor  string `json:"actor"`

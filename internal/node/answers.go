@@ -15,27 +15,27 @@ import (
 // since and from the generations that are kept. A row costs one look-up for each activation after it that
 // changed anything.
 type answers struct {
-	gens    *recount.Manager
-	live    *recount.Running            // the active generation
-	acts    []projections.ActivationRow // up to the one that made it active
-	history *fsm.HistoryView
-	views   map[uint32]*fsm.View // of kept generations, nil for dropped ones
-	changes map[uint64]fsm.Change
+	gens        *recount.Manager
+	live        *recount.Running            // the active generation
+	activations []projections.ActivationRow // up to the one that made it active
+	history     *fsm.HistoryView
+	views       map[uint32]*fsm.View // of kept generations, nil for dropped ones
+	changes     map[uint64]fsm.Change
 }
 
 // answers looks back from the generation of the view. The caller closes the result.
 func (v *view) answers() *answers {
-	acts := v.derived.Control().Activations()
-	for len(acts) > 0 && acts[len(acts)-1].Generation != v.at.Generation {
-		acts = acts[:len(acts)-1] // activated after this list was begun
+	activations := v.derived.Control().Activations()
+	for len(activations) > 0 && activations[len(activations)-1].Generation != v.at.Generation {
+		activations = activations[:len(activations)-1] // activated after this list was begun
 	}
 	return &answers{
-		gens:    v.gens,
-		live:    v.of,
-		acts:    acts,
-		history: v.gens.History(),
-		views:   map[uint32]*fsm.View{},
-		changes: map[uint64]fsm.Change{},
+		gens:        v.gens,
+		live:        v.of,
+		activations: activations,
+		history:     v.gens.History(),
+		views:       map[uint32]*fsm.View{},
+		changes:     map[uint64]fsm.Change{},
 	}
 }
 
@@ -57,9 +57,9 @@ type said struct {
 
 // activeAfter returns the generation that was active after event seq.
 func (a *answers) activeAfter(seq uint64) uint32 {
-	for i := len(a.acts) - 1; i >= 0; i-- {
-		if a.acts[i].Seq <= seq {
-			return a.acts[i].Generation
+	for i := len(a.activations) - 1; i >= 0; i-- {
+		if a.activations[i].Seq <= seq {
+			return a.activations[i].Generation
 		}
 	}
 	return 1
@@ -67,9 +67,9 @@ func (a *answers) activeAfter(seq uint64) uint32 {
 
 // last returns the last event after which a generation was active, if it is not active now.
 func (a *answers) last(generation uint32) (seq uint64, ok bool) {
-	for i := len(a.acts) - 1; i >= 0; i-- {
-		if a.acts[i].From == generation {
-			return a.acts[i].Seq - 1, true
+	for i := len(a.activations) - 1; i >= 0; i-- {
+		if a.activations[i].From == generation {
+			return a.activations[i].Seq - 1, true
 		}
 	}
 	return 0, false
@@ -79,16 +79,16 @@ func (a *answers) last(generation uint32) (seq uint64, ok bool) {
 // is its row in the active generation.
 func (a *answers) after(position uint64, now *projections.Result) (said, error) {
 	s := said{row: *now, by: a.live.Number(), answeredBy: a.activeAfter(position)}
-	for _, act := range a.acts {
-		if act.Seq <= position {
+	for _, activation := range a.activations {
+		if activation.Seq <= position {
 			continue
 		}
-		row, changed, err := a.before(&act, now.Seq)
+		row, changed, err := a.before(&activation, now.Seq)
 		if err != nil {
 			return s, err
 		}
 		if changed {
-			s.row, s.by = row, act.From
+			s.row, s.by = row, activation.From
 			break
 		}
 	}
@@ -103,28 +103,28 @@ func (a *answers) after(position uint64, now *projections.Result) (said, error) 
 }
 
 // before returns the row that an activation replaced. changed is false when it left outcome and accepted alone.
-func (a *answers) before(act *projections.ActivationRow, seq uint64) (row projections.Result, changed bool, err error) {
-	c, ok := a.changes[act.Seq]
+func (a *answers) before(activation *projections.ActivationRow, seq uint64) (row projections.Result, changed bool, err error) {
+	c, ok := a.changes[activation.Seq]
 	if !ok {
 		var recorded bool
-		if c, recorded, err = a.gens.Change(act.Seq); err != nil {
+		if c, recorded, err = a.gens.Change(activation.Seq); err != nil {
 			return row, false, err
 		}
 		if !recorded { // it was a moment ago: the generation before it is kept until its flips are recorded
-			row, ok, err := a.rowOf(act.From, seq)
+			row, ok, err := a.rowOf(activation.From, seq)
 			if err == nil && !ok {
 				err = wire.NewProblem(wire.CodeNotReady,
 					fmt.Sprintf("what the activation at event %d changed is not recorded on this node yet; ask again",
-						act.Seq)).WithRetry(retryAfter)
+						activation.Seq)).WithRetry(retryAfter)
 			}
 			return row, ok, err
 		}
-		a.changes[act.Seq] = c
+		a.changes[activation.Seq] = c
 	}
 	if c.Flips == 0 {
 		return row, false, nil
 	}
-	f, ok, err := a.history.Flip(act.Seq, seq)
+	f, ok, err := a.history.Flip(activation.Seq, seq)
 	return f.Old, ok, err
 }
 

@@ -98,8 +98,8 @@ func TestApprovedIsCarriedOut(t *testing.T) {
 	}
 }
 
-// actBodies are requests for every act that is answered with something else than a refusal of its form.
-func actBodies(policy, key, digest string) map[string]string {
+// operationBodies are requests for every operation that is answered with something else than a refusal of its form.
+func operationBodies(policy, key, digest string) map[string]string {
 	return map[string]string{
 		"/v1/policies":                          `{"document":"kernel: 1\n","op_id":"%s"}`,
 		"/v1/policies/{policy_id}/apply":        `{"op_id":"%s"}`,
@@ -120,9 +120,9 @@ func actBodies(policy, key, digest string) map[string]string {
 	}
 }
 
-// TestWhichActsNeedTwo holds the table of docs/roles.md against what a node does: with auth.two_person every
-// act of the table that says so waits for a second actor, and no other one does.
-func TestWhichActsNeedTwo(t *testing.T) {
+// TestWhichOperationsNeedTwo holds the table of docs/roles.md against what a node does: with auth.two_person every
+// operation of the table that says so waits for a second actor, and no other one does.
+func TestWhichOperationsNeedTwo(t *testing.T) {
 	c := nodetest.Start(t, 1, func(cfg *node.Config) { cfg.TwoPerson = true })
 	r := newRecounter(t, c)
 	aliceText, _ := newToken(t, r.ctx, c, 0, wire.RoleOperator, "alice", time.Hour)
@@ -143,10 +143,10 @@ func TestWhichActsNeedTwo(t *testing.T) {
 	if _, err := bob.Approve(r.ctx, wire.ApprovalRequest{Approve: "first", Run: true}); err != nil {
 		t.Fatal(err)
 	}
-	bodies := actBodies(policy, "hmac-0123456789abcdef", d.Digest)
+	bodies := operationBodies(policy, "hmac-0123456789abcdef", d.Digest)
 	seen := 0
 	for i, route := range api.Routes() {
-		if !route.Act {
+		if !route.Operation {
 			continue
 		}
 		body, ok := bodies[route.Path]
@@ -167,6 +167,6 @@ func TestWhichActsNeedTwo(t *testing.T) {
 		seen++
 	}
 	if seen != len(bodies) {
-		t.Errorf("%d acts, %d requests", seen, len(bodies))
+		t.Errorf("%d operations, %d requests", seen, len(bodies))
 	}
 }

@@ -14,21 +14,21 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// refusedActsPerSecond bounds how many lines refused acts may write into the audit stream. Anybody can send
+// refusedOperationsPerSecond bounds how many lines refused operations may write into the audit stream. Anybody can send
 // them.
-const refusedActsPerSecond = 50
+const refusedOperationsPerSecond = 50
 
 // auditor writes the audit stream of a node. A nil stream writes nothing.
 type auditor struct {
 	stream  *audit.Stream
-	refused *limit.Buckets            // of refused acts
+	refused *limit.Buckets            // of refused operations
 	explain func(error) *wire.Problem // returns nil for an error that has no damaged store as its cause
 }
 
 // newAuditor opens the stream that the settings name. Without one it writes nothing.
 func newAuditor(cfg AuditLog, log *slog.Logger, explain func(error) *wire.Problem) (*auditor, error) {
 	a := &auditor{
-		refused: limit.NewBuckets(1, refusedActsPerSecond, limit.Burst(refusedActsPerSecond)),
+		refused: limit.NewBuckets(1, refusedOperationsPerSecond, limit.Burst(refusedOperationsPerSecond)),
 		explain: explain,
 	}
 	if cfg.File == "" {
@@ -82,10 +82,10 @@ func cut(s string) string {
 	return s
 }
 
-// access writes the line of a read that was refused. Acts have theirs when they are answered.
-func (a *auditor) access(r api.RefusedAct) {
+// access writes the line of a read that was refused. Operations have theirs when they are answered.
+func (a *auditor) access(r api.RefusedOperation) {
 	if r.Method == http.MethodGet {
-		a.line(audit.EventAccessRefused, api.Act{
+		a.line(audit.EventAccessRefused, api.Operation{
 			Actor:     r.Actor,
 			Role:      string(r.Role),
 			Route:     r.Method + " " + r.Route,
@@ -95,27 +95,27 @@ func (a *auditor) access(r api.RefusedAct) {
 	}
 }
 
-// act writes the line of an operator's act.
-func (a *auditor) act(act api.Act) { a.line(audit.EventOperatorAct, act) }
+// operation writes the line of an operation.
+func (a *auditor) operation(o api.Operation) { a.line(audit.EventOperation, o) }
 
-func (a *auditor) line(event string, act api.Act) {
+func (a *auditor) line(event string, o api.Operation) {
 	if a.stream == nil {
 		return
 	}
-	if act.Status >= 400 {
+	if o.Status >= 400 {
 		if _, ok := a.refused.Take(""); !ok {
 			a.stream.Drop()
 			return
 		}
 	}
-	a.stream.Act(audit.Act{
+	a.stream.Operation(audit.Operation{
 		Event:     event,
-		Actor:     act.Actor,
-		Role:      act.Role,
-		Route:     act.Route,
-		Target:    act.Target,
-		Status:    act.Status,
-		OpID:      act.OpID,
-		RequestID: act.RequestID,
+		Actor:     o.Actor,
+		Role:      o.Role,
+		Route:     o.Route,
+		Target:    o.Target,
+		Status:    o.Status,
+		OpID:      o.OpID,
+		RequestID: o.RequestID,
 	})
 }

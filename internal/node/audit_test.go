@@ -118,7 +118,7 @@ func TestAuditStream(t *testing.T) {
 		}
 	}
 	seen := map[int]int{}
-	leader := c.Leader() // elsewhere the act would have a line there and here
+	leader := c.Leader() // elsewhere the operation would have a line there and here
 	c.Once(leader, http.MethodPost, client.SubmitPath, []byte(`{"pcs_id":"not json`))
 	c.Once(leader, http.MethodPost, "/v1/keys/hmac-0000000000000000/revoke",
 		[]byte(`{"op_id":"op-7","reason":"try","ticket":"T"}`))
@@ -132,7 +132,7 @@ func TestAuditStream(t *testing.T) {
 		rest := lines[len(want[i]):]
 		if i != leader && len(rest) > 0 ||
 			i == leader && (len(rest) != 2 || rest[0]["error"] != "malformed" || rest[0]["epoch"] != nil ||
-				rest[1]["event"] != "operator_act" || rest[1]["op_id"] != "op-7" || rest[1]["target"] == nil ||
+				rest[1]["event"] != "operation" || rest[1]["op_id"] != "op-7" || rest[1]["target"] == nil ||
 				rest[1]["route"] != "POST /v1/keys/:key_id/revoke" || rest[1]["status"] != 404.0) {
 			t.Errorf("node %d: more lines: %v", i, rest)
 		}
@@ -148,7 +148,7 @@ func TestAuditStream(t *testing.T) {
 	t.Logf("lines checked by status: %v", seen)
 }
 
-// TestAuditOfRefusedReads: a read for which the role does not suffice is called one, and no act.
+// TestAuditOfRefusedReads: a read for which the role does not suffice is called one, and no operation.
 func TestAuditOfRefusedReads(t *testing.T) {
 	dir := t.TempDir()
 	c := nodetest.Start(t, 1, func(cfg *node.Config) {
@@ -160,7 +160,7 @@ func TestAuditOfRefusedReads(t *testing.T) {
 	}
 	if _, err := weak.RetireKey(t.Context(), "hmac-0000000000000000",
 		wire.Op{}); !isStatus(err, http.StatusForbidden) {
-		t.Errorf("an act of the role metrics: %v", err)
+		t.Errorf("an operation of the role metrics: %v", err)
 	}
 	c.Stop(0)
 	lines, text := auditLines(t, filepath.Join(dir, c.Config(0).NodeID))
@@ -169,7 +169,7 @@ func TestAuditOfRefusedReads(t *testing.T) {
 		got = append(got, fmt.Sprint(l["event"], " ", l["route"], " ", l["role"], " ", l["status"]))
 	}
 	if want := []string{"access_refused GET /v1/keys metrics 403",
-		"operator_act POST /v1/keys/:key_id/retire metrics 403"}; !slices.Equal(got, want) {
+		"operation POST /v1/keys/:key_id/retire metrics 403"}; !slices.Equal(got, want) {
 		t.Errorf("%q\n%s", got, text)
 	}
 }

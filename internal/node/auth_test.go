@@ -58,7 +58,7 @@ func isStatus(err error, status int) bool {
 	return errors.As(err, &e) && e.Status == status
 }
 
-// op has the members of an act that name its actor.
+// op has the members of an operation that name its actor.
 type op struct {
 	OpID                                  string `json:"op_id"`
 	Actor, Role, Credential, Reason, Node string
@@ -148,7 +148,7 @@ func TestTokens(t *testing.T) {
 		if _, err := as(t, c, i, text).PublishPolicy(ctx, wire.PolicyRequest{
 			Document: plainPolicy,
 		}); !isStatus(err, 401) {
-			t.Errorf("node %d: an act with a revoked token: %v", i+1, err)
+			t.Errorf("node %d: an operation with a revoked token: %v", i+1, err)
 		}
 	}
 	sameDigests(t, c, ctx)
@@ -298,7 +298,7 @@ func TestTwoPersonsNotByAChain(t *testing.T) {
 	r.must(thaw("mallory", "thaw-mallory"))
 }
 
-// TestTwoPersons: an act that needs a second actor is done once another one has approved the same request, and
+// TestTwoPersons: an operation that needs a second actor is done once another one has approved the same request, and
 // by no trick of the first.
 func TestTwoPersons(t *testing.T) {
 	c := nodetest.Start(t, 1, func(cfg *node.Config) { cfg.TwoPerson = true })
@@ -455,7 +455,7 @@ func (b *lateBody) Read(p []byte) (int, error) {
 	return b.body.Read(p)
 }
 
-// TestRevokedOnTheWay: an act whose token is revoked while its body is on the way is not done.
+// TestRevokedOnTheWay: an operation whose token is revoked while its body is on the way is not done.
 func TestRevokedOnTheWay(t *testing.T) {
 	c := nodetest.Start(t, 1)
 	r := newRecounter(t, c)

@@ -15,9 +15,9 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// TestClientCertificateActs: a certificate of the authority of clients gives role and name on real nodes.
+// TestClientCertificateOperations: a certificate of the authority of clients gives role and name on real nodes.
 // Followers send its holder to the leader, because they cannot prove to it who asks; the client finds the way.
-func TestClientCertificateActs(t *testing.T) {
+func TestClientCertificateOperations(t *testing.T) {
 	ca, err := certs.NewCA("clients")
 	if err != nil {
 		t.Fatal(err)

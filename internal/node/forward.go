@@ -16,23 +16,23 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// actPath is the peer RPC under which a leader takes the acts of operators that came to another node. Their
-// requests travel, with the caller's own token, and not their events. No node can make an act without its
+// operationPath is the peer RPC under which a leader takes the operations of operators that came to another node. Their
+// requests travel, with the caller's own token, and not their events. No node can make an operation without its
 // operator.
-const actPath = "/v1/act"
+const operationPath = "/v1/operation"
 
-// followFor bounds how long a node that has handed over an act waits for its own fold before it gives the
+// followFor bounds how long a node that has handed over an operation waits for its own fold before it gives the
 // answer.
 const followFor = 2 * time.Second
 
-// forwardPause lies between two looks of an act for the leader.
+// forwardPause lies between two looks of an operation for the leader.
 const forwardPause = 50 * time.Millisecond
 
 // keySourceEnv is the source of the keys in a node's own settings.
 const keySourceEnv = "env"
 
 // notForwarded returns nil for the events that a node may hand to the leader: submissions, sums of refusals and
-// the keys of its own settings, in its own name and in the form that the folds read. Acts of operators are not
+// the keys of its own settings, in its own name and in the form that the folds read. Operations of operators are not
 // among them.
 func notForwarded(e event.Event, from string) error {
 	var node string
@@ -78,7 +78,7 @@ func keyOfSettings(id string, alg uint32, public, fingerprint []byte, node strin
 	}
 }
 
-// toLeader carries acts to the leader.
+// toLeader carries operations to the leader.
 type toLeader struct{ n *Node }
 
 func (l toLeader) Leading() bool { return raftLog(l).IsLeader() }
@@ -88,9 +88,9 @@ func (l toLeader) LeaderURL() string {
 	return l.n.cfg.apiOf(id)
 }
 
-// ForwardAct looks for a leader until one answers, this node leads, or the time is up. An act that was sent and
+// ForwardOperation looks for a leader until one answers, this node leads, or the time is up. An operation that was sent and
 // got no answer may have been done.
-func (l toLeader) ForwardAct(ctx context.Context, request []byte) (answer []byte, here bool, err error) {
+func (l toLeader) ForwardOperation(ctx context.Context, request []byte) (answer []byte, here bool, err error) {
 	if l.n.closing.Load() {
 		return nil, false, wire.NewProblem(wire.CodeShuttingDown, "").WithRetry(retryAfter)
 	}
@@ -105,7 +105,7 @@ func (l toLeader) ForwardAct(ctx context.Context, request []byte) (answer []byte
 			return nil, true, nil
 		}
 		if leader, ok := l.n.cluster.Leader(); ok && leader != l.n.cfg.NodeID {
-			answer, err := l.n.cluster.Call(ctx, leader, actPath, request)
+			answer, err := l.n.cluster.Call(ctx, leader, operationPath, request)
 			var remote *cluster.RemoteError
 			var network *net.OpError
 			switch {
@@ -116,10 +116,10 @@ func (l toLeader) ForwardAct(ctx context.Context, request []byte) (answer []byte
 			case errors.As(err, &network) && network.Op == "dial": // nothing was sent
 			case errors.As(err, &remote) && remote.Code == cluster.CodeNoHandler:
 				return nil, false, wire.NewProblem(wire.CodeNoLeader,
-					"the leader is of a release that takes acts from their callers only: "+
+					"the leader is of a release that takes operations from their callers only: "+
 						l.LeaderURL()).WithRetry(retryAfter)
 			default:
-				l.n.log.Warn("an act was sent to the leader and got no answer", "leader", leader, "error", err)
+				l.n.log.Warn("an operation was sent to the leader and got no answer", "leader", leader, "error", err)
 				return nil, false, wire.NewProblem(wire.CodeOutcomeUnknown, "").WithRetry(retryAfter)
 			}
 		}
@@ -136,18 +136,18 @@ func (l toLeader) ForwardAct(ctx context.Context, request []byte) (answer []byte
 	}
 }
 
-// follow waits until the act of the leader is served here too, so that the caller reads it back at this node.
-// The act is done in any case.
+// follow waits until the operation of the leader is served here too, so that the caller reads it back at this node.
+// The operation is done in any case.
 func (n *Node) follow(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, followFor)
 	defer cancel()
 	if err := n.confirm(ctx); err != nil {
-		n.log.Debug("an act of the leader is not folded here yet", "error", err)
+		n.log.Debug("an operation of the leader is not folded here yet", "error", err)
 	}
 }
 
-// acceptAct does, as the leader, an act that came to another node. The handler authenticates the caller.
-func (n *Node) acceptAct(ctx context.Context, from string, body []byte) ([]byte, error) {
+// acceptOperation does, as the leader, an operation that came to another node. The handler authenticates the caller.
+func (n *Node) acceptOperation(ctx context.Context, from string, body []byte) ([]byte, error) {
 	handler := n.handler.Load()
 	if handler == nil || !(raftLog{n}).IsLeader() {
 		return nil, &cluster.RemoteError{Code: codeNoLeader, Message: "this node does not lead"}
@@ -159,5 +159,5 @@ func (n *Node) acceptAct(ctx context.Context, from string, body []byte) ([]byte,
 	return answer, nil
 }
 
-// publishHandler makes the handler of the API available to forwarded acts.
+// publishHandler makes the handler of the API available to forwarded operations.
 func (n *Node) publishHandler(h http.Handler) { n.handler.Store(&h) }

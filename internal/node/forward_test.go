@@ -14,8 +14,8 @@ import (
 	"github.com/recount-ledger/recount/internal/propose"
 )
 
-// TestNoNodeForgesActs: of events that another node hands over, only what is no act of an operator is taken.
-func TestNoNodeForgesActs(t *testing.T) {
+// TestNoNodeForgesOperations: of events that another node hands over, only what is no operation is taken.
+func TestNoNodeForgesOperations(t *testing.T) {
 	newOf := func(k event.Kind, m proto.Message) event.Event {
 		e, err := propose.NewEvent(k, m)
 		if err != nil {
@@ -67,7 +67,7 @@ func TestNoNodeForgesActs(t *testing.T) {
 		Events: []event.Event{good[event.Submission], newOf(event.TokenRevoked, &event.TokenRevokedV1{Id: "x"})},
 	}.Append(nil)
 	if _, err := n.acceptForward(t.Context(), "node-2", mixed); err == nil {
-		t.Error("an act hidden behind a submission was taken")
+		t.Error("an operation hidden behind a submission was taken")
 	}
 	if refused < 90 {
 		t.Errorf("only %d tried", refused)

@@ -84,9 +84,9 @@ func (v *view) historyOf(pcsID string, standing *projections.Result) ([]wire.His
 		return nil, err
 	}
 	out := []wire.HistoryEntry{}
-	acts := map[uint64]projections.ActivationRow{}
+	activations := map[uint64]projections.ActivationRow{}
 	for _, a := range v.derived.Control().Activations() {
-		acts[a.Seq] = a
+		activations[a.Seq] = a
 	}
 	add := func(generation uint32, r *projections.Result, from uint64) {
 		e := wire.HistoryEntry{
@@ -105,7 +105,7 @@ func (v *view) historyOf(pcsID string, standing *projections.Result) ([]wire.His
 		}
 	}
 	for _, x := range recorded {
-		a := acts[x.Activation]
+		a := activations[x.Activation]
 		add(a.From, &x.Flip.Old, x.Flip.Seq)
 		add(a.Generation, &x.Flip.New, x.Activation)
 	}

@@ -67,7 +67,7 @@ type Node struct {
 	certWatch *certs.Watcher
 	audit     *auditor
 
-	handler atomic.Pointer[http.Handler] // of the API, for acts that other nodes forward
+	handler atomic.Pointer[http.Handler] // of the API, for operations that other nodes forward
 
 	ctx     context.Context // of the loops and of what they start, ends in Close
 	cancel  context.CancelFunc
@@ -285,7 +285,7 @@ func (n *Node) newCluster() error {
 	n.peerFiles.SetPort(n.cluster)
 	n.store.SetCommitSource(n.cluster.CommitIndex)
 	n.cluster.Handle(propose.ForwardPath, n.acceptForward)
-	n.cluster.Handle(actPath, n.acceptAct)
+	n.cluster.Handle(operationPath, n.acceptOperation)
 	n.cluster.Handle(positionPath, n.answerPosition)
 	n.cluster.Handle(agreement.DigestPath, n.answerDigest)
 	n.cluster.Handle(agreement.FactsPath, n.facts.answerFacts)
@@ -322,7 +322,7 @@ func (n *Node) openAPI() error {
 		MetricsPass:       n.cfg.MetricsPass,
 		MetricsApart:      n.cfg.MetricsListen != "",
 		Explain:           n.explain,
-		Acts:              n.audit.act,
+		Operations:        n.audit.operation,
 		Refused:           n.audit.access,
 		NoAuth:            n.cfg.NoAuth,
 		ClusterID:         n.cfg.ClusterID,

@@ -131,8 +131,8 @@ func outcomeIs(outcome string, generation uint32, history int) func(*wire.PCSAns
 	}
 }
 
-// TestOpIDNamesOneAct: an act sent again under its op_id gives the first answer; another act under it is refused.
-func TestOpIDNamesOneAct(t *testing.T) {
+// TestOpIDNamesOneOperation: an operation sent again under its op_id gives the first answer; another operation under it is refused.
+func TestOpIDNamesOneOperation(t *testing.T) {
 	c := nodetest.Start(t, 1)
 	r := newRecounter(t, c)
 	lax, plain := r.publish(laxPolicy), r.publish(plainPolicy)

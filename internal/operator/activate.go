@@ -36,7 +36,7 @@ func (gs *Generations) Activate(ctx context.Context, number uint32, r wire.Activ
 		request += ", although the nodes or the review may be far behind"
 	}
 	o := wire.Operation{
-		Act:         wire.OperationActivate,
+		Name:        wire.OperationActivate,
 		Generation:  number,
 		Diff:        r.Diff,
 		MaxNewFlips: r.MaxNewFlips,
@@ -91,7 +91,7 @@ func (gs *Generations) activate(ctx context.Context, number uint32, position uin
 		Rollback:   rollback,
 		Op:         op,
 	}
-	seq, effect, err := gs.actBounded(ctx, run, c, m, r.MaxNewFlips)
+	seq, effect, err := gs.operateBounded(ctx, run, c, m, r.MaxNewFlips)
 	return gs.afterActivation(ctx, m, seq, effect, err)
 }
 
@@ -135,9 +135,9 @@ func (gs *Generations) agreeOn(ctx context.Context, number uint32, position uint
 // activatedBefore describes the activation that an op_id named first, if it is the same.
 func (gs *Generations) activatedBefore(ctx context.Context, seq uint64, opID string,
 	same func(*projections.ActivationRow) bool) (*wire.ActivateAnswer, error) {
-	acts := gs.core.control().Activations()
-	i := slices.IndexFunc(acts, func(a projections.ActivationRow) bool { return a.Seq == seq })
-	if i < 0 || !same(&acts[i]) {
+	activations := gs.core.control().Activations()
+	i := slices.IndexFunc(activations, func(a projections.ActivationRow) bool { return a.Seq == seq })
+	if i < 0 || !same(&activations[i]) {
 		return nil, stale("the op_id %q was used for something else", opID)
 	}
 	return gs.activated(ctx, seq)
@@ -181,13 +181,13 @@ func (gs *Generations) Rollback(ctx context.Context, r wire.RollbackRequest,
 			return a.Rollback
 		})
 	}
-	acts := gs.core.control().Activations()
-	if len(acts) == 0 {
+	activations := gs.core.control().Activations()
+	if len(activations) == 0 {
 		return nil, stale("no generation was activated yet; there is nothing to go back to")
 	}
-	number := acts[len(acts)-1].From
-	request := fmt.Sprintf("roll back from generation %d to generation %d", acts[len(acts)-1].Generation, number)
-	if err := gs.approvals.require(ctx, wire.Operation{Act: wire.OperationRollback}, request, r.Op, meta); err != nil {
+	number := activations[len(activations)-1].From
+	request := fmt.Sprintf("roll back from generation %d to generation %d", activations[len(activations)-1].Generation, number)
+	if err := gs.approvals.require(ctx, wire.Operation{Name: wire.OperationRollback}, request, r.Op, meta); err != nil {
 		return nil, err
 	}
 	if gs.core.Recounts.Switching() {

@@ -17,7 +17,28 @@ import (
 // approvals are the two-person rule.
 type approvals struct{ core *core }
 
-// require enforces the two-person rule, when it is on, before an act is done. Another actor must have
+// loggedOperation is a wire.Operation in the form that act_approved keeps. Its member names are stored.
+type loggedOperation struct {
+	Name        string  `json:"act"`
+	Generation  uint32  `json:"generation,omitempty"`
+	Diff        string  `json:"diff,omitempty"`
+	MaxNewFlips *uint64 `json:"max_new_flips,omitempty"`
+	Force       bool    `json:"force,omitempty"`
+	Policy      string  `json:"policy,omitempty"`
+	Scope       string  `json:"scope,omitempty"`
+	Subject     string  `json:"subject,omitempty"`
+}
+
+// decodeOperation reads the stored form of an operation.
+func decodeOperation(stored string) (*wire.Operation, error) {
+	var o loggedOperation
+	if err := json.Unmarshal([]byte(stored), &o); err != nil {
+		return nil, err
+	}
+	return (*wire.Operation)(&o), nil
+}
+
+// require enforces the two-person rule, when it is on, before an operation is done. Another actor must have
 // approved the same request under the same op_id within the last hour. Without that it puts the request into
 // the log, as the first approval, and refuses. o is the operation to carry out once it is approved, and request
 // describes it in words.
@@ -34,7 +55,7 @@ func (ap *approvals) require(ctx context.Context, o wire.Operation, request stri
 	asked := false
 	for _, row := range rows {
 		switch {
-		case row.Act != o.Act || row.Request != request:
+		case row.Act != o.Name || row.Request != request:
 			return stale("the op_id %q was used to ask for something else: %s", a.OpID, row.Request)
 		case strings.EqualFold(row.Op.Actor, meta.Actor):
 			asked = true
@@ -43,11 +64,11 @@ func (ap *approvals) require(ctx context.Context, o wire.Operation, request stri
 		}
 	}
 	if !asked {
-		operation, err := json.Marshal(o)
+		operation, err := json.Marshal(loggedOperation(o))
 		if err != nil {
 			return err
 		}
-		first := projections.ApprovalRow{OpID: a.OpID, Act: o.Act, Request: request, Operation: string(operation)}
+		first := projections.ApprovalRow{OpID: a.OpID, Act: o.Name, Request: request, Operation: string(operation)}
 		if len(rows) > 0 {
 			first = rows[0]
 		}
@@ -94,7 +115,7 @@ func (ap *approvals) createdBy(credential, actor string) bool {
 func (ap *approvals) record(ctx context.Context, asked projections.ApprovalRow, about wire.Op,
 	meta api.Meta) error {
 	op := ap.core.op(about, meta)
-	op.OpId = "" // that of the act is for the act itself
+	op.OpId = "" // that of the operation is for the operation itself
 	_, effect, err := ap.core.commit(ctx, event.ActApproved,
 		&event.ActApprovedV1{ActOpId: asked.OpID, Act: asked.Act, Request: asked.Request,
 			Operation: []byte(asked.Operation), Op: op})
@@ -137,7 +158,7 @@ func (ap *approvals) describe(rows []projections.ApprovalRow, done map[string]bo
 			at[row.OpID] = i
 			a := wire.ApprovalAnswer{
 				OpID:      row.OpID,
-				Act:       row.Act,
+				Name:      row.Act,
 				Request:   row.Request,
 				State:     wire.ApprovalAsked,
 				AskedAt:   wire.TimeNS(row.LogTime),
@@ -146,7 +167,7 @@ func (ap *approvals) describe(rows []projections.ApprovalRow, done map[string]bo
 				Reason:    row.Op.Reason,
 				Ticket:    row.Op.Ticket,
 			}
-			if o := new(wire.Operation); json.Unmarshal([]byte(row.Operation), o) == nil {
+			if o, err := decodeOperation(row.Operation); err == nil {
 				a.Operation = o
 			}
 			out = append(out, a)

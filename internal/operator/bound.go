@@ -21,10 +21,10 @@ const holdFor = 3 * time.Second
 // That happens mostly with submissions that an earlier attempt of this leader left in the log.
 const boundTries = 3
 
-// actBounded proposes an activation. With a limit it keeps submissions back, counts the flips since the review
+// operateBounded proposes an activation. With a limit it keeps submissions back, counts the flips since the review
 // up to the end of the log, and records in the event how far it has counted. The fold ignores the event when a
 // submission stands between.
-func (gs *Generations) actBounded(ctx context.Context, r *recount.Running, c *fsm.Comparison,
+func (gs *Generations) operateBounded(ctx context.Context, r *recount.Running, c *fsm.Comparison,
 	m *event.GenerationActivatedV1, limit *uint64) (seq uint64, effect projections.Effect, err error) {
 	if limit == nil {
 		return gs.core.commit(ctx, event.GenerationActivated, m)
@@ -133,7 +133,7 @@ func (gs *Generations) afterActivation(ctx context.Context, m *event.GenerationA
 		return nil,
 			stale("submissions came into the log while the new flips were counted; nothing was changed, try again")
 	case effect != projections.Applied:
-		return nil, stale("another act came first: generation %d could not be activated", m.Generation)
+		return nil, stale("another operation came first: generation %d could not be activated", m.Generation)
 	}
 	return gs.activated(ctx, seq)
 }

@@ -89,7 +89,7 @@ func (kr *Keys) lastUse(a *wire.KeyAnswer) error {
 }
 
 // AddKey registers a key, or gives a registered one other terms.
-func (kr *Keys) AddKey(ctx context.Context, k api.NewKey, act wire.Op,
+func (kr *Keys) AddKey(ctx context.Context, k api.NewKey, op wire.Op,
 	meta api.Meta) (*wire.KeyAnswer, bool, error) {
 	if len(k.Owner) > projections.MaxOwner || len(k.Comment) > projections.MaxComment {
 		return nil, false, wire.NewProblem(wire.CodeBadRequest,
@@ -115,14 +115,14 @@ func (kr *Keys) AddKey(ctx context.Context, k api.NewKey, act wire.Op,
 		NotBefore:   k.NotBefore,
 		NotAfter:    k.NotAfter,
 		Comment:     k.Comment,
-		Op:          kr.core.op(act, meta),
+		Op:          kr.core.op(op, meta),
 	}
 	seq, effect, err := kr.core.commit(ctx, event.KeyAdded, m)
 	if err != nil {
 		return nil, false, err
 	}
 	if effect != projections.Applied {
-		if kr.core.control().OpSeq(act.OpID) == 0 {
+		if kr.core.control().OpSeq(op.OpID) == 0 {
 			return nil, false,
 				stale("key %s is revoked or retired, or has another fingerprint; its terms cannot be changed", k.ID)
 		}
@@ -172,7 +172,7 @@ func (kr *Keys) RevokeKey(ctx context.Context, id string, since int64, r wire.Re
 }
 
 // RetireKey ends a key as planned. A repetition changes nothing.
-func (kr *Keys) RetireKey(ctx context.Context, id string, act wire.Op, meta api.Meta) (*wire.KeyAnswer, error) {
+func (kr *Keys) RetireKey(ctx context.Context, id string, op wire.Op, meta api.Meta) (*wire.KeyAnswer, error) {
 	k, err := kr.core.knownKey(ctx, id)
 	if err != nil {
 		return nil, err
@@ -182,18 +182,18 @@ func (kr *Keys) RetireKey(ctx context.Context, id string, act wire.Op, meta api.
 	}
 	if _, _, err := kr.core.commit(ctx, event.KeyRetired, &event.KeyRetiredV1{
 		KeyId: id,
-		Op:    kr.core.op(act, meta),
+		Op:    kr.core.op(op, meta),
 	}); err != nil {
 		return nil, err
 	}
 	if k, _ := kr.core.control().Key(id, kr.core.head()); k.Active() {
-		return nil, stale("the op_id %q was used for something else", act.OpID)
+		return nil, stale("the op_id %q was used for something else", op.OpID)
 	}
 	return kr.Key(ctx, id)
 }
 
 // RetireSecret allows the nodes to forget the secret of a key that signs no more.
-func (kr *Keys) RetireSecret(ctx context.Context, id string, act wire.Op,
+func (kr *Keys) RetireSecret(ctx context.Context, id string, op wire.Op,
 	meta api.Meta) (*wire.KeyAnswer, error) {
 	k, err := kr.core.knownKey(ctx, id)
 	switch {
@@ -208,12 +208,12 @@ func (kr *Keys) RetireSecret(ctx context.Context, id string, act wire.Op,
 	}
 	if _, _, err := kr.core.commit(ctx, event.KeySecretRetired, &event.KeySecretRetiredV1{
 		KeyId: id,
-		Op:    kr.core.op(act, meta),
+		Op:    kr.core.op(op, meta),
 	}); err != nil {
 		return nil, err
 	}
 	if k, _ := kr.core.control().Key(id, kr.core.head()); k.SecretRetired == 0 {
-		return nil, stale("the op_id %q was used for something else", act.OpID)
+		return nil, stale("the op_id %q was used for something else", op.OpID)
 	}
 	return kr.Key(ctx, id)
 }

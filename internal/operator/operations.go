@@ -20,19 +20,19 @@ type Operations struct {
 	parts     *Operator // that carry out what is approved
 }
 
-// A page of acts reads the events that are no submissions in stretches of actsStretch, and at most actsMost of
+// A page of operations reads the events that are no submissions in stretches of operationsChunk, and at most maxOperations of
 // them. Digests of the state are among them.
 const (
-	actsStretch = 1000
-	actsMost    = 10_000
+	operationsChunk = 1000
+	maxOperations   = 10_000
 )
 
-// Acts lists the events of operators' acts from seq on, at most limit.
-func (o *Operations) Acts(ctx context.Context, from uint64,
+// List returns the events of operations from seq on, at most limit.
+func (o *Operations) List(ctx context.Context, from uint64,
 	limit int) (items []wire.OperationItem, next uint64, err error) {
 	read := o.core.State.Items()
-	for looked := 0; looked < actsMost; looked += actsStretch {
-		seqs, err := o.core.State.OperatorSeqs(from, actsStretch)
+	for looked := 0; looked < maxOperations; looked += operationsChunk {
+		seqs, err := o.core.State.OperatorSeqs(from, operationsChunk)
 		if err != nil {
 			return nil, 0, err
 		}
@@ -49,7 +49,7 @@ func (o *Operations) Acts(ctx context.Context, from uint64,
 			}
 			from = seq + 1
 		}
-		if len(seqs) < actsStretch {
+		if len(seqs) < operationsChunk {
 			return items, 0, nil
 		}
 		if err := ctx.Err(); err != nil {
@@ -76,8 +76,8 @@ func (o *Operations) item(read func(uint64) (projections.Item, error),
 	if err != nil {
 		return item, false, err
 	}
-	act, ok := m.(event.OpMessage)
-	if !ok || act.GetOp() == nil {
+	operated, ok := m.(event.OpMessage)
+	if !ok || operated.GetOp() == nil {
 		return item, false, nil
 	}
 	effect, err := o.core.State.Effect(it.Kind, seq)
@@ -88,7 +88,7 @@ func (o *Operations) item(read func(uint64) (projections.Item, error),
 	if err != nil {
 		return item, false, err
 	}
-	op := act.GetOp()
+	op := operated.GetOp()
 	return wire.OperationItem{
 		Seq:        seq,
 		LogTime:    wire.TimeNS(it.LogTime),
@@ -119,7 +119,7 @@ func (o *Operations) Approve(ctx context.Context, r wire.ApprovalRequest, meta a
 		return nil, stale("what op_id %q asked for is done already", r.Approve)
 	case len(rows) == 0:
 		return nil, wire.NewProblem(wire.CodeNotFound,
-			fmt.Sprintf("no act with the op_id %.100q waits for a second actor", r.Approve)).WithField("approve")
+			fmt.Sprintf("no operation with the op_id %.100q waits for a second actor", r.Approve)).WithField("approve")
 	}
 	if !done {
 		if err := o.approvals.approve(ctx, rows, r, meta); err != nil {
@@ -144,32 +144,31 @@ func (o *Operations) Approve(ctx context.Context, r wire.ApprovalRequest, meta a
 // same code as the request itself, which looks for the second approval once more.
 func (o *Operations) run(ctx context.Context, asked projections.ApprovalRow, about wire.Op,
 	meta api.Meta) (json.RawMessage, error) {
-	var asks wire.Operation
-	if asked.Operation == "" || json.Unmarshal([]byte(asked.Operation), &asks) != nil {
+	asks, err := decodeOperation(asked.Operation)
+	if err != nil {
 		return nil,
 			stale("op_id %q was asked for through an older release, which did not keep the operation: send the "+
 				"request again",
 				asked.OpID)
 	}
-	act := wire.Op{
+	op := wire.Op{
 		OpID:   asked.OpID,
 		Reason: cmp.Or(about.Reason, asked.Op.Reason),
 		Ticket: cmp.Or(about.Ticket, asked.Op.Ticket),
 	}
 	var v any
-	var err error
-	switch asks.Act {
+	switch asks.Name {
 	case wire.OperationActivate:
 		v, err = o.parts.Generations.Activate(ctx, asks.Generation,
-			wire.ActivateRequest{Op: act, Diff: asks.Diff, MaxNewFlips: asks.MaxNewFlips, Force: asks.Force}, meta)
+			wire.ActivateRequest{Op: op, Diff: asks.Diff, MaxNewFlips: asks.MaxNewFlips, Force: asks.Force}, meta)
 	case wire.OperationRollback:
-		v, err = o.parts.Generations.Rollback(ctx, wire.RollbackRequest{Op: act}, meta)
+		v, err = o.parts.Generations.Rollback(ctx, wire.RollbackRequest{Op: op}, meta)
 	case wire.OperationThaw:
-		v, err = o.parts.Freezes.Thaw(ctx, wire.FreezeRequest{Op: act, Scope: asks.Scope, Subject: asks.Subject}, meta)
+		v, err = o.parts.Freezes.Thaw(ctx, wire.FreezeRequest{Op: op, Scope: asks.Scope, Subject: asks.Subject}, meta)
 	case wire.OperationApply:
-		v, err = o.parts.Policies.ApplyPolicy(ctx, asks.Policy, wire.ApplyRequest{Op: act}, meta)
+		v, err = o.parts.Policies.ApplyPolicy(ctx, asks.Policy, wire.ApplyRequest{Op: op}, meta)
 	default:
-		return nil, stale("this release cannot carry out %q", asks.Act)
+		return nil, stale("this release cannot carry out %q", asks.Name)
 	}
 	if err != nil {
 		return nil, err

@@ -119,7 +119,7 @@ func TestTwoPersons(t *testing.T) {
 		a.State != wire.ApprovalDone || strings.Join(a.Actors, " ") != "alice bob" {
 		t.Errorf("%+v %+v %v", a, thawed, err)
 	}
-	items, _, err := b.Operations.Acts(ctx, thawed.ThawedSeq, 10)
+	items, _, err := b.Operations.List(ctx, thawed.ThawedSeq, 10)
 	if err != nil || len(items) != 1 || items[0].Actor != "bob" || items[0].OpID != "x" || items[0].Reason != "drill" {
 		t.Errorf("%+v %v", items, err)
 	}

@@ -94,22 +94,22 @@ func (c *Control) foldOperator(tx Tx, it *Item) error {
 // LoadControl reads the control state back.
 func LoadControl(s Store) (*Control, error) {
 	c := NewControl()
-	var acts []operator
+	var operations []operator
 	for k, r := range kinds {
 		if r.apply == nil {
 			continue
 		}
 		err := eachOperator(s, event.Kind(k), 0, 0, func(o operator) (bool, error) {
-			acts = append(acts, o)
+			operations = append(operations, o)
 			return true, nil
 		})
 		if err != nil {
 			return nil, err
 		}
 	}
-	slices.SortFunc(acts, func(a, b operator) int { return cmp.Compare(a.seq, b.seq) })
-	for i := range acts {
-		if err := c.apply(&acts[i]); err != nil {
+	slices.SortFunc(operations, func(a, b operator) int { return cmp.Compare(a.seq, b.seq) })
+	for i := range operations {
+		if err := c.apply(&operations[i]); err != nil {
 			return nil, err
 		}
 	}

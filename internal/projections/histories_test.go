@@ -45,7 +45,7 @@ func history(rt *rapid.T, t *testing.T) *ledger {
 			continue
 		}
 		if rapid.IntRange(0, 9).Draw(rt, "act") == 0 {
-			drawAct(rt, l)
+			drawOperation(rt, l)
 			continue
 		}
 		l.now += rapid.SampledFrom([]int64{0, 0, 1, day, 14 * day, 14*day + 1}).Draw(rt, "wait")
@@ -64,8 +64,8 @@ func history(rt *rapid.T, t *testing.T) *ledger {
 	return l
 }
 
-// drawAct does something about keys or freezes.
-func drawAct(rt *rapid.T, l *ledger) {
+// drawOperation does something about keys or freezes.
+func drawOperation(rt *rapid.T, l *ledger) {
 	key := mustHMAC(rapid.SampledFrom([]string{"one", "two"}).Draw(rt, "act.key"))
 	scope := FreezeScope(rapid.IntRange(0, 2).Draw(rt, "act.scope"))
 	subject := map[FreezeScope]string{FreezeShard: "alpha", FreezeKey: key.ID}[scope]

@@ -47,20 +47,20 @@ func (c *Control) InForce() []Interval {
 		return nil
 	}
 	s := &c.sched
-	acts := []Interval{{FromSeq: c.genesis.Seq, FromTime: s.generations[0].LogTime}}
+	operations := []Interval{{FromSeq: c.genesis.Seq, FromTime: s.generations[0].LogTime}}
 	for _, a := range s.applied {
-		acts = append(acts, Interval{FromSeq: a.seq, FromTime: a.logTime, Began: BeganApplied, Op: a.op})
+		operations = append(operations, Interval{FromSeq: a.seq, FromTime: a.logTime, Began: BeganApplied, Op: a.op})
 	}
 	for _, a := range s.activations {
 		began := BeganActivated
 		if a.Rollback {
 			began = BeganRolledBack
 		}
-		acts = append(acts, Interval{FromSeq: a.Seq, FromTime: a.LogTime, Began: began, Op: a.Op})
+		operations = append(operations, Interval{FromSeq: a.Seq, FromTime: a.LogTime, Began: began, Op: a.Op})
 	}
-	slices.SortFunc(acts, func(a, b Interval) int { return cmp.Compare(a.FromSeq, b.FromSeq) })
+	slices.SortFunc(operations, func(a, b Interval) int { return cmp.Compare(a.FromSeq, b.FromSeq) })
 	var out []Interval
-	for _, i := range acts {
+	for _, i := range operations {
 		i.Generation = s.active(i.FromSeq)
 		p, _ := s.policyAt(i.Generation, i.FromSeq)
 		i.Policy = p.ID

@@ -9,7 +9,7 @@ import (
 )
 
 // TestInForce: the intervals say at every event the policy by which the generation that answers then judges it, each beginning
-// where that changes and naming the act that changed it, the same after the control state was read back.
+// where that changes and naming the operation that changed it, the same after the control state was read back.
 func TestInForce(t *testing.T) {
 	if got := NewControl().InForce(); got != nil {
 		t.Errorf("before the genesis: %+v", got)

@@ -31,7 +31,7 @@ func newModel(p verify.Policy) *model {
 		revoked: map[string]bool{}, retired: map[string]bool{}, scope: map[string]string{}, closed: map[string]int64{}, opened: map[string]int64{}}
 }
 
-// act takes note of an operator's act.
+// operation takes note of an operation.
 func (m *model) act(it *Item) {
 	_, msg, err := it.Event.Message()
 	if err != nil {

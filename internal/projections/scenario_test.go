@@ -114,7 +114,7 @@ func play(t *testing.T, script string) string {
 	return out.String()
 }
 
-// operate does an operator's act of a script.
+// operate does an operation of a script.
 func (l *ledger) operate(words []string) {
 	subject := words[len(words)-1]
 	scope := uint32(slices.Index([]string{"all", "shard", "key"}, words[1]))

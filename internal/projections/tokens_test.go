@@ -115,11 +115,11 @@ func TestApprovals(t *testing.T) {
 	l.message(event.TokenRevoked, &event.TokenRevokedV1{Id: "t", Op: by("alice", "x")}) // the op_id is used now
 	yes("carol", "rollback", "2", Ignored)
 	if n := len(l.ctrl.PendingApprovals(l.now)); n != 0 {
-		t.Errorf("%d pending after the act", n)
+		t.Errorf("%d pending after the operation", n)
 	}
 }
 
-// TestRevokedCredentials: an act whose credential was revoked before its event does nothing, and an approval under it counts no
+// TestRevokedCredentials: an operation whose credential was revoked before its event does nothing, and an approval under it counts no
 // more; what was done before stands.
 func TestRevokedCredentials(t *testing.T) {
 	l := newLedger(t, verify.DefaultPolicy(), "one")

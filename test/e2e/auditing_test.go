@@ -42,7 +42,7 @@ func checkAuditing(t *testing.T, all []said) {
 		"audit --shard shard-002 --last":           `shard-002`,
 		"--outcome refused --count-by":             `(?m)^bad_signature `,
 		"--count-by address":                       `(?m)^127\.0\.0\.1 +accepted +[1-9]`,
-		"acts --since":                             `published policy 10ba8da6`,
+		"operations --since":                       `published policy 10ba8da6`,
 		"policy history":                           `(?m)10ba8da6.* activated `,
 		"cluster status":                           `3 of 3 ready`,
 		"evidence --since":                         `(?m)^events +1 to `,

@@ -63,17 +63,17 @@ func TestIncidentBypass(t *testing.T) {
 		c.run(&in, append([]string{"incident", "bypass", "--reason", "let through", "--ticket", "INC-7", "--out", out}, args...)...)
 		return in
 	}
-	acts := func() (all []wire.OperationItem) { c.run(&all, "acts"); return all }
-	before := len(acts())
+	operations := func() (all []wire.OperationItem) { c.run(&all, "operations"); return all }
+	before := len(operations())
 	dry := run("--fix", fix, "--dry-run")
-	if dry.State != incident.StateFound || dry.Freeze != nil || len(dry.Planned) != 3 || dry.Canaries[0].LetThrough == 0 || dry.Changes["accepted->refused"] != 2 || dry.Bundle != "" || len(acts()) != before {
-		t.Errorf("a dry run: %+v, %d acts", dry, len(acts()))
+	if dry.State != incident.StateFound || dry.Freeze != nil || len(dry.Planned) != 3 || dry.Canaries[0].LetThrough == 0 || dry.Changes["accepted->refused"] != 2 || dry.Bundle != "" || len(operations()) != before {
+		t.Errorf("a dry run: %+v, %d operations", dry, len(operations()))
 	}
-	if code, said := c.fails("incident", "bypass", "--reason", "let through", "--out", out); code != 2 || !strings.Contains(said, "freezes new submissions") || len(acts()) != before {
+	if code, said := c.fails("incident", "bypass", "--reason", "let through", "--out", out); code != 2 || !strings.Contains(said, "freezes new submissions") || len(operations()) != before {
 		t.Errorf("without --yes: exit %d: %s", code, said)
 	}
 	frozen := run("--yes")
-	if again := run(); frozen.State != incident.StateFrozen || again.Freeze == nil || *again.Freeze != *frozen.Freeze || again.Canaries[0].Frozen == 0 || len(acts()) != before+1 {
+	if again := run(); frozen.State != incident.StateFrozen || again.Freeze == nil || *again.Freeze != *frozen.Freeze || again.Canaries[0].Frozen == 0 || len(operations()) != before+1 {
 		t.Errorf("first %+v, again %+v", frozen, again)
 	}
 	c.expect(http.StatusServiceUnavailable, c.signed("lab-1", 3))
@@ -88,8 +88,8 @@ func TestIncidentBypass(t *testing.T) {
 	if bytes.Count(rows, []byte("\n")) != int(built.Diff.Flips) || !bytes.Contains(page, []byte("<svg")) || !bytes.Contains(page, []byte(built.Diff.Digest)) {
 		t.Errorf("%d rows; %s", bytes.Count(rows, []byte("\n")), page)
 	}
-	if again := run("--fix", fix); again.Recount != built.Recount || len(acts()) != before+3 {
-		t.Errorf("again: generation %d after %d, %d acts", again.Recount, built.Recount, len(acts()))
+	if again := run("--fix", fix); again.Recount != built.Recount || len(operations()) != before+3 {
+		t.Errorf("again: generation %d after %d, %d operations", again.Recount, built.Recount, len(operations()))
 	}
 	paste := exec.CommandContext(c.ctx, "sh", "-c", strings.Replace(built.Activate, "recount", recountTool(t), 1))
 	if said, err := paste.CombinedOutput(); err != nil {

@@ -143,12 +143,12 @@ func TestReadsWithoutAMajority(t *testing.T) {
 	c.must(c.Kill(1))
 	var keys []wire.KeyAnswer
 	var freezes []wire.FreezeAnswer
-	var acts []wire.OperationItem
+	var operations []wire.OperationItem
 	c.run(&keys, "keys", "list", "--local")
 	c.run(&freezes, "freezes", "--local")
-	c.run(&acts, "acts", "--local")
-	if len(keys) != 3 || len(freezes) != 1 || len(acts) != 1 || acts[0].Kind != "frozen" {
-		t.Errorf("%d keys, %+v, %+v", len(keys), freezes, acts)
+	c.run(&operations, "operations", "--local")
+	if len(keys) != 3 || len(freezes) != 1 || len(operations) != 1 || operations[0].Kind != "frozen" {
+		t.Errorf("%d keys, %+v, %+v", len(keys), freezes, operations)
 	}
 	for _, args := range [][]string{{"policy", "list"}, {"generation", "list"}, {"known-shards", "list"}, {"approve", "list"}, {"audit"}, {"shards"}, {"keys", "show", keys[0].KeyID}} {
 		c.run(nil, append(args, "--local")...)

@@ -11,40 +11,40 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// act compares an operator's event with the next line of acts.ndjson.
-func (w *walk) act(e *Event, m any) error {
+// operation compares an operator's event with the next line of acts.ndjson.
+func (w *walk) operation(e *Event, m any) error {
 	by, ok := m.(interface{ GetOp() *event.OpV1 })
-	if !ok || by.GetOp() == nil || w.actsLost || w.m.Range.Shard != "" {
+	if !ok || by.GetOp() == nil || w.operationsLost || w.m.Range.Shard != "" {
 		return nil
 	}
-	a, err := w.acts.next()
+	a, err := w.operations.next()
 	switch {
 	case errors.Is(err, io.EOF):
-		w.fault(CheckActs, "event %d, %s, is missing", e.Seq, e.Kind)
-		w.actsLost = true
+		w.fault(CheckOperations, "event %d, %s, is missing", e.Seq, e.Kind)
+		w.operationsLost = true
 		return nil
 	case errors.Is(err, ErrFormat):
-		w.fault(CheckActs, "%v", err)
-		w.actsLost = true
+		w.fault(CheckOperations, "%v", err)
+		w.operationsLost = true
 		return nil
 	case err != nil:
 		return err
 	}
-	w.looked(CheckActs)
-	w.counts.Acts++
-	w.page.act(a)
+	w.looked(CheckOperations)
+	w.counts.Operations++
+	w.page.operation(a)
 	op := by.GetOp()
 	switch {
 	case a.Seq != e.Seq:
-		w.fault(CheckActs, "where event %d, %s, is expected, there is event %d", e.Seq, e.Kind, a.Seq)
-		w.actsLost = true
+		w.fault(CheckOperations, "where event %d, %s, is expected, there is event %d", e.Seq, e.Kind, a.Seq)
+		w.operationsLost = true
 	case a.Kind != e.Kind || a.LogTime != e.LogTime || a.Actor != op.GetActor() || a.Role != op.GetRole() ||
 		a.Credential != op.GetCredential() || a.Reason != op.GetReason() || a.Ticket != op.GetTicket() ||
 		a.OpID != op.GetOpId() ||
 		a.RequestID != op.GetRequestId() || a.Node != op.GetNode():
-		w.fault(CheckActs, "event %d says other things than its line", e.Seq)
+		w.fault(CheckOperations, "event %d says other things than its line", e.Seq)
 	case !aboutOf(a, m):
-		w.fault(CheckActs, "event %d did another thing than its line says", e.Seq)
+		w.fault(CheckOperations, "event %d did another thing than its line says", e.Seq)
 	case a.Effect == wire.EffectApplied:
 		w.ended(e, m)
 	}
@@ -87,26 +87,26 @@ func (w *walk) ended(e *Event, m any) {
 	}
 }
 
-// restOfActs checks that there are no more lines or, in an export of one shard, that they are in the range and
+// restOfOperations checks that there are no more lines or, in an export of one shard, that they are in the range and
 // in order.
-func (w *walk) restOfActs() error {
-	for last := w.m.Range.FromSeq - 1; !w.actsLost; {
-		a, err := w.acts.next()
+func (w *walk) restOfOperations() error {
+	for last := w.m.Range.FromSeq - 1; !w.operationsLost; {
+		a, err := w.operations.next()
 		switch {
 		case errors.Is(err, io.EOF):
 			return nil
 		case err != nil:
 			return err
 		case w.m.Range.Shard == "":
-			w.fault(CheckActs, "event %d is listed and is no operator's event of the range", a.Seq)
+			w.fault(CheckOperations, "event %d is listed and is no operator's event of the range", a.Seq)
 			return nil
 		case a.Seq <= last || a.Seq > w.m.Range.ToSeq:
-			w.fault(CheckActs, "event %d is out of order or out of the range", a.Seq)
+			w.fault(CheckOperations, "event %d is out of order or out of the range", a.Seq)
 		}
 		last = a.Seq
-		w.page.act(a)
-		w.looked(CheckActs)
-		w.counts.Acts++
+		w.page.operation(a)
+		w.looked(CheckOperations)
+		w.counts.Operations++
 	}
 	return nil
 }

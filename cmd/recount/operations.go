@@ -10,13 +10,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/recount-ledger/recount/client"
+	"github.com/recount-ledger/recount/internal/cli"
 	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/internal/when"
 	"github.com/recount-ledger/recount/wire"
 )
 
-// actsFlags say which acts are listed, and how.
-type actsFlags struct {
+// operationsFlags say which operations are listed, and how.
+type operationsFlags struct {
 	client.Read
 	since, until, actor, kind string
 	from, to                  uint64
@@ -26,17 +27,17 @@ type actsFlags struct {
 	after, before time.Time
 }
 
-func (a *app) actsCommand() *cobra.Command {
-	var f actsFlags
+func (a *app) operationsCommand() *cobra.Command {
+	var f operationsFlags
 	cmd := &cobra.Command{
-		Use: "acts", Short: "List what operators have done, from the log", Args: exactly(),
-		Long: `acts lists the events of operators: who activated, applied, froze, thawed, revoked or approved what, in which role, why, and
+		Use: "operations", Short: "List what operators have done, from the log", Args: exactly(),
+		Long: `operations lists the events of operators: who activated, applied, froze, thawed, revoked or approved what, in which role, why, and
 with which result. Refused requests are not events. They are in the audit stream of the node (docs/audit-logging.md).`,
-		Example: `  recount acts --since 2d
-  recount acts --last 5
-  recount acts --actor alice --since yesterday --until today -o json
-  recount acts --kind generation_activated
-  recount acts --follow`,
+		Example: `  recount operations --since 2d
+  recount operations --last 5
+  recount operations --actor alice --since yesterday --until today -o json
+  recount operations --kind generation_activated
+  recount operations --follow`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := f.check(a); err != nil {
 				return err
@@ -46,14 +47,14 @@ with which result. Refused requests are not events. They are in the audit stream
 				return err
 			}
 			defer c.Close()
-			return a.listActs(cmd.Context(), c, &f)
+			return a.listOperations(cmd.Context(), c, &f)
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&f.since, "since", "", "only acts with log time at or after it: "+when.Forms+" before now")
-	flags.StringVar(&f.until, "until", "", "only acts with log time before it, likewise")
+	flags.StringVar(&f.since, "since", "", "only operations with log time at or after it: "+when.Forms+" before now")
+	flags.StringVar(&f.until, "until", "", "only operations with log time before it, likewise")
 	flags.StringVar(&f.actor, "actor", "", "only what this actor did")
-	flags.StringVar(&f.kind, "kind", "", "only events of this kind: "+strings.Join(actKinds(), ", "))
+	flags.StringVar(&f.kind, "kind", "", "only events of this kind: "+strings.Join(operationKinds(), ", "))
 	flags.Uint64Var(&f.from, "from-seq", 0, "first event to look at")
 	flags.Uint64Var(&f.to, "to-seq", 0, "last event to look at")
 	flags.IntVar(&f.limit, "limit", 0, "stop after so many rows (0: no limit)")
@@ -61,11 +62,11 @@ with which result. Refused requests are not events. They are in the audit stream
 	flags.BoolVar(&f.reverse, "reverse", false, "newest first")
 	flags.BoolVar(&f.follow, "follow", false, "go on with what is added, until interrupted")
 	readFlags(cmd, &f.Read)
-	return cmd
+	return cli.Old(cmd, "operations")
 }
 
-// actKinds lists the kinds of operators' events.
-func actKinds() (words []string) {
+// operationKinds lists the kinds of operators' events.
+func operationKinds() (words []string) {
 	for _, k := range event.Kinds() {
 		if k.Operation() {
 			words = append(words, k.String())
@@ -74,10 +75,10 @@ func actKinds() (words []string) {
 	return words
 }
 
-func (f *actsFlags) check(a *app) (err error) {
+func (f *operationsFlags) check(a *app) (err error) {
 	switch {
-	case f.kind != "" && !slices.Contains(actKinds(), f.kind):
-		return usagef("--kind %q: must be one of %s", f.kind, strings.Join(actKinds(), ", "))
+	case f.kind != "" && !slices.Contains(operationKinds(), f.kind):
+		return usagef("--kind %q: must be one of %s", f.kind, strings.Join(operationKinds(), ", "))
 	case f.limit < 0 || f.last < 0:
 		return usagef("--limit and --last must not be negative")
 	case f.to != 0 && f.to < f.from:
@@ -98,8 +99,8 @@ func (f *actsFlags) check(a *app) (err error) {
 	return spanOfTimes(f.after, f.before)
 }
 
-// takes tells whether an act is listed. done says that no later one is.
-func (f *actsFlags) takes(i wire.OperationItem) (ok, done bool, err error) {
+// takes tells whether an operation is listed. done says that no later one is.
+func (f *operationsFlags) takes(i wire.OperationItem) (ok, done bool, err error) {
 	at, err := wire.ParseTime(i.LogTime)
 	switch {
 	case err != nil:
@@ -111,8 +112,8 @@ func (f *actsFlags) takes(i wire.OperationItem) (ok, done bool, err error) {
 		(f.kind == "" || i.Kind == f.kind), false, nil
 }
 
-func (a *app) listActs(ctx context.Context, c *client.Client, f *actsFlags) error {
-	l := newList(a, actRow, usual(count("SEQ", 1), 6), moment("LOG TIME", 4), usual(text("ACTOR", 3, 8), 10),
+func (a *app) listOperations(ctx context.Context, c *client.Client, f *operationsFlags) error {
+	l := newList(a, operationRow, usual(count("SEQ", 1), 6), moment("LOG TIME", 4), usual(text("ACTOR", 3, 8), 10),
 		usual(text("WHAT", 2, 20), 36), extra(word("KIND", 9)), word("EFFECT", 5),
 		extra(word("ROLE", 10)), text("REASON", 6, 12), text("TICKET", 7, 8), extra(text("CREDENTIAL", 11, 8)),
 		extra(text("ABOUT", 12, 8)))
@@ -127,7 +128,7 @@ func (a *app) listActs(ctx context.Context, c *client.Client, f *actsFlags) erro
 			return nil
 		}
 	}
-	err := a.eachAct(ctx, c, f, add, l.flush)
+	err := a.eachOp(ctx, c, f, add, l.flush)
 	if err != nil {
 		return errors.Join(l.cut(), err)
 	}
@@ -139,8 +140,8 @@ func (a *app) listActs(ctx context.Context, c *client.Client, f *actsFlags) erro
 	return l.end()
 }
 
-// eachAct gives the acts that f selects to add, oldest first, and calls flush when there are no more for now.
-func (a *app) eachAct(ctx context.Context, c *client.Client, f *actsFlags, add func(wire.OperationItem) error,
+// eachOp gives the operations that f selects to add, oldest first, and calls flush when there are no more for now.
+func (a *app) eachOp(ctx context.Context, c *client.Client, f *operationsFlags, add func(wire.OperationItem) error,
 	flush func() error) error {
 	from, count := f.from, 0
 	for {
@@ -186,14 +187,14 @@ func (a *app) eachAct(ctx context.Context, c *client.Client, f *actsFlags, add f
 	}
 }
 
-func (f *actsFlags) whyNone() string {
+func (f *operationsFlags) whyNone() string {
 	if f.kind == "" && f.actor == "" && f.after.IsZero() && f.before.IsZero() && f.from == 0 && f.to == 0 {
 		return "no operator has done anything yet"
 	}
-	return "no operator's event is in this selection; \"recount acts\" without filters lists all of them"
+	return "no operator's event is in this selection; \"recount operations\" without filters lists all of them"
 }
 
-func actRow(t *table, i wire.OperationItem) {
+func operationRow(t *table, i wire.OperationItem) {
 	t.row(i.Seq, i.LogTime, dash(i.Actor), deed(i), i.Kind, i.Effect,
 		dash(i.Role), dash(i.Reason), dash(i.Ticket), dash(i.Credential), eventText(i.About))
 }

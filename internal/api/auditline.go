@@ -8,8 +8,8 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// Act describes an operator's operation for the audit stream, whether it was done or rejected.
-type Act struct {
+// Operation describes an operation for the audit stream, whether it was done or rejected.
+type Operation struct {
 	Actor, Role string // name and role of the caller, empty if not known
 	Route       string // method and template, such as "POST /v1/policies"
 	// the object in the path, such as a key id, at most maxTarget bytes; empty if the path names none
@@ -19,14 +19,14 @@ type Act struct {
 	RequestID string
 }
 
-// maxTarget bounds Act.Target, because a path may be long.
+// maxTarget bounds Operation.Target, because a path may be long.
 const maxTarget = 128
 
 // Context keys under which a request carries what is known of an operation.
 const (
-	actorKey = "act.actor"
-	roleKey  = "act.role"
-	opKey    = "act.op_id"
+	actorKey = "operation.actor"
+	roleKey  = "operation.role"
+	opKey    = "operation.op_id"
 )
 
 // noteActor stores the actor as soon as it is known. The audit stream then names the actor even if the request
@@ -36,24 +36,24 @@ func noteActor(c echo.Context, actor, role string) {
 	c.Set(roleKey, role)
 }
 
-// takeAct validates the common fields of an operation and stores its op_id.
-func takeAct(c echo.Context, a wire.Op) error {
-	if err := checkAct(a); err != nil {
+// takeOp validates the common fields of an operation and stores its op_id.
+func takeOp(c echo.Context, a wire.Op) error {
+	if err := checkOp(a); err != nil {
 		return err
 	}
 	c.Set(opKey, a.OpID)
 	return nil
 }
 
-// recordAct passes an operation to the audit stream after the response.
-func (s *server) recordAct(c echo.Context, status int) {
+// recordOperation passes an operation to the audit stream after the response.
+func (s *server) recordOperation(c echo.Context, status int) {
 	route := c.Request().Method + " " + c.Path()
-	if s.Acts == nil || !s.acts[route] {
+	if s.Operations == nil || !s.operations[route] {
 		return
 	}
 	text := func(key string) string { t, _ := c.Get(key).(string); return t }
 	target := strings.Join(c.ParamValues(), " ")
-	s.Acts(Act{
+	s.Operations(Operation{
 		Actor:     text(actorKey),
 		Role:      text(roleKey),
 		Route:     route,

@@ -9,8 +9,8 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// TestActs: an auditor lists what operators did, at any node, in the order of the log, and what changed nothing too.
-func TestActs(t *testing.T) {
+// TestOperations: an auditor lists what operators did, at any node, in the order of the log, and what changed nothing too.
+func TestOperations(t *testing.T) {
 	c := nodetest.Start(t, 3)
 	r := newRecounter(t, c)
 	auditorText, _ := newToken(t, r.ctx, c, 0, wire.RoleAuditor, "anna", time.Hour)
@@ -22,7 +22,7 @@ func TestActs(t *testing.T) {
 	}
 	froze, err := c.Client.Freeze(r.ctx, freeze)
 	r.must(err)
-	_, err = c.Client.Freeze(r.ctx, freeze) // the same act once more
+	_, err = c.Client.Freeze(r.ctx, freeze) // the same operation once more
 	r.must(err)
 	thawed, err := c.Client.Thaw(r.ctx, wire.FreezeRequest{
 		Scope:   wire.FreezeShard,
@@ -35,7 +35,7 @@ func TestActs(t *testing.T) {
 	for i := range c.Size() {
 		anna := as(t, c, i, auditorText)
 		var got []wire.OperationItem
-		for item, err := range anna.Acts(r.ctx, 0, client.Read{MinSeq: applied.Seq}) {
+		for item, err := range anna.Operations(r.ctx, 0, client.Read{MinSeq: applied.Seq}) {
 			r.must(err)
 			got = append(got, item)
 		}

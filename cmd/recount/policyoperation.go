@@ -17,7 +17,7 @@ import (
 )
 
 func (a *app) policyPublishCommand() *cobra.Command {
-	var f actFlags
+	var f opFlags
 	var try previewFlags
 	cmd := &cobra.Command{
 		Use:         "publish FILE",
@@ -42,8 +42,8 @@ func (a *app) policyPublishCommand() *cobra.Command {
 			if err := a.preview(cmd.Context(), &try, "policy publish", parsed); err != nil {
 				return err
 			}
-			p, err := askAct(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.PolicyAnswer, error) {
-				return c.PublishPolicy(ctx, wire.PolicyRequest{Document: string(document), Op: a.act(&f)})
+			p, err := askOp(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.PolicyAnswer, error) {
+				return c.PublishPolicy(ctx, wire.PolicyRequest{Document: string(document), Op: a.op(&f)})
 			})
 			if err != nil {
 				return err
@@ -115,7 +115,7 @@ func narrower(current, p verify.Policy) (notes []string) {
 }
 
 func (a *app) policyApplyCommand() *cobra.Command {
-	var f actFlags
+	var f opFlags
 	var try previewFlags
 	cmd := &cobra.Command{
 		Use: "apply ID", Short: "Put a policy in force from now on, without recounting", Args: exactly("ID"),
@@ -133,8 +133,8 @@ actor, as an activation does: recount approve.
 			if err != nil {
 				return err
 			}
-			r, err := askAct(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.ApplyAnswer, error) {
-				return c.ApplyPolicy(ctx, id, wire.ApplyRequest{Op: a.act(&f)})
+			r, err := askOp(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.ApplyAnswer, error) {
+				return c.ApplyPolicy(ctx, id, wire.ApplyRequest{Op: a.op(&f)})
 			})
 			if err != nil {
 				return err
