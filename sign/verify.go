@@ -20,7 +20,7 @@ type Signature struct {
 
 // Verifier checks signatures against a set of keys, with the code that a node runs. It is safe for concurrent use.
 type Verifier struct {
-	keys *verify.Ring
+	keys *verify.KeySet
 }
 
 // NewVerifier checks with these keys. A key given twice counts once. The zero Key is ignored.
@@ -31,7 +31,7 @@ func NewVerifier(keys ...Key) *Verifier {
 			all = append(all, k.public)
 		}
 	}
-	return &Verifier{keys: verify.NewRing(all)}
+	return &Verifier{keys: verify.NewKeySet(all)}
 }
 
 // Verify finds the key, the scheme, the profile and the mode of a signature. It tries the scheme that the record

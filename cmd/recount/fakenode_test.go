@@ -23,7 +23,7 @@ import (
 type node struct {
 	t      *testing.T
 	server *httptest.Server
-	ring   *verify.Ring
+	ring   *verify.KeySet
 	digest wire.DigestAnswer
 	noLead bool
 
@@ -39,7 +39,7 @@ func newNode(t *testing.T) *node {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := &node{t: t, ring: verify.NewRing([]verify.Key{key}), seen: map[string]wire.SubmitAnswer{}}
+	n := &node{t: t, ring: verify.NewKeySet([]verify.Key{key}), seen: map[string]wire.SubmitAnswer{}}
 	n.digest = wire.DigestAnswer{
 		Seq:        42,
 		Log:        strings.Repeat("1a", 32),

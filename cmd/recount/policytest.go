@@ -28,7 +28,7 @@ func (k *trialKeys) add(cmd *cobra.Command) {
 }
 
 // ring is nil without any key.
-func (k *trialKeys) ring() (*verify.Ring, error) {
+func (k *trialKeys) ring() (*verify.KeySet, error) {
 	var keys []verify.Key
 	for flag, paths := range map[string][]string{"--hmac-key-file": k.hmac, "--ed25519-pub": k.ed25519} {
 		for _, path := range paths {
@@ -46,7 +46,7 @@ func (k *trialKeys) ring() (*verify.Ring, error) {
 	if len(keys) == 0 {
 		return nil, nil
 	}
-	return verify.NewRing(keys), nil
+	return verify.NewKeySet(keys), nil
 }
 
 func readTrialKey(flag string, text []byte) (verify.Key, error) {

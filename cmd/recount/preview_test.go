@@ -298,9 +298,9 @@ func oneByOne(t *testing.T, c *client.Client, p verify.Policy) map[string]int {
 		}
 		before := item.Outcome
 		if slices.Contains(decidedByOthers, item.ReasonCode) {
-			before = verify.Judge(verify.DefaultPolicy(), pcs.Decode(sub.Body), f, 0).Outcome.String()
+			before = verify.Evaluate(verify.DefaultPolicy(), pcs.Decode(sub.Body), f, 0).Outcome.String()
 		}
-		if after := verify.Judge(p, pcs.Decode(sub.Body), f, 0).Outcome.String(); after != before {
+		if after := verify.Evaluate(p, pcs.Decode(sub.Body), f, 0).Outcome.String(); after != before {
 			changes[before+"->"+after]++
 		}
 	}

@@ -90,7 +90,7 @@ func TestSignedRecordsVerify(t *testing.T) {
 	input := strings.Join(records, "\n")
 	for _, kind := range []string{"hmac", "ed25519"} {
 		file, key := makeKey(t, kind)
-		ring := verify.NewRing([]verify.Key{key})
+		ring := verify.NewKeySet([]verify.Key{key})
 		for p := pcs.F9; p <= pcs.LastProfile; p++ {
 			for _, mode := range []string{"", "raw", "sha256"} {
 				args := []string{"sign", "--key-file", file, "--profile", p.String()}
@@ -204,7 +204,7 @@ func TestSeedsAreKeysToo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if f := verify.NewRing([]verify.Key{key}).Check(pcs.Decode([]byte(r.out)),
+	if f := verify.NewKeySet([]verify.Key{key}).Check(pcs.Decode([]byte(r.out)),
 		verify.Facts{}); f.Mode != verify.SHA256 || f.Profile != pcs.F9 {
 		t.Errorf("%+v %+v", f, r)
 	}

@@ -69,7 +69,7 @@ func TestPythonRoundSnippet(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ring, rules := verify.NewRing([]verify.Key{key}), verify.DefaultPolicy().Signature
+	ring, rules := verify.NewKeySet([]verify.Key{key}), verify.DefaultPolicy().Signature
 	const script = `import json, sys
 from pcs1 import sign_pcs1
 for line in sys.stdin:

@@ -210,7 +210,7 @@ func (w *walk) again(s *submission, a said, row *wire.AuditItem) {
 		w.history++
 		return
 	}
-	verdict := verify.Judge(p, s.rec, s.facts, s.at)
+	verdict := verify.Evaluate(p, s.rec, s.facts, s.at)
 	what := compare(&verdict, a, row)
 	switch {
 	case what != "" && row == nil, what != "" && s.facts.Valid() && !w.registered(s):

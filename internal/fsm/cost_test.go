@@ -123,11 +123,11 @@ func TestEventsOfOneEntry(t *testing.T) {
 	for seq := last; seq > 0; seq-- {
 		check(seq)
 	}
-	index, _, err := m.derived.Place(last / 2)
+	index, _, err := m.derived.Locate(last / 2)
 	m.must(err)
 	first, of := uint64(0), 0
 	for seq := uint64(1); seq <= last; seq++ {
-		if at, _, err := m.derived.Place(seq); err == nil && at == index {
+		if at, _, err := m.derived.Locate(seq); err == nil && at == index {
 			if of++; first == 0 {
 				first = seq
 			}

@@ -31,7 +31,7 @@ type Derived struct {
 	store *Store
 	src   *log.Store
 	ctrl  *projections.Control
-	pos   *position
+	pos   *progress
 	head  head
 
 	readBytes int // of entries, at once
@@ -85,7 +85,7 @@ func (d *Derived) load() error {
 	}
 	// only committed entries are folded, so this may be ahead of the floor in the log's headers
 	d.src.CommittedTo(cur.Index)
-	d.pos = newPosition(cur)
+	d.pos = newProgress(cur)
 	d.setApplied(cur, conf)
 	d.ctrl, err = projections.LoadControl(prefixedStore{v, spaceControl})
 	return err
@@ -216,7 +216,7 @@ func (d *Derived) foldAll(tx *txn, b *batch) error {
 			for i+n < len(b.items) && b.items[i+n].Index == it.Index {
 				n++
 			}
-			tx.Set(seqKey(it.Seq), encodePlace(it.Index, n, it.LogTime))
+			tx.Set(seqKey(it.Seq), encodeLocation(it.Index, n, it.LogTime))
 		}
 		if err := appendLeaf(tx, it); err != nil {
 			return err

@@ -92,13 +92,13 @@ func (d *Derived) Submissions(seq uint64) (uint64, error) {
 	return seq - d.operators, nil
 }
 
-// Place returns the index of the entry that holds event seq, and the event's offset in it.
-func (d *Derived) Place(seq uint64) (index uint64, offset int, err error) {
-	index, offset, _, err = d.place(seq)
+// Locate returns the index of the entry that holds event seq, and the event's offset in it.
+func (d *Derived) Locate(seq uint64) (index uint64, offset int, err error) {
+	index, offset, _, err = d.locate(seq)
 	return index, offset, err
 }
 
-func (d *Derived) place(seq uint64) (index uint64, offset int, logTime int64, err error) {
+func (d *Derived) locate(seq uint64) (index uint64, offset int, logTime int64, err error) {
 	v := d.store.Snapshot()
 	defer v.Close()
 	err = fmt.Errorf("%w: %d", ErrNoEvent, seq)

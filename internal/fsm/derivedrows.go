@@ -11,7 +11,7 @@ func hashKey(index int64) []byte {
 	return binary.BigEndian.AppendUint64([]byte{spaceHash}, uint64(index))
 }
 
-func encodePlace(index uint64, events int, logTime int64) []byte {
+func encodeLocation(index uint64, events int, logTime int64) []byte {
 	b := binary.BigEndian.AppendUint64(make([]byte, 0, 20), index)
 	b = binary.BigEndian.AppendUint32(b, uint32(events))
 	return binary.BigEndian.AppendUint64(b, uint64(logTime))

@@ -19,7 +19,7 @@ const compareEvents = 4096
 type Comparison struct {
 	old, new *Generation
 	derived  *Derived
-	pos      *position // only Seq is used
+	pos      *progress // only Seq is used
 	at       projections.DiffPosition
 	items    itemReader
 
@@ -55,7 +55,7 @@ func NewComparison(old, new *Generation, derived *Derived) (*Comparison, error) 
 			return nil, err
 		}
 	}
-	c.pos = newPosition(Cursor{Seq: c.at.Seq})
+	c.pos = newProgress(Cursor{Seq: c.at.Seq})
 	return c, nil
 }
 
@@ -238,7 +238,7 @@ type itemReader struct {
 }
 
 func (r *itemReader) read(seq uint64) (projections.Item, error) {
-	index, offset, logTime, err := r.d.place(seq)
+	index, offset, logTime, err := r.d.locate(seq)
 	if err != nil {
 		return projections.Item{}, err
 	}

@@ -303,14 +303,14 @@ func TestPlaces(t *testing.T) {
 		m.must(err)
 		for off := range n {
 			seq++
-			index, offset, err := m.derived.Place(seq)
+			index, offset, err := m.derived.Locate(seq)
 			if err != nil || index != l.Index || offset != off {
 				t.Fatalf("event %d: entry %d offset %d, %v", seq, index, offset, err)
 			}
 		}
 	}
 	for _, s := range []uint64{0, seq + 1, ^uint64(0)} {
-		if _, _, err := m.derived.Place(s); !errors.Is(err, ErrNoEvent) {
+		if _, _, err := m.derived.Locate(s); !errors.Is(err, ErrNoEvent) {
 			t.Errorf("event %d: %v", s, err)
 		}
 	}

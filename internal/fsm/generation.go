@@ -31,32 +31,32 @@ type Generation struct {
 	src     *log.Store
 	derived *Derived
 	gen     *projections.Generation
-	ring    func() *verify.Ring
+	keys    func() *verify.KeySet
 	obs     Observer
-	pos     *position
+	pos     *progress
 	life    sync.RWMutex
 	closed  bool
 
 	readBytes int // of entries, at once
 
-	mu     sync.Mutex
-	recent map[uint64][]projections.Result // by entry index
-	order  []uint64                        // indexes in recent, oldest first
-	held   int                             // outcomes in recent
-	tops   map[string]int64                // by shard, the highest epoch with an occupied id
+	mu       sync.Mutex
+	recent   map[uint64][]projections.Result // by entry index
+	order    []uint64                        // indexes in recent, oldest first
+	held     int                             // outcomes in recent
+	maxEpoch map[string]int64                // by shard, the highest epoch with an occupied id
 }
 
-// OpenGeneration opens or creates generation number in dir. ring returns the keys that this node can check with
+// OpenGeneration opens or creates generation number in dir. keys returns the keys that this node can check with
 // at that moment.
 func OpenGeneration(fs vfs.FS, dir string, number uint32, src *log.Store, derived *Derived,
-	ring func() *verify.Ring, obs Observer, batchBytes int, logger *slog.Logger) (*Generation, error) {
+	keys func() *verify.KeySet, obs Observer, batchBytes int, logger *slog.Logger) (*Generation, error) {
 	store, err := OpenStore(fs, dir, logger, obs.Failed)
 	if err != nil {
 		return nil, err
 	}
-	g := &Generation{number: number, store: store, src: src, derived: derived, ring: ring, obs: obs,
+	g := &Generation{number: number, store: store, src: src, derived: derived, keys: keys, obs: obs,
 		readBytes: batchBytes,
-		recent:    map[uint64][]projections.Result{}, tops: map[string]int64{}}
+		recent:    map[uint64][]projections.Result{}, maxEpoch: map[string]int64{}}
 	if err := g.load(); err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
@@ -75,7 +75,7 @@ func (g *Generation) load() error {
 		return fmt.Errorf("generation %d: %w", g.number, err)
 	}
 	g.src.CommittedTo(cur.Index)
-	g.pos = newPosition(cur)
+	g.pos = newProgress(cur)
 	g.gen, err = projections.LoadGeneration(g.number, v)
 	return err
 }
@@ -186,7 +186,7 @@ func (g *Generation) prepare(ctx context.Context, b *batch) error {
 	if err := g.checkCount(b.items); err != nil {
 		return err
 	}
-	checkAll(b.items, g.ring(), g.derived.Control().For(g.number))
+	checkAll(b.items, g.keys(), g.derived.Control().For(g.number))
 	return nil
 }
 
@@ -220,7 +220,7 @@ func (g *Generation) checkCount(items []projections.Item) error {
 		return nil
 	}
 	last := &items[len(items)-1]
-	index, _, err := g.derived.Place(last.Seq)
+	index, _, err := g.derived.Locate(last.Seq)
 	if err != nil {
 		return err
 	}
@@ -257,7 +257,7 @@ func (g *Generation) publish(cur Cursor, items []projections.Item, results []pro
 	for from := 0; from < len(items); {
 		to := from
 		for ; to < len(items) && items[to].Index == items[from].Index; to++ {
-			g.noteTop(&results[to])
+			g.noteEpoch(&results[to])
 		}
 		g.order = append(g.order, items[from].Index)
 		g.recent[items[from].Index] = results[from:to:to]
@@ -273,34 +273,34 @@ func (g *Generation) publish(cur Cursor, items []projections.Item, results []pro
 	g.pos.set(cur)
 }
 
-// maxTops bounds the number of shards whose highest epoch is in memory. When it is reached, all are dropped.
-const maxTops = 1 << 16
+// maxEpochShards bounds the number of shards whose highest epoch is in memory. When it is reached, all are dropped.
+const maxEpochShards = 1 << 16
 
-func (g *Generation) noteTop(r *projections.Result) {
-	if r.TopEpoch < 0 {
+func (g *Generation) noteEpoch(r *projections.Result) {
+	if r.MaxEpoch < 0 {
 		return
 	}
-	if _, ok := g.tops[r.ShardID]; !ok && len(g.tops) >= maxTops {
-		clear(g.tops)
+	if _, ok := g.maxEpoch[r.ShardID]; !ok && len(g.maxEpoch) >= maxEpochShards {
+		clear(g.maxEpoch)
 	}
-	g.tops[r.ShardID] = r.TopEpoch
+	g.maxEpoch[r.ShardID] = r.MaxEpoch
 }
 
-// Novel reports that no id of this shard and epoch can be occupied, because a pcs_id is the hash of root, epoch
+// IsNew reports that no id of this shard and epoch can be occupied, because a pcs_id is the hash of root, epoch
 // and shard. If it returns false, the caller has to look up the id.
-func (g *Generation) Novel(shard string, epoch int64) bool {
+func (g *Generation) IsNew(shard string, epoch int64) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	top, ok := g.tops[shard]
+	top, ok := g.maxEpoch[shard]
 	return ok && epoch > top
 }
 
 // checkAll decodes and checks submissions ahead of the sequential fold, on all processors if there are many.
-func checkAll(items []projections.Item, ring *verify.Ring, view projections.ControlView) {
+func checkAll(items []projections.Item, keys *verify.KeySet, view projections.ControlView) {
 	workers := min(runtime.GOMAXPROCS(0), (len(items)+31)/32)
 	if workers <= 1 {
 		for i := range items {
-			projections.Check(&items[i], ring, view)
+			projections.Prepare(&items[i], keys, view)
 		}
 		return
 	}
@@ -308,7 +308,7 @@ func checkAll(items []projections.Item, ring *verify.Ring, view projections.Cont
 	for w := range workers {
 		wg.Go(func() {
 			for i := w; i < len(items); i += workers {
-				projections.Check(&items[i], ring, view)
+				projections.Prepare(&items[i], keys, view)
 			}
 		})
 	}

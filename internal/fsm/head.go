@@ -74,7 +74,7 @@ func (h *head) take(at Cursor, target uint64, maxBytes int) *batch {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	held := h.held()
-	if len(held) == 0 || at.Index < held[0].before.Index || at.Index >= held[len(held)-1].after.Index || at.Index >= target {
+	if len(held) == 0 || at.Index < held[0].before.Index || at.Index >= min(target, held[len(held)-1].after.Index) {
 		return nil
 	}
 	held = held[at.Index-held[0].before.Index:]

@@ -132,10 +132,10 @@ func TestHeadCopies(t *testing.T) {
 	at := heldBatches(h, 9, 9)
 	first := h.take(at[0], 9, 1<<20)
 	for i := range first.items {
-		first.items[i].Checked = &projections.Checked{}
+		first.items[i].Prepared = &projections.Prepared{}
 	}
 	for _, it := range h.take(at[0], 9, 1<<20).items {
-		if it.Checked != nil {
+		if it.Prepared != nil {
 			t.Fatalf("event %d is checked already", it.Seq)
 		}
 	}

@@ -32,7 +32,7 @@ var quiet = slog.New(slog.DiscardHandler)
 
 // corpus is the published HMAC-signed records as events, and the ring that holds their keys.
 type corpus struct {
-	ring   *verify.Ring
+	ring   *verify.KeySet
 	keys   []verify.Key
 	events []event.Event
 }
@@ -60,7 +60,7 @@ var loadCorpus = sync.OnceValues(func() (*corpus, error) {
 		}
 		c.keys = append(c.keys, k)
 	}
-	c.ring = verify.NewRing(c.keys)
+	c.ring = verify.NewKeySet(c.keys)
 	raw, err = os.ReadFile(filepath.Join(dir, "good-hmac.ndjson"))
 	if err != nil {
 		return nil, err
@@ -284,4 +284,4 @@ func processors(t *testing.T, n int) {
 func has(err error, text string) bool { return err != nil && strings.Contains(err.Error(), text) }
 
 // held gives the ring as a generation wants it.
-func (c *corpus) held() *verify.Ring { return c.ring }
+func (c *corpus) held() *verify.KeySet { return c.ring }

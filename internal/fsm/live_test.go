@@ -76,7 +76,7 @@ func checkOutcomes(m *machine, view *View, l *raft.Log, out []projections.Result
 			}
 			continue
 		}
-		index, offset, err := m.derived.Place(r.Seq)
+		index, offset, err := m.derived.Locate(r.Seq)
 		m.must(err)
 		row, err := projections.Row(view, r.Seq)
 		m.must(err)

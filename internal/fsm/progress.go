@@ -5,23 +5,23 @@ import (
 	"sync"
 )
 
-// position is a cursor that callers can wait on.
-type position struct {
+// progress is a cursor that callers can wait on.
+type progress struct {
 	mu      sync.Mutex
 	cur     Cursor
 	changed chan struct{}
 	ended   bool // the cursor does not move any more
 }
 
-func newPosition(c Cursor) *position { return &position{cur: c, changed: make(chan struct{})} }
+func newProgress(c Cursor) *progress { return &progress{cur: c, changed: make(chan struct{})} }
 
-func (p *position) get() Cursor {
+func (p *progress) get() Cursor {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.cur
 }
 
-func (p *position) set(c Cursor) {
+func (p *progress) set(c Cursor) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.cur = c
@@ -30,7 +30,7 @@ func (p *position) set(c Cursor) {
 }
 
 // end wakes all waiters with ErrDropped.
-func (p *position) end() {
+func (p *progress) end() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.ended = true
@@ -39,7 +39,7 @@ func (p *position) end() {
 }
 
 // wait returns when reached returns true for the cursor. It fails with the error of ctx or with ErrDropped.
-func (p *position) wait(ctx context.Context, reached func(Cursor) bool) error {
+func (p *progress) wait(ctx context.Context, reached func(Cursor) bool) error {
 	for {
 		p.mu.Lock()
 		cur, changed, ended := p.cur, p.changed, p.ended
@@ -58,6 +58,6 @@ func (p *position) wait(ctx context.Context, reached func(Cursor) bool) error {
 	}
 }
 
-func (p *position) waitIndex(ctx context.Context, index uint64) error {
+func (p *progress) waitIndex(ctx context.Context, index uint64) error {
 	return p.wait(ctx, func(c Cursor) bool { return c.Index >= index })
 }

@@ -18,7 +18,7 @@ const replayMargin = time.Hour
 // replay answers a repeated record from the live fold, as a linearizable read, without a new event. It returns
 // nil for a record that is no plain replay, or not provably one. The fold decides then.
 func (in *Intake) replay(ctx context.Context, rec *pcs.Record, facts verify.Facts) *wire.SubmitAnswer {
-	if in.o.Generations.Serving().Novel(rec.ShardID, rec.Epoch) || rec.CheckID() != nil ||
+	if in.o.Generations.Serving().IsNew(rec.ShardID, rec.Epoch) || rec.CheckID() != nil ||
 		!in.isReplay(rec, facts, nil) {
 		return nil
 	}
@@ -49,7 +49,7 @@ func (in *Intake) isReplay(rec *pcs.Record, facts verify.Facts, first *projectio
 	view := live.View()
 	defer view.Close()
 	t := rec.Tuple(facts.Profile)
-	c := &projections.Checked{Rec: rec, Facts: facts, Signed: rec.SignedDigest(t), Inputs: rec.InputsDigest(t)}
+	c := &projections.Prepared{Rec: rec, Facts: facts, Signed: rec.SignedDigest(t), Inputs: rec.InputsDigest(t)}
 	ttl := in.policy().Params.DedupTTL - int64(replayMargin)
 	r, ok, err := projections.Standing(view, c, now, ttl)
 	if err != nil || !ok {
@@ -66,7 +66,7 @@ func (in *Intake) isReplay(rec *pcs.Record, facts verify.Facts, first *projectio
 // before: from the live fold, as a linearizable read, without a new event. The first event is the evidence. It
 // returns nil for a record that is no such repetition, or not provably one. The fold decides then.
 func (in *Intake) repeats(ctx context.Context, body []byte, meta api.Meta, rec *pcs.Record, facts verify.Facts) error {
-	if rec.Fault == nil && rec.CheckID() == nil && in.o.Generations.Serving().Novel(rec.ShardID, rec.Epoch) ||
+	if rec.Fault == nil && rec.CheckID() == nil && in.o.Generations.Serving().IsNew(rec.ShardID, rec.Epoch) ||
 		!in.isRefusedAgain(body, rec, facts, nil) {
 		return nil
 	}
@@ -86,7 +86,7 @@ func (in *Intake) repeats(ctx context.Context, body []byte, meta api.Meta, rec *
 func (in *Intake) isRefusedAgain(body []byte, rec *pcs.Record, facts verify.Facts, first *projections.Result) bool {
 	live, policy := in.o.Generations.Serving(), in.policy()
 	now, next := in.o.Clock.LogTime(), in.o.State.Cursor().Seq+1
-	c := &projections.Checked{Sub: event.Sub{Body: body}, Rec: rec, Facts: facts}
+	c := &projections.Prepared{Sub: event.Sub{Body: body}, Rec: rec, Facts: facts}
 	verdict, refused := verify.Refuses(policy, rec, facts)
 	if c.Verdict = verdict; !refused {
 		control := in.o.State.Control().For(live.Number())

@@ -15,7 +15,7 @@ import (
 // accepted before its key was revoked or the policy changed. Then the answer is the standing result of the
 // record, and no refusal.
 func (in *Intake) answerPlaced(rec *pcs.Record, facts verify.Facts, result projections.Result,
-	place propose.Place) (*wire.SubmitAnswer, error) {
+	place propose.LogPosition) (*wire.SubmitAnswer, error) {
 	if !place.Resent || result.Outcome != verify.Refused || !facts.Valid() || rec.Fault != nil {
 		return in.answer(rec, result)
 	}
@@ -23,7 +23,7 @@ func (in *Intake) answerPlaced(rec *pcs.Record, facts verify.Facts, result proje
 	view := live.View()
 	defer view.Close()
 	t := rec.Tuple(facts.Profile)
-	c := &projections.Checked{Rec: rec, Facts: facts, Signed: rec.SignedDigest(t), Inputs: rec.InputsDigest(t)}
+	c := &projections.Prepared{Rec: rec, Facts: facts, Signed: rec.SignedDigest(t), Inputs: rec.InputsDigest(t)}
 	first, ok, err := projections.Standing(view, c, result.LogTime, in.policy().Params.DedupTTL)
 	if err != nil {
 		return nil, wire.NewProblem(wire.CodeOutcomeUnknown, "")

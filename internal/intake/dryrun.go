@@ -37,7 +37,7 @@ func (in *Intake) foretell(ctx context.Context, ev event.Event) (projections.Res
 		PayloadSHA: sha256.Sum256(ev.Payload),
 	}
 	control := in.o.State.Control().For(live.Number())
-	projections.Check(&it, in.o.Keys.Verifiers(), control)
+	projections.Prepare(&it, in.o.Keys.Verifiers(), control)
 	view := live.View()
 	defer view.Close()
 	r, err := projections.Foretell(view, live.Number(), &it, control)

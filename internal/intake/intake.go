@@ -39,9 +39,9 @@ type Generations interface {
 // Log takes submissions. *propose.Packer implements it.
 type Log interface {
 	// Submit commits an event and returns its outcome and its position.
-	Submit(ctx context.Context, ev event.Event) (projections.Result, propose.Place, error)
+	Submit(ctx context.Context, ev event.Event) (projections.Result, propose.LogPosition, error)
 	// SubmitAlone commits an event in an entry of its own.
-	SubmitAlone(ctx context.Context, ev event.Event) (propose.Place, error)
+	SubmitAlone(ctx context.Context, ev event.Event) (propose.LogPosition, error)
 	// Stats returns the bytes that wait for consensus, and the number of packs so far.
 	Stats() (queuedBytes int, packs uint64)
 }
@@ -49,9 +49,9 @@ type Log interface {
 // Keys are the keys with which this node can check signatures.
 type Keys interface {
 	// Verifiers returns the keys as of the folded control state. It is the same ring while they are the same.
-	Verifiers() *verify.Ring
+	Verifiers() *verify.KeySet
 	// CheckSignature finds the key of a ring that signed the record. The zero value means that none did.
-	CheckSignature(ring *verify.Ring, rec *pcs.Record) verify.Facts
+	CheckSignature(ring *verify.KeySet, rec *pcs.Record) verify.Facts
 	// MissingSecrets lists the fingerprints of active keys with which this node cannot check.
 	MissingSecrets() []string
 }

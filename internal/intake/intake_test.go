@@ -24,9 +24,9 @@ import (
 // keys are those of the ledger, without a hint.
 type keys struct{ l *ledgertest.Ledger }
 
-func (k keys) Verifiers() *verify.Ring { return k.l.Verifiers() }
+func (k keys) Verifiers() *verify.KeySet { return k.l.Verifiers() }
 
-func (k keys) CheckSignature(ring *verify.Ring, rec *pcs.Record) verify.Facts {
+func (k keys) CheckSignature(ring *verify.KeySet, rec *pcs.Record) verify.Facts {
 	facts, _ := ring.Find(rec, verify.Facts{})
 	return facts
 }
@@ -39,7 +39,7 @@ type resends struct {
 	resent bool
 }
 
-func (r *resends) Submit(ctx context.Context, ev event.Event) (projections.Result, propose.Place, error) {
+func (r *resends) Submit(ctx context.Context, ev event.Event) (projections.Result, propose.LogPosition, error) {
 	result, place, err := r.Packer.Submit(ctx, ev)
 	place.Resent = r.resent
 	return result, place, err

@@ -40,7 +40,7 @@ type Ledger struct {
 	Packer *propose.Packer[projections.Result]
 
 	t    testing.TB
-	ring *verify.Ring
+	ring *verify.KeySet
 	now  atomic.Int64 // Unix nanoseconds
 
 	mu   sync.Mutex
@@ -51,7 +51,7 @@ type Ledger struct {
 // New starts a ledger with its first policy, in which the keys are registered.
 func New(t testing.TB, keys ...verify.Key) *Ledger {
 	t.Helper()
-	l := &Ledger{t: t, ring: verify.NewRing(keys)}
+	l := &Ledger{t: t, ring: verify.NewKeySet(keys)}
 	l.now.Store(Start.UnixNano())
 	fs, quiet := vfs.NewMem(), slog.New(slog.DiscardHandler)
 	var err error
@@ -186,7 +186,7 @@ func (l *Ledger) Confirm(ctx context.Context) error {
 }
 
 // Verifiers returns the keys of New.
-func (l *Ledger) Verifiers() *verify.Ring { return l.ring }
+func (l *Ledger) Verifiers() *verify.KeySet { return l.ring }
 
 // Now returns the time of the clock.
 func (l *Ledger) Now() time.Time { return time.Unix(0, l.now.Load()) }
@@ -208,14 +208,14 @@ func (c consensus) Changed() <-chan struct{} { return nil }
 
 func (c consensus) Propose(_ context.Context, entry []byte) (uint64, error) { return c.l.commit(entry) }
 
-func (c consensus) Forward(context.Context, []byte) (propose.Place, error) {
-	return propose.Place{}, propose.ErrNoLeader
+func (c consensus) Forward(context.Context, []byte) (propose.LogPosition, error) {
+	return propose.LogPosition{}, propose.ErrNoLeader
 }
 
 // host implements recount.Host. A test fails when a generation cannot go on.
 type host struct{ l *Ledger }
 
-func (h host) Verifiers() *verify.Ring                  { return h.l.ring }
+func (h host) Verifiers() *verify.KeySet                { return h.l.ring }
 func (h host) Fail(err error)                           { h.l.t.Errorf("a generation failed: %v", err) }
 func (h host) Unwritten(err error)                      { h.l.t.Errorf("not written: %v", err) }
 func (h host) Quarantine(reason string)                 { h.l.t.Errorf("quarantined: %s", reason) }

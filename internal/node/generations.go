@@ -37,7 +37,7 @@ func (n *Node) openGenerations() error {
 }
 
 // Verifiers returns the keys that this node can check signatures with.
-func (n host) Verifiers() *verify.Ring { return n.keys.Verifiers() }
+func (n host) Verifiers() *verify.KeySet { return n.keys.Verifiers() }
 
 // Fail ends the node.
 func (n host) Fail(err error) { n.fail(err) }

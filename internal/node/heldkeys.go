@@ -48,11 +48,11 @@ func newHeldKeys(cfg *Config, log *slog.Logger) *heldKeys {
 type keyring struct {
 	newest uint64        // event that registered the last key
 	own    *[]verify.Key // of the settings
-	ring   *verify.Ring
+	ring   *verify.KeySet
 }
 
 // Verifiers returns the keys with which this node can check, as of the control state that it has folded.
-func (h *heldKeys) Verifiers() *verify.Ring {
+func (h *heldKeys) Verifiers() *verify.KeySet {
 	newest, own := h.derived.Control().NewestKey(), h.own.Load()
 	if k := h.ring.Load(); k != nil && k.newest == newest && k.own == own {
 		return k.ring
@@ -63,7 +63,7 @@ func (h *heldKeys) Verifiers() *verify.Ring {
 			keys = append(keys, verify.Key{ID: k.ID, Alg: k.Alg, Public: k.Public, Fingerprint: k.Fingerprint})
 		}
 	}
-	k := &keyring{newest: newest, own: own, ring: verify.NewRing(keys)}
+	k := &keyring{newest: newest, own: own, ring: verify.NewKeySet(keys)}
 	h.ring.Store(k)
 	return k.ring
 }
@@ -71,7 +71,7 @@ func (h *heldKeys) Verifiers() *verify.Ring {
 // heldSecrets remembers the secrets that are missing, as of an operator's event and for a ring.
 type heldSecrets struct {
 	seq     uint64
-	ring    *verify.Ring
+	ring    *verify.KeySet
 	missing []string
 }
 
@@ -104,7 +104,7 @@ func (h *heldKeys) checkSecrets() error {
 }
 
 // CheckSignature finds the key that signed the record. It tries the key that verified last first.
-func (h *heldKeys) CheckSignature(ring *verify.Ring, rec *pcs.Record) verify.Facts {
+func (h *heldKeys) CheckSignature(ring *verify.KeySet, rec *pcs.Record) verify.Facts {
 	hint, _ := h.hint.Load().(verify.Facts)
 	facts, hit := ring.Find(rec, hint)
 	if hit.Valid() && hit != hint {
@@ -150,7 +150,7 @@ func (h *heldKeys) watch(ctx context.Context) error {
 			seen = nil
 			continue
 		}
-		if keys = verify.NewRing(keys).Keys(); sameKeys(keys, held) {
+		if keys = verify.NewKeySet(keys).Keys(); sameKeys(keys, held) {
 			seen = nil
 			continue
 		}

@@ -56,34 +56,34 @@ func (l raftLog) Propose(ctx context.Context, entry []byte) (uint64, error) {
 	return index, err
 }
 
-func (l raftLog) Forward(ctx context.Context, pack []byte) (propose.Place, error) {
+func (l raftLog) Forward(ctx context.Context, pack []byte) (propose.LogPosition, error) {
 	leader, ok := l.n.cluster.Leader()
 	if !ok || leader == l.n.cfg.NodeID {
-		return propose.Place{}, propose.ErrNoLeader
+		return propose.LogPosition{}, propose.ErrNoLeader
 	}
 	reply, err := l.n.cluster.Call(ctx, leader, propose.ForwardPath, pack)
 	var remote *cluster.RemoteError
 	if errors.As(err, &remote) {
 		switch remote.Code {
 		case codeNoLeader:
-			return propose.Place{}, propose.ErrNoLeader
+			return propose.LogPosition{}, propose.ErrNoLeader
 		case codeDisk:
-			return propose.Place{}, fmt.Errorf("%w: %w", propose.ErrOverloaded, errLeaderDisk)
+			return propose.LogPosition{}, fmt.Errorf("%w: %w", propose.ErrOverloaded, errLeaderDisk)
 		case codeOverloaded:
-			return propose.Place{}, propose.ErrOverloaded
+			return propose.LogPosition{}, propose.ErrOverloaded
 		case codeBadFacts:
 			l.n.log.Error("the leader refuses a pack of this node; examine this node", "error", remote.Message)
-			return propose.Place{}, fmt.Errorf("%w: %s", propose.ErrOverloaded, remote.Message)
+			return propose.LogPosition{}, fmt.Errorf("%w: %s", propose.ErrOverloaded, remote.Message)
 		}
 	}
 	if err != nil {
-		return propose.Place{}, err
+		return propose.LogPosition{}, err
 	}
 	if len(reply) != 12 {
-		return propose.Place{}, fmt.Errorf("forward: the leader's answer has %d bytes", len(reply))
+		return propose.LogPosition{}, fmt.Errorf("forward: the leader's answer has %d bytes", len(reply))
 	}
 	offset := binary.BigEndian.Uint32(reply[8:])
-	return propose.Place{
+	return propose.LogPosition{
 		Index:  binary.BigEndian.Uint64(reply),
 		Offset: int(offset &^ resentBit),
 		Resent: offset&resentBit != 0,

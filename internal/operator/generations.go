@@ -338,7 +338,7 @@ func flipSide(r *projections.Result) wire.FlipSide {
 		ReasonCode: r.ReasonCode(),
 		Policy:     hex.EncodeToString(r.Policy[:]),
 		Replayed:   r.Replayed,
-		BehindSeq:  r.BehindSeq,
+		BehindSeq:  r.CausedBySeq,
 	}
 }
 

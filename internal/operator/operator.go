@@ -36,7 +36,7 @@ type State interface {
 // Log takes the events of operations. *propose.Packer implements it.
 type Log interface {
 	// SubmitLocal commits an event in an entry of its own, as the leader.
-	SubmitLocal(ctx context.Context, ev event.Event) (propose.Place, error)
+	SubmitLocal(ctx context.Context, ev event.Event) (propose.LogPosition, error)
 	// Hold keeps submissions out of the log until release is called.
 	Hold(ctx context.Context) (release func(), err error)
 }
@@ -83,7 +83,7 @@ type Options struct {
 	Logger   *slog.Logger
 
 	// Verifiers returns the keys with which this node can check signatures now.
-	Verifiers func() *verify.Ring
+	Verifiers func() *verify.KeySet
 	// RequireCapabilities returns the reason why a voter could not fold under a policy, nil for none.
 	RequireCapabilities func(ctx context.Context, p verify.Policy) error
 	// DiskReserve returns the free space, in bytes, that a voter keeps back from new generations.

@@ -45,13 +45,13 @@ func againKey(parts ...[]byte) []byte {
 
 // conflictKey returns the key for a conflicting record: a hash of id, every verdict input and key id. The
 // inputs include the signed values.
-func (c *Checked) conflictKey(id [32]byte) []byte {
+func (c *Prepared) conflictKey(id [32]byte) []byte {
 	return againKey([]byte("conflict"), id[:], c.Inputs[:], []byte(c.Facts.KeyID))
 }
 
 // faultKey returns the key for a structurally invalid record: a hash of its bytes, because no digest covers
 // what could not be read.
-func (c *Checked) faultKey(reason verify.Reason) []byte {
+func (c *Prepared) faultKey(reason verify.Reason) []byte {
 	return againKey([]byte(reason.String()), c.Sub.Body, []byte(c.Facts.KeyID))
 }
 
@@ -61,7 +61,7 @@ func faulty(reason verify.Reason) bool {
 }
 
 // again stores this submission as evidence, or notes that it repeats earlier evidence within the TTL.
-func (s *step) again(key []byte) error {
+func (s *evaluation) again(key []byte) error {
 	w, err := read(s.tx, key, decodeAgainRow)
 	if err != nil {
 		return err
@@ -78,7 +78,7 @@ func (s *step) again(key []byte) error {
 // ingress: a conflict, or a refusal of the record's structure. c needs Sub.Body, Rec, Facts and Verdict, and
 // also Signed and Inputs unless the verdict refuses. ok is false if there is no such evidence from the last ttl
 // nanoseconds. The submission must then be folded.
-func Again(s Store, c *Checked, now, ttl int64) (r Result, ok bool, err error) {
+func Again(s Store, c *Prepared, now, ttl int64) (r Result, ok bool, err error) {
 	if !c.Facts.Valid() {
 		return Result{}, false, nil
 	}

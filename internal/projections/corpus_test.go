@@ -128,7 +128,7 @@ func corpusLedger(t *testing.T) *ledger {
 	for _, k := range ring {
 		l.message(event.KeyAdded, keyAdded(k))
 	}
-	l.ring = verify.NewRing(ring)
+	l.ring = verify.NewKeySet(ring)
 	return l
 }
 

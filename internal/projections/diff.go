@@ -125,8 +125,8 @@ func NewFlip(seq uint64, it *Item, old, new Store, oldView, newView ControlView)
 		return f, err
 	}
 	if !f.Direct {
-		if f.Behind = f.Old.BehindSeq; f.Behind == 0 {
-			f.Behind = f.New.BehindSeq
+		if f.Behind = f.Old.CausedBySeq; f.Behind == 0 {
+			f.Behind = f.New.CausedBySeq
 		}
 	}
 	return f, nil
@@ -136,13 +136,13 @@ func NewFlip(seq uint64, it *Item, old, new Store, oldView, newView ControlView)
 func verdictsDiffer(it *Item, oldView, newView ControlView) (bool, error) {
 	own := func(view ControlView) (verify.Verdict, bool, error) {
 		c := *it
-		c.Checked = nil
-		Check(&c, nil, view)
-		if c.Checked.Err != nil {
-			return verify.Verdict{}, false, fmt.Errorf("event %d: %w: %w", it.Seq, ErrBadEvent, c.Checked.Err)
+		c.Prepared = nil
+		Prepare(&c, nil, view)
+		if c.Prepared.Err != nil {
+			return verify.Verdict{}, false, fmt.Errorf("event %d: %w: %w", it.Seq, ErrBadEvent, c.Prepared.Err)
 		}
-		f := c.Checked.Facts
-		return c.Checked.Verdict, f.Valid() && view.Revoked(f.KeyID, it.Seq, it.LogTime), nil
+		f := c.Prepared.Facts
+		return c.Prepared.Verdict, f.Valid() && view.Revoked(f.KeyID, it.Seq, it.LogTime), nil
 	}
 	a, goneA, err := own(oldView)
 	if err != nil {

@@ -11,13 +11,13 @@
 //
 //	control.Fold(tx, item)                      // derived/: operators' events
 //	view := control.For(generation)
-//	projections.Check(item, ring, view)         // parallel: decode, signature, verdict
+//	projections.Prepare(item, ring, view)         // parallel: decode, signature, verdict
 //	result, err := gen.Fold(tx, item, view)     // in order: identity, epochs, outcome
 //
-// Check computes what needs no other event. Fold finishes a submission in this order, and the first check that
+// Prepare computes what needs no other event. Fold finishes a submission in this order, and the first check that
 // fails names the reason:
 //
-//	gate         structure, signature and revocation
+//	validate     structure, signature and revocation
 //	key terms    shards and time for which the key is valid
 //	replay       the same signed values within the TTL get the outcome that stands
 //	freezes      an operator has frozen the shard, the key or everything

@@ -10,7 +10,7 @@ import (
 // epochs puts the epoch reasons before those of the content and returns the root that (shard, epoch) already
 // has. If a record is judged again, its age is not held against it: it keeps a regression only if it had one
 // before.
-func (s *step) epochs(old *idRow) (*epochRow, error) {
+func (s *evaluation) epochs(old *idRow) (*epochRow, error) {
 	if s.shard == nil {
 		return nil, nil
 	}
@@ -26,7 +26,7 @@ func (s *step) epochs(old *idRow) (*epochRow, error) {
 	var detail string
 	if e != nil && e.root != s.root {
 		reasons = append(reasons, verify.ReasonEpochEquivocation)
-		r.BehindSeq = e.seq
+		r.CausedBySeq = e.seq
 		detail = fmt.Sprintf("event %d set merkle_root %x for epoch %d", e.seq, e.root, r.Epoch)
 	}
 	below, err := s.belowMark(old, e)
@@ -37,7 +37,7 @@ func (s *step) epochs(old *idRow) (*epochRow, error) {
 	case verify.ReasonEpochRegression:
 		reasons = append(reasons, below)
 		if detail == "" {
-			r.BehindSeq = s.shard.markSeq
+			r.CausedBySeq = s.shard.markSeq
 			detail = fmt.Sprintf("epoch %d is below the shard's high-water mark %d", r.Epoch, s.shard.mark)
 		}
 	case verify.ReasonLateEpoch:
@@ -56,7 +56,7 @@ func (s *step) epochs(old *idRow) (*epochRow, error) {
 
 // belowMark returns the reason for an epoch below the mark: a regression, late within the window of the policy,
 // or 0. A record that is judged again keeps its reason.
-func (s *step) belowMark(old *idRow, e *epochRow) (verify.Reason, error) {
+func (s *evaluation) belowMark(old *idRow, e *epochRow) (verify.Reason, error) {
 	r, rules := &s.r, &s.policy.Policy.Epochs
 	if !s.shard.hasMark || r.Epoch >= s.shard.mark || rules.OnRegression == verify.RegressionAllow {
 		return 0, nil
@@ -81,9 +81,9 @@ func (s *step) belowMark(old *idRow, e *epochRow) (verify.Reason, error) {
 }
 
 // late notes that the policy accepts a late epoch. It is not a fault, so the reasons of the content come first.
-func (s *step) late() {
+func (s *evaluation) late() {
 	r := &s.r
-	r.BehindSeq = s.shard.markSeq
+	r.CausedBySeq = s.shard.markSeq
 	if r.Reasons = append(r.Reasons, verify.ReasonLateEpoch); r.Reason == verify.ReasonOK {
 		r.Reason = verify.ReasonLateEpoch
 		r.Detail = fmt.Sprintf("every check passed; epoch %d comes late: the shard's high-water mark is %d, "+
@@ -93,4 +93,4 @@ func (s *step) late() {
 	}
 }
 
-func (s *step) epochKey() []byte { return numKey(spaceEpoch, s.shard.first, uint64(s.r.Epoch)) }
+func (s *evaluation) epochKey() []byte { return numKey(spaceEpoch, s.shard.first, uint64(s.r.Epoch)) }

@@ -24,11 +24,11 @@ type Generation struct {
 	logTime  int64
 	digest   [32]byte
 	policies map[uint64]bool // policy rows known to be written
-	mem      *memory
+	mem      *rowCache
 	rows     written
 }
 
-// written records what a step writes, in order, so that its outcome row can cover all other rows.
+// written records what the fold of an event writes, in order, so that its outcome row can cover all other rows.
 type written struct {
 	Tx
 	buf []byte
@@ -56,7 +56,7 @@ func (w *written) digest() [32]byte { return sha256.Sum256(w.buf) }
 
 // NewGeneration returns an empty generation.
 func NewGeneration(number uint32) *Generation {
-	return &Generation{number: number, policies: map[uint64]bool{}, mem: newMemory()}
+	return &Generation{number: number, policies: map[uint64]bool{}, mem: newRowCache()}
 }
 
 // LoadGeneration resumes the fold whose position row is in s. It recomputes the running digest from the rows

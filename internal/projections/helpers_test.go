@@ -70,7 +70,7 @@ type ledger struct {
 	t       testing.TB
 	now     int64
 	seq     uint64
-	ring    *verify.Ring
+	ring    *verify.KeySet
 	blind   ControlView // what Check sees instead of the control state, unless nil
 	ctrl    *Control
 	ctrlDB  *MemStore
@@ -90,7 +90,7 @@ func newLedger(t testing.TB, p verify.Policy, secrets ...string) *ledger {
 	for _, s := range secrets {
 		keys = append(keys, l.addKey(s))
 	}
-	l.ring = verify.NewRing(keys)
+	l.ring = verify.NewKeySet(keys)
 	return l
 }
 
@@ -146,7 +146,7 @@ func (l *ledger) fold(k event.Kind, payload []byte) Result {
 	if err := l.ctrl.Fold(l.ctrlDB, &it); err != nil {
 		l.t.Fatal(err)
 	}
-	Check(&it, l.ring, cmp.Or(l.blind, l.ctrl.For(1)))
+	Prepare(&it, l.ring, cmp.Or(l.blind, l.ctrl.For(1)))
 	l.items = append(l.items, it)
 	r := l.foretold(&it)
 	WritePosition(l.db, l.gen.Position(it.Index, it.Term))

@@ -123,7 +123,7 @@ func refold(rt *rapid.T, l *ledger, n int) *MemStore {
 		var last *Item
 		for i := range items {
 			it := items[i]
-			it.Checked = nil
+			it.Prepared = nil
 			if err := c.Fold(ctx, &it); err != nil {
 				rt.Fatal(err)
 			}
@@ -156,7 +156,7 @@ func readBack(rt *rapid.T, l *ledger) {
 		if err != nil {
 			rt.Fatal(err)
 		}
-		got.Generation, want.FactsMismatch, want.TopEpoch, want.AgainSeq = want.Generation, false, 0, 0
+		got.Generation, want.FactsMismatch, want.MaxEpoch, want.AgainSeq = want.Generation, false, 0, 0
 		if want.First != nil {
 			got.First.Generation = want.First.Generation
 		}
@@ -238,8 +238,8 @@ func TestStanding(t *testing.T) {
 	ttl := verify.DefaultPolicy().Params.DedupTTL
 	ask := func(body []byte, now int64) (Result, bool) {
 		it := Item{Seq: l.seq, Kind: event.Submission, Event: event.Event{Kind: event.Submission, Payload: event.Sub{Body: body}.Payload()}}
-		Check(&it, l.ring, l.ctrl.For(1))
-		c := &Checked{Rec: it.Checked.Rec, Facts: l.ingress(body)}
+		Prepare(&it, l.ring, l.ctrl.For(1))
+		c := &Prepared{Rec: it.Prepared.Rec, Facts: l.ingress(body)}
 		if c.Facts.Valid() {
 			c.Inputs = c.Rec.InputsDigest(c.Rec.Tuple(c.Facts.Profile))
 		}

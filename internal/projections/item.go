@@ -22,8 +22,8 @@ type Item struct {
 	LogTime     int64  // the ledger's clock, never decreasing, Unix nanoseconds
 	Kind        event.Kind
 	Event       event.Event
-	PayloadSHA  [32]byte // SHA-256 of Event.Payload
-	Checked     *Checked // set by Check ahead of the fold; nil is allowed
+	PayloadSHA  [32]byte  // SHA-256 of Event.Payload
+	Prepared    *Prepared // set by Prepare ahead of the fold; nil is allowed
 }
 
 // Leaf is the Merkle leaf of the event.
@@ -37,8 +37,8 @@ func (it *Item) Leaf() event.Leaf {
 	}
 }
 
-// Checked holds what can be computed about a submission without knowing any other event.
-type Checked struct {
+// Prepared holds what can be computed about a submission without knowing any other event.
+type Prepared struct {
 	Err   error // the payload is not a submission that this version can read; no verdict is set
 	Sub   event.Sub
 	Rec   *pcs.Record
@@ -53,15 +53,15 @@ type Checked struct {
 	Inputs  [32]byte // digest of every verdict input, under the same condition
 }
 
-// Check computes it.Checked for a submission and does nothing for other kinds. It reads view only for the
-// policy in force at it.Seq and for public keys. It is pure and may run for many items concurrently. ring holds
-// the secrets of this node. A nil ring holds none.
-func Check(it *Item, ring *verify.Ring, view ControlView) {
+// Prepare computes it.Prepared for a submission and does nothing for other kinds. It reads view only for the
+// policy in force at it.Seq and for public keys. It is pure and may run for many items concurrently. keys holds
+// the secrets of this node. A nil keys holds none.
+func Prepare(it *Item, keys *verify.KeySet, view ControlView) {
 	if it.Kind != event.Submission {
 		return
 	}
-	c := &Checked{}
-	it.Checked = c
+	c := &Prepared{}
+	it.Prepared = c
 	if c.Sub, c.Err = event.DecodeSubmission(it.Event.Payload); c.Err != nil {
 		return
 	}
@@ -73,14 +73,14 @@ func Check(it *Item, ring *verify.Ring, view ControlView) {
 		}
 	}
 	c.Rec = pcs.Decode(c.Sub.Body)
-	c.checkFacts(it.Seq, ring, view)
+	c.checkFacts(it.Seq, keys, view)
 	if p, ok := view.PolicyAt(it.Seq); ok {
 		c.judge(p, it.LogTime)
 	}
 }
 
-func (c *Checked) judge(p PolicyRow, logTime int64) {
-	c.Policy, c.Verdict = p.ID, verify.Judge(p.Policy, c.Rec, c.Facts, logTime)
+func (c *Prepared) judge(p PolicyRow, logTime int64) {
+	c.Policy, c.Verdict = p.ID, verify.Evaluate(p.Policy, c.Rec, c.Facts, logTime)
 	if c.Verdict.Outcome == verify.Refused && c.Verdict.Reason != verify.ReasonRule {
 		return
 	}
@@ -94,11 +94,11 @@ func (c *Checked) judge(p PolicyRow, logTime int64) {
 
 // checkFacts verifies the recorded facts. Every fold verifies Ed25519 with the public key in the log, so no
 // node can forge records of an agent whose private key it lacks.
-func (c *Checked) checkFacts(seq uint64, ring *verify.Ring, view ControlView) {
+func (c *Prepared) checkFacts(seq uint64, keys *verify.KeySet, view ControlView) {
 	switch f := c.Facts; {
 	case !f.Valid() || !c.Rec.Signable:
 	case f.Alg != verify.Ed25519:
-		c.FactsOK, c.Known = ring.Recheck(c.Rec, f)
+		c.FactsOK, c.Known = keys.Recheck(c.Rec, f)
 	default:
 		if alg, public, ok := view.RegisteredKey(f.KeyID, seq); ok {
 			c.Known, c.FactsOK = true, alg == f.Alg && verify.RecheckEd25519(public, c.Rec, f)
@@ -107,7 +107,7 @@ func (c *Checked) checkFacts(seq uint64, ring *verify.Ring, view ControlView) {
 }
 
 // mismatch reports whether this node's own HMAC secret contradicts the recorded facts.
-func (c *Checked) mismatch() bool { return c.Facts.Alg == verify.HMACSHA256 && c.Known && !c.FactsOK }
+func (c *Prepared) mismatch() bool { return c.Facts.Alg == verify.HMACSHA256 && c.Known && !c.FactsOK }
 
 // leafHash returns the hash with which an operator's event extends the chain of a fold.
 func leafHash(it *Item) [32]byte { return it.Leaf().Hash() }

@@ -98,7 +98,8 @@ func applyPolicyApplied(c *Control, o *operator, m *event.PolicyAppliedV1) {
 	s := &c.sched
 	s.applied = append(s.applied, applied{o.seq, o.logTime, opOf(m.Op)})
 	for i := range s.generations {
-		s.generations[i].Steps = append(s.generations[i].Steps, Step{FromSeq: o.seq, Policy: [32]byte(m.Policy)})
+		s.generations[i].Steps = append(s.generations[i].Steps,
+			ScheduleEntry{FromSeq: o.seq, Policy: [32]byte(m.Policy)})
 	}
 }
 
@@ -115,7 +116,7 @@ func decideGenerationStarted(c *Control, o *operator, m *event.GenerationStarted
 func applyGenerationStarted(c *Control, o *operator, m *event.GenerationStartedV1) {
 	s := &c.sched
 	from := max(m.FromSeq, 1)
-	var steps []Step
+	var steps []ScheduleEntry
 	for _, step := range s.generation(s.active(o.seq)).Steps {
 		if step.FromSeq < from {
 			steps = append(steps, step)
@@ -125,7 +126,7 @@ func applyGenerationStarted(c *Control, o *operator, m *event.GenerationStartedV
 		Number:  uint32(len(s.generations) + 1),
 		Seq:     o.seq,
 		LogTime: o.logTime,
-		Steps:   append(steps, Step{FromSeq: from, Policy: [32]byte(m.Policy)}),
+		Steps:   append(steps, ScheduleEntry{FromSeq: from, Policy: [32]byte(m.Policy)}),
 		Keys:    m.Keys,
 		Op:      opOf(m.Op),
 	})

@@ -76,16 +76,16 @@ func (m *model) step(it *Item) Result {
 
 // repeated finds the evidence that a conflict or a fault of structure repeats.
 func (m *model) repeated(it *Item, r *Result) {
-	if it.Kind != event.Submission || !it.Checked.Facts.Valid() || len(r.Reasons) == 0 {
+	if it.Kind != event.Submission || !it.Prepared.Facts.Valid() || len(r.Reasons) == 0 {
 		return
 	}
 	status := wire.StatusOf(r.Outcome.String(), r.Reasons[0].String())
 	if status != 409 && status != 400 || r.Reasons[0] == verify.ReasonEpochRegression {
 		return
 	}
-	what := fmt.Sprint(r.Reasons[:1], it.Checked.Facts.KeyID, it.Checked.Rec.PCSID, it.Checked.Inputs)
+	what := fmt.Sprint(r.Reasons[:1], it.Prepared.Facts.KeyID, it.Prepared.Rec.PCSID, it.Prepared.Inputs)
 	if status == 400 {
-		what = fmt.Sprint(r.Reasons[:1], string(it.Checked.Sub.Body))
+		what = fmt.Sprint(r.Reasons[:1], string(it.Prepared.Sub.Body))
 	}
 	if w := m.again[what]; w != nil && it.LogTime-w.LogTime <= m.policy.Params.DedupTTL {
 		r.AgainSeq = w.Seq
@@ -95,7 +95,7 @@ func (m *model) repeated(it *Item, r *Result) {
 }
 
 func (m *model) judge(it *Item) Result {
-	c := it.Checked
+	c := it.Prepared
 	if it.Kind != event.Submission {
 		m.act(it)
 		return Result{}

@@ -113,7 +113,7 @@ func Lookup(s Store, pcsID string) (Found, error) {
 // shortcut at ingress. c needs only Rec, Facts and Inputs, because equal inputs have equal signed values. ok is
 // false if the id is free, a verdict input or the key differs, or the TTL (nanoseconds) has passed. The
 // submission must then be folded.
-func Standing(s Store, c *Checked, now int64, ttl int64) (r Result, ok bool, err error) {
+func Standing(s Store, c *Prepared, now int64, ttl int64) (r Result, ok bool, err error) {
 	if c.Err != nil || !c.Facts.Valid() || c.Verdict.Outcome == verify.Refused {
 		return Result{}, false, nil
 	}

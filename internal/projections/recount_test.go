@@ -15,7 +15,7 @@ func (l *ledger) second(number uint32) (*Generation, *MemStore) {
 	g, db := NewGeneration(number), NewMemStore()
 	for i := range l.items {
 		it := l.items[i]
-		it.Checked = nil
+		it.Prepared = nil
 		if _, err := g.Fold(db, &it, l.ctrl.For(number)); err != nil {
 			l.t.Fatal(err)
 		}

@@ -47,12 +47,12 @@ type Result struct {
 	KeyID      string // "" when no key verified the signature
 	Facts      verify.Facts
 
-	Replayed   bool   // the outcome of JudgedSeq was repeated
-	Reverified bool   // same signed values as FirstSeq, judged again after the TTL
-	Evidence   bool   // same signed values as JudgedSeq, but other unsigned inputs or another key
-	FirstSeq   uint64 // first submission that occupied the id: own Seq if this one did, 0 if none did
-	JudgedSeq  uint64 // event whose judgement is the response: own Seq unless Replayed or Conflict
-	BehindSeq  uint64 // for replays, conflicts and epochs, the submission that caused this outcome; otherwise 0
+	Replayed    bool   // the outcome of JudgedSeq was repeated
+	Reverified  bool   // same signed values as FirstSeq, judged again after the TTL
+	Evidence    bool   // same signed values as JudgedSeq, but other unsigned inputs or another key
+	FirstSeq    uint64 // first submission that occupied the id: own Seq if this one did, 0 if none did
+	JudgedSeq   uint64 // event whose judgement is the response: own Seq unless Replayed or Conflict
+	CausedBySeq uint64 // for replays, conflicts and epochs, the submission that caused this outcome; otherwise 0
 
 	// First is the outcome that stands, for replays and conflicts. Fold and Row set it. It is nil in lists.
 	First *Result
@@ -68,9 +68,9 @@ type Result struct {
 	// part of any row or digest. Only Fold sets it.
 	FactsMismatch bool
 
-	// TopEpoch is the highest epoch with an occupied id in the shard after this event, or -1 if there is none
-	// or the submission did not pass the gate. Only Fold sets it.
-	TopEpoch int64
+	// MaxEpoch is the highest epoch with an occupied id in the shard after this event, or -1 if there is none
+	// or the submission did not pass validation. Only Fold sets it.
+	MaxEpoch int64
 
 	// AgainSeq is the event that holds the evidence if this submission repeats a refusal within the TTL, and 0
 	// otherwise. It is not part of any row. Fold and Again set it.

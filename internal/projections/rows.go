@@ -102,7 +102,7 @@ func (r *Result) appendCore(dst []byte) []byte {
 	if r.HasBudget {
 		dst = binary.AppendVarint(dst, int64(r.Budget))
 	}
-	dst = appendBack(appendBack(appendBack(dst, r.Seq, r.FirstSeq), r.Seq, r.JudgedSeq), r.Seq, r.BehindSeq)
+	dst = appendBack(appendBack(appendBack(dst, r.Seq, r.FirstSeq), r.Seq, r.JudgedSeq), r.Seq, r.CausedBySeq)
 	if r.HadMark {
 		dst = binary.AppendUvarint(dst, uint64(r.MarkBefore))
 	}
@@ -195,7 +195,7 @@ func decodeRow(seq uint64, b []byte) (r Result, core int, err error) {
 	if f&flagBudget != 0 {
 		r.Budget = nano.Nano(d.varint())
 	}
-	r.FirstSeq, r.JudgedSeq, r.BehindSeq = d.back(seq), d.back(seq), d.back(seq)
+	r.FirstSeq, r.JudgedSeq, r.CausedBySeq = d.back(seq), d.back(seq), d.back(seq)
 	if f&flagHadMark != 0 {
 		r.MarkBefore = int64(d.uvarint())
 		d.check(r.MarkBefore >= 0)

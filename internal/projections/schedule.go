@@ -23,8 +23,8 @@ type PublishedRow struct {
 	Op      Op
 }
 
-// Step names the policy that judges from an event on.
-type Step struct {
+// ScheduleEntry names the policy that judges from an event on.
+type ScheduleEntry struct {
 	FromSeq uint64
 	Policy  [32]byte
 }
@@ -34,8 +34,8 @@ type GenerationRow struct {
 	Number    uint32
 	Seq       uint64 // event that started it; that of the genesis for the first
 	LogTime   int64
-	Steps     []Step // ascending; the first begins at 1
-	Keys      uint32 // KeysAsOf or KeysHindsight
+	Steps     []ScheduleEntry // ascending; the first begins at 1
+	Keys      uint32          // KeysAsOf or KeysHindsight
 	Activated []uint64
 	Dropped   uint64 // event that dropped it, 0 while it is kept
 	Op        Op
@@ -148,7 +148,7 @@ func (s *schedules) genesis(p PolicyRow, source []byte, logTime int64) {
 		Number:  1,
 		Seq:     p.Seq,
 		LogTime: logTime,
-		Steps:   []Step{{FromSeq: 1, Policy: p.ID}},
+		Steps:   []ScheduleEntry{{FromSeq: 1, Policy: p.ID}},
 	}}
 }
 

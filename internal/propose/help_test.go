@@ -126,23 +126,23 @@ func (l *fakeLog) Propose(ctx context.Context, entry []byte) (uint64, error) {
 	return index, run(ctx, after)
 }
 
-func (l *fakeLog) Forward(ctx context.Context, entry []byte) (Place, error) {
+func (l *fakeLog) Forward(ctx context.Context, entry []byte) (LogPosition, error) {
 	_, _, forward := l.hooks()
 	l.mu.Lock()
 	l.forwards++
 	l.mu.Unlock()
 	if err := run(ctx, forward); err != nil {
-		return Place{}, err
+		return LogPosition{}, err
 	}
 	pack, err := event.DecodePack(entry)
 	if err != nil {
-		return Place{}, err
+		return LogPosition{}, err
 	}
 	l.w.mu.Lock()
 	leader := l.w.leader
 	l.w.mu.Unlock()
 	if leader < 0 || leader == l.id {
-		return Place{}, ErrNoLeader
+		return LogPosition{}, ErrNoLeader
 	}
 	return l.w.nodes[leader].packer.Accept(ctx, pack)
 }
@@ -206,7 +206,7 @@ func sized(n int) event.Event {
 type call struct {
 	text string
 	out  string
-	at   Place
+	at   LogPosition
 	err  error
 	done chan struct{}
 }

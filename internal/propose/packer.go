@@ -122,13 +122,13 @@ func (p *Packer[R]) send(batch []*group[R]) {
 // deliver tries the pack here or at the leader until it is committed or the deadline passes. It returns the
 // groups that still need an answer. sent is set once an attempt may have reached a log, because "not proposed"
 // would then be a guess.
-func (p *Packer[R]) deliver(ctx context.Context, batch []*group[R]) (left []*group[R], place Place, err error) {
+func (p *Packer[R]) deliver(ctx context.Context, batch []*group[R]) (left []*group[R], place LogPosition, err error) {
 	sent := false
 	for {
 		changed := p.o.Log.Changed()
 		leads := p.o.Log.IsLeader()
 		if batch = p.begin(batch, leads, sent); len(batch) == 0 {
-			return nil, Place{}, nil
+			return nil, LogPosition{}, nil
 		}
 		if place, err = p.attempt(ctx, batch, leads); err == nil {
 			place.Resent = place.Resent || sent
@@ -139,7 +139,7 @@ func (p *Packer[R]) deliver(ctx context.Context, batch []*group[R]) (left []*gro
 			p.rest(batch)
 		}
 		if errors.Is(err, ErrOverloaded) && !sent {
-			return batch, Place{}, err
+			return batch, LogPosition{}, err
 		}
 		pause := time.NewTimer(retryPause)
 		select {
@@ -149,7 +149,7 @@ func (p *Packer[R]) deliver(ctx context.Context, batch []*group[R]) (left []*gro
 		}
 		pause.Stop()
 		if ctx.Err() != nil {
-			return batch, Place{}, p.giveUp(sent, err)
+			return batch, LogPosition{}, p.giveUp(sent, err)
 		}
 	}
 }
@@ -199,9 +199,9 @@ func (p *Packer[R]) rest(batch []*group[R]) {
 }
 
 // attempt tries the pack once: here if this node leads, otherwise at the leader.
-func (p *Packer[R]) attempt(ctx context.Context, batch []*group[R], leads bool) (Place, error) {
+func (p *Packer[R]) attempt(ctx context.Context, batch []*group[R], leads bool) (LogPosition, error) {
 	if !leads && batch[0].local { // a local group is alone in its pack
-		return Place{}, ErrNoLeader
+		return LogPosition{}, ErrNoLeader
 	}
 	pack := event.Pack{ProposedAt: p.o.Now()}
 	for _, g := range batch {
@@ -211,19 +211,20 @@ func (p *Packer[R]) attempt(ctx context.Context, batch []*group[R], leads bool) 
 	entry := pack.Append(make([]byte, 0, pack.Size()))
 	if leads {
 		index, err := p.o.Log.Propose(ctx, entry)
-		return Place{Index: index}, err
+		return LogPosition{Index: index}, err
 	}
 	return p.o.Log.Forward(ctx, entry)
 }
 
 // answer delivers the results: positions immediately, outcomes after one wait for the fold of the pack's entry.
-func (p *Packer[R]) answer(ctx context.Context, batch []*group[R], place Place, err error) {
+func (p *Packer[R]) answer(ctx context.Context, batch []*group[R], place LogPosition, err error) {
 	offset, waiters := place.Offset, 0
 	for _, g := range batch {
 		g.offset = offset
 		offset += len(g.events)
 		if g.place {
-			g.answer <- answer[R]{place: Place{Index: place.Index, Offset: g.offset, Resent: place.Resent}, err: err}
+			at := LogPosition{Index: place.Index, Offset: g.offset, Resent: place.Resent}
+			g.answer <- answer[R]{place: at, err: err}
 			continue
 		}
 		waiters++
@@ -243,7 +244,7 @@ func (p *Packer[R]) answer(ctx context.Context, batch []*group[R], place Place, 
 		if g.place {
 			continue
 		}
-		a := answer[R]{place: Place{Index: place.Index, Offset: g.offset, Resent: place.Resent}, err: err}
+		a := answer[R]{place: LogPosition{Index: place.Index, Offset: g.offset, Resent: place.Resent}, err: err}
 		if err == nil {
 			a.outcomes = outcomes[g.offset : g.offset+len(g.events)]
 		}

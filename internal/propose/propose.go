@@ -93,14 +93,14 @@ type Log interface {
 	Propose(ctx context.Context, entry []byte) (index uint64, err error)
 	// Forward sends a pack to the leader and returns the position of its first event. Errors are those of
 	// Propose and ErrOverloaded.
-	Forward(ctx context.Context, pack []byte) (Place, error)
+	Forward(ctx context.Context, pack []byte) (LogPosition, error)
 	// Changed returns a channel that is closed when the view of leadership changes.
 	Changed() <-chan struct{}
 }
 
-// Place is the position of a group of events in the log: the entry, and the offset of the group's first event
+// LogPosition is the position of a group of events in the log: the entry, and the offset of the group's first event
 // in it.
-type Place struct {
+type LogPosition struct {
 	Index  uint64
 	Offset int
 	Resent bool // an earlier copy of the pack may be in the log before it
@@ -167,7 +167,7 @@ const (
 )
 
 type answer[R any] struct {
-	place    Place
+	place    LogPosition
 	outcomes []R
 	err      error
 }
@@ -205,11 +205,11 @@ func (p *Packer[R]) Stats() (queuedBytes int, packs uint64) {
 }
 
 // Submit puts one event into the log and returns its folded outcome.
-func (p *Packer[R]) Submit(ctx context.Context, ev event.Event) (R, Place, error) {
+func (p *Packer[R]) Submit(ctx context.Context, ev event.Event) (R, LogPosition, error) {
 	var none R
 	a, err := p.enqueue(ctx, &group[R]{events: []event.Event{ev}})
 	if err != nil {
-		return none, Place{}, err
+		return none, LogPosition{}, err
 	}
 	if len(a.outcomes) != 1 {
 		return none, a.place, ErrUnknown
@@ -218,22 +218,22 @@ func (p *Packer[R]) Submit(ctx context.Context, ev event.Event) (R, Place, error
 }
 
 // SubmitAlone puts one event into its own entry. A node that does not lead forwards it.
-func (p *Packer[R]) SubmitAlone(ctx context.Context, ev event.Event) (Place, error) {
+func (p *Packer[R]) SubmitAlone(ctx context.Context, ev event.Event) (LogPosition, error) {
 	a, err := p.enqueue(ctx, &group[R]{events: []event.Event{ev}, alone: true, place: true})
 	return a.place, err
 }
 
 // SubmitLocal puts one event into its own entry, and only as the leader: an operation, which the leader would
 // refuse from another node. If this node does not lead before the deadline, the error is ErrNoLeader.
-func (p *Packer[R]) SubmitLocal(ctx context.Context, ev event.Event) (Place, error) {
+func (p *Packer[R]) SubmitLocal(ctx context.Context, ev event.Event) (LogPosition, error) {
 	a, err := p.enqueue(ctx, &group[R]{events: []event.Event{ev}, alone: true, place: true, local: true})
 	return a.place, err
 }
 
 // Accept packs a group that another node forwarded. It is proposed here or rejected, never forwarded again.
-func (p *Packer[R]) Accept(ctx context.Context, pack event.Pack) (Place, error) {
+func (p *Packer[R]) Accept(ctx context.Context, pack event.Pack) (LogPosition, error) {
 	if !p.o.Log.IsLeader() {
-		return Place{}, ErrNoLeader
+		return LogPosition{}, ErrNoLeader
 	}
 	g := &group[R]{
 		events:    pack.Events,

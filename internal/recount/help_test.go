@@ -41,7 +41,7 @@ var quiet = slog.New(slog.DiscardHandler)
 // corpus is published records as submissions, and the keys that they are signed with.
 type corpus struct {
 	keys []verify.Key
-	ring *verify.Ring
+	ring *verify.KeySet
 	subs []event.Sub
 }
 
@@ -68,7 +68,7 @@ var published = sync.OnceValues(func() (*corpus, error) {
 		}
 		c.keys = append(c.keys, k)
 	}
-	c.ring = verify.NewRing(c.keys)
+	c.ring = verify.NewKeySet(c.keys)
 	raw, err = os.ReadFile(filepath.Join(dir, "good-hmac.ndjson"))
 	if err != nil {
 		return nil, err
@@ -101,7 +101,7 @@ func tight() verify.Policy {
 
 // host is a node that keeps what the manager reports.
 type host struct {
-	ring *verify.Ring
+	ring *verify.KeySet
 
 	mu          sync.Mutex
 	failed      []error
@@ -112,7 +112,7 @@ type host struct {
 	folded      []projections.Result
 }
 
-func (h *host) Verifiers() *verify.Ring { return h.ring }
+func (h *host) Verifiers() *verify.KeySet { return h.ring }
 
 func (h *host) Fail(err error) { h.note(func() { h.failed = append(h.failed, err) }) }
 

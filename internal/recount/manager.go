@@ -19,7 +19,7 @@ import (
 // Host gives the manager what it needs of the node that it runs in. Its methods must not wait.
 type Host interface {
 	// Verifiers returns the keys that the node can check signatures with now.
-	Verifiers() *verify.Ring
+	Verifiers() *verify.KeySet
 	// Fail ends the node, because the active generation, or the one being activated, cannot go on.
 	Fail(err error)
 	// Unwritten ends the process when err says that a disk is full or fails (fsm.ErrUnwritten), and does

@@ -28,9 +28,9 @@ type fakeHost struct {
 	quarantined chan string
 }
 
-func (h *fakeHost) Verifiers() *verify.Ring { return verify.NewRing(nil) }
-func (h *fakeHost) Fail(error)              {}
-func (h *fakeHost) Unwritten(err error)     { h.unwritten = err }
+func (h *fakeHost) Verifiers() *verify.KeySet { return verify.NewKeySet(nil) }
+func (h *fakeHost) Fail(error)                {}
+func (h *fakeHost) Unwritten(err error)       { h.unwritten = err }
 func (h *fakeHost) Quarantine(reason string) {
 	if h.quarantined != nil {
 		h.quarantined <- reason

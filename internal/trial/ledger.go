@@ -142,9 +142,9 @@ func (l *ledger) one(ctx context.Context, e *wire.EventAnswer, item *wire.AuditI
 		if err != nil {
 			return err
 		}
-		before = standingOf(verify.Judge(judged, rec, f, at.UnixNano()))
+		before = standingOf(verify.Evaluate(judged, rec, f, at.UnixNano()))
 	}
-	return l.add(item.Seq, rec, f, before, verify.Judge(l.policy, rec, f, at.UnixNano()))
+	return l.add(item.Seq, rec, f, before, verify.Evaluate(l.policy, rec, f, at.UnixNano()))
 }
 
 func (l *ledger) events(ctx context.Context, q client.EventsQuery) ([]wire.EventAnswer, uint64, error) {

@@ -74,7 +74,7 @@ type Trial struct {
 	Admitted Admitted
 	Verified int // records of a file whose signature a key of Ring verifies
 
-	Ring    *verify.Ring       // checks the signatures of Record; nil takes them as valid
+	Ring    *verify.KeySet     // checks the signatures of Record; nil takes them as valid
 	Changed func(Change) error // called for each record that changes, nil for nobody
 	Judged  func(n int)        // called when n more submissions of a ledger are done, nil for nobody
 
@@ -106,9 +106,9 @@ func (t *Trial) Record(body []byte) error {
 	if t.Ring != nil && facts.KeyID != "" {
 		t.Verified++
 	}
-	before := verify.Judge(defaults, rec, facts, 0)
+	before := verify.Evaluate(defaults, rec, facts, 0)
 	now := t.facts(rec, t.policy)
-	return t.add(0, rec, now, standingOf(before), verify.Judge(t.policy, rec, now, 0))
+	return t.add(0, rec, now, standingOf(before), verify.Evaluate(t.policy, rec, now, 0))
 }
 
 // facts checks the signature with Ring. Without one it takes the signature for one that p accepts.

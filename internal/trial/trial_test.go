@@ -55,13 +55,13 @@ func TestRecord(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, c := range map[string]struct {
-		ring     *verify.Ring
+		ring     *verify.KeySet
 		how      string
 		changes  string
 		verified int
 	}{
-		"checked":     {verify.NewRing([]verify.Key{key}), SignaturesChecked, "refused->accepted: 1", 1},
-		"without key": {verify.NewRing(nil), SignaturesChecked, "refused->accepted: 1", 0},
+		"checked":     {verify.NewKeySet([]verify.Key{key}), SignaturesChecked, "refused->accepted: 1", 1},
+		"without key": {verify.NewKeySet(nil), SignaturesChecked, "refused->accepted: 1", 0},
 		"assumed":     {nil, SignaturesAssumed, "refused->accepted: 1", 0},
 	} {
 		var changes []Change

@@ -39,9 +39,9 @@ func TestCorpus(t *testing.T) {
 			judged++
 			rec := pcs.Decode(body)
 			facts := ring.Check(rec, Facts{})
-			v := Judge(policy, rec, facts, 0)
+			v := Evaluate(policy, rec, facts, 0)
 			checkLine(t, file, l, rec, facts, v)
-			d := Judge(byDefault, rec, ring.Check(rec, facts), 0)
+			d := Evaluate(byDefault, rec, ring.Check(rec, facts), 0)
 			if l.Profile == "bin" && v.Outcome != Refused {
 				if optIn++; d.Reason != ReasonBadSignature {
 					t.Errorf("%s %s: bin by default gives %s", file, l.ID, d.Reason)

@@ -1,13 +1,13 @@
 // Package verify evaluates a policy on one record: which key signed the record, and whether its claims follow
 // from its own counts.
 //
-// It has three parts. A Ring holds verification keys and finds the signature facts of a record (key, algorithm,
+// It has three parts. A KeySet holds verification keys and finds the signature facts of a record (key, algorithm,
 // profile, mode). A Policy is the document that names a kernel, its parameters and ordered rules. It has one
-// canonical form and is identified by its SHA-256. Judge runs the checks of structure, signature and content
+// canonical form and is identified by its SHA-256. Evaluate runs the checks of structure, signature and content
 // and the rules, and returns a Verdict:
 //
 //	facts := ring.Check(rec, hint)              // which key verifies rec.Sig
-//	v := verify.Judge(policy, rec, facts, logTime)
+//	v := verify.Evaluate(policy, rec, facts, logTime)
 //
 // Package publish reads policies as people write them.
 //

@@ -39,7 +39,7 @@ func TestWycheproofEd25519(t *testing.T) {
 	for _, g := range file.TestGroups {
 		pub := unhex(t, g.PublicKey.PK)
 		key, err := NewEd25519Key(pub)
-		ring := NewRing([]Key{key})
+		ring := NewKeySet([]Key{key})
 		for _, c := range g.Tests {
 			n++
 			ok := err == nil && ring.try(prepared(unhex(t, c.Msg)), 0, 0, Raw, unhex(t, c.Sig))
@@ -74,7 +74,7 @@ func TestWycheproofHMAC(t *testing.T) {
 				t.Fatal(err)
 			}
 			want := c.Result == "valid" && g.TagSize == 256 // a truncated tag is never accepted
-			if ok := NewRing([]Key{key}).try(prepared(unhex(t, c.Msg)), 0, 0, Raw, unhex(t, c.Tag)); ok != want {
+			if ok := NewKeySet([]Key{key}).try(prepared(unhex(t, c.Msg)), 0, 0, Raw, unhex(t, c.Tag)); ok != want {
 				t.Errorf("test %d (%s): %v, want %v", c.TcID, c.Comment, ok, want)
 			}
 		}

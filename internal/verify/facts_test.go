@@ -8,7 +8,7 @@ import (
 )
 
 // hints are all combinations that may have verified the record before: every key, profile and mode.
-func hints(r *Ring) []Facts {
+func hints(r *KeySet) []Facts {
 	out := []Facts{{}}
 	for _, k := range r.Keys() {
 		for p := pcs.F9; p <= pcs.LastProfile; p++ {
@@ -21,7 +21,7 @@ func hints(r *Ring) []Facts {
 }
 
 // published calls fn for every published record that a trusted key signed under pcs/1, with the profile its client used.
-func published(t *testing.T, r *Ring, fn func(rec *pcs.Record, facts Facts, meant pcs.Profile)) (n int) {
+func published(t *testing.T, r *KeySet, fn func(rec *pcs.Record, facts Facts, meant pcs.Profile)) (n int) {
 	t.Helper()
 	for _, file := range []string{"good-hmac.ndjson", "good-ed25519.ndjson"} {
 		lines := corpus(t, file)

@@ -7,7 +7,7 @@ import (
 	"github.com/recount-ledger/recount/nano"
 )
 
-// FuzzCheck: no body makes Check, Recheck or Judge panic, and a signature that holds for
+// FuzzCheck: no body makes Check, Recheck or Evaluate panic, and a signature that holds for
 // a record never holds for the same record with another signed value.
 func FuzzCheck(f *testing.F) {
 	const secret = "fuzz"
@@ -20,14 +20,14 @@ func FuzzCheck(f *testing.F) {
 			f.Add(b, uint8(len(b)), uint64(len(b)))
 		}
 	}
-	ring := NewRing([]Key{mustHMAC(f, "other"), mustHMAC(f, secret), mustEd(f, loadKeys(f).Ed25519["ed-main"].PublicHex)})
+	ring := NewKeySet([]Key{mustHMAC(f, "other"), mustHMAC(f, secret), mustEd(f, loadKeys(f).Ed25519["ed-main"].PublicHex)})
 	policy := DefaultPolicy()
 	f.Fuzz(func(t *testing.T, body []byte, how uint8, change uint64) {
 		rec := pcs.Decode(body)
 		facts := ring.Check(rec, Facts{})
 		ring.Recheck(rec, facts)
-		Judge(policy, rec, facts, 0)
-		Judge(policy, rec, someFacts, 0)
+		Evaluate(policy, rec, facts, 0)
+		Evaluate(policy, rec, someFacts, 0)
 		if rec.Fault != nil || !rec.Signable {
 			return
 		}

@@ -82,9 +82,9 @@ func mustEd(t testing.TB, pubHex string) Key {
 }
 
 // trustedRing holds the keys that the corpus expects a server to trust.
-func trustedRing(t testing.TB) *Ring {
+func trustedRing(t testing.TB) *KeySet {
 	k := loadKeys(t)
-	return NewRing([]Key{
+	return NewKeySet([]Key{
 		mustHMAC(t, k.HMAC["hmac-current"].Text),
 		mustHMAC(t, k.HMAC["hmac-previous"].Text),
 		mustEd(t, k.Ed25519["ed-main"].PublicHex),

@@ -27,14 +27,14 @@ func TestKernel2(t *testing.T) {
 			"claimed D_hat 1.150000001, recomputed 0.967892487, tolerance 0.150000000"},
 	} {
 		rec := goodRecord(t, map[string]string{"D_hat": c.claim, "scales": "[2,4,8,16]", "N_j": `{"2":2,"4":4,"8":8,"16":14}`})
-		checkMismatch(t, Judge(DefaultPolicy(), rec, someFacts, 0), c.first)
-		v := Judge(p, rec, someFacts, 0)
+		checkMismatch(t, Evaluate(DefaultPolicy(), rec, someFacts, 0), c.first)
+		v := Evaluate(p, rec, someFacts, 0)
 		checkMismatch(t, v, c.second)
 		if mean := nano.Nano(967_892_487); !v.HasDHat || v.DHatLower != mean || v.DHatUpper != mean {
 			t.Errorf("kernel 2: %+v", v)
 		}
 	}
-	one := Judge(p, goodRecord(t, map[string]string{"scales": "[2]"}), someFacts, 0)
+	one := Evaluate(p, goodRecord(t, map[string]string{"scales": "[2]"}), someFacts, 0)
 	if one.HasDHat || one.DHatLower != 0 || one.DHatUpper != 0 || one.Reason != ReasonDHatUnverifiable {
 		t.Errorf("without slopes: %+v", one)
 	}

@@ -16,7 +16,7 @@ var ErrUnknownName = errors.New("unknown name")
 // Outcome is the ledger's decision on one submission. Values are persisted and must never be renumbered.
 type Outcome uint8
 
-// The outcomes. Only the fold gives Conflict, never Judge.
+// The outcomes. Only the fold gives Conflict, never Evaluate.
 const (
 	Accepted  Outcome = 1
 	Escalated Outcome = 2
@@ -39,7 +39,7 @@ func ParseOutcome(s string) (Outcome, error) {
 // Their order is the order of precedence among the content checks.
 type Reason uint8
 
-// The reasons. Judge gives those of structure, signature, content, rules and kernel_fault. The fold gives the
+// The reasons. Evaluate gives those of structure, signature, content, rules and kernel_fault. The fold gives the
 // others.
 const (
 	ReasonOK                Reason = 1

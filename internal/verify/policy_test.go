@@ -184,13 +184,13 @@ func FuzzParsePolicy(f *testing.F) {
 		if string(p.Canonical()) != string(b) {
 			t.Fatal("accepted a text that is not canonical")
 		}
-		Judge(p, &pcs.Record{}, someFacts, 0)
+		Evaluate(p, &pcs.Record{}, someFacts, 0)
 		for _, r := range p.Rules {
 			if r.When.String() == "" {
 				t.Fatal("a condition without text")
 			}
 		}
-		if v := Judge(p, rec, someFacts, 0); v.Reason == ReasonKernelFault {
+		if v := Evaluate(p, rec, someFacts, 0); v.Reason == ReasonKernelFault {
 			t.Fatalf("an accepted policy fails: %+v", v)
 		}
 	})

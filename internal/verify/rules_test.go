@@ -36,7 +36,7 @@ func TestRuleVerdicts(t *testing.T) {
 	t.Parallel()
 	good, wrong := goodRecord(t, nil), goodRecord(t, map[string]string{"D_hat": "1.300000000", "regime": `"mixed"`})
 	first, second := Rule{"first", RuleEscalate, op("eq", fld("epoch"), num(7))}, Rule{"second", RuleRefuse, op("starts", fld("shard_id"), str("shard-"))}
-	plainGood, plainWrong := Judge(DefaultPolicy(), good, someFacts, 0), Judge(DefaultPolicy(), wrong, someFacts, 0)
+	plainGood, plainWrong := Evaluate(DefaultPolicy(), good, someFacts, 0), Evaluate(DefaultPolicy(), wrong, someFacts, 0)
 	escalated := plainGood
 	escalated.Outcome, escalated.Reason, escalated.Reasons = Escalated, ReasonRule, []Reason{ReasonRule}
 	escalated.RuleReason, escalated.Evidence = "first", "rule 1 of the policy: first"
@@ -61,14 +61,14 @@ func TestRuleVerdicts(t *testing.T) {
 		{"in order", good, []Rule{second, first}, refused},
 		{"numbered from 1", good, []Rule{{"x", RuleRefuse, never}, {"y", RuleRefuse, never}, second}, later},
 	} {
-		if got := Judge(ruled(t, c.rules...), c.rec, someFacts, 0); !reflect.DeepEqual(got, c.want) {
+		if got := Evaluate(ruled(t, c.rules...), c.rec, someFacts, 0); !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s: %+v\nwant %+v", c.name, got, c.want)
 		}
 	}
 	if !escalated.Accepted || both.Accepted || both.Reason != ReasonDHatMismatch || both.Evidence != plainWrong.Evidence {
 		t.Errorf("what the test expects is wrong: %+v %+v", escalated, both)
 	}
-	if v := Judge(ruled(t, Rule{"x", RuleEscalate, always}), good, Facts{}, 0); v.Reason != ReasonBadSignature || v.RuleReason != "" {
+	if v := Evaluate(ruled(t, Rule{"x", RuleEscalate, always}), good, Facts{}, 0); v.Reason != ReasonBadSignature || v.RuleReason != "" {
 		t.Errorf("a rule judged what is refused: %+v", v)
 	}
 }
@@ -80,7 +80,7 @@ func TestRuleFaults(t *testing.T) {
 		op("what", always, always), op("eq", Expr{Op: "field", Name: "oops"}, num(1))} {
 		p := DefaultPolicy()
 		p.Rules = []Rule{{"x", RuleRefuse, when}}
-		if v := Judge(p, goodRecord(t, nil), someFacts, 0); v.Outcome != Escalated || v.Reason != ReasonKernelFault || v.Accepted || v.RuleReason != "" {
+		if v := Evaluate(p, goodRecord(t, nil), someFacts, 0); v.Outcome != Escalated || v.Reason != ReasonKernelFault || v.Accepted || v.RuleReason != "" {
 			t.Errorf("%+v: %+v", when, v)
 		}
 	}
@@ -103,7 +103,7 @@ func TestFields(t *testing.T) {
 	rec := goodRecord(t, map[string]string{"D_hat": "1.100000000", "budget": "0.415000000", "scales": "[2,4,8,16]", "N_j": `{"2":2,"4":4,"8":8,"16":15}`,
 		"ft": `{"outbox_seq":1,"degraded":true,"fallbacks":[],"clock_skew_ms":0}`})
 	matches := func(when Expr) bool {
-		return Judge(ruled(t, Rule{"x", RuleEscalate, when}), rec, someFacts, 1234).RuleReason == "x"
+		return Evaluate(ruled(t, Rule{"x", RuleEscalate, when}), rec, someFacts, 1234).RuleReason == "x"
 	}
 	seen := 0
 	Fields(func(name string, typ Type) {
@@ -130,7 +130,7 @@ func TestFields(t *testing.T) {
 	}
 	optional := ruled(t, Rule{"x", RuleEscalate, op("and", op("eq", fld("key_id"), str("")), op("eq", fld("algorithm"), str("")))})
 	optional.Signature.Required = false
-	if v := Judge(optional, rec, Facts{}, 0); v.RuleReason != "x" {
+	if v := Evaluate(optional, rec, Facts{}, 0); v.RuleReason != "x" {
 		t.Errorf("unsigned: %+v", v)
 	}
 }
@@ -153,7 +153,7 @@ func TestOperators(t *testing.T) {
 		{op("starts", fld("shard_id"), str("shard-")), `shard_id.startsWith("shard-")`, true}, {op("ends", str(""), str("1")), `"".endsWith("1")`, false},
 		{op("eq", str("\x00\n\"\\\u0085\u2028\ufeff\U000e0001é😀"), str("<&>")), `"\u0000\u000a\"\\\u0085\u2028\ufeff\U000e0001é😀" == "<&>"`, false},
 	} {
-		if got := Judge(ruled(t, Rule{"x", RuleEscalate, c.e}), rec, someFacts, 0).RuleReason == "x"; got != c.want || c.e.String() != c.text {
+		if got := Evaluate(ruled(t, Rule{"x", RuleEscalate, c.e}), rec, someFacts, 0).RuleReason == "x"; got != c.want || c.e.String() != c.text {
 			t.Errorf("%s: %v, want %s: %v", c.e, got, c.text, c.want)
 		}
 	}
@@ -225,7 +225,7 @@ func TestValidateWhileJudging(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
-			if err := p.Validate(); err != nil || Judge(p, rec, someFacts, 0).RuleReason != "x" {
+			if err := p.Validate(); err != nil || Evaluate(p, rec, someFacts, 0).RuleReason != "x" {
 				t.Error(err)
 			}
 		})
@@ -244,8 +244,8 @@ func labRules(n int) (rules []Rule) {
 // TestRulesAllocateNothing: rules that do not match cost time only.
 func TestRulesAllocateNothing(t *testing.T) {
 	rec, bare, full := goodRecord(t, nil), DefaultPolicy(), ruled(t, labRules(MaxRules)...)
-	without := testing.AllocsPerRun(100, func() { Judge(bare, rec, someFacts, 0) })
-	if with := testing.AllocsPerRun(100, func() { Judge(full, rec, someFacts, 0) }); with > without {
+	without := testing.AllocsPerRun(100, func() { Evaluate(bare, rec, someFacts, 0) })
+	if with := testing.AllocsPerRun(100, func() { Evaluate(full, rec, someFacts, 0) }); with > without {
 		t.Errorf("%v allocations with rules, %v without", with, without)
 	}
 }
@@ -257,7 +257,7 @@ func BenchmarkJudgeRules(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				Judge(p, rec, someFacts, 0)
+				Evaluate(p, rec, someFacts, 0)
 			}
 		})
 	}

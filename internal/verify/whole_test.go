@@ -57,7 +57,7 @@ func TestGoldenWhole(t *testing.T) {
 			if ok, known := ring.Recheck(rec, want); !ok || !known {
 				t.Errorf("%s %s: recheck %v %v", v.Name, alg, ok, known)
 			}
-			if got := Judge(policy, rec, want, 0); got.Outcome == Refused {
+			if got := Evaluate(policy, rec, want, 0); got.Outcome == Refused {
 				t.Errorf("%s %s: %+v", v.Name, alg, got)
 			}
 			for _, other := range vectors {
@@ -74,7 +74,7 @@ func TestNoDowngrade(t *testing.T) {
 	t.Parallel()
 	const secret = "k"
 	private := loadKeys(t).private("ed-main")
-	ring := NewRing([]Key{mustHMAC(t, secret), mustEd(t, loadKeys(t).Ed25519["ed-main"].PublicHex)})
+	ring := NewKeySet([]Key{mustHMAC(t, secret), mustEd(t, loadKeys(t).Ed25519["ed-main"].PublicHex)})
 	policy, tried := DefaultPolicy(), 0
 	policy.Signature.Profiles = allProfiles
 	refuse := func(what string, rec *pcs.Record, claim Facts) {
@@ -86,10 +86,10 @@ func TestNoDowngrade(t *testing.T) {
 		if ok, known := ring.Recheck(rec, claim); ok || !known {
 			t.Errorf("%s: recheck %v %v", what, ok, known)
 		}
-		if v := Judge(policy, rec, claim, 0); v.Outcome != Refused || v.Reason != ReasonBadSignature {
+		if v := Evaluate(policy, rec, claim, 0); v.Outcome != Refused || v.Reason != ReasonBadSignature {
 			t.Errorf("%s: %+v", what, v)
 		}
-		if v := Judge(policy, rec, Facts{}, 0); v.Outcome != Refused || v.Reason != ReasonBadSignature {
+		if v := Evaluate(policy, rec, Facts{}, 0); v.Outcome != Refused || v.Reason != ReasonBadSignature {
 			t.Errorf("%s, without facts: %+v", what, v)
 		}
 	}
@@ -174,7 +174,7 @@ func TestSchemesOfAPolicy(t *testing.T) {
 		p.Signature.Schemes, p.Signature.Required = pcs.SchemesOf(c.schemes...), c.required
 		scheme, deep, _ := strings.Cut(c.scheme, `,"deep":`)
 		rec := goodRecord(t, map[string]string{"sig_scheme": scheme, "deep": deep, "sig": `"` + c.sig + `"`})
-		v := Judge(p, rec, c.facts, 0)
+		v := Evaluate(p, rec, c.facts, 0)
 		if c.want == "" && v.Outcome != Accepted || c.want != "" && (v.Outcome != Refused || v.Reason != ReasonBadSignature || !strings.HasSuffix(v.Evidence, c.want)) {
 			t.Errorf("%s: %+v", name, v)
 		}
@@ -209,7 +209,7 @@ func TestCanonicalSchemes(t *testing.T) {
 // TestWholeCost: a forgery costs one verification per key of its algorithm, a hint saves the search.
 func TestWholeCost(t *testing.T) {
 	t.Parallel()
-	ring := NewRing([]Key{mustHMAC(t, "a"), mustHMAC(t, "b"), mustEd(t, loadKeys(t).Ed25519["ed-main"].PublicHex), mustHMAC(t, "c")})
+	ring := NewKeySet([]Key{mustHMAC(t, "a"), mustHMAC(t, "b"), mustEd(t, loadKeys(t).Ed25519["ed-main"].PublicHex), mustHMAC(t, "c")})
 	rec := goodRecord(t, map[string]string{"sig_scheme": `"pcs/2"`})
 	msg, _ := rec.WholeMessage(nil)
 	for secret, want := range map[string]int{"a": 1, "c": 3, "no": 3} {

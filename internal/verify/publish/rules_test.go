@@ -138,11 +138,11 @@ func same(t *testing.T, text string, sources ...*source) (matched int) {
 	bare.Rules = nil
 	for _, s := range sources {
 		f := s.facts()
-		plain := verify.Judge(bare, f.rec, f.f, f.logTime)
+		plain := verify.Evaluate(bare, f.rec, f.f, f.logTime)
 		if plain.Outcome == verify.Refused {
 			t.Fatalf("the record is refused: %s", plain.Evidence)
 		}
-		got := verify.Judge(p, f.rec, f.f, f.logTime).RuleReason == "x"
+		got := verify.Evaluate(p, f.rec, f.f, f.logTime).RuleReason == "x"
 		want, _, err := program.Eval(f.values(plain))
 		if err != nil {
 			t.Fatalf("%s: %v", text, err)

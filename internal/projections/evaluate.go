@@ -13,27 +13,27 @@ import (
 	"github.com/recount-ledger/recount/internal/verify"
 )
 
-// step is the fold of one submission. The checks come in the order structure, signature, identity (gate),
-// dedup, epochs, content. The first that fails names the reason. The terms of the key are checked between gate
+// evaluation is the fold of one submission. The checks come in the order structure, signature, identity (validate),
+// dedup, epochs, content. The first that fails names the reason. The terms of the key are checked between validation
 // and dedup, freezes together with dedup.
-type step struct {
+type evaluation struct {
 	tx     Tx
-	mem    *memory
+	mem    *rowCache
 	it     *Item
-	c      Checked // own copy
+	c      Prepared // own copy
 	policy PolicyRow
 	r      Result
 	pcsID  [32]byte
 	root   [32]byte
 	shard  *shardRow // nil if the shard is not known yet
-	passed bool      // the gate accepted it
+	passed bool      // validate accepted it
 }
 
 // foldSubmission judges one submission and writes everything but its row. It returns the result, the hash of
 // the row's core and the row.
 func (g *Generation) foldSubmission(tx Tx, it *Item, view ControlView) (Result, [32]byte, []byte, error) {
 	rows := g.rows.begin(tx)
-	s, err := newStep(rows, g.mem, it, view)
+	s, err := newEvaluation(rows, g.mem, it, view)
 	if err != nil {
 		return Result{}, [32]byte{}, nil, err
 	}
@@ -44,9 +44,9 @@ func (g *Generation) foldSubmission(tx Tx, it *Item, view ControlView) (Result, 
 	if err := s.write(g); err != nil {
 		return Result{}, [32]byte{}, nil, err
 	}
-	s.r.TopEpoch = -1
+	s.r.MaxEpoch = -1
 	if s.passed {
-		s.r.TopEpoch = s.shard.top
+		s.r.MaxEpoch = s.shard.top
 	}
 	s.r.wrote = rows.digest()
 	core := s.r.appendCore(make([]byte, 0, 256))
@@ -54,15 +54,15 @@ func (g *Generation) foldSubmission(tx Tx, it *Item, view ControlView) (Result, 
 	return s.r, hash, s.r.appendTail(core), nil
 }
 
-func newStep(tx Tx, mem *memory, it *Item, view ControlView) (*step, error) {
+func newEvaluation(tx Tx, mem *rowCache, it *Item, view ControlView) (*evaluation, error) {
 	p, ok := view.PolicyAt(it.Seq)
 	if !ok {
 		return nil, ErrNoPolicy
 	}
-	if it.Checked == nil {
-		Check(it, nil, view)
+	if it.Prepared == nil {
+		Prepare(it, nil, view)
 	}
-	s := &step{tx: tx, mem: mem, it: it, c: *it.Checked, policy: p}
+	s := &evaluation{tx: tx, mem: mem, it: it, c: *it.Prepared, policy: p}
 	if errors.Is(s.c.Err, ErrNewer) {
 		return nil, s.c.Err
 	}
@@ -128,7 +128,7 @@ func clip(s string) string {
 }
 
 // identity records the identity fields as claimed, if all of them are well formed.
-func (s *step) identity() {
+func (s *evaluation) identity() {
 	rec := s.c.Rec
 	if rec.Fault != nil && rec.Fault.Class == pcs.ClassMalformed {
 		return
@@ -144,13 +144,13 @@ func (s *step) identity() {
 	s.r.ShardID, s.r.Epoch = strings.Clone(rec.ShardID), rec.Epoch
 }
 
-func (s *step) judge(view ControlView) (err error) {
+func (s *evaluation) judge(view ControlView) (err error) {
 	if s.r.ShardID != "" {
 		if s.shard, err = s.mem.shard(s.tx, s.r.ShardID); err != nil {
 			return err
 		}
 	}
-	if !s.gate(view) {
+	if !s.validate(view) {
 		if s.r.KeyID != "" && faulty(s.r.Reason) {
 			return s.again(s.c.faultKey(s.r.Reason))
 		}
@@ -183,7 +183,7 @@ func (s *step) judge(view ControlView) (err error) {
 
 // allowed refuses what the terms of the key do not permit. It comes before dedup, so that such a key learns
 // nothing about ids.
-func (s *step) allowed(view ControlView) bool {
+func (s *evaluation) allowed(view ControlView) bool {
 	if s.r.KeyID == "" || view.Allowed(s.r.KeyID, s.r.ShardID, s.it.Seq, s.it.LogTime) {
 		return true
 	}
@@ -193,7 +193,7 @@ func (s *step) allowed(view ControlView) bool {
 
 // frozen refuses what an operator has frozen. It comes after replays, which are still answered, and before all
 // checks that change an id or an epoch.
-func (s *step) frozen(view ControlView) bool {
+func (s *evaluation) frozen(view ControlView) bool {
 	f, ok := view.Frozen(s.r.ShardID, s.r.KeyID, s.it.Seq)
 	if !ok {
 		return false
@@ -205,13 +205,13 @@ func (s *step) frozen(view ControlView) bool {
 	return true
 }
 
-// knownEpoch reports whether an id or a root of this epoch may exist. A pcs_id that passed the gate is the hash
+// knownEpoch reports whether an id or a root of this epoch may exist. A pcs_id that passed validation is the hash
 // of root, epoch and shard, so an epoch above all epochs with occupied ids in the shard is new.
-func (s *step) knownEpoch() bool { return s.shard != nil && s.r.Epoch <= s.shard.top }
+func (s *evaluation) knownEpoch() bool { return s.shard != nil && s.r.Epoch <= s.shard.top }
 
-// gate refuses a record that is structurally invalid, not validly signed by a registered key, or misnamed. A
+// validate refuses a record that is structurally invalid, not validly signed by a registered key, or misnamed. A
 // refusal leaves no trace in identity or order.
-func (s *step) gate(view ControlView) bool {
+func (s *evaluation) validate(view ControlView) bool {
 	f := s.c.Facts
 	signed := f.Valid() && s.c.Rec.Signable && s.r.Reason != verify.ReasonBadSignature
 	if signed {
@@ -238,7 +238,7 @@ func (s *step) gate(view ControlView) bool {
 	return false
 }
 
-func (s *step) refuse(reason verify.Reason) {
+func (s *evaluation) refuse(reason verify.Reason) {
 	r := &s.r
 	if reason != r.Reason {
 		r.Detail = ""
@@ -251,7 +251,7 @@ func (s *step) refuse(reason verify.Reason) {
 }
 
 // conflict refuses other signed values under an occupied id, at any time.
-func (s *step) conflict(id *idRow) error {
+func (s *evaluation) conflict(id *idRow) error {
 	first, err := readRow(s.tx, id.judged)
 	if err != nil {
 		return err
@@ -260,13 +260,13 @@ func (s *step) conflict(id *idRow) error {
 	r := &s.r
 	r.Outcome, r.Accepted, r.Reason = verify.Conflict, false, verify.ReasonConflict
 	r.Reasons = append([]verify.Reason{verify.ReasonConflict}, r.Reasons...)
-	r.FirstSeq, r.JudgedSeq, r.BehindSeq, r.First = id.first, id.judged, id.judged, &first
+	r.FirstSeq, r.JudgedSeq, r.CausedBySeq, r.First = id.first, id.judged, id.judged, &first
 	r.Detail = fmt.Sprintf("event %d has this pcs_id with other signed values", id.first)
 	return s.again(s.c.conflictKey(s.pcsID))
 }
 
 // replay answers the same signed values within the TTL with the outcome that stands.
-func (s *step) replay(id *idRow) error {
+func (s *evaluation) replay(id *idRow) error {
 	first, err := readRow(s.tx, id.judged)
 	if err != nil {
 		return err
@@ -279,12 +279,12 @@ func (s *step) replay(id *idRow) error {
 	r.HasBudget, r.Budget, r.Detail = first.HasBudget, first.Budget, first.Detail
 	r.Policy, r.policySeq = first.Policy, first.policySeq
 	r.Replayed, r.Evidence = true, id.inputs != s.c.Inputs || id.key != r.KeyID
-	r.FirstSeq, r.JudgedSeq, r.BehindSeq, r.First = id.first, id.judged, id.judged, &first
+	r.FirstSeq, r.JudgedSeq, r.CausedBySeq, r.First = id.first, id.judged, id.judged, &first
 	return nil
 }
 
 // decide judges a submission whose id is free or was judged longer than the TTL ago.
-func (s *step) decide(old *idRow) error {
+func (s *evaluation) decide(old *idRow) error {
 	r := &s.r
 	if r.Outcome == verify.Refused { // by a rule: no trace in identity or order
 		s.passed, r.HadMark, r.MarkBefore, r.HasBudget, r.Budget = false, false, 0, false, 0
@@ -320,7 +320,7 @@ func (s *step) decide(old *idRow) error {
 }
 
 // write updates shard, epoch, policy and index rows.
-func (s *step) write(g *Generation) error {
+func (s *evaluation) write(g *Generation) error {
 	r := &s.r
 	if !g.policies[r.policySeq] {
 		// written again after every start, so it is not part of the digest
@@ -354,7 +354,7 @@ func (s *step) write(g *Generation) error {
 	return nil
 }
 
-func (s *step) writeShard() {
+func (s *evaluation) writeShard() {
 	r := &s.r
 	if s.shard == nil {
 		s.shard = &shardRow{first: r.Seq, firstAt: r.LogTime, top: -1}
@@ -374,7 +374,7 @@ func (s *step) writeShard() {
 	s.tx.Set(textKey(spaceShard, r.ShardID), s.shard.append(nil))
 }
 
-func (s *step) indexKey() error {
+func (s *evaluation) indexKey() error {
 	num, known, err := s.mem.key(s.tx, s.r.KeyID)
 	if err != nil {
 		return err

@@ -40,7 +40,7 @@ func TestGoldenSignatures(t *testing.T) {
 	var file vectorFile
 	dataJSON(t, "golden/signing_vectors.json", &file)
 	keys := loadKeys(t)
-	ring := NewRing([]Key{mustHMAC(t, keys.HMAC[file.HMACKey].Text), mustEd(t, keys.Ed25519[file.Ed25519Key].PublicHex)})
+	ring := NewKeySet([]Key{mustHMAC(t, keys.HMAC[file.HMACKey].Text), mustEd(t, keys.Ed25519[file.Ed25519Key].PublicHex)})
 	for _, c := range file.Cases {
 		rec := &pcs.Record{
 			PCSID: c.Fields.PCSID, MerkleRoot: c.Fields.MerkleRoot, ShardID: c.Fields.ShardID, Epoch: c.Fields.Epoch,
@@ -68,7 +68,7 @@ func TestGoldenSignatures(t *testing.T) {
 
 // checkVector: the vector verifies, and counts under the defaults only when one of the
 // default profiles means the very same bytes.
-func checkVector(t *testing.T, ring *Ring, name string, rec *pcs.Record, alg Alg, p pcs.Profile, m Mode) {
+func checkVector(t *testing.T, ring *KeySet, name string, rec *pcs.Record, alg Alg, p pcs.Profile, m Mode) {
 	t.Helper()
 	payload, err := rec.AppendPayload(nil, p)
 	got := ring.Check(rec, Facts{})
@@ -104,7 +104,7 @@ func checkVector(t *testing.T, ring *Ring, name string, rec *pcs.Record, alg Alg
 
 func TestOptInProfilesRefused(t *testing.T) {
 	t.Parallel()
-	ring := NewRing([]Key{mustHMAC(t, "k")})
+	ring := NewKeySet([]Key{mustHMAC(t, "k")})
 	rec := goodRecord(t, map[string]string{"D_hat": "0.00000123", "shard_id": `"sch\u00e4rfe"`})
 	for _, p := range []pcs.Profile{pcs.PyUTF8, pcs.Ryu, pcs.Bin} {
 		signHMAC(t, rec, "k", p, SHA256)
@@ -173,7 +173,7 @@ func TestCost(t *testing.T) {
 
 func TestStrictBase64(t *testing.T) {
 	t.Parallel()
-	ring := NewRing([]Key{mustHMAC(t, "k")})
+	ring := NewKeySet([]Key{mustHMAC(t, "k")})
 	rec := goodRecord(t, nil)
 	signHMAC(t, rec, "k", pcs.F9, Raw)
 	good := rec.Sig
@@ -244,27 +244,27 @@ func TestRecheckWithoutSecret(t *testing.T) {
 	full := mustHMAC(t, "k")
 	rec := goodRecord(t, nil)
 	signHMAC(t, rec, "k", pcs.Py, Raw)
-	facts := NewRing([]Key{full}).Check(rec, Facts{})
+	facts := NewKeySet([]Key{full}).Check(rec, Facts{})
 	bare := full
 	bare.Secret = nil
-	ring := NewRing([]Key{bare})
+	ring := NewKeySet([]Key{bare})
 	if f := ring.Check(rec, facts); f.Valid() {
 		t.Errorf("verified without the secret: %+v", f)
 	}
 	if ok, known := ring.Recheck(rec, facts); ok || known {
 		t.Errorf("rechecked without the secret: %v %v", ok, known)
 	}
-	if ok, known := NewRing(nil).Recheck(rec, facts); ok || known {
+	if ok, known := NewKeySet(nil).Recheck(rec, facts); ok || known {
 		t.Errorf("rechecked without the key: %v %v", ok, known)
 	}
 	other := facts
 	other.Mode = SHA256
-	if ok, known := NewRing([]Key{full}).Recheck(rec, other); ok || !known {
+	if ok, known := NewKeySet([]Key{full}).Recheck(rec, other); ok || !known {
 		t.Errorf("other facts: %v %v", ok, known)
 	}
 	other = facts
 	other.Profile = 99
-	if ok, known := NewRing([]Key{full}).Recheck(rec, other); ok || !known {
+	if ok, known := NewKeySet([]Key{full}).Recheck(rec, other); ok || !known {
 		t.Errorf("unknown profile: %v %v", ok, known)
 	}
 }
@@ -276,7 +276,7 @@ func TestKeyConfusion(t *testing.T) {
 	ed := mustEd(t, k.Ed25519["ed-main"].PublicHex)
 	mixed := ed
 	mixed.Secret = ed.Public // a wrongly filled key
-	ring := NewRing([]Key{mixed})
+	ring := NewKeySet([]Key{mixed})
 	rec := goodRecord(t, nil)
 	signHMAC(t, rec, string(ed.Public), pcs.F9, Raw)
 	if f := ring.Check(rec, Facts{KeyID: ed.ID, Alg: HMACSHA256, Profile: pcs.F9, Mode: Raw}); f.Valid() {
@@ -306,7 +306,7 @@ func TestRingIsSafeForConcurrentUse(t *testing.T) {
 }
 
 func BenchmarkCheckHinted(b *testing.B) {
-	ring := NewRing([]Key{mustHMAC(b, "k")})
+	ring := NewKeySet([]Key{mustHMAC(b, "k")})
 	rec := goodRecord(b, nil)
 	signHMAC(b, rec, "k", pcs.Py, Raw)
 	hint := ring.Check(rec, Facts{})
@@ -317,7 +317,7 @@ func BenchmarkCheckHinted(b *testing.B) {
 }
 
 func BenchmarkCheckForged(b *testing.B) {
-	ring := NewRing([]Key{mustHMAC(b, "k")})
+	ring := NewKeySet([]Key{mustHMAC(b, "k")})
 	rec := goodRecord(b, nil)
 	rec.Sig = base64.StdEncoding.EncodeToString(make([]byte, 32))
 	b.ReportAllocs()
@@ -331,6 +331,6 @@ func BenchmarkJudge(b *testing.B) {
 	p := DefaultPolicy()
 	b.ReportAllocs()
 	for b.Loop() {
-		Judge(p, rec, someFacts, 0)
+		Evaluate(p, rec, someFacts, 0)
 	}
 }

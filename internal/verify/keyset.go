@@ -14,8 +14,8 @@ import (
 	"github.com/recount-ledger/recount/internal/pcs"
 )
 
-// Ring is an immutable, ordered set of verification keys. It is safe for concurrent use.
-type Ring struct {
+// KeySet is an immutable, ordered set of verification keys. It is safe for concurrent use.
+type KeySet struct {
 	keys []Key
 	byID map[string]int // index into keys, used for look-ups only, never ranged over
 	macs []sync.Pool    // *mac, one pool per key, because keyed hashes are expensive to set up
@@ -48,10 +48,10 @@ type candidate struct {
 // maxCandidates is the number of profiles that exist.
 const maxCandidates = int(pcs.LastProfile)
 
-// NewRing returns a ring of the keys, which are tried in the given order. Of several keys with one id the first
+// NewKeySet returns a ring of the keys, which are tried in the given order. Of several keys with one id the first
 // is used. Key bytes are copied.
-func NewRing(keys []Key) *Ring {
-	r := &Ring{byID: make(map[string]int, len(keys))}
+func NewKeySet(keys []Key) *KeySet {
+	r := &KeySet{byID: make(map[string]int, len(keys))}
 	for _, k := range keys {
 		if _, dup := r.byID[k.ID]; dup {
 			continue
@@ -66,10 +66,10 @@ func NewRing(keys []Key) *Ring {
 
 // Keys returns the keys in order. The caller owns the slice, but the key bytes are shared and must not be
 // modified.
-func (r *Ring) Keys() []Key { return slices.Clone(r.keys) }
+func (r *KeySet) Keys() []Key { return slices.Clone(r.keys) }
 
 // Key returns the key with that id.
-func (r *Ring) Key(id string) (Key, bool) {
+func (r *KeySet) Key(id string) (Key, bool) {
 	i, ok := r.byID[id]
 	if !ok {
 		return Key{}, false
@@ -80,7 +80,7 @@ func (r *Ring) Key(id string) (Key, bool) {
 // Check finds the key that verifies rec.Sig. It returns zero Facts if there is none. The decoded length selects
 // the algorithm: 32 bytes HMAC, 64 Ed25519, with keys of that algorithm only. Base64 is standard, padded and
 // strict. Check tries every existing profile and mode, whatever a policy accepts, because policies change and
-// the log is permanent. Judge applies the policy. A record that names scheme pcs/2 is checked under that scheme
+// the log is permanent. Evaluate applies the policy. A record that names scheme pcs/2 is checked under that scheme
 // only, and other records are never checked under it.
 //
 // The facts are a function of the record and the keys alone. If several profiles write the record in the same
@@ -89,20 +89,20 @@ func (r *Ring) Key(id string) (Key, bool) {
 //
 // Cost: Check tries the hint's combination first. Then it builds all payloads and drops equal ones. A forgery
 // costs at most one MAC or signature verification per distinct payload, mode and key of the algorithm.
-func (r *Ring) Check(rec *pcs.Record, hint Facts) Facts {
+func (r *KeySet) Check(rec *pcs.Record, hint Facts) Facts {
 	f, _ := r.Find(rec, hint)
 	return f
 }
 
 // Find is like Check and also returns the combination that succeeded, for use as the next hint. It differs from
 // the facts if the client's profile writes this record in the same bytes as an earlier one.
-func (r *Ring) Find(rec *pcs.Record, hint Facts) (facts, hit Facts) {
+func (r *KeySet) Find(rec *pcs.Record, hint Facts) (facts, hit Facts) {
 	facts, hit, _ = r.check(rec, hint)
 	return facts, hit
 }
 
 // check is like Find and also returns the number of MACs or verifications spent.
-func (r *Ring) check(rec *pcs.Record, hint Facts) (facts, hit Facts, ops int) {
+func (r *KeySet) check(rec *pcs.Record, hint Facts) (facts, hit Facts, ops int) {
 	if rec == nil || !rec.Signable {
 		return Facts{}, Facts{}, 0
 	}
@@ -126,7 +126,7 @@ func (r *Ring) check(rec *pcs.Record, hint Facts) (facts, hit Facts, ops int) {
 }
 
 // checkProfiles tries the combination of the hint, then all others.
-func (r *Ring) checkProfiles(s *scratch, rec *pcs.Record, sig []byte, alg Alg, hint Facts) Facts {
+func (r *KeySet) checkProfiles(s *scratch, rec *pcs.Record, sig []byte, alg Alg, hint Facts) Facts {
 	hintKey := r.hintKey(alg, hint)
 	if hintKey >= 0 && s.add(rec, hint.Profile) {
 		if r.try(s, 0, hintKey, hint.Mode, sig) {
@@ -162,7 +162,7 @@ func alike(rec *pcs.Record, p, q pcs.Profile) bool {
 }
 
 // checkWhole tries the message of pcs/2 with every key of the algorithm, starting with the key of the hint.
-func (r *Ring) checkWhole(s *scratch, rec *pcs.Record, sig []byte, alg Alg, hint string) Facts {
+func (r *KeySet) checkWhole(s *scratch, rec *pcs.Record, sig []byte, alg Alg, hint string) Facts {
 	if !s.addWhole(rec) {
 		return Facts{}
 	}
@@ -182,7 +182,7 @@ func (r *Ring) checkWhole(s *scratch, rec *pcs.Record, sig []byte, alg Alg, hint
 }
 
 // hintKey returns the index of the hint's key, or -1 if the hint cannot apply.
-func (r *Ring) hintKey(alg Alg, hint Facts) int {
+func (r *KeySet) hintKey(alg Alg, hint Facts) int {
 	if !hint.Valid() || hint.Scheme() != pcs.PCS1 || hint.Alg != alg || !modeAllowed(hint.Profile, hint.Mode) {
 		return -1
 	}
@@ -195,7 +195,7 @@ func (r *Ring) hintKey(alg Alg, hint Facts) int {
 
 // search tries every candidate, mode and key of the algorithm, except the combination of the first candidate
 // with skipKey and skipMode, which has already failed.
-func (r *Ring) search(s *scratch, sig []byte, alg Alg, skipKey int, skipMode Mode) Facts {
+func (r *KeySet) search(s *scratch, sig []byte, alg Alg, skipKey int, skipMode Mode) Facts {
 	for k := range r.keys {
 		if r.keys[k].Alg != alg || !r.keys[k].HasMaterial() {
 			continue
@@ -216,7 +216,7 @@ func (r *Ring) search(s *scratch, sig []byte, alg Alg, skipKey int, skipMode Mod
 
 // Recheck verifies exactly the recorded facts, at the cost of one MAC or verification. known is false if the
 // ring lacks the key or its secret, or is nil. ok is then false too.
-func (r *Ring) Recheck(rec *pcs.Record, f Facts) (ok, known bool) {
+func (r *KeySet) Recheck(rec *pcs.Record, f Facts) (ok, known bool) {
 	if r == nil {
 		return false, false
 	}
@@ -303,7 +303,7 @@ func (s *scratch) addWhole(rec *pcs.Record) bool {
 }
 
 // try spends one MAC or verification on one combination.
-func (r *Ring) try(s *scratch, c, key int, mode Mode, sig []byte) bool {
+func (r *KeySet) try(s *scratch, c, key int, mode Mode, sig []byte) bool {
 	s.ops++
 	msg := s.message(c, mode)
 	k := &r.keys[key]

@@ -55,7 +55,7 @@ func TestReasons(t *testing.T) {
 		{"unverifiable and more", m{"D_hat": "9.000000000", "scales": "[2]"}, Escalated, false,
 			[]Reason{ReasonDHatUnverifiable, ReasonDHatRange, ReasonRegimeMismatch, ReasonBudgetMismatch}, false, "fewer than two distinct scales"},
 	} {
-		v := Judge(DefaultPolicy(), goodRecord(t, c.set), someFacts, 0)
+		v := Evaluate(DefaultPolicy(), goodRecord(t, c.set), someFacts, 0)
 		first := ReasonOK
 		if len(c.reasons) > 0 {
 			first = c.reasons[0]
@@ -87,7 +87,7 @@ func TestRefusals(t *testing.T) {
 		{"signature before id", wrongID, Facts{}, ReasonBadSignature},
 		{"id", wrongID, someFacts, ReasonIDMismatch},
 	} {
-		v := Judge(DefaultPolicy(), pcs.Decode(c.body), c.facts, 0)
+		v := Evaluate(DefaultPolicy(), pcs.Decode(c.body), c.facts, 0)
 		if v.Outcome != Refused || v.Accepted || v.Reason != c.want || !slices.Equal(v.Reasons, []Reason{c.want}) || v.Evidence == "" {
 			t.Errorf("%s: %+v", c.name, v)
 		}
@@ -95,7 +95,7 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("%s: a refused record has values: %+v", c.name, v)
 		}
 	}
-	if v := Judge(DefaultPolicy(), nil, someFacts, 0); v.Reason != ReasonMalformed || v.Outcome != Refused {
+	if v := Evaluate(DefaultPolicy(), nil, someFacts, 0); v.Reason != ReasonMalformed || v.Outcome != Refused {
 		t.Errorf("no record: %+v", v)
 	}
 }
@@ -123,7 +123,7 @@ func TestSignatureRules(t *testing.T) {
 		{"unsigned where optional", optional, rec, Facts{}, ReasonOK},
 		{"wrongly signed where optional", optional, signed, Facts{}, ReasonBadSignature},
 	} {
-		if v := Judge(c.p, c.rec, c.f, 0); v.Reason != c.want {
+		if v := Evaluate(c.p, c.rec, c.f, 0); v.Reason != c.want {
 			t.Errorf("%s: %+v", c.name, v)
 		}
 	}
@@ -133,7 +133,7 @@ func TestKernelFault(t *testing.T) {
 	t.Parallel()
 	broken := func(*Params, *pcs.Record, pcs.Tuple, *Verdict) { panic(errors.New("boom")) }
 	p := DefaultPolicy()
-	v := judge(&p, goodRecord(t, nil), someFacts, 0, broken)
+	v := evaluate(&p, goodRecord(t, nil), someFacts, 0, broken)
 	if v.Outcome != Escalated || v.Accepted || v.Reason != ReasonKernelFault || !slices.Equal(v.Reasons, []Reason{ReasonKernelFault}) {
 		t.Errorf("%+v", v)
 	}
@@ -143,15 +143,15 @@ func TestKernelFault(t *testing.T) {
 		var none []int
 		_ = none[len(v.Reasons)]
 	}
-	if again := judge(&p, goodRecord(t, nil), someFacts, 0, half); again.HasDHat || again.Reason != v.Reason || again.Evidence != v.Evidence {
+	if again := evaluate(&p, goodRecord(t, nil), someFacts, 0, half); again.HasDHat || again.Reason != v.Reason || again.Evidence != v.Evidence {
 		t.Errorf("%+v", again)
 	}
 	// A record that nobody signed is refused before any kernel runs.
-	if v := judge(&p, goodRecord(t, nil), Facts{}, 0, broken); v.Reason != ReasonBadSignature {
+	if v := evaluate(&p, goodRecord(t, nil), Facts{}, 0, broken); v.Reason != ReasonBadSignature {
 		t.Errorf("unsigned: %+v", v)
 	}
 	p.Kernel = 3
-	if v := Judge(p, goodRecord(t, nil), someFacts, 0); v.Reason != ReasonKernelFault || v.Outcome != Escalated {
+	if v := Evaluate(p, goodRecord(t, nil), someFacts, 0); v.Reason != ReasonKernelFault || v.Outcome != Escalated {
 		t.Errorf("unknown kernel: %+v", v)
 	}
 }

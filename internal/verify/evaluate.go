@@ -25,8 +25,8 @@ func kernelOf(n int) kernelFunc {
 // Kernels lists the kernels of this binary.
 func Kernels() []int { return []int{1, 2} }
 
-// Judge runs structure, signature, content and rules for one record under kernel p.Kernel. logTime (Unix
-// nanoseconds) is the log time of its event, which rules can read. Judge is pure and never panics: a panic
+// Evaluate runs structure, signature, content and rules for one record under kernel p.Kernel. logTime (Unix
+// nanoseconds) is the log time of its event, which rules can read. Evaluate is pure and never panics: a panic
 // inside gives Escalated with kernel_fault, and so does a kernel that this binary lacks (see Policy.Validate).
 //
 // f are the facts that Check or the log gave. They are ignored unless they belong to the scheme that the record
@@ -36,14 +36,14 @@ func Kernels() []int { return []int{1, 2} }
 //
 // If the only structural fault of a record is its pcs_id, the signature is checked first: bad_signature unless
 // it verifies, then id_mismatch.
-func Judge(p Policy, rec *pcs.Record, f Facts, logTime int64) Verdict {
-	return judge(&p, rec, f, logTime, kernelOf(p.Kernel))
+func Evaluate(p Policy, rec *pcs.Record, f Facts, logTime int64) Verdict {
+	return evaluate(&p, rec, f, logTime, kernelOf(p.Kernel))
 }
 
-// Refuses returns the refusal that Judge gives for structure or signature, without running a kernel.
+// Refuses returns the refusal that Evaluate gives for structure or signature, without running a kernel.
 func Refuses(p Policy, rec *pcs.Record, f Facts) (Verdict, bool) { return admit(&p, rec, f) }
 
-func judge(p *Policy, rec *pcs.Record, f Facts, logTime int64, kernel kernelFunc) Verdict {
+func evaluate(p *Policy, rec *pcs.Record, f Facts, logTime int64, kernel kernelFunc) Verdict {
 	if v, refused := admit(p, rec, f); refused {
 		return v
 	}
