@@ -66,16 +66,8 @@ func parseAudit(c echo.Context) (auditRequest, error) {
 	if a.query.Newest {
 		a.query.FromSeq, a.query.ToSeq = a.query.ToSeq, a.query.FromSeq
 	}
-	get := p.values.Get
-	filters := []string{get("shard"), get("key"), get("outcome"), get("reason"), get("since"), get("until"),
-		get("from_seq"), get("unknown_shards"),
-		get("to_seq"), get("order"), get("policy"), get("remote"), get("as_of"), get("generation")}
-	// only if set, so that the cursors of nodes without this filter stay valid
-	if id := get("pcs_id"); id != "" {
-		filters = append(filters, id)
-	}
-	a.filters = digestFilters(filters...)
-	if text := get("cursor"); text != "" {
+	a.filters = auditFilters(p)
+	if text := p.values.Get("cursor"); text != "" {
 		k, err := parseCursor(text, 'a', a.filters)
 		if err != nil {
 			p.fail("cursor", err.Error()+", or the filters have changed")
@@ -84,6 +76,19 @@ func parseAudit(c echo.Context) (auditRequest, error) {
 		}
 	}
 	return a, p.err()
+}
+
+// auditFilters returns a digest of the parameters that must not change while a cursor continues the list.
+func auditFilters(p *params) [8]byte {
+	get := p.values.Get
+	filters := []string{get("shard"), get("key"), get("outcome"), get("reason"), get("since"), get("until"),
+		get("from_seq"), get("unknown_shards"),
+		get("to_seq"), get("order"), get("policy"), get("remote"), get("as_of"), get("generation")}
+	// only if set, so that the cursors of nodes without this filter stay valid
+	if id := get("pcs_id"); id != "" {
+		filters = append(filters, id)
+	}
+	return digestFilters(filters...)
 }
 
 // audit responds with one page, or with a stream of lines if the client accepts NDJSON.
