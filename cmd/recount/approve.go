@@ -23,7 +23,10 @@ the limit and the reason of the request. Nobody has to repeat the command, and t
 With --wait-approval the first command waits for the approval instead.
 An actor who created the other's token, directly or through other tokens, cannot approve.`
 
-func (a *app) approveCommand() *cobra.Command {
+// approveCommands implements the second half of the two-person rule.
+type approveCommands struct{ *app }
+
+func (a approveCommands) command() *cobra.Command {
 	var f opFlags
 	var carry bool
 	var only approveOnly
@@ -38,7 +41,7 @@ func (a *app) approveCommand() *cobra.Command {
   recount approve fix-7 --reason "diff reviewed" --ticket INC-7 --run          # bob: approves and carries out
   recount approve fix-7 --run                                                  # or alice, after an approval without --run`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			got, err := askOp(cmd.Context(), a,
+			got, err := askOperation(cmd.Context(), a.app,
 				func(ctx context.Context, c *client.Client) (*wire.ApprovalAnswer, error) {
 					id, err := findApproval(ctx, c, args[0])
 					if err == nil {
@@ -62,7 +65,7 @@ func (a *app) approveCommand() *cobra.Command {
 	f.add(cmd)
 	cmd.Flags().BoolVar(&carry, "run", false, "also carry it out, exactly as it is in the log")
 	only.add(cmd)
-	cmd.AddCommand(a.approveListCommand(), a.approveShowCommand())
+	cmd.AddCommand(a.listCommand(), a.showCommand())
 	return cmd
 }
 
@@ -108,7 +111,7 @@ func (o *approveOnly) admits(x *wire.ApprovalAnswer) error {
 }
 
 // showApproved prints what was approved, and with a result what came of it.
-func (a *app) showApproved(ctx context.Context, got *wire.ApprovalAnswer) error {
+func (a approveCommands) showApproved(ctx context.Context, got *wire.ApprovalAnswer) error {
 	if len(got.Result) == 0 {
 		a.talk("Approved. Carry it out before %s: %s", got.ExpiresAt,
 			a.commandLine("recount approve "+shellWord(got.OpID)+" --run"))
@@ -123,14 +126,20 @@ func (a *app) showApproved(ctx context.Context, got *wire.ApprovalAnswer) error 
 }
 
 // showResult prints the result as the command that asked for it does.
-func (a *app) showResult(ctx context.Context, got *wire.ApprovalAnswer) error {
+func (a approveCommands) showResult(ctx context.Context, got *wire.ApprovalAnswer) error {
 	switch got.Name {
 	case wire.OperationActivate, wire.OperationRollback:
-		return decoded(got.Result, func(r *wire.ActivateAnswer) error { return a.showActivation(ctx, r) })
+		return decoded(got.Result, func(r *wire.ActivateAnswer) error {
+			return generationCommands{a.app}.showActivation(ctx, r)
+		})
 	case wire.OperationThaw:
-		return decoded(got.Result, func(r *wire.FreezeAnswer) error { return a.showFreeze(ctx, r, true) })
+		return decoded(got.Result, func(r *wire.FreezeAnswer) error {
+			return freezeCommands{a.app}.showFreeze(ctx, r, true)
+		})
 	case wire.OperationApply:
-		return decoded(got.Result, func(r *wire.ApplyAnswer) error { return a.showApply(ctx, r) })
+		return decoded(got.Result, func(r *wire.ApplyAnswer) error {
+			return policyCommands{a.app}.showApply(ctx, r)
+		})
 	}
 	return a.document(got.Result)
 }
@@ -143,7 +152,7 @@ func decoded[T any](text json.RawMessage, show func(*T) error) error {
 	return show(v)
 }
 
-func (a *app) approveListCommand() *cobra.Command {
+func (a approveCommands) listCommand() *cobra.Command {
 	var all bool
 	cmd := &cobra.Command{
 		Use: "list", Short: "List pending operations, and how to review them", Args: exactly(),
@@ -151,7 +160,7 @@ func (a *app) approveListCommand() *cobra.Command {
 review each. With --all it also lists approved and finished requests, and shows their state.`,
 		Example: "  recount approve list\n  recount approve list --all\n  recount approve list -o json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			page, err := ask(cmd.Context(), a,
+			page, err := ask(cmd.Context(), a.app,
 				func(ctx context.Context, c *client.Client) (*wire.ApprovalsPage, error) {
 					return c.ApprovalsAll(ctx)
 				})
@@ -159,7 +168,7 @@ review each. With --all it also lists approved and finished requests, and shows 
 				return err
 			}
 			now := time.Now()
-			l := newList(a, func(t *table, x wire.ApprovalAnswer) {
+			l := newList(a.app, func(t *table, x wire.ApprovalAnswer) {
 				t.row(x.OpID, dash(x.State), inWords(&x), strings.Join(x.Actors, " "), age(x.AskedAt, now),
 					dash(howToLook(&x)), dash(x.Reason), dash(x.Ticket))
 			}, keyID("OP_ID", 1), word("STATE", 4), text("OPERATION", 2, 24), text("YES FROM", 3, 8),
@@ -182,7 +191,7 @@ review each. With --all it also lists approved and finished requests, and shows 
 	return cmd
 }
 
-func (a *app) approveShowCommand() *cobra.Command {
+func (a approveCommands) showCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "show OP_ID", Short: "Show one request, and how to review it", Args: exactly("OP_ID"),
 		Annotations: exportsVars(append([]string{"OP_ID"}, reviewVars...)...),
@@ -191,7 +200,7 @@ With -o env it sets OP_ID, and for an activation the GEN, POSITION and DIGEST of
 		Example: `  recount approve show fix-7
   eval "$(recount approve show fix-7 -o env)" && recount generation diff "$GEN" --position "$POSITION"`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			x, err := ask(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.ApprovalAnswer, error) {
+			x, err := ask(cmd.Context(), a.app, func(ctx context.Context, c *client.Client) (*wire.ApprovalAnswer, error) {
 				page, err := c.ApprovalsAll(ctx)
 				if err != nil {
 					return nil, err
@@ -217,11 +226,11 @@ With -o env it sets OP_ID, and for an activation the GEN, POSITION and DIGEST of
 
 // warnRequest names the dangers of the policy that is asked for: the second actor may not have seen what the
 // first one was told.
-func (a *app) warnRequest(ctx context.Context, o *wire.Operation) {
+func (a approveCommands) warnRequest(ctx context.Context, o *wire.Operation) {
 	if o == nil || o.Name != wire.OperationApply && o.Name != wire.OperationActivate {
 		return
 	}
-	p, err := ask(ctx, a, func(ctx context.Context, c *client.Client) (*wire.PolicyAnswer, error) {
+	p, err := ask(ctx, a.app, func(ctx context.Context, c *client.Client) (*wire.PolicyAnswer, error) {
 		id := o.Policy
 		if o.Name == wire.OperationActivate {
 			g, err := c.Generation(ctx, o.Generation)
@@ -233,14 +242,14 @@ func (a *app) warnRequest(ctx context.Context, o *wire.Operation) {
 		return c.Policy(ctx, id)
 	})
 	if err == nil {
-		err = a.warnPublished(ctx, p)
+		err = policyCommands{a.app}.warnPublished(ctx, p)
 	}
 	if err != nil {
 		a.talk("The preview of the policy could not be read: %v", err)
 	}
 }
 
-func (a *app) showRequest(x *wire.ApprovalAnswer) error {
+func (a approveCommands) showRequest(x *wire.ApprovalAnswer) error {
 	err := a.show(x, "op_id", x.OpID, "operation", inWords(x), "state", dash(x.State), "yes from",
 		strings.Join(x.Actors, " "), "asked at", dash(x.AskedAt), "until", x.ExpiresAt, "look with",
 		dash(howToLook(x)), "reason", dash(x.Reason), "ticket", dash(x.Ticket))
@@ -254,7 +263,7 @@ func (a *app) showRequest(x *wire.ApprovalAnswer) error {
 	return a.setVars("OP_ID", x.OpID, "GEN", "", "POSITION", "", "DIGEST", "")
 }
 
-// inWords says what is carried out, without the digits that nobody compares by eye.
+// inWords describes the operation without the digits that nobody compares by eye.
 func inWords(x *wire.ApprovalAnswer) string {
 	o := x.Operation
 	switch {

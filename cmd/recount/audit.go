@@ -112,12 +112,12 @@ func (f *auditFlags) parseAsOf(a *app) error {
 func (f *auditFlags) then() bool { return f.AsOf != "" || f.Generation != 0 }
 
 // auditList is the list of submissions with what was answered first, then (in a list as of another time), and now.
-func (a *app) auditList(then bool) *list[wire.AuditItem] {
+func (a auditCommands) auditList(then bool) *list[wire.AuditItem] {
 	return a.answersList(then, usual(word("WAS", 4), 9))
 }
 
 // answersList is a list with a column for the answer first given.
-func (a *app) answersList(then bool, was column) *list[wire.AuditItem] {
+func (a auditCommands) answersList(then bool, was column) *list[wire.AuditItem] {
 	head := []any{usual(count("SEQ", 1), 6), moment("LOG TIME", 6), was}
 	if then {
 		head = append(head, usual(word("THEN", 3), 9))
@@ -130,7 +130,7 @@ func (a *app) answersList(then bool, was column) *list[wire.AuditItem] {
 		usual(text("REASON", 4, 10), 14), usual(text("SHARD", 5, 10), 12), count("EPOCH", 9),
 		usual(hexID("PCS_ID", 3), 16), usual(keyID("KEY", 7), 21), extra(count("GENERATION", 11)),
 		extra(text("ADDRESS", 12, 9)), extra(hexID("POLICY", 13)))
-	return newList(a, auditRow(then), head...)
+	return newList(a.app, auditRow(then), head...)
 }
 
 func auditRow(then bool) func(*table, wire.AuditItem) {
@@ -148,7 +148,10 @@ func auditRow(then bool) func(*table, wire.AuditItem) {
 	}
 }
 
-func (a *app) auditCommand() *cobra.Command {
+// auditCommands implements the lists of submissions: audit and tail.
+type auditCommands struct{ *app }
+
+func (a auditCommands) command() *cobra.Command {
 	var f auditFlags
 	cmd := &cobra.Command{
 		Use: "audit", Short: "List submissions and their outcomes", Args: exactly(),
@@ -173,7 +176,7 @@ if and only if the exit code is 0.`,
   recount audit --shard shard-001 --as-of 2026-01-02T15:04:05Z
   recount audit --as-of "generation 1" --outcome accepted`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := f.parse(a); err != nil {
+			if err := f.parse(a.app); err != nil {
 				return err
 			}
 			f.PageTimeout = a.timeout
@@ -188,9 +191,9 @@ if and only if the exit code is 0.`,
 				}
 			}
 			if len(f.countBy) > 0 {
-				return a.countAudit(cmd.Context(), c, &f)
+				return a.count(cmd.Context(), c, &f)
 			}
-			return a.walkAudit(cmd.Context(), c, &f)
+			return a.walk(cmd.Context(), c, &f)
 		},
 	}
 	f.add(cmd)
@@ -207,10 +210,10 @@ if and only if the exit code is 0.`,
 	return cmd
 }
 
-// walkAudit prints the list, page by page. --timeout bounds one page and not the whole list.
-func (a *app) walkAudit(ctx context.Context, c *client.Client, f *auditFlags) error {
+// walk prints the list, page by page. --timeout bounds one page and not the whole list.
+func (a auditCommands) walk(ctx context.Context, c *client.Client, f *auditFlags) error {
 	l := a.auditList(f.then())
-	l.none = func() string { return a.whyNoAudit(ctx, c, f.AuditQuery) }
+	l.none = func() string { return a.whyNone(ctx, c, f.AuditQuery) }
 	for page, err := range c.AuditPages(ctx, f.AuditQuery) {
 		if err != nil {
 			return errors.Join(l.cut(), err)
@@ -227,23 +230,24 @@ func (a *app) walkAudit(ctx context.Context, c *client.Client, f *auditFlags) er
 	if err := l.end(); err != nil {
 		return err
 	}
-	a.tellUnconfirmed(ctx, c, f.Read)
+	a.noteUnconfirmed(ctx, c, f.Read)
 	return nil
 }
 
-// knownKey completes the beginning of a key id. One that no key has stays: the list is empty then, and says so.
-func (a *app) knownKey(ctx context.Context, c *client.Client, given string) (string, error) {
-	id, err := within(ctx, a, func(ctx context.Context) (string, error) { return findKey(ctx, c, given) })
+// knownKey completes the beginning of a key id. It returns one that no key has as it is: the list is empty then, and
+// its note gives the reason.
+func (a auditCommands) knownKey(ctx context.Context, c *client.Client, given string) (string, error) {
+	id, err := within(ctx, a.app, func(ctx context.Context) (string, error) { return findKey(ctx, c, given) })
 	if exitCode(err) == exitNotFound {
 		return given, nil
 	}
 	return id, err
 }
 
-// whyNoAudit says why a list has no rows, as far as a node can tell: a name that nobody has is no clean record.
-func (a *app) whyNoAudit(ctx context.Context, c *client.Client, q client.AuditQuery) string {
+// whyNone returns the reason for an empty list, as far as a node knows it: a name that nobody has is no clean record.
+func (a auditCommands) whyNone(ctx context.Context, c *client.Client, q client.AuditQuery) string {
 	if q.Key != "" {
-		if _, err := within(ctx, a, func(ctx context.Context) (*wire.KeyAnswer, error) {
+		if _, err := within(ctx, a.app, func(ctx context.Context) (*wire.KeyAnswer, error) {
 			return c.Key(ctx, q.Key)
 		}); errors.Is(err, client.ErrNotFound) {
 			return fmt.Sprintf("no key %q is registered; \"recount keys list\" lists those that are", q.Key)
@@ -264,7 +268,7 @@ func (a *app) whyNoAudit(ctx context.Context, c *client.Client, q client.AuditQu
 	return "no submission is in this selection; leave out a filter, or widen --since and --until"
 }
 
-func (a *app) tailCommand() *cobra.Command {
+func (a auditCommands) tailCommand() *cobra.Command {
 	var f auditFlags
 	var last uint64
 	cmd := &cobra.Command{
@@ -278,7 +282,7 @@ before the end of the log, or at --from-seq. It waits while no node is reachable
 			if a.format == formatJSON {
 				return usagef("tail prints a stream: use -o ndjson or -o table")
 			}
-			if err := f.parse(a); err != nil {
+			if err := f.parse(a.app); err != nil {
 				return err
 			}
 			return a.tail(cmd.Context(), f.AuditQuery, last)
@@ -290,7 +294,7 @@ before the end of the log, or at --from-seq. It waits while no node is reachable
 	return cmd
 }
 
-func (a *app) tail(ctx context.Context, q client.AuditQuery, last uint64) error {
+func (a auditCommands) tail(ctx context.Context, q client.AuditQuery, last uint64) error {
 	c, err := a.connect()
 	if err != nil {
 		return err

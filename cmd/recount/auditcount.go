@@ -92,8 +92,8 @@ func (t *tally) sorted() []*auditCount {
 	})
 }
 
-// countAudit reads all rows that match and prints how many there are of each kind.
-func (a *app) countAudit(ctx context.Context, c *client.Client, f *auditFlags) error {
+// count reads all rows that match and prints how many there are of each kind.
+func (a auditCommands) count(ctx context.Context, c *client.Client, f *auditFlags) error {
 	t, err := newTally(f.countBy)
 	if err != nil {
 		return err
@@ -120,11 +120,11 @@ func (a *app) countAudit(ctx context.Context, c *client.Client, f *auditFlags) e
 		return err
 	}
 	a.talk("%d rows counted, up to event %d, as generation %d answers", t.rows, last.AppliedSeq, last.Generation)
-	a.tellUnconfirmed(ctx, c, f.Read)
+	a.noteUnconfirmed(ctx, c, f.Read)
 	return nil
 }
 
-func (a *app) printTally(t *tally) error {
+func (a auditCommands) printTally(t *tally) error {
 	var head []any
 	for i, name := range t.by {
 		switch name {
@@ -139,7 +139,7 @@ func (a *app) printTally(t *tally) error {
 		}
 	}
 	head = append(head, count("ROWS", 1), count("FIRST SEQ", 20), count("LAST SEQ", 21))
-	l := newList(a, func(out *table, c *auditCount) {
+	l := newList(a.app, func(out *table, c *auditCount) {
 		cells := make([]any, 0, len(c.values)+3)
 		for _, v := range c.values {
 			cells = append(cells, dash(v))
@@ -154,13 +154,13 @@ func (a *app) printTally(t *tally) error {
 	return l.end()
 }
 
-// tellUnconfirmed says so when what was read was confirmed by nobody: the node that answered sees no majority
-// of the cluster.
-func (a *app) tellUnconfirmed(ctx context.Context, c *client.Client, r client.Read) {
+// noteUnconfirmed prints a warning when the node that answered sees no majority of the cluster, so nobody confirmed
+// the list.
+func (a auditCommands) noteUnconfirmed(ctx context.Context, c *client.Client, r client.Read) {
 	if a.quiet || r.Consistency == wire.ConsistencyLinearizable {
 		return
 	}
-	cluster, err := within(ctx, a, c.Cluster)
+	cluster, err := within(ctx, a.app, c.Cluster)
 	if err != nil {
 		a.talk("Nobody confirmed that this is all: the nodes could not be asked: %v", err)
 		return

@@ -33,7 +33,7 @@ type bypassFlags struct {
 // the generation covers all of them.
 const tried = 10_000
 
-func (a *app) incidentBypassCommand() *cobra.Command {
+func (a incidentCommands) bypassCommand() *cobra.Command {
 	var f bypassFlags
 	cmd := &cobra.Command{
 		Use: "bypass", Short: "Handle a verification bypass: freeze, fix, recount, keep the evidence", Args: exactly(),
@@ -84,7 +84,7 @@ canaries, lists, checks and tries, and prints the steps that it would take. docs
 
 // bypass is one run of incident bypass.
 type bypass struct {
-	*app
+	incidentCommands
 	c      *client.Client
 	f      *bypassFlags
 	in     *incident.Bypass
@@ -97,14 +97,14 @@ type bypass struct {
 	active bool         // the fix answers already
 }
 
-func (a *app) bypassIncident(ctx context.Context, f *bypassFlags, after time.Time) error {
+func (a incidentCommands) bypassIncident(ctx context.Context, f *bypassFlags, after time.Time) error {
 	in := incident.Bypass{
 		State:      incident.StateFound,
 		Dangers:    []string{},
 		Operations: []incident.Operation{},
 		Tally:      incident.NewTally(),
 	}
-	b := &bypass{app: a, f: f, in: &in}
+	b := &bypass{incidentCommands: a, f: f, in: &in}
 	b.in.Reason, b.in.Ticket = f.reason, f.ticket
 	if err := b.readFix(); err != nil { // before anything is done
 		return err
@@ -176,7 +176,7 @@ func (b *bypass) useFix(p verify.Policy) {
 }
 
 func (b *bypass) canary(ctx context.Context) (err error) {
-	if b.round, err = b.canaryRound(b.c, false).Run(ctx); err != nil {
+	if b.round, err = (canaryCommands{b.app}).round(b.c, false).Run(ctx); err != nil {
 		return err
 	}
 	r := b.round
@@ -237,7 +237,7 @@ func (b *bypass) look(ctx context.Context, after time.Time) error {
 		b.in.Operations = append(b.in.Operations, operation)
 		return nil
 	}
-	return b.eachOp(ctx, b.c, &operationsFlags{after: after}, add, func() error { return nil })
+	return operationCommands{b.app}.each(ctx, b.c, &operationsFlags{after: after}, add, func() error { return nil })
 }
 
 // freeze stops new submissions when the canaries say that it must, or when history is to be recounted.

@@ -21,7 +21,7 @@ func (b *bypass) tryFix(ctx context.Context) error {
 		return nil
 	}
 	t := trial.New(*b.fix)
-	if err := b.tryNewest(ctx, t, tried); err != nil {
+	if err := (policyCommands{b.app}).tryNewest(ctx, t, tried); err != nil {
 		return err
 	}
 	b.in.Changes = t.Changes
@@ -87,7 +87,7 @@ func (b *bypass) recount(ctx context.Context) error {
 		}
 		b.talk("5. Every node folds history under it now, as generation %d.", g.Generation)
 	}
-	if _, err := b.awaitGeneration(ctx, g.Generation, b.f.limit); err != nil {
+	if _, err := (generationCommands{b.app}).await(ctx, g.Generation, b.f.limit); err != nil {
 		return err
 	}
 	d, err := within(ctx, b.app, func(ctx context.Context) (*wire.DiffAnswer, error) {
@@ -97,7 +97,7 @@ func (b *bypass) recount(ctx context.Context) error {
 		return err
 	}
 	b.in.Recount, b.in.Diff, b.in.State = g.Generation, d, incident.StateBuilt
-	b.in.Activate = b.activateLine(g, d.Digest)
+	b.in.Activate = generationCommands{b.app}.activateLine(g, d.Digest)
 	return b.changed(ctx, d)
 }
 
@@ -116,7 +116,7 @@ func (b *bypass) changed(ctx context.Context, d *wire.DiffAnswer) error {
 	how := map[uint64]string{}
 	enc := json.NewEncoder(&b.flips)
 	enc.SetEscapeHTML(false)
-	err := b.eachFlip(ctx, d, func(f wire.Flip) error {
+	err := generationCommands{b.app}.eachFlip(ctx, d, func(f wire.Flip) error {
 		how[f.Seq] = f.Old.Outcome + "->" + f.New.Outcome
 		return enc.Encode(f)
 	})
@@ -158,7 +158,7 @@ func (b *bypass) rows(ctx context.Context, d *wire.DiffAnswer, how map[uint64]st
 	return nil
 }
 
-// next says which commands go on from here.
+// next lists the commands for the next stage.
 func (b *bypass) next() {
 	again := func(options ...string) string {
 		return b.commandLine("recount incident bypass",
@@ -223,7 +223,7 @@ func (b *bypass) show() error {
 	if b.in.Diff != nil {
 		d = b.in.Diff
 		fmt.Fprintln(b.out)
-		if err := b.diffTable(d, "outcome"); err != nil {
+		if err := (generationCommands{b.app}).diffTable(d, "outcome"); err != nil {
 			return err
 		}
 		if err := b.showShards(&b.in.Tally); err != nil {
@@ -233,7 +233,7 @@ func (b *bypass) show() error {
 	for _, planned := range b.in.Planned {
 		b.talk("Without --dry-run: %s.", planned)
 	}
-	b.sayNext(b.in.Next)
+	b.showNext(b.in.Next)
 	generation := ""
 	if b.in.Recount != 0 {
 		generation = fmt.Sprint(b.in.Recount)

@@ -12,7 +12,10 @@ import (
 	"github.com/recount-ledger/recount/internal/cli"
 )
 
-func (a *app) canaryCommand() *cobra.Command {
+// canaryCommands implements recount canary.
+type canaryCommands struct{ *app }
+
+func (a canaryCommands) command() *cobra.Command {
 	var every time.Duration
 	var textfile string
 	var submit bool
@@ -41,7 +44,7 @@ Run it every minute and alert on both of (deploy/prometheus/alerts.yaml):
 				return err
 			}
 			defer c.Close()
-			report, err := a.canaryRound(c, submit).Repeat(cmd.Context(), every, func(r *canary.Report) error {
+			report, err := a.round(c, submit).Repeat(cmd.Context(), every, func(r *canary.Report) error {
 				if err := a.showCanaries(r); err != nil || textfile == "" {
 					return err
 				}
@@ -61,14 +64,14 @@ Run it every minute and alert on both of (deploy/prometheus/alerts.yaml):
 	return cmd
 }
 
-// canaryRound is a round over all endpoints, with a note after each.
-func (a *app) canaryRound(c *client.Client, submit bool) *canary.Round {
+// round is a round over all endpoints, with a note after each.
+func (a canaryCommands) round(c *client.Client, submit bool) *canary.Round {
 	return &canary.Round{Nodes: canary.Nodes(c, submit), Logged: submit, Progress: func(endpoint string, sent, want int) {
 		a.talk("%s: %d of %d canaries sent", endpoint, sent, want)
 	}}
 }
 
-func (a *app) showCanaries(r *canary.Report) error {
+func (a canaryCommands) showCanaries(r *canary.Report) error {
 	if a.format != formatTable {
 		return a.document(r)
 	}

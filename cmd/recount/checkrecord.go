@@ -9,7 +9,7 @@ import (
 	"github.com/recount-ledger/recount/client"
 )
 
-func (a *app) checkCommand() *cobra.Command {
+func (a recordCommands) checkCommand() *cobra.Command {
 	f := submitFlags{concurrency: 8, order: orderNone, dry: true}
 	cmd := &cobra.Command{
 		Use: "check FILE...", Short: "Show the answers to signed records without submitting them",

@@ -24,8 +24,8 @@ type view[T any] struct {
 	err      error
 }
 
-// word says in a cell why there is no answer: "refused" when the node does not take the credentials, "no
-// answer" when it is silent.
+// word returns the cell for a missing answer: "refused" when the node rejects the credentials, "no answer" when it is
+// silent.
 func (v view[T]) word() string {
 	var p *wire.Problem
 	switch {
@@ -81,7 +81,10 @@ func (a *app) shortTimeout(cmd *cobra.Command) {
 	}
 }
 
-func (a *app) digestCommand() *cobra.Command {
+// clusterCommands implements the questions to every node: cluster, digest, version and whoami.
+type clusterCommands struct{ *app }
+
+func (a clusterCommands) digestCommand() *cobra.Command {
 	var seq uint64
 	cmd := &cobra.Command{
 		Use: "digest", Short: "Compare the digests of all endpoints", Args: exactly(),
@@ -104,12 +107,12 @@ It waits 5 seconds for an endpoint unless --timeout says otherwise.`,
 	return cmd
 }
 
-func (a *app) compareDigests(ctx context.Context, c *client.Client, seq uint64) error {
+func (a clusterCommands) compareDigests(ctx context.Context, c *client.Client, seq uint64) error {
 	views, seq := a.digests(ctx, c, seq,
 		func(ctx context.Context, c *client.Client, seq uint64) (*wire.DigestAnswer, error) {
 			return c.Digest(ctx, seq)
 		})
-	l := newList(a, func(t *table, v view[wire.DigestAnswer]) {
+	l := newList(a.app, func(t *table, v view[wire.DigestAnswer]) {
 		if v.err != nil {
 			t.row(v.Endpoint, "-", "-", "-", "-", "-", v.word())
 			return
@@ -126,19 +129,19 @@ func (a *app) compareDigests(ctx context.Context, c *client.Client, seq uint64) 
 	if err := l.end(); err != nil {
 		return err
 	}
-	return digestVerdict(a, views, seq)
+	return digestVerdict(a.app, views, seq)
 }
 
 // digests asks every endpoint for its digest at seq, 0 for the lowest head among them. Right after an
 // activation a node may be an event behind: what it says of the outcomes is of another generation. So it is
 // asked again, for as long as one waits for an answer.
-func (a *app) digests(ctx context.Context, c *client.Client, seq uint64,
+func (a clusterCommands) digests(ctx context.Context, c *client.Client, seq uint64,
 	digest func(context.Context, *client.Client, uint64) (*wire.DigestAnswer, error),
 ) ([]view[wire.DigestAnswer], uint64) {
 	for end := time.Now().Add(a.timeout); ; {
 		at := seq
 		askThem := func(ctx context.Context, c *client.Client) (*wire.DigestAnswer, error) { return digest(ctx, c, at) }
-		views := askAll(ctx, a, c, askThem)
+		views := askAll(ctx, a.app, c, askThem)
 		if at == 0 {
 			for _, v := range views {
 				if v.err == nil && (at == 0 || v.Answer.Seq < at) {
@@ -146,7 +149,7 @@ func (a *app) digests(ctx context.Context, c *client.Client, seq uint64,
 				}
 			}
 			if at > 0 && len(views) > 1 {
-				views = askAll(ctx, a, c, askThem)
+				views = askAll(ctx, a.app, c, askThem)
 			}
 		}
 		if !switching(views) || time.Now().After(end) || pause(ctx, 100*time.Millisecond) != nil {
@@ -155,7 +158,7 @@ func (a *app) digests(ctx context.Context, c *client.Client, seq uint64,
 	}
 }
 
-// switching tells whether some nodes answer with one generation and some with another.
+// switching reports whether some nodes answer with one generation and some with another.
 func switching(views []view[wire.DigestAnswer]) bool {
 	generations := map[uint32]bool{}
 	for _, v := range views {
@@ -209,16 +212,16 @@ func digestVerdict(a *app, views []view[wire.DigestAnswer], seq uint64) error {
 	return nil
 }
 
-func (a *app) clusterCommand() *cobra.Command {
+func (a clusterCommands) command() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "cluster", Short: "Show the cluster",
 		Example: "  recount cluster status --dev /tmp/recount",
 	}
-	cmd.AddCommand(a.clusterStatusCommand())
+	cmd.AddCommand(a.statusCommand())
 	return cmd
 }
 
-func (a *app) versionCommand() *cobra.Command {
+func (a clusterCommands) versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Show the version of this tool, and of the nodes when endpoints are given",
@@ -227,7 +230,7 @@ func (a *app) versionCommand() *cobra.Command {
   recount version --dev /tmp/recount -o json`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			a.shortTimeout(cmd)
-			l := newList(a, func(t *table, v view[wire.VersionAnswer]) {
+			l := newList(a.app, func(t *table, v view[wire.VersionAnswer]) {
 				if v.err != nil {
 					t.row(v.Endpoint, v.word(), "-", "-", "-", "-", "-", "-", "-")
 					return
@@ -256,7 +259,7 @@ func (a *app) versionCommand() *cobra.Command {
 				}
 				defer c.Close()
 				views = append(views,
-					askAll(cmd.Context(), a, c,
+					askAll(cmd.Context(), a.app, c,
 						func(ctx context.Context, c *client.Client) (*wire.VersionAnswer, error) {
 							return c.Version(ctx)
 						})...)

@@ -111,7 +111,7 @@ const (
 	countTimeout = 5 * time.Second
 )
 
-// signedBy says in words what a key has signed.
+// signedBy counts the records and shards of a key, in words.
 func signedBy(ctx context.Context, c *client.Client, id string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, countTimeout)
 	defer cancel()

@@ -119,7 +119,7 @@ func pause(ctx context.Context, d time.Duration) error {
 // slowAfter is the time after which a call that takes long is explained to a person.
 var slowAfter = 2 * time.Second
 
-// slow says what a call that takes long is doing.
+// slow prints the endpoint that a slow call is waiting for.
 func (a *app) slow(s client.Slow) {
 	which := ""
 	if s.Of > 1 {
@@ -131,7 +131,7 @@ func (a *app) slow(s client.Slow) {
 // whereTimeout bounds the question which cluster this is, which nothing depends on.
 const whereTimeout = 2 * time.Second
 
-// sayCluster says once which cluster an operation asks. A node that does not answer leaves the error to the
+// sayCluster prints once the cluster that an operation asks. A node that does not answer leaves the error to the
 // operation itself, which has a client of its own: what this question finds out about the health of nodes must
 // not delay it.
 func (a *app) sayCluster(ctx context.Context) {
@@ -157,9 +157,9 @@ func (a *app) sayCluster(ctx context.Context) {
 	fmt.Fprintf(a.err, "cluster %s, %s (%s)\n", plain(v.ClusterID), plain(v.Node), a.from(a.place))
 }
 
-// askOp is ask for the operation. The client repeats it under one op_id. Without it a second command
+// askOperation is ask for the operation. The client repeats it under one op_id. Without it a second command
 // would be a second operation.
-func askOp[T any](ctx context.Context, a *app, call func(context.Context, *client.Client) (T, error)) (T, error) {
+func askOperation[T any](ctx context.Context, a *app, call func(context.Context, *client.Client) (T, error)) (T, error) {
 	a.sayCluster(ctx)
 	v, err := ask(ctx, a, call)
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 	"github.com/recount-ledger/recount/internal/term"
 )
 
-// mark makes a context stand out: commands print its name in a colour, and say that it is production.
+// mark makes a context stand out: commands print its name in a colour, and mark it as production.
 type mark struct {
 	Colour     string `yaml:"colour,omitempty" json:"colour,omitempty"`
 	Production bool   `yaml:"production,omitempty" json:"production,omitempty"`
@@ -80,7 +80,7 @@ func (a *app) markedName(p place) string {
 	return name
 }
 
-// from says where the settings of p come from, with the marked name of a context.
+// from returns the source of the settings of p, with the marked name of a context.
 func (a *app) from(p place) string {
 	if p.Context == "" {
 		return visible(p.Source)
@@ -88,7 +88,7 @@ func (a *app) from(p place) string {
 	return visible(strings.TrimSuffix(p.Source, p.Context)) + a.markedName(p)
 }
 
-// sayMark says once that a marked context is asked.
+// sayMark prints a note once when a marked context is asked.
 func (a *app) sayMark(p place) {
 	if a.quiet || a.saidMark || p.mark == (mark{}) {
 		return
@@ -97,13 +97,13 @@ func (a *app) sayMark(p place) {
 	fmt.Fprintln(a.err, a.from(p))
 }
 
-func (a *app) contextMarkCommand() *cobra.Command {
+func (a contextCommands) markCommand() *cobra.Command {
 	var m mark
 	cmd := &cobra.Command{
 		Use:               "mark NAME",
 		Short:             "Mark a context with a colour, or as production",
 		Args:              exactly("NAME"),
-		ValidArgsFunction: a.completeContexts,
+		ValidArgsFunction: a.completeNames,
 		Long: `mark makes a context stand out. Every command that asks it prints its name in the colour, on stderr, and a command that wants
 confirmation asks with it. Without flags it removes the mark. NO_COLOR and --color never keep the words.`,
 		Example: `  recount context mark prod --production
@@ -111,7 +111,7 @@ confirmation asks with it. Without flags it removes the mark. NO_COLOR and --col
   recount context mark staging`,
 		RunE: func(_ *cobra.Command, args []string) error {
 			var line contextLine
-			err := a.changeContexts(func(c *contexts) error {
+			err := a.change(func(c *contexts) error {
 				s, known := c.Contexts[args[0]]
 				if !known {
 					return c.unknown(a.contextsPath(), "context", args[0])

@@ -110,8 +110,8 @@ func (a *app) readContexts() (c contexts, path string, err error) {
 	return c, path, nil
 }
 
-// changeContexts reads the file, lets change alter it, and writes it as a whole.
-func (a *app) changeContexts(change func(*contexts) error) error {
+// change reads the file, lets change alter it, and writes it as a whole.
+func (a contextCommands) change(change func(*contexts) error) error {
 	c, path, err := a.readContexts()
 	switch {
 	case err != nil:
@@ -155,19 +155,22 @@ Which cluster a command asks: that of the command line (--dev, --context, or --e
 (RECOUNT_DEV, RECOUNT_CONTEXT, or RECOUNT_ENDPOINTS with RECOUNT_CA and RECOUNT_TOKEN_FILE), else the current context. All comes from
 one of them. --token-file and --cert on the command line may replace the credential. "recount whoami" shows the result.`
 
-func (a *app) contextCommand() *cobra.Command {
+// contextCommands implements recount context.
+type contextCommands struct{ *app }
+
+func (a contextCommands) command() *cobra.Command {
 	cmd := &cobra.Command{Use: "context", Short: "Name clusters, and choose the current one", Long: contextHelp,
 		Example: `  recount context add prod --endpoint https://ledger-1:9440 --endpoint https://ledger-2:9440 --ca api-ca.crt --token-file alice.token
   recount context add try --dev /tmp/recount
   recount context mark prod --production
   recount context use prod
   recount audit --context try --limit 5`}
-	cmd.AddCommand(a.contextAddCommand(), a.contextUseCommand(), a.contextListCommand(), a.contextMarkCommand(),
-		a.contextShowCommand(), a.contextRemoveCommand())
+	cmd.AddCommand(a.addCommand(), a.useCommand(), a.listCommand(), a.markCommand(),
+		a.showCommand(), a.removeCommand())
 	return cmd
 }
 
-func (a *app) contextAddCommand() *cobra.Command {
+func (a contextCommands) addCommand() *cobra.Command {
 	var replace bool
 	var m mark
 	cmd := &cobra.Command{
@@ -186,7 +189,7 @@ current one.`,
 				return err
 			}
 			first := false
-			err = a.changeContexts(func(c *contexts) error {
+			err = a.change(func(c *contexts) error {
 				if _, known := c.Contexts[args[0]]; known && !replace {
 					return usagef("there is a context %q already; give another name, or --replace", args[0])
 				}
@@ -223,7 +226,7 @@ func checkContextName(name string) error {
 }
 
 // settingOfFlags returns the setting that add keeps, checked as far as it can be without asking a node.
-func (a *app) settingOfFlags() (s contextSetting, err error) {
+func (a contextCommands) settingOfFlags() (s contextSetting, err error) {
 	if a.devDir == "" && len(a.endpoints) == 0 {
 		return s, usagef("give --endpoint (and --ca, --token-file), or --dev: a context is a cluster")
 	}
@@ -262,16 +265,16 @@ func (a *app) settingOfFlags() (s contextSetting, err error) {
 	return s, err
 }
 
-func (a *app) contextUseCommand() *cobra.Command {
+func (a contextCommands) useCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:               "use NAME",
 		Short:             "Make a context the current one",
 		Args:              exactly("NAME"),
-		ValidArgsFunction: a.completeContexts,
+		ValidArgsFunction: a.completeNames,
 		Example:           `  recount context use prod && recount whoami`,
 		RunE: func(_ *cobra.Command, args []string) error {
 			var s contextSetting
-			err := a.changeContexts(func(c *contexts) (err error) {
+			err := a.change(func(c *contexts) (err error) {
 				var known bool
 				if s, known = c.Contexts[args[0]]; !known {
 					return c.unknown(a.contextsPath(), "context", args[0])
@@ -287,15 +290,15 @@ func (a *app) contextUseCommand() *cobra.Command {
 	}
 }
 
-func (a *app) contextRemoveCommand() *cobra.Command {
+func (a contextCommands) removeCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:               "remove NAME",
 		Short:             "Forget a context; the files that it names stay",
 		Args:              exactly("NAME"),
-		ValidArgsFunction: a.completeContexts,
+		ValidArgsFunction: a.completeNames,
 		Example:           `  recount context remove try`,
 		RunE: func(_ *cobra.Command, args []string) error {
-			return a.changeContexts(func(c *contexts) error {
+			return a.change(func(c *contexts) error {
 				if _, known := c.Contexts[args[0]]; !known {
 					return c.unknown(a.contextsPath(), "context", args[0])
 				}
@@ -310,7 +313,7 @@ func (a *app) contextRemoveCommand() *cobra.Command {
 	}
 }
 
-func (a *app) contextListCommand() *cobra.Command {
+func (a contextCommands) listCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: "List the contexts", Args: exactly(),
 		Example: "  recount context list\n  recount context list -o json | jq -r '.[].name'",
@@ -319,7 +322,7 @@ func (a *app) contextListCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			l := newList(a, func(t *table, x contextLine) {
+			l := newList(a.app, func(t *table, x contextLine) {
 				mark := ""
 				if x.Current {
 					mark = "*"
@@ -340,11 +343,11 @@ func (a *app) contextListCommand() *cobra.Command {
 	}
 }
 
-func (a *app) contextShowCommand() *cobra.Command {
+func (a contextCommands) showCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:               "show [NAME]",
 		Short:             "Show a context, without a name the current one",
-		ValidArgsFunction: a.completeContexts,
+		ValidArgsFunction: a.completeNames,
 		Example: `  recount context show
   recount context show prod -o json`,
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -371,13 +374,13 @@ func (a *app) contextShowCommand() *cobra.Command {
 	}
 }
 
-func (a *app) showContext(x contextLine) error {
+func (a contextCommands) showContext(x contextLine) error {
 	return a.show(x, "name", x.Name, "current", x.Current, "dev directory", dash(x.Dev), "endpoints",
 		dash(strings.Join(x.Endpoints, " ")), "authority", dash(x.CA), "token file", dash(x.TokenFile),
 		"certificate", dash(x.Cert), "mark", x.words())
 }
 
-func (a *app) completeContexts(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+func (a contextCommands) completeNames(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 	c, _, err := a.readContexts()
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveError

@@ -54,7 +54,7 @@ func (m about) scope() string {
 // longHex is an id or a digest inside a sentence.
 var longHex = regexp.MustCompile(`[0-9a-f]{64,}`)
 
-// deeds says in words what an event of each kind has done.
+// deeds describes the effect of an event of each kind, in words.
 var deeds = map[event.Kind]func(about) string{
 	event.PolicyPublished: func(m about) string { return "published policy " + m.id("policy") },
 	event.PolicyApplied:   func(m about) string { return "put policy " + m.id("policy") + " in force" },
@@ -107,7 +107,7 @@ func during(word, at string) string {
 	return word + at
 }
 
-// deed says in words what an operator's event has done.
+// deed describes the effect of an operator's event, in words.
 func deed(i wire.OperationItem) string {
 	for k, say := range deeds {
 		if k.String() == i.Kind {

@@ -15,7 +15,10 @@ import (
 	"github.com/recount-ledger/recount/internal/drill"
 )
 
-func (a *app) drillCommand() *cobra.Command {
+// drillCommands implements recount drill.
+type drillCommands struct{ *app }
+
+func (a drillCommands) command() *cobra.Command {
 	var cfg drill.Config
 	cmd := &cobra.Command{
 		Use:       "drill key|bypass",
@@ -54,7 +57,7 @@ Run it every quarter, and time people, not only machines.`,
 }
 
 // runDrill plays one scenario. Each of its commands is a new run of this tool, with the same environment.
-func (a *app) runDrill(ctx context.Context, cfg drill.Config) error {
+func (a drillCommands) runDrill(ctx context.Context, cfg drill.Config) error {
 	cfg.Progress = a.talk
 	cfg.Run = func(ctx context.Context, args []string) (int, []byte, []byte) {
 		var stdout, stderr bytes.Buffer
@@ -86,7 +89,7 @@ func drillError(err error) error {
 	return err
 }
 
-func (a *app) showDrill(r *drill.Report) error {
+func (a drillCommands) showDrill(r *drill.Report) error {
 	if a.format != formatTable {
 		return a.document(r)
 	}

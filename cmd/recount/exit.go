@@ -28,7 +28,7 @@ const (
 	exitVerify
 )
 
-// codedError has an exit code of its own and says what to do next.
+// codedError is an error with an exit code and a next step.
 type codedError struct {
 	code int
 	err  error
@@ -97,7 +97,7 @@ func indented(text string) string {
 	return strings.ReplaceAll(visible(strings.TrimSpace(text)), "\n", "\n  ")
 }
 
-// nextStep says what to do after an error of a command.
+// nextStep returns the next step after an error of a command, "" for none.
 func (a *app) nextStep(err error, command string) string {
 	var coded *codedError
 	var problem *wire.Problem
@@ -116,7 +116,7 @@ func (a *app) nextStep(err error, command string) string {
 	return nextStep(err)
 }
 
-// credentialStep says what this tool knows of credentials that were refused. A node does not tell what was
+// credentialStep describes the refused credentials from what this tool itself knows. A node does not disclose what was
 // wrong with them.
 func (p place) credentialStep() string {
 	switch {
@@ -141,7 +141,7 @@ func (p place) credentialStep() string {
 		id, p.TokenFile, p.Source)
 }
 
-// certificateFault says what can be seen of a certificate from outside, "" for nothing.
+// certificateFault describes a certificate as its file shows it, "" if it cannot be read.
 func certificateFault(path string) string {
 	text, err := os.ReadFile(path)
 	block, _ := pem.Decode(text)
@@ -221,7 +221,7 @@ func nextStep(err error) string {
 	return ""
 }
 
-// untrustedStep says what mends a TLS identity that was not taken.
+// untrustedStep returns the remedy for a TLS identity that was rejected.
 func untrustedStep(err error) string {
 	var invalid x509.CertificateInvalidError
 	var name x509.HostnameError

@@ -25,7 +25,10 @@ func newExplained(info wire.CodeInfo) explained {
 	return explained{Code: info.Code, Status: info.Status, Exit: exitOf(info), Title: info.Title, About: info.About}
 }
 
-func (a *app) explainCommand() *cobra.Command {
+// explainCommands implements recount explain.
+type explainCommands struct{ *app }
+
+func (a explainCommands) command() *cobra.Command {
 	return &cobra.Command{
 		Use: "explain [CODE]", Short: "Explain a problem code, or list all codes",
 		Long: `explain prints the pages that nodes serve under /problems: the meaning of a code and what to do. CODE is the code of a problem document, such
@@ -96,8 +99,8 @@ func exitOf(info wire.CodeInfo) int {
 	})
 }
 
-func (a *app) listCodes(all []wire.CodeInfo) error {
-	l := newList(a, func(t *table, e explained) { t.row(e.Code, e.Status, e.Exit, e.Title) }, "CODE", "STATUS",
+func (a explainCommands) listCodes(all []wire.CodeInfo) error {
+	l := newList(a.app, func(t *table, e explained) { t.row(e.Code, e.Status, e.Exit, e.Title) }, "CODE", "STATUS",
 		"EXIT CODE", "TITLE")
 	for _, info := range all {
 		if err := l.add(newExplained(info)); err != nil {

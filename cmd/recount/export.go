@@ -16,7 +16,10 @@ import (
 	"github.com/recount-ledger/recount/internal/when"
 )
 
-func (a *app) exportCommand() *cobra.Command {
+// exportCommands implements recount export.
+type exportCommands struct{ *app }
+
+func (a exportCommands) command() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "export",
 		Short: "Export a part of the ledger to read and check without a node",
@@ -28,7 +31,7 @@ shows which command answers which question of an auditor.`,
   recount export postgres --print-schema | psql audit`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.exportDirCommand(), a.exportVerifyCommand(), a.exportPostgresCommand())
+	cmd.AddCommand(a.dirCommand(), a.verifyCommand(), a.postgresCommand())
 	return cmd
 }
 
@@ -39,7 +42,7 @@ type exportFlags struct {
 	shard        string
 }
 
-func (a *app) exportDirCommand() *cobra.Command {
+func (a exportCommands) dirCommand() *cobra.Command {
 	var f exportFlags
 	cmd := &cobra.Command{
 		Use:   "dir DIR",
@@ -61,11 +64,11 @@ verify DIR" checks it, and docs/formats-export.md describes every file.`,
   recount export dir incident-7 --from-seq 812 --to-seq 90112
   recount export dir lab-7 --shard lab-7`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			o, err := f.options(a, args[0])
+			o, err := f.options(a.app, args[0])
 			if err != nil {
 				return err
 			}
-			return a.exportDir(cmd.Context(), o)
+			return a.writeDir(cmd.Context(), o)
 		},
 	}
 	flags := cmd.Flags()
@@ -107,7 +110,7 @@ type exported struct {
 	Manifest    export.Manifest `json:"manifest"`
 }
 
-func (a *app) exportDir(ctx context.Context, o export.Options) error {
+func (a exportCommands) writeDir(ctx context.Context, o export.Options) error {
 	a.sayCluster(ctx)
 	a.patient = true
 	c, err := a.connect()
@@ -115,7 +118,7 @@ func (a *app) exportDir(ctx context.Context, o export.Options) error {
 		return err
 	}
 	defer c.Close()
-	work := newWork(a)
+	work := newWork(a.app)
 	o.Progress = work.tell
 	m, err := export.Write(ctx, c, o)
 	work.end()
@@ -144,7 +147,7 @@ func (a *app) exportDir(ctx context.Context, o export.Options) error {
 	return nil
 }
 
-// exportError says what to do about an export that was not made.
+// exportError adds the exit code and the next step to the failure of an export.
 func exportError(err error) error {
 	switch {
 	case errors.Is(err, context.Canceled):

@@ -21,7 +21,7 @@ type postgresFlags struct {
 	every                time.Duration
 }
 
-func (a *app) exportPostgresCommand() *cobra.Command {
+func (a exportCommands) postgresCommand() *cobra.Command {
 	var f postgresFlags
 	cmd := &cobra.Command{
 		Use: "postgres", Short: "Print a psql script that keeps the audit list in PostgreSQL", Args: exactly(),
@@ -36,7 +36,7 @@ A row that no recount flipped keeps the reason, policy and D_hat of the generati
 		Example: `  recount export postgres --print-schema | psql audit
   recount export postgres --after "$(psql -Atc 'select generation,seq from recount_cursor' audit)" | psql -1 audit
   recount export postgres --after "$(psql -Atc 'select generation,seq from recount_cursor' audit)" --follow | psql audit`,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.exportPostgres(cmd.Context(), &f) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.postgres(cmd.Context(), &f) },
 	}
 	flags := cmd.Flags()
 	flags.BoolVar(&f.schema, "print-schema", false, "print the tables and views instead; asks no node")
@@ -49,7 +49,7 @@ A row that no recount flipped keeps the reason, policy and D_hat of the generati
 	return cmd
 }
 
-func (a *app) exportPostgres(ctx context.Context, f *postgresFlags) error {
+func (a exportCommands) postgres(ctx context.Context, f *postgresFlags) error {
 	var after pgscript.Cursor
 	var err error
 	switch {
@@ -72,7 +72,7 @@ func (a *app) exportPostgres(ctx context.Context, f *postgresFlags) error {
 		return err
 	}
 	defer c.Close()
-	v, err := within(ctx, a, func(ctx context.Context) (*wire.VersionAnswer, error) { return c.Version(ctx) })
+	v, err := within(ctx, a.app, func(ctx context.Context) (*wire.VersionAnswer, error) { return c.Version(ctx) })
 	if err != nil {
 		return err
 	}
@@ -100,7 +100,7 @@ func (a *app) exportPostgres(ctx context.Context, f *postgresFlags) error {
 
 // followPostgres runs a feed again and again. When the nodes are away it waits for them. A database that is
 // away ends it, because psql ends.
-func (a *app) followPostgres(ctx context.Context, feed *pgscript.Feed, every time.Duration) error {
+func (a exportCommands) followPostgres(ctx context.Context, feed *pgscript.Feed, every time.Duration) error {
 	look := time.NewTicker(every)
 	defer look.Stop()
 	for {

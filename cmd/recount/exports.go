@@ -65,7 +65,7 @@ func unsetVars(out io.Writer, cmd *cobra.Command, args []string) {
 // shortOutput is -o, also behind other short flags (-qo env), with what follows it in the same word.
 var shortOutput = regexp.MustCompile(`^-[A-Za-z]*o=?(.*)$`)
 
-// wantsEnv tells whether a command line, which may be wrong, asks for -o env.
+// wantsEnv reports whether a command line, which may be wrong, asks for -o env.
 func wantsEnv(args []string) bool {
 	for i, arg := range args {
 		value, named := strings.CutPrefix(arg, "--output=")

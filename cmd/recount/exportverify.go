@@ -11,7 +11,7 @@ import (
 	"github.com/recount-ledger/recount/internal/export"
 )
 
-func (a *app) exportVerifyCommand() *cobra.Command {
+func (a exportCommands) verifyCommand() *cobra.Command {
 	var secrets []string
 	var sum string
 	var recount bool
@@ -51,7 +51,7 @@ The exit code is 0 when no check failed, and 7 when one did.`,
 				}
 				o.Secrets = append(o.Secrets, key)
 			}
-			return a.exportVerify(cmd.Context(), args[0], o)
+			return a.verify(cmd.Context(), args[0], o)
 		},
 	}
 	cmd.Flags().StringArrayVar(&secrets, "hmac-key-file", nil,
@@ -61,7 +61,7 @@ The exit code is 0 when no check failed, and 7 when one did.`,
 	return cmd
 }
 
-func (a *app) exportVerify(ctx context.Context, dir string, o export.CheckOptions) error {
+func (a exportCommands) verify(ctx context.Context, dir string, o export.CheckOptions) error {
 	info, err := os.Stat(dir)
 	if err == nil && !info.IsDir() {
 		err = fmt.Errorf("%s is no directory", dir)
@@ -69,7 +69,7 @@ func (a *app) exportVerify(ctx context.Context, dir string, o export.CheckOption
 	if err != nil {
 		return &codedError{exitUsage, err, "Name the directory that \"recount export dir\" has made."}
 	}
-	work := newWork(a)
+	work := newWork(a.app)
 	o.Progress = work.tell
 	r, err := export.Check(ctx, dir, o)
 	work.end()
@@ -82,7 +82,7 @@ func (a *app) exportVerify(ctx context.Context, dir string, o export.CheckOption
 	return verdictOf(r)
 }
 
-func (a *app) showReport(r *export.Report) error {
+func (a exportCommands) showReport(r *export.Report) error {
 	if a.format != formatTable {
 		return a.document(r)
 	}

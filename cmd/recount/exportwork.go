@@ -81,7 +81,7 @@ func (w *work) end() {
 	w.all.Wait()
 }
 
-// pace says how far a stage has come in which time.
+// pace is the progress of a stage and the time that it took.
 type pace struct {
 	done, total uint64
 	took        time.Duration

@@ -37,7 +37,10 @@ func (f *freezeFlags) request() (wire.FreezeRequest, error) {
 	return r, nil
 }
 
-func (a *app) freezeCommand() *cobra.Command {
+// freezeCommands implements freeze, thaw and the list of freezes.
+type freezeCommands struct{ *app }
+
+func (a freezeCommands) command() *cobra.Command {
 	var f freezeFlags
 	cmd := &cobra.Command{
 		Use: "freeze", Short: "Freeze: refuse new submissions on every node", Args: exactly(),
@@ -62,7 +65,7 @@ During an incident: freeze, then investigate (recount canary, recount audit), pu
 	return cmd
 }
 
-func (a *app) thawCommand() *cobra.Command {
+func (a freezeCommands) thawCommand() *cobra.Command {
 	var f freezeFlags
 	cmd := &cobra.Command{
 		Use: "thaw", Short: "End a freeze", Args: exactly(),
@@ -79,14 +82,14 @@ Several freezes can be in force at once. recount freezes lists them.`,
 	return cmd
 }
 
-func (a *app) freezeOrThaw(ctx context.Context, f *freezeFlags, thaw bool,
+func (a freezeCommands) freezeOrThaw(ctx context.Context, f *freezeFlags, thaw bool,
 	do func(*client.Client, context.Context, wire.FreezeRequest) (*wire.FreezeAnswer, error)) error {
 	r, err := f.request()
 	if err != nil {
 		return err
 	}
 	r.Op = a.op(&f.opFlags)
-	got, err := askOp(ctx, a, func(ctx context.Context, c *client.Client) (_ *wire.FreezeAnswer, err error) {
+	got, err := askOperation(ctx, a.app, func(ctx context.Context, c *client.Client) (_ *wire.FreezeAnswer, err error) {
 		if r.Scope == wire.FreezeKey {
 			if r.Subject, err = findKey(ctx, c, r.Subject); err != nil {
 				return nil, err
@@ -100,10 +103,10 @@ func (a *app) freezeOrThaw(ctx context.Context, f *freezeFlags, thaw bool,
 	return a.showFreeze(ctx, got, thaw)
 }
 
-// noteNewShard says when nothing was ever submitted for a shard that was frozen: the name may be a slip, and
+// noteNewShard prints a note when nothing was ever submitted for a shard that was frozen: the name may be a slip, and
 // then nothing is frozen.
-func (a *app) noteNewShard(ctx context.Context, shard string) {
-	_, err := ask(ctx, a, func(ctx context.Context, c *client.Client) (*wire.ShardAnswer, error) {
+func (a freezeCommands) noteNewShard(ctx context.Context, shard string) {
+	_, err := ask(ctx, a.app, func(ctx context.Context, c *client.Client) (*wire.ShardAnswer, error) {
 		return c.Shard(ctx, shard, client.Read{})
 	})
 	if errors.Is(err, client.ErrNotFound) {
@@ -112,8 +115,8 @@ func (a *app) noteNewShard(ctx context.Context, shard string) {
 	}
 }
 
-func (a *app) showFreeze(ctx context.Context, got *wire.FreezeAnswer, thaw bool) error {
-	a.noteFreeze(ctx, got, thaw)
+func (a freezeCommands) showFreeze(ctx context.Context, got *wire.FreezeAnswer, thaw bool) error {
+	a.noteUndone(ctx, got, thaw)
 	pairs := []any{"scope", got.Scope, "subject", dash(got.Subject), "frozen after seq", got.Seq, "at", got.At,
 		"reason", got.Reason}
 	if got.ThawedSeq != 0 {
@@ -122,18 +125,18 @@ func (a *app) showFreeze(ctx context.Context, got *wire.FreezeAnswer, thaw bool)
 	return a.show(got, pairs...)
 }
 
-func (a *app) freezesCommand() *cobra.Command {
+func (a freezeCommands) listCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "freezes", Short: "List all freezes, thawed ones too", Args: exactly(),
 		Example: `  recount freezes -o json | jq '.[] | select(.thawed_seq == null)'`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			page, err := ask(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.FreezesPage, error) {
+			page, err := ask(cmd.Context(), a.app, func(ctx context.Context, c *client.Client) (*wire.FreezesPage, error) {
 				return c.Freezes(ctx)
 			})
 			if err != nil {
 				return err
 			}
-			l := newList(a, func(t *table, f wire.FreezeAnswer) {
+			l := newList(a.app, func(t *table, f wire.FreezeAnswer) {
 				t.row(f.Scope, dash(f.Subject), f.Seq, f.At, thawText(f.ThawedSeq), f.Reason, dash(f.Ticket),
 					dash(f.Actor))
 			}, word("SCOPE", 1), text("SUBJECT", 2, 10), count("FROZEN SEQ", 7), moment("AT", 5),
@@ -156,7 +159,7 @@ func thawText(seq uint64) string {
 	return number(&seq)
 }
 
-func (a *app) knownShardsCommand() *cobra.Command {
+func (a shardCommands) knownCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "known-shards",
 		Short: "Register known shards, so that others stand out",
@@ -167,11 +170,11 @@ func (a *app) knownShardsCommand() *cobra.Command {
 		Example: "  recount known-shards add 'lab-*' shard-001\n  recount known-shards list",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.knownShardsAddCommand(), a.knownShardsListCommand())
+	cmd.AddCommand(a.knownAddCommand(), a.knownListCommand())
 	return cmd
 }
 
-func (a *app) knownShardsAddCommand() *cobra.Command {
+func (a shardCommands) knownAddCommand() *cobra.Command {
 	var f opFlags
 	cmd := &cobra.Command{
 		Use: "add PATTERN...", Short: "Register known shards: ids, or a prefix and a star",
@@ -183,7 +186,7 @@ func (a *app) knownShardsAddCommand() *cobra.Command {
 		},
 		Example: `  recount known-shards add 'lab-*' shard-001 --ticket OPS-9`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			got, err := askOp(cmd.Context(), a,
+			got, err := askOperation(cmd.Context(), a.app,
 				func(ctx context.Context, c *client.Client) (*wire.KnownShardsAnswer, error) {
 					return c.AddKnownShards(ctx, wire.KnownShardsRequest{Op: a.op(&f), Patterns: args})
 				})
@@ -197,19 +200,19 @@ func (a *app) knownShardsAddCommand() *cobra.Command {
 	return cmd
 }
 
-func (a *app) knownShardsListCommand() *cobra.Command {
+func (a shardCommands) knownListCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: "List the registrations of known shards", Args: exactly(),
 		Example: `  recount known-shards list -o json`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			page, err := ask(cmd.Context(), a,
+			page, err := ask(cmd.Context(), a.app,
 				func(ctx context.Context, c *client.Client) (*wire.KnownShardsPage, error) {
 					return c.KnownShards(ctx)
 				})
 			if err != nil {
 				return err
 			}
-			l := newList(a, func(t *table, k wire.KnownShardsAnswer) {
+			l := newList(a.app, func(t *table, k wire.KnownShardsAnswer) {
 				t.row(k.Seq, k.At, scopeText(k.Patterns), dash(k.Actor), dash(k.Ticket))
 			}, count("SEQ", 2), moment("AT", 3), text("SHARDS", 1, 16), text("ACTOR", 4, 8), text("TICKET", 5, 8)).
 				because("no shard was registered as expected; \"recount known-shards add\" does it")

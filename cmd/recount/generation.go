@@ -31,7 +31,10 @@ Without --wait and --diff, start returns at once. Then: status N --wait, diff N.
 
 Only activate, rollback and "policy apply" change answers.`
 
-func (a *app) generationCommand() *cobra.Command {
+// generationCommands implements recount generation.
+type generationCommands struct{ *app }
+
+func (a generationCommands) command() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "generation",
 		Aliases: []string{"gen"},
@@ -41,9 +44,9 @@ func (a *app) generationCommand() *cobra.Command {
 		Example: "  recount generation list\n  recount generation status 2 --wait",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.generationStartCommand(), a.generationListCommand(), a.generationStatusCommand(),
-		a.generationDiffCommand(), a.generationActivateCommand(), a.generationRollbackCommand(),
-		a.generationDropCommand())
+	cmd.AddCommand(a.startCommand(), a.listCommand(), a.statusCommand(),
+		a.diffCommand(), a.activateCommand(), a.rollbackCommand(),
+		a.dropCommand())
 	return cmd
 }
 
@@ -56,21 +59,21 @@ func parseGeneration(text string) (uint32, error) {
 	return uint32(n), nil
 }
 
-func (a *app) generationListCommand() *cobra.Command {
+func (a generationCommands) listCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "list",
 		Short:   "List all generations",
 		Args:    exactly(),
 		Example: `  recount generation list --dev /tmp/recount`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			page, err := ask(cmd.Context(), a,
+			page, err := ask(cmd.Context(), a.app,
 				func(ctx context.Context, c *client.Client) (*wire.GenerationsPage, error) {
 					return c.Generations(ctx)
 				})
 			if err != nil {
 				return err
 			}
-			l := newList(a, func(t *table, g wire.GenerationAnswer) {
+			l := newList(a.app, func(t *table, g wire.GenerationAnswer) {
 				t.row(g.Generation, g.State, dash(g.Policy), g.Keys, g.StartedSeq, dash(join(g.Activated)),
 					dash(g.Actor), dash(g.Reason))
 			}, count("GENERATION", 1), word("STATE", 2), hexID("POLICY", 3), word("KEYS", 6), count("STARTED", 7),
@@ -85,7 +88,7 @@ func (a *app) generationListCommand() *cobra.Command {
 	}
 }
 
-func (a *app) generationDiffCommand() *cobra.Command {
+func (a generationCommands) diffCommand() *cobra.Command {
 	var which generationArg
 	var position uint64
 	var by, export, only string
@@ -104,11 +107,11 @@ and stdout gets a line that sets GEN, POSITION and DIGEST: eval "$(recount gener
   recount generation diff 2 --list -o ndjson
   eval "$(recount generation diff 2 -o env)" && recount generation activate "$GEN" --diff "$DIGEST" --reason "read by A and B"`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			n, err := a.generationOf(cmd.Context(), &which, args)
+			n, err := a.number(cmd.Context(), &which, args)
 			if err != nil {
 				return err
 			}
-			d, err := ask(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.DiffAnswer, error) {
+			d, err := ask(cmd.Context(), a.app, func(ctx context.Context, c *client.Client) (*wire.DiffAnswer, error) {
 				return c.Diff(ctx, n, position)
 			})
 			if err != nil {
@@ -144,7 +147,7 @@ and stdout gets a line that sets GEN, POSITION and DIGEST: eval "$(recount gener
 	return cmd
 }
 
-func (a *app) diffTable(d *wire.DiffAnswer, by string) error {
+func (a generationCommands) diffTable(d *wire.DiffAnswer, by string) error {
 	counts, ok := map[string]map[string]int{
 		"outcome": d.ByOutcome,
 		"reason":  d.ByReason,
@@ -173,7 +176,7 @@ func (a *app) diffTable(d *wire.DiffAnswer, by string) error {
 }
 
 // eachFlip calls fn with every flip of a diff. --timeout bounds each page of them.
-func (a *app) eachFlip(ctx context.Context, d *wire.DiffAnswer, fn func(wire.Flip) error) error {
+func (a generationCommands) eachFlip(ctx context.Context, d *wire.DiffAnswer, fn func(wire.Flip) error) error {
 	c, err := a.connect()
 	if err != nil {
 		return err
@@ -191,8 +194,8 @@ func (a *app) eachFlip(ctx context.Context, d *wire.DiffAnswer, fn func(wire.Fli
 	return nil
 }
 
-func (a *app) listFlips(ctx context.Context, d *wire.DiffAnswer) error {
-	l := newList(a, func(t *table, f wire.Flip) {
+func (a generationCommands) listFlips(ctx context.Context, d *wire.DiffAnswer) error {
+	l := newList(a.app, func(t *table, f wire.Flip) {
 		t.row(f.Seq, f.Cause, number(&f.Behind), said(f.Old), said(f.New), f.New.ReasonCode, dash(f.ShardID),
 			f.Epoch, dash(f.PCSID), dash(f.KeyID))
 	}, count("SEQ", 1), word("CAUSE", 6), count("BEHIND", 8), word("OLD", 2), word("NEW", 3),
@@ -204,7 +207,7 @@ func (a *app) listFlips(ctx context.Context, d *wire.DiffAnswer) error {
 	return l.end()
 }
 
-// said is an outcome for people: an escalated one that does not count says so.
+// said is an outcome for people, with a remark on an escalated one that does not count.
 func said(s wire.FlipSide) string {
 	if s.Outcome == wire.OutcomeEscalated && !s.Accepted {
 		return "escalated, not accepted"
@@ -213,7 +216,7 @@ func said(s wire.FlipSide) string {
 }
 
 // exportFlips writes the flips to a new file: one that is there may be what an earlier review was about.
-func (a *app) exportFlips(ctx context.Context, d *wire.DiffAnswer, path string, force bool) error {
+func (a generationCommands) exportFlips(ctx context.Context, d *wire.DiffAnswer, path string, force bool) error {
 	how := os.O_WRONLY | os.O_CREATE | os.O_EXCL
 	if force {
 		how = os.O_WRONLY | os.O_CREATE | os.O_TRUNC
@@ -235,7 +238,7 @@ func (a *app) exportFlips(ctx context.Context, d *wire.DiffAnswer, path string, 
 	return err
 }
 
-func (a *app) generationActivateCommand() *cobra.Command {
+func (a generationCommands) activateCommand() *cobra.Command {
 	var f opFlags
 	var which generationArg
 	var diff string
@@ -257,7 +260,7 @@ node serves until it has folded the rest.`,
 				return usagef("--diff is missing: review \"recount generation diff %s\" and give its digest",
 					strings.Join(append(args, which.flag()...), " "))
 			}
-			n, err := a.generationOf(cmd.Context(), &which, args)
+			n, err := a.number(cmd.Context(), &which, args)
 			if err != nil {
 				return err
 			}
@@ -266,7 +269,7 @@ node serves until it has folded the rest.`,
 				bound := uint64(most)
 				r.MaxNewFlips = &bound
 			}
-			got, err := askOp(cmd.Context(), a,
+			got, err := askOperation(cmd.Context(), a.app,
 				func(ctx context.Context, c *client.Client) (*wire.ActivateAnswer, error) {
 					return c.Activate(ctx, n, r)
 				})
@@ -287,14 +290,14 @@ node serves until it has folded the rest.`,
 	return cmd
 }
 
-func (a *app) showActivation(ctx context.Context, r *wire.ActivateAnswer) error {
-	a.noteActivation(ctx, r)
+func (a generationCommands) showActivation(ctx context.Context, r *wire.ActivateAnswer) error {
+	a.noteUndone(ctx, r)
 	return a.show(r, "generation", r.Generation, "instead of", r.From, "answers events after seq", r.Seq,
 		"reviewed up to seq", r.Position, "flips after review", r.AfterFlips, "reported by",
 		dash(strings.Join(r.Reporters, " ")), "absent", dash(strings.Join(r.Absent, " ")))
 }
 
-func (a *app) generationRollbackCommand() *cobra.Command {
+func (a generationCommands) rollbackCommand() *cobra.Command {
 	var f opFlags
 	cmd := &cobra.Command{
 		Use: "rollback", Short: "Activate the previous generation again", Args: exactly(),
@@ -303,7 +306,7 @@ does. The history of every record keeps the answers of the meantime. A second ro
 answer, repeat it with the --op-id that it prints.`,
 		Example: `  recount generation rollback --reason "the fix was wrong" --ticket INC-7`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			got, err := askOp(cmd.Context(), a,
+			got, err := askOperation(cmd.Context(), a.app,
 				func(ctx context.Context, c *client.Client) (*wire.ActivateAnswer, error) {
 					return c.Rollback(ctx, wire.RollbackRequest{Op: a.op(&f)})
 				})
@@ -318,7 +321,7 @@ answer, repeat it with the --op-id that it prints.`,
 	return cmd
 }
 
-func (a *app) generationDropCommand() *cobra.Command {
+func (a generationCommands) dropCommand() *cobra.Command {
 	var f confirmFlags
 	var which generationArg
 	cmd := &cobra.Command{
@@ -326,14 +329,14 @@ func (a *app) generationDropCommand() *cobra.Command {
 		Example: `  recount generation drop 2
   recount generation drop 2 --yes          # where nobody can type an answer`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			n, err := a.generationOf(cmd.Context(), &which, args)
+			n, err := a.number(cmd.Context(), &which, args)
 			if err != nil {
 				return err
 			}
 			if err := a.confirm(cmd.Context(), &f, "generation drop", generationHits(n)); err != nil {
 				return err
 			}
-			got, err := askOp(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.DropAnswer, error) {
+			got, err := askOperation(cmd.Context(), a.app, func(ctx context.Context, c *client.Client) (*wire.DropAnswer, error) {
 				return c.DropGeneration(ctx, n, a.op(&f.opFlags))
 			})
 			if err != nil {

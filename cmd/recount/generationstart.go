@@ -26,7 +26,7 @@ type startFlags struct {
 	limit      time.Duration
 }
 
-func (a *app) generationStartCommand() *cobra.Command {
+func (a generationCommands) startCommand() *cobra.Command {
 	var f startFlags
 	cmd := &cobra.Command{
 		Use: "start --policy ID", Short: "Build a generation: fold all history under a policy",
@@ -42,12 +42,12 @@ func (a *app) generationStartCommand() *cobra.Command {
 			if err := f.try.check(cmd); err != nil {
 				return err
 			}
-			id, err := a.previewPublished(cmd.Context(), &f.try, "generation start", f.request.Policy)
+			id, err := policyCommands{a.app}.previewPublished(cmd.Context(), &f.try, "generation start", f.request.Policy)
 			if err != nil {
 				return err
 			}
 			f.request.Policy, f.request.Op = id, a.op(&f.opFlags)
-			g, err := a.startGeneration(cmd.Context(), f.request)
+			g, err := a.start(cmd.Context(), f.request)
 			if err != nil {
 				return err
 			}
@@ -69,14 +69,14 @@ func (a *app) generationStartCommand() *cobra.Command {
 	return cmd
 }
 
-func (a *app) startGeneration(ctx context.Context, r wire.GenerationRequest) (*wire.GenerationAnswer, error) {
-	return askOp(ctx, a, func(ctx context.Context, c *client.Client) (*wire.GenerationAnswer, error) {
+func (a generationCommands) start(ctx context.Context, r wire.GenerationRequest) (*wire.GenerationAnswer, error) {
+	return askOperation(ctx, a.app, func(ctx context.Context, c *client.Client) (*wire.GenerationAnswer, error) {
 		return c.StartGeneration(ctx, r)
 	})
 }
 
 // afterStart goes as far as the flags say: it returns at once, waits, or shows what changes.
-func (a *app) afterStart(ctx context.Context, g *wire.GenerationAnswer, f *startFlags) error {
+func (a generationCommands) afterStart(ctx context.Context, g *wire.GenerationAnswer, f *startFlags) error {
 	if !f.wait && !f.diff {
 		a.talk("Every node builds it now: %s",
 			a.commandLine(fmt.Sprintf("recount generation status %d --wait", g.Generation)))
@@ -84,14 +84,14 @@ func (a *app) afterStart(ctx context.Context, g *wire.GenerationAnswer, f *start
 			a.setVars("GEN", fmt.Sprint(g.Generation), "POSITION", "", "DIGEST", ""))
 	}
 	a.talk("Every node builds generation %d now.", g.Generation)
-	g, err := a.awaitGeneration(ctx, g.Generation, f.limit)
+	g, err := a.await(ctx, g.Generation, f.limit)
 	if err != nil {
 		return err
 	}
 	if !f.diff {
 		return errors.Join(a.showStatus(g), a.setVars("GEN", fmt.Sprint(g.Generation), "POSITION", "", "DIGEST", ""))
 	}
-	d, err := ask(ctx, a, func(ctx context.Context, c *client.Client) (*wire.DiffAnswer, error) {
+	d, err := ask(ctx, a.app, func(ctx context.Context, c *client.Client) (*wire.DiffAnswer, error) {
 		return c.Diff(ctx, g.Generation, 0)
 	})
 	if err != nil {
@@ -100,7 +100,7 @@ func (a *app) afterStart(ctx context.Context, g *wire.GenerationAnswer, f *start
 	return a.showReview(ctx, d, "outcome")
 }
 
-func (a *app) showGeneration(g *wire.GenerationAnswer) error {
+func (a generationCommands) showGeneration(g *wire.GenerationAnswer) error {
 	return a.show(g, "generation", g.Generation, "state", g.State, "policy", g.Policy, "keys", g.Keys,
 		"started at seq", g.StartedSeq, "activated at seq", dash(join(g.Activated)), "actor", dash(g.Actor),
 		"role", dash(g.Role), "reason", dash(g.Reason), "ticket", dash(g.Ticket))
@@ -115,7 +115,7 @@ type review struct {
 // showReview prints a diff broken down by outcome, reason, shard or key, and the command that activates it. The
 // digest in that command begins with the position of the diff, so the command stays good while records come in,
 // for a second actor too.
-func (a *app) showReview(ctx context.Context, d *wire.DiffAnswer, by string) error {
+func (a generationCommands) showReview(ctx context.Context, d *wire.DiffAnswer, by string) error {
 	r, err := a.review(ctx, d)
 	if err != nil {
 		return err
@@ -133,8 +133,8 @@ func (a *app) showReview(ctx context.Context, d *wire.DiffAnswer, by string) err
 }
 
 // review adds the command to a diff, with the reason and the ticket of the generation.
-func (a *app) review(ctx context.Context, d *wire.DiffAnswer) (*review, error) {
-	g, err := ask(ctx, a, func(ctx context.Context, c *client.Client) (*wire.GenerationAnswer, error) {
+func (a generationCommands) review(ctx context.Context, d *wire.DiffAnswer) (*review, error) {
+	g, err := ask(ctx, a.app, func(ctx context.Context, c *client.Client) (*wire.GenerationAnswer, error) {
 		return c.Generation(ctx, d.Generation)
 	})
 	if err != nil {
@@ -143,7 +143,7 @@ func (a *app) review(ctx context.Context, d *wire.DiffAnswer) (*review, error) {
 	return &review{d, a.activateLine(g, d.Digest)}, nil
 }
 
-func (a *app) activateLine(g *wire.GenerationAnswer, digest string) string {
+func (a generationCommands) activateLine(g *wire.GenerationAnswer, digest string) string {
 	return a.commandLine(fmt.Sprintf("recount generation activate %d", g.Generation),
 		"--diff", digest, "--reason", g.Reason, "--ticket", g.Ticket)
 }
@@ -173,12 +173,12 @@ func (g *generationArg) flag() []string {
 	return nil
 }
 
-// generationOf is the number of the generation that was meant. It says which one --latest takes.
-func (a *app) generationOf(ctx context.Context, g *generationArg, args []string) (uint32, error) {
+// number returns the number of the generation in the arguments. It prints which one --latest takes.
+func (a generationCommands) number(ctx context.Context, g *generationArg, args []string) (uint32, error) {
 	if !g.latest {
 		return parseGeneration(args[0])
 	}
-	page, err := ask(ctx, a, func(ctx context.Context, c *client.Client) (*wire.GenerationsPage, error) {
+	page, err := ask(ctx, a.app, func(ctx context.Context, c *client.Client) (*wire.GenerationsPage, error) {
 		return c.Generations(ctx)
 	})
 	if err != nil {

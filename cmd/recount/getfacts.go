@@ -71,24 +71,24 @@ func factsOf(e *wire.EventAnswer) *submissionFacts {
 }
 
 // credential reports whether the node is asked with a token or a client certificate.
-func (a *app) credential() bool { return a.place.TokenFile != "" || a.place.Cert != "" }
+func (a recordCommands) credential() bool { return a.place.TokenFile != "" || a.place.Cert != "" }
 
 // submissionOf reads the event that decided an answer. Events are for those who check: without a credential
 // nobody is asked.
-func (a *app) submissionOf(ctx context.Context, c *client.Client, p *wire.PCSAnswer,
+func (a recordCommands) submissionOf(ctx context.Context, c *client.Client, p *wire.PCSAnswer,
 	read client.Read) (*submissionFacts, error) {
 	if !a.credential() {
 		return nil, errors.New("no token was given")
 	}
 	read.MinSeq = max(read.MinSeq, p.Seq)
-	e, err := within(ctx, a, func(ctx context.Context) (*wire.EventAnswer, error) { return c.Event(ctx, p.Seq, read) })
+	e, err := within(ctx, a.app, func(ctx context.Context) (*wire.EventAnswer, error) { return c.Event(ctx, p.Seq, read) })
 	if err != nil {
 		return nil, err
 	}
 	return factsOf(e), nil
 }
 
-// signed says who signed a submission and how.
+// signed describes the signature of a submission.
 func (f *submissionFacts) signed() (key, how string) {
 	if f == nil || f.KeyID == "" {
 		return "-", "-"
@@ -101,7 +101,7 @@ func (f *submissionFacts) signed() (key, how string) {
 }
 
 // showRecord prints an answer: what is said, what was claimed, and where the evidence is.
-func (a *app) showRecord(p *wire.PCSAnswer, f *submissionFacts) error {
+func (a recordCommands) showRecord(p *wire.PCSAnswer, f *submissionFacts) error {
 	key, how := f.signed()
 	claimed := func(value func(*claimedValues) nano.Nano) string {
 		if f == nil || f.Claimed == nil {

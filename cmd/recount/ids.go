@@ -46,7 +46,7 @@ func chosen(what, given, list string, all []string) (string, error) {
 		fmt.Sprintf("%q lists them; of an id give at least %d digits.", list, leastDigits)}
 }
 
-// begins tells whether an id begins with digits, with or without its kind in front, and enough of them to name
+// begins reports whether an id begins with digits, with or without its kind in front, and enough of them to name
 // something.
 func begins(id, given string) bool {
 	kind, digits, ok := strings.Cut(id, "-")
@@ -66,7 +66,7 @@ func ambiguous(what, given string, found []string, more bool) error {
 		"Give more digits."}
 }
 
-// isHex tells digits of an id.
+// isHex reports whether s has hex digits alone, as ids have.
 func isHex(s string) bool { return strings.Trim(s, "0123456789abcdefABCDEF") == "" }
 
 // recordID finds the pcs_id that was meant: 64 digits, the first of them, or SEQ: and the number of an event.
@@ -96,9 +96,9 @@ func recordID(ctx context.Context, c *client.Client, given string, read client.R
 		fmt.Sprintf("\"recount audit --pcs %s\" finds submissions that name it, those that were refused too.", given)}
 }
 
-// noAnswer says of a record for which nothing stands what the ledger said of it: of an event, or of refused
+// noAnswer describes what the ledger knows of a record that no answer stands for: of an event, or of refused
 // submissions that carry the id.
-func (a *app) noAnswer(ctx context.Context, c *client.Client, given string, read client.Read, err error) error {
+func (a recordCommands) noAnswer(ctx context.Context, c *client.Client, given string, read client.Read, err error) error {
 	if !errors.Is(err, client.ErrNotFound) {
 		return err
 	}
@@ -123,7 +123,7 @@ const refusedWait = 5 * time.Second
 
 // onlyRefused counts the refused submissions that name an id for which nothing stands. Without a credential, or
 // when it takes long, it says how to look.
-func (a *app) onlyRefused(ctx context.Context, c *client.Client, id string, read client.Read, err error) error {
+func (a recordCommands) onlyRefused(ctx context.Context, c *client.Client, id string, read client.Read, err error) error {
 	next := fmt.Sprintf("\"recount audit --pcs %s\" reads every submission for this id, and finds it when "+
 		"only refused ones carry it.", short(id))
 	if !a.credential() {

@@ -25,12 +25,15 @@ type keyIncident struct {
 	sinceSeq uint64 // event that set that time: the revocation, or a later one that moved it
 }
 
-func (a *app) incidentCommand() *cobra.Command {
+// incidentCommands implements recount incident.
+type incidentCommands struct{ *app }
+
+func (a incidentCommands) command() *cobra.Command {
 	cmd := &cobra.Command{Use: "incident", Short: "Handle a compromised key or a verification bypass", Args: exactly(),
 		Example: `  recount incident key hmac-0123456789abcdef --since 36h --reason "laptop stolen" --ticket INC-9
   recount incident bypass --reason "canary accepted" --ticket INC-7`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
-	cmd.AddCommand(a.incidentKeyCommand(), a.incidentBypassCommand())
+	cmd.AddCommand(a.keyCommand(), a.bypassCommand())
 	return cmd
 }
 
@@ -41,7 +44,7 @@ type incidentFlags struct {
 	hindsight  bool
 }
 
-func (a *app) incidentKeyCommand() *cobra.Command {
+func (a incidentCommands) keyCommand() *cobra.Command {
 	var f incidentFlags
 	cmd := &cobra.Command{
 		Use:         "key KEY_ID --since TIME",
@@ -86,7 +89,7 @@ its name. Move the agents to a new key before or at once after: docs/runbooks/ke
 	return cmd
 }
 
-func (a *app) keyIncident(ctx context.Context, given string, since time.Time, f *incidentFlags) (*keyIncident, error) {
+func (a incidentCommands) keyIncident(ctx context.Context, given string, since time.Time, f *incidentFlags) (*keyIncident, error) {
 	if err := mayWriteBelow(f.out); err != nil { // before anything is done
 		return nil, err
 	}
@@ -98,18 +101,18 @@ func (a *app) keyIncident(ctx context.Context, given string, since time.Time, f 
 		return nil, err
 	}
 	defer c.Close()
-	id, err := within(ctx, a, func(ctx context.Context) (string, error) { return findKey(ctx, c, given) })
+	id, err := within(ctx, a.app, func(ctx context.Context) (string, error) { return findKey(ctx, c, given) })
 	if err != nil {
 		return nil, err
 	}
 	in := &keyIncident{Key: incident.Key{KeyID: id, Tally: incident.NewTally()}}
 	in.Reason, in.Ticket = f.reason, f.ticket
-	before, err := within(ctx, a, func(ctx context.Context) (*wire.KeyAnswer, error) { return c.Key(ctx, id) })
+	before, err := within(ctx, a.app, func(ctx context.Context) (*wire.KeyAnswer, error) { return c.Key(ctx, id) })
 	if err != nil {
 		return nil, err
 	}
 	in.Owner = before.Owner
-	rev, err := askOp(ctx, a, func(ctx context.Context, c *client.Client) (*wire.RevokeAnswer, error) {
+	rev, err := askOperation(ctx, a.app, func(ctx context.Context, c *client.Client) (*wire.RevokeAnswer, error) {
 		return c.RevokeKey(ctx, id, wire.RevokeRequest{Op: a.op(&f.opFlags), Since: wire.Time(since)})
 	})
 	if err != nil {
@@ -142,9 +145,9 @@ func (a *app) keyIncident(ctx context.Context, given string, since time.Time, f 
 
 // sinceSet finds the event that set the time since which the key is compromised: a generation from before it
 // takes less away.
-func (a *app) sinceSet(ctx context.Context, c *client.Client, in *keyIncident) error {
+func (a incidentCommands) sinceSet(ctx context.Context, c *client.Client, in *keyIncident) error {
 	in.sinceSeq = in.RevokedSeq
-	return a.eachOp(ctx, c, &operationsFlags{from: in.RevokedSeq}, func(i wire.OperationItem) error {
+	return operationCommands{a.app}.each(ctx, c, &operationsFlags{from: in.RevokedSeq}, func(i wire.OperationItem) error {
 		if i.Kind == event.KeyRevoked.String() && i.Effect == wire.EffectApplied &&
 			about(i.About).text("key_id") == in.KeyID {
 			in.sinceSeq = i.Seq
@@ -155,7 +158,7 @@ func (a *app) sinceSet(ctx context.Context, c *client.Client, in *keyIncident) e
 
 // signedSince counts and keeps what the key signed between since and its revocation, as far as the node that
 // answers has folded, which is at least up to the revocation.
-func (a *app) signedSince(ctx context.Context, c *client.Client, in *keyIncident, since time.Time,
+func (a incidentCommands) signedSince(ctx context.Context, c *client.Client, in *keyIncident, since time.Time,
 	lines *bytes.Buffer) error {
 	enc := json.NewEncoder(lines)
 	enc.SetEscapeHTML(false)
@@ -183,9 +186,9 @@ func (a *app) signedSince(ctx context.Context, c *client.Client, in *keyIncident
 	return nil
 }
 
-// offerHindsight starts the generation that counts nothing of the key, or says how to.
-func (a *app) offerHindsight(ctx context.Context, c *client.Client, in *keyIncident, f *incidentFlags) error {
-	policies, err := within(ctx, a, c.Policies)
+// offerHindsight starts the generation that ignores the key, or sets the command line for it.
+func (a incidentCommands) offerHindsight(ctx context.Context, c *client.Client, in *keyIncident, f *incidentFlags) error {
+	policies, err := within(ctx, a.app, c.Policies)
 	if err != nil {
 		return err
 	}
@@ -214,9 +217,9 @@ func (a *app) offerHindsight(ctx context.Context, c *client.Client, in *keyIncid
 }
 
 // takenAway reports whether the active generation ignores all records of the key already.
-func (a *app) takenAway(ctx context.Context, c *client.Client, in *keyIncident) (bool, error) {
+func (a incidentCommands) takenAway(ctx context.Context, c *client.Client, in *keyIncident) (bool, error) {
 	in.Next = []string{}
-	page, err := within(ctx, a, c.Generations)
+	page, err := within(ctx, a.app, c.Generations)
 	if err != nil {
 		return false, err
 	}
@@ -226,18 +229,18 @@ func (a *app) takenAway(ctx context.Context, c *client.Client, in *keyIncident) 
 }
 
 // startHindsight starts the generation, or finds the one that an earlier run has started and that is being built.
-func (a *app) startHindsight(ctx context.Context, c *client.Client, in *keyIncident, policy string,
+func (a incidentCommands) startHindsight(ctx context.Context, c *client.Client, in *keyIncident, policy string,
 	f *incidentFlags) (*wire.GenerationAnswer, error) {
 	op := a.op(&f.opFlags)
 	op.OpID = "hindsight-" + op.OpID[:min(len(op.OpID), 54)] // an op_id has at most 64 bytes
-	g, err := within(ctx, a, func(ctx context.Context) (*wire.GenerationAnswer, error) {
+	g, err := within(ctx, a.app, func(ctx context.Context) (*wire.GenerationAnswer, error) {
 		return c.StartGeneration(ctx, wire.GenerationRequest{Op: op, Policy: policy, Keys: wire.KeysHindsight})
 	})
 	var p *wire.Problem
 	if err == nil || !errors.As(err, &p) || p.Code != wire.CodeStale {
 		return g, err
 	}
-	page, listErr := within(ctx, a, c.Generations)
+	page, listErr := within(ctx, a.app, c.Generations)
 	if listErr != nil {
 		return nil, errors.Join(err, listErr)
 	}
@@ -258,7 +261,7 @@ func (a *app) startHindsight(ctx context.Context, c *client.Client, in *keyIncid
 	return nil, err
 }
 
-func (a *app) showIncident(in *keyIncident) error {
+func (a incidentCommands) showIncident(in *keyIncident) error {
 	if a.format != formatTable {
 		return a.document(in.Key)
 	}
@@ -271,7 +274,7 @@ func (a *app) showIncident(in *keyIncident) error {
 	if err := a.showShards(&in.Tally); err != nil {
 		return err
 	}
-	a.sayNext(in.Next)
+	a.showNext(in.Next)
 	hindsight := ""
 	if in.Hindsight != 0 {
 		hindsight = fmt.Sprint(in.Hindsight)

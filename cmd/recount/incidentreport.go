@@ -38,16 +38,16 @@ func within[T any](ctx context.Context, a *app, call func(context.Context) (T, e
 	return call(ctx)
 }
 
-// origin says who writes a report now, where, and at which state of the log. Evidence is written without what a
-// node does not tell.
-func (a *app) origin(ctx context.Context, c *client.Client, o *incident.Origin) {
+// origin fills in the author of a report, the cluster and the state of the log. What a node does not disclose stays
+// empty: the evidence is written all the same.
+func (a incidentCommands) origin(ctx context.Context, c *client.Client, o *incident.Origin) {
 	o.Cluster, o.WrittenAt = a.place.Source, wire.Time(time.Now())
-	if who, err := within(ctx, a, c.Whoami); err == nil {
+	if who, err := within(ctx, a.app, c.Whoami); err == nil {
 		o.ClusterID, o.Author, o.Role, o.Credential = who.ClusterID, who.Actor, string(who.Role), who.Credential
 	} else {
 		a.talk("The report does not name its author: %v", err)
 	}
-	if at, err := within(ctx, a, func(ctx context.Context) (*wire.DigestAnswer, error) {
+	if at, err := within(ctx, a.app, func(ctx context.Context) (*wire.DigestAnswer, error) {
 		return c.Digest(ctx, 0)
 	}); err == nil {
 		o.LogSeq, o.LogDigest = at.Seq, at.Log
@@ -57,8 +57,8 @@ func (a *app) origin(ctx context.Context, c *client.Client, o *incident.Origin) 
 }
 
 // tallied finishes a tally with the shards that somebody registered as expected.
-func (a *app) tallied(ctx context.Context, c *client.Client, t *incident.Tally) error {
-	page, err := within(ctx, a, c.KnownShards)
+func (a incidentCommands) tallied(ctx context.Context, c *client.Client, t *incident.Tally) error {
+	page, err := within(ctx, a.app, c.KnownShards)
 	if err != nil {
 		return err
 	}
@@ -85,7 +85,7 @@ func cameFrom(t *incident.Tally) string {
 }
 
 // showShards lists the shards of a tally, as many as one looks at.
-func (a *app) showShards(tally *incident.Tally) error {
+func (a incidentCommands) showShards(tally *incident.Tally) error {
 	const most = 20
 	fmt.Fprintln(a.out)
 	t := a.table(text("SHARD", 1, 20), count("SUBMISSIONS", 2), word("EXPECTED", 3), moment("FIRST", 4),
@@ -100,8 +100,8 @@ func (a *app) showShards(tally *incident.Tally) error {
 	return t.flush()
 }
 
-// sayNext names the commands that go on.
-func (a *app) sayNext(lines []string) {
+// showNext names the commands that go on.
+func (a incidentCommands) showNext(lines []string) {
 	if len(lines) == 0 {
 		return
 	}

@@ -76,8 +76,8 @@ func openInput(name string) (*os.File, error) {
 }
 
 // readJobs calls fn for every JSON object of the input, with its bytes as they stand: one document on many
-// lines, an array, or one object a line. Input that is not JSON ends it, and so does an error of fn. done says
-// for errors what fn does: "sent".
+// lines, an array, or one object a line. Input that is not JSON ends it, and so does an error of fn. done
+// completes the texts of errors: "sent".
 func readJobs(r io.Reader, done string, fn func(job) error) error {
 	in := bufio.NewReaderSize(r, 1<<20)
 	array, err := startsArray(in)
@@ -133,7 +133,7 @@ func startsArray(in *bufio.Reader) (bool, error) {
 
 var errNoObject = errors.New("another value")
 
-// notJSON says where the input stops being records. An error of reading stays what it is.
+// notJSON names the line where the input stops being records. An error of reading stays what it is.
 func notJSON(line, before int, done string, err error) error {
 	var syntax *json.SyntaxError
 	if !errors.As(err, &syntax) && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, errNoObject) {

@@ -26,7 +26,7 @@ type newKey struct {
 	Environment map[string]string `json:"environment"`
 }
 
-func (a *app) keygenCommand() *cobra.Command {
+func (a recordCommands) keygenCommand() *cobra.Command {
 	var out string
 	var force bool
 	cmd := &cobra.Command{
@@ -63,7 +63,7 @@ ed25519  NAME.key holds the private key (PKCS #8, PEM) and stays with the signer
 	return cmd
 }
 
-// next says what makes nodes that run trust the key. A secret goes into their settings, never through the API.
+// next returns the steps by which running nodes come to trust the key. A secret goes into their settings, never through the API.
 func (k *newKey) next() string {
 	if len(k.Files) > 1 {
 		return fmt.Sprintf("Next: recount keys add --ed25519-pub %s --owner NAME", shellWord(k.Files[1]))

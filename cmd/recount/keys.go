@@ -24,7 +24,10 @@ their settings by themselves, for every shard and without an end. "keys add" set
   planned:  recount keys retire KEY_ID          its earlier records stand
   stolen:   recount incident key KEY_ID ...     revoke, list what it signed, and recount with hindsight`
 
-func (a *app) keysCommand() *cobra.Command {
+// keyCommands implements the commands on signing keys.
+type keyCommands struct{ *app }
+
+func (a keyCommands) command() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "keys",
 		Short:   "Register, list, retire and revoke signing keys",
@@ -33,24 +36,24 @@ func (a *app) keysCommand() *cobra.Command {
 		Example: "  recount keys list\n  recount keys retire hmac-0123456789abcdef --reason \"quarterly rotation\"",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.keysListCommand(), a.keysShowCommand(), a.keysAddCommand(), a.keysRetireCommand(),
-		a.keysRevokeCommand(), a.keysRetireSecretCommand())
+	cmd.AddCommand(a.listCommand(), a.showCommand(), a.addCommand(), a.retireCommand(),
+		a.revokeCommand(), a.retireSecretCommand())
 	return cmd
 }
 
-func (a *app) keysListCommand() *cobra.Command {
+func (a keyCommands) listCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: "List the registered keys, in the order of registration", Args: exactly(),
 		Example: `  recount keys list --dev /tmp/recount
   recount keys list -o json | jq -r '.[] | select(.status == "active") | .key_id'`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			page, err := ask(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.KeysPage, error) {
+			page, err := ask(cmd.Context(), a.app, func(ctx context.Context, c *client.Client) (*wire.KeysPage, error) {
 				return c.Keys(ctx)
 			})
 			if err != nil {
 				return err
 			}
-			l := newList(a, func(t *table, k wire.KeyAnswer) {
+			l := newList(a.app, func(t *table, k wire.KeyAnswer) {
 				t.row(k.KeyID, k.Status, dash(k.Owner), scopeText(k.Scope), dash(k.NotAfter), dash(k.LastUsed),
 					keyAge(k), k.Held, dash(k.Comment))
 			}, keyID("KEY", 1), word("STATUS", 2), text("OWNER", 3, 8), text("SHARDS", 4, 8), moment("UNTIL", 7),
@@ -87,12 +90,12 @@ func scopeText(scope []string) string {
 	return strings.Join(scope, " ")
 }
 
-func (a *app) keysShowCommand() *cobra.Command {
+func (a keyCommands) showCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "show KEY_ID", Short: "Show one key with its terms", Args: exactly("KEY_ID"),
 		Example: `  recount keys show hmac-0123456789abcdef`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			k, err := ask(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.KeyAnswer, error) {
+			k, err := ask(cmd.Context(), a.app, func(ctx context.Context, c *client.Client) (*wire.KeyAnswer, error) {
 				id, err := findKey(ctx, c, args[0])
 				if err != nil {
 					return nil, err
@@ -107,7 +110,7 @@ func (a *app) keysShowCommand() *cobra.Command {
 	}
 }
 
-func (a *app) showKey(k *wire.KeyAnswer) error {
+func (a keyCommands) showKey(k *wire.KeyAnswer) error {
 	pairs := []any{"key", k.KeyID, "algorithm", k.Alg, "fingerprint", k.Fingerprint, "status", k.Status, "owner",
 		dash(k.Owner), "shards", scopeText(k.Scope), "not before", dash(k.NotBefore), "not after",
 		dash(k.NotAfter), "comment", dash(k.Comment), "registered at seq", k.Seq, "terms since seq", k.TermsSeq,
@@ -132,7 +135,7 @@ type keyTerms struct {
 	r                   wire.KeyRequest
 }
 
-func (a *app) keysAddCommand() *cobra.Command {
+func (a keyCommands) addCommand() *cobra.Command {
 	var f keyTerms
 	cmd := &cobra.Command{
 		Use: "add", Short: "Register a key, or change the terms of a registered one", Args: exactly(),
@@ -145,11 +148,11 @@ Name a shard by its id, or several by a prefix and a star.`,
 		Example: `  recount keys add --hmac-key-file agent.key --owner "lab 7" --shard 'lab-7-*' --ticket OPS-3
   recount keys add --ed25519-pub agent.pub --owner gateway --not-after 2027-01-01T00:00:00Z`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := f.read(a); err != nil {
+			if err := f.read(a.app); err != nil {
 				return err
 			}
 			f.r.Op = a.op(&f.opFlags)
-			k, err := askOp(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.KeyAnswer, error) {
+			k, err := askOperation(cmd.Context(), a.app, func(ctx context.Context, c *client.Client) (*wire.KeyAnswer, error) {
 				return c.AddKey(ctx, f.r)
 			})
 			if err != nil {
@@ -237,8 +240,8 @@ func readPublic(given string) ([]byte, error) {
 			"\"recount keygen ed25519\" makes a pair", given, from)
 }
 
-// keyOpCommand is a command that needs nothing but a key and cannot be undone.
-func (a *app) keyOpCommand(use, short, long, example string,
+// endCommand is a command that needs nothing but a key and cannot be undone.
+func (a keyCommands) endCommand(use, short, long, example string,
 	do func(*client.Client, context.Context, string, wire.Op) (*wire.KeyAnswer, error)) *cobra.Command {
 	var f confirmFlags
 	cmd := &cobra.Command{Use: use + " KEY_ID", Short: short, Long: long, Example: example, Args: exactly("KEY_ID"),
@@ -246,7 +249,7 @@ func (a *app) keyOpCommand(use, short, long, example string,
 			if err := a.confirm(cmd.Context(), &f, "keys "+use, keyHits(args[0])); err != nil {
 				return err
 			}
-			k, err := askOp(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.KeyAnswer, error) {
+			k, err := askOperation(cmd.Context(), a.app, func(ctx context.Context, c *client.Client) (*wire.KeyAnswer, error) {
 				id, err := findKey(ctx, c, args[0])
 				if err != nil {
 					return nil, err
@@ -262,8 +265,8 @@ func (a *app) keyOpCommand(use, short, long, example string,
 	return cmd
 }
 
-func (a *app) keysRetireCommand() *cobra.Command {
-	return a.keyOpCommand("retire", "End a key as planned; what it signed stands",
+func (a keyCommands) retireCommand() *cobra.Command {
+	return a.endCommand("retire", "End a key as planned; what it signed stands",
 		`retire takes effect at its event, on every node: later records of the key are answered 403. It cannot be undone. To rotate without a gap, add the
 new key first, move the agents, wait until the old key signs nothing any more (recount audit --key OLD --since 1h), then
 retire it. Repeats of records that it signed are refused too, so wait until the agents' outboxes are empty.`,
@@ -271,15 +274,15 @@ retire it. Repeats of records that it signed are refused too, so wait until the 
   recount keys retire hmac-0123456789abcdef --reason "quarterly rotation" --yes    # where nobody can type an answer`, (*client.Client).RetireKey)
 }
 
-func (a *app) keysRetireSecretCommand() *cobra.Command {
-	return a.keyOpCommand("retire-secret", "Let the nodes forget the secret of a key that signs no more",
+func (a keyCommands) retireSecretCommand() *cobra.Command {
+	return a.endCommand("retire-secret", "Let the nodes forget the secret of a key that signs no more",
 		`A node recomputes the signatures of old records when it recounts. After retire-secret it need not: what the ledger recorded
 of the key's signatures stands. Then take the secret out of the settings of the nodes.`,
 		`  recount keys retire-secret hmac-0123456789abcdef --ticket OPS-5
   recount keys retire-secret hmac-0123456789abcdef --ticket OPS-5 --yes      # where nobody can type an answer`, (*client.Client).RetireSecret)
 }
 
-func (a *app) keysRevokeCommand() *cobra.Command {
+func (a keyCommands) revokeCommand() *cobra.Command {
 	var f confirmFlags
 	var since string
 	cmd := &cobra.Command{
@@ -305,7 +308,7 @@ Revoking again with an earlier --since moves that time. recount incident key doe
 			if !at.IsZero() {
 				r.Since = wire.Time(at)
 			}
-			got, err := askOp(cmd.Context(), a,
+			got, err := askOperation(cmd.Context(), a.app,
 				func(ctx context.Context, c *client.Client) (*wire.RevokeAnswer, error) {
 					id, err := findKey(ctx, c, args[0])
 					if err != nil {

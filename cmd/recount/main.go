@@ -1,6 +1,17 @@
-// Command recount is the tool for everyone who talks to a Recount ledger: it makes keys, signs and submits
-// records, reads answers back and compares what the nodes say. It keeps no state of its own, prints data on
-// stdout and talk on stderr, and refuses to call an unanswered submission refused: that is exit code 6.
+// Command recount is the command-line tool of a Recount ledger, for agents, operators and auditors. It makes keys,
+// signs and submits records, reads responses back, and compares the nodes with each other.
+//
+// The package holds flags, tables, help texts and exit codes. What another Go program could use is elsewhere: the
+// client in client, signatures in sign, trials of policies in internal/trial, canaries in internal/canary, drills in
+// internal/drill, exports in internal/export.
+//
+// A type app is one run of the tool. Its methods find the cluster, connect, print and ask for confirmation. Each area
+// has a small type that embeds it, such as keyCommands, with a method for each command:
+//
+//	func (a keyCommands) showCommand() *cobra.Command
+//
+// A command returns an error, and codedError gives it an exit code and a next step. Results go to stdout, progress and
+// notes to stderr. A submission without a response is never reported as refused: its outcome is unknown, exit code 6.
 package main
 
 import (

@@ -27,7 +27,10 @@ type operationsFlags struct {
 	after, before time.Time
 }
 
-func (a *app) operationsCommand() *cobra.Command {
+// operationCommands implements the list of operations.
+type operationCommands struct{ *app }
+
+func (a operationCommands) command() *cobra.Command {
 	var f operationsFlags
 	cmd := &cobra.Command{
 		Use: "operations", Short: "List what operators have done, from the log", Args: exactly(),
@@ -39,7 +42,7 @@ with which result. Refused requests are not events. They are in the audit stream
   recount operations --kind generation_activated
   recount operations --follow`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := f.check(a); err != nil {
+			if err := f.check(a.app); err != nil {
 				return err
 			}
 			c, err := a.connect()
@@ -47,7 +50,7 @@ with which result. Refused requests are not events. They are in the audit stream
 				return err
 			}
 			defer c.Close()
-			return a.listOperations(cmd.Context(), c, &f)
+			return a.list(cmd.Context(), c, &f)
 		},
 	}
 	flags := cmd.Flags()
@@ -99,7 +102,7 @@ func (f *operationsFlags) check(a *app) (err error) {
 	return spanOfTimes(f.after, f.before)
 }
 
-// takes tells whether an operation is listed. done says that no later one is.
+// takes reports whether the flags select an operation, and whether no later one can be selected.
 func (f *operationsFlags) takes(i wire.OperationItem) (ok, done bool, err error) {
 	at, err := wire.ParseTime(i.LogTime)
 	switch {
@@ -112,8 +115,8 @@ func (f *operationsFlags) takes(i wire.OperationItem) (ok, done bool, err error)
 		(f.kind == "" || i.Kind == f.kind), false, nil
 }
 
-func (a *app) listOperations(ctx context.Context, c *client.Client, f *operationsFlags) error {
-	l := newList(a, operationRow, usual(count("SEQ", 1), 6), moment("LOG TIME", 4), usual(text("ACTOR", 3, 8), 10),
+func (a operationCommands) list(ctx context.Context, c *client.Client, f *operationsFlags) error {
+	l := newList(a.app, operationRow, usual(count("SEQ", 1), 6), moment("LOG TIME", 4), usual(text("ACTOR", 3, 8), 10),
 		usual(text("WHAT", 2, 20), 36), extra(word("KIND", 9)), word("EFFECT", 5),
 		extra(word("ROLE", 10)), text("REASON", 6, 12), text("TICKET", 7, 8), extra(text("CREDENTIAL", 11, 8)),
 		extra(text("ABOUT", 12, 8)))
@@ -128,7 +131,7 @@ func (a *app) listOperations(ctx context.Context, c *client.Client, f *operation
 			return nil
 		}
 	}
-	err := a.eachOp(ctx, c, f, add, l.flush)
+	err := a.each(ctx, c, f, add, l.flush)
 	if err != nil {
 		return errors.Join(l.cut(), err)
 	}
@@ -140,12 +143,12 @@ func (a *app) listOperations(ctx context.Context, c *client.Client, f *operation
 	return l.end()
 }
 
-// eachOp gives the operations that f selects to add, oldest first, and calls flush when there are no more for now.
-func (a *app) eachOp(ctx context.Context, c *client.Client, f *operationsFlags, add func(wire.OperationItem) error,
+// each gives the operations that f selects to add, oldest first, and calls flush when there are no more for now.
+func (a operationCommands) each(ctx context.Context, c *client.Client, f *operationsFlags, add func(wire.OperationItem) error,
 	flush func() error) error {
 	from, count := f.from, 0
 	for {
-		page, err := within(ctx, a, func(ctx context.Context) (*wire.OperationsPage, error) {
+		page, err := within(ctx, a.app, func(ctx context.Context) (*wire.OperationsPage, error) {
 			return c.OperationsPage(ctx, from, 1000, f.Read)
 		})
 		if err != nil {

@@ -45,7 +45,10 @@ id is the SHA-256 of its canonical form. Publishing changes no answer. To change
   of the past:      recount generation start --policy ID --wait --diff, then activate
   of the future:    recount policy apply ID`
 
-func (a *app) policyCommand() *cobra.Command {
+// policyCommands implements recount policy.
+type policyCommands struct{ *app }
+
+func (a policyCommands) command() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "policy",
 		Short:   "Check, publish, compare and try policies (verifier patches)",
@@ -54,13 +57,13 @@ func (a *app) policyCommand() *cobra.Command {
 		Example: "  recount policy lint fix.yaml\n  recount policy publish fix.yaml --ticket INC-7",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.policyLintCommand(), a.policyPublishCommand(), a.policyListCommand(),
-		a.policyHistoryCommand(), a.policyShowCommand(), a.policyNewCommand(), a.policyDiffCommand(),
-		a.policyApplyCommand(), a.policyTestCommand())
+	cmd.AddCommand(a.lintCommand(), a.publishCommand(), a.listCommand(),
+		a.historyCommand(), a.showCommand(), a.newCommand(), a.diffCommand(),
+		a.applyCommand(), a.testCommand())
 	return cmd
 }
 
-func (a *app) policyLintCommand() *cobra.Command {
+func (a policyCommands) lintCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "lint FILE...", Short: "Check policy documents without a ledger",
 		Example: `  recount policy lint fix.yaml
@@ -72,7 +75,7 @@ func (a *app) policyLintCommand() *cobra.Command {
 			return nil
 		},
 		RunE: func(_ *cobra.Command, args []string) error {
-			l := newList(a, lintRows, text("FILE", 1, 16), hexID("ID", 3), text("PROBLEM", 2, 20)).uncounted()
+			l := newList(a.app, lintRows, text("FILE", 1, 16), hexID("ID", 3), text("PROBLEM", 2, 20)).uncounted()
 			bad, unread := 0, 0
 			for _, path := range args {
 				line := lint(path)

@@ -37,7 +37,7 @@ func untilSeq(seq uint64) string {
 	return strconv.FormatUint(seq, 10)
 }
 
-func (a *app) policyHistoryCommand() *cobra.Command {
+func (a policyCommands) historyCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "history", Short: "Show which policy was in force when", Args: exactly(),
 		Long: `history lists the intervals in which each policy was in force: submissions after event FROM SEQ and before event TO SEQ were
@@ -46,13 +46,13 @@ answers of a recount to earlier submissions see: recount audit --policy, --as-of
 		Example: `  recount policy history
   recount policy history -o json | jq '.[] | select(.from <= "2026-01-19" and (.to // "9999") > "2026-01-19")'`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			page, err := ask(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.PoliciesPage, error) {
+			page, err := ask(cmd.Context(), a.app, func(ctx context.Context, c *client.Client) (*wire.PoliciesPage, error) {
 				return c.Policies(ctx)
 			})
 			if err != nil {
 				return err
 			}
-			l := newList(a, func(t *table, i policyInterval) {
+			l := newList(a.app, func(t *table, i policyInterval) {
 				t.row(i.FromSeq, i.From, untilSeq(i.ToSeq), dash(i.To), i.Policy, i.By, i.Generation,
 					dash(i.Actor), dash(i.Reason), dash(i.Ticket))
 			}, count("FROM SEQ", 1), moment("FROM", 4), count("TO SEQ", 2), moment("TO", 5), hexID("POLICY", 3),

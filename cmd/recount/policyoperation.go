@@ -16,7 +16,7 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-func (a *app) policyPublishCommand() *cobra.Command {
+func (a policyCommands) publishCommand() *cobra.Command {
 	var f opFlags
 	var try previewFlags
 	cmd := &cobra.Command{
@@ -42,7 +42,7 @@ func (a *app) policyPublishCommand() *cobra.Command {
 			if err := a.preview(cmd.Context(), &try, "policy publish", parsed); err != nil {
 				return err
 			}
-			p, err := askOp(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.PolicyAnswer, error) {
+			p, err := askOperation(cmd.Context(), a.app, func(ctx context.Context, c *client.Client) (*wire.PolicyAnswer, error) {
 				return c.PublishPolicy(ctx, wire.PolicyRequest{Document: string(document), Op: a.op(&f)})
 			})
 			if err != nil {
@@ -57,17 +57,17 @@ func (a *app) policyPublishCommand() *cobra.Command {
 }
 
 // warnDangers names what a person must mean who wants a policy.
-func (a *app) warnDangers(p verify.Policy) {
+func (a policyCommands) warnDangers(p verify.Policy) {
 	for _, danger := range p.Dangers() {
 		a.talk("Warning: %s.", danger)
 	}
 }
 
-// warnNarrower says what the policy in force accepts and a new one does not: profiles, schemes, algorithms,
+// warnNarrower lists what the policy in force accepts and a new one does not: profiles, schemes, algorithms,
 // versions, late epochs.
-func (a *app) warnNarrower(ctx context.Context, p verify.Policy) {
+func (a policyCommands) warnNarrower(ctx context.Context, p verify.Policy) {
 	a.warnDangers(p)
-	current, err := ask(ctx, a, policyInForce)
+	current, err := ask(ctx, a.app, policyInForce)
 	if err != nil {
 		a.talk("Which policy is in force could not be read: %v", err)
 		return
@@ -114,7 +114,7 @@ func narrower(current, p verify.Policy) (notes []string) {
 	return notes
 }
 
-func (a *app) policyApplyCommand() *cobra.Command {
+func (a policyCommands) applyCommand() *cobra.Command {
 	var f opFlags
 	var try previewFlags
 	cmd := &cobra.Command{
@@ -133,7 +133,7 @@ actor, as an activation does: recount approve.
 			if err != nil {
 				return err
 			}
-			r, err := askOp(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.ApplyAnswer, error) {
+			r, err := askOperation(cmd.Context(), a.app, func(ctx context.Context, c *client.Client) (*wire.ApplyAnswer, error) {
 				return c.ApplyPolicy(ctx, id, wire.ApplyRequest{Op: a.op(&f)})
 			})
 			if err != nil {
@@ -150,9 +150,9 @@ actor, as an activation does: recount approve.
 
 // previewPublished is preview for a published policy, given by its id or the first digits of it. It returns the
 // whole id.
-func (a *app) previewPublished(ctx context.Context, f *previewFlags, operation, given string) (id string, err error) {
+func (a policyCommands) previewPublished(ctx context.Context, f *previewFlags, operation, given string) (id string, err error) {
 	a.sayCluster(ctx)
-	p, err := ask(ctx, a, func(ctx context.Context, c *client.Client) (*wire.PolicyAnswer, error) {
+	p, err := ask(ctx, a.app, func(ctx context.Context, c *client.Client) (*wire.PolicyAnswer, error) {
 		return findPolicy(ctx, c, given)
 	})
 	if err != nil {
@@ -165,13 +165,13 @@ func (a *app) previewPublished(ctx context.Context, f *previewFlags, operation, 
 	return p.ID, a.preview(ctx, f, operation, policy)
 }
 
-func (a *app) showApply(ctx context.Context, r *wire.ApplyAnswer) error {
-	a.noteApply(ctx, r)
+func (a policyCommands) showApply(ctx context.Context, r *wire.ApplyAnswer) error {
+	a.noteUndone(ctx, r)
 	return a.show(r, "policy", r.Policy, "judges events after", r.Seq)
 }
 
 // warnPublished names the dangers of a published policy before it is put to use.
-func (a *app) warnPublished(ctx context.Context, p *wire.PolicyAnswer) error {
+func (a policyCommands) warnPublished(ctx context.Context, p *wire.PolicyAnswer) error {
 	policy, err := trial.PolicyOf(p)
 	if err == nil {
 		a.warnNarrower(ctx, policy)

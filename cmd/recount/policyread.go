@@ -35,23 +35,23 @@ func policyInForce(ctx context.Context, c *client.Client) (verify.Policy, error)
 	return verify.Policy{}, errors.New("the node names none")
 }
 
-func (a *app) showPolicy(p *wire.PolicyAnswer) error {
+func (a policyCommands) showPolicy(p *wire.PolicyAnswer) error {
 	return a.show(p, "id", p.ID, "seq", p.Seq, "at", p.At, "kernel", p.Kernel, "rules", p.Rules, "in force",
 		p.InForce, "actor", dash(p.Actor), "role", dash(p.Role), "reason", dash(p.Reason), "ticket", dash(p.Ticket))
 }
 
-func (a *app) policyListCommand() *cobra.Command {
+func (a policyCommands) listCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: "List the published policies", Args: exactly(),
 		Example: `  recount policy list --dev /tmp/recount`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			page, err := ask(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.PoliciesPage, error) {
+			page, err := ask(cmd.Context(), a.app, func(ctx context.Context, c *client.Client) (*wire.PoliciesPage, error) {
 				return c.Policies(ctx)
 			})
 			if err != nil {
 				return err
 			}
-			l := newList(a, func(t *table, p wire.PolicyAnswer) {
+			l := newList(a.app, func(t *table, p wire.PolicyAnswer) {
 				t.row(p.ID, p.Seq, p.At, p.Kernel, p.Rules, p.InForce, dash(p.Actor), dash(p.Reason))
 			},
 				hexID("ID", 1), count("SEQ", 3), moment("AT", 4), count("KERNEL", 8), count("RULES", 7),
@@ -66,7 +66,7 @@ func (a *app) policyListCommand() *cobra.Command {
 	}
 }
 
-func (a *app) policyShowCommand() *cobra.Command {
+func (a policyCommands) showCommand() *cobra.Command {
 	var canonical bool
 	cmd := &cobra.Command{
 		Use: "show ID", Short: "Print a published policy as a document for lint and publish", Args: exactly("ID"),
@@ -76,7 +76,7 @@ the canonical form.`,
 		Example: `  recount policy show 95ca8b018ff1b3ce > fix.yaml
   recount policy show 95ca8b018ff1b3ce --canonical | sha256sum`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			p, err := ask(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.PolicyAnswer, error) {
+			p, err := ask(cmd.Context(), a.app, func(ctx context.Context, c *client.Client) (*wire.PolicyAnswer, error) {
 				return findPolicy(ctx, c, args[0])
 			})
 			if err != nil {
@@ -120,7 +120,7 @@ func policyText(p *wire.PolicyAnswer) (string, error) {
 	return string(publish.Document(policy)), nil
 }
 
-func (a *app) policyNewCommand() *cobra.Command {
+func (a policyCommands) newCommand() *cobra.Command {
 	var from string
 	cmd := &cobra.Command{
 		Use: "new", Short: "Print a policy to edit: a copy of the one in force, with comments", Args: exactly(),
@@ -136,7 +136,7 @@ a copy keeps all profiles, schemes and rules that apply today. It writes nothing
 			var p verify.Policy
 			var err error
 			if from == "" {
-				p, err = ask(cmd.Context(), a, policyInForce)
+				p, err = ask(cmd.Context(), a.app, policyInForce)
 			} else {
 				p, err = a.anyPolicy(cmd.Context(), from)
 			}
@@ -152,7 +152,7 @@ a copy keeps all profiles, schemes and rules that apply today. It writes nothing
 	return cmd
 }
 
-func (a *app) policyDiffCommand() *cobra.Command {
+func (a policyCommands) diffCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "diff A B", Short: "Show how two policies differ, each a file or an id", Args: exactly("A", "B"),
 		Example: `  recount policy diff 95ca8b01 fix.yaml`,
@@ -165,7 +165,7 @@ func (a *app) policyDiffCommand() *cobra.Command {
 				}
 				docs[i] = strings.Split(string(publish.Document(p)), "\n")
 			}
-			l := newList(a, func(t *table, d diffLine) { t.row(d.Side, d.Line) }, word("", 1),
+			l := newList(a.app, func(t *table, d diffLine) { t.row(d.Side, d.Line) }, word("", 1),
 				text("LINE", 2, 20)).because("the two policies are the same")
 			for i, side := range []string{"-", "+"} {
 				for _, line := range docs[i] {
@@ -188,7 +188,7 @@ type diffLine struct {
 }
 
 // anyPolicy reads a policy from a file, or from the ledger by its id.
-func (a *app) anyPolicy(ctx context.Context, arg string) (verify.Policy, error) {
+func (a policyCommands) anyPolicy(ctx context.Context, arg string) (verify.Policy, error) {
 	if exists(arg) {
 		p, err := readPolicy(arg)
 		if err != nil {
@@ -201,7 +201,7 @@ func (a *app) anyPolicy(ctx context.Context, arg string) (verify.Policy, error) 
 			usagef("%q is no file, and no id of a policy: that has 64 hex digits, of which at least "+
 				"the first %d must be given", arg, leastDigits)
 	}
-	p, err := ask(ctx, a, func(ctx context.Context, c *client.Client) (*wire.PolicyAnswer, error) {
+	p, err := ask(ctx, a.app, func(ctx context.Context, c *client.Client) (*wire.PolicyAnswer, error) {
 		return findPolicy(ctx, c, arg)
 	})
 	if err != nil {

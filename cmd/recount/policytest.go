@@ -74,7 +74,7 @@ type trialFlags struct {
 	keys     trialKeys
 }
 
-func (a *app) policyTestCommand() *cobra.Command {
+func (a policyCommands) testCommand() *cobra.Command {
 	var f trialFlags
 	cmd := &cobra.Command{
 		Use: "test FILE", Short: "Try a policy over records and count the changes", Args: exactly("FILE"),
@@ -108,7 +108,7 @@ without any key they count as valid, and the output says so.`,
 	return cmd
 }
 
-func (a *app) try(ctx context.Context, p verify.Policy, f trialFlags) error {
+func (a policyCommands) try(ctx context.Context, p verify.Policy, f trialFlags) error {
 	ring, err := f.keys.ring()
 	if err != nil {
 		return err
@@ -120,7 +120,7 @@ func (a *app) try(ctx context.Context, p verify.Policy, f trialFlags) error {
 	t.Ring = ring
 	var l *list[trial.Change]
 	if f.list {
-		l = newList(a, func(t *table, c trial.Change) {
+		l = newList(a.app, func(t *table, c trial.Change) {
 			t.row(c.Seq, dash(c.PCSID), c.Shard, c.Before, c.After, c.Reason)
 		}, count("SEQ", 1), hexID("PCS_ID", 4), text("SHARD", 6, 8), word("BEFORE", 2), word("AFTER", 3),
 			text("REASON", 5, 10)).because("no verdict changes")
@@ -158,7 +158,7 @@ func (f *trialFlags) check(keys bool) error {
 }
 
 // showTrial prints the sums of a trial, or the end of its list.
-func (a *app) showTrial(t *trial.Trial, l *list[trial.Change]) error {
+func (a policyCommands) showTrial(t *trial.Trial, l *list[trial.Change]) error {
 	if l != nil {
 		if err := l.end(); err != nil {
 			return err
@@ -179,7 +179,7 @@ func (a *app) showTrial(t *trial.Trial, l *list[trial.Change]) error {
 }
 
 // tryFile runs a trial over the records of a file.
-func (a *app) tryFile(t *trial.Trial, path string) error {
+func (a policyCommands) tryFile(t *trial.Trial, path string) error {
 	f, err := openInput(path)
 	if err != nil {
 		return usagef("--records: %w", err)

@@ -41,9 +41,9 @@ const previewHelp = `Before it acts it judges the newest 10000 submissions under
 (--preview, --no-preview). If refused records would be accepted, or "recount policy lint" warns of the policy, it asks you to type the
 id of the policy on a terminal, and needs --yes elsewhere.`
 
-// preview says what a policy would change before it is put to use, and asks whether what must be meant is
-// meant. Who may not read the submissions is told so and goes on: the question is a help and no permission.
-func (a *app) preview(ctx context.Context, f *previewFlags, operation string, p verify.Policy) error {
+// preview prints what a policy would change before it is put to use, and asks for confirmation where it is dangerous.
+// Without permission to read the submissions it prints a note and goes on: the preview is a help and no check.
+func (a policyCommands) preview(ctx context.Context, f *previewFlags, operation string, p verify.Policy) error {
 	a.sayCluster(ctx)
 	a.warnNarrower(ctx, p)
 	why := p.Dangers()
@@ -71,8 +71,8 @@ func (a *app) preview(ctx context.Context, f *previewFlags, operation string, p 
 // shownDigits is the number of digits of an id that a person has to type.
 const shownDigits = 16
 
-// meant lets an operation go on when there is nothing to mean, with --yes, or when somebody on a terminal has
-// typed the name.
+// meant lets an operation go on when there is no reason to ask, with --yes, or when somebody on a terminal has typed
+// the name.
 func (a *app) meant(f *previewFlags, operation, name string, why []string) error {
 	if len(why) == 0 || f.yes {
 		return nil

@@ -26,7 +26,7 @@ const longestWait = 24 * time.Hour
 // sayEvery is the least time between two lines about a node that only goes on.
 const sayEvery = 10 * time.Second
 
-func (a *app) generationStatusCommand() *cobra.Command {
+func (a generationCommands) statusCommand() *cobra.Command {
 	var which generationArg
 	var wait bool
 	var limit time.Duration
@@ -38,12 +38,12 @@ compared everything that was committed when the command began.`,
 		Example: `  recount generation status 2
   recount generation status 2 --wait && recount generation diff 2`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			n, err := a.generationOf(cmd.Context(), &which, args)
+			n, err := a.number(cmd.Context(), &which, args)
 			if err != nil {
 				return err
 			}
 			if !wait {
-				g, err := ask(cmd.Context(), a,
+				g, err := ask(cmd.Context(), a.app,
 					func(ctx context.Context, c *client.Client) (*wire.GenerationAnswer, error) {
 						return c.Generation(ctx, n)
 					})
@@ -52,7 +52,7 @@ compared everything that was committed when the command began.`,
 				}
 				return a.showStatus(g)
 			}
-			g, err := a.awaitGeneration(cmd.Context(), n, limit)
+			g, err := a.await(cmd.Context(), n, limit)
 			if err != nil {
 				return err
 			}
@@ -65,7 +65,7 @@ compared everything that was committed when the command began.`,
 	return cmd
 }
 
-func (a *app) showStatus(g *wire.GenerationAnswer) error {
+func (a generationCommands) showStatus(g *wire.GenerationAnswer) error {
 	if a.format != formatTable {
 		return a.document(g)
 	}
@@ -98,9 +98,9 @@ func eta(p wire.NodeProgress) string {
 	return time.Duration(p.ETA * float64(time.Second)).Round(time.Second).String()
 }
 
-// awaitGeneration looks again and again, with one bar per node, until every node that answers has compared
+// await looks again and again, with one bar per node, until every node that answers has compared
 // generation n.
-func (a *app) awaitGeneration(ctx context.Context, n uint32, limit time.Duration) (*wire.GenerationAnswer, error) {
+func (a generationCommands) await(ctx context.Context, n uint32, limit time.Duration) (*wire.GenerationAnswer, error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	c, err := a.connect()
@@ -108,7 +108,7 @@ func (a *app) awaitGeneration(ctx context.Context, n uint32, limit time.Duration
 		return nil, err
 	}
 	defer c.Close()
-	bars := newBars(a, term.IsTerminal(a.err))
+	bars := newBars(a.app, term.IsTerminal(a.err))
 	defer bars.end()
 	head := uint64(0)
 	for {
@@ -137,13 +137,13 @@ func (a *app) awaitGeneration(ctx context.Context, n uint32, limit time.Duration
 	}
 }
 
-func (a *app) look(ctx context.Context, c *client.Client, n uint32) (*wire.GenerationAnswer, error) {
+func (a generationCommands) look(ctx context.Context, c *client.Client, n uint32) (*wire.GenerationAnswer, error) {
 	ctx, cancel := context.WithTimeout(ctx, a.timeout)
 	defer cancel()
 	return c.Generation(ctx, n)
 }
 
-// reported tells whether every node that answers has compared up to head, and most do answer.
+// reported reports whether every node that answers has compared up to head, and a majority answers.
 func reported(g *wire.GenerationAnswer, head uint64) bool {
 	there := 0
 	for _, p := range g.Nodes {

@@ -23,7 +23,10 @@ func readFlags(cmd *cobra.Command, r *client.Read) {
 	cmd.Flags().Uint64Var(&r.MinSeq, "min-seq", 0, "wait until the node has folded this seq")
 }
 
-func (a *app) getCommand() *cobra.Command {
+// recordCommands implements the commands that make, send and read records.
+type recordCommands struct{ *app }
+
+func (a recordCommands) getCommand() *cobra.Command {
 	var read client.Read
 	cmd := &cobra.Command{
 		Use: "get PCS_ID", Short: "Show the current answer to a record", Args: exactly("PCS_ID"),
@@ -42,13 +45,13 @@ beside the recomputed ones, and the leaf of the log digest. coh_star and r canno
 	return cmd
 }
 
-func (a *app) get(ctx context.Context, given string, read client.Read) error {
+func (a recordCommands) get(ctx context.Context, given string, read client.Read) error {
 	c, err := a.connect()
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	p, err := within(ctx, a, func(ctx context.Context) (*wire.PCSAnswer, error) {
+	p, err := within(ctx, a.app, func(ctx context.Context) (*wire.PCSAnswer, error) {
 		id, err := recordID(ctx, c, given, read)
 		if err != nil {
 			return nil, err
@@ -78,7 +81,7 @@ func (a *app) get(ctx context.Context, given string, read client.Read) error {
 }
 
 // showHistory lists what was said of an id when that is more than what stands.
-func (a *app) showHistory(all []wire.HistoryEntry) error {
+func (a recordCommands) showHistory(all []wire.HistoryEntry) error {
 	fmt.Fprintln(a.out)
 	t := a.table(count("FROM SEQ", 1), count("SUBMISSION", 2), count("GENERATION", 3), word("OUTCOME", 4),
 		word("ACCEPTED", 5), text("REASON", 6, 10), hexID("POLICY", 7))
@@ -88,7 +91,10 @@ func (a *app) showHistory(all []wire.HistoryEntry) error {
 	return t.flush()
 }
 
-func (a *app) shardsCommand() *cobra.Command {
+// shardCommands implements the lists of shards, known ones too.
+type shardCommands struct{ *app }
+
+func (a shardCommands) command() *cobra.Command {
 	var read client.Read
 	cmd := &cobra.Command{
 		Use: "shards [SHARD_ID]", Short: "List the shards with their epochs and counts, or show one",
@@ -113,8 +119,8 @@ If you ask for it by its name, the answer says that it is known from refused rec
 	return cmd
 }
 
-func (a *app) oneShard(ctx context.Context, id string, read client.Read) error {
-	s, err := ask(ctx, a, func(ctx context.Context, c *client.Client) (*wire.ShardAnswer, error) {
+func (a shardCommands) oneShard(ctx context.Context, id string, read client.Read) error {
+	s, err := ask(ctx, a.app, func(ctx context.Context, c *client.Client) (*wire.ShardAnswer, error) {
 		return c.Shard(ctx, id, read)
 	})
 	if err != nil {
@@ -132,7 +138,7 @@ func (a *app) oneShard(ctx context.Context, id string, read client.Read) error {
 		"conflicts", s.Conflicts, "first seq", s.FirstSeq, "last seq", s.LastSeq, "last at", s.LastAt)
 }
 
-func (a *app) allShards(ctx context.Context, read client.Read) error {
+func (a shardCommands) allShards(ctx context.Context, read client.Read) error {
 	c, err := a.connect()
 	if err != nil {
 		return err
@@ -140,7 +146,7 @@ func (a *app) allShards(ctx context.Context, read client.Read) error {
 	defer c.Close()
 	ctx, cancel := context.WithTimeout(ctx, a.timeout)
 	defer cancel()
-	l := newList(a, func(t *table, s wire.ShardAnswer) {
+	l := newList(a.app, func(t *table, s wire.ShardAnswer) {
 		t.row(s.ShardID, number(s.Epoch), s.Submissions, s.Accepted, s.Escalated, s.Refused, s.Conflicts,
 			s.LastSeq, s.LastAt)
 	}, text("SHARD", 1, 12), count("EPOCH", 2), count("SUBMISSIONS", 3), count("ACCEPTED", 4),
@@ -157,11 +163,11 @@ func (a *app) allShards(ctx context.Context, read client.Read) error {
 	if err := l.end(); err != nil {
 		return err
 	}
-	a.tellUnconfirmed(ctx, c, read)
+	auditCommands{a.app}.noteUnconfirmed(ctx, c, read)
 	return nil
 }
 
-func (a *app) eventCommand() *cobra.Command {
+func (a recordCommands) eventCommand() *cobra.Command {
 	var read client.Read
 	cmd := &cobra.Command{
 		Use: "event SEQ", Short: "Show one event of the log", Args: exactly("SEQ"),
@@ -177,7 +183,7 @@ about that record.`,
 				return usagef("SEQ %q: must be a whole number, at least 1, or a pcs_id or at least its first %d digits",
 					args[0], leastDigits)
 			}
-			e, err := ask(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.EventAnswer, error) {
+			e, err := ask(cmd.Context(), a.app, func(ctx context.Context, c *client.Client) (*wire.EventAnswer, error) {
 				if err == nil {
 					return c.Event(ctx, seq, read)
 				}

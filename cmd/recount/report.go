@@ -288,7 +288,7 @@ func (r *report) print() error {
 	return nil
 }
 
-// explainOutcomes says what the words for records that do not count mean, when the summary has them.
+// explainOutcomes explains the outcomes of records that do not count, when the summary has them.
 func (r *report) explainOutcomes() {
 	for _, x := range []struct{ outcome, means string }{
 		{"refused", "the ledger keeps the record and the reason; it does not count"},

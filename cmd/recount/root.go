@@ -14,7 +14,9 @@ import (
 	"github.com/recount-ledger/recount/internal/version"
 )
 
-// app is one run of the tool: its streams, its environment and the flags that every command has.
+// app is one run of the tool: its streams, its environment and the flags that every command has. Its methods connect,
+// print, ask for confirmation and end the run. The commands are methods of small types by area, such as keyCommands,
+// which embed it.
 type app struct {
 	in       io.Reader
 	out, err io.Writer
@@ -120,16 +122,52 @@ func (a *app) root() *cobra.Command {
 	cli.Closed(cmd, "time", timeUTC, timeLocal, timeRelative)
 	cli.Closed(cmd, "output", formatTable, formatWide, formatJSON, formatNDJSON)
 	cmd.CompletionOptions.DisableDefaultCmd = true
-	cmd.AddCommand(a.keygenCommand(), a.signCommand(), a.submitCommand(), a.checkCommand(), a.getCommand(),
-		a.auditCommand(), a.tailCommand(), a.shardsCommand(), a.eventCommand(), a.digestCommand(),
-		a.clusterCommand(), a.policyCommand(), a.generationCommand(), a.keysCommand(), a.incidentCommand(),
-		a.canaryCommand(), a.drillCommand(), a.freezeCommand(), a.thawCommand(), a.freezesCommand(),
-		a.knownShardsCommand(), a.tokenCommand(), a.contextCommand(), a.whoamiCommand(), a.explainCommand(),
-		a.approveCommand(), a.operationsCommand(), a.exportCommand(), a.versionCommand(), cli.Completion("recount", usage))
+	cmd.AddCommand(a.commands()...)
 	a.completeIDs(cmd)
 	cli.Strict(cmd, usage)
 	cli.FitHelp(cmd, func() int { return a.screen().Width })
 	return cmd
+}
+
+// commands returns all commands below recount.
+func (a *app) commands() []*cobra.Command {
+	records := recordCommands{a}
+	audit := auditCommands{a}
+	shards := shardCommands{a}
+	cluster := clusterCommands{a}
+	freezes := freezeCommands{a}
+	return []*cobra.Command{
+		records.keygenCommand(),
+		records.signCommand(),
+		records.submitCommand(),
+		records.checkCommand(),
+		records.getCommand(),
+		records.eventCommand(),
+		audit.command(),
+		audit.tailCommand(),
+		shards.command(),
+		shards.knownCommand(),
+		cluster.digestCommand(),
+		cluster.command(),
+		cluster.whoamiCommand(),
+		cluster.versionCommand(),
+		policyCommands{a}.command(),
+		generationCommands{a}.command(),
+		keyCommands{a}.command(),
+		incidentCommands{a}.command(),
+		canaryCommands{a}.command(),
+		drillCommands{a}.command(),
+		freezes.command(),
+		freezes.thawCommand(),
+		freezes.listCommand(),
+		tokenCommands{a}.command(),
+		approveCommands{a}.command(),
+		operationCommands{a}.command(),
+		exportCommands{a}.command(),
+		contextCommands{a}.command(),
+		explainCommands{a}.command(),
+		cli.Completion("recount", usage),
+	}
 }
 
 func (a *app) checkFlags() error {

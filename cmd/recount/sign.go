@@ -19,7 +19,7 @@ type signFlags struct {
 	public                              []string // files, for verify
 }
 
-func (a *app) signCommand() *cobra.Command {
+func (a recordCommands) signCommand() *cobra.Command {
 	var f signFlags
 	cmd := &cobra.Command{
 		Use: "sign [FILE]", Short: "Sign records and print them, one per line",
@@ -114,7 +114,7 @@ type signer struct {
 	setID bool
 }
 
-// noRecord says in words why no record could be read.
+// noRecord describes why no record could be read.
 func noRecord(err error) string {
 	if errors.Is(err, io.EOF) {
 		return "the input holds none"

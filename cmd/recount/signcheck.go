@@ -12,8 +12,8 @@ import (
 )
 
 // signWork returns the function that does the work which the flags ask for: signing or checking. profileNamed
-// says that --profile was given.
-func (a *app) signWork(f signFlags, profileNamed bool) (func(io.Reader) error, error) {
+// means that --profile was given.
+func (a recordCommands) signWork(f signFlags, profileNamed bool) (func(io.Reader) error, error) {
 	if f.verify {
 		keys, err := f.verifier(profileNamed)
 		return func(in io.Reader) error { return a.verifyAll(keys, in) }, err
@@ -57,7 +57,7 @@ func (f *signFlags) verifier(profileNamed bool) (*sign.Verifier, error) {
 	return sign.NewVerifier(append(keys, k)...), nil
 }
 
-// checkLine says how one record was signed. Verifies is false when none of the keys did.
+// checkLine describes the signature of one record. Verifies is false when none of the keys did.
 type checkLine struct {
 	Record       int    `json:"record"`
 	PCSID        string `json:"pcs_id"`
@@ -71,8 +71,8 @@ type checkLine struct {
 }
 
 // verifyAll lists every record of in. That one does not verify is an error of its own exit code.
-func (a *app) verifyAll(keys *sign.Verifier, in io.Reader) error {
-	l := newList(a, func(t *table, c checkLine) {
+func (a recordCommands) verifyAll(keys *sign.Verifier, in io.Reader) error {
+	l := newList(a.app, func(t *table, c checkLine) {
 		t.row(c.Record, dash(c.PCSID), c.Verifies, dash(c.Scheme), dash(c.KeyID), dash(c.Algorithm),
 			dash(c.Profile), dash(c.Mode))
 	}, count("RECORD", 1), hexID("PCS_ID", 3), word("VERIFIES", 2), word("SCHEME", 5), keyID("KEY", 4),

@@ -261,5 +261,5 @@ func (p place) config() (cfg client.Config, err error) {
 	return cfg, nil
 }
 
-// missing says that a file which p names is not there.
+// missing reports whether a file that p names is not there.
 func missing(err error) bool { return errors.Is(err, fs.ErrNotExist) }

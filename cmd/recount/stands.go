@@ -8,13 +8,13 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// What was done already is answered as it was. These say what stands now, when something else came after it:
-// who gives a command again under an op_id that was used would take the old answer for a new one.
+// A node answers a repeated operation as it did the first time. These functions print a warning when something else
+// came after it: somebody who repeats a command with a used op_id would take the old answer for a new one.
 
 const takenBack = "Warning: event %d did this, and it does not stand any more: %s. To do it again give another --op-id."
 
-func (a *app) noteActivation(ctx context.Context, r *wire.ActivateAnswer) {
-	page, err := ask(ctx, a, func(ctx context.Context, c *client.Client) (*wire.GenerationsPage, error) {
+func (a generationCommands) noteUndone(ctx context.Context, r *wire.ActivateAnswer) {
+	page, err := ask(ctx, a.app, func(ctx context.Context, c *client.Client) (*wire.GenerationsPage, error) {
 		return c.Generations(ctx)
 	})
 	if err != nil || page.AppliedSeq < r.Seq || page.Active == r.Generation || page.Active == 0 {
@@ -23,14 +23,14 @@ func (a *app) noteActivation(ctx context.Context, r *wire.ActivateAnswer) {
 	a.talk(takenBack, r.Seq, "generation "+fmt.Sprint(page.Active)+" answers, and not "+fmt.Sprint(r.Generation))
 }
 
-func (a *app) noteFreeze(ctx context.Context, r *wire.FreezeAnswer, thaw bool) {
+func (a freezeCommands) noteUndone(ctx context.Context, r *wire.FreezeAnswer, thaw bool) {
 	if !thaw {
 		if r.ThawedSeq != 0 {
 			a.talk(takenBack, r.Seq, "event "+fmt.Sprint(r.ThawedSeq)+" has thawed it")
 		}
 		return
 	}
-	page, err := ask(ctx, a, func(ctx context.Context, c *client.Client) (*wire.FreezesPage, error) {
+	page, err := ask(ctx, a.app, func(ctx context.Context, c *client.Client) (*wire.FreezesPage, error) {
 		return c.Freezes(ctx)
 	})
 	if err != nil {
@@ -43,8 +43,8 @@ func (a *app) noteFreeze(ctx context.Context, r *wire.FreezeAnswer, thaw bool) {
 	}
 }
 
-func (a *app) noteApply(ctx context.Context, r *wire.ApplyAnswer) {
-	page, err := ask(ctx, a, func(ctx context.Context, c *client.Client) (*wire.PoliciesPage, error) {
+func (a policyCommands) noteUndone(ctx context.Context, r *wire.ApplyAnswer) {
+	page, err := ask(ctx, a.app, func(ctx context.Context, c *client.Client) (*wire.PoliciesPage, error) {
 		return c.Policies(ctx)
 	})
 	if err != nil || page.AppliedSeq < r.Seq {

@@ -27,7 +27,7 @@ type nodeState struct {
 	CertDays *int                `json:"certificate_days,omitempty"` // until the first of its certificates ends
 }
 
-func (a *app) clusterStatusCommand() *cobra.Command {
+func (a clusterCommands) statusCommand() *cobra.Command {
 	var all bool
 	cmd := &cobra.Command{
 		Use: "status", Short: "Show every node, the leader, and the health of the cluster", Args: exactly(),
@@ -45,14 +45,14 @@ It waits 5 seconds for an endpoint unless --timeout says otherwise.`,
 				return err
 			}
 			defer c.Close()
-			return a.clusterStatus(cmd.Context(), c, all)
+			return a.status(cmd.Context(), c, all)
 		},
 	}
 	cmd.Flags().BoolVar(&all, "all-views", false, "what each endpoint says of each member")
 	return cmd
 }
 
-func (a *app) clusterStatus(ctx context.Context, c *client.Client, all bool) error {
+func (a clusterCommands) status(ctx context.Context, c *client.Client, all bool) error {
 	states := a.askStates(ctx, c)
 	if err := a.printStates(states, all); err != nil {
 		return err
@@ -83,8 +83,8 @@ func (a *app) clusterStatus(ctx context.Context, c *client.Client, all bool) err
 }
 
 // askStates asks every endpoint for all that status prints.
-func (a *app) askStates(ctx context.Context, c *client.Client) []nodeState {
-	views := askAll(ctx, a, c, func(ctx context.Context, c *client.Client) (*nodeState, error) {
+func (a clusterCommands) askStates(ctx context.Context, c *client.Client) []nodeState {
+	views := askAll(ctx, a.app, c, func(ctx context.Context, c *client.Client) (*nodeState, error) {
 		s := &nodeState{}
 		var err error
 		if s.Answer, err = c.Cluster(ctx); err != nil {
@@ -144,7 +144,7 @@ func (s *nodeState) askMetrics(ctx context.Context, c *client.Client) {
 	}
 }
 
-func (a *app) printStates(states []nodeState, all bool) error {
+func (a clusterCommands) printStates(states []nodeState, all bool) error {
 	row, head := statusRow(states),
 		[]any{text("NODE", 1, 8), word("STATE", 2), text("READY", 3, 22), count("TERM", 8), count("COMMITTED", 4),
 			count("FOLDED", 7), count("LAG", 5), text("VERSION", 6, 8), text("DISK FREE", 9, 9),
@@ -155,7 +155,7 @@ func (a *app) printStates(states []nodeState, all bool) error {
 				text("MEMBER", 2, 8), text("API", 11, 12), word("SUFFRAGE", 10), count("COMMITTED", 5),
 				count("FOLDED", 6), count("LAG", 8), word("STATE", 3)}
 	}
-	l := newList(a, row, head...).uncounted()
+	l := newList(a.app, row, head...).uncounted()
 	for _, s := range states {
 		if err := l.add(s); err != nil {
 			return err
@@ -262,7 +262,7 @@ func daysText(n *int) string {
 }
 
 // verdict compares the digests and sums up in one line.
-func (a *app) verdict(ctx context.Context, c *client.Client, states []nodeState, leader string) error {
+func (a clusterCommands) verdict(ctx context.Context, c *client.Client, states []nodeState, leader string) error {
 	ready := 0
 	for _, s := range states {
 		if s.Ready != nil && *s.Ready {

@@ -28,7 +28,7 @@ type submitFlags struct {
 	dry         bool // ask what would be answered
 }
 
-func (a *app) submitCommand() *cobra.Command {
+func (a recordCommands) submitCommand() *cobra.Command {
 	var f submitFlags
 	cmd := &cobra.Command{
 		Use: "submit FILE...", Short: "Submit signed records",
@@ -80,7 +80,7 @@ func (f submitFlags) validate() error {
 	return nil
 }
 
-func (a *app) submit(ctx context.Context, f submitFlags, files []string) error {
+func (a recordCommands) submit(ctx context.Context, f submitFlags, files []string) error {
 	if err := f.validate(); err != nil {
 		return err
 	}
@@ -99,7 +99,7 @@ func (a *app) submit(ctx context.Context, f submitFlags, files []string) error {
 	// nobody would know what became of it.
 	going, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	r := newReport(a, f, total, stop)
+	r := newReport(a.app, f, total, stop)
 	lanes := newLanes(f.concurrency)
 	done := "sent"
 	if f.dry {
@@ -139,7 +139,7 @@ func (a *app) submit(ctx context.Context, f submitFlags, files []string) error {
 }
 
 // joinInput joins the files and counts the records when all are regular files. Otherwise total is 0.
-func (a *app) joinInput(ctx context.Context, names []string) (r io.Reader, total int64, closeAll func(), err error) {
+func (a recordCommands) joinInput(ctx context.Context, names []string) (r io.Reader, total int64, closeAll func(), err error) {
 	var files []io.Closer
 	var readers []io.Reader
 	closeAll = func() {
@@ -263,7 +263,7 @@ func (l *lanes) wait() { l.all.Wait() }
 var errStopped = errors.New("stopped after a record without an answer")
 
 // send makes one record's request and keeps what came of it.
-func (a *app) send(ctx context.Context, c *client.Client, j job) result {
+func (a recordCommands) send(ctx context.Context, c *client.Client, j job) result {
 	ctx, cancel := context.WithTimeout(ctx, a.timeout)
 	defer cancel()
 	resp, err := c.Do(ctx, j.request)

@@ -122,7 +122,7 @@ func newList[T any](a *app, row func(*table, T), head ...any) *list[T] {
 	return l
 }
 
-// because says why a list may be empty.
+// because sets the reason that an empty list prints.
 func (l *list[T]) because(reason string) *list[T] {
 	l.none = func() string { return reason }
 	return l
@@ -179,8 +179,7 @@ func (l *list[T]) end() error {
 	return nil
 }
 
-// tell says on stderr how many rows there were. Programs count for themselves, but nobody is left without a
-// word about nothing.
+// tell prints the number of rows on stderr. Programs count for themselves, but an empty list always gets a note.
 func (l *list[T]) tell() {
 	switch {
 	case l.fixed:

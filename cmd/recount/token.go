@@ -21,7 +21,10 @@ generations and revocations, for incidents) or operator (also tokens and keys). 
 token is made here, and the ledger gets only its digest, so nobody can show it again. Its name is the actor of every operation made
 with it. Give each person a token, and never share one.`
 
-func (a *app) tokenCommand() *cobra.Command {
+// tokenCommands implements recount token.
+type tokenCommands struct{ *app }
+
+func (a tokenCommands) command() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "token",
 		Short: "Create, list and revoke bearer tokens",
@@ -31,7 +34,7 @@ func (a *app) tokenCommand() *cobra.Command {
 			"  recount token list",
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.tokenCreateCommand(), a.tokenListCommand(), a.tokenRevokeCommand())
+	cmd.AddCommand(a.createCommand(), a.listCommand(), a.revokeCommand())
 	return cmd
 }
 
@@ -42,7 +45,7 @@ type createdToken struct {
 	File  string `json:"file,omitempty"`
 }
 
-func (a *app) tokenCreateCommand() *cobra.Command {
+func (a tokenCommands) createCommand() *cobra.Command {
 	var f opFlags
 	var role, name, out, expires string
 	cmd := &cobra.Command{
@@ -64,7 +67,7 @@ func (a *app) tokenCreateCommand() *cobra.Command {
 			case !until.After(time.Now()) || until.After(time.Now().Add(366*24*time.Hour)):
 				return usagef("--expires %s: must be after now and within 366 days", expires)
 			}
-			return a.createToken(cmd.Context(),
+			return a.create(cmd.Context(),
 				wire.TokenRequest{Op: a.op(&f), Role: wire.Role(role), Name: name, ExpiresAt: wire.Time(until)}, out)
 		},
 	}
@@ -86,8 +89,8 @@ func roles() (words []string) {
 	return words
 }
 
-// createToken keeps the text before it asks: a token that counts and that nobody has cannot be told from a stolen one.
-func (a *app) createToken(ctx context.Context, r wire.TokenRequest, out string) error {
+// create keeps the text before it asks: nobody could tell a valid token that was lost from a stolen one.
+func (a tokenCommands) create(ctx context.Context, r wire.TokenRequest, out string) error {
 	text, id, err := wire.NewToken(r.Role)
 	if err != nil {
 		return err
@@ -98,7 +101,7 @@ func (a *app) createToken(ctx context.Context, r wire.TokenRequest, out string) 
 			return err
 		}
 	}
-	got, err := askOp(ctx, a, func(ctx context.Context, c *client.Client) (*wire.TokenAnswer, error) {
+	got, err := askOperation(ctx, a.app, func(ctx context.Context, c *client.Client) (*wire.TokenAnswer, error) {
 		return c.CreateToken(ctx, r)
 	})
 	if err != nil {
@@ -143,7 +146,7 @@ type tokenLine struct {
 	wire.TokenAnswer
 }
 
-func (a *app) tokenListCommand() *cobra.Command {
+func (a tokenCommands) listCommand() *cobra.Command {
 	var all bool
 	cmd := &cobra.Command{
 		Use: "list", Short: "List tokens, their state and last use", Args: exactly(),
@@ -159,17 +162,17 @@ states, each state has a row. With --all-views, and in JSON, there is an item pe
 				return err
 			}
 			defer c.Close()
-			views := askAll(cmd.Context(), a, c, func(ctx context.Context, c *client.Client) (*wire.TokensPage, error) {
+			views := askAll(cmd.Context(), a.app, c, func(ctx context.Context, c *client.Client) (*wire.TokensPage, error) {
 				return c.Tokens(ctx)
 			})
-			return a.listTokens(views, all)
+			return a.printTokens(views, all)
 		},
 	}
 	cmd.Flags().BoolVar(&all, "all-views", false, "one row per token and node")
 	return cmd
 }
 
-func (a *app) listTokens(views []view[wire.TokensPage], all bool) error {
+func (a tokenCommands) printTokens(views []view[wire.TokensPage], all bool) error {
 	var lines []tokenLine
 	for _, v := range views {
 		if v.err == nil {
@@ -184,7 +187,7 @@ func (a *app) listTokens(views []view[wire.TokensPage], all bool) error {
 	if a.format == formatTable && !all {
 		lines = mergeTokens(lines)
 	}
-	l := newList(a, func(t *table, x tokenLine) {
+	l := newList(a.app, func(t *table, x tokenLine) {
 		t.row(x.ID, x.Name, x.Role, x.State, x.Source, dash(x.ExpiresAt), dash(x.CreatedBy), x.Node, dash(x.LastUsed))
 	}, text("ID", 1, 16), text("NAME", 2, 8), word("ROLE", 3), word("STATE", 4), word("SOURCE", 8),
 		moment("EXPIRES", 5), text("CREATED BY", 9, 10), text("KNOWN TO", 7, 8), moment("LAST USED", 6)).
@@ -218,7 +221,7 @@ func mergeTokens(lines []tokenLine) (out []tokenLine) {
 	return out
 }
 
-func (a *app) tokenRevokeCommand() *cobra.Command {
+func (a tokenCommands) revokeCommand() *cobra.Command {
 	var f confirmFlags
 	cmd := &cobra.Command{
 		Use: "revoke ID", Short: "Revoke a token or a client certificate, at once and permanently", Args: exactly("ID"),
@@ -231,7 +234,7 @@ for operations made with it.`,
 			if err := a.confirm(cmd.Context(), &f, "token revoke", tokenHits(args[0])); err != nil {
 				return err
 			}
-			got, err := askOp(cmd.Context(), a,
+			got, err := askOperation(cmd.Context(), a.app,
 				func(ctx context.Context, c *client.Client) (*wire.TokenAnswer, error) {
 					id, err := findToken(ctx, c, args[0])
 					if err != nil {

@@ -16,7 +16,7 @@ type caller struct {
 	wire.WhoamiAnswer
 }
 
-func (a *app) whoamiCommand() *cobra.Command {
+func (a clusterCommands) whoamiCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "whoami", Short: "Show the cluster and identity that a command would use", Args: exactly(),
 		Long: `whoami shows where the settings come from, the cluster there, and the name, role and expiry of
@@ -24,7 +24,7 @@ the credential. Without a valid credential it ends with exit code 4 and prints w
 		Example: `  recount whoami
   recount whoami --context prod -o json | jq -r .role`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			w, err := ask(cmd.Context(), a, func(ctx context.Context, c *client.Client) (*wire.WhoamiAnswer, error) {
+			w, err := ask(cmd.Context(), a.app, func(ctx context.Context, c *client.Client) (*wire.WhoamiAnswer, error) {
 				return c.Whoami(ctx)
 			})
 			if err != nil {
