@@ -33,7 +33,7 @@ func (a approveCommands) command() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "approve OP_ID",
 		Short: "Approve a pending operation (two-person rule)",
-		Args:  exactly("OP_ID"),
+		Args:  exactArgs("OP_ID"),
 		Long:  approveHelp,
 		Example: `  recount generation activate 2 --diff DIGEST --op-id fix-7 --ticket INC-7     # alice: asks
   recount approve list                                                         # bob: lists pending requests
@@ -41,7 +41,7 @@ func (a approveCommands) command() *cobra.Command {
   recount approve fix-7 --reason "diff reviewed" --ticket INC-7 --run          # bob: approves and carries out
   recount approve fix-7 --run                                                  # or alice, after an approval without --run`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			got, err := askOperation(cmd.Context(), a.app,
+			got, err := callOperation(cmd.Context(), a.app,
 				func(ctx context.Context, c *client.Client) (*wire.ApprovalAnswer, error) {
 					id, err := findApproval(ctx, c, args[0])
 					if err == nil {
@@ -113,10 +113,10 @@ func (o *approveOnly) admits(x *wire.ApprovalAnswer) error {
 // showApproved prints what was approved, and with a result what came of it.
 func (a approveCommands) showApproved(ctx context.Context, got *wire.ApprovalAnswer) error {
 	if len(got.Result) == 0 {
-		a.talk("Approved. Carry it out before %s: %s", got.ExpiresAt,
+		a.notef("Approved. Carry it out before %s: %s", got.ExpiresAt,
 			a.commandLine("recount approve "+shellWord(got.OpID)+" --run"))
 	}
-	err := a.show(got, "op_id", got.OpID, "operation", inWords(got), "state", got.State, "yes from",
+	err := a.printFields(got, "op_id", got.OpID, "operation", inWords(got), "state", got.State, "yes from",
 		strings.Join(got.Actors, " "), "until", got.ExpiresAt)
 	if err != nil || len(got.Result) == 0 || a.format != formatTable {
 		return err
@@ -141,7 +141,7 @@ func (a approveCommands) showResult(ctx context.Context, got *wire.ApprovalAnswe
 			return policyCommands{a.app}.showApply(ctx, r)
 		})
 	}
-	return a.document(got.Result)
+	return a.printJSON(got.Result)
 }
 
 func decoded[T any](text json.RawMessage, show func(*T) error) error {
@@ -155,12 +155,12 @@ func decoded[T any](text json.RawMessage, show func(*T) error) error {
 func (a approveCommands) listCommand() *cobra.Command {
 	var all bool
 	cmd := &cobra.Command{
-		Use: "list", Short: "List pending operations, and how to review them", Args: exactly(),
+		Use: "list", Short: "List pending operations, and how to review them", Args: exactArgs(),
 		Long: `list shows the requests that wait for a second actor: their effect, who asked, how long ago, and the command to
 review each. With --all it also lists approved and finished requests, and shows their state.`,
 		Example: "  recount approve list\n  recount approve list --all\n  recount approve list -o json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			page, err := ask(cmd.Context(), a.app,
+			page, err := call(cmd.Context(), a.app,
 				func(ctx context.Context, c *client.Client) (*wire.ApprovalsPage, error) {
 					return c.ApprovalsAll(ctx)
 				})
@@ -193,28 +193,29 @@ review each. With --all it also lists approved and finished requests, and shows 
 
 func (a approveCommands) showCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "show OP_ID", Short: "Show one request, and how to review it", Args: exactly("OP_ID"),
+		Use: "show OP_ID", Short: "Show one request, and how to review it", Args: exactArgs("OP_ID"),
 		Annotations: exportsVars(append([]string{"OP_ID"}, reviewVars...)...),
 		Long: `show prints a pending or approved request: who asked for what, why, and the command to review it.
 With -o env it sets OP_ID, and for an activation the GEN, POSITION and DIGEST of the request.`,
 		Example: `  recount approve show fix-7
   eval "$(recount approve show fix-7 -o env)" && recount generation diff "$GEN" --position "$POSITION"`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			x, err := ask(cmd.Context(), a.app, func(ctx context.Context, c *client.Client) (*wire.ApprovalAnswer, error) {
-				page, err := c.ApprovalsAll(ctx)
-				if err != nil {
-					return nil, err
-				}
-				all := make([]string, len(page.Items))
-				for i, x := range page.Items {
-					all[i] = x.OpID
-				}
-				id, err := chosenRequest(args[0], "recount approve list --all", all)
-				if err != nil {
-					return nil, err
-				}
-				return &page.Items[slices.Index(all, id)], nil
-			})
+			x, err := call(cmd.Context(), a.app,
+				func(ctx context.Context, c *client.Client) (*wire.ApprovalAnswer, error) {
+					page, err := c.ApprovalsAll(ctx)
+					if err != nil {
+						return nil, err
+					}
+					all := make([]string, len(page.Items))
+					for i, x := range page.Items {
+						all[i] = x.OpID
+					}
+					id, err := chosenRequest(args[0], "recount approve list --all", all)
+					if err != nil {
+						return nil, err
+					}
+					return &page.Items[slices.Index(all, id)], nil
+				})
 			if err != nil {
 				return err
 			}
@@ -230,7 +231,7 @@ func (a approveCommands) warnRequest(ctx context.Context, o *wire.Operation) {
 	if o == nil || o.Name != wire.OperationApply && o.Name != wire.OperationActivate {
 		return
 	}
-	p, err := ask(ctx, a.app, func(ctx context.Context, c *client.Client) (*wire.PolicyAnswer, error) {
+	p, err := call(ctx, a.app, func(ctx context.Context, c *client.Client) (*wire.PolicyAnswer, error) {
 		id := o.Policy
 		if o.Name == wire.OperationActivate {
 			g, err := c.Generation(ctx, o.Generation)
@@ -245,12 +246,12 @@ func (a approveCommands) warnRequest(ctx context.Context, o *wire.Operation) {
 		err = policyCommands{a.app}.warnPublished(ctx, p)
 	}
 	if err != nil {
-		a.talk("The preview of the policy could not be read: %v", err)
+		a.notef("The preview of the policy could not be read: %v", err)
 	}
 }
 
 func (a approveCommands) showRequest(x *wire.ApprovalAnswer) error {
-	err := a.show(x, "op_id", x.OpID, "operation", inWords(x), "state", dash(x.State), "yes from",
+	err := a.printFields(x, "op_id", x.OpID, "operation", inWords(x), "state", dash(x.State), "yes from",
 		strings.Join(x.Actors, " "), "asked at", dash(x.AskedAt), "until", x.ExpiresAt, "look with",
 		dash(howToLook(x)), "reason", dash(x.Reason), "ticket", dash(x.Ticket))
 	if err != nil || a.vars == nil {
@@ -326,10 +327,10 @@ func approved[T any](ctx context.Context, a *app, refused error) (v T, err error
 	if !a.waitApproval || !errors.As(refused, &p) || p.Code != wire.CodeApprovalNeeded {
 		return v, refused
 	}
-	a.talk("Asked for. Another actor looks with \"recount approve list\" and says \"recount approve %s\"; "+
+	a.notef("Asked for. Another actor looks with \"recount approve list\" and says \"recount approve %s\"; "+
 		"this command waits.", shellWord(a.opID))
 	for {
-		x, err := ask(ctx, a, func(ctx context.Context, c *client.Client) (*wire.ApprovalAnswer, error) {
+		x, err := call(ctx, a, func(ctx context.Context, c *client.Client) (*wire.ApprovalAnswer, error) {
 			return requestOf(ctx, c, a.opID)
 		})
 		if err != nil {
@@ -344,7 +345,7 @@ func approved[T any](ctx context.Context, a *app, refused error) (v T, err error
 					a.commandLine("recount approve "+shellWord(a.opID)+" --run") + "."}
 		}
 	}
-	got, err := ask(ctx, a, func(ctx context.Context, c *client.Client) (*wire.ApprovalAnswer, error) {
+	got, err := call(ctx, a, func(ctx context.Context, c *client.Client) (*wire.ApprovalAnswer, error) {
 		return c.Approve(ctx, wire.ApprovalRequest{Approve: a.opID, Run: true})
 	})
 	if err != nil {

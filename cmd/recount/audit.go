@@ -154,7 +154,7 @@ type auditCommands struct{ *app }
 func (a auditCommands) command() *cobra.Command {
 	var f auditFlags
 	cmd := &cobra.Command{
-		Use: "audit", Short: "List submissions and their outcomes", Args: exactly(),
+		Use: "audit", Short: "List submissions and their outcomes", Args: exactArgs(),
 		Long: `audit lists submission events in the order of the log, or the newest first, refused ones too. WAS is the first answer, NOW the answer
 of the active generation, and STATUS NOW its HTTP status. -o wide adds the generation, the address and the policy of every row.
 
@@ -179,21 +179,7 @@ if and only if the exit code is 0.`,
 			if err := f.parse(a.app); err != nil {
 				return err
 			}
-			f.PageTimeout = a.timeout
-			c, err := a.connect()
-			if err != nil {
-				return err
-			}
-			defer c.Close()
-			if f.Key != "" {
-				if f.Key, err = a.knownKey(cmd.Context(), c, f.Key); err != nil {
-					return err
-				}
-			}
-			if len(f.countBy) > 0 {
-				return a.count(cmd.Context(), c, &f)
-			}
-			return a.walk(cmd.Context(), c, &f)
+			return a.list(cmd.Context(), &f)
 		},
 	}
 	f.add(cmd)
@@ -208,6 +194,25 @@ if and only if the exit code is 0.`,
 	cmd.Flags().StringSliceVar(&f.countBy, "count-by", nil,
 		"count the rows by "+strings.Join(countables(), ", ")+"; several are separated by commas")
 	return cmd
+}
+
+// list prints the rows that match, or their counts.
+func (a auditCommands) list(ctx context.Context, f *auditFlags) error {
+	f.PageTimeout = a.timeout
+	c, err := a.connect()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if f.Key != "" {
+		if f.Key, err = a.knownKey(ctx, c, f.Key); err != nil {
+			return err
+		}
+	}
+	if len(f.countBy) > 0 {
+		return a.count(ctx, c, f)
+	}
+	return a.walk(ctx, c, f)
 }
 
 // walk prints the list, page by page. --timeout bounds one page and not the whole list.
@@ -237,7 +242,7 @@ func (a auditCommands) walk(ctx context.Context, c *client.Client, f *auditFlags
 // knownKey completes the beginning of a key id. It returns one that no key has as it is: the list is empty then, and
 // its note gives the reason.
 func (a auditCommands) knownKey(ctx context.Context, c *client.Client, given string) (string, error) {
-	id, err := within(ctx, a.app, func(ctx context.Context) (string, error) { return findKey(ctx, c, given) })
+	id, err := withTimeout(ctx, a.app, func(ctx context.Context) (string, error) { return findKey(ctx, c, given) })
 	if exitCode(err) == exitNotFound {
 		return given, nil
 	}
@@ -247,7 +252,7 @@ func (a auditCommands) knownKey(ctx context.Context, c *client.Client, given str
 // whyNone returns the reason for an empty list, as far as a node knows it: a name that nobody has is no clean record.
 func (a auditCommands) whyNone(ctx context.Context, c *client.Client, q client.AuditQuery) string {
 	if q.Key != "" {
-		if _, err := within(ctx, a.app, func(ctx context.Context) (*wire.KeyAnswer, error) {
+		if _, err := withTimeout(ctx, a.app, func(ctx context.Context) (*wire.KeyAnswer, error) {
 			return c.Key(ctx, q.Key)
 		}); errors.Is(err, client.ErrNotFound) {
 			return fmt.Sprintf("no key %q is registered; \"recount keys list\" lists those that are", q.Key)
@@ -272,7 +277,7 @@ func (a auditCommands) tailCommand() *cobra.Command {
 	var f auditFlags
 	var last uint64
 	cmd := &cobra.Command{
-		Use: "tail", Short: "Follow the submissions as they are committed", Args: exactly(),
+		Use: "tail", Short: "Follow the submissions as they are committed", Args: exactArgs(),
 		Long: `tail prints submissions as they are committed, until it is interrupted or --limit rows are out. It starts --last events
 before the end of the log, or at --from-seq. It waits while no node is reachable.`,
 		Example: `  recount tail --dev /tmp/recount

@@ -113,13 +113,13 @@ func (a auditCommands) count(ctx context.Context, c *client.Client, f *auditFlag
 		}
 		if last = page; page.NextCursor != "" && time.Since(noted) > 2*time.Second {
 			noted = time.Now()
-			a.talk("%d rows counted", t.rows)
+			a.notef("%d rows counted", t.rows)
 		}
 	}
 	if err := a.printTally(t); err != nil {
 		return err
 	}
-	a.talk("%d rows counted, up to event %d, as generation %d answers", t.rows, last.AppliedSeq, last.Generation)
+	a.notef("%d rows counted, up to event %d, as generation %d answers", t.rows, last.AppliedSeq, last.Generation)
 	a.noteUnconfirmed(ctx, c, f.Read)
 	return nil
 }
@@ -160,9 +160,9 @@ func (a auditCommands) noteUnconfirmed(ctx context.Context, c *client.Client, r 
 	if a.quiet || r.Consistency == wire.ConsistencyLinearizable {
 		return
 	}
-	cluster, err := within(ctx, a.app, c.Cluster)
+	cluster, err := withTimeout(ctx, a.app, c.Cluster)
 	if err != nil {
-		a.talk("Nobody confirmed that this is all: the nodes could not be asked: %v", err)
+		a.notef("Nobody confirmed that this is all: the nodes could not be asked: %v", err)
 		return
 	}
 	voters, away := 0, 0
@@ -175,7 +175,7 @@ func (a auditCommands) noteUnconfirmed(ctx context.Context, c *client.Client, r 
 		}
 	}
 	if cluster.Leader == "" || 2*away >= voters && voters > 0 {
-		a.talk("Nobody confirmed that this is all: the node that answered is without a majority (%d of %d "+
+		a.notef("Nobody confirmed that this is all: the node that answered is without a majority (%d of %d "+
 			"voters do not answer it). What the others "+
 			"have accepted meanwhile is missing. Ask again with --consistency linearizable when they are back.",
 			away, voters)

@@ -36,7 +36,8 @@ const tried = 10_000
 func (a incidentCommands) bypassCommand() *cobra.Command {
 	var f bypassFlags
 	cmd := &cobra.Command{
-		Use: "bypass", Short: "Handle a verification bypass: freeze, fix, recount, keep the evidence", Args: exactly(),
+		Use: "bypass", Short: "Handle a verification bypass: freeze, fix, recount, keep the evidence",
+		Args:        exactArgs(),
 		Annotations: exportsVars("POLICY", "GEN", "POSITION", "DIGEST", "BUNDLE"),
 		Long: `incident bypass runs these steps in order. You can repeat it safely. It
 
@@ -114,7 +115,7 @@ func (a incidentCommands) bypassIncident(ctx context.Context, f *bypassFlags, af
 			return err
 		}
 	}
-	a.sayCluster(ctx)
+	a.noteCluster(ctx)
 	c, err := a.connect()
 	if err != nil {
 		return err
@@ -171,7 +172,7 @@ func (b *bypass) useFix(p verify.Policy) {
 	b.fix, b.in.Fix = &p, fmt.Sprintf("%x", p.ID())
 	b.in.Dangers = append(b.in.Dangers, p.Dangers()...)
 	for _, danger := range b.in.Dangers {
-		b.talk("Warning: the fix: %s.", danger)
+		b.notef("Warning: the fix: %s.", danger)
 	}
 }
 
@@ -183,14 +184,14 @@ func (b *bypass) canary(ctx context.Context) (err error) {
 	b.in.Canaries = append(b.in.Canaries,
 		incident.Canaries{At: r.At, Sent: r.Sent, Refused: r.Refused, LetThrough: r.LetThrough,
 			Frozen: r.Frozen, NoAnswer: r.NoAnswer})
-	b.talk("1. Canaries: %d of %d let through, %d refused, %d stopped only by a freeze, %d without an answer.",
+	b.notef("1. Canaries: %d of %d let through, %d refused, %d stopped only by a freeze, %d without an answer.",
 		r.LetThrough, r.Sent, r.Refused, r.Frozen, r.NoAnswer)
 	return nil
 }
 
 // look finds what stands: freezes, policies, generations and what operators did.
 func (b *bypass) look(ctx context.Context, after time.Time) error {
-	freezes, err := within(ctx, b.app, b.c.Freezes)
+	freezes, err := withTimeout(ctx, b.app, b.c.Freezes)
 	if err != nil {
 		return err
 	}
@@ -199,13 +200,13 @@ func (b *bypass) look(ctx context.Context, after time.Time) error {
 			b.in.Freeze, b.in.State = &f, incident.StateFrozen
 		}
 	}
-	policies, err := within(ctx, b.app, b.c.Policies)
+	policies, err := withTimeout(ctx, b.app, b.c.Policies)
 	if err != nil {
 		return err
 	}
 	b.in.Policies = policies.Items
 	if b.f.policy != "" {
-		p, err := within(ctx, b.app, func(ctx context.Context) (*wire.PolicyAnswer, error) {
+		p, err := withTimeout(ctx, b.app, func(ctx context.Context) (*wire.PolicyAnswer, error) {
 			return findPolicy(ctx, b.c, b.f.policy)
 		})
 		if err != nil {
@@ -217,7 +218,7 @@ func (b *bypass) look(ctx context.Context, after time.Time) error {
 		}
 		b.useFix(parsed)
 	}
-	pages, err := within(ctx, b.app, b.c.Generations)
+	pages, err := withTimeout(ctx, b.app, b.c.Generations)
 	if err != nil {
 		return err
 	}
@@ -230,7 +231,7 @@ func (b *bypass) look(ctx context.Context, after time.Time) error {
 			Seq:    i.Seq,
 			At:     i.LogTime,
 			Actor:  i.Actor,
-			What:   deed(i),
+			What:   operationText(i),
 			Reason: i.Reason,
 			Ticket: i.Ticket,
 		}
@@ -244,10 +245,10 @@ func (b *bypass) look(ctx context.Context, after time.Time) error {
 func (b *bypass) freeze(ctx context.Context) error {
 	switch {
 	case b.in.Freeze != nil:
-		b.talk("2. Frozen since event %d.", b.in.Freeze.Seq)
+		b.notef("2. Frozen since event %d.", b.in.Freeze.Seq)
 		return nil
 	case b.round.LetThrough == 0 && (b.fix == nil || b.active):
-		b.talk("2. No canary was let through, so nothing is frozen.")
+		b.notef("2. No canary was let through, so nothing is frozen.")
 		return nil
 	case b.f.dryRun:
 		b.plan("freeze new submissions")
@@ -262,14 +263,14 @@ func (b *bypass) freeze(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	got, err := within(ctx, b.app, func(ctx context.Context) (*wire.FreezeAnswer, error) {
+	got, err := withTimeout(ctx, b.app, func(ctx context.Context) (*wire.FreezeAnswer, error) {
 		return b.c.Freeze(ctx, wire.FreezeRequest{Scope: wire.FreezeAll, Op: b.newOp()})
 	})
 	if err != nil {
 		return err
 	}
 	b.in.Freeze, b.in.State = got, incident.StateFrozen
-	b.talk("2. Frozen after event %d.", got.Seq)
+	b.notef("2. Frozen after event %d.", got.Seq)
 	return nil
 }
 

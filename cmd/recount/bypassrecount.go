@@ -25,7 +25,7 @@ func (b *bypass) tryFix(ctx context.Context) error {
 		return err
 	}
 	b.in.Changes = t.Changes
-	b.talk("3. The fix over the newest %d records, each on its own: %s.", t.Records, t.Sums.Text())
+	b.notef("3. The fix over the newest %d records, each on its own: %s.", t.Records, t.Sums.Text())
 	if b.f.dryRun {
 		return nil
 	}
@@ -43,19 +43,19 @@ func (b *bypass) publish(ctx context.Context) error {
 	case b.text == nil || b.active:
 		return nil
 	case slices.ContainsFunc(b.in.Policies, func(p wire.PolicyAnswer) bool { return p.ID == b.in.Fix }):
-		b.talk("4. Policy %.16s is published already.", b.in.Fix)
+		b.notef("4. Policy %.16s is published already.", b.in.Fix)
 		return nil
 	case b.f.dryRun:
 		b.plan("publish %s as policy %.16s", b.f.fix, b.in.Fix)
 		return nil
 	}
-	p, err := within(ctx, b.app, func(ctx context.Context) (*wire.PolicyAnswer, error) {
+	p, err := withTimeout(ctx, b.app, func(ctx context.Context) (*wire.PolicyAnswer, error) {
 		return b.c.PublishPolicy(ctx, wire.PolicyRequest{Document: string(b.text), Op: b.newOp()})
 	})
 	if err != nil {
 		return err
 	}
-	b.talk("4. Policy %.16s is published, by event %d.", p.ID, p.Seq)
+	b.notef("4. Policy %.16s is published, by event %d.", p.ID, p.Seq)
 	return nil
 }
 
@@ -74,23 +74,23 @@ func (b *bypass) recount(ctx context.Context) error {
 	g := b.built()
 	switch {
 	case g != nil:
-		b.talk("5. Generation %d folds history under it already.", g.Generation)
+		b.notef("5. Generation %d folds history under it already.", g.Generation)
 	case b.f.dryRun:
 		b.plan("start a generation under policy %.16s, wait for every node, and show the changes", b.in.Fix)
 		return nil
 	default:
 		var err error
-		if g, err = within(ctx, b.app, func(ctx context.Context) (*wire.GenerationAnswer, error) {
+		if g, err = withTimeout(ctx, b.app, func(ctx context.Context) (*wire.GenerationAnswer, error) {
 			return b.c.StartGeneration(ctx, wire.GenerationRequest{Policy: b.in.Fix, Op: b.newOp()})
 		}); err != nil {
 			return err
 		}
-		b.talk("5. Every node folds history under it now, as generation %d.", g.Generation)
+		b.notef("5. Every node folds history under it now, as generation %d.", g.Generation)
 	}
 	if _, err := (generationCommands{b.app}).await(ctx, g.Generation, b.f.limit); err != nil {
 		return err
 	}
-	d, err := within(ctx, b.app, func(ctx context.Context) (*wire.DiffAnswer, error) {
+	d, err := withTimeout(ctx, b.app, func(ctx context.Context) (*wire.DiffAnswer, error) {
 		return b.c.Diff(ctx, g.Generation, 0)
 	})
 	if err != nil {
@@ -152,7 +152,7 @@ func (b *bypass) rows(ctx context.Context, d *wire.DiffAnswer, how map[uint64]st
 		}
 		if page.NextCursor != "" && time.Since(noted) > 2*time.Second {
 			noted = time.Now()
-			b.talk("%d of %d changed submissions listed, up to event %d", b.in.Submissions(), len(how), b.in.LastSeq)
+			b.notef("%d of %d changed submissions listed, up to event %d", b.in.Submissions(), len(how), b.in.LastSeq)
 		}
 	}
 	return nil
@@ -203,14 +203,15 @@ func (b *bypass) bundle() (err error) {
 // show prints what was found and done.
 func (b *bypass) show() error {
 	if b.format != formatTable {
-		return b.document(b.in)
+		return b.printJSON(b.in)
 	}
 	frozen := "no"
 	if b.in.Freeze != nil {
 		frozen = fmt.Sprintf("since event %d", b.in.Freeze.Seq)
 	}
 	c := b.in.Canaries[len(b.in.Canaries)-1]
-	err := b.app.show(b.in, "state", b.in.State, "canaries let through", fmt.Sprintf("%d of %d", c.LetThrough, c.Sent),
+	err := b.app.printFields(b.in, "state", b.in.State, "canaries let through", fmt.Sprintf("%d of %d", c.LetThrough,
+		c.Sent),
 		"stopped only by a freeze", c.Frozen, "frozen", frozen, "fixed by policy", dash(b.in.Fix), "bundle",
 		dash(b.in.Bundle))
 	if err != nil {
@@ -231,7 +232,7 @@ func (b *bypass) show() error {
 		}
 	}
 	for _, planned := range b.in.Planned {
-		b.talk("Without --dry-run: %s.", planned)
+		b.notef("Without --dry-run: %s.", planned)
 	}
 	b.showNext(b.in.Next)
 	generation := ""

@@ -20,7 +20,7 @@ func (a canaryCommands) command() *cobra.Command {
 	var textfile string
 	var submit bool
 	cmd := &cobra.Command{
-		Use: "canary", Short: "Check that every node refuses known-bad records", Args: exactly(),
+		Use: "canary", Short: "Check that every node refuses known-bad records", Args: exactArgs(),
 		Long: `A verifier that accepts forgeries looks healthy: it counts no signature errors, because it finds none. canary asks every
 node how it would answer records that must be refused - forged, unsigned, changed after signing, cut signatures, wrong
 ids - in the shard ` + canary.Shard + `. Each node runs the code that judges a submission, and logs nothing: a canary does not
@@ -66,14 +66,15 @@ Run it every minute and alert on both of (deploy/prometheus/alerts.yaml):
 
 // round is a round over all endpoints, with a note after each.
 func (a canaryCommands) round(c *client.Client, submit bool) *canary.Round {
-	return &canary.Round{Nodes: canary.Nodes(c, submit), Logged: submit, Progress: func(endpoint string, sent, want int) {
-		a.talk("%s: %d of %d canaries sent", endpoint, sent, want)
+	return &canary.Round{Nodes: canary.Nodes(c, submit), Logged: submit, Progress: func(endpoint string, sent,
+		want int) {
+		a.notef("%s: %d of %d canaries sent", endpoint, sent, want)
 	}}
 }
 
 func (a canaryCommands) showCanaries(r *canary.Report) error {
 	if a.format != formatTable {
-		return a.document(r)
+		return a.printJSON(r)
 	}
 	t := a.table(text("NODE", 1, 10), text("CANARY", 2, 12), count("STATUS", 5), text("CODE", 4, 12),
 		word("VERDICT", 3))

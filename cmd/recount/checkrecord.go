@@ -24,7 +24,7 @@ Exit code: 0 all would be answered 200 or 202, 4 some would be rejected, 5 some 
   recount check -o ndjson records.ndjson | jq -r 'select(.status >= 400) | .problem.error'`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return exactly("FILE (or - for stdin)")(cmd, args)
+				return exactArgs("FILE (or - for stdin)")(cmd, args)
 			}
 			return nil
 		},
@@ -36,11 +36,11 @@ Exit code: 0 all would be answered 200 or 202, 4 some would be rejected, 5 some 
 
 // onlyCheck turns a submission into the question what it would be answered. It is false for a line of a corpus
 // that is no submission.
-func (j *job) onlyCheck() bool {
-	if j.request.Method != http.MethodPost || j.request.Path != client.SubmitPath {
+func (j *request) onlyCheck() bool {
+	if j.http.Method != http.MethodPost || j.http.Path != client.SubmitPath {
 		return false
 	}
-	j.request.Path = client.CheckPath
+	j.http.Path = client.CheckPath
 	return true
 }
 

@@ -37,9 +37,9 @@ func (v view[T]) word() string {
 	return string(p.Code)
 }
 
-// askAll asks every endpoint on its own, all at once. The views are in the order of the endpoints.
-func askAll[T any](ctx context.Context, a *app, c *client.Client,
-	call func(context.Context, *client.Client) (*T, error)) []view[T] {
+// callAll asks every endpoint on its own, all at once. The views are in the order of the endpoints.
+func callAll[T any](ctx context.Context, a *app, c *client.Client,
+	fn func(context.Context, *client.Client) (*T, error)) []view[T] {
 	ctx, cancel := context.WithTimeout(ctx, a.timeout)
 	defer cancel()
 	views := make([]view[T], len(c.Endpoints()))
@@ -47,7 +47,7 @@ func askAll[T any](ctx context.Context, a *app, c *client.Client,
 	for i, endpoint := range c.Endpoints() {
 		all.Go(func() {
 			v := view[T]{Endpoint: endpoint}
-			if v.Answer, v.err = call(ctx, c.At(i)); v.err != nil {
+			if v.Answer, v.err = fn(ctx, c.At(i)); v.err != nil {
 				v.Error = v.err.Error()
 			}
 			views[i] = v
@@ -87,7 +87,7 @@ type clusterCommands struct{ *app }
 func (a clusterCommands) digestCommand() *cobra.Command {
 	var seq uint64
 	cmd := &cobra.Command{
-		Use: "digest", Short: "Compare the digests of all endpoints", Args: exactly(),
+		Use: "digest", Short: "Compare the digests of all endpoints", Args: exactArgs(),
 		Long: `digest asks every endpoint for its digests of the log, of the outcomes and of the control state at one seq: --seq, or
 the lowest head among them. Exit code 7 when they differ, 5 when an endpoint does not answer.
 It waits 5 seconds for an endpoint unless --timeout says otherwise.`,
@@ -141,7 +141,7 @@ func (a clusterCommands) digests(ctx context.Context, c *client.Client, seq uint
 	for end := time.Now().Add(a.timeout); ; {
 		at := seq
 		askThem := func(ctx context.Context, c *client.Client) (*wire.DigestAnswer, error) { return digest(ctx, c, at) }
-		views := askAll(ctx, a.app, c, askThem)
+		views := callAll(ctx, a.app, c, askThem)
 		if at == 0 {
 			for _, v := range views {
 				if v.err == nil && (at == 0 || v.Answer.Seq < at) {
@@ -149,7 +149,7 @@ func (a clusterCommands) digests(ctx context.Context, c *client.Client, seq uint
 				}
 			}
 			if at > 0 && len(views) > 1 {
-				views = askAll(ctx, a.app, c, askThem)
+				views = callAll(ctx, a.app, c, askThem)
 			}
 		}
 		if !switching(views) || time.Now().After(end) || pause(ctx, 100*time.Millisecond) != nil {
@@ -208,7 +208,7 @@ func digestVerdict(a *app, views []view[wire.DigestAnswer], seq uint64) error {
 	if err := silent(views); err != nil {
 		return err
 	}
-	a.talk("%d endpoints agree at seq %d", len(views), seq)
+	a.notef("%d endpoints agree at seq %d", len(views), seq)
 	return nil
 }
 
@@ -225,7 +225,7 @@ func (a clusterCommands) versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Show the version of this tool, and of the nodes when endpoints are given",
-		Args:  exactly(),
+		Args:  exactArgs(),
 		Example: `  recount version
   recount version --dev /tmp/recount -o json`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -259,7 +259,7 @@ func (a clusterCommands) versionCommand() *cobra.Command {
 				}
 				defer c.Close()
 				views = append(views,
-					askAll(cmd.Context(), a.app, c,
+					callAll(cmd.Context(), a.app, c,
 						func(ctx context.Context, c *client.Client) (*wire.VersionAnswer, error) {
 							return c.Version(ctx)
 						})...)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -40,11 +41,11 @@ func (a *app) confirm(ctx context.Context, f *confirmFlags, operation string,
 	if !a.typed() {
 		return &codedError{exitUsage,
 			fmt.Errorf("%s %s, and nobody is at a terminal to confirm it; nothing was done", operation,
-				first(f.does, "cannot be undone")),
+				cmp.Or(f.does, "cannot be undone")),
 			"Give --yes if it is meant."}
 	}
-	a.sayCluster(ctx)
-	found, err := ask(ctx, a, func(ctx context.Context, c *client.Client) ([2]string, error) {
+	a.noteCluster(ctx)
+	found, err := call(ctx, a, func(ctx context.Context, c *client.Client) ([2]string, error) {
 		name, hits, err := look(ctx, c)
 		return [2]string{name, hits}, err
 	})
@@ -54,7 +55,7 @@ func (a *app) confirm(ctx context.Context, f *confirmFlags, operation string,
 	name := found[0]
 	where := a.markedPrompt()
 	fmt.Fprintf(a.err, "%s%s %s: %s\n%s%s Type %s to go on: ", where, operation, plain(name), visible(found[1]),
-		where, first(f.then, "This cannot be undone."), plain(name))
+		where, cmp.Or(f.then, "This cannot be undone."), plain(name))
 	return a.typeName(name)
 }
 

@@ -33,24 +33,15 @@ func (a *app) connect() (*client.Client, error) {
 		return nil, err
 	}
 	a.place = p
-	a.sayMark(p)
+	a.noteMark(p)
 	cfg.UserAgent, cfg.MaxConns = "recount/"+version.Version, 1024
 	if !a.patient {
-		cfg.Slow, cfg.SlowAfter = a.slow, slowAfter
+		cfg.Slow, cfg.SlowAfter = a.noteSlow, slowAfter
 	}
 	if a.local {
 		cfg.Consistency = wire.ConsistencyLocal
 	}
 	return client.New(cfg)
-}
-
-func first(values ...string) string {
-	for _, v := range values {
-		if v != "" {
-			return v
-		}
-	}
-	return ""
 }
 
 func readDev(flag, dir string) (*devCluster, error) {
@@ -92,8 +83,8 @@ func readSetting(flag, path string) ([]byte, error) {
 	return b, nil
 }
 
-// ask connects and makes one call under --timeout.
-func ask[T any](ctx context.Context, a *app, call func(context.Context, *client.Client) (T, error)) (v T, err error) {
+// call connects and makes one call under --timeout.
+func call[T any](ctx context.Context, a *app, fn func(context.Context, *client.Client) (T, error)) (v T, err error) {
 	c, err := a.connect()
 	if err != nil {
 		return v, err
@@ -101,7 +92,14 @@ func ask[T any](ctx context.Context, a *app, call func(context.Context, *client.
 	defer c.Close()
 	ctx, cancel := context.WithTimeout(ctx, a.timeout)
 	defer cancel()
-	return call(ctx, c)
+	return fn(ctx, c)
+}
+
+// withTimeout bounds one call by --timeout.
+func withTimeout[T any](ctx context.Context, a *app, fn func(context.Context) (T, error)) (T, error) {
+	ctx, cancel := context.WithTimeout(ctx, a.timeout)
+	defer cancel()
+	return fn(ctx)
 }
 
 // pause waits for d. It returns the error of ctx if ctx ends before.
@@ -119,27 +117,27 @@ func pause(ctx context.Context, d time.Duration) error {
 // slowAfter is the time after which a call that takes long is explained to a person.
 var slowAfter = 2 * time.Second
 
-// slow prints the endpoint that a slow call is waiting for.
-func (a *app) slow(s client.Slow) {
+// noteSlow prints the endpoint that a slow call is waiting for.
+func (a *app) noteSlow(s client.Slow) {
 	which := ""
 	if s.Of > 1 {
 		which = fmt.Sprintf("%d of %d, ", s.Number, s.Of)
 	}
-	a.talk("asking %s (%s%s)", s.Endpoint, which, s.Elapsed.Round(min(slowAfter, time.Second)))
+	a.notef("asking %s (%s%s)", s.Endpoint, which, s.Elapsed.Round(min(slowAfter, time.Second)))
 }
 
 // whereTimeout bounds the question which cluster this is, which nothing depends on.
 const whereTimeout = 2 * time.Second
 
-// sayCluster prints once the cluster that an operation asks. A node that does not answer leaves the error to the
+// noteCluster prints once the cluster that an operation asks. A node that does not answer leaves the error to the
 // operation itself, which has a client of its own: what this question finds out about the health of nodes must
 // not delay it.
-func (a *app) sayCluster(ctx context.Context) {
-	if a.quiet || a.saidCluster {
+func (a *app) noteCluster(ctx context.Context) {
+	if a.quiet || a.notedCluster {
 		return
 	}
-	said := a.saidMark
-	a.saidMark = true // the line below has it
+	said := a.notedMark
+	a.notedMark = true // the line below has it
 	c, err := a.connect()
 	if err != nil {
 		return // the operation says so
@@ -149,19 +147,19 @@ func (a *app) sayCluster(ctx context.Context) {
 	defer cancel()
 	v, err := c.Version(ctx)
 	if err != nil {
-		a.saidMark = said
-		a.sayMark(a.place)
+		a.notedMark = said
+		a.noteMark(a.place)
 		return
 	}
-	a.saidCluster = true
+	a.notedCluster = true
 	fmt.Fprintf(a.err, "cluster %s, %s (%s)\n", plain(v.ClusterID), plain(v.Node), a.from(a.place))
 }
 
-// askOperation is ask for the operation. The client repeats it under one op_id. Without it a second command
+// callOperation is call for the operation. The client repeats it under one op_id. Without it a second command
 // would be a second operation.
-func askOperation[T any](ctx context.Context, a *app, call func(context.Context, *client.Client) (T, error)) (T, error) {
-	a.sayCluster(ctx)
-	v, err := ask(ctx, a, call)
+func callOperation[T any](ctx context.Context, a *app, fn func(context.Context, *client.Client) (T, error)) (T, error) {
+	a.noteCluster(ctx)
+	v, err := call(ctx, a, fn)
 	if err != nil {
 		v, err = approved[T](ctx, a, err)
 	}

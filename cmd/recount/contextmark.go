@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"os"
@@ -65,7 +66,7 @@ func (a *app) paint(s term.Style, text string) string {
 	if env == nil {
 		env = os.Getenv
 	}
-	if !term.Look(a.err, 0, first(a.color, term.ColorNever), env).Color {
+	if !term.Look(a.err, 0, cmp.Or(a.color, term.ColorNever), env).Color {
 		return text
 	}
 	return s.Paint(text)
@@ -88,12 +89,12 @@ func (a *app) from(p place) string {
 	return visible(strings.TrimSuffix(p.Source, p.Context)) + a.markedName(p)
 }
 
-// sayMark prints a note once when a marked context is asked.
-func (a *app) sayMark(p place) {
-	if a.quiet || a.saidMark || p.mark == (mark{}) {
+// noteMark prints a note once when a marked context is asked.
+func (a *app) noteMark(p place) {
+	if a.quiet || a.notedMark || p.mark == (mark{}) {
 		return
 	}
-	a.saidMark = true
+	a.notedMark = true
 	fmt.Fprintln(a.err, a.from(p))
 }
 
@@ -102,7 +103,7 @@ func (a contextCommands) markCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:               "mark NAME",
 		Short:             "Mark a context with a colour, or as production",
-		Args:              exactly("NAME"),
+		Args:              exactArgs("NAME"),
 		ValidArgsFunction: a.completeNames,
 		Long: `mark makes a context stand out. Every command that asks it prints its name in the colour, on stderr, and a command that wants
 confirmation asks with it. Without flags it removes the mark. NO_COLOR and --color never keep the words.`,

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -174,7 +175,7 @@ func (a contextCommands) addCommand() *cobra.Command {
 	var replace bool
 	var m mark
 	cmd := &cobra.Command{
-		Use: "add NAME", Short: "Keep the cluster that the flags name as a context", Args: exactly("NAME"),
+		Use: "add NAME", Short: "Keep the cluster that the flags name as a context", Args: exactArgs("NAME"),
 		Long: `add keeps --endpoint, --ca, --token-file, --cert and --cert-key, or --dev, under a name. No node is asked. The first context becomes the
 current one.`,
 		Example: `  recount context add prod --endpoint https://ledger-1:9440 --ca api-ca.crt --token-file alice.token --production
@@ -203,9 +204,10 @@ current one.`,
 				return err
 			}
 			if first {
-				a.talk("%s is the current context. \"recount whoami\" tries it.", args[0])
+				a.notef("%s is the current context. \"recount whoami\" tries it.", args[0])
 			} else {
-				a.talk("Choose it with \"recount context use %s\", or ask it once with --context %s.", args[0], args[0])
+				a.notef("Choose it with \"recount context use %s\", or ask it once with --context %s.", args[0],
+					args[0])
 			}
 			return a.showContext(contextLine{args[0], first, s})
 		},
@@ -269,7 +271,7 @@ func (a contextCommands) useCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:               "use NAME",
 		Short:             "Make a context the current one",
-		Args:              exactly("NAME"),
+		Args:              exactArgs("NAME"),
 		ValidArgsFunction: a.completeNames,
 		Example:           `  recount context use prod && recount whoami`,
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -294,7 +296,7 @@ func (a contextCommands) removeCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:               "remove NAME",
 		Short:             "Forget a context; the files that it names stay",
-		Args:              exactly("NAME"),
+		Args:              exactArgs("NAME"),
 		ValidArgsFunction: a.completeNames,
 		Example:           `  recount context remove try`,
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -305,7 +307,7 @@ func (a contextCommands) removeCommand() *cobra.Command {
 				delete(c.Contexts, args[0])
 				if c.Current == args[0] {
 					c.Current = ""
-					a.talk("%s was the current context; choose another one with \"recount context use\".", args[0])
+					a.notef("%s was the current context; choose another one with \"recount context use\".", args[0])
 				}
 				return nil
 			})
@@ -315,7 +317,7 @@ func (a contextCommands) removeCommand() *cobra.Command {
 
 func (a contextCommands) listCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Short: "List the contexts", Args: exactly(),
+		Use: "list", Short: "List the contexts", Args: exactArgs(),
 		Example: "  recount context list\n  recount context list -o json | jq -r '.[].name'",
 		RunE: func(_ *cobra.Command, _ []string) error {
 			c, path, err := a.readContexts()
@@ -327,8 +329,8 @@ func (a contextCommands) listCommand() *cobra.Command {
 				if x.Current {
 					mark = "*"
 				}
-				t.row(mark, x.Name, dash(first(x.Dev, strings.Join(x.Endpoints, " "))),
-					dash(first(x.TokenFile, x.Cert)), x.words())
+				t.row(mark, x.Name, dash(cmp.Or(x.Dev, strings.Join(x.Endpoints, " "))),
+					dash(cmp.Or(x.TokenFile, x.Cert)), x.words())
 			}, "", "NAME", "CLUSTER", "CREDENTIAL", "MARK")
 			for _, name := range slices.Sorted(maps.Keys(c.Contexts)) {
 				if err := l.add(contextLine{name, name == c.Current, c.Contexts[name]}); err != nil {
@@ -336,7 +338,7 @@ func (a contextCommands) listCommand() *cobra.Command {
 				}
 			}
 			if len(c.Contexts) == 0 {
-				a.talk("There is none in %s; \"recount context add\" makes one.", path)
+				a.notef("There is none in %s; \"recount context add\" makes one.", path)
 			}
 			return l.end()
 		},
@@ -352,7 +354,7 @@ func (a contextCommands) showCommand() *cobra.Command {
   recount context show prod -o json`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 1 {
-				return exactly("[NAME]")(cmd, args)
+				return exactArgs("[NAME]")(cmd, args)
 			}
 			return nil
 		},
@@ -375,7 +377,7 @@ func (a contextCommands) showCommand() *cobra.Command {
 }
 
 func (a contextCommands) showContext(x contextLine) error {
-	return a.show(x, "name", x.Name, "current", x.Current, "dev directory", dash(x.Dev), "endpoints",
+	return a.printFields(x, "name", x.Name, "current", x.Current, "dev directory", dash(x.Dev), "endpoints",
 		dash(strings.Join(x.Endpoints, " ")), "authority", dash(x.CA), "token file", dash(x.TokenFile),
 		"certificate", dash(x.Cert), "mark", x.words())
 }

@@ -23,7 +23,7 @@ func (a drillCommands) command() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:       "drill key|bypass",
 		Short:     "Exercise an incident on a temporary cluster and print the timings",
-		Args:      exactly("key|bypass"),
+		Args:      exactArgs("key|bypass"),
 		ValidArgs: drill.Scenarios(),
 		Long: `drill starts its own cluster on this machine, fills it, stages the incident, and handles it with the commands of the
 runbook. After every step it checks that all nodes agree. It touches no other ledger.
@@ -58,7 +58,7 @@ Run it every quarter, and time people, not only machines.`,
 
 // runDrill plays one scenario. Each of its commands is a new run of this tool, with the same environment.
 func (a drillCommands) runDrill(ctx context.Context, cfg drill.Config) error {
-	cfg.Progress = a.talk
+	cfg.Progress = a.notef
 	cfg.Run = func(ctx context.Context, args []string) (int, []byte, []byte) {
 		var stdout, stderr bytes.Buffer
 		tool := &app{in: strings.NewReader(""), out: &stdout, err: &stderr, env: a.env}
@@ -91,7 +91,7 @@ func drillError(err error) error {
 
 func (a drillCommands) showDrill(r *drill.Report) error {
 	if a.format != formatTable {
-		return a.document(r)
+		return a.printJSON(r)
 	}
 	t := a.table(text("STEP", 1, 20), count("SECONDS", 2), text("RESULT", 3, 12))
 	for _, s := range r.Steps {

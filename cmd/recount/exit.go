@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -109,7 +110,7 @@ func (a *app) nextStep(err error, command string) string {
 	case errors.As(err, &problem) && problem.Code == wire.CodeApprovalNeeded:
 		return fmt.Sprintf("Another actor looks with \"recount approve show %[1]s\" and says \"recount approve "+
 			"%[1]s --run\": that carries it out as it was asked for. --wait-approval lets this command wait.",
-			shellWord(first(a.opID, "OP_ID")))
+			shellWord(cmp.Or(a.opID, "OP_ID")))
 	case errors.Is(err, client.ErrNotFound):
 		return listOf(command)
 	}

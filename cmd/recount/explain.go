@@ -38,7 +38,7 @@ as stale or no_leader, or an HTTP status, such as 409.`,
   recount explain -o json | jq -r '.[].code'`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 1 {
-				return exactly("[CODE]")(cmd, args)
+				return exactArgs("[CODE]")(cmd, args)
 			}
 			return nil
 		},
@@ -57,7 +57,8 @@ as stale or no_leader, or an HTTP status, such as 409.`,
 				return a.listCodes(found)
 			}
 			e := newExplained(found[0])
-			return a.show(e, "code", e.Code, "title", e.Title, "status", e.Status, "exit code of recount", e.Exit,
+			return a.printFields(e, "code", e.Code, "title", e.Title, "status", e.Status, "exit code of recount",
+				e.Exit,
 				"about", e.About)
 		},
 	}

@@ -23,7 +23,7 @@ func (a exportCommands) command() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "export",
 		Short: "Export a part of the ledger to read and check without a node",
-		Args:  exactly(),
+		Args:  exactArgs(),
 		Long: `export copies a range of the ledger out of the cluster. It reads only and needs a token of the role auditor. docs/auditing.md
 shows which command answers which question of an auditor.`,
 		Example: `  recount export dir november --since 2026-11-01 --until 2026-12-01
@@ -47,7 +47,7 @@ func (a exportCommands) dirCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "dir DIR",
 		Short: "Write a range of the ledger into a directory that can be checked without a node",
-		Args:  exactly("DIR"),
+		Args:  exactArgs("DIR"),
 		Long: `dir makes the directory DIR, which must not be there or be empty. It holds the events of the range with the records byte for
 byte, the answers of the ledger, all policies, the public parts of the keys, the operations, the digests of the
 log at both ends, a table for spreadsheets and a page to read and print (index.html). Secrets are in no export.
@@ -111,7 +111,7 @@ type exported struct {
 }
 
 func (a exportCommands) writeDir(ctx context.Context, o export.Options) error {
-	a.sayCluster(ctx)
+	a.noteCluster(ctx)
 	a.patient = true
 	c, err := a.connect()
 	if err != nil {
@@ -119,7 +119,7 @@ func (a exportCommands) writeDir(ctx context.Context, o export.Options) error {
 	}
 	defer c.Close()
 	work := newWork(a.app)
-	o.Progress = work.tell
+	o.Progress = work.update
 	m, err := export.Write(ctx, c, o)
 	work.end()
 	if err != nil {
@@ -130,7 +130,7 @@ func (a exportCommands) writeDir(ctx context.Context, o export.Options) error {
 		size += uint64(f.Size)
 	}
 	r := m.Range
-	if err := a.show(exported{o.Dir, m.Sum, *m}, "directory", o.Dir, "cluster", m.ClusterID, "events",
+	if err := a.printFields(exported{o.Dir, m.Sum, *m}, "directory", o.Dir, "cluster", m.ClusterID, "events",
 		fmt.Sprintf("%d to %d", r.FromSeq, r.ToSeq), "shard", dash(r.Shard), "log time",
 		r.FirstTime+" to "+r.LastTime, "submissions", m.Counts.Submissions, "operations", m.Counts.Operations, "policies",
 		m.Counts.Policies, "keys", m.Counts.Keys, "files", len(m.Files)+2, "size", bytesText(&size), "log digest",
@@ -138,10 +138,10 @@ func (a exportCommands) writeDir(ctx context.Context, o export.Options) error {
 		return err
 	}
 	if o.Shard != "" && m.Counts.Submissions == 0 {
-		a.talk("Note: no submission in this range names shard %q. Is it written right? \"recount shards\" lists them.",
+		a.notef("Note: no submission in this range names shard %q. Is it written right? \"recount shards\" lists them.",
 			o.Shard)
 	}
-	a.talk("Check it with \"recount export verify %s\". Whoever knows the manifest sum from elsewhere can tell "+
+	a.notef("Check it with \"recount export verify %s\". Whoever knows the manifest sum from elsewhere can tell "+
 		"whether it is this export.",
 		shellWord(o.Dir))
 	return nil

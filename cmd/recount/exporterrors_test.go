@@ -25,18 +25,20 @@ func TestExportErrors(t *testing.T) {
 		code int
 		next string
 	}{
-		"there already":   {fmt.Errorf("%w: x", export.ErrExists), exitUsage, "a directory that is not there yet"},
-		"no such range":   {fmt.Errorf("%w: x", export.ErrRange), exitNotFound, "recount digest"},
-		"contradictions":  {fmt.Errorf("%w: x", export.ErrDiffers), exitVerify, "Compare the nodes"},
-		"a switch":        {fmt.Errorf("x: %w", client.ErrCursorGone), exitUnavailable, "start again"},
-		"no parent":       {&fs.PathError{Err: fs.ErrNotExist}, exitUsage, "in one that is"},
-		"not allowed":     {&fs.PathError{Err: fs.ErrPermission}, exitUsage, "in one that is"},
-		"a file":          {&fs.PathError{Err: syscall.ENOTDIR}, exitUsage, "in one that is"},
-		"interrupted":     {interrupted, exitCode(interrupted), "Begin again"},
-		"a full disk":     {&fs.PathError{Err: syscall.ENOSPC}, exitFailed, ""},
-		"something else":  {errors.New("x"), exitFailed, ""},
-		"nodes are away":  {&client.Error{Endpoint: "https://n", Attempts: 3, Cause: syscall.ECONNREFUSED}, exitUnavailable, "Check that the nodes run"},
-		"not to be taken": {&client.Error{Status: 403, Problem: wire.NewProblem(wire.CodeForbidden, "")}, exitRejected, "docs/roles.md"},
+		"there already":  {fmt.Errorf("%w: x", export.ErrExists), exitUsage, "a directory that is not there yet"},
+		"no such range":  {fmt.Errorf("%w: x", export.ErrRange), exitNotFound, "recount digest"},
+		"contradictions": {fmt.Errorf("%w: x", export.ErrDiffers), exitVerify, "Compare the nodes"},
+		"a switch":       {fmt.Errorf("x: %w", client.ErrCursorGone), exitUnavailable, "start again"},
+		"no parent":      {&fs.PathError{Err: fs.ErrNotExist}, exitUsage, "in one that is"},
+		"not allowed":    {&fs.PathError{Err: fs.ErrPermission}, exitUsage, "in one that is"},
+		"a file":         {&fs.PathError{Err: syscall.ENOTDIR}, exitUsage, "in one that is"},
+		"interrupted":    {interrupted, exitCode(interrupted), "Begin again"},
+		"a full disk":    {&fs.PathError{Err: syscall.ENOSPC}, exitFailed, ""},
+		"something else": {errors.New("x"), exitFailed, ""},
+		"nodes are away": {&client.Error{Endpoint: "https://n", Attempts: 3, Cause: syscall.ECONNREFUSED},
+			exitUnavailable, "Check that the nodes run"},
+		"not to be taken": {&client.Error{Status: 403, Problem: wire.NewProblem(wire.CodeForbidden, "")},
+			exitRejected, "docs/roles.md"},
 	} {
 		err := exportError(c.err)
 		if !errors.Is(err, c.err) || exitCode(err) != c.code {
@@ -92,11 +94,13 @@ func TestExportPostgresBeyond(t *testing.T) {
 		return true
 	}
 	r := run(t, "", "export", "postgres", "--after", "1|43", "--dev", dev(t, n))
-	if r.code != exitNotFound || r.out != "" || !strings.Contains(r.err, "it is event 43, and the ledger ends with event 42") ||
+	if r.code != exitNotFound || r.out != "" || !strings.Contains(r.err,
+		"it is event 43, and the ledger ends with event 42") ||
 		!strings.Contains(r.err, "recount whoami") {
 		t.Errorf("%+v", r)
 	}
-	if err := feedError(context.DeadlineExceeded); !errors.Is(err, context.DeadlineExceeded) || exitCode(err) != exitFailed {
+	if err := feedError(context.DeadlineExceeded); !errors.Is(err,
+		context.DeadlineExceeded) || exitCode(err) != exitFailed {
 		t.Errorf("%v", err)
 	}
 	if err := feedError(fmt.Errorf("x: %w", pgscript.ErrSwitched)); exitCode(err) != exitFailed {

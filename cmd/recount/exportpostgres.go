@@ -24,7 +24,7 @@ type postgresFlags struct {
 func (a exportCommands) postgresCommand() *cobra.Command {
 	var f postgresFlags
 	cmd := &cobra.Command{
-		Use: "postgres", Short: "Print a psql script that keeps the audit list in PostgreSQL", Args: exactly(),
+		Use: "postgres", Short: "Print a psql script that keeps the audit list in PostgreSQL", Args: exactArgs(),
 		Long: `postgres prints SQL for psql, and never talks to a database itself. --print-schema makes the tables recount_audit,
 recount_known_shard and recount_cursor, and the views audit_log and known_shards. Without it the script brings the tables from
 where the cursor is (--after) to the end of the log: new submissions, the registered patterns of shards and, after an activation
@@ -72,7 +72,7 @@ func (a exportCommands) postgres(ctx context.Context, f *postgresFlags) error {
 		return err
 	}
 	defer c.Close()
-	v, err := within(ctx, a.app, func(ctx context.Context) (*wire.VersionAnswer, error) { return c.Version(ctx) })
+	v, err := withTimeout(ctx, a.app, func(ctx context.Context) (*wire.VersionAnswer, error) { return c.Version(ctx) })
 	if err != nil {
 		return err
 	}
@@ -85,14 +85,14 @@ func (a exportCommands) postgres(ctx context.Context, f *postgresFlags) error {
 		Full:    f.full,
 		Local:   a.local,
 		Timeout: a.timeout,
-		Said:    a.talk,
+		Said:    a.notef,
 		Batch:   func(n uint64, _ pgscript.Cursor) { rows += n },
 	}
 	if !f.follow {
 		if err := feed.Run(ctx); err != nil {
 			return feedError(err)
 		}
-		a.talk("%d rows, up to event %d of generation %d", rows, feed.After.Seq, feed.After.Generation)
+		a.notef("%d rows, up to event %d of generation %d", rows, feed.After.Seq, feed.After.Generation)
 		return nil
 	}
 	return a.followPostgres(ctx, feed, f.every)
@@ -109,7 +109,7 @@ func (a exportCommands) followPostgres(ctx context.Context, feed *pgscript.Feed,
 		case errors.Is(err, context.Canceled) && ctx.Err() != nil:
 			return nil // an interrupt is the usual end
 		case errors.Is(err, client.ErrUnavailable) || errors.Is(err, pgscript.ErrSwitched):
-			a.talk("Nothing was read, trying again: %v", err)
+			a.notef("Nothing was read, trying again: %v", err)
 		case err != nil:
 			return feedError(err)
 		}
@@ -124,8 +124,9 @@ func (a exportCommands) followPostgres(ctx context.Context, feed *pgscript.Feed,
 // feedError says what to do about a script that was not written.
 func feedError(err error) error {
 	if errors.Is(err, pgscript.ErrBeyond) {
-		return &codedError{exitNotFound, err, "Nothing was written. Is it the cluster of these tables (\"recount whoami\")? " +
-			"If it is, look at recount_cursor: --after takes its generation and its seq."}
+		return &codedError{exitNotFound, err,
+			"Nothing was written. Is it the cluster of these tables (\"recount whoami\")? " +
+				"If it is, look at recount_cursor: --after takes its generation and its seq."}
 	}
 	return err
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"regexp"
@@ -109,7 +110,7 @@ func (a *app) commandLine(command string, options ...string) string {
 // named also where it was the current one or that of the environment: another shell, or "context use", would
 // send the line elsewhere.
 func (a *app) placeOptions() (options []string) {
-	options = append(options, "--dev", a.devDir, "--context", first(a.contextName, a.place.Context))
+	options = append(options, "--dev", a.devDir, "--context", cmp.Or(a.contextName, a.place.Context))
 	for _, e := range a.endpoints {
 		options = append(options, "--endpoint", e)
 	}

@@ -16,7 +16,7 @@ func (a exportCommands) verifyCommand() *cobra.Command {
 	var sum string
 	var recount bool
 	cmd := &cobra.Command{
-		Use: "verify DIR", Short: "Check a directory of export dir, without a node", Args: exactly("DIR"),
+		Use: "verify DIR", Short: "Check a directory of export dir, without a node", Args: exactArgs("DIR"),
 		Long: `verify reads the directory alone. It compares every file with the manifest, hashes every event and computes the digest of the
 log, checks the signatures of Ed25519 keys with the exported public keys, judges every record again under the exported policies
 and compares, and matches answers and operations with the events.
@@ -70,7 +70,7 @@ func (a exportCommands) verify(ctx context.Context, dir string, o export.CheckOp
 		return &codedError{exitUsage, err, "Name the directory that \"recount export dir\" has made."}
 	}
 	work := newWork(a.app)
-	o.Progress = work.tell
+	o.Progress = work.update
 	r, err := export.Check(ctx, dir, o)
 	work.end()
 	if err != nil {
@@ -84,7 +84,7 @@ func (a exportCommands) verify(ctx context.Context, dir string, o export.CheckOp
 
 func (a exportCommands) showReport(r *export.Report) error {
 	if a.format != formatTable {
-		return a.document(r)
+		return a.printJSON(r)
 	}
 	t := a.table(text("CHECK", 1, 20), word("RESULT", 2), count("COUNT", 3), text("SAYS", 4, 20))
 	for _, l := range r.Checks {
@@ -109,7 +109,7 @@ func (a exportCommands) showReport(r *export.Report) error {
 		if r.Shard != "" {
 			of = ", shard " + r.Shard
 		}
-		a.talk("All checks hold: events %d to %d of ledger %s%s, log digest %s.", r.FromSeq, r.ToSeq, r.ClusterID,
+		a.notef("All checks hold: events %d to %d of ledger %s%s, log digest %s.", r.FromSeq, r.ToSeq, r.ClusterID,
 			of, r.LogDigest)
 	}
 	return nil

@@ -43,7 +43,7 @@ type freezeCommands struct{ *app }
 func (a freezeCommands) command() *cobra.Command {
 	var f freezeFlags
 	cmd := &cobra.Command{
-		Use: "freeze", Short: "Freeze: refuse new submissions on every node", Args: exactly(),
+		Use: "freeze", Short: "Freeze: refuse new submissions on every node", Args: exactArgs(),
 		Long: `freeze is an event in the log. After it every node refuses new submissions with 503 and Retry-After, until the thaw.
 Reads still work, repeated records get their first answer, and operators can go on working. Agents get 503 and
 must send again. A record that an agent sends again after newer epochs of its shard does not count (epoch_regression), unless
@@ -68,7 +68,7 @@ During an incident: freeze, then investigate (recount canary, recount audit), pu
 func (a freezeCommands) thawCommand() *cobra.Command {
 	var f freezeFlags
 	cmd := &cobra.Command{
-		Use: "thaw", Short: "End a freeze", Args: exactly(),
+		Use: "thaw", Short: "End a freeze", Args: exactArgs(),
 		Long: `thaw ends the freeze of exactly the scope named: a freeze of everything needs no flag, one of a shard or key needs the same flag.
 Several freezes can be in force at once. recount freezes lists them.`,
 		Example: `  recount thaw --reason "policy 95ca8b01 is active" --ticket INC-2
@@ -89,14 +89,15 @@ func (a freezeCommands) freezeOrThaw(ctx context.Context, f *freezeFlags, thaw b
 		return err
 	}
 	r.Op = a.op(&f.opFlags)
-	got, err := askOperation(ctx, a.app, func(ctx context.Context, c *client.Client) (_ *wire.FreezeAnswer, err error) {
-		if r.Scope == wire.FreezeKey {
-			if r.Subject, err = findKey(ctx, c, r.Subject); err != nil {
-				return nil, err
+	got, err := callOperation(ctx, a.app,
+		func(ctx context.Context, c *client.Client) (_ *wire.FreezeAnswer, err error) {
+			if r.Scope == wire.FreezeKey {
+				if r.Subject, err = findKey(ctx, c, r.Subject); err != nil {
+					return nil, err
+				}
 			}
-		}
-		return do(c, ctx, r)
-	})
+			return do(c, ctx, r)
+		})
 	if err != nil {
 		return err
 	}
@@ -106,11 +107,11 @@ func (a freezeCommands) freezeOrThaw(ctx context.Context, f *freezeFlags, thaw b
 // noteNewShard prints a note when nothing was ever submitted for a shard that was frozen: the name may be a slip, and
 // then nothing is frozen.
 func (a freezeCommands) noteNewShard(ctx context.Context, shard string) {
-	_, err := ask(ctx, a.app, func(ctx context.Context, c *client.Client) (*wire.ShardAnswer, error) {
+	_, err := call(ctx, a.app, func(ctx context.Context, c *client.Client) (*wire.ShardAnswer, error) {
 		return c.Shard(ctx, shard, client.Read{})
 	})
 	if errors.Is(err, client.ErrNotFound) {
-		a.talk("Note: nothing was ever submitted for shard %q. Is it written right? \"recount shards\" lists them.",
+		a.notef("Note: nothing was ever submitted for shard %q. Is it written right? \"recount shards\" lists them.",
 			shard)
 	}
 }
@@ -122,17 +123,18 @@ func (a freezeCommands) showFreeze(ctx context.Context, got *wire.FreezeAnswer, 
 	if got.ThawedSeq != 0 {
 		pairs = append(pairs, "thawed after seq", got.ThawedSeq)
 	}
-	return a.show(got, pairs...)
+	return a.printFields(got, pairs...)
 }
 
 func (a freezeCommands) listCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "freezes", Short: "List all freezes, thawed ones too", Args: exactly(),
+		Use: "freezes", Short: "List all freezes, thawed ones too", Args: exactArgs(),
 		Example: `  recount freezes -o json | jq '.[] | select(.thawed_seq == null)'`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			page, err := ask(cmd.Context(), a.app, func(ctx context.Context, c *client.Client) (*wire.FreezesPage, error) {
-				return c.Freezes(ctx)
-			})
+			page, err := call(cmd.Context(), a.app,
+				func(ctx context.Context, c *client.Client) (*wire.FreezesPage, error) {
+					return c.Freezes(ctx)
+				})
 			if err != nil {
 				return err
 			}
@@ -163,7 +165,7 @@ func (a shardCommands) knownCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "known-shards",
 		Short: "Register known shards, so that others stand out",
-		Args:  exactly(),
+		Args:  exactArgs(),
 		Long: `A stolen key often signs records of unknown shards. Registering known shards changes no outcome. It lets you ask:
 
   recount audit --unknown-shards --since 2026-01-19T10:00:00Z`,
@@ -180,20 +182,20 @@ func (a shardCommands) knownAddCommand() *cobra.Command {
 		Use: "add PATTERN...", Short: "Register known shards: ids, or a prefix and a star",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return exactly("PATTERN")(cmd, args)
+				return exactArgs("PATTERN")(cmd, args)
 			}
 			return nil
 		},
 		Example: `  recount known-shards add 'lab-*' shard-001 --ticket OPS-9`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			got, err := askOperation(cmd.Context(), a.app,
+			got, err := callOperation(cmd.Context(), a.app,
 				func(ctx context.Context, c *client.Client) (*wire.KnownShardsAnswer, error) {
 					return c.AddKnownShards(ctx, wire.KnownShardsRequest{Op: a.op(&f), Patterns: args})
 				})
 			if err != nil {
 				return err
 			}
-			return a.show(got, "seq", got.Seq, "shards", scopeText(got.Patterns))
+			return a.printFields(got, "seq", got.Seq, "shards", scopeText(got.Patterns))
 		},
 	}
 	f.add(cmd)
@@ -202,10 +204,10 @@ func (a shardCommands) knownAddCommand() *cobra.Command {
 
 func (a shardCommands) knownListCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Short: "List the registrations of known shards", Args: exactly(),
+		Use: "list", Short: "List the registrations of known shards", Args: exactArgs(),
 		Example: `  recount known-shards list -o json`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			page, err := ask(cmd.Context(), a.app,
+			page, err := call(cmd.Context(), a.app,
 				func(ctx context.Context, c *client.Client) (*wire.KnownShardsPage, error) {
 					return c.KnownShards(ctx)
 				})

@@ -40,7 +40,7 @@ func (a generationCommands) command() *cobra.Command {
 		Aliases: []string{"gen"},
 		Short:   "Recount history: build, compare, activate and roll back generations",
 		Long:    generationHelp,
-		Args:    exactly(),
+		Args:    exactArgs(),
 		Example: "  recount generation list\n  recount generation status 2 --wait",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -63,10 +63,10 @@ func (a generationCommands) listCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "list",
 		Short:   "List all generations",
-		Args:    exactly(),
+		Args:    exactArgs(),
 		Example: `  recount generation list --dev /tmp/recount`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			page, err := ask(cmd.Context(), a.app,
+			page, err := call(cmd.Context(), a.app,
 				func(ctx context.Context, c *client.Client) (*wire.GenerationsPage, error) {
 					return c.Generations(ctx)
 				})
@@ -88,12 +88,16 @@ func (a generationCommands) listCommand() *cobra.Command {
 	}
 }
 
+// diffFlags has the flags of generation diff.
+type diffFlags struct {
+	position         uint64
+	by, export, only string
+	force, list      bool
+}
+
 func (a generationCommands) diffCommand() *cobra.Command {
 	var which generationArg
-	var position uint64
-	var by, export, only string
-	var force bool
-	var show bool
+	var f diffFlags
 	cmd := &cobra.Command{
 		Use: "diff N|--latest", Short: "Show how a generation differs from the active one", Args: which.args,
 		Annotations: exportsVars(reviewVars...),
@@ -111,40 +115,49 @@ and stdout gets a line that sets GEN, POSITION and DIGEST: eval "$(recount gener
 			if err != nil {
 				return err
 			}
-			d, err := ask(cmd.Context(), a.app, func(ctx context.Context, c *client.Client) (*wire.DiffAnswer, error) {
-				return c.Diff(ctx, n, position)
-			})
-			if err != nil {
-				return err
-			}
-			switch {
-			case only == "digest":
-				_, err = fmt.Fprintln(a.out, d.Digest)
-				return err
-			case only == "flips":
-				_, err = fmt.Fprintln(a.out, d.Flips)
-				return err
-			case export != "":
-				return a.exportFlips(cmd.Context(), d, export, force)
-			case show:
-				return a.listFlips(cmd.Context(), d)
-			case a.format != formatTable:
-				return a.document(d)
-			}
-			return a.showReview(cmd.Context(), d, by)
+			return a.diff(cmd.Context(), n, &f)
 		},
 	}
 	which.add(cmd)
-	cmd.Flags().Uint64Var(&position, "position", 0,
-		"compare up to this event (default: as far as the node has compared)")
-	cmd.Flags().StringVar(&by, "by", "outcome", "how to break the flips down: outcome, reason, shard or key")
-	cli.Closed(cmd, "by", "outcome", "reason", "shard", "key")
-	cmd.Flags().BoolVar(&show, "list", false, "list the flips")
-	cmd.Flags().StringVar(&only, "print", "", "print this alone, for a script: digest or flips")
-	cli.Closed(cmd, "print", "digest", "flips")
-	cmd.Flags().StringVar(&export, "export", "", "write the flips to this new file, one JSON object per line")
-	cmd.Flags().BoolVar(&force, "force", false, "with --export: replace the file")
+	f.add(cmd)
 	return cmd
+}
+
+func (f *diffFlags) add(cmd *cobra.Command) {
+	cmd.Flags().Uint64Var(&f.position, "position", 0,
+		"compare up to this event (default: as far as the node has compared)")
+	cmd.Flags().StringVar(&f.by, "by", "outcome", "how to break the flips down: outcome, reason, shard or key")
+	cli.Closed(cmd, "by", "outcome", "reason", "shard", "key")
+	cmd.Flags().BoolVar(&f.list, "list", false, "list the flips")
+	cmd.Flags().StringVar(&f.only, "print", "", "print this alone, for a script: digest or flips")
+	cli.Closed(cmd, "print", "digest", "flips")
+	cmd.Flags().StringVar(&f.export, "export", "", "write the flips to this new file, one JSON object per line")
+	cmd.Flags().BoolVar(&f.force, "force", false, "with --export: replace the file")
+}
+
+// diff shows the differences of generation n in the form that the flags name.
+func (a generationCommands) diff(ctx context.Context, n uint32, f *diffFlags) error {
+	d, err := call(ctx, a.app, func(ctx context.Context, c *client.Client) (*wire.DiffAnswer, error) {
+		return c.Diff(ctx, n, f.position)
+	})
+	if err != nil {
+		return err
+	}
+	switch {
+	case f.only == "digest":
+		_, err = fmt.Fprintln(a.out, d.Digest)
+		return err
+	case f.only == "flips":
+		_, err = fmt.Fprintln(a.out, d.Flips)
+		return err
+	case f.export != "":
+		return a.exportFlips(ctx, d, f.export, f.force)
+	case f.list:
+		return a.listFlips(ctx, d)
+	case a.format != formatTable:
+		return a.printJSON(d)
+	}
+	return a.showReview(ctx, d, f.by)
 }
 
 func (a generationCommands) diffTable(d *wire.DiffAnswer, by string) error {
@@ -157,7 +170,7 @@ func (a generationCommands) diffTable(d *wire.DiffAnswer, by string) error {
 	if !ok {
 		return usagef("--by %q: must be outcome, reason, shard or key", by)
 	}
-	err := a.show(d, "generation", fmt.Sprintf("%d against %d", d.Generation, d.Against), "compared up to seq",
+	err := a.printFields(d, "generation", fmt.Sprintf("%d against %d", d.Generation, d.Against), "compared up to seq",
 		d.Position, "submissions", d.Events, "flips", d.Flips, "direct", d.Direct, "knock-on", d.KnockOn,
 		"first at seq", d.First, "last at seq", d.Last, "digest", d.Digest)
 	if err != nil || len(counts) == 0 {
@@ -196,7 +209,8 @@ func (a generationCommands) eachFlip(ctx context.Context, d *wire.DiffAnswer, fn
 
 func (a generationCommands) listFlips(ctx context.Context, d *wire.DiffAnswer) error {
 	l := newList(a.app, func(t *table, f wire.Flip) {
-		t.row(f.Seq, f.Cause, number(&f.Behind), said(f.Old), said(f.New), f.New.ReasonCode, dash(f.ShardID),
+		t.row(f.Seq, f.Cause, number(&f.Behind), outcomeText(f.Old), outcomeText(f.New), f.New.ReasonCode,
+			dash(f.ShardID),
 			f.Epoch, dash(f.PCSID), dash(f.KeyID))
 	}, count("SEQ", 1), word("CAUSE", 6), count("BEHIND", 8), word("OLD", 2), word("NEW", 3),
 		text("REASON", 5, 10), text("SHARD", 7, 8), count("EPOCH", 10), hexID("PCS_ID", 4),
@@ -207,8 +221,8 @@ func (a generationCommands) listFlips(ctx context.Context, d *wire.DiffAnswer) e
 	return l.end()
 }
 
-// said is an outcome for people, with a remark on an escalated one that does not count.
-func said(s wire.FlipSide) string {
+// outcomeText is an outcome for people, with a remark on an escalated one that does not count.
+func outcomeText(s wire.FlipSide) string {
 	if s.Outcome == wire.OutcomeEscalated && !s.Accepted {
 		return "escalated, not accepted"
 	}
@@ -231,9 +245,9 @@ func (a generationCommands) exportFlips(ctx context.Context, d *wire.DiffAnswer,
 	}
 	to := &app{out: f, format: formatNDJSON}
 	count := 0
-	err = a.eachFlip(ctx, d, func(flip wire.Flip) error { count++; return to.document(flip) })
+	err = a.eachFlip(ctx, d, func(flip wire.Flip) error { count++; return to.printJSON(flip) })
 	if err = errors.Join(err, f.Close()); err == nil {
-		a.talk("%d flips written to %s", count, path)
+		a.notef("%d flips written to %s", count, path)
 	}
 	return err
 }
@@ -269,7 +283,7 @@ node serves until it has folded the rest.`,
 				bound := uint64(most)
 				r.MaxNewFlips = &bound
 			}
-			got, err := askOperation(cmd.Context(), a.app,
+			got, err := callOperation(cmd.Context(), a.app,
 				func(ctx context.Context, c *client.Client) (*wire.ActivateAnswer, error) {
 					return c.Activate(ctx, n, r)
 				})
@@ -292,7 +306,7 @@ node serves until it has folded the rest.`,
 
 func (a generationCommands) showActivation(ctx context.Context, r *wire.ActivateAnswer) error {
 	a.noteUndone(ctx, r)
-	return a.show(r, "generation", r.Generation, "instead of", r.From, "answers events after seq", r.Seq,
+	return a.printFields(r, "generation", r.Generation, "instead of", r.From, "answers events after seq", r.Seq,
 		"reviewed up to seq", r.Position, "flips after review", r.AfterFlips, "reported by",
 		dash(strings.Join(r.Reporters, " ")), "absent", dash(strings.Join(r.Absent, " ")))
 }
@@ -300,13 +314,13 @@ func (a generationCommands) showActivation(ctx context.Context, r *wire.Activate
 func (a generationCommands) rollbackCommand() *cobra.Command {
 	var f opFlags
 	cmd := &cobra.Command{
-		Use: "rollback", Short: "Activate the previous generation again", Args: exactly(),
+		Use: "rollback", Short: "Activate the previous generation again", Args: exactArgs(),
 		Long: `rollback compares the previous generation with the active one up to the end of the log and activates it, as activate
 does. The history of every record keeps the answers of the meantime. A second rollback undoes the first one: after a command without an
 answer, repeat it with the --op-id that it prints.`,
 		Example: `  recount generation rollback --reason "the fix was wrong" --ticket INC-7`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			got, err := askOperation(cmd.Context(), a.app,
+			got, err := callOperation(cmd.Context(), a.app,
 				func(ctx context.Context, c *client.Client) (*wire.ActivateAnswer, error) {
 					return c.Rollback(ctx, wire.RollbackRequest{Op: a.op(&f)})
 				})
@@ -336,13 +350,14 @@ func (a generationCommands) dropCommand() *cobra.Command {
 			if err := a.confirm(cmd.Context(), &f, "generation drop", generationHits(n)); err != nil {
 				return err
 			}
-			got, err := askOperation(cmd.Context(), a.app, func(ctx context.Context, c *client.Client) (*wire.DropAnswer, error) {
-				return c.DropGeneration(ctx, n, a.op(&f.opFlags))
-			})
+			got, err := callOperation(cmd.Context(), a.app,
+				func(ctx context.Context, c *client.Client) (*wire.DropAnswer, error) {
+					return c.DropGeneration(ctx, n, a.op(&f.opFlags))
+				})
 			if err != nil {
 				return err
 			}
-			return a.show(got, "generation", got.Generation, "dropped at seq", got.Seq)
+			return a.printFields(got, "generation", got.Generation, "dropped at seq", got.Seq)
 		},
 	}
 	f.add(cmd)

@@ -271,7 +271,8 @@ func TestDiffPrintsOneValue(t *testing.T) {
 		}
 	}
 	r := run(t, "", "generation", "diff", "2", "--print", "flip", "--dev", dir)
-	if r.code != exitUsage || r.out != "" || !strings.Contains(r.err, "must be digest or flips") || len(*operations) != 0 {
+	if r.code != exitUsage || r.out != "" || !strings.Contains(r.err,
+		"must be digest or flips") || len(*operations) != 0 {
 		t.Errorf("--print flip: %+v", r)
 	}
 }

@@ -30,7 +30,7 @@ func (a generationCommands) startCommand() *cobra.Command {
 	var f startFlags
 	cmd := &cobra.Command{
 		Use: "start --policy ID", Short: "Build a generation: fold all history under a policy",
-		Args: exactly(), Long: generationHelp + "\n\n" + previewHelp, Annotations: exportsVars(reviewVars...),
+		Args: exactArgs(), Long: generationHelp + "\n\n" + previewHelp, Annotations: exportsVars(reviewVars...),
 		Example: `  recount generation start --policy 95ca8b018ff1b3ce --ticket INC-7 --wait --diff
   recount generation start --policy 95ca8b018ff1b3ce --from 90112          # the policy judges from this event on
   recount generation start --policy 95ca8b018ff1b3ce --keys hindsight      # what is revoked now counts since its "since"
@@ -42,7 +42,8 @@ func (a generationCommands) startCommand() *cobra.Command {
 			if err := f.try.check(cmd); err != nil {
 				return err
 			}
-			id, err := policyCommands{a.app}.previewPublished(cmd.Context(), &f.try, "generation start", f.request.Policy)
+			id, err := policyCommands{a.app}.previewPublished(cmd.Context(), &f.try, "generation start",
+				f.request.Policy)
 			if err != nil {
 				return err
 			}
@@ -52,7 +53,7 @@ func (a generationCommands) startCommand() *cobra.Command {
 				return err
 			}
 			if g.Keys == wire.KeysHindsight && !f.try.none {
-				a.talk("What was counted is of the policy alone: keys in hindsight change what they signed besides.")
+				a.notef("What was counted is of the policy alone: keys in hindsight change what they signed besides.")
 			}
 			return a.afterStart(cmd.Context(), g, &f)
 		},
@@ -70,7 +71,7 @@ func (a generationCommands) startCommand() *cobra.Command {
 }
 
 func (a generationCommands) start(ctx context.Context, r wire.GenerationRequest) (*wire.GenerationAnswer, error) {
-	return askOperation(ctx, a.app, func(ctx context.Context, c *client.Client) (*wire.GenerationAnswer, error) {
+	return callOperation(ctx, a.app, func(ctx context.Context, c *client.Client) (*wire.GenerationAnswer, error) {
 		return c.StartGeneration(ctx, r)
 	})
 }
@@ -78,12 +79,12 @@ func (a generationCommands) start(ctx context.Context, r wire.GenerationRequest)
 // afterStart goes as far as the flags say: it returns at once, waits, or shows what changes.
 func (a generationCommands) afterStart(ctx context.Context, g *wire.GenerationAnswer, f *startFlags) error {
 	if !f.wait && !f.diff {
-		a.talk("Every node builds it now: %s",
+		a.notef("Every node builds it now: %s",
 			a.commandLine(fmt.Sprintf("recount generation status %d --wait", g.Generation)))
 		return errors.Join(a.showGeneration(g),
 			a.setVars("GEN", fmt.Sprint(g.Generation), "POSITION", "", "DIGEST", ""))
 	}
-	a.talk("Every node builds generation %d now.", g.Generation)
+	a.notef("Every node builds generation %d now.", g.Generation)
 	g, err := a.await(ctx, g.Generation, f.limit)
 	if err != nil {
 		return err
@@ -91,7 +92,7 @@ func (a generationCommands) afterStart(ctx context.Context, g *wire.GenerationAn
 	if !f.diff {
 		return errors.Join(a.showStatus(g), a.setVars("GEN", fmt.Sprint(g.Generation), "POSITION", "", "DIGEST", ""))
 	}
-	d, err := ask(ctx, a.app, func(ctx context.Context, c *client.Client) (*wire.DiffAnswer, error) {
+	d, err := call(ctx, a.app, func(ctx context.Context, c *client.Client) (*wire.DiffAnswer, error) {
 		return c.Diff(ctx, g.Generation, 0)
 	})
 	if err != nil {
@@ -101,7 +102,7 @@ func (a generationCommands) afterStart(ctx context.Context, g *wire.GenerationAn
 }
 
 func (a generationCommands) showGeneration(g *wire.GenerationAnswer) error {
-	return a.show(g, "generation", g.Generation, "state", g.State, "policy", g.Policy, "keys", g.Keys,
+	return a.printFields(g, "generation", g.Generation, "state", g.State, "policy", g.Policy, "keys", g.Keys,
 		"started at seq", g.StartedSeq, "activated at seq", dash(join(g.Activated)), "actor", dash(g.Actor),
 		"role", dash(g.Role), "reason", dash(g.Reason), "ticket", dash(g.Ticket))
 }
@@ -121,20 +122,20 @@ func (a generationCommands) showReview(ctx context.Context, d *wire.DiffAnswer, 
 		return err
 	}
 	if a.format != formatTable {
-		return a.document(r)
+		return a.printJSON(r)
 	}
 	if err := a.diffTable(d, by); err != nil {
 		return err
 	}
-	a.talk("\nTo activate what is shown:\n  %s", r.Activate)
-	a.talk("Where nodes want two persons that ends with exit code 4, and the other one looks with \"recount " +
+	a.notef("\nTo activate what is shown:\n  %s", r.Activate)
+	a.notef("Where nodes want two persons that ends with exit code 4, and the other one looks with \"recount " +
 		"approve list\".")
 	return a.setVars("GEN", fmt.Sprint(d.Generation), "POSITION", fmt.Sprint(d.Position), "DIGEST", d.Digest)
 }
 
 // review adds the command to a diff, with the reason and the ticket of the generation.
 func (a generationCommands) review(ctx context.Context, d *wire.DiffAnswer) (*review, error) {
-	g, err := ask(ctx, a.app, func(ctx context.Context, c *client.Client) (*wire.GenerationAnswer, error) {
+	g, err := call(ctx, a.app, func(ctx context.Context, c *client.Client) (*wire.GenerationAnswer, error) {
 		return c.Generation(ctx, d.Generation)
 	})
 	if err != nil {
@@ -157,7 +158,7 @@ func (g *generationArg) add(cmd *cobra.Command) {
 
 func (g *generationArg) args(cmd *cobra.Command, args []string) error {
 	if !g.latest {
-		return exactly("N")(cmd, args)
+		return exactArgs("N")(cmd, args)
 	}
 	if len(args) > 0 {
 		return usagef("--latest stands for N: leave out %s", strings.Join(args, " "))
@@ -178,7 +179,7 @@ func (a generationCommands) number(ctx context.Context, g *generationArg, args [
 	if !g.latest {
 		return parseGeneration(args[0])
 	}
-	page, err := ask(ctx, a.app, func(ctx context.Context, c *client.Client) (*wire.GenerationsPage, error) {
+	page, err := call(ctx, a.app, func(ctx context.Context, c *client.Client) (*wire.GenerationsPage, error) {
 		return c.Generations(ctx)
 	})
 	if err != nil {
@@ -189,7 +190,7 @@ func (a generationCommands) number(ctx context.Context, g *generationArg, args [
 		return 0, &codedError{exitNotFound, fmt.Errorf("there is no generation beside %d, which answers", page.Active),
 			"\"recount generation start\" makes one; \"recount generation list\" lists them."}
 	}
-	a.talk("--latest is generation %d: %s, policy %.16s, started at seq %d by %s, %s", newest.Generation,
+	a.notef("--latest is generation %d: %s, policy %.16s, started at seq %d by %s, %s", newest.Generation,
 		newest.State, newest.Policy, newest.StartedSeq, dash(newest.Actor), dash(newest.Reason))
 	return newest.Generation, nil
 }

@@ -81,7 +81,8 @@ func (a recordCommands) submissionOf(ctx context.Context, c *client.Client, p *w
 		return nil, errors.New("no token was given")
 	}
 	read.MinSeq = max(read.MinSeq, p.Seq)
-	e, err := within(ctx, a.app, func(ctx context.Context) (*wire.EventAnswer, error) { return c.Event(ctx, p.Seq, read) })
+	e, err := withTimeout(ctx, a.app,
+		func(ctx context.Context) (*wire.EventAnswer, error) { return c.Event(ctx, p.Seq, read) })
 	if err != nil {
 		return nil, err
 	}
@@ -117,7 +118,8 @@ func (a recordCommands) showRecord(p *wire.PCSAnswer, f *submissionFacts) error 
 		leaf, hash, entry = fmt.Sprintf("%d of the log digest", f.LeafIndex), f.LeafHash,
 			fmt.Sprintf("%d of term %d", f.RaftIndex, f.RaftTerm)
 	}
-	return a.show(getAnswer{p, f}, "pcs_id", p.PCSID, "outcome", p.Outcome, "accepted", p.Accepted, "reason code",
+	return a.printFields(getAnswer{p, f}, "pcs_id", p.PCSID, "outcome", p.Outcome, "accepted", p.Accepted,
+		"reason code",
 		p.ReasonCode, "reasons", dash(strings.Join(p.Reasons, " ")), "reason", dash(p.Reason), "shard", p.ShardID,
 		"epoch", p.Epoch, "claimed D_hat", claimed(func(v *claimedValues) nano.Nano { return v.DHat }),
 		"recomputed D_hat", decimal(p.RecomputedDHat), "claimed coh_star",

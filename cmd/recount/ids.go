@@ -98,7 +98,8 @@ func recordID(ctx context.Context, c *client.Client, given string, read client.R
 
 // noAnswer describes what the ledger knows of a record that no answer stands for: of an event, or of refused
 // submissions that carry the id.
-func (a recordCommands) noAnswer(ctx context.Context, c *client.Client, given string, read client.Read, err error) error {
+func (a recordCommands) noAnswer(ctx context.Context, c *client.Client, given string, read client.Read,
+	err error) error {
 	if !errors.Is(err, client.ErrNotFound) {
 		return err
 	}
@@ -123,7 +124,8 @@ const refusedWait = 5 * time.Second
 
 // onlyRefused counts the refused submissions that name an id for which nothing stands. Without a credential, or
 // when it takes long, it says how to look.
-func (a recordCommands) onlyRefused(ctx context.Context, c *client.Client, id string, read client.Read, err error) error {
+func (a recordCommands) onlyRefused(ctx context.Context, c *client.Client, id string, read client.Read,
+	err error) error {
 	next := fmt.Sprintf("\"recount audit --pcs %s\" reads every submission for this id, and finds it when "+
 		"only refused ones carry it.", short(id))
 	if !a.credential() {

@@ -29,7 +29,8 @@ type keyIncident struct {
 type incidentCommands struct{ *app }
 
 func (a incidentCommands) command() *cobra.Command {
-	cmd := &cobra.Command{Use: "incident", Short: "Handle a compromised key or a verification bypass", Args: exactly(),
+	cmd := &cobra.Command{Use: "incident", Short: "Handle a compromised key or a verification bypass",
+		Args: exactArgs(),
 		Example: `  recount incident key hmac-0123456789abcdef --since 36h --reason "laptop stolen" --ticket INC-9
   recount incident bypass --reason "canary accepted" --ticket INC-7`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
@@ -50,7 +51,7 @@ func (a incidentCommands) keyCommand() *cobra.Command {
 		Use:         "key KEY_ID --since TIME",
 		Annotations: exportsVars("KEY", "BUNDLE", "GEN"),
 		Short:       "Handle a key compromised since TIME: revoke it, list its records",
-		Args:        exactly("KEY_ID"),
+		Args:        exactArgs("KEY_ID"),
 		Long: `incident key runs these steps in order. You can repeat it safely. It
 
  1. revokes the key: from that event on every node answers its records with 403
@@ -89,7 +90,8 @@ its name. Move the agents to a new key before or at once after: docs/runbooks/ke
 	return cmd
 }
 
-func (a incidentCommands) keyIncident(ctx context.Context, given string, since time.Time, f *incidentFlags) (*keyIncident, error) {
+func (a incidentCommands) keyIncident(ctx context.Context, given string, since time.Time,
+	f *incidentFlags) (*keyIncident, error) {
 	if err := mayWriteBelow(f.out); err != nil { // before anything is done
 		return nil, err
 	}
@@ -101,18 +103,18 @@ func (a incidentCommands) keyIncident(ctx context.Context, given string, since t
 		return nil, err
 	}
 	defer c.Close()
-	id, err := within(ctx, a.app, func(ctx context.Context) (string, error) { return findKey(ctx, c, given) })
+	id, err := withTimeout(ctx, a.app, func(ctx context.Context) (string, error) { return findKey(ctx, c, given) })
 	if err != nil {
 		return nil, err
 	}
 	in := &keyIncident{Key: incident.Key{KeyID: id, Tally: incident.NewTally()}}
 	in.Reason, in.Ticket = f.reason, f.ticket
-	before, err := within(ctx, a.app, func(ctx context.Context) (*wire.KeyAnswer, error) { return c.Key(ctx, id) })
+	before, err := withTimeout(ctx, a.app, func(ctx context.Context) (*wire.KeyAnswer, error) { return c.Key(ctx, id) })
 	if err != nil {
 		return nil, err
 	}
 	in.Owner = before.Owner
-	rev, err := askOperation(ctx, a.app, func(ctx context.Context, c *client.Client) (*wire.RevokeAnswer, error) {
+	rev, err := callOperation(ctx, a.app, func(ctx context.Context, c *client.Client) (*wire.RevokeAnswer, error) {
 		return c.RevokeKey(ctx, id, wire.RevokeRequest{Op: a.op(&f.opFlags), Since: wire.Time(since)})
 	})
 	if err != nil {
@@ -122,7 +124,7 @@ func (a incidentCommands) keyIncident(ctx context.Context, given string, since t
 	if since, err = wire.ParseTime(rev.Since); err != nil {
 		return nil, err
 	}
-	a.talk("Revoked: every node refuses what %s signs after event %d.", id, rev.Seq)
+	a.notef("Revoked: every node refuses what %s signs after event %d.", id, rev.Seq)
 	var lines bytes.Buffer
 	if err := errors.Join(a.sinceSet(ctx, c, in), a.signedSince(ctx, c, in, since, &lines)); err != nil {
 		return nil, err
@@ -147,13 +149,14 @@ func (a incidentCommands) keyIncident(ctx context.Context, given string, since t
 // takes less away.
 func (a incidentCommands) sinceSet(ctx context.Context, c *client.Client, in *keyIncident) error {
 	in.sinceSeq = in.RevokedSeq
-	return operationCommands{a.app}.each(ctx, c, &operationsFlags{from: in.RevokedSeq}, func(i wire.OperationItem) error {
-		if i.Kind == event.KeyRevoked.String() && i.Effect == wire.EffectApplied &&
-			about(i.About).text("key_id") == in.KeyID {
-			in.sinceSeq = i.Seq
-		}
-		return nil
-	}, func() error { return nil })
+	return operationCommands{a.app}.each(ctx, c, &operationsFlags{from: in.RevokedSeq},
+		func(i wire.OperationItem) error {
+			if i.Kind == event.KeyRevoked.String() && i.Effect == wire.EffectApplied &&
+				about(i.About).text("key_id") == in.KeyID {
+				in.sinceSeq = i.Seq
+			}
+			return nil
+		}, func() error { return nil })
 }
 
 // signedSince counts and keeps what the key signed between since and its revocation, as far as the node that
@@ -180,15 +183,16 @@ func (a incidentCommands) signedSince(ctx context.Context, c *client.Client, in 
 		}
 		if page.NextCursor != "" && time.Since(noted) > 2*time.Second {
 			noted = time.Now()
-			a.talk("%d submissions listed, up to event %d of %d", in.Submissions(), in.LastSeq, in.RevokedSeq)
+			a.notef("%d submissions listed, up to event %d of %d", in.Submissions(), in.LastSeq, in.RevokedSeq)
 		}
 	}
 	return nil
 }
 
 // offerHindsight starts the generation that ignores the key, or sets the command line for it.
-func (a incidentCommands) offerHindsight(ctx context.Context, c *client.Client, in *keyIncident, f *incidentFlags) error {
-	policies, err := within(ctx, a.app, c.Policies)
+func (a incidentCommands) offerHindsight(ctx context.Context, c *client.Client, in *keyIncident,
+	f *incidentFlags) error {
+	policies, err := withTimeout(ctx, a.app, c.Policies)
 	if err != nil {
 		return err
 	}
@@ -219,7 +223,7 @@ func (a incidentCommands) offerHindsight(ctx context.Context, c *client.Client, 
 // takenAway reports whether the active generation ignores all records of the key already.
 func (a incidentCommands) takenAway(ctx context.Context, c *client.Client, in *keyIncident) (bool, error) {
 	in.Next = []string{}
-	page, err := within(ctx, a.app, c.Generations)
+	page, err := withTimeout(ctx, a.app, c.Generations)
 	if err != nil {
 		return false, err
 	}
@@ -233,14 +237,14 @@ func (a incidentCommands) startHindsight(ctx context.Context, c *client.Client, 
 	f *incidentFlags) (*wire.GenerationAnswer, error) {
 	op := a.op(&f.opFlags)
 	op.OpID = "hindsight-" + op.OpID[:min(len(op.OpID), 54)] // an op_id has at most 64 bytes
-	g, err := within(ctx, a.app, func(ctx context.Context) (*wire.GenerationAnswer, error) {
+	g, err := withTimeout(ctx, a.app, func(ctx context.Context) (*wire.GenerationAnswer, error) {
 		return c.StartGeneration(ctx, wire.GenerationRequest{Op: op, Policy: policy, Keys: wire.KeysHindsight})
 	})
 	var p *wire.Problem
 	if err == nil || !errors.As(err, &p) || p.Code != wire.CodeStale {
 		return g, err
 	}
-	page, listErr := within(ctx, a.app, c.Generations)
+	page, listErr := withTimeout(ctx, a.app, c.Generations)
 	if listErr != nil {
 		return nil, errors.Join(err, listErr)
 	}
@@ -263,9 +267,9 @@ func (a incidentCommands) startHindsight(ctx context.Context, c *client.Client, 
 
 func (a incidentCommands) showIncident(in *keyIncident) error {
 	if a.format != formatTable {
-		return a.document(in.Key)
+		return a.printJSON(in.Key)
 	}
-	err := a.show(in, "key", in.KeyID, "owner", dash(in.Owner), "revoked at seq", in.RevokedSeq,
+	err := a.printFields(in, "key", in.KeyID, "owner", dash(in.Owner), "revoked at seq", in.RevokedSeq,
 		"compromised since", in.Since, "signed since then", in.SignedSince, "shards", len(in.ByShard),
 		"of them unknown", len(in.UnknownShards), "came from", cameFrom(&in.Tally), "bundle", in.Bundle)
 	if err != nil {

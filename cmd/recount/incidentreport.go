@@ -31,34 +31,27 @@ func mayWriteBelow(dir string) error {
 	return nil
 }
 
-// within bounds one call by --timeout.
-func within[T any](ctx context.Context, a *app, call func(context.Context) (T, error)) (T, error) {
-	ctx, cancel := context.WithTimeout(ctx, a.timeout)
-	defer cancel()
-	return call(ctx)
-}
-
 // origin fills in the author of a report, the cluster and the state of the log. What a node does not disclose stays
 // empty: the evidence is written all the same.
 func (a incidentCommands) origin(ctx context.Context, c *client.Client, o *incident.Origin) {
 	o.Cluster, o.WrittenAt = a.place.Source, wire.Time(time.Now())
-	if who, err := within(ctx, a.app, c.Whoami); err == nil {
+	if who, err := withTimeout(ctx, a.app, c.Whoami); err == nil {
 		o.ClusterID, o.Author, o.Role, o.Credential = who.ClusterID, who.Actor, string(who.Role), who.Credential
 	} else {
-		a.talk("The report does not name its author: %v", err)
+		a.notef("The report does not name its author: %v", err)
 	}
-	if at, err := within(ctx, a.app, func(ctx context.Context) (*wire.DigestAnswer, error) {
+	if at, err := withTimeout(ctx, a.app, func(ctx context.Context) (*wire.DigestAnswer, error) {
 		return c.Digest(ctx, 0)
 	}); err == nil {
 		o.LogSeq, o.LogDigest = at.Seq, at.Log
 	} else {
-		a.talk("The report has no digest of the log: %v", err)
+		a.notef("The report has no digest of the log: %v", err)
 	}
 }
 
 // tallied finishes a tally with the shards that somebody registered as expected.
 func (a incidentCommands) tallied(ctx context.Context, c *client.Client, t *incident.Tally) error {
-	page, err := within(ctx, a.app, c.KnownShards)
+	page, err := withTimeout(ctx, a.app, c.KnownShards)
 	if err != nil {
 		return err
 	}
@@ -105,8 +98,8 @@ func (a incidentCommands) showNext(lines []string) {
 	if len(lines) == 0 {
 		return
 	}
-	a.talk("\nNext:")
+	a.notef("\nNext:")
 	for _, line := range lines {
-		a.talk("  %s", line)
+		a.notef("  %s", line)
 	}
 }

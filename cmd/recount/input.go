@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,13 +16,13 @@ import (
 	"github.com/recount-ledger/recount/internal/corpus"
 )
 
-// job is one line of the input: a record as it stands, or a corpus line.
-type job struct {
-	line    int
-	id      string // of the corpus line, else the pcs_id
-	lane    string // lines of one lane keep their order
-	request client.Request
-	expect  *corpus.Expect // nil for plain records
+// request is one line of the input: a record as it stands, or a corpus line.
+type request struct {
+	line     int
+	id       string // of the corpus line, else the pcs_id
+	orderKey string // requests with one key keep their order
+	http     client.Request
+	expect   *corpus.Expect // nil for plain records
 }
 
 // interruptible reads until the context ends, also when nothing comes: a read of a terminal or a pipe cannot be
@@ -75,10 +76,10 @@ func openInput(name string) (*os.File, error) {
 	return f, nil
 }
 
-// readJobs calls fn for every JSON object of the input, with its bytes as they stand: one document on many
+// readRequests calls fn for every JSON object of the input, with its bytes as they stand: one document on many
 // lines, an array, or one object a line. Input that is not JSON ends it, and so does an error of fn. done
 // completes the texts of errors: "sent".
-func readJobs(r io.Reader, done string, fn func(job) error) error {
+func readRequests(r io.Reader, done string, fn func(request) error) error {
 	in := bufio.NewReaderSize(r, 1<<20)
 	array, err := startsArray(in)
 	if err != nil {
@@ -103,7 +104,7 @@ func readJobs(r io.Reader, done string, fn func(job) error) error {
 		if text[0] != '{' {
 			return notJSON(line, n, done, errNoObject)
 		}
-		j, err := parseJob(line, text)
+		j, err := parseRequest(line, text)
 		if err != nil {
 			return err
 		}
@@ -182,30 +183,30 @@ func (l *lineCounter) atError(err error) int {
 	return l.at(l.read - 1)
 }
 
-// parseJob takes a line with body or parts and without pcs_id for a corpus line and sends anything else as it
+// parseRequest takes a line with body or parts and without pcs_id for a corpus line and sends anything else as it
 // is: whether it is a record is for the node to say.
-func parseJob(n int, text []byte) (job, error) {
-	j := job{line: n, request: client.Request{Method: http.MethodPost, Path: client.SubmitPath, Body: text}}
+func parseRequest(n int, text []byte) (request, error) {
+	j := request{line: n, http: client.Request{Method: http.MethodPost, Path: client.SubmitPath, Body: text}}
 	var c corpus.Line
 	err := json.Unmarshal(text, &c)
 	if err != nil || c.PCSID != "" || c.Body == nil && c.Parts == nil {
-		j.id, j.lane = c.PCSID, c.ShardID
+		j.id, j.orderKey = c.PCSID, c.ShardID
 		return j, nil
 	}
 	body, err := c.Bytes()
 	if err != nil {
 		return j, usagef("line %d (%s): %w", n, c.ID, err)
 	}
-	j.id, j.lane, j.expect = c.ID, c.Group, c.Expect
-	j.request.Body, j.request.Header, j.request.Chunked = body, c.Headers, c.Chunked
-	j.request.Method = first(c.Method, http.MethodPost)
-	j.request.Path = first(c.Path, client.SubmitPath)
-	if j.lane == "" {
+	j.id, j.orderKey, j.expect = c.ID, c.Group, c.Expect
+	j.http.Body, j.http.Header, j.http.Chunked = body, c.Headers, c.Chunked
+	j.http.Method = cmp.Or(c.Method, http.MethodPost)
+	j.http.Path = cmp.Or(c.Path, client.SubmitPath)
+	if j.orderKey == "" {
 		var record struct {
 			ShardID string `json:"shard_id"`
 		}
 		if json.Unmarshal(body, &record) == nil { // a body that is no record has no order to keep
-			j.lane = record.ShardID
+			j.orderKey = record.ShardID
 		}
 	}
 	return j, nil

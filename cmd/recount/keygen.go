@@ -32,7 +32,7 @@ func (a recordCommands) keygenCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:       "keygen hmac|ed25519",
 		Short:     "Make a signing key and print the settings for the nodes",
-		Args:      exactly("hmac|ed25519"),
+		Args:      exactArgs("hmac|ed25519"),
 		ValidArgs: []string{"hmac", "ed25519"},
 		Long: `keygen writes a new key with permissions 0600 and prints the environment settings that make a node trust it.
 
@@ -45,10 +45,10 @@ ed25519  NAME.key holds the private key (PKCS #8, PEM) and stays with the signer
 			if err != nil {
 				return err
 			}
-			a.talk("key %s written to %s", k.KeyID, strings.Join(k.Files, " and "))
-			a.talk("%s", k.next())
+			a.notef("key %s written to %s", k.KeyID, strings.Join(k.Files, " and "))
+			a.notef("%s", k.next())
 			if a.format != formatTable {
-				return a.document(k)
+				return a.printJSON(k)
 			}
 			for _, name := range []string{"PCS_SIGN_ALG", "PCS_HMAC_KEY_FILE", "PCS_ED25519_PUB_B64"} {
 				if value, ok := k.Environment[name]; ok {
@@ -63,7 +63,8 @@ ed25519  NAME.key holds the private key (PKCS #8, PEM) and stays with the signer
 	return cmd
 }
 
-// next returns the steps by which running nodes come to trust the key. A secret goes into their settings, never through the API.
+// next returns the steps by which running nodes come to trust the key. A secret goes into their settings, never through
+// the API.
 func (k *newKey) next() string {
 	if len(k.Files) > 1 {
 		return fmt.Sprintf("Next: recount keys add --ed25519-pub %s --owner NAME", shellWord(k.Files[1]))

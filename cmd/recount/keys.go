@@ -32,7 +32,7 @@ func (a keyCommands) command() *cobra.Command {
 		Use:     "keys",
 		Short:   "Register, list, retire and revoke signing keys",
 		Long:    keysHelp,
-		Args:    exactly(),
+		Args:    exactArgs(),
 		Example: "  recount keys list\n  recount keys retire hmac-0123456789abcdef --reason \"quarterly rotation\"",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -43,13 +43,14 @@ func (a keyCommands) command() *cobra.Command {
 
 func (a keyCommands) listCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Short: "List the registered keys, in the order of registration", Args: exactly(),
+		Use: "list", Short: "List the registered keys, in the order of registration", Args: exactArgs(),
 		Example: `  recount keys list --dev /tmp/recount
   recount keys list -o json | jq -r '.[] | select(.status == "active") | .key_id'`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			page, err := ask(cmd.Context(), a.app, func(ctx context.Context, c *client.Client) (*wire.KeysPage, error) {
-				return c.Keys(ctx)
-			})
+			page, err := call(cmd.Context(), a.app,
+				func(ctx context.Context, c *client.Client) (*wire.KeysPage, error) {
+					return c.Keys(ctx)
+				})
 			if err != nil {
 				return err
 			}
@@ -92,10 +93,10 @@ func scopeText(scope []string) string {
 
 func (a keyCommands) showCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "show KEY_ID", Short: "Show one key with its terms", Args: exactly("KEY_ID"),
+		Use: "show KEY_ID", Short: "Show one key with its terms", Args: exactArgs("KEY_ID"),
 		Example: `  recount keys show hmac-0123456789abcdef`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			k, err := ask(cmd.Context(), a.app, func(ctx context.Context, c *client.Client) (*wire.KeyAnswer, error) {
+			k, err := call(cmd.Context(), a.app, func(ctx context.Context, c *client.Client) (*wire.KeyAnswer, error) {
 				id, err := findKey(ctx, c, args[0])
 				if err != nil {
 					return nil, err
@@ -124,7 +125,7 @@ func (a keyCommands) showKey(k *wire.KeyAnswer) error {
 	if k.SecretRetired != 0 {
 		pairs = append(pairs, "secret retired at seq", k.SecretRetired)
 	}
-	return a.show(k, pairs...)
+	return a.printFields(k, pairs...)
 }
 
 // keyTerms are the flags of keys add.
@@ -138,7 +139,7 @@ type keyTerms struct {
 func (a keyCommands) addCommand() *cobra.Command {
 	var f keyTerms
 	cmd := &cobra.Command{
-		Use: "add", Short: "Register a key, or change the terms of a registered one", Args: exactly(),
+		Use: "add", Short: "Register a key, or change the terms of a registered one", Args: exactArgs(),
 		Long: `add puts a key into the ledger: an Ed25519 key with its public key, an HMAC key with its fingerprint only. The secret is
 read from the file to compute the fingerprint and is sent nowhere. Every node needs it in its own settings (PCS_HMAC_KEYS_FILE)
 and is not ready without it, so put it there first. For a registered key, add replaces all its terms: owner, shards,
@@ -152,14 +153,15 @@ Name a shard by its id, or several by a prefix and a star.`,
 				return err
 			}
 			f.r.Op = a.op(&f.opFlags)
-			k, err := askOperation(cmd.Context(), a.app, func(ctx context.Context, c *client.Client) (*wire.KeyAnswer, error) {
-				return c.AddKey(ctx, f.r)
-			})
+			k, err := callOperation(cmd.Context(), a.app,
+				func(ctx context.Context, c *client.Client) (*wire.KeyAnswer, error) {
+					return c.AddKey(ctx, f.r)
+				})
 			if err != nil {
 				return err
 			}
 			if !k.Held {
-				a.talk("Warning: the node that answered does not hold the secret with the fingerprint %s. A "+
+				a.notef("Warning: the node that answered does not hold the secret with the fingerprint %s. A "+
 					"node without it is not ready:\nput it into the key files of every node now, or end the "+
 					"key: recount keys retire %s",
 					k.Fingerprint, k.KeyID)
@@ -244,18 +246,19 @@ func readPublic(given string) ([]byte, error) {
 func (a keyCommands) endCommand(use, short, long, example string,
 	do func(*client.Client, context.Context, string, wire.Op) (*wire.KeyAnswer, error)) *cobra.Command {
 	var f confirmFlags
-	cmd := &cobra.Command{Use: use + " KEY_ID", Short: short, Long: long, Example: example, Args: exactly("KEY_ID"),
+	cmd := &cobra.Command{Use: use + " KEY_ID", Short: short, Long: long, Example: example, Args: exactArgs("KEY_ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := a.confirm(cmd.Context(), &f, "keys "+use, keyHits(args[0])); err != nil {
 				return err
 			}
-			k, err := askOperation(cmd.Context(), a.app, func(ctx context.Context, c *client.Client) (*wire.KeyAnswer, error) {
-				id, err := findKey(ctx, c, args[0])
-				if err != nil {
-					return nil, err
-				}
-				return do(c, ctx, id, a.op(&f.opFlags))
-			})
+			k, err := callOperation(cmd.Context(), a.app,
+				func(ctx context.Context, c *client.Client) (*wire.KeyAnswer, error) {
+					id, err := findKey(ctx, c, args[0])
+					if err != nil {
+						return nil, err
+					}
+					return do(c, ctx, id, a.op(&f.opFlags))
+				})
 			if err != nil {
 				return err
 			}
@@ -286,7 +289,7 @@ func (a keyCommands) revokeCommand() *cobra.Command {
 	var f confirmFlags
 	var since string
 	cmd := &cobra.Command{
-		Use: "revoke KEY_ID", Short: "Revoke a key: reject everything it signs from now on", Args: exactly("KEY_ID"),
+		Use: "revoke KEY_ID", Short: "Revoke a key: reject everything it signs from now on", Args: exactArgs("KEY_ID"),
 		Long: `revoke takes effect at its event, on every node, and cannot be undone. Its earlier records stand. To remove the records
 since the theft, give the time and recount with hindsight:
 
@@ -308,7 +311,7 @@ Revoking again with an earlier --since moves that time. recount incident key doe
 			if !at.IsZero() {
 				r.Since = wire.Time(at)
 			}
-			got, err := askOperation(cmd.Context(), a.app,
+			got, err := callOperation(cmd.Context(), a.app,
 				func(ctx context.Context, c *client.Client) (*wire.RevokeAnswer, error) {
 					id, err := findKey(ctx, c, args[0])
 					if err != nil {
@@ -319,7 +322,7 @@ Revoking again with an earlier --since moves that time. recount incident key doe
 			if err != nil {
 				return err
 			}
-			return a.show(got, "key", got.KeyID, "refused after seq", got.Seq, "with hindsight since", got.Since)
+			return a.printFields(got, "key", got.KeyID, "refused after seq", got.Seq, "with hindsight since", got.Since)
 		},
 	}
 	cmd.Flags().StringVar(&since, "since", "", "for folds with hindsight (default: now): "+when.Forms+" before now")

@@ -119,7 +119,7 @@ func TestOperationsInWords(t *testing.T) {
 
 // TestApprovalInWords: an approval repeats the request once, and no ids of 64 digits.
 func TestApprovalInWords(t *testing.T) {
-	got := deed(wire.OperationItem{
+	got := operationText(wire.OperationItem{
 		Kind: "act_approved",
 		About: map[string]any{
 			"act_op_id": "fix-7",

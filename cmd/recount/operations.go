@@ -33,7 +33,7 @@ type operationCommands struct{ *app }
 func (a operationCommands) command() *cobra.Command {
 	var f operationsFlags
 	cmd := &cobra.Command{
-		Use: "operations", Short: "List what operators have done, from the log", Args: exactly(),
+		Use: "operations", Short: "List what operators have done, from the log", Args: exactArgs(),
 		Long: `operations lists the events of operators: who activated, applied, froze, thawed, revoked or approved what, in which role, why, and
 with which result. Refused requests are not events. They are in the audit stream of the node (docs/audit-logging.md).`,
 		Example: `  recount operations --since 2d
@@ -144,11 +144,12 @@ func (a operationCommands) list(ctx context.Context, c *client.Client, f *operat
 }
 
 // each gives the operations that f selects to add, oldest first, and calls flush when there are no more for now.
-func (a operationCommands) each(ctx context.Context, c *client.Client, f *operationsFlags, add func(wire.OperationItem) error,
+func (a operationCommands) each(ctx context.Context, c *client.Client, f *operationsFlags,
+	add func(wire.OperationItem) error,
 	flush func() error) error {
 	from, count := f.from, 0
 	for {
-		page, err := within(ctx, a.app, func(ctx context.Context) (*wire.OperationsPage, error) {
+		page, err := withTimeout(ctx, a.app, func(ctx context.Context) (*wire.OperationsPage, error) {
 			return c.OperationsPage(ctx, from, 1000, f.Read)
 		})
 		if err != nil {
@@ -198,6 +199,6 @@ func (f *operationsFlags) whyNone() string {
 }
 
 func operationRow(t *table, i wire.OperationItem) {
-	t.row(i.Seq, i.LogTime, dash(i.Actor), deed(i), i.Kind, i.Effect,
+	t.row(i.Seq, i.LogTime, dash(i.Actor), operationText(i), i.Kind, i.Effect,
 		dash(i.Role), dash(i.Reason), dash(i.Ticket), dash(i.Credential), eventText(i.About))
 }

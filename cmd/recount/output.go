@@ -31,8 +31,8 @@ func plain(s string) string {
 // visible is term.Visible.
 func visible(s string) string { return term.Visible(s) }
 
-// document prints one value as JSON: indented for json, on one line for ndjson.
-func (a *app) document(v any) error {
+// printJSON prints one value as JSON: indented for json, on one line for ndjson.
+func (a *app) printJSON(v any) error {
 	enc := json.NewEncoder(a.out)
 	enc.SetEscapeHTML(false)
 	if a.format == formatJSON {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,33 +11,7 @@ import (
 
 	"github.com/recount-ledger/recount/internal/verify"
 	"github.com/recount-ledger/recount/internal/verify/publish"
-	"github.com/recount-ledger/recount/wire"
 )
-
-// opFlags has the flags by which an operator explains an operation.
-type opFlags struct{ reason, ticket, opID string }
-
-func (f *opFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.reason, "reason", "", "why; kept in the log")
-	cmd.Flags().StringVar(&f.ticket, "ticket", "", "number of the incident; kept in the log")
-	cmd.Flags().StringVar(&f.opID, "op-id", "",
-		"name of this operation: the same name again is the same operation (default: a new one)")
-}
-
-// waitFlag is for what may need a second actor.
-func (a *app) waitFlag(cmd *cobra.Command) {
-	cmd.Flags().BoolVar(&a.waitApproval, "wait-approval", false,
-		"with the two-person rule: wait for the approval, then carry out the request")
-}
-
-// op names the operation, so that a command that got no answer can be given again as the same operation.
-func (a *app) op(f *opFlags) wire.Op {
-	if f.opID == "" {
-		f.opID = rand.Text()
-	}
-	a.opID = f.opID
-	return wire.Op{OpID: f.opID, Reason: f.reason, Ticket: f.ticket}
-}
 
 const policyHelp = `A policy is a YAML document: kernel, parameters, accepted signatures, and rules in CEL syntax (docs/policies.md). Its
 id is the SHA-256 of its canonical form. Publishing changes no answer. To change answers,
@@ -53,7 +26,7 @@ func (a policyCommands) command() *cobra.Command {
 		Use:     "policy",
 		Short:   "Check, publish, compare and try policies (verifier patches)",
 		Long:    policyHelp,
-		Args:    exactly(),
+		Args:    exactArgs(),
 		Example: "  recount policy lint fix.yaml\n  recount policy publish fix.yaml --ticket INC-7",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -70,7 +43,7 @@ func (a policyCommands) lintCommand() *cobra.Command {
   recount policy lint testdata/policies/*.yaml`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return exactly("FILE")(cmd, args)
+				return exactArgs("FILE")(cmd, args)
 			}
 			return nil
 		},
@@ -86,7 +59,7 @@ func (a policyCommands) lintCommand() *cobra.Command {
 					bad++
 				}
 				for _, danger := range line.Dangers {
-					a.talk("Warning: %s: %s.", path, danger)
+					a.notef("Warning: %s: %s.", path, danger)
 				}
 				if err := l.add(line); err != nil {
 					return err

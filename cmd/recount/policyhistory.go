@@ -39,16 +39,17 @@ func untilSeq(seq uint64) string {
 
 func (a policyCommands) historyCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "history", Short: "Show which policy was in force when", Args: exactly(),
+		Use: "history", Short: "Show which policy was in force when", Args: exactArgs(),
 		Long: `history lists the intervals in which each policy was in force: submissions after event FROM SEQ and before event TO SEQ were
 first answered under it. BY tells how it came into force: genesis, applied, activated with a generation, or rolled_back. For the
 answers of a recount to earlier submissions see: recount audit --policy, --as-of.`,
 		Example: `  recount policy history
   recount policy history -o json | jq '.[] | select(.from <= "2026-01-19" and (.to // "9999") > "2026-01-19")'`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			page, err := ask(cmd.Context(), a.app, func(ctx context.Context, c *client.Client) (*wire.PoliciesPage, error) {
-				return c.Policies(ctx)
-			})
+			page, err := call(cmd.Context(), a.app,
+				func(ctx context.Context, c *client.Client) (*wire.PoliciesPage, error) {
+					return c.Policies(ctx)
+				})
 			if err != nil {
 				return err
 			}

@@ -22,7 +22,7 @@ func (a policyCommands) publishCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:         "publish FILE",
 		Short:       "Publish a policy in the log, without effect on answers yet",
-		Args:        exactly("FILE"),
+		Args:        exactArgs("FILE"),
 		Long:        policyHelp + "\n\n" + previewHelp,
 		Annotations: exportsVars("POLICY"),
 		Example: `  recount policy publish fix.yaml --reason "unsigned records were accepted" --ticket INC-7
@@ -42,9 +42,10 @@ func (a policyCommands) publishCommand() *cobra.Command {
 			if err := a.preview(cmd.Context(), &try, "policy publish", parsed); err != nil {
 				return err
 			}
-			p, err := askOperation(cmd.Context(), a.app, func(ctx context.Context, c *client.Client) (*wire.PolicyAnswer, error) {
-				return c.PublishPolicy(ctx, wire.PolicyRequest{Document: string(document), Op: a.op(&f)})
-			})
+			p, err := callOperation(cmd.Context(), a.app,
+				func(ctx context.Context, c *client.Client) (*wire.PolicyAnswer, error) {
+					return c.PublishPolicy(ctx, wire.PolicyRequest{Document: string(document), Op: a.op(&f)})
+				})
 			if err != nil {
 				return err
 			}
@@ -59,7 +60,7 @@ func (a policyCommands) publishCommand() *cobra.Command {
 // warnDangers names what a person must mean who wants a policy.
 func (a policyCommands) warnDangers(p verify.Policy) {
 	for _, danger := range p.Dangers() {
-		a.talk("Warning: %s.", danger)
+		a.notef("Warning: %s.", danger)
 	}
 }
 
@@ -67,16 +68,16 @@ func (a policyCommands) warnDangers(p verify.Policy) {
 // versions, late epochs.
 func (a policyCommands) warnNarrower(ctx context.Context, p verify.Policy) {
 	a.warnDangers(p)
-	current, err := ask(ctx, a.app, policyInForce)
+	current, err := call(ctx, a.app, policyInForce)
 	if err != nil {
-		a.talk("Which policy is in force could not be read: %v", err)
+		a.notef("Which policy is in force could not be read: %v", err)
 		return
 	}
 	for _, looser := range p.Looser(current) {
-		a.talk("Warning: against the policy in force, %s.", looser)
+		a.notef("Warning: against the policy in force, %s.", looser)
 	}
 	for _, note := range narrower(current, p) {
-		a.talk("Note: the policy in force accepts %s", note)
+		a.notef("Note: the policy in force accepts %s", note)
 	}
 }
 
@@ -118,7 +119,7 @@ func (a policyCommands) applyCommand() *cobra.Command {
 	var f opFlags
 	var try previewFlags
 	cmd := &cobra.Command{
-		Use: "apply ID", Short: "Put a policy in force from now on, without recounting", Args: exactly("ID"),
+		Use: "apply ID", Short: "Put a policy in force from now on, without recounting", Args: exactArgs("ID"),
 		Long: `apply is a forward-only change: the policy applies to the events after this one, in every generation. Earlier answers stay.
 To change them too, build a generation: recount generation start --policy ID. Where nodes have auth.two_person it needs a second
 actor, as an activation does: recount approve.
@@ -133,9 +134,10 @@ actor, as an activation does: recount approve.
 			if err != nil {
 				return err
 			}
-			r, err := askOperation(cmd.Context(), a.app, func(ctx context.Context, c *client.Client) (*wire.ApplyAnswer, error) {
-				return c.ApplyPolicy(ctx, id, wire.ApplyRequest{Op: a.op(&f)})
-			})
+			r, err := callOperation(cmd.Context(), a.app,
+				func(ctx context.Context, c *client.Client) (*wire.ApplyAnswer, error) {
+					return c.ApplyPolicy(ctx, id, wire.ApplyRequest{Op: a.op(&f)})
+				})
 			if err != nil {
 				return err
 			}
@@ -150,9 +152,10 @@ actor, as an activation does: recount approve.
 
 // previewPublished is preview for a published policy, given by its id or the first digits of it. It returns the
 // whole id.
-func (a policyCommands) previewPublished(ctx context.Context, f *previewFlags, operation, given string) (id string, err error) {
-	a.sayCluster(ctx)
-	p, err := ask(ctx, a.app, func(ctx context.Context, c *client.Client) (*wire.PolicyAnswer, error) {
+func (a policyCommands) previewPublished(ctx context.Context, f *previewFlags, operation, given string) (id string,
+	err error) {
+	a.noteCluster(ctx)
+	p, err := call(ctx, a.app, func(ctx context.Context, c *client.Client) (*wire.PolicyAnswer, error) {
 		return findPolicy(ctx, c, given)
 	})
 	if err != nil {
@@ -167,7 +170,7 @@ func (a policyCommands) previewPublished(ctx context.Context, f *previewFlags, o
 
 func (a policyCommands) showApply(ctx context.Context, r *wire.ApplyAnswer) error {
 	a.noteUndone(ctx, r)
-	return a.show(r, "policy", r.Policy, "judges events after", r.Seq)
+	return a.printFields(r, "policy", r.Policy, "judges events after", r.Seq)
 }
 
 // warnPublished names the dangers of a published policy before it is put to use.

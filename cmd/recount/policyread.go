@@ -36,18 +36,19 @@ func policyInForce(ctx context.Context, c *client.Client) (verify.Policy, error)
 }
 
 func (a policyCommands) showPolicy(p *wire.PolicyAnswer) error {
-	return a.show(p, "id", p.ID, "seq", p.Seq, "at", p.At, "kernel", p.Kernel, "rules", p.Rules, "in force",
+	return a.printFields(p, "id", p.ID, "seq", p.Seq, "at", p.At, "kernel", p.Kernel, "rules", p.Rules, "in force",
 		p.InForce, "actor", dash(p.Actor), "role", dash(p.Role), "reason", dash(p.Reason), "ticket", dash(p.Ticket))
 }
 
 func (a policyCommands) listCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Short: "List the published policies", Args: exactly(),
+		Use: "list", Short: "List the published policies", Args: exactArgs(),
 		Example: `  recount policy list --dev /tmp/recount`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			page, err := ask(cmd.Context(), a.app, func(ctx context.Context, c *client.Client) (*wire.PoliciesPage, error) {
-				return c.Policies(ctx)
-			})
+			page, err := call(cmd.Context(), a.app,
+				func(ctx context.Context, c *client.Client) (*wire.PoliciesPage, error) {
+					return c.Policies(ctx)
+				})
 			if err != nil {
 				return err
 			}
@@ -69,21 +70,22 @@ func (a policyCommands) listCommand() *cobra.Command {
 func (a policyCommands) showCommand() *cobra.Command {
 	var canonical bool
 	cmd := &cobra.Command{
-		Use: "show ID", Short: "Print a published policy as a document for lint and publish", Args: exactly("ID"),
+		Use: "show ID", Short: "Print a published policy as a document for lint and publish", Args: exactArgs("ID"),
 		Long: `show prints a policy as it was written. Where that text would not give the same policy any more, because a release has other
 defaults or the policy came with the ledger and was never written, it prints the policy in full. -o json has both the text and
 the canonical form.`,
 		Example: `  recount policy show 95ca8b018ff1b3ce > fix.yaml
   recount policy show 95ca8b018ff1b3ce --canonical | sha256sum`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			p, err := ask(cmd.Context(), a.app, func(ctx context.Context, c *client.Client) (*wire.PolicyAnswer, error) {
-				return findPolicy(ctx, c, args[0])
-			})
+			p, err := call(cmd.Context(), a.app,
+				func(ctx context.Context, c *client.Client) (*wire.PolicyAnswer, error) {
+					return findPolicy(ctx, c, args[0])
+				})
 			if err != nil {
 				return err
 			}
 			if a.format != formatTable {
-				return a.document(p)
+				return a.printJSON(p)
 			}
 			if canonical {
 				b, err := json.Marshal(p.Canonical) // sorted members, as in the log
@@ -123,7 +125,7 @@ func policyText(p *wire.PolicyAnswer) (string, error) {
 func (a policyCommands) newCommand() *cobra.Command {
 	var from string
 	cmd := &cobra.Command{
-		Use: "new", Short: "Print a policy to edit: a copy of the one in force, with comments", Args: exactly(),
+		Use: "new", Short: "Print a policy to edit: a copy of the one in force, with comments", Args: exactArgs(),
 		Long: `new prints a policy in full, with a comment on each part. Change only what must change:
 a copy keeps all profiles, schemes and rules that apply today. It writes nothing to the ledger.`,
 		Example: `  recount policy new > fix.yaml                          # of the one in force
@@ -136,7 +138,7 @@ a copy keeps all profiles, schemes and rules that apply today. It writes nothing
 			var p verify.Policy
 			var err error
 			if from == "" {
-				p, err = ask(cmd.Context(), a.app, policyInForce)
+				p, err = call(cmd.Context(), a.app, policyInForce)
 			} else {
 				p, err = a.anyPolicy(cmd.Context(), from)
 			}
@@ -154,7 +156,7 @@ a copy keeps all profiles, schemes and rules that apply today. It writes nothing
 
 func (a policyCommands) diffCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "diff A B", Short: "Show how two policies differ, each a file or an id", Args: exactly("A", "B"),
+		Use: "diff A B", Short: "Show how two policies differ, each a file or an id", Args: exactArgs("A", "B"),
 		Example: `  recount policy diff 95ca8b01 fix.yaml`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var docs [2][]string
@@ -201,7 +203,7 @@ func (a policyCommands) anyPolicy(ctx context.Context, arg string) (verify.Polic
 			usagef("%q is no file, and no id of a policy: that has 64 hex digits, of which at least "+
 				"the first %d must be given", arg, leastDigits)
 	}
-	p, err := ask(ctx, a.app, func(ctx context.Context, c *client.Client) (*wire.PolicyAnswer, error) {
+	p, err := call(ctx, a.app, func(ctx context.Context, c *client.Client) (*wire.PolicyAnswer, error) {
 		return findPolicy(ctx, c, arg)
 	})
 	if err != nil {

@@ -77,7 +77,7 @@ type trialFlags struct {
 func (a policyCommands) testCommand() *cobra.Command {
 	var f trialFlags
 	cmd := &cobra.Command{
-		Use: "test FILE", Short: "Try a policy over records and count the changes", Args: exactly("FILE"),
+		Use: "test FILE", Short: "Try a policy over records and count the changes", Args: exactArgs("FILE"),
 		Long: `test judges every record on its own: structure, signature, checks and rules, without the history of the ledger. Only
 a generation shows the consequences for other records (ids that become free, epochs).
 
@@ -163,11 +163,11 @@ func (a policyCommands) showTrial(t *trial.Trial, l *list[trial.Change]) error {
 		if err := l.end(); err != nil {
 			return err
 		}
-		a.talk("%d records judged; %s", t.Records, t.Sums.Text())
+		a.notef("%d records judged; %s", t.Records, t.Sums.Text())
 		return nil
 	}
 	if a.format != formatTable {
-		return a.document(t.Sums)
+		return a.printJSON(t.Sums)
 	}
 	out := a.table(text("CHANGE", 1, 20), text("RECORDS", 2, 10))
 	out.row("(judged)", t.Records)
@@ -186,19 +186,19 @@ func (a policyCommands) tryFile(t *trial.Trial, path string) error {
 	}
 	defer f.Close()
 	if t.Ring == nil {
-		a.talk("Signatures are taken as valid, and not checked.")
+		a.notef("Signatures are taken as valid, and not checked.")
 	}
-	err = readJobs(f, "judged", func(j job) error {
-		if j.request.Method != http.MethodPost || j.request.Path != client.SubmitPath {
+	err = readRequests(f, "judged", func(j request) error {
+		if j.http.Method != http.MethodPost || j.http.Path != client.SubmitPath {
 			return nil // a corpus line that is no submission
 		}
-		return t.Record(j.request.Body)
+		return t.Record(j.http.Body)
 	})
 	switch {
 	case err == nil && t.Records == 0:
-		a.talk("0 records: %s holds none", path)
+		a.notef("0 records: %s holds none", path)
 	case t.Ring != nil && t.Records > 0 && t.Verified == 0:
-		a.talk("Warning: no record verifies with the keys that were given; are they the right ones?")
+		a.notef("Warning: no record verifies with the keys that were given; are they the right ones?")
 	}
 	return err
 }

@@ -49,11 +49,13 @@ func TestPolicyTestChecksSignatures(t *testing.T) {
 		keys            []string
 		how, changes    string
 	}{
-		{unsigned, "good-hmac", nil, trial.SignaturesAssumed, ""}, {unsigned, "good-hmac", trusted, trial.SignaturesChecked, ""},
+		{unsigned, "good-hmac", nil, trial.SignaturesAssumed, ""}, {unsigned, "good-hmac", trusted,
+			trial.SignaturesChecked, ""},
 		{unsigned, "good-ed25519", trusted, trial.SignaturesChecked, ""},
 		{unsigned, "good-hmac", []string{"--hmac-key-file", other}, trial.SignaturesChecked, ""},
 		{narrow, "good-hmac", trusted, trial.SignaturesChecked, "->refused"},
-		{narrow, "good-hmac", nil, trial.SignaturesAssumed, "->refused"}, {narrow, "good-ed25519", nil, trial.SignaturesAssumed, ""},
+		{narrow, "good-hmac", nil, trial.SignaturesAssumed, "->refused"}, {narrow, "good-ed25519", nil,
+			trial.SignaturesAssumed, ""},
 		{narrow, "good-hmac", []string{"--hmac-key-file", other}, trial.SignaturesChecked, ""},
 	} {
 		r := run(t, "", append([]string{"policy", "test", c.policy, "-o", "json", "--records",
@@ -81,7 +83,7 @@ func TestPolicyTestOverALedger(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	j, err := parseJob(1, []byte(strings.SplitN(string(body), "\n", 2)[0]))
+	j, err := parseRequest(1, []byte(strings.SplitN(string(body), "\n", 2)[0]))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +109,7 @@ func TestPolicyTestOverALedger(t *testing.T) {
 			}
 			end := wire.Trailer{Trailer: true, Count: int(to + 1 - from)}
 			for seq := from; seq <= to; seq++ {
-				sub := event.Sub{Body: j.request.Body}
+				sub := event.Sub{Body: j.http.Body}
 				if seq != 6 {
 					sub.Facts = event.Facts{
 						KeyID:   "hmac-1",

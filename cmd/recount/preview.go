@@ -44,7 +44,7 @@ id of the policy on a terminal, and needs --yes elsewhere.`
 // preview prints what a policy would change before it is put to use, and asks for confirmation where it is dangerous.
 // Without permission to read the submissions it prints a note and goes on: the preview is a help and no check.
 func (a policyCommands) preview(ctx context.Context, f *previewFlags, operation string, p verify.Policy) error {
-	a.sayCluster(ctx)
+	a.noteCluster(ctx)
 	a.warnNarrower(ctx, p)
 	why := p.Dangers()
 	if !f.none {
@@ -53,12 +53,12 @@ func (a policyCommands) preview(ctx context.Context, f *previewFlags, operation 
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case mayNotRead(err):
-			a.talk("What would change is not known: these credentials may not read the submissions. It takes " +
+			a.notef("What would change is not known: these credentials may not read the submissions. It takes " +
 				"the role auditor or more.")
 		case err != nil:
-			a.talk("What would change is not known: %v", err)
+			a.notef("What would change is not known: %v", err)
 		default:
-			a.talk("%s", t.Summary())
+			a.notef("%s", t.Summary())
 			if t.Admitted.All > 0 {
 				why = append(why, fmt.Sprintf("%d of the last %d submissions that were refused would be accepted%s",
 					t.Admitted.All, t.Tried(), t.Admitted))

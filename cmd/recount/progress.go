@@ -43,7 +43,7 @@ compared everything that was committed when the command began.`,
 				return err
 			}
 			if !wait {
-				g, err := ask(cmd.Context(), a.app,
+				g, err := call(cmd.Context(), a.app,
 					func(ctx context.Context, c *client.Client) (*wire.GenerationAnswer, error) {
 						return c.Generation(ctx, n)
 					})
@@ -67,9 +67,10 @@ compared everything that was committed when the command began.`,
 
 func (a generationCommands) showStatus(g *wire.GenerationAnswer) error {
 	if a.format != formatTable {
-		return a.document(g)
+		return a.printJSON(g)
 	}
-	if err := a.show(g, "generation", g.Generation, "state", g.State, "policy", g.Policy, "compared by all up to",
+	if err := a.printFields(g, "generation", g.Generation, "state", g.State, "policy", g.Policy,
+		"compared by all up to",
 		g.Position, "agree", g.Agree); err != nil || len(g.Nodes) == 0 {
 		return err
 	}
@@ -213,7 +214,7 @@ func (b *bars) show(g *wire.GenerationAnswer) {
 			n.bar.SetCurrent(int64(p.Compared))
 		case p.State != before.State || p.Compared != before.Compared && time.Since(n.said) >= sayEvery:
 			n.said = time.Now()
-			b.a.talk("%s: compared %d of %d, %s", plain(p.Node), p.Compared, p.Committed, n.text())
+			b.a.notef("%s: compared %d of %d, %s", plain(p.Node), p.Compared, p.Committed, n.text())
 		}
 	}
 }

@@ -29,7 +29,7 @@ type recordCommands struct{ *app }
 func (a recordCommands) getCommand() *cobra.Command {
 	var read client.Read
 	cmd := &cobra.Command{
-		Use: "get PCS_ID", Short: "Show the current answer to a record", Args: exactly("PCS_ID"),
+		Use: "get PCS_ID", Short: "Show the current answer to a record", Args: exactArgs("PCS_ID"),
 		Long: `get shows one record: by its pcs_id, by the first digits of it (at least 8, as tables show them), or by SEQ: and the number of
 the event that it came with. If several records begin with these digits, it asks for more. Anything but the full id needs a token.
 
@@ -51,7 +51,7 @@ func (a recordCommands) get(ctx context.Context, given string, read client.Read)
 		return err
 	}
 	defer c.Close()
-	p, err := within(ctx, a.app, func(ctx context.Context) (*wire.PCSAnswer, error) {
+	p, err := withTimeout(ctx, a.app, func(ctx context.Context) (*wire.PCSAnswer, error) {
 		id, err := recordID(ctx, c, given, read)
 		if err != nil {
 			return nil, err
@@ -75,7 +75,7 @@ func (a recordCommands) get(ctx context.Context, given string, read client.Read)
 		}
 	}
 	if unread != nil {
-		a.talk("The event with the key, the address and what was claimed was not read: %v", unread)
+		a.notef("The event with the key, the address and what was claimed was not read: %v", unread)
 	}
 	return nil
 }
@@ -102,7 +102,7 @@ func (a shardCommands) command() *cobra.Command {
 If you ask for it by its name, the answer says that it is known from refused records only.`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 1 {
-				return exactly("SHARD_ID")(cmd, args)
+				return exactArgs("SHARD_ID")(cmd, args)
 			}
 			return nil
 		},
@@ -120,7 +120,7 @@ If you ask for it by its name, the answer says that it is known from refused rec
 }
 
 func (a shardCommands) oneShard(ctx context.Context, id string, read client.Read) error {
-	s, err := ask(ctx, a.app, func(ctx context.Context, c *client.Client) (*wire.ShardAnswer, error) {
+	s, err := call(ctx, a.app, func(ctx context.Context, c *client.Client) (*wire.ShardAnswer, error) {
 		return c.Shard(ctx, id, read)
 	})
 	if err != nil {
@@ -133,7 +133,7 @@ func (a shardCommands) oneShard(ctx context.Context, id string, read client.Read
 	if s.AtLeast {
 		known += "; there are more than were counted"
 	}
-	return a.show(s, "shard", s.ShardID, "known from", known, "epoch", number(s.Epoch), "epoch seq", s.EpochSeq,
+	return a.printFields(s, "shard", s.ShardID, "known from", known, "epoch", number(s.Epoch), "epoch seq", s.EpochSeq,
 		"submissions", s.Submissions, "accepted", s.Accepted, "escalated", s.Escalated, "refused", s.Refused,
 		"conflicts", s.Conflicts, "first seq", s.FirstSeq, "last seq", s.LastSeq, "last at", s.LastAt)
 }
@@ -170,7 +170,7 @@ func (a shardCommands) allShards(ctx context.Context, read client.Read) error {
 func (a recordCommands) eventCommand() *cobra.Command {
 	var read client.Read
 	cmd := &cobra.Command{
-		Use: "event SEQ", Short: "Show one event of the log", Args: exactly("SEQ"),
+		Use: "event SEQ", Short: "Show one event of the log", Args: exactArgs("SEQ"),
 		Long: `event shows one event with its leaf. A pcs_id, or at least the first 8 digits of one, selects the event that decided
 about that record.`,
 		Example: `  recount event --dev /tmp/recount 1
@@ -183,19 +183,20 @@ about that record.`,
 				return usagef("SEQ %q: must be a whole number, at least 1, or a pcs_id or at least its first %d digits",
 					args[0], leastDigits)
 			}
-			e, err := ask(cmd.Context(), a.app, func(ctx context.Context, c *client.Client) (*wire.EventAnswer, error) {
-				if err == nil {
-					return c.Event(ctx, seq, read)
-				}
-				return eventOf(ctx, c, args[0], read)
-			})
+			e, err := call(cmd.Context(), a.app,
+				func(ctx context.Context, c *client.Client) (*wire.EventAnswer, error) {
+					if err == nil {
+						return c.Event(ctx, seq, read)
+					}
+					return eventOf(ctx, c, args[0], read)
+				})
 			if err != nil {
 				return err
 			}
 			pairs := []any{"seq", e.Seq, "kind", e.Kind, "raft index", e.Index, "raft term", e.Term, "raw time",
 				e.RawTime, "log time", e.LogTime, "payload bytes", len(e.Payload), "payload sha256",
 				e.Leaf.PayloadSHA256, "leaf hash", e.LeafHash}
-			return a.show(e, append(pairs, summaryPairs(e.Summary)...)...)
+			return a.printFields(e, append(pairs, summaryPairs(e.Summary)...)...)
 		},
 	}
 	readFlags(cmd, &read)

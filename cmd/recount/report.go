@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -21,23 +22,23 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// result is the outcome of one job.
+// result is the outcome of one request.
 type result struct {
-	job      job
+	request  request
 	response *client.Response
 	answer   *wire.SubmitAnswer
 	problem  *wire.Problem
 	err      error // no final answer
 }
 
-func newResult(j job, resp *client.Response, err error) result {
-	r := result{job: j, response: resp, err: err}
+func newResult(j request, resp *client.Response, err error) result {
+	r := result{request: j, response: resp, err: err}
 	switch {
 	case err != nil:
 		errors.As(err, &r.problem)
 	case resp.Status >= 400:
 		r.problem = resp.Problem()
-		if resp.Status >= 500 && j.request.Method == http.MethodPost {
+		if resp.Status >= 500 && j.http.Method == http.MethodPost {
 			r.err = &client.Error{
 				Endpoint: resp.Endpoint,
 				Attempts: resp.Attempts,
@@ -46,7 +47,7 @@ func newResult(j job, resp *client.Response, err error) result {
 				MaySent:  true,
 			}
 		}
-	case j.request.Path == client.SubmitPath, j.request.Path == client.CheckPath:
+	case j.http.Path == client.SubmitPath, j.http.Path == client.CheckPath:
 		answer := &wire.SubmitAnswer{}
 		if jsonErr := json.Unmarshal(resp.Body, answer); jsonErr != nil || answer.Outcome == "" {
 			r.err = &client.Error{
@@ -66,7 +67,7 @@ func newResult(j job, resp *client.Response, err error) result {
 // nothingSent takes back that the outcome of a check may be unknown: a check commits nothing.
 func (r *result) nothingSent() {
 	var failure *client.Error
-	if r.job.request.Path == client.CheckPath && errors.As(r.err, &failure) {
+	if r.request.http.Path == client.CheckPath && errors.As(r.err, &failure) {
 		failure.MaySent = false
 	}
 }
@@ -74,7 +75,7 @@ func (r *result) nothingSent() {
 // toCheck is the response in the form that the corpora are compared with.
 func (r *result) toCheck() corpus.Response {
 	return corpus.Response{
-		ID: r.job.id, Submission: r.job.request.Path == client.SubmitPath,
+		ID: r.request.id, Submission: r.request.http.Path == client.SubmitPath,
 		Status: r.response.Status, Elapsed: r.response.Elapsed, Answer: r.answer, Problem: r.problem,
 	}
 }
@@ -158,7 +159,7 @@ func (r *report) record(x result) {
 		r.bar.Increment()
 	}
 	if r.a.format == formatNDJSON && r.writeErr == nil {
-		if r.writeErr = r.a.document(line); r.writeErr != nil {
+		if r.writeErr = r.a.printJSON(line); r.writeErr != nil {
 			r.stop(errStopped)
 		}
 	}
@@ -166,14 +167,14 @@ func (r *report) record(x result) {
 		r.stop(errStopped)
 	}
 	if len(line.Differences) > 0 && r.bar == nil && r.a.format != formatNDJSON && r.sum.Different <= 20 {
-		r.a.talk("line %d %s: %s", line.Line, line.ID, line.Differences[0])
+		r.a.notef("line %d %s: %s", line.Line, line.ID, line.Differences[0])
 	}
 }
 
 // count adds x to the summary and makes its line.
 func (r *report) count(x result) resultLine {
 	s := &r.sum
-	line := resultLine{Line: x.job.line, ID: x.job.id, Answer: x.answer, Problem: x.problem}
+	line := resultLine{Line: x.request.line, ID: x.request.id, Answer: x.answer, Problem: x.problem}
 	s.Records++
 	if x.response != nil {
 		line.Status = x.response.Status
@@ -186,8 +187,8 @@ func (r *report) count(x result) resultLine {
 		r.countError(&line, x)
 	case x.problem != nil:
 		s.Rejected++
-		s.Outcomes[first(x.problem.Outcome, "rejected")]++
-		s.Reasons[first(x.problem.ReasonCode, string(x.problem.Code), "-")]++
+		s.Outcomes[cmp.Or(x.problem.Outcome, "rejected")]++
+		s.Reasons[cmp.Or(x.problem.ReasonCode, string(x.problem.Code), "-")]++
 	case x.answer != nil:
 		s.Outcomes[x.answer.Outcome]++
 		s.Reasons[x.answer.ReasonCode]++
@@ -195,9 +196,9 @@ func (r *report) count(x result) resultLine {
 			s.Replayed++
 		}
 	}
-	if r.checker != nil && x.job.expect != nil && x.response != nil {
+	if r.checker != nil && x.request.expect != nil && x.response != nil {
 		s.Checked++
-		if line.Differences = r.checker.Check(x.job.expect, x.toCheck()); len(line.Differences) > 0 {
+		if line.Differences = r.checker.Check(x.request.expect, x.toCheck()); len(line.Differences) > 0 {
 			s.Different++
 		}
 	}
@@ -220,7 +221,7 @@ func (r *report) countError(line *resultLine, x result) {
 	r.sum.Outcomes[outcome]++
 	if r.firstOf[outcome] == nil {
 		r.firstOf[outcome] = fmt.Errorf("%s: %w",
-			strings.TrimSpace(fmt.Sprintf("line %d %s", x.job.line, x.job.id)), x.err)
+			strings.TrimSpace(fmt.Sprintf("line %d %s", x.request.line, x.request.id)), x.err)
 	}
 }
 
@@ -251,16 +252,16 @@ func (r *report) print() error {
 	case r.flags.dry && s.Records == 1 && r.a.format != formatNDJSON:
 		return r.printOne()
 	case r.a.format == formatJSON:
-		return r.a.document(s)
+		return r.a.printJSON(s)
 	case r.a.format == formatNDJSON:
-		r.a.talk("%d records in %.1f s (%.0f/s)", s.Records, s.Seconds, s.PerSecond)
+		r.a.notef("%d records in %.1f s (%.0f/s)", s.Records, s.Seconds, s.PerSecond)
 		return nil
 	}
 	if s.Records == 1 && r.checker == nil {
 		return r.printOne()
 	}
 	if s.Records == 0 {
-		r.a.talk("0 records: the input holds none")
+		r.a.notef("0 records: the input holds none")
 		return nil
 	}
 	t := r.a.table(text("WHAT", 1, 10), text("VALUE", 2, 16), count("RECORDS", 3))
@@ -284,7 +285,7 @@ func (r *report) print() error {
 	if !r.flags.dry { // a check keeps nothing
 		r.explainOutcomes()
 	}
-	r.a.talk("%d records in %.1f s (%.0f/s)", s.Records, s.Seconds, s.PerSecond)
+	r.a.notef("%d records in %.1f s (%.0f/s)", s.Records, s.Seconds, s.PerSecond)
 	return nil
 }
 
@@ -296,7 +297,7 @@ func (r *report) explainOutcomes() {
 		{"rejected", "turned away before the log: the ledger keeps nothing of it"},
 	} {
 		if r.sum.Outcomes[x.outcome] > 0 {
-			r.a.talk("%s: %s", x.outcome, x.means)
+			r.a.notef("%s: %s", x.outcome, x.means)
 		}
 	}
 }
@@ -305,17 +306,18 @@ func (r *report) explainOutcomes() {
 func (r *report) printOne() error {
 	switch a, p := r.last.answer, r.last.problem; {
 	case a != nil && r.flags.dry:
-		return r.a.show(wire.CheckAnswer{SubmitAnswer: *a, Seq: a.Seq, DryRun: true}, "outcome", a.Outcome,
-			"status", r.last.response.Status, "accepted", a.Accepted, "reason", first(a.Reason, a.ReasonCode),
+		return r.a.printFields(wire.CheckAnswer{SubmitAnswer: *a, Seq: a.Seq, DryRun: true}, "outcome", a.Outcome,
+			"status", r.last.response.Status, "accepted", a.Accepted, "reason", cmp.Or(a.Reason, a.ReasonCode),
 			"pcs_id", a.PCSID, "shard", a.ShardID, "epoch", a.Epoch, "D_hat", decimal(a.DHat), "recomputed D_hat",
 			decimal(a.RecomputedDHat), "replayed", a.Replayed, "policy", a.Policy, "logged", "no")
 	case a != nil:
-		return r.a.show(a, "outcome", a.Outcome, "accepted", a.Accepted, "reason", first(a.Reason, a.ReasonCode),
+		return r.a.printFields(a, "outcome", a.Outcome, "accepted", a.Accepted, "reason", cmp.Or(a.Reason,
+			a.ReasonCode),
 			"seq", a.Seq, "pcs_id", a.PCSID, "shard", a.ShardID, "epoch", a.Epoch, "D_hat", decimal(a.DHat),
 			"recomputed D_hat", decimal(a.RecomputedDHat), "replayed", a.Replayed, "policy", a.Policy)
 	case p != nil:
-		return r.a.show(p, "outcome", first(p.Outcome, "rejected"), "status", p.Status, "reason",
-			first(p.ReasonCode, string(p.Code)), "detail", first(p.Text, p.Title), "field", dash(p.Field),
+		return r.a.printFields(p, "outcome", cmp.Or(p.Outcome, "rejected"), "status", p.Status, "reason",
+			cmp.Or(p.ReasonCode, string(p.Code)), "detail", cmp.Or(p.Text, p.Title), "field", dash(p.Field),
 			"request_id", dash(p.RequestID))
 	}
 	return nil // verdict has the error

@@ -37,8 +37,8 @@ type app struct {
 	shown io.Writer // out, as it was given
 	vars  io.Writer // of -o env: gets the line that sets variables; nil otherwise
 
-	saidCluster  bool        // of an operation
-	saidMark     bool        // that a marked context is asked
+	notedCluster bool        // of an operation
+	notedMark    bool        // that a marked context is asked
 	patient      bool        // no word of calls that take long: the command has a progress of its own
 	terminal     func() bool // nil: look at stdin and stderr
 	place        place       // where the cluster is, once it was found
@@ -183,8 +183,8 @@ func (a *app) checkFlags() error {
 	return nil
 }
 
-// exactly is cobra.ExactArgs with a word about what is missing.
-func exactly(names ...string) cobra.PositionalArgs {
+// exactArgs is cobra.ExactArgs with a word about what is missing.
+func exactArgs(names ...string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) == len(names) {
 			return nil
@@ -200,8 +200,8 @@ func exactly(names ...string) cobra.PositionalArgs {
 	}
 }
 
-// talk prints a note for people.
-func (a *app) talk(format string, args ...any) {
+// notef prints a note for people.
+func (a *app) notef(format string, args ...any) {
 	if !a.quiet {
 		fmt.Fprintln(a.err, visible(fmt.Sprintf(format, args...)))
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,7 +31,7 @@ type nodeState struct {
 func (a clusterCommands) statusCommand() *cobra.Command {
 	var all bool
 	cmd := &cobra.Command{
-		Use: "status", Short: "Show every node, the leader, and the health of the cluster", Args: exactly(),
+		Use: "status", Short: "Show every node, the leader, and the health of the cluster", Args: exactArgs(),
 		Long: `status asks every endpoint for its own state and its view of the others, and prints one row for each node and a verdict. Members
 that are not endpoints are listed as the others see them. --all-views prints what each endpoint says of each member.
 Exit code 5 when none answers or none knows a leader, 7 when the digests differ or the endpoints belong to different clusters.
@@ -63,7 +64,7 @@ func (a clusterCommands) status(ctx context.Context, c *client.Client, all bool)
 		views[i] = s.view
 		if s.err == nil {
 			answers++
-			leader = first(leader, s.Answer.Leader)
+			leader = cmp.Or(leader, s.Answer.Leader)
 			ids[s.Answer.ClusterID] = true
 		}
 	}
@@ -77,14 +78,14 @@ func (a clusterCommands) status(ctx context.Context, c *client.Client, all bool)
 			"A majority of the members must run and reach each other; see their logs."}
 	}
 	if err := silent(views); err != nil {
-		a.talk("no answer: %v", err)
+		a.notef("no answer: %v", err)
 	}
 	return a.verdict(ctx, c, states, leader)
 }
 
 // askStates asks every endpoint for all that status prints.
 func (a clusterCommands) askStates(ctx context.Context, c *client.Client) []nodeState {
-	views := askAll(ctx, a.app, c, func(ctx context.Context, c *client.Client) (*nodeState, error) {
+	views := callAll(ctx, a.app, c, func(ctx context.Context, c *client.Client) (*nodeState, error) {
 		s := &nodeState{}
 		var err error
 		if s.Answer, err = c.Cluster(ctx); err != nil {
@@ -288,7 +289,7 @@ func (a clusterCommands) verdict(ctx context.Context, c *client.Client, states [
 			equal = fmt.Sprintf("%d digests equal at seq %d", agreed, seq)
 		}
 	}
-	a.talk("%d of %d ready, leader %s, %s", ready, len(states)+len(notAsked(states)), leader, equal)
+	a.notef("%d of %d ready, leader %s, %s", ready, len(states)+len(notAsked(states)), leader, equal)
 	return nil
 }
 

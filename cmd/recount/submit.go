@@ -50,7 +50,7 @@ With -o ndjson every record gives one line {"line","id","status","answer"|"probl
   recount sign --key-file agent.key < record.json | recount submit -o ndjson -`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return exactly("FILE (or - for stdin)")(cmd, args)
+				return exactArgs("FILE (or - for stdin)")(cmd, args)
 			}
 			return nil
 		},
@@ -100,28 +100,15 @@ func (a recordCommands) submit(ctx context.Context, f submitFlags, files []strin
 	going, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	r := newReport(a.app, f, total, stop)
-	lanes := newLanes(f.concurrency)
-	done := "sent"
-	if f.dry {
-		done = "checked"
-	}
-	readErr := readJobs(input, done, func(j job) error {
-		if f.dry && !j.onlyCheck() {
-			return nil
-		}
-		switch f.order {
-		case orderNone:
-			j.lane = ""
-		case orderFile:
-			j.lane = orderFile
-		}
-		return lanes.put(going, j.lane, func() {
+	pool := newKeyedPool(f.concurrency)
+	readErr := f.eachRequest(input, func(q request) error {
+		return pool.put(going, q.orderKey, func() {
 			if going.Err() == nil {
-				r.record(a.send(ctx, c, j))
+				r.record(a.send(ctx, c, q))
 			}
 		})
 	})
-	lanes.wait()
+	pool.wait()
 	r.close()
 	if errors.Is(readErr, context.Canceled) && errors.Is(context.Cause(going), errStopped) {
 		readErr = nil
@@ -138,8 +125,29 @@ func (a recordCommands) submit(ctx context.Context, f submitFlags, files []strin
 	return r.verdict()
 }
 
+// eachRequest calls fn for every request of the input, with the key of the order that the flags ask for.
+func (f *submitFlags) eachRequest(input io.Reader, fn func(request) error) error {
+	done := "sent"
+	if f.dry {
+		done = "checked"
+	}
+	return readRequests(input, done, func(q request) error {
+		if f.dry && !q.onlyCheck() {
+			return nil
+		}
+		switch f.order {
+		case orderNone:
+			q.orderKey = ""
+		case orderFile:
+			q.orderKey = orderFile
+		}
+		return fn(q)
+	})
+}
+
 // joinInput joins the files and counts the records when all are regular files. Otherwise total is 0.
-func (a recordCommands) joinInput(ctx context.Context, names []string) (r io.Reader, total int64, closeAll func(), err error) {
+func (a recordCommands) joinInput(ctx context.Context, names []string) (r io.Reader, total int64, closeAll func(),
+	err error) {
 	var files []io.Closer
 	var readers []io.Reader
 	closeAll = func() {
@@ -197,8 +205,8 @@ func countRecords(f *os.File) (n int64, ok bool) {
 	return n, err == nil
 }
 
-// lanes runs functions with bounded concurrency. Those of one named lane run one after the other.
-type lanes struct {
+// keyedPool runs functions with bounded concurrency. Those of one key run one after the other.
+type keyedPool struct {
 	slots  chan struct{} // running
 	queued chan struct{} // queued and running
 	mu     sync.Mutex
@@ -206,66 +214,66 @@ type lanes struct {
 	all    sync.WaitGroup
 }
 
-func newLanes(concurrency int) *lanes {
-	return &lanes{
+func newKeyedPool(concurrency int) *keyedPool {
+	return &keyedPool{
 		slots: make(chan struct{}, concurrency), queued: make(chan struct{}, 16*concurrency),
 		busy: map[string][]func(){},
 	}
 }
 
-// put queues fn. It blocks while too much is queued. The lane "" keeps no order.
-func (l *lanes) put(ctx context.Context, name string, fn func()) error {
+// put queues fn. It blocks while too much is queued. The key "" keeps no order.
+func (p *keyedPool) put(ctx context.Context, name string, fn func()) error {
 	select {
-	case l.queued <- struct{}{}:
+	case p.queued <- struct{}{}:
 	case <-ctx.Done():
 	}
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if waiting, running := l.busy[name]; running && name != "" {
-		l.busy[name] = append(waiting, fn)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if waiting, running := p.busy[name]; running && name != "" {
+		p.busy[name] = append(waiting, fn)
 		return nil
 	}
 	if name != "" {
-		l.busy[name] = nil
+		p.busy[name] = nil
 	}
-	l.all.Go(func() { l.drain(name, fn) })
+	p.all.Go(func() { p.drain(name, fn) })
 	return nil
 }
 
-// drain runs fn and whatever has queued in its lane since.
-func (l *lanes) drain(name string, fn func()) {
+// drain runs fn and whatever has queued under its key since.
+func (p *keyedPool) drain(name string, fn func()) {
 	for fn != nil {
-		l.slots <- struct{}{}
+		p.slots <- struct{}{}
 		fn()
-		<-l.slots
-		<-l.queued
-		fn = l.next(name)
+		<-p.slots
+		<-p.queued
+		fn = p.next(name)
 	}
 }
 
-func (l *lanes) next(name string) func() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	waiting := l.busy[name]
+func (p *keyedPool) next(name string) func() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	waiting := p.busy[name]
 	if name == "" || len(waiting) == 0 {
-		delete(l.busy, name)
+		delete(p.busy, name)
 		return nil
 	}
-	l.busy[name] = waiting[1:]
+	p.busy[name] = waiting[1:]
 	return waiting[0]
 }
 
-func (l *lanes) wait() { l.all.Wait() }
+func (p *keyedPool) wait() { p.all.Wait() }
 
 var errStopped = errors.New("stopped after a record without an answer")
 
 // send makes one record's request and keeps what came of it.
-func (a recordCommands) send(ctx context.Context, c *client.Client, j job) result {
+func (a recordCommands) send(ctx context.Context, c *client.Client, j request) result {
 	ctx, cancel := context.WithTimeout(ctx, a.timeout)
 	defer cancel()
-	resp, err := c.Do(ctx, j.request)
+	resp, err := c.Do(ctx, j.http)
 	return newResult(j, resp, err)
 }

@@ -27,8 +27,8 @@ func TestSubmitTakesWhatPeopleHave(t *testing.T) {
 		"nothing":                  {" \n", nil},
 	} {
 		var got []string
-		if err := readJobs(strings.NewReader(c.text), "sent", func(j job) error {
-			got = append(got, string(j.request.Body))
+		if err := readRequests(strings.NewReader(c.text), "sent", func(j request) error {
+			got = append(got, string(j.http.Body))
 			return nil
 		}); err != nil || !slices.Equal(got, c.want) {
 			t.Errorf("%s: %v %q", name, err, got)

@@ -77,10 +77,10 @@ func (t *table) flush() error {
 // leastText is the width at which texts are broken on a screen that has less room.
 const leastText = 20
 
-// show prints one answer: as JSON, or as name and value pairs.
-func (a *app) show(v any, pairs ...any) error {
+// printFields prints one answer: as JSON, or as name and value pairs.
+func (a *app) printFields(v any, pairs ...any) error {
 	if a.format != formatTable {
-		return a.document(v)
+		return a.printJSON(v)
 	}
 	most := 0
 	for i := 0; i+1 < len(pairs); i += 2 {
@@ -146,7 +146,7 @@ func (l *list[T]) add(item T) error {
 	l.count++
 	switch l.a.format {
 	case formatNDJSON:
-		return l.a.document(item)
+		return l.a.printJSON(item)
 	case formatJSON:
 		l.items = append(l.items, item)
 		return nil
@@ -167,7 +167,7 @@ func (l *list[T]) end() error {
 	switch l.a.format {
 	case formatNDJSON:
 	case formatJSON:
-		if err := l.a.document(l.items); err != nil {
+		if err := l.a.printJSON(l.items); err != nil {
 			return err
 		}
 	default:
@@ -175,20 +175,20 @@ func (l *list[T]) end() error {
 			return err
 		}
 	}
-	l.tell()
+	l.noteCount()
 	return nil
 }
 
-// tell prints the number of rows on stderr. Programs count for themselves, but an empty list always gets a note.
-func (l *list[T]) tell() {
+// noteCount prints the number of rows on stderr. Programs count for themselves, but an empty list always gets a note.
+func (l *list[T]) noteCount() {
 	switch {
 	case l.fixed:
 	case l.count == 0 && l.none != nil:
-		l.a.talk("0 rows: %s", l.none())
+		l.a.notef("0 rows: %s", l.none())
 	case l.count == 0:
-		l.a.talk("0 rows")
+		l.a.notef("0 rows")
 	case l.table != nil:
-		l.a.talk("%s", rows(l.table.Rows()))
+		l.a.notef("%s", rows(l.table.Rows()))
 	}
 }
 

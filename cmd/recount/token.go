@@ -29,7 +29,7 @@ func (a tokenCommands) command() *cobra.Command {
 		Use:   "token",
 		Short: "Create, list and revoke bearer tokens",
 		Long:  tokenHelp,
-		Args:  exactly(),
+		Args:  exactArgs(),
 		Example: "  recount token create --role auditor --name alice --expires 30d --out alice.token\n" +
 			"  recount token list",
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
@@ -51,7 +51,7 @@ func (a tokenCommands) createCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "create --role ROLE --name NAME",
 		Short: "Create a token and show it once",
-		Args:  exactly(),
+		Args:  exactArgs(),
 		Long:  tokenHelp,
 		Example: `  recount token create --role auditor --name alice --expires 30d --out alice.token
   recount token create --role responder --name night-shift --expires 12h --ticket INC-7`,
@@ -101,7 +101,7 @@ func (a tokenCommands) create(ctx context.Context, r wire.TokenRequest, out stri
 			return err
 		}
 	}
-	got, err := askOperation(ctx, a.app, func(ctx context.Context, c *client.Client) (*wire.TokenAnswer, error) {
+	got, err := callOperation(ctx, a.app, func(ctx context.Context, c *client.Client) (*wire.TokenAnswer, error) {
 		return c.CreateToken(ctx, r)
 	})
 	if err != nil {
@@ -110,7 +110,7 @@ func (a tokenCommands) create(ctx context.Context, r wire.TokenRequest, out stri
 		}
 		return err
 	}
-	a.talk("Token %s of %s, role %s, counts until %s. Revoke it with \"recount token revoke %s\".", got.ID,
+	a.notef("Token %s of %s, role %s, counts until %s. Revoke it with \"recount token revoke %s\".", got.ID,
 		got.Name, got.Role, got.ExpiresAt, got.ID)
 	made := createdToken{TokenAnswer: *got, File: out}
 	if out == "" {
@@ -118,7 +118,7 @@ func (a tokenCommands) create(ctx context.Context, r wire.TokenRequest, out stri
 	}
 	switch {
 	case a.format != formatTable:
-		return a.document(made)
+		return a.printJSON(made)
 	case out == "":
 		_, err = fmt.Fprintln(a.out, text)
 	}
@@ -149,7 +149,7 @@ type tokenLine struct {
 func (a tokenCommands) listCommand() *cobra.Command {
 	var all bool
 	cmd := &cobra.Command{
-		Use: "list", Short: "List tokens, their state and last use", Args: exactly(),
+		Use: "list", Short: "List tokens, their state and last use", Args: exactArgs(),
 		Long: `list asks every endpoint, because each node keeps the last use of a token since its own start, and has
 its own tokens file. The table has one row per token, with its last use anywhere and the nodes that know it. If nodes see different
 states, each state has a row. With --all-views, and in JSON, there is an item per token and node.`,
@@ -162,9 +162,10 @@ states, each state has a row. With --all-views, and in JSON, there is an item pe
 				return err
 			}
 			defer c.Close()
-			views := askAll(cmd.Context(), a.app, c, func(ctx context.Context, c *client.Client) (*wire.TokensPage, error) {
-				return c.Tokens(ctx)
-			})
+			views := callAll(cmd.Context(), a.app, c,
+				func(ctx context.Context, c *client.Client) (*wire.TokensPage, error) {
+					return c.Tokens(ctx)
+				})
 			return a.printTokens(views, all)
 		},
 	}
@@ -224,7 +225,8 @@ func mergeTokens(lines []tokenLine) (out []tokenLine) {
 func (a tokenCommands) revokeCommand() *cobra.Command {
 	var f confirmFlags
 	cmd := &cobra.Command{
-		Use: "revoke ID", Short: "Revoke a token or a client certificate, at once and permanently", Args: exactly("ID"),
+		Use: "revoke ID", Short: "Revoke a token or a client certificate, at once and permanently",
+		Args: exactArgs("ID"),
 		Long: `revoke takes effect on every node as soon as it has folded the event. For operations that is the leader. It cannot be
 undone. Create a new token instead. Tokens of a tokens file are revoked the same way. For a client certificate give cert: and its serial number in lower-case hex, as "recount event" shows
 for operations made with it.`,
@@ -234,7 +236,7 @@ for operations made with it.`,
 			if err := a.confirm(cmd.Context(), &f, "token revoke", tokenHits(args[0])); err != nil {
 				return err
 			}
-			got, err := askOperation(cmd.Context(), a.app,
+			got, err := callOperation(cmd.Context(), a.app,
 				func(ctx context.Context, c *client.Client) (*wire.TokenAnswer, error) {
 					id, err := findToken(ctx, c, args[0])
 					if err != nil {
@@ -245,7 +247,8 @@ for operations made with it.`,
 			if err != nil {
 				return err
 			}
-			return a.show(got, "id", got.ID, "name", got.Name, "role", dash(string(got.Role)), "state", got.State,
+			return a.printFields(got, "id", got.ID, "name", got.Name, "role", dash(string(got.Role)), "state",
+				got.State,
 				"by event", got.RevokedSeq, "by", dash(got.RevokedBy))
 		},
 	}

@@ -174,7 +174,8 @@ func TestTokenListHasARowPerToken(t *testing.T) {
 	for all, want := range map[bool]int{false: 3, true: 6} {
 		var out, errs strings.Builder
 		a := &app{out: &out, err: &errs, format: formatTable}
-		if err := (tokenCommands{a}).printTokens(views, all); err != nil || strings.Count(out.String(), "\n") != want+1 {
+		if err := (tokenCommands{a}).printTokens(views, all); err != nil || strings.Count(out.String(),
+			"\n") != want+1 {
 			t.Errorf("%v\n%s", err, out.String())
 		}
 		if !all && (!strings.Contains(spaces.ReplaceAllString(out.String(), "  "),

@@ -71,7 +71,7 @@ func (p *trialProgress) add(n int) {
 	}
 	if now := time.Now(); now.Sub(p.said) >= sayEvery {
 		p.said = now
-		p.a.talk("%s", p.text(now.Sub(p.began)))
+		p.a.notef("%s", p.text(now.Sub(p.began)))
 	}
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -51,7 +52,7 @@ func (a *app) screen() term.Screen {
 	if env == nil {
 		env = func(string) string { return "" }
 	}
-	return term.Look(a.shown, a.width, first(a.color, term.ColorNever), env)
+	return term.Look(a.shown, a.width, cmp.Or(a.color, term.ColorNever), env)
 }
 
 // tableTime is a moment as tables show it: to the second, unless they are wide.

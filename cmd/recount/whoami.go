@@ -18,18 +18,19 @@ type caller struct {
 
 func (a clusterCommands) whoamiCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "whoami", Short: "Show the cluster and identity that a command would use", Args: exactly(),
+		Use: "whoami", Short: "Show the cluster and identity that a command would use", Args: exactArgs(),
 		Long: `whoami shows where the settings come from, the cluster there, and the name, role and expiry of
 the credential. Without a valid credential it ends with exit code 4 and prints what the tool itself knows about it.`,
 		Example: `  recount whoami
   recount whoami --context prod -o json | jq -r .role`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			w, err := ask(cmd.Context(), a.app, func(ctx context.Context, c *client.Client) (*wire.WhoamiAnswer, error) {
-				return c.Whoami(ctx)
-			})
+			w, err := call(cmd.Context(), a.app,
+				func(ctx context.Context, c *client.Client) (*wire.WhoamiAnswer, error) {
+					return c.Whoami(ctx)
+				})
 			if err != nil {
 				if p := (*wire.Problem)(nil); errors.As(err, &p) && p.Code == wire.CodeUnauthorized {
-					a.sayCluster(cmd.Context())
+					a.noteCluster(cmd.Context())
 				}
 				return err
 			}
@@ -42,7 +43,7 @@ the credential. Without a valid credential it ends with exit code 4 and prints w
 			for _, e := range who.Endpoints {
 				pairs = append(pairs, "endpoint", e)
 			}
-			return a.show(who, append(pairs, "token file", dash(who.TokenFile), "certificate", dash(who.Cert),
+			return a.printFields(who, append(pairs, "token file", dash(who.TokenFile), "certificate", dash(who.Cert),
 				"name", dash(w.Actor), "role", role, "credential", dash(w.Credential), "expires",
 				dash(w.ExpiresAt), "certificate subject", dash(w.Subject))...)
 		},

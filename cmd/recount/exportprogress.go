@@ -33,7 +33,7 @@ func newWork(a *app) *work {
 }
 
 // tell is the progress of a stage. Stages follow each other.
-func (w *work) tell(stage string, done, total uint64) {
+func (w *work) update(stage string, done, total uint64) {
 	now := time.Now()
 	if stage != w.stage {
 		w.finish()
@@ -54,7 +54,7 @@ func (w *work) tell(stage string, done, total uint64) {
 		w.bar.SetCurrent(int64(done))
 	case now.Sub(w.said) >= sayEvery:
 		w.said = now
-		w.a.talk("%s: %d of %d, %s", stage, done, total, w.text())
+		w.a.notef("%s: %d of %d, %s", stage, done, total, w.text())
 	}
 }
 

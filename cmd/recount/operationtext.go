@@ -54,8 +54,8 @@ func (m about) scope() string {
 // longHex is an id or a digest inside a sentence.
 var longHex = regexp.MustCompile(`[0-9a-f]{64,}`)
 
-// deeds describes the effect of an event of each kind, in words.
-var deeds = map[event.Kind]func(about) string{
+// operationTexts describes the effect of an event of each kind, in words.
+var operationTexts = map[event.Kind]func(about) string{
 	event.PolicyPublished: func(m about) string { return "published policy " + m.id("policy") },
 	event.PolicyApplied:   func(m about) string { return "put policy " + m.id("policy") + " in force" },
 	event.GenerationStarted: func(m about) string {
@@ -107,9 +107,9 @@ func during(word, at string) string {
 	return word + at
 }
 
-// deed describes the effect of an operator's event, in words.
-func deed(i wire.OperationItem) string {
-	for k, say := range deeds {
+// operationText describes the effect of an operator's event, in words.
+func operationText(i wire.OperationItem) string {
+	for k, say := range operationTexts {
 		if k.String() == i.Kind {
 			return say(about(i.About))
 		}

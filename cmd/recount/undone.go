@@ -11,26 +11,27 @@ import (
 // A node answers a repeated operation as it did the first time. These functions print a warning when something else
 // came after it: somebody who repeats a command with a used op_id would take the old answer for a new one.
 
-const takenBack = "Warning: event %d did this, and it does not stand any more: %s. To do it again give another --op-id."
+const undoneNote = "Warning: event %d did this, and it does not stand any more: %s. " +
+	"To do it again give another --op-id."
 
 func (a generationCommands) noteUndone(ctx context.Context, r *wire.ActivateAnswer) {
-	page, err := ask(ctx, a.app, func(ctx context.Context, c *client.Client) (*wire.GenerationsPage, error) {
+	page, err := call(ctx, a.app, func(ctx context.Context, c *client.Client) (*wire.GenerationsPage, error) {
 		return c.Generations(ctx)
 	})
 	if err != nil || page.AppliedSeq < r.Seq || page.Active == r.Generation || page.Active == 0 {
 		return
 	}
-	a.talk(takenBack, r.Seq, "generation "+fmt.Sprint(page.Active)+" answers, and not "+fmt.Sprint(r.Generation))
+	a.notef(undoneNote, r.Seq, "generation "+fmt.Sprint(page.Active)+" answers, and not "+fmt.Sprint(r.Generation))
 }
 
 func (a freezeCommands) noteUndone(ctx context.Context, r *wire.FreezeAnswer, thaw bool) {
 	if !thaw {
 		if r.ThawedSeq != 0 {
-			a.talk(takenBack, r.Seq, "event "+fmt.Sprint(r.ThawedSeq)+" has thawed it")
+			a.notef(undoneNote, r.Seq, "event "+fmt.Sprint(r.ThawedSeq)+" has thawed it")
 		}
 		return
 	}
-	page, err := ask(ctx, a.app, func(ctx context.Context, c *client.Client) (*wire.FreezesPage, error) {
+	page, err := call(ctx, a.app, func(ctx context.Context, c *client.Client) (*wire.FreezesPage, error) {
 		return c.Freezes(ctx)
 	})
 	if err != nil {
@@ -38,13 +39,13 @@ func (a freezeCommands) noteUndone(ctx context.Context, r *wire.FreezeAnswer, th
 	}
 	for _, f := range page.Items {
 		if f.Scope == r.Scope && f.Subject == r.Subject && f.ThawedSeq == 0 && f.Seq > r.ThawedSeq {
-			a.talk(takenBack, r.ThawedSeq, "the freeze of event "+fmt.Sprint(f.Seq)+" holds")
+			a.notef(undoneNote, r.ThawedSeq, "the freeze of event "+fmt.Sprint(f.Seq)+" holds")
 		}
 	}
 }
 
 func (a policyCommands) noteUndone(ctx context.Context, r *wire.ApplyAnswer) {
-	page, err := ask(ctx, a.app, func(ctx context.Context, c *client.Client) (*wire.PoliciesPage, error) {
+	page, err := call(ctx, a.app, func(ctx context.Context, c *client.Client) (*wire.PoliciesPage, error) {
 		return c.Policies(ctx)
 	})
 	if err != nil || page.AppliedSeq < r.Seq {
@@ -52,7 +53,7 @@ func (a policyCommands) noteUndone(ctx context.Context, r *wire.ApplyAnswer) {
 	}
 	for _, p := range page.Items {
 		if p.InForce && p.ID != r.Policy {
-			a.talk(takenBack, r.Seq, "policy "+short(p.ID)+" is in force, and not "+short(r.Policy))
+			a.notef(undoneNote, r.Seq, "policy "+short(p.ID)+" is in force, and not "+short(r.Policy))
 		}
 	}
 }
