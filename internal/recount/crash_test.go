@@ -312,6 +312,10 @@ func TestBadBlockAfterWrongRows(t *testing.T) {
 	if r.running(1).Damage() == nil {
 		t.Fatal("nobody met the bad block")
 	}
+	r.must(r.running(1).WaitSeq(r.ctx, r.seq))
+	if !r.m.Switching() {
+		t.Error("a generation that cannot be read still answers")
+	}
 	if err := r.m.rebuildDamaged(); err != nil || r.m.impossible[1] || r.m.Damages() != 1 {
 		t.Errorf("%v, counts as wrong rows: %v, %d damages", err, r.m.impossible[1], r.m.Damages())
 	}

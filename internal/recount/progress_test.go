@@ -173,11 +173,30 @@ func TestEstimates(t *testing.T) {
 	if p := r.m.progress(2, 0); p.State != StateBuilding || p.Rate != 50 || math.Abs(p.ETA-float64(r.seq)/50) > 1e-9 {
 		t.Errorf("%d events at 50 a second: %+v", r.seq, p)
 	}
+	r.fold(2, 100)
+	if p := r.m.progress(2, 0); p.Seq < 100 || math.Abs(p.ETA-float64(r.seq)/50) > 1e-9 {
+		t.Errorf("what is folded and not compared is still to be done: %+v", p)
+	}
 	r.running(1).meter.rate = 10
 	r.fold(1, 100)
 	active := r.m.progress(1, 0)
 	if active.Compared != active.Seq || active.State == StateBuilding && math.Abs(active.ETA-float64(r.seq-active.Seq)/10) > 1e-9 {
 		t.Errorf("the active one counts as compared: %+v", active)
+	}
+}
+
+// TestEdgeOfFollowing: a generation follows while it is at most so many events behind.
+func TestEdgeOfFollowing(t *testing.T) {
+	for behind, want := range map[int]string{Following: StateFollowing, Following + 1: StateBuilding} {
+		r := newRig(t, 0)
+		for r.seq < uint64(behind) {
+			r.pack(r.pad())
+		}
+		r.must(r.open())
+		if p := r.m.progress(1, 0); p.State != want || p.Committed != uint64(behind) || p.Compared != 0 {
+			t.Errorf("%d behind: %+v", behind, p)
+		}
+		r.stop()
 	}
 }
 
