@@ -90,25 +90,34 @@ func (o *options) build(ctx context.Context, dir, root string) error {
 	return nil
 }
 
-func run(ctx context.Context, o options) (err error) {
+// newBench makes a directory, builds the node into it unless one is given, and signs with the keys of this tree. close
+// removes the directory.
+func newBench(ctx context.Context, o options, prefix string) (*bench, error) {
 	root, err := harness.Root()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	tmp, err := os.MkdirTemp(o.dir, "recount-bench-")
+	tmp, err := os.MkdirTemp(o.dir, prefix)
+	if err != nil {
+		return nil, err
+	}
+	if err := o.build(ctx, tmp, root); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(tmp))
+	}
+	b := &bench{options: o, root: root, tmp: tmp}
+	if b.src, err = harness.NewSource(root); err != nil {
+		return nil, errors.Join(err, b.close())
+	}
+	return b, nil
+}
+
+func run(ctx context.Context, o options) (err error) {
+	b, err := newBench(ctx, o, "recount-bench-")
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(tmp)) }()
-	if err := o.build(ctx, tmp, root); err != nil {
-		return err
-	}
-	b := &bench{options: o}
-	if b.src, err = harness.NewSource(root); err != nil {
-		return err
-	}
-	defer b.close()
-	if err := b.start(ctx, tmp, root); err != nil {
+	defer func() { err = errors.Join(err, b.close()) }()
+	if err := b.start(ctx); err != nil {
 		return err
 	}
 	for i := range o.rounds {
@@ -126,6 +135,8 @@ var connections = []int{64, 256}
 // bench holds what is compared, running side by side and measured in turn.
 type bench struct {
 	options
+	root     string // of this tree
+	tmp      string // directory of everything, "" when the caller removes it
 	src      *harness.Source
 	echo     *child
 	echoAt   *target
@@ -140,15 +151,15 @@ type bench struct {
 	raftLast raftAnswer
 }
 
-func (b *bench) start(ctx context.Context, dir, root string) (err error) {
+func (b *bench) start(ctx context.Context) (err error) {
 	b.bare, b.nodes, b.used = map[int][]sample{}, map[int][]sample{}, map[int]usage{}
-	if b.echo, b.echoAt, err = startEcho(filepath.Join(dir, "echo")); err != nil {
+	if b.echo, b.echoAt, err = startEcho(filepath.Join(b.tmp, "echo")); err != nil {
 		return fmt.Errorf("bare handler: %w", err)
 	}
-	if b.raft, err = startRaft(filepath.Join(dir, "raft"), root); err != nil {
+	if b.raft, err = startRaft(filepath.Join(b.tmp, "raft"), b.root); err != nil {
 		return fmt.Errorf("bare raft: %w", err)
 	}
-	if err := b.startCluster(ctx, b.bin, filepath.Join(dir, "cluster")); err != nil {
+	if err := b.startCluster(ctx, b.bin, filepath.Join(b.tmp, "cluster")); err != nil {
 		return fmt.Errorf("cluster: %w", err)
 	}
 	return b.warm(ctx)
@@ -184,7 +195,8 @@ func (b *bench) warm(ctx context.Context) error {
 	return err
 }
 
-func (b *bench) close() {
+// close stops what was started and removes the directory.
+func (b *bench) close() error {
 	if b.client != nil {
 		b.client.CloseIdleConnections()
 	}
@@ -200,6 +212,10 @@ func (b *bench) close() {
 	for _, c := range b.raft {
 		c.stop()
 	}
+	if b.tmp == "" {
+		return nil
+	}
+	return os.RemoveAll(b.tmp)
 }
 
 // round measures every part once.

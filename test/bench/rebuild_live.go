@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
@@ -24,22 +23,16 @@ const (
 // runLiveRebuild measures the p99 of submissions to three nodes without and with a rebuild, in interleaved rounds, and
 // returns the ratio of the medians.
 func runLiveRebuild(ctx context.Context, o options, root, tmp string) (float64, error) {
-	bin := o.bin
-	if bin == "" {
-		bin = filepath.Join(tmp, "recount-node")
-		build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", bin, "./cmd/node")
-		build.Dir = root
-		if out, err := build.CombinedOutput(); err != nil {
-			return 0, fmt.Errorf("build the node: %w: %s", err, out)
-		}
+	if err := o.build(ctx, tmp, root); err != nil {
+		return 0, err
 	}
 	src, err := harness.NewSource(root)
 	if err != nil {
 		return 0, err
 	}
 	b := &bench{options: o, src: src, bare: map[int][]sample{}, nodes: map[int][]sample{}, used: map[int]usage{}}
-	defer b.close()
-	if err := b.startCluster(ctx, bin, filepath.Join(tmp, "cluster")); err != nil {
+	defer func() { _ = b.close() }() // it has no directory of its own
+	if err := b.startCluster(ctx, o.bin, filepath.Join(tmp, "cluster")); err != nil {
 		return 0, err
 	}
 	preload, err := src.Requests(128, livePreload/128)

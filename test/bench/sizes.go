@@ -44,24 +44,12 @@ func (s sizes) all() (sum float64) {
 
 // runSizes sends n records to a cluster of three and prints what that takes, then builds a second generation of them.
 func runSizes(ctx context.Context, o options, n int) (err error) {
-	root, err := harness.Root()
+	b, err := newBench(ctx, o, "recount-sizes-")
 	if err != nil {
 		return err
 	}
-	tmp, err := os.MkdirTemp(o.dir, "recount-sizes-")
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(tmp)) }()
-	if err := o.build(ctx, tmp, root); err != nil {
-		return err
-	}
-	b := &bench{options: o}
-	defer b.close()
-	if b.src, err = harness.NewSource(root); err != nil {
-		return err
-	}
-	if err := b.startCluster(ctx, o.bin, filepath.Join(tmp, "cluster")); err != nil {
+	defer func() { err = errors.Join(err, b.close()) }()
+	if err := b.startCluster(ctx, b.bin, filepath.Join(b.tmp, "cluster")); err != nil {
 		return err
 	}
 	var bodies float64
