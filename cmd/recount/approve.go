@@ -13,6 +13,7 @@ import (
 
 	"github.com/recount-ledger/recount/client"
 	"github.com/recount-ledger/recount/internal/cli"
+	"github.com/recount-ledger/recount/internal/pause"
 	"github.com/recount-ledger/recount/wire"
 )
 
@@ -339,7 +340,7 @@ func approved[T any](ctx context.Context, a *app, refused error) (v T, err error
 		if x.State != wire.ApprovalAsked {
 			break
 		}
-		if err := pause(ctx, approvalEvery); err != nil {
+		if err := pause.For(ctx, approvalEvery); err != nil {
 			return v, &codedError{exitRejected, errors.New("nobody approved the request while this command waited"),
 				"The request stands until " + x.ExpiresAt + ": recount approve " + shellWord(a.opID) + ", then " +
 					a.commandLine("recount approve "+shellWord(a.opID)+" --run") + "."}

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/recount-ledger/recount/client"
+	"github.com/recount-ledger/recount/internal/pause"
 	"github.com/recount-ledger/recount/internal/version"
 	"github.com/recount-ledger/recount/wire"
 )
@@ -152,7 +153,7 @@ func (a clusterCommands) digests(ctx context.Context, c *client.Client, seq uint
 				views = callAll(ctx, a.app, c, askThem)
 			}
 		}
-		if !switching(views) || time.Now().After(end) || pause(ctx, 100*time.Millisecond) != nil {
+		if !switching(views) || time.Now().After(end) || pause.For(ctx, 100*time.Millisecond) != nil {
 			return views, at
 		}
 	}

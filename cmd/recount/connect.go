@@ -102,18 +102,6 @@ func withTimeout[T any](ctx context.Context, a *app, fn func(context.Context) (T
 	return fn(ctx)
 }
 
-// pause waits for d. It returns the error of ctx if ctx ends before.
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
 // slowAfter is the time after which a call that takes long is explained to a person.
 var slowAfter = 2 * time.Second
 

@@ -12,6 +12,7 @@ import (
 	"github.com/recount-ledger/recount/client"
 	"github.com/recount-ledger/recount/internal/cli"
 	"github.com/recount-ledger/recount/internal/event"
+	"github.com/recount-ledger/recount/internal/pause"
 	"github.com/recount-ledger/recount/internal/when"
 	"github.com/recount-ledger/recount/wire"
 )
@@ -184,7 +185,7 @@ func (a operationCommands) each(ctx context.Context, c *client.Client, f *operat
 			if err := flush(); err != nil {
 				return err
 			}
-			if pause(ctx, lookEvery) != nil {
+			if pause.For(ctx, lookEvery) != nil {
 				return nil // an interrupt is the usual end
 			}
 		}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/recount-ledger/recount/client"
 	"github.com/recount-ledger/recount/internal/cli"
+	"github.com/recount-ledger/recount/internal/pause"
 	"github.com/recount-ledger/recount/internal/term"
 	"github.com/recount-ledger/recount/wire"
 )
@@ -130,7 +131,7 @@ func (a generationCommands) await(ctx context.Context, n uint32, limit time.Dura
 		if reported(g, head) {
 			return g, failedNodes(g)
 		}
-		if pause(ctx, lookEvery) != nil {
+		if pause.For(ctx, lookEvery) != nil {
 			return nil, &codedError{exitUnavailable,
 				errors.New("not every node has compared the generation in time"),
 				fmt.Sprintf("The nodes go on; ask again with \"recount generation status %d --wait\".", n)}

@@ -12,6 +12,7 @@ import (
 	"github.com/recount-ledger/recount/internal/cluster"
 	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/internal/fsm"
+	"github.com/recount-ledger/recount/internal/pause"
 	"github.com/recount-ledger/recount/internal/propose"
 	"github.com/recount-ledger/recount/wire"
 )
@@ -122,7 +123,7 @@ func (c *ledgerClock) hold() {
 func (c *ledgerClock) watch(ctx context.Context) error {
 	said := ""
 	for {
-		if err := pause(ctx, clockPause); err != nil {
+		if err := pause.For(ctx, clockPause); err != nil {
 			return err
 		}
 		if c.caughtUp.Load() && !c.held.Load() { // the clock was off at that moment, or log time far behind

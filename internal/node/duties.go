@@ -14,6 +14,7 @@ import (
 	"github.com/recount-ledger/recount/internal/cluster"
 	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/internal/fsm"
+	"github.com/recount-ledger/recount/internal/pause"
 	"github.com/recount-ledger/recount/internal/propose"
 	"github.com/recount-ledger/recount/internal/recount"
 	"github.com/recount-ledger/recount/internal/verify"
@@ -31,18 +32,6 @@ const (
 
 // termWait bounds how long a new leader waits for its folds before it looks again whether it leads and may.
 const termWait = 30 * time.Second
-
-// pause waits for d, or for ctx.
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
 
 // leadership carries out the duties of a leader.
 type leadership struct {
@@ -227,7 +216,7 @@ func (n *Node) registerKeys(ctx context.Context) error {
 		}
 		if err := n.registerKey(ctx, missing[0]); err != nil {
 			n.log.Debug("key registration waits", "key", missing[0].ID, "error", err)
-			if err := pause(ctx, dutyPause); err != nil {
+			if err := pause.For(ctx, dutyPause); err != nil {
 				return err
 			}
 		}
@@ -301,7 +290,7 @@ func (n *Node) catchUp(ctx context.Context) error {
 			<-ctx.Done()
 			return ctx.Err()
 		}
-		if err := pause(ctx, dutyPause); err != nil {
+		if err := pause.For(ctx, dutyPause); err != nil {
 			return err
 		}
 	}

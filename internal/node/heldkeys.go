@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/recount-ledger/recount/internal/fsm"
+	"github.com/recount-ledger/recount/internal/pause"
 	"github.com/recount-ledger/recount/internal/pcs"
 	"github.com/recount-ledger/recount/internal/verify"
 )
@@ -135,7 +136,7 @@ func (h *heldKeys) watch(ctx context.Context) error {
 	}
 	var seen []verify.Key
 	for {
-		if err := pause(ctx, h.poll); err != nil {
+		if err := pause.For(ctx, h.poll); err != nil {
 			return err
 		}
 		keys, err := h.reread()

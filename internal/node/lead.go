@@ -3,6 +3,8 @@ package node
 import (
 	"context"
 	"errors"
+
+	"github.com/recount-ledger/recount/internal/pause"
 )
 
 // errYielding keeps this node from proposing as the leader that it still is for a moment.
@@ -33,7 +35,7 @@ func (n *Node) unfit() string {
 func (n *Node) watchLead(ctx context.Context) error {
 	said := false
 	for {
-		if err := pause(ctx, clockPause); err != nil {
+		if err := pause.For(ctx, clockPause); err != nil {
 			return err
 		}
 		switch now, why := n.cluster.Yielding(), n.unfit(); {

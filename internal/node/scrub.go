@@ -3,6 +3,8 @@ package node
 import (
 	"context"
 	"time"
+
+	"github.com/recount-ledger/recount/internal/pause"
 )
 
 // scrubStep is the number of bytes of the log that are examined between two pauses.
@@ -24,10 +26,10 @@ func (n *Node) scrubLog(ctx context.Context) error {
 		}
 		rest := time.Duration(float64(due) / float64(n.cfg.ScrubRate) * float64(time.Second))
 		due = 0
-		return pause(ctx, rest)
+		return pause.For(ctx, rest)
 	}
 	for {
-		if err := pause(ctx, n.cfg.ScrubPause); err != nil {
+		if err := pause.For(ctx, n.cfg.ScrubPause); err != nil {
 			return err
 		}
 		if err := n.store.Scrub(ctx, pace); err != nil {

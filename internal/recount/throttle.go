@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/recount-ledger/recount/internal/pause"
 )
 
 // restFactor scales the rest after each batch of a generation that is not active, in lengths of the batch,
@@ -57,27 +59,15 @@ func (m *Manager) rest(ctx context.Context, r *Running, t *throttle) error {
 	for m.o.Disk.Free() < m.o.Disk.PauseBelow() && !m.answers(r) {
 		why := fmt.Sprintf("less than %d bytes of disk are free", m.o.Disk.PauseBelow())
 		r.paused.Store(&why)
-		if err := pause(ctx, diskPause); err != nil {
+		if err := pause.For(ctx, diskPause); err != nil {
 			return err
 		}
 	}
 	r.paused.Store(nil)
 	if m.busy() {
-		return pause(ctx, restFactor*took)
+		return pause.For(ctx, restFactor*took)
 	}
 	return ctx.Err()
-}
-
-// pause waits for d, or for ctx.
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // meter measures how fast a generation folds.
