@@ -60,6 +60,25 @@ func (l *logLines) await(t *testing.T, text string, n int) {
 	}
 }
 
+// awaitFile waits until a file has this text. The node writes its pid file after it has said that it serves.
+func awaitFile(t *testing.T, path, want string) {
+	t.Helper()
+	tick, late := time.NewTicker(5*time.Millisecond), time.NewTimer(30*time.Second)
+	defer tick.Stop()
+	defer late.Stop()
+	for {
+		text, err := os.ReadFile(path)
+		if err == nil && string(text) == want {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-late.C:
+			t.Fatalf("%s: %q, %v; want %q", path, text, err, want)
+		}
+	}
+}
+
 // TestRunOneNode runs a real node: it says that it serves, keeps its pid file while it runs, reads its certificates again
 // after SIGHUP, and ends when it is told to.
 func TestRunOneNode(t *testing.T) {
@@ -78,9 +97,7 @@ func TestRunOneNode(t *testing.T) {
 	late := func() *time.Timer { return time.AfterFunc(time.Hour, func() {}) }
 	go func() { ended <- run(ctx, c, pid, log, hangups, late) }()
 	lines.await(t, "serving", 1)
-	if text, err := os.ReadFile(pid); err != nil || string(text) != strconv.Itoa(os.Getpid())+"\n" {
-		t.Errorf("pid file: %q, %v", text, err)
-	}
+	awaitFile(t, pid, strconv.Itoa(os.Getpid())+"\n")
 	hangups <- syscall.SIGHUP
 	lines.await(t, "certificate files loaded, new connections use them api", 1)
 	lines.await(t, "certificate files loaded, new connections use them peer", 1)
