@@ -33,9 +33,18 @@ func (p Policy) Looser(than Policy) []string {
 	if than.Signature.Required && !p.Signature.Required {
 		out = append(out, "signatures are no longer required")
 	}
-	if strictness(p.Epochs.OnRegression) < strictness(than.Epochs.OnRegression) {
-		out = append(out, fmt.Sprintf("epochs.on_regression is %s instead of %s", p.Epochs.OnRegression,
-			than.Epochs.OnRegression))
+	out = append(out, p.Signature.more(than.Signature)...)
+	for _, v := range p.Versions {
+		if !slices.Contains(than.Versions, v) {
+			out = append(out, fmt.Sprintf("records of version %s are accepted", v))
+		}
+	}
+	switch now, before := p.Epochs, than.Epochs; {
+	case strictness(now.OnRegression) < strictness(before.OnRegression):
+		out = append(out, fmt.Sprintf("epochs.on_regression is %s instead of %s", now.OnRegression, before.OnRegression))
+	case now.LateWindow > before.LateWindow && before.OnRegression != RegressionAllow:
+		out = append(out, fmt.Sprintf("epochs.late_window is %d instead of %d: late epochs are accepted", now.LateWindow,
+			before.LateWindow))
 	}
 	for _, t := range []struct {
 		name     string
@@ -53,6 +62,22 @@ func (p Policy) Looser(than Policy) []string {
 		}) {
 			out = append(out, fmt.Sprintf("the rule %q (%s) is gone", r.Reason, r.Then))
 		}
+	}
+	return out
+}
+
+// more lists the algorithms, profiles and schemes that these rules accept and others do not.
+func (s SignatureRules) more(than SignatureRules) (out []string) {
+	for _, a := range s.Algorithms {
+		if !slices.Contains(than.Algorithms, a) {
+			out = append(out, fmt.Sprintf("signatures of %s are accepted", a))
+		}
+	}
+	for _, p := range (s.Profiles &^ than.Profiles).Slice() {
+		out = append(out, fmt.Sprintf("signatures in profile %s are accepted", p))
+	}
+	for _, v := range (s.Schemes &^ than.Schemes).Slice() {
+		out = append(out, fmt.Sprintf("signatures under scheme %s are accepted", v))
 	}
 	return out
 }
