@@ -162,7 +162,7 @@ type DiffAnswer struct {
 	Events     uint64 `json:"events"`   // submissions compared
 	Flips      uint64 `json:"flips"`
 	Direct     uint64 `json:"direct"`   // their own verdict changed
-	KnockOn    uint64 `json:"knock_on"` // the change of another submission changed them
+	Indirect   uint64 `json:"indirect"` // the change of another submission changed them
 	First      uint64 `json:"first"`    // seq of the first flip, 0 for none
 	Last       uint64 `json:"last"`
 	// the position in 16 hex digits, then a SHA-256; activation requires it
@@ -190,8 +190,8 @@ type Flip struct {
 	ShardID string   `json:"shard_id"`
 	Epoch   int64    `json:"epoch"`
 	KeyID   string   `json:"key_id"`
-	Cause   string   `json:"cause"`  // direct or knock_on
-	Behind  uint64   `json:"behind"` // for knock_on: the submission whose change caused this one
+	Cause   string   `json:"cause"`  // direct or indirect
+	Behind  uint64   `json:"behind"` // for indirect: the submission whose change caused this one
 	Old     FlipSide `json:"old"`
 	New     FlipSide `json:"new"`
 }

@@ -258,8 +258,8 @@ type Member struct {
 	API          string  `json:"api"`      // base URL for clients
 	Suffrage     string  `json:"suffrage"` // voter or nonvoter
 	CommittedSeq *uint64 `json:"committed_seq"`
-	FoldedSeq    *uint64 `json:"folded_seq"`
-	Lag          *uint64 `json:"lag"`   // committed - folded
+	AppliedSeq   *uint64 `json:"applied_seq"`
+	Lag          *uint64 `json:"lag"`   // committed - applied
 	State        string  `json:"state"` // leader, follower, candidate, unreachable, ...
 }
 

@@ -259,9 +259,9 @@ var settings = []setting{
 			"from the newest event; counts for an hour",
 	},
 	{
-		key:   "pack_batch_bytes",
-		env:   "RECOUNT_PACK_BATCH_BYTES",
-		field: number(func(c *node.Config) *int { return &c.PackBatchBytes }, strconv.Atoi),
+		key:   "fold_read_bytes",
+		env:   "RECOUNT_FOLD_READ_BYTES",
+		field: number(func(c *node.Config) *int { return &c.FoldReadBytes }, strconv.Atoi),
 		help:  "bytes of log that one batch of a fold reads",
 	},
 }

@@ -68,7 +68,7 @@ var everySetting = map[string]tried{
 		map[string]string{"99ms": "between 100ms and 1m", "61s": "between 100ms and 1m", "2": "no time span"}},
 	"accept_clock": {"2026-01-02T03:04:05Z", func(c node.Config) any { return c.AcceptClock.Unix() }, int64(1767323045),
 		map[string]string{"2026-01-02": "is no time such as", "now": "is no time such as"}},
-	"pack_batch_bytes": {"7", func(c node.Config) any { return c.PackBatchBytes }, 7, notNumber},
+	"fold_read_bytes": {"7", func(c node.Config) any { return c.FoldReadBytes }, 7, notNumber},
 }
 
 var (

@@ -227,7 +227,7 @@ func (n *node) cluster(w http.ResponseWriter) {
 			API:          "https://one",
 			Suffrage:     "voter",
 			CommittedSeq: &seq,
-			FoldedSeq:    &seq,
+			AppliedSeq:   &seq,
 			Lag:          &lag,
 			State:        "leader",
 		},

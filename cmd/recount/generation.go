@@ -102,7 +102,7 @@ func (a generationCommands) diffCommand() *cobra.Command {
 		Use: "diff N|--latest", Short: "Show how a generation differs from the active one", Args: which.args,
 		Annotations: exportsVars(reviewVars...),
 		Long: `diff compares outcomes and accepted flags of all submissions. A flip is direct when the record's own verdict changed, and
-knock-on (indirect) when another submission's change caused it: an id that becomes free, an epoch that is no longer too old. The
+indirect when another submission's change caused it: an id that becomes free, an epoch that is no longer too old. The
 digest identifies the diff, and activate needs it. The command to activate goes to stderr. With -o env the numbers go to stderr
 and stdout gets a line that sets GEN, POSITION and DIGEST: eval "$(recount generation diff --latest -o env)".`,
 		Example: `  recount generation diff 2
@@ -171,7 +171,7 @@ func (a generationCommands) diffTable(d *wire.DiffAnswer, by string) error {
 		return usagef("--by %q: must be outcome, reason, shard or key", by)
 	}
 	err := a.printFields(d, "generation", fmt.Sprintf("%d against %d", d.Generation, d.Against), "compared up to seq",
-		d.Position, "submissions", d.Events, "flips", d.Flips, "direct", d.Direct, "knock-on", d.KnockOn,
+		d.Position, "submissions", d.Events, "flips", d.Flips, "direct", d.Direct, "indirect", d.Indirect,
 		"first at seq", d.First, "last at seq", d.Last, "digest", d.Digest)
 	if err != nil || len(counts) == 0 {
 		return err

@@ -19,7 +19,7 @@ func TestStartWaitsAndShows(t *testing.T) {
 	digest := strings.Repeat("0", 80)
 	r := run(t, "", "generation", "start", "--policy", "abababab", "--wait", "--diff", "--dev", dir)
 	line := "recount generation activate 2 --diff " + digest + " --dev " + dir
-	for _, want := range []string{"compared 20 of 40", "knock-on", "conflict->accepted", "\n  " + line + "\n"} {
+	for _, want := range []string{"compared 20 of 40", "indirect", "conflict->accepted", "\n  " + line + "\n"} {
 		if !strings.Contains(r.out+r.err, want) {
 			t.Errorf("no %q in\n%s%s", want, r.out, r.err)
 		}

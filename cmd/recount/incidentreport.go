@@ -49,7 +49,7 @@ func (a incidentCommands) origin(ctx context.Context, c *client.Client, o *incid
 	}
 }
 
-// tallied finishes a tally with the shards that somebody registered as expected.
+// tallied finishes a tally with the shards that somebody registered.
 func (a incidentCommands) tallied(ctx context.Context, c *client.Client, t *incident.Tally) error {
 	page, err := withTimeout(ctx, a.app, c.KnownShards)
 	if err != nil {
@@ -81,14 +81,14 @@ func cameFrom(t *incident.Tally) string {
 func (a incidentCommands) showShards(tally *incident.Tally) error {
 	const most = 20
 	fmt.Fprintln(a.out)
-	t := a.table(text("SHARD", 1, 20), count("SUBMISSIONS", 2), word("EXPECTED", 3), moment("FIRST", 4),
+	t := a.table(text("SHARD", 1, 20), count("SUBMISSIONS", 2), word("KNOWN", 3), moment("FIRST", 4),
 		moment("LAST", 5))
 	for i, s := range tally.Shards {
 		if i == most {
 			t.row(fmt.Sprintf("and %d more, in the bundle", len(tally.Shards)-most), "", "", "", "")
 			break
 		}
-		t.row(s.ShardID, s.Submissions, s.Expected, s.FirstAt, s.LastAt)
+		t.row(s.ShardID, s.Submissions, s.Known, s.FirstAt, s.LastAt)
 	}
 	return t.flush()
 }

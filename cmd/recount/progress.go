@@ -76,7 +76,7 @@ func (a generationCommands) showStatus(g *wire.GenerationAnswer) error {
 		return err
 	}
 	fmt.Fprintln(a.out)
-	t := a.table(text("NODE", 1, 8), word("STATE", 2), count("FOLDED", 9), count("COMPARED", 3), count("OF", 4),
+	t := a.table(text("NODE", 1, 8), word("STATE", 2), count("APPLIED", 9), count("COMPARED", 3), count("OF", 4),
 		count("PER SECOND", 8), text("TO GO", 5, 5), hexID("DIGEST", 6), text("WHY", 7, 10))
 	for _, p := range g.Nodes {
 		t.row(p.Node, p.State, p.Seq, p.Compared, p.Committed, fmt.Sprintf("%.0f", p.Rate), eta(p),

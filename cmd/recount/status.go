@@ -148,13 +148,13 @@ func (s *nodeState) askMetrics(ctx context.Context, c *client.Client) {
 func (a clusterCommands) printStates(states []nodeState, all bool) error {
 	row, head := statusRow(states),
 		[]any{text("NODE", 1, 8), word("STATE", 2), text("READY", 3, 22), count("TERM", 8), count("COMMITTED", 4),
-			count("FOLDED", 7), count("LAG", 5), text("VERSION", 6, 8), text("DISK FREE", 9, 9),
+			count("APPLIED", 7), count("LAG", 5), text("VERSION", 6, 8), text("DISK FREE", 9, 9),
 			text("CERTIFICATE", 10, 11), text("ENDPOINT", 11, 16), extra(text("CLUSTER", 12, 8))}
 	if all {
 		row, head = viewRows,
 			[]any{text("ENDPOINT", 1, 24), text("CLUSTER", 9, 10), text("LEADER", 4, 8), count("TERM", 7),
 				text("MEMBER", 2, 8), text("API", 11, 12), word("SUFFRAGE", 10), count("COMMITTED", 5),
-				count("FOLDED", 6), count("LAG", 8), word("STATE", 3)}
+				count("APPLIED", 6), count("LAG", 8), word("STATE", 3)}
 	}
 	l := newList(a.app, row, head...).uncounted()
 	for _, s := range states {
@@ -164,7 +164,7 @@ func (a clusterCommands) printStates(states []nodeState, all bool) error {
 	}
 	if !all && l.table != nil {
 		for _, m := range notAsked(states) {
-			l.table.row(m.ID, m.State, "not asked", "-", number(m.CommittedSeq), number(m.FoldedSeq),
+			l.table.row(m.ID, m.State, "not asked", "-", number(m.CommittedSeq), number(m.AppliedSeq),
 				number(m.Lag), "-", "-", "-", m.API, "-")
 		}
 	}
@@ -176,7 +176,7 @@ func statusRow(states []nodeState) func(*table, nodeState) {
 	return func(t *table, s nodeState) {
 		id, m := s.own(states)
 		if s.err != nil {
-			t.row(id, s.word(), "-", "-", number(m.CommittedSeq), number(m.FoldedSeq), number(m.Lag), "-", "-",
+			t.row(id, s.word(), "-", "-", number(m.CommittedSeq), number(m.AppliedSeq), number(m.Lag), "-", "-",
 				"-", s.Endpoint, "-")
 			return
 		}
@@ -184,7 +184,7 @@ func statusRow(states []nodeState) func(*table, nodeState) {
 		if s.Version != nil {
 			version = dash(s.Version.Version)
 		}
-		t.row(id, dash(m.State), s.readiness(), s.Answer.Term, number(m.CommittedSeq), number(m.FoldedSeq),
+		t.row(id, dash(m.State), s.readiness(), s.Answer.Term, number(m.CommittedSeq), number(m.AppliedSeq),
 			number(m.Lag), version, bytesText(s.DiskFree), daysText(s.CertDays), s.Endpoint, s.Answer.ClusterID)
 	}
 }
@@ -301,7 +301,7 @@ func viewRows(t *table, s nodeState) {
 	}
 	lead := []any{s.Endpoint, s.Answer.ClusterID, dash(s.Answer.Leader), s.Answer.Term}
 	for _, m := range s.Answer.Members {
-		t.row(append(lead, m.ID, m.API, m.Suffrage, number(m.CommittedSeq), number(m.FoldedSeq), number(m.Lag),
+		t.row(append(lead, m.ID, m.API, m.Suffrage, number(m.CommittedSeq), number(m.AppliedSeq), number(m.Lag),
 			m.State)...)
 		lead = []any{"", "", "", ""}
 	}

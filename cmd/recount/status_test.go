@@ -19,7 +19,7 @@ func threeNodes(t *testing.T) (nodes []*node, dir string) {
 			API:          n.server.URL,
 			Suffrage:     "voter",
 			CommittedSeq: &seq,
-			FoldedSeq:    &seq,
+			AppliedSeq:   &seq,
 			Lag:          &lag,
 			State:        "follower",
 		}
@@ -27,7 +27,7 @@ func threeNodes(t *testing.T) (nodes []*node, dir string) {
 			m.State = "leader"
 		}
 		if i == 2 {
-			m.State, m.FoldedSeq, m.CommittedSeq, m.Lag = "unreachable", nil, nil, nil
+			m.State, m.AppliedSeq, m.CommittedSeq, m.Lag = "unreachable", nil, nil, nil
 		}
 		answerOf.Members = append(answerOf.Members, m)
 	}
@@ -40,7 +40,7 @@ func threeNodes(t *testing.T) (nodes []*node, dir string) {
 				answer(w, wire.VersionAnswer{Version: "v0.2.0", Node: "node-" + string(rune('1'+i)), ClusterID: "dev"})
 			case r.URL.Path == "/readyz" && i == 0:
 				w.WriteHeader(http.StatusServiceUnavailable)
-				_, _ = w.Write([]byte("[-]folded failed: 12 events behind\n[+]log ok\n"))
+				_, _ = w.Write([]byte("[-]applied failed: 12 events behind\n[+]log ok\n"))
 			default:
 				return false
 			}
@@ -62,7 +62,7 @@ func TestClusterStatusHasARowPerNode(t *testing.T) {
 		t.Fatalf("%+v", r)
 	}
 	at := strings.Index(lines[0], "READY")
-	for i, want := range [][]string{{"node-1", "follower", "no: folded: 12 events behind"},
+	for i, want := range [][]string{{"node-1", "follower", "no: applied: 12 events behind"},
 		{"node-2", "leader", "yes", "v0.2.0", "3.0 GiB", "10 days"}, {"node-3", "no answer", "-"}} {
 		for _, cell := range want {
 			if !strings.Contains(lines[i+1], cell) {

@@ -50,7 +50,7 @@ func longNode(t *testing.T) *node {
 		API:          "https://node-1.eu-west.recount.example.org:9440",
 		Suffrage:     "voter",
 		CommittedSeq: &seq,
-		FoldedSeq:    &seq,
+		AppliedSeq:   &seq,
 		Lag:          &lag,
 		State:        "leader",
 	},
@@ -158,7 +158,7 @@ func longNode(t *testing.T) *node {
 				ShardID: shard,
 				Epoch:   epoch,
 				KeyID:   key,
-				Cause:   "knock_on",
+				Cause:   "indirect",
 				Behind:  seq - 1,
 				Old:     wire.FlipSide{Outcome: "escalated"},
 				New:     refused,
@@ -242,7 +242,7 @@ func longNode(t *testing.T) *node {
 		}
 		if r.URL.Path == "/readyz" {
 			w.WriteHeader(http.StatusServiceUnavailable)
-			_, _ = w.Write([]byte("[-]folded failed: 123456 events behind the end of the log\n"))
+			_, _ = w.Write([]byte("[-]applied failed: 123456 events behind the end of the log\n"))
 			return true
 		}
 		return false

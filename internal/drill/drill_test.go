@@ -67,7 +67,7 @@ func TestRecountedComparesFlips(t *testing.T) {
 	activated := false
 	d := playing(func(_ context.Context, args []string) (int, []byte, []byte) {
 		activated = activated || args[1] == "activate"
-		return exitOK, []byte(`{"digest":"aa","flips":12,"direct":10,"knock_on":2}`), nil
+		return exitOK, []byte(`{"digest":"aa","flips":12,"direct":10,"indirect":2}`), nil
 	})
 	if err := d.recounted(t.Context(), 2, 10, 3); !errors.Is(err, ErrFailed) || activated {
 		t.Errorf("%v, activated %v", err, activated)

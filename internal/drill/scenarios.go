@@ -45,7 +45,7 @@ func (d *drill) honestPass(ctx context.Context, epoch int64) error {
 }
 
 // recounted waits for the generation, compares its flips with the expected ones, and activates it.
-func (d *drill) recounted(ctx context.Context, n uint32, direct, knockOn int) error {
+func (d *drill) recounted(ctx context.Context, n uint32, direct, indirect int) error {
 	number := fmt.Sprint(n)
 	if err := d.command(ctx, "every node has rebuilt and compared all history", exitOK, nil, "generation",
 		"status", number, "--wait"); err != nil {
@@ -55,9 +55,9 @@ func (d *drill) recounted(ctx context.Context, n uint32, direct, knockOn int) er
 	if err := d.command(ctx, "the difference", exitOK, &diff, "generation", "diff", number); err != nil {
 		return err
 	}
-	d.setResult("%d events, %d flips: %d direct, %d knock-on", diff.Events, diff.Flips, diff.Direct, diff.KnockOn)
-	if diff.Direct != uint64(direct) || diff.KnockOn != uint64(knockOn) {
-		return failf("%d direct and %d knock-on flips, want %d and %d", diff.Direct, diff.KnockOn, direct, knockOn)
+	d.setResult("%d events, %d flips: %d direct, %d indirect", diff.Events, diff.Flips, diff.Direct, diff.Indirect)
+	if diff.Direct != uint64(direct) || diff.Indirect != uint64(indirect) {
+		return failf("%d direct and %d indirect flips, want %d and %d", diff.Direct, diff.Indirect, direct, indirect)
 	}
 	var activated wire.ActivateAnswer
 	if err := d.command(ctx, "switch on every node", exitOK, &activated, "generation", "activate", number, "--diff",
@@ -71,7 +71,7 @@ func (d *drill) recounted(ctx context.Context, n uint32, direct, knockOn int) er
 
 // leakedKey plays an attacker who signs with the key of an agent, into new shards and ahead of the epochs of others.
 func (d *drill) leakedKey(ctx context.Context) error {
-	if err := d.command(ctx, "the expected shards are known", exitOK, nil, "known-shards", "add", "lab-*",
+	if err := d.command(ctx, "the known shards are registered", exitOK, nil, "known-shards", "add", "lab-*",
 		"--reason", "drill"); err != nil {
 		return err
 	}

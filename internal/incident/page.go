@@ -71,10 +71,10 @@ svg { width: 100%; height: auto; font: 11px system-ui, sans-serif; } svg line { 
 {{end}}{{end}}
 
 {{define "shards"}}<h2>Shards</h2>
-<p>{{len .UnknownShards}} of {{len .Shards}} were not registered as expected.</p>
+<p>{{len .UnknownShards}} of {{len .Shards}} were not registered as known.</p>
 <table>
-<tr><th>Shard<th>Submissions<th>Expected<th>First<th>Last
-{{range $i, $s := .Shards}}{{if lt $i (some (len $.Shards))}}<tr{{if not .Expected}} class="unknown"{{end}}><td>{{shown .ShardID}}<td class="n">{{.Submissions}}<td>{{if .Expected}}yes{{else}}no{{end}}<td>event {{.FirstSeq}}, {{shown .FirstAt}}<td>event {{.LastSeq}}, {{shown .LastAt}}
+<tr><th>Shard<th>Submissions<th>Known<th>First<th>Last
+{{range $i, $s := .Shards}}{{if lt $i (some (len $.Shards))}}<tr{{if not .Known}} class="unknown"{{end}}><td>{{shown .ShardID}}<td class="n">{{.Submissions}}<td>{{if .Known}}yes{{else}}no{{end}}<td>event {{.FirstSeq}}, {{shown .FirstAt}}<td>event {{.LastSeq}}, {{shown .LastAt}}
 {{end}}{{end}}</table>
 {{with left (len .Shards)}}<p>And {{.}} more, in incident.json.</p>
 {{end}}<h2>Addresses</h2>
@@ -112,7 +112,7 @@ const bypassPage = `{{define "bypass"}}{{template "head" "Verification bypass"}}
 {{end}}{{with .Freeze}}<tr><th>Frozen after event<td>{{.Seq}}, {{shown .At}}: {{shown .Reason}}
 {{end}}{{with .Fix}}<tr><th>Fixed by policy<td><code>{{shown .}}</code>
 {{end}}{{range .Dangers}}<tr><th>Its danger<td>{{shown .}}
-{{end}}{{with .Diff}}<tr><th>Recounted<td>generation {{.Generation}} against {{.Against}} up to event {{.Position}}: {{.Events}} submissions, {{.Flips}} change, {{.Direct}} directly, {{.KnockOn}} behind another one
+{{end}}{{with .Diff}}<tr><th>Recounted<td>generation {{.Generation}} against {{.Against}} up to event {{.Position}}: {{.Events}} submissions, {{.Flips}} change, {{.Direct}} directly, {{.Indirect}} behind another one
 <tr><th>Digest of that<td><code>{{shown .Digest}}</code>
 {{end}}{{range $name, $n := .ByOutcome}}<tr><th>{{shown $name}}<td>{{$n}}
 {{end}}{{template "origin" .}}</table>

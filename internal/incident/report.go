@@ -92,7 +92,7 @@ type Operation struct {
 type Shard struct {
 	ShardID     string `json:"shard_id"`
 	Submissions int    `json:"submissions"`
-	Expected    bool   `json:"expected"` // registered with known-shards
+	Known       bool   `json:"known"` // registered with known-shards
 	FirstSeq    uint64 `json:"first_seq"`
 	FirstAt     string `json:"first_at"` // log time
 	LastSeq     uint64 `json:"last_seq"`
@@ -167,19 +167,19 @@ func (t *Tally) Add(i *wire.AuditItem, outcome string) error {
 // Submissions returns the number of submissions added.
 func (t *Tally) Submissions() int { return t.submissions }
 
-// Finish creates the lists of shards and hours. expected reports whether a shard is registered as known.
-func (t *Tally) Finish(expected func(shard string) bool) {
+// Finish creates the lists of shards and hours. known reports whether a shard is registered as known.
+func (t *Tally) Finish(known func(shard string) bool) {
 	t.UnknownShards, t.Shards, t.Hours = []string{}, []Shard{}, []Hour{}
 	for _, id := range slices.Sorted(maps.Keys(t.shards)) {
 		s := *t.shards[id]
-		if s.Expected = expected(id); !s.Expected {
+		if s.Known = known(id); !s.Known {
 			t.UnknownShards = append(t.UnknownShards, id)
 		}
 		t.Shards = append(t.Shards, s)
 	}
 	slices.SortStableFunc(t.Shards, func(x, y Shard) int {
-		if x.Expected != y.Expected {
-			return map[bool]int{false: -1, true: 1}[x.Expected]
+		if x.Known != y.Known {
+			return map[bool]int{false: -1, true: 1}[x.Known]
 		}
 		return cmp.Compare(y.Submissions, x.Submissions)
 	})

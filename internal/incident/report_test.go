@@ -36,7 +36,7 @@ func TestTally(t *testing.T) {
 	}
 	var shards []string
 	for _, s := range all.Shards {
-		shards = append(shards, fmt.Sprintf("%s %d %v %d-%d", s.ShardID, s.Submissions, s.Expected, s.FirstSeq, s.LastSeq))
+		shards = append(shards, fmt.Sprintf("%s %d %v %d-%d", s.ShardID, s.Submissions, s.Known, s.FirstSeq, s.LastSeq))
 	}
 	want := "thief-1 1 false 11-11, thief-2 1 false 9-9, lab-b 2 true 7-10, lab-a 1 true 8-8, lab-c 1 true 12-12"
 	if got := strings.Join(shards, ", "); got != want {

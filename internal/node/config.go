@@ -90,7 +90,7 @@ type Config struct {
 	// DigestInterval lies between digests that are logged and compared while anything is folded. 0 stands for
 	// by number of events only.
 	DigestInterval time.Duration
-	PackBatchBytes int // bytes that one step of a fold reads
+	FoldReadBytes  int // bytes that one step of a fold reads
 
 	// ScrubRate bounds the bytes of the log per second that are examined for damage in the background. 0 stands
 	// for none.
@@ -139,7 +139,7 @@ func Defaults() Config {
 		MaxClockSkew:    cluster.DefaultMaxClockSkew,
 		DigestInterval:  10 * time.Second,
 		Audit:           AuditLog{MaxBytes: 100 << 20, Keep: 90 * 24 * time.Hour},
-		PackBatchBytes:  fsm.DefaultBatchBytes,
+		FoldReadBytes:   fsm.DefaultBatchBytes,
 		KeyPoll:         2 * time.Second,
 		ScrubRate:       4 << 20,
 		ScrubPause:      10 * time.Minute,

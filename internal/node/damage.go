@@ -35,7 +35,7 @@ func (c Config) fs() vfs.FS {
 func (n *Node) openDerived() error {
 	dir, mark := filepath.Join(n.cfg.Dir, "derived"), filepath.Join(n.cfg.Dir, derivedMark)
 	open := func() (err error) {
-		n.derived, err = fsm.OpenDerived(n.cfg.FS, dir, n.store, n.cfg.PackBatchBytes, n.log, n.derivedDamaged)
+		n.derived, err = fsm.OpenDerived(n.cfg.FS, dir, n.store, n.cfg.FoldReadBytes, n.log, n.derivedDamaged)
 		return err
 	}
 	_, marked := n.cfg.fs().Stat(mark)

@@ -88,5 +88,5 @@ func (n ledger) Ready(ctx context.Context) []api.Check {
 	return []api.Check{{Name: "stopping", Err: stopping()}, {Name: "quarantine", Err: healthy()},
 		{Name: "disk", Err: disk()}, {Name: "agreement", Err: agreed()}, {Name: "clock", Err: n.clock.check()},
 		{Name: "member", Err: n.cluster.Standing()}, {Name: "leader", Err: leader()}, {Name: "keys", Err: keys()},
-		{Name: "secrets", Err: n.keys.checkSecrets()}, {Name: "folded", Err: folded()}}
+		{Name: "secrets", Err: n.keys.checkSecrets()}, {Name: "applied", Err: folded()}}
 }

@@ -25,7 +25,7 @@ func (n *Node) openGenerations() error {
 	n.gens, err = recount.Open(n.ctx, recount.Options{
 		Dir:     n.cfg.Dir,
 		FS:      n.cfg.FS,
-		Batch:   n.cfg.PackBatchBytes,
+		Batch:   n.cfg.FoldReadBytes,
 		Log:     n.store,
 		Control: n.derived,
 		Host:    host{n},

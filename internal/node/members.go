@@ -19,7 +19,7 @@ const positionTimeout = 500 * time.Millisecond
 // place holds the position of a node.
 type place struct {
 	CommittedSeq uint64 `json:"committed_seq"`
-	FoldedSeq    uint64 `json:"folded_seq"`
+	AppliedSeq   uint64 `json:"applied_seq"`
 	State        string `json:"state"`
 	DiskFree     uint64 `json:"disk_free"` // bytes
 
@@ -29,7 +29,7 @@ type place struct {
 func (n *Node) place() place {
 	p := place{
 		CommittedSeq: n.derived.Cursor().Seq,
-		FoldedSeq:    n.gens.Serving().Cursor().Seq,
+		AppliedSeq:   n.gens.Serving().Cursor().Seq,
 		State:        "follower",
 		DiskFree:     n.disk.Free(),
 		Capabilities: n.releases.own(),
@@ -71,9 +71,9 @@ func (n ledger) Cluster(ctx context.Context) (*wire.ClusterAnswer, error) {
 		}
 		wg.Go(func() {
 			if p, err := n.placeOf(ctx, m.ID); err == nil {
-				lag := p.CommittedSeq - min(p.FoldedSeq, p.CommittedSeq)
-				a.Members[i].CommittedSeq, a.Members[i].FoldedSeq, a.Members[i].Lag = &p.CommittedSeq,
-					&p.FoldedSeq, &lag
+				lag := p.CommittedSeq - min(p.AppliedSeq, p.CommittedSeq)
+				a.Members[i].CommittedSeq, a.Members[i].AppliedSeq, a.Members[i].Lag = &p.CommittedSeq,
+					&p.AppliedSeq, &lag
 				a.Members[i].State = p.State
 			}
 		})

@@ -51,7 +51,7 @@ func (n *Node) logCollectors() []prometheus.Collector {
 		gauge("flk_log_committed_index", "Highest Raft index that this node knows to be committed.", func() float64 {
 			return float64(n.store.Committed())
 		}),
-		gauge("flk_folded_seq", "Last event folded by the active generation.", func() float64 {
+		gauge("flk_applied_seq", "Last event folded by the active generation.", func() float64 {
 			return float64(n.gens.Serving().Cursor().Seq)
 		}),
 		gauge("flk_fold_lag_entries", "Committed entries that the active generation has not folded.", func() float64 {

@@ -182,7 +182,7 @@ func TestMetricsListener(t *testing.T) {
 		body, err := io.ReadAll(resp.Body)
 		resp.Body.Close()
 		if err != nil || resp.StatusCode != try.want ||
-			(try.want == 200) != strings.Contains(string(body), "flk_folded_seq") {
+			(try.want == 200) != strings.Contains(string(body), "flk_applied_seq") {
 			t.Errorf("%+v: %d, %v", try, resp.StatusCode, err)
 		}
 		var p wire.Problem

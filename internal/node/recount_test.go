@@ -219,7 +219,7 @@ func TestRecount(t *testing.T) {
 	away := (c.Leader() + 1) % 3
 	number := r.start(plain)
 	d := r.diff(number)
-	if d.Flips != 3 || d.Direct != 1 || d.KnockOn != 2 || d.ByOutcome["accepted->refused"] != 1 ||
+	if d.Flips != 3 || d.Direct != 1 || d.Indirect != 2 || d.ByOutcome["accepted->refused"] != 1 ||
 		d.ByOutcome["conflict->accepted"] != 1 || d.ByOutcome["escalated->accepted"] != 1 {
 		t.Errorf("%+v", d)
 	}

@@ -261,7 +261,7 @@ func (gs *Generations) Diff(ctx context.Context, number uint32, position uint64)
 		Events:     events,
 		Flips:      sums.Flips,
 		Direct:     sums.Direct,
-		KnockOn:    sums.KnockOn,
+		Indirect:   sums.Indirect,
 		First:      sums.First,
 		Last:       sums.Last,
 		Digest:     recount.DiffText(position, diff),
@@ -314,7 +314,7 @@ func (gs *Generations) Flips(ctx context.Context, q api.FlipsQuery) (api.FlipsRe
 }
 
 func flipAnswer(f *projections.Flip) wire.Flip {
-	cause := "knock_on"
+	cause := "indirect"
 	if f.Direct {
 		cause = "direct"
 	}

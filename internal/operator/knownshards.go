@@ -13,7 +13,7 @@ import (
 // KnownShards registers the shards that operators know.
 type KnownShards struct{ core *core }
 
-// KnownShards lists the registrations of expected shards.
+// KnownShards lists the registrations of known shards.
 func (sr *KnownShards) KnownShards(context.Context) ([]wire.KnownShardsAnswer, error) {
 	out := []wire.KnownShardsAnswer{}
 	for _, k := range sr.core.control().KnownShards(sr.core.head()) {
@@ -33,7 +33,7 @@ func knownShardsAnswer(k projections.KnownShards) wire.KnownShardsAnswer {
 	}
 }
 
-// AddKnownShards registers expected shards.
+// AddKnownShards registers known shards.
 func (sr *KnownShards) AddKnownShards(ctx context.Context, r wire.KnownShardsRequest,
 	meta api.Meta) (*wire.KnownShardsAnswer, error) {
 	if len(r.Patterns) == 0 {

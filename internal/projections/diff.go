@@ -22,8 +22,8 @@ type Flip struct {
 
 // FlipSums counts flips. Maps are keyed by outcomes ("accepted->refused"), reason codes and ids.
 type FlipSums struct {
-	Flips, Direct, KnockOn, First, Last uint64
-	ByOutcome, ByReason, ByShard, ByKey map[string]int
+	Flips, Direct, Indirect, First, Last uint64
+	ByOutcome, ByReason, ByShard, ByKey  map[string]int
 }
 
 // DiffPosition records how far a generation is compared with another one. It is written in the same step as its
@@ -285,7 +285,7 @@ func (s *FlipSums) Add(f *Flip) {
 	if f.Direct {
 		s.Direct++
 	} else {
-		s.KnockOn++
+		s.Indirect++
 	}
 	if s.First == 0 {
 		s.First = f.Seq

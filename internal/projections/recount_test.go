@@ -114,7 +114,7 @@ func TestSquatter(t *testing.T) {
 	for i := range flips {
 		sums.Add(&flips[i])
 	}
-	if sums.Direct != 1 || sums.KnockOn != 1 || sums.ByOutcome["accepted->refused"] != 1 || sums.ByOutcome["conflict->accepted"] != 1 ||
+	if sums.Direct != 1 || sums.Indirect != 1 || sums.ByOutcome["accepted->refused"] != 1 || sums.ByOutcome["conflict->accepted"] != 1 ||
 		sums.ByShard["alpha"] != 2 || sums.First != forged.Seq || sums.Last != honest.Seq {
 		t.Errorf("%+v", sums)
 	}

@@ -59,7 +59,7 @@ type diffView struct {
 	Generation, Against uint32
 	Position, Flips     uint64
 	Direct              uint64
-	KnockOn             uint64 `json:"knock_on"`
+	Indirect            uint64 `json:"indirect"`
 	Digest              string
 	ByOutcome           map[string]int `json:"by_outcome"`
 }
@@ -305,7 +305,7 @@ func TestRecount(t *testing.T) {
 	r.await(tight)
 	d, rows := r.diff(tight), r.rows()
 	want, got := r.expectedFlips(rows, d.Position), r.directFlips(tight, d.Position)
-	if !slices.Equal(got, want) || uint64(len(got)) != d.Direct || d.Direct+d.KnockOn != d.Flips || len(got) == 0 {
+	if !slices.Equal(got, want) || uint64(len(got)) != d.Direct || d.Direct+d.Indirect != d.Flips || len(got) == 0 {
 		t.Errorf("flips %v\nwant  %v\n%+v", got, want, d)
 	}
 	away := (leaderOf(t, ctx, c) + 1) % 3

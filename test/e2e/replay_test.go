@@ -46,8 +46,8 @@ func TestReplays(t *testing.T) {
 		env     []string
 	}
 	variants := []variant{
-		{"small steps, one processor", []string{nodeBin}, []string{"RECOUNT_PACK_BATCH_BYTES=1000", "GOMAXPROCS=1"}},
-		{"large steps, eight processors", []string{nodeBin}, []string{"RECOUNT_PACK_BATCH_BYTES=60000000", "GOMAXPROCS=8"}},
+		{"small steps, one processor", []string{nodeBin}, []string{"RECOUNT_FOLD_READ_BYTES=1000", "GOMAXPROCS=1"}},
+		{"large steps, eight processors", []string{nodeBin}, []string{"RECOUNT_FOLD_READ_BYTES=60000000", "GOMAXPROCS=8"}},
 	}
 	if full {
 		variants = append(variants,

@@ -115,7 +115,7 @@ func TestRunbookBypass(t *testing.T) {
 		c.expect(http.StatusServiceUnavailable, c.signed("lab-1", 3))
 		r.shows(r.play("2."), `put policy`)
 		r.shows(r.play("3."), `accepted->refused: 2|refused`)
-		r.shows(r.play("4."), `(?s)direct +2\n.*knock-on +1\n.*instead of +1\n`)
+		r.shows(r.play("4."), `(?s)direct +2\n.*indirect +1\n.*instead of +1\n`)
 		c.says("recounted", "lab-1", "accepted refused accepted")
 		r.play("5.")
 		sameDigest(r.t, c.ctx, c.Cluster)
