@@ -25,7 +25,7 @@ cat <<TXT
 Every record has one answer that all nodes agree on. What to try next, in another terminal:
 
   export RECOUNT_DEV=$dir
-  bin/recount shards
+  bin/recount shard list
   bin/recount audit --outcome escalated --limit 5
   bin/recount get 65c8f709
   bin/recount token create --role auditor --name alice --expires 720h --out alice.token   # docs/roles.md

@@ -65,7 +65,7 @@ func TestDevBanner(t *testing.T) {
 	var out bytes.Buffer
 	d.banner(&out)
 	for _, part := range []string{"export RECOUNT_DEV='" + d.dir + "'\n", "demo-hmac.key", "ROLE.token", "https://127.0.0.1:23920",
-		"worthless", "recount cluster status\n", "recount keys add --ed25519-pub me.pub"} {
+		"worthless", "recount cluster status\n", "recount key add --ed25519-pub me.pub"} {
 		if !strings.Contains(out.String(), part) {
 			t.Errorf("no %q in\n%s", part, &out)
 		}

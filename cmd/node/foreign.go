@@ -28,7 +28,7 @@ var foreignSettings = []struct{ env, instead string }{
 
 const (
 	tenantsInstead = "a ledger has no tenants; give each tenant a key of its own for shards of its own " +
-		"(recount keys add --shard 't1-*'), or a cluster of its own"
+		"(recount key add --shard 't1-*'), or a cluster of its own"
 	storesInstead = "the log itself knows what was sent before, on every node; a policy says for how long " +
 		"(params.dedup_ttl)"
 )

@@ -297,7 +297,7 @@ func howToLook(x *wire.ApprovalAnswer) string {
 	case o.Name == wire.OperationApply:
 		return fmt.Sprintf("recount policy show %.16s", o.Policy)
 	case o.Name == wire.OperationThaw:
-		return "recount freezes"
+		return "recount freeze list"
 	}
 	return "recount generation list"
 }

@@ -40,7 +40,7 @@ func (f *auditFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.Remote, "remote", "",
 		"only what came from this address, or range of addresses such as 10.0.0.0/8")
 	flags.BoolVar(&f.UnknownShards, "unknown-shards", false,
-		"only shards that nobody registered (recount known-shards)")
+		"only shards that nobody registered (recount shard known)")
 	flags.IntVar(&f.Limit, "limit", 0, "stop after so many rows (0: no limit)")
 	readFlags(cmd, &f.Read)
 }
@@ -255,13 +255,13 @@ func (a auditCommands) whyNone(ctx context.Context, c *client.Client, q client.A
 		if _, err := withTimeout(ctx, a.app, func(ctx context.Context) (*wire.KeyAnswer, error) {
 			return c.Key(ctx, q.Key)
 		}); errors.Is(err, client.ErrNotFound) {
-			return fmt.Sprintf("no key %q is registered; \"recount keys list\" lists those that are", q.Key)
+			return fmt.Sprintf("no key %q is registered; \"recount key list\" lists those that are", q.Key)
 		}
 	}
 	if q.Shard != "" {
 		newest := client.AuditQuery{Shard: q.Shard, Limit: 1, PageTimeout: q.PageTimeout, Read: q.Read}
 		if page, err := c.AuditPage(ctx, newest); err == nil && len(page.Items) == 0 {
-			return fmt.Sprintf("no submission for shard %q is in the ledger; \"recount shards\" lists the shards",
+			return fmt.Sprintf("no submission for shard %q is in the ledger; \"recount shard list\" lists the shards",
 				q.Shard)
 		}
 	}

@@ -119,7 +119,7 @@ func TestAuditWithoutAMajority(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	n.noLead = true
-	for _, args := range []string{"audit", "audit --count-by key", "shards"} {
+	for _, args := range []string{"audit", "audit --count-by key", "shard list"} {
 		if r := run(t, "", append(strings.Fields(args), "--dev", dir)...); !strings.Contains(r.err, word) ||
 			r.code != exitOK {
 			t.Errorf("%s: %+v", args, r)

@@ -22,15 +22,15 @@ type lister func(context.Context, *client.Client) ([]string, error)
 // their name.
 func (a *app) completeIDs(root *cobra.Command) {
 	arguments := map[string]lister{
-		"keys show":           keyIDs,
-		"keys retire":         keyIDs,
-		"keys revoke":         keyIDs,
-		"keys retire-secret":  keyIDs,
+		"key show":            keyIDs,
+		"key retire":          keyIDs,
+		"key revoke":          keyIDs,
+		"key retire-secret":   keyIDs,
 		"incident key":        keyIDs,
 		"policy show":         policyIDs,
 		"policy apply":        policyIDs,
 		"policy diff":         policyIDs,
-		"shards":              shardIDs,
+		"shard show":          shardIDs,
 		"token revoke":        tokenIDs,
 		"approve":             approvalIDs,
 		"approve show":        approvalIDs,

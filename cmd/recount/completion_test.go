@@ -36,10 +36,10 @@ func TestCompletion(t *testing.T) {
 		"token create --role |":                  "responder",
 		"generation diff 2 --by |":               "shard",
 		"audit --consistency |":                  "linearizable",
-		"keys revoke --dev DIR |hm":              "hmac-0123456789abcdef\tactive, lab.7",
+		"key revoke --dev DIR |hm":               "hmac-0123456789abcdef\tactive, lab.7",
 		"audit --dev DIR --key |":                "ed-0123456789abcdef",
 		"freeze --dev DIR --shard |sh":           "shard-002",
-		"shards --dev DIR |":                     "zzz",
+		"shard show --dev DIR |":                 "zzz",
 		"policy apply --dev DIR |":               strings.Repeat("ab", 32),
 		"generation start --dev DIR --policy |a": strings.Repeat("ab", 32),
 		"generation drop --dev DIR |":            "2\tbuilt",
@@ -52,7 +52,7 @@ func TestCompletion(t *testing.T) {
 			t.Errorf("%s: %+v", line, r)
 		}
 	}
-	if r := run(t, "", "__complete", "keys", "revoke", "--dev", dir, "hm"); strings.Contains(r.out, "ed-") {
+	if r := run(t, "", "__complete", "key", "revoke", "--dev", dir, "hm"); strings.Contains(r.out, "ed-") {
 		t.Errorf("not only what begins so: %+v", r)
 	}
 	gone := newNode(t)
@@ -60,7 +60,7 @@ func TestCompletion(t *testing.T) {
 	gone.server.Close()
 	for _, args := range [][]string{{"--dev", away}, {"--dev", t.TempDir()}, nil} {
 		began := time.Now()
-		r := run(t, "", append(append([]string{"__complete", "keys", "show"}, args...), "")...)
+		r := run(t, "", append(append([]string{"__complete", "key", "show"}, args...), "")...)
 		if r.code != exitOK || !strings.HasPrefix(r.out, ":") || time.Since(began) > 20*time.Second {
 			t.Errorf("%v after %s: %+v", args, time.Since(began), r)
 		}

@@ -74,12 +74,12 @@ func confirming(t *testing.T) (dir string, done *[]string) {
 func TestConfirmation(t *testing.T) {
 	t.Chdir(t.TempDir())
 	for _, x := range []struct{ args, name, hits string }{
-		{"keys revoke hmac-0123456789abcdef", "hmac-0123456789abcdef",
+		{"key revoke hmac-0123456789abcdef", "hmac-0123456789abcdef",
 			"active, owner lab 7, shards all, signed 2 records in 2 shards"},
-		{"keys revoke hmac-01234567", "hmac-0123456789abcdef", "signed 2 records"},
-		{"keys retire hmac-01234567", "hmac-0123456789abcdef",
+		{"key revoke hmac-01234567", "hmac-0123456789abcdef", "signed 2 records"},
+		{"key retire hmac-01234567", "hmac-0123456789abcdef",
 			"active, owner lab 7, shards all, signed 2 records in 2 shards"},
-		{"keys retire-secret hmac-0123456789abcdef", "hmac-0123456789abcdef", "signed 2 records"},
+		{"key retire-secret hmac-0123456789abcdef", "hmac-0123456789abcdef", "signed 2 records"},
 		{"incident key hmac-0123456789abcdef --since 1h --reason leak", "hmac-0123456789abcdef", "signed 2 records"},
 		{"token revoke abcdefgh", "abcdefghij234567",
 			"active, role auditor of alice, created by root, expires 2026-02-03T04:05:06Z, last used at node-1 -"},

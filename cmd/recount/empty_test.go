@@ -45,8 +45,8 @@ func TestEmptyFlags(t *testing.T) {
 	if tried < 600 {
 		t.Errorf("only %d flags", tried)
 	}
-	for _, args := range [][]string{{"get", ""}, {"event", " "}, {"keys", "revoke", ""}, {"token", "revoke", ""},
-		{"policy", "apply", ""}, {"known-shards", "add", "a", ""}, {"submit", ""}, {"generation", "drop", ""}} {
+	for _, args := range [][]string{{"get", ""}, {"event", " "}, {"key", "revoke", ""}, {"token", "revoke", ""},
+		{"policy", "apply", ""}, {"shard", "known", "add", "a", ""}, {"submit", ""}, {"generation", "drop", ""}} {
 		if r := run(t, "", append(args, "--dev", dir)...); r.code != exitUsage || !strings.Contains(r.err, "is empty") {
 			t.Errorf("%v: %+v", args, r)
 		}
@@ -84,9 +84,9 @@ func TestMomentsAtTheEdge(t *testing.T) {
 	for _, at := range []string{"0001-01-01T00:00:00Z", "1970-01-01T00:00:00Z", "1969-01-01T00:00:00Z",
 		"2026-11-29T02:00:00,5Z", "2026-11-29T2:00:00Z", "90000d"} {
 		for _, args := range [][]string{{"audit", "--since", at}, {"audit", "--until", at},
-			{"operations", "--since", at}, {"keys", "revoke", "k", "--since", at},
-			{"incident", "key", "k", "--since", at}, {"keys", "add", "--hmac-key-file", key, "--not-after", at},
-			{"keys", "add", "--hmac-key-file", key, "--not-before", at}} {
+			{"operations", "--since", at}, {"key", "revoke", "k", "--since", at},
+			{"incident", "key", "k", "--since", at}, {"key", "add", "--hmac-key-file", key, "--not-after", at},
+			{"key", "add", "--hmac-key-file", key, "--not-before", at}} {
 			if r := run(t, "", append(args, "--dev", dir)...); r.code != exitUsage || !strings.Contains(r.err, at) {
 				t.Errorf("%v: %+v", args, r)
 			}

@@ -163,11 +163,11 @@ func certificateFault(path string) string {
 // listOf names the command that lists what was asked for and not found.
 func listOf(command string) string {
 	for _, l := range []struct{ command, lists string }{
-		{"recount keys", "recount keys list"}, {"recount incident", "recount keys list"},
+		{"recount key", "recount key list"}, {"recount incident", "recount key list"},
 		{"recount policy", "recount policy list"}, {"recount generation", "recount generation list"},
 		{"recount approve", "recount approve list"}, {"recount token", "recount token list"},
-		{"recount shards", "recount shards"}, {"recount get", "recount audit"},
-		{"recount freeze", "recount freezes"}, {"recount thaw", "recount freezes"},
+		{"recount shard", "recount shard list"}, {"recount get", "recount audit"},
+		{"recount freeze", "recount freeze list"}, {"recount thaw", "recount freeze list"},
 	} {
 		if strings.HasPrefix(command, l.command) {
 			return fmt.Sprintf("%q lists what there is.", l.lists)
@@ -194,7 +194,7 @@ func nextStep(err error) string {
 			"operators make tokens: \"recount token create\"."
 	case errors.As(err, &problem) && problem.Code == wire.CodeStale:
 		return "Look again at what stands: \"recount generation list\", \"recount generation diff N\", " +
-			"\"recount freezes\", \"recount keys list\"."
+			"\"recount freeze list\", \"recount key list\"."
 	case errors.As(err, &problem) && problem.Code == wire.CodeNoAgreement:
 		return "Nothing was switched. \"recount generation status N\" shows what each node reports."
 	case errors.As(err, &problem) && problem.Code == wire.CodeDiskFull:
@@ -202,7 +202,7 @@ func nextStep(err error) string {
 	case errors.Is(err, client.ErrCursorGone):
 		return "Another generation answers now; start the list again without --cursor."
 	case errors.As(err, &problem) && problem.Code == wire.CodeFrozen:
-		return "Keep what was not taken and send it again later; \"recount freezes\" says what is frozen and why."
+		return "Keep what was not taken and send it again later; \"recount freeze list\" says what is frozen and why."
 	case errors.As(err, &problem) && problem.Code == wire.CodeNoLeader:
 		return "Most nodes must run and see each other: \"recount cluster status\". Until then --local reads " +
 			"what one node knows."

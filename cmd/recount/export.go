@@ -138,7 +138,7 @@ func (a exportCommands) writeDir(ctx context.Context, o export.Options) error {
 		return err
 	}
 	if o.Shard != "" && m.Counts.Submissions == 0 {
-		a.notef("Note: no submission in this range names shard %q. Is it written right? \"recount shards\" lists them.",
+		a.notef("Note: no submission in this range names shard %q. Is it written right? \"recount shard list\" lists them.",
 			o.Shard)
 	}
 	a.notef("Check it with \"recount export verify %s\". Whoever knows the manifest sum from elsewhere can tell "+

@@ -68,7 +68,7 @@ func TestFilesOfNoUse(t *testing.T) {
 		{"policy test good.yaml --records record.json --ed25519-pub FILE", nil, false},
 		{"policy test --records record.json FILE", nil, true}, {"policy publish FILE", dev, true},
 		{"policy diff FILE good.yaml", dev, true}, {"policy new --from FILE", dev, true},
-		{"keys add --ed25519-pub FILE", dev, false}, {"keys add --hmac-key-file FILE", dev, false},
+		{"key add --ed25519-pub FILE", dev, false}, {"key add --hmac-key-file FILE", dev, false},
 		{"whoami --token-file FILE", dev, false}, {"whoami --ca FILE", plain, false},
 		{"whoami --cert FILE --cert-key FILE", dev, false}, {"whoami --dev FILE", nil, false},
 		{"context add a --dev FILE", nil, false}, {"context add b --ca FILE", plain, false},
@@ -145,7 +145,7 @@ func TestRecordsUnderWay(t *testing.T) {
 	text := errs.String()
 	if code != exitUnavailable || strings.Contains(out.String(), "outcome_unknown") ||
 		!strings.Contains(text, "1 records could not be submitted; first line") ||
-		!strings.Contains(text, "event 7 froze submissions") || !strings.Contains(text, "recount freezes") {
+		!strings.Contains(text, "event 7 froze submissions") || !strings.Contains(text, "recount freeze list") {
 		t.Errorf("exit %d\n%s%s", code, out, text)
 	}
 }

@@ -62,6 +62,7 @@ During an incident: freeze, then investigate (recount canary, recount audit), pu
 		},
 	}
 	f.add(cmd)
+	cmd.AddCommand(a.listCommand())
 	return cmd
 }
 
@@ -70,7 +71,7 @@ func (a freezeCommands) thawCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "thaw", Short: "End a freeze", Args: exactArgs(),
 		Long: `thaw ends the freeze of exactly the scope named: a freeze of everything needs no flag, one of a shard or key needs the same flag.
-Several freezes can be in force at once. recount freezes lists them.`,
+Several freezes can be in force at once. recount freeze list lists them.`,
 		Example: `  recount thaw --reason "policy 95ca8b01 is active" --ticket INC-2
   recount thaw --shard lab-7 --reason "agent fixed"`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -111,7 +112,7 @@ func (a freezeCommands) noteNewShard(ctx context.Context, shard string) {
 		return c.Shard(ctx, shard, client.Read{})
 	})
 	if errors.Is(err, client.ErrNotFound) {
-		a.notef("Note: nothing was ever submitted for shard %q. Is it written right? \"recount shards\" lists them.",
+		a.notef("Note: nothing was ever submitted for shard %q. Is it written right? \"recount shard list\" lists them.",
 			shard)
 	}
 }
@@ -128,8 +129,8 @@ func (a freezeCommands) showFreeze(ctx context.Context, got *wire.FreezeAnswer, 
 
 func (a freezeCommands) listCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "freezes", Short: "List all freezes, thawed ones too", Args: exactArgs(),
-		Example: `  recount freezes -o json | jq '.[] | select(.thawed_seq == null)'`,
+		Use: "list", Short: "List all freezes, thawed ones too", Args: exactArgs(),
+		Example: `  recount freeze list -o json | jq '.[] | select(.thawed_seq == null)'`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			page, err := call(cmd.Context(), a.app,
 				func(ctx context.Context, c *client.Client) (*wire.FreezesPage, error) {
@@ -163,13 +164,13 @@ func thawText(seq uint64) string {
 
 func (a shardCommands) knownCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "known-shards",
+		Use:   "known",
 		Short: "Register known shards, so that others stand out",
 		Args:  exactArgs(),
 		Long: `A stolen key often signs records of unknown shards. Registering known shards changes no outcome. It lets you ask:
 
   recount audit --unknown-shards --since 2026-01-19T10:00:00Z`,
-		Example: "  recount known-shards add 'lab-*' shard-001\n  recount known-shards list",
+		Example: "  recount shard known add 'lab-*' shard-001\n  recount shard known list",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(a.knownAddCommand(), a.knownListCommand())
@@ -186,7 +187,7 @@ func (a shardCommands) knownAddCommand() *cobra.Command {
 			}
 			return nil
 		},
-		Example: `  recount known-shards add 'lab-*' shard-001 --ticket OPS-9`,
+		Example: `  recount shard known add 'lab-*' shard-001 --ticket OPS-9`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			got, err := callOperation(cmd.Context(), a.app,
 				func(ctx context.Context, c *client.Client) (*wire.KnownShardsAnswer, error) {
@@ -205,7 +206,7 @@ func (a shardCommands) knownAddCommand() *cobra.Command {
 func (a shardCommands) knownListCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: "List the registrations of known shards", Args: exactArgs(),
-		Example: `  recount known-shards list -o json`,
+		Example: `  recount shard known list -o json`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			page, err := call(cmd.Context(), a.app,
 				func(ctx context.Context, c *client.Client) (*wire.KnownShardsPage, error) {
@@ -217,7 +218,7 @@ func (a shardCommands) knownListCommand() *cobra.Command {
 			l := newList(a.app, func(t *table, k wire.KnownShardsAnswer) {
 				t.row(k.Seq, k.At, scopeText(k.Patterns), dash(k.Actor), dash(k.Ticket))
 			}, count("SEQ", 2), moment("AT", 3), text("SHARDS", 1, 16), text("ACTOR", 4, 8), text("TICKET", 5, 8)).
-				because("no shard was registered as expected; \"recount known-shards add\" does it")
+				because("no shard was registered as known; \"recount shard known add\" does it")
 			for _, k := range page.Items {
 				if err := l.add(k); err != nil {
 					return err

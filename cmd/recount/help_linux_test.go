@@ -40,7 +40,7 @@ func TestMarkHeedsNoColor(t *testing.T) {
 		env := map[string]string{"XDG_CONFIG_HOME": home, "NO_COLOR": no, "TERM": "xterm"}
 		var out bytes.Buffer
 		a := &app{in: strings.NewReader(""), out: &out, err: screen, env: func(name string) string { return env[name] }}
-		if code := a.run(t.Context(), []string{"shards"}); code != exitOK {
+		if code := a.run(t.Context(), []string{"shard", "list"}); code != exitOK {
 			t.Errorf("exit code %d", code)
 		}
 		if got := shown(); !strings.HasPrefix(got, want) {

@@ -117,11 +117,11 @@ func hostileRun(t *testing.T, args ...string) {
 func TestNamesThatDoNotExist(t *testing.T) {
 	for args, want := range map[string]string{
 		"audti":                `recount has no command "audti", did you mean "recount audit"? "recount --help" lists them`,
-		"keys lst":             `did you mean "recount keys list"?`,
+		"key lst":              `did you mean "recount key list"?`,
 		"cluster stauts":       `did you mean "recount cluster status"?`,
 		"audit --outcom x":     `unknown flag: --outcom, did you mean "--outcome"?`,
 		"audit -o yaml":        `--output "yaml": must be table, wide, json or ndjson`,
-		"help keys lst":        `did you mean "recount keys list"?`,
+		"help key lst":         `did you mean "recount key list"?`,
 		"approve":              `recount approve needs OP_ID; "recount approve --help" shows examples`,
 		"approve a b":          `recount approve needs OP_ID`,
 		"approve list x":       `recount approve list takes no arguments, and "x" is one`,

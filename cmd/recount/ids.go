@@ -198,7 +198,7 @@ func findKey(ctx context.Context, c *client.Client, given string) (string, error
 	for i, k := range page.Items {
 		all[i] = k.KeyID
 	}
-	return chosen("key", given, "recount keys list", all)
+	return chosen("key", given, "recount key list", all)
 }
 
 // findToken finds the token that was meant. Client certificates are in no list.

@@ -55,7 +55,7 @@ func (a incidentCommands) keyCommand() *cobra.Command {
 		Long: `incident key runs these steps in order. You can repeat it safely. It
 
  1. revokes the key: from that event on every node answers its records with 403
- 2. lists everything that it signed since TIME, by shard, unknown shards first (recount known-shards)
+ 2. lists everything that it signed since TIME, by shard, unknown shards first (recount shard known)
  3. writes a bundle below --out: incident.json, submissions.ndjson and index.html, a page to read, to print and to hand on
  4. with --hindsight, starts a generation that ignores these records, and without it prints the commands to do so.
 

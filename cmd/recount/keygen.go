@@ -67,10 +67,10 @@ ed25519  NAME.key holds the private key (PKCS #8, PEM) and stays with the signer
 // the API.
 func (k *newKey) next() string {
 	if len(k.Files) > 1 {
-		return fmt.Sprintf("Next: recount keys add --ed25519-pub %s --owner NAME", shellWord(k.Files[1]))
+		return fmt.Sprintf("Next: recount key add --ed25519-pub %s --owner NAME", shellWord(k.Files[1]))
 	}
 	return "Next: give every node the settings printed here (docs/secrets.md: running nodes read a key file " +
-		"again), then recount keys list"
+		"again), then recount key list"
 }
 
 func generate(kind, out string, force bool) (*newKey, error) {

@@ -19,9 +19,9 @@ import (
 )
 
 const keysHelp = `The ledger has the registry of signing keys: their owners, shards and validity. Nodes register the keys of
-their settings by themselves, for every shard and without an end. "keys add" sets their terms. A key ends in one of two ways:
+their settings by themselves, for every shard and without an end. "key add" sets their terms. A key ends in one of two ways:
 
-  planned:  recount keys retire KEY_ID          its earlier records stand
+  planned:  recount key retire KEY_ID          its earlier records stand
   stolen:   recount incident key KEY_ID ...     revoke, list what it signed, and recount with hindsight`
 
 // keyCommands implements the commands on signing keys.
@@ -29,11 +29,11 @@ type keyCommands struct{ *app }
 
 func (a keyCommands) command() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:     "keys",
+		Use:     "key",
 		Short:   "Register, list, retire and revoke signing keys",
 		Long:    keysHelp,
 		Args:    exactArgs(),
-		Example: "  recount keys list\n  recount keys retire hmac-0123456789abcdef --reason \"quarterly rotation\"",
+		Example: "  recount key list\n  recount key retire hmac-0123456789abcdef --reason \"quarterly rotation\"",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(a.listCommand(), a.showCommand(), a.addCommand(), a.retireCommand(),
@@ -44,8 +44,8 @@ func (a keyCommands) command() *cobra.Command {
 func (a keyCommands) listCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: "List the registered keys, in the order of registration", Args: exactArgs(),
-		Example: `  recount keys list --dev /tmp/recount
-  recount keys list -o json | jq -r '.[] | select(.status == "active") | .key_id'`,
+		Example: `  recount key list --dev /tmp/recount
+  recount key list -o json | jq -r '.[] | select(.status == "active") | .key_id'`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			page, err := call(cmd.Context(), a.app,
 				func(ctx context.Context, c *client.Client) (*wire.KeysPage, error) {
@@ -60,7 +60,7 @@ func (a keyCommands) listCommand() *cobra.Command {
 			}, keyID("KEY", 1), word("STATUS", 2), text("OWNER", 3, 8), text("SHARDS", 4, 8), moment("UNTIL", 7),
 				moment("LAST USED", 5), text("AGE", 6, 6), word("HELD HERE", 8),
 				text("COMMENT", 9, 10)).
-				because("no key is registered; put keys into the settings of the nodes, or \"recount keys add\"")
+				because("no key is registered; put keys into the settings of the nodes, or \"recount key add\"")
 			for _, k := range page.Items {
 				if err := l.add(k); err != nil {
 					return err
@@ -94,7 +94,7 @@ func scopeText(scope []string) string {
 func (a keyCommands) showCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "show KEY_ID", Short: "Show one key with its terms", Args: exactArgs("KEY_ID"),
-		Example: `  recount keys show hmac-0123456789abcdef`,
+		Example: `  recount key show hmac-0123456789abcdef`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			k, err := call(cmd.Context(), a.app, func(ctx context.Context, c *client.Client) (*wire.KeyAnswer, error) {
 				id, err := findKey(ctx, c, args[0])
@@ -146,8 +146,8 @@ and is not ready without it, so put it there first. For a registered key, add re
 validity, comment. Records outside of the terms get 403.
 
 Name a shard by its id, or several by a prefix and a star.`,
-		Example: `  recount keys add --hmac-key-file agent.key --owner "lab 7" --shard 'lab-7-*' --ticket OPS-3
-  recount keys add --ed25519-pub agent.pub --owner gateway --not-after 2027-01-01T00:00:00Z`,
+		Example: `  recount key add --hmac-key-file agent.key --owner "lab 7" --shard 'lab-7-*' --ticket OPS-3
+  recount key add --ed25519-pub agent.pub --owner gateway --not-after 2027-01-01T00:00:00Z`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := f.read(a.app); err != nil {
 				return err
@@ -163,7 +163,7 @@ Name a shard by its id, or several by a prefix and a star.`,
 			if !k.Held {
 				a.notef("Warning: the node that answered does not hold the secret with the fingerprint %s. A "+
 					"node without it is not ready:\nput it into the key files of every node now, or end the "+
-					"key: recount keys retire %s",
+					"key: recount key retire %s",
 					k.Fingerprint, k.KeyID)
 			}
 			return a.showKey(k)
@@ -273,16 +273,16 @@ func (a keyCommands) retireCommand() *cobra.Command {
 		`retire takes effect at its event, on every node: later records of the key are answered 403. It cannot be undone. To rotate without a gap, add the
 new key first, move the agents, wait until the old key signs nothing any more (recount audit --key OLD --since 1h), then
 retire it. Repeats of records that it signed are refused too, so wait until the agents' outboxes are empty.`,
-		`  recount keys retire hmac-0123456789abcdef --reason "quarterly rotation" --ticket OPS-4
-  recount keys retire hmac-0123456789abcdef --reason "quarterly rotation" --yes    # where nobody can type an answer`, (*client.Client).RetireKey)
+		`  recount key retire hmac-0123456789abcdef --reason "quarterly rotation" --ticket OPS-4
+  recount key retire hmac-0123456789abcdef --reason "quarterly rotation" --yes    # where nobody can type an answer`, (*client.Client).RetireKey)
 }
 
 func (a keyCommands) retireSecretCommand() *cobra.Command {
 	return a.endCommand("retire-secret", "Let the nodes forget the secret of a key that signs no more",
 		`A node recomputes the signatures of old records when it recounts. After retire-secret it need not: what the ledger recorded
 of the key's signatures stands. Then take the secret out of the settings of the nodes.`,
-		`  recount keys retire-secret hmac-0123456789abcdef --ticket OPS-5
-  recount keys retire-secret hmac-0123456789abcdef --ticket OPS-5 --yes      # where nobody can type an answer`, (*client.Client).RetireSecret)
+		`  recount key retire-secret hmac-0123456789abcdef --ticket OPS-5
+  recount key retire-secret hmac-0123456789abcdef --ticket OPS-5 --yes      # where nobody can type an answer`, (*client.Client).RetireSecret)
 }
 
 func (a keyCommands) revokeCommand() *cobra.Command {
@@ -293,18 +293,18 @@ func (a keyCommands) revokeCommand() *cobra.Command {
 		Long: `revoke takes effect at its event, on every node, and cannot be undone. Its earlier records stand. To remove the records
 since the theft, give the time and recount with hindsight:
 
-  recount keys revoke KEY_ID --since 2026-11-01T00:00:00Z --ticket INC-9
+  recount key revoke KEY_ID --since 2026-11-01T00:00:00Z --ticket INC-9
   recount generation start --policy ID --keys hindsight --ticket INC-9
 
 Revoking again with an earlier --since moves that time. recount incident key does all of it and lists what the key signed.`,
-		Example: `  recount keys revoke hmac-0123456789abcdef --reason stolen --ticket INC-9
-  recount keys revoke ed-0123456789abcdef --since 36h --yes                  # where nobody can type an answer`,
+		Example: `  recount key revoke hmac-0123456789abcdef --reason stolen --ticket INC-9
+  recount key revoke ed-0123456789abcdef --since 36h --yes                  # where nobody can type an answer`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			at, err := a.past(since)
 			if err != nil {
 				return err
 			}
-			if err := a.confirm(cmd.Context(), &f, "keys revoke", keyHits(args[0])); err != nil {
+			if err := a.confirm(cmd.Context(), &f, "key revoke", keyHits(args[0])); err != nil {
 				return err
 			}
 			r := wire.RevokeRequest{Op: a.op(&f.opFlags)}

@@ -189,15 +189,15 @@ func TestEmptyListsSayWhy(t *testing.T) {
 	dir := dev(t, n)
 	for args, want := range map[string]string{
 		"audit":                    "nothing was submitted",
-		"audit --key bogus":        `no key "bogus" is registered; "recount keys list"`,
+		"audit --key bogus":        `no key "bogus" is registered; "recount key list"`,
 		"audit --shard nosuch":     `no submission for shard "nosuch"`,
 		"audit --outcome refused":  "leave out a filter",
 		"operations":               "no operator has done",
 		"operations --kind frozen": "in this selection",
-		"keys list":                "no key is registered",
-		"shards":                   "no shard is known",
+		"key list":                 "no key is registered",
+		"shard list":               "no shard is known",
 		"freezes":                  "nothing was ever frozen",
-		"known-shards list":        "recount known-shards add",
+		"shard known list":         "recount shard known add",
 		"approve list":             "nothing waits",
 	} {
 		for _, format := range []string{"table", "json", "ndjson"} {

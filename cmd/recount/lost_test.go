@@ -31,7 +31,7 @@ func TestLostOutput(t *testing.T) {
 	good := write(t, filepath.Join(keys, "good"), `{"x":1}`+"\n")
 	for i, args := range [][]string{{"keygen", "hmac", "--out", filepath.Join(keys, "a")},
 		{"keygen", "ed25519", "--out", filepath.Join(keys, "b")}, {"version"}, {"--help"}, {"completion", "bash"},
-		{"shards", "--dev", dir}, {"get", someID, "--dev", dir}, {"digest", "--dev", dir}, {"audit", "--dev", dir},
+		{"shard", "list", "--dev", dir}, {"get", someID, "--dev", dir}, {"digest", "--dev", dir}, {"audit", "--dev", dir},
 		{"submit", good, "--dev", dir}, {"policy", "--help"}, {"cluster", "status", "--dev", dir}} {
 		var errs bytes.Buffer
 		a := &app{in: strings.NewReader(""), out: full{}, err: &errs, env: func(string) string { return "" }}
@@ -112,13 +112,13 @@ func TestTokenFiles(t *testing.T) {
 	dir := dev(t, newNode(t))
 	for _, text := range []string{"rct_a\nrct_b\n", "", "\n", "two words", "a\x00b", "\xef\xbb\xbfrct_a"} {
 		path := write(t, filepath.Join(t.TempDir(), "token"), text)
-		if r := run(t, "", "shards", "--dev", dir, "--token-file", path); r.code != exitUsage ||
+		if r := run(t, "", "shard", "list", "--dev", dir, "--token-file", path); r.code != exitUsage ||
 			!strings.Contains(r.err, "--token-file") {
 			t.Errorf("%q: %+v", text, r)
 		}
 	}
 	empty := write(t, filepath.Join(t.TempDir(), "ca"), "\n")
-	if r := run(t, "", "shards", "--dev", dir, "--ca", empty); r.code != exitUsage || !strings.Contains(r.err, "--ca") {
+	if r := run(t, "", "shard", "list", "--dev", dir, "--ca", empty); r.code != exitUsage || !strings.Contains(r.err, "--ca") {
 		t.Errorf("an empty --ca would trust every authority of the machine: %+v", r)
 	}
 }
@@ -128,25 +128,25 @@ func TestCertificateHints(t *testing.T) {
 	n := newNode(t)
 	ca := filepath.Join(dev(t, n), "ca.pem")
 	plainHTTP := "http://" + strings.TrimPrefix(n.server.URL, "https://")
-	if r := run(t, "", "shards", "--endpoint", plainHTTP); r.code == exitOK || r.code == exitRejected ||
+	if r := run(t, "", "shard", "list", "--endpoint", plainHTTP); r.code == exitOK || r.code == exitRejected ||
 		!strings.Contains(r.err, "write https://") {
 		t.Errorf("http to a TLS port: %+v", r)
 	}
 	plain := httptest.NewServer(n)
 	defer plain.Close()
 	noTLS := "https://" + strings.TrimPrefix(plain.URL, "http://")
-	if r := run(t, "", "shards", "--endpoint", noTLS, "--ca", ca); r.code == exitOK ||
+	if r := run(t, "", "shard", "list", "--endpoint", noTLS, "--ca", ca); r.code == exitOK ||
 		!strings.Contains(r.err, "does not speak TLS") {
 		t.Errorf("https to a port without TLS: %+v", r)
 	}
 	expired, expiredCA := withCertificate(t, n, time.Now().Add(-time.Hour))
-	if r := run(t, "", "shards", "--endpoint", expired, "--ca", expiredCA); r.code == exitOK ||
+	if r := run(t, "", "shard", "list", "--endpoint", expired, "--ca", expiredCA); r.code == exitOK ||
 		!strings.Contains(r.err, "Renew the node's certificate") {
 		t.Errorf("expired: %+v", r)
 	}
 	good, _ := withCertificate(t, n, time.Now().Add(time.Hour))
 	for _, endpoints := range [][]string{{good, n.server.URL}, {n.server.URL, good}, {good, expired, n.server.URL}} {
-		args := []string{"shards", "--ca", ca}
+		args := []string{"shard", "list", "--ca", ca}
 		for _, e := range endpoints {
 			args = append(args, "--endpoint", e)
 		}

@@ -66,9 +66,9 @@ func TestReadCommands(t *testing.T) {
 		"get":               "get " + someID,
 		"get-history":       "get " + strings.Repeat("0f", 32),
 		"get-json":          "get -o json " + someID,
-		"shards":            "shards",
-		"shards-ndjson":     "shards -o ndjson",
-		"shard":             "shards shard-002",
+		"shards":            "shard list",
+		"shards-ndjson":     "shard list -o ndjson",
+		"shard":             "shard show shard-002",
 		"event":             "event 42",
 		"audit":             "audit",
 		"audit-ndjson":      "audit -o ndjson",
@@ -116,8 +116,8 @@ func TestExitCodes(t *testing.T) {
 		{exitUsage, "PCS_ID", []string{"get"}},
 		{exitUsage, "--dev DIR", []string{"get", someID}},
 		{exitUsage, "recount-node dev", []string{"get", someID, "--dev", t.TempDir()}},
-		{exitUsage, "table, wide, json or ndjson", []string{"shards", "-o", "xml", "--dev", dir}},
-		{exitUsage, "https://host:port", []string{"shards", "--endpoint", "localhost"}},
+		{exitUsage, "table, wide, json or ndjson", []string{"shard", "list", "-o", "xml", "--dev", dir}},
+		{exitUsage, "https://host:port", []string{"shard", "list", "--endpoint", "localhost"}},
 		{exitUsage, "date-time", []string{"audit", "--since", "someday", "--dev", dir}},
 		{exitUsage, "whole number", []string{"event", "x", "--dev", dir}},
 		{exitUsage, "no such file", []string{"submit", "/nonexistent", "--dev", dir}},
@@ -134,7 +134,7 @@ func TestExitCodes(t *testing.T) {
 		{exitUnknown, "Submit the same file again",
 			[]string{"submit", good, "--dev", dev(t, cut), "--timeout", "1500ms"}},
 		{exitVerify, "differ at seq 42", []string{"digest", "--dev", dev(t, n, other)}},
-		{exitFailed, "--ca FILE", []string{"shards", "--endpoint", n.server.URL}},
+		{exitFailed, "--ca FILE", []string{"shard", "list", "--endpoint", n.server.URL}},
 	} {
 		r := run(t, "", x.args...)
 		if r.code != x.code || !strings.Contains(r.err, x.talk) {

@@ -24,7 +24,7 @@ func TestDatesAlike(t *testing.T) {
 		"15m":                  time.Now().Add(-15 * time.Minute),
 	} {
 		for _, args := range []string{"audit --since", "audit --until", "operations --since", "operations --until",
-			"keys revoke ed-0123456789abcdef --yes --since"} {
+			"key revoke ed-0123456789abcdef --yes --since"} {
 			n := newNode(t)
 			var asked string
 			n.override = func(w http.ResponseWriter, r *http.Request) bool {
@@ -59,7 +59,7 @@ func TestDatesAlike(t *testing.T) {
 			}
 		}
 	}
-	for _, args := range []string{"keys add --hmac-key-file " + key + " --not-after",
+	for _, args := range []string{"key add --hmac-key-file " + key + " --not-after",
 		"token create --role auditor --name a --expires"} {
 		for text, want := range map[string]time.Duration{
 			"30d": 30 * 24 * time.Hour,

@@ -95,24 +95,38 @@ func (a recordCommands) showHistory(all []wire.HistoryEntry) error {
 type shardCommands struct{ *app }
 
 func (a shardCommands) command() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "shard",
+		Short:   "List shards with their epochs and counts, show one, register known ones",
+		Args:    exactArgs(),
+		Example: "  recount shard list\n  recount shard show shard-001\n  recount shard known add 'lab-*'",
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(a.listCommand(), a.showCommand(), a.knownCommand())
+	return cmd
+}
+
+func (a shardCommands) listCommand() *cobra.Command {
 	var read client.Read
 	cmd := &cobra.Command{
-		Use: "shards [SHARD_ID]", Short: "List the shards with their epochs and counts, or show one",
-		Long: `shards lists the shards that a validly signed record named. A shard whose records were all refused is not listed.
-If you ask for it by its name, the answer says that it is known from refused records only.`,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 1 {
-				return exactArgs("SHARD_ID")(cmd, args)
-			}
-			return nil
-		},
-		Example: `  recount shards --dev /tmp/recount
-  recount shards -o json shard-001`,
+		Use: "list", Short: "List the shards with their epochs and counts", Args: exactArgs(),
+		Long: `list prints the shards that a validly signed record named. A shard whose records were all refused is not listed.
+"recount shard show" says of such a shard that it is known from refused records only.`,
+		Example: `  recount shard list --dev /tmp/recount`,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return a.allShards(cmd.Context(), read) },
+	}
+	readFlags(cmd, &read)
+	return cmd
+}
+
+func (a shardCommands) showCommand() *cobra.Command {
+	var read client.Read
+	cmd := &cobra.Command{
+		Use: "show SHARD_ID", Short: "Show the epoch and the counts of one shard", Args: exactArgs("SHARD_ID"),
+		Example: `  recount shard show shard-001
+  recount shard show -o json shard-001`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 1 {
-				return a.oneShard(cmd.Context(), args[0], read)
-			}
-			return a.allShards(cmd.Context(), read)
+			return a.oneShard(cmd.Context(), args[0], read)
 		},
 	}
 	readFlags(cmd, &read)

@@ -123,6 +123,7 @@ func (a *app) root() *cobra.Command {
 	cli.Closed(cmd, "output", formatTable, formatWide, formatJSON, formatNDJSON)
 	cmd.CompletionOptions.DisableDefaultCmd = true
 	cmd.AddCommand(a.commands()...)
+	cmd.AddCommand(a.oldSpellings()...)
 	a.completeIDs(cmd)
 	cli.Strict(cmd, usage)
 	cli.FitHelp(cmd, func() int { return a.screen().Width })
@@ -133,7 +134,6 @@ func (a *app) root() *cobra.Command {
 func (a *app) commands() []*cobra.Command {
 	records := recordCommands{a}
 	audit := auditCommands{a}
-	shards := shardCommands{a}
 	cluster := clusterCommands{a}
 	freezes := freezeCommands{a}
 	return []*cobra.Command{
@@ -145,8 +145,7 @@ func (a *app) commands() []*cobra.Command {
 		records.eventCommand(),
 		audit.command(),
 		audit.tailCommand(),
-		shards.command(),
-		shards.knownCommand(),
+		shardCommands{a}.command(),
 		cluster.digestCommand(),
 		cluster.command(),
 		cluster.whoamiCommand(),
@@ -159,7 +158,6 @@ func (a *app) commands() []*cobra.Command {
 		drillCommands{a}.command(),
 		freezes.command(),
 		freezes.thawCommand(),
-		freezes.listCommand(),
 		tokenCommands{a}.command(),
 		approveCommands{a}.command(),
 		operationCommands{a}.command(),

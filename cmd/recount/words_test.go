@@ -51,14 +51,14 @@ func TestWordsOfWhatIsNotThere(t *testing.T) {
 	}
 	dir := dev(t, n)
 	for args, hint := range map[string]string{
-		"get " + someID:                   "recount audit --pcs " + someID[:16],
-		"event 7":                         "recount digest",
-		"shards x":                        "recount shards",
-		"keys show hmac-0123456789abcdef": "recount keys list",
-		"generation status 9":             "recount generation list",
+		"get " + someID:                           "recount audit --pcs " + someID[:16],
+		"event 7":                                 "recount digest",
+		"shard show x":                            "recount shard list",
+		"key show hmac-0123456789abcdef":          "recount key list",
+		"generation status 9":                     "recount generation list",
 		"policy show " + strings.Repeat("ab", 32): "recount policy list",
 		"token revoke abcdefghij234567 --yes":     "recount token list",
-		"thaw --reason x":                         "recount freezes",
+		"thaw --reason x":                         "recount freeze list",
 	} {
 		r := run(t, "", append(strings.Fields(args), "--dev", dir)...)
 		if r.code != exitNotFound || !strings.Contains(r.err, `"`+hint+`"`) || strings.Count(r.err, `"recount `) != 1 {
@@ -106,7 +106,7 @@ func TestProblemsPointToExplain(t *testing.T) {
 		answer(w, wire.NewProblem(wire.CodeFarBehind, ""))
 		return true
 	}
-	if r := run(t, "", "shards", "--dev", dev(t, n)); !strings.Contains(r.err, `"recount explain far_behind"`) {
+	if r := run(t, "", "shard", "list", "--dev", dev(t, n)); !strings.Contains(r.err, `"recount explain far_behind"`) {
 		t.Errorf("%+v", r)
 	}
 }

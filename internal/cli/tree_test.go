@@ -11,7 +11,7 @@ import (
 )
 
 func TestNearest(t *testing.T) {
-	known := []string{"audit", "approve", "operations", "keys", "known-shards", "list", "endpoint", "op-id"}
+	known := []string{"audit", "approve", "operations", "keys", "shard", "known", "list", "endpoint", "op-id"}
 	for word, want := range map[string]string{
 		"audti": "audit", "lst": "list", "know": "known-shards", "KEY": "keys", "endpont": "endpoint", "opid": "op-id",
 		"": "", "x": "", "zz": "", "nothing-like-it": "", strings.Repeat("a", 100_000): "", "ätti": "",

@@ -71,7 +71,7 @@ func (d *drill) recounted(ctx context.Context, n uint32, direct, indirect int) e
 
 // leakedKey plays an attacker who signs with the key of an agent, into new shards and ahead of the epochs of others.
 func (d *drill) leakedKey(ctx context.Context) error {
-	if err := d.command(ctx, "the known shards are registered", exitOK, nil, "known-shards", "add", "lab-*",
+	if err := d.command(ctx, "the known shards are registered", exitOK, nil, "shard", "known", "add", "lab-*",
 		"--reason", "drill"); err != nil {
 		return err
 	}

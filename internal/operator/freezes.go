@@ -89,7 +89,7 @@ func (fr *Freezes) Thaw(ctx context.Context, r wire.FreezeRequest, meta api.Meta
 	}
 	m := &event.ThawedV1{Scope: uint32(scope), Subject: r.Subject, Op: fr.core.op(r.Op, meta)}
 	seq, err := fr.core.commitOnce(ctx, event.Thawed, m,
-		stale("nothing of this scope and subject is frozen; recount freezes lists what is"))
+		stale("nothing of this scope and subject is frozen; recount freeze list lists what is"))
 	if err != nil {
 		return nil, err
 	}

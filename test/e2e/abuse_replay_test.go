@@ -158,7 +158,7 @@ func TestForbiddenRecords(t *testing.T) {
 	secret := filepath.Join(t.TempDir(), "abuse.key")
 	c.must(os.WriteFile(secret, []byte(nodetest.AbuseSecret+"\n"), 0o600))
 	var key wire.KeyAnswer
-	c.run(&key, "keys", "add", "--hmac-key-file", secret, "--owner", "lab", "--shard", "own-*", "--shard", "shared")
+	c.run(&key, "key", "add", "--hmac-key-file", secret, "--owner", "lab", "--shard", "own-*", "--shard", "shared")
 	sameDigest(t, c.ctx, c.Cluster)
 	sign := nodetest.AbuseSigners["hmac"]
 	own := c.records.Members("own-1", 1).Whole(t, sign).Text(t)

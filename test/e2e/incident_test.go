@@ -51,7 +51,7 @@ func TestIncidentGivenAgain(t *testing.T) {
 		}
 	}
 	var page []wire.KeyAnswer
-	c.run(&page, "keys", "list")
+	c.run(&page, "key", "list")
 	var id string
 	for _, k := range page {
 		if k.LastSeq != 0 {
@@ -75,7 +75,7 @@ func TestIncidentGivenAgain(t *testing.T) {
 		}
 	}
 	var key wire.KeyAnswer
-	if c.run(&key, "keys", "show", id); key.Status != wire.KeyActive {
+	if c.run(&key, "key", "show", id); key.Status != wire.KeyActive {
 		t.Fatalf("a refused command has revoked: %+v", key)
 	}
 	incident := func(args ...string) (in struct {
@@ -144,16 +144,16 @@ func TestReadsWithoutAMajority(t *testing.T) {
 	var keys []wire.KeyAnswer
 	var freezes []wire.FreezeAnswer
 	var operations []wire.OperationItem
-	c.run(&keys, "keys", "list", "--local")
+	c.run(&keys, "key", "list", "--local")
 	c.run(&freezes, "freezes", "--local")
 	c.run(&operations, "operations", "--local")
 	if len(keys) != 3 || len(freezes) != 1 || len(operations) != 1 || operations[0].Kind != "frozen" {
 		t.Errorf("%d keys, %+v, %+v", len(keys), freezes, operations)
 	}
-	for _, args := range [][]string{{"policy", "list"}, {"generation", "list"}, {"known-shards", "list"}, {"approve", "list"}, {"audit"}, {"shards"}, {"keys", "show", keys[0].KeyID}} {
+	for _, args := range [][]string{{"policy", "list"}, {"generation", "list"}, {"shard", "known", "list"}, {"approve", "list"}, {"audit"}, {"shards"}, {"key", "show", keys[0].KeyID}} {
 		c.run(nil, append(args, "--local")...)
 	}
-	if code, said := c.fails("keys", "list", "--timeout", "3s"); code != 5 || !strings.Contains(said, "--local") {
+	if code, said := c.fails("key", "list", "--timeout", "3s"); code != 5 || !strings.Contains(said, "--local") {
 		t.Errorf("without --local: exit %d: %s", code, said)
 	}
 }

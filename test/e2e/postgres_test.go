@@ -31,7 +31,7 @@ func TestPostgresPage(t *testing.T) {
 		}
 	}
 	send("lab-1")
-	c.run(nil, "known-shards", "add", "lab-*")
+	c.run(nil, "shard", "known", "add", "lab-*")
 	blocks := pageBlocks.FindAllStringSubmatch(section, -1)
 	if len(blocks) != 3 || blocks[2][1] != "sql" {
 		t.Fatalf("the section has %d blocks", len(blocks))

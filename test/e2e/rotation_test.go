@@ -164,14 +164,14 @@ func renew(t *testing.T, ctx context.Context, c *harness.Cluster, cluster string
 func retire(t *testing.T, ctx context.Context, c *harness.Cluster, secret string) {
 	t.Helper()
 	tool := recountTool(t)
-	out, err := exec.CommandContext(ctx, tool, "keys", "list", "--dev", c.Dir, "-o", "json").Output()
+	out, err := exec.CommandContext(ctx, tool, "key", "list", "--dev", c.Dir, "-o", "json").Output()
 	var keys []struct {
 		KeyID string `json:"key_id"`
 	}
 	if jsonErr := json.Unmarshal(out, &keys); err != nil || jsonErr != nil || len(keys) != 2 {
 		t.Fatalf("%v %v: %s", err, jsonErr, out)
 	}
-	if out, err := exec.CommandContext(ctx, tool, "keys", "retire", keys[0].KeyID, "--reason", "rotation", "--yes", "--dev", c.Dir).CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(ctx, tool, "key", "retire", keys[0].KeyID, "--reason", "rotation", "--yes", "--dev", c.Dir).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 }

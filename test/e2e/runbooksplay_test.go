@@ -75,7 +75,7 @@ func TestRunbookKeyLeak(t *testing.T) {
 		record := func(shard string, epoch int64, by nodetest.Signer) []byte {
 			return c.records.Members(shard, epoch).Whole(t, by).Text(t)
 		}
-		c.run(nil, "known-shards", "add", "lab-*")
+		c.run(nil, "shard", "known", "add", "lab-*")
 		c.expect(http.StatusOK, record("lab-1", 1, honest))
 		c.expect(http.StatusOK, record("lab-1", 50, thief))
 		c.expect(http.StatusOK, record("thief-1", 1, thief))
