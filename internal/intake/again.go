@@ -15,8 +15,8 @@ import (
 // replayMargin keeps the replay shortcut away from the end of the dedup period, where only the fold can tell.
 const replayMargin = time.Hour
 
-// replay answers a repeated record from the live fold, as a linearizable read, without a new event. It returns
-// nil for a record that is no plain replay, or not provably one. The fold decides then.
+// replay answers a repeated record from the serving generation, as a linearizable read, without a new event. It
+// returns nil for a record that is not provably a plain replay. The fold decides then.
 func (in *Intake) replay(ctx context.Context, rec *pcs.Record, facts verify.Facts) *wire.SubmitAnswer {
 	if in.o.Generations.Serving().IsNew(rec.ShardID, rec.Epoch) || rec.CheckID() != nil ||
 		!in.isReplay(rec, facts, nil) {
@@ -62,9 +62,9 @@ func (in *Intake) isReplay(rec *pcs.Record, facts verify.Facts, first *projectio
 	return true
 }
 
-// repeats answers a record that conflicts with another one, or is wrong in structure, as it was answered
-// before: from the live fold, as a linearizable read, without a new event. The first event is the evidence. It
-// returns nil for a record that is no such repetition, or not provably one. The fold decides then.
+// repeats gives a conflicting or malformed record the refusal that it got before: from the serving generation, as
+// a linearizable read, without a new event. The first event is the evidence. It returns nil for a record that is
+// not provably such a repetition. The fold decides then.
 func (in *Intake) repeats(ctx context.Context, body []byte, meta api.Meta, rec *pcs.Record, facts verify.Facts) error {
 	if rec.Fault == nil && rec.CheckID() == nil && in.o.Generations.Serving().IsNew(rec.ShardID, rec.Epoch) ||
 		!in.isRefusedAgain(body, rec, facts, nil) {

@@ -103,8 +103,8 @@ func structureProblem(rec *pcs.Record, f *pcs.Fault) *wire.Problem {
 	return p
 }
 
-// submitAnswer returns the outcome of the event that decided. It reads no event, because anybody may ask and
-// the log is cold.
+// Answer returns the outcome of the event that decided. It reads no event from the log, because anybody may ask
+// and such a read usually goes to the disk.
 func Answer(r projections.Result) wire.SubmitAnswer {
 	a := wire.SubmitAnswer{
 		Accepted: r.Accepted, Escalated: r.Outcome == verify.Escalated, RecomputedBudget: r.Budget,
@@ -129,8 +129,8 @@ func Answer(r projections.Result) wire.SubmitAnswer {
 	return a
 }
 
-// badSignature never tells which part of a signature was wrong. It does tell clients whose record has a scheme
-// that the policy does not take, whether the signature is good or not.
+// badSignature never reveals which part of a signature was wrong. If the policy does not accept the scheme of the
+// record, it names the scheme, for good and bad signatures alike.
 func (in *Intake) badSignature(rec *pcs.Record) *wire.Problem {
 	rules := in.policy().Signature
 	return wire.NewProblem(wire.CodeBadSignature, rules.SchemeFault(rec)).WithPCS(rec.PCSID)

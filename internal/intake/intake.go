@@ -48,9 +48,9 @@ type Log interface {
 
 // Keys are the keys with which this node can check signatures.
 type Keys interface {
-	// Verifiers returns the keys as of the folded control state. It is the same ring while they are the same.
+	// Verifiers returns the keys as of the folded control state. It returns the same set while they do not change.
 	Verifiers() *verify.KeySet
-	// CheckSignature finds the key of a ring that signed the record. The zero value means that none did.
+	// CheckSignature finds the key of a set that signed the record. The zero value means that none did.
 	CheckSignature(ring *verify.KeySet, rec *pcs.Record) verify.Facts
 	// MissingSecrets lists the fingerprints of active keys with which this node cannot check.
 	MissingSecrets() []string

@@ -138,7 +138,7 @@ func (in *Intake) signedBy(ctx context.Context, rec *pcs.Record, meta api.Meta) 
 }
 
 // checkAgain looks for keys that were registered a moment ago, through another node. It needs a quorum. The
-// facts are a function of the record and the ring alone, so the same ring gives the same facts.
+// facts depend on the record and the set of keys alone, so the same set gives the same facts.
 func (in *Intake) checkAgain(ctx context.Context, ring *verify.KeySet, rec *pcs.Record) (verify.Facts, *wire.Problem) {
 	if err := in.o.Confirm(ctx); err != nil {
 		return verify.Facts{}, wire.NewProblem(wire.CodeKeysUnconfirmed, "").WithRetry(retryAfter)

@@ -55,9 +55,8 @@ func (c *core) commit(ctx context.Context, kind event.Kind,
 	return seq, effect, err
 }
 
-// commitOnce does the work of commit for an operation that an op_id makes safe to send again. A repetition gives
-// the event of the first one. It refuses an op_id that named another
-// operation before, and returns refused for an operation that did not fit the state.
+// commitOnce is commit for an operation with an op_id. A repetition returns the event of the first request. An
+// op_id that named another operation before is an error, and so is an operation that did not fit the state: refused.
 func (c *core) commitOnce(ctx context.Context, kind event.Kind, m event.OpMessage, refused error) (uint64, error) {
 	seq, effect, err := c.commit(ctx, kind, m)
 	switch {
@@ -96,9 +95,9 @@ func withoutOp(m proto.Message) proto.Message {
 	return m
 }
 
-// refuse returns the reason why this node does no operations at all. They need only the control state in
-// derived/. They need no generation that can serve reads, so that a generation which was activated too early can
-// be left again.
+// refuse returns the reason why this node does no operations at all. Operations need only the control state in
+// derived/, and no generation that can serve reads. So a rollback is possible even before the generation that was
+// activated can serve.
 func (c *core) refuse() *wire.Problem {
 	if c.Stopping() {
 		return wire.NewProblem(wire.CodeShuttingDown, "").WithRetry(retryAfter)

@@ -46,7 +46,7 @@
 //
 // No operation is done on a node that is stopping or quarantined, without a quorum that confirms the state, or
 // with a credential that was revoked while the request was on its way. An operation needs no generation that can
-// serve reads. A generation that was activated too early can be left again while no node answers reads.
+// serve reads. So a rollback works even while the generation that was activated serves on no node yet.
 //
 // # Parts
 //

@@ -56,8 +56,9 @@ func (gs *Generations) StartGeneration(ctx context.Context, r wire.GenerationReq
 	return nil, stale("the op_id %q was used for something else", r.OpID)
 }
 
-// keysMode returns how a new generation counts revoked keys. Without an instruction it counts them as the
-// active one does. Otherwise the next fix would bring back records that a recount took away after a leak.
+// keysMode returns the mode in which a new generation evaluates revoked keys: the requested one, or that of the
+// active generation. Another default would bring back, with the next fix, the records that a recount removed after
+// a leak.
 func (gs *Generations) keysMode(text string) uint32 {
 	switch text {
 	case wire.KeysHindsight:
@@ -342,7 +343,7 @@ func flipSide(r *projections.Result) wire.FlipSide {
 	}
 }
 
-// DropGeneration gives up a generation that is not active.
+// DropGeneration deletes a generation that is not active.
 func (gs *Generations) DropGeneration(ctx context.Context, number uint32, a wire.Op,
 	meta api.Meta) (*wire.DropAnswer, error) {
 	if err := gs.core.current(ctx); err != nil {

@@ -21,8 +21,8 @@ func (kr *Keys) OldestAge() time.Duration {
 	return oldest
 }
 
-// LongestUnused returns the longest time for which an active key has signed nothing. A key that never signed
-// counts from its registration.
+// LongestUnused returns the idle time of the least recently used active key. A key that never signed is idle
+// since its registration.
 func (kr *Keys) LongestUnused() time.Duration {
 	view := kr.core.Recounts.Serving().View()
 	defer view.Close()

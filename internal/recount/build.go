@@ -27,7 +27,7 @@ const droppedPrefix = ".dropped-"
 // comparison names the loop that compares a generation.
 const comparison = "comparison"
 
-// openAll opens what the control state knows and did not drop, and removes what was dropped while this node was
+// openAll opens the generations of the control state and removes those that were dropped while this node was
 // stopped. Before the first event there is generation 1.
 func (m *Manager) openAll() error {
 	if err := m.removeLeftovers(); err != nil {
@@ -99,7 +99,7 @@ func (m *Manager) dir(number uint32) string {
 	return filepath.Join(m.o.Dir, "generations", strconv.FormatUint(uint64(number), 10))
 }
 
-// removeDir takes the directory of a closed generation out of sight in one step and removes it then.
+// removeDir renames the directory of a closed generation, in one atomic step, and then removes it.
 func (m *Manager) removeDir(number uint32) error {
 	aside := filepath.Join(m.o.Dir, "generations", droppedPrefix+strconv.FormatUint(uint64(number), 10))
 	return durable.RemoveDir(m.o.FS, m.dir(number), aside)

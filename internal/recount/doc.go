@@ -7,8 +7,8 @@
 //
 //	GenerationStarted     a generation is to be built, under some policy from some event on
 //	GenerationActivated   it answers clients from this event on; also the way back to the one before
-//	HistoryRecorded       what an activation changed is on the disk of a majority
-//	GenerationDropped     it is given up
+//	HistoryRecorded       a majority has the changes of an activation on disk
+//	GenerationDropped     it is deleted
 //
 // The loop in miniature, with generation 1 active at event 900 and a stricter policy published:
 //
@@ -21,7 +21,7 @@
 //	           switch                   a node serves 2 once that has folded event 950, and refuses reads until then
 //	           record                   the flips up to event 950 go to history/, for questions about earlier answers
 //	event 951  HistoryRecorded          a majority has recorded the same
-//	event 980  GenerationDropped 1      its directory goes, once all that needs it is recorded
+//	event 980  GenerationDropped 1      its directory is removed, once every activation that needs it is recorded
 //
 // Two words are kept apart. The active generation is what the log says: Active. The serving generation is what
 // this node answers with: Serving. They differ from the moment at which a node folds an activation into its
@@ -40,8 +40,8 @@
 // any point needs no repair: a directory is moved out of sight before it is removed, and a generation knows how
 // far it has folded.
 //
-// The throttle keeps the heart of the node fast. The active generation never waits. Another one works about a
-// quarter of the time while submissions come in, and stops while disk space is short.
+// The throttle keeps submissions fast. The active generation never waits. Another one works about a quarter of
+// the time while submissions come in, and stops while disk space is short.
 //
 // The manager does not decide: outcomes come from the fold (internal/fsm, internal/projections), the events
 // come from operators. It asks the node for little: see Host, Disk and Peers.

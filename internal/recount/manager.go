@@ -174,7 +174,7 @@ func (m *Manager) remove(number uint32) {
 	m.notify()
 }
 
-// serve makes a generation answer, unless it is no longer the open one of its number.
+// serve makes a generation the serving one, unless another one has been opened under its number.
 func (m *Manager) serve(r *Running) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -14,7 +14,7 @@ import (
 // the batch itself: together it works a quarter of the time.
 const restFactor = 6
 
-// longestRest bounds a rest: what took long was waiting.
+// longestRest bounds a rest, because a batch that took longer than this was mostly waiting itself.
 const longestRest = 300 * time.Millisecond
 
 // busyFor is the time after a submission in which the node counts as busy.
