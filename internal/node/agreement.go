@@ -7,6 +7,7 @@ import (
 
 	"github.com/recount-ledger/recount/internal/agreement"
 	"github.com/recount-ledger/recount/internal/event"
+	"github.com/recount-ledger/recount/internal/fsm"
 	"github.com/recount-ledger/recount/internal/projections"
 	"github.com/recount-ledger/recount/internal/recount"
 	"github.com/recount-ledger/recount/wire"
@@ -169,7 +170,8 @@ func (n *Node) withheld() *wire.Problem {
 func loggedDigest(logged projections.DigestRow, agrees bool) agreement.Question {
 	q := agreement.Question{About: agreement.Digest, Generation: logged.Generation, Seq: logged.At}
 	if !agrees {
-		q.Logged, q.Carrier = string(digests{logged.Log, logged.State, logged.Control}.bytes()), logged.Seq
+		digests := fsm.Digests{Log: logged.Log, State: logged.State, Control: logged.Control}
+		q.Logged, q.Carrier = string(digests.Bytes()), logged.Seq
 	}
 	return q
 }
@@ -203,14 +205,14 @@ func (n *Node) recallLogged(ctx context.Context) error {
 
 // sameAsLogged compares the state of this node with a logged digest, and raises the question if they differ.
 func (n *Node) sameAsLogged(live *recount.Running, logged projections.DigestRow) bool {
-	own, err := digestAt(n.derived, live.Generation, logged.At)
+	own, err := n.derived.DigestsAt(live.Generation, logged.At)
 	if err != nil {
 		// a damaged generation is folded again
 		n.log.Warn("the last logged digest could not be compared", "seq", logged.At, "error", err)
 		return false
 	}
 	q := loggedDigest(logged, false)
-	same := string(own.bytes()) == q.Logged
+	same := string(own.Bytes()) == q.Logged
 	if !same {
 		n.doubts.Raise(q)
 	}

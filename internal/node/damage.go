@@ -11,6 +11,7 @@ import (
 	"github.com/recount-ledger/recount/internal/durable"
 	"github.com/recount-ledger/recount/internal/fsm"
 	"github.com/recount-ledger/recount/internal/log"
+	"github.com/recount-ledger/recount/internal/reads"
 	"github.com/recount-ledger/recount/wire"
 )
 
@@ -57,10 +58,6 @@ func (n *Node) openDerived() error {
 	return open()
 }
 
-// errRefolded answers requests while a node folds a store again that it found unreadable.
-var errRefolded = wire.NewProblem(wire.CodeNotReady,
-	"a damaged store of this node is deleted and folded again; ask another node").WithRetry(retryAfter)
-
 // explain returns the problem of a request that met a store that is damaged, or one that was dropped meanwhile.
 func (n *Node) explain(err error) *wire.Problem {
 	switch {
@@ -68,9 +65,9 @@ func (n *Node) explain(err error) *wire.Problem {
 		if p := n.withheld(); p != nil {
 			return p // the event log or history/, which are not folded again
 		}
-		return errRefolded
+		return reads.ErrRefolded
 	case errors.Is(err, fsm.ErrDropped):
-		return errRefolded
+		return reads.ErrRefolded
 	}
 	return nil
 }

@@ -186,12 +186,12 @@ func (ld *leadership) logDigest(ctx context.Context) error {
 	if err != nil || len(logged) > 0 {
 		return err
 	}
-	d, err := digestAt(ld.derived, live.Generation, seq)
+	d, err := ld.derived.DigestsAt(live.Generation, seq)
 	if err != nil {
 		return err
 	}
 	index, err := ld.proposeNow(ctx, event.StateDigest, &event.StateDigestV1{
-		Seq: seq, Log: d.log[:], State: d.state[:], Control: d.control[:], Generation: live.Number()})
+		Seq: seq, Log: d.Log[:], State: d.State[:], Control: d.Control[:], Generation: live.Number()})
 	if err == nil {
 		err = ld.derived.WaitIndex(ctx, index)
 	}

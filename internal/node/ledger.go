@@ -2,15 +2,14 @@ package node
 
 import "github.com/recount-ledger/recount/internal/api"
 
-// ledger implements the parts of a node that the API uses.
-type ledger struct{ *Node }
+// status describes this node and its cluster.
+type status struct{ *Node }
 
 // parts returns the node as the API takes it.
 func (n *Node) parts() api.Ledger {
-	l := ledger{n}
 	return api.Ledger{
 		Submitter:   n.intake,
-		Views:       l,
+		Views:       n.views,
 		Keys:        n.operator.Keys,
 		Freezes:     n.operator.Freezes,
 		KnownShards: n.operator.KnownShards,
@@ -19,6 +18,6 @@ func (n *Node) parts() api.Ledger {
 		Operations:  n.operator.Operations,
 		Tokens:      n.operator.Tokens,
 		Credentials: n.operator.Tokens,
-		Status:      l,
+		Status:      status{n},
 	}
 }

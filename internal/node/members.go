@@ -51,7 +51,7 @@ func (n *Node) answerPosition(context.Context, string, []byte) ([]byte, error) {
 }
 
 // Cluster asks every member for its position. A member without an answer in time is shown as unreachable.
-func (n ledger) Cluster(ctx context.Context) (*wire.ClusterAnswer, error) {
+func (n status) Cluster(ctx context.Context) (*wire.ClusterAnswer, error) {
 	ctx, cancel := context.WithTimeout(ctx, positionTimeout)
 	defer cancel()
 	st := n.cluster.Status()

@@ -1,6 +1,6 @@
 // Package node builds the packages of one node in order, runs them and closes them in reverse: log, folded
-// state, consensus, packer, HTTPS. It does the work of a node besides answering: the first event of a ledger,
-// the registration of its keys, logged digests, the budget for logging refusals. It decides no outcome. The
+// state, consensus, packer, intake, operator, reads, HTTPS. It does the work of a node besides answering: the
+// first event of a ledger, the registration of its keys, logged digests, log time. It decides no outcome. The
 // fold does.
 package node
 
@@ -30,6 +30,7 @@ import (
 	"github.com/recount-ledger/recount/internal/operator"
 	"github.com/recount-ledger/recount/internal/projections"
 	"github.com/recount-ledger/recount/internal/propose"
+	"github.com/recount-ledger/recount/internal/reads"
 	"github.com/recount-ledger/recount/internal/recount"
 	"github.com/recount-ledger/recount/wire"
 )
@@ -52,7 +53,7 @@ type Node struct {
 	packer    *propose.Packer[projections.Result]
 	operator  *operator.Operator
 	intake    *intake.Intake
-	views     *views
+	views     *reads.Views
 	lead      *leadership
 	facts     *factChecker
 	server    *http.Server
@@ -125,7 +126,7 @@ func (n *Node) open(ctx context.Context) error {
 	if err := n.newCluster(); err != nil {
 		return err
 	}
-	n.views = &views{derived: n.derived, gens: n.gens, withheld: n.withheld, confirm: n.confirm}
+	n.views = &reads.Views{State: n.derived, Generations: n.gens, Withheld: n.withheld, Confirm: n.confirm}
 	n.lead = &leadership{cfg: &n.cfg, log: n.log, cluster: n.cluster, derived: n.derived, gens: n.gens, clock: n.clock,
 		doubts: n.doubts, voters: n.voters, releases: n.releases, quarantine: &n.quarantine, withheld: n.withheld,
 		mayPropose: n.mayPropose, askedHistory: map[uint64]bool{}}

@@ -44,10 +44,6 @@ func (n *Node) enterQuarantine(reason string) {
 	}
 }
 
-func (d digests) bytes() []byte {
-	return append(append(append(make([]byte, 0, 96), d.log[:]...), d.state[:]...), d.control[:]...)
-}
-
 // answerDigest waits until that generation has folded the event here and answers the three digests at it.
 func (n *Node) answerDigest(ctx context.Context, _ string, body []byte) ([]byte, error) {
 	q, err := agreement.ParseRequest(agreement.Digest, body)
@@ -61,9 +57,9 @@ func (n *Node) answerDigest(ctx context.Context, _ string, body []byte) ([]byte,
 	if err := r.WaitSeq(ctx, q.Seq); err != nil {
 		return nil, err
 	}
-	d, err := digestAt(n.derived, r.Generation, q.Seq)
+	d, err := n.derived.DigestsAt(r.Generation, q.Seq)
 	if err != nil {
 		return nil, err
 	}
-	return d.bytes(), nil
+	return d.Bytes(), nil
 }

@@ -28,7 +28,7 @@ var byQuestion = regexp.MustCompile(`^\w+ (?:is|are) (?:what|how|who|when|where|
 // least.
 var teaching = map[string]int{
 	"internal/log": 40, "internal/fsm": 40, "internal/projections": 40, "internal/propose": 40, "internal/pcs": 40,
-	"internal/operator": 40, "internal/intake": 40,
+	"internal/operator": 40, "internal/intake": 40, "internal/reads": 40,
 }
 
 // goProse is the text of the comments of one package, and what is wrong with its lines.

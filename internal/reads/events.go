@@ -1,4 +1,4 @@
-package node
+package reads
 
 import (
 	"context"
@@ -17,7 +17,7 @@ import (
 
 // Event shows one event with its leaf.
 func (v *view) Event(_ context.Context, seq uint64) (*wire.EventAnswer, error) {
-	it, err := v.derived.Item(seq)
+	it, err := v.state.Item(seq)
 	if errors.Is(err, fsm.ErrNoEvent) {
 		return nil, api.ErrNotFound
 	}
@@ -36,7 +36,7 @@ func (v *view) Events(ctx context.Context, q api.EventsQuery) (out api.EventsRes
 	if err != nil {
 		return out, v.orGone(err)
 	}
-	read, size := v.derived.Items(), 0
+	read, size := v.state.Items(), 0
 	for _, seq := range seqs {
 		if size >= stretchBytes {
 			return api.EventsResult{Items: out.Items, Next: seq}, nil
@@ -110,7 +110,7 @@ func (v *view) eventAnswer(it *projections.Item) (*wire.EventAnswer, error) {
 		return nil, err
 	}
 	if id, ok := a.Summary["key_id"].(string); ok && it.Kind == event.Submission {
-		if k, _ := v.derived.Control().Key(id, v.derived.Cursor().Seq); k.SecretRetired != 0 {
+		if k, _ := v.state.Control().Key(id, v.state.Cursor().Seq); k.SecretRetired != 0 {
 			a.Summary["signature_facts"] = "ledger-attested" // nodes may not be able to check them any more
 		}
 	}

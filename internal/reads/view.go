@@ -1,4 +1,4 @@
-package node
+package reads
 
 import (
 	"context"
@@ -12,58 +12,46 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// views open views of the folded state for the reads of clients.
-type views struct {
-	derived *fsm.Derived
-	gens    *recount.Manager
-
-	withheld func() *wire.Problem            // the reason why this node answers no client
-	confirm  func(ctx context.Context) error // waits for everything that was acknowledged before
-}
-
 // view answers the reads of one request from one generation. It holds no snapshot: each read sees what is folded
 // when it begins, at least up to the position of the view.
 type view struct {
-	derived *fsm.Derived
-	gens    *recount.Manager
-	of      *recount.Running // the generation that is read
-	at      api.Position
+	state State
+	gens  Generations
+	of    *recount.Running // the generation that is read
+	at    api.Position
 }
 
-// View implements api.Views.
-func (n ledger) View(ctx context.Context, r api.Read) (api.View, error) { return n.views.open(ctx, r) }
+// Position returns the position of the active generation without waiting. It implements api.Views.
+func (vs *Views) Position() api.Position { return positionOf(vs.Generations.Serving()) }
 
-// Position implements api.Views.
-func (n ledger) Position() api.Position { return positionOf(n.gens.Serving()) }
-
-// open returns a view that is as fresh as r asks.
-func (vs *views) open(ctx context.Context, r api.Read) (api.View, error) {
+// View returns a view that is as fresh as r asks. It implements api.Views.
+func (vs *Views) View(ctx context.Context, r api.Read) (api.View, error) {
 	if err := vs.wait(ctx, r); err != nil {
 		return nil, err
 	}
-	of := vs.gens.Serving()
+	of := vs.Generations.Serving()
 	if r.Generation != 0 && r.Generation != of.Number() {
-		if of, _ = vs.gens.Get(r.Generation); of == nil {
-			return nil, gone(vs.derived, r.Generation)
+		if of, _ = vs.Generations.Get(r.Generation); of == nil {
+			return nil, gone(vs.State, r.Generation)
 		}
 		if err := of.WaitSeq(ctx, r.MinSeq); err != nil {
 			return nil, err
 		}
 	}
-	return &view{derived: vs.derived, gens: vs.gens, of: of, at: positionOf(of)}, nil
+	return &view{state: vs.State, gens: vs.Generations, of: of, at: positionOf(of)}, nil
 }
 
 // wait returns once the active generation is as fresh as r asks.
-func (vs *views) wait(ctx context.Context, r api.Read) error {
-	if p := vs.withheld(); p != nil {
+func (vs *Views) wait(ctx context.Context, r api.Read) error {
+	if p := vs.Withheld(); p != nil {
 		return p
 	}
-	if vs.gens.Switching() {
+	if vs.Generations.Switching() {
 		return wire.NewProblem(wire.CodeNotReady,
 			"this node is switching to another generation; ask another one").WithRetry(retryAfter)
 	}
 	if r.Consistency == wire.ConsistencyLinearizable {
-		if err := vs.confirm(ctx); err != nil {
+		if err := vs.Confirm(ctx); err != nil {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
@@ -71,7 +59,7 @@ func (vs *views) wait(ctx context.Context, r api.Read) error {
 				"the read could not be confirmed by a quorum").WithRetry(retryAfter)
 		}
 	}
-	return vs.gens.WaitSeq(ctx, r.MinSeq)
+	return vs.Generations.WaitSeq(ctx, r.MinSeq)
 }
 
 func positionOf(r *recount.Running) api.Position {
@@ -79,10 +67,10 @@ func positionOf(r *recount.Running) api.Position {
 }
 
 // gone returns the reason why a generation is not open here: the log has dropped it, or it is folded again.
-func gone(derived *fsm.Derived, number uint32) error {
-	for _, g := range derived.Control().Generations() {
+func gone(state State, number uint32) error {
+	for _, g := range state.Control().Generations() {
 		if g.Number == number && g.Dropped == 0 {
-			return errRefolded
+			return ErrRefolded
 		}
 	}
 	return api.ErrGenerationGone
@@ -91,7 +79,7 @@ func gone(derived *fsm.Derived, number uint32) error {
 // orGone replaces the error of rows that are closed by the reason why they are.
 func (v *view) orGone(err error) error {
 	if errors.Is(err, fsm.ErrDropped) {
-		return gone(v.derived, v.at.Generation)
+		return gone(v.state, v.at.Generation)
 	}
 	return err
 }
@@ -108,21 +96,21 @@ func (v *view) Digest(_ context.Context, seq uint64, edge bool) (*wire.DigestAns
 	if seq > head {
 		return nil, api.ErrNotFound
 	}
-	d, err := digestAt(v.derived, v.of.Generation, seq)
+	d, err := v.state.DigestsAt(v.of.Generation, seq)
 	if err != nil {
 		return nil, err
 	}
 	a := &wire.DigestAnswer{
 		Seq:        seq,
-		Log:        hex.EncodeToString(d.log[:]),
-		State:      hex.EncodeToString(d.state[:]),
+		Log:        hex.EncodeToString(d.Log[:]),
+		State:      hex.EncodeToString(d.State[:]),
 		Generation: v.at.Generation,
-		Control:    hex.EncodeToString(d.control[:]),
+		Control:    hex.EncodeToString(d.Control[:]),
 	}
 	if !edge {
 		return a, nil
 	}
-	subtrees, err := v.derived.Edge(seq)
+	subtrees, err := v.state.Edge(seq)
 	for _, h := range subtrees {
 		a.Edge = append(a.Edge, hex.EncodeToString(h[:]))
 	}

@@ -1,4 +1,4 @@
-package node
+package reads
 
 import (
 	"context"
@@ -29,9 +29,9 @@ func (v *view) Audit(ctx context.Context, q api.AuditQuery) (api.AuditResult, er
 		v:       v,
 		q:       q,
 		answers: v.answers(),
-		control: v.derived.Control(),
-		head:    v.derived.Cursor().Seq,
-		read:    v.derived.Items(),
+		control: v.state.Control(),
+		head:    v.state.Cursor().Seq,
+		read:    v.state.Items(),
 	}
 	defer l.answers.close()
 	out, err := l.list(ctx)
@@ -132,7 +132,7 @@ func (l *auditing) choose(ctx context.Context) error {
 				return err
 			}
 			from, l.of = r, other
-		} else if err := gone(l.v.derived, other); !errors.Is(err, api.ErrGenerationGone) {
+		} else if err := gone(l.v.state, other); !errors.Is(err, api.ErrGenerationGone) {
 			return err
 		} else if last, ok := l.answers.last(other); ok {
 			l.asOf = last
@@ -203,7 +203,7 @@ func (l *auditing) item(r *projections.Result) (a wire.AuditItem, ok bool, err e
 	if l.of != l.answers.live.Number() || l.asOf != 0 {
 		row, found, err := l.answers.rowOf(l.answers.live.Number(), r.Seq)
 		if err == nil && !found {
-			err = gone(l.v.derived, l.v.at.Generation)
+			err = gone(l.v.state, l.v.at.Generation)
 		}
 		if err != nil {
 			return a, false, err

@@ -1,4 +1,4 @@
-package node
+package reads
 
 import (
 	"github.com/recount-ledger/recount/internal/projections"

@@ -6,40 +6,20 @@ import (
 	"fmt"
 
 	"github.com/recount-ledger/recount/internal/api"
-	"github.com/recount-ledger/recount/internal/fsm"
-	"github.com/recount-ledger/recount/internal/projections"
 	"github.com/recount-ledger/recount/internal/verify"
 	"github.com/recount-ledger/recount/internal/version"
 	"github.com/recount-ledger/recount/wire"
 )
 
-// digests holds the three digests at one event.
-type digests struct{ log, state, control [32]byte }
-
-func digestAt(derived *fsm.Derived, g *fsm.Generation, seq uint64) (digests, error) {
-	var d digests
-	var err error
-	if d.log, err = derived.Root(seq); err != nil {
-		return d, err
-	}
-	view := g.View()
-	defer view.Close()
-	if d.state, err = projections.DigestAt(view, seq); err != nil {
-		return d, err
-	}
-	d.control, err = derived.ControlDigest(seq)
-	return d, err
-}
-
 // Version returns name and version of the build.
-func (n ledger) Version() wire.VersionAnswer {
+func (n status) Version() wire.VersionAnswer {
 	b := version.Get()
 	return wire.VersionAnswer{Version: b.Version, Go: b.Go, Platform: b.Platform, Commit: b.Commit, CommitTime: b.Time,
 		Node: n.cfg.NodeID, ClusterID: n.cfg.ClusterID, Kernels: verify.Kernels()}
 }
 
 // Ready runs the readiness checks.
-func (n ledger) Ready(ctx context.Context) []api.Check {
+func (n status) Ready(ctx context.Context) []api.Check {
 	leader := func() error {
 		if _, ok := n.cluster.Leader(); !ok {
 			return errors.New("no leader is known")

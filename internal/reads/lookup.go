@@ -1,4 +1,4 @@
-package node
+package reads
 
 import (
 	"cmp"
@@ -85,7 +85,7 @@ func (v *view) historyOf(pcsID string, standing *projections.Result) ([]wire.His
 	}
 	out := []wire.HistoryEntry{}
 	activations := map[uint64]projections.ActivationRow{}
-	for _, a := range v.derived.Control().Activations() {
+	for _, a := range v.state.Control().Activations() {
 		activations[a.Seq] = a
 	}
 	add := func(generation uint32, r *projections.Result, from uint64) {

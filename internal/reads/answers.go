@@ -1,4 +1,4 @@
-package node
+package reads
 
 import (
 	"encoding/hex"
@@ -15,7 +15,7 @@ import (
 // since and from the generations that are kept. A row costs one look-up for each activation after it that
 // changed anything.
 type answers struct {
-	gens        *recount.Manager
+	gens        Generations
 	live        *recount.Running            // the active generation
 	activations []projections.ActivationRow // up to the one that made it active
 	history     *fsm.HistoryView
@@ -25,7 +25,7 @@ type answers struct {
 
 // answers looks back from the generation of the view. The caller closes the result.
 func (v *view) answers() *answers {
-	activations := v.derived.Control().Activations()
+	activations := v.state.Control().Activations()
 	for len(activations) > 0 && activations[len(activations)-1].Generation != v.at.Generation {
 		activations = activations[:len(activations)-1] // activated after this list was begun
 	}
