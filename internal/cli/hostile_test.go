@@ -134,8 +134,8 @@ func TestHelpTooNarrow(t *testing.T) {
 func TestHostileNames(t *testing.T) {
 	for _, name := range []string{"\x1b[31mred", "two\nlines", "\u202eevil", "nul\x00", "%s%n%d", `"quoted"`, "tab\there",
 		strings.Repeat("x", 70_000), "\xff\xfe"} {
-		for _, args := range [][]string{{name}, {"keys", name}, {"key", "list", name}, {"key", "list", "--by", name},
-			{"help", "keys", name}, {"key", "list", "--limit", name}, {"key", "list", "--every", name}} {
+		for _, args := range [][]string{{name}, {"keys", name}, {"keys", "list", name}, {"keys", "list", "--by", name},
+			{"help", "keys", name}, {"keys", "list", "--limit", name}, {"keys", "list", "--every", name}} {
 			ran := 0
 			cmd := tree(&ran)
 			cmd.SetArgs(args)
@@ -188,8 +188,8 @@ func TestUnknownSuggestsNoHidden(t *testing.T) {
 	group := &cobra.Command{Use: "prog"}
 	group.AddCommand(&cobra.Command{Use: "secret", Hidden: true, Run: run},
 		&cobra.Command{Use: "ancient", Deprecated: "no", Run: run},
-		&cobra.Command{Use: "operations", Aliases: []string{"operations"}, Run: run})
-	for name, want := range map[string]string{"secre": "", "ancien": "", "operation": "prog operations", "act": "prog operations"} {
+		&cobra.Command{Use: "operations", Aliases: []string{"deeds"}, Run: run})
+	for name, want := range map[string]string{"secre": "", "ancien": "", "operation": "prog operations", "deed": "prog deeds"} {
 		err := Unknown(group, name)
 		if guess := strings.Contains(err.Error(), "did you mean"); guess != (want != "") ||
 			!strings.Contains(err.Error(), want) {
@@ -258,7 +258,7 @@ func TestCompletionScripts(t *testing.T) {
 		{[]string{"completion", "bash", "zsh"}, false},
 		{[]string{"completion", "Bash"}, false},
 		{[]string{cobra.ShellCompRequestCmd, ""}, true},
-		{[]string{cobra.ShellCompRequestCmd, "key", "list", "--by", ""}, true},
+		{[]string{cobra.ShellCompRequestCmd, "keys", "list", "--by", ""}, true},
 	} {
 		var out bytes.Buffer
 		root := tree(new(int))

@@ -13,7 +13,7 @@ import (
 func TestNearest(t *testing.T) {
 	known := []string{"audit", "approve", "operations", "keys", "shard", "known", "list", "endpoint", "op-id"}
 	for word, want := range map[string]string{
-		"audti": "audit", "lst": "list", "know": "known-shards", "KEY": "keys", "endpont": "endpoint", "opid": "op-id",
+		"audti": "audit", "lst": "list", "know": "known", "KEY": "keys", "endpont": "endpoint", "opid": "op-id",
 		"": "", "x": "", "zz": "", "nothing-like-it": "", strings.Repeat("a", 100_000): "", "ätti": "",
 	} {
 		if got := Nearest(word, known); got != want {
