@@ -77,6 +77,8 @@ func TestNearestRules(t *testing.T) {
 		{"gen", []string{"Generation"}, "Generation"},
 		{"key", []string{"kex", "keys"}, "kex"},
 		{"keys", []string{"kexs", "keys"}, "keys"}, // the nearer one, though it comes later
+		{"abcdefgh", []string{"abcdefxy"}, "abcdefxy"},
+		{"abcdefgh", []string{"abcdewxy"}, ""}, // three slips are too many
 		{"", []string{"list", ""}, ""},
 		{"list", nil, ""},
 	} {
