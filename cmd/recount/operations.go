@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/recount-ledger/recount/client"
-	"github.com/recount-ledger/recount/internal/cli"
 	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/internal/pause"
 	"github.com/recount-ledger/recount/internal/when"
@@ -66,7 +65,7 @@ with which result. Refused requests are not events. They are in the audit stream
 	flags.BoolVar(&f.reverse, "reverse", false, "newest first")
 	flags.BoolVar(&f.follow, "follow", false, "go on with what is added, until interrupted")
 	readFlags(cmd, &f.Read)
-	return cli.Old(cmd, "operations")
+	return cmd
 }
 
 // operationKinds lists the kinds of operators' events.

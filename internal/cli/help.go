@@ -15,15 +15,11 @@ const leastHelp = 40
 func FitHelp(root *cobra.Command, width func() int) {
 	help, usage := root.HelpFunc(), root.UsageTemplate()
 	root.SetHelpFunc(func(cmd *cobra.Command, args []string) {
-		shown := usage
-		if len(aliases(cmd)) == 0 {
-			shown = strings.Replace(shown, "gt (len .Aliases) 0", "false", 1)
-		}
 		if w := width(); w >= leastHelp {
 			cmd.Long = Reflow(cmd.Long, w)
-			shown = strings.ReplaceAll(shown, "Flags.FlagUsages", fmt.Sprintf("Flags.FlagUsagesWrapped %d", w))
+			cmd.SetUsageTemplate(strings.ReplaceAll(usage, "Flags.FlagUsages",
+				fmt.Sprintf("Flags.FlagUsagesWrapped %d", w)))
 		}
-		cmd.SetUsageTemplate(shown)
 		help(cmd, args)
 	})
 }

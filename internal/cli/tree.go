@@ -35,26 +35,6 @@ func Closed(cmd *cobra.Command, flag string, words ...string) {
 	}
 }
 
-// oldNames is the annotation of a command that also answers to names it had earlier.
-const oldNames = "recount_old_names"
-
-// Old keeps earlier names of a command working, so that scripts go on. Help, completion and suggestions show the
-// current name only.
-func Old(cmd *cobra.Command, names ...string) *cobra.Command {
-	cmd.Aliases = append(cmd.Aliases, names...)
-	if cmd.Annotations == nil {
-		cmd.Annotations = map[string]string{}
-	}
-	cmd.Annotations[oldNames] = strings.Join(names, " ")
-	return cmd
-}
-
-// aliases returns the names of a command that are shown beside its own.
-func aliases(cmd *cobra.Command) []string {
-	old := strings.Fields(cmd.Annotations[oldNames])
-	return slices.DeleteFunc(slices.Clone(cmd.Aliases), func(name string) bool { return slices.Contains(old, name) })
-}
-
 // Check refuses what no command takes: an empty value or argument, a missing flag, a word that the flag does not have.
 func Check(cmd *cobra.Command, args []string) error {
 	if cmd.Name() == cobra.ShellCompRequestCmd || cmd.Name() == cobra.ShellCompNoDescRequestCmd {
@@ -180,7 +160,7 @@ func Unknown(group *cobra.Command, name string) error {
 	var known []string
 	for _, c := range group.Commands() {
 		if c.IsAvailableCommand() {
-			known = append(append(known, c.Name()), aliases(c)...)
+			known = append(append(known, c.Name()), c.Aliases...)
 		}
 	}
 	path := group.CommandPath()

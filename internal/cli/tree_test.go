@@ -98,32 +98,3 @@ func TestDistance(t *testing.T) {
 		}
 	}
 }
-
-// TestOldNames: an earlier name runs the command and is not shown anywhere.
-func TestOldNames(t *testing.T) {
-	root := tree(new(int))
-	now := Old(&cobra.Command{Use: "now", Short: "Do it", Run: func(cmd *cobra.Command, _ []string) { cmd.Print("done") }}, "before")
-	root.AddCommand(now)
-	FitHelp(root, func() int { return 80 })
-	run := func(args ...string) string {
-		var out strings.Builder
-		root.SetOut(&out)
-		root.SetErr(&out)
-		root.SetArgs(args)
-		if err := root.Execute(); err != nil {
-			out.WriteString(err.Error())
-		}
-		return out.String()
-	}
-	if got := run("before"); got != "done" {
-		t.Errorf("the old name: %q", got)
-	}
-	for _, args := range [][]string{{"before", "--help"}, {"--help"}, {"befor"}, {cobra.ShellCompNoDescRequestCmd, "bef"}} {
-		if got := run(args...); strings.Contains(strings.ReplaceAll(got, `"befor"`, ""), "befor") {
-			t.Errorf("%v shows the old name: %s", args, got)
-		}
-	}
-	if got := run("before", "--help"); !strings.Contains(got, "prog now") {
-		t.Errorf("help: %s", got)
-	}
-}
