@@ -34,7 +34,7 @@ func (d *devCluster) banner(w io.Writer) {
 	}
 	tool = shellWord(tool)
 	fmt.Fprintf(w,
-		"\nNext:\n  %s cluster status\n  %s keygen ed25519 --out me\n  %s keys add --ed25519-pub me.pub "+
+		"\nNext:\n  %s cluster status\n  %s keygen ed25519 --out me\n  %s key add --ed25519-pub me.pub "+
 			"--owner me\n\nCtrl-C stops the nodes.\n",
 		tool, tool, tool)
 }

@@ -128,7 +128,7 @@ func (a keyCommands) showKey(k *wire.KeyAnswer) error {
 	return a.printFields(k, pairs...)
 }
 
-// keyTerms are the flags of keys add.
+// keyTerms are the flags of key add.
 type keyTerms struct {
 	opFlags
 	hmacFile, public    string
