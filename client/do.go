@@ -260,7 +260,7 @@ func (c *Client) once(ctx context.Context, e *endpoint, r Request) (resp *Respon
 	defer cancel()
 	var wrote atomic.Bool // the transport writes on its own goroutine
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { wrote.Store(true) }})
-	req, err := c.newRequest(ctx, e, r)
+	req, err := newRequest(ctx, &c.cfg, e, r)
 	if err != nil {
 		return nil, false, fmt.Errorf("%w: %w", ErrProtocol, err)
 	}
@@ -283,7 +283,7 @@ func (c *Client) once(ctx context.Context, e *endpoint, r Request) (resp *Respon
 	return &Response{Status: answer.StatusCode, Header: answer.Header, Body: body, Endpoint: e.url}, true, nil
 }
 
-func (c *Client) newRequest(ctx context.Context, e *endpoint, r Request) (*http.Request, error) {
+func newRequest(ctx context.Context, cfg *Config, e *endpoint, r Request) (*http.Request, error) {
 	var body io.Reader
 	if len(r.Body) > 0 {
 		body = bytes.NewReader(r.Body)
@@ -299,12 +299,12 @@ func (c *Client) newRequest(ctx context.Context, e *endpoint, r Request) (*http.
 	if err != nil {
 		return nil, err
 	}
-	req.Header.Set("User-Agent", c.cfg.UserAgent)
+	req.Header.Set("User-Agent", cfg.UserAgent)
 	if r.Method != http.MethodGet {
 		req.Header.Set("Content-Type", wire.MediaJSON)
 	}
-	if c.cfg.Token != "" {
-		req.Header.Set("Authorization", "Bearer "+c.cfg.Token)
+	if cfg.Token != "" {
+		req.Header.Set("Authorization", "Bearer "+cfg.Token)
 	}
 	for name, value := range r.Header {
 		req.Header.Set(name, value)

@@ -39,6 +39,7 @@ type Cursor struct {
 	Seq        uint64
 }
 
+// String returns the generation and the seq, separated by a blank.
 func (c Cursor) String() string { return fmt.Sprintf("%d %d", c.Generation, c.Seq) }
 
 // ParseCursor reads what String writes, and what psql -At prints for the two columns of recount_cursor.

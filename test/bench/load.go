@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// sample is what one cell of a round measured.
+// sample holds the measurements of one cell of a round.
 type sample struct {
 	records  int
 	seconds  float64

@@ -28,7 +28,7 @@ const (
 	packInFlight = 4
 )
 
-// raftAnswer is what a raft process says after an order.
+// raftAnswer is the response of a raft process to an order.
 type raftAnswer struct {
 	Led     bool
 	Packs   int

@@ -24,7 +24,7 @@ import (
 	"github.com/recount-ledger/recount/test/harness"
 )
 
-// packEvents is how many submissions one entry of the made log carries.
+// packEvents is the number of submissions in one entry of the generated log.
 const packEvents = 256
 
 // rebuild measures a rebuild of n events of a made log, beside reading them and beside decoding and checking them alone.
@@ -38,7 +38,7 @@ type rebuild struct {
 	last    uint64 // entry
 }
 
-// figures are what one measurement gave.
+// figures holds the results of one measurement.
 type figures struct {
 	perSecond float64
 	cpu       float64 // microseconds per event
@@ -192,7 +192,7 @@ func (r *rebuild) build(ctx context.Context, round int) (f figures, err error) {
 	return f, errors.Join(err, g.Close())
 }
 
-// buildBatch is what a node's building loop reads per step.
+// buildBatch is the number of bytes that the building loop of a node reads at once.
 const buildBatch = 128 << 10
 
 // runRebuild makes the log, measures it in interleaved rounds and then a cluster with and without a rebuild.

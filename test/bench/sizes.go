@@ -27,7 +27,7 @@ const (
 // stores are the directories of a node's data that grow.
 var stores = []string{"events", "derived", "generations", "history"}
 
-// sizes is what a cluster takes at one moment. Bytes are means over its nodes, processor time is the sum.
+// sizes holds what a cluster occupies at one moment. Bytes are means over its nodes, processor time is the sum.
 type sizes struct {
 	records int
 	disk    map[string]float64 // bytes by store

@@ -83,7 +83,7 @@ func checkPresent(s state, calls []call) (out []violation) {
 	return out
 }
 
-// skew is how far log time may be from the wall clock of this machine: what two voters may differ by, and what a call waits.
+// skew bounds the distance of log time from the wall clock of this machine: what two voters may differ by, and what a call waits.
 const skew = 15 * time.Second
 
 // checkTimes: whatever the clocks of single nodes do, the log time of an event is near the moment at which it was sent.

@@ -19,7 +19,7 @@ var clockFaults = []fault{
 	{name: "clocks of two", mayEnd: true, inject: clocksOfTwo, usable: hasFaultClock},
 }
 
-// steps are how far a clock jumps.
+// steps lists the jumps of a clock.
 var steps = []time.Duration{
 	-30 * day, -time.Hour, -20 * time.Second, -time.Second, time.Second, 20 * time.Second, time.Hour, 30 * day,
 }

@@ -17,7 +17,7 @@ import (
 // smallDisk is the node whose data lies on a file system of its own, when this machine can make one.
 const smallDisk = 2
 
-// refuseLimit is how long a node may take to refuse a directory.
+// refuseLimit bounds the time in which a node refuses a directory.
 const refuseLimit = time.Minute
 
 var diskFaults = []fault{

@@ -26,7 +26,7 @@ type entry struct {
 	at             time.Time // log time
 }
 
-// state is what one node says in the end.
+// state holds the answers of one node at the end.
 type state struct {
 	node   int
 	top    uint64 // its last event

@@ -16,7 +16,7 @@ const (
 	reading         // linearizable
 )
 
-// answer is what a call was told.
+// answer holds the response to a call.
 type answer uint8
 
 const (
@@ -68,7 +68,7 @@ func (c call) String() string {
 
 func seconds(ns int64) float64 { return float64(ns) / float64(time.Second) }
 
-// history is what all clients saw. Calls that were told "not committed", and readings without an answer, are counted and left
+// history records what all clients saw. Calls that were told "not committed", and readings without an answer, are counted and left
 // out: any trace of such a submission makes the check fail.
 type history struct {
 	began time.Time

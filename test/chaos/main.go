@@ -22,10 +22,10 @@ import (
 	"github.com/recount-ledger/recount/test/harness"
 )
 
-// silenceLimit is how long nothing at all may be taken, while a fault lasts and after it. No fault lasts longer than 20 s.
+// silenceLimit bounds the time in which nothing at all is taken, while a fault lasts and after it. No fault lasts longer than 20 s.
 const silenceLimit = time.Minute
 
-// recoverLimit is how long the cluster may take to serve again after a fault. It bounds a slow machine, not the product.
+// recoverLimit bounds the time until the cluster serves again after a fault. It bounds a slow machine, not the product.
 const recoverLimit = 2 * time.Minute
 
 type options struct {

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// row is what one kind of fault did so far.
+// row counts the effects of one kind of fault so far.
 type row struct {
 	times  int
 	heal   []time.Duration // until every node served again

@@ -14,7 +14,7 @@ var versionFaults = []fault{
 	{name: "previous build", inject: previousBuild, usable: func(n *nemesis) error { return n.buildPrevious() }},
 }
 
-// folding is what two builds must have in common to be one cluster, as no release with a promise of formats exists yet.
+// folding lists what two builds must have in common to form one cluster, as no release with a promise of formats exists yet.
 var folding = []string{"docs/formats.md", "docs/formats-projections.md",
 	"internal/event", "internal/pcs", "internal/projections", "internal/verify", "internal/fsm", "internal/log", "internal/cluster"}
 

@@ -54,7 +54,7 @@ func Rules(path string) (map[string]int, error) {
 // Bytes are the exact body of the case.
 func (c *Case) Bytes() ([]byte, error) { return (*corpus.Line)(c).Bytes() }
 
-// Answer is what a node said to a submission; the members that a problem lacks stay zero.
+// Answer is the response of a node to a submission. The members that a problem lacks stay zero.
 type Answer struct {
 	Status           int             `json:"-"`
 	Raw              json.RawMessage `json:"-"`
