@@ -79,7 +79,7 @@ func TestBackoff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := connect(t, Config{Endpoints: []string{"https://a"}, MinBackoff: 100 * time.Millisecond, MaxBackoff: time.Second})
 		e := c.endpoints[0]
-		left := func() time.Duration { return time.Unix(0, e.notBefore.Load()).Sub(time.Now()) }
+		left := func() time.Duration { return time.Until(time.Unix(0, e.notBefore.Load())) }
 		for i, longest := range []time.Duration{100, 200, 400, 800, 1000, 1000} {
 			longest *= time.Millisecond
 			began := time.Now()

@@ -88,7 +88,7 @@ func TestInJSON(t *testing.T) {
 
 // TestAppendText: the text goes behind what is there.
 func TestAppendText(t *testing.T) {
-	got, err := Nano(-One / 4).AppendText([]byte("r="))
+	got, err := (-One / 4).AppendText([]byte("r="))
 	if err != nil || string(got) != "r=-0.25" {
 		t.Errorf("%s %v", got, err)
 	}

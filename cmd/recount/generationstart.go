@@ -42,7 +42,7 @@ func (a generationCommands) startCommand() *cobra.Command {
 			if err := f.try.check(cmd); err != nil {
 				return err
 			}
-			id, err := policyCommands{a.app}.previewPublished(cmd.Context(), &f.try, "generation start",
+			id, err := policyCommands(a).previewPublished(cmd.Context(), &f.try, "generation start",
 				f.request.Policy)
 			if err != nil {
 				return err

@@ -177,7 +177,7 @@ func (a shardCommands) allShards(ctx context.Context, read client.Read) error {
 	if err := l.end(); err != nil {
 		return err
 	}
-	auditCommands{a.app}.noteUnconfirmed(ctx, c, read)
+	auditCommands(a).noteUnconfirmed(ctx, c, read)
 	return nil
 }
 

@@ -205,7 +205,7 @@ type twinView struct {
 	at Position
 }
 
-func (v twinView) Position() Position { return v.at }
+func (t twinView) Position() Position { return t.at }
 
 func (t *twin) View(ctx context.Context, r Read) (View, error) {
 	t.mu.Lock()

@@ -249,7 +249,7 @@ func readList[T any](c *checker, name string) (list []T, err error) {
 		if err != nil {
 			return nil, err
 		}
-		found := false
+		var found bool
 		if rest, found = bytes.CutPrefix(rest, append([]byte(before), again...)); !found {
 			return nil, other
 		}

@@ -183,11 +183,12 @@ func TestHeadIsShared(t *testing.T) {
 	if _, read := m.folded(n, n, late); read == 0 {
 		t.Error("a generation that is behind read nothing")
 	}
-	m.gen, late = late, m.gen
+	kept := m.gen
+	m.gen = late
 	if got := m.state(); got != want {
 		t.Errorf("read by itself: %x, want %x", got, want)
 	}
-	m.gen, late = late, m.gen
+	m.gen = kept
 }
 
 // reopenDerived opens derived/ again, which must be closed.

@@ -149,17 +149,17 @@ func TestDryRunIsTheSubmission(t *testing.T) {
 			if b.ledger.Entries() != before {
 				t.Errorf("%s, %s time: a dry run is in the log", name, time)
 			}
-			real, code := b.submit(kinds[name], false)
+			written, code := b.submit(kinds[name], false)
 			if code != dryCode {
 				t.Errorf("%s, %s time: %q as a dry run, then %q", name, time, dryCode, code)
 			}
-			if (dry == nil) != (real == nil) {
-				t.Fatalf("%s, %s time: %+v, then %+v", name, time, dry, real)
+			if (dry == nil) != (written == nil) {
+				t.Fatalf("%s, %s time: %+v, then %+v", name, time, dry, written)
 			}
 			if dry == nil {
 				continue
 			}
-			d, r := *dry, *real
+			d, r := *dry, *written
 			if !d.Replayed {
 				d.Seq, d.ReceivedAt = r.Seq, r.ReceivedAt
 			}

@@ -1,3 +1,3 @@
-// Package imports holds the table of rooms: which package may import which other one, and which library belongs to which
-// room. It has no code besides its test.
+// Package imports holds the table of imports: which package may import which other one, and which library belongs to
+// which package. It has no code besides its test.
 package imports

@@ -13,9 +13,9 @@ import (
 
 const module = "github.com/recount-ledger/recount"
 
-// rooms says which packages of this module each one may import outside its tests. A package that is not listed here fails
-// the test: a new room needs a line.
-var rooms = map[string][]string{
+// packages lists the packages of this module that each one may import outside its tests. A package without a line fails
+// the test.
+var packages = map[string][]string{
 	"api":                    {},
 	"client":                 {"wire"},
 	"nano":                   {},
@@ -66,10 +66,10 @@ var rooms = map[string][]string{
 	"internal/when":           {"wire"},
 }
 
-// testRooms may import whatever they need of the module.
-var testRooms = []string{"test/", "scripts/", "tools/"}
+// testPackages may import whatever they need of the module.
+var testPackages = []string{"test/", "scripts/", "tools/"}
 
-// libraries says in which rooms, outside their tests, a library may be imported. The key is a prefix of the import path.
+// libraries says in which packages, outside their tests, a library may be imported. The key is a prefix of the import path.
 var libraries = map[string][]string{
 	"cel.dev/":                           {"internal/verify/publish"},
 	"github.com/cockroachdb/pebble":      {"internal/durable", "internal/log", "internal/fsm", "internal/ledgertest", "internal/nodetest", "internal/node", "internal/recount"},
@@ -98,16 +98,16 @@ var far = map[string][]string{
 	"cmd/recount": {module + "/internal/node", module + "/internal/log", module + "/internal/cluster", "github.com/cockroachdb/", "github.com/hashicorp/", "github.com/labstack/"},
 }
 
-// exact narrows a library to single packages for rooms that need a type of it only.
+// exact narrows a library to single packages of it, for those that need one type of it.
 var exact = map[string]map[string][]string{
 	"internal/node":    {"github.com/cockroachdb/pebble": {"github.com/cockroachdb/pebble/v2/vfs"}}, // Config.FS
 	"internal/recount": {"github.com/cockroachdb/pebble": {"github.com/cockroachdb/pebble/v2/vfs"}}, // Options.FS
 }
 
-// pure rooms decide outcomes. Besides their libraries they import only what is listed in pureStd.
+// pure packages decide outcomes. Besides their libraries they import only what is listed in pureStd.
 var pure = []string{"internal/pcs", "internal/event", "internal/verify", "internal/projections"}
 
-// pureStd is what the pure rooms use of the standard library. It has no clock, no randomness, no file, no network and no
+// pureStd is what the pure packages use of the standard library. It has no clock, no randomness, no file, no network and no
 // environment, with two named exceptions in pureExtra.
 var pureStd = []string{
 	"bytes", "cmp", "crypto/ed25519", "crypto/hmac", "crypto/sha256", "crypto/subtle", "encoding/base64", "encoding/binary",
@@ -128,8 +128,8 @@ type pkg struct {
 	XTestImports    []string
 }
 
-// room is the path of the package below the module.
-func (p pkg) room() string { return strings.TrimPrefix(strings.TrimPrefix(p.ImportPath, module), "/") }
+// path returns the path of the package below the module.
+func (p pkg) path() string { return strings.TrimPrefix(strings.TrimPrefix(p.ImportPath, module), "/") }
 
 // load lists the packages of the module.
 func load(t *testing.T) []pkg {
@@ -164,25 +164,25 @@ func load(t *testing.T) []pkg {
 	return pkgs
 }
 
-func isTestRoom(room string) bool {
-	return slices.ContainsFunc(testRooms, func(prefix string) bool { return strings.HasPrefix(room, prefix) })
+func isTestPackage(name string) bool {
+	return slices.ContainsFunc(testPackages, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
 }
 
-func TestRoomsImportOnlyTheirNeighbours(t *testing.T) {
+func TestPackagesImportOnlyTheirNeighbours(t *testing.T) {
 	for _, p := range load(t) {
-		room := p.room()
-		if isTestRoom(room) {
+		name := p.path()
+		if isTestPackage(name) {
 			continue
 		}
-		allowed, known := rooms[room]
+		allowed, known := packages[name]
 		if !known {
-			t.Errorf("%s is not in the table of rooms", room)
+			t.Errorf("%s is not in the table of packages", name)
 			continue
 		}
 		for _, path := range p.Imports {
 			other, ours := strings.CutPrefix(path, module+"/")
 			if ours && !slices.Contains(allowed, other) {
-				t.Errorf("%s imports %s", room, other)
+				t.Errorf("%s imports %s", name, other)
 			}
 		}
 	}
@@ -190,20 +190,20 @@ func TestRoomsImportOnlyTheirNeighbours(t *testing.T) {
 
 func TestLibrariesStayInTheirRooms(t *testing.T) {
 	for _, p := range load(t) {
-		room := p.room()
-		if isTestRoom(room) {
+		name := p.path()
+		if isTestPackage(name) {
 			continue
 		}
 		for _, path := range p.Imports {
 			library := libraryOf(path)
 			switch {
 			case library == "" && isOutside(path):
-				t.Errorf("%s imports %s, which is in no line of the table", room, path)
-			case library != "" && !slices.Contains(libraries[library], room):
-				t.Errorf("%s imports %s, which belongs to %v", room, path, libraries[library])
+				t.Errorf("%s imports %s, which is in no line of the table", name, path)
+			case library != "" && !slices.Contains(libraries[library], name):
+				t.Errorf("%s imports %s, which belongs to %v", name, path, libraries[library])
 			}
-			if only := exact[room][library]; only != nil && !slices.Contains(only, path) {
-				t.Errorf("%s imports %s, of that library it may import %v only", room, path, only)
+			if only := exact[name][library]; only != nil && !slices.Contains(only, path) {
+				t.Errorf("%s imports %s, of that library it may import %v only", name, path, only)
 			}
 		}
 	}
@@ -213,30 +213,30 @@ func TestLibrariesStayInTheirRooms(t *testing.T) {
 func TestEveryAllowanceIsUsed(t *testing.T) {
 	imports := map[string][]string{}
 	for _, p := range load(t) {
-		imports[p.room()] = p.Imports
+		imports[p.path()] = p.Imports
 	}
-	for room, others := range rooms {
-		if imports[room] == nil {
-			t.Errorf("there is no %s", room)
+	for name, others := range packages {
+		if imports[name] == nil {
+			t.Errorf("there is no %s", name)
 			continue
 		}
 		for _, other := range others {
-			if !slices.Contains(imports[room], module+"/"+other) {
-				t.Errorf("%s may import %s and does not", room, other)
+			if !slices.Contains(imports[name], module+"/"+other) {
+				t.Errorf("%s may import %s and does not", name, other)
 			}
 		}
 	}
 	for library, users := range libraries {
-		for _, room := range users {
-			if !slices.ContainsFunc(imports[room], func(path string) bool { return libraryOf(path) == library }) {
-				t.Errorf("%s may import %s and does not", room, library)
+		for _, name := range users {
+			if !slices.ContainsFunc(imports[name], func(path string) bool { return libraryOf(path) == library }) {
+				t.Errorf("%s may import %s and does not", name, library)
 			}
 		}
 	}
-	for room, paths := range pureExtra {
+	for name, paths := range pureExtra {
 		for _, path := range paths {
-			if !slices.Contains(imports[room], path) {
-				t.Errorf("%s may import %s and does not", room, path)
+			if !slices.Contains(imports[name], path) {
+				t.Errorf("%s may import %s and does not", name, path)
 			}
 		}
 	}
@@ -244,10 +244,10 @@ func TestEveryAllowanceIsUsed(t *testing.T) {
 
 func TestClientsLinkNoServer(t *testing.T) {
 	for _, p := range load(t) {
-		for _, prefix := range far[p.room()] {
+		for _, prefix := range far[p.path()] {
 			for _, path := range p.Deps {
 				if strings.HasPrefix(path, prefix) && path != module && path != module+"/nano" && path != module+"/wire" {
-					t.Errorf("%s links %s", p.room(), path)
+					t.Errorf("%s links %s", p.path(), path)
 				}
 			}
 		}
@@ -288,24 +288,24 @@ func TestNobodyImportsTheStandardLog(t *testing.T) {
 	for _, p := range load(t) {
 		for _, list := range [][]string{p.Imports, p.TestImports, p.XTestImports} {
 			if slices.Contains(list, "log") {
-				t.Errorf("%s imports the standard log package; loggers are *slog.Logger and passed in", p.room())
+				t.Errorf("%s imports the standard log package; loggers are *slog.Logger and passed in", p.path())
 			}
 		}
 	}
 }
 
-func TestPureRoomsHaveNoClockNoRandomnessNoIO(t *testing.T) {
+func TestPurePackagesHaveNoClockNoRandomnessNoIO(t *testing.T) {
 	for _, p := range load(t) {
-		room := p.room()
-		if !slices.Contains(pure, room) {
+		name := p.path()
+		if !slices.Contains(pure, name) {
 			continue
 		}
 		for _, path := range p.Imports {
 			if isOutside(path) || strings.HasPrefix(path, module) {
 				continue
 			}
-			if !slices.Contains(pureStd, path) && !slices.Contains(pureExtra[room], path) {
-				t.Errorf("%s imports %s: a pure room has no clock, no randomness, no environment and no I/O", room, path)
+			if !slices.Contains(pureStd, path) && !slices.Contains(pureExtra[name], path) {
+				t.Errorf("%s imports %s: a pure package has no clock, no randomness, no environment and no I/O", name, path)
 			}
 		}
 	}
@@ -314,7 +314,7 @@ func TestPureRoomsHaveNoClockNoRandomnessNoIO(t *testing.T) {
 // TestTheFoldHasNoRandomness: fsm does I/O, but what it folds depends on nothing but the log.
 func TestTheFoldHasNoRandomness(t *testing.T) {
 	for _, p := range load(t) {
-		if p.room() != "internal/fsm" {
+		if p.path() != "internal/fsm" {
 			continue
 		}
 		for _, path := range []string{"time", "math/rand", "math/rand/v2", "crypto/rand", "net", "net/http"} {

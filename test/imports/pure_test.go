@@ -10,10 +10,10 @@ import (
 	"testing"
 )
 
-// TestPureRoomsUseNoClientOrServer: the pure rooms may use packages whose constants they need, but none of their doings.
-func TestPureRoomsUseNoClientOrServer(t *testing.T) {
+// TestPurePackagesUseNoClientOrServer: the pure packages may use packages whose constants they need, but none of their doings.
+func TestPurePackagesUseNoClientOrServer(t *testing.T) {
 	for _, p := range load(t) {
-		if !slices.Contains(pure, p.room()) {
+		if !slices.Contains(pure, p.path()) {
 			continue
 		}
 		for _, name := range p.GoFiles {
@@ -21,7 +21,7 @@ func TestPureRoomsUseNoClientOrServer(t *testing.T) {
 				ok := used == "io.EOF" || used == "io.Reader" || used == "io.Writer" ||
 					used == "io.ErrUnexpectedEOF"
 				if !ok {
-					t.Errorf("%s/%s uses %s", p.room(), name, used)
+					t.Errorf("%s/%s uses %s", p.path(), name, used)
 				}
 			}
 		}
