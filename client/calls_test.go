@@ -15,7 +15,7 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// request is what a node sees of one call.
+// request holds what a node sees of one call.
 type request struct {
 	line string // method, path and query
 	body string // without the op_id

@@ -7,7 +7,7 @@ import (
 	"github.com/recount-ledger/recount/internal/verify"
 )
 
-// Signature says how a record was signed.
+// Signature describes how a record was signed.
 type Signature struct {
 	PCSID        string // as the record has it
 	Scheme       string // PCS1 or PCS2, "unknown" when sig_scheme names neither

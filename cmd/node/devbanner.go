@@ -13,7 +13,7 @@ import (
 	"strings"
 )
 
-// banner tells a person where the cluster is and what to type next. Scripts get the JSON line.
+// banner prints where the cluster is and what to type next. Scripts get the JSON line.
 func (d *devCluster) banner(w io.Writer) {
 	r := d.ready()
 	tool := "recount"

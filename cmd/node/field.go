@@ -13,7 +13,7 @@ import (
 	"github.com/recount-ledger/recount/internal/when"
 )
 
-// kind says which values a setting may have in YAML besides a string.
+// kind names the values that a setting may have in YAML besides a string.
 type kind int
 
 const (

@@ -9,7 +9,7 @@ import (
 	"github.com/recount-ledger/recount/internal/verify"
 )
 
-// checked is what `config check` says of a settings file.
+// checked runs `config check` on a settings file.
 func checked(t *testing.T, text string, env map[string]string) (values, string) {
 	t.Helper()
 	v, err := load(write(t, "config.yaml", text), flags(t), environment(env))

@@ -121,7 +121,7 @@ func (a exportCommands) followPostgres(ctx context.Context, feed *pgscript.Feed,
 	}
 }
 
-// feedError says what to do about a script that was not written.
+// feedError adds what to do about a script that was not written.
 func feedError(err error) error {
 	if errors.Is(err, pgscript.ErrBeyond) {
 		return &codedError{exitNotFound, err,

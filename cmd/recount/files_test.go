@@ -18,7 +18,7 @@ import (
 var goWords = []string{"strconv", "jsontext", " json: ", "illegal base64", "invalid syntax",
 	"unexpected end of JSON", "tls: "}
 
-// plainly tells whether an error is in words that are not those of the Go library.
+// plainly reports whether an error is in words that are not those of the Go library.
 func plainly(text string) bool {
 	for _, word := range goWords {
 		if strings.Contains(text, word) {

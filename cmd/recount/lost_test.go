@@ -69,7 +69,7 @@ func TestInterruptedWhileWaiting(t *testing.T) {
 	}
 }
 
-// announced says when somebody waits for a read.
+// announced is a reader that signals when somebody waits for a read.
 type announced struct {
 	from io.Reader
 	at   chan struct{}

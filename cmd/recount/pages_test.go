@@ -58,7 +58,7 @@ func TestCommandsOfThePages(t *testing.T) {
 	}
 }
 
-// notTyped says what is wrong with a command line, "" for nothing.
+// notTyped returns what is wrong with a command line, "" for nothing.
 func notTyped(root *cobra.Command, line string) string {
 	cmd := root
 	for _, word := range strings.Fields(line) {

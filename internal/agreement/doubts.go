@@ -155,7 +155,7 @@ func (d *Doubts) some() []Question {
 // any more, a contradiction stops no node.
 func (d *Doubts) RaiseFolded(q Question) bool { return d.Raise(d.overtaken(q)) }
 
-// Suspended says why this node answers no client, "" when it does.
+// Suspended returns the reason why this node answers no client, "" when it does.
 func (d *Doubts) Suspended() string {
 	if reason := d.reason.Load(); reason != nil {
 		return *reason

@@ -76,7 +76,7 @@ func (q Question) String() string {
 	return fmt.Sprintf("the digest at event %d", q.Seq)
 }
 
-// doubted says why this node is suspended over a question that has no answer yet, "" when it is not. A node
+// doubted returns the reason why this node is suspended over a question that has no answer yet, "" when it is not. A node
 // that the log contradicts is suspended as soon as that is folded: without the voters nobody can tell which of
 // the two is wrong.
 func (q Question) doubted() string {

@@ -49,7 +49,7 @@ func TestQuestions(t *testing.T) {
 	}
 }
 
-// cluster is what the other voters say, and how often each was asked.
+// cluster holds the answers of the other voters, and counts how often each was asked.
 type cluster struct {
 	mu    sync.Mutex
 	says  map[string]string // a voter that is not in it hangs until the question is given up

@@ -123,7 +123,7 @@ func checkMedia(h http.Header, allowed ...string) error {
 	return nil
 }
 
-// mediaHint tells what to send instead of what was declared.
+// mediaHint returns what to send instead of what was declared.
 func mediaHint(declared, want string) string {
 	if declared == "" {
 		return "send Content-Type: " + want + "; there was none"

@@ -15,7 +15,7 @@ import (
 // closedValues is the annotation of a flag that takes one of a few words.
 const closedValues = "recount_closed_values"
 
-// Closed says which words a flag takes. Check refuses others, and the shell completes these.
+// Closed restricts a flag to words. Check refuses others, and the shell completes these.
 func Closed(cmd *cobra.Command, flag string, words ...string) {
 	set := cmd.Flags()
 	if set.Lookup(flag) == nil {
@@ -186,7 +186,7 @@ func flagError(cmd *cobra.Command, err error) error {
 	return fmt.Errorf("%w%s\"%s --help\" shows the flags", err, ended(guess), cmd.CommandPath())
 }
 
-// takes says what the value of a flag must be.
+// takes returns what the value of a flag must be.
 func takes(f *pflag.Flag, err *pflag.InvalidValueError) string {
 	if errors.Is(err, strconv.ErrRange) {
 		return "a number nearer to 0"

@@ -9,7 +9,7 @@ import (
 )
 
 // tableOf is a clock table of node "a" with a clock that the test moves; the other voters were heard just now.
-// slept is how long its machine slept.
+// slept is the time for which its machine slept.
 func tableOf(voters int, skew time.Duration, own, slept *atomic.Int64, others ...time.Duration) *Cluster {
 	c := &Cluster{calls: map[string]*peerClient{}, log: slog.New(slog.DiscardHandler)}
 	c.cfg = Config{NodeID: "a", MaxClockSkew: skew, Timings: Timings{Election: time.Hour}}

@@ -186,7 +186,7 @@ func (n *fakeNet) dialer(from string) func(context.Context, string, string) (net
 	}
 }
 
-// tries is how often from has dialled to.
+// tries returns how often from has dialled to.
 func (n *fakeNet) tries(from, to string) int {
 	n.mu.Lock()
 	defer n.mu.Unlock()

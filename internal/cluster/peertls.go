@@ -55,7 +55,7 @@ func CheckTLS(cfg Config, now time.Time) (tls.Certificate, error) {
 	return own.cert, nil
 }
 
-// trusted tells whether nodes with the same authorities would take the certificate in both directions.
+// trusted reports whether nodes with the same authorities would take the certificate in both directions.
 func (s *peerTLS) trusted(now time.Time) error {
 	if err := certs.CheckValid(s.cert, now); err != nil {
 		return err

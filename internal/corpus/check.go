@@ -116,7 +116,8 @@ func (x *Expect) checkValues(a *wire.SubmitAnswer, status int) (diffs []string) 
 	return diffs
 }
 
-// compareAnswers says in which members the first answer did not come again; the marks of a repetition may differ.
+// compareAnswers lists the members in which the repeated answer differs from the first. The marks of a repetition
+// may differ.
 func compareAnswers(earlier, now *wire.SubmitAnswer, id string) []string {
 	if earlier == nil {
 		return []string{"no answer of " + id + " to compare with"}

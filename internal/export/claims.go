@@ -216,7 +216,7 @@ func (w *walk) span(e *Event) {
 	}
 }
 
-// rangeOf says what a range contradicts, "" for nothing.
+// rangeOf returns what a range contradicts, "" for nothing.
 func rangeOf(m *Manifest) string {
 	first, err := wire.ParseTime(m.Range.FirstTime)
 	last, err2 := wire.ParseTime(m.Range.LastTime)

@@ -11,7 +11,7 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// lie is what a forger changes in an export, and the check that must find it out.
+// lie describes what a forger changes in an export, and the check that must find it out.
 type lie struct {
 	check   string
 	recount bool // found out only when all is folded again

@@ -41,7 +41,7 @@ func longHistory(b testing.TB, n, size int) []*raft.Log {
 	return h.logs
 }
 
-// cpuTime is what this process has used so far.
+// cpuTime returns the processor time that this process has used so far.
 func cpuTime() time.Duration {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {

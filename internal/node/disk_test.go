@@ -12,7 +12,7 @@ import (
 	"github.com/recount-ledger/recount/internal/nodetest"
 )
 
-// disks says which nodes of a cluster are short of disk space.
+// disks records which nodes of a cluster are short of disk space.
 type disks struct {
 	mu    sync.Mutex
 	short map[string]bool

@@ -25,7 +25,7 @@ func (n *Node) AgreeFirst(ctx context.Context, since time.Time) error {
 	return n.doubts.AgreeFirst(ctx, since)
 }
 
-// AsksOn says whether a question is open that waits for a majority.
+// AsksOn reports whether a question is open that waits for a majority.
 func (n *Node) AsksOn() bool {
 	return n.doubts.Insists()
 }

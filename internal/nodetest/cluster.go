@@ -219,7 +219,7 @@ func (c *Cluster) Tune(i int, f func(*node.Config)) { f(&c.members[i].cfg) }
 // FreePort finds a loopback address for one more listener.
 func FreePort(t testing.TB) string { return freePorts(t, 1)[0] }
 
-// MayEnd says that node i is expected to give up by itself, as a leader does that contradicts the others.
+// MayEnd allows that node i is expected to give up by itself, as a leader does that contradicts the others.
 func (c *Cluster) MayEnd(i int) { c.members[i].mayEnd.Store(true) }
 
 // Lead makes node i of three the leader: the leader hands over when it stops, and no other node is there to take over.

@@ -19,7 +19,7 @@ import (
 // testdata is the directory of the published records, relative to any package below internal/.
 const testdata = "../../testdata"
 
-// Record says how a test record differs from the published one that it is made of. Records with the same Shard,
+// Record describes how a test record differs from the published one that it is made of. Records with the same Shard,
 // Epoch and Root have the same id.
 type Record struct {
 	Shard   string

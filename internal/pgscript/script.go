@@ -32,7 +32,7 @@ const columns = "seq, log_time, received_at, node, request_id, pcs_id, shard_id,
 	"outcome, accepted, reason_code, " +
 	"reason, recomputed_d_hat, policy, evidence, first_seq, generation"
 
-// Cursor says how far the tables are filled: up to event Seq, with the outcomes of Generation. The zero Cursor
+// Cursor is a position in the ledger. The tables are filled up to event Seq, with the outcomes of Generation. The zero Cursor
 // is that of empty tables.
 type Cursor struct {
 	Generation uint32

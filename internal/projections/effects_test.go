@@ -134,7 +134,7 @@ func (l *ledger) loaded(t *testing.T) *Control {
 	return c
 }
 
-// controlState is what events change. Digest and position, which every event changes, are not part of it.
+// controlState holds what events change. Digest and position, which every event changes, are not part of it.
 type controlState struct {
 	genesis *GenesisRow
 	sched   schedules

@@ -16,7 +16,7 @@ import (
 	"github.com/recount-ledger/recount/internal/verify"
 )
 
-// spec says what a test record claims.
+// spec holds the claims of a test record.
 type spec struct {
 	shard, root string
 	epoch       int64

@@ -99,7 +99,7 @@ func (r *Result) ReasonCodes() []string {
 	return out
 }
 
-// ReasonText says for people why an outcome is what it is. The fold keeps no text where the state of a
+// ReasonText explains an outcome to people. The fold keeps no text where the state of a
 // key decided. The texts for these cases name no key, because everybody may look up a record.
 func (r *Result) ReasonText() string {
 	if r.Detail != "" {

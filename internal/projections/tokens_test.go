@@ -9,7 +9,7 @@ import (
 	"github.com/recount-ledger/recount/internal/verify"
 )
 
-// effectOfLast is what the newest event did.
+// effectOfLast returns what the newest event did.
 func effectOfLast(t *testing.T, l *ledger, k event.Kind) Effect {
 	t.Helper()
 	e, err := EffectOf(l.ctrlDB, k, l.seq)

@@ -23,7 +23,7 @@ import (
 	"github.com/recount-ledger/recount/test/crashfs"
 )
 
-// steps are what happens to a ledger from its first record to the drop of a generation. Each one extends the log.
+// steps lists what happens to a ledger from its first record to the drop of a generation. Each one extends the log.
 var steps = []struct {
 	name string
 	do   func(r *rig)
@@ -38,7 +38,7 @@ var steps = []struct {
 	{"drop", func(r *rig) { r.dropped(3) }},
 }
 
-// undisturbed is what a node holds after all steps when nothing happens to it.
+// undisturbed returns what a node holds after all steps when nothing happens to it.
 func undisturbed(t *testing.T) map[string]string {
 	t.Helper()
 	r := newRig(t, 80)

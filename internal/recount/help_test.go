@@ -140,7 +140,7 @@ func (h *host) note(f func()) {
 	f()
 }
 
-// bad is what no test expects to hear, "" for nothing.
+// bad returns what no test expects to hear, "" for nothing.
 func (h *host) bad() string {
 	return get(h, func() string {
 		if len(h.failed)+len(h.unwritten)+len(h.quarantined) == 0 {

@@ -16,7 +16,7 @@ const (
 // defaultWidth is taken when a terminal does not say how wide it is.
 const defaultWidth = 80
 
-// Screen says where output goes.
+// Screen describes where output goes.
 type Screen struct {
 	Width    int  // columns of a line; 0 has no bound, as a pipe
 	Terminal bool // a person looks at it

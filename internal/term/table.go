@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// Kind says how a column may be made narrower.
+// Kind selects how a column may be made narrower.
 type Kind int
 
 // The kinds of columns.
@@ -30,7 +30,7 @@ type Column struct {
 	Wide  bool // in wide tables only
 }
 
-// Form says how cells are written.
+// Form describes how cells are written.
 type Form struct {
 	Wide bool                // every column, in full, however long the line
 	Time func(string) string // how a moment is shown; nil leaves it

@@ -231,7 +231,7 @@ func goodRecord(t testing.TB, set map[string]string) *pcs.Record {
 	return rec
 }
 
-// message is what a client of the profile and mode signs.
+// message returns what a client of the profile and mode signs.
 func message(t testing.TB, rec *pcs.Record, p pcs.Profile, m Mode) []byte {
 	t.Helper()
 	b, err := rec.AppendPayload(nil, p)

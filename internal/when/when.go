@@ -11,22 +11,22 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// Forms says what Moment takes, for texts about a flag.
+// Forms names what Moment takes, for texts about a flag.
 const Forms = "2026-01-02T15:04:05Z, 2026-01-02, yesterday, today, now, or a time span such as 15m, 2d or 1w"
 
-// Spans says what Span takes.
+// Spans names what Span takes.
 const Spans = "15m, 12h, 2d or 1w"
 
-// ErrSpan says that a text is no time span.
+// ErrSpan means that a text is no time span.
 var ErrSpan = errors.New("no time span such as " + Spans)
 
-// ErrMoment says that a text is no time.
+// ErrMoment means that a text is no time.
 var ErrMoment = errors.New("must be a date-time, a date or a time span: " + Forms)
 
-// ErrOld says that a time is not later than the first that a ledger knows.
+// ErrOld means that a time is not later than the first that a ledger knows.
 var ErrOld = errors.New("must be later than 1970-01-01T00:00:00Z")
 
-// ErrFar says that a time is later than nanoseconds can count.
+// ErrFar means that a time is later than nanoseconds can count.
 var ErrFar = errors.New("must be earlier than the year 2262")
 
 const (

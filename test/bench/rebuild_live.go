@@ -104,7 +104,7 @@ func (b *bench) startGeneration(ctx context.Context) (uint32, error) {
 	return g.Generation, b.call(ctx, http.MethodPost, "/v1/generations", map[string]string{"policy": page.Items[0].ID}, &g)
 }
 
-// endGeneration says how far the rebuild got and drops it.
+// endGeneration reports the progress of the rebuild and drops it.
 func (b *bench) endGeneration(ctx context.Context, number uint32) (string, error) {
 	var g struct {
 		Nodes []struct {

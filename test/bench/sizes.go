@@ -161,7 +161,7 @@ func (b *bench) sizeOfGeneration(ctx context.Context, before sizes) error {
 	return nil
 }
 
-// built tells whether every node has compared all that it knows to be committed.
+// built reports whether every node has compared all that it knows to be committed.
 func built(g wire.GenerationAnswer) bool {
 	for _, p := range g.Nodes {
 		if p.Committed == 0 || p.Compared < p.Committed {

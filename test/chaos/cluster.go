@@ -199,7 +199,7 @@ func (b *bed) restart(i int) error {
 	return b.start(i)
 }
 
-// wanted says which nodes ought to be up, and whether one may end by itself at the moment.
+// wanted holds the nodes that ought to be up, and whether one may end by itself at the moment.
 type wanted struct {
 	mu   sync.Mutex
 	down [nodes]bool

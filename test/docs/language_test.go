@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-// mostSemicolons is how many semicolons the prose of all pages together may have, per 1,000 words.
+// mostSemicolons bounds the semicolons in the prose of all pages together, per 1,000 words.
 const mostSemicolons = 3
 
 // manyWords is the size in words from which a page has to keep to the budget by itself.

@@ -46,7 +46,7 @@ func (k clockCase) String() string {
 	return fmt.Sprintf("%s, %s", k.who, k.step)
 }
 
-// bound is how far log time may be off: when all clocks are wrong and are believed, as far as they are.
+// bound returns the largest error of log time: when all clocks are wrong and are believed, as far as they are.
 func (k clockCase) bound() time.Duration {
 	switch {
 	case k.who != "all" || k.stops || k.slept != 0:
@@ -57,7 +57,7 @@ func (k clockCase) bound() time.Duration {
 	return k.step.Abs() + clockSkew
 }
 
-// shift is how far the clocks are off after a time.
+// shift returns the error of the clocks after a time.
 func (k clockCase) shift(after time.Duration) time.Duration {
 	if k.speed != 0 {
 		return time.Duration(float64(after) * (k.speed - 1))
@@ -237,7 +237,7 @@ func (b *clockBed) set(nodes []int, off time.Duration) {
 	}
 }
 
-// nodesOf says whose clocks a case is about.
+// nodesOf returns the nodes whose clocks a case changes.
 func (b *clockBed) nodesOf(who string) (list []int) {
 	lead := -1
 	b.await("a leader", func() bool {

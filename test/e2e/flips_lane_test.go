@@ -19,7 +19,7 @@ import (
 	"github.com/recount-ledger/recount/test/harness"
 )
 
-// flipLimit is how long a start may take until it has refused or serves.
+// flipLimit bounds the time until a start has refused or serves.
 const flipLimit = 90 * time.Second
 
 // lane is a copy of a scene's nodes with ports of its own.
@@ -315,7 +315,7 @@ func sameBody(got, want string) error {
 	return fmt.Errorf("%w: ...%s instead of ...%s", errOther, got[from:min(len(got), i+80)], want[from:min(len(want), i+80)])
 }
 
-// lagLimit is how long another answer may come from a node that follows.
+// lagLimit bounds the time in which another answer may come from a node that follows.
 const lagLimit = 15 * time.Second
 
 // again asks node i until it answers as before; in between it may say that it cannot, and comparisons may lag behind.

@@ -99,7 +99,7 @@ func (p *piped) stop(t *testing.T) {
 	}
 }
 
-// inPipe is how many bytes wait for the reader.
+// inPipe returns the number of bytes that wait for the reader.
 func (p *piped) inPipe(t *testing.T) int {
 	t.Helper()
 	var n int32

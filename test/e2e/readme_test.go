@@ -32,7 +32,7 @@ func shellBlocks(t *testing.T, page string, least int) (blocks [][]string) {
 	return blocks
 }
 
-// readmeCopy is what a reader has after make build: the files of the repository and the two programs.
+// readmeCopy makes what a reader has after make build: the files of the repository and the two programs.
 func readmeCopy(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -64,7 +64,7 @@ func clean() (env []string) {
 	return env
 }
 
-// said is what one line of the README printed.
+// said holds what one line of the README printed.
 type said struct {
 	line, out string
 	code      int

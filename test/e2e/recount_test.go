@@ -22,7 +22,7 @@ import (
 	"github.com/recount-ledger/recount/test/harness"
 )
 
-// everyProfile is what the first policy of a dev cluster accepts.
+// everyProfile lists what the first policy of a dev cluster accepts.
 const everyProfile = "signature: {profiles: [f9, py, es, go, go-fold, py-utf8, ryu, bin, py-bin]}\n"
 
 // recount is a cluster with someone who recounts it.

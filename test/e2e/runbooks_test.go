@@ -143,7 +143,7 @@ func (r *runbook) shows(lines []said, want string) {
 	}
 }
 
-// whole says that every block of the page was played, and how long all took.
+// whole fails unless every block of the page was played, and how long all took.
 func (r *runbook) whole() {
 	r.t.Helper()
 	r.t.Logf("%8.2f s  %s: all blocks", r.took.Seconds(), r.name)

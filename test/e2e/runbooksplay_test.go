@@ -44,7 +44,7 @@ func (r *runbook) people(c *abused, two bool, values map[string]string) {
 	}
 }
 
-// outcomes are what the ledger says now of the submissions of a shard, in order.
+// outcomes returns what the ledger answers now for the submissions of a shard, in order.
 func (a *abused) outcomes(shard string) string {
 	a.t.Helper()
 	var rows []wire.AuditItem

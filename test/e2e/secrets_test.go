@@ -283,7 +283,7 @@ func (p *planted) needles() map[string][]byte {
 	return out
 }
 
-// mine tells the files into which the operator put the secrets.
+// mine recognizes the files into which the operator put the secrets.
 func mine(path string) bool {
 	return strings.HasSuffix(path, "-key.pem") || strings.HasSuffix(path, ".key") || filepath.Base(path) == "metrics-pass"
 }

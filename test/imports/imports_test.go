@@ -69,7 +69,7 @@ var packages = map[string][]string{
 // testPackages may import whatever they need of the module.
 var testPackages = []string{"test/", "scripts/", "tools/"}
 
-// libraries says in which packages, outside their tests, a library may be imported. The key is a prefix of the import path.
+// libraries lists the packages that may import a library outside their tests. The key is a prefix of the import path.
 var libraries = map[string][]string{
 	"cel.dev/":                           {"internal/verify/publish"},
 	"github.com/cockroachdb/pebble":      {"internal/durable", "internal/log", "internal/fsm", "internal/ledgertest", "internal/nodetest", "internal/node", "internal/recount"},
@@ -90,7 +90,7 @@ var libraries = map[string][]string{
 	"google.golang.org/protobuf":         {"internal/event", "internal/ledgertest", "internal/node", "internal/operator", "internal/propose"},
 }
 
-// far says what must not be linked into a package at all, however long the way.
+// far lists what must not be linked into a package at all, not even through others.
 var far = map[string][]string{
 	"client":      {module + "/internal/", "github.com/", "golang.org/x/"},
 	"sign":        {module + "/internal/node", module + "/internal/log", "cel.dev/", "github.com/cockroachdb/", "github.com/hashicorp/", "golang.org/x/"},
@@ -107,7 +107,7 @@ var exact = map[string]map[string][]string{
 // pure packages decide outcomes. Besides their libraries they import only what is listed in pureStd.
 var pure = []string{"internal/pcs", "internal/event", "internal/verify", "internal/projections"}
 
-// pureStd is what the pure packages use of the standard library. It has no clock, no randomness, no file, no network and no
+// pureStd lists what the pure packages use of the standard library. It has no clock, no randomness, no file, no network and no
 // environment, with two named exceptions in pureExtra.
 var pureStd = []string{
 	"bytes", "cmp", "crypto/ed25519", "crypto/hmac", "crypto/sha256", "crypto/subtle", "encoding/base64", "encoding/binary",
