@@ -28,7 +28,7 @@ type Options struct {
 	// pcs/2 has no profile: naming one for such a record is an error.
 	Profile string
 
-	// Mode says what pcs/1 signs: "raw" the canonical text, "sha256" its SHA-256. Empty means raw for HMAC and sha256
+	// Mode is the mode of pcs/1: "raw" the canonical text, "sha256" its SHA-256. Empty means raw for HMAC and sha256
 	// for Ed25519 and for profile bin, which has no other. pcs/2 has no mode: naming one is an error.
 	Mode string
 }

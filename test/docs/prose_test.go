@@ -22,7 +22,7 @@ const (
 )
 
 // byQuestion finds comments such as "limit is how many there may be", which name a thing by a question.
-var byQuestion = regexp.MustCompile(`^\w+ (?:is|are) (?:what|how|who|when|where|whether)\b`)
+var byQuestion = regexp.MustCompile(`^\w+ (?:is|are|says|tells) (?:what|how|who|when|where|whether|which|why)\b`)
 
 // teaching has the packages whose comment explains them with their bytes or their loop, in that many lines at
 // least.
