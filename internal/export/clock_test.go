@@ -1,6 +1,7 @@
 package export
 
 import (
+	"bytes"
 	"testing"
 	"time"
 
@@ -69,5 +70,37 @@ func TestDoubts(t *testing.T) {
 	}
 	if l := b.lines[CheckEd25519]; len(l.Faults) != mostFaults || l.More == 0 {
 		t.Errorf("%+v", l)
+	}
+}
+
+// TestRecent: the digests of the last events are known, and those before them, behind them, and of events that were
+// never added, are not.
+func TestRecent(t *testing.T) {
+	var r recent
+	tr := &tree{}
+	if _, ok := r.at(0); ok {
+		t.Error("there is a digest before anything")
+	}
+	roots := map[uint64][]byte{}
+	const first = 7 // the range begins later
+	for seq := uint64(first); seq < first+recentRoots+3; seq++ {
+		tr.add(sumBytes([]byte{byte(seq), byte(seq >> 8)}))
+		r.add(seq, tr)
+		roots[seq] = tr.root()
+		if seq == first+2 {
+			for at, want := range map[uint64]bool{0: false, first - 1: false, first: true, first + 2: true, first + 3: false} {
+				if _, ok := r.at(at); ok != want {
+					t.Errorf("event %d: %v", at, ok)
+				}
+			}
+		}
+	}
+	last := uint64(first + recentRoots + 2)
+	for at, want := range map[uint64]bool{first: false, first + 2: false, first + 3: true, last - 1: true, last: true,
+		last + 1: false, ^uint64(0): false} {
+		got, ok := r.at(at)
+		if ok != want || ok && !bytes.Equal(got, roots[at]) {
+			t.Errorf("event %d: %x %v", at, got, ok)
+		}
 	}
 }

@@ -1,0 +1,225 @@
+package api
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"slices"
+	"sort"
+	"strings"
+
+	"github.com/recount-ledger/recount/wire"
+)
+
+// twinView reads the twin. Reads see what is there when they begin, as those of a node do.
+type twinView struct {
+	*twin
+	at Position
+}
+
+func (t twinView) Position() Position { return t.at }
+
+func (t *twin) View(ctx context.Context, r Read) (View, error) {
+	t.mu.Lock()
+	t.reads = append(t.reads, r)
+	for t.fail == nil && uint64(len(t.rows)) < r.MinSeq {
+		cause := t.cause
+		t.mu.Unlock()
+		select {
+		case <-cause:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		t.mu.Lock()
+	}
+	defer t.mu.Unlock()
+	v := twinView{t, Position{uint64(len(t.rows)), t.gen}}
+	if r.Generation != 0 {
+		v.at.Generation = r.Generation
+	}
+	if t.gone[v.at.Generation] {
+		return nil, fmt.Errorf("generation %d: %w", v.at.Generation, ErrGenerationGone)
+	}
+	return v, t.fail
+}
+
+func (t twinView) Lookup(_ context.Context, id string) (*wire.PCSAnswer, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	at, ok := t.first[id]
+	if !ok {
+		return nil, fmt.Errorf("pcs %s: %w", id, ErrNotFound)
+	}
+	answer := &wire.PCSAnswer{SubmitAnswer: t.rows[at].answer}
+	for i, row := range t.rows {
+		if row.record.PCSID == id {
+			answer.Events = append(answer.Events, uint64(i+1))
+		}
+	}
+	return answer, nil
+}
+
+func (t twinView) Complete(_ context.Context, prefix string, limit int) (ids []string, _ error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, id := range slices.Sorted(maps.Keys(t.first)) {
+		if strings.HasPrefix(id, prefix) && len(ids) < limit {
+			ids = append(ids, id)
+		}
+	}
+	return ids, t.fail
+}
+
+func (q AuditQuery) matches(row twinRow) bool {
+	ns := row.at.UnixNano()
+	return (q.Shard == "" || q.Shard == row.record.ShardID) && (q.Key == "" || q.Key == "hmac-1") &&
+		(q.Outcome == "" || q.Outcome == row.answer.Outcome) && (q.Reason == "" || q.Reason == row.answer.ReasonCode) &&
+		ns >= q.Since && (q.Until == 0 || ns < q.Until)
+}
+
+func (t twinView) Audit(_ context.Context, q AuditQuery) (AuditResult, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.gone[t.at.Generation] {
+		return AuditResult{}, fmt.Errorf("generation %d: %w", t.at.Generation, ErrGenerationGone)
+	}
+	var out AuditResult
+	first, last, step := q.FromSeq, uint64(len(t.rows)), 1
+	if q.ToSeq != 0 {
+		last = min(last, q.ToSeq)
+	}
+	if q.Newest {
+		first, last, step = uint64(len(t.rows)), max(q.ToSeq, 1), -1
+		if q.FromSeq != 0 {
+			first = min(first, q.FromSeq)
+		}
+	}
+	for seq := first; seq != 0 && (q.Newest && seq >= last || !q.Newest && seq <= last); seq = uint64(int(seq) + step) {
+		row := t.rows[seq-1]
+		if !q.matches(row) {
+			continue
+		}
+		if len(out.Items) == q.Limit {
+			out.Next = seq
+			break
+		}
+		a := row.answer
+		out.Items = append(out.Items, wire.AuditItem{
+			Seq: seq, LogTime: wire.Time(row.at), ReceivedAt: wire.Time(row.at), Node: a.Node, PCSID: a.PCSID, ShardID: a.ShardID,
+			Epoch: a.Epoch, KeyID: "hmac-1", Status: row.status, Outcome: a.Outcome, Accepted: a.Accepted, ReasonCode: a.ReasonCode,
+			Reasons: a.Reasons, RecomputedDHat: a.RecomputedDHat, RecomputedBudget: a.RecomputedBudget, Policy: a.Policy, Generation: t.at.Generation,
+			Was: wire.AuditAnswer{Generation: 1, Outcome: a.Outcome, Accepted: a.Accepted},
+		})
+	}
+	return out, t.fail
+}
+
+func (t twinView) Event(_ context.Context, seq uint64) (*wire.EventAnswer, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if seq > uint64(len(t.rows)) {
+		return nil, ErrNotFound
+	}
+	row := t.rows[seq-1]
+	sum := sha256.Sum256(row.body)
+	return &wire.EventAnswer{
+		Seq: seq, Kind: "submission", Index: seq, Term: 1, RawTime: wire.Time(row.at), LogTime: wire.Time(row.at),
+		Leaf:     wire.Leaf{Format: 1, Seq: seq, RawTimeNS: row.at.UnixNano(), Kind: 2, PayloadSHA256: hex.EncodeToString(sum[:])},
+		LeafHash: hexOf("leaf", seq), Payload: row.body, Summary: map[string]any{"pcs_id": row.record.PCSID},
+	}, nil
+}
+
+func (t twinView) Events(ctx context.Context, q EventsQuery) (out EventsResult, err error) {
+	for seq := q.From; seq <= t.twin.Position().AppliedSeq && (q.To == 0 || seq <= q.To); seq++ {
+		if len(out.Items) == q.Limit {
+			out.Next = seq
+			break
+		}
+		if q.Shard != "" && t.rows[seq-1].record.ShardID != q.Shard {
+			continue
+		}
+		e, err := t.Event(ctx, seq)
+		if err != nil {
+			return out, err
+		}
+		out.Items = append(out.Items, *e)
+	}
+	return out, t.fail
+}
+
+func (t *twin) shardRows() []wire.ShardAnswer {
+	byID := map[string]*wire.ShardAnswer{}
+	for i, row := range t.rows {
+		seq := uint64(i + 1)
+		s := byID[row.record.ShardID]
+		if s == nil {
+			s = &wire.ShardAnswer{ShardID: row.record.ShardID, FirstSeq: seq}
+			byID[row.record.ShardID] = s
+		}
+		s.Submissions, s.LastSeq, s.LastAt = s.Submissions+1, seq, wire.Time(row.at)
+		if row.answer.Accepted {
+			epoch := row.record.Epoch
+			s.Accepted, s.Epoch, s.EpochSeq = s.Accepted+1, &epoch, seq
+		}
+	}
+	all := make([]wire.ShardAnswer, 0, len(byID))
+	for _, s := range byID {
+		all = append(all, *s)
+	}
+	sort.Slice(all, func(i, j int) bool { return all[i].ShardID < all[j].ShardID })
+	return all
+}
+
+func (t twinView) Shards(_ context.Context, q ShardsQuery) (ShardsResult, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.gone[t.at.Generation] {
+		return ShardsResult{}, ErrGenerationGone
+	}
+	var out ShardsResult
+	for _, s := range t.shardRows() {
+		if s.ShardID <= q.After {
+			continue
+		}
+		if len(out.Items) == q.Limit {
+			out.More = true
+			break
+		}
+		out.Items = append(out.Items, s)
+	}
+	return out, nil
+}
+
+func (t twinView) Shard(_ context.Context, id string) (*wire.ShardAnswer, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, s := range t.shardRows() {
+		if s.ShardID == id {
+			return &s, nil
+		}
+	}
+	return nil, ErrNotFound
+}
+
+func (t twinView) Digest(_ context.Context, seq uint64, edge bool) (*wire.DigestAnswer, error) {
+	at := t.Position()
+	if seq == 0 {
+		seq = at.AppliedSeq
+	}
+	if seq > at.AppliedSeq {
+		return nil, ErrNotFound
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	log, state := "", ""
+	for _, row := range t.rows[:seq] {
+		log, state = hexOf(log, string(row.body)), hexOf(state, row.answer.Outcome)
+	}
+	a := &wire.DigestAnswer{Seq: seq, Log: hexOf(log), State: hexOf(state), Generation: at.Generation, Control: hexOf()}
+	if edge {
+		a.Edge = []string{hexOf(log)}
+	}
+	return a, nil
+}
