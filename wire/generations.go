@@ -175,25 +175,25 @@ type DiffAnswer struct {
 
 // FlipSide is the judgement of one generation on a submission.
 type FlipSide struct {
-	Outcome    string `json:"outcome"`
-	Accepted   bool   `json:"accepted"`
-	ReasonCode string `json:"reason_code"`
-	Policy     string `json:"policy"`
-	Replayed   bool   `json:"replayed"`
-	BehindSeq  uint64 `json:"behind_seq"` // the submission that decided this one, 0 for none
+	Outcome     string `json:"outcome"`
+	Accepted    bool   `json:"accepted"`
+	ReasonCode  string `json:"reason_code"`
+	Policy      string `json:"policy"`
+	Replayed    bool   `json:"replayed"`
+	CausedBySeq uint64 `json:"caused_by_seq"` // the submission that decided this one, 0 for none
 }
 
 // Flip is a submission that two generations judge differently.
 type Flip struct {
-	Seq     uint64   `json:"seq"`
-	PCSID   string   `json:"pcs_id"`
-	ShardID string   `json:"shard_id"`
-	Epoch   int64    `json:"epoch"`
-	KeyID   string   `json:"key_id"`
-	Cause   string   `json:"cause"`  // direct or indirect
-	Behind  uint64   `json:"behind"` // for indirect: the submission whose change caused this one
-	Old     FlipSide `json:"old"`
-	New     FlipSide `json:"new"`
+	Seq         uint64   `json:"seq"`
+	PCSID       string   `json:"pcs_id"`
+	ShardID     string   `json:"shard_id"`
+	Epoch       int64    `json:"epoch"`
+	KeyID       string   `json:"key_id"`
+	Cause       string   `json:"cause"`         // direct or indirect
+	CausedBySeq uint64   `json:"caused_by_seq"` // for indirect: the submission whose change caused this one
+	Old         FlipSide `json:"old"`
+	New         FlipSide `json:"new"`
 }
 
 // FlipsPage is the response to GET /v1/generations/{generation}/flips, ordered by seq. As NDJSON the items come

@@ -209,10 +209,10 @@ func (a generationCommands) eachFlip(ctx context.Context, d *wire.DiffAnswer, fn
 
 func (a generationCommands) listFlips(ctx context.Context, d *wire.DiffAnswer) error {
 	l := newList(a.app, func(t *table, f wire.Flip) {
-		t.row(f.Seq, f.Cause, number(&f.Behind), outcomeText(f.Old), outcomeText(f.New), f.New.ReasonCode,
+		t.row(f.Seq, f.Cause, number(&f.CausedBySeq), outcomeText(f.Old), outcomeText(f.New), f.New.ReasonCode,
 			dash(f.ShardID),
 			f.Epoch, dash(f.PCSID), dash(f.KeyID))
-	}, count("SEQ", 1), word("CAUSE", 6), count("BEHIND", 8), word("OLD", 2), word("NEW", 3),
+	}, count("SEQ", 1), word("CAUSE", 6), count("CAUSED_BY", 8), word("OLD", 2), word("NEW", 3),
 		text("REASON", 5, 10), text("SHARD", 7, 8), count("EPOCH", 10), hexID("PCS_ID", 4),
 		keyID("KEY", 9)).because("this generation gives the same answers as the active one")
 	if err := a.eachFlip(ctx, d, l.add); err != nil {

@@ -225,8 +225,8 @@ func TestRecount(t *testing.T) {
 	}
 	flips, err := c.Client.FlipsPage(r.ctx, client.FlipsQuery{Generation: number})
 	r.must(err)
-	if len(flips.Items) != 3 || flips.Items[1].Behind != flips.Items[0].Seq ||
-		flips.Items[2].Behind != flips.Items[0].Seq || flips.Items[0].New.ReasonCode != "bad_signature" {
+	if len(flips.Items) != 3 || flips.Items[1].CausedBySeq != flips.Items[0].Seq ||
+		flips.Items[2].CausedBySeq != flips.Items[0].Seq || flips.Items[0].New.ReasonCode != "bad_signature" {
 		t.Errorf("%+v", flips.Items)
 	}
 	if _, err := c.Client.Activate(r.ctx, number, wire.ActivateRequest{

@@ -320,26 +320,26 @@ func flipAnswer(f *projections.Flip) wire.Flip {
 		cause = "direct"
 	}
 	return wire.Flip{
-		Seq:     f.Seq,
-		PCSID:   f.New.PCSID,
-		ShardID: f.New.ShardID,
-		Epoch:   f.New.Epoch,
-		KeyID:   f.New.KeyID,
-		Cause:   cause,
-		Behind:  f.Behind,
-		Old:     flipSide(&f.Old),
-		New:     flipSide(&f.New),
+		Seq:         f.Seq,
+		PCSID:       f.New.PCSID,
+		ShardID:     f.New.ShardID,
+		Epoch:       f.New.Epoch,
+		KeyID:       f.New.KeyID,
+		Cause:       cause,
+		CausedBySeq: f.CausedBySeq,
+		Old:         flipSide(&f.Old),
+		New:         flipSide(&f.New),
 	}
 }
 
 func flipSide(r *projections.Result) wire.FlipSide {
 	return wire.FlipSide{
-		Outcome:    r.Outcome.String(),
-		Accepted:   r.Accepted,
-		ReasonCode: r.ReasonCode(),
-		Policy:     hex.EncodeToString(r.Policy[:]),
-		Replayed:   r.Replayed,
-		BehindSeq:  r.CausedBySeq,
+		Outcome:     r.Outcome.String(),
+		Accepted:    r.Accepted,
+		ReasonCode:  r.ReasonCode(),
+		Policy:      hex.EncodeToString(r.Policy[:]),
+		Replayed:    r.Replayed,
+		CausedBySeq: r.CausedBySeq,
 	}
 }
 

@@ -13,11 +13,11 @@ import (
 
 // A Flip is a submission that two generations judge differently: its outcome or its accepted flag differs.
 type Flip struct {
-	Seq      uint64
-	Direct   bool   // its own verdict changed; otherwise the change of another submission caused it
-	Behind   uint64 // for an indirect flip, the submission whose change caused it, 0 if not known
-	Old, New Result
-	Digest   [32]byte // running digest of the flips up to this one
+	Seq         uint64
+	Direct      bool   // its own verdict changed; otherwise the change of another submission caused it
+	CausedBySeq uint64 // for an indirect flip, the submission whose change caused it, 0 if not known
+	Old, New    Result
+	Digest      [32]byte // running digest of the flips up to this one
 }
 
 // FlipSums counts flips. Maps are keyed by outcomes ("accepted->refused"), reason codes and ids.
@@ -125,8 +125,8 @@ func NewFlip(seq uint64, it *Item, old, new Store, oldView, newView ControlView)
 		return f, err
 	}
 	if !f.Direct {
-		if f.Behind = f.Old.CausedBySeq; f.Behind == 0 {
-			f.Behind = f.New.CausedBySeq
+		if f.CausedBySeq = f.Old.CausedBySeq; f.CausedBySeq == 0 {
+			f.CausedBySeq = f.New.CausedBySeq
 		}
 	}
 	return f, nil
@@ -156,7 +156,7 @@ func verdictsDiffer(it *Item, oldView, newView ControlView) (bool, error) {
 		!slices.Equal(a.Reasons, b.Reasons), nil
 }
 
-// Append encodes a flip: version u8, direct u8, behind u64, then for the old and the new side the policy id 32,
+// Append encodes a flip: version u8, direct u8, caused by seq u64, then for the old and the new side the policy id 32,
 // the length of the outcome row u32 and the row, and last the running digest 32.
 func (f *Flip) Append(dst []byte) []byte {
 	dst = f.appendFacts(dst, true)
@@ -167,7 +167,7 @@ func (f *Flip) Append(dst []byte) []byte {
 // wording may change.
 func (f *Flip) appendFacts(dst []byte, sentences bool) []byte {
 	dst = append(dst, rowVersion, boolByte(f.Direct))
-	dst = binary.BigEndian.AppendUint64(dst, f.Behind)
+	dst = binary.BigEndian.AppendUint64(dst, f.CausedBySeq)
 	for _, r := range []*Result{&f.Old, &f.New} {
 		row := r.appendCore(nil)
 		if sentences {
@@ -192,7 +192,7 @@ func DecodeFlip(seq uint64, b []byte) (Flip, error) {
 	d := &reader{b: b}
 	d.check(d.u8() == rowVersion)
 	direct := d.u8()
-	f.Direct, f.Behind = direct == 1, d.u64()
+	f.Direct, f.CausedBySeq = direct == 1, d.u64()
 	d.check(direct <= 1)
 	for _, r := range []*Result{&f.Old, &f.New} {
 		policy := d.hash()

@@ -95,12 +95,12 @@ func TestSquatter(t *testing.T) {
 	type line struct {
 		seq      uint64
 		direct   bool
-		behind   uint64
+		causedBy uint64
 		old, new int
 	}
 	var got []line
 	for _, f := range flips {
-		got = append(got, line{f.Seq, f.Direct, f.Behind, f.Old.status(), f.New.status()})
+		got = append(got, line{f.Seq, f.Direct, f.CausedBySeq, f.Old.status(), f.New.status()})
 	}
 	want := []line{{forged.Seq, true, 0, 200, 401}, {honest.Seq, false, forged.Seq, 409, 200}, {later.Seq, false, forged.Seq, 202, 202}}
 	if later, err := Row(db, later.Seq); err != nil || later.Accepted || later.Reason != verify.ReasonEpochRegression {
