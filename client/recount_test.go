@@ -86,7 +86,7 @@ func TestOperationsAreRepeatedUnderOneOpID(t *testing.T) {
 // TestEndOfOperations: what the node said last is told when the time is up, and a final problem is told at once.
 func TestEndOfOperations(t *testing.T) {
 	for code, want := range map[wire.Code]error{
-		wire.CodeNoAgreement: ErrUnavailable, wire.CodeStale: ErrRejected, wire.CodeBadPolicy: ErrRejected, wire.CodeDiskFull: ErrUnavailable,
+		wire.CodeNoAgreement: ErrUnavailable, wire.CodeStale: ErrRejected, wire.CodeOpIDReused: ErrRejected, wire.CodeBadPolicy: ErrRejected, wire.CodeDiskFull: ErrUnavailable,
 		wire.CodeNotFound: ErrNotFound, wire.CodeOutcomeUnknown: ErrOutcomeUnknown, wire.CodeInternal: ErrOutcomeUnknown,
 	} {
 		s, ca := server(t, func(w http.ResponseWriter, _ *http.Request) {

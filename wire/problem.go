@@ -44,6 +44,7 @@ const (
 	CodeCursorGone      Code = "cursor_gone"
 	CodeBadPolicy       Code = "bad_policy"
 	CodeStale           Code = "stale"
+	CodeOpIDReused      Code = "op_id_reused"
 	CodeApprovalNeeded  Code = "approval_needed"
 	CodeNoAgreement     Code = "no_agreement"
 	CodeFarBehind       Code = "far_behind"
@@ -152,6 +153,9 @@ var codeInfos = []CodeInfo{
 	{CodeStale, 409, "http", "State has changed",
 		"The generation is not in a state that allows this, or the diff that you named is not the current one. " +
 			"Read it again: recount generation list, recount generation diff."},
+	{CodeOpIDReused, 409, "http", "op_id used for something else",
+		"An operation in the log has this op_id and asks for something else. One op_id names one operation, " +
+			"permanently. Send the request under another op_id. Nothing was changed."},
 	{CodeApprovalNeeded, 409, "http", "A second actor must approve",
 		"The two-person rule is on. The request is in the log under its op_id. Another actor must approve it " +
 			"within an hour, then either of you carries it out. Nothing was changed."},

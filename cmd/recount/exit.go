@@ -195,6 +195,8 @@ func nextStep(err error) string {
 	case errors.As(err, &problem) && problem.Code == wire.CodeStale:
 		return "Look again at what stands: \"recount generation list\", \"recount generation diff N\", " +
 			"\"recount freeze list\", \"recount key list\"."
+	case errors.As(err, &problem) && problem.Code == wire.CodeOpIDReused:
+		return "Give another --op-id, or none. \"recount operations\" shows what this one was used for."
 	case errors.As(err, &problem) && problem.Code == wire.CodeNoAgreement:
 		return "Nothing was switched. \"recount generation status N\" shows what each node reports."
 	case errors.As(err, &problem) && problem.Code == wire.CodeDiskFull:

@@ -285,6 +285,7 @@ func TestEndOfAnOperation(t *testing.T) {
 	}{
 		wire.CodeNoAgreement:    {exitUnavailable, "recount generation status N"},
 		wire.CodeStale:          {exitRejected, "recount generation list"},
+		wire.CodeOpIDReused:     {exitRejected, "Give another --op-id"},
 		wire.CodeDiskFull:       {exitUnavailable, "drop a generation"},
 		wire.CodeOutcomeUnknown: {exitUnknown, "Give the same command again with --op-id "},
 		wire.CodeNotFound:       {exitNotFound, "recount generation list"},

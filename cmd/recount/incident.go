@@ -241,7 +241,7 @@ func (a incidentCommands) startHindsight(ctx context.Context, c *client.Client, 
 		return c.StartGeneration(ctx, wire.GenerationRequest{Op: op, Policy: policy, Keys: wire.KeysHindsight})
 	})
 	var p *wire.Problem
-	if err == nil || !errors.As(err, &p) || p.Code != wire.CodeStale {
+	if err == nil || !errors.As(err, &p) || p.Code != wire.CodeStale && p.Code != wire.CodeOpIDReused {
 		return g, err
 	}
 	page, listErr := withTimeout(ctx, a.app, c.Generations)

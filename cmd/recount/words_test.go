@@ -71,6 +71,7 @@ func TestExplain(t *testing.T) {
 	for args, says := range map[string]string{
 		"stale":                          "State has changed",
 		"STALE":                          "State has changed",
+		"op_id_reused":                   "under another op_id",
 		"/problems/no-leader":            "No leader",
 		"https://a:1/problems/too-large": "Body too large",
 		"507":                            "Not enough disk space",

@@ -138,7 +138,7 @@ func (gs *Generations) activatedBefore(ctx context.Context, seq uint64, opID str
 	activations := gs.core.control().Activations()
 	i := slices.IndexFunc(activations, func(a projections.ActivationRow) bool { return a.Seq == seq })
 	if i < 0 || !same(&activations[i]) {
-		return nil, stale("the op_id %q was used for something else", opID)
+		return nil, opIDReused(opID)
 	}
 	return gs.activated(ctx, seq)
 }

@@ -56,7 +56,8 @@ func (ap *approvals) require(ctx context.Context, o wire.Operation, request stri
 	for _, row := range rows {
 		switch {
 		case row.Act != o.Name || row.Request != request:
-			return stale("the op_id %q was used to ask for something else: %s", a.OpID, row.Request)
+			return wire.NewProblem(wire.CodeOpIDReused,
+				fmt.Sprintf("the op_id %q was used to ask for something else: %s", a.OpID, row.Request))
 		case strings.EqualFold(row.Op.Actor, meta.Actor):
 			asked = true
 		case ap.distinctPersons(row.Op, meta.Identity):
@@ -120,7 +121,7 @@ func (ap *approvals) record(ctx context.Context, asked projections.ApprovalRow, 
 		&event.ActApprovedV1{ActOpId: asked.OpID, Act: asked.Act, Request: asked.Request,
 			Operation: []byte(asked.Operation), Op: op})
 	if err == nil && effect == projections.Ignored {
-		err = stale("the op_id %q was used for something else", asked.OpID)
+		err = opIDReused(asked.OpID)
 	}
 	return err
 }

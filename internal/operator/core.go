@@ -83,7 +83,7 @@ func (c *core) firstEvent(kind event.Kind, m event.OpMessage) (uint64, error) {
 		return 0, err
 	}
 	if it.Kind != kind || !proto.Equal(withoutOp(first), withoutOp(m)) {
-		return 0, stale("the op_id %q was used for something else", id)
+		return 0, opIDReused(id)
 	}
 	return seq, nil
 }
@@ -143,8 +143,14 @@ func (c *core) op(a wire.Op, meta api.Meta) *event.OpV1 {
 	}
 }
 
+// stale refuses an operation that the present state does not allow.
 func stale(format string, args ...any) *wire.Problem {
 	return wire.NewProblem(wire.CodeStale, fmt.Sprintf(format, args...))
+}
+
+// opIDReused refuses an operation whose op_id names another one in the log.
+func opIDReused(id string) *wire.Problem {
+	return wire.NewProblem(wire.CodeOpIDReused, fmt.Sprintf("the op_id %q was used for something else", id))
 }
 
 // knownKey waits for everything that other nodes have acknowledged and looks for a key.

@@ -26,7 +26,7 @@
 //
 // A client that got no answer sends the operation again under the same op_id. commitOnce then finds the event
 // that the op_id named first. If it asks for the same, its result is the answer. If it asks for something else,
-// the answer is 409 stale: one op_id names one operation, permanently. Who asked and why is not compared.
+// the answer is 409 op_id_reused: one op_id names one operation, permanently. Who asked and why is not compared.
 //
 // # Two persons
 //

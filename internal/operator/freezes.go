@@ -72,7 +72,7 @@ func (fr *Freezes) Freeze(ctx context.Context, r wire.FreezeRequest,
 			return &a, nil
 		}
 	}
-	return nil, stale("the op_id %q was used for something else", r.OpID)
+	return nil, opIDReused(r.OpID)
 }
 
 // Thaw ends the freeze of exactly this scope and subject.

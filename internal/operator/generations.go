@@ -53,7 +53,7 @@ func (gs *Generations) StartGeneration(ctx context.Context, r wire.GenerationReq
 			return gs.generationAnswer(g), nil
 		}
 	}
-	return nil, stale("the op_id %q was used for something else", r.OpID)
+	return nil, opIDReused(r.OpID)
 }
 
 // keysMode returns the mode in which a new generation evaluates revoked keys: the requested one, or that of the

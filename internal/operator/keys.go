@@ -166,7 +166,7 @@ func (kr *Keys) RevokeKey(ctx context.Context, id string, since int64, r wire.Re
 	}
 	k, _ := kr.core.control().Key(id, kr.core.head())
 	if k.Revoked == 0 {
-		return nil, stale("the op_id %q was used for something else", r.OpID)
+		return nil, opIDReused(r.OpID)
 	}
 	return &wire.RevokeAnswer{KeyID: id, Seq: k.Revoked, Since: wire.TimeNS(k.RevokedSince)}, nil
 }
@@ -187,7 +187,7 @@ func (kr *Keys) RetireKey(ctx context.Context, id string, op wire.Op, meta api.M
 		return nil, err
 	}
 	if k, _ := kr.core.control().Key(id, kr.core.head()); k.Active() {
-		return nil, stale("the op_id %q was used for something else", op.OpID)
+		return nil, opIDReused(op.OpID)
 	}
 	return kr.Key(ctx, id)
 }
@@ -213,7 +213,7 @@ func (kr *Keys) RetireSecret(ctx context.Context, id string, op wire.Op,
 		return nil, err
 	}
 	if k, _ := kr.core.control().Key(id, kr.core.head()); k.SecretRetired == 0 {
-		return nil, stale("the op_id %q was used for something else", op.OpID)
+		return nil, opIDReused(op.OpID)
 	}
 	return kr.Key(ctx, id)
 }

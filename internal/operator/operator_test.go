@@ -106,7 +106,7 @@ func TestTwoPersons(t *testing.T) {
 		b.is("an own request is carried out", err, wire.CodeApprovalNeeded)
 		_, err = b.Freezes.Thaw(ctx, wire.FreezeRequest{Op: wire.Op{OpID: "x"}, Scope: wire.FreezeShard, Subject: "a"},
 			as("bob"))
-		b.is("another thaw under this op_id", err, wire.CodeStale)
+		b.is("another thaw under this op_id", err, wire.CodeOpIDReused)
 		_, err = b.Operations.Approve(ctx, wire.ApprovalRequest{Approve: "y"}, as("bob"))
 		b.is("nobody asked for it", err, wire.CodeNotFound)
 	}) {
@@ -250,7 +250,7 @@ func TestRepeatedOpID(t *testing.T) {
 			t.Errorf("%s: event %d, then %d", name, first, again)
 		}
 		_, err = do(true)
-		b.is("another "+name, err, wire.CodeStale)
+		b.is("another "+name, err, wire.CodeOpIDReused)
 	}
 	if got := len(b.ledger.State.Control().Generations()); got != 2 {
 		t.Errorf("%d generations", got)

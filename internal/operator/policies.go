@@ -37,7 +37,7 @@ func (pr *Policies) PublishPolicy(ctx context.Context, r wire.PolicyRequest,
 	}
 	row, ok := pr.core.control().Published(p.ID())
 	if !ok {
-		return nil, false, stale("the op_id %q was used for something else", r.OpID)
+		return nil, false, opIDReused(r.OpID)
 	}
 	a, err := pr.policyAnswer(row, true)
 	return a, effect == projections.Applied, err

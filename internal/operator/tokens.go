@@ -149,7 +149,7 @@ func (tr *Tokens) RevokeToken(ctx context.Context, id string, r wire.TokenRevoke
 		return nil, err
 	}
 	if _, ok := tr.core.control().TokenRevoked(id); !ok {
-		return nil, stale("the op_id %q was used for something else", r.OpID)
+		return nil, opIDReused(r.OpID)
 	}
 	now := tr.core.Clock.Now()
 	if row, ok := tr.core.control().Token(id); ok {
