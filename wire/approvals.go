@@ -13,7 +13,7 @@ type ApprovalRequest struct {
 	Run     bool   `json:"run,omitempty"` // also carry it out, exactly as logged
 }
 
-// The values of Operation.Name.
+// The values of PendingOperation.Name.
 const (
 	OperationActivate = "activate"
 	OperationRollback = "rollback"
@@ -21,9 +21,9 @@ const (
 	OperationApply    = "apply"
 )
 
-// Operation is an operation that was requested under the two-person rule. Members that its operation does not need
-// are empty.
-type Operation struct {
+// PendingOperation is an operation as an actor requested it under the two-person rule, to be carried out once a
+// second actor approves. Members that it does not need are empty.
+type PendingOperation struct {
 	Name        string  `json:"name"`
 	Generation  uint32  `json:"generation,omitempty"`    // activate
 	Diff        string  `json:"diff,omitempty"`          // activate: digest of the diff that was reviewed
@@ -36,7 +36,7 @@ type Operation struct {
 
 // Position returns the last event of the reviewed diff, with which its digest begins. It returns 0 if there is
 // none.
-func (o *Operation) Position() uint64 {
+func (o *PendingOperation) Position() uint64 {
 	if len(o.Diff) < 16 {
 		return 0
 	}
@@ -61,14 +61,14 @@ type ApprovalAnswer struct {
 	Name    string `json:"name"`    // activate, rollback, thaw or apply
 	Request string `json:"request"` // the exact request
 	// the same, as it is carried out; nil if an old release requested it
-	Operation *Operation `json:"operation,omitempty"`
-	State     string     `json:"state"`
-	Actors    []string   `json:"actors"` // approvers, the requester first
-	AskedAt   string     `json:"asked_at"`
-	ExpiresAt string     `json:"expires_at"` // of the request, log time
-	Seq       uint64     `json:"seq"`        // event of the request
-	Reason    string     `json:"reason,omitempty"`
-	Ticket    string     `json:"ticket,omitempty"`
+	Operation *PendingOperation `json:"operation,omitempty"`
+	State     string            `json:"state"`
+	Actors    []string          `json:"actors"` // approvers, the requester first
+	AskedAt   string            `json:"asked_at"`
+	ExpiresAt string            `json:"expires_at"` // of the request, log time
+	Seq       uint64            `json:"seq"`        // event of the request
+	Reason    string            `json:"reason,omitempty"`
+	Ticket    string            `json:"ticket,omitempty"`
 	// once it was carried out: the response that the request itself gets
 	Result json.RawMessage `json:"result,omitempty"`
 }

@@ -7,7 +7,7 @@ const (
 	EffectIgnored  = "ignored"  // it did not fit the state, or its credential was revoked
 )
 
-// OperationItem is the event of an operation.
+// OperationItem is an entry of the list of operations: the event of one that an operator did.
 type OperationItem struct {
 	Seq        uint64         `json:"seq"`
 	LogTime    string         `json:"log_time"`

@@ -51,7 +51,7 @@ var shapes = []any{
 	DiffAnswer{}, DigestAnswer{}, DropAnswer{}, EventAnswer{}, FlipSide{}, FlipsPage{}, Flip{}, FreezeAnswer{},
 	FreezeRequest{}, FreezesPage{}, GenerationAnswer{}, GenerationRequest{}, GenerationsPage{}, HistoryEntry{},
 	IDsPage{}, KeyAnswer{}, KeyRequest{}, KeysPage{}, KnownShardsAnswer{}, KnownShardsPage{},
-	KnownShardsRequest{}, Leaf{}, Member{}, NodeProgress{}, OperationItem{}, OperationsPage{}, Operation{},
+	KnownShardsRequest{}, Leaf{}, Member{}, NodeProgress{}, OperationItem{}, OperationsPage{}, PendingOperation{},
 	Op{}, PCSAnswer{}, PoliciesPage{}, PolicyAnswer{}, PolicyInterval{}, PolicyRequest{}, Problem{},
 	RevokeAnswer{}, RevokeRequest{}, RollbackRequest{}, ScheduleStep{}, ShardAnswer{}, ShardsPage{},
 	SubmitAnswer{}, TokenAnswer{}, TokenRequest{}, TokenRevokeRequest{}, TokensPage{}, Trailer{},
@@ -198,7 +198,7 @@ func TestPosition(t *testing.T) {
 		"": 0, "0000000000000f": 0, "00000000000000ff" + strings.Repeat("ab", 32): 255, "00000000000000ff": 255,
 		"ffffffffffffffff00": 1<<64 - 1, "not a digest at all": 0, "+000000000000001": 0,
 	} {
-		if got := (&Operation{Diff: diff}).Position(); got != want {
+		if got := (&PendingOperation{Diff: diff}).Position(); got != want {
 			t.Errorf("%q: %d, want %d", diff, got, want)
 		}
 	}

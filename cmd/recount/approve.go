@@ -228,7 +228,7 @@ With -o env it sets OP_ID, and for an activation the GEN, POSITION and DIGEST of
 
 // warnRequest names the dangers of the policy that is asked for: the second actor may not have seen what the
 // first one was told.
-func (a approveCommands) warnRequest(ctx context.Context, o *wire.Operation) {
+func (a approveCommands) warnRequest(ctx context.Context, o *wire.PendingOperation) {
 	if o == nil || o.Name != wire.OperationApply && o.Name != wire.OperationActivate {
 		return
 	}

@@ -23,7 +23,7 @@ func secondNode(t *testing.T) (dir string, sent *[]wire.ApprovalRequest) {
 		OpID:      "fix-7",
 		Name:      "activate",
 		Request:   "activate generation 3 under diff " + digest + ", however many flips are new",
-		Operation: &wire.Operation{Name: "activate", Generation: 3, Diff: digest},
+		Operation: &wire.PendingOperation{Name: "activate", Generation: 3, Diff: digest},
 		State:     wire.ApprovalAsked,
 		Actors:    []string{"alice"},
 		AskedAt:   wire.Time(time.Now().Add(-3 * time.Minute)),
@@ -140,14 +140,14 @@ func TestSecondPersonIsWarned(t *testing.T) {
 		{
 			OpID:      "apply-it",
 			Name:      wire.OperationApply,
-			Operation: &wire.Operation{Name: wire.OperationApply, Policy: policy.ID},
+			Operation: &wire.PendingOperation{Name: wire.OperationApply, Policy: policy.ID},
 		},
 		{
 			OpID:      "activate-it",
 			Name:      wire.OperationActivate,
-			Operation: &wire.Operation{Name: wire.OperationActivate, Generation: 3, Diff: strings.Repeat("0", 80)},
+			Operation: &wire.PendingOperation{Name: wire.OperationActivate, Generation: 3, Diff: strings.Repeat("0", 80)},
 		},
-		{OpID: "thaw-it", Name: wire.OperationThaw, Operation: &wire.Operation{Name: wire.OperationThaw}},
+		{OpID: "thaw-it", Name: wire.OperationThaw, Operation: &wire.PendingOperation{Name: wire.OperationThaw}},
 	}
 	n := newNode(t)
 	n.override = func(w http.ResponseWriter, r *http.Request) bool {
@@ -189,12 +189,12 @@ func TestApproveOnly(t *testing.T) {
 			OpID:      "activate-INC-7",
 			Name:      wire.OperationApply,
 			Request:   "apply",
-			Operation: &wire.Operation{Name: wire.OperationApply, Policy: strings.Repeat("ab", 32)},
+			Operation: &wire.PendingOperation{Name: wire.OperationApply, Policy: strings.Repeat("ab", 32)},
 		},
 		{
 			OpID:      "activate-INC-8",
 			Name:      wire.OperationActivate,
-			Operation: &wire.Operation{Name: wire.OperationActivate, Generation: 3, Diff: digest},
+			Operation: &wire.PendingOperation{Name: wire.OperationActivate, Generation: 3, Diff: digest},
 		},
 	}
 	n, posted := newNode(t), 0
@@ -241,7 +241,7 @@ func TestApproveQuotes(t *testing.T) {
 		x := wire.ApprovalAnswer{
 			OpID:      hostile,
 			Name:      wire.OperationThaw,
-			Operation: &wire.Operation{Name: wire.OperationThaw},
+			Operation: &wire.PendingOperation{Name: wire.OperationThaw},
 			State:     wire.ApprovalApproved,
 		}
 		switch r.Method + " " + r.URL.Path {

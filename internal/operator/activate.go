@@ -35,7 +35,7 @@ func (gs *Generations) Activate(ctx context.Context, number uint32, r wire.Activ
 	if r.Force {
 		request += ", although the nodes or the review may be far behind"
 	}
-	o := wire.Operation{
+	o := wire.PendingOperation{
 		Name:        wire.OperationActivate,
 		Generation:  number,
 		Diff:        r.Diff,
@@ -187,7 +187,7 @@ func (gs *Generations) Rollback(ctx context.Context, r wire.RollbackRequest,
 	}
 	number := activations[len(activations)-1].From
 	request := fmt.Sprintf("roll back from generation %d to generation %d", activations[len(activations)-1].Generation, number)
-	if err := gs.approvals.require(ctx, wire.Operation{Name: wire.OperationRollback}, request, r.Op, meta); err != nil {
+	if err := gs.approvals.require(ctx, wire.PendingOperation{Name: wire.OperationRollback}, request, r.Op, meta); err != nil {
 		return nil, err
 	}
 	if gs.core.Recounts.Switching() {

@@ -17,7 +17,7 @@ import (
 // approvals are the two-person rule.
 type approvals struct{ core *core }
 
-// loggedOperation is a wire.Operation in the form that act_approved keeps. Its member names are stored.
+// loggedOperation is a wire.PendingOperation in the form that act_approved keeps. Its member names are stored.
 type loggedOperation struct {
 	Name        string  `json:"act"`
 	Generation  uint32  `json:"generation,omitempty"`
@@ -30,19 +30,19 @@ type loggedOperation struct {
 }
 
 // decodeOperation reads the stored form of an operation.
-func decodeOperation(stored string) (*wire.Operation, error) {
+func decodeOperation(stored string) (*wire.PendingOperation, error) {
 	var o loggedOperation
 	if err := json.Unmarshal([]byte(stored), &o); err != nil {
 		return nil, err
 	}
-	return (*wire.Operation)(&o), nil
+	return (*wire.PendingOperation)(&o), nil
 }
 
 // require enforces the two-person rule, when it is on, before an operation is done. Another actor must have
 // approved the same request under the same op_id within the last hour. Without that it puts the request into
 // the log, as the first approval, and refuses. o is the operation to carry out once it is approved, and request
 // describes it in words.
-func (ap *approvals) require(ctx context.Context, o wire.Operation, request string, a wire.Op,
+func (ap *approvals) require(ctx context.Context, o wire.PendingOperation, request string, a wire.Op,
 	meta api.Meta) error {
 	if !ap.core.TwoPerson {
 		return nil

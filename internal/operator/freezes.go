@@ -82,7 +82,7 @@ func (fr *Freezes) Thaw(ctx context.Context, r wire.FreezeRequest, meta api.Meta
 	}
 	scope := projections.FreezeScope(slices.Index(freezeScopes, r.Scope))
 	if fr.core.control().OpSeq(r.OpID) == 0 {
-		o := wire.Operation{Name: wire.OperationThaw, Scope: r.Scope, Subject: r.Subject}
+		o := wire.PendingOperation{Name: wire.OperationThaw, Scope: r.Scope, Subject: r.Subject}
 		if err := fr.approvals.require(ctx, o, thawRequest(r), r.Op, meta); err != nil {
 			return nil, err
 		}

@@ -11,7 +11,7 @@ import (
 // TestLoggedOperation: the log keeps an operation under the member names of its first form.
 func TestLoggedOperation(t *testing.T) {
 	most := uint64(3)
-	o := wire.Operation{Name: "activate", Generation: 2, Diff: "d", MaxNewFlips: &most, Force: true, Policy: "p",
+	o := wire.PendingOperation{Name: "activate", Generation: 2, Diff: "d", MaxNewFlips: &most, Force: true, Policy: "p",
 		Scope: "shard", Subject: "lab"}
 	stored, err := json.Marshal(loggedOperation(o))
 	const want = `{"act":"activate","generation":2,"diff":"d","max_new_flips":3,"force":true,"policy":"p",` +

@@ -130,7 +130,7 @@ func (pr *Policies) ApplyPolicy(ctx context.Context, id string, r wire.ApplyRequ
 		return nil, api.ErrNotFound
 	}
 	if pr.core.control().OpSeq(r.OpID) == 0 {
-		o := wire.Operation{Name: wire.OperationApply, Policy: id}
+		o := wire.PendingOperation{Name: wire.OperationApply, Policy: id}
 		if err := pr.approvals.require(ctx, o, "apply policy "+id+" to new submissions", r.Op, meta); err != nil {
 			return nil, err
 		}
