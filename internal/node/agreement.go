@@ -55,10 +55,10 @@ func (n witness) Active() uint32 { return n.gens.Active() }
 func (n witness) LoggedBy(seq uint64) (string, error) { return n.derived.TermOpened(seq) }
 
 // Quarantine stops this node from answering clients.
-func (n witness) Quarantine(reason string) { n.enterQuarantine(reason) }
+func (n witness) Quarantine(reason string) { n.quarantine.enter(reason) }
 
 // Quarantined reports whether this node is quarantined.
-func (n witness) Quarantined() bool { return n.quarantine.Load() != nil }
+func (n witness) Quarantined() bool { return n.quarantine.entered() }
 
 // SettleFacts asks the voters whether the facts of an event hold. When a majority finds that they do not, the
 // event is bad and no node is. The leader logs the finding, and later generations count the record as unsigned.
@@ -76,7 +76,7 @@ func (n witness) SettleFacts(ctx context.Context, seq uint64) (settled bool, why
 	yes, no, majority := votes.By[factsTrue], votes.By[factsFalse], n.voters.Majority()
 	switch {
 	case len(no) >= majority && mine == factsTrue, len(yes) >= majority && mine == factsFalse:
-		n.enterQuarantine(fmt.Sprintf("the signature facts of event %d: this node says %q, a majority of the "+
+		n.quarantine.enter(fmt.Sprintf("the signature facts of event %d: this node says %q, a majority of the "+
 			"voters the opposite",
 			seq, mine))
 		return true, ""
@@ -150,7 +150,7 @@ func (n witness) keyOf(seq uint64) string {
 
 // withheld returns the reason why this node answers no client, nil when it answers.
 func (n *Node) withheld() *wire.Problem {
-	if n.quarantine.Load() != nil {
+	if n.quarantine.entered() {
 		return wire.NewProblem(wire.CodeNotReady, "this node is quarantined; ask another one").WithRetry(retryAfter)
 	}
 	if n.doubts.Suspended() != "" {

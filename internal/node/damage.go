@@ -95,7 +95,7 @@ func (n *Node) derivedDamaged(err error) {
 // come back as if nothing were wrong.
 func (n *Node) logFailed(err error) {
 	if errors.Is(err, log.ErrCorrupt) {
-		n.enterQuarantine(fmt.Sprintf("the event log cannot be read: %v", err))
+		n.quarantine.enter(fmt.Sprintf("the event log cannot be read: %v", err))
 	}
 	n.fatal(err)
 }

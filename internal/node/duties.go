@@ -45,7 +45,7 @@ type leadership struct {
 	voters   *agreement.Voters
 	releases *releases
 
-	quarantine *atomic.Pointer[string]
+	quarantine *quarantine
 	withheld   func() *wire.Problem // the reason why this node answers no client
 	mayPropose func() error         // the reason why this node, as a leader, takes no proposals
 
@@ -60,8 +60,8 @@ func (ld *leadership) run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		changed := ld.cluster.Watch()
 		term, ok := ld.cluster.IsLeader()
-		if reason := ld.quarantine.Load(); ok && reason != nil {
-			return fmt.Errorf("%w: %s", errQuarantinedLeader, *reason)
+		if why := ld.quarantine.check(); ok && why != nil {
+			return fmt.Errorf("%w: %w", errQuarantinedLeader, why)
 		}
 		if ok && ld.term.Load() != term && ld.clock.check() == nil && !ld.cluster.Yielding() {
 			if err := ld.startTerm(ctx, term); err != nil {

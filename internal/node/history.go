@@ -15,7 +15,7 @@ import (
 func (ld *leadership) checkHistory(ctx context.Context, leads bool) error {
 	for _, a := range ld.derived.Control().Activations() {
 		own, ok, err := ld.gens.Change(a.Seq)
-		if err != nil || !ok || ld.quarantine.Load() != nil {
+		if err != nil || !ok || ld.quarantine.entered() {
 			return err
 		}
 		switch {

@@ -14,7 +14,7 @@ var errYielding = errors.New("this node cannot take what is submitted, and a maj
 // unfit returns the reason why this node cannot do the work of a leader, "" when it can. A node that cannot
 // does not lead while a majority of the others can.
 func (n *Node) unfit() string {
-	if n.quarantine.Load() != nil {
+	if n.quarantine.entered() {
 		return "it is quarantined"
 	}
 	if reason := n.doubts.Suspended(); reason != "" {

@@ -28,6 +28,7 @@ func TestLogThatCannotBeRead(t *testing.T) {
 				code = c
 				runtime.Goexit()
 			}}, log: slog.New(slog.DiscardHandler)}
+			n.quarantine.dir, n.quarantine.log = n.cfg.Dir, n.log
 			done := make(chan struct{})
 			go func() {
 				defer close(done)
@@ -41,9 +42,9 @@ func TestLogThatCannotBeRead(t *testing.T) {
 			if (err == nil) != c.kept {
 				t.Errorf("the file of the quarantine: %v", err)
 			}
-			again := &Node{cfg: n.cfg, log: slog.New(slog.DiscardHandler)}
-			if err := again.readQuarantine(); err != nil || (again.quarantine.Load() != nil) != c.kept {
-				t.Errorf("at the next start the quarantine is %v: %v", again.quarantine.Load(), err)
+			again := quarantine{dir: n.cfg.Dir, log: n.log}
+			if err := again.recall(); err != nil || again.entered() != c.kept {
+				t.Errorf("at the next start the quarantine is %v: %v", again.check(), err)
 			}
 		})
 	}
@@ -54,7 +55,7 @@ func TestLogThatCannotBeRead(t *testing.T) {
 func TestFullDiskUnderAStore(t *testing.T) {
 	for name, told := range map[string]func(*Node) func(error){
 		"derived":                 func(n *Node) func(error) { return n.derivedDamaged },
-		"generations and history": func(n *Node) func(error) { return host{n}.Unwritten },
+		"generations and history": func(n *Node) func(error) { return host{unwritten: n.endUnwritten}.Unwritten },
 	} {
 		code := 0
 		n := &Node{cfg: Config{Dir: t.TempDir(), Exit: func(c int) {

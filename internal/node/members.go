@@ -40,7 +40,7 @@ func (n *Node) place() place {
 	if n.doubts.Suspended() != "" {
 		p.State = "suspended"
 	}
-	if n.quarantine.Load() != nil {
+	if n.quarantine.entered() {
 		p.State = "quarantined"
 	}
 	return p

@@ -140,7 +140,7 @@ func (n *Node) healthCollectors() []prometheus.Collector {
 				return boolFloat(n.clock.check() == nil)
 			}),
 		gauge("flk_quarantined", "1 when this node answers no client because it contradicts the others.",
-			func() float64 { return boolFloat(n.quarantine.Load() != nil) }),
+			func() float64 { return boolFloat(n.quarantine.entered()) }),
 		gauge("flk_suspended",
 			"1 when this node answers no client because it contradicts another node and no majority decides.",
 			func() float64 { return boolFloat(n.doubts.Suspended() != "") }),

@@ -75,7 +75,7 @@ type Node struct {
 	running sync.WaitGroup
 	failed  chan error
 
-	quarantine atomic.Pointer[string]
+	quarantine quarantine
 	doubts     *agreement.Doubts // questions to the other voters
 	voters     *agreement.Voters
 	releases   *releases
@@ -100,6 +100,7 @@ func Open(ctx context.Context, cfg Config, logger *slog.Logger) (*Node, error) {
 	n := &Node{cfg: cfg, log: logger, registry: prometheus.NewRegistry(), failed: make(chan error, 8),
 		certWatch: certs.NewWatcher()}
 	n.clock = &ledgerClock{cfg: &n.cfg, log: logger, caughtUp: &n.caughtUp}
+	n.quarantine.dir, n.quarantine.log = cfg.Dir, logger
 	n.keys = newHeldKeys(&n.cfg, logger)
 	n.newDoubts()
 	n.releases = newReleases(n.voters.IDs, func(ctx context.Context, voter string) ([]string, error) {
@@ -207,7 +208,7 @@ func (n *Node) newOperator(tokens operator.TokensFile) *operator.Operator {
 		RequireCapabilities: n.releases.RequireCapabilities,
 		DiskReserve:         n.disk.PauseBelow,
 		Stopping:            n.closing.Load,
-		Quarantined:         func() bool { return n.quarantine.Load() != nil },
+		Quarantined:         n.quarantine.entered,
 		Problem:             func(err error) error { return proposeProblem(err, n.clock) },
 	})
 }
@@ -233,7 +234,7 @@ func (n *Node) openStores(ctx context.Context) error {
 		return err
 	}
 	n.store.CommittedTo(n.store.Floor())
-	if err := n.readQuarantine(); err != nil {
+	if err := n.quarantine.recall(); err != nil {
 		return err
 	}
 	if err := n.openDerived(); err != nil {

@@ -33,8 +33,8 @@ func (l raftLog) IsLeader() bool {
 
 // mayPropose returns the reason why this node, as a leader, takes no proposals now.
 func (n *Node) mayPropose() error {
-	if reason := n.quarantine.Load(); reason != nil {
-		return fmt.Errorf("quarantined: %s", *reason)
+	if err := n.quarantine.check(); err != nil {
+		return fmt.Errorf("quarantined: %w", err)
 	}
 	if reason := n.doubts.Suspended(); reason != "" {
 		return fmt.Errorf("suspended: %s", reason)

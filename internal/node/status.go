@@ -32,12 +32,6 @@ func (n status) Ready(ctx context.Context) []api.Check {
 		}
 		return nil
 	}
-	healthy := func() error {
-		if reason := n.quarantine.Load(); reason != nil {
-			return errors.New(*reason)
-		}
-		return nil
-	}
 	agreed := func() error {
 		if reason := n.doubts.Suspended(); reason != "" {
 			return errors.New(reason)
@@ -65,7 +59,7 @@ func (n status) Ready(ctx context.Context) []api.Check {
 		}
 		return nil
 	}
-	return []api.Check{{Name: "stopping", Err: stopping()}, {Name: "quarantine", Err: healthy()},
+	return []api.Check{{Name: "stopping", Err: stopping()}, {Name: "quarantine", Err: n.quarantine.check()},
 		{Name: "disk", Err: disk()}, {Name: "agreement", Err: agreed()}, {Name: "clock", Err: n.clock.check()},
 		{Name: "member", Err: n.cluster.Standing()}, {Name: "leader", Err: leader()}, {Name: "keys", Err: keys()},
 		{Name: "secrets", Err: n.keys.checkSecrets()}, {Name: "applied", Err: folded()}}

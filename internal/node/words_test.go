@@ -15,7 +15,7 @@ import (
 // node and when to ask again; a node that is quarantined over it says that. Other errors stay unexplained.
 func TestDamageInWords(t *testing.T) {
 	ill := &Node{}
-	ill.quarantine.Store(new(string))
+	ill.quarantine.why.Store(new(string))
 	for _, c := range []struct {
 		n    *Node
 		err  error
