@@ -102,8 +102,7 @@ func suspends(mine string, no int) bool { return no > 0 && mine == factsFalse }
 // dispute logs, as the leader, what a majority found. On other nodes the question stays open until the leader
 // has logged it.
 func (n witness) dispute(ctx context.Context, seq uint64, voters []string) {
-	term, leads := n.cluster.IsLeader()
-	if !leads || term != n.lead.term.Load() {
+	if !n.lead.leads() {
 		return
 	}
 	q := agreement.Question{About: agreement.Facts, Seq: seq}

@@ -131,6 +131,12 @@ func (ld *leadership) startTerm(ctx context.Context, term uint64) error {
 	return nil
 }
 
+// leads reports whether this node leads and has opened its term for writes.
+func (ld *leadership) leads() bool {
+	term, ok := ld.cluster.IsLeader()
+	return ok && term == ld.term.Load()
+}
+
 func (ld *leadership) hasGenesis() bool {
 	_, ok := ld.derived.Control().Genesis(ld.derived.Cursor().Seq)
 	return ok

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"time"
@@ -79,38 +80,63 @@ func keyOfSettings(id string, alg uint32, public, fingerprint []byte, node strin
 }
 
 // toLeader carries operations to the leader.
-type toLeader struct{ n *Node }
+type toLeader struct {
+	self    string        // the id of this node
+	timeout time.Duration // of the search for a leader
+	log     *slog.Logger
+	peers   peers
+	apiOf   func(id string) string // returns the base URL of a node for clients
 
-func (l toLeader) Leading() bool { return raftLog(l).IsLeader() }
+	leading  func() bool                     // this node leads and may propose now
+	stopping func() bool                     // this node takes no more requests
+	withheld func() *wire.Problem            // the reason why this node answers no client
+	confirm  func(ctx context.Context) error // waits until all that was acknowledged is folded here
+}
 
-func (l toLeader) LeaderURL() string {
-	id, _ := l.n.cluster.Leader()
-	return l.n.cfg.apiOf(id)
+func (n *Node) newToLeader() *toLeader {
+	return &toLeader{
+		self:     n.cfg.NodeID,
+		timeout:  n.cfg.SubmitTimeout,
+		log:      n.log,
+		peers:    n.cluster,
+		apiOf:    n.cfg.apiOf,
+		leading:  n.raft.IsLeader,
+		stopping: n.closing.Load,
+		withheld: n.withheld,
+		confirm:  n.confirm,
+	}
+}
+
+func (l *toLeader) Leading() bool { return l.leading() }
+
+func (l *toLeader) LeaderURL() string {
+	id, _ := l.peers.Leader()
+	return l.apiOf(id)
 }
 
 // ForwardOperation looks for a leader until one answers, this node leads, or the time is up. An operation that was sent and
 // got no answer may have been done.
-func (l toLeader) ForwardOperation(ctx context.Context, request []byte) (answer []byte, here bool, err error) {
-	if l.n.closing.Load() {
+func (l *toLeader) ForwardOperation(ctx context.Context, request []byte) (answer []byte, here bool, err error) {
+	if l.stopping() {
 		return nil, false, wire.NewProblem(wire.CodeShuttingDown, "").WithRetry(retryAfter)
 	}
-	if p := l.n.withheld(); p != nil {
+	if p := l.withheld(); p != nil {
 		return nil, false, p
 	}
-	search, cancel := context.WithTimeout(ctx, l.n.cfg.SubmitTimeout)
+	search, cancel := context.WithTimeout(ctx, l.timeout)
 	defer cancel()
 	for {
-		changed := l.n.cluster.Watch()
-		if l.Leading() {
+		changed := l.peers.Watch()
+		if l.leading() {
 			return nil, true, nil
 		}
-		if leader, ok := l.n.cluster.Leader(); ok && leader != l.n.cfg.NodeID {
-			answer, err := l.n.cluster.Call(ctx, leader, operationPath, request)
+		if leader, ok := l.peers.Leader(); ok && leader != l.self {
+			answer, err := l.peers.Call(ctx, leader, operationPath, request)
 			var remote *cluster.RemoteError
 			var network *net.OpError
 			switch {
 			case err == nil:
-				l.n.follow(ctx)
+				l.follow(ctx)
 				return answer, false, nil
 			case errors.As(err, &remote) && remote.Code == codeNoLeader:
 			case errors.As(err, &network) && network.Op == "dial": // nothing was sent
@@ -119,7 +145,7 @@ func (l toLeader) ForwardOperation(ctx context.Context, request []byte) (answer 
 					"the leader is of a release that takes operations from their callers only: "+
 						l.LeaderURL()).WithRetry(retryAfter)
 			default:
-				l.n.log.Warn("an operation was sent to the leader and got no answer", "leader", leader, "error", err)
+				l.log.Warn("an operation was sent to the leader and got no answer", "leader", leader, "error", err)
 				return nil, false, wire.NewProblem(wire.CodeOutcomeUnknown, "").WithRetry(retryAfter)
 			}
 		}
@@ -138,18 +164,18 @@ func (l toLeader) ForwardOperation(ctx context.Context, request []byte) (answer 
 
 // follow waits until the operation of the leader is served here too, so that the caller reads it back at this node.
 // The operation is done in any case.
-func (n *Node) follow(ctx context.Context) {
+func (l *toLeader) follow(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, followFor)
 	defer cancel()
-	if err := n.confirm(ctx); err != nil {
-		n.log.Debug("an operation of the leader is not folded here yet", "error", err)
+	if err := l.confirm(ctx); err != nil {
+		l.log.Debug("an operation of the leader is not folded here yet", "error", err)
 	}
 }
 
 // acceptOperation does, as the leader, an operation that came to another node. The handler authenticates the caller.
 func (n *Node) acceptOperation(ctx context.Context, from string, body []byte) ([]byte, error) {
 	handler := n.handler.Load()
-	if handler == nil || !(raftLog{n}).IsLeader() {
+	if handler == nil || !n.raft.IsLeader() {
 		return nil, &cluster.RemoteError{Code: codeNoLeader, Message: "this node does not lead"}
 	}
 	answer, err := api.ServeForwarded(ctx, *handler, from, body)

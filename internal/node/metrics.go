@@ -106,7 +106,7 @@ func (n *Node) consensusCollectors() []prometheus.Collector {
 			return float64(n.cluster.Counts().Reads)
 		}),
 		gauge("flk_leader", "1 when this node leads and takes proposals.", func() float64 {
-			return boolFloat(raftLog{n}.IsLeader())
+			return boolFloat(n.raft.IsLeader())
 		}),
 		counter("flk_doubts_dropped_total",
 			"Questions to the other voters that were dropped because 4,096 were open.", func() float64 {

@@ -50,6 +50,7 @@ type Node struct {
 	derived   *fsm.Derived
 	gens      *recount.Manager
 	cluster   *cluster.Cluster
+	raft      *raftLog
 	packer    *propose.Packer[projections.Result]
 	operator  *operator.Operator
 	intake    *intake.Intake
@@ -131,8 +132,9 @@ func (n *Node) open(ctx context.Context) error {
 	n.lead = &leadership{cfg: &n.cfg, log: n.log, cluster: n.cluster, derived: n.derived, gens: n.gens, clock: n.clock,
 		doubts: n.doubts, voters: n.voters, releases: n.releases, quarantine: &n.quarantine, withheld: n.withheld,
 		mayPropose: n.mayPropose, askedHistory: map[uint64]bool{}}
+	n.raft = n.newRaftLog()
 	n.packer = propose.New(propose.Options[projections.Result]{
-		Log: raftLog{n}, Outcomes: n.gens.Outcomes, Now: func() int64 { return n.clock.Now().UnixNano() },
+		Log: n.raft, Outcomes: n.gens.Outcomes, Now: func() int64 { return n.clock.Now().UnixNano() },
 		MaxQueue: n.cfg.QueueBytes, Deadline: n.cfg.SubmitTimeout,
 	})
 	n.operator = n.newOperator(tokens)
@@ -329,7 +331,7 @@ func (n *Node) openAPI() error {
 		NoAuth:            n.cfg.NoAuth,
 		ClusterID:         n.cfg.ClusterID,
 		AuthFailures:      n.cfg.AuthFailures,
-		Leader:            toLeader{n},
+		Leader:            n.newToLeader(),
 		Deciding:          &n.deciding,
 	}
 	n.server, err = api.NewServer(conf)

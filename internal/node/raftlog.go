@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"log/slog"
 
 	"github.com/recount-ledger/recount/internal/cluster"
 	"github.com/recount-ledger/recount/internal/event"
@@ -24,12 +25,40 @@ var errLeaderDisk = errors.New("the leader is short of disk space, and too few o
 	"on a majority of the nodes")
 
 // raftLog gives the packer its view of consensus.
-type raftLog struct{ n *Node }
-
-func (l raftLog) IsLeader() bool {
-	term, ok := l.n.cluster.IsLeader()
-	return ok && term == l.n.lead.term.Load() && l.n.mayPropose() == nil
+type raftLog struct {
+	self       string // the id of this node
+	log        *slog.Logger
+	peers      peers
+	leads      func() bool                     // this node leads, and its term is open for writes
+	mayPropose func() error                    // the reason why this node, as a leader, takes no proposals
+	step       func(ctx context.Context) error // moves log time over a gap
+	propose    func(ctx context.Context, entry []byte) (index uint64, err error)
 }
+
+// peers is the part of the cluster that carries requests to the leader. *cluster.Cluster implements it.
+type peers interface {
+	// Leader names the leader, if one is known. Watch returns a channel that is closed when that may have changed.
+	Leader() (id string, ok bool)
+	Watch() <-chan struct{}
+	// Call sends a peer RPC to another node and returns its reply.
+	Call(ctx context.Context, nodeID, path string, body []byte) ([]byte, error)
+}
+
+func (n *Node) newRaftLog() *raftLog {
+	return &raftLog{
+		self:       n.cfg.NodeID,
+		log:        n.log,
+		peers:      n.cluster,
+		leads:      n.lead.leads,
+		mayPropose: n.mayPropose,
+		step:       n.clock.step,
+		propose: func(ctx context.Context, entry []byte) (uint64, error) {
+			return n.cluster.Propose(entry).Wait(ctx)
+		},
+	}
+}
+
+func (l *raftLog) IsLeader() bool { return l.leads() && l.mayPropose() == nil }
 
 // mayPropose returns the reason why this node, as a leader, takes no proposals now.
 func (n *Node) mayPropose() error {
@@ -45,23 +74,23 @@ func (n *Node) mayPropose() error {
 	return n.clock.check()
 }
 
-func (l raftLog) Propose(ctx context.Context, entry []byte) (uint64, error) {
-	if err := l.n.clock.step(ctx); err != nil {
+func (l *raftLog) Propose(ctx context.Context, entry []byte) (uint64, error) {
+	if err := l.step(ctx); err != nil {
 		return 0, fmt.Errorf("%w: %w", propose.ErrNoLeader, err)
 	}
-	index, err := l.n.cluster.Propose(entry).Wait(ctx)
+	index, err := l.propose(ctx, entry)
 	if errors.Is(err, cluster.ErrNotLeader) || errors.Is(err, cluster.ErrBusy) {
 		return 0, propose.ErrNoLeader
 	}
 	return index, err
 }
 
-func (l raftLog) Forward(ctx context.Context, pack []byte) (propose.LogPosition, error) {
-	leader, ok := l.n.cluster.Leader()
-	if !ok || leader == l.n.cfg.NodeID {
+func (l *raftLog) Forward(ctx context.Context, pack []byte) (propose.LogPosition, error) {
+	leader, ok := l.peers.Leader()
+	if !ok || leader == l.self {
 		return propose.LogPosition{}, propose.ErrNoLeader
 	}
-	reply, err := l.n.cluster.Call(ctx, leader, propose.ForwardPath, pack)
+	reply, err := l.peers.Call(ctx, leader, propose.ForwardPath, pack)
 	var remote *cluster.RemoteError
 	if errors.As(err, &remote) {
 		switch remote.Code {
@@ -72,7 +101,7 @@ func (l raftLog) Forward(ctx context.Context, pack []byte) (propose.LogPosition,
 		case codeOverloaded:
 			return propose.LogPosition{}, propose.ErrOverloaded
 		case codeBadFacts:
-			l.n.log.Error("the leader refuses a pack of this node; examine this node", "error", remote.Message)
+			l.log.Error("the leader refuses a pack of this node; examine this node", "error", remote.Message)
 			return propose.LogPosition{}, fmt.Errorf("%w: %s", propose.ErrOverloaded, remote.Message)
 		}
 	}
@@ -93,7 +122,7 @@ func (l raftLog) Forward(ctx context.Context, pack []byte) (propose.LogPosition,
 // resentBit in the offset that a leader answers means that the leader has sent the pack before.
 const resentBit = 1 << 31
 
-func (l raftLog) Changed() <-chan struct{} { return l.n.cluster.Watch() }
+func (l *raftLog) Changed() <-chan struct{} { return l.peers.Watch() }
 
 // acceptForward packs the events that another node sends to this leader.
 func (n *Node) acceptForward(ctx context.Context, from string, body []byte) ([]byte, error) {
