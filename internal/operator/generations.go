@@ -66,7 +66,7 @@ func (gs *Generations) keysMode(text string) uint32 {
 	case wire.KeysAsOf:
 		return projections.KeysAsOf
 	}
-	row, ok := gs.generationRow(gs.core.Recounts.Active())
+	row, ok := gs.core.control().Generation(gs.core.Recounts.Active())
 	if !ok {
 		return projections.KeysAsOf
 	}
@@ -157,18 +157,9 @@ func (gs *Generations) Generations(ctx context.Context) (*wire.GenerationsPage, 
 	return page, nil
 }
 
-func (gs *Generations) generationRow(number uint32) (projections.GenerationRow, bool) {
-	for _, g := range gs.core.control().Generations() {
-		if g.Number == number {
-			return g, true
-		}
-	}
-	return projections.GenerationRow{}, false
-}
-
 // Generation describes one generation and asks every node for its progress with it.
 func (gs *Generations) Generation(ctx context.Context, number uint32) (*wire.GenerationAnswer, error) {
-	row, ok := gs.generationRow(number)
+	row, ok := gs.core.control().Generation(number)
 	if !ok {
 		return nil, api.ErrNotFound
 	}
@@ -207,7 +198,7 @@ func (gs *Generations) askProgress(ctx context.Context, a *wire.GenerationAnswer
 
 // comparison gives the comparison of a generation with the active one.
 func (gs *Generations) comparison(number uint32) (*recount.Running, *fsm.Comparison, error) {
-	row, ok := gs.generationRow(number)
+	row, ok := gs.core.control().Generation(number)
 	if !ok {
 		return nil, nil, api.ErrNotFound
 	}
@@ -349,7 +340,7 @@ func (gs *Generations) DropGeneration(ctx context.Context, number uint32, a wire
 	if err := gs.core.current(ctx); err != nil {
 		return nil, err
 	}
-	if _, ok := gs.generationRow(number); !ok {
+	if _, ok := gs.core.control().Generation(number); !ok {
 		return nil, api.ErrNotFound
 	}
 	m := &event.GenerationDroppedV1{Generation: number, Op: gs.core.op(a, meta)}

@@ -2,6 +2,7 @@ package projections
 
 import (
 	"bytes"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -193,6 +194,16 @@ func TestSchedules(t *testing.T) {
 	again, err := LoadControl(l.ctrlDB)
 	if err != nil {
 		t.Fatal(err)
+	}
+	for _, row := range rows {
+		if got, ok := again.Generation(row.Number); !ok || !reflect.DeepEqual(got, row) {
+			t.Errorf("generation %d alone reads as %+v", row.Number, got)
+		}
+	}
+	for _, number := range []uint32{0, 4} {
+		if got, ok := again.Generation(number); ok {
+			t.Errorf("generation %d, which was never started: %+v", number, got)
+		}
 	}
 	if got := again.Generations(); len(got) != 3 || got[2].Activated[0] != rows[2].Activated[0] || again.ActiveAfter(l.seq) != g3 {
 		t.Error("the control state reads back otherwise")

@@ -207,11 +207,28 @@ func (c *Control) Published(id [32]byte) (PublishedRow, bool) {
 func (c *Control) Generations() []GenerationRow {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	out := slices.Clone(c.sched.generations)
+	out := make([]GenerationRow, len(c.sched.generations))
 	for i := range out {
-		out[i].Steps, out[i].Activated = slices.Clone(out[i].Steps), slices.Clone(out[i].Activated)
+		out[i] = c.sched.generations[i].clone()
 	}
 	return out
+}
+
+// Generation returns one generation, also one that is dropped.
+func (c *Control) Generation(number uint32) (row GenerationRow, ok bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	g := c.sched.generation(number)
+	if g == nil {
+		return GenerationRow{}, false
+	}
+	return g.clone(), true
+}
+
+// clone returns a row that later folds do not change.
+func (g GenerationRow) clone() GenerationRow {
+	g.Steps, g.Activated = slices.Clone(g.Steps), slices.Clone(g.Activated)
+	return g
 }
 
 // Active returns the active generation and the event that activated it, 0 for the first generation. The

@@ -68,10 +68,8 @@ func positionOf(r *recount.Running) api.Position {
 
 // gone returns the reason why a generation is not open here: the log has dropped it, or it is folded again.
 func gone(state State, number uint32) error {
-	for _, g := range state.Control().Generations() {
-		if g.Number == number && g.Dropped == 0 {
-			return ErrRefolded
-		}
+	if g, ok := state.Control().Generation(number); ok && g.Dropped == 0 {
+		return ErrRefolded
 	}
 	return api.ErrGenerationGone
 }
