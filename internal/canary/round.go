@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/recount-ledger/recount/client"
+	"github.com/recount-ledger/recount/internal/pause"
 	"github.com/recount-ledger/recount/wire"
 )
 
@@ -72,24 +73,18 @@ func (r *Round) Run(ctx context.Context) (*Report, error) {
 	return report, ctx.Err()
 }
 
-// Repeat runs a round, passes its report to each, and goes on after a pause until ctx ends or something fails. It
-// returns the last report. A pause of 0 means one round. The end of ctx during a pause is no error.
-func (r *Round) Repeat(ctx context.Context, pause time.Duration, each func(*Report) error) (*Report, error) {
+// Repeat runs a round, passes its report to each, and goes on after the time between until ctx ends or something
+// fails. It returns the last report. A time of 0 means one round. The end of ctx between two rounds is no error.
+func (r *Round) Repeat(ctx context.Context, between time.Duration, each func(*Report) error) (*Report, error) {
 	for {
 		report, err := r.Run(ctx)
 		if err != nil {
 			return report, err
 		}
-		if err := each(report); err != nil || pause <= 0 {
+		if err := each(report); err != nil || between <= 0 {
 			return report, err
 		}
-		next := time.NewTimer(pause)
-		select {
-		case <-next.C:
-		case <-ctx.Done():
-			next.Stop()
-		}
-		if ctx.Err() != nil {
+		if pause.For(ctx, between) != nil {
 			return report, nil
 		}
 	}

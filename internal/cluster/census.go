@@ -5,7 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
+
+	"github.com/recount-ledger/recount/internal/pause"
 )
 
 // askIfNew finds out whether a node that claims to be new has been a member. Members remember every incarnation
@@ -25,11 +26,7 @@ func (c *Cluster) askIfNew() error {
 			c.log.Warn("cluster: this node is new, the cluster is not, and too few of the others answer; asking on",
 				"for", c.cfg.StartTimeout)
 		}
-		pause := time.NewTimer(askPause)
-		select {
-		case <-pause.C:
-		case <-limit.Done():
-			pause.Stop()
+		if pause.For(limit, askPause) != nil {
 			return err
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/recount-ledger/recount/internal/event"
+	"github.com/recount-ledger/recount/internal/pause"
 	"github.com/recount-ledger/recount/internal/propose"
 )
 
@@ -61,10 +62,8 @@ func (r *refusals) putBack(m *event.RefusalsDroppedV1) {
 // visible without filling the log.
 func (in *Intake) ReportRefusals(ctx context.Context) error {
 	for {
-		select {
-		case <-time.After(reportPause):
-		case <-ctx.Done():
-			return ctx.Err()
+		if err := pause.For(ctx, reportPause); err != nil {
+			return err
 		}
 		m := in.drops.take()
 		if m == nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/recount-ledger/recount/internal/api"
 	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/internal/fsm"
+	"github.com/recount-ledger/recount/internal/pause"
 	"github.com/recount-ledger/recount/internal/projections"
 	"github.com/recount-ledger/recount/internal/recount"
 	"github.com/recount-ledger/recount/wire"
@@ -121,9 +122,7 @@ func (gs *Generations) agreeOn(ctx context.Context, number uint32, position uint
 		if agree {
 			return nodes, reporters, absent, nil
 		}
-		select {
-		case <-time.After(agreePause):
-		case <-ctx.Done():
+		if pause.For(ctx, agreePause) != nil {
 			return nil, nil, nil,
 				wire.NewProblem(wire.CodeNoAgreement,
 					fmt.Sprintf("only %d of %d voters report a digest at event %d; absent: %v",

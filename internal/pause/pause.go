@@ -11,13 +11,13 @@ import (
 	"time"
 )
 
-// For returns nil after d, or the error of ctx if ctx ends before.
+// For returns nil after d, or the error of ctx if ctx has ended by then.
 func For(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:
-		return nil
+		return ctx.Err() // both may have come
 	case <-ctx.Done():
 		return ctx.Err()
 	}

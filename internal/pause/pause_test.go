@@ -21,6 +21,11 @@ func TestFor(t *testing.T) {
 	if err := For(ended, time.Hour); !errors.Is(err, context.Canceled) {
 		t.Errorf("a context that has ended: %v", err)
 	}
+	for range 100 {
+		if err := For(ended, 0); !errors.Is(err, context.Canceled) {
+			t.Fatalf("a pause of no length, in a context that has ended: %v", err)
+		}
+	}
 	late, cancel := context.WithDeadline(t.Context(), begin)
 	defer cancel()
 	if err := For(late, time.Hour); !errors.Is(err, context.DeadlineExceeded) {
