@@ -39,6 +39,8 @@ func TestBounds(t *testing.T) {
 		"-9000000000.000000001": {false, true},
 		"9223372036.854775807":  {false, true},
 		"9223372036.854775808":  {false, false},
+		"-9223372036.854775808": {false, true},
+		"-9223372036.854775809": {false, false},
 		"10000000000":           {false, false},
 		"1e0":                   {false, false},
 		"0.0000000000":          {false, false},
@@ -70,6 +72,8 @@ func TestInJSON(t *testing.T) {
 		`{"value":-0.000000001}`:         {-1, nil},
 		`{"value":3,"optional":0.1}`:     {3 * One, Ptr(One / 10)},
 		`{"value":9223372036.854775807}`: {math.MaxInt64, nil},
+
+		`{"value":-9223372036.854775808}`: {math.MinInt64, nil},
 	} {
 		text, err := json.Marshal(m)
 		if err != nil || string(text) != want {

@@ -74,7 +74,11 @@ func (n Nano) MarshalJSON() ([]byte, error) { return n.AppendText(make([]byte, 0
 // UnmarshalJSON reads whatever MarshalJSON writes. A number with an exponent or with more than nine decimals
 // gives ErrSyntax.
 func (n *Nano) UnmarshalJSON(text []byte) error {
-	v, err := parse(string(text), math.MaxInt64)
+	limit := uint64(math.MaxInt64)
+	if len(text) > 0 && text[0] == '-' {
+		limit++ // an int64 reaches one further below zero
+	}
+	v, err := parse(string(text), limit)
 	if err != nil {
 		return err
 	}
