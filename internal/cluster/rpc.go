@@ -225,8 +225,8 @@ func (p *peerClient) exchange(ctx context.Context, path string, body []byte) ([]
 	case errors.As(err, &remote) && (remote.Code == codeRefused || remote.Code == codeOtherVoters):
 		roster.deniedBy(p.id, remote.Message)
 		return nil, hello{}, err
-	case header == nil || header.Get(helloName) == "":
-		return out, hello{}, err
+	case err != nil && (header == nil || header.Get(helloName) == ""):
+		return nil, hello{}, err // not sent, or refused before the member looked at the hello of this node
 	}
 	roster.deniedBy(p.id, "")
 	theirs, refused := roster.admit(p.id, header.Get(helloName))
