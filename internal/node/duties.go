@@ -164,6 +164,15 @@ func (ld *leadership) proposeNow(ctx context.Context, kind event.Kind, m proto.M
 	return ld.cluster.Propose(pack.Append(nil)).Wait(ctx)
 }
 
+// commit proposes an event of the leader's own and returns when this node has folded it.
+func (ld *leadership) commit(ctx context.Context, kind event.Kind, m proto.Message) error {
+	index, err := ld.proposeNow(ctx, kind, m)
+	if err != nil {
+		return err
+	}
+	return ld.derived.WaitIndex(ctx, index)
+}
+
 // digested has the time at which this leader logged a digest last, and the event that carries it.
 type digested struct {
 	at  time.Time

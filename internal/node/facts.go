@@ -181,3 +181,16 @@ func (fc *factChecker) ownFacts(seq uint64) (string, error) {
 	}
 	return factsFalse, nil
 }
+
+// keyOf describes the key that a submission is recorded under.
+func (fc *factChecker) keyOf(seq uint64) string {
+	it, err := fc.derived.Item(seq)
+	if err != nil {
+		return "its key"
+	}
+	sub, err := event.DecodeSubmission(it.Event.Payload)
+	if err != nil {
+		return "its key"
+	}
+	return "key " + sub.Facts.KeyID
+}

@@ -54,11 +54,7 @@ func (ld *leadership) logHistory(ctx context.Context, own fsm.Change) error {
 		return nil // not recorded everywhere yet, so this is tried again
 	}
 	m := &event.HistoryRecordedV1{Activation: own.Seq, Flips: own.Flips, Digest: own.Digest[:], Node: ld.cfg.NodeID}
-	index, err := ld.proposeNow(ctx, event.HistoryRecorded, m)
-	if err != nil {
-		return err
-	}
-	return ld.derived.WaitIndex(ctx, index)
+	return ld.commit(ctx, event.HistoryRecorded, m)
 }
 
 func changeBytes(c fsm.Change) []byte {

@@ -77,6 +77,7 @@ type Node struct {
 	failed  chan error
 
 	quarantine quarantine
+	witness    *witness
 	doubts     *agreement.Doubts // questions to the other voters
 	voters     *agreement.Voters
 	releases   *releases
@@ -132,6 +133,7 @@ func (n *Node) open(ctx context.Context) error {
 	n.lead = &leadership{cfg: &n.cfg, log: n.log, cluster: n.cluster, derived: n.derived, gens: n.gens, clock: n.clock,
 		doubts: n.doubts, voters: n.voters, releases: n.releases, quarantine: &n.quarantine, withheld: n.withheld,
 		mayPropose: n.mayPropose, askedHistory: map[uint64]bool{}}
+	n.completeWitness()
 	n.raft = n.newRaftLog()
 	n.packer = propose.New(propose.Options[projections.Result]{
 		Log: n.raft, Outcomes: n.gens.Outcomes, Now: func() int64 { return n.clock.Now().UnixNano() },
