@@ -94,6 +94,14 @@ func (h *heldKeys) MissingSecrets() []string {
 	return s.missing
 }
 
+// checkRegistered returns nil when all keys of the settings are in the ledger.
+func (h *heldKeys) checkRegistered() error {
+	if missing := h.unregistered(); len(missing) > 0 {
+		return fmt.Errorf("%d keys of the settings are not in the ledger yet", len(missing))
+	}
+	return nil
+}
+
 // checkSecrets returns an error that names the secrets which this node lacks.
 func (h *heldKeys) checkSecrets() error {
 	missing := h.MissingSecrets()

@@ -1,9 +1,19 @@
 package node
 
-import "github.com/recount-ledger/recount/internal/api"
+import (
+	"context"
+
+	"github.com/recount-ledger/recount/internal/api"
+	"github.com/recount-ledger/recount/internal/cluster"
+)
 
 // status describes this node and its cluster.
-type status struct{ *Node }
+type status struct {
+	cfg     *Config
+	members func() cluster.Status
+	place   func(ctx context.Context, member string) (place, error) // asks a member for its position
+	checks  []check
+}
 
 // parts returns the node as the API takes it.
 func (n *Node) parts() api.Ledger {
@@ -18,6 +28,6 @@ func (n *Node) parts() api.Ledger {
 		Operations:  n.operator.Operations,
 		Tokens:      n.operator.Tokens,
 		Credentials: n.operator.Tokens,
-		Status:      status{n},
+		Status:      &status{cfg: &n.cfg, members: n.cluster.Status, place: n.placeOf, checks: n.readiness()},
 	}
 }

@@ -51,12 +51,12 @@ func (n *Node) answerPosition(context.Context, string, []byte) ([]byte, error) {
 }
 
 // Cluster asks every member for its position. A member without an answer in time is shown as unreachable.
-func (n status) Cluster(ctx context.Context) (*wire.ClusterAnswer, error) {
+func (s *status) Cluster(ctx context.Context) (*wire.ClusterAnswer, error) {
 	ctx, cancel := context.WithTimeout(ctx, positionTimeout)
 	defer cancel()
-	st := n.cluster.Status()
+	st := s.members()
 	a := &wire.ClusterAnswer{
-		ClusterID: n.cfg.ClusterID,
+		ClusterID: s.cfg.ClusterID,
 		Leader:    st.Leader,
 		Term:      st.Term,
 		Members:   make([]wire.Member, len(st.Members)),
@@ -65,12 +65,12 @@ func (n status) Cluster(ctx context.Context) (*wire.ClusterAnswer, error) {
 	for i, m := range st.Members {
 		a.Members[i] = wire.Member{
 			ID:       m.ID,
-			API:      n.cfg.apiOf(m.ID),
+			API:      s.cfg.apiOf(m.ID),
 			Suffrage: strings.ToLower(m.Suffrage),
 			State:    "unreachable",
 		}
 		wg.Go(func() {
-			if p, err := n.placeOf(ctx, m.ID); err == nil {
+			if p, err := s.place(ctx, m.ID); err == nil {
 				lag := p.CommittedSeq - min(p.AppliedSeq, p.CommittedSeq)
 				a.Members[i].CommittedSeq, a.Members[i].AppliedSeq, a.Members[i].Lag = &p.CommittedSeq,
 					&p.AppliedSeq, &lag

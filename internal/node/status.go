@@ -12,55 +12,82 @@ import (
 )
 
 // Version returns name and version of the build.
-func (n status) Version() wire.VersionAnswer {
+func (s *status) Version() wire.VersionAnswer {
 	b := version.Get()
 	return wire.VersionAnswer{Version: b.Version, Go: b.Go, Platform: b.Platform, Commit: b.Commit, CommitTime: b.Time,
-		Node: n.cfg.NodeID, ClusterID: n.cfg.ClusterID, Kernels: verify.Kernels()}
+		Node: s.cfg.NodeID, ClusterID: s.cfg.ClusterID, Kernels: verify.Kernels()}
+}
+
+// check is one of the checks of readiness.
+type check struct {
+	name string
+	err  func(ctx context.Context) error
 }
 
 // Ready runs the readiness checks.
-func (n status) Ready(ctx context.Context) []api.Check {
-	leader := func() error {
-		if _, ok := n.cluster.Leader(); !ok {
-			return errors.New("no leader is known")
-		}
-		return nil
+func (s *status) Ready(ctx context.Context) []api.Check {
+	out := make([]api.Check, len(s.checks))
+	for i, c := range s.checks {
+		out[i] = api.Check{Name: c.name, Err: c.err(ctx)}
 	}
-	keys := func() error {
-		if missing := n.keys.unregistered(); len(missing) > 0 {
-			return fmt.Errorf("%d keys of the settings are not in the ledger yet", len(missing))
-		}
-		return nil
+	return out
+}
+
+// readiness lists the checks of this node, in the order in which readyz names them.
+func (n *Node) readiness() []check {
+	now := func(err func() error) func(context.Context) error {
+		return func(context.Context) error { return err() }
 	}
-	agreed := func() error {
-		if reason := n.doubts.Suspended(); reason != "" {
-			return errors.New(reason)
-		}
-		return nil
+	return []check{
+		{"stopping", now(n.checkStopping)},
+		{"quarantine", now(n.quarantine.check)},
+		{"disk", now(n.checkDisk)},
+		{"agreement", now(n.checkAgreement)},
+		{"clock", now(n.clock.check)},
+		{"member", now(n.cluster.Standing)},
+		{"leader", now(n.checkLeader)},
+		{"keys", now(n.keys.checkRegistered)},
+		{"secrets", now(n.keys.checkSecrets)},
+		{"applied", n.checkApplied},
 	}
-	disk := func() error {
-		if n.disk.Short() {
-			return fmt.Errorf("%d bytes of disk are free, submissions need %d", n.disk.Free(), n.disk.Needed())
-		}
-		return nil
+}
+
+func (n *Node) checkStopping() error {
+	if n.closing.Load() {
+		return errors.New("the node is stopping")
 	}
-	stopping := func() error {
-		if n.closing.Load() {
-			return errors.New("the node is stopping")
-		}
-		return nil
+	return nil
+}
+
+func (n *Node) checkDisk() error {
+	if n.disk.Short() {
+		return fmt.Errorf("%d bytes of disk are free, submissions need %d", n.disk.Free(), n.disk.Needed())
 	}
-	folded := func() error {
-		if err := n.confirm(ctx); err != nil {
-			return err
-		}
-		if !n.caughtUp.Load() {
-			return errors.New("the node has not caught up yet")
-		}
-		return nil
+	return nil
+}
+
+func (n *Node) checkAgreement() error {
+	if reason := n.doubts.Suspended(); reason != "" {
+		return errors.New(reason)
 	}
-	return []api.Check{{Name: "stopping", Err: stopping()}, {Name: "quarantine", Err: n.quarantine.check()},
-		{Name: "disk", Err: disk()}, {Name: "agreement", Err: agreed()}, {Name: "clock", Err: n.clock.check()},
-		{Name: "member", Err: n.cluster.Standing()}, {Name: "leader", Err: leader()}, {Name: "keys", Err: keys()},
-		{Name: "secrets", Err: n.keys.checkSecrets()}, {Name: "applied", Err: folded()}}
+	return nil
+}
+
+func (n *Node) checkLeader() error {
+	if _, ok := n.cluster.Leader(); !ok {
+		return errors.New("no leader is known")
+	}
+	return nil
+}
+
+// checkApplied returns nil when this node has folded all that was acknowledged, and has once been open for
+// submissions.
+func (n *Node) checkApplied(ctx context.Context) error {
+	if err := n.confirm(ctx); err != nil {
+		return err
+	}
+	if !n.caughtUp.Load() {
+		return errors.New("the node has not caught up yet")
+	}
+	return nil
 }
