@@ -131,15 +131,15 @@ func (a approveCommands) showResult(ctx context.Context, got *wire.ApprovalAnswe
 	switch got.Name {
 	case wire.OperationActivate, wire.OperationRollback:
 		return decoded(got.Result, func(r *wire.ActivateAnswer) error {
-			return generationCommands(a).showActivation(ctx, r)
+			return a.showActivation(ctx, r)
 		})
 	case wire.OperationThaw:
 		return decoded(got.Result, func(r *wire.FreezeAnswer) error {
-			return freezeCommands(a).showFreeze(ctx, r, true)
+			return a.showFreeze(ctx, r, true)
 		})
 	case wire.OperationApply:
 		return decoded(got.Result, func(r *wire.ApplyAnswer) error {
-			return policyCommands(a).showApply(ctx, r)
+			return a.showApply(ctx, r)
 		})
 	}
 	return a.printJSON(got.Result)
@@ -244,7 +244,7 @@ func (a approveCommands) warnRequest(ctx context.Context, o *wire.PendingOperati
 		return c.Policy(ctx, id)
 	})
 	if err == nil {
-		err = policyCommands(a).warnPublished(ctx, p)
+		err = a.warnPublished(ctx, p)
 	}
 	if err != nil {
 		a.notef("The preview of the policy could not be read: %v", err)

@@ -177,7 +177,7 @@ func (b *bypass) useFix(p verify.Policy) {
 }
 
 func (b *bypass) canary(ctx context.Context) (err error) {
-	if b.round, err = (canaryCommands{b.app}).round(b.c, false).Run(ctx); err != nil {
+	if b.round, err = b.canaryRound(b.c, false).Run(ctx); err != nil {
 		return err
 	}
 	r := b.round
@@ -238,7 +238,7 @@ func (b *bypass) look(ctx context.Context, after time.Time) error {
 		b.in.Operations = append(b.in.Operations, operation)
 		return nil
 	}
-	return operationCommands{b.app}.each(ctx, b.c, &operationsFlags{after: after}, add, func() error { return nil })
+	return b.eachOperation(ctx, b.c, &operationsFlags{after: after}, add, func() error { return nil })
 }
 
 // freeze stops new submissions when the canaries say that it must, or when history is to be recounted.

@@ -21,7 +21,7 @@ func (b *bypass) tryFix(ctx context.Context) error {
 		return nil
 	}
 	t := trial.New(*b.fix)
-	if err := (policyCommands{b.app}).tryNewest(ctx, t, tried); err != nil {
+	if err := b.tryNewest(ctx, t, tried); err != nil {
 		return err
 	}
 	b.in.Changes = t.Changes
@@ -87,7 +87,7 @@ func (b *bypass) recount(ctx context.Context) error {
 		}
 		b.notef("5. Every node folds history under it now, as generation %d.", g.Generation)
 	}
-	if _, err := (generationCommands{b.app}).await(ctx, g.Generation, b.f.limit); err != nil {
+	if _, err := b.awaitGeneration(ctx, g.Generation, b.f.limit); err != nil {
 		return err
 	}
 	d, err := withTimeout(ctx, b.app, func(ctx context.Context) (*wire.DiffAnswer, error) {
@@ -97,7 +97,7 @@ func (b *bypass) recount(ctx context.Context) error {
 		return err
 	}
 	b.in.Recount, b.in.Diff, b.in.State = g.Generation, d, incident.StateBuilt
-	b.in.Activate = generationCommands{b.app}.activateLine(g, d.Digest)
+	b.in.Activate = b.activateLine(g, d.Digest)
 	return b.changed(ctx, d)
 }
 
@@ -116,7 +116,7 @@ func (b *bypass) changed(ctx context.Context, d *wire.DiffAnswer) error {
 	how := map[uint64]string{}
 	enc := json.NewEncoder(&b.flips)
 	enc.SetEscapeHTML(false)
-	err := generationCommands{b.app}.eachFlip(ctx, d, func(f wire.Flip) error {
+	err := b.eachFlip(ctx, d, func(f wire.Flip) error {
 		how[f.Seq] = f.Old.Outcome + "->" + f.New.Outcome
 		return enc.Encode(f)
 	})
@@ -224,7 +224,7 @@ func (b *bypass) show() error {
 	if b.in.Diff != nil {
 		d = b.in.Diff
 		fmt.Fprintln(b.out)
-		if err := (generationCommands{b.app}).diffTable(d, "outcome"); err != nil {
+		if err := b.diffTable(d, "outcome"); err != nil {
 			return err
 		}
 		if err := b.showShards(&b.in.Tally); err != nil {

@@ -44,7 +44,7 @@ Run it every minute and alert on both of (deploy/prometheus/alerts.yaml):
 				return err
 			}
 			defer c.Close()
-			report, err := a.round(c, submit).Repeat(cmd.Context(), every, func(r *canary.Report) error {
+			report, err := a.canaryRound(c, submit).Repeat(cmd.Context(), every, func(r *canary.Report) error {
 				if err := a.showCanaries(r); err != nil || textfile == "" {
 					return err
 				}
@@ -62,14 +62,6 @@ Run it every minute and alert on both of (deploy/prometheus/alerts.yaml):
 	cmd.Flags().StringVar(&textfile, "textfile", "",
 		"file for the text collector of node_exporter, replaced as a whole")
 	return cmd
-}
-
-// round is a round over all endpoints, with a note after each.
-func (a canaryCommands) round(c *client.Client, submit bool) *canary.Round {
-	return &canary.Round{Nodes: canary.Nodes(c, submit), Logged: submit, Progress: func(endpoint string, sent,
-		want int) {
-		a.notef("%s: %d of %d canaries sent", endpoint, sent, want)
-	}}
 }
 
 func (a canaryCommands) showCanaries(r *canary.Report) error {
@@ -103,4 +95,12 @@ func canaryError(r *canary.Report) error {
 				"node is no answer: something in between gave it."}
 	}
 	return err
+}
+
+// canaryRound is a round over all endpoints, with a note after each.
+func (a *app) canaryRound(c *client.Client, submit bool) *canary.Round {
+	return &canary.Round{Nodes: canary.Nodes(c, submit), Logged: submit, Progress: func(endpoint string, sent,
+		want int) {
+		a.notef("%s: %d of %d canaries sent", endpoint, sent, want)
+	}}
 }

@@ -117,16 +117,6 @@ func (a freezeCommands) noteNewShard(ctx context.Context, shard string) {
 	}
 }
 
-func (a freezeCommands) showFreeze(ctx context.Context, got *wire.FreezeAnswer, thaw bool) error {
-	a.noteUndone(ctx, got, thaw)
-	pairs := []any{"scope", got.Scope, "subject", dash(got.Subject), "frozen after seq", got.Seq, "at", got.At,
-		"reason", got.Reason}
-	if got.ThawedSeq != 0 {
-		pairs = append(pairs, "thawed after seq", got.ThawedSeq)
-	}
-	return a.printFields(got, pairs...)
-}
-
 func (a freezeCommands) listCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: "List all freezes, thawed ones too", Args: exactArgs(),

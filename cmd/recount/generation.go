@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -160,53 +158,6 @@ func (a generationCommands) diff(ctx context.Context, n uint32, f *diffFlags) er
 	return a.showReview(ctx, d, f.by)
 }
 
-func (a generationCommands) diffTable(d *wire.DiffAnswer, by string) error {
-	counts, ok := map[string]map[string]int{
-		"outcome": d.ByOutcome,
-		"reason":  d.ByReason,
-		"shard":   d.ByShard,
-		"key":     d.ByKey,
-	}[by]
-	if !ok {
-		return usagef("--by %q: must be outcome, reason, shard or key", by)
-	}
-	err := a.printFields(d, "generation", fmt.Sprintf("%d against %d", d.Generation, d.Against), "compared up to seq",
-		d.Position, "submissions", d.Events, "flips", d.Flips, "direct", d.Direct, "indirect", d.Indirect,
-		"first at seq", d.First, "last at seq", d.Last, "digest", d.Digest)
-	if err != nil || len(counts) == 0 {
-		return err
-	}
-	t := a.table(text(strings.ToUpper(by), 1, 20), count("FLIPS", 2))
-	for _, k := range slices.SortedFunc(maps.Keys(counts), func(x, y string) int {
-		if counts[x] != counts[y] {
-			return counts[y] - counts[x]
-		}
-		return strings.Compare(x, y)
-	}) {
-		t.row(dash(k), counts[k])
-	}
-	return t.flush()
-}
-
-// eachFlip calls fn with every flip of a diff. --timeout bounds each page of them.
-func (a generationCommands) eachFlip(ctx context.Context, d *wire.DiffAnswer, fn func(wire.Flip) error) error {
-	c, err := a.connect()
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	q := client.FlipsQuery{Generation: d.Generation, Position: d.Position, PageTimeout: a.timeout}
-	for flip, err := range c.Flips(ctx, q) {
-		if err == nil {
-			err = fn(flip)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 func (a generationCommands) listFlips(ctx context.Context, d *wire.DiffAnswer) error {
 	l := newList(a.app, func(t *table, f wire.Flip) {
 		t.row(f.Seq, f.Cause, number(&f.CausedBySeq), outcomeText(f.Old), outcomeText(f.New), f.New.ReasonCode,
@@ -302,13 +253,6 @@ node serves until it has folded the rest.`,
 	which.add(cmd)
 	a.waitFlag(cmd)
 	return cmd
-}
-
-func (a generationCommands) showActivation(ctx context.Context, r *wire.ActivateAnswer) error {
-	a.noteUndone(ctx, r)
-	return a.printFields(r, "generation", r.Generation, "instead of", r.From, "answers events after seq", r.Seq,
-		"reviewed up to seq", r.Position, "flips after review", r.AfterFlips, "reported by",
-		dash(strings.Join(r.Reporters, " ")), "absent", dash(strings.Join(r.Absent, " ")))
 }
 
 func (a generationCommands) rollbackCommand() *cobra.Command {

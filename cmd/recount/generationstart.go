@@ -42,7 +42,7 @@ func (a generationCommands) startCommand() *cobra.Command {
 			if err := f.try.check(cmd); err != nil {
 				return err
 			}
-			id, err := policyCommands(a).previewPublished(cmd.Context(), &f.try, "generation start",
+			id, err := a.previewPublished(cmd.Context(), &f.try, "generation start",
 				f.request.Policy)
 			if err != nil {
 				return err
@@ -85,7 +85,7 @@ func (a generationCommands) afterStart(ctx context.Context, g *wire.GenerationAn
 			a.setVars("GEN", fmt.Sprint(g.Generation), "POSITION", "", "DIGEST", ""))
 	}
 	a.notef("Every node builds generation %d now.", g.Generation)
-	g, err := a.await(ctx, g.Generation, f.limit)
+	g, err := a.awaitGeneration(ctx, g.Generation, f.limit)
 	if err != nil {
 		return err
 	}
@@ -142,11 +142,6 @@ func (a generationCommands) review(ctx context.Context, d *wire.DiffAnswer) (*re
 		return nil, err
 	}
 	return &review{d, a.activateLine(g, d.Digest)}, nil
-}
-
-func (a generationCommands) activateLine(g *wire.GenerationAnswer, digest string) string {
-	return a.commandLine(fmt.Sprintf("recount generation activate %d", g.Generation),
-		"--diff", digest, "--reason", g.Reason, "--ticket", g.Ticket)
 }
 
 // generationArg is a generation that a command takes: its number, or --latest.

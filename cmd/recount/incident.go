@@ -149,7 +149,7 @@ func (a incidentCommands) keyIncident(ctx context.Context, given string, since t
 // takes less away.
 func (a incidentCommands) sinceSet(ctx context.Context, c *client.Client, in *keyIncident) error {
 	in.sinceSeq = in.RevokedSeq
-	return operationCommands(a).each(ctx, c, &operationsFlags{from: in.RevokedSeq},
+	return a.eachOperation(ctx, c, &operationsFlags{from: in.RevokedSeq},
 		func(i wire.OperationItem) error {
 			if i.Kind == event.KeyRevoked.String() && i.Effect == wire.EffectApplied &&
 				about(i.About).text("key_id") == in.KeyID {

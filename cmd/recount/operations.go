@@ -11,7 +11,6 @@ import (
 
 	"github.com/recount-ledger/recount/client"
 	"github.com/recount-ledger/recount/internal/event"
-	"github.com/recount-ledger/recount/internal/pause"
 	"github.com/recount-ledger/recount/internal/when"
 	"github.com/recount-ledger/recount/wire"
 )
@@ -131,7 +130,7 @@ func (a operationCommands) list(ctx context.Context, c *client.Client, f *operat
 			return nil
 		}
 	}
-	err := a.each(ctx, c, f, add, l.flush)
+	err := a.eachOperation(ctx, c, f, add, l.flush)
 	if err != nil {
 		return errors.Join(l.cut(), err)
 	}
@@ -141,54 +140,6 @@ func (a operationCommands) list(ctx context.Context, c *client.Client, f *operat
 		}
 	}
 	return l.end()
-}
-
-// each gives the operations that f selects to add, oldest first, and calls flush when there are no more for now.
-func (a operationCommands) each(ctx context.Context, c *client.Client, f *operationsFlags,
-	add func(wire.OperationItem) error,
-	flush func() error) error {
-	from, count := f.from, 0
-	for {
-		page, err := withTimeout(ctx, a.app, func(ctx context.Context) (*wire.OperationsPage, error) {
-			return c.OperationsPage(ctx, from, 1000, f.Read)
-		})
-		if err != nil {
-			if f.follow && ctx.Err() != nil {
-				return nil // an interrupt is the usual end
-			}
-			return err
-		}
-		for _, i := range page.Items {
-			ok, done, err := f.takes(i)
-			if err != nil || done {
-				return err
-			}
-			from = max(from, i.Seq+1)
-			if !ok {
-				continue
-			}
-			if err := add(i); err != nil {
-				return err
-			}
-			if count++; count == f.limit {
-				return nil
-			}
-		}
-		switch {
-		case page.NextSeq != 0:
-			from = page.NextSeq
-		case !f.follow:
-			return nil
-		default:
-			from = max(from, page.AppliedSeq+1)
-			if err := flush(); err != nil {
-				return err
-			}
-			if pause.For(ctx, lookEvery) != nil {
-				return nil // an interrupt is the usual end
-			}
-		}
-	}
 }
 
 func (f *operationsFlags) whyNone() string {

@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/recount-ledger/recount/client"
-	"github.com/recount-ledger/recount/internal/trial"
 	"github.com/recount-ledger/recount/internal/verify"
 	"github.com/recount-ledger/recount/internal/verify/publish"
 	"github.com/recount-ledger/recount/wire"
@@ -55,30 +54,6 @@ func (a policyCommands) publishCommand() *cobra.Command {
 	f.add(cmd)
 	try.add(cmd)
 	return cmd
-}
-
-// warnDangers names what a person must mean who wants a policy.
-func (a policyCommands) warnDangers(p verify.Policy) {
-	for _, danger := range p.Dangers() {
-		a.notef("Warning: %s.", danger)
-	}
-}
-
-// warnNarrower lists what the policy in force accepts and a new one does not: profiles, schemes, algorithms,
-// versions, late epochs.
-func (a policyCommands) warnNarrower(ctx context.Context, p verify.Policy) {
-	a.warnDangers(p)
-	current, err := call(ctx, a.app, policyInForce)
-	if err != nil {
-		a.notef("Which policy is in force could not be read: %v", err)
-		return
-	}
-	for _, looser := range p.Looser(current) {
-		a.notef("Warning: against the policy in force, %s.", looser)
-	}
-	for _, note := range narrower(current, p) {
-		a.notef("Note: the policy in force accepts %s", note)
-	}
 }
 
 // narrower lists what a policy accepts and the next one does not, each with what follows.
@@ -148,36 +123,4 @@ actor, as an activation does: recount approve.
 	try.add(cmd)
 	a.waitFlag(cmd)
 	return cmd
-}
-
-// previewPublished is preview for a published policy, given by its id or the first digits of it. It returns the
-// whole id.
-func (a policyCommands) previewPublished(ctx context.Context, f *previewFlags, operation, given string) (id string,
-	err error) {
-	a.noteCluster(ctx)
-	p, err := call(ctx, a.app, func(ctx context.Context, c *client.Client) (*wire.PolicyAnswer, error) {
-		return findPolicy(ctx, c, given)
-	})
-	if err != nil {
-		return "", err
-	}
-	policy, err := trial.PolicyOf(p)
-	if err != nil {
-		return "", err
-	}
-	return p.ID, a.preview(ctx, f, operation, policy)
-}
-
-func (a policyCommands) showApply(ctx context.Context, r *wire.ApplyAnswer) error {
-	a.noteUndone(ctx, r)
-	return a.printFields(r, "policy", r.Policy, "judges events after", r.Seq)
-}
-
-// warnPublished names the dangers of a published policy before it is put to use.
-func (a policyCommands) warnPublished(ctx context.Context, p *wire.PolicyAnswer) error {
-	policy, err := trial.PolicyOf(p)
-	if err == nil {
-		a.warnNarrower(ctx, policy)
-	}
-	return err
 }

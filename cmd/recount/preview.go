@@ -7,8 +7,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/recount-ledger/recount/client"
 	"github.com/recount-ledger/recount/internal/trial"
 	"github.com/recount-ledger/recount/internal/verify"
+	"github.com/recount-ledger/recount/wire"
 )
 
 // previewFlags are those of what puts a policy to use: how much of history is tried first, and that the answer
@@ -43,7 +45,7 @@ id of the policy on a terminal, and needs --yes elsewhere.`
 
 // preview prints what a policy would change before it is put to use, and asks for confirmation where it is dangerous.
 // Without permission to read the submissions it prints a note and goes on: the preview is a help and no check.
-func (a policyCommands) preview(ctx context.Context, f *previewFlags, operation string, p verify.Policy) error {
+func (a *app) preview(ctx context.Context, f *previewFlags, operation string, p verify.Policy) error {
 	a.noteCluster(ctx)
 	a.warnNarrower(ctx, p)
 	why := p.Dangers()
@@ -66,6 +68,57 @@ func (a policyCommands) preview(ctx context.Context, f *previewFlags, operation 
 		}
 	}
 	return a.meant(f, operation, fmt.Sprintf("%x", p.ID())[:shownDigits], why)
+}
+
+// previewPublished is preview for a published policy, given by its id or the first digits of it. It returns the
+// whole id.
+func (a *app) previewPublished(ctx context.Context, f *previewFlags, operation, given string) (id string,
+	err error) {
+	a.noteCluster(ctx)
+	p, err := call(ctx, a, func(ctx context.Context, c *client.Client) (*wire.PolicyAnswer, error) {
+		return findPolicy(ctx, c, given)
+	})
+	if err != nil {
+		return "", err
+	}
+	policy, err := trial.PolicyOf(p)
+	if err != nil {
+		return "", err
+	}
+	return p.ID, a.preview(ctx, f, operation, policy)
+}
+
+// warnPublished names the dangers of a published policy before it is put to use.
+func (a *app) warnPublished(ctx context.Context, p *wire.PolicyAnswer) error {
+	policy, err := trial.PolicyOf(p)
+	if err == nil {
+		a.warnNarrower(ctx, policy)
+	}
+	return err
+}
+
+// warnDangers names what a person must mean who wants a policy.
+func (a *app) warnDangers(p verify.Policy) {
+	for _, danger := range p.Dangers() {
+		a.notef("Warning: %s.", danger)
+	}
+}
+
+// warnNarrower lists what the policy in force accepts and a new one does not: profiles, schemes, algorithms,
+// versions, late epochs.
+func (a *app) warnNarrower(ctx context.Context, p verify.Policy) {
+	a.warnDangers(p)
+	current, err := call(ctx, a, policyInForce)
+	if err != nil {
+		a.notef("Which policy is in force could not be read: %v", err)
+		return
+	}
+	for _, looser := range p.Looser(current) {
+		a.notef("Warning: against the policy in force, %s.", looser)
+	}
+	for _, note := range narrower(current, p) {
+		a.notef("Note: the policy in force accepts %s", note)
+	}
 }
 
 // shownDigits is the number of digits of an id that a person has to type.

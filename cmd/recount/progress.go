@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -13,8 +12,6 @@ import (
 
 	"github.com/recount-ledger/recount/client"
 	"github.com/recount-ledger/recount/internal/cli"
-	"github.com/recount-ledger/recount/internal/pause"
-	"github.com/recount-ledger/recount/internal/term"
 	"github.com/recount-ledger/recount/wire"
 )
 
@@ -53,7 +50,7 @@ compared everything that was committed when the command began.`,
 				}
 				return a.showStatus(g)
 			}
-			g, err := a.await(cmd.Context(), n, limit)
+			g, err := a.awaitGeneration(cmd.Context(), n, limit)
 			if err != nil {
 				return err
 			}
@@ -98,51 +95,6 @@ func eta(p wire.NodeProgress) string {
 		return "-"
 	}
 	return time.Duration(p.ETA * float64(time.Second)).Round(time.Second).String()
-}
-
-// await looks again and again, with one bar per node, until every node that answers has compared
-// generation n.
-func (a generationCommands) await(ctx context.Context, n uint32, limit time.Duration) (*wire.GenerationAnswer, error) {
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	c, err := a.connect()
-	if err != nil {
-		return nil, err
-	}
-	defer c.Close()
-	bars := newBars(a.app, term.IsTerminal(a.err))
-	defer bars.end()
-	head := uint64(0)
-	for {
-		g, err := a.look(ctx, c, n)
-		if err != nil {
-			return nil, err
-		}
-		if g.State == wire.GenerationDropped {
-			return nil, &codedError{exitRejected, fmt.Errorf("generation %d was dropped", n),
-				"\"recount generation list\" shows what there is."}
-		}
-		if head == 0 {
-			for _, p := range g.Nodes {
-				head = max(head, p.Committed)
-			}
-		}
-		bars.show(g)
-		if reported(g, head) {
-			return g, failedNodes(g)
-		}
-		if pause.For(ctx, lookEvery) != nil {
-			return nil, &codedError{exitUnavailable,
-				errors.New("not every node has compared the generation in time"),
-				fmt.Sprintf("The nodes go on; ask again with \"recount generation status %d --wait\".", n)}
-		}
-	}
-}
-
-func (a generationCommands) look(ctx context.Context, c *client.Client, n uint32) (*wire.GenerationAnswer, error) {
-	ctx, cancel := context.WithTimeout(ctx, a.timeout)
-	defer cancel()
-	return c.Generation(ctx, n)
 }
 
 // reported reports whether every node that answers has compared up to head, and a majority answers.

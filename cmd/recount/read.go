@@ -177,7 +177,7 @@ func (a shardCommands) allShards(ctx context.Context, read client.Read) error {
 	if err := l.end(); err != nil {
 		return err
 	}
-	auditCommands(a).noteUnconfirmed(ctx, c, read)
+	a.noteUnconfirmed(ctx, c, read)
 	return nil
 }
 

@@ -16,14 +16,14 @@ import (
 )
 
 // tryLedger runs a trial over at most limit submissions that q selects. Progress is shown unless the trial lists.
-func (a policyCommands) tryLedger(ctx context.Context, t *trial.Trial, q client.AuditQuery, limit int) error {
+func (a *app) tryLedger(ctx context.Context, t *trial.Trial, q client.AuditQuery, limit int) error {
 	c, err := a.connect()
 	if err != nil {
 		return err
 	}
 	defer c.Close()
 	if t.Changed == nil {
-		progress := newTrialProgress(a.app, limit)
+		progress := newTrialProgress(a, limit)
 		t.Judged = progress.add
 		defer progress.end()
 	}
@@ -32,7 +32,7 @@ func (a policyCommands) tryLedger(ctx context.Context, t *trial.Trial, q client.
 }
 
 // tryNewest runs a trial over the newest submissions.
-func (a policyCommands) tryNewest(ctx context.Context, t *trial.Trial, count int) error {
+func (a *app) tryNewest(ctx context.Context, t *trial.Trial, count int) error {
 	return a.tryLedger(ctx, t, client.AuditQuery{Newest: true}, count)
 }
 

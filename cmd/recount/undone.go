@@ -14,8 +14,8 @@ import (
 const undoneNote = "Warning: event %d did this, and it does not stand any more: %s. " +
 	"To do it again give another --op-id."
 
-func (a generationCommands) noteUndone(ctx context.Context, r *wire.ActivateAnswer) {
-	page, err := call(ctx, a.app, func(ctx context.Context, c *client.Client) (*wire.GenerationsPage, error) {
+func (a *app) noteActivationUndone(ctx context.Context, r *wire.ActivateAnswer) {
+	page, err := call(ctx, a, func(ctx context.Context, c *client.Client) (*wire.GenerationsPage, error) {
 		return c.Generations(ctx)
 	})
 	if err != nil || page.AppliedSeq < r.Seq || page.Active == r.Generation || page.Active == 0 {
@@ -24,14 +24,14 @@ func (a generationCommands) noteUndone(ctx context.Context, r *wire.ActivateAnsw
 	a.notef(undoneNote, r.Seq, "generation "+fmt.Sprint(page.Active)+" answers, and not "+fmt.Sprint(r.Generation))
 }
 
-func (a freezeCommands) noteUndone(ctx context.Context, r *wire.FreezeAnswer, thaw bool) {
+func (a *app) noteFreezeUndone(ctx context.Context, r *wire.FreezeAnswer, thaw bool) {
 	if !thaw {
 		if r.ThawedSeq != 0 {
 			a.notef(undoneNote, r.Seq, "event "+fmt.Sprint(r.ThawedSeq)+" has thawed it")
 		}
 		return
 	}
-	page, err := call(ctx, a.app, func(ctx context.Context, c *client.Client) (*wire.FreezesPage, error) {
+	page, err := call(ctx, a, func(ctx context.Context, c *client.Client) (*wire.FreezesPage, error) {
 		return c.Freezes(ctx)
 	})
 	if err != nil {
@@ -44,8 +44,8 @@ func (a freezeCommands) noteUndone(ctx context.Context, r *wire.FreezeAnswer, th
 	}
 }
 
-func (a policyCommands) noteUndone(ctx context.Context, r *wire.ApplyAnswer) {
-	page, err := call(ctx, a.app, func(ctx context.Context, c *client.Client) (*wire.PoliciesPage, error) {
+func (a *app) noteApplyUndone(ctx context.Context, r *wire.ApplyAnswer) {
+	page, err := call(ctx, a, func(ctx context.Context, c *client.Client) (*wire.PoliciesPage, error) {
 		return c.Policies(ctx)
 	})
 	if err != nil || page.AppliedSeq < r.Seq {
