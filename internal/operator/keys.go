@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/hex"
@@ -91,12 +92,8 @@ func (kr *Keys) lastUse(a *wire.KeyAnswer) error {
 // AddKey registers a key, or gives a registered one other terms.
 func (kr *Keys) AddKey(ctx context.Context, k api.NewKey, op wire.Op,
 	meta api.Meta) (*wire.KeyAnswer, bool, error) {
-	if len(k.Owner) > projections.MaxOwner || len(k.Comment) > projections.MaxComment {
-		return nil, false, wire.NewProblem(wire.CodeBadRequest,
-			fmt.Sprintf("at most %d bytes for the owner and %d for the comment",
-				projections.MaxOwner, projections.MaxComment)).WithField("owner")
-	}
-	if err := checkPatterns("scope", k.Scope); err != nil {
+	if err := cmp.Or(checkLength("owner", k.Owner, projections.MaxOwner),
+		checkLength("comment", k.Comment, projections.MaxComment), checkPatterns("scope", k.Scope)); err != nil {
 		return nil, false, err
 	}
 	if err := kr.core.current(ctx); err != nil {
@@ -134,6 +131,14 @@ func (kr *Keys) AddKey(ctx context.Context, k api.NewKey, op wire.Op,
 	return a, !known && effect == projections.Applied && a != nil && a.Seq == seq, err
 }
 
+// checkLength returns an error for a text of more than most bytes.
+func checkLength(field, text string, most int) error {
+	if len(text) <= most {
+		return nil
+	}
+	return wire.NewProblem(wire.CodeBadRequest, fmt.Sprintf("at most %d bytes", most)).WithField(field)
+}
+
 // checkPatterns returns an error for the first pattern of shard ids that cannot be used.
 func checkPatterns(field string, patterns []string) error {
 	if len(patterns) > projections.MaxPatterns {
@@ -165,7 +170,7 @@ func (kr *Keys) RevokeKey(ctx context.Context, id string, since int64, r wire.Re
 		return nil, err
 	}
 	k, _ := kr.core.control().Key(id, kr.core.head())
-	if k.Revoked == 0 {
+	if k.Revoked == 0 || since < k.RevokedSince {
 		return nil, opIDReused(r.OpID)
 	}
 	return &wire.RevokeAnswer{KeyID: id, Seq: k.Revoked, Since: wire.TimeNS(k.RevokedSince)}, nil

@@ -26,7 +26,12 @@ type bench struct {
 
 func newBench(t *testing.T, change ...func(*operator.Options)) *bench {
 	t.Helper()
-	l := ledgertest.New(t)
+	return benchOver(t, ledgertest.New(t), change...)
+}
+
+// benchOver is a bench over a ledger that the caller has started.
+func benchOver(t *testing.T, l *ledgertest.Ledger, change ...func(*operator.Options)) *bench {
+	t.Helper()
 	o := operator.Options{
 		NodeID:              ledgertest.Node,
 		Voters:              []string{ledgertest.Node},
