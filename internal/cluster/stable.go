@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -84,8 +85,11 @@ func openBolt(path string) (s *raftboltdb.BoltStore, err error) {
 }
 
 func (s *stableStore) openVotes(path string) (err error) {
-	_, err = os.Stat(path)
-	fresh := errors.Is(err, fs.ErrNotExist)
+	info, err := os.Stat(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("cluster: %w", err)
+	}
+	fresh := err != nil || info.Size() == 0 // empty: the process ended between creating it and the first write
 	term, err := s.boltUint64(keyTerm)
 	if err != nil {
 		return err
@@ -95,7 +99,7 @@ func (s *stableStore) openVotes(path string) (err error) {
 		return err
 	}
 	if fresh && (term > 1 || voted > 0) { // an interrupted bootstrap has reached term 1 at most
-		return fmt.Errorf("%w: %s is missing beside %s: this node does not know any more how it voted; leave "+
+		return fmt.Errorf("%w: %s is missing or empty beside %s: this node does not know any more how it voted; leave "+
 			"it stopped and go on with the other nodes",
 			ErrInconsistent, path, stableName)
 	}
@@ -146,8 +150,8 @@ func (s *stableStore) align(term, voted uint64) (err error) {
 
 func (s *stableStore) load(path string) error {
 	var raw [2 * stableCopy]byte
-	if n, _ := s.f.ReadAt(raw[:], 0); n == 0 {
-		return s.write(ballot{}) // created, but the process ended before the first write
+	if _, err := s.f.ReadAt(raw[:], 0); err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("cluster: stable store: %w", err)
 	}
 	first, ok := parseBallot(raw[:stableCopy])
 	second, ok2 := parseBallot(raw[stableCopy:])

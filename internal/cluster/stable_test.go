@@ -5,14 +5,15 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
-// TestFlipsOfTheVote flips one bit at a time in every region of the stable store, and cuts it: the node remembers exactly how it
-// voted, or refuses to start.
-func TestFlipsOfTheVote(t *testing.T) {
-	db := filepath.Join(t.TempDir(), stableName)
-	path := filepath.Join(filepath.Dir(db), votesName)
+// votesOfFive makes a stable store with votes in the terms 1 to 5 and with the current term 7. It returns the path of the
+// database and the bytes of the votes.
+func votesOfFive(t *testing.T) (db string, votes []byte) {
+	t.Helper()
+	db = filepath.Join(t.TempDir(), stableName)
 	s, err := openStable(db)
 	if err != nil {
 		t.Fatal(err)
@@ -25,10 +26,18 @@ func TestFlipsOfTheVote(t *testing.T) {
 	if err := errors.Join(s.SetUint64(keyTerm, 7), s.Close()); err != nil {
 		t.Fatal(err)
 	}
-	whole, err := os.ReadFile(path)
+	votes, err = os.ReadFile(filepath.Join(filepath.Dir(db), votesName))
 	if err != nil {
 		t.Fatal(err)
 	}
+	return db, votes
+}
+
+// TestFlipsOfTheVote flips one bit at a time in every region of the stable store, and cuts it: the node remembers exactly how it
+// voted, or refuses to start.
+func TestFlipsOfTheVote(t *testing.T) {
+	db, whole := votesOfFive(t)
+	path := filepath.Join(filepath.Dir(db), votesName)
 	opens := func(what string, b []byte, mayRefuse bool) {
 		t.Helper()
 		if err := os.WriteFile(path, b, 0o600); err != nil {
@@ -56,7 +65,7 @@ func TestFlipsOfTheVote(t *testing.T) {
 		b[at] ^= 1 << rng.IntN(8)
 		opens("flip", b, false)
 	}
-	for _, n := range []int{1, 47, stableCopy - 1} {
+	for _, n := range []int{0, 1, 47, stableCopy - 1} {
 		b := append([]byte(nil), whole[:n]...)
 		opens("cut", b, true)
 	}
@@ -64,20 +73,135 @@ func TestFlipsOfTheVote(t *testing.T) {
 	both[13] ^= 1
 	both[stableCopy+13] ^= 1
 	opens("both copies damaged", both, true)
-	// A crash after the first of the two writes.
-	if err := os.WriteFile(path, whole, 0o600); err != nil {
+}
+
+// copiesOfTerms stores the terms 8 and 9, and returns the copy of each term from 7 on.
+func copiesOfTerms(t *testing.T, db string) map[uint64][]byte {
+	t.Helper()
+	s, err := openStable(db)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if s, err = openStable(db); err != nil {
+	copies := map[uint64][]byte{}
+	for term := uint64(7); term <= 9; term++ {
+		if term > 7 {
+			err = s.SetUint64(keyTerm, term)
+		}
+		raw, errRead := os.ReadFile(filepath.Join(filepath.Dir(db), votesName))
+		if err := errors.Join(err, errRead); err != nil {
+			t.Fatal(err)
+		}
+		if b, ok := parseBallot(raw[:stableCopy]); !ok || b.term != term || string(raw[:stableCopy]) != string(raw[stableCopy:]) {
+			t.Fatalf("the copies of term %d: %+v", term, b)
+		}
+		copies[term] = raw[:stableCopy]
+	}
+	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(s.SetUint64(keyTerm, 8), s.Close()); err != nil {
+	return copies
+}
+
+// TestCrashBetweenTheCopies: the copies of a change are written one after the other. What a crash in between leaves is
+// read back as the older or the newer state, and what no crash leaves is refused.
+func TestCrashBetweenTheCopies(t *testing.T) {
+	db, _ := votesOfFive(t)
+	path := filepath.Join(filepath.Dir(db), votesName)
+	copies := copiesOfTerms(t, db)
+	term7, term8, term9, torn := copies[7], copies[8], copies[9], make([]byte, stableCopy)
+	for _, c := range []struct {
+		name          string
+		first, second []byte
+		term          uint64 // 0: refused
+	}{
+		{"after both", term9, term9, 9},
+		{"between the two", term9, term8, 9},
+		{"in the first", torn, term8, 8},
+		{"in the second", term9, torn, 9},
+		{"the second is ahead", term8, term9, 0},
+		{"the first is two ahead", term9, term7, 0},
+	} {
+		if err := os.WriteFile(path, append(append([]byte(nil), c.first...), c.second...), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s, err := openStable(db)
+		if c.term == 0 {
+			if !errors.Is(err, ErrInconsistent) {
+				t.Errorf("%s: %v", c.name, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
+			continue
+		}
+		if inBolt, err := s.boltUint64(keyTerm); s.now.term != c.term || inBolt != c.term || err != nil {
+			t.Errorf("%s: term %d, in the database %d, want %d: %v", c.name, s.now.term, inBolt, c.term, err)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestEmptyVotes: an empty file of votes is a start that was interrupted, unless the database remembers votes.
+func TestEmptyVotes(t *testing.T) {
+	db := filepath.Join(t.TempDir(), stableName)
+	path := filepath.Join(filepath.Dir(db), votesName)
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	newer, _ := os.ReadFile(path)
-	older, _ := parseBallot(whole[:stableCopy])
-	if next, ok := parseBallot(newer[:stableCopy]); !ok || next.seq != older.seq+2 {
-		t.Fatalf("sequence %d after %d", next.seq, older.seq)
+	s, err := openStable(db)
+	if err != nil {
+		t.Fatalf("before the first vote: %v", err)
+	}
+	if err := errors.Join(s.SetUint64(keyTerm, 4), s.SetUint64(keyVoteTerm, 4), s.Close(), os.Truncate(path, 0)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := openStable(db); !errors.Is(err, ErrInconsistent) {
+		t.Fatalf("after a vote: %v", err)
+	}
+	if info, err := os.Stat(path); err != nil || info.Size() != 0 {
+		t.Errorf("a refused start writes votes: %v", err)
+	}
+	if err := errors.Join(os.Remove(path), os.Mkdir(path, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := openStable(db); err == nil {
+		t.Error("a directory of votes")
+	}
+}
+
+// TestStableStoreKeepsThreeKeys: Raft uses three keys. Another one, and a name that a copy has no room for, are errors and
+// change nothing.
+func TestStableStoreKeepsThreeKeys(t *testing.T) {
+	s, err := openStable(filepath.Join(t.TempDir(), stableName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if _, err := s.Get(keyVoteCand); err == nil || err.Error() != "not found" { // Raft compares the text
+		t.Errorf("before the first vote: %v", err)
+	}
+	longest := []byte(strings.Repeat("a", maxCandidate))
+	if err := errors.Join(s.SetUint64(keyTerm, 3), s.Set(keyVoteCand, longest)); err != nil {
+		t.Fatal(err)
+	}
+	before := s.now
+	for name, err := range map[string]error{
+		"a long name":       s.Set(keyVoteCand, append(longest, 'a')),
+		"an unknown key":    s.Set([]byte("x"), []byte("y")),
+		"an unknown number": s.SetUint64([]byte("x"), 1),
+	} {
+		if err == nil {
+			t.Errorf("%s is stored", name)
+		}
+	}
+	if _, err := s.GetUint64([]byte("x")); err == nil {
+		t.Error("an unknown number is found")
+	}
+	if got, err := s.Get(keyVoteCand); err != nil || string(got) != string(longest) || s.now.seq != before.seq {
+		t.Errorf("%d bytes, sequence %d after %d: %v", len(got), s.now.seq, before.seq, err)
 	}
 }
 
