@@ -81,10 +81,10 @@ func (b *box) watch(all *[]*watchedConn, mu *sync.Mutex) func(*Config) {
 	}
 }
 
-// TestRotationOfThePeerAuthority changes the authority and every certificate of a cluster under load, in the three steps of
-// the manual. No call and no proposal fails, no connection is dropped, and afterwards the old authority counts for nothing.
-func TestRotationOfThePeerAuthority(t *testing.T) {
-	b := newBox(t, "n1", "n2", "n3").startAll()
+// restartWatched starts the nodes again, now that none is new, and connects each with each. connections returns the
+// connections so far.
+func (b *box) restartWatched() (leader *node, connections func() []*watchedConn) {
+	b.t.Helper()
 	b.leader()
 	for _, v := range b.voters {
 		b.stop(v.ID)
@@ -94,19 +94,49 @@ func TestRotationOfThePeerAuthority(t *testing.T) {
 	for _, v := range b.voters {
 		b.start(v.ID, b.watch(&conns, &mu))
 	}
-	leader := b.leader()
+	leader = b.leader()
 	for _, v := range b.voters { // every pair of nodes has its connections before they are counted
 		for _, w := range b.voters {
-			if _, err := b.nodes[v.ID].c.Call(short(t, 5*time.Second), w.ID, "/echo", nil); err != nil {
-				t.Fatal(err)
+			if _, err := b.nodes[v.ID].c.Call(short(b.t, 5*time.Second), w.ID, "/echo", nil); err != nil {
+				b.t.Fatal(err)
 			}
 		}
 	}
 	b.propose(leader, "first")
+	return leader, func() []*watchedConn {
+		mu.Lock()
+		defer mu.Unlock()
+		return append([]*watchedConn(nil), conns...)
+	}
+}
+
+// knockAs connects to addr with a certificate of a node that ca issues.
+func (b *box) knockAs(ca *certs.CA, id, addr string) error {
+	b.t.Helper()
+	crt, key, err := ca.Issue(certs.Request{URIs: []string{NodeURI(testCluster, id)}, Client: true})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	pair, err := tls.X509KeyPair(crt, key)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return knock(addr, &tls.Config{
+		InsecureSkipVerify: true,
+		NextProtos:         []string{alpnRPC},
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			return &pair, nil
+		},
+	})
+}
+
+// TestRotationOfThePeerAuthority changes the authority and every certificate of a cluster under load, in the three steps of
+// the manual. No call and no proposal fails, no connection is dropped, and afterwards the old authority counts for nothing.
+func TestRotationOfThePeerAuthority(t *testing.T) {
+	b := newBox(t, "n1", "n2", "n3").startAll()
+	leader, connections := b.restartWatched()
 	stop, served := b.load(leader)
-	mu.Lock()
-	standing := append([]*watchedConn(nil), conns...)
-	mu.Unlock()
+	standing := connections()
 	old := b.serial("n1", "n2")
 
 	next, err := certs.NewCA("next CA")
@@ -142,16 +172,7 @@ func TestRotationOfThePeerAuthority(t *testing.T) {
 	if fresh := b.serial("n1", "n2"); fresh == old {
 		t.Error("n2 still shows its old certificate")
 	}
-	crt, key, err := b.ca.Issue(certs.Request{URIs: []string{NodeURI(testCluster, "n2")}, Client: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	pair, err := tls.X509KeyPair(crt, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg := &tls.Config{InsecureSkipVerify: true, NextProtos: []string{alpnRPC}, GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil }}
-	if knock(b.voters[0].PeerAddr, cfg) == nil {
+	if b.knockAs(b.ca, "n2", b.voters[0].PeerAddr) == nil {
 		t.Error("a certificate of the removed authority was taken")
 	}
 	t.Logf("%d requests, %d connections that stood all the time", served.Load(), len(standing))
@@ -198,50 +219,64 @@ func (b *box) load(leader *node) (stop func() []error, served *atomic.Int64) {
 	}, served
 }
 
-// TestReloadRefusesBadPeerFiles puts files in place that a node must not take; it keeps what it has and says which and why.
-func TestReloadRefusesBadPeerFiles(t *testing.T) {
-	b := newBox(t, "n1", "n2", "n3").startAll()
-	old := b.serial("n1", "n2")
+// badPeerFiles are ways to spoil the peer files of n2, with a part of the error and the file that it must name. both is
+// the request of a good certificate.
+func (b *box) badPeerFiles(both certs.Request) map[string]badPeerFile {
+	b.t.Helper()
 	otherCA, err := certs.NewCA("other CA")
 	if err != nil {
-		t.Fatal(err)
+		b.t.Fatal(err)
 	}
-	base := filepath.Join(b.dir, "tls", "n2")
-	both := certs.Request{URIs: []string{NodeURI(testCluster, "n2")}, Client: true, Server: true}
+	base, ca := filepath.Join(b.dir, "tls", "n2"), filepath.Join(b.dir, "ca.crt")
 	with := func(change func(*certs.Request)) func() {
 		return func() { r := both; change(&r); b.issue(b.ca, filepath.Dir(base), "n2", r) }
 	}
 	write := func(path, text string) func() {
 		return func() {
 			if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-				t.Fatal(err)
+				b.t.Fatal(err)
 			}
 		}
 	}
-	whole, err := os.ReadFile(filepath.Join(b.dir, "ca.crt"))
+	whole, err := os.ReadFile(ca)
 	if err != nil {
-		t.Fatal(err)
+		b.t.Fatal(err)
 	}
-	for name, c := range map[string]struct {
-		spoil      func()
-		says, file string
-	}{
+	return map[string]badPeerFile{
 		"expired":          {with(func(r *certs.Request) { r.Validity = -time.Minute }), "it ended", "n2.crt"},
 		"another node":     {with(func(r *certs.Request) { r.URIs = []string{NodeURI(testCluster, "n3")} }), `names node "n3"`, "n2.crt"},
 		"no member":        {with(func(r *certs.Request) { r.URIs = nil }), "names no member", "n2.crt"},
 		"client use only":  {with(func(r *certs.Request) { r.Server = false }), "incompatible key usage", "n2.crt"},
+		"server use only":  {with(func(r *certs.Request) { r.Client = false }), "incompatible key usage", "n2.crt"},
 		"another CA":       {func() { b.issue(otherCA, filepath.Dir(base), "n2", both) }, "unknown authority", "n2.crt"},
-		"key of another":   {func() { b.issue(b.ca, b.dir, "x", both); rename(t, filepath.Join(b.dir, "x.key"), base+".key") }, "does not match", "n2.key"},
+		"key of another":   {func() { b.issue(b.ca, b.dir, "x", both); rename(b.t, filepath.Join(b.dir, "x.key"), base+".key") }, "does not match", "n2.key"},
 		"no PEM":           {write(base+".crt", "junk"), "failed to find any PEM", "n2.crt"},
-		"no file":          {func() { rename(t, base+".key", base+".gone") }, "no such file", "n2.key"},
-		"no CA":            {write(filepath.Join(b.dir, "ca.crt"), ""), "no certificate", "ca.crt"},
-		"half a CA":        {write(filepath.Join(b.dir, "ca.crt"), string(whole)+string(whole[:len(whole)/2])), "1 of 2 certificates are damaged", "ca.crt"},
-		"a key for the CA": {func() { rename(t, filepath.Join(b.dir, "ca.key"), filepath.Join(b.dir, "ca.crt")) }, "holds a PRIVATE KEY", "ca.crt"},
-	} {
-		b.issue(b.ca, filepath.Dir(base), "n2", both)
+		"no file":          {func() { rename(b.t, base+".key", base+".gone") }, "no such file", "n2.key"},
+		"no CA":            {write(ca, ""), "no certificate", "ca.crt"},
+		"half a CA":        {write(ca, string(whole)+string(whole[:len(whole)/2])), "1 of 2 certificates are damaged", "ca.crt"},
+		"a key for the CA": {func() { rename(b.t, filepath.Join(b.dir, "ca.key"), ca) }, "holds a PRIVATE KEY", "ca.crt"},
+	}
+}
+
+type badPeerFile struct {
+	spoil      func()
+	says, file string
+}
+
+// TestReloadRefusesBadPeerFiles puts files in place that a node must not take. It keeps what it has, and the error names
+// the file and the reason.
+func TestReloadRefusesBadPeerFiles(t *testing.T) {
+	b := newBox(t, "n1", "n2", "n3").startAll()
+	old := b.serial("n1", "n2")
+	both := certs.Request{URIs: []string{NodeURI(testCluster, "n2")}, Client: true, Server: true}
+	good := func() {
+		b.issue(b.ca, filepath.Join(b.dir, "tls"), "n2", both)
 		if err := b.ca.Save(b.dir, "ca"); err != nil {
 			t.Fatal(err)
 		}
+	}
+	for name, c := range b.badPeerFiles(both) {
+		good()
 		c.spoil()
 		err := b.nodes["n2"].c.ReloadTLS()
 		if err == nil || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), c.file) {
@@ -251,10 +286,7 @@ func TestReloadRefusesBadPeerFiles(t *testing.T) {
 			t.Errorf("%s: the certificate changed all the same", name)
 		}
 	}
-	b.issue(b.ca, filepath.Dir(base), "n2", both)
-	if err := b.ca.Save(b.dir, "ca"); err != nil {
-		t.Fatal(err)
-	}
+	good()
 	if err := b.nodes["n2"].c.ReloadTLS(); err != nil || b.serial("n1", "n2") == old {
 		t.Errorf("a good pair afterwards: %v", err)
 	}
