@@ -46,8 +46,8 @@ func TestEveryCanaryIsRefused(t *testing.T) {
 	}
 }
 
-// nodes returns a client's view of servers that all respond with one handler.
-func nodes(t *testing.T, count int, h http.HandlerFunc) []Node {
+// nodes returns a client's view of servers that all respond with one handler. With submit it submits the records.
+func nodes(t *testing.T, count int, h http.HandlerFunc, submit bool) []Node {
 	t.Helper()
 	cfg := client.Config{AttemptTimeout: time.Second}
 	for range count {
@@ -62,7 +62,7 @@ func nodes(t *testing.T, count int, h http.HandlerFunc) []Node {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
-	return Nodes(c, false)
+	return Nodes(c, submit)
 }
 
 func problem(code wire.Code) http.HandlerFunc {
@@ -98,7 +98,7 @@ func TestVerdicts(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			round := Round{Nodes: nodes(t, 2, c.node)}
+			round := Round{Nodes: nodes(t, 2, c.node, false)}
 			report, err := round.Run(t.Context())
 			if err != nil {
 				t.Fatal(err)
@@ -127,7 +127,7 @@ func TestAtOnce(t *testing.T) {
 		case <-r.Context().Done():
 		}
 		problem(wire.CodeBadSignature)(w, r)
-	})}
+	}, false)}
 	if report, err := round.Run(t.Context()); err != nil || report.Refused != len(canaries) {
 		t.Errorf("%v: %+v", err, report)
 	}
@@ -137,7 +137,7 @@ func TestAtOnce(t *testing.T) {
 func TestRepeat(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	round := Round{Nodes: nodes(t, 1, problem(wire.CodeBadSignature))}
+	round := Round{Nodes: nodes(t, 1, problem(wire.CodeBadSignature), false)}
 	rounds := 0
 	report, err := round.Repeat(ctx, time.Nanosecond, func(r *Report) error {
 		if rounds++; rounds == 3 {
