@@ -7,7 +7,7 @@ import (
 	"github.com/recount-ledger/recount/internal/term"
 )
 
-// mostRows bounds the shards, addresses and operations that a page lists. incident.json has all.
+// mostRows bounds the shards, addresses, policies and operations that a page lists. incident.json has all.
 const mostRows = 500
 
 // pages has a template for each kind of report. Text from records, agents or operators may be hostile:
@@ -121,7 +121,8 @@ const bypassPage = `{{define "bypass"}}{{template "head" "Verification bypass"}}
 <tr><th>Policy<th>In force<th>Published<th>By<th>Reason
 {{range $i, $p := .Policies}}{{if lt $i (some (len $.Policies))}}<tr><td><code>{{shown .ID}}</code><td>{{if .InForce}}yes{{else}}no{{end}}<td>event {{.Seq}}, {{shown .At}}<td>{{shown .Actor}}<td>{{shown .Reason}}
 {{end}}{{end}}</table>
-<h2>What operators did</h2>
+{{with left (len .Policies)}}<p>And {{.}} more, in incident.json.</p>
+{{end}}<h2>What operators did</h2>
 <table>
 <tr><th>Event<th>At<th>Who<th>What<th>Reason<th>Ticket
 {{range $i, $a := .Operations}}{{if lt $i (some (len $.Operations))}}<tr><td class="n">{{.Seq}}<td>{{shown .At}}<td>{{shown .Actor}}<td>{{shown .What}}<td>{{shown .Reason}}<td>{{shown .Ticket}}
