@@ -28,7 +28,11 @@ type cluster struct {
 	process        *exec.Cmd
 	client         *client.Client
 	honest, leaked *sample.Records
+	patience       time.Duration // bounds each call of client
 }
+
+// callTimeout bounds one call to the cluster. A client repeats what a node cannot answer yet until its time ends.
+const callTimeout = time.Minute
 
 // The secrets of a drill. Nothing outside of it trusts them.
 const (
@@ -41,7 +45,7 @@ const portRange = 50
 
 // newCluster finds the program and makes the directory.
 func newCluster(cfg Config) (c *cluster, err error) {
-	c = &cluster{nodes: cfg.Nodes, binary: cfg.Binary, keep: cfg.Keep}
+	c = &cluster{nodes: cfg.Nodes, binary: cfg.Binary, keep: cfg.Keep, patience: callTimeout}
 	if c.binary == "" {
 		if c.binary, err = findBinary(); err != nil {
 			return nil, err
@@ -161,7 +165,7 @@ func (c *cluster) load(ctx context.Context, count int,
 					cancel(err)
 					return
 				}
-				status, err := c.submit(ctx, body)
+				status, err := c.submit(ctx, c.client, body)
 				if err != nil {
 					cancel(err)
 					return
@@ -181,12 +185,8 @@ func (c *cluster) load(ctx context.Context, count int,
 }
 
 // submit returns the status of the response, also of a refusal.
-func (c *cluster) submit(ctx context.Context, body []byte) (int, error) {
-	return submit(ctx, c.client, body)
-}
-
-func submit(ctx context.Context, to *client.Client, body []byte) (int, error) {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+func (c *cluster) submit(ctx context.Context, to *client.Client, body []byte) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.patience)
 	defer cancel()
 	r, err := to.Submit(ctx, body)
 	var failure *client.Error
@@ -197,4 +197,12 @@ func submit(ctx context.Context, to *client.Client, body []byte) (int, error) {
 		return 0, err
 	}
 	return r.Status, nil
+}
+
+// repeated reports whether a node answers a record as a repetition.
+func (c *cluster) repeated(ctx context.Context, to *client.Client, body []byte) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.patience)
+	defer cancel()
+	r, err := to.Submit(ctx, body)
+	return err == nil && r.Replayed, err
 }

@@ -35,9 +35,9 @@ func (d *drill) honestPass(ctx context.Context, epoch int64) error {
 			if err != nil {
 				return "", err
 			}
-			r, err := d.cluster.client.At(i).Submit(ctx, body)
-			if err != nil || r.Status != 200 {
-				return "", errors.Join(failf("node %d answered an honest record %+v", i+1, r), err)
+			status, err := d.cluster.submit(ctx, d.cluster.client.At(i), body)
+			if err != nil || status != 200 {
+				return "", errors.Join(failf("node %d answered an honest record %d", i+1, status), err)
 			}
 		}
 		return "200", nil
@@ -150,14 +150,15 @@ func (d *drill) attackerIsOut(ctx context.Context) error {
 			if err != nil {
 				return "", err
 			}
-			status, err := submit(ctx, d.cluster.client.At(i), body)
+			status, err := d.cluster.submit(ctx, d.cluster.client.At(i), body)
 			if err != nil || status != 403 {
 				return "", errors.Join(failf("node %d answered a new record of the attacker %d", i+1, status), err)
 			}
 			page, err := d.cluster.client.At(i).AuditPage(ctx, client.AuditQuery{
-				Shard:   "lab-01",
-				Outcome: wire.OutcomeAccepted,
-				Limit:   1000,
+				Shard:       "lab-01",
+				Outcome:     wire.OutcomeAccepted,
+				Limit:       1000,
+				PageTimeout: d.cluster.patience,
 			})
 			if err != nil {
 				return "", err
@@ -239,6 +240,8 @@ func (d *drill) freeze(ctx context.Context) error {
 // plant applies a policy that asks for no signature, and returns the id of the one that was in force.
 func (d *drill) plant(ctx context.Context) (good string, err error) {
 	return good, d.step("a lax policy is planted", func() (string, error) {
+		ctx, cancel := context.WithTimeout(ctx, d.cluster.patience)
+		defer cancel()
 		page, err := d.cluster.client.Policies(ctx)
 		if err != nil {
 			return "", err
@@ -301,13 +304,13 @@ func (d *drill) frozen(ctx context.Context) error {
 			if err != nil {
 				return "", err
 			}
-			once, cancel := context.WithTimeout(ctx, 2*time.Second)
+			once, cancel := context.WithTimeout(ctx, d.cluster.patience/30) // a client repeats what got 503
 			resp, err := at.Do(once, client.Request{Method: "POST", Path: client.SubmitPath, Body: fresh})
 			cancel()
 			if err == nil && resp.Status != 503 {
 				return "", failf("node %d answered a new record %d during the freeze", i+1, resp.Status)
 			}
-			if r, err := at.Submit(ctx, repeat); err != nil || !r.Replayed {
+			if repeated, err := d.cluster.repeated(ctx, at, repeat); !repeated {
 				return "", errors.Join(failf("node %d does not answer a repeat during the freeze", i+1), err)
 			}
 		}
