@@ -56,6 +56,32 @@ func TestDevLeavesOthersAlone(t *testing.T) {
 	}
 }
 
+// TestDevKeepsItsKeys: dev makes a demo key for a new cluster only. When it cannot read which keys there are, it stops and
+// replaces none.
+func TestDevKeepsItsKeys(t *testing.T) {
+	d := &devCluster{dir: t.TempDir(), nodes: 1, basePort: 23900}
+	if err := d.prepare(); err != nil {
+		t.Fatal(err)
+	}
+	demo, list := filepath.Join(d.dir, "keys", "demo-hmac.key"), filepath.Join(d.dir, "keys", "settings")
+	before, err := os.ReadFile(demo)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.prepare(); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.Remove(list), os.Mkdir(list, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.prepare(); err == nil {
+		t.Error("keys that cannot be read are none")
+	}
+	if after, err := os.ReadFile(demo); err != nil || !bytes.Equal(before, after) {
+		t.Errorf("another demo key: %v", err)
+	}
+}
+
 // TestDevBanner: a person gets the lines to paste, the demo key and a word about the sample keys.
 func TestDevBanner(t *testing.T) {
 	d := &devCluster{dir: filepath.Join(t.TempDir(), "my cluster"), nodes: 3, basePort: 23900, sample: true}

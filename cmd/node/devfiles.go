@@ -152,8 +152,12 @@ func (d *devCluster) writeKeys() ([]string, error) {
 	}
 	list := filepath.Join(d.dir, "keys", "settings")
 	if !given {
-		if b, err := os.ReadFile(list); err == nil {
+		b, err := os.ReadFile(list)
+		if err == nil {
 			return strings.Split(strings.TrimSpace(string(b)), "\n"), nil
+		}
+		if !errors.Is(err, fs.ErrNotExist) { // a new key would replace the one that signs the records of this ledger
+			return nil, err
 		}
 		raw := make([]byte, 32)
 		if _, err := rand.Read(raw); err != nil {
