@@ -25,7 +25,7 @@ import (
 )
 
 // reused is the code for an op_id that names another operation.
-const reused = wire.CodeStale
+const reused = wire.CodeOpIDReused
 
 // secret is that of the key of a signing bench.
 const secret = "the secret of this test"
