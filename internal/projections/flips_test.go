@@ -130,7 +130,7 @@ func TestCheckFlipsFinds(t *testing.T) {
 		},
 		"another cause": func(db *MemStore) {
 			f := flips[2]
-			f.Behind = 3
+			f.CausedBySeq = 3
 			SetFlip(db, &f)
 		},
 		"another policy": func(db *MemStore) {
@@ -193,7 +193,7 @@ func TestFlipDigestLeavesOutSentences(t *testing.T) {
 	}
 	for name, change := range map[string]func(f *Flip){
 		"seq": func(f *Flip) { f.Seq++ }, "direct": func(f *Flip) { f.Direct = !f.Direct },
-		"behind":      func(f *Flip) { f.Behind++ },
+		"behind":      func(f *Flip) { f.CausedBySeq++ },
 		"old policy":  func(f *Flip) { f.Old.Policy[31]++ },
 		"new outcome": func(f *Flip) { f.New.Outcome = verify.Refused },
 		"old flag":    func(f *Flip) { f.Old.Accepted = !f.Old.Accepted },
