@@ -30,7 +30,7 @@ type questions interface {
 	RaiseFolded(q agreement.Question) bool
 }
 
-// control is what the adapters of a node read of the control state. *projections.Control implements it.
+// control is the part of the control state that the adapters of a node read. *projections.Control implements it.
 type control interface {
 	// Disputed returns the event that disputes the facts of the submission at seq, or 0.
 	Disputed(seq uint64) uint64
