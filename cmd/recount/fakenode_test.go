@@ -23,7 +23,7 @@ import (
 type node struct {
 	t      *testing.T
 	server *httptest.Server
-	ring   *verify.KeySet
+	keySet *verify.KeySet
 	digest wire.DigestAnswer
 	noLead bool
 
@@ -39,7 +39,7 @@ func newNode(t *testing.T) *node {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := &node{t: t, ring: verify.NewKeySet([]verify.Key{key}), seen: map[string]wire.SubmitAnswer{}}
+	n := &node{t: t, keySet: verify.NewKeySet([]verify.Key{key}), seen: map[string]wire.SubmitAnswer{}}
 	n.digest = wire.DigestAnswer{
 		Seq:        42,
 		Log:        strings.Repeat("1a", 32),
@@ -270,7 +270,7 @@ func (n *node) submit(w http.ResponseWriter, r *http.Request) {
 		answer(w, wire.NewProblem(wire.CodeMalformed, "").WithReason(string(rec.Fault.Class)))
 		return
 	}
-	if !n.ring.Check(rec, verify.Facts{}).Valid() {
+	if !n.keySet.Check(rec, verify.Facts{}).Valid() {
 		answer(w, wire.NewProblem(wire.CodeBadSignature, ""))
 		return
 	}

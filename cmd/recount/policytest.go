@@ -27,8 +27,8 @@ func (k *trialKeys) add(cmd *cobra.Command) {
 		"with --records: check signatures with the public key in this file (base64 or hex), repeatable")
 }
 
-// ring is nil without any key.
-func (k *trialKeys) ring() (*verify.KeySet, error) {
+// keySet is nil without any key.
+func (k *trialKeys) keySet() (*verify.KeySet, error) {
 	var keys []verify.Key
 	for flag, paths := range map[string][]string{"--hmac-key-file": k.hmac, "--ed25519-pub": k.ed25519} {
 		for _, path := range paths {
@@ -109,15 +109,15 @@ without any key they count as valid, and the output says so.`,
 }
 
 func (a policyCommands) try(ctx context.Context, p verify.Policy, f trialFlags) error {
-	ring, err := f.keys.ring()
+	keySet, err := f.keys.keySet()
 	if err != nil {
 		return err
 	}
-	if err := f.check(ring != nil); err != nil {
+	if err := f.check(keySet != nil); err != nil {
 		return err
 	}
 	t := trial.New(p)
-	t.Ring = ring
+	t.Keys = keySet
 	var l *list[trial.Change]
 	if f.list {
 		l = newList(a.app, func(t *table, c trial.Change) {
@@ -185,7 +185,7 @@ func (a policyCommands) tryFile(t *trial.Trial, path string) error {
 		return usagef("--records: %w", err)
 	}
 	defer f.Close()
-	if t.Ring == nil {
+	if t.Keys == nil {
 		a.notef("Signatures are taken as valid, and not checked.")
 	}
 	err = readRequests(f, "judged", func(j request) error {
@@ -197,7 +197,7 @@ func (a policyCommands) tryFile(t *trial.Trial, path string) error {
 	switch {
 	case err == nil && t.Records == 0:
 		a.notef("0 records: %s holds none", path)
-	case t.Ring != nil && t.Records > 0 && t.Verified == 0:
+	case t.Keys != nil && t.Records > 0 && t.Verified == 0:
 		a.notef("Warning: no record verifies with the keys that were given; are they the right ones?")
 	}
 	return err

@@ -90,7 +90,7 @@ func TestSignedRecordsVerify(t *testing.T) {
 	input := strings.Join(records, "\n")
 	for _, kind := range []string{"hmac", "ed25519"} {
 		file, key := makeKey(t, kind)
-		ring := verify.NewKeySet([]verify.Key{key})
+		keySet := verify.NewKeySet([]verify.Key{key})
 		for p := pcs.F9; p <= pcs.LastProfile; p++ {
 			for _, mode := range []string{"", "raw", "sha256"} {
 				args := []string{"sign", "--key-file", file, "--profile", p.String()}
@@ -110,10 +110,10 @@ func TestSignedRecordsVerify(t *testing.T) {
 				}
 				for _, text := range signed {
 					rec := pcs.Decode([]byte(text))
-					f := ring.Check(rec, verify.Facts{})
+					f := keySet.Check(rec, verify.Facts{})
 					exact := f
 					exact.Profile = p
-					if ok, _ := ring.Recheck(rec, exact); !ok || mode != "" && f.Mode.String() != mode {
+					if ok, _ := keySet.Recheck(rec, exact); !ok || mode != "" && f.Mode.String() != mode {
 						t.Errorf("%s %s %s: %+v for %s", kind, p, mode, f, text)
 					}
 				}

@@ -69,7 +69,7 @@ func TestPythonRoundSnippet(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ring, rules := verify.NewKeySet([]verify.Key{key}), verify.DefaultPolicy().Signature
+	keySet, rules := verify.NewKeySet([]verify.Key{key}), verify.DefaultPolicy().Signature
 	const script = `import json, sys
 from pcs1 import sign_pcs1
 for line in sys.stdin:
@@ -88,7 +88,7 @@ for line in sys.stdin:
 	}
 	for line := range strings.Lines(out) {
 		rec := pcs.Decode([]byte(line))
-		if f := ring.Check(rec, verify.Facts{}); !rules.Counts(rec, f) {
+		if f := keySet.Check(rec, verify.Facts{}); !rules.Counts(rec, f) {
 			t.Errorf("%+v for %s", f, line)
 		}
 	}

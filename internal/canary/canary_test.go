@@ -30,7 +30,7 @@ func TestEveryCanaryIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ring := verify.NewKeySet([]verify.Key{key})
+	keySet := verify.NewKeySet([]verify.Key{key})
 	seen := map[string]bool{}
 	for _, c := range canaries {
 		body, err := c.Record(1)
@@ -38,7 +38,7 @@ func TestEveryCanaryIsRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 		rec := pcs.Decode(body)
-		v := verify.Evaluate(verify.DefaultPolicy(), rec, ring.Check(rec, verify.Facts{}), 0)
+		v := verify.Evaluate(verify.DefaultPolicy(), rec, keySet.Check(rec, verify.Facts{}), 0)
 		if v.Outcome != verify.Refused || rec.ShardID != Shard || seen[c.Name] {
 			t.Errorf("%s: %v (%v), shard %q", c.Name, v.Outcome, v.Reason, rec.ShardID)
 		}

@@ -80,7 +80,7 @@ func (w *walk) signature(s *submission) {
 		if k, ok := w.keys[s.facts.KeyID]; !ok || k.Alg != s.facts.Alg.String() {
 			w.doubts.add(w.board, s.Seq, CheckHMAC, "event %d: the key %q is not in %s", s.Seq, s.facts.KeyID, KeysFile)
 		}
-		ok, known := w.ring.Recheck(s.rec, s.facts)
+		ok, known := w.keySet.Recheck(s.rec, s.facts)
 		if !known {
 			w.unknown++
 		} else if w.known++; !ok {

@@ -19,7 +19,7 @@ type walk struct {
 	*checker
 	policies map[string]verify.Policy
 	keys     map[string]wire.KeyAnswer
-	ring     *verify.KeySet // the given secrets
+	keySet   *verify.KeySet // the given secrets
 
 	generations []wire.GenerationAnswer
 	claims      map[uint64][]claim // by event
@@ -62,7 +62,7 @@ func (w *walk) run() (err error) {
 	}
 	defer w.operations.file.Close()
 	w.counts.Kinds, w.counts.Outcomes = map[string]uint64{}, map[string]uint64{}
-	w.ring, w.tableSum, w.last = verify.NewKeySet(w.Secrets), sha256.New(), w.m.Range.FromSeq-1
+	w.keySet, w.tableSum, w.last = verify.NewKeySet(w.Secrets), sha256.New(), w.m.Range.FromSeq-1
 	w.table = newRecords(w.tableSum)
 	if err := w.each(CheckEvents, w.events); err != nil {
 		return err

@@ -94,7 +94,7 @@ func BenchmarkFold(b *testing.B) {
 		defer m.close()
 		m.store(logs[:5])
 		m.run(5)
-		ring, view := verify.NewKeySet(published(b).keys), m.derived.Control().For(1)
+		keySet, view := verify.NewKeySet(published(b).keys), m.derived.Control().For(1)
 		b.ResetTimer()
 		for range b.N {
 			var cur Cursor
@@ -102,7 +102,7 @@ func BenchmarkFold(b *testing.B) {
 				items, err := cur.items(log.Entry{Index: l.Index, Term: l.Term, Type: l.Type, Data: l.Data})
 				m.must(err)
 				for i := range items {
-					projections.Prepare(&items[i], ring, view)
+					projections.Prepare(&items[i], keySet, view)
 				}
 			}
 		}

@@ -11,11 +11,11 @@ import (
 	"github.com/recount-ledger/recount/internal/projections"
 )
 
-// compareEvents is the number of events that one step of a comparison covers.
+// compareEvents is the number of events that one batch of a comparison covers.
 const compareEvents = 4096
 
 // Comparison stores the differences between a generation and an older one, beside the rows of the newer one.
-// One goroutine runs it. Readers see whole steps only.
+// One goroutine runs it. Readers see whole batches only.
 type Comparison struct {
 	old, new *Generation
 	derived  *Derived
@@ -71,8 +71,8 @@ func (c *Comparison) WaitSeq(ctx context.Context, seq uint64) error {
 }
 
 // Run compares what both generations have folded until ctx ends. It stops after event last unless last is 0. It
-// calls rest after every step.
-func (c *Comparison) Run(ctx context.Context, last uint64, rest func(context.Context) error) error {
+// calls pause after every batch.
+func (c *Comparison) Run(ctx context.Context, last uint64, pause func(context.Context) error) error {
 	for last == 0 || c.at.Seq < last {
 		next := c.at.Seq + 1
 		if err := c.old.WaitSeq(ctx, next); err != nil {
@@ -85,17 +85,17 @@ func (c *Comparison) Run(ctx context.Context, last uint64, rest func(context.Con
 		if last != 0 {
 			to = min(to, last)
 		}
-		if err := c.step(to); err != nil {
+		if err := c.batch(to); err != nil {
 			return fmt.Errorf("compare generations %d and %d: %w", c.old.number, c.new.number, err)
 		}
-		if err := rest(ctx); err != nil {
+		if err := pause(ctx); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (c *Comparison) step(to uint64) error {
+func (c *Comparison) batch(to uint64) error {
 	old, new := c.old.View(), c.new.View()
 	defer old.Close()
 	defer new.Close()
@@ -129,8 +129,8 @@ func (c *Comparison) step(to uint64) error {
 	return nil
 }
 
-// sumStretch is the number of flips that are added up under one view.
-const sumStretch = 4096
+// sumBatch is the number of flips that are added up under one view.
+const sumBatch = 4096
 
 // Sums adds up the flips to position, which must have been compared. It keeps the sums to the highest position
 // asked for, so that only newer flips are read again. It also keeps what was added when ctx ends.
@@ -156,7 +156,7 @@ func (c *Comparison) addUp(ctx context.Context, sums *projections.FlipSums, upTo
 		last, n := position, 0
 		v := c.new.View()
 		err := projections.EachFlip(v, *upTo+1, position, func(f *projections.Flip) bool {
-			if n++; n > sumStretch {
+			if n++; n > sumBatch {
 				last = f.Seq - 1
 				return false
 			}

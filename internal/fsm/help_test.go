@@ -30,9 +30,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var quiet = slog.New(slog.DiscardHandler)
 
-// corpus is the published HMAC-signed records as events, and the ring that holds their keys.
+// corpus is the published HMAC-signed records as events, and the set of their keys.
 type corpus struct {
-	ring   *verify.KeySet
+	keySet *verify.KeySet
 	keys   []verify.Key
 	events []event.Event
 }
@@ -60,7 +60,7 @@ var loadCorpus = sync.OnceValues(func() (*corpus, error) {
 		}
 		c.keys = append(c.keys, k)
 	}
-	c.ring = verify.NewKeySet(c.keys)
+	c.keySet = verify.NewKeySet(c.keys)
 	raw, err = os.ReadFile(filepath.Join(dir, "good-hmac.ndjson"))
 	if err != nil {
 		return nil, err
@@ -81,7 +81,7 @@ func (c *corpus) submission(body string, n int) event.Event {
 	rec := pcs.Decode([]byte(body))
 	var f verify.Facts
 	if rec.Signable {
-		f = c.ring.Check(rec, verify.Facts{})
+		f = c.keySet.Check(rec, verify.Facts{})
 	}
 	sub := event.Sub{Salt: [16]byte{byte(n), byte(n >> 8)}, Body: []byte(body), ReceivedAt: start + int64(n), Node: "n1",
 		Facts: event.Facts{KeyID: f.KeyID, Alg: uint8(f.Alg), Profile: uint8(f.Profile), Mode: uint8(f.Mode)}}
@@ -283,5 +283,5 @@ func processors(t *testing.T, n int) {
 
 func has(err error, text string) bool { return err != nil && strings.Contains(err.Error(), text) }
 
-// held gives the ring as a generation wants it.
-func (c *corpus) held() *verify.KeySet { return c.ring }
+// held gives the key set as a generation wants it.
+func (c *corpus) held() *verify.KeySet { return c.keySet }

@@ -255,7 +255,7 @@ type txn struct {
 	db      *pebble.DB
 	pending map[string]int // key -> index of its newest operation, among those of its space
 	ops     [256][]op      // by space, the first byte of a key
-	room    []byte         // free memory for the next keys and values
+	block   []byte         // free memory for the next keys and values
 	cleared [2][]byte      // range of keys to delete before all other operations
 }
 
@@ -290,16 +290,16 @@ func (t *txn) push(o op) {
 	*space = append(*space, o)
 }
 
-// roomBytes is the size of the blocks in which memory for keys and values is allocated.
-const roomBytes = 64 << 10
+// blockBytes is the size of the blocks in which memory for keys and values is allocated.
+const blockBytes = 64 << 10
 
 // keep copies b into memory that is never written again.
 func (t *txn) keep(b []byte) []byte {
-	if len(b) > len(t.room) {
-		t.room = make([]byte, max(roomBytes, len(b)))
+	if len(b) > len(t.block) {
+		t.block = make([]byte, max(blockBytes, len(b)))
 	}
-	out := t.room[:len(b):len(b)]
-	t.room = t.room[copy(out, b):]
+	out := t.block[:len(b):len(b)]
+	t.block = t.block[copy(out, b):]
 	return out
 }
 

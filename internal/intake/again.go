@@ -40,13 +40,13 @@ func (in *Intake) isReplay(rec *pcs.Record, facts verify.Facts, first *projectio
 	if _, refused := verify.Refuses(in.policy(), rec, facts); refused {
 		return false // the fold refuses it before it looks for replays
 	}
-	live := in.o.Generations.Serving()
+	serving := in.o.Generations.Serving()
 	now, next := in.o.Clock.LogTime(), in.o.State.Cursor().Seq+1
-	control := in.o.State.Control().For(live.Number())
+	control := in.o.State.Control().For(serving.Number())
 	if control.Revoked(facts.KeyID, next, now) || !control.Allowed(facts.KeyID, rec.ShardID, next, now) {
 		return false
 	}
-	view := live.View()
+	view := serving.View()
 	defer view.Close()
 	t := rec.Tuple(facts.Profile)
 	c := &projections.Prepared{Rec: rec, Facts: facts, Signed: rec.SignedDigest(t), Inputs: rec.InputsDigest(t)}
@@ -56,7 +56,7 @@ func (in *Intake) isReplay(rec *pcs.Record, facts verify.Facts, first *projectio
 		return false
 	}
 	if first != nil {
-		r.Generation = live.Number()
+		r.Generation = serving.Number()
 		*first = r
 	}
 	return true
@@ -84,28 +84,28 @@ func (in *Intake) repeats(ctx context.Context, body []byte, meta api.Meta, rec *
 
 // isRefusedAgain looks for the event that refused the same before, and stores its result in first.
 func (in *Intake) isRefusedAgain(body []byte, rec *pcs.Record, facts verify.Facts, first *projections.Result) bool {
-	live, policy := in.o.Generations.Serving(), in.policy()
+	serving, policy := in.o.Generations.Serving(), in.policy()
 	now, next := in.o.Clock.LogTime(), in.o.State.Cursor().Seq+1
 	c := &projections.Prepared{Sub: event.Sub{Body: body}, Rec: rec, Facts: facts}
 	verdict, refused := verify.Refuses(policy, rec, facts)
 	if c.Verdict = verdict; !refused {
-		control := in.o.State.Control().For(live.Number())
+		control := in.o.State.Control().For(serving.Number())
 		if control.Revoked(facts.KeyID, next, now) || !control.Allowed(facts.KeyID, rec.ShardID, next, now) {
 			return false
 		}
 		t := rec.Tuple(facts.Profile)
 		c.Signed, c.Inputs = rec.SignedDigest(t), rec.InputsDigest(t)
 	}
-	view := live.View()
+	view := serving.View()
 	defer view.Close()
 	r, ok, err := projections.Again(view, c, now, policy.Params.DedupTTL-int64(replayMargin))
 	if err != nil || !ok {
 		return false
 	}
 	if first != nil {
-		r.Generation = live.Number()
+		r.Generation = serving.Number()
 		if r.First != nil {
-			r.First.Generation = live.Number()
+			r.First.Generation = serving.Number()
 		}
 		*first = r
 	}

@@ -19,8 +19,8 @@ func (in *Intake) answerPlaced(rec *pcs.Record, facts verify.Facts, result proje
 	if !place.Resent || result.Outcome != verify.Refused || !facts.Valid() || rec.Fault != nil {
 		return in.answer(rec, result)
 	}
-	live := in.o.Generations.Serving()
-	view := live.View()
+	serving := in.o.Generations.Serving()
+	view := serving.View()
 	defer view.Close()
 	t := rec.Tuple(facts.Profile)
 	c := &projections.Prepared{Rec: rec, Facts: facts, Signed: rec.SignedDigest(t), Inputs: rec.InputsDigest(t)}
@@ -31,7 +31,7 @@ func (in *Intake) answerPlaced(rec *pcs.Record, facts verify.Facts, result proje
 	if !ok || first.Seq >= result.Seq {
 		return in.answer(rec, result)
 	}
-	first.Generation = live.Number()
+	first.Generation = serving.Number()
 	return in.answer(rec, first)
 }
 

@@ -27,7 +27,7 @@ func (in *Intake) foretell(ctx context.Context, ev event.Event) (projections.Res
 	if err := in.o.Confirm(ctx); err != nil {
 		return projections.Result{}, in.o.Problem(propose.ErrNoLeader)
 	}
-	live := in.o.Generations.Serving()
+	serving := in.o.Generations.Serving()
 	it := projections.Item{
 		Seq:        in.o.State.Cursor().Seq + 1,
 		RawTime:    in.o.Clock.Now().UnixNano(),
@@ -36,11 +36,11 @@ func (in *Intake) foretell(ctx context.Context, ev event.Event) (projections.Res
 		Event:      ev,
 		PayloadSHA: sha256.Sum256(ev.Payload),
 	}
-	control := in.o.State.Control().For(live.Number())
+	control := in.o.State.Control().For(serving.Number())
 	projections.Prepare(&it, in.o.Keys.Verifiers(), control)
-	view := live.View()
+	view := serving.View()
 	defer view.Close()
-	r, err := projections.Foretell(view, live.Number(), &it, control)
+	r, err := projections.Foretell(view, serving.Number(), &it, control)
 	if errors.Is(err, fsm.ErrDropped) {
 		return r, wire.NewProblem(wire.CodeNotReady,
 			"this node is switching to another generation; ask another one").WithRetry(retryAfter)

@@ -51,7 +51,7 @@ type Keys interface {
 	// Verifiers returns the keys as of the folded control state. It returns the same set while they do not change.
 	Verifiers() *verify.KeySet
 	// CheckSignature finds the key of a set that signed the record. The zero value means that none did.
-	CheckSignature(ring *verify.KeySet, rec *pcs.Record) verify.Facts
+	CheckSignature(keys *verify.KeySet, rec *pcs.Record) verify.Facts
 	// MissingSecrets lists the fingerprints of active keys with which this node cannot check.
 	MissingSecrets() []string
 }

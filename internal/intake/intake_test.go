@@ -26,8 +26,8 @@ type keys struct{ l *ledgertest.Ledger }
 
 func (k keys) Verifiers() *verify.KeySet { return k.l.Verifiers() }
 
-func (k keys) CheckSignature(ring *verify.KeySet, rec *pcs.Record) verify.Facts {
-	facts, _ := ring.Find(rec, verify.Facts{})
+func (k keys) CheckSignature(keySet *verify.KeySet, rec *pcs.Record) verify.Facts {
+	facts, _ := keySet.Find(rec, verify.Facts{})
 	return facts
 }
 

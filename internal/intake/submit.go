@@ -126,24 +126,24 @@ func (in *Intake) refuseNow() *wire.Problem {
 // signedBy finds the key that signed the record and draws from the rates: of the key, or of the address when no
 // key has signed it. A forgery draws before the other nodes are asked about it.
 func (in *Intake) signedBy(ctx context.Context, rec *pcs.Record, meta api.Meta) (facts verify.Facts, p *wire.Problem) {
-	ring := in.o.Keys.Verifiers()
+	keys := in.o.Keys.Verifiers()
 	if rec.Signable {
-		facts = in.o.Keys.CheckSignature(ring, rec)
+		facts = in.o.Keys.CheckSignature(keys, rec)
 	}
 	if p := in.limits.allow(facts.KeyID, meta.Remote); p != nil || facts.Valid() || !rec.Signable ||
 		rec.Fault != nil || rec.Sig == "" {
 		return facts, p
 	}
-	return in.checkAgain(ctx, ring, rec)
+	return in.checkAgain(ctx, keys, rec)
 }
 
 // checkAgain looks for keys that were registered a moment ago, through another node. It needs a quorum. The
 // facts depend on the record and the set of keys alone, so the same set gives the same facts.
-func (in *Intake) checkAgain(ctx context.Context, ring *verify.KeySet, rec *pcs.Record) (verify.Facts, *wire.Problem) {
+func (in *Intake) checkAgain(ctx context.Context, keys *verify.KeySet, rec *pcs.Record) (verify.Facts, *wire.Problem) {
 	if err := in.o.Confirm(ctx); err != nil {
 		return verify.Facts{}, wire.NewProblem(wire.CodeKeysUnconfirmed, "").WithRetry(retryAfter)
 	}
-	if now := in.o.Keys.Verifiers(); now != ring {
+	if now := in.o.Keys.Verifiers(); now != keys {
 		return in.o.Keys.CheckSignature(now, rec), nil
 	}
 	return verify.Facts{}, nil

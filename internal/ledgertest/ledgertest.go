@@ -39,9 +39,9 @@ type Ledger struct {
 	Gens   *recount.Manager
 	Packer *propose.Packer[projections.Result]
 
-	t    testing.TB
-	ring *verify.KeySet
-	now  atomic.Int64 // Unix nanoseconds
+	t      testing.TB
+	keySet *verify.KeySet
+	now    atomic.Int64 // Unix nanoseconds
 
 	mu   sync.Mutex
 	last uint64 // index of the last entry
@@ -51,7 +51,7 @@ type Ledger struct {
 // New starts a ledger with its first policy, in which the keys are registered.
 func New(t testing.TB, keys ...verify.Key) *Ledger {
 	t.Helper()
-	l := &Ledger{t: t, ring: verify.NewKeySet(keys)}
+	l := &Ledger{t: t, keySet: verify.NewKeySet(keys)}
 	l.now.Store(Start.UnixNano())
 	fs, quiet := vfs.NewMem(), slog.New(slog.DiscardHandler)
 	var err error
@@ -186,7 +186,7 @@ func (l *Ledger) Confirm(ctx context.Context) error {
 }
 
 // Verifiers returns the keys of New.
-func (l *Ledger) Verifiers() *verify.KeySet { return l.ring }
+func (l *Ledger) Verifiers() *verify.KeySet { return l.keySet }
 
 // Now returns the time of the clock.
 func (l *Ledger) Now() time.Time { return time.Unix(0, l.now.Load()) }
@@ -215,7 +215,7 @@ func (c consensus) Forward(context.Context, []byte) (propose.LogPosition, error)
 // host implements recount.Host. A test fails when a generation cannot go on.
 type host struct{ l *Ledger }
 
-func (h host) Verifiers() *verify.KeySet                { return h.l.ring }
+func (h host) Verifiers() *verify.KeySet                { return h.l.keySet }
 func (h host) Fail(err error)                           { h.l.t.Errorf("a generation failed: %v", err) }
 func (h host) Unwritten(err error)                      { h.l.t.Errorf("not written: %v", err) }
 func (h host) Quarantine(reason string)                 { h.l.t.Errorf("quarantined: %s", reason) }

@@ -30,7 +30,7 @@ type heldKeys struct {
 	poll   time.Duration
 
 	own     atomic.Pointer[[]verify.Key] // of the settings
-	ring    atomic.Pointer[keyring]
+	keys    atomic.Pointer[keyCache]
 	secrets atomic.Pointer[heldSecrets]
 	hint    atomic.Value // verify.Facts that verified last
 
@@ -44,19 +44,19 @@ func newHeldKeys(cfg *Config, log *slog.Logger) *heldKeys {
 	return h
 }
 
-// keyring has the keys with which a node checks: those of its settings, then the Ed25519 keys that operators
+// keyCache has the keys with which a node checks: those of its settings, then the Ed25519 keys that operators
 // have registered.
-type keyring struct {
+type keyCache struct {
 	newest uint64        // event that registered the last key
 	own    *[]verify.Key // of the settings
-	ring   *verify.KeySet
+	keys   *verify.KeySet
 }
 
 // Verifiers returns the keys with which this node can check, as of the control state that it has folded.
 func (h *heldKeys) Verifiers() *verify.KeySet {
 	newest, own := h.derived.Control().NewestKey(), h.own.Load()
-	if k := h.ring.Load(); k != nil && k.newest == newest && k.own == own {
-		return k.ring
+	if k := h.keys.Load(); k != nil && k.newest == newest && k.own == own {
+		return k.keys
 	}
 	keys := slices.Clone(*own)
 	for _, k := range h.derived.Control().Keys(newest) {
@@ -64,15 +64,15 @@ func (h *heldKeys) Verifiers() *verify.KeySet {
 			keys = append(keys, verify.Key{ID: k.ID, Alg: k.Alg, Public: k.Public, Fingerprint: k.Fingerprint})
 		}
 	}
-	k := &keyring{newest: newest, own: own, ring: verify.NewKeySet(keys)}
-	h.ring.Store(k)
-	return k.ring
+	k := &keyCache{newest: newest, own: own, keys: verify.NewKeySet(keys)}
+	h.keys.Store(k)
+	return k.keys
 }
 
-// heldSecrets remembers the secrets that are missing, as of an operator's event and for a ring.
+// heldSecrets remembers the secrets that are missing, as of an operator's event and for a key set.
 type heldSecrets struct {
 	seq     uint64
-	ring    *verify.KeySet
+	keys    *verify.KeySet
 	missing []string
 }
 
@@ -80,13 +80,13 @@ type heldSecrets struct {
 // check. A flood of forgeries asks often, so they are looked up once per operator's event.
 func (h *heldKeys) MissingSecrets() []string {
 	seq, _ := h.derived.Control().Digest()
-	ring := h.Verifiers()
-	if s := h.secrets.Load(); s != nil && s.seq == seq && s.ring == ring {
+	keys := h.Verifiers()
+	if s := h.secrets.Load(); s != nil && s.seq == seq && s.keys == keys {
 		return s.missing
 	}
-	s := &heldSecrets{seq: seq, ring: ring}
+	s := &heldSecrets{seq: seq, keys: keys}
 	for _, k := range h.derived.Control().Keys(seq) {
-		if held, ok := ring.Key(k.ID); k.Alg == verify.HMACSHA256 && k.Active() && (!ok || !held.HasMaterial()) {
+		if held, ok := keys.Key(k.ID); k.Alg == verify.HMACSHA256 && k.Active() && (!ok || !held.HasMaterial()) {
 			s.missing = append(s.missing, hex.EncodeToString(k.Fingerprint[:]))
 		}
 	}
@@ -113,9 +113,9 @@ func (h *heldKeys) checkSecrets() error {
 }
 
 // CheckSignature finds the key that signed the record. It tries the key that verified last first.
-func (h *heldKeys) CheckSignature(ring *verify.KeySet, rec *pcs.Record) verify.Facts {
+func (h *heldKeys) CheckSignature(keys *verify.KeySet, rec *pcs.Record) verify.Facts {
 	hint, _ := h.hint.Load().(verify.Facts)
-	facts, hit := ring.Find(rec, hint)
+	facts, hit := keys.Find(rec, hint)
 	if hit.Valid() && hit != hint {
 		h.hint.Store(hit)
 	}

@@ -12,7 +12,7 @@ import (
 // checkHistory logs the flips of an activation that this leader has recorded and the log does not have yet,
 // when a majority of the voters has recorded the same. It has the voters compared when the log differs from
 // this node.
-func (ld *leadership) checkHistory(ctx context.Context, leads bool) error {
+func (ld *leader) checkHistory(ctx context.Context, leads bool) error {
 	for _, a := range ld.derived.Control().Activations() {
 		own, ok, err := ld.gens.Change(a.Seq)
 		if err != nil || !ok || ld.quarantine.entered() {
@@ -41,7 +41,7 @@ func (ld *leadership) checkHistory(ctx context.Context, leads bool) error {
 
 // logHistory logs the changes of an activation once a majority has the same. A single contrary record, while
 // others have none yet, stops nothing. They decide when they have one.
-func (ld *leadership) logHistory(ctx context.Context, own fsm.Change) error {
+func (ld *leader) logHistory(ctx context.Context, own fsm.Change) error {
 	ask, cancel := context.WithTimeout(ctx, agreement.AskTimeout)
 	defer cancel()
 	mine := changeBytes(own)

@@ -55,7 +55,7 @@ type Node struct {
 	operator  *operator.Operator
 	intake    *intake.Intake
 	views     *reads.Views
-	lead      *leadership
+	lead      *leader
 	facts     *factChecker
 	server    *http.Server
 	listener  net.Listener
@@ -130,7 +130,7 @@ func (n *Node) open(ctx context.Context) error {
 		return err
 	}
 	n.views = &reads.Views{State: n.derived, Generations: n.gens, Withheld: n.withheld, Confirm: n.confirm}
-	n.lead = &leadership{cfg: &n.cfg, log: n.log, cluster: n.cluster, derived: n.derived, gens: n.gens, clock: n.clock,
+	n.lead = &leader{cfg: &n.cfg, log: n.log, cluster: n.cluster, derived: n.derived, gens: n.gens, clock: n.clock,
 		doubts: n.doubts, voters: n.voters, releases: n.releases, quarantine: &n.quarantine, withheld: n.withheld,
 		mayPropose: n.mayPropose, askedHistory: map[uint64]bool{}}
 	n.completeWitness()
@@ -154,7 +154,7 @@ func (n *Node) open(ctx context.Context) error {
 	n.loop(loops, "catching up", n.catchUp)
 	n.loop(loops, "ballast", n.disk.Run)
 	n.loop(loops, "examination of the log", n.scrubLog)
-	n.loop(loops, "leader duties", n.lead.run)
+	n.loop(loops, "leader", n.lead.run)
 	n.loop(loops, "agreement of the voters", n.doubts.Run)
 	n.loop(loops, "key registration", n.registerKeys)
 	n.loop(loops, "key files", n.keys.watch)

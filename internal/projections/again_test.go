@@ -20,7 +20,7 @@ func TestAgain(t *testing.T) {
 		facts := l.ingress(body)
 		sub := event.Sub{Body: body, Facts: event.Facts{KeyID: facts.KeyID, Alg: uint8(facts.Alg), Profile: uint8(facts.Profile), Mode: uint8(facts.Mode)}}
 		it := Item{Seq: l.seq + 1, LogTime: now, Kind: event.Submission, Event: event.Event{Kind: event.Submission, Payload: sub.Payload()}}
-		Prepare(&it, l.ring, l.ctrl.For(1))
+		Prepare(&it, l.keySet, l.ctrl.For(1))
 		r, ok, err := Again(l.db, it.Prepared, now, ttl)
 		if err != nil {
 			t.Fatal(err)

@@ -103,7 +103,7 @@ func BenchmarkFold(b *testing.B) {
 		f := l.ingress(body)
 		sub := event.Sub{Body: body, Facts: event.Facts{KeyID: f.KeyID, Alg: uint8(f.Alg), Profile: uint8(f.Profile), Mode: uint8(f.Mode)}}
 		items[i] = Item{LogTime: l.now, Seq: 3, Kind: event.Submission, Event: event.Event{Kind: event.Submission, Payload: sub.Payload()}}
-		Prepare(&items[i], l.ring, l.ctrl.For(1))
+		Prepare(&items[i], l.keySet, l.ctrl.For(1))
 	}
 	b.ReportAllocs()
 	b.ResetTimer()

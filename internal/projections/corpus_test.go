@@ -110,10 +110,10 @@ func corpusLedger(t *testing.T) *ledger {
 	p := verify.DefaultPolicy()
 	p.Signature.Profiles |= pcs.ProfilesOf(pcs.Bin) // some clients of the corpus sign so; a policy has to allow it
 	l := newLedger(t, p)
-	var ring []verify.Key
+	var list []verify.Key
 	for _, name := range []string{"hmac-current", "hmac-previous"} {
 		if k := keys.HMAC[name]; k.Trusted {
-			ring = append(ring, mustHMAC(k.Text))
+			list = append(list, mustHMAC(k.Text))
 		}
 	}
 	pub, err := hex.DecodeString(keys.Ed25519["ed-main"].Hex)
@@ -124,11 +124,11 @@ func corpusLedger(t *testing.T) *ledger {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ring = append(ring, ed)
-	for _, k := range ring {
+	list = append(list, ed)
+	for _, k := range list {
 		l.message(event.KeyAdded, keyAdded(k))
 	}
-	l.ring = verify.NewKeySet(ring)
+	l.keySet = verify.NewKeySet(list)
 	return l
 }
 

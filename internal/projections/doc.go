@@ -11,7 +11,7 @@
 //
 //	control.Fold(tx, item)                      // derived/: operators' events
 //	view := control.For(generation)
-//	projections.Prepare(item, ring, view)         // parallel: decode, signature, verdict
+//	projections.Prepare(item, keys, view)         // parallel: decode, signature, verdict
 //	result, err := gen.Fold(tx, item, view)     // in order: identity, epochs, outcome
 //
 // Prepare computes what needs no other event. Fold finishes a submission in this order, and the first check that

@@ -70,7 +70,7 @@ type ledger struct {
 	t       testing.TB
 	now     int64
 	seq     uint64
-	ring    *verify.KeySet
+	keySet  *verify.KeySet
 	blind   ControlView // what Check sees instead of the control state, unless nil
 	ctrl    *Control
 	ctrlDB  *MemStore
@@ -90,7 +90,7 @@ func newLedger(t testing.TB, p verify.Policy, secrets ...string) *ledger {
 	for _, s := range secrets {
 		keys = append(keys, l.addKey(s))
 	}
-	l.ring = verify.NewKeySet(keys)
+	l.keySet = verify.NewKeySet(keys)
 	return l
 }
 
@@ -130,7 +130,7 @@ func (l *ledger) submit(body []byte, f verify.Facts) Result {
 
 // ingress finds the facts as a node would.
 func (l *ledger) ingress(body []byte) verify.Facts {
-	return l.ring.Check(pcs.Decode(body), verify.Facts{})
+	return l.keySet.Check(pcs.Decode(body), verify.Facts{})
 }
 
 func (l *ledger) send(body []byte) Result {
@@ -146,7 +146,7 @@ func (l *ledger) fold(k event.Kind, payload []byte) Result {
 	if err := l.ctrl.Fold(l.ctrlDB, &it); err != nil {
 		l.t.Fatal(err)
 	}
-	Prepare(&it, l.ring, cmp.Or(l.blind, l.ctrl.For(1)))
+	Prepare(&it, l.keySet, cmp.Or(l.blind, l.ctrl.For(1)))
 	l.items = append(l.items, it)
 	r := l.foretold(&it)
 	WritePosition(l.db, l.gen.Position(it.Index, it.Term))

@@ -238,7 +238,7 @@ func TestStanding(t *testing.T) {
 	ttl := verify.DefaultPolicy().Params.DedupTTL
 	ask := func(body []byte, now int64) (Result, bool) {
 		it := Item{Seq: l.seq, Kind: event.Submission, Event: event.Event{Kind: event.Submission, Payload: event.Sub{Body: body}.Payload()}}
-		Prepare(&it, l.ring, l.ctrl.For(1))
+		Prepare(&it, l.keySet, l.ctrl.For(1))
 		c := &Prepared{Rec: it.Prepared.Rec, Facts: l.ingress(body)}
 		if c.Facts.Valid() {
 			c.Inputs = c.Rec.InputsDigest(c.Rec.Tuple(c.Facts.Profile))

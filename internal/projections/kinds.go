@@ -44,7 +44,7 @@ var kinds = [...]kindRow{
 
 	event.TokenCreated: kept(decideTokenCreated, applyTokenCreated),
 	event.TokenRevoked: kept(decideTokenRevoked, applyTokenRevoked),
-	event.ActApproved:  kept(decideActApproved, applyActApproved),
+	event.ActApproved:  kept(decideOperationApproved, applyOperationApproved),
 }
 
 // rowOf returns the row of a kind.

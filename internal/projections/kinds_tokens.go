@@ -49,9 +49,9 @@ func applyTokenRevoked(c *Control, o *operator, m *event.TokenRevokedV1) {
 	c.creds.revoked[m.Id] = TokenRevocation{Seq: o.seq, LogTime: o.logTime, Op: opOf(m.Op)}
 }
 
-// decideActApproved applies one more approval of an operation that is not done. It must be for the same request
+// decideOperationApproved applies one more approval of an operation that is not done. It must be for the same request
 // as earlier ones, from another actor, and in time.
-func decideActApproved(c *Control, o *operator, m *event.ActApprovedV1) Effect {
+func decideOperationApproved(c *Control, o *operator, m *event.ActApprovedV1) Effect {
 	if m.ActOpId == "" || m.Act == "" || m.Request == "" || m.GetOp().GetActor() == "" || c.sched.ops[m.ActOpId] != 0 {
 		return Ignored
 	}
@@ -66,7 +66,7 @@ func decideActApproved(c *Control, o *operator, m *event.ActApprovedV1) Effect {
 	return Applied
 }
 
-func applyActApproved(c *Control, o *operator, m *event.ActApprovedV1) {
+func applyOperationApproved(c *Control, o *operator, m *event.ActApprovedV1) {
 	c.creds.approvals = slices.DeleteFunc(c.creds.approvals, func(a ApprovalRow) bool {
 		return o.logTime-a.LogTime >= ApprovalFor
 	})

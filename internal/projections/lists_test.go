@@ -18,7 +18,7 @@ func TestListsAreWhole(t *testing.T) {
 	added := keyAdded(scoped)
 	added.Scope = []string{"mine"}
 	l.message(event.KeyAdded, added)
-	l.ring = verify.NewKeySet([]verify.Key{mustHMAC("one"), scoped})
+	l.keySet = verify.NewKeySet([]verify.Key{mustHMAC("one"), scoped})
 	send := func(shard string, epoch int64, secret string, change func(*spec)) {
 		s := spec{shard: shard, root: "a", epoch: epoch, dhat: "2.0", slope: 2}
 		if change != nil {

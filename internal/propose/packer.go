@@ -136,7 +136,7 @@ func (p *Packer[R]) deliver(ctx context.Context, batch []*group[R]) (left []*gro
 		}
 		sent = sent || !errors.Is(err, ErrNoLeader) && !errors.Is(err, ErrOverloaded)
 		if !sent {
-			p.rest(batch)
+			p.markIdle(batch)
 		}
 		if errors.Is(err, ErrOverloaded) && !sent {
 			return batch, LogPosition{}, err
@@ -189,8 +189,8 @@ func (p *Packer[R]) begin(batch []*group[R], leads, sent bool) []*group[R] {
 	return kept
 }
 
-// rest marks groups whose attempt is known to have reached no log.
-func (p *Packer[R]) rest(batch []*group[R]) {
+// markIdle marks groups whose attempt is known to have reached no log.
+func (p *Packer[R]) markIdle(batch []*group[R]) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, g := range batch {

@@ -20,32 +20,32 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// auditStretch bounds the rows that one stretch reads when some are left out only after their event was read.
-const auditStretch = 500
+// auditBatch bounds the rows that one batch reads when some are left out only after their event was read.
+const auditBatch = 500
 
 // Audit lists folded submissions.
 func (v *view) Audit(ctx context.Context, q api.AuditQuery) (api.AuditResult, error) {
 	l := &auditing{
-		v:       v,
-		q:       q,
-		answers: v.answers(),
-		control: v.state.Control(),
-		head:    v.state.Cursor().Seq,
-		read:    v.state.Items(),
+		v:        v,
+		q:        q,
+		outcomes: v.outcomes(),
+		control:  v.state.Control(),
+		head:     v.state.Cursor().Seq,
+		read:     v.state.Items(),
 	}
-	defer l.answers.close()
+	defer l.outcomes.close()
 	out, err := l.list(ctx)
 	return out, v.orGone(err)
 }
 
-// auditing holds one stretch of the audit list.
+// auditing holds one batch of the audit list.
 type auditing struct {
-	v       *view
-	q       api.AuditQuery
-	answers *answers
-	control *projections.Control
-	head    uint64
-	read    func(uint64) (projections.Item, error)
+	v        *view
+	q        api.AuditQuery
+	outcomes *outcomes
+	control  *projections.Control
+	head     uint64
+	read     func(uint64) (projections.Item, error)
 
 	rows *fsm.View // the generation that is listed
 	of   uint32
@@ -116,7 +116,7 @@ func auditQuery(q api.AuditQuery) (projections.Query, error) {
 		out.Policy = func(id [32]byte) bool { return strings.HasPrefix(hex.EncodeToString(id[:]), q.Policy) }
 	}
 	if q.UnknownShards || q.Remote.IsValid() {
-		out.Limit = max(out.Limit, auditStretch)
+		out.Limit = max(out.Limit, auditBatch)
 	}
 	return out, nil
 }
@@ -124,7 +124,7 @@ func auditQuery(q api.AuditQuery) (projections.Query, error) {
 // choose selects the rows to list: those of the active generation, or of another one that is kept. Of a dropped
 // generation it lists the last rows that it recorded.
 func (l *auditing) choose(ctx context.Context) error {
-	from := l.answers.live
+	from := l.outcomes.active
 	l.of = from.Number()
 	if other := l.q.Generation; other != 0 && other != l.of {
 		if r, _ := l.v.gens.Get(other); r != nil {
@@ -134,7 +134,7 @@ func (l *auditing) choose(ctx context.Context) error {
 			from, l.of = r, other
 		} else if err := gone(l.v.state, other); !errors.Is(err, api.ErrGenerationGone) {
 			return err
-		} else if last, ok := l.answers.last(other); ok {
+		} else if last, ok := l.outcomes.last(other); ok {
 			l.asOf = last
 		} else {
 			return wire.NewProblem(wire.CodeNotFound,
@@ -171,7 +171,7 @@ func (l *auditing) lookBack(query *projections.Query) error {
 			return wire.NewProblem(wire.CodeBadRequest, "is before the first event").WithField("as_of")
 		}
 	case l.q.AsOf != 0:
-		if l.asOf = l.q.AsOf; l.asOf > l.answers.live.Cursor().Seq {
+		if l.asOf = l.q.AsOf; l.asOf > l.outcomes.active.Cursor().Seq {
 			return wire.NewProblem(wire.CodeBadRequest,
 				fmt.Sprintf("event %d is not there yet", l.asOf)).WithField("as_of")
 		}
@@ -180,8 +180,8 @@ func (l *auditing) lookBack(query *projections.Query) error {
 		return nil
 	}
 	query.Then = func(r *projections.Result) error {
-		then, err := l.answers.after(l.asOf, r)
-		*r, r.Generation = then.row, then.by
+		then, err := l.outcomes.after(l.asOf, r)
+		*r, r.Generation = then.row, then.of
 		return err
 	}
 	return nil
@@ -200,8 +200,8 @@ func (l *auditing) item(r *projections.Result) (a wire.AuditItem, ok bool, err e
 		a.Generation = r.Generation
 	}
 	now := r
-	if l.of != l.answers.live.Number() || l.asOf != 0 {
-		row, found, err := l.answers.rowOf(l.answers.live.Number(), r.Seq)
+	if l.of != l.outcomes.active.Number() || l.asOf != 0 {
+		row, found, err := l.outcomes.rowOf(l.outcomes.active.Number(), r.Seq)
 		if err == nil && !found {
 			err = gone(l.v.state, l.v.at.Generation)
 		}
@@ -209,11 +209,11 @@ func (l *auditing) item(r *projections.Result) (a wire.AuditItem, ok bool, err e
 			return a, false, err
 		}
 		now = &row
-		s := said{row: row, by: l.answers.live.Number(), answeredBy: l.answers.live.Number()}
-		answer := s.answer()
+		present := outcome{row: row, of: l.outcomes.active.Number(), activeThen: l.outcomes.active.Number()}
+		answer := present.answer()
 		a.Now = &answer
 	}
-	was, err := l.answers.after(r.Seq, now)
+	was, err := l.outcomes.after(r.Seq, now)
 	a.Was = was.answer()
 	return a, err == nil, err
 }

@@ -35,7 +35,7 @@
 // A change that was activated a moment ago may not be recorded yet. Then the generation before it is still kept,
 // and its own row is read. If neither has the outcome, the answer is 503, and never a guess.
 //
-// The file answers.go walks back over the activations. A row costs one look-up for each activation after it that
+// The file outcomes.go walks back over the activations. A row costs one look-up for each activation after it that
 // changed anything.
 //
 // This package asks the node for the control state and the generations: see State and Generations.

@@ -27,8 +27,8 @@ func (v *view) Event(_ context.Context, seq uint64) (*wire.EventAnswer, error) {
 	return v.eventAnswer(&it)
 }
 
-// stretchBytes bounds the payloads of one stretch of events.
-const stretchBytes = 1 << 20
+// batchBytes bounds the payloads of one batch of events.
+const batchBytes = 1 << 20
 
 // Events lists events with their leaves: all of them, or the submissions that name a shard.
 func (v *view) Events(ctx context.Context, q api.EventsQuery) (out api.EventsResult, err error) {
@@ -38,7 +38,7 @@ func (v *view) Events(ctx context.Context, q api.EventsQuery) (out api.EventsRes
 	}
 	read, size := v.state.Items(), 0
 	for _, seq := range seqs {
-		if size >= stretchBytes {
+		if size >= batchBytes {
 			return api.EventsResult{Items: out.Items, Next: seq}, nil
 		}
 		if err := ctx.Err(); err != nil {
@@ -59,7 +59,7 @@ func (v *view) Events(ctx context.Context, q api.EventsQuery) (out api.EventsRes
 	return out, nil
 }
 
-// eventsOf returns the numbers of the events that one stretch has, and the number at which the next one begins.
+// eventsOf returns the numbers of the events that one batch has, and the number at which the next one begins.
 func eventsOf(r *recount.Running, q api.EventsQuery) (seqs []uint64, next uint64, err error) {
 	snapshot := r.View()
 	defer snapshot.Close()

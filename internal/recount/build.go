@@ -90,7 +90,7 @@ func (m *Manager) openOne(number uint32) (*Running, error) {
 }
 
 func (m *Manager) folded(r projections.Result) {
-	if live := m.Serving(); live != nil && live.Number() == r.Generation {
+	if serving := m.Serving(); serving != nil && serving.Number() == r.Generation {
 		m.o.Host.Folded(r)
 	}
 }

@@ -40,9 +40,9 @@ var quiet = slog.New(slog.DiscardHandler)
 
 // corpus is published records as submissions, and the keys that they are signed with.
 type corpus struct {
-	keys []verify.Key
-	ring *verify.KeySet
-	subs []event.Sub
+	keys   []verify.Key
+	keySet *verify.KeySet
+	subs   []event.Sub
 }
 
 // corpusSize is the number of records that the tests fold. Some of them have another outcome under tight.
@@ -68,7 +68,7 @@ var published = sync.OnceValues(func() (*corpus, error) {
 		}
 		c.keys = append(c.keys, k)
 	}
-	c.ring = verify.NewKeySet(c.keys)
+	c.keySet = verify.NewKeySet(c.keys)
 	raw, err = os.ReadFile(filepath.Join(dir, "good-hmac.ndjson"))
 	if err != nil {
 		return nil, err
@@ -80,7 +80,7 @@ var published = sync.OnceValues(func() (*corpus, error) {
 		if err := json.Unmarshal(in.Bytes(), &line); err != nil {
 			return nil, err
 		}
-		f := c.ring.Check(pcs.Decode([]byte(line.Body)), verify.Facts{})
+		f := c.keySet.Check(pcs.Decode([]byte(line.Body)), verify.Facts{})
 		c.subs = append(c.subs, event.Sub{Salt: [16]byte{byte(n), byte(n >> 8)}, Body: []byte(line.Body),
 			ReceivedAt: int64(n), Node: "n1", Facts: event.Facts{
 				KeyID:   f.KeyID,
@@ -101,7 +101,7 @@ func tight() verify.Policy {
 
 // host is a node that keeps what the manager reports.
 type host struct {
-	ring *verify.KeySet
+	keySet *verify.KeySet
 
 	mu          sync.Mutex
 	failed      []error
@@ -112,7 +112,7 @@ type host struct {
 	folded      []projections.Result
 }
 
-func (h *host) Verifiers() *verify.KeySet { return h.ring }
+func (h *host) Verifiers() *verify.KeySet { return h.keySet }
 
 func (h *host) Fail(err error) { h.note(func() { h.failed = append(h.failed, err) }) }
 
@@ -277,7 +277,7 @@ func (r *rig) dropped(number uint32) uint64 {
 func (r *rig) open() error {
 	c, err := published()
 	r.must(err)
-	r.host = &host{ring: c.ring, mismatches: map[uint32][]uint64{}, digests: map[uint64]bool{}}
+	r.host = &host{keySet: c.keySet, mismatches: map[uint32][]uint64{}, digests: map[uint64]bool{}}
 	r.store, err = log.Open("events", log.Options{FS: r.fs, Logger: quiet})
 	r.must(err)
 	last, err := r.store.LastIndex()

@@ -20,9 +20,9 @@ func (m *Manager) Active() uint32 {
 // Switching reports that the active generation is not there yet on this node, or not any more. The node serves
 // nothing then.
 func (m *Manager) Switching() bool {
-	live := m.Serving()
+	serving := m.Serving()
 	active, since := m.ctrl.Control().Active()
-	return live.Number() != active || live.Cursor().Seq < max(since, live.until) || live.Damage() != nil
+	return serving.Number() != active || serving.Cursor().Seq < max(since, serving.until) || serving.Damage() != nil
 }
 
 // AwaitServing returns when the active generation serves here.
@@ -32,11 +32,11 @@ func (m *Manager) AwaitServing(ctx context.Context) error {
 		if !m.Switching() {
 			return nil
 		}
-		live := m.Serving()
-		if active, since := m.ctrl.Control().Active(); live.Number() == active && live.Damage() == nil {
+		serving := m.Serving()
+		if active, since := m.ctrl.Control().Active(); serving.Number() == active && serving.Damage() == nil {
 			// After a restart it may have to fold its activation once more. Nothing is switched then.
 			// One that is closed meanwhile is damaged or not the active one: the next turn waits for another.
-			if err := live.WaitSeq(ctx, max(since, live.until)); err != nil && !m.again(ctx, err) {
+			if err := serving.WaitSeq(ctx, max(since, serving.until)); err != nil && !m.again(ctx, err) {
 				return err
 			}
 			continue
@@ -68,12 +68,12 @@ func (m *Manager) WaitIndex(ctx context.Context, index uint64) error {
 // generation, which must serve then.
 func (m *Manager) WaitSeq(ctx context.Context, seq uint64) error {
 	for {
-		live := m.Serving()
-		err := live.WaitSeq(ctx, seq)
+		serving := m.Serving()
+		err := serving.WaitSeq(ctx, seq)
 		if err != nil && !m.again(ctx, err) {
 			return err
 		}
-		if err == nil && live == m.Serving() && !m.Switching() {
+		if err == nil && serving == m.Serving() && !m.Switching() {
 			return nil
 		}
 		if err := m.AwaitServing(ctx); err != nil {

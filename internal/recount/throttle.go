@@ -9,13 +9,13 @@ import (
 	"github.com/recount-ledger/recount/internal/pause"
 )
 
-// restFactor scales the rest after each batch of a generation that is not active, in lengths of the batch,
-// while submissions come in. The next batch is read and checked during the rest, which takes about as long as
+// pauseFactor scales the pause after each batch of a generation that is not active, in lengths of the batch,
+// while submissions come in. The next batch is read and checked during the pause, which takes about as long as
 // the batch itself: together it works a quarter of the time.
-const restFactor = 6
+const pauseFactor = 6
 
-// longestRest bounds a rest, because a batch that took longer than this was mostly waiting itself.
-const longestRest = 300 * time.Millisecond
+// longestPause bounds a pause, because a batch that took longer than this was mostly waiting itself.
+const longestPause = 300 * time.Millisecond
 
 // busyFor is the time after a submission in which the node counts as busy.
 const busyFor = time.Second
@@ -32,7 +32,7 @@ func (m *Manager) Submitted() { m.submitted.Store(time.Now().UnixNano()) }
 // busy reports whether submissions came in a moment ago.
 func (m *Manager) busy() bool { return time.Now().UnixNano()-m.submitted.Load() < int64(busyFor) }
 
-// pace never delays the generation that serves or is active. Any other one rests while submissions come in, and
+// pace never delays the generation that serves or is active. Any other one pauses while submissions come in, and
 // waits while disk space is short. A fold calls it after every batch.
 func (m *Manager) pace(ctx context.Context, generation uint32) error {
 	r, _ := m.Get(generation)
@@ -43,15 +43,15 @@ func (m *Manager) pace(ctx context.Context, generation uint32) error {
 	if m.answers(r) {
 		return nil
 	}
-	return m.rest(ctx, r, &r.folding)
+	return m.backOff(ctx, r, &r.folding)
 }
 
 // answers reports whether a generation answers clients, or is to answer as soon as it is folded: that one never
 // waits, since no client gets an answer meanwhile. One that waited when it was activated goes on.
 func (m *Manager) answers(r *Running) bool { return r == m.Serving() || r.Number() == m.Active() }
 
-func (m *Manager) rest(ctx context.Context, r *Running, t *throttle) error {
-	took := min(time.Since(t.resumed), longestRest/restFactor)
+func (m *Manager) backOff(ctx context.Context, r *Running, t *throttle) error {
+	took := min(time.Since(t.resumed), longestPause/pauseFactor)
 	defer func() {
 		t.resumed = time.Now()
 		r.paused.Store(nil) // also when ctx ends: the generation may be active then, and nothing holds it any more
@@ -65,7 +65,7 @@ func (m *Manager) rest(ctx context.Context, r *Running, t *throttle) error {
 	}
 	r.paused.Store(nil)
 	if m.busy() {
-		return pause.For(ctx, restFactor*took)
+		return pause.For(ctx, pauseFactor*took)
 	}
 	return ctx.Err()
 }

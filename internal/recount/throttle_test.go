@@ -13,7 +13,7 @@ import (
 func TestRestWhileSubmissionsCome(t *testing.T) {
 	for _, c := range []struct {
 		name                string
-		took, since, rested time.Duration
+		took, since, paused time.Duration
 	}{
 		{"a short batch", 10 * time.Millisecond, 0, 60 * time.Millisecond},
 		{"the longest one that counts", 50 * time.Millisecond, 0, 300 * time.Millisecond},
@@ -35,11 +35,11 @@ func TestRestWhileSubmissionsCome(t *testing.T) {
 				time.Sleep(c.since)
 				r, th := &Running{}, throttle{resumed: time.Now().Add(-c.took)}
 				before := time.Now()
-				if err := m.rest(t.Context(), r, &th); err != nil {
+				if err := m.backOff(t.Context(), r, &th); err != nil {
 					t.Fatal(err)
 				}
-				if got := time.Since(before); got != c.rested {
-					t.Errorf("rested %s, want %s", got, c.rested)
+				if got := time.Since(before); got != c.paused {
+					t.Errorf("paused %s, want %s", got, c.paused)
 				}
 				if th.resumed != time.Now() {
 					t.Error("the next batch does not begin now")
@@ -49,22 +49,22 @@ func TestRestWhileSubmissionsCome(t *testing.T) {
 	}
 }
 
-// TestRestEndsWithItsContext: a rest does not hold up the end of the loop.
-func TestRestEndsWithItsContext(t *testing.T) {
+// TestBackOffEndsWithItsContext: a pause does not hold up the end of the loop.
+func TestBackOffEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &Manager{o: Options{Disk: &space{free: 1 << 40}}}
 		m.Submitted()
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 		defer cancel()
 		before := time.Now()
-		if err := m.rest(ctx, &Running{}, &throttle{}); !errors.Is(err, context.DeadlineExceeded) {
+		if err := m.backOff(ctx, &Running{}, &throttle{}); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("busy: %v", err)
 		}
 		if got := time.Since(before); got != 20*time.Millisecond {
-			t.Errorf("rested %s", got)
+			t.Errorf("paused %s", got)
 		}
 		time.Sleep(busyFor)
-		if err := m.rest(ctx, &Running{}, &throttle{}); !errors.Is(err, context.DeadlineExceeded) {
+		if err := m.backOff(ctx, &Running{}, &throttle{}); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("idle: %v", err)
 		}
 	})

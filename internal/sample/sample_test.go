@@ -22,7 +22,7 @@ func TestSamplesAreAccepted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ring := verify.NewKeySet([]verify.Key{key})
+	keySet := verify.NewKeySet([]verify.Key{key})
 	for name, c := range map[string]struct {
 		record func(string, int64) ([]byte, error)
 		want   verify.Outcome
@@ -35,7 +35,7 @@ func TestSamplesAreAccepted(t *testing.T) {
 			t.Fatal(err)
 		}
 		rec := pcs.Decode(body)
-		got := verify.Evaluate(verify.DefaultPolicy(), rec, ring.Check(rec, verify.Facts{}), 0)
+		got := verify.Evaluate(verify.DefaultPolicy(), rec, keySet.Check(rec, verify.Facts{}), 0)
 		if got.Outcome != c.want || rec.ShardID != "lab-1" {
 			t.Errorf("%s: %v (%v), want %v: %s", name, got.Outcome, got.Reason, c.want, body)
 		}

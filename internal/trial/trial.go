@@ -72,9 +72,9 @@ type Admitted struct{ All, Unsigned, Unverified int }
 type Trial struct {
 	Sums
 	Admitted Admitted
-	Verified int // records of a file whose signature a key of Ring verifies
+	Verified int // records of a file whose signature one of Keys verifies
 
-	Ring    *verify.KeySet     // checks the signatures of Record; nil takes them as valid
+	Keys    *verify.KeySet     // checks the signatures of Record; nil takes them as valid
 	Changed func(Change) error // called for each record that changes, nil for nobody
 	Judged  func(n int)        // called when n more submissions of a ledger are done, nil for nobody
 
@@ -98,12 +98,12 @@ func PolicyOf(p *wire.PolicyAnswer) (verify.Policy, error) {
 // Record judges one record as it was sent, and compares with the default policy. The error is that of Changed.
 func (t *Trial) Record(body []byte) error {
 	t.Signatures = SignaturesAssumed
-	if t.Ring != nil {
+	if t.Keys != nil {
 		t.Signatures = SignaturesChecked
 	}
 	defaults, rec := verify.DefaultPolicy(), pcs.Decode(body)
 	facts := t.facts(rec, defaults)
-	if t.Ring != nil && facts.KeyID != "" {
+	if t.Keys != nil && facts.KeyID != "" {
 		t.Verified++
 	}
 	before := verify.Evaluate(defaults, rec, facts, 0)
@@ -111,11 +111,11 @@ func (t *Trial) Record(body []byte) error {
 	return t.add(0, rec, now, standingOf(before), verify.Evaluate(t.policy, rec, now, 0))
 }
 
-// facts checks the signature with Ring. Without one it takes the signature for one that p accepts.
+// facts checks the signature with Keys. Without keys it takes the signature for one that p accepts.
 func (t *Trial) facts(rec *pcs.Record, p verify.Policy) verify.Facts {
 	switch {
-	case t.Ring != nil:
-		return t.Ring.Check(rec, verify.Facts{})
+	case t.Keys != nil:
+		return t.Keys.Check(rec, verify.Facts{})
 	case !rec.HasSig:
 		return verify.Facts{}
 	}

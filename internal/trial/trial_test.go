@@ -55,7 +55,7 @@ func TestRecord(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, c := range map[string]struct {
-		ring     *verify.KeySet
+		keySet   *verify.KeySet
 		how      string
 		changes  string
 		verified int
@@ -66,7 +66,7 @@ func TestRecord(t *testing.T) {
 	} {
 		var changes []Change
 		trial := New(unsignedPolicy())
-		trial.Ring = c.ring
+		trial.Keys = c.keySet
 		trial.Changed = func(c Change) error { changes = append(changes, c); return nil }
 		if err := errors.Join(trial.Record(signed), trial.Record(bare)); err != nil {
 			t.Fatal(err)

@@ -23,7 +23,7 @@ const maxBody = 1 << 20
 // payload are refused; in this corpus these are the ones signed as bin.
 func TestCorpus(t *testing.T) {
 	t.Parallel()
-	ring := trustedRing(t)
+	keySet := trustedKeys(t)
 	byDefault, policy := DefaultPolicy(), DefaultPolicy()
 	policy.Signature.Profiles = allProfiles
 	optIn := 0
@@ -38,10 +38,10 @@ func TestCorpus(t *testing.T) {
 			}
 			judged++
 			rec := pcs.Decode(body)
-			facts := ring.Check(rec, Facts{})
+			facts := keySet.Check(rec, Facts{})
 			v := Evaluate(policy, rec, facts, 0)
 			checkLine(t, file, l, rec, facts, v)
-			d := Evaluate(byDefault, rec, ring.Check(rec, facts), 0)
+			d := Evaluate(byDefault, rec, keySet.Check(rec, facts), 0)
 			if l.Profile == "bin" && v.Outcome != Refused {
 				if optIn++; d.Reason != ReasonBadSignature {
 					t.Errorf("%s %s: bin by default gives %s", file, l.ID, d.Reason)

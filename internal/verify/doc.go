@@ -6,7 +6,7 @@
 // canonical form and is identified by its SHA-256. Evaluate runs the checks of structure, signature and content
 // and the rules, and returns a Verdict:
 //
-//	facts := ring.Check(rec, hint)              // which key verifies rec.Sig
+//	facts := keys.Check(rec, hint)              // which key verifies rec.Sig
 //	v := verify.Evaluate(policy, rec, facts, logTime)
 //
 // Package publish reads policies as people write them.

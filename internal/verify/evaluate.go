@@ -159,15 +159,15 @@ func runKernel(p *Policy, rec *pcs.Record, f Facts, logTime int64, kernel kernel
 	}
 	t := rec.Tuple(profile)
 	kernel(&p.Params, rec, t, &v)
-	settle(&v)
+	decide(&v)
 	if len(p.Rules) > 0 {
 		applyRules(p.Rules, &scope{rec: rec, facts: f, t: t, v: &v, logTime: logTime})
 	}
 	return v
 }
 
-// settle derives outcome, flag and first reason from the failed checks.
-func settle(v *Verdict) {
+// decide derives outcome, flag and first reason from the failed checks.
+func decide(v *Verdict) {
 	if len(v.Reasons) == 0 {
 		v.Outcome, v.Accepted, v.Reason = Accepted, true, ReasonOK
 		return

@@ -39,10 +39,10 @@ func TestWycheproofEd25519(t *testing.T) {
 	for _, g := range file.TestGroups {
 		pub := unhex(t, g.PublicKey.PK)
 		key, err := NewEd25519Key(pub)
-		ring := NewKeySet([]Key{key})
+		keySet := NewKeySet([]Key{key})
 		for _, c := range g.Tests {
 			n++
-			ok := err == nil && ring.try(prepared(unhex(t, c.Msg)), 0, 0, Raw, unhex(t, c.Sig))
+			ok := err == nil && keySet.try(prepared(unhex(t, c.Msg)), 0, 0, Raw, unhex(t, c.Sig))
 			if ok != (c.Result == "valid") {
 				t.Errorf("test %d (%s): %v, want %s", c.TcID, c.Comment, ok, c.Result)
 			}

@@ -45,18 +45,18 @@ func published(t *testing.T, r *KeySet, fn func(rec *pcs.Record, facts Facts, me
 // TestFactsUnderEveryHint: what verified before changes the cost of a check and nothing that is recorded.
 func TestFactsUnderEveryHint(t *testing.T) {
 	t.Parallel()
-	ring := trustedRing(t)
-	all := hints(ring)
-	n := published(t, ring, func(rec *pcs.Record, facts Facts, _ pcs.Profile) {
+	keySet := trustedKeys(t)
+	all := hints(keySet)
+	n := published(t, keySet, func(rec *pcs.Record, facts Facts, _ pcs.Profile) {
 		for i, hint := range all {
-			if ok, _ := ring.Recheck(rec, hint); !ok && facts.Alg == Ed25519 && i%7 != 0 {
+			if ok, _ := keySet.Recheck(rec, hint); !ok && facts.Alg == Ed25519 && i%7 != 0 {
 				continue // a hint that misses is dear, and all of them go the same way
 			}
-			got, hit := ring.Find(rec, hint)
+			got, hit := keySet.Find(rec, hint)
 			if got != facts {
 				t.Fatalf("%s: %+v, under the hint %+v %+v", rec.PCSID, facts, hint, got)
 			}
-			if ok, known := ring.Recheck(rec, hit); !ok || !known {
+			if ok, known := keySet.Recheck(rec, hit); !ok || !known {
 				t.Fatalf("%s: the hint for the next record, %+v, does not verify", rec.PCSID, hit)
 			}
 		}
@@ -70,9 +70,9 @@ func TestFactsUnderEveryHint(t *testing.T) {
 // did, whatever profile of the same bytes is recorded.
 func TestFactsUnderEveryPolicy(t *testing.T) {
 	t.Parallel()
-	ring := trustedRing(t)
+	keySet := trustedKeys(t)
 	alone, other := map[pcs.Profile]int{}, 0
-	published(t, ring, func(rec *pcs.Record, facts Facts, meant pcs.Profile) {
+	published(t, keySet, func(rec *pcs.Record, facts Facts, meant pcs.Profile) {
 		signed := message(t, rec, meant, Raw)
 		for p := pcs.F9; p <= pcs.LastProfile; p++ {
 			rules := DefaultPolicy().Signature

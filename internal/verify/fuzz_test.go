@@ -20,12 +20,12 @@ func FuzzCheck(f *testing.F) {
 			f.Add(b, uint8(len(b)), uint64(len(b)))
 		}
 	}
-	ring := NewKeySet([]Key{mustHMAC(f, "other"), mustHMAC(f, secret), mustEd(f, loadKeys(f).Ed25519["ed-main"].PublicHex)})
+	keySet := NewKeySet([]Key{mustHMAC(f, "other"), mustHMAC(f, secret), mustEd(f, loadKeys(f).Ed25519["ed-main"].PublicHex)})
 	policy := DefaultPolicy()
 	f.Fuzz(func(t *testing.T, body []byte, how uint8, change uint64) {
 		rec := pcs.Decode(body)
-		facts := ring.Check(rec, Facts{})
-		ring.Recheck(rec, facts)
+		facts := keySet.Check(rec, Facts{})
+		keySet.Recheck(rec, facts)
 		Evaluate(policy, rec, facts, 0)
 		Evaluate(policy, rec, someFacts, 0)
 		if rec.Fault != nil || !rec.Signable {
@@ -36,7 +36,7 @@ func FuzzCheck(f *testing.F) {
 			return
 		}
 		signHMAC(t, rec, secret, p, m)
-		good := ring.Check(rec, Facts{})
+		good := keySet.Check(rec, Facts{})
 		if rec.Scheme != pcs.PCS1 {
 			if good.Valid() {
 				t.Fatalf("of scheme %s, signed as %s %s, and found %+v", rec.Scheme, p, m, good)
@@ -50,7 +50,7 @@ func FuzzCheck(f *testing.F) {
 		if !alter(&changed, change) {
 			return
 		}
-		if bad := ring.Check(&changed, good); bad.Valid() && !sameSigned(rec, good, &changed, bad) {
+		if bad := keySet.Check(&changed, good); bad.Valid() && !sameSigned(rec, good, &changed, bad) {
 			t.Fatalf("altered record verifies: %+v", bad)
 		}
 	})

@@ -81,8 +81,8 @@ func mustEd(t testing.TB, pubHex string) Key {
 	return k
 }
 
-// trustedRing holds the keys that the corpus expects a server to trust.
-func trustedRing(t testing.TB) *KeySet {
+// trustedKeys holds the keys that the corpus expects a server to trust.
+func trustedKeys(t testing.TB) *KeySet {
 	k := loadKeys(t)
 	return NewKeySet([]Key{
 		mustHMAC(t, k.HMAC["hmac-current"].Text),

@@ -48,7 +48,7 @@ type candidate struct {
 // maxCandidates is the number of profiles that exist.
 const maxCandidates = int(pcs.LastProfile)
 
-// NewKeySet returns a ring of the keys, which are tried in the given order. Of several keys with one id the first
+// NewKeySet returns a set of the keys, which are tried in the given order. Of several keys with one id the first
 // is used. Key bytes are copied.
 func NewKeySet(keys []Key) *KeySet {
 	r := &KeySet{byID: make(map[string]int, len(keys))}
@@ -215,7 +215,7 @@ func (r *KeySet) search(s *scratch, sig []byte, alg Alg, skipKey int, skipMode M
 }
 
 // Recheck verifies exactly the recorded facts, at the cost of one MAC or verification. known is false if the
-// ring lacks the key or its secret, or is nil. ok is then false too.
+// set lacks the key or its secret, or is nil. ok is then false too.
 func (r *KeySet) Recheck(rec *pcs.Record, f Facts) (ok, known bool) {
 	if r == nil {
 		return false, false
@@ -229,7 +229,7 @@ func (r *KeySet) Recheck(rec *pcs.Record, f Facts) (ok, known bool) {
 	return s.verifies(rec, f, func(mode Mode, sig []byte) bool { return r.try(s, 0, i, mode, sig) }), true
 }
 
-// RecheckEd25519 is Recheck with a public key (32 bytes) instead of a ring.
+// RecheckEd25519 is Recheck with a public key (32 bytes) instead of a set.
 func RecheckEd25519(public []byte, rec *pcs.Record, f Facts) bool {
 	s, _ := scratches.Get().(*scratch)
 	defer scratches.Put(s)

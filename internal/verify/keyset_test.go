@@ -40,7 +40,7 @@ func TestGoldenSignatures(t *testing.T) {
 	var file vectorFile
 	dataJSON(t, "golden/signing_vectors.json", &file)
 	keys := loadKeys(t)
-	ring := NewKeySet([]Key{mustHMAC(t, keys.HMAC[file.HMACKey].Text), mustEd(t, keys.Ed25519[file.Ed25519Key].PublicHex)})
+	keySet := NewKeySet([]Key{mustHMAC(t, keys.HMAC[file.HMACKey].Text), mustEd(t, keys.Ed25519[file.Ed25519Key].PublicHex)})
 	for _, c := range file.Cases {
 		rec := &pcs.Record{
 			PCSID: c.Fields.PCSID, MerkleRoot: c.Fields.MerkleRoot, ShardID: c.Fields.ShardID, Epoch: c.Fields.Epoch,
@@ -59,7 +59,7 @@ func TestGoldenSignatures(t *testing.T) {
 						t.Fatal(err)
 					}
 					rec.Sig = sig
-					checkVector(t, ring, c.Name, rec, alg, profile, mode)
+					checkVector(t, keySet, c.Name, rec, alg, profile, mode)
 				}
 			}
 		}
@@ -68,10 +68,10 @@ func TestGoldenSignatures(t *testing.T) {
 
 // checkVector: the vector verifies, and counts under the defaults only when one of the
 // default profiles means the very same bytes.
-func checkVector(t *testing.T, ring *KeySet, name string, rec *pcs.Record, alg Alg, p pcs.Profile, m Mode) {
+func checkVector(t *testing.T, keySet *KeySet, name string, rec *pcs.Record, alg Alg, p pcs.Profile, m Mode) {
 	t.Helper()
 	payload, err := rec.AppendPayload(nil, p)
-	got := ring.Check(rec, Facts{})
+	got := keySet.Check(rec, Facts{})
 	if err != nil { // bin cannot hold this shard without cutting it
 		if p != pcs.Bin || got.Valid() {
 			t.Errorf("%s %s: %v, facts %+v", name, p, err, got)
@@ -86,10 +86,10 @@ func checkVector(t *testing.T, ring *KeySet, name string, rec *pcs.Record, alg A
 		t.Errorf("%s %s: found as %s, whose payload differs", name, p, got.Profile)
 	}
 	exact := Facts{KeyID: got.KeyID, Alg: alg, Profile: p, Mode: m}
-	if ok, known := ring.Recheck(rec, exact); !ok || !known {
+	if ok, known := keySet.Recheck(rec, exact); !ok || !known {
 		t.Errorf("%s %s %s %s: recheck %v %v", name, alg, p, m, ok, known)
 	}
-	if hinted := ring.Check(rec, exact); hinted != got {
+	if hinted := keySet.Check(rec, exact); hinted != got {
 		t.Errorf("%s: hint %+v gave %+v, without it %+v", name, exact, hinted, got)
 	}
 	meant := pcs.DefaultProfiles.Has(p)
@@ -104,11 +104,11 @@ func checkVector(t *testing.T, ring *KeySet, name string, rec *pcs.Record, alg A
 
 func TestOptInProfilesRefused(t *testing.T) {
 	t.Parallel()
-	ring := NewKeySet([]Key{mustHMAC(t, "k")})
+	keySet := NewKeySet([]Key{mustHMAC(t, "k")})
 	rec := goodRecord(t, map[string]string{"D_hat": "0.00000123", "shard_id": `"sch\u00e4rfe"`})
 	for _, p := range []pcs.Profile{pcs.PyUTF8, pcs.Ryu, pcs.Bin} {
 		signHMAC(t, rec, "k", p, SHA256)
-		f := ring.Check(rec, Facts{})
+		f := keySet.Check(rec, Facts{})
 		if f.Profile != p || f.Mode != SHA256 {
 			t.Errorf("%s not found: %+v", p, f)
 		}
@@ -117,10 +117,10 @@ func TestOptInProfilesRefused(t *testing.T) {
 		}
 	}
 	signHMAC(t, rec, "k", pcs.Bin, Raw)
-	if f := ring.Check(rec, Facts{}); f.Valid() {
+	if f := keySet.Check(rec, Facts{}); f.Valid() {
 		t.Errorf("bin over the payload verified: %+v", f)
 	}
-	if ok, known := ring.Recheck(rec, Facts{KeyID: ring.Keys()[0].ID, Alg: HMACSHA256, Profile: pcs.Bin, Mode: Raw}); ok || !known {
+	if ok, known := keySet.Recheck(rec, Facts{KeyID: keySet.Keys()[0].ID, Alg: HMACSHA256, Profile: pcs.Bin, Mode: Raw}); ok || !known {
 		t.Errorf("bin over the payload rechecked: %v %v", ok, known)
 	}
 }
@@ -128,7 +128,7 @@ func TestOptInProfilesRefused(t *testing.T) {
 func TestCost(t *testing.T) {
 	t.Parallel()
 	keys := loadKeys(t)
-	ring := trustedRing(t)
+	keySet := trustedKeys(t)
 	rec := goodRecord(t, map[string]string{"D_hat": "1.412345679", "coh_star": "0.73456789", "r": "0.871234568", "budget": "0.421234568"})
 	forged := map[Alg]string{HMACSHA256: base64.StdEncoding.EncodeToString(make([]byte, 32)), Ed25519: base64.StdEncoding.EncodeToString(make([]byte, 64))}
 	keyCount := map[Alg]int{HMACSHA256: 2, Ed25519: 1}
@@ -144,24 +144,24 @@ func TestCost(t *testing.T) {
 			t.Fatal("this record should have coinciding payloads")
 		}
 		want := (len(distinct)*2 + 1) * keyCount[alg] // bin is signed by its hash only
-		hint := Facts{KeyID: ring.Keys()[0].ID, Alg: alg, Profile: pcs.GoFold, Mode: SHA256}
+		hint := Facts{KeyID: keySet.Keys()[0].ID, Alg: alg, Profile: pcs.GoFold, Mode: SHA256}
 		if alg == Ed25519 {
-			hint.KeyID = ring.Keys()[2].ID
+			hint.KeyID = keySet.Keys()[2].ID
 		}
 		for _, h := range []Facts{{}, hint} {
-			if f, _, ops := ring.check(rec, h); f.Valid() || ops != want {
+			if f, _, ops := keySet.check(rec, h); f.Valid() || ops != want {
 				t.Errorf("%s forgery with hint %+v: %+v, %d operations, want %d", alg, h, f, ops, want)
 			}
 		}
 	}
 	signEd(t, rec, keys.private("ed-main"), pcs.GoFold, SHA256)
-	hint := Facts{KeyID: ring.Keys()[2].ID, Alg: Ed25519, Profile: pcs.GoFold, Mode: SHA256}
-	if f, hit, ops := ring.check(rec, hint); f != hint || hit != hint || ops != 1 {
+	hint := Facts{KeyID: keySet.Keys()[2].ID, Alg: Ed25519, Profile: pcs.GoFold, Mode: SHA256}
+	if f, hit, ops := keySet.check(rec, hint); f != hint || hit != hint || ops != 1 {
 		t.Errorf("right hint: %+v after %d operations", f, ops)
 	}
 	for _, wrong := range []Facts{{KeyID: "ed-none", Alg: Ed25519, Profile: pcs.GoFold, Mode: SHA256},
 		{KeyID: hint.KeyID, Alg: HMACSHA256, Profile: pcs.GoFold, Mode: SHA256}, {KeyID: hint.KeyID, Alg: Ed25519, Profile: pcs.F9, Mode: Raw}} {
-		if f := ring.Check(rec, wrong); f != hint {
+		if f := keySet.Check(rec, wrong); f != hint {
 			t.Errorf("wrong hint %+v: %+v", wrong, f)
 		}
 	}
@@ -173,11 +173,11 @@ func TestCost(t *testing.T) {
 
 func TestStrictBase64(t *testing.T) {
 	t.Parallel()
-	ring := NewKeySet([]Key{mustHMAC(t, "k")})
+	keySet := NewKeySet([]Key{mustHMAC(t, "k")})
 	rec := goodRecord(t, nil)
 	signHMAC(t, rec, "k", pcs.F9, Raw)
 	good := rec.Sig
-	if !ring.Check(rec, Facts{}).Valid() {
+	if !keySet.Check(rec, Facts{}).Valid() {
 		t.Fatal("the good spelling does not verify")
 	}
 	raw, _ := base64.StdEncoding.DecodeString(good)
@@ -189,7 +189,7 @@ func TestStrictBase64(t *testing.T) {
 		"truncated": base64.StdEncoding.EncodeToString(raw[:31]), "longer": base64.StdEncoding.EncodeToString(append(raw, 0)),
 		"double padding": good[:42] + "==", "88 newlines": strings.Repeat("\n", 44) + good, "nul": good[:43] + "\x00",
 	} {
-		if rec.Sig = sig; ring.Check(rec, Facts{}).Valid() {
+		if rec.Sig = sig; keySet.Check(rec, Facts{}).Valid() {
 			t.Errorf("%s verified", name)
 		}
 	}
@@ -247,11 +247,11 @@ func TestRecheckWithoutSecret(t *testing.T) {
 	facts := NewKeySet([]Key{full}).Check(rec, Facts{})
 	bare := full
 	bare.Secret = nil
-	ring := NewKeySet([]Key{bare})
-	if f := ring.Check(rec, facts); f.Valid() {
+	keySet := NewKeySet([]Key{bare})
+	if f := keySet.Check(rec, facts); f.Valid() {
 		t.Errorf("verified without the secret: %+v", f)
 	}
-	if ok, known := ring.Recheck(rec, facts); ok || known {
+	if ok, known := keySet.Recheck(rec, facts); ok || known {
 		t.Errorf("rechecked without the secret: %v %v", ok, known)
 	}
 	if ok, known := NewKeySet(nil).Recheck(rec, facts); ok || known {
@@ -276,17 +276,17 @@ func TestKeyConfusion(t *testing.T) {
 	ed := mustEd(t, k.Ed25519["ed-main"].PublicHex)
 	mixed := ed
 	mixed.Secret = ed.Public // a wrongly filled key
-	ring := NewKeySet([]Key{mixed})
+	keySet := NewKeySet([]Key{mixed})
 	rec := goodRecord(t, nil)
 	signHMAC(t, rec, string(ed.Public), pcs.F9, Raw)
-	if f := ring.Check(rec, Facts{KeyID: ed.ID, Alg: HMACSHA256, Profile: pcs.F9, Mode: Raw}); f.Valid() {
+	if f := keySet.Check(rec, Facts{KeyID: ed.ID, Alg: HMACSHA256, Profile: pcs.F9, Mode: Raw}); f.Valid() {
 		t.Errorf("a public key served as an HMAC key: %+v", f)
 	}
 }
 
 func TestRingIsSafeForConcurrentUse(t *testing.T) {
 	t.Parallel()
-	ring := trustedRing(t)
+	keySet := trustedKeys(t)
 	secret := loadKeys(t).HMAC["hmac-previous"].Text
 	var wg sync.WaitGroup
 	for p := pcs.F9; p <= pcs.GoFold; p++ {
@@ -294,8 +294,8 @@ func TestRingIsSafeForConcurrentUse(t *testing.T) {
 		signHMAC(t, rec, secret, p, SHA256)
 		wg.Go(func() {
 			for range 200 {
-				f := ring.Check(rec, Facts{})
-				if ok, known := ring.Recheck(rec, f); !ok || !known {
+				f := keySet.Check(rec, Facts{})
+				if ok, known := keySet.Recheck(rec, f); !ok || !known {
 					t.Errorf("%s: %+v %v %v", p, f, ok, known)
 					return
 				}
@@ -306,23 +306,23 @@ func TestRingIsSafeForConcurrentUse(t *testing.T) {
 }
 
 func BenchmarkCheckHinted(b *testing.B) {
-	ring := NewKeySet([]Key{mustHMAC(b, "k")})
+	keySet := NewKeySet([]Key{mustHMAC(b, "k")})
 	rec := goodRecord(b, nil)
 	signHMAC(b, rec, "k", pcs.Py, Raw)
-	hint := ring.Check(rec, Facts{})
+	hint := keySet.Check(rec, Facts{})
 	b.ReportAllocs()
 	for b.Loop() {
-		ring.Check(rec, hint)
+		keySet.Check(rec, hint)
 	}
 }
 
 func BenchmarkCheckForged(b *testing.B) {
-	ring := NewKeySet([]Key{mustHMAC(b, "k")})
+	keySet := NewKeySet([]Key{mustHMAC(b, "k")})
 	rec := goodRecord(b, nil)
 	rec.Sig = base64.StdEncoding.EncodeToString(make([]byte, 32))
 	b.ReportAllocs()
 	for b.Loop() {
-		ring.Check(rec, Facts{})
+		keySet.Check(rec, Facts{})
 	}
 }
 

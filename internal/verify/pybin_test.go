@@ -18,12 +18,12 @@ func TestGoldenPythonTies(t *testing.T) {
 		HMAC      string
 	}
 	dataJSON(t, "golden/py_bin.json", &rows)
-	ring, rules, only := trustedRing(t), DefaultPolicy().Signature, 0
+	keySet, rules, only := trustedKeys(t), DefaultPolicy().Signature, 0
 	for _, row := range rows {
 		for i := range 4 {
 			rec := goodRecord(t, map[string]string{"epoch": strconv.FormatInt(row.K, 10), "shard_id": strconv.Quote(row.ShardID),
 				"D_hat": "1.0", "coh_star": "0.8", "r": row.R[i&1], "budget": row.Budget[i>>1], "sig": strconv.Quote(row.HMAC)})
-			f := ring.Check(rec, Facts{})
+			f := keySet.Check(rec, Facts{})
 			if !f.Valid() || !rules.Counts(rec, f) {
 				t.Fatalf("k = %d, r %s, budget %s: %+v does not count", row.K, row.R[i&1], row.Budget[i>>1], f)
 			}

@@ -45,23 +45,23 @@ func hmacText(secret string, msg []byte) string {
 // TestGoldenWhole: the published signatures of pcs/2 verify, each for the records of its canonical form only.
 func TestGoldenWhole(t *testing.T) {
 	t.Parallel()
-	ring, keys, vectors, policy := trustedRing(t), loadKeys(t), wholeVectors(t), DefaultPolicy()
+	keySet, keys, vectors, policy := trustedKeys(t), loadKeys(t), wholeVectors(t), DefaultPolicy()
 	ids := map[Alg]string{HMACSHA256: mustHMAC(t, keys.HMAC["hmac-current"].Text).ID, Ed25519: mustEd(t, keys.Ed25519["ed-main"].PublicHex).ID}
 	for _, v := range vectors {
 		for alg, sig := range map[Alg]string{HMACSHA256: v.HMAC, Ed25519: v.Ed25519} {
 			want := Facts{KeyID: ids[alg], Alg: alg, Profile: pcs.F9, Mode: Whole}
 			rec := withSig(t, v.Record, sig)
-			if got := ring.Check(rec, Facts{}); got != want || !got.InputsSigned() {
+			if got := keySet.Check(rec, Facts{}); got != want || !got.InputsSigned() {
 				t.Errorf("%s %s: %+v", v.Name, alg, got)
 			}
-			if ok, known := ring.Recheck(rec, want); !ok || !known {
+			if ok, known := keySet.Recheck(rec, want); !ok || !known {
 				t.Errorf("%s %s: recheck %v %v", v.Name, alg, ok, known)
 			}
 			if got := Evaluate(policy, rec, want, 0); got.Outcome == Refused {
 				t.Errorf("%s %s: %+v", v.Name, alg, got)
 			}
 			for _, other := range vectors {
-				if found := ring.Check(withSig(t, other.Record, sig), want).Valid(); found != (other.Canonical == v.Canonical) {
+				if found := keySet.Check(withSig(t, other.Record, sig), want).Valid(); found != (other.Canonical == v.Canonical) {
 					t.Errorf("%s: the %s signature of %s verifies: %v", other.Name, alg, v.Name, found)
 				}
 			}
@@ -74,16 +74,16 @@ func TestNoDowngrade(t *testing.T) {
 	t.Parallel()
 	const secret = "k"
 	private := loadKeys(t).private("ed-main")
-	ring := NewKeySet([]Key{mustHMAC(t, secret), mustEd(t, loadKeys(t).Ed25519["ed-main"].PublicHex)})
+	keySet := NewKeySet([]Key{mustHMAC(t, secret), mustEd(t, loadKeys(t).Ed25519["ed-main"].PublicHex)})
 	policy, tried := DefaultPolicy(), 0
 	policy.Signature.Profiles = allProfiles
 	refuse := func(what string, rec *pcs.Record, claim Facts) {
 		t.Helper()
 		tried++
-		if f := ring.Check(rec, claim); f.Valid() {
+		if f := keySet.Check(rec, claim); f.Valid() {
 			t.Errorf("%s: found %+v", what, f)
 		}
-		if ok, known := ring.Recheck(rec, claim); ok || !known {
+		if ok, known := keySet.Recheck(rec, claim); ok || !known {
 			t.Errorf("%s: recheck %v %v", what, ok, known)
 		}
 		if v := Evaluate(policy, rec, claim, 0); v.Outcome != Refused || v.Reason != ReasonBadSignature {
@@ -100,9 +100,9 @@ func TestNoDowngrade(t *testing.T) {
 			}
 			rec := goodRecord(t, map[string]string{"sig_scheme": `"pcs/2"`})
 			signHMAC(t, rec, secret, p, m)
-			refuse(fmt.Sprintf("pcs/2 signed as %s %s", p, m), rec, Facts{KeyID: ring.keys[0].ID, Alg: HMACSHA256, Profile: p, Mode: m})
+			refuse(fmt.Sprintf("pcs/2 signed as %s %s", p, m), rec, Facts{KeyID: keySet.keys[0].ID, Alg: HMACSHA256, Profile: p, Mode: m})
 			signEd(t, rec, private, p, m)
-			refuse(fmt.Sprintf("pcs/2 signed as %s %s", p, m), rec, Facts{KeyID: ring.keys[1].ID, Alg: Ed25519, Profile: p, Mode: m})
+			refuse(fmt.Sprintf("pcs/2 signed as %s %s", p, m), rec, Facts{KeyID: keySet.keys[1].ID, Alg: Ed25519, Profile: p, Mode: m})
 		}
 	}
 	whole, _ := goodRecord(t, map[string]string{"sig_scheme": `"pcs/2"`}).WholeMessage(nil)
@@ -116,9 +116,9 @@ func TestNoDowngrade(t *testing.T) {
 		for _, msg := range [][]byte{whole, without, sum[:], fmt.Appendf(nil, "recount/pcs/2\n%x", sum)} {
 			rec := goodRecord(t, set)
 			rec.Sig, rec.HasSig = hmacText(secret, msg), true
-			refuse("pcs/1 signed as pcs/2", rec, Facts{KeyID: ring.keys[0].ID, Alg: HMACSHA256, Profile: pcs.F9, Mode: Whole})
+			refuse("pcs/1 signed as pcs/2", rec, Facts{KeyID: keySet.keys[0].ID, Alg: HMACSHA256, Profile: pcs.F9, Mode: Whole})
 			rec.Sig = base64.StdEncoding.EncodeToString(ed25519.Sign(private, msg))
-			refuse("pcs/1 signed as pcs/2", rec, Facts{KeyID: ring.keys[1].ID, Alg: Ed25519, Profile: pcs.F9, Mode: Whole})
+			refuse("pcs/1 signed as pcs/2", rec, Facts{KeyID: keySet.keys[1].ID, Alg: Ed25519, Profile: pcs.F9, Mode: Whole})
 		}
 	}
 	if tried != 2*17+2*4*2 {
@@ -209,16 +209,16 @@ func TestCanonicalSchemes(t *testing.T) {
 // TestWholeCost: a forgery costs one verification per key of its algorithm, a hint saves the search.
 func TestWholeCost(t *testing.T) {
 	t.Parallel()
-	ring := NewKeySet([]Key{mustHMAC(t, "a"), mustHMAC(t, "b"), mustEd(t, loadKeys(t).Ed25519["ed-main"].PublicHex), mustHMAC(t, "c")})
+	keySet := NewKeySet([]Key{mustHMAC(t, "a"), mustHMAC(t, "b"), mustEd(t, loadKeys(t).Ed25519["ed-main"].PublicHex), mustHMAC(t, "c")})
 	rec := goodRecord(t, map[string]string{"sig_scheme": `"pcs/2"`})
 	msg, _ := rec.WholeMessage(nil)
 	for secret, want := range map[string]int{"a": 1, "c": 3, "no": 3} {
 		rec.Sig, rec.HasSig = hmacText(secret, msg), true
-		f, _, ops := ring.check(rec, Facts{})
+		f, _, ops := keySet.check(rec, Facts{})
 		if ops != want || f.Valid() != (secret != "no") {
 			t.Errorf("%s: %+v at %d", secret, f, ops)
 		}
-		hinted, _, ops := ring.check(rec, Facts{KeyID: ring.keys[3].ID, Alg: HMACSHA256, Profile: pcs.Py, Mode: SHA256})
+		hinted, _, ops := keySet.check(rec, Facts{KeyID: keySet.keys[3].ID, Alg: HMACSHA256, Profile: pcs.Py, Mode: SHA256})
 		if want := map[string]int{"a": 2, "c": 1, "no": 3}[secret]; hinted != f || ops != want {
 			t.Errorf("%s, hinted: %+v at %d", secret, hinted, ops)
 		}

@@ -31,7 +31,7 @@ const packEvents = 256
 type rebuild struct {
 	dir     string
 	n       int
-	ring    *verify.KeySet
+	keySet  *verify.KeySet
 	key     verify.Key
 	store   *log.Store
 	derived *fsm.Derived
@@ -50,7 +50,7 @@ func newRebuild(ctx context.Context, dir, root string, n int) (*rebuild, error) 
 	if r.key, err = verify.NewHMACKey([]byte(harness.BenchKey)); err != nil {
 		return nil, err
 	}
-	r.ring = verify.NewKeySet([]verify.Key{r.key})
+	r.keySet = verify.NewKeySet([]verify.Key{r.key})
 	if r.store, err = log.Open(filepath.Join(dir, "events"), log.Options{}); err != nil {
 		return nil, err
 	}
@@ -154,7 +154,7 @@ func (r *rebuild) check() error {
 					errs[w] = errors.Join(errs[w], err)
 					for i := range pack.Events {
 						it := fsm.ItemOf(e, pack, 3, i)
-						projections.Prepare(&it, r.ring, view)
+						projections.Prepare(&it, r.keySet, view)
 					}
 				}
 			}
@@ -175,7 +175,7 @@ func (r *rebuild) check() error {
 func (r *rebuild) build(ctx context.Context, round int) (f figures, err error) {
 	dir := filepath.Join(r.dir, fmt.Sprint("generation-", round))
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	g, err := fsm.OpenGeneration(nil, dir, 1, r.store, r.derived, func() *verify.KeySet { return r.ring }, fsm.Observer{}, buildBatch, slog.New(slog.DiscardHandler))
+	g, err := fsm.OpenGeneration(nil, dir, 1, r.store, r.derived, func() *verify.KeySet { return r.keySet }, fsm.Observer{}, buildBatch, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return f, err
 	}

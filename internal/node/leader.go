@@ -25,16 +25,14 @@ import (
 // digestEvery counts the events between two logged digests.
 const digestEvery = 4096
 
-// Pauses between attempts of the background duties.
-const (
-	dutyPause = 200 * time.Millisecond
-)
+// loopPause lies between two attempts of a background loop.
+const loopPause = 200 * time.Millisecond
 
 // termWait bounds how long a new leader waits for its folds before it looks again whether it leads and may.
 const termWait = 30 * time.Second
 
-// leadership carries out the duties of a leader.
-type leadership struct {
+// leader does the work of a leader while this node leads.
+type leader struct {
 	cfg      *Config
 	log      *slog.Logger
 	cluster  *cluster.Cluster
@@ -54,9 +52,9 @@ type leadership struct {
 	askedHistory map[uint64]bool // activations about which the voters were asked
 }
 
-// run carries out the duties of a leader: Genesis in an empty ledger, TermStart in every term, digests, and log
+// run does the work of a leader: Genesis in an empty ledger, TermStart in every term, digests, and log
 // time.
-func (ld *leadership) run(ctx context.Context) error {
+func (ld *leader) run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		changed := ld.cluster.Watch()
 		term, ok := ld.cluster.IsLeader()
@@ -81,7 +79,7 @@ func (ld *leadership) run(ctx context.Context) error {
 		if err := ld.checkHistory(ctx, ok && ld.term.Load() == term); err != nil {
 			ld.log.Warn("could not log what changed at an activation; trying again", "error", err)
 		}
-		t := time.NewTimer(dutyPause)
+		t := time.NewTimer(loopPause)
 		select {
 		case <-changed:
 		case <-t.C:
@@ -92,9 +90,9 @@ func (ld *leadership) run(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// startTerm opens the ledger for writes in a new term. When the live fold has reached TermStart, everything
+// startTerm opens the ledger for writes in a new term. When the serving fold has reached TermStart, everything
 // that any earlier leader acknowledged is folded here.
-func (ld *leadership) startTerm(ctx context.Context, term uint64) error {
+func (ld *leader) startTerm(ctx context.Context, term uint64) error {
 	if !ld.hasGenesis() {
 		policy := verify.DefaultPolicy()
 		policy.Signature.Profiles = ld.cfg.Profiles
@@ -132,19 +130,19 @@ func (ld *leadership) startTerm(ctx context.Context, term uint64) error {
 }
 
 // leads reports whether this node leads and has opened its term for writes.
-func (ld *leadership) leads() bool {
+func (ld *leader) leads() bool {
 	term, ok := ld.cluster.IsLeader()
 	return ok && term == ld.term.Load()
 }
 
-func (ld *leadership) hasGenesis() bool {
+func (ld *leader) hasGenesis() bool {
 	_, ok := ld.derived.Control().Genesis(ld.derived.Cursor().Seq)
 	return ok
 }
 
 // proposeNow commits an event of the leader's own. Of the checks for the events of others, only that of the
 // clock applies.
-func (ld *leadership) proposeNow(ctx context.Context, kind event.Kind, m proto.Message) (uint64, error) {
+func (ld *leader) proposeNow(ctx context.Context, kind event.Kind, m proto.Message) (uint64, error) {
 	if err := ld.clock.check(); err != nil {
 		return 0, err
 	}
@@ -181,9 +179,9 @@ type digested struct {
 
 // logDigest logs the digests of this node when enough events have passed since the last ones, or enough time in
 // which anything was folded.
-func (ld *leadership) logDigest(ctx context.Context) error {
-	live := ld.gens.Serving()
-	head := live.Cursor().Seq
+func (ld *leader) logDigest(ctx context.Context) error {
+	serving := ld.gens.Serving()
+	head := serving.Cursor().Seq
 	if ld.gens.Switching() || ld.withheld() != nil {
 		return nil
 	}
@@ -201,12 +199,12 @@ func (ld *leadership) logDigest(ctx context.Context) error {
 	if err != nil || len(logged) > 0 {
 		return err
 	}
-	d, err := ld.derived.DigestsAt(live.Generation, seq)
+	d, err := ld.derived.DigestsAt(serving.Generation, seq)
 	if err != nil {
 		return err
 	}
 	index, err := ld.proposeNow(ctx, event.StateDigest, &event.StateDigestV1{
-		Seq: seq, Log: d.Log[:], State: d.State[:], Control: d.Control[:], Generation: live.Number()})
+		Seq: seq, Log: d.Log[:], State: d.State[:], Control: d.Control[:], Generation: serving.Number()})
 	if err == nil {
 		err = ld.derived.WaitIndex(ctx, index)
 	}
@@ -231,7 +229,7 @@ func (n *Node) registerKeys(ctx context.Context) error {
 		}
 		if err := n.registerKey(ctx, missing[0]); err != nil {
 			n.log.Debug("key registration waits", "key", missing[0].ID, "error", err)
-			if err := pause.For(ctx, dutyPause); err != nil {
+			if err := pause.For(ctx, loopPause); err != nil {
 				return err
 			}
 		}
@@ -275,7 +273,7 @@ func (n *Node) confirm(ctx context.Context) error {
 // waitTerm returns when a new leader knows everything that was acknowledged before its term. While the active
 // generation can answer on no node, it waits for derived/ only. Otherwise no node could lead the way back to
 // the generation before.
-func (ld *leadership) waitTerm(ctx context.Context, index uint64) error {
+func (ld *leader) waitTerm(ctx context.Context, index uint64) error {
 	ctx, cancel := context.WithTimeout(ctx, termWait)
 	defer cancel()
 	if err := ld.derived.WaitIndex(ctx, index); err != nil || ld.gens.Switching() {
@@ -305,7 +303,7 @@ func (n *Node) catchUp(ctx context.Context) error {
 			<-ctx.Done()
 			return ctx.Err()
 		}
-		if err := pause.For(ctx, dutyPause); err != nil {
+		if err := pause.For(ctx, loopPause); err != nil {
 			return err
 		}
 	}
