@@ -37,13 +37,13 @@ func record(shard string, epoch int, change func(map[string]any)) string {
 func degraded(m map[string]any) { m["ft"].(map[string]any)["degraded"] = true }
 
 func TestSubmitOutcomes(t *testing.T) {
-	r := newRig(t, nil)
+	r := newTestServer(t, nil)
 	body := record("s", 1, nil)
 	a := decode[wire.SubmitAnswer](t, r.post(body), 200)
 	if !a.Accepted || a.Seq != 1 || a.RecomputedDHat == nil || *a.RecomputedDHat != 1_250_000_000 || a.RecomputedBudget != 375_000_000 {
 		t.Errorf("%+v", a)
 	}
-	if string(r.twin.rows[0].body) != body {
+	if string(r.fake.rows[0].body) != body {
 		t.Error("the ledger got other bytes")
 	}
 	w := r.post(body)
@@ -70,20 +70,20 @@ func TestSubmitOutcomes(t *testing.T) {
 }
 
 func TestReadsGiveWhatWasSubmitted(t *testing.T) {
-	r := newRig(t, nil)
+	r := newTestServer(t, nil)
 	r.post(record("a/ß 1", 7, nil))
 	r.post(record("b", 8, degraded))
 	answer := decode[wire.PCSAnswer](t, r.get("/v1/pcs/"+hexOf("a/ß 1", 7)), 200)
-	if answer.Seq != 1 || len(answer.Events) != 1 || r.twin.reads[0].Consistency != wire.ConsistencyLinearizable {
-		t.Errorf("%+v %+v", answer, r.twin.reads)
+	if answer.Seq != 1 || len(answer.Events) != 1 || r.fake.reads[0].Consistency != wire.ConsistencyLinearizable {
+		t.Errorf("%+v %+v", answer, r.fake.reads)
 	}
 	w := r.get("/v1/shards/a%2F%C3%9F%201")
 	if s := decode[wire.ShardAnswer](t, w, 200); s.ShardID != "a/ß 1" || *s.Epoch != 7 || w.Header().Get(wire.HeaderAppliedSeq) != "2" {
 		t.Errorf("%+v", s)
 	}
 	e := decode[wire.EventAnswer](t, r.get("/v1/events/2?consistency=session&min_seq=2"), 200)
-	if string(e.Payload) != record("b", 8, degraded) || r.twin.reads[2] != (Read{Consistency: wire.ConsistencySession, MinSeq: 2}) {
-		t.Errorf("%+v %+v", e, r.twin.reads)
+	if string(e.Payload) != record("b", 8, degraded) || r.fake.reads[2] != (Read{Consistency: wire.ConsistencySession, MinSeq: 2}) {
+		t.Errorf("%+v %+v", e, r.fake.reads)
 	}
 	head := decode[wire.DigestAnswer](t, r.get("/v1/digest"), 200)
 	if at := decode[wire.DigestAnswer](t, r.get("/v1/digest?seq=2"), 200); !reflect.DeepEqual(at, head) || at.Edge != nil {
@@ -102,7 +102,7 @@ func TestReadsGiveWhatWasSubmitted(t *testing.T) {
 }
 
 func TestErrorsAreProblems(t *testing.T) {
-	r := newRig(t, nil)
+	r := newTestServer(t, nil)
 	r.post(record("s", 1, nil))
 	id := hexOf("s", 1)
 	for target, want := range map[string]int{
@@ -144,7 +144,7 @@ func TestErrorsAreProblems(t *testing.T) {
 }
 
 func TestProblemPages(t *testing.T) {
-	r := newRig(t, nil)
+	r := newTestServer(t, nil)
 	for _, info := range wire.Codes() {
 		if w := r.get("/problems/" + info.Code.Slug()); w.Code != http.StatusOK {
 			t.Errorf("%s: %d", info.Code, w.Code)
@@ -156,7 +156,7 @@ func TestProblemPages(t *testing.T) {
 }
 
 func TestAuditPagesAndCursors(t *testing.T) {
-	r := newRig(t, nil)
+	r := newTestServer(t, nil)
 	for i := range 25 {
 		change := degraded
 		if i%2 == 0 {
@@ -186,7 +186,7 @@ func TestAuditPagesAndCursors(t *testing.T) {
 		t.Errorf("%+v %+v", shards, rest)
 	}
 	decode[wire.Problem](t, r.get("/v1/audit?cursor="+shards.NextCursor), 400)
-	r.twin.gone[1], r.twin.gen = true, 2
+	r.fake.gone[1], r.fake.gen = true, 2
 	decode[wire.Problem](t, r.get("/v1/audit?limit=1&cursor="+page.NextCursor), 410)
 	decode[wire.Problem](t, r.get("/v1/shards?cursor="+shards.NextCursor), 410)
 	decode[wire.AuditPage](t, r.get("/v1/audit?limit=1"), 200)
@@ -198,7 +198,7 @@ func TestAuditPagesAndCursors(t *testing.T) {
 
 // TestAuditNewestFirst: pages go backwards, and bounds mean the same in both directions.
 func TestAuditNewestFirst(t *testing.T) {
-	r := newRig(t, nil)
+	r := newTestServer(t, nil)
 	for i := range 9 {
 		r.post(record("s", i, nil))
 	}
@@ -229,7 +229,7 @@ func TestAuditNewestFirst(t *testing.T) {
 
 // TestIDsWithAPrefix are listed for those who may read, at most so many.
 func TestIDsWithAPrefix(t *testing.T) {
-	r := newRig(t, nil)
+	r := newTestServer(t, nil)
 	r.post(record("a", 1, nil))
 	id := hexOf("a", 1)
 	if page := decode[wire.IDsPage](t, r.get("/v1/pcs?prefix="+strings.ToUpper(id[:8])), 200); len(page.Items) != 1 || page.Items[0] != id || page.More {
@@ -238,7 +238,7 @@ func TestIDsWithAPrefix(t *testing.T) {
 	if page := decode[wire.IDsPage](t, r.get("/v1/pcs?prefix=0000000000"), 200); page.Items == nil || len(page.Items) != 0 {
 		t.Errorf("%+v", page)
 	}
-	r.twin.first[id[:63]+"0"], r.twin.first[id[:63]+"1"], r.twin.first[id[:63]+"2"] = 0, 0, 0
+	r.fake.first[id[:63]+"0"], r.fake.first[id[:63]+"1"], r.fake.first[id[:63]+"2"] = 0, 0, 0
 	if page := decode[wire.IDsPage](t, r.get("/v1/pcs?limit=2&prefix="+id[:60]), 200); len(page.Items) != 2 || !page.More {
 		t.Errorf("%+v", page)
 	}
@@ -248,12 +248,12 @@ func TestIDsWithAPrefix(t *testing.T) {
 }
 
 func BenchmarkSubmit(b *testing.B) {
-	twin := newTwin()
-	answer, err := twin.Submit(b.Context(), []byte(record("s", 1, nil)), Meta{})
+	fake := newFake()
+	answer, err := fake.Submit(b.Context(), []byte(record("s", 1, nil)), Meta{})
 	if err != nil {
 		b.Fatal(err)
 	}
-	ledger := twin.ledger()
+	ledger := fake.ledger()
 	ledger.Submitter = fixedAnswer{answer}
 	h, err := NewHandler(Config{NoAuth: true, Ledger: ledger, Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry()})
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 
 func TestEveryOperationIsRecorded(t *testing.T) {
 	var operations []Operation
-	r := newRig(t, func(c *Config) { c.Operations = func(a Operation) { operations = append(operations, a) } })
+	r := newTestServer(t, func(c *Config) { c.Operations = func(a Operation) { operations = append(operations, a) } })
 	send := func(method, target, body string) {
 		req := httptest.NewRequest(method, target, strings.NewReader(body))
 		req.Header.Set("Content-Type", wire.MediaJSON)
@@ -47,7 +47,7 @@ func TestEveryOperationIsRecorded(t *testing.T) {
 // TestRefusedOperationNamesItsActor: what refuses an operation before its handler needs only to say who asked.
 func TestRefusedOperationNamesItsActor(t *testing.T) {
 	var got Operation
-	cfg := Config{Ledger: newTwin().ledger(), Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(), Operations: func(a Operation) { got = a }}
+	cfg := Config{Ledger: newFake().ledger(), Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(), Operations: func(a Operation) { got = a }}
 	e, err := newEcho(cfg, nil)
 	if err != nil {
 		t.Fatal(err)

@@ -25,7 +25,7 @@ import (
 
 // TestRouteWithoutEntry: a handler that the table does not know, or a line without a handler, keeps the server from starting.
 func TestRouteWithoutEntry(t *testing.T) {
-	e, err := newEcho(Config{Ledger: newTwin().ledger(), Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry()}, nil)
+	e, err := newEcho(Config{Ledger: newFake().ledger(), Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry()}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,10 +41,10 @@ func TestRouteWithoutEntry(t *testing.T) {
 	}
 }
 
-// secure is a real TLS server over a twin, with client certificates.
+// secure is a real TLS server over a fake, with client certificates.
 type secure struct {
 	t       *testing.T
-	twin    *twin
+	fake    *fakeLedger
 	ca      *certs.CA
 	url     string
 	pool    *x509.CertPool
@@ -61,9 +61,9 @@ func newSecure(t *testing.T, change func(*Config)) *secure {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &secure{t: t, twin: newTwin(), ca: ca, pool: x509.NewCertPool()}
+	s := &secure{t: t, fake: newFake(), ca: ca, pool: x509.NewCertPool()}
 	s.pool.AppendCertsFromPEM(ca.CertPEM())
-	cfg := Config{Ledger: s.twin.ledger(), Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(), ClusterID: testCluster, NodeID: "node-1",
+	cfg := Config{Ledger: s.fake.ledger(), Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(), ClusterID: testCluster, NodeID: "node-1",
 		Refused: func(r RefusedOperation) { s.mu.Lock(); defer s.mu.Unlock(); s.refused = append(s.refused, r) },
 		TLS: &tls.Config{Certificates: []tls.Certificate{s.pair(ca, certs.Request{CommonName: "n", IPs: []net.IP{net.IPv4(127, 0, 0, 1)}, Server: true})},
 			ClientCAs: s.pool, ClientAuth: tls.VerifyClientCertIfGiven}}
@@ -128,18 +128,18 @@ func sum(body string) string { return fmt.Sprintf("%s_%08x", body, crc32.Checksu
 // credentialsOf is everything that a caller can show who claims a role.
 func (s *secure) credentialsOf(role wire.Role) []credential {
 	soon := time.Now().Add(time.Hour)
-	right := s.twin.give(role, "right-"+string(role), soon)
-	revoked := s.twin.give(role, "revoked", soon)
+	right := s.fake.give(role, "right-"+string(role), soon)
+	revoked := s.fake.give(role, "revoked", soon)
 	_, id, _ := wire.ParseToken(revoked)
-	if s.twin.revoked == nil {
-		s.twin.revoked = map[string]bool{}
+	if s.fake.revoked == nil {
+		s.fake.revoked = map[string]bool{}
 	}
-	s.twin.revoked[id] = true
-	expired := s.twin.give(role, "expired", time.Now().Add(-time.Second))
+	s.fake.revoked[id] = true
+	expired := s.fake.give(role, "expired", time.Now().Add(-time.Second))
 	unknown, _, _ := wire.NewToken(role)
 	parts := strings.Split(right, "_")
 	otherSecret := sum(strings.Join([]string{parts[0], parts[1], parts[2], strings.Repeat("a", 52)}, "_"))
-	low := s.twin.give(wire.RoleMetrics, "low", soon) // the text claims more than was given
+	low := s.fake.give(wire.RoleMetrics, "low", soon) // the text claims more than was given
 	lowParts := strings.Split(low, "_")
 	claims := sum(strings.Join([]string{lowParts[0], "operator", lowParts[2], lowParts[3]}, "_"))
 	other, err := certs.NewCA("clients")
@@ -151,7 +151,7 @@ func (s *secure) credentialsOf(role wire.Role) []credential {
 		return s.client(&p)
 	}
 	lost := s.pair(s.ca, certs.Request{CommonName: "c", URIs: roleURI(testCluster, role, "lost"), Client: true})
-	s.twin.revoked["cert:"+lost.Leaf.SerialNumber.Text(16)] = true
+	s.fake.revoked["cert:"+lost.Leaf.SerialNumber.Text(16)] = true
 	double := s.pair(s.ca, certs.Request{CommonName: "c", URIs: append(roleURI(testCluster, role, "a"), roleURI(testCluster, "operator", "b")...), Client: true})
 	peer := s.pair(s.ca, certs.Request{CommonName: "c", URIs: []string{"recount://" + testCluster + "/node/node-1"}, Client: true, Server: true})
 	good := cert(s.ca, testCluster, role, 0)

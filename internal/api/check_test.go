@@ -12,7 +12,7 @@ import (
 )
 
 // postTo sends a record to a route and holds the exchange against the contract.
-func (r *rig) postTo(path, body string, headers ...string) *httptest.ResponseRecorder {
+func (r *testServer) postTo(path, body string, headers ...string) *httptest.ResponseRecorder {
 	r.t.Helper()
 	req := httptest.NewRequest(http.MethodPost, path, strings.NewReader(body))
 	req.Header.Set("Content-Type", wire.MediaJSON)
@@ -38,18 +38,18 @@ func membersOf(t *testing.T, w *httptest.ResponseRecorder) map[string]any {
 // TestCheckIsSubmitWithoutALog: for each of these bodies a check gives the answer that a submission gives, with dry_run, without a
 // seq of its own, and leaves nothing: neither rows nor submissions in the metrics.
 func TestCheckIsSubmitWithoutALog(t *testing.T) {
-	r := newRig(t, func(c *Config) { c.Operations = func(a Operation) { t.Errorf("a check is no operation: %+v", a) } })
+	r := newTestServer(t, func(c *Config) { c.Operations = func(a Operation) { t.Errorf("a check is no operation: %+v", a) } })
 	first := record("s", 1, nil)
 	r.post(first)
-	rows := len(r.twin.rows)
+	rows := len(r.fake.rows)
 	for what, body := range map[string]string{
 		"fresh": record("s", 2, nil), "escalated": record("s", 3, degraded), "replay": first,
 		"conflict": record("s", 1, func(m map[string]any) { m["D_hat"] = 0 }),
 		"forged":   record("s", 4, func(m map[string]any) { m["sig"] = "bad" }), "malformed": "{", "empty": "", "large": strings.Repeat("x", 1<<20+1),
 	} {
-		before := len(r.twin.rows)
+		before := len(r.fake.rows)
 		w := r.postTo("/v1/pcs/check", body)
-		if len(r.twin.rows) != before {
+		if len(r.fake.rows) != before {
 			t.Errorf("%s: the check is in the ledger", what)
 		}
 		again := r.postTo("/v1/pcs/check", body)
@@ -81,22 +81,22 @@ func TestCheckIsSubmitWithoutALog(t *testing.T) {
 			t.Errorf("no line %s in\n%s", line, page)
 		}
 	}
-	if len(r.twin.rows) != rows+3 {
-		t.Errorf("%d rows, want those of the submissions: %d", len(r.twin.rows), rows+3)
+	if len(r.fake.rows) != rows+3 {
+		t.Errorf("%d rows, want those of the submissions: %d", len(r.fake.rows), rows+3)
 	}
 }
 
 // TestCheckTakesTheSame: what a submission is turned away for before anybody looks at it, a check is too; and both draw from the same
 // rate of the address.
 func TestCheckTakesTheSame(t *testing.T) {
-	r := newRig(t, nil)
+	r := newTestServer(t, nil)
 	for _, h := range [][]string{{"Content-Type", "text/plain"}, {"Content-Encoding", "gzip"}} {
 		got, want := r.postTo("/v1/pcs/check", "{}", h...), r.postTo("/v1/pcs/submit", "{}", h...)
 		if got.Code != want.Code || got.Code != 415 {
 			t.Errorf("%v: check %d, submit %d", h, got.Code, want.Code)
 		}
 	}
-	r = newRig(t, func(c *Config) { c.AddressRate = 0.001 })
+	r = newTestServer(t, func(c *Config) { c.AddressRate = 0.001 })
 	r.postTo("/v1/pcs/check", record("s", 1, nil))
 	if w := r.postTo("/v1/pcs/submit", record("s", 1, nil)); w.Code != 429 {
 		t.Errorf("a submission after a check used the rate up: %d", w.Code)

@@ -53,16 +53,16 @@ var loadSpec = sync.OnceValues(func() (*openapi3.T, error) {
 	return doc, doc.Validate(context.Background())
 })
 
-// rig is a handler over a twin whose every exchange is held against the contract.
-type rig struct {
+// testServer is a handler over a fakeLedger whose every exchange is held against the contract.
+type testServer struct {
 	t       *testing.T
-	twin    *twin
+	fake    *fakeLedger
 	reg     *prometheus.Registry
 	handler http.Handler
 	router  routers.Router
 }
 
-func newRig(t *testing.T, change func(*Config)) *rig {
+func newTestServer(t *testing.T, change func(*Config)) *testServer {
 	t.Helper()
 	doc, err := loadSpec()
 	if err != nil {
@@ -72,8 +72,8 @@ func newRig(t *testing.T, change func(*Config)) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{t: t, twin: newTwin(), reg: prometheus.NewRegistry(), router: router}
-	cfg := Config{NoAuth: true, Ledger: r.twin.ledger(), Logger: slog.New(slog.DiscardHandler), Registry: r.reg, NodeID: "node-1"}
+	r := &testServer{t: t, fake: newFake(), reg: prometheus.NewRegistry(), router: router}
+	cfg := Config{NoAuth: true, Ledger: r.fake.ledger(), Logger: slog.New(slog.DiscardHandler), Registry: r.reg, NodeID: "node-1"}
 	if change != nil {
 		change(&cfg)
 	}
@@ -84,7 +84,7 @@ func newRig(t *testing.T, change func(*Config)) *rig {
 }
 
 // do sends one request and validates both sides of the exchange.
-func (r *rig) do(req *http.Request) *httptest.ResponseRecorder {
+func (r *testServer) do(req *http.Request) *httptest.ResponseRecorder {
 	r.t.Helper()
 	var body []byte
 	if req.Body != nil {
@@ -98,7 +98,7 @@ func (r *rig) do(req *http.Request) *httptest.ResponseRecorder {
 	return w
 }
 
-func (r *rig) validate(req *http.Request, w *httptest.ResponseRecorder) {
+func (r *testServer) validate(req *http.Request, w *httptest.ResponseRecorder) {
 	r.t.Helper()
 	if w.Code >= 400 && !strings.HasPrefix(req.URL.Path, "/readyz") {
 		r.checkProblem(req, w)
@@ -125,7 +125,7 @@ func (r *rig) validate(req *http.Request, w *httptest.ResponseRecorder) {
 }
 
 // checkProblem holds for errors that the contract cannot name, such as those of unknown routes, too.
-func (r *rig) checkProblem(req *http.Request, w *httptest.ResponseRecorder) {
+func (r *testServer) checkProblem(req *http.Request, w *httptest.ResponseRecorder) {
 	r.t.Helper()
 	var p wire.Problem
 	if w.Header().Get("Content-Type") != wire.MediaProblem {
@@ -136,7 +136,7 @@ func (r *rig) checkProblem(req *http.Request, w *httptest.ResponseRecorder) {
 	}
 }
 
-func (r *rig) get(target string, headers ...string) *httptest.ResponseRecorder {
+func (r *testServer) get(target string, headers ...string) *httptest.ResponseRecorder {
 	r.t.Helper()
 	req := httptest.NewRequest(http.MethodGet, target, nil)
 	for i := 0; i+1 < len(headers); i += 2 {
@@ -145,7 +145,7 @@ func (r *rig) get(target string, headers ...string) *httptest.ResponseRecorder {
 	return r.do(req)
 }
 
-func (r *rig) post(body string, headers ...string) *httptest.ResponseRecorder {
+func (r *testServer) post(body string, headers ...string) *httptest.ResponseRecorder {
 	r.t.Helper()
 	req := httptest.NewRequest(http.MethodPost, "/v1/pcs/submit", strings.NewReader(body))
 	req.Header.Set("Content-Type", wire.MediaJSON)
@@ -172,7 +172,7 @@ func TestRoutesAndContractAgree(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := newEcho(Config{Ledger: newTwin().ledger(), Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry()}, nil)
+	e, err := newEcho(Config{Ledger: newFake().ledger(), Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry()}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

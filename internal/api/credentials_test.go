@@ -23,7 +23,7 @@ import (
 // TestRefusalsAreReported: counted, and told to the audit stream with who it was.
 func TestRefusalsAreReported(t *testing.T) {
 	s := newSecure(t, nil)
-	token := s.twin.give(wire.RoleAuditor, "alice", time.Now().Add(time.Hour))
+	token := s.fake.give(wire.RoleAuditor, "alice", time.Now().Add(time.Hour))
 	revoke := RouteRoles{Method: "POST", Path: "/v1/keys/{key_id}/revoke"}
 	s.ask(revoke, credential{headers: []string{"Bearer " + token}, client: s.plain})
 	s.ask(revoke, credential{headers: nil, client: s.plain})
@@ -40,7 +40,7 @@ func TestRefusalsAreReported(t *testing.T) {
 	if s.refused[1].Reason != refusedNone || s.refused[2].Reason != refusedInvalid || s.refused[2].Actor != "" {
 		t.Errorf("%+v", s.refused)
 	}
-	metrics := s.page(credential{headers: []string{"Bearer " + s.twin.give(wire.RoleMetrics, "prom", time.Now().Add(time.Hour))}, client: s.plain}, "/metrics")
+	metrics := s.page(credential{headers: []string{"Bearer " + s.fake.give(wire.RoleMetrics, "prom", time.Now().Add(time.Hour))}, client: s.plain}, "/metrics")
 	for _, want := range []string{`flk_auth_refused_total{reason="forbidden"} 1`, `{reason="none"} 1`, `{reason="invalid"} 1`, `{reason="limited"} 0`} {
 		if !strings.Contains(metrics, want) {
 			t.Errorf("no %s", want)
@@ -63,9 +63,9 @@ func (s *secure) page(c credential, path string) string {
 
 // TestGuessingIsSlow: after so many failures an address is not looked at, not even with a token that counts; others are.
 func TestGuessingIsSlow(t *testing.T) {
-	twin := newTwin()
-	token := twin.give(wire.RoleAuditor, "alice", time.Now().Add(time.Hour))
-	h, err := NewHandler(Config{Ledger: twin.ledger(), Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(), AuthFailures: 5})
+	fake := newFake()
+	token := fake.give(wire.RoleAuditor, "alice", time.Now().Add(time.Hour))
+	h, err := NewHandler(Config{Ledger: fake.ledger(), Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(), AuthFailures: 5})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,8 +121,8 @@ func TestGuessingIsSlow(t *testing.T) {
 // TestNewToken: a token that another node has just created counts at once, also here.
 func TestTokenOfAnotherNode(t *testing.T) {
 	s := newSecure(t, nil)
-	token := s.twin.give(wire.RoleAuditor, "alice", time.Now().Add(time.Hour))
-	s.twin.tokens, s.twin.late = nil, s.twin.tokens
+	token := s.fake.give(wire.RoleAuditor, "alice", time.Now().Add(time.Hour))
+	s.fake.tokens, s.fake.late = nil, s.fake.tokens
 	if status, code := s.ask(RouteRoles{Method: "GET", Path: "/v1/audit"}, credential{headers: []string{"Bearer " + token}, client: s.plain}); status != 200 {
 		t.Errorf("%d %s", status, code)
 	}
@@ -162,8 +162,8 @@ func TestCertificateValidityIsChecked(t *testing.T) {
 
 // TestTokenRoutes goes through the contract: create, list with its last use, revoke.
 func TestTokenRoutes(t *testing.T) {
-	r := newRig(t, func(c *Config) { c.NoAuth = false })
-	root := "Bearer " + r.twin.give(wire.RoleOperator, "root", time.Now().Add(time.Hour))
+	r := newTestServer(t, func(c *Config) { c.NoAuth = false })
+	root := "Bearer " + r.fake.give(wire.RoleOperator, "root", time.Now().Add(time.Hour))
 	text, id, err := wire.NewToken(wire.RoleAuditor)
 	if err != nil {
 		t.Fatal(err)
@@ -187,7 +187,7 @@ func TestTokenRoutes(t *testing.T) {
 	if a := decode[wire.TokenAnswer](t, r.send("POST", "/v1/tokens", string(body), "Authorization", root), 201); a.ID != id || a.Name != "alice" {
 		t.Errorf("%+v", a)
 	}
-	if m := r.twin.actors[0]; m.Actor != "root" || m.Role != wire.RoleOperator || !strings.HasPrefix(m.Credential, "token:") {
+	if m := r.fake.actors[0]; m.Actor != "root" || m.Role != wire.RoleOperator || !strings.HasPrefix(m.Credential, "token:") {
 		t.Errorf("the actor is %+v", m)
 	}
 	if page := decode[wire.TokensPage](t, r.get("/v1/tokens", "Authorization", "Bearer "+text), 200); len(page.Items) != 2 || page.Node != "node-1" || page.Items[1].LastUsed == "" || strings.Contains(fmt.Sprint(page), text) {
@@ -204,7 +204,7 @@ func TestTokenRoutes(t *testing.T) {
 // TestMetricsCredentials: a token of any role, or the user and password when they are set; not one for the other.
 func TestMetricsCredentials(t *testing.T) {
 	s := newSecure(t, func(c *Config) { c.MetricsUser, c.MetricsPass = "prom", "pw" })
-	token := s.twin.give(wire.RoleMetrics, "m", time.Now().Add(time.Hour))
+	token := s.fake.give(wire.RoleMetrics, "m", time.Now().Add(time.Hour))
 	for _, c := range []struct {
 		path, authorization string
 		status              int
@@ -229,9 +229,9 @@ func TestMetricsCredentials(t *testing.T) {
 
 // TestApprovalRoutes goes through the contract.
 func TestApprovalRoutes(t *testing.T) {
-	r := newRig(t, func(c *Config) { c.NoAuth = false })
-	bob := "Bearer " + r.twin.give(wire.RoleResponder, "bob", time.Now().Add(time.Hour))
-	r.twin.waiting = []wire.ApprovalAnswer{{OpID: "x", Name: "activate", Request: "activate generation 2", State: wire.ApprovalAsked, Actors: []string{"alice"}, AskedAt: "2026-03-01T00:00:00Z", ExpiresAt: "2026-03-01T01:00:00Z", Seq: 9}}
+	r := newTestServer(t, func(c *Config) { c.NoAuth = false })
+	bob := "Bearer " + r.fake.give(wire.RoleResponder, "bob", time.Now().Add(time.Hour))
+	r.fake.waiting = []wire.ApprovalAnswer{{OpID: "x", Name: "activate", Request: "activate generation 2", State: wire.ApprovalAsked, Actors: []string{"alice"}, AskedAt: "2026-03-01T00:00:00Z", ExpiresAt: "2026-03-01T01:00:00Z", Seq: 9}}
 	if a := decode[wire.ApprovalAnswer](t, r.send("POST", "/v1/approvals", `{"approve":"x","reason":"reviewed"}`, "Authorization", bob), 200); fmt.Sprint(a.Actors) != "[alice bob]" {
 		t.Errorf("%+v", a)
 	}

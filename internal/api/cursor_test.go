@@ -10,13 +10,13 @@ import (
 // TestCursorKeepsGeneration: a list that began in one generation goes on in it after another is activated, and headers
 // and body name it.
 func TestCursorKeepsGeneration(t *testing.T) {
-	r := newRig(t, nil)
+	r := newTestServer(t, nil)
 	for i := range 3 {
 		r.post(record(hexOf("shard", i), 1, nil))
 	}
 	audit := decode[wire.AuditPage](t, r.get("/v1/audit?limit=2"), http.StatusOK)
 	shards := decode[wire.ShardsPage](t, r.get("/v1/shards?limit=2"), http.StatusOK)
-	r.twin.gen = 2
+	r.fake.gen = 2
 	w := r.get("/v1/audit?limit=2&cursor=" + audit.NextCursor)
 	rest := decode[wire.AuditPage](t, w, http.StatusOK)
 	if at := w.Header().Get(wire.HeaderGeneration); at != "1" || rest.Generation != 1 || len(rest.Items) != 1 {
@@ -31,6 +31,6 @@ func TestCursorKeepsGeneration(t *testing.T) {
 	if at := w.Header().Get(wire.HeaderGeneration); at != "2" {
 		t.Errorf("a new list: header %s", at)
 	}
-	r.twin.gone[1] = true
+	r.fake.gone[1] = true
 	decode[wire.Problem](t, r.get("/v1/audit?limit=2&cursor="+audit.NextCursor), http.StatusGone)
 }

@@ -17,7 +17,7 @@ func TestEmptyAndRepeatedParameters(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := newRig(t, nil)
+	r := newTestServer(t, nil)
 	tried := 0
 	for path, item := range doc.Paths.Map() {
 		for method, op := range item.Operations() {
@@ -47,7 +47,7 @@ func TestEmptyAndRepeatedParameters(t *testing.T) {
 	}
 }
 
-func askRaw(r *rig, method, target, body, media string) *httptest.ResponseRecorder {
+func askRaw(r *testServer, method, target, body, media string) *httptest.ResponseRecorder {
 	req := httptest.NewRequest(method, target, strings.NewReader(body))
 	req.Header.Set("Content-Type", media)
 	w := httptest.NewRecorder()
@@ -57,7 +57,7 @@ func askRaw(r *rig, method, target, body, media string) *httptest.ResponseRecord
 
 // TestMomentsAtTheEdge: 0 ns means "no bound" inside, so the first moment of 1970 is refused rather than taken for none.
 func TestMomentsAtTheEdge(t *testing.T) {
-	r := newRig(t, nil)
+	r := newTestServer(t, nil)
 	fingerprint := strings.Repeat("ab", 32)
 	for text, good := range map[string]bool{
 		"1970-01-01T00:00:00Z": false, "0001-01-01T00:00:00Z": false, "1970-01-01T01:00:00+01:00": false, "1969-12-31T23:59:59Z": false,
@@ -90,7 +90,7 @@ func TestMomentsAtTheEdge(t *testing.T) {
 
 // TestEmptyMembers: a member of a request that is given without a value would widen it: it is refused and nothing happens.
 func TestEmptyMembers(t *testing.T) {
-	r := newRig(t, nil)
+	r := newTestServer(t, nil)
 	key := `"alg":"hmac-sha256","fingerprint":"` + strings.Repeat("ab", 32) + `"`
 	for route, bodies := range map[string][]string{
 		"/v1/keys": {
@@ -114,8 +114,8 @@ func TestEmptyMembers(t *testing.T) {
 			}
 		}
 	}
-	if len(r.twin.operations) != 0 || len(r.twin.keys) != 0 || len(r.twin.freezes) != 0 {
-		t.Errorf("something happened: %+v", r.twin.operations)
+	if len(r.fake.operations) != 0 || len(r.fake.keys) != 0 || len(r.fake.freezes) != 0 {
+		t.Errorf("something happened: %+v", r.fake.operations)
 	}
 	for _, subject := range []string{`\ud83d\ude00`, `lab*7`, `\\ud800`, `é`} {
 		if w := askRaw(r, http.MethodPost, "/v1/freezes", `{"scope":"shard","subject":"`+subject+`","reason":"x"}`, wire.MediaJSON); w.Code != http.StatusOK {
@@ -126,7 +126,7 @@ func TestEmptyMembers(t *testing.T) {
 
 // TestPatternForAName: a pattern finds nothing where one shard is meant, and an empty list looks like good news.
 func TestPatternForAName(t *testing.T) {
-	r := newRig(t, nil)
+	r := newTestServer(t, nil)
 	r.post(record("odd*", 1, nil))
 	for target, want := range map[string]int{
 		"/v1/audit?shard=lab-*": 400, "/v1/audit?key=hmac-*": 400, "/v1/generations/1/flips?key=*": 400, "/v1/audit?shard=odd*": 200, "/v1/audit?shard=lab": 200, "/v1/audit?shard=a%01": 400, "/v1/audit?shard=%FF": 400,
@@ -145,7 +145,7 @@ func TestMembersThatDoNotFit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, tried := newRig(t, nil), 0
+	r, tried := newTestServer(t, nil), 0
 	for path, item := range doc.Paths.Map() {
 		for method, op := range item.Operations() {
 			if op.RequestBody == nil || strings.HasPrefix(path, "/v1/pcs/") || op.RequestBody.Value.Content[wire.MediaJSON] == nil {

@@ -36,10 +36,10 @@ func (l *link) ForwardOperation(ctx context.Context, request []byte) ([]byte, bo
 	return answer, false, err
 }
 
-// leaderOf is a leader with authentication over a twin.
-func leaderOf(t *testing.T, twin *twin) http.Handler {
+// leaderOf is a leader with authentication over a fake.
+func leaderOf(t *testing.T, fake *fakeLedger) http.Handler {
 	t.Helper()
-	h, err := NewHandler(Config{Ledger: twin.ledger(), Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(), NodeID: "node-1", Leader: &link{leads: true}})
+	h, err := NewHandler(Config{Ledger: fake.ledger(), Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(), NodeID: "node-1", Leader: &link{leads: true}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,18 +48,18 @@ func leaderOf(t *testing.T, twin *twin) http.Handler {
 
 // TestForwardedOperations: a follower has the leader do an operation, with the caller's own token, and gives its answer.
 func TestForwardedOperations(t *testing.T) {
-	leader := newTwin()
+	leader := newFake()
 	way := &link{leader: leaderOf(t, leader)}
-	r := newRig(t, func(c *Config) { c.NoAuth, c.Leader, c.NodeID = false, way, "node-2" })
-	responder := r.twin.give(wire.RoleResponder, "rita", time.Now().Add(time.Hour))
-	leader.tokens = r.twin.tokens
+	r := newTestServer(t, func(c *Config) { c.NoAuth, c.Leader, c.NodeID = false, way, "node-2" })
+	responder := r.fake.give(wire.RoleResponder, "rita", time.Now().Add(time.Hour))
+	leader.tokens = r.fake.tokens
 	w := r.send("POST", "/v1/policies", `{"document":"kernel: 1\n","reason":"fix"}`, "Authorization", "Bearer "+responder, wire.HeaderRequestID, "mine")
 	made := decode[wire.PolicyAnswer](t, w, 201)
 	if w.Header().Get("Location") != "/v1/policies/"+made.ID || w.Header().Get(wire.HeaderRequestID) != "mine" || w.Header().Get(wire.HeaderNode) != "node-1" {
 		t.Errorf("%v", w.Header())
 	}
-	if len(r.twin.operations) != 0 || len(leader.operations) != 1 || leader.operations[0].Reason != "fix" {
-		t.Errorf("follower %+v, leader %+v", r.twin.operations, leader.operations)
+	if len(r.fake.operations) != 0 || len(leader.operations) != 1 || leader.operations[0].Reason != "fix" {
+		t.Errorf("follower %+v, leader %+v", r.fake.operations, leader.operations)
 	}
 	if w := r.send("DELETE", "/v1/generations/9?reason=a%20b", "", "Authorization", "Bearer "+responder); w.Code != 404 {
 		t.Errorf("%d %s", w.Code, w.Body)
@@ -82,14 +82,14 @@ func TestForwardedOperations(t *testing.T) {
 	decode[wire.Problem](t, r.send("POST", "/v1/policies", `{"document":"kernel: 1 # 4"}`, "Authorization", "Bearer "+responder), 503)
 	way.fail, way.turns = nil, true // the body can be read once more here
 	decode[wire.PolicyAnswer](t, r.send("POST", "/v1/policies", `{"document":"kernel: 1 # 5"}`, "Authorization", "Bearer "+responder), 201)
-	if len(r.twin.operations) != 1 || r.twin.operations[0] != (wire.Op{}) {
-		t.Errorf("%+v", r.twin.operations)
+	if len(r.fake.operations) != 1 || r.fake.operations[0] != (wire.Op{}) {
+		t.Errorf("%+v", r.fake.operations)
 	}
 }
 
 // TestForgedOperations: what a node says of a caller counts for nothing; only a token does.
 func TestForgedOperations(t *testing.T) {
-	leader := newTwin()
+	leader := newFake()
 	auditor := leader.give(wire.RoleAuditor, "alice", time.Now().Add(time.Hour))
 	operator := leader.give(wire.RoleOperator, "root", time.Now().Add(time.Hour))
 	h := leaderOf(t, leader)
@@ -142,7 +142,7 @@ func TestForgedOperations(t *testing.T) {
 		t.Error("rubbish was served")
 	}
 	// A follower without authentication changes nothing about that.
-	open, err := NewHandler(Config{NoAuth: true, Ledger: newTwin().ledger(), Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(), Leader: &link{leader: h}})
+	open, err := NewHandler(Config{NoAuth: true, Ledger: newFake().ledger(), Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(), Leader: &link{leader: h}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,7 +157,7 @@ func TestForgedOperations(t *testing.T) {
 
 // TestCertificatesGoToTheLeader: a caller who is known by a certificate only is told where to go, and may read everywhere.
 func TestCertificatesGoToTheLeader(t *testing.T) {
-	way := &link{leader: leaderOf(t, newTwin())}
+	way := &link{leader: leaderOf(t, newFake())}
 	s := newSecure(t, func(c *Config) { c.Leader = way })
 	pair := s.pair(s.ca, certs.Request{CommonName: "c", URIs: roleURI(testCluster, wire.RoleResponder, "rita"), Client: true})
 	client := s.client(&pair)

@@ -10,7 +10,7 @@ import (
 const hmacPrint = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
 
 func TestKeys(t *testing.T) {
-	r := newRig(t, nil)
+	r := newTestServer(t, nil)
 	body := `{"alg":"hmac-sha256","fingerprint":"` + hmacPrint + `","owner":"lab 7","scope":["lab-7-*"],"not_before":"2026-01-01T00:00:00Z","ticket":"OPS-1"}`
 	if a := decode[wire.KeyAnswer](t, r.send("POST", "/v1/keys", body), 201); a.KeyID != "hmac-0011223344556677" || a.Owner != "lab 7" {
 		t.Errorf("%+v", a)
@@ -31,7 +31,7 @@ func TestKeys(t *testing.T) {
 }
 
 func TestKeyRequestsThatAreRefused(t *testing.T) {
-	r := newRig(t, nil)
+	r := newTestServer(t, nil)
 	for body, field := range map[string]string{
 		`{"alg":"rsa"}`: "alg",
 		`{"alg":"hmac-sha256","fingerprint":"abc"}`:                                                                                      "fingerprint",
@@ -48,14 +48,14 @@ func TestKeyRequestsThatAreRefused(t *testing.T) {
 			t.Errorf("%s: %+v", body, p)
 		}
 	}
-	if len(r.twin.keys) != 0 {
-		t.Errorf("%+v", r.twin.keys)
+	if len(r.fake.keys) != 0 {
+		t.Errorf("%+v", r.fake.keys)
 	}
 }
 
 func TestFreezes(t *testing.T) {
-	r := newRig(t, nil)
-	if a := decode[wire.FreezeAnswer](t, r.send("POST", "/v1/freezes", `{"scope":"shard","subject":"lab-7","reason":"forgeries","ticket":"INC-2"}`), 200); a.Seq != 5 || r.twin.operations[0].Ticket != "INC-2" {
+	r := newTestServer(t, nil)
+	if a := decode[wire.FreezeAnswer](t, r.send("POST", "/v1/freezes", `{"scope":"shard","subject":"lab-7","reason":"forgeries","ticket":"INC-2"}`), 200); a.Seq != 5 || r.fake.operations[0].Ticket != "INC-2" {
 		t.Errorf("%+v", a)
 	}
 	for body, field := range map[string]string{
@@ -85,7 +85,7 @@ func TestFreezes(t *testing.T) {
 }
 
 func TestKnownShards(t *testing.T) {
-	r := newRig(t, nil)
+	r := newTestServer(t, nil)
 	decode[wire.KnownShardsAnswer](t, r.send("POST", "/v1/known-shards", `{"patterns":["lab-*"]}`), 200)
 	if p := decode[wire.KnownShardsPage](t, r.get("/v1/known-shards"), 200); len(p.Items) != 1 || p.Items[0].Patterns[0] != "lab-*" {
 		t.Errorf("%+v", p)

@@ -22,7 +22,7 @@ import (
 )
 
 func TestMediaTypes(t *testing.T) {
-	r := newRig(t, nil)
+	r := newTestServer(t, nil)
 	for i, c := range []struct {
 		header, value string
 		want          int
@@ -45,7 +45,7 @@ func TestMediaTypes(t *testing.T) {
 }
 
 func TestBodyLimit(t *testing.T) {
-	r := newRig(t, func(c *Config) { c.MaxBody = 2000 })
+	r := newTestServer(t, func(c *Config) { c.MaxBody = 2000 })
 	body := record("s", 1, nil)
 	fits := body + strings.Repeat(" ", 2000-len(body))
 	decode[wire.SubmitAnswer](t, r.post(fits), 200)
@@ -74,12 +74,12 @@ func TestBodyLimit(t *testing.T) {
 
 func TestThrottle(t *testing.T) {
 	for _, status := range []int{429, 503} {
-		r := newRig(t, func(c *Config) { c.AddressRate, c.ThrottleStatus = 0.01, status })
+		r := newTestServer(t, func(c *Config) { c.AddressRate, c.ThrottleStatus = 0.01, status })
 		decode[wire.SubmitAnswer](t, r.post(record("s", 1, nil)), 200)
 		w := r.post(record("s", 2, nil))
 		p := decode[wire.Problem](t, w, status)
 		after, err := strconv.Atoi(w.Header().Get(wire.HeaderRetryAfter))
-		if p.Code != wire.CodeThrottled || err != nil || after < 1 || after > 100 || len(r.twin.rows) != 1 {
+		if p.Code != wire.CodeThrottled || err != nil || after < 1 || after > 100 || len(r.fake.rows) != 1 {
 			t.Errorf("%+v, Retry-After %d", p, after)
 		}
 		if w := r.get("/v1/audit"); w.Code != 200 {
@@ -99,7 +99,7 @@ func (u unread) Read([]byte) (int, error) {
 func (u unread) Close() error { return nil }
 
 func TestAddressIsThrottledUnread(t *testing.T) {
-	r := newRig(t, func(c *Config) { c.AddressRate = 0.001 })
+	r := newTestServer(t, func(c *Config) { c.AddressRate = 0.001 })
 	post := func(remote string, body io.ReadCloser) int {
 		req := httptest.NewRequest(http.MethodPost, "/v1/pcs/submit", body)
 		req.Header.Set("Content-Type", wire.MediaJSON)
@@ -125,7 +125,7 @@ func TestAddressIsThrottledUnread(t *testing.T) {
 }
 
 func TestBurstIsTwiceTheRate(t *testing.T) {
-	r := newRig(t, func(c *Config) { c.AddressRate = 5 })
+	r := newTestServer(t, func(c *Config) { c.AddressRate = 5 })
 	taken, began := 0, time.Now()
 	for i := range 30 {
 		if r.post(record("s", i, nil)).Code == 200 {
@@ -140,7 +140,7 @@ func TestBurstIsTwiceTheRate(t *testing.T) {
 
 func TestFaultsOfTheLedger(t *testing.T) {
 	damaged := errors.New("block 7")
-	r := newRig(t, func(c *Config) {
+	r := newTestServer(t, func(c *Config) {
 		c.Explain = func(err error) *wire.Problem {
 			if errors.Is(err, damaged) {
 				return wire.NewProblem(wire.CodeNotReady, "ask another node").WithRetry(time.Second)
@@ -154,32 +154,32 @@ func TestFaultsOfTheLedger(t *testing.T) {
 		want int
 		code wire.Code
 	}{
-		{errTwin, 500, wire.CodeInternal},
+		{errFake, 500, wire.CodeInternal},
 		{fmt.Errorf("deep: %w", context.DeadlineExceeded), 504, wire.CodeOutcomeUnknown},
 		{context.Canceled, 504, wire.CodeOutcomeUnknown},
 		{fmt.Errorf("deep: %w", damaged), 504, wire.CodeOutcomeUnknown},
 		{fmt.Errorf("deep: %w", wire.NewProblem(wire.CodeNoLeader, "").WithRetry(time.Second)), 503, wire.CodeNoLeader},
 	} {
-		r.twin.fail = c.fail
-		if p := decode[wire.Problem](t, r.post(body), c.want); p.Code != c.code || strings.Contains(p.Detail, "twin") {
+		r.fake.fail = c.fail
+		if p := decode[wire.Problem](t, r.post(body), c.want); p.Code != c.code || strings.Contains(p.Detail, "fake") {
 			t.Errorf("%v: %+v", c.fail, p)
 		}
 	}
-	r.twin.fail = errTwin
+	r.fake.fail = errFake
 	decode[wire.Problem](t, r.get("/v1/audit"), 500)
-	r.twin.fail = fmt.Errorf("deep: %w", damaged)
+	r.fake.fail = fmt.Errorf("deep: %w", damaged)
 	if p := decode[wire.Problem](t, r.get("/v1/audit"), 503); p.Detail != "ask another node" || p.RetryAfterMS != 1000 {
 		t.Errorf("%+v", p)
 	}
-	r.twin.fail, r.twin.explode = nil, true
+	r.fake.fail, r.fake.explode = nil, true
 	decode[wire.Problem](t, r.post(body), 500)
-	r.twin.explode = false
+	r.fake.explode = false
 	decode[wire.SubmitAnswer](t, r.post(body), 200)
 }
 
 func TestDeadlines(t *testing.T) {
-	r := newRig(t, func(c *Config) { c.SubmitTimeout, c.ReadWait = time.Millisecond, time.Millisecond })
-	r.twin.hold = make(chan struct{})
+	r := newTestServer(t, func(c *Config) { c.SubmitTimeout, c.ReadWait = time.Millisecond, time.Millisecond })
+	r.fake.hold = make(chan struct{})
 	w := r.post(record("s", 1, nil))
 	if p := decode[wire.Problem](t, w, 504); p.Code != wire.CodeOutcomeUnknown || w.Header().Get(wire.HeaderRetryAfter) != "1" {
 		t.Errorf("%+v", p)
@@ -190,7 +190,7 @@ func TestDeadlines(t *testing.T) {
 }
 
 func TestMinSeqWaits(t *testing.T) {
-	r := newRig(t, nil)
+	r := newTestServer(t, nil)
 	done := make(chan *httptest.ResponseRecorder)
 	go func() { done <- r.get("/v1/events/1?min_seq=1") }()
 	r.post(record("s", 1, nil))
@@ -200,7 +200,7 @@ func TestMinSeqWaits(t *testing.T) {
 }
 
 func TestRequestID(t *testing.T) {
-	r := newRig(t, nil)
+	r := newTestServer(t, nil)
 	for given, kept := range map[string]bool{
 		"abc-1.2_Z": true, strings.Repeat("a", 64): true, strings.Repeat("a", 65): false, "a b": false, "": false, "é": false, "a\"b": false,
 	} {
@@ -210,22 +210,22 @@ func TestRequestID(t *testing.T) {
 		}
 	}
 	r.post(record("s", 1, nil), wire.HeaderRequestID, "mine", "X-Forwarded-For", "203.0.113.9")
-	if m := r.twin.metas[0]; m != (Meta{RequestID: "mine", Remote: "192.0.2.1"}) {
+	if m := r.fake.metas[0]; m != (Meta{RequestID: "mine", Remote: "192.0.2.1"}) {
 		t.Errorf("%+v", m)
 	}
 }
 
 func TestTrustedProxy(t *testing.T) {
-	r := newRig(t, func(c *Config) { c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("192.0.2.7/24")} })
+	r := newTestServer(t, func(c *Config) { c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("192.0.2.7/24")} })
 	r.post(record("s", 1, nil), "X-Forwarded-For", "198.51.100.1, 203.0.113.9")
-	if m := r.twin.metas[0]; m.Remote != "203.0.113.9" {
+	if m := r.fake.metas[0]; m.Remote != "203.0.113.9" {
 		t.Errorf("%+v", m)
 	}
 }
 
 func TestReadiness(t *testing.T) {
-	r := newRig(t, nil)
-	r.twin.ready = []Check{{"log", nil}, {"leader", errors.New("none known")}}
+	r := newTestServer(t, nil)
+	r.fake.ready = []Check{{"log", nil}, {"leader", errors.New("none known")}}
 	if w := r.get("/readyz"); w.Code != 503 || !strings.Contains(w.Body.String(), "leader: none known") {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
@@ -235,7 +235,7 @@ func TestReadiness(t *testing.T) {
 	if w := r.get("/readyz?exclude=leader"); w.Code != 200 {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
-	r.twin.ready = r.twin.ready[:1]
+	r.fake.ready = r.fake.ready[:1]
 	if w := r.get("/readyz?verbose"); w.Code != 200 || w.Body.String() != "[+]log ok\nreadyz check passed\n" {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
@@ -246,7 +246,7 @@ func TestReadiness(t *testing.T) {
 
 func TestConfigIsChecked(t *testing.T) {
 	good := func() Config {
-		return Config{Ledger: newTwin().ledger(), Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry()}
+		return Config{Ledger: newFake().ledger(), Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry()}
 	}
 	for name, change := range map[string]func(*Config){
 		"ledger":  func(c *Config) { c.Ledger = Ledger{} },
@@ -279,7 +279,7 @@ func TestConfigIsChecked(t *testing.T) {
 // TestBodiesAreBounded: bodies that are being read take no more than their bound together, and give it back.
 func TestBodiesAreBounded(t *testing.T) {
 	const size = 4 << 20
-	r := newRig(t, func(c *Config) { c.MaxBody = size })
+	r := newTestServer(t, func(c *Config) { c.MaxBody = size })
 	var wg sync.WaitGroup
 	var open []*io.PipeWriter
 	for i := range maxBodies / size {

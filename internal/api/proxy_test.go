@@ -37,7 +37,7 @@ func TestForwardedWithPort(t *testing.T) {
 
 // TestTwoLengths: a request that says its length in two ways is the last one of its connection.
 func TestTwoLengths(t *testing.T) {
-	r := newRig(t, nil)
+	r := newTestServer(t, nil)
 	server := httptest.NewServer(r.handler)
 	defer server.Close()
 	conn, err := net.Dial("tcp", server.Listener.Addr().String())

@@ -19,7 +19,7 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-func (r *rig) send(method, target, body string, headers ...string) *httptest.ResponseRecorder {
+func (r *testServer) send(method, target, body string, headers ...string) *httptest.ResponseRecorder {
 	r.t.Helper()
 	req := httptest.NewRequest(method, target, strings.NewReader(body))
 	if body != "" {
@@ -32,9 +32,9 @@ func (r *rig) send(method, target, body string, headers ...string) *httptest.Res
 }
 
 func TestPolicies(t *testing.T) {
-	r := newRig(t, nil)
+	r := newTestServer(t, nil)
 	made := decode[wire.PolicyAnswer](t, r.send("POST", "/v1/policies", `{"document":"kernel: 1\n","reason":"fix","ticket":"T-1","op_id":"a"}`), 201)
-	if got := r.twin.operations[0]; got != (wire.Op{OpID: "a", Reason: "fix", Ticket: "T-1"}) {
+	if got := r.fake.operations[0]; got != (wire.Op{OpID: "a", Reason: "fix", Ticket: "T-1"}) {
 		t.Errorf("%+v", got)
 	}
 	again := r.send("POST", "/v1/policies?reason=fix", "kernel: 1\n", "Content-Type", wire.MediaYAML)
@@ -84,7 +84,7 @@ func TestPolicies(t *testing.T) {
 }
 
 func TestGenerations(t *testing.T) {
-	r := newRig(t, nil)
+	r := newTestServer(t, nil)
 	policy := hexOf("p")
 	w := r.send("POST", "/v1/generations", `{"policy":"`+policy+`","from":3,"keys":"hindsight","ticket":"T"}`)
 	if a := decode[wire.GenerationAnswer](t, w, 202); a.Generation != 2 || w.Header().Get("Location") != "/v1/generations/2" {
@@ -105,7 +105,7 @@ func TestGenerations(t *testing.T) {
 	if a := decode[wire.ActivateAnswer](t, r.send("POST", "/v1/generations/rollback", `{}`), 200); a.Generation != 1 {
 		t.Errorf("%+v", a)
 	}
-	if a := decode[wire.DropAnswer](t, r.send("DELETE", "/v1/generations/2?ticket=T-9", ""), 200); a.Seq != 10 || r.twin.operations[len(r.twin.operations)-1].Ticket != "T-9" {
+	if a := decode[wire.DropAnswer](t, r.send("DELETE", "/v1/generations/2?ticket=T-9", ""), 200); a.Seq != 10 || r.fake.operations[len(r.fake.operations)-1].Ticket != "T-9" {
 		t.Errorf("%+v", a)
 	}
 	for _, c := range []struct {
@@ -131,9 +131,9 @@ func TestGenerations(t *testing.T) {
 }
 
 func TestRevoke(t *testing.T) {
-	r := newRig(t, nil)
+	r := newTestServer(t, nil)
 	w := r.send("POST", "/v1/keys/hmac-1/revoke", `{"since":"2026-02-03T04:05:06Z","reason":"stolen","ticket":"INC-1"}`)
-	if a := decode[wire.RevokeAnswer](t, w, 200); a.Since != "2026-02-03T04:05:06.000000000Z" || a.Seq != 7 || r.twin.operations[0].Ticket != "INC-1" {
+	if a := decode[wire.RevokeAnswer](t, w, 200); a.Since != "2026-02-03T04:05:06.000000000Z" || a.Seq != 7 || r.fake.operations[0].Ticket != "INC-1" {
 		t.Errorf("%+v", a)
 	}
 	for body, status := range map[string]int{`{"since":"yesterday"}`: 400, `{"until":1}`: 400, ``: 400} {
@@ -147,10 +147,10 @@ func TestRevoke(t *testing.T) {
 }
 
 func TestFlips(t *testing.T) {
-	r := newRig(t, nil)
+	r := newTestServer(t, nil)
 	side := wire.FlipSide{Outcome: wire.OutcomeAccepted, Accepted: true, ReasonCode: wire.ReasonOK, Policy: hexOf("p")}
 	for i := range 250 {
-		r.twin.flips = append(r.twin.flips, wire.Flip{Seq: uint64(i + 1), PCSID: hexOf(i), ShardID: fmt.Sprint("s", i%2), Cause: "direct", Old: side, New: side})
+		r.fake.flips = append(r.fake.flips, wire.Flip{Seq: uint64(i + 1), PCSID: hexOf(i), ShardID: fmt.Sprint("s", i%2), Cause: "direct", Old: side, New: side})
 	}
 	var got []wire.Flip
 	for target, n := "/v1/generations/2/flips?shard=s1&limit=50&position=400", 0; target != ""; n++ {
@@ -177,7 +177,7 @@ func TestFlips(t *testing.T) {
 	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &end); err != nil || len(lines) != 241 || end.Count != 240 || end.NextCursor == "" {
 		t.Errorf("%d lines, %+v %v", len(lines), end, err)
 	}
-	r.twin.gone[2] = true
+	r.fake.gone[2] = true
 	if w := r.get("/v1/generations/2/flips", "Accept", wire.MediaNDJSON); w.Code != 409 {
 		t.Errorf("%d", w.Code)
 	}
@@ -185,7 +185,7 @@ func TestFlips(t *testing.T) {
 
 // TestProgress: a stream of events that ends when every node that answers has reported.
 func TestProgress(t *testing.T) {
-	r := newRig(t, func(c *Config) { c.ProgressEvery = time.Millisecond })
+	r := newTestServer(t, func(c *Config) { c.ProgressEvery = time.Millisecond })
 	decode[wire.GenerationAnswer](t, r.send("POST", "/v1/generations", `{"policy":"`+hexOf("p")+`"}`), 202)
 	w := r.get("/v1/generations/2/progress")
 	text := w.Body.String()
@@ -196,10 +196,10 @@ func TestProgress(t *testing.T) {
 
 // TestUnknownOutcomeOfOperations: an operation may be in the log when its time is up, so nothing may say that it is not.
 func TestUnknownOutcomeOfOperations(t *testing.T) {
-	r := newRig(t, nil)
+	r := newTestServer(t, nil)
 	id := decode[wire.PolicyAnswer](t, r.send("POST", "/v1/policies", `{"document":"kernel: 1\n"}`), 201).ID
 	decode[wire.GenerationAnswer](t, r.send("POST", "/v1/generations", `{"policy":"`+id+`"}`), 202)
-	r.twin.fail = fmt.Errorf("waiting for the fold: %w", context.DeadlineExceeded)
+	r.fake.fail = fmt.Errorf("waiting for the fold: %w", context.DeadlineExceeded)
 	for _, c := range [][3]string{
 		{"POST", "/v1/policies", `{"document":"kernel: 1 # again"}`}, {"POST", "/v1/keys/hmac-1/revoke", "{}"}, {"POST", "/v1/generations", `{"policy":"` + id + `"}`},
 		{"POST", "/v1/generations/2/activate", `{"diff":"d"}`}, {"POST", "/v1/generations/rollback", "{}"}, {"DELETE", "/v1/generations/2", ""},
@@ -216,9 +216,9 @@ func TestUnknownOutcomeOfOperations(t *testing.T) {
 
 // TestShutdownEndsProgress: a stream does not hold up a node that stops.
 func TestShutdownEndsProgress(t *testing.T) {
-	twin := newTwin()
-	twin.generations = []wire.GenerationAnswer{{Generation: 2, State: wire.GenerationBuilding}}
-	server, err := NewServer(Config{NoAuth: true, Ledger: twin.ledger(), Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(), ProgressEvery: time.Hour})
+	fake := newFake()
+	fake.generations = []wire.GenerationAnswer{{Generation: 2, State: wire.GenerationBuilding}}
+	server, err := NewServer(Config{NoAuth: true, Ledger: fake.ledger(), Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(), ProgressEvery: time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}

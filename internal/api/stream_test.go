@@ -23,13 +23,13 @@ import (
 )
 
 func TestAuditStream(t *testing.T) {
-	r := newRig(t, nil)
+	r := newTestServer(t, nil)
 	if w := r.get("/v1/audit", "Accept", wire.MediaNDJSON); w.Body.String() != `{"trailer":true,"count":0,"next_cursor":"","applied_seq":0,"generation":1}`+"\n" {
 		t.Error(w.Body)
 	}
 	const n = 3*streamChunk + 7
 	for i := range n {
-		r.twin.add(nil, twinRecord{ShardID: "s", Epoch: int64(i)}, wire.SubmitAnswer{Outcome: wire.OutcomeAccepted, PCSID: hexOf(i), Policy: hexOf()}, 200)
+		r.fake.add(nil, fakeRecord{ShardID: "s", Epoch: int64(i)}, wire.SubmitAnswer{Outcome: wire.OutcomeAccepted, PCSID: hexOf(i), Policy: hexOf()}, 200)
 	}
 	read := func(target string) (seqs []uint64, trailer wire.Trailer) {
 		w := r.get(target, "Accept", "text/html;q=0.1, application/x-ndjson")
@@ -81,12 +81,12 @@ func (v vanishingView) Audit(ctx context.Context, q AuditQuery) (AuditResult, er
 }
 
 func TestCutStreamHasNoTrailer(t *testing.T) {
-	twin := newTwin()
+	fake := newFake()
 	for i := range streamChunk + 1 {
-		twin.add(nil, twinRecord{ShardID: "s"}, wire.SubmitAnswer{Outcome: wire.OutcomeAccepted, PCSID: hexOf(i), Policy: hexOf()}, 200)
+		fake.add(nil, fakeRecord{ShardID: "s"}, wire.SubmitAnswer{Outcome: wire.OutcomeAccepted, PCSID: hexOf(i), Policy: hexOf()}, 200)
 	}
-	ledger := twin.ledger()
-	ledger.Views = vanishing{twin}
+	ledger := fake.ledger()
+	ledger.Views = vanishing{fake}
 	h, err := NewHandler(Config{NoAuth: true, Ledger: ledger, Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry()})
 	if err != nil {
 		t.Fatal(err)
@@ -101,7 +101,7 @@ func TestCutStreamHasNoTrailer(t *testing.T) {
 }
 
 func TestMetrics(t *testing.T) {
-	r := newRig(t, func(c *Config) { c.WALErrors = func() uint64 { return 3 } })
+	r := newTestServer(t, func(c *Config) { c.WALErrors = func() uint64 { return 3 } })
 	r.post(record("s", 1, nil))
 	r.post(record("s", 1, nil))
 	r.post(record("s", 2, degraded))
@@ -138,7 +138,7 @@ func TestMetrics(t *testing.T) {
 }
 
 func TestMetricsPassword(t *testing.T) {
-	r := newRig(t, func(c *Config) { c.MetricsUser, c.MetricsPass = "prom", "s3cret" })
+	r := newTestServer(t, func(c *Config) { c.MetricsUser, c.MetricsPass = "prom", "s3cret" })
 	for pair, want := range map[[2]string]int{{"prom", "s3cret"}: 200, {"prom", "s3cre"}: 401, {"pro", "s3cret"}: 401, {"", ""}: 401} {
 		req := httptest.NewRequest(http.MethodGet, "/metrics", nil)
 		req.SetBasicAuth(pair[0], pair[1])
@@ -157,8 +157,8 @@ func TestOverTLS(t *testing.T) {
 	pair.EnableHTTP2 = true
 	pair.StartTLS()
 	defer pair.Close()
-	twin := newTwin()
-	srv, err := NewServer(Config{NoAuth: true, Ledger: twin.ledger(), Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(), TLS: pair.TLS})
+	fake := newFake()
+	srv, err := NewServer(Config{NoAuth: true, Ledger: fake.ledger(), Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(), TLS: pair.TLS})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -196,10 +196,10 @@ func TestOverTLS(t *testing.T) {
 
 // TestSubmitOutlivesReadTimeout waits for an outcome beyond the server's read deadline.
 func TestSubmitOutlivesReadTimeout(t *testing.T) {
-	twin := newTwin()
-	twin.hold = make(chan struct{})
+	fake := newFake()
+	fake.hold = make(chan struct{})
 	srv, err := NewServer(Config{
-		NoAuth: true, Ledger: twin.ledger(), Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(), SubmitTimeout: 20 * time.Second,
+		NoAuth: true, Ledger: fake.ledger(), Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(), SubmitTimeout: 20 * time.Second,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -209,7 +209,7 @@ func TestSubmitOutlivesReadTimeout(t *testing.T) {
 	ts.Config = srv
 	ts.Start()
 	defer ts.Close()
-	time.AfterFunc(4*srv.ReadTimeout, func() { close(twin.hold) })
+	time.AfterFunc(4*srv.ReadTimeout, func() { close(fake.hold) })
 	res, err := ts.Client().Post(ts.URL+"/v1/pcs/submit", wire.MediaJSON, strings.NewReader(record("s", 1, nil)))
 	exchange(t, res, err, 200, 1)
 }
@@ -228,7 +228,7 @@ func exchange(t *testing.T, res *http.Response, err error, status, major int) st
 }
 
 func TestHostileParametersStayOut(t *testing.T) {
-	r := newRig(t, nil)
+	r := newTestServer(t, nil)
 	w := r.get("/v1/audit?%3Cscript%3E%0Aalert=1")
 	if w.Code != 400 || strings.ContainsAny(w.Body.String(), "<\n") {
 		t.Error(w.Body)
@@ -253,7 +253,7 @@ func FuzzCursor(f *testing.F) {
 
 // TestEventsAreStreamed: events of a range or a shard come with a trailer that says where to go on.
 func TestEventsAreStreamed(t *testing.T) {
-	r := newRig(t, nil)
+	r := newTestServer(t, nil)
 	for i := range 7 {
 		r.post(record(fmt.Sprint("s", i%2), i, nil))
 	}

@@ -15,7 +15,7 @@ import (
 
 // TestContractAsJSON: the contract is served without anchors too, and says the same.
 func TestContractAsJSON(t *testing.T) {
-	w := newRig(t, nil).get("/openapi.json")
+	w := newTestServer(t, nil).get("/openapi.json")
 	if w.Code != 200 || !strings.HasPrefix(w.Header().Get("Content-Type"), "application/json") {
 		t.Fatal(w.Code, w.Header())
 	}
@@ -34,7 +34,7 @@ func TestContractAsJSON(t *testing.T) {
 
 // TestWrongMediaSaysWhatToSend: a first request without -H, and a compressed body, are told what to send.
 func TestWrongMediaSaysWhatToSend(t *testing.T) {
-	r := newRig(t, nil)
+	r := newTestServer(t, nil)
 	for _, c := range []struct{ header, value, says, accept string }{
 		{"Content-Type", "application/x-www-form-urlencoded", "send Content-Type: application/json", ""},
 		{"Content-Type", "", "there was none", ""},
@@ -52,7 +52,7 @@ func TestWrongMediaSaysWhatToSend(t *testing.T) {
 
 // TestSlashAtTheEnd: no route ends with a slash; "submit/" is not the id of a record.
 func TestSlashAtTheEnd(t *testing.T) {
-	r := newRig(t, nil)
+	r := newTestServer(t, nil)
 	for _, method := range []string{http.MethodPost, http.MethodGet} {
 		if w := r.do(httptest.NewRequest(method, "/v1/pcs/submit/", nil)); w.Code != 404 || !strings.Contains(w.Body.String(), "slash") {
 			t.Errorf("%s: %d %s", method, w.Code, w.Body)
@@ -65,7 +65,7 @@ func TestSlashAtTheEnd(t *testing.T) {
 
 // TestNotFoundNamesIt: a 404 of a route names what was asked for, not only that something is missing.
 func TestNotFoundNamesIt(t *testing.T) {
-	r := newRig(t, nil)
+	r := newTestServer(t, nil)
 	absent := hexOf("absent")
 	for target, want := range map[string]string{
 		"GET /v1/pcs/" + absent: `there is no record "` + absent + `"`, "GET /v1/events/99": "there is no event 99 yet", "GET /v1/digest?seq=99": "there is no event 99 yet",
@@ -84,7 +84,7 @@ func TestNotFoundNamesIt(t *testing.T) {
 
 // TestAllowNamesHead: HEAD works wherever GET does, and Allow says so.
 func TestAllowNamesHead(t *testing.T) {
-	r := newRig(t, nil)
+	r := newTestServer(t, nil)
 	for method, status := range map[string]int{http.MethodOptions: 204, http.MethodPatch: 405} {
 		w := r.do(httptest.NewRequest(method, "/v1/shards", nil))
 		if w.Code != status || !strings.Contains(w.Header().Get("Allow"), "HEAD") {
@@ -100,7 +100,7 @@ func TestTooLargeBeforeItIsSent(t *testing.T) {
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Expect", "100-continue")
 	w := httptest.NewRecorder()
-	if newRig(t, nil).handler.ServeHTTP(w, req); w.Code != 413 {
+	if newTestServer(t, nil).handler.ServeHTTP(w, req); w.Code != 413 {
 		t.Errorf("%d", w.Code)
 	}
 }

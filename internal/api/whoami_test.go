@@ -22,7 +22,7 @@ func TestWhoami(t *testing.T) {
 		return a
 	}
 	for _, role := range wire.Roles() {
-		text := s.twin.give(role, "alice", until)
+		text := s.fake.give(role, "alice", until)
 		_, id, _ := wire.ParseToken(text)
 		a := ask(credential{"token", []string{"Bearer " + text}, s.plain, true})
 		if a.Actor != "alice" || a.Role != role || a.Credential != "token:"+id || a.ExpiresAt != wire.Time(until) || a.Node != "node-1" || a.Subject != "" {
@@ -37,7 +37,7 @@ func TestWhoami(t *testing.T) {
 	if text := s.page(credential{client: s.plain}, "/v1/whoami"); !strings.Contains(text, string(wire.CodeUnauthorized)) {
 		t.Error(text)
 	}
-	open := decode[wire.WhoamiAnswer](t, newRig(t, nil).get("/v1/whoami"), 200)
+	open := decode[wire.WhoamiAnswer](t, newTestServer(t, nil).get("/v1/whoami"), 200)
 	if open.Actor != "" || open.Role != "" || open.Credential != "" || open.Node != "node-1" {
 		t.Errorf("without authentication: %+v", open)
 	}

@@ -23,7 +23,7 @@ import (
 // file always has what Raft was told. If the two differ after a crash or a flipped bit, the file is right.
 //
 // The file has two copies, written one after the other, each with its own fsync. A crash can tear only the copy
-// that is being written, and a damaged copy has an intact twin.
+// that is being written, so one copy is always intact.
 //
 // A copy: magic "RCV1", sequence u64, current term u64, term of the last vote u64, length of the candidate u16,
 // candidate, zeros, and in its last four bytes the CRC-32C of all that. Integers are big-endian.

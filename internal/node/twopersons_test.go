@@ -91,7 +91,7 @@ func TestTwoPersons(t *testing.T) {
 	})
 	r.must(err)
 	puppet := as(t, c, 0, text)
-	twinText, _ := newToken(t, ctx, c, 0, wire.RoleResponder, "Alice", time.Hour)
+	secondText, _ := newToken(t, ctx, c, 0, wire.RoleResponder, "Alice", time.Hour)
 	f := nodetest.NewRecords(t)
 	if status, code := r.submit(f.Sign(nodetest.Record{Shard: "alpha", Epoch: 1, Root: "r"})); status != 200 {
 		t.Fatalf("%d %s", status, code)
@@ -118,7 +118,7 @@ func TestTwoPersons(t *testing.T) {
 	for name, k := range map[string]*client.Client{
 		"herself":         alice,
 		"her puppet":      puppet,
-		"her other token": as(t, c, 0, twinText),
+		"her other token": as(t, c, 0, secondText),
 	} {
 		if _, err := k.Approve(ctx, wire.ApprovalRequest{Approve: "x"}); !isStatus(err, 403) {
 			t.Errorf("%s: %v", name, err)

@@ -26,22 +26,22 @@ import (
 // steps lists what happens to a ledger from its first record to the drop of a generation. Each one extends the log.
 var steps = []struct {
 	name string
-	do   func(r *rig)
+	do   func(r *testNode)
 }{
-	{"build", func(r *rig) { r.generation(tight()) }},
-	{"more records", func(r *rig) { c, _ := published(); r.submit(c.subs[80:100]...) }},
-	{"activate", func(r *rig) { r.activate(2, 1) }},
-	{"records under it", func(r *rig) { c, _ := published(); r.submit(c.subs[100:120]...) }},
-	{"build another", func(r *rig) { r.generation(verify.DefaultPolicy()) }},
-	{"activate another", func(r *rig) { r.activate(3, 2) }},
-	{"roll back", func(r *rig) { r.activate(2, 3) }},
-	{"drop", func(r *rig) { r.dropped(3) }},
+	{"build", func(r *testNode) { r.generation(tight()) }},
+	{"more records", func(r *testNode) { c, _ := published(); r.submit(c.subs[80:100]...) }},
+	{"activate", func(r *testNode) { r.activate(2, 1) }},
+	{"records under it", func(r *testNode) { c, _ := published(); r.submit(c.subs[100:120]...) }},
+	{"build another", func(r *testNode) { r.generation(verify.DefaultPolicy()) }},
+	{"activate another", func(r *testNode) { r.activate(3, 2) }},
+	{"roll back", func(r *testNode) { r.activate(2, 3) }},
+	{"drop", func(r *testNode) { r.dropped(3) }},
 }
 
 // undisturbed returns what a node holds after all steps when nothing happens to it.
 func undisturbed(t *testing.T) map[string]string {
 	t.Helper()
-	r := newRig(t, 80)
+	r := newTestNode(t, 80)
 	for _, s := range steps {
 		s.do(r)
 	}
@@ -59,7 +59,7 @@ func TestCrashAfterEveryStep(t *testing.T) {
 	for _, percent := range []int{0, 50} {
 		for _, act := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%d%% kept, acted %v", percent, act), func(t *testing.T) {
-				r := newRig(t, 80)
+				r := newTestNode(t, 80)
 				r.start()
 				for i, s := range steps {
 					s.do(r)
@@ -130,7 +130,7 @@ func (w watched) MkdirAll(name string, perm os.FileMode) error {
 // recount renames, creates or removes. From each of these pictures a node gets to the same rows, and leaves
 // nothing behind.
 func TestCrashAtEveryName(t *testing.T) {
-	r := newRig(t, 80)
+	r := newTestNode(t, 80)
 	w := newWatched(r.disk)
 	r.fs = w
 	r.start()
@@ -145,7 +145,7 @@ func TestCrashAtEveryName(t *testing.T) {
 		t.Fatalf("the pictures: %q", *w.order)
 	}
 	for _, when := range *w.order {
-		after := newRig(t, 0)
+		after := newTestNode(t, 0)
 		after.entries, after.seq = r.entries, r.seq
 		after.disk, after.fs = w.cuts[when], w.cuts[when]
 		after.must(after.open())
@@ -161,25 +161,25 @@ func TestCrashAtEveryName(t *testing.T) {
 func TestGenerationIsFoldedAgain(t *testing.T) {
 	for _, c := range []struct {
 		name    string
-		harm    func(r *rig)
+		harm    func(r *testNode)
 		damages uint64
 	}{
-		{"nothing", func(*rig) {}, 0},
-		{"the inactive one is away", func(r *rig) { r.must(r.disk.RemoveAll("n/generations/2")) }, 0},
-		{"the active one is away", func(r *rig) { r.must(r.disk.RemoveAll("n/generations/1")) }, 0},
-		{"all are away", func(r *rig) { r.must(r.disk.RemoveAll("n/generations")) }, 0},
-		{"the inactive one has bad blocks", func(r *rig) { r.damage("n/generations/2") }, 1},
-		{"the active one has bad blocks", func(r *rig) { r.damage("n/generations/1") }, 1},
-		{"both have bad blocks", func(r *rig) { r.damage("n/generations/1"); r.damage("n/generations/2") }, 2},
-		{"the inactive one cannot be opened", func(r *rig) { r.truncate("n/generations/2", "MANIFEST") }, 1},
-		{"the active one cannot be opened", func(r *rig) { r.truncate("n/generations/1", "MANIFEST") }, 1},
-		{"the rest of a removal is there", func(r *rig) {
+		{"nothing", func(*testNode) {}, 0},
+		{"the inactive one is away", func(r *testNode) { r.must(r.disk.RemoveAll("n/generations/2")) }, 0},
+		{"the active one is away", func(r *testNode) { r.must(r.disk.RemoveAll("n/generations/1")) }, 0},
+		{"all are away", func(r *testNode) { r.must(r.disk.RemoveAll("n/generations")) }, 0},
+		{"the inactive one has bad blocks", func(r *testNode) { r.damage("n/generations/2") }, 1},
+		{"the active one has bad blocks", func(r *testNode) { r.damage("n/generations/1") }, 1},
+		{"both have bad blocks", func(r *testNode) { r.damage("n/generations/1"); r.damage("n/generations/2") }, 2},
+		{"the inactive one cannot be opened", func(r *testNode) { r.truncate("n/generations/2", "MANIFEST") }, 1},
+		{"the active one cannot be opened", func(r *testNode) { r.truncate("n/generations/1", "MANIFEST") }, 1},
+		{"the rest of a removal is there", func(r *testNode) {
 			r.must(r.disk.Rename("n/generations/2", "n/generations/.dropped-2"))
 			r.must(r.disk.MkdirAll("n/generations/.dropped-9/x", 0o755))
 		}, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			r := newRig(t, 80)
+			r := newTestNode(t, 80)
 			r.generation(tight())
 			r.start()
 			r.settled()
@@ -200,7 +200,7 @@ func TestGenerationIsFoldedAgain(t *testing.T) {
 }
 
 // touch reads every row once, as clients do, so that bad blocks are met. It ignores the errors.
-func (r *rig) touch() {
+func (r *testNode) touch() {
 	for number := range r.m.numbers() {
 		if g, _ := r.m.Get(number); g != nil {
 			_ = g.EachRow(func(_, _ []byte) bool { return true })
@@ -211,7 +211,7 @@ func (r *rig) touch() {
 // TestDroppedWhileAway: a node that was stopped while a generation was dropped, or that crashed between recording
 // what changed and the drop, does not keep the directory.
 func TestDroppedWhileAway(t *testing.T) {
-	r := newRig(t, 80)
+	r := newTestNode(t, 80)
 	r.generation(tight())
 	r.start()
 	r.settled()
@@ -229,7 +229,7 @@ func TestDroppedWhileAway(t *testing.T) {
 }
 
 // truncate empties the file of a stopped store whose name begins with prefix.
-func (r *rig) truncate(dir, prefix string) {
+func (r *testNode) truncate(dir, prefix string) {
 	r.t.Helper()
 	list, err := r.disk.List(dir)
 	r.must(err)
@@ -245,7 +245,7 @@ func (r *rig) truncate(dir, prefix string) {
 }
 
 // wrongRow puts a row that no fold writes in the place of the one of an event, in a stopped store.
-func (r *rig) wrongRow(dir string, seq uint64) {
+func (r *testNode) wrongRow(dir string, seq uint64) {
 	r.t.Helper()
 	db, err := pebble.Open(dir, &pebble.Options{FS: r.disk, FormatMajorVersion: pebble.FormatTableFormatV6})
 	r.must(err)
@@ -256,7 +256,7 @@ func (r *rig) wrongRow(dir string, seq uint64) {
 }
 
 // digestOf logs a digest of event seq: a fold that comes to it reads the rows up to that event.
-func (r *rig) digestOf(seq uint64) uint64 {
+func (r *testNode) digestOf(seq uint64) uint64 {
 	r.t.Helper()
 	return r.add(event.StateDigest, &event.StateDigestV1{Seq: seq, Generation: 1, Log: make([]byte, 32),
 		State: make([]byte, 32), Control: make([]byte, 32)})
@@ -266,7 +266,7 @@ func (r *rig) digestOf(seq uint64) uint64 {
 // one too, the files are not the reason: the manager ends and asks to leave the node stopped.
 func TestRowThatNoFoldWrites(t *testing.T) {
 	for _, again := range []bool{false, true} {
-		r := newRig(t, 300) // the digest after event 256 is stored: a start reads none before it
+		r := newTestNode(t, 300) // the digest after event 256 is stored: a start reads none before it
 		r.start()
 		r.settled()
 		want := r.rows()
@@ -300,7 +300,7 @@ func TestRowThatNoFoldWrites(t *testing.T) {
 
 // TestBadBlockAfterWrongRows: a bad block is a matter of the files, also when rows were wrong before.
 func TestBadBlockAfterWrongRows(t *testing.T) {
-	r := newRig(t, 300) // of which a start reads the end
+	r := newTestNode(t, 300) // of which a start reads the end
 	r.start()
 	r.settled()
 	r.stop()
@@ -324,7 +324,7 @@ func TestBadBlockAfterWrongRows(t *testing.T) {
 // TestForeignGeneration: a generation that is ahead of the log belongs to another log. It is not deleted, and the
 // node does not start.
 func TestForeignGeneration(t *testing.T) {
-	r := newRig(t, 80)
+	r := newTestNode(t, 80)
 	r.start()
 	r.settled()
 	r.stop()

@@ -156,9 +156,9 @@ func get[T any](h *host, f func() T) (out T) {
 	return out
 }
 
-// rig is one node's log, control state and manager on a disk that forgets at a crash what was not synced. The
+// testNode is one node's log, control state and manager on a disk that forgets at a crash what was not synced. The
 // log itself is always whole: after a crash its end comes from the leader again.
-type rig struct {
+type testNode struct {
 	t       *testing.T
 	ctx     context.Context
 	disk    crashfs.FS
@@ -178,8 +178,8 @@ type rig struct {
 	over    chan struct{}
 }
 
-// newRig is a node, not started, whose log has the published records under generation 1.
-func newRig(t *testing.T, records int) *rig {
+// newTestNode is a node, not started, whose log has the published records under generation 1.
+func newTestNode(t *testing.T, records int) *testNode {
 	t.Helper()
 	c, err := published()
 	if err != nil {
@@ -187,7 +187,7 @@ func newRig(t *testing.T, records int) *rig {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	t.Cleanup(cancel)
-	r := &rig{t: t, ctx: ctx, disk: crashfs.New(), space: &space{free: 1 << 40}, peers: Peers{Self: "n1", IDs: []string{"n1"}}}
+	r := &testNode{t: t, ctx: ctx, disk: crashfs.New(), space: &space{free: 1 << 40}, peers: Peers{Self: "n1", IDs: []string{"n1"}}}
 	r.fs = r.disk
 	policy := verify.DefaultPolicy()
 	r.add(event.Genesis, &event.GenesisV1{ClusterId: "c", Policy: policy.Canonical(), Kernel: uint32(policy.Kernel)})
@@ -201,7 +201,7 @@ func newRig(t *testing.T, records int) *rig {
 	return r
 }
 
-func (r *rig) must(err error) {
+func (r *testNode) must(err error) {
 	r.t.Helper()
 	if err != nil {
 		r.t.Fatal(err)
@@ -209,7 +209,7 @@ func (r *rig) must(err error) {
 }
 
 // pack appends an entry to the log and lets a node that runs see it committed.
-func (r *rig) pack(events ...event.Event) {
+func (r *testNode) pack(events ...event.Event) {
 	r.t.Helper()
 	index := uint64(len(r.entries) + 1)
 	data := event.Pack{ProposedAt: int64(index), Events: events}.Append(nil)
@@ -222,7 +222,7 @@ func (r *rig) pack(events ...event.Event) {
 }
 
 // add appends one operator's event and returns its number.
-func (r *rig) add(kind event.Kind, m proto.Message) uint64 {
+func (r *testNode) add(kind event.Kind, m proto.Message) uint64 {
 	r.t.Helper()
 	payload, err := event.NewPayload([event.SaltSize]byte{}, m)
 	r.must(err)
@@ -231,7 +231,7 @@ func (r *rig) add(kind event.Kind, m proto.Message) uint64 {
 }
 
 // submit appends submissions, at most twenty in an entry.
-func (r *rig) submit(subs ...event.Sub) {
+func (r *testNode) submit(subs ...event.Sub) {
 	r.t.Helper()
 	for some := range slices.Chunk(subs, 20) {
 		events := make([]event.Event, len(some))
@@ -243,14 +243,14 @@ func (r *rig) submit(subs ...event.Sub) {
 }
 
 // generation starts the next generation under a policy.
-func (r *rig) generation(p verify.Policy) uint64 {
+func (r *testNode) generation(p verify.Policy) uint64 {
 	r.t.Helper()
 	id := p.ID()
 	return r.add(event.GenerationStarted, &event.GenerationStartedV1{Policy: id[:]})
 }
 
 // pad is an event that changes no outcome.
-func (r *rig) pad() event.Event {
+func (r *testNode) pad() event.Event {
 	r.t.Helper()
 	payload, err := event.NewPayload([event.SaltSize]byte{}, &event.RefusalsDroppedV1{Node: "n", Count: 1})
 	r.must(err)
@@ -258,7 +258,7 @@ func (r *rig) pad() event.Event {
 }
 
 // activate makes a generation active in the place of another one.
-func (r *rig) activate(number, from uint32) uint64 {
+func (r *testNode) activate(number, from uint32) uint64 {
 	r.t.Helper()
 	return r.add(event.GenerationActivated, &event.GenerationActivatedV1{
 		Generation: number,
@@ -268,13 +268,13 @@ func (r *rig) activate(number, from uint32) uint64 {
 	})
 }
 
-func (r *rig) dropped(number uint32) uint64 {
+func (r *testNode) dropped(number uint32) uint64 {
 	r.t.Helper()
 	return r.add(event.GenerationDropped, &event.GenerationDroppedV1{Generation: number})
 }
 
 // open opens the stores and the manager, without its loops.
-func (r *rig) open() error {
+func (r *testNode) open() error {
 	c, err := published()
 	r.must(err)
 	r.host = &host{keySet: c.keySet, mismatches: map[uint32][]uint64{}, digests: map[uint64]bool{}}
@@ -301,14 +301,14 @@ func (r *rig) open() error {
 }
 
 // start opens everything and runs it. The node stops with the test.
-func (r *rig) start() {
+func (r *testNode) start() {
 	r.t.Helper()
 	r.must(r.open())
 	r.run()
 	r.t.Cleanup(r.stop)
 }
 
-func (r *rig) run() {
+func (r *testNode) run() {
 	ctx, cancel := context.WithCancel(r.ctx)
 	before := r.cancel
 	r.cancel = func() { cancel(); before() }
@@ -318,7 +318,7 @@ func (r *rig) run() {
 }
 
 // stop ends the node in order. Stopping a stopped node does nothing.
-func (r *rig) stop() {
+func (r *testNode) stop() {
 	r.t.Helper()
 	if r.m == nil {
 		return
@@ -331,7 +331,7 @@ func (r *rig) stop() {
 
 // crash ends the node and leaves on the disk what a power loss leaves, with all, half or nothing of what was
 // not synced.
-func (r *rig) crash(cfg vfs.CrashCloneCfg) {
+func (r *testNode) crash(cfg vfs.CrashCloneCfg) {
 	r.t.Helper()
 	after := r.disk.Cut(cfg)
 	r.stop()
@@ -339,7 +339,7 @@ func (r *rig) crash(cfg vfs.CrashCloneCfg) {
 }
 
 // until waits for a condition that the loops of the manager bring about.
-func (r *rig) until(what string, cond func() bool) {
+func (r *testNode) until(what string, cond func() bool) {
 	r.t.Helper()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
@@ -353,7 +353,7 @@ func (r *rig) until(what string, cond func() bool) {
 }
 
 // settled waits until this node has done everything that its log says: folded, served, compared, recorded, dropped.
-func (r *rig) settled() {
+func (r *testNode) settled() {
 	r.t.Helper()
 	r.must(r.derived.WaitSeq(r.ctx, r.seq))
 	r.must(r.m.AwaitServing(r.ctx))
@@ -394,7 +394,7 @@ func names(numbers []uint32) (out []string) {
 }
 
 // dirs lists what is in generations/.
-func (r *rig) dirs() []string {
+func (r *testNode) dirs() []string {
 	r.t.Helper()
 	list, err := r.fs.List("n/generations")
 	r.must(err)
@@ -403,7 +403,7 @@ func (r *rig) dirs() []string {
 }
 
 // rows is every row of the generations and of the history, as text.
-func (r *rig) rows() map[string]string {
+func (r *testNode) rows() map[string]string {
 	r.t.Helper()
 	out := map[string]string{}
 	r.must(r.m.EachRow(func(store string, k, v []byte) { out[store+" "+string(k)] = string(v) }))
@@ -426,7 +426,7 @@ func sameRows(t *testing.T, when string, got, want map[string]string) {
 }
 
 // running returns an open generation.
-func (r *rig) running(number uint32) *Running {
+func (r *testNode) running(number uint32) *Running {
 	r.t.Helper()
 	g, _ := r.m.Get(number)
 	if g == nil {
@@ -436,7 +436,7 @@ func (r *rig) running(number uint32) *Running {
 }
 
 // outcome is the outcome of an event in the serving generation.
-func (r *rig) outcome(number uint32, seq uint64) string {
+func (r *testNode) outcome(number uint32, seq uint64) string {
 	r.t.Helper()
 	v := r.running(number).View()
 	defer v.Close()
@@ -446,7 +446,7 @@ func (r *rig) outcome(number uint32, seq uint64) string {
 }
 
 // damage overwrites the middle of the largest table of a stopped node's store.
-func (r *rig) damage(dir string) {
+func (r *testNode) damage(dir string) {
 	r.t.Helper()
 	list, err := r.disk.List(dir)
 	r.must(err)

@@ -10,9 +10,9 @@ import (
 )
 
 // recorded is a node, stopped, that has recorded what an activation changed, with the flips.
-func recorded(t *testing.T) (r *rig, activated uint64, ids []string) {
+func recorded(t *testing.T) (r *testNode, activated uint64, ids []string) {
 	t.Helper()
-	r = newRig(t, 120)
+	r = newTestNode(t, 120)
 	r.generation(tight())
 	activated = r.activate(2, 1)
 	r.start()
@@ -134,7 +134,7 @@ func TestBadBlockInHistory(t *testing.T) {
 // TestLostHistoryRecordsNothing: an activation on a node whose history is lost is served. What it changed is recorded
 // nowhere, and the loop that would record it waits for the end.
 func TestLostHistoryRecordsNothing(t *testing.T) {
-	r := newRig(t, 60)
+	r := newTestNode(t, 60)
 	r.start()
 	r.settled()
 	r.stop()

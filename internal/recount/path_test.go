@@ -12,7 +12,7 @@ import (
 )
 
 // flips lists the submissions that have another outcome in generation number than in the one it is compared with.
-func (r *rig) flips(number uint32) (out []projections.Flip) {
+func (r *testNode) flips(number uint32) (out []projections.Flip) {
 	r.t.Helper()
 	v := r.running(number).View()
 	defer v.Close()
@@ -24,7 +24,7 @@ func (r *rig) flips(number uint32) (out []projections.Flip) {
 }
 
 // reported waits until so many outcomes have reached the node. The last one is of the generation that serves.
-func (r *rig) reported(n int, serving uint32) {
+func (r *testNode) reported(n int, serving uint32) {
 	r.t.Helper()
 	r.until("the outcomes", func() bool { return get(r.host, func() int { return len(r.host.folded) }) >= n })
 	got := get(r.host, func() []projections.Result { return slices.Clone(r.host.folded) })
@@ -36,7 +36,7 @@ func (r *rig) reported(n int, serving uint32) {
 // TestPathOfARecount walks one node through building, comparing, activation, rollback and drop, and asks after
 // every step what it serves, has on its disk and has recorded.
 func TestPathOfARecount(t *testing.T) {
-	r := newRig(t, 200)
+	r := newTestNode(t, 200)
 	r.start()
 	r.settled()
 	r.reported(200, 1)
@@ -96,7 +96,7 @@ func TestPathOfARecount(t *testing.T) {
 // TestGenerationsAreKeptWhileNeeded: at an activation the generation before the previous one is dropped, and not
 // before what it changed is recorded.
 func TestGenerationsAreKeptWhileNeeded(t *testing.T) {
-	r := newRig(t, 60)
+	r := newTestNode(t, 60)
 	same := verify.DefaultPolicy()
 	r.generation(tight())
 	first := r.activate(2, 1)
@@ -130,7 +130,7 @@ func TestGenerationsAreKeptWhileNeeded(t *testing.T) {
 // TestWhatTheFoldReports: forged signature facts and logged digests reach the node, of every generation that
 // folds them, with its number.
 func TestWhatTheFoldReports(t *testing.T) {
-	r := newRig(t, 20)
+	r := newTestNode(t, 20)
 	c, _ := published()
 	forged := c.subs[40]
 	forged.Facts.KeyID = c.keys[1].ID
@@ -167,7 +167,7 @@ func TestWhatTheFoldReports(t *testing.T) {
 
 // TestEachRow: the rows of all stores come in order, and a comparison leaves none in them.
 func TestEachRow(t *testing.T) {
-	r := newRig(t, 60)
+	r := newTestNode(t, 60)
 	r.generation(tight())
 	activated := r.activate(2, 1)
 	r.start()
@@ -190,7 +190,7 @@ func TestEachRow(t *testing.T) {
 
 // TestSizes: the figures of disk and memory are the sums of the open generations.
 func TestSizes(t *testing.T) {
-	r := newRig(t, 60)
+	r := newTestNode(t, 60)
 	r.generation(tight())
 	r.start()
 	r.settled()

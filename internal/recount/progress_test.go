@@ -14,14 +14,14 @@ import (
 )
 
 // three are three nodes with the same log that answer each other. Nodes that are nil are down.
-type three [3]*rig
+type three [3]*testNode
 
-func newThree(t *testing.T, grow func(r *rig)) *three {
+func newThree(t *testing.T, grow func(r *testNode)) *three {
 	t.Helper()
 	var c three
 	ids := []string{"n1", "n2", "n3"}
 	for i := range c {
-		r := newRig(t, 80)
+		r := newTestNode(t, 80)
 		grow(r)
 		r.peers = Peers{Self: ids[i], IDs: ids,
 			Call: func(ctx context.Context, voter, path string, body []byte) ([]byte, error) {
@@ -47,7 +47,7 @@ func stateAt(p wire.NodeProgress) string { return p.StateAt }
 // they have compared, of the generation that is built and of the active one. A majority of two is enough, none
 // contradicts.
 func TestVotersCompare(t *testing.T) {
-	c := newThree(t, func(r *rig) { r.generation(tight()) })
+	c := newThree(t, func(r *testNode) { r.generation(tight()) })
 	end := c[0].seq
 	seen := map[string]uint64{}
 	for _, at := range []uint64{1, 20, 50, end} {
@@ -97,7 +97,7 @@ func TestVotersCompare(t *testing.T) {
 // TestGenerationOfAnotherRelease: a node that does not know a generation, or answers nonsense, is one that has not
 // said anything.
 func TestGenerationOfAnotherRelease(t *testing.T) {
-	r := newRig(t, 20)
+	r := newTestNode(t, 20)
 	answer := ""
 	r.peers = Peers{Self: "n1", IDs: []string{"n1", "n2"},
 		Call: func(context.Context, string, string, []byte) ([]byte, error) { return []byte(answer), nil }}
@@ -131,7 +131,7 @@ func TestGenerationOfAnotherRelease(t *testing.T) {
 
 // TestProgressOfOneNode walks the state of a generation that is built through what can be said of it.
 func TestProgressOfOneNode(t *testing.T) {
-	r := newRig(t, 60)
+	r := newTestNode(t, 60)
 	r.generation(tight())
 	r.must(r.open())
 	t.Cleanup(r.stop)
@@ -158,7 +158,7 @@ func TestProgressOfOneNode(t *testing.T) {
 
 // TestEstimates: how long a generation still takes, from how far it is behind and how fast it folds.
 func TestEstimates(t *testing.T) {
-	r := newRig(t, 0)
+	r := newTestNode(t, 0)
 	for range Following + 100 {
 		r.pack(r.pad())
 	}
@@ -188,7 +188,7 @@ func TestEstimates(t *testing.T) {
 // TestEdgeOfFollowing: a generation follows while it is at most so many events behind.
 func TestEdgeOfFollowing(t *testing.T) {
 	for behind, want := range map[int]string{Following: StateFollowing, Following + 1: StateBuilding} {
-		r := newRig(t, 0)
+		r := newTestNode(t, 0)
 		for r.seq < uint64(behind) {
 			r.pack(r.pad())
 		}

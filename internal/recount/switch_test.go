@@ -12,7 +12,7 @@ import (
 )
 
 // fold runs the fold of an open generation up to event seq, without the other loops.
-func (r *rig) fold(number uint32, seq uint64) {
+func (r *testNode) fold(number uint32, seq uint64) {
 	r.t.Helper()
 	g := r.running(number)
 	ctx, cancel := context.WithCancel(r.ctx)
@@ -24,7 +24,7 @@ func (r *rig) fold(number uint32, seq uint64) {
 }
 
 // control folds the control state to the end of the log, without the loops of the manager.
-func (r *rig) control() {
+func (r *testNode) control() {
 	r.t.Helper()
 	r.must(r.derived.CatchUp(r.ctx))
 }
@@ -32,7 +32,7 @@ func (r *rig) control() {
 // TestNothingIsServedBetween: from the activation in the control state to the moment at which the new
 // generation has folded it, the node serves nothing, waits for it, and then serves from that event on.
 func TestNothingIsServedBetween(t *testing.T) {
-	r := newRig(t, 40)
+	r := newTestNode(t, 40)
 	r.must(r.open())
 	t.Cleanup(r.stop)
 	r.m.Start(r.running(1))
@@ -84,7 +84,7 @@ func TestNothingIsServedBetween(t *testing.T) {
 // TestActivatedTwiceBeforeItIsFolded: a generation that was activated and replaced before this node had folded
 // it never serves here, and nobody waits for it.
 func TestActivatedTwiceBeforeItIsFolded(t *testing.T) {
-	r := newRig(t, 40)
+	r := newTestNode(t, 40)
 	r.generation(tight())
 	r.must(r.open())
 	t.Cleanup(r.stop)
@@ -114,7 +114,7 @@ func TestActivatedTwiceBeforeItIsFolded(t *testing.T) {
 // TestOutcomesComeFromTheGenerationOfTheEntry: an entry before an activation is answered by the generation that
 // was active there, the one after it by the next.
 func TestOutcomesComeFromTheGenerationOfTheEntry(t *testing.T) {
-	r := newRig(t, 60)
+	r := newTestNode(t, 60)
 	r.generation(tight())
 	before := uint64(len(r.entries) - 1)
 	r.activate(2, 1)
@@ -142,7 +142,7 @@ func TestOutcomesComeFromTheGenerationOfTheEntry(t *testing.T) {
 // TestWaitsEndWithTheirContext: after the stores are closed nobody goes round and round, although every wait finds
 // its generation gone.
 func TestWaitsEndWithTheirContext(t *testing.T) {
-	r := newRig(t, 20)
+	r := newTestNode(t, 20)
 	r.start()
 	r.settled()
 	m, entries, seq := r.m, uint64(len(r.entries)), r.seq
@@ -168,7 +168,7 @@ func TestWaitsEndWithTheirContext(t *testing.T) {
 // comparison finds the other generation closed, and went round without end.
 func TestStopWhileRecording(t *testing.T) {
 	for range 8 { // the stores close in any order
-		r := newRig(t, 40)
+		r := newTestNode(t, 40)
 		r.generation(tight())
 		r.must(r.open())
 		r.activate(2, 1)
@@ -176,7 +176,7 @@ func TestStopWhileRecording(t *testing.T) {
 		r.m.each(r.m.Start) // 1 folds nothing more: it has no new events to wait for
 		r.stop()
 	}
-	r := newRig(t, 40)
+	r := newTestNode(t, 40)
 	r.generation(tight())
 	r.must(r.open())
 	t.Cleanup(r.stop)
@@ -199,7 +199,7 @@ func TestStopWhileRecording(t *testing.T) {
 func TestWhatEndsALoop(t *testing.T) {
 	bad := errors.New("no such kernel")
 	fails := func(context.Context) error { return bad }
-	r := newRig(t, 20)
+	r := newTestNode(t, 20)
 	r.generation(tight())
 	r.generation(verify.DefaultPolicy()) // has no effect: one is being built
 	r.must(r.open())
@@ -237,7 +237,7 @@ func TestWhatEndsALoop(t *testing.T) {
 // TestFailedGenerationEndsTheNode: a generation that failed on this node alone is activated by the others. The
 // node ends, instead of answering with the old one.
 func TestFailedGenerationEndsTheNode(t *testing.T) {
-	r := newRig(t, 20)
+	r := newTestNode(t, 20)
 	r.generation(tight())
 	r.start()
 	r.settled()
@@ -256,7 +256,7 @@ func TestFailedGenerationEndsTheNode(t *testing.T) {
 
 // TestIgnoredOperations: events that do not fit the state build, switch and drop nothing.
 func TestIgnoredOperations(t *testing.T) {
-	r := newRig(t, 20)
+	r := newTestNode(t, 20)
 	unknown := [32]byte{1}
 	r.add(event.GenerationStarted, &event.GenerationStartedV1{Policy: unknown[:]})
 	r.activate(2, 1)

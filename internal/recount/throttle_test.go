@@ -73,7 +73,7 @@ func TestBackOffEndsWithItsContext(t *testing.T) {
 // TestPaceNeverHoldsTheActive: whatever the disk and the submissions are, the generation that serves and the one
 // that is to serve go on at once. One that waited when it was activated goes on, too.
 func TestPaceNeverHoldsTheActive(t *testing.T) {
-	r := newRig(t, 20)
+	r := newTestNode(t, 20)
 	r.generation(tight())
 	r.must(r.open())
 	t.Cleanup(r.stop)

@@ -16,19 +16,19 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// twin is a small ledger in memory. It keeps what was submitted and answers everything from that, so a test
+// fakeLedger is a small ledger in memory. It keeps what was submitted and answers everything from that, so a test
 // that reads back sees what the handlers really passed on.
-type twin struct {
+type fakeLedger struct {
 	*shared
-	*twinKeys
-	*twinFreezes
-	*twinShards
-	*twinPolicies
-	*twinGenerations
-	*twinOperations
-	*twinTokens
+	*fakeKeys
+	*fakeFreezes
+	*fakeShards
+	*fakePolicies
+	*fakeGenerations
+	*fakeOperations
+	*fakeTokens
 
-	rows    []twinRow // seq = index + 1
+	rows    []fakeRow // seq = index + 1
 	first   map[string]int
 	gen     uint32
 	ready   []Check
@@ -39,7 +39,7 @@ type twin struct {
 	cause   chan struct{} // closed and replaced when a row is added
 }
 
-// shared is known to all parts of a twin.
+// shared is known to all parts of a fake.
 type shared struct {
 	mu         sync.Mutex
 	fail       error // every method with an error result gives it
@@ -47,15 +47,15 @@ type shared struct {
 	gone       map[uint32]bool
 }
 
-type twinRow struct {
+type fakeRow struct {
 	body   []byte
-	record twinRecord
+	record fakeRecord
 	answer wire.SubmitAnswer
 	status int
 	at     time.Time
 }
 
-type twinRecord struct {
+type fakeRecord struct {
 	PCSID   string    `json:"pcs_id"`
 	ShardID string    `json:"shard_id"`
 	Epoch   int64     `json:"epoch"`
@@ -67,38 +67,38 @@ type twinRecord struct {
 	} `json:"ft"`
 }
 
-var twinStart = time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+var fakeStart = time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
 
-func newTwin() *twin {
+func newFake() *fakeLedger {
 	s := &shared{gone: map[uint32]bool{}}
-	return &twin{
+	return &fakeLedger{
 		shared:          s,
-		twinKeys:        &twinKeys{shared: s},
-		twinFreezes:     &twinFreezes{shared: s},
-		twinShards:      &twinShards{shared: s},
-		twinPolicies:    &twinPolicies{shared: s},
-		twinGenerations: &twinGenerations{shared: s},
-		twinOperations:  &twinOperations{shared: s},
-		twinTokens:      &twinTokens{shared: s},
+		fakeKeys:        &fakeKeys{shared: s},
+		fakeFreezes:     &fakeFreezes{shared: s},
+		fakeShards:      &fakeShards{shared: s},
+		fakePolicies:    &fakePolicies{shared: s},
+		fakeGenerations: &fakeGenerations{shared: s},
+		fakeOperations:  &fakeOperations{shared: s},
+		fakeTokens:      &fakeTokens{shared: s},
 		first:           map[string]int{},
 		gen:             1,
 		cause:           make(chan struct{}),
 	}
 }
 
-// ledger returns the twin as the handlers take it.
-func (t *twin) ledger() Ledger {
+// ledger returns the fake as the handlers take it.
+func (t *fakeLedger) ledger() Ledger {
 	return Ledger{
 		Submitter:   t,
 		Views:       t,
-		Keys:        t.twinKeys,
-		Freezes:     t.twinFreezes,
-		KnownShards: t.twinShards,
-		Policies:    t.twinPolicies,
-		Generations: t.twinGenerations,
-		Operations:  t.twinOperations,
-		Tokens:      t.twinTokens,
-		Credentials: t.twinTokens,
+		Keys:        t.fakeKeys,
+		Freezes:     t.fakeFreezes,
+		KnownShards: t.fakeShards,
+		Policies:    t.fakePolicies,
+		Generations: t.fakeGenerations,
+		Operations:  t.fakeOperations,
+		Tokens:      t.fakeTokens,
+		Credentials: t.fakeTokens,
 		Status:      t,
 	}
 }
@@ -108,9 +108,9 @@ func hexOf(parts ...any) string {
 	return hex.EncodeToString(sum[:])
 }
 
-func (t *twin) Submit(ctx context.Context, body []byte, meta Meta) (answer *wire.SubmitAnswer, err error) {
+func (t *fakeLedger) Submit(ctx context.Context, body []byte, meta Meta) (answer *wire.SubmitAnswer, err error) {
 	if t.explode {
-		panic("twin told to explode")
+		panic("fake told to explode")
 	}
 	if t.hold != nil {
 		select {
@@ -128,7 +128,7 @@ func (t *twin) Submit(ctx context.Context, body []byte, meta Meta) (answer *wire
 	if t.fail != nil {
 		return nil, t.fail
 	}
-	var r twinRecord
+	var r fakeRecord
 	if err := json.Unmarshal(body, &r); err != nil {
 		return nil, wire.NewProblem(wire.CodeMalformed, err.Error()).WithField("body")
 	}
@@ -152,7 +152,7 @@ func (t *twin) Submit(ctx context.Context, body []byte, meta Meta) (answer *wire
 }
 
 // forget takes back what a dry run has added, and its seq.
-func (t *twin) forget(rows int, first map[string]int, answer **wire.SubmitAnswer, err *error) {
+func (t *fakeLedger) forget(rows int, first map[string]int, answer **wire.SubmitAnswer, err *error) {
 	t.rows, t.first = t.rows[:rows], first
 	if a := *answer; a != nil && a.Seq > uint64(rows) {
 		a.Seq = 0
@@ -163,13 +163,13 @@ func (t *twin) forget(rows int, first map[string]int, answer **wire.SubmitAnswer
 	}
 }
 
-func (t *twin) again(at int, r twinRecord, body []byte) (*wire.SubmitAnswer, error) {
+func (t *fakeLedger) again(at int, r fakeRecord, body []byte) (*wire.SubmitAnswer, error) {
 	first := t.rows[at].answer
 	if t.rows[at].record.DHat == r.DHat {
 		first.Replayed = true
 		return &first, nil
 	}
-	if slices.ContainsFunc(t.rows, func(x twinRow) bool { return x.status == 409 && string(x.body) == string(body) }) {
+	if slices.ContainsFunc(t.rows, func(x fakeRow) bool { return x.status == 409 && string(x.body) == string(body) }) {
 		p := wire.NewProblem(wire.CodeConflict, "").WithPCS(r.PCSID).WithFirst(first)
 		p.Outcome, p.Seq, p.Replayed = wire.OutcomeConflict, first.Seq, true
 		return nil, p
@@ -182,22 +182,22 @@ func (t *twin) again(at int, r twinRecord, body []byte) (*wire.SubmitAnswer, err
 	return nil, p
 }
 
-func (t *twin) add(body []byte, r twinRecord, a wire.SubmitAnswer, status int) *wire.SubmitAnswer {
-	at := twinStart.Add(time.Duration(len(t.rows)) * time.Second)
+func (t *fakeLedger) add(body []byte, r fakeRecord, a wire.SubmitAnswer, status int) *wire.SubmitAnswer {
+	at := fakeStart.Add(time.Duration(len(t.rows)) * time.Second)
 	a.Seq, a.ReceivedAt, a.Generation = uint64(len(t.rows)+1), wire.Time(at), t.gen
-	t.rows = append(t.rows, twinRow{body, r, a, status, at})
+	t.rows = append(t.rows, fakeRow{body, r, a, status, at})
 	close(t.cause)
 	t.cause = make(chan struct{})
 	return &a
 }
 
-func (t *twin) Position() Position {
+func (t *fakeLedger) Position() Position {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return Position{uint64(len(t.rows)), t.gen}
 }
 
-func (t *twin) Cluster(context.Context) (*wire.ClusterAnswer, error) {
+func (t *fakeLedger) Cluster(context.Context) (*wire.ClusterAnswer, error) {
 	at := t.Position().AppliedSeq
 	lag := uint64(0)
 	return &wire.ClusterAnswer{ClusterID: "c1", Leader: "node-1", Term: 3, Members: []wire.Member{
@@ -206,10 +206,10 @@ func (t *twin) Cluster(context.Context) (*wire.ClusterAnswer, error) {
 	}}, nil
 }
 
-func (t *twin) Version() wire.VersionAnswer {
+func (t *fakeLedger) Version() wire.VersionAnswer {
 	return wire.VersionAnswer{Version: "test", Go: "go1.26", Node: "node-1", ClusterID: "c1", Kernels: []int{1}}
 }
 
-func (t *twin) Ready(context.Context) []Check { return t.ready }
+func (t *fakeLedger) Ready(context.Context) []Check { return t.ready }
 
-var errTwin = errors.New("twin told to fail")
+var errFake = errors.New("fake told to fail")

@@ -9,13 +9,13 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// twinPolicies keeps published policies in a slice.
-type twinPolicies struct {
+// fakePolicies keeps published policies in a slice.
+type fakePolicies struct {
 	*shared
 	policies []wire.PolicyAnswer
 }
 
-func (t *twinPolicies) PublishPolicy(_ context.Context, r wire.PolicyRequest, _ Meta) (*wire.PolicyAnswer, bool, error) {
+func (t *fakePolicies) PublishPolicy(_ context.Context, r wire.PolicyRequest, _ Meta) (*wire.PolicyAnswer, bool, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.operations = append(t.operations, r.Op)
@@ -33,7 +33,7 @@ func (t *twinPolicies) PublishPolicy(_ context.Context, r wire.PolicyRequest, _ 
 	return &a, true, t.fail
 }
 
-func (t *twinPolicies) Policies(context.Context) ([]wire.PolicyAnswer, error) {
+func (t *fakePolicies) Policies(context.Context) ([]wire.PolicyAnswer, error) {
 	out := slices.Clone(t.policies)
 	for i := range out {
 		out[i].Source, out[i].Canonical = "", nil
@@ -41,7 +41,7 @@ func (t *twinPolicies) Policies(context.Context) ([]wire.PolicyAnswer, error) {
 	return out, t.fail
 }
 
-func (t *twinPolicies) Policy(_ context.Context, id string) (*wire.PolicyAnswer, error) {
+func (t *fakePolicies) Policy(_ context.Context, id string) (*wire.PolicyAnswer, error) {
 	for _, p := range t.policies {
 		if p.ID == id {
 			return &p, t.fail
@@ -50,7 +50,7 @@ func (t *twinPolicies) Policy(_ context.Context, id string) (*wire.PolicyAnswer,
 	return nil, ErrNotFound
 }
 
-func (t *twinPolicies) ApplyPolicy(ctx context.Context, id string, r wire.ApplyRequest, _ Meta) (*wire.ApplyAnswer, error) {
+func (t *fakePolicies) ApplyPolicy(ctx context.Context, id string, r wire.ApplyRequest, _ Meta) (*wire.ApplyAnswer, error) {
 	if _, err := t.Policy(ctx, id); err != nil {
 		return nil, err
 	}
@@ -58,15 +58,15 @@ func (t *twinPolicies) ApplyPolicy(ctx context.Context, id string, r wire.ApplyR
 	return &wire.ApplyAnswer{Policy: id, Seq: 9}, t.fail
 }
 
-// twinGenerations keeps generations in a slice. All of them have the same flips.
-type twinGenerations struct {
+// fakeGenerations keeps generations in a slice. All of them have the same flips.
+type fakeGenerations struct {
 	*shared
 	generations []wire.GenerationAnswer
 	flips       []wire.Flip
 	asked       []FlipsQuery
 }
 
-func (t *twinGenerations) StartGeneration(_ context.Context, r wire.GenerationRequest, _ Meta) (*wire.GenerationAnswer, error) {
+func (t *fakeGenerations) StartGeneration(_ context.Context, r wire.GenerationRequest, _ Meta) (*wire.GenerationAnswer, error) {
 	t.operations = append(t.operations, r.Op)
 	switch {
 	case r.From > 1<<40:
@@ -81,12 +81,12 @@ func (t *twinGenerations) StartGeneration(_ context.Context, r wire.GenerationRe
 	return &a, t.fail
 }
 
-func (t *twinGenerations) Generations(context.Context) (*wire.GenerationsPage, error) {
+func (t *fakeGenerations) Generations(context.Context) (*wire.GenerationsPage, error) {
 	return &wire.GenerationsPage{Items: append([]wire.GenerationAnswer{}, t.generations...), Active: 1, AppliedSeq: 5}, t.fail
 }
 
 // Generation reports one node more at every call; the second one follows when it has reported.
-func (t *twinGenerations) Generation(_ context.Context, n uint32) (*wire.GenerationAnswer, error) {
+func (t *fakeGenerations) Generation(_ context.Context, n uint32) (*wire.GenerationAnswer, error) {
 	for i := range t.generations {
 		if a := &t.generations[i]; a.Generation == n {
 			second := "building"
@@ -102,7 +102,7 @@ func (t *twinGenerations) Generation(_ context.Context, n uint32) (*wire.Generat
 	return nil, ErrNotFound
 }
 
-func (t *twinGenerations) Diff(_ context.Context, n uint32, position uint64) (*wire.DiffAnswer, error) {
+func (t *fakeGenerations) Diff(_ context.Context, n uint32, position uint64) (*wire.DiffAnswer, error) {
 	if _, err := t.Generation(context.Background(), n); err != nil {
 		return nil, err
 	}
@@ -110,7 +110,7 @@ func (t *twinGenerations) Diff(_ context.Context, n uint32, position uint64) (*w
 		ByOutcome: map[string]int{"accepted->refused": 1}, ByReason: map[string]int{}, ByShard: map[string]int{}, ByKey: map[string]int{}}, nil
 }
 
-func (t *twinGenerations) Flips(_ context.Context, q FlipsQuery) (FlipsResult, error) {
+func (t *fakeGenerations) Flips(_ context.Context, q FlipsQuery) (FlipsResult, error) {
 	t.asked = append(t.asked, q)
 	if t.gone[q.Generation] {
 		return FlipsResult{}, wire.NewProblem(wire.CodeStale, "it is dropped")
@@ -129,7 +129,7 @@ func (t *twinGenerations) Flips(_ context.Context, q FlipsQuery) (FlipsResult, e
 	return out, nil
 }
 
-func (t *twinGenerations) Activate(_ context.Context, n uint32, r wire.ActivateRequest, _ Meta) (*wire.ActivateAnswer, error) {
+func (t *fakeGenerations) Activate(_ context.Context, n uint32, r wire.ActivateRequest, _ Meta) (*wire.ActivateAnswer, error) {
 	t.operations = append(t.operations, r.Op)
 	switch r.Diff {
 	case "stale":
@@ -140,12 +140,12 @@ func (t *twinGenerations) Activate(_ context.Context, n uint32, r wire.ActivateR
 	return &wire.ActivateAnswer{Generation: n, From: 1, Seq: 8, Position: 7, Diff: r.Diff, Reporters: []string{"node-1", "node-2"}, Absent: []string{"node-3"}}, t.fail
 }
 
-func (t *twinGenerations) Rollback(_ context.Context, r wire.RollbackRequest, _ Meta) (*wire.ActivateAnswer, error) {
+func (t *fakeGenerations) Rollback(_ context.Context, r wire.RollbackRequest, _ Meta) (*wire.ActivateAnswer, error) {
 	t.operations = append(t.operations, r.Op)
 	return &wire.ActivateAnswer{Generation: 1, From: 2, Seq: 9, Reporters: []string{}, Absent: []string{}}, t.fail
 }
 
-func (t *twinGenerations) DropGeneration(_ context.Context, n uint32, a wire.Op, _ Meta) (*wire.DropAnswer, error) {
+func (t *fakeGenerations) DropGeneration(_ context.Context, n uint32, a wire.Op, _ Meta) (*wire.DropAnswer, error) {
 	t.operations = append(t.operations, a)
 	if t.fail == nil && int(n) > len(t.generations)+1 {
 		return nil, ErrNotFound

@@ -13,15 +13,15 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// twinView reads the twin. Reads see what is there when they begin, as those of a node do.
-type twinView struct {
-	*twin
+// fakeView reads the fake. Reads see what is there when they begin, as those of a node do.
+type fakeView struct {
+	*fakeLedger
 	at Position
 }
 
-func (t twinView) Position() Position { return t.at }
+func (t fakeView) Position() Position { return t.at }
 
-func (t *twin) View(ctx context.Context, r Read) (View, error) {
+func (t *fakeLedger) View(ctx context.Context, r Read) (View, error) {
 	t.mu.Lock()
 	t.reads = append(t.reads, r)
 	for t.fail == nil && uint64(len(t.rows)) < r.MinSeq {
@@ -35,7 +35,7 @@ func (t *twin) View(ctx context.Context, r Read) (View, error) {
 		t.mu.Lock()
 	}
 	defer t.mu.Unlock()
-	v := twinView{t, Position{uint64(len(t.rows)), t.gen}}
+	v := fakeView{t, Position{uint64(len(t.rows)), t.gen}}
 	if r.Generation != 0 {
 		v.at.Generation = r.Generation
 	}
@@ -45,7 +45,7 @@ func (t *twin) View(ctx context.Context, r Read) (View, error) {
 	return v, t.fail
 }
 
-func (t twinView) Lookup(_ context.Context, id string) (*wire.PCSAnswer, error) {
+func (t fakeView) Lookup(_ context.Context, id string) (*wire.PCSAnswer, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	at, ok := t.first[id]
@@ -61,7 +61,7 @@ func (t twinView) Lookup(_ context.Context, id string) (*wire.PCSAnswer, error) 
 	return answer, nil
 }
 
-func (t twinView) Complete(_ context.Context, prefix string, limit int) (ids []string, _ error) {
+func (t fakeView) Complete(_ context.Context, prefix string, limit int) (ids []string, _ error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, id := range slices.Sorted(maps.Keys(t.first)) {
@@ -72,14 +72,14 @@ func (t twinView) Complete(_ context.Context, prefix string, limit int) (ids []s
 	return ids, t.fail
 }
 
-func (q AuditQuery) matches(row twinRow) bool {
+func (q AuditQuery) matches(row fakeRow) bool {
 	ns := row.at.UnixNano()
 	return (q.Shard == "" || q.Shard == row.record.ShardID) && (q.Key == "" || q.Key == "hmac-1") &&
 		(q.Outcome == "" || q.Outcome == row.answer.Outcome) && (q.Reason == "" || q.Reason == row.answer.ReasonCode) &&
 		ns >= q.Since && (q.Until == 0 || ns < q.Until)
 }
 
-func (t twinView) Audit(_ context.Context, q AuditQuery) (AuditResult, error) {
+func (t fakeView) Audit(_ context.Context, q AuditQuery) (AuditResult, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.gone[t.at.Generation] {
@@ -116,7 +116,7 @@ func (t twinView) Audit(_ context.Context, q AuditQuery) (AuditResult, error) {
 	return out, t.fail
 }
 
-func (t twinView) Event(_ context.Context, seq uint64) (*wire.EventAnswer, error) {
+func (t fakeView) Event(_ context.Context, seq uint64) (*wire.EventAnswer, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if seq > uint64(len(t.rows)) {
@@ -131,8 +131,8 @@ func (t twinView) Event(_ context.Context, seq uint64) (*wire.EventAnswer, error
 	}, nil
 }
 
-func (t twinView) Events(ctx context.Context, q EventsQuery) (out EventsResult, err error) {
-	for seq := q.From; seq <= t.twin.Position().AppliedSeq && (q.To == 0 || seq <= q.To); seq++ {
+func (t fakeView) Events(ctx context.Context, q EventsQuery) (out EventsResult, err error) {
+	for seq := q.From; seq <= t.fakeLedger.Position().AppliedSeq && (q.To == 0 || seq <= q.To); seq++ {
 		if len(out.Items) == q.Limit {
 			out.Next = seq
 			break
@@ -149,7 +149,7 @@ func (t twinView) Events(ctx context.Context, q EventsQuery) (out EventsResult, 
 	return out, t.fail
 }
 
-func (t *twin) shardRows() []wire.ShardAnswer {
+func (t *fakeLedger) shardRows() []wire.ShardAnswer {
 	byID := map[string]*wire.ShardAnswer{}
 	for i, row := range t.rows {
 		seq := uint64(i + 1)
@@ -172,7 +172,7 @@ func (t *twin) shardRows() []wire.ShardAnswer {
 	return all
 }
 
-func (t twinView) Shards(_ context.Context, q ShardsQuery) (ShardsResult, error) {
+func (t fakeView) Shards(_ context.Context, q ShardsQuery) (ShardsResult, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.gone[t.at.Generation] {
@@ -192,7 +192,7 @@ func (t twinView) Shards(_ context.Context, q ShardsQuery) (ShardsResult, error)
 	return out, nil
 }
 
-func (t twinView) Shard(_ context.Context, id string) (*wire.ShardAnswer, error) {
+func (t fakeView) Shard(_ context.Context, id string) (*wire.ShardAnswer, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, s := range t.shardRows() {
@@ -203,7 +203,7 @@ func (t twinView) Shard(_ context.Context, id string) (*wire.ShardAnswer, error)
 	return nil, ErrNotFound
 }
 
-func (t twinView) Digest(_ context.Context, seq uint64, edge bool) (*wire.DigestAnswer, error) {
+func (t fakeView) Digest(_ context.Context, seq uint64, edge bool) (*wire.DigestAnswer, error) {
 	at := t.Position()
 	if seq == 0 {
 		seq = at.AppliedSeq

@@ -10,8 +10,8 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// twinTokens keeps tokens in a slice, and is asked about them when a request is authenticated.
-type twinTokens struct {
+// fakeTokens keeps tokens in a slice, and is asked about them when a request is authenticated.
+type fakeTokens struct {
 	*shared
 	tokens  []TokenRecord
 	late    []TokenRecord // known only after Current
@@ -19,7 +19,7 @@ type twinTokens struct {
 	actors  []Meta
 }
 
-func (t *twinTokens) Token(id string) (TokenRecord, bool) {
+func (t *fakeTokens) Token(id string) (TokenRecord, bool) {
 	for _, row := range t.tokens {
 		if row.ID == id {
 			row.Revoked = row.Revoked || t.revoked[id]
@@ -29,16 +29,16 @@ func (t *twinTokens) Token(id string) (TokenRecord, bool) {
 	return TokenRecord{}, false
 }
 
-func (t *twinTokens) CertificateRevoked(serial string) bool {
+func (t *fakeTokens) CertificateRevoked(serial string) bool {
 	return t.revoked[event.CertificatePrefix+serial]
 }
 
-func (t *twinTokens) Current(context.Context) error {
+func (t *fakeTokens) Current(context.Context) error {
 	t.tokens, t.late = append(t.tokens, t.late...), nil
 	return nil
 }
 
-func (t *twinTokens) Tokens(context.Context) ([]wire.TokenAnswer, error) {
+func (t *fakeTokens) Tokens(context.Context) ([]wire.TokenAnswer, error) {
 	var out []wire.TokenAnswer
 	for _, row := range t.tokens {
 		out = append(out, t.tokenAnswer(row))
@@ -46,7 +46,7 @@ func (t *twinTokens) Tokens(context.Context) ([]wire.TokenAnswer, error) {
 	return out, t.fail
 }
 
-func (t *twinTokens) tokenAnswer(row TokenRecord) wire.TokenAnswer {
+func (t *fakeTokens) tokenAnswer(row TokenRecord) wire.TokenAnswer {
 	state := "active"
 	if t.revoked[row.ID] {
 		state = "revoked"
@@ -54,7 +54,7 @@ func (t *twinTokens) tokenAnswer(row TokenRecord) wire.TokenAnswer {
 	return wire.TokenAnswer{ID: row.ID, Name: row.Name, Role: row.Role, State: state, Source: "log", ExpiresAt: wire.TimeNS(row.ExpiresAt)}
 }
 
-func (t *twinTokens) CreateToken(_ context.Context, r wire.TokenRequest, meta Meta) (*wire.TokenAnswer, error) {
+func (t *fakeTokens) CreateToken(_ context.Context, r wire.TokenRequest, meta Meta) (*wire.TokenAnswer, error) {
 	sum, err := hex.DecodeString(r.Digest)
 	if err != nil {
 		return nil, err
@@ -69,7 +69,7 @@ func (t *twinTokens) CreateToken(_ context.Context, r wire.TokenRequest, meta Me
 	return &a, t.fail
 }
 
-func (t *twinTokens) RevokeToken(_ context.Context, id string, _ wire.TokenRevokeRequest, meta Meta) (*wire.TokenAnswer, error) {
+func (t *fakeTokens) RevokeToken(_ context.Context, id string, _ wire.TokenRevokeRequest, meta Meta) (*wire.TokenAnswer, error) {
 	if t.revoked == nil {
 		t.revoked = map[string]bool{}
 	}
@@ -84,7 +84,7 @@ func (t *twinTokens) RevokeToken(_ context.Context, id string, _ wire.TokenRevok
 }
 
 // give makes a token that counts, and gives its text.
-func (t *twinTokens) give(role wire.Role, name string, expires time.Time) string {
+func (t *fakeTokens) give(role wire.Role, name string, expires time.Time) string {
 	text, id, err := wire.NewToken(role)
 	if err != nil {
 		panic(err)
@@ -93,13 +93,13 @@ func (t *twinTokens) give(role wire.Role, name string, expires time.Time) string
 	return text
 }
 
-// twinOperations keeps operations that wait for another actor.
-type twinOperations struct {
+// fakeOperations keeps operations that wait for another actor.
+type fakeOperations struct {
 	*shared
 	waiting []wire.ApprovalAnswer
 }
 
-func (t *twinOperations) List(_ context.Context, from uint64, limit int) (items []wire.OperationItem, next uint64, err error) {
+func (t *fakeOperations) List(_ context.Context, from uint64, limit int) (items []wire.OperationItem, next uint64, err error) {
 	for seq := from; seq <= 5; seq++ {
 		if len(items) == limit {
 			return items, seq, nil
@@ -109,7 +109,7 @@ func (t *twinOperations) List(_ context.Context, from uint64, limit int) (items 
 	return items, 0, nil
 }
 
-func (t *twinOperations) Approve(_ context.Context, r wire.ApprovalRequest, meta Meta) (*wire.ApprovalAnswer, error) {
+func (t *fakeOperations) Approve(_ context.Context, r wire.ApprovalRequest, meta Meta) (*wire.ApprovalAnswer, error) {
 	for i := range t.waiting {
 		if a := &t.waiting[i]; a.OpID == r.Approve {
 			a.Actors = append(a.Actors, meta.Actor)
@@ -119,6 +119,6 @@ func (t *twinOperations) Approve(_ context.Context, r wire.ApprovalRequest, meta
 	return nil, ErrNotFound
 }
 
-func (t *twinOperations) Approvals(context.Context, bool) ([]wire.ApprovalAnswer, error) {
+func (t *fakeOperations) Approvals(context.Context, bool) ([]wire.ApprovalAnswer, error) {
 	return t.waiting, t.fail
 }
