@@ -87,7 +87,7 @@ func TestForwardedOperations(t *testing.T) {
 	}
 }
 
-// TestForgedOperations: what a node says of a caller counts for nothing; only a token does.
+// TestForgedOperations: what a node says of a caller is ignored; only a token counts.
 func TestForgedOperations(t *testing.T) {
 	leader := newFake()
 	auditor := leader.give(wire.RoleAuditor, "alice", time.Now().Add(time.Hour))

@@ -131,7 +131,7 @@ func (b *box) knockAs(ca *certs.CA, id, addr string) error {
 }
 
 // TestRotationOfThePeerAuthority changes the authority and every certificate of a cluster under load, in the three steps of
-// the manual. No call and no proposal fails, no connection is dropped, and afterwards the old authority counts for nothing.
+// the manual. No call and no proposal fails, no connection is dropped, and afterwards the old authority is void.
 func TestRotationOfThePeerAuthority(t *testing.T) {
 	b := newBox(t, "n1", "n2", "n3").startAll()
 	leader, connections := b.restartWatched()

@@ -1298,12 +1298,12 @@ func (x *HistoryRecordedV1) GetNode() string {
 	return ""
 }
 
-// KeyRevokedV1 is kind 14: what the key signs in later events counts for nothing. A further one counts only when its since
+// KeyRevokedV1 is kind 14: what the key signs in later events is refused. A further one counts only when its since
 // is earlier; it moves that time and nothing else.
 type KeyRevokedV1 struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	KeyId         string                 `protobuf:"bytes,1,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
-	Since         int64                  `protobuf:"varint,2,opt,name=since,proto3" json:"since,omitempty"` // Unix nanoseconds, log time: from here on a fold with hindsight counts nothing either
+	Since         int64                  `protobuf:"varint,2,opt,name=since,proto3" json:"since,omitempty"` // Unix nanoseconds, log time: from here on a fold with hindsight refuses it too
 	Op            *OpV1                  `protobuf:"bytes,3,opt,name=op,proto3" json:"op,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1360,7 +1360,7 @@ func (x *KeyRevokedV1) GetOp() *OpV1 {
 	return nil
 }
 
-// KeyRetiredV1 is kind 15: the end of a key that nobody stole; what it signs in later events counts for nothing.
+// KeyRetiredV1 is kind 15: the end of a key that nobody stole; what it signs in later events is refused.
 type KeyRetiredV1 struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	KeyId         string                 `protobuf:"bytes,1,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
@@ -1728,7 +1728,7 @@ func (x *TokenCreatedV1) GetOp() *OpV1 {
 	return nil
 }
 
-// TokenRevokedV1 is kind 25: the token with this id counts for nothing, also when it is in the tokens file of a node.
+// TokenRevokedV1 is kind 25: the token with this id is void, also when it is in the tokens file of a node.
 type TokenRevokedV1 struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -1788,7 +1788,7 @@ type ActApprovedV1 struct {
 	Act           string                 `protobuf:"bytes,2,opt,name=act,proto3" json:"act,omitempty"`                          // the word of the act
 	Request       string                 `protobuf:"bytes,3,opt,name=request,proto3" json:"request,omitempty"`                  // what exactly is asked for, in words that both actors see
 	Op            *OpV1                  `protobuf:"bytes,4,opt,name=op,proto3" json:"op,omitempty"`
-	Operation     []byte                 `protobuf:"bytes,5,opt,name=operation,proto3" json:"operation,omitempty"` // the same as JSON, from which the act is carried out; the form is wire.Operation
+	Operation     []byte                 `protobuf:"bytes,5,opt,name=operation,proto3" json:"operation,omitempty"` // the same as JSON, from which the act is carried out; the form is wire.PendingOperation
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }

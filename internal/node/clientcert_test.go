@@ -100,7 +100,7 @@ func TestClientCertificateOperations(t *testing.T) {
 	if err := os.WriteFile(path, other.CertPEM(), 0o644); err != nil { // all nodes read the same file
 		t.Fatal(err)
 	}
-	c.Await("the removed authority to count for nothing on a connection that stands", func() error {
+	c.Await("the removed authority to be void on a connection that stands", func() error {
 		if _, err := standing.Keys(ctx); !isStatus(err, 401) { // a new connection would not get that far
 			return fmt.Errorf("%v", err)
 		}

@@ -163,7 +163,7 @@ func (ld *leader) proposeNow(ctx context.Context, kind event.Kind, m proto.Messa
 }
 
 // commit proposes an event of the leader's own and returns when this node has folded it.
-func (ld *leadership) commit(ctx context.Context, kind event.Kind, m proto.Message) error {
+func (ld *leader) commit(ctx context.Context, kind event.Kind, m proto.Message) error {
 	index, err := ld.proposeNow(ctx, kind, m)
 	if err != nil {
 		return err

@@ -210,7 +210,7 @@ func TestSchedules(t *testing.T) {
 	}
 }
 
-// TestRevocation: a revoked key counts for nothing from its event on; with hindsight, since the time given.
+// TestRevocation: a revoked key is void from its event on; with hindsight, since the time given.
 func TestRevocation(t *testing.T) {
 	l := newLedger(t, verify.DefaultPolicy(), "one", "two")
 	key := mustHMAC("one")

@@ -140,7 +140,7 @@ func TestSchemeRecount(t *testing.T) {
 }
 
 // TestFaultyFacts: facts that do not fit the record, as a faulty node might record them, are noticed by every node that has
-// the key; those of another scheme than the record names count for nothing even where nobody has it.
+// the key; those of another scheme than the record names are ignored even where nobody has it.
 func TestFaultyFacts(t *testing.T) {
 	s := spec{shard: "alpha", root: "a", epoch: 3, dhat: "2.0", slope: 2}
 	id := mustHMAC("one").ID
