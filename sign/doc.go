@@ -48,7 +48,7 @@
 // # Errors
 //
 // Sign refuses a record that a node would answer with status 400, because a signature would not help it. The error
-// wraps ErrSyntax, ErrRecord, ErrID, ErrWhole or ErrProfile, which name the fault. Verify wraps ErrSignature when
+// wraps ErrSyntax, ErrRecord, ErrID, ErrNoCanonical or ErrProfile, which name the fault. Verify wraps ErrSignature when
 // none of its keys made the signature.
 //
 // # What the package leaves to others

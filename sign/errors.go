@@ -10,8 +10,8 @@ var (
 	ErrRecord = errors.New("not a valid record")
 	// ErrID: pcs_id is not the hash of merkle_root, epoch and shard_id. SetID computes it.
 	ErrID = errors.New("pcs_id is of another record")
-	// ErrWhole: the record is too deep, or a number of it too long, for the canonical form of pcs/2.
-	ErrWhole = errors.New("no canonical form under pcs/2")
+	// ErrNoCanonical: the record is too deep, or a number of it too long, for the canonical form of pcs/2.
+	ErrNoCanonical = errors.New("no canonical form under pcs/2")
 	// ErrProfile: the profile cannot write a value of the record.
 	ErrProfile = errors.New("not writable in the profile")
 	// ErrOptions: the options contradict each other, the key or the record.

@@ -163,10 +163,10 @@ func (s *Signer) message(rec *pcs.Record, text []byte) ([]byte, error) {
 		if s.forV1 {
 			return nil, fail(ErrOptions, errors.New("scheme pcs/2 of the record has no profile and no mode"))
 		}
-		message, ok := rec.WholeMessage(nil)
+		message, ok := rec.PCS2Message(nil)
 		if !ok {
-			_, err := pcs.AppendWhole(nil, text)
-			return nil, fail(ErrWhole, err)
+			_, err := pcs.AppendCanonical(nil, text)
+			return nil, fail(ErrNoCanonical, err)
 		}
 		return message, nil
 	}

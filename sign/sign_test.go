@@ -176,7 +176,7 @@ func TestSignRefuses(t *testing.T) {
 		"another id":         {func(o *sign.Object) { _ = o.SetInt("epoch", 8) }, sign.Options{}, sign.ErrID},
 		"profile of pcs/2":   {same, sign.Options{Profile: "f9"}, sign.ErrOptions},
 		"mode of pcs/2":      {same, sign.Options{Mode: "raw"}, sign.ErrOptions},
-		"no form of pcs/2":   {set("x", "1e99999999999"), sign.Options{}, sign.ErrWhole},
+		"no form of pcs/2":   {set("x", "1e99999999999"), sign.Options{}, sign.ErrNoCanonical},
 		"too long for a bin": {set("shard_id", `"`+strings.Repeat("x", 200)+`"`), pcs1bin, sign.ErrProfile},
 	} {
 		o := record(t)

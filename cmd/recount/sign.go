@@ -176,7 +176,7 @@ func signError(err error) error {
 		{sign.ErrOptions, exitUsage, "Leave out --profile and --mode, or choose --scheme pcs/1."},
 		{sign.ErrRecord, exitRejected, "Mend the record; a node would refuse it with status 400."},
 		{sign.ErrID, exitRejected, "Let --pcs-id compute it."},
-		{sign.ErrWhole, exitRejected, "Make the record simpler, or sign it with --scheme pcs/1."},
+		{sign.ErrNoCanonical, exitRejected, "Make the record simpler, or sign it with --scheme pcs/1."},
 		{sign.ErrProfile, exitRejected, "Choose another --profile."},
 	} {
 		if errors.Is(err, c.kind) {

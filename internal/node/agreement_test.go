@@ -123,7 +123,7 @@ func TestNewModeWaitsForEveryNode(t *testing.T) {
 	c.Node(old).PretendOlder("pcs/2")
 	send := func(i int, shard string) int {
 		status, _ := c.Once(i, http.MethodPost, client.SubmitPath,
-			f.Members(shard, 1).Whole(t, nodetest.AbuseSigners["hmac"]).Text(t))
+			f.Members(shard, 1).SignPCS2(t, nodetest.AbuseSigners["hmac"]).Text(t))
 		return status
 	}
 	for i := range 3 {
@@ -131,7 +131,7 @@ func TestNewModeWaitsForEveryNode(t *testing.T) {
 			t.Errorf("node %d: a record that node %d cannot read: %d", i+1, old+1, status)
 		}
 		if status, text := c.Once(i, http.MethodPost, client.SubmitPath,
-			f.Members(fmt.Sprintf("plain-%d", i), 1).Eight(t,
+			f.Members(fmt.Sprintf("plain-%d", i), 1).SignPCS1(t,
 				nodetest.AbuseSigners["hmac"]).Text(t)); status != http.StatusOK {
 			t.Errorf("node %d: a record that everybody can read: %d: %s", i+1, status, text)
 		}

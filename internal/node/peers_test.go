@@ -109,7 +109,7 @@ func TestNodeThatWasTakenOver(t *testing.T) {
 		"a signature of another key":     {KeyId: key.ID, Alg: 2, Profile: 1, Mode: 2},
 	} {
 		for _, m := range []nodetest.Members{unsigned.Carry(make([]byte, 32)),
-			unsigned.Eight(t, nodetest.MAC([]byte(nodetest.AbuseSecret))), unsigned.Carry(make([]byte, 64))} {
+			unsigned.SignPCS1(t, nodetest.MAC([]byte(nodetest.AbuseSecret))), unsigned.Carry(make([]byte, 64))} {
 			status := handOver(t, c, evil, leader, event.Submission,
 				payloadOf(t, &event.SubmissionV1{Body: m.Text(t), ReceivedAt: 1, Node: own, Facts: facts}))
 			if status != http.StatusUnprocessableEntity {
@@ -118,7 +118,7 @@ func TestNodeThatWasTakenOver(t *testing.T) {
 		}
 	}
 	forged, honest := f.Members("lab-7-forged", 1).Carry(make([]byte, ed25519.SignatureSize)),
-		f.Members("lab-7-honest", 1).Eight(t, nodetest.AbuseSigners["ed25519"])
+		f.Members("lab-7-honest", 1).SignPCS1(t, nodetest.AbuseSigners["ed25519"])
 	if status := handOver(t, c, evil, leader, event.Submission, sub(forged)); status != http.StatusUnprocessableEntity {
 		t.Fatalf("a forged record: %d", status)
 	}

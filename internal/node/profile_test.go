@@ -34,7 +34,7 @@ func TestNewProfileWaitsForEveryNode(t *testing.T) {
 			t.Errorf("node %d: a record that node %d cannot read: %d %+v", i+1, old+1, status, p)
 		}
 		if status, _, p := post(c, i,
-			record(fmt.Sprintf("offen-ä-%d", i)).Eight(t, nodetest.AbuseSigners["hmac"]).Text(t)); status >= 300 {
+			record(fmt.Sprintf("offen-ä-%d", i)).SignPCS1(t, nodetest.AbuseSigners["hmac"]).Text(t)); status >= 300 {
 			t.Errorf("node %d: a record that everybody can read: %d %+v", i+1, status, p)
 		}
 	}

@@ -52,9 +52,9 @@ func TestPolicyAsksForWholeRecords(t *testing.T) {
 	r := newRecounter(t, c)
 	base := nodetest.NewRecords(t).Members("policy", 2)
 	// the counts of the first were changed on the way
-	one, two := base.With("N_j", `{"2":2,"4":4}`).Eight(t, nodetest.AbuseSigners["hmac"]),
-		base.Whole(t, nodetest.AbuseSigners["hmac"])
-	other := nodetest.NewRecords(t).Members("policy-2", 2).Whole(t, nodetest.AbuseSigners["hmac"])
+	one, two := base.With("N_j", `{"2":2,"4":4}`).SignPCS1(t, nodetest.AbuseSigners["hmac"]),
+		base.SignPCS2(t, nodetest.AbuseSigners["hmac"])
+	other := nodetest.NewRecords(t).Members("policy-2", 2).SignPCS2(t, nodetest.AbuseSigners["hmac"])
 	if status, a, p := post(c, 0, one.Text(t)); status != 202 || a.InputsSigned {
 		t.Fatalf("%d %+v %+v", status, a, p)
 	}
@@ -81,7 +81,7 @@ func TestPolicyAsksForWholeRecords(t *testing.T) {
 		for what, m := range map[string]nodetest.Members{
 			"good":   one,
 			"forged": one.Carry(make([]byte, 32)),
-			"new":    nodetest.NewRecords(t).Members("policy-3", 1).Eight(t, nodetest.AbuseSigners["hmac"]),
+			"new":    nodetest.NewRecords(t).Members("policy-3", 1).SignPCS1(t, nodetest.AbuseSigners["hmac"]),
 		} {
 			status, _, p := post(c, i, m.Text(t))
 			if status != 401 || p.Code != wire.CodeBadSignature || !strings.Contains(p.Detail, "scheme pcs/2 only") {

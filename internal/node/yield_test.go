@@ -44,7 +44,7 @@ func TestSuspendedLeaderHandsOver(t *testing.T) {
 	f := nodetest.NewRecords(t)
 	for i, node := range []int{next, other} {
 		c.Await("a record", func() error {
-			body := f.Members(fmt.Sprint("good-", i), 1).Eight(t, nodetest.AbuseSigners["hmac"]).Text(t)
+			body := f.Members(fmt.Sprint("good-", i), 1).SignPCS1(t, nodetest.AbuseSigners["hmac"]).Text(t)
 			if status, text := c.Once(node, http.MethodPost, client.SubmitPath, body); status != http.StatusOK {
 				return fmt.Errorf("%d %s", status, text)
 			}

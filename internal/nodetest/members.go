@@ -79,19 +79,19 @@ func (m Members) Carry(sig []byte) Members {
 	return m.With("sig", `"`+base64.StdEncoding.EncodeToString(sig)+`"`)
 }
 
-// Whole signs under pcs/2.
-func (m Members) Whole(t testing.TB, sign Signer) Members {
+// SignPCS2 signs under pcs/2.
+func (m Members) SignPCS2(t testing.TB, sign Signer) Members {
 	t.Helper()
 	m = m.With("sig_scheme", `"pcs/2"`)
-	msg, ok := pcs.Decode(m.Text(t)).WholeMessage(nil)
+	msg, ok := pcs.Decode(m.Text(t)).PCS2Message(nil)
 	if !ok {
 		t.Fatalf("%s has no message of pcs/2", m.Text(t))
 	}
 	return m.Carry(sign(msg))
 }
 
-// Eight signs the eight members of pcs/1, in the documented profile.
-func (m Members) Eight(t testing.TB, sign Signer) Members {
+// SignPCS1 signs the eight members of pcs/1, in the documented profile.
+func (m Members) SignPCS1(t testing.TB, sign Signer) Members {
 	t.Helper()
 	payload, err := pcs.Decode(m.Text(t)).AppendPayload(nil, pcs.F9)
 	must(t, err)

@@ -52,8 +52,8 @@
 // The JSON profiles can be read back to the tuple, so equal bytes always mean equal signed values. Bin begins
 // with a hex digit and never meets them.
 //
-// Under scheme pcs/2 a client signs the whole record but sig. AppendWhole writes its canonical form, with
-// sorted names and numbers as exact decimals, and WholeMessage the 78 bytes to sign:
+// Under scheme pcs/2 a client signs the whole record but sig. AppendCanonical writes its canonical form, with
+// sorted names and numbers as exact decimals, and PCS2Message the 78 bytes to sign:
 //
 //	wire       {"epoch": 1000, "r": 1.50, "sig": "..."}
 //	canonical  {"epoch":1e3,"r":15e-1}
@@ -152,8 +152,8 @@ type Record struct {
 	HasSig bool   // sig was present and not empty
 	Scheme Scheme // the scheme that the member sig_scheme names
 
-	whole    [32]byte // SHA-256 of the canonical form of PCS2
-	hasWhole bool
+	canonical    [32]byte // SHA-256 of the canonical form of PCS2
+	hasCanonical bool
 
 	// Signable means that all eight signed fields are present and well formed, so a signature can be checked
 	// even beside a Fault.

@@ -103,7 +103,7 @@ func corpusSecret(t *testing.T) string {
 func (s spec) whole(secret string) []byte {
 	unsigned := bytes.Replace(s.body(secret), []byte(`{`), []byte(`{"sig_scheme":"pcs/2",`), 1)
 	rec := pcs.Decode(unsigned)
-	msg, ok := rec.WholeMessage(nil)
+	msg, ok := rec.PCS2Message(nil)
 	if !ok {
 		panic("no message of pcs/2")
 	}

@@ -128,7 +128,7 @@ func (s *SignatureRules) Counts(rec *pcs.Record, f Facts) bool { return s.fault(
 // scheme that the policy does not accept. Otherwise it returns "".
 func (s *SignatureRules) SchemeFault(rec *pcs.Record) string {
 	if s.Schemes.Has(rec.Scheme) {
-		if rec.Scheme == pcs.PCS2 && !rec.HasWhole() {
+		if rec.Scheme == pcs.PCS2 && !rec.HasCanonical() {
 			return "the record cannot be signed under pcs/2: it is nested too deep, or an exponent is too long"
 		}
 		return ""

@@ -115,7 +115,7 @@ func (r *KeySet) check(rec *pcs.Record, hint Facts) (facts, hit Facts, ops int) 
 	defer scratches.Put(s)
 	s.buf, s.n, s.ops = s.buf[:0], 0, 0
 	if rec.Scheme != pcs.PCS1 {
-		f := r.checkWhole(s, rec, sig, alg, hint.KeyID)
+		f := r.checkPCS2(s, rec, sig, alg, hint.KeyID)
 		return f, f, s.ops
 	}
 	hit = r.checkProfiles(s, rec, sig, alg, hint)
@@ -161,9 +161,9 @@ func alike(rec *pcs.Record, p, q pcs.Profile) bool {
 	return s.add(rec, p) && s.has(rec, q)
 }
 
-// checkWhole tries the message of pcs/2 with every key of the algorithm, starting with the key of the hint.
-func (r *KeySet) checkWhole(s *scratch, rec *pcs.Record, sig []byte, alg Alg, hint string) Facts {
-	if !s.addWhole(rec) {
+// checkPCS2 tries the message of pcs/2 with every key of the algorithm, starting with the key of the hint.
+func (r *KeySet) checkPCS2(s *scratch, rec *pcs.Record, sig []byte, alg Alg, hint string) Facts {
+	if !s.addPCS2(rec) {
 		return Facts{}
 	}
 	verifies := func(k int) bool {
@@ -251,7 +251,7 @@ func (s *scratch) verifies(rec *pcs.Record, f Facts, same func(Mode, []byte) boo
 	}
 	s.buf, s.n, s.ops = s.buf[:0], 0, 0
 	if f.Mode == Whole {
-		return s.addWhole(rec) && same(Whole, sig)
+		return s.addPCS2(rec) && same(Whole, sig)
 	}
 	return s.add(rec, f.Profile) && same(f.Mode, sig)
 }
@@ -293,9 +293,9 @@ func (s *scratch) has(rec *pcs.Record, p pcs.Profile) bool {
 	})
 }
 
-// addWhole adds the message of pcs/2 as the only candidate. It reports whether the record has such a message.
-func (s *scratch) addWhole(rec *pcs.Record) bool {
-	b, ok := rec.WholeMessage(s.buf)
+// addPCS2 adds the message of pcs/2 as the only candidate. It reports whether the record has such a message.
+func (s *scratch) addPCS2(rec *pcs.Record) bool {
+	b, ok := rec.PCS2Message(s.buf)
 	if ok {
 		s.cands[0], s.buf, s.n = candidate{profile: pcs.F9, from: len(s.buf), to: len(b)}, b, 1
 	}

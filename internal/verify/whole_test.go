@@ -105,10 +105,10 @@ func TestNoDowngrade(t *testing.T) {
 			refuse(fmt.Sprintf("pcs/2 signed as %s %s", p, m), rec, Facts{KeyID: keySet.keys[1].ID, Alg: Ed25519, Profile: p, Mode: m})
 		}
 	}
-	whole, _ := goodRecord(t, map[string]string{"sig_scheme": `"pcs/2"`}).WholeMessage(nil)
+	whole, _ := goodRecord(t, map[string]string{"sig_scheme": `"pcs/2"`}).PCS2Message(nil)
 	for _, scheme := range []string{"", `"pcs/1"`} {
 		set := map[string]string{"sig_scheme": scheme}
-		without, err := pcs.AppendWhole(nil, goodBody(t, set)) // what a client signs that forgets to name the scheme
+		without, err := pcs.AppendCanonical(nil, goodBody(t, set)) // what a client signs that forgets to name the scheme
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -211,7 +211,7 @@ func TestWholeCost(t *testing.T) {
 	t.Parallel()
 	keySet := NewKeySet([]Key{mustHMAC(t, "a"), mustHMAC(t, "b"), mustEd(t, loadKeys(t).Ed25519["ed-main"].PublicHex), mustHMAC(t, "c")})
 	rec := goodRecord(t, map[string]string{"sig_scheme": `"pcs/2"`})
-	msg, _ := rec.WholeMessage(nil)
+	msg, _ := rec.PCS2Message(nil)
 	for secret, want := range map[string]int{"a": 1, "c": 3, "no": 3} {
 		rec.Sig, rec.HasSig = hmacText(secret, msg), true
 		f, _, ops := keySet.check(rec, Facts{})

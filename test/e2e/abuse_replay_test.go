@@ -20,8 +20,8 @@ import (
 // one with other inputs is refused under pcs/2 and changes nothing under pcs/1.
 func TestReplaysOfSignedRecords(t *testing.T) {
 	c := abuse(t, 3)
-	two := c.records.Members("replay-2", 4).Whole(t, nodetest.AbuseSigners["ed25519"])
-	one := c.records.Members("replay-1", 4).Eight(t, nodetest.AbuseSigners["hmac"])
+	two := c.records.Members("replay-2", 4).SignPCS2(t, nodetest.AbuseSigners["ed25519"])
+	one := c.records.Members("replay-1", 4).SignPCS1(t, nodetest.AbuseSigners["hmac"])
 	_, firstTwo, _ := c.post(0, two.Text(t))
 	_, firstOne, _ := c.post(0, one.Text(t))
 	if firstTwo.Outcome != wire.OutcomeAccepted || !firstTwo.InputsSigned || firstOne.Outcome != wire.OutcomeAccepted || firstOne.InputsSigned {
@@ -92,8 +92,8 @@ func TestReplaysAroundTheTTL(t *testing.T) {
 	c := abuse(t, 3)
 	c.apply(fmt.Sprintf("params: {dedup_ttl: %q}\n", ttl))
 	bodies := [][]byte{
-		c.records.Members("ttl-2", 1).Whole(t, nodetest.AbuseSigners["ed25519"]).Text(t),
-		c.records.Members("ttl-1", 1).Eight(t, nodetest.AbuseSigners["hmac"]).Text(t),
+		c.records.Members("ttl-2", 1).SignPCS2(t, nodetest.AbuseSigners["ed25519"]).Text(t),
+		c.records.Members("ttl-1", 1).SignPCS1(t, nodetest.AbuseSigners["hmac"]).Text(t),
 	}
 	node, renewed := 0, make([]int, len(bodies))
 	c.await("both records to be judged three times", func() bool {
@@ -161,7 +161,7 @@ func TestForbiddenRecords(t *testing.T) {
 	c.run(&key, "key", "add", "--hmac-key-file", secret, "--owner", "lab", "--shard", "own-*", "--shard", "shared")
 	sameDigest(t, c.ctx, c.Cluster)
 	sign := nodetest.AbuseSigners["hmac"]
-	own := c.records.Members("own-1", 1).Whole(t, sign).Text(t)
+	own := c.records.Members("own-1", 1).SignPCS2(t, sign).Text(t)
 	if status, _, p := c.post(0, own); status != http.StatusOK {
 		t.Fatalf("in its own shard: %d %+v", status, p)
 	}
@@ -172,7 +172,7 @@ func TestForbiddenRecords(t *testing.T) {
 	revoked := func(when string) {
 		for i := range c.API {
 			c.refused(when+", again", i, own, http.StatusForbidden, wire.CodeKeyNotAllowed)
-			c.refused(when+", new", i, c.records.Members("own-1", 9).Whole(t, sign).Text(t), http.StatusForbidden, wire.CodeKeyNotAllowed)
+			c.refused(when+", new", i, c.records.Members("own-1", 9).SignPCS2(t, sign).Text(t), http.StatusForbidden, wire.CodeKeyNotAllowed)
 		}
 	}
 	revoked("revoked")
@@ -196,17 +196,17 @@ func (a *abused) squat(sign nodetest.Signer) {
 	for i := range a.API {
 		for _, shard := range []string{"victim", "own", "Own-1", "xown-1", "shared-1", "share"} {
 			m := a.records.Members(shard, int64(i+1))
-			a.refused("squatting "+shard, i, m.Whole(a.t, sign).Text(a.t), http.StatusForbidden, wire.CodeKeyNotAllowed)
+			a.refused("squatting "+shard, i, m.SignPCS2(a.t, sign).Text(a.t), http.StatusForbidden, wire.CodeKeyNotAllowed)
 			var id string
 			a.must(json.Unmarshal(m["pcs_id"], &id))
 			if _, err := auditor.Get(a.ctx, id, client.Read{}); !errors.Is(err, client.ErrNotFound) {
 				a.t.Errorf("squatting %s left a trace: %v", shard, err)
 			}
-			if status, answer, p := a.post(i, m.Whole(a.t, nodetest.MAC([]byte(harness.BenchKey))).Text(a.t)); status != http.StatusOK || answer.Replayed {
+			if status, answer, p := a.post(i, m.SignPCS2(a.t, nodetest.MAC([]byte(harness.BenchKey))).Text(a.t)); status != http.StatusOK || answer.Replayed {
 				a.t.Errorf("the owner of %s: %d %+v %+v", shard, status, answer, p)
 			}
-			a.refused("repeating another's "+shard, i, m.Whole(a.t, sign).Text(a.t), http.StatusForbidden, wire.CodeKeyNotAllowed)
-			a.refused("contradicting another's "+shard, i, m.With("r", "0.1").Whole(a.t, sign).Text(a.t), http.StatusForbidden, wire.CodeKeyNotAllowed)
+			a.refused("repeating another's "+shard, i, m.SignPCS2(a.t, sign).Text(a.t), http.StatusForbidden, wire.CodeKeyNotAllowed)
+			a.refused("contradicting another's "+shard, i, m.With("r", "0.1").SignPCS2(a.t, sign).Text(a.t), http.StatusForbidden, wire.CodeKeyNotAllowed)
 		}
 	}
 }
@@ -223,9 +223,9 @@ func (a *abused) frozen(before []byte, sign nodetest.Signer) {
 			a.t.Errorf("a replay in a frozen shard, node %d: %d %+v %+v", i+1, status, answer, p)
 		}
 		fresh := a.records.Members("own-1", 5)
-		a.refused("new in a frozen shard", i, fresh.Whole(a.t, sign).Text(a.t), http.StatusServiceUnavailable, wire.CodeFrozen)
-		a.refused("a contradiction in a frozen shard", i, a.records.Members("own-1", 1).With("r", "0.1").Whole(a.t, sign).Text(a.t), http.StatusServiceUnavailable, wire.CodeFrozen)
-		if status, answer, p := a.post(i, a.records.Members("own-2", int64(i+1)).Whole(a.t, sign).Text(a.t)); status != http.StatusOK {
+		a.refused("new in a frozen shard", i, fresh.SignPCS2(a.t, sign).Text(a.t), http.StatusServiceUnavailable, wire.CodeFrozen)
+		a.refused("a contradiction in a frozen shard", i, a.records.Members("own-1", 1).With("r", "0.1").SignPCS2(a.t, sign).Text(a.t), http.StatusServiceUnavailable, wire.CodeFrozen)
+		if status, answer, p := a.post(i, a.records.Members("own-2", int64(i+1)).SignPCS2(a.t, sign).Text(a.t)); status != http.StatusOK {
 			a.t.Errorf("another shard, node %d: %d %+v %+v", i+1, status, answer, p)
 		}
 	}
@@ -234,7 +234,7 @@ func (a *abused) frozen(before []byte, sign nodetest.Signer) {
 	}
 	a.run(nil, "thaw", "--shard", "own-1", "--reason", "drill")
 	sameDigest(a.t, a.ctx, a.Cluster)
-	if status, answer, p := a.post(1, a.records.Members("own-1", 5).Whole(a.t, sign).Text(a.t)); status != http.StatusOK || answer.Replayed {
+	if status, answer, p := a.post(1, a.records.Members("own-1", 5).SignPCS2(a.t, sign).Text(a.t)); status != http.StatusOK || answer.Replayed {
 		a.t.Errorf("thawed: %d %+v %+v", status, answer, p)
 	}
 }

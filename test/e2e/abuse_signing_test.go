@@ -28,7 +28,7 @@ func TestEveryChangeAfterSigning(t *testing.T) {
 	unnoticed, refused, node := 0, 0, 0
 	next := func() int { node = (node + 1) % len(c.API); return node }
 	for alg, sign := range nodetest.AbuseSigners {
-		m := c.records.Members("whole-"+alg, 5).Whole(t, sign)
+		m := c.records.Members("whole-"+alg, 5).SignPCS2(t, sign)
 		for what, x := range m.Alterations(t) {
 			body := x.Text(t)
 			want := http.StatusUnauthorized
@@ -43,7 +43,7 @@ func TestEveryChangeAfterSigning(t *testing.T) {
 		if status, a, p := c.post(next(), m.Text(t)); status != 200 || a.Replayed || !a.InputsSigned {
 			t.Errorf("pcs/2 %s as signed: %d %+v %+v", alg, status, a, p)
 		}
-		m = c.records.Members("eight-"+alg, 5).Eight(t, sign)
+		m = c.records.Members("eight-"+alg, 5).SignPCS1(t, sign)
 		if status, a, p := c.post(next(), m.Text(t)); status != 200 || a.InputsSigned {
 			t.Fatalf("pcs/1 %s: %d %+v %+v", alg, status, a, p)
 		}
@@ -89,7 +89,7 @@ func sameSigned(a, b nodetest.Members, t *testing.T) bool {
 // TestSpellingIsNotSigned: what a proxy may do to JSON does not break a signature of pcs/2.
 func TestSpellingIsNotSigned(t *testing.T) {
 	c := abuse(t, 1)
-	m := c.records.Members("spelling", 1).Whole(t, nodetest.AbuseSigners["hmac"])
+	m := c.records.Members("spelling", 1).SignPCS2(t, nodetest.AbuseSigners["hmac"])
 	var parts []string
 	for name, raw := range m { // in any order
 		parts = append(parts, fmt.Sprintf("%q :\n\t%s", name, raw))
@@ -117,7 +117,7 @@ func TestConfusedSignatures(t *testing.T) {
 		edID = k.ID
 	}
 	tried := 0
-	for scheme, sign := range map[string]func(nodetest.Members, testing.TB, nodetest.Signer) nodetest.Members{"pcs/1": nodetest.Members.Eight, "pcs/2": nodetest.Members.Whole} {
+	for scheme, sign := range map[string]func(nodetest.Members, testing.TB, nodetest.Signer) nodetest.Members{"pcs/1": nodetest.Members.SignPCS1, "pcs/2": nodetest.Members.SignPCS2} {
 		base := c.records.Members("confused-"+scheme, 1)
 		refuse := func(what string, m nodetest.Members) {
 			t.Helper()

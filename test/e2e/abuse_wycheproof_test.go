@@ -155,7 +155,7 @@ func TestWycheproofThroughTheAPI(t *testing.T) {
 		if !inAList(v.key) {
 			continue
 		}
-		if status, a, p := c.post(0, own.Whole(t, nodetest.MAC(v.key)).Text(t)); status != 200 || !a.InputsSigned || a.Replayed {
+		if status, a, p := c.post(0, own.SignPCS2(t, nodetest.MAC(v.key)).Text(t)); status != 200 || !a.InputsSigned || a.Replayed {
 			t.Errorf("%s: its key does not sign: %d %+v", v.name, status, p)
 		}
 	}
@@ -170,6 +170,6 @@ func refuseDone(t *testing.T, v vector, m nodetest.Members, sign nodetest.Signer
 	}
 	good := sign(nil)
 	for i := range v.done(good) {
-		refuse(fmt.Sprintf("%s, done to a good signature (%d)", v.name, i), m.Whole(t, func(msg []byte) []byte { return v.done(sign(msg))[i] }))
+		refuse(fmt.Sprintf("%s, done to a good signature (%d)", v.name, i), m.SignPCS2(t, func(msg []byte) []byte { return v.done(sign(msg))[i] }))
 	}
 }

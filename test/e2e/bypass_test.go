@@ -36,7 +36,7 @@ func (a *abused) opened(two bool) {
 }
 
 func (a *abused) signed(shard string, epoch int64) []byte {
-	return a.records.Members(shard, epoch).Whole(a.t, nodetest.AbuseSigners["hmac"]).Text(a.t)
+	return a.records.Members(shard, epoch).SignPCS2(a.t, nodetest.AbuseSigners["hmac"]).Text(a.t)
 }
 
 func (a *abused) expect(status int, body []byte) {

@@ -46,7 +46,7 @@ func (a *abused) refusesOlder(key, out string, generation uint32) {
 func TestIncidentGivenAgain(t *testing.T) {
 	c := abuse(t, 1)
 	for _, shard := range []string{"lab-1", "lab-2", "lab-3"} {
-		if status, _, p := c.post(0, c.records.Members(shard, 1).Whole(t, nodetest.AbuseSigners["hmac"]).Text(t)); status != http.StatusOK {
+		if status, _, p := c.post(0, c.records.Members(shard, 1).SignPCS2(t, nodetest.AbuseSigners["hmac"]).Text(t)); status != http.StatusOK {
 			t.Fatalf("%d %+v", status, p)
 		}
 	}
@@ -123,7 +123,7 @@ func TestIncidentGivenAgain(t *testing.T) {
 	} else if len(first.Next) != 1 || len(after.Next) != 0 {
 		t.Errorf("to do before the recount: %q, after it: %q", first.Next, after.Next)
 	}
-	c.refused("after the recount", 0, c.records.Members("lab-1", 1).Whole(t, nodetest.AbuseSigners["hmac"]).Text(t), http.StatusForbidden, wire.CodeKeyNotAllowed)
+	c.refused("after the recount", 0, c.records.Members("lab-1", 1).SignPCS2(t, nodetest.AbuseSigners["hmac"]).Text(t), http.StatusForbidden, wire.CodeKeyNotAllowed)
 	fix := r.start(r.publish("params: {tol_d: \"0.1\"}\n"))
 	r.await(fix)
 	if d := r.diff(fix); d.Flips != 0 {
@@ -134,7 +134,7 @@ func TestIncidentGivenAgain(t *testing.T) {
 // TestReadsWithoutAMajority: with two of three nodes gone, the last one still says what it knows, when it is asked for no more.
 func TestReadsWithoutAMajority(t *testing.T) {
 	c := abuse(t, 3)
-	if status, _, p := c.post(0, c.records.Members("lab-1", 1).Whole(t, nodetest.AbuseSigners["hmac"]).Text(t)); status != http.StatusOK {
+	if status, _, p := c.post(0, c.records.Members("lab-1", 1).SignPCS2(t, nodetest.AbuseSigners["hmac"]).Text(t)); status != http.StatusOK {
 		t.Fatalf("%d %+v", status, p)
 	}
 	c.run(nil, "freeze", "--shard", "lab-1", "--reason", "drill")

@@ -26,7 +26,7 @@ func TestPostgresPage(t *testing.T) {
 	section, _, _ = strings.Cut(section, "\n## ")
 	c := abuse(t, 1)
 	send := func(shard string) {
-		if status, _, p := c.post(0, c.records.Members(shard, 1).Whole(t, nodetest.AbuseSigners["hmac"]).Text(t)); status != http.StatusOK {
+		if status, _, p := c.post(0, c.records.Members(shard, 1).SignPCS2(t, nodetest.AbuseSigners["hmac"]).Text(t)); status != http.StatusOK {
 			t.Fatalf("%d %+v", status, p)
 		}
 	}

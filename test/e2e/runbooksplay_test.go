@@ -73,7 +73,7 @@ func TestRunbookKeyLeak(t *testing.T) {
 		leaked, err := verify.NewHMACKey([]byte(nodetest.AbuseSecret))
 		c.must(err)
 		record := func(shard string, epoch int64, by nodetest.Signer) []byte {
-			return c.records.Members(shard, epoch).Whole(t, by).Text(t)
+			return c.records.Members(shard, epoch).SignPCS2(t, by).Text(t)
 		}
 		c.run(nil, "shard", "known", "add", "lab-*")
 		c.expect(http.StatusOK, record("lab-1", 1, honest))

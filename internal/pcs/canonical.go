@@ -79,30 +79,30 @@ func (s SchemeSet) Slice() (out []Scheme) {
 
 // Limits of a record that is signed with PCS2. They are part of the scheme and never change.
 const (
-	MaxWholeDepth    = 32 // levels of nesting, the record itself included
-	MaxWholeExponent = 9  // digits of an exponent, not counting leading zeros
+	MaxCanonicalDepth    = 32 // levels of nesting, the record itself included
+	MaxCanonicalExponent = 9  // digits of an exponent, not counting leading zeros
 )
 
-// wholeLabel begins every message of PCS2. No message of PCS1 begins with it: those are 32 bytes long or begin
+// pcs2Label begins every message of PCS2. No message of PCS1 begins with it: those are 32 bytes long or begin
 // with a brace.
-const wholeLabel = "recount/pcs/2\n"
+const pcs2Label = "recount/pcs/2\n"
 
-// ErrNoWhole is wrapped by AppendWhole if the record cannot be signed as a whole.
-var ErrNoWhole = errors.New("pcs: the record has no canonical form of pcs/2")
+// ErrNoCanonical is wrapped by AppendCanonical if the record cannot be signed as a whole.
+var ErrNoCanonical = errors.New("pcs: the record has no canonical form of pcs/2")
 
-// WholeMessage appends the message that is signed under PCS2: "recount/pcs/2", a line feed, and the SHA-256 of
+// PCS2Message appends the message that is signed under PCS2: "recount/pcs/2", a line feed, and the SHA-256 of
 // the canonical form in lower-case hex. ok is false if the record has another scheme or no canonical form.
-func (r *Record) WholeMessage(dst []byte) (msg []byte, ok bool) {
-	if !r.HasWhole() {
+func (r *Record) PCS2Message(dst []byte) (msg []byte, ok bool) {
+	if !r.HasCanonical() {
 		return dst, false
 	}
-	return hex.AppendEncode(append(dst, wholeLabel...), r.whole[:]), true
+	return hex.AppendEncode(append(dst, pcs2Label...), r.canonical[:]), true
 }
 
-// HasWhole reports whether the record has scheme PCS2 and a canonical form.
-func (r *Record) HasWhole() bool { return r.Scheme == PCS2 && r.hasWhole }
+// HasCanonical reports whether the record has scheme PCS2 and a canonical form.
+func (r *Record) HasCanonical() bool { return r.Scheme == PCS2 && r.hasCanonical }
 
-// scheme determines what the signature of a decoded record covers, and computes the digest that WholeMessage
+// scheme determines what the signature of a decoded record covers, and computes the digest that PCS2Message
 // needs.
 func (w *decoder) scheme(body []byte) {
 	r := w.r
@@ -110,36 +110,36 @@ func (w *decoder) scheme(body []byte) {
 	case w.seen&hasScheme != w.good&hasScheme:
 		r.Scheme = UnknownScheme
 	case r.Scheme == PCS2 && r.Signable:
-		if text, err := AppendWhole(nil, body); err == nil {
-			r.whole, r.hasWhole = sha256.Sum256(text), true
+		if text, err := AppendCanonical(nil, body); err == nil {
+			r.canonical, r.hasCanonical = sha256.Sum256(text), true
 		}
 	}
 }
 
-// spellers are jsontext decoders for reuse. They leave repeated names for canon to find.
-var spellers = sync.Pool{New: func() any {
+// canonicalDecoders are jsontext decoders for reuse. They leave repeated names for canon to find.
+var canonicalDecoders = sync.Pool{New: func() any {
 	return jsontext.NewDecoder(bytes.NewReader(nil), jsontext.AllowDuplicateNames(true))
 }}
 
-// AppendWhole appends the canonical form of PCS2 (testdata/PROFILES.md): the record without its member sig,
+// AppendCanonical appends the canonical form of PCS2 (testdata/PROFILES.md): the record without its member sig,
 // members sorted by the bytes of their names, without spaces, strings with the fewest escapes, numbers as their
-// exact decimal value. body must be one JSON object with unique names. Errors wrap ErrNoWhole.
-func AppendWhole(dst, body []byte) ([]byte, error) {
-	d := spellers.Get().(*jsontext.Decoder)
+// exact decimal value. body must be one JSON object with unique names. Errors wrap ErrNoCanonical.
+func AppendCanonical(dst, body []byte) ([]byte, error) {
+	d := canonicalDecoders.Get().(*jsontext.Decoder)
 	d.Reset(bytes.NewBuffer(body), jsontext.AllowDuplicateNames(true))
 	defer func() {
 		d.Reset(bytes.NewReader(nil))
-		spellers.Put(d)
+		canonicalDecoders.Put(d)
 	}()
 	if d.PeekKind() != '{' {
-		return dst, fmt.Errorf("%w: not a JSON object", ErrNoWhole)
+		return dst, fmt.Errorf("%w: not a JSON object", ErrNoCanonical)
 	}
 	c := canon{d: d, out: dst}
 	if err := c.value(1); err != nil {
-		return dst, fmt.Errorf("%w: %w", ErrNoWhole, err)
+		return dst, fmt.Errorf("%w: %w", ErrNoCanonical, err)
 	}
 	if _, err := d.ReadToken(); err != io.EOF {
-		return dst, fmt.Errorf("%w: something follows the object", ErrNoWhole)
+		return dst, fmt.Errorf("%w: something follows the object", ErrNoCanonical)
 	}
 	return c.out, nil
 }
@@ -153,8 +153,8 @@ type canon struct {
 // value writes the next value, at a level of nesting.
 func (c *canon) value(level int) error {
 	kind := c.d.PeekKind()
-	if (kind == '{' || kind == '[') && level > MaxWholeDepth {
-		return fmt.Errorf("nested deeper than %d levels", MaxWholeDepth)
+	if (kind == '{' || kind == '[') && level > MaxCanonicalDepth {
+		return fmt.Errorf("nested deeper than %d levels", MaxCanonicalDepth)
 	}
 	switch kind {
 	case '{':
@@ -291,7 +291,7 @@ func (c *canon) number(literal []byte) error {
 			continue
 		}
 		if b|0x20 == 'e' {
-			n, err := wholeExponent(string(literal[i+1:]))
+			n, err := parseExponent(string(literal[i+1:]))
 			if err != nil {
 				return err
 			}
@@ -316,11 +316,11 @@ func (c *canon) number(literal []byte) error {
 	return nil
 }
 
-func wholeExponent(text string) (int, error) {
+func parseExponent(text string) (int, error) {
 	digits, negative := strings.CutPrefix(strings.TrimPrefix(text, "+"), "-")
 	digits = strings.TrimLeft(digits, "0")
-	if len(digits) > MaxWholeExponent {
-		return 0, fmt.Errorf("an exponent of more than %d digits", MaxWholeExponent)
+	if len(digits) > MaxCanonicalExponent {
+		return 0, fmt.Errorf("an exponent of more than %d digits", MaxCanonicalExponent)
 	}
 	n, err := strconv.Atoi("0" + digits)
 	if err == nil && negative {

@@ -12,13 +12,13 @@ import (
 	"testing"
 )
 
-type wholeCase struct {
+type canonicalCase struct {
 	Name, Record, Canonical, Message string
 	SameAs                           string `json:"same_as"`
 }
 
-func wholeVectors(t testing.TB) (cases, unsignable []wholeCase) {
-	var golden struct{ Cases, Unsignable []wholeCase }
+func canonicalVectors(t testing.TB) (cases, unsignable []canonicalCase) {
+	var golden struct{ Cases, Unsignable []canonicalCase }
 	readJSON(t, "golden/signing_v2.json", &golden)
 	if len(golden.Cases) < 14 || len(golden.Unsignable) < 3 {
 		t.Fatalf("%d and %d vectors", len(golden.Cases), len(golden.Unsignable))
@@ -27,10 +27,10 @@ func wholeVectors(t testing.TB) (cases, unsignable []wholeCase) {
 }
 
 func TestGoldenWhole(t *testing.T) {
-	cases, unsignable := wholeVectors(t)
+	cases, unsignable := canonicalVectors(t)
 	seen := map[string]string{}
 	for _, c := range cases {
-		got, err := AppendWhole(nil, []byte(c.Record))
+		got, err := AppendCanonical(nil, []byte(c.Record))
 		if err != nil || string(got) != c.Canonical {
 			t.Errorf("%s: %v\n got %s\nwant %s", c.Name, err, got, c.Canonical)
 		}
@@ -41,28 +41,28 @@ func TestGoldenWhole(t *testing.T) {
 			seen[c.Canonical] = c.Name
 		}
 		r := Decode([]byte(c.Record))
-		if msg, ok := r.WholeMessage([]byte("x")); r.Fault != nil || r.Scheme != PCS2 || !ok || string(msg) != "x"+c.Message {
+		if msg, ok := r.PCS2Message([]byte("x")); r.Fault != nil || r.Scheme != PCS2 || !ok || string(msg) != "x"+c.Message {
 			t.Errorf("%s: %v %s %v %q, want %q", c.Name, r.Fault, r.Scheme, ok, msg, c.Message)
 		}
 	}
 	for _, c := range unsignable {
-		if _, err := AppendWhole(nil, []byte(c.Record)); !errors.Is(err, ErrNoWhole) {
+		if _, err := AppendCanonical(nil, []byte(c.Record)); !errors.Is(err, ErrNoCanonical) {
 			t.Errorf("%s: %v", c.Name, err)
 		}
 		r := Decode([]byte(c.Record))
-		if msg, ok := r.WholeMessage(nil); r.Fault != nil || r.Scheme != PCS2 || ok || len(msg) != 0 {
+		if msg, ok := r.PCS2Message(nil); r.Fault != nil || r.Scheme != PCS2 || ok || len(msg) != 0 {
 			t.Errorf("%s: %v %s %v %q", c.Name, r.Fault, r.Scheme, ok, msg)
 		}
 	}
 }
 
-// TestWholeMessageIsNoOther: no profile gives what begins like a message of pcs/2, and it has another length than a hash.
-func TestWholeMessageIsNoOther(t *testing.T) {
-	cases, _ := wholeVectors(t)
+// TestPCS2MessageIsNoOther: no profile gives what begins like a message of pcs/2, and it has another length than a hash.
+func TestPCS2MessageIsNoOther(t *testing.T) {
+	cases, _ := canonicalVectors(t)
 	for _, c := range cases {
 		r := Decode([]byte(c.Record))
-		msg, _ := r.WholeMessage(nil)
-		if len(msg) != 14+64 || !bytes.HasPrefix(msg, []byte(wholeLabel)) {
+		msg, _ := r.PCS2Message(nil)
+		if len(msg) != 14+64 || !bytes.HasPrefix(msg, []byte(pcs2Label)) {
 			t.Errorf("%s: %q", c.Name, msg)
 		}
 		for p := F9; p <= LastProfile; p++ {
@@ -106,18 +106,18 @@ func TestSchemeMember(t *testing.T) {
 	}
 }
 
-// FuzzWhole: another spelling of a record has the same canonical form, another value has another one, and the form is JSON
+// FuzzCanonical: another spelling of a record has the same canonical form, another value has another one, and the form is JSON
 // of the same value.
-func FuzzWhole(f *testing.F) {
-	cases, unsignable := wholeVectors(f)
+func FuzzCanonical(f *testing.F) {
+	cases, unsignable := canonicalVectors(f)
 	for i, c := range append(cases, unsignable...) {
 		f.Add([]byte(c.Record), uint64(i))
 	}
 	f.Add(goodBody(f), uint64(99))
 	f.Fuzz(func(t *testing.T, body []byte, seed uint64) {
-		want, err := AppendWhole([]byte("x"), body)
+		want, err := AppendCanonical([]byte("x"), body)
 		if err != nil {
-			if !errors.Is(err, ErrNoWhole) || string(want) != "x" {
+			if !errors.Is(err, ErrNoCanonical) || string(want) != "x" {
 				t.Fatalf("%q %v", want, err)
 			}
 			return
@@ -125,10 +125,10 @@ func FuzzWhole(f *testing.F) {
 		want = want[1:]
 		d := speller{rand.New(rand.NewPCG(seed, 1))}
 		tree := parse(t, body).(map[string]any)
-		if got, err := AppendWhole(nil, []byte(d.text(tree))); err != nil || !bytes.Equal(got, want) {
+		if got, err := AppendCanonical(nil, []byte(d.text(tree))); err != nil || !bytes.Equal(got, want) {
 			t.Fatalf("another spelling: %v\n got %s\nwant %s", err, got, want)
 		}
-		if again, err := AppendWhole(nil, want); err != nil || !bytes.Equal(again, want) {
+		if again, err := AppendCanonical(nil, want); err != nil || !bytes.Equal(again, want) {
 			t.Fatalf("not its own canonical form: %v\n got %s\nwant %s", err, again, want)
 		}
 		delete(tree, "sig")
@@ -136,7 +136,7 @@ func FuzzWhole(f *testing.F) {
 			t.Fatalf("%s is not the value of %s", want, body)
 		}
 		changed := d.change(tree)
-		if got, err := AppendWhole(nil, []byte(d.text(changed))); err == nil && bytes.Equal(got, want) {
+		if got, err := AppendCanonical(nil, []byte(d.text(changed))); err == nil && bytes.Equal(got, want) {
 			t.Fatalf("changed to %s, and still %s", d.text(changed), want)
 		}
 	})
@@ -303,18 +303,18 @@ func (d speller) other(v any) any {
 	return false
 }
 
-// TestWholeRefuses: what has no canonical form, next to what just has one.
-func TestWholeRefuses(t *testing.T) {
+// TestCanonicalRefuses: what has no canonical form, next to what just has one.
+func TestCanonicalRefuses(t *testing.T) {
 	nest := func(n int) string { return `{"x":` + strings.Repeat("[", n) + strings.Repeat("]", n) + `}` }
 	for body, ok := range map[string]bool{
-		`{}`: true, ` {"sig":1} `: true, nest(MaxWholeDepth - 1): true, nest(MaxWholeDepth): false, `{"a":1e999999999}`: true, `{"a":0e-0000000000999999999}`: true,
+		`{}`: true, ` {"sig":1} `: true, nest(MaxCanonicalDepth - 1): true, nest(MaxCanonicalDepth): false, `{"a":1e999999999}`: true, `{"a":0e-0000000000999999999}`: true,
 		`{"a":1e1000000000}`: false, `{"a":0E+1000000000}`: false, `{"a":1e-1000000000}`: false,
 		``: false, `[]`: false, `1`: false, `{`: false, `{}{}`: false, `{"a":1}x`: false, `{"a":01}`: false, `{1:2}`: false, `{"a"}`: false,
 		`{"a":1,"a":1}`: false, `{"a":1,"b":2,"\u0061":1}`: false, `{"x":{"b":1,"a":1,"b":2}}`: false, `{"sig":1,"a":1,"sig":2}`: false, `{"x":{"sig":1,"sig":2}}`: false,
 		"{\"a\":\"\xff\"}": false, `{"a":"\ud800"}`: false, `{"\udc00":1}`: false, `{"a":"` + "\n" + `"}`: false,
 	} {
-		out, err := AppendWhole(nil, []byte(body))
-		if (err == nil) != ok || err != nil && (!errors.Is(err, ErrNoWhole) || out != nil) {
+		out, err := AppendCanonical(nil, []byte(body))
+		if (err == nil) != ok || err != nil && (!errors.Is(err, ErrNoCanonical) || out != nil) {
 			t.Errorf("%s: %q %v", body, out, err)
 		}
 	}
