@@ -16,8 +16,8 @@ import (
 	"github.com/recount-ledger/recount/internal/node"
 )
 
-// settled reads the settings and converts them. Its error has all problems of both steps.
-func settled(path string, fs *pflag.FlagSet, env func(string) (string, bool)) (values, node.Config, error) {
+// loadConfig reads the settings and converts them. Its error has all problems of both steps.
+func loadConfig(path string, fs *pflag.FlagSet, env func(string) (string, bool)) (values, node.Config, error) {
 	v, err := load(path, fs, env)
 	if v.unread {
 		return v, node.Config{}, err
@@ -76,7 +76,7 @@ Exit codes: 0 the node can start, 2 there are problems.`,
 }
 
 func checkConfig(cmd *cobra.Command, path string) error {
-	v, c, err := settled(path, cmd.Flags(), os.LookupEnv)
+	v, c, err := loadConfig(path, cmd.Flags(), os.LookupEnv)
 	var warnings []string
 	if !v.unread {
 		x := c.Examine(time.Now())

@@ -206,7 +206,7 @@ func TestConfigCheckWarns(t *testing.T) {
 			t.Errorf("no %q in %v: %s", want, err, said)
 		}
 	}
-	v, c, err := settled(filepath.Join(m.dir, "config.yaml"), flags(t), environment(nil))
+	v, c, err := loadConfig(filepath.Join(m.dir, "config.yaml"), flags(t), environment(nil))
 	if err != nil || len(v.voters) != 1 {
 		t.Fatal(err)
 	}

@@ -39,7 +39,7 @@ func TestConfigInit(t *testing.T) {
 			t.Errorf("%s: names of its certificate: %v", m.ID, err)
 		}
 	}
-	_, c, err := settled(filepath.Join(dir, "c", "config.yaml"), flags(t), environment(nil))
+	_, c, err := loadConfig(filepath.Join(dir, "c", "config.yaml"), flags(t), environment(nil))
 	if err != nil || c.API.Listen != "0.0.0.0:9440" || c.Peer.Listen != "0.0.0.0:9441" || c.ClusterID != "ledger" {
 		t.Errorf("%v: %+v", err, c.API)
 	}

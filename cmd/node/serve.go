@@ -36,7 +36,7 @@ seconds, and at once after SIGHUP. It rejects invalid files with a warning in th
 		Example: `  recount-node serve --config /etc/recount/node.yaml
   PCS_HMAC_KEYS_FILE=/run/secrets/hmac recount-node serve --config node.yaml --token-rate 500`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			v, c, err := settled(path, cmd.Flags(), os.LookupEnv)
+			v, c, err := loadConfig(path, cmd.Flags(), os.LookupEnv)
 			if err != nil {
 				return wrong(problems(err))
 			}

@@ -86,7 +86,7 @@ func TestRunOneNode(t *testing.T) {
 	m.settings = strings.ReplaceAll(m.settings, "auth: {tokens_file: tokens}",
 		"auth: {required: false}\nelection_timeout: 100ms\nnew_cluster: true\nballast: 0\n")
 	m.write("config.yaml", m.settings, 0o600)
-	v, c, err := settled(filepath.Join(m.dir, "config.yaml"), flags(t), environment(nil))
+	v, c, err := loadConfig(filepath.Join(m.dir, "config.yaml"), flags(t), environment(nil))
 	m.must(err)
 	pid := v.text["pid_file"]
 	lines := newLogLines()
@@ -125,7 +125,7 @@ func TestRunWithoutPidFile(t *testing.T) {
 	m.settings = strings.ReplaceAll(m.settings, "auth: {tokens_file: tokens}",
 		"auth: {required: false}\nelection_timeout: 100ms\nnew_cluster: true\nballast: 0\n")
 	m.write("config.yaml", m.settings, 0o600)
-	_, c, err := settled(filepath.Join(m.dir, "config.yaml"), flags(t), environment(nil))
+	_, c, err := loadConfig(filepath.Join(m.dir, "config.yaml"), flags(t), environment(nil))
 	m.must(err)
 	late := func() *time.Timer { return time.AfterFunc(time.Hour, func() {}) }
 	err = run(t.Context(), c, filepath.Join(m.dir, "nowhere", "pid"), slog.New(slog.DiscardHandler), nil, late)

@@ -21,8 +21,8 @@ func (w *walk) claim(seq uint64, check, what string, holds func(*Event, any) boo
 	}
 }
 
-// settle compares what the lists say of an event with the event.
-func (w *walk) settle(e *Event, m any) {
+// checkClaims compares what the lists say of an event with the event.
+func (w *walk) checkClaims(e *Event, m any) {
 	for _, c := range w.claims[e.Seq] {
 		if !c.holds(e, m) {
 			w.fault(c.check, "%s: event %d says other things", c.what, e.Seq)

@@ -165,7 +165,7 @@ func (w *walk) event(e *Event) error {
 	}
 	w.looked(CheckTime)
 	w.span(e)
-	w.settle(e, m)
+	w.checkClaims(e, m)
 	return w.message(e, m)
 }
 
