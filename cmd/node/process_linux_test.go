@@ -43,8 +43,8 @@ func program(t *testing.T, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// TestExitCodes: the process returns 2 for wrong usage with the way to the help, 1 for any other failure, and 0 for output.
-// The reason is on stderr and nothing else is.
+// TestExitCodes: the process returns 2 for wrong usage with the way to the help, 1 for any other failure, and 0 for
+// output. The reason is on stderr and nothing else is.
 func TestExitCodes(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "cluster-id"), []byte("c\n"), 0o600); err != nil {
@@ -77,8 +77,8 @@ func TestExitCodes(t *testing.T) {
 	}
 }
 
-// TestNobodyReadsTheLog: a process whose stderr is a pipe that is full and that nobody reads ends all the same, and the
-// other users of the pipe keep their blocking end.
+// TestNobodyReadsTheLog: a process whose stderr is a pipe that is full and that nobody reads ends all the same, and
+// the other users of the pipe keep their blocking end.
 func TestNobodyReadsTheLog(t *testing.T) {
 	var ends [2]int
 	if err := unix.Pipe2(ends[:], unix.O_CLOEXEC); err != nil {
@@ -218,8 +218,8 @@ func (r *devRun) pidOf() int {
 	return pid
 }
 
-// TestDevRunsItsNodes: dev prints one line when the node serves, reports a node that dies with the way to start it again,
-// and stops its nodes before it ends. The same directory goes on with the same ledger.
+// TestDevRunsItsNodes: dev prints one line when the node serves, reports a node that dies with the way to start it
+// again, and stops its nodes before it ends. The same directory goes on with the same ledger.
 func TestDevRunsItsNodes(t *testing.T) {
 	dir, port := t.TempDir(), devPort(t)
 	first := runDev(t, dir, 1, port)
@@ -256,7 +256,8 @@ func TestDevRunsItsNodes(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(dir, "node-1", "pid")); !os.IsNotExist(err) {
 		t.Errorf("node-1 was not stopped in order: %v", err)
 	}
-	if again, err := os.ReadFile(filepath.Join(dir, "node-1", "data", "node.json")); err != nil || !bytes.Equal(again, identity) {
+	again, err := os.ReadFile(filepath.Join(dir, "node-1", "data", "node.json"))
+	if err != nil || !bytes.Equal(again, identity) {
 		t.Errorf("another ledger: %v", err)
 	}
 }
@@ -283,13 +284,14 @@ func (r *devRun) serves() {
 	}
 }
 
-// TestDevLostData: where a node has run, one without data has lost it. It is not a new node, dev does not serve, and the
-// error has the words of the node.
+// TestDevLostData: where a node has run, one without data has lost it. It is not a new node, dev does not serve, and
+// the error has the words of the node.
 func TestDevLostData(t *testing.T) {
 	dir := t.TempDir()
 	d := &devCluster{dir: dir, nodes: 3, basePort: devPort(t)}
 	data := filepath.Join(dir, "node-3", "data")
-	if err := errors.Join(d.prepare(), os.Mkdir(data, 0o700), os.WriteFile(filepath.Join(data, "node.json"), []byte("{}"), 0o600)); err != nil {
+	if err := errors.Join(d.prepare(), os.Mkdir(data, 0o700),
+		os.WriteFile(filepath.Join(data, "node.json"), []byte("{}"), 0o600)); err != nil {
 		t.Fatal(err)
 	}
 	r := runDev(t, dir, 3, d.basePort)

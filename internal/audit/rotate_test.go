@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// TestRotationBound: a file may have exactly MaxBytes. One more byte goes to the next file, and a line above the bound has
-// a file of its own. Rotations at the same time get names of their own.
+// TestRotationBound: a file may have exactly MaxBytes. One more byte goes to the next file, and a line above the
+// bound has a file of its own. Rotations at the same time get names of their own.
 func TestRotationBound(t *testing.T) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	line := func(n int) Operation { return Operation{OpID: strings.Repeat("x", n)} }
@@ -66,8 +66,8 @@ func TestRotationBound(t *testing.T) {
 	}
 }
 
-// TestSweepWithoutRotation: a quiet stream deletes its old files, too, within an hour. A file is old when it is older than
-// Keep, not when it is as old.
+// TestSweepWithoutRotation: a quiet stream deletes its old files, too, within an hour. A file is old when it is older
+// than Keep, not when it is as old.
 func TestSweepWithoutRotation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
@@ -101,7 +101,8 @@ func TestSweepWithoutRotation(t *testing.T) {
 		<-time.After(sweepEvery)
 		check("after two hours", false, false, false)
 		closed(t, s)
-		if text := log.String(); strings.Count(text, "old files deleted") != 2 || !strings.Contains(text, filepath.Base(later)) {
+		text := log.String()
+		if strings.Count(text, "old files deleted") != 2 || !strings.Contains(text, filepath.Base(later)) {
 			t.Error(text)
 		}
 	})
@@ -163,7 +164,8 @@ func TestOpenRefuses(t *testing.T) {
 	for path, says := range map[string]string{
 		dir: "is a directory", pipe: "is not a regular file", filepath.Join(dir, "none", "x"): "no such file",
 	} {
-		if _, err := Open(Options{File: path, Logger: slog.New(slog.DiscardHandler)}); err == nil || !strings.Contains(err.Error(), says) {
+		_, err := Open(Options{File: path, Logger: slog.New(slog.DiscardHandler)})
+		if err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%s: %v, want %q", path, err, says)
 		}
 	}

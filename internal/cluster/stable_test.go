@@ -9,8 +9,17 @@ import (
 	"testing"
 )
 
-// votesOfFive makes a stable store with votes in the terms 1 to 5 and with the current term 7. It returns the path of the
-// database and the bytes of the votes.
+// vote stores a term and a vote in it.
+func vote(t *testing.T, s *stableStore, term uint64) {
+	t.Helper()
+	if err := errors.Join(s.SetUint64(keyTerm, term), s.SetUint64(keyVoteTerm, term),
+		s.Set(keyVoteCand, []byte("10.0.0.1:94"))); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// votesOfFive makes a stable store with votes in the terms 1 to 5 and with the current term 7. It returns the path of
+// the database and the bytes of the votes.
 func votesOfFive(t *testing.T) (db string, votes []byte) {
 	t.Helper()
 	db = filepath.Join(t.TempDir(), stableName)
@@ -19,9 +28,7 @@ func votesOfFive(t *testing.T) (db string, votes []byte) {
 		t.Fatal(err)
 	}
 	for term := uint64(1); term <= 5; term++ {
-		if err := errors.Join(s.SetUint64(keyTerm, term), s.SetUint64(keyVoteTerm, term), s.Set(keyVoteCand, []byte("10.0.0.1:94"))); err != nil {
-			t.Fatal(err)
-		}
+		vote(t, s, term)
 	}
 	if err := errors.Join(s.SetUint64(keyTerm, 7), s.Close()); err != nil {
 		t.Fatal(err)
@@ -33,8 +40,8 @@ func votesOfFive(t *testing.T) (db string, votes []byte) {
 	return db, votes
 }
 
-// TestFlipsOfTheVote flips one bit at a time in every region of the stable store, and cuts it: the node remembers exactly how it
-// voted, or refuses to start.
+// TestFlipsOfTheVote flips one bit at a time in every region of the stable store, and cuts it: the node remembers
+// exactly how it voted, or refuses to start.
 func TestFlipsOfTheVote(t *testing.T) {
 	db, whole := votesOfFive(t)
 	path := filepath.Join(filepath.Dir(db), votesName)
@@ -91,7 +98,8 @@ func copiesOfTerms(t *testing.T, db string) map[uint64][]byte {
 		if err := errors.Join(err, errRead); err != nil {
 			t.Fatal(err)
 		}
-		if b, ok := parseBallot(raw[:stableCopy]); !ok || b.term != term || string(raw[:stableCopy]) != string(raw[stableCopy:]) {
+		b, ok := parseBallot(raw[:stableCopy])
+		if !ok || b.term != term || string(raw[:stableCopy]) != string(raw[stableCopy:]) {
 			t.Fatalf("the copies of term %d: %+v", term, b)
 		}
 		copies[term] = raw[:stableCopy]
@@ -155,7 +163,8 @@ func TestEmptyVotes(t *testing.T) {
 	if err != nil {
 		t.Fatalf("before the first vote: %v", err)
 	}
-	if err := errors.Join(s.SetUint64(keyTerm, 4), s.SetUint64(keyVoteTerm, 4), s.Close(), os.Truncate(path, 0)); err != nil {
+	vote(t, s, 4)
+	if err := errors.Join(s.Close(), os.Truncate(path, 0)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := openStable(db); !errors.Is(err, ErrInconsistent) {
@@ -172,8 +181,8 @@ func TestEmptyVotes(t *testing.T) {
 	}
 }
 
-// TestStableStoreKeepsThreeKeys: Raft uses three keys. Another one, and a name that a copy has no room for, are errors and
-// change nothing.
+// TestStableStoreKeepsThreeKeys: Raft uses three keys. Another one, and a name that a copy has no room for, are
+// errors and change nothing.
 func TestStableStoreKeepsThreeKeys(t *testing.T) {
 	s, err := openStable(filepath.Join(t.TempDir(), stableName))
 	if err != nil {
@@ -205,8 +214,8 @@ func TestStableStoreKeepsThreeKeys(t *testing.T) {
 	}
 }
 
-// TestFlipsOfTheDatabase flips one bit at a time in raft.db, and takes it back to an older one: the node remembers exactly how it
-// voted, or refuses to start. Without the votes beside it, it refuses.
+// TestFlipsOfTheDatabase flips one bit at a time in raft.db, and takes it back to an older one: the node remembers
+// exactly how it voted, or refuses to start. Without the votes beside it, it refuses.
 func TestFlipsOfTheDatabase(t *testing.T) {
 	db := filepath.Join(t.TempDir(), stableName)
 	s, err := openStable(db)
@@ -218,9 +227,7 @@ func TestFlipsOfTheDatabase(t *testing.T) {
 		if older, err = os.ReadFile(db); err != nil {
 			t.Fatal(err)
 		}
-		if err := errors.Join(s.SetUint64(keyTerm, term), s.SetUint64(keyVoteTerm, term), s.Set(keyVoteCand, []byte("10.0.0.1:94"))); err != nil {
-			t.Fatal(err)
-		}
+		vote(t, s, term)
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
@@ -241,7 +248,8 @@ func TestFlipsOfTheDatabase(t *testing.T) {
 		defer s.Close()
 		voted, _ := s.GetUint64(keyVoteTerm)
 		inBolt, _ := s.boltUint64(keyVoteTerm)
-		if candidate, _ := s.Get(keyVoteCand); s.now.term != 5 || voted != 5 || inBolt != 5 || string(candidate) != "10.0.0.1:94" {
+		candidate, _ := s.Get(keyVoteCand)
+		if s.now.term != 5 || voted != 5 || inBolt != 5 || string(candidate) != "10.0.0.1:94" {
 			t.Errorf("%s: remembers term %d, vote in %d (%d) for %q", what, s.now.term, voted, inBolt, candidate)
 		}
 	}
@@ -252,7 +260,8 @@ func TestFlipsOfTheDatabase(t *testing.T) {
 		b[rng.IntN(len(b))] ^= 1 << rng.IntN(8)
 		opens("flip", b)
 	}
-	if err := errors.Join(os.WriteFile(db, whole, 0o600), os.Remove(filepath.Join(filepath.Dir(db), votesName))); err != nil {
+	votes := filepath.Join(filepath.Dir(db), votesName)
+	if err := errors.Join(os.WriteFile(db, whole, 0o600), os.Remove(votes)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := openStable(db); !errors.Is(err, ErrInconsistent) {

@@ -146,7 +146,8 @@ func TestCheckerSaysWhatDiffers(t *testing.T) {
 // TestAnyStatus: with AnyStatus every acceptable status will do, and the class belongs to the preferred one only.
 func TestAnyStatus(t *testing.T) {
 	either := &Expect{Status: []int{200, 202}, Class: "ok"}
-	escalated := Response{Submission: true, Status: 202, Answer: &wire.SubmitAnswer{Escalated: true, ReasonCode: "degraded"}}
+	late := &wire.SubmitAnswer{Escalated: true, ReasonCode: "degraded"}
+	escalated := Response{Submission: true, Status: 202, Answer: late}
 	conflict := &Expect{Status: []int{409, 401}, Class: "conflict"}
 	for _, c := range []struct {
 		name string
@@ -162,14 +163,15 @@ func TestAnyStatus(t *testing.T) {
 		{"no status will do", &Expect{}, escalated, true, "status 202, expected []"},
 	} {
 		k := Checker{AnyStatus: c.any}
-		if said := strings.Join(k.Check(c.x, c.r), "; "); said == "" != (c.says == "") || !strings.Contains(said, c.says) {
+		said := strings.Join(k.Check(c.x, c.r), "; ")
+		if said == "" != (c.says == "") || !strings.Contains(said, c.says) {
 			t.Errorf("%s: %q, want %q", c.name, said, c.says)
 		}
 	}
 }
 
-// TestSameAs: a repetition is compared with the answer that came first. A conflict names that answer without the claim of
-// its client.
+// TestSameAs: a repetition is compared with the answer that came first. A conflict names that answer without the
+// claim of its client.
 func TestSameAs(t *testing.T) {
 	claimed, other := fitting(), fitting()
 	claim := nano.Nano(3)
@@ -178,7 +180,8 @@ func TestSameAs(t *testing.T) {
 	named.DHat = nil
 	conflict := &Expect{Status: []int{409}, Class: "conflict", SameAs: "first"}
 	naming := func(a *wire.SubmitAnswer) Response {
-		return Response{Submission: true, Status: 409, Problem: &wire.Problem{ReasonCode: "conflict", Text: "x", First: a}}
+		problem := &wire.Problem{ReasonCode: "conflict", Text: "x", First: a}
+		return Response{Submission: true, Status: 409, Problem: problem}
 	}
 	marked := claimed
 	marked.Replayed, marked.Reverified, marked.Generation, marked.Reasons = true, true, 3, []string{}
@@ -196,14 +199,18 @@ func TestSameAs(t *testing.T) {
 	} {
 		var k Checker
 		k.Check(answered, Response{ID: "first", Submission: true, Status: 200, Answer: &claimed})
-		if said := strings.Join(k.Check(c.x, c.r), "; "); said == "" != (c.says == "") || !strings.Contains(said, c.says) {
+		said := strings.Join(k.Check(c.x, c.r), "; ")
+		if said == "" != (c.says == "") || !strings.Contains(said, c.says) {
 			t.Errorf("%s: %q, want %q", c.name, said, c.says)
 		}
 	}
-	for name, r := range map[string]Response{"an answer": answer(func(a *wire.SubmitAnswer) { a.Replayed = true }), "a conflict": naming(&named)} {
-		x := map[string]*Expect{"an answer": repeat, "a conflict": conflict}[name]
-		if said := strings.Join(new(Checker).Check(x, r), "; "); said != "no answer of first to compare with" {
-			t.Errorf("%s without the first: %q", name, said)
+	again := answer(func(a *wire.SubmitAnswer) { a.Replayed = true })
+	for _, c := range []struct {
+		x *Expect
+		r Response
+	}{{repeat, again}, {conflict, naming(&named)}} {
+		if said := strings.Join(new(Checker).Check(c.x, c.r), "; "); said != "no answer of first to compare with" {
+			t.Errorf("%+v without the first: %q", c.r, said)
 		}
 	}
 }

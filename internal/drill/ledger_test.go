@@ -125,7 +125,9 @@ func (l *ledger) node(i int) http.Handler {
 	})
 	mux.HandleFunc("GET /v1/audit", func(w http.ResponseWriter, r *http.Request) { reply(w, 200, l.audit(i, r)) })
 	mux.HandleFunc("GET /v1/policies", func(w http.ResponseWriter, _ *http.Request) {
-		reply(w, 200, wire.PoliciesPage{Items: []wire.PolicyAnswer{{ID: "older"}, {ID: "good", InForce: true}, {ID: "newer"}}})
+		reply(w, 200, wire.PoliciesPage{
+			Items: []wire.PolicyAnswer{{ID: "older"}, {ID: "good", InForce: true}, {ID: "newer"}},
+		})
 	})
 	mux.HandleFunc("POST /v1/policies", func(w http.ResponseWriter, _ *http.Request) {
 		reply(w, 201, wire.PolicyAnswer{ID: "lax"})

@@ -13,8 +13,8 @@ import (
 func TestScenarios(t *testing.T) {
 	for name, want := range map[string]string{
 		"key": "shard known, incident key, generation status, generation diff, generation activate, digest",
-		"bypass": "canary, freeze, canary, generation start, generation status, generation diff, generation activate, " +
-			"canary, thaw, digest",
+		"bypass": "canary, freeze, canary, generation start, generation status, generation diff, " +
+			"generation activate, canary, thaw, digest",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -8,12 +8,14 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// TestBypassPage: the page of a bypass shows how far the response is, what the canaries and the recount found, and who did
-// what. Without a recount it names no files of it.
+// TestBypassPage: the page of a bypass shows how far the response is, what the canaries and the recount found, and
+// who did what. Without a recount it names no files of it.
 func TestBypassPage(t *testing.T) {
 	b := &Bypass{
-		State:    StateBuilt,
-		Canaries: []Canaries{{At: "2026-01-19T10:00:00Z", Sent: 24, Refused: 20, LetThrough: 1, Frozen: 2, NoAnswer: 1}},
+		State: StateBuilt,
+		Canaries: []Canaries{
+			{At: "2026-01-19T10:00:00Z", Sent: 24, Refused: 20, LetThrough: 1, Frozen: 2, NoAnswer: 1},
+		},
 		Freeze:   &wire.FreezeAnswer{Seq: 41, At: "2026-01-19T10:01:00Z", Reason: "canary"},
 		Fix:      "f1f1",
 		Dangers:  []string{"takes unsigned records"},
@@ -21,7 +23,9 @@ func TestBypassPage(t *testing.T) {
 		Operations: []Operation{
 			{Seq: 40, At: "now", Actor: "eve", What: "applied p1", Reason: "faster", Ticket: "T-1"},
 		},
-		Diff:   &wire.DiffAnswer{Generation: 2, Against: 1, Position: 99, Events: 90, Flips: 7, Direct: 4, Indirect: 3, Digest: "d1"},
+		Diff: &wire.DiffAnswer{
+			Generation: 2, Against: 1, Position: 99, Events: 90, Flips: 7, Direct: 4, Indirect: 3, Digest: "d1",
+		},
 		Origin: Origin{Next: []string{"recount generation activate 2 --diff d1"}},
 		Tally:  NewTally(),
 	}
@@ -49,7 +53,9 @@ func TestBypassPage(t *testing.T) {
 	b.Diff, b.Freeze, b.Fix, b.Dangers, b.Next = nil, nil, "", nil, nil
 	b.Author = "alice"
 	page = pageOf(t, b)
-	for _, none := range []string{"ndjson", "Frozen after", "Fixed by", "Its danger", "Recounted", "<h2>Next</h2>", "nobody known"} {
+	for _, none := range []string{
+		"ndjson", "Frozen after", "Fixed by", "Its danger", "Recounted", "<h2>Next</h2>", "nobody known",
+	} {
 		if strings.Contains(page, none) {
 			t.Errorf("%q in\n%s", none, page)
 		}
@@ -62,7 +68,10 @@ func TestLongLists(t *testing.T) {
 		"shards and addresses": func(n int) report {
 			all := NewTally()
 			for i := range n {
-				item := wire.AuditItem{Seq: uint64(i + 1), LogTime: "2026-01-19T10:00:00Z", ShardID: fmt.Sprint("s", i), Remote: fmt.Sprint("a", i)}
+				item := wire.AuditItem{
+					Seq: uint64(i + 1), LogTime: "2026-01-19T10:00:00Z",
+					ShardID: fmt.Sprint("s", i), Remote: fmt.Sprint("a", i),
+				}
 				if err := all.Add(&item, "accepted"); err != nil {
 					t.Fatal(err)
 				}
@@ -76,7 +85,11 @@ func TestLongLists(t *testing.T) {
 	for name, page := range pages {
 		lists := 1 + strings.Count(name, " and ")
 		empty := strings.Count(pageOf(t, page(0)), "\n<tr>")
-		for n, left := range map[int]string{mostRows: "", mostRows + 1: "<p>And 1 more, in incident.json.</p>", mostRows + 20: "<p>And 20 more, in incident.json.</p>"} {
+		for n, left := range map[int]string{
+			mostRows:      "",
+			mostRows + 1:  "<p>And 1 more, in incident.json.</p>",
+			mostRows + 20: "<p>And 20 more, in incident.json.</p>",
+		} {
 			text := pageOf(t, page(n))
 			said := strings.Count(text, "<p>And ")
 			if left == "" && said != 0 || left != "" && strings.Count(text, left) != lists {

@@ -16,11 +16,14 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// TestAssumedFacts: without a ring the facts are those of a signature that the policy accepts, of the algorithm and scheme
-// that the record shows.
+// TestAssumedFacts: without a ring the facts are those of a signature that the policy accepts, of the algorithm and
+// scheme that the record shows.
 func TestAssumedFacts(t *testing.T) {
 	hmac := base64.StdEncoding.EncodeToString(make([]byte, 32))
 	ed25519 := base64.StdEncoding.EncodeToString(make([]byte, 64))
+	facts := func(alg verify.Alg, profile pcs.Profile, mode verify.Mode) verify.Facts {
+		return verify.Facts{KeyID: "not-checked", Alg: alg, Profile: profile, Mode: mode}
+	}
 	bin := verify.DefaultPolicy()
 	bin.Signature.Profiles = pcs.ProfilesOf(pcs.Bin)
 	for _, c := range []struct {
@@ -30,25 +33,22 @@ func TestAssumedFacts(t *testing.T) {
 		want      verify.Facts
 	}{
 		{"none", "", 0, verify.DefaultPolicy(), verify.Facts{}},
-		{"hmac", hmac, 0, verify.DefaultPolicy(), verify.Facts{Alg: verify.HMACSHA256, Profile: pcs.F9, Mode: verify.Raw}},
-		{"no base64", "!", 0, verify.DefaultPolicy(), verify.Facts{Alg: verify.HMACSHA256, Profile: pcs.F9, Mode: verify.Raw}},
-		{"ed25519", ed25519, 0, verify.DefaultPolicy(), verify.Facts{Alg: verify.Ed25519, Profile: pcs.F9, Mode: verify.SHA256}},
-		{"hmac over binary", hmac, 0, bin, verify.Facts{Alg: verify.HMACSHA256, Profile: pcs.Bin, Mode: verify.SHA256}},
-		{"pcs/2", hmac, pcs.PCS2, bin, verify.Facts{Alg: verify.HMACSHA256, Profile: pcs.F9, Mode: verify.Whole}},
-		{"pcs/2 ed25519", ed25519, pcs.PCS2, bin, verify.Facts{Alg: verify.Ed25519, Profile: pcs.F9, Mode: verify.Whole}},
+		{"hmac", hmac, 0, verify.DefaultPolicy(), facts(verify.HMACSHA256, pcs.F9, verify.Raw)},
+		{"no base64", "!", 0, verify.DefaultPolicy(), facts(verify.HMACSHA256, pcs.F9, verify.Raw)},
+		{"ed25519", ed25519, 0, verify.DefaultPolicy(), facts(verify.Ed25519, pcs.F9, verify.SHA256)},
+		{"hmac over binary", hmac, 0, bin, facts(verify.HMACSHA256, pcs.Bin, verify.SHA256)},
+		{"pcs/2", hmac, pcs.PCS2, bin, facts(verify.HMACSHA256, pcs.F9, verify.Whole)},
+		{"pcs/2 ed25519", ed25519, pcs.PCS2, bin, facts(verify.Ed25519, pcs.F9, verify.Whole)},
 	} {
 		rec := &pcs.Record{Sig: c.sig, HasSig: c.sig != "", Scheme: c.scheme}
-		if c.want.Mode != 0 || c.want.Alg != 0 {
-			c.want.KeyID = "not-checked"
-		}
 		if got := New(c.policy).facts(rec, c.policy); got != c.want {
 			t.Errorf("%s: %+v, want %+v", c.name, got, c.want)
 		}
 	}
 }
 
-// TestAdmitted: of the records that a policy newly accepts, those without a signature and those that no key verifies are
-// counted apart. A record that only ceases to be escalated is none of them.
+// TestAdmitted: of the records that a policy newly accepts, those without a signature and those that no key verifies
+// are counted apart. A record that only ceases to be escalated is none of them.
 func TestAdmitted(t *testing.T) {
 	valid := verify.Facts{KeyID: "k", Alg: verify.HMACSHA256, Profile: pcs.F9, Mode: verify.Raw}
 	accepted := verify.Verdict{Outcome: verify.Accepted, Accepted: true}
@@ -69,7 +69,8 @@ func TestAdmitted(t *testing.T) {
 		{"unchanged", standingOf(accepted), accepted, "", verify.Facts{}, Admitted{}},
 	} {
 		trial := New(verify.DefaultPolicy())
-		if err := trial.add(1, &pcs.Record{Sig: c.sig}, c.facts, c.before, c.after); err != nil || trial.Admitted != c.want {
+		err := trial.add(1, &pcs.Record{Sig: c.sig}, c.facts, c.before, c.after)
+		if err != nil || trial.Admitted != c.want {
 			t.Errorf("%s: %+v, want %+v: %v", c.name, trial.Admitted, c.want, err)
 		}
 	}
@@ -241,7 +242,8 @@ func TestTexts(t *testing.T) {
 	if got := left.Summary(); got != "Of the last 2 submissions none would change; keys or freezes decided 2." {
 		t.Error(got)
 	}
-	if got := (Admitted{All: 4}).String() + (Admitted{Unverified: 1}).String(); got != " (1 with a signature that no key verifies)" {
+	got := (Admitted{All: 4}).String() + (Admitted{Unverified: 1}).String()
+	if got != " (1 with a signature that no key verifies)" {
 		t.Error(got)
 	}
 }
