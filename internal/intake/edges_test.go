@@ -26,7 +26,8 @@ func (b *bench) apply(change func(*verify.Policy)) {
 	change(&p)
 	id := p.ID()
 	op := func(id string) *event.OpV1 { return &event.OpV1{Actor: "alice", OpId: id} }
-	b.ledger.Add(event.PolicyPublished, &event.PolicyPublishedV1{Policy: p.Canonical(), Source: p.Canonical(), Op: op("publish")})
+	b.ledger.Add(event.PolicyPublished, &event.PolicyPublishedV1{Policy: p.Canonical(), Source: p.Canonical(),
+		Op: op("publish")})
 	b.ledger.Add(event.PolicyApplied, &event.PolicyAppliedV1{Policy: id[:], Op: op("apply")})
 }
 
@@ -56,7 +57,8 @@ func TestUnsigned(t *testing.T) {
 	if code != "" || !a.Accepted || a.DHat == nil || b.ledger.Entries() != before+1 {
 		t.Errorf("%+v %q", a, code)
 	}
-	if p := b.problem(b.sign(nodetest.Record{Shard: "a", Epoch: 3, Root: "r", Forged: true}), false); p.Code != wire.CodeBadSignature {
+	forged := b.sign(nodetest.Record{Shard: "a", Epoch: 3, Root: "r", Forged: true})
+	if p := b.problem(forged, false); p.Code != wire.CodeBadSignature {
 		t.Errorf("a forgery where none is required: %+v", p)
 	}
 	b.ledger.Add(event.Frozen, &event.FrozenV1{Scope: uint32(projections.FreezeShard), Subject: "a",
@@ -64,7 +66,8 @@ func TestUnsigned(t *testing.T) {
 	frozen := b.ledger.State.Cursor().Seq
 	before = b.ledger.Entries()
 	p := b.problem(bare(4), false)
-	if p.Code != wire.CodeFrozen || p.RetryAfterMS != 30_000 || !strings.Contains(p.Detail, fmt.Sprint("event ", frozen, " froze")) ||
+	if p.Code != wire.CodeFrozen || p.RetryAfterMS != 30_000 ||
+		!strings.Contains(p.Detail, fmt.Sprint("event ", frozen, " froze")) ||
 		p.PCSID != (nodetest.Record{Shard: "a", Epoch: 4, Root: "r"}).ID() || b.ledger.Entries() != before {
 		t.Errorf("frozen by event %d: %+v", frozen, p)
 	}
@@ -83,8 +86,8 @@ func TestLateEpoch(t *testing.T) {
 	late := nodetest.Record{Shard: "a", Epoch: 4, Root: "r"}
 	for _, dry := range []bool{true, false} {
 		p := b.problem(b.sign(late), dry)
-		if p.Code != wire.CodeEpochRegression || p.Status != 409 || p.Detail == "" || p.PCSID != late.ID() || p.Outcome != "refused" ||
-			p.Generation != 1 || len(p.Policy) != 64 || (p.Seq == 0) != dry {
+		if p.Code != wire.CodeEpochRegression || p.Status != 409 || p.Detail == "" || p.PCSID != late.ID() ||
+			p.Outcome != "refused" || p.Generation != 1 || len(p.Policy) != 64 || (p.Seq == 0) != dry {
 			t.Errorf("dry %v: %+v", dry, p)
 		}
 	}
@@ -101,12 +104,14 @@ func TestConflictNamesTheFirst(t *testing.T) {
 	first, _ := b.submit(kinds["accepted"], false)
 	b.submit(b.sign(nodetest.Record{Shard: "a", Epoch: 7, Root: "r"}), false)
 	p := b.problem(kinds["conflict"], false)
-	if p.First == nil || p.First.Seq != first.Seq || !p.First.Accepted || p.First.Generation != 1 || p.Seq != first.Seq+2 ||
+	if p.First == nil || p.First.Seq != first.Seq || !p.First.Accepted || p.First.Generation != 1 ||
+		p.Seq != first.Seq+2 ||
 		p.Outcome != "conflict" || p.Status != 409 || p.PCSID != first.PCSID || p.Replayed || p.Policy != first.Policy {
 		t.Errorf("%+v, first %+v, want %+v", p, p.First, first)
 	}
 	again := b.problem(kinds["conflict"], false)
-	if again.Seq != p.Seq || !again.Replayed || again.First == nil || again.First.Seq != first.Seq || again.First.Generation != 1 ||
+	if again.Seq != p.Seq || !again.Replayed || again.First == nil || again.First.Seq != first.Seq ||
+		again.First.Generation != 1 ||
 		again.Generation != 1 {
 		t.Errorf("again: %+v, first %+v", again, again.First)
 	}
@@ -177,7 +182,8 @@ func TestMissingSecret(t *testing.T) {
 	b := newBench(t, func(o *intake.Options) { o.Keys = blind{o.Keys.(keys)} })
 	before := b.ledger.Entries()
 	forged := b.sign(nodetest.Record{Shard: "a", Epoch: 1, Root: "r", Forged: true})
-	if p := b.problem(forged, false); p.Code != wire.CodeKeysUnconfirmed || p.RetryAfterMS != 1000 || b.ledger.Entries() != before {
+	if p := b.problem(forged, false); p.Code != wire.CodeKeysUnconfirmed || p.RetryAfterMS != 1000 ||
+		b.ledger.Entries() != before {
 		t.Errorf("%+v", p)
 	}
 	if _, code := b.submit(b.sign(nodetest.Record{Shard: "a", Epoch: 1, Root: "r"}), false); code != "" {
@@ -217,7 +223,8 @@ func TestTakesNothing(t *testing.T) {
 		code wire.Code
 		text string
 	}{
-		"a clock in doubt":     {func() { doubt = wire.NewProblem(wire.CodeClock, "in doubt").WithRetry(1e9) }, wire.CodeClock, "in doubt"},
+		"a clock in doubt": {func() { doubt = wire.NewProblem(wire.CodeClock, "in doubt").WithRetry(1e9) },
+			wire.CodeClock, "in doubt"},
 		"another generation":   {func() { moving = true }, wire.CodeNotReady, "switching to another generation"},
 		"an event of no room":  {func() { own = errors.New("9 of 8 bytes") }, wire.CodeOverloaded, "9 of 8 bytes"},
 		"a queue that is full": {func() { room = 100 }, wire.CodeOverloaded, ""},
@@ -228,7 +235,8 @@ func TestTakesNothing(t *testing.T) {
 		before := b.ledger.Entries()
 		for _, dry := range []bool{true, false} {
 			p := b.problem(b.sign(nodetest.Record{Shard: "a", Epoch: 1, Root: "r"}), dry)
-			if p.Code != c.code || !strings.Contains(p.Detail, c.text) || p.RetryAfterMS != 1000 || b.ledger.Entries() != before {
+			if p.Code != c.code || !strings.Contains(p.Detail, c.text) || p.RetryAfterMS != 1000 ||
+				b.ledger.Entries() != before {
 				t.Errorf("%s, dry %v: %+v", name, dry, p)
 			}
 		}

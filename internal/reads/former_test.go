@@ -56,7 +56,8 @@ func TestHistory(t *testing.T) {
 		r.must(err)
 		var history []string
 		for _, h := range a.History {
-			history = append(history, fmt.Sprintf("%d %s %s %d since %d", h.Generation, h.Outcome, h.ReasonCode, h.Seq, h.FromSeq))
+			history = append(history, fmt.Sprintf("%d %s %s %d since %d",
+				h.Generation, h.Outcome, h.ReasonCode, h.Seq, h.FromSeq))
 			if h.Accepted != (h.Outcome == wire.OutcomeAccepted) || len(h.Policy) != 64 {
 				t.Errorf("event %d: %+v", seq, h)
 			}
@@ -109,6 +110,34 @@ func TestRefusedShard(t *testing.T) {
 	}
 }
 
+// TestShardPages: a page of shards begins behind the id that it is given, and reports whether there are more.
+func TestShardPages(t *testing.T) {
+	r := newRecounted(t)
+	view := r.view(api.Read{Generation: 1})
+	for name, c := range map[string]struct {
+		q    api.ShardsQuery
+		want string
+		more bool
+	}{
+		"all":             {api.ShardsQuery{Limit: 3}, "a b", false},
+		"as many as fit":  {api.ShardsQuery{Limit: 2}, "a b", false},
+		"the first":       {api.ShardsQuery{Limit: 1}, "a", true},
+		"behind a":        {api.ShardsQuery{After: "a", Limit: 1}, "b", false},
+		"behind the last": {api.ShardsQuery{After: "b", Limit: 1}, "", false},
+		"between them":    {api.ShardsQuery{After: "aa", Limit: 9}, "b", false},
+	} {
+		page, err := view.Shards(r.ctx, c.q)
+		r.must(err)
+		var ids []string
+		for _, s := range page.Items {
+			ids = append(ids, s.ShardID)
+		}
+		if got := strings.Join(ids, " "); got != c.want || page.More != c.more {
+			t.Errorf("%s: %q, more %v", name, got, page.More)
+		}
+	}
+}
+
 // TestFreshness: each way in which a node cannot be as fresh as asked has its own answer.
 func TestFreshness(t *testing.T) {
 	r := newRecounted(t)
@@ -153,7 +182,8 @@ func TestEventStretches(t *testing.T) {
 	r := newRecounted(t)
 	for i := range 5 {
 		r.ledger.Add(event.Submission, &event.SubmissionV1{Body: []byte(strings.Repeat(" ", 300<<10)),
-			ReceivedAt: r.ledger.Now().UnixNano(), Node: ledgertest.Node, RequestId: fmt.Sprint(i), Facts: &event.SignatureFacts{}})
+			ReceivedAt: r.ledger.Now().UnixNano(), Node: ledgertest.Node, RequestId: fmt.Sprint(i),
+			Facts: &event.SignatureFacts{}})
 	}
 	view := r.view(api.Read{})
 	for name, c := range map[string]struct {
@@ -216,7 +246,8 @@ func TestEventSummary(t *testing.T) {
 	if r.must(err); revocation.Kind != "key_revoked" || revocation.Summary["key_id"] != r.key.ID {
 		t.Errorf("%+v", revocation)
 	}
-	r.ledger.Add(event.KeySecretRetired, &event.KeySecretRetiredV1{KeyId: r.key.ID, Op: &event.OpV1{Actor: "a", OpId: "s"}})
+	r.ledger.Add(event.KeySecretRetired, &event.KeySecretRetiredV1{KeyId: r.key.ID,
+		Op: &event.OpV1{Actor: "a", OpId: "s"}})
 	a, err = view.Event(r.ctx, late)
 	if r.must(err); a.Summary["signature_facts"] != "ledger-attested" {
 		t.Errorf("without the secret: %v", a.Summary)

@@ -134,11 +134,12 @@ func TestAuditLooksBack(t *testing.T) {
 		want string
 		asOf uint64
 	}{
-		"now":                            {api.AuditQuery{}, now, 0},
-		"as of event 3":                  {api.AuditQuery{AsOf: 3}, before, 3},
-		"as of event 4":                  {api.AuditQuery{AsOf: 4}, before + "\n" + lateBefore, 4},
-		"before the activation":          {api.AuditQuery{AsOf: 7, FromSeq: 4}, lateBefore + "\n" + wrongBefore, 7},
-		"at the activation":              {api.AuditQuery{AsOf: 8, FromSeq: 4, Limit: 1}, "4: 2 refused 403, was 1 accepted 200, now 2 refused 403", 8},
+		"now":                   {api.AuditQuery{}, now, 0},
+		"as of event 3":         {api.AuditQuery{AsOf: 3}, before, 3},
+		"as of event 4":         {api.AuditQuery{AsOf: 4}, before + "\n" + lateBefore, 4},
+		"before the activation": {api.AuditQuery{AsOf: 7, FromSeq: 4}, lateBefore + "\n" + wrongBefore, 7},
+		"at the activation": {api.AuditQuery{AsOf: 8, FromSeq: 4, Limit: 1},
+			"4: 2 refused 403, was 1 accepted 200, now 2 refused 403", 8},
 		"accepted then":                  {api.AuditQuery{AsOf: 5, Outcome: "accepted"}, before + "\n" + lateBefore, 5},
 		"refused then":                   {api.AuditQuery{AsOf: 5, Outcome: "refused"}, "", 5},
 		"at the first time":              {api.AuditQuery{AsOfTime: first}, before, 3},
@@ -162,7 +163,8 @@ func TestAuditOfDroppedGeneration(t *testing.T) {
 	r.ledger.Add(event.GenerationDropped, &event.GenerationDroppedV1{Generation: 1})
 	r.await(func() bool { g, _ := r.ledger.Gens.Get(1); return g == nil })
 	got, page := r.list(r.view(api.Read{}), api.AuditQuery{Generation: 1})
-	want := "3: 2 accepted 200, was 1 accepted 0, now 2 accepted 200\n4: 1 accepted 200, was 1 accepted 200, now 2 refused 403\n" +
+	want := "3: 2 accepted 200, was 1 accepted 0, now 2 accepted 200\n" +
+		"4: 1 accepted 200, was 1 accepted 200, now 2 refused 403\n" +
 		"5: 1 escalated 202, was 1 escalated 202, now 2 refused 403"
 	if got != want || page.AsOf != activated-1 {
 		t.Errorf("as of %d\n%s\nwant\n%s", page.AsOf, got, want)
@@ -185,7 +187,8 @@ func TestUnrecordedActivation(t *testing.T) {
 	}
 	r.gens.closed = 1
 	_, err := r.view(api.Read{}).Audit(r.ctx, api.AuditQuery{AsOf: 4, FromSeq: 4, Limit: 1})
-	if p := problemOf(err); p.Code != wire.CodeNotReady || p.RetryAfterMS != 1000 || !strings.Contains(p.Detail, "event 8") {
+	if p := problemOf(err); p.Code != wire.CodeNotReady || p.RetryAfterMS != 1000 ||
+		!strings.Contains(p.Detail, "event 8") {
 		t.Errorf("without either: %v", err)
 	}
 }
@@ -200,12 +203,13 @@ func TestAuditRefusals(t *testing.T) {
 		field string
 		text  string
 	}{
-		"an outcome that is none":    {api.AuditQuery{Outcome: "lost"}, wire.CodeBadRequest, "outcome", "lost"},
-		"a reason that is none":      {api.AuditQuery{Reason: "why"}, wire.CodeBadRequest, "reason", "why"},
-		"an event to come":           {api.AuditQuery{AsOf: revoked + 1}, wire.CodeBadRequest, "as_of", "event 10 is not there yet"},
-		"a time before the first":    {api.AuditQuery{AsOfTime: ledgertest.Start.UnixNano() - 1}, wire.CodeBadRequest, "as_of", "before the first"},
-		"a generation that is none":  {api.AuditQuery{Generation: 3}, wire.CodeNotFound, "generation", "it never answered"},
-		"both, the time is asked of": {api.AuditQuery{AsOf: 1, AsOfTime: 1}, wire.CodeBadRequest, "as_of", "before the first"},
+		"an outcome that is none": {api.AuditQuery{Outcome: "lost"}, wire.CodeBadRequest, "outcome", "lost"},
+		"a reason that is none":   {api.AuditQuery{Reason: "why"}, wire.CodeBadRequest, "reason", "why"},
+		"an event to come":        {api.AuditQuery{AsOf: revoked + 1}, wire.CodeBadRequest, "as_of", "10 is not there yet"},
+		"a time before the first": {api.AuditQuery{AsOfTime: ledgertest.Start.UnixNano() - 1}, wire.CodeBadRequest,
+			"as_of", "before the first"},
+		"a generation that is none": {api.AuditQuery{Generation: 3}, wire.CodeNotFound, "generation", "it never answered"},
+		"both, by the time":         {api.AuditQuery{AsOf: 1, AsOfTime: 1}, wire.CodeBadRequest, "as_of", "before the first"},
 	} {
 		c.q.FromSeq, c.q.Limit = 1, 10
 		_, err := view.Audit(r.ctx, c.q)
@@ -225,7 +229,8 @@ func TestAuditRefusals(t *testing.T) {
 // TestAuditFilters: each filter keeps its rows, and a page that is full names the row after it.
 func TestAuditFilters(t *testing.T) {
 	r := newRecounted(t)
-	r.ledger.Add(event.ShardsKnown, &event.ShardsKnownV1{Patterns: []string{"a"}, Op: &event.OpV1{Actor: "a", OpId: "known"}})
+	r.ledger.Add(event.ShardsKnown, &event.ShardsKnownV1{Patterns: []string{"a"},
+		Op: &event.OpV1{Actor: "a", OpId: "known"}})
 	view := r.view(api.Read{})
 	policy := verify.DefaultPolicy()
 	id := fmt.Sprintf("%x", policy.ID())
@@ -238,7 +243,8 @@ func TestAuditFilters(t *testing.T) {
 		"a shard":                       {api.AuditQuery{Shard: "a"}, []uint64{early, late}, 0},
 		"shards that nobody registered": {api.AuditQuery{UnknownShards: true}, []uint64{wrong, revoked}, 0},
 		"the first of them":             {api.AuditQuery{UnknownShards: true, Limit: 1}, []uint64{wrong}, revoked},
-		"an address":                    {api.AuditQuery{Remote: netip.MustParsePrefix("192.0.2.1/32")}, []uint64{early, late}, 0},
+		"an address": {api.AuditQuery{Remote: netip.MustParsePrefix("192.0.2.1/32")},
+			[]uint64{early, late}, 0},
 		"the first of an address": {api.AuditQuery{Remote: netip.MustParsePrefix("192.0.2.0/24"), Limit: 2},
 			[]uint64{early, late}, wrong},
 		"a network, of mapped addresses too": {api.AuditQuery{Remote: netip.MustParsePrefix("192.0.2.0/24")},
