@@ -94,23 +94,34 @@ func (c *Client) AuditPage(ctx context.Context, q AuditQuery) (*wire.AuditPage, 
 // AuditPages iterates over the pages of the audit list, for callers that need the generation or the position of each
 // page, or its end. Otherwise it does what Audit does. Limit bounds the items in total.
 func (c *Client) AuditPages(ctx context.Context, q AuditQuery) iter.Seq2[*wire.AuditPage, error] {
-	return func(yield func(*wire.AuditPage, error) bool) {
-		left := q.Limit
-		for {
-			q.Limit = pageSize
+	return pages(q.Limit, func(size int) (page *wire.AuditPage, items int, more bool, err error) {
+		q.Limit = size
+		if page, err = c.AuditPage(ctx, q); err != nil {
+			return nil, 0, false, err
+		}
+		q.Cursor, q.MinSeq = page.NextCursor, max(q.MinSeq, page.AppliedSeq)
+		return page, len(page.Items), page.NextCursor != "", nil
+	})
+}
+
+// pages iterates over the pages that read returns, until the last one or until limit items are there, 0 for no
+// limit. read gets the size of the next page.
+func pages[P any](limit int, read func(size int) (page *P, items int, more bool, err error)) iter.Seq2[*P, error] {
+	return func(yield func(*P, error) bool) {
+		for left := limit; ; {
+			size := pageSize
 			if left > 0 {
-				q.Limit = min(left, pageSize)
+				size = min(left, pageSize)
 			}
-			page, err := c.AuditPage(ctx, q)
+			page, items, more, err := read(size)
 			if err != nil {
 				yield(nil, err)
 				return
 			}
-			done := left > 0 && left <= len(page.Items)
-			if left -= len(page.Items); !yield(page, nil) || done || page.NextCursor == "" {
+			done := left > 0 && left <= items
+			if left -= items; !yield(page, nil) || done || !more {
 				return
 			}
-			q.Cursor, q.MinSeq = page.NextCursor, max(q.MinSeq, page.AppliedSeq)
 		}
 	}
 }

@@ -128,14 +128,16 @@ func (c *Client) FlipsPage(ctx context.Context, f FlipsQuery) (*wire.FlipsPage, 
 // Flips iterates over the changes of a generation in the order of seq, page by page, over all nodes and up to
 // the position of the first page. It ends after the first error, which it yields.
 func (c *Client) Flips(ctx context.Context, f FlipsQuery) iter.Seq2[wire.Flip, error] {
+	all := pages(f.Limit, func(size int) (page *wire.FlipsPage, items int, more bool, err error) {
+		f.Limit = size
+		if page, err = c.FlipsPage(ctx, f); err != nil {
+			return nil, 0, false, err
+		}
+		f.Cursor, f.Position = page.NextCursor, page.Position
+		return page, len(page.Items), page.NextCursor != "", nil
+	})
 	return func(yield func(wire.Flip, error) bool) {
-		left := f.Limit
-		for {
-			f.Limit = pageSize
-			if left > 0 {
-				f.Limit = min(left, pageSize)
-			}
-			page, err := c.FlipsPage(ctx, f)
+		for page, err := range all {
 			if err != nil {
 				yield(wire.Flip{}, err)
 				return
@@ -145,11 +147,6 @@ func (c *Client) Flips(ctx context.Context, f FlipsQuery) iter.Seq2[wire.Flip, e
 					return
 				}
 			}
-			done := left > 0 && left <= len(page.Items)
-			if left -= len(page.Items); done || page.NextCursor == "" {
-				return
-			}
-			f.Cursor, f.Position = page.NextCursor, page.Position
 		}
 	}
 }

@@ -5,6 +5,7 @@
 package audit
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"log/slog"
@@ -114,10 +115,7 @@ func (s *Stream) Submission(l Submission) {
 	if s == nil {
 		return
 	}
-	l.Timestamp = wire.Time(s.o.Now())
-	if l.Event == "" {
-		l.Event = EventSubmitted
-	}
+	l.Timestamp, l.Event = wire.Time(s.o.Now()), cmp.Or(l.Event, EventSubmitted)
 	s.put(l)
 }
 
@@ -126,10 +124,7 @@ func (s *Stream) Operation(l Operation) {
 	if s == nil {
 		return
 	}
-	l.Timestamp = wire.Time(s.o.Now())
-	if l.Event == "" {
-		l.Event = EventOperation
-	}
+	l.Timestamp, l.Event = wire.Time(s.o.Now()), cmp.Or(l.Event, EventOperation)
 	s.put(l)
 }
 
