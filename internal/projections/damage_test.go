@@ -34,7 +34,7 @@ func (l *ledger) next(body []byte) *Item {
 		Profile: uint8(f.Profile), Mode: uint8(f.Mode)}}
 	it := &Item{Seq: l.seq + 1, LogTime: l.now, Kind: event.Submission}
 	it.Event = event.Event{Kind: event.Submission, Payload: sub.Payload()}
-	Prepare(it, l.ring, l.ctrl.For(1))
+	Prepare(it, l.keySet, l.ctrl.For(1))
 	return it
 }
 

@@ -40,7 +40,7 @@ func (s switches) Handle(_ context.Context, r slog.Record) error {
 // TestOvertakenActivationIsNotServed: the switch waits for a generation to fold its activation, and another one
 // comes. The generation that has not folded it does not serve, not for a moment.
 func TestOvertakenActivationIsNotServed(t *testing.T) {
-	r := newRig(t, 40)
+	r := newTestNode(t, 40)
 	r.generation(tight())
 	r.must(r.open())
 	t.Cleanup(r.stop)
@@ -70,7 +70,7 @@ func TestOvertakenActivationIsNotServed(t *testing.T) {
 // TestHistoryLostWhileRecording: a history that is lost by the time an activation is to be recorded quarantines
 // the node. The loop waits for the end, so that the node goes on with what it has folded.
 func TestHistoryLostWhileRecording(t *testing.T) {
-	r := newRig(t, 60)
+	r := newTestNode(t, 60)
 	r.start()
 	r.settled()
 	r.stop()
