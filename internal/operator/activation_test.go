@@ -96,56 +96,65 @@ func (b *reviewed) activate(opID string, limit *uint64, force bool) (*wire.Activ
 		wire.ActivateRequest{Op: wire.Op{OpID: opID}, Diff: b.diff, MaxNewFlips: limit, Force: force}, as("alice"))
 }
 
+func same(node string, own wire.NodeProgress) wire.NodeProgress {
+	own.Node = node
+	return own
+}
+
+func gone(node string) wire.NodeProgress {
+	return wire.NodeProgress{Node: node, State: recount.StateUnreachable}
+}
+
+func slow(node string, own wire.NodeProgress) wire.NodeProgress {
+	own.Node, own.State = node, recount.StateBuilding
+	return own
+}
+
+// agreements are the reports of two other voters, and what becomes of an activation.
+var agreements = map[string]struct {
+	others func(own wire.NodeProgress) []wire.NodeProgress
+	force  bool
+	want   wire.Code
+	absent string
+}{
+	"a minority": {
+		others: func(wire.NodeProgress) []wire.NodeProgress { return []wire.NodeProgress{gone("n2"), gone("n3")} },
+		force:  true, want: wire.CodeNoAgreement,
+	},
+	"a contrary one among three": {
+		others: func(own wire.NodeProgress) []wire.NodeProgress {
+			other := same("n3", own)
+			if own.DiffAt != "" {
+				other.DiffAt = strings.Repeat("0", len(own.DiffAt))
+			}
+			return []wire.NodeProgress{same("n2", own), other}
+		},
+		force: true, want: wire.CodeNoAgreement,
+	},
+	"a majority": {
+		others: func(own wire.NodeProgress) []wire.NodeProgress {
+			return []wire.NodeProgress{same("n2", own), gone("n3")}
+		},
+		absent: "n3",
+	},
+	"a reporter that is far behind": {
+		others: func(own wire.NodeProgress) []wire.NodeProgress {
+			return []wire.NodeProgress{same("n2", own), slow("n3", own)}
+		},
+		want: wire.CodeFarBehind,
+	},
+	"the same with force": {
+		others: func(own wire.NodeProgress) []wire.NodeProgress {
+			return []wire.NodeProgress{same("n2", own), slow("n3", own)}
+		},
+		force: true,
+	},
+}
+
 // TestActivationNeedsAgreement: a majority of the voters must report the diff that was reviewed, none another one,
 // and those who report it must follow the log.
 func TestActivationNeedsAgreement(t *testing.T) {
-	same := func(node string, own wire.NodeProgress) wire.NodeProgress { own.Node = node; return own }
-	gone := func(node string) wire.NodeProgress {
-		return wire.NodeProgress{Node: node, State: recount.StateUnreachable}
-	}
-	slow := func(node string, own wire.NodeProgress) wire.NodeProgress {
-		own.Node, own.State = node, recount.StateBuilding
-		return own
-	}
-	for name, c := range map[string]struct {
-		others func(own wire.NodeProgress) []wire.NodeProgress
-		force  bool
-		want   wire.Code
-		absent string
-	}{
-		"a minority": {
-			others: func(wire.NodeProgress) []wire.NodeProgress { return []wire.NodeProgress{gone("n2"), gone("n3")} },
-			force:  true, want: wire.CodeNoAgreement,
-		},
-		"a contrary one among three": {
-			others: func(own wire.NodeProgress) []wire.NodeProgress {
-				other := same("n3", own)
-				if own.DiffAt != "" {
-					other.DiffAt = strings.Repeat("0", len(own.DiffAt))
-				}
-				return []wire.NodeProgress{same("n2", own), other}
-			},
-			force: true, want: wire.CodeNoAgreement,
-		},
-		"a majority": {
-			others: func(own wire.NodeProgress) []wire.NodeProgress {
-				return []wire.NodeProgress{same("n2", own), gone("n3")}
-			},
-			absent: "n3",
-		},
-		"a reporter that is far behind": {
-			others: func(own wire.NodeProgress) []wire.NodeProgress {
-				return []wire.NodeProgress{same("n2", own), slow("n3", own)}
-			},
-			want: wire.CodeFarBehind,
-		},
-		"the same with force": {
-			others: func(own wire.NodeProgress) []wire.NodeProgress {
-				return []wire.NodeProgress{same("n2", own), slow("n3", own)}
-			},
-			force: true,
-		},
-	} {
+	for name, c := range agreements {
 		b := newReviewed(t, func(o *operator.Options) {
 			o.Voters, o.Timeout = []string{ledgertest.Node, "n2", "n3"}, 20*time.Millisecond
 		})
