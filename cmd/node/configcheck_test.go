@@ -34,6 +34,25 @@ func freeAddress(t *testing.T) string {
 	return l.Addr().String()
 }
 
+// freePair returns a port whose neighbour is free, too: another one for each nth, and for each process.
+func freePair(t *testing.T, nth int) int {
+	t.Helper()
+	for port := 24000 + os.Getpid()%2000*10 + nth*10_000; port < 65000; port += 10 {
+		api, errAPI := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		peer, errPeer := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port+1))
+		for _, l := range []net.Listener{api, peer} {
+			if l != nil {
+				_ = l.Close()
+			}
+		}
+		if errAPI == nil && errPeer == nil {
+			return port
+		}
+	}
+	t.Fatal("no free ports")
+	return 0
+}
+
 func newMachine(t *testing.T) *machine {
 	t.Helper()
 	m := &machine{t: t, dir: t.TempDir()}

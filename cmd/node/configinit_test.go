@@ -16,7 +16,7 @@ import (
 // TestConfigInit: the directories of a new cluster are written, and each of them is one that a node would start with.
 func TestConfigInit(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "out")
-	nodes := fmt.Sprintf("a=%s,b=%s,c=localhost", freeAddress(t), freeAddress(t))
+	nodes := fmt.Sprintf("a=127.0.0.1:%d,b=127.0.0.1:%d,c=localhost", freePair(t, 0), freePair(t, 1))
 	args := []string{"config", "init", "--nodes", nodes, "--dir", dir, "-o", "json"}
 	var out bytes.Buffer
 	if _, err := execute(t.Context(), args, &out); err != nil {

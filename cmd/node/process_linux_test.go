@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -179,25 +178,6 @@ func runDev(t *testing.T, dir string, nodes, basePort int) *devRun {
 	return r
 }
 
-// devPort returns a port for one node whose neighbour is free, too.
-func devPort(t *testing.T) int {
-	t.Helper()
-	for port := 24000; port < 60000; port += 10 {
-		api, errAPI := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		peer, errPeer := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port+1))
-		for _, l := range []net.Listener{api, peer} {
-			if l != nil {
-				_ = l.Close()
-			}
-		}
-		if errAPI == nil && errPeer == nil {
-			return port
-		}
-	}
-	t.Fatal("no free ports")
-	return 0
-}
-
 // pidOf reads the process id of the first node and checks that this process is not allowed to dump core.
 func (r *devRun) pidOf() int {
 	r.Helper()
@@ -221,7 +201,7 @@ func (r *devRun) pidOf() int {
 // TestDevRunsItsNodes: dev prints one line when the node serves, reports a node that dies with the way to start it
 // again, and stops its nodes before it ends. The same directory goes on with the same ledger.
 func TestDevRunsItsNodes(t *testing.T) {
-	dir, port := t.TempDir(), devPort(t)
+	dir, port := t.TempDir(), freePair(t, 0)
 	first := runDev(t, dir, 1, port)
 	first.serves()
 	pid := first.pidOf()
@@ -288,7 +268,7 @@ func (r *devRun) serves() {
 // the error has the words of the node.
 func TestDevLostData(t *testing.T) {
 	dir := t.TempDir()
-	d := &devCluster{dir: dir, nodes: 3, basePort: devPort(t)}
+	d := &devCluster{dir: dir, nodes: 3, basePort: freePair(t, 0)}
 	data := filepath.Join(dir, "node-3", "data")
 	if err := errors.Join(d.prepare(), os.Mkdir(data, 0o700),
 		os.WriteFile(filepath.Join(data, "node.json"), []byte("{}"), 0o600)); err != nil {

@@ -117,8 +117,8 @@ func (l *ledger) node(i int) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST "+client.SubmitPath, func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
-		if err != nil { // the client has given up
-			return
+		if err != nil {
+			return // the client gave up
 		}
 		status, v := l.judge(i, body)
 		reply(w, status, v)
