@@ -84,6 +84,14 @@ func (b *bench) add(k api.NewKey, opID string) (*wire.KeyAnswer, bool) {
 	return a, created
 }
 
+// hints checks that a problem helps with this text.
+func (b *bench) hints(err error, text string) {
+	b.Helper()
+	if err == nil || !strings.Contains(err.Error(), text) {
+		b.Errorf("%v, without %q", err, text)
+	}
+}
+
 // TestAddKey: the first registration creates a key, later ones change only its terms, and a repetition changes
 // nothing.
 func TestAddKey(t *testing.T) {
@@ -209,8 +217,10 @@ func TestRetireKey(t *testing.T) {
 	}
 	_, err := b.Keys.RetireSecret(ctx, ed.ID, wire.Op{}, as("alice"))
 	b.is("the secret of a key without one", err, wire.CodeStale)
+	b.hints(err, "hold no secret")
 	_, err = b.Keys.RetireSecret(ctx, b.key.ID, wire.Op{}, as("alice"))
 	b.is("the secret of a key that signs", err, wire.CodeStale)
+	b.hints(err, "retire or revoke it first")
 	_, err = b.Keys.RetireKey(ctx, b.key.ID, wire.Op{OpID: "add"}, as("alice"))
 	b.is("under an op_id of another key", err, reused)
 	retired, err := b.Keys.RetireKey(ctx, b.key.ID, wire.Op{}, as("alice"))
