@@ -50,6 +50,7 @@ type ledger struct {
 	nodes  int
 	ring   *verify.KeySet
 	leaked string // id of the key
+	late   func() // called when the attack is over
 
 	mu                            sync.Mutex
 	entries                       []*entry
@@ -69,11 +70,13 @@ func newLedger(t *testing.T, scenario, fault string) (*ledger, *drill) {
 	t.Helper()
 	l := &ledger{T: t, fault: fault, nodes: 2}
 	c := &cluster{nodes: l.nodes, dir: "DIR", patience: callTimeout / 2}
-	switch fault {
-	case silentAfter, noRepeats: // they cost the whole time
-		c.patience = 5 * time.Second
-	case frozenOnOne: // its answer must come in time
+	if fault == frozenOnOne { // its answer must come in time
 		c.patience = callTimeout
+	}
+	l.late = func() { // what stays silent from then on costs the whole time
+		if fault == silentAfter || fault == noRepeats {
+			c.patience = 5 * time.Second
+		}
 	}
 	var keys []verify.Key
 	for secret, records := range map[string]**sample.Records{honestSecret: &c.honest, leakedSecret: &c.leaked} {
@@ -238,9 +241,11 @@ func (l *ledger) command(args []string) (v any, exit int) {
 			l.Errorf("activated without the digest that was read: %q", args)
 		}
 		l.activate()
+		l.late()
 		return wire.ActivateAnswer{Generation: 2, Reporters: []string{"a", "b"}}, 0
 	case "freeze":
 		l.frozen = true
+		l.late()
 	case "thaw":
 		if l.fault == staysFrozen {
 			return nil, 5
