@@ -74,6 +74,11 @@ func TestUnsigned(t *testing.T) {
 	if p := b.problem(bare(4), true); p.Code != wire.CodeFrozen || b.Counters().Frozen.Load() != 1 {
 		t.Errorf("%d were counted: %+v", b.Counters().Frozen.Load(), p)
 	}
+	b.ledger.LoseQuorum()
+	other := b.sign(nodetest.Record{Shard: "b", Epoch: 1, Root: "r", Bare: true})
+	if a, code := b.submit(other, false); code != "" || !a.Accepted {
+		t.Errorf("nobody need be asked about it: %+v %q", a, code)
+	}
 }
 
 // TestLateEpoch: a policy that rejects late epochs refuses them with a code of their own, in a dry run as well.
