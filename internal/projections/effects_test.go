@@ -188,6 +188,10 @@ func effectNames() []string {
 		"$second", quoted(secondID[:]),
 		"$bytes31", quoted(make([]byte, 31)),
 		"$bytes32", quoted(make([]byte, 32)),
+		"$text128", `"` + strings.Repeat("x", 128) + `"`,
+		"$text64", `"` + strings.Repeat("x", 64) + `"`,
+		"$text65", `"` + strings.Repeat("x", 65) + `"`,
+		"$text256", `"` + strings.Repeat("x", 256) + `"`,
 		"$text129", `"` + strings.Repeat("x", 129) + `"`,
 		"$text257", `"` + strings.Repeat("x", 257) + `"`,
 	}
@@ -278,6 +282,15 @@ func (l *ledger) credentialsText(t *testing.T, part string) (out []string) {
 		}
 		for _, id := range order {
 			out = append(out, id+" by "+strings.Join(by[id], " "))
+		}
+	case "recent":
+		rows, done := l.ctrl.RecentApprovals(l.now)
+		for _, a := range rows {
+			text := a.OpID + " by " + a.Op.Actor
+			if done[a.OpID] {
+				text += " done"
+			}
+			out = append(out, text)
 		}
 	default:
 		t.Fatalf("unknown part %q", part)

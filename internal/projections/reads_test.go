@@ -206,6 +206,9 @@ func TestActiveGeneration(t *testing.T) {
 	if _, ok := l.ctrl.Genesis(0); ok {
 		t.Error("the genesis is known before its event")
 	}
+	if g, ok := l.ctrl.Genesis(1); !ok || g.Seq != 1 || g.ClusterID != "test" {
+		t.Errorf("the genesis as of its event: %+v %v", g, ok)
+	}
 	first := verify.DefaultPolicy().ID()
 	l.start(first[:], 1)
 	l.message(event.GenerationActivated, &event.GenerationActivatedV1{Generation: 2, From: 1, Position: 1,

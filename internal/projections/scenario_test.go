@@ -49,8 +49,8 @@ func TestScenarios(t *testing.T) {
 	}
 }
 
-// play runs one script. Lines are comments (#), "policy regression=... window=...", "wait DURATION", "send NAME member=value ...",
-// "shard ID", "lookup NAME", "freeze all|shard ID|key NAME", "thaw" likewise, "terms KEY [shards=...]", "retire KEY" and
+// play runs one script. Lines are comments (#), "policy regression=... window=...", "apply" likewise for later records, "wait DURATION", "send NAME member=value ...",
+// "rule escalate|refuse REASON MEMBER NUMBER" before the first record, "shard ID", "lookup NAME", "freeze all|shard ID|key NAME", "thaw" likewise, "terms KEY [shards=...]", "retire KEY" and
 // "revoke KEY"; the answer to each follows it, indented.
 func play(t *testing.T, script string) string {
 	var out strings.Builder
@@ -65,14 +65,11 @@ func play(t *testing.T, script string) string {
 			continue
 		}
 		if words[0] == "policy" {
-			for _, w := range words[1:] {
-				if name, value, _ := strings.Cut(w, "="); name == "window" {
-					n, _ := strconv.Atoi(value)
-					policy.Epochs.LateWindow = int64(n)
-				} else {
-					policy.Epochs.OnRegression = value
-				}
-			}
+			setEpochs(&policy, words[1:])
+			continue
+		}
+		if words[0] == "rule" {
+			policy.Rules = append(policy.Rules, ruleOf(t, words))
 			continue
 		}
 		if l == nil {
@@ -81,6 +78,9 @@ func play(t *testing.T, script string) string {
 		switch words[0] {
 		case "freeze", "thaw", "terms", "retire", "revoke":
 			l.operate(words)
+		case "apply":
+			setEpochs(&policy, words[1:])
+			l.message(event.PolicyApplied, &event.PolicyAppliedV1{Policy: l.publish(policy), Op: &event.OpV1{}})
 		case "wait":
 			d, err := time.ParseDuration(words[1])
 			if err != nil {
@@ -112,6 +112,32 @@ func play(t *testing.T, script string) string {
 		}
 	}
 	return out.String()
+}
+
+// setEpochs sets the rules about epochs that a script names.
+func setEpochs(p *verify.Policy, words []string) {
+	for _, w := range words {
+		if name, value, _ := strings.Cut(w, "="); name == "window" {
+			n, _ := strconv.Atoi(value)
+			p.Epochs.LateWindow = int64(n)
+		} else {
+			p.Epochs.OnRegression = value
+		}
+	}
+}
+
+// ruleOf is a rule of a script: what happens to a record, the reason, and the member and number that match it.
+func ruleOf(t *testing.T, words []string) verify.Rule {
+	t.Helper()
+	if len(words) != 5 {
+		t.Fatalf("a rule is no %q", words)
+	}
+	n, err := strconv.ParseInt(words[4], 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	is := verify.Expr{Op: "eq", Args: []verify.Expr{{Op: "field", Name: words[3]}, {Op: "int", Int: n}}}
+	return verify.Rule{Then: words[1], Reason: words[2], When: is}
 }
 
 // operate does an operation of a script.
@@ -193,7 +219,7 @@ func sendLine(t *testing.T, l *ledger, named map[string]spec, name string, membe
 }
 
 func describe(l *ledger, r Result) string {
-	text := fmt.Sprintf("#%d %d %s accepted=%v %s %v", r.Seq, r.status(), r.Outcome, r.Accepted, r.Reason, r.Reasons)
+	text := fmt.Sprintf("#%d %d %s accepted=%v %s %v", r.Seq, r.status(), r.Outcome, r.Accepted, r.ReasonCode(), r.ReasonCodes())
 	if r.HasDHat {
 		text += fmt.Sprintf(" D=%s", r.DHat.Fixed())
 	}
@@ -214,7 +240,7 @@ func describe(l *ledger, r Result) string {
 		text += fmt.Sprintf(" again=%d", r.AgainSeq)
 	}
 	if r.First != nil {
-		text += fmt.Sprintf(" stands: #%d %d %s", r.First.Seq, r.First.status(), r.First.Reason)
+		text += fmt.Sprintf(" stands: #%d %d %s", r.First.Seq, r.First.status(), r.First.ReasonCode())
 	}
 	_, d := l.gen.Digest()
 	return text + fmt.Sprintf(" digest=%.8x", d)
