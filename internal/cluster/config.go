@@ -115,10 +115,13 @@ type MetaSource interface {
 	Meta() (index, term uint64, configuration []byte, configurationIndex uint64)
 }
 
-// LogStore is the event log. StoreStarted returns the start of the StoreLogs call in progress.
+// LogStore is the event log.
 type LogStore interface {
 	raft.LogStore
+	// StoreStarted returns the start of the StoreLogs call in progress.
 	StoreStarted() (since time.Time, busy bool)
+	// CommittedAt learns from the leader that the entry at index with this term is committed.
+	CommittedAt(index, term uint64)
 }
 
 // NodeURI returns the URI SAN of a node's certificate.

@@ -46,6 +46,7 @@ type memLog struct {
 	since time.Time
 	block chan struct{}
 	reads int
+	told  []position // by a leader
 }
 
 func newMemLog() *memLog { return &memLog{InmemStore: raft.NewInmemStore()} }
@@ -92,6 +93,22 @@ func (l *memLog) StoreStarted() (time.Time, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.since, !l.since.IsZero()
+}
+
+func (l *memLog) CommittedAt(index, term uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.told = append(l.told, position{index, term})
+}
+
+// heard returns the last committed position that a leader told, or the zero position.
+func (l *memLog) heard() position {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.told) == 0 {
+		return position{}
+	}
+	return l.told[len(l.told)-1]
 }
 
 // memFSM remembers what was applied; it is the MetaSource too.

@@ -33,8 +33,18 @@ type readRequest struct {
 }
 
 type readResult struct {
-	index uint64
-	err   error
+	at  position
+	err error
+}
+
+// position is an entry of the log. The zero position is before every entry.
+type position struct{ index, term uint64 }
+
+// positionSize is the size of an encoded position: index and term, big-endian.
+const positionSize = 16
+
+func (p position) append(b []byte) []byte {
+	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(b, p.index), p.term)
 }
 
 func newReadLoop(c *Cluster) *readLoop { return &readLoop{c: c, requests: make(chan *readRequest)} }
@@ -42,14 +52,14 @@ func newReadLoop(c *Cluster) *readLoop { return &readLoop{c: c, requests: make(c
 func (c *Cluster) registerInternal() {
 	c.Handle(pathTerm, c.serveTerm)
 	c.Handle(pathReadIndex, func(ctx context.Context, _ string, _ []byte) ([]byte, error) {
-		index, err := c.reads.request(ctx)
+		at, err := c.reads.request(ctx)
 		switch {
 		case errors.Is(err, ErrNotLeader):
 			return nil, &RemoteError{codeNotLeader, err.Error()}
 		case err != nil:
 			return nil, &RemoteError{codeNoQuorum, err.Error()}
 		}
-		return binary.BigEndian.AppendUint64(nil, index), nil
+		return at.append(nil), nil
 	})
 }
 
@@ -71,11 +81,13 @@ func (c *Cluster) serveTerm(_ context.Context, _ string, body []byte) ([]byte, e
 
 // ReadIndex returns a Raft index such that a state folded up to it is linearizable with respect to the call:
 // after the call began, a quorum of voters confirmed that it knows no later term than the leader's. The index
-// belongs to an entry that reaches the FSM, or is 0. A follower asks the leader. Errors: ErrNoLeader,
+// belongs to an entry that reaches the FSM, or is 0. A follower asks the leader, and its log learns from the
+// response that the entry is committed, so a read does not wait for the next AppendEntries. Errors: ErrNoLeader,
 // ErrNotLeader, ErrNotConfirmed, ErrUnreachable, ErrShutdown.
 func (c *Cluster) ReadIndex(ctx context.Context) (index uint64, err error) {
 	if _, ok := c.IsLeader(); ok {
-		return c.reads.request(ctx)
+		at, err := c.reads.request(ctx)
+		return at.index, err
 	}
 	leader, ok := c.Leader()
 	if !ok {
@@ -93,28 +105,30 @@ func (c *Cluster) ReadIndex(ctx context.Context) (index uint64, err error) {
 		return 0, fmt.Errorf("%w: %w", ErrNotConfirmed, remote)
 	case err != nil:
 		return 0, err
-	case len(out) != 8:
+	case len(out) != positionSize:
 		return 0, fmt.Errorf("%w: %s answered %d bytes", ErrNotConfirmed, leader, len(out))
 	}
-	return binary.BigEndian.Uint64(out), nil
+	index = binary.BigEndian.Uint64(out)
+	c.logs.CommittedAt(index, binary.BigEndian.Uint64(out[8:]))
+	return index, nil
 }
 
-func (l *readLoop) request(ctx context.Context) (uint64, error) {
+func (l *readLoop) request(ctx context.Context) (position, error) {
 	r := &readRequest{ctx: ctx, result: make(chan readResult, 1)}
 	select {
 	case l.requests <- r:
 	case <-ctx.Done():
-		return 0, fmt.Errorf("%w: %w", ErrNotConfirmed, ctx.Err())
+		return position{}, fmt.Errorf("%w: %w", ErrNotConfirmed, ctx.Err())
 	case <-l.c.stop.Done():
-		return 0, ErrShutdown
+		return position{}, ErrShutdown
 	}
 	select {
 	case got := <-r.result:
-		return got.index, got.err
+		return got.at, got.err
 	case <-ctx.Done():
-		return 0, fmt.Errorf("%w: %w", ErrNotConfirmed, ctx.Err())
+		return position{}, fmt.Errorf("%w: %w", ErrNotConfirmed, ctx.Err())
 	case <-l.c.stop.Done():
-		return 0, ErrShutdown
+		return position{}, ErrShutdown
 	}
 }
 
@@ -147,9 +161,9 @@ func (l *readLoop) run() {
 func (l *readLoop) round(requests []*readRequest) {
 	ctx, cancel := context.WithTimeout(l.c.stop, l.c.cfg.Timings.Election)
 	defer cancel()
-	index, err := l.confirm(ctx)
+	at, err := l.confirm(ctx)
 	for _, r := range requests {
-		r.result <- readResult{index, err}
+		r.result <- readResult{at, err}
 	}
 	if err == nil {
 		l.c.counts.rounds.Add(1)
@@ -157,28 +171,31 @@ func (l *readLoop) round(requests []*readRequest) {
 	}
 }
 
-func (l *readLoop) confirm(ctx context.Context) (uint64, error) {
+func (l *readLoop) confirm(ctx context.Context) (position, error) {
 	term, ok := l.c.IsLeader()
 	if !ok {
-		return 0, ErrNotLeader
+		return position{}, ErrNotLeader
 	}
 	index, err := l.committedInTerm(ctx, term)
 	if err != nil {
-		return 0, err
+		return position{}, err
 	}
 	if err := l.quorum(ctx, term); err != nil {
-		return 0, err
+		return position{}, err
 	}
 	if now, ok := l.c.IsLeader(); !ok || now != term {
-		return 0, ErrNotLeader
+		return position{}, ErrNotLeader
 	}
 	return l.lastFolded(index)
 }
 
+// commitPoll is the interval at which a new leader looks for its first committed entry.
+const commitPoll = 5 * time.Millisecond
+
 // committedInTerm waits until an entry of this leader's own term is committed. Before that, its commit index
 // may be behind what earlier leaders acknowledged.
 func (l *readLoop) committedInTerm(ctx context.Context, term uint64) (uint64, error) {
-	tick := time.NewTicker(l.c.cfg.Timings.CommitTimeout)
+	tick := time.NewTicker(commitPoll)
 	defer tick.Stop()
 	for {
 		index := l.c.CommitIndex()
@@ -242,15 +259,15 @@ func (l *readLoop) quorum(ctx context.Context, term uint64) error {
 
 // lastFolded steps back over entries that never reach the FSM (no-ops, barriers), so that waiting for the index
 // ends.
-func (l *readLoop) lastFolded(index uint64) (uint64, error) {
+func (l *readLoop) lastFolded(index uint64) (position, error) {
 	for ; index > 0; index-- {
 		var entry raft.Log
 		if err := l.c.logs.GetLog(index, &entry); err != nil {
-			return 0, fmt.Errorf("%w: entry %d: %w", ErrNotConfirmed, index, err)
+			return position{}, fmt.Errorf("%w: entry %d: %w", ErrNotConfirmed, index, err)
 		}
 		if entry.Type == raft.LogCommand || entry.Type == raft.LogConfiguration {
-			return index, nil
+			return position{index, entry.Term}, nil
 		}
 	}
-	return 0, nil
+	return position{}, nil
 }

@@ -158,6 +158,28 @@ func TestLongResponse(t *testing.T) {
 	}
 }
 
+// TestReadIndexTellsThePosition: the log of a follower that reads learns which entry the leader has committed, by
+// index and term.
+func TestReadIndexTellsThePosition(t *testing.T) {
+	b := newBox(t, "n1", "n2", "n3").startAll()
+	lead := b.leader()
+	follower := b.followers(lead)[0]
+	want, err := lead.c.Propose([]byte("x")).Wait(short(t, 10*time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	index, err := follower.c.ReadIndex(short(t, 10*time.Second))
+	if err != nil || index != want {
+		t.Fatalf("read index %d, %v, want %d", index, err, want)
+	}
+	if got := follower.logs.heard(); got != (position{want, lead.c.Term()}) {
+		t.Errorf("the log heard of %+v, the leader committed entry %d in term %d", got, want, lead.c.Term())
+	}
+	if got := lead.logs.heard(); got != (position{}) {
+		t.Errorf("the leader's own log heard of %+v", got)
+	}
+}
+
 // TestReadIndexOfAFollower: a node that does not lead confirms no read, and says so by its code.
 func TestReadIndexOfAFollower(t *testing.T) {
 	b := newBox(t, "n1", "n2", "n3").startAll()

@@ -228,14 +228,20 @@ func (s *Store) publish(index uint64) (last uint64, ok bool) {
 	if index > s.last {
 		return s.last, false
 	}
-	if index > s.committed {
-		s.committed = index
-		if s.moved != nil {
-			close(s.moved)
-			s.moved = nil
-		}
-	}
+	s.advance(index)
 	return s.last, true
+}
+
+// advance moves the committed position up to index and wakes those who wait. s.mu must be held.
+func (s *Store) advance(index uint64) {
+	if index <= s.committed {
+		return
+	}
+	s.committed = index
+	if s.moved != nil {
+		close(s.moved)
+		s.moved = nil
+	}
 }
 
 // Wait blocks until the committed index is above after, and returns it. It fails with ctx's error, ErrClosed or

@@ -36,6 +36,7 @@ type Store struct {
 	last      uint64 // 0 when empty
 	floor     uint64
 	committed uint64
+	promised  promise       // what the leader said is committed and is not here yet
 	moved     chan struct{} // closed when committed moves, nil without waiters
 	epoch     uint64        // counts deletions
 	tail      tail
@@ -199,6 +200,7 @@ func (s *Store) stored(records []record, floor uint64) {
 		s.count.bytes += uint64(len(records[i].Data))
 		s.tail.push(records[i])
 	}
+	s.keepPromise()
 }
 
 // commitBatch commits durably. Pebble reports a failed commit through Fatalf, which marks the store failed, or
