@@ -69,7 +69,9 @@ type Timings struct {
 	Heartbeat     time.Duration // time without a heartbeat before an election; default DefaultElectionTimeout
 	Election      time.Duration // timeout of an election; default Heartbeat
 	Lease         time.Duration // default min(Election, 2 s), never above Heartbeat
-	CommitTimeout time.Duration // interval of idle replication, which bounds the lag of followers; default 5 ms
+	// CommitTimeout is the interval at which an idle leader tells its commit index. A follower that forwards or
+	// reads learns it from the leader's answer. The default is 50 ms.
+	CommitTimeout time.Duration
 }
 
 // Config configures a Cluster.
@@ -134,7 +136,7 @@ func (c *Config) setDefaults() {
 	orDuration(&t.Heartbeat, DefaultElectionTimeout)
 	orDuration(&t.Election, t.Heartbeat)
 	orDuration(&t.Lease, min(t.Election, t.Heartbeat, maxLease))
-	orDuration(&t.CommitTimeout, 5*time.Millisecond)
+	orDuration(&t.CommitTimeout, 50*time.Millisecond)
 	orDuration(&c.MaxClockSkew, DefaultMaxClockSkew)
 	orDuration(&c.StartTimeout, 10*time.Second)
 	orDuration(&c.stuckLimit, 25*time.Second)

@@ -216,7 +216,7 @@ func TestTakesNothing(t *testing.T) {
 	var moving bool
 	var own error
 	room := 1 << 20
-	make := func() *bench {
+	open := func() *bench {
 		return newBench(t, func(o *intake.Options) {
 			o.Clock, o.Generations = disputed{o.Clock, &doubt}, switching{o.Generations, &moving}
 			o.CheckOwn = func(context.Context, event.Event) error { return own }
@@ -236,7 +236,7 @@ func TestTakesNothing(t *testing.T) {
 	} {
 		doubt, moving, own, room = nil, false, nil, 1<<20
 		c.set()
-		b := make()
+		b := open()
 		before := b.ledger.Entries()
 		for _, dry := range []bool{true, false} {
 			p := b.problem(b.sign(nodetest.Record{Shard: "a", Epoch: 1, Root: "r"}), dry)

@@ -112,6 +112,8 @@ type Config struct {
 	// Elapsed returns the time that passed since some moment, including the time for which the machine slept.
 	// Nil stands for the time of the system.
 	Elapsed func() time.Duration
+
+	commitTimeout time.Duration // tests: how often an idle leader tells its commit index; 0 for the default
 }
 
 // AddressFactor times the token rate is the default of the address rate. One address may be a proxy or a whole

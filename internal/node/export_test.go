@@ -11,6 +11,10 @@ func (n *Node) ProposeRaw(ctx context.Context, pack []byte) (uint64, error) {
 	return n.cluster.Propose(pack).Wait(ctx)
 }
 
+// RarelyTellCommits makes an idle leader tell its commit index only after d, so that a test notices who waits for
+// that.
+func RarelyTellCommits(d time.Duration) func(*Config) { return func(c *Config) { c.commitTimeout = d } }
+
 // PretendOlder makes the node say that its release lacks a capability.
 func (n *Node) PretendOlder(capability string) { n.releases.without.Store(&capability) }
 

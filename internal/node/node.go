@@ -267,7 +267,7 @@ func (n *Node) newCluster() error {
 		NodeID: n.cfg.NodeID, ClusterID: n.cfg.ClusterID, Dir: n.cfg.Dir, NewCluster: n.cfg.NewCluster,
 		PeerBind: n.cfg.Peer.Listen, PeerAdvertise: n.cfg.self().Peer, Voters: voters,
 		TLS:          cluster.TLSFiles{CA: n.cfg.Peer.CA, Cert: n.cfg.Peer.Cert, Key: n.cfg.Peer.Key},
-		Timings:      cluster.Timings{Heartbeat: n.cfg.ElectionTimeout},
+		Timings:      cluster.Timings{Heartbeat: n.cfg.ElectionTimeout, CommitTimeout: n.cfg.commitTimeout},
 		MaxClockSkew: n.cfg.MaxClockSkew,
 		Clock:        n.cfg.Clock,
 		Unfit:        func() bool { return n.unfit() != "" },

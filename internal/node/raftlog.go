@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -33,6 +32,7 @@ type raftLog struct {
 	mayPropose func() error                    // the reason why this node, as a leader, takes no proposals
 	step       func(ctx context.Context) error // moves log time over a gap
 	propose    func(ctx context.Context, entry []byte) (index uint64, err error)
+	committed  func(index, term uint64) // learns from the leader that this entry is committed
 }
 
 // peers is the part of the cluster that carries requests to the leader. *cluster.Cluster implements it.
@@ -55,6 +55,7 @@ func (n *Node) newRaftLog() *raftLog {
 		propose: func(ctx context.Context, entry []byte) (uint64, error) {
 			return n.cluster.Propose(entry).Wait(ctx)
 		},
+		committed: n.store.CommittedAt,
 	}
 }
 
@@ -108,19 +109,13 @@ func (l *raftLog) Forward(ctx context.Context, pack []byte) (propose.LogPosition
 	if err != nil {
 		return propose.LogPosition{}, err
 	}
-	if len(reply) != 12 {
-		return propose.LogPosition{}, fmt.Errorf("forward: the leader's answer has %d bytes", len(reply))
+	r, err := decodeForwardReply(reply)
+	if err != nil {
+		return propose.LogPosition{}, err
 	}
-	offset := binary.BigEndian.Uint32(reply[8:])
-	return propose.LogPosition{
-		Index:  binary.BigEndian.Uint64(reply),
-		Offset: int(offset &^ resentBit),
-		Resent: offset&resentBit != 0,
-	}, nil
+	l.committed(r.Index, r.term)
+	return r.LogPosition, nil
 }
-
-// resentBit in the offset that a leader answers means that the leader has sent the pack before.
-const resentBit = 1 << 31
 
 func (l *raftLog) Changed() <-chan struct{} { return l.peers.Watch() }
 
@@ -155,9 +150,9 @@ func (n *Node) acceptForward(ctx context.Context, from string, body []byte) ([]b
 	case err != nil:
 		return nil, err
 	}
-	offset := uint32(place.Offset)
-	if place.Resent {
-		offset |= resentBit
+	entry, err := n.store.Entry(place.Index)
+	if err != nil {
+		return nil, err
 	}
-	return binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint64(nil, place.Index), offset), nil
+	return forwardReply{place, entry.Term}.encode(), nil
 }

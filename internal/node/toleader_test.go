@@ -107,11 +107,12 @@ func TestForwardedPack(t *testing.T) {
 		is    error // that the error is, nil for any
 		fails bool
 	}{
-		"position": {peer: onePeer{leader: "b", reply: []byte{7: 9, 11: 3}},
+		"position": {peer: onePeer{leader: "b", reply: []byte{7: 9, 11: 3, 19: 4}},
 			want: propose.LogPosition{Index: 9, Offset: 3}},
-		"sent again": {peer: onePeer{leader: "b", reply: []byte{7: 9, 8: 0x80, 11: 3}},
+		"sent again": {peer: onePeer{leader: "b", reply: []byte{7: 9, 8: 0x80, 11: 3, 19: 4}},
 			want: propose.LogPosition{Index: 9, Offset: 3, Resent: true}},
-		"short reply":   {peer: onePeer{leader: "b", reply: make([]byte, 8)}, fails: true},
+		"no term":       {peer: onePeer{leader: "b", reply: make([]byte, 12)}, fails: true},
+		"long reply":    {peer: onePeer{leader: "b", reply: make([]byte, 21)}, fails: true},
 		"nobody leads":  {is: propose.ErrNoLeader, fails: true},
 		"this node":     {peer: onePeer{leader: "a"}, is: propose.ErrNoLeader, fails: true},
 		"leads no more": {peer: failing(remote(codeNoLeader)), is: propose.ErrNoLeader, fails: true},
@@ -121,8 +122,13 @@ func TestForwardedPack(t *testing.T) {
 		"lost":          {peer: failing(errors.New("reset")), fails: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := &raftLog{self: "a", log: slog.New(slog.DiscardHandler), peers: &c.peer}
+			var index, term uint64
+			l := &raftLog{self: "a", log: slog.New(slog.DiscardHandler), peers: &c.peer,
+				committed: func(i, in uint64) { index, term = i, in }}
 			at, err := l.Forward(t.Context(), []byte("pack"))
+			if err == nil && (index != 9 || term != 4) || err != nil && index != 0 {
+				t.Errorf("the log heard of entry %d in term %d", index, term)
+			}
 			if at != c.want || (err != nil) != c.fails || c.is != nil && !errors.Is(err, c.is) {
 				t.Errorf("%+v, %v", at, err)
 			}
@@ -161,5 +167,18 @@ func TestProposal(t *testing.T) {
 				t.Errorf("index %d, %v, proposed %v", index, err, proposed)
 			}
 		})
+	}
+}
+
+// TestForwardReply: a reply survives its encoding, with every bit of index, offset and term.
+func TestForwardReply(t *testing.T) {
+	for _, r := range []forwardReply{
+		{},
+		{propose.LogPosition{Index: 1<<64 - 1, Offset: 1<<31 - 1, Resent: true}, 1<<64 - 1},
+		{propose.LogPosition{Index: 1 << 40, Offset: 511}, 7},
+	} {
+		if got, err := decodeForwardReply(r.encode()); err != nil || got != r {
+			t.Errorf("%+v became %+v, %v", r, got, err)
+		}
 	}
 }
