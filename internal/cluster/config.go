@@ -66,9 +66,9 @@ const maxLease = 2 * time.Second
 
 // Timings of Raft. Zero fields select the defaults.
 type Timings struct {
-	Heartbeat     time.Duration // time without a heartbeat before an election; default DefaultElectionTimeout
-	Election      time.Duration // timeout of an election; default Heartbeat
-	Lease         time.Duration // default min(Election, 2 s), never above Heartbeat
+	Heartbeat time.Duration // time without a heartbeat before an election; default DefaultElectionTimeout
+	Election  time.Duration // timeout of an election; default Heartbeat
+	Lease     time.Duration // default min(Election, 2 s), never above Heartbeat
 	// CommitTimeout is the interval at which an idle leader tells its commit index. A follower that forwards or
 	// reads learns it from the leader's answer. The default is 50 ms.
 	CommitTimeout time.Duration

@@ -242,9 +242,9 @@ func TestHelloText(t *testing.T) {
 // TestDefaultsOfAConfig: zero values become the defaults, others stay, and no lease is longer than the heartbeat.
 func TestDefaultsOfAConfig(t *testing.T) {
 	for _, c := range []struct{ in, want Timings }{
-		{Timings{}, Timings{2 * time.Second, 2 * time.Second, 2 * time.Second, 5 * time.Millisecond}},
-		{Timings{Heartbeat: time.Minute}, Timings{time.Minute, time.Minute, 2 * time.Second, 5 * time.Millisecond}},
-		{Timings{Heartbeat: time.Second}, Timings{time.Second, time.Second, time.Second, 5 * time.Millisecond}},
+		{Timings{}, Timings{2 * time.Second, 2 * time.Second, 2 * time.Second, 50 * time.Millisecond}},
+		{Timings{Heartbeat: time.Minute}, Timings{time.Minute, time.Minute, 2 * time.Second, 50 * time.Millisecond}},
+		{Timings{Heartbeat: time.Second}, Timings{time.Second, time.Second, time.Second, 50 * time.Millisecond}},
 		{Timings{Heartbeat: 3 * time.Second, Election: time.Second, CommitTimeout: 1},
 			Timings{3 * time.Second, time.Second, time.Second, 1}},
 	} {
