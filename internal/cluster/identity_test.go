@@ -219,7 +219,7 @@ func TestFirstStartBesideASlowPeer(t *testing.T) {
 	b.start("n3", nil)
 	b.propose(b.leader(), "x")
 	b.net.set("n1", "n3", true)
-	soon := func(c *Config) { c.StartTimeout = 300 * time.Millisecond }
+	soon := func(c *Config) { c.StartTimeout = 3 * time.Second } // n2 has time to answer on a busy machine
 	if _, err := b.open("n1", soon); !errors.Is(err, ErrTooFewAnswers) || errors.Is(err, ErrLostLog) {
 		t.Fatalf("beside one that does not answer: %v", err)
 	}

@@ -1,6 +1,6 @@
 package log
 
-// promise is what the leader has told this node ahead of Raft: the entry at index with this term is committed.
+// promise states that the entry at index with this term is committed. The leader says so ahead of Raft.
 // The zero promise is none.
 type promise struct{ index, term uint64 }
 
