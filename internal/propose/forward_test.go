@@ -20,7 +20,7 @@ func TestForward(t *testing.T) {
 			calls = append(calls, submit(t.Context(), w.nodes[1+i%2].packer, fmt.Sprint("forwarded ", i)))
 		}
 		synctest.Wait()
-		<-time.After(2 * maxWait)
+		<-time.After(2 * minBeside)
 		open()
 		for _, c := range calls {
 			c.good(t, w)
@@ -84,7 +84,7 @@ func TestMixedPackLosesLeader(t *testing.T) {
 					}
 				}
 				n.set(step(tc.before), step(tc.after), nil)
-				<-time.After(maxWait)
+				<-time.After(minBeside)
 				fails(t, <-foreign, tc.want)
 				n.set(nil, nil, nil)
 				own.good(t, w)

@@ -28,7 +28,7 @@ func TestCallerLeaves(t *testing.T) {
 		fails(t, waiting.err, ErrOverloaded)
 		open()
 		synctest.Wait()
-		<-time.After(maxWait)
+		<-time.After(minBeside)
 		synctest.Wait()
 		if s := sizes(w); !slices.Equal(s, []int{1}) {
 			t.Errorf("packs of %v events", s)

@@ -10,7 +10,7 @@ import (
 	"github.com/recount-ledger/recount/internal/event"
 )
 
-// run sends packs: immediately if none is in flight, otherwise once the queue is large or old enough.
+// run sends packs once the queue is large or old enough.
 func (p *Packer[R]) run() {
 	defer close(p.done)
 	timer := time.NewTimer(time.Hour)
@@ -42,9 +42,8 @@ func (p *Packer[R]) take() (batch []*group[R], wait time.Duration) {
 	if p.held > 0 {
 		return p.takeAlone(), time.Hour
 	}
-	age := time.Since(p.oldest)
-	if p.inFlight > 0 && p.waiting < maxPackBytes && p.events < maxPackEvents && age < maxWait {
-		return nil, maxWait - age
+	if wait := p.delay(time.Now()); wait > 0 {
+		return nil, wait
 	}
 	events, size := 0, 0
 	for i, g := range p.queue {
@@ -102,13 +101,17 @@ func (p *Packer[R]) send(batch []*group[R]) {
 	defer p.sends.Done()
 	ctx, cancel := context.WithTimeout(p.ctx, p.o.Deadline)
 	defer cancel()
-	size := 0
+	size, events, start := 0, 0, time.Now()
 	for _, g := range batch {
-		size += g.bytes
+		size, events = size+g.bytes, events+len(g.events)
 	}
 	left, place, err := p.deliver(ctx, batch)
 	p.mu.Lock()
 	p.inFlight--
+	p.free = time.Now()
+	if err == nil && !batch[0].alone {
+		p.usual.note(events+p.events, p.free.Sub(start))
+	}
 	close(p.landed)
 	p.landed = make(chan struct{})
 	p.mu.Unlock()

@@ -8,16 +8,20 @@
 //
 //	for {
 //		wait until the queue has a group
-//		if packs are in flight {
-//			wait until the queue has 256 KiB or 512 events, or 2 ms have passed
+//		if a pack is in flight {
+//			wait until it is committed, or the queue has 256 KiB or 512 events,
+//			or the oldest group has waited longer than packs usually take, or 10 ms
 //			wait while two packs are in flight
 //		}
+//		wait until the queue has most of the events that usually come, 1 ms at most
 //		pack := the oldest groups, up to these bounds
 //		go send(pack)
 //	}
 //
-// An idle node sends a single submission at once. A busy node fills its packs while the previous ones are being
-// committed. A group never spans two packs. Operators' events get an entry of their own (SubmitAlone), and an
+// An idle node sends a single submission at once. A busy node fills its next pack while the previous one is being
+// committed, because a pack costs every node a fsync, a message and a step of its folds, whatever it holds. A
+// second pack leaves beside one that takes long, so a long way to the other nodes does not halve the rate. A
+// group never spans two packs. Operators' events get an entry of their own (SubmitAlone), and an
 // operation is proposed only by the node that its operator addressed, while it leads (SubmitLocal).
 //
 //	send(pack):
@@ -77,7 +81,10 @@ const (
 	maxPackEvents = 512
 	maxPackBytes  = 256 << 10
 	maxInFlight   = 2
-	maxWait       = 2 * time.Millisecond
+	minBeside     = 2 * time.Millisecond  // a second pack leaves after this time at the earliest,
+	maxBeside     = 10 * time.Millisecond // and after this time at the latest
+	maxGather     = time.Millisecond      // longest wait for most of the usual events
+	gatherLeast   = 8                     // fewer usual events are not waited for
 	retryPause    = 50 * time.Millisecond
 )
 
@@ -137,8 +144,10 @@ type Packer[R any] struct {
 	oldest   time.Time
 	held     int           // holds that are not released
 	landed   chan struct{} // closed and replaced when a pack has come back
+	free     time.Time     // since when no pack is in flight, if none is
 	inFlight int
 	packs    uint64
+	usual    usual
 }
 
 // group is a run of events that stays together in one pack.
@@ -287,21 +296,30 @@ func (p *Packer[R]) enqueue(ctx context.Context, g *group[R]) (answer[R], error)
 		p.mu.Unlock()
 		return answer[R]{}, ErrOverloaded
 	}
-	if len(p.queue) == 0 {
-		p.oldest = time.Now()
+	if p.add(g) {
+		p.poke()
 	}
-	p.queue = append(p.queue, g)
-	p.queued += g.bytes
-	p.waiting += g.bytes
-	p.events += len(g.events)
 	p.mu.Unlock()
-	p.poke()
 	select {
 	case a := <-g.answer:
 		return a, a.err
 	case <-ctx.Done():
 		return p.leave(g)
 	}
+}
+
+// add appends a group to the queue. It reports whether the loop has to look at the queue, which is only at the
+// first group and when a pack may leave. p.mu must be held.
+func (p *Packer[R]) add(g *group[R]) (look bool) {
+	ripe := p.ripe()
+	if len(p.queue) == 0 {
+		p.oldest, look = time.Now(), true
+	}
+	p.queue = append(p.queue, g)
+	p.queued += g.bytes
+	p.waiting += g.bytes
+	p.events += len(g.events)
+	return look || p.ripe() && !ripe || g.alone && p.held > 0
 }
 
 // leave ends the wait for a group. If no attempt has carried the group, it is withdrawn.

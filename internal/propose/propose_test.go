@@ -41,7 +41,7 @@ func TestPackUnderLoad(t *testing.T) {
 		if _, packs := w.nodes[0].packer.Stats(); packs != 1 {
 			t.Errorf("%d packs before the wait is over", packs)
 		}
-		<-time.After(maxWait)
+		<-time.After(minBeside)
 		synctest.Wait()
 		if _, packs := w.nodes[0].packer.Stats(); packs != 2 {
 			t.Errorf("%d packs after it", packs)
@@ -106,7 +106,7 @@ func TestInFlightBound(t *testing.T) {
 		var calls []*call
 		for i := range maxInFlight + 3 {
 			calls = append(calls, submit(t.Context(), w.nodes[0].packer, fmt.Sprint(i)))
-			<-time.After(maxWait)
+			<-time.After(minBeside)
 			synctest.Wait()
 		}
 		if _, packs := w.nodes[0].packer.Stats(); packs != maxInFlight {
