@@ -76,8 +76,10 @@ drill: build ## both incidents on scratch clusters with 100,000 submissions, wit
 golden-arm64: ## the folds and kernels on arm64, under qemu-user (Debian: qemu-user-static)
 	GOARCH=arm64 CGO_ENABLED=0 $(GO) test -exec qemu-aarch64-static -run 'Golden|Corpus|Wycheproof|Scenarios|Squatter|SamePolicy' ./internal/pcs ./internal/verify ./internal/projections
 
-bench: build ## throughput against a bare TLS echo server, in one run
-	$(GO) run ./test/bench
+# BASE names another recount-node binary. It is measured in turn with the one of this tree.
+BASE ?=
+bench: build ## throughput, lone clients and idle nodes against a bare TLS echo server, in one run
+	$(GO) run ./test/bench $(if $(BASE),-base $(BASE))
 
 bench-recount: build ## a rebuild of 1,000,000 events, and what it costs live traffic
 	$(GO) run ./test/bench -rebuild 1000000 -limit 20m

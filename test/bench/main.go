@@ -10,14 +10,12 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"runtime/debug"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
 
@@ -32,6 +30,8 @@ type options struct {
 	most   int
 	bin    string
 	dir    string
+
+	baseBin string
 }
 
 func main() {
@@ -51,12 +51,13 @@ func dispatch(args []string) error {
 	var o options
 	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
 	fs.IntVar(&o.rounds, "rounds", 3, "interleaved rounds")
-	fs.DurationVar(&o.span, "span", 4*time.Second, "length of every measurement; a round has five")
+	fs.DurationVar(&o.span, "span", 4*time.Second, "length of every measurement; a round has seven, and four more with -base")
 	fs.DurationVar(&o.limit, "limit", 5*time.Minute, "give up after this time")
 	fs.IntVar(&o.most, "most", 12000, "records per second signed in advance; a measurement ends early when they are used up")
 	events := fs.Int("rebuild", 0, "measure a rebuild of so many events instead")
 	records := fs.Int("sizes", 0, "measure disk, memory and processor time for so many records instead")
 	fs.StringVar(&o.bin, "bin", "", "recount-node binary to measure; built from this tree when empty")
+	fs.StringVar(&o.baseBin, "base", "", "another recount-node binary, measured in turn with the first one")
 	fs.StringVar(&o.dir, "dir", "", "where to put the directories of the nodes; default is the directory for temporary files")
 	if err := fs.Parse(args); err != nil || fs.NArg() > 0 || o.rounds < 1 {
 		return errors.Join(err, errors.New("see -help"))
@@ -140,19 +141,17 @@ type bench struct {
 	src      *harness.Source
 	echo     *child
 	echoAt   *target
-	cluster  *harness.Cluster
-	client   *http.Client
-	nodesAt  *target
 	raft     []*child
 	bare     map[int][]sample // by connections
-	nodes    map[int][]sample
-	used     map[int]usage
-	raftRate []float64 // records per second
+	raftRate []float64        // records per second
 	raftLast raftAnswer
+
+	*subject          // the cluster that is measured
+	base     *subject // another one to compare it with, or nil
 }
 
 func (b *bench) start(ctx context.Context) (err error) {
-	b.bare, b.nodes, b.used = map[int][]sample{}, map[int][]sample{}, map[int]usage{}
+	b.bare = map[int][]sample{}
 	if b.echo, b.echoAt, err = startEcho(filepath.Join(b.tmp, "echo")); err != nil {
 		return fmt.Errorf("bare handler: %w", err)
 	}
@@ -162,24 +161,10 @@ func (b *bench) start(ctx context.Context) (err error) {
 	if err := b.startCluster(ctx, b.bin, filepath.Join(b.tmp, "cluster")); err != nil {
 		return fmt.Errorf("cluster: %w", err)
 	}
+	if err := b.startBase(ctx); err != nil {
+		return fmt.Errorf("base: %w", err)
+	}
 	return b.warm(ctx)
-}
-
-func (b *bench) startCluster(ctx context.Context, bin, dir string) error {
-	port, err := harness.FreePort(3)
-	if err != nil {
-		return err
-	}
-	env := []string{"PCS_SIGN_ALG=hmac", "PCS_HMAC_KEY=" + harness.BenchKey}
-	if b.cluster, err = harness.Start(ctx, bin, dir, 3, port, env...); err != nil {
-		return err
-	}
-	b.client = b.cluster.HTTP(1)
-	b.nodesAt = &target{tls: b.cluster.TLS(), want: []byte(`"outcome":"accepted"`)}
-	for _, url := range b.cluster.API {
-		b.nodesAt.addrs = append(b.nodesAt.addrs, strings.TrimPrefix(url, "https://"))
-	}
-	return nil
 }
 
 // warm lets every part run for a second before anything is measured.
@@ -191,18 +176,18 @@ func (b *bench) warm(ctx context.Context) error {
 	if _, err := b.echoAt.cell(ctx, requests, time.Second, nil); err != nil {
 		return err
 	}
-	_, err = b.nodesAt.cell(ctx, requests, time.Second, nil)
-	return err
+	for _, s := range b.subjects(0) {
+		if _, err = s.nodesAt.cell(ctx, requests, time.Second, nil); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // close stops what was started and removes the directory.
 func (b *bench) close() error {
-	if b.client != nil {
-		b.client.CloseIdleConnections()
-	}
-	if b.cluster != nil {
-		_ = b.cluster.Stop()
-	}
+	b.subject.stop()
+	b.base.stop()
 	if b.echo != nil {
 		b.echo.stop()
 	}
@@ -231,8 +216,15 @@ func (b *bench) round(ctx context.Context, number int) error {
 		}
 		b.bare[conns] = append(b.bare[conns], s)
 		printSample(number, "bare handler", conns, s)
-		if err := b.measureCluster(ctx, number, conns, requests); err != nil {
-			return fmt.Errorf("cluster: %w", err)
+		for _, of := range b.subjects(number) {
+			if err := of.measure(ctx, number, conns, requests, b.span); err != nil {
+				return fmt.Errorf("%s: %w", of.name, err)
+			}
+		}
+	}
+	for _, of := range b.subjects(number) {
+		if err := of.alone(ctx, number, b.src, b.span/2); err != nil {
+			return fmt.Errorf("%s: %w", of.name, err)
 		}
 	}
 	a, err := runRaft(b.raft, b.span)
@@ -241,56 +233,34 @@ func (b *bench) round(ctx context.Context, number int) error {
 	}
 	b.raftLast = a
 	b.raftRate = append(b.raftRate, float64(a.Packs*packRecords)/a.Seconds)
-	fmt.Printf("round %d  %-13s %3d per entry  %8.0f records/s  %d entries in %.1f s\n", number+1, "bare raft", packRecords, b.raftRate[number], a.Packs, a.Seconds)
-	return nil
-}
-
-func (b *bench) measureCluster(ctx context.Context, number, conns int, requests [][][]byte) error {
-	var before usage
-	s, err := b.nodesAt.cell(ctx, requests, b.span, func() (err error) {
-		before, err = settle(ctx, b.cluster, b.client)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	after, err := settle(ctx, b.cluster, b.client)
-	if err != nil {
-		return err
-	}
-	b.nodes[conns] = append(b.nodes[conns], s)
-	b.used[conns] = b.used[conns].plus(after.minus(before))
-	printSample(number, "three nodes", conns, s)
+	fmt.Printf("round %d  %-22s %3d per entry  %8.0f records/s  %d entries in %.1f s\n", number+1, "bare raft", packRecords, b.raftRate[number], a.Packs, a.Seconds)
 	return nil
 }
 
 func printSample(number int, what string, conns int, s sample) {
-	fmt.Printf("round %d  %-13s %3d conns      %8.0f records/s  p50 %.1f ms  p99 %.1f ms\n", number+1, what, conns, s.rate(), s.p50, s.p99)
+	fmt.Printf("round %d  %-22s %3d conns      %8.0f records/s  p50 %.1f ms  p99 %.1f ms\n", number+1, what, conns, s.rate(), s.p50, s.p99)
 }
 
 // report prints medians over the rounds, sums for what is counted, and the summary line.
 func (b *bench) report() {
 	fmt.Println()
-	var last string
 	for _, conns := range connections {
-		bare, nodes, u := b.bare[conns], b.nodes[conns], b.used[conns]
-		records := 0
-		for _, s := range nodes {
-			records += s.records
+		bare := b.bare[conns]
+		fmt.Printf("%d connections, bare handler: %.0f/s\n", conns, median(bare, sample.rate))
+		for _, of := range b.subjects(0) {
+			of.report(conns, bare)
 		}
-		n := float64(records)
-		ratio := median(nodes, sample.rate) / median(bare, sample.rate)
-		p99 := median(nodes, func(s sample) float64 { return s.p99 })
-		fmt.Printf("%d connections: bare %.0f/s, three nodes %.0f/s, p50 %.1f ms, p99 %.1f ms\n", conns,
-			median(bare, sample.rate), median(nodes, sample.rate), median(nodes, func(s sample) float64 { return s.p50 }), p99)
-		fmt.Printf("  over all nodes: %.2f CPU s per 10,000 records, %.0f bytes written, %.4f fsyncs and %.4f appends per record\n",
-			u.cpu/n*1e4, u.written/n, u.syncs/n, u.appends/n)
-		last = fmt.Sprintf("bench: ratio=%.3f cpu_s_per_10k=%.2f p99_ms=%.1f fsyncs_per_pack=%.2f", ratio, u.cpu/n*1e4, p99, u.syncs/u.appends)
+	}
+	for _, of := range b.subjects(0) {
+		of.reportAlone()
 	}
 	slices.Sort(b.raftRate)
 	fmt.Printf("bare raft: %.0f records/s in entries of %d, %.2f fsyncs per append\n", b.raftRate[len(b.raftRate)/2], packRecords,
 		float64(b.raftLast.Syncs)/float64(b.raftLast.Appends))
-	fmt.Println(last)
+	conns := connections[len(connections)-1]
+	u, n, of := b.used[conns], b.records(conns), b.nodes[conns]
+	fmt.Printf("bench: ratio=%.3f cpu_s_per_10k=%.2f p99_ms=%.1f fsyncs_per_pack=%.2f\n",
+		median(of, sample.rate)/median(b.bare[conns], sample.rate), u.cpu/n*1e4, b.p99(of), u.syncs/u.appends)
 }
 
 // median of a figure over the rounds, the upper one of two.

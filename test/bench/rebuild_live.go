@@ -30,7 +30,7 @@ func runLiveRebuild(ctx context.Context, o options, root, tmp string) (float64, 
 	if err != nil {
 		return 0, err
 	}
-	b := &bench{options: o, src: src, bare: map[int][]sample{}, nodes: map[int][]sample{}, used: map[int]usage{}}
+	b := &bench{options: o, src: src, bare: map[int][]sample{}}
 	defer func() { _ = b.close() }() // it has no directory of its own
 	if err := b.startCluster(ctx, o.bin, filepath.Join(tmp, "cluster")); err != nil {
 		return 0, err
