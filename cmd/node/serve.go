@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"strconv"
 	"syscall"
 	"time"
@@ -48,10 +47,6 @@ seconds, and at once after SIGHUP. It rejects invalid files with a warning in th
 	return cmd
 }
 
-// gcPercent is the growth of the heap in percent before it is collected, unless GOGC is set. Most of a node's
-// memory is bounded buffers, and collecting less often saves a twentieth of its processor time.
-const gcPercent = 300
-
 // onHangup calls f for every SIGHUP in the channel until the returned function is called.
 func onHangup(hangups <-chan os.Signal, f func()) (stop func()) {
 	done := make(chan struct{})
@@ -69,10 +64,8 @@ func onHangup(hangups <-chan os.Signal, f func()) (stop func()) {
 }
 
 func serve(ctx context.Context, c node.Config, pidFile string, warnings []string) error {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
-	own := logFile() // before hideMemory, because afterwards a process may not reopen its own files
+	total, unknown := machineMemory()() // before hideMemory, as the next line
+	own := logFile()                    // before hideMemory, because afterwards a process may not reopen its own files
 	if err := hideMemory(); err != nil {
 		return fmt.Errorf("keep secrets out of core dumps: %w", err)
 	}
@@ -81,6 +74,9 @@ func serve(ctx context.Context, c node.Config, pidFile string, warnings []string
 	defer lines.Flush(flushLimit)
 	log := slog.New(slog.NewJSONHandler(lines, nil)).With("node", c.NodeID)
 	slog.SetDefault(log) // libraries print to the same log
+	if err := boundMemory(func() (uint64, error) { return total, unknown }, log); err != nil {
+		log.Warn("the heap has no limit", "error", err)
+	}
 	for _, w := range warnings {
 		log.Warn(w)
 	}
