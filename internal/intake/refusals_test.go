@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,18 +15,18 @@ import (
 	"github.com/recount-ledger/recount/internal/propose"
 )
 
-// sums is a log that takes sums of refusals, and fails while fail is set.
+// sums is a log that takes sums of refusals, and fails while fail holds an error.
 type sums struct {
 	Log
-	fail  error
+	fail  atomic.Pointer[error]
 	tries int
 	got   []*event.RefusalsDroppedV1
 }
 
 func (s *sums) SubmitAlone(_ context.Context, ev event.Event) (propose.LogPosition, error) {
 	s.tries++
-	if s.fail != nil {
-		return propose.LogPosition{}, s.fail
+	if err := s.fail.Load(); err != nil {
+		return propose.LogPosition{}, *err
 	}
 	_, m, err := ev.Message()
 	s.got = append(s.got, m.(*event.RefusalsDroppedV1))
@@ -35,7 +36,8 @@ func (s *sums) SubmitAlone(_ context.Context, ev event.Event) (propose.LogPositi
 // TestReportRefusals: a sum that cannot be logged is kept and grows, and nothing is logged when nothing was refused.
 func TestReportRefusals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		log := &sums{fail: errors.New("no leader")}
+		log, noLeader := &sums{}, errors.New("no leader")
+		log.fail.Store(&noLeader)
 		in := New(Options{NodeID: "n1", Log: log, Logger: slog.New(slog.DiscardHandler)})
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
@@ -53,7 +55,7 @@ func TestReportRefusals(t *testing.T) {
 		rest()
 		in.drops.add(30, 7)
 		rest()
-		log.fail = nil
+		log.fail.Store(nil)
 		rest()
 		rest()
 		in.drops.add(40, 1)
