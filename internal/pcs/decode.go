@@ -71,6 +71,19 @@ var walkers = sync.Pool{New: func() any { return jsontext.NewDecoder(bytes.NewRe
 // of class malformed nothing else in the record can be used. After one of class schema it holds what could be
 // read.
 func Decode(body []byte) *Record {
+	if len(body) > shortBody {
+		return decodeAny(body, "")
+	}
+	text := string(body)
+	if r := decodePlain(text); r != nil {
+		return r
+	}
+	return decodeAny(body, text)
+}
+
+// decodeAny is the general decoder. It alone decides on faults. The text of a short body is a copy that the
+// record may use.
+func decodeAny(body []byte, text string) *Record {
 	r := &Record{}
 	d := walkers.Get().(*jsontext.Decoder)
 	d.Reset(bytes.NewBuffer(body))
@@ -78,10 +91,7 @@ func Decode(body []byte) *Record {
 		d.Reset(bytes.NewReader(nil))
 		walkers.Put(d)
 	}()
-	w := &decoder{d: d, r: r}
-	if len(body) <= shortBody {
-		w.body = string(body)
-	}
+	w := &decoder{d: d, r: r, body: text}
 	if err := w.object(); err != nil {
 		if r.Fault == nil || r.Fault.Class != ClassMalformed {
 			*r = Record{

@@ -1,16 +1,35 @@
 package pcs
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
 	"testing"
 )
 
-// with is the good body with a member of another value.
-func with(t *testing.T, name, value string) []byte {
+// memberOf returns the position of a member in a body.
+func memberOf(t testing.TB, body []byte, name string) (from, to int) {
 	t.Helper()
-	return edit(t, `"`+name+`":`, `"`+name+`":`+value+`,"unknown_`+name+`":`)
+	name = `"` + name + `":`
+	if from = bytes.Index(body, []byte(name)); from < 0 {
+		t.Fatalf("no %s in the body", name)
+	}
+	var value json.RawMessage
+	d := json.NewDecoder(bytes.NewReader(body[from+len(name):]))
+	if err := d.Decode(&value); err != nil {
+		t.Fatal(err)
+	}
+	return from, from + len(name) + int(d.InputOffset())
+}
+
+// with is the good body with a member of another value.
+func with(t testing.TB, name, value string) []byte {
+	t.Helper()
+	body := goodBody(t)
+	from, to := memberOf(t, body, name)
+	return []byte(string(body[:from]) + `"` + name + `":` + value + string(body[to:]))
 }
 
 // times repeats a text with commas between.
@@ -182,7 +201,9 @@ func TestLimits(t *testing.T) {
 		{"sig", `"not base64"`, good}, // the signature's own checks read it
 		{"sig", "7", ClassSchema},
 	} {
-		f := Decode(with(t, c.member, c.value)).Fault
+		body := with(t, c.member, c.value)
+		checkSame(t, body)
+		f := Decode(body).Fault
 		var got Class
 		if f != nil {
 			got = f.Class
