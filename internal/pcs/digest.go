@@ -31,7 +31,8 @@ func (r *Record) InputsDigest(t Tuple) [32]byte {
 		b = appendInt(b, s)
 	}
 	b = appendInt(b, int64(len(r.NJ)))
-	for _, c := range sortedCounts(r.NJ) {
+	var few [16]Count
+	for _, c := range sortedCounts(few[:0], r.NJ) {
 		b = appendInt(appendText(b, c.Key), c.N)
 	}
 	b = appendInt(b, int64(len(r.VStar)))
@@ -45,12 +46,16 @@ func (r *Record) InputsDigest(t Tuple) [32]byte {
 	return sha256.Sum256(append(b, 0))
 }
 
-func sortedCounts(counts []Count) []Count {
+// sortedCounts returns the counts in the byte order of their keys. It appends a copy to memory if they are not
+// in this order.
+func sortedCounts(memory, counts []Count) []Count {
 	byKey := func(a, b Count) int { return strings.Compare(a.Key, b.Key) }
 	if slices.IsSortedFunc(counts, byKey) {
 		return counts
 	}
-	return slices.SortedFunc(slices.Values(counts), byKey)
+	sorted := append(memory, counts...)
+	slices.SortFunc(sorted, byKey)
+	return sorted
 }
 
 func (r *Record) appendSigned(b []byte, label string, t Tuple) []byte {

@@ -165,19 +165,22 @@ type Record struct {
 
 // ID returns the identity of a record: the lower-case hex SHA-256 of "root|epoch|shard".
 func ID(merkleRoot string, epoch int64, shardID string) string {
-	buf := make([]byte, 0, 64+1+20+1+len(shardID))
-	buf = append(buf, merkleRoot...)
-	buf = append(buf, '|')
-	buf = strconv.AppendInt(buf, epoch, 10)
-	buf = append(buf, '|')
-	buf = append(buf, shardID...)
-	sum := sha256.Sum256(buf)
-	return hex.EncodeToString(sum[:])
+	id := idText(merkleRoot, epoch, shardID)
+	return string(id[:])
+}
+
+func idText(merkleRoot string, epoch int64, shardID string) (text [2 * sha256.Size]byte) {
+	var memory [64 + 1 + 20 + 1 + MaxShardID]byte // enough for every record
+	b := append(append(memory[:0], merkleRoot...), '|')
+	b = append(strconv.AppendInt(b, epoch, 10), '|')
+	sum := sha256.Sum256(append(b, shardID...))
+	hex.Encode(text[:], sum[:])
+	return text
 }
 
 // CheckID recomputes the id. It returns a fault of class id_mismatch if pcs_id differs.
 func (r *Record) CheckID() *Fault {
-	if want := ID(r.MerkleRoot, r.Epoch, r.ShardID); want != r.PCSID {
+	if want := idText(r.MerkleRoot, r.Epoch, r.ShardID); string(want[:]) != r.PCSID {
 		return &Fault{
 			Class:  ClassIDMismatch,
 			Field:  "pcs_id",
