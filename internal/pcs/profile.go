@@ -109,57 +109,6 @@ func (r *Record) Tuple(p Profile) Tuple {
 	return Tuple{round(r.DHat.Double, p), round(r.CohStar.Double, p), round(r.R.Double, p), round(r.Budget.Double, p)}
 }
 
-// round applies the rounding rule of a profile: bin (exact value, ties to even), dec (shortest text, half away
-// from zero), mulup (times 1e9 in doubles, half upwards) or mul (times 1e9 in doubles, half away from zero).
-func round(x float64, p Profile) nano.Nano {
-	switch p {
-	case F9, PyUTF8, PyBin:
-		return fromFixed(strconv.AppendFloat(make([]byte, 0, 24), x, 'f', 9, 64))
-	case Py:
-		return roundDec(x)
-	case ES:
-		y := float64(x * 1e9)
-		floor := math.Floor(y)
-		if float64(y-floor) >= 0.5 {
-			floor++
-		}
-		return nano.Nano(floor)
-	}
-	return nano.Nano(math.Round(float64(x * 1e9)))
-}
-
-// fromFixed parses a text with nine decimals.
-func fromFixed(text []byte) nano.Nano {
-	var n nano.Nano
-	for _, c := range text {
-		if c >= '0' && c <= '9' {
-			n = n*10 + nano.Nano(c-'0')
-		}
-	}
-	if text[0] == '-' {
-		return -n
-	}
-	return n
-}
-
-// roundDec rounds the shortest decimal text of x half away from zero at the ninth decimal.
-func roundDec(x float64) nano.Nano {
-	text := strconv.AppendFloat(make([]byte, 0, 32), math.Abs(x), 'f', -1, 64)
-	whole, frac, _ := strings.Cut(string(text), ".")
-	up := len(frac) > 9 && frac[9] >= '5'
-	if len(frac) > 9 {
-		frac = frac[:9]
-	}
-	n := fromFixed([]byte(whole + frac + "000000000"[len(frac):]))
-	if up {
-		n++
-	}
-	if math.Signbit(x) {
-		return -n
-	}
-	return n
-}
-
 var (
 	byBytes = [...]string{"D_hat", "budget", "coh_star", "epoch", "merkle_root", "pcs_id", "r", "shard_id"}
 	byFold  = [...]string{"budget", "coh_star", "D_hat", "epoch", "merkle_root", "pcs_id", "r", "shard_id"}
@@ -224,7 +173,7 @@ func (r *Record) appendBin(dst []byte) ([]byte, error) {
 // appendNumber appends the rounded double in the number style of p.
 func appendNumber(dst []byte, n Number, p Profile) []byte {
 	if p == F9 {
-		return strconv.AppendFloat(dst, n.Double, 'f', 9, 64)
+		return appendFixed(dst, n.Double)
 	}
 	if (p == PyUTF8 || p == PyBin) && !strings.ContainsAny(n.Literal, ".eE") {
 		if n.Literal == "-0" {
@@ -308,6 +257,9 @@ func appendU(dst []byte, c rune) []byte {
 // appendString appends a JSON string in the escape style of p.
 func appendString(dst []byte, s string, p Profile) []byte {
 	dst = append(dst, '"')
+	if plainRun(s) == len(s) && (p != Go && p != GoFold || !strings.ContainsAny(s, "<>&")) {
+		return append(append(dst, s...), '"')
+	}
 	for _, c := range s {
 		switch {
 		case c == '"' || c == '\\':
