@@ -50,12 +50,12 @@ func cpuTime() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// BenchmarkFold folds a long history into a new generation, as a rebuild does (all at once) and as the live loop does
-// (entry by entry), beside decoding and checking alone.
+// BenchmarkFold folds a long history into a new generation at once, as a rebuild does, beside decoding and checking
+// alone.
 func BenchmarkFold(b *testing.B) {
 	const n = 60_000
 	logs := longHistory(b, n, 32)
-	fold := func(b *testing.B, step uint64) {
+	b.Run("rebuild", func(b *testing.B) {
 		var cpu time.Duration
 		for range b.N {
 			b.StopTimer()
@@ -73,22 +73,14 @@ func BenchmarkFold(b *testing.B) {
 			m.must(err)
 			b.StartTimer()
 			before := cpuTime()
-			for i := step; ; i += step {
-				i = min(i, uint64(len(logs)))
-				m.must(catchUp(b.Context(), m.gen, i))
-				if i == uint64(len(logs)) {
-					break
-				}
-			}
+			m.must(catchUp(b.Context(), m.gen, uint64(len(logs))))
 			b.StopTimer()
 			cpu += cpuTime() - before
 			m.close()
 		}
 		b.ReportMetric(float64(cpu.Microseconds())/float64(n*b.N), "cpu-us/event")
 		b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds(), "events/s")
-	}
-	b.Run("live", func(b *testing.B) { fold(b, 1) })
-	b.Run("rebuild", func(b *testing.B) { fold(b, uint64(len(logs))) })
+	})
 	b.Run("check", func(b *testing.B) {
 		m := newMachine(b, vfs.NewMem(), DefaultBatchBytes)
 		defer m.close()
@@ -108,6 +100,26 @@ func BenchmarkFold(b *testing.B) {
 		}
 		b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds(), "events/s")
 	})
+}
+
+// BenchmarkLive folds at the head, as a node that serves does: every entry by derived/ and then by the generation.
+func BenchmarkLive(b *testing.B) {
+	const n = 8192
+	for _, size := range []int{16, 64} {
+		b.Run(fmt.Sprintf("packs of %d", size), func(b *testing.B) {
+			logs := longHistory(b, n, size)
+			b.ResetTimer()
+			var cost headCost
+			for range b.N {
+				cost.add(foldAtHead(b, logs, headBytes))
+			}
+			events := float64(n * b.N)
+			b.ReportMetric(float64(cost.cpu.Nanoseconds())/events, "cpu-ns/event")
+			b.ReportMetric(float64(cost.allocs)/events, "allocs/event")
+			b.ReportMetric(float64(cost.bytes)/events, "B/event")
+			b.ReportMetric(0, "ns/op")
+		})
+	}
 }
 
 // BenchmarkHead folds a history at the head, entry by entry: derived/ and then the serving generation. It does so
@@ -136,13 +148,14 @@ func BenchmarkHead(b *testing.B) {
 
 // headCost is the cost of one run of foldAtHead.
 type headCost struct {
-	cpu   time.Duration // of both loops
-	bytes uint64        // allocated by them
-	read  uint64        // entries read from the log
+	cpu    time.Duration // of both loops
+	bytes  uint64        // allocated by them
+	allocs uint64        // number of allocations
+	read   uint64        // entries read from the log
 }
 
 func (c *headCost) add(d headCost) {
-	c.cpu, c.bytes, c.read = c.cpu+d.cpu, c.bytes+d.bytes, c.read+d.read
+	c.cpu, c.bytes, c.allocs, c.read = c.cpu+d.cpu, c.bytes+d.bytes, c.allocs+d.allocs, c.read+d.read
 }
 
 // foldAtHead folds logs as they are committed, entry by entry, with a head of limit bytes.
@@ -158,7 +171,7 @@ func foldAtHead(b *testing.B, logs []*raft.Log, limit int) headCost {
 	derived, generation := m.folded(1, uint64(len(logs)), m.gen)
 	c := headCost{cpu: cpuTime() - began, read: derived + generation}
 	runtime.ReadMemStats(&after)
-	c.bytes = after.TotalAlloc - before.TotalAlloc
+	c.bytes, c.allocs = after.TotalAlloc-before.TotalAlloc, after.Mallocs-before.Mallocs
 	return c
 }
 
