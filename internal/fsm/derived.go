@@ -36,6 +36,11 @@ type Derived struct {
 
 	readBytes int // of entries, at once
 
+	edge   log.RightEdge // of the Merkle tree of the events folded
+	next   log.RightEdge // the edge after the batch that is being folded
+	leaves [][32]byte    // of the events of that batch
+	recent recentPlaces  // of the last events folded
+
 	mu   sync.Mutex // guards meta
 	meta meta
 
@@ -62,7 +67,8 @@ func OpenDerived(fs vfs.FS, dir string, src *log.Store, batchBytes int, logger *
 	if err != nil {
 		return nil, err
 	}
-	d := &Derived{store: store, src: src, readBytes: batchBytes, head: head{limit: headBytes}}
+	d := &Derived{store: store, src: src, readBytes: batchBytes, head: head{limit: headBytes},
+		recent: newRecentPlaces(placesHeld)}
 	if err := d.load(); err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
@@ -87,6 +93,9 @@ func (d *Derived) load() error {
 	d.src.CommittedTo(cur.Index)
 	d.pos = newProgress(cur)
 	d.setApplied(cur, conf)
+	if err := d.loadEdge(v, cur.Seq); err != nil {
+		return fmt.Errorf("derived: %w", err)
+	}
 	d.ctrl, err = projections.LoadControl(prefixedStore{v, spaceControl})
 	return err
 }
@@ -201,14 +210,18 @@ func (d *Derived) fold(_ context.Context, b *batch) error {
 		return err
 	}
 	d.store.wrote(len(b.items))
+	d.edge, d.next = d.next, d.edge
 	d.setApplied(m.cur, m.conf)
 	d.head.push(before, b)
+	d.recent.push(b.items, d.leaves)
 	d.pos.set(m.cur)
 	return nil
 }
 
 func (d *Derived) foldAll(tx *txn, b *batch) error {
 	space := inSpace(tx, spaceControl)
+	d.next.Copy(&d.edge)
+	d.leaves = d.leaves[:0]
 	for i := range b.items {
 		it := &b.items[i]
 		if i == 0 || it.Index != b.items[i-1].Index {
@@ -218,26 +231,12 @@ func (d *Derived) foldAll(tx *txn, b *batch) error {
 			}
 			tx.Set(seqKey(it.Seq), encodeLocation(it.Index, n, it.LogTime))
 		}
-		if err := appendLeaf(tx, it); err != nil {
+		if err := d.appendLeaf(tx, it); err != nil {
 			return err
 		}
 		if err := d.ctrl.Fold(space, it); err != nil {
 			return fmt.Errorf("entry %d: control: %w", it.Index, err)
 		}
-	}
-	return nil
-}
-
-func appendLeaf(tx *txn, it *projections.Item) error {
-	leaf := it.Leaf().Hash()
-	n := it.Seq - 1
-	hashes, err := log.AppendLeaf(n, leaf, hashReader{tx})
-	if err != nil {
-		return fmt.Errorf("event %d: merkle: %w", it.Seq, err)
-	}
-	at := log.FirstHash(n)
-	for i, h := range hashes {
-		tx.Set(hashKey(at+int64(i)), h[:])
 	}
 	return nil
 }

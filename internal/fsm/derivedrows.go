@@ -5,10 +5,15 @@ import (
 	"errors"
 )
 
-func seqKey(seq uint64) []byte { return binary.BigEndian.AppendUint64([]byte{spaceSeq}, seq) }
+func seqKey(seq uint64) []byte { return numberKey(spaceSeq, seq) }
 
-func hashKey(index int64) []byte {
-	return binary.BigEndian.AppendUint64([]byte{spaceHash}, uint64(index))
+func hashKey(index int64) []byte { return numberKey(spaceHash, uint64(index)) }
+
+func numberKey(space byte, n uint64) []byte {
+	k := make([]byte, 9)
+	k[0] = space
+	binary.BigEndian.PutUint64(k[1:], n)
+	return k
 }
 
 func encodeLocation(index uint64, events int, logTime int64) []byte {

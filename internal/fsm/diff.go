@@ -250,6 +250,9 @@ func (r *itemReader) read(seq uint64) (projections.Item, error) {
 			return projections.Item{}, fmt.Errorf("entry %d: %w", index, err)
 		}
 	}
+	if offset >= len(r.pack.Events) {
+		return projections.Item{}, fmt.Errorf("%w: %d, entry %d has %d events", ErrNoEvent, seq, index, len(r.pack.Events))
+	}
 	it := ItemOf(r.entry, r.pack, seq, offset)
 	it.LogTime = logTime
 	return it, nil

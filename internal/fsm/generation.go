@@ -220,17 +220,13 @@ func (g *Generation) checkCount(items []projections.Item) error {
 		return nil
 	}
 	last := &items[len(items)-1]
-	index, _, err := g.derived.Locate(last.Seq)
+	at, err := g.derived.placeOf(last.Seq)
 	if err != nil {
 		return err
 	}
-	leaf, err := g.derived.Leaf(last.Seq)
-	if err != nil {
-		return err
-	}
-	if index != last.Index || leaf != last.Leaf().Hash() {
+	if at.index != last.Index || at.leaf != last.Leaf().Hash() {
 		return fmt.Errorf("%w: event %d was read from entry %d, the log has it in entry %d", ErrCount, last.Seq,
-			last.Index, index)
+			last.Index, at.index)
 	}
 	return nil
 }

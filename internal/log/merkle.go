@@ -3,6 +3,7 @@ package log
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"math"
 	"math/bits"
 
@@ -12,33 +13,8 @@ import (
 // ErrProof means that a Merkle proof is invalid or was requested outside the tree.
 var ErrProof = errors.New("log: merkle proof")
 
-// HashStore stores the hashes of the ledger's RFC 6962 tree under tlog's stored-hash indexes.
-type HashStore interface {
-	tlog.HashReader
-	// WriteHashes stores hashes under consecutive indexes, starting with first.
-	WriteHashes(first int64, hashes []tlog.Hash) error
-}
-
-// AppendLeaf returns the hashes to store when leaf (an RFC 6962 leaf hash) becomes leaf number n, counted from
-// 0. Their indexes start at FirstHash(n).
-func AppendLeaf(n uint64, leaf [32]byte, read tlog.HashReader) ([]tlog.Hash, error) {
-	if n >= maxTree {
-		return nil, fmt.Errorf("%w: leaf %d", ErrProof, n)
-	}
-	return tlog.StoredHashesForRecordHash(int64(n), leaf, read)
-}
-
 // FirstHash returns the stored-hash index of leaf n.
 func FirstHash(n uint64) int64 { return tlog.StoredHashIndex(0, int64(n)) }
-
-// AddLeaf appends leaf as number n to st.
-func AddLeaf(n uint64, leaf [32]byte, st HashStore) error {
-	hashes, err := AppendLeaf(n, leaf, st)
-	if err != nil {
-		return err
-	}
-	return st.WriteHashes(FirstHash(n), hashes)
-}
 
 // Root returns the RFC 6962 tree hash of the first size leaves. The root of no leaves is SHA-256 of the empty
 // string.
@@ -56,17 +32,29 @@ func Edge(size uint64, r tlog.HashReader) ([][32]byte, error) {
 		return nil, fmt.Errorf("%w: size %d", ErrProof, size)
 	}
 	var indexes []int64
-	for done, level := uint64(0), bits.Len64(size)-1; level >= 0; level-- {
-		if width := uint64(1) << level; size&width != 0 {
-			indexes = append(indexes, tlog.StoredHashIndex(level, int64(done>>level)))
-			done += width
-		}
+	for level, n := range subtrees(size) {
+		indexes = append(indexes, tlog.StoredHashIndex(level, n))
 	}
 	if len(indexes) == 0 {
 		return nil, nil
 	}
 	edge, err := r.ReadHashes(indexes)
 	return plain(edge), err
+}
+
+// subtrees yields the complete subtrees of the tree of size leaves from left to right: the level of each, and its
+// number among the subtrees of that level.
+func subtrees(size uint64) iter.Seq2[int, int64] {
+	return func(yield func(int, int64) bool) {
+		for done, level := uint64(0), bits.Len64(size)-1; level >= 0; level-- {
+			if width := uint64(1) << level; size&width != 0 {
+				if !yield(level, int64(done>>level)) {
+					return
+				}
+				done += width
+			}
+		}
+	}
 }
 
 // Inclusion returns a proof that leaf n (from 0) is in the tree of size leaves.
