@@ -16,9 +16,11 @@ import (
 	"github.com/recount-ledger/recount/test/crashfs"
 )
 
-// TestSameDigests: the state depends on the log alone, not on how much a step reads or how many processors check.
+// TestSameDigests: the state depends on the log alone, not on how much a step reads, how many processors check, or
+// whether the entries that wait are few, which are folded one batch after the other, or many, which go through a
+// pipeline.
 func TestSameDigests(t *testing.T) {
-	logs := history(t, 100)
+	logs := history(t, 10)
 	want := foldAll(t, logs, DefaultBatchBytes)
 	if want.Seq != 4+uint64(len(published(t).events)) || want.LogTime != start {
 		t.Fatalf("%+v", want)
@@ -26,14 +28,30 @@ func TestSameDigests(t *testing.T) {
 	if want.State == [32]byte{} || want.Root == [32]byte{} || want.Control == [32]byte{} {
 		t.Fatalf("%+v", want)
 	}
-	for _, procs := range []int{1, 4} {
+	for _, procs := range []int{1, 8} {
 		for _, batch := range []int{1, 70_000, DefaultBatchBytes} {
-			t.Run(fmt.Sprintf("%d processors, %d bytes", procs, batch), func(t *testing.T) {
-				processors(t, procs)
-				if got := foldAll(t, logs, batch); got != want {
-					t.Errorf("%x, want %x", got, want)
-				}
-			})
+			for _, step := range []int{1, fewEntries, fewEntries + 1, len(logs)} {
+				t.Run(fmt.Sprintf("%d processors, %d bytes, %d entries", procs, batch, step), func(t *testing.T) {
+					processors(t, procs)
+					if got := foldBy(t, logs, batch, step); got != want {
+						t.Errorf("%x, want %x", got, want)
+					}
+				})
+			}
+		}
+	}
+}
+
+// foldBy folds a whole history on a new file system, step entries at a time.
+func foldBy(t *testing.T, logs []*raft.Log, batch, step int) state {
+	t.Helper()
+	m := newMachine(t, vfs.NewMem(), batch)
+	defer m.close()
+	m.store(logs)
+	for to := min(step, len(logs)); ; to = min(to+step, len(logs)) {
+		m.run(uint64(to))
+		if to == len(logs) {
+			return m.state()
 		}
 	}
 }
@@ -100,9 +118,10 @@ func TestDeleted(t *testing.T) {
 	}
 }
 
-// TestCrashes: after a power cut at any point both folds go on from what is there, to the same state.
+// TestCrashes: after a power cut at any point both folds go on from what is there, to the same state. About half of
+// the runs that are cut are long enough for a pipeline.
 func TestCrashes(t *testing.T) {
-	logs := history(t, 20)
+	logs := history(t, 10)
 	n := uint64(len(logs))
 	want := foldAll(t, logs, DefaultBatchBytes)
 	rng := rand.New(rand.NewPCG(1, 2))

@@ -21,12 +21,16 @@
 //		}
 //	}
 //
-// While one batch is folded, the next ones are read and prepared. Only fold depends on the order. It must give
-// the same rows on every node, so it reads no clock, no configuration and nothing random.
+// While few entries wait, the loop does this one batch after the other. While many wait, a pipeline reads and prepares
+// the next batches as one batch is folded. Only fold depends on the order. It must give the same rows on every node,
+// so it reads no clock, no configuration and nothing random.
 //
 // derived/ keeps the newest entries decoded (head, bounded in bytes). A generation at the head of the log takes its
 // batches from there, so that a node decodes and hashes each entry once. A generation that is further behind, such
 // as one that is being built, reads the log itself.
+//
+// derived/ also keeps in memory the right edge of the Merkle tree, so that it appends events without reading a hash,
+// and the entry and the leaf of the last events. Each generation compares the last event of a batch with them.
 //
 // # Numbers and log time
 //

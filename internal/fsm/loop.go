@@ -47,13 +47,35 @@ func follow(ctx context.Context, src *log.Store, f folder) error {
 	}
 }
 
+// fewEntries is the number of entries that are folded without a pipeline, whatever their size.
+const fewEntries = 16
+
+// catchUp folds up to and including entry target. It reads, prepares and folds one batch after the other, as long as
+// few entries are left after a batch, and passes the rest to a pipeline.
+func catchUp(ctx context.Context, f folder, target uint64) error {
+	for at := f.cursor(); at.Index < target; {
+		b, err := next(ctx, f, at, target)
+		if err != nil {
+			return err
+		}
+		at = b.cur
+		if at.Index+fewEntries < target {
+			return pipeline(ctx, f, b, target)
+		}
+		if err := f.fold(ctx, b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // batchesAhead is the number of prepared batches that may wait for the fold, enough that neither side waits for
 // long.
 const batchesAhead = 2
 
-// catchUp folds up to and including entry target. While one batch is folded, the next ones are read and
-// prepared.
-func catchUp(ctx context.Context, f folder, target uint64) error {
+// pipeline folds the prepared batch first and everything after it, up to and including entry target. While one batch
+// is folded, the next ones are read and prepared.
+func pipeline(ctx context.Context, f folder, first *batch, target uint64) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	batches := make(chan prepared, batchesAhead)
@@ -67,8 +89,11 @@ func catchUp(ctx context.Context, f folder, target uint64) error {
 			}
 			at = b.cur
 		}
-	}(f.cursor())
-	var err error
+	}(first.cur)
+	err := f.fold(ctx, first)
+	if err != nil {
+		cancel()
+	}
 	for p := range batches { // drain the channel, because the caller may close the stores when this returns
 		if err == nil {
 			err = p.err
