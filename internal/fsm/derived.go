@@ -34,7 +34,8 @@ type Derived struct {
 	pos   *progress
 	head  head
 
-	readBytes int // of entries, at once
+	readBytes int  // of entries, at once
+	tx        *txn // of the last batch
 
 	edge   log.RightEdge // of the Merkle tree of the events folded
 	next   log.RightEdge // the edge after the batch that is being folded
@@ -195,7 +196,8 @@ func (d *Derived) prepare(context.Context, *batch) error { return nil }
 func (d *Derived) fold(_ context.Context, b *batch) error {
 	m := d.applied()
 	before := m.cur
-	tx := d.store.begin(4 * len(b.items))
+	d.tx = d.store.again(d.tx, 4*len(b.items))
+	tx := d.tx
 	if err := d.foldAll(tx, b); err != nil {
 		return err
 	}

@@ -37,7 +37,8 @@ type Generation struct {
 	life    sync.RWMutex
 	closed  bool
 
-	readBytes int // of entries, at once
+	readBytes int  // of entries, at once
+	tx        *txn // of the last batch
 
 	mu       sync.Mutex
 	recent   map[uint64][]projections.Result // by entry index
@@ -191,7 +192,8 @@ func (g *Generation) prepare(ctx context.Context, b *batch) error {
 }
 
 func (g *Generation) fold(ctx context.Context, b *batch) error {
-	tx := g.store.begin(rowsPerEvent * len(b.items))
+	g.tx = g.store.again(g.tx, rowsPerEvent*len(b.items))
+	tx := g.tx
 	results, err := g.foldAll(tx, b.items, g.derived.Control().For(g.number))
 	if err != nil {
 		return err

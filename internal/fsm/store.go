@@ -173,6 +173,23 @@ func (s *Store) begin(rows int) *txn {
 	return &txn{View: View{r: s.db, health: s.health}, db: s.db, pending: make(map[string]int, rows)}
 }
 
+// keptRows bounds the rows of a transaction whose memory serves the next one.
+const keptRows = 2048
+
+// again starts a transaction in the memory of the last one of the same fold, which is over and may be nil. What was
+// read from that one is not valid any more.
+func (s *Store) again(last *txn, rows int) *txn {
+	if last == nil || max(rows, len(last.pending)) > keptRows {
+		return s.begin(rows)
+	}
+	clear(last.pending)
+	for i := range last.ops {
+		last.ops[i] = last.ops[i][:0]
+	}
+	last.block, last.cleared = last.first, [2][]byte{}
+	return last
+}
+
 // View is a snapshot of a store.
 type View struct {
 	r      pebble.Reader
@@ -255,7 +272,8 @@ type txn struct {
 	db      *pebble.DB
 	pending map[string]int // key -> index of its newest operation, among those of its space
 	ops     [256][]op      // by space, the first byte of a key
-	block   []byte         // free memory for the next keys and values
+	first   []byte         // the first block of memory for keys and values
+	block   []byte         // what is free in the current block
 	cleared [2][]byte      // range of keys to delete before all other operations
 }
 
@@ -293,10 +311,13 @@ func (t *txn) push(o op) {
 // blockBytes is the size of the blocks in which memory for keys and values is allocated.
 const blockBytes = 64 << 10
 
-// keep copies b into memory that is never written again.
+// keep copies b into memory that is not written again during the step.
 func (t *txn) keep(b []byte) []byte {
 	if len(b) > len(t.block) {
 		t.block = make([]byte, max(blockBytes, len(b)))
+		if t.first == nil {
+			t.first = t.block
+		}
 	}
 	out := t.block[:len(b):len(b)]
 	t.block = t.block[copy(out, b):]
