@@ -93,4 +93,8 @@ func (s *evaluation) late() {
 	}
 }
 
-func (s *evaluation) epochKey() []byte { return numKey(spaceEpoch, s.shard.first, uint64(s.r.Epoch)) }
+// epochKey returns the key of the epoch row, which is valid until the next key.
+func (s *evaluation) epochKey() []byte {
+	s.key = appendNums(s.key[:0], spaceEpoch, s.shard.first, uint64(s.r.Epoch))
+	return s.key
+}

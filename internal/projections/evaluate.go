@@ -2,13 +2,11 @@ package projections
 
 import (
 	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
 	"unicode/utf8"
 
-	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/internal/pcs"
 	"github.com/recount-ledger/recount/internal/verify"
 )
@@ -27,14 +25,15 @@ type evaluation struct {
 	root   [32]byte
 	shard  *shardRow // nil if the shard is not known yet
 	passed bool      // validate accepted it
+
+	key, row []byte // memory for the next key and row
 }
 
 // foldSubmission judges one submission and writes everything but its row. It returns the result, the hash of
-// the row's core and the row.
+// the row's core and the row, which is valid until the next call.
 func (g *Generation) foldSubmission(tx Tx, it *Item, view ControlView) (Result, [32]byte, []byte, error) {
-	rows := g.rows.begin(tx)
-	s, err := newEvaluation(rows, g.mem, it, view)
-	if err != nil {
+	rows, s := g.rows.begin(tx), &g.eval
+	if err := s.begin(rows, g.mem, it, view); err != nil {
 		return Result{}, [32]byte{}, nil, err
 	}
 	s.r.Generation = g.number
@@ -49,25 +48,27 @@ func (g *Generation) foldSubmission(tx Tx, it *Item, view ControlView) (Result, 
 		s.r.MaxEpoch = s.shard.top
 	}
 	s.r.wrote = rows.digest()
-	core := s.r.appendCore(make([]byte, 0, 256))
+	core := s.r.appendCore(s.row[:0])
 	hash := sum(core)
-	return s.r, hash, s.r.appendTail(core), nil
+	s.row = s.r.appendTail(core)
+	return s.r, hash, s.row, nil
 }
 
-func newEvaluation(tx Tx, mem *rowCache, it *Item, view ControlView) (*evaluation, error) {
+// begin begins the evaluation of another submission in the same memory.
+func (s *evaluation) begin(tx Tx, mem *rowCache, it *Item, view ControlView) error {
 	p, ok := view.PolicyAt(it.Seq)
 	if !ok {
-		return nil, ErrNoPolicy
+		return ErrNoPolicy
 	}
 	if it.Prepared == nil {
 		Prepare(it, nil, view)
 	}
-	s := &evaluation{tx: tx, mem: mem, it: it, c: *it.Prepared, policy: p}
+	*s = evaluation{tx: tx, mem: mem, it: it, c: *it.Prepared, policy: p, key: s.key, row: s.row}
 	if errors.Is(s.c.Err, ErrNewer) {
-		return nil, s.c.Err
+		return s.c.Err
 	}
 	if s.c.Err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrBadEvent, s.c.Err)
+		return fmt.Errorf("%w: %w", ErrBadEvent, s.c.Err)
 	}
 	if !s.c.Known && s.c.Facts.Alg == verify.Ed25519 {
 		s.c.checkFacts(it.Seq, nil, view) // the key may have entered the log after Check
@@ -95,7 +96,7 @@ func newEvaluation(tx Tx, mem *rowCache, it *Item, view ControlView) (*evaluatio
 	}
 	s.r.Reasons, s.r.RuleReason = contentReasons(v), v.RuleReason
 	s.identity()
-	return s, nil
+	return nil
 }
 
 // contentReasons lists a verdict's reasons without ok, or nil.
@@ -139,7 +140,7 @@ func (s *evaluation) identity() {
 		return
 	}
 	s.pcsID, s.root = id, root
-	s.r.PCSID, s.r.MerkleRoot = hex.EncodeToString(id[:]), hex.EncodeToString(root[:])
+	s.r.PCSID, s.r.MerkleRoot = hexText(id), hexText(root)
 	// clone, because results live longer than the record that it is a part of
 	s.r.ShardID, s.r.Epoch = strings.Clone(rec.ShardID), rec.Epoch
 }
@@ -165,7 +166,8 @@ func (s *evaluation) judge(view ControlView) (err error) {
 	}
 	var id *idRow
 	if s.knownEpoch() {
-		if id, err = read(s.tx, idKey(s.pcsID), decodeIDRow); err != nil {
+		s.key = appendID(s.key[:0], s.pcsID)
+		if id, err = read(s.tx, s.key, decodeIDRow); err != nil {
 			return err
 		}
 	}
@@ -311,7 +313,8 @@ func (s *evaluation) decide(old *idRow) error {
 	r.Occupied = true
 	w := idRow{first: r.FirstSeq, judged: r.Seq, judgedAt: r.LogTime, signed: s.c.Signed, inputs: s.c.Inputs,
 		outcome: r.Outcome, accepted: r.Accepted, key: r.KeyID}
-	s.tx.Set(idKey(s.pcsID), w.append(nil))
+	s.key, s.row = appendID(s.key[:0], s.pcsID), w.append(s.row[:0])
+	s.tx.Set(s.key, s.row)
 	if r.Accepted {
 		r.Registered = epoch == nil
 		r.MovedMark = old == nil && (s.shard == nil || !s.shard.hasMark || r.Epoch > s.shard.mark)
@@ -331,7 +334,8 @@ func (s *evaluation) write(g *Generation) error {
 		s.writeShard()
 	}
 	if r.ShardID != "" {
-		s.tx.Set(binary.BigEndian.AppendUint64(byShard(r.ShardID), r.Seq), nil)
+		s.key = binary.BigEndian.AppendUint64(appendByShard(s.key[:0], r.ShardID), r.Seq)
+		s.tx.Set(s.key, nil)
 	}
 	if r.KeyID != "" {
 		if err := s.indexKey(); err != nil {
@@ -369,9 +373,11 @@ func (s *evaluation) writeShard() {
 	}
 	if r.Registered {
 		e := epochRow{root: s.root, seq: r.Seq}
-		s.tx.Set(s.epochKey(), e.append(nil))
+		s.row = e.append(s.row[:0])
+		s.tx.Set(s.epochKey(), s.row)
 	}
-	s.tx.Set(textKey(spaceShard, r.ShardID), s.shard.append(nil))
+	s.key, s.row = appendText(s.key[:0], spaceShard, r.ShardID), s.shard.append(s.row[:0])
+	s.tx.Set(s.key, s.row)
 }
 
 func (s *evaluation) indexKey() error {
@@ -384,16 +390,7 @@ func (s *evaluation) indexKey() error {
 		s.tx.Set(textKey(spaceKey, s.r.KeyID), binary.BigEndian.AppendUint64(nil, num))
 		s.mem.keys.put(s.r.KeyID, num)
 	}
-	s.tx.Set(numKey(spaceByKey, num, s.r.Seq), nil)
+	s.key = appendNums(s.key[:0], spaceByKey, num, s.r.Seq)
+	s.tx.Set(s.key, nil)
 	return nil
-}
-
-// factsOf converts recorded facts to the verifier's type.
-func factsOf(f event.Facts) verify.Facts {
-	return verify.Facts{
-		KeyID:   f.KeyID,
-		Alg:     verify.Alg(f.Alg),
-		Profile: pcs.Profile(f.Profile),
-		Mode:    verify.Mode(f.Mode),
-	}
 }

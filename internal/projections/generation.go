@@ -26,6 +26,7 @@ type Generation struct {
 	policies map[uint64]bool // policy rows known to be written
 	mem      *rowCache
 	rows     written
+	eval     evaluation // of the last submission, whose memory serves the next one
 }
 
 // written records what the fold of an event writes, in order, so that its outcome row can cover all other rows.
@@ -117,7 +118,8 @@ func (g *Generation) Fold(tx Tx, it *Item, view ControlView) (Result, error) {
 	if err != nil {
 		return Result{}, fmt.Errorf("event %d: %w", it.Seq, err)
 	}
-	tx.Set(rowKey(it.Seq), stored)
+	g.eval.key = appendNums(g.eval.key[:0], spaceRow, it.Seq)
+	tx.Set(g.eval.key, stored)
 	g.seq, g.logTime, g.digest = it.Seq, it.LogTime, chain(g.digest, hash)
 	if g.seq%digestEvery == 0 {
 		tx.Set(digestKey(g.seq), g.digest[:])

@@ -106,6 +106,16 @@ func (c *Prepared) checkFacts(seq uint64, keys *verify.KeySet, view ControlView)
 	}
 }
 
+// factsOf converts recorded facts to the verifier's type.
+func factsOf(f event.Facts) verify.Facts {
+	return verify.Facts{
+		KeyID:   f.KeyID,
+		Alg:     verify.Alg(f.Alg),
+		Profile: pcs.Profile(f.Profile),
+		Mode:    verify.Mode(f.Mode),
+	}
+}
+
 // mismatch reports whether this node's own HMAC secret contradicts the recorded facts.
 func (c *Prepared) mismatch() bool { return c.Facts.Alg == verify.HMACSHA256 && c.Known && !c.FactsOK }
 

@@ -26,29 +26,40 @@ const (
 )
 
 func numKey(space byte, nums ...uint64) []byte {
-	b := make([]byte, 1, 1+8*len(nums))
-	b[0] = space
+	return appendNums(make([]byte, 0, 1+8*len(nums)), space, nums...)
+}
+
+func appendNums(dst []byte, space byte, nums ...uint64) []byte {
+	dst = append(dst, space)
 	for _, n := range nums {
-		b = binary.BigEndian.AppendUint64(b, n)
+		dst = binary.BigEndian.AppendUint64(dst, n)
 	}
-	return b
+	return dst
 }
 
 func rowKey(seq uint64) []byte    { return numKey(spaceRow, seq) }
 func digestKey(seq uint64) []byte { return numKey(spaceDigest, seq) }
 
 func textKey(space byte, text string) []byte {
-	return append(append(make([]byte, 0, 1+len(text)), space), text...)
+	return appendText(make([]byte, 0, 1+len(text)), space, text)
+}
+
+func appendText(dst []byte, space byte, text string) []byte {
+	return append(append(dst, space), text...)
 }
 
 // byShard returns the prefix of the index of all submissions that name a shard, including those that left no
 // trace in it. Two shards may share a prefix, so readers check the rows.
-func byShard(shard string) []byte {
+func byShard(shard string) []byte { return appendByShard(make([]byte, 0, 17), shard) }
+
+func appendByShard(dst []byte, shard string) []byte {
 	h := sha256.Sum256([]byte(shard))
-	return append(append(make([]byte, 0, 17), spaceByShard), h[:8]...)
+	return append(append(dst, spaceByShard), h[:8]...)
 }
 
-func idKey(id [32]byte) []byte { return append([]byte{spaceID}, id[:]...) }
+func idKey(id [32]byte) []byte { return appendID(nil, id) }
+
+func appendID(dst []byte, id [32]byte) []byte { return append(append(dst, spaceID), id[:]...) }
 
 func sameKey(id [32]byte, seq uint64) []byte {
 	return binary.BigEndian.AppendUint64(append([]byte{spaceSame}, id[:]...), seq)

@@ -140,6 +140,13 @@ func parseHex(s string) (out [32]byte, err error) {
 	return out, err
 }
 
+// hexText returns a hash in lower-case hex.
+func hexText(h [32]byte) string {
+	var b [64]byte
+	hex.Encode(b[:], h[:])
+	return string(b[:])
+}
+
 // rowKind reads the head of a row.
 func rowKind(b []byte) (event.Kind, int64, error) {
 	if len(b) < rowHead || b[0] != rowVersion {

@@ -8,7 +8,8 @@ type Store interface {
 	Scan(lo, hi []byte, reverse bool, fn func(k, v []byte) bool) error
 }
 
-// Tx is one atomic batch of a fold. Get sees the batch's own writes. Scan need not, and no fold relies on it.
+// Tx is one atomic batch of a fold. Get sees the batch's own writes. Scan need not, and no fold relies on it. Set and
+// Delete keep copies: the caller may change key and value afterwards.
 type Tx interface {
 	Store
 	Set(k, v []byte)
