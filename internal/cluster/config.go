@@ -69,8 +69,9 @@ type Timings struct {
 	Heartbeat time.Duration // time without a heartbeat before an election; default DefaultElectionTimeout
 	Election  time.Duration // timeout of an election; default Heartbeat
 	Lease     time.Duration // default min(Election, 2 s), never above Heartbeat
-	// CommitTimeout is the interval at which an idle leader tells its commit index. A follower that forwards or
-	// reads learns it from the leader's answer. The default is 50 ms.
+	// CommitTimeout is the least interval at which an idle leader tells its commit index. Raft draws each interval
+	// up to twice as long. A follower that forwards or reads learns it from the leader's answer. The default is
+	// 50 ms.
 	CommitTimeout time.Duration
 }
 

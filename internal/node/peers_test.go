@@ -26,7 +26,7 @@ func handOver(t *testing.T, c *nodetest.Cluster, from, leader int, kind event.Ki
 	pack := event.Pack{ProposedAt: 1, Events: []event.Event{{Kind: kind, Payload: payload}}}.Append(nil)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	err := c.Node(from).CallPeer(ctx, c.Config(leader).NodeID, "/v1/forward", pack)
+	err := c.Node(from).CallPeer(ctx, c.Config(leader).NodeID, "/v2/forward", pack)
 	var remote *cluster.RemoteError
 	switch {
 	case err == nil:

@@ -95,7 +95,7 @@ func (l *raftLog) Forward(ctx context.Context, pack []byte) (propose.LogPosition
 	var remote *cluster.RemoteError
 	if errors.As(err, &remote) {
 		switch remote.Code {
-		case codeNoLeader:
+		case codeNoLeader, cluster.CodeNoHandler: // the second by a leader of an older release
 			return propose.LogPosition{}, propose.ErrNoLeader
 		case codeDisk:
 			return propose.LogPosition{}, fmt.Errorf("%w: %w", propose.ErrOverloaded, errLeaderDisk)

@@ -118,6 +118,7 @@ func TestForwardedPack(t *testing.T) {
 		"leads no more": {peer: failing(remote(codeNoLeader)), is: propose.ErrNoLeader, fails: true},
 		"full queue":    {peer: failing(remote(codeOverloaded)), is: propose.ErrOverloaded, fails: true},
 		"short of disk": {peer: failing(remote(codeDisk)), is: errLeaderDisk, fails: true},
+		"older leader":  {peer: failing(remote(cluster.CodeNoHandler)), is: propose.ErrNoLeader, fails: true},
 		"false facts":   {peer: failing(remote(codeBadFacts)), is: propose.ErrOverloaded, fails: true},
 		"lost":          {peer: failing(errors.New("reset")), fails: true},
 	} {

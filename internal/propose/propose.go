@@ -88,8 +88,10 @@ const (
 	retryPause    = 50 * time.Millisecond
 )
 
-// ForwardPath is the path of the peer RPC under which a leader accepts packs of other nodes.
-const ForwardPath = "/v1/forward"
+// ForwardPath is the path of the peer RPC under which a leader accepts packs of other nodes. It changes with the
+// form of the answer: a node that cannot read the answer would send the pack again and again, and each copy would
+// be logged.
+const ForwardPath = "/v2/forward"
 
 // Log is the part of consensus that the packer uses.
 type Log interface {
