@@ -8,7 +8,8 @@ import (
 )
 
 // The limits tell this many keys and addresses apart. Each takes limit.SlotBytes, so all four tables together
-// take 1.6 MiB.
+// take 1.6 MiB. A table holds either keys or addresses, so that an address with the text of a key id is another
+// source than the key.
 const (
 	limitedSources = 1 << 14 // keys, and as many addresses of what no key signed
 	limitedKeys    = 1 << 14
@@ -27,13 +28,14 @@ const (
 // others draw from the rate of their address and get what the keys leave. Addresses cost nothing, and many of
 // them must not crowd out the keys.
 type limits struct {
-	all      *limit.Fair    // submissions per second of this node
-	unsigned *limit.Fair    // those among them that no key signed, before they draw from all
+	all      *limit.Fair    // submissions per second of this node, by key
+	unsigned *limit.Fair    // those among them that no key signed, by address, before they draw from all
 	keys     *limit.Buckets // submissions per second of one key
-	refusal  *limit.Fair    // of the budget for refusals: 1 stands for the number logged in a second
-	queue    *limit.Shares  // of the bytes that wait for consensus
+	refusal  *limit.Fair    // by address, of the budget for refusals: 1 stands for the number logged in a second
 	status   int
 	counters *Counters
+
+	queuedKeys, queuedAddresses *limit.Shares // of the bytes that wait for consensus
 }
 
 func newLimits(o *Options, counters *Counters) *limits {
@@ -42,18 +44,12 @@ func newLimits(o *Options, counters *Counters) *limits {
 		unsigned: limit.NewFair(limitedSources, o.TokenRate, limit.Burst(o.TokenRate), o.TokenRate/2),
 		keys:     limit.NewBuckets(limitedKeys, o.KeyRate, limit.Burst(o.KeyRate)),
 		refusal:  limit.NewFair(forgingSources, 1, 0.5, 0.5),
-		queue:    limit.NewShares(),
 		status:   o.ThrottleStatus,
 		counters: counters,
-	}
-}
 
-// source returns the key or the address from whose share a submission draws.
-func source(keyID, remote string) string {
-	if keyID != "" {
-		return "key " + keyID
+		queuedKeys:      limit.NewShares(),
+		queuedAddresses: limit.NewShares(),
 	}
-	return "address " + limit.Prefix(remote)
 }
 
 // allow draws a token for a submission. keyID is empty when no key has verified it.
@@ -73,9 +69,9 @@ func (l *limits) allow(keyID, remote string) *wire.Problem {
 
 func (l *limits) take(keyID, remote string) (wait time.Duration, ok bool) {
 	if keyID != "" {
-		return l.all.Take(source(keyID, remote), 1)
+		return l.all.Take(keyID, 1)
 	}
-	if wait, ok = l.unsigned.Take(source(keyID, remote), 1); !ok {
+	if wait, ok = l.unsigned.Take(limit.Prefix(remote), 1); !ok {
 		return wait, false
 	}
 	return l.all.Spare(1)
@@ -87,14 +83,19 @@ func (l *limits) problem(detail string, wait time.Duration) *wire.Problem {
 	return p
 }
 
-// acquire takes a share of the queue for consensus, of which no source gets more than it leaves to others. release
-// gives it back. free is the number of bytes that the queue still takes.
-func (l *limits) acquire(keyID, remote string, size, free int) (release func(), err error) {
-	release = l.queue.Enter(source(keyID, remote), int64(size), int64(free))
-	if release == nil {
-		return nil, wire.NewProblem(wire.CodeOverloaded, "").WithRetry(retryAfter)
+// acquire takes a share of the queue for consensus, of which no source gets more than it leaves to others. The
+// source is the key or, if no key has verified the submission, the address. free is the number of bytes that the
+// queue still takes.
+func (l *limits) acquire(keyID, remote string, size, free int) (limit.Share, error) {
+	shares, source := l.queuedKeys, keyID
+	if keyID == "" {
+		shares, source = l.queuedAddresses, limit.Prefix(remote)
 	}
-	return release, nil
+	share, ok := shares.Enter(source, int64(size), int64(free))
+	if !ok {
+		return share, wire.NewProblem(wire.CodeOverloaded, "").WithRetry(retryAfter)
+	}
+	return share, nil
 }
 
 // allowLog draws from the budget for refusals, in which the addresses have equal shares. One that is above its share

@@ -126,15 +126,35 @@ func TestRefusalBudget(t *testing.T) {
 	}
 }
 
-// TestSource: a key has one share wherever it is used, and no address has that of a key.
-func TestSource(t *testing.T) {
-	for want, from := range map[string][2]string{
-		"key k":                 {"k", "192.0.2.1"},
-		"address 192.0.2.1":     {"", "192.0.2.1"},
-		"address 2001:db8::/64": {"", "2001:db8::1:2:3"},
+// TestSources: a key has one share of the queue from wherever it sends, and an address with the text of a key id has
+// another. The addresses of one /64 have one share.
+func TestSources(t *testing.T) {
+	l := newLimits(&Options{}, &Counters{})
+	for _, c := range []struct {
+		name, key, remote string
+		taken             bool // the share of this source is full already
+	}{
+		{"a key", "k", "192.0.2.1", false},
+		{"the key from another address", "k", "192.0.2.2", true},
+		{"an address with its text", "", "k", false},
+		{"the same address again", "", "k", true},
+		{"the key with that address", "k", "k", true},
 	} {
-		if got := source(from[0], from[1]); got != want {
-			t.Errorf("%q for %q, not %q", got, from, want)
+		_, err := l.acquire(c.key, c.remote, 500, 600)
+		if (err != nil) != c.taken {
+			t.Errorf("%s: %v", c.name, err)
 		}
+	}
+	l = newLimits(&Options{}, &Counters{})
+	first, err := l.acquire("", "2001:db8::1:2:3", 500, 600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.acquire("", "2001:db8::9", 500, 600); err == nil {
+		t.Error("two addresses of a /64 have two shares")
+	}
+	first.Leave()
+	if _, err := l.acquire("", "2001:db8::9", 500, 600); err != nil {
+		t.Errorf("after the first has left: %v", err)
 	}
 }

@@ -163,11 +163,11 @@ func (in *Intake) policy() verify.Policy {
 func (in *Intake) commit(ctx context.Context, body []byte, meta api.Meta, rec *pcs.Record,
 	facts verify.Facts) (*wire.SubmitAnswer, error) {
 	queued, _ := in.o.Log.Stats()
-	release, err := in.limits.acquire(facts.KeyID, meta.Remote, len(body), in.o.QueueBytes-queued)
+	share, err := in.limits.acquire(facts.KeyID, meta.Remote, len(body), in.o.QueueBytes-queued)
 	if err != nil {
 		return nil, err
 	}
-	defer release()
+	defer share.Leave()
 	ev, err := in.submission(body, meta, facts)
 	if err != nil {
 		return nil, err

@@ -122,13 +122,22 @@ type Shares struct {
 // NewShares returns shares of which none is held. They use 8 KiB.
 func NewShares() *Shares { return &Shares{seed: maphash.MakeSeed()} }
 
-// Enter takes size bytes for the source if it then holds no more than is free. It returns a function that gives
-// them back, or nil if the source may not have them.
-func (s *Shares) Enter(source string, size, free int64) (leave func()) {
+// Enter takes size bytes for the source if it then holds no more than is free. The caller gives them back with
+// Leave. ok is false if the source may not have them.
+func (s *Shares) Enter(source string, size, free int64) (share Share, ok bool) {
 	held := &s.held[maphash.String(s.seed, source)%uint64(len(s.held))]
 	if held.Add(size) > free {
 		held.Add(-size)
-		return nil
+		return Share{}, false
 	}
-	return func() { held.Add(-size) }
+	return Share{held, size}, true
 }
+
+// Share is what one Enter has taken.
+type Share struct {
+	held *atomic.Int64
+	size int64
+}
+
+// Leave gives the share back. It must be called once.
+func (s Share) Leave() { s.held.Add(-s.size) }

@@ -174,6 +174,9 @@ func Prefix(remote string) string {
 	if err != nil {
 		return remote
 	}
+	if a.Is4() {
+		return remote // the only text of this address that ParseAddr takes
+	}
 	if a = a.Unmap().WithZone(""); a.Is4() {
 		return a.String()
 	}

@@ -146,6 +146,9 @@ func TestPrefix(t *testing.T) {
 			t.Errorf("%q: %q, want %q", in, got, want)
 		}
 	}
+	if n := testing.AllocsPerRun(100, func() { Prefix("192.0.2.1") }); n != 0 {
+		t.Errorf("%v allocations for an IPv4 address", n)
+	}
 }
 
 // load sends what each source of a population sends, at random times, and says which part of it passed.
@@ -272,25 +275,25 @@ func TestFairHoldsItsRateAndBurst(t *testing.T) {
 
 func TestSharesLeaveRoom(t *testing.T) {
 	s, total, used := NewShares(), int64(1000), int64(0)
-	var leave []func()
+	var shares []Share
 	for {
-		l := s.Enter("noisy", 10, total-used)
-		if l == nil {
+		l, ok := s.Enter("noisy", 10, total-used)
+		if !ok {
 			break
 		}
 		used += 10
-		leave = append(leave, l)
+		shares = append(shares, l)
 	}
 	if used < 490 || used > 510 {
 		t.Errorf("one source holds %d of 1000", used)
 	}
-	if s.Enter("quiet", 10, total-used) == nil {
+	if _, ok := s.Enter("quiet", 10, total-used); !ok {
 		t.Error("no room for another")
 	}
-	for _, l := range leave {
-		l()
+	for _, l := range shares {
+		l.Leave()
 	}
-	if s.Enter("noisy", 10, total-10) == nil {
+	if _, ok := s.Enter("noisy", 10, total-10); !ok {
 		t.Error("what was given back is not free")
 	}
 }
