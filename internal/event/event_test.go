@@ -295,7 +295,7 @@ func TestSubmissionAliases(t *testing.T) {
 	}
 }
 
-// agree checks DecodeSubmission against the generated code on arbitrary bytes.
+// agree checks DecodeSubmission and Payload against the generated code on arbitrary bytes.
 func agree(t *testing.T, p []byte) {
 	s, err := DecodeSubmission(p)
 	if err != nil && !errors.Is(err, ErrPayload) {
@@ -316,6 +316,9 @@ func agree(t *testing.T, p []byte) {
 		}
 		if want := fromMessage([SaltSize]byte(p), &m); !sameSub(s, want) {
 			t.Fatalf("got %+v, generated code %+v", s, want)
+		}
+		if want, err := NewPayload(s.Salt, s.message()); err != nil || !bytes.Equal(s.Payload(), want) {
+			t.Fatalf("encoded %x, generated code %x, %v", s.Payload(), want, err)
 		}
 	}
 	if err != nil && clean && !strings.Contains(err.Error(), "above 255") {

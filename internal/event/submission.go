@@ -26,7 +26,8 @@ type Sub struct {
 
 // Payload encodes s as NewPayload encodes the equal SubmissionV1.
 func (s Sub) Payload() []byte {
-	facts := s.Facts.append(nil)
+	var buf [96]byte // enough for facts with the longest key id, so that they stay on the stack
+	facts := s.Facts.append(buf[:0])
 	out := make([]byte, 0, SaltSize+len(s.Body)+len(s.Node)+len(facts)+len(s.Remote)+len(s.RequestID)+40)
 	out = append(out, s.Salt[:]...)
 	if len(s.Body) > 0 {
