@@ -50,14 +50,21 @@ func (n Nano) Fixed() string {
 
 // AppendText appends the shortest plain decimal that is exactly n.
 func (n Nano) AppendText(dst []byte) ([]byte, error) {
-	sign, whole, decimals := n.split()
-	dst = append(append(dst, sign...), whole...)
-	end := len(decimals)
-	for end > 0 && decimals[end-1] == '0' {
-		end--
+	u := uint64(n)
+	if n < 0 {
+		dst, u = append(dst, '-'), -u
 	}
-	if end > 0 {
-		dst = append(append(dst, '.'), decimals[:end]...)
+	one := uint64(One)
+	dst = strconv.AppendUint(dst, u/one, 10)
+	rest := u % one
+	if rest == 0 {
+		return dst, nil
+	}
+	dst = append(dst, '.')
+	for rest != 0 {
+		one /= 10
+		dst = append(dst, byte('0'+rest/one))
+		rest %= one
 	}
 	return dst, nil
 }
