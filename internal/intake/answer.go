@@ -1,7 +1,7 @@
 package intake
 
 import (
-	"fmt"
+	"encoding/hex"
 
 	"github.com/recount-ledger/recount/internal/pcs"
 	"github.com/recount-ledger/recount/internal/projections"
@@ -59,7 +59,7 @@ func (in *Intake) answer(rec *pcs.Record, r projections.Result) (*wire.SubmitAns
 // kept adds the place at which the ledger keeps a refused or conflicting submission.
 func (in *Intake) kept(p *wire.Problem, r projections.Result) *wire.Problem {
 	p.PCSID, p.Outcome, p.Seq, p.Generation, p.Replayed = r.PCSID, r.Outcome.String(), r.Seq, r.Generation, r.Replayed
-	p.Policy = fmt.Sprintf("%x", r.Policy)
+	p.Policy = hexText(r.Policy)
 	if r.AgainSeq != 0 {
 		p.Seq, p.Replayed = r.AgainSeq, true
 	}
@@ -115,7 +115,7 @@ func Answer(r projections.Result) wire.SubmitAnswer {
 		Reasons:      r.ReasonCodes(),
 		Seq:          r.Seq,
 		ReceivedAt:   wire.TimeNS(r.ReceivedAt),
-		Policy:       fmt.Sprintf("%x", r.Policy),
+		Policy:       hexText(r.Policy),
 		Generation:   r.Generation,
 		Reverified:   r.Reverified,
 		InputsSigned: r.Facts.InputsSigned(),
@@ -127,6 +127,13 @@ func Answer(r projections.Result) wire.SubmitAnswer {
 		a.RecomputedDHat = nano.Ptr(r.DHat)
 	}
 	return a
+}
+
+// hexText returns a digest as wire has it. It makes one copy less than hex.EncodeToString.
+func hexText(digest [32]byte) string {
+	var text [64]byte
+	hex.Encode(text[:], digest[:])
+	return string(text[:])
 }
 
 // badSignature never reveals which part of a signature was wrong. If the policy does not accept the scheme of the
