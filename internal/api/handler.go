@@ -26,6 +26,7 @@ type server struct {
 	bodies     atomic.Int64    // bytes of submissions in memory
 	routes     map[string]bool // templates, the closed set of the route label
 	operations map[string]bool // method and template of the routes that change something, except submissions
+	deadlines  *deadlines      // of submissions
 
 	auth *authenticator
 	page http.Handler // page with the metrics
@@ -56,6 +57,7 @@ func newEcho(cfg Config, stopping <-chan struct{}) (*echo.Echo, error) {
 		Config:     cfg,
 		routes:     map[string]bool{},
 		operations: map[string]bool{},
+		deadlines:  newDeadlines(cfg.SubmitTimeout),
 		stopping:   stopping,
 		from:       limit.NewBuckets(addresses, cfg.AddressRate, limit.Burst(cfg.AddressRate)),
 		page:       cfg.registryPage(),

@@ -70,7 +70,8 @@ func (s *server) takeAndSubmit(c echo.Context, dry bool) (*wire.SubmitAnswer, er
 	if err := checkMedia(c.Request().Header, wire.MediaJSON); err != nil {
 		return nil, err
 	}
-	if err := s.allowAddress(c.RealIP()); err != nil {
+	remote := c.RealIP()
+	if err := s.allowAddress(remote); err != nil {
 		return nil, err
 	}
 	if c.Request().ContentLength > s.MaxBody {
@@ -82,9 +83,8 @@ func (s *server) takeAndSubmit(c echo.Context, dry bool) (*wire.SubmitAnswer, er
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(c.Request().Context(), s.SubmitTimeout)
-	defer cancel()
-	answer, err := s.Ledger.Submitter.Submit(ctx, body, Meta{RequestID: currentID(c), Remote: c.RealIP(), DryRun: dry})
+	meta := Meta{RequestID: currentID(c), Remote: remote, DryRun: dry}
+	answer, err := s.Ledger.Submitter.Submit(s.deadlines.at(time.Now()), body, meta)
 	if err == nil && (answer == nil ||
 		answer.Outcome != wire.OutcomeAccepted && answer.Outcome != wire.OutcomeEscalated) {
 		return nil, fmt.Errorf("the ledger gave neither an answer nor a problem: %+v", answer)
