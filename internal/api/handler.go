@@ -34,6 +34,9 @@ type server struct {
 	stopping <-chan struct{} // closed when the server shuts down, nil for never
 }
 
+// jsonType is the Content-Type of all responses in JSON. Nobody changes the elements of a header in place.
+var jsonType = []string{wire.MediaJSON}
+
 // NewHandler returns the handler of every route. It registers its metrics with cfg.Registry, so a registry
 // serves one handler.
 func NewHandler(cfg Config) (http.Handler, error) {

@@ -30,7 +30,7 @@ func (s *server) submit(c echo.Context) error {
 	}
 	status, label := s.answered(c, answer)
 	s.metrics.submission(label, "", time.Since(start))
-	return writeJSON(c, status, answer)
+	return writeAnswer(c, status, answer)
 }
 
 // check returns the response that submit would give now. The record takes the same path, including limits, and

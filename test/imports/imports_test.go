@@ -24,7 +24,7 @@ var packages = map[string][]string{
 	"cmd/node":               {"internal/cli", "internal/cluster/certs", "internal/logqueue", "internal/node", "internal/pcs", "internal/secretfile", "internal/term", "internal/verify", "internal/version", "internal/when", "wire"},
 	"cmd/recount":            {"client", "internal/canary", "internal/cli", "internal/corpus", "internal/drill", "internal/event", "internal/export", "internal/incident", "internal/pause", "internal/pcs", "internal/pgscript", "internal/projections", "internal/term", "internal/trial", "internal/verify", "internal/verify/publish", "internal/version", "internal/when", "nano", "sign", "wire"},
 	"internal/agreement":     {},
-	"internal/api":           {"api", "wire", "internal/event", "internal/limit", "internal/pcs", "internal/verify"},
+	"internal/api":           {"api", "nano", "wire", "internal/event", "internal/limit", "internal/pcs", "internal/verify"},
 	"internal/audit":         {"nano", "wire"},
 	"internal/canary":        {"client", "internal/pause", "internal/sample", "sign", "wire"},
 	"internal/cli":           {"internal/when"},
