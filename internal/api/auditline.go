@@ -47,8 +47,8 @@ func takeOp(c echo.Context, a wire.Op) error {
 
 // recordOperation passes an operation to the audit stream after the response.
 func (s *server) recordOperation(c echo.Context, status int) {
-	route := c.Request().Method + " " + c.Path()
-	if s.Operations == nil || !s.operations[route] {
+	at := endpoint{c.Request().Method, c.Path()}
+	if s.Operations == nil || !s.operations[at] {
 		return
 	}
 	text := func(key string) string { t, _ := c.Get(key).(string); return t }
@@ -56,7 +56,7 @@ func (s *server) recordOperation(c echo.Context, status int) {
 	s.Operations(Operation{
 		Actor:     text(actorKey),
 		Role:      text(roleKey),
-		Route:     route,
+		Route:     at.method + " " + at.path,
 		Target:    target[:min(len(target), maxTarget)],
 		Status:    status,
 		OpID:      text(opKey),

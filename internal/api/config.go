@@ -48,10 +48,12 @@ type Config struct {
 	MaxBody int64 // bytes of a submission, default DefaultMaxBody
 	// submissions per second of one address (IPv6: one /64), burst twice that; 0 is no limit
 	AddressRate    float64
-	ThrottleStatus int           // 429 or 503, default DefaultThrottleStatus
-	SubmitTimeout  time.Duration // limit after which an outcome is unknown, default DefaultSubmitTimeout, below 25 s
-	ProgressEvery  time.Duration // interval between events of a progress stream, default 1 s
-	ReadWait       time.Duration // bound on the wait of a read for its position, default 5 s, below 25 s
+	ThrottleStatus int // 429 or 503, default DefaultThrottleStatus
+	// An outcome that has not come by then, or up to 100 ms earlier, is unknown. Default DefaultSubmitTimeout,
+	// below 25 s.
+	SubmitTimeout time.Duration
+	ProgressEvery time.Duration // interval between events of a progress stream, default 1 s
+	ReadWait      time.Duration // bound on the wait of a read for its position, default 5 s, below 25 s
 
 	NoAuth    bool   // disables authorization, for tests and closed networks
 	ClusterID string // required in the URI of client certificates; if empty, none is accepted

@@ -22,11 +22,12 @@ import (
 type server struct {
 	Config
 	metrics    *metrics
-	from       *limit.Buckets  // by address
-	bodies     atomic.Int64    // bytes of submissions in memory
-	routes     map[string]bool // templates, the closed set of the route label
-	operations map[string]bool // method and template of the routes that change something, except submissions
-	deadlines  *deadlines      // of submissions
+	from       *limit.Buckets    // by address
+	bodies     atomic.Int64      // bytes of submissions in memory
+	routes     map[string]bool   // templates, the closed set of the route label
+	operations map[endpoint]bool // the routes that change something, except submissions
+	deadlines  *deadlines        // of submissions
+	nodeHeader []string          // value of the header with the node's id, nil for none
 
 	auth *authenticator
 	page http.Handler // page with the metrics
@@ -34,8 +35,21 @@ type server struct {
 	stopping <-chan struct{} // closed when the server shuts down, nil for never
 }
 
-// jsonType is the Content-Type of all responses in JSON. Nobody changes the elements of a header in place.
-var jsonType = []string{wire.MediaJSON}
+// endpoint is a method and a template of a path.
+type endpoint struct{ method, path string }
+
+// call is one request, with what the handlers note of it.
+type call struct {
+	echo.Context
+	deciding bool // counted in Config.Deciding
+}
+
+// Values of headers that all responses share. Nobody changes the elements of a header in place.
+var (
+	jsonType = []string{wire.MediaJSON}
+	noSniff  = []string{"nosniff"}
+	noStore  = []string{"no-store"}
+)
 
 // NewHandler returns the handler of every route. It registers its metrics with cfg.Registry, so a registry
 // serves one handler.
@@ -59,11 +73,12 @@ func newEcho(cfg Config, stopping <-chan struct{}) (*echo.Echo, error) {
 	s := &server{
 		Config:     cfg,
 		routes:     map[string]bool{},
-		operations: map[string]bool{},
+		operations: map[endpoint]bool{},
 		deadlines:  newDeadlines(cfg.SubmitTimeout),
 		stopping:   stopping,
 		from:       limit.NewBuckets(addresses, cfg.AddressRate, limit.Burst(cfg.AddressRate)),
 		page:       cfg.registryPage(),
+		nodeHeader: oneValue(cfg.NodeID),
 	}
 	if s.metrics, err = newMetrics(cfg.Registry, cfg.WALErrors); err != nil {
 		return nil, err
@@ -75,16 +90,26 @@ func newEcho(cfg Config, stopping <-chan struct{}) (*echo.Echo, error) {
 	e.IPExtractor = ipExtractor(cfg)
 	e.Use(s.observe)
 	s.register(e)
-	if err := checkRoutes(e.Routes(), s.table()); err != nil {
-		return nil, err
-	}
-	for _, r := range e.Routes() {
+	return e, s.learnRoutes(e.Routes())
+}
+
+// learnRoutes notes the routes that were built, if they are those of the table.
+func (s *server) learnRoutes(built []*echo.Route) error {
+	for _, r := range built {
 		s.routes[r.Path] = true
 	}
 	for _, r := range s.table() {
-		s.operations[r.method+" "+r.path] = r.op
+		s.operations[endpoint{r.method, r.path}] = r.op
 	}
-	return e, nil
+	return checkRoutes(built, s.table())
+}
+
+// oneValue returns a header with this value, or nil for "".
+func oneValue(value string) []string {
+	if value == "" {
+		return nil
+	}
+	return []string{value}
 }
 
 // ipExtractor trusts X-Forwarded-For only from the configured proxies.
@@ -150,25 +175,26 @@ func (s *server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		id := requestID(c.Request().Header.Get(wire.HeaderRequestID))
 		h := c.Response().Header()
 		h.Set(wire.HeaderRequestID, id)
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Cache-Control", "no-store")
+		h["X-Content-Type-Options"] = noSniff
+		h["Cache-Control"] = noStore
 		// The request may have stated its length in two ways. A proxy in front may use the other one and take
 		// the rest of this connection for another request, so the connection is closed (RFC 9112, 6.1).
 		// net/http hides that there were two.
 		if len(c.Request().TransferEncoding) > 0 {
 			h.Set("Connection", "close")
 		}
-		if s.NodeID != "" {
-			h.Set(wire.HeaderNode, s.NodeID)
+		if s.nodeHeader != nil {
+			h[wire.HeaderNode] = s.nodeHeader
 		}
 		if c.Request().Method == http.MethodOptions {
 			c.Response().Before(func() { allowHead(h) })
 		}
-		if err := s.guard(noSlash(next), c); err != nil {
-			s.renderError(err, c)
+		x := &call{Context: c}
+		if err := s.guard(next, x); err != nil {
+			s.renderError(err, x)
 		}
-		s.finish(c, id, time.Since(start))
-		if c.Get(decidingKey) != nil {
+		s.finish(x, id, time.Since(start))
+		if x.deciding {
 			s.Deciding.Add(-1)
 		}
 		return nil
@@ -177,13 +203,11 @@ func (s *server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 
 // noSlash responds 404 to a path that ends with a slash. No route ends with one, and echo would read "submit/"
 // as the id of a record.
-func noSlash(next echo.HandlerFunc) echo.HandlerFunc {
-	return func(c echo.Context) error {
-		if path := c.Request().URL.EscapedPath(); len(path) > 1 && strings.HasSuffix(path, "/") {
-			return wire.NewProblem(wire.CodeNotFound, "no such route; the path ends with a slash, and no route does")
-		}
-		return next(c)
+func noSlash(c echo.Context) error {
+	if path := c.Request().URL.EscapedPath(); len(path) > 1 && strings.HasSuffix(path, "/") {
+		return wire.NewProblem(wire.CodeNotFound, "no such route; the path ends with a slash, and no route does")
 	}
+	return nil
 }
 
 // guard converts a panic to an error. It passes http.ErrAbortHandler on, as net/http requires.
@@ -200,6 +224,9 @@ func (s *server) guard(next echo.HandlerFunc, c echo.Context) (err error) {
 			"request_id", currentID(c), "stack", string(debug.Stack()))
 		err = wire.NewProblem(wire.CodeInternal, "")
 	}()
+	if err := noSlash(c); err != nil {
+		return err
+	}
 	return next(c)
 }
 

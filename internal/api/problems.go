@@ -125,8 +125,8 @@ func frameworkProblem(he *echo.HTTPError) *wire.Problem {
 
 func setPosition(c echo.Context, at Position) {
 	h := c.Response().Header()
-	h.Set(wire.HeaderAppliedSeq, strconv.FormatUint(at.AppliedSeq, 10))
-	h.Set(wire.HeaderGeneration, strconv.FormatUint(uint64(at.Generation), 10))
+	values := []string{strconv.FormatUint(at.AppliedSeq, 10), strconv.FormatUint(uint64(at.Generation), 10)}
+	h[wire.HeaderAppliedSeq], h[wire.HeaderGeneration] = values[:1:1], values[1:]
 }
 
 func badParameter(name, detail string) *wire.Problem {

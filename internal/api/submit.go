@@ -198,15 +198,12 @@ func (s *server) readFrom(c echo.Context, r io.Reader) (body []byte, err error) 
 	case len(body) == 0:
 		return nil, wire.NewProblem(wire.CodeMalformed, "the body is empty")
 	}
-	if c.Get(decidingKey) == nil {
-		c.Set(decidingKey, true)
+	if x, ok := c.(*call); ok && !x.deciding {
+		x.deciding = true
 		s.Deciding.Add(1)
 	}
 	return body, nil
 }
-
-// decidingKey marks a request that is counted in Config.Deciding.
-const decidingKey = "deciding"
 
 // tooLarge continues to read for a while, since most clients read no response before they have sent everything.
 // A client that asked first (Expect: 100-continue, RFC 9110, 10.1.1) waits for the response and has sent
