@@ -3,6 +3,7 @@ package api
 import (
 	"errors"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -27,6 +28,9 @@ type metrics struct {
 	durations *prometheus.HistogramVec
 	submit    prometheus.Histogram
 	refused   *prometheus.CounterVec
+
+	mu    sync.RWMutex
+	known map[requestLabels]requestMetrics
 }
 
 func histogram(name, help string) prometheus.HistogramOpts {
@@ -42,6 +46,7 @@ func histogram(name, help string) prometheus.HistogramOpts {
 func newMetrics(reg prometheus.Registerer, walErrors func() uint64) (*metrics, error) {
 	m := &metrics{
 		submissionCollector: newSubmissionCollector(walErrors),
+		known:               map[requestLabels]requestMetrics{},
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "flk_http_requests_total", Help: "HTTP requests by route template, method and status class.",
 		}, []string{"route", "method", "class"}),
@@ -94,8 +99,37 @@ func problemLabel(p *wire.Problem) string {
 }
 
 func (m *metrics) request(route, method string, status int, took time.Duration) {
-	m.requests.WithLabelValues(route, methodLabel(method), statusClass(status)).Inc()
-	m.durations.WithLabelValues(route).Observe(took.Seconds())
+	r := m.of(requestLabels{route, methodLabel(method), statusClass(status)})
+	r.count.Inc()
+	r.took.Observe(took.Seconds())
+}
+
+// requestLabels are the labels of a request. All are from closed sets.
+type requestLabels struct{ route, method, class string }
+
+// requestMetrics are the metrics with the labels of a request.
+type requestMetrics struct {
+	count prometheus.Counter
+	took  prometheus.Observer
+}
+
+// of returns the metrics of a request. They exist from the first such request on. A vector finds them more slowly,
+// because it hashes the labels itself.
+func (m *metrics) of(l requestLabels) requestMetrics {
+	m.mu.RLock()
+	r, ok := m.known[l]
+	m.mu.RUnlock()
+	if ok {
+		return r
+	}
+	r = requestMetrics{
+		m.requests.WithLabelValues(l.route, l.method, l.class),
+		m.durations.WithLabelValues(l.route),
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.known[l] = r
+	return r
 }
 
 // methodLabel and statusClass keep the labels within closed sets.
