@@ -1,17 +1,13 @@
 package api
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"reflect"
 	"strings"
 	"testing"
-
-	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/recount-ledger/recount/wire"
 )
@@ -245,33 +241,4 @@ func TestIDsWithAPrefix(t *testing.T) {
 	for _, wrong := range []string{"", "?prefix=abcdefg", "?prefix=0123456", "?prefix=" + id + "0", "?prefix=" + id + "&limit=101"} {
 		decode[wire.Problem](t, r.get("/v1/pcs"+wrong), 400)
 	}
-}
-
-func BenchmarkSubmit(b *testing.B) {
-	fake := newFake()
-	answer, err := fake.Submit(b.Context(), []byte(record("s", 1, nil)), Meta{})
-	if err != nil {
-		b.Fatal(err)
-	}
-	ledger := fake.ledger()
-	ledger.Submitter = fixedAnswer{answer}
-	h, err := NewHandler(Config{NoAuth: true, Ledger: ledger, Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry()})
-	if err != nil {
-		b.Fatal(err)
-	}
-	body := record("s", 1, nil)
-	b.ReportAllocs()
-	for b.Loop() {
-		req := httptest.NewRequest(http.MethodPost, "/v1/pcs/submit", strings.NewReader(body))
-		req.Header.Set("Content-Type", wire.MediaJSON)
-		h.ServeHTTP(httptest.NewRecorder(), req)
-	}
-}
-
-// fixedAnswer gives one answer to everything, so that the benchmark measures the handler.
-type fixedAnswer struct{ answer *wire.SubmitAnswer }
-
-func (f fixedAnswer) Submit(context.Context, []byte, Meta) (*wire.SubmitAnswer, error) {
-	answer := *f.answer
-	return &answer, nil
 }

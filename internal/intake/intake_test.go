@@ -47,7 +47,7 @@ func (r *resends) Submit(ctx context.Context, ev event.Event) (projections.Resul
 
 // bench is an intake over a ledger in memory.
 type bench struct {
-	*testing.T
+	testing.TB
 	*intake.Intake
 	ledger  *ledgertest.Ledger
 	records *nodetest.Records
@@ -58,13 +58,13 @@ type bench struct {
 	seen []intake.Seen
 }
 
-func newBench(t *testing.T, change ...func(*intake.Options)) *bench {
+func newBench(t testing.TB, change ...func(*intake.Options)) *bench {
 	t.Helper()
 	key, err := verify.NewHMACKey([]byte("the secret of this test"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bench{T: t, ledger: ledgertest.New(t, key), records: nodetest.NewRecords(t), key: key}
+	b := &bench{TB: t, ledger: ledgertest.New(t, key), records: nodetest.NewRecords(t), key: key}
 	b.log = &resends{Packer: b.ledger.Packer}
 	o := intake.Options{
 		NodeID:         ledgertest.Node,

@@ -1,0 +1,87 @@
+package api
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/recount-ledger/recount/wire"
+)
+
+// submitBudget is the number of allocations that a handler may make for one submission, without those of
+// net/http and of the ledger. It makes 8, and up to 3 more under the race detector, which empties pools.
+const submitBudget = 11
+
+// TestSubmitBudget: a submission that the ledger answers at once costs its handler no more than the budget.
+func TestSubmitBudget(t *testing.T) {
+	if got := testing.AllocsPerRun(1000, submitFixed(t)); got > submitBudget {
+		t.Errorf("%v allocations, the budget is %d", got, submitBudget)
+	}
+}
+
+func BenchmarkSubmit(b *testing.B) {
+	submit := submitFixed(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		submit()
+	}
+}
+
+// submitFixed returns a function that sends a record to a handler. Everything around the handler is made once, and
+// the answer of the ledger too.
+func submitFixed(t testing.TB) func() {
+	t.Helper()
+	fake, body := newFake(), record("s", 1, nil)
+	answer, err := fake.Submit(t.Context(), []byte(body), Meta{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ledger := fake.ledger()
+	ledger.Submitter = fixedAnswer{answer}
+	h, err := NewHandler(Config{
+		NoAuth:      true,
+		Ledger:      ledger,
+		Logger:      slog.New(slog.DiscardHandler),
+		Registry:    prometheus.NewRegistry(),
+		NodeID:      "node-1",
+		AddressRate: 1e9,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	reader := strings.NewReader(body)
+	req := httptest.NewRequest(http.MethodPost, "/v1/pcs/submit", reader)
+	req.Header.Set("Content-Type", wire.MediaJSON)
+	req.Body = io.NopCloser(reader)
+	w := &sink{header: http.Header{}}
+	return func() {
+		reader.Reset(body)
+		clear(w.header)
+		if h.ServeHTTP(w, req); w.status != http.StatusOK {
+			t.Fatalf("status %d", w.status)
+		}
+	}
+}
+
+// sink is a response that nobody reads.
+type sink struct {
+	header http.Header
+	status int
+}
+
+func (w *sink) Header() http.Header         { return w.header }
+func (w *sink) WriteHeader(status int)      { w.status = status }
+func (w *sink) Write(p []byte) (int, error) { return len(p), nil }
+
+// fixedAnswer gives one answer to everything.
+type fixedAnswer struct{ answer *wire.SubmitAnswer }
+
+func (f fixedAnswer) Submit(context.Context, []byte, Meta) (*wire.SubmitAnswer, error) {
+	return f.answer, nil
+}
