@@ -7,9 +7,9 @@ import (
 	"github.com/recount-ledger/recount/internal/pcs"
 )
 
-// kernelFunc runs the content checks of one kernel. It sets the recomputed values and returns the failed checks
-// in order.
-type kernelFunc func(p *Params, rec *pcs.Record, t pcs.Tuple, v *Verdict)
+// kernelFunc runs the content checks of one kernel. It returns the recomputed values and the failed checks in
+// order. It takes and returns values, because pointers in the call of a func value would cost two allocations.
+type kernelFunc func(p Params, rec *pcs.Record, t pcs.Tuple) Verdict
 
 // kernelOf returns the kernel of that number, or nil if this binary lacks it.
 func kernelOf(n int) kernelFunc {
@@ -158,10 +158,12 @@ func runKernel(p *Policy, rec *pcs.Record, f Facts, logTime int64, kernel kernel
 		profile = pcs.F9
 	}
 	t := rec.Tuple(profile)
-	kernel(&p.Params, rec, t, &v)
+	v = kernel(p.Params, rec, t)
 	decide(&v)
 	if len(p.Rules) > 0 {
-		applyRules(p.Rules, &scope{rec: rec, facts: f, t: t, v: &v, logTime: logTime})
+		s := scope{rec: rec, facts: f, t: t, v: v, logTime: logTime}
+		applyRules(p.Rules, &s)
+		v = s.v
 	}
 	return v
 }

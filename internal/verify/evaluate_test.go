@@ -131,17 +131,18 @@ func TestSignatureRules(t *testing.T) {
 
 func TestKernelFault(t *testing.T) {
 	t.Parallel()
-	broken := func(*Params, *pcs.Record, pcs.Tuple, *Verdict) { panic(errors.New("boom")) }
+	broken := func(Params, *pcs.Record, pcs.Tuple) Verdict { panic(errors.New("boom")) }
 	p := DefaultPolicy()
 	v := evaluate(&p, goodRecord(t, nil), someFacts, 0, broken)
 	if v.Outcome != Escalated || v.Accepted || v.Reason != ReasonKernelFault || !slices.Equal(v.Reasons, []Reason{ReasonKernelFault}) {
 		t.Errorf("%+v", v)
 	}
 	// Half-filled values of the broken kernel are gone.
-	half := func(_ *Params, _ *pcs.Record, _ pcs.Tuple, v *Verdict) {
+	half := func(Params, *pcs.Record, pcs.Tuple) (v Verdict) {
 		v.HasDHat, v.Reasons = true, []Reason{ReasonDegraded}
 		var none []int
 		_ = none[len(v.Reasons)]
+		return v
 	}
 	if again := evaluate(&p, goodRecord(t, nil), someFacts, 0, half); again.HasDHat || again.Reason != v.Reason || again.Evidence != v.Evidence {
 		t.Errorf("%+v", again)

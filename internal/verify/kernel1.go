@@ -29,8 +29,9 @@ const (
 )
 
 // kernel1 checks slope, ranges, regime, budget and the degraded flag, in this order.
-func kernel1(p *Params, rec *pcs.Record, t pcs.Tuple, v *Verdict) {
-	checks1(p, rec, t, v, slopes1(rec, v))
+func kernel1(p Params, rec *pcs.Record, t pcs.Tuple) (v Verdict) {
+	checks1(&p, rec, t, &v, slopes1(rec, &v))
+	return v
 }
 
 // checks1 runs the checks of kernel 1 on the middle slopes in v. doubt tells why the slopes cannot be relied

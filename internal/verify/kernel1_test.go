@@ -211,8 +211,7 @@ func TestSecondImplementation(t *testing.T) {
 		if v.HasDHat != ok || v.DHatLower != lower || v.DHatUpper != upper || v.Budget != budget || v.Regime != regime {
 			t.Fatalf("%v %v %+v: kernel %+v, second implementation %s %s %v %s %s", rec.Scales, rec.NJ, tuple, v, lower, upper, ok, budget, regime)
 		}
-		var w Verdict
-		kernel2(p, rec, tuple, &w)
+		w := kernel2(*p, rec, tuple)
 		if mean := bigMean(int64(lower), int64(upper)); w.HasDHat != ok || w.DHatLower != mean || w.DHatUpper != mean || w.Budget != budget || w.Regime != regime {
 			t.Fatalf("%v %v %+v: kernel 2 %+v, second implementation %s", rec.Scales, rec.NJ, tuple, w, mean)
 		}

@@ -37,12 +37,13 @@ type scratch struct {
 	ops   int // MACs or signature verifications spent
 }
 
-// candidate is one distinct payload, with its SHA-256.
+// candidate is one distinct payload.
 type candidate struct {
 	profile pcs.Profile
 	from    int // buf[from:to]
 	to      int
-	digest  [sha256.Size]byte
+	hashed  bool
+	digest  [sha256.Size]byte // of the payload, if hashed
 }
 
 // maxCandidates is the number of profiles that exist.
@@ -226,42 +227,48 @@ func (r *KeySet) Recheck(rec *pcs.Record, f Facts) (ok, known bool) {
 	}
 	s, _ := scratches.Get().(*scratch)
 	defer scratches.Put(s)
-	return s.verifies(rec, f, func(mode Mode, sig []byte) bool { return r.try(s, 0, i, mode, sig) }), true
+	var buf [ed25519.SignatureSize]byte
+	sig := s.recorded(&buf, rec, f)
+	return sig != nil && r.try(s, 0, i, f.Mode, sig), true
 }
 
 // RecheckEd25519 is Recheck with a public key (32 bytes) instead of a set.
 func RecheckEd25519(public []byte, rec *pcs.Record, f Facts) bool {
+	if len(public) != ed25519.PublicKeySize || f.Alg != Ed25519 {
+		return false
+	}
 	s, _ := scratches.Get().(*scratch)
 	defer scratches.Put(s)
-	return len(public) == ed25519.PublicKeySize && f.Alg == Ed25519 &&
-		s.verifies(rec, f, func(mode Mode, sig []byte) bool {
-			return ed25519.Verify(public, s.message(0, mode), sig)
-		})
+	var buf [ed25519.SignatureSize]byte
+	sig := s.recorded(&buf, rec, f)
+	return sig != nil && ed25519.Verify(public, s.message(0, f.Mode), sig)
 }
 
-// verifies builds the one message that the facts name and compares it with the signature of the record.
-func (s *scratch) verifies(rec *pcs.Record, f Facts, same func(Mode, []byte) bool) bool {
+// recorded makes the message that the facts name the only candidate. It returns the signature of the record,
+// decoded into buf, or nil if the facts cannot be those of the record.
+func (s *scratch) recorded(buf *[ed25519.SignatureSize]byte, rec *pcs.Record, f Facts) []byte {
 	if rec == nil || !rec.Signable || !f.Valid() || rec.Scheme != f.Scheme() || !modeAllowed(f.Profile, f.Mode) {
-		return false
+		return nil
 	}
-	var buf [ed25519.SignatureSize]byte
-	sig, alg := decodeSig(&buf, rec.Sig)
-	if alg != f.Alg {
-		return false
-	}
+	sig, alg := decodeSig(buf, rec.Sig)
 	s.buf, s.n, s.ops = s.buf[:0], 0, 0
-	if f.Mode == Whole {
-		return s.addPCS2(rec) && same(Whole, sig)
+	if alg != f.Alg || f.Mode == Whole && !s.addPCS2(rec) || f.Mode != Whole && !s.add(rec, f.Profile) {
+		return nil
 	}
-	return s.add(rec, f.Profile) && same(f.Mode, sig)
+	return sig
 }
 
 // message returns the message that a signature of the candidate covers.
 func (s *scratch) message(c int, mode Mode) []byte {
-	if mode == SHA256 {
-		return s.cands[c].digest[:]
+	candidate := &s.cands[c]
+	payload := s.buf[candidate.from:candidate.to]
+	if mode != SHA256 {
+		return payload
 	}
-	return s.buf[s.cands[c].from:s.cands[c].to]
+	if !candidate.hashed {
+		candidate.hashed, candidate.digest = true, sha256.Sum256(payload)
+	}
+	return candidate.digest[:]
 }
 
 // add builds the payload of one profile and keeps it if it differs from earlier ones. It reports whether it
@@ -279,7 +286,7 @@ func (s *scratch) add(rec *pcs.Record, p pcs.Profile) bool {
 		}
 	}
 	s.buf = b
-	s.cands[s.n] = candidate{profile: p, from: from, to: len(b), digest: sha256.Sum256(b[from:])}
+	s.cands[s.n] = candidate{profile: p, from: from, to: len(b)}
 	s.n++
 	return true
 }

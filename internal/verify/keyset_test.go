@@ -304,33 +304,3 @@ func TestRingIsSafeForConcurrentUse(t *testing.T) {
 	}
 	wg.Wait()
 }
-
-func BenchmarkCheckHinted(b *testing.B) {
-	keySet := NewKeySet([]Key{mustHMAC(b, "k")})
-	rec := goodRecord(b, nil)
-	signHMAC(b, rec, "k", pcs.Py, Raw)
-	hint := keySet.Check(rec, Facts{})
-	b.ReportAllocs()
-	for b.Loop() {
-		keySet.Check(rec, hint)
-	}
-}
-
-func BenchmarkCheckForged(b *testing.B) {
-	keySet := NewKeySet([]Key{mustHMAC(b, "k")})
-	rec := goodRecord(b, nil)
-	rec.Sig = base64.StdEncoding.EncodeToString(make([]byte, 32))
-	b.ReportAllocs()
-	for b.Loop() {
-		keySet.Check(rec, Facts{})
-	}
-}
-
-func BenchmarkJudge(b *testing.B) {
-	rec := goodRecord(b, nil)
-	p := DefaultPolicy()
-	b.ReportAllocs()
-	for b.Loop() {
-		Evaluate(p, rec, someFacts, 0)
-	}
-}

@@ -94,7 +94,7 @@ type scope struct {
 	rec     *pcs.Record
 	facts   Facts
 	t       pcs.Tuple
-	v       *Verdict
+	v       Verdict // a value, because a pointer here would move every verdict to the heap
 	logTime int64
 }
 
@@ -151,7 +151,7 @@ func applyRules(rules []Rule, s *scope) {
 }
 
 func (s *scope) decide(i int, r *Rule) {
-	v := s.v
+	v := &s.v
 	evidence := fmt.Sprintf("rule %d of the policy: %s", i+1, r.Reason)
 	if r.Then == RuleRefuse {
 		*v = refuse(ReasonRule, evidence)
