@@ -221,7 +221,7 @@ func (d *Derived) fold(_ context.Context, b *batch) error {
 }
 
 func (d *Derived) foldAll(tx *txn, b *batch) error {
-	space := inSpace(tx, spaceControl)
+	var space projections.Tx = inSpace(tx, spaceControl)
 	d.next.Copy(&d.edge)
 	d.leaves = d.leaves[:0]
 	for i := range b.items {
