@@ -133,7 +133,7 @@ func (s *Shares) Enter(source string, size, free int64) (share Share, ok bool) {
 	return Share{held, size}, true
 }
 
-// Share is what one Enter has taken.
+// Share holds what one Enter has taken.
 type Share struct {
 	held *atomic.Int64
 	size int64
