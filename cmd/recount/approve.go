@@ -131,15 +131,15 @@ func (a approveCommands) showResult(ctx context.Context, got *wire.ApprovalAnswe
 	switch got.Name {
 	case wire.OperationActivate, wire.OperationRollback:
 		return decoded(got.Result, func(r *wire.ActivateAnswer) error {
-			return a.showActivation(ctx, r)
+			return showActivation(ctx, a.app, r)
 		})
 	case wire.OperationThaw:
 		return decoded(got.Result, func(r *wire.FreezeAnswer) error {
-			return a.showFreeze(ctx, r, true)
+			return showFreeze(ctx, a.app, r, true)
 		})
 	case wire.OperationApply:
 		return decoded(got.Result, func(r *wire.ApplyAnswer) error {
-			return a.showApply(ctx, r)
+			return showApply(ctx, a.app, r)
 		})
 	}
 	return a.printJSON(got.Result)

@@ -21,7 +21,7 @@ func (b *bypass) tryFix(ctx context.Context) error {
 		return nil
 	}
 	t := trial.New(*b.fix)
-	if err := b.tryNewest(ctx, t, tried); err != nil {
+	if err := tryNewest(ctx, b.app, t, tried); err != nil {
 		return err
 	}
 	b.in.Changes = t.Changes
@@ -34,7 +34,7 @@ func (b *bypass) tryFix(ctx context.Context) error {
 		why = append(slices.Clone(why), fmt.Sprintf("%d of them that were refused would be accepted%s",
 			t.Admitted.All, t.Admitted))
 	}
-	return b.meant(&previewFlags{yes: b.f.yes}, "incident bypass --fix", b.in.Fix[:shownDigits], why)
+	return meant(b.app, &previewFlags{yes: b.f.yes}, "incident bypass --fix", b.in.Fix[:shownDigits], why)
 }
 
 // publish puts the fix into the log, where it may be already.

@@ -102,7 +102,7 @@ func (a freezeCommands) freezeOrThaw(ctx context.Context, f *freezeFlags, thaw b
 	if err != nil {
 		return err
 	}
-	return a.showFreeze(ctx, got, thaw)
+	return showFreeze(ctx, a.app, got, thaw)
 }
 
 // noteNewShard prints a note when nothing was ever submitted for a shard that was frozen: the name may be a slip, and

@@ -241,7 +241,7 @@ node serves until it has folded the rest.`,
 			if err != nil {
 				return err
 			}
-			return a.showActivation(cmd.Context(), got)
+			return showActivation(cmd.Context(), a.app, got)
 		},
 	}
 	cmd.Flags().StringVar(&diff, "diff", "", "digest of the diff that was reviewed")
@@ -271,7 +271,7 @@ answer, repeat it with the --op-id that it prints.`,
 			if err != nil {
 				return err
 			}
-			return a.showActivation(cmd.Context(), got)
+			return showActivation(cmd.Context(), a.app, got)
 		},
 	}
 	f.add(cmd)

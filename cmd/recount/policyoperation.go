@@ -116,7 +116,7 @@ actor, as an activation does: recount approve.
 			if err != nil {
 				return err
 			}
-			return a.showApply(cmd.Context(), r)
+			return showApply(cmd.Context(), a.app, r)
 		},
 	}
 	f.add(cmd)

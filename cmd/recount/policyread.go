@@ -100,7 +100,7 @@ the canonical form.`,
 				return err
 			}
 			if policy, err := trial.PolicyOf(p); err == nil {
-				a.warnDangers(policy)
+				warnDangers(a.app, policy)
 			}
 			_, err = fmt.Fprint(a.out, text)
 			return err

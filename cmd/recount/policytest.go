@@ -130,10 +130,10 @@ func (a policyCommands) try(ctx context.Context, p verify.Policy, f trialFlags) 
 	case f.records != "":
 		err = a.tryFile(t, f.records)
 	case f.last > 0:
-		err = a.tryNewest(ctx, t, f.last)
+		err = tryNewest(ctx, a.app, t, f.last)
 	default:
 		q := client.AuditQuery{FromSeq: f.from, ToSeq: f.to}
-		err = a.tryLedger(ctx, t, q, int(min(f.to-f.from, trial.MaxRecords))+1)
+		err = tryLedger(ctx, a.app, t, q, int(min(f.to-f.from, trial.MaxRecords))+1)
 	}
 	if err != nil && t.Records == 0 {
 		return err

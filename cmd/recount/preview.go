@@ -47,11 +47,11 @@ id of the policy on a terminal, and needs --yes elsewhere.`
 // Without permission to read the submissions it prints a note and goes on: the preview is a help and no check.
 func (a *app) preview(ctx context.Context, f *previewFlags, operation string, p verify.Policy) error {
 	a.noteCluster(ctx)
-	a.warnNarrower(ctx, p)
+	warnNarrower(ctx, a, p)
 	why := p.Dangers()
 	if !f.none {
 		t := trial.New(p)
-		switch err := a.tryNewest(ctx, t, f.records); {
+		switch err := tryNewest(ctx, a, t, f.records); {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case mayNotRead(err):
@@ -67,7 +67,7 @@ func (a *app) preview(ctx context.Context, f *previewFlags, operation string, p 
 			}
 		}
 	}
-	return a.meant(f, operation, fmt.Sprintf("%x", p.ID())[:shownDigits], why)
+	return meant(a, f, operation, fmt.Sprintf("%x", p.ID())[:shownDigits], why)
 }
 
 // previewPublished is preview for a published policy, given by its id or the first digits of it. It returns the
@@ -92,13 +92,13 @@ func (a *app) previewPublished(ctx context.Context, f *previewFlags, operation, 
 func (a *app) warnPublished(ctx context.Context, p *wire.PolicyAnswer) error {
 	policy, err := trial.PolicyOf(p)
 	if err == nil {
-		a.warnNarrower(ctx, policy)
+		warnNarrower(ctx, a, policy)
 	}
 	return err
 }
 
 // warnDangers names what a person must mean who wants a policy.
-func (a *app) warnDangers(p verify.Policy) {
+func warnDangers(a *app, p verify.Policy) {
 	for _, danger := range p.Dangers() {
 		a.notef("Warning: %s.", danger)
 	}
@@ -106,8 +106,8 @@ func (a *app) warnDangers(p verify.Policy) {
 
 // warnNarrower lists what the policy in force accepts and a new one does not: profiles, schemes, algorithms,
 // versions, late epochs.
-func (a *app) warnNarrower(ctx context.Context, p verify.Policy) {
-	a.warnDangers(p)
+func warnNarrower(ctx context.Context, a *app, p verify.Policy) {
+	warnDangers(a, p)
 	current, err := call(ctx, a, policyInForce)
 	if err != nil {
 		a.notef("Which policy is in force could not be read: %v", err)
@@ -126,7 +126,7 @@ const shownDigits = 16
 
 // meant lets an operation go on when there is no reason to ask, with --yes, or when somebody on a terminal has typed
 // the name.
-func (a *app) meant(f *previewFlags, operation, name string, why []string) error {
+func meant(a *app, f *previewFlags, operation, name string, why []string) error {
 	if len(why) == 0 || f.yes {
 		return nil
 	}

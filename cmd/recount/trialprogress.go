@@ -16,7 +16,7 @@ import (
 )
 
 // tryLedger runs a trial over at most limit submissions that q selects. Progress is shown unless the trial lists.
-func (a *app) tryLedger(ctx context.Context, t *trial.Trial, q client.AuditQuery, limit int) error {
+func tryLedger(ctx context.Context, a *app, t *trial.Trial, q client.AuditQuery, limit int) error {
 	c, err := a.connect()
 	if err != nil {
 		return err
@@ -32,8 +32,8 @@ func (a *app) tryLedger(ctx context.Context, t *trial.Trial, q client.AuditQuery
 }
 
 // tryNewest runs a trial over the newest submissions.
-func (a *app) tryNewest(ctx context.Context, t *trial.Trial, count int) error {
-	return a.tryLedger(ctx, t, client.AuditQuery{Newest: true}, count)
+func tryNewest(ctx context.Context, a *app, t *trial.Trial, count int) error {
+	return tryLedger(ctx, a, t, client.AuditQuery{Newest: true}, count)
 }
 
 // mayNotRead reports that the caller's credential does not open the lists that a trial reads.

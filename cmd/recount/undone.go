@@ -14,7 +14,7 @@ import (
 const undoneNote = "Warning: event %d did this, and it does not stand any more: %s. " +
 	"To do it again give another --op-id."
 
-func (a *app) noteActivationUndone(ctx context.Context, r *wire.ActivateAnswer) {
+func noteActivationUndone(ctx context.Context, a *app, r *wire.ActivateAnswer) {
 	page, err := call(ctx, a, func(ctx context.Context, c *client.Client) (*wire.GenerationsPage, error) {
 		return c.Generations(ctx)
 	})
@@ -24,7 +24,7 @@ func (a *app) noteActivationUndone(ctx context.Context, r *wire.ActivateAnswer) 
 	a.notef(undoneNote, r.Seq, "generation "+fmt.Sprint(page.Active)+" answers, and not "+fmt.Sprint(r.Generation))
 }
 
-func (a *app) noteFreezeUndone(ctx context.Context, r *wire.FreezeAnswer, thaw bool) {
+func noteFreezeUndone(ctx context.Context, a *app, r *wire.FreezeAnswer, thaw bool) {
 	if !thaw {
 		if r.ThawedSeq != 0 {
 			a.notef(undoneNote, r.Seq, "event "+fmt.Sprint(r.ThawedSeq)+" has thawed it")
@@ -44,7 +44,7 @@ func (a *app) noteFreezeUndone(ctx context.Context, r *wire.FreezeAnswer, thaw b
 	}
 }
 
-func (a *app) noteApplyUndone(ctx context.Context, r *wire.ApplyAnswer) {
+func noteApplyUndone(ctx context.Context, a *app, r *wire.ApplyAnswer) {
 	page, err := call(ctx, a, func(ctx context.Context, c *client.Client) (*wire.PoliciesPage, error) {
 		return c.Policies(ctx)
 	})

@@ -57,22 +57,7 @@ func New(t testing.TB, keys ...verify.Key) *Ledger {
 	var err error
 	l.Store, err = log.Open("events", log.Options{FS: fs, Logger: quiet})
 	l.must(err)
-	policy := verify.DefaultPolicy()
-	l.append(event.Genesis, &event.GenesisV1{
-		ClusterId: "c",
-		Policy:    policy.Canonical(),
-		Kernel:    uint32(policy.Kernel),
-	})
-	for _, k := range keys {
-		l.append(event.KeyAdded, &event.KeyAddedV1{
-			KeyId:       k.ID,
-			Alg:         uint32(k.Alg),
-			Public:      k.Public,
-			Fingerprint: k.Fingerprint[:],
-			Source:      "env",
-			Node:        Node,
-		})
-	}
+	l.begin(keys)
 	l.State, err = fsm.OpenDerived(fs, "derived", l.Store, 1<<20, quiet, nil)
 	l.must(err)
 	l.must(l.State.CatchUp(t.Context()))
@@ -114,6 +99,27 @@ func New(t testing.TB, keys ...verify.Key) *Ledger {
 	})
 	l.must(errors.Join(l.Confirm(t.Context()), l.Gens.AwaitServing(t.Context())))
 	return l
+}
+
+// begin appends the first event, with the default policy, and the keys.
+func (l *Ledger) begin(keys []verify.Key) {
+	l.t.Helper()
+	policy := verify.DefaultPolicy()
+	l.append(event.Genesis, &event.GenesisV1{
+		ClusterId: "c",
+		Policy:    policy.Canonical(),
+		Kernel:    uint32(policy.Kernel),
+	})
+	for _, k := range keys {
+		l.append(event.KeyAdded, &event.KeyAddedV1{
+			KeyId:       k.ID,
+			Alg:         uint32(k.Alg),
+			Public:      k.Public,
+			Fingerprint: k.Fingerprint[:],
+			Source:      "env",
+			Node:        Node,
+		})
+	}
 }
 
 func (l *Ledger) must(err error) {

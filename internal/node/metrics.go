@@ -15,8 +15,8 @@ import (
 func (n *Node) registerMetrics() error {
 	all := slices.Concat(
 		[]prometheus.Collector{collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})},
-		n.logCollectors(), n.consensusCollectors(), n.healthCollectors(), n.intakeCollectors(), n.keyCollectors(),
-		n.stateCollectors(), certificateCollectors(n.apiFiles), certificateCollectors(n.peerFiles))
+		logCollectors(n), consensusCollectors(n), healthCollectors(n), intakeCollectors(n), keyCollectors(n),
+		stateCollectors(n), certificateCollectors(n.apiFiles), certificateCollectors(n.peerFiles))
 	var errs []error
 	for _, c := range all {
 		errs = append(errs, n.registry.Register(c))
@@ -46,7 +46,7 @@ func throttledCounter(limit string, n *atomic.Uint64) prometheus.Collector {
 }
 
 // logCollectors are about the event log, its fold and the lines of the process.
-func (n *Node) logCollectors() []prometheus.Collector {
+func logCollectors(n *Node) []prometheus.Collector {
 	return []prometheus.Collector{
 		gauge("flk_log_committed_index", "Highest Raft index that this node knows to be committed.", func() float64 {
 			return float64(n.store.Committed())
@@ -87,7 +87,7 @@ func (n *Node) logCollectors() []prometheus.Collector {
 }
 
 // consensusCollectors are about Raft and the other voters.
-func (n *Node) consensusCollectors() []prometheus.Collector {
+func consensusCollectors(n *Node) []prometheus.Collector {
 	return []prometheus.Collector{
 		counter("flk_raft_commit_clamped_total",
 			"AppendEntries requests with a commit index beyond the entries that they carried. This node used "+
@@ -130,7 +130,7 @@ func (n *Node) consensusCollectors() []prometheus.Collector {
 }
 
 // healthCollectors say whether this node can do its work.
-func (n *Node) healthCollectors() []prometheus.Collector {
+func healthCollectors(n *Node) []prometheus.Collector {
 	return []prometheus.Collector{
 		gauge("flk_clock_offset_seconds",
 			"How far this node's wall clock is ahead of the time of a majority of the voters, now or last known.",
@@ -157,7 +157,7 @@ func (n *Node) healthCollectors() []prometheus.Collector {
 }
 
 // intakeCollectors count submissions.
-func (n *Node) intakeCollectors() []prometheus.Collector {
+func intakeCollectors(n *Node) []prometheus.Collector {
 	counts := n.intake.Counters()
 	return []prometheus.Collector{
 		counter("flk_structure_errors_total", "Malformed submissions that were refused and not kept.", func() float64 {
@@ -185,7 +185,7 @@ func (n *Node) intakeCollectors() []prometheus.Collector {
 }
 
 // keyCollectors are about the signing keys.
-func (n *Node) keyCollectors() []prometheus.Collector {
+func keyCollectors(n *Node) []prometheus.Collector {
 	return []prometheus.Collector{
 		gauge("flk_keys", "Verification keys that this node holds.", func() float64 {
 			return float64(len(n.keys.Verifiers().Keys()))

@@ -13,7 +13,7 @@ import (
 )
 
 // stateCollectors returns the metrics about the build, the sizes of the stores and the tokens.
-func (n *Node) stateCollectors() []prometheus.Collector {
+func stateCollectors(n *Node) []prometheus.Collector {
 	gauge := func(name, help string, labels prometheus.Labels, f func() float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: labels}, f)
 	}
