@@ -1,7 +1,6 @@
 package fsm
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"sort"
@@ -51,11 +50,15 @@ func (d *Derived) SeqOf(index uint64) (seq uint64, err error) {
 	defer v.Close()
 	err = fmt.Errorf("%w in entry %d", ErrNoEvent, index)
 	scanErr := v.Scan([]byte{spaceSeq}, []byte{spaceSeq + 1}, true, func(k, val []byte) bool {
-		at := binary.BigEndian.Uint64(val)
-		if at == index {
-			seq, err = binary.BigEndian.Uint64(k[1:]), nil
+		at, bad := decodeLocation(k, val)
+		switch {
+		case bad != nil:
+			err = d.store.note(bad)
+			return false
+		case at.index == index:
+			seq, err = at.first, nil
 		}
-		return at > index
+		return at.index > index
 	})
 	return seq, errors.Join(scanErr, err)
 }
@@ -103,10 +106,12 @@ func (d *Derived) locate(seq uint64) (index uint64, offset int, logTime int64, e
 	defer v.Close()
 	err = fmt.Errorf("%w: %d", ErrNoEvent, seq)
 	scanErr := v.Scan([]byte{spaceSeq}, seqKey(seq+1), true, func(k, val []byte) bool {
-		first := binary.BigEndian.Uint64(k[1:])
-		if n := uint64(binary.BigEndian.Uint32(val[8:])); seq >= first && seq < first+n {
-			index, offset, logTime, err = binary.BigEndian.Uint64(val), int(seq-first),
-				int64(binary.BigEndian.Uint64(val[12:])), nil
+		at, bad := decodeLocation(k, val)
+		switch {
+		case bad != nil:
+			err = d.store.note(bad)
+		case seq >= at.first && seq-at.first < at.events:
+			index, offset, logTime, err = at.index, int(seq-at.first), at.logTime, nil
 		}
 		return false
 	})

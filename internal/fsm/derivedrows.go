@@ -3,6 +3,9 @@ package fsm
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
+
+	"github.com/recount-ledger/recount/internal/projections"
 )
 
 func seqKey(seq uint64) []byte { return numberKey(spaceSeq, seq) }
@@ -20,6 +23,21 @@ func encodeLocation(index uint64, events int, logTime int64) []byte {
 	b := binary.BigEndian.AppendUint64(make([]byte, 0, 20), index)
 	b = binary.BigEndian.AppendUint32(b, uint32(events))
 	return binary.BigEndian.AppendUint64(b, uint64(logTime))
+}
+
+// location is a place row: an entry and its events.
+type location struct {
+	first, index uint64 // the first event and the raft index
+	events       uint64
+	logTime      int64
+}
+
+func decodeLocation(k, v []byte) (location, error) {
+	if len(k) != 9 || len(v) != 20 {
+		return location{}, fmt.Errorf("place row %x: %w", k, projections.ErrCorrupt)
+	}
+	return location{binary.BigEndian.Uint64(k[1:]), binary.BigEndian.Uint64(v), uint64(binary.BigEndian.Uint32(v[8:])),
+		int64(binary.BigEndian.Uint64(v[12:]))}, nil
 }
 
 // encodePosition encodes the position row: format 1, index, term, seq, log time, configuration index (all

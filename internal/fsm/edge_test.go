@@ -87,6 +87,7 @@ func TestDamagedEdge(t *testing.T) {
 		"a flipped leaf, the last":     {subtree(0, size-1), flip},
 		"a missing leaf, the last":     {subtree(0, size-1), gone},
 		"a missing place of the last":  {nil, gone},
+		"a short place of the last":    {nil, short},
 		"another entry of the last":    {nil, func(b []byte) []byte { b[7]--; return b }},
 		"another offset of the last":   {nil, func(b []byte) []byte { b[7] -= 2; return b }},
 		"an entry that does not exist": {nil, func(b []byte) []byte { b[7]++; return b }},
@@ -186,5 +187,28 @@ func TestPlacesAreCommitted(t *testing.T) {
 	m.must(err)
 	if p, ok := m.derived.recent.find(at.Seq + 1); !ok || p.index != 11 && p.index != 12 || m.derived.edge.Root() != root {
 		t.Errorf("in memory %v %+v, root %x, want %x", ok, p, m.derived.edge.Root(), root)
+	}
+}
+
+// TestShortPlaceIsDamage: who meets a place row that no fold writes marks derived/, not the store that is folding.
+func TestShortPlaceIsDamage(t *testing.T) {
+	for name, read := range map[string]func(*machine) error{
+		"Locate":  func(m *machine) error { _, _, err := m.derived.Locate(1); return err },
+		"SeqOf":   func(m *machine) error { _, err := m.derived.SeqOf(2); return err },
+		"compare": func(m *machine) error { return m.gen.store.folded(m.gen.checkCount([]projections.Item{{Seq: 1}})) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newMachine(t, vfs.NewMem(), DefaultBatchBytes)
+			defer m.close()
+			m.store(history(t, 300))
+			m.run(2)
+			m.derived.recent = newRecentPlaces(placesHeld)
+			tx := m.derived.store.begin(1)
+			tx.Set(seqKey(1), []byte{1, 2, 3})
+			m.must(tx.commit())
+			if err := read(m); !errors.Is(err, ErrDamaged) || m.derived.Damage() == nil || m.gen.Damage() != nil {
+				t.Errorf("%v, damage of derived/ %v, of the generation %v", err, m.derived.Damage(), m.gen.Damage())
+			}
+		})
 	}
 }
