@@ -48,7 +48,7 @@ func serveEcho(dir string) error {
 		if err != nil {
 			return err
 		}
-		if rec := pcs.Decode(body); rec.Fault != nil {
+		if rec := pcs.DecodeGeneral(body); rec.Fault != nil {
 			return c.String(http.StatusBadRequest, rec.Fault.Error())
 		}
 		return c.JSON(http.StatusOK, struct {
