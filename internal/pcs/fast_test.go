@@ -13,14 +13,6 @@ import (
 	"testing"
 )
 
-// generally decodes a body without the fast path.
-func generally(body []byte) *Record {
-	if len(body) > shortBody {
-		return decodeAny(body, "")
-	}
-	return decodeAny(body, string(body))
-}
-
 // sameRecord compares everything in two records, and doubles by their bits.
 func sameRecord(a, b *Record) bool {
 	bits := func(r *Record) (out []uint64) {
@@ -35,7 +27,7 @@ func sameRecord(a, b *Record) bool {
 // checkSame demands the same record from both decoders. It reports whether the fast path took the body.
 func checkSame(t testing.TB, body []byte) bool {
 	t.Helper()
-	want := generally(body)
+	want := DecodeGeneral(body)
 	own := bytes.Clone(body)
 	got := Decode(own)
 	clear(own) // the caller may use its bytes again
