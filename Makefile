@@ -30,7 +30,7 @@ race: ## the suite under the race detector
 	$(GO) test -race -p 1 -timeout 30m ./...
 
 # The packages whose tests have many goroutines on one lock or one channel.
-CONCURRENT := ./internal/propose ./internal/limit ./internal/log ./internal/fsm ./internal/api
+CONCURRENT := ./internal/propose ./internal/limit ./internal/log ./internal/fsm ./internal/api ./internal/cluster/frames
 race-short: ## the concurrent packages under the race detector, three minutes or so
 	$(GO) test -race -short -timeout 15m $(CONCURRENT)
 

@@ -101,6 +101,7 @@ func Open(cfg Config, logs LogStore, fsm raft.FSM, meta MetaSource) (*Cluster, e
 		return nil, err
 	}
 	if err := c.peer.listen(); err != nil {
+		c.closeCalls()
 		return nil, errors.Join(err, c.stable.Close())
 	}
 	c.watchdog = newWatchdog(c)
@@ -122,11 +123,15 @@ func (c *Cluster) openStores() (err error) {
 		return err
 	}
 	if c.stable, err = prepareStores(&c.cfg, c.raftConfig(), c.logs, c.snaps, c.askIfNew); err != nil {
-		for _, p := range c.calls {
-			p.close()
-		}
+		c.closeCalls()
 	}
 	return err
+}
+
+func (c *Cluster) closeCalls() {
+	for _, p := range c.calls {
+		p.close()
+	}
 }
 
 // Start builds Raft on the stores and serves peers. It returns ErrMembership if the log's voters are not the
@@ -356,10 +361,7 @@ func (c *Cluster) close(ctx context.Context) error {
 		// closing twice is harmless; Raft may hang in a store
 		raftErr = errors.Join(waitRaftShutdown(ctx, r), c.trans.Close())
 	}
-	c.rpc.close()
-	for _, p := range c.calls {
-		p.close()
-	}
+	c.closeCalls()
 	c.peer.close()
 	c.wg.Wait()
 	c.changed()

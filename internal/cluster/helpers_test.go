@@ -24,7 +24,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 const testCluster = "testcluster"
 
 // until polls cond on a ticker and fails the test when it stays false.
-func until(t *testing.T, what string, cond func() bool) {
+func until(t testing.TB, what string, cond func() bool) {
 	t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
@@ -152,7 +152,7 @@ func (n *fakeNet) set(a, b string, cut bool) {
 
 // box is a whole test cluster: certificates, addresses and the stores of every node, which survive restarts.
 type box struct {
-	t      *testing.T
+	t      testing.TB
 	ca     *certs.CA
 	dir    string
 	net    *fakeNet
@@ -170,7 +170,7 @@ type node struct {
 	fatals chan error
 }
 
-func newBox(t *testing.T, ids ...string) *box {
+func newBox(t testing.TB, ids ...string) *box {
 	t.Helper()
 	ca, err := certs.NewCA("test CA")
 	if err != nil {
@@ -330,7 +330,7 @@ func (b *box) propose(n *node, data string) uint64 {
 	return index
 }
 
-func short(t *testing.T, d time.Duration) context.Context {
+func short(t testing.TB, d time.Duration) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), d)
 	t.Cleanup(cancel)
 	return ctx

@@ -150,7 +150,7 @@ func TestOtherVoters(t *testing.T) {
 	}
 }
 
-func flip(t *testing.T, path string, at int) {
+func flip(t testing.TB, path string, at int) {
 	t.Helper()
 	b, err := os.ReadFile(path)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -33,13 +34,29 @@ type hello struct {
 	commit      uint64 // commit index that it knows
 }
 
-func (h hello) String() string {
-	return fmt.Sprintf("%s %s %s %d %d", h.incarnation, h.boot, h.voters, h.last, h.commit)
+func (h hello) String() string { return string(h.append(nil)) }
+
+func (h hello) append(b []byte) []byte {
+	for _, text := range []string{h.incarnation, h.boot, h.voters} {
+		b = append(append(b, text...), ' ')
+	}
+	b = append(strconv.AppendUint(b, h.last, 10), ' ')
+	return strconv.AppendUint(b, h.commit, 10)
 }
 
 func parseHello(s string) (h hello, err error) {
-	n, err := fmt.Sscanf(s, "%32s %32s %32s %d %d", &h.incarnation, &h.boot, &h.voters, &h.last, &h.commit)
-	if err != nil || n != 5 || h.String() != s || !isIncarnation(h.incarnation) || len(h.voters) != 32 {
+	var last string
+	commit := s
+	for _, part := range []*string{&h.incarnation, &h.boot, &h.voters, &last} {
+		*part, commit, _ = strings.Cut(commit, " ")
+	}
+	h.last, err = strconv.ParseUint(last, 10, 64)
+	if err == nil {
+		h.commit, err = strconv.ParseUint(commit, 10, 64)
+	}
+	var again [160]byte
+	if err != nil || string(h.append(again[:0])) != s || !isIncarnation(h.incarnation) || !isIncarnation(h.boot) ||
+		len(h.voters) != 32 {
 		return hello{}, errors.New("a node did not say its incarnation and voters; does it run another release?")
 	}
 	if h.commit > h.last {
@@ -153,8 +170,12 @@ func readMembers(path string) (map[string]memberRow, error) {
 
 // isIncarnation reports whether s is 128 bits in hex.
 func isIncarnation(s string) bool {
-	raw, err := hex.DecodeString(s)
-	return err == nil && len(raw) == 16
+	var raw [16]byte
+	if len(s) != hex.EncodedLen(len(raw)) {
+		return false
+	}
+	_, err := hex.Decode(raw[:], []byte(s))
+	return err == nil
 }
 
 // hello returns the statement of this node about itself.

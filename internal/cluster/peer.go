@@ -19,21 +19,21 @@ import (
 )
 
 const (
-	alpnRPC  = "h2"
+	alpnRPC  = "recount-rpc/1"
 	alpnRaft = "recount-raft/1"
 
 	handshakeTimeout = 5 * time.Second
 	maxHandshakes    = 64
 )
 
-// peerPort is the single TLS listener for peers. ALPN selects Raft streams or HTTP/2.
+// peerPort is the single TLS listener for peers. ALPN selects Raft streams or calls.
 type peerPort struct {
 	cfg  *Config
 	log  *slog.Logger
 	ln   net.Listener
 	tls  atomic.Pointer[peerTLS] // for connections from now on
 	raft *subListener
-	h2   *subListener
+	rpc  *subListener
 
 	roster *roster // nil until the directory is known
 
@@ -62,7 +62,7 @@ func newPeerPort(cfg *Config) (*peerPort, error) {
 			"error", err)
 	}
 	p.tls.Store(own)
-	p.raft, p.h2 = newSubListener(cfg.PeerAdvertise), newSubListener(cfg.PeerAdvertise)
+	p.raft, p.rpc = newSubListener(cfg.PeerAdvertise), newSubListener(cfg.PeerAdvertise)
 	return p, nil
 }
 
@@ -176,7 +176,7 @@ func (p *peerPort) admit(raw net.Conn) {
 		state := conn.ConnectionState()
 		switch state.NegotiatedProtocol {
 		case alpnRPC:
-			err = p.h2.offer(conn)
+			err = p.rpc.offer(conn)
 		case alpnRaft:
 			if err = p.acceptStream(conn, state); err == nil {
 				err = p.raft.offer(conn)
@@ -237,7 +237,7 @@ func (p *peerPort) close() {
 		_ = p.ln.Close()
 	}
 	_ = p.raft.Close()
-	_ = p.h2.Close()
+	_ = p.rpc.Close()
 	for conn := range open {
 		_ = conn.Close()
 	}

@@ -116,6 +116,8 @@ func (p *peerPort) serverTLS() *tls.Config {
 		ClientAuth:             tls.RequireAndVerifyClientCert,
 		NextProtos:             []string{alpnRPC, alpnRaft},
 		SessionTicketsDisabled: true,
+
+		DynamicRecordSizingDisabled: true, // one write is few records
 		VerifyConnection: func(state tls.ConnectionState) error {
 			_, err := p.identify(&state)
 			return err
@@ -128,6 +130,8 @@ func (p *peerPort) clientTLS(id, alpn string) *tls.Config {
 	own := p.tls.Load()
 	return &tls.Config{
 		MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{own.cert}, NextProtos: []string{alpn},
+		DynamicRecordSizingDisabled: true,
+
 		InsecureSkipVerify: true, // replaced by VerifyConnection, which checks chain and identity
 		VerifyConnection: func(state tls.ConnectionState) error {
 			if err := own.verify(state.PeerCertificates, x509.ExtKeyUsageServerAuth); err != nil {

@@ -295,7 +295,7 @@ func TestReloadRefusesBadPeerFiles(t *testing.T) {
 	}
 }
 
-func rename(t *testing.T, from, to string) {
+func rename(t testing.TB, from, to string) {
 	t.Helper()
 	if err := os.Rename(from, to); err != nil {
 		t.Fatal(err)

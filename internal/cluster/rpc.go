@@ -1,28 +1,25 @@
 package cluster
 
 import (
-	"bytes"
+	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
-	"log/slog"
 	"net"
-	"net/http"
 	"strings"
 	"sync"
-	"time"
+
+	"github.com/recount-ledger/recount/internal/cluster/frames"
 )
 
 const (
-	maxRPCBody = 64 << 20
-	errorCode  = "Recount-Error-Code"
-	helloName  = "Recount-Hello" // header with the hello of a node, in requests and responses
+	maxRPCBody = frames.MaxBody
 
 	// Codes of RemoteError that this package creates itself.
-	CodeInternal  = "internal"   // the handler returned an error that is not a *RemoteError
-	CodeNoHandler = "no_handler" // the peer does not know the path
-	CodeTooLarge  = "too_large"  // the body is longer than the peer accepts
+	CodeInternal  = "internal"          // the handler returned an error that is not a *RemoteError
+	CodeNoHandler = "no_handler"        // the peer does not know the path
+	CodeTooLarge  = frames.CodeTooLarge // the body is longer than the peer accepts
 	codeNotLeader = "not_leader"
 	codeNoQuorum  = "not_confirmed"
 	codeRefused   = "refused"
@@ -40,29 +37,14 @@ func (e *RemoteError) Error() string { return "remote: " + e.Code + ": " + e.Mes
 // reaches the caller with its code, any other with CodeInternal.
 type Handler func(ctx context.Context, from string, body []byte) ([]byte, error)
 
+// rpcServer answers the calls of the other members.
 type rpcServer struct {
 	c        *Cluster
 	mu       sync.RWMutex
 	handlers map[string]Handler
-	http     *http.Server
 }
 
-func newRPCServer(c *Cluster) *rpcServer {
-	s := &rpcServer{c: c, handlers: map[string]Handler{}}
-	protocols := new(http.Protocols)
-	protocols.SetHTTP2(true)
-	s.http = &http.Server{
-		Handler: s, Protocols: protocols, ReadHeaderTimeout: c.cfg.rpcDeadline, MaxHeaderBytes: 16 << 10,
-		HTTP2: &http.HTTP2Config{
-			MaxConcurrentStreams: 1024,
-			SendPingTimeout:      15 * time.Second,
-			PingTimeout:          5 * time.Second,
-		},
-		BaseContext: func(net.Listener) context.Context { return c.stop },
-		ErrorLog:    slog.NewLogLogger(c.log.Handler(), slog.LevelDebug),
-	}
-	return s
-}
+func newRPCServer(c *Cluster) *rpcServer { return &rpcServer{c: c, handlers: map[string]Handler{}} }
 
 // Handle registers the handler of a path such as "/propose". Register before Start. Paths below /cluster/ are
 // reserved.
@@ -75,13 +57,32 @@ func (c *Cluster) Handle(path string, h func(ctx context.Context, from string, b
 	c.rpc.handlers[path] = h
 }
 
+// serve answers on every connection until the peer port and all connections are closed.
 func (s *rpcServer) serve() {
-	if err := s.http.Serve(s.c.peer.h2); err != nil && !errors.Is(err, http.ErrServerClosed) && s.c.stop.Err() == nil {
-		s.c.fatal(fmt.Errorf("cluster: peer RPC server: %w", err))
+	var conns sync.WaitGroup
+	defer conns.Wait()
+	for {
+		conn, err := s.c.peer.rpc.Accept()
+		if err != nil {
+			return
+		}
+		conns.Go(func() { s.serveConn(conn) })
 	}
 }
 
-func (s *rpcServer) close() { _ = s.http.Close() }
+// serveConn answers on a connection that was authenticated when it was accepted.
+func (s *rpcServer) serveConn(conn net.Conn) {
+	state := conn.(*tls.Conn).ConnectionState()
+	from, err := s.c.peer.identify(&state)
+	if err != nil {
+		_ = conn.Close()
+		return
+	}
+	err = frames.Serve(s.c.stop, conn, func(ctx context.Context, req frames.Request) frames.Response {
+		return s.answer(ctx, from, req)
+	})
+	s.c.log.Debug("cluster: connection for calls ended", "member", from, "error", err)
+}
 
 func (s *rpcServer) handler(path string) Handler {
 	s.mu.RLock()
@@ -89,40 +90,27 @@ func (s *rpcServer) handler(path string) Handler {
 	return s.handlers[path]
 }
 
-// ServeHTTP answers one POST. The connection was authenticated when it was accepted.
-func (s *rpcServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRPCBody))
-	if err != nil {
-		refuse(w, http.StatusRequestEntityTooLarge, &RemoteError{CodeTooLarge, err.Error()})
-		return
-	}
-	from, err := s.c.peer.identify(r.TLS)
-	if err != nil {
-		refuse(w, http.StatusForbidden, &RemoteError{CodeInternal, err.Error()})
-		return
-	}
+// answer runs the handler of a call if the caller is the member that this node knows.
+func (s *rpcServer) answer(ctx context.Context, from string, req frames.Request) frames.Response {
 	roster := s.c.peer.roster
-	if _, err := roster.admit(from, r.Header.Get(helloName)); err != nil {
+	if _, err := roster.admit(from, req.Hello); err != nil {
 		s.c.peer.refusals.Do(func() { s.c.log.Warn("cluster: peer call refused", "member", from, "error", err) })
 		code := codeRefused
 		if errors.Is(err, errOtherVoters) {
 			code = codeOtherVoters
 		}
-		refuse(w, http.StatusForbidden, &RemoteError{code, err.Error()})
-		return
+		return frames.Response{Code: code, Body: []byte(err.Error())}
 	}
-	w.Header().Set(helloName, roster.hello().String())
-	out, err := s.dispatch(r.Context(), from, r.URL.Path, body)
-	var remote *RemoteError
-	switch {
-	case err == nil:
-		w.Header().Set("Content-Type", "application/octet-stream")
-		_, _ = w.Write(out)
-	case errors.As(err, &remote):
-		refuse(w, http.StatusUnprocessableEntity, remote)
-	default:
-		refuse(w, http.StatusInternalServerError, &RemoteError{CodeInternal, err.Error()})
+	r := frames.Response{Hello: roster.hello().String()}
+	out, err := s.dispatch(ctx, from, req.Path, req.Body)
+	if err == nil {
+		r.Body = out
+		return r
 	}
+	remote := &RemoteError{CodeInternal, err.Error()}
+	errors.As(err, &remote)
+	r.Code, r.Body = cmp.Or(remote.Code, CodeInternal), []byte(remote.Message)
+	return r
 }
 
 func (s *rpcServer) dispatch(ctx context.Context, from, path string, body []byte) (out []byte, err error) {
@@ -137,13 +125,6 @@ func (s *rpcServer) dispatch(ctx context.Context, from, path string, body []byte
 		}
 	}()
 	return h(ctx, from, body)
-}
-
-func refuse(w http.ResponseWriter, status int, e *RemoteError) {
-	w.Header().Set(errorCode, e.Code)
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	w.WriteHeader(status)
-	_, _ = io.WriteString(w, e.Message)
 }
 
 // Call sends body to a member's handler and returns its response. Errors: *RemoteError from the handler,
@@ -174,42 +155,27 @@ func (c *Cluster) callSelf(ctx context.Context, path string, body []byte) ([]byt
 	return out, err
 }
 
-// peerClient is a pooled HTTP/2 client for one member. It reconnects automatically.
+// peerClient calls one member. It reconnects automatically.
 type peerClient struct {
 	inFlight chan struct{} // slots for term requests of reads in flight
 
-	id   string
-	port *peerPort
-	base string
-	http *http.Client
-	tr   *http.Transport
+	id     string
+	port   *peerPort
+	caller *frames.Caller
 }
 
 func newPeerClient(port *peerPort, v Voter) *peerClient {
-	protocols := new(http.Protocols)
-	protocols.SetHTTP2(true)
-	tr := &http.Transport{
-		Protocols: protocols, DisableCompression: true, IdleConnTimeout: 5 * time.Minute, ForceAttemptHTTP2: true,
-		DialTLSContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return port.dialTLS(ctx, v, alpnRPC)
-		},
-		HTTP2: &http.HTTP2Config{
-			SendPingTimeout:  2 * time.Second,
-			PingTimeout:      2 * time.Second,
-			MaxReadFrameSize: 1 << 20,
-		},
-	}
 	return &peerClient{
 		inFlight: make(chan struct{}, 16),
 		id:       v.ID,
 		port:     port,
-		base:     "https://" + v.PeerAddr,
-		tr:       tr,
-		http:     &http.Client{Transport: tr},
+		caller: frames.NewCaller(func(ctx context.Context) (net.Conn, error) {
+			return port.dialTLS(ctx, v, alpnRPC)
+		}),
 	}
 }
 
-func (p *peerClient) close() { p.tr.CloseIdleConnections() }
+func (p *peerClient) close() { p.caller.Close() }
 
 // call sends body to the member, and checks that it is the member that this node knows.
 func (p *peerClient) call(ctx context.Context, path string, body []byte) ([]byte, error) {
@@ -217,48 +183,32 @@ func (p *peerClient) call(ctx context.Context, path string, body []byte) ([]byte
 	return out, err
 }
 
+// exchange returns the answer and the hello of the member. The error of a member's handler is a *RemoteError.
 func (p *peerClient) exchange(ctx context.Context, path string, body []byte) ([]byte, hello, error) {
-	out, header, err := p.send(ctx, path, body)
-	var remote *RemoteError
 	roster := p.port.roster
+	resp, err := p.caller.Call(ctx, frames.Request{Path: path, Hello: roster.hello().String(), Body: body})
 	switch {
-	case errors.As(err, &remote) && (remote.Code == codeRefused || remote.Code == codeOtherVoters):
-		roster.deniedBy(p.id, remote.Message)
+	case errors.Is(err, frames.ErrTooLarge):
+		return nil, hello{}, &RemoteError{CodeTooLarge, err.Error()}
+	case err != nil:
+		return nil, hello{}, fmt.Errorf("%w: %s%s: %w", ErrUnreachable, p.id, path, err)
+	case resp.Code != "":
+		err = &RemoteError{resp.Code, string(resp.Body)}
+	}
+	if resp.Code == codeRefused || resp.Code == codeOtherVoters {
+		roster.deniedBy(p.id, string(resp.Body))
 		return nil, hello{}, err
-	case err != nil && (header == nil || header.Get(helloName) == ""):
-		return nil, hello{}, err // not sent, or refused before the member looked at the hello of this node
+	}
+	if err != nil && resp.Hello == "" {
+		return nil, hello{}, err // refused before the member looked at the hello of this node
 	}
 	roster.deniedBy(p.id, "")
-	theirs, refused := roster.admit(p.id, header.Get(helloName))
+	theirs, refused := roster.admit(p.id, resp.Hello)
 	if refused != nil {
 		return nil, theirs, fmt.Errorf("%w: %s%s: %w", ErrUnreachable, p.id, path, refused)
 	}
-	return out, theirs, err
-}
-
-func (p *peerClient) send(ctx context.Context, path string, body []byte) ([]byte, http.Header, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.base+path, bytes.NewReader(body))
 	if err != nil {
-		return nil, nil, fmt.Errorf("cluster: call %s%s: %w", p.id, path, err)
+		return nil, theirs, err
 	}
-	req.Header.Set(helloName, p.port.roster.hello().String())
-	resp, err := p.http.Do(req)
-	if err != nil {
-		return nil, nil, fmt.Errorf("%w: %s%s: %w", ErrUnreachable, p.id, path, err)
-	}
-	defer resp.Body.Close()
-	out, err := io.ReadAll(io.LimitReader(resp.Body, maxRPCBody+1))
-	switch {
-	case err != nil:
-		return nil, nil, fmt.Errorf("%w: %s%s: %w", ErrUnreachable, p.id, path, err)
-	case len(out) > maxRPCBody:
-		return nil, nil, fmt.Errorf("%w: %s%s: answer too long", ErrUnreachable, p.id, path)
-	case resp.StatusCode == http.StatusOK:
-		return out, resp.Header, nil
-	}
-	code := resp.Header.Get(errorCode)
-	if code == "" {
-		code = CodeInternal
-	}
-	return nil, resp.Header, &RemoteError{Code: code, Message: string(out)}
+	return resp.Body, theirs, nil
 }

@@ -6,17 +6,16 @@ import (
 	"crypto/tls"
 	"encoding/binary"
 	"errors"
-	"io"
-	"net/http"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/recount-ledger/recount/internal/cluster/certs"
+	"github.com/recount-ledger/recount/internal/cluster/frames"
 )
 
-// stranger is an HTTP/2 client with the certificate of a member, that says about itself what it is told to say.
-func (b *box) stranger(r certs.Request) *http.Client {
+// stranger is a connection to n1 with the certificate of a member, that says about itself what it is told to say.
+func (b *box) stranger(r certs.Request) *frames.Conn {
 	b.t.Helper()
 	crt, key, err := b.ca.Issue(r)
 	if err != nil {
@@ -26,39 +25,21 @@ func (b *box) stranger(r certs.Request) *http.Client {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	tr := &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{
+	conn, err := tls.Dial("tcp", b.voters[0].PeerAddr, &tls.Config{
 		InsecureSkipVerify: true, // the server is under test, not the client
 		NextProtos:         []string{alpnRPC},
 		Certificates:       []tls.Certificate{cert},
-	}}
-	b.t.Cleanup(tr.CloseIdleConnections)
-	return &http.Client{Transport: tr, Timeout: 20 * time.Second}
+	})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	c := frames.NewConn(conn)
+	b.t.Cleanup(c.Close)
+	return c
 }
 
-// post calls a handler of n1 and returns status, code and text of the response.
-func (b *box) post(client *http.Client, path, hello string, body io.Reader) (int, string, string) {
-	b.t.Helper()
-	req, err := http.NewRequestWithContext(b.t.Context(), http.MethodPost, "https://"+b.voters[0].PeerAddr+path, body)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	if hello != "" {
-		req.Header.Set(helloName, hello)
-	}
-	resp, err := client.Do(req)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	return resp.StatusCode, resp.Header.Get(errorCode), string(text)
-}
-
-// TestHandlersRefuse: a call with a right certificate still needs the hello of the member that this node knows, a path that
-// has a handler, and a body of at most maxRPCBody. A refused call runs no handler.
+// TestHandlersRefuse: a call with a right certificate still needs the hello of the member that this node knows, and a
+// path that has a handler. A refused call runs no handler.
 func TestHandlersRefuse(t *testing.T) {
 	b := newBox(t, "n1", "n2", "n3")
 	c, err := b.open("n1", nil)
@@ -76,31 +57,35 @@ func TestHandlersRefuse(t *testing.T) {
 	other, lost := good, good
 	other.voters = votersDigest(b.voters[:1])
 	lost.incarnation = strings.Repeat("cd", 16)
-	if status, _, text := b.post(n2, "/count", good.String(), nil); status != 200 || text != "done" || ran != 1 {
-		t.Fatalf("a member: %d %q, ran %d times", status, text, ran)
-	}
-	for name, c := range map[string]struct {
-		path, hello string
-		status      int
-		code        string
-	}{
-		"no hello":           {"/count", "", 403, codeRefused},
-		"no hello of ours":   {"/count", "hello", 403, codeRefused},
-		"other voters":       {"/count", other.String(), 403, codeOtherVoters},
-		"another disk":       {"/count", lost.String(), 403, codeRefused},
-		"no handler":         {"/none", good.String(), 422, CodeNoHandler},
-		"a path below":       {"/count/x", good.String(), 422, CodeNoHandler},
-		"a path above":       {"/count/../none", good.String(), 422, CodeNoHandler},
-		"in another case":    {"/COUNT", good.String(), 422, CodeNoHandler},
-		"not below /cluster": {"/cluster/", good.String(), 422, CodeNoHandler},
-	} {
-		if status, code, text := b.post(n2, c.path, c.hello, nil); status != c.status || code != c.code || text == "" {
-			t.Errorf("%s: %d %s %q", name, status, code, text)
+	post := func(path, hello string) frames.Response {
+		resp, err := n2.Call(short(t, 20*time.Second), frames.Request{Path: path, Hello: hello})
+		if err != nil {
+			t.Fatal(err)
 		}
+		return resp
 	}
-	big := io.LimitReader(zeros{}, maxRPCBody+1)
-	if status, code, _ := b.post(n2, "/count", good.String(), big); status != 413 || code != CodeTooLarge {
-		t.Errorf("too long: %d %s", status, code)
+	if resp := post("/count", good.String()); resp.Code != "" || string(resp.Body) != "done" || ran != 1 {
+		t.Fatalf("a member: %q %q, ran %d times", resp.Code, resp.Body, ran)
+	}
+	for name, c := range map[string]struct{ path, hello, code string }{
+		"no hello":           {"/count", "", codeRefused},
+		"no hello of ours":   {"/count", "hello", codeRefused},
+		"other voters":       {"/count", other.String(), codeOtherVoters},
+		"another disk":       {"/count", lost.String(), codeRefused},
+		"no handler":         {"/none", good.String(), CodeNoHandler},
+		"a path below":       {"/count/x", good.String(), CodeNoHandler},
+		"a path above":       {"/count/../none", good.String(), CodeNoHandler},
+		"in another case":    {"/COUNT", good.String(), CodeNoHandler},
+		"not below /cluster": {"/cluster/", good.String(), CodeNoHandler},
+		"no path":            {"", good.String(), CodeNoHandler},
+	} {
+		resp := post(c.path, c.hello)
+		if resp.Code != c.code || len(resp.Body) == 0 {
+			t.Errorf("%s: %q %q", name, resp.Code, resp.Body)
+		}
+		if refused := c.code != CodeNoHandler; refused != (resp.Hello == "") {
+			t.Errorf("%s: n1 says of itself %q", name, resp.Hello)
+		}
 	}
 	if ran != 1 {
 		t.Errorf("a refused call ran the handler: %d times", ran)
@@ -109,10 +94,6 @@ func TestHandlersRefuse(t *testing.T) {
 		t.Errorf("%d refusals are counted, there were 4", n)
 	}
 }
-
-type zeros struct{}
-
-func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
 // TestHandleRefuses: a path is registered once, and is a path.
 func TestHandleRefuses(t *testing.T) {
@@ -135,8 +116,9 @@ func TestHandleRefuses(t *testing.T) {
 	}
 }
 
-// TestLongResponse: a response that is longer than maxRPCBody is no response, so that no peer fills this node's memory.
-func TestLongResponse(t *testing.T) {
+// TestLongBodies: a body that is longer than maxRPCBody is not sent, and one that long is no response, so that no peer
+// fills this node's memory.
+func TestLongBodies(t *testing.T) {
 	b := newBox(t, "n1", "n2", "n3")
 	c1 := b.start("n1", nil)
 	c2, err := b.open("n2", nil)
@@ -149,12 +131,17 @@ func TestLongResponse(t *testing.T) {
 	if err := c2.Start(); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := c1.Call(short(t, 20*time.Second), "n2", "/long", nil); err != nil || len(out) != maxRPCBody {
+	if out, err := c1.Call(short(t, time.Minute), "n2", "/long", nil); err != nil || len(out) != maxRPCBody {
 		t.Errorf("the longest: %d bytes, %v", len(out), err)
 	}
-	out, err := c1.Call(short(t, 20*time.Second), "n2", "/long", []byte{1})
+	out, err := c1.Call(short(t, time.Minute), "n2", "/long", []byte{1})
 	if !errors.Is(err, ErrUnreachable) || out != nil {
 		t.Errorf("one byte more: %d bytes, %v", len(out), err)
+	}
+	var remote *RemoteError
+	if _, err := c1.Call(short(t, time.Minute), "n2", "/long", make([]byte, maxRPCBody+1)); !errors.As(err, &remote) ||
+		remote.Code != CodeTooLarge {
+		t.Errorf("a long request: %v", err)
 	}
 }
 
@@ -168,9 +155,13 @@ func TestReadIndexTellsThePosition(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	index, err := follower.c.ReadIndex(short(t, 10*time.Second))
-	if err != nil || index != want {
-		t.Fatalf("read index %d, %v, want %d", index, err, want)
+	var index uint64
+	until(t, "the follower reads by the leader", func() bool { // it may not know the leader yet
+		index, err = follower.c.ReadIndex(short(t, 10*time.Second))
+		return err == nil
+	})
+	if index != want {
+		t.Fatalf("read index %d, want %d", index, want)
 	}
 	if got := follower.logs.heard(); got != (position{want, lead.c.Term()}) {
 		t.Errorf("the log heard of %+v, the leader committed entry %d in term %d", got, want, lead.c.Term())

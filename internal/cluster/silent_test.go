@@ -1,15 +1,16 @@
 package cluster
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
-	"net/http"
-	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/recount-ledger/recount/internal/cluster/certs"
+	"github.com/recount-ledger/recount/internal/cluster/frames"
 )
 
 // TestResponseWithoutAHello: what a member answers counts only when it says which directory and voters it has. A
@@ -37,21 +38,12 @@ func TestResponseWithoutAHello(t *testing.T) {
 		"too large before": {code: CodeTooLarge, is: &RemoteError{CodeTooLarge, "yes"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			member := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-				if s.hello != nil {
-					w.Header().Set(helloName, s.hello())
-				}
-				if s.code != "" {
-					w.Header().Set(errorCode, s.code)
-					w.WriteHeader(http.StatusRequestEntityTooLarge)
-				}
-				_, _ = w.Write([]byte("yes"))
-			}))
-			member.EnableHTTP2 = true
-			member.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, NextProtos: []string{alpnRPC}}
-			member.StartTLS()
-			defer member.Close()
-			p := newPeerClient(c.peer, Voter{ID: "n2", PeerAddr: member.Listener.Addr().String()})
+			resp := frames.Response{Code: s.code, Body: []byte("yes")}
+			if s.hello != nil {
+				resp.Hello = s.hello()
+			}
+			addr := impostor(t, pair, resp)
+			p := newPeerClient(c.peer, Voter{ID: "n2", PeerAddr: addr})
 			defer p.close()
 			out, err := p.call(short(t, 20*time.Second), pathTerm, nil)
 			var remote, want *RemoteError
@@ -71,4 +63,31 @@ func TestResponseWithoutAHello(t *testing.T) {
 			}
 		})
 	}
+}
+
+// impostor answers the calls of one connection with resp, whoever calls, and returns its address.
+func impostor(t *testing.T, pair tls.Certificate, resp frames.Response) (addr string) {
+	t.Helper()
+	ln, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{
+		Certificates: []tls.Certificate{pair},
+		NextProtos:   []string{alpnRPC},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() {
+		conn, err := ln.Accept()
+		if err != nil {
+			return
+		}
+		_ = frames.Serve(ctx, conn, func(context.Context, frames.Request) frames.Response { return resp })
+	})
+	t.Cleanup(func() {
+		cancel()
+		_ = ln.Close()
+		running.Wait()
+	})
+	return ln.Addr().String()
 }
