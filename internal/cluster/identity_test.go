@@ -219,14 +219,15 @@ func TestFirstStartBesideASlowPeer(t *testing.T) {
 	b.start("n3", nil)
 	b.propose(b.leader(), "x")
 	b.net.set("n1", "n3", true)
-	soon := func(c *Config) { c.StartTimeout = 3 * time.Second } // n2 has time to answer on a busy machine
+	patient := func(c *Config) { c.askLimit = 5 * time.Second } // n2 has time to answer on a busy machine
+	soon := func(c *Config) { patient(c); c.StartTimeout = 3 * time.Second }
 	if _, err := b.open("n1", soon); !errors.Is(err, ErrTooFewAnswers) || errors.Is(err, ErrLostLog) {
 		t.Fatalf("beside one that does not answer: %v", err)
 	}
 	opened := make(chan error, 1)
 	tries := b.net.tries("n1", "n3")
 	go func() {
-		_, err := b.open("n1", nil)
+		_, err := b.open("n1", patient)
 		opened <- err
 	}()
 	until(t, "n1 asks n3 again", func() bool { return b.net.tries("n1", "n3") > tries+1 })

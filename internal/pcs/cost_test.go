@@ -8,7 +8,7 @@ func TestAllocations(t *testing.T) {
 	payload := make([]byte, 0, 512)
 	tuple := r.Tuple(F9)
 	for name, call := range map[string]func(){
-		"CheckID":      func() { r.CheckID() },
+		"CheckID":      func() { _ = r.CheckID() },
 		"Tuple":        func() { r.Tuple(F9) },
 		"payload":      func() { _, _ = r.AppendPayload(payload, F9) },
 		"SignedDigest": func() { r.SignedDigest(tuple) },

@@ -72,9 +72,6 @@ func (c *Conn) Close() {
 	c.running.Wait()
 }
 
-// Ended is closed when the connection has ended.
-func (c *Conn) Ended() <-chan struct{} { return c.ended }
-
 // Call sends a request and waits for its answer. Errors: ErrTooLarge, ctx's error, or the reason why the connection
 // ended. After the last two the peer may have carried out the request.
 func (c *Conn) Call(ctx context.Context, req Request) (Response, error) {

@@ -124,7 +124,7 @@ func TestHostileServer(t *testing.T) {
 					waits != errors.Is(err, errSilent) || waits == errors.Is(err, errFrame) {
 					t.Errorf("after %v: %v", time.Since(began), err)
 				}
-				<-c.Ended()
+				<-c.ended
 			})
 		})
 	}

@@ -34,7 +34,7 @@ func TestSlowReader(t *testing.T) {
 		}
 		began := time.Now()
 		calls.Wait()
-		<-c.Ended()
+		<-c.ended
 		if took := time.Since(began); took > writeTimeout {
 			t.Errorf("the connection ended after %v", took)
 		}
