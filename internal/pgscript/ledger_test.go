@@ -50,7 +50,7 @@ func (l *ledger) send(records ...nodetest.Record) {
 	}
 }
 
-// cursor is where the tables are.
+// cursor returns the position up to which the tables are filled.
 func (l *ledger) cursor() Cursor {
 	l.t.Helper()
 	c, err := ParseCursor(strings.Join(l.pg.Ask("select generation,seq from recount_cursor"), ""))
@@ -110,7 +110,7 @@ const everyColumn = "seq, outcome, accepted, generation, status, reason_code, co
 	"coalesce(key_id,''), node, coalesce(request_id,''), coalesce(recomputed_d_hat::text,''), policy, evidence, coalesce(first_seq,0), " +
 	"to_char(received_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US'), to_char(log_time at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US'), reason"
 
-// answer is what a row says to everybody: outcome and accepted. whole is all of it.
+// answerAndWhole returns the members of a row that everybody may see, outcome and accepted, and all of its members.
 func answerAndWhole(i *wire.AuditItem) (answer, whole string) {
 	dHat := ""
 	if i.RecomputedDHat != nil {

@@ -38,7 +38,7 @@ func (l *ledger) next(body []byte) *Item {
 	return it
 }
 
-// damages are what a disk may make of a row, none of which is a row.
+// damages returns forms that a bad disk may give a row. None of them is a row.
 func damages(row []byte) map[string][]byte {
 	out := map[string][]byte{"empty": {}, "half": row[:len(row)/2], "cut": row[:len(row)-1],
 		"longer": append(bytes.Clone(row), 1)}

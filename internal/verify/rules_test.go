@@ -86,7 +86,7 @@ func TestRuleFaults(t *testing.T) {
 	}
 }
 
-// fieldValues are what rules read of goodRecord, with a value that is another one.
+// fieldValues holds each field that rules read, with its value in goodRecord and another value.
 var fieldValues = map[string]struct{ is, other Expr }{
 	"merkle_root": {str(strings.Repeat("ab", 32)), str("")}, "shard_id": {str("shard-001"), str("shard-002")}, "regime": {str("sticky"), str("mixed")},
 	"schema": {str("fractal-lba-kakeya"), str("")}, "version": {str("0.1"), str("0.2")}, "key_id": {str("hmac-0000000000000000"), str("")},

@@ -12,7 +12,7 @@ import (
 	"github.com/recount-ledger/recount/test/harness"
 )
 
-// idleSpan is how long a cluster without requests is watched.
+// idleSpan is the time for which a cluster without requests is watched.
 const idleSpan = 3 * time.Second
 
 // subject is one cluster of three nodes and what was measured of it.

@@ -31,7 +31,7 @@ func (f flip) String() string {
 	return fmt.Sprintf("%s: bit %d of byte %d of %s", f.variant.name, f.bit, f.at, f.path)
 }
 
-// fate is what a node with a flipped bit comes to.
+// fate records how a node with a flipped bit ends.
 type fate struct {
 	end   string // refused, withheld, whole or failed
 	took  time.Duration

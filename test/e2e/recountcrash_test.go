@@ -16,7 +16,7 @@ import (
 	"github.com/recount-ledger/recount/test/harness"
 )
 
-// roundRate is how many records a second the 32 clients of a round submit together: at full speed the ledger would grow
+// roundRate bounds the records a second that the 32 clients of a round submit together. At full speed the ledger would grow
 // by half during every rebuild.
 const roundRate = 500
 
