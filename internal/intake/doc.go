@@ -24,8 +24,9 @@
 // A refusal without an event must be as true as one with an event. Another node may have acknowledged a key, a
 // policy or the same record a moment ago. So each of the answers above that depends on the state is given twice:
 // once from what is folded here, and, if that would end the submission, again after a quorum has confirmed that
-// this node has folded everything (Options.Confirm). Without a quorum the answer is 503, or the fold decides. A
-// freeze needs no quorum, because its 503 tells the client to come again.
+// this node has folded everything (Options.Confirm). Without a quorum the answer is 503, or the fold decides. That
+// holds for a freeze, too: its answer says that the verifier would let the record pass. While a freeze covers a record,
+// and in a dry run, a quorum is asked first.
 // The order matters, too. A forgery draws from the rate of its address before any other node is asked about it.
 //
 // # What is limited

@@ -1,6 +1,7 @@
 package intake_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -25,7 +26,9 @@ func (b *bench) apply(change func(*verify.Policy)) {
 	p := verify.DefaultPolicy()
 	change(&p)
 	id := p.ID()
-	op := func(id string) *event.OpV1 { return &event.OpV1{Actor: "alice", OpId: id} }
+	op := func(what string) *event.OpV1 {
+		return &event.OpV1{Actor: "alice", OpId: fmt.Sprintf("%s %x", what, id[:4])}
+	}
 	b.ledger.Add(event.PolicyPublished, &event.PolicyPublishedV1{Policy: p.Canonical(), Source: p.Canonical(),
 		Op: op("publish")})
 	b.ledger.Add(event.PolicyApplied, &event.PolicyAppliedV1{Policy: id[:], Op: op("apply")})
@@ -133,8 +136,10 @@ func TestWithoutQuorum(t *testing.T) {
 	b.ledger.LoseQuorum()
 	bare := b.sign(nodetest.Record{Shard: "a", Epoch: 1, Root: "r", Bare: true})
 	for _, dry := range []bool{true, false} {
-		if p := b.problem(bare, dry); p.Code != wire.CodeKeysUnconfirmed || p.RetryAfterMS != 1000 {
-			t.Errorf("dry %v: %+v", dry, p)
+		_, err := b.Submit(t.Context(), bare, api.Meta{DryRun: dry})
+		if p := (*wire.Problem)(nil); dry && !errors.Is(err, propose.ErrNoLeader) ||
+			!dry && (!errors.As(err, &p) || p.Code != wire.CodeKeysUnconfirmed || p.RetryAfterMS != 1000) {
+			t.Errorf("dry %v: %v", dry, err)
 		}
 	}
 	good := b.sign(nodetest.Record{Shard: "a", Epoch: 1, Root: "r"})
@@ -300,5 +305,45 @@ func TestDryForgeries(t *testing.T) {
 	}
 	if p := b.problem(forged(1), false); p.Seq == 0 || p.Outcome != "refused" || b.ledger.Entries() != before+1 {
 		t.Errorf("the first that is none: %+v", p)
+	}
+}
+
+// TestLaggingNode: a node that has not folded yet what another one acknowledged answers neither frozen nor malformed
+// by what it knows. It once told a canary that only the freeze stopped it, after a sound policy was applied.
+func TestLaggingNode(t *testing.T) {
+	for _, dry := range []bool{true, false} {
+		var behind func() // folds what this node lacks, once it asks the others
+		b := newBench(t, func(o *intake.Options) {
+			confirm := o.Confirm
+			o.Confirm = func(ctx context.Context) error {
+				if f := behind; f != nil {
+					behind = nil
+					f()
+				}
+				return confirm(ctx)
+			}
+		})
+		b.apply(func(p *verify.Policy) { p.Signature.Required = false })
+		b.ledger.Add(event.Frozen, &event.FrozenV1{Scope: uint32(projections.FreezeShard), Subject: "a",
+			Op: &event.OpV1{Actor: "alice", OpId: "f"}})
+		bare := b.sign(nodetest.Record{Shard: "a", Epoch: 1, Root: "r", Bare: true})
+		if p := b.problem(bare, dry); p.Code != wire.CodeFrozen {
+			t.Errorf("dry %v, under a lax policy: %+v", dry, p)
+		}
+		behind = func() { b.apply(func(*verify.Policy) {}) }
+		if p := b.problem(bare, dry); p.Code != wire.CodeBadSignature {
+			t.Errorf("dry %v, behind a sound policy: %+v", dry, p)
+		}
+		other := b.sign(nodetest.Record{Shard: "b", Epoch: 1, Root: "r", Bare: true})
+		other = bytes.Replace(other, []byte(`"`+pcs.DefaultVersion+`"`), []byte(`"0.9"`), 1)
+		if p := b.problem(other, dry); p.Code != wire.CodeSchema {
+			t.Errorf("dry %v, a version that no policy takes: %+v", dry, p)
+		}
+		behind = func() {
+			b.apply(func(p *verify.Policy) { p.Signature.Required, p.Versions = false, []string{"0.9"} })
+		}
+		if a, code := b.submit(other, dry); code != "" || !a.Accepted {
+			t.Errorf("dry %v, a version that another node has allowed: %+v %q", dry, a, code)
+		}
 	}
 }

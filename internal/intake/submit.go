@@ -8,6 +8,7 @@ import (
 	"github.com/recount-ledger/recount/internal/api"
 	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/internal/pcs"
+	"github.com/recount-ledger/recount/internal/propose"
 	"github.com/recount-ledger/recount/internal/verify"
 	"github.com/recount-ledger/recount/wire"
 )
@@ -32,9 +33,19 @@ func (in *Intake) submit(ctx context.Context, body []byte, meta api.Meta, seen *
 	if p != nil {
 		return nil, p
 	}
+	if in.frozen(rec, facts) || meta.DryRun {
+		var err error
+		if facts, err = in.confirmed(ctx, rec, facts); err != nil {
+			return nil, err
+		}
+	}
 	seen.Rec, seen.KeyID = rec, facts.KeyID
 	if !facts.Valid() {
-		if fault := in.faultOf(rec); fault != nil {
+		fault, err := in.confirmedFault(ctx, rec)
+		if err != nil {
+			return nil, err
+		}
+		if fault != nil {
 			in.counts(meta).Malformed.Add(1)
 			return nil, structureProblem(rec, fault)
 		}
@@ -75,6 +86,27 @@ func (in *Intake) submitUnsigned(ctx context.Context, body []byte, meta api.Meta
 	return in.commit(ctx, body, meta, rec, verify.Facts{})
 }
 
+// confirmed waits until this node has folded everything that was acknowledged before, and checks the signature with
+// the keys as they are then. A freeze stops only what the verifier lets pass, so the answer frozen says that this
+// record would pass. A node that lags behind a policy, a revocation or another generation must not say that.
+func (in *Intake) confirmed(ctx context.Context, rec *pcs.Record, facts verify.Facts) (verify.Facts, error) {
+	if err := in.o.Confirm(ctx); err != nil {
+		return facts, in.o.Problem(propose.ErrNoLeader)
+	}
+	if p := in.refuseNow(); p != nil {
+		return facts, p
+	}
+	if !rec.Signable {
+		return facts, nil
+	}
+	return in.o.Keys.CheckSignature(in.o.Keys.Verifiers(), rec), nil
+}
+
+func (in *Intake) frozen(rec *pcs.Record, facts verify.Facts) bool {
+	_, ok := in.o.State.Control().Frozen(rec.ShardID, facts.KeyID, in.o.State.Cursor().Seq+1)
+	return ok
+}
+
 // frozenNow refuses at the edge what the fold would refuse. Agents that repeat during a freeze must not fill
 // the log.
 func (in *Intake) frozenNow(meta api.Meta, rec *pcs.Record, facts verify.Facts) *wire.Problem {
@@ -95,6 +127,17 @@ func (in *Intake) faultOf(rec *pcs.Record) *pcs.Fault {
 		return rec.Fault
 	}
 	return rec.CheckVersion(in.policy().Versions)
+}
+
+// confirmedFault is faultOf after a quorum has confirmed that no policy allowed the version of the record a moment ago.
+func (in *Intake) confirmedFault(ctx context.Context, rec *pcs.Record) (*pcs.Fault, error) {
+	if fault := in.faultOf(rec); fault == nil || fault == rec.Fault {
+		return fault, nil
+	}
+	if err := in.o.Confirm(ctx); err != nil {
+		return nil, in.o.Problem(propose.ErrNoLeader)
+	}
+	return in.faultOf(rec), nil
 }
 
 // refuseNow returns the reason why this node takes no submissions at all.
