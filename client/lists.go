@@ -94,9 +94,9 @@ func (c *Client) AuditPage(ctx context.Context, q AuditQuery) (*wire.AuditPage, 
 // AuditPages iterates over the pages of the audit list, for callers that need the generation or the position of each
 // page, or its end. Otherwise it does what Audit does. Limit bounds the items in total.
 func (c *Client) AuditPages(ctx context.Context, q AuditQuery) iter.Seq2[*wire.AuditPage, error] {
-	return pages(q.Limit, func(size int) (page *wire.AuditPage, items int, more bool, err error) {
+	return pages(q, q.Limit, func(q *AuditQuery, size int) (page *wire.AuditPage, items int, more bool, err error) {
 		q.Limit = size
-		if page, err = c.AuditPage(ctx, q); err != nil {
+		if page, err = c.AuditPage(ctx, *q); err != nil {
 			return nil, 0, false, err
 		}
 		q.Cursor, q.MinSeq = page.NextCursor, max(q.MinSeq, page.AppliedSeq)
@@ -105,15 +105,18 @@ func (c *Client) AuditPages(ctx context.Context, q AuditQuery) iter.Seq2[*wire.A
 }
 
 // pages iterates over the pages that read returns, until the last one or until limit items are there, 0 for no
-// limit. read gets the size of the next page.
-func pages[P any](limit int, read func(size int) (page *P, items int, more bool, err error)) iter.Seq2[*P, error] {
+// limit. read gets the query, which it moves to the next page, and the size of the page. Each range over the pages
+// begins with the first one.
+func pages[Q, P any](first Q, limit int,
+	read func(q *Q, size int) (page *P, items int, more bool, err error)) iter.Seq2[*P, error] {
 	return func(yield func(*P, error) bool) {
+		q := first
 		for left := limit; ; {
 			size := pageSize
 			if left > 0 {
 				size = min(left, pageSize)
 			}
-			page, items, more, err := read(size)
+			page, items, more, err := read(&q, size)
 			if err != nil {
 				yield(nil, err)
 				return
@@ -313,6 +316,7 @@ func (c *Client) ShardsPage(ctx context.Context, cursor string, limit int, r Rea
 // Shards iterates over all shards in the order of their ids. It ends after the first error, which it yields.
 func (c *Client) Shards(ctx context.Context, r Read) iter.Seq2[wire.ShardAnswer, error] {
 	return func(yield func(wire.ShardAnswer, error) bool) {
+		r := r // a second range begins again
 		for cursor := ""; ; {
 			page, err := c.ShardsPage(ctx, cursor, pageSize, r)
 			if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -50,14 +51,19 @@ func (p *pager) page(path string, from, to int, next string) any {
 	var audit []wire.AuditItem
 	var shards []wire.ShardAnswer
 	var flips []wire.Flip
+	var operations []wire.OperationItem
 	for i := from; i < to; i++ {
 		audit = append(audit, wire.AuditItem{Seq: uint64(i)})
 		shards = append(shards, wire.ShardAnswer{ShardID: fmt.Sprint(i), FirstSeq: uint64(i)})
 		flips = append(flips, wire.Flip{Seq: uint64(i)})
+		operations = append(operations, wire.OperationItem{Seq: uint64(i)})
 	}
 	switch path {
 	case "/v1/audit":
 		return wire.AuditPage{Items: audit, NextCursor: next, AppliedSeq: 40 + uint64(from)}
+	case "/v1/operations":
+		following, _ := strconv.ParseUint(next, 10, 64)
+		return wire.OperationsPage{Items: operations, NextSeq: following, AppliedSeq: 40 + uint64(from)}
 	case "/v1/shards":
 		return wire.ShardsPage{Items: shards, NextCursor: next, AppliedSeq: 40 + uint64(from)}
 	}
@@ -92,11 +98,20 @@ var (
 		},
 	}
 	unbounded = map[string]list{
+		"operations": func(ctx context.Context, c *Client, _ int) iter.Seq2[uint64, error] {
+			return numbers(c.Operations(ctx, 1, Read{}), func(o wire.OperationItem) uint64 { return o.Seq })
+		},
 		"shards": func(ctx context.Context, c *Client, _ int) iter.Seq2[uint64, error] {
 			return numbers(c.Shards(ctx, Read{}), func(s wire.ShardAnswer) uint64 { return s.FirstSeq })
 		},
 	}
 )
+
+func lists() map[string]list {
+	all := maps.Clone(bounded)
+	maps.Copy(all, unbounded)
+	return all
+}
 
 // walk reads a list up to stop items, all of them for 0.
 func walk(t *testing.T, l list, p *pager, limit, stop int) (seqs []uint64, last error) {
@@ -170,11 +185,7 @@ func TestListsGoOn(t *testing.T) {
 // TestListsEnd: a caller that stops is asked no more, also in the midst of a page, and an error is the last thing
 // that a list yields.
 func TestListsEnd(t *testing.T) {
-	all := map[string]list{"shards": unbounded["shards"]}
-	for name, l := range bounded {
-		all[name] = l
-	}
-	for name, l := range all {
+	for name, l := range lists() {
 		for stop, pages := range map[int]int{1: 1, 3: 1, 4: 2, 5: 2} {
 			p := &pager{n: 10}
 			if got, err := walk(t, l, p, 0, stop); err != nil || len(got) != stop || len(p.queries) != pages {
@@ -186,6 +197,31 @@ func TestListsEnd(t *testing.T) {
 			if got, err := walk(t, l, p, 0, 0); !errors.Is(err, ErrCursorGone) || len(got) != items {
 				t.Errorf("%s, page %d fails: %v %v", name, fail, got, err)
 			}
+		}
+	}
+}
+
+// TestListsBeginAgain: an iterator that is ranged over twice yields the same list twice. A second range once went on
+// at the last page of the first.
+func TestListsBeginAgain(t *testing.T) {
+	for name, l := range lists() {
+		p := &pager{n: 7}
+		s, ca := server(t, p.ServeHTTP)
+		all := l(deadline(t, 20*time.Second), connect(t, fast(ca, s.URL)), 7)
+		for range 2 {
+			var got []uint64
+			for seq, err := range all {
+				if err != nil {
+					t.Fatalf("%s: %v", name, err)
+				}
+				got = append(got, seq)
+			}
+			if !slices.Equal(got, upTo(7)) {
+				t.Errorf("%s: %v", name, got)
+			}
+		}
+		if min := p.queries[len(p.queries)/2].Get("min_seq"); min != "" {
+			t.Errorf("%s: the second range waits for event %s", name, min)
 		}
 	}
 }

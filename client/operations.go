@@ -21,8 +21,9 @@ func (c *Client) OperationsPage(ctx context.Context, fromSeq uint64, limit int, 
 // Operations iterates over all operations from event seq on, oldest first.
 func (c *Client) Operations(ctx context.Context, fromSeq uint64, r Read) iter.Seq2[wire.OperationItem, error] {
 	return func(yield func(wire.OperationItem, error) bool) {
-		for {
-			page, err := c.OperationsPage(ctx, fromSeq, 1000, r)
+		r := r // a second range begins again
+		for next := fromSeq; ; {
+			page, err := c.OperationsPage(ctx, next, 1000, r)
 			if err != nil {
 				yield(wire.OperationItem{}, err)
 				return
@@ -32,9 +33,10 @@ func (c *Client) Operations(ctx context.Context, fromSeq uint64, r Read) iter.Se
 					return
 				}
 			}
-			if fromSeq = page.NextSeq; fromSeq == 0 {
+			if next = page.NextSeq; next == 0 {
 				return
 			}
+			r.MinSeq = max(r.MinSeq, page.AppliedSeq)
 		}
 	}
 }

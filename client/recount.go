@@ -128,9 +128,9 @@ func (c *Client) FlipsPage(ctx context.Context, f FlipsQuery) (*wire.FlipsPage, 
 // Flips iterates over the changes of a generation in the order of seq, page by page, over all nodes and up to
 // the position of the first page. It ends after the first error, which it yields.
 func (c *Client) Flips(ctx context.Context, f FlipsQuery) iter.Seq2[wire.Flip, error] {
-	all := pages(f.Limit, func(size int) (page *wire.FlipsPage, items int, more bool, err error) {
+	all := pages(f, f.Limit, func(f *FlipsQuery, size int) (page *wire.FlipsPage, items int, more bool, err error) {
 		f.Limit = size
-		if page, err = c.FlipsPage(ctx, f); err != nil {
+		if page, err = c.FlipsPage(ctx, *f); err != nil {
 			return nil, 0, false, err
 		}
 		f.Cursor, f.Position = page.NextCursor, page.Position
