@@ -33,9 +33,8 @@ func (c *core) commit(ctx context.Context, kind event.Kind,
 	if p := c.refuse(); p != nil {
 		return 0, 0, p
 	}
-	if o, ok := m.(event.OpMessage); ok && c.control().CredentialRevoked(o.GetOp().GetCredential()) {
-		return 0, 0, wire.NewProblem(wire.CodeUnauthorized,
-			"the credential was revoked while the request was on its way")
+	if c.credentialRevoked(m) {
+		return 0, 0, errRevoked()
 	}
 	ev, err := propose.NewEvent(kind, m)
 	if err != nil {
@@ -51,8 +50,19 @@ func (c *core) commit(ctx context.Context, kind event.Kind,
 	if seq, err = c.State.SeqOf(place.Index); err != nil {
 		return 0, 0, err
 	}
-	effect, err = c.State.Effect(kind, seq)
+	if effect, err = c.State.Effect(kind, seq); err == nil && effect == projections.Ignored && c.credentialRevoked(m) {
+		return 0, 0, errRevoked() // the revocation overtook the operation in the log
+	}
 	return seq, effect, err
+}
+
+func (c *core) credentialRevoked(m proto.Message) bool {
+	o, ok := m.(event.OpMessage)
+	return ok && c.control().CredentialRevoked(o.GetOp().GetCredential())
+}
+
+func errRevoked() *wire.Problem {
+	return wire.NewProblem(wire.CodeUnauthorized, "the credential was revoked while the request was on its way")
 }
 
 // commitOnce is commit for an operation with an op_id. A repetition returns the event of the first request. An

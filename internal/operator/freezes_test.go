@@ -1,10 +1,13 @@
 package operator_test
 
 import (
+	"context"
 	"errors"
 	"testing"
 
+	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/internal/operator"
+	"github.com/recount-ledger/recount/internal/propose"
 	"github.com/recount-ledger/recount/wire"
 )
 
@@ -186,5 +189,37 @@ func TestNoQuorum(t *testing.T) {
 		if b.grow(func() { b.is(name, do(), wire.CodeNoLeader) }) {
 			t.Errorf("%s: it is in the log", name)
 		}
+	}
+}
+
+// overtaken is a log into which something else comes before the event of an operation.
+type overtaken struct {
+	operator.Log
+	before *func()
+}
+
+func (o overtaken) SubmitLocal(ctx context.Context, ev event.Event) (propose.LogPosition, error) {
+	if f := *o.before; f != nil {
+		*o.before = nil
+		f()
+	}
+	return o.Log.SubmitLocal(ctx, ev)
+}
+
+// TestRevocationOvertakes: an operation is refused for its credential when the revocation came before it in the log.
+// It was once told that its op_id was used for something else.
+func TestRevocationOvertakes(t *testing.T) {
+	var before func()
+	b := newBench(t, func(o *operator.Options) { o.Log = overtaken{o.Log, &before} })
+	meta := as("mallory")
+	meta.Credential = "token:0123456789abcdef"
+	before = func() {
+		b.ledger.Add(event.TokenRevoked, &event.TokenRevokedV1{Id: "0123456789abcdef",
+			Op: &event.OpV1{Actor: "alice", OpId: "revoke"}})
+	}
+	_, err := b.Freezes.Freeze(t.Context(), freezeAll("f"), meta)
+	b.is("the revocation overtook the freeze", err, wire.CodeUnauthorized)
+	if f := b.ledger.State.Control().Freezes(b.ledger.State.Cursor().Seq); before != nil || len(f) != 0 {
+		t.Errorf("frozen: %+v", f)
 	}
 }
