@@ -67,7 +67,7 @@ func prepareStores(cfg *Config, conf *raft.Config, logs LogStore, snaps *snapsho
 func bootstrap(cfg *Config, conf *raft.Config, logs LogStore, snaps *snapshotStore, stable *stableStore,
 	path string, interrupted bool, ask func() error) (*stableStore, error) {
 	if index, _, _, _ := snaps.meta.Meta(); index != 0 {
-		return stable, fmt.Errorf("%w: applied up to %d, the log is empty", ErrInconsistent, index)
+		return stable, inconsistent("applied up to %d, the log is empty", index)
 	}
 	term, voted, err := readStable(stable)
 	if err != nil {
@@ -137,21 +137,20 @@ func checkStores(logs LogStore, snaps *snapshotStore, stable *stableStore, last 
 		return fmt.Errorf("cluster: last entry %d: %w", last, err)
 	}
 	if term < entry.Term {
-		return fmt.Errorf("%w: term %d in the stable store, %d in the last entry", ErrInconsistent, term, entry.Term)
+		return inconsistent("term %d in the stable store, %d in the last entry", term, entry.Term)
 	}
 	index, appliedTerm, _, configIndex := snaps.meta.Meta()
 	if index == 0 {
 		return nil
 	}
 	if index > last || configIndex > index {
-		return fmt.Errorf("%w: applied %d, configuration %d, last entry %d", ErrInconsistent, index, configIndex, last)
+		return inconsistent("applied %d, configuration %d, last entry %d", index, configIndex, last)
 	}
 	if err := logs.GetLog(index, &entry); err != nil {
 		return fmt.Errorf("cluster: applied entry %d: %w", index, err)
 	}
 	if entry.Term != appliedTerm {
-		return fmt.Errorf("%w: entry %d has term %d, it was applied with term %d", ErrInconsistent, index,
-			entry.Term, appliedTerm)
+		return inconsistent("entry %d has term %d, it was applied with term %d", index, entry.Term, appliedTerm)
 	}
 	return nil
 }

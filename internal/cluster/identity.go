@@ -64,8 +64,8 @@ func readIdentity(dir, clusterID, nodeID string) (id identity, found bool, err e
 	case err != nil || !found:
 		return id, false, err
 	case id.Format != identityFormat:
-		return id, true, fmt.Errorf("%w: %s has format %d; a newer release wrote it", ErrInconsistent,
-			IdentityFile, id.Format)
+		return id, true, fmt.Errorf("%w: %s has format %d, this release knows %d; run the release that wrote it",
+			ErrInconsistent, IdentityFile, id.Format, identityFormat)
 	case id.ClusterID != clusterID || id.NodeID != nodeID:
 		return id, true,
 			fmt.Errorf("%w: %s is the directory of node %q of cluster %q, the settings say node %q of cluster %q; "+
@@ -75,8 +75,12 @@ func readIdentity(dir, clusterID, nodeID string) (id identity, found bool, err e
 	return id, true, nil
 }
 
-// damagedAdvice ends an error about a damaged file that identifies this node or others.
-const damagedAdvice = "leave this node stopped, keep its directory, and go on with the other nodes"
+// inconsistent returns ErrInconsistent with what was found and what to do. It is for files that this node must not
+// start without.
+func inconsistent(format string, args ...any) error {
+	return fmt.Errorf("%w: %w: leave this node stopped, keep its directory, and go on with the other nodes",
+		ErrInconsistent, fmt.Errorf(format, args...))
+}
 
 // readSummed reads a document and checks its sum.
 func readSummed(path string, into summed) (found bool, err error) {
@@ -90,17 +94,17 @@ func readSummed(path string, into summed) (found bool, err error) {
 	dec := json.NewDecoder(bytes.NewReader(raw))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(into); err != nil {
-		return false, fmt.Errorf("%w: %s is damaged: %w: %s", ErrInconsistent, path, err, damagedAdvice)
+		return false, inconsistent("%s is damaged: %w", path, err)
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return false, fmt.Errorf("%w: %s is damaged: something follows its end", ErrInconsistent, path)
+		return false, inconsistent("%s is damaged: something follows its end", path)
 	}
 	want := *into.sum()
 	if err := setSum(into); err != nil {
 		return false, err
 	}
 	if *into.sum() != want {
-		return false, fmt.Errorf("%w: %s is damaged: its sum does not fit: %s", ErrInconsistent, path, damagedAdvice)
+		return false, inconsistent("%s is damaged: its sum does not fit", path)
 	}
 	return true, nil
 }
@@ -144,8 +148,7 @@ func admitDirectory(cfg *Config, last uint64, interrupted bool) (identity, error
 	case found:
 		return id, nil
 	case last > 0:
-		return id, fmt.Errorf("%w: there is a log in %s and no %s: files are missing or of an older release",
-			ErrInconsistent, cfg.Dir, IdentityFile)
+		return id, inconsistent("there is a log in %s and no %s: files are missing or of an older release", cfg.Dir, IdentityFile)
 	case !cfg.NewCluster && !interrupted:
 		return id, fmt.Errorf("%w: %s", ErrEmptyDirectory, cfg.Dir)
 	}

@@ -157,12 +157,11 @@ func readMembers(path string) (map[string]memberRow, error) {
 		return nil, fmt.Errorf("%w: %s has format %d, this release knows %d; run the release that wrote it",
 			ErrInconsistent, path, f.Format, membersFormat)
 	case f.Members == nil:
-		return nil, fmt.Errorf("%w: %s names no members", ErrInconsistent, path)
+		return nil, inconsistent("%s names no members", path)
 	}
 	for id, row := range f.Members {
 		if !isIncarnation(row.Incarnation) {
-			return nil, fmt.Errorf("%w: %s: member %q has the incarnation %q", ErrInconsistent, path, id,
-				row.Incarnation)
+			return nil, inconsistent("%s: member %q has the incarnation %q", path, id, row.Incarnation)
 		}
 	}
 	return f.Members, nil

@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 
@@ -56,12 +55,12 @@ func (s *snapshotStore) Open(string) (*raft.SnapshotMeta, io.ReadCloser, error) 
 func decodeConfiguration(b []byte) (config raft.Configuration, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("%w: applied configuration: %v", ErrInconsistent, p)
+			err = inconsistent("applied configuration: %v", p)
 		}
 	}()
 	config = raft.DecodeConfiguration(b)
 	if len(config.Servers) == 0 {
-		err = fmt.Errorf("%w: applied configuration has no servers", ErrInconsistent)
+		err = inconsistent("applied configuration has no servers")
 	}
 	return config, err
 }

@@ -75,7 +75,7 @@ func openStable(path string) (*stableStore, error) {
 func openBolt(path string) (s *raftboltdb.BoltStore, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("%w: open %s: %v", ErrInconsistent, path, p)
+			err = inconsistent("open %s: %v", path, p)
 		}
 	}()
 	if s, err = raftboltdb.New(raftboltdb.Options{Path: path, MsgpackUseNewTimeFormat: true}); err != nil {
@@ -118,7 +118,7 @@ func (s *stableStore) openVotes(path string) (err error) {
 func (s *stableStore) boltUint64(key []byte) (n uint64, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("%w: %s: %v", ErrInconsistent, stableName, p)
+			err = inconsistent("%s: %v", stableName, p)
 		}
 	}()
 	if n, err = s.bolt.GetUint64(key); err != nil && !errors.Is(err, raftboltdb.ErrKeyNotFound) {
@@ -131,7 +131,7 @@ func (s *stableStore) boltUint64(key []byte) (n uint64, err error) {
 func (s *stableStore) align(term, voted uint64) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("%w: %s: %v", ErrInconsistent, stableName, p)
+			err = inconsistent("%s: %v", stableName, p)
 		}
 	}()
 	var errs []error
