@@ -37,15 +37,10 @@ func (in *Intake) replay(ctx context.Context, rec *pcs.Record, facts verify.Fact
 // isReplay compares every verdict input and the key with those of the judgement that stands. It stores that
 // judgement in first.
 func (in *Intake) isReplay(rec *pcs.Record, facts verify.Facts, first *projections.Result) bool {
-	if _, refused := verify.Refuses(in.policy(), rec, facts); refused {
-		return false // the fold refuses it before it looks for replays
-	}
-	serving := in.o.Generations.Serving()
-	now, next := in.o.Clock.LogTime(), in.o.State.Cursor().Seq+1
-	control := in.o.State.Control().For(serving.Number())
-	if control.Revoked(facts.KeyID, next, now) || !control.Allowed(facts.KeyID, rec.ShardID, next, now) {
+	if in.refusedFirst(rec, facts) {
 		return false
 	}
+	serving, now := in.o.Generations.Serving(), in.o.Clock.LogTime()
 	view := serving.View()
 	defer view.Close()
 	t := rec.Tuple(facts.Profile)
@@ -85,12 +80,11 @@ func (in *Intake) repeats(ctx context.Context, body []byte, meta api.Meta, rec *
 // isRefusedAgain looks for the event that refused the same before, and stores its result in first.
 func (in *Intake) isRefusedAgain(body []byte, rec *pcs.Record, facts verify.Facts, first *projections.Result) bool {
 	serving, policy := in.o.Generations.Serving(), in.policy()
-	now, next := in.o.Clock.LogTime(), in.o.State.Cursor().Seq+1
+	now := in.o.Clock.LogTime()
 	c := &projections.Prepared{Sub: event.Sub{Body: body}, Rec: rec, Facts: facts}
 	verdict, refused := verify.Refuses(policy, rec, facts)
 	if c.Verdict = verdict; !refused {
-		control := in.o.State.Control().For(serving.Number())
-		if control.Revoked(facts.KeyID, next, now) || !control.Allowed(facts.KeyID, rec.ShardID, next, now) {
+		if !in.permitted(rec, facts) {
 			return false
 		}
 		t := rec.Tuple(facts.Profile)

@@ -26,7 +26,8 @@
 // once from what is folded here, and, if that would end the submission, again after a quorum has confirmed that
 // this node has folded everything (Options.Confirm). Without a quorum the answer is 503, or the fold decides. That
 // holds for a freeze, too: its answer says that the verifier would let the record pass. While a freeze covers a record,
-// and in a dry run, a quorum is asked first.
+// and in a dry run, a quorum is asked first. What the fold refuses before it looks for a freeze goes into the log as
+// without one.
 // The order matters, too. A forgery draws from the rate of its address before any other node is asked about it.
 //
 // # What is limited

@@ -33,7 +33,8 @@ func (in *Intake) submit(ctx context.Context, body []byte, meta api.Meta, seen *
 	if p != nil {
 		return nil, p
 	}
-	if in.frozen(rec, facts) || meta.DryRun {
+	asked := in.frozen(rec, facts) || meta.DryRun
+	if asked {
 		var err error
 		if facts, err = in.confirmed(ctx, rec, facts); err != nil {
 			return nil, err
@@ -52,15 +53,17 @@ func (in *Intake) submit(ctx context.Context, body []byte, meta api.Meta, seen *
 		if rec.Sig != "" {
 			return in.refuseSignature(ctx, body, meta, rec)
 		}
-		return in.submitUnsigned(ctx, body, meta, rec)
+		return in.submitUnsigned(ctx, body, meta, rec, asked)
 	}
 	if rec.Fault == nil {
 		if answer := in.replay(ctx, rec, facts); answer != nil {
 			return answer, nil
 		}
 	}
-	if p := in.frozenNow(meta, rec, facts); p != nil {
-		return nil, p
+	if asked {
+		if p := in.frozenNow(meta, rec, facts); p != nil {
+			return nil, p
+		}
 	}
 	if err := in.repeats(ctx, body, meta, rec, facts); err != nil {
 		return nil, err
@@ -70,8 +73,8 @@ func (in *Intake) submit(ctx context.Context, body []byte, meta api.Meta, seen *
 
 // submitUnsigned takes a record without a signature while the policy allows it. It refuses the record only once
 // a quorum has confirmed that no other policy was applied a moment ago, through another node.
-func (in *Intake) submitUnsigned(ctx context.Context, body []byte, meta api.Meta,
-	rec *pcs.Record) (*wire.SubmitAnswer, error) {
+func (in *Intake) submitUnsigned(ctx context.Context, body []byte, meta api.Meta, rec *pcs.Record,
+	asked bool) (*wire.SubmitAnswer, error) {
 	if in.policy().Signature.Required {
 		if err := in.o.Confirm(ctx); err != nil {
 			return nil, wire.NewProblem(wire.CodeKeysUnconfirmed, "").WithRetry(retryAfter)
@@ -80,8 +83,10 @@ func (in *Intake) submitUnsigned(ctx context.Context, body []byte, meta api.Meta
 			return in.refuseSignature(ctx, body, meta, rec)
 		}
 	}
-	if p := in.frozenNow(meta, rec, verify.Facts{}); p != nil {
-		return nil, p
+	if asked {
+		if p := in.frozenNow(meta, rec, verify.Facts{}); p != nil {
+			return nil, p
+		}
 	}
 	return in.commit(ctx, body, meta, rec, verify.Facts{})
 }
@@ -107,17 +112,33 @@ func (in *Intake) frozen(rec *pcs.Record, facts verify.Facts) bool {
 	return ok
 }
 
-// frozenNow refuses at the edge what the fold would refuse. Agents that repeat during a freeze must not fill
-// the log.
+// frozenNow refuses at the edge what the fold would refuse because of a freeze alone. Agents that repeat during a freeze
+// must not fill the log. A quorum must have been asked before. If the freeze came later, the fold decides.
 func (in *Intake) frozenNow(meta api.Meta, rec *pcs.Record, facts verify.Facts) *wire.Problem {
 	f, ok := in.o.State.Control().Frozen(rec.ShardID, facts.KeyID, in.o.State.Cursor().Seq+1)
-	if !ok {
+	if !ok || in.refusedFirst(rec, facts) {
 		return nil
 	}
 	in.counts(meta).Frozen.Add(1)
 	p := wire.NewProblem(wire.CodeFrozen, fmt.Sprintf("event %d froze submissions", f.Seq)).WithRetry(frozenRetry)
 	p.PCSID = rec.PCSID
 	return p
+}
+
+// refusedFirst reports whether the fold refuses a record before it looks for replays and freezes: for its structure, its
+// signature, or the terms of its key.
+func (in *Intake) refusedFirst(rec *pcs.Record, facts verify.Facts) bool {
+	if _, refused := verify.Refuses(in.policy(), rec, facts); refused {
+		return true
+	}
+	return facts.Valid() && !in.permitted(rec, facts)
+}
+
+// permitted reports whether the terms of a key let it sign this record now.
+func (in *Intake) permitted(rec *pcs.Record, facts verify.Facts) bool {
+	now, next := in.o.Clock.LogTime(), in.o.State.Cursor().Seq+1
+	control := in.o.State.Control().For(in.o.Generations.Serving().Number())
+	return !control.Revoked(facts.KeyID, next, now) && control.Allowed(facts.KeyID, rec.ShardID, next, now)
 }
 
 // faultOf returns the fault in the structure of a record under the policy. It is nil when there is none, except
