@@ -63,15 +63,19 @@ func TestLocalIsNeverForwarded(t *testing.T) {
 	}
 }
 
-// TestLocalBesideOthers: while a local event waits for leadership, what may be forwarded goes on to the leader.
+// TestLocalBesideOthers: while local events wait for leadership, as many as there are, what may be forwarded goes on to
+// the leader.
 func TestLocalBesideOthers(t *testing.T) {
 	bubble(t, 2, 1<<20, func(t *testing.T, w *world) {
 		n := w.nodes[1]
-		local := make(chan error, 1)
-		go func() {
-			_, err := n.packer.SubmitLocal(t.Context(), submission("operation"))
-			local <- err
-		}()
+		const operations = maxInFlight + 1
+		local := make(chan error, operations)
+		for range operations {
+			go func() {
+				_, err := n.packer.SubmitLocal(t.Context(), submission("operation"))
+				local <- err
+			}()
+		}
 		synctest.Wait()
 		began := time.Now()
 		other := submit(t.Context(), n.packer, "record")
@@ -91,8 +95,10 @@ func TestLocalBesideOthers(t *testing.T) {
 			t.Errorf("%d packs were forwarded, want 2", got)
 		}
 		w.elect(1)
-		if err := <-local; err != nil {
-			t.Error(err)
+		for range operations {
+			if err := <-local; err != nil {
+				t.Error(err)
+			}
 		}
 		if got := n.forwarded(); got != 2 {
 			t.Errorf("the operation was forwarded")

@@ -144,17 +144,34 @@ func (p *Packer[R]) deliver(ctx context.Context, batch []*group[R]) (left []*gro
 		if errors.Is(err, ErrOverloaded) && !sent {
 			return batch, LogPosition{}, err
 		}
-		pause := time.NewTimer(retryPause)
-		select {
-		case <-changed:
-		case <-pause.C:
-		case <-ctx.Done():
-		}
-		pause.Stop()
+		p.rest(ctx, changed, batch[0].local && !leads)
 		if ctx.Err() != nil {
 			return batch, LogPosition{}, p.giveUp(sent, err)
 		}
 	}
+}
+
+// rest waits for a change of leadership, retryPause at most. A pack that only this node may propose, as the leader,
+// stands aside meanwhile and is not in flight, so that the other packs leave for the leader.
+func (p *Packer[R]) rest(ctx context.Context, changed <-chan struct{}, aside bool) {
+	if aside {
+		p.moveInFlight(-1)
+		defer p.moveInFlight(1)
+	}
+	pause := time.NewTimer(retryPause)
+	defer pause.Stop()
+	select {
+	case <-changed:
+	case <-pause.C:
+	case <-ctx.Done():
+	}
+}
+
+func (p *Packer[R]) moveInFlight(packs int) {
+	p.mu.Lock()
+	p.inFlight += packs
+	p.mu.Unlock()
+	p.poke()
 }
 
 // giveUp returns the error for a deadline that passed or a packer that was closed. It never says "not proposed"

@@ -22,7 +22,8 @@
 // committed, because a pack costs every node a fsync, a message and a step of its folds, whatever it holds. A
 // second pack leaves beside one that takes long, so a long way to the other nodes does not halve the rate. A
 // group never spans two packs. Operators' events get an entry of their own (SubmitAlone), and an
-// operation is proposed only by the node that its operator addressed, while it leads (SubmitLocal).
+// operation is proposed only by the node that its operator addressed, while it leads (SubmitLocal). While that node does
+// not lead, the operation stands aside and does not count as in flight.
 //
 //	send(pack):
 //		for until the deadline {
