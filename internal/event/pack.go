@@ -138,6 +138,26 @@ func DecodePack(b []byte) (Pack, error) {
 	return p, nil
 }
 
+// EventAt returns one event of a pack without decoding the others. Its payload aliases b. It checks the header and the
+// frames before the event, so the pack must be one that DecodePack has accepted before.
+func EventAt(b []byte, offset int) (e Event, err error) {
+	n, _, err := PeekCount(b)
+	if err != nil {
+		return e, err
+	}
+	if offset < 0 || offset >= n {
+		return e, fmt.Errorf("%w: event %d of %d", ErrPack, offset, n)
+	}
+	rest, ok := b[packHeader:], true
+	for range offset {
+		if _, rest, ok = cutBytes(rest, 1<<3|2); !ok {
+			return e, fmt.Errorf("%w: event frame", ErrPack)
+		}
+	}
+	e, _, err = cutEvent(rest)
+	return e, err
+}
+
 func cutEvent(b []byte) (e Event, rest []byte, err error) {
 	body, rest, ok := cutBytes(b, 1<<3|2)
 	if !ok || len(body) == 0 || body[0] != 1<<3 {

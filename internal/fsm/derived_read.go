@@ -97,25 +97,28 @@ func (d *Derived) Submissions(seq uint64) (uint64, error) {
 
 // Locate returns the index of the entry that holds event seq, and the event's offset in it.
 func (d *Derived) Locate(seq uint64) (index uint64, offset int, err error) {
-	index, offset, _, err = d.locate(seq)
-	return index, offset, err
+	at, err := d.locate(seq)
+	if err != nil {
+		return 0, 0, err
+	}
+	return at.index, int(seq - at.first), nil
 }
 
-func (d *Derived) locate(seq uint64) (index uint64, offset int, logTime int64, err error) {
-	v := d.store.Snapshot()
-	defer v.Close()
+// locate returns the place of the entry that holds event seq.
+func (d *Derived) locate(seq uint64) (at location, err error) {
+	v := &View{r: d.store.db, health: d.store.health} // one row, so no snapshot
 	err = fmt.Errorf("%w: %d", ErrNoEvent, seq)
 	scanErr := v.Scan([]byte{spaceSeq}, seqKey(seq+1), true, func(k, val []byte) bool {
-		at, bad := decodeLocation(k, val)
+		found, bad := decodeLocation(k, val)
 		switch {
 		case bad != nil:
 			err = d.store.note(bad)
-		case seq >= at.first && seq-at.first < at.events:
-			index, offset, logTime, err = at.index, int(seq-at.first), at.logTime, nil
+		case found.holds(seq):
+			at, err = found, nil
 		}
 		return false
 	})
-	return index, offset, logTime, errors.Join(scanErr, err)
+	return at, errors.Join(scanErr, err)
 }
 
 // ControlDigest returns the digest of the control state as of event seq. It is zero before the first operator's

@@ -32,6 +32,8 @@ type location struct {
 	logTime      int64
 }
 
+func (l location) holds(seq uint64) bool { return seq >= l.first && seq-l.first < l.events }
+
 func decodeLocation(k, v []byte) (location, error) {
 	if len(k) != 9 || len(v) != 20 {
 		return location{}, fmt.Errorf("place row %x: %w", k, projections.ErrCorrupt)

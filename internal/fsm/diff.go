@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"sync"
 
-	"github.com/recount-ledger/recount/internal/event"
-	"github.com/recount-ledger/recount/internal/log"
 	"github.com/recount-ledger/recount/internal/projections"
 )
 
@@ -107,7 +105,7 @@ func (c *Comparison) batch(to uint64) error {
 	at := c.at
 	tx := c.new.store.begin(len(seqs) + 1)
 	for _, seq := range seqs {
-		it, err := c.items.read(seq)
+		it, err := c.items.item(seq)
 		if err != nil {
 			return err
 		}
@@ -216,44 +214,3 @@ func (c *Comparison) check(v *View) error {
 
 // Old returns the number of the older generation.
 func (c *Comparison) Old() uint32 { return c.old.number }
-
-// Item reads event seq from the log.
-func (d *Derived) Item(seq uint64) (projections.Item, error) {
-	r := itemReader{d: d}
-	return r.read(seq)
-}
-
-// Items returns a function that reads events, for use by one goroutine. It decodes an entry once for all events
-// of it that are read in a row.
-func (d *Derived) Items() func(seq uint64) (projections.Item, error) {
-	r := &itemReader{d: d}
-	return r.read
-}
-
-// itemReader reads events in ascending order and caches the last entry.
-type itemReader struct {
-	d     *Derived
-	entry log.Entry
-	pack  event.Pack
-}
-
-func (r *itemReader) read(seq uint64) (projections.Item, error) {
-	index, offset, logTime, err := r.d.locate(seq)
-	if err != nil {
-		return projections.Item{}, err
-	}
-	if r.entry.Index != index {
-		if r.entry, err = r.d.src.Entry(index); err != nil {
-			return projections.Item{}, err
-		}
-		if r.pack, err = event.DecodePack(r.entry.Data); err != nil {
-			return projections.Item{}, fmt.Errorf("entry %d: %w", index, err)
-		}
-	}
-	if offset >= len(r.pack.Events) {
-		return projections.Item{}, fmt.Errorf("%w: %d, entry %d has %d events", ErrNoEvent, seq, index, len(r.pack.Events))
-	}
-	it := ItemOf(r.entry, r.pack, seq, offset)
-	it.LogTime = logTime
-	return it, nil
-}

@@ -178,26 +178,6 @@ func bounded(rs []record, to uint64, maxBytes int) window {
 	return append(window(nil), rs[:n]...)
 }
 
-// Entry reads one committed entry. It returns ErrNotFound beyond the end of the log and ErrNotCommitted for an
-// entry that is not known to be committed.
-func (s *Store) Entry(index uint64) (Entry, error) {
-	if err := s.enter(); err != nil {
-		return Entry{}, err
-	}
-	defer s.life.RUnlock()
-	s.mu.Lock()
-	committed, last := s.committed, s.last
-	s.mu.Unlock()
-	if index == 0 || index > last {
-		return Entry{}, fmt.Errorf("%w: %d", ErrNotFound, index)
-	}
-	if index > committed {
-		return Entry{}, fmt.Errorf("%w: %d", ErrNotCommitted, index)
-	}
-	r, err := s.lookup(index)
-	return r.Entry, err
-}
-
 // Floor returns a lower bound of the committed index, taken from the headers of stored entries. It survives a
 // restart.
 func (s *Store) Floor() uint64 {
