@@ -117,19 +117,27 @@ func (q *Query) index(s Store) (prefix []byte, none bool, err error) {
 }
 
 func (q *Query) collect(s Store, prefix []byte, lo, hi uint64) (Page, error) {
-	var page Page
+	page, rows := Page{}, rowReader{s: s}
 	limit, looked, failed := clampLimit(q.Limit), 0, error(nil)
 	at := func(seq uint64) []byte {
 		return binary.BigEndian.AppendUint64(append(make([]byte, 0, len(prefix)+9), prefix...), seq)
 	}
-	err := s.Scan(at(lo), append(at(hi), 0), q.Reverse, func(k, _ []byte) bool {
+	err := s.Scan(at(lo), append(at(hi), 0), q.Reverse, func(k, row []byte) bool {
 		seq := seqOf(k)
 		if len(page.Rows) == limit || looked == maxLook {
 			page.Next = seq
 			return false
 		}
 		looked++
-		failed = q.add(s, &page, seq)
+		if prefix[0] != spaceRow {
+			if row, failed = s.Get(rowKey(seq)); failed != nil {
+				return false
+			}
+		}
+		if page.Rows == nil {
+			page.Rows = make([]Result, 0, min(uint64(limit), hi-lo+1))
+		}
+		failed = q.add(&rows, &page, seq, row)
 		return failed == nil
 	})
 	if err == nil {
@@ -142,15 +150,11 @@ func (q *Query) collect(s Store, prefix []byte, lo, hi uint64) (Page, error) {
 }
 
 // add appends the row of seq if it is a submission that q selects.
-func (q *Query) add(s Store, page *Page, seq uint64) error {
-	b, err := s.Get(rowKey(seq))
-	if err != nil {
+func (q *Query) add(rows *rowReader, page *Page, seq uint64, row []byte) error {
+	if k, _, err := rowKind(row); err != nil || k != event.Submission {
 		return err
 	}
-	if k, _, err := rowKind(b); err != nil || k != event.Submission {
-		return err
-	}
-	r, err := readRow(s, seq)
+	r, err := rows.decode(seq, row)
 	if err != nil || !q.about(&r) {
 		return err
 	}

@@ -96,8 +96,10 @@ func Lookup(s Store, pcsID string) (Found, error) {
 	if f.First, err = readRow(s, w.first); err != nil {
 		return Found{}, err
 	}
-	if f.Current, err = readRow(s, w.judged); err != nil {
-		return Found{}, err
+	if f.Current = f.First; w.judged != w.first {
+		if f.Current, err = readRow(s, w.judged); err != nil {
+			return Found{}, err
+		}
 	}
 	err = s.Scan(sameKey(id, 0), append(sameKey(id, ^uint64(0)), 0), false, func(k, _ []byte) bool {
 		if f.More = len(f.Seqs) == maxLimit; f.More {
@@ -280,17 +282,33 @@ func readRow(s Store, seq uint64) (Result, error) {
 	if b == nil {
 		return Result{}, fmt.Errorf("event %d: %w", seq, ErrNotFound)
 	}
-	r, _, err := decodeRow(seq, b)
+	rows := rowReader{s: s}
+	return rows.decode(seq, b)
+}
+
+// rowReader decodes outcome rows and keeps the policy of the last one, because neighbours tend to have the same.
+type rowReader struct {
+	s      Store
+	since  uint64 // the event that put policy in force, 0 at first
+	policy [32]byte
+}
+
+// decode decodes the outcome row of event seq and finds the id of its policy.
+func (p *rowReader) decode(seq uint64, row []byte) (Result, error) {
+	r, _, err := decodeRow(seq, row)
 	if err != nil {
 		return Result{}, err
 	}
-	p, err := s.Get(numKey(spacePolicy, r.policySeq))
-	if err != nil {
-		return Result{}, err
+	if p.since == 0 || p.since != r.policySeq {
+		id, err := p.s.Get(numKey(spacePolicy, r.policySeq))
+		if err != nil {
+			return Result{}, err
+		}
+		if len(id) != 32 {
+			return Result{}, fmt.Errorf("policy of event %d: %w", seq, ErrCorrupt)
+		}
+		p.since, p.policy = r.policySeq, [32]byte(id)
 	}
-	if len(p) != 32 {
-		return Result{}, fmt.Errorf("policy of event %d: %w", seq, ErrCorrupt)
-	}
-	r.Policy = [32]byte(p)
+	r.Policy = p.policy
 	return r, nil
 }

@@ -31,7 +31,7 @@ func (v *view) Audit(ctx context.Context, q api.AuditQuery) (api.AuditResult, er
 		outcomes: v.outcomes(),
 		control:  v.state.Control(),
 		head:     v.state.Cursor().Seq,
-		read:     v.state.Items(),
+		read:     v.state.Events(),
 	}
 	defer l.outcomes.close()
 	out, err := l.list(ctx)
@@ -45,7 +45,7 @@ type auditing struct {
 	outcomes *outcomes
 	control  *projections.Control
 	head     uint64
-	read     func(uint64) (projections.Item, error)
+	read     func(uint64) (event.Event, error)
 
 	rows *fsm.View // the generation that is listed
 	of   uint32
@@ -193,7 +193,7 @@ func (l *auditing) item(r *projections.Result) (a wire.AuditItem, ok bool, err e
 	if l.q.UnknownShards && (r.ShardID == "" || l.control.ShardKnown(r.ShardID, l.head)) {
 		return a, false, nil
 	}
-	if a, err = auditItem(l.read, *r); err != nil || l.q.Remote.IsValid() && !within(l.q.Remote, a.Remote) {
+	if a, err = l.auditItem(r); err != nil || l.q.Remote.IsValid() && !within(l.q.Remote, a.Remote) {
 		return a, false, err
 	}
 	if a.Generation = l.of; r.Generation != 0 {
@@ -210,11 +210,11 @@ func (l *auditing) item(r *projections.Result) (a wire.AuditItem, ok bool, err e
 		}
 		now = &row
 		present := outcome{row: row, of: l.outcomes.active.Number(), activeThen: l.outcomes.active.Number()}
-		answer := present.answer()
+		answer := l.outcomes.answer(&present)
 		a.Now = &answer
 	}
 	was, err := l.outcomes.after(r.Seq, now)
-	a.Was = was.answer()
+	a.Was = l.outcomes.answer(&was)
 	return a, err == nil, err
 }
 
@@ -225,7 +225,7 @@ func within(r netip.Prefix, recorded string) bool {
 }
 
 // auditItem joins a row with its submission.
-func auditItem(read func(uint64) (projections.Item, error), r projections.Result) (wire.AuditItem, error) {
+func (l *auditing) auditItem(r *projections.Result) (wire.AuditItem, error) {
 	a := wire.AuditItem{
 		Seq:              r.Seq,
 		LogTime:          wire.TimeNS(r.LogTime),
@@ -234,14 +234,14 @@ func auditItem(read func(uint64) (projections.Item, error), r projections.Result
 		ShardID:          r.ShardID,
 		Epoch:            r.Epoch,
 		KeyID:            r.KeyID,
-		Status:           statusOf(&r),
+		Status:           statusOf(r),
 		Outcome:          r.Outcome.String(),
 		Accepted:         r.Accepted,
 		ReasonCode:       r.ReasonCode(),
 		Reasons:          r.ReasonCodes(),
 		Reason:           r.ReasonText(),
 		RecomputedBudget: r.Budget,
-		Policy:           hex.EncodeToString(r.Policy[:]),
+		Policy:           l.outcomes.policy.of(r.Policy),
 		Replayed:         r.Replayed,
 		Reverified:       r.Reverified,
 		Evidence:         r.Evidence,
@@ -253,11 +253,11 @@ func auditItem(read func(uint64) (projections.Item, error), r projections.Result
 	if r.FirstSeq != r.Seq {
 		a.FirstSeq = r.FirstSeq
 	}
-	it, err := read(r.Seq)
+	ev, err := l.read(r.Seq)
 	if err != nil {
 		return a, err
 	}
-	sub, err := event.DecodeSubmission(it.Event.Payload)
+	sub, err := event.DecodeSubmission(ev.Payload)
 	if err != nil {
 		return a, err
 	}

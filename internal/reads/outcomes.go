@@ -21,6 +21,20 @@ type outcomes struct {
 	history     *fsm.HistoryView
 	views       map[uint32]*fsm.View // of kept generations, nil for dropped ones
 	changes     map[uint64]fsm.Change
+	policy      policyText
+}
+
+// policyText keeps the text of the last policy, because most rows of a list have the same.
+type policyText struct {
+	id   [32]byte
+	text string // empty at first
+}
+
+func (p *policyText) of(id [32]byte) string {
+	if p.text == "" || p.id != id {
+		p.id, p.text = id, hex.EncodeToString(id[:])
+	}
+	return p.text
 }
 
 // outcomes looks back from the generation of the view. The caller closes the result.
@@ -151,15 +165,15 @@ func (o *outcomes) rowOf(generation uint32, seq uint64) (row projections.Result,
 }
 
 // answer returns the short form of an outcome. It leaves out what is not known for that time.
-func (o *outcome) answer() wire.AuditAnswer {
+func (o *outcomes) answer(at *outcome) wire.AuditAnswer {
 	a := wire.AuditAnswer{
-		Generation: o.activeThen,
-		Outcome:    o.row.Outcome.String(),
-		Accepted:   o.row.Accepted,
+		Generation: at.activeThen,
+		Outcome:    at.row.Outcome.String(),
+		Accepted:   at.row.Accepted,
 	}
-	if o.of == o.activeThen {
-		a.Status, a.ReasonCode = statusOf(&o.row), o.row.ReasonCode()
-		a.Policy = hex.EncodeToString(o.row.Policy[:])
+	if at.of == at.activeThen {
+		a.Status, a.ReasonCode = statusOf(&at.row), at.row.ReasonCode()
+		a.Policy = o.policy.of(at.row.Policy)
 	}
 	return a
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/internal/fsm"
 	"github.com/recount-ledger/recount/internal/projections"
 	"github.com/recount-ledger/recount/internal/recount"
@@ -21,9 +22,11 @@ var ErrRefolded = wire.NewProblem(wire.CodeNotReady,
 type State interface {
 	Control() *projections.Control
 	Cursor() fsm.Cursor // the position up to which it is folded
-	// Item reads an event. Items returns a function that reads several faster, in ascending order.
+	// Item reads an event. Items returns a function that reads neighbours faster, for one goroutine, and Events one
+	// for readers that need neither the place nor the digest of an event.
 	Item(seq uint64) (projections.Item, error)
 	Items() func(seq uint64) (projections.Item, error)
+	Events() func(seq uint64) (event.Event, error)
 	// DigestsAt returns the digests at an event. Edge returns the edge of the log tree there.
 	DigestsAt(g *fsm.Generation, seq uint64) (fsm.Digests, error)
 	Edge(seq uint64) ([][32]byte, error)
