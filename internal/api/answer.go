@@ -3,6 +3,7 @@ package api
 import (
 	"encoding/json"
 	"strconv"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 
@@ -29,14 +30,8 @@ func appendAnswer(dst []byte, a *wire.SubmitAnswer) []byte {
 	dst = appendText(append(dst, `,"pcs_id":`...), a.PCSID)
 	dst = appendText(append(dst, `,"outcome":`...), a.Outcome)
 	dst = appendText(append(dst, `,"reason_code":`...), a.ReasonCode)
-	dst = append(dst, `,"reasons":[`...)
-	for i, reason := range a.Reasons {
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		dst = appendText(dst, reason)
-	}
-	dst = strconv.AppendUint(append(dst, `],"seq":`...), a.Seq, 10)
+	dst = appendTexts(append(dst, `,"reasons":`...), a.Reasons)
+	dst = strconv.AppendUint(append(dst, `,"seq":`...), a.Seq, 10)
 	dst = appendText(append(dst, `,"received_at":`...), a.ReceivedAt)
 	dst = appendText(append(dst, `,"policy":`...), a.Policy)
 	dst = strconv.AppendUint(append(dst, `,"generation":`...), uint64(a.Generation), 10)
@@ -48,6 +43,18 @@ func appendAnswer(dst []byte, a *wire.SubmitAnswer) []byte {
 	dst = strconv.AppendInt(append(dst, `,"epoch":`...), a.Epoch, 10)
 	dst = appendOptional(dst, `,"D_hat":`, a.DHat)
 	return append(dst, '}')
+}
+
+// appendTexts appends a list of strings, an empty one for nil.
+func appendTexts(dst []byte, texts []string) []byte {
+	dst = append(dst, '[')
+	for i, text := range texts {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = appendText(dst, text)
+	}
+	return append(dst, ']')
 }
 
 func appendOptional(dst []byte, name string, n *nano.Nano) []byte {
@@ -62,11 +69,18 @@ func appendNano(dst []byte, n nano.Nano) []byte {
 	return dst
 }
 
+// plainText marks the bytes that JSON has as they are.
+var plainText = func() (plain [256]bool) {
+	for c := ' '; c <= '~'; c++ {
+		plain[c] = !strings.ContainsRune(`"\<>&`, c)
+	}
+	return plain
+}()
+
 // appendText appends a string in quotes. encoding/json writes those that need an escape or are not ASCII.
 func appendText(dst []byte, s string) []byte {
 	for i := range len(s) {
-		switch c := s[i]; {
-		case c < ' ', c > '~', c == '"', c == '\\', c == '<', c == '>', c == '&':
+		if !plainText[s[i]] {
 			text, _ := json.Marshal(s) // a string has no errors
 			return append(dst, text...)
 		}

@@ -16,7 +16,7 @@ import (
 func TestAppendAnswer(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	for range 20_000 {
-		sameAnswer(t, randomAnswer(t, rng))
+		sameAnswer(t, randomOf[wire.SubmitAnswer](t, rng))
 	}
 	sameAnswer(t, wire.SubmitAnswer{})
 }
@@ -54,16 +54,21 @@ func FuzzAppendText(f *testing.F) {
 // sameAnswer compares appendAnswer with what writeJSON does.
 func sameAnswer(t *testing.T, a wire.SubmitAnswer) {
 	t.Helper()
-	got := appendAnswer([]byte("before "), &a)
-	fillEmpty(&a)
-	want, err := json.Marshal(&a)
+	sameText(t, appendAnswer([]byte("before "), &a), &a)
+}
+
+// sameText compares a text, behind the word before, with what writeJSON gives for a value.
+func sameText(t *testing.T, got []byte, v any) {
+	t.Helper()
+	fillEmpty(v)
+	want, err := json.Marshal(v)
 	if err != nil || string(got) != "before "+string(want) {
-		t.Fatalf("%+v %v:\n%s\nencoding/json has\n%s", a, err, got, want)
+		t.Fatalf("%+v %v:\n%s\nencoding/json has\n%s", v, err, got, want)
 	}
 }
 
-// randomAnswer fills every field. A field of a kind that it does not know fails the test.
-func randomAnswer(t *testing.T, rng *rand.Rand) (a wire.SubmitAnswer) {
+// randomOf fills every field. A field of a kind that it does not know fails the test.
+func randomOf[T any](t *testing.T, rng *rand.Rand) (a T) {
 	t.Helper()
 	v := reflect.ValueOf(&a).Elem()
 	for i := range v.NumField() {
@@ -83,6 +88,21 @@ func randomMember(t *testing.T, rng *rand.Rand, name string, v reflect.Value) {
 		*p = nil
 		for range rng.IntN(4) {
 			*p = append(*p, randomText(rng))
+		}
+	case *int:
+		*p = int(randomInt(rng))
+	case *wire.AuditAnswer:
+		*p = randomOf[wire.AuditAnswer](t, rng)
+	case **wire.AuditAnswer:
+		*p = nil
+		if rng.IntN(3) > 0 {
+			a := randomOf[wire.AuditAnswer](t, rng)
+			*p = &a
+		}
+	case *[]wire.AuditItem:
+		*p = nil
+		for range rng.IntN(4) {
+			*p = append(*p, randomOf[wire.AuditItem](t, rng))
 		}
 	case *uint64:
 		*p = rng.Uint64() >> rng.IntN(65)

@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"encoding/binary"
-	"net/http"
 
 	"github.com/labstack/echo/v4"
 
@@ -119,7 +118,7 @@ func (s *server) audit(c echo.Context) error {
 	}
 	page.NextCursor = a.cursorAt(at, next)
 	c.Response().Header().Add("Vary", "Accept")
-	return writeJSON(c, http.StatusOK, page)
+	return writeAuditPage(c, &page)
 }
 
 func (a auditRequest) cursorAt(at Position, next uint64) string {
@@ -156,7 +155,7 @@ func streamAudit(c echo.Context, view View, a auditRequest) error {
 	out, at, asOf := newLineStream(c, true), view.Position(), uint64(0)
 	next, err := walkAudit(c.Request().Context(), view, a.query, 1<<30, func(r AuditResult) error {
 		asOf = r.AsOf
-		return writeLines(out, r.Items)
+		return writeAuditLines(out, r.Items)
 	})
 	if err != nil {
 		return err

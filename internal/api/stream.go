@@ -48,16 +48,23 @@ func (l *lineStream) begin() {
 
 // writeLines writes one line for each item and sends them.
 func writeLines[T any](l *lineStream, items []T) error {
+	return l.write(len(items), func(i int) error {
+		fillEmpty(&items[i])
+		return l.lines.Encode(&items[i])
+	})
+}
+
+// write calls line for the next n lines and sends them.
+func (l *lineStream) write(n int, line func(i int) error) error {
 	l.begin()
 	// The writer may not support deadlines. Then the server's own limit applies.
 	_ = l.control.SetWriteDeadline(time.Now().Add(writeTimeout))
-	for i := range items {
-		fillEmpty(&items[i])
-		if err := l.lines.Encode(&items[i]); err != nil {
+	for i := range n {
+		if err := line(i); err != nil {
 			return err
 		}
 	}
-	l.count += len(items)
+	l.count += n
 	return l.out.Flush()
 }
 
