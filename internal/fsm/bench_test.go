@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"runtime"
@@ -111,15 +112,39 @@ func BenchmarkLive(b *testing.B) {
 			b.ResetTimer()
 			var cost headCost
 			for range b.N {
-				cost.add(foldAtHead(b, logs, headBytes))
+				cost.add(foldAtHead(b, logs, headBytes, 512))
 			}
 			events := float64(n * b.N)
 			b.ReportMetric(float64(cost.cpu.Nanoseconds())/events, "cpu-ns/event")
 			b.ReportMetric(float64(cost.allocs)/events, "allocs/event")
 			b.ReportMetric(float64(cost.bytes)/events, "B/event")
+			b.ReportMetric(float64(cost.written)/events, "written/event")
 			b.ReportMetric(0, "ns/op")
 		})
 	}
+}
+
+// BenchmarkSteps folds at the head in packs of 64, and applies a step after each pack or after some hundreds of events, as
+// a window of a busy node does. It reports each as a figure of its own and processor time as a ratio. Written are the
+// bytes that a flush at the end writes.
+func BenchmarkSteps(b *testing.B) {
+	const n = 16_384
+	logs := longHistory(b, n, 64)
+	steps := []int{1, 256, 512, 2048}
+	costs := make([]headCost, len(steps))
+	for range b.N {
+		for i, events := range steps {
+			costs[i].add(foldAtHead(b, logs, headBytes, events))
+		}
+	}
+	total := float64(n * b.N)
+	for i, events := range steps {
+		b.ReportMetric(float64(costs[i].cpu.Nanoseconds())/total, fmt.Sprintf("cpu-ns/event-%d", events))
+		b.ReportMetric(float64(costs[i].bytes)/total, fmt.Sprintf("B/event-%d", events))
+		b.ReportMetric(float64(costs[i].written)/total, fmt.Sprintf("written/event-%d", events))
+		b.ReportMetric(float64(costs[i].cpu)/float64(costs[0].cpu), fmt.Sprintf("cpu-ratio-%d", events))
+	}
+	b.ReportMetric(0, "ns/op")
 }
 
 // BenchmarkHead folds a history at the head, entry by entry: derived/ and then the serving generation. It does so
@@ -132,8 +157,8 @@ func BenchmarkHead(b *testing.B) {
 			logs := longHistory(b, n, size)
 			var shared, alone headCost
 			for range b.N {
-				shared.add(foldAtHead(b, logs, headBytes))
-				alone.add(foldAtHead(b, logs, 0))
+				shared.add(foldAtHead(b, logs, headBytes, 512))
+				alone.add(foldAtHead(b, logs, 0, 512))
 			}
 			events := float64(n * b.N)
 			b.ReportMetric(float64(shared.cpu.Nanoseconds())/events, "shared-cpu-ns/event")
@@ -148,21 +173,24 @@ func BenchmarkHead(b *testing.B) {
 
 // headCost is the cost of one run of foldAtHead.
 type headCost struct {
-	cpu    time.Duration // of both loops
-	bytes  uint64        // allocated by them
-	allocs uint64        // number of allocations
-	read   uint64        // entries read from the log
+	cpu     time.Duration // of both loops
+	bytes   uint64        // allocated by them
+	allocs  uint64        // number of allocations
+	read    uint64        // entries read from the log
+	written uint64        // bytes flushed to tables
 }
 
 func (c *headCost) add(d headCost) {
 	c.cpu, c.bytes, c.allocs, c.read = c.cpu+d.cpu, c.bytes+d.bytes, c.allocs+d.allocs, c.read+d.read
+	c.written += d.written
 }
 
-// foldAtHead folds logs as they are committed, entry by entry, with a head of limit bytes.
-func foldAtHead(b *testing.B, logs []*raft.Log, limit int) headCost {
+// foldAtHead folds logs as they are committed, entry by entry, with a head of limit bytes and in steps of some events.
+func foldAtHead(b *testing.B, logs []*raft.Log, limit, events int) headCost {
 	m := newMachine(b, vfs.NewMem(), DefaultBatchBytes)
 	defer m.close()
 	m.derived.head.limit = limit
+	m.keepOpen(bounds{events: events, bytes: 8 << 20, millis: 1 << 30})
 	m.store(logs)
 	runtime.GC()
 	var before, after runtime.MemStats
@@ -172,6 +200,9 @@ func foldAtHead(b *testing.B, logs []*raft.Log, limit int) headCost {
 	c := headCost{cpu: cpuTime() - began, read: derived + generation}
 	runtime.ReadMemStats(&after)
 	c.bytes, c.allocs = after.TotalAlloc-before.TotalAlloc, after.Mallocs-before.Mallocs
+	m.must(errors.Join(flushAll(m.derived.store), flushAll(m.gen.store)))
+	d, g := m.derived.store.db.Metrics().Total(), m.gen.store.db.Metrics().Total()
+	c.written = d.TableBytesFlushed + g.TableBytesFlushed
 	return c
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/hashicorp/raft"
 
+	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/internal/log"
 	"github.com/recount-ledger/recount/internal/projections"
 )
@@ -34,8 +35,7 @@ type Derived struct {
 	pos   *progress
 	head  head
 
-	readBytes int  // of entries, at once
-	tx        *txn // of the last batch
+	readBytes int // of entries, at once
 
 	edge   log.RightEdge // of the Merkle tree of the events folded
 	next   log.RightEdge // the edge after the batch that is being folded
@@ -196,9 +196,7 @@ func (d *Derived) prepare(context.Context, *batch) error { return nil }
 func (d *Derived) fold(_ context.Context, b *batch) error {
 	m := d.applied()
 	before := m.cur
-	d.tx = d.store.again(d.tx, 4*len(b.items))
-	tx := d.tx
-	if err := d.foldAll(tx, b); err != nil {
+	if err := d.foldAll(b); err != nil {
 		return err
 	}
 	for _, e := range b.entries {
@@ -207,38 +205,54 @@ func (d *Derived) fold(_ context.Context, b *batch) error {
 		}
 	}
 	m.cur = b.cur
-	tx.Set([]byte{spacePosition}, encodePosition(m.cur, m.conf))
-	if err := tx.commit(); err != nil {
+	err := d.store.seal(len(b.items), func(tx *txn) {
+		tx.Set([]byte{spacePosition}, encodePosition(m.cur, m.conf))
+	})
+	if err != nil {
 		return err
 	}
-	d.store.wrote(len(b.items))
 	d.edge, d.next = d.next, d.edge
 	d.setApplied(m.cur, m.conf)
 	d.head.push(before, b)
 	d.recent.push(b.items, d.leaves)
 	d.pos.set(m.cur)
-	return nil
+	return d.store.settle(d.src.Committed() > m.cur.Index)
 }
 
-func (d *Derived) foldAll(tx *txn, b *batch) error {
-	var space projections.Tx = inSpace(tx, spaceControl)
+func (d *Derived) foldAll(b *batch) error {
 	d.next.Copy(&d.edge)
 	d.leaves = d.leaves[:0]
 	for i := range b.items {
-		it := &b.items[i]
-		if i == 0 || it.Index != b.items[i-1].Index {
-			n := 1
-			for i+n < len(b.items) && b.items[i+n].Index == it.Index {
-				n++
-			}
-			tx.Set(seqKey(it.Seq), encodeLocation(it.Index, n, it.LogTime))
-		}
-		if err := d.appendLeaf(tx, it); err != nil {
+		n := entryEvents(b.items[i:], i == 0 || b.items[i].Index != b.items[i-1].Index)
+		if err := d.store.folding(func(tx *txn) error { return d.foldOne(tx, &b.items[i], n) }); err != nil {
 			return err
 		}
-		if err := d.ctrl.Fold(space, it); err != nil {
-			return fmt.Errorf("entry %d: control: %w", it.Index, err)
-		}
+	}
+	return nil
+}
+
+// entryEvents returns the number of events of the entry that begins with the first item, or 0 if none begins there.
+func entryEvents(items []projections.Item, begins bool) int {
+	n := 0
+	for begins && n < len(items) && items[n].Index == items[0].Index {
+		n++
+	}
+	return n
+}
+
+// foldOne folds an event, the first one of an entry of n events, or with n = 0 a later one.
+func (d *Derived) foldOne(tx *txn, it *projections.Item, n int) error {
+	if n > 0 {
+		tx.Set(seqKey(it.Seq), encodeLocation(it.Index, n, it.LogTime))
+	}
+	if err := d.appendLeaf(tx, it); err != nil {
+		return err
+	}
+	if it.Kind == event.Submission {
+		return nil
+	}
+	if err := d.ctrl.Fold(inSpace(tx, spaceControl), it); err != nil {
+		return fmt.Errorf("entry %d: control: %w", it.Index, err)
 	}
 	return nil
 }

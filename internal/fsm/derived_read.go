@@ -106,7 +106,7 @@ func (d *Derived) Locate(seq uint64) (index uint64, offset int, err error) {
 
 // locate returns the place of the entry that holds event seq.
 func (d *Derived) locate(seq uint64) (at location, err error) {
-	v := &View{r: d.store.db, health: d.store.health} // one row, so no snapshot
+	v := d.store.present()
 	err = fmt.Errorf("%w: %d", ErrNoEvent, seq)
 	scanErr := v.Scan([]byte{spaceSeq}, seqKey(seq+1), true, func(k, val []byte) bool {
 		found, bad := decodeLocation(k, val)

@@ -165,11 +165,11 @@ func cutDuring(m *machine, at uint64, rng *rand.Rand) crashfs.FS {
 	go func() {
 		_ = m.derived.WaitIndex(context.Background(), min(when, at))
 		if flush&1 != 0 {
-			_ = m.derived.store.db.Flush()
+			_ = flushAll(m.derived.store)
 		}
 		if flush&2 != 0 {
 			_ = m.gen.WaitIndex(context.Background(), min(when, at))
-			_ = m.gen.store.db.Flush()
+			_ = flushAll(m.gen.store)
 		}
 		cfg := vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: rand.New(rand.NewPCG(seed, 3))}
 		image <- m.fs.(crashfs.FS).Cut(cfg)

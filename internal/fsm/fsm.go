@@ -17,7 +17,7 @@
 //		for cursor.Index < committed {
 //			b := f.read(ctx, cursor)            // a run of entries; events decoded, hashed, numbered, dated
 //			f.prepare(ctx, b)                   // decode records and check signatures, on all processors
-//			f.fold(ctx, b)                      // in order; rows and cursor in one atomic batch
+//			f.fold(ctx, b)                      // in order; rows and cursor into the open step
 //		}
 //	}
 //
@@ -44,10 +44,21 @@
 // backwards, and one pack moves it by an hour at most (MaxStep). A pack that is further ahead leaves it
 // unchanged, unless the pack is a ClockStep event that more than half of the voters agreed on.
 //
+// # Steps
+//
+// The rows of several batches reach Pebble together, in one step. A row that each of them writes, such as the cursor
+// or the row of a busy shard, is then written once. A step is applied when it is large, at the end of a window of
+// 100 ms, and before anybody reads, so that readers see all that is folded. A batch that comes after an idle time
+// is applied at once. Those who wait for outcomes get them from memory and wait for no step:
+//
+//	batch      1         2    3         4    5         reader    6
+//	applied    1                        2-4            5         at the end of the window
+//	           window 1 ........ window 2 ........... window 3 ..
+//
 // # Durability
 //
-// A folded state has no write-ahead log. Pebble makes whole batches durable in the order in which they were
-// written, and each batch holds rows together with the cursor. After a crash the store is therefore at an
+// A folded state has no write-ahead log. Pebble makes steps durable in the order in which they were applied, and
+// each step holds rows together with the cursor. After a crash the store is therefore at an
 // earlier cursor and the loop continues there. Flushes bound this work to about a second.
 //
 // A file that cannot be read (ErrDamaged) is no reason to stop the node: the directory is deleted and folded

@@ -37,8 +37,7 @@ type Generation struct {
 	life    sync.RWMutex
 	closed  bool
 
-	readBytes int  // of entries, at once
-	tx        *txn // of the last batch
+	readBytes int // of entries, at once
 
 	mu       sync.Mutex
 	recent   map[uint64][]projections.Result // by entry index
@@ -124,7 +123,7 @@ func (g *Generation) View() *View {
 	g.life.RLock()
 	if g.closed {
 		g.life.RUnlock()
-		return &View{r: droppedReader{}}
+		return &View{r: failedReader{err: ErrDropped}}
 	}
 	v := g.store.Snapshot()
 	v.done = g.life.RUnlock
@@ -192,20 +191,19 @@ func (g *Generation) prepare(ctx context.Context, b *batch) error {
 }
 
 func (g *Generation) fold(ctx context.Context, b *batch) error {
-	g.tx = g.store.again(g.tx, rowsPerEvent*len(b.items))
-	tx := g.tx
-	results, err := g.foldAll(tx, b.items, g.derived.Control().For(g.number))
+	results, err := g.foldAll(b.items, g.derived.Control().For(g.number))
 	if err != nil {
 		return err
 	}
 	p := g.gen.Position(b.cur.Index, b.cur.Term)
 	p.LogTime = b.cur.LogTime
-	projections.WritePosition(tx, p)
-	if err := tx.commit(); err != nil {
+	if err := g.store.seal(len(b.items), func(tx *txn) { projections.WritePosition(tx, p) }); err != nil {
 		return err
 	}
-	g.store.wrote(len(b.items))
 	g.publish(b.cur, b.items, results)
+	if err := g.store.settle(g.src.Committed() > b.cur.Index); err != nil {
+		return err
+	}
 	if err := g.observeAll(b.items, results); err != nil || g.obs.Pace == nil {
 		return err
 	}
@@ -233,21 +231,19 @@ func (g *Generation) checkCount(items []projections.Item) error {
 	return nil
 }
 
-func (g *Generation) foldAll(tx *txn, items []projections.Item,
-	view projections.ControlView) ([]projections.Result, error) {
+func (g *Generation) foldAll(items []projections.Item, view projections.ControlView) ([]projections.Result, error) {
 	results := make([]projections.Result, len(items))
 	for i := range items {
-		r, err := g.gen.Fold(tx, &items[i], view)
+		err := g.store.folding(func(tx *txn) (err error) {
+			results[i], err = g.gen.Fold(tx, &items[i], view)
+			return err
+		})
 		if err != nil {
 			return nil, fmt.Errorf("event %d: %w", items[i].Seq, err)
 		}
-		results[i] = r
 	}
 	return results, nil
 }
-
-// rowsPerEvent is the approximate number of rows that a submission writes.
-const rowsPerEvent = 7
 
 // publish passes the outcomes to the callers that wait for them.
 func (g *Generation) publish(cur Cursor, items []projections.Item, results []projections.Result) {

@@ -227,10 +227,10 @@ func TestCrashBetweenFolds(t *testing.T) {
 					t.Fatalf("the head does not hold entry %d", at)
 				}
 				if slices.Contains([]string{"derived", "both"}, flushed) {
-					m.must(m.derived.store.db.Flush())
+					m.must(flushAll(m.derived.store))
 				}
 				if slices.Contains([]string{"generation", "both"}, flushed) {
-					m.must(m.gen.store.db.Flush())
+					m.must(flushAll(m.gen.store))
 				}
 				clone := fs.Cut(vfs.CrashCloneCfg{UnsyncedDataPercent: 0, RNG: rand.New(rand.NewPCG(at, 1))})
 				m.close()

@@ -68,7 +68,7 @@ func TestFullDiskUnderHistory(t *testing.T) {
 	on.On()
 	tx := s.begin(1)
 	tx.Set([]byte("a"), []byte("b"))
-	_ = tx.apply(pebble.Sync) // in a node, telling has ended the process
+	_ = tx.commitSync() // in a node, telling has ended the process
 	on.Off()
 	if len(told) == 0 || !errors.Is(told[0], ErrUnwritten) || s.Damage() != nil {
 		t.Errorf("told %v, damage %v", told, s.Damage())

@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"sync"
 
-	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/recount-ledger/recount/internal/projections"
@@ -250,6 +249,3 @@ func (h *HistoryView) Flip(activation, seq uint64) (f projections.Flip, ok bool,
 	f, err = projections.DecodeFlip(seq, b)
 	return f, err == nil, err
 }
-
-// commitSync commits and returns when the step is on disk.
-func (t *txn) commitSync() error { return t.apply(pebble.Sync) }

@@ -23,6 +23,11 @@ func AfterSeconds(n int, f func()) *time.Timer {
 	return time.AfterFunc(time.Duration(n)*time.Second, f)
 }
 
+// AfterMilliseconds calls f after n milliseconds, for the same use.
+func AfterMilliseconds(n int, f func()) *time.Timer {
+	return time.AfterFunc(time.Duration(n)*time.Millisecond, f)
+}
+
 type backoff struct {
 	vfs.FS
 	full atomic.Int64 // time of the last write that failed for lack of space, Unix nanoseconds; 0 for none
