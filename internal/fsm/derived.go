@@ -20,7 +20,7 @@ const (
 	spacePosition = 'p' // nothing: the position row
 	spaceControl  = 'c' // keys of projections.Control
 	spaceSeq      = 'q' // first seq of an entry, big-endian uint64 -> raft index, number of events, log time
-	spaceHash     = 'h' // stored hash index (tlog), big-endian uint64 -> 32 bytes
+	spaceTile     = 't' // level, number of the tile, big-endian uint64 -> its Merkle hashes
 )
 
 // ErrNoEvent means that no event has this number yet.
@@ -37,10 +37,10 @@ type Derived struct {
 
 	readBytes int // of entries, at once
 
-	edge   log.RightEdge // of the Merkle tree of the events folded
-	next   log.RightEdge // the edge after the batch that is being folded
-	leaves [][32]byte    // of the events of that batch
-	recent recentPlaces  // of the last events folded
+	edge   log.TileEdge // of the Merkle tree of the events folded
+	next   log.TileEdge // the edge after the batch that is being folded
+	leaves [][32]byte   // of the events of that batch
+	recent recentPlaces // of the last events folded
 
 	mu   sync.Mutex // guards meta
 	meta meta
@@ -83,7 +83,7 @@ func (d *Derived) load() error {
 	if err != nil {
 		return err
 	}
-	cur, conf, err := decodePosition(raw)
+	cur, root, conf, err := decodePosition(raw)
 	if err != nil {
 		return fmt.Errorf("derived: %w", err)
 	}
@@ -94,7 +94,7 @@ func (d *Derived) load() error {
 	d.src.CommittedTo(cur.Index)
 	d.pos = newProgress(cur)
 	d.setApplied(cur, conf)
-	if err := d.loadEdge(v, cur.Seq); err != nil {
+	if err := d.loadEdge(v, cur.Seq, root); err != nil {
 		return fmt.Errorf("derived: %w", err)
 	}
 	d.ctrl, err = projections.LoadControl(prefixedStore{v, spaceControl})
@@ -206,7 +206,8 @@ func (d *Derived) fold(_ context.Context, b *batch) error {
 	}
 	m.cur = b.cur
 	err := d.store.seal(len(b.items), func(tx *txn) {
-		tx.Set([]byte{spacePosition}, encodePosition(m.cur, m.conf))
+		d.next.Flush(tx.setTile)
+		tx.Set([]byte{spacePosition}, encodePosition(m.cur, d.next.Root(), m.conf))
 	})
 	if err != nil {
 		return err

@@ -17,7 +17,8 @@ func (d *Derived) Root(size uint64) ([32]byte, error) {
 	}
 	v := d.store.Snapshot()
 	defer v.Close()
-	return log.Root(size, hashReader{v})
+	root, err := log.Root(size, log.TileHashes(tileReader(v)))
+	return root, d.met(err)
 }
 
 // Edge returns the roots of the complete subtrees of the first size events, from left to right.
@@ -27,21 +28,22 @@ func (d *Derived) Edge(size uint64) ([][32]byte, error) {
 	}
 	v := d.store.Snapshot()
 	defer v.Close()
-	return log.Edge(size, hashReader{v})
+	edge, err := log.Edge(size, log.TileHashes(tileReader(v)))
+	return edge, d.met(err)
 }
 
 // Leaf returns the Merkle leaf hash of event seq.
-func (d *Derived) Leaf(seq uint64) ([32]byte, error) {
+func (d *Derived) Leaf(seq uint64) (leaf [32]byte, err error) {
+	if seq == 0 || seq > d.pos.get().Seq {
+		return leaf, fmt.Errorf("%w: %d", ErrNoEvent, seq)
+	}
 	v := d.store.Snapshot()
 	defer v.Close()
-	b, err := v.Get(hashKey(log.FirstHash(seq - 1)))
-	if err == nil && len(b) != 32 {
-		err = fmt.Errorf("%w: %d", ErrNoEvent, seq)
+	hashes, err := log.TileHashes(tileReader(v)).ReadHashes([]int64{log.FirstHash(seq - 1)})
+	if err == nil {
+		leaf = hashes[0]
 	}
-	if err != nil {
-		return [32]byte{}, err
-	}
-	return [32]byte(b), nil
+	return leaf, d.met(err)
 }
 
 // SeqOf returns the number of the first event of a folded entry near the end of the log.

@@ -6,8 +6,8 @@ import (
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
-	"golang.org/x/mod/sumdb/tlog"
 
+	"github.com/recount-ledger/recount/internal/log"
 	"github.com/recount-ledger/recount/internal/projections"
 )
 
@@ -72,20 +72,27 @@ func TestDamagedEdge(t *testing.T) {
 	flip := func(b []byte) []byte { b[len(b)/2] ^= 8; return b }
 	gone := func([]byte) []byte { return nil }
 	short := func(b []byte) []byte { return b[1:] }
-	const size = 721 // 512 + 128 + 64 + 16 + 1
-	subtree := func(level int, n int64) []byte { return hashKey(tlog.StoredHashIndex(level, n)) }
+	const size = 721 // two full tiles, 209 leaves in the third
+	tile := func(level uint8, n uint64) []byte { return tileKey(log.Tile{Level: level, N: n}) }
+	position := []byte{spacePosition}
 	for name, c := range map[string]struct {
 		key    []byte
 		change func([]byte) []byte
 	}{
-		"a flipped root of the edge":   {subtree(9, 0), flip},
-		"another flipped root":         {subtree(6, 10), flip},
-		"a flipped half of a root":     {subtree(3, 89), flip},
-		"a missing root":               {subtree(7, 4), gone},
-		"a missing half":               {subtree(8, 1), gone},
-		"a short hash":                 {subtree(4, 44), short},
-		"a flipped leaf, the last":     {subtree(0, size-1), flip},
-		"a missing leaf, the last":     {subtree(0, size-1), gone},
+		"a flipped leaf at the edge":   {tile(0, 2), flip},
+		"a flipped leaf, the first":    {tile(0, 2), func(b []byte) []byte { b[0] ^= 1; return b }},
+		"a flipped leaf, the last":     {tile(0, 2), func(b []byte) []byte { b[len(b)-1] ^= 1; return b }},
+		"a flipped root of a tile":     {tile(1, 0), flip},
+		"a missing tile of roots":      {tile(1, 0), gone},
+		"a missing tile of leaves":     {tile(0, 2), gone},
+		"a short tile":                 {tile(0, 2), short},
+		"a short tile of roots":        {tile(1, 0), short},
+		"a missing leaf, the last":     {tile(0, 2), func(b []byte) []byte { return b[:len(b)-32] }},
+		"a leaf too many":              {tile(0, 2), func(b []byte) []byte { return append(b, b[:32]...) }},
+		"an empty tile":                {tile(1, 0), func(b []byte) []byte { return b[:0] }},
+		"another root in the position": {position, func(b []byte) []byte { b[41] ^= 1; return b }},
+		"another seq in the position":  {position, func(b []byte) []byte { b[24]--; return b }},
+		"a short position":             {position, func(b []byte) []byte { return b[:positionHead-1] }},
 		"a missing place of the last":  {nil, gone},
 		"a short place of the last":    {nil, short},
 		"another entry of the last":    {nil, func(b []byte) []byte { b[7]--; return b }},
@@ -106,7 +113,8 @@ func TestDamagedEdge(t *testing.T) {
 				m.must(err)
 				c.key = seqKey(size - uint64(offset))
 			}
-			if err := m.damageRow(c.key, c.change); !errors.Is(err, ErrDamaged) || !Rebuildable(err) {
+			err := m.damageRow(c.key, c.change)
+			if !errors.Is(err, ErrDamaged) && name != "a short position" || !Rebuildable(err) {
 				t.Fatalf("opened with %v", err)
 			}
 			m.must(fs.RemoveAll("derived"))
@@ -117,6 +125,51 @@ func TestDamagedEdge(t *testing.T) {
 				t.Errorf("folded again: %x, want %x", got, want)
 			}
 		})
+	}
+}
+
+// TestOlderFormat: derived/ of another format is never read. It says so when it is opened, and comes back from the log.
+func TestOlderFormat(t *testing.T) {
+	logs := history(t, 100)
+	for _, format := range []byte{0, 1, positionFormat + 1} {
+		fs := vfs.NewMem()
+		m := newMachine(t, fs, DefaultBatchBytes)
+		m.store(logs)
+		m.foldTo(uint64(len(logs)))
+		want := m.state()
+		err := m.damageRow([]byte{spacePosition}, func(b []byte) []byte { b[0] = format; return b[:41] })
+		if !errors.Is(err, ErrFormat) || errors.Is(err, ErrDamaged) || !Rebuildable(err) {
+			t.Errorf("format %d: opened with %v", format, err)
+		}
+		m.must(fs.RemoveAll("derived"))
+		m.must(m.openFolds())
+		m.must(m.derived.CatchUp(t.Context()))
+		if got := m.state(); got != want {
+			t.Errorf("folded again: %x, want %x", got, want)
+		}
+		m.close()
+	}
+}
+
+// TestMissingTileIsDamage: who meets a tile that is short or not there marks derived/.
+func TestMissingTileIsDamage(t *testing.T) {
+	read := map[string]func(*Derived) error{
+		"Root": func(d *Derived) error { _, err := d.Root(200); return err },
+		"Edge": func(d *Derived) error { _, err := d.Edge(200); return err },
+		"Leaf": func(d *Derived) error { _, err := d.Leaf(200); return err },
+	}
+	for name, read := range read {
+		for _, left := range []int{0, 32 * 199} {
+			m := newMachine(t, vfs.NewMem(), DefaultBatchBytes)
+			logs := history(t, 100)
+			m.store(logs)
+			m.foldTo(uint64(len(logs)))
+			m.must(m.damageRow(tileKey(log.Tile{}), func(b []byte) []byte { return b[:left] }))
+			if err := read(m.derived); !errors.Is(err, ErrDamaged) || m.derived.Damage() == nil {
+				t.Errorf("%s with %d bytes: %v, damage %v", name, left, err, m.derived.Damage())
+			}
+			m.close()
+		}
 	}
 }
 

@@ -4,35 +4,31 @@ import (
 	"errors"
 	"fmt"
 
-	"golang.org/x/mod/sumdb/tlog" // only for the type of a hash; package log owns the tree
-
 	"github.com/recount-ledger/recount/internal/log"
 	"github.com/recount-ledger/recount/internal/projections"
 )
 
-// hashReader reads stored Merkle hashes for the Merkle helpers of package log.
-type hashReader struct{ s projections.Store }
-
-func (r hashReader) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
-	out := make([]tlog.Hash, len(indexes))
-	for i, x := range indexes {
-		b, err := r.s.Get(hashKey(x))
-		if err != nil {
-			return nil, err
-		}
-		if len(b) != len(out[i]) {
-			return nil, fmt.Errorf("fsm: stored hash %d is missing", x)
-		}
-		copy(out[i][:], b)
-	}
-	return out, nil
+// tileReader reads tiles of Merkle hashes from a view.
+func tileReader(s projections.Store) func(log.Tile) ([]byte, error) {
+	return func(t log.Tile) ([]byte, error) { return s.Get(tileKey(t)) }
 }
 
-// loadEdge reads the right edge of the Merkle tree after event seq. Rows that are missing, that contradict each other,
-// or that contradict the last event in the log, are damage.
-func (d *Derived) loadEdge(v *View, seq uint64) (err error) {
-	d.edge, err = log.LoadEdge(seq, hashReader{v})
-	if err == nil && seq > 0 {
+// met treats tiles that contradict each other, or are not there, as damage of the store.
+func (d *Derived) met(err error) error {
+	if errors.Is(err, log.ErrTree) && !errors.Is(err, ErrDamaged) {
+		return d.store.note(err)
+	}
+	return err
+}
+
+// loadEdge reads the right edge of the Merkle tree after event seq. Rows that are missing, that do not give root, or
+// that contradict the last event in the log, are damage.
+func (d *Derived) loadEdge(v *View, seq uint64, root [32]byte) (err error) {
+	if seq == 0 {
+		return nil
+	}
+	d.edge, err = log.LoadTileEdge(seq, root, tileReader(v))
+	if err == nil {
 		err = d.checkLast(seq)
 	}
 	if err != nil && Rebuildable(err) && !errors.Is(err, ErrDamaged) {
@@ -57,22 +53,18 @@ func (d *Derived) checkLast(seq uint64) error {
 	return nil
 }
 
-// appendLeaf writes the hashes of the next event, and keeps its leaf for recent.
+// appendLeaf appends the next event to the tree, writes the tiles that it fills, and keeps its leaf for recent.
 func (d *Derived) appendLeaf(tx *txn, it *projections.Item) error {
 	n := it.Seq - 1
 	if d.next.Size() != n {
 		return fmt.Errorf("event %d: merkle: %w: the tree has %d leaves", it.Seq, ErrCount, d.next.Size())
 	}
 	leaf := it.Leaf().Hash()
-	var room [8]tlog.Hash
-	hashes, err := d.next.Append(room[:0], leaf)
-	if err != nil {
+	if err := d.next.Append(leaf, tx.setTile); err != nil {
 		return fmt.Errorf("event %d: merkle: %w", it.Seq, err)
-	}
-	at := log.FirstHash(n)
-	for i := range hashes {
-		tx.Set(hashKey(at+int64(i)), hashes[i][:])
 	}
 	d.leaves = append(d.leaves, leaf)
 	return nil
 }
+
+func (t *txn) setTile(tile log.Tile, hashes []byte) { t.Set(tileKey(tile), hashes) }

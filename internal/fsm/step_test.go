@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"sync"
 	"testing"
 	"time"
 
@@ -180,59 +179,6 @@ func readStep(t *testing.T, s *Store, k []byte, now, whole map[string]string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-}
-
-// TestReadersSeeTheOpenStep: who has waited for an event finds it and its digests in everything that is read
-// afterwards, while the folds go on and keep their steps open.
-func TestReadersSeeTheOpenStep(t *testing.T) {
-	logs := history(t, 3)
-	n := uint64(len(logs))
-	m := newMachine(t, vfs.NewMem(), 2_000)
-	defer m.close()
-	m.keepOpen(never)
-	m.store(logs)
-	ref := newMachine(t, vfs.NewMem(), DefaultBatchBytes)
-	defer ref.close()
-	ref.store(logs)
-	ref.foldTo(n)
-	end := ref.gen.Cursor().Seq
-	var wg sync.WaitGroup
-	for reader := range uint64(4) {
-		wg.Go(func() {
-			for seq := 1 + reader; seq <= end; seq += 4 {
-				if err := errors.Join(m.gen.WaitSeq(t.Context(), seq), sees(m, ref, seq)); err != nil {
-					t.Errorf("event %d: %v", seq, err)
-					return
-				}
-			}
-		})
-	}
-	m.run(n)
-	wg.Wait()
-}
-
-// sees compares what is read of an event with what another machine has, which has folded everything.
-func sees(m, ref *machine, seq uint64) error {
-	v := m.gen.View()
-	defer v.Close()
-	p, err := projections.ReadPosition(v)
-	if err != nil || p.Seq < seq {
-		return fmt.Errorf("the view ends at event %d, %w", p.Seq, err)
-	}
-	if _, err := projections.DigestAt(v, p.Seq); err != nil {
-		return err
-	}
-	got, err := m.derived.DigestsAt(m.gen, seq)
-	want, err2 := ref.derived.DigestsAt(ref.gen, seq)
-	if err = errors.Join(err, err2); err != nil || got != want {
-		return fmt.Errorf("digests %x, want %x, %w", got, want, err)
-	}
-	it, err := m.derived.Item(seq)
-	leaf, err2 := m.derived.Leaf(seq)
-	if err = errors.Join(err, err2); err != nil || leaf != it.Leaf().Hash() {
-		return fmt.Errorf("leaf %x, %w", leaf, err)
-	}
-	return nil
 }
 
 // TestCrashAtEveryStep: the power fails at every entry, with an open step of any size, after which both states are

@@ -192,7 +192,7 @@ func (s *space) put(batch *pebble.Batch) error {
 	return nil
 }
 
-// memory is where a transaction keeps keys and values.
+// memory holds the keys and values of a transaction.
 type memory struct {
 	blocks [][]byte // of blockBytes each
 	used   int      // of the blocks, the last one in part

@@ -20,48 +20,6 @@ type RightEdge struct {
 	roots []tlog.Hash
 }
 
-// LoadEdge reads the edge of the tree of the first size leaves. It computes the root of the tree from the edge, and
-// again from the halves of each subtree of the edge. If the two differ, the error is ErrTree.
-func LoadEdge(size uint64, r tlog.HashReader) (RightEdge, error) {
-	roots, err := Edge(size, r)
-	if err != nil {
-		return RightEdge{}, err
-	}
-	e := RightEdge{size: size, roots: hashes(roots)}
-	below, err := e.fromHalves(r)
-	if err != nil {
-		return RightEdge{}, err
-	}
-	if again := (RightEdge{size, below}); again.Root() != e.Root() {
-		return RightEdge{}, fmt.Errorf("%w: a subtree at the edge of %d leaves is not the hash of its halves", ErrTree,
-			size)
-	}
-	return e, nil
-}
-
-// fromHalves returns the roots of the edge, computed from the stored hashes of their halves. A single leaf has no
-// halves and is returned as it is.
-func (e *RightEdge) fromHalves(r tlog.HashReader) ([]tlog.Hash, error) {
-	var indexes []int64
-	for level, n := range subtrees(e.size) {
-		if level > 0 {
-			indexes = append(indexes, tlog.StoredHashIndex(level-1, 2*n), tlog.StoredHashIndex(level-1, 2*n+1))
-		}
-	}
-	out := slices.Clone(e.roots)
-	if len(indexes) == 0 {
-		return out, nil
-	}
-	halves, err := r.ReadHashes(indexes)
-	if err != nil {
-		return nil, err
-	}
-	for i := range len(halves) / 2 {
-		out[i] = tlog.NodeHash(halves[2*i], halves[2*i+1])
-	}
-	return out, nil
-}
-
 // Size returns the number of leaves.
 func (e *RightEdge) Size() uint64 { return e.size }
 

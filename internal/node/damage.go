@@ -45,9 +45,16 @@ func (n *Node) openDerived() error {
 		if err == nil || !fsm.Rebuildable(err) {
 			return err
 		}
-		n.log.Error("derived/ cannot be opened; it is deleted and folded again", "error", err)
+		if errors.Is(err, fsm.ErrFormat) {
+			n.log.Info("derived/ was written by another release; it is deleted and folded again", "error", err)
+		} else {
+			n.log.Error("derived/ cannot be opened; it is deleted and folded again", "error", err)
+		}
+		marked = err
 	}
-	n.damages.Add(1)
+	if !errors.Is(marked, fsm.ErrFormat) {
+		n.damages.Add(1)
+	}
 	if err := durable.RemoveDir(n.cfg.FS, dir, dir+droppedSuffix); err != nil {
 		return err
 	}

@@ -87,7 +87,7 @@ var libraries = map[string][]string{
 	"github.com/spf13/pflag":                {"internal/cli", "cmd/node"},
 	"github.com/vbauerster/mpb":             {"cmd/recount"},
 	"go.yaml.in/yaml":                       {"cmd/recount", "internal/api", "internal/verify/publish", "cmd/node"},
-	"golang.org/x/mod/sumdb":                {"internal/log", "internal/fsm"},
+	"golang.org/x/mod/sumdb":                {"internal/log"},
 	"golang.org/x/time/rate":                {"internal/cluster"},
 	"golang.org/x/sys":                      {"cmd/node", "internal/cluster", "internal/term"},
 	"google.golang.org/protobuf":            {"internal/event", "internal/ledgertest", "internal/node", "internal/operator", "internal/propose"},
