@@ -342,9 +342,10 @@ func (c *Cluster) TransferAndClose(ctx context.Context) error {
 	return c.Close(ctx)
 }
 
-// Close waits briefly for proposals in flight, then stops Raft, the peer port and the stable store. If ctx ends
-// first, Close returns ctx's error and leaves the stable store open, because Raft may still be writing.
-// Repeated calls return the first result.
+// Close waits briefly for proposals in flight, then stops Raft, the peer port, the handlers of calls and the stable store.
+// If ctx ends first, Close returns ctx's error and leaves the stable store open, because Raft may still be writing.
+// Repeated calls return the first result. Handlers read stores of their own, which may be closed after Close. It does not
+// wait for them when ctx ends.
 func (c *Cluster) Close(ctx context.Context) error {
 	c.closeOnce.Do(func() { c.closeErr = c.close(ctx) })
 	return c.closeErr
@@ -364,6 +365,8 @@ func (c *Cluster) close(ctx context.Context) error {
 	c.closeCalls()
 	c.peer.close()
 	c.wg.Wait()
+	c.rpc.running.refuse()
+	c.rpc.running.wait(ctx)
 	c.changed()
 	if raftErr != nil {
 		return raftErr

@@ -40,7 +40,8 @@ type peerPort struct {
 	refusals rate.Sometimes // limits log lines, so that a flood of connections does not flood the log
 
 	mu     sync.Mutex
-	open   map[net.Conn]struct{} // accepted connections, closed together with the port
+	open   map[net.Conn]struct{}    // accepted connections, closed together with the port
+	crowds map[crowd][]*trackedConn // those of them that are authenticated, oldest first
 	closed bool
 	wg     sync.WaitGroup
 }
@@ -51,6 +52,7 @@ func newPeerPort(cfg *Config) (*peerPort, error) {
 		cfg:      cfg,
 		log:      cfg.Logger,
 		open:     map[net.Conn]struct{}{},
+		crowds:   map[crowd][]*trackedConn{},
 		refusals: rate.Sometimes{First: 20, Interval: time.Second},
 	}
 	own, err := p.readTLS()
@@ -167,23 +169,13 @@ func (s *unauthenticated) remove(conn net.Conn) {
 }
 
 // admit authenticates one connection and passes it to its protocol.
-func (p *peerPort) admit(raw net.Conn) {
+func (p *peerPort) admit(raw *trackedConn) {
 	ctx, cancel := context.WithTimeout(context.Background(), handshakeTimeout)
 	defer cancel()
 	conn := tls.Server(raw, p.serverTLS())
 	err := conn.HandshakeContext(ctx)
 	if err == nil {
-		state := conn.ConnectionState()
-		switch state.NegotiatedProtocol {
-		case alpnRPC:
-			err = p.rpc.offer(conn)
-		case alpnRaft:
-			if err = p.acceptStream(conn, state); err == nil {
-				err = p.raft.offer(conn)
-			}
-		default:
-			err = fmt.Errorf("unknown protocol %q", state.NegotiatedProtocol)
-		}
+		err = p.pass(raw, conn)
 	}
 	if err != nil {
 		_ = raw.Close()
@@ -195,11 +187,31 @@ func (p *peerPort) admit(raw net.Conn) {
 	}
 }
 
-func (p *peerPort) acceptStream(conn *tls.Conn, state tls.ConnectionState) error {
+// pass gives an authenticated connection to its protocol.
+func (p *peerPort) pass(raw *trackedConn, conn *tls.Conn) error {
+	state := conn.ConnectionState()
 	from, err := p.identify(&state)
 	if err != nil {
 		return err
 	}
+	to := p.rpc
+	switch state.NegotiatedProtocol {
+	case alpnRPC:
+	case alpnRaft:
+		to = p.raft
+		if err := p.acceptStream(conn, from); err != nil {
+			return err
+		}
+	default:
+		return fmt.Errorf("unknown protocol %q", state.NegotiatedProtocol)
+	}
+	if err := p.join(raw, from, state.NegotiatedProtocol); err != nil {
+		return err
+	}
+	return to.offer(conn)
+}
+
+func (p *peerPort) acceptStream(conn *tls.Conn, from string) error {
 	_ = conn.SetDeadline(time.Now().Add(handshakeTimeout))
 	admit := func(text string) error {
 		_, err := p.roster.admit(from, text)
@@ -242,19 +254,6 @@ func (p *peerPort) close() {
 		_ = conn.Close()
 	}
 	p.wg.Wait()
-}
-
-// trackedConn removes itself from its port when closed.
-type trackedConn struct {
-	net.Conn
-	port *peerPort
-}
-
-func (t *trackedConn) Close() error {
-	t.port.mu.Lock()
-	delete(t.port.open, t.Conn)
-	t.port.mu.Unlock()
-	return t.Conn.Close()
 }
 
 // subListener is a net.Listener fed with authenticated connections of one protocol.

@@ -42,6 +42,7 @@ type rpcServer struct {
 	c        *Cluster
 	mu       sync.RWMutex
 	handlers map[string]Handler
+	running  pendingSet // handlers that answer now
 }
 
 func newRPCServer(c *Cluster) *rpcServer { return &rpcServer{c: c, handlers: map[string]Handler{}} }
@@ -92,6 +93,10 @@ func (s *rpcServer) handler(path string) Handler {
 
 // answer runs the handler of a call if the caller is the member that this node knows.
 func (s *rpcServer) answer(ctx context.Context, from string, req frames.Request) frames.Response {
+	if !s.running.add() {
+		return frames.Response{Code: CodeInternal, Body: []byte(ErrShutdown.Error())}
+	}
+	defer s.running.finish()
 	roster := s.c.peer.roster
 	if _, err := roster.admit(from, req.Hello); err != nil {
 		s.c.peer.refusals.Do(func() { s.c.log.Warn("cluster: peer call refused", "member", from, "error", err) })

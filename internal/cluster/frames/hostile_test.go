@@ -7,6 +7,8 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -162,6 +164,37 @@ func TestLateAnswers(t *testing.T) {
 			if resp, err := c.Call(t.Context(), Request{Path: "/x"}); err != nil || string(resp.Body) != "first" {
 				t.Errorf("%q, %v", resp.Body, err)
 			}
+		}
+	})
+}
+
+// TestBodiesOfHandlers: the bodies that a caller makes the answering end keep stay within MaxBody, however many handlers
+// may run. The other calls go on when the handlers end.
+func TestBodiesOfHandlers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var held, most atomic.Int64
+		release := make(chan struct{})
+		c, end := piped(t, func(_ context.Context, req Request) Response {
+			most.Store(max(most.Load(), held.Add(int64(len(req.Body)))))
+			<-release
+			held.Add(-int64(len(req.Body)))
+			return Response{}
+		})
+		defer end()
+		body := make([]byte, MaxBody/4)
+		var calls sync.WaitGroup
+		for range 6 {
+			calls.Go(func() {
+				if _, err := c.Call(t.Context(), Request{Path: "/x", Body: body}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		synctest.Wait()
+		close(release)
+		calls.Wait()
+		if got := most.Load(); got > MaxBody {
+			t.Errorf("%d bytes in bodies at a time", got)
 		}
 	})
 }

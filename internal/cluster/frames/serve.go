@@ -15,8 +15,9 @@ const (
 )
 
 // Serve answers the calls on conn until the connection or ctx ends, and returns why. It calls handle for each request
-// on a goroutine of its own, for at most MaxCalls at a time. The context of handle ends with the time that the caller
-// gave, when the caller gives up, and when the connection ends. Serve does not wait for handle.
+// on a goroutine of its own, for at most MaxCalls and for bodies of at most MaxBody bytes in all at a time. The context of
+// handle ends with the time that the caller gave, when the caller gives up, and when the connection ends. Serve does
+// not wait for handle.
 func Serve(ctx context.Context, conn net.Conn, handle func(context.Context, Request) Response) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -24,7 +25,7 @@ func Serve(ctx context.Context, conn net.Conn, handle func(context.Context, Requ
 		link:   newLink(conn),
 		ctx:    ctx,
 		handle: handle,
-		slots:  make(chan struct{}, MaxCalls),
+		left:   make(chan struct{}, 1),
 		calls:  map[uint64]context.CancelFunc{},
 	}
 	s.newPulse(serverQuiet, serverGrace, s.excused)
@@ -42,11 +43,13 @@ type server struct {
 	*link
 	ctx    context.Context
 	handle func(context.Context, Request) Response
-	slots  chan struct{}
-	full   atomic.Bool // the reader waits for a slot and hears nothing
+	left   chan struct{} // a handler has ended
+	full   atomic.Bool   // the reader waits for handlers and hears nothing
 
-	callsMu sync.Mutex
-	calls   map[uint64]context.CancelFunc
+	callsMu  sync.Mutex
+	calls    map[uint64]context.CancelFunc
+	handlers int // that run
+	held     int // bytes in their bodies
 
 	// of the reader
 	body unfinished
@@ -100,9 +103,9 @@ func (s *server) takeRequest(f *frame) error {
 	return nil
 }
 
-// start runs one request. It waits while MaxCalls run.
+// start runs one request. It waits while too many run.
 func (s *server) start(f *frame, body []byte) error {
-	if err := s.slot(); err != nil {
+	if err := s.wait(len(body)); err != nil {
 		return err
 	}
 	ctx, cancel := s.contextOf(f)
@@ -118,7 +121,7 @@ func (s *server) start(f *frame, body []byte) error {
 		return fmt.Errorf("%w: call %d comes twice", errFrame, id)
 	}
 	go func() {
-		defer s.finish(id, cancel)
+		defer s.finish(id, len(body), cancel)
 		if tooLong {
 			s.respond(ctx, id, Response{Code: CodeTooLarge, Body: []byte(ErrTooLarge.Error())})
 			return
@@ -128,30 +131,49 @@ func (s *server) start(f *frame, body []byte) error {
 	return nil
 }
 
-// slot waits until fewer than MaxCalls run.
-func (s *server) slot() error {
-	select {
-	case s.slots <- struct{}{}:
+// wait waits until another handler may run with a body of that size.
+func (s *server) wait(size int) error {
+	if s.enter(size) {
 		return nil
-	default:
 	}
 	s.full.Store(true)
 	defer s.full.Store(false)
-	select {
-	case s.slots <- struct{}{}:
-		s.heard.Store(int64(time.Since(s.began))) // the reader goes on
-		return nil
-	case <-s.ended:
-		return s.why()
+	for {
+		select {
+		case <-s.left:
+			if s.enter(size) {
+				s.heard.Store(int64(time.Since(s.began))) // the reader goes on
+				return nil
+			}
+		case <-s.ended:
+			return s.why()
+		}
 	}
 }
 
-func (s *server) finish(id uint64, cancel context.CancelFunc) {
+// enter counts another handler and its body, if it may run now.
+func (s *server) enter(size int) bool {
+	s.callsMu.Lock()
+	defer s.callsMu.Unlock()
+	if s.handlers == MaxCalls || s.held+size > MaxBody {
+		return false
+	}
+	s.handlers++
+	s.held += size
+	return true
+}
+
+func (s *server) finish(id uint64, size int, cancel context.CancelFunc) {
 	s.callsMu.Lock()
 	delete(s.calls, id)
+	s.handlers--
+	s.held -= size
 	s.callsMu.Unlock()
 	cancel()
-	<-s.slots
+	select {
+	case s.left <- struct{}{}:
+	default:
+	}
 }
 
 func (s *server) contextOf(f *frame) (context.Context, context.CancelFunc) {
