@@ -85,3 +85,15 @@ type fixedAnswer struct{ answer *wire.SubmitAnswer }
 func (f fixedAnswer) Submit(context.Context, []byte, Meta) (*wire.SubmitAnswer, error) {
 	return f.answer, nil
 }
+
+func (f fixedAnswer) Batch(Meta) (Batch, error) { return fixedBatch(f), nil }
+
+type fixedBatch fixedAnswer
+
+func (f fixedBatch) Submit(_ context.Context, bodies [][]byte) []Submitted {
+	out := make([]Submitted, len(bodies))
+	for i := range out {
+		out[i].Answer = f.answer
+	}
+	return out
+}

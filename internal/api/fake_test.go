@@ -37,6 +37,8 @@ type fakeLedger struct {
 	reads   []Read
 	metas   []Meta
 	cause   chan struct{} // closed and replaced when a row is added
+	groups  []int         // records of each group of a batch
+	closed  error         // batches are refused with it
 }
 
 // shared is known to all parts of a fake.
@@ -149,6 +151,30 @@ func (t *fakeLedger) Submit(ctx context.Context, body []byte, meta Meta) (answer
 	}
 	t.first[r.PCSID] = len(t.rows)
 	return t.add(body, r, a, 200), nil
+}
+
+// Batch takes one record after the other.
+func (t *fakeLedger) Batch(meta Meta) (Batch, error) {
+	if t.closed != nil {
+		return nil, t.closed
+	}
+	return &fakeBatch{t, meta}, nil
+}
+
+type fakeBatch struct {
+	*fakeLedger
+	meta Meta
+}
+
+func (b *fakeBatch) Submit(ctx context.Context, bodies [][]byte) (out []Submitted) {
+	b.mu.Lock()
+	b.groups = append(b.groups, len(bodies))
+	b.mu.Unlock()
+	for _, body := range bodies {
+		answer, err := b.fakeLedger.Submit(ctx, body, b.meta)
+		out = append(out, Submitted{answer, err})
+	}
+	return out
 }
 
 // forget takes back what a dry run has added, and its seq.

@@ -56,6 +56,28 @@ type Submitter interface {
 	// same work up to the log, writes nothing, and returns the response that a submission would get now. Where
 	// such a response would name the event, its seq is 0.
 	Submit(ctx context.Context, body []byte, meta Meta) (*wire.SubmitAnswer, error)
+	// Batch begins a submission of many records. The error is the problem of a node that takes none now.
+	Batch(meta Meta) (Batch, error)
+}
+
+// The size of a group of a batch: records, and bytes of their bodies together. A larger record is a group of its own.
+const (
+	GroupRecords = 256
+	GroupBytes   = 192 << 10
+)
+
+// Batch takes the records of one batch, group after group. It is for one goroutine.
+type Batch interface {
+	// Submit takes the next records. It does with each what Submitter.Submit does and returns one result for each,
+	// in their order. All of them wait together, at most until ctx ends. The ledger owns the bodies from then on.
+	// Once a record was not taken, no later record of its shard enters the log, so that none overtakes it.
+	Submit(ctx context.Context, bodies [][]byte) []Submitted
+}
+
+// Submitted is the result of one record of a batch, as Submitter.Submit returns it.
+type Submitted struct {
+	Answer *wire.SubmitAnswer
+	Err    error
 }
 
 // Keys registers signing keys and ends their use.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/recount-ledger/recount/internal/api"
 	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/internal/pcs"
 	"github.com/recount-ledger/recount/internal/projections"
@@ -17,12 +16,13 @@ const replayMargin = time.Hour
 
 // replay answers a repeated record from the serving generation, as a linearizable read, without a new event. It
 // returns nil for a record that is not provably a plain replay. The fold decides then.
-func (in *Intake) replay(ctx context.Context, rec *pcs.Record, facts verify.Facts) *wire.SubmitAnswer {
+func (in *Intake) replay(ctx context.Context, q *inquiry, v *visit) *wire.SubmitAnswer {
+	rec, facts := v.rec, v.facts
 	if in.o.Generations.Serving().IsNew(rec.ShardID, rec.Epoch) || rec.CheckID() != nil ||
 		!in.isReplay(rec, facts, nil) {
 		return nil
 	}
-	if err := in.o.Confirm(ctx); err != nil {
+	if err := in.confirm(ctx, q); err != nil {
 		return nil
 	}
 	var first projections.Result
@@ -60,19 +60,20 @@ func (in *Intake) isReplay(rec *pcs.Record, facts verify.Facts, first *projectio
 // repeats gives a conflicting or malformed record the refusal that it got before: from the serving generation, as
 // a linearizable read, without a new event. The first event is the evidence. It returns nil for a record that is
 // not provably such a repetition. The fold decides then.
-func (in *Intake) repeats(ctx context.Context, body []byte, meta api.Meta, rec *pcs.Record, facts verify.Facts) error {
+func (in *Intake) repeats(ctx context.Context, q *inquiry, v *visit) error {
+	body, rec, facts := v.body, v.rec, v.facts
 	if rec.Fault == nil && rec.CheckID() == nil && in.o.Generations.Serving().IsNew(rec.ShardID, rec.Epoch) ||
 		!in.isRefusedAgain(body, rec, facts, nil) {
 		return nil
 	}
-	if err := in.o.Confirm(ctx); err != nil {
+	if err := in.confirm(ctx, q); err != nil {
 		return nil
 	}
 	var first projections.Result
 	if !in.isRefusedAgain(body, rec, facts, &first) {
 		return nil
 	}
-	in.counts(meta).Repeats.Add(1)
+	in.counts(q.meta).Repeats.Add(1)
 	_, problem := in.answer(rec, first)
 	return problem
 }

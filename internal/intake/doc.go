@@ -37,6 +37,15 @@
 //	refusals records with a bad signature go into the log within a budget. Above it they are answered and only
 //	         summed: ReportRefusals logs the sums
 //
+// # Batches
+//
+// A submission is a batch of one record. The records of a batch come in groups. Those of a group are looked at one
+// after the other, and what enters the log enters it together: one wait, and usually one entry. They share one question
+// to a quorum, too. The next group begins when the one before is answered, so the records of a batch keep their
+// order. A record that was not taken holds back all later records of its shard, because a later epoch would overtake
+// its own. If the log took nothing, the whole rest is held back. Records of batches that are being worked on are
+// bounded in number, and addresses take turns at that space. A single submission does not wait for a turn.
+//
 // # Dry runs
 //
 // A dry run goes the same way up to the log. Instead of the commit it folds the event on the current rows and

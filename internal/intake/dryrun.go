@@ -23,8 +23,8 @@ func (in *Intake) counts(meta api.Meta) *Counters {
 
 // foretell folds a submission on this node as the next event, over the current rows, and keeps nothing of it. A
 // quorum has to confirm that these rows are the newest. Without one a submission gets no answer either.
-func (in *Intake) foretell(ctx context.Context, ev event.Event) (projections.Result, error) {
-	if err := in.o.Confirm(ctx); err != nil {
+func (in *Intake) foretell(ctx context.Context, q *inquiry, ev event.Event) (projections.Result, error) {
+	if err := in.confirm(ctx, q); err != nil {
 		return projections.Result{}, in.o.Problem(propose.ErrNoLeader)
 	}
 	serving := in.o.Generations.Serving()

@@ -9,6 +9,7 @@ import (
 	"github.com/recount-ledger/recount/internal/api"
 	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/internal/fsm"
+	"github.com/recount-ledger/recount/internal/limit"
 	"github.com/recount-ledger/recount/internal/pcs"
 	"github.com/recount-ledger/recount/internal/projections"
 	"github.com/recount-ledger/recount/internal/propose"
@@ -38,8 +39,8 @@ type Generations interface {
 
 // Log takes submissions. *propose.Packer implements it.
 type Log interface {
-	// Submit commits an event and returns its outcome and its position.
-	Submit(ctx context.Context, ev event.Event) (projections.Result, propose.LogPosition, error)
+	// Submit commits events next to each other and returns their outcomes and the position of the first.
+	Submit(ctx context.Context, events ...event.Event) ([]projections.Result, propose.LogPosition, error)
 	// SubmitAlone commits an event in an entry of its own.
 	SubmitAlone(ctx context.Context, ev event.Event) (propose.LogPosition, error)
 	// Stats returns the bytes that wait for consensus, and the number of packs so far.
@@ -112,6 +113,7 @@ type Counters struct {
 type Intake struct {
 	o        Options
 	limits   *limits
+	turns    *limit.Turns // of batches
 	drops    *refusals
 	counters *Counters
 }
@@ -119,7 +121,13 @@ type Intake struct {
 // New returns the intake of a node.
 func New(o Options) *Intake {
 	counters := &Counters{}
-	return &Intake{o: o, limits: newLimits(&o, counters), drops: newRefusals(o.NodeID), counters: counters}
+	return &Intake{
+		o:        o,
+		limits:   newLimits(&o, counters),
+		turns:    limit.NewTurns(MaxBatched),
+		drops:    newRefusals(o.NodeID),
+		counters: counters,
+	}
 }
 
 // Counters returns the counters of this node.

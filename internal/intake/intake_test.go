@@ -39,10 +39,11 @@ type resends struct {
 	resent bool
 }
 
-func (r *resends) Submit(ctx context.Context, ev event.Event) (projections.Result, propose.LogPosition, error) {
-	result, place, err := r.Packer.Submit(ctx, ev)
+func (r *resends) Submit(ctx context.Context, events ...event.Event) ([]projections.Result, propose.LogPosition,
+	error) {
+	results, place, err := r.Packer.Submit(ctx, events...)
 	place.Resent = r.resent
-	return result, place, err
+	return results, place, err
 }
 
 // bench is an intake over a ledger in memory.

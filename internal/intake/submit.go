@@ -14,97 +14,96 @@ import (
 )
 
 // Submit decodes and checks a record at the edge and answers a plain replay from the active fold. The log and
-// the fold decide everything else. It implements api.Submitter.
+// the fold decide everything else. It is a batch of one record. It implements api.Submitter.
 func (in *Intake) Submit(ctx context.Context, body []byte, meta api.Meta) (*wire.SubmitAnswer, error) {
-	var seen Seen
-	answer, err := in.submit(ctx, body, meta, &seen)
-	if !meta.DryRun {
-		in.o.Answered(seen, meta, answer, err)
-	}
-	return answer, err
+	b, one := batch{in: in, meta: meta}, [1]visit{{body: body}}
+	b.take(ctx, one[:])
+	return one[0].answer, one[0].err
 }
 
-func (in *Intake) submit(ctx context.Context, body []byte, meta api.Meta, seen *Seen) (*wire.SubmitAnswer, error) {
+// look checks a record at the edge of this node. It either answers, returns the refusal, or finds that the record
+// enters the log (visit.enters).
+func (in *Intake) look(ctx context.Context, q *inquiry, v *visit) error {
 	if p := in.refuseNow(); p != nil {
-		return nil, p
+		return p
 	}
-	rec := pcs.Decode(body)
-	facts, p := in.signedBy(ctx, rec, meta)
-	if p != nil {
-		return nil, p
+	v.rec = pcs.Decode(v.body)
+	if p := in.signedBy(ctx, q, v); p != nil {
+		return p
 	}
-	asked := in.frozen(rec, facts) || meta.DryRun
-	if asked {
-		var err error
-		if facts, err = in.confirmed(ctx, rec, facts); err != nil {
-			return nil, err
+	if v.asked = in.frozen(v.rec, v.facts) || q.meta.DryRun; v.asked {
+		if err := in.confirmed(ctx, q, v); err != nil {
+			return err
 		}
 	}
-	seen.Rec, seen.KeyID = rec, facts.KeyID
-	if !facts.Valid() {
-		fault, err := in.confirmedFault(ctx, rec)
-		if err != nil {
-			return nil, err
-		}
-		if fault != nil {
-			in.counts(meta).Malformed.Add(1)
-			return nil, structureProblem(rec, fault)
-		}
-		if rec.Sig != "" {
-			return in.refuseSignature(ctx, body, meta, rec)
-		}
-		return in.submitUnsigned(ctx, body, meta, rec, asked)
+	v.seen = Seen{Rec: v.rec, KeyID: v.facts.KeyID}
+	if !v.facts.Valid() {
+		return in.lookUnverified(ctx, q, v)
 	}
-	if rec.Fault == nil {
-		if answer := in.replay(ctx, rec, facts); answer != nil {
-			return answer, nil
+	if v.rec.Fault == nil {
+		if v.answer = in.replay(ctx, q, v); v.answer != nil {
+			return nil
 		}
 	}
-	if asked {
-		if p := in.frozenNow(meta, rec, facts); p != nil {
-			return nil, p
-		}
+	if p := in.frozenNow(q, v); p != nil {
+		return p
 	}
-	if err := in.repeats(ctx, body, meta, rec, facts); err != nil {
-		return nil, err
+	if err := in.repeats(ctx, q, v); err != nil {
+		return err
 	}
-	return in.commit(ctx, body, meta, rec, facts)
+	v.enters = true
+	return nil
 }
 
-// submitUnsigned takes a record without a signature while the policy allows it. It refuses the record only once
+// lookUnverified looks at a record that no key has signed.
+func (in *Intake) lookUnverified(ctx context.Context, q *inquiry, v *visit) error {
+	fault, err := in.confirmedFault(ctx, q, v.rec)
+	if err != nil {
+		return err
+	}
+	if fault != nil {
+		in.counts(q.meta).Malformed.Add(1)
+		return structureProblem(v.rec, fault)
+	}
+	if v.rec.Sig != "" {
+		return in.refuseSignature(q, v)
+	}
+	return in.lookUnsigned(ctx, q, v)
+}
+
+// lookUnsigned takes a record without a signature while the policy allows it. It refuses the record only once
 // a quorum has confirmed that no other policy was applied a moment ago, through another node.
-func (in *Intake) submitUnsigned(ctx context.Context, body []byte, meta api.Meta, rec *pcs.Record,
-	asked bool) (*wire.SubmitAnswer, error) {
+func (in *Intake) lookUnsigned(ctx context.Context, q *inquiry, v *visit) error {
 	if in.policy().Signature.Required {
-		if err := in.o.Confirm(ctx); err != nil {
-			return nil, wire.NewProblem(wire.CodeKeysUnconfirmed, "").WithRetry(retryAfter)
+		if err := in.confirm(ctx, q); err != nil {
+			return wire.NewProblem(wire.CodeKeysUnconfirmed, "").WithRetry(retryAfter)
 		}
 		if in.policy().Signature.Required {
-			return in.refuseSignature(ctx, body, meta, rec)
+			return in.refuseSignature(q, v)
 		}
 	}
-	if asked {
-		if p := in.frozenNow(meta, rec, verify.Facts{}); p != nil {
-			return nil, p
-		}
+	v.facts = verify.Facts{}
+	if p := in.frozenNow(q, v); p != nil {
+		return p
 	}
-	return in.commit(ctx, body, meta, rec, verify.Facts{})
+	v.enters = true
+	return nil
 }
 
 // confirmed waits until this node has folded everything that was acknowledged before, and checks the signature with
 // the keys as they are then. A freeze stops only what the verifier lets pass, so the answer frozen says that this
 // record would pass. A node that lags behind a policy, a revocation or another generation must not say that.
-func (in *Intake) confirmed(ctx context.Context, rec *pcs.Record, facts verify.Facts) (verify.Facts, error) {
-	if err := in.o.Confirm(ctx); err != nil {
-		return facts, in.o.Problem(propose.ErrNoLeader)
+func (in *Intake) confirmed(ctx context.Context, q *inquiry, v *visit) error {
+	if err := in.confirm(ctx, q); err != nil {
+		return in.o.Problem(propose.ErrNoLeader)
 	}
 	if p := in.refuseNow(); p != nil {
-		return facts, p
+		return p
 	}
-	if !rec.Signable {
-		return facts, nil
+	if v.rec.Signable {
+		v.facts = in.o.Keys.CheckSignature(in.o.Keys.Verifiers(), v.rec)
 	}
-	return in.o.Keys.CheckSignature(in.o.Keys.Verifiers(), rec), nil
+	return nil
 }
 
 func (in *Intake) frozen(rec *pcs.Record, facts verify.Facts) bool {
@@ -114,12 +113,16 @@ func (in *Intake) frozen(rec *pcs.Record, facts verify.Facts) bool {
 
 // frozenNow refuses at the edge what the fold would refuse because of a freeze alone. Agents that repeat during a freeze
 // must not fill the log. A quorum must have been asked before. If the freeze came later, the fold decides.
-func (in *Intake) frozenNow(meta api.Meta, rec *pcs.Record, facts verify.Facts) *wire.Problem {
+func (in *Intake) frozenNow(q *inquiry, v *visit) *wire.Problem {
+	if !v.asked {
+		return nil
+	}
+	rec, facts := v.rec, v.facts
 	f, ok := in.o.State.Control().Frozen(rec.ShardID, facts.KeyID, in.o.State.Cursor().Seq+1)
 	if !ok || in.refusedFirst(rec, facts) {
 		return nil
 	}
-	in.counts(meta).Frozen.Add(1)
+	in.counts(q.meta).Frozen.Add(1)
 	p := wire.NewProblem(wire.CodeFrozen, fmt.Sprintf("event %d froze submissions", f.Seq)).WithRetry(frozenRetry)
 	p.PCSID = rec.PCSID
 	return p
@@ -151,11 +154,11 @@ func (in *Intake) faultOf(rec *pcs.Record) *pcs.Fault {
 }
 
 // confirmedFault is faultOf after a quorum has confirmed that no policy allowed the version of the record a moment ago.
-func (in *Intake) confirmedFault(ctx context.Context, rec *pcs.Record) (*pcs.Fault, error) {
+func (in *Intake) confirmedFault(ctx context.Context, q *inquiry, rec *pcs.Record) (*pcs.Fault, error) {
 	if fault := in.faultOf(rec); fault == nil || fault == rec.Fault {
 		return fault, nil
 	}
-	if err := in.o.Confirm(ctx); err != nil {
+	if err := in.confirm(ctx, q); err != nil {
 		return nil, in.o.Problem(propose.ErrNoLeader)
 	}
 	return in.faultOf(rec), nil
@@ -189,28 +192,28 @@ func (in *Intake) refuseNow() *wire.Problem {
 
 // signedBy finds the key that signed the record and draws from the rates: of the key, or of the address when no
 // key has signed it. A forgery draws before the other nodes are asked about it.
-func (in *Intake) signedBy(ctx context.Context, rec *pcs.Record, meta api.Meta) (facts verify.Facts, p *wire.Problem) {
-	keys := in.o.Keys.Verifiers()
+func (in *Intake) signedBy(ctx context.Context, q *inquiry, v *visit) *wire.Problem {
+	keys, rec := in.o.Keys.Verifiers(), v.rec
 	if rec.Signable {
-		facts = in.o.Keys.CheckSignature(keys, rec)
+		v.facts = in.o.Keys.CheckSignature(keys, rec)
 	}
-	if p := in.limits.allow(facts.KeyID, meta.Remote); p != nil || facts.Valid() || !rec.Signable ||
+	if p := in.limits.allow(v.facts.KeyID, q.meta.Remote); p != nil || v.facts.Valid() || !rec.Signable ||
 		rec.Fault != nil || rec.Sig == "" {
-		return facts, p
+		return p
 	}
-	return in.checkAgain(ctx, keys, rec)
+	return in.checkAgain(ctx, q, keys, v)
 }
 
 // checkAgain looks for keys that were registered a moment ago, through another node. It needs a quorum. The
 // facts depend on the record and the set of keys alone, so the same set gives the same facts.
-func (in *Intake) checkAgain(ctx context.Context, keys *verify.KeySet, rec *pcs.Record) (verify.Facts, *wire.Problem) {
-	if err := in.o.Confirm(ctx); err != nil {
-		return verify.Facts{}, wire.NewProblem(wire.CodeKeysUnconfirmed, "").WithRetry(retryAfter)
+func (in *Intake) checkAgain(ctx context.Context, q *inquiry, keys *verify.KeySet, v *visit) *wire.Problem {
+	if err := in.confirm(ctx, q); err != nil {
+		return wire.NewProblem(wire.CodeKeysUnconfirmed, "").WithRetry(retryAfter)
 	}
 	if now := in.o.Keys.Verifiers(); now != keys {
-		return in.o.Keys.CheckSignature(now, rec), nil
+		v.facts = in.o.Keys.CheckSignature(now, v.rec)
 	}
-	return verify.Facts{}, nil
+	return nil
 }
 
 // policy returns the one that judges new submissions, the default one before there is any.
@@ -222,46 +225,14 @@ func (in *Intake) policy() verify.Policy {
 	return verify.DefaultPolicy()
 }
 
-// commit puts the submission into the log and turns its folded outcome into an answer. A dry run goes as far as
-// the log and gets the outcome that the fold would give.
-func (in *Intake) commit(ctx context.Context, body []byte, meta api.Meta, rec *pcs.Record,
-	facts verify.Facts) (*wire.SubmitAnswer, error) {
-	queued, _ := in.o.Log.Stats()
-	share, err := in.limits.acquire(facts.KeyID, meta.Remote, len(body), in.o.QueueBytes-queued)
-	if err != nil {
-		return nil, err
-	}
-	defer share.Leave()
-	ev, err := in.submission(body, meta, facts)
-	if err != nil {
-		return nil, err
-	}
-	if err := in.o.CheckOwn(ctx, ev); err != nil {
-		return nil, wire.NewProblem(wire.CodeOverloaded, err.Error()).WithRetry(retryAfter)
-	}
-	if meta.DryRun {
-		result, err := in.foretell(ctx, ev)
-		if err != nil {
-			return nil, err
-		}
-		return in.answer(rec, result)
-	}
-	in.o.Generations.Submitted()
-	result, place, err := in.o.Log.Submit(ctx, ev)
-	if err != nil {
-		return nil, in.o.Problem(err)
-	}
-	return in.answerPlaced(rec, facts, result, place)
-}
-
 // submission returns the event of a record as this node has received it.
-func (in *Intake) submission(body []byte, meta api.Meta, facts verify.Facts) (event.Event, error) {
-	remote := meta.Remote
+func (in *Intake) submission(meta api.Meta, v *visit) (event.Event, error) {
+	facts, remote := v.facts, meta.Remote
 	if !in.o.RecordRemote {
 		remote = ""
 	}
 	sub := event.Sub{
-		Body:       body,
+		Body:       v.body,
 		ReceivedAt: in.o.Clock.Now().UnixNano(),
 		Node:       in.o.NodeID,
 		Remote:     remote,
@@ -281,19 +252,19 @@ func (in *Intake) submission(body []byte, meta api.Meta, facts verify.Facts) (ev
 
 // refuseSignature answers 401. While the budget lasts the refusal goes through the log, otherwise it is
 // answered at once and summed. A node that lacks a secret cannot tell.
-func (in *Intake) refuseSignature(ctx context.Context, body []byte, meta api.Meta,
-	rec *pcs.Record) (*wire.SubmitAnswer, error) {
+func (in *Intake) refuseSignature(q *inquiry, v *visit) error {
 	if len(in.o.Keys.MissingSecrets()) > 0 {
-		return nil, wire.NewProblem(wire.CodeKeysUnconfirmed, "").WithRetry(retryAfter)
+		return wire.NewProblem(wire.CodeKeysUnconfirmed, "").WithRetry(retryAfter)
 	}
-	switch {
-	case meta.DryRun && len(body) > refusalBytes: // a dry run logs nothing, so it takes nothing of the budget
-	case meta.DryRun, in.limits.allowLog(meta.Remote, len(body)):
-		return in.commit(ctx, body, meta, rec, verify.Facts{})
+	switch size := len(v.body); {
+	case q.meta.DryRun && size > refusalBytes: // a dry run logs nothing, so it takes nothing of the budget
+	case q.meta.DryRun, in.limits.allowLog(q.meta.Remote, size):
+		v.facts, v.enters = verify.Facts{}, true
+		return nil
 	default:
-		in.drops.add(in.o.Clock.Now().UnixNano(), len(body))
+		in.drops.add(in.o.Clock.Now().UnixNano(), size)
 		in.counters.Dropped.Add(1)
-		in.counters.DroppedBytes.Add(uint64(len(body)))
+		in.counters.DroppedBytes.Add(uint64(size))
 	}
-	return nil, in.badSignature(rec)
+	return in.badSignature(v.rec)
 }

@@ -215,7 +215,7 @@ func submit(ctx context.Context, p *Packer[string], text string) *call {
 	c := &call{text: text, done: make(chan struct{})}
 	go func() {
 		defer close(c.done)
-		c.out, c.at, c.err = p.Submit(ctx, submission(text))
+		c.out, c.at, c.err = one(p.Submit(ctx, submission(text)))
 	}()
 	return c
 }
@@ -249,4 +249,12 @@ func sizes(w *world) []int {
 		out = append(out, len(p.Events))
 	}
 	return out
+}
+
+// one takes the single outcome of a group of one event.
+func one(outcomes []string, at LogPosition, err error) (string, LogPosition, error) {
+	if err != nil {
+		return "", at, err
+	}
+	return outcomes[0], at, nil
 }

@@ -89,6 +89,12 @@ const (
 	retryPause    = 50 * time.Millisecond
 )
 
+// The sizes up to which a group shares its pack with others: half of the events of a pack, and most of its bytes.
+const (
+	GroupEvents = maxPackEvents / 2
+	GroupBytes  = maxPackBytes / 4 * 3
+)
+
 // ForwardPath is the path of the peer RPC under which a leader accepts packs of other nodes. It changes with the
 // form of the answer: a node that cannot read the answer would send the pack again and again, and each copy would
 // be logged.
@@ -216,17 +222,21 @@ func (p *Packer[R]) Stats() (queuedBytes int, packs uint64) {
 	return p.queued, p.packs
 }
 
-// Submit puts one event into the log and returns its folded outcome.
-func (p *Packer[R]) Submit(ctx context.Context, ev event.Event) (R, LogPosition, error) {
-	var none R
-	a, err := p.enqueue(ctx, &group[R]{events: []event.Event{ev}})
+// Submit puts events into the log, next to each other in one entry, and returns their folded outcomes in the same
+// order and the position of the first. An error holds for all of them. More than GroupEvents events, or more bytes than
+// GroupBytes, leave no space in their pack for events of others.
+func (p *Packer[R]) Submit(ctx context.Context, events ...event.Event) ([]R, LogPosition, error) {
+	if len(events) == 0 {
+		return nil, LogPosition{}, nil
+	}
+	a, err := p.enqueue(ctx, &group[R]{events: events})
 	if err != nil {
-		return none, LogPosition{}, err
+		return nil, LogPosition{}, err
 	}
-	if len(a.outcomes) != 1 {
-		return none, a.place, ErrUnknown
+	if len(a.outcomes) != len(events) {
+		return nil, a.place, ErrUnknown
 	}
-	return a.outcomes[0], a.place, nil
+	return a.outcomes, a.place, nil
 }
 
 // SubmitAlone puts one event into its own entry. A node that does not lead forwards it.
