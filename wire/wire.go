@@ -43,7 +43,7 @@ const (
 	HeaderTenant     = "X-Tenant-Id"         // sent by some clients; ignored
 	MediaJSON        = "application/json"    // every response that is not a problem
 	MediaProblem     = "application/problem+json"
-	MediaNDJSON      = "application/x-ndjson" // lists, one item per line, followed by a trailer
+	MediaNDJSON      = "application/x-ndjson" // lists, one item per line, followed by a trailer; batches
 	MediaYAML        = "application/yaml"
 	MediaEvents      = "text/event-stream"
 )
@@ -104,6 +104,21 @@ type SubmitAnswer struct {
 	ShardID string     `json:"shard_id"`
 	Epoch   int64      `json:"epoch"`
 	DHat    *nano.Nano `json:"D_hat,omitempty"` // the claimed value, as signed; in responses to a submission
+}
+
+// Bounds of a batch, POST /v1/pcs/submit-batch.
+const (
+	MaxBatchLines = 10_000  // records
+	MaxBatchBytes = 8 << 20 // of the whole body
+)
+
+// BatchLine begins each line of the response to POST /v1/pcs/submit-batch. The members of a SubmitAnswer follow if
+// Status is 200 or 202, else those of a Problem, which has Status, too.
+type BatchLine struct {
+	Line   int `json:"line"`   // of the request, from 1, with its blank lines
+	Status int `json:"status"` // of the response that a single submission of this record would get
+	// This line and all after it were not read, and the response ends here. The problem is that of the body.
+	Unread bool `json:"unread,omitempty"`
 }
 
 // CheckAnswer is the response to POST /v1/pcs/check: the response that a submission of the same bytes would get

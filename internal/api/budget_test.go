@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -33,12 +34,71 @@ func BenchmarkSubmit(b *testing.B) {
 	}
 }
 
+// batchBudget is the number of allocations for a batch of one record more than for a single submission: the batch
+// and its group, the line, the text, one header.
+const batchBudget = submitBudget + 9
+
+// lineBudget is the number of allocations for each record of a large batch: the line.
+const lineBudget = 1.5
+
+// TestBatchBudget: a batch of one record costs little more than a single submission, and each further record less.
+func TestBatchBudget(t *testing.T) {
+	one := testing.AllocsPerRun(1000, batchFixed(t, 1))
+	if one > batchBudget {
+		t.Errorf("%v allocations for a batch of one, the budget is %d", one, batchBudget)
+	}
+	if each := (testing.AllocsPerRun(100, batchFixed(t, 201)) - one) / 200; each > lineBudget {
+		t.Errorf("%v allocations for each record, the budget is %v", each, lineBudget)
+	}
+}
+
+func BenchmarkBatch(b *testing.B) {
+	for _, n := range []int{1, 64, 256} {
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
+			submit := batchFixed(b, n)
+			b.ReportAllocs()
+			for b.Loop() {
+				submit()
+			}
+		})
+	}
+}
+
 // submitFixed returns a function that sends a record to a handler. Everything around the handler is made once, and
 // the answer of the ledger too.
 func submitFixed(t testing.TB) func() {
 	t.Helper()
-	fake, body := newFake(), record("s", 1, nil)
-	answer, err := fake.Submit(t.Context(), []byte(body), Meta{})
+	return sendFixed(t, "/v1/pcs/submit", wire.MediaJSON, record("s", 1, nil))
+}
+
+// batchFixed is submitFixed with a batch of n records.
+func batchFixed(t testing.TB, n int) func() {
+	t.Helper()
+	return sendFixed(t, "/v1/pcs/submit-batch", wire.MediaNDJSON, strings.Repeat(record("s", 1, nil)+"\n", n))
+}
+
+func sendFixed(t testing.TB, path, media, body string) func() {
+	t.Helper()
+	h := fixedHandler(t)
+	reader := strings.NewReader(body)
+	req := httptest.NewRequest(http.MethodPost, path, reader)
+	req.Header.Set("Content-Type", media)
+	req.Body = io.NopCloser(reader)
+	w := &sink{header: http.Header{}}
+	return func() {
+		reader.Reset(body)
+		clear(w.header)
+		if h.ServeHTTP(w, req); w.status != http.StatusOK {
+			t.Fatalf("status %d", w.status)
+		}
+	}
+}
+
+// fixedHandler is a handler over a ledger that gives one answer to everything.
+func fixedHandler(t testing.TB) http.Handler {
+	t.Helper()
+	fake := newFake()
+	answer, err := fake.Submit(t.Context(), []byte(record("s", 1, nil)), Meta{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,18 +115,7 @@ func submitFixed(t testing.TB) func() {
 	if err != nil {
 		t.Fatal(err)
 	}
-	reader := strings.NewReader(body)
-	req := httptest.NewRequest(http.MethodPost, "/v1/pcs/submit", reader)
-	req.Header.Set("Content-Type", wire.MediaJSON)
-	req.Body = io.NopCloser(reader)
-	w := &sink{header: http.Header{}}
-	return func() {
-		reader.Reset(body)
-		clear(w.header)
-		if h.ServeHTTP(w, req); w.status != http.StatusOK {
-			t.Fatalf("status %d", w.status)
-		}
-	}
+	return h
 }
 
 // sink is a response that nobody reads.

@@ -21,13 +21,7 @@ func (s *server) renderError(err error, c echo.Context) {
 		s.Logger.Debug("error after the answer had begun", "error", err, "request_id", currentID(c))
 		return
 	}
-	p := *s.problemOf(err, c)
-	p.RequestID = currentID(c)
-	if p.First != nil {
-		first := *p.First // problems may be shared
-		fillEmpty(&first)
-		p.First = &first
-	}
+	p := s.problemFor(err, c)
 	h := c.Response().Header()
 	if p.RetryAfterMS > 0 {
 		h.Set(wire.HeaderRetryAfter, strconv.FormatInt(p.RetryAfterSeconds(), 10))
@@ -42,14 +36,30 @@ func (s *server) renderError(err error, c echo.Context) {
 	if h.Get(wire.HeaderAppliedSeq) == "" {
 		setPosition(c, s.Ledger.Views.Position())
 	}
-	body, err := json.Marshal(p)
+	if err := c.Blob(p.Status, wire.MediaProblem, s.problemText(p)); err != nil {
+		s.Logger.Debug("answer not sent", "error", err, "request_id", p.RequestID)
+	}
+}
+
+// problemFor returns the problem in err as this request gets it.
+func (s *server) problemFor(err error, c echo.Context) wire.Problem {
+	p := *s.problemOf(err, c) // problems may be shared
+	p.RequestID = currentID(c)
+	if p.First != nil {
+		first := *p.First
+		fillEmpty(&first)
+		p.First = &first
+	}
+	return p
+}
+
+func (s *server) problemText(p wire.Problem) []byte {
+	body, err := json.Marshal(&p)
 	if err != nil {
 		s.Logger.Error("problem does not encode", "error", err, "request_id", p.RequestID)
 		body = []byte(`{"error":"Internal error"}`)
 	}
-	if err := c.Blob(p.Status, wire.MediaProblem, body); err != nil {
-		s.Logger.Debug("answer not sent", "error", err, "request_id", p.RequestID)
-	}
+	return body
 }
 
 // allowHead adds HEAD wherever GET is allowed, because every GET route serves it.

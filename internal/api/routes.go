@@ -44,6 +44,7 @@ const (
 // credentials. The id is a hash of the record, which nobody can guess.
 var routeTable = []route{
 	{method: "POST", path: "/v1/pcs/submit", roles: everybody, serve: (*server).submit},
+	{method: "POST", path: "/v1/pcs/submit-batch", roles: everybody, serve: (*server).submitBatch},
 	{method: "POST", path: "/v1/pcs/check", roles: metering, serve: (*server).check},
 	{method: "GET", path: "/v1/pcs/:pcs_id", roles: everybody, serve: serveRead(linearizable, lookup)},
 	{method: "GET", path: "/v1/pcs", roles: reading, serve: serveRead(local, complete, "prefix", "limit")},

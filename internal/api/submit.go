@@ -52,18 +52,35 @@ func (s *server) check(c echo.Context) error {
 // answered completes a response and its headers, and returns its status and the label under which it is
 // counted.
 func (s *server) answered(c echo.Context, answer *wire.SubmitAnswer) (status int, label string) {
-	status, label = http.StatusOK, answer.Outcome
-	if answer.Outcome == wire.OutcomeEscalated {
-		status = http.StatusAccepted
-	}
+	status, label = statusOf(answer)
 	if answer.Replayed {
-		label = labelReplayed
 		c.Response().Header().Set(wire.HeaderReplayed, "true")
 	}
 	at := s.Ledger.Views.Position()
 	at.AppliedSeq = max(at.AppliedSeq, answer.Seq)
 	setPosition(c, at)
 	return status, label
+}
+
+// statusOf returns the status of a response and the label under which it is counted.
+func statusOf(answer *wire.SubmitAnswer) (status int, label string) {
+	status, label = http.StatusOK, answer.Outcome
+	if answer.Outcome == wire.OutcomeEscalated {
+		status = http.StatusAccepted
+	}
+	if answer.Replayed {
+		label = labelReplayed
+	}
+	return status, label
+}
+
+// neither returns an error if the ledger gave neither an answer nor a problem.
+func neither(answer *wire.SubmitAnswer, err error) error {
+	if err == nil && (answer == nil ||
+		answer.Outcome != wire.OutcomeAccepted && answer.Outcome != wire.OutcomeEscalated) {
+		return fmt.Errorf("the ledger gave neither an answer nor a problem: %+v", answer)
+	}
+	return err
 }
 
 func (s *server) takeAndSubmit(c echo.Context, dry bool) (*wire.SubmitAnswer, error) {
@@ -75,7 +92,7 @@ func (s *server) takeAndSubmit(c echo.Context, dry bool) (*wire.SubmitAnswer, er
 		return nil, err
 	}
 	if c.Request().ContentLength > s.MaxBody {
-		return nil, s.tooLarge(c)
+		return nil, s.tooLarge(c, s.MaxBody)
 	}
 	r := &meteredBody{Reader: c.Request().Body, held: &s.bodies}
 	defer r.release()
@@ -85,11 +102,10 @@ func (s *server) takeAndSubmit(c echo.Context, dry bool) (*wire.SubmitAnswer, er
 	}
 	meta := Meta{RequestID: currentID(c), Remote: remote, DryRun: dry}
 	answer, err := s.Ledger.Submitter.Submit(s.deadlines.at(time.Now()), body, meta)
-	if err == nil && (answer == nil ||
-		answer.Outcome != wire.OutcomeAccepted && answer.Outcome != wire.OutcomeEscalated) {
-		return nil, fmt.Errorf("the ledger gave neither an answer nor a problem: %+v", answer)
+	if err = neither(answer, err); err != nil {
+		return nil, err
 	}
-	return answer, err
+	return answer, nil
 }
 
 // operationProblem is like problemOf, except that a record or an operation may have been committed if its context has
@@ -162,19 +178,25 @@ var errBodies = errors.New("too many bytes in submissions")
 type meteredBody struct {
 	io.Reader
 	held *atomic.Int64 // bytes held by all submissions
-	took int64
+	took int64         // bytes read
+	kept int64         // of these, bytes that are counted in held
 }
 
 func (r *meteredBody) Read(p []byte) (n int, err error) {
 	n, err = r.Reader.Read(p)
 	r.took += int64(n)
+	r.kept += int64(n)
 	if r.held.Add(int64(n)) > maxBodies {
 		return n, errBodies
 	}
 	return n, err
 }
 
-func (r *meteredBody) release() { r.held.Add(-r.took) }
+// release counts what was read as no longer held.
+func (r *meteredBody) release() {
+	r.held.Add(-r.kept)
+	r.kept = 0
+}
 
 // readBody reads at most MaxBody bytes into a new slice, because the ledger may hold it beyond this request.
 func (s *server) readBody(c echo.Context) ([]byte, error) { return s.readFrom(c, c.Request().Body) }
@@ -187,30 +209,44 @@ func (s *server) readFrom(c echo.Context, r io.Reader) (body []byte, err error) 
 		body, err = io.ReadAll(io.LimitReader(r, s.MaxBody+1))
 	}
 	switch {
-	case errors.Is(err, errBodies):
-		return nil, wire.NewProblem(wire.CodeOverloaded, "").WithRetry(time.Second)
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return nil, wire.NewProblem(wire.CodeTimeout, "")
 	case err != nil:
-		return nil, wire.NewProblem(wire.CodeBadRequest, "the body ended before its declared length")
+		return nil, unreadable(err)
 	case int64(len(body)) > s.MaxBody:
-		return nil, s.tooLarge(c)
+		return nil, s.tooLarge(c, s.MaxBody)
 	case len(body) == 0:
-		return nil, wire.NewProblem(wire.CodeMalformed, "the body is empty")
+		return nil, emptyBody()
 	}
+	s.decide(c)
+	return body, nil
+}
+
+// unreadable returns the problem of a body that cannot be read to its end.
+func unreadable(err error) *wire.Problem {
+	switch {
+	case errors.Is(err, errBodies):
+		return wire.NewProblem(wire.CodeOverloaded, "").WithRetry(time.Second)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return wire.NewProblem(wire.CodeTimeout, "")
+	}
+	return wire.NewProblem(wire.CodeBadRequest, "the body ended before its declared length")
+}
+
+func emptyBody() *wire.Problem { return wire.NewProblem(wire.CodeMalformed, "the body is empty") }
+
+// decide counts a request among those that have a body and no response yet.
+func (s *server) decide(c echo.Context) {
 	if x, ok := c.(*call); ok && !x.deciding {
 		x.deciding = true
 		s.Deciding.Add(1)
 	}
-	return body, nil
 }
 
 // tooLarge continues to read for a while, since most clients read no response before they have sent everything.
 // A client that asked first (Expect: 100-continue, RFC 9110, 10.1.1) waits for the response and has sent
 // nothing: a read would tell it to send.
-func (s *server) tooLarge(c echo.Context) error {
+func (s *server) tooLarge(c echo.Context, most int64) error {
 	if c.Request().Header.Get("Expect") == "" {
 		_, _ = io.CopyN(io.Discard, c.Request().Body, 4*s.MaxBody)
 	}
-	return wire.NewProblem(wire.CodeTooLarge, fmt.Sprintf("the body is larger than %d bytes", s.MaxBody))
+	return wire.NewProblem(wire.CodeTooLarge, fmt.Sprintf("the body is larger than %d bytes", most))
 }
