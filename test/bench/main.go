@@ -32,6 +32,7 @@ type options struct {
 	dir    string
 
 	baseBin string
+	tags    string // of the build of the node
 }
 
 func main() {
@@ -55,6 +56,7 @@ func dispatch(args []string) error {
 	fs.DurationVar(&o.limit, "limit", 5*time.Minute, "give up after this time")
 	fs.IntVar(&o.most, "most", 12000, "records per second signed in advance; a measurement ends early when they are used up")
 	events := fs.Int("rebuild", 0, "measure a rebuild of so many events instead")
+	stages := fs.Bool("stages", false, "measure where the processor time of a record goes instead")
 	records := fs.Int("sizes", 0, "measure disk, memory and processor time for so many records instead")
 	fs.StringVar(&o.bin, "bin", "", "recount-node binary to measure; built from this tree when empty")
 	fs.StringVar(&o.baseBin, "base", "", "another recount-node binary, measured in turn with the first one")
@@ -71,8 +73,11 @@ func dispatch(args []string) error {
 		return runRebuild(ctx, o, *events)
 	}
 	debug.SetGCPercent(400)
-	if *records > 0 {
+	switch {
+	case *records > 0:
 		return runSizes(ctx, o, *records)
+	case *stages:
+		return runStages(ctx, o)
 	}
 	return run(ctx, o)
 }
@@ -83,7 +88,7 @@ func (o *options) build(ctx context.Context, dir, root string) error {
 		return nil
 	}
 	o.bin = filepath.Join(dir, "recount-node")
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", o.bin, "./cmd/node")
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-tags", o.tags, "-o", o.bin, "./cmd/node")
 	build.Dir, build.Stderr = root, os.Stderr
 	if err := build.Run(); err != nil {
 		return fmt.Errorf("build the node: %w", err)

@@ -34,13 +34,14 @@ func (b *bench) startCluster(ctx context.Context, bin, dir string) error {
 	return err
 }
 
-func newSubject(ctx context.Context, name, bin, dir string) (*subject, error) {
+// newSubject starts three nodes. env is added to their environment.
+func newSubject(ctx context.Context, name, bin, dir string, env ...string) (*subject, error) {
 	s := &subject{name: name, nodes: map[int][]sample{}, used: map[int]usage{}, lone: map[string][]sample{}}
 	port, err := harness.FreePort(3)
 	if err != nil {
 		return s, err
 	}
-	env := []string{"PCS_SIGN_ALG=hmac", "PCS_HMAC_KEY=" + harness.BenchKey}
+	env = append(env, "PCS_SIGN_ALG=hmac", "PCS_HMAC_KEY="+harness.BenchKey)
 	if s.cluster, err = harness.Start(ctx, bin, dir, 3, port, env...); err != nil {
 		return s, err
 	}
