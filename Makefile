@@ -7,7 +7,7 @@ FUZZTIME ?= 60s
 CHAOS_TIME ?= 60m
 FLIPS ?= 400
 
-.PHONY: help build run test race race-short lint verify-generated generate vuln fuzz e2e chaos chaos-short drill flip-matrix golden-arm64 bench bench-recount clean
+.PHONY: help build run test race race-short lint verify-generated generate vuln fuzz e2e chaos chaos-short drill flip-matrix golden-arm64 bench bench-stages bench-reads bench-growth bench-peers bench-recount clean
 help: ## print this list
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
@@ -80,6 +80,16 @@ golden-arm64: ## the folds and kernels on arm64, under qemu-user (Debian: qemu-u
 BASE ?=
 bench: build ## throughput, lone clients and idle nodes against a bare TLS echo server, in one run
 	$(GO) run ./test/bench $(if $(BASE),-base $(BASE))
+
+bench-stages: ## where the processor time of a record goes, from profiles of the three nodes
+	$(GO) run ./test/bench -stages
+
+# EVENTS is the size of the ledger of these two.
+bench-reads: build ## reads, Ed25519 records and restarts in a ledger of EVENTS records (default 100000)
+	$(GO) run ./test/bench -reads $(or $(EVENTS),100000) -limit 30m $(if $(BIN),-bin $(BIN))
+
+bench-growth: build ## costs, memory, reads and restarts up to EVENTS records (default 1000000), at each power of ten
+	$(GO) run ./test/bench -growth $(or $(EVENTS),1000000) -limit 6h $(if $(BIN),-bin $(BIN))
 
 bench-recount: build ## a rebuild of 1,000,000 events, and what it costs live traffic
 	$(GO) run ./test/bench -rebuild 1000000 -limit 20m

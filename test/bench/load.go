@@ -90,9 +90,14 @@ func (t *target) drive(links []*link, span time.Duration) (sample, error) {
 	if len(all) == 0 {
 		return sample{}, errors.New("nothing was answered")
 	}
+	return sampleOf(all, took), nil
+}
+
+// sampleOf returns the figures of requests that took so long, of which there is one at least.
+func sampleOf(all []time.Duration, seconds float64) sample {
 	slices.Sort(all)
 	at := func(q float64) float64 { return all[int(q*float64(len(all)-1))].Seconds() * 1e3 }
-	return sample{records: len(all), seconds: took, p50: at(0.5), p99: at(0.99)}, nil
+	return sample{records: len(all), seconds: seconds, p50: at(0.5), p99: at(0.99)}
 }
 
 func (l *link) run(stop *atomic.Bool, want []byte) error {

@@ -19,6 +19,7 @@ const idleSpan = 3 * time.Second
 type subject struct {
 	name    string
 	cluster *harness.Cluster
+	env     []string // of its nodes
 	client  *http.Client
 	nodesAt *target
 	nodes   map[int][]sample    // by connections
@@ -41,7 +42,8 @@ func newSubject(ctx context.Context, name, bin, dir string, env ...string) (*sub
 	if err != nil {
 		return s, err
 	}
-	env = append(env, "PCS_SIGN_ALG=hmac", "PCS_HMAC_KEY="+harness.BenchKey)
+	env = append([]string{"PCS_SIGN_ALG=hmac", "PCS_HMAC_KEY=" + harness.BenchKey}, env...)
+	s.env = env
 	if s.cluster, err = harness.Start(ctx, bin, dir, 3, port, env...); err != nil {
 		return s, err
 	}

@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"crypto/ed25519"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
@@ -30,6 +31,33 @@ type Source struct {
 	templates []template
 	epochs    map[string]int64
 	made      int
+	private   ed25519.PrivateKey // signs instead of the bench key, nil for that key
+}
+
+// The Ed25519 key "ed-main" of testdata/keys.json.
+const (
+	ed25519Seed   = "w5kkRSzI/7whSgqpZ8c9YTmogsgMDKi4D/MSDF9X3Eo="
+	Ed25519Public = "+CpgkgeQRd0qAM1WygfHS4iIs5ceeUpNz+A69X/KbpY="
+)
+
+// SignEd25519 makes all further records signed with Ed25519 instead of HMAC.
+func (s *Source) SignEd25519() error {
+	seed, err := base64.StdEncoding.DecodeString(ed25519Seed)
+	if err != nil || len(seed) != ed25519.SeedSize {
+		return fmt.Errorf("the seed of ed-main: %w", err)
+	}
+	s.private = ed25519.NewKeyFromSeed(seed)
+	return nil
+}
+
+// SignHMAC makes all further records signed with the bench key again.
+func (s *Source) SignHMAC() { s.private = nil }
+
+func (s *Source) sign(payload []byte) string {
+	if s.private == nil {
+		return sign(payload)
+	}
+	return base64.StdEncoding.EncodeToString(ed25519.Sign(s.private, payload))
 }
 
 // NewSource reads the accepted f9 records of the HMAC corpus below root.
@@ -110,7 +138,7 @@ func (s *Source) Next(shard string) ([]byte, error) {
 		return nil, err
 	}
 	values := map[string]string{"pcs_id": rec.PCSID, "shard_id": shard,
-		"epoch": strconv.FormatInt(rec.Epoch, 10), "merkle_root": rec.MerkleRoot, "sig": sign(payload)}
+		"epoch": strconv.FormatInt(rec.Epoch, 10), "merkle_root": rec.MerkleRoot, "sig": s.sign(payload)}
 	out := make([]byte, 0, 1024)
 	for i, name := range t.fields {
 		out = append(append(out, t.text[i]...), values[name]...)
