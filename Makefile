@@ -91,6 +91,11 @@ bench-reads: build ## reads, Ed25519 records and restarts in a ledger of EVENTS 
 bench-growth: build ## costs, memory, reads and restarts up to EVENTS records (default 1000000), at each power of ten
 	$(GO) run ./test/bench -growth $(or $(EVENTS),1000000) -limit 6h $(if $(BIN),-bin $(BIN))
 
+# test/peers is a module of its own, so that nothing of these systems is a dependency of Recount.
+bench-peers: build ## etcd, NATS JetStream and PostgreSQL (if installed) with three replicas, in turn with Recount
+	cd test/peers && $(GO) build -trimpath -o $(CURDIR)/bin/recount-peers .
+	$(GO) run ./test/bench -peers bin/recount-peers -limit 30m
+
 bench-recount: build ## a rebuild of 1,000,000 events, and what it costs live traffic
 	$(GO) run ./test/bench -rebuild 1000000 -limit 20m
 

@@ -27,7 +27,12 @@ func spawn(args ...string) (*child, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &child{cmd: exec.Command(self, args...)}
+	return spawnProgram(self, args...)
+}
+
+// spawnProgram is spawn for another program that takes orders in the same way.
+func spawnProgram(program string, args ...string) (c *child, err error) {
+	c = &child{cmd: exec.Command(program, args...)}
 	c.cmd.Stderr = os.Stderr
 	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if c.in, err = c.cmd.StdinPipe(); err != nil {

@@ -56,6 +56,7 @@ func dispatch(args []string) error {
 	fs.DurationVar(&o.limit, "limit", 5*time.Minute, "give up after this time")
 	fs.IntVar(&o.most, "most", 12000, "records per second signed in advance; a measurement ends early when they are used up")
 	events := fs.Int("rebuild", 0, "measure a rebuild of so many events instead")
+	peers := fs.String("peers", "", "program of test/peers: measure other systems in turn with three nodes instead")
 	ledger := fs.Int("reads", 0, "measure reads, Ed25519 records and restarts in a ledger of so many records instead")
 	growth := fs.Int("growth", 0, "measure costs and reads each time that a ledger has grown tenfold, up to so many records, instead")
 	stages := fs.Bool("stages", false, "measure where the processor time of a record goes instead")
@@ -80,6 +81,8 @@ func dispatch(args []string) error {
 		return runSizes(ctx, o, *records)
 	case *stages:
 		return runStages(ctx, o)
+	case *peers != "":
+		return runPeers(ctx, o, *peers)
 	case *ledger > 0:
 		return runReads(ctx, o, *ledger)
 	case *growth > 0:
