@@ -11,6 +11,8 @@
 //	case errors.Is(err, client.ErrOutcomeUnknown):    // perhaps committed, sending again is safe
 //	}
 //
+// SubmitBatch submits many records in few requests and gives each of them the response that Submit would.
+//
 // The client repeats only requests that a repetition can help: after 429, 503, 504, the 502 of a proxy and
 // network errors. It does not follow redirects and never sends a token over plain HTTP to another machine. If a
 // submission may have been committed but no response came, the error is ErrOutcomeUnknown, never a refusal.

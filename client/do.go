@@ -256,6 +256,14 @@ var errPlain = fmt.Errorf("%w: this port speaks TLS; write https:// instead of h
 // once makes one attempt. sent reports whether the request began to leave, so that the node may have acted on
 // it.
 func (c *Client) once(ctx context.Context, e *endpoint, r Request) (resp *Response, sent bool, err error) {
+	if resp, sent, err = exchange(ctx, c, e, r); err != nil {
+		return nil, sent, err
+	}
+	return resp, sent, nil
+}
+
+// exchange is once, with the part of a response that came before it was cut.
+func exchange(ctx context.Context, c *Client, e *endpoint, r Request) (resp *Response, sent bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.AttemptTimeout)
 	defer cancel()
 	var wrote atomic.Bool // the transport writes on its own goroutine
@@ -270,8 +278,9 @@ func (c *Client) once(ctx context.Context, e *endpoint, r Request) (resp *Respon
 	}
 	defer answer.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(answer.Body, c.maxAnswer+1))
+	resp = &Response{Status: answer.StatusCode, Header: answer.Header, Body: body, Endpoint: e.url}
 	if err != nil {
-		return nil, true, fmt.Errorf("reading the answer: %w", err)
+		return resp, true, fmt.Errorf("reading the answer: %w", err)
 	}
 	if int64(len(body)) > c.maxAnswer {
 		return nil, true, fmt.Errorf("%w: more than %d bytes", ErrProtocol, c.maxAnswer)
@@ -280,7 +289,7 @@ func (c *Client) once(ctx context.Context, e *endpoint, r Request) (resp *Respon
 		bytes.HasPrefix(body, []byte("Client sent an HTTP request to an HTTPS server")) {
 		return nil, false, errPlain
 	}
-	return &Response{Status: answer.StatusCode, Header: answer.Header, Body: body, Endpoint: e.url}, true, nil
+	return resp, true, nil
 }
 
 func newRequest(ctx context.Context, cfg *Config, e *endpoint, r Request) (*http.Request, error) {
