@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
@@ -11,8 +12,10 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
+	"github.com/recount-ledger/recount/client"
 	"github.com/recount-ledger/recount/internal/pcs"
 	"github.com/recount-ledger/recount/internal/verify"
 	"github.com/recount-ledger/recount/nano"
@@ -26,11 +29,13 @@ type node struct {
 	keySet *verify.KeySet
 	digest wire.DigestAnswer
 	noLead bool
+	old    bool // it takes no batches
 
 	mu       sync.Mutex
 	seen     map[string]wire.SubmitAnswer
 	order    []string
 	override func(w http.ResponseWriter, r *http.Request) bool
+	batches  atomic.Int32 // requests with batches
 }
 
 func newNode(t *testing.T) *node {
@@ -92,6 +97,10 @@ func answer(w http.ResponseWriter, v any) {
 }
 
 func (n *node) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == client.BatchPath {
+		n.batch(w, r)
+		return
+	}
 	if n.override != nil && n.override(w, r) {
 		return
 	}
@@ -283,4 +292,24 @@ func (n *node) submit(w http.ResponseWriter, r *http.Request) {
 		n.seen[rec.PCSID] = a
 	}
 	answer(w, a)
+}
+
+// batch answers each line as a single submission.
+func (n *node) batch(w http.ResponseWriter, r *http.Request) {
+	n.batches.Add(1)
+	if n.old {
+		answer(w, wire.NewProblem(wire.CodeNotFound, ""))
+		return
+	}
+	body, _ := io.ReadAll(r.Body)
+	for i, line := range bytes.Split(bytes.TrimSuffix(body, []byte("\n")), []byte("\n")) {
+		one, err := http.NewRequestWithContext(r.Context(), http.MethodPost, client.SubmitPath, bytes.NewReader(line))
+		if err != nil {
+			n.t.Error(err)
+			return
+		}
+		single := httptest.NewRecorder()
+		n.ServeHTTP(single, one)
+		fmt.Fprintf(w, `{"line":%d,"status":%d,%s`, i+1, single.Code, single.Body.String()[1:])
+	}
 }

@@ -36,7 +36,7 @@ func (a recordCommands) submitCommand() *cobra.Command {
 A file holds one JSON document, an array of them, or one a line. Each is a signed record, sent byte for byte, or a line of a
 test corpus with the members body or parts (and method, path, headers, chunked, group). Invalid JSON ends the command,
 and nothing after it is sent. A single record prints its answer, several print a count of each answer. Records of one corpus group, else of one shard, are sent in the order of the file,
-because a later epoch must not overtake an earlier one.
+because a later epoch must not overtake an earlier one. Records that wait share a request, and each gets its own answer.
 
 It stops at the first record that gets no answer within --timeout, waits for those in flight, and names it. It is safe to send
 the whole file again, because every record counts once. --keep-going sends the rest anyway.
@@ -57,7 +57,7 @@ With -o ndjson every record gives one line {"line","id","status","answer"|"probl
 		RunE: func(cmd *cobra.Command, args []string) error { return a.submit(cmd.Context(), f, args) },
 	}
 	flags := cmd.Flags()
-	flags.IntVar(&f.concurrency, "concurrency", 32, "records under way at once")
+	flags.IntVar(&f.concurrency, "concurrency", 32, "requests under way at once")
 	flags.StringVar(&f.order, "in-order", orderGroup,
 		"group: per corpus group or shard; file: one record at a time; none")
 	flags.Lookup("in-order").NoOptDefVal = orderFile
@@ -100,15 +100,9 @@ func (a recordCommands) submit(ctx context.Context, f submitFlags, files []strin
 	going, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	r := newReport(a.app, f, total, stop)
-	pool := newKeyedPool(f.concurrency)
-	readErr := f.eachRequest(input, func(q request) error {
-		return pool.put(going, q.orderKey, func() {
-			if going.Err() == nil {
-				r.record(a.send(ctx, c, q))
-			}
-		})
-	})
-	pool.wait()
+	put, wait := a.sender(ctx, going, f, c, r.record)
+	readErr := f.eachRequest(input, put)
+	wait()
 	r.close()
 	if errors.Is(readErr, context.Canceled) && errors.Is(context.Cause(going), errStopped) {
 		readErr = nil
@@ -123,6 +117,24 @@ func (a recordCommands) submit(ctx context.Context, f submitFlags, files []strin
 		return readErr
 	}
 	return r.verdict()
+}
+
+// sender returns a function that queues a request, and one that waits until all have their results. ctx is for requests
+// under way. going ends when no other one is to be sent.
+func (a recordCommands) sender(ctx, going context.Context, f submitFlags, c *client.Client,
+	record func(result)) (put func(request) error, wait func()) {
+	if f.batches() {
+		l := newLanes(going, f.concurrency, func(all []request) { a.sendAll(ctx, c, all, record) })
+		return l.put, l.wait
+	}
+	pool := newKeyedPool(f.concurrency)
+	return func(q request) error {
+		return pool.put(going, q.orderKey, func() {
+			if going.Err() == nil {
+				record(a.send(ctx, c, q))
+			}
+		})
+	}, pool.wait
 }
 
 // eachRequest calls fn for every request of the input, with the key of the order that the flags ask for.
