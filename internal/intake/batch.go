@@ -16,7 +16,7 @@ import (
 
 // MaxBatched bounds the records of all batches that this node works on at a time. Those of single submissions are not
 // among them: they never wait for a batch to come to its end, only for the packs that are before them in the queue.
-const MaxBatched = 2048
+const MaxBatched = 512
 
 // visit is one record on its way through this node.
 type visit struct {

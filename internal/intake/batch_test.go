@@ -305,7 +305,7 @@ func TestBatchesWait(t *testing.T) {
 
 // TestGroupsFitThePacks: the handlers cut batches as the packer takes them.
 func TestGroupsFitThePacks(t *testing.T) {
-	if api.GroupRecords != propose.GroupEvents || api.GroupBytes != propose.GroupBytes || intake.MaxBatched < 4*api.GroupRecords {
+	if api.GroupRecords != propose.GroupEvents || api.GroupBytes != propose.GroupBytes || intake.MaxBatched < 2*api.GroupRecords {
 		t.Errorf("%d records and %d bytes, the packer takes %d and %d", api.GroupRecords, api.GroupBytes, propose.GroupEvents,
 			propose.GroupBytes)
 	}

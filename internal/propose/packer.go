@@ -45,20 +45,46 @@ func (p *Packer[R]) take() (batch []*group[R], wait time.Duration) {
 	if wait := p.delay(time.Now()); wait > 0 {
 		return nil, wait
 	}
+	batch = p.fill()
+	p.oldest = time.Now()
+	return batch, 0
+}
+
+// fill removes the groups of the next pack from the queue: the oldest, then those of one event, then others while they
+// fit. So a single submission does not wait behind the batches of others, and each pack takes the batch that has waited
+// longest. No group passes one that wants its own entry. p.mu must be held.
+func (p *Packer[R]) fill() (batch []*group[R]) {
+	end := len(p.queue)
+	if i := slices.IndexFunc(p.queue, func(g *group[R]) bool { return g.alone }); i >= 0 {
+		end = max(i, 1)
+	}
 	events, size := 0, 0
-	for i, g := range p.queue {
-		full := events+len(g.events) > maxPackEvents || size+g.bytes > maxPackBytes
-		if i > 0 && (full || g.alone || p.queue[i-1].alone) {
-			break
+	add := func(g *group[R]) bool {
+		if len(batch) > 0 && (events+len(g.events) > maxPackEvents || size+g.bytes > maxPackBytes) {
+			return false
 		}
 		events, size = events+len(g.events), size+g.bytes
 		g.state = idle
 		batch = append(batch, g)
+		return true
 	}
-	p.queue = append(p.queue[:0:0], p.queue[len(batch):]...)
+	add(p.queue[0])
+	for _, single := range []bool{true, false} {
+		for _, g := range p.queue[1:end] {
+			if g.state == queued && (len(g.events) == 1) == single && !add(g) {
+				break
+			}
+		}
+	}
+	left := make([]*group[R], 0, len(p.queue)-len(batch))
+	for _, g := range p.queue {
+		if g.state == queued {
+			left = append(left, g)
+		}
+	}
+	p.queue = left
 	p.taken(events, size)
-	p.oldest = time.Now()
-	return batch, 0
+	return batch
 }
 
 // takeAlone removes the first group that wants its own entry. p.mu must be held.

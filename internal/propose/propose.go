@@ -14,7 +14,7 @@
 //			wait while two packs are in flight
 //		}
 //		wait until the queue has most of the events that usually come, 1 ms at most
-//		pack := the oldest groups, up to these bounds
+//		pack := the oldest group, groups of one event, other groups, up to these bounds
 //		go send(pack)
 //	}
 //
