@@ -7,7 +7,7 @@ FUZZTIME ?= 60s
 CHAOS_TIME ?= 60m
 FLIPS ?= 400
 
-.PHONY: help build run test race race-short lint verify-generated generate vuln fuzz e2e chaos chaos-short drill flip-matrix golden-arm64 bench bench-stages bench-reads bench-growth bench-peers bench-recount clean
+.PHONY: help build run test race race-short lint verify-generated generate vuln fuzz e2e chaos chaos-short drill flip-matrix golden-arm64 bench bench-batches bench-stages bench-reads bench-growth bench-peers bench-recount clean
 help: ## print this list
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
@@ -95,6 +95,9 @@ bench-growth: build ## costs, memory, reads and restarts up to EVENTS records (d
 bench-peers: build ## etcd, NATS JetStream and PostgreSQL (if installed) with three replicas, in turn with Recount
 	cd test/peers && $(GO) build -trimpath -o $(CURDIR)/bin/recount-peers .
 	$(GO) run ./test/bench -peers bin/recount-peers -limit 30m
+
+bench-batches: build ## batches of records beside single submissions, in one run
+	$(GO) run ./test/bench -batches
 
 bench-recount: build ## a rebuild of 1,000,000 events, and what it costs live traffic
 	$(GO) run ./test/bench -rebuild 1000000 -limit 20m

@@ -28,8 +28,11 @@ func (s sample) rate() float64 { return float64(s.records) / s.seconds }
 type target struct {
 	addrs []string
 	tls   *tls.Config
-	want  []byte // every answer contains it
+	want  []byte // every answer contains it for each of its records
+	each  int    // records in a request, 0 for one
 }
+
+func (t *target) records() int { return max(1, t.each) }
 
 // link is one keep-alive connection with its own requests, sent one after another.
 type link struct {
@@ -72,7 +75,7 @@ func (t *target) drive(links []*link, span time.Duration) (sample, error) {
 	for i, l := range links {
 		wg.Go(func() {
 			_ = l.conn.SetDeadline(start.Add(span + 20*time.Second))
-			errs[i] = l.run(&stop, t.want)
+			errs[i] = l.run(&stop, t.want, t.records())
 			stop.Store(true)
 		})
 	}
@@ -90,7 +93,9 @@ func (t *target) drive(links []*link, span time.Duration) (sample, error) {
 	if len(all) == 0 {
 		return sample{}, errors.New("nothing was answered")
 	}
-	return sampleOf(all, took), nil
+	s := sampleOf(all, took)
+	s.records *= t.records()
+	return s, nil
 }
 
 // sampleOf returns the figures of requests that took so long, of which there is one at least.
@@ -100,7 +105,8 @@ func sampleOf(all []time.Duration, seconds float64) sample {
 	return sample{records: len(all), seconds: seconds, p50: at(0.5), p99: at(0.99)}
 }
 
-func (l *link) run(stop *atomic.Bool, want []byte) error {
+// run sends until stop is set. Every answer has to say want for each record.
+func (l *link) run(stop *atomic.Bool, want []byte, records int) error {
 	for _, req := range l.requests {
 		if stop.Load() {
 			return nil
@@ -113,7 +119,7 @@ func (l *link) run(stop *atomic.Bool, want []byte) error {
 		if err != nil {
 			return err
 		}
-		if status != "200" || !bytes.Contains(l.body, want) {
+		if status != "200" || bytes.Count(l.body, want) != records {
 			return fmt.Errorf("answer %s: %s", status, l.body)
 		}
 		l.took = append(l.took, time.Since(start))

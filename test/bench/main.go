@@ -60,6 +60,7 @@ func dispatch(args []string) error {
 	ledger := fs.Int("reads", 0, "measure reads, Ed25519 records and restarts in a ledger of so many records instead")
 	growth := fs.Int("growth", 0, "measure costs and reads each time that a ledger has grown tenfold, up to so many records, instead")
 	stages := fs.Bool("stages", false, "measure where the processor time of a record goes instead")
+	batches := fs.Bool("batches", false, "measure batches of 64 and 256 records beside single submissions instead")
 	records := fs.Int("sizes", 0, "measure disk, memory and processor time for so many records instead")
 	fs.StringVar(&o.bin, "bin", "", "recount-node binary to measure; built from this tree when empty")
 	fs.StringVar(&o.baseBin, "base", "", "another recount-node binary, measured in turn with the first one")
@@ -77,6 +78,8 @@ func dispatch(args []string) error {
 	}
 	debug.SetGCPercent(400)
 	switch {
+	case *batches:
+		return runBatches(ctx, o)
 	case *records > 0:
 		return runSizes(ctx, o, *records)
 	case *stages:

@@ -148,17 +148,43 @@ func (s *Source) Next(shard string) ([]byte, error) {
 
 // Requests makes n HTTP requests of fresh records for each of conns agents.
 func (s *Source) Requests(conns, n int) ([][][]byte, error) {
-	out := make([][][]byte, conns)
-	for c := range out {
-		shard := fmt.Sprintf("bench-%03d", c)
-		for range n {
-			body, err := s.Next(shard)
+	return s.requests("bench", conns, n, func(shard string) ([]byte, error) {
+		body, err := s.Next(shard)
+		return request("/v1/pcs/submit", "application/json", body), err
+	})
+}
+
+// Batches makes n HTTP requests with batches of fresh records for each of conns agents.
+func (s *Source) Batches(conns, n, records int) ([][][]byte, error) {
+	return s.requests("batch", conns, n, func(shard string) ([]byte, error) {
+		var body []byte
+		for range records {
+			record, err := s.Next(shard)
 			if err != nil {
 				return nil, err
 			}
-			head := fmt.Sprintf("POST /v1/pcs/submit HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", len(body))
-			out[c] = append(out[c], append([]byte(head), body...))
+			body = append(append(body, record...), '\n')
+		}
+		return request("/v1/pcs/submit-batch", "application/x-ndjson", body), nil
+	})
+}
+
+func (s *Source) requests(prefix string, conns, n int, next func(shard string) ([]byte, error)) ([][][]byte, error) {
+	out := make([][][]byte, conns)
+	for c := range out {
+		shard := fmt.Sprintf("%s-%03d", prefix, c)
+		for range n {
+			request, err := next(shard)
+			if err != nil {
+				return nil, err
+			}
+			out[c] = append(out[c], request)
 		}
 	}
 	return out, nil
+}
+
+func request(path, media string, body []byte) []byte {
+	head := fmt.Sprintf("POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n", path, media, len(body))
+	return append([]byte(head), body...)
 }
