@@ -30,6 +30,27 @@ func TestAcceptedBudget(t *testing.T) {
 	}
 }
 
+// batchBudget is the number of allocations that a batch of one record makes beyond those of a single submission.
+const batchBudget = 16
+
+// TestBatchOfOneBudget: a batch of one record costs little more than a single submission.
+func TestBatchOfOneBudget(t *testing.T) {
+	const runs = 500
+	cost := func(path, media string) float64 {
+		e := newEdge(t)
+		e.sign(runs + 1)
+		e.request.URL.Path = path
+		e.request.Header.Set("Content-Type", media)
+		return testing.AllocsPerRun(runs, e.submit)
+	}
+	single := cost("/v1/pcs/submit", wire.MediaJSON)
+	if batch := cost("/v1/pcs/submit-batch", wire.MediaNDJSON); batch > single+batchBudget {
+		t.Errorf("%v allocations, a single submission makes %v", batch, single)
+	} else {
+		t.Logf("%v allocations, a single submission makes %v", batch, single)
+	}
+}
+
 func BenchmarkAccepted(b *testing.B) {
 	e := newEdge(b)
 	b.ReportAllocs()

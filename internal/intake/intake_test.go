@@ -65,7 +65,13 @@ func newBench(t testing.TB, change ...func(*intake.Options)) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bench{TB: t, ledger: ledgertest.New(t, key), records: nodetest.NewRecords(t), key: key}
+	return newBenchOf(t, []verify.Key{key}, change...)
+}
+
+// newBenchOf is newBench with other keys.
+func newBenchOf(t testing.TB, keySet []verify.Key, change ...func(*intake.Options)) *bench {
+	t.Helper()
+	b := &bench{TB: t, ledger: ledgertest.New(t, keySet...), records: nodetest.NewRecords(t), key: keySet[0]}
 	b.log = &resends{Packer: b.ledger.Packer}
 	o := intake.Options{
 		NodeID:         ledgertest.Node,
