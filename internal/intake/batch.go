@@ -72,8 +72,8 @@ func (b *batch) Submit(ctx context.Context, bodies [][]byte) []api.Submitted {
 	for i, body := range bodies {
 		all[i].body = body
 	}
-	leave, err := b.in.turns.Enter(ctx, limit.Prefix(b.meta.Remote), len(bodies))
-	if err == nil {
+	leave, ok := b.in.turns.Enter(ctx, limit.Prefix(b.meta.Remote), len(bodies), halfOf(ctx))
+	if ok {
 		defer leave()
 	} else if b.over == nil {
 		b.over = wire.NewProblem(wire.CodeOverloaded, "this node works on too many batches").WithRetry(retryAfter)
@@ -84,6 +84,16 @@ func (b *batch) Submit(ctx context.Context, bodies [][]byte) []api.Submitted {
 		out[i] = api.Submitted{Answer: all[i].answer, Err: all[i].err}
 	}
 	return out
+}
+
+// halfOf returns half of the time that is left before ctx ends. A group whose turn came at the last moment would have no time
+// to be committed, and its outcome would be unknown.
+func halfOf(ctx context.Context) time.Duration {
+	until, ok := ctx.Deadline()
+	if !ok {
+		return time.Hour
+	}
+	return time.Until(until) / 2
 }
 
 // take answers records that came together, in their order.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"time"
 )
 
 // Turns lets sources take turns at a space that is too small for all of them at once. Who finds no space waits. When
@@ -29,16 +30,16 @@ func NewTurns(space int) *Turns {
 	return &Turns{space: space, free: space, waiting: map[string][]*turn{}}
 }
 
-// Enter takes size of the space for a source, or waits for it until ctx ends. More than the whole space counts as the
-// whole space. The caller gives it back with leave, once.
-func (t *Turns) Enter(ctx context.Context, source string, size int) (leave func(), err error) {
+// Enter takes size of the space for a source, or waits for it, at most for the given time and until ctx ends. More than
+// the whole space counts as the whole space. If ok, the caller gives it back with leave, once.
+func (t *Turns) Enter(ctx context.Context, source string, size int, longest time.Duration) (leave func(), ok bool) {
 	size = min(size, t.space)
 	leave = func() { t.leave(size) }
 	t.mu.Lock()
 	if len(t.order) == 0 && t.free >= size {
 		t.free -= size
 		t.mu.Unlock()
-		return leave, nil
+		return leave, true
 	}
 	mine := &turn{size, make(chan struct{})}
 	if len(t.waiting[source]) == 0 {
@@ -46,15 +47,18 @@ func (t *Turns) Enter(ctx context.Context, source string, size int) (leave func(
 	}
 	t.waiting[source] = append(t.waiting[source], mine)
 	t.mu.Unlock()
+	timer := time.NewTimer(longest)
+	defer timer.Stop()
 	select {
 	case <-mine.come:
-		return leave, nil
+		return leave, true
+	case <-timer.C:
 	case <-ctx.Done():
 	}
 	if !t.withdraw(source, mine) { // its turn came at the same moment
-		t.leave(size)
+		return leave, true
 	}
-	return nil, ctx.Err()
+	return nil, false
 }
 
 // leave gives space back and hands it to those whose turn it is.

@@ -2,7 +2,6 @@ package limit
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"sync"
 	"testing"
@@ -14,17 +13,17 @@ import (
 func TestTurnsRotate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		turns := NewTurns(10)
-		first, err := turns.Enter(t.Context(), "a", 10)
-		if err != nil {
-			t.Fatal(err)
+		first, ok := turns.Enter(t.Context(), "a", 10, time.Hour)
+		if !ok {
+			t.Fatal("a full space")
 		}
 		var mu sync.Mutex
 		var got []string
 		wait := func(source string) {
 			go func() {
-				leave, err := turns.Enter(t.Context(), source, 10)
-				if err != nil {
-					t.Error(err)
+				leave, ok := turns.Enter(t.Context(), source, 10, time.Hour)
+				if !ok {
+					t.Error("it waited too long")
 					return
 				}
 				mu.Lock()
@@ -50,38 +49,46 @@ func TestTurnsRotate(t *testing.T) {
 
 // TestTurnsEnd: who waits no longer leaves no trace, and smaller work behind it gets its turn.
 func TestTurnsEnd(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		turns := NewTurns(10)
-		leave, err := turns.Enter(t.Context(), "a", 6)
-		if err != nil {
-			t.Fatal(err)
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		ended := make(chan error, 1)
-		go func() {
-			_, err := turns.Enter(ctx, "b", 8)
-			ended <- err
-		}()
-		synctest.Wait()
-		small := make(chan func(), 1)
-		go func() {
-			leave, _ := turns.Enter(t.Context(), "c", 4)
-			small <- leave
-		}()
-		synctest.Wait()
-		if waiting, free := turns.Waiting(); waiting != 2 || free != 4 {
-			t.Errorf("%d wait, %d free: small work must not overtake", waiting, free)
-		}
-		if err := <-ended; !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("%v", err)
-		}
-		(<-small)()
-		leave()
-		if waiting, free := turns.Waiting(); waiting != 0 || free != 10 || len(turns.waiting)+len(turns.order) != 0 {
-			t.Errorf("%d wait, %d free, %v %v", waiting, free, turns.waiting, turns.order)
-		}
-	})
+	for _, end := range []string{"context", "time"} {
+		t.Run(end, func(t *testing.T) { synctest.Test(t, func(t *testing.T) { turnsEnd(t, end) }) })
+	}
+}
+
+func turnsEnd(t *testing.T, end string) {
+	longest := time.Hour
+	turns := NewTurns(10)
+	leave, ok := turns.Enter(t.Context(), "a", 6, time.Hour)
+	if !ok {
+		t.Fatal("an empty space")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if end == "time" {
+		ctx, longest = t.Context(), time.Second
+	}
+	ended := make(chan bool, 1)
+	go func() {
+		_, ok := turns.Enter(ctx, "b", 8, longest)
+		ended <- ok
+	}()
+	synctest.Wait()
+	small := make(chan func(), 1)
+	go func() {
+		leave, _ := turns.Enter(t.Context(), "c", 4, time.Hour)
+		small <- leave
+	}()
+	synctest.Wait()
+	if waiting, free := turns.Waiting(); waiting != 2 || free != 4 {
+		t.Errorf("%d wait, %d free: small work must not overtake", waiting, free)
+	}
+	if <-ended {
+		t.Error("it entered")
+	}
+	(<-small)()
+	leave()
+	if waiting, free := turns.Waiting(); waiting != 0 || free != 10 || len(turns.waiting)+len(turns.order) != 0 {
+		t.Errorf("%d wait, %d free, %v %v", waiting, free, turns.waiting, turns.order)
+	}
 }
 
 // TestTurnsHoldTheSpace: at no time is more of the space taken than there is, and more than all of it is all of it.
@@ -94,10 +101,8 @@ func TestTurnsHoldTheSpace(t *testing.T) {
 		all.Go(func() {
 			for j := range 50 {
 				size := 1 + (i+j)%12
-				ctx, cancel := context.WithTimeout(t.Context(), time.Duration(1+j%3)*time.Millisecond)
-				leave, err := turns.Enter(ctx, string(rune('a'+i%5)), size)
-				cancel()
-				if err != nil {
+				leave, ok := turns.Enter(t.Context(), string(rune('a'+i%5)), size, time.Duration(1+j%3)*time.Millisecond)
+				if !ok {
 					continue
 				}
 				mu.Lock()
