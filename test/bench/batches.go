@@ -49,13 +49,13 @@ func runBatches(ctx context.Context, o options) (err error) {
 	fmt.Println()
 	single := median(ways[1].samples, sample.rate)
 	for _, w := range ways {
-		n := 0.0
+		n, refused := 0.0, 0
 		for _, s := range w.samples {
-			n += float64(s.records)
+			n, refused = n+float64(s.records), refused+s.refused
 		}
 		fmt.Printf("%-14s %3d conns: %6.0f records/s, %.2f of single, p50 %.1f ms, p99 %.1f ms, %.2f CPU s per 10,000 records, "+
-			"%.1f records per append\n", w.name, w.conns, median(w.samples, sample.rate), median(w.samples, sample.rate)/single,
-			b.p50(w.samples), b.p99(w.samples), w.used.cpu/n*1e4, 3*n/w.used.appends)
+			"%.1f records per append, %d refused as overload\n", w.name, w.conns, median(w.samples, sample.rate), median(w.samples, sample.rate)/single,
+			b.p50(w.samples), b.p99(w.samples), w.used.cpu/n*1e4, 3*n/w.used.appends, refused)
 	}
 	return nil
 }

@@ -18,6 +18,7 @@ import (
 // sample holds the measurements of one cell of a round.
 type sample struct {
 	records  int
+	refused  int // records of batches that the nodes were too busy for
 	seconds  float64
 	p50, p99 float64 // milliseconds
 }
@@ -41,6 +42,7 @@ type link struct {
 	body     []byte
 	requests [][]byte
 	took     []time.Duration
+	refused  int
 }
 
 // open dials every connection before the clock starts.
@@ -82,8 +84,10 @@ func (t *target) drive(links []*link, span time.Duration) (sample, error) {
 	wg.Wait()
 	took := time.Since(start).Seconds()
 	var all []time.Duration
+	refused := 0
 	for _, l := range links {
 		all = append(all, l.took...)
+		refused += l.refused
 	}
 	for _, err := range errs {
 		if err != nil {
@@ -94,7 +98,7 @@ func (t *target) drive(links []*link, span time.Duration) (sample, error) {
 		return sample{}, errors.New("nothing was answered")
 	}
 	s := sampleOf(all, took)
-	s.records *= t.records()
+	s.records, s.refused = s.records*t.records()-refused, refused
 	return s, nil
 }
 
@@ -119,7 +123,12 @@ func (l *link) run(stop *atomic.Bool, want []byte, records int) error {
 		if err != nil {
 			return err
 		}
-		if status != "200" || bytes.Count(l.body, want) != records {
+		busy := 0
+		if records > 1 {
+			busy = bytes.Count(l.body, []byte(`"code":"overloaded"`))
+		}
+		l.refused += busy
+		if status != "200" || bytes.Count(l.body, want)+busy != records {
 			return fmt.Errorf("answer %s: %s", status, l.body)
 		}
 		l.took = append(l.took, time.Since(start))

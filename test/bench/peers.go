@@ -134,7 +134,7 @@ func (b *bench) peerCell(ctx context.Context, p *peerCells, round, conns int) er
 	if err != nil {
 		return err
 	}
-	p.add(round, conns, sample{a.Records, a.Seconds, a.P50, a.P99}, after-before)
+	p.add(round, conns, sample{records: a.Records, seconds: a.Seconds, p50: a.P50, p99: a.P99}, after-before)
 	return ctx.Err()
 }
 
