@@ -106,6 +106,30 @@ func TestBatchBounds(t *testing.T) {
 	}
 }
 
+// TestBatchGivesItsMemoryBack: more than all bodies and all answers may take at a time pass through, one batch after the
+// other, also when they end badly.
+func TestBatchGivesItsMemoryBack(t *testing.T) {
+	h := fixedHandler(t)
+	wide := strings.Repeat("x", DefaultMaxBody-1) + "\n"
+	many := strings.Repeat("{}\n", wire.MaxBatchLines)
+	for i := range 2 * maxBodies / wire.MaxBatchBytes {
+		for _, body := range []string{strings.Repeat(wide, 8), many} {
+			req := batchRequest(body)
+			want := 0
+			if i%2 == 1 {
+				req.Body, req.ContentLength, want = failing{strings.NewReader(body), io.ErrUnexpectedEOF}, -1, 400
+			}
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, req)
+			for _, l := range batchLines(t, w) {
+				if l.Status != 200 && l.Status != want {
+					t.Fatalf("batch %d: %+v", i, l)
+				}
+			}
+		}
+	}
+}
+
 // TestBatchDrawsForEachRecord: each record draws from the rate of its address, and after the first that finds nothing
 // the others do not enter.
 func TestBatchDrawsForEachRecord(t *testing.T) {
