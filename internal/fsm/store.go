@@ -31,9 +31,9 @@ const cacheBytes = 64 << 20
 // memTableBytes is the size of a memtable, which is kept in memory until it is flushed.
 const memTableBytes = 32 << 20
 
-// The work that is folded again after a crash is bounded in events and in time, to about a second.
+// The work that is folded again after a crash is bounded in events and in time, to half a second or so.
 const (
-	flushEvents  = 50_000
+	flushEvents  = 25_000
 	flushSeconds = 30
 )
 
