@@ -316,7 +316,7 @@ func (s *streamLayer) Dial(address raft.ServerAddress, timeout time.Duration) (n
 	defer cancel()
 	conn, err := s.port.dialTLS(ctx, Voter{ID: id, PeerAddr: string(address)}, alpnRaft)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", errAway, err)
 	}
 	_ = conn.SetDeadline(time.Now().Add(handshakeTimeout))
 	if err := s.port.introduce(conn, id); err != nil {

@@ -15,13 +15,14 @@ var (
 	errNoSnapshot = errors.New("cluster: snapshots are never installed; seed the node")
 )
 
-// transport wraps Raft's network transport to avoid four defects of the library:
+// transport wraps Raft's network transport to avoid five defects of the library:
 //   - A follower takes a leader's commit index up to its own last entry, so a stale suffix can be applied. transport
 //     clamps every incoming AppendEntries to the last entry that it proves.
 //   - The heartbeat fast path changes term and state beside Raft's main goroutine. transport never installs it.
 //   - A leader with a hung disk leads permanently because heartbeats need no disk. transport holds them back while a
 //     store hangs.
 //   - Pipelining can deadlock. It is off.
+//   - A leader pauses for up to ten seconds before it tries to reach a follower again. transport tries meanwhile.
 //
 // If this node's clock is off while a majority agrees on the time, or if this node yields, transport holds back
 // heartbeats and requests for votes. Another node then leads, and this one continues as a follower.
@@ -105,8 +106,8 @@ func (t *transport) Consumer() <-chan raft.RPC { return t.consumer }
 // SetHeartbeatHandler does nothing, so that heartbeats are handled like all other requests.
 func (t *transport) SetHeartbeatHandler(func(raft.RPC)) {}
 
-// AppendEntries holds back empty requests while the local disk hangs or this node must not lead, and reports
-// the result to the watchdog.
+// AppendEntries holds back empty requests while the local disk hangs or this node must not lead, reports the result to
+// the watchdog, and waits for peers that cannot be reached.
 func (t *transport) AppendEntries(id raft.ServerID, target raft.ServerAddress, req *raft.AppendEntriesRequest,
 	resp *raft.AppendEntriesResponse) error {
 	if len(req.Entries) == 0 && t.diskStuck() {
@@ -118,9 +119,7 @@ func (t *transport) AppendEntries(id raft.ServerID, target raft.ServerAddress, r
 			return err
 		}
 	}
-	err := t.NetworkTransport.AppendEntries(id, target, req, resp)
-	t.c.watchdog.onAppend(string(id), req, err)
-	return err
+	return t.appendEntries(id, target, req, resp)
 }
 
 // RequestPreVote fails while this node must not lead.

@@ -54,7 +54,7 @@ func (w *watchdog) onAppend(id string, req *raft.AppendEntriesRequest, err error
 		p = &peerProgress{attempt: now}
 		w.peers[id] = p
 	}
-	if req.PrevLogEntry == 0 && len(req.Entries) == 0 {
+	if isHeartbeat(req) {
 		if err == nil {
 			p.heartbeat = now
 		}
