@@ -79,6 +79,6 @@ func (b *bench) growthStep(ctx context.Context, held int) (sent int, err error) 
 	if err != nil {
 		return s.records, fmt.Errorf("restart: %w", err)
 	}
-	fmt.Printf("  a follower is ready %.2f s after a clean stop, %.2f s after kill -9\n", r.clean, r.killed)
+	r.print()
 	return s.records, nil
 }

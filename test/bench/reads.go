@@ -51,7 +51,12 @@ func runReads(ctx context.Context, o options, n int) (err error) {
 	if err != nil {
 		return fmt.Errorf("restart: %w", err)
 	}
-	fmt.Printf("a follower is ready %.2f s after a clean stop, %.2f s after kill -9\n", r.clean, r.killed)
+	r.print()
+	st, err := b.leave(ctx)
+	if err != nil {
+		return fmt.Errorf("a follower that was away: %w", err)
+	}
+	fmt.Printf("  a follower is ready %v after it was away for %v\n", st, awaySpan)
 	return nil
 }
 
