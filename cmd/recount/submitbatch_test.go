@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/recount-ledger/recount/wire"
 )
@@ -97,12 +98,12 @@ func TestSubmitBatchStops(t *testing.T) {
 	for _, code := range []wire.Code{wire.CodeInternal, wire.CodeNoLeader} {
 		n := newNode(t)
 		n.override = func(w http.ResponseWriter, _ *http.Request) bool {
-			answer(w, wire.NewProblem(code, ""))
+			answer(w, wire.NewProblem(code, "").WithRetry(time.Hour)) // longer than the command may take
 			return true
 		}
 		in, _ := corpusRecords(t, 100)
 		want := map[wire.Code]int{wire.CodeInternal: exitUnknown, wire.CodeNoLeader: exitUnavailable}[code]
-		if r := run(t, in, "submit", "-", "--dev", dev(t, n), "--timeout", "300ms"); r.code != want {
+		if r := run(t, in, "submit", "-", "--dev", dev(t, n), "--timeout", "20s"); r.code != want {
 			t.Errorf("%s: %+v", code, r)
 		}
 	}
