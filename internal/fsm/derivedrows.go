@@ -42,7 +42,7 @@ func decodeLocation(k, v []byte) (location, error) {
 
 // ErrFormat means that a folded state was written by another release, in rows that this one does not read. It is
 // deleted and folded again.
-var ErrFormat = errors.New("fsm: the folded state has the format of another release")
+var ErrFormat = projections.ErrFormat
 
 // positionFormat is the format of all rows of derived/, in the position row. Format 1 had a row for each Merkle hash.
 const positionFormat = 2

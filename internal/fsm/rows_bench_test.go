@@ -2,8 +2,8 @@ package fsm
 
 import (
 	"fmt"
+	"runtime"
 	"testing"
-	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/hashicorp/raft"
@@ -35,32 +35,39 @@ func recordedRows(b *testing.B, logs []*raft.Log) (derived, generation [][]op) {
 	return derived, generation
 }
 
-// BenchmarkApply writes the rows of a long history in steps of one pack of 64 records and of more, into stores of
-// their own. Times are those of writing rows into the step and of applying it, bytes those that the flush writes.
+// BenchmarkApply writes the rows of a long history into stores of their own, in steps of one pack of 64 records or of more,
+// each row by itself or in the layout of its space. Times are processor time for writing rows
+// into the step, applying it and flushing, bytes those that the flush writes.
 func BenchmarkApply(b *testing.B) {
 	const n, packs = 32_768, 64
 	derived, generation := recordedRows(b, longHistory(b, n, packs))
+	laid := layouts
+	defer func() { layouts = laid }()
 	for name, batches := range map[string][][]op{"derived": derived, "generation": generation} {
 		b.Run(name, func(b *testing.B) {
-			steps := []int{1, 4, 8, 32}
-			spent, written := make([]time.Duration, len(steps)), make([]uint64, len(steps))
+			var took, flushed [6]float64
+			steps := []int{1, 8, 32}
 			for range b.N {
 				for i, size := range steps {
-					took, bytes := applyIn(b, batches, size)
-					spent[i], written[i] = spent[i]+took, written[i]+bytes
+					layouts = [256]layout{}
+					applyIn(b, batches, size, &took[i], &flushed[i])
+					layouts = laid
+					applyIn(b, batches, size, &took[3+i], &flushed[3+i])
 				}
 			}
 			for i, size := range steps {
-				b.ReportMetric(float64(spent[i].Nanoseconds())/float64(n*b.N), fmt.Sprintf("ns/event-%d", size))
-				b.ReportMetric(float64(written[i])/float64(n*b.N), fmt.Sprintf("flushed-B/event-%d", size))
+				for j, how := range []string{"rows", "blocks"} {
+					b.ReportMetric(took[3*j+i]/float64(n*b.N), fmt.Sprintf("cpu-ns/event-%d-%s", size, how))
+					b.ReportMetric(flushed[3*j+i]/float64(n*b.N), fmt.Sprintf("flushed-B/event-%d-%s", size, how))
+				}
 			}
 			b.ReportMetric(0, "ns/op")
 		})
 	}
 }
 
-// applyIn writes batches into a new store, so many of them in a step.
-func applyIn(b *testing.B, batches [][]op, size int) (took time.Duration, flushed uint64) {
+// applyIn writes batches into a new store, so many of them in a step, and adds nanoseconds and bytes.
+func applyIn(b *testing.B, batches [][]op, size int, took, flushed *float64) {
 	s, err := OpenStore(vfs.NewMem(), "s", quiet, nil)
 	if err != nil {
 		b.Fatal(err)
@@ -69,11 +76,12 @@ func applyIn(b *testing.B, batches [][]op, size int) (took time.Duration, flushe
 	if err := s.settle(true); err != nil {
 		b.Fatal(err)
 	}
+	runtime.GC()
+	began := cpuTime()
 	for i, rows := range batches {
-		began := time.Now()
 		err := s.seal(64, func(tx *txn) {
 			for _, o := range rows {
-				tx.Set([]byte(o.key), o.value)
+				tx.Set(o.bytes(), o.value)
 			}
 		})
 		if err == nil && i%size == size-1 {
@@ -81,16 +89,16 @@ func applyIn(b *testing.B, batches [][]op, size int) (took time.Duration, flushe
 			err = s.applyStep()
 			s.step.mu.Unlock()
 		}
-		if took += time.Since(began); err != nil {
+		if err != nil {
 			b.Fatal(err)
 		}
 	}
 	if err := flushAll(s); err != nil {
 		b.Fatal(err)
 	}
-	total := s.db.Metrics().Total()
+	*took += float64(cpuTime() - began)
+	*flushed += float64(s.db.Metrics().Total().TableBytesFlushed)
 	if err := s.Close(); err != nil {
 		b.Fatal(err)
 	}
-	return took, total.TableBytesFlushed
 }

@@ -19,6 +19,8 @@ type txn struct {
 	spaces  [256]space     // by the first byte of a key
 	memory  memory
 	cleared [2][]byte // range of keys to delete before all other operations
+	due     []*op     // memory of the writer
+	value   []byte    // the same
 }
 
 // space holds the operations on the keys of one space, in order.
@@ -34,6 +36,9 @@ type op struct {
 	next    int32 // index of the operation of a later batch that replaces this one, 0 for none
 	deleted bool
 }
+
+// bytes returns the key, which must not be changed.
+func (o *op) bytes() []byte { return unsafe.Slice(unsafe.StringData(o.key), len(o.key)) }
 
 var _ projections.Tx = (*txn)(nil)
 
@@ -154,8 +159,9 @@ func (t *txn) apply(how *pebble.WriteOptions) error {
 		}
 	}
 	// Write space by space: neighbouring rows that are written together save the memtable most of its searches.
+	w := writer{db: t.db, batch: batch, due: t.due, value: t.value}
 	for i := range t.spaces {
-		if err := t.spaces[i].put(batch); err != nil {
+		if err := w.put(&t.spaces[i], layouts[i]); err != nil {
 			return fmt.Errorf("write folded state: %w", err)
 		}
 	}
@@ -164,30 +170,9 @@ func (t *txn) apply(how *pebble.WriteOptions) error {
 			return fmt.Errorf("write folded state: %w", err)
 		}
 	}
-	t.cleared = [2][]byte{}
+	t.due, t.value, t.cleared = w.due, w.value, [2][]byte{}
 	for i := range t.spaces {
 		t.spaces[i].applied = t.spaces[i].whole
-	}
-	return nil
-}
-
-// put adds the newest operation on each key to a batch of Pebble, which copies it.
-func (s *space) put(batch *pebble.Batch) error {
-	for i := s.applied; i < s.whole; i++ {
-		o := &s.ops[i]
-		if o.next != 0 && int(o.next) < s.whole {
-			continue
-		}
-		key := unsafe.Slice(unsafe.StringData(o.key), len(o.key))
-		err := error(nil)
-		if o.deleted {
-			err = batch.Delete(key, nil)
-		} else {
-			err = batch.Set(key, o.value, nil)
-		}
-		if err != nil {
-			return err
-		}
 	}
 	return nil
 }

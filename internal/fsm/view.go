@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -45,38 +46,105 @@ func (v *View) Close() error {
 
 // Get returns a copy of the value of key, or nil if there is none.
 func (v *View) Get(key []byte) ([]byte, error) {
+	switch layouts[key[0]] {
+	case blocks:
+		return v.getOfBlock(key)
+	case postings:
+		return v.getPosting(key)
+	}
+	return v.get(key)
+}
+
+// get returns a copy of a value of Pebble, or nil.
+func (v *View) get(key []byte) (out []byte, err error) {
+	err = v.peek(key, func(val []byte) error {
+		out = append(make([]byte, 0, len(val)), val...)
+		return nil
+	})
+	return out, err
+}
+
+// peek calls fn with a value of Pebble, if there is one.
+func (v *View) peek(key []byte, fn func(val []byte) error) error {
 	val, closer, err := v.r.Get(key)
 	if errors.Is(err, pebble.ErrNotFound) {
-		return nil, nil
+		return nil
 	}
 	if err != nil {
-		return nil, v.met(fmt.Errorf("read folded state: %w", err))
+		return v.met(fmt.Errorf("read folded state: %w", err))
 	}
-	out := append(make([]byte, 0, len(val)), val...)
-	return out, closer.Close()
+	return errors.Join(fn(val), closer.Close())
+}
+
+func (v *View) getOfBlock(key []byte) (out []byte, err error) {
+	of, at, ok := blockOf(key)
+	if !ok {
+		return nil, nil
+	}
+	err = v.peek(of[:], func(val []byte) error {
+		var b block
+		if err := b.decode(val); err != nil || b[at] == nil {
+			return err
+		}
+		out = append(make([]byte, 0, len(b[at])), b[at]...)
+		return nil
+	})
+	return out, err
+}
+
+// getPosting returns an empty value if there is a row with the key.
+func (v *View) getPosting(key []byte) (out []byte, err error) {
+	err = v.Scan(key, append(bytes.Clone(key), 0), false, func(_, _ []byte) bool {
+		out = []byte{}
+		return false
+	})
+	return out, err
 }
 
 // Scan calls fn for the rows in [lo, hi), backwards if reverse is set, until fn returns false. Key and value
 // are valid only during the call.
 func (v *View) Scan(lo, hi []byte, reverse bool, fn func(k, v []byte) bool) error {
-	it, err := v.r.NewIter(&pebble.IterOptions{LowerBound: lo, UpperBound: hi})
+	from, held := lo, len(lo) > 1 && layouts[lo[0]] != plain
+	if held {
+		from = lo[:1] // a row of Pebble before lo may hold rows after it
+	}
+	it, err := v.r.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: hi})
 	if err != nil {
 		return v.met(fmt.Errorf("scan folded state: %w", err))
 	}
+	err = scan(it, lo, held, reverse, func(k, val []byte) bool {
+		switch {
+		case bytes.Compare(k, lo) < 0:
+			return !reverse
+		case hi != nil && bytes.Compare(k, hi) >= 0:
+			return reverse
+		}
+		return fn(k, val)
+	})
+	return v.met(errors.Join(err, it.Close()))
+}
+
+// scan calls fn for the rows in the rows of an iterator until fn returns false. If held is set, it begins with the row of Pebble
+// before lo.
+func scan(it *pebble.Iterator, lo []byte, held, reverse bool, fn func(k, v []byte) bool) error {
 	first, step := it.First, it.Next
-	if reverse {
+	switch {
+	case reverse:
 		first, step = it.Last, it.Prev
+	case held:
+		first = func() bool { return it.SeekLT(lo) || it.First() }
 	}
+	var e expander
 	for ok := first(); ok; ok = step() {
 		val, err := it.ValueAndErr()
 		if err != nil {
-			return v.met(errors.Join(fmt.Errorf("scan folded state: %w", err), it.Close()))
+			return fmt.Errorf("scan folded state: %w", err)
 		}
-		if !fn(it.Key(), val) {
-			break
+		if more, err := e.each(it.Key(), val, reverse, fn); err != nil || !more {
+			return err
 		}
 	}
-	return v.met(errors.Join(it.Error(), it.Close()))
+	return it.Error()
 }
 
 // met returns the error of a read. If the error shows damage, met marks the store damaged and returns

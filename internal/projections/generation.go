@@ -3,6 +3,7 @@ package projections
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"github.com/recount-ledger/recount/internal/event"
@@ -138,13 +139,20 @@ func chain(d, h [32]byte) [32]byte {
 	return sha256.Sum256(b[:])
 }
 
+// ErrFormat means that another release folded the state, in rows that this one does not read. It is deleted and
+// folded again.
+var ErrFormat = errors.New("projections: the folded state has the format of another release")
+
+// positionVersion is the version of all rows of a generation as they are stored. Version 1 had no blocks and lists.
+const positionVersion = 2
+
 // positionSize is the length of the position row: format, index, term, seq, log time, digest.
 const positionSize = 1 + 4*8 + 32
 
 // WritePosition writes the position row. A zero Digest is allowed, and LoadGeneration does not check it.
 func WritePosition(tx Tx, p Position) {
 	b := make([]byte, 1, positionSize)
-	b[0] = 1
+	b[0] = positionVersion
 	for _, n := range []uint64{p.Index, p.Term, p.Seq, uint64(p.LogTime)} {
 		b = binary.BigEndian.AppendUint64(b, n)
 	}
@@ -157,7 +165,11 @@ func ReadPosition(s Store) (Position, error) {
 	if err != nil || b == nil {
 		return Position{}, err
 	}
-	if len(b) != positionSize || b[0] != 1 {
+	if len(b) > 0 && b[0] != positionVersion {
+		return Position{}, fmt.Errorf("position: %w: %w: %d, this one has %d", ErrCorrupt, ErrFormat, b[0],
+			positionVersion)
+	}
+	if len(b) != positionSize {
 		return Position{}, fmt.Errorf("position: %w", ErrCorrupt)
 	}
 	n := func(i int) uint64 { return binary.BigEndian.Uint64(b[1+8*i:]) }

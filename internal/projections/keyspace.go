@@ -25,6 +25,14 @@ const (
 	spaceByResult = 'O' // outcome u8, seq u64; not for accepted
 )
 
+// Spaces that a store may keep in another form, because they have a row for each event. Rows of RowSpace are written in
+// order of seq, without gaps. Rows of IndexSpaces have no value, and those with equal keys before the seq are written in
+// order of seq. None is deleted.
+const (
+	RowSpace    = spaceRow
+	IndexSpaces = string(spaceByShard) + string(spaceByKey) + string(spaceByReason) + string(spaceByResult)
+)
+
 func numKey(space byte, nums ...uint64) []byte {
 	return appendNums(make([]byte, 0, 1+8*len(nums)), space, nums...)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"path/filepath"
 	"strconv"
 	"sync"
@@ -69,8 +70,9 @@ func (m *Manager) openOne(number uint32) (*Running, error) {
 	}
 	g, err := open()
 	if err != nil && fsm.Rebuildable(err) {
-		m.log.Error("a generation cannot be opened; it is deleted and folded again", "generation", number, "error", err)
-		m.damages.Add(1)
+		if !otherFormat(m.log, number, err) {
+			m.damages.Add(1)
+		}
 		if err := m.removeDir(number); err != nil {
 			return nil, err
 		}
@@ -87,6 +89,17 @@ func (m *Manager) openOne(number uint32) (*Running, error) {
 	m.open[number] = r
 	m.mu.Unlock()
 	return r, nil
+}
+
+// otherFormat tells the log why a generation is deleted and folded again. It returns true if another release folded it, which
+// is no damage.
+func otherFormat(log *slog.Logger, number uint32, err error) bool {
+	if errors.Is(err, fsm.ErrFormat) {
+		log.Info("another release folded a generation; it is deleted and folded again", "generation", number, "error", err)
+		return true
+	}
+	log.Error("a generation cannot be opened; it is deleted and folded again", "generation", number, "error", err)
+	return false
 }
 
 func (m *Manager) folded(r projections.Result) {

@@ -244,15 +244,15 @@ func (r *testNode) truncate(dir, prefix string) {
 	r.must(f.Close())
 }
 
-// wrongRow puts a row that no fold writes in the place of the one of an event, in a stopped store.
+// wrongRow puts a row that no fold writes in the place of the first one in the block of an event, in a stopped store.
 func (r *testNode) wrongRow(dir string, seq uint64) {
 	r.t.Helper()
 	db, err := pebble.Open(dir, &pebble.Options{FS: r.disk, FormatMajorVersion: pebble.FormatTableFormatV6})
 	r.must(err)
-	key := binary.BigEndian.AppendUint64([]byte{'r'}, seq)
+	key := binary.BigEndian.AppendUint64([]byte{'r'}, seq/16*16)
 	_, closer, err := db.Get(key)
 	r.must(err)
-	r.must(errors.Join(closer.Close(), db.Set(key, []byte{0xff}, pebble.Sync), db.Close()))
+	r.must(errors.Join(closer.Close(), db.Set(key, []byte{1, 0xff}, pebble.Sync), db.Close()))
 }
 
 // digestOf logs a digest of event seq: a fold that comes to it reads the rows up to that event.

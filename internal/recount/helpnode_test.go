@@ -88,7 +88,7 @@ func (r *testNode) damage(dir string) {
 	r.must(err)
 	b, err := io.ReadAll(f)
 	r.must(errors.Join(err, f.Close()))
-	copy(b[len(b)/4:len(b)/2], bytes.Repeat([]byte{0xa5}, len(b)))
+	copy(b[len(b)/4:len(b)/3], bytes.Repeat([]byte{0xa5}, len(b)))
 	w, err := r.disk.Create(largest, vfs.WriteCategoryUnspecified)
 	r.must(err)
 	_, err = w.Write(b)
