@@ -7,6 +7,8 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/hashicorp/raft"
+
+	"github.com/recount-ledger/recount/internal/projections"
 )
 
 // recordedRows folds a history and returns the rows that each batch of derived/ and of the generation writes.
@@ -100,5 +102,55 @@ func applyIn(b *testing.B, batches [][]op, size int, took, flushed *float64) {
 	*flushed += float64(s.db.Metrics().Total().TableBytesFlushed)
 	if err := s.Close(); err != nil {
 		b.Fatal(err)
+	}
+}
+
+// BenchmarkReadRows reads rows as the API does, from rows that are each stored by itself and from blocks and lists.
+func BenchmarkReadRows(b *testing.B) {
+	const n = 16_384
+	logs := longHistory(b, n, 64)
+	laid := layouts
+	defer func() { layouts = laid }()
+	for _, how := range []string{"rows", "blocks"} {
+		if layouts = laid; how == "rows" {
+			layouts = [256]layout{}
+		}
+		m := newMachine(b, vfs.NewMem(), DefaultBatchBytes)
+		m.store(logs)
+		m.keepOpen(bounds{events: 512, bytes: 8 << 20, millis: 1 << 30})
+		m.folded(1, uint64(len(logs)), m.gen)
+		m.must(flushAll(m.gen.store))
+		v := m.gen.View()
+		page := func(q projections.Query) func(*testing.B) {
+			return func(b *testing.B) {
+				b.ReportAllocs()
+				for range b.N {
+					if p, err := projections.Audit(v, q); err != nil || len(p.Rows) == 0 {
+						b.Fatal(len(p.Rows), err)
+					}
+				}
+			}
+		}
+		b.Run("page/"+how, page(projections.Query{FromSeq: n / 2}))
+		b.Run("last page/"+how, page(projections.Query{Reverse: true}))
+		b.Run("page of a shard/"+how, page(projections.Query{Shard: "bench-007"}))
+		b.Run("row/"+how, func(b *testing.B) {
+			b.ReportAllocs()
+			for i := range uint64(b.N) {
+				if _, err := projections.Row(v, 100+i*7919%(n-100)); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+		b.Run("digest/"+how, func(b *testing.B) {
+			b.ReportAllocs()
+			for range b.N {
+				if _, err := projections.DigestAt(v, n-130); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+		m.must(v.Close())
+		m.close()
 	}
 }
