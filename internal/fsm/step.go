@@ -122,7 +122,7 @@ func (s *Store) applyStep() error {
 	return nil
 }
 
-// endStep applies what is left when a store closes.
+// endStep applies what is left when a store closes, unless the store is deleted afterwards.
 func (s *Store) endStep() error {
 	t := &s.step
 	t.mu.Lock()
@@ -130,7 +130,9 @@ func (s *Store) endStep() error {
 	if t.window != nil {
 		t.window.Stop()
 	}
-	t.closed = true
+	if t.closed = true; s.Damage() != nil {
+		return nil
+	}
 	return s.applyStep()
 }
 
