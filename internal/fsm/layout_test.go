@@ -257,3 +257,24 @@ func TestOlderGeneration(t *testing.T) {
 		m.close()
 	}
 }
+
+// TestPiecesOfAStep: a step stores few pieces: a list for each key and maxPostings events, a block for 16 outcomes.
+func TestPiecesOfAStep(t *testing.T) {
+	s, err := OpenStore(vfs.NewMem(), "s", quiet, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	const events = 3*maxPostings + 2 // of two keys in turn, so half of them each
+	tx := s.begin(events)
+	for n := range uint64(events) {
+		tx.Set(binary.BigEndian.AppendUint64(fmt.Appendf(nil, "K%08d", n%2), n), nil)
+		tx.Set(binary.BigEndian.AppendUint64([]byte{'r'}, n), []byte("row"))
+	}
+	if err := tx.commit(); err != nil {
+		t.Fatal(err)
+	}
+	if n, want := storedRows(t, s), 2*2+(events+blockRows-1)/blockRows; n != want {
+		t.Errorf("%d rows of Pebble, want %d", n, want)
+	}
+}
