@@ -45,6 +45,9 @@ func (l *laidOut) fold(events int) {
 			{binary.BigEndian.AppendUint64([]byte{'O', byte(l.rng.IntN(2))}, l.seq), {}},
 			{fmt.Appendf(nil, "s%d", l.rng.IntN(9)), fmt.Append(nil, l.seq)},
 		}
+		if l.rng.IntN(9) == 0 {
+			rows = append(rows, rows[1])
+		}
 		if l.rng.IntN(50) == 0 && l.seq > 40 { // no fold does so, but a block takes it
 			rows = append(rows, [2][]byte{binary.BigEndian.AppendUint64([]byte{'r'}, l.seq-l.rng.Uint64N(40)), []byte("another")})
 		}

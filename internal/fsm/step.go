@@ -33,9 +33,10 @@ type bounds struct {
 	millis        int // of the window
 }
 
-// usualBounds hold for all folds. A step of so many events is applied in about 10 ms, and is far smaller than a
-// memtable. The window is longer than the time between two packs under load.
-var usualBounds = bounds{events: 8192, bytes: 8 << 20, millis: 100}
+// usualBounds hold for all folds. A step of so many events is applied in a few milliseconds, and is far smaller than a
+// memtable. A batch of a fold that is behind has more and is a step of its own. The window is longer than the time
+// between two packs under load.
+var usualBounds = bounds{events: 2048, bytes: 4 << 20, millis: 100}
 
 // folding calls fn with the open step, for a part of a batch. If fn fails, the batch is given up.
 func (s *Store) folding(fn func(tx *txn) error) error {

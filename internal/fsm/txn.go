@@ -15,7 +15,8 @@ import (
 type txn struct {
 	View
 	db      *pebble.DB
-	pending map[string]int // key -> index of its newest operation, among those of its space
+	pending map[string]int // key -> index of its newest operation, among those of its space; not of lists
+	most    int            // rows of pending that there have been at once
 	spaces  [256]space     // by the first byte of a key
 	memory  memory
 	cleared [2][]byte // range of keys to delete before all other operations
@@ -47,13 +48,18 @@ func (s *Store) begin(rows int) *txn {
 	return &txn{View: View{r: s.db, health: s.health}, db: s.db, pending: make(map[string]int, rows)}
 }
 
-// keptRows bounds the rows of a transaction whose memory serves the next one.
-const keptRows = 1 << 13
+// keptRows bounds the rows of a transaction whose memory serves the next one. Much memory is given up when
+// a transaction has less than one in smallPart of the rows, because clearing it costs more than it saves.
+const (
+	keptRows  = 1 << 14
+	smallPart = 64
+)
 
 // reset begins again in the memory of a transaction that is over. What was read from it is not valid any more. It
-// returns false if the transaction has so much memory that the next one should begin without it.
+// returns false if the next one should begin without it.
 func (t *txn) reset() bool {
-	if len(t.pending) > keptRows {
+	t.most = max(t.most, len(t.pending))
+	if t.most > keptRows || t.most > keptRows/16 && len(t.pending) < t.most/smallPart {
 		return false
 	}
 	clear(t.pending)
@@ -67,8 +73,16 @@ func (t *txn) reset() bool {
 
 // Get returns the newest value of key.
 func (t *txn) Get(key []byte) ([]byte, error) {
+	ops := t.spaces[key[0]].ops
 	if i, ok := t.pending[string(key)]; ok {
-		return t.spaces[key[0]].ops[i].value, nil
+		return ops[i].value, nil
+	}
+	if layouts[key[0]] == postings { // no fold looks for one
+		for i := range ops {
+			if ops[i].key == string(key) {
+				return []byte{}, nil
+			}
+		}
 	}
 	return t.View.Get(key)
 }
@@ -103,6 +117,9 @@ func (t *txn) clear(lo, hi []byte) { t.cleared = [2][]byte{lo, hi} }
 // push returns the operation on a key in the batch that is being written.
 func (t *txn) push(k []byte) *op {
 	s := &t.spaces[k[0]]
+	if layouts[k[0]] == postings {
+		return s.add(t.memory.key(k))
+	}
 	before, again := t.pending[string(k)]
 	if again && before >= s.whole {
 		return &s.ops[before]
@@ -112,10 +129,13 @@ func (t *txn) push(k []byte) *op {
 		s.ops[before].next = int32(len(s.ops))
 		key = s.ops[before].key
 	} else {
-		kept := t.memory.keep(k)
-		key = unsafe.String(unsafe.SliceData(kept), len(kept))
+		key = t.memory.key(k)
 	}
 	t.pending[key] = len(s.ops)
+	return s.add(key)
+}
+
+func (s *space) add(key string) *op {
 	s.ops = append(s.ops, op{key: key})
 	return &s.ops[len(s.ops)-1]
 }
@@ -188,7 +208,7 @@ type memory struct {
 // blockBytes is the size of a block of memory, keptBlocks the number of blocks that serve the next transaction.
 const (
 	blockBytes = 64 << 10
-	keptBlocks = 32
+	keptBlocks = 64
 )
 
 // keep copies b into memory that is not written again before the next reset.
@@ -207,6 +227,12 @@ func (m *memory) keep(b []byte) []byte {
 	out := m.free[:len(b):len(b)]
 	m.free = m.free[copy(out, b):]
 	return out
+}
+
+// key is keep for a key.
+func (m *memory) key(k []byte) string {
+	kept := m.keep(k)
+	return unsafe.String(unsafe.SliceData(kept), len(kept))
 }
 
 func (m *memory) reset() {

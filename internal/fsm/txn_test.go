@@ -105,3 +105,28 @@ func TestSmallStepsAllocateLittle(t *testing.T) {
 		t.Errorf("%.0f allocations", n)
 	}
 }
+
+// TestMuchMemoryIsGivenUp: after many rows a step of few begins in little memory, and keeps it.
+func TestMuchMemoryIsGivenUp(t *testing.T) {
+	s, err := OpenStore(vfs.NewMem(), "s", quiet, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	tx := s.begin(0)
+	for _, c := range []struct {
+		rows int
+		kept bool
+	}{{300, true}, {1, true}, {keptRows, true}, {keptRows / smallPart, true}, {keptRows/smallPart - 1, false}, {1, true}, {keptRows + 1, false}} {
+		for i := range c.rows {
+			tx.Set(fmt.Appendf(nil, "a%d", i), nil)
+		}
+		kept := tx.reset()
+		if kept != c.kept {
+			t.Errorf("%d rows: memory kept %v, want %v", c.rows, kept, c.kept)
+		}
+		if !kept {
+			tx = s.begin(0)
+		}
+	}
+}

@@ -93,8 +93,9 @@ func (w *writer) putPostings() error {
 		w.value = w.value[:0]
 		to, last := from+1, first.number()
 		for ; to < len(w.due) && to-from < maxPostings && w.due[to].follows(first); to++ {
-			n := w.due[to].number()
-			w.value, last = binary.AppendUvarint(w.value, n-last), n
+			if n := w.due[to].number(); n > last { // an event may be written twice
+				w.value, last = binary.AppendUvarint(w.value, n-last), n
+			}
 		}
 		if err := w.batch.Set(first.bytes(), w.value, nil); err != nil {
 			return err
