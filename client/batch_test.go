@@ -156,6 +156,24 @@ func TestBatchCutInTheMiddle(t *testing.T) {
 	}
 }
 
+// TestBatchKeepsTheOrder: records are sent again in their order, in whatever order a node answered.
+func TestBatchKeepsTheOrder(t *testing.T) {
+	n := newBatches(t, func(string, int) any { return accepted })
+	first := true
+	s, ca := server(t, func(w http.ResponseWriter, r *http.Request) {
+		if first {
+			first = false
+			n.line(w, 3, wire.NewProblem(wire.CodeNoLeader, ""))
+			return
+		}
+		n.ServeHTTP(w, r)
+	})
+	SubmitBatch(deadline(t, 20*time.Second), connect(t, fast(ca, s.URL)), bodies("1", "2", "3", "4"))
+	if len(n.requests) != 1 || !slices.Equal(n.requests[0], []string{"1", "2", "3", "4"}) {
+		t.Errorf("%v", n.requests)
+	}
+}
+
 // TestBatchWithoutAnEnd: when the time is over, each record has the error that a single submission would have.
 func TestBatchWithoutAnEnd(t *testing.T) {
 	n := newBatches(t, func(record string, times int) any {

@@ -303,6 +303,20 @@ func TestBatchesWait(t *testing.T) {
 	}
 }
 
+// TestBatchGivesItsShareBack: a key that has once used the queue for consensus can use it again.
+func TestBatchGivesItsShareBack(t *testing.T) {
+	b := newBench(t, func(o *intake.Options) { o.QueueBytes = 16 << 10 })
+	for round := range int64(20) {
+		var bodies [][]byte
+		for i := range int64(5) {
+			bodies = append(bodies, b.sign(nodetest.Record{Shard: "a", Epoch: 5*round + i, Root: "r"}))
+		}
+		if codes := b.codes(b.batch(bodies...)); codes != "ok ok ok ok ok" {
+			t.Fatalf("round %d: %s", round, codes)
+		}
+	}
+}
+
 // TestGroupsFitThePacks: the handlers cut batches as the packer takes them.
 func TestGroupsFitThePacks(t *testing.T) {
 	if api.GroupRecords != propose.GroupEvents || api.GroupBytes != propose.GroupBytes || intake.MaxBatched < 2*api.GroupRecords {
