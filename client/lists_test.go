@@ -220,8 +220,8 @@ func TestListsBeginAgain(t *testing.T) {
 				t.Errorf("%s: %v", name, got)
 			}
 		}
-		if min := p.queries[len(p.queries)/2].Get("min_seq"); min != "" {
-			t.Errorf("%s: the second range waits for event %s", name, min)
+		if seq := p.queries[len(p.queries)/2].Get("min_seq"); seq != "" {
+			t.Errorf("%s: the second range waits for event %s", name, seq)
 		}
 	}
 }

@@ -148,8 +148,9 @@ func EventAt(b []byte, offset int) (e Event, err error) {
 	if offset < 0 || offset >= n {
 		return e, fmt.Errorf("%w: event %d of %d", ErrPack, offset, n)
 	}
-	rest, ok := b[packHeader:], true
+	rest := b[packHeader:]
 	for range offset {
+		var ok bool
 		if _, rest, ok = cutBytes(rest, 1<<3|2); !ok {
 			return e, fmt.Errorf("%w: event frame", ErrPack)
 		}

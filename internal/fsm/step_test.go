@@ -239,7 +239,7 @@ func TestWhenStepsAreApplied(t *testing.T) {
 	fold := func(m *machine, to uint64, applied bool) {
 		t.Helper()
 		m.foldTo(to)
-		if got := string(stored(t, m.gen.store)["p"]) != ""; got != applied {
+		if got := stored(t, m.gen.store)["p"] != ""; got != applied {
 			t.Fatalf("entry %d: applied %v, want %v", to, got, applied)
 		}
 	}

@@ -34,17 +34,18 @@ func (w *writer) put(s *space, how layout) error {
 		return w.putPostings()
 	}
 	for _, o := range w.due {
-		err := error(nil)
-		if o.deleted {
-			err = w.batch.Delete(o.bytes(), nil)
-		} else {
-			err = w.batch.Set(o.bytes(), o.value, nil)
-		}
-		if err != nil {
+		if err := w.putPlain(o); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (w *writer) putPlain(o *op) error {
+	if o.deleted {
+		return w.batch.Delete(o.bytes(), nil)
+	}
+	return w.batch.Set(o.bytes(), o.value, nil)
 }
 
 func (w *writer) sort() {
