@@ -149,7 +149,7 @@ func (d *Derived) CatchUp(ctx context.Context) error {
 
 // Run folds the committed log until ctx ends or something fails.
 func (d *Derived) Run(ctx context.Context) error {
-	return d.store.folded(follow(ctx, d.src, d))
+	return d.store.follow(ctx, d.src, d)
 }
 
 // Close closes the store. Run must have returned.

@@ -82,7 +82,7 @@ func (g *Generation) load() error {
 
 // Run folds the committed log until ctx ends or something fails.
 func (g *Generation) Run(ctx context.Context) error {
-	return g.store.folded(follow(ctx, g.src, g))
+	return g.store.follow(ctx, g.src, g)
 }
 
 // Close waits for open views and closes the store. Run must have returned. Later views are empty, and callers

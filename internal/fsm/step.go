@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"context"
 	"errors"
 	"sync"
 
@@ -25,6 +26,7 @@ type step struct {
 	window interface{ Stop() bool }
 	closed bool
 	bounds bounds
+	end    func() // called once after err is set, while a loop folds
 }
 
 // bounds limit a step.
@@ -110,6 +112,9 @@ func (s *Store) applyStep() error {
 		return t.err
 	}
 	if t.err = t.tx.apply(pebble.NoSync); t.err != nil {
+		if t.end != nil {
+			t.end() // the loop may wait for entries that do not come
+		}
 		return t.err
 	}
 	events := t.events
@@ -135,6 +140,27 @@ func (s *Store) endStep() error {
 		return nil
 	}
 	return s.applyStep()
+}
+
+// follow is follow for the fold that writes to this store. It also ends when the rows of a step cannot be applied, whoever had
+// that done: without the rows nobody can read, and the fold may have nothing to do.
+func (s *Store) follow(ctx context.Context, src *log.Store, f folder) error {
+	loop, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if s.step.ends(cancel) == nil {
+		if err := follow(loop, src, f); ctx.Err() != nil || loop.Err() == nil {
+			return s.folded(err)
+		}
+	}
+	return s.folded(s.step.ends(nil))
+}
+
+// ends has fn called when the step fails, and returns the error if it has failed.
+func (t *step) ends(fn func()) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.end = fn
+	return t.err
 }
 
 // size returns the bytes of the open step.

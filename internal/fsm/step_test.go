@@ -313,3 +313,34 @@ func TestFailedStep(t *testing.T) {
 	}
 	m.gen.store.step.err = nil
 }
+
+// TestFailedStepEndsAnIdleFold: a step that a reader could not have applied ends the fold, although no entry comes.
+func TestFailedStepEndsAnIdleFold(t *testing.T) {
+	logs := history(t, 50)
+	n := uint64(len(logs))
+	for _, early := range []bool{false, true} {
+		m := newMachine(t, vfs.NewMem(), DefaultBatchBytes)
+		m.store(logs)
+		m.foldTo(n)
+		m.keepOpen(never)
+		ended := make(chan error, 1)
+		run := func() { ended <- m.gen.Run(t.Context()) }
+		if !early {
+			go run()
+		}
+		m.must(m.gen.store.folding(func(tx *txn) error { tx.Set([]byte("r1"), nil); return nil })) // no block holds it
+		m.must(m.gen.store.seal(0, func(*txn) {}))
+		v := m.gen.View()
+		if _, err := v.Get([]byte("p")); !errors.Is(err, ErrDamaged) {
+			t.Errorf("a reader got %v", err)
+		}
+		m.must(v.Close())
+		if early {
+			go run()
+		}
+		if err := <-ended; !errors.Is(err, ErrDamaged) {
+			t.Errorf("the fold ended with %v", err)
+		}
+		m.close()
+	}
+}

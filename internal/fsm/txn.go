@@ -173,27 +173,35 @@ func (t *txn) done() bool {
 func (t *txn) apply(how *pebble.WriteOptions) error {
 	batch := t.db.NewBatch()
 	defer batch.Close()
-	if t.cleared[1] != nil {
-		if err := batch.DeleteRange(t.cleared[0], t.cleared[1], nil); err != nil {
-			return fmt.Errorf("write folded state: %w", err)
-		}
+	err := t.fill(batch)
+	if err == nil && !batch.Empty() {
+		err = t.db.Apply(batch, how)
 	}
-	// Write space by space: neighbouring rows that are written together save the memtable most of its searches.
-	w := writer{db: t.db, batch: batch, due: t.due, value: t.value}
-	for i := range t.spaces {
-		if err := w.put(&t.spaces[i], layouts[i]); err != nil {
-			return fmt.Errorf("write folded state: %w", err)
-		}
+	if err != nil {
+		return t.met(fmt.Errorf("write folded state: %w", err))
 	}
-	if !batch.Empty() {
-		if err := t.db.Apply(batch, how); err != nil {
-			return fmt.Errorf("write folded state: %w", err)
-		}
-	}
-	t.due, t.value, t.cleared = w.due, w.value, [2][]byte{}
+	t.cleared = [2][]byte{}
 	for i := range t.spaces {
 		t.spaces[i].applied = t.spaces[i].whole
 	}
+	return nil
+}
+
+// fill adds the whole batches that are not in the store yet to a batch of Pebble. It goes space by space: neighbouring rows
+// that are written together save the memtable most of its searches.
+func (t *txn) fill(batch *pebble.Batch) error {
+	if t.cleared[1] != nil {
+		if err := batch.DeleteRange(t.cleared[0], t.cleared[1], nil); err != nil {
+			return err
+		}
+	}
+	w := writer{db: t.db, batch: batch, due: t.due, value: t.value}
+	for i := range t.spaces {
+		if err := w.put(&t.spaces[i], layouts[i]); err != nil {
+			return err
+		}
+	}
+	t.due, t.value = w.due, w.value
 	return nil
 }
 

@@ -81,14 +81,14 @@ func (v *View) getOfBlock(key []byte) (out []byte, err error) {
 	if !ok {
 		return nil, nil
 	}
-	err = v.peek(of[:], func(val []byte) error {
+	err = v.met(v.peek(of[:], func(val []byte) error {
 		var b block
 		if err := b.decode(val); err != nil || b[at] == nil {
 			return err
 		}
 		out = append(make([]byte, 0, len(b[at])), b[at]...)
 		return nil
-	})
+	}))
 	return out, err
 }
 
@@ -147,10 +147,11 @@ func scan(it *pebble.Iterator, lo []byte, held, reverse bool, fn func(k, v []byt
 	return it.Error()
 }
 
-// met returns the error of a read. If the error shows damage, met marks the store damaged and returns
-// ErrDamaged.
+// met returns the error of an access. If the error shows damage, a file that cannot be read or a block or list that no step
+// writes, met marks the store damaged and returns ErrDamaged.
 func (v *View) met(err error) error {
-	if err == nil || v.health == nil || !pebble.IsCorruptionError(err) {
+	if err == nil || v.health == nil || errors.Is(err, ErrDamaged) ||
+		!pebble.IsCorruptionError(err) && !errors.Is(err, projections.ErrCorrupt) {
 		return err
 	}
 	return v.health.note(err)

@@ -92,11 +92,16 @@ func (w *writer) putPostings() error {
 			return fmt.Errorf("row %x: %w", first.key, projections.ErrCorrupt)
 		}
 		w.value = w.value[:0]
-		to, last := from+1, first.number()
-		for ; to < len(w.due) && to-from < maxPostings && w.due[to].follows(first); to++ {
-			if n := w.due[to].number(); n > last { // an event may be written twice
-				w.value, last = binary.AppendUvarint(w.value, n-last), n
+		to, last, held := from+1, first.number(), 1
+		for ; to < len(w.due) && w.due[to].follows(first); to++ {
+			n := w.due[to].number()
+			if n == last { // an event may be written twice
+				continue
 			}
+			if held == maxPostings {
+				break
+			}
+			w.value, last, held = binary.AppendUvarint(w.value, n-last), n, held+1
 		}
 		if err := w.batch.Set(first.bytes(), w.value, nil); err != nil {
 			return err
