@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -26,7 +27,8 @@ type step struct {
 	window interface{ Stop() bool }
 	closed bool
 	bounds bounds
-	end    func() // called once after err is set, while a loop folds
+	size   atomic.Int64 // bytes in memory; read without mu, which is held for as long as Pebble holds a write back
+	end    func()       // called once after err is set, while a loop folds
 }
 
 // bounds limit a step.
@@ -52,9 +54,11 @@ func (s *Store) folding(fn func(tx *txn) error) error {
 		t.tx = s.begin(t.rows)
 	}
 	err := fn(t.tx)
+	t.size.Store(int64(t.tx.memory.bytes))
 	if err != nil {
 		err = errors.Join(err, s.applyStep())
 		t.tx = nil
+		t.size.Store(0)
 	}
 	return err
 }
@@ -120,6 +124,7 @@ func (s *Store) applyStep() error {
 	events := t.events
 	t.events, t.whole = 0, false
 	if t.tx.done() {
+		t.size.Store(0)
 		if t.rows = len(t.tx.pending); !t.tx.reset() {
 			t.tx = nil
 		}
@@ -161,14 +166,4 @@ func (t *step) ends(fn func()) error {
 	defer t.mu.Unlock()
 	t.end = fn
 	return t.err
-}
-
-// size returns the bytes of the open step.
-func (t *step) size() uint64 {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.tx == nil {
-		return 0
-	}
-	return uint64(t.tx.memory.bytes)
 }

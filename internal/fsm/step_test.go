@@ -344,3 +344,32 @@ func TestFailedStepEndsAnIdleFold(t *testing.T) {
 		m.close()
 	}
 }
+
+// TestUnflushedWaitsForNoWrite: what a node has in memory is known while Pebble holds the write of a step back. Whether the
+// node sends heartbeats depends on it.
+func TestUnflushedWaitsForNoWrite(t *testing.T) {
+	m := newMachine(t, vfs.NewMem(), DefaultBatchBytes)
+	defer m.close()
+	m.keepOpen(never)
+	logs := history(t, 50)
+	m.store(logs)
+	m.foldTo(uint64(len(logs)))
+	for name, s := range map[string]*Store{"derived": m.derived.store, "generation": m.gen.store} {
+		known := make(chan uint64, 1)
+		s.step.mu.Lock() // as for the time of a write
+		go func() { known <- s.Unflushed() }()
+		select {
+		case n := <-known:
+			if n < 1000 {
+				t.Errorf("%s: %d bytes", name, n)
+			}
+		case <-time.After(20 * time.Second):
+			t.Errorf("%s: not known", name)
+		}
+		s.step.mu.Unlock()
+		m.must(s.Snapshot().Close())
+		if n := s.step.size.Load(); n != 0 {
+			t.Errorf("%s: %d bytes after the step", name, n)
+		}
+	}
+}

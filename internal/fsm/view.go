@@ -132,7 +132,7 @@ func scan(it *pebble.Iterator, lo []byte, held, reverse bool, fn func(k, v []byt
 	case reverse:
 		first, step = it.Last, it.Prev
 	case held:
-		first = func() bool { return it.SeekLT(lo) || it.First() }
+		first = func() bool { return it.SeekLT(lo) || it.Error() == nil && it.First() }
 	}
 	var e expander
 	for ok := first(); ok; ok = step() {
