@@ -147,8 +147,8 @@ func (s *Store) endStep() error {
 	return s.applyStep()
 }
 
-// follow is follow for the fold that writes to this store. It also ends when the rows of a step cannot be applied, whoever had
-// that done: without the rows nobody can read, and the fold may have nothing to do.
+// follow is follow for the fold that writes to this store. It also ends when the rows of a step cannot be applied,
+// whoever had that done: without the rows nobody can read, and the fold may have nothing to do.
 func (s *Store) follow(ctx context.Context, src *log.Store, f folder) error {
 	loop, cancel := context.WithCancel(ctx)
 	defer cancel()

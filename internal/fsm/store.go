@@ -126,8 +126,8 @@ func (s *Store) flushLocked() {
 	}
 }
 
-// Unflushed returns an upper bound for the bytes in memory that are not yet on disk. It waits for no write: heartbeats depend
-// on what a node knows of its disk.
+// Unflushed returns an upper bound for the bytes in memory that are not yet on disk. It waits for no write, because
+// heartbeats depend on what a node knows of its disk.
 func (s *Store) Unflushed() uint64 { return s.db.Metrics().MemTable.Size + uint64(s.step.size.Load()) }
 
 // Close flushes and closes the store. What a full or bad disk does not accept is folded again at the next

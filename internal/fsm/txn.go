@@ -187,8 +187,8 @@ func (t *txn) apply(how *pebble.WriteOptions) error {
 	return nil
 }
 
-// fill adds the whole batches that are not in the store yet to a batch of Pebble. It goes space by space: neighbouring rows
-// that are written together save the memtable most of its searches.
+// fill adds the whole batches that are not in the store yet to a batch of Pebble. It goes space by space: neighbouring
+// rows that are written together save the memtable most of its searches.
 func (t *txn) fill(batch *pebble.Batch) error {
 	if t.cleared[1] != nil {
 		if err := batch.DeleteRange(t.cleared[0], t.cleared[1], nil); err != nil {

@@ -147,8 +147,8 @@ func scan(it *pebble.Iterator, lo []byte, held, reverse bool, fn func(k, v []byt
 	return it.Error()
 }
 
-// met returns the error of an access. If the error shows damage, a file that cannot be read or a block or list that no step
-// writes, met marks the store damaged and returns ErrDamaged.
+// met returns the error of an access. If the error shows damage, a file that cannot be read or a block or list that no
+// step writes, met marks the store damaged and returns ErrDamaged.
 func (v *View) met(err error) error {
 	if err == nil || v.health == nil || errors.Is(err, ErrDamaged) ||
 		!pebble.IsCorruptionError(err) && !errors.Is(err, projections.ErrCorrupt) {
