@@ -110,7 +110,7 @@ func (e *expander) each(k, v []byte, reverse bool, fn func(k, v []byte) bool) (m
 	case blocks:
 		return e.eachOfBlock(k, v, reverse, fn)
 	case postings:
-		if len(v) > 0 {
+		if len(v) > 0 || len(k) < 9 {
 			return e.eachPosting(k, v, reverse, fn)
 		}
 	}

@@ -185,6 +185,7 @@ func TestBrokenLayouts(t *testing.T) {
 		"a distance without an end":  {list(7), []byte{0x80}},
 		"an event beyond all":        {list(1<<64 - 2), []byte{5}},
 		"a list without a number":    {[]byte("K1"), []byte{5}},
+		"a row without a number":     {[]byte("K2"), nil},
 	} {
 		s, err := OpenStore(vfs.NewMem(), "s", quiet, nil)
 		if err != nil {
