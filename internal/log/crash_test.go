@@ -26,7 +26,7 @@ func TestPowerCuts(t *testing.T) {
 	}
 }
 
-// ack is what the writer knew to be durable at some moment: the term of every entry, without those being cut. A term
+// ack has the entries that the writer knew to be durable at some moment, by their terms, without those being cut. A term
 // is never used again after a cut, so that equal terms in two moments mean that the entry was there in between.
 type ack struct {
 	terms []uint64

@@ -9,7 +9,7 @@ import (
 	"github.com/recount-ledger/recount/test/harness"
 )
 
-// start is what a node took from the start of its process until it was ready, in seconds.
+// start holds the time and the processor time from the start of a process until its node was ready, in seconds.
 type start struct{ took, cpu float64 }
 
 func (s start) String() string { return fmt.Sprintf("%.2f s (%.2f s of CPU)", s.took, s.cpu) }

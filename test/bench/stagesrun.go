@@ -69,7 +69,7 @@ type nodeStages struct {
 	used  nodeState // in all rounds
 }
 
-// nodeState is what a node has used and met since its start.
+// nodeState counts the resources that a node has used since its start, and how long its work waited.
 type nodeState struct {
 	cpu           float64   // seconds, by the kernel
 	allocs, bytes float64   // allocated

@@ -158,6 +158,27 @@ func TestProseOfCode(t *testing.T) {
 	t.Logf("%d semicolons in %d words of comments: %.1f per 1,000", semis, words, 1000*float64(semis)/float64(words))
 }
 
+// TestNoQuestions: comments of tests and of the programs below test/ name nothing by a question either.
+func TestNoQuestions(t *testing.T) {
+	for _, dir := range []string{"client", "cmd", "internal", "nano", "sign", "test", "wire"} {
+		err := filepath.WalkDir(filepath.Join(root, dir), func(path string, _ fs.DirEntry, err error) error {
+			if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, ".pb.go") {
+				return err
+			}
+			name, _ := strings.CutPrefix(filepath.ToSlash(path), root+"/")
+			var p goProse
+			err = p.read(name, page(t, name))
+			for _, q := range p.questions {
+				t.Errorf("a comment names a thing by a question: %s", q)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestPackageCommentsTeach: the packages that hold the ledger explain themselves where their code is.
 func TestPackageCommentsTeach(t *testing.T) {
 	all := proseOfPackages(t)

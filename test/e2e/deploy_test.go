@@ -13,7 +13,7 @@ import (
 	"github.com/recount-ledger/recount/test/harness"
 )
 
-// afterDeploy is what somebody tries once docs/deploy.md is done: the agent's key signs for its own shards only, alice reads, a node
+// afterDeploy lists the commands that try a cluster once docs/deploy.md is done: the agent's key signs for its own shards only, alice reads, a node
 // comes back without --new-cluster, and one that lost its disk does not.
 var afterDeploy = []string{
 	`sed 's/shard-001/lab-7-a/' testdata/record.json | recount sign --scheme pcs/2 --pcs-id --key-file agent-7.key > own.ndjson`,
