@@ -78,19 +78,11 @@ func (b *bench) way(ctx context.Context, number int, w *way) error {
 	if err != nil {
 		return err
 	}
-	var before usage
-	got, err := t.cell(ctx, requests, b.span, func() (err error) {
-		before, err = settle(ctx, b.cluster, b.client)
-		return err
-	})
+	got, used, err := b.settled(ctx, t, requests, b.span)
 	if err != nil {
 		return err
 	}
-	after, err := settle(ctx, b.cluster, b.client)
-	if err != nil {
-		return err
-	}
-	w.samples, w.used = append(w.samples, got), w.used.plus(after.minus(before))
+	w.samples, w.used = append(w.samples, got), w.used.plus(used)
 	printSample(number, w.name, w.conns, got)
 	return nil
 }

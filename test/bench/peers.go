@@ -23,7 +23,7 @@ type peerCells struct {
 	pids  []int
 }
 
-// peerAnswer is what test/peers says of one measurement.
+// peerAnswer holds the figures of one measurement, as test/peers writes them.
 type peerAnswer struct {
 	Records  int
 	Seconds  float64
@@ -143,17 +143,12 @@ func (b *bench) recountCell(ctx context.Context, p *peerCells, round, conns int)
 	if err != nil {
 		return err
 	}
-	var before usage
-	s, err := b.nodesAt.cell(ctx, requests, b.span, func() (err error) {
-		before, err = settle(ctx, b.cluster, b.client)
-		return err
-	})
+	s, used, err := b.settled(ctx, b.nodesAt, requests, b.span)
 	if err != nil {
 		return err
 	}
-	after, err := settle(ctx, b.cluster, b.client)
-	p.add(round, conns, s, after.minus(before).cpu)
-	return err
+	p.add(round, conns, s, used.cpu)
+	return nil
 }
 
 func (p *peerCells) add(round, conns int, s sample, cpu float64) {

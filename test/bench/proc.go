@@ -101,3 +101,18 @@ func writtenBytes(pid int) (float64, error) {
 	}
 	return 0, fmt.Errorf("/proc/%d/io has no write_bytes", pid)
 }
+
+// settled sends requests to a target of the nodes and returns with the figures what the nodes used for them, until all of
+// them have folded everything.
+func (b *bench) settled(ctx context.Context, t *target, requests [][][]byte, span time.Duration) (sample, usage, error) {
+	var before usage
+	s, err := t.cell(ctx, requests, span, func() (err error) {
+		before, err = settle(ctx, b.cluster, b.client)
+		return err
+	})
+	if err != nil {
+		return sample{}, usage{}, err
+	}
+	after, err := settle(ctx, b.cluster, b.client)
+	return s, after.minus(before), err
+}

@@ -92,20 +92,12 @@ func (b *bench) ed25519(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			var before usage
-			s, err := b.nodesAt.cell(ctx, requests, b.span, func() (err error) {
-				before, err = settle(ctx, b.cluster, b.client)
-				return err
-			})
-			if err != nil {
-				return err
-			}
-			after, err := settle(ctx, b.cluster, b.client)
+			s, used, err := b.settled(ctx, b.nodesAt, requests, b.span)
 			if err != nil {
 				return err
 			}
 			printSample(round, name, conns, s)
-			fmt.Printf("         %.2f CPU s for 10,000 records over all nodes\n", (after.cpu-before.cpu)/float64(s.records)*1e4)
+			fmt.Printf("         %.2f CPU s for 10,000 records over all nodes\n", used.cpu/float64(s.records)*1e4)
 		}
 	}
 	b.src.SignHMAC()
