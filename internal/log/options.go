@@ -135,7 +135,8 @@ func (o Options) withDefaults() Options {
 }
 
 // pebble returns Pebble options for keys that only grow. Tables never overlap, so the thresholds that stall
-// writers are out of reach and compactions move single tables.
+// writers are out of reach and compactions move single tables. A table is compressed once, when it is written
+// from memory, and with the fastest method. The write-ahead log is not compressed.
 func (o Options) pebble(fs vfs.FS, fatal func(error)) *pebble.Options {
 	p := &pebble.Options{
 		FS:                          fs,
@@ -159,7 +160,7 @@ func (o Options) pebble(fs vfs.FS, fatal func(error)) *pebble.Options {
 		p.Levels[i].BlockSize = 32 << 10
 		p.Levels[i].IndexBlockSize = 256 << 10
 	}
-	p.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionNone })
+	p.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionFastest })
 	return p
 }
 
