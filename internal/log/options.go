@@ -103,10 +103,15 @@ type Options struct {
 	Logger        *slog.Logger  // default: discards
 	Fatal         func(error)   // called once on a failure or refusal; default: log and exit with ExitStore
 	Commit        func() uint64 // Raft's CommitIndex; see SetCommitSource
-	TailBytes     int           // bound on the payload bytes of recent entries kept in memory; default 64 MiB
+	TailBytes     int           // bound on the payload bytes of recent entries kept in memory; default defaultTail
 	MemTableBytes int           // Pebble's memtable and table size; default 64 MiB
 	CacheBytes    int64         // Pebble's block cache; default 32 MiB
 }
+
+// defaultTail is what folds and followers fall behind by at most in normal work, about two seconds of submissions on fast
+// nodes. Older entries come from Pebble, which has the newest of them in memory, too. Go keeps several times this amount of memory,
+// because it lets the heap grow before it collects.
+const defaultTail = 16 << 20
 
 func (o Options) withDefaults() Options {
 	if o.FS == nil {
@@ -123,7 +128,7 @@ func (o Options) withDefaults() Options {
 		}
 	}
 	if o.TailBytes == 0 {
-		o.TailBytes = 64 << 20
+		o.TailBytes = defaultTail
 	}
 	if o.MemTableBytes == 0 {
 		o.MemTableBytes = 64 << 20
