@@ -108,9 +108,10 @@ type Options struct {
 	CacheBytes    int64         // Pebble's block cache; default 32 MiB
 }
 
-// defaultTail is what folds and followers fall behind by at most in normal work, about two seconds of submissions on fast
-// nodes. Older entries come from Pebble, which has the newest of them in memory, too. Go keeps several times this amount of memory,
-// because it lets the heap grow before it collects.
+// defaultTail bounds the recent entries in memory, in bytes. It holds about two seconds of submissions on fast
+// nodes, more than folds and followers usually fall behind. Older entries come from Pebble, which has the newest
+// of them in memory, too. Go keeps several times this amount of memory, because it lets the heap grow before it
+// collects.
 const defaultTail = 16 << 20
 
 func (o Options) withDefaults() Options {
