@@ -47,7 +47,7 @@ func runGrowth(ctx context.Context, o options, n int) (err error) {
 
 // growthStep measures a ledger of so many records and returns how many it has added.
 func (b *bench) growthStep(ctx context.Context, held int) (sent int, err error) {
-	requests, err := b.src.Requests(fillConns, int(float64(b.most)*b.span.Seconds())/fillConns)
+	requests, err := b.src.Requests(fillShards, int(float64(b.most)*b.span.Seconds())/fillShards)
 	if err != nil {
 		return 0, err
 	}
@@ -70,7 +70,7 @@ func (b *bench) growthStep(ctx context.Context, held int) (sent int, err error) 
 	used, n := after.minus(before), float64(s.records)
 	fmt.Printf("\n%d records\n  %d connections: %.0f/s, p50 %.1f ms, p99 %.1f ms, %.2f CPU s for 10,000 records, "+
 		"%.0f bytes written for a record on each node\n",
-		held, fillConns, s.rate(), s.p50, s.p99, used.cpu/n*1e4, used.written/n/3)
+		held, fillShards, s.rate(), s.p50, s.p99, used.cpu/n*1e4, used.written/n/3)
 	printSizes(at)
 	if err := b.printReads(ctx, held); err != nil {
 		return s.records, err

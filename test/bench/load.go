@@ -116,16 +116,13 @@ func (l *link) run(stop *atomic.Bool, want []byte, records int) error {
 			return nil
 		}
 		start := time.Now()
-		if _, err := l.conn.Write(req); err != nil {
-			return err
-		}
-		status, err := l.answer()
+		status, err := l.exchange(req)
 		if err != nil {
 			return err
 		}
 		busy := 0
 		if records > 1 {
-			busy = bytes.Count(l.body, []byte(`"code":"overloaded"`))
+			busy = bytes.Count(l.body, overloaded)
 		}
 		l.refused += busy
 		if status != "200" || want != nil && bytes.Count(l.body, want)+busy != records {
@@ -134,6 +131,14 @@ func (l *link) run(stop *atomic.Bool, want []byte, records int) error {
 		l.took = append(l.took, time.Since(start))
 	}
 	return nil
+}
+
+// exchange sends a request and reads its response into l.body.
+func (l *link) exchange(request []byte) (status string, err error) {
+	if _, err := l.conn.Write(request); err != nil {
+		return "", err
+	}
+	return l.answer()
 }
 
 // answer reads one response with a Content-Length into l.body. It is written by hand so that the generator takes little

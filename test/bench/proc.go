@@ -61,7 +61,7 @@ func measure(ctx context.Context, c *harness.Cluster, client *http.Client) (u us
 func settle(ctx context.Context, c *harness.Cluster, client *http.Client) (usage, error) {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
-	for range 100 {
+	for range 600 {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():

@@ -17,11 +17,9 @@ import (
 
 // The shape of the measurements of reads.
 const (
-	readConns = 4      // connections that read at once, from a follower
-	fillConns = 256    // connections that fill the ledger
-	fillBatch = 25_600 // records signed in advance for it
-	pageRows  = 100    // rows of a page of the audit list
-	knownIDs  = 1000   // records that are asked for
+	readConns = 4    // connections that read at once, from a follower
+	pageRows  = 100  // rows of a page of the audit list
+	knownIDs  = 1000 // records that are asked for
 	readSpan  = 2 * time.Second
 )
 
@@ -58,23 +56,6 @@ func runReads(ctx context.Context, o options, n int) (err error) {
 	}
 	fmt.Printf("  a follower is ready %v after it was away for %v\n", st, awaySpan)
 	return nil
-}
-
-// fill sends n records on many connections.
-func (b *bench) fill(ctx context.Context, n int) error {
-	for sent := 0; sent < n; {
-		requests, err := b.src.Requests(fillConns, max(1, min(fillBatch, n-sent)/fillConns))
-		if err != nil {
-			return err
-		}
-		s, err := b.nodesAt.cell(ctx, requests, time.Minute, nil)
-		if err != nil {
-			return fmt.Errorf("fill the ledger: %w", err)
-		}
-		sent += s.records
-	}
-	_, err := settle(ctx, b.cluster, b.client)
-	return err
 }
 
 // ed25519 measures records with Ed25519 signatures beside those with HMAC.
@@ -122,7 +103,7 @@ func readKinds(ids []string, n int) []readKind {
 		{"audit page, oldest", func(int) string { return page("from_seq=1") }},
 		{"audit page, newest", func(int) string { return page("order=newest") }},
 		{"audit page, anywhere", func(i int) string { return page("from_seq=%d", spread(i)) }},
-		{"audit page of a shard", func(i int) string { return page("shard=bench-%03d", i%fillConns) }},
+		{"audit page of a shard", func(i int) string { return page("shard=%s", shardName(i%fillShards)) }},
 	}
 }
 

@@ -157,16 +157,22 @@ func (s *Source) Requests(conns, n int) ([][][]byte, error) {
 // Batches makes n HTTP requests with batches of fresh records for each of conns agents.
 func (s *Source) Batches(conns, n, records int) ([][][]byte, error) {
 	return s.requests("batch", conns, n, func(shard string) ([]byte, error) {
-		var body []byte
-		for range records {
-			record, err := s.Next(shard)
-			if err != nil {
-				return nil, err
-			}
-			body = append(append(body, record...), '\n')
-		}
-		return request("/v1/pcs/submit-batch", "application/x-ndjson", body), nil
+		return s.Batch(slices.Repeat([]string{shard}, records))
 	})
+}
+
+// Batch makes one HTTP request with a batch of a fresh record of each shard, in their order. A shard may be there more than
+// once.
+func (s *Source) Batch(shards []string) ([]byte, error) {
+	var body []byte
+	for _, shard := range shards {
+		record, err := s.Next(shard)
+		if err != nil {
+			return nil, err
+		}
+		body = append(append(body, record...), '\n')
+	}
+	return request("/v1/pcs/submit-batch", "application/x-ndjson", body), nil
 }
 
 func (s *Source) requests(prefix string, conns, n int, next func(shard string) ([]byte, error)) ([][][]byte, error) {
