@@ -30,23 +30,27 @@ func runGrowth(ctx context.Context, o options, n int) (err error) {
 	}
 	held := 0
 	for _, size := range growthSteps(n) {
-		if size > held {
-			if err := b.fill(ctx, size-held); err != nil {
-				return err
-			}
-			held = size
-		}
-		sent, err := b.growthStep(ctx, held)
+		sent, err := b.growthStep(ctx, held, max(0, size-held))
 		if err != nil {
-			return fmt.Errorf("at %d records: %w", held, err)
+			return fmt.Errorf("at %d records: %w", max(size, held), err)
 		}
 		held += sent
 	}
 	return nil
 }
 
-// growthStep measures a ledger of so many records and returns how many it has added.
-func (b *bench) growthStep(ctx context.Context, held int) (sent int, err error) {
+// growthStep adds records to a ledger of so many, measures, and returns how many it has added in all.
+func (b *bench) growthStep(ctx context.Context, held, more int) (sent int, err error) {
+	first, err := settle(ctx, b.cluster, b.client)
+	if err != nil {
+		return 0, err
+	}
+	if more > 0 {
+		if err := b.fill(ctx, more); err != nil {
+			return 0, err
+		}
+	}
+	held += more
 	requests, err := b.src.Requests(fillShards, int(float64(b.most)*b.span.Seconds())/fillShards)
 	if err != nil {
 		return 0, err
@@ -61,24 +65,27 @@ func (b *bench) growthStep(ctx context.Context, held int) (sent int, err error) 
 	}
 	at, err := b.sizes(ctx, held+s.records)
 	if err != nil {
-		return s.records, err
+		return 0, err
 	}
 	after, err := settle(ctx, b.cluster, b.client)
 	if err != nil {
-		return s.records, err
+		return 0, err
 	}
 	used, n := after.minus(before), float64(s.records)
 	fmt.Printf("\n%d records\n  %d connections: %.0f/s, p50 %.1f ms, p99 %.1f ms, %.2f CPU s for 10,000 records, "+
 		"%.0f bytes written for a record on each node\n",
 		held, fillShards, s.rate(), s.p50, s.p99, used.cpu/n*1e4, used.written/n/3)
+	used, n = after.minus(first), n+float64(more)
+	fmt.Printf("  since the size before, %.0f records: %.2f CPU s for 10,000 records, %.0f bytes written for a record on each node\n",
+		n, used.cpu/n*1e4, used.written/n/3)
 	printSizes(at)
 	if err := b.printReads(ctx, held); err != nil {
-		return s.records, err
+		return 0, err
 	}
 	r, err := b.restart(ctx)
 	if err != nil {
-		return s.records, fmt.Errorf("restart: %w", err)
+		return 0, fmt.Errorf("restart: %w", err)
 	}
 	r.print()
-	return s.records, nil
+	return more + s.records, nil
 }
