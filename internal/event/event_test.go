@@ -303,7 +303,7 @@ func agree(t *testing.T, p []byte) {
 	}
 	var m SubmissionV1
 	if len(p) < SaltSize {
-		if err == nil {
+		if _, ferr := factsOnly(p); err == nil || ferr == nil {
 			t.Fatal("no salt")
 		}
 		return
@@ -323,6 +323,10 @@ func agree(t *testing.T, p []byte) {
 	}
 	if err != nil && clean && !strings.Contains(err.Error(), "above 255") {
 		t.Fatalf("refused what the generated code accepts: %v", err)
+	}
+	facts, ferr := factsOnly(p)
+	if facts.KeyID = s.Facts.KeyID; (ferr == nil) != (err == nil) || err == nil && facts != s.Facts {
+		t.Fatalf("the facts alone are %+v, %v", facts, ferr)
 	}
 	_, _, merr := Event{Submission, p}.Message()
 	if (merr == nil) != (err == nil) {

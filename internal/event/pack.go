@@ -46,12 +46,17 @@ const (
 // Mark sets Newer if an event has a kind, a signing mode or a profile that the first readers did not know.
 func (p *Pack) Mark() {
 	for _, e := range p.Events {
-		p.Newer = p.Newer || e.Kind > firstKinds
-		if e.Kind == Submission && !p.Newer {
-			s, err := DecodeSubmission(e.Payload)
-			p.Newer = err == nil && (s.Facts.Mode > firstModes || s.Facts.Profile > firstProfiles)
-		}
+		p.Newer = p.Newer || e.isNewer()
 	}
+}
+
+// isNewer reports whether the first readers would misread the event.
+func (e Event) isNewer() bool {
+	if e.Kind != Submission {
+		return e.Kind > firstKinds
+	}
+	f, err := factsOnly(e.Payload)
+	return err == nil && (f.Mode > firstModes || f.Profile > firstProfiles)
 }
 
 // Append appends the pack's bytes: "RCP1", format u8 = 1, flags u8 = 0, min_reader u16 = 1 (2 if Newer),
@@ -59,24 +64,21 @@ func (p *Pack) Mark() {
 // MaxPackBytes (see Size). Every kind must be non-zero and every payload at least SaltSize long. DecodePack
 // rejects anything else.
 func (p Pack) Append(dst []byte) []byte {
-	dst = append(dst, packMagic...)
-	dst = append(dst, packFormat, 0)
-	reader := uint16(packReader)
-	if p.Newer {
-		reader = packNewer
-	}
-	dst = binary.BigEndian.AppendUint16(dst, reader)
-	dst = binary.BigEndian.AppendUint64(dst, uint64(p.ProposedAt))
-	dst = binary.BigEndian.AppendUint32(dst, uint32(len(p.Events)))
+	dst = appendHeader(dst, p.ProposedAt, len(p.Events), p.Newer)
 	for _, e := range p.Events {
-		dst = protowire.AppendTag(dst, 1, protowire.BytesType)
-		dst = protowire.AppendVarint(dst, uint64(e.innerSize()))
-		dst = protowire.AppendTag(dst, 1, protowire.VarintType)
-		dst = protowire.AppendVarint(dst, uint64(e.Kind))
-		dst = protowire.AppendTag(dst, 2, protowire.BytesType)
-		dst = protowire.AppendBytes(dst, e.Payload)
+		dst = e.append(dst)
 	}
 	return dst
+}
+
+// append appends the frame of the event.
+func (e Event) append(dst []byte) []byte {
+	dst = protowire.AppendTag(dst, 1, protowire.BytesType)
+	dst = protowire.AppendVarint(dst, uint64(e.innerSize()))
+	dst = protowire.AppendTag(dst, 1, protowire.VarintType)
+	dst = protowire.AppendVarint(dst, uint64(e.Kind))
+	dst = protowire.AppendTag(dst, 2, protowire.BytesType)
+	return protowire.AppendBytes(dst, e.Payload)
 }
 
 // Size returns the number of bytes that Append appends.

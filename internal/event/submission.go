@@ -116,6 +116,32 @@ func (f *Facts) field(key uint64, val []byte, n uint64) (err error) {
 	return err
 }
 
+// factsOnly decodes the signature facts of a submission except the key id. It fails exactly where DecodeSubmission does, and
+// allocates nothing for a good payload.
+func factsOnly(payload []byte) (f Facts, err error) {
+	if len(payload) < SaltSize {
+		return f, fmt.Errorf("%w: %d bytes", ErrPayload, len(payload))
+	}
+	facts := func(key uint64, val []byte, n uint64) error {
+		if key == 1<<3|2 {
+			return isText(val)
+		}
+		return f.field(key, val, n)
+	}
+	err = eachField(payload[SaltSize:], func(key uint64, val []byte, _ uint64) error {
+		switch key {
+		case 1<<3 | 2, 2 << 3:
+			return nil
+		case 3<<3 | 2, 5<<3 | 2, 6<<3 | 2:
+			return isText(val)
+		case 4<<3 | 2:
+			return eachField(val, facts)
+		}
+		return fmt.Errorf("%w: field key %d", ErrPayload, key)
+	})
+	return f, err
+}
+
 // eachField calls fn with the key (number << 3 | wire type) and the value of every field. It rejects wire types
 // other than varint and length-delimited, which the schema does not use.
 func eachField(b []byte, fn func(key uint64, val []byte, n uint64) error) error {
@@ -147,10 +173,17 @@ func eachField(b []byte, fn func(key uint64, val []byte, n uint64) error) error 
 }
 
 func text(b []byte) (string, error) {
-	if !utf8.Valid(b) {
-		return "", fmt.Errorf("%w: string is not UTF-8", ErrPayload)
+	if err := isText(b); err != nil {
+		return "", err
 	}
 	return string(b), nil
+}
+
+func isText(b []byte) error {
+	if !utf8.Valid(b) {
+		return fmt.Errorf("%w: string is not UTF-8", ErrPayload)
+	}
+	return nil
 }
 
 func small(n uint64) (uint8, error) {

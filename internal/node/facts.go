@@ -61,14 +61,7 @@ func factsOf(sub event.Sub) verify.Facts {
 // be faulty or compromised. A key that the other node knows and this one does not may be in an entry that is
 // not folded here yet. Without the secret of an HMAC key this node cannot tell. The voters settle it when the
 // event is folded.
-func (fc *factChecker) checkForwarded(ctx context.Context, e event.Event, from string) error {
-	if e.Kind != event.Submission {
-		return nil
-	}
-	sub, err := event.DecodeSubmission(e.Payload)
-	if err != nil {
-		return err
-	}
+func (fc *factChecker) checkForwarded(ctx context.Context, sub event.Sub, from string) error {
 	if err := fc.modeTaken(ctx, sub); err != nil {
 		return err
 	}

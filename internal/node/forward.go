@@ -34,34 +34,33 @@ const keySourceEnv = "env"
 
 // notForwarded returns nil for the events that a node may hand to the leader: submissions, sums of refusals and
 // the keys of its own settings, in its own name and in the form that the folds read. Operations of operators are not
-// among them.
-func notForwarded(e event.Event, from string) error {
+// among them. It also returns the submission, if the event is one.
+func notForwarded(e event.Event, from string) (sub event.Sub, err error) {
 	var node string
 	switch e.Kind {
 	case event.Submission:
-		sub, err := event.DecodeSubmission(e.Payload)
-		if err != nil {
-			return err
+		if sub, err = event.DecodeSubmission(e.Payload); err != nil {
+			return sub, err
 		}
 		node = sub.Node
 	case event.RefusalsDropped, event.KeyAdded:
 		_, m, err := e.Message()
 		if err != nil {
-			return err
+			return sub, err
 		}
 		if k, ok := m.(*event.KeyAddedV1); ok &&
 			!proto.Equal(k, keyOfSettings(k.KeyId, k.Alg, k.Public, k.Fingerprint, k.Node)) {
 			// what an operator adds comes as a request
-			return fmt.Errorf("%s with terms or another source: %w", e.Kind, errNotForwarded)
+			return sub, fmt.Errorf("%s with terms or another source: %w", e.Kind, errNotForwarded)
 		}
 		node = m.(interface{ GetNode() string }).GetNode()
 	default:
-		return fmt.Errorf("an event of kind %s: %w", e.Kind, errNotForwarded)
+		return sub, fmt.Errorf("an event of kind %s: %w", e.Kind, errNotForwarded)
 	}
 	if node != from {
-		return fmt.Errorf("%s in the name of %q: %w", e.Kind, node, errNotForwarded)
+		return sub, fmt.Errorf("%s in the name of %q: %w", e.Kind, node, errNotForwarded)
 	}
-	return nil
+	return sub, nil
 }
 
 var errNotForwarded = errors.New("not taken from another node")

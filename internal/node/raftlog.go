@@ -124,24 +124,16 @@ func (n *Node) acceptForward(ctx context.Context, from string, body []byte) ([]b
 	if n.disk.Short() && !n.cluster.Yielding() { // else the next leader takes it
 		return nil, &cluster.RemoteError{Code: codeDisk, Message: errLeaderDisk.Error()}
 	}
-	pack, err := event.DecodePack(body)
+	run, events, err := event.DecodeRun(body)
 	if err != nil {
 		return nil, &cluster.RemoteError{Code: codeBadPack, Message: err.Error()}
 	}
-	for _, e := range pack.Events {
-		if err := notForwarded(e, from); err != nil {
-			return nil, &cluster.RemoteError{Code: codeBadPack, Message: err.Error()}
-		}
-		switch err := n.facts.checkForwarded(ctx, e, from); {
-		case errors.Is(err, errFalseFacts):
-			return nil, &cluster.RemoteError{Code: codeBadFacts, Message: err.Error()}
-		case errors.Is(err, errNewMode):
-			return nil, &cluster.RemoteError{Code: codeOverloaded, Message: err.Error()}
-		case err != nil:
+	for _, e := range events {
+		if err := n.checkForwarded(ctx, e, from); err != nil {
 			return nil, err
 		}
 	}
-	place, err := n.packer.Accept(ctx, pack)
+	place, err := n.packer.Accept(ctx, run)
 	switch {
 	case errors.Is(err, propose.ErrNoLeader), errors.Is(err, propose.ErrClosed):
 		return nil, &cluster.RemoteError{Code: codeNoLeader, Message: err.Error()}
@@ -155,4 +147,23 @@ func (n *Node) acceptForward(ctx context.Context, from string, body []byte) ([]b
 		return nil, err
 	}
 	return forwardReply{place, entry.Term}.encode(), nil
+}
+
+// checkForwarded checks one event that another node hands over.
+func (n *Node) checkForwarded(ctx context.Context, e event.Event, from string) error {
+	sub, err := notForwarded(e, from)
+	if err != nil {
+		return &cluster.RemoteError{Code: codeBadPack, Message: err.Error()}
+	}
+	if e.Kind != event.Submission {
+		return nil
+	}
+	switch err := n.facts.checkForwarded(ctx, sub, from); {
+	case errors.Is(err, errFalseFacts):
+		return &cluster.RemoteError{Code: codeBadFacts, Message: err.Error()}
+	case errors.Is(err, errNewMode):
+		return &cluster.RemoteError{Code: codeOverloaded, Message: err.Error()}
+	default:
+		return err
+	}
 }

@@ -47,7 +47,7 @@ func TestForwardOnce(t *testing.T) {
 		if n := w.nodes[1].forwarded(); n < 2 {
 			t.Errorf("%d forwards", n)
 		}
-		_, err := old.packer.Accept(t.Context(), event.Pack{Events: []event.Event{submission("x")}})
+		_, err := old.packer.Accept(t.Context(), event.NewRun(submission("x")))
 		fails(t, err, ErrNoLeader)
 	})
 }
@@ -71,7 +71,7 @@ func TestMixedPackLosesLeader(t *testing.T) {
 				own := submit(t.Context(), n.packer, "own")
 				foreign := make(chan error, 1)
 				go func() {
-					_, err := n.packer.Accept(t.Context(), event.Pack{Events: []event.Event{submission("foreign"), submission("too")}})
+					_, err := n.packer.Accept(t.Context(), event.NewRun(submission("foreign"), submission("too")))
 					foreign <- err
 				}()
 				synctest.Wait()

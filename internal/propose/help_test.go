@@ -1,6 +1,7 @@
 package propose
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -115,6 +116,10 @@ func (l *fakeLog) Propose(ctx context.Context, entry []byte) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
+	again := event.Pack{ProposedAt: 7, Events: pack.Events}
+	if again.Mark(); !bytes.Equal(again.Append(nil), entry) {
+		return 0, errors.New("not the bytes of its events encoded again")
+	}
 	l.w.mu.Lock()
 	if l.w.leader != l.id {
 		l.w.mu.Unlock()
@@ -134,7 +139,7 @@ func (l *fakeLog) Forward(ctx context.Context, entry []byte) (LogPosition, error
 	if err := run(ctx, forward); err != nil {
 		return LogPosition{}, err
 	}
-	pack, err := event.DecodePack(entry)
+	run, _, err := event.DecodeRun(entry)
 	if err != nil {
 		return LogPosition{}, err
 	}
@@ -144,7 +149,7 @@ func (l *fakeLog) Forward(ctx context.Context, entry []byte) (LogPosition, error
 	if leader < 0 || leader == l.id {
 		return LogPosition{}, ErrNoLeader
 	}
-	return l.w.nodes[leader].packer.Accept(ctx, pack)
+	return l.w.nodes[leader].packer.Accept(ctx, run)
 }
 
 func (l *fakeLog) forwarded() int {

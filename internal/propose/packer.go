@@ -60,10 +60,10 @@ func (p *Packer[R]) fill() (batch []*group[R]) {
 	}
 	events, size := 0, 0
 	add := func(g *group[R]) bool {
-		if len(batch) > 0 && (events+len(g.events) > maxPackEvents || size+g.bytes > maxPackBytes) {
+		if len(batch) > 0 && (events+g.run.Count > maxPackEvents || size+g.run.Payload > maxPackBytes) {
 			return false
 		}
-		events, size = events+len(g.events), size+g.bytes
+		events, size = events+g.run.Count, size+g.run.Payload
 		g.state = idle
 		batch = append(batch, g)
 		return true
@@ -71,7 +71,7 @@ func (p *Packer[R]) fill() (batch []*group[R]) {
 	add(p.queue[0])
 	for _, single := range []bool{true, false} {
 		for _, g := range p.queue[1:end] {
-			if g.state == queued && (len(g.events) == 1) == single && !add(g) {
+			if g.state == queued && (g.run.Count == 1) == single && !add(g) {
 				break
 			}
 		}
@@ -96,7 +96,7 @@ func (p *Packer[R]) takeAlone() []*group[R] {
 	g := p.queue[i]
 	p.queue = slices.Delete(p.queue, i, i+1)
 	g.state = idle
-	p.taken(len(g.events), g.bytes)
+	p.taken(g.run.Count, g.run.Payload)
 	return []*group[R]{g}
 }
 
@@ -129,7 +129,7 @@ func (p *Packer[R]) send(batch []*group[R]) {
 	defer cancel()
 	size, events, start := 0, 0, time.Now()
 	for _, g := range batch {
-		size, events = size+g.bytes, events+len(g.events)
+		size, events = size+g.run.Payload, events+g.run.Count
 	}
 	left, place, err := p.deliver(ctx, batch)
 	p.mu.Lock()
@@ -249,12 +249,11 @@ func (p *Packer[R]) attempt(ctx context.Context, batch []*group[R], leads bool) 
 	if !leads && batch[0].local { // a local group is alone in its pack
 		return LogPosition{}, ErrNoLeader
 	}
-	pack := event.Pack{ProposedAt: p.o.Now()}
-	for _, g := range batch {
-		pack.Events = append(pack.Events, g.events...)
+	runs := make([]event.Run, len(batch))
+	for i, g := range batch {
+		runs[i] = g.run
 	}
-	pack.Mark()
-	entry := pack.Append(make([]byte, 0, pack.Size()))
+	entry := event.Join(p.o.Now(), runs...)
 	if leads {
 		index, err := p.o.Log.Propose(ctx, entry)
 		return LogPosition{Index: index}, err
@@ -267,7 +266,7 @@ func (p *Packer[R]) answer(ctx context.Context, batch []*group[R], place LogPosi
 	offset, waiters := place.Offset, 0
 	for _, g := range batch {
 		g.offset = offset
-		offset += len(g.events)
+		offset += g.run.Count
 		if g.place {
 			at := LogPosition{Index: place.Index, Offset: g.offset, Resent: place.Resent}
 			g.answer <- answer[R]{place: at, err: err}
@@ -292,7 +291,7 @@ func (p *Packer[R]) answer(ctx context.Context, batch []*group[R], place LogPosi
 		}
 		a := answer[R]{place: LogPosition{Index: place.Index, Offset: g.offset, Resent: place.Resent}, err: err}
 		if err == nil {
-			a.outcomes = outcomes[g.offset : g.offset+len(g.events)]
+			a.outcomes = outcomes[g.offset : g.offset+g.run.Count]
 		}
 		g.answer <- a
 	}

@@ -161,10 +161,9 @@ type Packer[R any] struct {
 
 // group is a run of events that stays together in one pack.
 type group[R any] struct {
-	events []event.Event
-	bytes  int
-	alone  bool
-	place  bool // the caller wants the position, not the outcomes
+	run   event.Run
+	alone bool
+	place bool // the caller wants the position, not the outcomes
 	// forwarded groups came from another node. They are proposed here or rejected.
 	forwarded bool
 	// local groups wait until this node leads. They are never forwarded.
@@ -229,7 +228,7 @@ func (p *Packer[R]) Submit(ctx context.Context, events ...event.Event) ([]R, Log
 	if len(events) == 0 {
 		return nil, LogPosition{}, nil
 	}
-	a, err := p.enqueue(ctx, &group[R]{events: events})
+	a, err := p.enqueue(ctx, &group[R]{run: event.NewRun(events...)})
 	if err != nil {
 		return nil, LogPosition{}, err
 	}
@@ -241,27 +240,28 @@ func (p *Packer[R]) Submit(ctx context.Context, events ...event.Event) ([]R, Log
 
 // SubmitAlone puts one event into its own entry. A node that does not lead forwards it.
 func (p *Packer[R]) SubmitAlone(ctx context.Context, ev event.Event) (LogPosition, error) {
-	a, err := p.enqueue(ctx, &group[R]{events: []event.Event{ev}, alone: true, place: true})
+	a, err := p.enqueue(ctx, &group[R]{run: event.NewRun(ev), alone: true, place: true})
 	return a.place, err
 }
 
 // SubmitLocal puts one event into its own entry, and only as the leader: an operation, which the leader would
 // refuse from another node. If this node does not lead before the deadline, the error is ErrNoLeader.
 func (p *Packer[R]) SubmitLocal(ctx context.Context, ev event.Event) (LogPosition, error) {
-	a, err := p.enqueue(ctx, &group[R]{events: []event.Event{ev}, alone: true, place: true, local: true})
+	a, err := p.enqueue(ctx, &group[R]{run: event.NewRun(ev), alone: true, place: true, local: true})
 	return a.place, err
 }
 
-// Accept packs a group that another node forwarded. It is proposed here or rejected, never forwarded again.
-func (p *Packer[R]) Accept(ctx context.Context, pack event.Pack) (LogPosition, error) {
+// Accept packs a group that another node forwarded, in the bytes that came. It is proposed here or rejected, never forwarded
+// again.
+func (p *Packer[R]) Accept(ctx context.Context, run event.Run) (LogPosition, error) {
 	if !p.o.Log.IsLeader() {
 		return LogPosition{}, ErrNoLeader
 	}
 	g := &group[R]{
-		events:    pack.Events,
+		run:       run,
 		place:     true,
 		forwarded: true,
-		alone:     len(pack.Events) == 1 && pack.Events[0].Kind != event.Submission,
+		alone:     run.Count == 1 && run.First != event.Submission,
 	}
 	a, err := p.enqueue(ctx, g)
 	return a.place, err
@@ -297,15 +297,12 @@ func (p *Packer[R]) Hold(ctx context.Context) (release func(), err error) {
 
 func (p *Packer[R]) enqueue(ctx context.Context, g *group[R]) (answer[R], error) {
 	g.answer = make(chan answer[R], 1)
-	for _, e := range g.events {
-		g.bytes += len(e.Payload)
-	}
 	p.mu.Lock()
 	if p.closed {
 		p.mu.Unlock()
 		return answer[R]{}, ErrClosed
 	}
-	if p.queued+g.bytes > p.o.MaxQueue {
+	if p.queued+g.run.Payload > p.o.MaxQueue {
 		p.mu.Unlock()
 		return answer[R]{}, ErrOverloaded
 	}
@@ -329,9 +326,9 @@ func (p *Packer[R]) add(g *group[R]) (look bool) {
 		p.oldest, look = time.Now(), true
 	}
 	p.queue = append(p.queue, g)
-	p.queued += g.bytes
-	p.waiting += g.bytes
-	p.events += len(g.events)
+	p.queued += g.run.Payload
+	p.waiting += g.run.Payload
+	p.events += g.run.Count
 	return look || p.ripe() && !ripe || g.alone && p.held > 0
 }
 
@@ -348,9 +345,9 @@ func (p *Packer[R]) leave(g *group[R]) (answer[R], error) {
 	case queued:
 		i := slices.Index(p.queue, g)
 		p.queue = slices.Delete(p.queue, i, i+1)
-		p.queued -= g.bytes
-		p.waiting -= g.bytes
-		p.events -= len(g.events)
+		p.queued -= g.run.Payload
+		p.waiting -= g.run.Payload
+		p.events -= g.run.Count
 		g.state = gone
 		return answer[R]{}, ErrOverloaded
 	case idle:
