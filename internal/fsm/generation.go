@@ -15,15 +15,6 @@ import (
 	"github.com/recount-ledger/recount/internal/verify"
 )
 
-// recentEntries is the number of entries whose outcomes stay in memory for callers that wait for them.
-const recentEntries = 4096
-
-// recentOutcomes bounds the number of these outcomes, because an entry may hold thousands.
-const recentOutcomes = 65536
-
-// ErrForgotten means that an entry was folded too long ago and its outcomes are no longer in memory.
-var ErrForgotten = errors.New("fsm: outcomes of this entry are no longer in memory")
-
 // Generation is one complete fold of the log, in its own directory.
 type Generation struct {
 	number  uint32
@@ -40,10 +31,8 @@ type Generation struct {
 	readBytes int // of entries, at once
 
 	mu       sync.Mutex
-	recent   map[uint64][]projections.Result // by entry index
-	order    []uint64                        // indexes in recent, oldest first
-	held     int                             // outcomes in recent
-	maxEpoch map[string]int64                // by shard, the highest epoch with an occupied id
+	recent   recentOutcomes
+	maxEpoch map[string]int64 // by shard, the highest epoch with an occupied id
 }
 
 // OpenGeneration opens or creates generation number in dir. keys returns the keys that this node can check with
@@ -55,8 +44,7 @@ func OpenGeneration(fs vfs.FS, dir string, number uint32, src *log.Store, derive
 		return nil, err
 	}
 	g := &Generation{number: number, store: store, src: src, derived: derived, keys: keys, obs: obs,
-		readBytes: batchBytes,
-		recent:    map[uint64][]projections.Result{}, maxEpoch: map[string]int64{}}
+		readBytes: batchBytes, maxEpoch: map[string]int64{}}
 	if err := g.load(); err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
@@ -150,20 +138,6 @@ func (g *Generation) Unflushed() uint64 {
 	return g.store.Unflushed()
 }
 
-// Outcomes waits until entry index is folded and returns one outcome per event, zero for operators' events.
-func (g *Generation) Outcomes(ctx context.Context, index uint64) ([]projections.Result, error) {
-	if err := g.pos.waitIndex(ctx, index); err != nil {
-		return nil, err
-	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	out, ok := g.recent[index]
-	if !ok {
-		return nil, fmt.Errorf("%w: %d", ErrForgotten, index)
-	}
-	return out, nil
-}
-
 func (g *Generation) cursor() Cursor { return g.pos.get() }
 
 // read takes the batch that derived/ has just folded. If this generation is behind, it reads the log itself.
@@ -253,15 +227,8 @@ func (g *Generation) publish(cur Cursor, items []projections.Item, results []pro
 		for ; to < len(items) && items[to].Index == items[from].Index; to++ {
 			g.noteEpoch(&results[to])
 		}
-		g.order = append(g.order, items[from].Index)
-		g.recent[items[from].Index] = results[from:to:to]
+		g.recent.push(items[from].Index, results[from:to:to])
 		from = to
-	}
-	g.held += len(results)
-	for len(g.order) > recentEntries || len(g.order) > 1 && g.held > recentOutcomes {
-		g.held -= len(g.recent[g.order[0]])
-		delete(g.recent, g.order[0])
-		g.order = g.order[1:]
 	}
 	g.mu.Unlock()
 	g.pos.set(cur)

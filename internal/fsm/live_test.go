@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -87,31 +88,75 @@ func checkOutcomes(m *machine, view *View, l *raft.Log, out []projections.Result
 	}
 }
 
-func TestForgotten(t *testing.T) {
+// TestLateOutcomes: who asks late, or after a restart, gets from the rows what was in memory, and memory holds a bounded number.
+func TestLateOutcomes(t *testing.T) {
 	b := &builder{logs: history(t, 717)}
-	first := uint64(len(b.logs)) + 1
-	term := message(t, event.TermStart, &event.TermStartV1{Term: 1, Node: "n1"})
-	for range recentEntries + 10 {
-		b.pack(term)
-	}
-	n := uint64(len(b.logs))
+	c := published(t)
+	b.pack(append(slices.Clone(c.events[:40]), c.submission("{}", 1), c.submission("{}", 2))...)
 	m := newMachine(t, vfs.NewMem(), DefaultBatchBytes)
 	defer func() { m.close() }()
 	m.store(b.logs)
-	m.run(n)
-	for index, want := range map[uint64]error{2: ErrForgotten, first + 9: ErrForgotten, first + 10: nil, n: nil} {
-		if out, err := m.gen.Outcomes(t.Context(), index); !errors.Is(err, want) || (err == nil) != (len(out) == 1) {
-			t.Errorf("entry %d: %d outcomes, %v", index, len(out), err)
+	m.run(uint64(len(b.logs)))
+	early, replays, again := map[uint64][]projections.Result{}, 0, 0
+	for _, l := range b.logs {
+		if l.Type != raft.LogCommand {
+			continue
 		}
+		out, err := m.gen.Outcomes(t.Context(), l.Index)
+		m.must(err)
+		for i := range out {
+			out[i] = inRow(out[i])
+			if out[i].First != nil {
+				replays++
+			}
+		}
+		early[l.Index] = out
 	}
-	if len(m.gen.recent) != recentEntries || len(m.gen.order) != recentEntries {
-		t.Errorf("%d and %d entries in memory", len(m.gen.recent), len(m.gen.order))
+	term := message(t, event.TermStart, &event.TermStartV1{Term: 1, Node: "n1"})
+	pack := make([]event.Event, 512)
+	for i := range pack {
+		pack[i] = term
 	}
-	m.close()
-	m.open()
-	if _, err := m.gen.Outcomes(t.Context(), n); !errors.Is(err, ErrForgotten) {
-		t.Errorf("after opening again: %v", err)
+	for range outcomesHeld/len(pack) + 2 {
+		b.pack(pack...)
 	}
+	n := uint64(len(b.logs))
+	m.store(b.logs)
+	m.run(n)
+	if r := &m.gen.recent; r.held != outcomesHeld || len(r.order) != len(r.byEntry) {
+		t.Errorf("%d outcomes of %d entries in memory, in order %v", r.held, len(r.byEntry), r.order)
+	}
+	for range 2 {
+		for index, want := range early {
+			if m.gen.recent.byEntry[index] != nil {
+				t.Errorf("entry %d is in memory", index)
+			}
+			late, err := m.gen.Outcomes(t.Context(), index)
+			m.must(err)
+			if len(late) != len(want) {
+				t.Fatalf("entry %d: %d outcomes, %d before", index, len(late), len(want))
+			}
+			for i := range late {
+				if again++; !reflect.DeepEqual(late[i], want[i]) {
+					t.Errorf("entry %d: late %+v, early %+v", index, late[i], want[i])
+				}
+			}
+		}
+		if out, err := m.gen.Outcomes(t.Context(), n); err != nil || len(out) != len(pack) || out[0].Seq != 0 {
+			t.Errorf("operators' events: %d outcomes, %v", len(out), err)
+		}
+		m.close()
+		m.open()
+	}
+	if replays == 0 || again < 1400 {
+		t.Errorf("%d outcomes with a first one, %d compared", replays, again)
+	}
+}
+
+// inRow clears what no row has.
+func inRow(r projections.Result) projections.Result {
+	r.FactsMismatch, r.MaxEpoch, r.AgainSeq = false, 0, 0
+	return r
 }
 
 // TestObserver: every submission is told, and one whose recorded facts this node's key contradicts is named.
