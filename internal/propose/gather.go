@@ -34,24 +34,3 @@ func (u usual) beside() time.Duration { return min(max(u.took+u.took/2, minBesid
 
 // gather returns the longest wait for company, a small part of what a pack takes anyway.
 func (u usual) gather() time.Duration { return min(u.took/4, maxGather) }
-
-// full reports whether the queue holds a whole pack. p.mu must be held.
-func (p *Packer[R]) full() bool { return p.waiting >= maxPackBytes || p.events >= maxPackEvents }
-
-// delay returns how long the queue, which is not empty, still waits for company. p.mu must be held.
-func (p *Packer[R]) delay(now time.Time) time.Duration {
-	switch {
-	case p.full():
-		return 0
-	case p.inFlight > 0:
-		return p.usual.beside() - now.Sub(p.oldest)
-	case p.events >= p.usual.enough():
-		return 0
-	case p.free.After(p.oldest):
-		return p.usual.gather() - now.Sub(p.free)
-	}
-	return p.usual.gather() - now.Sub(p.oldest)
-}
-
-// ripe reports whether a pack may leave without waiting for more events. p.mu must be held.
-func (p *Packer[R]) ripe() bool { return p.full() || p.inFlight == 0 && p.events >= p.usual.enough() }

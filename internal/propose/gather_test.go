@@ -15,28 +15,28 @@ func TestDelay(t *testing.T) {
 	ago := func(d time.Duration) time.Time { return now.Add(-d) }
 	big := usual{events: 40, took: 8 * time.Millisecond} // gathers for maxGather
 	for name, c := range map[string]struct {
-		p    *Packer[string]
+		l    *lane[string]
 		want time.Duration
 	}{
-		"one alone":            {&Packer[string]{events: 1, oldest: now}, 0},
-		"small packs":          {&Packer[string]{events: 1, oldest: now, usual: usual{events: gatherLeast - 1}}, 0},
-		"large packs":          {&Packer[string]{events: 1, oldest: now, usual: big}, maxGather},
-		"most of a large pack": {&Packer[string]{events: 30, oldest: now, usual: big}, 0},
-		"almost most of it":    {&Packer[string]{events: 29, oldest: now, usual: big}, maxGather},
-		"after a while":        {&Packer[string]{events: 1, oldest: ago(400 * time.Microsecond), usual: big}, 600 * time.Microsecond},
-		"freed a while ago": {&Packer[string]{events: 1, oldest: ago(time.Second), free: ago(300 * time.Microsecond),
+		"one alone":            {&lane[string]{events: 1, oldest: now}, 0},
+		"small packs":          {&lane[string]{events: 1, oldest: now, usual: usual{events: gatherLeast - 1}}, 0},
+		"large packs":          {&lane[string]{events: 1, oldest: now, usual: big}, maxGather},
+		"most of a large pack": {&lane[string]{events: 30, oldest: now, usual: big}, 0},
+		"almost most of it":    {&lane[string]{events: 29, oldest: now, usual: big}, maxGather},
+		"after a while":        {&lane[string]{events: 1, oldest: ago(400 * time.Microsecond), usual: big}, 600 * time.Microsecond},
+		"freed a while ago": {&lane[string]{events: 1, oldest: ago(time.Second), free: ago(300 * time.Microsecond),
 			usual: big}, 700 * time.Microsecond},
-		"fast packs": {&Packer[string]{events: 1, oldest: now, usual: usual{events: 40, took: 400 * time.Microsecond}},
+		"fast packs": {&lane[string]{events: 1, oldest: now, usual: usual{events: 40, took: 400 * time.Microsecond}},
 			100 * time.Microsecond},
-		"free for long": {&Packer[string]{events: 1, oldest: now, free: ago(time.Second), usual: big}, maxGather},
-		"beside one":    {&Packer[string]{events: 300, oldest: ago(3 * time.Millisecond), inFlight: 1, usual: usual{events: 40, took: 6 * time.Millisecond}}, 6 * time.Millisecond},
-		"beside, new":   {&Packer[string]{events: 1, oldest: now, inFlight: 1}, minBeside},
-		"beside a very slow one": {&Packer[string]{events: 1, oldest: now, inFlight: 1,
+		"free for long": {&lane[string]{events: 1, oldest: now, free: ago(time.Second), usual: big}, maxGather},
+		"beside one":    {&lane[string]{events: 300, oldest: ago(3 * time.Millisecond), inFlight: 1, usual: usual{events: 40, took: 6 * time.Millisecond}}, 6 * time.Millisecond},
+		"beside, new":   {&lane[string]{events: 1, oldest: now, inFlight: 1}, minBeside},
+		"beside a very slow one": {&lane[string]{events: 1, oldest: now, inFlight: 1,
 			usual: usual{took: time.Hour}}, maxBeside},
-		"full of events": {&Packer[string]{events: maxPackEvents, oldest: now, inFlight: 1, usual: big}, 0},
-		"full of bytes":  {&Packer[string]{events: 2, waiting: maxPackBytes, oldest: now, inFlight: 1, usual: big}, 0},
+		"full of events": {&lane[string]{events: maxPackEvents, oldest: now, inFlight: 1, usual: big}, 0},
+		"full of bytes":  {&lane[string]{events: 2, waiting: maxPackBytes, oldest: now, inFlight: 1, usual: big}, 0},
 	} {
-		if got := c.p.delay(now); got != c.want {
+		if got := c.l.delay(now); got != c.want {
 			t.Errorf("%s: %v, want %v", name, got, c.want)
 		}
 	}

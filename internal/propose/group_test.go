@@ -1,9 +1,7 @@
 package propose
 
 import (
-	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -63,57 +61,6 @@ func TestGroupStaysTogether(t *testing.T) {
 		}
 		if out, _, err := w.nodes[0].packer.Submit(t.Context()); len(out) != 0 || err != nil {
 			t.Errorf("no event: %v %v", out, err)
-		}
-	})
-}
-
-// TestSinglesPassGroups: a pack takes the group that has waited longest, then the single events, then other groups. So
-// neither waits for all of the others.
-func TestSinglesPassGroups(t *testing.T) {
-	bubble(t, 1, 1<<20, func(t *testing.T, w *world) {
-		n := w.nodes[0]
-		open := gate(n)
-		first := submit(t.Context(), n.packer, "first")
-		synctest.Wait()
-		done := make(chan error, 8)
-		group := func(name string, events int) {
-			go func() {
-				_, _, err := n.packer.Submit(context.Background(), many(name, events)...)
-				done <- err
-			}()
-			synctest.Wait()
-		}
-		second := submit(t.Context(), n.packer, "second")
-		synctest.Wait()
-		<-time.After(2 * maxBeside) // both places are taken
-		for _, name := range []string{"a", "b", "c"} {
-			group(name, 200)
-		}
-		single := submit(t.Context(), n.packer, "single")
-		synctest.Wait()
-		group("d", 2)
-		open()
-		for range 4 {
-			if err := <-done; err != nil {
-				t.Error(err)
-			}
-		}
-		first.good(t, w)
-		second.good(t, w)
-		single.good(t, w)
-		var packs []string
-		for _, p := range w.entries() {
-			var names []string
-			for _, e := range p.Events {
-				name, _, _ := strings.Cut(string(e.Payload[event.SaltSize:]), " ")
-				if !slices.Contains(names, name) {
-					names = append(names, name)
-				}
-			}
-			packs = append(packs, strings.Join(names, "+"))
-		}
-		if got := strings.Join(packs[2:], " "); got != "a+single+b c+d" { // the first two were in flight together
-			t.Errorf("packs: %s", got)
 		}
 	})
 }

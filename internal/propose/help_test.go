@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -74,6 +75,7 @@ type fakeLog struct {
 	before, after func(context.Context) error
 	forward       func(context.Context) error
 	forwards      int
+	tried         []int // events of each pack that was proposed, or was tried to be
 }
 
 func (l *fakeLog) IsLeader() bool {
@@ -109,6 +111,10 @@ func run(ctx context.Context, hook func(context.Context) error) error {
 
 func (l *fakeLog) Propose(ctx context.Context, entry []byte) (uint64, error) {
 	before, after, _ := l.hooks()
+	n, _, _ := event.PeekCount(entry)
+	l.mu.Lock()
+	l.tried = append(l.tried, n)
+	l.mu.Unlock()
 	if err := run(ctx, before); err != nil {
 		return 0, err
 	}
@@ -156,6 +162,12 @@ func (l *fakeLog) forwarded() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.forwards
+}
+
+func (l *fakeLog) attempts() []int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.tried)
 }
 
 const deadline = time.Second

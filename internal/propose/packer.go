@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/recount-ledger/recount/internal/event"
@@ -32,88 +31,48 @@ func (p *Packer[R]) run() {
 	p.failQueue()
 }
 
-// take removes the next pack from the queue. Without a pack it returns the time to wait for one.
+// take removes the next pack from a queue. Without a pack it returns the time to wait for one. Each lane has places
+// of its own in flight, so neither waits for the other.
 func (p *Packer[R]) take() (batch []*group[R], wait time.Duration) {
+	events, bytes := maxPackEvents, maxPackBytes
+	if !p.o.Log.IsLeader() {
+		events, bytes = smallEvents, smallBytes
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.queue) == 0 || p.inFlight >= maxInFlight {
-		return nil, time.Hour
-	}
-	if p.held > 0 {
-		return p.takeAlone(), time.Hour
-	}
-	if wait := p.delay(time.Now()); wait > 0 {
-		return nil, wait
-	}
-	batch = p.fill()
-	p.oldest = time.Now()
-	return batch, 0
-}
-
-// fill removes the groups of the next pack from the queue: the oldest, then those of one event, then others while they
-// fit. So a single submission does not wait behind the batches of others, and each pack takes the batch that has waited
-// longest. No group passes one that wants its own entry. p.mu must be held.
-func (p *Packer[R]) fill() (batch []*group[R]) {
-	end := len(p.queue)
-	if i := slices.IndexFunc(p.queue, func(g *group[R]) bool { return g.alone }); i >= 0 {
-		end = max(i, 1)
-	}
-	events, size := 0, 0
-	add := func(g *group[R]) bool {
-		if len(batch) > 0 && (events+g.run.Count > maxPackEvents || size+g.run.Payload > maxPackBytes) {
-			return false
+	wait = time.Hour
+	for i := range p.lanes {
+		l := &p.lanes[i]
+		if i == manyLane {
+			events, bytes = maxPackEvents, maxPackBytes
 		}
-		events, size = events+g.run.Count, size+g.run.Payload
-		g.state = idle
-		batch = append(batch, g)
-		return true
-	}
-	add(p.queue[0])
-	for _, single := range []bool{true, false} {
-		for _, g := range p.queue[1:end] {
-			if g.state == queued && (g.run.Count == 1) == single && !add(g) {
-				break
-			}
+		if len(l.queue) == 0 || l.inFlight >= maxInFlight {
+			continue
+		}
+		if p.held > 0 {
+			batch = l.takeAlone()
+		} else if delay := l.delay(time.Now()); delay > 0 {
+			wait = min(wait, delay)
+		} else {
+			batch, l.oldest = l.fill(events, bytes), time.Now()
+		}
+		if batch != nil {
+			l.inFlight++
+			p.packs++
+			return batch, 0
 		}
 	}
-	left := make([]*group[R], 0, len(p.queue)-len(batch))
-	for _, g := range p.queue {
-		if g.state == queued {
-			left = append(left, g)
-		}
-	}
-	p.queue = left
-	p.taken(events, size)
-	return batch
-}
-
-// takeAlone removes the first group that wants its own entry. p.mu must be held.
-func (p *Packer[R]) takeAlone() []*group[R] {
-	i := slices.IndexFunc(p.queue, func(g *group[R]) bool { return g.alone })
-	if i < 0 {
-		return nil
-	}
-	g := p.queue[i]
-	p.queue = slices.Delete(p.queue, i, i+1)
-	g.state = idle
-	p.taken(g.run.Count, g.run.Payload)
-	return []*group[R]{g}
-}
-
-// taken counts a pack that leaves the queue. p.mu must be held.
-func (p *Packer[R]) taken(events, size int) {
-	p.waiting -= size
-	p.events -= events
-	p.inFlight++
-	p.packs++
+	return nil, wait
 }
 
 func (p *Packer[R]) failQueue() {
 	p.mu.Lock()
-	queue := p.queue
-	p.queued -= p.waiting
-	p.queue, p.waiting, p.events = nil, 0, 0
+	var queue []*group[R]
+	for i := range p.lanes {
+		queue = append(queue, p.lanes[i].clear()...)
+	}
 	for _, g := range queue {
+		p.queued -= g.run.Payload
 		g.state = idle
 	}
 	p.mu.Unlock()
@@ -127,16 +86,16 @@ func (p *Packer[R]) send(batch []*group[R]) {
 	defer p.sends.Done()
 	ctx, cancel := context.WithTimeout(p.ctx, p.o.Deadline)
 	defer cancel()
-	size, events, start := 0, 0, time.Now()
+	l, size, events, start := batch[0].lane, 0, 0, time.Now()
 	for _, g := range batch {
 		size, events = size+g.run.Payload, events+g.run.Count
 	}
 	left, place, err := p.deliver(ctx, batch)
 	p.mu.Lock()
-	p.inFlight--
-	p.free = time.Now()
+	l.inFlight--
+	l.free = time.Now()
 	if err == nil && !batch[0].alone {
-		p.usual.note(events+p.events, p.free.Sub(start))
+		l.usual.note(events+l.events, l.free.Sub(start))
 	}
 	close(p.landed)
 	p.landed = make(chan struct{})
@@ -170,7 +129,7 @@ func (p *Packer[R]) deliver(ctx context.Context, batch []*group[R]) (left []*gro
 		if errors.Is(err, ErrOverloaded) && !sent {
 			return batch, LogPosition{}, err
 		}
-		p.rest(ctx, changed, batch[0].local && !leads)
+		p.rest(ctx, changed, batch[0], leads)
 		if ctx.Err() != nil {
 			return batch, LogPosition{}, p.giveUp(sent, err)
 		}
@@ -179,10 +138,10 @@ func (p *Packer[R]) deliver(ctx context.Context, batch []*group[R]) (left []*gro
 
 // rest waits for a change of leadership, retryPause at most. A pack that only this node may propose, as the leader,
 // stands aside meanwhile and is not in flight, so that the other packs leave for the leader.
-func (p *Packer[R]) rest(ctx context.Context, changed <-chan struct{}, aside bool) {
-	if aside {
-		p.moveInFlight(-1)
-		defer p.moveInFlight(1)
+func (p *Packer[R]) rest(ctx context.Context, changed <-chan struct{}, first *group[R], leads bool) {
+	if first.local && !leads {
+		p.moveInFlight(first.lane, -1)
+		defer p.moveInFlight(first.lane, 1)
 	}
 	pause := time.NewTimer(retryPause)
 	defer pause.Stop()
@@ -193,9 +152,9 @@ func (p *Packer[R]) rest(ctx context.Context, changed <-chan struct{}, aside boo
 	}
 }
 
-func (p *Packer[R]) moveInFlight(packs int) {
+func (p *Packer[R]) moveInFlight(l *lane[R], packs int) {
 	p.mu.Lock()
-	p.inFlight += packs
+	l.inFlight += packs
 	p.mu.Unlock()
 	p.poke()
 }

@@ -4,18 +4,20 @@
 //
 // # The loop
 //
-// Callers add groups of events to a queue. One goroutine takes packs from it. In miniature:
+// Callers add groups of events to one of two queues, called lanes: single events to the one, groups of several
+// events to the other. One goroutine takes packs from them. In miniature:
 //
 //	for {
-//		wait until the queue has a group
-//		if a pack is in flight {
-//			wait until it is committed, or the queue has 256 KiB or 512 events,
-//			or the oldest group has waited longer than packs usually take, or 10 ms
-//			wait while two packs are in flight
+//		for each lane with a group, single events first {
+//			if a pack of this lane is in flight {
+//				wait until it is committed, or the lane has 256 KiB or 512 events,
+//				or its oldest group has waited longer than packs usually take, or 10 ms
+//				wait while two packs of this lane are in flight
+//			}
+//			wait until the lane has most of the events that usually come, 1 ms at most
+//			pack := its groups, in their order, up to these bounds
+//			go send(pack)
 //		}
-//		wait until the queue has most of the events that usually come, 1 ms at most
-//		pack := the oldest group, groups of one event, other groups, up to these bounds
-//		go send(pack)
 //	}
 //
 // An idle node sends a single submission at once. A busy node fills its next pack while the previous one is being
@@ -31,6 +33,16 @@
 //			if committed { wait for the fold, deliver the outcomes, return }
 //			wait for a change of leadership, 50 ms at most
 //		}
+//
+// # Lanes
+//
+// Large groups take long, and many of them may wait. Single events do not wait behind them: the lanes share no pack
+// and no place in flight. So neither lane can stop the other. This holds on the whole way, because the leader puts a
+// small pack of another node into the lane of single events. A follower makes its packs of single events no larger
+// than that:
+//
+//	follower   single events  -> packs of up to 128 events, 64 KiB ->  lane of single events   leader
+//	           groups         -> packs of up to 512 events         ->  lane of groups
 //
 // # What a caller learns
 //
@@ -81,7 +93,7 @@ var (
 const (
 	maxPackEvents = 512
 	maxPackBytes  = 256 << 10
-	maxInFlight   = 2
+	maxInFlight   = 2                     // packs of each lane
 	minBeside     = 2 * time.Millisecond  // a second pack leaves after this time at the earliest,
 	maxBeside     = 10 * time.Millisecond // and after this time at the latest
 	maxGather     = time.Millisecond      // longest wait for most of the usual events
@@ -144,24 +156,19 @@ type Packer[R any] struct {
 	done   chan struct{}
 	sends  sync.WaitGroup
 
-	mu       sync.Mutex
-	closed   bool
-	queue    []*group[R]
-	queued   int // bytes in queue and in flight
-	waiting  int // bytes in queue
-	events   int // events in queue
-	oldest   time.Time
-	held     int           // holds that are not released
-	landed   chan struct{} // closed and replaced when a pack has come back
-	free     time.Time     // since when no pack is in flight, if none is
-	inFlight int
-	packs    uint64
-	usual    usual
+	mu     sync.Mutex
+	closed bool
+	lanes  [lanes]lane[R]
+	queued int           // payload bytes in queues and in flight
+	held   int           // holds that are not released
+	landed chan struct{} // closed and replaced when a pack has come back
+	packs  uint64
 }
 
 // group is a run of events that stays together in one pack.
 type group[R any] struct {
 	run   event.Run
+	lane  *lane[R]
 	alone bool
 	place bool // the caller wants the position, not the outcomes
 	// forwarded groups came from another node. They are proposed here or rejected.
@@ -251,8 +258,8 @@ func (p *Packer[R]) SubmitLocal(ctx context.Context, ev event.Event) (LogPositio
 	return a.place, err
 }
 
-// Accept packs a group that another node forwarded, in the bytes that came. It is proposed here or rejected, never forwarded
-// again.
+// Accept packs a group that another node forwarded, in the bytes that came. It is proposed here or rejected, never
+// forwarded again.
 func (p *Packer[R]) Accept(ctx context.Context, run event.Run) (LogPosition, error) {
 	if !p.o.Log.IsLeader() {
 		return LogPosition{}, ErrNoLeader
@@ -281,7 +288,10 @@ func (p *Packer[R]) Hold(ctx context.Context) (release func(), err error) {
 	})
 	for {
 		p.mu.Lock()
-		inFlight, landed := p.inFlight, p.landed
+		inFlight, landed := 0, p.landed
+		for i := range p.lanes {
+			inFlight += p.lanes[i].inFlight
+		}
 		p.mu.Unlock()
 		if inFlight == 0 {
 			return release, nil
@@ -306,7 +316,8 @@ func (p *Packer[R]) enqueue(ctx context.Context, g *group[R]) (answer[R], error)
 		p.mu.Unlock()
 		return answer[R]{}, ErrOverloaded
 	}
-	if p.add(g) {
+	p.queued += g.run.Payload
+	if g.lane = p.laneOf(g); g.lane.add(g) || g.alone && p.held > 0 {
 		p.poke()
 	}
 	p.mu.Unlock()
@@ -316,20 +327,6 @@ func (p *Packer[R]) enqueue(ctx context.Context, g *group[R]) (answer[R], error)
 	case <-ctx.Done():
 		return p.leave(g)
 	}
-}
-
-// add appends a group to the queue. It reports whether the loop has to look at the queue, which is only at the
-// first group and when a pack may leave. p.mu must be held.
-func (p *Packer[R]) add(g *group[R]) (look bool) {
-	ripe := p.ripe()
-	if len(p.queue) == 0 {
-		p.oldest, look = time.Now(), true
-	}
-	p.queue = append(p.queue, g)
-	p.queued += g.run.Payload
-	p.waiting += g.run.Payload
-	p.events += g.run.Count
-	return look || p.ripe() && !ripe || g.alone && p.held > 0
 }
 
 // leave ends the wait for a group. If no attempt has carried the group, it is withdrawn.
@@ -343,11 +340,8 @@ func (p *Packer[R]) leave(g *group[R]) (answer[R], error) {
 	}
 	switch g.state {
 	case queued:
-		i := slices.Index(p.queue, g)
-		p.queue = slices.Delete(p.queue, i, i+1)
+		g.lane.remove(slices.Index(g.lane.queue, g))
 		p.queued -= g.run.Payload
-		p.waiting -= g.run.Payload
-		p.events -= g.run.Count
 		g.state = gone
 		return answer[R]{}, ErrOverloaded
 	case idle:
