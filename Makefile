@@ -25,6 +25,7 @@ test: build ## the whole suite, with a short end-to-end run on the built binarie
 	@# Compile everything first, then one package at a time: the clusters in the tests have real timeouts.
 	$(GO) test -run '^$$' ./... >/dev/null
 	$(GO) test -p 1 -timeout 20m ./...
+	$(GO) test -tags profiling ./cmd/node ./internal/laps -run Watch
 
 race: ## the suite under the race detector
 	$(GO) test -race -p 1 -timeout 30m ./...
@@ -81,7 +82,7 @@ BASE ?=
 bench: build ## throughput, lone clients and idle nodes against a bare TLS echo server, in one run
 	$(GO) run ./test/bench $(if $(BASE),-base $(BASE))
 
-bench-stages: ## where the processor time of a record goes, from profiles of the three nodes
+bench-stages: ## where the processor time of a record goes and what answers wait for, from profiles of the three nodes
 	$(GO) run ./test/bench -stages
 
 # EVENTS is the size of the ledger of these two.

@@ -11,6 +11,7 @@ import (
 	"net/http/pprof"
 	"os"
 	"path/filepath"
+	"runtime"
 	"runtime/metrics"
 	"strconv"
 	"time"
@@ -33,9 +34,27 @@ func init() {
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/profile", pprof.Profile)
+	mux.HandleFunc("/block", blocks)
+	mux.Handle("/mutex", pprof.Handler("mutex"))
 	mux.HandleFunc("/waits", waits)
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: time.Second}
 	go func() { _ = server.Serve(l) }()
+}
+
+// The resolution of the profile of goroutines that wait: waits as long as this are all in it, and shorter ones in
+// proportion. Of the waits for locks, one in lockPart is.
+const (
+	waitGrain = 20 * time.Microsecond
+	lockPart  = 10
+)
+
+// blocks answers with a profile of the goroutines that wait, for the seconds of the query. Waits for locks are counted
+// from then on.
+func blocks(w http.ResponseWriter, r *http.Request) {
+	runtime.SetMutexProfileFraction(lockPart)
+	runtime.SetBlockProfileRate(int(waitGrain))
+	defer runtime.SetBlockProfileRate(0)
+	pprof.Handler("block").ServeHTTP(w, r)
 }
 
 // waits answers with the time that goroutines waited for a processor, since the start: bounds of buckets in seconds and

@@ -15,6 +15,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/recount-ledger/recount/internal/laps"
 	"github.com/recount-ledger/recount/internal/limit"
 	"github.com/recount-ledger/recount/wire"
 )
@@ -84,6 +85,7 @@ func neither(answer *wire.SubmitAnswer, err error) error {
 }
 
 func (s *server) takeAndSubmit(c echo.Context, dry bool) (*wire.SubmitAnswer, error) {
+	watch := laps.Start()
 	if err := checkMedia(c.Request().Header, wire.MediaJSON); err != nil {
 		return nil, err
 	}
@@ -100,8 +102,11 @@ func (s *server) takeAndSubmit(c echo.Context, dry bool) (*wire.SubmitAnswer, er
 	if err != nil {
 		return nil, err
 	}
+	watch.Lap(laps.Read)
 	meta := Meta{RequestID: currentID(c), Remote: remote, DryRun: dry}
-	answer, err := s.Ledger.Submitter.Submit(s.deadlines.at(time.Now()), body, meta)
+	answer, err := s.Ledger.Submitter.Submit(watch.In(s.deadlines.at(time.Now())), body, meta)
+	watch.Lap(laps.Answered)
+	watch.Report(c.Response().Header())
 	if err = neither(answer, err); err != nil {
 		return nil, err
 	}

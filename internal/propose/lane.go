@@ -3,6 +3,8 @@ package propose
 import (
 	"slices"
 	"time"
+
+	"github.com/recount-ledger/recount/internal/laps"
 )
 
 // lane is one of the two queues of a packer, with its packs in flight. Packer.mu guards it.
@@ -84,6 +86,7 @@ func (l *lane[R]) fill(events, bytes int) (batch []*group[R]) {
 		l.waiting -= run.Payload
 		l.events -= run.Count
 		l.queue[n].state = idle
+		l.queue[n].watch.Lap(laps.Packed)
 	}
 	batch = slices.Clone(l.queue[:n])
 	l.queue = slices.Delete(l.queue, 0, n)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/recount-ledger/recount/internal/event"
+	"github.com/recount-ledger/recount/internal/laps"
 )
 
 // run sends packs once the queue is large or old enough.
@@ -226,6 +227,7 @@ func (p *Packer[R]) answer(ctx context.Context, batch []*group[R], place LogPosi
 	for _, g := range batch {
 		g.offset = offset
 		offset += g.run.Count
+		g.watch.Lap(laps.Committed)
 		if g.place {
 			at := LogPosition{Index: place.Index, Offset: g.offset, Resent: place.Resent}
 			g.answer <- answer[R]{place: at, err: err}
@@ -252,6 +254,7 @@ func (p *Packer[R]) answer(ctx context.Context, batch []*group[R], place LogPosi
 		if err == nil {
 			a.outcomes = outcomes[g.offset : g.offset+g.run.Count]
 		}
+		g.watch.Lap(laps.Folded)
 		g.answer <- a
 	}
 }

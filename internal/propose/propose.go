@@ -75,6 +75,7 @@ import (
 	"time"
 
 	"github.com/recount-ledger/recount/internal/event"
+	"github.com/recount-ledger/recount/internal/laps"
 )
 
 // Errors that a caller receives instead of an outcome.
@@ -176,7 +177,8 @@ type group[R any] struct {
 	// local groups wait until this node leads. They are never forwarded.
 	local  bool
 	state  state // guarded by Packer.mu
-	offset int   // of its first event in the entry, once that is known
+	watch  laps.Watch
+	offset int // of its first event in the entry, once that is known
 	answer chan answer[R]
 }
 
@@ -306,7 +308,8 @@ func (p *Packer[R]) Hold(ctx context.Context) (release func(), err error) {
 }
 
 func (p *Packer[R]) enqueue(ctx context.Context, g *group[R]) (answer[R], error) {
-	g.answer = make(chan answer[R], 1)
+	g.answer, g.watch = make(chan answer[R], 1), laps.Of(ctx)
+	g.watch.Lap(laps.Checked)
 	p.mu.Lock()
 	if p.closed {
 		p.mu.Unlock()
@@ -323,6 +326,7 @@ func (p *Packer[R]) enqueue(ctx context.Context, g *group[R]) (answer[R], error)
 	p.mu.Unlock()
 	select {
 	case a := <-g.answer:
+		g.watch.Lap(laps.Woken)
 		return a, a.err
 	case <-ctx.Done():
 		return p.leave(g)

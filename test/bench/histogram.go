@@ -61,6 +61,20 @@ func negative(counts []float64) []float64 {
 	return out
 }
 
+// sum returns the sum of the observations, as if each were in the middle of its bucket, or at the lower bound of an infinite one.
+func (h histogram) sum() (all float64) {
+	lower := 0.0
+	for i, n := range h.counts {
+		upper := h.upper[i]
+		if math.IsInf(upper, 1) {
+			upper = lower
+		}
+		all += n * (lower + upper) / 2
+		lower = upper
+	}
+	return all
+}
+
 // quantile returns the value below which that part of the observations lies, between the bounds of its bucket, or 0
 // without observations. Above the last finite bound it returns that bound.
 func (h histogram) quantile(q float64) float64 {

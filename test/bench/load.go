@@ -13,6 +13,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/recount-ledger/recount/internal/laps"
 )
 
 // sample holds the measurements of one cell of a round.
@@ -21,6 +23,8 @@ type sample struct {
 	refused  int // records of batches that the nodes were too busy for
 	seconds  float64
 	p50, p99 float64 // milliseconds
+
+	lapped [][]lapped // by address, of targets with laps
 }
 
 func (s sample) rate() float64 { return float64(s.records) / s.seconds }
@@ -31,6 +35,7 @@ type target struct {
 	tls   *tls.Config
 	want  []byte // every answer contains it for each of its records; nil for no check
 	each  int    // records in a request, 0 for one
+	laps  bool   // answers have the header of laps
 }
 
 func (t *target) records() int { return max(1, t.each) }
@@ -43,6 +48,9 @@ type link struct {
 	requests [][]byte
 	took     []time.Duration
 	refused  int
+	laps     bool
+	header   []byte // of laps, in the last answer
+	lapped   []lapped
 }
 
 // open dials every connection before the clock starts.
@@ -55,7 +63,8 @@ func (t *target) open(ctx context.Context, requests [][][]byte) ([]*link, error)
 			closeAll(links)
 			return nil, err
 		}
-		links = append(links, &link{conn: conn.(*tls.Conn), in: bufio.NewReader(conn), requests: reqs, took: make([]time.Duration, 0, len(reqs))})
+		links = append(links, &link{conn: conn.(*tls.Conn), in: bufio.NewReader(conn), requests: reqs, laps: t.laps,
+			took: make([]time.Duration, 0, len(reqs))})
 	}
 	return links, nil
 }
@@ -99,7 +108,17 @@ func (t *target) drive(links []*link, span time.Duration) (sample, error) {
 	}
 	s := sampleOf(all, took)
 	s.records, s.refused = s.records*t.records()-refused, refused
+	s.lapped = t.lapped(links)
 	return s, nil
+}
+
+// lapped returns the answers of each address, in parts.
+func (t *target) lapped(links []*link) [][]lapped {
+	out := make([][]lapped, len(t.addrs))
+	for i, l := range links {
+		out[i%len(t.addrs)] = append(out[i%len(t.addrs)], l.lapped...)
+	}
+	return out
 }
 
 // sampleOf returns the figures of requests that took so long, of which there is one at least.
@@ -128,7 +147,15 @@ func (l *link) run(stop *atomic.Bool, want []byte, records int) error {
 		if status != "200" || want != nil && bytes.Count(l.body, want)+busy != records {
 			return fmt.Errorf("answer %s: %s", status, l.body)
 		}
-		l.took = append(l.took, time.Since(start))
+		took := time.Since(start)
+		l.took = append(l.took, took)
+		if l.laps {
+			of, err := lappedOf(took, l.header)
+			if err != nil {
+				return err
+			}
+			l.lapped = append(l.lapped, of)
+		}
 	}
 	return nil
 }
@@ -161,10 +188,14 @@ func (l *link) answer() (status string, err error) {
 		if len(line) == 0 {
 			break
 		}
-		if name, value, _ := bytes.Cut(line, []byte(": ")); bytes.EqualFold(name, []byte("Content-Length")) {
+		name, value, _ := bytes.Cut(line, []byte(": "))
+		switch {
+		case bytes.EqualFold(name, []byte("Content-Length")):
 			if size, err = strconv.Atoi(string(value)); err != nil {
 				return "", err
 			}
+		case l.laps && bytes.EqualFold(name, []byte(laps.Header)):
+			l.header = append(l.header[:0], value...)
 		}
 	}
 	if size < 0 || size > 1<<20 {

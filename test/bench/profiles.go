@@ -66,19 +66,19 @@ func (p *profiler) waits(ctx context.Context, pid int) (histogram, error) {
 	return histogram{answer.Upper, answer.Counts}, err
 }
 
-// recording is a CPU profile of several processes that is being taken.
+// recording is a profile of several processes that is being taken.
 type recording struct {
 	done    sync.WaitGroup
 	samples [][]cpuSample
 	errs    []error
 }
 
-// record begins to profile the processes for so long.
-func (p *profiler) record(ctx context.Context, pids []int, span time.Duration) *recording {
+// record begins to take a profile of the processes for so long.
+func (p *profiler) record(ctx context.Context, pids []int, path string, span time.Duration) *recording {
 	r := &recording{samples: make([][]cpuSample, len(pids)), errs: make([]error, len(pids))}
 	for i, pid := range pids {
 		r.done.Go(func() {
-			body, err := p.get(ctx, pid, fmt.Sprintf("/profile?seconds=%.0f", span.Seconds()))
+			body, err := p.get(ctx, pid, fmt.Sprintf("%s?seconds=%.0f", path, span.Seconds()))
 			if err == nil {
 				r.samples[i], err = readProfile(body)
 			}

@@ -34,22 +34,41 @@ func runStages(ctx context.Context, o options) (err error) {
 		return err
 	}
 	run := &stagesRun{profiler: p, bench: b, leader: leader}
-	for i := range 3 {
-		run.nodes[i].times = stageTimes{}
-	}
-	if err := run.round(ctx, false); err != nil { // warm
+	waits, err := run.all(ctx)
+	if err != nil {
 		return err
-	}
-	for range o.rounds {
-		if err := run.round(ctx, true); err != nil {
-			return err
-		}
 	}
 	if now, err := b.leader(ctx); err != nil || now != leader {
 		return errors.Join(err, errors.New("another node leads now, so the columns are mixed: measure again"))
 	}
 	run.report(os.Stdout)
+	for _, w := range waits {
+		w.report(os.Stdout, leader)
+	}
 	return nil
+}
+
+// all measures processor time in all rounds, and then waits on some and on many connections.
+func (r *stagesRun) all(ctx context.Context) (waits []*waiting, err error) {
+	for i := range r.nodes {
+		r.nodes[i].times = stageTimes{}
+	}
+	if err := r.round(ctx, false); err != nil { // warm
+		return nil, err
+	}
+	for range r.rounds {
+		if err := r.round(ctx, true); err != nil {
+			return nil, err
+		}
+	}
+	for _, conns := range connections {
+		w, err := r.waitsAt(ctx, conns)
+		if err != nil {
+			return nil, err
+		}
+		waits = append(waits, w)
+	}
+	return waits, nil
 }
 
 // stagesRun holds what the nodes did in all rounds.
@@ -112,13 +131,9 @@ func (r *stagesRun) round(ctx context.Context, counts bool) error {
 	if err != nil {
 		return err
 	}
-	var pids []int
-	for i := range r.nodes {
-		pid, err := r.cluster.PID(i)
-		if err != nil {
-			return err
-		}
-		pids = append(pids, pid)
+	pids, err := r.pids()
+	if err != nil {
+		return err
 	}
 	var rec *recording
 	got, err := r.nodesAt.cell(ctx, requests, r.span, func() (err error) {
@@ -127,7 +142,7 @@ func (r *stagesRun) round(ctx context.Context, counts bool) error {
 				return err
 			}
 		}
-		rec = r.record(ctx, pids, r.span+time.Second)
+		rec = r.record(ctx, pids, "/profile", r.span+time.Second)
 		return nil
 	})
 	if err != nil {
