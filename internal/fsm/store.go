@@ -68,6 +68,7 @@ func openStore(fs vfs.FS, dir string, logger *slog.Logger, damaged func(error), 
 		o.Levels[i].BlockSize = 16 << 10
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 	}
+	o.Experimental.CompactionScheduler = log.Compactions()
 	cache := pebble.NewCache(cacheBytes)
 	defer cache.Unref()
 	o.Cache = cache

@@ -166,6 +166,7 @@ func (o Options) pebble(fs vfs.FS, fatal func(error)) *pebble.Options {
 		p.Levels[i].BlockSize = 32 << 10
 		p.Levels[i].IndexBlockSize = 256 << 10
 	}
+	p.Experimental.CompactionScheduler = Compactions()
 	p.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionFastest })
 	return p
 }

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"log/slog"
+	"math/rand/v2"
 	"path/filepath"
 	"runtime"
 	"testing"
@@ -66,10 +67,13 @@ func makeTables(t *testing.T, dir string) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		random := rand.NewChaCha8([32]byte{1}) // nothing that a table could compress
 		for i := uint64(1); i <= 300 && round == 0; i++ {
+			payload := make([]byte, 1000)
+			_, _ = random.Read(payload)
 			pack := event.Pack{
 				ProposedAt: int64(i),
-				Events:     []event.Event{{Kind: event.Submission, Payload: make([]byte, 1000)}},
+				Events:     []event.Event{{Kind: event.Submission, Payload: payload}},
 			}
 			if err := s.StoreLog(&raft.Log{
 				Index: i,
