@@ -71,11 +71,19 @@ var walkers = sync.Pool{New: func() any { return jsontext.NewDecoder(bytes.NewRe
 // of class malformed nothing else in the record can be used. After one of class schema it holds what could be
 // read.
 func Decode(body []byte) *Record {
+	return DecodeIn(new(Memory), body)
+}
+
+// Memory holds one record. A fold uses it again for the next one.
+type Memory struct{ plainRecord }
+
+// DecodeIn is Decode with the record in m, where it stays until the next call.
+func DecodeIn(m *Memory, body []byte) *Record {
 	if len(body) > shortBody {
 		return decodeAny(body, "")
 	}
 	text := string(body)
-	if r := decodePlain(text); r != nil {
+	if r := decodePlain(text, &m.plainRecord); r != nil {
 		return r
 	}
 	return decodeAny(body, text)

@@ -28,9 +28,10 @@ type plain struct {
 }
 
 // decodePlain returns the record that the general decoder reads from a text, or nil if the text is not plain.
-// The record keeps the text alive.
-func decodePlain(text string) *Record {
-	p := plain{text: text, r: new(plainRecord)}
+// The record is in r and keeps the text alive.
+func decodePlain(text string, r *plainRecord) *Record {
+	*r = plainRecord{}
+	p := plain{text: text, r: r}
 	if !p.object() {
 		return nil
 	}

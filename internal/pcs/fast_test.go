@@ -24,6 +24,9 @@ func sameRecord(a, b *Record) bool {
 	return reflect.DeepEqual(a, b) && reflect.DeepEqual(bits(a), bits(b))
 }
 
+// used has held other records before.
+var used Memory
+
 // checkSame demands the same record from both decoders. It reports whether the fast path took the body.
 func checkSame(t testing.TB, body []byte) bool {
 	t.Helper()
@@ -34,10 +37,13 @@ func checkSame(t testing.TB, body []byte) bool {
 	if !sameRecord(got, want) {
 		t.Fatalf("%.2000q\ndecodes as %+v, fault %v\nwant       %+v, fault %v", body, got, got.Fault, want, want.Fault)
 	}
+	if got := DecodeIn(&used, body); !sameRecord(got, want) {
+		t.Fatalf("%.2000q\nin used memory %+v, fault %v\nwant           %+v, fault %v", body, got, got.Fault, want, want.Fault)
+	}
 	if len(body) > shortBody {
 		return false
 	}
-	r := decodePlain(string(body))
+	r := decodePlain(string(body), new(plainRecord))
 	if r != nil && !sameRecord(r, want) {
 		t.Fatalf("%.2000q\nis plain   %+v\nwant       %+v, fault %v", body, r, want, want.Fault)
 	}
@@ -114,7 +120,7 @@ func TestFastTakesRealRecords(t *testing.T) {
 			if err := json.Unmarshal(line, &c); err != nil {
 				t.Fatal(err)
 			}
-			if decodePlain(string(c.bytes(t))) != nil {
+			if decodePlain(string(c.bytes(t)), new(plainRecord)) != nil {
 				taken++
 			}
 		})

@@ -18,7 +18,8 @@ type evaluation struct {
 	tx     Tx
 	mem    *rowCache
 	it     *Item
-	c      Prepared // own copy
+	c      *Prepared // of the item, or own
+	own    Prepared  // with other facts or under another policy
 	policy PolicyRow
 	r      Result
 	pcsID  [32]byte
@@ -63,7 +64,8 @@ func (s *evaluation) begin(tx Tx, mem *rowCache, it *Item, view ControlView) err
 	if it.Prepared == nil {
 		Prepare(it, nil, view)
 	}
-	*s = evaluation{tx: tx, mem: mem, it: it, c: *it.Prepared, policy: p, key: s.key, row: s.row}
+	s.tx, s.mem, s.it, s.c, s.policy = tx, mem, it, it.Prepared, p
+	s.pcsID, s.root, s.shard, s.passed = [32]byte{}, [32]byte{}, nil, false
 	if errors.Is(s.c.Err, ErrNewer) {
 		return s.c.Err
 	}
@@ -71,10 +73,10 @@ func (s *evaluation) begin(tx Tx, mem *rowCache, it *Item, view ControlView) err
 		return fmt.Errorf("%w: %w", ErrBadEvent, s.c.Err)
 	}
 	if !s.c.Known && s.c.Facts.Alg == verify.Ed25519 {
-		s.c.checkFacts(it.Seq, nil, view) // the key may have entered the log after Check
+		s.copy().checkFacts(it.Seq, nil, view) // the key may have entered the log after Check
 	}
 	if s.c.Policy != p.ID {
-		s.c.judge(p, it.LogTime)
+		s.copy().judge(p, it.LogTime)
 	}
 	v := &s.c.Verdict
 	s.r = Result{

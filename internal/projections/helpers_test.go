@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -78,6 +79,7 @@ type ledger struct {
 	db      *MemStore
 	items   []Item
 	results []Result
+	used    Memory // has held other submissions before
 }
 
 const day = int64(24*3600) * 1_000_000_000
@@ -147,6 +149,10 @@ func (l *ledger) fold(k event.Kind, payload []byte) Result {
 		l.t.Fatal(err)
 	}
 	Prepare(&it, l.keySet, cmp.Or(l.blind, l.ctrl.For(1)))
+	again := it
+	if l.used.Prepare(&again, l.keySet, cmp.Or(l.blind, l.ctrl.For(1))); !reflect.DeepEqual(again, it) {
+		l.t.Fatalf("event %d in used memory: %+v, want %+v", l.seq, again.Prepared, it.Prepared)
+	}
 	l.items = append(l.items, it)
 	r := l.foretold(&it)
 	WritePosition(l.db, l.gen.Position(it.Index, it.Term))

@@ -107,7 +107,8 @@ func TestModel(t *testing.T) {
 	})
 }
 
-// refold folds l again in steps of n events, loading both folds anew before each step.
+// refold folds l again in steps of n events, loading both folds anew before each step. If n is even, all submissions are
+// prepared in the same memory.
 func refold(rt *rapid.T, l *ledger, n int) *MemStore {
 	db, ctrlDB := NewMemStore(), NewMemStore()
 	for items := range slices.Chunk(l.items, n) {
@@ -121,11 +122,15 @@ func refold(rt *rapid.T, l *ledger, n int) *MemStore {
 		}
 		tx, ctx := &batchTx{db, map[string][]byte{}}, &batchTx{ctrlDB, map[string][]byte{}}
 		var last *Item
+		var memory Memory // for all of them
 		for i := range items {
 			it := items[i]
 			it.Prepared = nil
 			if err := c.Fold(ctx, &it); err != nil {
 				rt.Fatal(err)
+			}
+			if n%2 == 0 {
+				memory.Prepare(&it, l.keySet, c.For(1))
 			}
 			if _, err := g.Fold(tx, &it, c.For(1)); err != nil {
 				rt.Fatal(err)

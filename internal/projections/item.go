@@ -22,7 +22,7 @@ type Item struct {
 	LogTime     int64  // the ledger's clock, never decreasing, Unix nanoseconds
 	Kind        event.Kind
 	Event       event.Event
-	PayloadSHA  [32]byte  // SHA-256 of Event.Payload
+	PayloadSHA  [32]byte  // SHA-256 of Event.Payload; a generation needs none of submissions
 	Prepared    *Prepared // set by Prepare ahead of the fold; nil is allowed
 }
 
@@ -57,11 +57,28 @@ type Prepared struct {
 // policy in force at it.Seq and for public keys. It is pure and may run for many items concurrently. keys holds
 // the secrets of this node. A nil keys holds none.
 func Prepare(it *Item, keys *verify.KeySet, view ControlView) {
-	if it.Kind != event.Submission {
-		return
+	if it.Kind == event.Submission {
+		it.Prepared = &Prepared{}
+		it.Prepared.prepare(it, pcs.Decode, keys, view)
 	}
-	c := &Prepared{}
-	it.Prepared = c
+}
+
+// Memory holds what is computed about one submission. A fold uses it again for another one.
+type Memory struct {
+	prepared Prepared
+	record   pcs.Memory
+}
+
+// Prepare is the function Prepare with its result in m, where it stays until the next call.
+func (m *Memory) Prepare(it *Item, keys *verify.KeySet, view ControlView) {
+	if it.Kind == event.Submission {
+		m.prepared = Prepared{}
+		it.Prepared = &m.prepared
+		it.Prepared.prepare(it, func(body []byte) *pcs.Record { return pcs.DecodeIn(&m.record, body) }, keys, view)
+	}
+}
+
+func (c *Prepared) prepare(it *Item, decode func([]byte) *pcs.Record, keys *verify.KeySet, view ControlView) {
 	if c.Sub, c.Err = event.DecodeSubmission(it.Event.Payload); c.Err != nil {
 		return
 	}
@@ -72,11 +89,20 @@ func Prepare(it *Item, keys *verify.KeySet, view ControlView) {
 			return
 		}
 	}
-	c.Rec = pcs.Decode(c.Sub.Body)
+	c.Rec = decode(c.Sub.Body)
 	c.checkFacts(it.Seq, keys, view)
 	if p, ok := view.PolicyAt(it.Seq); ok {
 		c.judge(p, it.LogTime)
 	}
+}
+
+// copy returns a copy of what was prepared, for changes. The item may serve other folds.
+func (s *evaluation) copy() *Prepared {
+	if s.c != &s.own {
+		s.own = *s.c
+		s.c = &s.own
+	}
+	return s.c
 }
 
 func (c *Prepared) judge(p PolicyRow, logTime int64) {

@@ -136,7 +136,9 @@ func parseHex(s string) (out [32]byte, err error) {
 	if len(s) != 64 {
 		return out, fmt.Errorf("%d hex digits: %w", len(s), ErrNotFound)
 	}
-	_, err = hex.Decode(out[:], []byte(s))
+	var digits [64]byte // a conversion would allocate
+	copy(digits[:], s)
+	_, err = hex.Decode(out[:], digits[:])
 	return out, err
 }
 
