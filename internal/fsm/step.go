@@ -15,20 +15,33 @@ import (
 // batches write are then written once, and neighbouring rows side by side. Batches reach Pebble whole, with the
 // cursor after the last of them.
 //
-// Whoever reads the store has the whole batches applied first (Store.Snapshot), so that the step is not visible. A
-// crash loses what Pebble has in memory in any case, and the step with it.
+// A large step is handed over to a goroutine that applies it, and the fold goes on in the next one. It reads through
+// both. There is at most one step on its way, so steps are applied in order and take little memory:
+//
+//	fold    batches 1-8, in tx    batches 9-16, in tx    waits, then batches 17-24
+//	apply                         1-8, from out          1-8, then 9-16
+//
+// Whoever reads the store has the whole batches applied first (Store.Snapshot), so that the steps are not visible. A
+// crash loses what Pebble has in memory in any case, and the steps with it.
 type step struct {
-	mu     sync.Mutex // held while an event is folded, and while rows are applied
-	tx     *txn       // nil before the first batch, and after one that failed
-	rows   int        // of the last step, about those of the next one
-	events int        // in whole batches that are not applied
-	whole  bool       // there are such batches
-	err    error      // the first of those that applying met; the fold ends with it
-	window interface{ Stop() bool }
-	closed bool
-	bounds bounds
-	size   atomic.Int64 // bytes in memory; read without mu, which is held for as long as Pebble holds a write back
-	end    func()       // called once after err is set, while a loop folds
+	mu      sync.Mutex // held while an event is folded, and while rows of tx are applied
+	moved   sync.Cond  // on mu: out is applied or has failed
+	tx      *txn       // the open step; nil before the first batch, and after one that failed
+	out     *txn       // the step on its way, nil if there is none
+	spare   *txn       // memory for the next step
+	number  uint64     // steps handed over
+	applied uint64     // those of them that are in the store
+	rows    int        // of the last step, about those of the next one
+	events  int        // in whole batches of tx that are not applied
+	whole   bool       // there are such batches
+	part    bool       // a batch is folded in part
+	err     error      // the first of those that applying met; the fold ends with it
+	window  interface{ Stop() bool }
+	closed  bool
+	bounds  bounds
+	going   int          // bytes of out
+	size    atomic.Int64 // bytes in memory; read without mu, which is held for as long as Pebble holds a write back
+	end     func()       // called once after err is set, while a loop folds
 }
 
 // bounds limit a step.
@@ -51,16 +64,45 @@ func (s *Store) folding(fn func(tx *txn) error) error {
 		return t.err
 	}
 	if t.tx == nil {
-		t.tx = s.begin(t.rows)
+		t.tx = s.openStep()
 	}
+	t.part = true
 	err := fn(t.tx)
-	t.size.Store(int64(t.tx.memory.bytes))
 	if err != nil {
-		err = errors.Join(err, s.applyStep())
-		t.tx = nil
-		t.size.Store(0)
+		err = errors.Join(err, s.applyAll())
+		t.tx, t.part = nil, false
 	}
+	t.resize()
 	return err
+}
+
+// openStep returns an empty step that is read through the one on its way.
+func (s *Store) openStep() *txn {
+	t := &s.step
+	tx := t.spare
+	if t.spare = nil; tx == nil {
+		tx = s.begin(t.rows)
+	}
+	tx.under, tx.wait = t.out, s.awaitOut
+	return tx
+}
+
+// awaitOut returns when no step is on its way, or when applying has failed. s.step.mu must be held.
+func (s *Store) awaitOut() error {
+	t := &s.step
+	for t.err == nil && t.out != nil {
+		t.moved.Wait()
+	}
+	return t.err
+}
+
+// resize sets the bytes in memory. t.mu must be held.
+func (t *step) resize() {
+	n := t.going
+	if t.tx != nil {
+		n += t.tx.memory.bytes
+	}
+	t.size.Store(int64(n))
 }
 
 // seal ends a batch of so many events. From now on readers see its rows, and those that fn writes, the cursor.
@@ -68,7 +110,7 @@ func (s *Store) seal(events int, fn func(tx *txn)) error {
 	return s.folding(func(tx *txn) error {
 		fn(tx)
 		tx.seal()
-		s.step.events, s.step.whole = s.step.events+events, true
+		s.step.events, s.step.whole, s.step.part = s.step.events+events, true, false
 		return s.health.Damage()
 	})
 }
@@ -86,8 +128,11 @@ func (s *Store) settle(waiting bool) error {
 	if idle {
 		s.openWindow()
 	}
-	if idle && !waiting || t.events >= t.bounds.events || t.tx != nil && t.tx.memory.bytes >= t.bounds.bytes {
-		return errors.Join(s.applyStep(), s.health.Damage())
+	switch {
+	case idle && !waiting:
+		return errors.Join(s.applyAll(), s.health.Damage())
+	case t.events >= t.bounds.events || t.tx != nil && t.tx.memory.bytes >= t.bounds.bytes:
+		return errors.Join(s.handOver(), s.health.Damage())
 	}
 	return t.err
 }
@@ -102,32 +147,100 @@ func (s *Store) openWindow() {
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		t.window = nil
-		if t.whole && !t.closed {
-			s.openWindow()
-			_ = s.applyStep() // the fold meets the error
+		if !t.whole || t.closed {
+			return
+		}
+		s.openWindow()
+		if !t.part && t.out == nil { // otherwise at the end of the next window
+			_ = s.handOver() // the fold meets the error
 		}
 	})
 }
 
-// applyStep applies the whole batches of the open step. s.step.mu must be held.
+// handOver has the open step applied by a goroutine of its own, after the one on its way. The step must not have a part
+// of a batch. s.step.mu must be held.
+func (s *Store) handOver() error {
+	t := &s.step
+	if err := s.awaitOut(); err != nil || !t.whole { // or a reader had it applied meanwhile
+		return err
+	}
+	out, events := t.tx, t.events
+	t.out, t.going, t.rows = out, out.memory.bytes, len(out.pending)
+	t.number, t.events, t.whole = t.number+1, 0, false
+	t.tx = s.openStep()
+	go s.applyOut(out, events)
+	return nil
+}
+
+// applyOut applies the step on its way, which has so many events.
+func (s *Store) applyOut(out *txn, events int) {
+	t := &s.step
+	err := out.apply(pebble.NoSync)
+	t.mu.Lock()
+	if err != nil {
+		t.fail(err)
+	} else if t.tx != nil {
+		t.tx.under = nil
+	}
+	t.mu.Unlock()
+	kept := err == nil && out.reset()
+	if err == nil {
+		s.wrote(events)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if kept {
+		t.spare = out
+	}
+	t.out, t.going, t.applied = nil, 0, t.applied+1
+	t.resize()
+	t.moved.Broadcast()
+}
+
+// fail keeps the first error of applying. t.mu must be held.
+func (t *step) fail(err error) {
+	if t.err != nil {
+		return
+	}
+	if t.err = err; t.end != nil {
+		t.end() // the loop may wait for entries that do not come
+	}
+}
+
+// applyAll applies the whole batches of both steps. It returns when they are in the store. While it waits for the step
+// on its way, the fold may go on. applyAll does not wait for what is folded meanwhile. s.step.mu must be held.
+func (s *Store) applyAll() error {
+	t := &s.step
+	last := t.number
+	if t.whole {
+		last++
+	}
+	for t.err == nil && t.out != nil && t.applied < last {
+		t.moved.Wait()
+	}
+	if t.out != nil {
+		return t.err
+	}
+	return s.applyStep()
+}
+
+// applyStep applies the whole batches of the open step. There must be none on its way. s.step.mu must be held.
 func (s *Store) applyStep() error {
 	t := &s.step
 	if t.err != nil || !t.whole {
 		return t.err
 	}
-	if t.err = t.tx.apply(pebble.NoSync); t.err != nil {
-		if t.end != nil {
-			t.end() // the loop may wait for entries that do not come
-		}
-		return t.err
+	if err := t.tx.apply(pebble.NoSync); err != nil {
+		t.fail(err)
+		return err
 	}
 	events := t.events
 	t.events, t.whole = 0, false
 	if t.tx.done() {
-		t.size.Store(0)
 		if t.rows = len(t.tx.pending); !t.tx.reset() {
 			t.tx = nil
 		}
+		t.resize()
 	}
 	s.wrote(events)
 	return nil
@@ -141,7 +254,11 @@ func (s *Store) endStep() error {
 	if t.window != nil {
 		t.window.Stop()
 	}
-	if t.closed = true; s.Damage() != nil {
+	t.closed = true
+	for t.out != nil {
+		t.moved.Wait()
+	}
+	if s.Damage() != nil {
 		return nil
 	}
 	return s.applyStep()

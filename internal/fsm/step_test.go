@@ -21,9 +21,12 @@ var never = bounds{events: 1 << 30, bytes: 1 << 40, millis: 1 << 30}
 // flushAll writes everything that was folded to the disk.
 func flushAll(s *Store) error { return errors.Join(s.Snapshot().Close(), s.db.Flush()) }
 
-// stored reads the rows that Pebble has, without having anything applied.
+// stored reads the rows that Pebble has, without having anything applied. It waits for a step that is on its way.
 func stored(t testing.TB, s *Store) map[string]string {
 	t.Helper()
+	s.step.mu.Lock()
+	_ = s.awaitOut()
+	s.step.mu.Unlock()
 	v, out := &View{r: s.db, health: s.health}, map[string]string{}
 	if err := v.Scan(nil, nil, false, func(k, v []byte) bool { out[string(k)] = string(v); return true }); err != nil {
 		t.Fatal(err)

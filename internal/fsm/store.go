@@ -78,6 +78,7 @@ func openStore(fs vfs.FS, dir string, logger *slog.Logger, damaged func(error), 
 	}
 	s := &Store{db: db, dir: dir, health: h}
 	s.flusher.limit, s.step.bounds = flushEvents, usualBounds
+	s.step.moved.L = &s.step.mu
 	return s, nil
 }
 
@@ -176,11 +177,11 @@ func (s *Store) present() *View {
 	return s.whole(func() pebble.Reader { return s.db })
 }
 
-// whole has the open step applied before reader is called.
+// whole has the batches that were folded applied before reader is called.
 func (s *Store) whole(reader func() pebble.Reader) *View {
 	s.step.mu.Lock()
 	defer s.step.mu.Unlock()
-	if err := s.applyStep(); err != nil {
+	if err := s.applyAll(); err != nil {
 		return &View{r: failedReader{err: err}}
 	}
 	return &View{r: reader(), health: s.health}

@@ -15,10 +15,13 @@ import (
 type txn struct {
 	View
 	db      *pebble.DB
+	under   *txn           // rows that are not in the store yet, of the step before; nil if there are none
+	wait    func() error   // returns when under is in the store
 	pending map[string]int // key -> index of its newest operation, among those of its space; not of lists
 	most    int            // rows of pending that there have been at once
 	spaces  [256]space     // by the first byte of a key
 	memory  memory
+	put     int       // bytes of memory that there were at the last apply
 	cleared [2][]byte // range of keys to delete before all other operations
 	due     []*op     // memory of the writer
 	value   []byte    // the same
@@ -48,6 +51,13 @@ func (s *Store) begin(rows int) *txn {
 	return &txn{View: View{r: s.db, health: s.health}, db: s.db, pending: make(map[string]int, rows)}
 }
 
+// A batch of Pebble begins with smallBatch bytes or more, because Pebble panics at one without room for its own header.
+// A batch of up to keptBatch bytes serves the next one.
+const (
+	smallBatch = 1 << 10
+	keptBatch  = 4 << 20
+)
+
 // keptRows bounds the rows of a transaction whose memory serves the next one. Much memory is given up when
 // a transaction has less than one in smallPart of the rows, because clearing it costs more than it saves.
 const (
@@ -67,28 +77,44 @@ func (t *txn) reset() bool {
 		t.spaces[i] = space{ops: t.spaces[i].ops[:0]}
 	}
 	t.memory.reset()
+	t.put = 0
 	t.cleared = [2][]byte{}
 	return true
 }
 
 // Get returns the newest value of key.
 func (t *txn) Get(key []byte) ([]byte, error) {
-	ops := t.spaces[key[0]].ops
-	if i, ok := t.pending[string(key)]; ok {
-		return ops[i].value, nil
-	}
-	if layouts[key[0]] == postings { // no fold looks for one
-		for i := range ops {
-			if ops[i].key == string(key) {
-				return []byte{}, nil
-			}
+	for at := t; at != nil; at = at.under {
+		if value, ok := at.own(key); ok {
+			return value, nil
 		}
 	}
 	return t.View.Get(key)
 }
 
+// own returns the newest value of key that this transaction has written, nil if it deleted the row.
+func (t *txn) own(key []byte) (value []byte, ok bool) {
+	ops := t.spaces[key[0]].ops
+	if i, ok := t.pending[string(key)]; ok {
+		return ops[i].value, true
+	}
+	if layouts[key[0]] == postings { // no fold looks for one
+		for i := range ops {
+			if ops[i].key == string(key) {
+				return []byte{}, true
+			}
+		}
+	}
+	return nil, false
+}
+
 // Scan implements projections.Store. It does not see the batch that is being written.
 func (t *txn) Scan(lo, hi []byte, reverse bool, fn func(k, v []byte) bool) error {
+	if t.under != nil {
+		if err := t.wait(); err != nil {
+			return err
+		}
+	}
 	if err := t.apply(pebble.NoSync); err != nil {
 		return err
 	}
@@ -171,8 +197,10 @@ func (t *txn) done() bool {
 
 // apply applies the whole batches that are not in the store yet.
 func (t *txn) apply(how *pebble.WriteOptions) error {
-	batch := t.db.NewBatch()
+	size := max(smallBatch, (t.memory.bytes-t.put)*9/8) // most batches need no more
+	batch := t.db.NewBatchWithSize(size, pebble.WithMaxRetainedSizeBytes(keptBatch))
 	defer batch.Close()
+	t.put = t.memory.bytes
 	err := t.fill(batch)
 	if err == nil && !batch.Empty() {
 		err = t.db.Apply(batch, how)

@@ -19,6 +19,7 @@ const (
 	stageFoldApply  = "fold of the generation: Pebble"
 	stageFoldRest   = "fold of the generation: rest"
 	stageDerived    = "fold of derived/"
+	stageSteps      = "steps of both folds: Pebble"
 	stagePebble     = "Pebble in the background"
 	stageGC         = "garbage collector"
 	stageScheduler  = "scheduler, network poller"
@@ -26,7 +27,7 @@ const (
 )
 
 var stageOrder = []string{stageHTTP, stageEdge, stageDecode, stageSignature, stagePacker, stageFrames, stageRaft, stageLog,
-	stageFoldDecode, stageFoldSign, stageFoldJudge, stageFoldRows, stageFoldApply, stageFoldRest, stageDerived, stagePebble,
+	stageFoldDecode, stageFoldSign, stageFoldJudge, stageFoldRows, stageFoldApply, stageFoldRest, stageDerived, stageSteps, stagePebble,
 	stageGC, stageScheduler, stageOther}
 
 // stageRule gives a stack to a stage if one of its functions begins with one of in, and one with one of also, if there
@@ -39,7 +40,7 @@ type stageRule struct {
 const internal = "github.com/recount-ledger/recount/internal/"
 
 var (
-	generationFrames = []string{internal + "fsm.(*Generation)", internal + "fsm.checkAll", internal + "recount.(*Running)",
+	generationFrames = []string{internal + "fsm.(*Generation)", internal + "recount.(*Running)",
 		internal + "projections.Prepare"}
 	decodeFrames = []string{internal + "pcs.Decode", internal + "event.DecodeSubmission"}
 	signFrames   = []string{internal + "verify.(*KeySet)", internal + "verify.(*Ring)", internal + "verify.RecheckEd25519",
@@ -57,6 +58,7 @@ var stageRules = []stageRule{
 	{stageFoldJudge, generationFrames, []string{internal + "projections.(*Prepared).judge"}},
 	{stageFoldApply, generationFrames, []string{"github.com/cockroachdb/pebble/v2"}},
 	{stageFoldRest, generationFrames, nil},
+	{stageSteps, []string{internal + "fsm.(*Store).applyOut"}, nil},
 	{stageDerived, []string{internal + "fsm."}, nil},
 	{stageFrames, []string{internal + "cluster/frames"}, nil},
 	{stagePacker, []string{internal + "propose."}, nil},
