@@ -188,10 +188,11 @@ func (d *Derived) Unflushed() uint64 { return d.store.Unflushed() }
 func (d *Derived) cursor() Cursor { return d.pos.get() }
 
 func (d *Derived) read(_ context.Context, at Cursor, target uint64) (*batch, error) {
-	return readBatch(d.src, at, target, d.readBytes)
+	return readBatch(&batch{cur: at}, d.src, target, d.readBytes)
 }
 
-func (d *Derived) prepare(context.Context, *batch) error { return nil }
+// prepare computes the hashes of the payloads.
+func (d *Derived) prepare(b *batch, from, to int) { hash(b.items[from:to]) }
 
 func (d *Derived) fold(_ context.Context, b *batch) error {
 	m := d.applied()

@@ -15,15 +15,15 @@
 //	for {
 //		committed := log.Wait(ctx, cursor.Index)    // until Raft commits more
 //		for cursor.Index < committed {
-//			b := f.read(ctx, cursor)            // a run of entries; events decoded, hashed, numbered, dated
-//			f.prepare(ctx, b)                   // decode records and check signatures, on all processors
-//			f.fold(ctx, b)                      // in order; rows and cursor into the open step
+//			b := f.read(ctx, cursor)        // a run of entries; events decoded, numbered, dated
+//			f.prepare(b, 0, len(b.items))   // decode records, check signatures, on all processors
+//			f.fold(ctx, b)                  // in order; rows and cursor into the open step
 //		}
 //	}
 //
-// While few entries wait, the loop does this one batch after the other. While many wait, a pipeline reads and prepares
-// the next batches as one batch is folded. Only fold depends on the order. It must give the same rows on every node,
-// so it reads no clock, no configuration and nothing random.
+// While few entries wait, the loop does this one batch after the other. While many wait, a pipeline (pipeline.go) reads
+// and prepares the next batches as one batch is folded, within a bound of memory. Only fold depends on the order. It must
+// give the same rows on every node, so it reads no clock, no configuration and nothing random.
 //
 // derived/ keeps the newest entries decoded (head, bounded in bytes). A generation at the head of the log takes its
 // batches from there, so that a node decodes and hashes each entry once. A generation that is further behind, such
@@ -49,7 +49,8 @@
 // The rows of several batches reach Pebble together, in one step. A row that each of them writes, such as the cursor
 // or the row of a busy shard, is then written once. A step is applied when it is large, at the end of a window of
 // 100 ms, and before anybody reads, so that readers see all that is folded. A batch that comes after an idle time
-// is applied at once. Those who wait for outcomes get them from memory and wait for no step:
+// is applied at once. A large step is applied while the fold goes on in the next one. Those who wait for outcomes get
+// them from memory and wait for no step:
 //
 //	batch      1         2    3         4    5         reader    6
 //	applied    1                        2-4            5         at the end of the window

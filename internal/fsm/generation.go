@@ -5,11 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime"
+	"slices"
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/internal/log"
 	"github.com/recount-ledger/recount/internal/projections"
 	"github.com/recount-ledger/recount/internal/verify"
@@ -140,28 +141,36 @@ func (g *Generation) Unflushed() uint64 {
 
 func (g *Generation) cursor() Cursor { return g.pos.get() }
 
-// read takes the batch that derived/ has just folded. If this generation is behind, it reads the log itself.
+// read takes the batch that derived/ has just folded. If this generation is behind, it reads the log itself. It then
+// waits until the control state is folded up to the batch.
 func (g *Generation) read(ctx context.Context, at Cursor, target uint64) (*batch, error) {
 	if err := g.derived.WaitIndex(ctx, at.Index+1); err != nil {
 		return nil, err
 	}
-	if b := g.derived.head.take(at, target, g.readBytes); b != nil {
-		return b, nil
+	b := g.derived.head.take(at, target, g.readBytes)
+	if b == nil {
+		var err error
+		if b, err = readBatch(newBatch(at), g.src, target, g.readBytes); err != nil {
+			return nil, err
+		}
 	}
-	return readBatch(g.src, at, target, g.readBytes)
+	if err := g.derived.WaitIndex(ctx, b.cur.Index); err != nil {
+		return nil, err
+	}
+	b.memory = slices.Grow(b.memory, len(b.items))[:len(b.items)]
+	return b, g.checkCount(b.items)
 }
 
-// prepare decodes and checks the submissions of a batch, on all processors. It first waits until the control
-// state is folded up to them.
-func (g *Generation) prepare(ctx context.Context, b *batch) error {
-	if err := g.derived.WaitIndex(ctx, b.cur.Index); err != nil {
-		return err
+// prepare decodes and checks submissions. The rows of a generation have the leaves of operators' events only.
+func (g *Generation) prepare(b *batch, from, to int) {
+	keys, view := g.keys(), g.derived.Control().For(g.number)
+	for i := from; i < to; i++ {
+		if it := &b.items[i]; it.Kind != event.Submission {
+			hash(b.items[i : i+1])
+		} else {
+			b.memory[i].Prepare(it, keys, view)
+		}
 	}
-	if err := g.checkCount(b.items); err != nil {
-		return err
-	}
-	checkAll(b.items, g.keys(), g.derived.Control().For(g.number))
-	return nil
 }
 
 func (g *Generation) fold(ctx context.Context, b *batch) error {
@@ -178,8 +187,12 @@ func (g *Generation) fold(ctx context.Context, b *batch) error {
 	if err := g.store.settle(g.src.Committed() > b.cur.Index); err != nil {
 		return err
 	}
-	if err := g.observeAll(b.items, results); err != nil || g.obs.Pace == nil {
+	if err := g.observeAll(b.items, results); err != nil {
 		return err
+	}
+	b.release()
+	if g.obs.Pace == nil {
+		return nil
 	}
 	return g.obs.Pace(ctx, g.number)
 }
@@ -194,6 +207,7 @@ func (g *Generation) checkCount(items []projections.Item) error {
 		return nil
 	}
 	last := &items[len(items)-1]
+	hash(items[len(items)-1:])
 	at, err := g.derived.placeOf(last.Seq)
 	if err != nil {
 		return err
@@ -254,24 +268,4 @@ func (g *Generation) IsNew(shard string, epoch int64) bool {
 	defer g.mu.Unlock()
 	top, ok := g.maxEpoch[shard]
 	return ok && epoch > top
-}
-
-// checkAll decodes and checks submissions ahead of the sequential fold, on all processors if there are many.
-func checkAll(items []projections.Item, keys *verify.KeySet, view projections.ControlView) {
-	workers := min(runtime.GOMAXPROCS(0), (len(items)+31)/32)
-	if workers <= 1 {
-		for i := range items {
-			projections.Prepare(&items[i], keys, view)
-		}
-		return
-	}
-	var wg sync.WaitGroup
-	for w := range workers {
-		wg.Go(func() {
-			for i := w; i < len(items); i += workers {
-				projections.Prepare(&items[i], keys, view)
-			}
-		})
-	}
-	wg.Wait()
 }

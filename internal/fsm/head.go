@@ -1,8 +1,8 @@
 package fsm
 
 import (
+	"slices"
 	"sync"
-	"unsafe"
 
 	"github.com/recount-ledger/recount/internal/projections"
 )
@@ -64,9 +64,6 @@ func (h *head) push(before Cursor, b *batch) {
 	}
 }
 
-// itemBytes is the memory of an item without its payload.
-const itemBytes = int(unsafe.Sizeof(projections.Item{}))
-
 // take returns the held entries after a cursor up to entry target, about maxBytes of them but at least one. It
 // returns nil if the entry after the cursor is not held, or if the cursor numbers events in another way. The
 // items are copies, because a generation adds what it finds in them.
@@ -86,8 +83,8 @@ func (h *head) take(at Cursor, target uint64, maxBytes int) *batch {
 		size += held[n].bytes
 		n++
 	}
-	b := &batch{cur: held[n-1].after}
-	b.items = make([]projections.Item, 0, b.cur.Seq-at.Seq)
+	b := newBatch(held[n-1].after)
+	b.items = slices.Grow(b.items, int(b.cur.Seq-at.Seq))
 	for _, d := range held[:n] {
 		b.items = append(b.items, d.items...)
 	}

@@ -24,10 +24,11 @@ func TestItems(t *testing.T) {
 	var folded []projections.Item
 	var cur Cursor
 	for _, l := range logs {
-		items, err := cur.items(log.Entry{Index: l.Index, Term: l.Term, Type: l.Type, Data: l.Data})
+		var err error
+		folded, err = cur.items(folded, log.Entry{Index: l.Index, Term: l.Term, Type: l.Type, Data: l.Data})
 		m.must(err)
-		folded = append(folded, items...)
 	}
+	hash(folded)
 	item, ev := m.derived.Items(), m.derived.Events()
 	got := make([]projections.Item, len(folded))
 	at := 0

@@ -3,6 +3,8 @@ package fsm
 import (
 	"context"
 	"errors"
+	"runtime"
+	"sync"
 
 	"github.com/recount-ledger/recount/internal/log"
 )
@@ -28,9 +30,10 @@ type folder interface {
 	cursor() Cursor
 	// read returns the batch after a cursor, up to entry target. It may run while earlier batches are folded.
 	read(ctx context.Context, at Cursor, target uint64) (*batch, error)
-	// prepare does the work that does not depend on other batches. It may run while earlier batches are folded.
-	prepare(ctx context.Context, b *batch) error
-	// fold commits the rows and the cursor of a prepared batch together.
+	// prepare does the work on the items [from, to) of a batch that does not depend on other events. It may run on
+	// several parts of a batch at once, and while earlier batches are folded.
+	prepare(b *batch, from, to int)
+	// fold commits the rows and the cursor of a prepared batch together. Nobody may use the batch afterwards.
 	fold(ctx context.Context, b *batch) error
 }
 
@@ -54,14 +57,18 @@ const fewEntries = 16
 // few entries are left after a batch, and passes the rest to a pipeline.
 func catchUp(ctx context.Context, f folder, target uint64) error {
 	for at := f.cursor(); at.Index < target; {
-		b, err := next(ctx, f, at, target)
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		b, err := f.read(ctx, at, target)
 		if err != nil {
 			return err
 		}
 		at = b.cur
 		if at.Index+fewEntries < target {
-			return pipeline(ctx, f, b, target)
+			return newPipeline(f).run(ctx, b, target)
 		}
+		prepareAll(f, b)
 		if err := f.fold(ctx, b); err != nil {
 			return err
 		}
@@ -69,58 +76,17 @@ func catchUp(ctx context.Context, f folder, target uint64) error {
 	return nil
 }
 
-// batchesAhead is the number of prepared batches that may wait for the fold, enough that neither side waits for
-// long.
-const batchesAhead = 2
-
-// pipeline folds the prepared batch first and everything after it, up to and including entry target. While one batch
-// is folded, the next ones are read and prepared.
-func pipeline(ctx context.Context, f folder, first *batch, target uint64) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	batches := make(chan prepared, batchesAhead)
-	go func(at Cursor) {
-		defer close(batches)
-		for at.Index < target {
-			b, err := next(ctx, f, at, target)
-			batches <- prepared{b, err}
-			if err != nil {
-				return
-			}
-			at = b.cur
-		}
-	}(first.cur)
-	err := f.fold(ctx, first)
-	if err != nil {
-		cancel()
+// prepareAll prepares the events of a batch, on all processors if there are many.
+func prepareAll(f folder, b *batch) {
+	n := len(b.items)
+	workers := min(runtime.GOMAXPROCS(0), (n+partEvents-1)/partEvents)
+	if workers <= 1 {
+		f.prepare(b, 0, n)
+		return
 	}
-	for p := range batches { // drain the channel, because the caller may close the stores when this returns
-		if err == nil {
-			err = p.err
-		}
-		if err == nil {
-			err = f.fold(ctx, p.batch)
-		}
-		if err != nil {
-			cancel()
-		}
+	var wg sync.WaitGroup
+	for w := range workers {
+		wg.Go(func() { f.prepare(b, w*n/workers, (w+1)*n/workers) })
 	}
-	return err
-}
-
-type prepared struct {
-	batch *batch
-	err   error
-}
-
-// next reads and prepares the batch after a cursor.
-func next(ctx context.Context, f folder, at Cursor, target uint64) (*batch, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	b, err := f.read(ctx, at, target)
-	if err != nil {
-		return nil, err
-	}
-	return b, f.prepare(ctx, b)
+	wg.Wait()
 }

@@ -10,8 +10,8 @@ import (
 )
 
 // pauseFactor scales the pause after each batch of a generation that is not active, in lengths of the batch,
-// while submissions come in. The next batch is read and checked during the pause, which takes about as long as
-// the batch itself: together it works a quarter of the time.
+// while submissions come in. During the pause a later batch is read and checked, and rows are applied, which takes
+// about as long as the fold of the batch: together it works a quarter of the time.
 const pauseFactor = 6
 
 // longestPause bounds a pause, because a batch that took longer than this was mostly waiting itself.
