@@ -58,7 +58,7 @@ func (m *Manager) compareWith(ctx context.Context, r *Running, active uint32, si
 	m.notify()
 	turn, cancel := m.untilNextActivation(ctx, since)
 	defer cancel()
-	err = c.Run(turn, 0, func(ctx context.Context) error { return m.backOff(ctx, r, &r.comparing) })
+	err = c.Run(turn, 0, func(ctx context.Context) error { return m.backOff(ctx, r, &r.comparing, comparePause) })
 	if ctx.Err() == nil && (turn.Err() != nil && errors.Is(err, context.Canceled) || errors.Is(err, fsm.ErrDropped)) {
 		return nil // another one is active now, and the one compared with may be gone
 	}

@@ -9,10 +9,13 @@ import (
 	"github.com/recount-ledger/recount/internal/pause"
 )
 
-// pauseFactor scales the pause after each batch of a generation that is not active, in lengths of the batch,
-// while submissions come in. During the pause a later batch is read and checked, and rows are applied, which takes
-// about as long as the fold of the batch: together it works a quarter of the time.
-const pauseFactor = 6
+// foldPause and comparePause scale the pause after each batch of a generation that is not active, in lengths of the
+// batch, while submissions come in. While a fold pauses, a later batch is read and checked, and rows are applied. That
+// takes three times the processor time of the fold, so together they use a third of one processor.
+const (
+	foldPause    = 11
+	comparePause = 6
+)
 
 // longestPause bounds a pause, because a batch that took longer than this was mostly waiting itself.
 const longestPause = 300 * time.Millisecond
@@ -43,15 +46,16 @@ func (m *Manager) pace(ctx context.Context, generation uint32) error {
 	if m.answers(r) {
 		return nil
 	}
-	return m.backOff(ctx, r, &r.folding)
+	return m.backOff(ctx, r, &r.folding, foldPause)
 }
 
 // answers reports whether a generation answers clients, or is to answer as soon as it is folded: that one never
 // waits, since no client gets an answer meanwhile. One that waited when it was activated goes on.
 func (m *Manager) answers(r *Running) bool { return r == m.Serving() || r.Number() == m.Active() }
 
-func (m *Manager) backOff(ctx context.Context, r *Running, t *throttle) error {
-	took := min(time.Since(t.resumed), longestPause/pauseFactor)
+// backOff pauses for so many lengths of the batch.
+func (m *Manager) backOff(ctx context.Context, r *Running, t *throttle, factor time.Duration) error {
+	took := min(time.Since(t.resumed), longestPause/factor)
 	defer func() {
 		t.resumed = time.Now()
 		r.paused.Store(nil) // also when ctx ends: the generation may be active then, and nothing holds it any more
@@ -65,7 +69,7 @@ func (m *Manager) backOff(ctx context.Context, r *Running, t *throttle) error {
 	}
 	r.paused.Store(nil)
 	if m.busy() {
-		return pause.For(ctx, pauseFactor*took)
+		return pause.For(ctx, factor*took)
 	}
 	return ctx.Err()
 }

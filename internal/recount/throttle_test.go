@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// TestRestWhileSubmissionsCome: after a batch a generation that is not active rests six times as long as the batch
+// TestRestWhileSubmissionsCome: after a batch a generation that is not active rests some times as long as the batch
 // took, up to a bound, and not at all once no submission came for a second. The clock is that of the bubble.
 func TestRestWhileSubmissionsCome(t *testing.T) {
 	for _, c := range []struct {
@@ -35,7 +35,7 @@ func TestRestWhileSubmissionsCome(t *testing.T) {
 				time.Sleep(c.since)
 				r, th := &Running{}, throttle{resumed: time.Now().Add(-c.took)}
 				before := time.Now()
-				if err := m.backOff(t.Context(), r, &th); err != nil {
+				if err := m.backOff(t.Context(), r, &th, 6); err != nil {
 					t.Fatal(err)
 				}
 				if got := time.Since(before); got != c.paused {
@@ -57,14 +57,14 @@ func TestBackOffEndsWithItsContext(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 		defer cancel()
 		before := time.Now()
-		if err := m.backOff(ctx, &Running{}, &throttle{}); !errors.Is(err, context.DeadlineExceeded) {
+		if err := m.backOff(ctx, &Running{}, &throttle{}, 6); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("busy: %v", err)
 		}
 		if got := time.Since(before); got != 20*time.Millisecond {
 			t.Errorf("paused %s", got)
 		}
 		time.Sleep(busyFor)
-		if err := m.backOff(ctx, &Running{}, &throttle{}); !errors.Is(err, context.DeadlineExceeded) {
+		if err := m.backOff(ctx, &Running{}, &throttle{}, 6); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("idle: %v", err)
 		}
 	})
