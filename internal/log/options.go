@@ -105,7 +105,7 @@ type Options struct {
 	Commit        func() uint64 // Raft's CommitIndex; see SetCommitSource
 	TailBytes     int           // bound on the payload bytes of recent entries kept in memory; default defaultTail
 	MemTableBytes int           // Pebble's memtable and table size; default 64 MiB
-	CacheBytes    int64         // Pebble's block cache; default 32 MiB
+	CacheBytes    int64         // blocks of tables that Pebble keeps in memory; default 32 MiB
 }
 
 // defaultTail bounds the recent entries in memory, in bytes. It holds about two seconds of submissions on fast
@@ -142,11 +142,12 @@ func (o Options) withDefaults() Options {
 
 // pebble returns Pebble options for keys that only grow. Tables never overlap, so the thresholds that stall
 // writers are out of reach and compactions move single tables. A table is compressed once, when it is written
-// from memory, and with the fastest method. The write-ahead log is not compressed.
+// from memory, and with the fastest method. The write-ahead log is not compressed. Pebble takes its memtables out of the
+// cache: the one that is written, and one that it keeps for use again.
 func (o Options) pebble(fs vfs.FS, fatal func(error)) *pebble.Options {
 	p := &pebble.Options{
 		FS:                          fs,
-		CacheSize:                   o.CacheBytes,
+		CacheSize:                   o.CacheBytes + 2*int64(o.MemTableBytes),
 		FormatMajorVersion:          pebble.FormatTableFormatV6,
 		MemTableSize:                uint64(o.MemTableBytes),
 		MemTableStopWritesThreshold: 4,
