@@ -134,9 +134,7 @@ func (l *Ledger) append(kind event.Kind, m proto.Message) {
 	l.t.Helper()
 	ev, err := propose.NewEvent(kind, m)
 	l.must(err)
-	pack := event.Pack{ProposedAt: l.now.Load(), Events: []event.Event{ev}}
-	_, err = l.commit(pack.Append(nil))
-	l.must(err)
+	l.Pack(ev)
 }
 
 // Add commits an event as another node would, and waits until it is folded everywhere.
@@ -144,6 +142,14 @@ func (l *Ledger) Add(kind event.Kind, m proto.Message) {
 	l.t.Helper()
 	l.append(kind, m)
 	l.must(l.Confirm(l.t.Context()))
+}
+
+// Pack commits events in one entry, as a busy node would, and waits for nothing.
+func (l *Ledger) Pack(events ...event.Event) {
+	l.t.Helper()
+	pack := event.Pack{ProposedAt: l.now.Load(), Events: events}
+	_, err := l.commit(pack.Append(nil))
+	l.must(err)
 }
 
 func (l *Ledger) commit(entry []byte) (uint64, error) {
