@@ -224,7 +224,9 @@ func (s *Store) applyAll() error {
 	return s.applyStep()
 }
 
-// applyStep applies the whole batches of the open step. There must be none on its way. s.step.mu must be held.
+// applyStep applies the whole batches of the open step. There must be none on its way. The memory of the step serves the
+// next one, but not during a batch: a fold that scans lets readers in and goes on in the same memory. s.step.mu must be
+// held.
 func (s *Store) applyStep() error {
 	t := &s.step
 	if t.err != nil || !t.whole {
@@ -236,7 +238,7 @@ func (s *Store) applyStep() error {
 	}
 	events := t.events
 	t.events, t.whole = 0, false
-	if t.tx.done() {
+	if !t.part && t.tx.done() {
 		if t.rows = len(t.tx.pending); !t.tx.reset() {
 			t.tx = nil
 		}

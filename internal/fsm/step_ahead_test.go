@@ -244,3 +244,49 @@ func TestGivenUpBehindAStep(t *testing.T) {
 		t.Errorf("rows %q, want %q", got, want)
 	}
 }
+
+// TestScanBehindAStep: a fold that scans waits for the step on its way, and a reader has the open step applied meanwhile. The
+// fold keeps what it has read and loses nothing that it writes afterwards.
+func TestScanBehindAStep(t *testing.T) {
+	for _, rows := range []int{1, keptRows + 1} { // so many that their memory serves no other step
+		s, fs, want := aheadStore(t)
+		s.step.bounds.events = 2
+		must(t, putRow(s, want, 1))
+		must(t, errors.Join(s.seal(1, func(*txn) {}), s.settle(true)))
+		<-fs.waits
+		for i := range rows {
+			must(t, putRow(s, want, 40+i))
+		}
+		read := make(chan map[string]string, 1)
+		must(t, s.folding(func(tx *txn) error {
+			before, err := tx.Get(rowOf(40))
+			must(t, err)
+			tx.wait = func() error { // the reader waits first, so that it is the first to go on
+				go func() { read <- rowsOf(t, s) }()
+				go fs.open(nil)
+				err := s.awaitOut()
+				s.step.mu.Unlock()
+				got := <-read
+				s.step.mu.Lock()
+				read <- got
+				return err
+			}
+			must(t, tx.Scan([]byte("x"), []byte("y"), false, func(_, _ []byte) bool { return true }))
+			tx.Set(rowOf(20), []byte("another row"))
+			if string(before) != "row 40" {
+				t.Errorf("the fold has read row 40 and has %q now", before)
+			}
+			return nil
+		}))
+		must(t, s.seal(1, func(*txn) {}))
+		want[string(rowOf(0))] = "row 0"
+		if got := <-read; !maps.Equal(got, want) {
+			t.Errorf("the reader has %d rows, want %d", len(got), len(want))
+		}
+		want[string(rowOf(20))] = "another row"
+		if got := rowsOf(t, s); !maps.Equal(got, want) {
+			t.Errorf("%d rows, want %d", len(got), len(want))
+		}
+		must(t, s.Close())
+	}
+}
