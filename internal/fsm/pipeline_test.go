@@ -11,6 +11,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/internal/log"
 	"github.com/recount-ledger/recount/internal/projections"
 )
@@ -108,6 +109,29 @@ func TestBatchesHaveUnits(t *testing.T) {
 	none, many, large, huge := of(0, 0), of(4096, 16), of(4, 1<<20), of(12, 1<<20)
 	if none != 1 || many < 4096*1024/unitBytes || large < 16 || huge != roomUnits {
 		t.Errorf("%d, %d, %d and %d units", none, many, large, huge)
+	}
+}
+
+// TestDefaultBatchesShareTheRoom: while a batch of usual records is folded, several more have room to be prepared.
+func TestDefaultBatchesShareTheRoom(t *testing.T) {
+	logs := history(t, 64)
+	usual := logs[len(logs)-1].Data
+	for i := len(logs) - 1; len(usual) < 30_000; i-- {
+		usual = logs[i].Data
+	}
+	pack, err := event.DecodePack(usual)
+	must(t, err)
+	b := &batch{}
+	for bytes := 0; bytes < DefaultBatchBytes; bytes += len(usual) {
+		for _, e := range pack.Events {
+			b.items = append(b.items, projections.Item{Event: e})
+		}
+	}
+	p := newPipeline(nil)
+	p.parts = make(chan part, len(b.items))
+	must(t, p.pass(t.Context(), b))
+	if b.units > roomUnits/4 {
+		t.Errorf("%d records take %d of %d units", len(b.items), b.units, roomUnits)
 	}
 }
 
