@@ -13,8 +13,8 @@ import (
 // log.
 var ErrAhead = errors.New("fsm: folded state is ahead of the log")
 
-// DefaultBatchBytes bounds the bytes of entries that a loop reads and folds at once. Several batches of usual records fit
-// into the room of a pipeline, so that one is prepared while another is folded.
+// DefaultBatchBytes bounds the bytes of entries that a loop reads and folds at once. Several batches of usual records
+// fit into the room of a pipeline, so that one is prepared while another is folded.
 const DefaultBatchBytes = 512 << 10
 
 // Cursor is a position in the log: the last entry folded, the number of events up to it, and the log time

@@ -224,9 +224,9 @@ func (s *Store) applyAll() error {
 	return s.applyStep()
 }
 
-// applyStep applies the whole batches of the open step. There must be none on its way. The memory of the step serves the
-// next one, but not during a batch: a fold that scans lets readers in and goes on in the same memory. s.step.mu must be
-// held.
+// applyStep applies the whole batches of the open step. There must be none on its way. The memory of the step serves
+// the next one, but not during a batch: readers may come while a fold scans, and the fold goes on in the same memory.
+// s.step.mu must be held.
 func (s *Store) applyStep() error {
 	t := &s.step
 	if t.err != nil || !t.whole {

@@ -28,8 +28,8 @@ type Store struct {
 // memTableBytes is the size of a memtable, which is kept in memory until it is flushed.
 const memTableBytes = 32 << 20
 
-// cacheBytes is room for 32 MiB of blocks of a folded state. Pebble takes its memtables out of the cache: the one that is
-// written, and one that it keeps for use again.
+// cacheBytes is room for 32 MiB of blocks of a folded state. Pebble takes its memtables out of the cache: the one that
+// is written, and one that it keeps for use again.
 const cacheBytes = 32<<20 + 2*memTableBytes
 
 // The work that is folded again after a crash is bounded in events and in time, to half a second or so.
