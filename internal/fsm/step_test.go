@@ -57,7 +57,11 @@ func (m *machine) foldTo(to uint64) {
 
 // keepOpen sets the bounds of both steps. A window is open, as after an idle time.
 func (m *machine) keepOpen(b bounds) {
-	m.derived.store.step.bounds, m.gen.store.step.bounds = b, b
+	for _, s := range []*Store{m.derived.store, m.gen.store} {
+		s.step.mu.Lock() // the end of a window reads the bounds, too
+		s.step.bounds = b
+		s.step.mu.Unlock()
+	}
 	m.must(errors.Join(m.derived.store.settle(false), m.gen.store.settle(false)))
 }
 
