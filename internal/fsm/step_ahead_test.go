@@ -18,11 +18,10 @@ import (
 // gatedFS holds back reads of tables while its gate is closed, or fails them.
 type gatedFS struct {
 	vfs.FS
-	mu     sync.Mutex
-	gate   chan struct{} // nil while open
-	err    error
-	waits  chan struct{} // gets one when a read begins to wait
-	broken bool
+	mu    sync.Mutex
+	gate  chan struct{} // nil while open
+	err   error
+	waits chan struct{} // gets one when a read begins to wait
 }
 
 type gatedFile struct {
@@ -210,8 +209,8 @@ func TestCloseWaitsForTheStepOnItsWay(t *testing.T) {
 	closed := make(chan error, 1)
 	go func() { closed <- s.Close() }()
 	select {
-	case <-closed:
-		t.Error("the close did not wait")
+	case err := <-closed:
+		t.Fatalf("the close did not wait: %v", err)
 	case <-time.After(50 * time.Millisecond):
 	}
 	fs.open(nil)

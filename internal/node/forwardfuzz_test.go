@@ -94,8 +94,9 @@ func FuzzAcceptForward(f *testing.F) {
 		if !errors.As(err, &remote) {
 			t.Fatalf("the log takes nothing, and the answer is %v", err)
 		}
-		entry, p, harmless := end.entry.Load(), event.Pack{}, false
-		if p, err = event.DecodePack(body); err == nil {
+		entry, harmless := end.entry.Load(), false
+		p, err := event.DecodePack(body)
+		if err == nil {
 			harmless = !slices.ContainsFunc(p.Events, func(e event.Event) bool {
 				s, err := event.DecodeSubmission(e.Payload)
 				return e.Kind != event.Submission || err != nil || s.Node != "node-2" || s.Facts != event.Facts{}
