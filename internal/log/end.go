@@ -11,8 +11,6 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
-
-	"github.com/recount-ledger/recount/internal/durable"
 )
 
 // The file "end" beside Pebble's files holds a lower bound for the end of the log. When Pebble meets a damaged
@@ -66,7 +64,7 @@ func openEnd(fs vfs.FS, dir string) (*endFile, error) {
 				fmt.Errorf("%w: the file %s, which says how long the log was, is not in %s, but %d other files are: %s",
 					ErrCorrupt, endName, dir, len(names), damagedAdvice)
 		}
-		return createEnd(fs, dir, path)
+		return writeEnd(fs, dir, mark{})
 	}
 	f, err := fs.OpenReadWrite(path, vfs.WriteCategoryUnspecified)
 	if err != nil {
@@ -74,22 +72,6 @@ func openEnd(fs vfs.FS, dir string) (*endFile, error) {
 	}
 	e := &endFile{f: f}
 	if err := e.read(); err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return e, nil
-}
-
-// createEnd writes the file under a temporary name first, so that a file named "end" is always complete.
-func createEnd(fs vfs.FS, dir, path string) (*endFile, error) {
-	f, err := fs.Create(path+".new", vfs.WriteCategoryUnspecified)
-	if err != nil {
-		return nil, err
-	}
-	e := &endFile{f: f}
-	if err := e.set(mark{}); err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	if err := errors.Join(fs.Rename(path+".new", path), durable.SyncDir(fs, dir)); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return e, nil

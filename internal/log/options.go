@@ -56,6 +56,11 @@
 // the checksum of that entry, and Open refuses a log that ends earlier. The bound is synced once a second, so
 // it can lag the log by about a second. Scrub reads every table from the disk to find damage early.
 //
+// # Copies
+//
+// Checkpoint copies the log while it is written to, and Trim cuts such a copy behind an entry. Backups are made of such
+// copies. A copy that is not finished, or is shorter than it was, is refused like any damaged log.
+//
 // # Limits
 //
 // A Store never repairs anything and never continues after an error. Appending with a gap (ErrGap), deleting
