@@ -7,7 +7,7 @@ FUZZTIME ?= 60s
 CHAOS_TIME ?= 60m
 FLIPS ?= 400
 
-.PHONY: help build run test race race-short lint verify-generated generate vuln fuzz e2e chaos chaos-short drill flip-matrix golden-arm64 bench bench-batches bench-stages bench-reads bench-growth bench-peers bench-recount clean
+.PHONY: help build run test race race-short lint verify-generated generate vuln fuzz e2e chaos chaos-short upgrade-test drill flip-matrix golden-arm64 bench bench-batches bench-stages bench-reads bench-growth bench-peers bench-recount clean
 help: ## print this list
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
@@ -70,12 +70,16 @@ chaos: ## faults on three real nodes for CHAOS_TIME (default 60m), every answer 
 chaos-short: ## every kind of fault once, three minutes or so
 	$(GO) run ./test/chaos -time 150s
 
+# BASE names the node to upgrade from, or UPGRADE_FROM the commit to build it from: the newest release, or else the commit before.
+upgrade-test: ## nodes upgraded one by one and back, in all six orders, under load: failed submissions, digests, p99
+	BASE=$(BASE) UPGRADE_ORDERS=all $(GO) test -count=1 -timeout 60m -run TestUpgrades -v ./test/e2e
+
 drill: build ## both incidents on scratch clusters with 100,000 submissions, with the timings
 	bin/recount drill key
 	bin/recount drill bypass
 
-golden-arm64: ## the folds and kernels on arm64, under qemu-user (Debian: qemu-user-static)
-	GOARCH=arm64 CGO_ENABLED=0 $(GO) test -exec qemu-aarch64-static -run 'Golden|Corpus|Wycheproof|Ed25519|Scenarios|Squatter|SamePolicy' ./internal/pcs ./internal/verify ./internal/projections
+golden-arm64: ## the folds, kernels and ledgers of earlier builds on arm64, under qemu-user (Debian: qemu-user-static)
+	GOARCH=arm64 CGO_ENABLED=0 $(GO) test -exec qemu-aarch64-static -run 'Golden|Corpus|Wycheproof|Ed25519|Scenarios|Squatter|SamePolicy' ./internal/pcs ./internal/verify ./internal/projections ./test/golden
 
 # BASE names another recount-node binary. It is measured in turn with the one of this tree.
 BASE ?=

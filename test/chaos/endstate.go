@@ -71,7 +71,7 @@ func judge(ctx context.Context, b *bed, h *history, t *table, root string, say f
 // compareDigests asks the tool for operators whether the nodes agree.
 func compareDigests(ctx context.Context, b *bed, root string) error {
 	tool := filepath.Join(b.Dir, "recount")
-	if err := build(root, tool, "./cmd/recount"); err != nil {
+	if err := harness.Build(root, tool, "./cmd/recount"); err != nil {
 		return err
 	}
 	out, err := exec.CommandContext(ctx, tool, "digest", "--dev", b.Dir, "--timeout", "60s").CombinedOutput()

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"slices"
@@ -76,7 +75,7 @@ func run(ctx context.Context, o options) (bool, error) {
 	bin := o.node
 	if bin == "" {
 		bin = filepath.Join(dir, "recount-node")
-		if err := build(root, bin, "./cmd/node", "-tags", "faultclock"); err != nil {
+		if err := harness.Build(root, bin, "./cmd/node", "-tags", "faultclock"); err != nil {
 			return false, err
 		}
 	}
@@ -100,17 +99,6 @@ func run(ctx context.Context, o options) (bool, error) {
 	}
 	fmt.Printf("The logs and the data are in %s\n", dir)
 	return false, errors.Join(err, h.save(filepath.Join(dir, "history.txt")))
-}
-
-// build compiles a command of the tree at root.
-func build(root, out, what string, flags ...string) error {
-	args := append([]string{"build", "-trimpath", "-o", out}, flags...)
-	cmd := exec.Command("go", append(args, what)...)
-	cmd.Dir = root
-	if text, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("build %s: %w: %s", what, err, text)
-	}
-	return nil
 }
 
 // attack runs the clients and, one after the other, the faults.

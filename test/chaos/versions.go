@@ -2,12 +2,11 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"github.com/recount-ledger/recount/test/harness"
 )
 
 var versionFaults = []fault{
@@ -20,33 +19,17 @@ var folding = []string{"docs/formats.md", "docs/formats-projections.md",
 
 // buildPrevious builds the nodes of an earlier commit, when its formats and folds are those of this tree.
 func (n *nemesis) buildPrevious() error {
-	git := func(args ...string) ([]byte, error) {
-		cmd := exec.Command("git", args...)
-		cmd.Dir = n.root
-		return cmd.Output()
-	}
-	changed, err := git(append([]string{"diff", "--name-only", n.previous, "--"}, folding...)...)
+	changed, err := harness.Git(n.root, append([]string{"diff", "--name-only", n.previous, "--"}, folding...)...)
 	if err != nil {
 		return fmt.Errorf("there is no commit %s here: %w", n.previous, err)
 	}
-	for _, name := range strings.Fields(string(changed)) {
+	for _, name := range strings.Fields(changed) {
 		if !strings.HasSuffix(name, "_test.go") {
 			return fmt.Errorf("%s has another %s", n.previous, name)
 		}
 	}
-	tar := filepath.Join(n.Dir, "previous.tar")
-	if _, err := git("archive", "-o", tar, n.previous); err != nil {
-		return err
-	}
-	tree := filepath.Join(n.Dir, "previous")
-	if err := os.Mkdir(tree, 0o700); err != nil {
-		return err
-	}
-	if out, err := exec.Command("tar", "-x", "-C", tree, "-f", tar).CombinedOutput(); err != nil {
-		return fmt.Errorf("unpack %s: %w: %s", tar, err, out)
-	}
 	n.previousBin = filepath.Join(n.Dir, "recount-node-previous")
-	return errors.Join(build(tree, n.previousBin, "./cmd/node", "-tags", "faultclock"), os.RemoveAll(tree), os.Remove(tar))
+	return harness.BuildCommit(n.root, n.previous, n.previousBin, "./cmd/node", "-tags", "faultclock")
 }
 
 // previousBuild lets a node run the earlier build for a while, as in a rolling upgrade, and lead now and then.
