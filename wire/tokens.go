@@ -147,11 +147,13 @@ func ValidActor(name string) bool {
 // WhoamiAnswer is the response to GET /v1/whoami: the caller as the responding node identifies it. If no
 // credentials are needed, all members except cluster and node are empty.
 type WhoamiAnswer struct {
-	ClusterID  string `json:"cluster_id"`
-	Node       string `json:"node"`
-	Actor      string `json:"actor"`
-	Role       Role   `json:"role"`
-	Credential string `json:"credential"`           // "token:" and its id, or "cert:" and its serial number in hex
-	ExpiresAt  string `json:"expires_at,omitempty"` // of the credential
-	Subject    string `json:"subject,omitempty"`    // of the client certificate
+	ClusterID string `json:"cluster_id"`
+	// ids that the ledger had before it was restored from a backup under another one, oldest first
+	Formerly   []string `json:"formerly,omitempty"`
+	Node       string   `json:"node"`
+	Actor      string   `json:"actor"`
+	Role       Role     `json:"role"`
+	Credential string   `json:"credential"`           // "token:" and its id, or "cert:" and its serial number in hex
+	ExpiresAt  string   `json:"expires_at,omitempty"` // of the credential
+	Subject    string   `json:"subject,omitempty"`    // of the client certificate
 }

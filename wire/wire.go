@@ -310,5 +310,7 @@ type VersionAnswer struct {
 	CommitTime string `json:"commit_time,omitempty"` // RFC 3339, or ""
 	Node       string `json:"node"`
 	ClusterID  string `json:"cluster_id"`
-	Kernels    []int  `json:"kernels"` // kernel numbers that this binary can run
+	// ids that the ledger had before it was restored from a backup under another one, oldest first
+	Formerly []string `json:"formerly,omitempty"`
+	Kernels  []int    `json:"kernels"` // kernel numbers that this binary can run
 }

@@ -92,6 +92,13 @@ var operationTexts = map[event.Kind]func(about) string{
 		return fmt.Sprintf("made token %s of %s, %s%s", m.text("id"), m.text("name"), m.text("role"),
 			during(" until ", m.minute("expires_at")))
 	},
+	event.Restored: func(m about) string {
+		s := "restored from cluster " + m.text("from_cluster_id") + ", events up to " + m.text("seq")
+		if m.text("backup_seq") != m.text("seq") {
+			s += " of " + m.text("backup_seq")
+		}
+		return s + ", backup " + m.text("backup")
+	},
 	event.TokenRevoked: func(m about) string { return "revoked token " + m.text("id") },
 	event.ActApproved: func(m about) string {
 		return fmt.Sprintf("approved %s: %s", m.text("act_op_id"),

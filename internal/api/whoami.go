@@ -16,6 +16,7 @@ func whoami(l *Ledger, p *params) readFunc[wire.WhoamiAnswer] {
 		id, node := identityOf(p.c), l.Status.Version()
 		a := wire.WhoamiAnswer{
 			ClusterID:  node.ClusterID,
+			Formerly:   node.Formerly,
 			Node:       node.Node,
 			Actor:      id.Actor,
 			Role:       id.Role,

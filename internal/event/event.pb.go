@@ -1920,6 +1920,148 @@ func (x *FactsDisputedV1) GetNode() string {
 	return ""
 }
 
+// RestoredV1 is kind 30: the first event of a cluster that was founded with the log of another one, from a backup. From
+// here on the ledger is that of cluster_id.
+type RestoredV1 struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	FromClusterId string                 `protobuf:"bytes,1,opt,name=from_cluster_id,json=fromClusterId,proto3" json:"from_cluster_id,omitempty"`
+	ClusterId     string                 `protobuf:"bytes,2,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`      // the name from this event on
+	Seq           uint64                 `protobuf:"varint,3,opt,name=seq,proto3" json:"seq,omitempty"`                                  // last event that was kept
+	Index         uint64                 `protobuf:"varint,4,opt,name=index,proto3" json:"index,omitempty"`                              // last entry that was kept
+	Log           []byte                 `protobuf:"bytes,5,opt,name=log,proto3" json:"log,omitempty"`                                   // digest of the log after event seq, 32 bytes
+	State         []byte                 `protobuf:"bytes,6,opt,name=state,proto3" json:"state,omitempty"`                               // digest of the outcomes, in the generation that was active, 32 bytes
+	Control       []byte                 `protobuf:"bytes,7,opt,name=control,proto3" json:"control,omitempty"`                           // digest of the control state, 32 bytes
+	Generation    uint32                 `protobuf:"varint,8,opt,name=generation,proto3" json:"generation,omitempty"`                    // that was active after event seq
+	Backup        string                 `protobuf:"bytes,9,opt,name=backup,proto3" json:"backup,omitempty"`                             // id of the backup
+	BackupSeq     uint64                 `protobuf:"varint,10,opt,name=backup_seq,json=backupSeq,proto3" json:"backup_seq,omitempty"`    // last event that the backup has; above seq, the ledger was cut
+	Node          string                 `protobuf:"bytes,11,opt,name=node,proto3" json:"node,omitempty"`                                // the only node at first
+	RestoredAt    int64                  `protobuf:"varint,12,opt,name=restored_at,json=restoredAt,proto3" json:"restored_at,omitempty"` // Unix nanoseconds, clock of the machine that restored
+	Op            *OpV1                  `protobuf:"bytes,13,opt,name=op,proto3" json:"op,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RestoredV1) Reset() {
+	*x = RestoredV1{}
+	mi := &file_event_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RestoredV1) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RestoredV1) ProtoMessage() {}
+
+func (x *RestoredV1) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RestoredV1.ProtoReflect.Descriptor instead.
+func (*RestoredV1) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *RestoredV1) GetFromClusterId() string {
+	if x != nil {
+		return x.FromClusterId
+	}
+	return ""
+}
+
+func (x *RestoredV1) GetClusterId() string {
+	if x != nil {
+		return x.ClusterId
+	}
+	return ""
+}
+
+func (x *RestoredV1) GetSeq() uint64 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+func (x *RestoredV1) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *RestoredV1) GetLog() []byte {
+	if x != nil {
+		return x.Log
+	}
+	return nil
+}
+
+func (x *RestoredV1) GetState() []byte {
+	if x != nil {
+		return x.State
+	}
+	return nil
+}
+
+func (x *RestoredV1) GetControl() []byte {
+	if x != nil {
+		return x.Control
+	}
+	return nil
+}
+
+func (x *RestoredV1) GetGeneration() uint32 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+func (x *RestoredV1) GetBackup() string {
+	if x != nil {
+		return x.Backup
+	}
+	return ""
+}
+
+func (x *RestoredV1) GetBackupSeq() uint64 {
+	if x != nil {
+		return x.BackupSeq
+	}
+	return 0
+}
+
+func (x *RestoredV1) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *RestoredV1) GetRestoredAt() int64 {
+	if x != nil {
+		return x.RestoredAt
+	}
+	return 0
+}
+
+func (x *RestoredV1) GetOp() *OpV1 {
+	if x != nil {
+		return x.Op
+	}
+	return nil
+}
+
 var File_event_proto protoreflect.FileDescriptor
 
 const file_event_proto_rawDesc = "" +
@@ -2081,7 +2223,28 @@ const file_event_proto_rawDesc = "" +
 	"\x0fFactsDisputedV1\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x16\n" +
 	"\x06voters\x18\x02 \x03(\tR\x06voters\x12\x12\n" +
-	"\x04node\x18\x03 \x01(\tR\x04nodeB8Z6github.com/recount-ledger/recount/internal/event;eventb\x06proto3"
+	"\x04node\x18\x03 \x01(\tR\x04node\"\xf1\x02\n" +
+	"\n" +
+	"RestoredV1\x12&\n" +
+	"\x0ffrom_cluster_id\x18\x01 \x01(\tR\rfromClusterId\x12\x1d\n" +
+	"\n" +
+	"cluster_id\x18\x02 \x01(\tR\tclusterId\x12\x10\n" +
+	"\x03seq\x18\x03 \x01(\x04R\x03seq\x12\x14\n" +
+	"\x05index\x18\x04 \x01(\x04R\x05index\x12\x10\n" +
+	"\x03log\x18\x05 \x01(\fR\x03log\x12\x14\n" +
+	"\x05state\x18\x06 \x01(\fR\x05state\x12\x18\n" +
+	"\acontrol\x18\a \x01(\fR\acontrol\x12\x1e\n" +
+	"\n" +
+	"generation\x18\b \x01(\rR\n" +
+	"generation\x12\x16\n" +
+	"\x06backup\x18\t \x01(\tR\x06backup\x12\x1d\n" +
+	"\n" +
+	"backup_seq\x18\n" +
+	" \x01(\x04R\tbackupSeq\x12\x12\n" +
+	"\x04node\x18\v \x01(\tR\x04node\x12\x1f\n" +
+	"\vrestored_at\x18\f \x01(\x03R\n" +
+	"restoredAt\x12&\n" +
+	"\x02op\x18\r \x01(\v2\x16.recount.event.v1.OpV1R\x02opB8Z6github.com/recount-ledger/recount/internal/event;eventb\x06proto3"
 
 var (
 	file_event_proto_rawDescOnce sync.Once
@@ -2095,7 +2258,7 @@ func file_event_proto_rawDescGZIP() []byte {
 	return file_event_proto_rawDescData
 }
 
-var file_event_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
+var file_event_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
 var file_event_proto_goTypes = []any{
 	(*PackV1)(nil),                // 0: recount.event.v1.PackV1
 	(*EventV1)(nil),               // 1: recount.event.v1.EventV1
@@ -2124,6 +2287,7 @@ var file_event_proto_goTypes = []any{
 	(*TokenRevokedV1)(nil),        // 24: recount.event.v1.TokenRevokedV1
 	(*ActApprovedV1)(nil),         // 25: recount.event.v1.ActApprovedV1
 	(*FactsDisputedV1)(nil),       // 26: recount.event.v1.FactsDisputedV1
+	(*RestoredV1)(nil),            // 27: recount.event.v1.RestoredV1
 }
 var file_event_proto_depIdxs = []int32{
 	1,  // 0: recount.event.v1.PackV1.events:type_name -> recount.event.v1.EventV1
@@ -2143,11 +2307,12 @@ var file_event_proto_depIdxs = []int32{
 	10, // 14: recount.event.v1.TokenCreatedV1.op:type_name -> recount.event.v1.OpV1
 	10, // 15: recount.event.v1.TokenRevokedV1.op:type_name -> recount.event.v1.OpV1
 	10, // 16: recount.event.v1.ActApprovedV1.op:type_name -> recount.event.v1.OpV1
-	17, // [17:17] is the sub-list for method output_type
-	17, // [17:17] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	10, // 17: recount.event.v1.RestoredV1.op:type_name -> recount.event.v1.OpV1
+	18, // [18:18] is the sub-list for method output_type
+	18, // [18:18] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_event_proto_init() }
@@ -2161,7 +2326,7 @@ func file_event_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_event_proto_rawDesc), len(file_event_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   27,
+			NumMessages:   28,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

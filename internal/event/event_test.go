@@ -52,6 +52,7 @@ func samples() map[Kind]proto.Message {
 		TokenCreated:  &TokenCreatedV1{Id: "i", Name: "alice", Role: "operator", Sha256: []byte{1}, ExpiresAt: 7, Op: sampleOp()},
 		TokenRevoked:  &TokenRevokedV1{Id: "i", Op: sampleOp()},
 		FactsDisputed: &FactsDisputedV1{Seq: 7, Voters: []string{"node-1", "node-3"}, Node: "node-1"},
+		Restored:      &RestoredV1{FromClusterId: "c", ClusterId: "d", Seq: 9, Log: []byte{1}, Backup: "b", Op: sampleOp()},
 		ActApproved:   &ActApprovedV1{ActOpId: "x", Act: "activate", Request: "generation 2", Op: sampleOp()},
 	}
 }

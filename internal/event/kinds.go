@@ -37,6 +37,8 @@ const (
 	ActApproved  Kind = 26
 
 	FactsDisputed Kind = 27
+
+	Restored Kind = 30
 )
 
 // kindRow is one kind of event: its name in lower case, which is persisted in exports, and its message. later
@@ -75,6 +77,8 @@ var kinds = [...]kindRow{
 	ActApproved:  kind[ActApprovedV1]("act_approved"),
 
 	FactsDisputed: later(kind[FactsDisputedV1]("facts_disputed")),
+
+	Restored: later(kind[RestoredV1]("restored")),
 }
 
 // kind returns the row of a kind whose message is M.

@@ -63,8 +63,8 @@ func TestOperations(t *testing.T) {
 			t.Errorf("%s is an operation: %v", k, k.Operation())
 		}
 		want := ""
-		if k == FactsDisputed {
-			want = "facts_disputed"
+		if k == FactsDisputed || k == Restored {
+			want = k.String()
 		}
 		if got := k.Capability(); got != want {
 			t.Errorf("%s needs the capability %q, want %q", k, got, want)

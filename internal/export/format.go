@@ -43,6 +43,7 @@ var ErrFormat = errors.New("export: not as the format says")
 type Manifest struct {
 	Format     int      `json:"format"` // Format
 	ClusterID  string   `json:"cluster_id"`
+	Formerly   []string `json:"formerly,omitempty"` // ids of the ledger before it was restored, oldest first
 	Range      Range    `json:"range"`
 	Head       uint64   `json:"head"`       // last event of the ledger when the export began
 	Generation uint32   `json:"generation"` // active after the last event of the range

@@ -8,6 +8,8 @@ import (
 	gohash "hash"
 	"io"
 	"maps"
+	"slices"
+	"strings"
 
 	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/internal/verify"
@@ -180,9 +182,9 @@ func (w *walk) message(e *Event, m any) error {
 	}
 	switch m := m.(type) {
 	case *event.GenesisV1:
-		if m.GetClusterId() != w.m.ClusterID {
+		if first := w.names()[0]; m.GetClusterId() != first {
 			w.fault(CheckEvents, "event %d founds the ledger %q, and the manifest is of %q", e.Seq,
-				m.GetClusterId(), w.m.ClusterID)
+				m.GetClusterId(), first)
 		}
 		w.policyEvent(e, m.GetPolicy())
 	case *event.PolicyPublishedV1:
@@ -191,12 +193,27 @@ func (w *walk) message(e *Event, m any) error {
 		w.keyEvent(e, m)
 	case *event.StateDigestV1:
 		w.recorded(e, m)
+	case *event.RestoredV1:
+		w.restored(e, m)
 	case *event.FactsDisputedV1:
 		w.doubts.settle(m.GetSeq())
 	case *event.SubmissionV1:
 		return w.submission(e)
 	}
 	return nil
+}
+
+// names returns the ids that the manifest gives to the ledger, oldest first.
+func (w *walk) names() []string { return append(slices.Clone(w.m.Formerly), w.m.ClusterID) }
+
+// restored checks that a restoration names two ids of the ledger, one after the other.
+func (w *walk) restored(e *Event, m *event.RestoredV1) {
+	names := w.names()
+	at := slices.Index(names, m.GetFromClusterId())
+	if at < 0 || at+1 == len(names) || names[at+1] != m.GetClusterId() {
+		w.fault(CheckEvents, "event %d restores the ledger %q as %q, and the manifest has the names %s", e.Seq,
+			m.GetFromClusterId(), m.GetClusterId(), strings.Join(names, ", "))
+	}
 }
 
 func (w *walk) policyEvent(e *Event, canonical []byte) {

@@ -104,7 +104,7 @@ func (w *writer) who() error {
 	if err != nil {
 		return err
 	}
-	w.m.Format, w.m.ClusterID = Format, me.ClusterID
+	w.m.Format, w.m.ClusterID, w.m.Formerly = Format, me.ClusterID, me.Formerly
 	w.m.Made = Made{At: wire.Time(w.At), Actor: me.Actor, Role: string(me.Role), Tool: w.Tool}
 	return os.Mkdir(filepath.Join(w.tmp, PoliciesDir), 0o755)
 }

@@ -10,6 +10,7 @@ import (
 // status describes this node and its cluster.
 type status struct {
 	cfg     *Config
+	names   func() []string // ids that the ledger had and has, the present one last
 	members func() cluster.Status
 	place   func(ctx context.Context, member string) (place, error) // asks a member for its position
 	checks  []check
@@ -28,6 +29,12 @@ func (n *Node) parts() api.Ledger {
 		Operations:  n.operator.Operations,
 		Tokens:      n.operator.Tokens,
 		Credentials: n.operator.Tokens,
-		Status:      &status{cfg: &n.cfg, members: n.cluster.Status, place: n.placeOf, checks: n.readiness()},
+		Status: &status{
+			cfg:     &n.cfg,
+			names:   func() []string { return n.derived.Control().Names(n.derived.Cursor().Seq) },
+			members: n.cluster.Status,
+			place:   n.placeOf,
+			checks:  n.readiness(),
+		},
 	}
 }

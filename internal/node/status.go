@@ -14,8 +14,10 @@ import (
 // Version returns name and version of the build.
 func (s *status) Version() wire.VersionAnswer {
 	b := version.Get()
+	names := s.names()
 	return wire.VersionAnswer{Version: b.Version, Go: b.Go, Platform: b.Platform, Commit: b.Commit, CommitTime: b.Time,
-		Node: s.cfg.NodeID, ClusterID: s.cfg.ClusterID, Kernels: verify.Kernels()}
+		Node: s.cfg.NodeID, ClusterID: s.cfg.ClusterID,
+		Formerly: names[:max(len(names)-1, 0)], Kernels: verify.Kernels()}
 }
 
 // check is one of the checks of readiness.

@@ -67,6 +67,8 @@ type Control struct {
 	sched   schedules
 	reg     registry
 	creds   credentials
+
+	restored []RestoredRow
 }
 
 // NewControl returns the control state before the first event.

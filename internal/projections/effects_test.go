@@ -140,11 +140,13 @@ type controlState struct {
 	sched   schedules
 	reg     registry
 	creds   credentials
+
+	restored []RestoredRow
 }
 
 // stateOf returns the state of c. The indexes of Raft entries are left out: rows do not have them.
 func stateOf(c *Control) controlState {
-	s := controlState{genesis: c.genesis, sched: c.sched, reg: c.reg, creds: c.creds}
+	s := controlState{genesis: c.genesis, sched: c.sched, reg: c.reg, creds: c.creds, restored: c.restored}
 	s.sched.activations = slices.Clone(c.sched.activations)
 	for i := range s.sched.activations {
 		s.sched.activations[i].Index = 0
@@ -211,6 +213,12 @@ func (l *ledger) controlText(t *testing.T, part string) string {
 	var out []string
 	add := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
 	switch part {
+	case "names":
+		out = l.ctrl.Names(l.seq)
+	case "restored":
+		for _, r := range l.ctrl.Restorations(l.seq) {
+			add("%s@%d from %s kept %d of %d by %s", r.ClusterID, r.Seq, r.From, r.Kept, r.BackupSeq, r.Op.Actor)
+		}
 	case "keys":
 		names := map[string]string{mustHMAC("one").ID: "one", mustHMAC("two").ID: "two", edKey().ID: "ed"}
 		for _, k := range l.ctrl.Keys(l.seq) {

@@ -45,6 +45,8 @@ var kinds = [...]kindRow{
 	event.TokenCreated: kept(decideTokenCreated, applyTokenCreated),
 	event.TokenRevoked: kept(decideTokenRevoked, applyTokenRevoked),
 	event.ActApproved:  kept(decideOperationApproved, applyOperationApproved),
+
+	event.Restored: kept(decideRestored, applyRestored),
 }
 
 // rowOf returns the row of a kind.
