@@ -132,7 +132,7 @@ func TestConfigCheckLoadsWhatItNames(t *testing.T) {
 		"a file that is not there":     {func(m *machine) { m.must(os.Remove(filepath.Join(m.dir, "api.crt"))) }, []string{"api.cert_file", "api.crt: no such file"}},
 		"a key of another certificate": {func(m *machine) { m.must(os.Rename(filepath.Join(m.dir, "peer.key"), filepath.Join(m.dir, "api.key"))) }, []string{"does not match", "peer.key: no such file"}},
 		"another cluster":              {func(m *machine) { m.pair(m.peer, "peer", m.node("other", "n1", 0)) }, []string{`names no member of cluster "ledger"`}},
-		"another node":                 {func(m *machine) { m.pair(m.peer, "peer", m.node("ledger", "n2", 0)) }, []string{"peer.cert_file", "names no member"}},
+		"another node":                 {func(m *machine) { m.pair(m.peer, "peer", m.node("ledger", "n2", 0)) }, []string{"peer.cert_file", `names node "n2"`}},
 		"another authority": {func(m *machine) {
 			other, err := certs.NewCA("other")
 			m.must(err)

@@ -57,7 +57,7 @@ type cluster struct {
 }
 
 func (c *cluster) voters(ids ...string) *Voters {
-	return &Voters{Self: "n1", IDs: append([]string{"n1"}, ids...), Log: slog.New(slog.DiscardHandler),
+	return &Voters{Self: "n1", IDs: func() []string { return append([]string{"n1"}, ids...) }, Log: slog.New(slog.DiscardHandler),
 		Call: func(ctx context.Context, voter, _ string, _ []byte) ([]byte, error) {
 			c.mu.Lock()
 			c.asked[voter]++
@@ -142,7 +142,7 @@ func TestVotes(t *testing.T) {
 		t.Error("who has answered")
 	}
 	for n, want := range map[int]int{1: 1, 2: 2, 3: 2, 4: 3, 5: 3} {
-		if got := (&Voters{IDs: make([]string, n)}).Majority(); got != want {
+		if got := (&Voters{IDs: func() []string { return make([]string, n) }}).Majority(); got != want {
 			t.Errorf("%d of %d are a majority", got, n)
 		}
 	}

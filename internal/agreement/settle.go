@@ -105,7 +105,7 @@ func (d *Doubts) settleSame(ctx context.Context, q Question) (settled bool, why 
 		return true, "" // folded again since, and right now
 	}
 	votes := d.voters.Poll(ctx, q, mine)
-	same, other, total := len(votes.By[mine]), votes.Contrary(mine), len(d.voters.IDs)
+	same, other, total := len(votes.By[mine]), votes.Contrary(mine), len(d.voters.IDs())
 	switch {
 	case same >= d.voters.Majority():
 		return true, ""
@@ -137,7 +137,7 @@ func (d *Doubts) withLogged(q Question, same int, v Votes) (settled bool, why st
 	if err != nil {
 		d.voters.Log.Warn("could not find out which node logged an event", "seq", q.Carrier, "error", err)
 	}
-	against, total := v.By[q.Logged], len(d.voters.IDs)
+	against, total := v.By[q.Logged], len(d.voters.IDs())
 	if logger != "" && !v.answered(logger) {
 		against = append(slices.Clone(against), logger+" (in the log)")
 	}

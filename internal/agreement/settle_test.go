@@ -29,7 +29,7 @@ func (f *fakeNode) Quarantined() bool                                           
 
 // doubtsOf returns the doubts of n1 while n2 and n3 answer what others says; a voter that is not in it is down.
 func doubtsOf(f *fakeNode, others map[string]string) *Doubts {
-	return New(f, &Voters{Self: "n1", IDs: []string{"n1", "n2", "n3"}, Log: slog.New(slog.DiscardHandler),
+	return New(f, &Voters{Self: "n1", IDs: func() []string { return []string{"n1", "n2", "n3"} }, Log: slog.New(slog.DiscardHandler),
 		Call: func(_ context.Context, voter, _ string, _ []byte) ([]byte, error) {
 			if answer, ok := others[voter]; ok {
 				return []byte(answer), nil

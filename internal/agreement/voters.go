@@ -9,8 +9,8 @@ import (
 
 // Voters are the members that decide.
 type Voters struct {
-	Self string   // the id of this node, which is one of IDs
-	IDs  []string // of all voters
+	Self string          // the id of this node, which may be a learner
+	IDs  func() []string // returns the ids of all voters now
 
 	// Call sends a peer RPC to another voter. An empty reply means that the voter cannot tell.
 	Call func(ctx context.Context, voter, path string, body []byte) ([]byte, error)
@@ -18,18 +18,19 @@ type Voters struct {
 }
 
 // Majority returns how many voters are more than half of all.
-func (v *Voters) Majority() int { return len(v.IDs)/2 + 1 }
+func (v *Voters) Majority() int { return len(v.IDs())/2 + 1 }
 
 // Poll asks the other voters at once, until all have answered, one answer has a majority, or ctx ends. mine is
-// the answer of this node, "" when it cannot tell.
+// the answer of this node, "" when it cannot tell. It counts if this node is a voter.
 func (v *Voters) Poll(ctx context.Context, q Question, mine string) Votes {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	path, body := q.Request()
 	type vote struct{ voter, answer string }
-	said := make(chan vote, len(v.IDs))
+	ids := v.IDs()
+	said := make(chan vote, len(ids))
 	asked := 0
-	for _, id := range v.IDs {
+	for _, id := range ids {
 		if id == v.Self {
 			continue
 		}
@@ -47,9 +48,9 @@ func (v *Voters) Poll(ctx context.Context, q Question, mine string) Votes {
 		if x.answer != "" {
 			out.By[x.answer] = append(out.By[x.answer], x.voter)
 		}
-		return len(out.By[x.answer]) >= v.Majority()
+		return len(out.By[x.answer]) > len(ids)/2
 	}
-	decided := add(vote{v.Self, mine}) && mine != ""
+	decided := slices.Contains(ids, v.Self) && add(vote{v.Self, mine}) && mine != ""
 	for ; asked > 0 && !decided; asked-- {
 		x := <-said
 		decided = add(x) && x.answer != ""

@@ -5,7 +5,9 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/raft"
 )
@@ -141,16 +143,24 @@ func TestContradictingStoresStopTheNode(t *testing.T) {
 	}
 }
 
-func TestMembershipMustMatchTheLog(t *testing.T) {
+// TestTheLogNamesTheMembers: a node that has a log counts the voters of the log, whatever its settings say.
+func TestTheLogNamesTheMembers(t *testing.T) {
 	b := newBox(t, "n1", "n2", "n3").startAll()
 	b.leader()
 	b.stop("n1")
-	c, err := b.open("n1", func(c *Config) { c.Voters = c.Voters[:2] })
-	if err != nil {
-		t.Fatal(err)
+	b.leader()
+	c := b.start("n1", func(c *Config) { c.Voters = c.Voters[:2] })
+	if got := c.Configuration().Voters; !slices.Equal(got, []string{"n1", "n2", "n3"}) {
+		t.Errorf("voters %v", got)
 	}
-	if err := c.Start(); !errors.Is(err, ErrMembership) {
-		t.Errorf("Start: %v", err)
+	last := b.propose(b.leader(), "x")
+	until(t, "n1 takes part", func() bool { return b.nodes["n1"].fsm.at(last) == "x" })
+	until(t, "n1 reaches n3, which its settings do not name", func() bool {
+		_, err := c.Call(short(t, time.Second), "n3", "/echo", nil)
+		return err == nil
+	})
+	if err := c.Standing(); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -57,14 +57,18 @@ func (c *Cluster) askEach(limit context.Context, heard *census) {
 	ctx, cancel := context.WithTimeout(limit, c.cfg.askLimit)
 	defer cancel()
 	var round sync.WaitGroup
-	for _, p := range c.calls {
+	for _, v := range c.cfg.Voters {
+		p := c.calls.get(v.ID)
+		if p == nil {
+			continue
+		}
 		round.Go(func() {
 			_, theirs, err := p.exchange(ctx, pathTerm, nil)
 			heard.mu.Lock()
 			defer heard.mu.Unlock()
 			var remote *RemoteError
 			switch {
-			case errors.As(err, &remote) && remote.Code == codeOtherVoters:
+			case errors.As(err, &remote) && remote.Code == codeOtherFounders:
 				heard.refused = fmt.Errorf("%w by %s: %s", errRefused, p.id, remote.Message)
 			case errors.As(err, &remote) && remote.Code == codeRefused:
 				heard.refused = fmt.Errorf("%w: %w by %s: %s", ErrLostLog, errRefused, p.id, remote.Message)

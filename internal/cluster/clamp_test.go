@@ -17,15 +17,15 @@ func (b *box) puppet(id string) *transport {
 	cfg := b.config(id)
 	cfg.setDefaults()
 	cfg.self = newIdentity(&cfg)
-	port, err := newPeerPort(&cfg)
+	port, err := newPeerPort(&cfg, founded(cfg.Voters))
 	if err == nil {
-		port.roster, err = newRoster(&cfg, func() (last, commit uint64) { return 1, 1 })
+		port.roster, err = newRoster(&cfg, port.members, func() (last, commit uint64) { return 1, 1 })
 	}
 	if err := errors.Join(err, os.MkdirAll(cfg.Dir, 0o700), port.listen()); err != nil {
 		b.t.Fatal(err)
 	}
 	n.ln = nil
-	c := &Cluster{cfg: cfg, log: cfg.Logger, logs: n.logs, peer: port}
+	c := &Cluster{cfg: cfg, log: cfg.Logger, logs: &configLog{LogStore: n.logs}, members: port.members, peer: port}
 	c.stop, c.stopNow = b.t.Context(), func() {}
 	c.watchdog = newWatchdog(c)
 	tr := newTransport(c)

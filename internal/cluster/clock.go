@@ -39,7 +39,7 @@ type clockSample struct {
 // ClockState describes this node's wall clock.
 type ClockState struct {
 	Offset  time.Duration // this clock minus the current or last agreement
-	Heard   int           // voters heard within the last ten election timeouts, this one included
+	Heard   int           // voters heard within the last ten election timeouts, this node included if it votes
 	Agree   int           // voters in the majority that agrees now, 0 if none does
 	Voters  int
 	Stepped bool // this clock stepped by more than MaxJointStep since the last agreement
@@ -103,8 +103,8 @@ func (t *clockTable) run() {
 	for {
 		var round sync.WaitGroup
 		ctx, cancel := context.WithTimeout(t.c.stop, t.c.cfg.Timings.Election)
-		for id := range t.c.calls {
-			round.Go(func() { t.poll(ctx, id) })
+		for _, p := range t.c.calls.of(t.c.members.now().voters) {
+			round.Go(func() { t.poll(ctx, p.id) })
 		}
 		round.Wait()
 		cancel()
@@ -161,7 +161,7 @@ func (t *clockTable) agreement(own clockSample) (agreement, bool) {
 			list = append(list, s)
 		}
 	}
-	majority := len(t.c.cfg.Voters)/2 + 1
+	majority := t.c.members.now().majority()
 	if len(list) < majority {
 		return agreement{}, false
 	}
@@ -180,11 +180,14 @@ func (t *clockTable) agreement(own clockSample) (agreement, bool) {
 	return a, nearLow >= majority && len(a.voters) >= majority
 }
 
-// fresh returns this clock and those heard within the last ten election timeouts.
-func (t *clockTable) fresh(own clockSample) []clockSample {
-	list := []clockSample{own}
+// fresh returns the clocks of the voters heard within the last ten election timeouts, this one included.
+func (t *clockTable) fresh(own clockSample) (list []clockSample) {
+	now := t.c.members.now()
+	if now.votes(own.id) {
+		list = append(list, own)
+	}
 	for _, s := range t.seen {
-		if own.at-s.at <= 10*t.c.cfg.Timings.Election {
+		if now.votes(s.id) && own.at-s.at <= 10*t.c.cfg.Timings.Election {
 			list = append(list, s)
 		}
 	}
@@ -198,7 +201,7 @@ func (c *Cluster) Clock() ClockState {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	own := t.own()
-	s := ClockState{Heard: len(t.fresh(own)), Voters: len(c.cfg.Voters), Stepped: own.stepped}
+	s := ClockState{Heard: len(t.fresh(own)), Voters: len(c.members.now().voters), Stepped: own.stepped}
 	a, ok := t.agreement(own)
 	switch {
 	case ok:

@@ -11,7 +11,7 @@ import (
 // tableOf is a clock table of node "a" with a clock that the test moves; the other voters were heard just now.
 // slept is the time for which its machine slept.
 func tableOf(voters int, skew time.Duration, own, slept *atomic.Int64, others ...time.Duration) *Cluster {
-	c := &Cluster{calls: map[string]*peerClient{}, log: slog.New(slog.DiscardHandler)}
+	c := &Cluster{log: slog.New(slog.DiscardHandler)}
 	c.cfg = Config{NodeID: "a", MaxClockSkew: skew, Timings: Timings{Election: time.Hour}}
 	began := time.Now()
 	c.cfg.Elapsed = func() time.Duration { return time.Since(began) + time.Duration(slept.Load()) }
@@ -19,6 +19,7 @@ func tableOf(voters int, skew time.Duration, own, slept *atomic.Int64, others ..
 	for i := range voters {
 		c.cfg.Voters = append(c.cfg.Voters, Voter{ID: string(rune('a' + i))})
 	}
+	c.members = founded(c.cfg.Voters)
 	c.clocks = newClockTable(c)
 	base := began.UnixNano() + int64(c.clocks.start)
 	for i, d := range others {

@@ -18,13 +18,14 @@ import (
 type Cluster struct {
 	cfg      Config
 	log      *slog.Logger
-	logs     LogStore
+	logs     *configLog
+	members  *membership
 	fsm      raft.FSM
 	snaps    *snapshotStore
 	stable   *stableStore
 	peer     *peerPort
 	rpc      *rpcServer
-	calls    map[string]*peerClient // by node id, without this node
+	calls    *peerClients
 	trans    *transport
 	raft     atomic.Pointer[raft.Raft] // nil before Start
 	reads    *readLoop
@@ -46,28 +47,6 @@ type Cluster struct {
 	fatalOnce sync.Once
 }
 
-// Member is one server of the configuration. Suffrage is "Voter", "Nonvoter" or "Staging".
-type Member struct{ ID, PeerAddr, Suffrage string }
-
-// Status is a snapshot for people. CommitIndex is zero after a restart until a leader is heard.
-type Status struct {
-	State       string // Follower, Candidate, Leader, Shutdown
-	Leader      string // "" if none is known
-	Term        uint64
-	Members     []Member
-	CommitIndex uint64
-	LastIndex   uint64
-	LastContact time.Time // zero on the leader, or if no leader was ever heard
-}
-
-// Counts are event counts since the process started, for metrics.
-type Counts struct {
-	Clamped    uint64 // AppendEntries that claimed a commit index beyond what they carried
-	Held       uint64 // heartbeats that this leader held back because its disk hangs
-	ReadRounds uint64 // rounds in which a majority confirmed this leader for linearizable reads
-	Reads      uint64 // reads that these rounds served
-}
-
 // Open checks the stores against each other, bootstraps them if all are empty, and binds the peer port. It
 // serves nothing before Start, so that handlers can be registered and the log can be given CommitIndex.
 func Open(cfg Config, logs LogStore, fsm raft.FSM, meta MetaSource) (*Cluster, error) {
@@ -75,13 +54,14 @@ func Open(cfg Config, logs LogStore, fsm raft.FSM, meta MetaSource) (*Cluster, e
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
+	members := newMembership(meta.Removed)
 	c := &Cluster{
-		cfg:   cfg,
-		log:   cfg.Logger,
-		logs:  logs,
-		fsm:   fsm,
-		watch: make(chan struct{}),
-		calls: map[string]*peerClient{},
+		cfg:     cfg,
+		log:     cfg.Logger,
+		logs:    &configLog{LogStore: logs, meta: meta, members: members},
+		members: members,
+		fsm:     fsm,
+		watch:   make(chan struct{}),
 	}
 	c.stop, c.stopNow = context.WithCancel(context.Background())
 	c.snaps = &snapshotStore{meta: meta, log: c.log}
@@ -89,19 +69,15 @@ func Open(cfg Config, logs LogStore, fsm raft.FSM, meta MetaSource) (*Cluster, e
 	if err != nil {
 		return nil, err
 	}
-	if c.peer, err = newPeerPort(&c.cfg); err != nil {
+	if c.peer, err = newPeerPort(&c.cfg, members); err != nil {
 		return nil, err
 	}
-	for _, v := range cfg.Voters {
-		if v.ID != cfg.NodeID {
-			c.calls[v.ID] = newPeerClient(c.peer, v)
-		}
-	}
+	c.calls = newPeerClients(c.peer)
 	if err := c.openStores(); err != nil {
 		return nil, err
 	}
 	if err := c.peer.listen(); err != nil {
-		c.closeCalls()
+		c.calls.close()
 		return nil, errors.Join(err, c.stable.Close())
 	}
 	c.watchdog = newWatchdog(c)
@@ -119,23 +95,22 @@ func (c *Cluster) openStores() (err error) {
 		last, _ = c.logs.LastIndex()
 		return last, min(c.CommitIndex(), last)
 	}
-	if c.peer.roster, err = newRoster(&c.cfg, state); err != nil {
+	if c.peer.roster, err = newRoster(&c.cfg, c.members, state); err != nil {
 		return err
 	}
-	if c.stable, err = prepareStores(&c.cfg, c.raftConfig(), c.logs, c.snaps, c.askIfNew); err != nil {
-		c.closeCalls()
+	c.members.setFounding(c.cfg.ids()) // until there is a log, which may say otherwise
+	if c.stable, err = prepareStores(&c.cfg, c.raftConfig(), c.logs, c.snaps, c.askIfNew); err == nil {
+		if err = c.logs.load(); err != nil {
+			err = errors.Join(err, c.stable.Close())
+		}
+	}
+	if err != nil {
+		c.calls.close()
 	}
 	return err
 }
 
-func (c *Cluster) closeCalls() {
-	for _, p := range c.calls {
-		p.close()
-	}
-}
-
-// Start builds Raft on the stores and serves peers. It returns ErrMembership if the log's voters are not the
-// configured ones. After an error the cluster must be closed.
+// Start builds Raft on the stores and serves peers. After an error the cluster must be closed.
 func (c *Cluster) Start() error {
 	if c.raft.Load() != nil {
 		return errors.New("cluster: already started")
@@ -146,15 +121,13 @@ func (c *Cluster) Start() error {
 		return errors.Join(fmt.Errorf("cluster: start raft: %w", err), c.trans.Close())
 	}
 	c.raft.Store(r)
-	if err := c.checkMembers(r); err != nil {
-		return err
-	}
 	signal := make(chan raft.Observation, 1)
 	r.RegisterObserver(raft.NewObserver(signal, false, leadershipOnly))
 	for _, run := range []func(){
 		func() { c.observe(signal) },
 		c.reads.run, c.clocks.run, c.watchdog.run, c.rpc.serve, c.peer.serve,
 		func() { c.peer.roster.run(c.stop) },
+		func() { c.calls.follow(c.stop) },
 	} {
 		c.wg.Go(run)
 	}
@@ -170,6 +143,7 @@ func (c *Cluster) raftConfig() *raft.Config {
 	conf.ElectionTimeout = c.cfg.Timings.Election
 	conf.LeaderLeaseTimeout = c.cfg.Timings.Lease
 	conf.CommitTimeout = c.cfg.Timings.CommitTimeout
+	conf.ShutdownOnRemove = false // a removed node says that it is removed
 	conf.TrailingLogs = math.MaxUint64
 	conf.NoSnapshotRestoreOnStart = true
 	conf.BatchApplyCh = true
@@ -179,24 +153,6 @@ func (c *Cluster) raftConfig() *raft.Config {
 	conf.NoLegacyTelemetry = true
 	conf.Logger = newHCLog(c.log)
 	return conf
-}
-
-func (c *Cluster) checkMembers(r *raft.Raft) error {
-	f := r.GetConfiguration()
-	if err := f.Error(); err != nil {
-		return fmt.Errorf("cluster: configuration: %w", err)
-	}
-	voters := 0
-	for _, s := range f.Configuration().Servers {
-		if s.Suffrage != raft.Voter || c.cfg.addrOf(string(s.ID)) == "" {
-			return fmt.Errorf("%w: %s is %s in the log", ErrMembership, s.ID, s.Suffrage)
-		}
-		voters++
-	}
-	if voters != len(c.cfg.Voters) {
-		return fmt.Errorf("%w: %d in the log, %d configured", ErrMembership, voters, len(c.cfg.Voters))
-	}
-	return nil
 }
 
 func leadershipOnly(o *raft.Observation) bool {
@@ -236,83 +192,6 @@ func (c *Cluster) Watch() <-chan struct{} {
 	return c.watch
 }
 
-// Leader returns the id of the leader as far as this node knows.
-func (c *Cluster) Leader() (id string, ok bool) {
-	r := c.raft.Load()
-	if r == nil {
-		return "", false
-	}
-	_, sid := r.LeaderWithID()
-	return string(sid), sid != ""
-}
-
-// IsLeader returns the term in which this node believes to lead. Only ReadIndex proves leadership.
-func (c *Cluster) IsLeader() (term uint64, ok bool) {
-	r := c.raft.Load()
-	if r == nil {
-		return 0, false
-	}
-	// Terms only grow and Raft leaves the Leader state before it takes a new term, so two equal reads around
-	// the state belong to one leadership.
-	term = r.CurrentTerm()
-	if r.State() != raft.Leader || r.CurrentTerm() != term {
-		return 0, false
-	}
-	return term, true
-}
-
-// Term returns this node's current term, or 0 before Start.
-func (c *Cluster) Term() uint64 {
-	if r := c.raft.Load(); r != nil {
-		return r.CurrentTerm()
-	}
-	return 0
-}
-
-// CommitIndex returns the commit index that Raft knows, or 0 before Start. It starts at zero in every process.
-func (c *Cluster) CommitIndex() uint64 {
-	if r := c.raft.Load(); r != nil {
-		return r.CommitIndex()
-	}
-	return 0
-}
-
-// LastContact returns the time at which this follower last heard its leader, or zero.
-func (c *Cluster) LastContact() time.Time {
-	if r := c.raft.Load(); r != nil {
-		return r.LastContact()
-	}
-	return time.Time{}
-}
-
-// Counts returns the counts since the process started. It may be called at any time.
-func (c *Cluster) Counts() Counts {
-	return Counts{
-		Clamped:    c.counts.clamped.Load(),
-		Held:       c.counts.held.Load(),
-		ReadRounds: c.counts.rounds.Load(),
-		Reads:      c.counts.reads.Load(),
-	}
-}
-
-// Status returns a snapshot for operators.
-func (c *Cluster) Status() Status {
-	r := c.raft.Load()
-	if r == nil {
-		return Status{State: "Stopped"}
-	}
-	leader, _ := c.Leader()
-	s := Status{State: r.State().String(), Leader: leader, Term: r.CurrentTerm(), CommitIndex: r.CommitIndex(),
-		LastIndex: r.LastIndex(), LastContact: r.LastContact()}
-	if f := r.GetConfiguration(); f.Error() == nil {
-		for _, m := range f.Configuration().Servers {
-			addr := c.cfg.addrOf(string(m.ID))
-			s.Members = append(s.Members, Member{ID: string(m.ID), PeerAddr: addr, Suffrage: m.Suffrage.String()})
-		}
-	}
-	return s
-}
-
 // fatal stops the node once. It only logs later reasons.
 func (c *Cluster) fatal(err error) {
 	first := false
@@ -327,7 +206,7 @@ func (c *Cluster) fatal(err error) {
 // TransferAndClose transfers leadership to another voter, if this node leads, and closes the cluster. The
 // process must end afterwards, because an interrupted transfer leaves Raft unable to propose.
 func (c *Cluster) TransferAndClose(ctx context.Context) error {
-	if _, ok := c.IsLeader(); ok && len(c.cfg.Voters) > 1 {
+	if _, ok := c.IsLeader(); ok && len(c.members.now().voters) > 1 {
 		c.pending.refuse()
 		done := make(chan error, 1)
 		go func() { done <- c.raft.Load().LeadershipTransfer().Error() }()
@@ -362,7 +241,7 @@ func (c *Cluster) close(ctx context.Context) error {
 		// closing twice is harmless; Raft may hang in a store
 		raftErr = errors.Join(waitRaftShutdown(ctx, r), c.trans.Close())
 	}
-	c.closeCalls()
+	c.calls.close()
 	c.peer.close()
 	c.wg.Wait()
 	c.rpc.running.refuse()

@@ -2,8 +2,11 @@
 // peer port that carries Raft streams and RPC, leadership, linearizable read indexes and clock offsets. It
 // knows no domain: the data that it commits is opaque.
 //
-// It never compacts or truncates the log, installs a snapshot, recovers a cluster by force or changes
-// membership. A node whose store has lost data stops.
+// The members are those of the newest configuration in the log. The settings found a new cluster, and say where to
+// look for the others.
+//
+// It never compacts or truncates the log, installs a snapshot or recovers a cluster by force. A node whose store has
+// lost data stops.
 package cluster
 
 import (
@@ -45,10 +48,9 @@ var (
 		"this node was never a member. If it is new, start it again while the others run")
 	ErrForeignDirectory = errors.New("cluster: this directory belongs to another node")
 	ErrInconsistent     = errors.New("cluster: the stores of this node contradict each other")
-	ErrMembership       = errors.New("cluster: the configured voters are not those of the log")
 )
 
-// Voter is one static member: an id that is never reused and the host:port at which peers reach it.
+// Voter is one node of the settings: an id that is never reused and the host:port at which peers reach it.
 type Voter struct{ ID, PeerAddr string }
 
 // TLSFiles are the PEM files of the peer port. The certificate serves in both directions (client and server
@@ -85,13 +87,14 @@ type Config struct {
 	NewCluster    bool
 	PeerBind      string // host:port to listen at
 	PeerAdvertise string // host:port that peers use; default is this node's entry in Voters
-	Voters        []Voter
-	TLS           TLSFiles
-	Timings       Timings
-	Logger        *slog.Logger
-	Fatal         func(error)      // called once if the node must stop; default logs and exits with ExitCluster
-	Clock         func() time.Time // wall clock that is compared among voters; default time.Now
-	MaxClockSkew  time.Duration    // ClockOK bound; default DefaultMaxClockSkew
+	// founding members of a new cluster. Later they only say where the members may be found
+	Voters       []Voter
+	TLS          TLSFiles
+	Timings      Timings
+	Logger       *slog.Logger
+	Fatal        func(error)      // called once if the node must stop; default logs and exits with ExitCluster
+	Clock        func() time.Time // wall clock that is compared among voters; default time.Now
+	MaxClockSkew time.Duration    // ClockOK bound; default DefaultMaxClockSkew
 	// reports that this node cannot work as leader; it yields while others can. Nil means never. It is called
 	// often and must not block.
 	Unfit func() bool
@@ -116,6 +119,9 @@ type Config struct {
 // raft.EncodeConfiguration of the newest configuration entry at or below index.
 type MetaSource interface {
 	Meta() (index, term uint64, configuration []byte, configurationIndex uint64)
+	// Removed returns the entry of the first applied configuration without a node that an earlier one names, or 0.
+	// Applied entries are committed, and an id is used once, so the answer for a removed node stays the same.
+	Removed(id string) (index uint64)
 }
 
 // LogStore is the event log.
@@ -174,19 +180,18 @@ func orDuration(d *time.Duration, def time.Duration) {
 	}
 }
 
+// ids returns the ids of the settings' nodes.
+func (c *Config) ids() (out []string) {
+	for _, v := range c.Voters {
+		out = append(out, v.ID)
+	}
+	return out
+}
+
 func (c *Config) addrOf(id string) string {
 	for _, v := range c.Voters {
 		if v.ID == id {
 			return v.PeerAddr
-		}
-	}
-	return ""
-}
-
-func (c *Config) idOf(addr string) string {
-	for _, v := range c.Voters {
-		if v.PeerAddr == addr {
-			return v.ID
 		}
 	}
 	return ""

@@ -19,8 +19,14 @@ const (
 // errRefused means that one of two nodes does not accept the other as a member.
 var errRefused = errors.New("cluster: refused")
 
-// errOtherVoters is the refusal for different lists of voters. Either node may have the wrong settings.
-var errOtherVoters = errors.New("its settings name other voters; give all nodes the same list")
+// errOtherFounders is the refusal for different founding members. Either node may have had the wrong settings at its
+// first start.
+var errOtherFounders = errors.New("it was founded with other members; a new cluster starts with the same list of " +
+	"voters on all nodes")
+
+// errRemoved is the refusal for a node that the cluster has removed. The text goes on with the entry that did so.
+var errRemoved = errors.New("it was removed from the cluster: stop it; to use its machine again, give it a new node " +
+	"id and an empty directory, and add that; removed by entry")
 
 // refusedError carries the reason that the other side sent.
 type refusedError struct{ reason string }

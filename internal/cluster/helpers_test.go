@@ -45,9 +45,10 @@ type memFSM struct {
 	got                      map[uint64]string
 	index, term, configIndex uint64
 	config                   []byte
+	removed                  map[string]uint64
 }
 
-func newMemFSM() *memFSM { return &memFSM{got: map[uint64]string{}} }
+func newMemFSM() *memFSM { return &memFSM{got: map[uint64]string{}, removed: map[string]uint64{}} }
 
 func (f *memFSM) ApplyBatch(logs []*raft.Log) []any {
 	f.mu.Lock()
@@ -58,12 +59,26 @@ func (f *memFSM) ApplyBatch(logs []*raft.Log) []any {
 		}
 		f.index, f.term = l.Index, l.Term
 		if l.Type == raft.LogConfiguration {
+			f.forget(l)
 			f.config, f.configIndex = append([]byte(nil), l.Data...), l.Index
 			continue
 		}
 		f.got[l.Index] = string(l.Data)
 	}
 	return make([]any, len(logs))
+}
+
+// forget notes the nodes that a configuration does not name any more. f.mu must be held.
+func (f *memFSM) forget(l *raft.Log) {
+	if f.config == nil {
+		return
+	}
+	now := newConfiguration(l.Index, raft.DecodeConfiguration(l.Data).Servers)
+	for _, s := range raft.DecodeConfiguration(f.config).Servers {
+		if _, ok := now.member(string(s.ID)); !ok && f.removed[string(s.ID)] == 0 {
+			f.removed[string(s.ID)] = l.Index
+		}
+	}
 }
 
 func (f *memFSM) Apply(l *raft.Log) any { return f.ApplyBatch([]*raft.Log{l})[0] }
@@ -81,6 +96,28 @@ func (f *memFSM) Meta() (uint64, uint64, []byte, uint64) {
 	defer f.mu.Unlock()
 	return f.index, f.term, f.config, f.configIndex
 }
+
+func (f *memFSM) Removed(id string) uint64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.removed[id]
+}
+
+// founded is a membership of these founding members, in which nothing has changed yet.
+func founded(voters []Voter) *membership {
+	m := newMembership(func(string) uint64 { return 0 })
+	var servers []raft.Server
+	var ids []string
+	for _, v := range voters {
+		servers = append(servers, raft.Server{Suffrage: raft.Voter, ID: raft.ServerID(v.ID), Address: raft.ServerAddress(v.PeerAddr)})
+		ids = append(ids, v.ID)
+	}
+	m.setFounding(ids)
+	m.set(newConfiguration(1, servers))
+	return m
+}
+
+func digestOf(voters []Voter) string { return *founded(voters).founding.Load() }
 
 func (f *memFSM) at(index uint64) string {
 	f.mu.Lock()

@@ -139,13 +139,13 @@ func TestShorterLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	open := func() *roster {
-		r, err := newRoster(&cfg, func() (last, commit uint64) { return 0, 0 })
+		r, err := newRoster(&cfg, founded(cfg.Voters), func() (last, commit uint64) { return 0, 0 })
 		if err != nil {
 			t.Fatal(err)
 		}
 		return r
 	}
-	says := hello{incarnation: newIdentity(&cfg).Incarnation, boot: newIdentity(&cfg).Incarnation, voters: votersDigest(cfg.Voters), last: 30, commit: 20}
+	says := hello{incarnation: newIdentity(&cfg).Incarnation, boot: newIdentity(&cfg).Incarnation, founders: digestOf(cfg.Voters), last: 30, commit: 20}
 	admit := func(r *roster, last uint64, ok bool) {
 		t.Helper()
 		h := says
@@ -164,7 +164,7 @@ func TestShorterLog(t *testing.T) {
 	admit(r, 19, false)
 	admit(r, 20, true)
 	flip(t, r.path, 40)
-	if _, err := newRoster(&cfg, nil); err == nil {
+	if _, err := newRoster(&cfg, founded(cfg.Voters), nil); err == nil {
 		t.Error("a damaged file was read")
 	}
 }
@@ -172,10 +172,10 @@ func TestShorterLog(t *testing.T) {
 // TestOtherVoters: a node that counts only itself, and one whose voters name it, do not both serve.
 func TestOtherVoters(t *testing.T) {
 	b := newBox(t, "n1", "n2", "n3")
-	b.start("n1", func(c *Config) { c.Voters = c.Voters[:1] })
 	b.start("n2", nil)
-	until(t, "n1 hears of n2", func() bool { return b.nodes["n1"].c.Standing() != nil })
 	b.start("n3", nil)
+	b.start("n1", func(c *Config) { c.Voters = c.Voters[:1] })
+	until(t, "n1 hears of the others", func() bool { return b.nodes["n1"].c.Standing() != nil })
 	b.leader("n1")
 	until(t, "n2 and n3 agree", func() bool { return b.nodes["n2"].c.Standing() == nil && b.nodes["n3"].c.Standing() == nil })
 	if b.nodes["n1"].c.Standing() == nil {
@@ -318,7 +318,7 @@ func TestMembersFile(t *testing.T) {
 		if err := writeSummed(r.path, f); err != nil {
 			t.Fatal(err)
 		}
-		_, err := newRoster(r.cfg, nil)
+		_, err := newRoster(r.cfg, founded(r.cfg.Voters), nil)
 		advised := err != nil && (strings.Contains(err.Error(), "leave this node stopped") ||
 			strings.Contains(err.Error(), "run the release"))
 		if !errors.Is(err, ErrInconsistent) || !advised {
@@ -328,7 +328,7 @@ func TestMembersFile(t *testing.T) {
 	if err := writeSummed(r.path, &memberFile{Format: membersFormat, Members: good}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := newRoster(r.cfg, nil); err != nil {
+	if _, err := newRoster(r.cfg, founded(r.cfg.Voters), nil); err != nil {
 		t.Error(err)
 	}
 	raw, err := os.ReadFile(r.path)
@@ -338,7 +338,7 @@ func TestMembersFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := newRoster(r.cfg, nil); !errors.Is(err, ErrInconsistent) {
+	if _, err := newRoster(r.cfg, founded(r.cfg.Voters), nil); !errors.Is(err, ErrInconsistent) {
 		t.Errorf("with more after the end: %v", err)
 	}
 }
@@ -351,9 +351,9 @@ func lonely(t *testing.T) (*roster, hello) {
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	r, err := newRoster(&cfg, func() (last, commit uint64) { return 0, 0 })
+	r, err := newRoster(&cfg, founded(cfg.Voters), func() (last, commit uint64) { return 0, 0 })
 	if err != nil {
 		t.Fatal(err)
 	}
-	return r, hello{incarnation: newIdentity(&cfg).Incarnation, boot: newIdentity(&cfg).Incarnation, voters: votersDigest(cfg.Voters), last: 30, commit: 20}
+	return r, hello{incarnation: newIdentity(&cfg).Incarnation, boot: newIdentity(&cfg).Incarnation, founders: digestOf(cfg.Voters), last: 30, commit: 20}
 }

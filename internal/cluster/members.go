@@ -29,7 +29,7 @@ const (
 type hello struct {
 	incarnation string // of its directory
 	boot        string // of its process, because messages of different processes may overtake each other
-	voters      string // digest of the ids of its voters
+	founders    string // digest of the ids of the founding members, foundingUnknown while its log is empty
 	last        uint64 // last index of its log
 	commit      uint64 // commit index that it knows
 }
@@ -37,7 +37,7 @@ type hello struct {
 func (h hello) String() string { return string(h.append(nil)) }
 
 func (h hello) append(b []byte) []byte {
-	for _, text := range []string{h.incarnation, h.boot, h.voters} {
+	for _, text := range []string{h.incarnation, h.boot, h.founders} {
 		b = append(append(b, text...), ' ')
 	}
 	b = append(strconv.AppendUint(b, h.last, 10), ' ')
@@ -47,7 +47,7 @@ func (h hello) append(b []byte) []byte {
 func parseHello(s string) (h hello, err error) {
 	var last string
 	commit := s
-	for _, part := range []*string{&h.incarnation, &h.boot, &h.voters, &last} {
+	for _, part := range []*string{&h.incarnation, &h.boot, &h.founders, &last} {
 		*part, commit, _ = strings.Cut(commit, " ")
 	}
 	h.last, err = strconv.ParseUint(last, 10, 64)
@@ -56,8 +56,8 @@ func parseHello(s string) (h hello, err error) {
 	}
 	var again [160]byte
 	if err != nil || string(h.append(again[:0])) != s || !isIncarnation(h.incarnation) || !isIncarnation(h.boot) ||
-		len(h.voters) != 32 {
-		return hello{}, errors.New("a node did not say its incarnation and voters; does it run another release?")
+		len(h.founders) != 32 {
+		return hello{}, errors.New("a node did not say its incarnation and founders; does it run another release?")
 	}
 	if h.commit > h.last {
 		return hello{}, fmt.Errorf("a node says that entries up to %d are committed and that its log ends at %d",
@@ -66,13 +66,9 @@ func parseHello(s string) (h hello, err error) {
 	return h, nil
 }
 
-// votersDigest returns the digest of the ids, regardless of their order.
-func votersDigest(voters []Voter) string {
-	var ids []string
-	for _, v := range voters {
-		ids = append(ids, v.ID)
-	}
-	slices.Sort(ids)
+// idsDigest returns the digest of ids, regardless of their order.
+func idsDigest(ids []string) string {
+	ids = slices.Sorted(slices.Values(ids))
 	h := sha256.Sum256([]byte(strings.Join(ids, "\n")))
 	return hex.EncodeToString(h[:16])
 }
@@ -99,12 +95,12 @@ type denial struct {
 
 // roster remembers the other members, and which of them deny that this node is a member.
 type roster struct {
-	cfg    *Config
-	log    *slog.Logger
-	path   string
-	voters string
-	boot   string // of this process
-	state  func() (last, commit uint64)
+	cfg     *Config
+	log     *slog.Logger
+	path    string
+	members *membership
+	boot    string // of this process
+	state   func() (last, commit uint64)
 
 	saving sync.Mutex // one writer of the file, acquired before mu
 
@@ -114,18 +110,18 @@ type roster struct {
 	dirty   bool
 	boots   map[string]string    // by member, its process that was admitted last
 	agreed  map[string]time.Time // members that accept this node
-	differs map[string]time.Time // nodes of this cluster's authority that have other voters
+	differs map[string]time.Time // nodes of this cluster's authority that have other founding members
 	denied  map[string]denial    // members that take this node for another one
 
 	refusals atomic.Uint64
 }
 
-func newRoster(cfg *Config, state func() (last, commit uint64)) (*roster, error) {
+func newRoster(cfg *Config, members *membership, state func() (last, commit uint64)) (*roster, error) {
 	r := &roster{
 		cfg:     cfg,
 		log:     cfg.Logger,
 		path:    filepath.Join(cfg.Dir, membersName),
-		voters:  votersDigest(cfg.Voters),
+		members: members,
 		state:   state,
 		boot:    newIdentity(cfg).Incarnation,
 		written: map[string]bool{},
@@ -180,7 +176,8 @@ func isIncarnation(s string) bool {
 // hello returns the statement of this node about itself.
 func (r *roster) hello() hello {
 	last, commit := r.state()
-	return hello{incarnation: r.cfg.self.Incarnation, boot: r.boot, voters: r.voters, last: last, commit: commit}
+	return hello{incarnation: r.cfg.self.Incarnation, boot: r.boot, founders: *r.members.founding.Load(), last: last,
+		commit: commit}
 }
 
 // admit checks the hello of member id. A member that was never seen is saved before it is admitted.
@@ -197,11 +194,18 @@ func (r *roster) admit(id, text string) (hello, error) {
 }
 
 func (r *roster) compare(id string, h hello) error {
+	founders, removed := *r.members.founding.Load(), r.members.removed(id)
+	_, member := r.members.now().member(id)
 	r.mu.Lock()
-	if h.voters != r.voters {
+	if h.founders != founders && h.founders != foundingUnknown && founders != foundingUnknown {
 		r.differs[id] = time.Now()
 		r.mu.Unlock()
-		return errOtherVoters
+		return errOtherFounders
+	}
+	if removed != 0 {
+		delete(r.agreed, id)
+		r.mu.Unlock()
+		return fmt.Errorf("%w %d", errRemoved, removed)
 	}
 	row, found := r.known[id]
 	switch {
@@ -215,6 +219,10 @@ func (r *roster) compare(id string, h hello) error {
 		return fmt.Errorf("its log ends at %d and held committed entries up to %d: it lost a part of its log; "+
 			"stop it, and go on without it",
 			h.last, row.Committed)
+	}
+	if !member && !found {
+		r.mu.Unlock()
+		return nil // it may wait to be added, or this node lacks the entry that added it
 	}
 	if h.commit > row.Committed || !found {
 		r.known[id] = memberRow{h.incarnation, max(h.commit, row.Committed)}
@@ -296,22 +304,9 @@ func (r *roster) deniedBy(id, reason string) {
 	}
 }
 
-// stranger records a node that has a certificate of this cluster but is not one of the voters.
-func (r *roster) stranger(id string) {
-	r.mu.Lock()
-	_, before := r.differs[id]
-	r.differs[id] = time.Now()
-	r.mu.Unlock()
-	if !before {
-		r.log.Warn("cluster: a node with a certificate of this cluster calls, and the voters of this node do "+
-			"not name it",
-			"node_id", id)
-	}
-}
-
 // standing returns why this node must not serve: among the members heard recently, more refuse this node than
-// accept it, or more have other voters than the same ones. A single member, faulty or with wrong settings,
-// cannot stop another.
+// accept it, or more have other founding members than the same ones. A single member, faulty or with wrong
+// settings, cannot stop another.
 func (r *roster) standing() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -325,7 +320,7 @@ func (r *roster) standing() error {
 		return fmt.Errorf("%w by %s: %s", errRefused, strings.Join(deny, ", "), r.denied[deny[0]].reason)
 	}
 	if len(differ) > len(agree) {
-		return fmt.Errorf("%w: %s of this cluster have other voters in their settings than this node, %d have the same",
+		return fmt.Errorf("%w: %s of this cluster were founded with other members than this node, %d with the same",
 			errRefused,
 			strings.Join(differ, ", "), len(agree))
 	}

@@ -16,6 +16,8 @@ import (
 
 	"github.com/hashicorp/raft"
 	"golang.org/x/time/rate"
+
+	"github.com/recount-ledger/recount/internal/cluster/certs"
 )
 
 const (
@@ -35,9 +37,13 @@ type peerPort struct {
 	raft *subListener
 	rpc  *subListener
 
-	roster *roster // nil until the directory is known
+	members *membership
+	roster  *roster // nil until the directory is known
 
 	refusals rate.Sometimes // limits log lines, so that a flood of connections does not flood the log
+
+	foundMu sync.Mutex
+	found   map[string]string // by member, the address at which it was reached last
 
 	mu     sync.Mutex
 	open   map[net.Conn]struct{}    // accepted connections, closed together with the port
@@ -47,10 +53,12 @@ type peerPort struct {
 }
 
 // newPeerPort reads the files. listen opens the port.
-func newPeerPort(cfg *Config) (*peerPort, error) {
+func newPeerPort(cfg *Config, members *membership) (*peerPort, error) {
 	p := &peerPort{
 		cfg:      cfg,
 		log:      cfg.Logger,
+		members:  members,
+		found:    map[string]string{},
 		open:     map[net.Conn]struct{}{},
 		crowds:   map[crowd][]*trackedConn{},
 		refusals: rate.Sometimes{First: 20, Interval: time.Second},
@@ -80,15 +88,13 @@ func (p *peerPort) listen() error {
 	return nil
 }
 
-// nodeOf reads the member id from the URI SANs of a certificate whose chain was verified.
+// nodeOf reads the node id from the URI SANs of a certificate whose chain was verified. The authority signs only nodes
+// of this cluster. A node that was down may meet members that its log does not name yet.
 func (p *peerPort) nodeOf(cert *x509.Certificate) (string, error) {
 	for _, u := range cert.URIs {
 		id, ok := strings.CutPrefix(u.String(), NodeURI(p.cfg.ClusterID, ""))
-		if ok && p.cfg.addrOf(id) != "" {
+		if ok && certs.CheckID(id) == nil {
 			return id, nil
-		}
-		if ok && p.roster != nil {
-			p.roster.stranger(id)
 		}
 	}
 	return "", fmt.Errorf("certificate %q names no member of cluster %q", cert.Subject.CommonName, p.cfg.ClusterID)
@@ -306,15 +312,12 @@ type streamLayer struct {
 	stop context.Context
 }
 
-// Dial connects to the member that owns the address and introduces this node.
+// Dial connects to a member, whose id is its address here, and introduces this node.
 func (s *streamLayer) Dial(address raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
-	id := s.port.cfg.idOf(string(address))
-	if id == "" {
-		return nil, fmt.Errorf("%w: address %q", ErrUnknownNode, address)
-	}
+	id := string(address)
 	ctx, cancel := context.WithTimeout(s.stop, timeout)
 	defer cancel()
-	conn, err := s.port.dialTLS(ctx, Voter{ID: id, PeerAddr: string(address)}, alpnRaft)
+	conn, err := s.port.dialMember(ctx, id, alpnRaft)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errAway, err)
 	}

@@ -218,12 +218,17 @@ func (l *readLoop) committedInTerm(ctx context.Context, term uint64) (uint64, er
 	}
 }
 
-// quorum asks all voters for their term. A majority, including this node, must answer exactly term. Late
+// quorum asks all voters for their term. A majority, including this node if it votes, must answer exactly term. Late
 // answers are not cancelled but ignored. The number of open questions per voter is bounded.
 func (l *readLoop) quorum(ctx context.Context, term uint64) error {
-	answers := make(chan uint64, len(l.c.calls))
-	need, left := len(l.c.cfg.Voters)/2, 0
-	for id, p := range l.c.calls {
+	now := l.c.members.now()
+	others := l.c.calls.of(now.voters)
+	answers := make(chan uint64, len(others))
+	need, left := now.majority(), 0
+	if now.votes(l.c.cfg.NodeID) {
+		need--
+	}
+	for _, p := range others {
 		select {
 		case p.inFlight <- struct{}{}:
 		default:
@@ -234,7 +239,7 @@ func (l *readLoop) quorum(ctx context.Context, term uint64) error {
 			defer func() { <-p.inFlight }()
 			asked, cancel := context.WithTimeout(l.c.stop, l.c.cfg.Timings.Election)
 			defer cancel()
-			answers <- l.c.clocks.poll(asked, id)
+			answers <- l.c.clocks.poll(asked, p.id)
 		})
 	}
 	for need > 0 {

@@ -24,8 +24,12 @@ const (
 	codeNoQuorum  = "not_confirmed"
 	codeRefused   = "refused"
 
-	codeOtherVoters = "other_voters"
+	codeNoMember      = "no_member"
+	codeOtherFounders = "other_voters"
 )
+
+// internalPaths begin the paths of this package. A node that is no member yet may call them.
+const internalPaths = "/cluster/"
 
 // RemoteError is an error that a handler returned. It reaches the caller unchanged.
 type RemoteError struct{ Code, Message string }
@@ -101,12 +105,16 @@ func (s *rpcServer) answer(ctx context.Context, from string, req frames.Request)
 	if _, err := roster.admit(from, req.Hello); err != nil {
 		s.c.peer.refusals.Do(func() { s.c.log.Warn("cluster: peer call refused", "member", from, "error", err) })
 		code := codeRefused
-		if errors.Is(err, errOtherVoters) {
-			code = codeOtherVoters
+		if errors.Is(err, errOtherFounders) {
+			code = codeOtherFounders
 		}
 		return frames.Response{Code: code, Body: []byte(err.Error())}
 	}
 	r := frames.Response{Hello: roster.hello().String()}
+	if !s.c.peer.knows(from) && !strings.HasPrefix(req.Path, internalPaths) {
+		r.Code, r.Body = codeNoMember, []byte(from+" is no member of the cluster as far as this node knows")
+		return r
+	}
 	out, err := s.dispatch(ctx, from, req.Path, req.Body)
 	if err == nil {
 		r.Body = out
@@ -139,7 +147,7 @@ func (c *Cluster) Call(ctx context.Context, nodeID, path string, body []byte) (o
 	if nodeID == c.cfg.NodeID {
 		return c.callSelf(ctx, path, body)
 	}
-	p := c.calls[nodeID]
+	p := c.calls.get(nodeID)
 	if p == nil {
 		return nil, fmt.Errorf("%w: %q", ErrUnknownNode, nodeID)
 	}
@@ -169,13 +177,13 @@ type peerClient struct {
 	caller *frames.Caller
 }
 
-func newPeerClient(port *peerPort, v Voter) *peerClient {
+func newPeerClient(port *peerPort, id string) *peerClient {
 	return &peerClient{
 		inFlight: make(chan struct{}, 16),
-		id:       v.ID,
+		id:       id,
 		port:     port,
 		caller: frames.NewCaller(func(ctx context.Context) (net.Conn, error) {
-			return port.dialTLS(ctx, v, alpnRPC)
+			return port.dialMember(ctx, id, alpnRPC)
 		}),
 	}
 }
@@ -200,7 +208,7 @@ func (p *peerClient) exchange(ctx context.Context, path string, body []byte) ([]
 	case resp.Code != "":
 		err = &RemoteError{resp.Code, string(resp.Body)}
 	}
-	if resp.Code == codeRefused || resp.Code == codeOtherVoters {
+	if resp.Code == codeRefused || resp.Code == codeOtherFounders {
 		roster.deniedBy(p.id, string(resp.Body))
 		return nil, hello{}, err
 	}

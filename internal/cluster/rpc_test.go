@@ -53,9 +53,9 @@ func TestHandlersRefuse(t *testing.T) {
 	}
 	n2 := b.stranger(certs.Request{URIs: []string{NodeURI(testCluster, "n2")}, Client: true})
 	id := strings.Repeat("ab", 16)
-	good := hello{incarnation: id, boot: id, voters: votersDigest(b.voters), last: 1}
+	good := hello{incarnation: id, boot: id, founders: digestOf(b.voters), last: 1}
 	other, lost := good, good
-	other.voters = votersDigest(b.voters[:1])
+	other.founders = digestOf(b.voters[:1])
 	lost.incarnation = strings.Repeat("cd", 16)
 	post := func(path, hello string) frames.Response {
 		resp, err := n2.Call(short(t, 20*time.Second), frames.Request{Path: path, Hello: hello})
@@ -67,10 +67,15 @@ func TestHandlersRefuse(t *testing.T) {
 	if resp := post("/count", good.String()); resp.Code != "" || string(resp.Body) != "done" || ran != 1 {
 		t.Fatalf("a member: %q %q, ran %d times", resp.Code, resp.Body, ran)
 	}
+	n9 := b.stranger(certs.Request{URIs: []string{NodeURI(testCluster, "n9")}, Client: true})
+	resp, err := n9.Call(short(t, 20*time.Second), frames.Request{Path: "/count", Hello: good.String()})
+	if err != nil || resp.Code != codeNoMember || ran != 1 {
+		t.Errorf("no member: %+v, %v, ran %d times", resp, err, ran)
+	}
 	for name, c := range map[string]struct{ path, hello, code string }{
 		"no hello":           {"/count", "", codeRefused},
 		"no hello of ours":   {"/count", "hello", codeRefused},
-		"other voters":       {"/count", other.String(), codeOtherVoters},
+		"other voters":       {"/count", other.String(), codeOtherFounders},
 		"another disk":       {"/count", lost.String(), codeRefused},
 		"no handler":         {"/none", good.String(), CodeNoHandler},
 		"a path below":       {"/count/x", good.String(), CodeNoHandler},
@@ -203,7 +208,7 @@ func TestReadIndexOfAFollower(t *testing.T) {
 // TestHelloText: what a node says about itself is read back as it is. Everything else is refused.
 func TestHelloText(t *testing.T) {
 	id := strings.Repeat("0f", 16)
-	good := hello{incarnation: id, boot: id, voters: id, last: 7, commit: 7}
+	good := hello{incarnation: id, boot: id, founders: id, last: 7, commit: 7}
 	if got, err := parseHello(good.String()); err != nil || got != good {
 		t.Errorf("%+v, %v", got, err)
 	}
@@ -260,6 +265,7 @@ func TestDefaultsOfAConfig(t *testing.T) {
 func TestFitnessOfVoters(t *testing.T) {
 	var f fitness
 	start := time.Now()
+	all := founded([]Voter{{ID: "n1"}, {ID: "n2"}, {ID: "n3"}}).now()
 	fit := append(make([]byte, termResponseSize), 1)
 	unfit := make([]byte, termResponseSize+1)
 	for _, step := range []struct {
@@ -272,12 +278,12 @@ func TestFitnessOfVoters(t *testing.T) {
 		{"n3", append(fit, 1), 0}, // of one that nobody knows
 	} {
 		f.note(step.id, start, step.response)
-		if got := f.others(start.Add(time.Second), time.Second); got != step.want {
+		if got := f.others(all, start.Add(time.Second), time.Second); got != step.want {
 			t.Errorf("%s says %x: %d are fit, want %d", step.id, step.response[termResponseSize:], got, step.want)
 		}
 	}
 	f.note("n2", start, fit)
-	if got := f.others(start.Add(time.Second+1), time.Second); got != 0 {
+	if got := f.others(all, start.Add(time.Second+1), time.Second); got != 0 {
 		t.Errorf("%d are fit by a response that is too old", got)
 	}
 }

@@ -43,7 +43,10 @@ func TestResponseWithoutAHello(t *testing.T) {
 				resp.Hello = s.hello()
 			}
 			addr := impostor(t, pair, resp)
-			p := newPeerClient(c.peer, Voter{ID: "n2", PeerAddr: addr})
+			c.peer.foundMu.Lock()
+			c.peer.found["n2"] = addr
+			c.peer.foundMu.Unlock()
+			p := newPeerClient(c.peer, "n2")
 			defer p.close()
 			out, err := p.call(short(t, 20*time.Second), pathTerm, nil)
 			var remote, want *RemoteError

@@ -36,23 +36,13 @@ type transport struct {
 
 func newTransport(c *Cluster) *transport {
 	inner := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-		ServerAddressProvider: addressBook{&c.cfg}, Logger: newHCLog(c.log),
+		ServerAddressProvider: byID{}, Logger: newHCLog(c.log),
 		Stream:  &streamLayer{subListener: c.peer.raft, port: c.peer, stop: c.stop},
 		MaxPool: 3, MaxRPCsInFlight: 1, Timeout: c.cfg.rpcDeadline, MsgpackUseNewTimeFormat: true,
 	})
 	t := &transport{NetworkTransport: inner, c: c, consumer: make(chan raft.RPC), done: make(chan struct{})}
 	c.wg.Go(t.pump)
 	return t
-}
-
-// addressBook makes configured addresses override those in the log.
-type addressBook struct{ cfg *Config }
-
-func (b addressBook) ServerAddr(id raft.ServerID) (raft.ServerAddress, error) {
-	if addr := b.cfg.addrOf(string(id)); addr != "" {
-		return raft.ServerAddress(addr), nil
-	}
-	return "", ErrUnknownNode
 }
 
 // pump passes RPCs on to Raft, clamped.

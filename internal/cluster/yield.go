@@ -42,12 +42,12 @@ func (f *fitness) note(id string, sent time.Time, answer []byte) {
 	}
 }
 
-// others counts the voters that reported within a time before now that they are fit.
-func (f *fitness) others(now time.Time, within time.Duration) (n int) {
+// others counts those of the voters that reported within a time before now that they are fit.
+func (f *fitness) others(voters *configuration, now time.Time, within time.Duration) (n int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, at := range f.heard {
-		if now.Sub(at) <= within {
+	for id, at := range f.heard {
+		if voters.votes(id) && now.Sub(at) <= within {
 			n++
 		}
 	}
@@ -79,7 +79,9 @@ func (c *Cluster) fit() bool {
 // others are fit, it leads as well as it can.
 func (c *Cluster) Yielding() bool {
 	now, election := time.Now(), c.cfg.Timings.Election
-	could := c.cfg.Unfit != nil && c.cfg.Unfit() && c.fitness.others(now, 2*election) > len(c.cfg.Voters)/2
+	members := c.members.now()
+	could := c.cfg.Unfit != nil && c.cfg.Unfit() &&
+		c.fitness.others(members, now, 2*election) >= members.majority()
 	leader, ok := c.Leader()
 	return c.fitness.yields(now, could, ok && leader != c.cfg.NodeID, election)
 }

@@ -23,7 +23,9 @@ func boxOfFitness(t *testing.T, ids ...string) (b *box, unfit map[string]*atomic
 // knows waits until a node counts so many others as fit.
 func knows(t *testing.T, n *node, fit int) {
 	t.Helper()
-	until(t, "who is fit", func() bool { return n.c.fitness.others(time.Now(), 2*n.c.cfg.Timings.Election) == fit })
+	until(t, "who is fit", func() bool {
+		return n.c.fitness.others(n.c.members.now(), time.Now(), 2*n.c.cfg.Timings.Election) == fit
+	})
 }
 
 // TestUnfitLeaderIsReplaced: a leader that is not fit is replaced while the two others are fit, and stays alive as a follower.

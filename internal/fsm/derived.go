@@ -20,6 +20,7 @@ const (
 	spacePosition = 'p' // nothing: the position row
 	spaceControl  = 'c' // keys of projections.Control
 	spaceSeq      = 'q' // first seq of an entry, big-endian uint64 -> raft index, number of events, log time
+	spaceRemoved  = 'g' // id of a removed node -> entry of the first configuration without it, big-endian uint64
 	spaceTile     = 't' // level, number of the tile, big-endian uint64 -> its Merkle hashes
 )
 
@@ -44,6 +45,8 @@ type Derived struct {
 
 	mu   sync.Mutex // guards meta
 	meta meta
+
+	removed removedNodes
 
 	countMu sync.Mutex // guards the fields below
 	// counted: events counted so far; operators: those of them that are not submissions
@@ -94,6 +97,9 @@ func (d *Derived) load() error {
 	d.src.CommittedTo(cur.Index)
 	d.pos = newProgress(cur)
 	d.setApplied(cur, conf)
+	if err := d.removed.load(v); err != nil {
+		return fmt.Errorf("derived: %w", err)
+	}
 	if err := d.loadEdge(v, cur.Seq, root); err != nil {
 		return fmt.Errorf("derived: %w", err)
 	}
@@ -200,13 +206,13 @@ func (d *Derived) fold(_ context.Context, b *batch) error {
 	if err := d.foldAll(b); err != nil {
 		return err
 	}
-	for _, e := range b.entries {
-		if e.Type == raft.LogConfiguration {
-			m.conf = confRow{index: e.Index, data: e.Data}
-		}
+	removed, err := d.foldConfigurations(b, &m)
+	if err != nil {
+		return err
 	}
 	m.cur = b.cur
-	err := d.store.seal(len(b.items), func(tx *txn) {
+	err = d.store.seal(len(b.items), func(tx *txn) {
+		setRemoved(tx, removed)
 		d.next.Flush(tx.setTile)
 		tx.Set([]byte{spacePosition}, encodePosition(m.cur, d.next.Root(), m.conf))
 	})
@@ -214,6 +220,7 @@ func (d *Derived) fold(_ context.Context, b *batch) error {
 		return err
 	}
 	d.edge, d.next = d.next, d.edge
+	d.removed.add(removed)
 	d.setApplied(m.cur, m.conf)
 	d.head.push(before, b)
 	d.recent.push(b.items, d.leaves)

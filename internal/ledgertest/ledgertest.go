@@ -70,7 +70,7 @@ func New(t testing.TB, keys ...verify.Key) *Ledger {
 		Control: l.State,
 		Host:    host{l},
 		Disk:    space{},
-		Peers:   recount.Peers{Self: Node, IDs: []string{Node}},
+		Peers:   recount.Peers{Self: Node, IDs: func() []string { return []string{Node} }},
 		Logger:  quiet,
 	})
 	l.must(err)

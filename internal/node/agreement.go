@@ -30,13 +30,10 @@ var _ agreement.Node = &witness{}
 
 // newDoubts makes the agreement of the voters. The stores and the cluster open later.
 func (n *Node) newDoubts() {
-	n.voters = &agreement.Voters{Self: n.cfg.NodeID, Log: n.log,
+	n.voters = &agreement.Voters{Self: n.cfg.NodeID, IDs: n.voterIDs, Log: n.log,
 		Call: func(ctx context.Context, voter, path string, body []byte) ([]byte, error) {
 			return n.cluster.Call(ctx, voter, path, body)
 		}}
-	for _, v := range n.cfg.Voters {
-		n.voters.IDs = append(n.voters.IDs, v.ID)
-	}
 	n.witness = &witness{self: n.cfg.NodeID, quarantine: &n.quarantine}
 	n.doubts = agreement.New(n.witness, n.voters)
 }

@@ -46,10 +46,10 @@ const (
 	versionsCapability = "versions"
 )
 
-// releases asks which capabilities the releases of all voters have.
+// releases asks which capabilities the releases of all members have, learners included, since all of them fold.
 type releases struct {
-	voters []string
-	ask    func(ctx context.Context, voter string) ([]string, error) // returns the capabilities of a voter
+	members func() []string                                            // returns the ids of the members now
+	ask     func(ctx context.Context, member string) ([]string, error) // returns the capabilities of a member
 
 	without atomic.Pointer[string] // a capability that this node leaves out, set by tests of mixed releases
 
@@ -58,8 +58,8 @@ type releases struct {
 	lacks map[string]string    // by capability: the voter that lacks it
 }
 
-func newReleases(voters []string, ask func(ctx context.Context, voter string) ([]string, error)) *releases {
-	return &releases{voters: voters, ask: ask, until: map[string]time.Time{}, lacks: map[string]string{}}
+func newReleases(members func() []string, ask func(ctx context.Context, member string) ([]string, error)) *releases {
+	return &releases{members: members, ask: ask, until: map[string]time.Time{}, lacks: map[string]string{}}
 }
 
 // own returns the capabilities of this release.
@@ -88,7 +88,7 @@ func (r *releases) voterWithout(ctx context.Context, need string) string {
 	}
 	// The answer counts for other requests too, so the end of this one must not cut the question short.
 	voter, _, answered := r.whoLacks(context.WithoutCancel(ctx), []string{need})
-	if answered < min(2, len(r.voters)) {
+	if answered < min(2, len(r.members())) {
 		return voter // no other voter answered: that says nothing for the next request
 	}
 	keep := capableFor
@@ -143,9 +143,10 @@ func (r *releases) RequireCapabilities(ctx context.Context, p verify.Policy) err
 func (r *releases) whoLacks(ctx context.Context, need []string) (voter, lacks string, answered int) {
 	ctx, cancel := context.WithTimeout(ctx, positionTimeout)
 	defer cancel()
-	said := make([][]string, len(r.voters))
+	members := r.members()
+	said := make([][]string, len(members))
 	var wg sync.WaitGroup
-	for i, v := range r.voters {
+	for i, v := range members {
 		wg.Go(func() {
 			if can, err := r.ask(ctx, v); err == nil {
 				said[i] = append([]string{}, can...)
@@ -158,7 +159,7 @@ func (r *releases) whoLacks(ctx context.Context, need []string) (voter, lacks st
 			answered++
 		}
 	}
-	for i, v := range r.voters {
+	for i, v := range members {
 		if lacks := missing(said[i], need); lacks != "" {
 			return v, lacks, answered
 		}

@@ -97,7 +97,7 @@ func (c *ledgerClock) startFault(leads bool) error {
 	}
 	behind, who := c.cfg.MaxClockSkew,
 		"the clock says %s, which is %s from the time of the newest event, and no other voter can be asked"
-	if len(c.cfg.Voters) > 1 {
+	if c.cluster.Clock().Voters > 1 {
 		behind, who = cluster.MaxJointStep+c.cfg.MaxClockSkew,
 			"the clocks of the voters say %s, which is %s from the time of the newest event"
 	}
@@ -176,7 +176,7 @@ func (c *ledgerClock) step(ctx context.Context) error {
 		After:  now.UnixNano(),
 		Reason: "nothing was logged for this long",
 		Agreed: voters,
-		Voters: uint32(len(c.cfg.Voters)),
+		Voters: uint32(c.cluster.Clock().Voters),
 	})
 	if err != nil {
 		return err

@@ -339,6 +339,14 @@ func (c Config) validateVoters() (errs []error) {
 	return errs
 }
 
+// ids returns the ids of the nodes that the settings name.
+func (c Config) ids() (out []string) {
+	for _, v := range c.Voters {
+		out = append(out, v.ID)
+	}
+	return out
+}
+
 // self returns the voter that this node is.
 func (c Config) self() Voter {
 	for _, v := range c.Voters {

@@ -57,7 +57,7 @@ func forwardTarget(f testing.TB) (*Node, *lastEntry) {
 	keys := newHeldKeys(&n.cfg, quiet)
 	keys.derived = derived
 	n.facts = &factChecker{cfg: &n.cfg, log: quiet, derived: derived, store: store, keys: keys, stats: &stats{},
-		releases: newReleases(nil, nil)}
+		releases: newReleases(func() []string { return nil }, nil)}
 	end := &lastEntry{changed: make(chan struct{})}
 	close(end.changed)
 	n.packer = propose.New(propose.Options[projections.Result]{Log: end, Now: func() int64 { return 7 },

@@ -48,7 +48,7 @@ func (ld *leader) logHistory(ctx context.Context, own fsm.Change) error {
 	q := agreement.Question{About: agreement.History, Seq: own.Seq}
 	votes := ld.voters.Poll(ask, q, string(mine))
 	if len(votes.By[string(mine)]) < ld.voters.Majority() {
-		if votes.Decide(string(mine), len(ld.cfg.Voters)) {
+		if votes.Decide(string(mine), len(ld.voters.IDs())) {
 			ld.doubts.Raise(q)
 		}
 		return nil // not recorded everywhere yet, so this is tried again

@@ -46,6 +46,22 @@ func (n *Node) place() place {
 	return p
 }
 
+// voterIDs returns the ids of the voters now. Before the log is open, they are those of the settings.
+func (n *Node) voterIDs() []string {
+	if n.cluster == nil {
+		return n.cfg.ids()
+	}
+	return n.cluster.Configuration().Voters
+}
+
+// memberIDs returns the ids of the voters and the learners now.
+func (n *Node) memberIDs() (out []string) {
+	for _, m := range n.cluster.Configuration().Members {
+		out = append(out, m.ID)
+	}
+	return out
+}
+
 func (n *Node) answerPosition(context.Context, string, []byte) ([]byte, error) {
 	return json.Marshal(n.place())
 }

@@ -116,10 +116,10 @@ func consensusCollectors(n *Node) []prometheus.Collector {
 			"1 when this node does not lead because it cannot take submissions and a majority of the others can.",
 			func() float64 { return boolFloat(n.cluster.Yielding()) }),
 		counter("flk_peer_refusals_total",
-			"Times that this node refused another one because of other voters or a lost or exchanged directory.",
+			"Times that this node refused another one because of other founding members or a lost or exchanged directory.",
 			func() float64 { return float64(n.cluster.PeerRefusals()) }),
 		gauge("flk_refused_by_members",
-			"1 when other members refuse this node, or have other voters. readyz has the reason.", func() float64 {
+			"1 when other members refuse this node, or were founded with others. readyz has the reason.", func() float64 {
 				return boolFloat(n.cluster.Standing() != nil)
 			}),
 		gauge("flk_proposal_queue_bytes", "Payload bytes that wait for consensus.", func() float64 {

@@ -105,7 +105,7 @@ func Open(ctx context.Context, cfg Config, logger *slog.Logger) (*Node, error) {
 	n.quarantine.dir, n.quarantine.log = cfg.Dir, logger
 	n.keys = newHeldKeys(&n.cfg, logger)
 	n.newDoubts()
-	n.releases = newReleases(n.voters.IDs, func(ctx context.Context, voter string) ([]string, error) {
+	n.releases = newReleases(n.memberIDs, func(ctx context.Context, voter string) ([]string, error) {
 		at, err := n.placeOf(ctx, voter)
 		return at.Capabilities, err
 	})

@@ -75,7 +75,7 @@ func (s *settlement) settle(ctx context.Context, seq uint64) (settled bool, why 
 			fmt.Sprintf("the signature facts of event %d do not hold for %v, hold for %v, and no majority of "+
 				"%d voters can tell; start the nodes "+
 				"that are down, and give the secret of %s to those that lack it (pcs_hmac_keys_file)", seq, no,
-				yes, len(s.voters.IDs), s.keyOf(seq))
+				yes, len(s.voters.IDs()), s.keyOf(seq))
 	}
 	return true, ""
 }

@@ -30,7 +30,7 @@ func newCourt(t *testing.T, mine string, others map[string]string, can ...string
 		log:  quiet,
 		voters: &agreement.Voters{
 			Self: "a",
-			IDs:  []string{"a", "b", "c"},
+			IDs:  func() []string { return []string{"a", "b", "c"} },
 			Log:  quiet,
 			Call: func(_ context.Context, voter, _ string, _ []byte) ([]byte, error) {
 				finding, ok := others[voter]
@@ -40,7 +40,7 @@ func newCourt(t *testing.T, mine string, others map[string]string, can ...string
 				return []byte(finding), nil
 			},
 		},
-		releases: newReleases([]string{"a", "b", "c"}, func(context.Context, string) ([]string, error) {
+		releases: newReleases(func() []string { return []string{"a", "b", "c"} }, func(context.Context, string) ([]string, error) {
 			return can, nil
 		}),
 		quarantine: &quarantine{dir: t.TempDir(), log: quiet},

@@ -108,7 +108,7 @@ func (gs *Generations) agreeOn(ctx context.Context, number uint32, position uint
 	want := recount.DiffText(position, diff)
 	for {
 		nodes = gs.core.Recounts.Progress(ctx, number, position)
-		agree, reporters, absent := recount.Agree(nodes, len(gs.core.Voters), func(p wire.NodeProgress) string {
+		agree, reporters, absent := recount.Agree(nodes, len(gs.core.Voters()), func(p wire.NodeProgress) string {
 			return p.DiffAt
 		})
 		if i := slices.IndexFunc(nodes, func(p wire.NodeProgress) bool {
@@ -126,7 +126,7 @@ func (gs *Generations) agreeOn(ctx context.Context, number uint32, position uint
 			return nil, nil, nil,
 				wire.NewProblem(wire.CodeNoAgreement,
 					fmt.Sprintf("only %d of %d voters report a digest at event %d; absent: %v",
-						len(reporters), len(gs.core.Voters), position, absent)).WithRetry(retryAfter)
+						len(reporters), len(gs.core.Voters()), position, absent)).WithRetry(retryAfter)
 		}
 	}
 }

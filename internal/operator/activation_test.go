@@ -156,7 +156,8 @@ var agreements = map[string]struct {
 func TestActivationNeedsAgreement(t *testing.T) {
 	for name, c := range agreements {
 		b := newReviewed(t, func(o *operator.Options) {
-			o.Voters, o.Timeout = []string{ledgertest.Node, "n2", "n3"}, 20*time.Millisecond
+			o.Voters = func() []string { return []string{ledgertest.Node, "n2", "n3"} }
+			o.Timeout = 20 * time.Millisecond
 		})
 		b.voters.others = c.others
 		before := b.ledger.Entries()

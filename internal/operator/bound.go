@@ -109,7 +109,7 @@ func (gs *Generations) rollbackUnseen(ctx context.Context, number uint32,
 		Generation: number,
 		From:       gs.core.Recounts.Active(),
 		Diff:       make([]byte, 32),
-		Absent:     slices.Clone(gs.core.Voters),
+		Absent:     gs.core.Voters(),
 		Rollback:   true,
 		Op:         op,
 	}

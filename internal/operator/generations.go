@@ -187,11 +187,11 @@ func (gs *Generations) askProgress(ctx context.Context, a *wire.GenerationAnswer
 	a.Nodes = first
 	if least > 0 && least != math.MaxUint64 {
 		a.Nodes, a.Position = gs.core.Recounts.Progress(ctx, row.Number, least), least
-		a.Agree, _, _ = recount.Agree(a.Nodes, len(gs.core.Voters), func(p wire.NodeProgress) string {
+		a.Agree, _, _ = recount.Agree(a.Nodes, len(gs.core.Voters()), func(p wire.NodeProgress) string {
 			return p.DiffAt + p.StateAt
 		})
 	}
-	if a.State == wire.GenerationBuilding && a.Agree && a.Reported == reachable && reachable > len(gs.core.Voters)/2 {
+	if a.State == wire.GenerationBuilding && a.Agree && a.Reported == reachable && reachable > len(gs.core.Voters())/2 {
 		a.State = wire.GenerationReady
 	}
 }

@@ -70,10 +70,10 @@ type Clock interface {
 // Options are the parts of the node that operations need.
 type Options struct {
 	NodeID    string
-	Voters    []string      // of the cluster, this node included
-	TwoPerson bool          // activation, rollback, thaw and the application of a policy need two persons
-	Timeout   time.Duration // of an operation; half of it is for the digests of the other voters
-	File      TokensFile    // the tokens of the settings of this node
+	Voters    func() []string // returns the ids of the voters of the cluster now
+	TwoPerson bool            // activation, rollback, thaw and the application of a policy need two persons
+	Timeout   time.Duration   // of an operation; half of it is for the digests of the other voters
+	File      TokensFile      // the tokens of the settings of this node
 
 	State    State
 	Log      Log

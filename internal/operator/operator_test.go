@@ -34,7 +34,7 @@ func benchOver(t *testing.T, l *ledgertest.Ledger, change ...func(*operator.Opti
 	t.Helper()
 	o := operator.Options{
 		NodeID:              ledgertest.Node,
-		Voters:              []string{ledgertest.Node},
+		Voters:              func() []string { return []string{ledgertest.Node} },
 		Timeout:             20 * time.Second,
 		State:               l.State,
 		Log:                 l.Packer,

@@ -185,7 +185,7 @@ func newTestNode(t *testing.T, records int) *testNode {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	t.Cleanup(cancel)
-	r := &testNode{t: t, ctx: ctx, disk: crashfs.New(), space: &space{free: 1 << 40}, peers: Peers{Self: "n1", IDs: []string{"n1"}}}
+	r := &testNode{t: t, ctx: ctx, disk: crashfs.New(), space: &space{free: 1 << 40}, peers: Peers{Self: "n1", IDs: func() []string { return []string{"n1"} }}}
 	r.fs = r.disk
 	policy := verify.DefaultPolicy()
 	r.add(event.Genesis, &event.GenesisV1{ClusterId: "c", Policy: policy.Canonical(), Kernel: uint32(policy.Kernel)})

@@ -43,8 +43,8 @@ type Disk interface {
 
 // Peers are the voters of the cluster.
 type Peers struct {
-	Self string   // the id of this node, which is one of IDs
-	IDs  []string // of all voters
+	Self string          // the id of this node, which may be a learner
+	IDs  func() []string // returns the ids of all voters now
 
 	// Call sends a peer RPC to another voter.
 	Call func(ctx context.Context, voter, path string, body []byte) ([]byte, error)

@@ -114,7 +114,7 @@ func (l *ledger) open(ctx context.Context, host Host, disk Disk) *Manager {
 	m, err := Open(ctx, Options{Dir: "n", FS: l.fs, Batch: 1, Log: l.store, Control: l.derived, Host: host, Disk: disk,
 		Peers: Peers{
 			Self: "n1",
-			IDs:  []string{"n1", "n2"},
+			IDs:  func() []string { return []string{"n1", "n2"} },
 			Call: func(context.Context, string, string, []byte) ([]byte, error) {
 				return nil, errors.New("down")
 			},

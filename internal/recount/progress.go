@@ -38,9 +38,10 @@ const Following = 4096
 func (m *Manager) Progress(ctx context.Context, number uint32, position uint64) []wire.NodeProgress {
 	ctx, cancel := context.WithTimeout(ctx, progressTimeout)
 	defer cancel()
-	out := make([]wire.NodeProgress, len(m.o.Peers.IDs))
+	ids := m.o.Peers.IDs()
+	out := make([]wire.NodeProgress, len(ids))
 	var wg sync.WaitGroup
-	for i, id := range m.o.Peers.IDs {
+	for i, id := range ids {
 		out[i] = wire.NodeProgress{Node: id, State: StateUnreachable, ETA: -1}
 		wg.Go(func() {
 			if id == m.o.Peers.Self {

@@ -23,7 +23,7 @@ func newThree(t *testing.T, grow func(r *testNode)) *three {
 	for i := range c {
 		r := newTestNode(t, 80)
 		grow(r)
-		r.peers = Peers{Self: ids[i], IDs: ids,
+		r.peers = Peers{Self: ids[i], IDs: func() []string { return ids },
 			Call: func(ctx context.Context, voter, path string, body []byte) ([]byte, error) {
 				to := c[slices.Index(ids, voter)]
 				if to == nil || path != ProgressPath {
@@ -53,7 +53,7 @@ func TestVotersCompare(t *testing.T) {
 	for _, at := range []uint64{1, 20, 50, end} {
 		nodes := c[1].m.Progress(t.Context(), 2, at)
 		for i, p := range nodes {
-			if p.Node != c[1].peers.IDs[i] || p.State != StateFollowing || p.ETA != 0 || p.Compared != end || p.Seq != end ||
+			if p.Node != c[1].peers.IDs()[i] || p.State != StateFollowing || p.ETA != 0 || p.Compared != end || p.Seq != end ||
 				p.Committed != end {
 				t.Errorf("at %d: %+v", at, p)
 			}
@@ -99,7 +99,7 @@ func TestVotersCompare(t *testing.T) {
 func TestGenerationOfAnotherRelease(t *testing.T) {
 	r := newTestNode(t, 20)
 	answer := ""
-	r.peers = Peers{Self: "n1", IDs: []string{"n1", "n2"},
+	r.peers = Peers{Self: "n1", IDs: func() []string { return []string{"n1", "n2"} },
 		Call: func(context.Context, string, string, []byte) ([]byte, error) { return []byte(answer), nil }}
 	r.start()
 	r.settled()

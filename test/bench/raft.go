@@ -110,6 +110,9 @@ func (sink) Restore(io.ReadCloser) error         { return errors.New("bench: no 
 // Meta says that nothing was applied before.
 func (sink) Meta() (index, term uint64, configuration []byte, configurationIndex uint64) { return }
 
+// Removed says that no node was removed.
+func (sink) Removed(string) uint64 { return 0 }
+
 // serveRaft is the sub-command of one raft process.
 func serveRaft(dir, root, number, basePort string) error {
 	i, err1 := strconv.Atoi(number)
