@@ -148,6 +148,7 @@ func (a *app) commands() []*cobra.Command {
 		shardCommands{a}.command(),
 		cluster.digestCommand(),
 		cluster.command(),
+		doctorCommands{a}.command(),
 		cluster.whoamiCommand(),
 		cluster.versionCommand(),
 		policyCommands{a}.command(),

@@ -129,7 +129,7 @@ func (c Config) examineDir(x *Examination) (running bool) {
 				"recount-node token mint makes the first token")
 		}
 	}
-	if pid := holder(filepath.Join(c.Dir, "events", "LOCK")); pid != 0 {
+	if pid := Holder(c.Dir); pid != 0 {
 		x.warn("dir: a node runs on %s, process %d; its ports and its disk were not tried", c.Dir, pid)
 		return true
 	}
@@ -193,9 +193,9 @@ func bindable(at string) error {
 	return l.Close()
 }
 
-// holder returns the process that has locked a file, 0 for none.
-func holder(path string) int32 {
-	f, err := os.Open(path)
+// Holder returns the process that runs on a data directory, 0 for none.
+func Holder(dir string) int32 {
+	f, err := os.Open(filepath.Join(dir, "events", "LOCK"))
 	if err != nil {
 		return 0
 	}

@@ -26,10 +26,10 @@ func (s Style) Paint(text string) string {
 var words = map[string]Style{
 	"refused": Red, "rejected": Red, "unreachable": Red, "no answer": Red, "failed": Red,
 	"revoked": Red, "compromised": Red, "let through": Red, "different": Red,
-	"not ready": Red, "suspended": Red,
+	"not ready": Red, "suspended": Red, "critical": Red,
 	"escalated": Yellow, "escalated, not accepted": Yellow, "conflict": Yellow, "building": Yellow,
 	"expired": Yellow, "retired": Yellow, "frozen": Yellow, "holds": Yellow,
-	"behind": Yellow, "paused": Yellow, "waiting": Yellow,
+	"behind": Yellow, "paused": Yellow, "waiting": Yellow, "warning": Yellow,
 	"accepted": Green, "active": Green, "ready": Green, "ok": Green, "leader": Green, "serving": Green,
 	"dropped": Dim, "thawed": Dim, "-": Dim,
 }

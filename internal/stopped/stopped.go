@@ -1,0 +1,179 @@
+// Package stopped examines the directory of a node that does not run.
+//
+// Directory answers whether a node could start on a directory and whether its log is whole. It looks at the identity
+// (node.json), the quarantine, the free space, and opens the log as a start would: on a copy, so that nothing in the
+// directory changes. The copy lies in the directory itself for that time and needs little room, because tables are
+// hard links. Then it reads every table, with the checksum of every block. Settings adds what "recount-node config
+// check" finds in the settings of the node and in the files that they name.
+//
+// A log that is whole can still be shorter than what the other nodes remember: only they can tell, when the node
+// starts. The folded states in derived/ and generations/ are not read, since a node folds them again when they are
+// damaged. Memory is that of an open log, about 100 MiB.
+package stopped
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/recount-ledger/recount/internal/cluster"
+	"github.com/recount-ledger/recount/internal/disk"
+	"github.com/recount-ledger/recount/internal/doctor"
+	"github.com/recount-ledger/recount/internal/log"
+	"github.com/recount-ledger/recount/internal/node"
+)
+
+// Options of Directory.
+type Options struct {
+	SkipLog  bool                         // do not open and read the log
+	Progress func(read, of uint64)        // called while the log is read, in bytes; may be nil
+	Usage    func(string) (uint64, error) // free bytes for a directory, default those of the file system
+}
+
+// page is the page of the findings about damage.
+const page = "architecture.md#nodes-that-disagree"
+
+// who is the part of node.json that names a node.
+type who struct {
+	ClusterID string `json:"cluster_id"`
+	NodeID    string `json:"node_id"`
+}
+
+// Directory examines a data directory.
+func Directory(ctx context.Context, dir string, o Options) []doctor.Finding {
+	var w who
+	text, err := os.ReadFile(filepath.Join(dir, node.IdentityFile))
+	if err == nil {
+		err = json.Unmarshal(text, &w)
+	}
+	if err == nil {
+		err = cluster.CheckDirectory(dir, w.ClusterID, w.NodeID)
+	}
+	var out []doctor.Finding
+	find := func(check, severity, text, next, page string) {
+		out = append(out, doctor.Finding{Check: check, Severity: severity, Node: w.NodeID, Text: text, Next: next,
+			Page: page})
+	}
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		find("directory", doctor.Critical, dir+" holds no node: it has no "+node.IdentityFile+". A node that lost "+
+			"its disk must not start", "recount cluster status", "architecture.md#crashes-stops-and-lost-leaders")
+		return out
+	case err != nil:
+		find("directory", doctor.Critical, err.Error(), "recount cluster status", page)
+	}
+	if reason, err := os.ReadFile(filepath.Join(dir, "quarantine")); err == nil {
+		find("quarantine", doctor.Critical, "it is quarantined and would answer no client: "+string(reason),
+			"recount digest", page)
+	}
+	if o.Usage == nil {
+		o.Usage = func(dir string) (uint64, error) { free, _, err := disk.Usage(dir); return free, err }
+	}
+	if free, err := o.Usage(dir); err == nil && free < 4*disk.Margin {
+		severity := doctor.Warning
+		if free < disk.Margin {
+			severity = doctor.Critical
+		}
+		find("disk", severity, fmt.Sprintf("%d MiB of disk are free; below %d MiB a node takes no submissions", free>>20,
+			disk.Margin>>20), "df -h "+dir, "architecture.md#disks")
+	}
+	if pid := node.Holder(dir); pid != 0 {
+		find("running", doctor.Note, fmt.Sprintf("process %d runs on %s: its log was not opened. Ask it instead", pid, dir),
+			"recount doctor", "doctor.md")
+		return out
+	}
+	if o.SkipLog {
+		return out
+	}
+	if err := readLog(ctx, dir, o.Progress); err != nil {
+		find("store", doctor.Critical, err.Error(), "recount cluster status", page)
+	}
+	return out
+}
+
+// readLog opens a copy of the log and reads all of its tables.
+func readLog(ctx context.Context, dir string, progress func(read, of uint64)) (err error) {
+	copied, err := os.MkdirTemp(dir, "doctor-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(copied)) }()
+	tables, err := copyLog(filepath.Join(dir, "events"), copied)
+	if err != nil {
+		return fmt.Errorf("the log could not be copied to be read: %w", err)
+	}
+	var failed error
+	store, err := log.Open(copied, log.Options{Fatal: func(err error) { failed = err }})
+	if err != nil {
+		return err
+	}
+	read := uint64(0)
+	err = store.Scrub(ctx, func(ctx context.Context, n int) error {
+		if read += uint64(n); progress != nil {
+			progress(min(read, tables), tables)
+		}
+		return ctx.Err()
+	})
+	return errors.Join(err, store.Close(), failed)
+}
+
+// copyLog links the tables, which never change, and copies everything else. It returns the bytes of the tables.
+func copyLog(from, to string) (tables uint64, err error) {
+	entries, err := os.ReadDir(from)
+	if err != nil {
+		return 0, err
+	}
+	for _, e := range entries {
+		src, dst := filepath.Join(from, e.Name()), filepath.Join(to, e.Name())
+		switch {
+		case e.Name() == "LOCK" || e.IsDir():
+		case strings.HasSuffix(e.Name(), ".sst"):
+			if st, err := e.Info(); err == nil {
+				tables += uint64(st.Size())
+			}
+			err = os.Link(src, dst)
+		default:
+			err = copyFile(src, dst)
+		}
+		if err != nil {
+			return 0, err
+		}
+	}
+	return tables, nil
+}
+
+func copyFile(from, to string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	return errors.Join(err, out.Close())
+}
+
+// Settings examines the settings of a node and the files that they name.
+func Settings(c *node.Config, file string, now time.Time) (out []doctor.Finding) {
+	x := c.Examine(now)
+	next := "recount-node config check --config " + file
+	for _, err := range x.Problems {
+		out = append(out, doctor.Finding{Check: "settings", Severity: doctor.Critical, Node: c.NodeID, Text: err.Error(),
+			Next: next, Page: "deploy.md"})
+	}
+	for _, w := range x.Warnings {
+		out = append(out, doctor.Finding{Check: "settings", Severity: doctor.Warning, Node: c.NodeID, Text: w, Next: next,
+			Page: "deploy.md"})
+	}
+	return out
+}
