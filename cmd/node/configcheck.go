@@ -57,13 +57,13 @@ Run it on the machine of the node, as the user of the node. While the node runs,
 stop a node is a warning on stderr.
 
 Exit codes: 0 the node can start, 2 there are problems.`,
-		Example: `  recount-node config check --config /etc/recount/node.yaml
-  sudo -u recount recount-node config check --config /etc/recount/node.yaml`,
+		Example: `  recount-node config check --config /etc/recount/config.yaml
+  sudo -u recount recount-node config check --config /etc/recount/config.yaml`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return checkConfig(cmd, path) },
 	}
 	view := &cobra.Command{
 		Use: "view --config FILE", Short: "Print each setting, its value and where it came from (secrets masked)",
-		Example: `  recount-node config view --config /etc/recount/node.yaml`,
+		Example: `  recount-node config view --config /etc/recount/config.yaml`,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return viewConfig(cmd, path) },
 	}
 	for _, c := range []*cobra.Command{check, view} {

@@ -32,7 +32,7 @@ setting is refused. Every secret may also be given as a file: NAME_FILE in the e
 
 The node polls the certificates, keys and authorities of both ports. It uses changed files for new connections within a few
 seconds, and at once after SIGHUP. It rejects invalid files with a warning in the log and keeps the previous ones.`,
-		Example: `  recount-node serve --config /etc/recount/node.yaml
+		Example: `  recount-node serve --config /etc/recount/config.yaml
   PCS_HMAC_KEYS_FILE=/run/secrets/hmac recount-node serve --config node.yaml --token-rate 500`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			v, c, err := loadConfig(path, cmd.Flags(), os.LookupEnv)

@@ -13,7 +13,7 @@ import (
 	"github.com/recount-ledger/recount/test/harness"
 )
 
-// afterDeploy lists the commands that try a cluster once docs/deploy.md is done: the agent's key signs for its own shards only, alice reads, a node
+// afterDeploy lists the commands that try a cluster once docs/trial.md is done: the agent's key signs for its own shards only, alice reads, a node
 // comes back without --new-cluster, and one that lost its disk does not.
 var afterDeploy = []string{
 	`sed 's/shard-001/lab-7-a/' testdata/record.json | recount sign --scheme pcs/2 --pcs-id --key-file agent-7.key > own.ndjson`,
@@ -31,11 +31,11 @@ var afterDeploy = []string{
 	`kill $(jobs -p); wait`,
 }
 
-// TestDeploy plays the blocks of docs/deploy.md word for word, but for addresses: as they stand, with three ports of one address, and
+// TestDeploy plays the blocks of docs/trial.md word for word, but for addresses: as they stand, with three ports of one address, and
 // with an address and a directory for each node, as on three machines.
 func TestDeploy(t *testing.T) {
 	if _, err := exec.LookPath("curl"); err != nil {
-		t.Skip("docs/deploy.md asks with curl, which is not on this machine")
+		t.Skip("docs/trial.md asks with curl, which is not on this machine")
 	}
 	port, err := harness.FreePort(3)
 	if err != nil {
@@ -65,7 +65,7 @@ func playDeploy(t *testing.T, move []string, address func(node int) string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
-	blocks := shellBlocks(t, "docs/deploy.md", 5)
+	blocks := shellBlocks(t, "docs/trial.md", 5)
 	lines := []string{"export PATH=$PWD/bin:$PATH"}
 	for i, b := range append(blocks, afterDeploy) {
 		for _, line := range b {
@@ -87,16 +87,24 @@ func playDeploy(t *testing.T, move []string, address func(node int) string) {
 // checkDeploy holds what the lines printed against what the page says of them. The order is that of the page.
 func checkDeploy(t *testing.T, all []said) {
 	t.Helper()
-	want := []struct {
-		in   string // part of the line
-		code int
-		out  string
-	}{
+	checkPlayed(t, all, []playedLine{
 		{"config init", 0, `node-3 +https://127`}, {"config check", 0, `(?m)^ok$`}, {"curl", 0, `(?m)^ok$`}, {"cluster status", 0, `3 of 3 ready`}, {"digest", 0, `3 endpoints agree`},
 		{"token create", 0, `Token .* of alice, role auditor`}, {"keygen", 0, ``}, {"key add", 0, `(?m)^shards +lab-7-\*$`},
 		{"submit own.ndjson", 0, `(?m)^outcome +accepted$`}, {"elsewhere", 4, `key_not_allowed`}, {"recount audit", 0, `lab-7-a`}, {"freeze", 4, `may not do this`},
 		{"readyz", 0, `(?m)^ok$`}, {"cluster status", 0, `3 of 3 ready`}, {"serve --config", 1, `--new-cluster`}, {"cluster status", 0, `2 of 3 ready`}, {"kill", 0, ``},
-	}
+	})
+}
+
+// playedLine is expected of one line of a page.
+type playedLine struct {
+	in   string // part of the line
+	code int
+	out  string // matches what it prints
+}
+
+// checkPlayed holds lines against what is wanted of some of them, in that order. All others end with code 0.
+func checkPlayed(t *testing.T, all []said, want []playedLine) {
+	t.Helper()
 	next := 0
 	for _, s := range all {
 		code := 0

@@ -73,8 +73,15 @@ type said struct {
 // playLines runs lines in one shell, as somebody does who pastes them. Whatever they start ends with ctx.
 func playLines(ctx context.Context, t *testing.T, dir string, lines []string) (all []said) {
 	t.Helper()
+	return playLinesBy(ctx, t, dir, []string{"bash", "-c"}, lines)
+}
+
+// playLinesBy gives the lines as one script to a program, as its last argument.
+func playLinesBy(ctx context.Context, t *testing.T, dir string, program, lines []string) (all []said) {
+	t.Helper()
 	const mark = "\x01end "
-	cmd := exec.CommandContext(ctx, "bash", "-c", strings.Join(lines, "\nprintf '\\001end %d\\n' $?\n")+"\nprintf '\\001end %d\\n' $?\n")
+	script := strings.Join(lines, "\nprintf '\\001end %d\\n' $?\n") + "\nprintf '\\001end %d\\n' $?\n"
+	cmd := exec.CommandContext(ctx, program[0], append(program[1:len(program):len(program)], script)...)
 	cmd.Dir, cmd.Env = dir, clean()
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }

@@ -1,0 +1,34 @@
+#!/bin/bash
+# hosts.sh DIR SCRIPT: runs SCRIPT in DIR on a machine that reaches three hosts, 10.0.0.1 to 10.0.0.3. A host is a network and a mount
+# namespace with its own /etc, /var/lib and /usr/local/bin. ssh, scp and, on a host, systemctl are the small programs beside this file.
+# It needs root, and runs inside of "unshare --net --mount --pid --fork --kill-child --mount-proc": everything ends with it.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+dir=$1 script=$2
+export HOSTS=$dir/.hosts
+mkdir -p "$HOSTS"
+ip link set lo up
+ip link add hosts type bridge
+ip address add 10.0.0.254/24 dev hosts
+ip link set hosts up
+for i in 1 2 3; do
+  h=$HOSTS/10.0.0.$i
+  mkdir -p "$h/lib" "$h/bin"
+  cp -a /etc "$h/etc"
+  cp "$here/systemctl" "$h/bin/systemctl"
+  mkdir -p "$h/etc/systemd/system"
+  unshare --net --mount bash -c '
+    mount --bind "$1/etc" /etc && mount --bind "$1/lib" /var/lib && mount --bind "$1/bin" /usr/local/bin
+    ip link set lo up
+    echo $$ > "$1/pid"
+    exec sleep infinity' host "$h" &
+  until [ -s "$h/pid" ]; do :; done
+  pid=$(cat "$h/pid")
+  ip link add "host$i" type veth peer name eth0 netns "$pid"
+  ip link set "host$i" master hosts up
+  nsenter --target "$pid" --net ip address add "10.0.0.$i/24" dev eth0
+  nsenter --target "$pid" --net ip link set eth0 up
+done
+export PATH=$here:$PATH
+cd "$dir"
+bash -c "$script"
