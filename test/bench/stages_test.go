@@ -107,7 +107,8 @@ func TestReadProfile(t *testing.T) {
 			}
 		}
 	}
-	if in < all/2 || time.Duration(all) < 20*time.Millisecond || time.Duration(all) > 5*time.Second {
+	// Half of the samples have no Go function when the race detector watches.
+	if in < all/4 || time.Duration(all) < 20*time.Millisecond || time.Duration(all) > 5*time.Second {
 		t.Errorf("%v of %v are in burn", time.Duration(in), time.Duration(all))
 	}
 	for _, bad := range [][]byte{nil, b.Bytes()[:b.Len()/2], []byte("no profile")} {
