@@ -71,6 +71,10 @@ func TestCallsAsTheContractHasThem(t *testing.T) {
 		{func(c *Client) (any, error) { return c.Digest(ctx, 5) }, "GET /v1/digest?min_seq=5&seq=5", ""},
 		{func(c *Client) (any, error) { return c.DigestEdge(ctx, 5) }, "GET /v1/digest?edge=true&min_seq=5&seq=5", ""},
 		{func(c *Client) (any, error) { return c.Version(ctx) }, "GET /version", ""},
+		{func(c *Client) (any, error) { return CopiesOf(c, 0).Create(ctx, "local") }, "POST /v1/copies?consistency=local", ""},
+		{func(c *Client) (any, error) { return CopiesOf(c, 0).List(ctx) }, "GET /v1/copies", ""},
+		{func(c *Client) (any, error) { return CopiesOf(c, 0).Get(ctx, "a/b") }, "GET /v1/copies/a%2Fb", ""},
+		{func(c *Client) (any, error) { return nil, CopiesOf(c, 0).Remove(ctx, "a/b") }, "DELETE /v1/copies/a%2Fb", ""},
 		{func(c *Client) (any, error) { return c.Keys(ctx) }, "GET /v1/keys", ""},
 		{func(c *Client) (any, error) { return c.Key(ctx, "hmac/1") }, "GET /v1/keys/hmac%2F1", ""},
 		{func(c *Client) (any, error) { return c.Freezes(ctx) }, "GET /v1/freezes", ""},
@@ -119,7 +123,7 @@ func TestCallsAsTheContractHasThem(t *testing.T) {
 		if len(rec.seen) != 1 || got.line != c.line || got.body != c.body {
 			t.Errorf("asked %d times, %s %s, want %s %s", len(rec.seen), got.line, got.body, c.line, c.body)
 		}
-		if repeatable := strings.HasPrefix(c.line, "GET") || strings.Contains(c.line, "/pcs/"); (got.opID == "") != repeatable {
+		if repeatable := strings.HasPrefix(c.line, "GET") || strings.Contains(c.line, "/pcs/") || strings.Contains(c.line, "/copies"); (got.opID == "") != repeatable {
 			t.Errorf("%s: op_id %q", c.line, got.opID)
 		}
 	}

@@ -18,7 +18,7 @@ func TestDefaults(t *testing.T) {
 		"new_cluster": "false", "pcs_profiles": "f9,py,es,go,go-fold,py-bin", "auth.required": "true",
 		"auth.two_person": "false", "auth.failures": "60", "token_rate": "100", "key_rate": "0",
 		"throttle_status": "429", "audit_log.max_bytes": "104857600", "audit_log.keep": "90d",
-		"record_remote": "true", "max_body": "1048576", "ballast": "1073741824", "election_timeout": "2s",
+		"record_remote": "true", "max_body": "1048576", "ballast": "1073741824", "copy_rate": "33554432", "election_timeout": "2s",
 		"fold_read_bytes": "524288",
 	}
 	empty, defaults := node.Config{}, node.Defaults()

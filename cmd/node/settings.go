@@ -246,6 +246,12 @@ var settings = []setting{
 		help:  "bytes of disk in reserve, freed when the disk is full; at most a fiftieth of the disk, 0 is none",
 	},
 	{
+		key:   "copy_rate",
+		env:   "RECOUNT_COPY_RATE",
+		field: number(func(c *node.Config) *int { return &c.CopyRate }, strconv.Atoi),
+		help:  "bytes per second at which backups read the log, all together, 0 is no limit",
+	},
+	{
 		key:   "election_timeout",
 		env:   "RECOUNT_ELECTION_TIMEOUT",
 		field: span(func(c *node.Config) *time.Duration { return &c.ElectionTimeout }),

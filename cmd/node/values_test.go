@@ -62,6 +62,8 @@ var everySetting = map[string]tried{
 	"record_remote": {"false", func(c node.Config) any { return c.RecordRemote }, false, notBool},
 	"max_body": {"2048", func(c node.Config) any { return c.MaxBody }, 2048,
 		map[string]string{"1023": "between 1024", "4194305": "between 1024", "1MiB": "not a number"}},
+	"copy_rate": {"1000", func(c node.Config) any { return c.CopyRate }, 1000,
+		map[string]string{"-1": "0 or more", "32MiB": "not a number"}},
 	"ballast": {"0", func(c node.Config) any { return c.Ballast }, int64(0),
 		map[string]string{"-1": "0 or more", "1GiB": "not a number"}},
 	"election_timeout": {"150ms", func(c node.Config) any { return c.ElectionTimeout }, 150 * time.Millisecond,

@@ -181,7 +181,7 @@ func (s *secure) credentialsOf(role wire.Role) []credential {
 }
 
 var samplePath = strings.NewReplacer("{pcs_id}", strings.Repeat("a", 64), "{seq}", "1", "{shard_id}", "s", "{policy_id}", strings.Repeat("b", 64),
-	"{key_id}", "unknown", "{generation}", "9", "{token_id}", strings.Repeat("q", 16), "{slug}", "forbidden")
+	"{key_id}", "unknown", "{generation}", "9", "{token_id}", strings.Repeat("q", 16), "{slug}", "forbidden", "{copy_id}", "unknown", "{name}", "end")
 
 // TestRolesTable tries every route with every credential of every role, over TLS, and fails when one is let through that the
 // table does not allow, or kept out that it does.

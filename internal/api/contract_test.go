@@ -206,6 +206,7 @@ func TestShapesAndContractAgree(t *testing.T) {
 		wire.GenerationsPage{}, wire.DiffAnswer{}, wire.FlipSide{}, wire.Flip{}, wire.FlipsPage{}, wire.ActivateAnswer{}, wire.DropAnswer{}, wire.RevokeAnswer{}, wire.HistoryEntry{},
 		wire.KeyAnswer{}, wire.KeysPage{}, wire.FreezeAnswer{}, wire.FreezesPage{}, wire.KnownShardsAnswer{}, wire.KnownShardsPage{},
 		wire.TokenAnswer{}, wire.TokensPage{}, wire.ApprovalAnswer{}, wire.ApprovalsPage{},
+		wire.CopyAnswer{}, wire.CopyPosition{}, wire.CopyDigest{}, wire.CopyFile{}, wire.CopiesPage{},
 	} {
 		typ := reflect.TypeOf(v)
 		ref := doc.Components.Schemas[typ.Name()]

@@ -28,6 +28,7 @@ type fakeLedger struct {
 	*fakeOperations
 	*fakeTokens
 
+	copies  fakeCopies
 	rows    []fakeRow // seq = index + 1
 	first   map[string]int
 	gen     uint32
@@ -101,6 +102,7 @@ func (t *fakeLedger) ledger() Ledger {
 		Operations:  t.fakeOperations,
 		Tokens:      t.fakeTokens,
 		Credentials: t.fakeTokens,
+		Copies:      &t.copies,
 		Status:      t,
 	}
 }

@@ -25,7 +25,7 @@ type server struct {
 	from       *limit.Buckets    // by address
 	bodies     atomic.Int64      // bytes of submissions in memory
 	routes     map[string]bool   // templates, the closed set of the route label
-	operations map[endpoint]bool // the routes that change something, except submissions
+	operations map[endpoint]bool // the routes that change something, or take copies, except submissions
 	deadlines  *deadlines        // of submissions
 	nodeHeader []string          // value of the header with the node's id, nil for none
 
@@ -99,7 +99,7 @@ func (s *server) learnRoutes(built []*echo.Route) error {
 		s.routes[r.Path] = true
 	}
 	for _, r := range s.table() {
-		s.operations[endpoint{r.method, r.path}] = r.op
+		s.operations[endpoint{r.method, r.path}] = r.op || r.noted
 	}
 	return checkRoutes(built, s.table())
 }

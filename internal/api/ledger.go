@@ -4,6 +4,7 @@ package api
 
 import (
 	"context"
+	"io"
 	"slices"
 
 	"github.com/recount-ledger/recount/wire"
@@ -38,13 +39,14 @@ type Ledger struct {
 	Operations  Operations
 	Tokens      Tokens
 	Credentials Credentials
+	Copies      Copies
 	Status      Status
 }
 
 func (l *Ledger) complete() bool {
 	return !slices.Contains([]any{
 		l.Submitter, l.Views, l.Keys, l.Freezes, l.KnownShards, l.Policies, l.Generations, l.Operations, l.Tokens,
-		l.Credentials, l.Status,
+		l.Credentials, l.Copies, l.Status,
 	}, nil)
 }
 
@@ -168,6 +170,24 @@ type Credentials interface {
 	CertificateRevoked(serial string) bool
 	// Current returns once this node knows everything that was acknowledged before the call.
 	Current(ctx context.Context) error
+}
+
+// Copies keeps copies of the log of this node for those who read their files. Errors are problems, or ErrNotFound.
+type Copies interface {
+	// Create makes a copy of what this node has folded. Its files can be read when its state is wire.CopyReady.
+	Create(ctx context.Context) (wire.CopyAnswer, error)
+	// Copies lists the copies of this node, without their files.
+	Copies() []wire.CopyAnswer
+	Copy(id string) (wire.CopyAnswer, error)
+	Remove(id string) error
+	// Open opens a file of a copy. The caller closes it. Reads end with ctx.
+	Open(ctx context.Context, id, name string) (CopyContent, error)
+}
+
+// CopyContent is an open file of a copy.
+type CopyContent struct {
+	io.ReadSeekCloser
+	wire.CopyFile
 }
 
 // Status describes the node and its cluster.

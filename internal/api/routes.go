@@ -18,6 +18,7 @@ type route struct {
 	op           bool        // an operation that changes the ledger: authenticated again and proposed by the leader
 	second       bool        // needs two actors if auth.two_person is on
 	basic        bool        // Basic Auth is accepted too, if configured
+	noted        bool        // in the audit stream although it is no operation
 	serve        handler
 }
 
@@ -137,6 +138,12 @@ var routeTable = []route{
 		op:     true,
 		serve:  serveOp(fromBody, revokeToken),
 	},
+
+	{method: "POST", path: "/v1/copies", roles: operating, noted: true, serve: (*server).createCopy},
+	{method: "GET", path: "/v1/copies", roles: operating, serve: (*server).listCopies},
+	{method: "GET", path: "/v1/copies/:copy_id", roles: operating, serve: (*server).oneCopy},
+	{method: "DELETE", path: "/v1/copies/:copy_id", roles: operating, noted: true, serve: (*server).removeCopy},
+	{method: "GET", path: "/v1/copies/:copy_id/files/:name", roles: operating, serve: (*server).copyFile},
 
 	{method: "GET", path: "/metrics", roles: metering, basic: true, serve: (*server).metricsPage},
 	{method: "GET", path: "/livez", roles: everybody, serve: (*server).livez},

@@ -100,6 +100,7 @@ func newEdge(t testing.TB) *edge {
 			Operations:  unused{},
 			Tokens:      unused{},
 			Credentials: unused{},
+			Copies:      unused{},
 			Status:      unused{},
 		},
 	})
@@ -147,6 +148,7 @@ type (
 	operationPart  = api.Operations
 	tokenPart      = api.Tokens
 	credentialPart = api.Credentials
+	copyPart       = api.Copies
 	statusPart     = api.Status
 
 	unused struct {
@@ -158,6 +160,7 @@ type (
 		operationPart
 		tokenPart
 		credentialPart
+		copyPart
 		statusPart
 	}
 )

@@ -97,6 +97,10 @@ type Config struct {
 	ScrubRate  int
 	ScrubPause time.Duration // before the first examination and between two
 
+	// CopyRate bounds the bytes per second at which the files of copies of the log are read, by all clients together.
+	// 0 is no bound.
+	CopyRate int
+
 	FS       vfs.FS        // the disk if nil. Tests pass a crashable one
 	DiskFree func() uint64 // free bytes for Dir, those of the file system if nil
 
@@ -145,6 +149,7 @@ func Defaults() Config {
 		KeyPoll:         2 * time.Second,
 		ScrubRate:       4 << 20,
 		ScrubPause:      10 * time.Minute,
+		CopyRate:        32 << 20,
 	}
 }
 
@@ -214,6 +219,9 @@ func (c Config) validateLimits() (bad problems) {
 	}
 	if c.ThrottleStatus != 429 && c.ThrottleStatus != 503 {
 		bad.add("throttle_status: 429 or 503, not %d", c.ThrottleStatus)
+	}
+	if c.CopyRate < 0 {
+		bad.add("copy_rate: 0 or more bytes a second, not %d", c.CopyRate)
 	}
 	if c.Ballast < 0 {
 		bad.add("ballast: 0 or more bytes, not %d", c.Ballast)

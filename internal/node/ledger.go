@@ -29,6 +29,7 @@ func (n *Node) parts() api.Ledger {
 		Operations:  n.operator.Operations,
 		Tokens:      n.operator.Tokens,
 		Credentials: n.operator.Tokens,
+		Copies:      n.copies,
 		Status: &status{
 			cfg:     &n.cfg,
 			names:   func() []string { return n.derived.Control().Names(n.derived.Cursor().Seq) },

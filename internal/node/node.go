@@ -68,6 +68,7 @@ type Node struct {
 	peerFiles *certs.Reloader // and of the peer port
 	certWatch *certs.Watcher
 	audit     *auditor
+	copies    copyKeeper
 
 	handler atomic.Pointer[http.Handler] // of the API, for operations that other nodes forward
 
@@ -162,6 +163,10 @@ func (n *Node) open(ctx context.Context) error {
 	n.loop(loops, "age of keys", n.operator.Keys.WarnOld)
 	n.loop(loops, "clock", n.clock.watch)
 	n.loop(loops, "leadership", n.watchLead)
+	if n.copies, err = newCopies(n); err != nil {
+		return err
+	}
+	n.loop(loops, "copies of the log", n.copies.run)
 	if n.audit, err = newAuditor(n.cfg.Audit, n.log, n.explain); err != nil {
 		return err
 	}

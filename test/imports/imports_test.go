@@ -33,6 +33,7 @@ var packages = map[string][]string{
 
 	"internal/cluster/frames": {},
 	"internal/disk":           {},
+	"internal/copies":         {"internal/durable", "internal/pause", "wire"},
 	"internal/corpus":         {"nano", "wire"},
 	"internal/doctor":         {"client", "wire"},
 	"internal/drill":          {"client", "internal/canary", "internal/incident", "internal/sample", "internal/verify", "wire"},
@@ -47,7 +48,7 @@ var packages = map[string][]string{
 	"internal/limit":          {},
 	"internal/log":            {"internal/durable"},
 	"internal/logqueue":       {},
-	"internal/node": {"internal/agreement", "internal/api", "internal/audit", "internal/cluster", "internal/cluster/certs", "internal/disk", "internal/durable", "internal/event", "internal/fsm", "internal/intake", "internal/limit", "internal/log", "internal/operator", "internal/pause", "internal/pcs",
+	"internal/node": {"internal/agreement", "internal/api", "internal/audit", "internal/cluster", "internal/cluster/certs", "internal/copies", "internal/disk", "internal/durable", "internal/event", "internal/fsm", "internal/intake", "internal/limit", "internal/log", "internal/operator", "internal/pause", "internal/pcs",
 		"internal/projections", "internal/propose", "internal/reads", "internal/recount", "internal/verify", "internal/version", "wire"},
 	"internal/nodetest":    {"client", "internal/cluster/certs", "internal/node", "internal/pcs", "internal/verify", "sign", "wire"},
 	"internal/operator":    {"internal/api", "internal/event", "internal/fsm", "internal/pause", "internal/projections", "internal/propose", "internal/recount", "internal/verify", "internal/verify/publish", "wire"},
