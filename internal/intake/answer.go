@@ -13,16 +13,21 @@ import (
 
 // answerPlaced answers for the entry that a submission ended in. An earlier copy of it may be in the log too,
 // accepted before its key was revoked or the policy changed. Then the answer is the standing result of the
-// record, and no refusal.
+// record, and no refusal. This holds for a record without a signature as well. One with a signature that does not
+// verify was never accepted.
 func (in *Intake) answerPlaced(rec *pcs.Record, facts verify.Facts, result projections.Result,
 	place propose.LogPosition) (*wire.SubmitAnswer, error) {
-	if !place.Resent || result.Outcome != verify.Refused || !facts.Valid() || rec.Fault != nil {
+	profile := facts.Profile
+	if !facts.Valid() {
+		profile = pcs.F9 // the fold takes it for records without a signature
+	}
+	if !place.Resent || result.Outcome != verify.Refused || rec.Fault != nil || !facts.Valid() && rec.Sig != "" {
 		return in.answer(rec, result)
 	}
 	serving := in.o.Generations.Serving()
 	view := serving.View()
 	defer view.Close()
-	t := rec.Tuple(facts.Profile)
+	t := rec.Tuple(profile)
 	c := &projections.Prepared{Rec: rec, Facts: facts, Signed: rec.SignedDigest(t), Inputs: rec.InputsDigest(t)}
 	first, ok, err := projections.Standing(view, c, result.LogTime, in.policy().Params.DedupTTL)
 	if err != nil {

@@ -267,6 +267,37 @@ func TestResentAfterRevocation(t *testing.T) {
 	}
 }
 
+// TestResentUnsigned: the same for a record without a signature, when the policy asks for one between the copies. A
+// signature that does not verify makes it another record.
+func TestResentUnsigned(t *testing.T) {
+	b := newBench(t)
+	record := nodetest.Record{Shard: "alpha", Epoch: 1, Root: "r", Bare: true}
+	body := b.sign(record)
+	b.apply(func(p *verify.Policy) { p.Signature.Required = false })
+	first, code := b.submit(body, false)
+	if code != "" {
+		t.Fatal(code)
+	}
+	b.apply(func(*verify.Policy) {})
+	b.log.resent = true
+	again, code := b.submit(body, false)
+	if code != "" || again.Seq != first.Seq || !again.Accepted || again.PCSID != first.PCSID {
+		t.Errorf("the second copy: %+v %q, the first: %+v", again, code, first)
+	}
+	record.Bare, record.Forged = false, true
+	if _, code := b.submit(b.sign(record), false); code != wire.CodeBadSignature {
+		t.Errorf("the same record with a forged signature: %q", code)
+	}
+	record = nodetest.Record{Shard: "alpha", Epoch: 2, Root: "r", Bare: true}
+	if _, code := b.submit(b.sign(record), false); code != wire.CodeBadSignature {
+		t.Errorf("a record that never was accepted: %q", code)
+	}
+	b.log.resent = false
+	if _, code := b.submit(body, false); code != wire.CodeBadSignature {
+		t.Errorf("sent once, under the policy that asks for a signature: %q", code)
+	}
+}
+
 // TestReplayEnds: a record is a plain replay for the dedup period only. Near its end the fold decides.
 func TestReplayEnds(t *testing.T) {
 	b := newBench(t)

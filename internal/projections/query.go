@@ -112,11 +112,11 @@ func Lookup(s Store, pcsID string) (Found, error) {
 }
 
 // Standing returns the outcome that a plain replay would repeat at time now (Unix nanoseconds), for the
-// shortcut at ingress. c needs only Rec, Facts and Inputs, because equal inputs have equal signed values. ok is
-// false if the id is free, a verdict input or the key differs, or the TTL (nanoseconds) has passed. The
-// submission must then be folded.
+// shortcut at ingress. c needs only Rec, Facts and Inputs, because equal inputs have equal signed values. Facts are zero
+// for a record without a signature. ok is false if the id is free, a verdict input or the key differs, the signature
+// does not verify, or the TTL (nanoseconds) has passed. The submission must then be folded.
 func Standing(s Store, c *Prepared, now int64, ttl int64) (r Result, ok bool, err error) {
-	if c.Err != nil || !c.Facts.Valid() || c.Verdict.Outcome == verify.Refused {
+	if c.Err != nil || !c.Facts.Valid() && c.Rec.Sig != "" || c.Verdict.Outcome == verify.Refused {
 		return Result{}, false, nil
 	}
 	id, err := parseHex(c.Rec.PCSID)
