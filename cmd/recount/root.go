@@ -163,6 +163,7 @@ func (a *app) commands() []*cobra.Command {
 		approveCommands{a}.command(),
 		operationCommands{a}.command(),
 		exportCommands{a}.command(),
+		backupCommands{a}.command(),
 		contextCommands{a}.command(),
 		explainCommands{a}.command(),
 		cli.Completion("recount", usage),
