@@ -14,7 +14,7 @@ import (
 // Request is one call.
 type Request struct {
 	Path, Hello string // at most 255 bytes each
-	Body        []byte // at most MaxBody. It must not change until the call has ended
+	Body        []byte // at most MaxBody. It must not change any more: a call may end while its body is written
 }
 
 // Response is the answer to a call. Code is empty if the call succeeded.
@@ -52,7 +52,7 @@ type Conn struct {
 // call is a call in flight. resp and err are set before done is closed.
 type call struct {
 	done chan struct{}
-	gone atomic.Bool // given up
+	gone atomic.Bool // given up, or answered
 	resp Response
 	err  error
 }
@@ -84,6 +84,7 @@ func (c *Conn) Call(ctx context.Context, req Request) (Response, error) {
 	defer func() { <-c.slots }()
 	id, one := c.begin()
 	defer c.forget(id)
+	defer one.gone.Store(true) // what is not written yet is not sent
 	f := frame{kind: kindRequest, id: id, timeout: timeoutOf(ctx), path: req.Path, hello: req.Hello, body: req.Body,
 		gone: &one.gone}
 	if err := c.send(ctx, f, one.done); err != nil && !errors.Is(err, errAnswered) {

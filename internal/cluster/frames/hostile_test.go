@@ -168,6 +168,39 @@ func TestLateAnswers(t *testing.T) {
 	})
 }
 
+// TestAnswerBeforeTheRequest: a call that is answered before its request is written is over, and the request is not sent.
+func TestAnswerBeforeTheRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		c := NewConn(near)
+		defer c.Close()
+		call := func(path string) chan error {
+			failed := make(chan error, 1)
+			go func() {
+				_, err := c.Call(t.Context(), Request{Path: path, Body: []byte("body")})
+				failed <- err
+			}()
+			synctest.Wait()
+			return failed
+		}
+		first, second := call("/first"), call("/second") // the writer waits with the first one
+		_, _ = far.Write(response(2, "early"))
+		if err := <-second; err != nil {
+			t.Error(err)
+		}
+		third := call("/third")
+		for _, want := range []string{"/first", "/third"} {
+			if f, err := nextFrame(far); err != nil || f.path != want {
+				t.Errorf("call %d %s comes, want %s, %v", f.id, f.path, want, err)
+			}
+		}
+		_, _ = far.Write(join(response(1, ""), response(3, "")))
+		if err := errors.Join(<-first, <-third); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // TestBodiesOfHandlers: the bodies that a caller makes the answering end keep stay within MaxBody, however many handlers
 // may run. The other calls go on when the handlers end.
 func TestBodiesOfHandlers(t *testing.T) {
