@@ -15,7 +15,7 @@ import (
 // gives the same configuration.
 func TestDefaults(t *testing.T) {
 	want := map[string]string{
-		"new_cluster": "false", "pcs_profiles": "f9,py,es,go,go-fold,py-bin", "auth.required": "true",
+		"new_cluster": "false", "join": "false", "pcs_profiles": "f9,py,es,go,go-fold,py-bin", "auth.required": "true",
 		"auth.two_person": "false", "auth.failures": "60", "token_rate": "100", "key_rate": "0",
 		"throttle_status": "429", "audit_log.max_bytes": "104857600", "audit_log.keep": "90d",
 		"record_remote": "true", "max_body": "1048576", "ballast": "1073741824", "copy_rate": "33554432", "election_timeout": "2s",

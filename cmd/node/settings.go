@@ -48,6 +48,14 @@ var settings = []setting{
 			"disk must not start",
 	},
 	{
+		key:   "join",
+		env:   "RECOUNT_JOIN",
+		field: boolean(func(c *node.Config) *bool { return &c.Join }),
+		bare:  true,
+		help: "true: an empty dir is that of a new node, which waits until an operator adds it to a cluster " +
+			"that runs",
+	},
+	{
 		key:  "pid_file",
 		env:  "RECOUNT_PID_FILE",
 		help: "file that holds the process id while the node runs",

@@ -27,6 +27,7 @@ var everySetting = map[string]tried{
 	"cluster_id":         {"c7", func(c node.Config) any { return c.ClusterID }, "c7", map[string]string{"a/b": "no certificate"}},
 	"dir":                {"/d", func(c node.Config) any { return c.Dir }, "/d", nil},
 	"new_cluster":        {"true", func(c node.Config) any { return c.NewCluster }, true, notBool},
+	"join":               {"true", func(c node.Config) any { return c.Join }, true, notBool},
 	"api.listen":         {"127.0.0.1:7", func(c node.Config) any { return c.API.Listen }, "127.0.0.1:7", notAddress},
 	"api.cert_file":      {"/c", func(c node.Config) any { return c.API.Cert }, "/c", nil},
 	"api.key_file":       {"/k", func(c node.Config) any { return c.API.Key }, "/k", nil},

@@ -18,7 +18,11 @@ var (
 	keyVoteTerm = []byte("LastVoteTerm")
 )
 
-const markerName = "bootstrapping"
+// Files that mark a directory whose node has no log yet.
+const (
+	markerName  = "bootstrapping" // it founds a cluster
+	joiningName = "joining"       // it waits for a leader
+)
 
 // prepareStores makes the directories durable and opens the stable store. It then either bootstraps an empty
 // node or checks that the stores of an existing node agree.
@@ -33,7 +37,11 @@ func prepareStores(cfg *Config, conf *raft.Config, logs LogStore, snaps *snapsho
 	if err != nil {
 		return nil, err
 	}
-	if cfg.self, err = admitDirectory(cfg, last, interrupted); err != nil {
+	joining, err := exists(filepath.Join(cfg.Dir, joiningName))
+	if err != nil {
+		return nil, err
+	}
+	if cfg.self, err = admitDirectory(cfg, last, interrupted || joining); err != nil {
 		return nil, err
 	}
 	if err := errors.Join(durable.MkdirAll(nil, cfg.Dir, 0o700), durable.MkdirAll(nil, dir, 0o700)); err != nil {
@@ -44,13 +52,18 @@ func prepareStores(cfg *Config, conf *raft.Config, logs LogStore, snaps *snapsho
 	if err != nil {
 		return nil, err
 	}
-	if last == 0 {
+	if last == 0 && (joining || cfg.Join) {
+		err = join(cfg, snaps, stable, joining, ask)
+	} else if last == 0 {
 		stable, err = bootstrap(cfg, conf, logs, snaps, stable, path, interrupted, ask)
 	} else {
 		err = checkStores(logs, snaps, stable, last)
 	}
 	if err == nil && (interrupted || last == 0) {
-		err = removeMarker(cfg.Dir)
+		err = removeMarker(cfg.Dir, markerName)
+	}
+	if err == nil && joining && last > 0 {
+		err = removeMarker(cfg.Dir, joiningName)
 	}
 	if err == nil {
 		err = durable.SyncDir(nil, dir)
@@ -82,17 +95,7 @@ func bootstrap(cfg *Config, conf *raft.Config, logs LogStore, snaps *snapshotSto
 			return stable, err
 		}
 	}
-	if err := writeMarker(cfg.Dir); err != nil {
-		return stable, err
-	}
-	if err := writeSummed(filepath.Join(cfg.Dir, IdentityFile), &cfg.self); err != nil {
-		return stable, err
-	}
-	// Ask only now, because the nodes that are asked remember the incarnation.
-	if err := ask(); errors.Is(err, errRefused) {
-		own := filepath.Join(cfg.Dir, IdentityFile)
-		return stable, errors.Join(err, os.Rename(own, filepath.Join(cfg.Dir, refusedFile)), removeMarker(cfg.Dir))
-	} else if err != nil {
+	if err := askWithIdentity(cfg, markerName, ask); err != nil {
 		return stable, err
 	}
 	var servers []raft.Server
@@ -107,6 +110,40 @@ func bootstrap(cfg *Config, conf *raft.Config, logs LogStore, snaps *snapshotSto
 		return stable, fmt.Errorf("cluster: bootstrap: %w", err)
 	}
 	return stable, nil
+}
+
+// askWithIdentity marks the directory, writes the identity and asks the other nodes whether they know another owner
+// of it. It asks only then, because the nodes that are asked may remember the incarnation. After a refusal, the
+// directory is as before.
+func askWithIdentity(cfg *Config, marker string, ask func() error) error {
+	own := filepath.Join(cfg.Dir, IdentityFile)
+	if err := writeMarker(cfg.Dir, marker); err != nil {
+		return err
+	}
+	if err := writeSummed(own, &cfg.self); err != nil {
+		return err
+	}
+	err := ask()
+	if errors.Is(err, errRefused) {
+		return errors.Join(err, os.Rename(own, filepath.Join(cfg.Dir, refusedFile)), removeMarker(cfg.Dir, marker))
+	}
+	return err
+}
+
+// join prepares a node without a log, which waits until a leader sends it entries. It founds nothing and never votes
+// before. The marker goes at the first start that finds a log.
+func join(cfg *Config, snaps *snapshotStore, stable *stableStore, again bool, ask func() error) error {
+	if index, _, _, _ := snaps.meta.Meta(); index != 0 {
+		return inconsistent("applied up to %d, the log is empty", index)
+	}
+	term, voted, err := readStable(stable)
+	if err != nil {
+		return err
+	}
+	if voted != 0 || term != 0 && !again {
+		return fmt.Errorf("%w (term %d, voted in %d)", ErrLostLog, term, voted)
+	}
+	return askWithIdentity(cfg, joiningName, ask)
 }
 
 // recreateStable returns the old store if the new one cannot be opened. Closing it again is harmless.
@@ -176,20 +213,20 @@ func exists(path string) (bool, error) {
 	return true, nil
 }
 
-func writeMarker(dir string) error {
-	f, err := os.Create(filepath.Join(dir, markerName))
+func writeMarker(dir, name string) error {
+	f, err := os.Create(filepath.Join(dir, name))
 	if err != nil {
-		return fmt.Errorf("cluster: bootstrap marker: %w", err)
+		return fmt.Errorf("cluster: marker: %w", err)
 	}
 	if err := errors.Join(f.Sync(), f.Close()); err != nil {
-		return fmt.Errorf("cluster: bootstrap marker: %w", err)
+		return fmt.Errorf("cluster: marker: %w", err)
 	}
 	return durable.SyncDir(nil, dir)
 }
 
-func removeMarker(dir string) error {
-	if err := os.Remove(filepath.Join(dir, markerName)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("cluster: bootstrap marker: %w", err)
+func removeMarker(dir, name string) error {
+	if err := os.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("cluster: marker: %w", err)
 	}
 	return durable.SyncDir(nil, dir)
 }

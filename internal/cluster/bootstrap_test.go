@@ -46,7 +46,7 @@ func (b *box) stableOf(id string, values map[string]uint64) {
 
 func (b *box) mark(id string) {
 	b.t.Helper()
-	if err := errors.Join(os.MkdirAll(b.nodes[id].dir, 0o700), writeMarker(b.nodes[id].dir)); err != nil {
+	if err := errors.Join(os.MkdirAll(b.nodes[id].dir, 0o700), writeMarker(b.nodes[id].dir, markerName)); err != nil {
 		b.t.Fatal(err)
 	}
 }

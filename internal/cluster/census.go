@@ -16,6 +16,9 @@ func (c *Cluster) askIfNew() error {
 	limit, cancel := context.WithTimeout(c.stop, c.cfg.StartTimeout)
 	defer cancel()
 	heard := &census{need: len(c.cfg.Voters) - len(c.cfg.Voters)/2, answered: map[string]bool{}}
+	if c.cfg.Join {
+		heard.need = 0 // it does not vote, and a node in which it votes refuses it
+	}
 	for round := 0; ; round++ {
 		c.askEach(limit, heard)
 		err := heard.verdict()
@@ -70,6 +73,8 @@ func (c *Cluster) askEach(limit context.Context, heard *census) {
 			switch {
 			case errors.As(err, &remote) && remote.Code == codeOtherFounders:
 				heard.refused = fmt.Errorf("%w by %s: %s", errRefused, p.id, remote.Message)
+			case errors.As(err, &remote) && remote.Code == codeRemoved:
+				heard.refused = fmt.Errorf("%w: %s says: %s", errRefused, p.id, remote.Message)
 			case errors.As(err, &remote) && remote.Code == codeRefused:
 				heard.refused = fmt.Errorf("%w: %w by %s: %s", ErrLostLog, errRefused, p.id, remote.Message)
 			case err == nil:

@@ -31,6 +31,9 @@ type Cluster struct {
 	reads    *readLoop
 	clocks   *clockTable
 	watchdog *watchdog
+	learners *learners
+	changing chan struct{} // holds a token during a change of the members or a transfer
+	handing  atomic.Bool   // this leader hands over and proposes nothing
 	counts   struct{ clamped, held, rounds, reads atomic.Uint64 }
 
 	fitness fitness
@@ -62,6 +65,8 @@ func Open(cfg Config, logs LogStore, fsm raft.FSM, meta MetaSource) (*Cluster, e
 		members: members,
 		fsm:     fsm,
 		watch:   make(chan struct{}),
+
+		changing: make(chan struct{}, 1),
 	}
 	c.stop, c.stopNow = context.WithCancel(context.Background())
 	c.snaps = &snapshotStore{meta: meta, log: c.log}
@@ -81,6 +86,7 @@ func Open(cfg Config, logs LogStore, fsm raft.FSM, meta MetaSource) (*Cluster, e
 		return nil, errors.Join(err, c.stable.Close())
 	}
 	c.watchdog = newWatchdog(c)
+	c.learners = newLearners(c)
 	c.clocks = newClockTable(c)
 	c.reads = newReadLoop(c)
 	c.rpc = newRPCServer(c)
@@ -98,7 +104,9 @@ func (c *Cluster) openStores() (err error) {
 	if c.peer.roster, err = newRoster(&c.cfg, c.members, state); err != nil {
 		return err
 	}
-	c.members.setFounding(c.cfg.ids()) // until there is a log, which may say otherwise
+	if !c.cfg.Join {
+		c.members.setFounding(c.cfg.ids()) // until there is a log, which may say otherwise
+	}
 	if c.stable, err = prepareStores(&c.cfg, c.raftConfig(), c.logs, c.snaps, c.askIfNew); err == nil {
 		if err = c.logs.load(); err != nil {
 			err = errors.Join(err, c.stable.Close())
@@ -125,7 +133,7 @@ func (c *Cluster) Start() error {
 	r.RegisterObserver(raft.NewObserver(signal, false, leadershipOnly))
 	for _, run := range []func(){
 		func() { c.observe(signal) },
-		c.reads.run, c.clocks.run, c.watchdog.run, c.rpc.serve, c.peer.serve,
+		c.reads.run, c.clocks.run, c.watchdog.run, c.learners.run, c.rpc.serve, c.peer.serve,
 		func() { c.peer.roster.run(c.stop) },
 		func() { c.calls.follow(c.stop) },
 	} {
@@ -221,10 +229,10 @@ func (c *Cluster) TransferAndClose(ctx context.Context) error {
 	return c.Close(ctx)
 }
 
-// Close waits briefly for proposals in flight, then stops Raft, the peer port, the handlers of calls and the stable store.
-// If ctx ends first, Close returns ctx's error and leaves the stable store open, because Raft may still be writing.
-// Repeated calls return the first result. Handlers read stores of their own, which may be closed after Close. It does not
-// wait for them when ctx ends.
+// Close waits briefly for proposals in flight, then stops Raft, the peer port, the handlers of calls and the stable
+// store. If ctx ends first, Close returns ctx's error and leaves the stable store open, because Raft may still be
+// writing. Repeated calls return the first result. Handlers read stores of their own, which may be closed after
+// Close. It does not wait for them when ctx ends.
 func (c *Cluster) Close(ctx context.Context) error {
 	c.closeOnce.Do(func() { c.closeErr = c.close(ctx) })
 	return c.closeErr

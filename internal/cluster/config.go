@@ -42,6 +42,7 @@ var (
 		"lost its disk and must not vote; go on with the other nodes")
 	ErrEmptyDirectory = errors.New("cluster: the directory is empty. If the cluster is new, say so once: " +
 		"--new-cluster. " +
+		"If the node is to be added to a cluster that runs: --join. " +
 		"If this node was a member before, it has lost its disk and must not start: go on with the other nodes")
 	ErrTooFewAnswers = errors.New("cluster: this node is new, the cluster has a ledger already, and too few " +
 		"other nodes answer to say that " +
@@ -83,8 +84,10 @@ type Config struct {
 	// directory of the node; holds node.json, stable/raft.db, stable/votes and, while bootstrapping, a marker
 	// file
 	Dir string
-	// the directory may be empty: the node is new; otherwise an empty directory is an error
-	NewCluster    bool
+	// NewCluster founds a cluster of Voters on an empty directory. Join waits on an empty directory until the leader
+	// of a cluster that runs adds this node. Without either, an empty directory is an error.
+	NewCluster, Join bool
+
 	PeerBind      string // host:port to listen at
 	PeerAdvertise string // host:port that peers use; default is this node's entry in Voters
 	// founding members of a new cluster. Later they only say where the members may be found
@@ -213,6 +216,9 @@ func (c *Config) validate() error {
 			errs = append(errs, fmt.Errorf("cluster: voter %q: address %q is invalid or repeated", v.ID, v.PeerAddr))
 		}
 		ids[v.ID], addrs[v.PeerAddr] = true, true
+	}
+	if c.NewCluster && c.Join {
+		errs = append(errs, errors.New("cluster: a node founds a cluster or joins one, not both"))
 	}
 	if !ids[c.NodeID] {
 		errs = append(errs, fmt.Errorf("cluster: node %q is not among the voters", c.NodeID))

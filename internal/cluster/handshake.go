@@ -6,14 +6,15 @@ import (
 	"io"
 )
 
-// A Raft stream opens with a handshake: "RCR2", then cluster id, node id and the node's hello, each preceded by
-// a length byte. The accepting side replies with one byte and its own hello, or the reason of a refusal. Raft's
-// own messages carry no cluster id. The handshake keeps apart two clusters that share a CA and names, and keeps
-// out a node that has lost its disk.
+// A Raft stream opens with a handshake: "RCR2", then cluster id, node id and the node's hello, each preceded by a
+// length byte. The accepting side replies with one byte and its own hello, or the reason of a refusal. Raft's own
+// messages carry no cluster id. A node that was removed gets a refusal of its own. The handshake keeps apart two
+// clusters that share a CA and names, and keeps out a node that has lost its disk.
 const (
 	handshakeMagic    = "RCR2"
 	handshakeAccepted = 0x06
 	handshakeRefused  = 0x15
+	handshakeRemoved  = 0x16
 )
 
 // errRefused means that one of two nodes does not accept the other as a member.
@@ -25,11 +26,18 @@ var errOtherFounders = errors.New("it was founded with other members; a new clus
 	"voters on all nodes")
 
 // errRemoved is the refusal for a node that the cluster has removed. The text goes on with the entry that did so.
-var errRemoved = errors.New("it was removed from the cluster: stop it; to use its machine again, give it a new node " +
-	"id and an empty directory, and add that; removed by entry")
+var errRemoved = errors.New("it was removed from the cluster: stop it; to use its machine again, add a new node " +
+	"id with an empty directory; removed by entry")
+
+// errLostVoter is the refusal for a voter that joins with an empty log.
+var errLostVoter = errors.New("it is a voter of the cluster and comes with an empty log: it lost its disk; " +
+	"remove it, and add a new node id")
 
 // refusedError carries the reason that the other side sent.
-type refusedError struct{ reason string }
+type refusedError struct {
+	reason  string
+	removed bool // this node was removed from the cluster
+}
 
 func (e *refusedError) Error() string { return "cluster: the peer refuses this node: " + e.reason }
 
@@ -55,7 +63,7 @@ func offerHandshake(rw io.ReadWriter, clusterID, nodeID, own string) (theirs str
 	}
 	text, err := readLengthPrefixed(rw)
 	if err == nil && reply[0] != handshakeAccepted {
-		err = &refusedError{text}
+		err = &refusedError{text, reply[0] == handshakeRemoved}
 	}
 	return text, err
 }
@@ -68,7 +76,11 @@ func acceptHandshake(rw io.ReadWriter, clusterID, nodeID, own string, admit func
 	}
 	reply := append([]byte{handshakeAccepted}, lengthPrefixed(own)...)
 	if err != nil {
-		reply = append([]byte{handshakeRefused}, lengthPrefixed(err.Error())...)
+		code := byte(handshakeRefused)
+		if errors.Is(err, errRemoved) {
+			code = handshakeRemoved
+		}
+		reply = append([]byte{code}, lengthPrefixed(err.Error())...)
 	}
 	_, werr := rw.Write(reply)
 	return errors.Join(err, werr)

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -193,8 +194,9 @@ type box struct {
 	ca     *certs.CA
 	dir    string
 	net    *fakeNet
-	voters []Voter
+	voters []Voter // of the settings
 	nodes  map[string]*node
+	passed atomic.Int64 // nanoseconds by which all clocks are ahead
 }
 
 type node struct {
@@ -202,6 +204,7 @@ type node struct {
 	dir    string
 	logs   *memLog
 	fsm    *memFSM
+	join   bool
 	ln     net.Listener // bound for the next start
 	c      *Cluster
 	fatals chan error
@@ -218,17 +221,33 @@ func newBox(t testing.TB, ids ...string) *box {
 		t.Fatal(err)
 	}
 	for _, id := range ids {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		b.voters = append(b.voters, Voter{ID: id, PeerAddr: ln.Addr().String()})
-		n := &node{id: id, dir: filepath.Join(b.dir, id), logs: newMemLog(), fsm: newMemFSM(), ln: ln, fatals: make(chan error, 8)}
-		b.nodes[id] = n
-		b.issue(ca, filepath.Join(b.dir, "tls"), id, certs.Request{CommonName: id, URIs: []string{NodeURI(testCluster, id)}, Client: true, Server: true})
+		b.add(id)
 	}
 	t.Cleanup(b.closeAll)
 	return b
+}
+
+// add makes one more node, with an address and a certificate.
+func (b *box) add(id string) *node {
+	b.t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.voters = append(b.voters, Voter{ID: id, PeerAddr: ln.Addr().String()})
+	n := &node{id: id, dir: filepath.Join(b.dir, id), logs: newMemLog(), fsm: newMemFSM(), ln: ln, fatals: make(chan error, 8)}
+	b.nodes[id] = n
+	b.issue(b.ca, filepath.Join(b.dir, "tls"), id, certs.Request{CommonName: id, URIs: []string{NodeURI(testCluster, id)}, Client: true, Server: true})
+	return n
+}
+
+// joins makes one more node and starts it, so that it waits to be added.
+func (b *box) joins(id string) *node {
+	b.t.Helper()
+	n := b.add(id)
+	n.join = true
+	b.start(id, nil)
+	return n
 }
 
 func (b *box) issue(ca *certs.CA, dir, base string, r certs.Request) {
@@ -251,7 +270,9 @@ func (b *box) config(id string) Config {
 	}
 	logger := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})).With("node", id)
 	return Config{
-		NodeID: id, ClusterID: testCluster, Dir: n.dir, Voters: b.voters, NewCluster: true,
+		NodeID: id, ClusterID: testCluster, Dir: n.dir, Voters: b.voters, NewCluster: !n.join, Join: n.join,
+		Clock:   func() time.Time { return time.Now().Add(time.Duration(b.passed.Load())) },
+		Elapsed: func() time.Duration { return sinceBoot() + time.Duration(b.passed.Load()) },
 		TLS:     TLSFiles{CA: filepath.Join(b.dir, "ca.crt"), Cert: tlsBase + ".crt", Key: tlsBase + ".key"},
 		Timings: Timings{Heartbeat: 400 * time.Millisecond}, Logger: logger,
 		Fatal: func(err error) { n.fatals <- err }, listener: n.ln, dial: b.net.dialer(id), rpcDeadline: 2 * time.Second, askLimit: 100 * time.Millisecond,

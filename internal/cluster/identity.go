@@ -136,20 +136,21 @@ func writeSummed(path string, d summed) error {
 }
 
 // admitDirectory decides whether the node may run on its directory. Either the directory is the one that the
-// node has always had, or it is empty and the operator declares the node new. The other nodes may still refuse
+// node has always had, or it is empty and the operator declares the node new. unfinished means that an earlier start
+// founded no cluster, or was not added to one, yet. The other nodes may still refuse
 // it, see askIfNew. admitDirectory returns the identity, which is written before anything else.
-func admitDirectory(cfg *Config, last uint64, interrupted bool) (identity, error) {
+func admitDirectory(cfg *Config, last uint64, unfinished bool) (identity, error) {
 	id, found, err := readIdentity(cfg.Dir, cfg.ClusterID, cfg.NodeID)
 	switch {
 	case err != nil:
 		return id, err
-	case found && last == 0 && !interrupted:
+	case found && last == 0 && !unfinished:
 		return id, fmt.Errorf("%w: %s is there, the log is empty", ErrLostLog, IdentityFile)
 	case found:
 		return id, nil
 	case last > 0:
 		return id, inconsistent("there is a log in %s and no %s: files are missing or of an older release", cfg.Dir, IdentityFile)
-	case !cfg.NewCluster && !interrupted:
+	case !cfg.NewCluster && !cfg.Join && !unfinished:
 		return id, fmt.Errorf("%w: %s", ErrEmptyDirectory, cfg.Dir)
 	}
 	var refused identity

@@ -87,12 +87,6 @@ type memberRow struct {
 
 func (f *memberFile) sum() *string { return &f.Sum }
 
-// denial is the statement of a member that it does not accept this node.
-type denial struct {
-	reason string
-	at     time.Time
-}
-
 // roster remembers the other members, and which of them deny that this node is a member.
 type roster struct {
 	cfg     *Config
@@ -114,6 +108,7 @@ type roster struct {
 	denied  map[string]denial    // members that take this node for another one
 
 	refusals atomic.Uint64
+	told     atomic.Bool // the log says that this node was removed
 }
 
 func newRoster(cfg *Config, members *membership, state func() (last, commit uint64)) (*roster, error) {
@@ -207,6 +202,10 @@ func (r *roster) compare(id string, h hello) error {
 		r.mu.Unlock()
 		return fmt.Errorf("%w %d", errRemoved, removed)
 	}
+	if h.founders == foundingUnknown && r.members.now().votes(id) {
+		r.mu.Unlock()
+		return errLostVoter
+	}
 	row, found := r.known[id]
 	switch {
 	case found && row.Incarnation != h.incarnation:
@@ -280,6 +279,7 @@ func (r *roster) run(stop context.Context) {
 		case <-stop.Done():
 		case <-tick.C:
 		}
+		r.sayRemoved()
 		if err := r.save(); err != nil {
 			r.log.Error("cluster: what is known of the members could not be written down", "error", err)
 		}
@@ -288,58 +288,3 @@ func (r *roster) run(stop context.Context) {
 		}
 	}
 }
-
-// deniedBy records that a member refuses this node, and why. An empty reason clears the record.
-func (r *roster) deniedBy(id, reason string) {
-	r.mu.Lock()
-	_, before := r.denied[id]
-	if reason == "" {
-		delete(r.denied, id)
-	} else {
-		r.denied[id] = denial{reason, time.Now()}
-	}
-	r.mu.Unlock()
-	if reason != "" && !before {
-		r.log.Error("cluster: a member refuses this node", "member", id, "reason", reason)
-	}
-}
-
-// standing returns why this node must not serve: among the members heard recently, more refuse this node than
-// accept it, or more have other founding members than the same ones. A single member, faulty or with wrong
-// settings, cannot stop another.
-func (r *roster) standing() error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	denied := map[string]time.Time{}
-	for id, d := range r.denied {
-		denied[id] = d.at
-	}
-	deny, differ := recent(denied), recent(r.differs)
-	agree := slices.DeleteFunc(recent(r.agreed), func(id string) bool { return slices.Contains(deny, id) })
-	if len(deny) > len(agree) {
-		return fmt.Errorf("%w by %s: %s", errRefused, strings.Join(deny, ", "), r.denied[deny[0]].reason)
-	}
-	if len(differ) > len(agree) {
-		return fmt.Errorf("%w: %s of this cluster were founded with other members than this node, %d with the same",
-			errRefused,
-			strings.Join(differ, ", "), len(agree))
-	}
-	return nil
-}
-
-func recent(seen map[string]time.Time) (ids []string) {
-	for id, at := range seen {
-		if time.Since(at) < standingFor {
-			ids = append(ids, id)
-		}
-	}
-	slices.Sort(ids)
-	return ids
-}
-
-// Standing returns why this node must not serve although it runs: other members refuse it. It returns nil if
-// they do not.
-func (c *Cluster) Standing() error { return c.peer.roster.standing() }
-
-// PeerRefusals returns the number of times that this node refused another one.
-func (c *Cluster) PeerRefusals() uint64 { return c.peer.roster.refusals.Load() }

@@ -88,8 +88,8 @@ func (p *peerPort) listen() error {
 	return nil
 }
 
-// nodeOf reads the node id from the URI SANs of a certificate whose chain was verified. The authority signs only nodes
-// of this cluster. A node that was down may meet members that its log does not name yet.
+// nodeOf reads the node id from the URI SANs of a certificate whose chain was verified. The authority signs only
+// nodes of this cluster. A node that was down may meet members that its log does not name yet.
 func (p *peerPort) nodeOf(cert *x509.Certificate) (string, error) {
 	for _, u := range cert.URIs {
 		id, ok := strings.CutPrefix(u.String(), NodeURI(p.cfg.ClusterID, ""))
@@ -334,12 +334,12 @@ func (p *peerPort) introduce(conn net.Conn, id string) error {
 	theirs, err := offerHandshake(conn, p.cfg.ClusterID, p.cfg.NodeID, p.roster.hello().String())
 	var refused *refusedError
 	if errors.As(err, &refused) {
-		p.roster.deniedBy(id, refused.reason)
+		p.roster.deniedBy(id, refused.reason, refused.removed)
 	}
 	if err != nil {
 		return err
 	}
-	p.roster.deniedBy(id, "")
+	p.roster.deniedBy(id, "", false)
 	_, err = p.roster.admit(id, theirs)
 	return err
 }

@@ -43,7 +43,7 @@ func failed(err error) Future {
 // in order. Propose returns at once unless the queue is full, and then within an election timeout.
 func (c *Cluster) Propose(data []byte) Future {
 	r := c.raft.Load()
-	if r == nil || r.State() != raft.Leader || c.Yielding() || !c.pending.add() {
+	if r == nil || r.State() != raft.Leader || c.handing.Load() || c.Yielding() || !c.pending.add() {
 		return failed(ErrNotLeader)
 	}
 	p := &proposal{done: make(chan struct{})}

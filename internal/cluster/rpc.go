@@ -25,6 +25,7 @@ const (
 	codeRefused   = "refused"
 
 	codeNoMember      = "no_member"
+	codeRemoved       = "removed"
 	codeOtherFounders = "other_voters"
 )
 
@@ -105,8 +106,11 @@ func (s *rpcServer) answer(ctx context.Context, from string, req frames.Request)
 	if _, err := roster.admit(from, req.Hello); err != nil {
 		s.c.peer.refusals.Do(func() { s.c.log.Warn("cluster: peer call refused", "member", from, "error", err) })
 		code := codeRefused
-		if errors.Is(err, errOtherFounders) {
+		switch {
+		case errors.Is(err, errOtherFounders):
 			code = codeOtherFounders
+		case errors.Is(err, errRemoved):
+			code = codeRemoved
 		}
 		return frames.Response{Code: code, Body: []byte(err.Error())}
 	}
@@ -188,6 +192,13 @@ func newPeerClient(port *peerPort, id string) *peerClient {
 	}
 }
 
+// newPeerClientAt calls a node at a certain address.
+func newPeerClientAt(port *peerPort, v Voter) *peerClient {
+	p := newPeerClient(port, v.ID)
+	p.caller = frames.NewCaller(func(ctx context.Context) (net.Conn, error) { return port.dialTLS(ctx, v, alpnRPC) })
+	return p
+}
+
 func (p *peerClient) close() { p.caller.Close() }
 
 // call sends body to the member, and checks that it is the member that this node knows.
@@ -208,14 +219,14 @@ func (p *peerClient) exchange(ctx context.Context, path string, body []byte) ([]
 	case resp.Code != "":
 		err = &RemoteError{resp.Code, string(resp.Body)}
 	}
-	if resp.Code == codeRefused || resp.Code == codeOtherFounders {
-		roster.deniedBy(p.id, string(resp.Body))
+	if resp.Code == codeRefused || resp.Code == codeOtherFounders || resp.Code == codeRemoved {
+		roster.deniedBy(p.id, string(resp.Body), resp.Code == codeRemoved)
 		return nil, hello{}, err
 	}
 	if err != nil && resp.Hello == "" {
 		return nil, hello{}, err // refused before the member looked at the hello of this node
 	}
-	roster.deniedBy(p.id, "")
+	roster.deniedBy(p.id, "", false)
 	theirs, refused := roster.admit(p.id, resp.Hello)
 	if refused != nil {
 		return nil, theirs, fmt.Errorf("%w: %s%s: %w", ErrUnreachable, p.id, path, refused)

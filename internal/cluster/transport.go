@@ -96,8 +96,8 @@ func (t *transport) Consumer() <-chan raft.RPC { return t.consumer }
 // SetHeartbeatHandler does nothing, so that heartbeats are handled like all other requests.
 func (t *transport) SetHeartbeatHandler(func(raft.RPC)) {}
 
-// AppendEntries holds back empty requests while the local disk hangs or this node must not lead, reports the result to
-// the watchdog, and waits for peers that cannot be reached.
+// AppendEntries holds back empty requests while the local disk hangs or this node must not lead, reports the result
+// to the watchdog, and waits for peers that cannot be reached.
 func (t *transport) AppendEntries(id raft.ServerID, target raft.ServerAddress, req *raft.AppendEntriesRequest,
 	resp *raft.AppendEntriesResponse) error {
 	if len(req.Entries) == 0 && t.diskStuck() {
@@ -133,6 +133,8 @@ func (t *transport) RequestVote(id raft.ServerID, target raft.ServerAddress, req
 // heldBack returns why this node must not lead now.
 func (t *transport) heldBack() error {
 	switch {
+	case t.c.peer.roster.removed() != nil:
+		return errRemoved
 	case t.c.Clock().Off():
 		return errClock
 	case t.c.Yielding():

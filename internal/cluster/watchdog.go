@@ -66,6 +66,19 @@ func (w *watchdog) onAppend(id string, req *raft.AppendEntriesRequest, err error
 	}
 }
 
+// progress returns the highest entry that a peer is known to hold in the last term in which this node led, and
+// whether it answers.
+func (w *watchdog) progress(id string) (match uint64, alive bool) {
+	term := w.c.Term()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	p := w.peers[id]
+	if p == nil || w.leading != term {
+		return 0, false
+	}
+	return p.match, time.Since(p.heartbeat) < 2*w.c.cfg.Timings.Election
+}
+
 func (w *watchdog) run() {
 	tick := time.NewTicker(min(time.Second, w.c.cfg.stuckLimit/4, w.c.cfg.Timings.Election))
 	defer tick.Stop()
@@ -113,6 +126,9 @@ func (w *watchdog) checkPeers(now time.Time) error {
 	last := w.c.raft.Load().LastIndex()
 	limit := max(15*w.c.cfg.Timings.Election, 30*time.Second)
 	for id, p := range w.peers {
+		if !w.c.peer.knows(id) {
+			continue // removed
+		}
 		alive := now.Sub(p.heartbeat) < 2*w.c.cfg.Timings.Election
 		if alive && p.match < last && now.Sub(p.attempt) > limit {
 			return fmt.Errorf("cluster: replication to %s stands still at %d of %d since %s", id, p.match, last,

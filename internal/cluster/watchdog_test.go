@@ -43,6 +43,7 @@ func TestWatchdogSeesReplicationStandStill(t *testing.T) {
 	b.propose(lead, "x")
 	term, _ := lead.c.IsLeader()
 	w := lead.c.watchdog
+	lead.c.members.set(newConfiguration(1, []raft.Server{{ID: "only"}, {ID: "n2", Suffrage: raft.Nonvoter}}))
 	heartbeat := &raft.AppendEntriesRequest{Term: term}
 	entry := &raft.AppendEntriesRequest{Term: term, PrevLogEntry: 1, Entries: make([]*raft.Log, 1)}
 	w.onAppend("n2", heartbeat, nil)

@@ -30,7 +30,7 @@ var _ agreement.Node = &witness{}
 
 // newDoubts makes the agreement of the voters. The stores and the cluster open later.
 func (n *Node) newDoubts() {
-	n.voters = &agreement.Voters{Self: n.cfg.NodeID, IDs: n.voterIDs, Log: n.log,
+	n.voters = &agreement.Voters{Self: n.cfg.NodeID, IDs: n.roll.voterIDs, Log: n.log,
 		Call: func(ctx context.Context, voter, path string, body []byte) ([]byte, error) {
 			return n.cluster.Call(ctx, voter, path, body)
 		}}

@@ -58,6 +58,8 @@ func (c *ledgerClock) check() error {
 	case s.Agree > 0:
 		return fmt.Errorf("the clock of this node is off by %s from that of %d of %d voters; set it right", off,
 			s.Agree, s.Voters)
+	case s.Voters == 0:
+		return errors.New("this node waits to be added to the cluster")
 	case s.Heard <= s.Voters/2:
 		return fmt.Errorf("only %d of %d voters told their time lately, this node included", s.Heard, s.Voters)
 	case s.Stepped:

@@ -21,7 +21,7 @@ import (
 	"github.com/recount-ledger/recount/internal/verify"
 )
 
-// Voter is one member of the statically bootstrapped cluster.
+// Voter is one node of the settings: a founding member of a new cluster, or one at which the members may be found.
 type Voter struct {
 	ID   string `koanf:"id"`   // unique within the cluster, permanently
 	Peer string `koanf:"peer"` // host:port of its peer listener
@@ -51,6 +51,7 @@ type Config struct {
 	Dir       string // data directory of this node
 
 	NewCluster bool // an empty Dir is that of a new node of a new cluster, otherwise it is refused
+	Join       bool // an empty Dir is that of a new node, which waits until it is added to a cluster that runs
 
 	API    Listener
 	Peer   Listener
@@ -313,7 +314,9 @@ func apiAddress(base string) (string, error) {
 func CheckVoters(list []Voter) error { return errors.Join(Config{Voters: list}.validateVoters()...) }
 
 func (c Config) validateVoters() (errs []error) {
-	if n := len(c.Voters); n != 1 && n != 3 && n != 5 {
+	if n := len(c.Voters); c.Join && n < 2 {
+		errs = append(errs, errors.New("voters: a node that joins needs itself and at least one member of the cluster"))
+	} else if !c.Join && n != 1 && n != 3 && n != 5 {
 		errs = append(errs, fmt.Errorf("voters: a cluster has 1, 3 or 5 members, not %d", n))
 	}
 	seen, self := map[string]bool{}, false
@@ -340,6 +343,9 @@ func (c Config) validateVoters() (errs []error) {
 			}
 			seen[kind+" "+value] = true
 		}
+	}
+	if c.Join && c.NewCluster {
+		errs = append(errs, errors.New("join: a node that joins a cluster founds none: leave out new_cluster"))
 	}
 	if !self && c.NodeID != "" && len(c.Voters) > 0 {
 		errs = append(errs, fmt.Errorf("voters: node_id %q is not among them", c.NodeID))

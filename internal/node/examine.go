@@ -120,7 +120,7 @@ func (c Config) examinePeer(x *Examination, now time.Time) {
 func (c Config) examineDir(x *Examination) (running bool) {
 	x.bad("dir", cluster.CheckDirectory(c.Dir, c.ClusterID, c.NodeID))
 	x.bad("dir", Writable(c.Dir))
-	if _, err := os.Stat(filepath.Join(c.Dir, IdentityFile)); errors.Is(err, fs.ErrNotExist) && !c.NewCluster {
+	if _, err := os.Stat(filepath.Join(c.Dir, IdentityFile)); errors.Is(err, fs.ErrNotExist) && !c.NewCluster && !c.Join {
 		x.warn("dir: %s holds no node: the first start of a new cluster needs --new-cluster; a node that lost "+
 			"its disk must not start",
 			c.Dir)

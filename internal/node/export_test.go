@@ -4,12 +4,17 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/recount-ledger/recount/internal/cluster"
 )
 
 // ProposeRaw commits a pack past every check, as a leader with faulty memory does, or a compromised one.
 func (n *Node) ProposeRaw(ctx context.Context, pack []byte) (uint64, error) {
 	return n.cluster.Propose(pack).Wait(ctx)
 }
+
+// Cluster changes the members past the API.
+func (n *Node) Cluster() *cluster.Cluster { return n.cluster }
 
 // RarelyTellCommits makes an idle leader tell its commit index only after d, so that a test notices who waits for
 // that.

@@ -17,9 +17,9 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// operationPath is the peer RPC under which a leader takes the operations of operators that came to another node. Their
-// requests travel, with the caller's own token, and not their events. No node can make an operation without its
-// operator.
+// operationPath is the peer RPC under which a leader takes the operations of operators that came to another node.
+// Their requests travel, with the caller's own token, and not their events. No node can make an operation without
+// its operator.
 const operationPath = "/v1/operation"
 
 // followFor bounds how long a node that has handed over an operation waits for its own fold before it gives the
@@ -98,7 +98,7 @@ func (n *Node) newToLeader() *toLeader {
 		timeout:  n.cfg.SubmitTimeout,
 		log:      n.log,
 		peers:    n.cluster,
-		apiOf:    n.cfg.apiOf,
+		apiOf:    n.roll.apiOf,
 		leading:  n.raft.IsLeader,
 		stopping: n.closing.Load,
 		withheld: n.withheld,
@@ -113,8 +113,8 @@ func (l *toLeader) LeaderURL() string {
 	return l.apiOf(id)
 }
 
-// ForwardOperation looks for a leader until one answers, this node leads, or the time is up. An operation that was sent and
-// got no answer may have been done.
+// ForwardOperation looks for a leader until one answers, this node leads, or the time is up. An operation that was
+// sent and got no answer may have been done.
 func (l *toLeader) ForwardOperation(ctx context.Context, request []byte) (answer []byte, here bool, err error) {
 	if l.stopping() {
 		return nil, false, wire.NewProblem(wire.CodeShuttingDown, "").WithRetry(retryAfter)

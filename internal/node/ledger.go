@@ -13,6 +13,7 @@ type status struct {
 	names   func() []string // ids that the ledger had and has, the present one last
 	members func() cluster.Status
 	place   func(ctx context.Context, member string) (place, error) // asks a member for its position
+	apiOf   func(member string) string                              // returns the base URL of its API, if known
 	checks  []check
 }
 
@@ -35,6 +36,7 @@ func (n *Node) parts() api.Ledger {
 			names:   func() []string { return n.derived.Control().Names(n.derived.Cursor().Seq) },
 			members: n.cluster.Status,
 			place:   n.placeOf,
+			apiOf:   n.roll.apiOf,
 			checks:  n.readiness(),
 		},
 	}

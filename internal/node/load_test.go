@@ -17,6 +17,7 @@ import (
 type load struct {
 	t        *testing.T
 	c        *nodetest.Cluster
+	cl       *client.Client // over the nodes at the start
 	answered atomic.Int64
 	lost     atomic.Int64 // calls that ended without an answer
 	stop     context.CancelFunc
@@ -25,7 +26,7 @@ type load struct {
 
 func startLoad(t *testing.T, c *nodetest.Cluster, f *nodetest.Records, agents int) *load {
 	ctx, cancel := context.WithCancel(t.Context())
-	l := &load{t: t, c: c, stop: cancel}
+	l := &load{t: t, c: c, cl: c.Client, stop: cancel}
 	t.Cleanup(l.end)
 	for agent := range agents {
 		l.running.Go(func() {
@@ -45,7 +46,7 @@ func startLoad(t *testing.T, c *nodetest.Cluster, f *nodetest.Records, agents in
 func (l *load) submit(body []byte) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(l.t.Context()), opTime)
 	defer cancel()
-	a, err := l.c.Submit(ctx, l.c.Client, body)
+	a, err := l.c.Submit(ctx, l.cl, body)
 	switch {
 	case errors.Is(err, client.ErrOutcomeUnknown), errors.Is(err, client.ErrUnavailable):
 		l.lost.Add(1)

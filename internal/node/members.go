@@ -22,6 +22,7 @@ type place struct {
 	AppliedSeq   uint64 `json:"applied_seq"`
 	State        string `json:"state"`
 	DiskFree     uint64 `json:"disk_free"` // bytes
+	API          string `json:"api"`       // base URL at which clients reach the node
 
 	Capabilities []string `json:"capabilities"` // what the release of the node can fold
 }
@@ -32,6 +33,7 @@ func (n *Node) place() place {
 		AppliedSeq:   n.gens.Serving().Cursor().Seq,
 		State:        "follower",
 		DiskFree:     n.disk.Free(),
+		API:          n.cfg.self().API,
 		Capabilities: n.releases.own(),
 	}
 	if _, ok := n.cluster.IsLeader(); ok {
@@ -44,22 +46,6 @@ func (n *Node) place() place {
 		p.State = "quarantined"
 	}
 	return p
-}
-
-// voterIDs returns the ids of the voters now. Before the log is open, they are those of the settings.
-func (n *Node) voterIDs() []string {
-	if n.cluster == nil {
-		return n.cfg.ids()
-	}
-	return n.cluster.Configuration().Voters
-}
-
-// memberIDs returns the ids of the voters and the learners now.
-func (n *Node) memberIDs() (out []string) {
-	for _, m := range n.cluster.Configuration().Members {
-		out = append(out, m.ID)
-	}
-	return out
 }
 
 func (n *Node) answerPosition(context.Context, string, []byte) ([]byte, error) {
@@ -81,7 +67,7 @@ func (s *status) Cluster(ctx context.Context) (*wire.ClusterAnswer, error) {
 	for i, m := range st.Members {
 		a.Members[i] = wire.Member{
 			ID:       m.ID,
-			API:      s.cfg.apiOf(m.ID),
+			API:      s.apiOf(m.ID),
 			Suffrage: strings.ToLower(m.Suffrage),
 			State:    "unreachable",
 		}
@@ -91,6 +77,9 @@ func (s *status) Cluster(ctx context.Context) (*wire.ClusterAnswer, error) {
 				a.Members[i].CommittedSeq, a.Members[i].AppliedSeq, a.Members[i].Lag = &p.CommittedSeq,
 					&p.AppliedSeq, &lag
 				a.Members[i].State = p.State
+				if p.API != "" { // the settings of this node may be older
+					a.Members[i].API = p.API
+				}
 			}
 		})
 	}
@@ -106,6 +95,9 @@ func (n *Node) placeOf(ctx context.Context, id string) (place, error) {
 	raw, err := n.cluster.Call(ctx, id, positionPath, nil)
 	if err == nil {
 		err = json.Unmarshal(raw, &p)
+	}
+	if err == nil && p.API != "" {
+		n.roll.apis.Store(id, p.API)
 	}
 	return p, err
 }

@@ -85,6 +85,7 @@ type Node struct {
 	closing    atomic.Bool
 	clock      *ledgerClock
 	disk       *disk.Space
+	roll       *roll
 	joined     atomic.Bool // cluster is set, and has started
 	// caughtUp is set once this node has folded all that was committed. Until then an own submission might wait
 	// long for its fold.
@@ -105,8 +106,9 @@ func Open(ctx context.Context, cfg Config, logger *slog.Logger) (*Node, error) {
 	n.clock = &ledgerClock{cfg: &n.cfg, log: logger, caughtUp: &n.caughtUp}
 	n.quarantine.dir, n.quarantine.log = cfg.Dir, logger
 	n.keys = newHeldKeys(&n.cfg, logger)
+	n.roll = &roll{n: n}
 	n.newDoubts()
-	n.releases = newReleases(n.memberIDs, func(ctx context.Context, voter string) ([]string, error) {
+	n.releases = newReleases(n.roll.memberIDs, func(ctx context.Context, voter string) ([]string, error) {
 		at, err := n.placeOf(ctx, voter)
 		return at.Capabilities, err
 	})
@@ -163,6 +165,7 @@ func (n *Node) open(ctx context.Context) error {
 	n.loop(loops, "age of keys", n.operator.Keys.WarnOld)
 	n.loop(loops, "clock", n.clock.watch)
 	n.loop(loops, "leadership", n.watchLead)
+	n.loop(loops, "API of the leader", n.roll.watchLeader)
 	if n.copies, err = newCopies(n); err != nil {
 		return err
 	}
@@ -270,7 +273,7 @@ func (n *Node) newCluster() error {
 	n.peerFiles = certs.NewReloader("peer", n.log, n.cfg.Peer.Cert, n.cfg.Peer.Key, n.cfg.Peer.CA)
 	var err error
 	n.cluster, err = cluster.Open(cluster.Config{
-		NodeID: n.cfg.NodeID, ClusterID: n.cfg.ClusterID, Dir: n.cfg.Dir, NewCluster: n.cfg.NewCluster,
+		NodeID: n.cfg.NodeID, ClusterID: n.cfg.ClusterID, Dir: n.cfg.Dir, NewCluster: n.cfg.NewCluster, Join: n.cfg.Join,
 		PeerBind: n.cfg.Peer.Listen, PeerAdvertise: n.cfg.self().Peer, Voters: voters,
 		TLS:          cluster.TLSFiles{CA: n.cfg.Peer.CA, Cert: n.cfg.Peer.Cert, Key: n.cfg.Peer.Key},
 		Timings:      cluster.Timings{Heartbeat: n.cfg.ElectionTimeout, CommitTimeout: n.cfg.commitTimeout},

@@ -32,8 +32,10 @@ func TestReadyRunsEveryCheck(t *testing.T) {
 // TestMembersOfACluster: a member that answers is shown with its position, whose lag is never negative. One that
 // does not answer is unreachable, and nothing is made up about it.
 func TestMembersOfACluster(t *testing.T) {
+	cfg := &Config{ClusterID: "c", Voters: []Voter{{ID: "a", API: "https://a"}, {ID: "b", API: "https://b"}}}
 	s := &status{
-		cfg: &Config{ClusterID: "c", Voters: []Voter{{ID: "a", API: "https://a"}, {ID: "b", API: "https://b"}}},
+		cfg:   cfg,
+		apiOf: cfg.apiOf,
 		members: func() cluster.Status {
 			return cluster.Status{Leader: "a", Term: 3, Members: []cluster.Member{
 				{ID: "a", Suffrage: "Voter"}, {ID: "b", Suffrage: "Voter"}, {ID: "c", Suffrage: "Voter"}}}

@@ -5,16 +5,15 @@ package nodetest
 
 import (
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -45,6 +44,10 @@ type Cluster struct {
 	CA     *certs.CA // of all certificates of the cluster
 
 	t       testing.TB
+	dir     string // of the certificates and the nodes
+	key     verify.Key
+	tune    []func(*node.Config)
+	old     []*client.Client // of earlier sets of nodes
 	members []*member
 	http    *http.Client // one attempt, no repetition
 	pool    *x509.CertPool
@@ -84,29 +87,17 @@ func (c *Cluster) ShiftClock(i int, d time.Duration) { c.members[i].shift.Store(
 // further by that, its timers are not.
 func (c *Cluster) Sleep(i int, d time.Duration) { c.members[i].slept.Store(int64(d)) }
 
-// Start runs n nodes and waits until all of them are ready. The nodes hold the key that Records signs with. The cluster
-// ends with the test. tune changes the settings of every node.
+// Start runs n nodes and waits until all of them are ready. The nodes hold the key that Records signs with. The
+// cluster ends with the test. tune changes the settings of every node.
 func Start(t testing.TB, n int, tune ...func(*node.Config)) *Cluster {
 	t.Helper()
-	c := &Cluster{t: t}
-	ca := c.configure(n, tune)
+	c := &Cluster{t: t, tune: tune}
+	ca := c.configure(n)
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(ca)
 	c.pool = pool
 	c.http = c.HTTPFrom("127.0.0.1")
-	endpoints := make([]string, n)
-	for i, m := range c.members {
-		endpoints[i] = apiURL(m)
-	}
-	var err error
-	c.Client, err = client.New(client.Config{
-		Endpoints:  endpoints,
-		CA:         ca,
-		Token:      c.Tokens[wire.RoleOperator],
-		MinBackoff: 20 * time.Millisecond,
-		MaxBackoff: 200 * time.Millisecond,
-	})
-	must(t, err)
+	c.connect()
 	t.Cleanup(c.end)
 	for i := range c.members {
 		c.Restart(i)
@@ -117,15 +108,37 @@ func Start(t testing.TB, n int, tune ...func(*node.Config)) *Cluster {
 	return c
 }
 
+// connect makes the client over all nodes. Clients that a test holds stay open.
+func (c *Cluster) connect() {
+	c.t.Helper()
+	if c.Client != nil {
+		c.old = append(c.old, c.Client)
+	}
+	var endpoints []string
+	for _, m := range c.members {
+		endpoints = append(endpoints, apiURL(m))
+	}
+	var err error
+	c.Client, err = client.New(client.Config{
+		Endpoints:  endpoints,
+		CA:         c.CA.CertPEM(),
+		Token:      c.Tokens[wire.RoleOperator],
+		MinBackoff: 20 * time.Millisecond,
+		MaxBackoff: 200 * time.Millisecond,
+	})
+	must(c.t, err)
+}
+
 func apiURL(m *member) string { return "https://" + m.cfg.API.Listen }
 
 // configure writes certificates and settings and returns the CA that clients trust, as PEM.
-func (c *Cluster) configure(n int, tune []func(*node.Config)) []byte {
+func (c *Cluster) configure(n int) []byte {
 	dir := c.t.TempDir()
+	c.dir = dir
 	ca, err := certs.NewCA("nodetest")
 	must(c.t, err)
 	must(c.t, ca.Save(dir, "ca"))
-	key, err := verify.NewHMACKey([]byte(trustedKey(c.t)))
+	c.key, err = verify.NewHMACKey([]byte(trustedKey(c.t)))
 	must(c.t, err)
 	voters := make([]node.Voter, n)
 	ports := freePorts(c.t, 2*n)
@@ -142,72 +155,47 @@ func (c *Cluster) configure(n int, tune []func(*node.Config)) []byte {
 		tokens += fmt.Sprintf("%s %s %s never test-%s\n", id, role, wire.TokenDigest(text), role)
 	}
 	must(c.t, os.WriteFile(filepath.Join(dir, "tokens"), []byte(tokens), 0o600))
-	for i, v := range voters {
-		cfg := node.Defaults()
-		cfg.TokensFile = filepath.Join(dir, "tokens")
-		cfg.NodeID, cfg.ClusterID, cfg.Dir, cfg.Voters = v.ID, "nodetest", filepath.Join(dir, v.ID), voters
-		cfg.NewCluster = true
-		cfg.Keys = []verify.Key{key}
-		cfg.Ballast = 0 // the disk is that of the machine, or one in memory
-		cfg.TokenRate, cfg.AddressRate, cfg.ElectionTimeout, cfg.SubmitTimeout = 0, 0, ElectionTimeout, SubmitTimeout
-		certPEM, keyPEM, err := ca.Issue(certs.Request{
-			CommonName: v.ID,
-			DNS:        []string{"localhost"},
-			IPs:        []net.IP{net.IPv4(127, 0, 0, 1)},
-			URIs:       []string{"recount://nodetest/node/" + v.ID},
-			Client:     true,
-			Server:     true,
-		})
-		must(c.t, err)
-		must(c.t, certs.WritePair(dir, v.ID, certPEM, keyPEM))
-		pair := node.Listener{
-			Cert: filepath.Join(dir, v.ID+".crt"),
-			Key:  filepath.Join(dir, v.ID+".key"),
-			CA:   filepath.Join(dir, "ca.crt"),
-		}
-		cfg.API, cfg.Peer = pair, pair
-		cfg.API.CA = "" // clients show no certificate unless a test says so
-		cfg.API.Listen, cfg.Peer.Listen = ports[2*i], v.Peer
-		m := &member{}
-		cfg.Clock, cfg.Elapsed = m.clock, m.elapsed
-		for _, f := range tune {
-			f(&cfg)
-		}
-		m.cfg = cfg
-		c.members = append(c.members, m)
+	for _, v := range voters {
+		c.configureOne(v, voters, false)
 	}
 	return ca.CertPEM()
 }
 
-// freePorts finds addresses below the range from which systems take the ports of outgoing connections, so that
-// a stopped node finds its port free again.
-func freePorts(t testing.TB, n int) []string {
-	var out []string
-	for tries := 0; len(out) < n; tries++ {
-		if tries > 1000 {
-			t.Fatal("no free ports")
-		}
-		ln, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(12000+rand.IntN(18000))))
-		if err != nil {
-			continue
-		}
-		defer ln.Close()
-		out = append(out, ln.Addr().String())
+// configureOne makes one node of a new cluster, or one that joins, with a certificate.
+func (c *Cluster) configureOne(v node.Voter, voters []node.Voter, join bool) {
+	c.t.Helper()
+	cfg := node.Defaults()
+	cfg.TokensFile = filepath.Join(c.dir, "tokens")
+	cfg.NodeID, cfg.ClusterID, cfg.Dir, cfg.Voters = v.ID, "nodetest", filepath.Join(c.dir, v.ID), voters
+	cfg.NewCluster, cfg.Join = !join, join
+	cfg.Keys = []verify.Key{c.key}
+	cfg.Ballast = 0 // the disk is that of the machine, or one in memory
+	cfg.TokenRate, cfg.AddressRate, cfg.ElectionTimeout, cfg.SubmitTimeout = 0, 0, ElectionTimeout, SubmitTimeout
+	certPEM, keyPEM, err := c.CA.Issue(certs.Request{
+		CommonName: v.ID,
+		DNS:        []string{"localhost"},
+		IPs:        []net.IP{net.IPv4(127, 0, 0, 1)},
+		URIs:       []string{"recount://nodetest/node/" + v.ID},
+		Client:     true,
+		Server:     true,
+	})
+	must(c.t, err)
+	must(c.t, certs.WritePair(c.dir, v.ID, certPEM, keyPEM))
+	pair := node.Listener{
+		Cert: filepath.Join(c.dir, v.ID+".crt"),
+		Key:  filepath.Join(c.dir, v.ID+".key"),
+		CA:   filepath.Join(c.dir, "ca.crt"),
 	}
-	return out
-}
-
-// HTTPFrom is a client that trusts the cluster and comes from a loopback address such as 127.0.0.7, so that one
-// test has many addresses. It repeats nothing. Its idle connections end with the test.
-func (c *Cluster) HTTPFrom(address string) *http.Client {
-	from := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}
-	transport := &http.Transport{
-		DialContext:         from.DialContext,
-		TLSClientConfig:     &tls.Config{RootCAs: c.pool},
-		MaxIdleConnsPerHost: 64,
+	cfg.API, cfg.Peer = pair, pair
+	cfg.API.CA = "" // clients show no certificate unless a test says so
+	cfg.API.Listen, cfg.Peer.Listen = strings.TrimPrefix(v.API, "https://"), v.Peer
+	m := &member{}
+	cfg.Clock, cfg.Elapsed = m.clock, m.elapsed
+	for _, f := range c.tune {
+		f(&cfg)
 	}
-	c.t.Cleanup(transport.CloseIdleConnections)
-	return &http.Client{Timeout: patience, Transport: transport}
+	m.cfg = cfg
+	c.members = append(c.members, m)
 }
 
 // Config are the settings of node i.
@@ -216,13 +204,11 @@ func (c *Cluster) Config(i int) node.Config { return c.members[i].cfg }
 // Tune changes the settings of node i from its next start on.
 func (c *Cluster) Tune(i int, f func(*node.Config)) { f(&c.members[i].cfg) }
 
-// FreePort finds a loopback address for one more listener.
-func FreePort(t testing.TB) string { return freePorts(t, 1)[0] }
-
 // MayEnd allows that node i is expected to give up by itself, as a leader does that contradicts the others.
 func (c *Cluster) MayEnd(i int) { c.members[i].mayEnd.Store(true) }
 
-// Lead makes node i of three the leader: the leader hands over when it stops, and no other node is there to take over.
+// Lead makes node i of three the leader: the leader hands over when it stops, and no other node is there to take
+// over.
 func (c *Cluster) Lead(i int) {
 	c.t.Helper()
 	for tries := 0; ; tries++ {
@@ -314,7 +300,9 @@ func (c *Cluster) end() {
 		wg.Go(func() { c.Stop(i) })
 	}
 	wg.Wait()
-	c.Client.Close()
+	for _, cl := range append(c.old, c.Client) {
+		cl.Close()
+	}
 	c.http.CloseIdleConnections()
 	if c.t.Failed() {
 		c.t.Logf("the nodes logged:\n%s", c.logs.String())

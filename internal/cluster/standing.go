@@ -1,0 +1,112 @@
+package cluster
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// ErrRemoved means that the cluster has removed this node. It takes no part any more and keeps its log.
+var ErrRemoved = errors.New("cluster: this node was removed from the cluster: stop it; to use its machine again, " +
+	"add a new node id with an empty directory")
+
+// denial is the statement of a member that it does not accept this node.
+type denial struct {
+	reason  string
+	removed bool // because the cluster has removed this node
+	at      time.Time
+}
+
+// deniedBy records that a member refuses this node, and why. An empty reason clears the record.
+func (r *roster) deniedBy(id, reason string, removed bool) {
+	r.mu.Lock()
+	_, before := r.denied[id]
+	if reason == "" {
+		delete(r.denied, id)
+	} else {
+		r.denied[id] = denial{reason, removed, time.Now()}
+	}
+	r.mu.Unlock()
+	if reason != "" && !before {
+		r.log.Error("cluster: a member refuses this node", "member", id, "reason", reason)
+	}
+}
+
+// removed returns ErrRemoved if this node has applied its own removal, or if more of the members heard recently know
+// its removal than accept it. Members know it once it is committed and they have applied it.
+func (r *roster) removed() error {
+	if entry := r.members.removed(r.cfg.NodeID); entry != 0 {
+		return fmt.Errorf("%w (by entry %d)", ErrRemoved, entry)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var by []string
+	for id, d := range r.denied {
+		if d.removed && time.Since(d.at) < standingFor {
+			by = append(by, id)
+		}
+	}
+	if len(by) > len(r.accepting()) {
+		slices.Sort(by)
+		return fmt.Errorf("%w (%s)", ErrRemoved, "says "+strings.Join(by, ", "))
+	}
+	return nil
+}
+
+// sayRemoved logs once that this node was removed.
+func (r *roster) sayRemoved() {
+	if err := r.removed(); err != nil && !r.told.Swap(true) {
+		r.log.Error("cluster: removed: this node takes no part any more and keeps its log", "error", err)
+	}
+}
+
+// accepting returns the members heard recently that accept this node. r.mu must be held.
+func (r *roster) accepting() []string {
+	return slices.DeleteFunc(recent(r.agreed), func(id string) bool {
+		d, ok := r.denied[id]
+		return ok && time.Since(d.at) < standingFor
+	})
+}
+
+// standing returns why this node must not serve: it was removed, or among the members heard recently, more refuse
+// this node than accept it, or more have other founding members than the same ones. A single member, faulty or with
+// wrong settings, cannot stop another.
+func (r *roster) standing() error {
+	if err := r.removed(); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	denied := map[string]time.Time{}
+	for id, d := range r.denied {
+		denied[id] = d.at
+	}
+	deny, differ, agree := recent(denied), recent(r.differs), r.accepting()
+	if len(deny) > len(agree) {
+		return fmt.Errorf("%w by %s: %s", errRefused, strings.Join(deny, ", "), r.denied[deny[0]].reason)
+	}
+	if len(differ) > len(agree) {
+		return fmt.Errorf("%w: %s of this cluster were founded with other members than this node, %d with the same",
+			errRefused, strings.Join(differ, ", "), len(agree))
+	}
+	return nil
+}
+
+func recent(seen map[string]time.Time) (ids []string) {
+	for id, at := range seen {
+		if time.Since(at) < standingFor {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// Standing returns why this node must not serve although it runs: it was removed, or other members refuse it. It
+// returns nil if they do not.
+func (c *Cluster) Standing() error { return c.peer.roster.standing() }
+
+// PeerRefusals counts the messages of other nodes that this node has refused.
+func (c *Cluster) PeerRefusals() uint64 { return c.peer.roster.refusals.Load() }

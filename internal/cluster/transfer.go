@@ -1,0 +1,90 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// Transfer makes another voter the leader, a certain one or, with an empty id, the one that holds most, and returns
+// its id. This node proposes nothing meanwhile. It does not use the transfer of the library, which can leave Raft
+// unable to propose: it waits until the voter holds every entry, then sends the request on which a voter elects
+// itself. If that fails, this node leads on. Errors: ErrNotLeader, ErrNotVoter, ErrNotMoved.
+func (c *Cluster) Transfer(ctx context.Context, to string) (leader string, err error) {
+	select {
+	case c.changing <- struct{}{}:
+		defer func() { <-c.changing }()
+	case <-ctx.Done():
+		return "", fmt.Errorf("%w: %w", ErrBusy, ctx.Err())
+	}
+	if _, ok := c.IsLeader(); !ok {
+		return "", ErrNotLeader
+	}
+	if to, err = c.successor(to); err != nil {
+		return "", err
+	}
+	c.handing.Store(true)
+	defer c.handing.Store(false)
+	ctx, cancel := context.WithTimeout(ctx, 2*c.cfg.Timings.Election)
+	defer cancel()
+	if err := c.await(ctx, func() bool {
+		match, _ := c.watchdog.progress(to)
+		return match >= c.raft.Load().LastIndex()
+	}); err != nil {
+		return "", fmt.Errorf("%w: %s lacks entries", ErrNotMoved, to)
+	}
+	req := &raft.TimeoutNowRequest{RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax,
+		ID: []byte(c.cfg.NodeID), Addr: []byte(c.cfg.NodeID)}}
+	if err := c.trans.TimeoutNow(raft.ServerID(to), raft.ServerAddress(to), req, &raft.TimeoutNowResponse{}); err != nil {
+		return "", fmt.Errorf("%w: %s: %w", ErrNotMoved, to, err)
+	}
+	err = c.await(ctx, func() bool {
+		var ok bool
+		leader, ok = c.Leader()
+		return ok && leader != c.cfg.NodeID
+	})
+	if err != nil {
+		return "", fmt.Errorf("%w: %s was asked", ErrNotMoved, to)
+	}
+	c.log.Info("cluster: leadership transferred", "to", leader)
+	return leader, nil
+}
+
+// successor checks the voter that is to lead, or chooses the one that holds most.
+func (c *Cluster) successor(to string) (string, error) {
+	now := c.members.now()
+	if to != "" {
+		if _, alive := c.watchdog.progress(to); !alive || !now.votes(to) || to == c.cfg.NodeID {
+			return "", fmt.Errorf("%w: %s", ErrNotVoter, to)
+		}
+		return to, nil
+	}
+	best := uint64(0)
+	for _, v := range now.voters {
+		if match, alive := c.watchdog.progress(v); v != c.cfg.NodeID && alive && (to == "" || match > best) {
+			to, best = v, match
+		}
+	}
+	if to == "" {
+		return "", fmt.Errorf("%w: there is no other one", ErrNotVoter)
+	}
+	return to, nil
+}
+
+// await polls until cond holds or ctx ends.
+func (c *Cluster) await(ctx context.Context, cond func() bool) error {
+	tick := time.NewTicker(commitPoll)
+	defer tick.Stop()
+	for !cond() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-c.stop.Done():
+			return ErrShutdown
+		}
+	}
+	return nil
+}
