@@ -16,6 +16,7 @@ import (
 
 	"github.com/recount-ledger/recount/internal/cli"
 	"github.com/recount-ledger/recount/internal/logqueue"
+	"github.com/recount-ledger/recount/internal/node"
 )
 
 func main() {
@@ -41,8 +42,11 @@ func explain(w io.Writer, command string, err error) int {
 		text += fmt.Sprintf("\n  %q shows what it takes, with examples.", command+" --help")
 	}
 	fmt.Fprintf(w, "recount-node: %s\n", text)
-	if wrong {
+	switch {
+	case wrong:
 		return 2
+	case node.Refused(err):
+		return node.ExitStore
 	}
 	return 1
 }

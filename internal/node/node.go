@@ -243,7 +243,7 @@ func (n *Node) openStores(ctx context.Context) error {
 	n.store, err = log.Open(filepath.Join(n.cfg.Dir, "events"),
 		log.Options{FS: n.cfg.FS, Logger: n.log, Fatal: n.logFailed})
 	if err != nil {
-		return err
+		return refusedLog(err)
 	}
 	n.store.CommittedTo(n.store.Floor())
 	if err := n.quarantine.recall(); err != nil {

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/recount-ledger/recount/internal/node"
 	"github.com/recount-ledger/recount/test/harness"
 )
 
@@ -132,7 +133,8 @@ func sent(ctx context.Context, client *http.Client, api string, body []byte) boo
 	return resp.StatusCode == http.StatusOK
 }
 
-// refuses starts node 0 and expects it to end by itself, with words that say why.
+// refuses starts node 0 and expects it to end by itself, with the exit code after which nobody starts it
+// again and words that say why.
 func refuses(t *testing.T, ctx context.Context, c *harness.Cluster, d damaged) {
 	t.Helper()
 	path := filepath.Join(c.NodeDir(0), "log")
@@ -145,7 +147,7 @@ func refuses(t *testing.T, ctx context.Context, c *harness.Cluster, d damaged) {
 	after, rerr := os.ReadFile(path)
 	must(t, rerr)
 	said := string(after[len(before):])
-	if err != nil || code == 0 || !strings.Contains(said, d.says) {
+	if err != nil || code != node.ExitStore || !strings.Contains(said, d.says) {
 		t.Errorf("%s: exit %d, %v; its log: %s", d.name, code, err, said[max(0, len(said)-600):])
 		return
 	}

@@ -1,0 +1,40 @@
+package node
+
+import (
+	"errors"
+	"syscall"
+
+	"github.com/recount-ledger/recount/internal/cluster"
+	"github.com/recount-ledger/recount/internal/log"
+)
+
+// unreadableLog is an error of a log that cannot be opened as it is.
+type unreadableLog struct{ error }
+
+// Unwrap returns the error of package log.
+func (u unreadableLog) Unwrap() error { return u.error }
+
+// refusals are the errors with which a node refuses its directory.
+var refusals = []error{cluster.ErrLostLog, cluster.ErrEmptyDirectory, cluster.ErrForeignDirectory,
+	cluster.ErrInconsistent, log.ErrCorrupt, log.ErrGap}
+
+// Refused reports whether err, from Open or Run, means that the node must not serve its directory as it is. Another
+// start ends in the same way, so the process returns ExitStore, and nothing should start it again by itself.
+func Refused(err error) bool {
+	for _, r := range refusals {
+		if errors.Is(err, r) {
+			return true
+		}
+	}
+	return errors.As(err, new(unreadableLog))
+}
+
+// refusedLog marks an error of log.Open that another start would not change: all but those of a disk that is full or
+// fails, of missing rights, and of a process that still has the log.
+func refusedLog(err error) error {
+	var errno syscall.Errno
+	if err == nil || errors.Is(err, log.ErrInUse) || errors.As(err, &errno) && errno != syscall.ENOENT {
+		return err
+	}
+	return unreadableLog{err}
+}
