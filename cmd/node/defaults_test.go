@@ -47,7 +47,7 @@ func TestDefaults(t *testing.T) {
 func TestDefaultsOfThePages(t *testing.T) {
 	const number = `([0-9.]+(?: (?:s|MiB|GiB))?)`
 	tried := map[string]int{}
-	for _, page := range []string{"rate-limits", "audit-logging", "architecture", "roles", "sizing", "agents"} {
+	for _, page := range []string{"rate-limits", "audit-logging", "architecture", "roles", "sizing", "agents", "limits"} {
 		raw, err := os.ReadFile("../../docs/" + page + ".md")
 		if err != nil {
 			t.Fatal(err)
@@ -61,6 +61,7 @@ func TestDefaultsOfThePages(t *testing.T) {
 			for _, form := range []string{
 				"`" + name + "`, `" + s.env + "` \\| " + number,                  // a row of a table
 				"`" + name + "` \\(" + number + "[,)]",                           // `election_timeout` (2 s)
+				"\\| " + number + " \\| setting `" + name + "`",                  // a row of docs/limits.md
 				"setting `" + name + "`, " + number,                              // setting `ballast`, 1 GiB
 				number + " is the limit, unless `" + name + "`",                  // 1 MiB is the limit, unless `max_body`
 				"\n +" + last + ": ([0-9a-z]+) .*; the default",                  // an example of a settings file

@@ -14,7 +14,7 @@ func TestDoctorSaysWhatComesNext(t *testing.T) {
 	_, dir := threeNodes(t)
 	r := run(t, "", "doctor", "--dev", dir, "--timeout", "2s")
 	for _, want := range []string{"warning  answer", "node     node-3", "finding  no answer: ", "next     systemctl status recount-node",
-		"(on the machine of node-3)", "page     docs/architecture.md#crashes-stops-and-lost-leaders", "12 events behind"} {
+		"(on the machine of node-3)", "page     docs/runbooks/lost-node.md", "12 events behind"} {
 		if !strings.Contains(r.out, want) {
 			t.Errorf("no %q in:\n%s", want, r.out)
 		}

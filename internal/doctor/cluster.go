@@ -38,12 +38,12 @@ func judgeCluster(all []*facts) (out []Finding) {
 	if len(builds) > 1 {
 		out = append(out, Finding{checkVersions, Warning, "",
 			"the nodes run different builds: " + groups(builds) + ". Bring the upgrade to its end",
-			"recount version", "", "architecture.md#looking-at-a-node"})
+			"recount version", "", "runbooks/upgrade.md"})
 	}
 	if views > 0 && leader == "" {
 		out = append(out, Finding{checkLeader, Critical, "",
 			"no node leads: nothing is accepted until a majority of the voters runs and reaches each other",
-			"recount cluster status", "", "architecture.md#crashes-stops-and-lost-leaders"})
+			"recount cluster status", "", "runbooks/lost-majority.md"})
 	}
 	return append(out, judgeMembers(all, members)...)
 }
@@ -66,7 +66,7 @@ func judgeMembers(all []*facts, members []wire.Member) (out []Finding) {
 	for _, id := range away {
 		if !named(all, id) {
 			out = append(out, Finding{checkAnswer, Warning, id, "the other members do not reach it",
-				"systemctl status recount-node", id, "architecture.md#crashes-stops-and-lost-leaders"})
+				"systemctl status recount-node", id, "runbooks/lost-node.md"})
 		}
 	}
 	majority := voters/2 + 1
@@ -75,14 +75,14 @@ func judgeMembers(all []*facts, members []wire.Member) (out []Finding) {
 	case up < majority:
 		out = append(out, Finding{checkVoters, Critical, "",
 			fmt.Sprintf("%d of %d voters are up and a majority is %d: nothing is accepted", up, voters, majority),
-			"recount cluster status", "", "architecture.md#crashes-stops-and-lost-leaders"})
+			"recount cluster status", "", "runbooks/lost-majority.md"})
 	case voters == 1:
 		out = append(out, Finding{checkVoters, Note, "", "the only voter cannot be lost without loss of data",
 			"recount cluster status", "", "deploy.md"})
 	case up == majority && up < voters:
 		out = append(out, Finding{checkVoters, Warning, "",
 			fmt.Sprintf("%d of %d voters are up: with one less nothing is accepted", up, voters),
-			"recount cluster status", "", "architecture.md#crashes-stops-and-lost-leaders"})
+			"recount cluster status", "", "runbooks/lost-node.md"})
 	case voters%2 == 0:
 		out = append(out, Finding{checkVoters, Note, "",
 			fmt.Sprintf("%d voters can lose no more of them than %d can", voters, voters-1),
@@ -139,7 +139,7 @@ func judgeDigests(all []*facts, digests map[int]*wire.DigestAnswer) []Finding {
 		}
 		return []Finding{{checkDigests, Critical, "",
 			fmt.Sprintf("the nodes differ in the digest of %s at event %d: %s", what, seq, groups(by)),
-			fmt.Sprintf("recount digest --seq %d", seq), "", "architecture.md#nodes-that-disagree"}}
+			fmt.Sprintf("recount digest --seq %d", seq), "", "runbooks/damage.md"}}
 	}
 	out := append(differ("the log", logs), differ("the control state", controls)...)
 	for _, by := range states {

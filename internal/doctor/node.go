@@ -27,18 +27,18 @@ type remedy struct {
 
 // remedies are by the names of the checks that /readyz?verbose lists.
 var remedies = map[string]remedy{
-	"stopping": {checkReady, Warning, "systemctl status recount-node", "architecture.md#crashes-stops-and-lost-leaders", true},
-	"quarantine": {checkQuarantine, Critical, "recount digest", "architecture.md#nodes-that-disagree",
+	"stopping": {checkReady, Warning, "systemctl status recount-node", "runbooks/lost-node.md", true},
+	"quarantine": {checkQuarantine, Critical, "recount digest", "runbooks/damage.md",
 		false},
-	"disk": {checkDisk, Critical, "df -h", "architecture.md#disks", true},
-	"agreement": {checkAgreement, Critical, "recount digest", "architecture.md#nodes-that-disagree",
+	"disk": {checkDisk, Critical, "df -h", "runbooks/full-disk.md", true},
+	"agreement": {checkAgreement, Critical, "recount digest", "runbooks/damage.md",
 		false},
-	"clock":   {checkClock, Critical, "timedatectl", "architecture.md#load-and-clocks", true},
-	"member":  {checkMember, Critical, "recount cluster status", "architecture.md#crashes-stops-and-lost-leaders", false},
-	"leader":  {checkLeader, Critical, "recount cluster status", "architecture.md#crashes-stops-and-lost-leaders", false},
+	"clock":   {checkClock, Critical, "timedatectl", "runbooks/wrong-clock.md", true},
+	"member":  {checkMember, Critical, "recount cluster status", "runbooks/lost-node.md", false},
+	"leader":  {checkLeader, Critical, "recount cluster status", "runbooks/lost-majority.md", false},
 	"keys":    {checkSecrets, Warning, "recount key list", "secrets.md", false},
 	"secrets": {checkSecrets, Critical, "recount key list", "secrets.md#rotate-a-key-without-a-restart", false},
-	"applied": {checkLag, Warning, "recount cluster status", "architecture.md#crashes-stops-and-lost-leaders", false},
+	"applied": {checkLag, Warning, "recount cluster status", "runbooks/lost-node.md", false},
 }
 
 // judgeNode judges what one endpoint says of itself.
@@ -49,7 +49,7 @@ func judgeNode(f *facts, now time.Time) (out []Finding) {
 			"it refuses the credentials: " + f.err.Error(), "recount whoami", "", "roles.md"})
 	case f.err != nil && len(f.failing) == 0:
 		out = append(out, Finding{checkAnswer, Warning, f.node(), "no answer: " + f.err.Error(),
-			"systemctl status recount-node", f.node(), "architecture.md#crashes-stops-and-lost-leaders"})
+			"systemctl status recount-node", f.node(), "runbooks/lost-node.md"})
 	}
 	for _, c := range f.failing {
 		r, ok := remedies[c.name]
@@ -65,7 +65,7 @@ func judgeNode(f *facts, now time.Time) (out []Finding) {
 	if f.timed && f.skew.Abs() > ClockApart {
 		out = append(out, Finding{checkClock, Warning, f.node(),
 			fmt.Sprintf("its clock is %s from the clock of this machine", f.skew.Round(time.Second)),
-			"timedatectl", "", "architecture.md#load-and-clocks"})
+			"timedatectl", "", "runbooks/wrong-clock.md"})
 	}
 	if f.asked && f.samples == nil {
 		out = append(out, Finding{checkUnread, Note, f.node(),

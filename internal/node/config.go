@@ -126,6 +126,9 @@ type Config struct {
 // could serve: a flood.
 const AddressFactor = 20
 
+// mostBody bounds the setting max_body, in bytes.
+const mostBody = 4 << 20
+
 // Defaults returns the settings that suit most nodes. Packages that work without a node have their defaults
 // themselves. Texts about defaults, such as --help and the tables of the manual, are made from these or compared
 // with them.
@@ -227,8 +230,8 @@ func (c Config) validateLimits() (bad problems) {
 	if c.Ballast < 0 {
 		bad.add("ballast: 0 or more bytes, not %d", c.Ballast)
 	}
-	if c.MaxBody < 1<<10 || c.MaxBody > 4<<20 {
-		bad.add("max_body: between 1024 and 4194304 bytes, not %d", c.MaxBody)
+	if c.MaxBody < 1<<10 || c.MaxBody > mostBody {
+		bad.add("max_body: between 1024 and %d bytes, not %d", mostBody, c.MaxBody)
 	}
 	if c.Audit.MaxBytes < 0 {
 		bad.add("audit_log.max_bytes: 0 (never) or more bytes, not %d", c.Audit.MaxBytes)

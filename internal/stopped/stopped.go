@@ -38,7 +38,7 @@ type Options struct {
 }
 
 // page is the page of the findings about damage.
-const page = "architecture.md#nodes-that-disagree"
+const page = "runbooks/damage.md"
 
 // who is the part of node.json that names a node.
 type who struct {
@@ -64,7 +64,7 @@ func Directory(ctx context.Context, dir string, o Options) []doctor.Finding {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		find("directory", doctor.Critical, dir+" holds no node: it has no "+node.IdentityFile+". A node that lost "+
-			"its disk must not start", "recount cluster status", "architecture.md#crashes-stops-and-lost-leaders")
+			"its disk must not start", "recount cluster status", "runbooks/lost-node.md")
 		return out
 	case err != nil:
 		find("directory", doctor.Critical, err.Error(), "recount cluster status", page)
@@ -82,7 +82,7 @@ func Directory(ctx context.Context, dir string, o Options) []doctor.Finding {
 			severity = doctor.Critical
 		}
 		find("disk", severity, fmt.Sprintf("%d MiB of disk are free; below %d MiB a node takes no submissions", free>>20,
-			disk.Margin>>20), "df -h "+dir, "architecture.md#disks")
+			disk.Margin>>20), "df -h "+dir, "runbooks/full-disk.md")
 	}
 	if pid := node.Holder(dir); pid != 0 {
 		find("running", doctor.Note, fmt.Sprintf("process %d runs on %s: its log was not opened. Ask it instead", pid, dir),

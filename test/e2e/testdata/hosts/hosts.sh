@@ -1,6 +1,7 @@
 #!/bin/bash
 # hosts.sh DIR SCRIPT: runs SCRIPT in DIR on a machine that reaches three hosts, 10.0.0.1 to 10.0.0.3. A host is a network and a mount
 # namespace with its own /etc, /var/lib and /usr/local/bin. ssh, scp and, on a host, systemctl are the small programs beside this file.
+# With HOSTS_DISKS=1 each host has /var/lib/recount on a disk of its own, 2 GiB of ext4 in a file.
 # It needs root, and runs inside of "unshare --net --mount --pid --fork --kill-child --mount-proc": everything ends with it.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -15,10 +16,16 @@ for i in 1 2 3; do
   h=$HOSTS/10.0.0.$i
   mkdir -p "$h/lib" "$h/bin"
   cp -a /etc "$h/etc"
-  cp "$here/systemctl" "$h/bin/systemctl"
+  cp "$here/systemctl" "$here/journalctl" "$h/bin/"
+  if [ -n "${HOSTS_DISKS:-}" ]; then
+    mkdir -p "$h/lib/recount"
+    truncate -s 2G "$h/disk"
+    mkfs.ext4 -q -m 0 "$h/disk"
+  fi
   mkdir -p "$h/etc/systemd/system"
   unshare --net --mount bash -c '
     mount --bind "$1/etc" /etc && mount --bind "$1/lib" /var/lib && mount --bind "$1/bin" /usr/local/bin
+    if [ -f "$1/disk" ]; then mount -o loop "$1/disk" /var/lib/recount && rm -r /var/lib/recount/lost+found; fi
     ip link set lo up
     echo $$ > "$1/pid"
     exec sleep infinity' host "$h" &
