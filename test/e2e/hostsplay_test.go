@@ -156,6 +156,8 @@ func (p *hostsPlay) fullDisk() {
 		until(secondNotReady))
 	p.section(page, "1.", playedLine{"recount doctor", 1, "(?s)critical  disk.*node-2"}, playedLine{"df -h", 0, "9[0-9]%"}, playedLine{"du -sh", 0, "filler"})
 	p.expect(freshRecord("full"), "accepted")
+	p.expect(`ssh root@$HOST 'timeout 5 bash -c "while :; do cat /dev/zero >> /var/lib/recount/filler 2>/dev/null; done"; df --output=avail /var/lib/recount; systemctl is-active recount-node'`, "\nactive")
+	p.expect(freshRecord("brim"), "accepted")
 	p.add(`ssh root@$HOST 'rm /var/lib/recount/filler'`)
 	p.section(page, "3.", playedLine{"curl", 0, "(?m)^ok$"}, playedLine{"cluster status", 0, "3 of 3 ready"}, playedLine{"is-active", 0, "active"})
 }
