@@ -200,28 +200,29 @@ func (p *peerPort) pass(raw *trackedConn, conn *tls.Conn) error {
 	if err != nil {
 		return err
 	}
-	to := p.rpc
 	switch state.NegotiatedProtocol {
 	case alpnRPC:
-	case alpnRaft:
-		to = p.raft
-		if err := p.acceptStream(conn, from); err != nil {
+		if err := p.join(raw, from, alpnRPC); err != nil {
 			return err
 		}
-	default:
-		return fmt.Errorf("unknown protocol %q", state.NegotiatedProtocol)
+		return p.rpc.offer(conn)
+	case alpnRaft:
+		if err := p.acceptStream(raw, conn, from); err != nil {
+			return err
+		}
+		return p.raft.offer(conn)
 	}
-	if err := p.join(raw, from, state.NegotiatedProtocol); err != nil {
-		return err
-	}
-	return to.offer(conn)
+	return fmt.Errorf("unknown protocol %q", state.NegotiatedProtocol)
 }
 
-func (p *peerPort) acceptStream(conn *tls.Conn, from string) error {
+// acceptStream counts a stream before it replies, so that of two streams the one that was opened later is the younger.
+func (p *peerPort) acceptStream(raw *trackedConn, conn *tls.Conn, from string) error {
 	_ = conn.SetDeadline(time.Now().Add(handshakeTimeout))
 	admit := func(text string) error {
-		_, err := p.roster.admit(from, text)
-		return err
+		if _, err := p.roster.admit(from, text); err != nil {
+			return err
+		}
+		return p.join(raw, from, alpnRaft)
 	}
 	if err := acceptHandshake(conn, p.cfg.ClusterID, from, p.roster.hello().String(), admit); err != nil {
 		return err
