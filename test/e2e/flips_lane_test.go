@@ -46,7 +46,7 @@ func (s *flipScene) lane(i int) *lane {
 	s.t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	base, err := harness.FreePort(3)
 	must(s.t, err)
-	base += 40 * i
+	base += 40 * (i + 1) // not those of the scene, which stand in the log: a lane would reach the nodes of another one
 	l := &lane{flipScene: s, dir: dir, base: base, used: true}
 	for _, name := range []string{"tokens", "keys", "peer-ca", "node-1", "node-3"} {
 		must(s.t, copyPrivate(filepath.Join(s.c.Dir, name), filepath.Join(dir, name)))
