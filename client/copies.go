@@ -23,7 +23,9 @@ func CopiesOf(c *Client, i int) Copies { return Copies{c.At(i)} }
 // acknowledged before the call, with wire.ConsistencyLocal what the node has.
 func (k Copies) Create(ctx context.Context, consistency string) (*wire.CopyAnswer, error) {
 	q := Read{Consistency: consistency}.query()
-	return operate[wire.CopyAnswer](ctx, k.c, http.MethodPost, "/v1/copies", q, nil)
+	slow := *k.c // the node writes a memtable first, and a repeated request would make another copy
+	slow.cfg.AttemptTimeout = max(slow.cfg.AttemptTimeout, createTimeout)
+	return operate[wire.CopyAnswer](ctx, &slow, http.MethodPost, "/v1/copies", q, nil)
 }
 
 // List lists the copies.
@@ -47,6 +49,9 @@ func (k Copies) Remove(ctx context.Context, id string) error {
 	}
 	return resp.decode(&struct{}{}, http.MethodGet)
 }
+
+// createTimeout bounds one request for a new copy. A node gives up earlier.
+const createTimeout = 130 * time.Second
 
 // fruitless is the number of attempts without a byte after which File gives up.
 const fruitless = 5

@@ -149,7 +149,7 @@ func (m *Manager) Create(ctx context.Context) (wire.CopyAnswer, error) {
 	id := strings.ToLower(rand.Text())
 	c := &copyOf{dir: filepath.Join(m.o.Dir, id), used: time.Now(), users: 1}
 	at, err := m.o.Make(ctx, c.dir)
-	if err != nil {
+	if err = errors.Join(err, ctx.Err()); err != nil { // nobody waits for the answer any more, or it failed
 		return wire.CopyAnswer{}, errors.Join(err, os.RemoveAll(c.dir))
 	}
 	files, err := list(c.dir)

@@ -224,6 +224,23 @@ func TestRefusals(t *testing.T) {
 	})
 }
 
+// TestCopyForNobody: a copy whose client has left is not kept.
+func TestCopyForNobody(t *testing.T) {
+	k := newKeeper(t, t.TempDir(), nil)
+	k.write("end", "x")
+	ctx, cancel := context.WithCancel(t.Context())
+	k.o.Make = func(ctx context.Context, dir string) (At, error) {
+		defer cancel()
+		return k.link(ctx, dir)
+	}
+	if _, err := k.Create(ctx); !errors.Is(err, context.Canceled) || len(k.Copies()) != 0 {
+		t.Errorf("%v, kept %+v", err, k.Copies())
+	}
+	if left, err := filepath.Glob(filepath.Join(k.o.Dir, "*", "end")); err != nil || len(left) != 0 {
+		t.Errorf("left behind: %v %v", left, err)
+	}
+}
+
 // TestRate: readers share the bytes per second.
 func TestRate(t *testing.T) {
 	k := newKeeper(t, t.TempDir(), nil)

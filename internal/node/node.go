@@ -256,11 +256,8 @@ func (n *Node) openStores(ctx context.Context) error {
 	if err := n.derived.CatchUp(ctx); err != nil {
 		return err
 	}
-	names := n.derived.Control().Names(n.derived.Cursor().Seq)
-	if len(names) > 0 && names[len(names)-1] != n.cfg.ClusterID {
-		return fmt.Errorf("%w: the ledger in %s is that of cluster %q, the settings say %q; give the node its "+
-			"own directory back",
-			cluster.ErrForeignDirectory, n.cfg.Dir, names[len(names)-1], n.cfg.ClusterID)
+	if err := n.checkLedger(); err != nil {
+		return err
 	}
 	return n.openGenerations()
 }

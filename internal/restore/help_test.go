@@ -110,15 +110,18 @@ func start(t *testing.T, r restore.Result) *nodetest.Cluster {
 	must(t, err)
 	dir := t.TempDir()
 	must(t, ca.Save(dir, "ca"))
-	cert, private, err := ca.Issue(certs.Request{CommonName: r.NodeID, IPs: []net.IP{net.IPv4(127, 0, 0, 1)},
-		URIs: []string{"recount://" + r.ClusterID + "/node/" + r.NodeID}, Client: true, Server: true})
-	must(t, err)
-	must(t, certs.WritePair(dir, "node", cert, private))
 	return nodetest.Start(t, 1, func(cfg *node.Config) {
-		cfg.NewCluster, cfg.Dir, cfg.ClusterID, cfg.NodeID = false, r.Dir, r.ClusterID, r.NodeID
-		cfg.Voters = []node.Voter{{ID: r.NodeID, API: cfg.Voters[0].API, Peer: r.PeerAddr}}
-		cfg.Peer = node.Listener{Listen: r.PeerAddr, Cert: filepath.Join(dir, "node.crt"), Key: filepath.Join(dir, "node.key"),
-			CA: filepath.Join(dir, "ca.crt")}
+		cfg.NewCluster, cfg.ClusterID = false, r.ClusterID
+		if !cfg.Join {
+			cfg.Dir, cfg.NodeID, cfg.Peer.Listen = r.Dir, r.NodeID, r.PeerAddr
+			cfg.Voters = []node.Voter{{ID: r.NodeID, API: cfg.Voters[0].API, Peer: r.PeerAddr}}
+		}
+		cert, private, err := ca.Issue(certs.Request{CommonName: cfg.NodeID, IPs: []net.IP{net.IPv4(127, 0, 0, 1)},
+			URIs: []string{"recount://" + r.ClusterID + "/node/" + cfg.NodeID}, Client: true, Server: true})
+		must(t, err)
+		must(t, certs.WritePair(dir, cfg.NodeID, cert, private))
+		cfg.Peer = node.Listener{Listen: cfg.Peer.Listen, Cert: filepath.Join(dir, cfg.NodeID+".crt"),
+			Key: filepath.Join(dir, cfg.NodeID+".key"), CA: filepath.Join(dir, "ca.crt")}
 	})
 }
 
