@@ -51,19 +51,24 @@ func TestOperationsAreRepeatedUnderOneOpID(t *testing.T) {
 		ctx := deadline(t, 20*time.Second)
 		given := wire.Op{OpID: "mine", Reason: "why", Ticket: "INC-7"}
 		for name, do := range map[string]func() error{
-			"POST /v1/policies":                  func() error { _, err := c.PublishPolicy(ctx, wire.PolicyRequest{Document: "kernel: 1"}); return err },
-			"POST /v1/policies/ab/apply":         func() error { _, err := c.ApplyPolicy(ctx, "ab", wire.ApplyRequest{}); return err },
-			"POST /v1/keys/hmac-1/revoke":        func() error { _, err := c.RevokeKey(ctx, "hmac-1", wire.RevokeRequest{}); return err },
-			"POST /v1/keys":                      func() error { _, err := c.AddKey(ctx, wire.KeyRequest{}); return err },
-			"POST /v1/keys/hmac-1/retire":        func() error { _, err := c.RetireKey(ctx, "hmac-1", wire.Op{}); return err },
-			"POST /v1/keys/hmac-1/retire-secret": func() error { _, err := c.RetireSecret(ctx, "hmac-1", wire.Op{}); return err },
-			"POST /v1/freezes":                   func() error { _, err := c.Freeze(ctx, wire.FreezeRequest{}); return err },
-			"POST /v1/thaw":                      func() error { _, err := c.Thaw(ctx, wire.FreezeRequest{}); return err },
-			"POST /v1/known-shards":              func() error { _, err := c.AddKnownShards(ctx, wire.KnownShardsRequest{}); return err },
-			"POST /v1/generations":               func() error { _, err := c.StartGeneration(ctx, wire.GenerationRequest{}); return err },
-			"POST /v1/generations/2/activate":    func() error { _, err := c.Activate(ctx, 2, wire.ActivateRequest{Diff: "d"}); return err },
-			"POST /v1/generations/rollback":      func() error { _, err := c.Rollback(ctx, wire.RollbackRequest{Op: given}); return err },
-			"DELETE /v1/generations/2":           func() error { _, err := c.DropGeneration(ctx, 2, given); return err },
+			"POST /v1/policies":                   func() error { _, err := c.PublishPolicy(ctx, wire.PolicyRequest{Document: "kernel: 1"}); return err },
+			"POST /v1/policies/ab/apply":          func() error { _, err := c.ApplyPolicy(ctx, "ab", wire.ApplyRequest{}); return err },
+			"POST /v1/keys/hmac-1/revoke":         func() error { _, err := c.RevokeKey(ctx, "hmac-1", wire.RevokeRequest{}); return err },
+			"POST /v1/keys":                       func() error { _, err := c.AddKey(ctx, wire.KeyRequest{}); return err },
+			"POST /v1/keys/hmac-1/retire":         func() error { _, err := c.RetireKey(ctx, "hmac-1", wire.Op{}); return err },
+			"POST /v1/keys/hmac-1/retire-secret":  func() error { _, err := c.RetireSecret(ctx, "hmac-1", wire.Op{}); return err },
+			"POST /v1/freezes":                    func() error { _, err := c.Freeze(ctx, wire.FreezeRequest{}); return err },
+			"POST /v1/thaw":                       func() error { _, err := c.Thaw(ctx, wire.FreezeRequest{}); return err },
+			"POST /v1/cluster/members":            func() error { _, err := MembersOf(c).Add(ctx, wire.MemberRequest{}); return err },
+			"POST /v1/cluster/members/n4/promote": func() error { _, err := MembersOf(c).Promote(ctx, "n4", wire.Op{}); return err },
+			"POST /v1/cluster/members/n4/remove":  func() error { _, err := MembersOf(c).Remove(ctx, "n4", wire.Op{}); return err },
+			"POST /v1/cluster/members/n4/address": func() error { _, err := MembersOf(c).Move(ctx, "n4", wire.MemberAddressRequest{}); return err },
+			"POST /v1/cluster/leader":             func() error { _, err := MembersOf(c).Transfer(ctx, wire.LeaderRequest{}); return err },
+			"POST /v1/known-shards":               func() error { _, err := c.AddKnownShards(ctx, wire.KnownShardsRequest{}); return err },
+			"POST /v1/generations":                func() error { _, err := c.StartGeneration(ctx, wire.GenerationRequest{}); return err },
+			"POST /v1/generations/2/activate":     func() error { _, err := c.Activate(ctx, 2, wire.ActivateRequest{Diff: "d"}); return err },
+			"POST /v1/generations/rollback":       func() error { _, err := c.Rollback(ctx, wire.RollbackRequest{Op: given}); return err },
+			"DELETE /v1/generations/2":            func() error { _, err := c.DropGeneration(ctx, 2, given); return err },
 		} {
 			if err := do(); err != nil {
 				t.Errorf("%s: %v", name, err)

@@ -215,10 +215,11 @@ func digestVerdict(a *app, views []view[wire.DigestAnswer], seq uint64) error {
 
 func (a clusterCommands) command() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "cluster", Short: "Show the cluster",
+		Use: "cluster", Short: "Show the cluster, change its members",
 		Example: "  recount cluster status --dev /tmp/recount",
 	}
 	cmd.AddCommand(a.statusCommand())
+	cmd.AddCommand(memberCommands{a.app}.commands()...)
 	return cmd
 }
 

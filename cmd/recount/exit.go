@@ -167,6 +167,7 @@ func listOf(command string) string {
 		{"recount policy", "recount policy list"}, {"recount generation", "recount generation list"},
 		{"recount approve", "recount approve list"}, {"recount token", "recount token list"},
 		{"recount shard", "recount shard list"}, {"recount get", "recount audit"},
+		{"recount cluster", "recount cluster status"},
 		{"recount freeze", "recount freeze list"}, {"recount thaw", "recount freeze list"},
 	} {
 		if strings.HasPrefix(command, l.command) {

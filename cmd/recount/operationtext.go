@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"regexp"
@@ -98,6 +99,12 @@ var operationTexts = map[event.Kind]func(about) string{
 			s += " of " + m.text("backup_seq")
 		}
 		return s + ", backup " + m.text("backup")
+	},
+	event.MemberChanged: func(m about) string {
+		if m.text("change") == wire.MemberLeads {
+			return strings.TrimSpace("moved leadership to " + cmp.Or(m.text("member"), "another voter"))
+		}
+		return m.text("change") + " member " + m.text("member") + during(" at ", m.text("peer_address"))
 	},
 	event.TokenRevoked: func(m about) string { return "revoked token " + m.text("id") },
 	event.ActApproved: func(m about) string {

@@ -33,7 +33,7 @@ func (a clusterCommands) statusCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "status", Short: "Show every node, the leader, and the health of the cluster", Args: exactArgs(),
 		Long: `status asks every endpoint for its own state and its view of the others, and prints one row for each node and a verdict. Members
-that are not endpoints are listed as the others see them. --all-views prints what each endpoint says of each member.
+that are not endpoints are listed as the others see them. A learner gets all entries and does not vote. --all-views prints what each endpoint says of each member.
 Exit code 5 when none answers or none knows a leader, 7 when the digests differ or the endpoints belong to different clusters.
 It waits 5 seconds for an endpoint unless --timeout says otherwise.`,
 		Example: `  recount cluster status --dev /tmp/recount
@@ -147,9 +147,10 @@ func (s *nodeState) askMetrics(ctx context.Context, c *client.Client) {
 
 func (a clusterCommands) printStates(states []nodeState, all bool) error {
 	row, head := statusRow(states),
-		[]any{text("NODE", 1, 8), word("STATE", 2), text("READY", 3, 22), count("TERM", 8), count("COMMITTED", 4),
-			count("APPLIED", 7), count("LAG", 5), text("VERSION", 6, 8), text("DISK FREE", 9, 9),
-			text("CERTIFICATE", 10, 11), text("ENDPOINT", 11, 16), extra(text("CLUSTER", 12, 8))}
+		[]any{text("NODE", 1, 8), word("STATE", 2), word("SUFFRAGE", 12), text("READY", 3, 22),
+			count("TERM", 8), count("COMMITTED", 4), count("APPLIED", 7),
+			count("LAG", 5), text("VERSION", 6, 8), text("DISK FREE", 9, 9),
+			text("CERTIFICATE", 10, 11), text("ENDPOINT", 11, 16), extra(text("CLUSTER", 13, 8))}
 	if all {
 		row, head = viewRows,
 			[]any{text("ENDPOINT", 1, 24), text("CLUSTER", 9, 10), text("LEADER", 4, 8), count("TERM", 7),
@@ -164,7 +165,7 @@ func (a clusterCommands) printStates(states []nodeState, all bool) error {
 	}
 	if !all && l.table != nil {
 		for _, m := range notAsked(states) {
-			l.table.row(m.ID, m.State, "not asked", "-", number(m.CommittedSeq), number(m.AppliedSeq),
+			l.table.row(m.ID, m.State, suffrage(m), "not asked", "-", number(m.CommittedSeq), number(m.AppliedSeq),
 				number(m.Lag), "-", "-", "-", m.API, "-")
 		}
 	}
@@ -176,17 +177,26 @@ func statusRow(states []nodeState) func(*table, nodeState) {
 	return func(t *table, s nodeState) {
 		id, m := s.own(states)
 		if s.err != nil {
-			t.row(id, s.word(), "-", "-", number(m.CommittedSeq), number(m.AppliedSeq), number(m.Lag), "-", "-",
-				"-", s.Endpoint, "-")
+			t.row(id, s.word(), suffrage(m), "-", "-", number(m.CommittedSeq), number(m.AppliedSeq),
+				number(m.Lag), "-", "-", "-", s.Endpoint, "-")
 			return
 		}
 		version := "-"
 		if s.Version != nil {
 			version = dash(s.Version.Version)
 		}
-		t.row(id, dash(m.State), s.readiness(), s.Answer.Term, number(m.CommittedSeq), number(m.AppliedSeq),
-			number(m.Lag), version, bytesText(s.DiskFree), daysText(s.CertDays), s.Endpoint, s.Answer.ClusterID)
+		t.row(id, dash(m.State), suffrage(m), s.readiness(), s.Answer.Term, number(m.CommittedSeq),
+			number(m.AppliedSeq), number(m.Lag), version, bytesText(s.DiskFree), daysText(s.CertDays),
+			s.Endpoint, s.Answer.ClusterID)
 	}
+}
+
+// suffrage names a learner as Raft does.
+func suffrage(m wire.Member) string {
+	if m.Suffrage == "nonvoter" {
+		return "learner"
+	}
+	return dash(m.Suffrage)
 }
 
 // own returns the member behind the endpoint: as it says itself, or as the others know its address.

@@ -22,6 +22,7 @@ type fakeLedger struct {
 	*shared
 	*fakeKeys
 	*fakeFreezes
+	*fakeMembers
 	*fakeShards
 	*fakePolicies
 	*fakeGenerations
@@ -78,6 +79,7 @@ func newFake() *fakeLedger {
 		shared:          s,
 		fakeKeys:        &fakeKeys{shared: s},
 		fakeFreezes:     &fakeFreezes{shared: s},
+		fakeMembers:     &fakeMembers{shared: s},
 		fakeShards:      &fakeShards{shared: s},
 		fakePolicies:    &fakePolicies{shared: s},
 		fakeGenerations: &fakeGenerations{shared: s},
@@ -103,6 +105,7 @@ func (t *fakeLedger) ledger() Ledger {
 		Tokens:      t.fakeTokens,
 		Credentials: t.fakeTokens,
 		Copies:      &t.copies,
+		Members:     t.fakeMembers,
 		Status:      t,
 	}
 }

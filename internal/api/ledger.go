@@ -39,6 +39,7 @@ type Ledger struct {
 	Operations  Operations
 	Tokens      Tokens
 	Credentials Credentials
+	Members     Members
 	Copies      Copies
 	Status      Status
 }
@@ -46,7 +47,7 @@ type Ledger struct {
 func (l *Ledger) complete() bool {
 	return !slices.Contains([]any{
 		l.Submitter, l.Views, l.Keys, l.Freezes, l.KnownShards, l.Policies, l.Generations, l.Operations, l.Tokens,
-		l.Credentials, l.Copies, l.Status,
+		l.Credentials, l.Copies, l.Members, l.Status,
 	}, nil)
 }
 
@@ -104,6 +105,15 @@ type Freezes interface {
 	Freezes(ctx context.Context) ([]wire.FreezeAnswer, error)
 	Freeze(ctx context.Context, r wire.FreezeRequest, meta Meta) (*wire.FreezeAnswer, error)
 	Thaw(ctx context.Context, r wire.FreezeRequest, meta Meta) (*wire.FreezeAnswer, error)
+}
+
+// Members changes the members of the cluster, and who leads it. Each returns what was done, with the seq of its event.
+type Members interface {
+	AddMember(ctx context.Context, r wire.MemberRequest, meta Meta) (*wire.MemberAnswer, error)
+	PromoteMember(ctx context.Context, id string, op wire.Op, meta Meta) (*wire.MemberAnswer, error)
+	RemoveMember(ctx context.Context, id string, op wire.Op, meta Meta) (*wire.MemberAnswer, error)
+	MoveMember(ctx context.Context, id string, r wire.MemberAddressRequest, meta Meta) (*wire.MemberAnswer, error)
+	TransferLeadership(ctx context.Context, r wire.LeaderRequest, meta Meta) (*wire.MemberAnswer, error)
 }
 
 // KnownShards registers the shards that operators know.

@@ -17,6 +17,7 @@ var (
 	ErrIDUsed      = errors.New("cluster: a node id is used once, and this one is or was a member")
 	ErrAddressUsed = errors.New("cluster: another member has this address")
 	ErrBadMember   = errors.New("cluster: no valid member")
+	ErrBadAddress  = errors.New("cluster: no valid address")
 	ErrNoAnswer    = errors.New("cluster: the node cannot be reached at its address; start it there with " +
 		"join, then add it")
 	ErrNotCaughtUp = errors.New("cluster: the learner has not kept up with the leader for long enough")
@@ -30,14 +31,69 @@ var (
 // askLearner bounds the question to a node that is to be added.
 const askLearner = 5 * time.Second
 
+// ChangeKind names the effect of a Change.
+type ChangeKind string
+
+// The kinds of changes.
+const (
+	Added    ChangeKind = "added"    // a learner, which gets all entries and does not vote
+	Promoted ChangeKind = "promoted" // from learner to voter
+	Removed  ChangeKind = "removed"  // permanently
+	Moved    ChangeKind = "moved"    // to another peer address
+)
+
+// Change is one change of the members.
+type Change struct {
+	Kind ChangeKind
+	ID   string
+	Addr string // host:port, for Added and Moved
+}
+
+// Change makes a change. See AddLearner, Promote, Remove and SetAddress.
+func (c *Cluster) Change(ctx context.Context, ch Change) error {
+	of, err := c.changeOf(ctx, ch)
+	if err != nil {
+		return err
+	}
+	return c.change(ctx, of, false)
+}
+
+// CheckChange returns the error that Change would return at once. done means that there is nothing to change.
+func (c *Cluster) CheckChange(ctx context.Context, ch Change) (done bool, err error) {
+	of, err := c.changeOf(ctx, ch)
+	if err != nil {
+		return false, err
+	}
+	err = c.change(ctx, func(now *configuration) (func(*raft.Raft) raft.IndexFuture, error) {
+		request, err := of(now)
+		done = err == nil && request == nil
+		return request, err
+	}, true)
+	return done, err
+}
+
+func (c *Cluster) changeOf(ctx context.Context, ch Change) (changeOf, error) {
+	switch ch.Kind {
+	case Added:
+		return c.addition(ctx, ch.ID, ch.Addr), checkMember(ch.ID, ch.Addr)
+	case Promoted:
+		return c.promotion(ch.ID), nil
+	case Removed:
+		return c.removal(ctx, ch.ID), nil
+	case Moved:
+		return c.move(ch.ID, ch.Addr), checkMember(ch.ID, ch.Addr)
+	}
+	return nil, fmt.Errorf("%w: no change is called %q", ErrBadMember, ch.Kind)
+}
+
 // changeOf returns the request for Raft that changes a configuration, or nil if there is nothing to change.
 type changeOf func(now *configuration) (func(r *raft.Raft) raft.IndexFuture, error)
 
 // change makes one change of the configuration, as the leader, and returns when it is committed. Changes happen one
 // after the other, each from a configuration that is applied. Errors besides those above: ErrNotLeader and ErrBusy,
 // after which nothing has changed, ErrLeadershipLost, ErrShutdown and ctx's error, after which the outcome is
-// unknown.
-func (c *Cluster) change(ctx context.Context, of changeOf) error {
+// unknown. With dry it only finds out whether the change may be made.
+func (c *Cluster) change(ctx context.Context, of changeOf, dry bool) error {
 	select {
 	case c.changing <- struct{}{}:
 		defer func() { <-c.changing }()
@@ -56,7 +112,7 @@ func (c *Cluster) change(ctx context.Context, of changeOf) error {
 		return err
 	}
 	request, err := of(now)
-	if err != nil || request == nil {
+	if err != nil || request == nil || dry {
 		return err
 	}
 	if !c.pending.add() {
@@ -96,10 +152,11 @@ func (c *Cluster) applied(ctx context.Context) (*configuration, error) {
 // AddLearner adds a node that gets all entries and does not vote. The node must run with Config.Join at the
 // address. Its id must be new. Adding a learner again changes nothing.
 func (c *Cluster) AddLearner(ctx context.Context, id, addr string) error {
-	if err := checkMember(id, addr); err != nil {
-		return err
-	}
-	return c.change(ctx, func(now *configuration) (func(*raft.Raft) raft.IndexFuture, error) {
+	return c.Change(ctx, Change{Added, id, addr})
+}
+
+func (c *Cluster) addition(ctx context.Context, id, addr string) changeOf {
+	return func(now *configuration) (func(*raft.Raft) raft.IndexFuture, error) {
 		if m, ok := now.member(id); ok && m.PeerAddr == addr && !m.Votes() {
 			return nil, nil
 		} else if ok || c.members.removed(id) != 0 {
@@ -114,12 +171,16 @@ func (c *Cluster) AddLearner(ctx context.Context, id, addr string) error {
 		return func(r *raft.Raft) raft.IndexFuture {
 			return r.AddNonvoter(raft.ServerID(id), raft.ServerAddress(addr), now.index, c.cfg.Timings.Election)
 		}, nil
-	})
+	}
 }
 
 // Promote makes a voter of a learner that has kept up with the leader. Promoting a voter changes nothing.
 func (c *Cluster) Promote(ctx context.Context, id string) error {
-	return c.change(ctx, func(now *configuration) (func(*raft.Raft) raft.IndexFuture, error) {
+	return c.Change(ctx, Change{Kind: Promoted, ID: id})
+}
+
+func (c *Cluster) promotion(id string) changeOf {
+	return func(now *configuration) (func(*raft.Raft) raft.IndexFuture, error) {
 		m, ok := now.member(id)
 		switch {
 		case !ok:
@@ -131,7 +192,7 @@ func (c *Cluster) Promote(ctx context.Context, id string) error {
 			return nil, err
 		}
 		return c.setVoter(now, m), nil
-	})
+	}
 }
 
 func (c *Cluster) setVoter(now *configuration, m Member) func(*raft.Raft) raft.IndexFuture {
@@ -142,10 +203,11 @@ func (c *Cluster) setVoter(now *configuration, m Member) func(*raft.Raft) raft.I
 
 // SetAddress changes the address at which the others reach a member. Setting the same one changes nothing.
 func (c *Cluster) SetAddress(ctx context.Context, id, addr string) error {
-	if err := checkMember(id, addr); err != nil {
-		return err
-	}
-	return c.change(ctx, func(now *configuration) (func(*raft.Raft) raft.IndexFuture, error) {
+	return c.Change(ctx, Change{Moved, id, addr})
+}
+
+func (c *Cluster) move(id, addr string) changeOf {
+	return func(now *configuration) (func(*raft.Raft) raft.IndexFuture, error) {
 		m, ok := now.member(id)
 		switch {
 		case !ok:
@@ -163,13 +225,17 @@ func (c *Cluster) SetAddress(ctx context.Context, id, addr string) error {
 		return func(r *raft.Raft) raft.IndexFuture {
 			return r.AddNonvoter(raft.ServerID(id), raft.ServerAddress(addr), now.index, c.cfg.Timings.Election)
 		}, nil
-	})
+	}
 }
 
 // Remove removes a member permanently. It refuses the last voter, the leader itself, and a voter without which no
 // majority of the voters can be reached.
 func (c *Cluster) Remove(ctx context.Context, id string) error {
-	return c.change(ctx, func(now *configuration) (func(*raft.Raft) raft.IndexFuture, error) {
+	return c.Change(ctx, Change{Kind: Removed, ID: id})
+}
+
+func (c *Cluster) removal(ctx context.Context, id string) changeOf {
+	return func(now *configuration) (func(*raft.Raft) raft.IndexFuture, error) {
 		m, ok := now.member(id)
 		switch {
 		case !ok:
@@ -187,7 +253,7 @@ func (c *Cluster) Remove(ctx context.Context, id string) error {
 		return func(r *raft.Raft) raft.IndexFuture {
 			return r.RemoveServer(raft.ServerID(id), now.index, c.cfg.Timings.Election)
 		}, nil
-	})
+	}
 }
 
 // reachWithout makes sure that this leader reaches a majority of the voters without one of them. A leader that was
@@ -216,7 +282,7 @@ func checkMember(id, addr string) error {
 		return fmt.Errorf("%w: id %q: %w", ErrBadMember, id, err)
 	}
 	if host, _, err := net.SplitHostPort(addr); err != nil || host == "" {
-		return fmt.Errorf("%w: %q is not host:port", ErrBadMember, addr)
+		return fmt.Errorf("%w: %q is not host:port", ErrBadAddress, addr)
 	}
 	return nil
 }

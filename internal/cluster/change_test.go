@@ -192,7 +192,7 @@ func TestRefusedChanges(t *testing.T) {
 		"move to another's":   {func(ctx context.Context) error { return lead.c.SetAddress(ctx, f[1].id, other) }, ErrAddressUsed},
 		"an id in use":        {func(ctx context.Context) error { return lead.c.AddLearner(ctx, f[0].id, "127.0.0.1:1") }, ErrIDUsed},
 		"a bad id":            {func(ctx context.Context) error { return lead.c.AddLearner(ctx, "a b", "127.0.0.1:1") }, ErrBadMember},
-		"a bad address":       {func(ctx context.Context) error { return lead.c.AddLearner(ctx, "n4", "nowhere") }, ErrBadMember},
+		"a bad address":       {func(ctx context.Context) error { return lead.c.AddLearner(ctx, "n4", "nowhere") }, ErrBadAddress},
 		"nobody there":        {func(ctx context.Context) error { return lead.c.AddLearner(ctx, "n5", "127.0.0.1:1") }, ErrNoAnswer},
 		"another node there":  {func(ctx context.Context) error { return lead.c.AddLearner(ctx, "n5", waits.c.cfg.addrOf("n4")) }, ErrNoAnswer},
 		"on a follower":       {func(ctx context.Context) error { return f[0].c.Remove(ctx, f[1].id) }, ErrNotLeader},

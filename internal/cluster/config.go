@@ -39,11 +39,12 @@ var (
 	ErrUnknownNode  = errors.New("cluster: no such member")
 	ErrUnreachable  = errors.New("cluster: peer call failed, outcome unknown")
 	ErrLostLog      = errors.New("cluster: the log is empty, and this node was a member before; this node " +
-		"lost its disk and must not vote; go on with the other nodes")
+		"lost its disk and must not vote; go on with the other nodes, and replace this one: docs/members.md")
 	ErrEmptyDirectory = errors.New("cluster: the directory is empty. If the cluster is new, say so once: " +
 		"--new-cluster. " +
 		"If the node is to be added to a cluster that runs: --join. " +
-		"If this node was a member before, it has lost its disk and must not start: go on with the other nodes")
+		"If this node was a member before, it has lost its disk and must not start: go on with the other " +
+		"nodes, and replace this one: docs/members.md")
 	ErrTooFewAnswers = errors.New("cluster: this node is new, the cluster has a ledger already, and too few " +
 		"other nodes answer to say that " +
 		"this node was never a member. If it is new, start it again while the others run")

@@ -211,12 +211,12 @@ func (r *roster) compare(id string, h hello) error {
 	case found && row.Incarnation != h.incarnation:
 		r.mu.Unlock()
 		return fmt.Errorf("it was seen with incarnation %.8s and comes with %.8s: its directory was lost or "+
-			"exchanged; stop it, and go on without it",
+			"exchanged; stop it, remove it, and add a new node id",
 			row.Incarnation, h.incarnation)
 	case h.last < row.Committed && r.boots[id] != h.boot:
 		r.mu.Unlock()
 		return fmt.Errorf("its log ends at %d and held committed entries up to %d: it lost a part of its log; "+
-			"stop it, and go on without it",
+			"stop it, remove it, and add a new node id",
 			h.last, row.Committed)
 	}
 	if !member && !found {

@@ -22,7 +22,7 @@ func (c *Cluster) Transfer(ctx context.Context, to string) (leader string, err e
 	if _, ok := c.IsLeader(); !ok {
 		return "", ErrNotLeader
 	}
-	if to, err = c.successor(to); err != nil {
+	if to, err = c.awaitSuccessor(ctx, to); err != nil {
 		return "", err
 	}
 	c.handing.Store(true)
@@ -50,6 +50,26 @@ func (c *Cluster) Transfer(ctx context.Context, to string) (leader string, err e
 	}
 	c.log.Info("cluster: leadership transferred", "to", leader)
 	return leader, nil
+}
+
+// CheckTransfer returns the error that Transfer would return at once.
+func (c *Cluster) CheckTransfer(ctx context.Context, to string) error {
+	if _, ok := c.IsLeader(); !ok {
+		return ErrNotLeader
+	}
+	_, err := c.awaitSuccessor(ctx, to)
+	return err
+}
+
+// awaitSuccessor is successor for a leader that may have been elected just now and has heard nobody yet.
+func (c *Cluster) awaitSuccessor(ctx context.Context, to string) (found string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timings.Election)
+	defer cancel()
+	_ = c.await(ctx, func() bool {
+		found, err = c.successor(to)
+		return err == nil
+	})
+	return found, err
 }
 
 // successor checks the voter that is to lead, or chooses the one that holds most.

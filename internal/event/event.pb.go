@@ -1920,6 +1920,84 @@ func (x *FactsDisputedV1) GetNode() string {
 	return ""
 }
 
+// MemberChangedV1 is kind 28: an operator changes the members of the cluster, or who leads it. The event comes before the
+// change. The configuration of the Raft log says who the members are.
+type MemberChangedV1 struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Change        string                 `protobuf:"bytes,1,opt,name=change,proto3" json:"change,omitempty"`                              // added, promoted, removed, moved, leads
+	Member        string                 `protobuf:"bytes,2,opt,name=member,proto3" json:"member,omitempty"`                              // node id; empty with leads for any voter
+	PeerAddress   string                 `protobuf:"bytes,3,opt,name=peer_address,json=peerAddress,proto3" json:"peer_address,omitempty"` // host:port for the other members, with added and moved
+	ApiAddress    string                 `protobuf:"bytes,4,opt,name=api_address,json=apiAddress,proto3" json:"api_address,omitempty"`    // base URL for clients, with added
+	Op            *OpV1                  `protobuf:"bytes,5,opt,name=op,proto3" json:"op,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MemberChangedV1) Reset() {
+	*x = MemberChangedV1{}
+	mi := &file_event_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MemberChangedV1) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MemberChangedV1) ProtoMessage() {}
+
+func (x *MemberChangedV1) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MemberChangedV1.ProtoReflect.Descriptor instead.
+func (*MemberChangedV1) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *MemberChangedV1) GetChange() string {
+	if x != nil {
+		return x.Change
+	}
+	return ""
+}
+
+func (x *MemberChangedV1) GetMember() string {
+	if x != nil {
+		return x.Member
+	}
+	return ""
+}
+
+func (x *MemberChangedV1) GetPeerAddress() string {
+	if x != nil {
+		return x.PeerAddress
+	}
+	return ""
+}
+
+func (x *MemberChangedV1) GetApiAddress() string {
+	if x != nil {
+		return x.ApiAddress
+	}
+	return ""
+}
+
+func (x *MemberChangedV1) GetOp() *OpV1 {
+	if x != nil {
+		return x.Op
+	}
+	return nil
+}
+
 // RestoredV1 is kind 30: the first event of a cluster that was founded with the log of another one, from a backup. From
 // here on the ledger is that of cluster_id.
 type RestoredV1 struct {
@@ -1943,7 +2021,7 @@ type RestoredV1 struct {
 
 func (x *RestoredV1) Reset() {
 	*x = RestoredV1{}
-	mi := &file_event_proto_msgTypes[27]
+	mi := &file_event_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1955,7 +2033,7 @@ func (x *RestoredV1) String() string {
 func (*RestoredV1) ProtoMessage() {}
 
 func (x *RestoredV1) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[27]
+	mi := &file_event_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1968,7 +2046,7 @@ func (x *RestoredV1) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoredV1.ProtoReflect.Descriptor instead.
 func (*RestoredV1) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{27}
+	return file_event_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *RestoredV1) GetFromClusterId() string {
@@ -2223,7 +2301,14 @@ const file_event_proto_rawDesc = "" +
 	"\x0fFactsDisputedV1\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x16\n" +
 	"\x06voters\x18\x02 \x03(\tR\x06voters\x12\x12\n" +
-	"\x04node\x18\x03 \x01(\tR\x04node\"\xf1\x02\n" +
+	"\x04node\x18\x03 \x01(\tR\x04node\"\xad\x01\n" +
+	"\x0fMemberChangedV1\x12\x16\n" +
+	"\x06change\x18\x01 \x01(\tR\x06change\x12\x16\n" +
+	"\x06member\x18\x02 \x01(\tR\x06member\x12!\n" +
+	"\fpeer_address\x18\x03 \x01(\tR\vpeerAddress\x12\x1f\n" +
+	"\vapi_address\x18\x04 \x01(\tR\n" +
+	"apiAddress\x12&\n" +
+	"\x02op\x18\x05 \x01(\v2\x16.recount.event.v1.OpV1R\x02op\"\xf1\x02\n" +
 	"\n" +
 	"RestoredV1\x12&\n" +
 	"\x0ffrom_cluster_id\x18\x01 \x01(\tR\rfromClusterId\x12\x1d\n" +
@@ -2258,7 +2343,7 @@ func file_event_proto_rawDescGZIP() []byte {
 	return file_event_proto_rawDescData
 }
 
-var file_event_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
+var file_event_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
 var file_event_proto_goTypes = []any{
 	(*PackV1)(nil),                // 0: recount.event.v1.PackV1
 	(*EventV1)(nil),               // 1: recount.event.v1.EventV1
@@ -2287,7 +2372,8 @@ var file_event_proto_goTypes = []any{
 	(*TokenRevokedV1)(nil),        // 24: recount.event.v1.TokenRevokedV1
 	(*ActApprovedV1)(nil),         // 25: recount.event.v1.ActApprovedV1
 	(*FactsDisputedV1)(nil),       // 26: recount.event.v1.FactsDisputedV1
-	(*RestoredV1)(nil),            // 27: recount.event.v1.RestoredV1
+	(*MemberChangedV1)(nil),       // 27: recount.event.v1.MemberChangedV1
+	(*RestoredV1)(nil),            // 28: recount.event.v1.RestoredV1
 }
 var file_event_proto_depIdxs = []int32{
 	1,  // 0: recount.event.v1.PackV1.events:type_name -> recount.event.v1.EventV1
@@ -2307,12 +2393,13 @@ var file_event_proto_depIdxs = []int32{
 	10, // 14: recount.event.v1.TokenCreatedV1.op:type_name -> recount.event.v1.OpV1
 	10, // 15: recount.event.v1.TokenRevokedV1.op:type_name -> recount.event.v1.OpV1
 	10, // 16: recount.event.v1.ActApprovedV1.op:type_name -> recount.event.v1.OpV1
-	10, // 17: recount.event.v1.RestoredV1.op:type_name -> recount.event.v1.OpV1
-	18, // [18:18] is the sub-list for method output_type
-	18, // [18:18] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	10, // 17: recount.event.v1.MemberChangedV1.op:type_name -> recount.event.v1.OpV1
+	10, // 18: recount.event.v1.RestoredV1.op:type_name -> recount.event.v1.OpV1
+	19, // [19:19] is the sub-list for method output_type
+	19, // [19:19] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_event_proto_init() }
@@ -2326,7 +2413,7 @@ func file_event_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_event_proto_rawDesc), len(file_event_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   28,
+			NumMessages:   29,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

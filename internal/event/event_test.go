@@ -48,12 +48,12 @@ func samples() map[Kind]proto.Message {
 		Frozen:              &FrozenV1{Scope: 1, Subject: "alpha", Op: sampleOp()},
 		Thawed:              &ThawedV1{Scope: 1, Subject: "alpha", Op: sampleOp()},
 		ShardsKnown:         &ShardsKnownV1{Patterns: []string{"lab-*", "s"}, Op: sampleOp()},
-
-		TokenCreated:  &TokenCreatedV1{Id: "i", Name: "alice", Role: "operator", Sha256: []byte{1}, ExpiresAt: 7, Op: sampleOp()},
-		TokenRevoked:  &TokenRevokedV1{Id: "i", Op: sampleOp()},
-		FactsDisputed: &FactsDisputedV1{Seq: 7, Voters: []string{"node-1", "node-3"}, Node: "node-1"},
-		Restored:      &RestoredV1{FromClusterId: "c", ClusterId: "d", Seq: 9, Log: []byte{1}, Backup: "b", Op: sampleOp()},
-		ActApproved:   &ActApprovedV1{ActOpId: "x", Act: "activate", Request: "generation 2", Op: sampleOp()},
+		TokenCreated:        &TokenCreatedV1{Id: "i", Name: "alice", Role: "operator", Sha256: []byte{1}, ExpiresAt: 7, Op: sampleOp()},
+		TokenRevoked:        &TokenRevokedV1{Id: "i", Op: sampleOp()},
+		FactsDisputed:       &FactsDisputedV1{Seq: 7, Voters: []string{"node-1", "node-3"}, Node: "node-1"},
+		MemberChanged:       &MemberChangedV1{Change: "added", Member: "n4", PeerAddress: "h:1", ApiAddress: "https://h:2", Op: sampleOp()},
+		Restored:            &RestoredV1{FromClusterId: "c", ClusterId: "d", Seq: 9, Log: []byte{1}, Backup: "b", Op: sampleOp()},
+		ActApproved:         &ActApprovedV1{ActOpId: "x", Act: "activate", Request: "generation 2", Op: sampleOp()},
 	}
 }
 

@@ -37,6 +37,7 @@ const (
 	ActApproved  Kind = 26
 
 	FactsDisputed Kind = 27
+	MemberChanged Kind = 28
 
 	Restored Kind = 30
 )
@@ -77,6 +78,7 @@ var kinds = [...]kindRow{
 	ActApproved:  kind[ActApprovedV1]("act_approved"),
 
 	FactsDisputed: later(kind[FactsDisputedV1]("facts_disputed")),
+	MemberChanged: later(kind[MemberChangedV1]("member_changed")),
 
 	Restored: later(kind[RestoredV1]("restored")),
 }

@@ -53,7 +53,7 @@ func TestKindsTable(t *testing.T) {
 	}
 }
 
-// TestOperations lists the kinds that no operator causes, and the one that came after the first release. The
+// TestOperations lists the kinds that no operator causes, and those that came after the first release. The
 // commands of operators and the capabilities of nodes follow from them.
 func TestOperations(t *testing.T) {
 	automatic := []Kind{Genesis, Submission, RefusalsDropped, TermStart, StateDigest, ClockStep, HistoryRecorded,
@@ -63,7 +63,7 @@ func TestOperations(t *testing.T) {
 			t.Errorf("%s is an operation: %v", k, k.Operation())
 		}
 		want := ""
-		if k == FactsDisputed || k == Restored {
+		if k == FactsDisputed || k == MemberChanged || k == Restored {
 			want = k.String()
 		}
 		if got := k.Capability(); got != want {

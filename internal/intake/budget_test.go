@@ -101,6 +101,7 @@ func newEdge(t testing.TB) *edge {
 			Tokens:      unused{},
 			Credentials: unused{},
 			Copies:      unused{},
+			Members:     unused{},
 			Status:      unused{},
 		},
 	})
@@ -149,6 +150,7 @@ type (
 	tokenPart      = api.Tokens
 	credentialPart = api.Credentials
 	copyPart       = api.Copies
+	memberPart     = api.Members
 	statusPart     = api.Status
 
 	unused struct {
@@ -161,6 +163,7 @@ type (
 		tokenPart
 		credentialPart
 		copyPart
+		memberPart
 		statusPart
 	}
 )

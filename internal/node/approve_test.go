@@ -117,6 +117,11 @@ func operationBodies(policy, key, digest string) map[string]string {
 		"/v1/approvals":                         `{"approve":"nothing","op_id":"%s"}`,
 		"/v1/tokens":                            `{"op_id":"%s"}`,
 		"/v1/tokens/{token_id}/revoke":          `{"op_id":"%s"}`,
+		"/v1/cluster/members":                   `{"node_id":"n9","peer_address":"127.0.0.1:1","reason":"r","op_id":"%s"}`,
+		"/v1/cluster/members/{node_id}/promote": `{"reason":"r","op_id":"%s"}`,
+		"/v1/cluster/members/{node_id}/remove":  `{"reason":"r","op_id":"%s"}`,
+		"/v1/cluster/members/{node_id}/address": `{"peer_address":"127.0.0.1:1","reason":"r","op_id":"%s"}`,
+		"/v1/cluster/leader":                    `{"reason":"r","op_id":"%s"}`,
 	}
 }
 
@@ -158,7 +163,7 @@ func TestWhichOperationsNeedTwo(t *testing.T) {
 			body = fmt.Sprintf(body, fmt.Sprintf("op-%d", i))
 		}
 		path := strings.NewReplacer("{policy_id}", policy, "{key_id}", "hmac-0123456789abcdef", "{generation}",
-			fmt.Sprint(number), "{token_id}", "nothing").Replace(route.Path)
+			fmt.Sprint(number), "{token_id}", "nothing", "{node_id}", "n9").Replace(route.Path)
 		status, answer := c.Once(0, route.Method, path, []byte(body))
 		if waits := strings.Contains(string(answer), string(wire.CodeApprovalNeeded)); waits != route.Second {
 			t.Errorf("%s %s: waits for a second actor: %v, the table says %v\n%d %s", route.Method, route.Path,

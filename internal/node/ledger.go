@@ -30,6 +30,7 @@ func (n *Node) parts() api.Ledger {
 		Operations:  n.operator.Operations,
 		Tokens:      n.operator.Tokens,
 		Credentials: n.operator.Tokens,
+		Members:     n.operator.Members,
 		Copies:      n.copies,
 		Status: &status{
 			cfg:     &n.cfg,

@@ -206,7 +206,9 @@ func (n *Node) newIntake() *intake.Intake {
 func (n *Node) newOperator(tokens operator.TokensFile) *operator.Operator {
 	return operator.New(operator.Options{
 		NodeID:              n.cfg.NodeID,
-		Voters:              n.voters.IDs,
+		Voters:              n.roll.voterIDs,
+		Membership:          n.cluster,
+		MemberWithout:       n.releases.voterWithout,
 		TwoPerson:           n.cfg.TwoPerson,
 		Timeout:             n.cfg.SubmitTimeout,
 		File:                tokens,

@@ -28,12 +28,16 @@ func (r *roll) memberIDs() (out []string) {
 	return out
 }
 
-// apiOf returns the base URL of the API of a member: what it said last, else what the settings say, "" for none.
+// apiOf returns the base URL of the API of a member: the one that it named itself, that of the settings, or that of the
+// operator who added it. It is "" if nobody said.
 func (r *roll) apiOf(id string) string {
 	if said, ok := r.apis.Load(id); ok {
 		return said.(string)
 	}
-	return r.n.cfg.apiOf(id)
+	if at := r.n.cfg.apiOf(id); at != "" {
+		return at
+	}
+	return r.n.derived.Control().MemberAPI(id)
 }
 
 // watchLeader asks a leader that the settings do not name for its API, until ctx ends.

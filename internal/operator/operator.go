@@ -75,6 +75,10 @@ type Options struct {
 	Timeout   time.Duration   // of an operation; half of it is for the digests of the other voters
 	File      TokensFile      // the tokens of the settings of this node
 
+	Membership Membership
+	// MemberWithout names a member whose release lacks a capability, "" for none.
+	MemberWithout func(ctx context.Context, capability string) string
+
 	State    State
 	Log      Log
 	Quorum   Quorum
@@ -104,6 +108,7 @@ type Operator struct {
 	Policies    *Policies
 	Generations *Generations
 	Operations  *Operations
+	Members     *Members
 }
 
 // New returns the operator of a node.
@@ -117,6 +122,7 @@ func New(o Options) *Operator {
 		KnownShards: &KnownShards{core},
 		Policies:    &Policies{core, approvals},
 		Generations: &Generations{core, approvals},
+		Members:     &Members{core},
 	}
 	op.Operations = &Operations{core, approvals, op}
 	return op

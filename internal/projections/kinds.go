@@ -46,7 +46,8 @@ var kinds = [...]kindRow{
 	event.TokenRevoked: kept(decideTokenRevoked, applyTokenRevoked),
 	event.ActApproved:  kept(decideOperationApproved, applyOperationApproved),
 
-	event.Restored: kept(decideRestored, applyRestored),
+	event.MemberChanged: kept(decideMemberChanged, applyMemberChanged),
+	event.Restored:      kept(decideRestored, applyRestored),
 }
 
 // rowOf returns the row of a kind.

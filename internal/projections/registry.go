@@ -122,6 +122,7 @@ type registry struct {
 	known    []KnownShards
 	newest   uint64 // event that registered the last key
 
+	members  []MemberChangeRow
 	disputes map[uint64]uint64 // by event of the submission: the event that disputes its facts
 }
 

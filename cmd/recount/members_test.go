@@ -1,0 +1,98 @@
+package main
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/recount-ledger/recount/wire"
+)
+
+// memberNode answers the changes of members, and counts those of a promotion that it refuses first.
+func memberNode(t *testing.T, early int) (dir string, asked *[]string) {
+	asked = &[]string{}
+	n := newNode(t)
+	n.override = func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Method == http.MethodPost {
+			var body map[string]any
+			if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
+				t.Error(err)
+			}
+			delete(body, "op_id")
+			text, _ := json.Marshal(body)
+			*asked = append(*asked, r.URL.Path+" "+string(text))
+		}
+		switch r.Method + " " + r.URL.Path {
+		case "POST /v1/cluster/members":
+			answer(w, wire.MemberAnswer{Change: wire.MemberAdded, NodeID: "n4", Seq: 7})
+		case "POST /v1/cluster/members/n4/promote":
+			if early--; early >= 0 {
+				answer(w, wire.NewProblem(wire.CodeStale, "n4 has kept up for 3s of 10s").WithRetry(1))
+				return true
+			}
+			answer(w, wire.MemberAnswer{Change: wire.MemberPromoted, NodeID: "n4"})
+		case "POST /v1/cluster/members/n3/remove":
+			answer(w, wire.MemberAnswer{Change: wire.MemberRemoved, NodeID: "n3", Seq: 8})
+		case "POST /v1/cluster/members/n2/address":
+			answer(w, wire.MemberAnswer{Change: wire.MemberMoved, NodeID: "n2", Seq: 9})
+		case "POST /v1/cluster/leader":
+			answer(w, wire.MemberAnswer{Change: wire.MemberLeads, NodeID: "n2", Seq: 10})
+		case "GET /v1/cluster":
+			seq := uint64(42)
+			answer(w, wire.ClusterAnswer{ClusterID: "dev", Leader: "n1", Members: []wire.Member{
+				{ID: "n1", Suffrage: "voter", CommittedSeq: &seq, AppliedSeq: &seq, Lag: new(uint64), State: "leader"},
+				{ID: "n3", Suffrage: "voter", State: "unreachable"},
+				{ID: "n4", Suffrage: "nonvoter", CommittedSeq: &seq, AppliedSeq: &seq, Lag: new(uint64), State: "follower"}}})
+		default:
+			return false
+		}
+		return true
+	}
+	return dev(t, n), asked
+}
+
+// TestMemberCommands: each command asks for exactly its change and prints it. Without a reason or an address nothing is
+// asked.
+func TestMemberCommands(t *testing.T) {
+	dir, asked := memberNode(t, 1)
+	for _, x := range []struct{ args, want, out string }{
+		{"add n4 --peer h:1 --api https://h:2 --reason r --wait 1m",
+			`/v1/cluster/members {"api_address":"https://h:2","node_id":"n4","peer_address":"h:1","reason":"r"}`, "added"},
+		{"promote n4 --reason r --ticket T --wait 1m",
+			`/v1/cluster/members/n4/promote {"reason":"r","ticket":"T"}`, "nothing changed"},
+		{"remove n3 --reason r --yes", `/v1/cluster/members/n3/remove {"reason":"r"}`, "removed"},
+		{"move n2 --peer h:3 --reason r", `/v1/cluster/members/n2/address {"peer_address":"h:3","reason":"r"}`, "moved"},
+		{"transfer --reason r", `/v1/cluster/leader {"reason":"r"}`, "n2"},
+		{"transfer n2 --reason r -o json", `/v1/cluster/leader {"node_id":"n2","reason":"r"}`, `"change": "leads"`},
+	} {
+		r := run(t, "", append(append([]string{"cluster"}, strings.Fields(x.args)...), "--dev", dir)...)
+		if r.code != exitOK || !strings.Contains(r.out, x.out) {
+			t.Errorf("%s: %+v", x.args, r)
+		}
+		if last := (*asked)[len(*asked)-1]; last != x.want {
+			t.Errorf("%s asked for %s", x.args, last)
+		}
+	}
+	before := len(*asked)
+	for args, code := range map[string]int{
+		"add n4 --peer h:1": exitUsage, "add n4 --reason r": exitUsage, "promote n4": exitUsage, "remove n3 --yes": exitUsage,
+		"remove n3 --reason r": exitUsage, "move n2 --reason r": exitUsage, "transfer": exitUsage, "promote": exitUsage,
+	} {
+		if r := run(t, "", append(append([]string{"cluster"}, strings.Fields(args)...), "--dev", dir)...); r.code != code {
+			t.Errorf("%s: %+v", args, r)
+		}
+	}
+	if len(*asked) != before {
+		t.Errorf("something was asked: %q", (*asked)[before:])
+	}
+	if r := onTerminal(t, "n3\n", "cluster", "remove", "n3", "--reason", "r", "--dev", dir); r.code != exitOK ||
+		!strings.Contains(r.err, "voter, unreachable, of 3 members") {
+		t.Errorf("%+v", r)
+	}
+	dir, _ = memberNode(t, 100)
+	if r := run(t, "", "cluster", "promote", "n4", "--reason", "r", "--dev", dir); r.code == exitOK ||
+		!strings.Contains(r.err, "3s of 10s") {
+		t.Errorf("too early: %+v", r)
+	}
+}
