@@ -46,13 +46,19 @@ func TestBackupCommands(t *testing.T) {
 	if text, err := os.ReadFile(metrics); err != nil || !strings.Contains(string(text), "\nrecount_backup_created_timestamp_seconds 1") {
 		t.Errorf("%s %v", text, err)
 	}
-	if r := with("operator", "backup", "create", target, "--key", key, "--keep", "2"); r.code != exitOK || !strings.Contains(r.out, made.ID) {
-		t.Errorf("a second one: %+v", r)
+	c.Lead(slices.IndexFunc([]string{"node-1", "node-2", "node-3"}, func(id string) bool { return id == made.Node }))
+	var second backup.Manifest
+	r = with("operator", "backup", "create", target, "--key", key, "-o", "json")
+	if err := json.Unmarshal([]byte(r.out), &second); err != nil || second.Node != made.Node {
+		t.Errorf("the second one is of %s, the first one of %s: %+v", second.Node, made.Node, r)
+	}
+	if r := with("operator", "backup", "create", target, "--key", key, "--keep", "2"); r.code != exitOK || !strings.Contains(r.out, second.ID) {
+		t.Errorf("a third one: %+v", r)
 	}
 	if r := run(t, "", "backup", "list", target, "--public-key", public); r.code != exitOK || strings.Count(r.out, "\n") != 3 {
 		t.Errorf("%+v", r)
 	}
-	if r := run(t, "", "backup", "inspect", target, made.ID, "--public-key", public); r.code != exitOK || !strings.Contains(r.out, made.Digest.Log) {
+	if r := run(t, "", "backup", "inspect", target, second.ID, "--public-key", public); r.code != exitOK || !strings.Contains(r.out, second.Digest.Log) {
 		t.Errorf("%+v", r)
 	}
 	if r := run(t, "", "backup", "check", target, "--public-key", public); r.code != exitOK || !strings.Contains(r.err, "are as its manifest says") {

@@ -34,9 +34,10 @@ func (a backupCommands) createCommand() *cobra.Command {
 	var f createFlags
 	cmd := &cobra.Command{
 		Use: "create DIR --key FILE", Short: "Back up the log of one node into a directory", Args: exactArgs("DIR"),
-		Long: `create copies the log of one node into DIR, which it makes if need be. It takes a follower if it finds one, and has
-everything that was acknowledged before it began. It sends only files that DIR does not have. It needs a token of the role
-operator. With --local it takes what the first node has that answers, also when no majority is left.
+		Long: `create copies the log of one node into DIR, which it makes if need be. It has everything that was acknowledged before it
+began. It sends only files that DIR does not have. So it takes the node of the backup before, since the files of two nodes
+differ, or a follower if that node does not answer. It needs a token of the role operator. With --local it takes what the
+node has folded, also when no majority is left.
 
 The node reads at most copy_rate bytes a second (one of its settings, 32 MiB). An interrupted backup can be repeated and goes
 on where it was.
@@ -110,7 +111,14 @@ func (a backupCommands) createOne(ctx context.Context, c *client.Client, dir str
 	if err != nil {
 		return nil, usage(err)
 	}
-	node, err := a.chooseNode(ctx, c)
+	before, _, err := backup.Read(ctx, t, "", nil)
+	if errors.Is(err, backup.ErrAbsent) {
+		before, err = &backup.Manifest{}, nil
+	}
+	if err != nil {
+		return nil, backupError(err)
+	}
+	node, err := a.chooseNode(ctx, c, before.Node)
 	if err != nil {
 		return nil, err
 	}
@@ -129,9 +137,10 @@ func (a backupCommands) createOne(ctx context.Context, c *client.Client, dir str
 	return m, a.printManifest(m)
 }
 
-// chooseNode returns the number of an endpoint that answers, of a follower if there is one.
-func (a backupCommands) chooseNode(ctx context.Context, c *client.Client) (int, error) {
-	leader, found := "", -1
+// chooseNode returns the number of an endpoint that answers: of the node before, whose tables the target has, else of a
+// follower if there is one. Each node writes its tables at other entries.
+func (a backupCommands) chooseNode(ctx context.Context, c *client.Client, before string) (int, error) {
+	leader, found, follows := "", -1, false
 	if s, err := c.Cluster(ctx); err == nil {
 		leader = s.Leader
 	}
@@ -144,8 +153,11 @@ func (a backupCommands) chooseNode(ctx context.Context, c *client.Client) (int, 
 			errs = append(errs, err)
 			continue
 		}
-		if found = i; v.Node != leader {
+		if v.Node == before {
 			return i, nil
+		}
+		if follower := v.Node != leader; found < 0 || follower && !follows {
+			found, follows = i, follower
 		}
 	}
 	if found < 0 {
