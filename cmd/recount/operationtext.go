@@ -95,6 +95,9 @@ var operationTexts = map[event.Kind]func(about) string{
 	},
 	event.Restored: func(m about) string {
 		s := "restored from cluster " + m.text("from_cluster_id") + ", events up to " + m.text("seq")
+		if m.text("survivor") != "" {
+			return s + " of node " + m.text("survivor") + ", certain up to " + m.text("floor_seq")
+		}
 		if m.text("backup_seq") != m.text("seq") {
 			s += " of " + m.text("backup_seq")
 		}

@@ -1998,8 +1998,8 @@ func (x *MemberChangedV1) GetOp() *OpV1 {
 	return nil
 }
 
-// RestoredV1 is kind 30: the first event of a cluster that was founded with the log of another one, from a backup. From
-// here on the ledger is that of cluster_id.
+// RestoredV1 is kind 30: the first event of a cluster that was founded with the log of another one, from a backup or from
+// a node that survived the loss of a majority. From here on the ledger is that of cluster_id.
 type RestoredV1 struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	FromClusterId string                 `protobuf:"bytes,1,opt,name=from_cluster_id,json=fromClusterId,proto3" json:"from_cluster_id,omitempty"`
@@ -2010,11 +2010,14 @@ type RestoredV1 struct {
 	State         []byte                 `protobuf:"bytes,6,opt,name=state,proto3" json:"state,omitempty"`                               // digest of the outcomes, in the generation that was active, 32 bytes
 	Control       []byte                 `protobuf:"bytes,7,opt,name=control,proto3" json:"control,omitempty"`                           // digest of the control state, 32 bytes
 	Generation    uint32                 `protobuf:"varint,8,opt,name=generation,proto3" json:"generation,omitempty"`                    // that was active after event seq
-	Backup        string                 `protobuf:"bytes,9,opt,name=backup,proto3" json:"backup,omitempty"`                             // id of the backup
+	Backup        string                 `protobuf:"bytes,9,opt,name=backup,proto3" json:"backup,omitempty"`                             // id of the backup, or empty
 	BackupSeq     uint64                 `protobuf:"varint,10,opt,name=backup_seq,json=backupSeq,proto3" json:"backup_seq,omitempty"`    // last event that the backup has; above seq, the ledger was cut
 	Node          string                 `protobuf:"bytes,11,opt,name=node,proto3" json:"node,omitempty"`                                // the only node at first
 	RestoredAt    int64                  `protobuf:"varint,12,opt,name=restored_at,json=restoredAt,proto3" json:"restored_at,omitempty"` // Unix nanoseconds, clock of the machine that restored
 	Op            *OpV1                  `protobuf:"bytes,13,opt,name=op,proto3" json:"op,omitempty"`
+	Survivor      string                 `protobuf:"bytes,14,opt,name=survivor,proto3" json:"survivor,omitempty"`                  // node whose log was kept, if there is no backup
+	Floor         uint64                 `protobuf:"varint,15,opt,name=floor,proto3" json:"floor,omitempty"`                       // last entry that it knew to be committed
+	FloorSeq      uint64                 `protobuf:"varint,16,opt,name=floor_seq,json=floorSeq,proto3" json:"floor_seq,omitempty"` // last event up to there: later ones may have been lost
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2138,6 +2141,27 @@ func (x *RestoredV1) GetOp() *OpV1 {
 		return x.Op
 	}
 	return nil
+}
+
+func (x *RestoredV1) GetSurvivor() string {
+	if x != nil {
+		return x.Survivor
+	}
+	return ""
+}
+
+func (x *RestoredV1) GetFloor() uint64 {
+	if x != nil {
+		return x.Floor
+	}
+	return 0
+}
+
+func (x *RestoredV1) GetFloorSeq() uint64 {
+	if x != nil {
+		return x.FloorSeq
+	}
+	return 0
 }
 
 var File_event_proto protoreflect.FileDescriptor
@@ -2308,7 +2332,7 @@ const file_event_proto_rawDesc = "" +
 	"\fpeer_address\x18\x03 \x01(\tR\vpeerAddress\x12\x1f\n" +
 	"\vapi_address\x18\x04 \x01(\tR\n" +
 	"apiAddress\x12&\n" +
-	"\x02op\x18\x05 \x01(\v2\x16.recount.event.v1.OpV1R\x02op\"\xf1\x02\n" +
+	"\x02op\x18\x05 \x01(\v2\x16.recount.event.v1.OpV1R\x02op\"\xc0\x03\n" +
 	"\n" +
 	"RestoredV1\x12&\n" +
 	"\x0ffrom_cluster_id\x18\x01 \x01(\tR\rfromClusterId\x12\x1d\n" +
@@ -2329,7 +2353,10 @@ const file_event_proto_rawDesc = "" +
 	"\x04node\x18\v \x01(\tR\x04node\x12\x1f\n" +
 	"\vrestored_at\x18\f \x01(\x03R\n" +
 	"restoredAt\x12&\n" +
-	"\x02op\x18\r \x01(\v2\x16.recount.event.v1.OpV1R\x02opB8Z6github.com/recount-ledger/recount/internal/event;eventb\x06proto3"
+	"\x02op\x18\r \x01(\v2\x16.recount.event.v1.OpV1R\x02op\x12\x1a\n" +
+	"\bsurvivor\x18\x0e \x01(\tR\bsurvivor\x12\x14\n" +
+	"\x05floor\x18\x0f \x01(\x04R\x05floor\x12\x1b\n" +
+	"\tfloor_seq\x18\x10 \x01(\x04R\bfloorSeqB8Z6github.com/recount-ledger/recount/internal/event;eventb\x06proto3"
 
 var (
 	file_event_proto_rawDescOnce sync.Once

@@ -2,8 +2,8 @@ package projections
 
 import "github.com/recount-ledger/recount/internal/event"
 
-// RestoredRow is one restoration: a cluster was founded with the log of another one, from a backup. Events up to Kept
-// are those of the earlier cluster.
+// RestoredRow is one restoration: a cluster was founded with the log of another one, from a backup or from a node that
+// survived the loss of a majority. Events up to Kept are those of the earlier cluster.
 type RestoredRow struct {
 	Seq     uint64
 	LogTime int64
@@ -12,8 +12,10 @@ type RestoredRow struct {
 	Kept, KeptIndex     uint64 // last event and last entry that were kept
 	Log, State, Control [32]byte
 	Generation          uint32 // active after event Kept, the one of State
-	Backup              string // id of the backup
+	Backup              string // id of the backup, empty with a survivor
 	BackupSeq           uint64 // last event of the backup. If it is above Kept, the ledger was cut
+	Survivor            string // node whose log was kept, empty with a backup
+	Floor, FloorSeq     uint64 // last entry, and its last event, that the survivor knew to be committed
 	Node                string // the only node at first
 	RestoredAt          int64  // Unix nanoseconds, clock of the machine that restored
 	Op                  Op
@@ -22,8 +24,8 @@ type RestoredRow struct {
 // decideRestored applies a restoration directly behind the events that it keeps, to a name that the ledger never had.
 func decideRestored(c *Control, o *operator, m *event.RestoredV1) Effect {
 	names := c.names(o.seq)
-	if len(names) == 0 || names[len(names)-1] != m.FromClusterId || m.ClusterId == "" || m.Backup == "" ||
-		m.Node == "" || m.Seq != o.seq-1 || m.Index == 0 || m.BackupSeq < m.Seq ||
+	if len(names) == 0 || names[len(names)-1] != m.FromClusterId || m.ClusterId == "" || !hasSource(m) ||
+		m.Node == "" || m.Seq != o.seq-1 || m.Index == 0 ||
 		len(m.Log) != 32 || len(m.State) != 32 || len(m.Control) != 32 {
 		return Ignored
 	}
@@ -33,6 +35,14 @@ func decideRestored(c *Control, o *operator, m *event.RestoredV1) Effect {
 		}
 	}
 	return Applied
+}
+
+// hasSource reports whether the log came either from a backup or from a survivor.
+func hasSource(m *event.RestoredV1) bool {
+	if m.Survivor == "" {
+		return m.Backup != "" && m.BackupSeq >= m.Seq && m.Floor == 0 && m.FloorSeq == 0
+	}
+	return m.Backup == "" && m.BackupSeq == 0 && m.Floor > 0 && m.Floor <= m.Index && m.FloorSeq <= m.Seq
 }
 
 func applyRestored(c *Control, o *operator, m *event.RestoredV1) {
@@ -49,6 +59,9 @@ func applyRestored(c *Control, o *operator, m *event.RestoredV1) {
 		Generation: m.Generation,
 		Backup:     m.Backup,
 		BackupSeq:  m.BackupSeq,
+		Survivor:   m.Survivor,
+		Floor:      m.Floor,
+		FloorSeq:   m.FloorSeq,
 		Node:       m.Node,
 		RestoredAt: m.RestoredAt,
 		Op:         opOf(m.Op),
