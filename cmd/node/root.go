@@ -45,8 +45,8 @@ Exit codes: 0 stopped as asked, 1 failed, 2 wrong usage or settings, 70 the stor
 		Version: version.Get().String(),
 	}
 	cmd.PersistentPreRunE = func(cmd *cobra.Command, args []string) error { return wrong(cli.Check(cmd, args)) }
-	cmd.AddCommand(serveCommand(), devCommand(), configCommand(), doctorCommand(), backupCommand(), certsCommand(),
-		tokenCommand(), versionCommand(),
+	cmd.AddCommand(serveCommand(), devCommand(), configCommand(), doctorCommand(), backupCommand(), recoverCommand(),
+		certsCommand(), tokenCommand(), versionCommand(),
 		cli.Completion("recount-node", wrong))
 	cmd.CompletionOptions.DisableDefaultCmd = true
 	cli.Strict(cmd, wrong)

@@ -44,6 +44,7 @@ type Cluster struct {
 	CA     *certs.CA // of all certificates of the cluster
 
 	t       testing.TB
+	id      string
 	dir     string // of the certificates and the nodes
 	key     verify.Key
 	tune    []func(*node.Config)
@@ -91,21 +92,44 @@ func (c *Cluster) Sleep(i int, d time.Duration) { c.members[i].slept.Store(int64
 // cluster ends with the test. tune changes the settings of every node.
 func Start(t testing.TB, n int, tune ...func(*node.Config)) *Cluster {
 	t.Helper()
-	c := &Cluster{t: t, tune: tune}
-	ca := c.configure(n)
-	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM(ca)
-	c.pool = pool
+	c := &Cluster{t: t, id: "nodetest", tune: tune}
+	c.prepare()
+	voters := make([]node.Voter, n)
+	ports := freePorts(c.t, 2*n)
+	for i := range voters {
+		voters[i] = node.Voter{ID: "node-" + strconv.Itoa(i+1), API: "https://" + ports[2*i], Peer: ports[2*i+1]}
+	}
+	for _, v := range voters {
+		c.configureOne(v, voters, false)
+	}
+	c.start()
+	return c
+}
+
+// Take runs the only node of a cluster that was founded in dir, from a backup or a survivor of c, with the peer address
+// that was given there. It has the CA, the tokens and the keys of c.
+func (c *Cluster) Take(dir, clusterID, nodeID, peer string) *Cluster {
+	c.t.Helper()
+	n := &Cluster{t: c.t, id: clusterID, dir: c.dir, tune: c.tune, CA: c.CA, Tokens: c.Tokens, key: c.key, pool: c.pool}
+	v := node.Voter{ID: nodeID, API: "https://" + FreePort(c.t), Peer: peer}
+	n.configureOne(v, []node.Voter{v}, false)
+	n.Tune(0, func(cfg *node.Config) { cfg.Dir, cfg.NewCluster = dir, false })
+	n.start()
+	return n
+}
+
+// start runs the nodes until the test ends, and waits until they are ready.
+func (c *Cluster) start() {
+	c.t.Helper()
 	c.http = c.HTTPFrom("127.0.0.1")
 	c.connect()
-	t.Cleanup(c.end)
+	c.t.Cleanup(c.end)
 	for i := range c.members {
 		c.Restart(i)
 	}
 	for i := range c.members {
 		c.AwaitReady(i)
 	}
-	return c
 }
 
 // connect makes the client over all nodes. Clients that a test holds stay open.
@@ -131,8 +155,9 @@ func (c *Cluster) connect() {
 
 func apiURL(m *member) string { return "https://" + m.cfg.API.Listen }
 
-// configure writes certificates and settings and returns the CA that clients trust, as PEM.
-func (c *Cluster) configure(n int) []byte {
+// prepare makes the directory, the authority of all certificates, the key and the tokens.
+func (c *Cluster) prepare() {
+	c.t.Helper()
 	dir := c.t.TempDir()
 	c.dir = dir
 	ca, err := certs.NewCA("nodetest")
@@ -140,12 +165,9 @@ func (c *Cluster) configure(n int) []byte {
 	must(c.t, ca.Save(dir, "ca"))
 	c.key, err = verify.NewHMACKey([]byte(trustedKey(c.t)))
 	must(c.t, err)
-	voters := make([]node.Voter, n)
-	ports := freePorts(c.t, 2*n)
-	for i := range voters {
-		voters[i] = node.Voter{ID: "node-" + strconv.Itoa(i+1), API: "https://" + ports[2*i], Peer: ports[2*i+1]}
-	}
 	c.CA = ca
+	c.pool = x509.NewCertPool()
+	c.pool.AppendCertsFromPEM(ca.CertPEM())
 	c.Tokens = map[wire.Role]string{}
 	tokens := ""
 	for _, role := range wire.Roles() {
@@ -155,10 +177,6 @@ func (c *Cluster) configure(n int) []byte {
 		tokens += fmt.Sprintf("%s %s %s never test-%s\n", id, role, wire.TokenDigest(text), role)
 	}
 	must(c.t, os.WriteFile(filepath.Join(dir, "tokens"), []byte(tokens), 0o600))
-	for _, v := range voters {
-		c.configureOne(v, voters, false)
-	}
-	return ca.CertPEM()
 }
 
 // configureOne makes one node of a new cluster, or one that joins, with a certificate.
@@ -166,7 +184,7 @@ func (c *Cluster) configureOne(v node.Voter, voters []node.Voter, join bool) {
 	c.t.Helper()
 	cfg := node.Defaults()
 	cfg.TokensFile = filepath.Join(c.dir, "tokens")
-	cfg.NodeID, cfg.ClusterID, cfg.Dir, cfg.Voters = v.ID, "nodetest", filepath.Join(c.dir, v.ID), voters
+	cfg.NodeID, cfg.ClusterID, cfg.Dir, cfg.Voters = v.ID, c.id, filepath.Join(c.dir, v.ID), voters
 	cfg.NewCluster, cfg.Join = !join, join
 	cfg.Keys = []verify.Key{c.key}
 	cfg.Ballast = 0 // the disk is that of the machine, or one in memory
@@ -175,7 +193,7 @@ func (c *Cluster) configureOne(v node.Voter, voters []node.Voter, join bool) {
 		CommonName: v.ID,
 		DNS:        []string{"localhost"},
 		IPs:        []net.IP{net.IPv4(127, 0, 0, 1)},
-		URIs:       []string{"recount://nodetest/node/" + v.ID},
+		URIs:       []string{"recount://" + c.id + "/node/" + v.ID},
 		Client:     true,
 		Server:     true,
 	})

@@ -1,8 +1,10 @@
-// Package restore opens backups: it proves that one is a sound ledger, and founds a new cluster with it.
+// Package restore opens backups: it proves that one is a sound ledger, and founds a new cluster with it. It founds one
+// with the log of a node that survived the loss of a majority in the same way.
 //
 //	Verify    hashes of all files -> open the log -> fold it -> compare the digests with the manifest
 //	Restore   the same in the directory of a new node -> cut the log, if asked to -> the event "restored"
 //	          -> the configuration with one voter -> node.json
+//	Keep      the same with the log of a survivor, which is read as package survivor does and stays as it is
 //
 // The fold is the one of a node. It needs no keys: what HMAC keys signed is in the log as a fact, and is trusted here as
 // in every fold. A restored cluster has another id than the one that was backed up, and its first node an id that the

@@ -90,7 +90,7 @@ func Restore(ctx context.Context, o Options) (r Result, err error) {
 		return r, err
 	}
 	r.CutEvents = o.Manifest.Position.Seq - r.Position.Seq
-	if err := o.checkNames(l, r.Position.Seq); err != nil {
+	if err := l.checkNames(o.ClusterID, o.NodeID, r.Position.Seq); err != nil {
 		return r, err
 	}
 	data, err := o.event(&r)
@@ -114,27 +114,32 @@ func (o *Options) check() error {
 	case o.ToSeq > o.Manifest.Position.Seq:
 		return fmt.Errorf("%w: it ends with event %d", ErrRange, o.Manifest.Position.Seq)
 	}
-	for what, id := range map[string]string{"cluster id": o.ClusterID, "node id": o.NodeID} {
+	return checkTarget(o.ClusterID, o.NodeID, o.Dir)
+}
+
+// checkTarget refuses ids that no certificate can have, and a directory with something in it.
+func checkTarget(clusterID, nodeID, dir string) error {
+	for what, id := range map[string]string{"cluster id": clusterID, "node id": nodeID} {
 		if err := certs.CheckID(id); err != nil {
 			return fmt.Errorf("%s %q can be in no certificate: %w", what, id, err)
 		}
 	}
-	entries, err := os.ReadDir(o.Dir)
+	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
 	if slices.ContainsFunc(entries, func(e os.DirEntry) bool { return e.Name() != "lost+found" }) {
-		return fmt.Errorf("%w: %s", ErrNotEmpty, o.Dir)
+		return fmt.Errorf("%w: %s", ErrNotEmpty, dir)
 	}
 	return nil
 }
 
 // checkNames refuses ids that the ledger has used.
-func (o *Options) checkNames(l *ledger, seq uint64) error {
-	if slices.Contains(l.derived.Control().Names(seq), o.ClusterID) {
-		return fmt.Errorf("%w: %q", ErrSameID, o.ClusterID)
+func (l *ledger) checkNames(clusterID, nodeID string, seq uint64) error {
+	if slices.Contains(l.derived.Control().Names(seq), clusterID) {
+		return fmt.Errorf("%w: %q", ErrSameID, clusterID)
 	}
-	return cluster.CheckUnusedID(l.derived, o.NodeID)
+	return cluster.CheckUnusedID(l.derived, nodeID)
 }
 
 // cut ends the ledger where the options say. It returns the shorter one, folded anew. It closes l if it returns another
@@ -149,7 +154,7 @@ func (o *Options) cut(ctx context.Context, l *ledger, events, work string) (*led
 	}
 	index, err := l.boundary(seq)
 	if err == nil {
-		err = o.checkNames(l, o.Manifest.Position.Seq) // of what is cut, too
+		err = l.checkNames(o.ClusterID, o.NodeID, o.Manifest.Position.Seq) // of what is cut, too
 	}
 	if err := errors.Join(err, l.close()); err != nil {
 		return nil, err
@@ -171,9 +176,6 @@ func (o *Options) event(r *Result) ([]byte, error) {
 	m := &event.RestoredV1{
 		FromClusterId: r.From,
 		ClusterId:     o.ClusterID,
-		Seq:           r.Position.Seq,
-		Index:         r.Position.Index,
-		Generation:    r.Digest.Generation,
 		Backup:        r.Backup,
 		BackupSeq:     o.Manifest.Position.Seq,
 		Node:          o.NodeID,
@@ -181,10 +183,16 @@ func (o *Options) event(r *Result) ([]byte, error) {
 		Op: &event.OpV1{OpId: "restore-" + r.Backup, Actor: o.Actor, Reason: o.Reason, Ticket: o.Ticket, Node: o.NodeID,
 			Role: string(wire.RoleOperator)},
 	}
+	return entry(m, &r.Position, &r.Digest)
+}
+
+// entry returns the entry with an event about a restoration, to which it adds the place and the digests that were kept.
+func entry(m *event.RestoredV1, at *wire.CopyPosition, d *wire.CopyDigest) ([]byte, error) {
+	m.Seq, m.Index, m.Generation = at.Seq, at.Index, d.Generation
 	var errs [3]error
-	m.Log, errs[0] = hex.DecodeString(r.Digest.Log)
-	m.State, errs[1] = hex.DecodeString(r.Digest.State)
-	m.Control, errs[2] = hex.DecodeString(r.Digest.Control)
+	m.Log, errs[0] = hex.DecodeString(d.Log)
+	m.State, errs[1] = hex.DecodeString(d.State)
+	m.Control, errs[2] = hex.DecodeString(d.Control)
 	if err := errors.Join(errs[:]...); err != nil {
 		return nil, err
 	}
@@ -192,7 +200,7 @@ func (o *Options) event(r *Result) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := event.Pack{ProposedAt: o.At.UnixNano(), Events: []event.Event{ev}}
+	p := event.Pack{ProposedAt: m.RestoredAt, Events: []event.Event{ev}}
 	p.Mark()
 	return p.Append(nil), nil
 }

@@ -16,16 +16,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/recount-ledger/recount/internal/cluster"
 	"github.com/recount-ledger/recount/internal/disk"
 	"github.com/recount-ledger/recount/internal/doctor"
+	"github.com/recount-ledger/recount/internal/durable"
 	"github.com/recount-ledger/recount/internal/log"
 	"github.com/recount-ledger/recount/internal/node"
 )
@@ -105,7 +104,7 @@ func readLog(ctx context.Context, dir string, progress func(read, of uint64)) (e
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(copied)) }()
-	tables, err := copyLog(filepath.Join(dir, "events"), copied)
+	tables, err := durable.CopyStore(filepath.Join(dir, "events"), copied)
 	if err != nil {
 		return fmt.Errorf("the log could not be copied to be read: %w", err)
 	}
@@ -122,45 +121,6 @@ func readLog(ctx context.Context, dir string, progress func(read, of uint64)) (e
 		return ctx.Err()
 	})
 	return errors.Join(err, store.Close(), failed)
-}
-
-// copyLog links the tables, which never change, and copies everything else. It returns the bytes of the tables.
-func copyLog(from, to string) (tables uint64, err error) {
-	entries, err := os.ReadDir(from)
-	if err != nil {
-		return 0, err
-	}
-	for _, e := range entries {
-		src, dst := filepath.Join(from, e.Name()), filepath.Join(to, e.Name())
-		switch {
-		case e.Name() == "LOCK" || e.IsDir():
-		case strings.HasSuffix(e.Name(), ".sst"):
-			if st, err := e.Info(); err == nil {
-				tables += uint64(st.Size())
-			}
-			err = os.Link(src, dst)
-		default:
-			err = copyFile(src, dst)
-		}
-		if err != nil {
-			return 0, err
-		}
-	}
-	return tables, nil
-}
-
-func copyFile(from, to string) error {
-	in, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	out, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(out, in)
-	return errors.Join(err, out.Close())
 }
 
 // Settings examines the settings of a node and the files that they name.
