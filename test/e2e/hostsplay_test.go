@@ -113,6 +113,7 @@ func TestRunbooksOnHosts(t *testing.T) {
 	p.clock()
 	p.damage()
 	p.upgrade()
+	p.recoverMajority()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	p.check(playLinesBy(ctx, t, dir, program, p.lines))
@@ -147,7 +148,23 @@ func (p *hostsPlay) lostMajority() {
 	p.section(page, "1.", playedLine{"recount doctor", 1, "1 of 3 voters are up"}, playedLine{"--local shard", 0, "lab-7-a"})
 	p.section(page, "2.", playedLine{"curl", 0, "(?m)^ok$"}, playedLine{"recount doctor", 1, "2 of 3 voters are up"})
 	p.add(`ssh root@10.0.0.3 'systemctl start recount-node'`, until(strings.ReplaceAll(secondReady, "0.2:", "0.3:")))
-	p.section(page, "4.", playedLine{"cluster status", 0, "3 of 3 ready"}, playedLine{"digest", 0, "3 endpoints agree"})
+	p.section(page, "3.", playedLine{"cluster status", 0, "3 of 3 ready"}, playedLine{"digest", 0, "3 endpoints agree"})
+}
+
+// recoverMajority loses the disks of two hosts for good. It comes last, since another cluster is left behind.
+func (p *hostsPlay) recoverMajority() {
+	const page = runbooksDir + "lost-majority.md"
+	for _, i := range []string{"2", "3"} {
+		p.add(`ssh root@10.0.0.`+i+` 'kill -9 $(cat /var/lib/systemd-of-the-host/pid); rm -r /var/lib/recount/*'`,
+			until(strings.ReplaceAll(secondGone, "0.2 ", "0."+i+" ")))
+	}
+	p.section(page, "4.", playedLine{"--dir /var/lib/recount'", 0, "1 of 3 voters are left"},
+		playedLine{"--compare", 0, "Keep the log of node-1 in /var/lib/recount"})
+	p.section(page, "5.", playedLine{"--keep", 0, "May be lost"}, playedLine{"config check", 0, "(?m)^ok$"}, playedLine{"curl", 0, "(?m)^ok$"},
+		playedLine{"recount digest", 0, ""}, playedLine{"recount operations", 0, "of node node-1, certain up to"})
+	p.section(page, "6.", playedLine{"recount submit", 0, "accepted"})
+	p.section(page, "7.", playedLine{"cluster status", 0, "3 of 3 ready"}, playedLine{"digest", 0, "3 endpoints agree"})
+	p.expect(freshRecord("after"), "accepted")
 }
 
 func (p *hostsPlay) fullDisk() {
