@@ -16,6 +16,7 @@ import (
 
 	"github.com/recount-ledger/recount/client"
 	"github.com/recount-ledger/recount/internal/backup"
+	"github.com/recount-ledger/recount/internal/nodetest"
 	"github.com/recount-ledger/recount/internal/restore"
 	"github.com/recount-ledger/recount/wire"
 )
@@ -58,6 +59,37 @@ func TestPointInTime(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestRestoreOfAnEarlierName: a restored ledger that is cut before its restoration is that of the first cluster. The new
+// cluster takes it over under that name, else its node starts once and never again.
+func TestRestoreOfAnEarlierName(t *testing.T) {
+	s, ctx := newSource(t, 1), t.Context()
+	_, kept := s.submit(5)
+	s.submit(5)
+	r, err := restore.Restore(ctx, s.options(s.backup(0)))
+	must(t, err)
+	c := start(t, r)
+	s.Cluster, s.records = c, nodetest.NewRecords(t)
+	s.submit(3)
+	s.target, err = backup.CreateDir(t.TempDir())
+	must(t, err)
+	o := s.options(s.backup(0))
+	o.ClusterID, o.NodeID, o.ToSeq = "third", "third-1", kept.Seq
+	r, err = restore.Restore(ctx, o)
+	must(t, err)
+	c.Stop(0)
+	c = start(t, r)
+	e, err := c.Client.Event(ctx, kept.Seq+1, client.Read{})
+	must(t, err)
+	v, err := c.Client.Version(ctx)
+	must(t, err)
+	if e.Kind != "restored" || r.From != "nodetest" || !slices.Equal(v.Formerly, []string{"nodetest"}) {
+		t.Errorf("%+v: %+v %+v", r, e, v)
+	}
+	c.Stop(0)
+	c.Restart(0)
+	c.AwaitReady(0)
 }
 
 // TestRefused: what a restore refuses, it refuses before it writes anything, or at least so that no node can start.

@@ -183,3 +183,12 @@ func (l *ledger) end() (wire.CopyPosition, wire.CopyDigest, error) {
 			Generation: l.active.Number(),
 		}, err
 }
+
+// name returns the id of the cluster that had the ledger at an event.
+func (l *ledger) name(seq uint64) (string, error) {
+	names := l.derived.Control().Names(seq)
+	if len(names) == 0 {
+		return "", fmt.Errorf("%w: event %d is before the first that names a cluster", ErrRange, seq)
+	}
+	return names[len(names)-1], nil
+}

@@ -84,9 +84,11 @@ func Restore(ctx context.Context, o Options) (r Result, err error) {
 		return r, err
 	}
 	defer func() { err = errors.Join(err, l.close()) }()
-	r = Result{Dir: o.Dir, ClusterID: o.ClusterID, NodeID: o.NodeID, PeerAddr: o.PeerAddr, Backup: o.Manifest.ID,
-		From: o.Manifest.ClusterID}
+	r = Result{Dir: o.Dir, ClusterID: o.ClusterID, NodeID: o.NodeID, PeerAddr: o.PeerAddr, Backup: o.Manifest.ID}
 	if r.Position, r.Digest, err = l.end(); err != nil {
+		return r, err
+	}
+	if r.From, err = l.name(r.Position.Seq); err != nil { // it had an earlier one before it was restored itself
 		return r, err
 	}
 	r.CutEvents = o.Manifest.Position.Seq - r.Position.Seq

@@ -67,8 +67,8 @@ func fetch(ctx context.Context, t backup.Target, m *backup.Manifest, events, wor
 	case digest != m.Digest:
 		err = fmt.Errorf("%w: it has the digests %+v, the manifest says %+v", ErrDiffers, digest, m.Digest)
 	default:
-		names := l.derived.Control().Names(position.Seq)
-		if name := names[len(names)-1]; name != m.ClusterID {
+		var name string
+		if name, err = l.name(position.Seq); err == nil && name != m.ClusterID {
 			err = fmt.Errorf("%w: it is of cluster %q, the manifest says %q", ErrDiffers, name, m.ClusterID)
 		}
 	}
