@@ -63,6 +63,9 @@ func Create(ctx context.Context, o Options) (m *Manifest, err error) {
 				"directory", c, m.ClusterID)
 		}
 	}
+	if err := m.check(); err != nil { // nobody could read it, and it would stop all later backups
+		return nil, fmt.Errorf("node %s has a copy that is no backup: %w", copied.Node, err)
+	}
 	if err := o.send(ctx, copied.ID, m); err != nil {
 		return nil, err
 	}
@@ -127,7 +130,8 @@ func (o *Options) send(ctx context.Context, copyID string, m *Manifest) error {
 		err := o.Target.Put(ctx, fileName(f.SHA256), func(w io.Writer) error {
 			count := &counter{tell: func(n uint64) { o.Progress("send", done+n, uint64(m.NewBytes)) }}
 			sum := sha256.New()
-			n, err := o.Source.File(ctx, copyID, f.Name, 0, io.MultiWriter(w, sum, count))
+			to := &bounded{io.MultiWriter(w, sum, count), f}
+			n, err := o.Source.File(ctx, copyID, f.Name, 0, to)
 			if err != nil {
 				return fmt.Errorf("read %s: %w", f.Name, err)
 			}
@@ -142,6 +146,19 @@ func (o *Options) send(ctx context.Context, copyID string, m *Manifest) error {
 		done += uint64(f.Size)
 	}
 	return nil
+}
+
+// bounded takes no more bytes than a file has, so that a node cannot fill the disk of the target.
+type bounded struct {
+	io.Writer
+	left wire.CopyFile
+}
+
+func (b *bounded) Write(p []byte) (int, error) {
+	if b.left.Size -= int64(len(p)); b.left.Size < 0 {
+		return 0, fmt.Errorf("%w: %s came with more bytes than the node said", ErrDamaged, b.left.Name)
+	}
+	return b.Writer.Write(p)
 }
 
 // counter counts the bytes that are written to it, for a display.

@@ -15,7 +15,8 @@ type Pruned struct {
 }
 
 // Prune removes all backups but the newest keep ones, then the files that no kept backup needs. It removes nothing if a
-// manifest cannot be read, because that one might need any file. With dry it only tells what it would do.
+// manifest cannot be read, because that one might need any file, or if there is none. With dry it only tells what it
+// would do.
 func Prune(ctx context.Context, t Target, keep int, dry bool) (p Pruned, err error) {
 	if keep < 1 {
 		return p, fmt.Errorf("keep at least one backup, not %d", keep)
@@ -28,6 +29,9 @@ func Prune(ctx context.Context, t Target, keep int, dry bool) (p Pruned, err err
 	all, err := List(ctx, t, nil)
 	if err != nil {
 		return p, fmt.Errorf("nothing was removed: %w", err)
+	}
+	if len(all) == 0 {
+		return p, nil // manifests may be on a disk that is not mounted
 	}
 	old := all[:max(len(all)-keep, 0)]
 	needed := map[string]bool{}

@@ -128,7 +128,7 @@ func copyFile(ctx context.Context, t Target, f wire.CopyFile, to io.Writer) erro
 		return err
 	}
 	sum := sha256.New()
-	n, err := io.Copy(io.MultiWriter(to, sum), in)
+	n, err := io.Copy(io.MultiWriter(to, sum), io.LimitReader(in, f.Size+1)) // one more byte is too many
 	if err = errors.Join(err, in.Close()); err != nil {
 		return fmt.Errorf("%s (%s): %w", f.Name, name, err)
 	}

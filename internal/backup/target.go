@@ -125,14 +125,18 @@ func (d *Dir) Size(_ context.Context, name string) (int64, error) {
 	return info.Size(), nil
 }
 
-// List implements Target.
+// List implements Target. It refuses a link. What is behind one would be missing from the list, and Prune would remove
+// what it needs.
 func (d *Dir) List(_ context.Context, prefix string) (names []string, err error) {
 	err = filepath.WalkDir(d.path(prefix), func(path string, e fs.DirEntry, err error) error {
-		if err == nil && e.Type().IsRegular() {
-			var rel string
-			rel, err = filepath.Rel(d.root, path)
-			names = append(names, filepath.ToSlash(rel))
+		switch {
+		case err != nil || e.IsDir():
+			return err
+		case !e.Type().IsRegular():
+			return fmt.Errorf("%s is a link or a special file; a target has only files and directories", path)
 		}
+		rel, err := filepath.Rel(d.root, path)
+		names = append(names, filepath.ToSlash(rel))
 		return err
 	})
 	if errors.Is(err, fs.ErrNotExist) {
