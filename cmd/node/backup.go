@@ -47,10 +47,10 @@ func (f *backupFlags) add(cmd *cobra.Command) {
 	cli.Closed(cmd, "output", "table", "json")
 }
 
-// open reads the manifest of the backup that the arguments DIR and ID name, of the newest one without an ID.
-func (f *backupFlags) open(ctx context.Context, args []string) (*backup.Dir, *backup.Manifest, error) {
+// open reads the manifest of the backup that the arguments TARGET and ID name, of the newest one without an ID.
+func (f *backupFlags) open(ctx context.Context, args []string) (backup.Target, *backup.Manifest, error) {
 	if len(args) == 0 {
-		return nil, nil, wrong(errors.New("name the directory with the backups"))
+		return nil, nil, wrong(errors.New("name the directory, or the s3://BUCKET/PREFIX, with the backups"))
 	}
 	key, err := f.key()
 	if err != nil {
@@ -62,7 +62,7 @@ func (f *backupFlags) open(ctx context.Context, args []string) (*backup.Dir, *ba
 			return nil, nil, wrong(backup.CheckID(id))
 		}
 	}
-	t, err := backup.OpenDir(args[0])
+	t, err := backup.OpenTarget(ctx, args[0])
 	if err != nil {
 		return nil, nil, wrong(err)
 	}
@@ -109,9 +109,9 @@ func verifyBackupCommand() *cobra.Command {
 	var f backupFlags
 	var work, metrics string
 	cmd := &cobra.Command{
-		Use: "verify DIR [ID] --public-key FILE", Short: "Open and fold a backup and compare its digests",
+		Use: "verify TARGET [ID] --public-key FILE", Short: "Open and fold a backup and compare its digests",
 		Args: cobra.MaximumNArgs(2),
-		Long: `Verify a backup, the newest one without an ID: the signature of its manifest, the hash of every file, the log as a node opens it, and
+		Long: `Verify a backup in TARGET, a directory or s3://BUCKET/PREFIX ("recount backup --help" says more), the newest one without an ID: the signature of its manifest, the hash of every file, the log as a node opens it, and
 the digests of log, outcomes and control state, which are folded again from the first event on. The digests are those that
 the cluster had when the backup was made.
 

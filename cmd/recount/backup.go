@@ -22,9 +22,13 @@ func (a backupCommands) command() *cobra.Command {
 		Use:   "backup",
 		Short: "Back up the log of a running cluster",
 		Args:  exactArgs(),
-		Long: `backup copies the log of one node into a directory, such as one on another machine, while the cluster goes on. A second
-backup into the same directory sends only what is new. Each one has a manifest with the digests of the ledger, signed by a
-key of yours ("recount keygen ed25519 --out backup" makes one).
+		Long: `backup copies the log of one node to a TARGET while the cluster goes on: a directory, such as one on another machine, or
+s3://BUCKET/PREFIX in an S3 store. A second backup to the same target sends only what is new. Each one has a manifest with
+the digests of the ledger, signed by a key of yours ("recount keygen ed25519 --out backup" makes one).
+
+An S3 store is s3://BUCKET/PREFIX?endpoint=https://HOST:PORT&region=REGION&path-style=true&ca=FILE, in quotes. All behind the
+question mark is optional: AWS_ENDPOINT_URL_S3, AWS_REGION and AWS_CA_BUNDLE of the environment say it, too. The access key
+comes from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or from the file AWS_SHARED_CREDENTIALS_FILE.
 
 A backup holds all records and operations. It holds no secret of an HMAC key, no text of a token and no certificate: back
 up the settings of the nodes yourself.
@@ -34,7 +38,10 @@ docs/backup.md goes through all steps.`,
 		Example: `  recount keygen ed25519 --out backup
   recount backup create /mnt/backups --key backup.key
   recount backup list /mnt/backups
-  recount-node backup verify /mnt/backups --public-key backup.pub`,
+  recount-node backup verify /mnt/backups --public-key backup.pub
+
+  export AWS_SHARED_CREDENTIALS_FILE=/etc/recount/s3-credentials AWS_ENDPOINT_URL_S3=https://s3.example.org
+  recount backup create s3://backups/prod-a --key backup.key`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(a.createCommand(), a.listCommand(), a.inspectCommand(), a.checkCommand(), a.pruneCommand())
@@ -61,16 +68,16 @@ func (f *publicKeyFlag) read() (ed25519.PublicKey, error) {
 	return key, nil
 }
 
-// openTarget opens a directory that has backups.
-func openTarget(dir string) (*backup.Dir, error) {
-	t, err := backup.OpenDir(dir)
+// openTarget opens a directory, or a prefix in an S3 store, that has backups.
+func openTarget(ctx context.Context, location string) (backup.Target, error) {
+	t, err := backup.OpenTarget(ctx, location)
 	if err != nil {
 		return nil, backupError(err)
 	}
 	return t, nil
 }
 
-// argID returns the optional id behind the directory.
+// argID returns the optional id behind the target.
 func argID(args []string) (string, error) {
 	if len(args) < 2 {
 		return "", nil
@@ -84,12 +91,12 @@ func argID(args []string) (string, error) {
 func (a backupCommands) listCommand() *cobra.Command {
 	var key publicKeyFlag
 	cmd := &cobra.Command{
-		Use: "list DIR", Short: "List the backups in a directory, oldest first", Args: exactArgs("DIR"),
-		Long: `list shows every backup in a directory. NEW is the size of the files that the directory did not have before it.`,
+		Use: "list TARGET", Short: "List the backups of a target, oldest first", Args: exactArgs("TARGET"),
+		Long: `list shows every backup of a target. NEW is the size of the files that the target did not have before it.`,
 		Example: `  recount backup list /mnt/backups
   recount backup list /mnt/backups --public-key backup.pub -o json`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			t, err := openTarget(args[0])
+			t, err := openTarget(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}
@@ -124,7 +131,7 @@ func size(n int64) string {
 func (a backupCommands) inspectCommand() *cobra.Command {
 	var key publicKeyFlag
 	cmd := &cobra.Command{
-		Use: "inspect DIR [ID]", Short: "Show what a backup says of itself", Args: cobra.RangeArgs(1, 2),
+		Use: "inspect TARGET [ID]", Short: "Show what a backup says of itself", Args: cobra.RangeArgs(1, 2),
 		Long: `inspect shows the manifest of a backup, of the newest one without an ID. With --public-key it fails unless that key signed
 the manifest. It reads no other file.`,
 		Example: `  recount backup inspect /mnt/backups
@@ -141,14 +148,14 @@ the manifest. It reads no other file.`,
 	return cmd
 }
 
-// manifest reads the manifest that the arguments DIR and ID name.
+// manifest reads the manifest that the arguments TARGET and ID name.
 func (a backupCommands) manifest(ctx context.Context, args []string,
-	key *publicKeyFlag) (*backup.Manifest, ed25519.PublicKey, *backup.Dir, error) {
+	key *publicKeyFlag) (*backup.Manifest, ed25519.PublicKey, backup.Target, error) {
 	id, err := argID(args)
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	t, err := openTarget(args[0])
+	t, err := openTarget(ctx, args[0])
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -175,7 +182,7 @@ func (a backupCommands) printManifest(m *backup.Manifest, more ...any) error {
 func (a backupCommands) checkCommand() *cobra.Command {
 	var key publicKeyFlag
 	cmd := &cobra.Command{
-		Use: "check DIR [ID]", Short: "Compare the files of a backup with its manifest", Args: cobra.RangeArgs(1, 2),
+		Use: "check TARGET [ID]", Short: "Compare the files of a backup with its manifest", Args: cobra.RangeArgs(1, 2),
 		Long: `check reads every file of a backup, of the newest one without an ID, and compares its hash with the manifest. It names all
 files that differ. It does not open the log: "recount-node backup verify" does that, too.
 
@@ -204,16 +211,16 @@ func (a backupCommands) pruneCommand() *cobra.Command {
 	var keep int
 	var dry bool
 	cmd := &cobra.Command{
-		Use: "prune DIR --keep N", Short: "Remove old backups", Args: exactArgs("DIR"),
+		Use: "prune TARGET --keep N", Short: "Remove old backups", Args: exactArgs("TARGET"),
 		Long: `prune removes all backups but the newest N, and the files that none of these needs. It removes nothing while another backup
-works on the directory, or if a manifest cannot be read.`,
+works on the target, or if a manifest cannot be read.`,
 		Example: `  recount backup prune /mnt/backups --keep 30 --dry-run
   recount backup prune /mnt/backups --keep 30`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if keep < 1 {
 				return usagef("--keep is required: the number of backups that stay, at least 1")
 			}
-			t, err := openTarget(args[0])
+			t, err := openTarget(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}
@@ -235,11 +242,21 @@ func backupError(err error) error {
 	switch {
 	case errors.Is(err, backup.ErrLocked):
 		return &codedError{exitUnavailable, err, ""}
+	case errors.Is(err, backup.ErrCredentials):
+		return &codedError{exitRejected, err, "Give a key that may list, read, write and remove below the prefix in " +
+			"AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or in the file AWS_SHARED_CREDENTIALS_FILE."}
+	case errors.Is(err, backup.ErrNoBucket):
+		return &codedError{exitNotFound, err, "Make the bucket, or correct its name or the endpoint."}
+	case errors.Is(err, backup.ErrClock):
+		return &codedError{exitRejected, err,
+			"Set the clock of this machine: \"chronyc tracking\" shows how far it is off."}
+	case errors.Is(err, backup.ErrStore), errors.Is(err, backup.ErrLockLost):
+		return &codedError{exitUnavailable, err, "Try again when the store answers. What was sent is not sent again."}
 	case errors.Is(err, backup.ErrSignature):
 		return &codedError{exitVerify, err, "Somebody else made this backup, or it was changed. Do not restore it."}
 	case errors.Is(err, backup.ErrDamaged):
 		return &codedError{exitVerify, err,
-			"Remove the named files from the directory, and \"recount backup create\" sends them again."}
+			"Remove the named files from the target, and \"recount backup create\" sends them again."}
 	case errors.Is(err, backup.ErrManifest):
 		return &codedError{exitVerify, err, "Use another backup: \"recount backup list\"."}
 	case errors.Is(err, backup.ErrAbsent), errors.Is(err, client.ErrNotFound):

@@ -10,6 +10,7 @@ import (
 
 	"github.com/recount-ledger/recount/internal/backup"
 	"github.com/recount-ledger/recount/internal/nodetest"
+	"github.com/recount-ledger/recount/internal/s3test"
 	"github.com/recount-ledger/recount/wire"
 )
 
@@ -121,4 +122,42 @@ func TestBackupOfAnother(t *testing.T) {
 	if r := run(t, "", "backup", "check", target); r.code != exitVerify || !strings.Contains(r.err, "end (files/") {
 		t.Errorf("a flipped bit: %+v", r)
 	}
+}
+
+// TestBackupsInStore makes and lists a backup in an S3 store. Each way in which the store fails has its exit code and next step.
+func TestBackupsInStore(t *testing.T) {
+	server, c, dir := s3test.Start(t), nodetest.Start(t, 1), t.TempDir()
+	write(t, filepath.Join(dir, "ca.pem"), string(c.CA.CertPEM()))
+	if err := os.WriteFile(filepath.Join(dir, "token"), []byte(c.Tokens[wire.RoleOperator]), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if r := run(t, "", "keygen", "ed25519", "--out", filepath.Join(dir, "backup")); r.code != exitOK {
+		t.Fatalf("%+v", r)
+	}
+	create := func(target string) ran {
+		return run(t, "", "backup", "create", target, "--key", filepath.Join(dir, "backup.key"), "--endpoint", c.URL(0),
+			"--token-file", filepath.Join(dir, "token"), "--ca", filepath.Join(dir, "ca.pem"), "--keep", "1")
+	}
+	target := "s3://" + s3test.Bucket + "/a"
+	for range 2 {
+		if r := create(target); r.code != exitOK {
+			t.Fatalf("%+v", r)
+		}
+	}
+	if r := run(t, "", "backup", "list", target); r.code != exitOK || strings.Count(r.out, "\n") != 2 {
+		t.Errorf("%+v", r)
+	}
+	refused := func(r ran, code int, says string) {
+		t.Helper()
+		if r.code != code || !strings.Contains(r.err, says) {
+			t.Errorf("want %d and %q: %+v", code, says, r)
+		}
+	}
+	refused(create("s3://nobodys/a"), exitNotFound, "Make the bucket")
+	refused(create("s3://"+s3test.Bucket+"/a?secret=x"), exitUsage, "nothing that a location says")
+	refused(run(t, "", "backup", "list", "s3://"+s3test.Bucket+"/b"), exitUsage, "has no backups")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "guess")
+	refused(create(target), exitRejected, "AWS_SECRET_ACCESS_KEY")
+	server.Kill()
+	refused(run(t, "", "backup", "list", target), exitUnavailable, "when the store answers")
 }

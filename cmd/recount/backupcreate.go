@@ -33,11 +33,11 @@ type createFlags struct {
 func (a backupCommands) createCommand() *cobra.Command {
 	var f createFlags
 	cmd := &cobra.Command{
-		Use: "create DIR --key FILE", Short: "Back up the log of one node into a directory", Args: exactArgs("DIR"),
-		Long: `create copies the log of one node into DIR, which it makes if need be. It has everything that was acknowledged before it
-began. It sends only files that DIR does not have. So it takes the node of the backup before, since the files of two nodes
-differ, or a follower if that node does not answer. It needs a token of the role operator. With --local it takes what the
-node has folded, also when no majority is left.
+		Use: "create TARGET --key FILE", Short: "Back up the log of one node", Args: exactArgs("TARGET"),
+		Long: `create copies the log of one node to TARGET: a directory, which it makes if need be, or s3://BUCKET/PREFIX ("recount backup
+--help" says more). It has everything that was acknowledged before it began. It sends only files that TARGET does not have. So
+it takes the node of the backup before, since the files of two nodes differ, or a follower if that node does not answer. It
+needs a token of the role operator. With --local it takes what the node has folded, also when no majority is left.
 
 The node reads at most copy_rate bytes a second (one of its settings, 32 MiB). An interrupted backup can be repeated and goes
 on where it was.
@@ -71,7 +71,7 @@ func (f *createFlags) readKey() (ed25519.PrivateKey, error) {
 	return key, nil
 }
 
-func (a backupCommands) create(ctx context.Context, dir string, f *createFlags) error {
+func (a backupCommands) create(ctx context.Context, location string, f *createFlags) error {
 	if f.keep < 0 || f.every < 0 {
 		return usagef("--keep and --every must not be negative")
 	}
@@ -88,7 +88,7 @@ func (a backupCommands) create(ctx context.Context, dir string, f *createFlags) 
 	defer c.Close()
 	for {
 		began := time.Now()
-		m, err := a.createOne(ctx, c, dir, key, f.keep)
+		m, err := a.createOne(ctx, c, location, key, f.keep)
 		if err == nil {
 			err = writeBackupMetrics(f.metrics, m, time.Since(began))
 		}
@@ -105,11 +105,11 @@ func (a backupCommands) create(ctx context.Context, dir string, f *createFlags) 
 }
 
 // createOne makes one backup, removes old ones if asked to, and prints the manifest.
-func (a backupCommands) createOne(ctx context.Context, c *client.Client, dir string, key ed25519.PrivateKey,
+func (a backupCommands) createOne(ctx context.Context, c *client.Client, location string, key ed25519.PrivateKey,
 	keep int) (*backup.Manifest, error) {
-	t, err := backup.CreateDir(dir)
+	t, err := backup.CreateTarget(ctx, location)
 	if err != nil {
-		return nil, usage(err)
+		return nil, usage(backupError(err))
 	}
 	before, _, err := backup.Read(ctx, t, "", nil)
 	if errors.Is(err, backup.ErrAbsent) {

@@ -18,36 +18,6 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-var (
-	key    = ed25519.NewKeyFromSeed(make([]byte, 32))
-	public = key.Public().(ed25519.PublicKey)
-)
-
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-// ledger is a node with some records, and a target.
-type ledger struct {
-	*nodetest.Cluster
-	t       *testing.T
-	records *nodetest.Records
-	epoch   int64
-	root    string
-	target  *backup.Dir
-}
-
-func newLedger(t *testing.T) *ledger {
-	l := &ledger{Cluster: nodetest.Start(t, 1), t: t, records: nodetest.NewRecords(t), root: t.TempDir()}
-	var err error
-	l.target, err = backup.CreateDir(l.root)
-	must(t, err)
-	return l
-}
-
 func (l *ledger) submit(n int) {
 	l.t.Helper()
 	for range n {
@@ -88,8 +58,10 @@ func (l *ledger) objects() (names []string) {
 
 // TestBackups makes backups while a ledger grows. A later one sends no table again. Old ones can be removed, and what is
 // left needs nothing of them.
-func TestBackups(t *testing.T) {
-	l, ctx := newLedger(t), t.Context()
+func TestBackups(t *testing.T) { eachPlace(t, backups) }
+
+func backups(t *testing.T, l *ledger) {
+	ctx := t.Context()
 	l.submit(200)
 	l.restart()
 	first := l.backup()
@@ -131,8 +103,9 @@ func TestBackups(t *testing.T) {
 }
 
 // TestInterruptedBackup cuts a backup at every file. There is no manifest then, and the next one goes on.
-func TestInterruptedBackup(t *testing.T) {
-	l := newLedger(t)
+func TestInterruptedBackup(t *testing.T) { eachPlace(t, interruptedBackup) }
+
+func interruptedBackup(t *testing.T, l *ledger) {
 	l.submit(50)
 	for cut := range 4 {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -152,17 +125,18 @@ func TestInterruptedBackup(t *testing.T) {
 			t.Fatalf("cut at %d: %d backups, %v", cut, len(all), err)
 		}
 	}
-	must(t, os.WriteFile(filepath.Join(l.root, "new-left"), []byte("x"), 0o600))
+	l.leave(t)
 	m := l.backup()
 	must(t, backup.Check(t.Context(), l.target, m, nil))
-	if _, err := os.Stat(filepath.Join(l.root, "new-left")); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("what an interrupted backup has left: %v", err)
+	if left := l.left(t); len(left) != 0 {
+		t.Errorf("an interrupted backup has left %q", left)
 	}
 }
 
 // TestTwoAtOnce: while one works on a target, others are refused.
-func TestTwoAtOnce(t *testing.T) {
-	l := newLedger(t)
+func TestTwoAtOnce(t *testing.T) { eachPlace(t, twoAtOnce) }
+
+func twoAtOnce(t *testing.T, l *ledger) {
 	unlock, err := l.target.Lock(t.Context())
 	must(t, err)
 	if _, err := backup.Create(t.Context(), l.options()); !errors.Is(err, backup.ErrLocked) {
@@ -190,13 +164,15 @@ func flip(t *testing.T, path string, bit int) (undo func()) {
 }
 
 // TestDamagedBackup: a flipped bit in any file, and a file that is missing, are found and named. A removed one is sent again.
-func TestDamagedBackup(t *testing.T) {
-	l, ctx := newLedger(t), t.Context()
+func TestDamagedBackup(t *testing.T) { eachPlace(t, damagedBackup) }
+
+func damagedBackup(t *testing.T, l *ledger) {
+	ctx := t.Context()
 	l.submit(50)
 	l.restart()
 	m := l.backup()
 	for i, f := range m.Files {
-		path := filepath.Join(l.root, "files", f.SHA256[:2], f.SHA256)
+		path := l.file("files/" + f.SHA256[:2] + "/" + f.SHA256)
 		undo := flip(t, path, 8*int(f.Size)*i/len(m.Files))
 		err := backup.Check(ctx, l.target, m, nil)
 		if !errors.Is(err, backup.ErrDamaged) || !strings.Contains(err.Error(), f.Name) || !strings.Contains(err.Error(), f.SHA256) {
@@ -208,7 +184,7 @@ func TestDamagedBackup(t *testing.T) {
 		undo()
 	}
 	table := m.Files[slices.IndexFunc(m.Files, func(f wire.CopyFile) bool { return strings.HasSuffix(f.Name, ".sst") })]
-	must(t, os.Remove(filepath.Join(l.root, "files", table.SHA256[:2], table.SHA256)))
+	must(t, os.Remove(l.file("files/"+table.SHA256[:2]+"/"+table.SHA256)))
 	if err := backup.Check(ctx, l.target, m, nil); !errors.Is(err, backup.ErrDamaged) || !strings.Contains(err.Error(), table.Name) {
 		t.Errorf("a missing table: %v", err)
 	}
@@ -217,10 +193,12 @@ func TestDamagedBackup(t *testing.T) {
 }
 
 // TestForgedManifest: whichever bit of a manifest flips, it is refused, and so is one that another key signed.
-func TestForgedManifest(t *testing.T) {
-	l, ctx := newLedger(t), t.Context()
+func TestForgedManifest(t *testing.T) { eachPlace(t, forgedManifest) }
+
+func forgedManifest(t *testing.T, l *ledger) {
+	ctx := t.Context()
 	m := l.backup()
-	path := filepath.Join(l.root, "manifests", m.ID+".manifest")
+	path := l.file("manifests/" + m.ID + ".manifest")
 	info, err := os.Stat(path)
 	must(t, err)
 	for bit := 0; bit < 8*int(info.Size()); bit += 5 {
@@ -234,7 +212,7 @@ func TestForgedManifest(t *testing.T) {
 	if _, _, err := backup.Read(ctx, l.target, m.ID, other); !errors.Is(err, backup.ErrSignature) {
 		t.Errorf("another trusted key: %v", err)
 	}
-	renamed := filepath.Join(l.root, "manifests", "29991231T000000000Z-aaaaaaaa.manifest")
+	renamed := l.file("manifests/29991231T000000000Z-aaaaaaaa.manifest")
 	must(t, os.Rename(path, renamed))
 	if _, _, err := backup.Read(ctx, l.target, "", public); !errors.Is(err, backup.ErrManifest) {
 		t.Errorf("a manifest under another name: %v", err)
