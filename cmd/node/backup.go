@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -118,12 +117,13 @@ the cluster had when the backup was made.
 It copies the backup to a directory below --work and removes it again: there must be room for the log and for what is folded of it,
 about twice the size of the backup.
 
---metrics writes the time of success to a file for the textfile collector of the Prometheus node exporter. The alert
-RecountBackupNotVerified fires when it is too old.
+--metrics-file writes when the good backup was made to a file for the textfile collector of the Prometheus node exporter. The
+alert RecountBackupOld fires when that is too long ago.
 
 Exit codes: 0 the backup is good, 1 it is not, or could not be read, 2 wrong usage.`,
 		Example: `  recount-node backup verify /mnt/backups --public-key backup.pub
-  recount-node backup verify /mnt/backups --public-key backup.pub --work /var/tmp --metrics /var/lib/node_exporter/recount_verified.prom`,
+  recount-node backup verify /mnt/backups --public-key backup.pub --work /var/tmp \
+    --metrics-file /var/lib/node_exporter/recount_verified.prom`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			t, m, err := f.open(cmd.Context(), args)
 			if err != nil {
@@ -133,8 +133,11 @@ Exit codes: 0 the backup is good, 1 it is not, or could not be read, 2 wrong usa
 			if err != nil {
 				return err
 			}
-			if err := writeVerified(metrics, &r, time.Now()); err != nil {
-				return err
+			if metrics != "" {
+				all := backup.NewMetrics(false)
+				if err := errors.Join(all.Verified(m, backup.ByFold), all.WriteFile(metrics)); err != nil {
+					return fmt.Errorf("--metrics-file: %w", err)
+				}
 			}
 			logged := fmt.Sprintf("%d compared, %d differ", r.Logged, r.Differ)
 			return f.print(cmd, r, "backup", r.Backup, "events", r.Position.Seq, "log time", r.Position.LogTime,
@@ -144,7 +147,7 @@ Exit codes: 0 the backup is good, 1 it is not, or could not be read, 2 wrong usa
 	}
 	f.add(cmd)
 	cmd.Flags().StringVar(&work, "work", "", "directory for the copy (default: that of the system for temporary files)")
-	cmd.Flags().StringVar(&metrics, "metrics", "", "write metrics about the last success to this file")
+	cmd.Flags().StringVar(&metrics, "metrics-file", "", "write metrics about the last success to this file")
 	return cmd
 }
 
@@ -162,22 +165,4 @@ func (f *backupFlags) print(cmd *cobra.Command, v any, pairs ...any) error {
 		}
 	}
 	return nil
-}
-
-// writeVerified writes the metrics of a verification, all at once.
-func writeVerified(path string, r *restore.Report, at time.Time) error {
-	if path == "" {
-		return nil
-	}
-	text := fmt.Sprintf(`# HELP recount_backup_verified_timestamp_seconds When a backup was last opened, folded and found good.
-# TYPE recount_backup_verified_timestamp_seconds gauge
-recount_backup_verified_timestamp_seconds %d
-# HELP recount_backup_verified_seq Last event of that backup.
-# TYPE recount_backup_verified_seq gauge
-recount_backup_verified_seq %d
-`, at.Unix(), r.Position.Seq)
-	if err := os.WriteFile(path+".new", []byte(text), 0o644); err != nil {
-		return err
-	}
-	return os.Rename(path+".new", path)
 }

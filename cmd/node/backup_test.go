@@ -44,11 +44,11 @@ func TestBackupCommands(t *testing.T) {
 		return out.String(), err
 	}
 	metrics := filepath.Join(dir, "verified.prom")
-	out, err := do("verify", root, "--public-key", public, "--work", dir, "--metrics", metrics)
+	out, err := do("verify", root, "--public-key", public, "--work", dir, "--metrics-file", metrics)
 	if err != nil || !strings.Contains(out, m.Digest.State) || !strings.HasSuffix(out, "good\n") {
 		t.Errorf("%v\n%s", err, out)
 	}
-	if raw, err := os.ReadFile(metrics); err != nil || !strings.Contains(string(raw), "\nrecount_backup_verified_timestamp_seconds 1") {
+	if raw, err := os.ReadFile(metrics); err != nil || !strings.Contains(string(raw), "\nflk_backup_last_verified_timestamp_seconds{by=\"fold\"} 1") {
 		t.Errorf("%v\n%s", err, raw)
 	}
 	data := filepath.Join(dir, "data")

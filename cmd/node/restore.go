@@ -25,7 +25,8 @@ type restoreFlags struct {
 func restoreCommand() *cobra.Command {
 	var f restoreFlags
 	cmd := &cobra.Command{
-		Use:   "restore TARGET [ID] --public-key FILE --dir DATADIR --cluster-id ID --node-id ID --peer-address ADDRESS",
+		Use: "restore TARGET [ID] --public-key FILE --dir DATADIR --cluster-id ID --node-id ID " +
+			"--peer-address ADDRESS",
 		Short: "Found a new cluster with a backup",
 		Args:  cobra.MaximumNArgs(2),
 		Long: `Restore a backup, the newest one without an ID, into the data directory of a new node. It becomes the only member of a new cluster.

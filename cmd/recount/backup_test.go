@@ -37,14 +37,15 @@ func TestBackupCommands(t *testing.T) {
 	}
 	metrics := filepath.Join(dir, "backup.prom")
 	var made backup.Manifest
-	r := with("operator", "backup", "create", target, "--key", key, "--metrics", metrics, "-o", "json")
+	r := with("operator", "backup", "create", target, "--key", key, "--check", "--metrics-file", metrics, "-o", "json")
 	if err := json.Unmarshal([]byte(r.out), &made); r.code != exitOK || err != nil || made.ClusterID != "nodetest" {
 		t.Fatalf("%+v %v", r, err)
 	}
 	if s, err := c.Client.Cluster(t.Context()); err != nil || s.Leader == made.Node {
 		t.Errorf("taken from the leader %s, %v", made.Node, err)
 	}
-	if text, err := os.ReadFile(metrics); err != nil || !strings.Contains(string(text), "\nrecount_backup_created_timestamp_seconds 1") {
+	if text, err := os.ReadFile(metrics); err != nil || !strings.Contains(string(text), "\nflk_backup_last_success_timestamp_seconds 1") ||
+		!strings.Contains(string(text), "\nflk_backup_last_verified_timestamp_seconds{by=\"check\"} 1") {
 		t.Errorf("%s %v", text, err)
 	}
 	c.Lead(slices.IndexFunc([]string{"node-1", "node-2", "node-3"}, func(id string) bool { return id == made.Node }))

@@ -5,8 +5,6 @@ import (
 	"crypto/ed25519"
 	"encoding/base64"
 	"errors"
-	"fmt"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -14,7 +12,6 @@ import (
 	"github.com/recount-ledger/recount/client"
 	"github.com/recount-ledger/recount/internal/backup"
 	"github.com/recount-ledger/recount/internal/cli"
-	"github.com/recount-ledger/recount/internal/pause"
 	"github.com/recount-ledger/recount/internal/secretfile"
 	"github.com/recount-ledger/recount/internal/version"
 )
@@ -24,10 +21,12 @@ func encodeKey(key ed25519.PublicKey) string { return base64.StdEncoding.EncodeT
 
 // createFlags are those of backup create.
 type createFlags struct {
-	key     string
-	every   time.Duration
-	keep    int
-	metrics string
+	key    string
+	every  time.Duration
+	keep   int
+	check  bool
+	file   string // for metrics
+	listen string // likewise
 }
 
 func (a backupCommands) createCommand() *cobra.Command {
@@ -42,16 +41,22 @@ needs a token of the role operator. With --local it takes what the node has fold
 The node reads at most copy_rate bytes a second (one of its settings, 32 MiB). An interrupted backup can be repeated and goes
 on where it was.
 
-With --every it makes one backup after the other until it is stopped. A failed one is reported and tried again at the next
-turn. --metrics writes the result to a file for the textfile collector of the Prometheus node exporter.`,
+With --every it makes one backup after the other until a signal stops it, with exit code 0. A failed one is reported and
+tried again, after a minute first and then after longer pauses. --check reads each backup back and compares every hash.
+
+--metrics-file writes the result to a file for the textfile collector of the Prometheus node exporter, --metrics-listen
+answers scrapes at http://ADDRESS/metrics. The alert RecountBackupOld needs one of the two.`,
 		Example: `  recount backup create /mnt/backups --key backup.key
-  recount backup create /mnt/backups --key backup.key --every 1h --keep 48 --metrics /var/lib/node_exporter/recount_backup.prom`,
+  recount backup create /mnt/backups --key backup.key --every 1h --keep 48 --check \
+    --metrics-file /var/lib/node_exporter/recount_backup.prom`,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.create(cmd.Context(), args[0], &f) },
 	}
 	cmd.Flags().StringVar(&f.key, "key", "", "file with the private Ed25519 key that signs the manifest (required)")
 	cli.Span(cmd.Flags(), &f.every, "every", 0, "make a backup this often until stopped, such as 1h (default: one)")
 	cmd.Flags().IntVar(&f.keep, "keep", 0, "remove all but this many backups after each one (default: none)")
-	cmd.Flags().StringVar(&f.metrics, "metrics", "", "write metrics about the last backup to this file")
+	cmd.Flags().BoolVar(&f.check, "check", false, "read each backup back and compare the hash of every file")
+	cmd.Flags().StringVar(&f.file, "metrics-file", "", "write metrics to this file after each backup")
+	cmd.Flags().StringVar(&f.listen, "metrics-listen", "", "with --every: serve metrics at this host:port, without TLS")
 	return cmd
 }
 
@@ -75,6 +80,9 @@ func (a backupCommands) create(ctx context.Context, location string, f *createFl
 	if f.keep < 0 || f.every < 0 {
 		return usagef("--keep and --every must not be negative")
 	}
+	if f.listen != "" && f.every == 0 {
+		return usagef("--metrics-listen needs --every: otherwise nobody would be there to scrape")
+	}
 	key, err := f.readKey()
 	if err != nil {
 		return err
@@ -86,31 +94,16 @@ func (a backupCommands) create(ctx context.Context, location string, f *createFl
 		return err
 	}
 	defer c.Close()
-	for {
-		began := time.Now()
-		m, err := a.createOne(ctx, c, location, key, f.keep)
-		if err == nil {
-			err = writeBackupMetrics(f.metrics, m, time.Since(began))
-		}
-		if f.every == 0 || ctx.Err() != nil {
-			return err
-		}
-		if err != nil {
-			a.notef("backup failed, the next one is due in %s: %v", f.every, err)
-		}
-		if err := pause.For(ctx, time.Until(began.Add(f.every))); err != nil {
-			return err
-		}
+	turns := &backupTurns{a: a, client: c, location: location, key: key, flags: f, metrics: backup.NewMetrics(true)}
+	if f.every == 0 {
+		return turns.one(ctx)
 	}
+	return turns.repeat(ctx)
 }
 
-// createOne makes one backup, removes old ones if asked to, and prints the manifest.
-func (a backupCommands) createOne(ctx context.Context, c *client.Client, location string, key ed25519.PrivateKey,
-	keep int) (*backup.Manifest, error) {
-	t, err := backup.CreateTarget(ctx, location)
-	if err != nil {
-		return nil, usage(backupError(err))
-	}
+// createOne makes one backup.
+func (a backupCommands) createOne(ctx context.Context, c *client.Client, t backup.Target,
+	key ed25519.PrivateKey) (*backup.Manifest, error) {
 	before, _, err := backup.Read(ctx, t, "", nil)
 	if errors.Is(err, backup.ErrAbsent) {
 		before, err = &backup.Manifest{}, nil
@@ -129,12 +122,7 @@ func (a backupCommands) createOne(ctx context.Context, c *client.Client, locatio
 	if err != nil {
 		return nil, backupError(err)
 	}
-	if keep > 0 {
-		if _, err := backup.Prune(ctx, t, keep, false); err != nil {
-			return nil, backupError(err)
-		}
-	}
-	return m, a.printManifest(m)
+	return m, nil
 }
 
 // chooseNode returns the number of an endpoint that answers: of the node before, whose tables the target has, else of a
@@ -164,31 +152,4 @@ func (a backupCommands) chooseNode(ctx context.Context, c *client.Client, before
 		return 0, errors.Join(errs...)
 	}
 	return found, nil
-}
-
-// writeBackupMetrics writes the metrics of the last backup, all at once, for the textfile collector.
-func writeBackupMetrics(path string, m *backup.Manifest, took time.Duration) error {
-	if path == "" {
-		return nil
-	}
-	text := fmt.Sprintf(`# HELP recount_backup_created_timestamp_seconds When the last backup was made.
-# TYPE recount_backup_created_timestamp_seconds gauge
-recount_backup_created_timestamp_seconds %d
-# HELP recount_backup_seq Last event of the last backup.
-# TYPE recount_backup_seq gauge
-recount_backup_seq %d
-# HELP recount_backup_bytes Size of all files of the last backup.
-# TYPE recount_backup_bytes gauge
-recount_backup_bytes %d
-# HELP recount_backup_new_bytes Size of the files that the last backup sent.
-# TYPE recount_backup_new_bytes gauge
-recount_backup_new_bytes %d
-# HELP recount_backup_seconds How long the last backup took.
-# TYPE recount_backup_seconds gauge
-recount_backup_seconds %.3f
-`, time.Now().Unix(), m.Position.Seq, m.Bytes, m.NewBytes, took.Seconds())
-	if err := os.WriteFile(path+".new", []byte(text), 0o644); err != nil {
-		return err
-	}
-	return os.Rename(path+".new", path)
 }
