@@ -23,12 +23,12 @@ import (
 
 // TestMovedManifests: manifests behind a link are not overlooked, and a target that seems to have none loses no file.
 func TestMovedManifests(t *testing.T) {
-	l, ctx := newLedger(t), t.Context()
+	l, ctx := newLedger(t, dirPlace(t)), t.Context()
 	l.submit(5)
 	first := l.backup()
 	l.submit(5)
 	l.backup()
-	path := filepath.Join(l.root, "manifests", first.ID+".manifest")
+	path := l.file("manifests/" + first.ID + ".manifest")
 	moved := filepath.Join(t.TempDir(), "moved")
 	must(t, os.Rename(path, moved))
 	must(t, os.Symlink(moved, path))
@@ -40,14 +40,14 @@ func TestMovedManifests(t *testing.T) {
 	must(t, os.Remove(path))
 	must(t, os.Rename(moved, path))
 	dir := filepath.Join(t.TempDir(), "dir")
-	must(t, os.Rename(filepath.Join(l.root, "manifests"), dir))
-	must(t, os.Symlink(dir, filepath.Join(l.root, "manifests")))
+	must(t, os.Rename(l.file("manifests"), dir))
+	must(t, os.Symlink(dir, l.file("manifests")))
 	p, err = backup.Prune(ctx, l.target, 2, false)
 	if err == nil || !slices.Equal(before, l.objects()) {
 		t.Errorf("linked manifests: removed %+v", p)
 	}
-	must(t, os.Remove(filepath.Join(l.root, "manifests")))
-	must(t, os.Mkdir(filepath.Join(l.root, "manifests"), 0o700))
+	must(t, os.Remove(l.file("manifests")))
+	must(t, os.Mkdir(l.file("manifests"), 0o700))
 	if _, err := backup.Prune(ctx, l.target, 2, false); err != nil || !slices.Equal(before, l.objects()) {
 		t.Errorf("no manifests: %v", err)
 	}

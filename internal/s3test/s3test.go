@@ -77,7 +77,7 @@ func program(t testing.TB) string {
 	path, err := cmd.Output()
 	switch {
 	case err == nil:
-	case os.Getenv("CI") == "":
+	case os.Getenv("RECOUNT_S3") != "required":
 		t.Skipf("nothing is tried against an S3 server: go tool versitygw in test/s3: %v: %s", err, stderr.Bytes())
 	default:
 		t.Fatalf("go tool versitygw in test/s3: %v: %s", err, stderr.Bytes())
