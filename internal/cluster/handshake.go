@@ -29,9 +29,15 @@ var errOtherFounders = errors.New("it was founded with other members; a new clus
 var errRemoved = errors.New("it was removed from the cluster: stop it; to use its machine again, add a new node " +
 	"id with an empty directory; removed by entry")
 
-// errLostVoter is the refusal for a voter that joins with an empty log.
-var errLostVoter = errors.New("it is a voter of the cluster and comes with an empty log: it lost its disk; " +
-	"remove it, and add a new node id")
+// errLostVoter is the refusal for a voter that comes with an empty log, or with a new one that has nothing in it.
+var errLostVoter = errors.New("it is a voter of the cluster and comes with an empty log: it lost its disk, or it " +
+	"starts for the first time after the members changed; remove it, and add a new node id")
+
+// errForked is the finding of a voter about itself, from a node that it does not know as a member. Founders that have
+// founded a cluster again, because they lost their disks, do not know the members that were added since.
+var errForked = errors.New("a node of the same cluster, which this one does not know as a member, has committed " +
+	"entries that this one lacks: it is behind, or it lost its disk and founded the cluster again; if it does not " +
+	"catch up, stop it, remove it, and add a new node id")
 
 // refusedError carries the reason that the other side sent.
 type refusedError struct {

@@ -191,6 +191,7 @@ func (r *roster) admit(id, text string) (hello, error) {
 func (r *roster) compare(id string, h hello) error {
 	founders, removed := *r.members.founding.Load(), r.members.removed(id)
 	_, member := r.members.now().member(id)
+	last, _ := r.state()
 	r.mu.Lock()
 	if h.founders != founders && h.founders != foundingUnknown && founders != foundingUnknown {
 		r.differs[id] = time.Now()
@@ -202,11 +203,11 @@ func (r *roster) compare(id string, h hello) error {
 		r.mu.Unlock()
 		return fmt.Errorf("%w %d", errRemoved, removed)
 	}
-	if h.founders == foundingUnknown && r.members.now().votes(id) {
+	row, found := r.known[id]
+	if r.lostVoter(id, h, found) {
 		r.mu.Unlock()
 		return errLostVoter
 	}
-	row, found := r.known[id]
 	switch {
 	case found && row.Incarnation != h.incarnation:
 		r.mu.Unlock()
@@ -220,6 +221,9 @@ func (r *roster) compare(id string, h hello) error {
 			h.last, row.Committed)
 	}
 	if !member && !found {
+		if r.members.now().votes(r.cfg.NodeID) && h.commit > last {
+			r.denied[id] = denial{reason: errForked.Error(), at: time.Now()}
+		}
 		r.mu.Unlock()
 		return nil // it may wait to be added, or this node lacks the entry that added it
 	}
@@ -239,6 +243,14 @@ func (r *roster) compare(id string, h hello) error {
 	delete(r.differs, id)
 	r.agreed[id], r.boots[id] = time.Now(), h.boot
 	return nil
+}
+
+// lostVoter reports whether a voter comes without the log that it had: with none, or, to a node that never met it,
+// with nothing but its founding although the members have changed since. It may have founded the cluster once more
+// while nobody answered that knows it, and members that were added later do not know it. r.mu must be held.
+func (r *roster) lostVoter(id string, h hello, met bool) bool {
+	now := r.members.now()
+	return now.votes(id) && (h.founders == foundingUnknown || !met && h.last <= 1 && now.index > 1)
 }
 
 // save writes the members if there is something new.
