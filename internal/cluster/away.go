@@ -25,15 +25,16 @@ func isHeartbeat(req *raft.AppendEntriesRequest) bool {
 // appendEntries sends one request and reports the result to the watchdog. While no connection can be made, it sends
 // the request of a replication goroutine again and again, because Raft itself pauses twice as long after every
 // failure, up to ten seconds: a node that was away for half a minute would get no entries for that long after its
-// return. Raft takes the wait for a slow network. It ends when this node does not lead in the term of the request
-// any more, or stops, or has removed the peer.
+// return. It does the same for a node that holds entries back. Raft takes the wait for a slow network. It ends when
+// this node does not lead in the term of the request any more, or stops, or has removed the peer.
 func (t *transport) appendEntries(id raft.ServerID, target raft.ServerAddress, req *raft.AppendEntriesRequest,
 	resp *raft.AppendEntriesResponse) error {
 	pause := firstAwayPause
 	for {
 		err := t.NetworkTransport.AppendEntries(id, target, req, resp)
 		t.c.watchdog.onAppend(string(id), req, err)
-		if !errors.Is(err, errAway) || isHeartbeat(req) || !t.c.peer.knows(string(id)) || !t.rest(pause, req.Term) {
+		again := (errors.Is(err, errAway) || isHeld(err)) && !isHeartbeat(req) && t.c.peer.knows(string(id))
+		if !again || !t.rest(pause, req.Term) {
 			return err
 		}
 		pause = min(2*pause, lastAwayPause)

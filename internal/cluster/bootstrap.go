@@ -57,7 +57,10 @@ func prepareStores(cfg *Config, conf *raft.Config, logs LogStore, snaps *snapsho
 	} else if last == 0 {
 		stable, err = bootstrap(cfg, conf, logs, snaps, stable, path, interrupted, ask)
 	} else {
-		err = checkStores(logs, snaps, stable, last)
+		if joining {
+			err = adoptTerm(logs, stable, last)
+		}
+		err = errors.Join(err, checkStores(logs, snaps, stable, last))
 	}
 	if err == nil && (interrupted || last == 0) {
 		err = removeMarker(cfg.Dir, markerName)

@@ -73,7 +73,7 @@ func (c *Cluster) askEach(limit context.Context, heard *census) {
 			switch {
 			case errors.As(err, &remote) && remote.Code == codeOtherFounders:
 				heard.refused = fmt.Errorf("%w by %s: %s", errRefused, p.id, remote.Message)
-			case errors.As(err, &remote) && remote.Code == codeRemoved:
+			case errors.As(err, &remote) && remote.Code == CodeRemoved:
 				heard.refused = fmt.Errorf("%w: %s says: %s", errRefused, p.id, remote.Message)
 			case errors.As(err, &remote) && remote.Code == codeRefused:
 				heard.refused = fmt.Errorf("%w: %w by %s: %s", ErrLostLog, errRefused, p.id, remote.Message)

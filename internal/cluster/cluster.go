@@ -36,6 +36,7 @@ type Cluster struct {
 	handing  atomic.Bool   // this leader hands over and proposes nothing
 	counts   struct{ clamped, held, rounds, reads atomic.Uint64 }
 
+	hold    Hold
 	fitness fitness
 
 	watchMu sync.Mutex
@@ -67,6 +68,7 @@ func Open(cfg Config, logs LogStore, fsm raft.FSM, meta MetaSource) (*Cluster, e
 		watch:   make(chan struct{}),
 
 		changing: make(chan struct{}, 1),
+		hold:     Hold{asked: make(chan struct{}, 1)},
 	}
 	c.stop, c.stopNow = context.WithCancel(context.Background())
 	c.snaps = &snapshotStore{meta: meta, log: c.log}
@@ -107,14 +109,17 @@ func (c *Cluster) openStores() (err error) {
 	if !c.cfg.Join {
 		c.members.setFounding(c.cfg.ids()) // until there is a log, which may say otherwise
 	}
-	if c.stable, err = prepareStores(&c.cfg, c.raftConfig(), c.logs, c.snaps, c.askIfNew); err == nil {
+	if c.stable, err = prepareStores(&c.cfg, c.cfg.raftConfig(), c.logs, c.snaps, c.askIfNew); err == nil {
 		if err = c.logs.load(); err != nil {
 			err = errors.Join(err, c.stable.Close())
 		}
 	}
 	if err != nil {
 		c.calls.close()
+		return err
 	}
+	last, err := c.logs.LastIndex()
+	c.hold.closed.Store(err == nil && last == 0 && c.cfg.HoldEntries)
 	return err
 }
 
@@ -124,7 +129,7 @@ func (c *Cluster) Start() error {
 		return errors.New("cluster: already started")
 	}
 	c.trans = newTransport(c)
-	r, err := raft.NewRaft(c.raftConfig(), c.fsm, c.logs, c.stable, c.snaps, c.trans)
+	r, err := raft.NewRaft(c.cfg.raftConfig(), c.fsm, c.logs, c.stable, c.snaps, c.trans)
 	if err != nil {
 		return errors.Join(fmt.Errorf("cluster: start raft: %w", err), c.trans.Close())
 	}
@@ -144,13 +149,13 @@ func (c *Cluster) Start() error {
 
 // raftConfig returns the library's configuration. The storage depends on TrailingLogs and
 // NoSnapshotRestoreOnStart.
-func (c *Cluster) raftConfig() *raft.Config {
+func (c *Config) raftConfig() *raft.Config {
 	conf := raft.DefaultConfig()
-	conf.LocalID = raft.ServerID(c.cfg.NodeID)
-	conf.HeartbeatTimeout = c.cfg.Timings.Heartbeat
-	conf.ElectionTimeout = c.cfg.Timings.Election
-	conf.LeaderLeaseTimeout = c.cfg.Timings.Lease
-	conf.CommitTimeout = c.cfg.Timings.CommitTimeout
+	conf.LocalID = raft.ServerID(c.NodeID)
+	conf.HeartbeatTimeout = c.Timings.Heartbeat
+	conf.ElectionTimeout = c.Timings.Election
+	conf.LeaderLeaseTimeout = c.Timings.Lease
+	conf.CommitTimeout = c.Timings.CommitTimeout
 	conf.ShutdownOnRemove = false // a removed node says that it is removed
 	conf.TrailingLogs = math.MaxUint64
 	conf.NoSnapshotRestoreOnStart = true
@@ -159,7 +164,7 @@ func (c *Cluster) raftConfig() *raft.Config {
 	conf.SnapshotThreshold = 20_000
 	conf.SnapshotInterval = time.Minute
 	conf.NoLegacyTelemetry = true
-	conf.Logger = newHCLog(c.log)
+	conf.Logger = newHCLog(c.Logger)
 	return conf
 }
 

@@ -88,6 +88,10 @@ type Config struct {
 	// NewCluster founds a cluster of Voters on an empty directory. Join waits on an empty directory until the leader
 	// of a cluster that runs adds this node. Without either, an empty directory is an error.
 	NewCluster, Join bool
+	// HoldEntries keeps a node that joins with an empty log from taking entries until Hold.Release, so that the
+	// caller can get the log in another way. The caller then closes the cluster, puts the log in its place and opens
+	// the cluster again.
+	HoldEntries bool
 
 	PeerBind      string // host:port to listen at
 	PeerAdvertise string // host:port that peers use; default is this node's entry in Voters

@@ -20,12 +20,12 @@ const (
 	CodeInternal  = "internal"          // the handler returned an error that is not a *RemoteError
 	CodeNoHandler = "no_handler"        // the peer does not know the path
 	CodeTooLarge  = frames.CodeTooLarge // the body is longer than the peer accepts
+	CodeNoMember  = "no_member"         // the caller is in no configuration that the peer knows as the newest
+	CodeRemoved   = "removed"           // the cluster has removed the caller
 	codeNotLeader = "not_leader"
 	codeNoQuorum  = "not_confirmed"
 	codeRefused   = "refused"
 
-	codeNoMember      = "no_member"
-	codeRemoved       = "removed"
 	codeOtherFounders = "other_voters"
 )
 
@@ -110,13 +110,13 @@ func (s *rpcServer) answer(ctx context.Context, from string, req frames.Request)
 		case errors.Is(err, errOtherFounders):
 			code = codeOtherFounders
 		case errors.Is(err, errRemoved):
-			code = codeRemoved
+			code = CodeRemoved
 		}
 		return frames.Response{Code: code, Body: []byte(err.Error())}
 	}
 	r := frames.Response{Hello: roster.hello().String()}
 	if !s.c.peer.knows(from) && !strings.HasPrefix(req.Path, internalPaths) {
-		r.Code, r.Body = codeNoMember, []byte(from+" is no member of the cluster as far as this node knows")
+		r.Code, r.Body = CodeNoMember, []byte(from+" is no member of the cluster as far as this node knows")
 		return r
 	}
 	out, err := s.dispatch(ctx, from, req.Path, req.Body)
@@ -219,8 +219,8 @@ func (p *peerClient) exchange(ctx context.Context, path string, body []byte) ([]
 	case resp.Code != "":
 		err = &RemoteError{resp.Code, string(resp.Body)}
 	}
-	if resp.Code == codeRefused || resp.Code == codeOtherFounders || resp.Code == codeRemoved {
-		roster.deniedBy(p.id, string(resp.Body), resp.Code == codeRemoved)
+	if resp.Code == codeRefused || resp.Code == codeOtherFounders || resp.Code == CodeRemoved {
+		roster.deniedBy(p.id, string(resp.Body), resp.Code == CodeRemoved)
 		return nil, hello{}, err
 	}
 	if err != nil && resp.Hello == "" {

@@ -69,7 +69,7 @@ func TestHandlersRefuse(t *testing.T) {
 	}
 	n9 := b.stranger(certs.Request{URIs: []string{NodeURI(testCluster, "n9")}, Client: true})
 	resp, err := n9.Call(short(t, 20*time.Second), frames.Request{Path: "/count", Hello: good.String()})
-	if err != nil || resp.Code != codeNoMember || ran != 1 {
+	if err != nil || resp.Code != CodeNoMember || ran != 1 {
 		t.Errorf("no member: %+v, %v, ran %d times", resp, err, ran)
 	}
 	for name, c := range map[string]struct{ path, hello, code string }{

@@ -64,9 +64,12 @@ func (t *transport) pump() {
 	}
 }
 
-// inspect clamps the commit index of an AppendEntries. It responds to snapshot requests itself and returns
-// false then.
+// inspect clamps the commit index of an AppendEntries. It responds itself to snapshot requests, and to all that a node
+// holds back, and returns false then.
 func (t *transport) inspect(rpc raft.RPC) bool {
+	if t.c.hold.answer(rpc) {
+		return false
+	}
 	switch req := rpc.Command.(type) {
 	case *raft.AppendEntriesRequest:
 		if clampCommit(req, t.c.cfg.noClamp) {
