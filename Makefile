@@ -7,7 +7,7 @@ FUZZTIME ?= 60s
 CHAOS_TIME ?= 60m
 FLIPS ?= 400
 
-.PHONY: help build run test race race-short lint verify-generated generate vuln fuzz e2e chaos chaos-short upgrade-test drill flip-matrix golden-arm64 bench bench-batches bench-stages bench-reads bench-growth bench-peers bench-recount clean
+.PHONY: help build run test race race-short lint verify-generated generate vuln fuzz e2e chaos chaos-short upgrade-test drill flip-matrix golden-arm64 bench bench-batches bench-stages bench-reads bench-growth bench-peers bench-recount bench-seed clean
 help: ## print this list
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
@@ -103,6 +103,9 @@ bench-peers: build ## etcd, NATS JetStream and PostgreSQL (if installed) with th
 
 bench-batches: build ## batches of records beside single submissions, in one run
 	$(GO) run ./test/bench -batches
+
+bench-seed: ## a node joins a ledger of EVENTS records (default 200000) with a copy of the log, and by replication alone
+	EVENTS=$(or $(EVENTS),200000) $(GO) test ./internal/node -run '^$$' -bench '^BenchmarkSeed$$' -benchtime 1x -timeout 60m -v
 
 bench-recount: build ## a rebuild of 1,000,000 events, and what it costs live traffic
 	$(GO) run ./test/bench -rebuild 1000000 -limit 20m

@@ -106,10 +106,19 @@ const (
 	rebuildPause = 5 * time.Second
 )
 
-// again reopens a node whose derived/ has to be folded again, a few times at most.
+// again reopens a node whose derived/ has to be folded again, a few times at most, and one that has copied the log of a
+// member.
 func again(ctx context.Context, pause time.Duration, log *slog.Logger, run func() error) error {
 	for opened := 1; ; opened++ {
 		err := run()
+		if errors.Is(err, node.ErrSeeded) {
+			if ctx.Err() != nil {
+				return nil // the next start goes on from there
+			}
+			log.Info("the node opens again", "because", err)
+			opened--
+			continue
+		}
 		if !errors.Is(err, node.ErrRebuild) || ctx.Err() != nil {
 			return err
 		}

@@ -102,6 +102,10 @@ type Config struct {
 	// 0 is no bound.
 	CopyRate int
 
+	// SeedFrom is the size in bytes from which a node that joins copies the log of a member. A smaller log is
+	// replicated by Raft, and any log if it is negative. 0 stands for seed.DefaultFrom.
+	SeedFrom int64
+
 	FS       vfs.FS        // the disk if nil. Tests pass a crashable one
 	DiskFree func() uint64 // free bytes for Dir, those of the file system if nil
 

@@ -37,6 +37,10 @@ func (n *Node) Run(ctx context.Context) error {
 	case <-ctx.Done():
 		return nil
 	case err := <-n.failed:
+		if errors.Is(err, ErrSeeded) {
+			n.log.Info("the node ends here and opens again on the log that it has copied")
+			return err
+		}
 		n.log.Error("the node cannot go on", "error", err)
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/recount-ledger/recount/internal/cluster"
+	"github.com/recount-ledger/recount/internal/seed"
 )
 
 // ProposeRaw commits a pack past every check, as a leader with faulty memory does, or a compromised one.
@@ -68,3 +69,22 @@ func (n *Node) CaughtUp() error {
 	}
 	return nil
 }
+
+// Seeding returns how the copy of the log goes on at a node that joined with an empty one.
+func (n *Node) Seeding() (seed.Status, bool) {
+	if n == nil || n.seeding == nil {
+		return seed.Status{}, false
+	}
+	return n.seeding.Status(), true
+}
+
+// LastEntry returns the index of the last entry of the log, 0 for a node that is not open.
+func (n *Node) LastEntry() uint64 {
+	if n == nil {
+		return 0
+	}
+	return n.store.Metrics().Last
+}
+
+// LogBytes returns the bytes of the log on the disk.
+func (n *Node) LogBytes() uint64 { return n.store.Metrics().DiskBytes }

@@ -15,8 +15,8 @@ import (
 func (n *Node) registerMetrics() error {
 	all := slices.Concat(
 		[]prometheus.Collector{collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})},
-		logCollectors(n), consensusCollectors(n), healthCollectors(n), intakeCollectors(n), keyCollectors(n),
-		stateCollectors(n), certificateCollectors(n.apiFiles), certificateCollectors(n.peerFiles))
+		logCollectors(n), consensusCollectors(n), seedCollectors(n), healthCollectors(n), intakeCollectors(n),
+		keyCollectors(n), stateCollectors(n), certificateCollectors(n.apiFiles), certificateCollectors(n.peerFiles))
 	var errs []error
 	for _, c := range all {
 		errs = append(errs, n.registry.Register(c))

@@ -43,6 +43,8 @@ var closedLabels = map[string]func(string) bool{
 	"role":      oneOf("metrics", "auditor", "responder", "operator"), // of tokens
 	"version":   isVersion,
 	"goversion": isVersion, // go_info and flk_build_info
+
+	"phase": oneOf("waiting", "preparing", "copying", "checking", "ready", "replicating"), // of a node that joins
 }
 
 func oneOf(values ...string) func(string) bool {

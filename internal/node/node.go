@@ -32,6 +32,7 @@ import (
 	"github.com/recount-ledger/recount/internal/propose"
 	"github.com/recount-ledger/recount/internal/reads"
 	"github.com/recount-ledger/recount/internal/recount"
+	"github.com/recount-ledger/recount/internal/seed"
 	"github.com/recount-ledger/recount/wire"
 )
 
@@ -69,6 +70,8 @@ type Node struct {
 	certWatch *certs.Watcher
 	audit     *auditor
 	copies    copyKeeper
+	seeds     *seed.Source   // copies for nodes that join
+	seeding   *seed.Receiver // nil unless this node joins with an empty log
 
 	handler atomic.Pointer[http.Handler] // of the API, for operations that other nodes forward
 
@@ -129,6 +132,9 @@ func (n *Node) open(ctx context.Context) error {
 	if err := n.openStores(ctx); err != nil {
 		return err
 	}
+	if n.copies, err = newCopies(n); err != nil {
+		return err
+	}
 	if err := n.newCluster(); err != nil {
 		return err
 	}
@@ -166,10 +172,8 @@ func (n *Node) open(ctx context.Context) error {
 	n.loop(loops, "clock", n.clock.watch)
 	n.loop(loops, "leadership", n.watchLead)
 	n.loop(loops, "API of the leader", n.roll.watchLeader)
-	if n.copies, err = newCopies(n); err != nil {
-		return err
-	}
 	n.loop(loops, "copies of the log", n.copies.run)
+	n.loop(loops, "copy of the log of a member", func(ctx context.Context) error { return joinLedger(ctx, n) })
 	if n.audit, err = newAuditor(n.cfg.Audit, n.log, n.explain); err != nil {
 		return err
 	}
@@ -242,6 +246,9 @@ func (n *Node) openStores(ctx context.Context) error {
 	if err := n.disk.FreeBallast(); err != nil {
 		return err
 	}
+	if err := installSeed(n); err != nil {
+		return err
+	}
 	n.store, err = log.Open(filepath.Join(n.cfg.Dir, "events"),
 		log.Options{FS: n.cfg.FS, Logger: n.log, Fatal: n.logFailed})
 	if err != nil {
@@ -272,7 +279,8 @@ func (n *Node) newCluster() error {
 	n.peerFiles = certs.NewReloader("peer", n.log, n.cfg.Peer.Cert, n.cfg.Peer.Key, n.cfg.Peer.CA)
 	var err error
 	n.cluster, err = cluster.Open(cluster.Config{
-		NodeID: n.cfg.NodeID, ClusterID: n.cfg.ClusterID, Dir: n.cfg.Dir, NewCluster: n.cfg.NewCluster, Join: n.cfg.Join,
+		NodeID: n.cfg.NodeID, ClusterID: n.cfg.ClusterID, Dir: n.cfg.Dir, NewCluster: n.cfg.NewCluster,
+		Join: n.cfg.Join, HoldEntries: n.cfg.FS == nil && n.cfg.SeedFrom >= 0,
 		PeerBind: n.cfg.Peer.Listen, PeerAdvertise: n.cfg.self().Peer, Voters: voters,
 		TLS:          cluster.TLSFiles{CA: n.cfg.Peer.CA, Cert: n.cfg.Peer.Cert, Key: n.cfg.Peer.Key},
 		Timings:      cluster.Timings{Heartbeat: n.cfg.ElectionTimeout, CommitTimeout: n.cfg.commitTimeout},
@@ -305,6 +313,7 @@ func (n *Node) newCluster() error {
 	n.cluster.Handle(agreement.FactsPath, n.facts.answerFacts)
 	n.cluster.Handle(agreement.HistoryPath, n.answerHistory)
 	n.cluster.Handle(recount.ProgressPath, n.gens.AnswerProgress)
+	handleSeeds(n)
 	return nil
 }
 

@@ -46,7 +46,7 @@ func (n *Node) readiness() []check {
 		{"disk", now(n.checkDisk)},
 		{"agreement", now(n.checkAgreement)},
 		{"clock", now(n.clock.check)},
-		{"member", now(n.cluster.Standing)},
+		{"member", now(func() error { return checkMember(n) })},
 		{"leader", now(n.checkLeader)},
 		{"keys", now(n.keys.checkRegistered)},
 		{"secrets", now(n.keys.checkSecrets)},

@@ -6,6 +6,7 @@ package nodetest
 import (
 	"context"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -285,10 +286,38 @@ func (c *Cluster) Restart(i int) {
 	m.node, m.stop, m.done = n, stop, make(chan struct{})
 	go func(done chan struct{}) {
 		defer close(done)
-		if err := n.Run(watch); err != nil && !m.mayEnd.Load() {
+		err := n.Run(watch)
+		for n := n; errors.Is(err, node.ErrSeeded); err = n.Run(watch) {
+			if n = c.reopen(m, n, logger); n == nil {
+				return
+			}
+		}
+		if err != nil && !m.mayEnd.Load() {
 			c.t.Errorf("%s could not go on: %v", m.cfg.NodeID, err)
 		}
 	}(m.done)
+}
+
+// reopen opens a node again that has copied the log of a member, as its process does. It returns nil if the node was
+// stopped meanwhile.
+func (c *Cluster) reopen(m *member, n *node.Node, logger *slog.Logger) *node.Node {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.node != n {
+		return nil
+	}
+	m.node = nil
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	err := n.Close(ctx)
+	if err == nil {
+		m.node, err = node.Open(ctx, m.cfg, logger)
+	}
+	if err != nil {
+		c.t.Errorf("%s opens again: %v", m.cfg.NodeID, err)
+		return nil
+	}
+	return m.node
 }
 
 // Stop closes node i as a signal would: intake, hand-over, folds, stores. Stopping a stopped node does nothing.
