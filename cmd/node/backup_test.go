@@ -67,7 +67,7 @@ func TestBackupCommands(t *testing.T) {
 		{"does not have this position", append(full[:len(full):len(full)], "--to-seq", "999999")},
 		{"never used", append(full[:len(full):len(full)], "--cluster-id", "nodetest")},
 		{"never used", append(full[:len(full):len(full)], "--node-id", "node-1")},
-		{"missing port", append(full[:len(full):len(full)], "--peer-address", "10.0.0.1")},
+		{"is not host:port", append(full[:len(full):len(full)], "--peer-address", "10.0.0.1")},
 		{"--actor", append(full[:len(full):len(full)], "--actor", "a b")},
 	} {
 		var usage *usageError

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/user"
 	"strings"
@@ -57,7 +56,7 @@ func (f *keepFlags) check(now time.Time) error {
 	if !f.keep {
 		return errors.Join(errs...)
 	}
-	if _, _, err := net.SplitHostPort(f.o.PeerAddr); err != nil && f.o.PeerAddr != "" {
+	if err := restore.CheckPeerAddress(f.o.PeerAddr); err != nil && f.o.PeerAddr != "" {
 		errs = append(errs, fmt.Errorf("--peer-address: %w", err))
 	}
 	if u, err := user.Current(); err == nil {

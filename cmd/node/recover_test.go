@@ -107,7 +107,7 @@ func TestRecoverUsage(t *testing.T) {
 		"--peer-address is required":                  {"--keep", "--dir", dir},
 		"--keep takes one --dir":                      {"--keep", "--dir", dir, "--dir", dir},
 		"--into is for --keep":                        {"--dir", dir, "--into", "x"},
-		"missing port":                                {"--keep", "--dir", dir, "--peer-address", "h"},
+		"is not host:port":                            {"--keep", "--dir", dir, "--peer-address", "h"},
 		"is no directory of a node":                   {"--dir", dir},
 		"is no report":                                {"--compare", text},
 		"no such file":                                {"--compare", filepath.Join(dir, "none")},

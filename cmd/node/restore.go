@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os/user"
 	"time"
 
@@ -79,7 +78,7 @@ func (f *restoreFlags) check(now time.Time) error {
 			errs = append(errs, fmt.Errorf("%s is required", need.flag))
 		}
 	}
-	if _, _, err := net.SplitHostPort(f.o.PeerAddr); err != nil && f.o.PeerAddr != "" {
+	if err := restore.CheckPeerAddress(f.o.PeerAddr); err != nil && f.o.PeerAddr != "" {
 		errs = append(errs, fmt.Errorf("--peer-address: %w", err))
 	}
 	if f.o.ToSeq != 0 && f.toTime != "" {

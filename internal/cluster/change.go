@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -281,7 +282,14 @@ func checkMember(id, addr string) error {
 	if err := certs.CheckID(id); err != nil {
 		return fmt.Errorf("%w: id %q: %w", ErrBadMember, id, err)
 	}
-	if host, _, err := net.SplitHostPort(addr); err != nil || host == "" {
+	return CheckPeerAddress(addr)
+}
+
+// CheckPeerAddress returns ErrBadAddress unless other nodes could dial addr: a host, and a port from 1 to 65535.
+func CheckPeerAddress(addr string) error {
+	host, port, err := net.SplitHostPort(addr)
+	n, bad := strconv.ParseUint(port, 10, 16)
+	if err != nil || bad != nil || host == "" || n == 0 {
 		return fmt.Errorf("%w: %q is not host:port", ErrBadAddress, addr)
 	}
 	return nil

@@ -106,6 +106,9 @@ func Restore(ctx context.Context, o Options) (r Result, err error) {
 		Created: o.At}, l.store, data)
 }
 
+// CheckPeerAddress returns an error unless other nodes could dial addr: a host, and a port from 1 to 65535.
+func CheckPeerAddress(addr string) error { return cluster.CheckPeerAddress(addr) }
+
 // check refuses what can be refused before anything is copied.
 func (o *Options) check() error {
 	switch {
