@@ -219,7 +219,7 @@ func (a clusterCommands) command() *cobra.Command {
 		Example: "  recount cluster status --dev /tmp/recount",
 	}
 	cmd.AddCommand(a.statusCommand())
-	cmd.AddCommand(memberCommands{a.app}.commands()...)
+	cmd.AddCommand(memberCommands(a).commands()...)
 	return cmd
 }
 

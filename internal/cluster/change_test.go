@@ -57,7 +57,6 @@ func TestReplaceMember(t *testing.T) {
 		b.propose(b.leader(), "before "+string(rune('a'+i%26)))
 	}
 	b.stop("n3")
-	lead := b.leader()
 	b.change("remove n3", func(ctx context.Context, c *Cluster) error { return c.Remove(ctx, "n3") })
 	n4 := b.joins("n4")
 	if n4.c.Configuration().Index != 0 {
@@ -76,7 +75,7 @@ func TestReplaceMember(t *testing.T) {
 	b.promote("n4")
 	b.stop(b.followers(b.leader())[0].id) // one of three: the new one must count
 	last = b.propose(b.leader(), "after")
-	lead = b.leader()
+	lead := b.leader()
 	for _, n := range b.nodes {
 		if n.c != nil {
 			until(t, n.id+" has it", func() bool { return n.fsm.at(last) == "after" })

@@ -118,7 +118,8 @@ func memberProblem(err error) error {
 	if err == nil || errors.Is(err, cluster.ErrLeads) {
 		return err
 	}
-	field, why := "", strings.TrimPrefix(err.Error(), "cluster: ")
+	var field string
+	why := strings.TrimPrefix(err.Error(), "cluster: ")
 	switch {
 	case errors.Is(err, cluster.ErrNotLeader):
 		return wire.NewProblem(wire.CodeNoLeader, "").WithRetry(retryAfter)

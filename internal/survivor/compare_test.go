@@ -3,6 +3,7 @@ package survivor_test
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -19,8 +20,11 @@ func made(node, shape string, floor uint64) survivor.Report {
 		return survivor.Place{Index: r.Last.Index, Term: r.Last.Term, Seq: r.Last.Index, Log: fmt.Sprint(r.Runs, r.Last.Index)}
 	}
 	for t, word := range strings.Fields(shape) {
-		n := 0
-		for fmt.Sscan(word, &n); n > 0; n-- {
+		n, err := strconv.Atoi(word)
+		if err != nil {
+			panic(err)
+		}
+		for ; n > 0; n-- {
 			if r.Last.Index++; r.Last.Term != uint64(t)+1 {
 				r.Last.Term = uint64(t) + 1
 				r.Runs = append(r.Runs, survivor.Run{Term: r.Last.Term, First: r.Last.Index})

@@ -70,7 +70,7 @@ func TestReplaceNodeUnderLoad(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Stop()
+	defer func() { _ = c.Stop() }()
 	operator := operatorOf(t, c)
 	l, stop := startUpgradeLoad(t, ctx, c)
 	l.await(t, ctx, 300)
