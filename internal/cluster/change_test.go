@@ -135,6 +135,50 @@ func TestRemovedNodeIsTold(t *testing.T) {
 	}
 }
 
+// refusals counts what all other nodes have refused.
+func (b *box) refusals(but ...string) (n uint64) {
+	for _, other := range b.followers(nil) {
+		if !slices.Contains(but, other.id) {
+			n += other.c.PeerRefusals()
+		}
+	}
+	return n
+}
+
+// TestRemovedNodeFallsSilent: a removed node that runs on, and one that starts again, asks nobody any more once it knows
+// that it was removed: the members count no further refusals.
+func TestRemovedNodeFallsSilent(t *testing.T) {
+	b := newBox(t, "n1", "n2", "n3").startAll()
+	b.propose(b.leader(), "x")
+	gone := b.followers(b.leader())[0]
+	b.change("remove it", func(ctx context.Context, c *Cluster) error { return c.Remove(ctx, gone.id) })
+	for _, again := range []bool{false, true} {
+		if again {
+			b.stop(gone.id)
+			b.start(gone.id, nil)
+		}
+		until(t, "it knows", func() bool { return gone.c.peer.roster.left() != nil })
+		before := b.refusals(gone.id)
+		until(t, "its last calls have ended", func() bool {
+			last := before
+			before = b.refusals(gone.id)
+			return before == last
+		})
+		for range 3 {
+			for _, other := range b.voterIDs(b.leader().id) {
+				if _, err := gone.c.Call(t.Context(), other, pathTerm, nil); !errors.Is(err, ErrRemoved) {
+					t.Errorf("a call to %s: %v", other, err)
+				}
+			}
+			b.propose(b.leader(), "more")
+		}
+		until(t, "it hears no leader", func() bool { _, known := gone.c.Leader(); return !known })
+		if n := b.refusals(gone.id) - before; n != 0 {
+			t.Errorf("restarted %t: %d refusals after it knew", again, n)
+		}
+	}
+}
+
 // TestUncommittedRemovalTellsNobody: a node whose removal is stored and not committed is no stranger.
 func TestUncommittedRemovalTellsNobody(t *testing.T) {
 	b := newBox(t, "n1", "n2", "n3").startAll()

@@ -112,8 +112,12 @@ func (p *peerPort) addresses(id string) (out []string) {
 	return out
 }
 
-// dialMember connects to a member at one of its addresses. The certificate shows that it is this member.
+// dialMember connects to a member at one of its addresses. The certificate shows that it is this member. A node that
+// knows that it was removed connects to nobody.
 func (p *peerPort) dialMember(ctx context.Context, id, alpn string) (net.Conn, error) {
+	if err := p.roster.left(); err != nil {
+		return nil, err
+	}
 	at := p.addresses(id)
 	if len(at) == 0 {
 		return nil, fmt.Errorf("%w: %q", ErrUnknownNode, id)

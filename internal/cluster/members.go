@@ -108,7 +108,8 @@ type roster struct {
 	denied  map[string]denial    // members that take this node for another one
 
 	refusals atomic.Uint64
-	told     atomic.Bool // the log says that this node was removed
+	told     atomic.Bool            // the log says that this node was removed
+	gone     atomic.Pointer[string] // who said so, once a majority of the other voters has
 }
 
 func newRoster(cfg *Config, members *membership, state func() (last, commit uint64)) (*roster, error) {

@@ -210,6 +210,9 @@ func (p *peerClient) call(ctx context.Context, path string, body []byte) ([]byte
 // exchange returns the answer and the hello of the member. The error of a member's handler is a *RemoteError.
 func (p *peerClient) exchange(ctx context.Context, path string, body []byte) ([]byte, hello, error) {
 	roster := p.port.roster
+	if err := roster.left(); err != nil {
+		return nil, hello{}, fmt.Errorf("%w: %s%s: %w", ErrUnreachable, p.id, path, err)
+	}
 	resp, err := p.caller.Call(ctx, frames.Request{Path: path, Hello: roster.hello().String(), Body: body})
 	switch {
 	case errors.Is(err, frames.ErrTooLarge):

@@ -21,6 +21,7 @@ type denial struct {
 
 // deniedBy records that a member refuses this node, and why. An empty reason clears the record.
 func (r *roster) deniedBy(id, reason string, removed bool) {
+	now := r.members.now()
 	r.mu.Lock()
 	_, before := r.denied[id]
 	if reason == "" {
@@ -28,28 +29,57 @@ func (r *roster) deniedBy(id, reason string, removed bool) {
 	} else {
 		r.denied[id] = denial{reason, removed, time.Now()}
 	}
+	by := slices.DeleteFunc(r.removers(), func(id string) bool { return !now.votes(id) })
+	if others := len(now.voters) - r.votes(now); others > 0 && len(by) > others/2 {
+		r.gone.CompareAndSwap(nil, new("says "+strings.Join(by, ", ")))
+	}
 	r.mu.Unlock()
 	if reason != "" && !before {
 		r.log.Error("cluster: a member refuses this node", "member", id, "reason", reason)
 	}
 }
 
-// removed returns ErrRemoved if this node has applied its own removal, or if more of the members heard recently know
-// its removal than accept it. Members know it once it is committed and they have applied it.
-func (r *roster) removed() error {
-	if entry := r.members.removed(r.cfg.NodeID); entry != 0 {
-		return fmt.Errorf("%w (by entry %d)", ErrRemoved, entry)
+// votes returns 1 if this node is a voter of a configuration, else 0.
+func (r *roster) votes(now *configuration) int {
+	if now.votes(r.cfg.NodeID) {
+		return 1
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	var by []string
+	return 0
+}
+
+// removers returns the members that said recently that this node was removed. r.mu must be held.
+func (r *roster) removers() (by []string) {
 	for id, d := range r.denied {
 		if d.removed && time.Since(d.at) < standingFor {
 			by = append(by, id)
 		}
 	}
-	if len(by) > len(r.accepting()) {
-		slices.Sort(by)
+	slices.Sort(by)
+	return by
+}
+
+// left returns ErrRemoved once the removal of this node is certain: it has applied it, or a majority of the other
+// voters has said it within standingFor. That is for ever, so this node calls nobody any more. A removed node that
+// reaches fewer of them calls again when their statements have expired.
+func (r *roster) left() error {
+	if entry := r.members.removed(r.cfg.NodeID); entry != 0 {
+		return fmt.Errorf("%w (by entry %d)", ErrRemoved, entry)
+	}
+	if says := r.gone.Load(); says != nil {
+		return fmt.Errorf("%w (%s)", ErrRemoved, *says)
+	}
+	return nil
+}
+
+// removed returns ErrRemoved if this node has left, or if more of the members heard recently know its removal than
+// accept it. Members know it once it is committed and they have applied it.
+func (r *roster) removed() error {
+	if err := r.left(); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if by := r.removers(); len(by) > len(r.accepting()) {
 		return fmt.Errorf("%w (%s)", ErrRemoved, "says "+strings.Join(by, ", "))
 	}
 	return nil

@@ -116,7 +116,7 @@ func consensusCollectors(n *Node) []prometheus.Collector {
 			"1 when this node does not lead because it cannot take submissions and a majority of the others can.",
 			func() float64 { return boolFloat(n.cluster.Yielding()) }),
 		counter("flk_peer_refusals_total",
-			"Times that this node refused another one because of other founding members or a lost or exchanged directory.",
+			"Times that this node refused another one: other founding members, a lost or exchanged directory, or removed.",
 			func() float64 { return float64(n.cluster.PeerRefusals()) }),
 		gauge("flk_refused_by_members",
 			"1 when other members refuse this node, or were founded with others. readyz has the reason.", func() float64 {
