@@ -51,7 +51,7 @@ var shapes = []any{
 	DiffAnswer{}, DigestAnswer{}, DropAnswer{}, EventAnswer{}, FlipSide{}, FlipsPage{}, Flip{}, FreezeAnswer{},
 	FreezeRequest{}, FreezesPage{}, GenerationAnswer{}, GenerationRequest{}, GenerationsPage{}, HistoryEntry{},
 	IDsPage{}, KeyAnswer{}, KeyRequest{}, KeysPage{}, KnownShardsAnswer{}, KnownShardsPage{},
-	KnownShardsRequest{}, LeaderRequest{}, Leaf{}, Member{}, MemberAddressRequest{}, MemberAnswer{}, MemberRequest{}, NodeProgress{}, OperationItem{}, OperationsPage{}, PendingOperation{},
+	KnownShardsRequest{}, LeaderRequest{}, Leaf{}, LearnerProgress{}, Member{}, MemberAddressRequest{}, MemberAnswer{}, MemberRequest{}, NodeProgress{}, OperationItem{}, OperationsPage{}, PendingOperation{},
 	Op{}, PCSAnswer{}, PoliciesPage{}, PolicyAnswer{}, PolicyInterval{}, PolicyRequest{}, Problem{},
 	RevokeAnswer{}, RevokeRequest{}, RollbackRequest{}, ScheduleStep{}, ShardAnswer{}, ShardsPage{},
 	SubmitAnswer{}, TokenAnswer{}, TokenRequest{}, TokenRevokeRequest{}, TokensPage{}, Trailer{},

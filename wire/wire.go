@@ -276,6 +276,16 @@ type Member struct {
 	AppliedSeq   *uint64 `json:"applied_seq"`
 	Lag          *uint64 `json:"lag"`   // committed - applied
 	State        string  `json:"state"` // leader, follower, candidate, unreachable, ...
+
+	Learner *LearnerProgress `json:"learner,omitempty"` // of a learner, while the leader answers
+}
+
+// LearnerProgress is the distance of a learner from the log of the leader.
+type LearnerProgress struct {
+	Lacks      uint64 `json:"lacks"`      // entries of the leader's log that it does not hold
+	Promotable bool   `json:"promotable"` // it may become a voter now
+	Why        string `json:"why"`        // why not, "" if it may
+	StalledS   uint64 `json:"stalled_s"`  // seconds for which it has taken no entry although it lacks some
 }
 
 // ClusterAnswer is the response to GET /v1/cluster. Leader is empty while there is none.

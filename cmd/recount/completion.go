@@ -34,6 +34,12 @@ func (a *app) completeIDs(root *cobra.Command) {
 		"token revoke":        tokenIDs,
 		"approve":             approvalIDs,
 		"approve show":        approvalIDs,
+		"cluster promote":     memberIDs,
+		"cluster remove":      memberIDs,
+		"cluster move":        memberIDs,
+		"cluster transfer":    memberIDs,
+		"cluster replace":     memberIDs,
+		"cluster drain":       memberIDs,
 		"generation status":   generationIDs,
 		"generation diff":     generationIDs,
 		"generation activate": generationIDs,
@@ -92,6 +98,17 @@ func keyIDs(ctx context.Context, c *client.Client) (ids []string, err error) {
 	}
 	for _, k := range page.Items {
 		ids = append(ids, fmt.Sprintf("%s\t%s, %s", k.KeyID, k.Status, dash(k.Owner)))
+	}
+	return ids, nil
+}
+
+func memberIDs(ctx context.Context, c *client.Client) (ids []string, err error) {
+	now, err := c.Cluster(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range now.Members {
+		ids = append(ids, fmt.Sprintf("%s\t%s, %s", m.ID, suffrage(m), m.State))
 	}
 	return ids, nil
 }

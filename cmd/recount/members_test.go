@@ -43,7 +43,8 @@ func memberNode(t *testing.T, early int) (dir string, asked *[]string) {
 			answer(w, wire.ClusterAnswer{ClusterID: "dev", Leader: "n1", Members: []wire.Member{
 				{ID: "n1", Suffrage: "voter", CommittedSeq: &seq, AppliedSeq: &seq, Lag: new(uint64), State: "leader"},
 				{ID: "n3", Suffrage: "voter", State: "unreachable"},
-				{ID: "n4", Suffrage: "nonvoter", CommittedSeq: &seq, AppliedSeq: &seq, Lag: new(uint64), State: "follower"}}})
+				{ID: "n4", Suffrage: "nonvoter", CommittedSeq: &seq, AppliedSeq: &seq, Lag: new(uint64), State: "follower",
+					Learner: &wire.LearnerProgress{Lacks: 5, Why: "has kept up for 3s of 10s"}}}})
 		default:
 			return false
 		}
@@ -88,6 +89,10 @@ func TestMemberCommands(t *testing.T) {
 	}
 	if r := onTerminal(t, "n3\n", "cluster", "remove", "n3", "--reason", "r", "--dev", dir); r.code != exitOK ||
 		!strings.Contains(r.err, "voter, unreachable, of 3 members") {
+		t.Errorf("%+v", r)
+	}
+	if r := run(t, "", "cluster", "status", "--dev", dir); !strings.Contains(r.err,
+		"learner n4 lacks 5 entries of the leader and cannot be promoted yet: has kept up for 3s of 10s") {
 		t.Errorf("%+v", r)
 	}
 	dir, _ = memberNode(t, 100)

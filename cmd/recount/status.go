@@ -33,7 +33,8 @@ func (a clusterCommands) statusCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "status", Short: "Show every node, the leader, and the health of the cluster", Args: exactArgs(),
 		Long: `status asks every endpoint for its own state and its view of the others, and prints one row for each node and a verdict. Members
-that are not endpoints are listed as the others see them. A learner gets all entries and does not vote. --all-views prints what each endpoint says of each member.
+that are not endpoints are listed as the others see them. A learner gets all entries and does not vote:
+a line of its own says how many entries of the leader it lacks, and whether it can be promoted. --all-views prints what each endpoint says of each member.
 Exit code 5 when none answers or none knows a leader, 7 when the digests differ or the endpoints belong to different clusters.
 It waits 5 seconds for an endpoint unless --timeout says otherwise.`,
 		Example: `  recount cluster status --dev /tmp/recount
@@ -199,6 +200,30 @@ func suffrage(m wire.Member) string {
 	return dash(m.Suffrage)
 }
 
+// noteLearners prints how many entries each learner lacks and whether it can be promoted, as the leader sees it.
+func (a clusterCommands) noteLearners(states []nodeState) {
+	said := map[string]bool{}
+	for _, s := range states {
+		if s.Answer == nil {
+			continue
+		}
+		for _, m := range s.Answer.Members {
+			if m.Learner != nil && !said[m.ID] {
+				said[m.ID] = true
+				a.notef("learner %s %s", plain(m.ID), plain(learnerText(m.Learner)))
+			}
+		}
+	}
+}
+
+func learnerText(l *wire.LearnerProgress) string {
+	text := fmt.Sprintf("lacks %d entries of the leader and ", l.Lacks)
+	if l.Promotable {
+		return text + "can be promoted"
+	}
+	return text + "cannot be promoted yet: " + l.Why
+}
+
 // own returns the member behind the endpoint: as it says itself, or as the others know its address.
 func (s *nodeState) own(states []nodeState) (id string, m wire.Member) {
 	if s.Version != nil {
@@ -280,6 +305,7 @@ func (a clusterCommands) verdict(ctx context.Context, c *client.Client, states [
 			ready++
 		}
 	}
+	a.noteLearners(states)
 	equal := "digests not compared"
 	views, seq := a.digests(ctx, c, 0,
 		func(ctx context.Context, c *client.Client, seq uint64) (*wire.DigestAnswer, error) {

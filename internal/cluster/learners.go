@@ -80,6 +80,35 @@ func (l *learners) keptUp(id string) error {
 	return nil
 }
 
+// Learner is the distance of a learner from the log of the leader.
+type Learner struct {
+	Lacks uint64 // entries of the leader's log that it does not hold
+	Why   error  // why it cannot be promoted now, or nil
+
+	Stalled time.Duration // for which it has taken no entry although it lacks some
+}
+
+// LearnersOf returns, on the leader, the distance of each learner. On other nodes it returns nil.
+func LearnersOf(c *Cluster) map[string]Learner {
+	if _, leads := c.IsLeader(); !leads {
+		return nil
+	}
+	out := map[string]Learner{}
+	for _, m := range c.members.now().members {
+		if m.Votes() {
+			continue
+		}
+		match, _ := c.watchdog.progress(m.ID)
+		last := c.raft.Load().LastIndex()
+		l := Learner{Lacks: last - min(match, last), Why: c.learners.keptUp(m.ID)}
+		if l.Lacks > 0 {
+			l.Stalled = c.watchdog.stalled(m.ID)
+		}
+		out[m.ID] = l
+	}
+	return out
+}
+
 // Progress returns, on the leader, the highest entry that a member is known to hold in this term, and whether it
 // answers. On other nodes it returns zero and false.
 func (c *Cluster) Progress(id string) (match uint64, alive bool) {

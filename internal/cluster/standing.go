@@ -59,7 +59,7 @@ func (r *roster) removers() (by []string) {
 }
 
 // left returns ErrRemoved once the removal of this node is certain: it has applied it, or a majority of the other
-// voters has said it within standingFor. That is for ever, so this node calls nobody any more. A removed node that
+// voters has said it within standingFor. That is permanent, so this node calls nobody any more. A removed node that
 // reaches fewer of them calls again when their statements have expired.
 func (r *roster) left() error {
 	if entry := r.members.removed(r.cfg.NodeID); entry != 0 {

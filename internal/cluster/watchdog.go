@@ -24,6 +24,7 @@ type peerProgress struct {
 	attempt   time.Time // end of the last AppendEntries of the replication goroutine
 	heartbeat time.Time // last heartbeat that was answered
 	match     uint64    // highest entry that the peer is known to hold
+	grew      time.Time // when match last grew
 }
 
 func newWatchdog(c *Cluster) *watchdog { return &watchdog{c: c, peers: map[string]*peerProgress{}} }
@@ -51,7 +52,7 @@ func (w *watchdog) onAppend(id string, req *raft.AppendEntriesRequest, err error
 		if w.leading != req.Term {
 			w.peers, w.leading = map[string]*peerProgress{}, req.Term
 		}
-		p = &peerProgress{attempt: now}
+		p = &peerProgress{attempt: now, grew: now}
 		w.peers[id] = p
 	}
 	if isHeartbeat(req) {
@@ -61,8 +62,8 @@ func (w *watchdog) onAppend(id string, req *raft.AppendEntriesRequest, err error
 		return
 	}
 	p.attempt = now
-	if err == nil {
-		p.match = max(p.match, req.PrevLogEntry+uint64(len(req.Entries)))
+	if last := req.PrevLogEntry + uint64(len(req.Entries)); err == nil && last > p.match {
+		p.match, p.grew = last, now
 	}
 }
 
@@ -77,6 +78,17 @@ func (w *watchdog) progress(id string) (match uint64, alive bool) {
 		return 0, false
 	}
 	return p.match, time.Since(p.heartbeat) < 2*w.c.cfg.Timings.Election
+}
+
+// stalled returns how long a peer has taken no entry, 0 if nothing was sent to it in the last term in which this node
+// led.
+func (w *watchdog) stalled(id string) time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if p := w.peers[id]; p != nil {
+		return time.Since(p.grew)
+	}
+	return 0
 }
 
 func (w *watchdog) run() {

@@ -2,8 +2,10 @@ package doctor
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/recount-ledger/recount/wire"
 )
@@ -13,13 +15,14 @@ func judgeCluster(all []*facts) (out []Finding) {
 	ids, builds := map[string][]string{}, map[string][]string{}
 	leader, views := "", 0
 	var members []wire.Member
+	learners := map[string]wire.Member{}
 	for _, f := range all {
 		if f.version != nil {
 			ids[f.version.ClusterID] = append(ids[f.version.ClusterID], f.node())
 			build := strings.TrimSpace(f.version.Version + " " + f.version.Commit)
 			builds[build] = append(builds[build], f.node())
 		}
-		if f.cluster == nil {
+		if f.cluster == nil || f.removed() { // who was removed does not know who came since
 			continue
 		}
 		views++
@@ -28,6 +31,11 @@ func judgeCluster(all []*facts) (out []Finding) {
 		}
 		if len(f.cluster.Members) > len(members) {
 			members = f.cluster.Members
+		}
+		for _, m := range f.cluster.Members {
+			if m.Learner != nil {
+				learners[m.ID] = m
+			}
 		}
 	}
 	if len(ids) > 1 {
@@ -45,7 +53,27 @@ func judgeCluster(all []*facts) (out []Finding) {
 			"no node leads: nothing is accepted until a majority of the voters runs and reaches each other",
 			"recount cluster status", "", "runbooks/lost-majority.md"})
 	}
+	for _, id := range slices.Sorted(maps.Keys(learners)) {
+		out = append(out, judgeLearner(learners[id]))
+	}
 	return append(out, judgeMembers(all, members)...)
+}
+
+// judgeLearner judges a learner by what the leader says of it.
+func judgeLearner(m wire.Member) Finding {
+	l := m.Learner
+	switch {
+	case l.Promotable:
+		return Finding{checkLearner, Note, m.ID, "it is a learner that keeps up, and does not vote yet",
+			"recount cluster promote " + m.ID + ` --reason "it keeps up"`, "", "members.md"}
+	case m.State == "unreachable", l.StalledS >= uint64(LearnerStalled/time.Second):
+		return Finding{checkLearner, Warning, m.ID,
+			fmt.Sprintf("it is a learner that does not catch up: it lacks %d entries of the leader and has taken none "+
+				"for %d s (%s)", l.Lacks, l.StalledS, l.Why),
+			"systemctl status recount-node", m.ID, "members.md"}
+	}
+	return Finding{checkLearner, Note, m.ID, fmt.Sprintf("it is a learner that catches up: it lacks %d entries of the "+
+		"leader", l.Lacks), "recount cluster status", "", "members.md"}
 }
 
 // judgeMembers judges how many voters the cluster can still lose.

@@ -3,6 +3,7 @@ package doctor_test
 import (
 	"crypto/ed25519"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -207,6 +208,29 @@ func (w ward) finds1(check, words string) {
 	w.c.Await("one note", func() error {
 		r := w.examine()
 		if !r.OK || len(r.Findings) != 1 || r.Findings[0].Check != check || !strings.Contains(r.Findings[0].Text, words) {
+			return fmt.Errorf("%+v", r)
+		}
+		return nil
+	})
+}
+
+// TestRemovedNodeRuns: a node that was removed and runs on is one finding, with the command that stops it.
+func TestRemovedNodeRuns(t *testing.T) {
+	w := ward{t, nodetest.Start(t, 5)}
+	gone := (w.c.Leader() + 1) % 5
+	id, _ := w.c.Place(gone)
+	w.c.Await("the removal", func() error {
+		_, err := client.MembersOf(w.c.Client).Remove(t.Context(), id, wire.Op{Reason: "too many"})
+		if errors.Is(err, client.ErrNotFound) {
+			return nil
+		}
+		return err
+	})
+	if f := w.finds("removed", doctor.Warning, id, "was removed"); f.On != id || f.Next != "systemctl disable --now recount-node" {
+		t.Errorf("%+v", f)
+	}
+	w.c.Await("no other finding but that four voters are an even number", func() error {
+		if r := w.examine(); len(r.Findings) != 2 || r.Findings[1].Check != "voters" || r.Findings[1].Severity != doctor.Note {
 			return fmt.Errorf("%+v", r)
 		}
 		return nil

@@ -71,6 +71,8 @@ func Checks() map[string]string {
 		checkBallast:     "a node has given its reserve of disk space back",
 		checkClock:       "the clock of a node, or of this machine, is wrong",
 		checkMember:      "the other members refuse a node",
+		checkLearner:     "a learner does not catch up, or could vote and does not",
+		checkRemoved:     "a node runs that was removed from the cluster",
 		checkLag:         "a node is behind in folding what is committed",
 		checkSecrets:     "a node lacks the secret of an active key, or cannot read its key files",
 		checkCertificate: "a certificate ends soon, or new files of one were not taken",
@@ -103,6 +105,8 @@ const (
 	checkBallast     = "ballast"
 	checkClock       = "clock"
 	checkMember      = "member"
+	checkLearner     = "learner"
+	checkRemoved     = "removed"
 	checkLag         = "lag"
 	checkSecrets     = "secrets"
 	checkCertificate = "certificate"

@@ -116,6 +116,28 @@ func TestClusterAsAWhole(t *testing.T) {
 	}
 }
 
+// TestLearners: a learner that takes no entries or does not answer is a warning, one that catches up or could vote a
+// note, and each has its next command.
+func TestLearners(t *testing.T) {
+	for _, c := range []struct {
+		state      string
+		l          wire.LearnerProgress
+		want, next string
+	}{
+		{"follower", wire.LearnerProgress{Lacks: 5000, Why: "w", StalledS: 29}, "learner note; ", "recount cluster status"},
+		{"follower", wire.LearnerProgress{Lacks: 5000, Why: "w", StalledS: 30}, "learner warning; ", "systemctl status recount-node"},
+		{"unreachable", wire.LearnerProgress{Lacks: 1, Why: "w"}, "learner warning; ", "systemctl status recount-node"},
+		{"follower", wire.LearnerProgress{Promotable: true}, "learner note; ", `recount cluster promote n4 --reason "it keeps up"`},
+	} {
+		f := view("n1", "c", "v1", "n1", "leader", "follower", "follower")
+		f.cluster.Members = append(f.cluster.Members, wire.Member{ID: "n4", Suffrage: "nonvoter", State: c.state, Learner: &c.l})
+		got := judgeCluster([]*facts{f})
+		if words(got) != c.want || got[0].Next != c.next || got[0].Node != "n4" {
+			t.Errorf("%+v: %+v", c.l, got)
+		}
+	}
+}
+
 // TestDifferentDigests: each of the three digests is compared, outcomes only within one generation.
 func TestDifferentDigests(t *testing.T) {
 	all := []*facts{{id: "n1"}, {id: "n2"}}

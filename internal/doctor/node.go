@@ -2,8 +2,13 @@ package doctor
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 )
+
+// saysRemoved begins what readyz of a removed node says about its membership (cluster.ErrRemoved).
+const saysRemoved = "this node was removed from the cluster"
 
 // Bounds of what is worth a finding. docs/limits.md lists them.
 const (
@@ -13,6 +18,8 @@ const (
 	CertificateSooner = 7 * 24 * time.Hour
 	// LagEntries is the number of committed entries that a node may have to fold without a warning.
 	LagEntries = 1000
+	// LearnerStalled is the time for which a learner that lacks entries may take none.
+	LearnerStalled = 30 * time.Second
 	// ScrubWithin is the time after its start within which a node should have read its whole log.
 	ScrubWithin = 30 * 24 * time.Hour
 	// ClockApart bounds the distance of the clock of this machine from that of a node.
@@ -43,6 +50,11 @@ var remedies = map[string]remedy{
 
 // judgeNode judges what one endpoint says of itself.
 func judgeNode(f *facts, now time.Time) (out []Finding) {
+	if f.removed() {
+		return []Finding{{checkRemoved, Warning, f.node(),
+			"it runs and was removed from the cluster. It takes no part any more and keeps its log",
+			"systemctl disable --now recount-node", f.node(), "members.md#remove-a-node-that-runs"}}
+	}
 	switch {
 	case f.err != nil && refused(f.err):
 		out = append(out, Finding{checkAnswer, Critical, f.node(),
@@ -97,4 +109,11 @@ func (f *facts) judgeSamples(now time.Time) (out []Finding) {
 		}
 	}
 	return out
+}
+
+// removed reports whether a node says that the cluster has removed it.
+func (f *facts) removed() bool {
+	return slices.ContainsFunc(f.failing, func(c failed) bool {
+		return c.name == "member" && strings.Contains(c.why, saysRemoved)
+	})
 }

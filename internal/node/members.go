@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/recount-ledger/recount/internal/cluster"
 	"github.com/recount-ledger/recount/wire"
 )
 
@@ -24,6 +25,9 @@ type place struct {
 	DiskFree     uint64 `json:"disk_free"` // bytes
 	API          string `json:"api"`       // base URL at which clients reach the node
 
+	// of the learners, on the leader
+	Learners map[string]*wire.LearnerProgress `json:"learners,omitempty"`
+
 	Capabilities []string `json:"capabilities"` // what the release of the node can fold
 }
 
@@ -39,11 +43,25 @@ func (n *Node) place() place {
 	if _, ok := n.cluster.IsLeader(); ok {
 		p.State = "leader"
 	}
+	for id, l := range cluster.LearnersOf(n.cluster) {
+		if p.Learners == nil {
+			p.Learners = map[string]*wire.LearnerProgress{}
+		}
+		p.Learners[id] = learnerProgress(l)
+	}
 	if n.doubts.Suspended() != "" {
 		p.State = "suspended"
 	}
 	if n.quarantine.entered() {
 		p.State = "quarantined"
+	}
+	return p
+}
+
+func learnerProgress(l cluster.Learner) *wire.LearnerProgress {
+	p := &wire.LearnerProgress{Lacks: l.Lacks, Promotable: l.Why == nil, StalledS: uint64(l.Stalled / time.Second)}
+	if l.Why != nil {
+		p.Why = strings.TrimPrefix(l.Why.Error(), "cluster: ")
 	}
 	return p
 }
@@ -64,6 +82,7 @@ func (s *status) Cluster(ctx context.Context) (*wire.ClusterAnswer, error) {
 		Members:   make([]wire.Member, len(st.Members)),
 	}
 	var wg sync.WaitGroup
+	var learners map[string]*wire.LearnerProgress // as the leader says
 	for i, m := range st.Members {
 		a.Members[i] = wire.Member{
 			ID:       m.ID,
@@ -77,6 +96,9 @@ func (s *status) Cluster(ctx context.Context) (*wire.ClusterAnswer, error) {
 				a.Members[i].CommittedSeq, a.Members[i].AppliedSeq, a.Members[i].Lag = &p.CommittedSeq,
 					&p.AppliedSeq, &lag
 				a.Members[i].State = p.State
+				if m.ID == st.Leader {
+					learners = p.Learners
+				}
 				if p.API != "" { // the settings of this node may be older
 					a.Members[i].API = p.API
 				}
@@ -84,6 +106,9 @@ func (s *status) Cluster(ctx context.Context) (*wire.ClusterAnswer, error) {
 		})
 	}
 	wg.Wait()
+	for i, m := range a.Members {
+		a.Members[i].Learner = learners[m.ID]
+	}
 	return a, nil
 }
 

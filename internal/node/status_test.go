@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/recount-ledger/recount/internal/cluster"
+	"github.com/recount-ledger/recount/wire"
 )
 
 // TestReadyRunsEveryCheck: a check that fails hides none behind it, and the order stays.
@@ -38,14 +39,16 @@ func TestMembersOfACluster(t *testing.T) {
 		apiOf: cfg.apiOf,
 		members: func() cluster.Status {
 			return cluster.Status{Leader: "a", Term: 3, Members: []cluster.Member{
-				{ID: "a", Suffrage: "Voter"}, {ID: "b", Suffrage: "Voter"}, {ID: "c", Suffrage: "Voter"}}}
+				{ID: "a", Suffrage: "Voter"}, {ID: "b", Suffrage: "Voter"}, {ID: "c", Suffrage: "Nonvoter"}}}
 		},
 		place: func(_ context.Context, member string) (place, error) {
 			switch member {
 			case "a":
-				return place{CommittedSeq: 9, AppliedSeq: 4, State: "leader"}, nil
+				return place{CommittedSeq: 9, AppliedSeq: 4, State: "leader",
+					Learners: map[string]*wire.LearnerProgress{"c": {Lacks: 7, Why: "is away"}}}, nil
 			case "b": // both were read a moment apart
-				return place{CommittedSeq: 9, AppliedSeq: 10, State: "follower"}, nil
+				return place{CommittedSeq: 9, AppliedSeq: 10, State: "follower",
+					Learners: map[string]*wire.LearnerProgress{"c": {Promotable: true}}}, nil // led before
 			}
 			return place{}, errors.New("down")
 		},
@@ -61,7 +64,8 @@ func TestMembersOfACluster(t *testing.T) {
 			t.Errorf("%+v", m)
 		}
 	}
-	if m := a.Members[2]; m.State != "unreachable" || m.CommittedSeq != nil || m.AppliedSeq != nil || m.Lag != nil {
+	if m := a.Members[2]; m.State != "unreachable" || m.CommittedSeq != nil || m.AppliedSeq != nil || m.Lag != nil ||
+		m.Learner == nil || *m.Learner != (wire.LearnerProgress{Lacks: 7, Why: "is away"}) || a.Members[0].Learner != nil {
 		t.Errorf("%+v", m)
 	}
 }
