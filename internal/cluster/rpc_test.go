@@ -316,3 +316,19 @@ func TestPendingSet(t *testing.T) {
 	none.refuse()
 	none.wait(t.Context()) // nothing was in flight
 }
+
+// TestRemovedNodeGetsNothing: a node that was removed reaches no handler, whatever it asks for.
+func TestRemovedNodeGetsNothing(t *testing.T) {
+	b := newBox(t, "n1", "n2", "n3").startAll()
+	n3 := b.stranger(certs.Request{URIs: []string{NodeURI(testCluster, "n3")}, Client: true})
+	own := b.nodes["n3"].c.peer.roster.hello().String()
+	b.stop("n3")
+	b.change("remove n3", func(ctx context.Context, c *Cluster) error { return c.Remove(ctx, "n3") })
+	until(t, "n1 knows it", func() bool { return b.nodes["n1"].c.members.removed("n3") != 0 })
+	for _, path := range []string{"/v1/seed/make", "/v1/seed/read", pathTerm, "/none"} {
+		resp, err := n3.Call(short(t, 20*time.Second), frames.Request{Path: path, Hello: own})
+		if err != nil || resp.Code != CodeRemoved || resp.Hello != "" {
+			t.Errorf("%s: %q %q, %v", path, resp.Code, resp.Body, err)
+		}
+	}
+}

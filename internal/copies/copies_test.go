@@ -85,7 +85,9 @@ func (k *keeper) link(_ context.Context, dir string) (At, error) {
 
 func (k *keeper) await(what string, done func() bool) {
 	k.t.Helper()
-	for end := time.Now().Add(20 * time.Second); !done(); time.Sleep(time.Millisecond) {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(20 * time.Second); !done(); <-tick.C {
 		if time.Now().After(end) {
 			k.t.Fatalf("not in time: %s", what)
 		}

@@ -96,6 +96,9 @@ func TestReadProfile(t *testing.T) {
 	}
 	var in, all int64
 	for _, s := range samples {
+		if s.stack[0] == "racecall" || s.stack[0] == "runtime._ExternalCode" {
+			continue // in the race detector, which has no Go stack
+		}
 		all += s.nanos
 		for i, f := range s.stack {
 			if strings.HasSuffix(f, ".burn") {
@@ -107,8 +110,7 @@ func TestReadProfile(t *testing.T) {
 			}
 		}
 	}
-	// Half of the samples have no Go function when the race detector watches.
-	if in < all/4 || time.Duration(all) < 20*time.Millisecond || time.Duration(all) > 5*time.Second {
+	if in < all/2 || time.Duration(all) < 20*time.Millisecond || time.Duration(all) > 5*time.Second {
 		t.Errorf("%v of %v are in burn", time.Duration(in), time.Duration(all))
 	}
 	for _, bad := range [][]byte{nil, b.Bytes()[:b.Len()/2], []byte("no profile")} {
