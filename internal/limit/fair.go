@@ -18,8 +18,9 @@ const (
 // equal share of the rate, with a burst of two seconds. The number of sources is the number seen in this or the
 // last second. Within its share a source may empty the bucket. Beyond its share it may draw only down to the
 // reserve. Under overload the bucket therefore stands at the reserve: sources above their share get what the
-// others leave, and a source within its share finds a token even if it comes once an hour. Fair is safe for
-// concurrent use.
+// others leave, and a source within its share finds a token even if it comes once an hour. A source that
+// appears with a flood uses the reserve up with its burst. In the second after that, another source can find no
+// token. Fair is safe for concurrent use.
 type Fair struct {
 	start                time.Time
 	rate, burst, reserve float64
