@@ -34,7 +34,7 @@ func TestDeployHosts(t *testing.T) {
 	if err := os.CopyFS(filepath.Join(dir, "deploy"), os.DirFS(filepath.Join(root, "deploy"))); err != nil {
 		t.Fatal(err)
 	}
-	blocks := shellBlocks(t, "docs/deploy.md", 9)
+	blocks := shellBlocks(t, "docs/deploy.md", 10)
 	if got := strings.Join(blocks[0], "\n"); got != "git clone https://github.com/recount-ledger/recount && cd recount\nmake build" {
 		t.Errorf("the first block does not fetch and build: %s", got)
 	}
@@ -55,7 +55,9 @@ func TestDeployHosts(t *testing.T) {
 		{"recount doctor", 0, `0 critical, 0 warnings, 0 notes on 3 nodes: all is well`},
 		{"--name alice", 0, `Token .* of alice, role auditor`}, {"--name bob", 0, `role operator`}, {"keygen", 0, ``},
 		{"key add", 0, `(?m)^shards +lab-7-\*$`}, {"recount sign", 0, ``}, {"submit first", 0, `(?m)^outcome +accepted$`},
-		{"recount audit", 0, `lab-7-a`}, {"systemctl stop", 0, ``}, {"submit first", 0, `(?m)^outcome +accepted`},
+		{"recount audit", 0, `lab-7-a`},
+		{"keygen", 0, ``}, {"backup create", 0, ``}, {"backup verify", 0, ``}, {"backup list", 0, ``},
+		{"systemctl stop", 0, ``}, {"submit first", 0, `(?m)^outcome +accepted`},
 		{"recount doctor", 1, `node +node-2`}, {"systemctl start", 0, ``}, {"curl", 0, `(?m)^ok$`}, {"recount doctor", 0, `all is well`},
 	})
 }
