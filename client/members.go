@@ -47,6 +47,13 @@ func (m Members) Transfer(ctx context.Context, r wire.LeaderRequest) (*wire.Memb
 	return operate[wire.MemberAnswer](ctx, m.c, http.MethodPost, "/v1/cluster/leader", nil, r)
 }
 
+// RaiseVersion raises the cluster version. Afterwards no member can go back to a build that does not know it.
+func (m Members) RaiseVersion(ctx context.Context,
+	r wire.ClusterVersionRequest) (*wire.ClusterVersionAnswer, error) {
+	opID(&r.Op)
+	return operate[wire.ClusterVersionAnswer](ctx, m.c, http.MethodPost, "/v1/cluster/version", nil, r)
+}
+
 func memberPath(nodeID, act string) string {
 	return "/v1/cluster/members/" + url.PathEscape(nodeID) + "/" + act
 }

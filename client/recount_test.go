@@ -64,6 +64,7 @@ func TestOperationsAreRepeatedUnderOneOpID(t *testing.T) {
 			"POST /v1/cluster/members/n4/remove":  func() error { _, err := MembersOf(c).Remove(ctx, "n4", wire.Op{}); return err },
 			"POST /v1/cluster/members/n4/address": func() error { _, err := MembersOf(c).Move(ctx, "n4", wire.MemberAddressRequest{}); return err },
 			"POST /v1/cluster/leader":             func() error { _, err := MembersOf(c).Transfer(ctx, wire.LeaderRequest{}); return err },
+			"POST /v1/cluster/version":            func() error { _, err := MembersOf(c).RaiseVersion(ctx, wire.ClusterVersionRequest{}); return err },
 			"POST /v1/known-shards":               func() error { _, err := c.AddKnownShards(ctx, wire.KnownShardsRequest{}); return err },
 			"POST /v1/generations":                func() error { _, err := c.StartGeneration(ctx, wire.GenerationRequest{}); return err },
 			"POST /v1/generations/2/activate":     func() error { _, err := c.Activate(ctx, 2, wire.ActivateRequest{Diff: "d"}); return err },

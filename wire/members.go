@@ -36,3 +36,17 @@ type MemberAnswer struct {
 	NodeID string `json:"node_id"`
 	Seq    uint64 `json:"seq"`
 }
+
+// ClusterVersionRequest is the body of POST /v1/cluster/version.
+type ClusterVersionRequest struct {
+	Op
+	Version uint32 `json:"version"` // every member must know it
+}
+
+// ClusterVersionAnswer is the response to it. Seq is the event that names the operator, or 0 if the cluster was at the
+// version before.
+type ClusterVersionAnswer struct {
+	Version uint32 `json:"version"`
+	From    uint32 `json:"from"` // before the request
+	Seq     uint64 `json:"seq"`
+}

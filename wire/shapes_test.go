@@ -47,7 +47,7 @@ func declared(t *testing.T) (names []string) {
 // shapes are all messages.
 var shapes = []any{
 	ActivateAnswer{}, ActivateRequest{}, ApplyAnswer{}, ApplyRequest{}, ApprovalAnswer{}, ApprovalRequest{},
-	ApprovalsPage{}, AuditAnswer{}, AuditItem{}, AuditPage{}, BatchLine{}, CheckAnswer{}, ClusterAnswer{}, CopiesPage{}, CopyAnswer{}, CopyDigest{}, CopyFile{}, CopyPosition{},
+	ApprovalsPage{}, AuditAnswer{}, AuditItem{}, AuditPage{}, BatchLine{}, CheckAnswer{}, ClusterAnswer{}, ClusterVersionAnswer{}, ClusterVersionRequest{}, CopiesPage{}, CopyAnswer{}, CopyDigest{}, CopyFile{}, CopyPosition{},
 	DiffAnswer{}, DigestAnswer{}, DropAnswer{}, EventAnswer{}, FlipSide{}, FlipsPage{}, Flip{}, FreezeAnswer{},
 	FreezeRequest{}, FreezesPage{}, GenerationAnswer{}, GenerationRequest{}, GenerationsPage{}, HistoryEntry{},
 	IDsPage{}, KeyAnswer{}, KeyRequest{}, KeysPage{}, KnownShardsAnswer{}, KnownShardsPage{},

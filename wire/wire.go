@@ -277,6 +277,9 @@ type Member struct {
 	Lag          *uint64 `json:"lag"`   // committed - applied
 	State        string  `json:"state"` // leader, follower, candidate, unreachable, ...
 
+	// newest cluster version that the build of the node knows, absent when the node does not answer
+	KnowsVersion *uint32 `json:"knows_version,omitempty"`
+
 	Learner *LearnerProgress `json:"learner,omitempty"` // of a learner, while the leader answers
 }
 
@@ -290,10 +293,12 @@ type LearnerProgress struct {
 
 // ClusterAnswer is the response to GET /v1/cluster. Leader is empty while there is none.
 type ClusterAnswer struct {
-	ClusterID string   `json:"cluster_id"`
-	Leader    string   `json:"leader"`
-	Term      uint64   `json:"term"`
-	Members   []Member `json:"members"`
+	ClusterID string `json:"cluster_id"`
+	// which formats the log may hold; 0 from a node of a release before cluster versions
+	ClusterVersion uint32   `json:"cluster_version"`
+	Leader         string   `json:"leader"`
+	Term           uint64   `json:"term"`
+	Members        []Member `json:"members"`
 }
 
 // DigestAnswer is the response to GET /v1/digest: the digests of this node at Seq.

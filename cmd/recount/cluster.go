@@ -215,10 +215,10 @@ func digestVerdict(a *app, views []view[wire.DigestAnswer], seq uint64) error {
 
 func (a clusterCommands) command() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "cluster", Short: "Show the cluster, change its members",
+		Use: "cluster", Short: "Show the cluster, change its members and its version",
 		Example: "  recount cluster status --dev /tmp/recount",
 	}
-	cmd.AddCommand(a.statusCommand())
+	cmd.AddCommand(a.statusCommand(), a.clusterVersionCommand(), a.upgradeCommand())
 	cmd.AddCommand(memberCommands(a).commands()...)
 	return cmd
 }

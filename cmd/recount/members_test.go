@@ -38,12 +38,14 @@ func memberNode(t *testing.T, early int) (dir string, asked *[]string) {
 			answer(w, wire.MemberAnswer{Change: wire.MemberMoved, NodeID: "n2", Seq: 9})
 		case "POST /v1/cluster/leader":
 			answer(w, wire.MemberAnswer{Change: wire.MemberLeads, NodeID: "n2", Seq: 10})
+		case "POST /v1/cluster/version":
+			answer(w, wire.ClusterVersionAnswer{Version: 3, From: 2, Seq: 11})
 		case "GET /v1/cluster":
-			seq := uint64(42)
-			answer(w, wire.ClusterAnswer{ClusterID: "dev", Leader: "n1", Members: []wire.Member{
-				{ID: "n1", Suffrage: "voter", CommittedSeq: &seq, AppliedSeq: &seq, Lag: new(uint64), State: "leader"},
+			seq, old, newest := uint64(42), uint32(2), uint32(3)
+			answer(w, wire.ClusterAnswer{ClusterID: "dev", ClusterVersion: 2, Leader: "n1", Members: []wire.Member{
+				{KnowsVersion: &newest, ID: "n1", Suffrage: "voter", CommittedSeq: &seq, AppliedSeq: &seq, Lag: new(uint64), State: "leader"},
 				{ID: "n3", Suffrage: "voter", State: "unreachable"},
-				{ID: "n4", Suffrage: "nonvoter", CommittedSeq: &seq, AppliedSeq: &seq, Lag: new(uint64), State: "follower",
+				{KnowsVersion: &old, ID: "n4", Suffrage: "nonvoter", CommittedSeq: &seq, AppliedSeq: &seq, Lag: new(uint64), State: "follower",
 					Learner: &wire.LearnerProgress{Lacks: 5, Why: "has kept up for 3s of 10s"}}}})
 		default:
 			return false
@@ -64,6 +66,8 @@ func TestMemberCommands(t *testing.T) {
 			`/v1/cluster/members/n4/promote {"reason":"r","ticket":"T"}`, "nothing changed"},
 		{"remove n3 --reason r --yes", `/v1/cluster/members/n3/remove {"reason":"r"}`, "removed"},
 		{"move n2 --peer h:3 --reason r", `/v1/cluster/members/n2/address {"peer_address":"h:3","reason":"r"}`, "moved"},
+		{"upgrade --version 3 --reason r --yes", `/v1/cluster/version {"reason":"r","version":3}`, "version  3"},
+		{"upgrade --reason r --yes -o json", `/v1/cluster/version {"reason":"r","version":2}`, `"from": 2`},
 		{"transfer --reason r", `/v1/cluster/leader {"reason":"r"}`, "n2"},
 		{"transfer n2 --reason r -o json", `/v1/cluster/leader {"node_id":"n2","reason":"r"}`, `"change": "leads"`},
 	} {
@@ -77,6 +81,7 @@ func TestMemberCommands(t *testing.T) {
 	}
 	before := len(*asked)
 	for args, code := range map[string]int{
+		"upgrade --yes": exitUsage, "upgrade --reason r": exitUsage, "upgrade n1 --reason r --yes": exitUsage,
 		"add n4 --peer h:1": exitUsage, "add n4 --reason r": exitUsage, "promote n4": exitUsage, "remove n3 --yes": exitUsage,
 		"remove n3 --reason r": exitUsage, "move n2 --reason r": exitUsage, "transfer": exitUsage, "promote": exitUsage,
 	} {

@@ -109,6 +109,9 @@ var operationTexts = map[event.Kind]func(about) string{
 		}
 		return m.text("change") + " member " + m.text("member") + during(" at ", m.text("peer_address"))
 	},
+	event.ClusterVersionRaised: func(m about) string {
+		return "raised the cluster version from " + m.text("from") + " to " + m.text("version")
+	},
 	event.TokenRevoked: func(m about) string { return "revoked token " + m.text("id") },
 	event.ActApproved: func(m about) string {
 		return fmt.Sprintf("approved %s: %s", m.text("act_op_id"),

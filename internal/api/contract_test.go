@@ -201,7 +201,7 @@ func TestShapesAndContractAgree(t *testing.T) {
 	}
 	for _, v := range []any{
 		wire.SubmitAnswer{}, wire.BatchLine{}, wire.CheckAnswer{}, wire.Problem{}, wire.AuditItem{}, wire.AuditAnswer{}, wire.AuditPage{}, wire.Trailer{}, wire.Leaf{}, wire.EventAnswer{},
-		wire.ShardAnswer{}, wire.ShardsPage{}, wire.Member{}, wire.LearnerProgress{}, wire.ClusterAnswer{}, wire.DigestAnswer{}, wire.VersionAnswer{}, wire.WhoamiAnswer{},
+		wire.ShardAnswer{}, wire.ShardsPage{}, wire.Member{}, wire.LearnerProgress{}, wire.ClusterAnswer{}, wire.ClusterVersionAnswer{}, wire.DigestAnswer{}, wire.VersionAnswer{}, wire.WhoamiAnswer{},
 		wire.PolicyAnswer{}, wire.PolicyInterval{}, wire.PoliciesPage{}, wire.ApplyAnswer{}, wire.ScheduleStep{}, wire.NodeProgress{}, wire.GenerationAnswer{},
 		wire.GenerationsPage{}, wire.DiffAnswer{}, wire.FlipSide{}, wire.Flip{}, wire.FlipsPage{}, wire.ActivateAnswer{}, wire.DropAnswer{}, wire.RevokeAnswer{}, wire.HistoryEntry{},
 		wire.KeyAnswer{}, wire.KeysPage{}, wire.FreezeAnswer{}, wire.FreezesPage{}, wire.KnownShardsAnswer{}, wire.KnownShardsPage{},

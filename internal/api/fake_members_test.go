@@ -34,3 +34,9 @@ func (t *fakeMembers) MoveMember(_ context.Context, id string, r wire.MemberAddr
 func (t *fakeMembers) TransferLeadership(_ context.Context, r wire.LeaderRequest, _ Meta) (*wire.MemberAnswer, error) {
 	return t.took(r.Op, wire.MemberLeads, r.NodeID)
 }
+
+func (t *fakeMembers) RaiseVersion(_ context.Context, r wire.ClusterVersionRequest,
+	_ Meta) (*wire.ClusterVersionAnswer, error) {
+	t.operations = append(t.operations, r.Op)
+	return &wire.ClusterVersionAnswer{Version: r.Version, From: r.Version - 1, Seq: 9}, t.fail
+}

@@ -231,7 +231,7 @@ func (t *fakeLedger) Position() Position {
 func (t *fakeLedger) Cluster(context.Context) (*wire.ClusterAnswer, error) {
 	at := t.Position().AppliedSeq
 	lag := uint64(0)
-	return &wire.ClusterAnswer{ClusterID: "c1", Leader: "node-1", Term: 3, Members: []wire.Member{
+	return &wire.ClusterAnswer{ClusterID: "c1", ClusterVersion: 1, Leader: "node-1", Term: 3, Members: []wire.Member{
 		{ID: "node-1", API: "https://127.0.0.1:9440", Suffrage: "voter", CommittedSeq: &at, AppliedSeq: &at, Lag: &lag, State: "leader"},
 		{ID: "node-2", API: "https://127.0.0.1:9450", Suffrage: "voter", State: "unreachable"},
 	}}, nil

@@ -114,6 +114,7 @@ type Members interface {
 	RemoveMember(ctx context.Context, id string, op wire.Op, meta Meta) (*wire.MemberAnswer, error)
 	MoveMember(ctx context.Context, id string, r wire.MemberAddressRequest, meta Meta) (*wire.MemberAnswer, error)
 	TransferLeadership(ctx context.Context, r wire.LeaderRequest, meta Meta) (*wire.MemberAnswer, error)
+	RaiseVersion(ctx context.Context, r wire.ClusterVersionRequest, meta Meta) (*wire.ClusterVersionAnswer, error)
 }
 
 // KnownShards registers the shards that operators know.

@@ -54,3 +54,14 @@ func transferLeadership(ctx context.Context, l *Ledger, o op[wire.LeaderRequest]
 	}
 	return ok(l.Members.TransferLeadership(ctx, o.request, o.meta))
 }
+
+func raiseVersion(ctx context.Context, l *Ledger,
+	o op[wire.ClusterVersionRequest]) (int, *wire.ClusterVersionAnswer, error) {
+	switch {
+	case o.request.Reason == "":
+		return 0, nil, errNoReason()
+	case o.request.Version == 0:
+		return 0, nil, badParameter("version", "must be given, as a number from 1")
+	}
+	return ok(l.Members.RaiseVersion(ctx, o.request, o.meta))
+}

@@ -85,6 +85,13 @@ var routeTable = []route{
 		op:     true,
 		serve:  serveOp(fromBody, transferLeadership),
 	},
+	{
+		method: "POST",
+		path:   "/v1/cluster/version",
+		roles:  operating,
+		op:     true,
+		serve:  serveOp(fromBody, raiseVersion),
+	},
 	{method: "GET", path: "/v1/digest", roles: reading, serve: serveRead(local, digest, "seq", "edge")},
 
 	{method: "GET", path: "/v1/policies", roles: reading, serve: serveRead(linearizable, listPolicies)},

@@ -307,10 +307,20 @@ func (c *configuration) free(id, addr string) error {
 
 // greet makes sure that a node that is to be added runs, has a certificate of this cluster and accepts this one.
 func (c *Cluster) greet(ctx context.Context, id, addr string) error {
+	_, err := callAt(ctx, c, id, addr, pathTerm)
+	return err
+}
+
+// AskAt returns Config.About of a node that need not be a member, at its peer address. Errors are those of
+// Cluster.Call. A build from before this question answers with CodeNoHandler.
+func AskAt(ctx context.Context, c *Cluster, id, addr string) ([]byte, error) {
+	return callAt(ctx, c, id, addr, pathAbout)
+}
+
+func callAt(ctx context.Context, c *Cluster, id, addr, path string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, min(askLearner, c.cfg.rpcDeadline))
 	defer cancel()
 	p := newPeerClientAt(c.peer, Voter{ID: id, PeerAddr: addr})
 	defer p.close()
-	_, err := p.call(ctx, pathTerm, nil)
-	return err
+	return p.call(ctx, path, nil)
 }

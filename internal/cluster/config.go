@@ -106,6 +106,8 @@ type Config struct {
 	// reports that this node cannot work as leader; it yields while others can. Nil means never. It is called
 	// often and must not block.
 	Unfit func() bool
+	// About answers AskAt on this node. Nil means nothing.
+	About func() []byte
 	// bound on the time during which the first start of a node asks others that do not respond; default 10 s
 	StartTimeout time.Duration
 	// Elapsed returns the time since some fixed moment, including time in which the machine was suspended. The

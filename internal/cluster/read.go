@@ -14,6 +14,7 @@ import (
 const (
 	pathTerm      = "/cluster/term"
 	pathReadIndex = "/cluster/readindex"
+	pathAbout     = "/cluster/about"
 
 	// term, Unix nanoseconds, 1 if the clock stepped too far; big-endian. If asked, 1 follows when fit to lead.
 	termResponseSize = 17
@@ -51,6 +52,12 @@ func newReadLoop(c *Cluster) *readLoop { return &readLoop{c: c, requests: make(c
 
 func (c *Cluster) registerInternal() {
 	c.Handle(pathTerm, c.serveTerm)
+	c.Handle(pathAbout, func(context.Context, string, []byte) (out []byte, err error) {
+		if c.cfg.About != nil {
+			out = c.cfg.About()
+		}
+		return out, nil
+	})
 	c.Handle(pathReadIndex, func(ctx context.Context, _ string, _ []byte) ([]byte, error) {
 		at, err := c.reads.request(ctx)
 		switch {

@@ -127,12 +127,13 @@ func (x *EventV1) GetPayload() []byte {
 
 // GenesisV1 is kind 1, the first event of a ledger.
 type GenesisV1 struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	ClusterId     string                 `protobuf:"bytes,1,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`
-	Policy        []byte                 `protobuf:"bytes,2,opt,name=policy,proto3" json:"policy,omitempty"` // canonical JSON of the first policy
-	Kernel        uint32                 `protobuf:"varint,3,opt,name=kernel,proto3" json:"kernel,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	ClusterId      string                 `protobuf:"bytes,1,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`
+	Policy         []byte                 `protobuf:"bytes,2,opt,name=policy,proto3" json:"policy,omitempty"` // canonical JSON of the first policy
+	Kernel         uint32                 `protobuf:"varint,3,opt,name=kernel,proto3" json:"kernel,omitempty"`
+	ClusterVersion uint32                 `protobuf:"varint,4,opt,name=cluster_version,json=clusterVersion,proto3" json:"cluster_version,omitempty"` // at which the ledger begins; 0 stands for 1
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *GenesisV1) Reset() {
@@ -182,6 +183,13 @@ func (x *GenesisV1) GetPolicy() []byte {
 func (x *GenesisV1) GetKernel() uint32 {
 	if x != nil {
 		return x.Kernel
+	}
+	return 0
+}
+
+func (x *GenesisV1) GetClusterVersion() uint32 {
+	if x != nil {
+		return x.ClusterVersion
 	}
 	return 0
 }
@@ -2164,6 +2172,68 @@ func (x *RestoredV1) GetFloorSeq() uint64 {
 	return 0
 }
 
+// ClusterVersionRaisedV1 is kind 31: an operator ended an upgrade. From here on the log may hold whatever the version
+// allows, and a build that does not know the version stops here.
+type ClusterVersionRaisedV1 struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Version       uint32                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"` // from this event on
+	From          uint32                 `protobuf:"varint,2,opt,name=from,proto3" json:"from,omitempty"`       // before it
+	Op            *OpV1                  `protobuf:"bytes,3,opt,name=op,proto3" json:"op,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClusterVersionRaisedV1) Reset() {
+	*x = ClusterVersionRaisedV1{}
+	mi := &file_event_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClusterVersionRaisedV1) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClusterVersionRaisedV1) ProtoMessage() {}
+
+func (x *ClusterVersionRaisedV1) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClusterVersionRaisedV1.ProtoReflect.Descriptor instead.
+func (*ClusterVersionRaisedV1) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *ClusterVersionRaisedV1) GetVersion() uint32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *ClusterVersionRaisedV1) GetFrom() uint32 {
+	if x != nil {
+		return x.From
+	}
+	return 0
+}
+
+func (x *ClusterVersionRaisedV1) GetOp() *OpV1 {
+	if x != nil {
+		return x.Op
+	}
+	return nil
+}
+
 var File_event_proto protoreflect.FileDescriptor
 
 const file_event_proto_rawDesc = "" +
@@ -2173,12 +2243,13 @@ const file_event_proto_rawDesc = "" +
 	"\x06events\x18\x01 \x03(\v2\x19.recount.event.v1.EventV1R\x06events\"7\n" +
 	"\aEventV1\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\rR\x04kind\x12\x18\n" +
-	"\apayload\x18\x02 \x01(\fR\apayload\"Z\n" +
+	"\apayload\x18\x02 \x01(\fR\apayload\"\x83\x01\n" +
 	"\tGenesisV1\x12\x1d\n" +
 	"\n" +
 	"cluster_id\x18\x01 \x01(\tR\tclusterId\x12\x16\n" +
 	"\x06policy\x18\x02 \x01(\fR\x06policy\x12\x16\n" +
-	"\x06kernel\x18\x03 \x01(\rR\x06kernel\"\xc6\x01\n" +
+	"\x06kernel\x18\x03 \x01(\rR\x06kernel\x12'\n" +
+	"\x0fcluster_version\x18\x04 \x01(\rR\x0eclusterVersion\"\xc6\x01\n" +
 	"\fSubmissionV1\x12\x12\n" +
 	"\x04body\x18\x01 \x01(\fR\x04body\x12\x1f\n" +
 	"\vreceived_at\x18\x02 \x01(\x03R\n" +
@@ -2356,7 +2427,11 @@ const file_event_proto_rawDesc = "" +
 	"\x02op\x18\r \x01(\v2\x16.recount.event.v1.OpV1R\x02op\x12\x1a\n" +
 	"\bsurvivor\x18\x0e \x01(\tR\bsurvivor\x12\x14\n" +
 	"\x05floor\x18\x0f \x01(\x04R\x05floor\x12\x1b\n" +
-	"\tfloor_seq\x18\x10 \x01(\x04R\bfloorSeqB8Z6github.com/recount-ledger/recount/internal/event;eventb\x06proto3"
+	"\tfloor_seq\x18\x10 \x01(\x04R\bfloorSeq\"n\n" +
+	"\x16ClusterVersionRaisedV1\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\rR\aversion\x12\x12\n" +
+	"\x04from\x18\x02 \x01(\rR\x04from\x12&\n" +
+	"\x02op\x18\x03 \x01(\v2\x16.recount.event.v1.OpV1R\x02opB8Z6github.com/recount-ledger/recount/internal/event;eventb\x06proto3"
 
 var (
 	file_event_proto_rawDescOnce sync.Once
@@ -2370,37 +2445,38 @@ func file_event_proto_rawDescGZIP() []byte {
 	return file_event_proto_rawDescData
 }
 
-var file_event_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
+var file_event_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
 var file_event_proto_goTypes = []any{
-	(*PackV1)(nil),                // 0: recount.event.v1.PackV1
-	(*EventV1)(nil),               // 1: recount.event.v1.EventV1
-	(*GenesisV1)(nil),             // 2: recount.event.v1.GenesisV1
-	(*SubmissionV1)(nil),          // 3: recount.event.v1.SubmissionV1
-	(*SignatureFacts)(nil),        // 4: recount.event.v1.SignatureFacts
-	(*RefusalsDroppedV1)(nil),     // 5: recount.event.v1.RefusalsDroppedV1
-	(*TermStartV1)(nil),           // 6: recount.event.v1.TermStartV1
-	(*StateDigestV1)(nil),         // 7: recount.event.v1.StateDigestV1
-	(*KeyAddedV1)(nil),            // 8: recount.event.v1.KeyAddedV1
-	(*ClockStepV1)(nil),           // 9: recount.event.v1.ClockStepV1
-	(*OpV1)(nil),                  // 10: recount.event.v1.OpV1
-	(*PolicyPublishedV1)(nil),     // 11: recount.event.v1.PolicyPublishedV1
-	(*PolicyAppliedV1)(nil),       // 12: recount.event.v1.PolicyAppliedV1
-	(*GenerationStartedV1)(nil),   // 13: recount.event.v1.GenerationStartedV1
-	(*GenerationActivatedV1)(nil), // 14: recount.event.v1.GenerationActivatedV1
-	(*GenerationDroppedV1)(nil),   // 15: recount.event.v1.GenerationDroppedV1
-	(*HistoryRecordedV1)(nil),     // 16: recount.event.v1.HistoryRecordedV1
-	(*KeyRevokedV1)(nil),          // 17: recount.event.v1.KeyRevokedV1
-	(*KeyRetiredV1)(nil),          // 18: recount.event.v1.KeyRetiredV1
-	(*KeySecretRetiredV1)(nil),    // 19: recount.event.v1.KeySecretRetiredV1
-	(*FrozenV1)(nil),              // 20: recount.event.v1.FrozenV1
-	(*ThawedV1)(nil),              // 21: recount.event.v1.ThawedV1
-	(*ShardsKnownV1)(nil),         // 22: recount.event.v1.ShardsKnownV1
-	(*TokenCreatedV1)(nil),        // 23: recount.event.v1.TokenCreatedV1
-	(*TokenRevokedV1)(nil),        // 24: recount.event.v1.TokenRevokedV1
-	(*ActApprovedV1)(nil),         // 25: recount.event.v1.ActApprovedV1
-	(*FactsDisputedV1)(nil),       // 26: recount.event.v1.FactsDisputedV1
-	(*MemberChangedV1)(nil),       // 27: recount.event.v1.MemberChangedV1
-	(*RestoredV1)(nil),            // 28: recount.event.v1.RestoredV1
+	(*PackV1)(nil),                 // 0: recount.event.v1.PackV1
+	(*EventV1)(nil),                // 1: recount.event.v1.EventV1
+	(*GenesisV1)(nil),              // 2: recount.event.v1.GenesisV1
+	(*SubmissionV1)(nil),           // 3: recount.event.v1.SubmissionV1
+	(*SignatureFacts)(nil),         // 4: recount.event.v1.SignatureFacts
+	(*RefusalsDroppedV1)(nil),      // 5: recount.event.v1.RefusalsDroppedV1
+	(*TermStartV1)(nil),            // 6: recount.event.v1.TermStartV1
+	(*StateDigestV1)(nil),          // 7: recount.event.v1.StateDigestV1
+	(*KeyAddedV1)(nil),             // 8: recount.event.v1.KeyAddedV1
+	(*ClockStepV1)(nil),            // 9: recount.event.v1.ClockStepV1
+	(*OpV1)(nil),                   // 10: recount.event.v1.OpV1
+	(*PolicyPublishedV1)(nil),      // 11: recount.event.v1.PolicyPublishedV1
+	(*PolicyAppliedV1)(nil),        // 12: recount.event.v1.PolicyAppliedV1
+	(*GenerationStartedV1)(nil),    // 13: recount.event.v1.GenerationStartedV1
+	(*GenerationActivatedV1)(nil),  // 14: recount.event.v1.GenerationActivatedV1
+	(*GenerationDroppedV1)(nil),    // 15: recount.event.v1.GenerationDroppedV1
+	(*HistoryRecordedV1)(nil),      // 16: recount.event.v1.HistoryRecordedV1
+	(*KeyRevokedV1)(nil),           // 17: recount.event.v1.KeyRevokedV1
+	(*KeyRetiredV1)(nil),           // 18: recount.event.v1.KeyRetiredV1
+	(*KeySecretRetiredV1)(nil),     // 19: recount.event.v1.KeySecretRetiredV1
+	(*FrozenV1)(nil),               // 20: recount.event.v1.FrozenV1
+	(*ThawedV1)(nil),               // 21: recount.event.v1.ThawedV1
+	(*ShardsKnownV1)(nil),          // 22: recount.event.v1.ShardsKnownV1
+	(*TokenCreatedV1)(nil),         // 23: recount.event.v1.TokenCreatedV1
+	(*TokenRevokedV1)(nil),         // 24: recount.event.v1.TokenRevokedV1
+	(*ActApprovedV1)(nil),          // 25: recount.event.v1.ActApprovedV1
+	(*FactsDisputedV1)(nil),        // 26: recount.event.v1.FactsDisputedV1
+	(*MemberChangedV1)(nil),        // 27: recount.event.v1.MemberChangedV1
+	(*RestoredV1)(nil),             // 28: recount.event.v1.RestoredV1
+	(*ClusterVersionRaisedV1)(nil), // 29: recount.event.v1.ClusterVersionRaisedV1
 }
 var file_event_proto_depIdxs = []int32{
 	1,  // 0: recount.event.v1.PackV1.events:type_name -> recount.event.v1.EventV1
@@ -2422,11 +2498,12 @@ var file_event_proto_depIdxs = []int32{
 	10, // 16: recount.event.v1.ActApprovedV1.op:type_name -> recount.event.v1.OpV1
 	10, // 17: recount.event.v1.MemberChangedV1.op:type_name -> recount.event.v1.OpV1
 	10, // 18: recount.event.v1.RestoredV1.op:type_name -> recount.event.v1.OpV1
-	19, // [19:19] is the sub-list for method output_type
-	19, // [19:19] is the sub-list for method input_type
-	19, // [19:19] is the sub-list for extension type_name
-	19, // [19:19] is the sub-list for extension extendee
-	0,  // [0:19] is the sub-list for field type_name
+	10, // 19: recount.event.v1.ClusterVersionRaisedV1.op:type_name -> recount.event.v1.OpV1
+	20, // [20:20] is the sub-list for method output_type
+	20, // [20:20] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_event_proto_init() }
@@ -2440,7 +2517,7 @@ func file_event_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_event_proto_rawDesc), len(file_event_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   29,
+			NumMessages:   30,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -39,18 +39,22 @@ const (
 	FactsDisputed Kind = 27
 	MemberChanged Kind = 28
 
-	Restored Kind = 30
+	Restored             Kind = 30
+	ClusterVersionRaised Kind = 31
 )
 
-// kindRow is one kind of event: its name in lower case, which is persisted in exports, and its message. later
-// kinds came after the first release, whose nodes stop at them.
+// kindRow is one kind of event: its name in lower case, which is persisted in exports, its message, and the cluster
+// version that a ledger needs to hold such events, 0 for every version. later kinds are in version 1, and some nodes
+// of a ledger at that version stop at them.
 type kindRow struct {
 	name    string
 	message func() proto.Message
+	version uint32
 	later   bool
 }
 
-// kinds is the table of kinds. A new kind is a constant above and a row here.
+// kinds is the table of kinds. A new kind is a constant above and a row here, with the next cluster version (see
+// NewestVersion).
 var kinds = [...]kindRow{
 	Genesis:         kind[GenesisV1]("genesis"),
 	Submission:      kind[SubmissionV1]("submission"),
@@ -80,7 +84,8 @@ var kinds = [...]kindRow{
 	FactsDisputed: later(kind[FactsDisputedV1]("facts_disputed")),
 	MemberChanged: later(kind[MemberChangedV1]("member_changed")),
 
-	Restored: later(kind[RestoredV1]("restored")),
+	Restored:             later(kind[RestoredV1]("restored")),
+	ClusterVersionRaised: kind[ClusterVersionRaisedV1]("cluster_version_raised"),
 }
 
 // kind returns the row of a kind whose message is M.
@@ -91,7 +96,7 @@ func kind[M any, P interface {
 	return kindRow{name: name, message: func() proto.Message { return P(new(M)) }}
 }
 
-// later marks a kind that came after the first release.
+// later marks a kind that came before cluster versions, and after builds that may still take part at version 1.
 func later(k kindRow) kindRow {
 	k.later = true
 	return k
@@ -127,8 +132,9 @@ func KindNamed(name string) Kind {
 	return 0
 }
 
-// Capability returns the capability that a node needs in order to fold events of kind k, or "" if every release
-// has it. A leader proposes such an event only when every voter has the capability.
+// Capability returns the capability that a node needs in order to fold events of kind k, or "" if every node that
+// knows the cluster version of the ledger has it. At version 1 a leader proposes such an event only when every voter
+// has the capability. Later versions need no capabilities.
 func (k Kind) Capability() string {
 	if k.Known() && kinds[k].later {
 		return kinds[k].name

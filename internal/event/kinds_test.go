@@ -72,6 +72,27 @@ func TestOperations(t *testing.T) {
 	}
 }
 
+// TestVersionsOfKinds: version 1 has all kinds of the ledgers from before cluster versions, and the one that ends it. A
+// later kind needs a later version.
+func TestVersionsOfKinds(t *testing.T) {
+	for _, k := range Kinds() {
+		switch v := k.Version(); {
+		case k <= ClusterVersionRaised && v != FirstVersion:
+			t.Errorf("%s needs version %d, and ledgers of version 1 have it", k, v)
+		case k > ClusterVersionRaised && (v <= FirstVersion || v > NewestVersion):
+			t.Errorf("%s needs version %d of %d", k, v, NewestVersion)
+		}
+	}
+	if v := Kind(99).Version(); v <= NewestVersion {
+		t.Errorf("an unknown kind needs version %d", v)
+	}
+	kinds[Frozen].version = 2
+	defer func() { kinds[Frozen].version = 0 }()
+	if v := Frozen.Version(); v != 2 {
+		t.Errorf("a kind of version 2 needs %d", v)
+	}
+}
+
 // TestSubmissionFields reads submissions field by field, as bytes: which are taken and with which value, and which are
 // refused.
 func TestSubmissionFields(t *testing.T) {

@@ -111,7 +111,7 @@ func TestDifferenceBeforeReady(t *testing.T) {
 // TestNewModeWaitsForEveryNode: while a voter says that its release does not know pcs/2, the leader takes no
 // record that is signed under it, from its own clients or from other nodes.
 func TestNewModeWaitsForEveryNode(t *testing.T) {
-	c := nodetest.Start(t, 3, func(cfg *node.Config) {
+	c := nodetest.Start(t, 3, node.KnowVersions(1), func(cfg *node.Config) {
 		key, err := verify.NewHMACKey([]byte(nodetest.AbuseSecret))
 		if err != nil {
 			t.Fatal(err)
@@ -193,7 +193,7 @@ func TestReadyWithoutASecondFold(t *testing.T) {
 // TestCancelledRequestIsNoAnswer: a request that ends while the voters are asked must not let the next ones
 // believe that every voter can read what an older one cannot.
 func TestCancelledRequestIsNoAnswer(t *testing.T) {
-	c := nodetest.Start(t, 3)
+	c := nodetest.Start(t, 3, node.KnowVersions(1))
 	lead := c.Leader()
 	old := (lead + 1) % 3
 	c.Node(old).PretendOlder("pcs/2")

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -8,13 +9,15 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/recount-ledger/recount/internal/cluster"
 	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/internal/pcs"
 	"github.com/recount-ledger/recount/internal/verify"
 	"github.com/recount-ledger/recount/wire"
 )
 
-// capabilities lists the formats that this release can fold.
+// capabilities lists the formats that this release can fold, of those that ledgers of cluster version 1 may have
+// and some of their nodes lack. Later formats need a later cluster version instead (see event.NewestVersion).
 func capabilities() []string {
 	var out []string
 	for _, k := range verify.Kernels() {
@@ -46,11 +49,15 @@ const (
 	versionsCapability = "versions"
 )
 
-// releases asks which capabilities the releases of all members have, learners included, since all of them fold.
+// releases asks which cluster versions and which capabilities the releases of all members have, learners included,
+// since all of them fold.
 type releases struct {
-	members func() []string                                            // returns the ids of the members now
-	ask     func(ctx context.Context, member string) ([]string, error) // returns the capabilities of a member
+	members func() []string                                         // returns the ids of the members now
+	ask     func(ctx context.Context, member string) (place, error) // returns what a member says of itself
+	askAt   func(ctx context.Context, id, addr string) ([]byte, error)
+	active  func() uint32 // the cluster version of the ledger
 
+	newest  uint32                 // cluster version that this build knows
 	without atomic.Pointer[string] // a capability that this node leaves out, set by tests of mixed releases
 
 	mu    sync.Mutex
@@ -58,8 +65,26 @@ type releases struct {
 	lacks map[string]string    // by capability: the voter that lacks it
 }
 
-func newReleases(members func() []string, ask func(ctx context.Context, member string) ([]string, error)) *releases {
-	return &releases{members: members, ask: ask, until: map[string]time.Time{}, lacks: map[string]string{}}
+func newReleases(members func() []string, ask func(ctx context.Context, member string) (place, error)) *releases {
+	return &releases{
+		members: members,
+		ask:     ask,
+		active:  func() uint32 { return event.FirstVersion },
+		newest:  event.NewestVersion,
+		until:   map[string]time.Time{},
+		lacks:   map[string]string{},
+	}
+}
+
+// releasesOf asks the members of the cluster of a node.
+func releasesOf(n *Node) *releases {
+	r := newReleases(n.roll.memberIDs, n.placeOf)
+	r.askAt = func(ctx context.Context, id, addr string) ([]byte, error) {
+		return cluster.AskAt(ctx, n.cluster, id, addr)
+	}
+	r.active = func() uint32 { return n.derived.Control().ClusterVersion() }
+	r.newest = cmp.Or(n.cfg.clusterVersion, r.newest)
+	return r
 }
 
 // own returns the capabilities of this release.
@@ -81,6 +106,9 @@ const (
 // voterWithout names a voter of a release that lacks a capability, "" when every reachable voter has it. It
 // does not wait for the others, which stop at what they do not know.
 func (r *releases) voterWithout(ctx context.Context, need string) string {
+	if r.certain() {
+		return ""
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if time.Now().Before(r.until[need]) {
@@ -129,7 +157,7 @@ func requiredCapabilities(p verify.Policy) (out []string) {
 // upgraded.
 func (r *releases) RequireCapabilities(ctx context.Context, p verify.Policy) error {
 	need := requiredCapabilities(p)
-	if len(need) == 0 {
+	if len(need) == 0 || r.certain() {
 		return nil
 	}
 	if voter, lacks, _ := r.whoLacks(ctx, need); voter != "" {
@@ -141,37 +169,25 @@ func (r *releases) RequireCapabilities(ctx context.Context, p verify.Policy) err
 
 // whoLacks asks every voter for its capabilities, and counts those that answer, this node included.
 func (r *releases) whoLacks(ctx context.Context, need []string) (voter, lacks string, answered int) {
-	ctx, cancel := context.WithTimeout(ctx, positionTimeout)
-	defer cancel()
-	members := r.members()
-	said := make([][]string, len(members))
-	var wg sync.WaitGroup
-	for i, v := range members {
-		wg.Go(func() {
-			if can, err := r.ask(ctx, v); err == nil {
-				said[i] = append([]string{}, can...)
-			}
-		})
-	}
-	wg.Wait()
+	said := r.poll(ctx)
 	for _, s := range said {
-		if s != nil {
+		if s.place != nil {
 			answered++
 		}
 	}
-	for i, v := range members {
-		if lacks := missing(said[i], need); lacks != "" {
-			return v, lacks, answered
+	for _, s := range said {
+		if s.place == nil {
+			continue
+		}
+		if lacks := missing(s.place.Capabilities, need); lacks != "" {
+			return s.id, lacks, answered
 		}
 	}
 	return "", "", answered
 }
 
-// missing names the first capability that a member lacks. A nil list means that the member gave none.
+// missing names the first capability that a member lacks.
 func missing(said, need []string) string {
-	if said == nil {
-		return ""
-	}
 	for _, c := range need {
 		if !slices.Contains(said, c) {
 			return c

@@ -122,6 +122,8 @@ type Config struct {
 	// Nil stands for the time of the system.
 	Elapsed func() time.Duration
 
+	clusterVersion uint32 // tests: the newest that this node says it knows; 0 for that of the build
+
 	commitTimeout time.Duration // tests: how often an idle leader tells its commit index; 0 for the default
 }
 

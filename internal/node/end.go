@@ -41,6 +41,7 @@ func (n *Node) Run(ctx context.Context) error {
 			n.log.Info("the node ends here and opens again on the log that it has copied")
 			return err
 		}
+		err = newerLedger(err)
 		n.log.Error("the node cannot go on", "error", err)
 		return err
 	}

@@ -21,6 +21,9 @@ func (n *Node) Cluster() *cluster.Cluster { return n.cluster }
 // that.
 func RarelyTellCommits(d time.Duration) func(*Config) { return func(c *Config) { c.commitTimeout = d } }
 
+// KnowVersions makes a node say that its build knows cluster versions up to v.
+func KnowVersions(v uint32) func(*Config) { return func(c *Config) { c.clusterVersion = v } }
+
 // PretendOlder makes the node say that its release lacks a capability.
 func (n *Node) PretendOlder(capability string) { n.releases.without.Store(&capability) }
 

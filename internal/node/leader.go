@@ -100,6 +100,9 @@ func (ld *leader) startTerm(ctx context.Context, term uint64) error {
 			return fmt.Errorf("genesis: %w", err)
 		}
 		g := &event.GenesisV1{ClusterId: ld.cfg.ClusterID, Policy: policy.Canonical(), Kernel: uint32(policy.Kernel)}
+		if v := ld.releases.founding(ctx); v > event.FirstVersion { // else an earlier build reads the event, too
+			g.ClusterVersion = v
+		}
 		if _, err := ld.proposeNow(ctx, event.Genesis, g); err != nil {
 			return fmt.Errorf("genesis: %w", err)
 		}
@@ -145,6 +148,9 @@ func (ld *leader) hasGenesis() bool {
 func (ld *leader) proposeNow(ctx context.Context, kind event.Kind, m proto.Message) (uint64, error) {
 	if err := ld.clock.check(); err != nil {
 		return 0, err
+	}
+	if !ld.derived.Control().Admits(kind) {
+		return 0, fmt.Errorf("events %s need a later cluster version", kind)
 	}
 	ev, err := propose.NewEvent(kind, m)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 type status struct {
 	cfg     *Config
 	names   func() []string // ids that the ledger had and has, the present one last
+	version func() uint32   // the cluster version
 	members func() cluster.Status
 	place   func(ctx context.Context, member string) (place, error) // asks a member for its position
 	apiOf   func(member string) string                              // returns the base URL of its API, if known
@@ -35,6 +36,7 @@ func (n *Node) parts() api.Ledger {
 		Status: &status{
 			cfg:     &n.cfg,
 			names:   func() []string { return n.derived.Control().Names(n.derived.Cursor().Seq) },
+			version: func() uint32 { return n.derived.Control().ClusterVersion() },
 			members: n.cluster.Status,
 			place:   n.placeOf,
 			apiOf:   n.roll.apiOf,

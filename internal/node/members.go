@@ -28,17 +28,19 @@ type place struct {
 	// of the learners, on the leader
 	Learners map[string]*wire.LearnerProgress `json:"learners,omitempty"`
 
-	Capabilities []string `json:"capabilities"` // what the release of the node can fold
+	ClusterVersion uint32   `json:"cluster_version"` // newest that the build of the node knows
+	Capabilities   []string `json:"capabilities"`    // what the release of the node can fold
 }
 
 func (n *Node) place() place {
 	p := place{
-		CommittedSeq: n.derived.Cursor().Seq,
-		AppliedSeq:   n.gens.Serving().Cursor().Seq,
-		State:        "follower",
-		DiskFree:     n.disk.Free(),
-		API:          n.cfg.self().API,
-		Capabilities: n.releases.own(),
+		CommittedSeq:   n.derived.Cursor().Seq,
+		AppliedSeq:     n.gens.Serving().Cursor().Seq,
+		State:          "follower",
+		DiskFree:       n.disk.Free(),
+		API:            n.cfg.self().API,
+		ClusterVersion: n.releases.newest,
+		Capabilities:   n.releases.own(),
 	}
 	if _, ok := n.cluster.IsLeader(); ok {
 		p.State = "leader"
@@ -76,10 +78,11 @@ func (s *status) Cluster(ctx context.Context) (*wire.ClusterAnswer, error) {
 	defer cancel()
 	st := s.members()
 	a := &wire.ClusterAnswer{
-		ClusterID: s.cfg.ClusterID,
-		Leader:    st.Leader,
-		Term:      st.Term,
-		Members:   make([]wire.Member, len(st.Members)),
+		ClusterID:      s.cfg.ClusterID,
+		ClusterVersion: s.version(),
+		Leader:         st.Leader,
+		Term:           st.Term,
+		Members:        make([]wire.Member, len(st.Members)),
 	}
 	var wg sync.WaitGroup
 	var learners map[string]*wire.LearnerProgress // as the leader says
@@ -96,6 +99,8 @@ func (s *status) Cluster(ctx context.Context) (*wire.ClusterAnswer, error) {
 				a.Members[i].CommittedSeq, a.Members[i].AppliedSeq, a.Members[i].Lag = &p.CommittedSeq,
 					&p.AppliedSeq, &lag
 				a.Members[i].State = p.State
+				newest := newestOf(&p)
+				a.Members[i].KnowsVersion = &newest
 				if m.ID == st.Leader {
 					learners = p.Learners
 				}

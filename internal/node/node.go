@@ -111,15 +111,12 @@ func Open(ctx context.Context, cfg Config, logger *slog.Logger) (*Node, error) {
 	n.keys = newHeldKeys(&n.cfg, logger)
 	n.roll = &roll{n: n}
 	n.newDoubts()
-	n.releases = newReleases(n.roll.memberIDs, func(ctx context.Context, voter string) ([]string, error) {
-		at, err := n.placeOf(ctx, voter)
-		return at.Capabilities, err
-	})
+	n.releases = releasesOf(n)
 	n.disk = disk.New(disk.Options{Dir: cfg.Dir, Ballast: cfg.Ballast, Free: cfg.DiskFree, Virtual: cfg.FS != nil,
 		Unflushed: n.unflushed, Logger: logger})
 	n.ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	if err := n.open(ctx); err != nil {
-		return nil, errors.Join(err, n.Close(context.WithoutCancel(ctx)))
+		return nil, errors.Join(newerLedger(err), n.Close(context.WithoutCancel(ctx)))
 	}
 	return n, nil
 }
@@ -213,6 +210,7 @@ func (n *Node) newOperator(tokens operator.TokensFile) *operator.Operator {
 		Voters:              n.roll.voterIDs,
 		Membership:          n.cluster,
 		MemberWithout:       n.releases.voterWithout,
+		Releases:            n.releases,
 		TwoPerson:           n.cfg.TwoPerson,
 		Timeout:             n.cfg.SubmitTimeout,
 		File:                tokens,
@@ -287,6 +285,7 @@ func (n *Node) newCluster() error {
 		MaxClockSkew: n.cfg.MaxClockSkew,
 		Clock:        n.cfg.Clock,
 		Unfit:        func() bool { return n.unfit() != "" },
+		About:        n.releases.about,
 		Elapsed:      n.cfg.Elapsed, StartTimeout: n.cfg.SubmitTimeout, Logger: n.log, Fatal: n.fatal,
 	}, n.store, fsm.New(n.store), n.derived)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"testing"
 
+	"github.com/recount-ledger/recount/internal/node"
 	"github.com/recount-ledger/recount/internal/nodetest"
 	"github.com/recount-ledger/recount/internal/pcs"
 	"github.com/recount-ledger/recount/wire"
@@ -14,7 +15,7 @@ import (
 // TestNewProfileWaitsForEveryNode: while a voter says that its release does not know py-bin, no node takes a
 // record that py-bin alone writes, nor a policy that names it. All else is taken.
 func TestNewProfileWaitsForEveryNode(t *testing.T) {
-	c := nodetest.Start(t, 3, abuseKeys(t))
+	c := nodetest.Start(t, 3, abuseKeys(t), node.KnowVersions(1))
 	f := nodetest.NewRecords(t)
 	r := newRecounter(t, c)
 	old := (c.Leader() + 1) % 3

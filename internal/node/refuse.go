@@ -2,10 +2,15 @@ package node
 
 import (
 	"errors"
+	"fmt"
+	"slices"
 	"syscall"
 
 	"github.com/recount-ledger/recount/internal/cluster"
+	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/internal/log"
+	"github.com/recount-ledger/recount/internal/projections"
+	"github.com/recount-ledger/recount/internal/verify"
 )
 
 // unreadableLog is an error of a log that cannot be opened as it is.
@@ -15,8 +20,23 @@ type unreadableLog struct{ error }
 func (u unreadableLog) Unwrap() error { return u.error }
 
 // refusals are the errors with which a node refuses its directory.
-var refusals = []error{cluster.ErrLostLog, cluster.ErrEmptyDirectory, cluster.ErrForeignDirectory,
-	cluster.ErrInconsistent, log.ErrCorrupt, log.ErrGap}
+var refusals = slices.Concat([]error{cluster.ErrLostLog, cluster.ErrEmptyDirectory, cluster.ErrForeignDirectory,
+	cluster.ErrInconsistent, log.ErrCorrupt, log.ErrGap}, newer)
+
+// newer are the errors at a log, or at state folded from it, that an earlier build cannot read.
+var newer = []error{projections.ErrClusterVersion, projections.ErrUnknownKind, event.ErrNewer, projections.ErrNewer,
+	verify.ErrUnknownKernel}
+
+// newerLedger adds to such an error what to do.
+func newerLedger(err error) error {
+	for _, n := range newer {
+		if errors.Is(err, n) {
+			return fmt.Errorf("%w; the ledger is newer than this build, and nothing is lost: start a build on this "+
+				"directory that is as new as those of the other members", err)
+		}
+	}
+	return err
+}
 
 // Refused reports whether err, from Open or Run, means that the node must not serve its directory as it is. Another
 // start ends in the same way, so the process returns ExitStore, and nothing should start it again by itself.

@@ -40,8 +40,8 @@ func newCourt(t *testing.T, mine string, others map[string]string, can ...string
 				return []byte(finding), nil
 			},
 		},
-		releases: newReleases(func() []string { return []string{"a", "b", "c"} }, func(context.Context, string) ([]string, error) {
-			return can, nil
+		releases: newReleases(func() []string { return []string{"a", "b", "c"} }, func(context.Context, string) (place, error) {
+			return place{Capabilities: can}, nil
 		}),
 		quarantine: &quarantine{dir: t.TempDir(), log: quiet},
 		control:    fixedControl{disputed: map[uint64]uint64{9: 12}},

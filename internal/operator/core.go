@@ -36,6 +36,10 @@ func (c *core) commit(ctx context.Context, kind event.Kind,
 	if c.credentialRevoked(m) {
 		return 0, 0, errRevoked()
 	}
+	if !c.control().Admits(kind) {
+		return 0, 0, stale("%s needs a later cluster version than %d; \"recount cluster upgrade\" raises it, once every "+
+			"member runs a build that knows it", kind, c.control().ClusterVersion())
+	}
 	ev, err := propose.NewEvent(kind, m)
 	if err != nil {
 		return 0, 0, err

@@ -94,6 +94,9 @@ func (ms *Members) change(ctx context.Context, ch cluster.Change,
 	if done || err != nil {
 		return a, memberProblem(err)
 	}
+	if err := ms.knowsVersion(ctx, ch); err != nil {
+		return nil, err
+	}
 	m.Change, m.Member = a.Change, a.NodeID
 	if a.Seq, err = ms.log(ctx, m); err != nil {
 		return nil, err

@@ -78,6 +78,7 @@ type Options struct {
 	Membership Membership
 	// MemberWithout names a member whose release lacks a capability, "" for none.
 	MemberWithout func(ctx context.Context, capability string) string
+	Releases      Releases
 
 	State    State
 	Log      Log

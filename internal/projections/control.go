@@ -69,11 +69,13 @@ type Control struct {
 	creds   credentials
 
 	restored []RestoredRow
+	version  uint32 // of the cluster
 }
 
 // NewControl returns the control state before the first event.
 func NewControl() *Control {
-	return &Control{sched: newSchedules(), reg: newRegistry(), creds: newCredentials()}
+	return &Control{sched: newSchedules(), reg: newRegistry(), creds: newCredentials(),
+		version: event.FirstVersion}
 }
 
 // Genesis returns the genesis row, or false if there is none as of seq.
@@ -102,7 +104,7 @@ func upTo[T any](rows []T, in func(T) bool) []T {
 }
 
 // Fold folds one event. Submissions change nothing. Events must come in order of seq. Fold fails with
-// ErrUnknownKind, ErrBadEvent, ErrOrder or an error about a policy that this binary cannot apply. Such a log
+// ErrUnknownKind, ErrClusterVersion, ErrBadEvent, ErrOrder or an error about a policy that this binary cannot apply. Such a log
 // must not be folded further.
 func (c *Control) Fold(tx Tx, it *Item) error {
 	if !it.Kind.Known() {

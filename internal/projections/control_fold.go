@@ -91,8 +91,12 @@ func (c *Control) foldOperator(tx Tx, it *Item) error {
 	return nil
 }
 
-// LoadControl reads the control state back.
+// LoadControl reads the control state back. Besides ErrCorrupt it fails like Fold with ErrUnknownKind and
+// ErrClusterVersion when a newer build has folded further than this one can.
 func LoadControl(s Store) (*Control, error) {
+	if err := unknownKinds(s); err != nil {
+		return nil, err
+	}
 	c := NewControl()
 	var operations []operator
 	for k, r := range kinds {

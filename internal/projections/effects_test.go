@@ -142,11 +142,13 @@ type controlState struct {
 	creds   credentials
 
 	restored []RestoredRow
+	version  uint32
 }
 
 // stateOf returns the state of c. The indexes of Raft entries are left out: rows do not have them.
 func stateOf(c *Control) controlState {
-	s := controlState{genesis: c.genesis, sched: c.sched, reg: c.reg, creds: c.creds, restored: c.restored}
+	s := controlState{genesis: c.genesis, sched: c.sched, reg: c.reg, creds: c.creds, restored: c.restored,
+		version: c.version}
 	s.sched.activations = slices.Clone(c.sched.activations)
 	for i := range s.sched.activations {
 		s.sched.activations[i].Index = 0
@@ -213,6 +215,8 @@ func (l *ledger) controlText(t *testing.T, part string) string {
 	var out []string
 	add := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
 	switch part {
+	case "version":
+		add("%d", l.ctrl.ClusterVersion())
 	case "names":
 		out = l.ctrl.Names(l.seq)
 	case "restored":

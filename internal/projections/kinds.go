@@ -48,6 +48,8 @@ var kinds = [...]kindRow{
 
 	event.MemberChanged: kept(decideMemberChanged, applyMemberChanged),
 	event.Restored:      kept(decideRestored, applyRestored),
+
+	event.ClusterVersionRaised: checked(decideClusterVersionRaised, applyClusterVersionRaised),
 }
 
 // rowOf returns the row of a kind.
@@ -109,12 +111,16 @@ func messageOf[M any](o *operator) (M, error) {
 	return m, nil
 }
 
-// effect decides the effect of an event on the state so far. An operation without a valid credential is
-// ignored, and one whose op_id was used before is a repetition, whatever its kind.
+// effect decides the effect of an event on the state so far. An event of a kind for a later cluster version is
+// ignored, and so is an operation without a valid credential. One whose op_id was used before is a repetition,
+// whatever its kind.
 func (c *Control) effect(o *operator) (Effect, error) {
 	r, err := rowOf(o.kind)
 	if err != nil {
 		return 0, err
+	}
+	if !c.admits(o.kind) {
+		return Ignored, nil
 	}
 	if m, ok := o.msg.(event.OpMessage); ok {
 		// authentication comes before the log, and a revocation may come in between

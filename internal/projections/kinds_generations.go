@@ -15,12 +15,18 @@ func decideGenesis(c *Control, _ *operator, m *event.GenesisV1) (Effect, error) 
 		return Repeated, nil
 	}
 	_, err := genesisPolicy(m)
+	if err == nil {
+		_, err = genesisVersion(m)
+	}
 	return Applied, err
 }
 
 func applyGenesis(c *Control, o *operator, m *event.GenesisV1) error {
 	p, err := genesisPolicy(m)
 	if err != nil {
+		return err
+	}
+	if c.version, err = genesisVersion(m); err != nil {
 		return err
 	}
 	row := PolicyRow{Seq: o.seq, ID: p.ID(), Policy: p}

@@ -10,7 +10,7 @@ import (
 // Errors of this package. All but ErrNotFound stop a fold, because the log holds something that this binary
 // cannot fold.
 var (
-	ErrUnknownKind = errors.New("projections: unknown event kind")
+	ErrUnknownKind = errors.New("projections: an event of a kind that this build does not know")
 	ErrBadEvent    = errors.New("projections: event cannot be decoded")
 	ErrOrder       = errors.New("projections: event out of order")
 	ErrNoPolicy    = errors.New("projections: submission before the genesis event")
