@@ -48,7 +48,7 @@ func prepareStores(cfg *Config, conf *raft.Config, logs LogStore, snaps *snapsho
 		return nil, err
 	}
 	path := filepath.Join(dir, stableName)
-	stable, err := openStable(path)
+	stable, err := openStableWith(path, cfg.votes)
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +94,7 @@ func bootstrap(cfg *Config, conf *raft.Config, logs LogStore, snaps *snapshotSto
 			return stable, fmt.Errorf("%w (term %d, voted in %d)", ErrLostLog, term, voted)
 		}
 		cfg.Logger.Warn("cluster: repeating an interrupted bootstrap")
-		if stable, err = recreateStable(stable, path); err != nil {
+		if stable, err = recreateStable(stable, path, cfg.votes); err != nil {
 			return stable, err
 		}
 	}
@@ -150,7 +150,7 @@ func join(cfg *Config, snaps *snapshotStore, stable *stableStore, again bool, as
 }
 
 // recreateStable returns the old store if the new one cannot be opened. Closing it again is harmless.
-func recreateStable(old *stableStore, path string) (*stableStore, error) {
+func recreateStable(old *stableStore, path string, open openVotesFile) (*stableStore, error) {
 	// Remove the votes first: an interrupted bootstrap also leaves a database of term 1 without them.
 	if err := errors.Join(old.Close(), os.Remove(filepath.Join(filepath.Dir(path), votesName)),
 		os.Remove(path)); err != nil {
@@ -159,7 +159,7 @@ func recreateStable(old *stableStore, path string) (*stableStore, error) {
 	if err := durable.SyncDir(nil, filepath.Dir(path)); err != nil {
 		return old, err
 	}
-	fresh, err := openStable(path)
+	fresh, err := openStableWith(path, open)
 	if err != nil {
 		return old, err
 	}

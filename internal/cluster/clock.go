@@ -117,12 +117,17 @@ func (t *clockTable) run() {
 	}
 }
 
-// asked returns the voters to ask in a round. A node that was removed asks seldom, only to hear that it still is.
+// asked returns the voters to ask in a round. A node that was removed asks seldom, only to hear that it still is. One
+// without a log asks the nodes of its settings: it may have been removed before it got an entry.
 func (t *clockTable) asked(round int) []string {
 	if t.c.peer.roster.removed() != nil && round%32 != 0 {
 		return nil
 	}
-	return t.c.members.now().voters
+	now := t.c.members.now()
+	if now.index == 0 {
+		return t.c.cfg.ids()
+	}
+	return now.voters
 }
 
 // agree makes the current majority the agreement.

@@ -117,6 +117,7 @@ type Config struct {
 	self     identity                                                     // of the directory; set by Open
 	listener net.Listener                                                 // tests: bound in advance
 	dial     func(ctx context.Context, id, addr string) (net.Conn, error) // tests: partitions
+	votes    openVotesFile                                                // tests: power cuts
 	// tests: exposes the library defect that the clamp fixes
 	noClamp     bool
 	stuckLimit  time.Duration // tests: 25 s otherwise
@@ -177,6 +178,9 @@ func (c *Config) setDefaults() {
 			logger.Error("cluster: the node must stop", "error", err)
 			os.Exit(ExitCluster)
 		}
+	}
+	if c.votes == nil {
+		c.votes = votesOnDisk
 	}
 	if c.dial == nil {
 		d := &net.Dialer{KeepAlive: 15 * time.Second}

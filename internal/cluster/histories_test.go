@@ -6,12 +6,13 @@ import (
 	"maps"
 	"math/rand/v2"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/hashicorp/raft"
 )
 
 // fromEnv reads a number, or returns def.
@@ -27,123 +28,269 @@ func fromEnv(t testing.TB, name string, def uint64) uint64 {
 	return n
 }
 
-// TestMemberHistories plays random histories: nodes are added, promoted, removed, stopped, lost for ever and cut off, and
-// leadership is moved, while records are proposed. No acknowledged record is lost, all members hold the same, and no term has
-// two leaders. MEMBER_HISTORIES says how many histories, MEMBER_SEED where they begin.
+// TestMemberHistories plays random histories: nodes are added, promoted, removed, stopped, lost for ever and cut off,
+// leadership is moved, the power goes at any write, also during a start, and disks run full, while records are proposed.
+// No acknowledged record is lost, all members hold the same, no term has two leaders, no node forgets a term or a vote,
+// and a node that was removed or has lost its disk does not vote. MEMBER_HISTORIES says how many histories, MEMBER_SEED
+// where they begin.
 func TestMemberHistories(t *testing.T) {
+	var sum historySum
 	first := fromEnv(t, "MEMBER_SEED", 1)
-	for seed := first; seed < first+fromEnv(t, "MEMBER_HISTORIES", 2); seed++ {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) { playMembers(t, seed, 24) })
-	}
+	count := fromEnv(t, "MEMBER_HISTORIES", 2)
+	t.Run("seed", func(t *testing.T) {
+		for seed := first; seed < first+count; seed++ {
+			t.Run(fmt.Sprint(seed), func(t *testing.T) {
+				t.Parallel()
+				playMembers(t, seed, 24, &sum)
+			})
+		}
+	})
+	t.Logf("%d histories: %s", count, &sum)
 }
 
-// memberHistory is one history. The test's goroutine changes the nodes. Two more propose, and look who leads.
+// historySum counts what happened in histories.
+type historySum struct {
+	mu                                               sync.Mutex
+	ends                                             map[string]int // of lives, by reason
+	acked, lost, leaders, twice, cuts, done, refused int
+}
+
+func (s *historySum) crashed(why string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ends == nil {
+		s.ends = map[string]int{}
+	}
+	s.ends[why]++
+}
+
+// add adds to one of the numbers.
+func (s *historySum) add(to *int, n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	*to += n
+}
+
+func (s *historySum) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return fmt.Sprintf("%d acknowledged, %d lost, %d leaders, %d terms with two; ends of nodes %v, %d partitions; "+
+		"%d changes done, %d refused", s.acked, s.lost, s.leaders, s.twice, s.ends, s.cuts, s.done, s.refused)
+}
+
+// acked is an acknowledged record. Its leader had this term.
+type ack struct {
+	text string
+	term uint64
+}
+
+// promises were told to others. A node must never forget them.
+type promises struct{ term, voted uint64 }
+
+// memberHistory is one history. The test's goroutine changes the nodes. Others propose, and look who leads.
 type memberHistory struct {
 	*box
-	rng  *rand.Rand
-	next int             // number of the next node
-	lost map[string]bool // for ever
-	cut  bool            // something is cut off
-	ops  []string
+	rng   *rand.Rand
+	next  int             // number of the next node
+	lost  map[string]bool // for ever
+	cut   bool            // something is cut off
+	lives map[string]*life
+	sum   *historySum
 
 	mu      sync.Mutex
-	running map[string]*Cluster
-	acked   map[uint64]string
+	fate    *rand.Rand // what a power cut leaves
+	ops     []string
+	running map[string]*life
+	acked   map[uint64]ack
 	leaders map[uint64]string // by term
+	told    map[string]promises
+	left    map[string]uint64 // term of the last vote of a node when it knew its removal
 }
 
-func playMembers(t *testing.T, seed uint64, steps int) {
-	h := &memberHistory{box: newBox(t, "n1", "n2", "n3"), rng: rand.New(rand.NewPCG(seed, 0)), next: 4, lost: map[string]bool{},
-		running: map[string]*Cluster{}, acked: map[uint64]string{}, leaders: map[uint64]string{}}
+func playMembers(t *testing.T, seed uint64, steps int, sum *historySum) {
+	h := &memberHistory{box: newBox(t, "n1", "n2", "n3"), sum: sum, next: 4,
+		rng: rand.New(rand.NewPCG(seed, 0)), fate: rand.New(rand.NewPCG(seed, 1)),
+		lost: map[string]bool{}, lives: map[string]*life{}, running: map[string]*life{}, acked: map[uint64]ack{},
+		leaders: map[uint64]string{}, told: map[string]promises{}, left: map[string]uint64{}}
 	for _, id := range []string{"n1", "n2", "n3"} {
-		h.restart(id)
+		h.restart(id, never)
 	}
-	h.leader()
+	h.leader(10 * time.Second)
 	ctx, stop := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
-	wg.Go(func() { h.propose(ctx) })
+	for name := range 3 {
+		wg.Go(func() { h.propose(ctx, name) })
+	}
 	wg.Go(func() { h.watch(ctx) })
+	defer func() {
+		stop()
+		wg.Wait()
+		h.end()
+	}()
 	for range steps {
 		h.step()
 	}
-	h.heal()
-	for id, n := range h.nodes {
-		if n.c == nil && !h.lost[id] {
-			h.restart(id)
-		}
-	}
+	h.settle()
 	h.moreAcks(20 * time.Second)
-	stop()
-	wg.Wait()
 	h.check()
-	if t.Failed() {
-		t.Logf("seed %d:\n%s", seed, strings.Join(h.ops, "\n"))
+}
+
+// end stops all nodes and reports.
+func (h *memberHistory) end() {
+	for _, l := range h.lives {
+		h.stop(l)
+		<-l.ended
+	}
+	h.sum.add(&h.sum.acked, len(h.acked))
+	h.sum.add(&h.sum.leaders, len(h.leaders))
+	if h.t.Failed() {
+		h.t.Logf("%s:\n%s", h.t.Name(), strings.Join(h.ops, "\n"))
 	} else {
-		t.Logf("seed %d: %d acknowledged, %d terms, voters %v", seed, len(h.acked), len(h.leaders), h.box.leader().c.Configuration().Voters)
+		h.t.Logf("%d acknowledged, %d terms", len(h.acked), len(h.leaders))
 	}
 }
 
-func (h *memberHistory) restart(id string) {
-	c := h.box.start(id, nil)
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.running[id] = c
+// restart starts a node, which must succeed. The power goes after some writes.
+func (h *memberHistory) restart(id string, after int64) {
+	if err := h.run(id, after, nil); err != nil {
+		h.t.Errorf("start %s: %v", id, err)
+	}
 }
 
-func (h *memberHistory) stop(id string) {
-	h.mu.Lock()
-	delete(h.running, id)
-	h.mu.Unlock()
-	h.box.stop(id)
-}
-
-func (h *memberHistory) all() map[string]*Cluster {
+func (h *memberHistory) all() map[string]*life {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return maps.Clone(h.running)
 }
 
+// settle heals everything: no more faults, and every node runs that is not lost.
+func (h *memberHistory) settle() {
+	h.heal()
+	for _, l := range h.all() {
+		l.writes.Store(never)
+		l.room.Store(never)
+	}
+	for id := range h.nodes {
+		if h.all()[id] == nil && !h.lost[id] {
+			h.restart(id, never)
+		}
+	}
+}
+
 // propose submits records, one after the other, wherever a node leads.
-func (h *memberHistory) propose(ctx context.Context) {
+func (h *memberHistory) propose(ctx context.Context, name int) {
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
 	for n := 0; ctx.Err() == nil; n++ {
-		for _, c := range h.all() {
-			if _, leads := c.IsLeader(); !leads {
+		for _, l := range h.all() {
+			if _, leads := l.c.IsLeader(); !leads {
 				continue
 			}
-			text := fmt.Sprintf("%s-%d", c.cfg.NodeID, n)
+			text := fmt.Sprintf("%s-%d-%d", l.id, name, n)
 			try, cancel := context.WithTimeout(ctx, 2*time.Second)
-			index, err := c.Propose([]byte(text)).Wait(try)
+			index, err := l.c.Propose([]byte(text)).Wait(try)
 			cancel()
 			if err == nil {
-				h.mu.Lock()
-				h.acked[index] = text
-				h.mu.Unlock()
+				h.acknowledge(l, index, text)
 			}
 		}
 		<-tick.C
 	}
 }
 
-// watch looks who leads.
+// acknowledge notes a record if its leader still has power: else nobody would have got the answer.
+func (h *memberHistory) acknowledge(l *life, index uint64, text string) {
+	var e raft.Log
+	err := l.store.GetLog(index, &e)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if l.dead {
+		return
+	}
+	if err != nil {
+		h.t.Errorf("%s acknowledged entry %d: %v", l.id, index, err)
+	}
+	h.acked[index] = ack{text, e.Term}
+}
+
+// watch looks who leads, and at terms and votes.
 func (h *memberHistory) watch(ctx context.Context) {
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for ctx.Err() == nil {
-		for id, c := range h.all() {
-			term, leads := c.IsLeader()
-			if !leads {
-				continue
+		for _, l := range h.all() {
+			h.watchVotes(l)
+			if term, leads := l.c.IsLeader(); leads {
+				h.watchLeader(l, term)
 			}
-			h.mu.Lock()
-			if other := h.leaders[term]; other != "" && other != id {
-				h.t.Errorf("%s and %s lead in term %d", other, id, term)
-			}
-			h.leaders[term] = id
-			h.mu.Unlock()
 		}
 		<-tick.C
+	}
+}
+
+// watchLeader: a term has one leader, which has all that was acknowledged in terms before.
+func (h *memberHistory) watchLeader(l *life, term uint64) {
+	h.mu.Lock()
+	other := h.leaders[term]
+	known := l.dead || other == l.id
+	before := maps.Clone(h.acked)
+	if !known && other != "" {
+		h.sum.add(&h.sum.twice, 1)
+		h.t.Errorf("%s and %s lead in term %d", other, l.id, term)
+	}
+	if !known {
+		h.leaders[term] = l.id
+	}
+	h.mu.Unlock()
+	if known {
+		return
+	}
+	maps.DeleteFunc(before, func(_ uint64, a ack) bool { return a.term >= term })
+	h.compare(l, before)
+}
+
+// compare looks for acknowledged records in the log of a node.
+func (h *memberHistory) compare(l *life, acked map[uint64]ack) {
+	for index, want := range acked {
+		var e raft.Log
+		err := l.store.GetLog(index, &e)
+		h.mu.Lock()
+		dead := l.dead
+		h.mu.Unlock()
+		if dead {
+			return
+		}
+		if err != nil || string(e.Data) != want.text || e.Term != want.term {
+			h.sum.add(&h.sum.lost, 1)
+			h.t.Errorf("%s has %q of term %d at %d (%v), acknowledged was %+v", l.id, e.Data, e.Term, index, err, want)
+		}
+	}
+}
+
+// watchVotes: a node forgets no term and no vote. One that knows its removal, or that lost its disk, does not vote.
+func (h *memberHistory) watchVotes(l *life) {
+	removed := l.fsm.Removed(l.id) != 0
+	term, _ := l.c.stable.GetUint64(keyTerm)
+	voted, _ := l.c.stable.GetUint64(keyVoteTerm)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if l.dead {
+		return
+	}
+	if l.wiped {
+		if voted != 0 {
+			h.t.Errorf("%s lost its disk and voted in term %d", l.id, voted)
+		}
+		return
+	}
+	if told := h.told[l.id]; term < told.term || voted < told.voted {
+		h.t.Errorf("%s is in term %d and voted in %d, before it was %+v", l.id, term, voted, told)
+	}
+	h.told[l.id] = promises{term, voted}
+	if last, ok := h.left[l.id]; removed && ok && voted > last {
+		h.t.Errorf("%s was removed and voted in term %d", l.id, voted)
+	} else if removed && !ok {
+		h.left[l.id] = voted
 	}
 }
 
@@ -167,201 +314,4 @@ func (h *memberHistory) moreAcks(limit time.Duration) bool {
 		}
 	}
 	return true
-}
-
-// leading returns a node that leads, confirmed by a majority, or nil.
-func (h *memberHistory) leading() *Cluster {
-	for _, c := range h.all() {
-		if _, leads := c.IsLeader(); !leads {
-			continue
-		}
-		ctx, cancel := context.WithTimeout(h.t.Context(), time.Second)
-		_, err := c.ReadIndex(ctx)
-		cancel()
-		if err == nil {
-			return c
-		}
-	}
-	return nil
-}
-
-// pick returns a random id, in a repeatable order.
-func (h *memberHistory) pick(ids []string) string {
-	if len(ids) == 0 {
-		return ""
-	}
-	slices.Sort(ids)
-	return ids[h.rng.IntN(len(ids))]
-}
-
-func (h *memberHistory) note(format string, args ...any) {
-	h.ops = append(h.ops, fmt.Sprintf(format, args...))
-}
-
-func (h *memberHistory) step() {
-	actions := []func(){h.addOne, h.addOne, h.promoteOne, h.promoteOne, h.promoteOne, h.removeOne, h.removeOne, h.stopOne, h.stopOne,
-		h.startOne, h.startOne, h.startOne, h.cutOne, h.heal, h.heal, h.loseOne, h.transfer}
-	actions[h.rng.IntN(len(actions))]()
-	h.moreAcks(500 * time.Millisecond)
-}
-
-// try runs a change on the leader, if there is one, for a short time.
-func (h *memberHistory) try(what string, limit time.Duration, f func(ctx context.Context, c *Cluster) error) {
-	c := h.leading()
-	if c == nil {
-		h.note("%s: nobody leads", what)
-		return
-	}
-	ctx, cancel := context.WithTimeout(h.t.Context(), limit)
-	defer cancel()
-	h.note("%s by %s: %v", what, c.cfg.NodeID, f(ctx, c))
-}
-
-func (h *memberHistory) addOne() {
-	if h.next > 12 {
-		return
-	}
-	id := "n" + strconv.Itoa(h.next)
-	h.next++
-	h.add(id).join = true
-	h.restart(id)
-	addr := h.nodes[id].c.cfg.addrOf(id)
-	h.try("add "+id, time.Second, func(ctx context.Context, c *Cluster) error { return c.AddLearner(ctx, id, addr) })
-}
-
-// members returns the voters, or the learners, as the leader knows them.
-func (h *memberHistory) members(voters bool) (ids []string) {
-	c := h.leading()
-	if c == nil {
-		return nil
-	}
-	for _, m := range c.Configuration().Members {
-		if m.Votes() == voters {
-			ids = append(ids, m.ID)
-		}
-	}
-	return ids
-}
-
-func (h *memberHistory) promoteOne() {
-	id := h.pick(h.members(false))
-	if id == "" {
-		return
-	}
-	h.try("promote "+id, 2*time.Second, func(ctx context.Context, c *Cluster) (err error) {
-		for i := 0; ; i++ {
-			if err = c.Promote(ctx, id); err == nil || i == 2 {
-				return err
-			}
-			_ = c.await(ctx, func() bool { // it is seen to keep up, then the time passes
-				c.learners.mu.Lock()
-				defer c.learners.mu.Unlock()
-				_, ok := c.learners.since[id]
-				return ok
-			})
-			h.passed.Add(int64(keptUpFor))
-		}
-	})
-}
-
-func (h *memberHistory) removeOne() {
-	id := h.pick(append(h.members(true), h.members(false)...))
-	if id == "" {
-		return
-	}
-	h.try("remove "+id, time.Second, func(ctx context.Context, c *Cluster) error { return c.Remove(ctx, id) })
-}
-
-func (h *memberHistory) stopOne() {
-	if id := h.pick(slices.Collect(maps.Keys(h.all()))); id != "" {
-		h.note("stop %s", id)
-		h.stop(id)
-	}
-}
-
-func (h *memberHistory) startOne() {
-	var down []string
-	for id, n := range h.nodes {
-		if n.c == nil && !h.lost[id] {
-			down = append(down, id)
-		}
-	}
-	if id := h.pick(down); id != "" {
-		h.note("start %s", id)
-		h.restart(id)
-	}
-}
-
-func (h *memberHistory) cutOne() {
-	id := h.pick(slices.Collect(maps.Keys(h.nodes)))
-	h.note("cut off %s", id)
-	h.isolate(id, true)
-	h.cut = true
-}
-
-func (h *memberHistory) heal() {
-	h.note("heal")
-	for a := range h.nodes {
-		for b := range h.nodes {
-			if a < b {
-				h.net.set(a, b, false)
-			}
-		}
-	}
-	h.cut = false
-}
-
-// loseOne loses a member that does not lead, for ever, while a majority of the voters is not lost.
-func (h *memberHistory) loseOne() {
-	c := h.leading()
-	if c == nil || h.cut {
-		return
-	}
-	now := c.Configuration()
-	gone := 1
-	for _, v := range now.Voters {
-		if h.lost[v] {
-			gone++
-		}
-	}
-	id := h.pick(slices.DeleteFunc(slices.Clone(now.Voters), func(v string) bool { return v == c.cfg.NodeID || h.lost[v] }))
-	if id == "" || 2*gone >= len(now.Voters) {
-		return
-	}
-	h.note("lose %s", id)
-	h.stop(id)
-	h.lost[id] = true
-}
-
-func (h *memberHistory) transfer() {
-	h.try("transfer", 2*time.Second, func(ctx context.Context, c *Cluster) error { _, err := c.Transfer(ctx, ""); return err })
-}
-
-// check compares what the members hold with what was acknowledged.
-func (h *memberHistory) check() {
-	h.t.Helper()
-	lead := h.box.leader()
-	last := h.box.propose(lead, "the last one")
-	h.acked[last] = "the last one"
-	now := lead.c.Configuration()
-	for _, m := range now.Members {
-		n := h.nodes[m.ID]
-		if h.lost[m.ID] {
-			continue
-		}
-		until(h.t, m.ID+" has everything", func() bool { return n.fsm.at(last) == "the last one" })
-		for index, text := range h.acked {
-			if got := n.fsm.at(index); got != text {
-				h.t.Errorf("%s has %q at %d, acknowledged was %q", m.ID, got, index, text)
-			}
-		}
-		if err := n.c.Standing(); err != nil {
-			h.t.Errorf("%s, a member: %v", m.ID, err)
-		}
-	}
-	for id, n := range h.nodes {
-		if index := lead.fsm.Removed(id); index != 0 && n.c != nil {
-			until(h.t, id+" is told that it was removed", func() bool { return n.c.Standing() != nil })
-		}
-	}
 }

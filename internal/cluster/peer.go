@@ -216,7 +216,11 @@ func (p *peerPort) pass(raw *trackedConn, conn *tls.Conn) error {
 }
 
 // acceptStream counts a stream before it replies, so that of two streams the one that was opened later is the younger.
+// A node that was removed accepts none.
 func (p *peerPort) acceptStream(raw *trackedConn, conn *tls.Conn, from string) error {
+	if err := p.roster.left(); err != nil {
+		return err
+	}
 	_ = conn.SetDeadline(time.Now().Add(handshakeTimeout))
 	admit := func(text string) error {
 		if _, err := p.roster.admit(from, text); err != nil {

@@ -25,6 +25,7 @@ const (
 	codeNotLeader = "not_leader"
 	codeNoQuorum  = "not_confirmed"
 	codeRefused   = "refused"
+	codeLeft      = "left" // the cluster has removed the peer, so its answer says nothing about the caller
 
 	codeOtherFounders = "other_voters"
 )
@@ -113,6 +114,9 @@ func (s *rpcServer) answer(ctx context.Context, from string, req frames.Request)
 			code = CodeRemoved
 		}
 		return frames.Response{Code: code, Body: []byte(err.Error())}
+	}
+	if err := roster.left(); err != nil {
+		return frames.Response{Code: codeLeft, Body: []byte(err.Error())}
 	}
 	r := frames.Response{Hello: roster.hello().String()}
 	if !s.c.peer.knows(from) && !strings.HasPrefix(req.Path, internalPaths) {
@@ -225,6 +229,9 @@ func (p *peerClient) exchange(ctx context.Context, path string, body []byte) ([]
 	if resp.Code == codeRefused || resp.Code == codeOtherFounders || resp.Code == CodeRemoved {
 		roster.deniedBy(p.id, string(resp.Body), resp.Code == CodeRemoved)
 		return nil, hello{}, err
+	}
+	if resp.Code == codeLeft {
+		roster.noLonger(p.id)
 	}
 	if err != nil && resp.Hello == "" {
 		return nil, hello{}, err // refused before the member looked at the hello of this node

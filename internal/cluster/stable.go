@@ -53,19 +53,35 @@ type ballot struct {
 type stableStore struct {
 	mu   sync.Mutex
 	bolt *raftboltdb.BoltStore
-	f    *os.File
+	f    votesFile
 	now  ballot
 }
 
+// votesFile is the file votes. What is written there is durable after Sync only.
+type votesFile interface {
+	io.ReaderAt
+	io.WriterAt
+	io.Closer
+	Sync() error
+}
+
+// openVotesFile opens the file of the votes, with the flags of os.OpenFile. Tests open it on a disk whose power can be
+// cut.
+type openVotesFile func(path string, flags int) (votesFile, error)
+
+func votesOnDisk(path string, flags int) (votesFile, error) { return os.OpenFile(path, flags, 0o600) }
+
 // openStable opens or creates database and file. It returns an error for a file without an intact copy, for
 // copies that contradict each other in a way that no crash explains, and for a database with votes but no file.
-func openStable(path string) (*stableStore, error) {
+func openStable(path string) (*stableStore, error) { return openStableWith(path, votesOnDisk) }
+
+func openStableWith(path string, open openVotesFile) (*stableStore, error) {
 	bolt, err := openBolt(path)
 	if err != nil {
 		return nil, err
 	}
 	s := &stableStore{bolt: bolt}
-	if err := s.openVotes(filepath.Join(filepath.Dir(path), votesName)); err != nil {
+	if err := s.openVotes(filepath.Join(filepath.Dir(path), votesName), open); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
@@ -84,12 +100,17 @@ func openBolt(path string) (s *raftboltdb.BoltStore, err error) {
 	return s, nil
 }
 
-func (s *stableStore) openVotes(path string) (err error) {
-	info, err := os.Stat(path)
+func (s *stableStore) openVotes(path string, open openVotesFile) error {
+	f, err := open(path, os.O_RDWR)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("cluster: %w", err)
 	}
-	fresh := err != nil || info.Size() == 0 // empty: the process ended between creating it and the first write
+	fresh := err != nil
+	if !fresh {
+		s.f = f
+		_, err := f.ReadAt(make([]byte, 1), 0)
+		fresh = errors.Is(err, io.EOF) // empty: the process ended between creating it and the first write
+	}
 	term, err := s.boltUint64(keyTerm)
 	if err != nil {
 		return err
@@ -103,8 +124,11 @@ func (s *stableStore) openVotes(path string) (err error) {
 			"it stopped and go on with the other nodes",
 			ErrInconsistent, path, stableName)
 	}
-	if s.f, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600); err != nil {
-		return fmt.Errorf("cluster: open %s: %w", path, err)
+	if s.f == nil {
+		if f, err = open(path, os.O_RDWR|os.O_CREATE); err != nil {
+			return fmt.Errorf("cluster: open %s: %w", path, err)
+		}
+		s.f = f
 	}
 	if fresh {
 		return errors.Join(s.write(ballot{term: term}), durable.SyncDir(nil, filepath.Dir(path)))
@@ -148,6 +172,8 @@ func (s *stableStore) align(term, voted uint64) (err error) {
 	return errors.Join(errs...)
 }
 
+// load reads both copies. If they differ, it repeats the write that a crash has interrupted, with the same sequence: a
+// crash in this write leaves copies that differ by one write again.
 func (s *stableStore) load(path string) error {
 	var raw [2 * stableCopy]byte
 	if _, err := s.f.ReadAt(raw[:], 0); err != nil && !errors.Is(err, io.EOF) {
@@ -160,10 +186,15 @@ func (s *stableStore) load(path string) error {
 		return fmt.Errorf("%w: %s is damaged: this node does not know any more how it voted; leave it stopped "+
 			"and go on with the other nodes",
 			ErrInconsistent, path)
-	case !ok:
-		first = second // the first copy is torn; the second is what Raft was told
+	case !ok: // the first copy is torn; the second is what Raft was told
+		s.now = second
+		return s.put(second, 0)
+	case !ok2 || first.seq != second.seq:
+		s.now = first
+		return s.put(first, stableCopy)
 	}
-	return s.write(first)
+	s.now = first
+	return nil
 }
 
 func parseBallot(b []byte) (v ballot, ok bool) {
@@ -186,6 +217,17 @@ func (s *stableStore) write(v ballot) error {
 		return fmt.Errorf("cluster: a candidate's name of %d bytes", len(v.candidate))
 	}
 	v.seq++
+	for _, at := range []int64{0, stableCopy} {
+		if err := s.put(v, at); err != nil {
+			return err
+		}
+	}
+	s.now = v
+	return nil
+}
+
+// put makes one copy durable.
+func (s *stableStore) put(v ballot, at int64) error {
 	b := make([]byte, stableCopy)
 	copy(b, stableMagic)
 	binary.BigEndian.PutUint64(b[4:], v.seq)
@@ -194,15 +236,12 @@ func (s *stableStore) write(v ballot) error {
 	binary.BigEndian.PutUint16(b[28:], uint16(len(v.candidate)))
 	copy(b[30:], v.candidate)
 	binary.BigEndian.PutUint32(b[stableCopy-4:], crc32.Checksum(b[:stableCopy-4], castagnoli))
-	for _, at := range []int64{0, stableCopy} {
-		if _, err := s.f.WriteAt(b, at); err != nil {
-			return fmt.Errorf("cluster: stable store: %w", err)
-		}
-		if err := s.f.Sync(); err != nil {
-			return fmt.Errorf("cluster: stable store: %w", err)
-		}
+	if _, err := s.f.WriteAt(b, at); err != nil {
+		return fmt.Errorf("cluster: stable store: %w", err)
 	}
-	s.now = v
+	if err := s.f.Sync(); err != nil {
+		return fmt.Errorf("cluster: stable store: %w", err)
+	}
 	return nil
 }
 

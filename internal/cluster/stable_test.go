@@ -268,3 +268,52 @@ func TestFlipsOfTheDatabase(t *testing.T) {
 		t.Errorf("without the votes: %v", err)
 	}
 }
+
+// dyingFile is a file of the votes. The power goes before one of its writes.
+type dyingFile struct {
+	votesFile
+	left *int
+}
+
+func (f dyingFile) WriteAt(b []byte, at int64) (int, error) {
+	if *f.left--; *f.left < 0 {
+		return 0, errors.New("the power is gone")
+	}
+	return f.votesFile.WriteAt(b, at)
+}
+
+// TestCrashesOfStarts: the power goes in a write, and again in each of the starts that follow. The node still knows how
+// it voted.
+func TestCrashesOfStarts(t *testing.T) {
+	for writes := range 4 {
+		db, _ := votesOfFive(t)
+		left := 1 << 20
+		open := func(path string, flags int) (votesFile, error) {
+			f, err := votesOnDisk(path, flags)
+			return dyingFile{f, &left}, err
+		}
+		s, err := openStableWith(db, open)
+		if err != nil {
+			t.Fatal(err)
+		}
+		left = 1
+		if err := s.SetUint64(keyTerm, 8); err == nil {
+			t.Fatal("the second copy was written")
+		}
+		_ = s.Close()
+		for range 3 {
+			left = writes
+			if s, err := openStableWith(db, open); err == nil {
+				_ = s.Close()
+			}
+		}
+		s, err = openStable(db)
+		if err != nil {
+			t.Fatalf("%d writes per start: %v", writes, err)
+		}
+		if s.now.term != 8 || s.now.voteTerm != 5 {
+			t.Errorf("%d writes per start: term %d, voted in %d", writes, s.now.term, s.now.voteTerm)
+		}
+		_ = s.Close()
+	}
+}

@@ -85,6 +85,13 @@ func (r *roster) removed() error {
 	return nil
 }
 
+// noLonger forgets that a node has accepted this one: the cluster has removed that node.
+func (r *roster) noLonger(id string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.agreed, id)
+}
+
 // sayRemoved logs once that this node was removed.
 func (r *roster) sayRemoved() {
 	if err := r.removed(); err != nil && !r.told.Swap(true) {
