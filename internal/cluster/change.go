@@ -27,6 +27,7 @@ var (
 	ErrLeads       = errors.New("cluster: this node leads; transfer leadership first")
 	ErrNotVoter    = errors.New("cluster: it is no voter that can be reached")
 	ErrNotMoved    = errors.New("cluster: no other voter took over leadership in time; this node leads on")
+	ErrOtherLeads  = errors.New("cluster: another voter than the one asked for took over leadership; ask again")
 )
 
 // askLearner bounds the question to a node that is to be added.

@@ -43,7 +43,11 @@ func failed(err error) Future {
 // in order. Propose returns at once unless the queue is full, and then within an election timeout.
 func (c *Cluster) Propose(data []byte) Future {
 	r := c.raft.Load()
-	if r == nil || r.State() != raft.Leader || c.handing.Load() || c.Yielding() || !c.pending.add() {
+	if r == nil || r.State() != raft.Leader || c.Yielding() || !c.pending.add() {
+		return failed(ErrNotLeader)
+	}
+	if c.handing.Load() { // asked after it was counted, so that Transfer either stops or sees it
+		c.pending.finish()
 		return failed(ErrNotLeader)
 	}
 	p := &proposal{done: make(chan struct{})}
@@ -113,6 +117,13 @@ func (p *pendingSet) refuse() {
 	if p.n == 0 {
 		close(p.idle)
 	}
+}
+
+// none reports whether nothing is in flight.
+func (p *pendingSet) none() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.n == 0
 }
 
 // wait blocks until nothing is in flight or ctx ends. Call refuse first.

@@ -10,8 +10,9 @@ import (
 
 // Transfer makes another voter the leader, a certain one or, with an empty id, the one that holds most, and returns
 // its id. This node proposes nothing meanwhile. It does not use the transfer of the library, which can leave Raft
-// unable to propose: it waits until the voter holds every entry, then sends the request on which a voter elects
-// itself. If that fails, this node leads on. Errors: ErrNotLeader, ErrNotVoter, ErrNotMoved.
+// unable to propose: it waits until nothing is in flight and the voter holds every entry, since one that lacks the last
+// entry loses its election. Then it sends the request on which a voter elects itself. If that fails, this node leads on.
+// Errors: ErrNotLeader, ErrNotVoter, ErrNotMoved, ErrOtherLeads.
 func (c *Cluster) Transfer(ctx context.Context, to string) (leader string, err error) {
 	select {
 	case c.changing <- struct{}{}:
@@ -22,6 +23,7 @@ func (c *Cluster) Transfer(ctx context.Context, to string) (leader string, err e
 	if _, ok := c.IsLeader(); !ok {
 		return "", ErrNotLeader
 	}
+	asked := to
 	if to, err = c.awaitSuccessor(ctx, to); err != nil {
 		return "", err
 	}
@@ -31,7 +33,7 @@ func (c *Cluster) Transfer(ctx context.Context, to string) (leader string, err e
 	defer cancel()
 	if err := c.await(ctx, func() bool {
 		match, _ := c.watchdog.progress(to)
-		return match >= c.raft.Load().LastIndex()
+		return c.pending.none() && match >= c.raft.Load().LastIndex()
 	}); err != nil {
 		return "", fmt.Errorf("%w: %s lacks entries", ErrNotMoved, to)
 	}
@@ -49,6 +51,9 @@ func (c *Cluster) Transfer(ctx context.Context, to string) (leader string, err e
 		return "", fmt.Errorf("%w: %s was asked", ErrNotMoved, to)
 	}
 	c.log.Info("cluster: leadership transferred", "to", leader)
+	if asked != "" && leader != asked {
+		return "", fmt.Errorf("%w: %s", ErrOtherLeads, leader)
+	}
 	return leader, nil
 }
 

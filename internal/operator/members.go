@@ -68,7 +68,10 @@ func (ms *Members) TransferLeadership(ctx context.Context, r wire.LeaderRequest,
 	if err := ms.core.current(ctx); err != nil {
 		return nil, err
 	}
-	if err := ms.core.Membership.CheckTransfer(ctx, r.NodeID); err != nil {
+	switch err := ms.core.Membership.CheckTransfer(ctx, r.NodeID); {
+	case errors.Is(err, cluster.ErrNotVoter) && r.NodeID == ms.core.NodeID: // it leads already
+		return &wire.MemberAnswer{Change: wire.MemberLeads, NodeID: r.NodeID}, nil
+	case err != nil:
 		return nil, memberProblem(err)
 	}
 	m := &event.MemberChangedV1{Change: wire.MemberLeads, Member: r.NodeID, Op: ms.core.op(r.Op, meta)}
@@ -126,6 +129,8 @@ func memberProblem(err error) error {
 	switch {
 	case errors.Is(err, cluster.ErrNotLeader):
 		return wire.NewProblem(wire.CodeNoLeader, "").WithRetry(retryAfter)
+	case errors.Is(err, cluster.ErrOtherLeads):
+		return wire.NewProblem(wire.CodeNoLeader, why).WithRetry(retryAfter)
 	case errors.Is(err, cluster.ErrBusy), errors.Is(err, cluster.ErrNotMoved):
 		return wire.NewProblem(wire.CodeOverloaded, why).WithRetry(retryAfter)
 	case errors.Is(err, cluster.ErrUnknownNode):
