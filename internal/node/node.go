@@ -168,6 +168,7 @@ func (n *Node) open(ctx context.Context) error {
 	n.loop(loops, "age of keys", n.operator.Keys.WarnOld)
 	n.loop(loops, "clock", n.clock.watch)
 	n.loop(loops, "leadership", n.watchLead)
+	n.loop(loops, "removal", func(ctx context.Context) error { return watchRemoval(ctx, n) })
 	n.loop(loops, "API of the leader", n.roll.watchLeader)
 	n.loop(loops, "copies of the log", n.copies.run)
 	n.loop(loops, "copy of the log of a member", func(ctx context.Context) error { return joinLedger(ctx, n) })
@@ -197,7 +198,7 @@ func (n *Node) newIntake() *intake.Intake {
 		Withheld:       n.withheld,
 		Confirm:        n.confirm,
 		CheckOwn:       n.facts.checkOwn,
-		Problem:        func(err error) error { return proposeProblem(err, n.clock) },
+		Problem:        func(err error) error { return proposeProblem(err, n) },
 		Answered: func(seen intake.Seen, meta api.Meta, answer *wire.SubmitAnswer, err error) {
 			n.audit.submission(seen, meta, answer, err)
 		},
@@ -225,7 +226,7 @@ func (n *Node) newOperator(tokens operator.TokensFile) *operator.Operator {
 		DiskReserve:         n.disk.PauseBelow,
 		Stopping:            n.closing.Load,
 		Quarantined:         n.quarantine.entered,
-		Problem:             func(err error) error { return proposeProblem(err, n.clock) },
+		Problem:             func(err error) error { return proposeProblem(err, n) },
 	})
 }
 

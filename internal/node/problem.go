@@ -11,8 +11,8 @@ import (
 // retryAfter is the time that a client is told to wait when the node cannot answer now.
 const retryAfter = time.Second
 
-// proposeProblem returns the problem to answer for an error of the packer.
-func proposeProblem(err error, clock *ledgerClock) error {
+// proposeProblem returns the problem to answer for an error of the packer of a node.
+func proposeProblem(err error, n *Node) error {
 	switch {
 	case errors.Is(err, propose.ErrUnknown):
 		return wire.NewProblem(wire.CodeOutcomeUnknown, "")
@@ -21,9 +21,12 @@ func proposeProblem(err error, clock *ledgerClock) error {
 	case errors.Is(err, propose.ErrOverloaded):
 		return wire.NewProblem(wire.CodeOverloaded, "").WithRetry(retryAfter)
 	case errors.Is(err, propose.ErrClosed):
+		if p := n.withheld(); p != nil && !n.closing.Load() { // it was removed
+			return p
+		}
 		return wire.NewProblem(wire.CodeShuttingDown, "").WithRetry(retryAfter)
 	case errors.Is(err, propose.ErrNoLeader):
-		if p := clock.Disputed(); p != nil {
+		if p := n.clock.Disputed(); p != nil {
 			return p
 		}
 		return wire.NewProblem(wire.CodeNoLeader, "").WithRetry(retryAfter)

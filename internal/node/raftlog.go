@@ -95,7 +95,8 @@ func (l *raftLog) Forward(ctx context.Context, pack []byte) (propose.LogPosition
 	var remote *cluster.RemoteError
 	if errors.As(err, &remote) {
 		switch remote.Code {
-		case codeNoLeader, cluster.CodeNoHandler: // the second by a leader of an older release
+		// the second by a leader of an older release, the third before the leader looked at the pack
+		case codeNoLeader, cluster.CodeNoHandler, cluster.CodeRemoved:
 			return propose.LogPosition{}, propose.ErrNoLeader
 		case codeDisk:
 			return propose.LogPosition{}, fmt.Errorf("%w: %w", propose.ErrOverloaded, errLeaderDisk)

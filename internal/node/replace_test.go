@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -155,6 +157,9 @@ func TestMembersThroughTheAPI(t *testing.T) {
 	if a, err := client.MembersOf(follower).Transfer(ctx, wire.LeaderRequest{Op: why, NodeID: to}); err != nil || a.NodeID != to {
 		t.Fatalf("%+v, %v", a, err)
 	}
+	if a, err := client.MembersOf(follower).Transfer(ctx, wire.LeaderRequest{Op: why, NodeID: to}); err != nil || a.NodeID != to || a.Seq != 0 {
+		t.Fatalf("to the node that leads already: %+v, %v", a, err)
+	}
 	removed := c.Leader()
 	id, _ := c.Place(removed)
 	if id != to {
@@ -172,4 +177,44 @@ func TestMembersThroughTheAPI(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// TestRemovalEndsWaits: a client that waits at a node while the cluster removes it soon learns to ask another one. The node
+// gets no entries any more, so the outcome would never come.
+func TestRemovalEndsWaits(t *testing.T) {
+	c := nodetest.Start(t, 3)
+	f := nodetest.NewRecords(t)
+	removed := (c.Leader() + 1) % 3
+	id, _ := c.Place(removed)
+	var agents sync.WaitGroup
+	var longest, answered atomic.Int64
+	for agent := range 8 {
+		agents.Go(func() {
+			for i := 0; ; i++ {
+				record := f.Sign(nodetest.Record{Shard: fmt.Sprintf("agent-%d", agent), Epoch: int64(i), Root: "r"})
+				began := time.Now()
+				status, _ := c.Once(removed, http.MethodPost, "/v1/pcs/submit", record)
+				if took := int64(time.Since(began)); took > longest.Load() {
+					longest.Store(took)
+				}
+				if status != http.StatusOK {
+					return
+				}
+				answered.Add(1)
+			}
+		})
+	}
+	c.Await("answers", func() error {
+		if n := answered.Load(); n < 100 {
+			return fmt.Errorf("%d only", n)
+		}
+		return nil
+	})
+	if _, err := client.MembersOf(c.Client).Remove(t.Context(), id, wire.Op{Reason: "test"}); err != nil {
+		t.Fatal(err)
+	}
+	agents.Wait()
+	if took := time.Duration(longest.Load()); took > nodetest.SubmitTimeout*4/5 {
+		t.Errorf("a client waited %s at a node that was removed", took)
+	}
 }
