@@ -7,7 +7,7 @@ FUZZTIME ?= 60s
 CHAOS_TIME ?= 60m
 FLIPS ?= 400
 
-.PHONY: help build run test race race-short lint verify-generated generate vuln fuzz e2e chaos chaos-short upgrade-test drill flip-matrix member-histories golden-arm64 bench bench-batches bench-stages bench-reads bench-growth bench-peers bench-recount bench-seed clean
+.PHONY: help build run test race race-short lint verify-generated generate vuln fuzz e2e chaos chaos-short upgrade-test operator-day drill flip-matrix member-histories golden-arm64 bench bench-batches bench-stages bench-reads bench-growth bench-peers bench-recount bench-seed clean
 help: ## print this list
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
@@ -77,6 +77,9 @@ upgrade-test: ## nodes upgraded one by one and back, in all six orders, under lo
 # MEMBER_SEED says where the seeds begin.
 member-histories: ## 300 random histories of membership changes with power cuts, full disks and partitions
 	MEMBER_HISTORIES=300 $(GO) test -count=1 -timeout 60m -parallel 16 -run 'TestMemberHistories' -v ./internal/cluster
+
+operator-day: ## members added, drained, removed, lost, replaced, restarted, upgraded under load, with the commands of the manual
+	BASE=$(BASE) OPERATOR_DAY=whole $(GO) test -count=1 -timeout 60m -run TestOperatorsDay -v ./test/e2e
 
 drill: build ## both incidents on scratch clusters with 100,000 submissions, with the timings
 	bin/recount drill key

@@ -72,7 +72,7 @@ func TestReplaceNodeUnderLoad(t *testing.T) {
 	}
 	defer func() { _ = c.Stop() }()
 	operator := operatorOf(t, c)
-	l, stop := startUpgradeLoad(t, ctx, c)
+	l, stop := startUpgradeLoad(t, ctx, c, everySubmission)
 	l.await(t, ctx, 300)
 	const lost = 1
 	if err := c.Kill(lost); err != nil {
@@ -90,7 +90,7 @@ func TestReplaceNodeUnderLoad(t *testing.T) {
 		}
 		return err
 	})
-	peer := newNode(t, c, port)
+	peer := newNode(t, c, []string{nodeBin}, port, 3)
 	waitFor(t, ctx, "the new node", func() error {
 		_, err := members.Add(ctx, wire.MemberRequest{Op: why, NodeID: "node-4", PeerAddress: peer, APIAddress: c.API[3]})
 		return err
@@ -128,11 +128,13 @@ func operatorOf(t *testing.T, c *harness.Cluster) *client.Client {
 	return cl
 }
 
-// newNode starts a fourth node beside a dev cluster, which waits to be added, and returns its peer address.
-func newNode(t *testing.T, c *harness.Cluster, port int) (peer string) {
+// newNode starts one more node beside a dev cluster, which waits to be added, and returns its peer address. Nodes are counted
+// from 0, and their ports follow from the first one.
+func newNode(t *testing.T, c *harness.Cluster, program []string, port, node int) (peer string) {
 	t.Helper()
-	dir := c.NodeDir(3)
-	args := []string{"certs", "create-node", "--cluster", "dev", "--node", "node-4", "--host", "localhost", "--host", "127.0.0.1",
+	dir, id := c.NodeDir(node), fmt.Sprintf("node-%d", node+1)
+	api, own := port+10*node, port+10*node+1
+	args := []string{"certs", "create-node", "--cluster", "dev", "--node", id, "--host", "localhost", "--host", "127.0.0.1",
 		"--peer-ca", filepath.Join(c.Dir, "peer-ca", "ca"), "--api-ca", filepath.Join(c.Dir, "api-ca", "ca"), "--out", dir}
 	settings, err := os.ReadFile(filepath.Join(c.NodeDir(1), "config.yaml"))
 	if err != nil {
@@ -146,18 +148,18 @@ func newNode(t *testing.T, c *harness.Cluster, port int) (peer string) {
 	if out, err := exec.Command(nodeBin, args...).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	change := strings.NewReplacer("node-2", "node-4", fmt.Sprint(port+10), fmt.Sprint(port+30), fmt.Sprint(port+11), fmt.Sprint(port+31),
+	change := strings.NewReplacer("node-2", id, fmt.Sprint(port+10), fmt.Sprint(api), fmt.Sprint(port+11), fmt.Sprint(own),
 		"api.pem", "api.crt", "api-key.pem", "api.key", "peer.pem", "peer.crt", "peer-key.pem", "peer.key")
 	text := change.Replace(string(settings)) + "join: true\n"
 	if err := errors.Join(os.WriteFile(filepath.Join(dir, "config.yaml"), []byte(text), 0o600),
 		os.WriteFile(filepath.Join(dir, "log"), nil, 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	c.API = append(c.API, fmt.Sprintf("https://127.0.0.1:%d", port+30))
-	if err := c.RestartAs(3, []string{nodeBin}, harness.Keys...); err != nil {
+	c.API = append(c.API, fmt.Sprintf("https://127.0.0.1:%d", api))
+	if err := c.RestartAs(node, program, harness.Keys...); err != nil {
 		t.Fatal(err)
 	}
-	return fmt.Sprintf("127.0.0.1:%d", port+31)
+	return fmt.Sprintf("127.0.0.1:%d", own)
 }
 
 // waitFor repeats f until it returns nil.
@@ -178,12 +180,11 @@ func waitFor(t *testing.T, ctx context.Context, what string, f func() error) {
 	}
 }
 
-// equalDigests compares the digests of nodes at the head of the first one.
-func equalDigests(t *testing.T, ctx context.Context, c *harness.Cluster, nodes ...int) {
+// equalDigests compares the digests of nodes at the head of the first one, and returns them.
+func equalDigests(t *testing.T, ctx context.Context, c *harness.Cluster, nodes ...int) (want wire.DigestAnswer) {
 	t.Helper()
 	web := c.HTTP(1)
 	defer web.CloseIdleConnections()
-	var want wire.DigestAnswer
 	for i, node := range nodes {
 		url := fmt.Sprintf("%s/v1/digest?seq=%d&min_seq=%d", c.API[node], want.Seq, want.Seq)
 		if i == 0 {
@@ -200,4 +201,5 @@ func equalDigests(t *testing.T, ctx context.Context, c *harness.Cluster, nodes .
 			t.Errorf("node %d: %+v, node %d has %+v", node+1, got, nodes[0]+1, want)
 		}
 	}
+	return want
 }

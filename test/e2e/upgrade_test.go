@@ -90,7 +90,7 @@ func TestUpgrades(t *testing.T) {
 	if err := c.AwaitReady(ctx, 0, 1, 2); err != nil {
 		t.Fatal(err)
 	}
-	load, stop := startUpgradeLoad(t, ctx, c)
+	load, stop := startUpgradeLoad(t, ctx, c, everySubmission)
 	load.await(t, ctx, 10*upgradeClients)
 	load.mark(t)
 	load.await(t, ctx, 30*upgradeClients)

@@ -6,18 +6,23 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/recount-ledger/recount/client"
 	"github.com/recount-ledger/recount/test/harness"
+	"github.com/recount-ledger/recount/wire"
 )
 
 const (
 	upgradeClients = 32
 	// everySubmission is the time from one submission of a client to the next.
 	everySubmission = 100 * time.Millisecond
+	// silenceLimit bounds a request of the Go client with all its attempts. A node waits ten seconds for an outcome, so a
+	// client that has waited longer has waited for a node that could not give one.
+	silenceLimit = 9 * time.Second
 	// submissionLimit bounds one submission with all its attempts, for a slow machine.
 	submissionLimit = 30 * time.Second
 )
@@ -27,10 +32,14 @@ type upgradeLoad struct {
 	mu     sync.Mutex
 	source *harness.Source
 	took   []time.Duration // since the last mark
+	every  time.Duration   // from one submission of a client to the next
+	due    [upgradeClients]time.Time
 	sent   int
 	failed []error
 	last   [upgradeClients]acknowledged
+	acked  map[string]uint64 // the event of each acknowledged record
 	client [upgradeClients]*client.Client
+	stop   func()
 }
 
 // acknowledged is the newest submission of a client that was answered.
@@ -39,8 +48,8 @@ type acknowledged struct {
 	seq  uint64
 }
 
-// startUpgradeLoad runs the agents until stop is called, which waits for their last answers.
-func startUpgradeLoad(t *testing.T, ctx context.Context, c *harness.Cluster) (l *upgradeLoad, stop func()) {
+// startUpgradeLoad runs the agents until stop is called, which waits for their last answers. Each submits at fixed intervals.
+func startUpgradeLoad(t *testing.T, ctx context.Context, c *harness.Cluster, every time.Duration) (l *upgradeLoad, stop func()) {
 	t.Helper()
 	source, err := harness.NewSource(root)
 	if err != nil {
@@ -50,11 +59,15 @@ func startUpgradeLoad(t *testing.T, ctx context.Context, c *harness.Cluster) (l 
 	if err != nil {
 		t.Fatal(err)
 	}
-	l = &upgradeLoad{source: source}
+	token, err := os.ReadFile(filepath.Join(c.Dir, "tokens", "operator.token")) // for the list in the end
+	if err != nil {
+		t.Fatal(err)
+	}
+	l = &upgradeLoad{source: source, acked: map[string]uint64{}, every: every}
 	going, end := context.WithCancel(ctx)
 	var all sync.WaitGroup
 	for w := range upgradeClients {
-		l.client[w], err = client.New(client.Config{Endpoints: c.API, CA: ca})
+		l.client[w], err = client.New(client.Config{Endpoints: c.API, CA: ca, Token: strings.TrimSpace(string(token))})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -77,8 +90,11 @@ func startUpgradeLoad(t *testing.T, ctx context.Context, c *harness.Cluster) (l 
 // run submits at fixed times. A submission that waits for the one before counts from its time, so that a silence of
 // a second is as many slow submissions as were due in it.
 func (l *upgradeLoad) run(ctx, going context.Context, w int) {
-	due := time.Now().Add(everySubmission * time.Duration(w) / upgradeClients)
-	for ; ; due = due.Add(everySubmission) {
+	due := time.Now().Add(l.every * time.Duration(w) / upgradeClients)
+	for ; ; due = due.Add(l.every) {
+		l.mu.Lock()
+		l.due[w] = due
+		l.mu.Unlock()
 		timer := time.NewTimer(time.Until(due))
 		select {
 		case <-timer.C:
@@ -95,6 +111,7 @@ func (l *upgradeLoad) submit(ctx context.Context, w int, due time.Time) {
 	body, err := l.source.Next(fmt.Sprintf("upgrade-%d", w))
 	l.mu.Unlock()
 	var result *client.Result
+	began := time.Now()
 	if err == nil {
 		limit, cancel := context.WithTimeout(ctx, submissionLimit)
 		result, err = l.client[w].Submit(limit, body)
@@ -104,13 +121,16 @@ func (l *upgradeLoad) submit(ctx context.Context, w int, due time.Time) {
 	defer l.mu.Unlock()
 	l.sent++
 	l.took = append(l.took, time.Since(due))
-	switch {
+	switch took := time.Since(began); {
 	case err != nil:
 		l.failed = append(l.failed, err)
+	case took > silenceLimit:
+		l.failed = append(l.failed, fmt.Errorf("an answer after %s: %+v", took, result.SubmitAnswer))
 	case !result.Accepted || result.Seq <= l.last[w].seq:
 		l.failed = append(l.failed, fmt.Errorf("%+v after seq %d", result.SubmitAnswer, l.last[w].seq))
 	default:
 		l.last[w] = acknowledged{body, result.Seq}
+		l.acked[result.PCSID] = result.Seq
 	}
 }
 
@@ -161,6 +181,21 @@ func (l *upgradeLoad) await(t *testing.T, ctx context.Context, n int) {
 	}
 }
 
+// caughtUp waits until no agent is late, so that what comes next is not taken for slow.
+func (l *upgradeLoad) caughtUp(t *testing.T, ctx context.Context) {
+	t.Helper()
+	waitFor(t, ctx, "the agents, which are late", func() error {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		for w, due := range l.due {
+			if late := time.Since(due); late > l.every {
+				return fmt.Errorf("agent %d by %s", w, late)
+			}
+		}
+		return nil
+	})
+}
+
 // again sends what every agent sent last to one node. It must give the first answer.
 func (l *upgradeLoad) again(t *testing.T, ctx context.Context, node int) {
 	t.Helper()
@@ -176,5 +211,27 @@ func (l *upgradeLoad) again(t *testing.T, ctx context.Context, node int) {
 		if err != nil || !r.Replayed || r.Seq != a.seq {
 			t.Errorf("node %d: the record of seq %d again: %+v, %v", node+1, a.seq, r, err)
 		}
+	}
+}
+
+// checkLedger compares the list of one node with what the agents were told. Each acknowledged record is there once, and no
+// others, since none failed.
+func (l *upgradeLoad) checkLedger(t *testing.T, ctx context.Context, node int) {
+	t.Helper()
+	found := map[string]uint64{}
+	q := client.AuditQuery{Read: client.Read{Consistency: wire.ConsistencyLinearizable}}
+	for item, err := range l.client[0].At(node).Audit(ctx, q) {
+		switch {
+		case err != nil:
+			t.Fatalf("node %d: %v", node+1, err)
+		case item.Replayed:
+			continue
+		case !item.Accepted || found[item.PCSID] != 0 || item.Seq != l.acked[item.PCSID]:
+			t.Errorf("node %d: %+v, the agent was told seq %d", node+1, item, l.acked[item.PCSID])
+		}
+		found[item.PCSID] = item.Seq
+	}
+	if len(found) != len(l.acked) {
+		t.Errorf("node %d has %d records, %d were acknowledged", node+1, len(found), len(l.acked))
 	}
 }
