@@ -54,6 +54,7 @@ Exit codes: 0 no finding is critical or a warning, 1 there is one, 2 wrong usage
 			if _, err := os.Stat(dir); err != nil {
 				return wrong(fmt.Errorf("--dir: %w", err))
 			}
+			o.Config = config
 			o.Progress = logProgress(cmd.ErrOrStderr())
 			found = append(found, stopped.Directory(cmd.Context(), dir, o)...)
 			return showFindings(cmd, doctor.NewReport(time.Now(), 1, found), output)

@@ -17,6 +17,7 @@ import (
 	"github.com/recount-ledger/recount/internal/cli"
 	"github.com/recount-ledger/recount/internal/logqueue"
 	"github.com/recount-ledger/recount/internal/node"
+	"github.com/recount-ledger/recount/internal/repair"
 )
 
 func main() {
@@ -45,7 +46,7 @@ func explain(w io.Writer, command string, err error) int {
 	switch {
 	case wrong:
 		return 2
-	case node.Refused(err):
+	case node.Refused(err), errors.Is(err, repair.ErrRefused):
 		return node.ExitStore
 	}
 	return 1

@@ -185,6 +185,15 @@ func showSurvivor(out io.Writer, r *survivor.Report) error {
 		"heard of commits", heard, "members", strings.TrimPrefix(members, ", "),
 		"quarantine", r.Quarantine, "recovered", r.Recovered,
 	}
+	if err := showPairs(out, rows...); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintln(out)
+	return err
+}
+
+// showPairs prints names and values, and leaves out names without a value.
+func showPairs(out io.Writer, rows ...string) error {
 	for i := 0; i < len(rows); i += 2 {
 		if rows[i+1] == "" {
 			continue
@@ -193,6 +202,5 @@ func showSurvivor(out io.Writer, r *survivor.Report) error {
 			return err
 		}
 	}
-	_, err := fmt.Fprintln(out)
-	return err
+	return nil
 }

@@ -58,6 +58,8 @@ func (c *Cluster) registerInternal() {
 		}
 		return out, nil
 	})
+	c.Handle(pathFence, c.reads.serveFence)
+	OpenToVisits(c, pathFence)
 	c.Handle(pathReadIndex, func(ctx context.Context, _ string, _ []byte) ([]byte, error) {
 		at, err := c.reads.request(ctx)
 		switch {

@@ -48,10 +48,13 @@ type rpcServer struct {
 	c        *Cluster
 	mu       sync.RWMutex
 	handlers map[string]Handler
-	running  pendingSet // handlers that answer now
+	visits   map[string]bool // paths that members may call that do not run
+	running  pendingSet      // handlers that answer now
 }
 
-func newRPCServer(c *Cluster) *rpcServer { return &rpcServer{c: c, handlers: map[string]Handler{}} }
+func newRPCServer(c *Cluster) *rpcServer {
+	return &rpcServer{c: c, handlers: map[string]Handler{}, visits: map[string]bool{}}
+}
 
 // Handle registers the handler of a path such as "/propose". Register before Start. Paths below /cluster/ are
 // reserved.
@@ -103,6 +106,9 @@ func (s *rpcServer) answer(ctx context.Context, from string, req frames.Request)
 		return frames.Response{Code: CodeInternal, Body: []byte(ErrShutdown.Error())}
 	}
 	defer s.running.finish()
+	if incarnation, ok := visitor(req.Hello); ok {
+		return s.answerVisit(ctx, from, incarnation, req)
+	}
 	roster := s.c.peer.roster
 	if _, err := roster.admit(from, req.Hello); err != nil {
 		s.c.peer.refusals.Do(func() { s.c.log.Warn("cluster: peer call refused", "member", from, "error", err) })
@@ -118,12 +124,20 @@ func (s *rpcServer) answer(ctx context.Context, from string, req frames.Request)
 	if err := roster.left(); err != nil {
 		return frames.Response{Code: codeLeft, Body: []byte(err.Error())}
 	}
-	r := frames.Response{Hello: roster.hello().String()}
 	if !s.c.peer.knows(from) && !strings.HasPrefix(req.Path, internalPaths) {
-		r.Code, r.Body = CodeNoMember, []byte(from+" is no member of the cluster as far as this node knows")
-		return r
+		return respond(roster, nil, noMember(from))
 	}
 	out, err := s.dispatch(ctx, from, req.Path, req.Body)
+	return respond(roster, out, err)
+}
+
+func noMember(id string) error {
+	return &RemoteError{CodeNoMember, id + " is no member of the cluster as far as this node knows"}
+}
+
+// respond makes the response to a call that a handler, or this package, has answered.
+func respond(roster *roster, out []byte, err error) frames.Response {
+	r := frames.Response{Hello: roster.hello().String()}
 	if err == nil {
 		r.Body = out
 		return r

@@ -156,7 +156,7 @@ func (e *endFile) close() error { return errors.Join(e.flush(), e.f.Close()) }
 
 // damagedAdvice ends every error about a damaged log.
 const damagedAdvice = "the files of this node were damaged, cut or exchanged. It must not vote with what is left: " +
-	"leave it stopped, keep its directory, and go on with the other nodes"
+	"leave it stopped, keep its directory, and get the log of the other nodes with recount-node repair"
 
 // checkEnd compares the end that Pebble found with the bound.
 func (s *Store) checkEnd() error {

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -98,11 +100,32 @@ func (n *Node) derivedDamaged(err error) {
 	}()
 }
 
+// unreadable begins the reason of a quarantine because of a damaged log.
+const unreadable = "the event log cannot be read"
+
+// UnreadableLog reports whether the node in dir is quarantined because its log could not be read.
+func UnreadableLog(dir string) (bool, error) {
+	reason, err := os.ReadFile(filepath.Join(dir, quarantineFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return strings.HasPrefix(string(reason), unreadable), err
+}
+
+// EndUnreadable ends such a quarantine, once the node has another log.
+func EndUnreadable(dir string) error {
+	is, err := UnreadableLog(dir)
+	if err != nil || !is {
+		return err
+	}
+	return errors.Join(os.Remove(filepath.Join(dir, quarantineFile)), durable.SyncDir(nil, dir))
+}
+
 // logFailed ends the process. When an entry cannot be read it quarantines the node first, so that it does not
 // come back as if nothing were wrong.
 func (n *Node) logFailed(err error) {
 	if errors.Is(err, log.ErrCorrupt) {
-		n.quarantine.enter(fmt.Sprintf("the event log cannot be read: %v", err))
+		n.quarantine.enter(fmt.Sprintf("%s: %v", unreadable, err))
 	}
 	n.fatal(err)
 }

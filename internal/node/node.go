@@ -241,7 +241,10 @@ func (n *Node) openStores(ctx context.Context) error {
 			return err
 		}
 	}
-	var err error
+	err := seed.CheckSwitch(n.cfg.Dir)
+	if err != nil {
+		return err
+	}
 	if err := n.disk.FreeBallast(); err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/internal/log"
 	"github.com/recount-ledger/recount/internal/projections"
+	"github.com/recount-ledger/recount/internal/seed"
 	"github.com/recount-ledger/recount/internal/verify"
 )
 
@@ -21,7 +22,7 @@ func (u unreadableLog) Unwrap() error { return u.error }
 
 // refusals are the errors with which a node refuses its directory.
 var refusals = slices.Concat([]error{cluster.ErrLostLog, cluster.ErrEmptyDirectory, cluster.ErrForeignDirectory,
-	cluster.ErrInconsistent, log.ErrCorrupt, log.ErrGap}, newer)
+	cluster.ErrInconsistent, log.ErrCorrupt, log.ErrGap, seed.ErrSwitching}, newer)
 
 // newer are the errors at a log, or at state folded from it, that an earlier build cannot read.
 var newer = []error{projections.ErrClusterVersion, projections.ErrUnknownKind, event.ErrNewer, projections.ErrNewer,

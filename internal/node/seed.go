@@ -25,6 +25,7 @@ func handleSeeds(n *Node) {
 	n.cluster.Handle(seed.MakePath, n.seeds.Make)
 	n.cluster.Handle(seed.ReadPath, n.seeds.Read)
 	n.cluster.Handle(seed.DonePath, n.seeds.Done)
+	cluster.OpenToVisits(n.cluster, seed.OfferPath, seed.MakePath, seed.ReadPath, seed.DonePath)
 	if !n.cluster.Hold().Closed() {
 		return
 	}

@@ -23,11 +23,7 @@ func (c *Cluster) ForgetID(i int, pcsID string) {
 // removes it. store is a path in the directory of the node, such as generations/2.
 func (c *Cluster) ChangeRow(i int, store string, key, value []byte) {
 	c.t.Helper()
-	db, err := pebble.Open(filepath.Join(c.Dir(i), store), &pebble.Options{
-		FormatMajorVersion: pebble.FormatTableFormatV6,
-		Logger:             testLogger{c.t},
-	})
-	must(c.t, err)
+	db := c.openStore(i, store)
 	if value == nil {
 		_, closer, err := db.Get(key)
 		must(c.t, err)
@@ -37,6 +33,28 @@ func (c *Cluster) ChangeRow(i int, store string, key, value []byte) {
 		must(c.t, db.Set(key, value, pebble.Sync))
 	}
 	must(c.t, db.Close())
+}
+
+// Row returns a row in a store of the stopped node i.
+func (c *Cluster) Row(i int, store string, key []byte) []byte {
+	c.t.Helper()
+	db := c.openStore(i, store)
+	value, closer, err := db.Get(key)
+	must(c.t, err)
+	value = append([]byte(nil), value...)
+	must(c.t, closer.Close())
+	must(c.t, db.Close())
+	return value
+}
+
+func (c *Cluster) openStore(i int, store string) *pebble.DB {
+	c.t.Helper()
+	db, err := pebble.Open(filepath.Join(c.Dir(i), store), &pebble.Options{
+		FormatMajorVersion: pebble.FormatTableFormatV6,
+		Logger:             testLogger{c.t},
+	})
+	must(c.t, err)
+	return db
 }
 
 // testLogger gives Pebble's errors to the test.

@@ -28,14 +28,30 @@ type plan struct {
 }
 
 func readPlan(dir string) (p plan, err error) {
-	raw, err := os.ReadFile(filepath.Join(dir, seedName, planName))
+	raw, err := os.ReadFile(filepath.Join(dir, planName))
 	if err == nil {
 		err = json.Unmarshal(raw, &p)
 	}
 	return p, err
 }
 
-func (r *Receiver) logDir() string { return filepath.Join(r.o.Dir, seedName, logName) }
+// dir is the directory in which the receiver works.
+func (r *Receiver) dir() string {
+	if r.o.Repair {
+		return filepath.Join(r.o.Dir, repairName)
+	}
+	return filepath.Join(r.o.Dir, seedName)
+}
+
+func (r *Receiver) logDir() string { return filepath.Join(r.dir(), logName) }
+
+// remove removes what was copied.
+func (r *Receiver) remove() error {
+	if r.o.Repair {
+		return durable.RemoveDir(nil, r.logDir(), r.logDir()+droppedSuffix)
+	}
+	return Remove(r.o.Dir)
+}
 
 // call calls a member and reads its answer.
 func (r *Receiver) call(ctx context.Context, limit time.Duration, member, path string, request, into any) error {
@@ -82,6 +98,9 @@ func (r *Receiver) prepared(ctx context.Context, member string) (*wire.CopyAnswe
 			return nil, err
 		}
 		switch {
+		case a.State == wire.CopyReady && a.Position.Index < r.o.AtLeast:
+			_ = r.call(ctx, askLimit, member, DonePath, part{ID: a.ID}, nil) // the next one is newer
+			return nil, fmt.Errorf("%w: to entry %d, needed is %d", errBehind, a.Position.Index, r.o.AtLeast)
 		case a.State == wire.CopyReady:
 			return &a, checkCopy(&a, member, r.o.ClusterID)
 		case a.State != wire.CopyPreparing:
@@ -131,7 +150,7 @@ func (r *Receiver) begin(member string, made *wire.CopyAnswer) error {
 	if err := durable.MkdirAll(nil, r.logDir(), 0o700); err != nil {
 		return fmt.Errorf("%w: %w", errWrite, err)
 	}
-	old, err := readPlan(r.o.Dir)
+	old, err := readPlan(r.dir())
 	if err != nil {
 		old = plan{} // nothing can be trusted
 	}
@@ -144,7 +163,7 @@ func (r *Receiver) begin(member string, made *wire.CopyAnswer) error {
 	}
 	raw, err := json.Marshal(plan{Member: member, Copy: *made})
 	if err == nil {
-		err = durable.WriteFile(filepath.Join(r.o.Dir, seedName, planName), raw, 0o600)
+		err = durable.WriteFile(filepath.Join(r.dir(), planName), raw, 0o600)
 	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", errWrite, err)
@@ -199,12 +218,12 @@ func (r *Receiver) complete(ctx context.Context, made *wire.CopyAnswer) error {
 			return ctx.Err()
 		}
 		// Whoever wrote it, none of it can be trusted.
-		return errors.Join(fmt.Errorf("%w: the log in it: %w", errDamaged, err), Remove(r.o.Dir))
+		return errors.Join(fmt.Errorf("%w: the log in it: %w", errDamaged, err), r.remove())
 	}
 	if err := r.o.step("checked"); err != nil {
 		return err
 	}
-	ready := filepath.Join(r.o.Dir, seedName, readyName)
+	ready := filepath.Join(r.dir(), readyName)
 	if err := durable.WriteFile(ready, fmt.Appendf(nil, "%d\n", made.Position.Index), 0o600); err != nil {
 		return fmt.Errorf("%w: %w", errWrite, err)
 	}

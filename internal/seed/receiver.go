@@ -35,7 +35,7 @@ const (
 	Replicate                    // the log is small, or no member gives a copy: Raft replicates it
 )
 
-// Options of a receiver. All fields must be set.
+// Options of a receiver. The fields up to Logger must be set, for Fetch without From and Added.
 type Options struct {
 	Dir             string // of the node
 	Node, ClusterID string
@@ -45,6 +45,10 @@ type Options struct {
 	Room            func() uint64   // bytes that the disk has for a copy
 	Call            func(ctx context.Context, member, path string, body []byte) ([]byte, error)
 	Logger          *slog.Logger
+
+	// Repair makes Fetch work below events.repair/, for a node that has a log. Run is for nodes that join.
+	Repair  bool
+	AtLeast uint64 // a copy must reach this entry; 0 for any
 
 	step func(name string) error // tests: ends the process at a point, or damages what is there
 }
@@ -100,7 +104,7 @@ func (r *Receiver) Run(ctx context.Context) (Outcome, error) {
 // end removes what was copied if nobody needs it.
 func (r *Receiver) end(out Outcome) (Outcome, error) {
 	if out == Replicate {
-		if err := Remove(r.o.Dir); err != nil {
+		if err := r.remove(); err != nil {
 			r.o.Logger.Warn("a part of a copy of the log stays on the disk", "error", err)
 		}
 		r.enter(Replicating, "")
@@ -189,7 +193,7 @@ func (r *Receiver) ask(ctx context.Context) []answer {
 	}
 	all.Wait()
 	begun := ""
-	if p, err := readPlan(r.o.Dir); err == nil {
+	if p, err := readPlan(r.dir()); err == nil {
 		begun = p.Member
 	}
 	var newest uint64

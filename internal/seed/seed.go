@@ -1,6 +1,6 @@
 // Package seed gives a node that joins a cluster a copy of the log of a member, so that Raft sends only what came
-// after. The copy comes at a bounded rate, and from a follower if there is one. Replaying a long log over Raft takes the
-// leader's time for every entry.
+// after. The copy comes at a bounded rate, and from a follower if there is one. Replaying a long log over Raft
+// takes the leader's time for every entry.
 //
 // A member answers four calls of the peer port, each for members of the newest configuration alone:
 //
@@ -18,6 +18,10 @@
 //
 // Install puts events.seed/log in the place of the empty events/ before the node opens its log. Each step is a rename
 // that a start after a crash finishes. A log that has an entry is never replaced.
+//
+// A stopped node whose log is damaged uses the same calls and a Receiver of its own: Fetch, with events.repair/
+// instead of events.seed/. Switch then puts the copy in the place of the damaged log, which it keeps as
+// events.damaged-1.
 //
 // The package does not decide what is committed: a copy ends at an entry that its member has folded. It proves no
 // history either. The digests in the log are compared when the node folds them, as with entries from Raft.
@@ -66,6 +70,7 @@ var (
 	errDamaged   = errors.New("seed: a file is not what the member said")
 	errNoRoom    = errors.New("seed: too little disk space for the copy of the log")
 	errWrite     = errors.New("seed: cannot write the copy of the log")
+	errBehind    = errors.New("seed: the copy does not reach as far as this node had acknowledged")
 )
 
 // offer is the answer to OfferPath.

@@ -1,6 +1,7 @@
 package seed
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -319,4 +320,49 @@ func TestInstallKeepsALog(t *testing.T) {
 		t.Errorf("the own log ends at %d", last)
 	}
 	must(t, s.Close())
+}
+
+// TestFetchReaches: a copy that ends before the entry that a repair needs is given back, and the member is asked for a newer
+// one. One that reaches it is taken, and takes the place of the damaged log, which stays.
+func TestFetchReaches(t *testing.T) {
+	m := newMember(t, "n1", entries)
+	j := newJoiner(t, m)
+	fetch := func(ctx context.Context, reach uint64) (*Receiver, error) {
+		r := j.receiver()
+		r.o.Repair, r.o.AtLeast, r.o.From, r.o.Added = true, reach, 0, nil
+		return r, r.Fetch(ctx)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	given := 0
+	m.disturb(func(path string, answer []byte, err error) ([]byte, error) {
+		if path == DonePath {
+			if given++; given == 2 {
+				cancel()
+			}
+		}
+		return answer, err
+	})
+	r, err := fetch(ctx, entries+1)
+	if !errors.Is(err, context.Canceled) || !errors.Is(r.Status().Last, errBehind) || r.Status().Received > 0 {
+		t.Errorf("a copy that is too short: %v, status %+v", err, r.Status())
+	}
+	m.disturb(nil)
+	if _, err := fetch(t.Context(), entries); err != nil {
+		t.Fatal(err)
+	}
+	damaged, err := Switch(j.dir, func(string) error { return nil })
+	must(t, errors.Join(err, mustNotStart(j.dir), EndRepair(j.dir), CheckSwitch(j.dir)))
+	if _, err := os.Stat(filepath.Join(j.dir, damaged, "end")); err != nil || damaged != "events.damaged-1" {
+		t.Errorf("%q was not kept: %v", damaged, err)
+	}
+	j.same(m)
+}
+
+// mustNotStart returns an error unless the directory is one that must not start.
+func mustNotStart(dir string) error {
+	if err := CheckSwitch(dir); !errors.Is(err, ErrSwitching) {
+		return fmt.Errorf("%w: the node would start", err)
+	}
+	return nil
 }

@@ -12,6 +12,7 @@
 package stopped
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -24,13 +25,13 @@ import (
 	"github.com/recount-ledger/recount/internal/cluster"
 	"github.com/recount-ledger/recount/internal/disk"
 	"github.com/recount-ledger/recount/internal/doctor"
-	"github.com/recount-ledger/recount/internal/durable"
 	"github.com/recount-ledger/recount/internal/log"
 	"github.com/recount-ledger/recount/internal/node"
 )
 
 // Options of Directory.
 type Options struct {
+	Config   string                       // settings file of the node, for the commands in findings; may be ""
 	SkipLog  bool                         // do not open and read the log
 	Progress func(read, of uint64)        // called while the log is read, in bytes; may be nil
 	Usage    func(string) (uint64, error) // free bytes for a directory, default those of the file system
@@ -69,8 +70,11 @@ func Directory(ctx context.Context, dir string, o Options) []doctor.Finding {
 		find("directory", doctor.Critical, err.Error(), "recount cluster status", page)
 	}
 	if reason, err := os.ReadFile(filepath.Join(dir, "quarantine")); err == nil {
-		find("quarantine", doctor.Critical, "it is quarantined and would answer no client: "+string(reason),
-			"recount digest", page)
+		next := "recount digest"
+		if unreadable, err := node.UnreadableLog(dir); err == nil && unreadable {
+			next = o.repair()
+		}
+		find("quarantine", doctor.Critical, "it is quarantined and would answer no client: "+string(reason), next, page)
 	}
 	if o.Usage == nil {
 		o.Usage = func(dir string) (uint64, error) { free, _, err := disk.Usage(dir); return free, err }
@@ -92,9 +96,14 @@ func Directory(ctx context.Context, dir string, o Options) []doctor.Finding {
 		return out
 	}
 	if err := readLog(ctx, dir, o.Progress); err != nil {
-		find("store", doctor.Critical, err.Error(), "recount cluster status", page)
+		find("store", doctor.Critical, err.Error(), o.repair(), page)
 	}
 	return out
+}
+
+// repair is the command for a damaged log.
+func (o *Options) repair() string {
+	return "recount-node repair --config " + cmp.Or(o.Config, "/etc/recount/config.yaml")
 }
 
 // readLog opens a copy of the log and reads all of its tables.
@@ -104,23 +113,8 @@ func readLog(ctx context.Context, dir string, progress func(read, of uint64)) (e
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(copied)) }()
-	tables, err := durable.CopyStore(filepath.Join(dir, "events"), copied)
-	if err != nil {
-		return fmt.Errorf("the log could not be copied to be read: %w", err)
-	}
-	var failed error
-	store, err := log.Open(copied, log.Options{Fatal: func(err error) { failed = err }})
-	if err != nil {
-		return err
-	}
-	read := uint64(0)
-	err = store.Scrub(ctx, func(ctx context.Context, n int) error {
-		if read += uint64(n); progress != nil {
-			progress(min(read, tables), tables)
-		}
-		return ctx.Err()
-	})
-	return errors.Join(err, store.Close(), failed)
+	_, err = log.Examine(ctx, filepath.Join(dir, "events"), filepath.Join(copied, "events"), progress)
+	return err
 }
 
 // Settings examines the settings of a node and the files that they name.

@@ -214,11 +214,12 @@ func (p *hostsPlay) clock() {
 
 func (p *hostsPlay) damage() {
 	const page = runbooksDir + "damage.md"
-	p.add(`ssh root@$HOST 'systemctl stop recount-node; t=$(ls -S /var/lib/recount/events/*.sst | head -1); cp -p $t /var/lib/kept; echo $t > /var/lib/kept.name; truncate -s -100 $t'`,
+	p.add(`ssh root@$HOST 'systemctl stop recount-node; truncate -s -100 $(ls -S /var/lib/recount/events/*.sst | head -1)'`,
 		`ssh root@$HOST 'systemctl start recount-node'`, until(secondGone))
 	p.section(page, "1.", playedLine{"recount doctor", 1, "no answer"}, playedLine{"digest", 5, ""}, playedLine{"systemctl status", 3, "status=70"},
 		playedLine{"journalctl", 0, "leave it stopped"}, playedLine{"recount-node doctor", 1, "(?s)critical  store.*events|critical  store"})
-	p.add(`ssh root@$HOST 'cp -p /var/lib/kept $(cat /var/lib/kept.name); echo -n "the digests differ" > /var/lib/recount/quarantine; chown recount: /var/lib/recount/quarantine'`)
+	p.section(page, "2.", playedLine{"recount-node repair", 0, "damaged log"}, playedLine{"curl", 0, "(?m)^ok$"})
+	p.add(`ssh root@$HOST 'systemctl stop recount-node; rm -r /var/lib/recount/events.damaged-1; echo -n "the digests differ" > /var/lib/recount/quarantine; chown recount: /var/lib/recount/quarantine'`)
 	p.section(page, "3.", playedLine{"cat /var/lib", 0, "the digests differ"}, playedLine{"curl", 0, "(?m)^ok$"})
 	p.section(page, "4.", playedLine{"digest", 0, "3 endpoints agree"}, playedLine{"recount doctor", 0, "all is well"})
 }
