@@ -194,7 +194,7 @@ func takes(f *pflag.Flag, err *pflag.InvalidValueError) string {
 	switch f.Value.Type() {
 	case "int", "int64":
 		return "a whole number"
-	case "uint", "uint64":
+	case "uint", "uint32", "uint64":
 		return "a whole number, 0 or more"
 	case "float64":
 		return "a number"
