@@ -122,6 +122,7 @@ func operationBodies(policy, key, digest string) map[string]string {
 		"/v1/cluster/members/{node_id}/remove":  `{"reason":"r","op_id":"%s"}`,
 		"/v1/cluster/members/{node_id}/address": `{"peer_address":"127.0.0.1:1","reason":"r","op_id":"%s"}`,
 		"/v1/cluster/leader":                    `{"reason":"r","op_id":"%s"}`,
+		"/v1/cluster/version":                   `{"version":2,"reason":"r","op_id":"%s"}`,
 	}
 }
 

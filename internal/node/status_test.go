@@ -35,8 +35,9 @@ func TestReadyRunsEveryCheck(t *testing.T) {
 func TestMembersOfACluster(t *testing.T) {
 	cfg := &Config{ClusterID: "c", Voters: []Voter{{ID: "a", API: "https://a"}, {ID: "b", API: "https://b"}}}
 	s := &status{
-		cfg:   cfg,
-		apiOf: cfg.apiOf,
+		cfg:     cfg,
+		apiOf:   cfg.apiOf,
+		version: func() uint32 { return 2 },
 		members: func() cluster.Status {
 			return cluster.Status{Leader: "a", Term: 3, Members: []cluster.Member{
 				{ID: "a", Suffrage: "Voter"}, {ID: "b", Suffrage: "Voter"}, {ID: "c", Suffrage: "Nonvoter"}}}
@@ -54,7 +55,7 @@ func TestMembersOfACluster(t *testing.T) {
 		},
 	}
 	a, err := s.Cluster(t.Context())
-	if err != nil || a.ClusterID != "c" || a.Leader != "a" || a.Term != 3 || len(a.Members) != 3 {
+	if err != nil || a.ClusterID != "c" || a.ClusterVersion != 2 || a.Leader != "a" || a.Term != 3 || len(a.Members) != 3 {
 		t.Fatalf("%+v, %v", a, err)
 	}
 	for i, lag := range []uint64{5, 0} {
