@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/recount-ledger/recount/client"
+	"github.com/recount-ledger/recount/internal/doctor"
 	"github.com/recount-ledger/recount/wire"
 )
 
@@ -47,23 +48,10 @@ func knownVersion(m wire.Member) string {
 	return fmt.Sprint(*m.KnowsVersion)
 }
 
-// commonVersion returns the newest cluster version that every member knows, and the members that are not reachable.
-func commonVersion(c *wire.ClusterAnswer) (version uint32, away []string) {
-	for _, m := range c.Members {
-		switch {
-		case m.KnowsVersion == nil:
-			away = append(away, m.ID)
-		case version == 0 || *m.KnowsVersion < version:
-			version = *m.KnowsVersion
-		}
-	}
-	return version, away
-}
-
 // versionVerdict says in one sentence whether the cluster version can rise, and what to do.
 func versionVerdict(c *wire.ClusterAnswer) string {
 	at := fmt.Sprintf("the cluster is at version %d", c.ClusterVersion)
-	common, away := commonVersion(c)
+	common, away := doctor.CommonVersion(c)
 	newest := common
 	for _, m := range c.Members {
 		if m.KnowsVersion != nil {
@@ -112,7 +100,7 @@ scripts give --yes.`,
 				return err
 			}
 			if version == 0 {
-				common, _ := commonVersion(now)
+				common, _ := doctor.CommonVersion(now)
 				version = max(common, now.ClusterVersion)
 			}
 			if err := a.confirm(cmd.Context(), &f, "cluster upgrade", versionHits(now, version)); err != nil {

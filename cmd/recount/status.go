@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/recount-ledger/recount/client"
+	"github.com/recount-ledger/recount/internal/doctor"
 	"github.com/recount-ledger/recount/wire"
 )
 
@@ -216,6 +217,18 @@ func (a clusterCommands) noteLearners(states []nodeState) {
 	}
 }
 
+// noteVersion says that the cluster version can rise, as the leader sees the members.
+func (a clusterCommands) noteVersion(states []nodeState, leader string) {
+	for _, s := range states {
+		if s.Answer == nil || s.Version == nil || s.Version.Node != leader {
+			continue
+		}
+		if common, away := doctor.CommonVersion(s.Answer); len(away) == 0 && common > s.Answer.ClusterVersion {
+			a.notef("%s", plain(versionVerdict(s.Answer)))
+		}
+	}
+}
+
 func learnerText(l *wire.LearnerProgress) string {
 	text := fmt.Sprintf("lacks %d entries of the leader and ", l.Lacks)
 	if l.Promotable {
@@ -306,6 +319,7 @@ func (a clusterCommands) verdict(ctx context.Context, c *client.Client, states [
 		}
 	}
 	a.noteLearners(states)
+	a.noteVersion(states, leader)
 	equal := "digests not compared"
 	views, seq := a.digests(ctx, c, 0,
 		func(ctx context.Context, c *client.Client, seq uint64) (*wire.DigestAnswer, error) {

@@ -92,6 +92,11 @@ func (m *Manifest) encode(key ed25519.PrivateKey) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	return sign(line, key)
+}
+
+// sign adds the line with the signature to the line of a manifest.
+func sign(line []byte, key ed25519.PrivateKey) ([]byte, error) {
 	public, ok := key.Public().(ed25519.PublicKey)
 	if !ok {
 		return nil, errors.New("backup: no Ed25519 key")
@@ -133,6 +138,9 @@ func decode(raw []byte, trusted ed25519.PublicKey) (*Manifest, ed25519.PublicKey
 		return nil, nil, fmt.Errorf("%w: the signature of %s does not fit", ErrSignature, sig.Key)
 	}
 	m := &Manifest{}
+	if err := m.checkFormat(line); err != nil { // a later format may have members that this one does not know
+		return nil, nil, err
+	}
 	if err := strict(line, m); err != nil {
 		return nil, nil, fmt.Errorf("%w: %w", ErrManifest, err)
 	}
@@ -151,12 +159,23 @@ func strict(raw []byte, into any) error {
 	return nil
 }
 
+// checkFormat refuses a document of another format.
+func (m *Manifest) checkFormat(line []byte) error {
+	var head struct {
+		Format int `json:"format"`
+	}
+	if err := json.Unmarshal(line, &head); err != nil {
+		return fmt.Errorf("%w: %w", ErrManifest, err)
+	}
+	if head.Format != Format {
+		return fmt.Errorf("%w: format %d, this release knows %d; use the release that wrote it", ErrManifest,
+			head.Format, Format)
+	}
+	return nil
+}
+
 // check looks for what no release writes.
 func (m *Manifest) check() error {
-	if m.Format != Format {
-		return fmt.Errorf("%w: format %d, this release knows %d; use the release that wrote it", ErrManifest, m.Format,
-			Format)
-	}
 	if err := CheckID(m.ID); err != nil {
 		return fmt.Errorf("%w: %w", ErrManifest, err)
 	}

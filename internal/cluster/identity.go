@@ -59,7 +59,7 @@ func CheckDirectory(dir, clusterID, nodeID string) error {
 
 // readIdentity reads and checks the identity of the directory. found is false if there is none.
 func readIdentity(dir, clusterID, nodeID string) (id identity, found bool, err error) {
-	found, err = readSummed(filepath.Join(dir, IdentityFile), &id)
+	found, err = readSummed(filepath.Join(dir, IdentityFile), identityFormat, &id)
 	switch {
 	case err != nil || !found:
 		return id, false, err
@@ -82,14 +82,17 @@ func inconsistent(format string, args ...any) error {
 		ErrInconsistent, fmt.Errorf(format, args...))
 }
 
-// readSummed reads a document and checks its sum.
-func readSummed(path string, into summed) (found bool, err error) {
+// readSummed reads a document of a format and checks its sum.
+func readSummed(path string, format int, into summed) (found bool, err error) {
 	raw, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
 	if err != nil {
 		return false, fmt.Errorf("cluster: %w", err)
+	}
+	if err := knownFormat(path, raw, format); err != nil {
+		return false, err
 	}
 	dec := json.NewDecoder(bytes.NewReader(raw))
 	dec.DisallowUnknownFields()
@@ -107,6 +110,19 @@ func readSummed(path string, into summed) (found bool, err error) {
 		return false, inconsistent("%s is damaged: its sum does not fit", path)
 	}
 	return true, nil
+}
+
+// knownFormat refuses a document of a later format, whose members this release does not know, before they look like
+// damage.
+func knownFormat(path string, raw []byte, known int) error {
+	var head struct {
+		Format int `json:"format"`
+	}
+	if json.Unmarshal(raw, &head) == nil && head.Format > known {
+		return inconsistent("%s has format %d, this release knows %d: run the release that wrote it, unless none has",
+			path, head.Format, known)
+	}
+	return nil
 }
 
 func setSum(d summed) error {
@@ -154,7 +170,7 @@ func admitDirectory(cfg *Config, last uint64, unfinished bool) (identity, error)
 		return id, fmt.Errorf("%w: %s", ErrEmptyDirectory, cfg.Dir)
 	}
 	var refused identity
-	found, err = readSummed(filepath.Join(cfg.Dir, refusedFile), &refused)
+	found, err = readSummed(filepath.Join(cfg.Dir, refusedFile), identityFormat, &refused)
 	if err == nil && found && refused.ClusterID == cfg.ClusterID && refused.NodeID == cfg.NodeID {
 		return refused, nil
 	}

@@ -357,3 +357,23 @@ func lonely(t *testing.T) (*roster, hello) {
 	}
 	return r, hello{incarnation: newIdentity(&cfg).Incarnation, boot: newIdentity(&cfg).Incarnation, founders: digestOf(cfg.Voters), last: 30, commit: 20}
 }
+
+// TestDocumentsOfTomorrow: a document of a later format has members that this release does not know, and a sum over
+// them. It is refused for its format, with what to do, and is not taken for damage.
+func TestDocumentsOfTomorrow(t *testing.T) {
+	dir := t.TempDir()
+	for _, text := range []string{`{"format":2,"more":"x"}`, `{"format":2,"node_id":"n1","sum":"none"}`} {
+		path := filepath.Join(dir, IdentityFile)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		err1 := CheckDirectory(dir, "c", "n1")
+		_, err2 := readMembers(path)
+		for _, err := range []error{err1, err2} {
+			if !errors.Is(err, ErrInconsistent) || !strings.Contains(err.Error(), "run the release that wrote it") ||
+				strings.Contains(err.Error(), "damaged") {
+				t.Errorf("%s: %v", text, err)
+			}
+		}
+	}
+}

@@ -139,7 +139,7 @@ func newRoster(cfg *Config, members *membership, state func() (last, commit uint
 // readMembers reads the file. Without a file no member is known.
 func readMembers(path string) (map[string]memberRow, error) {
 	f := memberFile{}
-	found, err := readSummed(path, &f)
+	found, err := readSummed(path, membersFormat, &f)
 	switch {
 	case err != nil:
 		return nil, err

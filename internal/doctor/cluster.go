@@ -56,7 +56,46 @@ func judgeCluster(all []*facts) (out []Finding) {
 	for _, id := range slices.Sorted(maps.Keys(learners)) {
 		out = append(out, judgeLearner(learners[id]))
 	}
+	out = append(out, judgeVersion(all)...)
 	return append(out, judgeMembers(all, members)...)
+}
+
+// CommonVersion returns the newest cluster version that every member of a view knows, and the members that are not
+// reachable.
+func CommonVersion(c *wire.ClusterAnswer) (version uint32, away []string) {
+	for _, m := range c.Members {
+		switch {
+		case m.KnowsVersion == nil:
+			away = append(away, m.ID)
+		case version == 0 || *m.KnowsVersion < version:
+			version = *m.KnowsVersion
+		}
+	}
+	return version, away
+}
+
+// judgeVersion finds an upgrade whose last step is missing. While a member is away, nobody can tell.
+func judgeVersion(all []*facts) []Finding {
+	var active, common uint32
+	for _, f := range all {
+		if f.cluster == nil || f.removed() {
+			continue
+		}
+		version, away := CommonVersion(f.cluster)
+		if len(away) > 0 {
+			return nil
+		}
+		active = max(active, f.cluster.ClusterVersion)
+		if common == 0 || version < common {
+			common = version
+		}
+	}
+	if active == 0 || common <= active {
+		return nil
+	}
+	return []Finding{{checkUpgrade, Note, "", fmt.Sprintf("every member knows cluster version %d, and the cluster is at "+
+		"%d. Raise it when no node has to go back to the release before", common, active),
+		`recount cluster upgrade --reason "all members are upgraded"`, "", "runbooks/upgrade.md"}}
 }
 
 // judgeLearner judges a learner by what the leader says of it.

@@ -64,6 +64,7 @@ func Checks() map[string]string {
 		checkCluster:     "the endpoints belong to different clusters",
 		checkDigests:     "nodes have different digests at the same event",
 		checkVersions:    "the nodes run different builds",
+		checkUpgrade:     "the cluster version is below what every member knows",
 		checkReady:       "a node is not ready for a reason without a row of its own",
 		checkQuarantine:  "a node answers no client because it contradicts the others",
 		checkAgreement:   "two nodes contradict each other and no majority decides",
@@ -98,6 +99,7 @@ const (
 	checkCluster     = "cluster"
 	checkDigests     = "digests"
 	checkVersions    = "versions"
+	checkUpgrade     = "upgrade"
 	checkReady       = "ready"
 	checkQuarantine  = "quarantine"
 	checkAgreement   = "agreement"

@@ -138,6 +138,32 @@ func TestLearners(t *testing.T) {
 	}
 }
 
+// TestUpgradeWithoutItsEnd: an upgrade whose last step is missing is a note, unless somebody cannot tell.
+func TestUpgradeWithoutItsEnd(t *testing.T) {
+	known := func(v uint32) *uint32 { return &v }
+	for _, c := range []struct {
+		active uint32
+		know   [3]*uint32
+		want   string
+	}{
+		{2, [3]*uint32{known(2), known(2), known(2)}, ""},
+		{2, [3]*uint32{known(3), known(2), known(3)}, ""},
+		{2, [3]*uint32{known(3), nil, known(3)}, ""},
+		{2, [3]*uint32{known(3), known(4), known(3)}, "upgrade note; "},
+		{0, [3]*uint32{known(3), known(3), known(3)}, ""}, // the endpoint is of a release before versions
+	} {
+		f := view("n1", "c", "v1", "n1", "leader", "follower", "follower")
+		f.cluster.ClusterVersion = c.active
+		for i := range f.cluster.Members {
+			f.cluster.Members[i].KnowsVersion = c.know[i]
+		}
+		got := judgeCluster([]*facts{f})
+		if words(got) != c.want || c.want != "" && !strings.Contains(got[0].Text, "version 3, and the cluster is at 2") {
+			t.Errorf("%d: %+v", c.active, got)
+		}
+	}
+}
+
 // TestDifferentDigests: each of the three digests is compared, outcomes only within one generation.
 func TestDifferentDigests(t *testing.T) {
 	all := []*facts{{id: "n1"}, {id: "n2"}}

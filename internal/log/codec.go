@@ -80,6 +80,10 @@ func (r *record) header(dst []byte) {
 
 // decodeRecord decodes the value of an entry. The result aliases v.
 func decodeRecord(index uint64, v []byte) (record, error) {
+	if len(v) >= headerSize && v[0] > valueFormat {
+		return record{}, fmt.Errorf("%w: entry %d: format %d, this build knows %d; if a newer build ran here, start "+
+			"that one", ErrCorrupt, index, v[0], valueFormat)
+	}
 	if len(v) < headerSize || v[0] != valueFormat {
 		return record{}, fmt.Errorf("%w: entry %d: header", ErrCorrupt, index)
 	}

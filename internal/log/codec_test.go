@@ -3,6 +3,7 @@ package log
 import (
 	"bytes"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -37,4 +38,18 @@ func FuzzValueHeader(f *testing.F) {
 			t.Fatalf("%x became %x", v, again)
 		}
 	})
+}
+
+// TestEntryOfTomorrow: an entry of a later format is refused for its format, with what to do.
+func TestEntryOfTomorrow(t *testing.T) {
+	r := record{Entry: Entry{Index: 7, Term: 1}}
+	v := make([]byte, r.size())
+	r.encode(v)
+	if _, err := decodeRecord(7, v); err != nil {
+		t.Fatal(err)
+	}
+	v[0] = valueFormat + 1
+	if _, err := decodeRecord(7, v); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "start that one") {
+		t.Errorf("%v", err)
+	}
 }

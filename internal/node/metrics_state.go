@@ -20,6 +20,10 @@ func stateCollectors(n *Node) []prometheus.Collector {
 	all := []prometheus.Collector{
 		gauge("flk_build_info", "Always 1. The labels name the build.",
 			prometheus.Labels{"version": version.Version, "goversion": runtime.Version()}, func() float64 { return 1 }),
+		gauge("flk_cluster_version", "Cluster version that this node has folded: which formats the log may hold.",
+			nil, func() float64 { return float64(n.derived.Control().ClusterVersion()) }),
+		gauge("flk_cluster_version_known", "Newest cluster version that the build of this node knows.",
+			nil, func() float64 { return float64(n.releases.newest) }),
 		gauge("flk_ballast_missing_bytes",
 			"Bytes of the disk reserve that are not there: released because the disk was full, or not created yet.",
 			nil, func() float64 {

@@ -17,6 +17,7 @@ import (
 
 	spec "github.com/recount-ledger/recount/api"
 	"github.com/recount-ledger/recount/client"
+	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/internal/node"
 	"github.com/recount-ledger/recount/internal/nodetest"
 	"github.com/recount-ledger/recount/internal/version"
@@ -254,6 +255,10 @@ func TestMetricsOfTheState(t *testing.T) {
 		t.Errorf("no token of the role: %v", got)
 	}
 	build := `flk_build_info{goversion="` + runtime.Version() + `",version="` + version.Version + `"}`
+	if v := float64(event.NewestVersion); metricOf(t, c, "flk_cluster_version") != v ||
+		metricOf(t, c, "flk_cluster_version_known") != v {
+		t.Errorf("cluster versions:\n%s", metricsPage(t, c, 0))
+	}
 	if metricOf(t, c, build) != 1 || metricOf(t, c, "flk_log_bytes") <= 0 ||
 		metricOf(t, c, "flk_ballast_missing_bytes") != 0 {
 		t.Errorf("state:\n%s", metricsPage(t, c, 0))

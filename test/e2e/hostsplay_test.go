@@ -229,5 +229,6 @@ func (p *hostsPlay) upgrade() {
 	p.section(page, "1.", playedLine{"recount doctor", 0, "all is well"}, playedLine{"digest", 0, "3 endpoints agree"})
 	p.section(page, "2.", playedLine{"recount-node.new config check", 0, "(?m)^ok$"}, playedLine{"curl", 0, "(?m)^ok$"}, playedLine{"digest", 0, "3 endpoints agree"})
 	p.section(page, "3.", playedLine{"curl", 0, "(?m)^ok$"})
-	p.section(page, "4.", playedLine{"digest", 0, "3 endpoints agree"}, playedLine{"recount doctor", 0, "all is well"})
+	p.section(page, "4.", playedLine{"recount cluster version", 0, "the cluster is at version"}, playedLine{"recount cluster upgrade", 0, "version"})
+	p.section(page, "5.", playedLine{"digest", 0, "3 endpoints agree"}, playedLine{"recount doctor", 0, "all is well"})
 }

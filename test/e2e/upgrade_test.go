@@ -3,6 +3,7 @@ package e2e
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -13,7 +14,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/recount-ledger/recount/client"
 	"github.com/recount-ledger/recount/test/harness"
+	"github.com/recount-ledger/recount/wire"
 )
 
 // nodeBuild is a program of a node and the version that it says it has.
@@ -107,6 +110,7 @@ func TestUpgrades(t *testing.T) {
 	}
 	load.await(t, ctx, 30*upgradeClients)
 	t.Logf("after                  %v", load.mark(t))
+	raiseVersion(t, ctx, c, load, before, after)
 	stop()
 	d := sameDigest(t, ctx, c)
 	t.Logf("%d submissions over %d steps, digest at %d is %.16s", load.sent, 6*len(orders), d.Seq, d.State)
@@ -153,4 +157,70 @@ func versionOf(t *testing.T, ctx context.Context, c *harness.Cluster, node int) 
 		t.Fatal(fmt.Errorf("version of node %d: %d %w", node+1, status, err))
 	}
 	return v.Version
+}
+
+// raiseVersion ends an upgrade under load: all nodes run the new build, and an operator raises the cluster version to
+// what it knows. Then the earlier build, if it does not know that version, ends on the directory of a node without
+// harm, and the new one goes on.
+func raiseVersion(t *testing.T, ctx context.Context, c *harness.Cluster, load *upgradeLoad, before, after nodeBuild) {
+	t.Helper()
+	earlier := clusterOf(t, ctx, c, 0)
+	for node := range 3 {
+		upgradeStep(t, ctx, c, load, node, after)
+	}
+	now := clusterOf(t, ctx, c, 0)
+	if now.Members[0].KnowsVersion == nil {
+		t.Fatalf("a member does not answer: %+v", now)
+	}
+	version := *now.Members[0].KnowsVersion
+	got, err := client.MembersOf(load.client[0]).RaiseVersion(ctx,
+		wire.ClusterVersionRequest{Op: wire.Op{Reason: "all nodes run the new build"}, Version: version})
+	if err != nil || got.Version != version || (got.Seq == 0) != (now.ClusterVersion == version) {
+		t.Fatalf("from %d: %+v, %v", now.ClusterVersion, got, err)
+	}
+	load.await(t, ctx, 5*upgradeClients)
+	t.Logf("cluster version %d to %d %v", got.From, got.Version, load.mark(t))
+	if k := earlier.Members[0].KnowsVersion; k != nil && *k >= version {
+		t.Logf("%s knows version %d, too", before.version, version)
+		return
+	}
+	refuseVersion(t, ctx, c, load, before, after)
+}
+
+// refuseVersion starts the earlier build on the log of a node, then the new one again. It deletes the folded state,
+// because builds from before cluster versions do not notice that a newer build has folded it.
+func refuseVersion(t *testing.T, ctx context.Context, c *harness.Cluster, load *upgradeLoad, before, after nodeBuild) {
+	t.Helper()
+	if err := errors.Join(c.Signal(0, syscall.SIGTERM), c.AwaitStopped(0)); err != nil {
+		t.Fatal(err)
+	}
+	data := filepath.Join(c.NodeDir(0), "data")
+	if err := errors.Join(os.RemoveAll(filepath.Join(data, "derived")),
+		os.RemoveAll(filepath.Join(data, "generations"))); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.RestartAs(0, []string{before.bin}); err != nil {
+		t.Fatal(err)
+	}
+	limit, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	if code, err := c.AwaitEnd(limit, 0); err != nil || code == 0 {
+		t.Fatalf("%s goes on at a version that it does not know: code %d, %v", before.version, code, err)
+	}
+	if err := errors.Join(c.RestartAs(0, []string{after.bin}), c.AwaitReady(ctx, 0)); err != nil {
+		t.Fatal(err)
+	}
+	load.await(t, ctx, 5*upgradeClients)
+	load.again(t, ctx, 0)
+	t.Logf("%s ended on node 1, %s goes on %v", before.version, after.version, load.mark(t))
+}
+
+func clusterOf(t *testing.T, ctx context.Context, c *harness.Cluster, node int) (out wire.ClusterAnswer) {
+	t.Helper()
+	web := c.HTTP(1)
+	defer web.CloseIdleConnections()
+	if status, err := harness.GetJSON(ctx, web, c.API[node]+"/v1/cluster", &out); err != nil || status != http.StatusOK {
+		t.Fatalf("cluster: %d %v", status, err)
+	}
+	return out
 }
