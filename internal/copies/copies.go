@@ -9,7 +9,7 @@
 // Tables of a copy are hard links to those of the log, so a copy costs little space at first. Hashes of tables are
 // remembered, so a second copy reads only what is new. All reads together stay below Options.Rate.
 //
-// A copy that nobody uses for Options.Life is removed, and so is every copy when the node starts. There are at most
+// A copy that nobody uses for Options.Life is removed, and so is every copy when the node starts or the disk is short. There are at most
 // maxCopies. The package does not look into the files and does not know what they are for.
 package copies
 
@@ -128,11 +128,18 @@ func (m *Manager) Run(ctx context.Context) error {
 	return ctx.Err()
 }
 
+// expire removes the copies that nobody uses, and all of them while the disk is short: whoever reads one can hold it
+// as long as it likes, and with it the space of tables that the log has dropped.
 func (m *Manager) expire(now time.Time) {
+	short := m.o.Short()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, c := range slices.Clone(m.copies) {
-		if c.users == 0 && now.Sub(c.used) > m.o.Life {
+		switch {
+		case short:
+			m.o.Logger.Warn("removing a copy of the log because the disk is short of space", "copy", c.answer.ID)
+			m.drop(c)
+		case c.users == 0 && now.Sub(c.used) > m.o.Life:
 			m.o.Logger.Info("removing a copy of the log that nobody uses", "copy", c.answer.ID)
 			m.drop(c)
 		}

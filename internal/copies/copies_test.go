@@ -279,3 +279,48 @@ func TestRate(t *testing.T) {
 	}
 	must(t, f.Close())
 }
+
+// TestShortDisk: copies go while the disk is short, also one that somebody reads: its files with the last reader.
+func TestShortDisk(t *testing.T) {
+	k := newKeeper(t, t.TempDir(), nil)
+	k.write("end", "x")
+	k.create()
+	read := k.create()
+	f, err := k.Open(t.Context(), read.ID, "end")
+	must(t, err)
+	k.expire(time.Now())
+	if len(k.Copies()) != 2 {
+		t.Fatalf("with space: %+v", k.Copies())
+	}
+	k.short.Store(true)
+	k.expire(time.Now())
+	if len(k.Copies()) != 0 || second(k.Copy(read.ID)) == nil {
+		t.Errorf("kept: %+v", k.Copies())
+	}
+	must(t, f.Close())
+	if left, err := filepath.Glob(filepath.Join(k.o.Dir, "*", "end")); err != nil || len(left) != 0 {
+		t.Errorf("left behind: %v %v", left, err)
+	}
+}
+
+// TestProgressWithinAFile: the progress of a copy grows within a large file, and ends with the sum of all bytes.
+func TestProgressWithinAFile(t *testing.T) {
+	k := newKeeper(t, t.TempDir(), func(o *Options) { o.Rate = 2 << 20 })
+	k.write("000001.sst", string(bytes.Repeat([]byte("x"), 1<<20)))
+	k.write("end", "y")
+	a, err := k.Create(t.Context())
+	must(t, err)
+	within := false
+	k.await("the copy is ready", func() bool {
+		a, err = k.Copy(a.ID)
+		must(t, err)
+		within = within || a.Hashed > 0 && a.Hashed < 1<<20
+		return a.State == wire.CopyReady
+	})
+	if !within || a.Hashed != a.Bytes || a.Bytes != 1<<20+1 {
+		t.Errorf("progress within the file %v, in the end %d of %d", within, a.Hashed, a.Bytes)
+	}
+	if again := k.create(); again.Hashed != again.Bytes {
+		t.Errorf("with a known hash: %d of %d", again.Hashed, again.Bytes)
+	}
+}

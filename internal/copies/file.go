@@ -55,26 +55,34 @@ func (m *Manager) hashAll(ctx context.Context, c *copyOf, files []file) error {
 		sum, known := m.sums.of(f)
 		if !known {
 			var err error
-			if sum, err = m.hash(ctx, filepath.Join(c.dir, f.Name), f.Size); err != nil {
+			if sum, err = m.hash(ctx, c, f); err != nil {
 				return err
 			}
+		} else {
+			m.addHashed(c, f.Size)
 		}
 		f.SHA256 = sum
-		m.mu.Lock()
-		c.answer.Hashed += f.Size
-		m.mu.Unlock()
 	}
 	return nil
 }
 
-func (m *Manager) hash(ctx context.Context, path string, size int64) (string, error) {
+func (m *Manager) addHashed(c *copyOf, bytes int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	c.answer.Hashed += bytes
+}
+
+// hash hashes a file, and counts its bytes as it reads them: at a low rate, a large table takes minutes.
+func (m *Manager) hash(ctx context.Context, c *copyOf, of *file) (string, error) {
+	path, size := filepath.Join(c.dir, of.Name), of.Size
 	f, err := os.Open(path)
 	if err != nil {
 		return "", err
 	}
 	sum := sha256.New()
 	file := &File{f: f, ctx: ctx, pace: &m.pace, done: func() {}}
-	n, err := io.CopyBuffer(sum, file, make([]byte, readStep))
+	counted := io.TeeReader(file, writeFunc(func(p []byte) { m.addHashed(c, int64(len(p))) }))
+	n, err := io.CopyBuffer(sum, counted, make([]byte, readStep))
 	if err = errors.Join(err, file.Close()); err != nil {
 		return "", err
 	}
@@ -82,4 +90,13 @@ func (m *Manager) hash(ctx context.Context, path string, size int64) (string, er
 		return "", fmt.Errorf("copies: %s has %d bytes and had %d", path, n, size)
 	}
 	return hex.EncodeToString(sum.Sum(nil)), nil
+}
+
+// writeFunc is an io.Writer that calls a function.
+type writeFunc func([]byte)
+
+// Write implements io.Writer.
+func (f writeFunc) Write(p []byte) (int, error) {
+	f(p)
+	return len(p), nil
 }

@@ -26,7 +26,7 @@ func TestCrashes(t *testing.T) {
 	for name, times := range steps {
 		for _, at := range []int{1, times/2 + 1, times} {
 			t.Run(fmt.Sprintf("%s %d", name, at), func(t *testing.T) {
-				m.source.ids = map[string]string{}
+				m.source.ids, m.source.made = map[string]string{}, map[string][]time.Time{}
 				j := newJoiner(t, m)
 				crashes, seen := 0, 0
 				j.step = func(step string) error {

@@ -41,7 +41,7 @@ func install(dir string, logger *slog.Logger, step func(string) error) (done boo
 	if err := step("installed"); err != nil {
 		return false, err
 	}
-	return copied, Remove(dir)
+	return copied, errors.Join(clearName(filepath.Join(dir, avoidName)), Remove(dir))
 }
 
 // replace renames the copy to events.

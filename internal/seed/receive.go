@@ -10,13 +10,15 @@ import (
 	"time"
 
 	"github.com/recount-ledger/recount/internal/durable"
-	"github.com/recount-ledger/recount/internal/log"
 	"github.com/recount-ledger/recount/internal/pause"
 	"github.com/recount-ledger/recount/wire"
 )
 
 // prepareStall bounds the time for which a member may hash no byte of its copy.
 const prepareStall = time.Minute
+
+// prepareLimit bounds the time for which a member may prepare its copy at all.
+const prepareLimit = 24 * time.Hour
 
 // checkMemory bounds the memory of the check, in bytes.
 const checkMemory = 16 << 20
@@ -91,7 +93,8 @@ func (r *Receiver) receive(ctx context.Context, member string) error {
 // prepared waits until the copy of a member is ready.
 func (r *Receiver) prepared(ctx context.Context, member string) (*wire.CopyAnswer, error) {
 	var hashed int64 = -1
-	moved := time.Now()
+	began := time.Now()
+	moved := began
 	for {
 		var a wire.CopyAnswer
 		if err := r.call(ctx, callLimit, member, MakePath, nil, &a); err != nil {
@@ -105,9 +108,12 @@ func (r *Receiver) prepared(ctx context.Context, member string) (*wire.CopyAnswe
 			return &a, checkCopy(&a, member, r.o.ClusterID)
 		case a.State != wire.CopyPreparing:
 			return nil, fmt.Errorf("%w: the copy is %q", errBadAnswer, a.State)
-		case a.Hashed != hashed:
+		case a.Hashed > a.Bytes:
+			return nil, fmt.Errorf("%w: %d of %d bytes of the copy are hashed", errBadAnswer, a.Hashed, a.Bytes)
+		case a.Hashed > hashed:
 			hashed, moved = a.Hashed, time.Now()
-		case time.Since(moved) > prepareStall:
+		}
+		if time.Since(moved) > prepareStall || time.Since(began) > prepareLimit {
 			return nil, fmt.Errorf("%w: its copy does not get ready", errBadAnswer)
 		}
 		if err := pause.For(ctx, 200*time.Millisecond); err != nil {
@@ -213,12 +219,8 @@ func (r *Receiver) complete(ctx context.Context, made *wire.CopyAnswer) error {
 	if err := r.o.step("copied"); err != nil {
 		return err
 	}
-	if err := checkLog(ctx, r.logDir(), made.Position); err != nil {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		// Whoever wrote it, none of it can be trusted.
-		return errors.Join(fmt.Errorf("%w: the log in it: %w", errDamaged, err), r.remove())
+	if err := r.check(ctx, made.Node, made.Position); err != nil {
+		return err
 	}
 	if err := r.o.step("checked"); err != nil {
 		return err
@@ -235,13 +237,4 @@ func (r *Receiver) complete(ctx context.Context, made *wire.CopyAnswer) error {
 		"seconds", time.Since(s.began).Seconds())
 	r.enter(Ready, s.Member)
 	return nil
-}
-
-// checkLog reads the log in dir from its first entry to its last one, which must be at.
-func checkLog(ctx context.Context, dir string, at wire.CopyPosition) error {
-	last, term, err := log.Verify(ctx, dir, log.Options{MemTableBytes: checkMemory, CacheBytes: checkMemory})
-	if err == nil && (last != at.Index || term != at.Term) {
-		err = fmt.Errorf("it ends with entry %d of term %d instead of %d of %d", last, term, at.Index, at.Term)
-	}
-	return err
 }

@@ -149,6 +149,8 @@ func (r *Receiver) round(ctx context.Context) (Outcome, error) {
 		}
 	}
 	switch {
+	case len(answers) == 0 && len(r.avoided()) > 0: // they gave copies, so the cluster has added this node
+		return Replicate, nil
 	case !known:
 		r.enter(Waiting, "")
 		return 0, nil
@@ -182,7 +184,8 @@ type answer struct {
 // ask returns the answers of all members: first the one whose copy is here in part, then followers, then the leader,
 // then those that are far behind, such as other nodes that join.
 func (r *Receiver) ask(ctx context.Context) []answer {
-	members := r.o.Members()
+	bad := r.avoided()
+	members := slices.DeleteFunc(r.o.Members(), func(m string) bool { return slices.Contains(bad, m) })
 	out := make([]answer, len(members))
 	var all sync.WaitGroup
 	for i, m := range members {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/recount-ledger/recount/internal/durable"
 	"github.com/recount-ledger/recount/internal/pause"
@@ -36,7 +37,7 @@ func (r *Receiver) Fetch(ctx context.Context) error {
 	if err := os.Remove(filepath.Join(r.dir(), readyName)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err // it may say that an older copy is ready
 	}
-	failed := 0
+	failed, wait := 0, tryAgain
 	for {
 		before := r.Status().Received
 		out, err := r.round(ctx)
@@ -49,7 +50,7 @@ func (r *Receiver) Fetch(ctx context.Context) error {
 			return err
 		case err == nil:
 			return fmt.Errorf("%w: no node of the settings knows this node as a member and keeps copies", ErrNoCopy)
-		case r.Status().Received > before:
+		case errors.Is(err, errBehind), r.Status().Received > before:
 			failed = 0
 		default:
 			failed++
@@ -58,7 +59,10 @@ func (r *Receiver) Fetch(ctx context.Context) error {
 		if failed >= giveUp {
 			return fmt.Errorf("%w: %w", ErrNoCopy, err)
 		}
-		_ = pause.For(ctx, tryAgain) // the next round sees the end of ctx
+		_ = pause.For(ctx, wait) // the next round sees the end of ctx
+		if errors.Is(err, errBehind) {
+			wait = min(2*wait, time.Minute) // a source makes a bounded number of copies
+		}
 	}
 }
 
@@ -134,7 +138,7 @@ func Switch(dir string, step func(string) error) (damaged string, err error) {
 
 // EndRepair removes the directory of a repair. A node may start then.
 func EndRepair(dir string) error {
-	return errors.Join(os.RemoveAll(filepath.Join(dir, repairName)), durable.SyncDir(nil, dir))
+	return errors.Join(clearName(filepath.Join(dir, avoidName)), os.RemoveAll(filepath.Join(dir, repairName)), durable.SyncDir(nil, dir))
 }
 
 // beginSwitch writes the file that says under which name the damaged log is kept, or reads it.

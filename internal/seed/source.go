@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/recount-ledger/recount/internal/cluster"
 	"github.com/recount-ledger/recount/internal/copies"
@@ -17,6 +19,15 @@ import (
 const (
 	codeNoCopy = "no_copy" // it has no such copy, or makes none now
 	codeBad    = "bad_request"
+	codeBusy   = "busy" // the caller asks for too much at once
+)
+
+// What a source does for one member. A receiver reads one part after the other, and asks for a new copy only after one was
+// damaged or too old.
+const (
+	maxReads   = 4  // parts that it reads for a member at the same time
+	maxMakes   = 20 // copies that it makes for a member within makeWithin
+	makeWithin = 10 * time.Minute
 )
 
 // State is the part of the state of a node that its source tells.
@@ -35,13 +46,16 @@ type Source struct {
 
 	making sync.Mutex // held while a copy is made, before mu
 
-	mu  sync.Mutex
-	ids map[string]string // by node, its copy; at most one for each member
+	mu      sync.Mutex
+	ids     map[string]string      // by node, its copy; at most one for each member
+	reading map[string]int         // by node, reads under way
+	made    map[string][]time.Time // by node, when its last copies were made, oldest first
 }
 
 // NewSource returns a source of the copies that keep makes. A nil keep makes none. state must not block.
 func NewSource(keep *copies.Manager, state func() State) *Source {
-	return &Source{keep: keep, state: state, ids: map[string]string{}}
+	return &Source{keep: keep, state: state, ids: map[string]string{}, reading: map[string]int{},
+		made: map[string][]time.Time{}}
 }
 
 // Sent returns the bytes of files that were sent.
@@ -63,6 +77,9 @@ func (s *Source) Make(ctx context.Context, from string, _ []byte) ([]byte, error
 	if a, err := s.keep.Copy(s.idOf(from)); err == nil && a.State != wire.CopyFailed {
 		return json.Marshal(a)
 	}
+	if !s.mayMake(from, time.Now()) {
+		return nil, &cluster.RemoteError{Code: codeBusy, Message: "too many copies were made for the caller; it has to wait"}
+	}
 	a, err := s.keep.Create(ctx)
 	if err != nil {
 		return nil, remote(err)
@@ -75,6 +92,36 @@ func (s *Source) Make(ctx context.Context, from string, _ []byte) ([]byte, error
 		_ = s.keep.Remove(old) // one that failed, if it is still there
 	}
 	return json.Marshal(a)
+}
+
+// mayMake counts a copy for a node, unless there were too many lately.
+func (s *Source) mayMake(node string, now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	recent := slices.DeleteFunc(s.made[node], func(at time.Time) bool { return now.Sub(at) > makeWithin })
+	may := len(recent) < maxMakes
+	if may {
+		recent = append(recent, now)
+	}
+	s.made[node] = recent
+	return may
+}
+
+// beginRead counts a read for a node, unless too many are under way. The returned function ends it.
+func (s *Source) beginRead(node string) (end func(), ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.reading[node] >= maxReads {
+		return nil, false
+	}
+	s.reading[node]++
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.reading[node]--; s.reading[node] == 0 {
+			delete(s.reading, node)
+		}
+	}, true
 }
 
 func (s *Source) idOf(node string) string {
@@ -100,6 +147,11 @@ func (s *Source) Read(ctx context.Context, from string, body []byte) ([]byte, er
 	if err != nil {
 		return nil, err
 	}
+	end, ok := s.beginRead(from)
+	if !ok {
+		return nil, &cluster.RemoteError{Code: codeBusy, Message: "the caller reads too many parts at once"}
+	}
+	defer end()
 	f, err := s.keep.Open(ctx, p.ID, p.Name)
 	if err != nil {
 		return nil, remote(err)
