@@ -65,6 +65,8 @@ func TestBackupCommands(t *testing.T) {
 		{"--reason is required", []string{"restore", root, "--public-key", public, "--dir", data}},
 		{"not both", append(full[:len(full):len(full)], "--to-seq", "3", "--to-time", "1h")},
 		{"does not have this position", append(full[:len(full):len(full)], "--to-seq", "999999")},
+		{"the first event is 1", append(full[:len(full):len(full)], "--to-seq", "0")},
+		{"it was made at", append(full[:len(full):len(full)], "--to-time", "2100-01-01T00:00:00Z")},
 		{"never used", append(full[:len(full):len(full)], "--cluster-id", "nodetest")},
 		{"never used", append(full[:len(full):len(full)], "--node-id", "node-1")},
 		{"is not host:port", append(full[:len(full):len(full)], "--peer-address", "10.0.0.1")},

@@ -17,8 +17,9 @@ import (
 // restoreFlags are those of backup restore.
 type restoreFlags struct {
 	backupFlags
-	o      restore.Options
-	toTime string
+	o          restore.Options
+	toSeqGiven bool
+	toTime     string
 }
 
 func restoreCommand() *cobra.Command {
@@ -49,6 +50,7 @@ Exit codes: 0 restored, 1 not restored, 2 wrong usage.`,
   recount-node backup restore /mnt/backups --public-key backup.pub --dir /var/lib/recount --cluster-id test-b \
     --node-id test-b-1 --peer-address 127.0.0.1:9441 --reason "look at INC-9" --to-seq 81233`,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			f.toSeqGiven = cmd.Flags().Changed("to-seq")
 			if err := f.check(time.Now()); err != nil {
 				return wrong(err)
 			}
@@ -81,7 +83,10 @@ func (f *restoreFlags) check(now time.Time) error {
 	if err := restore.CheckPeerAddress(f.o.PeerAddr); err != nil && f.o.PeerAddr != "" {
 		errs = append(errs, fmt.Errorf("--peer-address: %w", err))
 	}
-	if f.o.ToSeq != 0 && f.toTime != "" {
+	if f.toSeqGiven && f.o.ToSeq == 0 {
+		errs = append(errs, errors.New("--to-seq 0: the first event is 1"))
+	}
+	if f.toSeqGiven && f.toTime != "" {
 		errs = append(errs, errors.New("give --to-seq or --to-time, not both"))
 	}
 	if f.toTime != "" {

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -88,6 +89,9 @@ func TestLyingNode(t *testing.T) {
 		"short hash": func(a *wire.CopyAnswer) { a.Files[0].SHA256 = "a" },
 		"traversal":  func(a *wire.CopyAnswer) { a.Files[0].SHA256 = "../../../../../../../../../etc/hostname" },
 		"name":       func(a *wire.CopyAnswer) { a.Files[0].Name = "../a" },
+		"the top":    func(a *wire.CopyAnswer) { a.Files[0].Name = "/" },
+		"a NUL":      func(a *wire.CopyAnswer) { a.Files[0].Name = "a\x00" },
+		"huge":       func(a *wire.CopyAnswer) { a.Files[0].Size = math.MaxInt64 },
 		"no files":   func(a *wire.CopyAnswer) { a.Files = nil },
 		"no events":  func(a *wire.CopyAnswer) { a.Position.Seq = 0 },
 		"no cluster": func(a *wire.CopyAnswer) { a.ClusterID = "" },

@@ -183,7 +183,7 @@ func (m *Manifest) check() error {
 		return fmt.Errorf("%w: a member is missing", ErrManifest)
 	}
 	for i, f := range m.Files {
-		if f.Name == "" || path.Base(f.Name) != f.Name || strings.HasPrefix(f.Name, ".") || strings.Contains(f.Name, `\`) ||
+		if f.Name == "" || path.Base(f.Name) != f.Name || strings.HasPrefix(f.Name, ".") || strings.ContainsAny(f.Name, "/\\\x00") ||
 			i > 0 && m.Files[i-1].Name >= f.Name || f.Size < 0 || !isHash(f.SHA256) {
 			return fmt.Errorf("%w: file %q", ErrManifest, f.Name)
 		}

@@ -1,6 +1,8 @@
 package cluster
 
 import (
+	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -47,7 +49,9 @@ type FoundingLog interface {
 // writes what else a node has in its directory. node.json comes last: without it a node refuses the directory, so one
 // that a crash has left half done cannot start.
 //
-// Both entries have a term of their own. With the node as the only voter they are committed once they are durable.
+// Both entries have a term of their own, which is drawn: the same log may found two clusters, by mistake under one id. Raft
+// takes two entries of one index and term for the same, so in the same term it would join the two histories without a
+// sound. With the node as the only voter they are committed once they are durable.
 func Found(f Founding, logs FoundingLog, data []byte) error {
 	last, err := logs.LastIndex()
 	if err != nil {
@@ -57,7 +61,7 @@ func Found(f Founding, logs FoundingLog, data []byte) error {
 	if err := logs.GetLog(last, &end); err != nil {
 		return fmt.Errorf("cluster: entry %d: %w", last, err)
 	}
-	term := end.Term + 1
+	term := end.Term + drawnTerm()
 	logs.CommittedTo(last)
 	first := &raft.Log{Index: last + 1, Term: term, Type: raft.LogCommand, Data: data, AppendedAt: f.Created}
 	if err := logs.StoreLog(first); err != nil {
@@ -80,6 +84,13 @@ func Found(f Founding, logs FoundingLog, data []byte) error {
 	cfg := &Config{ClusterID: f.ClusterID, NodeID: f.NodeID, Clock: func() time.Time { return f.Created }}
 	id := newIdentity(cfg)
 	return writeSummed(filepath.Join(f.Dir, IdentityFile), &id)
+}
+
+// drawnTerm returns a random number of terms, from 1 to 2^32.
+func drawnTerm() uint64 {
+	var random [4]byte
+	rand.Read(random[:])
+	return 1 + uint64(binary.BigEndian.Uint32(random[:]))
 }
 
 // foundStable writes the term of a node that has voted for nobody.

@@ -106,6 +106,7 @@ func TestRefused(t *testing.T) {
 			o.NodeID = "node-2" // the backup is of node-1
 		}, restore.ErrUsedID},
 		"an event to come": {func(o *restore.Options) { o.ToSeq = m.Position.Seq + 1 }, restore.ErrRange},
+		"a time to come":   {func(o *restore.Options) { o.ToTime = time.Now().Add(time.Hour) }, restore.ErrRange},
 		"a time before it": {func(o *restore.Options) { o.ToTime = time.Unix(1, 0) }, restore.ErrRange},
 		"a directory in use": {func(o *restore.Options) {
 			must(t, os.MkdirAll(o.Dir, 0o700))

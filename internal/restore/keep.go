@@ -75,6 +75,9 @@ func Keep(ctx context.Context, o KeepOptions) (k Kept, err error) {
 		return k, err
 	}
 	defer func() { err = errors.Join(err, lock.Close()) }()
+	if err := o.checkMark(); err != nil {
+		return k, err
+	}
 	work, events := filepath.Join(o.Into, workName), filepath.Join(o.Into, "events")
 	if err := durable.MkdirAll(nil, work, 0o700); err != nil {
 		return k, err
@@ -97,7 +100,7 @@ func (o *KeepOptions) check(r *survivor.Report) error {
 	case err != nil:
 		return err
 	case r.Recovered != "" && r.Recovered != o.mark():
-		return fmt.Errorf("%w: it is in %s", ErrRecovered, r.Recovered)
+		return recovered(r.Recovered)
 	case c.Majority:
 		return fmt.Errorf("%w: %s", ErrMajority, o.Dir)
 	case r.ClusterID == o.ClusterID:
@@ -112,6 +115,20 @@ func (o *KeepOptions) check(r *survivor.Report) error {
 func (o *KeepOptions) mark() string {
 	return fmt.Sprintf("%s as node %q of cluster %q", o.Into, o.NodeID, o.ClusterID)
 }
+
+// checkMark looks for the mark again, under the lock: another recovery may have ended while this one asked for consent.
+func (o *KeepOptions) checkMark() error {
+	raw, err := os.ReadFile(filepath.Join(o.Dir, survivor.RecoveredFile))
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return nil
+	case err == nil && string(raw) != o.mark():
+		return recovered(string(raw))
+	}
+	return err
+}
+
+func recovered(mark string) error { return fmt.Errorf("%w: it is in %s", ErrRecovered, mark) }
 
 // found ends the new log with the two entries of a new cluster.
 func (o *KeepOptions) found(l *ledger, r *survivor.Report) (k Kept, err error) {

@@ -182,6 +182,32 @@ func TestKeepRefuses(t *testing.T) {
 	}
 }
 
+// TestKeepWhileAnotherAsks: two people recover the same node. The one who consents later is refused, although nothing was
+// recovered when the question was asked. What a killed recovery left in the directory of the survivor goes.
+func TestKeepWhileAnotherAsks(t *testing.T) {
+	s, ctx := newSource(t, 3), t.Context()
+	s.submit(5)
+	for i := range 3 {
+		s.Stop(i)
+	}
+	left := filepath.Join(s.Dir(0), "survivor-123", "events")
+	must(t, os.MkdirAll(left, 0o700))
+	late, first := keepOptions(t, s.Cluster, 0), keepOptions(t, s.Cluster, 0)
+	late.NodeID = "second-2"
+	late.Confirm = func(*survivor.Comparison) error {
+		_, err := restore.Keep(ctx, first)
+		return err
+	}
+	if _, err := restore.Keep(ctx, late); !errors.Is(err, restore.ErrRecovered) {
+		t.Errorf("the later consent: %v", err)
+	}
+	for _, path := range []string{filepath.Join(late.Into, "events"), left} {
+		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+}
+
 // TestKeepAgain: a recovery that ended behind the mark can be repeated into the same place, and not into another one.
 func TestKeepAgain(t *testing.T) {
 	s, ctx := newSource(t, 3), t.Context()

@@ -41,7 +41,7 @@ type Options struct {
 	PeerAddr  string // host:port at which later members reach it
 
 	// ToSeq and ToTime end the ledger earlier than the backup: at the last pack whose events all are at or before the
-	// event, or the log time. At most one is set.
+	// event, or the log time. At most one is set. A time after the backup was made is refused.
 	ToSeq  uint64
 	ToTime time.Time
 
@@ -118,6 +118,13 @@ func (o *Options) check() error {
 		return fmt.Errorf("%w: %q", cluster.ErrUsedID, o.NodeID)
 	case o.ToSeq > o.Manifest.Position.Seq:
 		return fmt.Errorf("%w: it ends with event %d", ErrRange, o.Manifest.Position.Seq)
+	}
+	made, err := wire.ParseTime(o.Manifest.CreatedAt)
+	if err != nil {
+		return fmt.Errorf("%w: created at %q: %w", backup.ErrManifest, o.Manifest.CreatedAt, err)
+	}
+	if o.ToTime.After(made) {
+		return fmt.Errorf("%w: it was made at %s, and may lack events up to %s", ErrRange, wire.Time(made), wire.Time(o.ToTime))
 	}
 	return checkTarget(o.ClusterID, o.NodeID, o.Dir)
 }

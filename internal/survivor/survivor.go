@@ -111,6 +111,10 @@ type view struct {
 	tell        Progress
 }
 
+// copyPrefix begins the name of the directory with the copies. One that an interrupted Look has left keeps old tables on
+// the disk, so the next one removes it.
+const copyPrefix = "survivor-"
+
 // Look examines the directory of a stopped node. It needs little room there for the time being.
 func Look(ctx context.Context, dir string, tell Progress) (r *Report, err error) {
 	lock, err := durable.LockStore(filepath.Join(dir, "events"))
@@ -124,7 +128,10 @@ func Look(ctx context.Context, dir string, tell Progress) (r *Report, err error)
 	if _, _, err := cluster.Owner(dir); err != nil {
 		return nil, err
 	}
-	copied, err := os.MkdirTemp(dir, "survivor-")
+	if _, err := durable.RemovePrefixed(nil, dir, copyPrefix); err != nil {
+		return nil, err
+	}
+	copied, err := os.MkdirTemp(dir, copyPrefix)
 	if err != nil {
 		return nil, err
 	}
