@@ -102,7 +102,7 @@ func (a memberCommands) replace(ctx context.Context, old string, r wire.MemberRe
 		a.notef("added %s as a learner", plain(r.NodeID))
 	}
 	if done == nil || done.Suffrage != "voter" {
-		if got.Promoted, err = a.promoteWhenReady(ctx, r.NodeID, f, wait); err != nil {
+		if got.Promoted, err = a.promoteWhenReady(ctx, old, r.NodeID, f, wait); err != nil {
 			return err
 		}
 		a.notef("promoted %s: it votes", plain(r.NodeID))
@@ -196,8 +196,17 @@ func repeatable(err error) error {
 	return &codedError{exitCode(err), err, "Give the same command again: it goes on after the last step that was done."}
 }
 
-// promoteWhenReady waits until a learner keeps up, and makes a voter of it.
-func (a memberCommands) promoteWhenReady(ctx context.Context, id string, f *opFlags,
+// removedByAnother says that an operator who works at the same time has taken OLD away. A voter more than before
+// would be one that nobody asked for.
+func removedByAnother(old, fresh string) error {
+	return &codedError{exitFailed,
+		fmt.Errorf("%s was removed by another operation meanwhile, and %s stays a learner", old, fresh),
+		"See \"recount operations\" and \"recount cluster status\", then \"recount cluster promote " + fresh +
+			"\" or \"recount cluster remove " + fresh + "\"."}
+}
+
+// promoteWhenReady waits until the learner id keeps up, and makes a voter of it, while old is a member.
+func (a memberCommands) promoteWhenReady(ctx context.Context, old, id string, f *opFlags,
 	wait time.Duration) (*wire.MemberAnswer, error) {
 	end := time.Now().Add(wait)
 	o := a.step(f)
@@ -210,6 +219,8 @@ func (a memberCommands) promoteWhenReady(ctx context.Context, id string, f *opFl
 		switch {
 		case m == nil:
 			return nil, repeatable(fmt.Errorf("%s is no member any more", id))
+		case m.Suffrage != "voter" && memberOf(now, old) == nil:
+			return nil, removedByAnother(old, id)
 		case m.Learner == nil || m.Learner.Promotable: // without the leader's word its refusal says why
 			got, err := callOperation(ctx, a.app, memberChange(func(ctx context.Context,
 				c client.Members) (*wire.MemberAnswer, error) {

@@ -18,6 +18,7 @@ type ring struct {
 	lacks   []uint64 // of the learner, one look after the other, then it can be promoted
 	done    []string
 	limit   int
+	taken   bool // another operator removes n3 while the learner still lacks entries
 }
 
 func member(id, suffrage, state string) wire.Member {
@@ -50,6 +51,9 @@ func (g *ring) at(t *testing.T) (dir string) {
 }
 
 func (g *ring) show(w http.ResponseWriter) {
+	if g.taken && len(g.done) > 0 {
+		g.members = slices.DeleteFunc(g.members, func(m wire.Member) bool { return m.ID == "n3" })
+	}
 	for i := range g.members {
 		m := &g.members[i]
 		if m.Learner = nil; m.Suffrage != "nonvoter" {
@@ -131,6 +135,17 @@ func TestReplaceRefused(t *testing.T) {
 		if r := run(t, "", args...); r.code == exitOK || !strings.Contains(r.err, x.says) || len(g.done) > 0 {
 			t.Errorf("%s: %+v did %q", x.what, r, g.done)
 		}
+	}
+}
+
+// TestReplaceOfARemovedNode: two operators replace one node. The second one does not make a voter more of the cluster, and is told.
+func TestReplaceOfARemovedNode(t *testing.T) {
+	g := newRing(100)
+	g.taken = true
+	r := run(t, "", replaceArgs(g.at(t))...)
+	if r.code != exitFailed || !strings.Contains(r.err, "n3 was removed by another operation meanwhile, and n4 stays a learner") ||
+		!slices.Equal(g.done, []string{"added"}) {
+		t.Errorf("%+v did %q", r, g.done)
 	}
 }
 
