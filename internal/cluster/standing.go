@@ -146,7 +146,7 @@ func recent(seen map[string]time.Time) (ids []string) {
 func (c *Cluster) Standing() error { return c.peer.roster.standing() }
 
 // Left returns ErrRemoved once it is certain, and thus permanent, that the cluster has removed this node.
-func (c *Cluster) Left() error { return c.peer.roster.left() }
+func Left(c *Cluster) error { return c.peer.roster.left() }
 
 // PeerRefusals counts the messages of other nodes that this node has refused.
 func (c *Cluster) PeerRefusals() uint64 { return c.peer.roster.refusals.Load() }

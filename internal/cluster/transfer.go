@@ -10,9 +10,9 @@ import (
 
 // Transfer makes another voter the leader, a certain one or, with an empty id, the one that holds most, and returns
 // its id. This node proposes nothing meanwhile. It does not use the transfer of the library, which can leave Raft
-// unable to propose: it waits until nothing is in flight and the voter holds every entry, since one that lacks the last
-// entry loses its election. Then it sends the request on which a voter elects itself. If that fails, this node leads on.
-// Errors: ErrNotLeader, ErrNotVoter, ErrNotMoved, ErrOtherLeads.
+// unable to propose: it waits until nothing is in flight and the voter holds every entry, since one that lacks the
+// last entry loses its election. Then it sends the request on which a voter elects itself. If that fails, this node
+// leads on. Errors: ErrNotLeader, ErrNotVoter, ErrNotMoved, ErrOtherLeads.
 func (c *Cluster) Transfer(ctx context.Context, to string) (leader string, err error) {
 	select {
 	case c.changing <- struct{}{}:

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/recount-ledger/recount/internal/api"
+	"github.com/recount-ledger/recount/internal/cluster"
 )
 
 // registerMetrics adds the metrics of the node itself to the registry. The API adds its own.
@@ -122,6 +123,8 @@ func consensusCollectors(n *Node) []prometheus.Collector {
 			"1 when other members refuse this node, or were founded with others. readyz has the reason.", func() float64 {
 				return boolFloat(n.cluster.Standing() != nil)
 			}),
+		gauge("flk_removed", "1 when the cluster has removed this node for good and it still runs: stop it.",
+			func() float64 { return boolFloat(cluster.Left(n.cluster) != nil) }),
 		gauge("flk_proposal_queue_bytes", "Payload bytes that wait for consensus.", func() float64 {
 			b, _ := n.packer.Stats()
 			return float64(b)

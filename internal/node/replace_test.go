@@ -157,7 +157,8 @@ func TestMembersThroughTheAPI(t *testing.T) {
 	if a, err := client.MembersOf(follower).Transfer(ctx, wire.LeaderRequest{Op: why, NodeID: to}); err != nil || a.NodeID != to {
 		t.Fatalf("%+v, %v", a, err)
 	}
-	if a, err := client.MembersOf(follower).Transfer(ctx, wire.LeaderRequest{Op: why, NodeID: to}); err != nil || a.NodeID != to || a.Seq != 0 {
+	a, err := client.MembersOf(follower).Transfer(ctx, wire.LeaderRequest{Op: why, NodeID: to})
+	if err != nil || a.NodeID != to || a.Seq != 0 {
 		t.Fatalf("to the node that leads already: %+v, %v", a, err)
 	}
 	removed := c.Leader()
@@ -171,6 +172,9 @@ func TestMembersThroughTheAPI(t *testing.T) {
 		t.Fatalf("%+v, %v", a, err)
 	}
 	c.Await("the removed node says so", func() error {
+		if _, text := c.Once(removed, http.MethodGet, "/metrics", nil); !strings.Contains(string(text), "\nflk_removed 1\n") {
+			return errors.New("flk_removed is not 1")
+		}
 		status, text := c.Once(removed, http.MethodGet, "/readyz?verbose", nil)
 		if status != http.StatusServiceUnavailable || !strings.Contains(string(text), "was removed from the cluster") {
 			return fmt.Errorf("%d %s", status, text)
@@ -179,8 +183,8 @@ func TestMembersThroughTheAPI(t *testing.T) {
 	})
 }
 
-// TestRemovalEndsWaits: a client that waits at a node while the cluster removes it soon learns to ask another one. The node
-// gets no entries any more, so the outcome would never come.
+// TestRemovalEndsWaits: a client that waits at a node while the cluster removes it soon learns to ask another one. The
+// node gets no entries any more, so the outcome would never come.
 func TestRemovalEndsWaits(t *testing.T) {
 	c := nodetest.Start(t, 3)
 	f := nodetest.NewRecords(t)
