@@ -31,10 +31,11 @@ type operatorsDay struct {
 	sent    int
 }
 
-// TestOperatorsDay adds, promotes, drains, moves leadership to, removes, loses, replaces and restarts nodes with the commands
-// of the manual, under the load of 32 Go clients. No submission fails. After each step all members have the same digests and give
-// every agent its last answer again. In the end each acknowledged record is in the ledger once. OPERATOR_DAY=whole also
-// upgrades all nodes from an earlier build, goes back, and upgrades again (see TestUpgrades), and looks longer at each step.
+// TestOperatorsDay adds, promotes, drains, moves leadership to, removes, loses, replaces and restarts nodes with the
+// commands of the manual, under the load of 32 Go clients. No submission fails. After each step all members have the
+// same digests and give every agent its last answer again. In the end each acknowledged record is in the ledger once.
+// OPERATOR_DAY=whole also upgrades all nodes from an earlier build, goes back, and upgrades again (see TestUpgrades),
+// and looks longer at each step.
 func TestOperatorsDay(t *testing.T) {
 	whole := full || os.Getenv("OPERATOR_DAY") == "whole"
 	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
@@ -93,8 +94,8 @@ func startDay(t *testing.T, ctx context.Context, bin string) *operatorsDay {
 	d.load, stop = startUpgradeLoad(t, ctx, &agents, 2*everySubmission)
 	d.load.stop = stop
 	d.load.await(t, ctx, 10*upgradeClients)
-	fmt.Fprintf(&d.table, "%-24s %6s %7s %21s %21s %8s  %s\n", "step", "sent", "failed", "before: p99 / max", "in it: p99 / max",
-		"took", "digest of all members")
+	fmt.Fprintf(&d.table, "%-24s %6s %7s %21s %21s %8s  %s\n", "step", "sent", "failed",
+		"before: p99 / max", "in it: p99 / max", "took", "digest of all members")
 	return d
 }
 
@@ -117,8 +118,8 @@ func (d *operatorsDay) step(what string, do func()) {
 	for _, node := range d.members {
 		d.load.again(d.t, d.ctx, node)
 	}
-	fmt.Fprintf(&d.table, "%-24s %6d %7d %21s %21s %8s  %.12s at %d\n", what, p.sent, p.failed, p99Text(before), p99Text(p),
-		took.Round(100*time.Millisecond), digest.State, digest.Seq)
+	fmt.Fprintf(&d.table, "%-24s %6d %7d %21s %21s %8s  %.12s at %d\n", what, p.sent, p.failed,
+		p99Text(before), p99Text(p), took.Round(100*time.Millisecond), digest.State, digest.Seq)
 }
 
 func p99Text(p phase) string {
@@ -137,10 +138,7 @@ func (d *operatorsDay) cluster(args ...string) string {
 	for _, node := range d.members {
 		endpoints = append(endpoints, d.c.API[node])
 	}
-	cmd := exec.CommandContext(d.ctx, d.recount, append([]string{"cluster"}, args...)...)
-	cmd.Env = append(clean(), "RECOUNT_ENDPOINTS="+strings.Join(endpoints, ","), "RECOUNT_CA="+filepath.Join(d.c.Dir, "ca.pem"),
-		"RECOUNT_TOKEN_FILE="+filepath.Join(d.c.Dir, "tokens", "operator.token"))
-	out, err := cmd.CombinedOutput()
+	out, err := asOperator(d.ctx, d.c, endpoints, d.recount, append([]string{"cluster"}, args...)...).CombinedOutput()
 	if err != nil {
 		d.t.Fatalf("recount cluster %s: %v\n%s", strings.Join(args, " "), err, out)
 	}
@@ -285,4 +283,12 @@ func (d *operatorsDay) notReady(node int, word string) error {
 		err = fmt.Errorf("%d %s", r.Status, r.Body)
 	}
 	return err
+}
+
+// asOperator is a command of the tool for some endpoints of a cluster.
+func asOperator(ctx context.Context, c *harness.Cluster, endpoints []string, tool string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, tool, args...)
+	cmd.Env = append(clean(), "RECOUNT_ENDPOINTS="+strings.Join(endpoints, ","),
+		"RECOUNT_CA="+filepath.Join(c.Dir, "ca.pem"), "RECOUNT_TOKEN_FILE="+filepath.Join(c.Dir, "tokens", "operator.token"))
+	return cmd
 }

@@ -48,8 +48,10 @@ type acknowledged struct {
 	seq  uint64
 }
 
-// startUpgradeLoad runs the agents until stop is called, which waits for their last answers. Each submits at fixed intervals.
-func startUpgradeLoad(t *testing.T, ctx context.Context, c *harness.Cluster, every time.Duration) (l *upgradeLoad, stop func()) {
+// startUpgradeLoad runs the agents until stop is called, which waits for their last answers. Each submits at fixed
+// intervals.
+func startUpgradeLoad(t *testing.T, ctx context.Context, c *harness.Cluster,
+	every time.Duration) (l *upgradeLoad, stop func()) {
 	t.Helper()
 	source, err := harness.NewSource(root)
 	if err != nil {
@@ -214,8 +216,8 @@ func (l *upgradeLoad) again(t *testing.T, ctx context.Context, node int) {
 	}
 }
 
-// checkLedger compares the list of one node with what the agents were told. Each acknowledged record is there once, and no
-// others, since none failed.
+// checkLedger compares the list of one node with what the agents were told. Each acknowledged record is there once,
+// and no others, since none failed.
 func (l *upgradeLoad) checkLedger(t *testing.T, ctx context.Context, node int) {
 	t.Helper()
 	found := map[string]uint64{}
