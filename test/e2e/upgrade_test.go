@@ -113,7 +113,7 @@ func TestUpgrades(t *testing.T) {
 	raiseVersion(t, ctx, c, load, before, after)
 	stop()
 	d := sameDigest(t, ctx, c)
-	t.Logf("%d submissions over %d steps, digest at %d is %.16s", load.sent, 6*len(orders), d.Seq, d.State)
+	t.Logf("%d submissions over %d steps, digest at %d is %.16s", load.sent, 6*len(orders)+3, d.Seq, d.State)
 }
 
 // upgradeStep stops a node as an operator does and starts another program on its directory.
