@@ -1937,6 +1937,8 @@ type MemberChangedV1 struct {
 	PeerAddress   string                 `protobuf:"bytes,3,opt,name=peer_address,json=peerAddress,proto3" json:"peer_address,omitempty"` // host:port for the other members, with added and moved
 	ApiAddress    string                 `protobuf:"bytes,4,opt,name=api_address,json=apiAddress,proto3" json:"api_address,omitempty"`    // base URL for clients, with added
 	Op            *OpV1                  `protobuf:"bytes,5,opt,name=op,proto3" json:"op,omitempty"`
+	Invitation    []byte                 `protobuf:"bytes,6,opt,name=invitation,proto3" json:"invitation,omitempty"`   // with added by a join token: SHA-256 of its secret; the operator is the one who invited
+	Incarnation   string                 `protobuf:"bytes,7,opt,name=incarnation,proto3" json:"incarnation,omitempty"` // of the directory of the node that showed the token
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2004,6 +2006,20 @@ func (x *MemberChangedV1) GetOp() *OpV1 {
 		return x.Op
 	}
 	return nil
+}
+
+func (x *MemberChangedV1) GetInvitation() []byte {
+	if x != nil {
+		return x.Invitation
+	}
+	return nil
+}
+
+func (x *MemberChangedV1) GetIncarnation() string {
+	if x != nil {
+		return x.Incarnation
+	}
+	return ""
 }
 
 // RestoredV1 is kind 30: the first event of a cluster that was founded with the log of another one, from a backup or from
@@ -2234,6 +2250,145 @@ func (x *ClusterVersionRaisedV1) GetOp() *OpV1 {
 	return nil
 }
 
+// MemberInvitedV1 is kind 33: a node may add itself, once, with the secret of a join token. It takes the place of an
+// earlier invitation of this node.
+type MemberInvitedV1 struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Member        string                 `protobuf:"bytes,1,opt,name=member,proto3" json:"member,omitempty"`                              // node id
+	PeerAddress   string                 `protobuf:"bytes,2,opt,name=peer_address,json=peerAddress,proto3" json:"peer_address,omitempty"` // host:port for the other members
+	ApiAddress    string                 `protobuf:"bytes,3,opt,name=api_address,json=apiAddress,proto3" json:"api_address,omitempty"`    // base URL for clients, may be empty
+	Sha256        []byte                 `protobuf:"bytes,4,opt,name=sha256,proto3" json:"sha256,omitempty"`                              // of the secret, 32 bytes; the secret itself is in no log
+	ValidFor      int64                  `protobuf:"varint,5,opt,name=valid_for,json=validFor,proto3" json:"valid_for,omitempty"`         // nanoseconds of log time, from this event on
+	Op            *OpV1                  `protobuf:"bytes,6,opt,name=op,proto3" json:"op,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MemberInvitedV1) Reset() {
+	*x = MemberInvitedV1{}
+	mi := &file_event_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MemberInvitedV1) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MemberInvitedV1) ProtoMessage() {}
+
+func (x *MemberInvitedV1) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MemberInvitedV1.ProtoReflect.Descriptor instead.
+func (*MemberInvitedV1) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *MemberInvitedV1) GetMember() string {
+	if x != nil {
+		return x.Member
+	}
+	return ""
+}
+
+func (x *MemberInvitedV1) GetPeerAddress() string {
+	if x != nil {
+		return x.PeerAddress
+	}
+	return ""
+}
+
+func (x *MemberInvitedV1) GetApiAddress() string {
+	if x != nil {
+		return x.ApiAddress
+	}
+	return ""
+}
+
+func (x *MemberInvitedV1) GetSha256() []byte {
+	if x != nil {
+		return x.Sha256
+	}
+	return nil
+}
+
+func (x *MemberInvitedV1) GetValidFor() int64 {
+	if x != nil {
+		return x.ValidFor
+	}
+	return 0
+}
+
+func (x *MemberInvitedV1) GetOp() *OpV1 {
+	if x != nil {
+		return x.Op
+	}
+	return nil
+}
+
+// InvitationWithdrawnV1 is kind 34: the open invitation of a node ends.
+type InvitationWithdrawnV1 struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Member        string                 `protobuf:"bytes,1,opt,name=member,proto3" json:"member,omitempty"`
+	Op            *OpV1                  `protobuf:"bytes,2,opt,name=op,proto3" json:"op,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InvitationWithdrawnV1) Reset() {
+	*x = InvitationWithdrawnV1{}
+	mi := &file_event_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InvitationWithdrawnV1) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InvitationWithdrawnV1) ProtoMessage() {}
+
+func (x *InvitationWithdrawnV1) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InvitationWithdrawnV1.ProtoReflect.Descriptor instead.
+func (*InvitationWithdrawnV1) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *InvitationWithdrawnV1) GetMember() string {
+	if x != nil {
+		return x.Member
+	}
+	return ""
+}
+
+func (x *InvitationWithdrawnV1) GetOp() *OpV1 {
+	if x != nil {
+		return x.Op
+	}
+	return nil
+}
+
 var File_event_proto protoreflect.FileDescriptor
 
 const file_event_proto_rawDesc = "" +
@@ -2396,14 +2551,18 @@ const file_event_proto_rawDesc = "" +
 	"\x0fFactsDisputedV1\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x16\n" +
 	"\x06voters\x18\x02 \x03(\tR\x06voters\x12\x12\n" +
-	"\x04node\x18\x03 \x01(\tR\x04node\"\xad\x01\n" +
+	"\x04node\x18\x03 \x01(\tR\x04node\"\xef\x01\n" +
 	"\x0fMemberChangedV1\x12\x16\n" +
 	"\x06change\x18\x01 \x01(\tR\x06change\x12\x16\n" +
 	"\x06member\x18\x02 \x01(\tR\x06member\x12!\n" +
 	"\fpeer_address\x18\x03 \x01(\tR\vpeerAddress\x12\x1f\n" +
 	"\vapi_address\x18\x04 \x01(\tR\n" +
 	"apiAddress\x12&\n" +
-	"\x02op\x18\x05 \x01(\v2\x16.recount.event.v1.OpV1R\x02op\"\xc0\x03\n" +
+	"\x02op\x18\x05 \x01(\v2\x16.recount.event.v1.OpV1R\x02op\x12\x1e\n" +
+	"\n" +
+	"invitation\x18\x06 \x01(\fR\n" +
+	"invitation\x12 \n" +
+	"\vincarnation\x18\a \x01(\tR\vincarnation\"\xc0\x03\n" +
 	"\n" +
 	"RestoredV1\x12&\n" +
 	"\x0ffrom_cluster_id\x18\x01 \x01(\tR\rfromClusterId\x12\x1d\n" +
@@ -2431,7 +2590,18 @@ const file_event_proto_rawDesc = "" +
 	"\x16ClusterVersionRaisedV1\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x12\n" +
 	"\x04from\x18\x02 \x01(\rR\x04from\x12&\n" +
-	"\x02op\x18\x03 \x01(\v2\x16.recount.event.v1.OpV1R\x02opB8Z6github.com/recount-ledger/recount/internal/event;eventb\x06proto3"
+	"\x02op\x18\x03 \x01(\v2\x16.recount.event.v1.OpV1R\x02op\"\xca\x01\n" +
+	"\x0fMemberInvitedV1\x12\x16\n" +
+	"\x06member\x18\x01 \x01(\tR\x06member\x12!\n" +
+	"\fpeer_address\x18\x02 \x01(\tR\vpeerAddress\x12\x1f\n" +
+	"\vapi_address\x18\x03 \x01(\tR\n" +
+	"apiAddress\x12\x16\n" +
+	"\x06sha256\x18\x04 \x01(\fR\x06sha256\x12\x1b\n" +
+	"\tvalid_for\x18\x05 \x01(\x03R\bvalidFor\x12&\n" +
+	"\x02op\x18\x06 \x01(\v2\x16.recount.event.v1.OpV1R\x02op\"W\n" +
+	"\x15InvitationWithdrawnV1\x12\x16\n" +
+	"\x06member\x18\x01 \x01(\tR\x06member\x12&\n" +
+	"\x02op\x18\x02 \x01(\v2\x16.recount.event.v1.OpV1R\x02opB8Z6github.com/recount-ledger/recount/internal/event;eventb\x06proto3"
 
 var (
 	file_event_proto_rawDescOnce sync.Once
@@ -2445,7 +2615,7 @@ func file_event_proto_rawDescGZIP() []byte {
 	return file_event_proto_rawDescData
 }
 
-var file_event_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
+var file_event_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
 var file_event_proto_goTypes = []any{
 	(*PackV1)(nil),                 // 0: recount.event.v1.PackV1
 	(*EventV1)(nil),                // 1: recount.event.v1.EventV1
@@ -2477,6 +2647,8 @@ var file_event_proto_goTypes = []any{
 	(*MemberChangedV1)(nil),        // 27: recount.event.v1.MemberChangedV1
 	(*RestoredV1)(nil),             // 28: recount.event.v1.RestoredV1
 	(*ClusterVersionRaisedV1)(nil), // 29: recount.event.v1.ClusterVersionRaisedV1
+	(*MemberInvitedV1)(nil),        // 30: recount.event.v1.MemberInvitedV1
+	(*InvitationWithdrawnV1)(nil),  // 31: recount.event.v1.InvitationWithdrawnV1
 }
 var file_event_proto_depIdxs = []int32{
 	1,  // 0: recount.event.v1.PackV1.events:type_name -> recount.event.v1.EventV1
@@ -2499,11 +2671,13 @@ var file_event_proto_depIdxs = []int32{
 	10, // 17: recount.event.v1.MemberChangedV1.op:type_name -> recount.event.v1.OpV1
 	10, // 18: recount.event.v1.RestoredV1.op:type_name -> recount.event.v1.OpV1
 	10, // 19: recount.event.v1.ClusterVersionRaisedV1.op:type_name -> recount.event.v1.OpV1
-	20, // [20:20] is the sub-list for method output_type
-	20, // [20:20] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	10, // 20: recount.event.v1.MemberInvitedV1.op:type_name -> recount.event.v1.OpV1
+	10, // 21: recount.event.v1.InvitationWithdrawnV1.op:type_name -> recount.event.v1.OpV1
+	22, // [22:22] is the sub-list for method output_type
+	22, // [22:22] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_event_proto_init() }
@@ -2517,7 +2691,7 @@ func file_event_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_event_proto_rawDesc), len(file_event_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   30,
+			NumMessages:   32,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

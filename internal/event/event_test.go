@@ -54,6 +54,8 @@ func samples() map[Kind]proto.Message {
 		Restored:             &RestoredV1{FromClusterId: "c", ClusterId: "d", Seq: 9, Log: []byte{1}, Backup: "b", Op: sampleOp()},
 		ClusterVersionRaised: &ClusterVersionRaisedV1{Version: 2, From: 1, Op: sampleOp()},
 		ActApproved:          &ActApprovedV1{ActOpId: "x", Act: "activate", Request: "generation 2", Op: sampleOp()},
+		MemberInvited:        &MemberInvitedV1{Member: "n4", PeerAddress: "h:1", Sha256: []byte{1}, ValidFor: 7, Op: sampleOp()},
+		InvitationWithdrawn:  &InvitationWithdrawnV1{Member: "n4", Op: sampleOp()},
 	}
 }
 

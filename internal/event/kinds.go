@@ -41,6 +41,9 @@ const (
 
 	Restored             Kind = 30
 	ClusterVersionRaised Kind = 31
+
+	MemberInvited       Kind = 33
+	InvitationWithdrawn Kind = 34
 )
 
 // kindRow is one kind of event: its name in lower case, which is persisted in exports, its message, and the cluster
@@ -86,6 +89,9 @@ var kinds = [...]kindRow{
 
 	Restored:             later(kind[RestoredV1]("restored")),
 	ClusterVersionRaised: kind[ClusterVersionRaisedV1]("cluster_version_raised"),
+
+	MemberInvited:       since(2, kind[MemberInvitedV1]("member_invited")),
+	InvitationWithdrawn: since(2, kind[InvitationWithdrawnV1]("invitation_withdrawn")),
 }
 
 // kind returns the row of a kind whose message is M.
@@ -99,6 +105,12 @@ func kind[M any, P interface {
 // later marks a kind that came before cluster versions, and after builds that may still take part at version 1.
 func later(k kindRow) kindRow {
 	k.later = true
+	return k
+}
+
+// since gives a kind the cluster version that a ledger needs to hold it.
+func since(version uint32, k kindRow) kindRow {
+	k.version = version
 	return k
 }
 

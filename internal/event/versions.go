@@ -6,7 +6,8 @@ package event
 //
 //	1  ledgers from before cluster versions: all kinds up to Restored, all members of policies, profiles and kernels
 //	   of that time
-//	2  the same, and every member knows cluster versions. What version 1 left to questions is certain
+//	2  the same and invitations of nodes, and every member knows cluster versions. What version 1 left to questions
+//	   is certain
 //
 // A change of what a log may hold is a new version: a line here, NewestVersion, and the rows of the new kinds. The
 // code that writes anything else that is new asks the ledger for its version first.

@@ -70,6 +70,7 @@ type Control struct {
 
 	restored []RestoredRow
 	version  uint32 // of the cluster
+	invited  invitations
 }
 
 // NewControl returns the control state before the first event.

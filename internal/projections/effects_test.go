@@ -137,6 +137,7 @@ func (l *ledger) loaded(t *testing.T) *Control {
 // controlState holds what events change. Digest and position, which every event changes, are not part of it.
 type controlState struct {
 	genesis *GenesisRow
+	invited invitations
 	sched   schedules
 	reg     registry
 	creds   credentials
@@ -148,7 +149,7 @@ type controlState struct {
 // stateOf returns the state of c. The indexes of Raft entries are left out: rows do not have them.
 func stateOf(c *Control) controlState {
 	s := controlState{genesis: c.genesis, sched: c.sched, reg: c.reg, creds: c.creds, restored: c.restored,
-		version: c.version}
+		version: c.version, invited: c.invited}
 	s.sched.activations = slices.Clone(c.sched.activations)
 	for i := range s.sched.activations {
 		s.sched.activations[i].Index = 0
@@ -178,7 +179,9 @@ func effectNames() []string {
 	one, two, ed := mustHMAC("one"), mustHMAC("two"), edKey()
 	first, second := verify.DefaultPolicy(), secondPolicy()
 	firstID, secondID := first.ID(), second.ID()
+	sha := func(n byte) string { return quoted(append(make([]byte, 31), n)) }
 	return []string{
+		"$sha1", sha(1), "$sha2", sha(2), "$sha3", sha(3), "$sha4", sha(4), "$sha5", sha(5),
 		"$one.print", quoted(one.Fingerprint[:]),
 		"$two.print", quoted(two.Fingerprint[:]),
 		"$ed.print", quoted(ed.Fingerprint[:]),
@@ -222,6 +225,14 @@ func (l *ledger) controlText(t *testing.T, part string) string {
 	case "restored":
 		for _, r := range l.ctrl.Restorations(l.seq) {
 			add("%s@%d from %s kept %d of %d by %s", r.ClusterID, r.Seq, r.From, r.Kept, r.BackupSeq, r.Op.Actor)
+		}
+	case "invitations":
+		for _, r := range l.ctrl.invited {
+			word := string(r.End)
+			if r.open(l.now) {
+				word = "open"
+			}
+			add("%s@%d:%s%s", r.Node, r.Seq, word, r.Incarnation)
 		}
 	case "keys":
 		names := map[string]string{mustHMAC("one").ID: "one", mustHMAC("two").ID: "two", edKey().ID: "ed"}

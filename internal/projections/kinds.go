@@ -50,6 +50,8 @@ var kinds = [...]kindRow{
 	event.Restored:      kept(decideRestored, applyRestored),
 
 	event.ClusterVersionRaised: checked(decideClusterVersionRaised, applyClusterVersionRaised),
+	event.MemberInvited:        kept(decideMemberInvited, applyMemberInvited),
+	event.InvitationWithdrawn:  kept(decideInvitationWithdrawn, applyInvitationWithdrawn),
 }
 
 // rowOf returns the row of a kind.

@@ -13,14 +13,21 @@ type MemberChangeRow struct {
 	Op        Op
 }
 
-func decideMemberChanged(_ *Control, _ *operator, m *event.MemberChangedV1) Effect {
-	if m.Change == "" {
+// memberAdded is the change with which a node becomes a learner. The word is persisted.
+const memberAdded = "added"
+
+func decideMemberChanged(c *Control, o *operator, m *event.MemberChangedV1) Effect {
+	switch {
+	case m.Change == "":
 		return Ignored
+	case len(m.Invitation) > 0:
+		return decideInvited(c, o, m)
 	}
 	return Applied
 }
 
 func applyMemberChanged(c *Control, o *operator, m *event.MemberChangedV1) {
+	applyInvited(c, m)
 	c.reg.members = append(c.reg.members, MemberChangeRow{
 		Seq:     o.seq,
 		LogTime: o.logTime,

@@ -66,6 +66,11 @@ func applyRestored(c *Control, o *operator, m *event.RestoredV1) {
 		RestoredAt: m.RestoredAt,
 		Op:         opOf(m.Op),
 	})
+	for i := range c.invited {
+		if r := &c.invited[i]; r.open(o.logTime) {
+			r.End = EndedByRestoring
+		}
+	}
 }
 
 // names returns the names of the ledger up to event seq, oldest first. c.mu must be held.
