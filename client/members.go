@@ -54,6 +54,20 @@ func (m Members) RaiseVersion(ctx context.Context,
 	return operate[wire.ClusterVersionAnswer](ctx, m.c, http.MethodPost, "/v1/cluster/version", nil, r)
 }
 
+// Invite lets a node that is not started yet add itself once, with the secret of which the request has the digest.
+// wire.JoinTokenOf makes the join token of the answer and the secret.
+func (m Members) Invite(ctx context.Context, r wire.InvitationRequest) (*wire.InvitationAnswer, error) {
+	opID(&r.Op)
+	return operate[wire.InvitationAnswer](ctx, m.c, http.MethodPost, "/v1/cluster/invitations", nil, r)
+}
+
+// Withdraw ends the open invitation of a node.
+func (m Members) Withdraw(ctx context.Context, nodeID string, a wire.Op) (*wire.MemberAnswer, error) {
+	opID(&a)
+	return operate[wire.MemberAnswer](ctx, m.c, http.MethodPost,
+		"/v1/cluster/invitations/"+url.PathEscape(nodeID)+"/withdraw", nil, a)
+}
+
 func memberPath(nodeID, act string) string {
 	return "/v1/cluster/members/" + url.PathEscape(nodeID) + "/" + act
 }

@@ -50,7 +50,7 @@ var shapes = []any{
 	ApprovalsPage{}, AuditAnswer{}, AuditItem{}, AuditPage{}, BatchLine{}, CheckAnswer{}, ClusterAnswer{}, ClusterVersionAnswer{}, ClusterVersionRequest{}, CopiesPage{}, CopyAnswer{}, CopyDigest{}, CopyFile{}, CopyPosition{},
 	DiffAnswer{}, DigestAnswer{}, DropAnswer{}, EventAnswer{}, FlipSide{}, FlipsPage{}, Flip{}, FreezeAnswer{},
 	FreezeRequest{}, FreezesPage{}, GenerationAnswer{}, GenerationRequest{}, GenerationsPage{}, HistoryEntry{},
-	IDsPage{}, KeyAnswer{}, KeyRequest{}, KeysPage{}, KnownShardsAnswer{}, KnownShardsPage{},
+	IDsPage{}, InvitationAnswer{}, InvitationRequest{}, JoinMember{}, JoinToken{}, KeyAnswer{}, KeyRequest{}, KeysPage{}, KnownShardsAnswer{}, KnownShardsPage{},
 	KnownShardsRequest{}, LeaderRequest{}, Leaf{}, LearnerProgress{}, Member{}, MemberAddressRequest{}, MemberAnswer{}, MemberRequest{}, NodeProgress{}, OperationItem{}, OperationsPage{}, PendingOperation{},
 	Op{}, PCSAnswer{}, PoliciesPage{}, PolicyAnswer{}, PolicyInterval{}, PolicyRequest{}, Problem{},
 	RevokeAnswer{}, RevokeRequest{}, RollbackRequest{}, ScheduleStep{}, ShardAnswer{}, ShardsPage{},

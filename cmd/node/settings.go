@@ -56,6 +56,12 @@ var settings = []setting{
 			"that runs",
 	},
 	{
+		key:   "join_token_file",
+		env:   "RECOUNT_JOIN_TOKEN_FILE",
+		field: text(func(c *node.Config) *string { return &c.JoinTokenFile }),
+		help:  "file with the token of recount cluster invite, with which a node that joins adds itself",
+	},
+	{
 		key:  "pid_file",
 		env:  "RECOUNT_PID_FILE",
 		help: "file that holds the process id while the node runs",

@@ -28,6 +28,7 @@ var everySetting = map[string]tried{
 	"dir":                {"/d", func(c node.Config) any { return c.Dir }, "/d", nil},
 	"new_cluster":        {"true", func(c node.Config) any { return c.NewCluster }, true, notBool},
 	"join":               {"true", func(c node.Config) any { return c.Join }, true, notBool},
+	"join_token_file":    {"/t", func(c node.Config) any { return c.JoinTokenFile }, "/t", nil},
 	"api.listen":         {"127.0.0.1:7", func(c node.Config) any { return c.API.Listen }, "127.0.0.1:7", notAddress},
 	"api.cert_file":      {"/c", func(c node.Config) any { return c.API.Cert }, "/c", nil},
 	"api.key_file":       {"/k", func(c node.Config) any { return c.API.Key }, "/k", nil},

@@ -22,7 +22,7 @@ type memberCommands struct{ *app }
 func (a memberCommands) commands() []*cobra.Command {
 	return []*cobra.Command{
 		a.addCommand(), a.promoteCommand(), a.removeCommand(), a.moveCommand(), a.transferCommand(),
-		a.replaceCommand(), a.drainCommand(),
+		a.replaceCommand(), a.drainCommand(), a.inviteCommand(),
 	}
 }
 

@@ -3,6 +3,8 @@ package main
 import (
 	"encoding/json"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -40,6 +42,11 @@ func memberNode(t *testing.T, early int) (dir string, asked *[]string) {
 			answer(w, wire.MemberAnswer{Change: wire.MemberLeads, NodeID: "n2", Seq: 10})
 		case "POST /v1/cluster/version":
 			answer(w, wire.ClusterVersionAnswer{Version: 3, From: 2, Seq: 11})
+		case "POST /v1/cluster/invitations":
+			answer(w, wire.InvitationAnswer{NodeID: "n4", PeerAddress: "h:1", ExpiresAt: "2026-01-01T00:00:00Z", Seq: 11,
+				ClusterID: "dev", Members: []wire.JoinMember{{ID: "n1", Peer: "h:9"}}, Authorities: [][]byte{{1, 2}}})
+		case "POST /v1/cluster/invitations/n4/withdraw":
+			answer(w, wire.MemberAnswer{Change: wire.MemberWithdrawn, NodeID: "n4", Seq: 12})
 		case "GET /v1/cluster":
 			seq, old, newest := uint64(42), uint32(2), uint32(3)
 			answer(w, wire.ClusterAnswer{ClusterID: "dev", ClusterVersion: 2, Leader: "n1", Members: []wire.Member{
@@ -68,6 +75,7 @@ func TestMemberCommands(t *testing.T) {
 		{"move n2 --peer h:3 --reason r", `/v1/cluster/members/n2/address {"peer_address":"h:3","reason":"r"}`, "moved"},
 		{"upgrade --version 3 --reason r --yes", `/v1/cluster/version {"reason":"r","version":3}`, "version  3"},
 		{"upgrade --reason r --yes -o json", `/v1/cluster/version {"reason":"r","version":2}`, `"from": 2`},
+		{"invite n4 --withdraw --reason r", `/v1/cluster/invitations/n4/withdraw {"reason":"r"}`, "withdrawn"},
 		{"transfer --reason r", `/v1/cluster/leader {"reason":"r"}`, "n2"},
 		{"transfer n2 --reason r -o json", `/v1/cluster/leader {"node_id":"n2","reason":"r"}`, `"change": "leads"`},
 	} {
@@ -84,6 +92,8 @@ func TestMemberCommands(t *testing.T) {
 		"upgrade --yes": exitUsage, "upgrade --reason r": exitUsage, "upgrade n1 --reason r --yes": exitUsage,
 		"add n4 --peer h:1": exitUsage, "add n4 --reason r": exitUsage, "promote n4": exitUsage, "remove n3 --yes": exitUsage,
 		"remove n3 --reason r": exitUsage, "move n2 --reason r": exitUsage, "transfer": exitUsage, "promote": exitUsage,
+		"invite n4 --peer h:1": exitUsage, "invite n4 --reason r": exitUsage, "invite n4 --withdraw --peer h:1 --reason r": exitUsage,
+		"invite n4 --peer h:1 --reason r --ttl 25h": exitUsage, "invite n4 --peer h:1 --reason r --ttl 59s": exitUsage,
 	} {
 		if r := run(t, "", append(append([]string{"cluster"}, strings.Fields(args)...), "--dev", dir)...); r.code != code {
 			t.Errorf("%s: %+v", args, r)
@@ -104,5 +114,42 @@ func TestMemberCommands(t *testing.T) {
 	if r := run(t, "", "cluster", "promote", "n4", "--reason", "r", "--dev", dir); r.code == exitOK ||
 		!strings.Contains(r.err, "3s of 10s") {
 		t.Errorf("too early: %+v", r)
+	}
+}
+
+// TestInvite: the node gets the digest of the secret only. The token, on stdout or in a file, has the secret, and is
+// not written over a file that exists.
+func TestInvite(t *testing.T) {
+	dir, asked := memberNode(t, 0)
+	file := filepath.Join(t.TempDir(), "n4.join")
+	for _, more := range [][]string{nil, {"--out", file}, {"-o", "json"}} {
+		args := append(strings.Fields("cluster invite n4 --peer h:1 --api https://h:2 --ttl 90s --reason r --dev"), dir)
+		r := run(t, "", append(args, more...)...)
+		text := r.out
+		if len(more) == 2 && more[0] == "--out" {
+			raw, err := os.ReadFile(file)
+			if err != nil || r.out != "" {
+				t.Errorf("%q, %v", r.out, err)
+			}
+			text = string(raw)
+		} else if more != nil {
+			var made invitation
+			if err := json.Unmarshal([]byte(r.out), &made); err != nil || made.Seq != 11 {
+				t.Errorf("%+v, %v", made, err)
+			}
+			text = made.Token
+		}
+		token, err := wire.ParseJoinToken(text)
+		if r.code != exitOK || err != nil || token.NodeID != "n4" || token.ClusterID != "dev" || token.Members[0].Peer != "h:9" {
+			t.Fatalf("%+v, %v, %v", r, token, err)
+		}
+		want := `/v1/cluster/invitations {"api_address":"https://h:2","digest":"` + wire.JoinDigest(token.Secret) +
+			`","node_id":"n4","peer_address":"h:1","reason":"r","valid_s":90}`
+		if last := (*asked)[len(*asked)-1]; last != want {
+			t.Errorf("asked for %s", last)
+		}
+	}
+	if r := run(t, "", "cluster", "invite", "n4", "--peer", "h:1", "--reason", "r", "--out", file, "--dev", dir); r.code != exitUsage {
+		t.Errorf("%+v", r)
 	}
 }

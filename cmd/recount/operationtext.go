@@ -107,12 +107,20 @@ var operationTexts = map[event.Kind]func(about) string{
 		if m.text("change") == wire.MemberLeads {
 			return strings.TrimSpace("moved leadership to " + cmp.Or(m.text("member"), "another voter"))
 		}
-		return m.text("change") + " member " + m.text("member") + during(" at ", m.text("peer_address"))
+		s := m.text("change") + " member " + m.text("member") + during(" at ", m.text("peer_address"))
+		if m.text("invitation") != "" {
+			s += " with its join token"
+		}
+		return s
 	},
 	event.ClusterVersionRaised: func(m about) string {
 		return "raised the cluster version from " + m.text("from") + " to " + m.text("version")
 	},
-	event.TokenRevoked: func(m about) string { return "revoked token " + m.text("id") },
+	event.MemberInvited: func(m about) string {
+		return "invited node " + m.text("member") + during(" at ", m.text("peer_address"))
+	},
+	event.InvitationWithdrawn: func(m about) string { return "withdrew the invitation of node " + m.text("member") },
+	event.TokenRevoked:        func(m about) string { return "revoked token " + m.text("id") },
 	event.ActApproved: func(m about) string {
 		return fmt.Sprintf("approved %s: %s", m.text("act_op_id"),
 			longHex.ReplaceAllStringFunc(m.text("request"), func(id string) string { return term.ShortID(id, 12) }))

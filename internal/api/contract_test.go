@@ -205,7 +205,7 @@ func TestShapesAndContractAgree(t *testing.T) {
 		wire.PolicyAnswer{}, wire.PolicyInterval{}, wire.PoliciesPage{}, wire.ApplyAnswer{}, wire.ScheduleStep{}, wire.NodeProgress{}, wire.GenerationAnswer{},
 		wire.GenerationsPage{}, wire.DiffAnswer{}, wire.FlipSide{}, wire.Flip{}, wire.FlipsPage{}, wire.ActivateAnswer{}, wire.DropAnswer{}, wire.RevokeAnswer{}, wire.HistoryEntry{},
 		wire.KeyAnswer{}, wire.KeysPage{}, wire.FreezeAnswer{}, wire.FreezesPage{}, wire.KnownShardsAnswer{}, wire.KnownShardsPage{},
-		wire.MemberAnswer{}, wire.TokenAnswer{}, wire.TokensPage{}, wire.ApprovalAnswer{}, wire.ApprovalsPage{},
+		wire.MemberAnswer{}, wire.InvitationAnswer{}, wire.JoinMember{}, wire.TokenAnswer{}, wire.TokensPage{}, wire.ApprovalAnswer{}, wire.ApprovalsPage{},
 		wire.CopyAnswer{}, wire.CopyPosition{}, wire.CopyDigest{}, wire.CopyFile{}, wire.CopiesPage{},
 	} {
 		typ := reflect.TypeOf(v)

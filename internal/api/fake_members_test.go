@@ -40,3 +40,13 @@ func (t *fakeMembers) RaiseVersion(_ context.Context, r wire.ClusterVersionReque
 	t.operations = append(t.operations, r.Op)
 	return &wire.ClusterVersionAnswer{Version: r.Version, From: r.Version - 1, Seq: 9}, t.fail
 }
+
+func (t *fakeMembers) InviteMember(_ context.Context, r wire.InvitationRequest, _ Meta) (*wire.InvitationAnswer, error) {
+	t.operations = append(t.operations, r.Op)
+	return &wire.InvitationAnswer{NodeID: r.NodeID, PeerAddress: r.PeerAddress, APIAddress: r.APIAddress, ExpiresAt: "2026-01-01T00:00:00Z",
+		Seq: 9, ClusterID: "c", Members: []wire.JoinMember{{ID: "n1", Peer: "h:1", API: "https://h:2"}}, Authorities: [][]byte{{1}}}, t.fail
+}
+
+func (t *fakeMembers) WithdrawInvitation(_ context.Context, id string, op wire.Op, _ Meta) (*wire.MemberAnswer, error) {
+	return t.took(op, wire.MemberWithdrawn, id)
+}

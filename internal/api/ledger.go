@@ -115,6 +115,9 @@ type Members interface {
 	MoveMember(ctx context.Context, id string, r wire.MemberAddressRequest, meta Meta) (*wire.MemberAnswer, error)
 	TransferLeadership(ctx context.Context, r wire.LeaderRequest, meta Meta) (*wire.MemberAnswer, error)
 	RaiseVersion(ctx context.Context, r wire.ClusterVersionRequest, meta Meta) (*wire.ClusterVersionAnswer, error)
+
+	InviteMember(ctx context.Context, r wire.InvitationRequest, meta Meta) (*wire.InvitationAnswer, error)
+	WithdrawInvitation(ctx context.Context, id string, op wire.Op, meta Meta) (*wire.MemberAnswer, error)
 }
 
 // KnownShards registers the shards that operators know.

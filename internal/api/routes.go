@@ -80,6 +80,20 @@ var routeTable = []route{
 	},
 	{
 		method: "POST",
+		path:   "/v1/cluster/invitations",
+		roles:  operating,
+		op:     true,
+		serve:  serveOp(fromBody, inviteMember),
+	},
+	{
+		method: "POST",
+		path:   "/v1/cluster/invitations/:node_id/withdraw",
+		roles:  operating,
+		op:     true,
+		serve:  serveOp(fromBody, withdrawInvitation),
+	},
+	{
+		method: "POST",
 		path:   "/v1/cluster/leader",
 		roles:  operating,
 		op:     true,

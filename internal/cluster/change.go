@@ -21,6 +21,8 @@ var (
 	ErrBadAddress  = errors.New("cluster: no valid address")
 	ErrNoAnswer    = errors.New("cluster: the node cannot be reached at its address; start it there with " +
 		"join, then add it")
+	ErrOtherNode = errors.New("cluster: another directory of the node answers at its address; the one that is there must " +
+		"show the token")
 	ErrNotCaughtUp = errors.New("cluster: the learner has not kept up with the leader for long enough")
 	ErrLastVoter   = errors.New("cluster: it is the last voter")
 	ErrTooFewLeft  = errors.New("cluster: without it, too few of the voters can be reached for a majority")
@@ -42,6 +44,7 @@ const (
 	Promoted ChangeKind = "promoted" // from learner to voter
 	Removed  ChangeKind = "removed"  // permanently
 	Moved    ChangeKind = "moved"    // to another peer address
+	Invited  ChangeKind = "invited"  // changes nothing yet: the node may be added later, when it runs
 )
 
 // Change is one change of the members.
@@ -49,6 +52,8 @@ type Change struct {
 	Kind ChangeKind
 	ID   string
 	Addr string // host:port, for Added and Moved
+	// Incarnation is that of the directory which must answer at Addr, "" for any. For Added.
+	Incarnation string
 }
 
 // Change makes a change. See AddLearner, Promote, Remove and SetAddress.
@@ -77,7 +82,11 @@ func (c *Cluster) CheckChange(ctx context.Context, ch Change) (done bool, err er
 func (c *Cluster) changeOf(ctx context.Context, ch Change) (changeOf, error) {
 	switch ch.Kind {
 	case Added:
-		return c.addition(ctx, ch.ID, ch.Addr), checkMember(ch.ID, ch.Addr)
+		return c.addition(ctx, ch), checkMember(ch.ID, ch.Addr)
+	case Invited:
+		return func(now *configuration) (func(*raft.Raft) raft.IndexFuture, error) {
+			return nil, c.members.unused(now, ch.ID, ch.Addr)
+		}, checkMember(ch.ID, ch.Addr)
 	case Promoted:
 		return c.promotion(ch.ID), nil
 	case Removed:
@@ -154,26 +163,37 @@ func (c *Cluster) applied(ctx context.Context) (*configuration, error) {
 // AddLearner adds a node that gets all entries and does not vote. The node must run with Config.Join at the
 // address. Its id must be new. Adding a learner again changes nothing.
 func (c *Cluster) AddLearner(ctx context.Context, id, addr string) error {
-	return c.Change(ctx, Change{Added, id, addr})
+	return c.Change(ctx, Change{Kind: Added, ID: id, Addr: addr})
 }
 
-func (c *Cluster) addition(ctx context.Context, id, addr string) changeOf {
+func (c *Cluster) addition(ctx context.Context, ch Change) changeOf {
+	id, addr := ch.ID, ch.Addr
 	return func(now *configuration) (func(*raft.Raft) raft.IndexFuture, error) {
 		if m, ok := now.member(id); ok && m.PeerAddr == addr && !m.Votes() {
 			return nil, nil
-		} else if ok || c.members.removed(id) != 0 {
-			return nil, fmt.Errorf("%w: %s; draw a new id", ErrIDUsed, id)
 		}
-		if err := now.free(id, addr); err != nil {
+		if err := c.members.unused(now, id, addr); err != nil {
 			return nil, err
 		}
-		if err := c.greet(ctx, id, addr); err != nil {
+		incarnation, err := c.greet(ctx, id, addr)
+		switch {
+		case err != nil:
 			return nil, fmt.Errorf("%w: %s at %s: %w", ErrNoAnswer, id, addr, err)
+		case ch.Incarnation != "" && ch.Incarnation != incarnation:
+			return nil, fmt.Errorf("%w: %s at %s", ErrOtherNode, id, addr)
 		}
 		return func(r *raft.Raft) raft.IndexFuture {
 			return r.AddNonvoter(raft.ServerID(id), raft.ServerAddress(addr), now.index, c.cfg.Timings.Election)
 		}, nil
 	}
+}
+
+// unused refuses an id that is or was that of a member, and an address that another member has.
+func (m *membership) unused(now *configuration, id, addr string) error {
+	if _, ok := now.member(id); ok || m.removed(id) != 0 {
+		return fmt.Errorf("%w: %s; draw a new id", ErrIDUsed, id)
+	}
+	return now.free(id, addr)
 }
 
 // Promote makes a voter of a learner that has kept up with the leader. Promoting a voter changes nothing.
@@ -205,7 +225,7 @@ func (c *Cluster) setVoter(now *configuration, m Member) func(*raft.Raft) raft.I
 
 // SetAddress changes the address at which the others reach a member. Setting the same one changes nothing.
 func (c *Cluster) SetAddress(ctx context.Context, id, addr string) error {
-	return c.Change(ctx, Change{Moved, id, addr})
+	return c.Change(ctx, Change{Kind: Moved, ID: id, Addr: addr})
 }
 
 func (c *Cluster) move(id, addr string) changeOf {
@@ -306,22 +326,24 @@ func (c *configuration) free(id, addr string) error {
 	return nil
 }
 
-// greet makes sure that a node that is to be added runs, has a certificate of this cluster and accepts this one.
-func (c *Cluster) greet(ctx context.Context, id, addr string) error {
-	_, err := callAt(ctx, c, id, addr, pathTerm)
-	return err
+// greet makes sure that a node that is to be added runs, has a certificate of this cluster and accepts this one. It
+// returns the incarnation of its directory.
+func (c *Cluster) greet(ctx context.Context, id, addr string) (incarnation string, err error) {
+	_, theirs, err := callAt(ctx, c, id, addr, pathTerm)
+	return theirs.incarnation, err
 }
 
 // AskAt returns Config.About of a node that need not be a member, at its peer address. Errors are those of
 // Cluster.Call. A build from before this question answers with CodeNoHandler.
 func AskAt(ctx context.Context, c *Cluster, id, addr string) ([]byte, error) {
-	return callAt(ctx, c, id, addr, pathAbout)
+	out, _, err := callAt(ctx, c, id, addr, pathAbout)
+	return out, err
 }
 
-func callAt(ctx context.Context, c *Cluster, id, addr, path string) ([]byte, error) {
+func callAt(ctx context.Context, c *Cluster, id, addr, path string) ([]byte, hello, error) {
 	ctx, cancel := context.WithTimeout(ctx, min(askLearner, c.cfg.rpcDeadline))
 	defer cancel()
 	p := newPeerClientAt(c.peer, Voter{ID: id, PeerAddr: addr})
 	defer p.close()
-	return p.call(ctx, path, nil)
+	return p.exchange(ctx, path, nil)
 }

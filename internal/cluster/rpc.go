@@ -30,8 +30,20 @@ const (
 	codeOtherFounders = "other_voters"
 )
 
-// internalPaths begin the paths of this package. A node that is no member yet may call them.
+// internalPaths begin the paths of this package, and those that a node that is no member yet may call.
 const internalPaths = "/cluster/"
+
+// JoinPath is the path at which a node asks a member to add it.
+const JoinPath = internalPaths + "join"
+
+// callerKey marks the context of a handler of JoinPath.
+type callerKey struct{}
+
+// CallerIncarnation returns, in a handler of JoinPath, the incarnation of the directory of the caller.
+func CallerIncarnation(ctx context.Context) string {
+	text, _ := ctx.Value(callerKey{}).(string)
+	return text
+}
 
 // RemoteError is an error that a handler returned. It reaches the caller unchanged.
 type RemoteError struct{ Code, Message string }
@@ -57,7 +69,7 @@ func newRPCServer(c *Cluster) *rpcServer {
 }
 
 // Handle registers the handler of a path such as "/propose". Register before Start. Paths below /cluster/ are
-// reserved.
+// reserved, but for JoinPath.
 func (c *Cluster) Handle(path string, h func(ctx context.Context, from string, body []byte) ([]byte, error)) {
 	c.rpc.mu.Lock()
 	defer c.rpc.mu.Unlock()
@@ -110,7 +122,8 @@ func (s *rpcServer) answer(ctx context.Context, from string, req frames.Request)
 		return s.answerVisit(ctx, from, incarnation, req)
 	}
 	roster := s.c.peer.roster
-	if _, err := roster.admit(from, req.Hello); err != nil {
+	theirs, err := roster.admit(from, req.Hello)
+	if err != nil {
 		s.c.peer.refusals.Do(func() { s.c.log.Warn("cluster: peer call refused", "member", from, "error", err) })
 		code := codeRefused
 		switch {
@@ -126,6 +139,9 @@ func (s *rpcServer) answer(ctx context.Context, from string, req frames.Request)
 	}
 	if !s.c.peer.knows(from) && !strings.HasPrefix(req.Path, internalPaths) {
 		return respond(roster, nil, noMember(from))
+	}
+	if req.Path == JoinPath {
+		ctx = context.WithValue(ctx, callerKey{}, theirs.incarnation)
 	}
 	out, err := s.dispatch(ctx, from, req.Path, req.Body)
 	return respond(roster, out, err)

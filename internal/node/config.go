@@ -53,6 +53,10 @@ type Config struct {
 	NewCluster bool // an empty Dir is that of a new node of a new cluster, otherwise it is refused
 	Join       bool // an empty Dir is that of a new node, which waits until it is added to a cluster that runs
 
+	// JoinTokenFile holds the token with which a node that joins adds itself, read while Dir is empty only. Without
+	// it the node waits until an operator adds it.
+	JoinTokenFile string
+
 	API    Listener
 	Peer   Listener
 	Voters []Voter
@@ -352,6 +356,9 @@ func (c Config) validateVoters() (errs []error) {
 			}
 			seen[kind+" "+value] = true
 		}
+	}
+	if c.JoinTokenFile != "" && !c.Join {
+		errs = append(errs, errors.New("join_token_file: is for a node that joins: set join, or leave it out"))
 	}
 	if c.Join && c.NewCluster {
 		errs = append(errs, errors.New("join: a node that joins a cluster founds none: leave out new_cluster"))

@@ -72,6 +72,7 @@ type Node struct {
 	copies    copyKeeper
 	seeds     *seed.Source   // copies for nodes that join
 	seeding   *seed.Receiver // nil unless this node joins with an empty log
+	entry     *entry         // nil unless it joins with a token
 
 	handler atomic.Pointer[http.Handler] // of the API, for operations that other nodes forward
 
@@ -171,6 +172,7 @@ func (n *Node) open(ctx context.Context) error {
 	n.loop(loops, "removal", func(ctx context.Context) error { return watchRemoval(ctx, n) })
 	n.loop(loops, "API of the leader", n.roll.watchLeader)
 	n.loop(loops, "copies of the log", n.copies.run)
+	n.loop(loops, "join token", func(ctx context.Context) error { return redeemToken(ctx, n) })
 	n.loop(loops, "copy of the log of a member", func(ctx context.Context) error { return joinLedger(ctx, n) })
 	if n.audit, err = newAuditor(n.cfg.Audit, n.log, n.explain); err != nil {
 		return err
@@ -210,6 +212,7 @@ func (n *Node) newOperator(tokens operator.TokensFile) *operator.Operator {
 		NodeID:              n.cfg.NodeID,
 		Voters:              n.roll.voterIDs,
 		Membership:          n.cluster,
+		Entrance:            n.entrance,
 		MemberWithout:       n.releases.voterWithout,
 		Releases:            n.releases,
 		TwoPerson:           n.cfg.TwoPerson,
@@ -317,7 +320,9 @@ func (n *Node) newCluster() error {
 	n.cluster.Handle(agreement.HistoryPath, n.answerHistory)
 	n.cluster.Handle(recount.ProgressPath, n.gens.AnswerProgress)
 	handleSeeds(n)
-	return nil
+	handleJoins(n)
+	n.entry, err = newEntry(n)
+	return err
 }
 
 func (n *Node) openAPI() error {

@@ -84,7 +84,7 @@ func checkMember(n *Node) error {
 	if err := n.cluster.Standing(); err != nil || !n.cluster.Hold().Closed() {
 		return err
 	}
-	return errors.New(n.seeding.Status().Reason())
+	return errors.New(cmp.Or(n.entry.reason(), n.seeding.Status().Reason()))
 }
 
 // seedCollectors are about copies of the log between nodes.

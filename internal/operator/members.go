@@ -144,7 +144,8 @@ func memberProblem(err error) error {
 	case errors.Is(err, cluster.ErrIDUsed), errors.Is(err, cluster.ErrNotVoter), errors.Is(err, cluster.ErrLastVoter),
 		errors.Is(err, cluster.ErrTooFewLeft):
 		field = "node_id"
-	case errors.Is(err, cluster.ErrAddressUsed), errors.Is(err, cluster.ErrNoAnswer):
+	case errors.Is(err, cluster.ErrAddressUsed), errors.Is(err, cluster.ErrNoAnswer),
+		errors.Is(err, cluster.ErrOtherNode):
 		field = "peer_address"
 	default:
 		return wire.NewProblem(wire.CodeOutcomeUnknown, why).WithRetry(retryAfter)

@@ -80,6 +80,10 @@ type Options struct {
 	MemberWithout func(ctx context.Context, capability string) string
 	Releases      Releases
 
+	// Entrance returns what a node that is invited needs to know of the cluster: its id, its members and the
+	// certificates of the authorities of nodes in DER.
+	Entrance func() (clusterID string, members []wire.JoinMember, authorities [][]byte, err error)
+
 	State    State
 	Log      Log
 	Quorum   Quorum

@@ -12,7 +12,7 @@ const (
 	maxMemberText = 255
 )
 
-// InvitationEnd says what ended an invitation before its time.
+// InvitationEnd names the way in which an invitation ended before its time.
 type InvitationEnd string
 
 // The ends of invitations.

@@ -51,6 +51,23 @@ func ReadPool(file string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
+// ReadAll reads the certificates of a file, in DER. A file with anything in it that is not a certificate is refused
+// whole.
+func ReadAll(file string) (out [][]byte, err error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	all, err := parseAll(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	for _, cert := range all {
+		out = append(out, cert.Raw)
+	}
+	return out, nil
+}
+
 // parseAll gives at least one certificate.
 func parseAll(text []byte) (all []*x509.Certificate, err error) {
 	blocks := bytes.Count(text, []byte("-----BEGIN ")) // pem.Decode passes over what is damaged
