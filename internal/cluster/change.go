@@ -21,8 +21,8 @@ var (
 	ErrBadAddress  = errors.New("cluster: no valid address")
 	ErrNoAnswer    = errors.New("cluster: the node cannot be reached at its address; start it there with " +
 		"join, then add it")
-	ErrOtherNode = errors.New("cluster: another directory of the node answers at its address; the one that is there must " +
-		"show the token")
+	ErrOtherNode = errors.New("cluster: another directory of the node answers at its address; the one that is " +
+		"there must show the token")
 	ErrNotCaughtUp = errors.New("cluster: the learner has not kept up with the leader for long enough")
 	ErrLastVoter   = errors.New("cluster: it is the last voter")
 	ErrTooFewLeft  = errors.New("cluster: without it, too few of the voters can be reached for a majority")
@@ -294,7 +294,8 @@ func (c *Cluster) reachWithout(ctx context.Context, now *configuration, id strin
 		return reached > left/2
 	})
 	if err != nil {
-		return fmt.Errorf("%w: %d of %d answer; bring the others back, or add a new node first", ErrTooFewLeft, reached, left)
+		return fmt.Errorf("%w: %d of %d answer; bring the others back, or add a new node first", ErrTooFewLeft,
+			reached, left)
 	}
 	return nil
 }

@@ -165,7 +165,8 @@ func admitDirectory(cfg *Config, last uint64, unfinished bool) (identity, error)
 	case found:
 		return id, nil
 	case last > 0:
-		return id, inconsistent("there is a log in %s and no %s: files are missing or of an older release", cfg.Dir, IdentityFile)
+		return id, inconsistent("there is a log in %s and no %s: files are missing or of an older release", cfg.Dir,
+			IdentityFile)
 	case !cfg.NewCluster && !cfg.Join && !unfinished:
 		return id, fmt.Errorf("%w: %s", ErrEmptyDirectory, cfg.Dir)
 	}
