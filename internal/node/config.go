@@ -357,9 +357,6 @@ func (c Config) validateVoters() (errs []error) {
 			seen[kind+" "+value] = true
 		}
 	}
-	if c.JoinTokenFile != "" && !c.Join {
-		errs = append(errs, errors.New("join_token_file: is for a node that joins: set join, or leave it out"))
-	}
 	if c.Join && c.NewCluster {
 		errs = append(errs, errors.New("join: a node that joins a cluster founds none: leave out new_cluster"))
 	}

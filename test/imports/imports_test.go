@@ -50,7 +50,7 @@ var packages = map[string][]string{
 	"internal/log":            {"internal/durable"},
 	"internal/logqueue":       {},
 	"internal/node": {"internal/agreement", "internal/api", "internal/audit", "internal/cluster", "internal/cluster/certs", "internal/copies", "internal/disk", "internal/durable", "internal/event", "internal/fsm", "internal/intake", "internal/limit", "internal/log", "internal/operator", "internal/pause", "internal/pcs",
-		"internal/projections", "internal/propose", "internal/reads", "internal/recount", "internal/seed", "internal/verify", "internal/version", "wire"},
+		"internal/projections", "internal/propose", "internal/reads", "internal/recount", "internal/secretfile", "internal/seed", "internal/verify", "internal/version", "wire"},
 	"internal/nodetest":    {"client", "internal/cluster/certs", "internal/node", "internal/pcs", "internal/verify", "sign", "wire"},
 	"internal/operator":    {"internal/api", "internal/cluster", "internal/event", "internal/fsm", "internal/pause", "internal/projections", "internal/propose", "internal/recount", "internal/verify", "internal/verify/publish", "wire"},
 	"internal/pcs":         {"nano"},
