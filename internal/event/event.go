@@ -42,6 +42,8 @@ var (
 	ErrUnknownKind = errors.New("event: unknown kind")
 	// ErrPayload means that a payload is not a salt and one well-formed message of its kind.
 	ErrPayload = errors.New("event: malformed payload")
+	// ErrLeaf means that bytes are not an encoded Leaf.
+	ErrLeaf = errors.New("event: malformed leaf")
 )
 
 // Event is one fact of the ledger. Payload is a random salt of SaltSize bytes followed by the protobuf message
@@ -126,4 +128,17 @@ func (l Leaf) Append(dst []byte) []byte {
 func (l Leaf) Hash() [32]byte {
 	var buf [1 + LeafSize]byte
 	return sha256.Sum256(l.Append(buf[:1]))
+}
+
+// ParseLeaf reads what Append writes. Another length or format, and seq 0, are ErrLeaf. Every kind passes.
+func ParseLeaf(b []byte) (l Leaf, err error) {
+	if len(b) != LeafSize {
+		return Leaf{}, fmt.Errorf("%w: %d bytes, not %d", ErrLeaf, len(b), LeafSize)
+	}
+	l = Leaf{Format: b[0], Seq: binary.BigEndian.Uint64(b[1:]), RawTime: int64(binary.BigEndian.Uint64(b[9:])),
+		Kind: Kind(binary.BigEndian.Uint16(b[17:])), PayloadSHA256: [32]byte(b[19:])}
+	if l.Format != LeafFormat || l.Seq == 0 {
+		return Leaf{}, fmt.Errorf("%w: format %d, event %d", ErrLeaf, l.Format, l.Seq)
+	}
+	return l, nil
 }

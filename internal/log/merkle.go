@@ -10,7 +10,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 )
 
-// ErrProof means that a Merkle proof is invalid or was requested outside the tree.
+// ErrProof means that a Merkle proof was requested outside of the tree.
 var ErrProof = errors.New("log: merkle proof")
 
 // FirstHash returns the stored-hash index of leaf n.
@@ -74,28 +74,6 @@ func Consistency(old, size uint64, r tlog.HashReader) ([][32]byte, error) {
 	}
 	p, err := tlog.ProveTree(int64(size), int64(old), r)
 	return plain(p), err
-}
-
-// CheckInclusion checks a proof from Inclusion against the root of the tree.
-func CheckInclusion(n, size uint64, leaf, root [32]byte, proof [][32]byte) error {
-	if n >= size || size > maxTree {
-		return fmt.Errorf("%w: leaf %d of %d", ErrProof, n, size)
-	}
-	if err := tlog.CheckRecord(hashes(proof), int64(size), root, int64(n), leaf); err != nil {
-		return fmt.Errorf("%w: %w", ErrProof, err)
-	}
-	return nil
-}
-
-// CheckConsistency checks a proof from Consistency against both roots.
-func CheckConsistency(old, size uint64, oldRoot, root [32]byte, proof [][32]byte) error {
-	if old == 0 || old > size || size > maxTree {
-		return fmt.Errorf("%w: size %d to %d", ErrProof, old, size)
-	}
-	if err := tlog.CheckTree(hashes(proof), int64(size), root, int64(old), oldRoot); err != nil {
-		return fmt.Errorf("%w: %w", ErrProof, err)
-	}
-	return nil
 }
 
 // maxTree keeps stored-hash indexes, about twice the size, inside int64.

@@ -1,8 +1,6 @@
 package log
 
 import (
-	"bufio"
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -14,6 +12,8 @@ import (
 	"testing"
 
 	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/recount-ledger/recount/evidence"
 )
 
 type memHashes struct{ h []tlog.Hash }
@@ -104,13 +104,13 @@ func TestMerkleGolden(t *testing.T) {
 			p, err := Inclusion(uint64(n), tr.Size, st)
 			must(t, err)
 			sameProof(t, p, want)
-			must(t, CheckInclusion(uint64(n), tr.Size, leaves[n], root, p))
+			must(t, evidence.CheckInclusion(uint64(n), tr.Size, leaves[n], root, p))
 		}
 		for old, want := range tr.Consistency {
 			p, err := Consistency(old, tr.Size, st)
 			must(t, err)
 			sameProof(t, p, want)
-			must(t, CheckConsistency(old, tr.Size, roots[old], root, p))
+			must(t, evidence.CheckConsistency(old, tr.Size, roots[old], root, p))
 		}
 	}
 }
@@ -122,8 +122,7 @@ func TestMerkleOutside(t *testing.T) {
 		second((&RightEdge{size: maxTree}).Append(nil, [32]byte{})),
 		second(Root(1<<63, st)), second(Inclusion(1, 1, st)),
 		second(Inclusion(0, 1<<63, st)), second(Consistency(0, 1, st)), second(Consistency(2, 1, st)),
-		second(Consistency(1, 1<<63, st)), CheckInclusion(1<<63, 1<<63+1, [32]byte{}, [32]byte{}, nil),
-		CheckConsistency(1, 1<<63, [32]byte{}, [32]byte{}, nil),
+		second(Consistency(1, 1<<63, st)),
 	} {
 		if !errors.Is(err, ErrProof) {
 			t.Fatalf("got %v", err)
@@ -132,56 +131,6 @@ func TestMerkleOutside(t *testing.T) {
 }
 
 func second[T any](_ T, err error) error { return err }
-
-type proofCase struct {
-	LeafIdx, TreeSize, Size1, Size2 uint64
-	Root, LeafHash, Root1, Root2    []byte
-	Proof                           [][]byte
-	Desc                            string
-	WantErr                         bool
-}
-
-// hash32 gives values of another length, which some cases use as opaque roots, a hash of the right length.
-func hash32(b []byte) [32]byte {
-	if len(b) == 32 {
-		return [32]byte(b)
-	}
-	return sha256.Sum256(b)
-}
-
-func (c proofCase) check() error {
-	var proof [][32]byte
-	for _, b := range c.Proof {
-		proof = append(proof, hash32(b))
-	}
-	if c.Root1 != nil || c.Root2 != nil {
-		return CheckConsistency(c.Size1, c.Size2, hash32(c.Root1), hash32(c.Root2), proof)
-	}
-	if len(c.Root) != 32 || len(c.LeafHash) != 32 {
-		return ErrProof
-	}
-	return CheckInclusion(c.LeafIdx, c.TreeSize, hash32(c.LeafHash), hash32(c.Root), proof)
-}
-
-func TestMerkleExternal(t *testing.T) {
-	for _, name := range []string{"inclusion", "consistency"} {
-		raw, err := os.ReadFile("../../testdata/external/rfc6962-" + name + ".ndjson")
-		must(t, err)
-		good, all := 0, 0
-		for sc := bufio.NewScanner(bytes.NewReader(raw)); sc.Scan(); all++ {
-			var c proofCase
-			must(t, json.Unmarshal(sc.Bytes(), &c))
-			if err := c.check(); (err != nil) != c.WantErr {
-				t.Errorf("%s: %s: got %v, want an error: %v", name, c.Desc, err, c.WantErr)
-			} else if err == nil {
-				good++
-			}
-		}
-		if good != 6 || all != 98 {
-			t.Errorf("%s: %d valid of %d", name, good, all)
-		}
-	}
-}
 
 // TestEdge: the subtrees at the edge of a tree give its root, and with the leaves that follow the roots of larger ones.
 func TestEdge(t *testing.T) {

@@ -22,6 +22,23 @@ type Tile struct {
 	N     uint64 // number among the tiles of its level, from 0
 }
 
+// TileWidthAt returns the number of hashes that a tile has in the tree of size leaves: TileWidth when it is full, 0
+// when the tree has no such tile.
+func TileWidthAt(t Tile, size uint64) int {
+	if t.Level >= tileLevels {
+		return 0
+	}
+	hashes := size >> (uint(t.Level) * tileHeight) // of the level
+	full, rest := hashes>>tileHeight, int(hashes%TileWidth)
+	switch {
+	case t.N < full:
+		return TileWidth
+	case t.N == full:
+		return rest
+	}
+	return 0
+}
+
 // TileHashes returns a reader of stored hashes for Root, Edge and the proofs. It reads each tile that it needs once in a
 // call and computes the hashes from it. read returns the hashes of a tile, one after the other. A tile that is too
 // short is an ErrTree.

@@ -18,6 +18,7 @@ const module = "github.com/recount-ledger/recount"
 var packages = map[string][]string{
 	"api":                    {},
 	"client":                 {"wire"},
+	"evidence":               {"internal/event"},
 	"nano":                   {},
 	"sign":                   {"internal/pcs", "internal/verify"},
 	"wire":                   {"nano"},
@@ -98,7 +99,7 @@ var libraries = map[string][]string{
 	"github.com/spf13/pflag":                {"internal/cli", "cmd/node"},
 	"github.com/vbauerster/mpb":             {"cmd/recount"},
 	"go.yaml.in/yaml":                       {"cmd/recount", "internal/api", "internal/verify/publish", "cmd/node"},
-	"golang.org/x/mod/sumdb":                {"internal/log"},
+	"golang.org/x/mod/sumdb":                {"evidence", "internal/fsm", "internal/log"},
 	"golang.org/x/time/rate":                {"internal/cluster"},
 	"golang.org/x/sys":                      {"cmd/node", "internal/cluster", "internal/term"},
 	"google.golang.org/protobuf":            {"internal/event", "internal/ledgertest", "internal/node", "internal/operator", "internal/propose"},
@@ -107,6 +108,7 @@ var libraries = map[string][]string{
 // far lists what must not be linked into a package at all, not even through others.
 var far = map[string][]string{
 	"client":      {module + "/internal/", "github.com/", "golang.org/x/"},
+	"evidence":    {module + "/client", module + "/internal/node", module + "/internal/log", "cel.dev/", "github.com/cockroachdb/", "github.com/hashicorp/", "net/http"},
 	"sign":        {module + "/internal/node", module + "/internal/log", "cel.dev/", "github.com/cockroachdb/", "github.com/hashicorp/", "golang.org/x/"},
 	"wire":        {module + "/client", module + "/internal/", "github.com/", "golang.org/x/"},
 	"cmd/recount": {module + "/internal/node", module + "/internal/log", module + "/internal/cluster", "github.com/cockroachdb/", "github.com/hashicorp/", "github.com/labstack/"},

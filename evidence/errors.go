@@ -1,0 +1,14 @@
+package evidence
+
+import "errors"
+
+var (
+	// ErrFormat means that bytes are not what they are said to be: another format, another encoding, or text
+	// behind it.
+	ErrFormat = errors.New("evidence: malformed")
+	// ErrSignature means that no key that is trusted signed a note for its origin, or that a trusted key did not
+	// sign it although the note says so.
+	ErrSignature = errors.New("evidence: signature")
+	// ErrProof means that the hashes of a Merkle proof do not lead to the root.
+	ErrProof = errors.New("evidence: merkle proof")
+)
