@@ -23,7 +23,7 @@
 //
 //	— recount/ledger Az3grlgtzPICa5OS8npVmf1Myq/5IZni…
 //
-// The origin names one ledger for ever. A ledger that was restored from a backup has another one. Two checkpoints
+// The origin names one ledger permanently. A ledger that was restored from a backup has another one. Two checkpoints
 // of one origin that no consistency proof connects show that the ledger was rewritten or has told two stories.
 // Keep both.
 //

@@ -48,6 +48,7 @@ func declared(t *testing.T) (names []string) {
 var shapes = []any{
 	ActivateAnswer{}, ActivateRequest{}, ApplyAnswer{}, ApplyRequest{}, ApprovalAnswer{}, ApprovalRequest{},
 	ApprovalsPage{}, AuditAnswer{}, AuditItem{}, AuditPage{}, BatchLine{}, CheckAnswer{}, ClusterAnswer{}, ClusterVersionAnswer{}, ClusterVersionRequest{}, CopiesPage{}, CopyAnswer{}, CopyDigest{}, CopyFile{}, CopyPosition{},
+	ConsistencyAnswer{}, InclusionAnswer{},
 	DiffAnswer{}, DigestAnswer{}, DropAnswer{}, EventAnswer{}, FlipSide{}, FlipsPage{}, Flip{}, FreezeAnswer{},
 	FreezeRequest{}, FreezesPage{}, GenerationAnswer{}, GenerationRequest{}, GenerationsPage{}, HistoryEntry{},
 	IDsPage{}, InvitationAnswer{}, InvitationRequest{}, JoinMember{}, JoinToken{}, KeyAnswer{}, KeyRequest{}, KeysPage{}, KnownShardsAnswer{}, KnownShardsPage{},

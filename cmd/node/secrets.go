@@ -11,7 +11,7 @@ import (
 )
 
 // privateKeys are the settings that name the file of a private key.
-var privateKeys = []string{"api.key_file", "peer.key_file"}
+var privateKeys = []string{"api.key_file", "peer.key_file", "checkpoint_key_file"}
 
 // checkKeyFiles rejects private keys that others may read or change. A missing file is reported when it is
 // used.

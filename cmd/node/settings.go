@@ -142,6 +142,13 @@ var settings = []setting{
 		help:   "Ed25519 public keys, base64, separated by commas",
 	},
 	{
+		key:   "checkpoint_key_file",
+		env:   "RECOUNT_CHECKPOINT_KEY_FILE",
+		field: text(func(c *node.Config) *string { return &c.CheckpointKeyFile }),
+		help: "keys that sign checkpoints of the ledger, the same on every node; default: none, this node signs " +
+			"no checkpoint",
+	},
+	{
 		key:   "pcs_profiles",
 		env:   "PCS_PROFILES",
 		field: profiles(),

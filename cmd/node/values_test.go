@@ -37,6 +37,8 @@ var everySetting = map[string]tried{
 	"peer.ca_file":       {"/a", func(c node.Config) any { return c.Peer.CA }, "/a", nil},
 	"peer.cert_file":     {"/c", func(c node.Config) any { return c.Peer.Cert }, "/c", nil},
 	"peer.key_file":      {"/k", func(c node.Config) any { return c.Peer.Key }, "/k", nil},
+	"checkpoint_key_file": {"/ck", func(c node.Config) any { return c.CheckpointKeyFile }, "/ck",
+		nil},
 	"pcs_profiles": {"es,f9", func(c node.Config) any { return c.Profiles }, pcs.ProfilesOf(pcs.F9, pcs.ES),
 		map[string]string{"f9,xml": `"xml"`, "F9": `"F9"`, "f9,,es": "empty part"}},
 	"auth.required":   {"false", func(c node.Config) any { return c.NoAuth }, true, notBool},

@@ -177,19 +177,26 @@ func (d *Doubts) compareHead(ctx context.Context) (Question, error) {
 	if q.Seq == 0 || d.node.Quarantined() {
 		return q, nil
 	}
+	_, err := d.Agreed(ctx, q)
+	return q, err
+}
+
+// Agreed asks the voters once and returns the answer of this node if a majority of them has the same one. Otherwise it
+// returns an error. A contrary answer raises the question.
+func (d *Doubts) Agreed(ctx context.Context, q Question) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, AskTimeout)
 	defer cancel()
 	mine, err := d.node.Answer(ctx, q)
 	if err != nil {
-		return q, err
+		return nil, err
 	}
 	votes := d.voters.Poll(ctx, q, string(mine))
 	if len(votes.By[string(mine)]) >= d.voters.Majority() {
-		return q, nil
+		return mine, nil
 	}
 	if len(votes.Contrary(string(mine))) > 0 {
 		d.Raise(q)
-		return q, fmt.Errorf("another voter contradicts this node at event %d, and no majority decides", q.Seq)
+		return nil, fmt.Errorf("another voter contradicts this node at event %d, and no majority decides", q.Seq)
 	}
-	return q, errUnconfirmed
+	return nil, errUnconfirmed
 }

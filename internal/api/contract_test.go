@@ -179,7 +179,8 @@ func TestRoutesAndContractAgree(t *testing.T) {
 	var built, promised []string
 	param := regexp.MustCompile(`:(\w+)`)
 	for _, r := range e.Routes() {
-		built = append(built, r.Method+" "+param.ReplaceAllString(r.Path, "{$1}"))
+		path := strings.Replace(param.ReplaceAllString(r.Path, "{$1}"), "/*", "/{tile}", 1)
+		built = append(built, r.Method+" "+path)
 	}
 	for path, item := range doc.Paths.Map() {
 		for method := range item.Operations() {
@@ -206,7 +207,7 @@ func TestShapesAndContractAgree(t *testing.T) {
 		wire.GenerationsPage{}, wire.DiffAnswer{}, wire.FlipSide{}, wire.Flip{}, wire.FlipsPage{}, wire.ActivateAnswer{}, wire.DropAnswer{}, wire.RevokeAnswer{}, wire.HistoryEntry{},
 		wire.KeyAnswer{}, wire.KeysPage{}, wire.FreezeAnswer{}, wire.FreezesPage{}, wire.KnownShardsAnswer{}, wire.KnownShardsPage{},
 		wire.MemberAnswer{}, wire.InvitationAnswer{}, wire.JoinMember{}, wire.TokenAnswer{}, wire.TokensPage{}, wire.ApprovalAnswer{}, wire.ApprovalsPage{},
-		wire.CopyAnswer{}, wire.CopyPosition{}, wire.CopyDigest{}, wire.CopyFile{}, wire.CopiesPage{},
+		wire.CopyAnswer{}, wire.CopyPosition{}, wire.CopyDigest{}, wire.CopyFile{}, wire.CopiesPage{}, wire.InclusionAnswer{}, wire.ConsistencyAnswer{},
 	} {
 		typ := reflect.TypeOf(v)
 		ref := doc.Components.Schemas[typ.Name()]

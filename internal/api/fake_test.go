@@ -29,18 +29,19 @@ type fakeLedger struct {
 	*fakeOperations
 	*fakeTokens
 
-	copies  fakeCopies
-	rows    []fakeRow // seq = index + 1
-	first   map[string]int
-	gen     uint32
-	ready   []Check
-	explode bool          // Submit panics
-	hold    chan struct{} // Submit waits for it or for its context
-	reads   []Read
-	metas   []Meta
-	cause   chan struct{} // closed and replaced when a row is added
-	groups  []int         // records of each group of a batch
-	closed  error         // batches are refused with it
+	copies   fakeCopies
+	evidence fakeEvidence
+	rows     []fakeRow // seq = index + 1
+	first    map[string]int
+	gen      uint32
+	ready    []Check
+	explode  bool          // Submit panics
+	hold     chan struct{} // Submit waits for it or for its context
+	reads    []Read
+	metas    []Meta
+	cause    chan struct{} // closed and replaced when a row is added
+	groups   []int         // records of each group of a batch
+	closed   error         // batches are refused with it
 }
 
 // shared is known to all parts of a fake.
@@ -106,6 +107,7 @@ func (t *fakeLedger) ledger() Ledger {
 		Credentials: t.fakeTokens,
 		Copies:      &t.copies,
 		Members:     t.fakeMembers,
+		Evidence:    &t.evidence,
 		Status:      t,
 	}
 }

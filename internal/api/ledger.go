@@ -41,13 +41,14 @@ type Ledger struct {
 	Credentials Credentials
 	Members     Members
 	Copies      Copies
+	Evidence    Evidence
 	Status      Status
 }
 
 func (l *Ledger) complete() bool {
 	return !slices.Contains([]any{
 		l.Submitter, l.Views, l.Keys, l.Freezes, l.KnownShards, l.Policies, l.Generations, l.Operations, l.Tokens,
-		l.Credentials, l.Copies, l.Members, l.Status,
+		l.Credentials, l.Copies, l.Evidence, l.Members, l.Status,
 	}, nil)
 }
 

@@ -42,7 +42,8 @@ const (
 // starting.
 //
 // A record is public to everybody who knows its pcs_id, so that an agent can look up its outcome without
-// credentials. The id is a hash of the record, which nobody can guess.
+// credentials. The id is a hash of the record, which nobody can guess. Checkpoints, tiles and proofs are public too:
+// they hold hashes, times and kinds of events, and no payload.
 var routeTable = []route{
 	{method: "POST", path: "/v1/pcs/submit", roles: everybody, serve: (*server).submit},
 	{method: "POST", path: "/v1/pcs/submit-batch", roles: everybody, serve: (*server).submitBatch},
@@ -195,6 +196,11 @@ var routeTable = []route{
 	{method: "DELETE", path: "/v1/copies/:copy_id", roles: operating, noted: true, serve: (*server).removeCopy},
 	{method: "GET", path: "/v1/copies/:copy_id/files/:name", roles: operating, serve: (*server).copyFile},
 
+	{method: "GET", path: "/checkpoint", roles: everybody, serve: (*server).checkpoint},
+	{method: "GET", path: "/tile/:level/*", roles: everybody, serve: (*server).tile},
+	{method: "GET", path: "/v1/log/proof/inclusion", roles: everybody, serve: (*server).inclusion},
+	{method: "GET", path: "/v1/log/proof/consistency", roles: everybody, serve: (*server).consistency},
+
 	{method: "GET", path: "/metrics", roles: metering, basic: true, serve: (*server).metricsPage},
 	{method: "GET", path: "/livez", roles: everybody, serve: (*server).livez},
 	{method: "GET", path: "/readyz", roles: everybody, serve: (*server).readyz},
@@ -222,6 +228,8 @@ func Routes() []RouteRoles {
 		for j, p := range parts {
 			if name, ok := strings.CutPrefix(p, ":"); ok {
 				parts[j] = "{" + name + "}"
+			} else if p == "*" { // one or more elements: only tiles have them
+				parts[j] = "{tile}"
 			}
 		}
 		out[i] = RouteRoles{

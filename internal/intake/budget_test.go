@@ -101,6 +101,7 @@ func newEdge(t testing.TB) *edge {
 			Tokens:      unused{},
 			Credentials: unused{},
 			Copies:      unused{},
+			Evidence:    unused{},
 			Members:     unused{},
 			Status:      unused{},
 		},
@@ -150,6 +151,7 @@ type (
 	tokenPart      = api.Tokens
 	credentialPart = api.Credentials
 	copyPart       = api.Copies
+	evidencePart   = api.Evidence
 	memberPart     = api.Members
 	statusPart     = api.Status
 
@@ -163,6 +165,7 @@ type (
 		tokenPart
 		credentialPart
 		copyPart
+		evidencePart
 		memberPart
 		statusPart
 	}

@@ -70,6 +70,8 @@ type Config struct {
 
 	Profiles pcs.ProfileSet // of the first policy, when this node writes it
 
+	CheckpointKeyFile string // keys that sign checkpoints of the ledger, empty for a node that signs none
+
 	NoAuth       bool   // every client may do everything
 	TwoPerson    bool   // activation, rollback, thaw and the application of a policy need approvals by two actors
 	TokensFile   string // tokens known before the first one is in the log, may be empty

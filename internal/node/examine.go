@@ -11,9 +11,11 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/recount-ledger/recount/evidence"
 	"github.com/recount-ledger/recount/internal/cluster"
 	"github.com/recount-ledger/recount/internal/cluster/certs"
 	"github.com/recount-ledger/recount/internal/disk"
+	"github.com/recount-ledger/recount/internal/notary"
 	"github.com/recount-ledger/recount/internal/operator"
 )
 
@@ -46,6 +48,10 @@ func (c Config) Examine(now time.Time) *Examination {
 		if _, err := operator.ReadTokensFile(c.TokensFile); err != nil {
 			x.Problems = append(x.Problems, err)
 		}
+	}
+	if c.CheckpointKeyFile != "" {
+		_, err := notary.ReadKeys(c.CheckpointKeyFile, evidence.OriginOf(c.ClusterID))
+		x.bad("checkpoint_key_file", err)
 	}
 	if c.Audit.File != "" {
 		x.bad("audit_log.file", Writable(filepath.Dir(c.Audit.File)))

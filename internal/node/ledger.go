@@ -33,6 +33,7 @@ func (n *Node) parts() api.Ledger {
 		Credentials: n.operator.Tokens,
 		Members:     n.operator.Members,
 		Copies:      n.copies,
+		Evidence:    n.notary,
 		Status: &status{
 			cfg:     &n.cfg,
 			names:   func() []string { return n.derived.Control().Names(n.derived.Cursor().Seq) },

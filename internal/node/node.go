@@ -27,6 +27,7 @@ import (
 	"github.com/recount-ledger/recount/internal/fsm"
 	"github.com/recount-ledger/recount/internal/intake"
 	"github.com/recount-ledger/recount/internal/log"
+	"github.com/recount-ledger/recount/internal/notary"
 	"github.com/recount-ledger/recount/internal/operator"
 	"github.com/recount-ledger/recount/internal/projections"
 	"github.com/recount-ledger/recount/internal/propose"
@@ -56,6 +57,7 @@ type Node struct {
 	operator  *operator.Operator
 	intake    *intake.Intake
 	views     *reads.Views
+	notary    *notary.Notary
 	lead      *leader
 	facts     *factChecker
 	server    *http.Server
@@ -168,6 +170,9 @@ func (n *Node) open(ctx context.Context) error {
 	n.loop(loops, "refusal reports", n.intake.ReportRefusals)
 	n.loop(loops, "age of keys", n.operator.Keys.WarnOld)
 	n.loop(loops, "clock", n.clock.watch)
+	if err := startNotary(n); err != nil {
+		return err
+	}
 	n.loop(loops, "leadership", n.watchLead)
 	n.loop(loops, "removal", func(ctx context.Context) error { return watchRemoval(ctx, n) })
 	n.loop(loops, "API of the leader", n.roll.watchLeader)
@@ -391,10 +396,3 @@ func (n *Node) loop(ctx context.Context, name string, f func(context.Context) er
 		}
 	})
 }
-
-// ReloadCertificates makes the node read the certificate files of both ports now, changed or not. It returns at
-// once, and the log tells the result.
-func (n *Node) ReloadCertificates() { n.certWatch.Reload() }
-
-// Reopen opens the file of the audit stream again, after its name was moved away.
-func (n *Node) Reopen() { n.audit.stream.Reopen() }

@@ -22,7 +22,7 @@ import (
 )
 
 // restored founds the cluster "second" with a backup of another one, and runs it. Nodes that are added get certificates of it.
-func restored(t *testing.T, from *nodetest.Cluster) (*nodetest.Cluster, *backup.Manifest) {
+func restored(t *testing.T, from *nodetest.Cluster, tune ...func(*node.Config)) (*nodetest.Cluster, *backup.Manifest) {
 	t.Helper()
 	must := func(err error) {
 		t.Helper()
@@ -43,7 +43,7 @@ func restored(t *testing.T, from *nodetest.Cluster) (*nodetest.Cluster, *backup.
 	ca, err := certs.NewCA("second")
 	must(err)
 	must(ca.Save(dir, "ca"))
-	return nodetest.Start(t, 1, func(cfg *node.Config) {
+	return nodetest.Start(t, 1, append(tune, func(cfg *node.Config) {
 		cfg.NewCluster, cfg.ClusterID = false, "second"
 		if !cfg.Join {
 			cfg.Dir, cfg.NodeID, cfg.Peer.Listen = filepath.Join(dir, "data"), "second-1", peer
@@ -55,7 +55,7 @@ func restored(t *testing.T, from *nodetest.Cluster) (*nodetest.Cluster, *backup.
 		must(certs.WritePair(dir, cfg.NodeID, cert, key))
 		cfg.Peer = node.Listener{Listen: cfg.Peer.Listen, Cert: filepath.Join(dir, cfg.NodeID+".crt"),
 			Key: filepath.Join(dir, cfg.NodeID+".key"), CA: filepath.Join(dir, "ca.crt")}
-	}), m
+	})...), m
 }
 
 // TestRestoredClusterGrows adds a node to a restored cluster and makes it a voter. It gets the whole log, the entries of the

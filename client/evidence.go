@@ -1,0 +1,46 @@
+package client
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strconv"
+
+	"github.com/recount-ledger/recount/wire"
+)
+
+// Evidence reads what a ledger proves about itself. Package evidence checks it. No credential is needed.
+type Evidence struct{ c *Client }
+
+// EvidenceOf returns the evidence of the ledger of a client.
+func EvidenceOf(c *Client) Evidence { return Evidence{c} }
+
+// Checkpoint returns the newest checkpoint of the node that answers, a C2SP note. A node without a checkpoint key
+// answers 404.
+func (e Evidence) Checkpoint(ctx context.Context) ([]byte, error) {
+	resp, err := e.c.Do(ctx, Request{Method: http.MethodGet, Path: "/checkpoint"})
+	if err != nil {
+		return nil, err
+	}
+	if resp.Status != http.StatusOK {
+		return nil, resp.decode(&struct{}{}, http.MethodGet)
+	}
+	return resp.Body, nil
+}
+
+// Inclusion returns a proof that event seq is among the first size events. The node that answers waits until it has
+// that many.
+func (e Evidence) Inclusion(ctx context.Context, seq, size uint64) (*wire.InclusionAnswer, error) {
+	return get[wire.InclusionAnswer](ctx, e.c, "/v1/log/proof/inclusion", pair("seq", seq, "size", size))
+}
+
+// Consistency returns a proof that the first to events begin with the first from events. The node that answers waits
+// until it has that many.
+func (e Evidence) Consistency(ctx context.Context, from, to uint64) (*wire.ConsistencyAnswer, error) {
+	return get[wire.ConsistencyAnswer](ctx, e.c, "/v1/log/proof/consistency", pair("from", from, "to", to))
+}
+
+func pair(a string, x uint64, b string, y uint64) url.Values {
+	size := strconv.FormatUint(y, 10)
+	return url.Values{a: {strconv.FormatUint(x, 10)}, b: {size}, "min_seq": {size}}
+}

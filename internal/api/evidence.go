@@ -1,0 +1,152 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/recount-ledger/recount/wire"
+)
+
+// Evidence gives out what others can check without trusting this node. Errors are problems, or ErrNotFound for events
+// that this node has not folded.
+type Evidence interface {
+	// Checkpoint returns the newest signed checkpoint, a C2SP note.
+	Checkpoint() ([]byte, error)
+	// Tile returns the first width hashes, 1 to 256, of a tile, 32 bytes each (C2SP tlog-tiles).
+	Tile(level uint8, number uint64, width int) ([]byte, error)
+	// Entries returns the first width leaves of a bundle, each behind its length in two bytes.
+	Entries(ctx context.Context, number uint64, width int) ([]byte, error)
+	// Inclusion proves that event seq is among the first size events, seq at most size.
+	Inclusion(seq, size uint64) (*wire.InclusionAnswer, error)
+	// Consistency proves that the first to events begin with the first from events, from at least 1 and at most to.
+	Consistency(from, to uint64) (*wire.ConsistencyAnswer, error)
+}
+
+// immutable is for what never changes: a tile of a given width.
+const immutable = "public, max-age=31536000, immutable"
+
+// checkpoint sends the newest checkpoint as text.
+func (s *server) checkpoint(c echo.Context) error {
+	if err := noParams(c); err != nil {
+		return err
+	}
+	note, err := s.Ledger.Evidence.Checkpoint()
+	if err != nil {
+		return err
+	}
+	return c.Blob(http.StatusOK, "text/plain; charset=utf-8", note)
+}
+
+// tile sends a tile of hashes, or a bundle of leaves.
+func (s *server) tile(c echo.Context) error {
+	if err := noParams(c); err != nil {
+		return err
+	}
+	number, width, ok := parseTile(c.Param("*"))
+	level, err := strconv.ParseUint(c.Param("level"), 10, 8)
+	entries := c.Param("level") == "entries"
+	if !ok || !entries && (err != nil || level > mostLevel || strconv.FormatUint(level, 10) != c.Param("level")) {
+		return wire.NewProblem(wire.CodeNotFound,
+			"no such tile; the paths are those of C2SP tlog-tiles, such as /tile/0/x001/067.p/5")
+	}
+	var b []byte
+	if entries {
+		b, err = s.Ledger.Evidence.Entries(c.Request().Context(), number, width)
+	} else {
+		b, err = s.Ledger.Evidence.Tile(uint8(level), number, width)
+	}
+	if err != nil {
+		return err
+	}
+	c.Response().Header().Set("Cache-Control", immutable)
+	return c.Blob(http.StatusOK, echo.MIMEOctetStream, b)
+}
+
+// Bounds of the paths of tiles.
+const (
+	mostLevel  = 63
+	tileWidth  = 256
+	tileDigits = 3 // of one path element
+)
+
+// parseTile reads <N>[.p/<W>]: N in elements of three digits, all but the last one with an x in front, and for a tile
+// that is not full its width W. Exactly one spelling of a tile is accepted, because caches tell them apart by it.
+func parseTile(path string) (number uint64, width int, ok bool) {
+	width = tileWidth
+	if rest, w, partial := strings.Cut(path, ".p/"); partial {
+		n, err := strconv.Atoi(w)
+		if err != nil || n < 1 || n >= tileWidth || strconv.Itoa(n) != w {
+			return 0, 0, false
+		}
+		path, width = rest, n
+	}
+	elements := strings.Split(path, "/")
+	for i, e := range elements {
+		digits, more := strings.CutPrefix(e, "x")
+		n, err := strconv.ParseUint(digits, 10, 64)
+		if more != (i < len(elements)-1) || len(digits) != tileDigits || err != nil || i == 0 && more && n == 0 ||
+			number > (1<<63)/1000 {
+			return 0, 0, false
+		}
+		number = number*1000 + n
+	}
+	return number, width, true
+}
+
+// inclusion proves that an event is in the tree of the first events.
+func (s *server) inclusion(c echo.Context) error {
+	p := readParams(c, "seq", "size", "consistency", "min_seq")
+	want := p.read(wire.ConsistencyLocal)
+	seq, size := p.required("seq"), p.required("size")
+	if p.err() == nil && seq > size {
+		p.fail("seq", "is greater than size")
+	}
+	if err := p.err(); err != nil {
+		return err
+	}
+	_, cancel, _, err := s.fresh(c, want)
+	if err != nil {
+		return err
+	}
+	defer cancel()
+	a, err := s.Ledger.Evidence.Inclusion(seq, size)
+	if err != nil {
+		return err
+	}
+	return writeJSON(c, http.StatusOK, a)
+}
+
+// consistency proves that one tree begins with another one.
+func (s *server) consistency(c echo.Context) error {
+	p := readParams(c, "from", "to", "consistency", "min_seq")
+	want := p.read(wire.ConsistencyLocal)
+	from, to := p.required("from"), p.required("to")
+	if p.err() == nil && from > to {
+		p.fail("from", "is greater than to")
+	}
+	if err := p.err(); err != nil {
+		return err
+	}
+	_, cancel, _, err := s.fresh(c, want)
+	if err != nil {
+		return err
+	}
+	defer cancel()
+	a, err := s.Ledger.Evidence.Consistency(from, to)
+	if err != nil {
+		return err
+	}
+	return writeJSON(c, http.StatusOK, a)
+}
+
+// required reads the number of an event that must be there.
+func (p *params) required(name string) uint64 {
+	if p.values.Get(name) == "" {
+		p.fail(name, "is required: the number of an event")
+	}
+	return p.number(name, 0, 1, 1<<61)
+}

@@ -1,0 +1,149 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/recount-ledger/recount/wire"
+)
+
+// fakeEvidence is a ledger of 70,000 events whose tiles say what was asked for.
+type fakeEvidence struct{ problem error }
+
+const fakeSize = 70_000
+
+func (f *fakeEvidence) Checkpoint() ([]byte, error) {
+	return []byte("recount/c\n70000\nroot\n\nsigned\n"), f.problem
+}
+
+func (f *fakeEvidence) Tile(level uint8, number uint64, width int) ([]byte, error) {
+	if number >= 1e9 {
+		return nil, ErrNotFound
+	}
+	return fmt.Appendf(nil, "%d %d %d", level, number, width), f.problem
+}
+
+func (f *fakeEvidence) Entries(_ context.Context, number uint64, width int) ([]byte, error) {
+	return fmt.Appendf(nil, "entries %d %d", number, width), f.problem
+}
+
+func (f *fakeEvidence) Inclusion(seq, size uint64) (*wire.InclusionAnswer, error) {
+	if size > fakeSize {
+		return nil, ErrNotFound
+	}
+	h := hexOf("hash")
+	return &wire.InclusionAnswer{Seq: seq, Size: size, LeafHash: h, Root: h, Hashes: []string{h}}, f.problem
+}
+
+func (f *fakeEvidence) Consistency(from, to uint64) (*wire.ConsistencyAnswer, error) {
+	if to > fakeSize {
+		return nil, ErrNotFound
+	}
+	h := hexOf("hash")
+	return &wire.ConsistencyAnswer{From: from, To: to, FromRoot: h, ToRoot: h, Hashes: []string{}}, f.problem
+}
+
+// TestCheckpointAndProofs: what the routes answer, who may ask, and what is refused.
+func TestCheckpointAndProofs(t *testing.T) {
+	r := newTestServer(t, func(c *Config) { c.NoAuth = false })
+	w := r.get("/checkpoint")
+	if w.Code != http.StatusOK || w.Header().Get("Content-Type") != "text/plain; charset=utf-8" ||
+		w.Header().Get("Cache-Control") != "no-store" || !strings.HasPrefix(w.Body.String(), "recount/c\n70000\n") {
+		t.Errorf("%d %v %s", w.Code, w.Header(), w.Body)
+	}
+	in := decode[wire.InclusionAnswer](t, r.get("/v1/log/proof/inclusion?seq=7&size=70000"), http.StatusOK)
+	grown := decode[wire.ConsistencyAnswer](t, r.get("/v1/log/proof/consistency?from=9&to=9"), http.StatusOK)
+	if in.Seq != 7 || in.Size != fakeSize || grown.From != 9 || grown.To != 9 {
+		t.Errorf("%+v %+v", in, grown)
+	}
+	for query, status := range map[string]int{
+		"inclusion": 400, "inclusion?seq=1": 400, "inclusion?size=1": 400, "inclusion?seq=2&size=1": 400,
+		"inclusion?seq=0&size=1": 400, "inclusion?seq=1&size=70001": 404, "inclusion?seq=1&size=2&x=1": 400,
+		"inclusion?seq=-1&size=1": 400, "inclusion?seq=1&size=9223372036854775807": 400, "consistency?from=1": 400,
+		"consistency?to=1": 400, "consistency?from=0&to=1": 400, "consistency?from=2&to=1": 400,
+		"consistency?from=1&to=70001": 404, "consistency?from=1&from=1&to=2": 400,
+	} {
+		if w := r.get("/v1/log/proof/" + query); w.Code != status {
+			t.Errorf("%s: %d, want %d: %s", query, w.Code, status, w.Body)
+		}
+	}
+	r.fake.evidence.problem = wire.NewProblem(wire.CodeNotReady, "not now").WithRetry(1)
+	for _, path := range []string{"/checkpoint", "/tile/0/000", "/tile/entries/000",
+		"/v1/log/proof/inclusion?seq=1&size=1", "/v1/log/proof/consistency?from=1&to=1"} {
+		if w := r.get(path); w.Code != http.StatusServiceUnavailable || w.Header().Get("Cache-Control") != "no-store" {
+			t.Errorf("%s: %d, %s", path, w.Code, w.Header().Get("Cache-Control"))
+		}
+	}
+}
+
+// TestTiles: tiles may be cached permanently, and one that is not there may not.
+func TestTiles(t *testing.T) {
+	r := newTestServer(t, nil)
+	for path, want := range map[string]string{
+		"/tile/0/000": "0 0 256", "/tile/7/067": "7 67 256", "/tile/entries/067": "entries 67 256",
+	} {
+		w := r.get(path)
+		if w.Code != http.StatusOK || w.Body.String() != want || w.Header().Get("Cache-Control") != immutable ||
+			w.Header().Get("Content-Type") != "application/octet-stream" {
+			t.Errorf("%s: %d %q %v", path, w.Code, w.Body, w.Header())
+		}
+	}
+	for _, path := range []string{"/tile/64/000", "/tile/00/000", "/tile/x/000", "/tile/0/0", "/tile/-1/000",
+		"/tile/256/000", "/tile/0/x001/x000/x000/000"} {
+		if w := r.get(path); w.Code != http.StatusNotFound || w.Header().Get("Cache-Control") != "no-store" {
+			t.Errorf("%s: %d %v", path, w.Code, w.Header())
+		}
+	}
+	if w := r.get("/tile/0/000?x=1"); w.Code != http.StatusBadRequest {
+		t.Errorf("an unknown parameter: %d", w.Code)
+	}
+}
+
+// TestTilePaths: the paths of C2SP tlog-tiles, in their only spelling.
+func TestTilePaths(t *testing.T) {
+	for path, want := range map[string]struct {
+		number uint64
+		width  int
+	}{
+		"000": {0, 256}, "067": {67, 256}, "x001/067": {1067, 256}, "x001/x234/067": {1234067, 256},
+		"067.p/1":        {67, 1},
+		"x001/067.p/255": {1067, 255}, "x001/000": {1000, 256},
+	} {
+		if number, width, ok := parseTile(path); !ok || number != want.number || width != want.width {
+			t.Errorf("%s: %d %d %v", path, number, width, ok)
+		}
+	}
+	for _, path := range []string{"", "0", "00", "0000", "x000", "x000/001", "x001", "001/002", "x001/x002", "067.p/0",
+		"067.p/256", "067.p/01", "067.p/+1", "067.p/", "067.p", "067/.p/1", "-01", "+01", "x-01/000", "a00", "/000", "000/",
+		"x999/x999/x999/x999/x999/x999/x999/999", "067.p/1.p/1"} {
+		if number, width, ok := parseTile(path); ok {
+			t.Errorf("%q: tile %d, width %d", path, number, width)
+		}
+	}
+}
+
+// FuzzTilePath: a path that is read has no other spelling.
+func FuzzTilePath(f *testing.F) {
+	for _, seed := range []string{"000", "x001/x234/067.p/5", "067.p/255"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, path string) {
+		number, width, ok := parseTile(path)
+		if !ok {
+			return
+		}
+		want := fmt.Sprintf("%03d", number%1000)
+		for n := number / 1000; n > 0; n /= 1000 {
+			want = fmt.Sprintf("x%03d/%s", n%1000, want)
+		}
+		if width < tileWidth {
+			want += fmt.Sprintf(".p/%d", width)
+		}
+		if path != want {
+			t.Errorf("%q is tile %d of width %d, whose path is %q", path, number, width, want)
+		}
+	})
+}

@@ -1,0 +1,191 @@
+package notary
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/recount-ledger/recount/evidence"
+	"github.com/recount-ledger/recount/internal/log"
+	"github.com/recount-ledger/recount/internal/pause"
+	"github.com/recount-ledger/recount/internal/projections"
+	"github.com/recount-ledger/recount/wire"
+)
+
+// signEvery lies between two looks at the head. A checkpoint is behind by that and the time of one question.
+const signEvery = 250 * time.Millisecond
+
+// retryAfter is the time that a client is told to wait when this node has no answer now.
+const retryAfter = time.Second
+
+// Tree is the Merkle tree of the events that this node has folded. *fsm.Derived implements it.
+type Tree interface {
+	Root(size uint64) ([32]byte, error)
+	Tile(t log.Tile, width int) ([]byte, error)
+	Inclusion(seq, size uint64) ([][32]byte, error)
+	Consistency(old, size uint64) ([][32]byte, error)
+	Items() func(seq uint64) (projections.Item, error)
+}
+
+// Options connect a notary with its node.
+type Options struct {
+	Origin  string        // of the ledger
+	KeyFile string        // secret keys, "" for a node that signs nothing
+	KeyPoll time.Duration // how often the file is read again
+	Tree    Tree
+	// Head returns the active generation and the last event that it has folded, 0 for none.
+	Head func() (generation uint32, seq uint64)
+	// Agreed returns the root of the tree of the first seq events once a majority of the voters has the same
+	// digests of log, outcomes and control state there. Otherwise it returns an error that says why not.
+	Agreed func(ctx context.Context, generation uint32, seq uint64) (root [32]byte, err error)
+	// Withheld returns the reason why this node answers no client, nil for none.
+	Withheld func() *wire.Problem
+	Logger   *slog.Logger
+}
+
+// Notary signs checkpoints and reads proofs. It is safe for concurrent use.
+type Notary struct {
+	Options
+	keys    atomic.Pointer[[]evidence.SecretKey]
+	shown   atomic.Pointer[Shown]
+	bundles chan struct{} // one element for each bundle that is read now
+
+	signed, unsigned atomic.Uint64
+	filesFailed      atomic.Bool
+}
+
+// Shown is the newest checkpoint of this node.
+type Shown struct {
+	evidence.Checkpoint
+	Note []byte
+	keys *[]evidence.SecretKey
+}
+
+// New reads the key file. A file that cannot be used is an error.
+func New(o Options) (*Notary, error) {
+	n := &Notary{Options: o, bundles: make(chan struct{}, bundlesAtOnce)}
+	if o.KeyFile == "" {
+		return n, nil
+	}
+	keys, err := ReadKeys(o.KeyFile, o.Origin)
+	if err != nil {
+		return nil, fmt.Errorf("checkpoint_key_file: %w", err)
+	}
+	n.keys.Store(&keys)
+	return n, nil
+}
+
+// Run signs a checkpoint as soon as there is a new position that a majority agrees on, until ctx ends.
+func (n *Notary) Run(ctx context.Context) error {
+	if n.KeyFile == "" {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	failing, read := "", time.Now()
+	for {
+		if time.Since(read) >= n.KeyPoll {
+			n.rereadKeys()
+			read = time.Now()
+		}
+		err := n.sign(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err == nil:
+			failing = ""
+		case failing != err.Error():
+			failing = err.Error()
+			n.Logger.Warn("no checkpoint of the newest event is signed; the one before stays", "error", err)
+		}
+		if err := pause.For(ctx, signEvery); err != nil {
+			return err
+		}
+	}
+}
+
+// sign shows a checkpoint of the head, unless it is shown already.
+func (n *Notary) sign(ctx context.Context) error {
+	generation, seq := n.Head()
+	keys, shown := n.keys.Load(), n.shown.Load()
+	if seq == 0 || n.Withheld() != nil {
+		return nil
+	}
+	if shown != nil && (seq < shown.Size || seq == shown.Size && keys == shown.keys) {
+		return nil
+	}
+	root, err := n.Agreed(ctx, generation, seq)
+	if err != nil {
+		n.unsigned.Add(1)
+		return err
+	}
+	c := evidence.Checkpoint{Origin: n.Origin, Size: seq, Root: root}
+	note, err := evidence.SignCheckpoint(c, *keys...)
+	if err != nil {
+		n.unsigned.Add(1)
+		return err
+	}
+	n.shown.Store(&Shown{c, note, keys})
+	n.signed.Add(1)
+	return nil
+}
+
+// rereadKeys takes over the keys of the file. A file that cannot be used changes nothing.
+func (n *Notary) rereadKeys() {
+	keys, err := ReadKeys(n.KeyFile, n.Origin)
+	if failed := err != nil; n.filesFailed.Swap(failed) != failed && failed {
+		n.Logger.Error("the checkpoint keys cannot be read again; the keys of before stay in use", "error", err)
+	}
+	if err != nil || sameKeys(keys, *n.keys.Load()) {
+		return
+	}
+	names := make([]string, len(keys))
+	for i, k := range keys {
+		names[i] = k.String()
+	}
+	n.keys.Store(&keys)
+	n.Logger.Info("checkpoint keys read again", "keys", names)
+}
+
+// Counts are for metrics.
+type Counts struct {
+	Size             uint64 // of the newest checkpoint, 0 for none
+	Signed, Unsigned uint64 // positions that were signed, and that were not because no majority agreed
+	KeyFileFailed    bool   // the last reading of the key file failed
+}
+
+// Counts returns what has happened so far.
+func (n *Notary) Counts() Counts {
+	c := Counts{Signed: n.signed.Load(), Unsigned: n.unsigned.Load(), KeyFileFailed: n.filesFailed.Load()}
+	if shown := n.shown.Load(); shown != nil {
+		c.Size = shown.Size
+	}
+	return c
+}
+
+// Latest returns the newest checkpoint. A node without a key has none, which is a problem not_found, and one that
+// has signed nothing yet is not_ready.
+func (n *Notary) Latest() (*Shown, error) {
+	if p := n.Withheld(); p != nil {
+		return nil, p
+	}
+	if n.KeyFile == "" {
+		return nil, wire.NewProblem(wire.CodeNotFound,
+			"this node has no checkpoint key (setting checkpoint_key_file); ask another one")
+	}
+	shown := n.shown.Load()
+	if shown == nil {
+		return nil, wire.NewProblem(wire.CodeNotReady, "no checkpoint is signed yet").WithRetry(retryAfter)
+	}
+	return shown, nil
+}
+
+// Checkpoint returns the note of the newest checkpoint. It implements api.Evidence.
+func (n *Notary) Checkpoint() ([]byte, error) {
+	shown, err := n.Latest()
+	if err != nil {
+		return nil, err
+	}
+	return shown.Note, nil
+}
