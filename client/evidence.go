@@ -18,14 +18,7 @@ func EvidenceOf(c *Client) Evidence { return Evidence{c} }
 // Checkpoint returns the newest checkpoint of the node that answers, a C2SP note. A node without a checkpoint key
 // answers 404.
 func (e Evidence) Checkpoint(ctx context.Context) ([]byte, error) {
-	resp, err := e.c.Do(ctx, Request{Method: http.MethodGet, Path: "/checkpoint"})
-	if err != nil {
-		return nil, err
-	}
-	if resp.Status != http.StatusOK {
-		return nil, resp.decode(&struct{}{}, http.MethodGet)
-	}
-	return resp.Body, nil
+	return e.text(ctx, "/checkpoint", nil)
 }
 
 // Inclusion returns a proof that event seq is among the first size events. The node that answers waits until it has
@@ -38,6 +31,26 @@ func (e Evidence) Inclusion(ctx context.Context, seq, size uint64) (*wire.Inclus
 // until it has that many.
 func (e Evidence) Consistency(ctx context.Context, from, to uint64) (*wire.ConsistencyAnswer, error) {
 	return get[wire.ConsistencyAnswer](ctx, e.c, "/v1/log/proof/consistency", pair("from", from, "to", to))
+}
+
+// Receipt returns the receipt of a submission that names a pcs_id, with seq 0 of the one that stands.
+func (e Evidence) Receipt(ctx context.Context, pcsID string, seq uint64) ([]byte, error) {
+	q := url.Values{}
+	if seq != 0 {
+		q.Set("seq", strconv.FormatUint(seq, 10))
+	}
+	return e.text(ctx, "/v1/pcs/"+url.PathEscape(pcsID)+"/receipt", q)
+}
+
+func (e Evidence) text(ctx context.Context, path string, q url.Values) ([]byte, error) {
+	resp, err := e.c.Do(ctx, Request{Method: http.MethodGet, Path: path, Query: q})
+	if err != nil {
+		return nil, err
+	}
+	if resp.Status != http.StatusOK {
+		return nil, resp.decode(&struct{}{}, http.MethodGet)
+	}
+	return resp.Body, nil
 }
 
 func pair(a string, x uint64, b string, y uint64) url.Values {

@@ -265,6 +265,8 @@ type Problem struct {
 	Replayed   bool   `json:"replayed,omitempty"`
 	DryRun     bool   `json:"dry_run,omitempty"` // the record was only checked and not logged
 
+	Receipt string `json:"receipt,omitempty"` // of the event, only in responses to a submission with Prefer: wait
+
 	First            *SubmitAnswer `json:"first,omitempty"` // the outcome that stands, for conflicts
 	RecomputedDHat   *nano.Nano    `json:"recomputed_D_hat,omitempty"`
 	RecomputedBudget *nano.Nano    `json:"recomputed_budget,omitempty"`

@@ -104,6 +104,8 @@ type SubmitAnswer struct {
 	ShardID string     `json:"shard_id"`
 	Epoch   int64      `json:"epoch"`
 	DHat    *nano.Nano `json:"D_hat,omitempty"` // the claimed value, as signed; in responses to a submission
+
+	Receipt string `json:"receipt,omitempty"` // only in responses to a submission with Prefer: wait
 }
 
 // Bounds of a batch, POST /v1/pcs/submit-batch.

@@ -165,6 +165,8 @@ func (a *app) commands() []*cobra.Command {
 		exportCommands{a}.command(),
 		backupCommands{a}.command(),
 		contextCommands{a}.command(),
+		receiptCommands{a}.command(),
+		receiptCommands{a}.proofCommand(),
 		explainCommands{a}.command(),
 		cli.Completion("recount", usage),
 	}

@@ -42,6 +42,9 @@ func appendAnswer(dst []byte, a *wire.SubmitAnswer) []byte {
 	dst = appendText(append(dst, `,"shard_id":`...), a.ShardID)
 	dst = strconv.AppendInt(append(dst, `,"epoch":`...), a.Epoch, 10)
 	dst = appendOptional(dst, `,"D_hat":`, a.DHat)
+	if a.Receipt != "" {
+		dst = appendText(append(dst, `,"receipt":`...), a.Receipt)
+	}
 	return append(dst, '}')
 }
 

@@ -11,8 +11,8 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// Evidence gives out what others can check without trusting this node. Errors are problems, or ErrNotFound for events
-// that this node has not folded.
+// Evidence gives out what others can check without trusting this node. Errors are problems, or ErrNotFound for
+// events that this node has not folded.
 type Evidence interface {
 	// Checkpoint returns the newest signed checkpoint, a C2SP note.
 	Checkpoint() ([]byte, error)
@@ -22,8 +22,12 @@ type Evidence interface {
 	Entries(ctx context.Context, number uint64, width int) ([]byte, error)
 	// Inclusion proves that event seq is among the first size events, seq at most size.
 	Inclusion(seq, size uint64) (*wire.InclusionAnswer, error)
-	// Consistency proves that the first to events begin with the first from events, from at least 1 and at most to.
+	// Consistency proves that the first to events begin with the first from events, from at least 1 and at most
+	// to.
 	Consistency(from, to uint64) (*wire.ConsistencyAnswer, error)
+	// Receipt returns the receipt of a submission that names a pcs_id, seq 0 for the one that stands. It waits a
+	// second at most for the checkpoint that covers the event.
+	Receipt(ctx context.Context, pcsID string, seq uint64) ([]byte, error)
 }
 
 // immutable is for what never changes: a tile of a given width.
@@ -73,8 +77,9 @@ const (
 	tileDigits = 3 // of one path element
 )
 
-// parseTile reads <N>[.p/<W>]: N in elements of three digits, all but the last one with an x in front, and for a tile
-// that is not full its width W. Exactly one spelling of a tile is accepted, because caches tell them apart by it.
+// parseTile reads <N>[.p/<W>]: N in elements of three digits, all but the last one with an x in front, and for a
+// tile that is not full its width W. Exactly one spelling of a tile is accepted, because caches tell them apart
+// by it.
 func parseTile(path string) (number uint64, width int, ok bool) {
 	width = tileWidth
 	if rest, w, partial := strings.Cut(path, ".p/"); partial {
@@ -149,4 +154,54 @@ func (p *params) required(name string) uint64 {
 		p.fail(name, "is required: the number of an event")
 	}
 	return p.number(name, 0, 1, 1<<61)
+}
+
+// receipt sends the receipt of the outcome that stands for a record, or of one of its submissions.
+func (s *server) receipt(c echo.Context) error {
+	p := readParams(c, "seq", "consistency", "min_seq")
+	want, id := p.read(wire.ConsistencyLinearizable), strings.ToLower(c.Param("pcs_id"))
+	seq := p.number("seq", 0, 1, 1<<61)
+	if !isHash(id) {
+		p.fail("pcs_id", "must be 64 hex digits")
+	}
+	if err := p.err(); err != nil {
+		return err
+	}
+	ctx, cancel, _, err := s.fresh(c, want)
+	if err != nil {
+		return err
+	}
+	defer cancel()
+	text, err := s.Ledger.Evidence.Receipt(ctx, id, seq)
+	if err != nil {
+		return err
+	}
+	return c.Blob(http.StatusOK, "text/plain; charset=utf-8", text)
+}
+
+// receiptOf returns the receipt of a submission that was just answered, if the request prefers to wait for it
+// (RFC 7240), and says so in a header. Without one the answer stands all the same.
+func (s *server) receiptOf(c echo.Context, pcsID string, seq uint64) string {
+	if seq == 0 || !isHash(pcsID) || !prefersWait(c.Request().Header) {
+		return ""
+	}
+	text, err := s.Ledger.Evidence.Receipt(c.Request().Context(), pcsID, seq)
+	if err != nil {
+		return ""
+	}
+	c.Response().Header().Set("Preference-Applied", "wait")
+	return string(text)
+}
+
+// prefersWait looks for wait among the preferences, with or without a number of seconds.
+func prefersWait(h http.Header) bool {
+	for _, line := range h.Values("Prefer") {
+		for preference := range strings.SplitSeq(line, ",") {
+			name, _, _ := strings.Cut(preference, "=")
+			if strings.EqualFold(strings.TrimSpace(name), "wait") {
+				return true
+			}
+		}
+	}
+	return false
 }

@@ -46,6 +46,13 @@ func (f *fakeEvidence) Consistency(from, to uint64) (*wire.ConsistencyAnswer, er
 	return &wire.ConsistencyAnswer{From: from, To: to, FromRoot: h, ToRoot: h, Hashes: []string{}}, f.problem
 }
 
+func (f *fakeEvidence) Receipt(_ context.Context, pcsID string, seq uint64) ([]byte, error) {
+	if seq > fakeSize {
+		return nil, ErrNotFound
+	}
+	return fmt.Appendf(nil, "receipt of %s at %d\n", pcsID, seq), f.problem
+}
+
 // TestCheckpointAndProofs: what the routes answer, who may ask, and what is refused.
 func TestCheckpointAndProofs(t *testing.T) {
 	r := newTestServer(t, func(c *Config) { c.NoAuth = false })
@@ -146,4 +153,43 @@ func FuzzTilePath(f *testing.F) {
 			t.Errorf("%q is tile %d of width %d, whose path is %q", path, number, width, want)
 		}
 	})
+}
+
+// TestReceipts: a receipt is public, and comes with the answer to a submission that prefers to wait for it, refusals too.
+func TestReceipts(t *testing.T) {
+	r := newTestServer(t, nil)
+	id := hexOf("some record")
+	for query, want := range map[string]string{"": "receipt of " + id + " at 0\n", "?seq=7": "receipt of " + id + " at 7\n"} {
+		if w := r.get("/v1/pcs/" + strings.ToUpper(id) + "/receipt" + query); w.Code != http.StatusOK || w.Body.String() != want {
+			t.Errorf("%q: %d %s", query, w.Code, w.Body)
+		}
+	}
+	for path, status := range map[string]int{id + "/receipt?seq=70001": 404, id + "/receipt?seq=0": 400, "ab/receipt": 400,
+		id + "/receipt?seq=1&x=2": 400} {
+		if w := r.get("/v1/pcs/" + path); w.Code != status {
+			t.Errorf("%s: %d, want %d", path, w.Code, status)
+		}
+	}
+	body := record("s", 1, nil)
+	a := decode[wire.SubmitAnswer](t, r.post(body, "Prefer", "respond-async, wait=2"), http.StatusOK)
+	if a.Receipt != fmt.Sprintf("receipt of %s at %d\n", a.PCSID, a.Seq) {
+		t.Errorf("%+v", a)
+	}
+	if w := r.post(body, "Prefer", "wait"); w.Header().Get("Preference-Applied") != "wait" {
+		t.Errorf("%v", w.Header())
+	}
+	for _, prefer := range []string{"", "waiting", "return=wait"} {
+		if a := decode[wire.SubmitAnswer](t, r.post(body, "Prefer", prefer), http.StatusOK); a.Receipt != "" {
+			t.Errorf("%q: %+v", prefer, a)
+		}
+	}
+	conflict := decode[wire.Problem](t, r.post(record("s", 1, func(m map[string]any) { m["D_hat"] = 2.5 }), "Prefer", "wait"),
+		http.StatusConflict)
+	if conflict.Seq == 0 || conflict.Receipt != fmt.Sprintf("receipt of %s at %d\n", conflict.PCSID, conflict.Seq) {
+		t.Errorf("%+v", conflict)
+	}
+	r.fake.evidence.problem = wire.NewProblem(wire.CodeNotReady, "not now")
+	if a := decode[wire.SubmitAnswer](t, r.post(body, "Prefer", "wait"), http.StatusOK); a.Receipt != "" {
+		t.Errorf("without a checkpoint: %+v", a)
+	}
 }

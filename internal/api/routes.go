@@ -49,6 +49,7 @@ var routeTable = []route{
 	{method: "POST", path: "/v1/pcs/submit-batch", roles: everybody, serve: (*server).submitBatch},
 	{method: "POST", path: "/v1/pcs/check", roles: metering, serve: (*server).check},
 	{method: "GET", path: "/v1/pcs/:pcs_id", roles: everybody, serve: serveRead(linearizable, lookup)},
+	{method: "GET", path: "/v1/pcs/:pcs_id/receipt", roles: everybody, serve: (*server).receipt},
 	{method: "GET", path: "/v1/pcs", roles: reading, serve: serveRead(local, complete, "prefix", "limit")},
 
 	{method: "GET", path: "/v1/audit", roles: reading, serve: (*server).audit},

@@ -27,10 +27,16 @@ func (s *server) submit(c echo.Context) error {
 	if err != nil {
 		p := s.operationProblem(err, c)
 		s.metrics.submission(problemLabel(p), p.Code, time.Since(start))
+		if receipt := s.receiptOf(c, p.PCSID, p.Seq); receipt != "" {
+			own := *p // problems may be shared
+			own.Receipt = receipt
+			return &own
+		}
 		return p
 	}
 	status, label := s.answered(c, answer)
 	s.metrics.submission(label, "", time.Since(start))
+	answer.Receipt = s.receiptOf(c, answer.PCSID, answer.Seq)
 	return writeAnswer(c, status, answer)
 }
 

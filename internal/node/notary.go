@@ -8,6 +8,8 @@ import (
 	"github.com/recount-ledger/recount/evidence"
 	"github.com/recount-ledger/recount/internal/agreement"
 	"github.com/recount-ledger/recount/internal/notary"
+	"github.com/recount-ledger/recount/internal/projections"
+	"github.com/recount-ledger/recount/internal/recount"
 )
 
 // startNotary runs the part of the node that signs checkpoints. The origin comes from the cluster id, which a
@@ -18,6 +20,7 @@ func startNotary(n *Node) (err error) {
 		KeyFile:  n.cfg.CheckpointKeyFile,
 		KeyPoll:  n.cfg.KeyPoll,
 		Tree:     n.derived,
+		Outcomes: outcomes{n.gens},
 		Head:     n.witness.Head,
 		Agreed:   agreedRoot(n.doubts),
 		Withheld: n.withheld,
@@ -27,6 +30,18 @@ func startNotary(n *Node) (err error) {
 		n.loop(n.ctx, "checkpoints", n.notary.Run)
 	}
 	return err
+}
+
+// outcomes reads the outcomes of the active generation.
+type outcomes struct{ gens *recount.Manager }
+
+// Stated implements notary.Outcomes.
+func (o outcomes) Stated(pcsID string, seq uint64) (projections.Stated, uint32, error) {
+	serving := o.gens.Serving()
+	v := serving.View()
+	defer v.Close()
+	s, err := projections.State(v, pcsID, seq)
+	return s, serving.Number(), err
 }
 
 // agreedRoot returns a function that returns the root of the tree of the first seq events, if a majority of the voters

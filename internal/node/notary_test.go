@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"encoding/binary"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -318,4 +319,77 @@ func TestCheckpointsOfARestoredLedger(t *testing.T) {
 	if !errors.Is(err, evidence.ErrSignature) || !strings.Contains(err.Error(), "another ledger") {
 		t.Errorf("with the key of the ledger before: %v", err)
 	}
+}
+
+// TestReceipts: records get receipts within a second, also those that were refused, and each says what the answer said.
+func TestReceipts(t *testing.T) {
+	path, _, key := checkpointKey(t, "nodetest")
+	c := nodetest.Start(t, 3, func(cfg *node.Config) { cfg.CheckpointKeyFile = path })
+	records := nodetest.NewRecords(t)
+	check := func(text []byte) evidence.Checked {
+		t.Helper()
+		r, err := evidence.ParseReceipt(text)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, text)
+		}
+		checked, err := r.Check(key)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, text)
+		}
+		return checked
+	}
+	for name, x := range map[string]struct {
+		body    []byte
+		outcome string
+	}{
+		"accepted":  {records.Sign(nodetest.Record{Shard: "a", Epoch: 1, Root: "r"}), "accepted"},
+		"escalated": {records.Sign(nodetest.Record{Shard: "b", Epoch: 1, Root: "r", Wrong: true}), "escalated"},
+		"forged":    {records.Sign(nodetest.Record{Shard: "c", Epoch: 1, Root: "r", Forged: true}), "refused"},
+		"conflict":  {records.Sign(nodetest.Record{Shard: "a", Epoch: 1, Root: "r", Near: true}), "conflict"},
+	} {
+		if name == "conflict" { // needs the accepted one before it
+			if _, err := c.Client.Submit(t.Context(), records.Sign(nodetest.Record{Shard: "a", Epoch: 1, Root: "r"})); err != nil {
+				t.Fatal(err)
+			}
+		}
+		id, seq, receipt := submitAndWait(t, c, x.body)
+		o := check([]byte(receipt)).Outcome
+		if o.Seq != seq || o.PCSID != id || o.Outcome.String() != x.outcome {
+			t.Errorf("%s: event %d, %q: %+v", name, seq, id, o)
+		}
+		again, err := client.EvidenceOf(c.At(1)).Receipt(t.Context(), id, seq)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if same := check(again).Outcome; same.Seq != seq || same.Outcome != o.Outcome {
+			t.Errorf("%s: %+v", name, same)
+		}
+	}
+}
+
+// submitAndWait submits a record with Prefer: wait and returns the id and event of the answer, or of its problem, and the
+// receipt in it.
+func submitAndWait(t *testing.T, c *nodetest.Cluster, body []byte) (id string, seq uint64, receipt string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, c.URL(0)+client.SubmitPath, bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Prefer", "wait")
+	resp, err := c.HTTPFrom("127.0.0.1").Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var a struct {
+		PCSID   string `json:"pcs_id"`
+		Seq     uint64
+		Receipt string
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&a); err != nil || a.Receipt == "" ||
+		resp.Header.Get("Preference-Applied") != "wait" {
+		t.Fatalf("%d: %+v, %v", resp.StatusCode, a, err)
+	}
+	return a.PCSID, a.Seq, a.Receipt
 }

@@ -31,10 +31,11 @@ type Tree interface {
 
 // Options connect a notary with its node.
 type Options struct {
-	Origin  string        // of the ledger
-	KeyFile string        // secret keys, "" for a node that signs nothing
-	KeyPoll time.Duration // how often the file is read again
-	Tree    Tree
+	Origin   string        // of the ledger
+	KeyFile  string        // secret keys, "" for a node that signs nothing
+	KeyPoll  time.Duration // how often the file is read again
+	Tree     Tree
+	Outcomes Outcomes
 	// Head returns the active generation and the last event that it has folded, 0 for none.
 	Head func() (generation uint32, seq uint64)
 	// Agreed returns the root of the tree of the first seq events once a majority of the voters has the same
@@ -50,7 +51,8 @@ type Notary struct {
 	Options
 	keys    atomic.Pointer[[]evidence.SecretKey]
 	shown   atomic.Pointer[Shown]
-	bundles chan struct{} // one element for each bundle that is read now
+	waiters atomic.Pointer[chan struct{}] // closed with the next checkpoint
+	bundles chan struct{}                 // one element for each bundle that is read now
 
 	signed, unsigned atomic.Uint64
 	filesFailed      atomic.Bool
@@ -60,12 +62,15 @@ type Notary struct {
 type Shown struct {
 	evidence.Checkpoint
 	Note []byte
-	keys *[]evidence.SecretKey
+
+	keys       *[]evidence.SecretKey
+	generation uint32 // under which the voters agreed
 }
 
 // New reads the key file. A file that cannot be used is an error.
 func New(o Options) (*Notary, error) {
 	n := &Notary{Options: o, bundles: make(chan struct{}, bundlesAtOnce)}
+	n.wake()
 	if o.KeyFile == "" {
 		return n, nil
 	}
@@ -112,7 +117,8 @@ func (n *Notary) sign(ctx context.Context) error {
 	if seq == 0 || n.Withheld() != nil {
 		return nil
 	}
-	if shown != nil && (seq < shown.Size || seq == shown.Size && keys == shown.keys) {
+	same := shown != nil && keys == shown.keys && generation == shown.generation
+	if shown != nil && (seq < shown.Size || seq == shown.Size && same) {
 		return nil
 	}
 	root, err := n.Agreed(ctx, generation, seq)
@@ -126,10 +132,22 @@ func (n *Notary) sign(ctx context.Context) error {
 		n.unsigned.Add(1)
 		return err
 	}
-	n.shown.Store(&Shown{c, note, keys})
+	n.shown.Store(&Shown{c, note, keys, generation})
 	n.signed.Add(1)
+	n.wake()
 	return nil
 }
+
+// wake ends the waits for the next checkpoint.
+func (n *Notary) wake() {
+	c := make(chan struct{})
+	if old := n.waiters.Swap(&c); old != nil {
+		close(*old)
+	}
+}
+
+// next returns a channel that is closed with the next checkpoint.
+func (n *Notary) next() <-chan struct{} { return *n.waiters.Load() }
 
 // rereadKeys takes over the keys of the file. A file that cannot be used changes nothing.
 func (n *Notary) rereadKeys() {
