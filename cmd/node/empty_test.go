@@ -33,7 +33,7 @@ func TestEmptyFlags(t *testing.T) {
 			for _, value := range []string{"", "  "} {
 				tried++
 				args := append(slices.Clone(path), requiredFlags(c, f.Name)...)
-				if c.Name() == "create-ca" {
+				if c.Name() == "create-ca" || c.Name() == "show" {
 					args = append(args, "base")
 				}
 				cmd := root()
