@@ -169,7 +169,7 @@ func (a *auditor) downloaded(i int, c evidence.Checkpoint) {
 }
 
 // TestCheckpoints: the notes of all nodes are of one tree, under load, over a change of the leader and when all nodes were
-// down. A node without the key signs nothing and gives proofs all the same.
+// down. A node without the key gives out no evidence.
 func TestCheckpoints(t *testing.T) {
 	path, _, key := checkpointKey(t, "nodetest")
 	c := nodetest.Start(t, 3, func(cfg *node.Config) {
@@ -198,9 +198,13 @@ func TestCheckpoints(t *testing.T) {
 			t.Errorf("%s, %v, %v", note, err, bad)
 		}
 	}
-	status, body := a.get(2, "/checkpoint")
-	if status != http.StatusNotFound || !strings.Contains(string(body), "checkpoint_key_file") {
-		t.Errorf("without a key: %d %s", status, body)
+	for _, path := range []string{"/checkpoint", "/tile/0/000.p/1", "/tile/entries/000.p/1",
+		"/v1/log/proof/inclusion?seq=1&size=2", "/v1/log/proof/consistency?from=1&to=2",
+		"/v1/pcs/" + strings.Repeat("0", 64) + "/receipt"} {
+		status, body := a.get(2, path)
+		if status != http.StatusNotFound || !strings.Contains(string(body), "checkpoint_key_file") {
+			t.Errorf("without a key: %s: %d %s", path, status, body)
+		}
 	}
 	last := a.seen[len(a.seen)-1]
 	for i := range 3 {
@@ -211,6 +215,8 @@ func TestCheckpoints(t *testing.T) {
 	}
 	for i := range 3 {
 		c.AwaitReady(i)
+	}
+	for i := range 2 {
 		a.downloaded(i, last)
 	}
 	a.awaitSize(0, last.Size+1) // a new term has an event of its own

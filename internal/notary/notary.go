@@ -182,15 +182,21 @@ func (n *Notary) Counts() Counts {
 	return c
 }
 
+// closed returns the reason why this node gives no evidence, nil for none. Everybody may ask for evidence, so a node gives
+// it out only when its operator has set a key.
+func (n *Notary) closed() *wire.Problem {
+	if n.KeyFile == "" {
+		return wire.NewProblem(wire.CodeNotFound,
+			"this node has no checkpoint key (setting checkpoint_key_file); ask another one")
+	}
+	return n.Withheld()
+}
+
 // Latest returns the newest checkpoint. A node without a key has none, which is a problem not_found, and one that
 // has signed nothing yet is not_ready.
 func (n *Notary) Latest() (*Shown, error) {
-	if p := n.Withheld(); p != nil {
+	if p := n.closed(); p != nil {
 		return nil, p
-	}
-	if n.KeyFile == "" {
-		return nil, wire.NewProblem(wire.CodeNotFound,
-			"this node has no checkpoint key (setting checkpoint_key_file); ask another one")
 	}
 	shown := n.shown.Load()
 	if shown == nil {

@@ -19,7 +19,7 @@ const bundlesAtOnce = 4
 
 // Tile returns the first width hashes of a tile. It implements api.Evidence.
 func (n *Notary) Tile(level uint8, number uint64, width int) ([]byte, error) {
-	if p := n.Withheld(); p != nil {
+	if p := n.closed(); p != nil {
 		return nil, p
 	}
 	b, err := n.Tree.Tile(log.Tile{Level: level, N: number}, width)
@@ -58,7 +58,7 @@ func (n *Notary) Entries(ctx context.Context, number uint64, width int) ([]byte,
 
 // Inclusion proves that event seq is in the tree of the first size events. It implements api.Evidence.
 func (n *Notary) Inclusion(seq, size uint64) (*wire.InclusionAnswer, error) {
-	if p := n.Withheld(); p != nil {
+	if p := n.closed(); p != nil {
 		return nil, p
 	}
 	proof, err := n.Tree.Inclusion(seq, size)
@@ -80,7 +80,7 @@ func (n *Notary) Inclusion(seq, size uint64) (*wire.InclusionAnswer, error) {
 
 // Consistency proves that the first to events begin with the first from events. It implements api.Evidence.
 func (n *Notary) Consistency(from, to uint64) (*wire.ConsistencyAnswer, error) {
-	if p := n.Withheld(); p != nil {
+	if p := n.closed(); p != nil {
 		return nil, p
 	}
 	proof, err := n.Tree.Consistency(from, to)

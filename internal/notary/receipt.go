@@ -24,9 +24,8 @@ type Outcomes interface {
 // Receipt returns the receipt of a submission that names a pcs_id, seq 0 for the one that stands. It waits a
 // second at most for a checkpoint that covers the event. It implements api.Evidence.
 func (n *Notary) Receipt(ctx context.Context, pcsID string, seq uint64) ([]byte, error) {
-	if n.KeyFile == "" {
-		_, err := n.Latest()
-		return nil, err
+	if p := n.closed(); p != nil {
+		return nil, p
 	}
 	s, generation, err := n.Outcomes.Stated(pcsID, seq)
 	if errors.Is(err, projections.ErrNotFound) {
