@@ -133,6 +133,9 @@ func ParseJoinToken(text string) (t JoinToken, err error) {
 	text = strings.TrimSpace(text)
 	at := strings.LastIndexByte(text, '_')
 	switch {
+	case otherFormat(text):
+		return t, fmt.Errorf("%w of this release: its format is another one than %s; use the release that made it",
+			ErrJoinToken, JoinTokenPrefix)
 	case len(text) > maxJoinToken || at < len(JoinTokenPrefix) || !strings.HasPrefix(text, JoinTokenPrefix):
 		return t, fmt.Errorf("%w: it does not begin with %s", ErrJoinToken, JoinTokenPrefix)
 	case text[at+1:] != checksum(text[:at]):
@@ -152,4 +155,12 @@ func ParseJoinToken(text string) (t JoinToken, err error) {
 		return JoinToken{}, fmt.Errorf("%w: it lacks a part", ErrJoinToken)
 	}
 	return t, nil
+}
+
+// otherFormat reports whether a text begins as a join token of another version of the format.
+func otherFormat(text string) bool {
+	version, ok := strings.CutPrefix(text, "rcj")
+	digits, _, under := strings.Cut(version, "_")
+	return ok && under && digits != "" && strings.Trim(digits, "0123456789") == "" &&
+		!strings.HasPrefix(text, JoinTokenPrefix)
 }

@@ -67,3 +67,14 @@ func TestIncompleteJoinTokens(t *testing.T) {
 		t.Errorf("a part that is not known: %v", err)
 	}
 }
+
+// TestJoinTokenOfAnotherFormat: a token of another version is told apart from a text that is none.
+func TestJoinTokenOfAnotherFormat(t *testing.T) {
+	for text, other := range map[string]bool{"rcj2_YQ_00000000": true, "rcj10_x": true, "rcj0_": true, "rcj1_YQ_00000000": false,
+		"rcj_YQ": false, "rcj2": false, "rcjx_a": false, "": false, "rca1_YQ_00000000": false} {
+		_, err := ParseJoinToken(text)
+		if !errors.Is(err, ErrJoinToken) || strings.Contains(err.Error(), "use the release that made it") != other {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}

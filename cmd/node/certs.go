@@ -34,7 +34,7 @@ type certsRun struct {
 // certFile describes one written file in the output.
 type certFile struct {
 	File    string   `json:"file"`
-	Kind    string   `json:"kind"` // certificate or key
+	Kind    string   `json:"kind"` // certificate or key; of join also signing request, settings and others
 	Subject string   `json:"subject,omitempty"`
 	Names   []string `json:"names,omitempty"` // hosts, addresses and URIs
 	// lower-case hex; "cert:" and the serial identify a client certificate in recount token revoke
@@ -63,10 +63,14 @@ off the nodes. Existing files are not changed without --force.`,
   recount-node certs create-node --cluster ledger --node node-1 --host recount.internal --host 10.0.0.1 \
     --peer-ca pki/peer-ca --api-ca pki/api-ca --out pki/node-1
 
+  # sign what recount-node join has made on the machine of a new node
+  recount-node certs sign-node --cluster ledger --node node-4 --host recount.internal --host 10.0.0.4 \
+    --csr node-4 --peer-ca pki/peer-ca --api-ca pki/api-ca --out node-4
+
   # one client
   recount-node certs create-client --cluster ledger --role auditor --name anna --ca pki/client-ca --out pki/anna`,
 	}
-	cmd.AddCommand(createCACommand(), createNodeCommand(), createClientCommand())
+	cmd.AddCommand(createCACommand(), createNodeCommand(), signNodeCommand(), createClientCommand())
 	return cmd
 }
 
@@ -74,6 +78,11 @@ off the nodes. Existing files are not changed without --force.`,
 func (c *certsRun) flags(cmd *cobra.Command, validity string) {
 	cmd.Flags().StringVar(&c.validity, "validity", validity, "how long it is valid, such as 90d or 12h")
 	cmd.Flags().BoolVar(&c.force, "force", false, "replace files that exist")
+	c.outputFlag(cmd)
+}
+
+// outputFlag adds --output.
+func (c *certsRun) outputFlag(cmd *cobra.Command) {
 	cmd.Flags().StringVarP(&c.output, "output", "o", "table", "table or json")
 	cli.Closed(cmd, "output", "table", "json")
 	cmd.PreRun = func(cmd *cobra.Command, _ []string) { c.out = cmd.OutOrStdout() }
@@ -111,7 +120,7 @@ func (c *certsRun) createCA(base, name string) error {
 	if err != nil {
 		return &usageError{err}
 	}
-	if err := c.mayWrite(base); err != nil {
+	if err := c.mayWrite(base+".crt", base+".key"); err != nil {
 		return err
 	}
 	ca, err := certs.NewCAFor(name, validity)
@@ -121,7 +130,7 @@ func (c *certsRun) createCA(base, name string) error {
 	if err := ca.Save(filepath.Dir(base), filepath.Base(base)); err != nil {
 		return err
 	}
-	return errors.Join(c.wrote(base), c.print())
+	return errors.Join(c.wrotePair(base), c.print())
 }
 
 func createNodeCommand() *cobra.Command {
@@ -142,65 +151,9 @@ To renew, run the same command with --force. A running node loads the new files 
     --api-ca pki/api-ca --validity 90d --out pki/node-1 --force`,
 		RunE: func(*cobra.Command, []string) error { return c.createNode(n) },
 	}
-	f := cmd.Flags()
-	f.StringVar(&n.cluster, "cluster", "", "cluster id (required)")
-	f.StringVar(&n.node, "node", "", "node id (required)")
-	f.StringVar(&n.dir, "out", "", "directory for the files (required)")
-	f.StringVar(&n.peerCA, "peer-ca", "", "BASE of the peer authority")
-	f.StringVar(&n.apiCA, "api-ca", "", "BASE of the API authority")
-	f.StringSliceVar(&n.hosts, "host", nil, "host name or address of the API; repeatable")
+	n.flags(cmd)
 	c.flags(cmd, "365d")
 	return cmd
-}
-
-// nodeCerts are the flags of create-node.
-type nodeCerts struct {
-	cluster, node, dir, peerCA, apiCA string
-	hosts                             []string
-}
-
-func (n nodeCerts) check() error {
-	var errs []error
-	for _, id := range [][2]string{{"--cluster", n.cluster}, {"--node", n.node}} {
-		if err := certs.CheckID(id[1]); err != nil {
-			errs = append(errs, fmt.Errorf("%s %q: %w", id[0], id[1], err))
-		}
-	}
-	if n.dir == "" {
-		errs = append(errs, errors.New("--out is required"))
-	}
-	if n.peerCA == "" && n.apiCA == "" {
-		errs = append(errs, errors.New("give --peer-ca, --api-ca or both"))
-	}
-	if n.apiCA != "" && len(n.hosts) == 0 {
-		errs = append(errs, errors.New("--api-ca needs at least one --host that clients use"))
-	}
-	return errors.Join(errs...)
-}
-
-func (c *certsRun) createNode(n nodeCerts) error {
-	api := certs.Request{CommonName: n.node, Server: true}
-	err := errors.Join(n.check(), addHosts(&api, n.hosts))
-	validity, badValidity := parseValidity(c.validity)
-	if err = errors.Join(err, badValidity); err != nil {
-		return &usageError{err}
-	}
-	peer := certs.Request{
-		CommonName: n.node,
-		URIs:       []string{certs.NodeURI(n.cluster, n.node)},
-		Client:     true,
-		Server:     true,
-		Validity:   validity,
-	}
-	api.Validity = validity
-	var todo []issuance
-	if n.peerCA != "" {
-		todo = append(todo, issuance{n.peerCA, filepath.Join(n.dir, "peer"), peer})
-	}
-	if n.apiCA != "" {
-		todo = append(todo, issuance{n.apiCA, filepath.Join(n.dir, "api"), api})
-	}
-	return c.issueAll(todo...)
 }
 
 func createClientCommand() *cobra.Command {
@@ -225,8 +178,8 @@ are signed. It counts until it expires or is revoked by its serial number: recou
 			if err = errors.Join(err, badValidity); err != nil {
 				return &usageError{err}
 			}
-			return c.issueAll(issuance{ca, out,
-				certs.Request{CommonName: name, URIs: []string{uri}, Client: true, Validity: validity}})
+			return c.issueAll(issuance{ca: ca, base: out,
+				request: certs.Request{CommonName: name, URIs: []string{uri}, Client: true, Validity: validity}})
 		},
 	}
 	f := cmd.Flags()
@@ -240,76 +193,35 @@ are signed. It counts until it expires or is revoked by its serial number: recou
 	return cmd
 }
 
-// issuance is one pair to create. authority and result are base names of files.
-type issuance struct {
-	ca, base string
-	request  certs.Request
-}
-
-// issueAll creates all pairs in memory before it writes the first one.
-func (c *certsRun) issueAll(todo ...issuance) error {
-	var bases []string
-	for _, i := range todo {
-		bases = append(bases, i.base)
-	}
-	if err := c.mayWrite(bases...); err != nil {
-		return err
-	}
-	pairs := make([][2][]byte, len(todo))
-	for k, i := range todo {
-		ca, err := certs.LoadCA(filepath.Dir(i.ca), filepath.Base(i.ca))
-		if errors.Is(err, fs.ErrNotExist) {
-			return &usageError{fmt.Errorf("no authority %s: %w\nMake it with: recount-node certs create-ca %s",
-				i.ca, err, i.ca)}
-		}
-		if err != nil {
-			return err
-		}
-		crt, key, err := ca.Issue(i.request)
-		if errors.Is(err, certs.ErrOutlives) {
-			return &usageError{fmt.Errorf("%w\nGive a shorter --validity, or replace the authority", err)}
-		}
-		if err != nil {
-			return err
-		}
-		pairs[k] = [2][]byte{crt, key}
-	}
-	for k, i := range todo {
-		if err := certs.WritePair(filepath.Dir(i.base), filepath.Base(i.base), pairs[k][0], pairs[k][1]); err != nil {
-			return err
-		}
-		if err := c.wrote(i.base); err != nil {
-			return err
-		}
-	}
-	return c.print()
-}
-
 // mayWrite fails if a file would be replaced without --force. It runs before anything is written.
-func (c *certsRun) mayWrite(bases ...string) error {
-	for _, base := range bases {
-		for _, path := range []string{base + ".crt", base + ".key"} {
-			if _, err := os.Lstat(path); err == nil && !c.force {
-				return &usageError{fmt.Errorf("%s exists; nothing was written. Give another name, or --force "+
-					"to replace it",
-					path)}
-			} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return err
-			}
+func (c *certsRun) mayWrite(paths ...string) error {
+	for _, path := range paths {
+		if _, err := os.Lstat(path); err == nil && !c.force {
+			return &usageError{fmt.Errorf("%s exists; nothing was written. Give another name, or --force "+
+				"to replace it", path)}
+		} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
 		}
 	}
 	return nil
 }
 
-// wrote reads a pair back from disk and adds it to the list of written files.
-func (c *certsRun) wrote(base string) error {
-	text, err := os.ReadFile(base + ".crt")
+// wrotePair adds a certificate and its key to the list of written files.
+func (c *certsRun) wrotePair(base string) error {
+	err := c.wrote(base + ".crt")
+	c.lines = append(c.lines, certFile{File: base + ".key", Kind: "key"})
+	return err
+}
+
+// wrote reads a certificate back from disk and adds it to the list of written files.
+func (c *certsRun) wrote(path string) error {
+	text, err := os.ReadFile(path)
 	if err != nil {
 		return err
 	}
 	block, _ := pem.Decode(text)
 	if block == nil {
-		return fmt.Errorf("%s.crt: not PEM after it was written", base)
+		return fmt.Errorf("%s: not PEM after it was written", path)
 	}
 	cert, err := x509.ParseCertificate(block.Bytes)
 	if err != nil {
@@ -322,9 +234,8 @@ func (c *certsRun) wrote(base string) error {
 	for _, u := range cert.URIs {
 		names = append(names, u.String())
 	}
-	c.lines = append(c.lines,
-		certFile{base + ".crt", "certificate", cert.Subject.CommonName, names, cert.SerialNumber.Text(16),
-			&cert.NotAfter}, certFile{File: base + ".key", Kind: "key"})
+	c.lines = append(c.lines, certFile{path, "certificate", cert.Subject.CommonName, names,
+		cert.SerialNumber.Text(16), &cert.NotAfter})
 	return nil
 }
 

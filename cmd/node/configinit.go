@@ -146,14 +146,6 @@ func (n *newCluster) member(text string) (newMember, error) {
 	return m, nil
 }
 
-// names returns the names of the member's API certificate. A node on this machine is asked as localhost, too.
-func (m newMember) names() []string {
-	if ip := net.ParseIP(m.host); ip != nil && ip.IsLoopback() {
-		return []string{m.host, "localhost"}
-	}
-	return []string{m.host}
-}
-
 // make writes everything into a directory beside, and gives it its name at the end: nobody finds half a cluster.
 func (n *newCluster) make() error {
 	parent := filepath.Dir(filepath.Clean(n.dir))
@@ -223,15 +215,8 @@ func (n *newCluster) tokens(dir string) (string, error) {
 }
 
 func (n *newCluster) fillNode(dir string, m newMember, made map[string]*certs.CA, tokens string) error {
-	peer := certs.Request{
-		CommonName: m.ID,
-		URIs:       []string{certs.NodeURI(n.cluster, m.ID)},
-		Client:     true,
-		Server:     true,
-		Validity:   yearly,
-	}
-	api := certs.Request{CommonName: m.ID, Server: true, Validity: yearly}
-	if err := addHosts(&api, append(m.names(), n.hosts...)); err != nil {
+	peer, api, err := nodeRequests(n.cluster, m.ID, append(namesOf(m.host), n.hosts...), yearly)
+	if err != nil {
 		return wrong(err)
 	}
 	for base, r := range map[string]certs.Request{"peer": peer, "api": api} {
@@ -261,33 +246,20 @@ func (n *newCluster) fillNode(dir string, m newMember, made map[string]*certs.CA
 }
 
 func (n *newCluster) settingsOf(m newMember) string {
-	listen := m.host
-	if net.ParseIP(m.host) == nil {
-		listen = "0.0.0.0"
+	s := nodeSettings{
+		cluster:  n.cluster,
+		node:     m.ID,
+		data:     n.data,
+		api:      net.JoinHostPort(m.host, strconv.Itoa(m.port)),
+		peer:     m.Peer,
+		clientCA: true,
+		tokens:   true,
+		about:    "the same on every node",
 	}
-	var b strings.Builder
-	fmt.Fprintf(&b, `# Settings of %s. Relative names are relative to this file. "recount-node serve --help" lists all settings.
-node_id: %q
-cluster_id: %q
-dir: %q
-api:
-  listen: %q
-  cert_file: api.crt
-  key_file: api.key
-  client_ca_file: client-trust.crt
-peer:
-  listen: %q
-  cert_file: peer.crt
-  key_file: peer.key
-  ca_file: peer-trust.crt
-auth:
-  tokens_file: tokens
-voters: # the same on every node
-`, m.ID, m.ID, n.cluster, n.data, net.JoinHostPort(listen, strconv.Itoa(m.port)), net.JoinHostPort(listen, strconv.Itoa(m.port+1)))
 	for _, v := range n.members {
-		fmt.Fprintf(&b, "  - {id: %q, peer: %q, api: %q}\n", v.ID, v.Peer, v.API)
+		s.voters = append(s.voters, node.Voter{ID: v.ID, Peer: v.Peer, API: v.API})
 	}
-	return b.String()
+	return s.text()
 }
 
 func (n *newCluster) print(cmd *cobra.Command) error {

@@ -46,7 +46,7 @@ Exit codes: 0 stopped as asked, 1 failed, 2 wrong usage or settings, 70 the stor
 	}
 	cmd.PersistentPreRunE = func(cmd *cobra.Command, args []string) error { return wrong(cli.Check(cmd, args)) }
 	cmd.AddCommand(serveCommand(), devCommand(), configCommand(), doctorCommand(), backupCommand(), recoverCommand(),
-		repairCommand(), certsCommand(), checkpointKeyCommand(), tokenCommand(), versionCommand(),
+		repairCommand(), joinCommand(), certsCommand(), checkpointKeyCommand(), tokenCommand(), versionCommand(),
 		cli.Completion("recount-node", wrong))
 	cmd.CompletionOptions.DisableDefaultCmd = true
 	cli.Strict(cmd, wrong)

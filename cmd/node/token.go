@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
 	"time"
@@ -141,14 +142,20 @@ func (m mint) print(cmd *cobra.Command, made minted) error {
 }
 
 // writeSecret writes a new file that only its owner can read. The file must not exist.
-func writeSecret(path, text string) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+func writeSecret(path, text string) error { return writeNew(path, []byte(text), 0o600) }
+
+// writeNew writes a new file. The file must not exist. When it cannot be written whole, nothing is left of it.
+func writeNew(path string, text []byte, mode fs.FileMode) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if errors.Is(err, os.ErrExist) {
 		return &usageError{fmt.Errorf("%s exists; nothing was written. Give another name", path)}
 	}
 	if err != nil {
 		return err
 	}
-	_, err = f.WriteString(text)
-	return errors.Join(err, f.Sync(), f.Close())
+	_, err = f.Write(text)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		err = errors.Join(err, os.Remove(path))
+	}
+	return err
 }

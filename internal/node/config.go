@@ -310,8 +310,8 @@ func checkAddress(at string, listen bool) error {
 	return nil
 }
 
-// apiAddress returns the host:port of a base URL that clients reach.
-func apiAddress(base string) (string, error) {
+// APIAddress returns the host:port of a base URL that clients reach.
+func APIAddress(base string) (string, error) {
 	u, err := url.Parse(base)
 	if err != nil || u.Scheme != "https" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" ||
 		u.Fragment != "" {
@@ -323,6 +323,11 @@ func apiAddress(base string) (string, error) {
 	}
 	at := net.JoinHostPort(u.Hostname(), port)
 	return at, checkAddress(at, false)
+}
+
+// CheckJoining reports the faults for which node self cannot join a cluster with a list of itself and members.
+func CheckJoining(self string, list []Voter) error {
+	return errors.Join(Config{Join: true, NodeID: self, Voters: list}.validateVoters()...)
 }
 
 // CheckVoters reports the faults for which a list cannot be the members of a cluster.
@@ -340,7 +345,7 @@ func (c Config) validateVoters() (errs []error) {
 			errs = append(errs, fmt.Errorf("voters[%d].id: %q can be in no certificate: %w", i, v.ID, err))
 		}
 		self = self || v.ID == c.NodeID
-		apiAt, err := apiAddress(v.API)
+		apiAt, err := APIAddress(v.API)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("voters[%d].api: %q: %w", i, v.API, err))
 		}

@@ -84,7 +84,7 @@ func (c Config) examineAPI(x *Examination, now time.Time) {
 	}
 	x.examineValidity("api.cert_file", c.API.Cert, pair, now)
 	for _, v := range c.Voters {
-		at, err := apiAddress(v.API)
+		at, err := APIAddress(v.API)
 		if v.ID != c.NodeID || err != nil {
 			continue
 		}

@@ -4,6 +4,7 @@
 package certs
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -52,9 +53,9 @@ func NewCA(name string) (*CA, error) { return NewCAFor(name, caValidity) }
 
 // NewCAFor is NewCA with another validity.
 func NewCAFor(name string, validity time.Duration) (*CA, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	key, err := newKey()
 	if err != nil {
-		return nil, fmt.Errorf("certs: key: %w", err)
+		return nil, err
 	}
 	tmpl, err := template(name, validity)
 	if err != nil {
@@ -139,51 +140,68 @@ func LoadCA(dir, base string) (*CA, error) {
 // Issue makes a key and signs a certificate for it. ErrOutlives when the authority expires before the
 // certificate would.
 func (ca *CA) Issue(r Request) (certPEM, key []byte, err error) {
+	priv, err := newKey()
+	if err != nil {
+		return nil, nil, err
+	}
+	if certPEM, err = ca.sign(r, priv.Public()); err != nil {
+		return nil, nil, err
+	}
+	key, err = keyPEM(priv)
+	return certPEM, key, err
+}
+
+// sign signs the certificate that r describes, for a public key.
+func (ca *CA) sign(r Request, pub crypto.PublicKey) ([]byte, error) {
 	if !r.Client && !r.Server {
-		return nil, nil, errors.New("certs: a certificate is for clients, servers or both")
+		return nil, errors.New("certs: a certificate is for clients, servers or both")
 	}
 	if r.Validity == 0 {
 		r.Validity = defaultValidity
 	}
 	tmpl, err := template(r.CommonName, r.Validity)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if tmpl.NotAfter.After(ca.cert.NotAfter) {
-		return nil, nil, fmt.Errorf("%w: it ends %s, the authority %s", ErrOutlives,
+		return nil, fmt.Errorf("%w: it ends %s, the authority %s", ErrOutlives,
 			tmpl.NotAfter.UTC().Format(time.DateOnly), ca.cert.NotAfter.Format(time.DateOnly))
 	}
 	tmpl.KeyUsage, tmpl.BasicConstraintsValid = x509.KeyUsageDigitalSignature, true
 	tmpl.DNSNames, tmpl.IPAddresses = r.DNS, r.IPs
+	if tmpl.URIs, err = r.uris(); err != nil {
+		return nil, err
+	}
 	if r.Client {
 		tmpl.ExtKeyUsage = append(tmpl.ExtKeyUsage, x509.ExtKeyUsageClientAuth)
 	}
 	if r.Server {
 		tmpl.ExtKeyUsage = append(tmpl.ExtKeyUsage, x509.ExtKeyUsageServerAuth)
 	}
+	der, err := x509.CreateCertificate(rand.Reader, tmpl, ca.cert, pub, ca.key)
+	if err != nil {
+		return nil, fmt.Errorf("certs: sign: %w", err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), nil
+}
+
+func (r Request) uris() (out []*url.URL, err error) {
 	for _, text := range r.URIs {
 		u, err := url.Parse(text)
 		if err != nil {
-			return nil, nil, fmt.Errorf("certs: URI: %w", err)
+			return nil, fmt.Errorf("certs: URI: %w", err)
 		}
-		tmpl.URIs = append(tmpl.URIs, u)
+		out = append(out, u)
 	}
-	return ca.sign(tmpl)
+	return out, nil
 }
 
-func (ca *CA) sign(tmpl *x509.Certificate) (certPEM, key []byte, err error) {
-	priv, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+func newKey() (*ecdsa.PrivateKey, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return nil, nil, fmt.Errorf("certs: key: %w", err)
+		return nil, fmt.Errorf("certs: key: %w", err)
 	}
-	der, err := x509.CreateCertificate(rand.Reader, tmpl, ca.cert, priv.Public(), ca.key)
-	if err != nil {
-		return nil, nil, fmt.Errorf("certs: sign: %w", err)
-	}
-	if key, err = keyPEM(priv); err != nil {
-		return nil, nil, err
-	}
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), key, nil
+	return key, nil
 }
 
 func keyPEM(key *ecdsa.PrivateKey) ([]byte, error) {
@@ -201,6 +219,14 @@ func WritePair(dir, base string, certPEM, key []byte) error {
 		return fmt.Errorf("certs: %w", err)
 	}
 	if err := replaceFile(filepath.Join(dir, base+".key"), key, 0o600); err != nil {
+		return fmt.Errorf("certs: %w", err)
+	}
+	return WriteCert(dir, base, certPEM)
+}
+
+// WriteCert writes <base>.crt as WritePair does, for a key that is elsewhere.
+func WriteCert(dir, base string, certPEM []byte) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("certs: %w", err)
 	}
 	if err := replaceFile(filepath.Join(dir, base+".crt"), certPEM, 0o644); err != nil {
