@@ -46,11 +46,13 @@ func TestMembersPage(t *testing.T) {
 	}
 	add(shellBlocks(t, "docs/trial.md", 5)[:4])
 	lines = append(lines, `third=$(jobs -p | sed -n 3p); kill $third; wait $third; rm -r out/node-3/data`)
-	add(shellBlocks(t, "docs/members.md", 5))
+	add(shellBlocks(t, "docs/members.md", 6))
 	lines = append(lines, `recount operations`, `recount-node serve --config out/node-3/config.yaml --join`, `kill $(jobs -p); wait`)
 	checkPlayed(t, playLines(ctx, t, readmeCopy(t), lines), []playedLine{
-		{"cluster status", 0, `3 of 3 ready`}, {"cluster status", 0, `2 of 3 ready`}, {"config check", 0, `(?m)^ok$`},
-		{"cluster replace", 0, `(?s)added node-4 as a learner.*node-4 lacks \d+ entries.*promoted +seq \d+\nremoved +seq \d+`},
+		{"cluster status", 0, `3 of 3 ready`}, {"cluster status", 0, `2 of 3 ready`},
+		{"recount-node join", 0, `out/node-4/peer.csr`}, {"sign-node", 0, `recount://ledger/node/node-4`},
+		{"config check", 0, `(?m)^ok$`}, {"/readyz", 0, `ok`},
+		{"cluster replace", 0, `(?s)added +done before\npromoted +seq \d+\nremoved +seq \d+`},
 		{"cluster status", 0, `(?s)node-4 +follower +voter +yes.*3 of 3 ready`}, {"digest", 0, `3 endpoints agree`},
 		{"operations", 0, `(?s)added member node-4.*promoted member node-4.*removed member node-3`},
 		{"--join", 1, `was removed from the cluster`}, {"kill", 0, ``},
