@@ -62,7 +62,8 @@ func nodeRequests(cluster, node string, hosts []string, validity time.Duration) 
 	return peer, api, addHosts(&api, hosts)
 }
 
-// namesOf returns the names of the API certificate of a node at host. A node on this machine is asked as localhost, too.
+// namesOf returns the names of the API certificate of a node at host. A node on this machine is asked as localhost,
+// too.
 func namesOf(host string) []string {
 	if ip := net.ParseIP(host); ip != nil && ip.IsLoopback() {
 		return []string{host, "localhost"}
@@ -100,7 +101,8 @@ func signNodeCommand() *cobra.Command {
 	var c certsRun
 	var n nodeCerts
 	cmd := &cobra.Command{
-		Use: "sign-node --cluster ID --node ID --csr DIR --out DIR", Short: "Sign the requests that recount-node join wrote",
+		Use:   "sign-node --cluster ID --node ID --csr DIR --out DIR",
+		Short: "Sign the requests that recount-node join wrote",
 		Long: `Sign peer.csr (with --peer-ca) and api.csr (with --api-ca) in the directory --csr, and write peer.crt and api.crt. The private
 keys stay on the machine of the node. "recount-node join" prints the command with its flags.
 

@@ -117,7 +117,8 @@ func (j *joining) read(now time.Time) error {
 	}
 	if !now.Before(ends) {
 		return fmt.Errorf("--token-file: the join token of %s ended %s, and the clock of this machine says %s; make "+
-			"another one with: recount cluster invite %s", t.NodeID, t.ExpiresAt, now.UTC().Format(time.RFC3339), t.NodeID)
+			"another one with: recount cluster invite %s", t.NodeID, t.ExpiresAt, now.UTC().Format(time.RFC3339),
+			t.NodeID)
 	}
 	if t.APIAddress == "" {
 		return fmt.Errorf("--token-file: the token has no address for clients; make another one with: "+
@@ -276,7 +277,7 @@ func (j *joining) save() (err error) {
 	return nil
 }
 
-// printNext says what is left to do.
+// printNext lists the steps that are left.
 func (j *joining) printNext(cmd *cobra.Command) {
 	out, steps := cmd.ErrOrStderr(), 0
 	step := func(format string, args ...any) {

@@ -26,12 +26,14 @@ func (s nodeSettings) text() string {
 			fmt.Fprintf(&b, format+"\n", args...)
 		}
 	}
-	line(true, `# Settings of %s. Relative names are relative to this file. "recount-node serve --help" lists all settings.`, s.node)
+	line(true, `# Settings of %s. Relative names are relative to this file. `+
+		`"recount-node serve --help" lists all settings.`, s.node)
 	line(true, "node_id: %q\ncluster_id: %q\ndir: %q", s.node, s.cluster, s.data)
 	line(s.joinToken != "", "join: true # counts for an empty directory only\njoin_token_file: %s", s.joinToken)
 	line(true, "api:\n  listen: %q\n  cert_file: api.crt\n  key_file: api.key", listenAt(s.api))
 	line(s.clientCA, "  client_ca_file: client-trust.crt")
-	line(true, "peer:\n  listen: %q\n  cert_file: peer.crt\n  key_file: peer.key\n  ca_file: peer-trust.crt", listenAt(s.peer))
+	line(true, "peer:\n  listen: %q\n  cert_file: peer.crt\n  key_file: peer.key\n  ca_file: peer-trust.crt",
+		listenAt(s.peer))
 	line(s.tokens, "auth:\n  tokens_file: tokens")
 	line(true, "voters: # %s", s.about)
 	for _, v := range s.voters {
