@@ -325,11 +325,6 @@ func APIAddress(base string) (string, error) {
 	return at, checkAddress(at, false)
 }
 
-// CheckJoining reports the faults for which node self cannot join a cluster with a list of itself and members.
-func CheckJoining(self string, list []Voter) error {
-	return errors.Join(Config{Join: true, NodeID: self, Voters: list}.validateVoters()...)
-}
-
 // CheckVoters reports the faults for which a list cannot be the members of a cluster.
 func CheckVoters(list []Voter) error { return errors.Join(Config{Voters: list}.validateVoters()...) }
 

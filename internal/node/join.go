@@ -95,6 +95,11 @@ func (n *Node) entrance() (clusterID string, members []wire.JoinMember, authorit
 	return n.cfg.ClusterID, members, authorities, err
 }
 
+// CheckJoining reports the faults for which node self cannot join a cluster with a list of itself and members.
+func CheckJoining(self string, list []Voter) error {
+	return errors.Join(Config{Join: true, NodeID: self, Voters: list}.validateVoters()...)
+}
+
 // entry is the way of this node into the cluster by its join token.
 type entry struct {
 	token   wire.JoinToken
