@@ -10,7 +10,7 @@ import (
 	"unicode/utf8"
 )
 
-// Checkpoint is what a ledger says of itself: its origin, the number of its events and the root of their tree.
+// Checkpoint commits a ledger to its history: its origin, the number of its events and the root of their tree.
 type Checkpoint struct {
 	Origin string
 	Size   uint64

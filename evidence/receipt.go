@@ -12,7 +12,7 @@ import (
 	"github.com/recount-ledger/recount/internal/projections"
 )
 
-// Statement is what a ledger says of one submission. The ledger signs it, so two statements of one event and one
+// Statement holds the answer of a ledger to one submission. The ledger signs it, so two statements of one event and one
 // generation that differ show that it lied.
 type Statement struct {
 	Origin     string
@@ -125,7 +125,7 @@ func ParseReceipt(b []byte) (r Receipt, err error) {
 	return r, err
 }
 
-// Checked says what of a receipt was checked.
+// Checked lists the parts of a receipt that were checked.
 type Checked struct {
 	Outcome    Outcome
 	Checkpoint Checkpoint

@@ -39,9 +39,13 @@ type identity struct {
 }
 
 func (i *identity) sum() *string { return &i.Sum }
+func (i *identity) newest() int  { return identityFormat }
 
 // summed is a document with a checksum of itself.
-type summed interface{ sum() *string }
+type summed interface {
+	sum() *string
+	newest() int // the newest format that this release reads
+}
 
 func newIdentity(cfg *Config) identity {
 	var random [16]byte
@@ -59,7 +63,7 @@ func CheckDirectory(dir, clusterID, nodeID string) error {
 
 // readIdentity reads and checks the identity of the directory. found is false if there is none.
 func readIdentity(dir, clusterID, nodeID string) (id identity, found bool, err error) {
-	found, err = readSummed(filepath.Join(dir, IdentityFile), identityFormat, &id)
+	found, err = readSummed(filepath.Join(dir, IdentityFile), &id)
 	switch {
 	case err != nil || !found:
 		return id, false, err
@@ -82,8 +86,8 @@ func inconsistent(format string, args ...any) error {
 		ErrInconsistent, fmt.Errorf(format, args...))
 }
 
-// readSummed reads a document of a format and checks its sum.
-func readSummed(path string, format int, into summed) (found bool, err error) {
+// readSummed reads a document and checks its format and its sum.
+func readSummed(path string, into summed) (found bool, err error) {
 	raw, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
@@ -91,7 +95,7 @@ func readSummed(path string, format int, into summed) (found bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("cluster: %w", err)
 	}
-	if err := knownFormat(path, raw, format); err != nil {
+	if err := knownFormat(path, raw, into.newest()); err != nil {
 		return false, err
 	}
 	dec := json.NewDecoder(bytes.NewReader(raw))
@@ -171,7 +175,7 @@ func admitDirectory(cfg *Config, last uint64, unfinished bool) (identity, error)
 		return id, fmt.Errorf("%w: %s", ErrEmptyDirectory, cfg.Dir)
 	}
 	var refused identity
-	found, err = readSummed(filepath.Join(cfg.Dir, refusedFile), identityFormat, &refused)
+	found, err = readSummed(filepath.Join(cfg.Dir, refusedFile), &refused)
 	if err == nil && found && refused.ClusterID == cfg.ClusterID && refused.NodeID == cfg.NodeID {
 		return refused, nil
 	}

@@ -86,6 +86,7 @@ type memberRow struct {
 }
 
 func (f *memberFile) sum() *string { return &f.Sum }
+func (f *memberFile) newest() int  { return membersFormat }
 
 // roster remembers the other members, and which of them deny that this node is a member.
 type roster struct {
@@ -139,7 +140,7 @@ func newRoster(cfg *Config, members *membership, state func() (last, commit uint
 // readMembers reads the file. Without a file no member is known.
 func readMembers(path string) (map[string]memberRow, error) {
 	f := memberFile{}
-	found, err := readSummed(path, membersFormat, &f)
+	found, err := readSummed(path, &f)
 	switch {
 	case err != nil:
 		return nil, err

@@ -58,7 +58,7 @@ func ExamineStopped(dir, stable string, logs LogStore, meta MetaSource) (out Sto
 // Owner returns the ids in the identity of a directory. Without one the error is ErrEmptyDirectory.
 func Owner(dir string) (clusterID, nodeID string, err error) {
 	var id identity
-	found, err := readSummed(filepath.Join(dir, IdentityFile), identityFormat, &id)
+	found, err := readSummed(filepath.Join(dir, IdentityFile), &id)
 	if err == nil && !found {
 		err = fmt.Errorf("%w: %s", ErrEmptyDirectory, dir)
 	}

@@ -26,8 +26,8 @@ func TestTransferWaitsForProposals(t *testing.T) {
 		t.Errorf("a proposal meanwhile: %v", err)
 	}
 	select { // the time in which a transfer that does not wait goes wrong
-	case <-moved:
-		t.Error("it did not wait")
+	case err := <-moved:
+		t.Errorf("it did not wait: %v", err)
 	case <-time.After(lead.c.cfg.Timings.Election / 2):
 	}
 	release()

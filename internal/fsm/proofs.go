@@ -24,13 +24,13 @@ func (d *Derived) Consistency(old, size uint64) ([][32]byte, error) {
 	return d.prove(size, func(r tlog.HashReader) ([][32]byte, error) { return log.Consistency(old, size, r) })
 }
 
-func (d *Derived) prove(size uint64, make func(tlog.HashReader) ([][32]byte, error)) ([][32]byte, error) {
+func (d *Derived) prove(size uint64, proofOf func(tlog.HashReader) ([][32]byte, error)) ([][32]byte, error) {
 	if size > d.pos.get().Seq {
 		return nil, fmt.Errorf("%w: %d of %d", ErrNoEvent, size, d.pos.get().Seq)
 	}
 	v := d.store.Snapshot()
 	defer v.Close()
-	proof, err := make(log.TileHashes(tileReader(v)))
+	proof, err := proofOf(log.TileHashes(tileReader(v)))
 	return proof, d.met(err)
 }
 
