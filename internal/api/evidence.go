@@ -104,34 +104,21 @@ func parseTile(path string) (number uint64, width int, ok bool) {
 
 // inclusion proves that an event is in the tree of the first events.
 func (s *server) inclusion(c echo.Context) error {
-	p := readParams(c, "seq", "size", "consistency", "min_seq")
-	want := p.read(wire.ConsistencyLocal)
-	seq, size := p.required("seq"), p.required("size")
-	if p.err() == nil && seq > size {
-		p.fail("seq", "is greater than size")
-	}
-	if err := p.err(); err != nil {
-		return err
-	}
-	_, cancel, _, err := s.fresh(c, want)
-	if err != nil {
-		return err
-	}
-	defer cancel()
-	a, err := s.Ledger.Evidence.Inclusion(seq, size)
-	if err != nil {
-		return err
-	}
-	return writeJSON(c, http.StatusOK, a)
+	return proof(s, c, "seq", "size", s.Ledger.Evidence.Inclusion)
 }
 
 // consistency proves that one tree begins with another one.
 func (s *server) consistency(c echo.Context) error {
-	p := readParams(c, "from", "to", "consistency", "min_seq")
+	return proof(s, c, "from", "to", s.Ledger.Evidence.Consistency)
+}
+
+// proof answers with a proof about two positions, of which the lesser one comes first.
+func proof[A any](s *server, c echo.Context, lesser, greater string, prove func(a, b uint64) (A, error)) error {
+	p := readParams(c, lesser, greater, "consistency", "min_seq")
 	want := p.read(wire.ConsistencyLocal)
-	from, to := p.required("from"), p.required("to")
-	if p.err() == nil && from > to {
-		p.fail("from", "is greater than to")
+	a, b := p.required(lesser), p.required(greater)
+	if p.err() == nil && a > b {
+		p.fail(lesser, "is greater than "+greater)
 	}
 	if err := p.err(); err != nil {
 		return err
@@ -141,11 +128,11 @@ func (s *server) consistency(c echo.Context) error {
 		return err
 	}
 	defer cancel()
-	a, err := s.Ledger.Evidence.Consistency(from, to)
+	answer, err := prove(a, b)
 	if err != nil {
 		return err
 	}
-	return writeJSON(c, http.StatusOK, a)
+	return writeJSON(c, http.StatusOK, answer)
 }
 
 // required reads the number of an event that must be there.
