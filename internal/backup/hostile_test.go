@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -128,17 +129,17 @@ func TestEndlessFile(t *testing.T) {
 	root := t.TempDir()
 	target, err := backup.CreateDir(root)
 	must(t, err)
-	sent := 0
+	var sent atomic.Int64
 	src := liar(t, a, func(w io.Writer, r *http.Request) {
-		for sent < 100<<20 && r.Context().Err() == nil {
+		for sent.Load() < 100<<20 && r.Context().Err() == nil {
 			n, err := w.Write(make([]byte, 1<<20))
-			if sent += n; err != nil {
+			if sent.Add(int64(n)); err != nil {
 				return
 			}
 		}
 	})
 	_, err = backup.Create(ctx, backup.Options{Target: target, Source: src, Key: key, At: time.Now()})
-	if !errors.Is(err, backup.ErrDamaged) || sent > 50<<20 {
-		t.Errorf("%v after %d bytes", err, sent)
+	if !errors.Is(err, backup.ErrDamaged) || sent.Load() > 50<<20 {
+		t.Errorf("%v after %d bytes", err, sent.Load())
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/recount-ledger/recount/internal/osfile"
 )
 
 // Target keeps objects under names with slashes. It never has a part of an object.
@@ -159,7 +161,10 @@ func (d *Dir) Lock(context.Context) (unlock func() error, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := lockFile(f); err != nil {
+	if err := osfile.Lock(f); err != nil {
+		if errors.Is(err, osfile.ErrLocked) {
+			err = ErrLocked
+		}
 		return nil, errors.Join(err, f.Close())
 	}
 	if err := removePrefixed(d.root, newPrefix); err != nil {

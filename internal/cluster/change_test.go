@@ -3,7 +3,6 @@ package cluster
 import (
 	"context"
 	"errors"
-	"net"
 	"os"
 	"slices"
 	"testing"
@@ -345,10 +344,7 @@ func TestSetAddress(t *testing.T) {
 	lead := b.leader()
 	moved := b.followers(lead)[0]
 	b.stop(moved.id)
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	ln := b.listen()
 	moved.ln = ln
 	addr := ln.Addr().String()
 	b.change("move", func(ctx context.Context, c *Cluster) error { return c.SetAddress(ctx, moved.id, addr) })

@@ -129,7 +129,7 @@ func (c *Cluster) Start() error {
 		return errors.New("cluster: already started")
 	}
 	c.trans = newTransport(c)
-	r, err := raft.NewRaft(c.cfg.raftConfig(), c.fsm, c.logs, c.stable, c.snaps, c.trans)
+	r, err := raft.NewRaft(c.cfg.raftConfig(), c.fsm, c.logs, endingStable{c.stable, c.fatal}, c.snaps, c.trans)
 	if err != nil {
 		return errors.Join(fmt.Errorf("cluster: start raft: %w", err), c.trans.Close())
 	}

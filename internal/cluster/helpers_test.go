@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -149,6 +150,8 @@ type box struct {
 	t      testing.TB
 	ca     *certs.CA
 	dir    string
+	host   string // loopback address of its nodes
+	ports  int    // that it has used
 	net    *fakeNet
 	voters []Voter // of the settings
 	nodes  map[string]*node
@@ -172,7 +175,7 @@ func newBox(t testing.TB, ids ...string) *box {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &box{t: t, ca: ca, dir: t.TempDir(), net: newFakeNet(), nodes: map[string]*node{}}
+	b := &box{t: t, host: ownHost(), ca: ca, dir: t.TempDir(), net: newFakeNet(), nodes: map[string]*node{}}
 	if err := ca.Save(b.dir, "ca"); err != nil {
 		t.Fatal(err)
 	}
@@ -183,13 +186,31 @@ func newBox(t testing.TB, ids ...string) *box {
 	return b
 }
 
-// add makes one more node, with an address and a certificate.
-func (b *box) add(id string) *node {
+// boxes counts the boxes of this process.
+var boxes atomic.Uint32
+
+// listen takes the next address of a box. A box has a loopback address of its own and never uses a port twice. An
+// address that the system chooses can be given to somebody else while its node is stopped.
+func (b *box) listen() net.Listener {
 	b.t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	b.ports++
+	ln, err := net.Listen("tcp", fmt.Sprintf("%s:%d", b.host, 7000+b.ports))
 	if err != nil {
 		b.t.Fatal(err)
 	}
+	return ln
+}
+
+// ownHost returns a loopback address that no other box of this process has, nor one of a process beside it.
+func ownHost() string {
+	at := uint32(os.Getpid())<<10 | boxes.Add(1)&0x3ff
+	return fmt.Sprintf("127.%d.%d.%d", 1+at>>16&0x7f, at>>8&0xff, at&0xff)
+}
+
+// add makes one more node, with an address and a certificate.
+func (b *box) add(id string) *node {
+	b.t.Helper()
+	ln := b.listen()
 	b.voters = append(b.voters, Voter{ID: id, PeerAddr: ln.Addr().String()})
 	n := &node{id: id, dir: filepath.Join(b.dir, id), logs: newMemLog(), fsm: newMemFSM(), ln: ln, fatals: make(chan error, 8)}
 	b.nodes[id] = n

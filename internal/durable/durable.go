@@ -23,6 +23,8 @@ import (
 	"strings"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/recount-ledger/recount/internal/osfile"
 )
 
 func orDisk(fs vfs.FS) vfs.FS {
@@ -75,19 +77,7 @@ func MkdirAll(fs vfs.FS, dir string, perm os.FileMode) error {
 // crash, find the old content or the new one and never a part. It writes path+".new" on the way and replaces
 // one that an earlier crash has left.
 func WriteFile(path string, content []byte, perm os.FileMode) error {
-	next := path + ".new"
-	f, err := os.OpenFile(next, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, perm)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(content)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return fmt.Errorf("write %s: %w", next, err)
-	}
-	if err := os.Rename(next, path); err != nil {
-		return err
-	}
-	return SyncDir(nil, filepath.Dir(path))
+	return osfile.Write(path, content, perm)
 }
 
 // RemoveDir removes a directory with everything in it. It renames it to aside first, so that after a crash

@@ -28,7 +28,7 @@ func Open(dir string, o Options) (*Store, error) {
 		keeping: make(chan struct{}),
 		tail:    tail{limit: o.TailBytes},
 	}
-	s.sync = &syncCounter{FS: newWALPrefix(Backoff(o.FS), dir)}
+	s.sync = &syncCounter{FS: newWALPrefix(Backoff(MarkersLast(o.FS)), dir)}
 	var err error
 	if s.bound, err = openEnd(o.FS, dir); err != nil {
 		return nil, fmt.Errorf("log: open %s: %w", dir, err)

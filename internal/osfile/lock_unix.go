@@ -1,6 +1,6 @@
 //go:build unix
 
-package backup
+package osfile
 
 import (
 	"errors"
@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// lockFile locks a file until it is closed, or the process ends.
-func lockFile(f *os.File) error {
+// Lock locks a file until it is closed, or the process ends. A lock that is taken is ErrLocked.
+func Lock(f *os.File) error {
 	err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		return ErrLocked
