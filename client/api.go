@@ -126,6 +126,11 @@ func (c *Client) Get(ctx context.Context, pcsID string, r Read) (*wire.PCSAnswer
 	return get[wire.PCSAnswer](ctx, c, "/v1/pcs/"+url.PathEscape(pcsID), r.query())
 }
 
+// History returns every answer that was given to one record. Unknown ids give ErrNotFound.
+func History(ctx context.Context, c *Client, pcsID string, r Read) (*wire.PCSHistory, error) {
+	return get[wire.PCSHistory](ctx, c, "/v1/pcs/"+url.PathEscape(pcsID)+"/history", r.query())
+}
+
 // Complete lists the pcs_ids with a prefix of 8 to 64 hex digits, at most limit (0: 5).
 func (c *Client) Complete(ctx context.Context, prefix string, limit int, r Read) (*wire.IDsPage, error) {
 	q := r.query()

@@ -96,7 +96,7 @@ func TestCallsAsTheContractHasThem(t *testing.T) {
 		}, "GET /v1/audit?as_of=77&cursor=c&from_seq=1&generation=3&key=k&limit=3&order=newest&outcome=refused" +
 			"&pcs_id=01234567&policy=89abcdef&reason=r&remote=10.0.0.0%2F8&shard=s&since=2026-01-02T03%3A04%3A05.000000006Z" +
 			"&to_seq=2&unknown_shards=true&until=2026-01-02T04%3A04%3A05.000000006Z", ""},
-		{func(c *Client) (any, error) { return c.ShardsPage(ctx, "x y", 2, Read{}) },
+		{func(c *Client) (any, error) { return c.ShardsPage(ctx, ShardsQuery{Cursor: "x y", Limit: 2}) },
 			"GET /v1/shards?cursor=x+y&limit=2", ""},
 		{func(c *Client) (any, error) { return c.Submit(ctx, []byte("{}")) }, "POST /v1/pcs/submit", "{}"},
 		{func(c *Client) (any, error) { return c.Check(ctx, []byte("{}")) }, "POST /v1/pcs/check", "{}"},

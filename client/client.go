@@ -76,7 +76,8 @@ type Client struct {
 	endpoints []*endpoint
 	next      *atomic.Uint64
 	http      *http.Client
-	maxAnswer int64 // bytes of a response, maxAnswer but in tests
+	maxAnswer int64         // bytes of a response, maxAnswer but in tests
+	silence   time.Duration // of a stream before it counts as cut, tailSilence but in tests
 }
 
 // endpoint is one node and its known health.
@@ -98,7 +99,7 @@ func New(cfg Config) (*Client, error) {
 	if strings.ContainsFunc(cfg.Token, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
 		return nil, fmt.Errorf("%w: the token has blanks, line ends or other characters that no token has", ErrConfig)
 	}
-	c := &Client{cfg: cfg, next: new(atomic.Uint64), maxAnswer: maxAnswer}
+	c := &Client{cfg: cfg, next: new(atomic.Uint64), maxAnswer: maxAnswer, silence: tailSilence}
 	for _, text := range cfg.Endpoints {
 		base, err := checkEndpoint(text, cfg.Token != "")
 		if err != nil {

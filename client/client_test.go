@@ -83,7 +83,7 @@ func TestFinalProblemsAreNotRepeated(t *testing.T) {
 	for code, want := range map[wire.Code]error{
 		wire.CodeMalformed: ErrRejected, wire.CodeBadSignature: ErrRejected, wire.CodeKeyNotAllowed: ErrRejected,
 		wire.CodeConflict: ErrRejected, wire.CodeTooLarge: ErrRejected, wire.CodeNotFound: ErrNotFound,
-		wire.CodeCursorGone: ErrCursorGone, wire.CodeInternal: ErrOutcomeUnknown,
+		wire.CodeReplaced: ErrCursorGone, wire.CodeInternal: ErrOutcomeUnknown,
 	} {
 		var calls atomic.Int32
 		s, ca := server(t, func(w http.ResponseWriter, _ *http.Request) {

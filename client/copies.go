@@ -111,7 +111,12 @@ func readFile(ctx context.Context, c *Client, path string, from int64, w io.Writ
 		}
 		return 0, resp.decode(nil, http.MethodGet)
 	}
-	return io.Copy(sink{w}, &watched{answer.Body, idle, c.cfg.AttemptTimeout})
+	n, err = io.Copy(sink{w}, &watched{answer.Body, idle, c.cfg.AttemptTimeout})
+	if n == 0 && err == nil {
+		// net/http may give out the empty answer of a server that saw the end of a call that was given up
+		err = ctx.Err()
+	}
+	return n, err
 }
 
 // sink marks the errors of a writer.

@@ -9,7 +9,7 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// Evidence reads what a ledger proves about itself. Package evidence checks it. No credential is needed.
+// Evidence reads what a ledger proves about itself. Package evidence checks it. Only bundles need a credential.
 type Evidence struct{ c *Client }
 
 // EvidenceOf returns the evidence of the ledger of a client.
@@ -19,6 +19,19 @@ func EvidenceOf(c *Client) Evidence { return Evidence{c} }
 // answers 404.
 func (e Evidence) Checkpoint(ctx context.Context) ([]byte, error) {
 	return e.text(ctx, "/checkpoint", nil)
+}
+
+// Checkpoints lists checkpoints that the node which answers signed, the largest first: at most limit, and with before
+// those of fewer events only. 0 stands for no limit of the caller and for the newest ones.
+func (e Evidence) Checkpoints(ctx context.Context, before uint64, limit int) (*wire.CheckpointPage, error) {
+	q := url.Values{}
+	if before != 0 {
+		q.Set("before", strconv.FormatUint(before, 10))
+	}
+	if limit != 0 {
+		q.Set("limit", strconv.Itoa(limit))
+	}
+	return get[wire.CheckpointPage](ctx, e.c, "/v1/checkpoints", q)
 }
 
 // Inclusion returns a proof that event seq is among the first size events. The node that answers waits until it has
@@ -35,11 +48,21 @@ func (e Evidence) Consistency(ctx context.Context, from, to uint64) (*wire.Consi
 
 // Receipt returns the receipt of a submission that names a pcs_id, with seq 0 of the one that stands.
 func (e Evidence) Receipt(ctx context.Context, pcsID string, seq uint64) ([]byte, error) {
+	return e.aboutRecord(ctx, pcsID, "/receipt", seq)
+}
+
+// Bundle returns the receipt of a submission with everything that is needed to judge it again. It holds the record, so
+// the node wants the credential of a role that reads.
+func (e Evidence) Bundle(ctx context.Context, pcsID string, seq uint64) ([]byte, error) {
+	return e.aboutRecord(ctx, pcsID, "/bundle", seq)
+}
+
+func (e Evidence) aboutRecord(ctx context.Context, pcsID, what string, seq uint64) ([]byte, error) {
 	q := url.Values{}
 	if seq != 0 {
 		q.Set("seq", strconv.FormatUint(seq, 10))
 	}
-	return e.text(ctx, "/v1/pcs/"+url.PathEscape(pcsID)+"/receipt", q)
+	return e.text(ctx, "/v1/pcs/"+url.PathEscape(pcsID)+what, q)
 }
 
 func (e Evidence) text(ctx context.Context, path string, q url.Values) ([]byte, error) {

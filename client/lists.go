@@ -26,6 +26,7 @@ type AuditQuery struct {
 	PCS    string
 	Policy string // that judged: its id or at least its first 8 digits
 	Remote string // of the sender: an address, or a range such as 10.0.0.0/8
+	Filter string // a condition in the language of the rules of a policy, such as outcome == "refused" && epoch > 7
 	AsOf   string // list the outcomes as of this event number or time (wire.Time)
 	// list the outcomes of this generation, or its last ones if it is dropped; 0 for the active one
 	Generation     uint32
@@ -58,6 +59,7 @@ func (a AuditQuery) query() url.Values {
 		"pcs_id":  a.PCS,
 		"policy":  a.Policy,
 		"remote":  a.Remote,
+		"filter":  a.Filter,
 		"as_of":   a.AsOf,
 	} {
 		if value != "" {
@@ -214,111 +216,43 @@ func eventLines(body []byte, items *[]wire.EventAnswer) (end wire.Trailer, err e
 	return end, nil
 }
 
-// TailConfig sets the pauses between two polls at the end of the list: MinWait after news, MaxWait when nothing
-// comes. Defaults are 200 ms and 2 s.
-type TailConfig struct{ MinWait, MaxWait time.Duration }
-
-// Tail iterates over the audit list from q.FromSeq (0: from the present head) and continues with new items,
-// until ctx ends or the caller stops. It polls with a pause that grows while nothing comes. q.Limit bounds the
-// items in total. q.Cursor is ignored. Errors other than unavailability end it.
-func (c *Client) Tail(ctx context.Context, q AuditQuery, t TailConfig) iter.Seq2[wire.AuditItem, error] {
-	if t.MinWait <= 0 {
-		t.MinWait = 200 * time.Millisecond
-	}
-	if t.MaxWait <= 0 {
-		t.MaxWait = 2 * time.Second
-	}
-	t.MaxWait = max(t.MaxWait, t.MinWait)
-	return func(yield func(wire.AuditItem, error) bool) {
-		w := tail{c: c, q: q, left: q.Limit, yield: yield}
-		w.q.Cursor = ""
-		wait := t.MinWait
-		for ctx.Err() == nil {
-			before := w.q.FromSeq
-			if !w.look(ctx) {
-				return
-			}
-			if w.q.FromSeq > before {
-				wait = t.MinWait
-			}
-			if pause(ctx, wait) != nil {
-				break
-			}
-			wait = min(wait*2, t.MaxWait)
-		}
-		yield(wire.AuditItem{}, context.Cause(ctx))
-	}
+// ShardsQuery selects shards. Zero fields do not filter.
+type ShardsQuery struct {
+	// only shards without a submission for so long before the newest event of the ledger, in whole seconds
+	Silent time.Duration
+	Cursor string // of the page before
+	Limit  int    // of a page, 0 for the node's default
+	Read
 }
 
-// tail is the state of one Tail.
-type tail struct {
-	c     *Client
-	q     AuditQuery
-	left  int // 0 for no bound
-	yield func(wire.AuditItem, error) bool
-}
-
-// look reads everything from q.FromSeq to the end and moves q.FromSeq behind it. A node that lags returns
-// nothing and moves nothing. look returns false when the iteration is over.
-func (w *tail) look(ctx context.Context) bool {
-	if w.q.FromSeq == 0 {
-		head, err := w.c.Digest(ctx, 0)
-		if err != nil {
-			return w.failed(ctx, err)
-		}
-		w.q.FromSeq = head.Seq + 1
+// ShardsPage returns one page of the shards.
+func (c *Client) ShardsPage(ctx context.Context, s ShardsQuery) (*wire.ShardsPage, error) {
+	q := s.query()
+	if s.Cursor != "" {
+		q.Set("cursor", s.Cursor)
 	}
-	page := w.q
-	page.Limit = pageSize
-	for {
-		got, err := w.c.AuditPage(ctx, page)
-		if err != nil {
-			return w.failed(ctx, err)
-		}
-		for _, item := range got.Items {
-			w.q.FromSeq = max(w.q.FromSeq, item.Seq+1)
-			if !w.yield(item, nil) {
-				return false
-			}
-			if w.left--; w.left == 0 {
-				return false
-			}
-		}
-		if got.NextCursor == "" {
-			w.q.FromSeq = max(w.q.FromSeq, got.AppliedSeq+1)
-			return true
-		}
-		page.Cursor, page.MinSeq = got.NextCursor, max(page.MinSeq, got.AppliedSeq)
-	}
-}
-
-// failed yields err and ends the iteration, unless ctx has ended, which the caller reports.
-func (w *tail) failed(ctx context.Context, err error) bool {
-	if ctx.Err() != nil {
-		return true
-	}
-	w.yield(wire.AuditItem{}, err)
-	return false
-}
-
-// ShardsPage returns one page of the shards. A limit of 0 selects the node's default.
-func (c *Client) ShardsPage(ctx context.Context, cursor string, limit int, r Read) (*wire.ShardsPage, error) {
-	q := r.query()
-	if cursor != "" {
-		q.Set("cursor", cursor)
-	}
-	if limit > 0 {
-		q.Set("limit", strconv.Itoa(limit))
-	}
+	setSeq(q, "silent", uint64(max(s.Silent, 0)/time.Second))
+	setSeq(q, "limit", uint64(max(s.Limit, 0)))
 	return get[wire.ShardsPage](ctx, c, "/v1/shards", q)
 }
 
-// Shards iterates over all shards in the order of their ids. It ends after the first error, which it yields.
-func (c *Client) Shards(ctx context.Context, r Read) iter.Seq2[wire.ShardAnswer, error] {
+// ShardPages iterates over the pages of the shards, for callers that need the log time of each. It ends after the
+// first error, which it yields.
+func ShardPages(ctx context.Context, c *Client, q ShardsQuery) iter.Seq2[*wire.ShardsPage, error] {
+	return pages(q, 0, func(q *ShardsQuery, size int) (page *wire.ShardsPage, items int, more bool, err error) {
+		q.Limit = size
+		if page, err = c.ShardsPage(ctx, *q); err != nil {
+			return nil, 0, false, err
+		}
+		q.Cursor, q.MinSeq = page.NextCursor, max(q.MinSeq, page.AppliedSeq)
+		return page, len(page.Items), page.NextCursor != "", nil
+	})
+}
+
+// Shards iterates over the shards in the order of their ids. It ends after the first error, which it yields.
+func (c *Client) Shards(ctx context.Context, q ShardsQuery) iter.Seq2[wire.ShardAnswer, error] {
 	return func(yield func(wire.ShardAnswer, error) bool) {
-		r := r // a second range begins again
-		for cursor := ""; ; {
-			page, err := c.ShardsPage(ctx, cursor, pageSize, r)
+		for page, err := range ShardPages(ctx, c, q) {
 			if err != nil {
 				yield(wire.ShardAnswer{}, err)
 				return
@@ -328,10 +262,6 @@ func (c *Client) Shards(ctx context.Context, r Read) iter.Seq2[wire.ShardAnswer,
 					return
 				}
 			}
-			if cursor = page.NextCursor; cursor == "" {
-				return
-			}
-			r.MinSeq = max(r.MinSeq, page.AppliedSeq)
 		}
 	}
 }

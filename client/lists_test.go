@@ -27,7 +27,7 @@ func (p *pager) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	p.queries = append(p.queries, q)
 	if p.fail > 0 && len(p.queries) >= p.fail {
-		reply(w, 0, wire.NewProblem(wire.CodeCursorGone, ""))
+		reply(w, 0, wire.NewProblem(wire.CodeReplaced, ""))
 		return
 	}
 	from, err := strconv.Atoi(q.Get("cursor"))
@@ -92,17 +92,13 @@ var (
 		"flips": func(ctx context.Context, c *Client, limit int) iter.Seq2[uint64, error] {
 			return numbers(c.Flips(ctx, FlipsQuery{Generation: 2, Limit: limit}), func(f wire.Flip) uint64 { return f.Seq })
 		},
-		"tail": func(ctx context.Context, c *Client, limit int) iter.Seq2[uint64, error] {
-			return numbers(c.Tail(ctx, AuditQuery{FromSeq: 1, Limit: limit}, TailConfig{MinWait: time.Microsecond}),
-				func(i wire.AuditItem) uint64 { return i.Seq })
-		},
 	}
 	unbounded = map[string]list{
 		"operations": func(ctx context.Context, c *Client, _ int) iter.Seq2[uint64, error] {
 			return numbers(c.Operations(ctx, 1, Read{}), func(o wire.OperationItem) uint64 { return o.Seq })
 		},
 		"shards": func(ctx context.Context, c *Client, _ int) iter.Seq2[uint64, error] {
-			return numbers(c.Shards(ctx, Read{}), func(s wire.ShardAnswer) uint64 { return s.FirstSeq })
+			return numbers(c.Shards(ctx, ShardsQuery{}), func(s wire.ShardAnswer) uint64 { return s.FirstSeq })
 		},
 	}
 )
@@ -232,7 +228,7 @@ func TestTailGivesUp(t *testing.T) {
 	c := connect(t, fast(ca, s.URL))
 	for _, q := range []AuditQuery{{}, {FromSeq: 1}} {
 		n := 0
-		for _, err := range c.Tail(deadline(t, 20*time.Second), q, TailConfig{}) {
+		for _, err := range c.Tail(deadline(t, 20*time.Second), q) {
 			if n++; !errors.Is(err, ErrRejected) {
 				t.Errorf("%+v: %v", q, err)
 			}
@@ -245,7 +241,7 @@ func TestTailGivesUp(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(cause)
 	n := 0
-	for _, err := range c.Tail(ctx, AuditQuery{}, TailConfig{}) {
+	for _, err := range c.Tail(ctx, AuditQuery{}) {
 		if n++; !errors.Is(err, cause) {
 			t.Errorf("ended: %v", err)
 		}

@@ -33,8 +33,18 @@
 // of this package take exactly one encoding of each value. A file with any other byte is ErrFormat, so that a
 // changed bit is found, whatever it was part of.
 //
+// # Judging again
+//
+// A Receipt holds a signed Statement of the outcome of one submission. A Bundle adds the submission and the events
+// that its outcome depends on. Bundle.Check folds them with the code of the nodes:
+//
+//	admit     each payload has the hash of its leaf, each leaf is in the tree
+//	control   the operators' events give the policy, the key and the freezes at the event
+//	verdict   decode, signature, policy, kernel, and the rules about repeats, conflicts and epochs
+//	compare   the row that follows is the row that the ledger signed
+//
 // # What is not proven
 //
 // A checkpoint binds a ledger that shows it. It does not show that others were shown the same one. Compare yours
-// with theirs, with a consistency proof.
+// with theirs, with a consistency proof. A bundle does not show that no event was left out of it.
 package evidence

@@ -11,4 +11,6 @@ var (
 	ErrSignature = errors.New("evidence: signature")
 	// ErrProof means that the hashes of a Merkle proof do not lead to the root.
 	ErrProof = errors.New("evidence: merkle proof")
+	// ErrVerdict means that the events of a bundle do not lead to the outcome that the ledger states.
+	ErrVerdict = errors.New("evidence: the verdict is not reproduced")
 )

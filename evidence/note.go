@@ -65,28 +65,41 @@ func signNote(text, name string, keys []SecretKey) ([]byte, error) {
 // openNote checks the signatures of a note and returns its text and the trusted keys that signed it, at least
 // one.
 func openNote(msg []byte, trusted []PublicKey) (string, []PublicKey, error) {
-	if len(msg) > maxNote {
-		return "", nil, fmt.Errorf("%w: a note of %d bytes", ErrFormat, len(msg))
-	}
-	if err := strictNote(msg); err != nil {
-		return "", nil, err
-	}
 	list := make([]note.Verifier, len(trusted))
 	for i, k := range trusted {
 		list[i] = k.verifier
 	}
-	n, err := note.Open(msg, note.VerifierList(list...))
+	n, err := openWith(msg, list)
+	if err != nil {
+		return "", nil, noteError(err)
+	}
+	return n.Text, signedBy(n, trusted), nil
+}
+
+// openWith opens a note in its only encoding. Errors are ErrFormat and those of note.Open.
+func openWith(msg []byte, list []note.Verifier) (*note.Note, error) {
+	if len(msg) > maxNote {
+		return nil, fmt.Errorf("%w: a note of %d bytes", ErrFormat, len(msg))
+	}
+	if err := strictNote(msg); err != nil {
+		return nil, err
+	}
+	return note.Open(msg, note.VerifierList(list...))
+}
+
+// noteError says which of the errors of this package an error of openWith is.
+func noteError(err error) error {
 	var none *note.UnverifiedNoteError
 	var wrong *note.InvalidSignatureError
 	switch {
 	case errors.As(err, &none):
-		return "", nil, fmt.Errorf("%w: no trusted key signed the note", ErrSignature)
+		return fmt.Errorf("%w: no trusted key signed the note", ErrSignature)
 	case errors.As(err, &wrong):
-		return "", nil, fmt.Errorf("%w: not that of %s+%08x", ErrSignature, wrong.Name, wrong.Hash)
-	case err != nil:
-		return "", nil, fmt.Errorf("%w: %w", ErrFormat, err)
+		return fmt.Errorf("%w: not that of %s+%08x", ErrSignature, wrong.Name, wrong.Hash)
+	case errors.Is(err, ErrFormat):
+		return err
 	}
-	return n.Text, signedBy(n, trusted), nil
+	return fmt.Errorf("%w: %w", ErrFormat, err)
 }
 
 func signedBy(n *note.Note, trusted []PublicKey) (by []PublicKey) {

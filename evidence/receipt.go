@@ -117,11 +117,7 @@ func ParseReceipt(b []byte) (r Receipt, err error) {
 	if r.Proof, err = ParseProof(b[at+2:]); err != nil {
 		return Receipt{}, err
 	}
-	text, _, found := bytes.Cut(r.Signed, []byte("\n\n"))
-	if !found {
-		return Receipt{}, fmt.Errorf("%w: the statement is not signed", ErrFormat)
-	}
-	r.Statement, err = ParseStatement(string(text) + "\n")
+	r.Statement, err = signedStatement(r.Signed)
 	return r, err
 }
 
@@ -137,24 +133,17 @@ type Checked struct {
 // submission, its place in the tree of the checkpoint, the outcome row and its part in the digest. Errors are
 // ErrFormat, ErrSignature and ErrProof.
 func (r Receipt) Check(trusted ...PublicKey) (c Checked, err error) {
-	text, by, err := openNote(r.Signed, trusted)
+	s, o, by, err := openStatement(r.Signed, trusted)
 	if err != nil {
 		return Checked{}, err
 	}
-	if text != r.Statement.Text() {
+	if s.Text() != r.Statement.Text() {
 		return Checked{}, fmt.Errorf("%w: the statement is not the one that is signed", ErrFormat)
 	}
-	for _, k := range by {
-		if k.Name() == r.Origin {
-			c.StatementBy = append(c.StatementBy, k)
-		}
+	if r.Proof.Index != s.Leaf.Seq-1 {
+		return Checked{}, fmt.Errorf("%w: event %d is not leaf %d", ErrProof, s.Leaf.Seq, r.Proof.Index)
 	}
-	if len(c.StatementBy) == 0 {
-		return Checked{}, fmt.Errorf("%w: no key of %s signed the statement", ErrSignature, r.Origin)
-	}
-	if c.Outcome, err = r.outcome(); err != nil {
-		return Checked{}, err
-	}
+	c.Outcome, c.StatementBy = o, by
 	if c.Checkpoint, c.CheckpointBy, err = r.Proof.Check(r.Leaf.Hash(), trusted...); err != nil {
 		return Checked{}, err
 	}
@@ -165,20 +154,40 @@ func (r Receipt) Check(trusted ...PublicKey) (c Checked, err error) {
 	return c, nil
 }
 
+// openStatement checks a signed statement by itself: a trusted key of its origin signed it, it is about a
+// submission, and its row leads from the one digest to the other. It returns the outcome in the row and the keys.
+func openStatement(signed []byte, trusted []PublicKey) (s Statement, o Outcome, by []PublicKey, err error) {
+	text, all, err := openNote(signed, trusted)
+	if err != nil {
+		return s, o, nil, err
+	}
+	if s, err = ParseStatement(text); err != nil {
+		return s, o, nil, err
+	}
+	for _, k := range all {
+		if k.Name() == s.Origin {
+			by = append(by, k)
+		}
+	}
+	if len(by) == 0 {
+		return s, o, nil, fmt.Errorf("%w: no key of %s signed the statement", ErrSignature, s.Origin)
+	}
+	o, err = s.outcome()
+	return s, o, by, err
+}
+
 // outcome checks the parts of a statement against each other and reads its row.
-func (r Receipt) outcome() (Outcome, error) {
+func (s Statement) outcome() (Outcome, error) {
 	switch {
-	case r.Leaf.Kind != event.Submission:
-		return Outcome{}, fmt.Errorf("%w: event %d is no submission", ErrFormat, r.Leaf.Seq)
-	case r.Proof.Index != r.Leaf.Seq-1:
-		return Outcome{}, fmt.Errorf("%w: event %d is not leaf %d", ErrProof, r.Leaf.Seq, r.Proof.Index)
-	case projections.NextDigest(r.Before, r.Row) != r.State:
+	case s.Leaf.Kind != event.Submission:
+		return Outcome{}, fmt.Errorf("%w: event %d is no submission", ErrFormat, s.Leaf.Seq)
+	case projections.NextDigest(s.Before, s.Row) != s.State:
 		return Outcome{}, fmt.Errorf("%w: the row does not lead to the state digest", ErrProof)
 	}
-	o, err := projections.ParseCore(r.Leaf.Seq, r.Row)
+	o, err := projections.ParseCore(s.Leaf.Seq, s.Row)
 	if err != nil {
 		return Outcome{}, fmt.Errorf("%w: %w", ErrFormat, err)
 	}
-	o.Policy, o.Generation = r.Policy, r.Generation
+	o.Policy, o.Generation = s.Policy, s.Generation
 	return o, nil
 }

@@ -17,3 +17,17 @@ type ConsistencyAnswer struct {
 	ToRoot   string   `json:"to_root"`
 	Hashes   []string `json:"hashes"` // RFC 6962, 2.1.2
 }
+
+// CheckpointPage is the response to GET /v1/checkpoints.
+type CheckpointPage struct {
+	Checkpoints []CheckpointEntry `json:"checkpoints"`           // the largest first
+	NextBefore  uint64            `json:"next_before,omitempty"` // before of the next page; absent on the last one
+}
+
+// CheckpointEntry is a checkpoint that the node which answers signed.
+type CheckpointEntry struct {
+	Size     uint64 `json:"size"` // events
+	Root     string `json:"root"` // SHA-256, lower-case hex
+	SignedAt string `json:"signed_at"`
+	Note     string `json:"note"` // as GET /checkpoint gave it, with the cosignatures that were collected
+}

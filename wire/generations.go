@@ -157,7 +157,7 @@ type GenerationsPage struct {
 // generation up to Position.
 type DiffAnswer struct {
 	Generation uint32 `json:"generation"`
-	Against    uint32 `json:"against"`  // the active generation
+	Against    uint32 `json:"against"`  // the active generation, or the one that was active before the activation
 	Position   uint64 `json:"position"` // last event compared
 	Events     uint64 `json:"events"`   // submissions compared
 	Flips      uint64 `json:"flips"`
@@ -171,6 +171,9 @@ type DiffAnswer struct {
 	ByReason  map[string]int `json:"by_reason"`  // reason code under the new generation
 	ByShard   map[string]int `json:"by_shard"`
 	ByKey     map[string]int `json:"by_key"`
+	// The event that activated the generation, if the answer is what that event has changed. Digest is the one that
+	// was reviewed then. 0 for a generation that is compared with the active one now.
+	ActivatedSeq uint64 `json:"activated_seq,omitempty"`
 }
 
 // FlipSide is the judgement of one generation on a submission.
@@ -259,4 +262,36 @@ type HistoryEntry struct {
 	ReasonCode string `json:"reason_code"`
 	Seq        uint64 `json:"seq"`
 	FromSeq    uint64 `json:"from_seq"`
+}
+
+// PCSHistory is the response to GET /v1/pcs/{pcs_id}/history: every answer that was given to a record. A refused
+// submission occupies no id, so it is here only if an activation changed its answer.
+type PCSHistory struct {
+	PCSID       string              `json:"pcs_id"`
+	Submissions []SubmissionHistory `json:"submissions"` // in ascending seq
+	More        bool                `json:"more"`        // the record has submissions after the last one here
+	AppliedSeq  uint64              `json:"applied_seq"`
+	Generation  uint32              `json:"generation"`
+}
+
+// SubmissionHistory has the answers to one submission: the first one, and every later one that has another outcome
+// or another accepted, in their order. The last one stands.
+type SubmissionHistory struct {
+	Seq     uint64        `json:"seq"`
+	Answers []GivenAnswer `json:"answers"`
+}
+
+// BySubmitted is the cause of the first answer to a submission. Later ones have ByActivated or ByRolledBack.
+const BySubmitted = "submitted"
+
+// GivenAnswer is an answer with the event that made it one.
+type GivenAnswer struct {
+	AuditAnswer
+	FromSeq     uint64 `json:"from_seq"`                // the submission itself, or the activation of the generation
+	At          string `json:"at"`                      // log time of that event
+	By          string `json:"by"`                      // submitted, activated or rolled_back
+	CausedBySeq uint64 `json:"caused_by_seq,omitempty"` // the submission that decided it, if another one did
+	Actor       string `json:"actor,omitempty"`         // of the activation, as Reason and Ticket are
+	Reason      string `json:"reason,omitempty"`
+	Ticket      string `json:"ticket,omitempty"`
 }

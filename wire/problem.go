@@ -41,7 +41,7 @@ const (
 	CodeNotFound        Code = "not_found"
 	CodeMethod          Code = "method_not_allowed"
 	CodeNotAcceptable   Code = "not_acceptable"
-	CodeCursorGone      Code = "cursor_gone"
+	CodeReplaced        Code = "projection_replaced"
 	CodeBadPolicy       Code = "bad_policy"
 	CodeStale           Code = "stale"
 	CodeOpIDReused      Code = "op_id_reused"
@@ -145,8 +145,10 @@ var codeInfos = []CodeInfo{
 		"The route exists, but not for this method. The header Allow lists its methods."},
 	{CodeNotAcceptable, 406, "http", "Not acceptable",
 		"The route cannot answer in any of the media types that Accept lists."},
-	{CodeCursorGone, 410, "http", "Cursor gone",
-		"The cursor belongs to a generation that is no longer active here. Start the list again from its beginning."},
+	{CodeReplaced, 410, "http", "Projection replaced",
+		"The cursor, or the request, is about a generation that is dropped since another one was activated. Start the " +
+			"list again without the cursor. With as_of and the number of an event you get what was answered then, " +
+			"and such a list continues across activations. \"detail\" names the event."},
 	{CodeBadPolicy, 422, "http", "Policy cannot be used",
 		"The document is not a policy that this release can apply. \"detail\" says where and why. Nothing was " +
 			"changed."},

@@ -28,7 +28,7 @@ func TestCodes(t *testing.T) {
 		CodeShuttingDown: {503, "shutting_down"}, CodeBehind: {503, "behind"}, CodeBadRequest: {400, "http"},
 		CodeTimeout: {408, "http"}, CodeUnauthorized: {401, "http"}, CodeForbidden: {403, "http"},
 		CodeMisdirected: {421, "http"}, CodeNotFound: {404, "not_found"}, CodeMethod: {405, "http"},
-		CodeNotAcceptable: {406, "http"}, CodeCursorGone: {410, "http"}, CodeBadPolicy: {422, "http"},
+		CodeNotAcceptable: {406, "http"}, CodeReplaced: {410, "http"}, CodeBadPolicy: {422, "http"},
 		CodeStale: {409, "http"}, CodeOpIDReused: {409, "http"}, CodeApprovalNeeded: {409, "http"}, CodeNoAgreement: {503, "http"},
 		CodeFarBehind: {409, "http"}, CodeDiskFull: {507, "http"}, CodeInternal: {500, "http"},
 	}

@@ -48,13 +48,14 @@ func declared(t *testing.T) (names []string) {
 var shapes = []any{
 	ActivateAnswer{}, ActivateRequest{}, ApplyAnswer{}, ApplyRequest{}, ApprovalAnswer{}, ApprovalRequest{},
 	ApprovalsPage{}, AuditAnswer{}, AuditItem{}, AuditPage{}, BatchLine{}, CheckAnswer{}, ClusterAnswer{}, ClusterVersionAnswer{}, ClusterVersionRequest{}, CopiesPage{}, CopyAnswer{}, CopyDigest{}, CopyFile{}, CopyPosition{},
-	ConsistencyAnswer{}, InclusionAnswer{},
+	CheckpointEntry{}, CheckpointPage{}, ConsistencyAnswer{}, InclusionAnswer{},
 	DiffAnswer{}, DigestAnswer{}, DropAnswer{}, EventAnswer{}, FlipSide{}, FlipsPage{}, Flip{}, FreezeAnswer{},
 	FreezeRequest{}, FreezesPage{}, GenerationAnswer{}, GenerationRequest{}, GenerationsPage{}, HistoryEntry{},
 	IDsPage{}, InvitationAnswer{}, InvitationRequest{}, JoinMember{}, JoinToken{}, KeyAnswer{}, KeyRequest{}, KeysPage{}, KnownShardsAnswer{}, KnownShardsPage{},
 	KnownShardsRequest{}, LeaderRequest{}, Leaf{}, LearnerProgress{}, Member{}, MemberAddressRequest{}, MemberAnswer{}, MemberRequest{}, NodeProgress{}, OperationItem{}, OperationsPage{}, PendingOperation{},
 	Op{}, PCSAnswer{}, PoliciesPage{}, PolicyAnswer{}, PolicyInterval{}, PolicyRequest{}, Problem{},
 	RevokeAnswer{}, RevokeRequest{}, RollbackRequest{}, ScheduleStep{}, ShardAnswer{}, ShardsPage{},
+	PCSHistory{}, SubmissionHistory{}, GivenAnswer{}, StreamEnded{},
 	SubmitAnswer{}, TokenAnswer{}, TokenRequest{}, TokenRevokeRequest{}, TokensPage{}, Trailer{},
 	VersionAnswer{}, WhoamiAnswer{},
 }

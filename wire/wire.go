@@ -261,12 +261,14 @@ type ShardAnswer struct {
 	AtLeast     bool `json:"at_least,omitempty"` // with refused_only: the counts are lower bounds
 }
 
-// ShardsPage is the response to GET /v1/shards, ordered by the bytes of the shard id.
+// ShardsPage is the response to GET /v1/shards, ordered by the bytes of the shard id. With silent it has only shards
+// whose LastAt is at least so long before LogTime.
 type ShardsPage struct {
 	Items      []ShardAnswer `json:"items"`
 	NextCursor string        `json:"next_cursor"`
 	AppliedSeq uint64        `json:"applied_seq"`
 	Generation uint32        `json:"generation"`
+	LogTime    string        `json:"log_time"` // of the newest event of any kind that the page knows
 }
 
 // Member is one node of ClusterAnswer. The positions are null if the member did not respond in time.

@@ -85,20 +85,21 @@ func (f *backupFlags) key() (ed25519.PublicKey, error) {
 	return key, nil
 }
 
-// tell prints how far a stage is, every two seconds.
+// tell prints how far a stage is, every two seconds. A stage may begin where an earlier run has ended.
 func tell(to io.Writer) restore.Progress {
 	var stage string
 	var began, last time.Time
+	var from uint64
 	return func(now string, done, total uint64) {
 		at := time.Now()
 		if now != stage {
-			stage, began, last = now, at, at
+			stage, began, last, from = now, at, at, done
 		}
-		if at.Sub(last) < 2*time.Second || done == 0 {
+		if at.Sub(last) < 2*time.Second || done <= from {
 			return
 		}
 		last = at
-		rate := float64(done) / at.Sub(began).Seconds()
+		rate := float64(done-from) / at.Sub(began).Seconds()
 		left := float64(total-min(done, total)) / rate
 		fmt.Fprintf(to, "%s: %d of %d, %.0f/s, %.0f s left\n", stage, done, total, rate, left)
 	}

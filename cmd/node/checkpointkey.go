@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -68,6 +70,34 @@ older proofs need it.`,
 	cmd.Flags().StringVar(&out, "out", "", "write the key to this new file, mode 0600 (required)")
 	outputFlag(cmd, &output)
 	return cmd
+}
+
+// writeCheckpointKey makes the key with which the nodes of the cluster sign checkpoints, and a file with its
+// public key, unless they are there.
+func (d *devCluster) writeCheckpointKey(clusterID string) error {
+	if isFile(filepath.Join(d.dir, checkpointKeyName)) {
+		return nil
+	}
+	return newCheckpointKey(d.dir, clusterID)
+}
+
+// checkpointKeyName is the file of the key, and publicKeyName that of its public key, of a new cluster.
+const (
+	checkpointKeyName = "checkpoint.key"
+	publicKeyName     = "ledger.pub"
+)
+
+// newCheckpointKey makes a key and a file with its public key, in a directory.
+func newCheckpointKey(dir, clusterID string) error {
+	text, key, err := evidence.NewSecretKey(evidence.OriginOf(clusterID))
+	if err != nil {
+		return err
+	}
+	public := []byte(key.Public().String() + "\n")
+	if err := os.WriteFile(filepath.Join(dir, publicKeyName), public, 0o644); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, checkpointKeyName), []byte(text+"\n"), 0o600)
 }
 
 func showCheckpointKey() *cobra.Command {

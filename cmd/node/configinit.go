@@ -52,11 +52,12 @@ func configInitCommand() *cobra.Command {
 		Long: `Write all files of a new cluster: one directory for each node with settings, certificates and the digests of the first tokens,
 to copy to its machine, and the files of the operator. The command contacts nothing, and no node needs to run.
 
-  DIR/NAME/           settings (config.yaml), certificates, tokens file: copy it to the machine of the node
+  DIR/NAME/           settings (config.yaml), certificates, keys, tokens file: copy it to the machine of the node
   DIR/pki/            the three authorities: keep their keys off the nodes
   DIR/api-ca.crt      for every client, and for Prometheus
   DIR/operator.token  for you, valid for 90 days. Make the next tokens with recount token create
   DIR/metrics.token   for Prometheus, valid for a year
+  DIR/ledger.pub      for everybody who checks receipts and other proofs of the ledger
 
 A node is NAME=HOST or NAME=HOST:PORT. Clients reach it at HOST:PORT (default port 9440), the other nodes at the port above. An
 node listens at an address as it is. For a host name it listens at every address of its machine. The settings name their files
@@ -183,12 +184,23 @@ func (n *newCluster) fill(dir string) error {
 	if err != nil {
 		return err
 	}
+	if err := newCheckpointKey(dir, n.cluster); err != nil {
+		return err
+	}
+	key, err := os.ReadFile(filepath.Join(dir, checkpointKeyName))
+	if err != nil {
+		return err
+	}
 	for _, m := range n.members {
-		if err := n.fillNode(filepath.Join(dir, m.ID), m, made, tokens); err != nil {
+		own := filepath.Join(dir, m.ID)
+		if err := n.fillNode(own, m, made, tokens); err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(own, checkpointKeyName), key, 0o600); err != nil {
 			return err
 		}
 	}
-	return nil
+	return os.Remove(filepath.Join(dir, checkpointKeyName)) // each node has it
 }
 
 // tokens makes the first two and gives their lines.
@@ -254,6 +266,7 @@ func (n *newCluster) settingsOf(m newMember) string {
 		peer:     m.Peer,
 		clientCA: true,
 		tokens:   true,
+		signs:    true,
 		about:    "the same on every node",
 	}
 	for _, v := range n.members {

@@ -29,6 +29,7 @@ func (d *devCluster) banner(w io.Writer) {
 	}
 	fmt.Fprintf(w, "  tokens     %s/ROLE.token  (RECOUNT_DEV finds them)\n", filepath.Join(d.dir, "tokens"))
 	fmt.Fprintf(w, "  authority  %s\n", r.CA)
+	fmt.Fprintf(w, "  proofs     %s  (proof verify --key)\n", filepath.Join(d.dir, publicKeyName))
 	if d.sample {
 		fmt.Fprintln(w, "  The worthless test keys of testdata/keys.json are trusted: everybody can sign with them.")
 	}

@@ -69,6 +69,9 @@ func (d *devCluster) prepare() error {
 			return err
 		}
 	}
+	if err := d.writeCheckpointKey(clusterID); err != nil {
+		return err
+	}
 	apiCA, err := authority(filepath.Join(d.dir, "api-ca"), "Recount dev API CA")
 	if err != nil {
 		return err
@@ -250,6 +253,7 @@ node_id: %q
 cluster_id: %q
 dir: data
 pid_file: pid
+checkpoint_key_file: ../checkpoint.key
 api:
   listen: "127.0.0.1:%d"
   cert_file: api.pem
@@ -301,8 +305,8 @@ func envOrDefault(key string) string {
 // be the same for all nodes.
 func ownSetting(key string) bool {
 	return strings.Contains(key, ".") && key != "api.client_ca_file" || slices.Contains(keySettings, key) ||
-		slices.Contains([]string{"node_id", "cluster_id", "dir", "pid_file", "token_rate", "pcs_profiles",
-			"pcs_sign_alg"}, key)
+		slices.Contains([]string{"node_id", "cluster_id", "dir", "pid_file", "checkpoint_key_file", "token_rate",
+			"pcs_profiles", "pcs_sign_alg"}, key)
 }
 
 // childEnv returns the environment without the settings that are in the settings files of the nodes.

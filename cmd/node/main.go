@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/recount-ledger/recount/internal/auditor"
 	"github.com/recount-ledger/recount/internal/cli"
 	"github.com/recount-ledger/recount/internal/logqueue"
 	"github.com/recount-ledger/recount/internal/node"
@@ -46,11 +47,16 @@ func explain(w io.Writer, command string, err error) int {
 	switch {
 	case wrong:
 		return 2
+	case errors.Is(err, auditor.ErrDiffers):
+		return exitDiffers
 	case node.Refused(err), errors.Is(err, repair.ErrRefused):
 		return node.ExitStore
 	}
 	return 1
 }
+
+// exitDiffers is the exit code of an audit that found a difference, as of recount.
+const exitDiffers = 7
 
 // execute runs one command line and returns the name of the command. Output that could not be written is an
 // error, so that no command reports success unheard. An error before the command begins is wrong usage.

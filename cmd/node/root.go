@@ -35,7 +35,8 @@ func root() *cobra.Command {
 		Long: `recount-node keeps one replica of a Recount ledger: it accepts signed submissions over HTTPS, commits them through
 Raft to its log, and folds the log into answers.
 
-Exit codes: 0 stopped as asked, 1 failed, 2 wrong usage or settings, 70 the store failed or refused.`,
+Exit codes: 0 stopped as asked, 1 failed, 2 wrong usage or settings, 7 an audit found a difference, 70 the store failed or
+refused.`,
 		Example: `  # three nodes on this machine, with certificates and a demo key
   recount-node dev --dir /tmp/recount
 
@@ -45,9 +46,9 @@ Exit codes: 0 stopped as asked, 1 failed, 2 wrong usage or settings, 70 the stor
 		Version: version.Get().String(),
 	}
 	cmd.PersistentPreRunE = func(cmd *cobra.Command, args []string) error { return wrong(cli.Check(cmd, args)) }
-	cmd.AddCommand(serveCommand(), devCommand(), configCommand(), doctorCommand(), backupCommand(), recoverCommand(),
-		repairCommand(), joinCommand(), certsCommand(), checkpointKeyCommand(), tokenCommand(), versionCommand(),
-		cli.Completion("recount-node", wrong))
+	cmd.AddCommand(serveCommand(), devCommand(), configCommand(), doctorCommand(), backupCommand(), auditCommand(),
+		recoverCommand(), repairCommand(), joinCommand(), certsCommand(), checkpointKeyCommand(), tokenCommand(),
+		versionCommand(), cli.Completion("recount-node", wrong))
 	cmd.CompletionOptions.DisableDefaultCmd = true
 	cli.Strict(cmd, wrong)
 	cli.FitHelp(cmd, func() int { return term.Look(cmd.OutOrStdout(), 0, term.ColorNever, os.Getenv).Width })

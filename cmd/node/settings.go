@@ -149,6 +149,12 @@ var settings = []setting{
 			"no checkpoint",
 	},
 	{
+		key:   "witness_file",
+		env:   "RECOUNT_WITNESS_FILE",
+		field: text(func(c *node.Config) *string { return &c.WitnessFile }),
+		help:  "witnesses that cosign the checkpoints, and how many must (C2SP tlog-policy); default: none",
+	},
+	{
 		key:   "pcs_profiles",
 		env:   "PCS_PROFILES",
 		field: profiles(),

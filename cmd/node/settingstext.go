@@ -13,6 +13,7 @@ type nodeSettings struct {
 	cluster, node, data string
 	api, peer           string // host:port at which others reach the node
 	joinToken           string // file of the join token of a new node, or empty
+	signs               bool   // whether there is the file checkpoint.key
 	clientCA, tokens    bool   // whether there are the files client-trust.crt and tokens
 	about               string // of the list of voters
 	voters              []node.Voter
@@ -30,6 +31,7 @@ func (s nodeSettings) text() string {
 		`"recount-node serve --help" lists all settings.`, s.node)
 	line(true, "node_id: %q\ncluster_id: %q\ndir: %q", s.node, s.cluster, s.data)
 	line(s.joinToken != "", "join: true # counts for an empty directory only\njoin_token_file: %s", s.joinToken)
+	line(s.signs, "checkpoint_key_file: %s", checkpointKeyName)
 	line(true, "api:\n  listen: %q\n  cert_file: api.crt\n  key_file: api.key", listenAt(s.api))
 	line(s.clientCA, "  client_ca_file: client-trust.crt")
 	line(true, "peer:\n  listen: %q\n  cert_file: peer.crt\n  key_file: peer.key\n  ca_file: peer-trust.crt",

@@ -39,6 +39,7 @@ var everySetting = map[string]tried{
 	"peer.key_file":      {"/k", func(c node.Config) any { return c.Peer.Key }, "/k", nil},
 	"checkpoint_key_file": {"/ck", func(c node.Config) any { return c.CheckpointKeyFile }, "/ck",
 		nil},
+	"witness_file": {"/wf", func(c node.Config) any { return c.WitnessFile }, "/wf", nil},
 	"pcs_profiles": {"es,f9", func(c node.Config) any { return c.Profiles }, pcs.ProfilesOf(pcs.F9, pcs.ES),
 		map[string]string{"f9,xml": `"xml"`, "F9": `"F9"`, "f9,,es": "empty part"}},
 	"auth.required":   {"false", func(c node.Config) any { return c.NoAuth }, true, notBool},

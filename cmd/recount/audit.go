@@ -39,6 +39,9 @@ func (f *auditFlags) add(cmd *cobra.Command) {
 		"only what this policy judged: its id, or the first digits of it, at least 8")
 	flags.StringVar(&f.Remote, "remote", "",
 		"only what came from this address, or range of addresses such as 10.0.0.0/8")
+	flags.StringVar(&f.Filter, "filter", "",
+		"only rows for which this condition holds, in the language of policies, such as "+
+			`'epoch > 7 && shard_id.startsWith("lab-")'`)
 	flags.BoolVar(&f.UnknownShards, "unknown-shards", false,
 		"only shards that nobody registered (recount shard known)")
 	flags.IntVar(&f.Limit, "limit", 0, "stop after so many rows (0: no limit)")
@@ -154,7 +157,7 @@ type auditCommands struct{ *app }
 func (a auditCommands) command() *cobra.Command {
 	var f auditFlags
 	cmd := &cobra.Command{
-		Use: "audit", Short: "List submissions and their outcomes", Args: exactArgs(),
+		Use: "audit", Short: "List submissions and their outcomes, or verify the whole ledger", Args: exactArgs(),
 		Long: `audit lists submission events in the order of the log, or the newest first, refused ones too. WAS is the first answer, NOW the answer
 of the active generation, and STATUS NOW its HTTP status. -o wide adds the generation, the address and the policy of every row.
 
@@ -162,8 +165,13 @@ of the active generation, and STATUS NOW its HTTP status. -o wide adds the gener
 that moment. A recount records the changes of outcome and accepted. The reason of an answer that it
 did not change is known as long as its generation is kept.
 
+--filter takes a condition over the fields of a row as -o json shows them, with the operators of the rules of a policy. Times are
+compared with time("2026-01-02T15:04:05Z"), and the numbers of a record with nano("0.25").
+
 --count-by counts the rows instead of listing them, by any of: key, policy, outcome, was, reason, shard, node, address, day. The tool
 reads every row that matches and keeps at most 100,000 different counts.
+
+"audit verify" folds the whole ledger again and compares it with what was said of it.
 
 With -o ndjson rows are printed as they arrive. An error ends the command with its exit code, so a list is complete
 if and only if the exit code is 0.`,
@@ -172,6 +180,7 @@ if and only if the exit code is 0.`,
   recount audit --shard shard-001 --since 15m -o ndjson | jq -r .pcs_id
   recount audit --key hmac-0123456789abcdef --reason d_hat_mismatch
   recount audit --pcs 65c8f7093db94687 --outcome refused
+  recount audit --filter 'outcome == "refused" && !(reason_code in ["bad_signature", "schema"])'
   recount audit --since 7d --outcome accepted --count-by key,policy
   recount audit --shard shard-001 --as-of 2026-01-02T15:04:05Z
   recount audit --as-of "generation 1" --outcome accepted`,
@@ -193,6 +202,7 @@ if and only if the exit code is 0.`,
 		"as it was answered then: after this seq, at this time (as for --since), or by \"generation N\"")
 	cmd.Flags().StringSliceVar(&f.countBy, "count-by", nil,
 		"count the rows by "+strings.Join(countables(), ", ")+"; several are separated by commas")
+	cmd.AddCommand(a.verifyCommand())
 	return cmd
 }
 
@@ -267,7 +277,7 @@ func (a auditCommands) whyNone(ctx context.Context, c *client.Client, q client.A
 	}
 	if q.Key == "" && q.Shard == "" && q.Outcome == "" && q.Reason == "" && !q.UnknownShards &&
 		q.Since.IsZero() && q.Until.IsZero() && q.FromSeq == 0 && q.ToSeq == 0 &&
-		q.Policy == "" && q.PCS == "" && q.Remote == "" && q.AsOf == "" && q.Generation == 0 {
+		q.Policy == "" && q.Filter == "" && q.PCS == "" && q.Remote == "" && q.AsOf == "" && q.Generation == 0 {
 		return "nothing was submitted yet"
 	}
 	return "no submission is in this selection; leave out a filter, or widen --since and --until"
@@ -279,7 +289,8 @@ func (a auditCommands) tailCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "tail", Short: "Follow the submissions as they are committed", Args: exactArgs(),
 		Long: `tail prints submissions as they are committed, until it is interrupted or --limit rows are out. It starts --last events
-before the end of the log, or at --from-seq. It waits while no node is reachable.`,
+before the end of the log, or at --from-seq. One node streams them. When its stream ends, tail goes on at another node, without a gap,
+and it waits while no node is reachable. The outcomes are those of the generation that is active when a row is printed.`,
 		Example: `  recount tail --dev /tmp/recount
   recount tail --from-seq 1 -o ndjson --outcome refused
   recount tail --shard shard-001 --limit 1`,
@@ -320,7 +331,7 @@ func (a auditCommands) tail(ctx context.Context, q client.AuditQuery, last uint6
 		q.FromSeq = head.Seq - min(last, head.Seq) + 1
 	}
 	l := a.answersList(false, extra(word("WAS", 4))) // what is new has one answer
-	for item, err := range c.Tail(ctx, q, client.TailConfig{}) {
+	for item, err := range c.Tail(ctx, q) {
 		switch {
 		case errors.Is(err, context.Canceled):
 			return nil // an interrupt is the usual end

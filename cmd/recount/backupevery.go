@@ -128,17 +128,22 @@ func (b *backupTurns) serve(ctx context.Context) (stop func(), err error) {
 	if err != nil {
 		return nil, usagef("--metrics-listen: %w", err)
 	}
+	return b.a.metricsAt(listener, b.metrics), nil
+}
+
+// metricsAt answers scrapes of a long command until stop.
+func (a *app) metricsAt(listener net.Listener, metrics http.Handler) (stop func()) {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", b.metrics)
+	mux.Handle("GET /metrics", metrics)
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 10 * time.Second}
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
 		_ = server.Serve(listener) // until Close
 	}()
-	b.a.notef("metrics at http://%s/metrics", listener.Addr())
+	a.notef("metrics at http://%s/metrics", listener.Addr())
 	return func() {
 		_ = server.Close()
 		<-ended
-	}, nil
+	}
 }

@@ -161,7 +161,7 @@ func approvalIDs(ctx context.Context, c *client.Client) (ids []string, err error
 const mostShards = 1000
 
 func shardIDs(ctx context.Context, c *client.Client) (ids []string, err error) {
-	for s, err := range c.Shards(ctx, client.Read{}) {
+	for s, err := range c.Shards(ctx, client.ShardsQuery{}) {
 		if err != nil {
 			return ids, err
 		}

@@ -55,9 +55,12 @@ func usage(err error) error {
 func exitCode(err error) int {
 	var coded *codedError
 	var problem *wire.Problem
+	var shown *shownError
 	switch {
 	case err == nil:
 		return exitOK
+	case errors.As(err, &shown):
+		return shown.code
 	case errors.As(err, &coded):
 		return coded.code
 	case errors.Is(err, client.ErrOutcomeUnknown):
@@ -79,6 +82,9 @@ func exitCode(err error) int {
 // explain prints what failed, on one line, and below it, indented, further lines and what to do next. command
 // is what was asked for.
 func (a *app) explain(err error, command string) {
+	if errors.As(err, new(*shownError)) {
+		return
+	}
 	text := "interrupted"
 	if !errors.Is(err, context.Canceled) {
 		text = indented(err.Error())

@@ -146,42 +146,18 @@ func (n *node) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 				FromSeq:    90,
 			}}
 		answer(w, a)
+	case "/v1/pcs/" + strings.Repeat("0f", 32) + "/history":
+		answer(w, givenAnswers())
 	case "/v1/audit":
-		answer(w, wire.AuditPage{AppliedSeq: 42, Generation: 1, Items: []wire.AuditItem{
-			{
-				Seq:        40,
-				LogTime:    "2026-01-02T03:04:05Z",
-				Status:     200,
-				Outcome:    "accepted",
-				Accepted:   true,
-				ReasonCode: "ok",
-				ShardID:    "shard-002",
-				Epoch:      209,
-				PCSID:      someID,
-				KeyID:      "hmac-0123456789abcdef",
-				Generation: 1,
-				Was: wire.AuditAnswer{
-					Generation: 1,
-					Outcome:    "accepted",
-					Accepted:   true,
-					Status:     200,
-					ReasonCode: "ok",
-				},
-			},
-			{
-				Seq:        41,
-				LogTime:    "2026-01-02T03:04:06Z",
-				Status:     400,
-				Outcome:    "refused",
-				ReasonCode: "schema",
-				ShardID:    "bad\x1b[31m",
-				PCSID:      "",
-				Generation: 1,
-				Was:        wire.AuditAnswer{Generation: 1, Outcome: "refused"},
-			},
-		}})
+		answer(w, wire.AuditPage{AppliedSeq: 42, Generation: 1, Items: auditItems()})
+	case "/v1/audit/stream":
+		n.stream(w, auditItems())
 	case "/v1/shards":
-		answer(w, wire.ShardsPage{Items: []wire.ShardAnswer{shard, {ShardID: "zzz"}}, AppliedSeq: 42})
+		answer(w, wire.ShardsPage{
+			Items:      []wire.ShardAnswer{shard, {ShardID: "zzz"}},
+			AppliedSeq: 42,
+			LogTime:    "2026-01-02T05:04:07.5Z",
+		})
 	case "/v1/shards/shard-002":
 		answer(w, shard)
 	case "/v1/events/40":
@@ -225,6 +201,88 @@ func (n *node) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		})
 	default:
 		answer(w, wire.NewProblem(wire.CodeNotFound, ""))
+	}
+}
+
+// stream sends submissions as server-sent events, and cuts the stream.
+func (n *node) stream(w http.ResponseWriter, items []wire.AuditItem) {
+	w.Header().Set("Content-Type", wire.MediaEvents)
+	for _, item := range items {
+		text, err := json.Marshal(item)
+		if err != nil {
+			n.t.Error(err)
+		}
+		fmt.Fprintf(w, "id: %d\nevent: submission\ndata: %s\n\n", item.Seq, text)
+	}
+}
+
+// givenAnswers is the history of a record that was a conflict, and that a recount accepted.
+func givenAnswers() wire.PCSHistory {
+	first := wire.GivenAnswer{
+		AuditAnswer: wire.AuditAnswer{Generation: 1, Outcome: "conflict"},
+		FromSeq:     42,
+		At:          "2026-01-02T03:04:05Z",
+		By:          wire.BySubmitted,
+		CausedBySeq: 40,
+	}
+	second := wire.GivenAnswer{
+		AuditAnswer: wire.AuditAnswer{
+			Generation: 2,
+			Outcome:    "accepted",
+			Accepted:   true,
+			Status:     200,
+			ReasonCode: "ok",
+			Policy:     strings.Repeat("ab", 32),
+		},
+		FromSeq: 90,
+		At:      "2026-01-03T03:04:05Z",
+		By:      wire.ByActivated,
+		Actor:   "alice",
+		Reason:  "D_hat was taken\x1b[31m too loosely",
+		Ticket:  "INC-7",
+	}
+	return wire.PCSHistory{
+		PCSID:       strings.Repeat("0f", 32),
+		Submissions: []wire.SubmissionHistory{{Seq: 42, Answers: []wire.GivenAnswer{first, second}}},
+		AppliedSeq:  90,
+		Generation:  2,
+	}
+}
+
+// auditItems are the submissions that the node knows.
+func auditItems() []wire.AuditItem {
+	return []wire.AuditItem{
+		{
+			Seq:        40,
+			LogTime:    "2026-01-02T03:04:05Z",
+			Status:     200,
+			Outcome:    "accepted",
+			Accepted:   true,
+			ReasonCode: "ok",
+			ShardID:    "shard-002",
+			Epoch:      209,
+			PCSID:      someID,
+			KeyID:      "hmac-0123456789abcdef",
+			Generation: 1,
+			Was: wire.AuditAnswer{
+				Generation: 1,
+				Outcome:    "accepted",
+				Accepted:   true,
+				Status:     200,
+				ReasonCode: "ok",
+			},
+		},
+		{
+			Seq:        41,
+			LogTime:    "2026-01-02T03:04:06Z",
+			Status:     400,
+			Outcome:    "refused",
+			ReasonCode: "schema",
+			ShardID:    "bad\x1b[31m",
+			PCSID:      "",
+			Generation: 1,
+			Was:        wire.AuditAnswer{Generation: 1, Outcome: "refused"},
+		},
 	}
 }
 

@@ -102,7 +102,10 @@ func (a generationCommands) diffCommand() *cobra.Command {
 		Long: `diff compares outcomes and accepted flags of all submissions. A flip is direct when the record's own verdict changed, and
 indirect when another submission's change caused it: an id that becomes free, an epoch that is no longer too old. The
 digest identifies the diff, and activate needs it. The command to activate goes to stderr. With -o env the numbers go to stderr
-and stdout gets a line that sets GEN, POSITION and DIGEST: eval "$(recount generation diff --latest -o env)".`,
+and stdout gets a line that sets GEN, POSITION and DIGEST: eval "$(recount generation diff --latest -o env)".
+
+Of a generation that is active, or was and is dropped, diff shows what its last activation changed, with --list too. That is kept
+permanently.`,
 		Example: `  recount generation diff 2
   recount generation diff --latest
   recount generation diff 2 --by shard
@@ -152,8 +155,14 @@ func (a generationCommands) diff(ctx context.Context, n uint32, f *diffFlags) er
 		return a.exportFlips(ctx, d, f.export, f.force)
 	case f.list:
 		return a.listFlips(ctx, d)
+	case d.ActivatedSeq != 0 && a.vars != nil:
+		return usagef("-o env: generation %d was activated by event %d, so there is nothing to activate", n,
+			d.ActivatedSeq)
 	case a.format != formatTable:
 		return a.printJSON(d)
+	case d.ActivatedSeq != 0:
+		a.notef("Generation %d was activated. This is what event %d changed.", n, d.ActivatedSeq)
+		return a.diffTable(d, f.by)
 	}
 	return a.showReview(ctx, d, f.by)
 }

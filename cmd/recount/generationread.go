@@ -74,9 +74,13 @@ func (a *app) diffTable(d *wire.DiffAnswer, by string) error {
 	if !ok {
 		return usagef("--by %q: must be outcome, reason, shard or key", by)
 	}
-	err := a.printFields(d, "generation", fmt.Sprintf("%d against %d", d.Generation, d.Against), "compared up to seq",
-		d.Position, "submissions", d.Events, "flips", d.Flips, "direct", d.Direct, "indirect", d.Indirect,
-		"first at seq", d.First, "last at seq", d.Last, "digest", d.Digest)
+	pairs := []any{"generation", fmt.Sprintf("%d against %d", d.Generation, d.Against)}
+	if d.ActivatedSeq != 0 {
+		pairs = append(pairs, "activated by seq", d.ActivatedSeq)
+	}
+	err := a.printFields(d, append(pairs, "compared up to seq", d.Position, "submissions", d.Events, "flips", d.Flips,
+		"direct", d.Direct, "indirect", d.Indirect, "first at seq", d.First, "last at seq", d.Last, "digest",
+		d.Digest)...)
 	if err != nil || len(counts) == 0 {
 		return err
 	}

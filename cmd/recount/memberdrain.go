@@ -28,7 +28,8 @@ func (a memberCommands) drainCommand() *cobra.Command {
 		Use: "drain NODE", Short: "Prepare a node to be stopped", Args: exactArgs("NODE"),
 		Long: `drain hands leadership over to another voter if NODE leads, waits until that one leads, and says that NODE may be
 stopped. It is refused when without NODE too few voters answer for a majority. NODE stays a member and may
-lead again later, so stop it soon.`,
+lead again later, so stop it soon. Nothing keeps a second node from being drained meanwhile: drain the next one only
+when this one is back.`,
 		Example: `  recount cluster drain n1 --reason "new kernel"`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := checkReason(f.reason); err != nil {

@@ -40,7 +40,7 @@ func (a shardCommands) oldCommand() *cobra.Command {
 			if len(args) == 1 {
 				return a.oneShard(cmd.Context(), args[0], read)
 			}
-			return a.allShards(cmd.Context(), read)
+			return a.allShards(cmd.Context(), client.ShardsQuery{Read: read})
 		},
 	}
 	readFlags(cmd, &read)

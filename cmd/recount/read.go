@@ -28,19 +28,30 @@ type recordCommands struct{ *app }
 
 func (a recordCommands) getCommand() *cobra.Command {
 	var read client.Read
+	var history bool
 	cmd := &cobra.Command{
 		Use: "get PCS_ID", Short: "Show the current answer to a record", Args: exactArgs("PCS_ID"),
 		Long: `get shows one record: by its pcs_id, by the first digits of it (at least 8, as tables show them), or by SEQ: and the number of
 the event that it came with. If several records begin with these digits, it asks for more. Anything but the full id needs a token.
 
 With a token of an auditor it also shows the event of the submission: the key, the signature, the address, the claimed values
-beside the recomputed ones, and the leaf of the log digest. coh_star and r cannot be recomputed: the log has no raw data.`,
+beside the recomputed ones, and the leaf of the log digest. coh_star and r cannot be recomputed: the log has no raw data.
+
+--history lists instead every answer that the submissions of the record had: since which event, by which generation and policy,
+and the activation that changed it. It needs a token of an auditor.`,
 		Example: `  recount get --dev /tmp/recount 65c8f7093db94687
   recount get --dev /tmp/recount SEQ:58
+  recount get --dev /tmp/recount 65c8f7093db94687 --history
   recount get --dev /tmp/recount 65c8f7093db946879683b020ce72cdb43c71895141051e382fe63b079c090fc5
   recount get -o json --consistency local 65c8f7093db946879683b020ce72cdb43c71895141051e382fe63b079c090fc5`,
-		RunE: func(cmd *cobra.Command, args []string) error { return a.get(cmd.Context(), args[0], read) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if history {
+				return a.getHistory(cmd.Context(), args[0], read)
+			}
+			return a.get(cmd.Context(), args[0], read)
+		},
 	}
+	cmd.Flags().BoolVar(&history, "history", false, "list every answer that was ever given, and what changed it")
 	readFlags(cmd, &read)
 	return cmd
 }
@@ -89,96 +100,6 @@ func (a recordCommands) showHistory(all []wire.HistoryEntry) error {
 		t.row(h.FromSeq, h.Seq, h.Generation, h.Outcome, h.Accepted, h.ReasonCode, dash(h.Policy))
 	}
 	return t.flush()
-}
-
-// shardCommands implements the lists of shards, known ones too.
-type shardCommands struct{ *app }
-
-func (a shardCommands) command() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:     "shard",
-		Short:   "List shards with their epochs and counts, show one, register known ones",
-		Args:    exactArgs(),
-		Example: "  recount shard list\n  recount shard show shard-001\n  recount shard known add 'lab-*'",
-		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
-	cmd.AddCommand(a.listCommand(), a.showCommand(), a.knownCommand())
-	return cmd
-}
-
-func (a shardCommands) listCommand() *cobra.Command {
-	var read client.Read
-	cmd := &cobra.Command{
-		Use: "list", Short: "List the shards with their epochs and counts", Args: exactArgs(),
-		Long: `list prints the shards that a validly signed record named. A shard whose records were all refused is not listed.
-"recount shard show" says of such a shard that it is known from refused records only.`,
-		Example: `  recount shard list --dev /tmp/recount`,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return a.allShards(cmd.Context(), read) },
-	}
-	readFlags(cmd, &read)
-	return cmd
-}
-
-func (a shardCommands) showCommand() *cobra.Command {
-	var read client.Read
-	cmd := &cobra.Command{
-		Use: "show SHARD_ID", Short: "Show the epoch and the counts of one shard", Args: exactArgs("SHARD_ID"),
-		Example: `  recount shard show shard-001
-  recount shard show -o json shard-001`,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.oneShard(cmd.Context(), args[0], read)
-		},
-	}
-	readFlags(cmd, &read)
-	return cmd
-}
-
-func (a shardCommands) oneShard(ctx context.Context, id string, read client.Read) error {
-	s, err := call(ctx, a.app, func(ctx context.Context, c *client.Client) (*wire.ShardAnswer, error) {
-		return c.Shard(ctx, id, read)
-	})
-	if err != nil {
-		return err
-	}
-	known := "validly signed records"
-	if s.RefusedOnly {
-		known = "only refused records; recount audit --shard lists them"
-	}
-	if s.AtLeast {
-		known += "; there are more than were counted"
-	}
-	return a.printFields(s, "shard", s.ShardID, "known from", known, "epoch", number(s.Epoch), "epoch seq", s.EpochSeq,
-		"submissions", s.Submissions, "accepted", s.Accepted, "escalated", s.Escalated, "refused", s.Refused,
-		"conflicts", s.Conflicts, "first seq", s.FirstSeq, "last seq", s.LastSeq, "last at", s.LastAt)
-}
-
-func (a shardCommands) allShards(ctx context.Context, read client.Read) error {
-	c, err := a.connect()
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	ctx, cancel := context.WithTimeout(ctx, a.timeout)
-	defer cancel()
-	l := newList(a.app, func(t *table, s wire.ShardAnswer) {
-		t.row(s.ShardID, number(s.Epoch), s.Submissions, s.Accepted, s.Escalated, s.Refused, s.Conflicts,
-			s.LastSeq, s.LastAt)
-	}, text("SHARD", 1, 12), count("EPOCH", 2), count("SUBMISSIONS", 3), count("ACCEPTED", 4),
-		count("ESCALATED", 6), count("REFUSED", 5), count("CONFLICTS", 7), count("LAST SEQ", 9),
-		moment("LAST AT", 8)).because("no shard is known: nothing that names one was submitted")
-	for s, err := range c.Shards(ctx, read) {
-		if err != nil {
-			return err
-		}
-		if err := l.add(s); err != nil {
-			return err
-		}
-	}
-	if err := l.end(); err != nil {
-		return err
-	}
-	a.noteUnconfirmed(ctx, c, read)
-	return nil
 }
 
 func (a recordCommands) eventCommand() *cobra.Command {

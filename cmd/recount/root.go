@@ -167,6 +167,8 @@ func (a *app) commands() []*cobra.Command {
 		contextCommands{a}.command(),
 		receiptCommands{a}.command(),
 		receiptCommands{a}.proofCommand(),
+		bundleCommands{a}.command(),
+		witnessCommands{a}.command(),
 		explainCommands{a}.command(),
 		cli.Completion("recount", usage),
 	}

@@ -240,6 +240,10 @@ func longNode(t *testing.T) *node {
 			answer(w, v)
 			return true
 		}
+		if r.URL.Path == "/v1/audit/stream" {
+			n.stream(w, answers["/v1/audit"].(wire.AuditPage).Items)
+			return true
+		}
 		if r.URL.Path == "/readyz" {
 			w.WriteHeader(http.StatusServiceUnavailable)
 			_, _ = w.Write([]byte("[-]applied failed: 123456 events behind the end of the log\n"))

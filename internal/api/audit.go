@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 
 	"github.com/labstack/echo/v4"
 
@@ -16,6 +17,8 @@ const (
 	maxStream    = 100_000
 	streamChunk  = 500
 	maxChunks    = 64 // chunks that are read to fill one page if few rows match
+	maxFiltered  = 5  // the same with a condition, which costs more: 100,000 rows for one page
+	maxFilter    = 4096
 )
 
 // auditRequest is a parsed request for the audit list.
@@ -27,34 +30,23 @@ type auditRequest struct {
 }
 
 func parseAudit(c echo.Context) (auditRequest, error) {
-	p := readParams(c, "shard", "key", "outcome", "reason", "since", "until", "from_seq", "to_seq", "order",
-		"limit", "cursor", "unknown_shards",
-		"pcs_id", "policy", "remote", "as_of", "generation", "consistency", "min_seq")
-	a := auditRequest{read: p.read(wire.ConsistencyLocal), ndjson: wantsNDJSON(c.Request().Header)}
+	p := readParams(c, append([]string{"since", "until", "from_seq", "to_seq", "order", "limit", "cursor", "as_of",
+		"generation", "consistency", "min_seq"}, auditFilterNames...)...)
+	a := auditRequest{
+		query:  p.auditFilter(),
+		read:   p.read(wire.ConsistencyLocal),
+		ndjson: wantsNDJSON(c.Request().Header),
+	}
 	highest := uint64(maxLimit)
 	if a.ndjson {
 		highest = maxStream
 	}
-	a.query = AuditQuery{
-		Shard: p.shard("shard"),
-		Key:   p.key("key"),
-		Outcome: p.oneOf("outcome", "", wire.OutcomeAccepted, wire.OutcomeEscalated, wire.OutcomeRefused,
-			wire.OutcomeConflict),
-		Reason: p.text("reason", 64),
-		Since:  p.moment("since"),
-		Until:  p.moment("until"),
-
-		UnknownShards: p.oneOf("unknown_shards", "", "true") != "",
-		FromSeq:       p.number("from_seq", 1, 1, 1<<63-1),
-		ToSeq:         p.number("to_seq", 0, 1, 1<<63-1),
-		Newest:        p.oneOf("order", wire.OrderOldest, wire.OrderOldest, wire.OrderNewest) == wire.OrderNewest,
-		Limit:         int(p.number("limit", min(defaultLimit, highest), 1, highest)),
-
-		PCS:        p.digits("pcs_id", "record"),
-		Policy:     p.digits("policy", "policy"),
-		Remote:     p.addresses("remote"),
-		Generation: uint32(p.number("generation", 0, 1, 1<<32-1)),
-	}
+	a.query.Since, a.query.Until = p.moment("since"), p.moment("until")
+	a.query.FromSeq = p.number("from_seq", 1, 1, 1<<63-1)
+	a.query.ToSeq = p.number("to_seq", 0, 1, 1<<63-1)
+	a.query.Newest = p.oneOf("order", wire.OrderOldest, wire.OrderOldest, wire.OrderNewest) == wire.OrderNewest
+	a.query.Limit = int(p.number("limit", min(defaultLimit, highest), 1, highest))
+	a.query.Generation = uint32(p.number("generation", 0, 1, 1<<32-1))
 	a.query.AsOf, a.query.AsOfTime = p.position("as_of")
 	if a.query.Generation != 0 && (a.query.AsOf != 0 || a.query.AsOfTime != 0) {
 		p.fail("as_of", "give as_of or generation, not both")
@@ -77,15 +69,38 @@ func parseAudit(c echo.Context) (auditRequest, error) {
 	return a, p.err()
 }
 
+// auditFilterNames are the parameters that auditFilter reads. The audit list and the live tail have them.
+var auditFilterNames = []string{"shard", "key", "outcome", "reason", "unknown_shards", "pcs_id", "policy", "remote",
+	"filter"}
+
+// auditFilter reads what a row must have to be listed, whatever its place.
+func (p *params) auditFilter() AuditQuery {
+	return AuditQuery{
+		Shard: p.shard("shard"),
+		Key:   p.key("key"),
+		Outcome: p.oneOf("outcome", "", wire.OutcomeAccepted, wire.OutcomeEscalated, wire.OutcomeRefused,
+			wire.OutcomeConflict),
+		Reason:        p.text("reason", 64),
+		UnknownShards: p.oneOf("unknown_shards", "", "true") != "",
+		PCS:           p.digits("pcs_id", "record"),
+		Policy:        p.digits("policy", "policy"),
+		Remote:        p.addresses("remote"),
+		Filter:        p.text("filter", maxFilter),
+	}
+}
+
 // auditFilters returns a digest of the parameters that must not change while a cursor continues the list.
 func auditFilters(p *params) [8]byte {
 	get := p.values.Get
 	filters := []string{get("shard"), get("key"), get("outcome"), get("reason"), get("since"), get("until"),
 		get("from_seq"), get("unknown_shards"),
 		get("to_seq"), get("order"), get("policy"), get("remote"), get("as_of"), get("generation")}
-	// only if set, so that the cursors of nodes without this filter stay valid
+	// only if set, so that the cursors of nodes without these filters stay valid
 	if id := get("pcs_id"); id != "" {
 		filters = append(filters, id)
+	}
+	if condition := get("filter"); condition != "" {
+		filters = append(filters, "filter", condition)
 	}
 	return digestFilters(filters...)
 }
@@ -97,6 +112,10 @@ func (s *server) audit(c echo.Context) error {
 		return err
 	}
 	ctx, cancel, view, err := s.fresh(c, a.read)
+	if errors.Is(err, ErrGenerationGone) && a.query.then() {
+		a.read.Generation = 0 // such a list does not depend on the generation that is active
+		ctx, cancel, view, err = s.fresh(c, a.read)
+	}
 	if err != nil {
 		return err
 	}
@@ -109,7 +128,11 @@ func (s *server) audit(c echo.Context) error {
 	}
 	at := view.Position()
 	page := wire.AuditPage{AppliedSeq: at.AppliedSeq, Generation: at.Generation}
-	next, err := walkAudit(ctx, view, a.query, maxChunks, func(r AuditResult) error {
+	chunks := maxChunks
+	if a.query.Filter != "" {
+		chunks = maxFiltered
+	}
+	next, err := walkAudit(ctx, view, a.query, chunks, func(r AuditResult) error {
 		page.Items, page.AsOf = append(page.Items, r.Items...), r.AsOf
 		return nil
 	})
@@ -120,6 +143,9 @@ func (s *server) audit(c echo.Context) error {
 	c.Response().Header().Add("Vary", "Accept")
 	return writeAuditPage(c, &page)
 }
+
+// then reports whether the list is as of another time than now.
+func (q *AuditQuery) then() bool { return q.Generation != 0 || q.AsOf != 0 || q.AsOfTime != 0 }
 
 func (a auditRequest) cursorAt(at Position, next uint64) string {
 	if next == 0 {

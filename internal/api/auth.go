@@ -178,6 +178,15 @@ func (a *authenticator) authenticate(r *http.Request, mayAsk bool) (Identity, er
 	return id, err
 }
 
+// stand reports whether the credentials of an accepted request would still be accepted. It asks no other node.
+func (a *authenticator) stand(c echo.Context) bool {
+	if a.NoAuth {
+		return true
+	}
+	id, err := a.authenticate(c.Request(), false)
+	return err == nil && id == identityOf(c)
+}
+
 // authenticateToken checks the form first. An unknown token is checked again after this node has caught up with
 // everything that was acknowledged, because another node may just have created it.
 func (a *authenticator) authenticateToken(ctx context.Context, text string, mayAsk bool) (Identity, error) {

@@ -55,6 +55,10 @@ type Config struct {
 	ProgressEvery time.Duration // interval between events of a progress stream, default 1 s
 	ReadWait      time.Duration // bound on the wait of a read for its position, default 5 s, below 25 s
 
+	Tails     int           // live tails at a time, default maxTails
+	TailEvery time.Duration // time without news after which a live tail gives a sign of life, default tailEvery
+	TailSlow  time.Duration // time for one chunk, after which a reader of a live tail is too slow, default tailSlow
+
 	NoAuth    bool   // disables authorization, for tests and closed networks
 	ClusterID string // required in the URI of client certificates; if empty, none is accepted
 	// reports whether the current authorities vouch for a client's chain, leaf first; nil: those of its
@@ -94,6 +98,9 @@ func (c Config) withDefaults() (Config, error) {
 	setDefault(&c.SubmitTimeout, DefaultSubmitTimeout)
 	setDefault(&c.ReadWait, 5*time.Second)
 	setDefault(&c.ProgressEvery, time.Second)
+	setDefault(&c.Tails, maxTails)
+	setDefault(&c.TailEvery, tailEvery)
+	setDefault(&c.TailSlow, tailSlow)
 	if c.Explain == nil {
 		c.Explain = func(error) *wire.Problem { return nil }
 	}
@@ -121,7 +128,7 @@ func setDefault[T comparable](v *T, d T) {
 }
 
 // NewServer returns a server with all limits set and the handler of NewHandler. The caller listens, serves
-// (ServeTLS with empty file names if Config.TLS is set) and shuts it down. Shutdown ends streams of progress.
+// (ServeTLS with empty file names if Config.TLS is set) and shuts it down. Shutdown ends streams of events.
 func NewServer(cfg Config) (*http.Server, error) {
 	stopping := make(chan struct{})
 	handler, err := newHandler(cfg, stopping)

@@ -205,6 +205,7 @@ func TestShapesAndContractAgree(t *testing.T) {
 		wire.ShardAnswer{}, wire.ShardsPage{}, wire.Member{}, wire.LearnerProgress{}, wire.ClusterAnswer{}, wire.ClusterVersionAnswer{}, wire.DigestAnswer{}, wire.VersionAnswer{}, wire.WhoamiAnswer{},
 		wire.PolicyAnswer{}, wire.PolicyInterval{}, wire.PoliciesPage{}, wire.ApplyAnswer{}, wire.ScheduleStep{}, wire.NodeProgress{}, wire.GenerationAnswer{},
 		wire.GenerationsPage{}, wire.DiffAnswer{}, wire.FlipSide{}, wire.Flip{}, wire.FlipsPage{}, wire.ActivateAnswer{}, wire.DropAnswer{}, wire.RevokeAnswer{}, wire.HistoryEntry{},
+		wire.PCSHistory{}, wire.SubmissionHistory{}, wire.GivenAnswer{}, wire.StreamEnded{},
 		wire.KeyAnswer{}, wire.KeysPage{}, wire.FreezeAnswer{}, wire.FreezesPage{}, wire.KnownShardsAnswer{}, wire.KnownShardsPage{},
 		wire.MemberAnswer{}, wire.InvitationAnswer{}, wire.JoinMember{}, wire.TokenAnswer{}, wire.TokensPage{}, wire.ApprovalAnswer{}, wire.ApprovalsPage{},
 		wire.CopyAnswer{}, wire.CopyPosition{}, wire.CopyDigest{}, wire.CopyFile{}, wire.CopiesPage{}, wire.InclusionAnswer{}, wire.ConsistencyAnswer{},

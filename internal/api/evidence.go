@@ -16,6 +16,8 @@ import (
 type Evidence interface {
 	// Checkpoint returns the newest signed checkpoint, a C2SP note.
 	Checkpoint() ([]byte, error)
+	// Checkpoints lists those that this node signed and keeps, with sizes less than before, the largest first.
+	Checkpoints(before uint64, limit int) (*wire.CheckpointPage, error)
 	// Tile returns the first width hashes, 1 to 256, of a tile, 32 bytes each (C2SP tlog-tiles).
 	Tile(level uint8, number uint64, width int) ([]byte, error)
 	// Entries returns the first width leaves of a bundle, each behind its length in two bytes.
@@ -28,7 +30,12 @@ type Evidence interface {
 	// Receipt returns the receipt of a submission that names a pcs_id, seq 0 for the one that stands. It waits a
 	// second at most for the checkpoint that covers the event.
 	Receipt(ctx context.Context, pcsID string, seq uint64) ([]byte, error)
+	// Bundle returns a receipt with everything that is needed to judge the record again, payloads included.
+	Bundle(ctx context.Context, pcsID string, seq uint64) ([]byte, error)
 }
+
+// maxCheckpoints bounds a page of checkpoints.
+const maxCheckpoints = 1000
 
 // immutable is for what never changes: a tile of a given width.
 const immutable = "public, max-age=31536000, immutable"
@@ -43,6 +50,20 @@ func (s *server) checkpoint(c echo.Context) error {
 		return err
 	}
 	return c.Blob(http.StatusOK, "text/plain; charset=utf-8", note)
+}
+
+// checkpoints lists the checkpoints that this node signed.
+func (s *server) checkpoints(c echo.Context) error {
+	p := readParams(c, "limit", "before")
+	limit, before := p.number("limit", 100, 1, maxCheckpoints), p.number("before", 1<<62, 1, 1<<62)
+	if err := p.err(); err != nil {
+		return err
+	}
+	page, err := s.Ledger.Evidence.Checkpoints(before, int(limit))
+	if err != nil {
+		return err
+	}
+	return writeJSON(c, http.StatusOK, page)
 }
 
 // tile sends a tile of hashes, or a bundle of leaves.
@@ -144,7 +165,13 @@ func (p *params) required(name string) uint64 {
 }
 
 // receipt sends the receipt of the outcome that stands for a record, or of one of its submissions.
-func (s *server) receipt(c echo.Context) error {
+func (s *server) receipt(c echo.Context) error { return aboutRecord(s, c, s.Ledger.Evidence.Receipt) }
+
+// bundle sends the bundle of the outcome that stands for a record, or of one of its submissions.
+func (s *server) bundle(c echo.Context) error { return aboutRecord(s, c, s.Ledger.Evidence.Bundle) }
+
+// aboutRecord sends a text about one submission of a record.
+func aboutRecord(s *server, c echo.Context, of func(context.Context, string, uint64) ([]byte, error)) error {
 	p := readParams(c, "seq", "consistency", "min_seq")
 	want, id := p.read(wire.ConsistencyLinearizable), strings.ToLower(c.Param("pcs_id"))
 	seq := p.number("seq", 0, 1, 1<<61)
@@ -159,7 +186,7 @@ func (s *server) receipt(c echo.Context) error {
 		return err
 	}
 	defer cancel()
-	text, err := s.Ledger.Evidence.Receipt(ctx, id, seq)
+	text, err := of(ctx, id, seq)
 	if err != nil {
 		return err
 	}

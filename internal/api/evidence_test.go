@@ -19,6 +19,11 @@ func (f *fakeEvidence) Checkpoint() ([]byte, error) {
 	return []byte("recount/c\n70000\nroot\n\nsigned\n"), f.problem
 }
 
+func (f *fakeEvidence) Checkpoints(before uint64, limit int) (*wire.CheckpointPage, error) {
+	e := wire.CheckpointEntry{Size: min(before, fakeSize) - uint64(limit), Root: hexOf("root"), SignedAt: "2026-01-01T00:00:00Z"}
+	return &wire.CheckpointPage{Checkpoints: []wire.CheckpointEntry{e}, NextBefore: e.Size}, f.problem
+}
+
 func (f *fakeEvidence) Tile(level uint8, number uint64, width int) ([]byte, error) {
 	if number >= 1e9 {
 		return nil, ErrNotFound
@@ -53,6 +58,13 @@ func (f *fakeEvidence) Receipt(_ context.Context, pcsID string, seq uint64) ([]b
 	return fmt.Appendf(nil, "receipt of %s at %d\n", pcsID, seq), f.problem
 }
 
+func (f *fakeEvidence) Bundle(_ context.Context, pcsID string, seq uint64) ([]byte, error) {
+	if seq > fakeSize {
+		return nil, ErrNotFound
+	}
+	return fmt.Appendf(nil, "bundle of %s at %d\n", pcsID, seq), f.problem
+}
+
 // TestCheckpointAndProofs: what the routes answer, who may ask, and what is refused.
 func TestCheckpointAndProofs(t *testing.T) {
 	r := newTestServer(t, func(c *Config) { c.NoAuth = false })
@@ -77,8 +89,19 @@ func TestCheckpointAndProofs(t *testing.T) {
 			t.Errorf("%s: %d, want %d: %s", query, w.Code, status, w.Body)
 		}
 	}
+	for query, want := range map[string]uint64{"": fakeSize - 100, "?limit=7": fakeSize - 7, "?limit=1&before=50": 49} {
+		page := decode[wire.CheckpointPage](t, r.get("/v1/checkpoints"+query), http.StatusOK)
+		if page.NextBefore != want || page.Checkpoints[0].Size != want {
+			t.Errorf("%s: %+v", query, page)
+		}
+	}
+	for _, query := range []string{"limit=0", "limit=1001", "before=0", "before=x", "x=1"} {
+		if w := r.get("/v1/checkpoints?" + query); w.Code != http.StatusBadRequest {
+			t.Errorf("%s: %d", query, w.Code)
+		}
+	}
 	r.fake.evidence.problem = wire.NewProblem(wire.CodeNotReady, "not now").WithRetry(1)
-	for _, path := range []string{"/checkpoint", "/tile/0/000", "/tile/entries/000",
+	for _, path := range []string{"/checkpoint", "/v1/checkpoints", "/tile/0/000", "/tile/entries/000",
 		"/v1/log/proof/inclusion?seq=1&size=1", "/v1/log/proof/consistency?from=1&to=1"} {
 		if w := r.get(path); w.Code != http.StatusServiceUnavailable || w.Header().Get("Cache-Control") != "no-store" {
 			t.Errorf("%s: %d, %s", path, w.Code, w.Header().Get("Cache-Control"))
@@ -169,6 +192,9 @@ func TestReceipts(t *testing.T) {
 		if w := r.get("/v1/pcs/" + path); w.Code != status {
 			t.Errorf("%s: %d, want %d", path, w.Code, status)
 		}
+	}
+	if w := r.get("/v1/pcs/" + id + "/bundle?seq=7"); w.Code != http.StatusOK || w.Body.String() != "bundle of "+id+" at 7\n" {
+		t.Errorf("a bundle: %d %s", w.Code, w.Body)
 	}
 	body := record("s", 1, nil)
 	a := decode[wire.SubmitAnswer](t, r.post(body, "Prefer", "respond-async, wait=2"), http.StatusOK)

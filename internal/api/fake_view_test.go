@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"time"
 
 	"github.com/recount-ledger/recount/wire"
 )
@@ -59,6 +60,22 @@ func (t fakeView) Lookup(_ context.Context, id string) (*wire.PCSAnswer, error) 
 		}
 	}
 	return answer, nil
+}
+
+func (t fakeView) History(ctx context.Context, id string) (*wire.PCSHistory, error) {
+	a, err := t.Lookup(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	out := &wire.PCSHistory{PCSID: id, AppliedSeq: t.at.AppliedSeq, Generation: t.at.Generation}
+	for _, seq := range a.Events {
+		row := t.rows[seq-1]
+		out.Submissions = append(out.Submissions, wire.SubmissionHistory{Seq: seq, Answers: []wire.GivenAnswer{{
+			AuditAnswer: wire.AuditAnswer{Generation: 1, Outcome: row.answer.Outcome, Accepted: row.answer.Accepted},
+			FromSeq:     seq, At: wire.Time(row.at), By: wire.BySubmitted,
+		}}})
+	}
+	return out, t.fail
 }
 
 func (t fakeView) Complete(_ context.Context, prefix string, limit int) (ids []string, _ error) {
@@ -178,13 +195,15 @@ func (t fakeView) Shards(_ context.Context, q ShardsQuery) (ShardsResult, error)
 	if t.gone[t.at.Generation] {
 		return ShardsResult{}, ErrGenerationGone
 	}
-	var out ShardsResult
+	head := fakeStart.Add(time.Duration(max(len(t.rows), 1)-1) * time.Second)
+	out := ShardsResult{LogTime: head.UnixNano()}
 	for _, s := range t.shardRows() {
-		if s.ShardID <= q.After {
+		last, err := wire.ParseTime(s.LastAt)
+		if s.ShardID <= q.After || err != nil || head.Sub(last) < q.Silent {
 			continue
 		}
 		if len(out.Items) == q.Limit {
-			out.More = true
+			out.Next = out.Items[q.Limit-1].ShardID
 			break
 		}
 		out.Items = append(out.Items, s)

@@ -29,6 +29,8 @@ type server struct {
 	deadlines  *deadlines        // of submissions
 	nodeHeader []string          // value of the header with the node's id, nil for none
 
+	tails chan struct{} // slots for live tails
+
 	auth *authenticator
 	page http.Handler // page with the metrics
 
@@ -75,6 +77,7 @@ func newEcho(cfg Config, stopping <-chan struct{}) (*echo.Echo, error) {
 		routes:     map[string]bool{},
 		operations: map[endpoint]bool{},
 		deadlines:  newDeadlines(cfg.SubmitTimeout),
+		tails:      make(chan struct{}, cfg.Tails),
 		stopping:   stopping,
 		from:       limit.NewBuckets(addresses, cfg.AddressRate, limit.Burst(cfg.AddressRate)),
 		page:       cfg.registryPage(),

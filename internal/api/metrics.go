@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"sync"
@@ -28,6 +29,9 @@ type metrics struct {
 	durations *prometheus.HistogramVec
 	submit    prometheus.Histogram
 	refused   *prometheus.CounterVec
+
+	tails      prometheus.Gauge
+	tailsEnded *prometheus.CounterVec
 
 	mu    sync.RWMutex
 	known map[requestLabels]requestMetrics
@@ -58,12 +62,23 @@ func newMetrics(reg prometheus.Registerer, walErrors func() uint64) (*metrics, e
 			Name: "flk_auth_refused_total",
 			Help: "Requests refused because of missing or invalid credentials, the wrong role, or too many failures.",
 		}, []string{"reason"}),
+		tails: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "flk_live_tails", Help: "Streams of GET /v1/audit/stream that are open.",
+		}),
+		tailsEnded: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "flk_live_tails_ended_total",
+			Help: "Streams of GET /v1/audit/stream that have ended, by the reason that the reader was told.",
+		}, []string{"end"}),
+	}
+	for _, reason := range append(wire.StreamEnds(), tailLeft) {
+		m.tailsEnded.WithLabelValues(reason)
 	}
 	for _, reason := range refusedLabels {
 		m.refused.WithLabelValues(reason)
 	}
 	var errs []error
-	for _, c := range []prometheus.Collector{m.submissionCollector, m.requests, m.durations, m.submit, m.refused} {
+	for _, c := range []prometheus.Collector{m.submissionCollector, m.requests, m.durations, m.submit, m.refused,
+		m.tails, m.tailsEnded} {
 		errs = append(errs, reg.Register(c))
 	}
 	return m, errors.Join(errs...)
@@ -85,6 +100,16 @@ func (m *metrics) check(label string, code wire.Code) {
 	if code == wire.CodeBadSignature {
 		m.signatures.Add(1)
 	}
+}
+
+// tailLeft is the end of a live tail whose reader went away.
+const tailLeft = "reader_left"
+
+// tail counts a live tail while it runs, and by its end.
+func (m *metrics) tail(run func() (end string)) {
+	m.tails.Inc()
+	defer m.tails.Dec()
+	m.tailsEnded.WithLabelValues(cmp.Or(run(), tailLeft)).Inc()
 }
 
 // problemLabel returns the outcome label of a submission whose response is a problem.

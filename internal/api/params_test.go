@@ -247,3 +247,21 @@ func TestParseCursor(t *testing.T) {
 		t.Error("other filters have the same digest")
 	}
 }
+
+// TestOnlyTheAuditListLooksBack: a route that has only the present answer refuses to give it for an earlier one.
+func TestOnlyTheAuditListLooksBack(t *testing.T) {
+	r := newTestServer(t, nil)
+	for _, path := range []string{"/v1/pcs/" + hexOf(1), "/v1/pcs?prefix=00000000", "/v1/shards", "/v1/shards/s", "/v1/keys", "/v1/keys/k",
+		"/v1/policies", "/v1/freezes", "/v1/known-shards", "/v1/events", "/v1/operations", "/v1/digest", "/v1/audit/stream"} {
+		for _, name := range []string{"as_of", "as_of_seq", "generation"} {
+			separator := "?"
+			if strings.Contains(path, "?") {
+				separator = "&"
+			}
+			p := decode[wire.Problem](t, r.get(path+separator+name+"=1"), 400)
+			if p.Field != name || !strings.Contains(p.Detail, "as of now alone; GET /v1/audit") {
+				t.Errorf("%s, %s: %+v", path, name, p)
+			}
+		}
+	}
+}

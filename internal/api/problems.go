@@ -70,6 +70,15 @@ func allowHead(h http.Header) {
 	}
 }
 
+// replacedBy names the generation that replaced another one, as far as it is known.
+func replacedBy(err error) string {
+	var r *Replaced
+	if errors.As(err, &r) {
+		return r.Error()
+	}
+	return ""
+}
+
 // problemOf returns the problem in err. Unexpected errors are logged and become 500 without detail.
 func (s *server) problemOf(err error, c echo.Context) *wire.Problem {
 	var p *wire.Problem
@@ -80,7 +89,7 @@ func (s *server) problemOf(err error, c echo.Context) *wire.Problem {
 	case errors.Is(err, ErrNotFound):
 		return wire.NewProblem(wire.CodeNotFound, notThere(c))
 	case errors.Is(err, ErrGenerationGone):
-		return wire.NewProblem(wire.CodeCursorGone, "")
+		return wire.NewProblem(wire.CodeReplaced, replacedBy(err))
 	case errors.As(err, &he):
 		return frameworkProblem(he)
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):

@@ -38,11 +38,10 @@ func (s *server) progress(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	w := c.Response()
-	w.Header().Set(echo.HeaderContentType, wire.MediaEvents)
-	w.Header().Set("X-Accel-Buffering", "no")
-	w.WriteHeader(http.StatusOK)
-	return s.progressStream(ctx, w, a)
+	if !beginEvents(c) {
+		return nil
+	}
+	return s.progressStream(ctx, c.Response(), a)
 }
 
 // progressStream writes a and later states, one event per tick.
@@ -69,6 +68,16 @@ func (s *server) progressStream(ctx context.Context, w *echo.Response, a *wire.G
 			return err
 		}
 	}
+}
+
+// beginEvents sends the header of a stream of server-sent events. It returns false for HEAD, which has no stream.
+func beginEvents(c echo.Context) bool {
+	w := c.Response()
+	w.Header().Set(echo.HeaderContentType, wire.MediaEvents)
+	w.Header().Set("X-Accel-Buffering", "no") // a proxy would hold events back
+	_, head := w.Writer.(bodyless)
+	w.WriteHeader(http.StatusOK)
+	return !head
 }
 
 func writeEvent(w *echo.Response, kind string, v any) error {

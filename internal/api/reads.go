@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -22,6 +23,15 @@ func lookup(_ *Ledger, p *params) readFunc[*wire.PCSAnswer] {
 		p.fail("pcs_id", "must be 64 hex digits")
 	}
 	return func(ctx context.Context, view View) (*wire.PCSAnswer, error) { return view.Lookup(ctx, id) }
+}
+
+// history returns every answer that was given to a record.
+func history(_ *Ledger, p *params) readFunc[*wire.PCSHistory] {
+	id := strings.ToLower(p.c.Param("pcs_id"))
+	if !isHash(id) {
+		p.fail("pcs_id", "must be 64 hex digits")
+	}
+	return func(ctx context.Context, view View) (*wire.PCSHistory, error) { return view.History(ctx, id) }
 }
 
 // The bounds of a list of ids. A person who sees more than five of them types another digit.
@@ -71,33 +81,53 @@ func oneEvent(_ *Ledger, p *params) readFunc[*wire.EventAnswer] {
 	return func(ctx context.Context, view View) (*wire.EventAnswer, error) { return view.Event(ctx, seq) }
 }
 
+// maxSilent bounds the silence that can be asked for, in seconds.
+const maxSilent = 100 * 365 * 24 * 3600
+
 func listShards(_ *Ledger, p *params) readFunc[wire.ShardsPage] {
 	q := ShardsQuery{Limit: int(p.number("limit", defaultLimit, 1, maxLimit))}
+	q.Silent = time.Duration(p.number("silent", 0, 1, maxSilent)) * time.Second
 	filters := digestFilters("shards")
+	if q.Silent != 0 {
+		filters = digestFilters("shards", q.Silent.String())
+	}
 	if text := p.values.Get("cursor"); text != "" {
 		k, err := parseCursor(text, 's', filters)
 		if err != nil {
-			p.fail("cursor", err.Error())
+			p.fail("cursor", err.Error()+", or the filters have changed")
 		}
 		q.After, p.generation = string(k.position), k.generation
 	}
 	return func(ctx context.Context, view View) (wire.ShardsPage, error) {
-		r, err := view.Shards(ctx, q)
-		if err != nil {
-			return wire.ShardsPage{}, err
-		}
-		at := view.Position()
-		page := wire.ShardsPage{Items: r.Items, AppliedSeq: at.AppliedSeq, Generation: at.Generation}
-		if last := len(r.Items) - 1; r.More && last >= 0 {
+		page, next, err := walkShards(ctx, view, q)
+		if err == nil && next != "" {
 			page.NextCursor = cursor{
 				kind:       's',
-				generation: at.Generation,
+				generation: page.Generation,
 				filters:    filters,
-				position:   []byte(r.Items[last].ShardID),
+				position:   []byte(next),
 			}.String()
 		}
-		return page, nil
+		return page, err
 	}
+}
+
+// walkShards reads at most q.Limit shards, in at most maxChunks chunks, and returns the id to continue behind.
+func walkShards(ctx context.Context, view View, q ShardsQuery) (page wire.ShardsPage, next string, err error) {
+	at := view.Position()
+	page.AppliedSeq, page.Generation = at.AppliedSeq, at.Generation
+	for range maxChunks {
+		r, err := view.Shards(ctx, q)
+		if err != nil {
+			return page, "", err
+		}
+		page.Items, page.LogTime = append(page.Items, r.Items...), wire.TimeNS(r.LogTime)
+		q.After, q.Limit = r.Next, q.Limit-len(r.Items)
+		if q.After == "" || q.Limit <= 0 {
+			break
+		}
+	}
+	return page, q.After, nil
 }
 
 func oneShard(_ *Ledger, p *params) readFunc[*wire.ShardAnswer] {

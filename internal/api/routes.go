@@ -49,13 +49,21 @@ var routeTable = []route{
 	{method: "POST", path: "/v1/pcs/submit-batch", roles: everybody, serve: (*server).submitBatch},
 	{method: "POST", path: "/v1/pcs/check", roles: metering, serve: (*server).check},
 	{method: "GET", path: "/v1/pcs/:pcs_id", roles: everybody, serve: serveRead(linearizable, lookup)},
+	{method: "GET", path: "/v1/pcs/:pcs_id/history", roles: reading, serve: serveRead(linearizable, history)},
 	{method: "GET", path: "/v1/pcs/:pcs_id/receipt", roles: everybody, serve: (*server).receipt},
+	{method: "GET", path: "/v1/pcs/:pcs_id/bundle", roles: reading, serve: (*server).bundle},
 	{method: "GET", path: "/v1/pcs", roles: reading, serve: serveRead(local, complete, "prefix", "limit")},
 
 	{method: "GET", path: "/v1/audit", roles: reading, serve: (*server).audit},
+	{method: "GET", path: "/v1/audit/stream", roles: reading, serve: (*server).tailAudit},
 	{method: "GET", path: "/v1/events", roles: reading, serve: (*server).events},
 	{method: "GET", path: "/v1/events/:seq", roles: reading, serve: serveRead(local, oneEvent)},
-	{method: "GET", path: "/v1/shards", roles: reading, serve: serveRead(local, listShards, "limit", "cursor")},
+	{
+		method: "GET",
+		path:   "/v1/shards",
+		roles:  reading,
+		serve:  serveRead(local, listShards, "silent", "limit", "cursor"),
+	},
 	{method: "GET", path: "/v1/shards/:shard_id", roles: reading, serve: serveRead(local, oneShard)},
 	{method: "GET", path: "/v1/cluster", roles: reading, serve: serveRead(local, describeCluster)},
 	{method: "POST", path: "/v1/cluster/members", roles: operating, op: true, serve: serveOp(fromBody, addMember)},
@@ -198,6 +206,7 @@ var routeTable = []route{
 	{method: "GET", path: "/v1/copies/:copy_id/files/:name", roles: operating, serve: (*server).copyFile},
 
 	{method: "GET", path: "/checkpoint", roles: everybody, serve: (*server).checkpoint},
+	{method: "GET", path: "/v1/checkpoints", roles: everybody, serve: (*server).checkpoints},
 	{method: "GET", path: "/tile/:level/*", roles: everybody, serve: (*server).tile},
 	{method: "GET", path: "/v1/log/proof/inclusion", roles: everybody, serve: (*server).inclusion},
 	{method: "GET", path: "/v1/log/proof/consistency", roles: everybody, serve: (*server).consistency},
@@ -283,7 +292,8 @@ func checkRoutes(built []*echo.Route, table []route) error {
 			return fmt.Errorf("%w: %s %s needs two actors and is no operation", errConfig, r.method, r.path)
 		}
 		if r.op && (len(r.roles) == 0 || r.method == http.MethodGet) {
-			return fmt.Errorf("%w: %s %s is an operation that everybody may do or that reads", errConfig, r.method, r.path)
+			return fmt.Errorf("%w: %s %s is an operation that everybody may do or that reads", errConfig,
+				r.method, r.path)
 		}
 	}
 	slices.Sort(have)

@@ -3,7 +3,9 @@ package api
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
+	"time"
 
 	"github.com/recount-ledger/recount/wire"
 )
@@ -13,6 +15,26 @@ var ErrNotFound = errors.New("not found")
 
 // ErrGenerationGone means that the generation named in a query is no longer served here. The status is 410.
 var ErrGenerationGone = errors.New("generation gone")
+
+// Replaced is the error for a generation that the log has dropped. It is ErrGenerationGone.
+type Replaced struct {
+	Generation uint32
+	Active     uint32 // that answers now
+	LastSeq    uint64 // last event after which Generation answered, 0 if it never did
+}
+
+// Error names the next step.
+func (r *Replaced) Error() string {
+	text := fmt.Sprintf("generation %d is dropped, and generation %d is active: start the list again "+
+		"without the cursor", r.Generation, r.Active)
+	if r.LastSeq != 0 {
+		text += fmt.Sprintf("; as_of=%d gives what generation %d said last", r.LastSeq, r.Generation)
+	}
+	return text
+}
+
+// Is reports that the error is ErrGenerationGone.
+func (r *Replaced) Is(target error) bool { return target == ErrGenerationGone }
 
 // Position is the position of a fold.
 type Position struct {
@@ -25,6 +47,7 @@ type Read struct {
 	Consistency string // one of the wire.Consistency constants
 	MinSeq      uint64 // 0 for none; holds at every level
 	Generation  uint32 // the generation that a list began with; 0 for the active one
+	Switches    bool   // wait while the node switches to another generation, where a read is otherwise refused
 }
 
 // Views opens views of the folded state.
@@ -43,6 +66,8 @@ type View interface {
 	Position() Position
 	// Lookup returns the current outcome of a pcs_id (64 lower-case hex digits).
 	Lookup(ctx context.Context, pcsID string) (*wire.PCSAnswer, error)
+	// History returns every answer that was given to a pcs_id (64 lower-case hex digits).
+	History(ctx context.Context, pcsID string) (*wire.PCSHistory, error)
 	// Complete lists the pcs_ids with this prefix (8 to 64 lower-case hex digits) in order, at most limit.
 	Complete(ctx context.Context, prefix string, limit int) ([]string, error)
 	Audit(ctx context.Context, q AuditQuery) (AuditResult, error)
@@ -74,6 +99,7 @@ type AuditQuery struct {
 	AsOfTime int64        // list the outcomes as of this log time, in ns since 1970
 	// list the outcomes of another generation, or its last ones if it is dropped; 0 for the one of the view
 	Generation uint32
+	Filter     string // a condition in the rule language over the fields of a row; empty for none
 }
 
 // AuditResult is one chunk of the list. It may hold fewer than Limit items, even none, and still continue.
@@ -114,12 +140,14 @@ type FlipsResult struct {
 
 // ShardsQuery selects shards in ascending byte order of their ids.
 type ShardsQuery struct {
-	After string // ids greater than this; empty for all
-	Limit int
+	After  string        // ids greater than this; empty for all
+	Silent time.Duration // only those without a submission for so long before the newest event; 0 for all
+	Limit  int           // at least 1
 }
 
-// ShardsResult is one chunk of the shard list.
+// ShardsResult is one chunk of the shard list. It may hold fewer than Limit items, even none, and still continue.
 type ShardsResult struct {
-	Items []wire.ShardAnswer
-	More  bool // there are ids greater than the last item's
+	Items   []wire.ShardAnswer
+	Next    string // After of the next chunk; empty at the end
+	LogTime int64  // of the newest event, in ns since 1970
 }

@@ -29,6 +29,8 @@ type cluster struct {
 	client         *client.Client
 	honest, leaked *sample.Records
 	patience       time.Duration // bounds each call of client
+	port           int           // first one, 0 before the first start
+	settings       []string      // further settings of the nodes, for their environment
 }
 
 // callTimeout bounds one call to the cluster. A client repeats what a node cannot answer yet until its time ends.
@@ -46,10 +48,8 @@ const portRange = 50
 // newCluster finds the program and makes the directory.
 func newCluster(cfg Config) (c *cluster, err error) {
 	c = &cluster{nodes: cfg.Nodes, binary: cfg.Binary, keep: cfg.Keep, patience: callTimeout}
-	if c.binary == "" {
-		if c.binary, err = findBinary(); err != nil {
-			return nil, err
-		}
+	if c.binary, err = FindBinary(c.binary); err != nil {
+		return nil, err
 	}
 	if c.honest, err = sample.New([]byte(honestSecret)); err != nil {
 		return nil, err
@@ -61,8 +61,12 @@ func newCluster(cfg Config) (c *cluster, err error) {
 	return c, err
 }
 
-// findBinary looks for recount-node beside this program, then in PATH.
-func findBinary() (string, error) {
+// FindBinary returns the program that was named, or else recount-node beside this program, or in PATH. The error is
+// ErrNoBinary.
+func FindBinary(named string) (string, error) {
+	if named != "" {
+		return named, nil
+	}
 	if self, err := os.Executable(); err == nil {
 		beside := filepath.Join(filepath.Dir(self), "recount-node")
 		if _, err := os.Stat(beside); err == nil {
@@ -77,16 +81,18 @@ func findBinary() (string, error) {
 }
 
 // start runs the cluster and waits until it prints that it serves.
-func (c *cluster) start(connect func(dir string) (*client.Client, error)) error {
-	port, err := freePorts()
-	if err != nil {
-		return err
+func (c *cluster) start(connect func(dir string) (*client.Client, error)) (err error) {
+	if c.port == 0 {
+		if c.port, err = freePorts(); err != nil {
+			return err
+		}
 	}
 	c.process = exec.Command(c.binary, "dev", "--dir", c.dir, "--nodes", fmt.Sprint(c.nodes), "--base-port",
-		fmt.Sprint(port))
+		fmt.Sprint(c.port))
 	c.process.Env = append(os.Environ(), "PCS_HMAC_KEYS="+honestSecret+","+leakedSecret, "PCS_SIGN_ALG=hmac",
 		"TOKEN_RATE=0", "PCS_HMAC_KEY=", "PCS_ED25519_PUB_B64=", "PCS_HMAC_KEY_FILE=", "PCS_HMAC_KEYS_FILE=",
 		"PCS_ED25519_PUB_B64_FILE=")
+	c.process.Env = append(c.process.Env, c.settings...)
 	c.process.SysProcAttr = ownGroup()
 	log, err := os.Create(filepath.Join(c.dir, "dev.log"))
 	if err != nil {
@@ -129,6 +135,15 @@ func freePorts() (int, error) {
 }
 
 func (c *cluster) close() error {
+	c.stop()
+	if c.keep || c.dir == "" {
+		return nil
+	}
+	return os.RemoveAll(c.dir)
+}
+
+// stop ends the nodes. The cluster can be started again.
+func (c *cluster) stop() {
 	if c.client != nil {
 		c.client.Close()
 	}
@@ -138,10 +153,7 @@ func (c *cluster) close() error {
 		_ = c.process.Wait()
 		kill.Stop()
 	}
-	if c.keep || c.dir == "" {
-		return nil
-	}
-	return os.RemoveAll(c.dir)
+	c.client, c.process = nil, nil
 }
 
 // loaders is the number of submissions under way at once.

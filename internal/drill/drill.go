@@ -8,6 +8,9 @@
 //	key     revoke, list, recount with hindsight, activate    docs/runbooks/key-leak.md
 //	bypass  canary, freeze, recount, activate, thaw           docs/runbooks/verifier-bypass.md
 //
+// A third scenario, tamper, changes copies of the files of a ledger, as an intruder or a hostile operator could, and
+// looks who finds out.
+//
 // The package does not import the command-line tool. The caller passes a Runner, which executes one command line and
 // returns its exit code and output, so the tool runs its own commands and a test can answer for them:
 //
@@ -93,6 +96,7 @@ type Report struct {
 	Submissions int     `json:"submissions"`
 	Nodes       int     `json:"nodes"`
 	Steps       []Step  `json:"steps"`
+	Cases       []Case  `json:"cases,omitempty"`  // of tamper
 	Response    float64 `json:"response_seconds"` // the commands of the responder together
 	Agree       bool    `json:"agree"`            // every step succeeded, the comparison of all digests too
 }
@@ -103,16 +107,18 @@ type drill struct {
 	cluster *cluster
 	bundles string // directory of the bundles that "recount incident" writes
 	steps   []Step
+	cases   []Case
 }
 
 // scenarios are the incidents that can be exercised.
 var scenarios = map[string]func(*drill, context.Context) error{
 	"key":    (*drill).leakedKey,
 	"bypass": (*drill).bypass,
+	"tamper": (*drill).tamper,
 }
 
 // Scenarios returns the names of the scenarios.
-func Scenarios() []string { return []string{"key", "bypass"} }
+func Scenarios() []string { return []string{"key", "bypass", "tamper"} }
 
 // Run starts a cluster, plays a scenario on it, and stops it. The report is nil if the cluster did not start. After a
 // step that failed the report ends with this step.
@@ -122,7 +128,7 @@ func Run(ctx context.Context, cfg Config) (r *Report, err error) {
 	}
 	scenario := scenarios[cfg.Scenario]
 	if scenario == nil {
-		return nil, fmt.Errorf("unknown drill %q; known are %s", cfg.Scenario, strings.Join(Scenarios(), " and "))
+		return nil, fmt.Errorf("unknown drill %q; known are %s", cfg.Scenario, strings.Join(Scenarios(), ", "))
 	}
 	c, err := newCluster(cfg)
 	if err != nil {
@@ -185,6 +191,7 @@ func (d *drill) report(agree bool) *Report {
 		Submissions: d.cfg.Submissions,
 		Nodes:       d.cluster.nodes,
 		Steps:       d.steps,
+		Cases:       d.cases,
 		Agree:       agree,
 	}
 	for _, s := range d.steps {

@@ -3,7 +3,6 @@ package export
 import (
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 
 	"github.com/recount-ledger/recount/internal/event"
@@ -64,19 +63,7 @@ var errFold = errors.New("the log cannot be folded")
 
 // items reads the events again.
 func (w *walk) items(fold func(*projections.Item) error) error {
-	events, err := openLines[Event](w.dir, EventsFile)
-	if err != nil {
-		return err
-	}
-	defer events.file.Close()
-	for {
-		e, err := events.next()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err = errors.Join(err, w.ctx.Err()); err != nil {
-			return err
-		}
+	return EachEvent(w.ctx, w.dir, func(e *Event) error {
 		at, err := wire.ParseTime(e.LogTime)
 		if err != nil {
 			return err
@@ -96,7 +83,8 @@ func (w *walk) items(fold func(*projections.Item) error) error {
 			return fmt.Errorf("%w: %w", errFold, err)
 		}
 		w.Progress.tell(StageRecount, e.Seq, w.m.Range.ToSeq)
-	}
+		return nil
+	})
 }
 
 // generationsAgain folds every generation that the answers speak of, one after the other. Of those that were

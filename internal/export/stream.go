@@ -104,17 +104,7 @@ func (w *writer) addEvent(out *lines, t *tree, e *wire.EventAnswer) error {
 	t.add(leaf)
 	w.m.Counts.Events++
 	w.m.Counts.Kinds[e.Kind]++
-	return out.enc.Encode(Event{
-		Seq:      e.Seq,
-		Kind:     e.Kind,
-		Index:    e.Index,
-		Term:     e.Term,
-		RawTime:  e.RawTime,
-		LogTime:  e.LogTime,
-		Leaf:     e.Leaf,
-		LeafHash: e.LeafHash,
-		Payload:  e.Payload,
-	})
+	return out.enc.Encode(EventOf(e))
 }
 
 // auditPage is the number of rows requested at once, the maximum of a page.

@@ -142,17 +142,9 @@ func (w *walk) event(e *Event) error {
 	w.looked(CheckEvents)
 	w.counts.Events++
 	w.counts.Kinds[e.Kind]++
-	leaf := event.Leaf{Format: e.Leaf.Format, Seq: e.Leaf.Seq, RawTime: e.Leaf.RawTimeNS, Kind: event.Kind(e.Leaf.Kind),
-		PayloadSHA256: sumBytes(e.Payload)}
-	sum := leaf.Hash()
-	switch {
-	case leaf.Format != event.LeafFormat || leaf.Seq != e.Seq || e.Kind != leaf.Kind.String() ||
-		wire.TimeNS(leaf.RawTime) != e.RawTime:
-		w.fault(CheckEvents, "event %d: its leaf says other things than the event", e.Seq)
-	case hex.EncodeToString(leaf.PayloadSHA256[:]) != e.Leaf.PayloadSHA256:
-		w.fault(CheckEvents, "event %d: the payload does not hash to what its leaf says", e.Seq)
-	case hex.EncodeToString(sum[:]) != e.LeafHash:
-		w.fault(CheckEvents, "event %d: the leaf does not hash to its hash", e.Seq)
+	leaf, sum, fault := e.Check()
+	if fault != "" {
+		w.fault(CheckEvents, "event %d: %s", e.Seq, fault)
 	}
 	if w.tree != nil {
 		w.tree.add(sum)

@@ -249,3 +249,20 @@ func (h *HistoryView) Flip(activation, seq uint64) (f projections.Flip, ok bool,
 	f, err = projections.DecodeFlip(seq, b)
 	return f, err == nil, err
 }
+
+// EachFlip calls fn for the changes that an activation made to submissions from <= seq <= to, until fn returns false.
+func (h *HistoryView) EachFlip(activation, from, to uint64, fn func(*projections.Flip) bool) error {
+	key := func(seq uint64) []byte {
+		k := binary.BigEndian.AppendUint64([]byte{spaceFlipOf}, activation)
+		return binary.BigEndian.AppendUint64(k, seq)
+	}
+	var failed error
+	err := h.v.Scan(key(from), append(key(to), 0), false, func(k, row []byte) bool {
+		var f projections.Flip
+		if f, failed = projections.DecodeFlip(binary.BigEndian.Uint64(k[9:]), row); failed != nil {
+			return false
+		}
+		return fn(&f)
+	})
+	return errors.Join(err, failed)
+}

@@ -50,7 +50,7 @@ func openStore(fs vfs.FS, dir string, logger *slog.Logger, damaged func(error), 
 	if fs == nil {
 		fs = vfs.Default
 	}
-	fs = log.Backoff(fs)
+	fs = log.Backoff(log.MarkersLast(fs))
 	h := &health{log: logger.With("store", filepath.Base(dir)), told: damaged, failing: make(chan struct{}, 1)}
 	o := &pebble.Options{
 		FS:                          fs,

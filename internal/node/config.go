@@ -71,6 +71,7 @@ type Config struct {
 	Profiles pcs.ProfileSet // of the first policy, when this node writes it
 
 	CheckpointKeyFile string // keys that sign checkpoints of the ledger, empty for a node that signs none
+	WitnessFile       string // C2SP tlog-policy with the witnesses that cosign checkpoints, empty for none
 
 	NoAuth       bool   // every client may do everything
 	TwoPerson    bool   // activation, rollback, thaw and the application of a policy need approvals by two actors
@@ -178,7 +179,7 @@ func (c Config) GoString() string { return c.String() }
 // Validate reports every problem at once.
 func (c Config) Validate() error {
 	return errors.Join(slices.Concat(c.validateNames(), c.validateVoters(), c.validateAccess(), c.validateLimits(),
-		c.validateListeners())...)
+		c.validateListeners(), c.validateEvidence())...)
 }
 
 // problems collects what Validate reports.

@@ -66,6 +66,9 @@ func (n *Node) Close(ctx context.Context) error {
 	}
 	n.cancel()
 	n.running.Wait()
+	if n.notary != nil {
+		errs = append(errs, n.notary.Close())
+	}
 	if n.gens != nil {
 		errs = append(errs, n.gens.Close())
 	}

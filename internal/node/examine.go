@@ -53,6 +53,8 @@ func (c Config) Examine(now time.Time) *Examination {
 		_, err := notary.ReadKeys(c.CheckpointKeyFile, evidence.OriginOf(c.ClusterID))
 		x.bad("checkpoint_key_file", err)
 	}
+	_, err := notary.ReadWitnesses(c.WitnessFile, evidence.OriginOf(c.ClusterID))
+	x.bad("witness_file", err)
 	if c.Audit.File != "" {
 		x.bad("audit_log.file", Writable(filepath.Dir(c.Audit.File)))
 	}

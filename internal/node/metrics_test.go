@@ -20,6 +20,7 @@ import (
 	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/internal/node"
 	"github.com/recount-ledger/recount/internal/nodetest"
+	"github.com/recount-ledger/recount/internal/notary"
 	"github.com/recount-ledger/recount/internal/version"
 	"github.com/recount-ledger/recount/wire"
 )
@@ -34,8 +35,11 @@ var closedLabels = map[string]func(string) bool{
 	"class":  oneOf("2xx", "3xx", "4xx", "5xx"),
 	"reason": oneOf("none", "invalid", "forbidden", "limited"), // of refused credentials
 
+	"end": oneOf("generation_changed", "credential_ended", "not_ready", "stopping", "slow_reader", "failed",
+		"reader_left"), // of live tails
+
 	"certificate": oneOf("api", "peer"),
-	"result":      oneOf("loaded", "refused", "signed", "unsigned"), // of reloads, of checkpoints
+	"result":      oneOf(append(notary.Results(), "loaded", "signed", "unsigned")...), // of reloads, checkpoints, cosignatures
 	"route":       isRoute,
 	"le":          isNumber,
 	"quantile":    isNumber, // bounds of histograms, quantiles of the runtime's summaries

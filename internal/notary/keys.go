@@ -2,13 +2,14 @@ package notary
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/recount-ledger/recount/evidence"
 	"github.com/recount-ledger/recount/internal/secretfile"
 )
 
-// ReadKeys reads a file of secret keys (C2SP signed-note, one a line), all of which must carry the origin of the ledger
-// as their name. No key of the file is in an error.
+// ReadKeys reads a file of secret keys (C2SP signed-note, one a line), all of which must carry the origin of
+// the ledger as their name. No key of the file is in an error.
 func ReadKeys(path, origin string) ([]evidence.SecretKey, error) {
 	text, err := secretfile.Read(path)
 	if err != nil {
@@ -37,4 +38,29 @@ func sameKeys(a, b []evidence.SecretKey) bool {
 		}
 	}
 	return true
+}
+
+// ReadWitnesses reads a file with the witnesses of a ledger (C2SP tlog-policy). No file is a policy without
+// any. A file of another ledger, or one without an URL of a witness, is an error.
+func ReadWitnesses(path, origin string) (p evidence.WitnessPolicy, err error) {
+	if path == "" {
+		return p, nil
+	}
+	text, err := secretfile.ReadPublic(path)
+	if err != nil {
+		return p, err
+	}
+	if p, err = evidence.ParseWitnessPolicy(text); err != nil {
+		return p, fmt.Errorf("%s: %w", path, err)
+	}
+	own := func(k evidence.PublicKey) bool { return k.Name() == origin }
+	if len(p.Ledgers) > 0 && !slices.ContainsFunc(p.Ledgers, own) {
+		return p, fmt.Errorf("%s: %w: it is about other ledgers than %s", path, evidence.ErrFormat, origin)
+	}
+	for _, w := range p.Witnesses {
+		if w.URL == "" {
+			return p, fmt.Errorf("%s: %w: the witness %s has no URL", path, evidence.ErrFormat, w.Name)
+		}
+	}
+	return p, nil
 }

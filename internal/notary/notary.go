@@ -2,6 +2,7 @@ package notary
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync/atomic"
@@ -36,6 +37,11 @@ type Options struct {
 	KeyPoll  time.Duration // how often the file is read again
 	Tree     Tree
 	Outcomes Outcomes
+	Folds    Folds
+	// Witnesses are asked to cosign. Receipts and GET /checkpoint show what a quorum cosigned, and after a while
+	// what this node signed alone.
+	Witnesses evidence.WitnessPolicy
+	History   string // file with the checkpoints that this node signed, "" for none
 	// Head returns the active generation and the last event that it has folded, 0 for none.
 	Head func() (generation uint32, seq uint64)
 	// Agreed returns the root of the tree of the first seq events once a majority of the voters has the same
@@ -54,6 +60,15 @@ type Notary struct {
 	waiters atomic.Pointer[chan struct{}] // closed with the next checkpoint
 	bundles chan struct{}                 // one element for each bundle that is read now
 
+	cosigner *cosigner // nil without witnesses
+	cosigned atomic.Pointer[Shown]
+	behind   atomic.Int64 // since when the newest checkpoint has no quorum of cosignatures, Unix nanoseconds; 0 for not
+
+	history    *history
+	compared   bool         // the history with the tree
+	contradict atomic.Bool  // the history and the tree are of two ledgers
+	late       atomic.Int64 // since when the head has no checkpoint, Unix nanoseconds; 0 for not
+
 	signed, unsigned atomic.Uint64
 	filesFailed      atomic.Bool
 }
@@ -67,9 +82,12 @@ type Shown struct {
 	generation uint32 // under which the voters agreed
 }
 
-// New reads the key file. A file that cannot be used is an error.
+// ErrContradiction means that the tree of this node does not begin with a checkpoint that it signed before.
+var ErrContradiction = errors.New("this node signed another ledger under this origin before; it signs nothing")
+
+// New reads the key file and the history. Files that cannot be used are an error.
 func New(o Options) (*Notary, error) {
-	n := &Notary{Options: o, bundles: make(chan struct{}, bundlesAtOnce)}
+	n := &Notary{Options: o, bundles: make(chan struct{}, bundlesAtOnce), cosigner: newCosigner(&o)}
 	n.wake()
 	if o.KeyFile == "" {
 		return n, nil
@@ -79,7 +97,29 @@ func New(o Options) (*Notary, error) {
 		return nil, fmt.Errorf("checkpoint_key_file: %w", err)
 	}
 	n.keys.Store(&keys)
+	if o.History != "" {
+		if n.history, err = openHistory(o.History, o.Origin, o.Logger); err != nil {
+			return nil, fmt.Errorf("history of checkpoints: %w", err)
+		}
+	}
 	return n, nil
+}
+
+// Close makes the history durable.
+func (n *Notary) Close() error {
+	if n.history == nil {
+		return nil
+	}
+	return n.history.close()
+}
+
+// Cosign collects the cosignatures of the witnesses until ctx ends.
+func (n *Notary) Cosign(ctx context.Context) error {
+	if n.cosigner == nil || n.KeyFile == "" {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return n.cosign(ctx)
 }
 
 // Run signs a checkpoint as soon as there is a new position that a majority agrees on, until ctx ends.
@@ -119,7 +159,12 @@ func (n *Notary) sign(ctx context.Context) error {
 	}
 	same := shown != nil && keys == shown.keys && generation == shown.generation
 	if shown != nil && (seq < shown.Size || seq == shown.Size && same) {
+		n.late.Store(0)
 		return nil
+	}
+	n.late.CompareAndSwap(0, time.Now().UnixNano())
+	if ready, err := n.follows(seq); err != nil || !ready {
+		return err
 	}
 	root, err := n.Agreed(ctx, generation, seq)
 	if err != nil {
@@ -132,7 +177,13 @@ func (n *Notary) sign(ctx context.Context) error {
 		n.unsigned.Add(1)
 		return err
 	}
+	if err := n.keep(c, note); err != nil {
+		n.unsigned.Add(1)
+		return err
+	}
+	n.behind.CompareAndSwap(0, time.Now().UnixNano())
 	n.shown.Store(&Shown{c, note, keys, generation})
+	n.late.Store(0)
 	n.signed.Add(1)
 	n.wake()
 	return nil
@@ -166,24 +217,8 @@ func (n *Notary) rereadKeys() {
 	n.Logger.Info("checkpoint keys read again", "keys", names)
 }
 
-// Counts are for metrics.
-type Counts struct {
-	Size             uint64 // of the newest checkpoint, 0 for none
-	Signed, Unsigned uint64 // positions that were signed, and that were not because no majority agreed
-	KeyFileFailed    bool   // the last reading of the key file failed
-}
-
-// Counts returns what has happened so far.
-func (n *Notary) Counts() Counts {
-	c := Counts{Signed: n.signed.Load(), Unsigned: n.unsigned.Load(), KeyFileFailed: n.filesFailed.Load()}
-	if shown := n.shown.Load(); shown != nil {
-		c.Size = shown.Size
-	}
-	return c
-}
-
-// closed returns the reason why this node gives no evidence, nil for none. Everybody may ask for evidence, so a node gives
-// it out only when its operator has set a key.
+// closed returns the reason why this node gives no evidence, nil for none. Everybody may ask for evidence, so a
+// node gives it out only when its operator has set a key.
 func (n *Notary) closed() *wire.Problem {
 	if n.KeyFile == "" {
 		return wire.NewProblem(wire.CodeNotFound,
@@ -192,8 +227,8 @@ func (n *Notary) closed() *wire.Problem {
 	return n.Withheld()
 }
 
-// Latest returns the newest checkpoint. A node without a key has none, which is a problem not_found, and one that
-// has signed nothing yet is not_ready.
+// Latest returns the newest checkpoint, cosigned or not. A node without a key has none, which is a problem
+// not_found, and one that has signed nothing yet is not_ready.
 func (n *Notary) Latest() (*Shown, error) {
 	if p := n.closed(); p != nil {
 		return nil, p
@@ -210,6 +245,9 @@ func (n *Notary) Checkpoint() ([]byte, error) {
 	shown, err := n.Latest()
 	if err != nil {
 		return nil, err
+	}
+	if c := n.cosigned.Load(); c != nil && !n.stale() {
+		shown = c
 	}
 	return shown.Note, nil
 }

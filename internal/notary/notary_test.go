@@ -29,11 +29,15 @@ type tree struct {
 	edge  log.TileEdge
 	tiles map[log.Tile][]byte
 	size  uint64
+	fork  uint64
 	other uint64 // the event that the log has with another payload, 0 for none
 }
 
-func newTree(size uint64) *tree {
-	t := &tree{tiles: map[log.Tile][]byte{}}
+func newTree(size uint64) *tree { return newTreeOf(size, 0) }
+
+// newTreeOf makes a tree in which the event fork, 0 for none, has another time.
+func newTreeOf(size, fork uint64) *tree {
+	t := &tree{tiles: map[log.Tile][]byte{}, fork: fork}
 	set := func(tile log.Tile, b []byte) { t.tiles[tile] = bytes.Clone(b) }
 	for t.size < size {
 		t.size++
@@ -46,8 +50,12 @@ func newTree(size uint64) *tree {
 }
 
 func (t *tree) item(seq uint64) *projections.Item {
-	return &projections.Item{Seq: seq, RawTime: int64(seq), Kind: event.Submission,
+	it := &projections.Item{Seq: seq, RawTime: int64(seq), Kind: event.Submission,
 		PayloadSHA: sha256.Sum256(binary.BigEndian.AppendUint64(nil, seq))}
+	if seq == t.fork {
+		it.RawTime++
+	}
+	return it
 }
 
 func (t *tree) read(tile log.Tile) ([]byte, error) { return t.tiles[tile], nil }

@@ -32,12 +32,11 @@ func (n *Notary) Entries(ctx context.Context, number uint64, width int) ([]byte,
 	if err != nil {
 		return nil, err
 	}
-	select {
-	case n.bundles <- struct{}{}:
-		defer func() { <-n.bundles }()
-	default:
-		return nil, wire.NewProblem(wire.CodeOverloaded, "too many entry bundles are read").WithRetry(retryAfter)
+	leave, p := n.enter()
+	if p != nil {
+		return nil, p
 	}
+	defer leave()
 	read, out := n.Tree.Items(), make([]byte, 0, width*(2+evidence.LeafSize))
 	for i := range width {
 		if err := ctx.Err(); err != nil {

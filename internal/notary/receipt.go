@@ -27,54 +27,67 @@ func (n *Notary) Receipt(ctx context.Context, pcsID string, seq uint64) ([]byte,
 	if p := n.closed(); p != nil {
 		return nil, p
 	}
-	s, generation, err := n.Outcomes.Stated(pcsID, seq)
-	if errors.Is(err, projections.ErrNotFound) {
-		return nil, api.ErrNotFound
-	}
+	r, _, err := n.receipt(ctx, pcsID, seq)
 	if err != nil {
 		return nil, err
 	}
-	shown, err := n.covering(ctx, s.Seq, generation)
-	if err != nil {
-		return nil, err
-	}
-	it, err := n.Tree.Items()(s.Seq)
-	if err != nil {
-		return nil, err
-	}
-	proof, err := n.Tree.Inclusion(s.Seq, shown.Size)
-	if err != nil {
-		return nil, absent(err)
-	}
-	statement := evidence.Statement{Origin: n.Origin, Generation: generation, Policy: s.Policy, Leaf: it.Leaf(),
-		Row: s.Core, Before: s.Before, State: s.After}
-	signed, err := evidence.SignStatement(statement, *shown.keys...)
-	if err != nil {
-		return nil, err
-	}
-	r := evidence.Receipt{Statement: statement, Signed: signed,
-		Proof: evidence.Proof{Index: s.Seq - 1, Hashes: proof, Checkpoint: shown.Note}}
 	return r.Text(), nil
 }
 
-// covering waits for a checkpoint that has event seq and was agreed on under the generation.
+// receipt returns a receipt and the checkpoint in it.
+func (n *Notary) receipt(ctx context.Context, pcsID string, seq uint64) (r evidence.Receipt, shown *Shown, err error) {
+	s, generation, err := n.Outcomes.Stated(pcsID, seq)
+	if errors.Is(err, projections.ErrNotFound) {
+		return r, nil, api.ErrNotFound
+	}
+	if err != nil {
+		return r, nil, err
+	}
+	if shown, err = n.covering(ctx, s.Seq, generation); err != nil {
+		return r, nil, err
+	}
+	it, err := n.Tree.Items()(s.Seq)
+	if err != nil {
+		return r, nil, err
+	}
+	r.Proof = evidence.Proof{Index: s.Seq - 1, Checkpoint: shown.Note}
+	if r.Proof.Hashes, err = n.Tree.Inclusion(s.Seq, shown.Size); err != nil {
+		return r, nil, absent(err)
+	}
+	r.Statement = n.statement(generation, &s, it.Leaf())
+	r.Signed, err = evidence.SignStatement(r.Statement, *shown.keys...)
+	return r, shown, err
+}
+
+func (n *Notary) statement(generation uint32, s *projections.Stated, leaf evidence.Leaf) evidence.Statement {
+	return evidence.Statement{Origin: n.Origin, Generation: generation, Policy: s.Policy, Leaf: leaf, Row: s.Core,
+		Before: s.Before, State: s.After}
+}
+
+// covering waits for a checkpoint that has event seq and was agreed on under the generation, a second at most.
+// When no quorum of witnesses has cosigned one by then, it is one without.
 func (n *Notary) covering(ctx context.Context, seq uint64, generation uint32) (*Shown, error) {
 	ctx, cancel := context.WithTimeout(ctx, receiptWait)
 	defer cancel()
 	for {
 		next := n.next()
-		shown, err := n.Latest()
+		newest, err := n.Latest()
+		if err == nil {
+			if s := n.covers(newest, seq, generation, ctx.Err() != nil); s != nil {
+				return s, nil
+			}
+		}
 		switch {
-		case err == nil && shown.Size >= seq && shown.generation == generation:
-			return shown, nil
-		case err == nil && shown.generation > generation:
+		case err == nil && newest.generation > generation:
 			return nil, wire.NewProblem(wire.CodeNotReady,
 				"another generation was activated meanwhile").WithRetry(retryAfter)
+		}
+		if ctx.Err() != nil {
+			return nil, wire.NewProblem(wire.CodeNotReady, "no checkpoint covers the event yet").WithRetry(retryAfter)
 		}
 		select {
 		case <-next:
 		case <-ctx.Done():
-			return nil, wire.NewProblem(wire.CodeNotReady, "no checkpoint covers the event yet").WithRetry(retryAfter)
 		}
 	}
 }

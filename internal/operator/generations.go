@@ -1,7 +1,6 @@
 package operator
 
 import (
-	"cmp"
 	"context"
 	"encoding/hex"
 	"fmt"
@@ -219,90 +218,6 @@ func (gs *Generations) comparison(number uint32) (*recount.Running, *fsm.Compari
 			"this node has not begun to compare this generation").WithRetry(retryAfter)
 	}
 	return r, c, nil
-}
-
-// Diff sums up the changes of a generation up to position.
-func (gs *Generations) Diff(ctx context.Context, number uint32, position uint64) (*wire.DiffAnswer, error) {
-	_, c, err := gs.comparison(number)
-	if err != nil {
-		return nil, err
-	}
-	if position == 0 {
-		position = c.Seq()
-	}
-	if position > c.Seq() {
-		return nil, wire.NewProblem(wire.CodeBehind,
-			fmt.Sprintf("this node has compared up to event %d", c.Seq())).WithRetry(retryAfter)
-	}
-	sums, err := c.Sums(ctx, position)
-	if err != nil {
-		return nil, err
-	}
-	diff, _, err := c.Digest(position)
-	if err != nil {
-		return nil, err
-	}
-	events, err := gs.core.State.Submissions(position)
-	if err != nil {
-		return nil, err
-	}
-	return &wire.DiffAnswer{
-		Generation: number,
-		Against:    c.Old(),
-		Position:   position,
-		Events:     events,
-		Flips:      sums.Flips,
-		Direct:     sums.Direct,
-		Indirect:   sums.Indirect,
-		First:      sums.First,
-		Last:       sums.Last,
-		Digest:     recount.DiffText(position, diff),
-		ByOutcome:  sums.ByOutcome,
-		ByReason:   sums.ByReason,
-		ByShard:    sums.ByShard,
-		ByKey:      sums.ByKey,
-	}, nil
-}
-
-func eachFlip(ctx context.Context, r *recount.Running, from, to uint64, fn func(*projections.Flip) bool) error {
-	v := r.View()
-	defer v.Close()
-	err := projections.EachFlip(v, from, to, func(f *projections.Flip) bool { return ctx.Err() == nil && fn(f) })
-	return cmp.Or(err, ctx.Err())
-}
-
-// flipsMost bounds the flips that one page of flips looks at. With a filter a page may be short, even empty,
-// and have a next one.
-const flipsMost = 20_000
-
-// Flips lists the changes of a generation.
-func (gs *Generations) Flips(ctx context.Context, q api.FlipsQuery) (api.FlipsResult, error) {
-	r, c, err := gs.comparison(q.Generation)
-	if err != nil {
-		return api.FlipsResult{}, err
-	}
-	out := api.FlipsResult{Position: q.Position}
-	if out.Position == 0 {
-		out.Position = c.Seq()
-	}
-	if out.Position > c.Seq() {
-		return out, wire.NewProblem(wire.CodeBehind,
-			fmt.Sprintf("this node has compared up to event %d", c.Seq())).WithRetry(retryAfter)
-	}
-	looked := 0
-	err = eachFlip(ctx, r, q.FromSeq, out.Position, func(f *projections.Flip) bool {
-		if len(out.Items) == q.Limit || looked == flipsMost {
-			out.Next = f.Seq
-			return false
-		}
-		looked++
-		if (q.Shard == "" || q.Shard == f.New.ShardID) && (q.Key == "" || q.Key == f.New.KeyID) &&
-			(q.Reason == "" || q.Reason == f.New.ReasonCode()) {
-			out.Items = append(out.Items, flipAnswer(f))
-		}
-		return true
-	})
-	return out, err
 }
 
 func flipAnswer(f *projections.Flip) wire.Flip {

@@ -57,6 +57,9 @@ type Recounts interface {
 	AwaitServing(ctx context.Context) error
 	// Get returns an open generation, or nil, and a channel that is closed when that may have changed.
 	Get(number uint32) (*recount.Running, <-chan struct{})
+	// History reads what activations changed, and Change reports whether an activation has recorded it on this node.
+	History() *fsm.HistoryView
+	Change(activation uint64) (fsm.Change, bool, error)
 	// Progress asks every voter for its progress with a generation, and for its digests at position.
 	Progress(ctx context.Context, number uint32, position uint64) []wire.NodeProgress
 }

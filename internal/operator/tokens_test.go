@@ -21,7 +21,7 @@ func tokenID(letter string) string { return strings.Repeat(letter, 16) }
 // after is a time in the form of a request, counted from the start of the clock.
 func after(d time.Duration) string { return wire.TimeNS(ledgertest.Start.Add(d).UnixNano()) }
 
-// tokenBench has the tokens f, of an auditor and for an hour, and g, of metrics and for ever, in its settings.
+// tokenBench has the tokens f, of an auditor and for an hour, and g, of metrics without an end, in its settings.
 func tokenBench(t *testing.T) *bench {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "tokens")

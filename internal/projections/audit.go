@@ -163,10 +163,14 @@ func (q *Query) add(rows *rowReader, page *Page, seq uint64, row []byte) error {
 			return err
 		}
 	}
-	if q.matches(&r) {
+	ok := q.matches(&r)
+	if ok && q.Where != nil {
+		ok, err = q.Where(&r)
+	}
+	if ok && err == nil {
 		page.Rows = append(page.Rows, r)
 	}
-	return nil
+	return err
 }
 
 // about reports whether a row has the shard, key and pcs_id that q asks for.

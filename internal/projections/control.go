@@ -69,7 +69,8 @@ type Control struct {
 	creds   credentials
 
 	restored []RestoredRow
-	version  uint32 // of the cluster
+	version  uint32   // of the cluster
+	raised   []uint64 // events that raised it
 	invited  invitations
 }
 

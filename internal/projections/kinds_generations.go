@@ -174,6 +174,7 @@ func applyGenerationActivated(c *Control, o *operator, m *event.GenerationActiva
 		Generation: m.Generation,
 		From:       m.From,
 		Position:   m.Position,
+		CountedTo:  m.CountedTo,
 		Diff:       [32]byte(m.Diff),
 		Reporters:  m.Reporters,
 		Absent:     m.Absent,

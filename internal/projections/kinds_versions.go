@@ -34,8 +34,8 @@ func decideClusterVersionRaised(c *Control, _ *operator, m *event.ClusterVersion
 	return Applied, knowsVersion(m.Version)
 }
 
-func applyClusterVersionRaised(c *Control, _ *operator, m *event.ClusterVersionRaisedV1) error {
-	c.version = m.Version
+func applyClusterVersionRaised(c *Control, o *operator, m *event.ClusterVersionRaisedV1) error {
+	c.version, c.raised = m.Version, append(c.raised, o.seq)
 	return knowsVersion(m.Version)
 }
 

@@ -22,8 +22,9 @@ type Query struct {
 	Limit   int            // most rows to return; 0 means 100, at most 1001
 	Reverse bool           // newest first
 
-	Policy func([32]byte) bool // selects by the policy that judged; nil selects all
-	UpTo   uint64              // last seq of all, whatever the direction; 0 is no bound
+	Where  func(*Result) (bool, error) // selects rows that everything else selects; nil selects all
+	Policy func([32]byte) bool         // selects by the policy that judged; nil selects all
+	UpTo   uint64                      // last seq of all, whatever the direction; 0 is no bound
 	// Then replaces a row by the judgement of another time, before its outcome, reasons and policy are looked
 	// at. It may not change the shard, the key or the pcs_id. Nil leaves the rows as they are.
 	Then func(*Result) error

@@ -48,6 +48,7 @@ type ActivationRow struct {
 	LogTime          int64
 	Generation, From uint32
 	Position         uint64
+	CountedTo        uint64 // last event whose flips were counted and bounded, 0 without a bound
 	Diff             [32]byte
 	Reporters        []string
 	Absent           []string

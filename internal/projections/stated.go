@@ -21,11 +21,19 @@ func State(s Store, pcsID string, seq uint64) (out Stated, err error) {
 			return Stated{}, err
 		}
 	}
-	if out.Result, err = readRow(s, seq); err != nil {
+	if out, err = stateAt(s, seq); err != nil {
 		return Stated{}, err
 	}
 	if out.PCSID != pcsID {
 		return Stated{}, fmt.Errorf("event %d is not of pcs_id %s: %w", seq, pcsID, ErrNotFound)
+	}
+	return out, nil
+}
+
+// stateAt returns the outcome of the submission at seq.
+func stateAt(s Store, seq uint64) (out Stated, err error) {
+	if out.Result, err = readRow(s, seq); err != nil {
+		return Stated{}, err
 	}
 	out.Core = out.appendCore(nil)
 	if out.Before, err = DigestAt(s, seq-1); err != nil {

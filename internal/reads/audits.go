@@ -57,6 +57,9 @@ func (l *auditing) list(ctx context.Context) (api.AuditResult, error) {
 	if err != nil {
 		return api.AuditResult{}, err
 	}
+	if query.Where, err = l.where(); err != nil {
+		return api.AuditResult{}, err
+	}
 	if err := l.choose(ctx); err != nil {
 		return api.AuditResult{}, err
 	}

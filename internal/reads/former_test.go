@@ -132,8 +132,8 @@ func TestShardPages(t *testing.T) {
 		for _, s := range page.Items {
 			ids = append(ids, s.ShardID)
 		}
-		if got := strings.Join(ids, " "); got != c.want || page.More != c.more {
-			t.Errorf("%s: %q, more %v", name, got, page.More)
+		if got := strings.Join(ids, " "); got != c.want || (page.Next != "") != c.more {
+			t.Errorf("%s: %q, then %q", name, got, page.Next)
 		}
 	}
 }

@@ -46,7 +46,7 @@ func (vs *Views) wait(ctx context.Context, r api.Read) error {
 	if p := vs.Withheld(); p != nil {
 		return p
 	}
-	if vs.Generations.Switching() {
+	if !r.Switches && vs.Generations.Switching() {
 		return wire.NewProblem(wire.CodeNotReady,
 			"this node is switching to another generation; ask another one").WithRetry(retryAfter)
 	}
@@ -71,7 +71,14 @@ func gone(state State, number uint32) error {
 	if g, ok := state.Control().Generation(number); ok && g.Dropped == 0 {
 		return ErrRefolded
 	}
-	return api.ErrGenerationGone
+	replaced := &api.Replaced{Generation: number}
+	for _, a := range state.Control().Activations() {
+		if a.From == number {
+			replaced.LastSeq = a.Seq - 1
+		}
+		replaced.Active = a.Generation
+	}
+	return replaced
 }
 
 // orGone replaces the error of rows that are closed by the reason why they are.
@@ -113,21 +120,6 @@ func (v *view) Digest(_ context.Context, seq uint64, edge bool) (*wire.DigestAns
 		a.Edge = append(a.Edge, hex.EncodeToString(h[:]))
 	}
 	return a, err
-}
-
-// Shards lists shards by id.
-func (v *view) Shards(_ context.Context, q api.ShardsQuery) (api.ShardsResult, error) {
-	snapshot := v.of.View()
-	defer snapshot.Close()
-	rows, next, err := projections.Shards(snapshot, q.After, q.Limit)
-	if err != nil {
-		return api.ShardsResult{}, v.orGone(err)
-	}
-	out := api.ShardsResult{More: next != ""}
-	for _, r := range rows {
-		out.Items = append(out.Items, shardAnswer(r))
-	}
-	return out, nil
 }
 
 // Shard shows one shard.

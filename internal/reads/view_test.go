@@ -173,7 +173,7 @@ func TestViewReads(t *testing.T) {
 		}
 		delete(shards, s.ShardID)
 	}
-	if len(shards) != 0 || list.More {
+	if len(shards) != 0 || list.Next != "" {
 		t.Errorf("no answer about the shards %v", shards)
 	}
 	for _, err := range []error{

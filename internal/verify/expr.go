@@ -78,17 +78,36 @@ func (e *Expr) Check() (Type, error) {
 	return e.check(1, &nodes)
 }
 
+// CheckIn is Check for an expression over other fields than those of a record. typeOf returns the type of a field, 0
+// if there is none of this name. No kernel can evaluate such an expression.
+func (e *Expr) CheckIn(typeOf func(name string) Type) (Type, error) {
+	nodes := 0
+	return e.checkIn(1, &nodes, func(e *Expr) (Type, error) {
+		if t := typeOf(e.Name); t != 0 {
+			return t, nil
+		}
+		return 0, fmt.Errorf("%w: there is no field %q", ErrExpr, e.Name)
+	})
+}
+
 func (e *Expr) check(depth int, nodes *int) (Type, error) {
+	return e.checkIn(depth, nodes, (*Expr).resolve)
+}
+
+func (e *Expr) checkIn(depth int, nodes *int, field func(*Expr) (Type, error)) (Type, error) {
 	if *nodes++; depth > MaxRuleDepth || *nodes > MaxRuleNodes {
 		return 0, fmt.Errorf("%w: more than %d levels or %d nodes", ErrExpr, MaxRuleDepth, MaxRuleNodes)
 	}
+	if e.Op == "field" {
+		return field(e)
+	}
 	if !IsOperator(e.Op) {
-		return e.checkLeaf()
+		return e.checkConstant()
 	}
 	types := make([]Type, len(e.Args))
 	for i := range e.Args {
 		var err error
-		if types[i], err = e.Args[i].check(depth+1, nodes); err != nil {
+		if types[i], err = e.Args[i].checkIn(depth+1, nodes, field); err != nil {
 			return 0, err
 		}
 	}
@@ -127,18 +146,21 @@ func fits(op string, t []Type) bool {
 	return t[0] == t[1] && (t[0] == TypeInt || t[0] == TypeString)
 }
 
-func (e *Expr) checkLeaf() (Type, error) {
+// resolve finds the field of a record that the expression names.
+func (e *Expr) resolve() (Type, error) {
+	i := slices.IndexFunc(fields, func(f fieldInfo) bool { return f.name == e.Name })
+	if i < 0 {
+		return 0, fmt.Errorf("%w: there is no field %q", ErrExpr, e.Name)
+	}
+	// write only if it differs: another goroutine may be evaluating a resolved policy
+	if e.field != fields[i].field {
+		e.field = fields[i].field
+	}
+	return fields[i].typ, nil
+}
+
+func (e *Expr) checkConstant() (Type, error) {
 	switch e.Op {
-	case "field":
-		i := slices.IndexFunc(fields, func(f fieldInfo) bool { return f.name == e.Name })
-		if i < 0 {
-			return 0, fmt.Errorf("%w: there is no field %q", ErrExpr, e.Name)
-		}
-		// write only if it differs: another goroutine may be evaluating a resolved policy
-		if e.field != fields[i].field {
-			e.field = fields[i].field
-		}
-		return fields[i].typ, nil
 	case "int":
 		return TypeInt, nil
 	case "bool":

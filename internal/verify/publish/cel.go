@@ -11,6 +11,7 @@ import (
 	"cel.dev/cel-go/common"
 	"cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/types"
+	"cel.dev/cel-go/common/types/ref"
 
 	"github.com/recount-ledger/recount/internal/verify"
 	"github.com/recount-ledger/recount/nano"
@@ -22,18 +23,42 @@ const (
 	maxRecursion  = 64      // levels of recursion allowed to the parser
 )
 
+// language is the rule language over some fields.
+type language struct {
+	env   func() (*cel.Env, error)
+	check func(*verify.Expr) (verify.Type, error)
+}
+
+// ruleLanguage is the language of the rules of a policy.
+var ruleLanguage = language{env: sync.OnceValues(func() (*cel.Env, error) { return environment(verify.Fields) }),
+	check: (*verify.Expr).Check}
+
 // environment is CEL with our fields and without macros.
-var environment = sync.OnceValues(func() (*cel.Env, error) {
+func environment(fields func(fn func(name string, t verify.Type))) (*cel.Env, error) {
 	options := []cel.EnvOption{cel.ClearMacros(), cel.ParserRecursionLimit(maxRecursion),
 		cel.ParserExpressionSizeLimit(maxExpression)}
-	verify.Fields(func(name string, t verify.Type) {
+	fields(func(name string, t verify.Type) {
 		options = append(options, cel.Variable(name, celTypes[t]))
 	})
-	options = append(options,
-		cel.Function("nano", cel.Overload("nano_string", []*cel.Type{cel.StringType}, cel.IntType)),
-		cel.Function("time", cel.Overload("time_string", []*cel.Type{cel.StringType}, cel.IntType)))
+	options = append(options, constantOf("nano", parseNano), constantOf("time", parseTime))
 	return cel.NewEnv(options...)
-})
+}
+
+// constantOf declares a function that turns a text into an integer. The translator admits constants only.
+func constantOf(name string, read func(string) (int64, error)) cel.EnvOption {
+	return cel.Function(name, cel.Overload(name+"_string", []*cel.Type{cel.StringType}, cel.IntType,
+		cel.UnaryBinding(func(text ref.Val) ref.Val {
+			s, ok := text.(types.String)
+			if !ok {
+				return types.MaybeNoSuchOverloadErr(text)
+			}
+			n, err := read(string(s))
+			if err != nil {
+				return types.WrapErr(err)
+			}
+			return types.Int(n)
+		})))
+}
 
 var celTypes = map[verify.Type]*cel.Type{
 	verify.TypeBool:    cel.BoolType,
@@ -64,23 +89,29 @@ type spot struct {
 	reason       string
 }
 
+// compile parses a condition of a rule.
+func compile(text string) (verify.Expr, []spot) {
+	e, _, spots := ruleLanguage.compile(text)
+	return e, spots
+}
+
 // compile parses a condition, translates it and also has CEL check its types. The positions of problems are
 // within the text.
-func compile(text string) (verify.Expr, []spot) {
+func (l language) compile(text string) (verify.Expr, *cel.Ast, []spot) {
 	if len(text) > maxExpression {
-		return verify.Expr{}, []spot{{1, 1, fmt.Sprintf("longer than %d bytes", maxExpression)}}
+		return verify.Expr{}, nil, []spot{{1, 1, fmt.Sprintf("longer than %d bytes", maxExpression)}}
 	}
-	env, err := environment()
+	env, err := l.env()
 	if err != nil {
-		return verify.Expr{}, []spot{{1, 1, err.Error()}}
+		return verify.Expr{}, nil, []spot{{1, 1, err.Error()}}
 	}
 	parsed, issues := env.Parse(text)
 	if issues.Err() != nil {
-		return verify.Expr{}, spotsOf(issues.Errors())
+		return verify.Expr{}, nil, spotsOf(issues.Errors())
 	}
-	t := &translator{ast: parsed.NativeRep()}
+	t := &translator{ast: parsed.NativeRep(), check: l.check}
 	e := t.translate(t.ast.Expr(), 1)
-	typ, err := e.Check()
+	typ, err := l.check(&e)
 	switch {
 	case len(t.spots) > 0:
 	case err != nil:
@@ -91,12 +122,13 @@ func compile(text string) (verify.Expr, []spot) {
 		t.refuse(t.ast.Expr(), "longer than %d bytes with all its brackets", maxExpression)
 	}
 	if len(t.spots) > 0 {
-		return verify.Expr{}, t.spots
+		return verify.Expr{}, nil, t.spots
 	}
-	if _, issues := env.Check(parsed); issues.Err() != nil {
-		return verify.Expr{}, spotsOf(issues.Errors())
+	checked, issues := env.Check(parsed)
+	if issues.Err() != nil {
+		return verify.Expr{}, nil, spotsOf(issues.Errors())
 	}
-	return e, nil
+	return e, checked, nil
 }
 
 func spotsOf(errs []*common.Error) []spot {
@@ -111,6 +143,7 @@ func spotsOf(errs []*common.Error) []spot {
 // translator translates CEL's tree into ours and rejects what the rule language does not have.
 type translator struct {
 	ast   *ast.AST
+	check func(*verify.Expr) (verify.Type, error)
 	spots []spot
 }
 
@@ -144,7 +177,7 @@ func (t *translator) translate(e ast.Expr, depth int) verify.Expr {
 
 // checked reports errors of the rule language at their position.
 func (t *translator) checked(e ast.Expr, x verify.Expr) verify.Expr {
-	if _, err := x.Check(); err != nil {
+	if _, err := t.check(&x); err != nil {
 		return t.refuse(e, "%s", trimmed(err))
 	}
 	return x

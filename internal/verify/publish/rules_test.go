@@ -159,7 +159,7 @@ func same(t *testing.T, text string, sources ...*source) (matched int) {
 
 func celProgram(t *testing.T, text string) cel.Program {
 	t.Helper()
-	env, err := environment()
+	env, err := ruleLanguage.env()
 	if err != nil {
 		t.Fatal(err)
 	}

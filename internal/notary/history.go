@@ -1,0 +1,217 @@
+package notary
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io/fs"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/recount-ledger/recount/evidence"
+	"github.com/recount-ledger/recount/internal/osfile"
+)
+
+// Bounds of the history. The newest ones are all kept. Of older ones, the first of each minute stays for a day, the
+// first of each hour for sixty days, and the first of each day for ten years.
+const (
+	keepNewest = 512
+	syncEvery  = 10 * time.Second
+	rewriteAt  = 16384 // records in the file
+)
+
+// Kept is a checkpoint that this node signed.
+type Kept struct {
+	evidence.Checkpoint
+	At   time.Time
+	Note []byte // with the cosignatures that were collected
+}
+
+// history keeps checkpoints in a file: records that begin with a line "checkpoint SECONDS BYTES CRC32C", before
+// the note. What was appended survives the end of the process, and a power loss all but the last ten seconds.
+type history struct {
+	path string
+
+	mu      sync.Mutex
+	file    *os.File
+	list    []Kept // by size, of this origin
+	records int
+	synced  time.Time
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// openHistory reads the file, and cuts off a record that a crash has left unfinished. A file that is damaged
+// elsewhere is kept aside under the name path.damaged.
+func openHistory(path, origin string, logger *slog.Logger) (*history, error) {
+	h := &history{path: path}
+	text, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	rest := text
+	for len(rest) > 0 {
+		k, n := parseKept(rest)
+		if n == 0 {
+			break
+		}
+		if h.records++; k.Origin == origin {
+			h.put(k)
+		}
+		rest = rest[n:]
+	}
+	if bytes.Contains(rest, []byte("\ncheckpoint ")) {
+		logger.Error("the history of checkpoints is damaged; the file is kept aside", "file", path+".damaged")
+		if err := os.Rename(path, path+".damaged"); err != nil {
+			return nil, err
+		}
+	}
+	if len(rest) > 0 {
+		if err := osfile.Write(path, text[:len(text)-len(rest)], 0o600); err != nil {
+			return nil, err
+		}
+	}
+	h.file, err = os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	return h, err
+}
+
+// parseKept reads one record and returns its length, 0 for none.
+func parseKept(b []byte) (k Kept, n int) {
+	line, rest, found := bytes.Cut(b, []byte("\n"))
+	var seconds int64
+	var size int
+	var sum uint32
+	if _, err := fmt.Sscanf(string(line), "checkpoint %d %d %x", &seconds, &size, &sum); err != nil || !found ||
+		size < 0 || size > len(rest) || crc32.Checksum(rest[:size], castagnoli) != sum {
+		return k, 0
+	}
+	k = Kept{At: time.Unix(seconds, 0).UTC(), Note: bytes.Clone(rest[:size])}
+	body, _, _ := strings.Cut(string(k.Note), "\n\n")
+	var err error
+	if k.Checkpoint, err = evidence.ParseCheckpoint(body + "\n"); err != nil {
+		return k, 0
+	}
+	return k, len(line) + 1 + size
+}
+
+func (k Kept) record() []byte {
+	head := fmt.Sprintf("checkpoint %d %d %08x\n", k.At.Unix(), len(k.Note), crc32.Checksum(k.Note, castagnoli))
+	return append([]byte(head), k.Note...)
+}
+
+// put adds a checkpoint to the list, in the place of one of the same size.
+func (h *history) put(k Kept) {
+	i, there := slices.BinarySearchFunc(h.list, k.Size, func(have Kept, size uint64) int {
+		switch {
+		case have.Size < size:
+			return -1
+		case have.Size > size:
+			return 1
+		}
+		return 0
+	})
+	if there {
+		k.At = h.list[i].At
+		h.list[i] = k
+		return
+	}
+	h.list = slices.Insert(h.list, i, k)
+}
+
+// add keeps a checkpoint.
+func (h *history) add(k Kept) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.put(k)
+	if h.records++; h.records > rewriteAt {
+		return h.rewrite(k.At)
+	}
+	if _, err := h.file.Write(k.record()); err != nil {
+		return err
+	}
+	if k.At.Sub(h.synced) < syncEvery {
+		return nil
+	}
+	h.synced = k.At
+	return h.file.Sync()
+}
+
+// rewrite drops what need not be kept, from the list and the file.
+func (h *history) rewrite(now time.Time) error {
+	h.list = thin(h.list, now)
+	var all []byte
+	for _, k := range h.list {
+		all = append(all, k.record()...)
+	}
+	if err := osfile.Write(h.path, all, 0o600); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(h.path, os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	err = h.file.Close()
+	h.file, h.records, h.synced = f, len(h.list), now
+	return err
+}
+
+// thin returns what is kept of a list.
+func thin(list []Kept, now time.Time) (kept []Kept) {
+	var last time.Time
+	for i, k := range list {
+		step := 24 * time.Hour
+		switch age := now.Sub(k.At); {
+		case len(list)-i <= keepNewest:
+			step = 0
+		case age <= 24*time.Hour:
+			step = time.Minute
+		case age <= 60*24*time.Hour:
+			step = time.Hour
+		case age > 3650*24*time.Hour:
+			continue
+		}
+		if step > 0 && len(kept) > 0 && !k.At.Truncate(step).After(last.Truncate(step)) {
+			continue
+		}
+		kept, last = append(kept, k), k.At
+	}
+	return kept
+}
+
+// newest returns the checkpoint with the largest size.
+func (h *history) newest() (k Kept, found bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.list) == 0 {
+		return k, false
+	}
+	return h.list[len(h.list)-1], true
+}
+
+// before returns at most limit checkpoints with a smaller size, the largest one first, and whether there are more.
+func (h *history) before(size uint64, limit int) (out []Kept, more bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, k := range slices.Backward(h.list) {
+		if k.Size >= size {
+			continue
+		}
+		if len(out) == limit {
+			return out, true
+		}
+		out = append(out, k)
+	}
+	return out, false
+}
+
+// close makes everything durable.
+func (h *history) close() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return errors.Join(h.file.Sync(), h.file.Close())
+}

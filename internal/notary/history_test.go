@@ -1,0 +1,160 @@
+package notary
+
+import (
+	"bytes"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/recount-ledger/recount/evidence"
+)
+
+// remember gives a bench a history in a file.
+func (b *bench) remember(t *testing.T, path string) {
+	t.Helper()
+	var err error
+	b.history, err = openHistory(path, origin, slog.New(slog.DiscardHandler))
+	must(t, err)
+	t.Cleanup(func() { _ = b.history.file.Close() })
+}
+
+// TestHistory: what was signed is listed in pages, also after a start, with the cosignatures.
+func TestHistory(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "h")
+	w := newWitnessed(t, 300, 1, "all")
+	w.remember(t, path)
+	for _, size := range []uint64{5, 9, 200, 300} {
+		w.signAt(t, size)
+		w.await(t, "the witness", func() bool { return w.Counts().Cosigned == size })
+	}
+	must(t, w.Close())
+	again := newBench(t, 300)
+	again.remember(t, path)
+	page, err := again.Checkpoints(1<<62, 3)
+	must(t, err)
+	if len(page.Checkpoints) != 3 || page.Checkpoints[0].Size != 300 || page.NextBefore != 9 {
+		t.Fatalf("%+v", page)
+	}
+	for _, c := range page.Checkpoints {
+		list, err := evidence.Cosignatures([]byte(c.Note), w.Witnesses.Keys()...)
+		if err != nil || len(list) != 1 {
+			t.Errorf("%d: %v, %v", c.Size, list, err)
+		}
+	}
+	if page, err = again.Checkpoints(page.NextBefore, 3); err != nil || len(page.Checkpoints) != 1 || page.NextBefore != 0 {
+		t.Errorf("%+v, %v", page, err)
+	}
+}
+
+// TestNothingSmallerAfterAStart: a node that was started signs only once it has folded what it had signed before, and
+// nothing at all if that was another tree.
+func TestNothingSmallerAfterAStart(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "h")
+	b := newBench(t, 300)
+	b.remember(t, path)
+	b.signAt(t, 200)
+	must(t, b.Close())
+	b = newBench(t, 300)
+	b.remember(t, path)
+	b.signAt(t, 199)
+	if counts := b.Counts(); counts.Size != 0 || b.asked != 0 || counts.Late == 0 {
+		t.Errorf("a smaller one: %+v", counts)
+	}
+	b.signAt(t, 201)
+	if counts := b.Counts(); counts.Size != 201 || counts.Late != 0 {
+		t.Errorf("%+v", counts)
+	}
+	must(t, b.Close())
+	b = newBench(t, 300)
+	b.tree = newTreeOf(300, 100)
+	b.Tree = b.tree
+	b.remember(t, path)
+	b.head = 300
+	if err := b.sign(t.Context()); !errors.Is(err, ErrContradiction) || !b.Counts().Contradiction || b.Counts().Size != 0 {
+		t.Errorf("another tree: %v, %+v", err, b.Counts())
+	}
+}
+
+// TestHistoryAfterACrash: a record that is cut anywhere is dropped, and everything before it stays. A file that is damaged
+// in the middle is kept aside.
+func TestHistoryAfterACrash(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "h")
+	b := newBench(t, 300)
+	b.remember(t, path)
+	b.signAt(t, 100)
+	first, err := os.ReadFile(path)
+	must(t, err)
+	b.signAt(t, 200)
+	must(t, b.Close())
+	whole, err := os.ReadFile(path)
+	must(t, err)
+	open := func(text []byte) []Kept {
+		must(t, os.WriteFile(path, text, 0o600))
+		h, err := openHistory(path, origin, slog.New(slog.DiscardHandler))
+		must(t, err)
+		must(t, h.close())
+		return h.list
+	}
+	for cut := len(first); cut < len(whole); cut += 1 + cut%7 {
+		if list := open(whole[:cut]); len(list) != 1 || list[0].Size != 100 {
+			t.Fatalf("cut at %d: %d checkpoints", cut, len(list))
+		}
+		if left, err := os.ReadFile(path); err != nil || !bytes.Equal(left, first) {
+			t.Fatalf("cut at %d: %d bytes are left", cut, len(left))
+		}
+	}
+	changed := bytes.Clone(whole)
+	changed[len(first)/2] ^= 1
+	if list := open(changed); len(list) != 0 {
+		t.Errorf("%d checkpoints", len(list))
+	}
+	if aside, err := os.ReadFile(path + ".damaged"); err != nil || !bytes.Equal(aside, changed) {
+		t.Errorf("%d bytes aside, %v", len(aside), err)
+	}
+	if list := open(whole); len(list) != 2 {
+		t.Errorf("%d checkpoints", len(list))
+	}
+}
+
+// TestThin: the newest ones stay, and of older ones fewer the older they are. The file follows.
+func TestThin(t *testing.T) {
+	start := time.Unix(1_700_000_000, 0)
+	var list []Kept
+	for i := range 200_000 { // every 90 s: 208 days
+		list = append(list, Kept{Checkpoint: evidence.Checkpoint{Size: uint64(i + 1)}, At: start.Add(time.Duration(i) * 90 * time.Second)})
+	}
+	now := list[len(list)-1].At
+	kept := thin(list, now)
+	recent, day, hours, days := 0, 0, 0, 0
+	for _, k := range kept {
+		switch age := now.Sub(k.At); {
+		case age <= 511*90*time.Second:
+			recent++
+		case age <= 24*time.Hour:
+			day++
+		case age <= 60*24*time.Hour:
+			hours++
+		default:
+			days++
+		}
+	}
+	if recent != 512 || day != 960-511 || hours < 59*24 || hours > 60*24+1 || days < 147 || days > 150 {
+		t.Errorf("%d: %d newest, %d of the day, %d hours, %d days", len(kept), recent, day, hours, days)
+	}
+	if again := thin(kept, now); len(again) != len(kept) {
+		t.Errorf("thinned again: %d of %d", len(again), len(kept))
+	}
+	path := filepath.Join(t.TempDir(), "h")
+	b := newBench(t, 300)
+	b.remember(t, path)
+	b.history.records = rewriteAt
+	b.signAt(t, 100)
+	b.signAt(t, 200)
+	must(t, b.Close())
+	if h, err := openHistory(path, origin, slog.New(slog.DiscardHandler)); err != nil || h.records != 2 || len(h.list) != 2 {
+		t.Errorf("%+v, %v", h, err)
+	}
+}
