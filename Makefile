@@ -7,7 +7,7 @@ FUZZTIME ?= 60s
 CHAOS_TIME ?= 60m
 FLIPS ?= 400
 
-.PHONY: help build run test race race-short lint verify-generated generate vuln fuzz e2e chaos chaos-short upgrade-test operator-day drill flip-matrix member-histories golden-arm64 bench bench-batches bench-stages bench-reads bench-growth bench-peers bench-recount bench-seed clean
+.PHONY: help build run test race race-short lint verify-generated generate vuln fuzz e2e chaos chaos-short upgrade-test operator-day drill flip-matrix member-histories golden-arm64 bench bench-batches bench-stages bench-reads bench-growth bench-peers bench-recount bench-seed bench-evidence bench-tail bench-proofs bench-replay clean
 help: ## print this list
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
@@ -26,6 +26,8 @@ test: build ## the whole suite, with a short end-to-end run on the built binarie
 	$(GO) test -run '^$$' ./... >/dev/null
 	$(GO) test -p 1 -timeout 20m ./...
 	$(GO) test -tags profiling ./cmd/node ./internal/laps -run Watch
+	@# The evidence of a node and the libraries of others, in a module of their own.
+	cd test/interop && $(GO) vet ./... && INTEROP_NODE=$(CURDIR)/bin/recount-node $(GO) test -count=1 -timeout 5m ./...
 
 race: ## the suite under the race detector
 	$(GO) test -race -p 1 -timeout 30m ./...
@@ -111,10 +113,22 @@ bench-peers: build ## etcd, NATS JetStream and PostgreSQL (if installed) with th
 bench-batches: build ## batches of records beside single submissions, in one run
 	$(GO) run ./test/bench -batches
 
-bench-seed: ## a node joins a ledger of EVENTS records (default 200000) with a copy of the log, and by replication alone
+bench-seed: ## a node joins a ledger of EVENTS records (default 200000), and what it costs live traffic. APART is a directory on another disk
+	$(GO) run ./test/bench -seed $(or $(EVENTS),200000) -limit 30m $(if $(APART),-apart $(APART))
+
+bench-evidence: ## checkpoints on and off: rate and processor time of single records
+	$(GO) run ./test/bench -evidence -rounds 5 -limit 20m
+
+bench-tail: ## from a commit to the readers of live tails
+	$(GO) run ./test/bench -tail -rounds 5
+
+bench-proofs: ## Merkle proofs of random events in a ledger of EVENTS records (default 1000000)
+	$(GO) run ./test/bench -proofs $(or $(EVENTS),1000000) -limit 60m
+
+bench-replay: ## a node joins a ledger of EVENTS records (default 200000) with a copy of the log, and another one by replication alone
 	EVENTS=$(or $(EVENTS),200000) $(GO) test ./internal/node -run '^$$' -bench '^BenchmarkSeed$$' -benchtime 1x -timeout 60m -v
 
-bench-recount: build ## a rebuild of 1,000,000 events, and what it costs live traffic
+bench-recount: build ## a rebuild and an audit of 1,000,000 events, and what a rebuild costs live traffic
 	$(GO) run ./test/bench -rebuild 1000000 -limit 20m
 
 clean: ## remove what was built

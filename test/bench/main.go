@@ -62,6 +62,11 @@ func dispatch(args []string) error {
 	stages := fs.Bool("stages", false, "measure where the processor time of a record goes instead")
 	batches := fs.Bool("batches", false, "measure batches of 64 and 256 records beside single submissions instead")
 	records := fs.Int("sizes", 0, "measure disk, memory and processor time for so many records instead")
+	tails := fs.Bool("tail", false, "measure how long a submission takes to the readers of live tails instead")
+	evident := fs.Bool("evidence", false, "measure what checkpoints cost single records instead")
+	proofs := fs.Int("proofs", 0, "measure Merkle proofs in a ledger of so many records instead")
+	seeded := fs.Int("seed", 0, "measure how a node joins a ledger of so many records instead")
+	apart := fs.String("apart", "", "with -seed: where to put the directory of the joining node, on a disk of its own")
 	fs.StringVar(&o.bin, "bin", "", "recount-node binary to measure; built from this tree when empty")
 	fs.StringVar(&o.baseBin, "base", "", "another recount-node binary, measured in turn with the first one")
 	fs.StringVar(&o.dir, "dir", "", "where to put the directories of the nodes; default is the directory for temporary files")
@@ -88,6 +93,14 @@ func dispatch(args []string) error {
 		return runPeers(ctx, o, *peers)
 	case *ledger > 0:
 		return runReads(ctx, o, *ledger)
+	case *tails:
+		return runTail(ctx, o)
+	case *evident:
+		return runEvidence(ctx, o)
+	case *proofs > 0:
+		return runProofs(ctx, o, *proofs)
+	case *seeded > 0:
+		return runSeed(ctx, o, *seeded, *apart)
 	case *growth > 0:
 		return runGrowth(ctx, o, *growth)
 	}

@@ -212,19 +212,22 @@ func runRebuild(ctx context.Context, o options, n int) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.close()) }()
-	var reads, checks, builds []figures
+	var reads, checks, builds, audits []figures
 	for i := range o.rounds {
 		read, err1 := r.timed(r.read)
 		check, err2 := r.timed(r.check)
 		build, err3 := r.build(ctx, i)
-		if err := errors.Join(err1, err2, err3); err != nil {
+		audit, err4 := r.audit(ctx, i)
+		if err := errors.Join(err1, err2, err3, err4); err != nil {
 			return err
 		}
-		fmt.Printf("round %d  read %8.0f/s %5.1f us   decode and verify %8.0f/s %5.1f us   rebuild %8.0f/s %5.1f us of processor time per event\n", i+1,
-			read.perSecond, read.cpu, check.perSecond, check.cpu, build.perSecond, build.cpu)
-		reads, checks, builds = append(reads, read), append(checks, check), append(builds, build)
+		fmt.Printf("round %d  read %8.0f/s %5.1f us   decode and verify %8.0f/s %5.1f us   rebuild %8.0f/s %5.1f us   audit %8.0f/s %5.1f us of processor time per event\n", i+1,
+			read.perSecond, read.cpu, check.perSecond, check.cpu, build.perSecond, build.cpu, audit.perSecond, audit.cpu)
+		reads, checks, builds, audits = append(reads, read), append(checks, check), append(builds, build), append(audits, audit)
 	}
 	rate := func(f figures) float64 { return f.perSecond }
+	fmt.Printf("bench-audit: events_per_s=%.0f ratio_rebuild=%.2f\n", medianOf(audits, rate),
+		medianOf(audits, rate)/medianOf(builds, rate))
 	live, err := runLiveRebuild(ctx, o, root, tmp)
 	if err != nil {
 		return fmt.Errorf("live: %w", err)

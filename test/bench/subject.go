@@ -19,6 +19,7 @@ const idleSpan = 3 * time.Second
 type subject struct {
 	name    string
 	cluster *harness.Cluster
+	port    int      // the first one of its nodes
 	env     []string // of its nodes
 	client  *http.Client
 	nodesAt *target
@@ -43,7 +44,7 @@ func newSubject(ctx context.Context, name, bin, dir string, env ...string) (*sub
 		return s, err
 	}
 	env = append([]string{"PCS_SIGN_ALG=hmac", "PCS_HMAC_KEY=" + harness.BenchKey}, env...)
-	s.env = env
+	s.env, s.port = env, port
 	if s.cluster, err = harness.Start(ctx, bin, dir, 3, port, env...); err != nil {
 		return s, err
 	}

@@ -12,7 +12,7 @@ import (
 
 // TestAuditing plays docs/auditing.md word for word, but for directory and port, from a copy of the repository.
 func TestAuditing(t *testing.T) {
-	blocks := shellBlocks(t, "docs/auditing.md", 10)
+	blocks := shellBlocks(t, "docs/auditing.md", 11)
 	dir, home := readmeCopy(t), filepath.Join(t.TempDir(), "recount")
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
@@ -38,7 +38,8 @@ func checkAuditing(t *testing.T, all []said) {
 		"--since 1w --outcome accepted --count-by": `(?m)^hmac-90e62c5e86f10c2f +10ba8da6[0-9a-f]+ +[1-9]`,
 		"--count-by was,outcome":                   `(?m)^(accepted +escalated|escalated +accepted) +[1-9]`,
 		"--as-of \"generation 1\"":                 `(?m)^hmac-90e62c5e86f10c2f +b66f93eb|^hmac-90e62c5e86f10c2f +95ca8b01`,
-		"get f6e3fd19":                             `(?m)^outcome +escalated$`,
+		"get f6e3fd19\n":                           `(?m)^outcome +escalated$`,
+		"get f6e3fd19 --history":                   `(?m) escalated +false +d_hat_mismatch +2 `,
 		"audit --shard shard-002 --last":           `shard-002`,
 		"--outcome refused --count-by":             `(?m)^bad_signature `,
 		"--count-by address":                       `(?m)^127\.0\.0\.1 +accepted +[1-9]`,
@@ -48,6 +49,8 @@ func checkAuditing(t *testing.T, all []said) {
 		"evidence --since":                         `(?m)^events +1 to `,
 		"export verify":                            `All checks hold: events 1 to `,
 		"digest --seq 500":                         `3 endpoints agree at seq 500`,
+		"audit verify --dir":                       `(?m)^result +[1-9][0-9]* events, 2 generations, all answers reproduced$`,
+		"audit verify --from":                      `(?m)^result +500 events, 1 generation, all answers reproduced$`,
 	}
 	seen := map[string]bool{}
 	digest := ""
@@ -56,7 +59,7 @@ func checkAuditing(t *testing.T, all []said) {
 			t.Errorf("%s: exit code %d:\n%s", s.line, s.code, s.out)
 		}
 		for part, out := range want {
-			if strings.Contains(s.line, part) {
+			if strings.Contains(s.line+"\n", part) {
 				seen[part] = true
 				if !regexp.MustCompile(out).MatchString(s.out) {
 					t.Errorf("%s: nothing matches %s:\n%s", s.line, out, s.out)

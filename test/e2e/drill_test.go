@@ -39,3 +39,32 @@ func TestDrills(t *testing.T) {
 		})
 	}
 }
+
+// TestTamperDrill changes what a ledger has written in every way that the drill knows. Each change must be found.
+func TestTamperDrill(t *testing.T) {
+	if !full {
+		t.Skip("needs RECOUNT_E2E=full: it starts four clusters")
+	}
+	cmd := exec.Command(recountTool(t), "drill", "tamper", "--node-binary", nodeBin, "--dir", t.TempDir(), "-o", "json", "-q")
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	var report struct {
+		Agree bool
+		Cases []struct {
+			Case     string
+			By       string `json:"detected_by"`
+			Seconds  float64
+			Said     string
+			Detected bool
+		}
+	}
+	if jsonErr := json.Unmarshal(out, &report); err != nil || jsonErr != nil || !report.Agree || len(report.Cases) < 10 {
+		t.Fatalf("%v, %v: %s", err, jsonErr, out)
+	}
+	for _, c := range report.Cases {
+		t.Logf("%6.2f s  %s: by %s: %s", c.Seconds, c.Case, c.By, c.Said)
+		if !c.Detected || c.Said == "" {
+			t.Errorf("%s: nobody noticed", c.Case)
+		}
+	}
+}

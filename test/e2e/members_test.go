@@ -134,34 +134,11 @@ func operatorOf(t *testing.T, c *harness.Cluster) *client.Client {
 // from 0, and their ports follow from the first one.
 func newNode(t *testing.T, c *harness.Cluster, program []string, port, node int) (peer string) {
 	t.Helper()
-	dir, id := c.NodeDir(node), fmt.Sprintf("node-%d", node+1)
-	api, own := port+10*node, port+10*node+1
-	args := []string{"certs", "create-node", "--cluster", "dev", "--node", id, "--host", "localhost", "--host", "127.0.0.1",
-		"--peer-ca", filepath.Join(c.Dir, "peer-ca", "ca"), "--api-ca", filepath.Join(c.Dir, "api-ca", "ca"), "--out", dir}
-	settings, err := os.ReadFile(filepath.Join(c.NodeDir(1), "config.yaml"))
+	peer, err := c.Join(program, port, node, harness.Keys...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for line := range strings.Lines(string(settings)) {
-		if id, ok := strings.CutPrefix(line, "cluster_id: "); ok {
-			args[3] = strings.Trim(strings.TrimSpace(id), `"`)
-		}
-	}
-	if out, err := exec.Command(nodeBin, args...).CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	change := strings.NewReplacer("node-2", id, fmt.Sprint(port+10), fmt.Sprint(api), fmt.Sprint(port+11), fmt.Sprint(own),
-		"api.pem", "api.crt", "api-key.pem", "api.key", "peer.pem", "peer.crt", "peer-key.pem", "peer.key")
-	text := change.Replace(string(settings)) + "join: true\n"
-	if err := errors.Join(os.WriteFile(filepath.Join(dir, "config.yaml"), []byte(text), 0o600),
-		os.WriteFile(filepath.Join(dir, "log"), nil, 0o600)); err != nil {
-		t.Fatal(err)
-	}
-	c.API = append(c.API, fmt.Sprintf("https://127.0.0.1:%d", api))
-	if err := c.RestartAs(node, program, harness.Keys...); err != nil {
-		t.Fatal(err)
-	}
-	return fmt.Sprintf("127.0.0.1:%d", own)
+	return peer
 }
 
 // waitFor repeats f until it returns nil.

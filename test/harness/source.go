@@ -150,9 +150,12 @@ func (s *Source) Next(shard string) ([]byte, error) {
 func (s *Source) Requests(conns, n int) ([][][]byte, error) {
 	return s.requests("bench", conns, n, func(shard string) ([]byte, error) {
 		body, err := s.Next(shard)
-		return request("/v1/pcs/submit", "application/json", body), err
+		return Submission(body), err
 	})
 }
+
+// Submission is the HTTP request that submits a record.
+func Submission(record []byte) []byte { return request("/v1/pcs/submit", "application/json", record) }
 
 // Batches makes n HTTP requests with batches of fresh records for each of conns agents.
 func (s *Source) Batches(conns, n, records int) ([][][]byte, error) {
