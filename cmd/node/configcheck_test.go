@@ -34,10 +34,11 @@ func freeAddress(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// freePair returns a port whose neighbour is free, too: another one for each nth, and for each process.
+// freePair returns a port whose neighbour is free, too: another one for each nth, and for each process. It stays below
+// the range from which systems take the ports of outgoing connections.
 func freePair(t *testing.T, nth int) int {
 	t.Helper()
-	for port := 24000 + os.Getpid()%2000*10 + nth*10_000; port < 65000; port += 10 {
+	for port := 20_000 + os.Getpid()%500*10 + nth*6_000; port < 32_000; port += 10 {
 		api, errAPI := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		peer, errPeer := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port+1))
 		for _, l := range []net.Listener{api, peer} {

@@ -247,7 +247,8 @@ func (r *devRun) serves() {
 	r.Helper()
 	var got ready
 	if err := json.NewDecoder(r.stdout).Decode(&got); err != nil || !got.Ready {
-		r.Fatalf("%v %+v, %v", err, got, &r.stderr)
+		r.stop()
+		r.Fatalf("%v %+v, %v, %v", err, got, &r.stderr, <-r.ended)
 	}
 	tick, late := time.NewTicker(5*time.Millisecond), time.NewTimer(30*time.Second)
 	defer tick.Stop()

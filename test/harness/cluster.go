@@ -49,9 +49,10 @@ func Root() (string, error) {
 	return strings.TrimSpace(string(out)), nil
 }
 
-// FreePort finds a base port with room for n nodes.
+// FreePort finds a base port with room for n nodes, below the range from which systems take the ports of outgoing
+// connections.
 func FreePort(n int) (int, error) {
-	for base := 20000 + os.Getpid()%20000; base < 60000; base += 10 * n {
+	for base := 13_000 + os.Getpid()%1_700*10; base < 32_000; base += 10 * n {
 		if free(base, n) {
 			return base, nil
 		}
