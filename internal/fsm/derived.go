@@ -42,6 +42,8 @@ type Derived struct {
 	next   log.TileEdge // the edge after the batch that is being folded
 	leaves [][32]byte   // of the events of that batch
 	recent recentPlaces // of the last events folded
+	ends   recentEnds   // roots
+	roots  []end        // of the batch that is being folded
 
 	mu   sync.Mutex // guards meta
 	meta meta
@@ -224,17 +226,24 @@ func (d *Derived) fold(_ context.Context, b *batch) error {
 	d.setApplied(m.cur, m.conf)
 	d.head.push(before, b)
 	d.recent.push(b.items, d.leaves)
+	d.ends.push(d.roots)
 	d.pos.set(m.cur)
 	return d.store.settle(d.src.Committed() > m.cur.Index)
 }
 
 func (d *Derived) foldAll(b *batch) error {
 	d.next.Copy(&d.edge)
-	d.leaves = d.leaves[:0]
+	d.leaves, d.roots = d.leaves[:0], d.roots[:0]
+	skip := endsIn(b.items) - endsOfBatch
 	for i := range b.items {
 		n := entryEvents(b.items[i:], i == 0 || b.items[i].Index != b.items[i-1].Index)
 		if err := d.store.folding(func(tx *txn) error { return d.foldOne(tx, &b.items[i], n) }); err != nil {
 			return err
+		}
+		if endsEntry(b.items, i) {
+			if skip--; skip < 0 {
+				d.roots = append(d.roots, end{b.items[i].Seq, d.next.Root()})
+			}
 		}
 	}
 	return nil

@@ -26,6 +26,7 @@ type Generation struct {
 	keys    func() *verify.KeySet
 	obs     Observer
 	pos     *progress
+	ends    recentEnds // digests
 	life    sync.RWMutex
 	closed  bool
 
@@ -174,7 +175,7 @@ func (g *Generation) prepare(b *batch, from, to int) {
 }
 
 func (g *Generation) fold(ctx context.Context, b *batch) error {
-	results, err := g.foldAll(b.items, g.derived.Control().For(g.number))
+	results, ends, err := g.foldAll(b.items, g.derived.Control().For(g.number))
 	if err != nil {
 		return err
 	}
@@ -183,6 +184,7 @@ func (g *Generation) fold(ctx context.Context, b *batch) error {
 	if err := g.store.seal(len(b.items), func(tx *txn) { projections.WritePosition(tx, p) }); err != nil {
 		return err
 	}
+	g.ends.push(ends)
 	g.publish(b.cur, b.items, results)
 	if err := g.store.settle(g.src.Committed() > b.cur.Index); err != nil {
 		return err
@@ -219,18 +221,26 @@ func (g *Generation) checkCount(items []projections.Item) error {
 	return nil
 }
 
-func (g *Generation) foldAll(items []projections.Item, view projections.ControlView) ([]projections.Result, error) {
-	results := make([]projections.Result, len(items))
+func (g *Generation) foldAll(items []projections.Item, view projections.ControlView) (
+	results []projections.Result, ends []end, err error) {
+	results = make([]projections.Result, len(items))
+	skip := endsIn(items) - endsOfBatch
 	for i := range items {
 		err := g.store.folding(func(tx *txn) (err error) {
 			results[i], err = g.gen.Fold(tx, &items[i], view)
 			return err
 		})
 		if err != nil {
-			return nil, fmt.Errorf("event %d: %w", items[i].Seq, err)
+			return nil, nil, fmt.Errorf("event %d: %w", items[i].Seq, err)
+		}
+		if endsEntry(items, i) {
+			if skip--; skip < 0 {
+				seq, digest := g.gen.Digest()
+				ends = append(ends, end{seq, digest})
+			}
 		}
 	}
-	return results, nil
+	return results, ends, nil
 }
 
 // publish passes the outcomes to the callers that wait for them.

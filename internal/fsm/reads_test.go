@@ -141,6 +141,36 @@ func TestDigestsAt(t *testing.T) {
 	}
 }
 
+// TestDigestsInMemory: what is held of the last entries is what the rows have, for each event.
+func TestDigestsInMemory(t *testing.T) {
+	m := folded(t, recounted(t, false))
+	last, held := m.gen.Cursor().Seq, 0
+	v := m.gen.View()
+	defer v.Close()
+	for seq := uint64(1); seq <= last; seq++ {
+		d, err := m.derived.DigestsAt(m.gen, seq)
+		m.must(err)
+		root, err := m.derived.Root(seq)
+		m.must(err)
+		state, err := projections.DigestAt(v, seq)
+		m.must(err)
+		control, err := m.derived.ControlDigest(seq)
+		m.must(err)
+		if d != (Digests{root, state, control}) {
+			t.Errorf("event %d: %x, the rows have %x", seq, d, Digests{root, state, control})
+		}
+		_, inLog := m.derived.ends.find(seq)
+		if _, ok := m.gen.ends.find(seq); ok && inLog {
+			held++
+		} else if seq == last {
+			t.Error("the digests of the last event are not held")
+		}
+	}
+	if held < endsOfBatch || uint64(held) == last {
+		t.Errorf("%d of %d events are held", held, last)
+	}
+}
+
 // TestIsNew: only an epoch above all that are known of a shard is new for certain.
 func TestIsNew(t *testing.T) {
 	m := folded(t, history(t, 50)[:1])

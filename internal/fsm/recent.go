@@ -53,3 +53,63 @@ func (d *Derived) placeOf(seq uint64) (place, error) {
 	leaf, err := d.Leaf(seq)
 	return place{seq, index, leaf}, err
 }
+
+// endsHeld is the number of entries whose last events have their digests in memory, a few seconds of a busy ledger. Of
+// one batch, the last endsOfBatch entries have.
+const (
+	endsHeld    = 512
+	endsOfBatch = 8
+)
+
+// end is a digest as of the last event of an entry.
+type end struct {
+	seq    uint64
+	digest [32]byte
+}
+
+// recentEnds holds digests as of the last events of entries that were folded since the store was opened. The voters
+// ask each other for the digests at such positions several times a second. To read them from the rows takes a fold
+// that has just batched its rows out of its step.
+type recentEnds struct {
+	mu   sync.RWMutex
+	ring [endsHeld]end
+	next int // where the next one goes
+}
+
+// push adds the ends of a batch, in the order of the log.
+func (r *recentEnds) push(ends []end) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, e := range ends {
+		r.ring[r.next] = e
+		r.next = (r.next + 1) % len(r.ring)
+	}
+}
+
+// find returns the digest as of event seq. ok is false if it is not held.
+func (r *recentEnds) find(seq uint64) (digest [32]byte, ok bool) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	for i := range r.ring {
+		e := r.ring[(r.next-1-i+2*len(r.ring))%len(r.ring)]
+		if e.seq <= seq {
+			return e.digest, e.seq == seq && seq > 0
+		}
+	}
+	return digest, false
+}
+
+// endsIn returns how many entries end in items.
+func endsIn(items []projections.Item) (n int) {
+	for i := range items {
+		if endsEntry(items, i) {
+			n++
+		}
+	}
+	return n
+}
+
+// endsEntry reports whether item i is the last one of its entry. Batches hold whole entries.
+func endsEntry(items []projections.Item, i int) bool {
+	return i+1 == len(items) || items[i+1].Index != items[i].Index
+}
