@@ -11,6 +11,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/recount-ledger/recount/evidence"
+	"github.com/recount-ledger/recount/internal/notary"
 )
 
 // TestConfigInit: the directories of a new cluster are written, and each of them is one that a node would start with.
@@ -46,7 +49,9 @@ func TestConfigInit(t *testing.T) {
 	if x := c.Examine(time.Now().Add(300 * 24 * time.Hour)); strings.Contains(fmt.Sprint(x.Problems), "_file") || strings.Contains(fmt.Sprint(x.Warnings), "does not name") {
 		t.Errorf("%v %v", x.Problems, x.Warnings)
 	}
-	for _, secret := range []string{"operator.token", "metrics.token", "pki/peer-ca.key", "a/peer.key", "b/api.key", "c/config.yaml", "a/tokens"} {
+	checkKeyOfCheckpoints(t, dir, "ledger", c.CheckpointKeyFile, filepath.Join(dir, "a", checkpointKeyName),
+		filepath.Join(dir, "b", checkpointKeyName))
+	for _, secret := range []string{"a/checkpoint.key", "operator.token", "metrics.token", "pki/peer-ca.key", "a/peer.key", "b/api.key", "c/config.yaml", "a/tokens"} {
 		if info, err := os.Stat(filepath.Join(dir, secret)); err != nil || info.Mode().Perm() != 0o600 {
 			t.Errorf("%s: %v", secret, err)
 		}
@@ -58,6 +63,45 @@ func TestConfigInit(t *testing.T) {
 	}
 	if after, err := os.ReadFile(filepath.Join(dir, "operator.token")); err != nil || !bytes.Equal(before, after) {
 		t.Errorf("it was changed: %v", err)
+	}
+}
+
+// checkKeyOfCheckpoints compares the key files of the nodes with each other and with the public key in dir.
+func checkKeyOfCheckpoints(t *testing.T, dir, clusterID string, files ...string) {
+	t.Helper()
+	public, err := os.ReadFile(filepath.Join(dir, publicKeyName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		keys, err := notary.ReadKeys(file, evidence.OriginOf(clusterID))
+		if err != nil || len(keys) != 1 || keys[0].Public().String() != strings.TrimSpace(string(public)) {
+			t.Errorf("%s: %v, the public key is %s", file, err, public)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, checkpointKeyName)); filepath.Dir(files[0]) != dir && !os.IsNotExist(err) {
+		t.Errorf("a copy of the key that no node needs: %v", err)
+	}
+}
+
+// TestDevKey: dev makes the key once, for all its nodes.
+func TestDevKey(t *testing.T) {
+	d := &devCluster{dir: t.TempDir(), nodes: 3, basePort: freePair(t, 0)}
+	if err := d.prepare(); err != nil {
+		t.Fatal(err)
+	}
+	id, err := os.ReadFile(filepath.Join(d.dir, "cluster-id"))
+	before, err2 := os.ReadFile(filepath.Join(d.dir, checkpointKeyName))
+	if err := errors.Join(err, err2, d.prepare()); err != nil {
+		t.Fatal(err)
+	}
+	_, c, err := loadConfig(filepath.Join(d.dir, "node-3", "config.yaml"), flags(t), environment(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkKeyOfCheckpoints(t, d.dir, strings.TrimSpace(string(id)), c.CheckpointKeyFile)
+	if after, err := os.ReadFile(c.CheckpointKeyFile); err != nil || !bytes.Equal(before, after) {
+		t.Errorf("a second start made another key: %v", err)
 	}
 }
 

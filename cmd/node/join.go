@@ -57,8 +57,9 @@ machine of the new node: the private keys are made there and stay there. The com
   DIR/peer.csr, DIR/api.csr        signing requests, or peer.crt and api.crt with --peer-ca and --api-ca
 
 Keep the authorities off the nodes where you can: without them, join prints the command that signs on the operator's machine.
-The API certificate has the host of the token and every --host. If DIR holds the files tokens or client-trust.crt of another
-node, the settings name them. No file that exists is changed.`,
+The API certificate has the host of the token and every --host. If DIR holds the files tokens, client-trust.crt or
+checkpoint.key of another node, the settings name them. Without checkpoint.key the node signs no checkpoints and gives out
+no receipts. No file that exists is changed.`,
 		Example: `  recount-node join --token-file n4.join --out /etc/recount --host recount.internal --data-dir /var/lib/recount
 
   # where the authorities are on this machine, to try it
@@ -244,6 +245,7 @@ func (j *joining) settings() string {
 		joinToken: joinTokenName,
 		clientCA:  there("client-trust.crt"),
 		tokens:    there("tokens"),
+		signs:     there(checkpointKeyName),
 		about:     "this node, and members that it asks",
 		voters:    j.voters(),
 	}.text()

@@ -71,7 +71,7 @@ func TestJoinAndSign(t *testing.T) {
 	token := c.write("token", same)
 	t.Chdir(c.dir)
 	if err := errors.Join(os.Mkdir("node-4", 0o700), os.WriteFile("node-4/tokens", nil, 0o600),
-		os.Symlink(".", "pki")); err != nil {
+		newCheckpointKey("node-4", "ledger"), os.Symlink(".", "pki")); err != nil {
 		t.Fatal(err)
 	}
 	said := ok(t, "join", "--token-file", token, "--out", "node-4", "--host", "recount.internal", "--host", "127.0.0.1")
@@ -101,7 +101,8 @@ func TestJoinAndSign(t *testing.T) {
 		}
 		_, cfg, err := loadConfig(filepath.Join(dir, "config.yaml"), flags(t), environment(nil))
 		if err != nil || !cfg.Join || filepath.Base(cfg.JoinTokenFile) != "join.token" || len(cfg.Voters) != 2 ||
-			cfg.Peer.Listen != c.token.PeerAddress || (cfg.TokensFile != "") != (dir == "node-4") || cfg.API.CA != "" {
+			cfg.Peer.Listen != c.token.PeerAddress || (cfg.TokensFile != "") != (dir == "node-4") ||
+			(cfg.CheckpointKeyFile != "") != (dir == "node-4") || cfg.API.CA != "" {
 			t.Errorf("%s: %v %+v", dir, err, cfg)
 		}
 		for _, secret := range []string{"peer.key", "api.key", "join.token", "config.yaml"} {
