@@ -5,11 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"time"
 
 	"github.com/recount-ledger/recount/evidence"
-	"github.com/recount-ledger/recount/test/harness"
 )
 
 // proofsMade is the number of proofs of each kind that are made and timed.
@@ -19,21 +17,11 @@ const proofsMade = 10_000
 // is checked with package evidence, outside of the time. The log is on the disk, the hashes of most proofs are not in
 // memory.
 func runProofs(ctx context.Context, o options, n int) (err error) {
-	root, err := harness.Root()
+	r, done, err := o.largeLog(ctx, n)
 	if err != nil {
 		return err
 	}
-	tmp, err := os.MkdirTemp(o.dir, "recount-proofs-")
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(tmp)) }()
-	fmt.Printf("making a log of %d signed records ...\n", n)
-	r, err := newRebuild(ctx, tmp, root, n)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, r.close()) }()
+	defer func() { err = errors.Join(err, done()) }()
 	rng := rand.New(rand.NewPCG(1, uint64(n)))
 	for _, kind := range []struct {
 		name string

@@ -29,6 +29,7 @@ const packEvents = 256
 
 // rebuild measures a rebuild of n events of a made log, beside reading them and beside decoding and checking them alone.
 type rebuild struct {
+	root    string // of the repository
 	dir     string
 	n       int
 	keySet  *verify.KeySet
@@ -45,7 +46,7 @@ type figures struct {
 }
 
 func newRebuild(ctx context.Context, dir, root string, n int) (*rebuild, error) {
-	r := &rebuild{dir: dir, n: n}
+	r := &rebuild{root: root, dir: dir, n: n}
 	var err error
 	if r.key, err = verify.NewHMACKey([]byte(harness.BenchKey)); err != nil {
 		return nil, err
@@ -54,7 +55,7 @@ func newRebuild(ctx context.Context, dir, root string, n int) (*rebuild, error) 
 	if r.store, err = log.Open(filepath.Join(dir, "events"), log.Options{}); err != nil {
 		return nil, err
 	}
-	if err := r.fill(ctx, root); err != nil {
+	if err := r.fill(ctx); err != nil {
 		return nil, fmt.Errorf("make the log: %w", err)
 	}
 	r.store.CommittedTo(r.last)
@@ -73,8 +74,8 @@ func operatorEvent(k event.Kind, m proto.Message) (event.Event, error) {
 }
 
 // fill writes genesis, the key and n submissions of 1,000 shards.
-func (r *rebuild) fill(ctx context.Context, root string) error {
-	src, err := harness.NewSource(root)
+func (r *rebuild) fill(ctx context.Context) error {
+	src, err := harness.NewSource(r.root)
 	if err != nil {
 		return err
 	}
@@ -195,23 +196,30 @@ func (r *rebuild) build(ctx context.Context, round int) (f figures, err error) {
 // buildBatch is the number of bytes that the building loop of a node reads at once.
 const buildBatch = 128 << 10
 
-// runRebuild makes the log, measures it in interleaved rounds and then a cluster with and without a rebuild.
-func runRebuild(ctx context.Context, o options, n int) (err error) {
+// largeLog makes a log of n signed records, and folds it. done removes it.
+func (o options) largeLog(ctx context.Context, n int) (r *rebuild, done func() error, err error) {
 	root, err := harness.Root()
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	tmp, err := os.MkdirTemp(o.dir, "recount-rebuild-")
+	tmp, err := os.MkdirTemp(o.dir, "recount-large-")
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(tmp)) }()
 	fmt.Printf("making a log of %d signed records ...\n", n)
-	r, err := newRebuild(ctx, tmp, root, n)
+	if r, err = newRebuild(ctx, tmp, root, n); err != nil {
+		return nil, nil, errors.Join(err, os.RemoveAll(tmp))
+	}
+	return r, func() error { return errors.Join(r.close(), os.RemoveAll(tmp)) }, nil
+}
+
+// runRebuild makes the log, measures it in interleaved rounds and then a cluster with and without a rebuild.
+func runRebuild(ctx context.Context, o options, n int) (err error) {
+	r, done, err := o.largeLog(ctx, n)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, r.close()) }()
+	defer func() { err = errors.Join(err, done()) }()
 	var reads, checks, builds, audits []figures
 	for i := range o.rounds {
 		read, err1 := r.timed(r.read)
@@ -228,7 +236,7 @@ func runRebuild(ctx context.Context, o options, n int) (err error) {
 	rate := func(f figures) float64 { return f.perSecond }
 	fmt.Printf("bench-audit: events_per_s=%.0f ratio_rebuild=%.2f\n", medianOf(audits, rate),
 		medianOf(audits, rate)/medianOf(builds, rate))
-	live, err := runLiveRebuild(ctx, o, root, tmp)
+	live, err := runLiveRebuild(ctx, o, r.root, r.dir)
 	if err != nil {
 		return fmt.Errorf("live: %w", err)
 	}
