@@ -28,10 +28,11 @@ type recount struct {
 	ctx    context.Context
 	c      *harness.Cluster
 	client *http.Client
+	env    []string // of nodes that are started again
 }
 
 func newRecount(t *testing.T, ctx context.Context, c *harness.Cluster) *recount {
-	r := &recount{t, ctx, c, c.HTTP(8)}
+	r := &recount{t: t, ctx: ctx, c: c, client: c.HTTP(8)}
 	t.Cleanup(r.client.CloseIdleConnections)
 	return r
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"path/filepath"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -21,14 +22,20 @@ import (
 const roundRate = 500
 
 // TestRecountCrashes kills nodes while a generation is built, while it is compared, and right before and after it is activated,
-// with 32 clients that submit. All nodes must switch or none, and agree.
+// with 32 clients that submit. All nodes must switch or none, and agree. A witness, which is killed too, sees one growing
+// ledger.
 func TestRecountCrashes(t *testing.T) {
 	records, rounds := 3_000, 1
 	if full {
 		records, rounds = atoi("RECOUNT_E2E_RECORDS", 100_000), atoi("RECOUNT_E2E_ROUNDS", 10)
 	}
-	c, ctx := start(t, 3, "RECOUNT_ELECTION_TIMEOUT=1s")
+	w := newWitness(t)
+	env := []string{"RECOUNT_ELECTION_TIMEOUT=1s", w.env()}
+	c, ctx := start(t, 3, env...)
+	ledger := filepath.Join(c.Dir, "ledger.pub")
+	w.start(ledger)
 	r := newRecount(t, ctx, c)
+	r.env = env
 	src, err := harness.NewSource(root)
 	r.must(err)
 	var made sync.Mutex
@@ -54,6 +61,7 @@ func TestRecountCrashes(t *testing.T) {
 			r.crash(i)
 		}
 		r.await(number)
+		w.crash(ledger)
 		r.crash((round) % 3) // right before
 		r.activate(number)
 		r.crash((round + 1) % 3) // right after
@@ -61,9 +69,11 @@ func TestRecountCrashes(t *testing.T) {
 		wg.Wait()
 		r.must(c.AwaitReady(ctx, 0, 1, 2))
 		r.sameGeneration(number)
-		t.Logf("round %d: generation %d answers everywhere", round+1, number)
+		seen := w.follows(ctx, c, sameDigest(t, ctx, c).Seq)
+		t.Logf("round %d: generation %d answers everywhere, and a witness cosigned %d events", round+1, number, seen)
 	}
 	r.resumeSame(policy)
+	w.follows(ctx, c, sameDigest(t, ctx, c).Seq)
 }
 
 // resumeSame builds the active policy once more, kills every node meanwhile, and wants what is live, to the byte.
@@ -96,7 +106,7 @@ func atoi(name string, otherwise int) int {
 func (r *recount) crash(i int) {
 	r.t.Helper()
 	r.must(r.c.Kill(i))
-	r.must(r.c.Restart(i))
+	r.must(r.c.Restart(i, r.env...))
 	r.must(r.c.AwaitReady(r.ctx, i))
 }
 
