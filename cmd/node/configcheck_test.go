@@ -38,7 +38,7 @@ func freeAddress(t *testing.T) string {
 // the range from which systems take the ports of outgoing connections.
 func freePair(t *testing.T, nth int) int {
 	t.Helper()
-	for port := 20_000 + os.Getpid()%500*10 + nth*6_000; port < 32_000; port += 10 {
+	for port := 20_000 + os.Getpid()%150*10 + nth*2_000; port < 24_000; port += 10 {
 		api, errAPI := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		peer, errPeer := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port+1))
 		for _, l := range []net.Listener{api, peer} {

@@ -117,9 +117,10 @@ func (c *cluster) start(connect func(dir string) (*client.Client, error)) (err e
 	return err
 }
 
-// freePorts finds a range of free ports. If another process takes one before the cluster does, the start fails.
+// freePorts finds a range of free ports. If another process takes one before the cluster does, the start fails. Two
+// drills that start at once try different ranges first.
 func freePorts() (int, error) {
-	for base := 19440; base < 60000; base += 1000 {
+	for base := 19440 + os.Getpid()%10*portRange; base < 60000; base += 1000 {
 		free := true
 		for port := base; port < base+portRange && free; port++ {
 			ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))

@@ -9,15 +9,15 @@ import (
 	"testing"
 )
 
-// freePorts finds addresses below the range from which systems take the ports of outgoing connections, so that
-// a stopped node finds its port free again.
+// freePorts finds addresses below the range from which systems take the ports of outgoing connections, and below those
+// of the clusters of processes in other tests, so that a stopped node finds its port free again.
 func freePorts(t testing.TB, n int) []string {
 	var out []string
 	for tries := 0; len(out) < n; tries++ {
 		if tries > 1000 {
 			t.Fatal("no free ports")
 		}
-		ln, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(12000+rand.IntN(18000))))
+		ln, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(12_000+rand.IntN(7_000))))
 		if err != nil {
 			continue
 		}

@@ -52,7 +52,7 @@ func Root() (string, error) {
 // FreePort finds a base port with room for n nodes, below the range from which systems take the ports of outgoing
 // connections.
 func FreePort(n int) (int, error) {
-	for base := 13_000 + os.Getpid()%1_700*10; base < 32_000; base += 10 * n {
+	for base := 24_000 + os.Getpid()%700*10; base < 32_000; base += 10 * n {
 		if free(base, n) {
 			return base, nil
 		}
