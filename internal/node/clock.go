@@ -48,10 +48,19 @@ func (c *ledgerClock) Now() time.Time {
 	return now
 }
 
+// readable rounds a difference of clocks for people. It is measured over the network, so the milliseconds of a long one
+// mean nothing and change with every look.
+func readable(d time.Duration) time.Duration {
+	if d.Abs() < 10*time.Second {
+		return d.Round(time.Millisecond)
+	}
+	return d.Round(time.Second)
+}
+
 // check describes the fault of this node's clock, nil when there is none.
 func (c *ledgerClock) check() error {
 	s := c.cluster.Clock()
-	off := s.Offset.Round(time.Millisecond)
+	off := readable(s.Offset)
 	switch {
 	case s.OK:
 		return c.checkStart()
@@ -104,12 +113,12 @@ func (c *ledgerClock) startFault(leads bool) error {
 			"the clocks of the voters say %s, which is %s from the time of the newest event"
 	}
 	now := c.Now()
-	ahead := now.Sub(time.Unix(0, last)).Round(time.Millisecond)
+	ahead := now.Sub(time.Unix(0, last))
 	if ahead >= -behind && (ahead <= startStep || !leads) || now.Sub(c.cfg.AcceptClock).Abs() <= acceptedFor {
 		return nil
 	}
 	return fmt.Errorf(who+"; set it right or, when it is right, start with --accept-clock %[1]s",
-		now.UTC().Format(time.RFC3339), ahead)
+		now.UTC().Format(time.RFC3339), readable(ahead))
 }
 
 // hold ends the comparison with log time when this node could lead with it. A follower that has caught up may
