@@ -57,6 +57,8 @@ position that differs is named. "recount audit verify" does the same with the cl
 --dir keeps the events and what was folded. A second run goes on there, reads new events only, and finds out when older ones were
 changed since. Without it a temporary directory is used, and removed.
 
+With --key a checkpoint is required: that of the cluster, or one that you kept. A directory shows none.
+
 Exit codes: 0 everything was reproduced, 1 it could not be checked, 2 wrong usage, 7 the ledger differs.`,
 		Example: `  recount-node audit verify --from https://10.0.0.11:9440 --ca ca.pem --token-file auditor.token --key ledger.pub --dir audit
   recount-node audit verify --from /mnt/backups --key ledger.pub --checkpoint march.note -o json`,
@@ -98,9 +100,16 @@ func (f *auditFlags) run(cmd *cobra.Command) error {
 	case errors.Is(err, auditor.ErrOther), errors.Is(err, durable.ErrInUse),
 		errors.Is(err, evidence.ErrFormat), errors.Is(err, evidence.ErrSignature):
 		return wrong(err)
+	case errors.Is(err, auditor.ErrNoCheckpoint):
+		return fmt.Errorf("%w. Nothing was verified\n%s", err, noCheckpointStep)
 	}
 	return err
 }
+
+// noCheckpointStep is what to do about auditor.ErrNoCheckpoint.
+const noCheckpointStep = "Give one that you or a witness kept with --checkpoint, or let the operator set " +
+	"checkpoint_key_file (docs/evidence.md). Without --key the events are folded and compared with what the ledger " +
+	"says of itself only."
 
 // evidence reads the keys and the checkpoints.
 func (f *auditFlags) evidence() (keys []evidence.PublicKey, notes []auditor.Note, err error) {

@@ -71,6 +71,10 @@ func TestAuditVerify(t *testing.T) {
 		t.Errorf("%v\n%s", err, out)
 	}
 	c.Stop(0)
+	if out, err = do("--from", c.Dir(0), "--key", public); !errors.Is(err, auditor.ErrNoCheckpoint) ||
+		explain(&bytes.Buffer{}, "", err) != 1 || !strings.Contains(err.Error(), "with --checkpoint") || out != "" {
+		t.Errorf("%v\n%s", err, out)
+	}
 	out, err = do("--from", c.Dir(0), "--key", public, "--checkpoint", note, "-o", "json")
 	var r auditor.Report
 	if jsonErr := json.Unmarshal([]byte(out), &r); jsonErr != nil || !errors.Is(err, auditor.ErrDiffers) ||

@@ -33,7 +33,8 @@ The ledger is that of the cluster, whose token must be one of an auditor, or wit
 backups, the data directory of a stopped node, or a copy of its log.
 
 --key has the public keys that you trust, one a line, as "recount-node checkpoint-key show" prints them. The newest checkpoint of the
-cluster is compared, and with --checkpoint those that you kept.
+cluster is compared, and with --checkpoint those that you kept. With --key and no checkpoint at all nothing is verified, which is exit
+code 1. A directory shows none.
 
 --dir keeps the events and what was folded, some three times the bytes of the events. A second run goes on there, after an interruption or
 a year later, and reads new events only. It finds out when older ones were changed since.

@@ -33,8 +33,9 @@ type Options struct {
 }
 
 // Run audits a ledger. With ErrDiffers the report has differences. Other errors tell that the audit could not be
-// done. A checkpoint of an auditor that no trusted key signed is one of them: evidence.ErrSignature or ErrFormat. Run
-// goes on with the work of an earlier run that has ended or was interrupted.
+// done. A checkpoint of an auditor that no trusted key signed is one of them: evidence.ErrSignature or ErrFormat. So are
+// trusted keys without any checkpoint: ErrNoCheckpoint. Run goes on with the work of an earlier run that has ended or was
+// interrupted.
 func Run(ctx context.Context, o Options) (r *Report, err error) {
 	if o.Dir == "" {
 		if o.Dir, err = os.MkdirTemp("", "recount-audit-"); err != nil {
@@ -84,7 +85,10 @@ func (o *Options) claims(r *Report) (out []claim, err error) {
 		out = append(out, claim{by: fmt.Sprintf("the checkpoint of %s (%s)", n.From, c.Origin), at: c.Size,
 			log: c.Root[:], origin: c.Origin})
 	}
-	if len(notes) == 0 {
+	switch {
+	case len(notes) == 0 && len(o.Keys) > 0:
+		return nil, fmt.Errorf("%w: %s shows none, and none was given", ErrNoCheckpoint, o.Source.Name())
+	case len(notes) == 0:
 		r.not("signed checkpoints: none was given with a key. A ledger that was made up from its first event on passes")
 	}
 	return out, nil
@@ -222,5 +226,17 @@ func (a *audit) compare(ctx context.Context, said []claim) error {
 	if err := c.run(ctx, append(said, a.kept...)); err != nil {
 		return err
 	}
+	a.uncovered(c.end)
 	return c.activations(ctx)
+}
+
+// uncovered notes the events behind the newest checkpoint.
+func (a *audit) uncovered(end uint64) {
+	var newest uint64
+	for _, k := range a.kept {
+		newest = max(newest, k.at)
+	}
+	if len(a.kept) > 0 && newest < end {
+		a.r.not("events %d to %d: no checkpoint covers them, only the digests that the ledger gives", newest+1, end)
+	}
 }

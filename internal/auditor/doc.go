@@ -34,6 +34,10 @@ var ErrDiffers = errors.New("auditor: the ledger is not what was said of it")
 // ErrSource means that there is no ledger at a location, or one that cannot be audited from there.
 var ErrSource = errors.New("auditor: no ledger that can be audited")
 
+// ErrNoCheckpoint means that there are trusted keys and no checkpoint that they could have signed, so that nothing ties
+// the events to what others see.
+var ErrNoCheckpoint = errors.New("auditor: no checkpoint to compare with")
+
 // ErrOther means that a directory holds the work on another ledger.
 var ErrOther = errors.New("auditor: the directory holds another audit")
 

@@ -25,11 +25,20 @@ func open(t *testing.T, at string) Source {
 	return s
 }
 
+// exported is an export of the whole ledger.
+func exported(t *testing.T, s *scene) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "export")
+	_, err := export.Write(t.Context(), s.Client, export.Options{Dir: dir, Timeout: 10 * time.Second, At: time.Now(),
+		Tool: "test"})
+	must(t, err)
+	return dir
+}
+
 // ofExport audits an export, and one in which a line was changed.
 func ofExport(t *testing.T, s *scene) {
-	dir := filepath.Join(t.TempDir(), "export")
-	m, err := export.Write(t.Context(), s.Client, export.Options{Dir: dir, Timeout: 10 * time.Second, At: time.Now(),
-		Tool: "test"})
+	dir := exported(t, s)
+	m, err := export.ReadManifest(dir)
 	must(t, err)
 	r, err := Run(t.Context(), s.options(open(t, dir), "", s.signed(20)))
 	if err != nil || r.Events != m.Range.ToSeq || r.State != m.End.State {

@@ -125,10 +125,13 @@ func (s *scene) remote() Source {
 	return r
 }
 
-// options of an audit in a directory.
+// options of an audit in a directory, with the key if there is a checkpoint to check.
 func (s *scene) options(from Source, dir string, notes ...Note) Options {
-	return Options{Source: from, Dir: dir, Keys: []evidence.PublicKey{s.secret.Public()}, Notes: notes, Tell: quiet,
-		Now: time.Now, Began: time.Now()}
+	o := Options{Source: from, Dir: dir, Notes: notes, Tell: quiet, Now: time.Now, Began: time.Now()}
+	if len(notes) > 0 || from.checkpoint() != nil {
+		o.Keys = []evidence.PublicKey{s.secret.Public()}
+	}
+	return o
 }
 
 // shown is a source that shows events which were changed, as a hostile operator may.
