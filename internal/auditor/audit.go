@@ -215,8 +215,7 @@ func (a *audit) fold(ctx context.Context) error {
 
 // compare compares all claims, then the activations.
 func (a *audit) compare(ctx context.Context, said []claim) error {
-	c := &comparison{w: a.w, r: a.r, end: a.w.derived.Cursor().Seq, active: a.limit, good: map[string]uint64{},
-		bad: map[string]bool{}}
+	c := &comparison{w: a.w, r: a.r, end: a.w.derived.Cursor().Seq, good: map[string]uint64{}, bad: map[string]bool{}}
 	for _, k := range a.kept {
 		if names := a.w.derived.Control().Names(min(k.at, c.end)); len(names) == 0 ||
 			k.origin != evidence.OriginOf(names[len(names)-1]) {
@@ -226,6 +225,7 @@ func (a *audit) compare(ctx context.Context, said []claim) error {
 	if err := c.run(ctx, append(said, a.kept...)); err != nil {
 		return err
 	}
+	c.unsaid()
 	a.uncovered(c.end)
 	return c.activations(ctx)
 }

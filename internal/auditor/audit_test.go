@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -42,6 +43,7 @@ func TestAudit(t *testing.T) {
 	t.Run("it goes on", func(t *testing.T) { goesOn(t, s, dir, r) })
 	t.Run("no checkpoint", func(t *testing.T) { noCheckpoint(t, s) })
 	t.Run("lies", func(t *testing.T) { lies(t, s) })
+	t.Run("never active", func(t *testing.T) { neverActive(t, s) })
 	t.Run("interrupted", func(t *testing.T) { interrupted(t, s) })
 	t.Run("an export", func(t *testing.T) { ofExport(t, s) })
 	t.Run("a stopped node", func(t *testing.T) { ofStopped(t, s) })
@@ -186,6 +188,41 @@ func lies(t *testing.T, s *scene) {
 				t.Errorf("%+v, want event %d to %d and %q", r.Differences, c.at, c.to, c.words)
 			}
 		})
+	}
+}
+
+// neverActive: what is said of a generation that never answered is compared too, and named if nothing is said of it.
+func neverActive(t *testing.T, s *scene) {
+	p, err := s.Client.PublishPolicy(t.Context(), wire.PolicyRequest{Document: "kernel: 1\nparams: {tol_d: \"50\"}\n"})
+	must(t, err)
+	_, err = s.Client.StartGeneration(t.Context(), wire.GenerationRequest{Policy: p.ID})
+	must(t, err)
+	honest := shown{events: s.events()}
+	n := uint64(len(honest.events))
+	dir := t.TempDir()
+	r, err := Run(t.Context(), s.options(honest, dir))
+	if err != nil || !slices.ContainsFunc(r.NotChecked, func(line string) bool {
+		return strings.HasPrefix(line, "outcomes of generation") && strings.Contains(line, "4: no digest")
+	}) {
+		t.Errorf("nothing is said: %+v, %v", r, err)
+	}
+	says := func(c claim) (*Report, error) {
+		return Run(t.Context(), s.options(honest.with(func(l *shown) { l.says = []claim{c} }), dir))
+	}
+	r, err = says(claim{by: "it", at: n, state: make([]byte, 32), generation: 4})
+	if !errors.Is(err, ErrDiffers) {
+		t.Fatalf("a wrong digest: %+v, %v", r, err)
+	}
+	has := regexp.MustCompile("the fold has ([0-9a-f]{64})").FindStringSubmatch(r.Differences[0].What)
+	if has == nil {
+		t.Fatalf("%+v", r.Differences)
+	}
+	if r, err := says(claimOf("it", n, r.Log, has[1], r.Control, 4)); err != nil {
+		t.Errorf("the right digest: %+v, %v", r, err)
+	}
+	if r, err := says(claim{by: "it", at: n, state: make([]byte, 32), generation: 9}); !errors.Is(err, ErrDiffers) ||
+		!strings.Contains(r.Differences[0].What, "no event starts") {
+		t.Errorf("a generation that is none: %+v, %v", r, err)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/recount-ledger/recount/internal/fsm"
 	"github.com/recount-ledger/recount/internal/projections"
@@ -36,12 +37,11 @@ func claimOf(by string, at uint64, log, state, control string, generation uint32
 
 // comparison compares claims with the fold, in the order of their events.
 type comparison struct {
-	w      *work
-	r      *Report
-	end    uint64                                      // last event folded
-	active func(number uint32) (limit uint64, ok bool) // last event that is folded of a generation that was ever active
-	good   map[string]uint64                           // by what was compared: the last event at which it agreed
-	bad    map[string]bool                             // it has differed
+	w    *work
+	r    *Report
+	end  uint64            // last event folded
+	good map[string]uint64 // by what was compared: the last event at which it agreed
+	bad  map[string]bool   // it has differed
 }
 
 // logged is the number of logged digests that are read at once.
@@ -102,11 +102,23 @@ func (c *comparison) compare(ctx context.Context, said *claim) error {
 		return err
 	}
 	c.same("the control state", said, said.control, control)
-	limit, ok := c.active(said.generation)
-	if said.state == nil || !ok || said.at > limit {
+	if said.state == nil {
 		return nil
 	}
-	g, err := c.w.generation(ctx, said.generation, limit)
+	return c.outcomes(ctx, said)
+}
+
+// outcomes compares the state digest, whether or not its generation was ever active.
+func (c *comparison) outcomes(ctx context.Context, said *claim) error {
+	what := outcomesOf(said.generation)
+	if _, ok := c.w.derived.Control().Generation(said.generation); !ok {
+		if !c.bad[what] {
+			c.bad[what] = true
+			c.r.differ(said.at, said.at, "%s: no event starts this generation, and %s gives a digest of it", what, said.by)
+		}
+		return nil
+	}
+	g, err := c.w.generation(ctx, said.generation, said.at)
 	if err != nil {
 		return err
 	}
@@ -114,8 +126,27 @@ func (c *comparison) compare(ctx context.Context, said *claim) error {
 	if err != nil {
 		return err
 	}
-	c.same(fmt.Sprintf("the outcomes in generation %d", said.generation), said, said.state, state)
+	c.same(what, said, said.state, state)
 	return nil
+}
+
+func outcomesOf(generation uint32) string {
+	return fmt.Sprintf("the outcomes in generation %d", generation)
+}
+
+// unsaid notes the generations of whose outcomes nobody gave a digest.
+func (c *comparison) unsaid() {
+	var numbers []string
+	for _, g := range c.w.derived.Control().Generations() {
+		what := outcomesOf(g.Number)
+		if _, good := c.good[what]; !good && !c.bad[what] {
+			numbers = append(numbers, fmt.Sprint(g.Number))
+		}
+	}
+	if len(numbers) > 0 {
+		c.r.not("outcomes of %s %s: no digest of them is in the log or was given",
+			plural(uint64(len(numbers)), "generation"), strings.Join(numbers, ", "))
+	}
 }
 
 func stateAt(g *fsm.Generation, seq uint64) ([32]byte, error) {

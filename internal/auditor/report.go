@@ -84,8 +84,12 @@ func counted(n uint64, noun string) string {
 	for i := len(digits) - 3; i > 0; i -= 3 {
 		digits = digits[:i] + "," + digits[i:]
 	}
+	return digits + " " + plural(n, noun)
+}
+
+func plural(n uint64, noun string) string {
 	if n != 1 {
 		noun += "s"
 	}
-	return digits + " " + noun
+	return noun
 }
