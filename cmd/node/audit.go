@@ -54,8 +54,9 @@ position that differs is named. "recount audit verify" does the same with the cl
 --from is the URL of a node (several with commas, and then --ca and --token-file as for recount), an export that begins with event
 1, a target of backups, the data directory of a stopped node, or a copy of its log.
 
---dir keeps the events and what was folded. A second run goes on there, reads new events only, and finds out when older ones were
-changed since. Without it a temporary directory is used, and removed.
+--dir keeps the events, what was folded and the newest checkpoint. A second run goes on there. It hashes the events that it has again,
+compares them with what the source has now, and reads new ones. A ledger that was rolled back, or that signs a checkpoint which contradicts
+the kept one, differs, and both checkpoints are kept under forks/. Without --dir a temporary directory is used, and removed.
 
 With --key a checkpoint is required: that of the cluster, or one that you kept. A directory shows none.
 
@@ -100,6 +101,9 @@ func (f *auditFlags) run(cmd *cobra.Command) error {
 	case errors.Is(err, auditor.ErrOther), errors.Is(err, durable.ErrInUse),
 		errors.Is(err, evidence.ErrFormat), errors.Is(err, evidence.ErrSignature):
 		return wrong(err)
+	case errors.Is(err, auditor.ErrChanged):
+		return fmt.Errorf("%w\nThat is no word about the ledger. Find out who changes files there, and audit into another "+
+			"directory", err)
 	case errors.Is(err, auditor.ErrNoCheckpoint):
 		return fmt.Errorf("%w. Nothing was verified\n%s", err, noCheckpointStep)
 	}
@@ -183,6 +187,18 @@ func readFlag(flag, path string, to *[]byte) (err error) {
 	return nil
 }
 
+// contradiction says where two contradictory checkpoints are.
+func contradiction(c *auditor.Contradiction) string {
+	text := fmt.Sprintf("checkpoints of %d and of %d events, both signed", c.Fork.OldSize, c.Fork.NewSize)
+	if c.Proven {
+		text += ", proven"
+	}
+	if c.File == "" {
+		return text + "; -o json shows them, and --dir keeps them"
+	}
+	return text + ", are in " + c.File
+}
+
 // show prints a report.
 func (f *auditFlags) show(cmd *cobra.Command, r *auditor.Report) error {
 	pairs := []any{"ledger", r.ClusterID, "from", r.From, "events", r.Events, "submissions", r.Submissions, "log time",
@@ -198,6 +214,9 @@ func (f *auditFlags) show(cmd *cobra.Command, r *auditor.Report) error {
 	}
 	for _, d := range r.Differences {
 		pairs = append(pairs, "differs", d)
+	}
+	for _, c := range r.Contradictions {
+		pairs = append(pairs, "contradiction", contradiction(&c))
 	}
 	rate := float64(r.Events) / max(r.Seconds, 0.001)
 	pairs = append(pairs, "speed", fmt.Sprintf("%.1f s, %.0f events a second", r.Seconds, rate), "result", r.Summary())

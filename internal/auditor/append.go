@@ -28,6 +28,7 @@ func (d *differs) Error() string { return fmt.Sprintf("event %d: %s", d.from, d.
 // cluster, which has entries without events.
 type appender struct {
 	w     *work
+	had   uint64 // events of earlier runs
 	next  uint64 // event
 	total uint64 // last event of the source
 	pack  event.Pack
@@ -44,22 +45,22 @@ func (w *work) appender(ctx context.Context, total uint64) (*appender, error) {
 	if err := w.awaitDerived(ctx); err != nil {
 		return nil, err
 	}
-	return &appender{w: w, next: w.derived.Cursor().Seq + 1, total: total}, nil
+	had := w.derived.Cursor().Seq
+	return &appender{w: w, had: had, next: had + 1, total: total}, nil
 }
 
-// add takes the next event. It skips those that the log has.
+// add takes the next event of the source. It compares those that an earlier run took.
 func (a *appender) add(e *export.Event) error {
-	if e.Seq < a.next && e.Seq > 0 {
-		return nil
-	}
-	leaf, _, fault := e.Check()
-	switch {
-	case e.Seq != a.next:
-		return &differs{a.next, a.next, fmt.Sprintf("event %d stands in its place", e.Seq)}
+	leaf, hash, fault := e.Check()
+	switch at := a.w.shown + 1; {
+	case e.Seq != at:
+		return &differs{at, at, fmt.Sprintf("event %d stands in its place", e.Seq)}
 	case fault != "":
-		return &differs{e.Seq, e.Seq, fault}
+		return &differs{at, at, fault}
+	case at <= a.had:
+		return a.again(at, hash)
 	case len(e.Payload) < event.SaltSize || leaf.Kind == 0:
-		return &differs{e.Seq, e.Seq, "it is no event: its payload is too short, or it has no kind"}
+		return &differs{at, at, "it is no event: its payload is too short, or it has no kind"}
 	}
 	if len(a.pack.Events) > 0 && (e.Index != a.entry || leaf.RawTime != a.pack.ProposedAt ||
 		len(a.pack.Events) == event.MaxEvents) {
@@ -70,7 +71,32 @@ func (a *appender) add(e *export.Event) error {
 	a.entry, a.pack.ProposedAt = e.Index, leaf.RawTime
 	a.pack.Events = append(a.pack.Events, event.Event{Kind: leaf.Kind, Payload: e.Payload})
 	a.next++
+	a.w.shown = e.Seq
 	return nil
+}
+
+// again compares an event of the source with the one that an earlier run took.
+func (a *appender) again(seq uint64, hash [32]byte) error {
+	a.w.shown = seq
+	have, err := a.w.derived.Leaf(seq)
+	if err == nil && have != hash {
+		err = &differs{seq, seq, fmt.Sprintf("the source has another event than in the earlier run in %s", a.w.dir)}
+	}
+	return err
+}
+
+// all is called after the last event. It returns a difference if a source that shows its events from the first on has fewer than an earlier run took.
+func (a *appender) all() error {
+	if a.w.shown >= a.had {
+		return nil
+	}
+	return a.w.fewer(a.had)
+}
+
+// fewer is the difference of a source that ends before the event had of an earlier run.
+func (w *work) fewer(had uint64) error {
+	return &differs{w.shown + 1, had, fmt.Sprintf("missing: the earlier run in %s took %d events, and there are %d", w.dir, had,
+		w.shown)}
 }
 
 // seal ends an entry.

@@ -37,7 +37,8 @@ type Options struct {
 // trusted keys without any checkpoint: ErrNoCheckpoint. Run goes on with the work of an earlier run that has ended or was
 // interrupted.
 func Run(ctx context.Context, o Options) (r *Report, err error) {
-	if o.Dir == "" {
+	keeps := o.Dir != ""
+	if !keeps {
 		if o.Dir, err = os.MkdirTemp("", "recount-audit-"); err != nil {
 			return nil, err
 		}
@@ -53,24 +54,40 @@ func Run(ctx context.Context, o Options) (r *Report, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, w.close()) }()
-	a := &audit{Options: o, w: w, r: r, kept: kept}
+	for _, k := range kept {
+		if !k.shown {
+			w.covered = max(w.covered, k.at)
+		}
+	}
+	a := &audit{Options: o, w: w, r: r, kept: kept, keeps: keeps}
 	err = a.run(ctx)
 	r.Seconds = o.Now().Sub(o.Began).Seconds()
-	if err == nil && len(r.Differences) > 0 {
+	switch {
+	case err == nil && len(r.Differences) == 0 && keeps:
+		err = a.keep()
+	case err == nil && len(r.Differences) > 0:
 		err = fmt.Errorf("%w: %s", ErrDiffers, r.Differences[0])
 	}
 	return r, err
 }
 
-// claims opens the checkpoints: those that the auditor kept, and the newest one of the source.
+// claims opens the checkpoints: those that the auditor kept, those of earlier runs, and the newest one of the source.
 func (o *Options) claims(r *Report) (out []claim, err error) {
 	notes := o.Notes
+	if len(o.Keys) > 0 {
+		earlier, err := o.keptNotes(r)
+		if err != nil {
+			return nil, err
+		}
+		notes = slices.Concat(notes, earlier)
+	}
+	own := len(notes)
 	if text := o.Source.checkpoint(); text != nil && len(o.Keys) > 0 {
 		notes = append(slices.Clone(notes), Note{From: o.Source.Name(), Text: text})
 	}
 	for i, n := range notes {
 		c, by, err := evidence.OpenCheckpoint(n.Text, o.Keys...)
-		if err != nil && i >= len(o.Notes) {
+		if err != nil && i >= own {
 			r.differ(1, 1, "no key that you trust signed the checkpoint of %s: %v", n.From, err)
 			continue
 		}
@@ -83,28 +100,35 @@ func (o *Options) claims(r *Report) (out []claim, err error) {
 		}
 		r.Checkpoints = append(r.Checkpoints, seen)
 		out = append(out, claim{by: fmt.Sprintf("the checkpoint of %s (%s)", n.From, c.Origin), at: c.Size,
-			log: c.Root[:], origin: c.Origin})
+			log: c.Root[:], origin: c.Origin, note: n.Text, shown: i >= own})
 	}
+	return out, o.without(notes, r)
+}
+
+// without says what it means that there is no checkpoint.
+func (o *Options) without(notes []Note, r *Report) error {
 	switch {
-	case len(notes) == 0 && len(o.Keys) > 0:
-		return nil, fmt.Errorf("%w: %s shows none, and none was given", ErrNoCheckpoint, o.Source.Name())
-	case len(notes) == 0:
-		r.not("signed checkpoints: none was given with a key. A ledger that was made up from its first event on passes")
+	case len(notes) > 0:
+		return nil
+	case len(o.Keys) > 0:
+		return fmt.Errorf("%w: %s shows none, and none was given", ErrNoCheckpoint, o.Source.Name())
 	}
-	return out, nil
+	r.not("signed checkpoints: none was given with a key. A ledger that was made up from its first event on passes")
+	return nil
 }
 
 // audit is one run.
 type audit struct {
 	Options
-	w    *work
-	r    *Report
-	kept []claim // checkpoints
+	w     *work
+	r     *Report
+	kept  []claim // checkpoints
+	keeps bool    // the directory stays
 }
 
 // run loads, folds and compares. What the events are to blame for becomes a difference.
 func (a *audit) run(ctx context.Context) error {
-	err := a.Source.load(ctx, a.w)
+	err := a.Source.load(ctx, a.w, a.r)
 	if a.w.derived != nil {
 		err = errors.Join(err, a.w.awaitDerived(ctx), a.w.endDerived())
 	}
@@ -114,17 +138,19 @@ func (a *audit) run(ctx context.Context) error {
 	if err := a.describe(); err != nil {
 		return err
 	}
-	said, err := a.Source.said(ctx, a.w)
-	if err != nil {
-		return err
-	}
-	if len(a.r.Differences) > 0 {
-		said = nil // it is about events that are not there
+	var said []claim // after a difference it is about events that are not there
+	if len(a.r.Differences) == 0 {
+		if said, err = a.Source.said(ctx, a.w); err != nil {
+			return err
+		}
 	}
 	if err := a.fold(ctx); err != nil {
 		return a.blame(err)
 	}
-	return a.blame(a.compare(ctx, said))
+	if err := a.blame(a.compare(ctx, said)); err != nil {
+		return err
+	}
+	return a.contradictions(ctx)
 }
 
 // blame makes a difference of an error that the events are to blame for.
@@ -132,6 +158,8 @@ func (a *audit) blame(err error) error {
 	var d *differs
 	switch {
 	case err == nil:
+	case errors.Is(err, ErrChanged):
+		return err
 	case errors.As(err, &d):
 		a.r.differ(d.from, d.to, "%s", d.what)
 	case errors.Is(err, errLedger), errors.Is(err, backup.ErrDamaged):
@@ -215,7 +243,8 @@ func (a *audit) fold(ctx context.Context) error {
 
 // compare compares all claims, then the activations.
 func (a *audit) compare(ctx context.Context, said []claim) error {
-	c := &comparison{w: a.w, r: a.r, end: a.w.derived.Cursor().Seq, good: map[string]uint64{}, bad: map[string]bool{}}
+	c := &comparison{w: a.w, r: a.r, end: a.w.derived.Cursor().Seq, seen: a.shows(),
+		good: map[string]uint64{}, bad: map[string]bool{}}
 	for _, k := range a.kept {
 		if names := a.w.derived.Control().Names(min(k.at, c.end)); len(names) == 0 ||
 			k.origin != evidence.OriginOf(names[len(names)-1]) {

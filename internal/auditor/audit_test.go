@@ -251,7 +251,7 @@ func interrupted(t *testing.T, s *scene) {
 	if err != nil || r.Events != n {
 		t.Fatalf("%+v, %v", r, err)
 	}
-	if _, err := Run(t.Context(), s.options(stoppedLog{"elsewhere"}, dir)); !errors.Is(err, ErrOther) {
+	if _, err := Run(t.Context(), s.options(stoppedLog{dir: "elsewhere"}, dir)); !errors.Is(err, ErrOther) {
 		t.Error(err)
 	}
 }

@@ -20,6 +20,8 @@ type claim struct {
 	log, state, control []byte
 	generation          uint32 // of state
 	origin              string // of a checkpoint
+	note                []byte // its text
+	shown               bool   // by the source
 }
 
 // claimOf makes a claim of digests in hex. A digest that is no hex equals none.
@@ -40,6 +42,7 @@ type comparison struct {
 	w    *work
 	r    *Report
 	end  uint64            // last event folded
+	seen uint64            // last event that the source shows, of those
 	good map[string]uint64 // by what was compared: the last event at which it agreed
 	bad  map[string]bool   // it has differed
 }
@@ -85,11 +88,11 @@ func (c *comparison) run(ctx context.Context, others []claim) error {
 
 // compare compares one claim.
 func (c *comparison) compare(ctx context.Context, said *claim) error {
+	if said.at > c.seen && !c.bad["end"] {
+		c.bad["end"] = true
+		c.r.differ(c.seen+1, said.at, "missing: %s covers %d events, and there are %d", said.by, said.at, c.seen)
+	}
 	if said.at > c.end {
-		if !c.bad["end"] {
-			c.bad["end"] = true
-			c.r.differ(c.end+1, said.at, "missing: %s covers %d events, and there are %d", said.by, said.at, c.end)
-		}
 		return nil
 	}
 	root, err := c.w.derived.Root(said.at)

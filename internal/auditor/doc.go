@@ -11,8 +11,10 @@
 //	what the source says        the digests at the end
 //
 // A report names the first difference, or what was reproduced. The log, and what is folded of it, can stay in a
-// directory. A later run goes on there, so it takes new events only, and finds out when old ones were rewritten
-// since.
+// directory. A later run goes on there. It hashes the events again that it has, and compares them with what the source
+// shows now: all leaves of an export, the log digest of a cluster at the last event, which it searches for the first event
+// that is another one. The newest signed checkpoint stays in the directory as well. A ledger that ends before it, or
+// that signs one which contradicts it, is a difference, and both notes are kept.
 //
 // # What is trusted
 //
@@ -40,6 +42,9 @@ var ErrNoCheckpoint = errors.New("auditor: no checkpoint to compare with")
 
 // ErrOther means that a directory holds the work on another ledger.
 var ErrOther = errors.New("auditor: the directory holds another audit")
+
+// ErrChanged means that the files of an earlier run are not as that run left them.
+var ErrChanged = errors.New("auditor: the directory was changed since the earlier run")
 
 // Progress is called during long stages.
 type Progress func(stage string, done, total uint64)

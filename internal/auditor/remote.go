@@ -2,6 +2,7 @@ package auditor
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"time"
@@ -54,11 +55,15 @@ type page struct {
 }
 
 // load reads the next page while it writes the one before.
-func (r *remote) load(ctx context.Context, w *work) error {
+func (r *remote) load(ctx context.Context, w *work, _ *Report) error {
 	a, err := w.appender(ctx, r.end)
 	if err != nil {
 		return err
 	}
+	if err := r.again(ctx, w, a.had); err != nil {
+		return err
+	}
+	a.total = r.end
 	loop, cancel := context.WithCancel(ctx)
 	defer cancel()
 	pages := make(chan page)
@@ -75,6 +80,73 @@ func (r *remote) load(ctx context.Context, w *work) error {
 		}
 	}
 	return a.end(ctx.Err())
+}
+
+// again compares what earlier runs took with the ledger as it is now. It asks for the end of the ledger again if the node
+// that said it may be behind.
+func (r *remote) again(ctx context.Context, w *work, had uint64) error {
+	if r.end < max(had, w.covered) {
+		head, err := ask(ctx, r, r.c.Head)
+		if err != nil {
+			return err
+		}
+		r.end = max(r.end, head.Seq)
+	}
+	if w.shown = r.end; r.end < had {
+		return w.fewer(had)
+	}
+	w.shown = had
+	if had == 0 {
+		return nil
+	}
+	same, err := r.same(ctx, w, had)
+	if err != nil || same {
+		return err
+	}
+	w.shown = r.end
+	agrees, other := uint64(0), had
+	for other-agrees > 1 {
+		at := agrees + (other-agrees)/2
+		if same, err = r.same(ctx, w, at); err != nil {
+			return err
+		}
+		if same {
+			agrees = at
+		} else {
+			other = at
+		}
+	}
+	return &differs{other, other, fmt.Sprintf("%s has another event than in the earlier run in %s", r.name, w.dir)}
+}
+
+// same reports whether the ledger has the same events up to seq.
+func (r *remote) same(ctx context.Context, w *work, seq uint64) (bool, error) {
+	d, err := ask(ctx, r, func(ctx context.Context) (*wire.DigestAnswer, error) { return r.c.Digest(ctx, seq) })
+	if err != nil {
+		return false, err
+	}
+	root, err := w.derived.Root(seq)
+	return d.Seq == seq && d.Log == hex.EncodeToString(root[:]), err
+}
+
+func (r *remote) consistency(ctx context.Context, from, to uint64) (hashes [][32]byte, err error) {
+	if to > r.end {
+		return nil, fmt.Errorf("%w: event %d", ErrSource, to)
+	}
+	answer, err := ask(ctx, r, func(ctx context.Context) (*wire.ConsistencyAnswer, error) {
+		return client.EvidenceOf(r.c).Consistency(ctx, from, to)
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, text := range answer.Hashes {
+		h, err := hex.DecodeString(text)
+		if err != nil || len(h) != 32 {
+			return nil, fmt.Errorf("%w: %q is no hash", ErrSource, text)
+		}
+		hashes = append(hashes, [32]byte(h))
+	}
+	return hashes, nil
 }
 
 // pages reads from event from on to the end, and to the end of the entry that holds the last event.

@@ -25,7 +25,10 @@ type Report struct {
 	Activations int          `json:"activations"`
 	Differences []Difference `json:"differences"` // by the first event that may differ
 	NotChecked  []string     `json:"not_checked"`
-	Seconds     float64      `json:"seconds"`
+
+	Contradictions []Contradiction `json:"contradictions,omitempty"`
+
+	Seconds float64 `json:"seconds"`
 }
 
 // Checkpoint is a signed checkpoint that was compared.

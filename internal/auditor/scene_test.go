@@ -136,12 +136,14 @@ func (s *scene) options(from Source, dir string, notes ...Note) Options {
 
 // shown is a source that shows events which were changed, as a hostile operator may.
 type shown struct {
+	noProofs
 	events []export.Event
 	says   []claim
+	note   []byte
 }
 
 func (s shown) Name() string                                 { return "a list" }
-func (s shown) checkpoint() []byte                           { return nil }
+func (s shown) checkpoint() []byte                           { return s.note }
 func (s shown) holds() string                                { return "" }
 func (s shown) said(context.Context, *work) ([]claim, error) { return s.says, nil }
 func (s shown) with(change func(*shown)) shown {
@@ -150,7 +152,7 @@ func (s shown) with(change func(*shown)) shown {
 	return s
 }
 
-func (s shown) load(ctx context.Context, w *work) error {
+func (s shown) load(ctx context.Context, w *work, _ *Report) error {
 	a, err := w.appender(ctx, uint64(len(s.events)))
 	if err != nil {
 		return err
@@ -160,5 +162,5 @@ func (s shown) load(ctx context.Context, w *work) error {
 			return a.end(err)
 		}
 	}
-	return a.end(nil)
+	return a.end(a.all())
 }

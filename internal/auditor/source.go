@@ -17,12 +17,15 @@ import (
 type Source interface {
 	// Name tells people where the ledger comes from.
 	Name() string
-	// load brings the log of the work up to date.
-	load(ctx context.Context, w *work) error
+	// load brings the log of the work up to date, after a comparison of what earlier runs took with what the source
+	// has now. It sets w.shown, and notes in the report what it could not compare.
+	load(ctx context.Context, w *work, r *Report) error
 	// said returns what the source says of the ledger at the end of the work.
 	said(ctx context.Context, w *work) ([]claim, error)
 	// checkpoint returns the newest checkpoint of the source, nil if there is none.
 	checkpoint() []byte
+	// consistency returns hashes from the tree of the first from events to that of the first to events.
+	consistency(ctx context.Context, from, to uint64) ([][32]byte, error)
 	// holds names the log if it is a copy, whose work cannot go on with another one; "" for a source of events.
 	holds() string
 }
@@ -55,8 +58,17 @@ func OpenLocation(ctx context.Context, at string) (Source, error) {
 	return nil, fmt.Errorf("%w: %s is no export, no target of backups and no directory of a node", ErrSource, at)
 }
 
+// noProofs is a source that gives no proofs.
+type noProofs struct{}
+
+func (noProofs) checkpoint() []byte { return nil }
+func (noProofs) consistency(context.Context, uint64, uint64) ([][32]byte, error) {
+	return nil, fmt.Errorf("%w: no proofs", ErrSource)
+}
+
 // fromExport is an export with all events from the first on.
 type fromExport struct {
+	noProofs
 	dir string
 	m   *export.Manifest
 }
@@ -69,21 +81,23 @@ func openExport(dir string) (Source, error) {
 	if m.Range.FromSeq != 1 || m.Range.Shard != "" {
 		return nil, fmt.Errorf("%w: the export %s does not have all events from the first on", ErrSource, dir)
 	}
-	return fromExport{dir, m}, nil
+	return fromExport{dir: dir, m: m}, nil
 }
 
-func (s fromExport) Name() string       { return "the export " + s.dir }
-func (s fromExport) checkpoint() []byte { return nil }
-func (s fromExport) holds() string      { return "" }
+func (s fromExport) Name() string  { return "the export " + s.dir }
+func (s fromExport) holds() string { return "" }
 
-func (s fromExport) load(ctx context.Context, w *work) error {
+func (s fromExport) load(ctx context.Context, w *work, _ *Report) error {
 	a, err := w.appender(ctx, s.m.Range.ToSeq)
 	if err != nil {
 		return err
 	}
 	err = export.EachEvent(ctx, s.dir, a.add)
 	if errors.Is(err, export.ErrFormat) {
-		err = &differs{from: a.next, to: a.next, what: err.Error()}
+		err = &differs{from: w.shown + 1, to: w.shown + 1, what: err.Error()}
+	}
+	if err == nil {
+		err = a.all()
 	}
 	return a.end(err)
 }
@@ -95,6 +109,7 @@ func (s fromExport) said(context.Context, *work) ([]claim, error) {
 
 // fromBackup is one backup. Its hashes find what was damaged. Who changed it can have changed the hashes, too.
 type fromBackup struct {
+	noProofs
 	at     string
 	target backup.Target
 	m      *backup.Manifest
@@ -109,14 +124,13 @@ func openBackup(ctx context.Context, at string) (Source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrSource, err)
 	}
-	return fromBackup{at, t, m}, nil
+	return fromBackup{at: at, target: t, m: m}, nil
 }
 
-func (s fromBackup) Name() string       { return "the backup " + s.m.ID + " in " + s.at }
-func (s fromBackup) checkpoint() []byte { return nil }
-func (s fromBackup) holds() string      { return s.Name() }
+func (s fromBackup) Name() string  { return "the backup " + s.m.ID + " in " + s.at }
+func (s fromBackup) holds() string { return s.Name() }
 
-func (s fromBackup) load(ctx context.Context, w *work) error {
+func (s fromBackup) load(ctx context.Context, w *work, _ *Report) error {
 	return w.copied(ctx, s.m.Position.Index, func(to string) error {
 		if err := durable.MkdirAll(nil, to, 0o700); err != nil {
 			return err
@@ -132,14 +146,16 @@ func (s fromBackup) said(context.Context, *work) ([]claim, error) {
 }
 
 // stoppedLog is the log of a node that does not run.
-type stoppedLog struct{ dir string }
+type stoppedLog struct {
+	noProofs
+	dir string
+}
 
-func (s stoppedLog) Name() string       { return "the log in " + s.dir }
-func (s stoppedLog) checkpoint() []byte { return nil }
-func (s stoppedLog) holds() string      { return s.Name() }
+func (s stoppedLog) Name() string  { return "the log in " + s.dir }
+func (s stoppedLog) holds() string { return s.Name() }
 
-func (s stoppedLog) load(ctx context.Context, w *work) error {
-	return w.copied(ctx, 0, func(to string) (err error) {
+func (s stoppedLog) load(ctx context.Context, w *work, r *Report) error {
+	fetch := func(to string) (err error) {
 		lock, err := durable.LockStore(s.dir)
 		if err != nil {
 			return err
@@ -147,7 +163,11 @@ func (s stoppedLog) load(ctx context.Context, w *work) error {
 		defer func() { err = errors.Join(err, lock.Close()) }()
 		_, err = durable.CopyStore(s.dir, to)
 		return err
-	})
+	}
+	if w.resumes() {
+		return w.copiedAgain(ctx, r, fetch)
+	}
+	return w.copied(ctx, 0, fetch)
 }
 
 func (s stoppedLog) said(context.Context, *work) ([]claim, error) { return nil, nil }

@@ -40,7 +40,17 @@ type work struct {
 	ran     chan error         // its result
 	gens    []*fsm.Generation  // open, the one that was used last at the end
 	failed  atomic.Pointer[error]
+	shown   uint64 // last event that the source has shown, all before it too; 0 if it has not said
+	covered uint64 // events that a checkpoint of an earlier day covers
+	fresh   bool   // the log is a new copy of the source
 }
+
+// Names in the directory, beside those of a witness.
+const (
+	eventsDir  = "events"
+	partDir    = "events.part" // a copy that is not complete
+	derivedDir = "derived"
+)
 
 // markFile says whose work a directory holds.
 const markFile = "audit.json"
@@ -81,19 +91,26 @@ func newWork(dir string, s Source, tell Progress) (*work, error) {
 
 func (w *work) path(name string) string { return filepath.Join(w.dir, name) }
 
+// resumes reports whether the directory has the log of an earlier run.
+func (w *work) resumes() bool {
+	_, err := os.Stat(w.path(eventsDir))
+	return err == nil
+}
+
 // copied opens the copy of a log, which fetch puts into a new directory unless an earlier run did. index is its last
 // entry, 0 if that is not known. All of it is taken, also the end of the log of a stopped node, which nobody may have
 // committed yet: a checkpoint may cover events that the node did not know to be committed.
 func (w *work) copied(ctx context.Context, index uint64, fetch func(to string) error) error {
-	if _, err := os.Stat(w.path("events")); errors.Is(err, fs.ErrNotExist) {
-		part := w.path("events.part")
+	if !w.resumes() {
+		w.fresh = true
+		part := w.path(partDir)
 		if err := os.RemoveAll(part); err != nil {
 			return err
 		}
 		if err := fetch(part); err != nil {
 			return err
 		}
-		if err := os.Rename(part, w.path("events")); err != nil {
+		if err := os.Rename(part, w.path(eventsDir)); err != nil {
 			return err
 		}
 	}
@@ -106,8 +123,12 @@ func (w *work) copied(ctx context.Context, index uint64, fetch func(to string) e
 // open opens the log and derived/, and folds derived/ from then on. index is the last entry of a copy, 0 if it is not
 // known.
 func (w *work) open(ctx context.Context, index uint64) (err error) {
-	w.store, err = log.Open(w.path("events"), log.Options{Logger: w.quiet, Fatal: w.fail, MemTableBytes: memTable,
+	resumed := w.resumes() && !w.fresh
+	w.store, err = log.Open(w.path(eventsDir), log.Options{Logger: w.quiet, Fatal: w.fail, MemTableBytes: memTable,
 		CacheBytes: cache})
+	if err != nil && resumed {
+		return w.changed(err)
+	}
 	if err != nil {
 		return ofLedger(err)
 	}
@@ -119,15 +140,26 @@ func (w *work) open(ctx context.Context, index uint64) (err error) {
 		return ofLedger(fmt.Errorf("%w: the log ends at entry %d, the copy should have %d", log.ErrGap, last, index))
 	}
 	w.store.CommittedTo(last)
-	w.derived, err = folded(w.path("derived"), func(dir string) (*fsm.Derived, error) {
+	w.derived, err = folded(w.path(derivedDir), func(dir string) (*fsm.Derived, error) {
 		return fsm.OpenDerived(nil, dir, w.store, fsm.DefaultBatchBytes, w.quiet, w.fail)
 	})
 	if err != nil {
 		return err
 	}
+	if resumed {
+		if err := w.rehash(ctx); err != nil {
+			return errors.Join(err, w.derived.Close(), w.store.Close(), w.none())
+		}
+	}
 	loop, stop := context.WithCancel(ctx)
 	w.stop, w.ran = stop, make(chan error, 1)
 	go func() { w.ran <- w.derived.Run(loop) }()
+	return nil
+}
+
+// none is the work before open.
+func (w *work) none() error {
+	w.derived, w.store, w.stop = nil, nil, nil
 	return nil
 }
 

@@ -47,13 +47,9 @@ type store struct {
 }
 
 func openStore(dir string) (*store, error) {
-	for _, d := range []string{dir, filepath.Join(dir, ledgersDir), filepath.Join(dir, forksDir)} {
-		if err := os.MkdirAll(d, 0o700); err != nil {
-			return nil, err
-		}
-		if err := osfile.SyncDir(filepath.Dir(d)); err != nil {
-			return nil, err
-		}
+	s, err := made(dir)
+	if err != nil {
+		return nil, err
 	}
 	f, err := os.OpenFile(filepath.Join(dir, "LOCK"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -66,7 +62,8 @@ func openStore(dir string) (*store, error) {
 		}
 		return nil, err
 	}
-	return &store{dir, f}, nil
+	s.lock = f
+	return s, nil
 }
 
 // Close gives up the lock.
@@ -158,16 +155,15 @@ func textOf(note string) string {
 
 // putFork makes a fork durable. One that is there already, and one beyond the bound of its kind, is not made again.
 func (s *store) putFork(f Fork) (made bool, err error) {
-	dir, sum := filepath.Join(s.dir, forksDir), sha256.Sum256([]byte(textOf(f.Kept)+textOf(f.Refused)))
-	prefix, bound := idOf(f.Origin)+"-", maxForks
+	bound := maxForks
 	if !f.Proven {
-		prefix, bound = prefix+unprovenMark, maxUnproven
+		bound = maxUnproven
 	}
-	path := filepath.Join(dir, prefix+hex.EncodeToString(sum[:8])+forkSuffix)
+	path, prefix := s.forkFile(f)
 	if _, err := os.Stat(path); err == nil {
 		return false, nil
 	}
-	names, err := filesOf(dir, forkSuffix)
+	names, err := filesOf(filepath.Dir(path), forkSuffix)
 	if err != nil {
 		return false, err
 	}
@@ -185,6 +181,15 @@ func (s *store) putFork(f Fork) (made bool, err error) {
 		return false, err
 	}
 	return true, osfile.Write(path, append(text, '\n'), 0o600)
+}
+
+// forkFile returns the file of a fork, and how the names of all files of its ledger and kind begin.
+func (s *store) forkFile(f Fork) (path, prefix string) {
+	sum := sha256.Sum256([]byte(textOf(f.Kept) + textOf(f.Refused)))
+	if prefix = idOf(f.Origin) + "-"; !f.Proven {
+		prefix += unprovenMark
+	}
+	return filepath.Join(s.dir, forksDir, prefix+hex.EncodeToString(sum[:8])+forkSuffix), prefix
 }
 
 // filesOf lists the files of a directory by the end of their names. A directory that is not there has none.

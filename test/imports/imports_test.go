@@ -27,7 +27,7 @@ var packages = map[string][]string{
 	"internal/agreement":     {},
 	"internal/api":           {"api", "internal/event", "internal/laps", "internal/limit", "internal/pcs", "internal/verify", "nano", "wire"},
 	"internal/audit":         {"nano", "wire"},
-	"internal/auditor":       {"client", "evidence", "internal/backup", "internal/durable", "internal/event", "internal/export", "internal/fsm", "internal/log", "internal/projections", "internal/verify", "wire"},
+	"internal/auditor":       {"client", "evidence", "internal/backup", "internal/durable", "internal/event", "internal/export", "internal/fsm", "internal/log", "internal/projections", "internal/verify", "internal/witness", "wire"},
 	"internal/backup":        {"client", "internal/osfile", "internal/pause", "wire"},
 	"internal/canary":        {"client", "internal/pause", "internal/sample", "sign", "wire"},
 	"internal/cli":           {"internal/when"},

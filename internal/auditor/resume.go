@@ -1,0 +1,186 @@
+package auditor
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/recount-ledger/recount/internal/event"
+	"github.com/recount-ledger/recount/internal/log"
+)
+
+// readBytes is the memory for entries that are hashed at once.
+const readBytes = 4 << 20
+
+// errEnough ends the reading of a log.
+var errEnough = errors.New("enough")
+
+// leaves hashes the events of a log, from the first on to event end, each as it is in its entry.
+func leaves(ctx context.Context, src *log.Store, end uint64, fn func(seq uint64, leaf event.Leaf) error) error {
+	seq, last := uint64(0), src.Committed()
+	one := func(e log.Entry) error {
+		if e.Type != raft.LogCommand {
+			return nil
+		}
+		pack, err := event.DecodePack(e.Data)
+		if err != nil {
+			return fmt.Errorf("entry %d: %w", e.Index, err)
+		}
+		for _, ev := range pack.Events {
+			if seq == end {
+				return errEnough
+			}
+			seq++
+			if err := fn(seq, event.Leaf{Format: event.LeafFormat, Seq: seq, RawTime: pack.ProposedAt, Kind: ev.Kind,
+				PayloadSHA256: sha256.Sum256(ev.Payload)}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	for next := uint64(1); next <= last && seq < end; {
+		after, err := src.Read(next, readBytes, one)
+		switch {
+		case errors.Is(err, errEnough):
+			return nil
+		case err != nil:
+			return err
+		case after == next:
+			return fmt.Errorf("%w: nothing at entry %d of %d", log.ErrGap, next, last)
+		}
+		if next = after; ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// rehash reads the events that an earlier run folded from the log again. Their tree must be the one that was folded:
+// files on a disk can have been changed since.
+func (w *work) rehash(ctx context.Context) error {
+	had := w.derived.Cursor().Seq
+	if had == 0 {
+		return nil
+	}
+	var edge log.RightEdge
+	err := leaves(ctx, w.store, had, func(seq uint64, leaf event.Leaf) error {
+		if seq%1000 == 0 {
+			w.tell("rehash", seq, had)
+		}
+		_, err := edge.Append(nil, leaf.Hash())
+		return err
+	})
+	if err != nil {
+		return w.changed(err)
+	}
+	root, err := w.derived.Root(had)
+	if err == nil && (edge.Size() != had || edge.Root() != root) {
+		err = fmt.Errorf("its %d events are not those that were folded", had)
+	}
+	return w.changed(err)
+}
+
+// changed marks an error of the files of an earlier run with ErrChanged, unless this machine is the reason.
+func (w *work) changed(err error) error {
+	if err = ofLedger(err); errors.Is(err, errLedger) {
+		return fmt.Errorf("%w: %s: %w", ErrChanged, w.dir, err)
+	}
+	return err
+}
+
+// copiedAgain holds the log of a node that did not run against the copy of an earlier run, and goes on with the new
+// copy. Events that the log does not have any more as they were are a difference, but for those behind the end of what
+// was known to be committed: other entries may have replaced them.
+func (w *work) copiedAgain(ctx context.Context, r *Report, fetch func(to string) error) (err error) {
+	if err := w.open(ctx, 0); err != nil {
+		return err
+	}
+	if err := w.awaitDerived(ctx); err != nil {
+		return err
+	}
+	part := w.path(partDir)
+	if err := errors.Join(os.RemoveAll(part), fetch(part)); err != nil {
+		return err
+	}
+	had := w.derived.Cursor().Seq
+	at, err := w.firstOther(ctx, part, had)
+	if err != nil {
+		return err
+	}
+	if at != 0 {
+		index, _, err := w.derived.Locate(at)
+		if err != nil {
+			return err
+		}
+		if at <= w.covered || index <= w.store.Floor() {
+			return errors.Join(&differs{at, had, fmt.Sprintf("the log does not have the %s of the earlier run in %s any more",
+				counted(had, "event"), w.dir)}, os.RemoveAll(part))
+		}
+		r.not("events %d to %d of the earlier run: other ones are in their place now. Nothing showed that they were "+
+			"committed", at, had)
+	}
+	if err := w.replace(part, at != 0); err != nil {
+		return err
+	}
+	return w.open(ctx, 0)
+}
+
+// firstOther returns the first event up to had that the log in dir does not have as it was folded, 0 for none.
+func (w *work) firstOther(ctx context.Context, dir string, had uint64) (at uint64, err error) {
+	s, err := log.Open(dir, log.Options{Logger: w.quiet, Fatal: w.fail, MemTableBytes: memTable, CacheBytes: cache})
+	if err != nil {
+		return 0, ofLedger(err)
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	last, err := s.LastIndex()
+	if err != nil {
+		return 0, err
+	}
+	s.CommittedTo(last)
+	seen := uint64(0)
+	err = leaves(ctx, s, had, func(seq uint64, leaf event.Leaf) error {
+		folded, err := w.derived.Leaf(seq)
+		if err != nil || folded != leaf.Hash() {
+			return errors.Join(err, errEnough)
+		}
+		seen = seq
+		return nil
+	})
+	if err != nil && !errors.Is(err, errEnough) {
+		return 0, ofLedger(err)
+	}
+	if seen < had {
+		return seen + 1, nil
+	}
+	return 0, nil
+}
+
+// replace puts another copy in the place of the log. With anew, nothing that was folded of it stays.
+func (w *work) replace(part string, anew bool) error {
+	if err := errors.Join(w.endDerived(), w.derived.Close(), w.store.Close()); err != nil {
+		return err
+	}
+	w.derived, w.store, w.stop, w.fresh = nil, nil, nil, true
+	gone := []string{w.path(eventsDir)}
+	if anew {
+		entries, err := fs.Glob(os.DirFS(w.dir), "generation-*")
+		if err != nil {
+			return err
+		}
+		gone = append(gone, w.path(derivedDir))
+		for _, name := range entries {
+			gone = append(gone, w.path(name))
+		}
+	}
+	for _, path := range gone {
+		if err := os.RemoveAll(path); err != nil {
+			return err
+		}
+	}
+	return os.Rename(part, w.path(eventsDir))
+}
