@@ -97,6 +97,36 @@ func TestBundleOfAnHMACKey(t *testing.T) {
 	}
 }
 
+// TestHiddenSignature: facts that leave out the key which signed a record, or name another kind of key, do not stand
+// against the keys of the bundle.
+func TestHiddenSignature(t *testing.T) {
+	l := newJudged(t, false)
+	seq := l.submit(5, "2.0")
+	sub, err := event.DecodeSubmission(l.items[seq-1].Event.Payload)
+	must(t, err)
+	mac, err := verify.NewHMACKey([]byte(hmacSecret))
+	must(t, err)
+	l.add(event.KeyAdded, &event.KeyAddedV1{KeyId: mac.ID, Alg: uint32(mac.Alg), Fingerprint: mac.Fingerprint[:],
+		Source: "env", Node: "n1"})
+	named := sub.Facts
+	for name, facts := range map[string]event.Facts{
+		"no key":       {},
+		"another mode": {KeyID: named.KeyID, Alg: named.Alg, Profile: named.Profile, Mode: 3 - named.Mode},
+		"an HMAC key":  {KeyID: mac.ID, Alg: uint8(mac.Alg), Profile: named.Profile, Mode: named.Mode},
+	} {
+		sub.Facts = facts
+		b := l.bundle(l.fold(event.Submission, sub.Payload()))
+		if r, err := b.Check(nil, l.key.Public()); !errors.Is(err, ErrSignature) {
+			t.Errorf("%s: %+v, %v", name, r.Verdicts, err)
+		}
+	}
+	sub.Facts, sub.Body = event.Facts{}, bytes.Replace(sub.Body, []byte(`"epoch":5`), []byte(`"epoch":7`), 1)
+	forged := l.bundle(l.fold(event.Submission, sub.Payload()))
+	if r, err := forged.Check(nil, l.key.Public()); err != nil || r.Verdicts[0].Signature != Unsigned {
+		t.Errorf("a record that no key signed: %+v, %v", r.Verdicts, err)
+	}
+}
+
 // TestLyingBundles: what a ledger signed is refused when the events do not lead to it.
 func TestLyingBundles(t *testing.T) {
 	l := newJudged(t, false)

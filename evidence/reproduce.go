@@ -17,7 +17,7 @@ type SignatureCheck string
 
 // The results. Each other result is an error.
 const (
-	Unsigned   SignatureCheck = "unsigned"    // no key verifies the record, and the outcome says so
+	Unsigned   SignatureCheck = "unsigned"    // no Ed25519 key in the bundle signed the record, and the outcome names none
 	Verified   SignatureCheck = "verified"    // by the public key in the ledger, or by the secret that was given
 	NotChecked SignatureCheck = "not_checked" // an HMAC, whose secret is in no ledger and was not given
 )
@@ -204,8 +204,14 @@ func (j *judge) item(s stated) (projections.Item, error) {
 	return it, nil
 }
 
-// signature returns how far the signature of a record was checked. The fold itself verifies Ed25519.
+// signature returns how far the signature of a record was checked. The fold itself verifies the Ed25519 key that the
+// facts in the event name. The other keys of the bundle are tried here, so that no facts hide a signature.
 func (j *judge) signature(r *Outcome, c *projections.Prepared) (SignatureCheck, error) {
+	disputed := c.Facts == (verify.Facts{}) && c.Sub.Facts != (event.Facts{})
+	verified := r.KeyID != "" && r.Facts.Alg == verify.Ed25519
+	if _, what := projections.FalseFacts(&c.Sub, j.control.PublicKeys(j.seq), disputed, verified); what != "" {
+		return "", fmt.Errorf("%w: %s", ErrSignature, what)
+	}
 	switch {
 	case r.KeyID == "":
 		return Unsigned, nil

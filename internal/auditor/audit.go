@@ -150,6 +150,9 @@ func (a *audit) run(ctx context.Context) error {
 	if err := a.blame(a.compare(ctx, said)); err != nil {
 		return err
 	}
+	if err := a.blame(a.signatures(ctx)); err != nil {
+		return err
+	}
 	return a.contradictions(ctx)
 }
 

@@ -44,6 +44,7 @@ func TestAudit(t *testing.T) {
 	t.Run("no checkpoint", func(t *testing.T) { noCheckpoint(t, s) })
 	t.Run("lies", func(t *testing.T) { lies(t, s) })
 	t.Run("never active", func(t *testing.T) { neverActive(t, s) })
+	t.Run("hidden signatures", func(t *testing.T) { hiddenSignatures(t, s) })
 	t.Run("interrupted", func(t *testing.T) { interrupted(t, s) })
 	t.Run("an export", func(t *testing.T) { ofExport(t, s) })
 	t.Run("a stopped node", func(t *testing.T) { ofStopped(t, s) })

@@ -20,8 +20,8 @@ const readBytes = 4 << 20
 // errEnough ends the reading of a log.
 var errEnough = errors.New("enough")
 
-// leaves hashes the events of a log, from the first on to event end, each as it is in its entry.
-func leaves(ctx context.Context, src *log.Store, end uint64, fn func(seq uint64, leaf event.Leaf) error) error {
+// each reads the events of a log, from the first on to event end, each as it is in its entry.
+func each(ctx context.Context, src *log.Store, end uint64, fn func(seq uint64, raw int64, ev event.Event) error) error {
 	seq, last := uint64(0), src.Committed()
 	one := func(e log.Entry) error {
 		if e.Type != raft.LogCommand {
@@ -36,8 +36,7 @@ func leaves(ctx context.Context, src *log.Store, end uint64, fn func(seq uint64,
 				return errEnough
 			}
 			seq++
-			if err := fn(seq, event.Leaf{Format: event.LeafFormat, Seq: seq, RawTime: pack.ProposedAt, Kind: ev.Kind,
-				PayloadSHA256: sha256.Sum256(ev.Payload)}); err != nil {
+			if err := fn(seq, pack.ProposedAt, ev); err != nil {
 				return err
 			}
 		}
@@ -58,6 +57,14 @@ func leaves(ctx context.Context, src *log.Store, end uint64, fn func(seq uint64,
 		}
 	}
 	return nil
+}
+
+// leaves hashes the events of a log.
+func leaves(ctx context.Context, src *log.Store, end uint64, fn func(seq uint64, leaf event.Leaf) error) error {
+	return each(ctx, src, end, func(seq uint64, raw int64, ev event.Event) error {
+		return fn(seq, event.Leaf{Format: event.LeafFormat, Seq: seq, RawTime: raw, Kind: ev.Kind,
+			PayloadSHA256: sha256.Sum256(ev.Payload)})
+	})
 }
 
 // rehash reads the events that an earlier run folded from the log again. Their tree must be the one that was folded:
@@ -145,13 +152,15 @@ func (w *work) firstOther(ctx context.Context, dir string, had uint64) (at uint6
 	seen := uint64(0)
 	err = leaves(ctx, s, had, func(seq uint64, leaf event.Leaf) error {
 		folded, err := w.derived.Leaf(seq)
-		if err != nil || folded != leaf.Hash() {
-			return errors.Join(err, errEnough)
+		if err == nil && folded != leaf.Hash() {
+			err = errEnough
 		}
-		seen = seq
-		return nil
+		if err == nil {
+			seen = seq
+		}
+		return err
 	})
-	if err != nil && !errors.Is(err, errEnough) {
+	if err != nil {
 		return 0, ofLedger(err)
 	}
 	if seen < had {

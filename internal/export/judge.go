@@ -63,8 +63,40 @@ func (w *walk) submission(e *Event) error {
 	return w.table.add(v)
 }
 
+// hidden adds a fault if the public keys of the export show that another key signed the record than the facts name.
+func (w *walk) hidden(s *submission) {
+	key, what := projections.FalseFacts(&s.sub, w.publicKeys(), false, false)
+	if k := w.keys[key]; key != "" {
+		at, err := wire.ParseTime(k.At)
+		if err != nil || k.Seq >= s.Seq || s.at < at.UnixNano()+projections.KeyGrace {
+			return
+		}
+	}
+	if what != "" {
+		w.doubts.add(w.board, s.Seq, CheckEd25519, "event %d: %s", s.Seq, what)
+	}
+}
+
+// publicKeys returns the Ed25519 keys of the export.
+func (w *walk) publicKeys() *verify.KeySet {
+	if w.ed25519 == nil {
+		var list []verify.Key
+		for id := range w.keys {
+			if public, ok := w.public(id); ok {
+				list = append(list, verify.Key{ID: id, Alg: verify.Ed25519, Public: public})
+			}
+		}
+		slices.SortFunc(list, func(a, b verify.Key) int { return strings.Compare(a.ID, b.ID) })
+		w.ed25519 = verify.NewKeySet(list)
+	}
+	return w.ed25519
+}
+
 // signature checks the recorded facts with the key.
 func (w *walk) signature(s *submission) {
+	if s.facts.Alg != verify.Ed25519 {
+		w.hidden(s)
+	}
 	switch s.facts.Alg {
 	case 0:
 	case verify.Ed25519:

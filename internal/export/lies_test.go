@@ -4,14 +4,18 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
+	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/internal/export"
+	"github.com/recount-ledger/recount/internal/verify"
 	"github.com/recount-ledger/recount/wire"
 )
 
@@ -120,6 +124,7 @@ func testLies(t *testing.T, dir string) {
 		}
 	}
 	forgedSignature(t, dir)
+	noMAC(t, dir)
 	historyLies(t, dir)
 }
 
@@ -180,6 +185,26 @@ func forgedSignature(t *testing.T, dir string) {
 	must(t, export.Reseal(to, nil))
 	if _, lines := check(t, to, export.CheckOptions{}); n != 1 || lines[export.CheckEd25519].Result != export.ResultFailed {
 		t.Errorf("%d, %+v", n, lines[export.CheckEd25519])
+	}
+}
+
+// noMAC: facts that name an HMAC key do not stand for a record that has no MAC.
+func noMAC(t *testing.T, dir string) {
+	to, n := copied(t, dir), 0
+	rewrite(t, to, export.EventsFile, func(e *export.Event) *export.Event {
+		if sub, err := event.DecodeSubmission(e.Payload); n == 0 && e.Kind == event.Submission.String() && err == nil &&
+			verify.Alg(sub.Facts.Alg) == verify.HMACSHA256 {
+			n++
+			sub.Body = regexp.MustCompile(`"sig":"[^"]*"`).ReplaceAll(sub.Body,
+				[]byte(`"sig":"`+strings.Repeat("A", 86)+`=="`))
+			e.Payload = sub.Payload()
+		}
+		return e
+	})
+	must(t, export.Reseal(to, nil))
+	_, lines := check(t, to, export.CheckOptions{})
+	if l := lines[export.CheckEd25519]; n != 1 || l.Result != export.ResultFailed || !strings.Contains(fmt.Sprint(l), "has no MAC") {
+		t.Errorf("%d, %+v", n, l)
 	}
 }
 

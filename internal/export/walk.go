@@ -21,6 +21,7 @@ type walk struct {
 	*checker
 	policies map[string]verify.Policy
 	keys     map[string]wire.KeyAnswer
+	ed25519  *verify.KeySet // those of keys, once they were needed
 	keySet   *verify.KeySet // the given secrets
 
 	generations []wire.GenerationAnswer
