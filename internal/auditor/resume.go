@@ -175,21 +175,27 @@ func (w *work) replace(part string, anew bool) error {
 		return err
 	}
 	w.derived, w.store, w.stop, w.fresh = nil, nil, nil, true
-	gone := []string{w.path(eventsDir)}
 	if anew {
-		entries, err := fs.Glob(os.DirFS(w.dir), "generation-*")
-		if err != nil {
+		if err := w.forget(); err != nil {
 			return err
-		}
-		gone = append(gone, w.path(derivedDir))
-		for _, name := range entries {
-			gone = append(gone, w.path(name))
 		}
 	}
-	for _, path := range gone {
-		if err := os.RemoveAll(path); err != nil {
-			return err
-		}
+	if err := os.RemoveAll(w.path(eventsDir)); err != nil {
+		return err
 	}
 	return os.Rename(part, w.path(eventsDir))
+}
+
+// forget removes what was folded.
+func (w *work) forget() error {
+	names, err := fs.Glob(os.DirFS(w.dir), "generation-*")
+	if err != nil {
+		return err
+	}
+	for _, name := range append(names, derivedDir) {
+		if err := os.RemoveAll(w.path(name)); err != nil {
+			return err
+		}
+	}
+	return nil
 }

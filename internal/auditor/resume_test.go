@@ -139,3 +139,12 @@ func newest(r *Report) (size uint64) {
 	}
 	return size
 }
+
+// TestKilledAtFirst: a run that was killed while it wrote the first file can go on.
+func TestKilledAtFirst(t *testing.T) {
+	dir := t.TempDir()
+	must(t, os.WriteFile(filepath.Join(dir, markFile+".new"), []byte(`{"for`), 0o600))
+	if _, err := newWork(dir, shown{}, quiet); err != nil {
+		t.Error(err)
+	}
+}

@@ -80,7 +80,11 @@ func newWork(dir string, s Source, tell Progress) (*work, error) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {
+	entries, err := os.ReadDir(dir)
+	if len(entries) == 1 && entries[0].Name() == markFile+".new" { // of a run that was killed while it wrote that
+		entries = nil
+	}
+	if err != nil || len(entries) > 0 {
 		return nil, errors.Join(err, fmt.Errorf("%w: %s is not empty and has no %s", ErrOther, dir, markFile))
 	}
 	if raw, err = json.Marshal(want); err != nil {
@@ -104,7 +108,7 @@ func (w *work) copied(ctx context.Context, index uint64, fetch func(to string) e
 	if !w.resumes() {
 		w.fresh = true
 		part := w.path(partDir)
-		if err := os.RemoveAll(part); err != nil {
+		if err := errors.Join(os.RemoveAll(part), w.forget()); err != nil {
 			return err
 		}
 		if err := fetch(part); err != nil {
