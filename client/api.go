@@ -163,12 +163,6 @@ func (c *Client) Digest(ctx context.Context, seq uint64) (*wire.DigestAnswer, er
 	return get[wire.DigestAnswer](ctx, c, "/v1/digest", q)
 }
 
-// Head returns the digests at the end of the ledger, after every event that was acknowledged before the call. It needs
-// a majority of the voters.
-func (c *Client) Head(ctx context.Context) (*wire.DigestAnswer, error) {
-	return get[wire.DigestAnswer](ctx, c, "/v1/digest", Read{Consistency: wire.ConsistencyLinearizable}.query())
-}
-
 // DigestEdge is like Digest and adds the edge of the log tree, from which later log digests can be computed
 // with the events alone.
 func (c *Client) DigestEdge(ctx context.Context, seq uint64) (*wire.DigestAnswer, error) {

@@ -34,6 +34,12 @@ func (e Evidence) Checkpoints(ctx context.Context, before uint64, limit int) (*w
 	return get[wire.CheckpointPage](ctx, e.c, "/v1/checkpoints", q)
 }
 
+// Head returns the digests at the end of the ledger, after every event that was acknowledged before the call. It needs
+// a majority of the voters.
+func (e Evidence) Head(ctx context.Context) (*wire.DigestAnswer, error) {
+	return get[wire.DigestAnswer](ctx, e.c, "/v1/digest", Read{Consistency: wire.ConsistencyLinearizable}.query())
+}
+
 // Inclusion returns a proof that event seq is among the first size events. The node that answers waits until it has
 // that many.
 func (e Evidence) Inclusion(ctx context.Context, seq, size uint64) (*wire.InclusionAnswer, error) {

@@ -102,15 +102,15 @@ func (f *auditFlags) run(cmd *cobra.Command) error {
 		errors.Is(err, evidence.ErrFormat), errors.Is(err, evidence.ErrSignature):
 		return wrong(err)
 	case errors.Is(err, auditor.ErrChanged):
-		return fmt.Errorf("%w\nThat is no word about the ledger. Find out who changes files there, and audit into another "+
-			"directory", err)
+		return fmt.Errorf("%w\nThat is no word about the ledger. Find out who changes files there, and audit into "+
+			"another directory", err)
 	case errors.Is(err, auditor.ErrNoCheckpoint):
 		return fmt.Errorf("%w. Nothing was verified\n%s", err, noCheckpointStep)
 	}
 	return err
 }
 
-// noCheckpointStep is what to do about auditor.ErrNoCheckpoint.
+// noCheckpointStep is the next step after auditor.ErrNoCheckpoint.
 const noCheckpointStep = "Give one that you or a witness kept with --checkpoint, or let the operator set " +
 	"checkpoint_key_file (docs/evidence.md). Without --key the events are folded and compared with what the ledger " +
 	"says of itself only."
@@ -187,7 +187,7 @@ func readFlag(flag, path string, to *[]byte) (err error) {
 	return nil
 }
 
-// contradiction says where two contradictory checkpoints are.
+// contradiction describes two contradictory checkpoints and names their file.
 func contradiction(c *auditor.Contradiction) string {
 	text := fmt.Sprintf("checkpoints of %d and of %d events, both signed", c.Fork.OldSize, c.Fork.NewSize)
 	if c.Proven {

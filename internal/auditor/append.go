@@ -85,7 +85,8 @@ func (a *appender) again(seq uint64, hash [32]byte) error {
 	return err
 }
 
-// all is called after the last event. It returns a difference if a source that shows its events from the first on has fewer than an earlier run took.
+// all is called after the last event. It returns a difference if a source that shows its events from the first on has
+// fewer than an earlier run took.
 func (a *appender) all() error {
 	if a.w.shown >= a.had {
 		return nil
@@ -95,8 +96,8 @@ func (a *appender) all() error {
 
 // fewer is the difference of a source that ends before the event had of an earlier run.
 func (w *work) fewer(had uint64) error {
-	return &differs{w.shown + 1, had, fmt.Sprintf("missing: the earlier run in %s took %d events, and there are %d", w.dir, had,
-		w.shown)}
+	return &differs{w.shown + 1, had, fmt.Sprintf("missing: the earlier run in %s took %d events, and there are %d",
+		w.dir, had, w.shown)}
 }
 
 // seal ends an entry.

@@ -33,9 +33,9 @@ type Options struct {
 }
 
 // Run audits a ledger. With ErrDiffers the report has differences. Other errors tell that the audit could not be
-// done. A checkpoint of an auditor that no trusted key signed is one of them: evidence.ErrSignature or ErrFormat. So are
-// trusted keys without any checkpoint: ErrNoCheckpoint. Run goes on with the work of an earlier run that has ended or was
-// interrupted.
+// done. A checkpoint of an auditor that no trusted key signed is one of them: evidence.ErrSignature or ErrFormat. So
+// are trusted keys without any checkpoint: ErrNoCheckpoint. Run goes on with the work of an earlier run that has ended
+// or was interrupted.
 func Run(ctx context.Context, o Options) (r *Report, err error) {
 	keeps := o.Dir != ""
 	if !keeps {
@@ -105,7 +105,7 @@ func (o *Options) claims(r *Report) (out []claim, err error) {
 	return out, o.without(notes, r)
 }
 
-// without says what it means that there is no checkpoint.
+// without notes that there is no checkpoint. With keys that is an error.
 func (o *Options) without(notes []Note, r *Report) error {
 	switch {
 	case len(notes) > 0:

@@ -221,8 +221,15 @@ func neverActive(t *testing.T, s *scene) {
 	if r, err := says(claimOf("it", n, r.Log, has[1], r.Control, 4)); err != nil {
 		t.Errorf("the right digest: %+v, %v", r, err)
 	}
-	if r, err := says(claim{by: "it", at: n, state: make([]byte, 32), generation: 9}); !errors.Is(err, ErrDiffers) ||
-		!strings.Contains(r.Differences[0].What, "no event starts") {
+	r, err = says(claim{by: "it", at: n, log: claimOf("", n, r.Log, "", "", 0).log, state: make([]byte, 32), generation: 9})
+	if err != nil || !strings.Contains(strings.Join(r.NotChecked, "\n"), "starts this generation") {
+		t.Errorf("a generation that is started later: %+v, %v", r, err)
+	}
+	at := find(t, honest.events, event.StateDigest).Seq
+	r, err = Run(t.Context(), s.options(honest.with(func(l *shown) {
+		message(t, &l.events[at-1], func(m proto.Message) { m.(*event.StateDigestV1).Generation = 9 })
+	}), ""))
+	if !errors.Is(err, ErrDiffers) || !strings.Contains(r.Differences[0].What, "no event starts") {
 		t.Errorf("a generation that is none: %+v, %v", r, err)
 	}
 }

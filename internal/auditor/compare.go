@@ -22,6 +22,7 @@ type claim struct {
 	origin              string // of a checkpoint
 	note                []byte // its text
 	shown               bool   // by the source
+	logged              bool   // by a leader
 }
 
 // claimOf makes a claim of digests in hex. A digest that is no hex equals none.
@@ -67,7 +68,8 @@ func (c *comparison) run(ctx context.Context, others []claim) error {
 			}
 			c.r.Digests++
 			said := claim{by: fmt.Sprintf("the digest in event %d", row.Seq), at: row.At, log: row.Log[:],
-				state: row.State[:], control: row.Control[:], generation: row.Generation}
+				state: row.State[:], control: row.Control[:], generation: row.Generation,
+				logged: true}
 			if err := c.compare(ctx, &said); err != nil {
 				return err
 			}
@@ -115,10 +117,16 @@ func (c *comparison) compare(ctx context.Context, said *claim) error {
 func (c *comparison) outcomes(ctx context.Context, said *claim) error {
 	what := outcomesOf(said.generation)
 	if _, ok := c.w.derived.Control().Generation(said.generation); !ok {
-		if !c.bad[what] {
-			c.bad[what] = true
-			c.r.differ(said.at, said.at, "%s: no event starts this generation, and %s gives a digest of it", what, said.by)
+		switch {
+		case c.bad[what]:
+		case said.logged:
+			c.r.differ(said.at, said.at, "%s: no event starts this generation, and %s gives a digest of it", what,
+				said.by)
+		default: // it may have been started later
+			c.r.not("%s, of which %s gives a digest: no event up to event %d starts this generation", what, said.by,
+				c.end)
 		}
+		c.bad[what] = true
 		return nil
 	}
 	g, err := c.w.generation(ctx, said.generation, said.at)

@@ -80,11 +80,11 @@ func (a *audit) contradiction(ctx context.Context, k, shown *claim) error {
 	back := k.at > a.shows()
 	switch {
 	case f.Proven:
-		a.r.differ(low.at, high.at, "a fork: %s covers %d events and %s covers %d, and they are not of one ledger", k.by, k.at,
-			shown.by, shown.at)
+		a.r.differ(low.at, high.at, "a fork: %s covers %d events and %s covers %d, and they are not of one ledger",
+			k.by, k.at, shown.by, shown.at)
 	case back:
-		a.r.differ(a.shows()+1, k.at, "rolled back: %s covers %d events, %s covers %d, and the ledger ends at event %d", k.by,
-			k.at, shown.by, shown.at, a.shows())
+		a.r.differ(a.shows()+1, k.at, "rolled back: %s covers %d events, %s covers %d, and the ledger ends at event %d",
+			k.by, k.at, shown.by, shown.at, a.shows())
 	case grew || len(a.r.Differences) == 0:
 		return nil
 	}
@@ -107,8 +107,8 @@ func (a *audit) shows() uint64 {
 	return end
 }
 
-// proof returns hashes that say how two checkpoints stand to each other: from the events here, else from the source. grew
-// reports that the first one is of the ledger of the second one. Hashes that say neither are nil.
+// proof returns hashes that say how two checkpoints stand to each other: from the events here, else from the source.
+// grew reports that the first one is of the ledger of the second one. Hashes that say neither are nil.
 func (a *audit) proof(ctx context.Context, low, high *claim) (hashes [][32]byte, grew bool) {
 	old, next := low.checkpoint(), high.checkpoint()
 	if old.Size == next.Size || old.Size == 0 {

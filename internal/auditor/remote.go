@@ -82,11 +82,11 @@ func (r *remote) load(ctx context.Context, w *work, _ *Report) error {
 	return a.end(ctx.Err())
 }
 
-// again compares what earlier runs took with the ledger as it is now. It asks for the end of the ledger again if the node
-// that said it may be behind.
+// again compares what earlier runs took with the ledger as it is now. It asks for the end of the ledger again if the
+// node that said it may be behind.
 func (r *remote) again(ctx context.Context, w *work, had uint64) error {
 	if r.end < max(had, w.covered) {
-		head, err := ask(ctx, r, r.c.Head)
+		head, err := ask(ctx, r, client.EvidenceOf(r.c).Head)
 		if err != nil {
 			return err
 		}

@@ -8,8 +8,6 @@ import (
 	"io/fs"
 	"os"
 
-	"github.com/hashicorp/raft"
-
 	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/internal/log"
 )
@@ -24,7 +22,7 @@ var errEnough = errors.New("enough")
 func each(ctx context.Context, src *log.Store, end uint64, fn func(seq uint64, raw int64, ev event.Event) error) error {
 	seq, last := uint64(0), src.Committed()
 	one := func(e log.Entry) error {
-		if e.Type != raft.LogCommand {
+		if !e.Command() {
 			return nil
 		}
 		pack, err := event.DecodePack(e.Data)
@@ -125,8 +123,8 @@ func (w *work) copiedAgain(ctx context.Context, r *Report, fetch func(to string)
 			return err
 		}
 		if at <= w.covered || index <= w.store.Floor() {
-			return errors.Join(&differs{at, had, fmt.Sprintf("the log does not have the %s of the earlier run in %s any more",
-				counted(had, "event"), w.dir)}, os.RemoveAll(part))
+			what := fmt.Sprintf("the log does not have the %s of the earlier run in %s any more", counted(had, "event"), w.dir)
+			return errors.Join(&differs{at, had, what}, os.RemoveAll(part))
 		}
 		r.not("events %d to %d of the earlier run: other ones are in their place now. Nothing showed that they were "+
 			"committed", at, had)

@@ -110,7 +110,9 @@ func rolledBack(t *testing.T, s *scene) {
 	if !errors.Is(err, ErrDiffers) || len(r.Contradictions) == 0 {
 		t.Fatalf("behind the earlier run: %+v, %v", r, err)
 	}
-	if !slices.ContainsFunc(r.Differences, func(d Difference) bool { return strings.Contains(d.What, "rolled back: ") }) {
+	if !slices.ContainsFunc(r.Differences, func(d Difference) bool {
+		return strings.Contains(d.What, "rolled back: ")
+	}) {
 		t.Errorf("%v", r.Differences)
 	}
 	s.submit(30)

@@ -23,8 +23,8 @@ type submitted struct {
 	err       error
 }
 
-// signatures holds the signature facts in the log against the public keys in it. The fold verifies the key that the facts
-// name, and no other. So a ledger could leave out, misname or dispute the key that signed a record, and refuse it.
+// signatures holds the signature facts in the log against the public keys in it. The fold verifies the key that the
+// facts name, and no other. So a ledger could leave out, misname or dispute the key that signed a record, and refuse it.
 type signatures struct {
 	a     *audit
 	keys  *verify.KeySet
@@ -143,7 +143,7 @@ func (s *signatures) report() {
 		s.a.r.differ(s.first.seq, s.first.seq, "%s", what)
 	}
 	if s.early > 0 {
-		s.a.r.not("%s that an Ed25519 key signed within ten minutes of its registration: the ledger names no key, and its nodes "+
-			"may not have known it", counted(s.early, "record"))
+		s.a.r.not("%s that an Ed25519 key signed within ten minutes of its registration: the ledger names no key, and "+
+			"its nodes may not have known it", counted(s.early, "record"))
 	}
 }

@@ -59,14 +59,16 @@ func hiddenSignatures(t *testing.T, s *scene) {
 			sub.Facts = c.facts
 			seq := l.add(t, event.Submission, c.after, sub.Payload())
 			if c.disputed {
-				l.add(t, event.FactsDisputed, c.after, payload(t, &event.FactsDisputedV1{Seq: seq, Voters: []string{"n1"}, Node: "n1"}))
+				l.add(t, event.FactsDisputed, c.after, payload(t, &event.FactsDisputedV1{Seq: seq,
+					Voters: []string{"n1"}, Node: "n1"}))
 			}
 			r, err := Run(t.Context(), s.options(l, ""))
 			if c.words == "" {
 				must(t, err)
 				return
 			}
-			if !errors.Is(err, ErrDiffers) || r.Differences[0].From != seq || !strings.Contains(r.Differences[0].What, c.words) {
+			if !errors.Is(err, ErrDiffers) || r.Differences[0].From != seq ||
+				!strings.Contains(r.Differences[0].What, c.words) {
 				t.Errorf("%+v, %v", r, err)
 			}
 		})

@@ -16,6 +16,9 @@ type Entry struct {
 	Data        []byte
 }
 
+// Command reports whether the entry holds events, and is none of those that Raft makes for itself.
+func (e Entry) Command() bool { return e.Type == raft.LogCommand }
+
 // GetLog reads one entry for Raft, committed or not. If the entry is absent, GetLog returns exactly
 // raft.ErrLogNotFound. A read error or a hole is fatal.
 func (s *Store) GetLog(index uint64, l *raft.Log) error {

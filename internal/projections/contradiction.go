@@ -10,8 +10,8 @@ import (
 // take a record of it as unsigned.
 const KeyGrace = 10 * 60 * 1_000_000_000
 
-// FalseFacts says how the signature facts in the event of a submission contradict public keys, as
-// verify.KeySet.Contradiction does. The fold follows the facts in the log, so that all nodes judge alike, and does not
+// FalseFacts holds the signature facts in the event of a submission against public keys, with the results of
+// verify.KeySet.Contradiction. The fold follows the facts in the log, so that all nodes judge alike, and does not
 // look for a key that they do not name. Whoever audits a ledger does. With disputed set the event counts as one without
 // facts. verified says that the fold has verified the facts.
 func FalseFacts(sub *event.Sub, keys *verify.KeySet, disputed, verified bool) (key, what string) {

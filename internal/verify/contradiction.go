@@ -6,8 +6,8 @@ import (
 	"github.com/recount-ledger/recount/internal/pcs"
 )
 
-// Contradiction says how the signature facts that somebody recorded of a record contradict the public keys of the set,
-// "" for not at all. key is the key that signed the record, if another one or none was recorded. It needs no secret:
+// Contradiction describes a contradiction between the signature facts that somebody recorded of a record and the public
+// keys of the set, "" for none. key is the key that signed the record, if another one or none was recorded. It needs no secret:
 //
 //	f names an HMAC key, and the signature is no MAC
 //	f names no key or an Ed25519 key that did not sign, and a key of the set signed

@@ -12,7 +12,7 @@ import (
 
 // TestAuditing plays docs/auditing.md word for word, but for directory and port, from a copy of the repository.
 func TestAuditing(t *testing.T) {
-	blocks := shellBlocks(t, "docs/auditing.md", 11)
+	blocks := shellBlocks(t, "docs/auditing.md", 13)
 	dir, home := readmeCopy(t), filepath.Join(t.TempDir(), "recount")
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
@@ -46,10 +46,17 @@ func checkAuditing(t *testing.T, all []said) {
 		"operations --since":                       `published policy 10ba8da6`,
 		"policy history":                           `(?m)10ba8da6.* activated `,
 		"cluster status":                           `3 of 3 ready`,
+		"tail --from-seq 1 --limit 5":              `(?m)^([^\n]+\n){5,}`,
+		"--as-of 500 --last 5":                     `(?m)^[0-9]+ `,
+		"policy show 10ba8da6":                     `tol_d: "0.01"`,
+		"generation list":                          `(?m)^ +2 +active `,
+		"key list":                                 `hmac-90e62c5e86f10c2f`,
+		"--kind generation_activated":              `"INC-7"`,
 		"evidence --since":                         `(?m)^events +1 to `,
 		"export verify":                            `All checks hold: events 1 to `,
 		"digest --seq 500":                         `3 endpoints agree at seq 500`,
-		"audit verify --dir":                       `(?m)^result +[1-9][0-9]* events, 2 generations, all answers reproduced$`,
+		"ledger.pub --dir":                         `(?m)^result +[1-9][0-9,]* events, 2 generations, all answers reproduced$`,
+		"ledger.pub --checkpoint":                  `(?m)^checkpoint +of [1-9][0-9]* events, .*today\.note, signed by recount/`,
 		"audit verify --from":                      `(?m)^result +500 events, 1 generation, all answers reproduced$`,
 	}
 	seen := map[string]bool{}

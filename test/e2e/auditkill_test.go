@@ -23,8 +23,8 @@ import (
 // killedAt is the number of points at which an audit is killed.
 const killedAt = 6
 
-// TestAuditKilled kills an audit of a whole ledger at several points. What goes on from there ends with the report of a run that
-// nobody killed, so that no event is missing and none is there twice.
+// TestAuditKilled kills an audit of a whole ledger at several points. What goes on from there ends with the report of a
+// run that nobody killed, so that no event is missing and none is there twice.
 func TestAuditKilled(t *testing.T) {
 	c, ctx := start(t, 1)
 	r := newRecount(t, ctx, c)
