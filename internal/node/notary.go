@@ -33,6 +33,7 @@ func startNotary(n *Node) (err error) {
 		Folds:     outcomes{n.gens, n.derived.Control()},
 		Head:      n.witness.Head,
 		Agreed:    agreedRoot(n.doubts),
+		Confirm:   n.confirm,
 		Withheld:  n.withheld,
 		Logger:    n.log,
 	})

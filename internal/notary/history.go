@@ -32,6 +32,9 @@ type Kept struct {
 	Note []byte // with the cosignatures that were collected
 }
 
+// recordMark begins a record.
+const recordMark = "checkpoint "
+
 // history keeps checkpoints in a file: records that begin with a line "checkpoint SECONDS BYTES CRC32C", before
 // the note. What was appended survives the end of the process, and a power loss all but the last ten seconds.
 type history struct {
@@ -42,37 +45,30 @@ type history struct {
 	list    []Kept // by size, of this origin
 	records int
 	synced  time.Time
+	torn    bool // a write has failed; what it left in the file is not known
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// openHistory reads the file, and cuts off a record that a crash has left unfinished. A file that is damaged
-// elsewhere is kept aside under the name path.damaged.
+// openHistory reads the file. It cuts off a record that a crash has left unfinished, and reads on behind a damaged one.
+// A file that was damaged is kept aside under the name path.damaged-1, or the next number that is free.
 func openHistory(path, origin string, logger *slog.Logger) (*history, error) {
 	h := &history{path: path}
 	text, err := os.ReadFile(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	rest := text
-	for len(rest) > 0 {
-		k, n := parseKept(rest)
-		if n == 0 {
-			break
-		}
-		if h.records++; k.Origin == origin {
-			h.put(k)
-		}
-		rest = rest[n:]
-	}
-	if bytes.Contains(rest, []byte("\ncheckpoint ")) {
-		logger.Error("the history of checkpoints is damaged; the file is kept aside", "file", path+".damaged")
-		if err := os.Rename(path, path+".damaged"); err != nil {
+	whole, damaged := h.read(text, origin)
+	if damaged {
+		aside, err := keepAside(path, text)
+		if err != nil {
 			return nil, err
 		}
+		logger.Error("the history of checkpoints is damaged; the file is kept aside", "file", aside,
+			"bytes_lost", len(text)-len(whole))
 	}
-	if len(rest) > 0 {
-		if err := osfile.Write(path, text[:len(text)-len(rest)], 0o600); err != nil {
+	if len(whole) < len(text) {
+		if err := osfile.Write(path, whole, 0o600); err != nil {
 			return nil, err
 		}
 	}
@@ -80,27 +76,73 @@ func openHistory(path, origin string, logger *slog.Logger) (*history, error) {
 	return h, err
 }
 
+// read takes over the records of a file, and returns those that are whole. One that a crash has cut is no damage.
+func (h *history) read(text []byte, origin string) (whole []byte, damaged bool) {
+	for rest := text; len(rest) > 0; {
+		k, n := parseKept(rest)
+		if n > 0 {
+			if h.records++; k.Origin == origin {
+				h.put(k)
+			}
+			whole, rest = append(whole, rest[:n]...), rest[n:]
+			continue
+		}
+		next := bytes.Index(rest[1:], []byte(recordMark))
+		if next < 0 {
+			return whole, damaged || !cut(rest)
+		}
+		damaged, rest = true, rest[1+next:]
+	}
+	return whole, damaged
+}
+
+// cut reports whether b is the beginning of a record.
+func cut(b []byte) bool {
+	line, rest, found := bytes.Cut(b, []byte("\n"))
+	if !found {
+		return bytes.HasPrefix(b, []byte(recordMark)) || bytes.HasPrefix([]byte(recordMark), b)
+	}
+	_, size, _, err := parseHead(line)
+	return err == nil && size > len(rest)
+}
+
+// keepAside writes a damaged file under a name that is free.
+func keepAside(path string, text []byte) (aside string, err error) {
+	for n := 1; ; n++ {
+		aside = fmt.Sprintf("%s.damaged-%d", path, n)
+		if _, err = os.Lstat(aside); err != nil {
+			break
+		}
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
+	return aside, osfile.Write(aside, text, 0o600)
+}
+
 // parseKept reads one record and returns its length, 0 for none.
 func parseKept(b []byte) (k Kept, n int) {
 	line, rest, found := bytes.Cut(b, []byte("\n"))
-	var seconds int64
-	var size int
-	var sum uint32
-	if _, err := fmt.Sscanf(string(line), "checkpoint %d %d %x", &seconds, &size, &sum); err != nil || !found ||
-		size < 0 || size > len(rest) || crc32.Checksum(rest[:size], castagnoli) != sum {
+	seconds, size, sum, err := parseHead(line)
+	if err != nil || !found || size < 0 || size > len(rest) || crc32.Checksum(rest[:size], castagnoli) != sum {
 		return k, 0
 	}
 	k = Kept{At: time.Unix(seconds, 0).UTC(), Note: bytes.Clone(rest[:size])}
 	body, _, _ := strings.Cut(string(k.Note), "\n\n")
-	var err error
 	if k.Checkpoint, err = evidence.ParseCheckpoint(body + "\n"); err != nil {
 		return k, 0
 	}
 	return k, len(line) + 1 + size
 }
 
+// parseHead reads the line before a note.
+func parseHead(line []byte) (seconds int64, size int, sum uint32, err error) {
+	_, err = fmt.Sscanf(string(line), recordMark+"%d %d %x", &seconds, &size, &sum)
+	return seconds, size, sum, err
+}
+
 func (k Kept) record() []byte {
-	head := fmt.Sprintf("checkpoint %d %d %08x\n", k.At.Unix(), len(k.Note), crc32.Checksum(k.Note, castagnoli))
+	head := fmt.Sprintf(recordMark+"%d %d %08x\n", k.At.Unix(), len(k.Note), crc32.Checksum(k.Note, castagnoli))
 	return append([]byte(head), k.Note...)
 }
 
@@ -128,17 +170,15 @@ func (h *history) add(k Kept) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.put(k)
-	if h.records++; h.records > rewriteAt {
+	if h.records++; h.records > rewriteAt || h.torn {
 		return h.rewrite(k.At)
 	}
-	if _, err := h.file.Write(k.record()); err != nil {
-		return err
+	_, err := h.file.Write(k.record())
+	if err == nil && k.At.Sub(h.synced) >= syncEvery {
+		h.synced, err = k.At, h.file.Sync()
 	}
-	if k.At.Sub(h.synced) < syncEvery {
-		return nil
-	}
-	h.synced = k.At
-	return h.file.Sync()
+	h.torn = err != nil
+	return err
 }
 
 // rewrite drops what need not be kept, from the list and the file.
@@ -156,7 +196,7 @@ func (h *history) rewrite(now time.Time) error {
 		return err
 	}
 	err = h.file.Close()
-	h.file, h.records, h.synced = f, len(h.list), now
+	h.file, h.records, h.synced, h.torn = f, len(h.list), now, false
 	return err
 }
 

@@ -2,14 +2,18 @@ package notary
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/recount-ledger/recount/evidence"
+	"github.com/recount-ledger/recount/internal/api"
 )
 
 // remember gives a bench a history in a file.
@@ -78,8 +82,7 @@ func TestNothingSmallerAfterAStart(t *testing.T) {
 	}
 }
 
-// TestHistoryAfterACrash: a record that is cut anywhere is dropped, and everything before it stays. A file that is damaged
-// in the middle is kept aside.
+// TestHistoryAfterACrash: a record that is cut anywhere is dropped, and everything before it stays.
 func TestHistoryAfterACrash(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "h")
 	b := newBench(t, 300)
@@ -106,16 +109,98 @@ func TestHistoryAfterACrash(t *testing.T) {
 			t.Fatalf("cut at %d: %d bytes are left", cut, len(left))
 		}
 	}
-	changed := bytes.Clone(whole)
-	changed[len(first)/2] ^= 1
-	if list := open(changed); len(list) != 0 {
-		t.Errorf("%d checkpoints", len(list))
+}
+
+// TestHistoryDamaged: a damaged byte costs the record that it is in and no other one, wherever it is. What was in the
+// file stays aside, under another name each time.
+func TestHistoryDamaged(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "h")
+	b := newBench(t, 300)
+	b.remember(t, path)
+	var ends []int
+	for _, size := range []uint64{100, 200, 300} {
+		b.signAt(t, size)
+		text, err := os.ReadFile(path)
+		must(t, err)
+		ends = append(ends, len(text))
 	}
-	if aside, err := os.ReadFile(path + ".damaged"); err != nil || !bytes.Equal(aside, changed) {
-		t.Errorf("%d bytes aside, %v", len(aside), err)
+	must(t, b.Close())
+	whole, err := os.ReadFile(path)
+	must(t, err)
+	for at, aside := 0, 1; at < len(whole); at, aside = at+1+at%11, aside+1 {
+		damaged := bytes.Clone(whole)
+		damaged[at] ^= 1
+		must(t, os.WriteFile(path, damaged, 0o600))
+		lost := uint64(100 * (1 + slices.IndexFunc(ends, func(end int) bool { return at < end })))
+		for range 2 { // the second time, the file is whole
+			h, err := openHistory(path, origin, slog.New(slog.DiscardHandler))
+			must(t, err)
+			must(t, h.close())
+			for _, size := range []uint64{100, 200, 300} {
+				if size != lost && !slices.ContainsFunc(h.list, func(k Kept) bool { return k.Size == size }) {
+					t.Fatalf("damaged at %d, in %d: %d is lost too", at, lost, size)
+				}
+			}
+		}
+		kept, err := os.ReadFile(fmt.Sprintf("%s.damaged-%d", path, aside))
+		if left, _ := os.ReadFile(path); errors.Is(err, os.ErrNotExist) && len(left) == len(whole) {
+			aside--
+			continue // only the time of a record, over which there is no checksum
+		}
+		if err != nil || !bytes.Equal(kept, damaged) {
+			t.Fatalf("damaged at %d: %d bytes aside, %v", at, len(kept), err)
+		}
 	}
-	if list := open(whole); len(list) != 2 {
-		t.Errorf("%d checkpoints", len(list))
+}
+
+// TestNothingSmallerWithoutHistory: a node that was started signs nothing before it has folded all that was committed.
+// So it signs no smaller size than before when its history is lost, too.
+func TestNothingSmallerWithoutHistory(t *testing.T) {
+	b := newBench(t, 300)
+	b.confirm = func(context.Context) error { return api.ErrNotFound }
+	b.head = 199
+	if err := b.sign(t.Context()); !errors.Is(err, api.ErrNotFound) || b.Counts().Size != 0 || b.late.Load() == 0 {
+		t.Errorf("without the news: %v, %+v", err, b.Counts())
+	}
+	confirmed := 0
+	b.confirm = func(context.Context) error { confirmed, b.head = confirmed+1, 250; return nil }
+	must(t, b.sign(t.Context()))
+	if b.Counts().Size != 0 || b.asked != 0 {
+		t.Errorf("the head of before was signed: %+v", b.Counts())
+	}
+	must(t, b.sign(t.Context()))
+	b.signAt(t, 300)
+	if b.Counts().Size != 300 || confirmed != 1 {
+		t.Errorf("%+v, confirmed %d times", b.Counts(), confirmed)
+	}
+}
+
+// TestHistoryAfterAFailedWrite: a record that the disk took a part of hides none of the later ones.
+func TestHistoryAfterAFailedWrite(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "h")
+	b := newBench(t, 300)
+	b.remember(t, path)
+	b.signAt(t, 100)
+	whole := b.history.file
+	readOnly, err := os.Open(path)
+	must(t, err)
+	b.history.file = readOnly
+	b.head = 200
+	if err := b.sign(t.Context()); err == nil || b.Counts().Size != 100 {
+		t.Errorf("shown without a record: %v, %+v", err, b.Counts())
+	}
+	_, err = whole.WriteString("checkpoint 17")
+	must(t, errors.Join(err, whole.Close()))
+	b.signAt(t, 300)
+	must(t, b.Close())
+	h, err := openHistory(path, origin, slog.New(slog.DiscardHandler))
+	must(t, err)
+	must(t, h.close())
+	if k, found := h.newest(); !found || k.Size != 300 {
+		t.Errorf("newest %d, %t", k.Size, found)
+	}
+	if _, err := os.Stat(path + ".damaged-1"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the file was damaged: %v", err)
 	}
 }
 

@@ -1,7 +1,9 @@
 package notary
 
 import (
+	"context"
 	"encoding/hex"
+	"fmt"
 	"time"
 
 	"github.com/recount-ledger/recount/evidence"
@@ -11,9 +13,23 @@ import (
 // witnessGrace is the time for which a cosigned checkpoint is shown instead of newer ones without a quorum.
 const witnessGrace = 10 * time.Second
 
+// confirmTimeout bounds one wait for what was committed before the start.
+const confirmTimeout = 5 * time.Second
+
 // follows reports whether this node may sign the size seq: it has folded what it signed before it was started,
-// and that was of the same tree.
-func (n *Notary) follows(seq uint64) (bool, error) {
+// and that was of the same tree. What it signed was committed, so it needs no history to know that it has folded it.
+func (n *Notary) follows(ctx context.Context, seq uint64) (bool, error) {
+	if !n.caughtUp {
+		ctx, cancel := context.WithTimeout(ctx, confirmTimeout)
+		defer cancel()
+		if err := n.Confirm(ctx); err != nil {
+			return false, fmt.Errorf("what was committed before the start is not folded: %w", err)
+		}
+		n.caughtUp = true
+		if _, head := n.Head(); head > seq {
+			return false, nil
+		}
+	}
 	if n.history == nil || n.compared {
 		return true, nil
 	}

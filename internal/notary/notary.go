@@ -47,6 +47,8 @@ type Options struct {
 	// Agreed returns the root of the tree of the first seq events once a majority of the voters has the same
 	// digests of log, outcomes and control state there. Otherwise it returns an error that says why not.
 	Agreed func(ctx context.Context, generation uint32, seq uint64) (root [32]byte, err error)
+	// Confirm returns once this node has folded everything that was committed before the call.
+	Confirm func(ctx context.Context) error
 	// Withheld returns the reason why this node answers no client, nil for none.
 	Withheld func() *wire.Problem
 	Logger   *slog.Logger
@@ -65,6 +67,7 @@ type Notary struct {
 	behind   atomic.Int64 // since when the newest checkpoint has no quorum of cosignatures, Unix nanoseconds; 0 for not
 
 	history    *history
+	caughtUp   bool         // with what was committed before the start
 	compared   bool         // the history with the tree
 	contradict atomic.Bool  // the history and the tree are of two ledgers
 	late       atomic.Int64 // since when the head has no checkpoint, Unix nanoseconds; 0 for not
@@ -163,7 +166,7 @@ func (n *Notary) sign(ctx context.Context) error {
 		return nil
 	}
 	n.late.CompareAndSwap(0, time.Now().UnixNano())
-	if ready, err := n.follows(seq); err != nil || !ready {
+	if ready, err := n.follows(ctx, seq); err != nil || !ready {
 		return err
 	}
 	root, err := n.Agreed(ctx, generation, seq)

@@ -101,6 +101,7 @@ type bench struct {
 	asked    int
 	disagree error
 	withheld *wire.Problem
+	confirm  func(context.Context) error
 	key      string // text of the key file
 }
 
@@ -108,7 +109,8 @@ func newBench(t *testing.T, size uint64) *bench {
 	t.Helper()
 	text, _, err := evidence.NewSecretKey(origin)
 	must(t, err)
-	b := &bench{tree: newTree(size), head: size, key: text}
+	b := &bench{tree: newTree(size), head: size, key: text,
+		confirm: func(context.Context) error { return nil }}
 	path := filepath.Join(t.TempDir(), "key")
 	must(t, os.WriteFile(path, []byte(text), 0o600))
 	b.Notary, err = New(Options{Origin: origin, KeyFile: path, Tree: b.tree, Logger: slog.New(slog.DiscardHandler),
@@ -120,6 +122,7 @@ func newBench(t *testing.T, size uint64) *bench {
 			return b.tree.Root(seq)
 		},
 		Withheld: func() *wire.Problem { return b.withheld },
+		Confirm:  func(ctx context.Context) error { return b.confirm(ctx) },
 	})
 	must(t, err)
 	return b
