@@ -19,6 +19,9 @@ const (
 	maxChunks    = 64 // chunks that are read to fill one page if few rows match
 	maxFiltered  = 5  // the same with a condition, which costs more: 100,000 rows for one page
 	maxFilter    = 4096
+
+	maxStreamChunks   = maxStream/streamChunk + maxChunks // that are read for one stream
+	maxStreamFiltered = 50                                // the same with a condition: 1,000,000 rows
 )
 
 // auditRequest is a parsed request for the audit list.
@@ -29,11 +32,11 @@ type auditRequest struct {
 	ndjson  bool
 }
 
-func parseAudit(c echo.Context) (auditRequest, error) {
+func parseAudit(views Views, c echo.Context) (auditRequest, error) {
 	p := readParams(c, append([]string{"since", "until", "from_seq", "to_seq", "order", "limit", "cursor", "as_of",
 		"generation", "consistency", "min_seq"}, auditFilterNames...)...)
 	a := auditRequest{
-		query:  p.auditFilter(),
+		query:  p.auditFilter(views),
 		read:   p.read(wire.ConsistencyLocal),
 		ndjson: wantsNDJSON(c.Request().Header),
 	}
@@ -74,8 +77,8 @@ var auditFilterNames = []string{"shard", "key", "outcome", "reason", "unknown_sh
 	"filter"}
 
 // auditFilter reads what a row must have to be listed, whatever its place.
-func (p *params) auditFilter() AuditQuery {
-	return AuditQuery{
+func (p *params) auditFilter(views Views) AuditQuery {
+	q := AuditQuery{
 		Shard: p.shard("shard"),
 		Key:   p.key("key"),
 		Outcome: p.oneOf("outcome", "", wire.OutcomeAccepted, wire.OutcomeEscalated, wire.OutcomeRefused,
@@ -85,8 +88,13 @@ func (p *params) auditFilter() AuditQuery {
 		PCS:           p.digits("pcs_id", "record"),
 		Policy:        p.digits("policy", "policy"),
 		Remote:        p.addresses("remote"),
-		Filter:        p.text("filter", maxFilter),
 	}
+	if text := p.text("filter", maxFilter); text != "" && p.err() == nil {
+		var err error
+		q.Filter, err = views.Condition(text)
+		p.keep(err)
+	}
+	return q
 }
 
 // auditFilters returns a digest of the parameters that must not change while a cursor continues the list.
@@ -107,7 +115,7 @@ func auditFilters(p *params) [8]byte {
 
 // audit responds with one page, or with a stream of lines if the client accepts NDJSON.
 func (s *server) audit(c echo.Context) error {
-	a, err := parseAudit(c)
+	a, err := parseAudit(s.Ledger.Views, c)
 	if err != nil {
 		return err
 	}
@@ -128,11 +136,7 @@ func (s *server) audit(c echo.Context) error {
 	}
 	at := view.Position()
 	page := wire.AuditPage{AppliedSeq: at.AppliedSeq, Generation: at.Generation}
-	chunks := maxChunks
-	if a.query.Filter != "" {
-		chunks = maxFiltered
-	}
-	next, err := walkAudit(ctx, view, a.query, chunks, func(r AuditResult) error {
+	next, err := walkAudit(ctx, view, a.query, a.chunks(), func(r AuditResult) error {
 		page.Items, page.AsOf = append(page.Items, r.Items...), r.AsOf
 		return nil
 	})
@@ -142,6 +146,19 @@ func (s *server) audit(c echo.Context) error {
 	page.NextCursor = a.cursorAt(at, next)
 	c.Response().Header().Add("Vary", "Accept")
 	return writeAuditPage(c, &page)
+}
+
+// chunks returns how many chunks are read for the answer. Where it ends before the list does, it has a cursor.
+func (a *auditRequest) chunks() int {
+	switch filtered := a.query.Filter != nil; {
+	case a.ndjson && filtered:
+		return maxStreamFiltered
+	case a.ndjson:
+		return maxStreamChunks
+	case filtered:
+		return maxFiltered
+	}
+	return maxChunks
 }
 
 // then reports whether the list is as of another time than now.
@@ -179,7 +196,7 @@ func walkAudit(ctx context.Context, view View, q AuditQuery, chunks int,
 // streamAudit writes one item per line and a trailer.
 func streamAudit(c echo.Context, view View, a auditRequest) error {
 	out, at, asOf := newLineStream(c, true), view.Position(), uint64(0)
-	next, err := walkAudit(c.Request().Context(), view, a.query, 1<<30, func(r AuditResult) error {
+	next, err := walkAudit(c.Request().Context(), view, a.query, a.chunks(), func(r AuditResult) error {
 		asOf = r.AsOf
 		return writeAuditLines(out, r.Items)
 	})

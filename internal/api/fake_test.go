@@ -38,10 +38,12 @@ type fakeLedger struct {
 	explode  bool          // Submit panics
 	hold     chan struct{} // Submit waits for it or for its context
 	reads    []Read
-	metas    []Meta
-	cause    chan struct{} // closed and replaced when a row is added
-	groups   []int         // records of each group of a batch
-	closed   error         // batches are refused with it
+	// conditions are those that were compiled
+	conditions []string
+	metas      []Meta
+	cause      chan struct{} // closed and replaced when a row is added
+	groups     []int         // records of each group of a batch
+	closed     error         // batches are refused with it
 }
 
 // shared is known to all parts of a fake.

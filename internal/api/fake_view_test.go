@@ -46,6 +46,21 @@ func (t *fakeLedger) View(ctx context.Context, r Read) (View, error) {
 	return v, t.fail
 }
 
+// fakeCondition holds for every row.
+type fakeCondition string
+
+func (fakeCondition) Holds(func(string) any) (bool, error) { return true, nil }
+
+func (t *fakeLedger) Condition(text string) (Condition, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.conditions = append(t.conditions, text)
+	if text == "wrong" {
+		return nil, wire.NewProblem(wire.CodeBadRequest, "line 1, column 1: wrong").WithField("filter")
+	}
+	return fakeCondition(text), nil
+}
+
 func (t fakeView) Lookup(_ context.Context, id string) (*wire.PCSAnswer, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -1,10 +1,15 @@
 package api
 
 import (
+	"bytes"
 	"context"
+	"io"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -29,7 +34,9 @@ type scarceView struct {
 }
 
 func (v scarceView) Audit(_ context.Context, q AuditQuery) (AuditResult, error) {
-	v.of.queries = append(v.of.queries, q)
+	if v.of.queries = append(v.of.queries, q); len(v.of.queries) > 1000 {
+		return AuditResult{}, errFake // nobody would wait for the end
+	}
 	return AuditResult{Next: q.FromSeq + 20_000}, nil
 }
 
@@ -49,7 +56,7 @@ func TestFilterIsBounded(t *testing.T) {
 		return w
 	}
 	page := decode[wire.AuditPage](t, get(url.Values{"filter": {"epoch > 7"}}), 200)
-	if len(views.queries) != maxFiltered || page.NextCursor == "" || views.queries[0].Filter != "epoch > 7" {
+	if len(views.queries) != maxFiltered || page.NextCursor == "" || views.queries[0].Filter != fakeCondition("epoch > 7") {
 		t.Errorf("%d batches, then %q: %+v", len(views.queries), page.NextCursor, views.queries)
 	}
 	views.queries = nil
@@ -61,9 +68,62 @@ func TestFilterIsBounded(t *testing.T) {
 	if decode[wire.AuditPage](t, get(url.Values{"outcome": {"refused"}}), 200); len(views.queries) != maxChunks {
 		t.Errorf("%d batches without a condition", len(views.queries))
 	}
+	for condition, most := range map[string]int{"epoch > 7": maxStreamFiltered, "": maxStreamChunks} {
+		views.queries = nil
+		q := url.Values{"limit": {"100000"}}
+		if condition != "" {
+			q.Set("filter", condition)
+		}
+		r := httptest.NewRequest("GET", "/v1/audit?"+q.Encode(), nil)
+		r.Header.Set("Accept", wire.MediaNDJSON)
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if end := decode[wire.Trailer](t, w, 200); len(views.queries) != most || !end.Trailer || end.NextCursor == "" {
+			t.Errorf("a stream with %q: %d batches, then %+v", condition, len(views.queries), end)
+		}
+	}
 	for _, q := range []url.Values{{"cursor": {page.NextCursor}}, {"filter": {"epoch > 8"}, "cursor": {page.NextCursor}}} {
 		if p := decode[wire.Problem](t, get(q), 400); p.Field != "cursor" {
 			t.Errorf("%v: %+v", q, p)
+		}
+	}
+}
+
+// TestFilterIsCompiledOnce: an answer of many batches compiles its condition once, a live tail too.
+func TestFilterIsCompiledOnce(t *testing.T) {
+	r := newTailing(t, func(*Config) {}, nil)
+	r.add(3*streamChunk, "a")
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet,
+		strings.TrimSuffix(r.url, "/stream")+"?limit=100000&filter=accepted", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Accept", wire.MediaNDJSON)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if text, err := io.ReadAll(resp.Body); err != nil || bytes.Count(text, []byte("\n")) != 3*streamChunk+1 {
+		t.Errorf("%d lines, %v", bytes.Count(text, []byte("\n")), err)
+	}
+	s := r.open("?from_seq=1&filter=accepted")
+	s.seqs(3 * streamChunk)
+	r.add(1, "a")
+	s.seqs(1)
+	r.fake.mu.Lock()
+	defer r.fake.mu.Unlock()
+	if !slices.Equal(r.fake.conditions, []string{"accepted", "accepted"}) {
+		t.Errorf("compiled: %q", r.fake.conditions)
+	}
+}
+
+// TestFilterThatDoesNotCompile: it is refused before anything is read.
+func TestFilterThatDoesNotCompile(t *testing.T) {
+	r := newTestServer(t, nil)
+	for _, target := range []string{"/v1/audit", "/v1/audit/stream"} {
+		if p := decode[wire.Problem](t, r.get(target+"?filter=wrong"), 400); p.Field != "filter" || len(r.fake.reads) != 0 {
+			t.Errorf("%s: %+v, %v", target, p, r.fake.reads)
 		}
 	}
 }

@@ -75,17 +75,17 @@ func TestAuditRequest(t *testing.T) {
 	} {
 		want := AuditQuery{FromSeq: 1, Limit: 100}
 		change(&want)
-		a, err := parseAudit(asked(query, false))
+		a, err := parseAudit(nil, asked(query, false))
 		if err != nil || a.query != want || a.ndjson || a.read != (Read{Consistency: wire.ConsistencyLocal}) {
 			t.Errorf("%s: %+v %v, want %+v", query, a, err, want)
 		}
 	}
 	for query, limit := range map[string]int{"": 100, "limit=100000": 100_000, "limit=1001": 1001} {
-		if a, err := parseAudit(asked(query, true)); err != nil || !a.ndjson || a.query.Limit != limit {
+		if a, err := parseAudit(nil, asked(query, true)); err != nil || !a.ndjson || a.query.Limit != limit {
 			t.Errorf("a stream with %q: %+v %v", query, a, err)
 		}
 	}
-	a, err := parseAudit(asked("consistency=session&min_seq=9", false))
+	a, err := parseAudit(nil, asked("consistency=session&min_seq=9", false))
 	if want := (Read{Consistency: wire.ConsistencySession, MinSeq: 9}); err != nil || a.read != want {
 		t.Errorf("%+v %v, want %+v", a.read, err, want)
 	}
@@ -109,17 +109,17 @@ func TestAuditRequestRefused(t *testing.T) {
 		"remote=::ffff:10.0.0.0/104": "remote", "consistency=some": "consistency", "min_seq=-1": "min_seq",
 		"cursor=x": "cursor", "shard=a&shard=a": "shard", "shard=": "shard", "more=1": "more", "a;b": "query",
 	} {
-		_, err := parseAudit(asked(query, false))
+		_, err := parseAudit(nil, asked(query, false))
 		if got := faultOf(t, err); got != field {
 			t.Errorf("%s: %q, want %q", query, got, field)
 		}
 	}
 	for _, query := range []string{"key=" + strings.Repeat("k", 128), "reason=" + strings.Repeat("r", 64), "min_seq=0"} {
-		if _, err := parseAudit(asked(query, false)); err != nil {
+		if _, err := parseAudit(nil, asked(query, false)); err != nil {
 			t.Errorf("%.20s: %v", query, err)
 		}
 	}
-	if _, err := parseAudit(asked("limit=100001", true)); faultOf(t, err) != "limit" {
+	if _, err := parseAudit(nil, asked("limit=100001", true)); faultOf(t, err) != "limit" {
 		t.Errorf("a stream above its limit: %v", err)
 	}
 }
@@ -129,7 +129,7 @@ func TestAuditRequestRefused(t *testing.T) {
 func TestAuditCursor(t *testing.T) {
 	filters := "shard=a&key=k&outcome=refused&reason=x&since=2026-01-02T03:04:05Z&until=2026-01-03T03:04:05Z&from_seq=2&" +
 		"to_seq=90&order=newest&unknown_shards=true&pcs_id=0af90af9&policy=0af90af9&remote=10.0.0.0/8&as_of=99"
-	began, err := parseAudit(asked(filters, false))
+	began, err := parseAudit(nil, asked(filters, false))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,7 +137,7 @@ func TestAuditCursor(t *testing.T) {
 		t.Errorf("a cursor at the end: %q", text)
 	}
 	text := began.cursorAt(Position{AppliedSeq: 99, Generation: 7}, 41)
-	a, err := parseAudit(asked(filters+"&limit=3&min_seq=99&cursor="+text, false))
+	a, err := parseAudit(nil, asked(filters+"&limit=3&min_seq=99&cursor="+text, false))
 	if err != nil || a.query.FromSeq != 41 || a.query.ToSeq != 2 || a.read.Generation != 7 || a.query.Limit != 3 {
 		t.Errorf("%+v %v", a, err)
 	}
@@ -152,16 +152,16 @@ func TestAuditCursor(t *testing.T) {
 				rest[other] = values[other]
 			}
 		}
-		if _, err := parseAudit(asked(rest.Encode(), false)); faultOf(t, err) != "cursor" {
+		if _, err := parseAudit(nil, asked(rest.Encode(), false)); faultOf(t, err) != "cursor" {
 			t.Errorf("without %s the list goes on: %v", name, err)
 		}
 	}
-	plain, err := parseAudit(asked("generation=2", false))
+	plain, err := parseAudit(nil, asked("generation=2", false))
 	if err != nil {
 		t.Fatal(err)
 	}
 	text = plain.cursorAt(Position{Generation: 7}, 41)
-	if _, err := parseAudit(asked("generation=3&cursor="+text, false)); faultOf(t, err) != "cursor" {
+	if _, err := parseAudit(nil, asked("generation=3&cursor="+text, false)); faultOf(t, err) != "cursor" {
 		t.Errorf("of another generation: %v", err)
 	}
 }

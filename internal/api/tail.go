@@ -31,9 +31,9 @@ type tailRequest struct {
 	read  Read
 }
 
-func parseTail(c echo.Context) (tailRequest, error) {
+func parseTail(views Views, c echo.Context) (tailRequest, error) {
 	p := readParams(c, append([]string{"from_seq", "consistency", "min_seq"}, auditFilterNames...)...)
-	t := tailRequest{query: p.auditFilter(), read: p.read(wire.ConsistencyLocal)}
+	t := tailRequest{query: p.auditFilter(views), read: p.read(wire.ConsistencyLocal)}
 	t.query.FromSeq = p.number("from_seq", 0, 1, 1<<62)
 	if given := c.Request().Header.Values(wire.HeaderLastEventID); len(given) > 0 {
 		last, err := strconv.ParseUint(given[0], 10, 62)
@@ -49,7 +49,7 @@ func parseTail(c echo.Context) (tailRequest, error) {
 // tailAudit streams submissions as server-sent events, as they are folded, until the reader leaves or the node ends
 // the stream.
 func (s *server) tailAudit(c echo.Context) error {
-	t, err := parseTail(c)
+	t, err := parseTail(s.Ledger.Views, c)
 	if err != nil {
 		return err
 	}

@@ -56,6 +56,8 @@ type Views interface {
 	View(ctx context.Context, r Read) (View, error)
 	// Position returns the position of the active generation without waiting.
 	Position() Position
+	// Condition compiles a condition in the rule language for AuditQuery.Filter. An error is a problem.
+	Condition(text string) (Condition, error)
 }
 
 // View reads one generation for one request. It knows the position that the read has waited for. It holds no
@@ -99,7 +101,13 @@ type AuditQuery struct {
 	AsOfTime int64        // list the outcomes as of this log time, in ns since 1970
 	// list the outcomes of another generation, or its last ones if it is dropped; 0 for the one of the view
 	Generation uint32
-	Filter     string // a condition in the rule language over the fields of a row; empty for none
+	Filter     Condition // over the fields of a row; nil for none
+}
+
+// Condition is a compiled condition over the fields of a row. It is safe for concurrent use.
+type Condition interface {
+	// Holds reports whether the condition holds for the row whose fields are given.
+	Holds(field func(name string) any) (bool, error)
 }
 
 // AuditResult is one chunk of the list. It may hold fewer than Limit items, even none, and still continue.

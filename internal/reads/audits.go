@@ -57,9 +57,7 @@ func (l *auditing) list(ctx context.Context) (api.AuditResult, error) {
 	if err != nil {
 		return api.AuditResult{}, err
 	}
-	if query.Where, err = l.where(); err != nil {
-		return api.AuditResult{}, err
-	}
+	query.Where = l.where()
 	if err := l.choose(ctx); err != nil {
 		return api.AuditResult{}, err
 	}

@@ -3,24 +3,30 @@ package reads
 import (
 	"strings"
 
+	"github.com/recount-ledger/recount/internal/api"
 	"github.com/recount-ledger/recount/internal/projections"
 	"github.com/recount-ledger/recount/internal/verify/publish"
 	"github.com/recount-ledger/recount/wire"
 )
 
-// where returns the condition of the query, nil if there is none.
-func (l *auditing) where() (func(*projections.Result) (bool, error), error) {
-	if l.q.Filter == "" {
-		return nil, nil
-	}
-	f, err := publish.CompileFilter(l.q.Filter)
+// Condition compiles a condition over the fields of a row. It implements api.Views.
+func (vs *Views) Condition(text string) (api.Condition, error) {
+	f, err := publish.CompileFilter(text)
 	if err != nil {
 		detail := strings.TrimPrefix(err.Error(), publish.ErrFilter.Error()+": ")
 		return nil, wire.NewProblem(wire.CodeBadRequest, detail).WithField("filter")
 	}
+	return f, nil
+}
+
+// where returns the condition of the query, nil if there is none.
+func (l *auditing) where() func(*projections.Result) (bool, error) {
+	if l.q.Filter == nil {
+		return nil
+	}
 	return func(r *projections.Result) (bool, error) {
-		return f.Holds(func(name string) any { return l.field(r, name) })
-	}, nil
+		return l.q.Filter.Holds(func(name string) any { return l.field(r, name) })
+	}
 }
 
 // field returns what a condition reads of a row.

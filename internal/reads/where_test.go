@@ -33,17 +33,24 @@ func TestFilteredList(t *testing.T) {
 		`recomputed_d_hat > nano("1000000")`:                  "",
 		`policy.startsWith("` + strings.Repeat("0", 8) + `")`: "",
 	} {
-		if got := r.seqs(view, api.AuditQuery{Filter: condition}); got != want {
+		if got := r.seqs(view, api.AuditQuery{Filter: r.condition(condition)}); got != want {
 			t.Errorf("%s: %q, want %q", condition, got, want)
 		}
 	}
-	then := api.AuditQuery{Filter: `outcome != "refused" && generation == 1`, AsOf: activated - 1}
+	then := api.AuditQuery{Filter: r.condition(`outcome != "refused" && generation == 1`), AsOf: activated - 1}
 	if got := r.seqs(view, then); got != "3 4 5" {
 		t.Errorf("as of the event before the activation: %q", got)
 	}
-	if got := r.seqs(view, api.AuditQuery{Filter: `outcome == "refused"`, Shard: "a"}); got != "4" {
+	if got := r.seqs(view, api.AuditQuery{Filter: r.condition(`outcome == "refused"`), Shard: "a"}); got != "4" {
 		t.Errorf("with the shard: %q", got)
 	}
+}
+
+func (r *recounted) condition(text string) api.Condition {
+	r.Helper()
+	c, err := r.Views.Condition(text)
+	r.must(err)
+	return c
 }
 
 func (r *recounted) seqs(view api.View, q api.AuditQuery) string {
@@ -65,11 +72,11 @@ func TestFilterFields(t *testing.T) {
 	for _, f := range publish.RowFields {
 		condition := map[verify.Type]string{verify.TypeBool: "%[1]s || !%[1]s", verify.TypeInt: "%[1]s == %[1]s",
 			verify.TypeString: "%[1]s == %[1]s", verify.TypeStrings: `!("none" in %[1]s)`}[f.Type]
-		if got := r.seqs(view, api.AuditQuery{Filter: fmt.Sprintf(condition, f.Name)}); got != "3 4 5 9" {
+		if got := r.seqs(view, api.AuditQuery{Filter: r.condition(fmt.Sprintf(condition, f.Name))}); got != "3 4 5 9" {
 			t.Errorf("%s: %q", f.Name, got)
 		}
 	}
-	_, err := view.Audit(r.ctx, api.AuditQuery{FromSeq: 1, Limit: 1, Filter: "seq"})
+	_, err := r.Views.Condition("seq")
 	if p := problemOf(err); p.Code != wire.CodeBadRequest || p.Field != "filter" || !strings.Contains(p.Detail, "column 1") {
 		t.Errorf("%v", err)
 	}
@@ -159,7 +166,7 @@ func TestReplaced(t *testing.T) {
 	if !errors.Is(err, api.ErrGenerationGone) || err.Error() != want {
 		t.Errorf("%v", err)
 	}
-	then := api.AuditQuery{AsOf: activated - 1, Filter: "accepted"}
+	then := api.AuditQuery{AsOf: activated - 1, Filter: r.condition("accepted")}
 	if got := r.seqs(r.view(api.Read{}), then); got != "3 4" {
 		t.Errorf("as of the event that it names: %q", got)
 	}

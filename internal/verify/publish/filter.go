@@ -92,18 +92,17 @@ func costOf(e *verify.Expr) int {
 	return cost
 }
 
-// Row gives a filter the fields of one row: an int64, a string, a bool or a []string, by the type of the field.
-type Row func(name string) any
+// row implements cel.Activation.
+type row func(name string) any
 
-// ResolveName implements an interface of cel-go.
-func (r Row) ResolveName(name string) (any, bool) { return r(name), true }
+func (r row) ResolveName(name string) (any, bool) { return r(name), true }
 
-// Parent implements an interface of cel-go.
-func (r Row) Parent() cel.Activation { return nil }
+func (r row) Parent() cel.Activation { return nil }
 
-// Holds reports whether the condition holds for a row.
-func (f *Filter) Holds(r Row) (bool, error) {
-	v, _, err := f.program.Eval(r)
+// Holds reports whether the condition holds for a row. field returns its fields: an int64, a string, a bool or a
+// []string, by the type of the field.
+func (f *Filter) Holds(field func(name string) any) (bool, error) {
+	v, _, err := f.program.Eval(row(field))
 	if err != nil {
 		return false, fmt.Errorf("%w: %w", ErrFilter, err)
 	}
