@@ -55,9 +55,10 @@ type Config struct {
 	ProgressEvery time.Duration // interval between events of a progress stream, default 1 s
 	ReadWait      time.Duration // bound on the wait of a read for its position, default 5 s, below 25 s
 
-	Tails     int           // live tails at a time, default maxTails
-	TailEvery time.Duration // time without news after which a live tail gives a sign of life, default tailEvery
-	TailSlow  time.Duration // time for one chunk, after which a reader of a live tail is too slow, default tailSlow
+	Tails      int           // live tails at a time, default maxTails
+	TailEvery  time.Duration // time without news after which a live tail gives a sign of life, default tailEvery
+	StandEvery time.Duration // between two looks at the credentials of an answer that takes long, default standEvery
+	TailSlow   time.Duration // time for one chunk, after which a reader of a live tail is too slow, default tailSlow
 
 	NoAuth    bool   // disables authorization, for tests and closed networks
 	ClusterID string // required in the URI of client certificates; if empty, none is accepted
@@ -101,6 +102,7 @@ func (c Config) withDefaults() (Config, error) {
 	setDefault(&c.Tails, maxTails)
 	setDefault(&c.TailEvery, tailEvery)
 	setDefault(&c.TailSlow, tailSlow)
+	setDefault(&c.StandEvery, standEvery)
 	if c.Explain == nil {
 		c.Explain = func(error) *wire.Problem { return nil }
 	}

@@ -91,7 +91,7 @@ func (s *server) copyFile(c echo.Context) error {
 	w := c.Response()
 	w.Header().Set(echo.HeaderContentType, echo.MIMEOctetStream)
 	w.Header().Set("ETag", `"`+f.SHA256+`"`)
-	http.ServeContent(w, c.Request(), "", time.Time{}, &progressing{f, http.NewResponseController(w)})
+	http.ServeContent(w, c.Request(), "", time.Time{}, &progressing{f, c})
 	return f.Close()
 }
 
@@ -116,11 +116,12 @@ func checkRange(header string, size int64) error {
 // progressing moves the deadline of the response with every read, so that only a client that takes nothing ends it.
 type progressing struct {
 	CopyContent
-	control *http.ResponseController
+	c echo.Context
 }
 
 func (p *progressing) Read(b []byte) (int, error) {
-	n, err := p.CopyContent.Read(b)
-	_ = p.control.SetWriteDeadline(time.Now().Add(writeTimeout)) // the writer may not support deadlines
-	return n, err
+	if err := extend(p.c); err != nil {
+		return 0, err
+	}
+	return p.CopyContent.Read(b)
 }

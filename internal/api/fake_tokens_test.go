@@ -20,6 +20,8 @@ type fakeTokens struct {
 }
 
 func (t *fakeTokens) Token(id string) (TokenRecord, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	for _, row := range t.tokens {
 		if row.ID == id {
 			row.Revoked = row.Revoked || t.revoked[id]

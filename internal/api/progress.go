@@ -41,11 +41,11 @@ func (s *server) progress(c echo.Context) error {
 	if !beginEvents(c) {
 		return nil
 	}
-	return s.progressStream(ctx, c.Response(), a)
+	return s.progressStream(ctx, c, a)
 }
 
 // progressStream writes a and later states, one event per tick.
-func (s *server) progressStream(ctx context.Context, w *echo.Response, a *wire.GenerationAnswer) error {
+func (s *server) progressStream(ctx context.Context, c echo.Context, a *wire.GenerationAnswer) error {
 	tick := time.NewTicker(s.ProgressEvery)
 	defer tick.Stop()
 	for {
@@ -53,7 +53,7 @@ func (s *server) progressStream(ctx context.Context, w *echo.Response, a *wire.G
 		if allReported(a) {
 			kind = "done"
 		}
-		if err := writeEvent(w, kind, a); err != nil || kind == "done" {
+		if err := writeEvent(c, kind, a); err != nil || kind == "done" {
 			return err
 		}
 		select {
@@ -80,17 +80,18 @@ func beginEvents(c echo.Context) bool {
 	return !head
 }
 
-func writeEvent(w *echo.Response, kind string, v any) error {
+func writeEvent(c echo.Context, kind string, v any) error {
 	data, err := json.Marshal(v)
 	if err != nil {
 		return err
 	}
-	control := http.NewResponseController(w)
-	_ = control.SetWriteDeadline(time.Now().Add(writeTimeout)) // the writer may not support deadlines
-	if _, err := fmt.Fprintf(w, "event: %s\ndata: %s\n\n", kind, data); err != nil {
+	if err := extend(c); err != nil {
 		return err
 	}
-	return control.Flush()
+	if _, err := fmt.Fprintf(c.Response(), "event: %s\ndata: %s\n\n", kind, data); err != nil {
+		return err
+	}
+	return http.NewResponseController(c.Response()).Flush()
 }
 
 // allReported reports whether every reachable node has finished.

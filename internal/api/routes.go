@@ -19,6 +19,7 @@ type route struct {
 	second       bool        // needs two actors if auth.two_person is on
 	basic        bool        // Basic Auth is accepted too, if configured
 	noted        bool        // in the audit stream although it is no operation
+	long         bool        // an answer that may take long, and so ends with the credentials of its request
 	serve        handler
 }
 
@@ -54,9 +55,9 @@ var routeTable = []route{
 	{method: "GET", path: "/v1/pcs/:pcs_id/bundle", roles: reading, serve: (*server).bundle},
 	{method: "GET", path: "/v1/pcs", roles: reading, serve: serveRead(local, complete, "prefix", "limit")},
 
-	{method: "GET", path: "/v1/audit", roles: reading, serve: (*server).audit},
+	{method: "GET", path: "/v1/audit", roles: reading, long: true, serve: (*server).audit},
 	{method: "GET", path: "/v1/audit/stream", roles: reading, serve: (*server).tailAudit},
-	{method: "GET", path: "/v1/events", roles: reading, serve: (*server).events},
+	{method: "GET", path: "/v1/events", roles: reading, long: true, serve: (*server).events},
 	{method: "GET", path: "/v1/events/:seq", roles: reading, serve: serveRead(local, oneEvent)},
 	{
 		method: "GET",
@@ -158,8 +159,8 @@ var routeTable = []route{
 		roles:  reading,
 		serve:  serveRead(linearizable, diff, "position"),
 	},
-	{method: "GET", path: "/v1/generations/:generation/flips", roles: reading, serve: (*server).flips},
-	{method: "GET", path: "/v1/generations/:generation/progress", roles: reading, serve: (*server).progress},
+	{method: "GET", path: "/v1/generations/:generation/flips", roles: reading, long: true, serve: (*server).flips},
+	{method: "GET", path: "/v1/generations/:generation/progress", roles: reading, long: true, serve: (*server).progress},
 	{method: "POST", path: "/v1/generations", roles: incident, op: true, serve: serveOp(fromBody, startGeneration)},
 	{
 		method: "POST",
@@ -203,7 +204,7 @@ var routeTable = []route{
 	{method: "GET", path: "/v1/copies", roles: operating, serve: (*server).listCopies},
 	{method: "GET", path: "/v1/copies/:copy_id", roles: operating, serve: (*server).oneCopy},
 	{method: "DELETE", path: "/v1/copies/:copy_id", roles: operating, noted: true, serve: (*server).removeCopy},
-	{method: "GET", path: "/v1/copies/:copy_id/files/:name", roles: operating, serve: (*server).copyFile},
+	{method: "GET", path: "/v1/copies/:copy_id/files/:name", roles: operating, long: true, serve: (*server).copyFile},
 
 	{method: "GET", path: "/checkpoint", roles: everybody, serve: (*server).checkpoint},
 	{method: "GET", path: "/v1/checkpoints", roles: everybody, serve: (*server).checkpoints},
@@ -274,6 +275,9 @@ func (s *server) register(e *echo.Echo) {
 			}
 			if done, err := s.forward(r, c); done || err != nil {
 				return err
+			}
+			if r.long {
+				return s.serveLong(c, r.serve)
 			}
 			return r.serve(s, c)
 		})

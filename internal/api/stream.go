@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -15,22 +14,22 @@ import (
 // lineStream writes a response of JSON lines that ends with a trailer. After the first line an error can only
 // cut the stream, which a client detects by the missing trailer.
 type lineStream struct {
-	w       *echo.Response
-	control *http.ResponseController
-	out     *bufio.Writer
-	lines   *json.Encoder
-	chosen  bool // the client chose the media type by Accept
-	count   int  // lines
+	c      echo.Context
+	w      *echo.Response
+	out    *bufio.Writer
+	lines  *json.Encoder
+	chosen bool // the client chose the media type by Accept
+	count  int  // lines
 }
 
 func newLineStream(c echo.Context, chosen bool) *lineStream {
 	out := bufio.NewWriterSize(c.Response(), 32<<10)
 	return &lineStream{
-		w:       c.Response(),
-		control: http.NewResponseController(c.Response()),
-		out:     out,
-		lines:   json.NewEncoder(out),
-		chosen:  chosen,
+		c:      c,
+		w:      c.Response(),
+		out:    out,
+		lines:  json.NewEncoder(out),
+		chosen: chosen,
 	}
 }
 
@@ -56,9 +55,10 @@ func writeLines[T any](l *lineStream, items []T) error {
 
 // write calls line for the next n lines and sends them.
 func (l *lineStream) write(n int, line func(i int) error) error {
+	if err := extend(l.c); err != nil {
+		return err
+	}
 	l.begin()
-	// The writer may not support deadlines. Then the server's own limit applies.
-	_ = l.control.SetWriteDeadline(time.Now().Add(writeTimeout))
 	for i := range n {
 		if err := line(i); err != nil {
 			return err
