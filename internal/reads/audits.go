@@ -25,6 +25,9 @@ const auditBatch = 500
 
 // Audit lists folded submissions.
 func (v *view) Audit(ctx context.Context, q api.AuditQuery) (api.AuditResult, error) {
+	if err := v.answers(); err != nil {
+		return api.AuditResult{}, err
+	}
 	l := &auditing{
 		v:        v,
 		q:        q,

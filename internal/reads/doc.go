@@ -9,6 +9,7 @@
 //		refuse, if this node answers nobody, or switches to another generation now
 //		linearizable: a quorum confirms that everything acknowledged before is folded here
 //		wait until event 40 is folded
+//		refuse, if the node has begun to answer nobody meanwhile
 //		return the active generation, or the one that an older page of a list was read from
 //	}
 //

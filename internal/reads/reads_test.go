@@ -3,6 +3,7 @@ package reads_test
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 
 	"github.com/recount-ledger/recount/internal/api"
@@ -76,5 +77,48 @@ func TestViews(t *testing.T) {
 	withheld = wire.NewProblem(wire.CodeNotReady, "")
 	if _, err := vs.View(ctx, api.Read{}); codeOf(err) != wire.CodeNotReady {
 		t.Errorf("a node that answers nobody: %v", err)
+	}
+}
+
+// TestWithheldMeanwhile: a node that begins to answer nobody while a read waits does not answer that read, and a list
+// that is being read ends.
+func TestWithheldMeanwhile(t *testing.T) {
+	var withheld atomic.Pointer[wire.Problem]
+	l := ledgertest.New(t)
+	vs := &reads.Views{State: l.State, Generations: l.Gens, Withheld: withheld.Load, Confirm: l.Confirm}
+	ctx := t.Context()
+	view, err := vs.View(ctx, api.Read{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, r := range map[string]api.Read{"by a quorum": {Consistency: wire.ConsistencyLinearizable},
+		"of another generation": {Generation: 1}} {
+		withheld.Store(nil)
+		vs.Withheld = func() *wire.Problem { // it is withheld from the second look on
+			p := withheld.Load()
+			withheld.Store(wire.NewProblem(wire.CodeNotReady, ""))
+			return p
+		}
+		if _, err := vs.View(ctx, r); codeOf(err) != wire.CodeNotReady {
+			t.Errorf("%s: %v", name, err)
+		}
+		vs.Withheld = withheld.Load
+	}
+	withheld.Store(nil)
+	failed := make(chan error)
+	go func() {
+		_, err := vs.View(ctx, api.Read{MinSeq: 2})
+		failed <- err
+	}()
+	withheld.Store(wire.NewProblem(wire.CodeNotReady, ""))
+	l.Add(event.RefusalsDropped, &event.RefusalsDroppedV1{Node: ledgertest.Node, Count: 1})
+	if err := <-failed; codeOf(err) != wire.CodeNotReady {
+		t.Errorf("after the event: %v", err)
+	}
+	if _, err := view.Audit(ctx, api.AuditQuery{FromSeq: 1, Limit: 1}); codeOf(err) != wire.CodeNotReady {
+		t.Errorf("the list: %v", err)
+	}
+	if _, err := view.Events(ctx, api.EventsQuery{From: 1, Limit: 1}); codeOf(err) != wire.CodeNotReady {
+		t.Errorf("the events: %v", err)
 	}
 }

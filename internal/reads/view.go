@@ -17,8 +17,10 @@ import (
 type view struct {
 	state State
 	gens  Generations
-	of    *recount.Running // the generation that is read
-	at    api.Position
+	// withheld returns the reason why the node answers no client, nil for none
+	withheld func() *wire.Problem
+	of       *recount.Running // the generation that is read
+	at       api.Position
 }
 
 // Position returns the position of the active generation without waiting. It implements api.Views.
@@ -38,7 +40,11 @@ func (vs *Views) View(ctx context.Context, r api.Read) (api.View, error) {
 			return nil, err
 		}
 	}
-	return &view{state: vs.State, gens: vs.Generations, of: of, at: positionOf(of)}, nil
+	v := &view{state: vs.State, gens: vs.Generations, withheld: vs.Withheld, of: of, at: positionOf(of)}
+	if err := v.answers(); err != nil { // a reason may have come during the wait
+		return nil, err
+	}
+	return v, nil
 }
 
 // wait returns once the active generation is as fresh as r asks.
@@ -60,6 +66,15 @@ func (vs *Views) wait(ctx context.Context, r api.Read) error {
 		}
 	}
 	return vs.Generations.WaitSeq(ctx, r.MinSeq)
+}
+
+// answers returns the reason why the node answers no client as an error, nil for none. Lists ask for it before each of
+// their batches.
+func (v *view) answers() error {
+	if p := v.withheld(); p != nil {
+		return p
+	}
+	return nil
 }
 
 func positionOf(r *recount.Running) api.Position {
