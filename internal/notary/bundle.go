@@ -29,11 +29,6 @@ func (n *Notary) Bundle(ctx context.Context, pcsID string, seq uint64) ([]byte, 
 	if p := n.closed(); p != nil {
 		return nil, p
 	}
-	leave, p := n.enter()
-	if p != nil {
-		return nil, p
-	}
-	defer leave()
 	seq, err := n.standing(pcsID, seq)
 	if err != nil {
 		return nil, err
@@ -42,6 +37,11 @@ func (n *Notary) Bundle(ctx context.Context, pcsID string, seq uint64) ([]byte, 
 	if g.bundle.Receipt, g.shown, err = n.receipt(ctx, pcsID, seq); err != nil {
 		return nil, err
 	}
+	leave, p := n.bundles.enter() // only now, because the receipt may wait for its checkpoint
+	if p != nil {
+		return nil, p
+	}
+	defer leave()
 	generations := n.Folds.Answered()
 	if !slices.Contains(generations, g.bundle.Receipt.Generation) {
 		return nil, wire.NewProblem(wire.CodeNotReady, "another generation was activated meanwhile").WithRetry(retryAfter)
@@ -72,16 +72,6 @@ func (n *Notary) standing(pcsID string, seq uint64) (uint64, error) {
 		}
 	}
 	return 0, api.ErrNotFound
-}
-
-// enter takes one of the places of those that read many events, or returns a problem.
-func (n *Notary) enter() (leave func(), p *wire.Problem) {
-	select {
-	case n.bundles <- struct{}{}:
-		return func() { <-n.bundles }, nil
-	default:
-		return nil, wire.NewProblem(wire.CodeOverloaded, "too many bundles are read").WithRetry(retryAfter)
-	}
 }
 
 // gathering collects the parts of one bundle.

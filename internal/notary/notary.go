@@ -60,7 +60,8 @@ type Notary struct {
 	keys    atomic.Pointer[[]evidence.SecretKey]
 	shown   atomic.Pointer[Shown]
 	waiters atomic.Pointer[chan struct{}] // closed with the next checkpoint
-	bundles chan struct{}                 // one element for each bundle that is read now
+	bundles places                        // for bundles of records
+	entries places                        // for bundles of leaves
 
 	cosigner *cosigner // nil without witnesses
 	cosigned atomic.Pointer[Shown]
@@ -90,7 +91,8 @@ var ErrContradiction = errors.New("this node signed another ledger under this or
 
 // New reads the key file and the history. Files that cannot be used are an error.
 func New(o Options) (*Notary, error) {
-	n := &Notary{Options: o, bundles: make(chan struct{}, bundlesAtOnce), cosigner: newCosigner(&o)}
+	n := &Notary{Options: o, bundles: make(places, bundlesAtOnce), entries: make(places, entriesAtOnce),
+		cosigner: newCosigner(&o)}
 	n.wake()
 	if o.KeyFile == "" {
 		return n, nil

@@ -205,14 +205,20 @@ func TestEntries(t *testing.T) {
 	if !bytes.Equal(bundle, want) {
 		t.Errorf("%x, want %x", bundle, want)
 	}
-	for range bundlesAtOnce {
+	for range cap(b.bundles) {
 		b.bundles <- struct{}{}
+	}
+	if _, err := b.Entries(t.Context(), 0, 256); err != nil {
+		t.Errorf("beside bundles of records: %v", err)
+	}
+	for range entriesAtOnce {
+		b.entries <- struct{}{}
 	}
 	var p *wire.Problem
 	if _, err := b.Entries(t.Context(), 0, 256); !errors.As(err, &p) || p.Code != wire.CodeOverloaded {
-		t.Errorf("beside %d others: %v", bundlesAtOnce, err)
+		t.Errorf("beside %d others: %v", entriesAtOnce, err)
 	}
-	b.bundles = make(chan struct{}, bundlesAtOnce)
+	b.entries = make(chan struct{}, entriesAtOnce)
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := b.Entries(ended, 0, 256); !errors.Is(err, context.Canceled) {

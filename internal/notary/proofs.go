@@ -14,8 +14,25 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// bundlesAtOnce bounds the bundles that are read at a time: each reads up to 256 payloads for their digests.
-const bundlesAtOnce = 4
+// Bounds of what is read at a time. A bundle of leaves reads up to 256 payloads for their digests, and a bundle of a
+// record up to so many events. Neither takes the places of the other.
+const (
+	entriesAtOnce = 4
+	bundlesAtOnce = 4
+)
+
+// places holds one element for each answer that is read now.
+type places chan struct{}
+
+// enter takes a place, or returns a problem.
+func (s places) enter() (leave func(), p *wire.Problem) {
+	select {
+	case s <- struct{}{}:
+		return func() { <-s }, nil
+	default:
+		return nil, wire.NewProblem(wire.CodeOverloaded, "too many bundles are read").WithRetry(retryAfter)
+	}
+}
 
 // Tile returns the first width hashes of a tile. It implements api.Evidence.
 func (n *Notary) Tile(level uint8, number uint64, width int) ([]byte, error) {
@@ -32,7 +49,7 @@ func (n *Notary) Entries(ctx context.Context, number uint64, width int) ([]byte,
 	if err != nil {
 		return nil, err
 	}
-	leave, p := n.enter()
+	leave, p := n.entries.enter()
 	if p != nil {
 		return nil, p
 	}
