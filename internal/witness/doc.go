@@ -33,4 +33,6 @@
 //	LOCK              held while a witness runs
 //	ledgers/<id>.note the newest checkpoint of a ledger, cosigned by this witness
 //	forks/<id>-<digest>.json
+//
+// The id is the SHA-256 of the origin in hex. A start renames files that have the first 16 digits of it only.
 package witness

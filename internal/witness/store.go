@@ -62,6 +62,9 @@ func openStore(dir string) (*store, error) {
 		}
 		return nil, err
 	}
+	if err := renameOld(dir); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
 	s.lock = f
 	return s, nil
 }
@@ -72,7 +75,7 @@ func (s *store) Close() error { return s.lock.Close() }
 // idOf names the files of a ledger: its origin can hold bytes that no name of a file can.
 func idOf(origin string) string {
 	sum := sha256.Sum256([]byte(origin))
-	return hex.EncodeToString(sum[:8])
+	return hex.EncodeToString(sum[:])
 }
 
 // putLedger makes the newest checkpoint of a ledger durable.
@@ -92,7 +95,7 @@ func readLedgers(dir string, keys []evidence.WitnessKey) (list []seen, err error
 			return nil, err
 		}
 		l, err := readLedger(text, keys)
-		if err == nil && filepath.Base(path) != idOf(l.checkpoint.Origin)+noteSuffix {
+		if err == nil && !isLedger(path, l.checkpoint.Origin) {
 			err = errors.New("it is that of another ledger")
 		}
 		if err != nil {
