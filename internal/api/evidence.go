@@ -8,6 +8,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/recount-ledger/recount/internal/tilepath"
 	"github.com/recount-ledger/recount/wire"
 )
 
@@ -71,7 +72,7 @@ func (s *server) tile(c echo.Context) error {
 	if err := noParams(c); err != nil {
 		return err
 	}
-	number, width, ok := parseTile(c.Param("*"))
+	number, width, ok := tilepath.Parse(c.Param("*"))
 	level, err := strconv.ParseUint(c.Param("level"), 10, 8)
 	entries := c.Param("level") == "entries"
 	if !ok || !entries && (err != nil || level > mostLevel || strconv.FormatUint(level, 10) != c.Param("level")) {
@@ -91,37 +92,8 @@ func (s *server) tile(c echo.Context) error {
 	return c.Blob(http.StatusOK, echo.MIMEOctetStream, b)
 }
 
-// Bounds of the paths of tiles.
-const (
-	mostLevel  = 63
-	tileWidth  = 256
-	tileDigits = 3 // of one path element
-)
-
-// parseTile reads <N>[.p/<W>]: N in elements of three digits, all but the last one with an x in front, and for a
-// tile that is not full its width W. Exactly one spelling of a tile is accepted, because caches tell them apart
-// by it.
-func parseTile(path string) (number uint64, width int, ok bool) {
-	width = tileWidth
-	if rest, w, partial := strings.Cut(path, ".p/"); partial {
-		n, err := strconv.Atoi(w)
-		if err != nil || n < 1 || n >= tileWidth || strconv.Itoa(n) != w {
-			return 0, 0, false
-		}
-		path, width = rest, n
-	}
-	elements := strings.Split(path, "/")
-	for i, e := range elements {
-		digits, more := strings.CutPrefix(e, "x")
-		n, err := strconv.ParseUint(digits, 10, 64)
-		if more != (i < len(elements)-1) || len(digits) != tileDigits || err != nil || i == 0 && more && n == 0 ||
-			number > (1<<63)/1000 {
-			return 0, 0, false
-		}
-		number = number*1000 + n
-	}
-	return number, width, true
-}
+// mostLevel is that of the highest tiles.
+const mostLevel = 63
 
 // inclusion proves that an event is in the tree of the first events.
 func (s *server) inclusion(c echo.Context) error {

@@ -25,7 +25,7 @@ var packages = map[string][]string{
 	"cmd/node":               {"client", "evidence", "internal/auditor", "internal/backup", "internal/cli", "internal/cluster/certs", "internal/doctor", "internal/durable", "internal/logqueue", "internal/node", "internal/pcs", "internal/repair", "internal/restore", "internal/secretfile", "internal/stopped", "internal/survivor", "internal/term", "internal/verify", "internal/version", "internal/when", "wire"},
 	"cmd/recount":            {"client", "evidence", "internal/backup", "internal/canary", "internal/cli", "internal/corpus", "internal/doctor", "internal/drill", "internal/event", "internal/export", "internal/incident", "internal/pause", "internal/pcs", "internal/pgscript", "internal/projections", "internal/secretfile", "internal/term", "internal/trial", "internal/verify", "internal/verify/publish", "internal/version", "internal/when", "internal/witness", "nano", "sign", "wire"},
 	"internal/agreement":     {},
-	"internal/api":           {"api", "internal/event", "internal/laps", "internal/limit", "internal/pcs", "internal/verify", "nano", "wire"},
+	"internal/api":           {"api", "internal/event", "internal/laps", "internal/limit", "internal/pcs", "internal/tilepath", "internal/verify", "nano", "wire"},
 	"internal/audit":         {"nano", "wire"},
 	"internal/auditor":       {"client", "evidence", "internal/backup", "internal/durable", "internal/event", "internal/export", "internal/fsm", "internal/log", "internal/projections", "internal/verify", "internal/witness", "wire"},
 	"internal/backup":        {"client", "internal/osfile", "internal/pause", "wire"},
@@ -74,6 +74,7 @@ var packages = map[string][]string{
 	"internal/stopped":     {"internal/cluster", "internal/disk", "internal/doctor", "internal/log", "internal/node"},
 	"internal/survivor":    {"internal/cluster", "internal/durable", "internal/fsm", "internal/log", "wire"},
 	"internal/term":        {},
+	"internal/tilepath":    {},
 	"internal/trial":       {"client", "internal/event", "internal/pcs", "internal/verify", "wire"},
 	"internal/verify":      {"internal/pcs", "nano"},
 
