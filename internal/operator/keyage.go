@@ -32,7 +32,7 @@ func (kr *Keys) LongestUnused() time.Duration {
 			continue
 		}
 		used := k.LogTime
-		if seq, err := projections.LastByKey(view, k.ID); err == nil && seq != 0 {
+		if seq, err := projections.LastByKey(view, k.ID, projections.Latest); err == nil && seq != 0 {
 			if row, err := projections.Row(view, seq); err == nil {
 				used = row.LogTime
 			}

@@ -81,7 +81,7 @@ func (kr *Keys) lastUse(a *wire.KeyAnswer) error {
 	view := kr.core.Recounts.Serving().View()
 	defer view.Close()
 	var err error
-	if a.LastSeq, err = projections.LastByKey(view, a.KeyID); err != nil || a.LastSeq == 0 {
+	if a.LastSeq, err = projections.LastByKey(view, a.KeyID, projections.Latest); err != nil || a.LastSeq == 0 {
 		return err
 	}
 	row, err := projections.Row(view, a.LastSeq)

@@ -197,14 +197,14 @@ func TestLastByKey(t *testing.T) {
 	send(1, "one")
 	one, two := send(2, "one"), send(3, "two")
 	for secret, want := range map[string]uint64{"one": one, "two": two, "three": 0} {
-		if got, err := LastByKey(l.db, mustHMAC(secret).ID); err != nil || got != want {
+		if got, err := LastByKey(l.db, mustHMAC(secret).ID, Latest); err != nil || got != want {
 			t.Errorf("%s: event %d %v, want %d", secret, got, err, want)
 		}
 	}
 	if last := send(4, "one"); last != two+1 {
 		t.Fatal(last)
 	}
-	if got, err := LastByKey(l.db, mustHMAC("one").ID); err != nil || got != two+1 {
+	if got, err := LastByKey(l.db, mustHMAC("one").ID, Latest); err != nil || got != two+1 {
 		t.Errorf("event %d %v", got, err)
 	}
 }
@@ -244,14 +244,14 @@ func TestNamedShard(t *testing.T) {
 	first := l.send(s.body("nobody's"))
 	l.now += day
 	last := l.send(s.body("nobody's"))
-	row, more, err := Named(l.db, "ghost")
+	row, more, err := Named(l.db, "ghost", Latest)
 	if err != nil || more || row.Refused != 2 || row.Accepted+row.Escalated+row.Conflicts != 0 ||
 		row.FirstSeq != first.Seq ||
 		row.LastSeq != last.Seq || row.FirstLogTime != first.LogTime || row.LastLogTime != last.LogTime ||
 		row.HasEpoch {
 		t.Errorf("%+v %v %v", row, more, err)
 	}
-	if _, _, err := Named(l.db, "nothing"); !errors.Is(err, ErrNotFound) {
+	if _, _, err := Named(l.db, "nothing", Latest); !errors.Is(err, ErrNotFound) {
 		t.Errorf("a shard that nothing names: %v", err)
 	}
 	if _, err := Shard(l.db, "ghost"); !errors.Is(err, ErrNotFound) {

@@ -112,12 +112,12 @@ func TestListsAreWhole(t *testing.T) {
 		if len(got) != 1 {
 			t.Errorf("shard %s: events %v", shard, got)
 		}
-		row, more, err := Named(l.db, shard)
+		row, more, err := Named(l.db, shard, Latest)
 		if err != nil || more || row.Refused != 1 || row.Accepted != 0 || row.FirstSeq != got[0] || row.LastSeq != got[0] || row.LastLogTime == 0 {
 			t.Errorf("shard %s is named: %+v %v %v", shard, row, more, err)
 		}
 	}
-	if _, _, err := Named(l.db, "none"); !errors.Is(err, ErrNotFound) {
+	if _, _, err := Named(l.db, "none", Latest); !errors.Is(err, ErrNotFound) {
 		t.Errorf("a shard that nobody names: %v", err)
 	}
 }

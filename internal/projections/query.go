@@ -2,6 +2,7 @@ package projections
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 
 	"github.com/recount-ledger/recount/internal/verify"
@@ -81,36 +82,7 @@ func Row(s Store, seq uint64) (Result, error) {
 }
 
 // Lookup returns what is known of a pcs_id (64 hex digits), or ErrNotFound if nothing ever occupied it.
-func Lookup(s Store, pcsID string) (Found, error) {
-	id, err := parseHex(pcsID)
-	if err != nil {
-		return Found{}, fmt.Errorf("pcs_id: %w", ErrNotFound)
-	}
-	w, err := read(s, idKey(id), decodeIDRow)
-	if err != nil {
-		return Found{}, err
-	}
-	if w == nil {
-		return Found{}, fmt.Errorf("pcs_id %s: %w", pcsID, ErrNotFound)
-	}
-	f := Found{Seqs: []uint64{w.first}}
-	if f.First, err = readRow(s, w.first); err != nil {
-		return Found{}, err
-	}
-	if f.Current = f.First; w.judged != w.first {
-		if f.Current, err = readRow(s, w.judged); err != nil {
-			return Found{}, err
-		}
-	}
-	err = s.Scan(sameKey(id, 0), append(sameKey(id, ^uint64(0)), 0), false, func(k, _ []byte) bool {
-		if f.More = len(f.Seqs) == maxLimit; f.More {
-			return false
-		}
-		f.Seqs = append(f.Seqs, seqOf(k))
-		return true
-	})
-	return f, err
-}
+func Lookup(s Store, pcsID string) (Found, error) { return LookupAt(s, pcsID, Latest) }
 
 // Standing returns the outcome that a plain replay would repeat at time now (Unix nanoseconds), for the
 // shortcut at ingress. c needs only Rec, Facts and Inputs, because equal inputs have equal signed values. Facts are zero
@@ -135,14 +107,15 @@ func Standing(s Store, c *Prepared, now int64, ttl int64) (r Result, ok bool, er
 	return r, err == nil, err
 }
 
-// LastByKey returns the last submission that a key signed, or 0 if it signed none.
-func LastByKey(s Store, keyID string) (seq uint64, err error) {
+// LastByKey returns the last submission up to event to that a key signed, or 0 if it signed none.
+func LastByKey(s Store, keyID string, to uint64) (seq uint64, err error) {
 	num, err := s.Get(textKey(spaceKey, keyID))
 	if err != nil || num == nil {
 		return 0, err
 	}
 	lo := append([]byte{spaceByKey}, num...)
-	err = s.Scan(lo, append(bytes.Clone(lo), bytes.Repeat([]byte{0xff}, 9)...), true, func(k, _ []byte) bool {
+	hi := append(binary.BigEndian.AppendUint64(bytes.Clone(lo), to), 0)
+	err = s.Scan(lo, hi, true, func(k, _ []byte) bool {
 		seq = seqOf(k)
 		return false
 	})
@@ -162,11 +135,11 @@ func Shard(s Store, id string) (ShardRow, error) {
 }
 
 // Named summarizes a shard that has no validly signed submission: all submissions that name it were refused. It
-// returns ErrNotFound if nothing names the shard. It counts at most 20,000 submissions, and more reports
-// whether there are others.
-func Named(s Store, id string) (row ShardRow, more bool, err error) {
+// returns ErrNotFound if nothing up to event to names the shard. It counts at most 20,000 submissions, and more
+// reports whether there are others.
+func Named(s Store, id string, to uint64) (row ShardRow, more bool, err error) {
 	row.Shard = id
-	q := Query{Shard: id, Limit: maxLimit}
+	q := Query{Shard: id, Limit: maxLimit, UpTo: to}
 	for looked := 0; looked < maxLook; looked += maxLimit {
 		page, err := Audit(s, q)
 		if err != nil {
@@ -182,7 +155,7 @@ func Named(s Store, id string) (row ShardRow, more bool, err error) {
 	if row.FirstSeq == 0 {
 		return row, false, fmt.Errorf("shard %q: %w", id, ErrNotFound)
 	}
-	last, err := Audit(s, Query{Shard: id, Limit: 1, Reverse: true})
+	last, err := Audit(s, Query{Shard: id, Limit: 1, Reverse: true, UpTo: to})
 	if err == nil && len(last.Rows) == 1 {
 		row.LastSeq, row.LastLogTime = last.Rows[0].Seq, last.Rows[0].LogTime
 	}
@@ -210,28 +183,7 @@ func (w *ShardRow) see(r *Result) {
 // Shards lists shards in byte order of their ids, starting behind after. next continues the list and is "" at
 // its end.
 func Shards(s Store, after string, limit int) (rows []ShardRow, next string, err error) {
-	limit = clampLimit(limit)
-	lo := textKey(spaceShard, after)
-	if after != "" {
-		lo = append(lo, 0)
-	}
-	var failed error
-	err = s.Scan(lo, []byte{spaceShard + 1}, false, func(k, v []byte) bool {
-		if len(rows) == limit {
-			next = rows[limit-1].Shard
-			return false
-		}
-		w, err := decodeShardRow(v)
-		if failed = err; err != nil {
-			return false
-		}
-		rows = append(rows, w.public(string(k[1:])))
-		return true
-	})
-	if err == nil {
-		err = failed
-	}
-	return rows, next, err
+	return ShardsAt(s, after, limit, Latest)
 }
 
 // DigestAt returns the running digest after event seq: the last checkpoint, extended by the rows since. It is

@@ -117,12 +117,19 @@ func (w *shardRow) public(id string) ShardRow {
 
 // count adds one row to the sums.
 func (w *shardRow) count(r *Result) {
-	i := int(r.Outcome) - 1
-	if r.Replayed {
-		i = len(w.counts) - 1
-	}
-	w.counts[i]++
+	w.counts[w.sum(r)]++
 	w.last, w.lastAt = r.Seq, r.LogTime
+}
+
+// uncount takes the last row from the sums. last and lastAt stay.
+func (w *shardRow) uncount(r *Result) { w.counts[w.sum(r)]-- }
+
+// sum returns the index of the sum that has a row.
+func (w *shardRow) sum(r *Result) int {
+	if r.Replayed {
+		return len(w.counts) - 1
+	}
+	return int(r.Outcome) - 1
 }
 
 // epochRow is the root that an accepted submission set for (shard, epoch).

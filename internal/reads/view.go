@@ -155,7 +155,7 @@ func (v *view) Shard(_ context.Context, id string) (*wire.ShardAnswer, error) {
 // namedShard shows a shard that the generation knows from refused submissions only, as after a recount that
 // ignores a stolen key.
 func namedShard(snapshot *fsm.View, id string) (*wire.ShardAnswer, error) {
-	r, more, err := projections.Named(snapshot, id)
+	r, more, err := projections.Named(snapshot, id, projections.Latest)
 	if errors.Is(err, projections.ErrNotFound) {
 		return nil, api.ErrNotFound
 	}
