@@ -50,6 +50,8 @@ type PolicyAnswer struct {
 
 	// when it was in force, in log order; absent if it never was
 	Intervals []PolicyInterval `json:"intervals,omitempty"`
+
+	AsOf uint64 `json:"as_of,omitempty"` // as in ShardAnswer
 }
 
 // Values of PolicyInterval.By.
@@ -79,6 +81,7 @@ type PolicyInterval struct {
 type PoliciesPage struct {
 	Items      []PolicyAnswer `json:"items"`
 	AppliedSeq uint64         `json:"applied_seq"`
+	AsOf       uint64         `json:"as_of,omitempty"` // as in AuditPage
 }
 
 // ApplyRequest is the body of POST /v1/policies/{policy_id}/apply. From the event that records it on, the

@@ -46,13 +46,16 @@ type KeyAnswer struct {
 	// last submission that it signed, as far as this node has folded
 	LastSeq  uint64 `json:"last_seq,omitempty"`
 	LastUsed string `json:"last_used,omitempty"` // log time of it
-	Held     bool   `json:"held"`                // the responding node can check its signatures
+	Held     bool   `json:"held"`                // the responding node can check its signatures now
+
+	AsOf uint64 `json:"as_of,omitempty"` // as in ShardAnswer
 }
 
 // KeysPage is the response to GET /v1/keys, in the order of registration.
 type KeysPage struct {
 	Items      []KeyAnswer `json:"items"`
 	AppliedSeq uint64      `json:"applied_seq"`
+	AsOf       uint64      `json:"as_of,omitempty"` // as in AuditPage
 }
 
 // Values of FreezeRequest.Scope.
@@ -87,6 +90,7 @@ type FreezeAnswer struct {
 type FreezesPage struct {
 	Items      []FreezeAnswer `json:"items"`
 	AppliedSeq uint64         `json:"applied_seq"`
+	AsOf       uint64         `json:"as_of,omitempty"` // as in AuditPage
 }
 
 // KnownShardsRequest is the body of POST /v1/known-shards.
@@ -110,4 +114,5 @@ type KnownShardsAnswer struct {
 type KnownShardsPage struct {
 	Items      []KnownShardsAnswer `json:"items"`
 	AppliedSeq uint64              `json:"applied_seq"`
+	AsOf       uint64              `json:"as_of,omitempty"` // as in AuditPage
 }

@@ -137,6 +137,12 @@ type PCSAnswer struct {
 	SubmitAnswer
 	Events  []uint64       `json:"events"`  // seqs in ascending order
 	History []HistoryEntry `json:"history"` // outcomes of this id, in the order in which they were first given
+
+	AsOf uint64 `json:"as_of,omitempty"` // the event as of which this is the answer; absent for now
+	// the answer of that time, only with as_of. Generation is another one than that of this answer if the rows of the
+	// generation that gave it are gone. Then outcome and accepted are those of that time, and the rest comes from the
+	// generation of this answer.
+	Then *AuditAnswer `json:"then,omitempty"`
 }
 
 // AuditItem is one row of the audit list: one submission event and its outcome in the generation.
@@ -259,6 +265,8 @@ type ShardAnswer struct {
 	// no validly signed submission names it, so lists of shards omit it
 	RefusedOnly bool `json:"refused_only,omitempty"`
 	AtLeast     bool `json:"at_least,omitempty"` // with refused_only: the counts are lower bounds
+
+	AsOf uint64 `json:"as_of,omitempty"` // the event as of which this is the answer; not in the items of a list
 }
 
 // ShardsPage is the response to GET /v1/shards, ordered by the bytes of the shard id. With silent it has only shards
@@ -268,7 +276,8 @@ type ShardsPage struct {
 	NextCursor string        `json:"next_cursor"`
 	AppliedSeq uint64        `json:"applied_seq"`
 	Generation uint32        `json:"generation"`
-	LogTime    string        `json:"log_time"` // of the newest event of any kind that the page knows
+	LogTime    string        `json:"log_time"`        // of the newest event of any kind that the page knows
+	AsOf       uint64        `json:"as_of,omitempty"` // as in AuditPage
 }
 
 // Member is one node of ClusterAnswer. The positions are null if the member did not respond in time.

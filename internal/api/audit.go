@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"slices"
 
 	"github.com/labstack/echo/v4"
 
@@ -33,8 +34,8 @@ type auditRequest struct {
 }
 
 func parseAudit(views Views, c echo.Context) (auditRequest, error) {
-	p := readParams(c, append([]string{"since", "until", "from_seq", "to_seq", "order", "limit", "cursor", "as_of",
-		"generation", "consistency", "min_seq"}, auditFilterNames...)...)
+	p := readParams(c, slices.Concat([]string{"since", "until", "from_seq", "to_seq", "order", "limit", "cursor",
+		"consistency", "min_seq"}, backwards, auditFilterNames)...)
 	a := auditRequest{
 		query:  p.auditFilter(views),
 		read:   p.read(wire.ConsistencyLocal),
@@ -49,11 +50,7 @@ func parseAudit(views Views, c echo.Context) (auditRequest, error) {
 	a.query.ToSeq = p.number("to_seq", 0, 1, 1<<63-1)
 	a.query.Newest = p.oneOf("order", wire.OrderOldest, wire.OrderOldest, wire.OrderNewest) == wire.OrderNewest
 	a.query.Limit = int(p.number("limit", min(defaultLimit, highest), 1, highest))
-	a.query.Generation = uint32(p.number("generation", 0, 1, 1<<32-1))
-	a.query.AsOf, a.query.AsOfTime = p.position("as_of")
-	if a.query.Generation != 0 && (a.query.AsOf != 0 || a.query.AsOfTime != 0) {
-		p.fail("as_of", "give as_of or generation, not both")
-	}
+	a.query.Then = p.then()
 	if a.query.ToSeq != 0 && a.query.ToSeq < a.query.FromSeq {
 		p.fail("to_seq", "is below from_seq")
 	}
@@ -102,7 +99,7 @@ func auditFilters(p *params) [8]byte {
 	get := p.values.Get
 	filters := []string{get("shard"), get("key"), get("outcome"), get("reason"), get("since"), get("until"),
 		get("from_seq"), get("unknown_shards"),
-		get("to_seq"), get("order"), get("policy"), get("remote"), get("as_of"), get("generation")}
+		get("to_seq"), get("order"), get("policy"), get("remote"), p.thenText(), get("generation")}
 	// only if set, so that the cursors of nodes without these filters stay valid
 	if id := get("pcs_id"); id != "" {
 		filters = append(filters, id)
@@ -120,7 +117,7 @@ func (s *server) audit(c echo.Context) error {
 		return err
 	}
 	ctx, cancel, view, err := s.fresh(c, a.read)
-	if errors.Is(err, ErrGenerationGone) && a.query.then() {
+	if errors.Is(err, ErrGenerationGone) && a.query.Then.Past() {
 		a.read.Generation = 0 // such a list does not depend on the generation that is active
 		ctx, cancel, view, err = s.fresh(c, a.read)
 	}
@@ -160,9 +157,6 @@ func (a *auditRequest) chunks() int {
 	}
 	return maxChunks
 }
-
-// then reports whether the list is as of another time than now.
-func (q *AuditQuery) then() bool { return q.Generation != 0 || q.AsOf != 0 || q.AsOfTime != 0 }
 
 func (a auditRequest) cursorAt(at Position, next uint64) string {
 	if next == 0 {

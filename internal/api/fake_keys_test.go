@@ -13,7 +13,7 @@ type fakeKeys struct {
 	keys []wire.KeyAnswer
 }
 
-func (t *fakeKeys) Keys(context.Context) ([]wire.KeyAnswer, error) {
+func (t *fakeKeys) Keys(context.Context, uint64) ([]wire.KeyAnswer, error) {
 	return append([]wire.KeyAnswer{}, t.keys...), t.fail
 }
 
@@ -25,7 +25,7 @@ func (t *fakeKeys) find(id string) *wire.KeyAnswer {
 	return &t.keys[i]
 }
 
-func (t *fakeKeys) Key(_ context.Context, id string) (*wire.KeyAnswer, error) {
+func (t *fakeKeys) Key(_ context.Context, id string, _ uint64) (*wire.KeyAnswer, error) {
 	k := t.find(id)
 	if k == nil {
 		return nil, ErrNotFound
@@ -76,7 +76,7 @@ type fakeFreezes struct {
 	freezes []wire.FreezeAnswer
 }
 
-func (t *fakeFreezes) Freezes(context.Context) ([]wire.FreezeAnswer, error) {
+func (t *fakeFreezes) Freezes(context.Context, uint64) ([]wire.FreezeAnswer, error) {
 	return append([]wire.FreezeAnswer{}, t.freezes...), t.fail
 }
 
@@ -102,7 +102,7 @@ type fakeShards struct {
 	known []wire.KnownShardsAnswer
 }
 
-func (t *fakeShards) KnownShards(context.Context) ([]wire.KnownShardsAnswer, error) {
+func (t *fakeShards) KnownShards(context.Context, uint64) ([]wire.KnownShardsAnswer, error) {
 	return append([]wire.KnownShardsAnswer{}, t.known...), t.fail
 }
 

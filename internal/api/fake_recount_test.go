@@ -33,7 +33,7 @@ func (t *fakePolicies) PublishPolicy(_ context.Context, r wire.PolicyRequest, _ 
 	return &a, true, t.fail
 }
 
-func (t *fakePolicies) Policies(context.Context) ([]wire.PolicyAnswer, error) {
+func (t *fakePolicies) Policies(context.Context, uint64) ([]wire.PolicyAnswer, error) {
 	out := slices.Clone(t.policies)
 	for i := range out {
 		out[i].Source, out[i].Canonical = "", nil
@@ -41,7 +41,7 @@ func (t *fakePolicies) Policies(context.Context) ([]wire.PolicyAnswer, error) {
 	return out, t.fail
 }
 
-func (t *fakePolicies) Policy(_ context.Context, id string) (*wire.PolicyAnswer, error) {
+func (t *fakePolicies) Policy(_ context.Context, id string, _ uint64) (*wire.PolicyAnswer, error) {
 	for _, p := range t.policies {
 		if p.ID == id {
 			return &p, t.fail
@@ -51,7 +51,7 @@ func (t *fakePolicies) Policy(_ context.Context, id string) (*wire.PolicyAnswer,
 }
 
 func (t *fakePolicies) ApplyPolicy(ctx context.Context, id string, r wire.ApplyRequest, _ Meta) (*wire.ApplyAnswer, error) {
-	if _, err := t.Policy(ctx, id); err != nil {
+	if _, err := t.Policy(ctx, id, 0); err != nil {
 		return nil, err
 	}
 	t.operations = append(t.operations, r.Op)

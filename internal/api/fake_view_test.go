@@ -61,14 +61,21 @@ func (t *fakeLedger) Condition(text string) (Condition, error) {
 	return fakeCondition(text), nil
 }
 
-func (t fakeView) Lookup(_ context.Context, id string) (*wire.PCSAnswer, error) {
+func (t fakeView) AsOf(_ context.Context, then Then) (uint64, error) {
+	if then.AsOf > t.at.AppliedSeq {
+		return 0, badParameter("as_of", "is not there yet")
+	}
+	return then.AsOf, t.fail
+}
+
+func (t fakeView) Lookup(_ context.Context, id string, then Then) (*wire.PCSAnswer, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	at, ok := t.first[id]
 	if !ok {
 		return nil, fmt.Errorf("pcs %s: %w", id, ErrNotFound)
 	}
-	answer := &wire.PCSAnswer{SubmitAnswer: t.rows[at].answer}
+	answer := &wire.PCSAnswer{SubmitAnswer: t.rows[at].answer, AsOf: then.AsOf}
 	for i, row := range t.rows {
 		if row.record.PCSID == id {
 			answer.Events = append(answer.Events, uint64(i+1))
@@ -78,7 +85,7 @@ func (t fakeView) Lookup(_ context.Context, id string) (*wire.PCSAnswer, error) 
 }
 
 func (t fakeView) History(ctx context.Context, id string) (*wire.PCSHistory, error) {
-	a, err := t.Lookup(ctx, id)
+	a, err := t.Lookup(ctx, id, Then{})
 	if err != nil {
 		return nil, err
 	}
@@ -211,7 +218,7 @@ func (t fakeView) Shards(_ context.Context, q ShardsQuery) (ShardsResult, error)
 		return ShardsResult{}, ErrGenerationGone
 	}
 	head := fakeStart.Add(time.Duration(max(len(t.rows), 1)-1) * time.Second)
-	out := ShardsResult{LogTime: head.UnixNano()}
+	out := ShardsResult{LogTime: head.UnixNano(), Generation: t.at.Generation, AsOf: q.Then.AsOf}
 	for _, s := range t.shardRows() {
 		last, err := wire.ParseTime(s.LastAt)
 		if s.ShardID <= q.After || err != nil || head.Sub(last) < q.Silent {
@@ -226,11 +233,12 @@ func (t fakeView) Shards(_ context.Context, q ShardsQuery) (ShardsResult, error)
 	return out, nil
 }
 
-func (t fakeView) Shard(_ context.Context, id string) (*wire.ShardAnswer, error) {
+func (t fakeView) Shard(_ context.Context, id string, then Then) (*wire.ShardAnswer, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, s := range t.shardRows() {
 		if s.ShardID == id {
+			s.AsOf = then.AsOf
 			return &s, nil
 		}
 	}

@@ -7,11 +7,11 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-func listFreezes(l *Ledger, _ *params) readFunc[wire.FreezesPage] {
-	return func(ctx context.Context, view View) (wire.FreezesPage, error) {
-		items, err := l.Freezes.Freezes(ctx)
-		return wire.FreezesPage{Items: items, AppliedSeq: view.Position().AppliedSeq}, err
-	}
+func listFreezes(l *Ledger, p *params) readFunc[wire.FreezesPage] {
+	return asOf(p, func(ctx context.Context, view View, seq uint64) (wire.FreezesPage, error) {
+		items, err := l.Freezes.Freezes(ctx, seq)
+		return wire.FreezesPage{Items: items, AppliedSeq: view.Position().AppliedSeq, AsOf: seq}, err
+	})
 }
 
 func freeze(ctx context.Context, l *Ledger, o op[wire.FreezeRequest]) (int, *wire.FreezeAnswer, error) {
@@ -66,11 +66,11 @@ func checkScope(r *wire.FreezeRequest) error {
 	return nil
 }
 
-func listKnownShards(l *Ledger, _ *params) readFunc[wire.KnownShardsPage] {
-	return func(ctx context.Context, view View) (wire.KnownShardsPage, error) {
-		items, err := l.KnownShards.KnownShards(ctx)
-		return wire.KnownShardsPage{Items: items, AppliedSeq: view.Position().AppliedSeq}, err
-	}
+func listKnownShards(l *Ledger, p *params) readFunc[wire.KnownShardsPage] {
+	return asOf(p, func(ctx context.Context, view View, seq uint64) (wire.KnownShardsPage, error) {
+		items, err := l.KnownShards.KnownShards(ctx, seq)
+		return wire.KnownShardsPage{Items: items, AppliedSeq: view.Position().AppliedSeq, AsOf: seq}, err
+	})
 }
 
 func addKnownShards(ctx context.Context, l *Ledger,

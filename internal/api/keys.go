@@ -22,11 +22,11 @@ type NewKey struct {
 	NotBefore, NotAfter int64 // log time, Unix nanoseconds; 0 is no bound
 }
 
-func listKeys(l *Ledger, _ *params) readFunc[wire.KeysPage] {
-	return func(ctx context.Context, view View) (wire.KeysPage, error) {
-		items, err := l.Keys.Keys(ctx)
-		return wire.KeysPage{Items: items, AppliedSeq: view.Position().AppliedSeq}, err
-	}
+func listKeys(l *Ledger, p *params) readFunc[wire.KeysPage] {
+	return asOf(p, func(ctx context.Context, view View, seq uint64) (wire.KeysPage, error) {
+		items, err := l.Keys.Keys(ctx, seq)
+		return wire.KeysPage{Items: items, AppliedSeq: view.Position().AppliedSeq, AsOf: seq}, err
+	})
 }
 
 // keyID reads the id of a key in the path.
@@ -41,7 +41,13 @@ func keyID(c echo.Context) (string, error) {
 func oneKey(l *Ledger, p *params) readFunc[*wire.KeyAnswer] {
 	id, err := keyID(p.c)
 	p.keep(err)
-	return func(ctx context.Context, _ View) (*wire.KeyAnswer, error) { return l.Keys.Key(ctx, id) }
+	return asOf(p, func(ctx context.Context, _ View, seq uint64) (*wire.KeyAnswer, error) {
+		a, err := l.Keys.Key(ctx, id, seq)
+		if err == nil {
+			a.AsOf = seq
+		}
+		return a, err
+	})
 }
 
 func addKey(ctx context.Context, l *Ledger, o op[wire.KeyRequest]) (int, *wire.KeyAnswer, error) {

@@ -86,9 +86,9 @@ type Submitted struct {
 
 // Keys registers signing keys and ends their use.
 type Keys interface {
-	// Keys lists the registered keys in the order of registration. Key returns one.
-	Keys(ctx context.Context) ([]wire.KeyAnswer, error)
-	Key(ctx context.Context, id string) (*wire.KeyAnswer, error)
+	// Keys lists the registered keys in the order of registration, after event asOf, 0 for now. Key returns one.
+	Keys(ctx context.Context, asOf uint64) ([]wire.KeyAnswer, error)
+	Key(ctx context.Context, id string, asOf uint64) (*wire.KeyAnswer, error)
 	// AddKey registers a key and returns created = true, or changes the terms of a registered one.
 	AddKey(ctx context.Context, k NewKey, op wire.Op, meta Meta) (answer *wire.KeyAnswer, created bool, err error)
 	// RevokeKey revokes a key: everything that it signs from now on is refused. since (Unix nanoseconds) is
@@ -103,7 +103,8 @@ type Keys interface {
 
 // Freezes stops submissions and thaws them.
 type Freezes interface {
-	Freezes(ctx context.Context) ([]wire.FreezeAnswer, error)
+	// Freezes lists the freezes, oldest first, after event asOf, 0 for now.
+	Freezes(ctx context.Context, asOf uint64) ([]wire.FreezeAnswer, error)
 	Freeze(ctx context.Context, r wire.FreezeRequest, meta Meta) (*wire.FreezeAnswer, error)
 	Thaw(ctx context.Context, r wire.FreezeRequest, meta Meta) (*wire.FreezeAnswer, error)
 }
@@ -123,7 +124,8 @@ type Members interface {
 
 // KnownShards registers the shards that operators know.
 type KnownShards interface {
-	KnownShards(ctx context.Context) ([]wire.KnownShardsAnswer, error)
+	// KnownShards lists the registrations, oldest first, after event asOf, 0 for now.
+	KnownShards(ctx context.Context, asOf uint64) ([]wire.KnownShardsAnswer, error)
 	AddKnownShards(ctx context.Context, r wire.KnownShardsRequest, meta Meta) (*wire.KnownShardsAnswer, error)
 }
 
@@ -133,9 +135,10 @@ type Policies interface {
 	// document that cannot be used gives a *wire.Problem of code bad_policy.
 	PublishPolicy(ctx context.Context, r wire.PolicyRequest,
 		meta Meta) (answer *wire.PolicyAnswer, created bool, err error)
-	// Policies lists the published policies by seq. Policy returns one by its id (64 lower-case hex digits).
-	Policies(ctx context.Context) ([]wire.PolicyAnswer, error)
-	Policy(ctx context.Context, id string) (*wire.PolicyAnswer, error)
+	// Policies lists the published policies by seq, after event asOf, 0 for now. Policy returns one by its id (64
+	// lower-case hex digits).
+	Policies(ctx context.Context, asOf uint64) ([]wire.PolicyAnswer, error)
+	Policy(ctx context.Context, id string, asOf uint64) (*wire.PolicyAnswer, error)
 	// ApplyPolicy puts a published policy in force for new events.
 	ApplyPolicy(ctx context.Context, id string, r wire.ApplyRequest, meta Meta) (*wire.ApplyAnswer, error)
 }

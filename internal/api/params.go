@@ -33,7 +33,7 @@ func readParams(c echo.Context, known ...string) *params {
 	for name, all := range values {
 		switch {
 		case !slices.Contains(known, name) && slices.Contains(backwards, name):
-			p.fail(name, "this route answers as of now alone; GET /v1/audit and GET /v1/pcs/{pcs_id}/history look back")
+			p.fail(name, lookBackDetail(known))
 		case !slices.Contains(known, name):
 			p.fail(printable(name), "unknown parameter; known are "+strings.Join(known, ", "))
 		case len(all) > 1:
@@ -44,9 +44,6 @@ func readParams(c echo.Context, known ...string) *params {
 	}
 	return p
 }
-
-// backwards are the parameters that ask for an earlier answer. A route that has only the present one says so.
-var backwards = []string{"as_of", "as_of_seq", "generation"}
 
 // printable keeps hostile parameter names out of the response.
 func printable(name string) string {

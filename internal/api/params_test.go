@@ -67,10 +67,10 @@ func TestAuditRequest(t *testing.T) {
 		"remote=::ffff:10.0.0.7":       func(q *AuditQuery) { q.Remote = netip.MustParsePrefix("10.0.0.7/32") },
 		"remote=2001:db8::1":           func(q *AuditQuery) { q.Remote = netip.MustParsePrefix("2001:db8::1/128") },
 		"remote=2001:db8:1::/33":       func(q *AuditQuery) { q.Remote = netip.MustParsePrefix("2001:db8::/33") },
-		"as_of=12":                     func(q *AuditQuery) { q.AsOf = 12 },
-		"as_of=" + text:                func(q *AuditQuery) { q.AsOfTime = at },
-		"generation=2":                 func(q *AuditQuery) { q.Generation = 2 },
-		"generation=4294967295":        func(q *AuditQuery) { q.Generation = 1<<32 - 1 },
+		"as_of=12":                     func(q *AuditQuery) { q.Then.AsOf = 12 },
+		"as_of=" + text:                func(q *AuditQuery) { q.Then.AsOfTime = at },
+		"generation=2":                 func(q *AuditQuery) { q.Then.Generation = 2 },
+		"generation=4294967295":        func(q *AuditQuery) { q.Then.Generation = 1<<32 - 1 },
 		"from_seq=9223372036854775807": func(q *AuditQuery) { q.FromSeq = 1<<63 - 1 },
 	} {
 		want := AuditQuery{FromSeq: 1, Limit: 100}
@@ -248,20 +248,86 @@ func TestParseCursor(t *testing.T) {
 	}
 }
 
-// TestOnlyTheAuditListLooksBack: a route that has only the present answer refuses to give it for an earlier one.
-func TestOnlyTheAuditListLooksBack(t *testing.T) {
+// TestWhoLooksBack: a route that has only the present answer refuses to give it for an earlier one, and one whose answer no
+// generation changes refuses to look for a generation.
+func TestWhoLooksBack(t *testing.T) {
 	r := newTestServer(t, nil)
-	for _, path := range []string{"/v1/pcs/" + hexOf(1), "/v1/pcs?prefix=00000000", "/v1/shards", "/v1/shards/s", "/v1/keys", "/v1/keys/k",
-		"/v1/policies", "/v1/freezes", "/v1/known-shards", "/v1/events", "/v1/operations", "/v1/digest", "/v1/audit/stream"} {
+	refused := func(path, name, detail string) {
+		t.Helper()
+		separator := "?"
+		if strings.Contains(path, "?") {
+			separator = "&"
+		}
+		p := decode[wire.Problem](t, r.get(path+separator+name+"=1"), 400)
+		if p.Field != name || !strings.Contains(p.Detail, detail) {
+			t.Errorf("%s, %s: %+v", path, name, p)
+		}
+	}
+	for _, path := range []string{"/v1/pcs?prefix=00000000", "/v1/events", "/v1/operations", "/v1/digest", "/v1/audit/stream",
+		"/v1/pcs/" + hexOf(1) + "/history", "/v1/generations"} {
 		for _, name := range []string{"as_of", "as_of_seq", "generation"} {
-			separator := "?"
-			if strings.Contains(path, "?") {
-				separator = "&"
+			refused(path, name, "as of now alone; GET /v1/audit")
+		}
+	}
+	for _, path := range []string{"/v1/keys", "/v1/keys/k", "/v1/policies", "/v1/policies/" + hexOf(1), "/v1/freezes",
+		"/v1/known-shards"} {
+		refused(path, "generation", "the same in every generation")
+	}
+}
+
+// TestLookBack: each route that looks back has as_of and as_of_seq, checks them alike and names the event.
+func TestLookBack(t *testing.T) {
+	r := newTestServer(t, nil)
+	for epoch := range 3 {
+		r.post(record("s", epoch, nil))
+	}
+	for _, path := range []string{"/v1/audit", "/v1/shards", "/v1/shards/s", "/v1/keys", "/v1/policies", "/v1/freezes",
+		"/v1/known-shards"} {
+		for _, name := range []string{"as_of", "as_of_seq"} {
+			got := decode[struct {
+				AsOf uint64 `json:"as_of"`
+			}](t, r.get(path+"?"+name+"=1"), 200)
+			if path != "/v1/audit" && got.AsOf != 1 {
+				t.Errorf("%s, %s: as of %d", path, name, got.AsOf)
 			}
-			p := decode[wire.Problem](t, r.get(path+separator+name+"=1"), 400)
-			if p.Field != name || !strings.Contains(p.Detail, "as of now alone; GET /v1/audit") {
-				t.Errorf("%s, %s: %+v", path, name, p)
+		}
+		for query, field := range map[string]string{"as_of_seq=2026-01-02T15:04:05Z": "as_of_seq", "as_of_seq=0": "as_of_seq",
+			"as_of=0": "as_of", "as_of=yesterday": "as_of", "as_of=1&as_of_seq=1": "as_of_seq"} {
+			if p := decode[wire.Problem](t, r.get(path+"?"+query), 400); p.Field != field {
+				t.Errorf("%s, %s: %+v", path, query, p)
 			}
+		}
+	}
+	for _, path := range []string{"/v1/audit", "/v1/shards", "/v1/shards/s", "/v1/pcs/" + hexOf(1)} {
+		for _, query := range []string{"as_of=1&generation=1", "as_of_seq=1&generation=1"} {
+			if p := decode[wire.Problem](t, r.get(path+"?"+query), 400); p.Field != "as_of" ||
+				!strings.Contains(p.Detail, "not both") {
+				t.Errorf("%s, %s: %+v", path, query, p)
+			}
+		}
+	}
+	decode[struct{}](t, r.get("/v1/shards?generation=1"), 200)
+}
+
+// TestShardCursorsLookBack: a cursor continues the list of the same time, and no other, under any active generation.
+func TestShardCursorsLookBack(t *testing.T) {
+	r := newTestServer(t, nil)
+	for _, shard := range []string{"a", "b", "c"} {
+		r.post(record(shard, 1, nil))
+	}
+	first := decode[wire.ShardsPage](t, r.get("/v1/shards?as_of_seq=3&limit=1"), 200)
+	if first.AsOf != 3 || len(first.Items) != 1 || first.NextCursor == "" {
+		t.Fatalf("%+v", first)
+	}
+	r.fake.gone = map[uint32]bool{first.Generation: true}
+	r.fake.gen = first.Generation + 1
+	rest := decode[wire.ShardsPage](t, r.get("/v1/shards?as_of=3&limit=2&cursor="+first.NextCursor), 200)
+	if len(rest.Items) != 2 || rest.Items[0].ShardID != "b" || rest.NextCursor != "" {
+		t.Errorf("%+v", rest)
+	}
+	for _, query := range []string{"as_of=2", "generation=1", "limit=1"} {
+		if p := decode[wire.Problem](t, r.get("/v1/shards?"+query+"&cursor="+first.NextCursor), 400); p.Field != "cursor" {
+			t.Errorf("%s: %+v", query, p)
 		}
 	}
 }

@@ -32,11 +32,11 @@ func policyRequest(s *server, c echo.Context) (r wire.PolicyRequest, err error) 
 	return r, err
 }
 
-func listPolicies(l *Ledger, _ *params) readFunc[wire.PoliciesPage] {
-	return func(ctx context.Context, view View) (wire.PoliciesPage, error) {
-		items, err := l.Policies.Policies(ctx)
-		return wire.PoliciesPage{Items: items, AppliedSeq: view.Position().AppliedSeq}, err
-	}
+func listPolicies(l *Ledger, p *params) readFunc[wire.PoliciesPage] {
+	return asOf(p, func(ctx context.Context, view View, seq uint64) (wire.PoliciesPage, error) {
+		items, err := l.Policies.Policies(ctx, seq)
+		return wire.PoliciesPage{Items: items, AppliedSeq: view.Position().AppliedSeq, AsOf: seq}, err
+	})
 }
 
 // policyID reads the id of a policy in the path.
@@ -51,7 +51,13 @@ func policyID(c echo.Context) (string, error) {
 func onePolicy(l *Ledger, p *params) readFunc[*wire.PolicyAnswer] {
 	id, err := policyID(p.c)
 	p.keep(err)
-	return func(ctx context.Context, _ View) (*wire.PolicyAnswer, error) { return l.Policies.Policy(ctx, id) }
+	return asOf(p, func(ctx context.Context, _ View, seq uint64) (*wire.PolicyAnswer, error) {
+		a, err := l.Policies.Policy(ctx, id, seq)
+		if err == nil {
+			a.AsOf = seq
+		}
+		return a, err
+	})
 }
 
 func applyPolicy(ctx context.Context, l *Ledger, o op[wire.ApplyRequest]) (int, *wire.ApplyAnswer, error) {

@@ -22,7 +22,8 @@ func lookup(_ *Ledger, p *params) readFunc[*wire.PCSAnswer] {
 	case !isHash(id):
 		p.fail("pcs_id", "must be 64 hex digits")
 	}
-	return func(ctx context.Context, view View) (*wire.PCSAnswer, error) { return view.Lookup(ctx, id) }
+	t := p.then()
+	return func(ctx context.Context, view View) (*wire.PCSAnswer, error) { return view.Lookup(ctx, id, t) }
 }
 
 // history returns every answer that was given to a record.
@@ -85,18 +86,17 @@ func oneEvent(_ *Ledger, p *params) readFunc[*wire.EventAnswer] {
 const maxSilent = 100 * 365 * 24 * 3600
 
 func listShards(_ *Ledger, p *params) readFunc[wire.ShardsPage] {
-	q := ShardsQuery{Limit: int(p.number("limit", defaultLimit, 1, maxLimit))}
+	q := ShardsQuery{Limit: int(p.number("limit", defaultLimit, 1, maxLimit)), Then: p.then()}
 	q.Silent = time.Duration(p.number("silent", 0, 1, maxSilent)) * time.Second
-	filters := digestFilters("shards")
-	if q.Silent != 0 {
-		filters = digestFilters("shards", q.Silent.String())
-	}
+	filters := shardFilters(p, q)
 	if text := p.values.Get("cursor"); text != "" {
 		k, err := parseCursor(text, 's', filters)
 		if err != nil {
 			p.fail("cursor", err.Error()+", or the filters have changed")
 		}
-		q.After, p.generation = string(k.position), k.generation
+		if q.After = string(k.position); !q.Then.Past() { // an earlier list does not depend on the active generation
+			p.generation = k.generation
+		}
 	}
 	return func(ctx context.Context, view View) (wire.ShardsPage, error) {
 		page, next, err := walkShards(ctx, view, q)
@@ -112,16 +112,28 @@ func listShards(_ *Ledger, p *params) readFunc[wire.ShardsPage] {
 	}
 }
 
+// shardFilters returns a digest of the parameters that must not change while a cursor continues the list.
+func shardFilters(p *params, q ShardsQuery) [8]byte {
+	filters := []string{"shards"}
+	if q.Silent != 0 {
+		filters = append(filters, q.Silent.String())
+	}
+	if q.Then.Past() {
+		filters = append(filters, "then", p.thenText(), p.values.Get("generation"))
+	}
+	return digestFilters(filters...)
+}
+
 // walkShards reads at most q.Limit shards, in at most maxChunks chunks, and returns the id to continue behind.
 func walkShards(ctx context.Context, view View, q ShardsQuery) (page wire.ShardsPage, next string, err error) {
-	at := view.Position()
-	page.AppliedSeq, page.Generation = at.AppliedSeq, at.Generation
+	page.AppliedSeq = view.Position().AppliedSeq
 	for range maxChunks {
 		r, err := view.Shards(ctx, q)
 		if err != nil {
 			return page, "", err
 		}
 		page.Items, page.LogTime = append(page.Items, r.Items...), wire.TimeNS(r.LogTime)
+		page.Generation, page.AsOf = r.Generation, r.AsOf
 		q.After, q.Limit = r.Next, q.Limit-len(r.Items)
 		if q.After == "" || q.Limit <= 0 {
 			break
@@ -136,7 +148,8 @@ func oneShard(_ *Ledger, p *params) readFunc[*wire.ShardAnswer] {
 	if why := pcs.CheckShardID(id); why != "" {
 		p.fail("shard_id", why)
 	}
-	return func(ctx context.Context, view View) (*wire.ShardAnswer, error) { return view.Shard(ctx, id) }
+	t := p.then()
+	return func(ctx context.Context, view View) (*wire.ShardAnswer, error) { return view.Shard(ctx, id, t) }
 }
 
 func isPattern(id string) bool { return strings.HasSuffix(id, "*") }
@@ -147,7 +160,7 @@ func noPattern(ctx context.Context, view View, field, id string) error {
 	if !isPattern(id) {
 		return nil
 	}
-	_, err := view.Shard(ctx, id)
+	_, err := view.Shard(ctx, id, Then{})
 	if errors.Is(err, ErrNotFound) {
 		return badParameter(field, "is a pattern; give the id of one shard")
 	}

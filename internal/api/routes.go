@@ -49,7 +49,7 @@ var routeTable = []route{
 	{method: "POST", path: "/v1/pcs/submit", roles: everybody, serve: (*server).submit},
 	{method: "POST", path: "/v1/pcs/submit-batch", roles: everybody, serve: (*server).submitBatch},
 	{method: "POST", path: "/v1/pcs/check", roles: metering, serve: (*server).check},
-	{method: "GET", path: "/v1/pcs/:pcs_id", roles: everybody, serve: serveRead(linearizable, lookup)},
+	{method: "GET", path: "/v1/pcs/:pcs_id", roles: everybody, serve: serveRead(linearizable, lookup, backwards...)},
 	{method: "GET", path: "/v1/pcs/:pcs_id/history", roles: reading, serve: serveRead(linearizable, history)},
 	{method: "GET", path: "/v1/pcs/:pcs_id/receipt", roles: everybody, serve: (*server).receipt},
 	{method: "GET", path: "/v1/pcs/:pcs_id/bundle", roles: reading, serve: (*server).bundle},
@@ -63,9 +63,9 @@ var routeTable = []route{
 		method: "GET",
 		path:   "/v1/shards",
 		roles:  reading,
-		serve:  serveRead(local, listShards, "silent", "limit", "cursor"),
+		serve:  serveRead(local, listShards, append([]string{"silent", "limit", "cursor"}, backwards...)...),
 	},
-	{method: "GET", path: "/v1/shards/:shard_id", roles: reading, serve: serveRead(local, oneShard)},
+	{method: "GET", path: "/v1/shards/:shard_id", roles: reading, serve: serveRead(local, oneShard, backwards...)},
 	{method: "GET", path: "/v1/cluster", roles: reading, serve: serveRead(local, describeCluster)},
 	{method: "POST", path: "/v1/cluster/members", roles: operating, op: true, serve: serveOp(fromBody, addMember)},
 	{
@@ -119,8 +119,8 @@ var routeTable = []route{
 	},
 	{method: "GET", path: "/v1/digest", roles: reading, serve: serveRead(local, digest, "seq", "edge")},
 
-	{method: "GET", path: "/v1/policies", roles: reading, serve: serveRead(linearizable, listPolicies)},
-	{method: "GET", path: "/v1/policies/:policy_id", roles: reading, serve: serveRead(linearizable, onePolicy)},
+	{method: "GET", path: "/v1/policies", roles: reading, serve: serveRead(linearizable, listPolicies, byEvent...)},
+	{method: "GET", path: "/v1/policies/:policy_id", roles: reading, serve: serveRead(linearizable, onePolicy, byEvent...)},
 	{method: "POST", path: "/v1/policies", roles: incident, op: true, serve: serveOp(policyRequest, publishPolicy)},
 	{
 		method: "POST",
@@ -131,8 +131,8 @@ var routeTable = []route{
 		serve:  serveOp(fromBody, applyPolicy),
 	},
 
-	{method: "GET", path: "/v1/keys", roles: reading, serve: serveRead(linearizable, listKeys)},
-	{method: "GET", path: "/v1/keys/:key_id", roles: reading, serve: serveRead(linearizable, oneKey)},
+	{method: "GET", path: "/v1/keys", roles: reading, serve: serveRead(linearizable, listKeys, byEvent...)},
+	{method: "GET", path: "/v1/keys/:key_id", roles: reading, serve: serveRead(linearizable, oneKey, byEvent...)},
 	{method: "POST", path: "/v1/keys", roles: operating, op: true, serve: serveOp(fromBody, addKey)},
 	{method: "POST", path: "/v1/keys/:key_id/revoke", roles: incident, op: true, serve: serveOp(fromBody, revokeKey)},
 	{method: "POST", path: "/v1/keys/:key_id/retire", roles: operating, op: true, serve: serveOp(fromBody, retireKey)},
@@ -145,10 +145,10 @@ var routeTable = []route{
 	},
 
 	{method: "GET", path: "/v1/operations", roles: reading, serve: serveRead(linearizable, listOperations, "from_seq", "limit")},
-	{method: "GET", path: "/v1/freezes", roles: reading, serve: serveRead(linearizable, listFreezes)},
+	{method: "GET", path: "/v1/freezes", roles: reading, serve: serveRead(linearizable, listFreezes, byEvent...)},
 	{method: "POST", path: "/v1/freezes", roles: incident, op: true, serve: serveOp(fromBody, freeze)},
 	{method: "POST", path: "/v1/thaw", roles: incident, op: true, second: true, serve: serveOp(fromBody, thaw)},
-	{method: "GET", path: "/v1/known-shards", roles: reading, serve: serveRead(linearizable, listKnownShards)},
+	{method: "GET", path: "/v1/known-shards", roles: reading, serve: serveRead(linearizable, listKnownShards, byEvent...)},
 	{method: "POST", path: "/v1/known-shards", roles: incident, op: true, serve: serveOp(fromBody, addKnownShards)},
 
 	{method: "GET", path: "/v1/generations", roles: reading, serve: serveRead(linearizable, listGenerations)},

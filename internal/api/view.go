@@ -66,8 +66,10 @@ type Views interface {
 type View interface {
 	// Position returns the generation and the position up to which all reads of this view include the events.
 	Position() Position
-	// Lookup returns the current outcome of a pcs_id (64 lower-case hex digits).
-	Lookup(ctx context.Context, pcsID string) (*wire.PCSAnswer, error)
+	// AsOf returns the event as of which t asks, 0 for now. An event that is not folded is a *wire.Problem.
+	AsOf(ctx context.Context, t Then) (uint64, error)
+	// Lookup returns the outcome of a pcs_id (64 lower-case hex digits), now or then.
+	Lookup(ctx context.Context, pcsID string, t Then) (*wire.PCSAnswer, error)
 	// History returns every answer that was given to a pcs_id (64 lower-case hex digits).
 	History(ctx context.Context, pcsID string) (*wire.PCSHistory, error)
 	// Complete lists the pcs_ids with this prefix (8 to 64 lower-case hex digits) in order, at most limit.
@@ -77,7 +79,7 @@ type View interface {
 	// Events lists events with their payloads, as far as the generation has folded.
 	Events(ctx context.Context, q EventsQuery) (EventsResult, error)
 	Shards(ctx context.Context, q ShardsQuery) (ShardsResult, error)
-	Shard(ctx context.Context, id string) (*wire.ShardAnswer, error)
+	Shard(ctx context.Context, id string, t Then) (*wire.ShardAnswer, error)
 	// Digest returns the digests at seq, with the edge of the log tree if edge is set. A seq of 0 is the folded
 	// head.
 	Digest(ctx context.Context, seq uint64, edge bool) (*wire.DigestAnswer, error)
@@ -94,14 +96,11 @@ type AuditQuery struct {
 	Newest  bool   // in descending seq
 	Limit   int    // at least 1
 
-	PCS      string       // first hex digits of the pcs_id that a submission names
-	Policy   string       // first hex digits of the policy that judged
-	Remote   netip.Prefix // addresses that records came from; the zero prefix for all
-	AsOf     uint64       // list the outcomes as of this event; 0 for now
-	AsOfTime int64        // list the outcomes as of this log time, in ns since 1970
-	// list the outcomes of another generation, or its last ones if it is dropped; 0 for the one of the view
-	Generation uint32
-	Filter     Condition // over the fields of a row; nil for none
+	PCS    string       // first hex digits of the pcs_id that a submission names
+	Policy string       // first hex digits of the policy that judged
+	Remote netip.Prefix // addresses that records came from; the zero prefix for all
+	Then   Then         // list the outcomes of that time
+	Filter Condition    // over the fields of a row; nil for none
 }
 
 // Condition is a compiled condition over the fields of a row. It is safe for concurrent use.
@@ -151,11 +150,14 @@ type ShardsQuery struct {
 	After  string        // ids greater than this; empty for all
 	Silent time.Duration // only those without a submission for so long before the newest event; 0 for all
 	Limit  int           // at least 1
+	Then   Then          // as of another time than now
 }
 
 // ShardsResult is one chunk of the shard list. It may hold fewer than Limit items, even none, and still continue.
 type ShardsResult struct {
-	Items   []wire.ShardAnswer
-	Next    string // After of the next chunk; empty at the end
-	LogTime int64  // of the newest event, in ns since 1970
+	Items      []wire.ShardAnswer
+	Next       string // After of the next chunk; empty at the end
+	LogTime    int64  // of the newest event, in ns since 1970
+	Generation uint32 // whose shards these are
+	AsOf       uint64 // the event as of which they are listed; 0 for now
 }

@@ -27,6 +27,9 @@ func (c *core) control() *projections.Control { return c.State.Control() }
 // head returns the last event that the control state has folded.
 func (c *core) head() uint64 { return c.State.Cursor().Seq }
 
+// at returns the event as of which a read is, 0 for now.
+func (c *core) at(asOf uint64) uint64 { return cmp.Or(asOf, c.head()) }
+
 // commit commits an operator's event and returns its place in the log.
 func (c *core) commit(ctx context.Context, kind event.Kind,
 	m proto.Message) (seq uint64, effect projections.Effect, err error) {

@@ -24,10 +24,10 @@ type Freezes struct {
 	approvals *approvals
 }
 
-// Freezes lists all freezes.
-func (fr *Freezes) Freezes(context.Context) ([]wire.FreezeAnswer, error) {
+// Freezes lists all freezes after an event, 0 for now.
+func (fr *Freezes) Freezes(_ context.Context, asOf uint64) ([]wire.FreezeAnswer, error) {
 	out := []wire.FreezeAnswer{}
-	for _, f := range fr.core.control().Freezes(fr.core.head()) {
+	for _, f := range fr.core.control().Freezes(fr.core.at(asOf)) {
 		out = append(out, freezeAnswer(f))
 	}
 	return out, nil

@@ -56,7 +56,7 @@ func TestFreezes(t *testing.T) {
 	if n := b.Freezes.InForce(); n != 2 {
 		t.Errorf("%d freezes hold after a thaw", n)
 	}
-	list, err := b.Freezes.Freezes(ctx)
+	list, err := b.Freezes.Freezes(ctx, 0)
 	if err != nil || len(list) != 3 || list[0].Seq != all.Seq || list[0].ThawedSeq != 0 ||
 		list[1].ThawedSeq != thawed.ThawedSeq || list[2].ThawedSeq != 0 {
 		t.Errorf("%+v %v", list, err)
@@ -142,7 +142,7 @@ func TestKnownShards(t *testing.T) {
 			t.Errorf("%s: %+v %v", pattern, a, err)
 		}
 	}
-	list, err := b.KnownShards.KnownShards(ctx)
+	list, err := b.KnownShards.KnownShards(ctx, 0)
 	if err != nil || len(list) != 2 || list[0].Patterns[0] != "lab-*" || list[1].Patterns[0] != "yard" ||
 		list[0].Seq >= list[1].Seq {
 		t.Errorf("%+v %v", list, err)

@@ -120,7 +120,7 @@ func TestPublishPolicy(t *testing.T) {
 	b.ledger.Advance(1)
 	applied, err := b.Policies.ApplyPolicy(ctx, p.ID, wire.ApplyRequest{}, as("bob"))
 	b.is("its application", err, "")
-	list, err := b.Policies.Policies(ctx)
+	list, err := b.Policies.Policies(ctx, 0)
 	if err != nil || len(list) != 2 || list[0].InForce || !list[1].InForce || len(list[0].Intervals) != 1 ||
 		list[0].Intervals[0].ToSeq != applied.Seq || list[0].Intervals[0].By != wire.ByGenesis ||
 		len(list[1].Intervals) != 1 {
@@ -130,12 +130,12 @@ func TestPublishPolicy(t *testing.T) {
 		i.By != wire.ByApplied || i.From != wire.TimeNS(ledgertest.Start.UnixNano()+1) {
 		t.Errorf("%+v", i)
 	}
-	first, err := b.Policies.Policy(ctx, list[0].ID)
+	first, err := b.Policies.Policy(ctx, list[0].ID, 0)
 	if err != nil || !strings.Contains(first.Source, "kernel:") {
 		t.Errorf("the text of the first policy cannot be published: %+v %v", first, err)
 	}
 	for _, id := range []string{"", "00", strings.Repeat("0", 64)} {
-		if _, err := b.Policies.Policy(ctx, id); !errors.Is(err, api.ErrNotFound) {
+		if _, err := b.Policies.Policy(ctx, id, 0); !errors.Is(err, api.ErrNotFound) {
 			t.Errorf("policy %q: %v", id, err)
 		}
 		if _, err := b.Policies.ApplyPolicy(ctx, id, wire.ApplyRequest{}, as("bob")); !errors.Is(err, api.ErrNotFound) {

@@ -17,11 +17,11 @@ import (
 // Keys registers, revokes and retires the keys that sign records.
 type Keys struct{ core *core }
 
-// Keys lists the registered keys.
-func (kr *Keys) Keys(context.Context) ([]wire.KeyAnswer, error) {
+// Keys lists the registered keys after an event, 0 for now.
+func (kr *Keys) Keys(_ context.Context, asOf uint64) ([]wire.KeyAnswer, error) {
 	out := []wire.KeyAnswer{}
-	for _, k := range kr.core.control().Keys(kr.core.head()) {
-		a, err := kr.keyAnswer(k)
+	for _, k := range kr.core.control().Keys(kr.core.at(asOf)) {
+		a, err := kr.keyAnswer(k, asOf)
 		if err != nil {
 			return nil, err
 		}
@@ -30,16 +30,16 @@ func (kr *Keys) Keys(context.Context) ([]wire.KeyAnswer, error) {
 	return out, nil
 }
 
-// Key gives one registered key.
-func (kr *Keys) Key(_ context.Context, id string) (*wire.KeyAnswer, error) {
-	k, ok := kr.core.control().Key(id, kr.core.head())
+// Key gives one registered key after an event, 0 for now.
+func (kr *Keys) Key(_ context.Context, id string, asOf uint64) (*wire.KeyAnswer, error) {
+	k, ok := kr.core.control().Key(id, kr.core.at(asOf))
 	if !ok {
 		return nil, api.ErrNotFound
 	}
-	return kr.keyAnswer(k)
+	return kr.keyAnswer(k, asOf)
 }
 
-func (kr *Keys) keyAnswer(k projections.KeyRow) (*wire.KeyAnswer, error) {
+func (kr *Keys) keyAnswer(k projections.KeyRow, asOf uint64) (*wire.KeyAnswer, error) {
 	a := &wire.KeyAnswer{
 		KeyID:         k.ID,
 		Alg:           k.Alg.String(),
@@ -73,15 +73,16 @@ func (kr *Keys) keyAnswer(k projections.KeyRow) (*wire.KeyAnswer, error) {
 	}
 	held, ok := kr.core.Verifiers().Key(k.ID)
 	a.Held = ok && held.HasMaterial()
-	return a, kr.lastUse(a)
+	return a, kr.lastUse(a, asOf)
 }
 
-// lastUse looks for the last submission that a key signed.
-func (kr *Keys) lastUse(a *wire.KeyAnswer) error {
+// lastUse looks for the last submission that a key signed, after an event, 0 for now. It reads the active generation,
+// because a key signs in each what it signs in the others, apart from signatures that are disputed.
+func (kr *Keys) lastUse(a *wire.KeyAnswer, asOf uint64) error {
 	view := kr.core.Recounts.Serving().View()
 	defer view.Close()
 	var err error
-	if a.LastSeq, err = projections.LastByKey(view, a.KeyID, projections.Latest); err != nil || a.LastSeq == 0 {
+	if a.LastSeq, err = projections.LastByKey(view, a.KeyID, cmp.Or(asOf, projections.Latest)); err != nil || a.LastSeq == 0 {
 		return err
 	}
 	row, err := projections.Row(view, a.LastSeq)
@@ -127,7 +128,7 @@ func (kr *Keys) AddKey(ctx context.Context, k api.NewKey, op wire.Op,
 			return nil, false, err
 		}
 	}
-	a, err := kr.Key(ctx, k.ID)
+	a, err := kr.Key(ctx, k.ID, 0)
 	return a, !known && effect == projections.Applied && a != nil && a.Seq == seq, err
 }
 
@@ -183,7 +184,7 @@ func (kr *Keys) RetireKey(ctx context.Context, id string, op wire.Op, meta api.M
 		return nil, err
 	}
 	if !k.Active() {
-		return kr.Key(ctx, id)
+		return kr.Key(ctx, id, 0)
 	}
 	if _, _, err := kr.core.commit(ctx, event.KeyRetired, &event.KeyRetiredV1{
 		KeyId: id,
@@ -194,7 +195,7 @@ func (kr *Keys) RetireKey(ctx context.Context, id string, op wire.Op, meta api.M
 	if k, _ := kr.core.control().Key(id, kr.core.head()); k.Active() {
 		return nil, opIDReused(op.OpID)
 	}
-	return kr.Key(ctx, id)
+	return kr.Key(ctx, id, 0)
 }
 
 // RetireSecret allows the nodes to forget the secret of a key that signs no more.
@@ -209,7 +210,7 @@ func (kr *Keys) RetireSecret(ctx context.Context, id string, op wire.Op,
 	case k.Active():
 		return nil, stale("key %s still signs; retire or revoke it first", id)
 	case k.SecretRetired != 0:
-		return kr.Key(ctx, id)
+		return kr.Key(ctx, id, 0)
 	}
 	if _, _, err := kr.core.commit(ctx, event.KeySecretRetired, &event.KeySecretRetiredV1{
 		KeyId: id,
@@ -220,5 +221,5 @@ func (kr *Keys) RetireSecret(ctx context.Context, id string, op wire.Op,
 	if k, _ := kr.core.control().Key(id, kr.core.head()); k.SecretRetired == 0 {
 		return nil, opIDReused(op.OpID)
 	}
-	return kr.Key(ctx, id)
+	return kr.Key(ctx, id, 0)
 }

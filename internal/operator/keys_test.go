@@ -116,7 +116,7 @@ func TestAddKey(t *testing.T) {
 	k.Owner = "another lab"
 	_, _, err := b.Keys.AddKey(t.Context(), k, wire.Op{OpID: "two"}, as("alice"))
 	b.is("other terms under the op_id of earlier ones", err, reused)
-	all, err := b.Keys.Keys(t.Context())
+	all, err := b.Keys.Keys(t.Context(), 0)
 	if err != nil || len(all) != 1 || all[0].Owner != "lab" {
 		t.Errorf("%+v %v", all, err)
 	}
@@ -187,12 +187,12 @@ func TestRevokeKey(t *testing.T) {
 		{"a later time", "two", at(0), at(-1), false},
 		{"an earlier time", "three", at(-2), at(-2), true},
 	} {
-		before, _ := b.Keys.Key(ctx, k.ID)
+		before, _ := b.Keys.Key(ctx, k.ID, 0)
 		a, err := b.Keys.RevokeKey(ctx, k.ID, c.since, wire.RevokeRequest{Op: wire.Op{OpID: c.opID}}, as("alice"))
 		if err != nil || a.KeyID != k.ID || a.Since != wire.TimeNS(c.want) || a.Seq == 0 {
 			t.Errorf("%s: %+v %v", c.name, a, err)
 		}
-		after, _ := b.Keys.Key(ctx, k.ID)
+		after, _ := b.Keys.Key(ctx, k.ID, 0)
 		if after.Status != wire.KeyRevoked || (after.RevokedSince != before.RevokedSince) != c.changes {
 			t.Errorf("%s: %+v", c.name, after)
 		}
@@ -253,13 +253,13 @@ func TestUseOfKeys(t *testing.T) {
 			t.Errorf("%s: %v, not %d minutes", what, got, want)
 		}
 	}
-	k, err := b.Keys.Key(ctx, b.key.ID)
+	k, err := b.Keys.Key(ctx, b.key.ID, 0)
 	if err != nil || k.LastSeq != 0 || k.LastUsed != "" || !k.Held || k.Public != "" {
 		t.Errorf("before its first submission: %+v %v", k, err)
 	}
 	b.ledger.Advance(time.Minute)
 	seq := b.submit(nodetest.Record{Shard: "a", Epoch: 1, Root: "r"})
-	k, err = b.Keys.Key(ctx, b.key.ID)
+	k, err = b.Keys.Key(ctx, b.key.ID, 0)
 	if err != nil || k.LastSeq != seq || k.LastUsed != "2026-01-02T03:05:05.000000000Z" {
 		t.Errorf("after it: %+v %v", k, err)
 	}

@@ -14,9 +14,9 @@ import (
 type KnownShards struct{ core *core }
 
 // KnownShards lists the registrations of known shards.
-func (sr *KnownShards) KnownShards(context.Context) ([]wire.KnownShardsAnswer, error) {
+func (sr *KnownShards) KnownShards(_ context.Context, asOf uint64) ([]wire.KnownShardsAnswer, error) {
 	out := []wire.KnownShardsAnswer{}
-	for _, k := range sr.core.control().KnownShards(sr.core.head()) {
+	for _, k := range sr.core.control().KnownShards(sr.core.at(asOf)) {
 		out = append(out, knownShardsAnswer(k))
 	}
 	return out, nil

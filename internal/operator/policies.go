@@ -2,6 +2,7 @@ package operator
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/hex"
 	"encoding/json"
@@ -39,12 +40,17 @@ func (pr *Policies) PublishPolicy(ctx context.Context, r wire.PolicyRequest,
 	if !ok {
 		return nil, false, opIDReused(r.OpID)
 	}
-	a, err := pr.policyAnswer(row, true)
+	a, err := pr.policyAnswer(row, true, 0)
 	return a, effect == projections.Applied, err
 }
 
-func (pr *Policies) policyAnswer(row projections.PublishedRow, whole bool) (*wire.PolicyAnswer, error) {
-	inForce, ok := pr.core.control().For(pr.core.Recounts.Serving().Number()).PolicyAt(math.MaxInt64)
+// policyAnswer describes a policy after an event, 0 for now.
+func (pr *Policies) policyAnswer(row projections.PublishedRow, whole bool, asOf uint64) (*wire.PolicyAnswer, error) {
+	active := pr.core.Recounts.Serving().Number()
+	if asOf != 0 {
+		active = pr.core.control().ActiveAfter(asOf)
+	}
+	inForce, ok := pr.core.control().For(active).PolicyAt(cmp.Or(asOf, math.MaxInt64))
 	a := &wire.PolicyAnswer{
 		ID:        hex.EncodeToString(row.ID[:]),
 		Seq:       row.Seq,
@@ -56,7 +62,7 @@ func (pr *Policies) policyAnswer(row projections.PublishedRow, whole bool) (*wir
 		Ticket:    row.Op.Ticket,
 		Actor:     row.Op.Actor,
 		Role:      row.Op.Role,
-		Intervals: pr.intervalsOf(row.ID),
+		Intervals: pr.intervalsOf(row.ID, cmp.Or(asOf, math.MaxInt64)),
 	}
 	if !whole {
 		return a, nil
@@ -72,11 +78,14 @@ func (pr *Policies) policyAnswer(row projections.PublishedRow, whole bool) (*wir
 var byWords = [...]string{projections.BeganGenesis: wire.ByGenesis, projections.BeganApplied: wire.ByApplied,
 	projections.BeganActivated: wire.ByActivated, projections.BeganRolledBack: wire.ByRolledBack}
 
-// intervalsOf returns the stretches of the log in which a policy was in force.
-func (pr *Policies) intervalsOf(policy [32]byte) (out []wire.PolicyInterval) {
+// intervalsOf returns the stretches of the log up to an event in which a policy was in force.
+func (pr *Policies) intervalsOf(policy [32]byte, upTo uint64) (out []wire.PolicyInterval) {
 	for _, i := range pr.core.control().InForce() {
-		if i.Policy != policy {
+		if i.Policy != policy || i.FromSeq > upTo {
 			continue
+		}
+		if i.ToSeq > upTo {
+			i.ToSeq = 0
 		}
 		w := wire.PolicyInterval{
 			FromSeq:    i.FromSeq,
@@ -97,11 +106,14 @@ func (pr *Policies) intervalsOf(policy [32]byte) (out []wire.PolicyInterval) {
 	return out
 }
 
-// Policies lists what was published.
-func (pr *Policies) Policies(context.Context) ([]wire.PolicyAnswer, error) {
+// Policies lists what was published, after an event, 0 for now.
+func (pr *Policies) Policies(_ context.Context, asOf uint64) ([]wire.PolicyAnswer, error) {
 	out := []wire.PolicyAnswer{}
 	for _, row := range pr.core.control().Policies() {
-		a, err := pr.policyAnswer(row, false)
+		if asOf != 0 && row.Seq > asOf {
+			break
+		}
+		a, err := pr.policyAnswer(row, false, asOf)
 		if err != nil {
 			return nil, err
 		}
@@ -110,13 +122,13 @@ func (pr *Policies) Policies(context.Context) ([]wire.PolicyAnswer, error) {
 	return out, nil
 }
 
-// Policy gives one published policy.
-func (pr *Policies) Policy(_ context.Context, id string) (*wire.PolicyAnswer, error) {
+// Policy gives one published policy, after an event, 0 for now.
+func (pr *Policies) Policy(_ context.Context, id string, asOf uint64) (*wire.PolicyAnswer, error) {
 	row, ok := pr.core.published(id)
-	if !ok {
+	if !ok || asOf != 0 && row.Seq > asOf {
 		return nil, api.ErrNotFound
 	}
-	return pr.policyAnswer(row, true)
+	return pr.policyAnswer(row, true, asOf)
 }
 
 // ApplyPolicy puts a published policy in force from now on, in every generation.

@@ -108,6 +108,20 @@ func NewestOf(s Store, pcsID string, seq uint64, limit int) ([]uint64, error) {
 	return out, err
 }
 
+// LogTimeAt returns the log time of event seq, 0 for the last one that is folded. It is 0 before the first event.
+func LogTimeAt(s Store, seq uint64) (int64, error) {
+	if seq == 0 {
+		p, err := ReadPosition(s)
+		return p.LogTime, err
+	}
+	b, err := s.Get(rowKey(seq))
+	if err != nil {
+		return 0, err
+	}
+	_, at, err := rowKind(b)
+	return at, err
+}
+
 // ShardAt returns what Shard returned after event seq. It is ErrFar if that takes too many rows.
 func ShardAt(s Store, id string, seq uint64) (ShardRow, error) {
 	w, err := read(s, textKey(spaceShard, id), decodeShardRow)

@@ -3,18 +3,14 @@ package reads
 import (
 	"context"
 	"encoding/hex"
-	"errors"
-	"fmt"
 	"net/netip"
 	"strings"
-	"time"
 
 	"github.com/recount-ledger/recount/internal/api"
 	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/internal/fsm"
 	"github.com/recount-ledger/recount/internal/pcs"
 	"github.com/recount-ledger/recount/internal/projections"
-	"github.com/recount-ledger/recount/internal/recount"
 	"github.com/recount-ledger/recount/internal/verify"
 	"github.com/recount-ledger/recount/nano"
 	"github.com/recount-ledger/recount/wire"
@@ -61,13 +57,13 @@ func (l *auditing) list(ctx context.Context) (api.AuditResult, error) {
 		return api.AuditResult{}, err
 	}
 	query.Where = l.where()
-	if err := l.choose(ctx); err != nil {
+	from, asOf, err := l.outcomes.resolve(ctx, l.q.Then)
+	if err != nil {
 		return api.AuditResult{}, err
 	}
+	l.rows, l.of, l.asOf = from.View(), from.Number(), asOf
 	defer l.rows.Close()
-	if err := l.lookBack(&query); err != nil {
-		return api.AuditResult{}, err
-	}
+	l.lookBack(&query)
 	page, err := projections.Audit(l.rows, query)
 	if err != nil {
 		return api.AuditResult{}, err
@@ -125,70 +121,16 @@ func auditQuery(q api.AuditQuery) (projections.Query, error) {
 	return out, nil
 }
 
-// choose selects the rows to list: those of the active generation, or of another one that is kept. Of a dropped
-// generation it lists the last rows that it recorded.
-func (l *auditing) choose(ctx context.Context) error {
-	from := l.outcomes.active
-	l.of = from.Number()
-	if other := l.q.Generation; other != 0 && other != l.of {
-		if r, _ := l.v.gens.Get(other); r != nil {
-			if err := awaitRows(ctx, r, from.Cursor().Seq); err != nil {
-				return err
-			}
-			from, l.of = r, other
-		} else if err := gone(l.v.state, other); !errors.Is(err, api.ErrGenerationGone) {
-			return err
-		} else if last, ok := l.outcomes.last(other); ok {
-			l.asOf = last
-		} else {
-			return wire.NewProblem(wire.CodeNotFound,
-				fmt.Sprintf("generation %d is not kept, and it never answered", other)).WithField("generation")
-		}
-	}
-	l.rows = from.View()
-	return nil
-}
-
-// rowsWait bounds how long a list waits for a generation that is a little behind.
-const rowsWait = 2 * time.Second
-
-func awaitRows(ctx context.Context, r *recount.Running, seq uint64) error {
-	ctx, cancel := context.WithTimeout(ctx, rowsWait)
-	defer cancel()
-	if err := r.WaitSeq(ctx, seq); err != nil {
-		return wire.NewProblem(wire.CodeNotReady,
-			fmt.Sprintf("generation %d is built up to event %d of %d", r.Number(), r.Cursor().Seq, seq),
-		).WithRetry(retryAfter)
-	}
-	return nil
-}
-
 // lookBack replaces the rows of an earlier time by the outcomes of that time.
-func (l *auditing) lookBack(query *projections.Query) error {
-	switch {
-	case l.q.AsOfTime != 0:
-		next, err := projections.SeqAt(l.rows, l.q.AsOfTime+1)
-		if err != nil {
-			return err
-		}
-		if l.asOf = next - 1; l.asOf == 0 {
-			return wire.NewProblem(wire.CodeBadRequest, "is before the first event").WithField("as_of")
-		}
-	case l.q.AsOf != 0:
-		if l.asOf = l.q.AsOf; l.asOf > l.outcomes.active.Cursor().Seq {
-			return wire.NewProblem(wire.CodeBadRequest,
-				fmt.Sprintf("event %d is not there yet", l.asOf)).WithField("as_of")
-		}
-	}
+func (l *auditing) lookBack(query *projections.Query) {
 	if query.UpTo = l.asOf; l.asOf == 0 {
-		return nil
+		return
 	}
 	query.Then = func(r *projections.Result) error {
 		then, err := l.outcomes.after(l.asOf, r)
 		*r, r.Generation = then.row, then.of
 		return err
 	}
-	return nil
 }
 
 // item joins a row with its submission and with its outcomes at other times. ok is false when the list is of

@@ -110,7 +110,7 @@ func BenchmarkPage(b *testing.B) {
 	b.Run("record", func(b *testing.B) {
 		b.ReportAllocs()
 		for i := range b.N {
-			if _, err := view.Lookup(b.Context(), l.ids[i*7919%records]); err != nil {
+			if _, err := view.Lookup(b.Context(), l.ids[i*7919%records], api.Then{}); err != nil {
 				b.Fatal(err)
 			}
 		}

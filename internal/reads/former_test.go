@@ -52,7 +52,7 @@ func TestHistory(t *testing.T) {
 		late:  "refused 4 [4]: 1 accepted ok 4 since 4, 2 refused key_revoked 4 since 8",
 		wrong: "refused 5 [5]: 1 escalated d_hat_mismatch 5 since 5, 2 refused key_revoked 5 since 8",
 	} {
-		a, err := view.Lookup(r.ctx, r.ids[seq])
+		a, err := view.Lookup(r.ctx, r.ids[seq], api.Then{})
 		r.must(err)
 		var history []string
 		for _, h := range a.History {
@@ -71,7 +71,7 @@ func TestHistory(t *testing.T) {
 			t.Errorf("event %d: %v begin with %s", seq, ids, r.ids[seq][:12])
 		}
 	}
-	if _, err := view.Lookup(r.ctx, r.ids[revoked]); !errors.Is(err, api.ErrNotFound) {
+	if _, err := view.Lookup(r.ctx, r.ids[revoked], api.Then{}); !errors.Is(err, api.ErrNotFound) {
 		t.Errorf("a record that no generation counted: %v", err)
 	}
 	all := []string{r.ids[early], r.ids[late], r.ids[wrong]}
@@ -92,7 +92,7 @@ func TestRefusedShard(t *testing.T) {
 		"b": "1 submissions, 0 accepted, 1 refused, no epoch, events 5 to 5, refused only true",
 		"c": "1 submissions, 0 accepted, 1 refused, no epoch, events 9 to 9, refused only true",
 	} {
-		a, err := r.view(api.Read{}).Shard(r.ctx, shard)
+		a, err := r.view(api.Read{}).Shard(r.ctx, shard, api.Then{})
 		r.must(err)
 		epoch := "no epoch"
 		if a.Epoch != nil {
@@ -104,7 +104,7 @@ func TestRefusedShard(t *testing.T) {
 			t.Errorf("%s: %s\nwant %s", shard, got, want)
 		}
 	}
-	first, err := r.view(api.Read{Generation: 1}).Shard(r.ctx, "b")
+	first, err := r.view(api.Read{Generation: 1}).Shard(r.ctx, "b", api.Then{})
 	if r.must(err); first.RefusedOnly || first.Escalated != 1 {
 		t.Errorf("in the generation that escalated it: %+v", first)
 	}

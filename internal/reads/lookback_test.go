@@ -135,18 +135,18 @@ func TestAuditLooksBack(t *testing.T) {
 		asOf uint64
 	}{
 		"now":                   {api.AuditQuery{}, now, 0},
-		"as of event 3":         {api.AuditQuery{AsOf: 3}, before, 3},
-		"as of event 4":         {api.AuditQuery{AsOf: 4}, before + "\n" + lateBefore, 4},
-		"before the activation": {api.AuditQuery{AsOf: 7, FromSeq: 4}, lateBefore + "\n" + wrongBefore, 7},
-		"at the activation": {api.AuditQuery{AsOf: 8, FromSeq: 4, Limit: 1},
+		"as of event 3":         {api.AuditQuery{Then: api.Then{AsOf: 3}}, before, 3},
+		"as of event 4":         {api.AuditQuery{Then: api.Then{AsOf: 4}}, before + "\n" + lateBefore, 4},
+		"before the activation": {api.AuditQuery{Then: api.Then{AsOf: 7}, FromSeq: 4}, lateBefore + "\n" + wrongBefore, 7},
+		"at the activation": {api.AuditQuery{Then: api.Then{AsOf: 8}, FromSeq: 4, Limit: 1},
 			"4: 2 refused 403, was 1 accepted 200, now 2 refused 403", 8},
-		"accepted then":                  {api.AuditQuery{AsOf: 5, Outcome: "accepted"}, before + "\n" + lateBefore, 5},
-		"refused then":                   {api.AuditQuery{AsOf: 5, Outcome: "refused"}, "", 5},
-		"at the first time":              {api.AuditQuery{AsOfTime: first}, before, 3},
-		"a moment before the later time": {api.AuditQuery{AsOfTime: first + int64(time.Hour) - 1}, before, 3},
-		"generation 1":                   {api.AuditQuery{Generation: 1, ToSeq: 4}, before + "\n" + lateBefore, 0},
-		"generation 2":                   {api.AuditQuery{Generation: 2}, now, 0},
-		"newest first":                   {api.AuditQuery{Newest: true, AsOf: 4}, lateBefore + "\n" + before, 4},
+		"accepted then":                  {api.AuditQuery{Then: api.Then{AsOf: 5}, Outcome: "accepted"}, before + "\n" + lateBefore, 5},
+		"refused then":                   {api.AuditQuery{Then: api.Then{AsOf: 5}, Outcome: "refused"}, "", 5},
+		"at the first time":              {api.AuditQuery{Then: api.Then{AsOfTime: first}}, before, 3},
+		"a moment before the later time": {api.AuditQuery{Then: api.Then{AsOfTime: first + int64(time.Hour) - 1}}, before, 3},
+		"generation 1":                   {api.AuditQuery{Then: api.Then{Generation: 1}, ToSeq: 4}, before + "\n" + lateBefore, 0},
+		"generation 2":                   {api.AuditQuery{Then: api.Then{Generation: 2}}, now, 0},
+		"newest first":                   {api.AuditQuery{Newest: true, Then: api.Then{AsOf: 4}}, lateBefore + "\n" + before, 4},
 	} {
 		got, page := r.list(view, c.q)
 		if got != c.want || page.AsOf != c.asOf {
@@ -162,7 +162,7 @@ func TestAuditOfDroppedGeneration(t *testing.T) {
 	r.await(func() bool { _, ok, err := r.ledger.Gens.Change(activated); return ok || err != nil })
 	r.ledger.Add(event.GenerationDropped, &event.GenerationDroppedV1{Generation: 1})
 	r.await(func() bool { g, _ := r.ledger.Gens.Get(1); return g == nil })
-	got, page := r.list(r.view(api.Read{}), api.AuditQuery{Generation: 1})
+	got, page := r.list(r.view(api.Read{}), api.AuditQuery{Then: api.Then{Generation: 1}})
 	want := "3: 2 accepted 200, was 1 accepted 0, now 2 accepted 200\n" +
 		"4: 1 accepted 200, was 1 accepted 200, now 2 refused 403\n" +
 		"5: 1 escalated 202, was 1 escalated 202, now 2 refused 403"
@@ -182,11 +182,11 @@ func TestUnrecordedActivation(t *testing.T) {
 	r := newRecounted(t)
 	r.gens.unrecorded = true
 	want := "4: 1 accepted 200, was 1 accepted 200, now 2 refused 403"
-	if got, _ := r.list(r.view(api.Read{}), api.AuditQuery{AsOf: 4, FromSeq: 4}); got != want {
+	if got, _ := r.list(r.view(api.Read{}), api.AuditQuery{Then: api.Then{AsOf: 4}, FromSeq: 4}); got != want {
 		t.Errorf("from the generation before it: %s", got)
 	}
 	r.gens.closed = 1
-	_, err := r.view(api.Read{}).Audit(r.ctx, api.AuditQuery{AsOf: 4, FromSeq: 4, Limit: 1})
+	_, err := r.view(api.Read{}).Audit(r.ctx, api.AuditQuery{Then: api.Then{AsOf: 4}, FromSeq: 4, Limit: 1})
 	if p := problemOf(err); p.Code != wire.CodeNotReady || p.RetryAfterMS != 1000 ||
 		!strings.Contains(p.Detail, "event 8") {
 		t.Errorf("without either: %v", err)
@@ -205,11 +205,11 @@ func TestAuditRefusals(t *testing.T) {
 	}{
 		"an outcome that is none": {api.AuditQuery{Outcome: "lost"}, wire.CodeBadRequest, "outcome", "lost"},
 		"a reason that is none":   {api.AuditQuery{Reason: "why"}, wire.CodeBadRequest, "reason", "why"},
-		"an event to come":        {api.AuditQuery{AsOf: revoked + 1}, wire.CodeBadRequest, "as_of", "10 is not there yet"},
-		"a time before the first": {api.AuditQuery{AsOfTime: ledgertest.Start.UnixNano() - 1}, wire.CodeBadRequest,
+		"an event to come":        {api.AuditQuery{Then: api.Then{AsOf: revoked + 1}}, wire.CodeBadRequest, "as_of", "10 is not there yet"},
+		"a time before the first": {api.AuditQuery{Then: api.Then{AsOfTime: ledgertest.Start.UnixNano() - 1}}, wire.CodeBadRequest,
 			"as_of", "before the first"},
-		"a generation that is none": {api.AuditQuery{Generation: 3}, wire.CodeNotFound, "generation", "it never answered"},
-		"both, by the time":         {api.AuditQuery{AsOf: 1, AsOfTime: 1}, wire.CodeBadRequest, "as_of", "before the first"},
+		"a generation that is none": {api.AuditQuery{Then: api.Then{Generation: 3}}, wire.CodeNotFound, "generation", "it never answered"},
+		"both, by the time":         {api.AuditQuery{Then: api.Then{AsOf: 1, AsOfTime: 1}}, wire.CodeBadRequest, "as_of", "before the first"},
 	} {
 		c.q.FromSeq, c.q.Limit = 1, 10
 		_, err := view.Audit(r.ctx, c.q)
@@ -217,11 +217,11 @@ func TestAuditRefusals(t *testing.T) {
 			t.Errorf("%s: %v in %q", name, err, p.Field)
 		}
 	}
-	if _, err := view.Audit(r.ctx, api.AuditQuery{FromSeq: 1, Limit: 1, AsOf: revoked}); err != nil {
+	if _, err := view.Audit(r.ctx, api.AuditQuery{FromSeq: 1, Limit: 1, Then: api.Then{AsOf: revoked}}); err != nil {
 		t.Errorf("as of the last event: %v", err)
 	}
 	r.gens.closed = 1 // the log has not dropped it
-	if _, err := view.Audit(r.ctx, api.AuditQuery{FromSeq: 1, Limit: 1, Generation: 1}); err != reads.ErrRefolded {
+	if _, err := view.Audit(r.ctx, api.AuditQuery{FromSeq: 1, Limit: 1, Then: api.Then{Generation: 1}}); err != reads.ErrRefolded {
 		t.Errorf("a generation that is folded again: %v", err)
 	}
 }

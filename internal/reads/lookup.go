@@ -14,45 +14,92 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// Lookup returns the current answer for a pcs_id, with its earlier ones. An id that nothing occupies any more
-// is shown with the last submission that did.
-func (v *view) Lookup(_ context.Context, pcsID string) (*wire.PCSAnswer, error) {
-	snapshot := v.of.View()
-	defer snapshot.Close()
-	found, err := projections.Lookup(snapshot, pcsID)
-	if errors.Is(err, projections.ErrNotFound) {
-		found, err = v.lookupFormer(snapshot, pcsID)
+// Lookup returns the answer for a pcs_id, with its earlier ones. An id that nothing occupies any more is shown with the
+// last submission that did.
+func (v *view) Lookup(ctx context.Context, pcsID string, t api.Then) (*wire.PCSAnswer, error) {
+	if !t.Past() {
+		e := v.now()
+		found, err := v.lookup(pcsID, &e)
+		return v.pcsAnswer(found, &e, err)
 	}
+	look := v.outcomes()
+	defer look.close()
+	e, err := v.then(ctx, look, t)
+	if err != nil {
+		return nil, err
+	}
+	standing := outcome{of: e.number, activeThen: e.number}
+	var found projections.Found
+	if e.from != nil {
+		found, err = v.lookup(pcsID, &e)
+		standing.row = found.Current
+	} else {
+		found, standing, err = v.lookupGone(ctx, look, pcsID, e.asOf)
+		e.number = standing.of
+	}
+	a, err := v.pcsAnswer(found, &e, err)
+	if err == nil && e.asOf != 0 {
+		then := look.answer(&standing)
+		a.AsOf, a.Then = e.asOf, &then
+	}
+	return a, err
+}
+
+// pcsAnswer renders what was found of a pcs_id, or the reason why nothing was.
+func (v *view) pcsAnswer(found projections.Found, e *earlier, err error) (*wire.PCSAnswer, error) {
 	if errors.Is(err, projections.ErrNotFound) {
 		return nil, api.ErrNotFound
 	}
 	if err != nil {
-		return nil, err
+		return nil, e.orGone(v.state, err)
 	}
-	found.Current.Generation = v.at.Generation
+	found.Current.Generation = e.number
 	a := &wire.PCSAnswer{SubmitAnswer: intake.Answer(found.Current), Events: found.Seqs}
-	a.History, err = v.historyOf(pcsID, &found.Current)
+	a.History, err = v.historyOf(&found.Current, e)
 	return a, err
 }
 
-// lookupFormer finds an id that only an earlier generation knew.
-func (v *view) lookupFormer(snapshot *fsm.View, pcsID string) (projections.Found, error) {
-	recorded, err := v.gens.Recorded(pcsID, historyLimit)
+// lookup finds an id in the rows of a generation.
+func (v *view) lookup(pcsID string, e *earlier) (projections.Found, error) {
+	snapshot := e.from.View()
+	defer snapshot.Close()
+	found, err := projections.LookupAt(snapshot, pcsID, e.upTo)
+	if errors.Is(err, projections.ErrNotFound) {
+		return v.lookupFormer(snapshot, pcsID, e.upTo)
+	}
+	if errors.Is(err, projections.ErrFar) {
+		err = tooFar(e.asOf, "the record")
+	}
+	return found, err
+}
+
+// lookupFormer finds an id that only an earlier generation knew, as of an event.
+func (v *view) lookupFormer(snapshot *fsm.View, pcsID string, upTo uint64) (f projections.Found, err error) {
+	recorded, err := v.recorded(pcsID, upTo)
 	if err != nil {
-		return projections.Found{}, err
+		return f, err
 	}
 	if len(recorded) == 0 {
-		return projections.Found{}, projections.ErrNotFound
+		return f, projections.ErrNotFound
 	}
-	var f projections.Found
-	for _, x := range recorded {
-		if !slices.Contains(f.Seqs, x.Flip.Seq) {
-			f.Seqs = append(f.Seqs, x.Flip.Seq)
-		}
-	}
-	slices.Sort(f.Seqs)
+	f.Seqs = flipped(recorded)
 	f.Current, err = projections.Row(snapshot, f.Seqs[len(f.Seqs)-1])
 	return f, err
+}
+
+// recorded returns what the activations up to an event changed of a pcs_id.
+func (v *view) recorded(pcsID string, upTo uint64) ([]fsm.Recorded, error) {
+	all, err := v.gens.Recorded(pcsID, historyLimit)
+	return slices.DeleteFunc(all, func(x fsm.Recorded) bool { return x.Activation > upTo }), err
+}
+
+// flipped lists the submissions that were changed, ascending.
+func flipped(recorded []fsm.Recorded) (seqs []uint64) {
+	for _, x := range recorded {
+		seqs = append(seqs, x.Flip.Seq)
+	}
+	slices.Sort(seqs)
+	return slices.Compact(seqs)
 }
 
 // Complete lists the pcs_ids that begin with prefix, including those that only an earlier generation knew.
@@ -78,8 +125,8 @@ const historyLimit = 1000
 
 // historyOf returns the outcomes of a pcs_id: a pair of entries for every flip, or the standing result when
 // nothing ever flipped.
-func (v *view) historyOf(pcsID string, standing *projections.Result) ([]wire.HistoryEntry, error) {
-	recorded, err := v.gens.Recorded(pcsID, historyLimit)
+func (v *view) historyOf(standing *projections.Result, e *earlier) ([]wire.HistoryEntry, error) {
+	recorded, err := v.recorded(standing.PCSID, e.upTo)
 	if err != nil {
 		return nil, err
 	}
@@ -109,8 +156,8 @@ func (v *view) historyOf(pcsID string, standing *projections.Result) ([]wire.His
 		add(a.From, &x.Flip.Old, x.Flip.Seq)
 		add(a.Generation, &x.Flip.New, x.Activation)
 	}
-	if len(recorded) == 0 && standing != nil {
-		add(v.at.Generation, standing, standing.Seq)
+	if len(recorded) == 0 {
+		add(e.number, standing, standing.Seq)
 	}
 	slices.SortStableFunc(out, func(a, b wire.HistoryEntry) int {
 		return cmp.Or(cmp.Compare(a.FromSeq, b.FromSeq), cmp.Compare(a.Seq, b.Seq))

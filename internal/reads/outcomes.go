@@ -15,6 +15,7 @@ import (
 // since and from the generations that are kept. A row costs one look-up for each activation after it that
 // changed anything.
 type outcomes struct {
+	state       State
 	gens        Generations
 	active      *recount.Running            // the active generation
 	activations []projections.ActivationRow // up to the one that made it active
@@ -44,6 +45,7 @@ func (v *view) outcomes() *outcomes {
 		activations = activations[:len(activations)-1] // activated after this list was begun
 	}
 	return &outcomes{
+		state:       v.state,
 		gens:        v.gens,
 		active:      v.of,
 		activations: activations,

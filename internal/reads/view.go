@@ -7,7 +7,6 @@ import (
 
 	"github.com/recount-ledger/recount/internal/api"
 	"github.com/recount-ledger/recount/internal/fsm"
-	"github.com/recount-ledger/recount/internal/projections"
 	"github.com/recount-ledger/recount/internal/recount"
 	"github.com/recount-ledger/recount/wire"
 )
@@ -135,54 +134,4 @@ func (v *view) Digest(_ context.Context, seq uint64, edge bool) (*wire.DigestAns
 		a.Edge = append(a.Edge, hex.EncodeToString(h[:]))
 	}
 	return a, err
-}
-
-// Shard shows one shard.
-func (v *view) Shard(_ context.Context, id string) (*wire.ShardAnswer, error) {
-	snapshot := v.of.View()
-	defer snapshot.Close()
-	r, err := projections.Shard(snapshot, id)
-	if errors.Is(err, projections.ErrNotFound) {
-		return namedShard(snapshot, id)
-	}
-	if err != nil {
-		return nil, err
-	}
-	a := shardAnswer(r)
-	return &a, nil
-}
-
-// namedShard shows a shard that the generation knows from refused submissions only, as after a recount that
-// ignores a stolen key.
-func namedShard(snapshot *fsm.View, id string) (*wire.ShardAnswer, error) {
-	r, more, err := projections.Named(snapshot, id, projections.Latest)
-	if errors.Is(err, projections.ErrNotFound) {
-		return nil, api.ErrNotFound
-	}
-	if err != nil {
-		return nil, err
-	}
-	a := shardAnswer(r)
-	a.RefusedOnly, a.AtLeast = true, more
-	return &a, nil
-}
-
-func shardAnswer(r projections.ShardRow) wire.ShardAnswer {
-	a := wire.ShardAnswer{
-		ShardID:     r.Shard,
-		Submissions: r.Accepted + r.Escalated + r.Refused + r.Conflicts + r.Replays,
-		Accepted:    r.Accepted,
-		Escalated:   r.Escalated,
-		Refused:     r.Refused,
-		Conflicts:   r.Conflicts,
-		EpochSeq:    r.EpochSeq,
-		FirstSeq:    r.FirstSeq,
-		LastSeq:     r.LastSeq,
-		LastAt:      wire.TimeNS(r.LastLogTime),
-	}
-	if r.HasEpoch {
-		epoch := r.Epoch
-		a.Epoch = &epoch
-	}
-	return a
 }

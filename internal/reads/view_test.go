@@ -146,7 +146,7 @@ func TestViewReads(t *testing.T) {
 	for i, rec := range v.records {
 		item, seq := page.Items[i], v.first+uint64(i)
 		shards[rec.ShardID]++
-		answer, err := view.Lookup(v.ctx, rec.PCSID)
+		answer, err := view.Lookup(v.ctx, rec.PCSID, api.Then{})
 		v.must(err)
 		if item.Seq != seq || item.PCSID != rec.PCSID || item.Outcome != answer.Outcome || answer.Seq != seq ||
 			!slices.Equal(answer.Events, []uint64{seq}) || len(answer.History) != 1 || item.Remote != "192.0.2.1" {
@@ -163,7 +163,7 @@ func TestViewReads(t *testing.T) {
 	list, err := view.Shards(v.ctx, api.ShardsQuery{Limit: n})
 	v.must(err)
 	for _, s := range list.Items {
-		one, err := view.Shard(v.ctx, s.ShardID)
+		one, err := view.Shard(v.ctx, s.ShardID, api.Then{})
 		v.must(err)
 		events, err := view.Events(v.ctx, api.EventsQuery{From: 1, Shard: s.ShardID, Limit: n})
 		v.must(err)
@@ -177,7 +177,7 @@ func TestViewReads(t *testing.T) {
 		t.Errorf("no answer about the shards %v", shards)
 	}
 	for _, err := range []error{
-		second(view.Lookup(v.ctx, "0000")), second(view.Event(v.ctx, end+1)), second(view.Shard(v.ctx, "none")),
+		second(view.Lookup(v.ctx, "0000", api.Then{})), second(view.Event(v.ctx, end+1)), second(view.Shard(v.ctx, "none", api.Then{})),
 		second(view.Digest(v.ctx, end+1, false)),
 	} {
 		if !errors.Is(err, api.ErrNotFound) {
@@ -226,7 +226,7 @@ func TestViewKeepsItsGeneration(t *testing.T) {
 	after, earlier := v.view(api.Read{}), v.view(api.Read{Generation: 1})
 	for number, views := range map[uint32][]api.View{1: {before, earlier}, 2: {after}} {
 		for _, view := range views {
-			a, err := view.Lookup(v.ctx, v.records[0].PCSID)
+			a, err := view.Lookup(v.ctx, v.records[0].PCSID, api.Then{})
 			v.must(err)
 			page, err := view.Audit(v.ctx, api.AuditQuery{FromSeq: 1, Limit: 10})
 			v.must(err)

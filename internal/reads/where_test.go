@@ -37,7 +37,7 @@ func TestFilteredList(t *testing.T) {
 			t.Errorf("%s: %q, want %q", condition, got, want)
 		}
 	}
-	then := api.AuditQuery{Filter: r.condition(`outcome != "refused" && generation == 1`), AsOf: activated - 1}
+	then := api.AuditQuery{Filter: r.condition(`outcome != "refused" && generation == 1`), Then: api.Then{AsOf: activated - 1}}
 	if got := r.seqs(view, then); got != "3 4 5" {
 		t.Errorf("as of the event before the activation: %q", got)
 	}
@@ -166,7 +166,7 @@ func TestReplaced(t *testing.T) {
 	if !errors.Is(err, api.ErrGenerationGone) || err.Error() != want {
 		t.Errorf("%v", err)
 	}
-	then := api.AuditQuery{AsOf: activated - 1, Filter: r.condition("accepted")}
+	then := api.AuditQuery{Then: api.Then{AsOf: activated - 1}, Filter: r.condition("accepted")}
 	if got := r.seqs(r.view(api.Read{}), then); got != "3 4" {
 		t.Errorf("as of the event that it names: %q", got)
 	}
