@@ -86,10 +86,22 @@ func (r *Response) decode(v any, method string) error {
 type Read struct {
 	Consistency string
 	MinSeq      uint64
+
+	// Ask for the answer of another time: as of an event number or a time (wire.Time), or of a generation, as it said
+	// last if it is dropped. At most one is set. A node refuses them where a route has the answer of now alone.
+	AsOf       string
+	Generation uint32
 }
+
+// Now returns r for an answer of now.
+func (r Read) Now() Read { return Read{Consistency: r.Consistency, MinSeq: r.MinSeq} }
 
 func (r Read) query() url.Values {
 	q := url.Values{}
+	if r.AsOf != "" {
+		q.Set("as_of", r.AsOf)
+	}
+	setSeq(q, "generation", uint64(r.Generation))
 	if r.Consistency != "" {
 		q.Set("consistency", r.Consistency)
 	}
@@ -121,7 +133,7 @@ func get[T any](ctx context.Context, c *Client, path string, q url.Values) (*T, 
 	return v, nil
 }
 
-// Get returns the current outcome of one record. Unknown ids give ErrNotFound.
+// Get returns the outcome of one record. Unknown ids give ErrNotFound.
 func (c *Client) Get(ctx context.Context, pcsID string, r Read) (*wire.PCSAnswer, error) {
 	return get[wire.PCSAnswer](ctx, c, "/v1/pcs/"+url.PathEscape(pcsID), r.query())
 }

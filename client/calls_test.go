@@ -51,6 +51,7 @@ func (rec *recorder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func TestCallsAsTheContractHasThem(t *testing.T) {
 	ctx, at := t.Context(), time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)
 	fresh := Read{Consistency: wire.ConsistencySession, MinSeq: 9}
+	then := Read{MinSeq: 9, AsOf: "7"}
 	op := wire.Op{Reason: "why", Ticket: "INC-7"}
 	for _, c := range []struct {
 		call func(c *Client) (any, error)
@@ -91,13 +92,25 @@ func TestCallsAsTheContractHasThem(t *testing.T) {
 			"&position=1&reason=r&shard=s", ""},
 		{func(c *Client) (any, error) {
 			return c.AuditPage(ctx, AuditQuery{Shard: "s", Key: "k", Outcome: "refused", Reason: "r", UnknownShards: true,
-				PCS: "01234567", Policy: "89abcdef", Remote: "10.0.0.0/8", AsOf: "77", Generation: 3, Since: at,
-				Until: at.Add(time.Hour), FromSeq: 1, ToSeq: 2, Newest: true, Limit: 3, Cursor: "c"})
+				PCS: "01234567", Policy: "89abcdef", Remote: "10.0.0.0/8", Since: at,
+				Until: at.Add(time.Hour), FromSeq: 1, ToSeq: 2, Newest: true, Limit: 3, Cursor: "c",
+				Read: Read{AsOf: "77", Generation: 3}})
 		}, "GET /v1/audit?as_of=77&cursor=c&from_seq=1&generation=3&key=k&limit=3&order=newest&outcome=refused" +
 			"&pcs_id=01234567&policy=89abcdef&reason=r&remote=10.0.0.0%2F8&shard=s&since=2026-01-02T03%3A04%3A05.000000006Z" +
 			"&to_seq=2&unknown_shards=true&until=2026-01-02T04%3A04%3A05.000000006Z", ""},
 		{func(c *Client) (any, error) { return c.ShardsPage(ctx, ShardsQuery{Cursor: "x y", Limit: 2}) },
 			"GET /v1/shards?cursor=x+y&limit=2", ""},
+		{func(c *Client) (any, error) { return c.ShardsPage(ctx, ShardsQuery{Read: then}) },
+			"GET /v1/shards?as_of=7&min_seq=9", ""},
+		{func(c *Client) (any, error) { return c.Shard(ctx, "s", Read{Generation: 2}) }, "GET /v1/shards/s?generation=2", ""},
+		{func(c *Client) (any, error) { return c.Get(ctx, "ab", then) }, "GET /v1/pcs/ab?as_of=7&min_seq=9", ""},
+		{func(c *Client) (any, error) { return KeysAsOf(ctx, c, then) }, "GET /v1/keys?as_of=7&min_seq=9", ""},
+		{func(c *Client) (any, error) { return KeyAsOf(ctx, c, "k/1", then) }, "GET /v1/keys/k%2F1?as_of=7&min_seq=9", ""},
+		{func(c *Client) (any, error) { return PoliciesAsOf(ctx, c, then) }, "GET /v1/policies?as_of=7&min_seq=9", ""},
+		{func(c *Client) (any, error) { return PolicyAsOf(ctx, c, "ab", then) }, "GET /v1/policies/ab?as_of=7&min_seq=9", ""},
+		{func(c *Client) (any, error) { return FreezesAsOf(ctx, c, then) }, "GET /v1/freezes?as_of=7&min_seq=9", ""},
+		{func(c *Client) (any, error) { return KnownShardsAsOf(ctx, c, then) }, "GET /v1/known-shards?as_of=7&min_seq=9", ""},
+		{func(c *Client) (any, error) { return c.Event(ctx, 3, then.Now()) }, "GET /v1/events/3?min_seq=9", ""},
 		{func(c *Client) (any, error) { return c.Submit(ctx, []byte("{}")) }, "POST /v1/pcs/submit", "{}"},
 		{func(c *Client) (any, error) { return c.Check(ctx, []byte("{}")) }, "POST /v1/pcs/check", "{}"},
 		{func(c *Client) (any, error) {

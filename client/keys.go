@@ -10,12 +10,22 @@ import (
 
 // Keys lists the registered keys, in the order of registration.
 func (c *Client) Keys(ctx context.Context) (*wire.KeysPage, error) {
-	return get[wire.KeysPage](ctx, c, "/v1/keys", nil)
+	return KeysAsOf(ctx, c, Read{})
+}
+
+// KeysAsOf is Keys for another time, or with a freshness.
+func KeysAsOf(ctx context.Context, c *Client, r Read) (*wire.KeysPage, error) {
+	return get[wire.KeysPage](ctx, c, "/v1/keys", r.query())
 }
 
 // Key returns one registered key.
 func (c *Client) Key(ctx context.Context, keyID string) (*wire.KeyAnswer, error) {
-	return get[wire.KeyAnswer](ctx, c, "/v1/keys/"+url.PathEscape(keyID), nil)
+	return KeyAsOf(ctx, c, keyID, Read{})
+}
+
+// KeyAsOf is Key for another time, or with a freshness.
+func KeyAsOf(ctx context.Context, c *Client, keyID string, r Read) (*wire.KeyAnswer, error) {
+	return get[wire.KeyAnswer](ctx, c, "/v1/keys/"+url.PathEscape(keyID), r.query())
 }
 
 // AddKey registers a key, or changes the terms of a registered one.
@@ -44,7 +54,12 @@ func (c *Client) RetireSecret(ctx context.Context, keyID string, a wire.Op) (*wi
 
 // Freezes lists the freezes, oldest first.
 func (c *Client) Freezes(ctx context.Context) (*wire.FreezesPage, error) {
-	return get[wire.FreezesPage](ctx, c, "/v1/freezes", nil)
+	return FreezesAsOf(ctx, c, Read{})
+}
+
+// FreezesAsOf is Freezes for another time, or with a freshness.
+func FreezesAsOf(ctx context.Context, c *Client, r Read) (*wire.FreezesPage, error) {
+	return get[wire.FreezesPage](ctx, c, "/v1/freezes", r.query())
 }
 
 // Freeze makes the ledger refuse submissions from its event on.
@@ -61,7 +76,12 @@ func (c *Client) Thaw(ctx context.Context, r wire.FreezeRequest) (*wire.FreezeAn
 
 // KnownShards lists the registrations of known shards.
 func (c *Client) KnownShards(ctx context.Context) (*wire.KnownShardsPage, error) {
-	return get[wire.KnownShardsPage](ctx, c, "/v1/known-shards", nil)
+	return KnownShardsAsOf(ctx, c, Read{})
+}
+
+// KnownShardsAsOf is KnownShards for another time, or with a freshness.
+func KnownShardsAsOf(ctx context.Context, c *Client, r Read) (*wire.KnownShardsPage, error) {
+	return get[wire.KnownShardsPage](ctx, c, "/v1/known-shards", r.query())
 }
 
 // AddKnownShards registers known shards: ids, or prefixes followed by a star.

@@ -23,13 +23,10 @@ type AuditQuery struct {
 	Shard, Key, Outcome, Reason string
 	UnknownShards               bool // only shards that are not registered as known
 	// named by the submission: a pcs_id or at least its first 8 digits; refused submissions too
-	PCS    string
-	Policy string // that judged: its id or at least its first 8 digits
-	Remote string // of the sender: an address, or a range such as 10.0.0.0/8
-	Filter string // a condition in the language of the rules of a policy, such as outcome == "refused" && epoch > 7
-	AsOf   string // list the outcomes as of this event number or time (wire.Time)
-	// list the outcomes of this generation, or its last ones if it is dropped; 0 for the active one
-	Generation     uint32
+	PCS            string
+	Policy         string // that judged: its id or at least its first 8 digits
+	Remote         string // of the sender: an address, or a range such as 10.0.0.0/8
+	Filter         string // a condition in the language of the rules of a policy, such as outcome == "refused" && epoch > 7
 	Since, Until   time.Time
 	FromSeq, ToSeq uint64
 	Newest         bool // newest first
@@ -60,7 +57,6 @@ func (a AuditQuery) query() url.Values {
 		"policy":  a.Policy,
 		"remote":  a.Remote,
 		"filter":  a.Filter,
-		"as_of":   a.AsOf,
 	} {
 		if value != "" {
 			q.Set(name, value)
@@ -79,7 +75,6 @@ func (a AuditQuery) query() url.Values {
 	if a.Newest {
 		q.Set("order", wire.OrderNewest)
 	}
-	setSeq(q, "generation", uint64(a.Generation))
 	if a.Limit > 0 {
 		q.Set("limit", strconv.Itoa(a.Limit))
 	}

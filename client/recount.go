@@ -48,12 +48,22 @@ func (c *Client) PublishPolicy(ctx context.Context, r wire.PolicyRequest) (*wire
 
 // Policies lists the published policies, oldest first.
 func (c *Client) Policies(ctx context.Context) (*wire.PoliciesPage, error) {
-	return get[wire.PoliciesPage](ctx, c, "/v1/policies", nil)
+	return PoliciesAsOf(ctx, c, Read{})
+}
+
+// PoliciesAsOf is Policies for another time, or with a freshness.
+func PoliciesAsOf(ctx context.Context, c *Client, r Read) (*wire.PoliciesPage, error) {
+	return get[wire.PoliciesPage](ctx, c, "/v1/policies", r.query())
 }
 
 // Policy returns one policy with its documents.
 func (c *Client) Policy(ctx context.Context, id string) (*wire.PolicyAnswer, error) {
-	return get[wire.PolicyAnswer](ctx, c, "/v1/policies/"+url.PathEscape(id), nil)
+	return PolicyAsOf(ctx, c, id, Read{})
+}
+
+// PolicyAsOf is Policy for another time, or with a freshness.
+func PolicyAsOf(ctx context.Context, c *Client, id string, r Read) (*wire.PolicyAnswer, error) {
+	return get[wire.PolicyAnswer](ctx, c, "/v1/policies/"+url.PathEscape(id), r.query())
 }
 
 // ApplyPolicy puts a published policy in force for new events.
@@ -104,7 +114,7 @@ type FlipsQuery struct {
 }
 
 func (f FlipsQuery) query() url.Values {
-	q := f.Read.query()
+	q := f.Read.Now().query()
 	for name, value := range map[string]string{"shard": f.Shard, "key": f.Key, "reason": f.Reason, "cursor": f.Cursor} {
 		if value != "" {
 			q.Set(name, value)

@@ -31,11 +31,11 @@ const tailLine = 1 << 20
 // goes on at any node, without a gap and without a repetition. The rows say what the generation says that is active
 // when they are sent. It waits while no node is available. Other errors end it.
 //
-// Of the query it heeds what selects rows, FromSeq, Limit and Read. It ignores Cursor, ToSeq, Newest, Since, Until,
-// AsOf and Generation, which are about what was there before.
+// Of the query it heeds what selects rows, FromSeq, Limit and the freshness. It ignores Cursor, ToSeq, Newest, Since,
+// Until, AsOf and Generation, which are about what was there before.
 func (c *Client) Tail(ctx context.Context, q AuditQuery) iter.Seq2[wire.AuditItem, error] {
 	q = AuditQuery{Shard: q.Shard, Key: q.Key, Outcome: q.Outcome, Reason: q.Reason, UnknownShards: q.UnknownShards,
-		PCS: q.PCS, Policy: q.Policy, Remote: q.Remote, Filter: q.Filter, FromSeq: q.FromSeq, Limit: q.Limit, Read: q.Read}
+		PCS: q.PCS, Policy: q.Policy, Remote: q.Remote, Filter: q.Filter, FromSeq: q.FromSeq, Limit: q.Limit, Read: q.Read.Now()}
 	if q.Consistency == "" {
 		q.Consistency = c.cfg.Consistency
 	}

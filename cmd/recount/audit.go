@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -22,7 +21,7 @@ type auditFlags struct {
 	client.AuditQuery
 	since, until string
 	last         int
-	asOf         string
+	asOf         asOfFlag
 	countBy      []string
 }
 
@@ -75,7 +74,7 @@ func (f *auditFlags) parse(a *app) (err error) {
 	if err := spanOfTimes(f.Since, f.Until); err != nil {
 		return err
 	}
-	return f.parseAsOf(a)
+	return f.asOf.parse(a, &f.Read)
 }
 
 // spanOfTimes refuses bounds between which nothing can be.
@@ -86,33 +85,6 @@ func spanOfTimes(since, until time.Time) error {
 	}
 	return nil
 }
-
-// parseAsOf reads the number of an event, a moment, or "generation N".
-func (f *auditFlags) parseAsOf(a *app) error {
-	text := strings.TrimSpace(f.asOf)
-	if number, ok := strings.CutPrefix(text, "generation"); ok {
-		n, err := strconv.ParseUint(strings.TrimLeft(number, " :="), 10, 32)
-		if err != nil || n == 0 {
-			return usagef("--as-of %q: must name a generation, such as \"generation 1\"", f.asOf)
-		}
-		f.Generation = uint32(n)
-		return nil
-	}
-	if seq, err := strconv.ParseUint(text, 10, 63); text == "" || err == nil && seq > 0 {
-		f.AsOf = text
-		return nil
-	}
-	t, err := a.moment("--as-of", text)
-	if err != nil || text == "0" {
-		return usagef("--as-of %q: must be the number of an event, \"generation N\", or "+when.Forms+" before now",
-			f.asOf)
-	}
-	f.AsOf = wire.Time(t)
-	return nil
-}
-
-// then reports whether the list is of another time than now.
-func (f *auditFlags) then() bool { return f.AsOf != "" || f.Generation != 0 }
 
 // auditList is the list of submissions with what was answered first, then (in a list as of another time), and now.
 func (a auditCommands) auditList(then bool) *list[wire.AuditItem] {
@@ -198,8 +170,7 @@ if and only if the exit code is 0.`,
 	cmd.Flags().Uint64Var(&f.ToSeq, "to-seq", 0, "up to this seq")
 	cmd.Flags().BoolVar(&f.Newest, "reverse", false, "newest first")
 	cmd.Flags().IntVar(&f.last, "last", 0, "only the newest so many, newest first")
-	cmd.Flags().StringVar(&f.asOf, "as-of", "",
-		"as it was answered then: after this seq, at this time (as for --since), or by \"generation N\"")
+	f.asOf.add(cmd, true)
 	cmd.Flags().StringSliceVar(&f.countBy, "count-by", nil,
 		"count the rows by "+strings.Join(countables(), ", ")+"; several are separated by commas")
 	cmd.AddCommand(a.verifyCommand())
@@ -227,7 +198,7 @@ func (a auditCommands) list(ctx context.Context, f *auditFlags) error {
 
 // walk prints the list, page by page. --timeout bounds one page and not the whole list.
 func (a auditCommands) walk(ctx context.Context, c *client.Client, f *auditFlags) error {
-	l := a.auditList(f.then())
+	l := a.auditList(past(f.Read))
 	l.none = func() string { return a.whyNone(ctx, c, f.AuditQuery) }
 	for page, err := range c.AuditPages(ctx, f.AuditQuery) {
 		if err != nil {
@@ -277,7 +248,7 @@ func (a auditCommands) whyNone(ctx context.Context, c *client.Client, q client.A
 	}
 	if q.Key == "" && q.Shard == "" && q.Outcome == "" && q.Reason == "" && !q.UnknownShards &&
 		q.Since.IsZero() && q.Until.IsZero() && q.FromSeq == 0 && q.ToSeq == 0 &&
-		q.Policy == "" && q.Filter == "" && q.PCS == "" && q.Remote == "" && q.AsOf == "" && q.Generation == 0 {
+		q.Policy == "" && q.Filter == "" && q.PCS == "" && q.Remote == "" && !past(q.Read) {
 		return "nothing was submitted yet"
 	}
 	return "no submission is in this selection; leave out a filter, or widen --since and --until"

@@ -118,13 +118,19 @@ func (a freezeCommands) noteNewShard(ctx context.Context, shard string) {
 }
 
 func (a freezeCommands) listCommand() *cobra.Command {
-	return &cobra.Command{
+	var read client.Read
+	var asOf asOfFlag
+	cmd := &cobra.Command{
 		Use: "list", Short: "List all freezes, thawed ones too", Args: exactArgs(),
-		Example: `  recount freeze list -o json | jq '.[] | select(.thawed_seq == null)'`,
+		Example: `  recount freeze list --as-of 58
+  recount freeze list -o json | jq '.[] | select(.thawed_seq == null)'`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := asOf.parse(a.app, &read); err != nil {
+				return err
+			}
 			page, err := call(cmd.Context(), a.app,
 				func(ctx context.Context, c *client.Client) (*wire.FreezesPage, error) {
-					return c.Freezes(ctx)
+					return client.FreezesAsOf(ctx, c, read)
 				})
 			if err != nil {
 				return err
@@ -143,6 +149,8 @@ func (a freezeCommands) listCommand() *cobra.Command {
 			return l.end()
 		},
 	}
+	asOf.add(cmd, false)
+	return cmd
 }
 
 func thawText(seq uint64) string {
@@ -194,13 +202,19 @@ func (a shardCommands) knownAddCommand() *cobra.Command {
 }
 
 func (a shardCommands) knownListCommand() *cobra.Command {
-	return &cobra.Command{
+	var read client.Read
+	var asOf asOfFlag
+	cmd := &cobra.Command{
 		Use: "list", Short: "List the registrations of known shards", Args: exactArgs(),
-		Example: `  recount shard known list -o json`,
+		Example: `  recount shard known list -o json
+  recount shard known list --as-of 58`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := asOf.parse(a.app, &read); err != nil {
+				return err
+			}
 			page, err := call(cmd.Context(), a.app,
 				func(ctx context.Context, c *client.Client) (*wire.KnownShardsPage, error) {
-					return c.KnownShards(ctx)
+					return client.KnownShardsAsOf(ctx, c, read)
 				})
 			if err != nil {
 				return err
@@ -217,4 +231,6 @@ func (a shardCommands) knownListCommand() *cobra.Command {
 			return l.end()
 		},
 	}
+	asOf.add(cmd, false)
+	return cmd
 }

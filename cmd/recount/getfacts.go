@@ -118,7 +118,11 @@ func (a recordCommands) showRecord(p *wire.PCSAnswer, f *submissionFacts) error 
 		leaf, hash, entry = fmt.Sprintf("%d of the log digest", f.LeafIndex), f.LeafHash,
 			fmt.Sprintf("%d of term %d", f.RaftIndex, f.RaftTerm)
 	}
-	return a.printFields(getAnswer{p, f}, "pcs_id", p.PCSID, "outcome", p.Outcome, "accepted", p.Accepted,
+	then := asOfPairs(p.AsOf)
+	if p.Then != nil {
+		then = append(then, "answered by generation", p.Then.Generation)
+	}
+	return a.printFields(getAnswer{p, f}, append(then, "pcs_id", p.PCSID, "outcome", p.Outcome, "accepted", p.Accepted,
 		"reason code",
 		p.ReasonCode, "reasons", dash(strings.Join(p.Reasons, " ")), "reason", dash(p.Reason), "shard", p.ShardID,
 		"epoch", p.Epoch, "claimed D_hat", claimed(func(v *claimedValues) nano.Nano { return v.DHat }),
@@ -128,5 +132,5 @@ func (a recordCommands) showRecord(p *wire.PCSAnswer, f *submissionFacts) error 
 		claimed(func(v *claimedValues) nano.Nano { return v.Budget }), "recomputed budget", p.RecomputedBudget,
 		"key", key, "signature", how, "inputs signed", p.InputsSigned, "address", address, "received at",
 		p.ReceivedAt, "node", p.Node, "policy", p.Policy, "generation", p.Generation, "seq", p.Seq, "leaf", leaf,
-		"leaf hash", hash, "raft entry", entry, "events", join(p.Events))
+		"leaf hash", hash, "raft entry", entry, "events", join(p.Events))...)
 }

@@ -42,14 +42,20 @@ func (a keyCommands) command() *cobra.Command {
 }
 
 func (a keyCommands) listCommand() *cobra.Command {
-	return &cobra.Command{
+	var read client.Read
+	var asOf asOfFlag
+	cmd := &cobra.Command{
 		Use: "list", Short: "List the registered keys, in the order of registration", Args: exactArgs(),
 		Example: `  recount key list --dev /tmp/recount
+  recount key list --as-of 2026-01-02T15:04:05Z
   recount key list -o json | jq -r '.[] | select(.status == "active") | .key_id'`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := asOf.parse(a.app, &read); err != nil {
+				return err
+			}
 			page, err := call(cmd.Context(), a.app,
 				func(ctx context.Context, c *client.Client) (*wire.KeysPage, error) {
-					return c.Keys(ctx)
+					return client.KeysAsOf(ctx, c, read)
 				})
 			if err != nil {
 				return err
@@ -69,6 +75,8 @@ func (a keyCommands) listCommand() *cobra.Command {
 			return l.end()
 		},
 	}
+	asOf.add(cmd, false)
+	return cmd
 }
 
 // keyAge returns the age of a key in days. An active one of 90 days should have been rotated.
@@ -92,16 +100,22 @@ func scopeText(scope []string) string {
 }
 
 func (a keyCommands) showCommand() *cobra.Command {
-	return &cobra.Command{
+	var read client.Read
+	var asOf asOfFlag
+	cmd := &cobra.Command{
 		Use: "show KEY_ID", Short: "Show one key with its terms", Args: exactArgs("KEY_ID"),
-		Example: `  recount key show hmac-0123456789abcdef`,
+		Example: `  recount key show hmac-0123456789abcdef
+  recount key show hmac-0123456789abcdef --as-of 58`,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := asOf.parse(a.app, &read); err != nil {
+				return err
+			}
 			k, err := call(cmd.Context(), a.app, func(ctx context.Context, c *client.Client) (*wire.KeyAnswer, error) {
 				id, err := findKey(ctx, c, args[0])
 				if err != nil {
 					return nil, err
 				}
-				return c.Key(ctx, id)
+				return client.KeyAsOf(ctx, c, id, read)
 			})
 			if err != nil {
 				return err
@@ -109,13 +123,16 @@ func (a keyCommands) showCommand() *cobra.Command {
 			return a.showKey(k)
 		},
 	}
+	asOf.add(cmd, false)
+	return cmd
 }
 
 func (a keyCommands) showKey(k *wire.KeyAnswer) error {
-	pairs := []any{"key", k.KeyID, "algorithm", k.Alg, "fingerprint", k.Fingerprint, "status", k.Status, "owner",
+	pairs := append(asOfPairs(k.AsOf), "key", k.KeyID, "algorithm", k.Alg, "fingerprint", k.Fingerprint,
+		"status", k.Status, "owner",
 		dash(k.Owner), "shards", scopeText(k.Scope), "not before", dash(k.NotBefore), "not after",
 		dash(k.NotAfter), "comment", dash(k.Comment), "registered at seq", k.Seq, "terms since seq", k.TermsSeq,
-		"source", k.Source, "last used", dash(k.LastUsed), "last seq", k.LastSeq, "held by the node asked", k.Held}
+		"source", k.Source, "last used", dash(k.LastUsed), "last seq", k.LastSeq, "held by the node asked", k.Held)
 	if k.RevokedSeq != 0 {
 		pairs = append(pairs, "revoked at seq", k.RevokedSeq, "with hindsight since", k.RevokedSince)
 	}

@@ -41,13 +41,19 @@ func (a policyCommands) showPolicy(p *wire.PolicyAnswer) error {
 }
 
 func (a policyCommands) listCommand() *cobra.Command {
-	return &cobra.Command{
+	var read client.Read
+	var asOf asOfFlag
+	cmd := &cobra.Command{
 		Use: "list", Short: "List the published policies", Args: exactArgs(),
-		Example: `  recount policy list --dev /tmp/recount`,
+		Example: `  recount policy list --dev /tmp/recount
+  recount policy list --as-of 58`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := asOf.parse(a.app, &read); err != nil {
+				return err
+			}
 			page, err := call(cmd.Context(), a.app,
 				func(ctx context.Context, c *client.Client) (*wire.PoliciesPage, error) {
-					return c.Policies(ctx)
+					return client.PoliciesAsOf(ctx, c, read)
 				})
 			if err != nil {
 				return err
@@ -65,6 +71,8 @@ func (a policyCommands) listCommand() *cobra.Command {
 			return l.end()
 		},
 	}
+	asOf.add(cmd, false)
+	return cmd
 }
 
 func (a policyCommands) showCommand() *cobra.Command {

@@ -29,28 +29,40 @@ type recordCommands struct{ *app }
 func (a recordCommands) getCommand() *cobra.Command {
 	var read client.Read
 	var history bool
+	var asOf asOfFlag
 	cmd := &cobra.Command{
-		Use: "get PCS_ID", Short: "Show the current answer to a record", Args: exactArgs("PCS_ID"),
+		Use: "get PCS_ID", Short: "Show the answer to a record, now or then", Args: exactArgs("PCS_ID"),
 		Long: `get shows one record: by its pcs_id, by the first digits of it (at least 8, as tables show them), or by SEQ: and the number of
 the event that it came with. If several records begin with these digits, it asks for more. Anything but the full id needs a token.
 
 With a token of an auditor it also shows the event of the submission: the key, the signature, the address, the claimed values
 beside the recomputed ones, and the leaf of the log digest. coh_star and r cannot be recomputed: the log has no raw data.
 
+--as-of gives the answer that the ledger gave then. The reason of an answer is known as long as its generation is kept; outcome
+and accepted are known always.
+
 --history lists instead every answer that the submissions of the record had: since which event, by which generation and policy,
 and the activation that changed it. It needs a token of an auditor.`,
 		Example: `  recount get --dev /tmp/recount 65c8f7093db94687
   recount get --dev /tmp/recount SEQ:58
   recount get --dev /tmp/recount 65c8f7093db94687 --history
+  recount get --dev /tmp/recount 65c8f7093db94687 --as-of 58
   recount get --dev /tmp/recount 65c8f7093db946879683b020ce72cdb43c71895141051e382fe63b079c090fc5
   recount get -o json --consistency local 65c8f7093db946879683b020ce72cdb43c71895141051e382fe63b079c090fc5`,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := asOf.parse(a.app, &read); err != nil {
+				return err
+			}
+			if history && past(read) {
+				return usagef("give --history or --as-of, not both")
+			}
 			if history {
 				return a.getHistory(cmd.Context(), args[0], read)
 			}
 			return a.get(cmd.Context(), args[0], read)
 		},
 	}
+	asOf.add(cmd, true)
 	cmd.Flags().BoolVar(&history, "history", false, "list every answer that was ever given, and what changed it")
 	readFlags(cmd, &read)
 	return cmd
@@ -63,20 +75,20 @@ func (a recordCommands) get(ctx context.Context, given string, read client.Read)
 	}
 	defer c.Close()
 	p, err := withTimeout(ctx, a.app, func(ctx context.Context) (*wire.PCSAnswer, error) {
-		id, err := recordID(ctx, c, given, read)
+		id, err := recordID(ctx, c, given, read.Now())
 		if err != nil {
 			return nil, err
 		}
 		p, err := c.Get(ctx, id, read)
-		if err != nil {
+		if err != nil && !past(read) {
 			return nil, a.noAnswer(ctx, c, given, read, err)
 		}
-		return p, nil
+		return p, err
 	})
 	if err != nil {
 		return err
 	}
-	submission, unread := a.submissionOf(ctx, c, p, read)
+	submission, unread := a.submissionOf(ctx, c, p, read.Now())
 	if err := a.showRecord(p, submission); err != nil {
 		return err
 	}
@@ -84,6 +96,10 @@ func (a recordCommands) get(ctx context.Context, given string, read client.Read)
 		if err := a.showHistory(p.History); err != nil {
 			return err
 		}
+	}
+	if p.Then != nil && p.Then.Generation != p.Generation {
+		a.notef("Generation %d answered then, and its rows are gone. Outcome and accepted are its own. "+
+			"Generation %d says the rest.", p.Then.Generation, p.Generation)
 	}
 	if unread != nil {
 		a.notef("The event with the key, the address and what was claimed was not read: %v", unread)

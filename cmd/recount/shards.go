@@ -29,38 +29,52 @@ func (a shardCommands) command() *cobra.Command {
 
 func (a shardCommands) listCommand() *cobra.Command {
 	var q client.ShardsQuery
+	var asOf asOfFlag
 	cmd := &cobra.Command{
 		Use: "list", Short: "List the shards with their epochs and counts", Args: exactArgs(),
 		Long: `list prints the shards that a validly signed record named. A shard whose records were all refused is not listed.
 "recount shard show" says of such a shard that it is known from refused records only.
 
 --silent lists only the shards whose newest submission is at least so old. The age is measured in log time, up to the newest event
-of the ledger, and not up to now: while no event at all is committed, no shard becomes silent. SILENT FOR has the age.`,
+of the ledger, and not up to now: while no event at all is committed, no shard becomes silent. SILENT FOR has the age.
+
+--as-of gives the list of then, as long as the generation that answered then is kept.`,
 		Example: `  recount shard list --dev /tmp/recount
-  recount shard list --silent 1h`,
+  recount shard list --silent 1h
+  recount shard list --as-of 2026-01-02T15:04:05Z`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if cmd.Flags().Changed("silent") && q.Silent < time.Second {
 				return usagef("--silent must be a second or more")
+			}
+			if err := asOf.parse(a.app, &q.Read); err != nil {
+				return err
 			}
 			return a.allShards(cmd.Context(), q)
 		},
 	}
 	cli.Span(cmd.Flags(), &q.Silent, "silent", 0,
 		"only shards without a submission for so long, such as 1h or 2d, before the newest event")
+	asOf.add(cmd, true)
 	readFlags(cmd, &q.Read)
 	return cmd
 }
 
 func (a shardCommands) showCommand() *cobra.Command {
 	var read client.Read
+	var asOf asOfFlag
 	cmd := &cobra.Command{
 		Use: "show SHARD_ID", Short: "Show the epoch and the counts of one shard", Args: exactArgs("SHARD_ID"),
 		Example: `  recount shard show shard-001
-  recount shard show -o json shard-001`,
+  recount shard show -o json shard-001
+  recount shard show shard-001 --as-of 58`,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := asOf.parse(a.app, &read); err != nil {
+				return err
+			}
 			return a.oneShard(cmd.Context(), args[0], read)
 		},
 	}
+	asOf.add(cmd, true)
 	readFlags(cmd, &read)
 	return cmd
 }
@@ -79,9 +93,10 @@ func (a shardCommands) oneShard(ctx context.Context, id string, read client.Read
 	if s.AtLeast {
 		known += "; there are more than were counted"
 	}
-	return a.printFields(s, "shard", s.ShardID, "known from", known, "epoch", number(s.Epoch), "epoch seq", s.EpochSeq,
-		"submissions", s.Submissions, "accepted", s.Accepted, "escalated", s.Escalated, "refused", s.Refused,
-		"conflicts", s.Conflicts, "first seq", s.FirstSeq, "last seq", s.LastSeq, "last at", s.LastAt)
+	return a.printFields(s, append(asOfPairs(s.AsOf), "shard", s.ShardID, "known from", known, "epoch", number(s.Epoch),
+		"epoch seq", s.EpochSeq, "submissions", s.Submissions, "accepted", s.Accepted, "escalated", s.Escalated,
+		"refused", s.Refused, "conflicts", s.Conflicts, "first seq", s.FirstSeq, "last seq", s.LastSeq,
+		"last at", s.LastAt)...)
 }
 
 func (a shardCommands) allShards(ctx context.Context, q client.ShardsQuery) error {

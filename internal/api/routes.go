@@ -119,8 +119,18 @@ var routeTable = []route{
 	},
 	{method: "GET", path: "/v1/digest", roles: reading, serve: serveRead(local, digest, "seq", "edge")},
 
-	{method: "GET", path: "/v1/policies", roles: reading, serve: serveRead(linearizable, listPolicies, byEvent...)},
-	{method: "GET", path: "/v1/policies/:policy_id", roles: reading, serve: serveRead(linearizable, onePolicy, byEvent...)},
+	{
+		method: "GET",
+		path:   "/v1/policies",
+		roles:  reading,
+		serve:  serveRead(linearizable, listPolicies, byEvent...),
+	},
+	{
+		method: "GET",
+		path:   "/v1/policies/:policy_id",
+		roles:  reading,
+		serve:  serveRead(linearizable, onePolicy, byEvent...),
+	},
 	{method: "POST", path: "/v1/policies", roles: incident, op: true, serve: serveOp(policyRequest, publishPolicy)},
 	{
 		method: "POST",
@@ -132,7 +142,12 @@ var routeTable = []route{
 	},
 
 	{method: "GET", path: "/v1/keys", roles: reading, serve: serveRead(linearizable, listKeys, byEvent...)},
-	{method: "GET", path: "/v1/keys/:key_id", roles: reading, serve: serveRead(linearizable, oneKey, byEvent...)},
+	{
+		method: "GET",
+		path:   "/v1/keys/:key_id",
+		roles:  reading,
+		serve:  serveRead(linearizable, oneKey, byEvent...),
+	},
 	{method: "POST", path: "/v1/keys", roles: operating, op: true, serve: serveOp(fromBody, addKey)},
 	{method: "POST", path: "/v1/keys/:key_id/revoke", roles: incident, op: true, serve: serveOp(fromBody, revokeKey)},
 	{method: "POST", path: "/v1/keys/:key_id/retire", roles: operating, op: true, serve: serveOp(fromBody, retireKey)},
@@ -145,10 +160,20 @@ var routeTable = []route{
 	},
 
 	{method: "GET", path: "/v1/operations", roles: reading, serve: serveRead(linearizable, listOperations, "from_seq", "limit")},
-	{method: "GET", path: "/v1/freezes", roles: reading, serve: serveRead(linearizable, listFreezes, byEvent...)},
+	{
+		method: "GET",
+		path:   "/v1/freezes",
+		roles:  reading,
+		serve:  serveRead(linearizable, listFreezes, byEvent...),
+	},
 	{method: "POST", path: "/v1/freezes", roles: incident, op: true, serve: serveOp(fromBody, freeze)},
 	{method: "POST", path: "/v1/thaw", roles: incident, op: true, second: true, serve: serveOp(fromBody, thaw)},
-	{method: "GET", path: "/v1/known-shards", roles: reading, serve: serveRead(linearizable, listKnownShards, byEvent...)},
+	{
+		method: "GET",
+		path:   "/v1/known-shards",
+		roles:  reading,
+		serve:  serveRead(linearizable, listKnownShards, byEvent...),
+	},
 	{method: "POST", path: "/v1/known-shards", roles: incident, op: true, serve: serveOp(fromBody, addKnownShards)},
 
 	{method: "GET", path: "/v1/generations", roles: reading, serve: serveRead(linearizable, listGenerations)},

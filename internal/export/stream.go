@@ -128,10 +128,9 @@ func (w *writer) verdicts() error {
 		Shard:   r.Shard,
 		FromSeq: r.FromSeq,
 		ToSeq:   r.ToSeq,
-		AsOf:    strconv.FormatUint(r.ToSeq, 10),
 		Limit:   auditPage,
+		Read:    client.Read{AsOf: strconv.FormatUint(r.ToSeq, 10), MinSeq: r.ToSeq},
 	}
-	q.MinSeq = r.ToSeq
 	for more := true; more && err == nil; {
 		more, err = w.verdictsPage(&q, out, table)
 		w.Progress.tell(StageVerdicts, w.m.Counts.Submissions, total)

@@ -75,7 +75,7 @@ func TestAnswersThenAndNow(t *testing.T) {
 	if got := r.audits(client.AuditQuery{}); got != before {
 		t.Errorf("before:\n%s", got)
 	}
-	if got, want := r.audits(client.AuditQuery{Generation: hindsight, Shard: "evil-0"}),
+	if got, want := r.audits(client.AuditQuery{Read: client.Read{Generation: hindsight}, Shard: "evil-0"}),
 		"evil-0 403 refused by 2, was 200 accepted by 1, now 200 accepted by 1\n"; got != want {
 		t.Errorf("a generation that is built: %s", got)
 	}
@@ -90,12 +90,12 @@ func TestAnswersThenAndNow(t *testing.T) {
 	check("the others", client.AuditQuery{Shard: "alpha", Outcome: "accepted", Limit: 1},
 		"alpha 200 accepted by 2, was 200 accepted by 1\n")
 	const alpha = "alpha 200 accepted by 1, was 200 accepted by 1, now 200 accepted by 2\n"
-	check("as of then, what was accepted then", client.AuditQuery{AsOf: fmt.Sprint(evil.Seq), Outcome: "accepted"},
+	check("as of then, what was accepted then", client.AuditQuery{Read: client.Read{AsOf: fmt.Sprint(evil.Seq)}, Outcome: "accepted"},
 		alpha+alpha+"evil-0 200 accepted by 1, was 200 accepted by 1, now 403 refused by 2\n")
-	check("as of a moment", client.AuditQuery{AsOf: evil.LogTime, Shard: "evil-0"},
+	check("as of a moment", client.AuditQuery{Read: client.Read{AsOf: evil.LogTime}, Shard: "evil-0"},
 		"evil-0 200 accepted by 1, was 200 accepted by 1, now 403 refused by 2\n")
-	check("as of the event before", client.AuditQuery{AsOf: fmt.Sprint(evil.Seq - 1), Shard: "evil-0"}, "")
-	check("as of the activation", client.AuditQuery{AsOf: fmt.Sprint(activated.Seq), Shard: "evil-0"},
+	check("as of the event before", client.AuditQuery{Read: client.Read{AsOf: fmt.Sprint(evil.Seq - 1)}, Shard: "evil-0"}, "")
+	check("as of the activation", client.AuditQuery{Read: client.Read{AsOf: fmt.Sprint(activated.Seq)}, Shard: "evil-0"},
 		"evil-0 403 refused by 2, was 200 accepted by 1, now 403 refused by 2\n")
 	shard, err := r.c.Client.Shard(r.ctx, "evil-0", client.Read{})
 	if err != nil || !shard.RefusedOnly || shard.Refused != 1 || shard.FirstSeq != evil.Seq {
@@ -106,18 +106,18 @@ func TestAnswersThenAndNow(t *testing.T) {
 	check("two recounts later", client.AuditQuery{Shard: "evil-0"}, "evil-0 403 refused by 3, was 200 accepted by 1\n")
 	check("what is not known any more", client.AuditQuery{Shard: "alpha", Limit: 1},
 		"alpha 200 accepted by 3, was 0 accepted by 1\n")
-	check("a generation that is gone", client.AuditQuery{Generation: 1, Shard: "evil-0"},
+	check("a generation that is gone", client.AuditQuery{Read: client.Read{Generation: 1}, Shard: "evil-0"},
 		"evil-0 200 accepted by 1, was 200 accepted by 1, now 403 refused by 3\n")
-	check("one that is kept", client.AuditQuery{Generation: hindsight, Outcome: "refused"},
+	check("one that is kept", client.AuditQuery{Read: client.Read{Generation: hindsight}, Outcome: "refused"},
 		"evil-0 403 refused by 2, was 200 accepted by 1, now 403 refused by 3\n")
-	check("between the two", client.AuditQuery{AsOf: fmt.Sprint(activated.Seq), Outcome: "refused"},
+	check("between the two", client.AuditQuery{Read: client.Read{AsOf: fmt.Sprint(activated.Seq)}, Outcome: "refused"},
 		"evil-0 403 refused by 2, was 200 accepted by 1, now 403 refused by 3\n")
 	for q, want := range map[*client.AuditQuery]error{
-		{AsOf: "999999"}:               client.ErrRejected,
-		{Generation: 9}:                client.ErrNotFound,
-		{Generation: 1, AsOf: "3"}:     client.ErrRejected,
-		{AsOf: "yesterday"}:            client.ErrRejected,
-		{AsOf: "1999-01-01T00:00:00Z"}: client.ErrRejected,
+		{Read: client.Read{AsOf: "999999"}}:               client.ErrRejected,
+		{Read: client.Read{Generation: 9}}:                client.ErrNotFound,
+		{Read: client.Read{Generation: 1, AsOf: "3"}}:     client.ErrRejected,
+		{Read: client.Read{AsOf: "yesterday"}}:            client.ErrRejected,
+		{Read: client.Read{AsOf: "1999-01-01T00:00:00Z"}}: client.ErrRejected,
 	} {
 		if page, err := r.c.Client.AuditPage(r.ctx, *q); !errors.Is(err, want) {
 			t.Errorf("%+v: %+v %v", q, page, err)

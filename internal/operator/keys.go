@@ -82,7 +82,8 @@ func (kr *Keys) lastUse(a *wire.KeyAnswer, asOf uint64) error {
 	view := kr.core.Recounts.Serving().View()
 	defer view.Close()
 	var err error
-	if a.LastSeq, err = projections.LastByKey(view, a.KeyID, cmp.Or(asOf, projections.Latest)); err != nil || a.LastSeq == 0 {
+	a.LastSeq, err = projections.LastByKey(view, a.KeyID, cmp.Or(asOf, projections.Latest))
+	if err != nil || a.LastSeq == 0 {
 		return err
 	}
 	row, err := projections.Row(view, a.LastSeq)

@@ -281,6 +281,6 @@ func (w *shardRow) eachCounted(s Store, id string, lo, hi uint64, reverse bool, 
 	return errors.Join(err, failed)
 }
 
-// includes reports whether the row of the shard counts a submission that names the shard: one that passed validation, or a
-// later one that a registered key signed.
+// includes reports whether the row of the shard counts a submission that names the shard: one that passed validation,
+// or a later one that a registered key signed.
 func (w *shardRow) includes(r *Result) bool { return r.HasBudget || r.KeyID != "" && r.Seq > w.first }

@@ -11,9 +11,9 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// lookupGone finds what a generation that is dropped said of an id after an event. The submissions are those of the
-// active generation and those that an activation changed: a submission that had no part in the id in both has none here.
-// Outcome and accepted of each come from outcomes.after, as in a list.
+// lookupGone finds the answer of a dropped generation to an id after an event. It looks at the submissions that have a
+// part in the id in the active generation, or that an activation changed. Outcome and accepted of each come from
+// outcomes.after, as in a list.
 func (v *view) lookupGone(ctx context.Context, look *outcomes, pcsID string,
 	asOf uint64) (f projections.Found, standing outcome, err error) {
 	changed, err := v.recorded(pcsID, projections.Latest)
@@ -55,8 +55,8 @@ func (v *view) lookupGone(ctx context.Context, look *outcomes, pcsID string,
 	return v.formerlyGone(look, pcsID, asOf)
 }
 
-// stands returns the index of the submission that stood: the last one that was judged and counted, or else the first one
-// that repeats a judgement. Its row may call it a replay in the generation of that row alone.
+// stands returns the index of the submission that stood: the last one that was judged and counted. If all rows repeat a
+// judgement, the first of them was the judgement: it is a replay in the generation of its row alone.
 func stands(then []outcome) int {
 	first := -1
 	for i := range slices.Backward(then) {

@@ -81,7 +81,7 @@ func (v *view) Shard(ctx context.Context, id string, t api.Then) (*wire.ShardAns
 	defer snapshot.Close()
 	r, err := projections.ShardAt(snapshot, id, e.upTo)
 	refused, more := errors.Is(err, projections.ErrNotFound), false
-	if refused { // a generation may know a shard from refused submissions only, as after a recount that ignores a stolen key
+	if refused { // as after a recount that ignores a stolen key
 		r, more, err = projections.Named(snapshot, id, e.upTo)
 	}
 	if errors.Is(err, projections.ErrNotFound) {
