@@ -37,7 +37,7 @@ func checkAuditing(t *testing.T, all []said) {
 		"whoami": `(?m)^role +auditor$`,
 		"--since 1w --outcome accepted --count-by": `(?m)^hmac-90e62c5e86f10c2f +10ba8da6[0-9a-f]+ +[1-9]`,
 		"--count-by was,outcome":                   `(?m)^(accepted +escalated|escalated +accepted) +[1-9]`,
-		"--as-of \"generation 1\"":                 `(?m)^hmac-90e62c5e86f10c2f +b66f93eb|^hmac-90e62c5e86f10c2f +95ca8b01`,
+		"audit --as-of \"generation 1\"":           `(?m)^hmac-90e62c5e86f10c2f +b66f93eb|^hmac-90e62c5e86f10c2f +95ca8b01`,
 		"get f6e3fd19\n":                           `(?m)^outcome +escalated$`,
 		"get f6e3fd19 --as-of":                     `(?m)^outcome +accepted$`,
 		"shard list --as-of 500":                   `(?m)^shard-001 `,
