@@ -117,6 +117,22 @@ func (s *scene) signed(size uint64) Note {
 	return Note{From: fmt.Sprint("kept-", size), Text: text}
 }
 
+// shows waits until the node shows a checkpoint of at least size events.
+func (s *scene) shows(size uint64) {
+	s.t.Helper()
+	s.Await("a newer checkpoint", func() error {
+		text, err := client.EvidenceOf(s.Client).Checkpoint(s.t.Context())
+		if err != nil {
+			return err
+		}
+		c, _, err := evidence.OpenCheckpoint(text, s.secret.Public())
+		if err == nil && c.Size < size {
+			err = fmt.Errorf("%d of %d events", c.Size, size)
+		}
+		return err
+	})
+}
+
 // remote is the source that a running cluster is.
 func (s *scene) remote() Source {
 	s.t.Helper()
