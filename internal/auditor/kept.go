@@ -118,7 +118,9 @@ func (a *audit) proof(ctx context.Context, low, high *claim) (hashes [][32]byte,
 	if next.Size <= a.w.derived.Cursor().Seq {
 		ways = append(ways, func() ([][32]byte, error) { return a.w.derived.Consistency(old.Size, next.Size) })
 	}
-	ways = append(ways, func() ([][32]byte, error) { return a.Source.consistency(ctx, old.Size, next.Size) })
+	if p, ok := a.Source.(prover); ok {
+		ways = append(ways, func() ([][32]byte, error) { return p.consistency(ctx, old.Size, next.Size) })
+	}
 	for _, way := range ways {
 		hashes, err := way()
 		if err != nil {

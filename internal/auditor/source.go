@@ -24,10 +24,14 @@ type Source interface {
 	said(ctx context.Context, w *work) ([]claim, error)
 	// checkpoint returns the newest checkpoint of the source, nil if there is none.
 	checkpoint() []byte
-	// consistency returns hashes from the tree of the first from events to that of the first to events.
-	consistency(ctx context.Context, from, to uint64) ([][32]byte, error)
 	// holds names the log if it is a copy, whose work cannot go on with another one; "" for a source of events.
 	holds() string
+}
+
+// prover is a source that proves how its tree grew.
+type prover interface {
+	// consistency returns hashes from the tree of the first from events to that of the first to events.
+	consistency(ctx context.Context, from, to uint64) ([][32]byte, error)
 }
 
 // OpenLocation returns the ledger in an export, in the newest backup of a directory or of s3://BUCKET/PREFIX, in the
@@ -58,17 +62,14 @@ func OpenLocation(ctx context.Context, at string) (Source, error) {
 	return nil, fmt.Errorf("%w: %s is no export, no target of backups and no directory of a node", ErrSource, at)
 }
 
-// noProofs is a source that gives no proofs.
-type noProofs struct{}
+// unsigned is a source without checkpoints.
+type unsigned struct{}
 
-func (noProofs) checkpoint() []byte { return nil }
-func (noProofs) consistency(context.Context, uint64, uint64) ([][32]byte, error) {
-	return nil, fmt.Errorf("%w: no proofs", ErrSource)
-}
+func (unsigned) checkpoint() []byte { return nil }
 
 // fromExport is an export with all events from the first on.
 type fromExport struct {
-	noProofs
+	unsigned
 	dir string
 	m   *export.Manifest
 }
@@ -109,7 +110,7 @@ func (s fromExport) said(context.Context, *work) ([]claim, error) {
 
 // fromBackup is one backup. Its hashes find what was damaged. Who changed it can have changed the hashes, too.
 type fromBackup struct {
-	noProofs
+	unsigned
 	at     string
 	target backup.Target
 	m      *backup.Manifest
@@ -147,7 +148,7 @@ func (s fromBackup) said(context.Context, *work) ([]claim, error) {
 
 // stoppedLog is the log of a node that does not run.
 type stoppedLog struct {
-	noProofs
+	unsigned
 	dir string
 }
 

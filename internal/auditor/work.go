@@ -152,18 +152,14 @@ func (w *work) open(ctx context.Context, index uint64) (err error) {
 	}
 	if resumed {
 		if err := w.rehash(ctx); err != nil {
-			return errors.Join(err, w.derived.Close(), w.store.Close(), w.none())
+			err = errors.Join(err, w.derived.Close(), w.store.Close())
+			w.derived, w.store = nil, nil
+			return err
 		}
 	}
 	loop, stop := context.WithCancel(ctx)
 	w.stop, w.ran = stop, make(chan error, 1)
 	go func() { w.ran <- w.derived.Run(loop) }()
-	return nil
-}
-
-// none is the work before open.
-func (w *work) none() error {
-	w.derived, w.store, w.stop = nil, nil, nil
 	return nil
 }
 
