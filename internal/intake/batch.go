@@ -108,11 +108,28 @@ func (b *batch) take(ctx context.Context, all []visit) {
 		}
 	}
 	b.commit(ctx, &q, all, entering)
+	if p := b.in.o.Withheld(); p != nil {
+		b.withhold(all, p)
+	}
 	if b.meta.DryRun {
 		return
 	}
 	for i := range all {
 		b.in.o.Answered(all[i].seen, b.meta, all[i].answer, all[i].err)
+	}
+}
+
+// withhold takes the answers back: while they were made, this node found out that what it has folded may be wrong. What
+// is in the log stays there, so another node has the right answer to the same record.
+func (b *batch) withhold(all []visit, p *wire.Problem) {
+	for i := range all {
+		switch v := &all[i]; {
+		case v.err != nil && !isFinal(v.err):
+		case v.enters && !b.meta.DryRun:
+			v.answer, v.err = nil, wire.NewProblem(wire.CodeOutcomeUnknown, "").WithRetry(retryAfter)
+		default:
+			v.answer, v.err = nil, p
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math"
 	"reflect"
 	"sync"
 	"testing"
@@ -234,6 +235,30 @@ func TestRefusals(t *testing.T) {
 	refused("it stops", wire.CodeShuttingDown)
 	if got := b.Counters().Malformed.Load(); got != 1 {
 		t.Errorf("%d malformed records were counted: dry runs are none, and what is refused is not read", got)
+	}
+}
+
+// TestWithheldMeanwhile: a node that answers no client any more when the fold has judged a record does not tell its
+// outcome. The record is in the log, and another node tells.
+func TestWithheldMeanwhile(t *testing.T) {
+	var b *bench
+	limit := uint64(math.MaxUint64)
+	b = newBench(t, func(o *intake.Options) {
+		o.Withheld = func() *wire.Problem {
+			if b.ledger.Entries() < limit {
+				return nil
+			}
+			return wire.NewProblem(wire.CodeNotReady, "")
+		}
+	})
+	limit = b.ledger.Entries() + 1
+	body := b.sign(nodetest.Record{Shard: "alpha", Epoch: 1, Root: "r"})
+	if a, code := b.submit(body, false); code != wire.CodeOutcomeUnknown || b.ledger.Entries() != limit {
+		t.Errorf("%+v %q after %d entries, want %d", a, code, b.ledger.Entries(), limit)
+	}
+	limit = math.MaxUint64
+	if a, code := b.submit(body, false); code != "" || !a.Accepted || !a.Replayed {
+		t.Errorf("the same record again: %+v %q", a, code)
 	}
 }
 
