@@ -168,8 +168,11 @@ func (n *Notary) sign(ctx context.Context) error {
 		return nil
 	}
 	n.late.CompareAndSwap(0, time.Now().UnixNano())
-	if ready, err := n.follows(ctx, seq); err != nil || !ready {
+	if ready, err := n.follows(ctx, seq); err != nil {
+		n.unsigned.Add(1)
 		return err
+	} else if !ready {
+		return nil
 	}
 	root, err := n.Agreed(ctx, generation, seq)
 	if err != nil {
