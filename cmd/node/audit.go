@@ -55,7 +55,7 @@ position that differs is named. "recount audit verify" does the same with the cl
 1, a target of backups, the data directory of a stopped node, or a copy of its log.
 
 --dir keeps the events, what was folded and the newest checkpoint. A second run goes on there. It hashes the events that it has again,
-compares them with what the source has now, and reads new ones. A ledger that was rolled back, or that signs a checkpoint which contradicts
+compares them with what the source has now, folds them again, and reads new ones. A ledger that was rolled back, or that signs a checkpoint which contradicts
 the kept one, differs, and both checkpoints are kept under forks/. Without --dir a temporary directory is used, and removed.
 
 With --key a checkpoint is required: that of the cluster, or one that you kept. A directory shows none.

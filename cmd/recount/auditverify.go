@@ -37,8 +37,8 @@ cluster is compared, and with --checkpoint those that you kept. With --key and n
 code 1. A directory shows none.
 
 --dir keeps the events, what was folded and the newest checkpoint, some three times the bytes of the events. A second run goes on there,
-after an interruption or a year later. It hashes the events that it has again, compares them with what the ledger has now, and reads new
-ones. A ledger that was rolled back, or that signs a checkpoint which contradicts the kept one, differs, and both checkpoints are kept
+after an interruption or a year later. It hashes the events that it has again, compares them with what the ledger has now, folds them
+again, and reads new ones. A ledger that was rolled back, or that signs a checkpoint which contradicts the kept one, differs, and both checkpoints are kept
 under forks/ there: "recount witness list --dir DIR --key FILE" checks them.
 
 Ed25519 signatures are checked again. MACs need the secret, which the operator holds: what the log says of them is taken. Without a

@@ -34,8 +34,8 @@ type Options struct {
 
 // Run audits a ledger. With ErrDiffers the report has differences. Other errors tell that the audit could not be
 // done. A checkpoint of an auditor that no trusted key signed is one of them: evidence.ErrSignature or ErrFormat. So
-// are trusted keys without any checkpoint: ErrNoCheckpoint. Run goes on with the work of an earlier run that has ended
-// or was interrupted.
+// are trusted keys without any checkpoint: ErrNoCheckpoint. Run goes on with the events of an earlier run that has
+// ended or was interrupted, and folds them again.
 func Run(ctx context.Context, o Options) (r *Report, err error) {
 	keeps := o.Dir != ""
 	if !keeps {

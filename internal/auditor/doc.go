@@ -13,7 +13,8 @@
 // A report names the first difference, or what was reproduced. The log, and what is folded of it, can stay in a
 // directory. A later run goes on there. It hashes the events again that it has, and compares them with what the source
 // shows now: all leaves of an export, and the log digest of a cluster at the last event, with a search for the first
-// event that is another one. The newest signed checkpoint stays in the directory as well. A ledger that ends before it,
+// event that is another one. It folds all events again, since nothing shows whether what was folded before was changed.
+// The newest signed checkpoint stays in the directory as well. A ledger that ends before it,
 // or that signs one which contradicts it, is a difference, and both notes are kept.
 //
 // # What is trusted

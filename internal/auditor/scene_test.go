@@ -37,18 +37,24 @@ type scene struct {
 
 func newScene(t *testing.T) *scene {
 	t.Helper()
-	text, secret, err := evidence.NewSecretKey(evidence.OriginOf("nodetest"))
-	must(t, err)
-	file := filepath.Join(t.TempDir(), "checkpoint.key")
-	must(t, os.WriteFile(file, []byte(text+"\n"), 0o600))
-	s := &scene{t: t, records: nodetest.NewRecords(t), secret: secret,
-		Cluster: nodetest.Start(t, 1, func(cfg *node.Config) { cfg.CheckpointKeyFile = file })}
+	s := clusterOf(t)
 	s.submit(30)
 	s.activate("100", 2)
 	s.submit(10)
 	s.activate("0.000000001", 3)
 	s.submit(10)
 	return s
+}
+
+// clusterOf is a cluster of one node whose ledger is empty.
+func clusterOf(t *testing.T) *scene {
+	t.Helper()
+	text, secret, err := evidence.NewSecretKey(evidence.OriginOf("nodetest"))
+	must(t, err)
+	file := filepath.Join(t.TempDir(), "checkpoint.key")
+	must(t, os.WriteFile(file, []byte(text+"\n"), 0o600))
+	return &scene{t: t, records: nodetest.NewRecords(t), secret: secret,
+		Cluster: nodetest.Start(t, 1, func(cfg *node.Config) { cfg.CheckpointKeyFile = file })}
 }
 
 // submit sends n records, one after the other.

@@ -124,7 +124,7 @@ func (w *work) copied(ctx context.Context, index uint64, fetch func(to string) e
 	return w.open(ctx, index)
 }
 
-// open opens the log and derived/, and folds derived/ from then on. index is the last entry of a copy, 0 if it is not
+// open opens the log, and folds derived/ from then on. index is the last entry of a copy, 0 if it is not
 // known.
 func (w *work) open(ctx context.Context, index uint64) (err error) {
 	resumed := w.resumes() && !w.fresh
@@ -144,10 +144,19 @@ func (w *work) open(ctx context.Context, index uint64) (err error) {
 		return ofLedger(fmt.Errorf("%w: the log ends at entry %d, the copy should have %d", log.ErrGap, last, index))
 	}
 	w.store.CommittedTo(last)
-	w.derived, err = folded(w.path(derivedDir), func(dir string) (*fsm.Derived, error) {
-		return fsm.OpenDerived(nil, dir, w.store, fsm.DefaultBatchBytes, w.quiet, w.fail)
-	})
-	if err != nil {
+	if err := w.startFold(ctx, resumed); err != nil {
+		return err
+	}
+	loop, stop := context.WithCancel(ctx)
+	w.stop, w.ran = stop, make(chan error, 1)
+	go func() { w.ran <- w.derived.Run(loop) }()
+	return nil
+}
+
+// startFold opens derived/ where nothing is folded, unless this run began the fold. What an earlier run folded is only
+// held against the events: somebody can have changed it since, and nothing in it would show that.
+func (w *work) startFold(ctx context.Context, resumed bool) (err error) {
+	if err := w.openDerived(); err != nil || w.fresh {
 		return err
 	}
 	if resumed {
@@ -157,10 +166,22 @@ func (w *work) open(ctx context.Context, index uint64) (err error) {
 			return err
 		}
 	}
-	loop, stop := context.WithCancel(ctx)
-	w.stop, w.ran = stop, make(chan error, 1)
-	go func() { w.ran <- w.derived.Run(loop) }()
-	return nil
+	err = w.derived.Close()
+	w.derived = nil
+	if err = errors.Join(err, w.forget()); err != nil {
+		return err
+	}
+	return w.openDerived()
+}
+
+func (w *work) openDerived() (err error) {
+	d, err := folded(w.path(derivedDir), func(dir string) (*fsm.Derived, error) {
+		return fsm.OpenDerived(nil, dir, w.store, fsm.DefaultBatchBytes, w.quiet, w.fail)
+	})
+	if err == nil {
+		w.derived = d
+	}
+	return err
 }
 
 // folded opens folded state, and folds it again from the start if its files cannot be used.
