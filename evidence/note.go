@@ -93,7 +93,7 @@ func noteError(err error) error {
 	var wrong *note.InvalidSignatureError
 	switch {
 	case errors.As(err, &none):
-		return fmt.Errorf("%w: no trusted key signed the note", ErrSignature)
+		return ErrUnsigned
 	case errors.As(err, &wrong):
 		return fmt.Errorf("%w: not that of %s+%08x", ErrSignature, wrong.Name, wrong.Hash)
 	case errors.Is(err, ErrFormat):

@@ -75,7 +75,7 @@ func Run(ctx context.Context, o Options) (r *Report, err error) {
 func (o *Options) claims(r *Report) (out []claim, err error) {
 	notes := o.Notes
 	if len(o.Keys) > 0 {
-		earlier, err := o.keptNotes(r)
+		earlier, err := o.keptNotes()
 		if err != nil {
 			return nil, err
 		}

@@ -1,9 +1,11 @@
 package auditor
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/recount-ledger/recount/evidence"
 	"github.com/recount-ledger/recount/internal/witness"
@@ -17,8 +19,9 @@ type Contradiction struct {
 	Fork   witness.Fork `json:"fork"`
 }
 
-// keptNotes returns the checkpoints that earlier runs kept in the directory, if a trusted key signed them.
-func (o *Options) keptNotes(r *Report) (notes []Note, err error) {
+// keptNotes returns the checkpoints that earlier runs kept in the directory. An earlier run keeps none that a trusted
+// key did not sign. So one that is not signed as it says is ErrChanged, and one of other keys needs the old key.
+func (o *Options) keptNotes() (notes []Note, err error) {
 	texts, err := witness.KeptCheckpoints(o.Dir)
 	if errors.Is(err, witness.ErrDamaged) {
 		return nil, fmt.Errorf("%w: %w", ErrChanged, err)
@@ -27,17 +30,30 @@ func (o *Options) keptNotes(r *Report) (notes []Note, err error) {
 		return nil, err
 	}
 	for _, text := range texts {
-		if _, _, err := evidence.OpenCheckpoint(text, o.Keys...); err != nil {
-			r.not("the checkpoint that an earlier run kept in %s: %v. Give the old public key too", o.Dir, err)
-			continue
+		_, _, err := evidence.OpenCheckpoint(text, o.Keys...)
+		switch {
+		case errors.Is(err, evidence.ErrUnsigned):
+			return nil, fmt.Errorf("the checkpoint that an earlier run kept in %s: %w. Give the old public key too", o.Dir, err)
+		case err != nil:
+			return nil, fmt.Errorf("%w: the checkpoint that an earlier run kept in %s: %w", ErrChanged, o.Dir, err)
 		}
 		notes = append(notes, Note{From: "an earlier run in " + o.Dir, Text: text})
 	}
 	return notes, nil
 }
 
-// keep makes the newest checkpoint of each ledger that was compared the one that later runs compare with.
+// keep makes the newest checkpoint of each ledger that was compared the one that later runs compare with. It replaces
+// none that was not compared.
 func (a *audit) keep() error {
+	texts, err := witness.KeptCheckpoints(a.Dir)
+	if err != nil {
+		return err
+	}
+	for _, text := range texts {
+		if len(a.kept) > 0 && !slices.ContainsFunc(a.kept, func(k claim) bool { return bytes.Equal(k.note, text) }) {
+			return fmt.Errorf("%w: a checkpoint came into %s during the run", ErrChanged, a.Dir)
+		}
+	}
 	newest := map[string]claim{}
 	for _, k := range a.kept {
 		if k.at > newest[k.origin].at {
