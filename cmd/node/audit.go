@@ -98,12 +98,12 @@ func (f *auditFlags) run(cmd *cobra.Command) error {
 	switch {
 	case err == nil, errors.Is(err, auditor.ErrDiffers):
 		return errors.Join(f.show(cmd, r), err)
+	case errors.Is(err, auditor.ErrChanged): // first: what was changed may be a note that cannot be read
+		return fmt.Errorf("%w\nThat is no word about the ledger. Find out who changes files there, and audit into "+
+			"another directory", err)
 	case errors.Is(err, auditor.ErrOther), errors.Is(err, durable.ErrInUse),
 		errors.Is(err, evidence.ErrFormat), errors.Is(err, evidence.ErrSignature):
 		return wrong(err)
-	case errors.Is(err, auditor.ErrChanged):
-		return fmt.Errorf("%w\nThat is no word about the ledger. Find out who changes files there, and audit into "+
-			"another directory", err)
 	case errors.Is(err, auditor.ErrNoCheckpoint):
 		return fmt.Errorf("%w. Nothing was verified\n%s", err, noCheckpointStep)
 	}

@@ -66,6 +66,10 @@ func TestAuditVerify(t *testing.T) {
 			t.Errorf("%v: %v\n%s", args, err, out)
 		}
 	}
+	damagedNote(t, work, func() error {
+		_, err := do("--from", c.URL(0), "--ca", ca, "--token-file", token, "--key", public, "--dir", work)
+		return err
+	})
 	out, err = do("--from", c.URL(0), "--ca", ca, "--token-file", token, "--key", other(t, file))
 	if !errors.Is(err, auditor.ErrDiffers) || !strings.Contains(out, "no key that you trust signed") {
 		t.Errorf("%v\n%s", err, out)
@@ -91,4 +95,21 @@ func other(t *testing.T, file func(name, text string) string) string {
 		t.Fatal(err)
 	}
 	return file("other.pub", secret.Public().String())
+}
+
+// damagedNote wants a kept checkpoint that cannot be read to be no wrong usage.
+func damagedNote(t *testing.T, work string, again func() error) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(work, "ledgers", "*.note"))
+	if err != nil || len(files) != 1 {
+		t.Fatal(files, err)
+	}
+	if err := os.WriteFile(files[0], []byte("x\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var usage *usageError
+	if err := again(); !errors.Is(err, auditor.ErrChanged) || errors.As(err, &usage) ||
+		explain(&bytes.Buffer{}, "", err) != 1 || !strings.Contains(err.Error(), "no word about the ledger") {
+		t.Errorf("a damaged note: %v", err)
+	}
 }
