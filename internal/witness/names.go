@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"github.com/recount-ledger/recount/evidence"
@@ -19,6 +20,25 @@ func oldIDOf(origin string) string { return idOf(origin)[:16] }
 func isLedger(path, origin string) bool {
 	name := filepath.Base(path)
 	return name == idOf(origin)+noteSuffix || name == oldIDOf(origin)+noteSuffix
+}
+
+// ledgerName is a name of the newest checkpoint of a ledger, or of what a write of it has left.
+var ledgerName = regexp.MustCompile(`^([0-9a-f]{16}|[0-9a-f]{64})\.note(\.new)?$`)
+
+// ledgerFiles lists the newest checkpoints of all ledgers. Another name is an error: a checkpoint under it would be
+// forgotten, and a fork of it cosigned.
+func ledgerFiles(dir string) ([]string, error) {
+	all, err := filesOf(dir, "")
+	if err != nil {
+		return nil, err
+	}
+	for _, path := range all {
+		if !ledgerName.MatchString(filepath.Base(path)) {
+			return nil, fmt.Errorf("%w: %s is no name of a checkpoint. If it is one, give the file its name back: the "+
+				"SHA-256 of the origin in hex, and %s. Move any other file out of the directory", ErrDamaged, path, noteSuffix)
+		}
+	}
+	return filesOf(dir, noteSuffix)
 }
 
 // renameOld gives files with shorter names those of now. A file that cannot be read keeps its name, and whoever reads

@@ -74,3 +74,24 @@ func TestOldNames(t *testing.T) {
 		t.Errorf("one ledger in two files: %v", err)
 	}
 }
+
+// TestOtherNames: a witness does not start beside a checkpoint whose file has another name.
+func TestOtherNames(t *testing.T) {
+	r := newRig(t)
+	_, err := r.w.Add(r.request(tree(9, 9, ""), 0, 9))
+	must(t, err)
+	must(t, r.w.Close())
+	path := filepath.Join(r.o.Dir, ledgersDir, idOf(origin)+noteSuffix)
+	must(t, os.WriteFile(path+".new", []byte("rec"), 0o600))
+	r.open()
+	must(t, r.w.Close())
+	for _, name := range []string{path + ".bak",
+		filepath.Join(filepath.Dir(path), "a.note"), strings.TrimSuffix(path, noteSuffix)} {
+		must(t, os.Rename(path, name))
+		if _, err := Open(r.o); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "its name back") {
+			t.Errorf("%s: %v", name, err)
+		}
+		must(t, os.Rename(name, path))
+	}
+	r.open()
+}

@@ -85,7 +85,7 @@ func (s *store) putLedger(l seen) error {
 
 // readLedgers reads the newest checkpoints of all ledgers. With keys, one of them must have cosigned each.
 func readLedgers(dir string, keys []evidence.WitnessKey) (list []seen, err error) {
-	names, err := filesOf(filepath.Join(dir, ledgersDir), noteSuffix)
+	names, err := ledgerFiles(filepath.Join(dir, ledgersDir))
 	if err != nil {
 		return nil, err
 	}
@@ -119,7 +119,7 @@ func readLedger(text []byte, keys []evidence.WitnessKey) (l seen, err error) {
 	if len(list) == 0 {
 		return l, errors.New("no key of this witness cosigned it; a witness with a new key alone needs a new directory")
 	}
-	return seen{l.checkpoint, text, list[0].Time}, nil
+	return seen{checkpoint: l.checkpoint, note: text, at: list[0].Time}, nil
 }
 
 // Fork is a file about two checkpoints that one ledger signed and that contradict each other.
