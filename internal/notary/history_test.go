@@ -9,11 +9,13 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/recount-ledger/recount/evidence"
 	"github.com/recount-ledger/recount/internal/api"
+	"github.com/recount-ledger/recount/wire"
 )
 
 // remember gives a bench a history in a file.
@@ -77,6 +79,17 @@ func TestNothingSmallerAfterAStart(t *testing.T) {
 	b.Tree = b.tree
 	b.remember(t, path)
 	b.head = 300
+	defer func() {
+		_, latest := b.Latest()
+		_, covering := b.covering(t.Context(), 1, 1)
+		for _, err := range []error{latest, covering} {
+			var p *wire.Problem
+			if !errors.As(err, &p) || p.Code != wire.CodeNotReady || p.RetryAfterMS != 0 ||
+				!strings.Contains(p.Detail, ErrContradiction.Error()) || !strings.Contains(p.Detail, "runbooks/checkpoints.md") {
+				t.Errorf("what clients are told: %v", err)
+			}
+		}
+	}()
 	if err := b.sign(t.Context()); !errors.Is(err, ErrContradiction) || !b.Counts().Contradiction || b.Counts().Size != 0 {
 		t.Errorf("another tree: %v, %+v", err, b.Counts())
 	}

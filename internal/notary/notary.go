@@ -236,12 +236,16 @@ func (n *Notary) closed() *wire.Problem {
 }
 
 // Latest returns the newest checkpoint, cosigned or not. A node without a key has none, which is a problem
-// not_found, and one that has signed nothing yet is not_ready.
+// not_found, and one that has signed nothing yet is not_ready. So is one that will sign nothing, with the reason and no
+// time to wait.
 func (n *Notary) Latest() (*Shown, error) {
 	if p := n.closed(); p != nil {
 		return nil, p
 	}
 	shown := n.shown.Load()
+	if shown == nil && n.contradict.Load() {
+		return nil, wire.NewProblem(wire.CodeNotReady, ErrContradiction.Error()+" (docs/runbooks/checkpoints.md)")
+	}
 	if shown == nil {
 		return nil, wire.NewProblem(wire.CodeNotReady, "no checkpoint is signed yet").WithRetry(retryAfter)
 	}

@@ -78,6 +78,8 @@ func (n *Notary) covering(ctx context.Context, seq uint64, generation uint32) (*
 			}
 		}
 		switch {
+		case err != nil && n.contradict.Load():
+			return nil, err
 		case err == nil && newest.generation > generation:
 			return nil, wire.NewProblem(wire.CodeNotReady,
 				"another generation was activated meanwhile").WithRetry(retryAfter)
