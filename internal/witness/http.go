@@ -12,6 +12,9 @@ import (
 // atOnce bounds the requests that are answered at a time. Each may hold maxRequest bytes and waits for the disk.
 const atOnce = 32
 
+// bodiesAtOnce bounds the bodies that are read at a time, and so the memory for those of slow senders: 40 MiB.
+const bodiesAtOnce = 512
+
 // Results of requests, the label of flk_witness_requests_total.
 const (
 	cosignedResult  = "cosigned"
@@ -28,20 +31,31 @@ const (
 var results = []string{cosignedResult, conflictResult, forkResult, proofResult, untrustedResult, unknownResult,
 	malformedResult, busyResult, failedResult}
 
-// Handler answers POST /add-checkpoint. A request takes its turn when its body is here, so a slow sender holds nobody up.
+// Handler answers POST /add-checkpoint. A request takes its turn when its body is here, so a few slow senders hold nobody
+// up. The bodies that are read at a time are bounded as well, for the memory.
 func (w *Witness) Handler() http.Handler {
-	turns := make(chan struct{}, atOnce)
+	turns, bodies := make(chan struct{}, atOnce), make(chan struct{}, bodiesAtOnce)
+	busy := func(rw http.ResponseWriter) {
+		w.counts.add(busyResult)
+		rw.Header().Set("Retry-After", "1")
+		http.Error(rw, "too many requests at a time", http.StatusServiceUnavailable)
+	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /add-checkpoint", func(rw http.ResponseWriter, r *http.Request) {
+		select {
+		case bodies <- struct{}{}:
+			defer func() { <-bodies }()
+		default:
+			busy(rw)
+			return
+		}
 		body, err := io.ReadAll(http.MaxBytesReader(rw, r.Body, maxRequest))
 		select {
 		case turns <- struct{}{}:
 			defer func() { <-turns }()
 			w.serve(rw, body, err)
 		default:
-			w.counts.add(busyResult)
-			rw.Header().Set("Retry-After", "1")
-			http.Error(rw, "too many requests at a time", http.StatusServiceUnavailable)
+			busy(rw)
 		}
 	})
 	return mux

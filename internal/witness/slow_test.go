@@ -3,9 +3,11 @@ package witness
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"sync"
 	"testing"
 )
 
@@ -29,5 +31,36 @@ func TestSlowSenders(t *testing.T) {
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		t.Errorf("status %d behind %d slow senders", resp.StatusCode, atOnce)
+	}
+}
+
+// TestManySlowSenders: the bodies that are read at a time are bounded.
+func TestManySlowSenders(t *testing.T) {
+	r := newRig(t)
+	handler := r.w.Handler()
+	post := func(body io.Reader) int {
+		rec := httptest.NewRecorder()
+		handler.ServeHTTP(rec, httptest.NewRequest(http.MethodPost, "/add-checkpoint", body))
+		return rec.Code
+	}
+	var senders sync.WaitGroup
+	var ends []io.Closer
+	for range bodiesAtOnce {
+		slow, send := io.Pipe()
+		ends = append(ends, send)
+		senders.Go(func() { post(slow) })
+		_, err := send.Write([]byte("o")) // returns when the sender is read
+		must(t, err)
+	}
+	good := r.request(tree(20, 20, ""), 0, 16).Text()
+	if code := post(bytes.NewReader(good)); code != http.StatusServiceUnavailable {
+		t.Errorf("status %d behind %d slow senders", code, bodiesAtOnce)
+	}
+	for _, end := range ends {
+		must(t, end.Close())
+	}
+	senders.Wait()
+	if code := post(bytes.NewReader(good)); code != http.StatusOK {
+		t.Errorf("status %d without them", code)
 	}
 }
