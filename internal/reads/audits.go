@@ -63,6 +63,11 @@ func (l *auditing) list(ctx context.Context) (api.AuditResult, error) {
 	}
 	l.rows, l.of, l.asOf = from.View(), from.Number(), asOf
 	defer l.rows.Close()
+	if from != l.outcomes.active { // every row of the list has one in the active generation
+		if err := awaitRows(ctx, l.outcomes.active, from.Cursor().Seq); err != nil {
+			return api.AuditResult{}, err
+		}
+	}
 	l.lookBack(&query)
 	page, err := projections.Audit(l.rows, query)
 	if err != nil {

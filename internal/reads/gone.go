@@ -20,7 +20,7 @@ func (v *view) lookupGone(ctx context.Context, look *outcomes, pcsID string,
 	if err != nil {
 		return f, standing, err
 	}
-	snapshot := v.of.View()
+	snapshot := look.active.View()
 	defer snapshot.Close()
 	f.Seqs, err = projections.NewestOf(snapshot, pcsID, asOf, historyLimit)
 	if err != nil {

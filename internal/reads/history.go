@@ -12,7 +12,9 @@ import (
 
 // History returns every answer that was given to the submissions of a pcs_id, from the rows and from history/ alone.
 func (v *view) History(ctx context.Context, pcsID string) (*wire.PCSHistory, error) {
-	snapshot := v.of.View()
+	look := v.outcomes()
+	defer look.close()
+	snapshot := look.active.View()
 	defer snapshot.Close()
 	found, err := projections.Lookup(snapshot, pcsID)
 	if err != nil && !errors.Is(err, projections.ErrNotFound) {
@@ -35,10 +37,8 @@ func (v *view) History(ctx context.Context, pcsID string) (*wire.PCSHistory, err
 		PCSID:      pcsID,
 		More:       found.More || len(seqs) > historyLimit || len(recorded) == historyLimit,
 		AppliedSeq: v.at.AppliedSeq,
-		Generation: v.at.Generation,
+		Generation: look.active.Number(),
 	}
-	look := v.outcomes()
-	defer look.close()
 	for _, seq := range seqs[:min(len(seqs), historyLimit)] {
 		if err := ctx.Err(); err != nil {
 			return nil, err

@@ -17,6 +17,7 @@ import (
 type outcomes struct {
 	state       State
 	gens        Generations
+	of          *recount.Running            // the generation of the view, which may have been active before
 	active      *recount.Running            // the active generation
 	activations []projections.ActivationRow // up to the one that made it active
 	history     *fsm.HistoryView
@@ -38,16 +39,18 @@ func (p *policyText) of(id [32]byte) string {
 	return p.text
 }
 
-// outcomes looks back from the generation of the view. The caller closes the result.
+// outcomes looks back from the generation that serves, whichever the view reads. The caller closes the result.
 func (v *view) outcomes() *outcomes {
+	active := v.gens.Serving()
 	activations := v.state.Control().Activations()
-	for len(activations) > 0 && activations[len(activations)-1].Generation != v.at.Generation {
-		activations = activations[:len(activations)-1] // activated after this list was begun
+	for len(activations) > 0 && activations[len(activations)-1].Generation != active.Number() {
+		activations = activations[:len(activations)-1] // this node still switches
 	}
 	return &outcomes{
 		state:       v.state,
 		gens:        v.gens,
-		active:      v.of,
+		of:          v.of,
+		active:      active,
 		activations: activations,
 		history:     v.gens.History(),
 		views:       map[uint32]*fsm.View{},

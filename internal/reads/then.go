@@ -16,7 +16,10 @@ import (
 // resolve returns the generation that a read is about and the event as of which it is, 0 for now. Of a generation that
 // is dropped a read is about the active one, as of the last event after which the other one answered.
 func (o *outcomes) resolve(ctx context.Context, t api.Then) (from *recount.Running, asOf uint64, err error) {
-	if t.Generation == 0 || t.Generation == o.active.Number() {
+	switch {
+	case !t.Past():
+		return o.of, 0, nil
+	case t.Generation == 0 || t.Generation == o.active.Number():
 		asOf, err = o.eventOf(t)
 		return o.active, asOf, err
 	}
