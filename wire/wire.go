@@ -137,6 +137,8 @@ type PCSAnswer struct {
 	SubmitAnswer
 	Events  []uint64       `json:"events"`  // seqs in ascending order
 	History []HistoryEntry `json:"history"` // outcomes of this id, in the order in which they were first given
+	// events or history leaves some out; history never leaves out the newest
+	More bool `json:"more,omitempty"`
 
 	AsOf uint64 `json:"as_of,omitempty"` // the event as of which this is the answer; absent for now
 	// the answer of that time, only with as_of. Generation is another one than that of this answer if the rows of the

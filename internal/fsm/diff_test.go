@@ -129,7 +129,7 @@ func TestHistory(t *testing.T) {
 	var ids []string
 	m.must(projections.EachFlip(v, 1, activations[0].Seq, func(f *projections.Flip) bool { ids = append(ids, f.New.PCSID); return true }))
 	m.must(v.Close())
-	found, err := h.Of(ids[0], 10)
+	found, err := h.Of(ids[0], projections.Latest, 10)
 	m.must(err)
 	if len(found) == 0 || found[0].Activation != activations[0].Seq || found[0].Flip.New.PCSID != ids[0] {
 		t.Errorf("%+v", found)

@@ -169,7 +169,7 @@ func TestDamagedHistoryOpens(t *testing.T) {
 		}
 		_, _, change := h.Change(7)
 		_, _, again := h.Change(8)
-		_, of := h.Of(strings.Repeat("00", 32), 1)
+		_, of := h.Of(strings.Repeat("00", 32), projections.Latest, 1)
 		_, complete := h.Complete("00", 1)
 		_, record := h.Record(nil, 9)
 		for i, err := range []error{change, again, of, complete, record, h.EachRow(nil), h.Damage()} {

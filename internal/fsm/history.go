@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -166,8 +167,9 @@ type Recorded struct {
 	Flip       projections.Flip
 }
 
-// Of returns the records of a pcs_id (64 hex digits), by activation and submission, at most limit.
-func (h *History) Of(pcsID string, limit int) ([]Recorded, error) {
+// Of returns the records of a pcs_id (64 hex digits) up to the activation at seq upTo, by activation and submission:
+// the newest ones, at most limit.
+func (h *History) Of(pcsID string, upTo uint64, limit int) ([]Recorded, error) {
 	id, err := hex.DecodeString(pcsID)
 	if err != nil || len(id) != 32 {
 		return nil, nil
@@ -178,15 +180,16 @@ func (h *History) Of(pcsID string, limit int) ([]Recorded, error) {
 	v := h.store.Snapshot()
 	defer v.Close()
 	prefix := append([]byte{spaceOfID}, id...)
-	end := append(append([]byte{}, prefix...), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff)
+	end := append(binary.BigEndian.AppendUint64(bytes.Clone(prefix), upTo), bytes.Repeat([]byte{0xff}, 9)...)
 	var keys [][]byte
-	err = v.Scan(prefix, end, false, func(k, _ []byte) bool {
+	err = v.Scan(prefix, end, true, func(k, _ []byte) bool {
 		keys = append(keys, append([]byte{spaceFlipOf}, k[len(prefix):]...))
 		return len(keys) < limit
 	})
 	if err != nil {
 		return nil, err
 	}
+	slices.Reverse(keys)
 	out := make([]Recorded, len(keys))
 	for i, k := range keys {
 		b, err := v.Get(k)

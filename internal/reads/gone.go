@@ -2,10 +2,10 @@ package reads
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 
+	"github.com/recount-ledger/recount/internal/fsm"
 	"github.com/recount-ledger/recount/internal/projections"
 	"github.com/recount-ledger/recount/internal/verify"
 	"github.com/recount-ledger/recount/wire"
@@ -16,7 +16,7 @@ import (
 // outcomes.after, as in a list.
 func (v *view) lookupGone(ctx context.Context, look *outcomes, pcsID string,
 	asOf uint64) (f projections.Found, standing outcome, err error) {
-	changed, err := v.recorded(pcsID, projections.Latest)
+	changed, more, err := v.recorded(pcsID, projections.Latest)
 	if err != nil {
 		return f, standing, err
 	}
@@ -26,33 +26,45 @@ func (v *view) lookupGone(ctx context.Context, look *outcomes, pcsID string,
 	if err != nil {
 		return f, standing, v.orGone(err)
 	}
+	f.More = more || len(f.Seqs) == historyLimit
 	f.Seqs = append(f.Seqs, flipped(changed)...)
 	slices.Sort(f.Seqs)
 	f.Seqs = slices.DeleteFunc(slices.Compact(f.Seqs), func(seq uint64) bool { return seq > asOf })
-	var then []outcome // of those that had a part in the id
-	f.Seqs = slices.DeleteFunc(f.Seqs, func(seq uint64) bool {
-		var now projections.Result
-		var o outcome
-		if err = errors.Join(err, ctx.Err()); err != nil {
-			return false
-		}
-		if now, err = projections.Row(snapshot, seq); err == nil {
-			o, err = look.after(asOf, &now)
-		}
-		if err != nil || o.row.Outcome == verify.Refused {
-			return err == nil
-		}
-		then = append(then, o)
-		return false
-	})
-	if err != nil {
+	var then []outcome
+	if f.Seqs, then, err = look.parts(ctx, snapshot, f.Seqs, asOf); err != nil {
 		return f, standing, v.orGone(err)
 	}
-	if i := stands(then); i >= 0 {
-		f.Current, standing = then[i].row, then[i]
-		return f, standing, nil
+	i := stands(then)
+	switch {
+	case f.More && (i < 0 || then[i].row.Replayed): // what stood may be one that is left out
+		return f, standing, tooFar(asOf, "the record")
+	case i < 0:
+		return v.formerlyGone(look, pcsID, asOf)
 	}
-	return v.formerlyGone(look, pcsID, asOf)
+	f.Current = then[i].row
+	return f, then[i], nil
+}
+
+// parts keeps the submissions that had a part in their id after an event, with their outcomes.
+func (o *outcomes) parts(ctx context.Context, rows *fsm.View, seqs []uint64,
+	asOf uint64) (kept []uint64, then []outcome, err error) {
+	for _, seq := range seqs {
+		if err := ctx.Err(); err != nil {
+			return nil, nil, err
+		}
+		now, err := projections.Row(rows, seq)
+		if err != nil {
+			return nil, nil, err
+		}
+		had, err := o.after(asOf, &now)
+		if err != nil {
+			return nil, nil, err
+		}
+		if had.row.Outcome != verify.Refused {
+			kept, then = append(kept, seq), append(then, had)
+		}
+	}
+	return kept, then, nil
 }
 
 // stands returns the index of the submission that stood: the last one that was judged and counted. If all rows repeat a
@@ -73,7 +85,7 @@ func stands(then []outcome) int {
 // formerlyGone is lookupFormer of a generation that is dropped.
 func (v *view) formerlyGone(look *outcomes, pcsID string,
 	asOf uint64) (f projections.Found, standing outcome, err error) {
-	recorded, err := v.recorded(pcsID, asOf)
+	recorded, _, err := v.recorded(pcsID, asOf)
 	if err == nil && len(recorded) == 0 {
 		err = projections.ErrNotFound
 	}

@@ -20,7 +20,7 @@ func (v *view) History(ctx context.Context, pcsID string) (*wire.PCSHistory, err
 	if err != nil && !errors.Is(err, projections.ErrNotFound) {
 		return nil, v.orGone(err)
 	}
-	recorded, err := v.gens.Recorded(pcsID, historyLimit)
+	recorded, err := v.gens.Recorded(pcsID, projections.Latest, historyLimit)
 	if err != nil {
 		return nil, err
 	}

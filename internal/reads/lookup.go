@@ -55,7 +55,8 @@ func (v *view) pcsAnswer(found projections.Found, e *earlier, err error) (*wire.
 	}
 	found.Current.Generation = e.number
 	a := &wire.PCSAnswer{SubmitAnswer: intake.Answer(found.Current), Events: found.Seqs}
-	a.History, err = v.historyOf(&found.Current, e)
+	a.History, a.More, err = v.historyOf(&found.Current, e)
+	a.More = a.More || found.More
 	return a, err
 }
 
@@ -75,7 +76,7 @@ func (v *view) lookup(pcsID string, e *earlier) (projections.Found, error) {
 
 // lookupFormer finds an id that only an earlier generation knew, as of an event.
 func (v *view) lookupFormer(snapshot *fsm.View, pcsID string, upTo uint64) (f projections.Found, err error) {
-	recorded, err := v.recorded(pcsID, upTo)
+	recorded, _, err := v.recorded(pcsID, upTo)
 	if err != nil {
 		return f, err
 	}
@@ -87,10 +88,13 @@ func (v *view) lookupFormer(snapshot *fsm.View, pcsID string, upTo uint64) (f pr
 	return f, err
 }
 
-// recorded returns what the activations up to an event changed of a pcs_id.
-func (v *view) recorded(pcsID string, upTo uint64) ([]fsm.Recorded, error) {
-	all, err := v.gens.Recorded(pcsID, historyLimit)
-	return slices.DeleteFunc(all, func(x fsm.Recorded) bool { return x.Activation > upTo }), err
+// recorded returns what the activations up to an event changed of a pcs_id. more means that there is more before it.
+func (v *view) recorded(pcsID string, upTo uint64) (newest []fsm.Recorded, more bool, err error) {
+	newest, err = v.gens.Recorded(pcsID, upTo, historyLimit+1)
+	if more = len(newest) > historyLimit; more {
+		newest = newest[1:]
+	}
+	return newest, more, err
 }
 
 // flipped lists the submissions that were changed, ascending.
@@ -124,13 +128,13 @@ func (v *view) Complete(_ context.Context, prefix string, limit int) ([]string, 
 const historyLimit = 1000
 
 // historyOf returns the outcomes of a pcs_id: a pair of entries for every flip, or the standing result when
-// nothing ever flipped.
-func (v *view) historyOf(standing *projections.Result, e *earlier) ([]wire.HistoryEntry, error) {
-	recorded, err := v.recorded(standing.PCSID, e.upTo)
+// nothing ever flipped. more means that it has the outcomes of the newest flips alone.
+func (v *view) historyOf(standing *projections.Result, e *earlier) (out []wire.HistoryEntry, more bool, err error) {
+	recorded, more, err := v.recorded(standing.PCSID, e.upTo)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	out := []wire.HistoryEntry{}
+	out = []wire.HistoryEntry{}
 	activations := map[uint64]projections.ActivationRow{}
 	for _, a := range v.state.Control().Activations() {
 		activations[a.Seq] = a
@@ -153,7 +157,9 @@ func (v *view) historyOf(standing *projections.Result, e *earlier) ([]wire.Histo
 	}
 	for _, x := range recorded {
 		a := activations[x.Activation]
-		add(a.From, &x.Flip.Old, x.Flip.Seq)
+		if !more { // otherwise an earlier flip may be left out, and nothing says since when the old outcome stood
+			add(a.From, &x.Flip.Old, x.Flip.Seq)
+		}
 		add(a.Generation, &x.Flip.New, x.Activation)
 	}
 	if len(recorded) == 0 {
@@ -162,5 +168,5 @@ func (v *view) historyOf(standing *projections.Result, e *earlier) ([]wire.Histo
 	slices.SortStableFunc(out, func(a, b wire.HistoryEntry) int {
 		return cmp.Or(cmp.Compare(a.FromSeq, b.FromSeq), cmp.Compare(a.Seq, b.Seq))
 	})
-	return out, nil
+	return out, more, nil
 }

@@ -42,11 +42,11 @@ type Generations interface {
 	Get(number uint32) (*recount.Running, <-chan struct{})
 	// WaitSeq waits until the active generation has folded an event.
 	WaitSeq(ctx context.Context, seq uint64) error
-	// History reads history/. Change returns what an activation changed, Recorded the flips of a pcs_id, and
-	// Complete the pcs_ids with a prefix that have any.
+	// History reads history/. Change returns what an activation changed, Recorded the newest flips of a pcs_id up to
+	// an activation, and Complete the pcs_ids with a prefix that have any.
 	History() *fsm.HistoryView
 	Change(activation uint64) (fsm.Change, bool, error)
-	Recorded(pcsID string, limit int) ([]fsm.Recorded, error)
+	Recorded(pcsID string, upTo uint64, limit int) ([]fsm.Recorded, error)
 	Complete(prefix string, limit int) ([]string, error)
 }
 

@@ -34,9 +34,9 @@ func (m *Manager) ReadChange(seq uint64) (fsm.Change, bool, error) {
 	return c, ok, err
 }
 
-// Recorded returns at most limit flips that are recorded of a pcs_id.
-func (m *Manager) Recorded(pcsID string, limit int) ([]fsm.Recorded, error) {
-	recorded, err := m.history.Of(pcsID, limit)
+// Recorded returns the newest flips of a pcs_id that are recorded up to the activation at seq upTo, at most limit.
+func (m *Manager) Recorded(pcsID string, upTo uint64, limit int) ([]fsm.Recorded, error) {
+	recorded, err := m.history.Of(pcsID, upTo, limit)
 	m.historyLost()
 	return recorded, err
 }

@@ -31,7 +31,7 @@ func TestRecordedFlips(t *testing.T) {
 	r, activated, ids := recorded(t)
 	sorted := slices.Compact(slices.Sorted(slices.Values(ids)))
 	for _, when := range []string{"at once", "after a restart"} {
-		found, err := r.m.Recorded(ids[0], 10)
+		found, err := r.m.Recorded(ids[0], ^uint64(0), 10)
 		if err != nil || len(found) == 0 || found[0].Activation != activated || found[0].Flip.New.PCSID != ids[0] {
 			t.Errorf("%s: recorded of %s: %+v %v", when, ids[0], found, err)
 		}
@@ -44,7 +44,7 @@ func TestRecordedFlips(t *testing.T) {
 		if got, err := r.m.Complete("", 2); err != nil || !slices.Equal(got, sorted[:2]) {
 			t.Errorf("%s: %v %v", when, got, err)
 		}
-		if got, err := r.m.Recorded("nothing", 5); err != nil || len(got) > 0 {
+		if got, err := r.m.Recorded("nothing", ^uint64(0), 5); err != nil || len(got) > 0 {
 			t.Errorf("%s: of no id: %v %v", when, got, err)
 		}
 		v := r.m.History()
@@ -79,7 +79,7 @@ func TestLostHistory(t *testing.T) {
 			_, _, err := r.m.ReadChange(activated)
 			return err
 		},
-		"Recorded": func() error { _, err := r.m.Recorded(ids[0], 1); return err },
+		"Recorded": func() error { _, err := r.m.Recorded(ids[0], ^uint64(0), 1); return err },
 		"Complete": func() error { _, err := r.m.Complete("", 1); return err },
 		"EachRow":  func() error { return r.m.EachRow(func(string, []byte, []byte) {}) },
 	} {
