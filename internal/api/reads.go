@@ -128,6 +128,9 @@ func shardFilters(p *params, q ShardsQuery) [8]byte {
 func walkShards(ctx context.Context, view View, q ShardsQuery) (page wire.ShardsPage, next string, err error) {
 	page.AppliedSeq = view.Position().AppliedSeq
 	for range maxChunks {
+		if err := ctx.Err(); err != nil {
+			return page, "", err
+		}
 		r, err := view.Shards(ctx, q)
 		if err != nil {
 			return page, "", err
@@ -135,7 +138,8 @@ func walkShards(ctx context.Context, view View, q ShardsQuery) (page wire.Shards
 		page.Items, page.LogTime = append(page.Items, r.Items...), wire.TimeNS(r.LogTime)
 		page.Generation, page.AsOf = r.Generation, r.AsOf
 		q.After, q.Limit = r.Next, q.Limit-len(r.Items)
-		if q.After == "" || q.Limit <= 0 {
+		early := r.AsOf != 0 && len(r.Items) > 0 // a chunk as of an event ends early behind a shard that took many rows
+		if q.After == "" || q.Limit <= 0 || early {
 			break
 		}
 	}
