@@ -25,8 +25,30 @@ type view struct {
 // Position returns the position of the active generation without waiting. It implements api.Views.
 func (vs *Views) Position() api.Position { return positionOf(vs.Generations.Serving()) }
 
+var errSwitching = wire.NewProblem(wire.CodeNotReady,
+	"this node is switching to another generation; ask another one").WithRetry(retryAfter)
+
+// viewTries bounds the activations that one view meets while it is opened.
+const viewTries = 5
+
 // View returns a view that is as fresh as r asks. It implements api.Views.
 func (vs *Views) View(ctx context.Context, r api.Read) (api.View, error) {
+	for range viewTries {
+		v, err := vs.open(ctx, r)
+		if err != nil {
+			return nil, err
+		}
+		if err := v.answers(); err != nil { // a reason may have come during the wait
+			return nil, err
+		}
+		if r.Generation == v.at.Generation || v.of == vs.Generations.Serving() && !vs.Generations.Switching() {
+			return v, nil
+		}
+	}
+	return nil, errSwitching
+}
+
+func (vs *Views) open(ctx context.Context, r api.Read) (*view, error) {
 	if err := vs.wait(ctx, r); err != nil {
 		return nil, err
 	}
@@ -39,11 +61,7 @@ func (vs *Views) View(ctx context.Context, r api.Read) (api.View, error) {
 			return nil, err
 		}
 	}
-	v := &view{state: vs.State, gens: vs.Generations, withheld: vs.Withheld, of: of, at: positionOf(of)}
-	if err := v.answers(); err != nil { // a reason may have come during the wait
-		return nil, err
-	}
-	return v, nil
+	return &view{state: vs.State, gens: vs.Generations, withheld: vs.Withheld, of: of, at: positionOf(of)}, nil
 }
 
 // wait returns once the active generation is as fresh as r asks.
@@ -52,8 +70,7 @@ func (vs *Views) wait(ctx context.Context, r api.Read) error {
 		return p
 	}
 	if !r.Switches && vs.Generations.Switching() {
-		return wire.NewProblem(wire.CodeNotReady,
-			"this node is switching to another generation; ask another one").WithRetry(retryAfter)
+		return errSwitching
 	}
 	if r.Consistency == wire.ConsistencyLinearizable {
 		if err := vs.Confirm(ctx); err != nil {
