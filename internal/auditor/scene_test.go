@@ -158,7 +158,6 @@ func (s *scene) options(from Source, dir string, notes ...Note) Options {
 
 // shown is a source that shows events which were changed, as a hostile operator may.
 type shown struct {
-	unsigned
 	events []export.Event
 	says   []claim
 	note   []byte
