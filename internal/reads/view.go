@@ -25,30 +25,8 @@ type view struct {
 // Position returns the position of the active generation without waiting. It implements api.Views.
 func (vs *Views) Position() api.Position { return positionOf(vs.Generations.Serving()) }
 
-var errSwitching = wire.NewProblem(wire.CodeNotReady,
-	"this node is switching to another generation; ask another one").WithRetry(retryAfter)
-
-// viewTries bounds the activations that one view meets while it is opened.
-const viewTries = 5
-
 // View returns a view that is as fresh as r asks. It implements api.Views.
 func (vs *Views) View(ctx context.Context, r api.Read) (api.View, error) {
-	for range viewTries {
-		v, err := vs.open(ctx, r)
-		if err != nil {
-			return nil, err
-		}
-		if err := v.answers(); err != nil { // a reason may have come during the wait
-			return nil, err
-		}
-		if r.Generation == v.at.Generation || v.of == vs.Generations.Serving() && !vs.Generations.Switching() {
-			return v, nil
-		}
-	}
-	return nil, errSwitching
-}
-
-func (vs *Views) open(ctx context.Context, r api.Read) (*view, error) {
 	if err := vs.wait(ctx, r); err != nil {
 		return nil, err
 	}
@@ -61,7 +39,11 @@ func (vs *Views) open(ctx context.Context, r api.Read) (*view, error) {
 			return nil, err
 		}
 	}
-	return &view{state: vs.State, gens: vs.Generations, withheld: vs.Withheld, of: of, at: positionOf(of)}, nil
+	v := &view{state: vs.State, gens: vs.Generations, withheld: vs.Withheld, of: of, at: positionOf(of)}
+	if err := v.answers(); err != nil { // a reason may have come during the wait
+		return nil, err
+	}
+	return v, nil
 }
 
 // wait returns once the active generation is as fresh as r asks.
@@ -70,7 +52,8 @@ func (vs *Views) wait(ctx context.Context, r api.Read) error {
 		return p
 	}
 	if !r.Switches && vs.Generations.Switching() {
-		return errSwitching
+		return wire.NewProblem(wire.CodeNotReady,
+			"this node is switching to another generation; ask another one").WithRetry(retryAfter)
 	}
 	if r.Consistency == wire.ConsistencyLinearizable {
 		if err := vs.Confirm(ctx); err != nil {
