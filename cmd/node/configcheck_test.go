@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/recount-ledger/recount/internal/cluster/certs"
+	"github.com/recount-ledger/recount/internal/freeport"
 )
 
 // machine is a node that could start: its files, and the text of its settings.
@@ -26,32 +27,21 @@ type machine struct {
 
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	at, err := freeport.Addresses(1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return at[0]
 }
 
-// freePair returns a port whose neighbour is free, too: another one for each nth, and for each process. It stays below
-// the range from which systems take the ports of outgoing connections.
-func freePair(t *testing.T, nth int) int {
+// freePorts returns the first port of a dev cluster of n nodes, or of a node and its neighbour.
+func freePorts(t *testing.T, n int) int {
 	t.Helper()
-	for port := 20_000 + os.Getpid()%150*10 + nth*2_000; port < 24_000; port += 10 {
-		api, errAPI := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		peer, errPeer := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port+1))
-		for _, l := range []net.Listener{api, peer} {
-			if l != nil {
-				_ = l.Close()
-			}
-		}
-		if errAPI == nil && errPeer == nil {
-			return port
-		}
+	base, err := freeport.Range(10 * n)
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatal("no free ports")
-	return 0
+	return base
 }
 
 func newMachine(t *testing.T) *machine {

@@ -19,7 +19,7 @@ import (
 // TestConfigInit: the directories of a new cluster are written, and each of them is one that a node would start with.
 func TestConfigInit(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "out")
-	nodes := fmt.Sprintf("a=127.0.0.1:%d,b=127.0.0.1:%d,c=localhost", freePair(t, 0), freePair(t, 1))
+	nodes := fmt.Sprintf("a=127.0.0.1:%d,b=127.0.0.1:%d,c=localhost", freePorts(t, 1), freePorts(t, 1))
 	args := []string{"config", "init", "--nodes", nodes, "--dir", dir, "-o", "json"}
 	var out bytes.Buffer
 	if _, err := execute(t.Context(), args, &out); err != nil {
@@ -86,7 +86,7 @@ func checkKeyOfCheckpoints(t *testing.T, dir, clusterID string, files ...string)
 
 // TestDevKey: dev makes the key once, for all its nodes.
 func TestDevKey(t *testing.T) {
-	d := &devCluster{dir: t.TempDir(), nodes: 3, basePort: freePair(t, 0)}
+	d := &devCluster{dir: t.TempDir(), nodes: 3, basePort: freePorts(t, 3)}
 	if err := d.prepare(); err != nil {
 		t.Fatal(err)
 	}

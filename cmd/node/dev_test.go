@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -117,13 +116,7 @@ func TestDevTellsWhyANodeEnded(t *testing.T) {
 
 // TestDevInterrupted: Ctrl-C during the start is no timeout.
 func TestDevInterrupted(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := l.Addr().(*net.TCPAddr).Port
-	_ = l.Close()
-	d := &devCluster{dir: t.TempDir(), nodes: 1, basePort: port}
+	d := &devCluster{dir: t.TempDir(), nodes: 1, basePort: freePorts(t, 1)}
 	if err := os.WriteFile(filepath.Join(d.dir, "ca.pem"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}

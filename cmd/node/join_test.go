@@ -31,7 +31,7 @@ func newJoinCluster(t *testing.T) *joinCluster {
 	if err != nil {
 		t.Fatal(err)
 	}
-	at := freePair(t, 0)
+	at := freePorts(t, 1)
 	c.token = wire.JoinToken{
 		ClusterID:   "ledger",
 		NodeID:      "node-4",

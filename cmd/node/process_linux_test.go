@@ -201,7 +201,7 @@ func (r *devRun) pidOf() int {
 // TestDevRunsItsNodes: dev prints one line when the node serves, reports a node that dies with the way to start it
 // again, and stops its nodes before it ends. The same directory goes on with the same ledger.
 func TestDevRunsItsNodes(t *testing.T) {
-	dir, port := t.TempDir(), freePair(t, 0)
+	dir, port := t.TempDir(), freePorts(t, 1)
 	first := runDev(t, dir, 1, port)
 	first.serves()
 	pid := first.pidOf()
@@ -269,7 +269,7 @@ func (r *devRun) serves() {
 // the error has the words of the node.
 func TestDevLostData(t *testing.T) {
 	dir := t.TempDir()
-	d := &devCluster{dir: dir, nodes: 3, basePort: freePair(t, 0)}
+	d := &devCluster{dir: dir, nodes: 3, basePort: freePorts(t, 3)}
 	data := filepath.Join(dir, "node-3", "data")
 	if err := errors.Join(d.prepare(), os.Mkdir(data, 0o700),
 		os.WriteFile(filepath.Join(data, "node.json"), []byte("{}"), 0o600)); err != nil {

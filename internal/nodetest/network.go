@@ -2,27 +2,19 @@ package nodetest
 
 import (
 	"crypto/tls"
-	"math/rand/v2"
 	"net"
 	"net/http"
-	"strconv"
 	"testing"
+
+	"github.com/recount-ledger/recount/internal/freeport"
 )
 
-// freePorts finds addresses below the range from which systems take the ports of outgoing connections, and below those
-// of the clusters of processes in other tests, so that a stopped node finds its port free again.
+// freePorts finds addresses that no other cluster of this process or of another test uses.
 func freePorts(t testing.TB, n int) []string {
-	var out []string
-	for tries := 0; len(out) < n; tries++ {
-		if tries > 1000 {
-			t.Fatal("no free ports")
-		}
-		ln, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(12_000+rand.IntN(7_000))))
-		if err != nil {
-			continue
-		}
-		defer ln.Close()
-		out = append(out, ln.Addr().String())
+	t.Helper()
+	out, err := freeport.Addresses(n)
+	if err != nil {
+		t.Fatal(err)
 	}
 	return out
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -15,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/recount-ledger/recount/internal/freeport"
 	"github.com/recount-ledger/recount/test/harness"
 )
 
@@ -83,10 +83,9 @@ func (w *watched) run(program string) {
 		`"recount-1.internal:9440", "recount-2.internal:9440", "recount-3.internal:9440"`, strings.Join(targets, ", "), "  # - predecessor.yaml", "  - predecessor.yaml")
 	w.rewrite(dir, "alerts.yaml", "        for: 1m\n", "        for: 2s\n", "        for: 2m\n", "        for: 2s\n", "        for: 5m\n", "        for: 2s\n")
 	w.rewrite(dir, "predecessor.yaml")
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addresses, err := freeport.Addresses(1)
 	must(w.T, err)
-	address := l.Addr().String()
-	must(w.T, l.Close())
+	address := addresses[0]
 	out, err := os.Create(filepath.Join(dir, "log"))
 	must(w.T, err)
 	cmd := exec.Command(program, "--config.file="+filepath.Join(dir, "prometheus.yml"), "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+address)

@@ -10,7 +10,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -19,6 +18,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/recount-ledger/recount/internal/freeport"
 )
 
 // Keys are the environment settings that trust the keys of the test data.
@@ -49,29 +50,8 @@ func Root() (string, error) {
 	return strings.TrimSpace(string(out)), nil
 }
 
-// FreePort finds a base port with room for n nodes, below the range from which systems take the ports of outgoing
-// connections.
-func FreePort(n int) (int, error) {
-	for base := 24_000 + os.Getpid()%700*10; base < 32_000; base += 10 * n {
-		if free(base, n) {
-			return base, nil
-		}
-	}
-	return 0, errors.New("no free ports")
-}
-
-func free(base, n int) bool {
-	for i := range n {
-		for _, port := range []int{base + 10*i, base + 10*i + 1} {
-			l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
-			if err != nil {
-				return false
-			}
-			l.Close()
-		}
-	}
-	return true
-}
+// FreePort finds a base port with room for n nodes: ten ports for each.
+func FreePort(n int) (int, error) { return freeport.Range(10 * n) }
 
 // Start runs a dev cluster of the binary in dir until Stop; env is added to the environment.
 func Start(ctx context.Context, bin, dir string, nodes, port int, env ...string) (*Cluster, error) {
