@@ -108,6 +108,9 @@ type Config struct {
 	Unfit func() bool
 	// About answers AskAt on this node. Nil means nothing.
 	About func() []byte
+	// JoinedFrom returns the incarnation of the directory from which node id used its join token, "" for none that the
+	// ledger names, and the last entry that the answer knows. Nil means that no node has a token. It must not block.
+	JoinedFrom func(id string) (incarnation string, index uint64)
 	// bound on the time during which the first start of a node asks others that do not respond; default 10 s
 	StartTimeout time.Duration
 	// Elapsed returns the time since some fixed moment, including time in which the machine was suspended. The

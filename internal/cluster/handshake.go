@@ -29,6 +29,10 @@ var errOtherFounders = errors.New("it was founded with other members; a new clus
 var errRemoved = errors.New("it was removed from the cluster: stop it; to use its machine again, add a new node " +
 	"id with an empty directory; removed by entry")
 
+// errOtherDirectory is the refusal for a second directory of a node that was added by its join token.
+var errOtherDirectory = errors.New("the node was added with its join token from another directory: stop this one; to " +
+	"use its machine, add a new node id")
+
 // errLostVoter is the refusal for a voter that comes with an empty log, or with a new one that has nothing in it.
 var errLostVoter = errors.New("it is a voter of the cluster and comes with an empty log: it lost its disk, or it " +
 	"starts for the first time after the members changed; remove it, and add a new node id")

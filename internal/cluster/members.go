@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -192,7 +193,8 @@ func (r *roster) admit(id, text string) (hello, error) {
 
 func (r *roster) compare(id string, h hello) error {
 	founders, removed := *r.members.founding.Load(), r.members.removed(id)
-	_, member := r.members.now().member(id)
+	now := r.members.now()
+	m, member := now.member(id)
 	last, _ := r.state()
 	r.mu.Lock()
 	if h.founders != founders && h.founders != foundingUnknown && founders != foundingUnknown {
@@ -206,28 +208,20 @@ func (r *roster) compare(id string, h hello) error {
 		return fmt.Errorf("%w %d", errRemoved, removed)
 	}
 	row, found := r.known[id]
-	if r.lostVoter(id, h, found) {
-		r.mu.Unlock()
-		return errLostVoter
+	joined, index := h.incarnation, now.index
+	if !found || row.Incarnation != joined {
+		joined, index = r.joinedFrom(id)
 	}
-	switch {
-	case found && row.Incarnation != h.incarnation:
+	if err := r.refusal(id, h, row, found, joined); err != nil {
 		r.mu.Unlock()
-		return fmt.Errorf("it was seen with incarnation %.8s and comes with %.8s: its directory was lost or "+
-			"exchanged; stop it, remove it, and add a new node id",
-			row.Incarnation, h.incarnation)
-	case h.last < row.Committed && r.boots[id] != h.boot:
-		r.mu.Unlock()
-		return fmt.Errorf("its log ends at %d and held committed entries up to %d: it lost a part of its log; "+
-			"stop it, remove it, and add a new node id",
-			h.last, row.Committed)
+		return err
 	}
-	if !member && !found {
-		if r.members.now().votes(r.cfg.NodeID) && h.commit > last {
+	if !found && (!member || !m.Votes() && index < now.index) {
+		if !member && now.votes(r.cfg.NodeID) && h.commit > last {
 			r.denied[id] = denial{reason: errForked.Error(), at: time.Now()}
 		}
 		r.mu.Unlock()
-		return nil // it may wait to be added, or this node lacks the entry that added it
+		return nil // it may wait to be added, or this node does not know yet who added it, or from which directory
 	}
 	if h.commit > row.Committed || !found {
 		r.known[id] = memberRow{h.incarnation, max(h.commit, row.Committed)}
@@ -245,6 +239,34 @@ func (r *roster) compare(id string, h hello) error {
 	delete(r.differs, id)
 	r.agreed[id], r.boots[id] = time.Now(), h.boot
 	return nil
+}
+
+// refusal compares the hello of id with its row, and with the incarnation that the ledger names, if any. r.mu must be
+// held.
+func (r *roster) refusal(id string, h hello, row memberRow, found bool, joined string) error {
+	switch {
+	case r.lostVoter(id, h, found):
+		return errLostVoter
+	case joined != "" && joined != h.incarnation:
+		return errOtherDirectory
+	case found && row.Incarnation != h.incarnation:
+		return fmt.Errorf("it was seen with incarnation %.8s and comes with %.8s: its directory was lost or "+
+			"exchanged; stop it, remove it, and add a new node id",
+			row.Incarnation, h.incarnation)
+	case h.last < row.Committed && r.boots[id] != h.boot:
+		return fmt.Errorf("its log ends at %d and held committed entries up to %d: it lost a part of its log; "+
+			"stop it, remove it, and add a new node id",
+			h.last, row.Committed)
+	}
+	return nil
+}
+
+// joinedFrom is Config.JoinedFrom. Without it, every answer is known.
+func (r *roster) joinedFrom(id string) (incarnation string, index uint64) {
+	if r.cfg.JoinedFrom == nil {
+		return "", math.MaxUint64
+	}
+	return r.cfg.JoinedFrom(id)
 }
 
 // lostVoter reports whether a voter comes without the log that it had: with none, or, to a node that never met it,

@@ -22,6 +22,7 @@ const (
 	CodeTooLarge  = frames.CodeTooLarge // the body is longer than the peer accepts
 	CodeNoMember  = "no_member"         // the caller is in no configuration that the peer knows as the newest
 	CodeRemoved   = "removed"           // the cluster has removed the caller
+	CodeTokenUsed = "join_token_used"   // the caller shows a join token that another directory has used
 	codeNotLeader = "not_leader"
 	codeNoQuorum  = "not_confirmed"
 	codeRefused   = "refused"
@@ -131,6 +132,8 @@ func (s *rpcServer) answer(ctx context.Context, from string, req frames.Request)
 			code = codeOtherFounders
 		case errors.Is(err, errRemoved):
 			code = CodeRemoved
+		case errors.Is(err, errOtherDirectory) && req.Path == JoinPath:
+			code = CodeTokenUsed
 		}
 		return frames.Response{Code: code, Body: []byte(err.Error())}
 	}

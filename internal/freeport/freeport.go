@@ -3,9 +3,9 @@
 // A test names the ports of all nodes before it starts the first one, and a node that was stopped wants its port back.
 // So a port must stay free while nobody listens on it. Three things could take it:
 //
-//   - an outgoing connection: the ports here lie below 32768, where systems begin with those;
-//   - another test process: a process holds one of the blocks below, and takes all its ports from there;
-//   - the same process: it goes through its block from end to end before it hands out a port again.
+//   - an outgoing connection. The ports here lie below 32768, where systems begin with those.
+//   - another test process. A process holds one of the blocks below, and takes all its ports from there.
+//   - the same process. It goes through its block from end to end before it hands out a port again.
 //
 // To hold a block is to listen on its first port:
 //

@@ -11,6 +11,7 @@ import (
 
 	"github.com/recount-ledger/recount/internal/cluster"
 	"github.com/recount-ledger/recount/internal/cluster/certs"
+	"github.com/recount-ledger/recount/internal/fsm"
 	"github.com/recount-ledger/recount/internal/operator"
 	"github.com/recount-ledger/recount/internal/pause"
 	"github.com/recount-ledger/recount/internal/secretfile"
@@ -84,6 +85,14 @@ func redeemHere(ctx context.Context, n *Node, r operator.Redemption) ([]byte, er
 	}
 	n.log.Info("a node joined with its token", "node", r.Node, "through", r.Via, "seq", a.Seq)
 	return json.Marshal(a)
+}
+
+// joinedFrom answers cluster.Config.JoinedFrom from the folded log.
+func joinedFrom(d *fsm.Derived) func(id string) (incarnation string, index uint64) {
+	return func(id string) (incarnation string, index uint64) {
+		index, _, _, _ = d.Meta() // before the row, which is then at least as new
+		return d.Control().JoinedFrom(id), index
+	}
 }
 
 // entrance describes the cluster to a node that is invited.

@@ -297,8 +297,8 @@ func (n *Node) newCluster() error {
 		MaxClockSkew: n.cfg.MaxClockSkew,
 		Clock:        n.cfg.Clock,
 		Unfit:        func() bool { return n.unfit() != "" },
-		About:        n.releases.about,
-		Elapsed:      n.cfg.Elapsed, StartTimeout: n.cfg.SubmitTimeout, Logger: n.log, Fatal: n.fatal,
+		About:        n.releases.about, JoinedFrom: joinedFrom(n.derived),
+		Elapsed: n.cfg.Elapsed, StartTimeout: n.cfg.SubmitTimeout, Logger: n.log, Fatal: n.fatal,
 	}, n.store, fsm.New(n.store), n.derived)
 	if err != nil {
 		return err

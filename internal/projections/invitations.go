@@ -97,6 +97,19 @@ func (c *Control) Invitation(digest [32]byte) (InvitationRow, bool) {
 	return InvitationRow{}, false
 }
 
+// JoinedFrom returns the incarnation of the directory with which a node was added by an invitation, "" if it was added
+// otherwise or its invitation is forgotten.
+func (c *Control) JoinedFrom(node string) string {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	for i := len(c.invited) - 1; i >= 0; i-- {
+		if r := &c.invited[i]; r.Node == node && r.End == EndedByNode {
+			return r.Incarnation
+		}
+	}
+	return ""
+}
+
 // Invitations lists the invitations that are open at a log time, oldest first.
 func (c *Control) Invitations(logTime int64) (out []InvitationRow) {
 	c.mu.RLock()
