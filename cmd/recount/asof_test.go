@@ -8,6 +8,27 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
+// TestGetSaysThatThereIsMore: who looks at a record with many submissions hears that the list is short.
+func TestGetSaysThatThereIsMore(t *testing.T) {
+	n := newNode(t)
+	more := true
+	n.override = func(w http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Path != "/v1/pcs/"+asOfID {
+			return false
+		}
+		answer(w, wire.PCSAnswer{SubmitAnswer: wire.SubmitAnswer{PCSID: asOfID, Outcome: "refused", Generation: 3, Seq: 5}, More: more})
+		return true
+	}
+	const said = "more submissions than are listed here. All of them: recount audit --pcs "
+	if r := run(t, "", "get", asOfID, "--dev", dev(t, n)); r.code != exitOK || !strings.Contains(r.err, said+asOfID) {
+		t.Errorf("%+v", r)
+	}
+	more = false
+	if r := run(t, "", "get", asOfID, "--dev", dev(t, n)); r.code != exitOK || strings.Contains(r.err, said) {
+		t.Errorf("%+v", r)
+	}
+}
+
 var asOfID = strings.Repeat("ab", 32)
 
 // TestAsOf: each command that looks back asks the node for the time that was meant, and refuses what is none.

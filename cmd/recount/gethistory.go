@@ -44,7 +44,12 @@ func (a recordCommands) getHistory(ctx context.Context, given string, read clien
 		return err
 	}
 	if h.More {
-		a.notef("The record has more submissions than are listed here; recount audit --pcs %s lists them all.", h.PCSID)
+		a.moreSubmissions(h.PCSID)
 	}
 	return nil
+}
+
+// moreSubmissions is the note under a list that leaves submissions out.
+func (a recordCommands) moreSubmissions(id string) {
+	a.notef("The record has more submissions than are listed here. All of them: recount audit --pcs %s", id)
 }

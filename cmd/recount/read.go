@@ -97,6 +97,9 @@ func (a recordCommands) get(ctx context.Context, given string, read client.Read)
 			return err
 		}
 	}
+	if p.More {
+		a.moreSubmissions(p.PCSID)
+	}
 	if p.Then != nil && p.Then.Generation != p.Generation {
 		a.notef("Generation %d answered then, and its rows are gone. Outcome and accepted are its own. "+
 			"Generation %d says the rest.", p.Then.Generation, p.Generation)
