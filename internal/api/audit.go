@@ -31,6 +31,8 @@ type auditRequest struct {
 	read    Read
 	filters [8]byte
 	ndjson  bool
+	byTime  bool   // the request gives a time
+	asOf    uint64 // the event that the time means
 }
 
 func parseAudit(views Views, c echo.Context) (auditRequest, error) {
@@ -51,6 +53,7 @@ func parseAudit(views Views, c echo.Context) (auditRequest, error) {
 	a.query.Newest = p.oneOf("order", wire.OrderOldest, wire.OrderOldest, wire.OrderNewest) == wire.OrderNewest
 	a.query.Limit = int(p.number("limit", min(defaultLimit, highest), 1, highest))
 	a.query.Then = p.then()
+	a.byTime = a.query.Then.AsOfTime != 0
 	if a.query.ToSeq != 0 && a.query.ToSeq < a.query.FromSeq {
 		p.fail("to_seq", "is below from_seq")
 	}
@@ -59,11 +62,9 @@ func parseAudit(views Views, c echo.Context) (auditRequest, error) {
 	}
 	a.filters = auditFilters(p)
 	if text := p.values.Get("cursor"); text != "" {
-		k, err := parseCursor(text, 'a', a.filters)
-		if err != nil {
-			p.fail("cursor", err.Error()+", or the filters have changed")
-		} else {
-			a.query.FromSeq, a.read.Generation = binary.BigEndian.Uint64(k.position), k.generation
+		if k := p.cursor(text, 'a', a.filters, &a.query.Then); k != nil {
+			a.query.FromSeq = binary.BigEndian.Uint64(k.position)
+			a.read.Generation, a.read.MinSeq = k.generation, max(a.read.MinSeq, k.asOf)
 		}
 	}
 	return a, p.err()
@@ -128,6 +129,9 @@ func (s *server) audit(c echo.Context) error {
 	if err := noPattern(ctx, view, "shard", a.query.Shard); err != nil {
 		return err
 	}
+	if err := a.pin(ctx, view); err != nil {
+		return err
+	}
 	if a.ndjson {
 		return streamAudit(c, view, a)
 	}
@@ -143,6 +147,15 @@ func (s *server) audit(c echo.Context) error {
 	page.NextCursor = a.cursorAt(at, next)
 	c.Response().Header().Add("Vary", "Accept")
 	return writeAuditPage(c, &page)
+}
+
+// pin gives the list the event that its time means, if it has one.
+func (a *auditRequest) pin(ctx context.Context, view View) (err error) {
+	a.query.Then, err = pinned(ctx, view, a.query.Then)
+	if a.byTime {
+		a.asOf = a.query.Then.AsOf
+	}
+	return err
 }
 
 // chunks returns how many chunks are read for the answer. Where it ends before the list does, it has a cursor.
@@ -163,7 +176,13 @@ func (a auditRequest) cursorAt(at Position, next uint64) string {
 		return ""
 	}
 	position := binary.BigEndian.AppendUint64(nil, next)
-	return cursor{kind: 'a', generation: at.Generation, filters: a.filters, position: position}.String()
+	return cursor{
+		kind:       'a',
+		generation: at.Generation,
+		filters:    a.filters,
+		asOf:       a.asOf,
+		position:   position,
+	}.String()
 }
 
 // walkAudit passes at most q.Limit items to fn, reads at most that many chunks, and returns the seq to continue

@@ -38,6 +38,7 @@ type fakeLedger struct {
 	explode  bool          // Submit panics
 	hold     chan struct{} // Submit waits for it or for its context
 	reads    []Read
+	thens    []Then // of the chunks of lists
 	// conditions are those that were compiled
 	conditions []string
 	metas      []Meta

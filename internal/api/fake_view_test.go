@@ -65,7 +65,22 @@ func (t fakeView) AsOf(_ context.Context, then Then) (uint64, error) {
 	if then.AsOf > t.at.AppliedSeq {
 		return 0, badParameter("as_of", "is not there yet")
 	}
+	if then.AsOfTime != 0 {
+		then.AsOf = t.eventAt(then.AsOfTime)
+	}
 	return then.AsOf, t.fail
+}
+
+// eventAt returns the last row at a time.
+func (t *fakeLedger) eventAt(ns int64) (seq uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, row := range t.rows {
+		if row.at.UnixNano() <= ns {
+			seq++
+		}
+	}
+	return seq
 }
 
 func (t fakeView) Lookup(_ context.Context, id string, then Then) (*wire.PCSAnswer, error) {
@@ -124,13 +139,18 @@ func (t fakeView) Audit(_ context.Context, q AuditQuery) (AuditResult, error) {
 	if t.gone[t.at.Generation] {
 		return AuditResult{}, fmt.Errorf("generation %d: %w", t.at.Generation, ErrGenerationGone)
 	}
-	var out AuditResult
-	first, last, step := q.FromSeq, uint64(len(t.rows)), 1
+	out := AuditResult{AsOf: q.Then.AsOf}
+	t.thens = append(t.thens, q.Then)
+	head := uint64(len(t.rows))
+	if q.Then.AsOf != 0 {
+		head = min(head, q.Then.AsOf)
+	}
+	first, last, step := q.FromSeq, head, 1
 	if q.ToSeq != 0 {
 		last = min(last, q.ToSeq)
 	}
 	if q.Newest {
-		first, last, step = uint64(len(t.rows)), max(q.ToSeq, 1), -1
+		first, last, step = head, max(q.ToSeq, 1), -1
 		if q.FromSeq != 0 {
 			first = min(first, q.FromSeq)
 		}
@@ -217,11 +237,12 @@ func (t fakeView) Shards(_ context.Context, q ShardsQuery) (ShardsResult, error)
 	if t.gone[t.at.Generation] {
 		return ShardsResult{}, ErrGenerationGone
 	}
+	t.thens = append(t.thens, q.Then)
 	head := fakeStart.Add(time.Duration(max(len(t.rows), 1)-1) * time.Second)
 	out := ShardsResult{LogTime: head.UnixNano(), Generation: t.at.Generation, AsOf: q.Then.AsOf}
 	for _, s := range t.shardRows() {
 		last, err := wire.ParseTime(s.LastAt)
-		if s.ShardID <= q.After || err != nil || head.Sub(last) < q.Silent {
+		if s.ShardID <= q.After || err != nil || head.Sub(last) < q.Silent || q.Then.AsOf != 0 && s.FirstSeq > q.Then.AsOf {
 			continue
 		}
 		if len(out.Items) == q.Limit {

@@ -21,6 +21,7 @@ type params struct {
 	c          echo.Context
 	values     url.Values
 	generation uint32 // that a cursor names, 0 for none
+	minSeq     uint64 // the event that a cursor needs, 0 for none
 	problem    error
 }
 
@@ -193,7 +194,7 @@ func (p *params) read(otherwise string) Read {
 	return Read{
 		Consistency: p.oneOf("consistency", otherwise, wire.ConsistencyLocal, wire.ConsistencySession,
 			wire.ConsistencyLinearizable),
-		MinSeq:     p.number("min_seq", 0, 0, 1<<63-1),
+		MinSeq:     max(p.number("min_seq", 0, 0, 1<<63-1), p.minSeq),
 		Generation: p.generation,
 	}
 }

@@ -203,7 +203,7 @@ func TestParseCursor(t *testing.T) {
 	filters := digestFilters("a", "b")
 	position := binary.BigEndian.AppendUint64(nil, 77)
 	raw := func(change func(b []byte) []byte) string {
-		b, err := base64.RawURLEncoding.DecodeString(cursor{'a', 5, filters, position}.String())
+		b, err := base64.RawURLEncoding.DecodeString(cursor{kind: 'a', generation: 5, filters: filters, position: position}.String())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -215,11 +215,16 @@ func TestParseCursor(t *testing.T) {
 		t.Fatalf("%+v %v", k, err)
 	}
 	for name, text := range map[string]string{
-		"nothing":           "",
-		"padding":           raw(same) + "=",
-		"a line break":      raw(same)[:4] + "\n" + raw(same)[4:],
-		"another alphabet":  "+" + raw(same)[1:],
-		"another version":   raw(func(b []byte) []byte { b[0] = 2; return b }),
+		"nothing":          "",
+		"padding":          raw(same) + "=",
+		"a line break":     raw(same)[:4] + "\n" + raw(same)[4:],
+		"another alphabet": "+" + raw(same)[1:],
+		"another version":  raw(func(b []byte) []byte { b[0] = 3; return b }),
+		"no event":         raw(func(b []byte) []byte { b[0] = cursorAsOf; return b }),
+		"event 0": raw(func(b []byte) []byte {
+			b[0] = cursorAsOf
+			return append(append(b[:cursorHeader:cursorHeader], make([]byte, 8)...), b[cursorHeader:]...)
+		}),
 		"another kind":      raw(func(b []byte) []byte { b[1] = 'f'; return b }),
 		"other filters":     raw(func(b []byte) []byte { b[13] ^= 1; return b }),
 		"a byte less":       raw(func(b []byte) []byte { return b[:len(b)-1] }),
@@ -232,13 +237,19 @@ func TestParseCursor(t *testing.T) {
 		}
 	}
 	for size, ok := range map[int]bool{1: true, maxPosition: true, maxPosition + 1: false} {
-		text := cursor{'s', 5, filters, make([]byte, size)}.String()
+		text := cursor{kind: 's', generation: 5, filters: filters, position: make([]byte, size)}.String()
 		if _, err := parseCursor(text, 's', filters); (err == nil) != ok {
 			t.Errorf("a position of %d bytes: %v", size, err)
 		}
 	}
+	for asOf, ok := range map[uint64]bool{1: true, 1<<63 - 1: true, 1 << 63: false} {
+		text := cursor{kind: 'a', generation: 5, filters: filters, asOf: asOf, position: position}.String()
+		if k, err := parseCursor(text, 'a', filters); (err == nil) != ok || ok && (k.asOf != asOf || k.String() != text) {
+			t.Errorf("as of event %d: %+v %v", asOf, k, err)
+		}
+	}
 	for size, ok := range map[int]bool{8: false, 15: false, 16: true, 17: false} {
-		text := cursor{'f', 5, filters, make([]byte, size)}.String()
+		text := cursor{kind: 'f', generation: 5, filters: filters, position: make([]byte, size)}.String()
 		if _, err := parseCursor(text, 'f', filters); (err == nil) != ok {
 			t.Errorf("flips at a position of %d bytes: %v", size, err)
 		}

@@ -88,25 +88,26 @@ const maxSilent = 100 * 365 * 24 * 3600
 func listShards(_ *Ledger, p *params) readFunc[wire.ShardsPage] {
 	q := ShardsQuery{Limit: int(p.number("limit", defaultLimit, 1, maxLimit)), Then: p.then()}
 	q.Silent = time.Duration(p.number("silent", 0, 1, maxSilent)) * time.Second
-	filters := shardFilters(p, q)
+	filters, byTime := shardFilters(p, q), q.Then.AsOfTime != 0
 	if text := p.values.Get("cursor"); text != "" {
-		k, err := parseCursor(text, 's', filters)
-		if err != nil {
-			p.fail("cursor", err.Error()+", or the filters have changed")
-		}
-		if q.After = string(k.position); !q.Then.Past() { // an earlier list does not depend on the active generation
-			p.generation = k.generation
+		if k := p.cursor(text, 's', filters, &q.Then); k != nil {
+			q.After, p.minSeq = string(k.position), k.asOf
+			if !q.Then.Past() { // an earlier list does not depend on the active generation
+				p.generation = k.generation
+			}
 		}
 	}
-	return func(ctx context.Context, view View) (wire.ShardsPage, error) {
+	return func(ctx context.Context, view View) (page wire.ShardsPage, err error) {
+		if q.Then, err = pinned(ctx, view, q.Then); err != nil {
+			return page, err
+		}
 		page, next, err := walkShards(ctx, view, q)
 		if err == nil && next != "" {
-			page.NextCursor = cursor{
-				kind:       's',
-				generation: page.Generation,
-				filters:    filters,
-				position:   []byte(next),
-			}.String()
+			k := cursor{kind: 's', generation: page.Generation, filters: filters, position: []byte(next)}
+			if byTime {
+				k.asOf = q.Then.AsOf
+			}
+			page.NextCursor = k.String()
 		}
 		return page, err
 	}

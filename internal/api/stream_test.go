@@ -241,6 +241,7 @@ func TestHostileParametersStayOut(t *testing.T) {
 func FuzzCursor(f *testing.F) {
 	filters := digestFilters("a")
 	f.Add(cursor{kind: 'a', generation: 3, filters: filters, position: []byte("12345678")}.String())
+	f.Add(cursor{kind: 'a', generation: 3, filters: filters, asOf: 9, position: []byte("12345678")}.String())
 	f.Add(cursor{kind: 's', generation: 3, filters: filters, position: []byte("shard")}.String())
 	f.Fuzz(func(t *testing.T, text string) {
 		for _, kind := range []byte("as") {

@@ -68,3 +68,26 @@ func asOf[T any](p *params, read func(ctx context.Context, view View, seq uint64
 		return read(ctx, view, seq)
 	}
 }
+
+// pinned replaces a time by the event that it means now, so that everything that one list says is as of the same event.
+// The cursors of the list hold it.
+func pinned(ctx context.Context, view View, t Then) (Then, error) {
+	if t.AsOfTime == 0 {
+		return t, nil
+	}
+	seq, err := view.AsOf(ctx, t)
+	return Then{AsOf: seq}, err
+}
+
+// cursor reads the cursor of a list, nil if it has a fault. If the cursor holds an event, that replaces the time in t.
+func (p *params) cursor(text string, kind byte, filters [8]byte, t *Then) *cursor {
+	k, err := parseCursor(text, kind, filters)
+	if err != nil || k.asOf != 0 && t.AsOfTime == 0 {
+		p.fail("cursor", errCursor.Error()+", or the filters have changed")
+		return nil
+	}
+	if k.asOf != 0 {
+		*t = Then{AsOf: k.asOf}
+	}
+	return &k
+}

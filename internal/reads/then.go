@@ -52,25 +52,39 @@ func awaitRows(ctx context.Context, r *recount.Running, seq uint64) error {
 }
 
 // eventOf returns the event that a request names by its number or by a time, 0 for none.
-func (o *outcomes) eventOf(t api.Then) (seq uint64, err error) {
-	switch {
-	case t.AsOfTime != 0:
-		rows := o.active.View()
-		defer rows.Close()
-		next, err := projections.SeqAt(rows, t.AsOfTime+1)
-		if err != nil {
-			return 0, err
-		}
-		if seq = next - 1; seq == 0 {
-			return 0, wire.NewProblem(wire.CodeBadRequest, "is before the first event").WithField("as_of")
-		}
-	case t.AsOf != 0:
-		if seq = t.AsOf; seq > o.active.Cursor().Seq {
-			return 0, wire.NewProblem(wire.CodeBadRequest,
-				fmt.Sprintf("event %d is not there yet", seq)).WithField("as_of")
-		}
+func (o *outcomes) eventOf(t api.Then) (uint64, error) {
+	if t.AsOfTime != 0 {
+		return o.eventAt(t.AsOfTime)
 	}
-	return seq, nil
+	if head := o.active.Cursor().Seq; t.AsOf > head {
+		return 0, wire.NewProblem(wire.CodeBadRequest,
+			fmt.Sprintf("event %d is not there yet; the newest one is %d", t.AsOf, head)).WithField("as_of")
+	}
+	return t.AsOf, nil
+}
+
+// eventAt returns the last event at a log time or before it. A time that neither the log nor the clock of this node has
+// reached is refused: what will have been said then is not known.
+func (o *outcomes) eventAt(ns int64) (uint64, error) {
+	rows := o.active.View()
+	defer rows.Close()
+	newest, err := projections.LogTimeAt(rows, 0)
+	if err != nil {
+		return 0, err
+	}
+	if now := time.Now().UnixNano(); ns > newest && ns > now {
+		return 0, wire.NewProblem(wire.CodeBadRequest,
+			fmt.Sprintf("is later than the newest event (%s) and than the clock of this node (%s); "+
+				"leave it out to read as of now", wire.TimeNS(newest), wire.TimeNS(now))).WithField("as_of")
+	}
+	next, err := projections.SeqAt(rows, ns+1)
+	if err != nil {
+		return 0, err
+	}
+	if next == 1 {
+		return 0, wire.NewProblem(wire.CodeBadRequest, "is before the first event").WithField("as_of")
+	}
+	return next - 1, nil
 }
 
 // AsOf returns the event as of which a read of what is the same in every generation is, 0 for now.

@@ -313,6 +313,8 @@ func TestAnswersAsOfRefusals(t *testing.T) {
 			"an event to come": {api.Then{AsOf: head + 1}, wire.CodeBadRequest, "as_of", "is not there yet"},
 			"a time before the first": {api.Then{AsOfTime: ledgertest.Start.UnixNano() - 1}, wire.CodeBadRequest, "as_of",
 				"before the first event"},
+			"a time that nobody has reached": {api.Then{AsOfTime: time.Now().Add(time.Hour).UnixNano()}, wire.CodeBadRequest, "as_of",
+				"later than the newest event (2026-"},
 			"a generation that is none": {api.Then{Generation: 9}, wire.CodeNotFound, "generation", "it never answered"},
 		} {
 			if what == "control" && c.t.Generation != 0 {
