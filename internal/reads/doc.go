@@ -9,9 +9,13 @@
 //		refuse, if this node answers nobody, or switches to another generation now
 //		linearizable: a quorum confirms that everything acknowledged before is folded here
 //		wait until event 40 is folded
+//		wait on, if another generation was activated meanwhile, until that one is there
 //		refuse, if the node has begun to answer nobody meanwhile
 //		return the active generation, or the one that an older page of a list was read from
 //	}
+//
+// The generation of a view is the one that was active after the last event of the view. A generation goes on when
+// another one is activated, and folds that event too. So a view takes a generation only if it is active at its position.
 //
 // A view holds no snapshot. Each read sees what is folded when it begins, which is at least everything up to
 // View.Position. A list is read in chunks, so a long list holds up nothing. It ends with 410 when the log drops

@@ -30,20 +30,59 @@ func (vs *Views) View(ctx context.Context, r api.Read) (api.View, error) {
 	if err := vs.wait(ctx, r); err != nil {
 		return nil, err
 	}
-	of := vs.Generations.Serving()
-	if r.Generation != 0 && r.Generation != of.Number() {
-		if of, _ = vs.Generations.Get(r.Generation); of == nil {
-			return nil, gone(vs.State, r.Generation)
-		}
-		if err := of.WaitSeq(ctx, r.MinSeq); err != nil {
-			return nil, err
-		}
+	of, at, err := vs.open(ctx, r)
+	if err != nil {
+		return nil, err
 	}
-	v := &view{state: vs.State, gens: vs.Generations, withheld: vs.Withheld, of: of, at: positionOf(of)}
+	v := &view{state: vs.State, gens: vs.Generations, withheld: vs.Withheld, of: of, at: at}
 	if err := v.answers(); err != nil { // a reason may have come during the wait
 		return nil, err
 	}
 	return v, nil
+}
+
+// open returns the generation that a read is about, and its position.
+func (vs *Views) open(ctx context.Context, r api.Read) (*recount.Running, api.Position, error) {
+	if r.Generation == 0 {
+		return vs.settle(ctx, r.MinSeq)
+	}
+	of, _ := vs.Generations.Get(r.Generation)
+	if of == nil {
+		return nil, api.Position{}, gone(vs.State, r.Generation)
+	}
+	err := of.WaitSeq(ctx, r.MinSeq)
+	if errors.Is(err, fsm.ErrDropped) {
+		err = gone(vs.State, r.Generation)
+	}
+	return of, positionOf(of), err
+}
+
+// settle returns the active generation at a position where it is the active one. The generation of before may have
+// folded the event that replaced it, because it goes on, and a damaged one is folded again from the first event. Then
+// settle waits for the generation that is active there. Each turn takes another activation or another damage.
+func (vs *Views) settle(ctx context.Context, seq uint64) (*recount.Running, api.Position, error) {
+	for {
+		of := vs.Generations.Serving()
+		at := positionOf(of)
+		if at.AppliedSeq >= seq && vs.settled(at) {
+			return of, at, nil
+		}
+		seq = max(seq, at.AppliedSeq)
+		if err := vs.Generations.WaitSeq(ctx, seq); err != nil {
+			return nil, at, err
+		}
+	}
+}
+
+// settled reports that a generation is the active one at its own position, and that it is not folded again. The control
+// state is never behind a generation, so it has every activation up to there.
+func (vs *Views) settled(at api.Position) bool {
+	control := vs.State.Control()
+	if control.ActiveAfter(at.AppliedSeq) != at.Generation {
+		return false
+	}
+	active, _ := control.Active()
+	return at.Generation != active || !vs.Generations.Switching()
 }
 
 // wait returns once the active generation is as fresh as r asks.
