@@ -1,6 +1,7 @@
 package operator_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -142,5 +143,19 @@ func TestControlAsOf(t *testing.T) {
 	if text := d.notes[last]; len(d.notes) < 15 || !strings.Contains(text, wire.KeyRevoked) ||
 		!strings.Contains(text, wire.ByRolledBack) {
 		t.Errorf("%d notes, the last one:\n%s", len(d.notes), text)
+	}
+}
+
+// TestKeysOfAGoneClient: a list of keys, which looks for the last use of each, ends when its client is gone.
+func TestKeysOfAGoneClient(t *testing.T) {
+	key, err := verify.NewHMACKey([]byte("secret"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := benchOver(t, ledgertest.New(t, key))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if keys, err := b.Keys.Keys(ctx, 0); !errors.Is(err, context.Canceled) {
+		t.Errorf("%d keys: %v", len(keys), err)
 	}
 }

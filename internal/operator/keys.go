@@ -18,9 +18,12 @@ import (
 type Keys struct{ core *core }
 
 // Keys lists the registered keys after an event, 0 for now.
-func (kr *Keys) Keys(_ context.Context, asOf uint64) ([]wire.KeyAnswer, error) {
+func (kr *Keys) Keys(ctx context.Context, asOf uint64) ([]wire.KeyAnswer, error) {
 	out := []wire.KeyAnswer{}
 	for _, k := range kr.core.control().Keys(kr.core.at(asOf)) {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		a, err := kr.keyAnswer(k, asOf)
 		if err != nil {
 			return nil, err

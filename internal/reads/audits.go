@@ -69,7 +69,7 @@ func (l *auditing) list(ctx context.Context) (api.AuditResult, error) {
 		}
 	}
 	l.lookBack(&query)
-	page, err := projections.Audit(l.rows, query)
+	page, err := projections.Audit(until(ctx, l.rows), query)
 	if err != nil {
 		return api.AuditResult{}, err
 	}

@@ -22,7 +22,7 @@ func (v *view) lookupGone(ctx context.Context, look *outcomes, pcsID string,
 	}
 	snapshot := look.active.View()
 	defer snapshot.Close()
-	f.Seqs, err = projections.NewestOf(snapshot, pcsID, asOf, historyLimit)
+	f.Seqs, err = projections.NewestOf(until(ctx, snapshot), pcsID, asOf, historyLimit)
 	if err != nil {
 		return f, standing, v.orGone(err)
 	}

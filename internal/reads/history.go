@@ -16,7 +16,7 @@ func (v *view) History(ctx context.Context, pcsID string) (*wire.PCSHistory, err
 	defer look.close()
 	snapshot := look.active.View()
 	defer snapshot.Close()
-	found, err := projections.Lookup(snapshot, pcsID)
+	found, err := projections.Lookup(until(ctx, snapshot), pcsID)
 	if err != nil && !errors.Is(err, projections.ErrNotFound) {
 		return nil, v.orGone(err)
 	}

@@ -19,7 +19,7 @@ import (
 func (v *view) Lookup(ctx context.Context, pcsID string, t api.Then) (*wire.PCSAnswer, error) {
 	if !t.Past() {
 		e := v.now()
-		found, err := v.lookup(pcsID, &e)
+		found, err := v.lookup(ctx, pcsID, &e)
 		return v.pcsAnswer(found, &e, err)
 	}
 	look := v.outcomes()
@@ -31,7 +31,7 @@ func (v *view) Lookup(ctx context.Context, pcsID string, t api.Then) (*wire.PCSA
 	standing := outcome{of: e.number, activeThen: e.number}
 	var found projections.Found
 	if e.from != nil {
-		found, err = v.lookup(pcsID, &e)
+		found, err = v.lookup(ctx, pcsID, &e)
 		standing.row = found.Current
 	} else {
 		found, standing, err = v.lookupGone(ctx, look, pcsID, e.asOf)
@@ -61,10 +61,10 @@ func (v *view) pcsAnswer(found projections.Found, e *earlier, err error) (*wire.
 }
 
 // lookup finds an id in the rows of a generation.
-func (v *view) lookup(pcsID string, e *earlier) (projections.Found, error) {
+func (v *view) lookup(ctx context.Context, pcsID string, e *earlier) (projections.Found, error) {
 	snapshot := e.from.View()
 	defer snapshot.Close()
-	found, err := projections.LookupAt(snapshot, pcsID, e.upTo)
+	found, err := projections.LookupAt(until(ctx, snapshot), pcsID, e.upTo)
 	if errors.Is(err, projections.ErrNotFound) {
 		return v.lookupFormer(snapshot, pcsID, e.upTo)
 	}

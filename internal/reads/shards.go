@@ -30,7 +30,7 @@ func (v *view) Shards(ctx context.Context, q api.ShardsQuery) (out api.ShardsRes
 	if q.Silent > 0 {
 		look = max(look, shardBatch)
 	}
-	rows, next, err := projections.ShardsAt(snapshot, q.After, look, e.upTo)
+	rows, next, err := projections.ShardsAt(until(ctx, snapshot), q.After, look, e.upTo)
 	if err != nil {
 		return out, v.noShard(&e, err)
 	}
@@ -79,10 +79,11 @@ func (v *view) Shard(ctx context.Context, id string, t api.Then) (*wire.ShardAns
 	}
 	snapshot := e.from.View()
 	defer snapshot.Close()
-	r, err := projections.ShardAt(snapshot, id, e.upTo)
+	rows := until(ctx, snapshot)
+	r, err := projections.ShardAt(rows, id, e.upTo)
 	refused, more := errors.Is(err, projections.ErrNotFound), false
 	if refused { // as after a recount that ignores a stolen key
-		r, more, err = projections.Named(snapshot, id, e.upTo)
+		r, more, err = projections.Named(rows, id, e.upTo)
 	}
 	if errors.Is(err, projections.ErrNotFound) {
 		return nil, api.ErrNotFound
