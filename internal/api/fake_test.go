@@ -51,6 +51,7 @@ type fakeLedger struct {
 type shared struct {
 	mu         sync.Mutex
 	fail       error // every method with an error result gives it
+	withheld   error // why open views answer no longer
 	operations []wire.Op
 	gone       map[uint32]bool
 }

@@ -22,6 +22,12 @@ type fakeView struct {
 
 func (t fakeView) Position() Position { return t.at }
 
+func (t fakeView) Answers() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.withheld
+}
+
 func (t *fakeLedger) View(ctx context.Context, r Read) (View, error) {
 	t.mu.Lock()
 	t.reads = append(t.reads, r)

@@ -73,7 +73,7 @@ func (s *server) flips(c echo.Context) error {
 		return err
 	}
 	if f.ndjson {
-		return streamFlips(c, &s.Ledger, f, view.Position())
+		return streamFlips(c, &s.Ledger, f, view)
 	}
 	r, err := s.Ledger.Generations.Flips(ctx, f.query)
 	if err != nil {
@@ -89,9 +89,12 @@ func (s *server) flips(c echo.Context) error {
 }
 
 // streamFlips writes one flip per line and a trailer.
-func streamFlips(c echo.Context, l *Ledger, f flipsRequest, at Position) error {
+func streamFlips(c echo.Context, l *Ledger, f flipsRequest, view View) error {
 	out, q := newLineStream(c, true), f.query
 	for {
+		if err := view.Answers(); err != nil {
+			return err
+		}
 		q.Limit = min(f.query.Limit-out.count, streamChunk)
 		r, err := l.Generations.Flips(c.Request().Context(), q)
 		if err != nil {
@@ -103,7 +106,7 @@ func streamFlips(c echo.Context, l *Ledger, f flipsRequest, at Position) error {
 		if r.Next == 0 || out.count >= f.query.Limit {
 			return out.end(wire.Trailer{
 				NextCursor: f.cursorAt(r),
-				AppliedSeq: at.AppliedSeq,
+				AppliedSeq: view.Position().AppliedSeq,
 				Generation: q.Generation,
 			})
 		}

@@ -27,7 +27,7 @@ func (s *server) progress(c echo.Context) error {
 	if err := p.err(); err != nil {
 		return err
 	}
-	_, fresh, _, err := s.fresh(c, want)
+	_, fresh, view, err := s.fresh(c, want)
 	if err != nil {
 		return err
 	}
@@ -41,11 +41,11 @@ func (s *server) progress(c echo.Context) error {
 	if !beginEvents(c) {
 		return nil
 	}
-	return s.progressStream(ctx, c, a)
+	return s.progressStream(ctx, c, view, a)
 }
 
-// progressStream writes a and later states, one event per tick.
-func (s *server) progressStream(ctx context.Context, c echo.Context, a *wire.GenerationAnswer) error {
+// progressStream writes a and later states, one event per tick, for as long as the node answers clients.
+func (s *server) progressStream(ctx context.Context, c echo.Context, view View, a *wire.GenerationAnswer) error {
 	tick := time.NewTicker(s.ProgressEvery)
 	defer tick.Stop()
 	for {
@@ -63,7 +63,10 @@ func (s *server) progressStream(ctx context.Context, c echo.Context, a *wire.Gen
 		case <-ctx.Done():
 			return nil
 		}
-		var err error
+		err := view.Answers()
+		if err != nil {
+			return err
+		}
 		if a, err = s.Ledger.Generations.Generation(ctx, a.Generation); err != nil {
 			return err
 		}

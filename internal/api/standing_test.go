@@ -104,12 +104,30 @@ func TestAnswersEndWithTheirToken(t *testing.T) {
 		{"/v1/copies/c1/files/000004.sst", "", true},
 	} {
 		t.Run(fmt.Sprintf("%s stuck %t", strings.ReplaceAll(c.target, "/", " "), c.stuck), func(t *testing.T) {
-			endsWithItsToken(t, c.target, c.accept, c.stuck)
+			cutOff(t, c.target, c.accept, c.stuck, func(fake *fakeLedger) {
+				fake.revoked = map[string]bool{fake.tokens[0].ID: true}
+			})
 		})
 	}
 }
 
-func endsWithItsToken(t *testing.T, target, accept string, stuck bool) {
+// TestAnswersEndWithQuarantine: no answer that another part of the node gives batch by batch goes on when the node begins to
+// answer no client.
+func TestAnswersEndWithQuarantine(t *testing.T) {
+	for target, accept := range map[string]string{
+		"/v1/generations/1/flips?limit=10000": wire.MediaNDJSON,
+		"/v1/generations/1/progress":          "",
+	} {
+		t.Run(strings.ReplaceAll(target, "/", " "), func(t *testing.T) {
+			cutOff(t, target, accept, false, func(fake *fakeLedger) {
+				fake.withheld = wire.NewProblem(wire.CodeNotReady, "this node is quarantined")
+			})
+		})
+	}
+}
+
+// cutOff reads an answer without an end, which ends soon after cut and does not look whole.
+func cutOff(t *testing.T, target, accept string, stuck bool, cut func(fake *fakeLedger)) {
 	begun, ended := make(chan struct{}), make(chan struct{})
 	var text string
 	r := newTailing(t, func(c *Config) {
@@ -149,7 +167,7 @@ func endsWithItsToken(t *testing.T, target, accept string, stuck bool) {
 		}()
 	}
 	r.fake.mu.Lock()
-	r.fake.revoked = map[string]bool{r.fake.tokens[0].ID: true}
+	cut(r.fake)
 	r.fake.mu.Unlock()
 	select {
 	case <-ended:

@@ -66,6 +66,9 @@ type Views interface {
 type View interface {
 	// Position returns the generation and the position up to which all reads of this view include the events.
 	Position() Position
+	// Answers returns the reason why the node answers no client any more as an error, nil for none. A list or a stream
+	// that this view does not read asks before each of its batches. Audit, Events and Shards ask themselves.
+	Answers() error
 	// AsOf returns the event as of which t asks, 0 for now. An event that is not folded is a *wire.Problem.
 	AsOf(ctx context.Context, t Then) (uint64, error)
 	// Lookup returns the outcome of a pcs_id (64 lower-case hex digits), now or then.

@@ -21,7 +21,7 @@ const auditBatch = 500
 
 // Audit lists folded submissions.
 func (v *view) Audit(ctx context.Context, q api.AuditQuery) (api.AuditResult, error) {
-	if err := v.answers(); err != nil {
+	if err := v.Answers(); err != nil {
 		return api.AuditResult{}, err
 	}
 	l := &auditing{

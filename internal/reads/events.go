@@ -32,7 +32,7 @@ const batchBytes = 1 << 20
 
 // Events lists events with their leaves: all of them, or the submissions that name a shard.
 func (v *view) Events(ctx context.Context, q api.EventsQuery) (out api.EventsResult, err error) {
-	if err := v.answers(); err != nil {
+	if err := v.Answers(); err != nil {
 		return out, err
 	}
 	seqs, next, err := eventsOf(v.of, q)

@@ -121,4 +121,10 @@ func TestWithheldMeanwhile(t *testing.T) {
 	if _, err := view.Events(ctx, api.EventsQuery{From: 1, Limit: 1}); codeOf(err) != wire.CodeNotReady {
 		t.Errorf("the events: %v", err)
 	}
+	if _, err := view.Shards(ctx, api.ShardsQuery{Limit: 1}); codeOf(err) != wire.CodeNotReady {
+		t.Errorf("the shards: %v", err)
+	}
+	if err := view.Answers(); codeOf(err) != wire.CodeNotReady {
+		t.Errorf("what other parts answer: %v", err)
+	}
 }

@@ -16,6 +16,9 @@ const shardBatch = 500
 // Shards lists shards by id. The silence of a shard is measured in log time, from its newest submission to the newest
 // event of the ledger, so every node and every later look at the same position gives the same list.
 func (v *view) Shards(ctx context.Context, q api.ShardsQuery) (out api.ShardsResult, err error) {
+	if err := v.Answers(); err != nil {
+		return out, err
+	}
 	e, err := v.shardsOf(ctx, q.Then)
 	if err != nil {
 		return out, err

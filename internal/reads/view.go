@@ -35,7 +35,7 @@ func (vs *Views) View(ctx context.Context, r api.Read) (api.View, error) {
 		return nil, err
 	}
 	v := &view{state: vs.State, gens: vs.Generations, withheld: vs.Withheld, of: of, at: at}
-	if err := v.answers(); err != nil { // a reason may have come during the wait
+	if err := v.Answers(); err != nil { // a reason may have come during the wait
 		return nil, err
 	}
 	return v, nil
@@ -106,9 +106,9 @@ func (vs *Views) wait(ctx context.Context, r api.Read) error {
 	return vs.Generations.WaitSeq(ctx, r.MinSeq)
 }
 
-// answers returns the reason why the node answers no client as an error, nil for none. Lists ask for it before each of
+// Answers returns the reason why the node answers no client as an error, nil for none. Lists ask for it before each of
 // their batches.
-func (v *view) answers() error {
+func (v *view) Answers() error {
 	if p := v.withheld(); p != nil {
 		return p
 	}
