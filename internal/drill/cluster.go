@@ -30,7 +30,6 @@ type cluster struct {
 	honest, leaked *sample.Records
 	patience       time.Duration // bounds each call of client
 	port           int           // first one, 0 before the first start
-	settings       []string      // further settings of the nodes, for their environment
 }
 
 // callTimeout bounds one call to the cluster. A client repeats what a node cannot answer yet until its time ends.
@@ -92,7 +91,6 @@ func (c *cluster) start(connect func(dir string) (*client.Client, error)) (err e
 	c.process.Env = append(os.Environ(), "PCS_HMAC_KEYS="+honestSecret+","+leakedSecret, "PCS_SIGN_ALG=hmac",
 		"TOKEN_RATE=0", "PCS_HMAC_KEY=", "PCS_ED25519_PUB_B64=", "PCS_HMAC_KEY_FILE=", "PCS_HMAC_KEYS_FILE=",
 		"PCS_ED25519_PUB_B64_FILE=")
-	c.process.Env = append(c.process.Env, c.settings...)
 	c.process.SysProcAttr = ownGroup()
 	log, err := os.Create(filepath.Join(c.dir, "dev.log"))
 	if err != nil {

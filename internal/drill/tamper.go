@@ -38,8 +38,8 @@ type checkpoint struct {
 func (d *drill) tamper(ctx context.Context) error {
 	t := &tampering{drill: d, now: d.cluster, first: d.at("first"), stopped: d.at("stopped"),
 		accepted: map[string]bool{}}
-	d.cluster.stop() // it has no key yet
-	stages := []func(context.Context) error{t.newKey, t.beginning, t.middle, t.replacedKey, t.otherHistory}
+	d.cluster.stop() // each stage starts it
+	stages := []func(context.Context) error{t.readKey, t.beginning, t.middle, t.replacedKey, t.otherHistory}
 	for _, stage := range stages {
 		if err := stage(ctx); err != nil {
 			return err
@@ -64,33 +64,22 @@ func (d *drill) tamper(ctx context.Context) error {
 // at is a path in the directory of the drill.
 func (d *drill) at(name string) string { return filepath.Join(d.cluster.dir, "drill", name) }
 
-// newKey makes the key of the checkpoints, which the nodes take from their environment.
-func (t *tampering) newKey(context.Context) error {
+// keyFile has the key of the checkpoints, which all nodes of the cluster share.
+func (t *tampering) keyFile() string { return filepath.Join(t.cluster.dir, "checkpoint.key") }
+
+// readKey reads the key that the cluster was founded with.
+func (t *tampering) readKey(context.Context) error {
 	if err := os.MkdirAll(t.at(""), 0o700); err != nil {
 		return err
 	}
-	text, err := t.writeKey()
+	text, err := os.ReadFile(t.keyFile())
 	if err != nil {
 		return err
 	}
-	if t.key, err = evidence.ParseSecretKey(text); err != nil {
-		return err
+	if t.key, err = evidence.ParseSecretKey(strings.TrimSpace(string(text))); err != nil {
+		return fmt.Errorf("%s: %w", t.keyFile(), err)
 	}
-	t.now.settings = []string{"RECOUNT_CHECKPOINT_KEY_FILE=" + t.at("checkpoint.key")}
 	return os.WriteFile(t.at("ledger.pub"), []byte(t.key.Public().String()+"\n"), 0o600)
-}
-
-// writeKey writes a new key into the file of the nodes.
-func (t *tampering) writeKey() (text string, err error) {
-	id, err := os.ReadFile(filepath.Join(t.cluster.dir, "cluster-id"))
-	if err != nil {
-		return "", err
-	}
-	text, _, err = evidence.NewSecretKey(evidence.OriginOf(strings.TrimSpace(string(id))))
-	if err != nil {
-		return "", err
-	}
-	return text, os.WriteFile(t.at("checkpoint.key"), []byte(text+"\n"), 0o600)
 }
 
 // with starts a cluster, and stops it after fn.
@@ -224,11 +213,15 @@ func (t *tampering) receipt(ctx context.Context, name string) error {
 
 // replacedKey has the operator sign with another key, secretly.
 func (t *tampering) replacedKey(ctx context.Context) error {
-	old, err := os.ReadFile(t.at("checkpoint.key"))
+	text, _, err := evidence.NewSecretKey(t.key.Public().Name())
 	if err != nil {
 		return err
 	}
-	if _, err := t.writeKey(); err != nil {
+	old, err := os.ReadFile(t.keyFile())
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(t.keyFile(), []byte(text+"\n"), 0o600); err != nil {
 		return err
 	}
 	err = t.with(ctx, t.now, func(ctx context.Context) error {
@@ -237,7 +230,7 @@ func (t *tampering) replacedKey(ctx context.Context) error {
 		}
 		return t.receipt(ctx, "other.receipt")
 	})
-	return errors.Join(err, os.WriteFile(t.at("checkpoint.key"), old, 0o600))
+	return errors.Join(err, os.WriteFile(t.keyFile(), old, 0o600))
 }
 
 // otherHistory has the operator start the old copy of all nodes, with the same identity and key, and go on with other

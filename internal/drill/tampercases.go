@@ -223,7 +223,6 @@ func (t *tampering) start() detector {
 			filepath.Join(copied, "node-1", "config.yaml"))
 		cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 		cmd.WaitDelay = 10 * time.Second
-		cmd.Env = append(os.Environ(), t.cluster.settings...)
 		errs, err := cmd.StderrPipe()
 		if err != nil {
 			return "", err

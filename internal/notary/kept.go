@@ -17,7 +17,8 @@ const witnessGrace = 10 * time.Second
 const confirmTimeout = 5 * time.Second
 
 // follows reports whether this node may sign the size seq: it has folded what it signed before it was started,
-// and that was of the same tree. What it signed was committed, so it needs no history to know that it has folded it.
+// and that was of the same tree. What it signed was committed, so it needs no history to know that it has folded it, and
+// a history that goes beyond all that is committed is of another ledger.
 func (n *Notary) follows(ctx context.Context, seq uint64) (bool, error) {
 	if !n.caughtUp {
 		ctx, cancel := context.WithTimeout(ctx, confirmTimeout)
@@ -39,18 +40,22 @@ func (n *Notary) follows(ctx context.Context, seq uint64) (bool, error) {
 		return true, nil
 	}
 	if seq < last.Size {
-		return false, nil
+		return false, n.contradicted()
 	}
 	root, err := n.Tree.Root(last.Size)
 	if err != nil {
 		return false, err
 	}
 	if root != last.Root {
-		n.contradict.Store(true)
-		return false, ErrContradiction
+		return false, n.contradicted()
 	}
 	n.compared = true
 	return true, nil
+}
+
+func (n *Notary) contradicted() error {
+	n.contradict.Store(true)
+	return ErrContradiction
 }
 
 // keep adds a checkpoint to the history.
