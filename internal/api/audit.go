@@ -67,6 +67,7 @@ func parseAudit(views Views, c echo.Context) (auditRequest, error) {
 			a.read.Generation, a.read.MinSeq = k.generation, max(a.read.MinSeq, k.asOf)
 		}
 	}
+	a.read.AsOfTime = p.asOfTime
 	return a, p.err()
 }
 

@@ -22,6 +22,7 @@ type params struct {
 	values     url.Values
 	generation uint32 // that a cursor names, 0 for none
 	minSeq     uint64 // the event that a cursor needs, 0 for none
+	asOfTime   int64  // the log time of the request, 0 for none; known after then
 	problem    error
 }
 
@@ -196,6 +197,7 @@ func (p *params) read(otherwise string) Read {
 			wire.ConsistencyLinearizable),
 		MinSeq:     max(p.number("min_seq", 0, 0, 1<<63-1), p.minSeq),
 		Generation: p.generation,
+		AsOfTime:   p.asOfTime,
 	}
 }
 

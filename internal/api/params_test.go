@@ -76,7 +76,7 @@ func TestAuditRequest(t *testing.T) {
 		want := AuditQuery{FromSeq: 1, Limit: 100}
 		change(&want)
 		a, err := parseAudit(nil, asked(query, false))
-		if err != nil || a.query != want || a.ndjson || a.read != (Read{Consistency: wire.ConsistencyLocal}) {
+		if err != nil || a.query != want || a.ndjson || a.read != (Read{Consistency: wire.ConsistencyLocal, AsOfTime: want.Then.AsOfTime}) {
 			t.Errorf("%s: %+v %v, want %+v", query, a, err, want)
 		}
 	}

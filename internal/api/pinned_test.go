@@ -44,13 +44,16 @@ func TestPagesAsOfATime(t *testing.T) {
 			if n != 2 || asOf != 3 || next == "" {
 				t.Fatalf("%d items as of %d, then %q", n, asOf, next)
 			}
+			if read := r.fake.reads[len(r.fake.reads)-1]; read.AsOfTime == 0 || read.Consistency != wire.ConsistencyLocal {
+				t.Errorf("the first page reads %+v", read)
+			}
 			add(1) // at the same time or before it
 			n, asOf, end := list(r.get(query + "&cursor=" + next).Result())
 			if n != 1 || asOf != 3 || end != "" {
 				t.Errorf("the second page: %d items as of %d, then %q", n, asOf, end)
 			}
-			if read := r.fake.reads[len(r.fake.reads)-1]; read.MinSeq != 3 {
-				t.Errorf("the second page waits for event %d", read.MinSeq)
+			if read := r.fake.reads[len(r.fake.reads)-1]; read.MinSeq != 3 || read.AsOfTime != 0 {
+				t.Errorf("the second page reads %+v", read)
 			}
 			if n, asOf, _ = list(r.get(query).Result()); n != 2 || asOf != 4 {
 				t.Errorf("a new list: %d items as of %d", n, asOf)

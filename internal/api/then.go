@@ -44,7 +44,7 @@ func (p *params) then() (t Then) {
 	if generation != 0 && t.Past() {
 		p.fail("as_of", "give as_of or generation, not both")
 	}
-	t.Generation = generation
+	t.Generation, p.asOfTime = generation, t.AsOfTime
 	return t
 }
 
@@ -87,7 +87,7 @@ func (p *params) cursor(text string, kind byte, filters [8]byte, t *Then) *curso
 		return nil
 	}
 	if k.asOf != 0 {
-		*t = Then{AsOf: k.asOf}
+		*t, p.asOfTime = Then{AsOf: k.asOf}, 0
 	}
 	return &k
 }

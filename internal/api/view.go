@@ -48,6 +48,9 @@ type Read struct {
 	MinSeq      uint64 // 0 for none; holds at every level
 	Generation  uint32 // the generation that a list began with; 0 for the active one
 	Switches    bool   // wait while the node switches to another generation, where a read is otherwise refused
+	// AsOfTime is the log time that the read is about, 0 for none. A node without an event of that time or a later one
+	// finds out whether there is one, at every consistency: it would answer as of an earlier moment.
+	AsOfTime int64
 }
 
 // Views opens views of the folded state.

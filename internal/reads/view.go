@@ -94,13 +94,17 @@ func (vs *Views) wait(ctx context.Context, r api.Read) error {
 		return wire.NewProblem(wire.CodeNotReady,
 			"this node is switching to another generation; ask another one").WithRetry(retryAfter)
 	}
-	if r.Consistency == wire.ConsistencyLinearizable {
+	later := r.AsOfTime != 0 && r.AsOfTime > vs.Generations.Serving().Cursor().LogTime
+	if later || r.Consistency == wire.ConsistencyLinearizable {
 		if err := vs.Confirm(ctx); err != nil {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			return wire.NewProblem(wire.CodeNoLeader,
-				"the read could not be confirmed by a quorum").WithRetry(retryAfter)
+			detail := "the read could not be confirmed by a quorum"
+			if later {
+				detail += ": as_of is later than the newest event that this node has, and others may have newer ones"
+			}
+			return wire.NewProblem(wire.CodeNoLeader, detail).WithRetry(retryAfter)
 		}
 	}
 	return vs.Generations.WaitSeq(ctx, r.MinSeq)
