@@ -169,10 +169,12 @@ func (c *Cluster) AddLearner(ctx context.Context, id, addr string) error {
 func (c *Cluster) addition(ctx context.Context, ch Change) changeOf {
 	id, addr := ch.ID, ch.Addr
 	return func(now *configuration) (func(*raft.Raft) raft.IndexFuture, error) {
-		if m, ok := now.member(id); ok && m.PeerAddr == addr && !m.Votes() {
+		m, ok := now.member(id)
+		there := ok && m.PeerAddr == addr && !m.Votes()
+		if there && ch.Incarnation == "" {
 			return nil, nil
 		}
-		if err := c.members.unused(now, id, addr); err != nil {
+		if err := c.members.unused(now, id, addr); err != nil && !there {
 			return nil, err
 		}
 		incarnation, err := c.greet(ctx, id, addr)
@@ -181,6 +183,8 @@ func (c *Cluster) addition(ctx context.Context, ch Change) changeOf {
 			return nil, fmt.Errorf("%w: %s at %s: %w", ErrNoAnswer, id, addr, err)
 		case ch.Incarnation != "" && ch.Incarnation != incarnation:
 			return nil, fmt.Errorf("%w: %s at %s", ErrOtherNode, id, addr)
+		case there:
+			return nil, nil
 		}
 		return func(r *raft.Raft) raft.IndexFuture {
 			return r.AddNonvoter(raft.ServerID(id), raft.ServerAddress(addr), now.index, c.cfg.Timings.Election)

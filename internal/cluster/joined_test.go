@@ -1,8 +1,10 @@
 package cluster
 
 import (
+	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/raft"
 )
@@ -35,5 +37,24 @@ func TestLearnerOfAnotherDirectory(t *testing.T) {
 	joined, index = "", 8 // the ledger forgets old invitations
 	if _, err := r.admit("n4", second.String()); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestTokenOfALearner: a learner that was added without its token may use it later. Another directory may not.
+func TestTokenOfALearner(t *testing.T) {
+	b := newBox(t, "n1", "n2", "n3").startAll()
+	n4 := b.joins("n4")
+	b.change("add n4", func(ctx context.Context, c *Cluster) error { return c.AddLearner(ctx, "n4", n4.c.cfg.addrOf("n4")) })
+	change := Change{Kind: Added, ID: "n4", Addr: n4.c.cfg.addrOf("n4"), Incarnation: n4.c.cfg.self.Incarnation}
+	b.change("the node itself", func(ctx context.Context, c *Cluster) error {
+		done, err := c.CheckChange(ctx, change)
+		if err == nil && !done {
+			err = errors.New("it would be added again")
+		}
+		return err
+	})
+	change.Incarnation = newIdentity(&n4.c.cfg).Incarnation
+	if _, err := b.leader().c.CheckChange(short(t, 10*time.Second), change); !errors.Is(err, ErrOtherNode) {
+		t.Errorf("another directory: %v", err)
 	}
 }
