@@ -69,6 +69,20 @@ func openStore(dir string) (*store, error) {
 	return s, nil
 }
 
+// held makes sure that the lock file is still the one of this process. When it was removed, another witness may have made
+// a new one, and cosigned what this one does not know.
+func (s *store) held() error {
+	own, err := s.lock.Stat()
+	if err != nil {
+		return err
+	}
+	there, err := os.Stat(s.lock.Name())
+	if err == nil && os.SameFile(own, there) {
+		return nil
+	}
+	return fmt.Errorf("%w: the lock file of this witness in %s was removed or replaced; restart this witness", ErrLocked, s.dir)
+}
+
 // Close gives up the lock.
 func (s *store) Close() error { return s.lock.Close() }
 
@@ -80,6 +94,9 @@ func idOf(origin string) string {
 
 // putLedger makes the newest checkpoint of a ledger durable.
 func (s *store) putLedger(l seen) error {
+	if err := s.held(); err != nil {
+		return err
+	}
 	return osfile.Write(filepath.Join(s.dir, ledgersDir, idOf(l.checkpoint.Origin)+noteSuffix), l.note, 0o600)
 }
 

@@ -132,7 +132,8 @@ func (w *Witness) Add(r Request) (lines []byte, err error) {
 		return nil, err
 	}
 	at := w.Now()
-	if age := at.Sub(l.at); c.Size == l.checkpoint.Size && l.lines != nil && age >= 0 && age < againAfter {
+	again := l.lines != nil && textOf(string(r.Note)) == textOf(string(l.note))
+	if age := at.Sub(l.at); again && age >= 0 && age < againAfter {
 		return l.lines, nil
 	}
 	whole, lines, err := evidence.Cosign(r.Note, at, keys, w.Secrets...)
