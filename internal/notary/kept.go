@@ -17,8 +17,8 @@ const witnessGrace = 10 * time.Second
 const confirmTimeout = 5 * time.Second
 
 // follows reports whether this node may sign the size seq: it has folded what it signed before it was started,
-// and that was of the same tree. What it signed was committed, so it needs no history to know that it has folded it, and
-// a history that goes beyond all that is committed is of another ledger.
+// and that was of the same tree. What it signed was committed, so it needs no history to know that it has folded it.
+// A history that goes beyond all that is committed is of another ledger.
 func (n *Notary) follows(ctx context.Context, seq uint64) (bool, error) {
 	if !n.caughtUp {
 		ctx, cancel := context.WithTimeout(ctx, confirmTimeout)

@@ -69,9 +69,13 @@ func openStore(dir string) (*store, error) {
 	return s, nil
 }
 
-// held makes sure that the lock file is still the one of this process. When it was removed, another witness may have made
-// a new one, and cosigned what this one does not know.
+// held makes sure that the lock file is still the one of this process. When it was removed, another witness may
+// have made a new one, and cosigned what this one does not know. An audit, which keeps notes in a directory of its
+// own, has no lock here.
 func (s *store) held() error {
+	if s.lock == nil {
+		return nil
+	}
 	own, err := s.lock.Stat()
 	if err != nil {
 		return err
@@ -80,7 +84,8 @@ func (s *store) held() error {
 	if err == nil && os.SameFile(own, there) {
 		return nil
 	}
-	return fmt.Errorf("%w: the lock file of this witness in %s was removed or replaced; restart this witness", ErrLocked, s.dir)
+	return fmt.Errorf("%w: the lock file of this witness in %s was removed or replaced; restart this witness",
+		ErrLocked, s.dir)
 }
 
 // Close gives up the lock.
