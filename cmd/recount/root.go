@@ -157,6 +157,7 @@ func (a *app) commands() []*cobra.Command {
 		incidentCommands{a}.command(),
 		canaryCommands{a}.command(),
 		drillCommands{a}.command(),
+		benchCommands{a}.command(),
 		freezes.command(),
 		freezes.thawCommand(),
 		tokenCommands{a}.command(),

@@ -1,5 +1,5 @@
 // Package sample makes signed records for programs that need submissions of their own: the canaries, which every
-// node must refuse, and the drills, which fill a temporary cluster.
+// node must refuse, the drills, which fill a temporary cluster, and the load test.
 //
 // A record claims counts N_j at the scales 2 to 32, and every value derived from them. In a sample the claims agree
 // with the counts, so a node with the key accepts it under the default policy. Shard and epoch are the caller's. The
@@ -30,7 +30,7 @@ const template = `{"pcs_id":"","schema":"fractal-lba-kakeya","version":"0.1","sh
 	`"budget":0.342292998,"merkle_root":"","sig":"",` +
 	`"ft":{"outbox_seq":1,"degraded":false,"fallbacks":[],"clock_skew_ms":0}}`
 
-// Records makes records with one HMAC key. It is safe for concurrent use.
+// Records makes records with one key. It is safe for concurrent use.
 type Records struct {
 	signer *sign.Signer
 	base   *sign.Object
@@ -47,7 +47,13 @@ func New(secret []byte) (*Records, error) {
 	if err != nil {
 		return nil, err
 	}
-	signer, err := sign.New(key, sign.Options{Scheme: sign.PCS1})
+	return With(key, sign.PCS1)
+}
+
+// With returns Records that sign with a key of any kind under a scheme, sign.PCS1 or sign.PCS2. An error wraps
+// sign.ErrKey or sign.ErrOptions.
+func With(key sign.Key, scheme string) (*Records, error) {
+	signer, err := sign.New(key, sign.Options{Scheme: scheme})
 	if err != nil {
 		return nil, err
 	}

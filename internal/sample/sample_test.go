@@ -2,6 +2,7 @@ package sample
 
 import (
 	"bytes"
+	"crypto/ed25519"
 	"errors"
 	"testing"
 
@@ -79,5 +80,57 @@ func TestRepetition(t *testing.T) {
 func TestNoEmptySecret(t *testing.T) {
 	if _, err := New([]byte{}); !errors.Is(err, sign.ErrKey) {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestWith: a sample is accepted under every scheme and with a key of either kind.
+func TestWith(t *testing.T) {
+	public, private, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	edKey, err := sign.NewEd25519Key(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hmacKey, err := sign.NewHMACKey([]byte(secret))
+	if err != nil {
+		t.Fatal(err)
+	}
+	trustedEd, err := verify.NewEd25519Key(public)
+	if err != nil {
+		t.Fatal(err)
+	}
+	trustedHMAC, err := verify.NewHMACKey([]byte(secret))
+	if err != nil {
+		t.Fatal(err)
+	}
+	keySet := verify.NewKeySet([]verify.Key{trustedEd, trustedHMAC})
+	for _, key := range []sign.Key{edKey, hmacKey} {
+		for _, scheme := range []string{sign.PCS1, sign.PCS2} {
+			records, err := With(key, scheme)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, err := records.Signed("lab-1", 7)
+			if err != nil {
+				t.Fatal(err)
+			}
+			rec := pcs.Decode(body)
+			got := verify.Evaluate(verify.DefaultPolicy(), rec, keySet.Check(rec, verify.Facts{}), 0)
+			if got.Outcome != verify.Accepted || bytes.Contains(body, []byte(`"sig_scheme":"pcs/2"`)) != (scheme == sign.PCS2) {
+				t.Errorf("%s, %s: %v (%v): %s", key.Algorithm(), scheme, got.Outcome, got.Reason, body)
+			}
+		}
+	}
+	if _, err := With(hmacKey, "pcs/3"); !errors.Is(err, sign.ErrOptions) {
+		t.Errorf("an unknown scheme: %v", err)
+	}
+	publicOnly, err := sign.NewPublicKey(public)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := With(publicOnly, sign.PCS1); !errors.Is(err, sign.ErrKey) {
+		t.Errorf("a key that does not sign: %v", err)
 	}
 }

@@ -1,0 +1,95 @@
+package load
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/recount-ledger/recount/client"
+)
+
+// The errors of answers that carry no problem code.
+const (
+	errTimeout   = "no_answer_in_time"
+	errTLS       = "tls_not_trusted"
+	errNetwork   = "network"
+	errNotNode   = "not_a_node"
+	errNoProblem = "no_problem_document"
+)
+
+// Submitter returns a Send that submits to the nodes of a client. Each sender stays at one node and sends a record once. With
+// retry it submits as an agent does: to any node, and again while that can help.
+func Submitter(c *client.Client, timeout time.Duration, retry bool) func(context.Context, int, []byte) Answer {
+	nodes := make([]*client.Client, len(c.Endpoints()))
+	for i := range nodes {
+		nodes[i] = c.At(i)
+	}
+	return func(ctx context.Context, sender int, record []byte) Answer {
+		ctx, cancel := context.WithTimeout(ctx, timeout)
+		defer cancel()
+		q := client.Request{Method: http.MethodPost, Path: client.SubmitPath, Body: record}
+		send := nodes[sender%len(nodes)].Once
+		if retry {
+			send = c.Do
+		}
+		resp, err := send(ctx, q)
+		return answerOf(client.BatchOutcome{Response: resp, Err: err})
+	}
+}
+
+// answerOf sorts the result of one submission.
+func answerOf(o client.BatchOutcome) Answer {
+	result, err := o.Result()
+	if err == nil {
+		a := Answer{Outcome: Accepted, Repeats: result.Attempts - 1}
+		if !result.Accepted {
+			a.Outcome = Escalated
+		}
+		return a
+	}
+	a := Answer{Outcome: failed(o.Response, err), Error: errorOf(err)}
+	var failure *client.Error
+	if errors.As(err, &failure) {
+		a.Repeats = max(failure.Attempts-1, 0)
+	}
+	return a
+}
+
+// failed returns the outcome of a record that was not taken.
+func failed(resp *client.Response, err error) Outcome {
+	switch {
+	case resp == nil && errors.Is(err, client.ErrOutcomeUnknown):
+		return Unknown
+	case resp == nil:
+		return Unavailable
+	}
+	switch resp.Status {
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable, http.StatusInsufficientStorage,
+		http.StatusRequestTimeout:
+		return Unavailable
+	}
+	if resp.Status >= 400 && resp.Status < 500 {
+		return Refused
+	}
+	return Unknown
+}
+
+// errorOf returns a short code for an error.
+func errorOf(err error) string {
+	var failure *client.Error
+	errors.As(err, &failure)
+	switch {
+	case failure != nil && failure.Problem != nil && failure.Problem.Code != "":
+		return string(failure.Problem.Code)
+	case failure != nil && failure.Problem != nil:
+		return errNoProblem
+	case errors.Is(err, client.ErrUntrusted):
+		return errTLS
+	case errors.Is(err, client.ErrProtocol):
+		return errNotNode
+	case errors.Is(err, context.DeadlineExceeded):
+		return errTimeout
+	}
+	return errNetwork
+}
