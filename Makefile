@@ -7,7 +7,7 @@ FUZZTIME ?= 60s
 CHAOS_TIME ?= 60m
 FLIPS ?= 400
 
-.PHONY: help build run test race race-short lint verify-generated generate vuln fuzz e2e chaos chaos-short upgrade-test operator-day drill flip-matrix member-histories golden-arm64 bench bench-batches bench-stages bench-reads bench-growth bench-peers bench-recount bench-seed bench-evidence bench-tail bench-proofs bench-replay clean
+.PHONY: help build pages run test race race-short lint verify-generated generate vuln fuzz e2e chaos chaos-short upgrade-test operator-day drill flip-matrix member-histories golden-arm64 bench bench-batches bench-stages bench-reads bench-growth bench-peers bench-recount bench-seed bench-evidence bench-tail bench-proofs bench-replay clean
 help: ## print this list
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
@@ -15,6 +15,18 @@ build: ## compile bin/recount-node and bin/recount
 	@mkdir -p bin
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/recount-node ./cmd/node
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/recount ./cmd/recount
+
+# Packages take SHARE as /usr/share.
+SHARE := bin/share
+pages: build ## manual pages and shell completion of both programs, into bin/share
+	@rm -rf $(SHARE)
+	@mkdir -p $(SHARE)/man/man1 $(SHARE)/bash-completion/completions $(SHARE)/zsh/site-functions $(SHARE)/fish/vendor_completions.d
+	@for p in recount recount-node; do \
+	  bin/$$p man $(SHARE)/man/man1 && \
+	  bin/$$p completion bash >$(SHARE)/bash-completion/completions/$$p && \
+	  bin/$$p completion zsh >$(SHARE)/zsh/site-functions/_$$p && \
+	  bin/$$p completion fish >$(SHARE)/fish/vendor_completions.d/$$p.fish || exit 1; \
+	done
 
 run: build ## three TLS nodes on this machine, the sample corpus sent to them; Ctrl-C stops
 	@scripts/run.sh

@@ -48,7 +48,8 @@ refused.`,
 	cmd.PersistentPreRunE = func(cmd *cobra.Command, args []string) error { return wrong(cli.Check(cmd, args)) }
 	cmd.AddCommand(serveCommand(), devCommand(), configCommand(), doctorCommand(), backupCommand(), auditCommand(),
 		recoverCommand(), repairCommand(), joinCommand(), certsCommand(), checkpointKeyCommand(), tokenCommand(),
-		versionCommand(), cli.Completion("recount-node", wrong))
+		versionCommand(), cli.Completion("recount-node", wrong),
+		cli.ManPages("recount-node", version.Version, wrong))
 	cmd.CompletionOptions.DisableDefaultCmd = true
 	cli.Strict(cmd, wrong)
 	cli.FitHelp(cmd, func() int { return term.Look(cmd.OutOrStdout(), 0, term.ColorNever, os.Getenv).Width })
