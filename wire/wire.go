@@ -343,4 +343,6 @@ type VersionAnswer struct {
 	// ids that the ledger had before it was restored from a backup under another one, oldest first
 	Formerly []string `json:"formerly,omitempty"`
 	Kernels  []int    `json:"kernels"` // kernel numbers that this binary can run
+
+	KnowsVersion uint32 `json:"knows_version,omitempty"` // newest cluster version that this binary can fold
 }

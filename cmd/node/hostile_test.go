@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/wire"
 )
 
@@ -117,7 +118,7 @@ func TestVersion(t *testing.T) {
 	if _, err := execute(t.Context(), []string{"version", "-o", "json"}, &out); err != nil || json.Unmarshal(out.Bytes(), &got) != nil {
 		t.Fatalf("%v: %s", err, out.String())
 	}
-	if got.Version != "dev" || got.Go != runtime.Version() || got.Platform != runtime.GOOS+"/"+runtime.GOARCH || len(got.Kernels) == 0 {
+	if got.Version != "dev" || got.Go != runtime.Version() || got.Platform != runtime.GOOS+"/"+runtime.GOARCH || len(got.Kernels) == 0 || got.KnowsVersion != event.NewestVersion {
 		t.Errorf("%+v", got)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/recount-ledger/recount/internal/cli"
+	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/internal/term"
 	"github.com/recount-ledger/recount/internal/verify"
 	"github.com/recount-ledger/recount/internal/version"
@@ -68,12 +69,13 @@ func versionCommand() *cobra.Command {
 				enc := json.NewEncoder(cmd.OutOrStdout())
 				enc.SetIndent("", "  ")
 				return enc.Encode(wire.VersionAnswer{
-					Version:    b.Version,
-					Go:         b.Go,
-					Platform:   b.Platform,
-					Commit:     b.Commit,
-					CommitTime: b.Time,
-					Kernels:    verify.Kernels(),
+					Version:      b.Version,
+					Go:           b.Go,
+					Platform:     b.Platform,
+					Commit:       b.Commit,
+					CommitTime:   b.Time,
+					Kernels:      verify.Kernels(),
+					KnowsVersion: event.NewestVersion,
 				})
 			}
 			_, err := fmt.Fprintln(cmd.OutOrStdout(), "recount-node version", b)

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/recount-ledger/recount/client"
+	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/internal/pause"
 	"github.com/recount-ledger/recount/internal/version"
 	"github.com/recount-ledger/recount/wire"
@@ -246,12 +247,13 @@ func (a clusterCommands) versionCommand() *cobra.Command {
 				extra(text("COMMIT", 8, 12)), extra(text("COMMITTED", 9, 10))).uncounted()
 			b := version.Get()
 			own := &wire.VersionAnswer{
-				Version:    b.Version,
-				Go:         b.Go,
-				Platform:   b.Platform,
-				Commit:     b.Commit,
-				CommitTime: b.Time,
-				Kernels:    []int{},
+				Version:      b.Version,
+				Go:           b.Go,
+				Platform:     b.Platform,
+				Commit:       b.Commit,
+				CommitTime:   b.Time,
+				Kernels:      []int{},
+				KnowsVersion: event.NewestVersion,
 			}
 			views := []view[wire.VersionAnswer]{{Endpoint: "recount", Answer: own}}
 			if a.given() {

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"fmt"
 	"runtime"
 	"strings"
 	"testing"
+
+	"github.com/recount-ledger/recount/internal/event"
 )
 
 // TestVersion: the flag and the command name the build, without a cluster.
@@ -14,6 +17,9 @@ func TestVersion(t *testing.T) {
 	}
 	if r := run(t, "", "version", "-o", "json"); r.code != exitOK ||
 		!strings.Contains(r.out, `"platform": "`+runtime.GOOS+"/"+runtime.GOARCH+`"`) {
+		t.Errorf("version -o json: %+v", r)
+	}
+	if r := run(t, "", "version", "-o", "json"); !strings.Contains(r.out, fmt.Sprintf(`"knows_version": %d`, event.NewestVersion)) {
 		t.Errorf("version -o json: %+v", r)
 	}
 	if r := run(t, "", "version", "-o", "wide"); r.code != exitOK || !strings.Contains(r.out, "PLATFORM") ||

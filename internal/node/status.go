@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/recount-ledger/recount/internal/api"
+	"github.com/recount-ledger/recount/internal/event"
 	"github.com/recount-ledger/recount/internal/verify"
 	"github.com/recount-ledger/recount/internal/version"
 	"github.com/recount-ledger/recount/wire"
@@ -17,7 +18,7 @@ func (s *status) Version() wire.VersionAnswer {
 	names := s.names()
 	return wire.VersionAnswer{Version: b.Version, Go: b.Go, Platform: b.Platform, Commit: b.Commit, CommitTime: b.Time,
 		Node: s.cfg.NodeID, ClusterID: s.cfg.ClusterID,
-		Formerly: names[:max(len(names)-1, 0)], Kernels: verify.Kernels()}
+		Formerly: names[:max(len(names)-1, 0)], Kernels: verify.Kernels(), KnowsVersion: event.NewestVersion}
 }
 
 // check is one of the checks of readiness.

@@ -22,7 +22,7 @@ var packages = map[string][]string{
 	"nano":                   {},
 	"sign":                   {"internal/pcs", "internal/verify"},
 	"wire":                   {"nano"},
-	"cmd/node":               {"client", "evidence", "internal/auditor", "internal/backup", "internal/cli", "internal/cluster/certs", "internal/doctor", "internal/durable", "internal/logqueue", "internal/node", "internal/pcs", "internal/repair", "internal/restore", "internal/secretfile", "internal/stopped", "internal/survivor", "internal/term", "internal/verify", "internal/version", "internal/when", "wire"},
+	"cmd/node":               {"client", "evidence", "internal/auditor", "internal/backup", "internal/cli", "internal/cluster/certs", "internal/doctor", "internal/durable", "internal/event", "internal/logqueue", "internal/node", "internal/pcs", "internal/repair", "internal/restore", "internal/secretfile", "internal/stopped", "internal/survivor", "internal/term", "internal/verify", "internal/version", "internal/when", "wire"},
 	"cmd/recount":            {"client", "evidence", "internal/backup", "internal/canary", "internal/cli", "internal/corpus", "internal/doctor", "internal/drill", "internal/event", "internal/export", "internal/incident", "internal/load", "internal/pause", "internal/pcs", "internal/pgscript", "internal/projections", "internal/sample", "internal/secretfile", "internal/term", "internal/trial", "internal/verify", "internal/verify/publish", "internal/version", "internal/when", "internal/witness", "nano", "sign", "wire"},
 	"internal/agreement":     {},
 	"internal/api":           {"api", "internal/event", "internal/laps", "internal/limit", "internal/pcs", "internal/tilepath", "internal/verify", "nano", "wire"},
