@@ -62,7 +62,8 @@ prints what was measured.`,
 	flags := cmd.Flags()
 	flags.Float64Var(&f.rate, "rate", 0, "records a second, at a constant rate")
 	flags.IntVar(&f.clients, "clients", 0, "clients that each wait for an answer before they send again")
-	flags.IntVar(&f.inFlight, "in-flight", 256, "with --rate: the most records under way at once")
+	flags.IntVar(&f.inFlight, "in-flight", 0,
+		"with --rate: the most records under way at once (default: two seconds of them, 8 to 256)")
 	cli.Span(flags, &f.duration, "duration", time.Minute, "how long records become due")
 	flags.StringVar(&f.keyFile, "key-file", "", "file with the key of the test (required)")
 	flags.StringVar(&f.alg, "alg", "", "hmac or ed25519 (default: ed25519 for a PEM file, else hmac)")
@@ -103,11 +104,16 @@ func notInPrefix(r rune) bool {
 	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("._-", r)
 }
 
+// senders returns the number of records under way at once. Few senders at a low rate keep their connections busy: a
+// node closes one that is unused for minutes.
 func (f *benchFlags) senders() int {
-	if f.clients != 0 {
+	switch {
+	case f.clients != 0:
 		return f.clients
+	case f.inFlight != 0:
+		return f.inFlight
 	}
-	return f.inFlight
+	return int(min(max(2*f.rate, 8), 256))
 }
 
 func (a benchCommands) bench(ctx context.Context, f *benchFlags) error {
@@ -141,7 +147,7 @@ func (a benchCommands) bench(ctx context.Context, f *benchFlags) error {
 	if err := a.tryOne(ctx, c, &cfg, key.ID()); err != nil {
 		return err
 	}
-	return a.runBench(ctx, f, c, cfg)
+	return a.runBench(ctx, f, cfg)
 }
 
 // benchHits describes the records that a test will write.
@@ -184,8 +190,18 @@ func (a benchCommands) tryOne(ctx context.Context, c *client.Client, cfg *load.C
 	return nil
 }
 
-func (a benchCommands) runBench(ctx context.Context, f *benchFlags, c *client.Client, cfg load.Config) error {
-	cfg.Send = load.Submitter(c, a.timeout, f.retry)
+// runBench measures with a client for each sender.
+func (a benchCommands) runBench(ctx context.Context, f *benchFlags, cfg load.Config) error {
+	senders := make([]*client.Client, cfg.Senders)
+	for i := range senders {
+		c, err := a.connect()
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		senders[i] = c
+	}
+	cfg.Send = load.Submitter(senders, a.timeout, f.retry)
 	shown := newBenchProgress(a.app)
 	cfg.Progress = shown.update
 	report, err := load.Run(ctx, cfg)

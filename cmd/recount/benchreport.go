@@ -74,9 +74,9 @@ func (a benchCommands) showBenchCounts(r *load.Report) error {
 		return err
 	}
 	fmt.Fprintln(a.out)
-	t = a.table(text("ERROR", 1, 20), count("COUNT", 2))
+	t = a.table(text("ERROR", 1, 20), count("COUNT", 2), text("THE FIRST ONE", 3, 20))
 	for _, e := range byCount(r.Errors) {
-		t.row(e, r.Errors[e])
+		t.row(e, r.Errors[e], r.Examples[e])
 	}
 	return t.flush()
 }

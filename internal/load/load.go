@@ -4,18 +4,19 @@
 // Two loops answer two questions:
 //
 //	open    Rate records a second become due, whether answers come or not: how long do agents wait at this rate?
-//	closed  each of Clients sends its next record when it has the last answer: how much can the ledger take?
+//	closed  each of the senders sends its next record when it has the last answer: how much can the ledger take?
 //
-// In the open loop the latency of a record begins when the record is due, not when it is sent. While a ledger stalls, the
-// records that become due wait, and their wait is measured. A generator that measures from the sending hides such
-// stalls, because it sends nothing during them. This mistake is known as coordinated omission.
+// In the open loop the latency of a record begins when the record is due, not when it is sent. While a ledger
+// stalls, the records that become due wait, and their wait is measured. A generator that measures from the sending
+// hides such stalls, because it sends nothing during them. This mistake is known as coordinated omission.
 //
 //	due      0 ms      10 ms     20 ms     30 ms
-//	sent     0 ms                          30 ms, 30 ms, 30 ms     one client, and a stall of 30 ms
+//	sent     0 ms                          30 ms, 31 ms, 32 ms     one client, and a stall of 30 ms
 //	latency  30 ms     21 ms     12 ms     3 ms                    and not 30 ms once and 1 ms three times
 //
-// A number of senders share the work. Each has shards of its own and sends one record after the other, so the epochs of
-// a shard rise in the order of the log. Failed records are counted and not sent again, unless the caller's Send does so.
+// A number of senders share the work. Each has shards of its own and sends one record after the other, so the epochs
+// of a shard rise in the order of the log. Failed records are counted and not sent again, unless the caller's Send
+// does so.
 //
 //	report, err := load.Run(ctx, load.Config{Rate: 200, Senders: 64, Duration: time.Minute, ...})
 //
@@ -93,8 +94,8 @@ type run struct {
 	failed atomic.Pointer[error] // the first error of Sign
 }
 
-// Run sends records until the duration is over or ctx ends, then waits for the answers that are under way, and reports. An
-// error means that nothing could be measured. Failed records are no error of Run.
+// Run sends records until the duration is over or ctx ends, then waits for the answers that are under way, and
+// reports. An error means that nothing could be measured. Failed records are no error of Run.
 func Run(ctx context.Context, cfg Config) (*Report, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err

@@ -187,13 +187,16 @@ func TestInterrupted(t *testing.T) {
 func TestCounts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLedger(0)
-		answers := []Answer{{Outcome: Accepted, Repeats: 2}, {Outcome: Escalated}, {Outcome: Refused, Error: "conflict"},
+		answers := []Answer{{Outcome: Accepted, Repeats: 2}, {Outcome: Escalated}, {Outcome: Refused, Error: "conflict", Text: "a conflict"},
 			{Outcome: Unavailable, Error: "throttled"}, {Outcome: Unknown, Error: "network"}}
 		l.answer = func(n int) Answer { return answers[n%len(answers)] }
 		l.took = func(n int) time.Duration { return time.Duration(n%len(answers)+1) * time.Millisecond }
 		r := mustRun(t, t.Context(), l.config(100, 1, 5*time.Second))
 		if r.Taken != 200 || r.Failed != 300 || r.OK() || r.Repeats != 200 || len(r.Outcomes) != 5 || len(r.Errors) != 3 {
 			t.Errorf("%+v", r)
+		}
+		if len(r.Examples) != 3 || r.Examples["conflict"] != "a conflict" {
+			t.Errorf("%q", r.Examples)
 		}
 		for outcome, n := range r.Outcomes {
 			if n != 100 {

@@ -18,18 +18,20 @@ const (
 	errNoProblem = "no_problem_document"
 )
 
-// Submitter returns a Send that submits to the nodes of a client. Each sender stays at one node and sends a record once. With
-// retry it submits as an agent does: to any node, and again while that can help.
-func Submitter(c *client.Client, timeout time.Duration, retry bool) func(context.Context, int, []byte) Answer {
-	nodes := make([]*client.Client, len(c.Endpoints()))
-	for i := range nodes {
-		nodes[i] = c.At(i)
-	}
+// Submitter returns a Send that submits with one client for each sender, over a connection of its own. Each sender
+// stays at one node and sends a record once. With retry it submits as an agent does: to any node, and again while
+// that can help.
+//
+// A client that is shared opens more connections than it uses: a request takes one that becomes free while its own is
+// opened. A node closes a connection without a request after five seconds, and a request that takes it at that
+// moment fails.
+func Submitter(senders []*client.Client, timeout time.Duration, retry bool) func(context.Context, int, []byte) Answer {
 	return func(ctx context.Context, sender int, record []byte) Answer {
 		ctx, cancel := context.WithTimeout(ctx, timeout)
 		defer cancel()
 		q := client.Request{Method: http.MethodPost, Path: client.SubmitPath, Body: record}
-		send := nodes[sender%len(nodes)].Once
+		c := senders[sender]
+		send := c.At(sender % len(c.Endpoints())).Once
 		if retry {
 			send = c.Do
 		}
@@ -48,7 +50,7 @@ func answerOf(o client.BatchOutcome) Answer {
 		}
 		return a
 	}
-	a := Answer{Outcome: failed(o.Response, err), Error: errorOf(err)}
+	a := Answer{Outcome: failed(o.Response, err), Error: errorOf(err), Text: err.Error()}
 	var failure *client.Error
 	if errors.As(err, &failure) {
 		a.Repeats = max(failure.Attempts-1, 0)

@@ -33,7 +33,10 @@ func TestAnswers(t *testing.T) {
 		{502, `<html>`, Unknown, "no_problem_document"},
 	} {
 		got := answerOf(client.BatchOutcome{Response: &client.Response{Status: x.status, Body: []byte(x.body), Attempts: 3}})
-		if got != (Answer{Outcome: x.outcome, Error: x.code, Repeats: 2}) {
+		if (got.Text == "") != got.Outcome.Taken() {
+			t.Errorf("%d %s: %q", x.status, x.body, got.Text)
+		}
+		if got.Text = ""; got != (Answer{Outcome: x.outcome, Error: x.code, Repeats: 2}) {
 			t.Errorf("%d %s: %+v, want %s %q", x.status, x.body, got, x.outcome, x.code)
 		}
 	}
@@ -47,7 +50,8 @@ func TestAnswers(t *testing.T) {
 		{&client.Error{Cause: client.ErrProtocol}, Unavailable, "not_a_node"},
 		{&client.Error{Status: 503, Problem: wire.NewProblem(wire.CodeOverloaded, "")}, Unavailable, "overloaded"},
 	} {
-		if got := answerOf(client.BatchOutcome{Err: x.err}); got != (Answer{Outcome: x.outcome, Error: x.code}) {
+		got := answerOf(client.BatchOutcome{Err: x.err})
+		if got != (Answer{Outcome: x.outcome, Error: x.code, Text: x.err.Error()}) {
 			t.Errorf("%v: %+v, want %s %q", x.err, got, x.outcome, x.code)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 type Answer struct {
 	Outcome Outcome
 	Error   string // of an answer that failed: a short code of a closed set, such as "throttled"
+	Text    string // the whole error, for people
 	Repeats int    // requests that were sent again
 }
 
@@ -76,13 +77,14 @@ type tally struct {
 	waiting  histogram // from due to sent
 	outcomes map[Outcome]uint64
 	errors   map[string]uint64
+	examples map[string]string // the first text of each error
 	repeats  uint64
 }
 
 func newTally() *tally {
 	return &tally{
 		latency: newHistogram(), failing: newHistogram(), waiting: newHistogram(),
-		outcomes: map[Outcome]uint64{}, errors: map[string]uint64{},
+		outcomes: map[Outcome]uint64{}, errors: map[string]uint64{}, examples: map[string]string{},
 	}
 }
 
@@ -97,7 +99,9 @@ func (t *tally) add(a Answer, waited, took time.Duration) {
 		return
 	}
 	t.failing.add(took)
-	t.errors[a.Error]++
+	if t.errors[a.Error]++; t.errors[a.Error] == 1 {
+		t.examples[a.Error] = a.Text
+	}
 }
 
 // Progress describes a load test under way.
@@ -150,6 +154,7 @@ type Report struct {
 	PerSecond float64            `json:"per_second"` // records taken
 	Outcomes  map[Outcome]uint64 `json:"outcomes"`
 	Errors    map[string]uint64  `json:"errors"`
+	Examples  map[string]string  `json:"examples"` // the first text of each error
 
 	Latency  Quantiles `json:"latency_ms"`  // of records taken, from due to answered
 	Failures Quantiles `json:"failures_ms"` // of the others
@@ -166,7 +171,7 @@ func (r *run) report(span time.Duration, interrupted bool) *Report {
 	out := &Report{
 		Loop: "closed", Rate: r.Rate, Senders: r.Senders, Shards: r.Shards, Prefix: r.Prefix,
 		Seconds: took.Seconds(), Interrupted: interrupted, Repeats: t.repeats,
-		Outcomes: maps.Clone(t.outcomes), Errors: maps.Clone(t.errors),
+		Outcomes: maps.Clone(t.outcomes), Errors: maps.Clone(t.errors), Examples: maps.Clone(t.examples),
 		Latency: t.latency.quantiles(), Failures: t.failing.quantiles(), Waiting: t.waiting.quantiles(),
 	}
 	out.Taken, out.Failed = out.Latency.Count, out.Failures.Count
