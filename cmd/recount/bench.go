@@ -46,7 +46,7 @@ With --rate R, R records become due in each second, whether answers come or not.
 so the wait behind a slow answer counts. With --clients N, each of N clients sends its next record when it has the last answer.
 
 The records stay in the ledger permanently. The command asks before it begins, in scripts give --yes. It signs with the key of
---key-file, which the ledger must trust: make one for tests only, and revoke it afterwards. Its shards are called PREFIX-RUN-NUMBER,
+--key-file, which the ledger must trust: make one for tests only, and retire it afterwards. Its shards are called PREFIX-RUN-NUMBER,
 where RUN is new each time, so no shard of others gets a record. The first record must be accepted before others are sent.
 
 Each record is sent once. With --retry it is sent again as agents do, and the time ends with the last answer. Limits of the nodes
