@@ -24,6 +24,20 @@ func TestHelpOnATerminal(t *testing.T) {
 	}
 }
 
+// TestBenchOnATerminal: a load test shows a bar with the rate and the time to go, and takes it away at the end.
+func TestBenchOnATerminal(t *testing.T) {
+	screen, shown := pty.Open(t, 120)
+	args := benchArgs(t, dev(t, newNode(t)), "--rate 100 --yes --duration 2s")
+	var out bytes.Buffer
+	a := &app{in: strings.NewReader(""), out: &out, err: screen, env: noEnv}
+	if code := a.run(t.Context(), args); code != exitOK || !strings.Contains(out.String(), "due to taken") {
+		t.Errorf("exit code %d: %s", code, out.String())
+	}
+	if got := shown(); !strings.Contains(got, " taken, ") || !strings.Contains(got, "1s to go") {
+		t.Errorf("%q", got)
+	}
+}
+
 // TestMarkHeedsNoColor: on a terminal the name of a marked context has its colour, unless NO_COLOR says no.
 func TestMarkHeedsNoColor(t *testing.T) {
 	c := newCluster(t, "x")
