@@ -62,8 +62,7 @@ prints what was measured.`,
 	flags := cmd.Flags()
 	flags.Float64Var(&f.rate, "rate", 0, "records a second, at a constant rate")
 	flags.IntVar(&f.clients, "clients", 0, "clients that each wait for an answer before they send again")
-	flags.IntVar(&f.inFlight, "in-flight", 0,
-		"with --rate: the most records under way at once (default: two seconds of them, 8 to 256)")
+	flags.IntVar(&f.inFlight, "in-flight", 256, "with --rate: the most records under way at once")
 	cli.Span(flags, &f.duration, "duration", time.Minute, "how long records become due")
 	flags.StringVar(&f.keyFile, "key-file", "", "file with the key of the test (required)")
 	flags.StringVar(&f.alg, "alg", "", "hmac or ed25519 (default: ed25519 for a PEM file, else hmac)")
@@ -93,7 +92,7 @@ func (f *benchFlags) validate() error {
 	case f.duration <= 0:
 		return usagef("--duration must be positive")
 	case f.shards < senders || f.shards > 1_000_000:
-		return usagef("--shards: %d to 1000000; each record under way needs a shard of its own", senders)
+		return usagef("--shards: %d to 1000000; each record under way needs one of its own", senders)
 	case len(f.prefix) > 64 || strings.ContainsFunc(f.prefix, notInPrefix):
 		return usagef("--shard-prefix: at most 64 letters, digits, dots, underscores and hyphens")
 	}
@@ -104,16 +103,11 @@ func notInPrefix(r rune) bool {
 	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("._-", r)
 }
 
-// senders returns the number of records under way at once. Few senders at a low rate keep their connections busy: a
-// node closes one that is unused for minutes.
 func (f *benchFlags) senders() int {
-	switch {
-	case f.clients != 0:
+	if f.clients != 0 {
 		return f.clients
-	case f.inFlight != 0:
-		return f.inFlight
 	}
-	return int(min(max(2*f.rate, 8), 256))
+	return f.inFlight
 }
 
 func (a benchCommands) bench(ctx context.Context, f *benchFlags) error {

@@ -14,9 +14,10 @@
 //	sent     0 ms                          30 ms, 31 ms, 32 ms     one client, and a stall of 30 ms
 //	latency  30 ms     21 ms     12 ms     3 ms                    and not 30 ms once and 1 ms three times
 //
-// A number of senders share the work. Each has shards of its own and sends one record after the other, so the epochs
-// of a shard rise in the order of the log. Failed records are counted and not sent again, unless the caller's Send
-// does so.
+// A number of senders share the work. In an open loop the one that was busy last sends the next record, so a low rate
+// needs few senders, and few connections. Each record goes to the shard that has waited longest. A shard gets its next
+// record when the last one is answered, so its epochs rise in the order of the log. Failed records are counted and not
+// sent again, unless the caller's Send does so.
 //
 //	report, err := load.Run(ctx, load.Config{Rate: 200, Senders: 64, Duration: time.Minute, ...})
 //
@@ -62,7 +63,7 @@ func (c *Config) check() error {
 	case c.Duration <= 0:
 		return fmt.Errorf("%w: a duration of %v", ErrConfig, c.Duration)
 	case c.Shards < c.Senders:
-		return fmt.Errorf("%w: %d shards for %d senders; each sender needs one of its own", ErrConfig, c.Shards, c.Senders)
+		return fmt.Errorf("%w: %d shards for %d senders; each needs one at a time", ErrConfig, c.Shards, c.Senders)
 	}
 	return nil
 }
@@ -87,11 +88,20 @@ func (c *Config) due(i int64) time.Duration {
 // run is one load test under way.
 type run struct {
 	Config
-	start time.Time
-	next  atomic.Int64 // number of the next record of an open loop
-	tally *tally
+	start  time.Time
+	turn   turn         // of an open loop: to wait for the next record that becomes due
+	next   atomic.Int64 // number of that record
+	shards chan shard   // those that wait for no answer
+	used   atomic.Int64 // shards that got a record
+	tally  *tally
 
 	failed atomic.Pointer[error] // the first error of Sign
+}
+
+// shard is the number of a shard and the epoch of its last record.
+type shard struct {
+	number int
+	epoch  int64
 }
 
 // Run sends records until the duration is over or ctx ends, then waits for the answers that are under way, and
@@ -102,7 +112,10 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	r := &run{Config: cfg, start: time.Now(), tally: newTally()}
+	r := &run{Config: cfg, start: time.Now(), tally: newTally(), shards: make(chan shard, cfg.Shards)}
+	for n := range cfg.Shards {
+		r.shards <- shard{number: n}
+	}
 	var senders, watch sync.WaitGroup
 	for k := range cfg.Senders {
 		senders.Go(func() { r.sender(ctx, k, cancel) })
@@ -127,11 +140,12 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	return r.report(span, interrupted && span < cfg.Duration), nil
 }
 
-// sender sends the records of sender k, one after the other.
+// sender sends records one after the other.
 func (r *run) sender(ctx context.Context, k int, stop func()) {
-	own := (r.Shards - k + r.Senders - 1) / r.Senders // shards k, k+Senders, k+2*Senders, ...
-	for n := 0; ; n++ {
-		body, err := r.Sign(r.Shard(k+n%own*r.Senders), int64(n/own)+1)
+	for {
+		to := <-r.shards // there are as many as senders
+		to.epoch++
+		body, err := r.Sign(r.Shard(to.number), to.epoch)
 		if err != nil {
 			r.failed.CompareAndSwap(nil, &err)
 			stop()
@@ -141,9 +155,13 @@ func (r *run) sender(ctx context.Context, k int, stop func()) {
 		if !ok {
 			return
 		}
+		if to.epoch == 1 {
+			r.used.Add(1)
+		}
 		sent := time.Now()
 		answer := r.Send(context.WithoutCancel(ctx), k, body)
 		r.tally.add(answer, sent.Sub(due), time.Since(due))
+		r.shards <- to
 	}
 }
 
@@ -153,7 +171,9 @@ func (r *run) await(ctx context.Context) (due time.Time, ok bool) {
 		now := time.Now()
 		return now, now.Sub(r.start) < r.Duration && ctx.Err() == nil
 	}
-	if time.Since(r.start) >= r.Duration+r.Grace {
+	r.turn.take()
+	defer r.turn.pass()
+	if ctx.Err() != nil || time.Since(r.start) >= r.Duration+r.Grace {
 		return due, false
 	}
 	after := r.due(r.next.Add(1) - 1)
@@ -161,4 +181,36 @@ func (r *run) await(ctx context.Context) (due time.Time, ok bool) {
 		return due, false
 	}
 	return due, true
+}
+
+// turn belongs to one sender at a time. Of those that wait for it, the one that came last gets it next.
+type turn struct {
+	mu      sync.Mutex
+	taken   bool
+	waiting []chan struct{}
+}
+
+func (t *turn) take() {
+	t.mu.Lock()
+	if !t.taken {
+		t.taken = true
+		t.mu.Unlock()
+		return
+	}
+	mine := make(chan struct{})
+	t.waiting = append(t.waiting, mine)
+	t.mu.Unlock()
+	<-mine
+}
+
+func (t *turn) pass() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	last := len(t.waiting) - 1
+	if last < 0 {
+		t.taken = false
+		return
+	}
+	close(t.waiting[last])
+	t.waiting = t.waiting[:last]
 }

@@ -18,6 +18,7 @@ type ledger struct {
 	answer func(n int) Answer
 	sent   []time.Duration // when, from the start
 	shards map[string][]int64
+	by     map[int]int // records of each sender
 	start  time.Time
 }
 
@@ -25,7 +26,7 @@ func newLedger(took time.Duration) *ledger {
 	return &ledger{
 		took:   func(int) time.Duration { return took },
 		answer: func(int) Answer { return Answer{Outcome: Accepted} },
-		shards: map[string][]int64{}, start: time.Now(),
+		shards: map[string][]int64{}, by: map[int]int{}, start: time.Now(),
 	}
 }
 
@@ -37,7 +38,7 @@ func (l *ledger) config(rate float64, senders int, duration time.Duration) Confi
 	}
 }
 
-func (l *ledger) send(_ context.Context, _ int, record []byte) Answer {
+func (l *ledger) send(_ context.Context, sender int, record []byte) Answer {
 	var shard string
 	var epoch int64
 	if _, err := fmt.Sscan(string(record), &shard, &epoch); err != nil {
@@ -45,6 +46,7 @@ func (l *ledger) send(_ context.Context, _ int, record []byte) Answer {
 	}
 	l.mu.Lock()
 	n := len(l.sent)
+	l.by[sender]++
 	l.sent = append(l.sent, time.Since(l.start))
 	l.shards[shard] = append(l.shards[shard], epoch)
 	l.mu.Unlock()
@@ -76,6 +78,9 @@ func TestOpenLoopKeepsItsRate(t *testing.T) {
 			if want := time.Duration(i) * 10 * time.Millisecond; at != want {
 				t.Fatalf("record %d left after %v, not %v", i, at, want)
 			}
+		}
+		if len(l.by) != 5 || r.Shards != 5 {
+			t.Errorf("four senders that wait and one more are enough: %v, shards %d", l.by, r.Shards)
 		}
 		q := r.Latency
 		if !near(q.P50, 35) || !near(q.P999, 35) || !near(q.Max, 35) || !near(q.Mean, 35) || r.Waiting.Max != 0 {
@@ -139,15 +144,15 @@ func TestClosedLoop(t *testing.T) {
 	})
 }
 
-// TestEpochsOfAShardRise: two senders never share a shard, and every shard is used.
+// TestEpochsOfAShardRise: a shard gets one record at a time, and no sender keeps one for itself.
 func TestEpochsOfAShardRise(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLedger(25 * time.Millisecond)
 		cfg := l.config(200, 8, 5*time.Second)
 		cfg.Shards = 21
-		mustRun(t, t.Context(), cfg)
-		if len(l.shards) != 21 {
-			t.Errorf("%d shards", len(l.shards))
+		r := mustRun(t, t.Context(), cfg)
+		if r.Shards != len(l.shards) || r.Shards < 21-8 {
+			t.Errorf("%d shards, %d in the report", len(l.shards), r.Shards)
 		}
 		for name, epochs := range l.shards {
 			if !strings.HasPrefix(name, "bench-x-") {
@@ -181,6 +186,19 @@ func TestInterrupted(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestInterruptedBehind: the records that were due before an interrupt and not sent are counted.
+func TestInterruptedBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		l := newLedger(100 * time.Millisecond)
+		time.AfterFunc(2050*time.Millisecond, cancel)
+		r := mustRun(t, ctx, l.config(20, 1, time.Hour))
+		if !r.Interrupted || r.OK() || r.Sent != 21 || r.Unsent != 41-21 {
+			t.Errorf("%+v", r)
+		}
+	})
 }
 
 // TestCounts: every answer is counted under its outcome, and those that failed under their error, with times of their own.

@@ -141,7 +141,7 @@ type Report struct {
 	Loop        string  `json:"loop"`           // "open" or "closed"
 	Rate        float64 `json:"rate,omitempty"` // that was asked for
 	Senders     int     `json:"senders"`
-	Shards      int     `json:"shards"`
+	Shards      int     `json:"shards"` // that got a record
 	Prefix      string  `json:"shard_prefix"`
 	Seconds     float64 `json:"seconds"` // until the last answer
 	Interrupted bool    `json:"interrupted"`
@@ -169,7 +169,7 @@ func (r *run) report(span time.Duration, interrupted bool) *Report {
 	t := r.tally
 	took := max(time.Since(r.start), span)
 	out := &Report{
-		Loop: "closed", Rate: r.Rate, Senders: r.Senders, Shards: r.Shards, Prefix: r.Prefix,
+		Loop: "closed", Rate: r.Rate, Senders: r.Senders, Shards: int(r.used.Load()), Prefix: r.Prefix,
 		Seconds: took.Seconds(), Interrupted: interrupted, Repeats: t.repeats,
 		Outcomes: maps.Clone(t.outcomes), Errors: maps.Clone(t.errors), Examples: maps.Clone(t.examples),
 		Latency: t.latency.quantiles(), Failures: t.failing.quantiles(), Waiting: t.waiting.quantiles(),
