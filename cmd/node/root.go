@@ -47,9 +47,9 @@ refused.`,
 		Version: version.Get().String(),
 	}
 	cmd.PersistentPreRunE = func(cmd *cobra.Command, args []string) error { return wrong(cli.Check(cmd, args)) }
-	cmd.AddCommand(serveCommand(), devCommand(), configCommand(), doctorCommand(), backupCommand(), auditCommand(),
-		recoverCommand(), repairCommand(), joinCommand(), certsCommand(), checkpointKeyCommand(), tokenCommand(),
-		versionCommand(), cli.Completion("recount-node", wrong),
+	cmd.AddCommand(serveCommand(), devCommand(), healthCommand(), configCommand(), doctorCommand(), backupCommand(),
+		auditCommand(), recoverCommand(), repairCommand(), joinCommand(), certsCommand(), checkpointKeyCommand(),
+		tokenCommand(), versionCommand(), cli.Completion("recount-node", wrong),
 		cli.ManPages("recount-node", version.Version, wrong))
 	cmd.CompletionOptions.DisableDefaultCmd = true
 	cli.Strict(cmd, wrong)
