@@ -97,7 +97,9 @@ func serve(ctx context.Context, c node.Config, pidFile string, warnings []string
 	hangups := make(chan os.Signal, 1) // before anything else, because SIGHUP ends a process without a receiver
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
-	return again(ctx, rebuildPause, log, func() error { return run(ctx, c, pidFile, log, hangups, late) })
+	told := newSupervised(log)
+	go told.watch(ctx)
+	return again(ctx, rebuildPause, log, func() error { return run(ctx, c, pidFile, told, hangups, late) })
 }
 
 // Folding is limited to a few attempts, so that a disk that damages derived/ repeatedly is not worn out.
@@ -135,9 +137,9 @@ func again(ctx context.Context, pause time.Duration, log *slog.Logger, run func(
 }
 
 // run runs the node once. late ends the process if its stop takes too long.
-func run(ctx context.Context, c node.Config, pidFile string, log *slog.Logger, hangups <-chan os.Signal,
+func run(ctx context.Context, c node.Config, pidFile string, told *supervised, hangups <-chan os.Signal,
 	late func() *time.Timer) error {
-	n, err := node.Open(ctx, c, log)
+	n, err := node.Open(ctx, c, told.log)
 	if err != nil {
 		return err
 	}
@@ -152,7 +154,9 @@ func run(ctx context.Context, c node.Config, pidFile string, log *slog.Logger, h
 		n.Reopen()
 		n.ReloadCertificates()
 	})()
+	told.serving(n, c.API.Listen)
 	runErr := n.Run(ctx)
+	told.closing(ctx)
 	defer late().Stop()
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 	defer cancel()

@@ -95,7 +95,7 @@ func TestRunOneNode(t *testing.T) {
 	defer stop()
 	hangups, ended := make(chan os.Signal, 1), make(chan error, 1)
 	late := func() *time.Timer { return time.AfterFunc(time.Hour, func() {}) }
-	go func() { ended <- run(ctx, c, pid, log, hangups, late) }()
+	go func() { ended <- run(ctx, c, pid, newSupervised(log), hangups, late) }()
 	lines.await(t, "serving", 1)
 	awaitFile(t, pid, strconv.Itoa(os.Getpid())+"\n")
 	hangups <- syscall.SIGHUP
@@ -104,7 +104,7 @@ func TestRunOneNode(t *testing.T) {
 
 	second := c
 	second.NewCluster = false
-	if err := run(ctx, second, pid, log, hangups, late); err == nil || !strings.Contains(err.Error(), "in use") {
+	if err := run(ctx, second, pid, newSupervised(log), hangups, late); err == nil || !strings.Contains(err.Error(), "in use") {
 		t.Errorf("a second node on one directory: %v", err)
 	}
 	if _, err := os.Stat(pid); err != nil {
@@ -128,7 +128,8 @@ func TestRunWithoutPidFile(t *testing.T) {
 	_, c, err := loadConfig(filepath.Join(m.dir, "config.yaml"), flags(t), environment(nil))
 	m.must(err)
 	late := func() *time.Timer { return time.AfterFunc(time.Hour, func() {}) }
-	err = run(t.Context(), c, filepath.Join(m.dir, "nowhere", "pid"), slog.New(slog.DiscardHandler), nil, late)
+	told := newSupervised(slog.New(slog.DiscardHandler))
+	err = run(t.Context(), c, filepath.Join(m.dir, "nowhere", "pid"), told, nil, late)
 	if err == nil || !strings.Contains(err.Error(), "pid_file: ") {
 		t.Errorf("%v", err)
 	}
