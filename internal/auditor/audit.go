@@ -55,9 +55,7 @@ func Run(ctx context.Context, o Options) (r *Report, err error) {
 	}
 	defer func() { err = errors.Join(err, w.close()) }()
 	for _, k := range kept {
-		if !k.shown {
-			w.covered = max(w.covered, k.at)
-		}
+		w.covered = max(w.covered, k.at)
 	}
 	a := &audit{Options: o, w: w, r: r, kept: kept, keeps: keeps}
 	err = a.run(ctx)
@@ -82,7 +80,12 @@ func (o *Options) claims(r *Report) (out []claim, err error) {
 		notes = slices.Concat(notes, earlier)
 	}
 	own := len(notes)
-	if text := o.Source.checkpoint(); text != nil && len(o.Keys) > 0 {
+	text, unread := o.Source.checkpoint()
+	switch {
+	case len(o.Keys) == 0:
+	case unread != nil:
+		r.not("the newest checkpoint of %s: %v", o.Source.Name(), unread)
+	case text != nil:
 		notes = append(slices.Clone(notes), Note{From: o.Source.Name(), Text: text})
 	}
 	for i, n := range notes {
@@ -102,14 +105,16 @@ func (o *Options) claims(r *Report) (out []claim, err error) {
 		out = append(out, claim{by: fmt.Sprintf("the checkpoint of %s (%s)", n.From, c.Origin), at: c.Size,
 			log: c.Root[:], origin: c.Origin, note: n.Text, shown: i >= own})
 	}
-	return out, o.without(notes, r)
+	return out, o.without(notes, unread, r)
 }
 
 // without notes that there is no checkpoint. With keys that is an error.
-func (o *Options) without(notes []Note, r *Report) error {
+func (o *Options) without(notes []Note, unread error, r *Report) error {
 	switch {
 	case len(notes) > 0:
 		return nil
+	case len(o.Keys) > 0 && unread != nil:
+		return fmt.Errorf("%w: none was given, and %s shows none: %w", ErrNoCheckpoint, o.Source.Name(), unread)
 	case len(o.Keys) > 0:
 		return fmt.Errorf("%w: %s shows none, and none was given", ErrNoCheckpoint, o.Source.Name())
 	}
@@ -139,10 +144,13 @@ func (a *audit) run(ctx context.Context) error {
 		return err
 	}
 	var said []claim // after a difference it is about events that are not there
+	var unsaid error
 	if len(a.r.Differences) == 0 {
-		if said, err = a.Source.said(ctx, a.w); err != nil {
-			return err
-		}
+		said, err = a.Source.said(ctx, a.w)
+		unsaid = a.blame(err)
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
 	}
 	if err := a.fold(ctx); err != nil {
 		return a.blame(err)
@@ -153,7 +161,13 @@ func (a *audit) run(ctx context.Context) error {
 	if err := a.blame(a.signatures(ctx)); err != nil {
 		return err
 	}
-	return a.contradictions(ctx)
+	if err := a.contradictions(ctx); err != nil || len(a.r.Differences) == 0 {
+		return errors.Join(err, unsaid)
+	}
+	if unsaid != nil {
+		a.r.not("the digests that %s gives: %v", a.Source.Name(), unsaid)
+	}
+	return nil
 }
 
 // blame makes a difference of an error that the events are to blame for.

@@ -44,6 +44,11 @@ func ofExport(t *testing.T, s *scene) {
 	if err != nil || r.Events != m.Range.ToSeq || r.State != m.End.State {
 		t.Fatalf("%+v, %v", r, err)
 	}
+	early := *m
+	early.End.Seq = 2
+	if r, err := Run(t.Context(), s.options(fromExport{dir: dir, m: &early}, "")); !errors.Is(err, ErrDiffers) {
+		t.Errorf("digests of another event: %+v, %v", r, err)
+	}
 	file := filepath.Join(dir, export.EventsFile)
 	text, err := os.ReadFile(file)
 	must(t, err)

@@ -3,7 +3,6 @@ package auditor
 import (
 	"context"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"time"
 
@@ -18,35 +17,53 @@ type remote struct {
 	name    string
 	timeout time.Duration // of one request
 	note    []byte
+	unread  error  // why there is no note
 	end     uint64 // last event to take, the newest one when the audit began
+	unsure  error  // why the node that said it may be behind, nil if a majority confirmed it
 }
 
+// brief bounds the wait for an answer without which an audit can go on.
+const brief = 5 * time.Second
+
 // Remote returns the ledger of a cluster. The credential of the client must be one that reads events. timeout bounds
-// one request. name tells people which cluster it is. Errors are those of the client.
+// one request. name tells people which cluster it is. Errors are those of the client. A cluster that shows no
+// checkpoint, or that has no majority, can be audited with the checkpoints that the auditor kept.
 func Remote(ctx context.Context, c *client.Client, name string, timeout time.Duration) (Source, error) {
 	r := &remote{c: c, name: name, timeout: timeout}
-	note, err := ask(ctx, r, client.EvidenceOf(c).Checkpoint)
-	if err != nil && !errors.Is(err, client.ErrNotFound) {
-		return nil, err
+	soon := min(brief, timeout)
+	r.note, r.unread = ask(ctx, soon, client.EvidenceOf(c).Checkpoint)
+	// after the checkpoint, so that the end is not before it
+	head, err := ask(ctx, soon, client.EvidenceOf(c).Head)
+	if err != nil {
+		r.unsure = err
+		head, err = ask(ctx, timeout, func(ctx context.Context) (*wire.DigestAnswer, error) { return c.Digest(ctx, 0) })
 	}
-	r.note = note
-	now, err := ask(ctx, r, func(ctx context.Context) (*wire.DigestAnswer, error) { return c.Digest(ctx, 0) })
 	if err != nil {
 		return nil, err
 	}
-	r.end = now.Seq
+	r.end = head.Seq
 	return r, nil
 }
 
-func ask[T any](ctx context.Context, r *remote, fn func(context.Context) (T, error)) (T, error) {
-	ctx, cancel := context.WithTimeout(ctx, r.timeout)
+func ask[T any](ctx context.Context, within time.Duration, fn func(context.Context) (T, error)) (T, error) {
+	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	return fn(ctx)
 }
 
-func (r *remote) Name() string       { return r.name }
-func (r *remote) checkpoint() []byte { return r.note }
-func (r *remote) holds() string      { return "" }
+func (r *remote) Name() string                { return r.name }
+func (r *remote) checkpoint() ([]byte, error) { return r.note, r.unread }
+func (r *remote) holds() string               { return "" }
+
+// digest asks for the digests after an event. An answer about another event is a difference.
+func (r *remote) digest(ctx context.Context, seq uint64) (*wire.DigestAnswer, error) {
+	d, err := ask(ctx, r.timeout, func(ctx context.Context) (*wire.DigestAnswer, error) { return r.c.Digest(ctx, seq) })
+	if err == nil && d.Seq != seq {
+		err = &differs{seq, seq, fmt.Sprintf("%s was asked for the digests at this event, and gives those at event %d",
+			r.name, d.Seq)}
+	}
+	return d, err
+}
 
 // page is a part of the events, in order.
 type page struct {
@@ -55,13 +72,16 @@ type page struct {
 }
 
 // load reads the next page while it writes the one before.
-func (r *remote) load(ctx context.Context, w *work, _ *Report) error {
+func (r *remote) load(ctx context.Context, w *work, report *Report) error {
 	a, err := w.appender(ctx, r.end)
 	if err != nil {
 		return err
 	}
 	if err := r.again(ctx, w, a.had); err != nil {
 		return err
+	}
+	if r.unsure != nil {
+		report.not("that event %d is the last one: no majority of the cluster confirmed it: %v", r.end, r.unsure)
 	}
 	a.total = r.end
 	loop, cancel := context.WithCancel(ctx)
@@ -79,18 +99,23 @@ func (r *remote) load(ctx context.Context, w *work, _ *Report) error {
 			return a.end(p.err)
 		}
 	}
+	if w.shown < r.end && ctx.Err() == nil {
+		return a.end(&differs{w.shown + 1, r.end, fmt.Sprintf("missing: %s says that it has %d events, and its list "+
+			"ends with event %d", r.name, r.end, w.shown)})
+	}
 	return a.end(ctx.Err())
 }
 
-// again compares what earlier runs took with the ledger as it is now. It asks for the end of the ledger again if the
-// node that said it may be behind.
+// again compares what earlier runs took with the ledger as it is now. A node that is behind is no difference: events
+// that something covers are missing only when a majority has confirmed the end.
 func (r *remote) again(ctx context.Context, w *work, had uint64) error {
-	if r.end < max(had, w.covered) {
-		head, err := ask(ctx, r, client.EvidenceOf(r.c).Head)
+	if known := max(had, w.covered); r.unsure != nil && r.end < known {
+		head, err := ask(ctx, r.timeout, client.EvidenceOf(r.c).Head)
 		if err != nil {
-			return err
+			return fmt.Errorf("the ledger had %d events, the node that answers has %d, and no majority of the cluster "+
+				"says whether that is all. Ask when a majority runs, or another node: %w", known, r.end, err)
 		}
-		r.end = max(r.end, head.Seq)
+		r.end, r.unsure = max(r.end, head.Seq), nil
 	}
 	if w.shown = r.end; r.end < had {
 		return w.fewer(had)
@@ -121,19 +146,19 @@ func (r *remote) again(ctx context.Context, w *work, had uint64) error {
 
 // same reports whether the ledger has the same events up to seq.
 func (r *remote) same(ctx context.Context, w *work, seq uint64) (bool, error) {
-	d, err := ask(ctx, r, func(ctx context.Context) (*wire.DigestAnswer, error) { return r.c.Digest(ctx, seq) })
+	d, err := r.digest(ctx, seq)
 	if err != nil {
 		return false, err
 	}
 	root, err := w.derived.Root(seq)
-	return d.Seq == seq && d.Log == hex.EncodeToString(root[:]), err
+	return d.Log == hex.EncodeToString(root[:]), err
 }
 
 func (r *remote) consistency(ctx context.Context, from, to uint64) (hashes [][32]byte, err error) {
 	if to > r.end {
 		return nil, fmt.Errorf("%w: event %d", ErrSource, to)
 	}
-	answer, err := ask(ctx, r, func(ctx context.Context) (*wire.ConsistencyAnswer, error) {
+	answer, err := ask(ctx, r.timeout, func(ctx context.Context) (*wire.ConsistencyAnswer, error) {
 		return client.EvidenceOf(r.c).Consistency(ctx, from, to)
 	})
 	if err != nil {
@@ -192,11 +217,17 @@ func upTo(items []wire.EventAnswer, end, entry uint64) ([]wire.EventAnswer, uint
 	return items, entry
 }
 
+// said asks for the digests at the end. A cluster that runs can have activated a generation since, which no event up to
+// the end starts. Nothing here shows whether that is so, and then the digest cannot be compared.
 func (r *remote) said(ctx context.Context, w *work) ([]claim, error) {
 	end := w.derived.Cursor().Seq
-	d, err := ask(ctx, r, func(ctx context.Context) (*wire.DigestAnswer, error) { return r.c.Digest(ctx, end) })
+	d, err := r.digest(ctx, end)
 	if err != nil {
 		return nil, err
+	}
+	if _, ok := w.derived.Control().Generation(d.Generation); !ok {
+		return nil, fmt.Errorf("%w: the digest that the cluster gives is of generation %d, and no event up to event %d "+
+			"starts it. If it was started since, audit again", ErrSource, d.Generation, end)
 	}
 	return []claim{claimOf("the digest that the cluster gives", d.Seq, d.Log, d.State, d.Control, d.Generation)}, nil
 }

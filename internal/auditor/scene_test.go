@@ -150,7 +150,7 @@ func (s *scene) remote() Source {
 // options of an audit in a directory, with the key if there is a checkpoint to check.
 func (s *scene) options(from Source, dir string, notes ...Note) Options {
 	o := Options{Source: from, Dir: dir, Notes: notes, Tell: quiet, Now: time.Now, Began: time.Now()}
-	if len(notes) > 0 || from.checkpoint() != nil {
+	if text, _ := from.checkpoint(); len(notes) > 0 || text != nil {
 		o.Keys = []evidence.PublicKey{s.secret.Public()}
 	}
 	return o
@@ -164,7 +164,7 @@ type shown struct {
 }
 
 func (s shown) Name() string                                 { return "a list" }
-func (s shown) checkpoint() []byte                           { return s.note }
+func (s shown) checkpoint() ([]byte, error)                  { return s.note, nil }
 func (s shown) holds() string                                { return "" }
 func (s shown) said(context.Context, *work) ([]claim, error) { return s.says, nil }
 func (s shown) with(change func(*shown)) shown {

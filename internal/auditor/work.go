@@ -41,7 +41,7 @@ type work struct {
 	gens    []*fsm.Generation  // open, the one that was used last at the end
 	failed  atomic.Pointer[error]
 	shown   uint64 // last event that the source has shown, all before it too; 0 if it has not said
-	covered uint64 // events that a checkpoint of an earlier day covers
+	covered uint64 // events that a checkpoint covers
 	fresh   bool   // the log is a new copy of the source
 }
 
