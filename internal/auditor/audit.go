@@ -271,7 +271,9 @@ func (a *audit) compare(ctx context.Context, said []claim) error {
 	if err := c.run(ctx, append(said, a.kept...)); err != nil {
 		return err
 	}
-	c.unsaid()
+	if err := c.unsaid(); err != nil {
+		return err
+	}
 	a.uncovered(c.end)
 	return c.activations(ctx)
 }

@@ -106,7 +106,7 @@ func (c *comparison) compare(ctx context.Context, said *claim) error {
 	if err != nil {
 		return err
 	}
-	c.same("the control state", said, said.control, control)
+	c.same(controlState, said, said.control, control)
 	if said.state == nil {
 		return nil
 	}
@@ -141,23 +141,76 @@ func (c *comparison) outcomes(ctx context.Context, said *claim) error {
 	return nil
 }
 
+// controlState names what operators did in words.
+const controlState = "the control state"
+
 func outcomesOf(generation uint32) string {
 	return fmt.Sprintf("the outcomes in generation %d", generation)
 }
 
-// unsaid notes the generations of whose outcomes nobody gave a digest.
-func (c *comparison) unsaid() {
-	var numbers []string
+// unsaid notes the generations of whose outcomes nobody gave a digest, and those whose last digest is not about all of
+// them. One good digest says nothing of the outcomes behind it.
+func (c *comparison) unsaid() error {
+	var none, part []string
 	for _, g := range c.w.derived.Control().Generations() {
 		what := outcomesOf(g.Number)
-		if _, good := c.good[what]; !good && !c.bad[what] {
-			numbers = append(numbers, fmt.Sprint(g.Number))
+		last, good := c.good[what]
+		if c.bad[what] {
+			continue
+		}
+		if !good {
+			none = append(none, fmt.Sprint(g.Number))
+			continue
+		}
+		had, err := c.w.derived.Submissions(last)
+		if err != nil {
+			return err
+		}
+		all, err := c.w.derived.Submissions(c.answered(&g))
+		if err != nil {
+			return err
+		}
+		if had < all {
+			part = append(part, fmt.Sprintf("of generation %d behind event %d", g.Number, last))
 		}
 	}
-	if len(numbers) > 0 {
+	if len(none) > 0 {
 		c.r.not("outcomes of %s %s: no digest of them is in the log or was given",
-			plural(uint64(len(numbers)), "generation"), strings.Join(numbers, ", "))
+			plural(uint64(len(none)), "generation"), strings.Join(none, ", "))
 	}
+	if len(part) > 0 {
+		c.r.not("outcomes %s: the digests that are in the log or were given end there", strings.Join(part, ", "))
+	}
+	return c.uncontrolled()
+}
+
+// answered returns the last event whose outcome in a generation an audit is about: the end, or the event since which a
+// dropped generation answers no more.
+func (c *comparison) answered(g *projections.GenerationRow) uint64 {
+	if g.Dropped == 0 || g.Dropped > c.end {
+		return c.end
+	}
+	until := uint64(0)
+	for _, a := range c.w.derived.Control().Activations() {
+		if a.From == g.Number && a.Seq <= c.end {
+			until = a.Seq
+		}
+	}
+	return until
+}
+
+// uncontrolled notes the control state behind the last digest of it.
+func (c *comparison) uncontrolled() error {
+	last := c.good[controlState]
+	had, err := c.w.derived.ControlDigest(last)
+	if err != nil {
+		return err
+	}
+	all, err := c.w.derived.ControlDigest(c.end)
+	if err == nil && had != all && !c.bad[controlState] {
+		c.r.not("%s behind event %d: no digest of it is in the log or was given", controlState, last)
+	}
+	return err
 }
 
 func stateAt(g *fsm.Generation, seq uint64) ([32]byte, error) {
