@@ -99,8 +99,7 @@ func (f *auditFlags) run(cmd *cobra.Command) error {
 	case err == nil, errors.Is(err, auditor.ErrDiffers):
 		return errors.Join(f.show(cmd, r), err)
 	case errors.Is(err, auditor.ErrChanged): // first: what was changed may be a note that cannot be read
-		return fmt.Errorf("%w\nThat is no word about the ledger. Find out who changes files there, and audit into "+
-			"another directory", err)
+		return fmt.Errorf("%w\n%s", err, changedStep)
 	case errors.Is(err, auditor.ErrOther), errors.Is(err, durable.ErrInUse),
 		errors.Is(err, evidence.ErrFormat), errors.Is(err, evidence.ErrSignature):
 		return wrong(err)
@@ -109,6 +108,11 @@ func (f *auditFlags) run(cmd *cobra.Command) error {
 	}
 	return err
 }
+
+// changedStep is the next step after auditor.ErrChanged.
+const changedStep = "That is no word about the ledger. Find out what changed files there. Then audit into another " +
+	"directory, and give it the notes under ledgers/ of this one with --checkpoint: they find a ledger that was rolled " +
+	"back since."
 
 // noCheckpointStep is the next step after auditor.ErrNoCheckpoint.
 const noCheckpointStep = "Give one that you or a witness kept with --checkpoint, or let the operator set " +

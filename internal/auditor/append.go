@@ -80,7 +80,7 @@ func (a *appender) again(seq uint64, hash [32]byte) error {
 	a.w.shown = seq
 	have, err := a.w.derived.Leaf(seq)
 	if err == nil && have != hash {
-		err = &differs{seq, seq, fmt.Sprintf("the source has another event than in the earlier run in %s", a.w.dir)}
+		err = a.w.other(seq, seq, fmt.Sprintf("the source has another event than in the earlier run in %s", a.w.dir))
 	}
 	return err
 }
@@ -96,8 +96,8 @@ func (a *appender) all() error {
 
 // fewer is the difference of a source that ends before the event had of an earlier run.
 func (w *work) fewer(had uint64) error {
-	return &differs{w.shown + 1, had, fmt.Sprintf("missing: the earlier run in %s took %d events, and there are %d",
-		w.dir, had, w.shown)}
+	return w.other(w.shown+1, had, fmt.Sprintf("missing: the earlier run in %s took %d events, and there are %d",
+		w.dir, had, w.shown))
 }
 
 // seal ends an entry.

@@ -56,6 +56,9 @@ func Run(ctx context.Context, o Options) (r *Report, err error) {
 	defer func() { err = errors.Join(err, w.close()) }()
 	for _, k := range kept {
 		w.covered = max(w.covered, k.at)
+		if !k.shown {
+			w.kept = append(w.kept, k)
+		}
 	}
 	a := &audit{Options: o, w: w, r: r, kept: kept, keeps: keeps}
 	err = a.run(ctx)

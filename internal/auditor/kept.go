@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/recount-ledger/recount/evidence"
 	"github.com/recount-ledger/recount/internal/witness"
@@ -20,7 +21,8 @@ type Contradiction struct {
 }
 
 // keptNotes returns the checkpoints that earlier runs kept in the directory. An earlier run keeps none that a trusted
-// key did not sign. So one that is not signed as it says is ErrChanged, and one of other keys needs the old key.
+// key did not sign. So one that is not signed as it says, or under another name than that of its ledger, is ErrChanged.
+// One of other keys of its ledger needs the old key.
 func (o *Options) keptNotes() (notes []Note, err error) {
 	texts, err := witness.KeptCheckpoints(o.Dir)
 	if errors.Is(err, witness.ErrDamaged) {
@@ -32,7 +34,7 @@ func (o *Options) keptNotes() (notes []Note, err error) {
 	for _, text := range texts {
 		_, _, err := evidence.OpenCheckpoint(text, o.Keys...)
 		switch {
-		case errors.Is(err, evidence.ErrUnsigned):
+		case errors.Is(err, evidence.ErrUnsigned) && signedAsItself(text):
 			return nil, fmt.Errorf("the checkpoint that an earlier run kept in %s: %w. Give the old public key too", o.Dir, err)
 		case err != nil:
 			return nil, fmt.Errorf("%w: the checkpoint that an earlier run kept in %s: %w", ErrChanged, o.Dir, err)
@@ -40,6 +42,18 @@ func (o *Options) keptNotes() (notes []Note, err error) {
 		notes = append(notes, Note{From: "an earlier run in " + o.Dir, Text: text})
 	}
 	return notes, nil
+}
+
+// signedAsItself reports whether a signature of a checkpoint has the name of its origin, as those of its keys have.
+func signedAsItself(text []byte) bool {
+	body, signatures, _ := strings.Cut(string(text), "\n\n")
+	origin, _, _ := strings.Cut(body, "\n")
+	for line := range strings.Lines(signatures) {
+		if strings.HasPrefix(line, "— "+origin+" ") {
+			return true
+		}
+	}
+	return false
 }
 
 // keep makes the newest checkpoint of each ledger that was compared the one that later runs compare with. It replaces

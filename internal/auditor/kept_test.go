@@ -45,6 +45,7 @@ func TestKeptNote(t *testing.T) {
 		"signature":    {signature, ErrChanged, "kept in"},
 		"size":         {bytes.Replace(whole, []byte("\n"), []byte("\n1"), 1), ErrChanged, "kept in"},
 		"no number":    {bytes.Replace(whole, []byte("\n"), []byte("\nx"), 1), ErrChanged, "ledgers"},
+		"another name": {bytes.Replace(whole, []byte("— recount/"), []byte("— x"), 1), ErrChanged, "kept in"},
 		"unknown keys": {others, evidence.ErrUnsigned, "old public key"},
 	} {
 		must(t, os.WriteFile(files[0], tt.text, 0o600))

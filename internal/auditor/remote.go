@@ -141,7 +141,7 @@ func (r *remote) again(ctx context.Context, w *work, had uint64) error {
 			other = at
 		}
 	}
-	return &differs{other, other, fmt.Sprintf("%s has another event than in the earlier run in %s", r.name, w.dir)}
+	return w.other(other, other, fmt.Sprintf("%s has another event than in the earlier run in %s", r.name, w.dir))
 }
 
 // same reports whether the ledger has the same events up to seq.

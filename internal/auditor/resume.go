@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"syscall"
 
 	"github.com/recount-ledger/recount/internal/event"
+	"github.com/recount-ledger/recount/internal/fsm"
 	"github.com/recount-ledger/recount/internal/log"
 )
 
@@ -87,13 +89,41 @@ func (w *work) rehash(ctx context.Context) error {
 	if err == nil && (edge.Size() != had || edge.Root() != root) {
 		err = fmt.Errorf("its %d events are not those that were folded", had)
 	}
+	if err == nil {
+		w.tied = had
+	}
 	return w.changed(err)
+}
+
+// other is the difference of a source that does not have events of the directory. If nothing shows that these were ever
+// taken from a ledger, they may have been changed there, and it is ErrChanged.
+func (w *work) other(from, to uint64, what string) error {
+	if from <= w.tied {
+		return &differs{from, to, what}
+	}
+	for _, k := range w.kept {
+		if k.at < from || k.at > w.derived.Cursor().Seq {
+			continue
+		}
+		root, err := w.derived.Root(k.at)
+		if err != nil {
+			return err
+		}
+		if root == [32]byte(k.log) {
+			return &differs{from, to, what}
+		}
+	}
+	w.doubtful = true
+	return fmt.Errorf("%w: files in %s are damaged, missing or of another ledger: event %d: %s. Nothing shows that the "+
+		"directory has the event as it was taken", ErrChanged, w.dir, from, what)
 }
 
 // changed marks an error of the files of an earlier run with ErrChanged, unless this machine is the reason.
 func (w *work) changed(err error) error {
-	if err = ofLedger(err); errors.Is(err, errLedger) {
-		return fmt.Errorf("%w: %s: %w", ErrChanged, w.dir, err)
+	var errno syscall.Errno
+	folds := errors.Is(err, fsm.ErrAhead) || errors.Is(err, fsm.ErrDamaged)
+	if err = ofLedger(err); errors.Is(err, errLedger) || folds && !errors.As(err, &errno) {
+		return fmt.Errorf("%w: files in %s are damaged, missing or of another ledger: %w", ErrChanged, w.dir, err)
 	}
 	return err
 }
@@ -124,7 +154,7 @@ func (w *work) copiedAgain(ctx context.Context, r *Report, fetch func(to string)
 		}
 		if at <= w.covered || index <= w.store.Floor() {
 			what := fmt.Sprintf("the log does not have the %s of the earlier run in %s any more", counted(had, "event"), w.dir)
-			return errors.Join(&differs{at, had, what}, os.RemoveAll(part))
+			return errors.Join(w.other(at, had, what), os.RemoveAll(part))
 		}
 		r.not("events %d to %d of the earlier run: other ones are in their place now. Nothing showed that they were "+
 			"committed", at, had)

@@ -40,9 +40,13 @@ type work struct {
 	ran     chan error         // its result
 	gens    []*fsm.Generation  // open, the one that was used last at the end
 	failed  atomic.Pointer[error]
-	shown   uint64 // last event that the source has shown, all before it too; 0 if it has not said
-	covered uint64 // events that a checkpoint covers
-	fresh   bool   // the log is a new copy of the source
+	shown   uint64  // last event that the source has shown, all before it too; 0 if it has not said
+	covered uint64  // events that a checkpoint covers
+	tied    uint64  // events of the directory that an earlier run folded, and that are still those
+	fresh   bool    // the log is a new copy of the source
+	kept    []claim // checkpoints from before this run
+
+	doubtful bool // the events of the directory are not those of the source, and what is folded of them must not stay
 }
 
 // Names in the directory, beside those of a witness.
@@ -71,11 +75,7 @@ func newWork(dir string, s Source, tell Progress) (*work, error) {
 	path := filepath.Join(dir, markFile)
 	raw, err := os.ReadFile(path)
 	if err == nil {
-		var got mark
-		if json.Unmarshal(raw, &got) != nil || got != want {
-			return nil, fmt.Errorf("%w: %s; use another directory", ErrOther, path)
-		}
-		return w, nil
+		return w, want.same(path, raw)
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
@@ -91,6 +91,20 @@ func newWork(dir string, s Source, tell Progress) (*work, error) {
 		return nil, err
 	}
 	return w, durable.WriteFile(path, raw, 0o600)
+}
+
+// same compares a mark with the one in the file at path.
+func (m mark) same(path string, raw []byte) error {
+	var got mark
+	switch err := json.Unmarshal(raw, &got); {
+	case err != nil:
+		return fmt.Errorf("%w: %s is damaged: %w", ErrChanged, path, err)
+	case got.Format == 0:
+		return fmt.Errorf("%w: %s is damaged: it has no format", ErrChanged, path)
+	case got != m:
+		return fmt.Errorf("%w: %s; use another directory", ErrOther, path)
+	}
+	return nil
 }
 
 func (w *work) path(name string) string { return filepath.Join(w.dir, name) }
@@ -141,7 +155,11 @@ func (w *work) open(ctx context.Context, index uint64) (err error) {
 		return err
 	}
 	if last < index {
-		return ofLedger(fmt.Errorf("%w: the log ends at entry %d, the copy should have %d", log.ErrGap, last, index))
+		err := fmt.Errorf("%w: the log ends at entry %d, the copy should have %d", log.ErrGap, last, index)
+		if resumed {
+			return w.changed(err)
+		}
+		return ofLedger(err)
 	}
 	w.store.CommittedTo(last)
 	if err := w.startFold(ctx, resumed); err != nil {
@@ -156,8 +174,10 @@ func (w *work) open(ctx context.Context, index uint64) (err error) {
 // startFold opens derived/ where nothing is folded, unless this run began the fold. What an earlier run folded is only
 // held against the events: somebody can have changed it since, and nothing in it would show that.
 func (w *work) startFold(ctx context.Context, resumed bool) (err error) {
-	if err := w.openDerived(); err != nil || w.fresh {
+	if err := w.openDerived(); w.fresh {
 		return err
+	} else if err != nil {
+		return w.changed(err)
 	}
 	if resumed {
 		if err := w.rehash(ctx); err != nil {
@@ -303,6 +323,9 @@ func (w *work) close() error {
 	}
 	if w.store != nil && w.failure() == nil {
 		errs = append(errs, w.store.Close())
+	}
+	if w.doubtful {
+		errs = append(errs, w.forget())
 	}
 	return errors.Join(errs...)
 }
