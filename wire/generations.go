@@ -272,7 +272,7 @@ type HistoryEntry struct {
 type PCSHistory struct {
 	PCSID       string              `json:"pcs_id"`
 	Submissions []SubmissionHistory `json:"submissions"` // in ascending seq
-	More        bool                `json:"more"`        // the record has submissions after the last one here
+	More        bool                `json:"more"`        // older submissions of the record are left out
 	AppliedSeq  uint64              `json:"applied_seq"`
 	Generation  uint32              `json:"generation"`
 }

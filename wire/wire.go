@@ -137,7 +137,7 @@ type PCSAnswer struct {
 	SubmitAnswer
 	Events  []uint64       `json:"events"`  // seqs in ascending order
 	History []HistoryEntry `json:"history"` // outcomes of this id, in the order in which they were first given
-	// events or history leaves some out; history never leaves out the newest
+	// events or history leave out the oldest: each has the newest 1,000
 	More bool `json:"more,omitempty"`
 
 	AsOf uint64 `json:"as_of,omitempty"` // the event as of which this is the answer; absent for now

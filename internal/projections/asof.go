@@ -37,7 +37,7 @@ func LookupAt(s Store, pcsID string, seq uint64) (Found, error) {
 	if err != nil {
 		return Found{}, err
 	}
-	f := Found{Seqs: []uint64{w.first}}
+	f := Found{}
 	if f.First, err = readRow(s, w.first); err != nil {
 		return Found{}, err
 	}
@@ -46,13 +46,10 @@ func LookupAt(s Store, pcsID string, seq uint64) (Found, error) {
 			return Found{}, err
 		}
 	}
-	err = scanSame(s, id, seq, false, func(seq uint64) bool {
-		if f.More = len(f.Seqs) == maxLimit; f.More {
-			return false
-		}
-		f.Seqs = append(f.Seqs, seq)
-		return true
-	})
+	f.Seqs, err = w.newest(s, id, seq, maxLimit+1)
+	if f.More = len(f.Seqs) > maxLimit; f.More {
+		f.Seqs = f.Seqs[1:]
+	}
 	return f, err
 }
 
@@ -96,7 +93,11 @@ func NewestOf(s Store, pcsID string, seq uint64, limit int) ([]uint64, error) {
 	if err != nil || w == nil || w.first > seq {
 		return nil, err
 	}
-	var out []uint64
+	return w.newest(s, id, seq, limit)
+}
+
+// newest lists the last submissions of an id up to event seq, ascending, at most limit.
+func (w *idRow) newest(s Store, id [32]byte, seq uint64, limit int) (out []uint64, err error) {
 	err = scanSame(s, id, seq, true, func(seq uint64) bool {
 		out = append(out, seq)
 		return len(out) < limit

@@ -209,7 +209,7 @@ func TestLastByKey(t *testing.T) {
 	}
 }
 
-// TestLookupIsCut: a lookup lists a thousand submissions of an id and reports that there are more.
+// TestLookupIsCut: a lookup lists the newest thousand submissions of an id and reports that there are older ones.
 func TestLookupIsCut(t *testing.T) {
 	l := newLedger(t, verify.DefaultPolicy(), "one")
 	body := spec{shard: "alpha", root: "a", epoch: 1, dhat: "2.0", slope: 2}
@@ -220,8 +220,8 @@ func TestLookupIsCut(t *testing.T) {
 	first := l.seq - maxLimit + 1
 	for _, more := range []bool{false, true} {
 		f, err := Lookup(l.db, idOf(body))
-		if err != nil || f.More != more || len(f.Seqs) != maxLimit || f.Seqs[0] != first ||
-			f.Seqs[maxLimit-1] != first+maxLimit-1 {
+		if err != nil || f.More != more || len(f.Seqs) != maxLimit || f.Seqs[0] != l.seq-maxLimit+1 ||
+			f.Seqs[maxLimit-1] != l.seq || f.First.Seq != first {
 			t.Errorf("%d submissions: %d listed, more %v, %v", l.seq-first+1, len(f.Seqs), f.More, err)
 		}
 		l.submit(body.body("one"), facts)

@@ -42,8 +42,8 @@ type Page struct {
 type Found struct {
 	First   Result   // first submission that occupied the id
 	Current Result   // the judgement that stands: First, or the last re-verification
-	Seqs    []uint64 // every submission of the id that was folded against it, ascending, First included
-	More    bool     // Seqs was cut at 1000
+	Seqs    []uint64 // the submissions of the id that were folded against it, ascending: the newest 1000
+	More    bool     // older ones are not in Seqs
 }
 
 // ShardRow summarizes the validly signed submissions of one shard.

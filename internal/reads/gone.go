@@ -16,7 +16,7 @@ import (
 // outcomes.after, as in a list.
 func (v *view) lookupGone(ctx context.Context, look *outcomes, pcsID string,
 	asOf uint64) (f projections.Found, standing outcome, err error) {
-	changed, more, err := v.recorded(pcsID, projections.Latest)
+	changed, more, err := v.flipped(ctx, pcsID, projections.Latest)
 	if err != nil {
 		return f, standing, err
 	}
@@ -26,10 +26,17 @@ func (v *view) lookupGone(ctx context.Context, look *outcomes, pcsID string,
 	if err != nil {
 		return f, standing, v.orGone(err)
 	}
-	f.More = more || len(f.Seqs) == historyLimit
-	f.Seqs = append(f.Seqs, flipped(changed)...)
+	from := uint64(0) // all submissions from there on are known
+	if more {
+		from = changed[0]
+	}
+	if len(f.Seqs) == historyLimit {
+		more, from = true, max(from, f.Seqs[0])
+	}
+	f.More = more
+	f.Seqs = append(f.Seqs, changed...)
 	slices.Sort(f.Seqs)
-	f.Seqs = slices.DeleteFunc(slices.Compact(f.Seqs), func(seq uint64) bool { return seq > asOf })
+	f.Seqs = slices.DeleteFunc(slices.Compact(f.Seqs), func(seq uint64) bool { return seq < from || seq > asOf })
 	var then []outcome
 	if f.Seqs, then, err = look.parts(ctx, snapshot, f.Seqs, asOf); err != nil {
 		return f, standing, v.orGone(err)
@@ -39,7 +46,7 @@ func (v *view) lookupGone(ctx context.Context, look *outcomes, pcsID string,
 	case f.More && (i < 0 || then[i].row.Replayed): // what stood may be one that is left out
 		return f, standing, tooFar(asOf, "the record")
 	case i < 0:
-		return v.formerlyGone(look, pcsID, asOf)
+		return v.formerlyGone(ctx, look, pcsID, asOf)
 	}
 	f.Current = then[i].row
 	return f, then[i], nil
@@ -83,16 +90,14 @@ func stands(then []outcome) int {
 }
 
 // formerlyGone is lookupFormer of a generation that is dropped.
-func (v *view) formerlyGone(look *outcomes, pcsID string,
+func (v *view) formerlyGone(ctx context.Context, look *outcomes, pcsID string,
 	asOf uint64) (f projections.Found, standing outcome, err error) {
-	recorded, _, err := v.recorded(pcsID, asOf)
-	if err == nil && len(recorded) == 0 {
+	if f.Seqs, f.More, err = v.flipped(ctx, pcsID, asOf); err == nil && len(f.Seqs) == 0 {
 		err = projections.ErrNotFound
 	}
 	if err != nil {
 		return f, standing, err
 	}
-	f.Seqs = flipped(recorded)
 	now, ok, err := look.rowOf(look.active.Number(), f.Seqs[len(f.Seqs)-1])
 	if err == nil && !ok {
 		err = gone(v.state, look.active.Number())

@@ -10,7 +10,8 @@ import (
 	"github.com/recount-ledger/recount/wire"
 )
 
-// History returns every answer that was given to the submissions of a pcs_id, from the rows and from history/ alone.
+// History returns every answer that was given to the submissions of a pcs_id, from the rows and from history/ alone. It has
+// the newest submissions of an id that has more than one answer shows.
 func (v *view) History(ctx context.Context, pcsID string) (*wire.PCSHistory, error) {
 	look := v.outcomes()
 	defer look.close()
@@ -20,26 +21,21 @@ func (v *view) History(ctx context.Context, pcsID string) (*wire.PCSHistory, err
 	if err != nil && !errors.Is(err, projections.ErrNotFound) {
 		return nil, v.orGone(err)
 	}
-	recorded, err := v.gens.Recorded(pcsID, projections.Latest, historyLimit)
+	changed, older, err := v.flipped(ctx, pcsID, projections.Latest)
 	if err != nil {
 		return nil, err
 	}
-	seqs := slices.Clone(found.Seqs)
-	for _, x := range recorded {
-		seqs = append(seqs, x.Flip.Seq)
-	}
-	slices.Sort(seqs)
-	seqs = slices.Compact(seqs)
+	seqs, more := newestOf(slices.Concat(found.Seqs, changed))
 	if len(seqs) == 0 {
 		return nil, api.ErrNotFound
 	}
 	out := &wire.PCSHistory{
 		PCSID:      pcsID,
-		More:       found.More || len(seqs) > historyLimit || len(recorded) == historyLimit,
+		More:       more || older || found.More,
 		AppliedSeq: v.at.AppliedSeq,
 		Generation: look.active.Number(),
 	}
-	for _, seq := range seqs[:min(len(seqs), historyLimit)] {
+	for _, seq := range seqs {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}

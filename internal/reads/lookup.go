@@ -66,7 +66,7 @@ func (v *view) lookup(ctx context.Context, pcsID string, e *earlier) (projection
 	defer snapshot.Close()
 	found, err := projections.LookupAt(until(ctx, snapshot), pcsID, e.upTo)
 	if errors.Is(err, projections.ErrNotFound) {
-		return v.lookupFormer(snapshot, pcsID, e.upTo)
+		return v.lookupFormer(ctx, snapshot, pcsID, e.upTo)
 	}
 	if errors.Is(err, projections.ErrFar) {
 		err = tooFar(e.asOf, "the record")
@@ -75,15 +75,14 @@ func (v *view) lookup(ctx context.Context, pcsID string, e *earlier) (projection
 }
 
 // lookupFormer finds an id that only an earlier generation knew, as of an event.
-func (v *view) lookupFormer(snapshot *fsm.View, pcsID string, upTo uint64) (f projections.Found, err error) {
-	recorded, _, err := v.recorded(pcsID, upTo)
-	if err != nil {
+func (v *view) lookupFormer(ctx context.Context, snapshot *fsm.View, pcsID string,
+	upTo uint64) (f projections.Found, err error) {
+	if f.Seqs, f.More, err = v.flipped(ctx, pcsID, upTo); err != nil {
 		return f, err
 	}
-	if len(recorded) == 0 {
+	if len(f.Seqs) == 0 {
 		return f, projections.ErrNotFound
 	}
-	f.Seqs = flipped(recorded)
 	f.Current, err = projections.Row(snapshot, f.Seqs[len(f.Seqs)-1])
 	return f, err
 }
@@ -97,13 +96,37 @@ func (v *view) recorded(pcsID string, upTo uint64) (newest []fsm.Recorded, more 
 	return newest, more, err
 }
 
-// flipped lists the submissions that were changed, ascending.
-func flipped(recorded []fsm.Recorded) (seqs []uint64) {
-	for _, x := range recorded {
-		seqs = append(seqs, x.Flip.Seq)
+// flipped lists the submissions of a pcs_id that an activation up to an event changed, ascending: the newest ones. more
+// means that there are older ones.
+func (v *view) flipped(ctx context.Context, pcsID string, upTo uint64) (seqs []uint64, more bool, err error) {
+	for {
+		recorded, err := v.gens.Recorded(pcsID, upTo, historyLimit+1)
+		if err != nil {
+			return nil, false, err
+		}
+		for _, x := range recorded {
+			seqs = append(seqs, x.Flip.Seq)
+		}
+		var cut bool
+		if seqs, cut = newestOf(seqs); cut {
+			more = true
+		}
+		if len(recorded) <= historyLimit {
+			return seqs, more, ctx.Err()
+		}
+		// the newest submissions of this activation are there, and not those of earlier ones, which can be newer
+		if upTo = recorded[historyLimit].Activation - 1; ctx.Err() != nil {
+			return nil, false, ctx.Err()
+		}
 	}
+}
+
+// newestOf sorts submissions and keeps the newest that one answer shows. more means that there are older ones.
+func newestOf(seqs []uint64) (newest []uint64, more bool) {
 	slices.Sort(seqs)
-	return slices.Compact(seqs)
+	seqs = slices.Compact(seqs)
+	left := max(len(seqs), historyLimit) - historyLimit
+	return seqs[left:], left > 0
 }
 
 // Complete lists the pcs_ids that begin with prefix, including those that only an earlier generation knew.
@@ -124,7 +147,7 @@ func (v *view) Complete(_ context.Context, prefix string, limit int) ([]string, 
 	return ids[:min(len(ids), limit)], nil
 }
 
-// historyLimit bounds the flips that one answer shows.
+// historyLimit bounds the submissions and the flips that one answer shows.
 const historyLimit = 1000
 
 // historyOf returns the outcomes of a pcs_id: a pair of entries for every flip, or the standing result when

@@ -52,6 +52,7 @@ func TestManySubmissionsOfGoneGeneration(t *testing.T) {
 func TestHistoryOfManyFlips(t *testing.T) {
 	d := newDiary(t)
 	r := nodetest.Record{Shard: "a", Epoch: 1, Root: "r"}
+	first := d.ledger.State.Cursor().Seq + 1
 	for range many {
 		d.send(d.ledger.State.Cursor().Seq+1, "192.0.2.1", r)
 	}
@@ -60,6 +61,7 @@ func TestHistoryOfManyFlips(t *testing.T) {
 	d.recount(2, verify.DefaultPolicy(), 1)
 	head := d.ledger.State.Cursor().Seq
 	d.activate(1, 2, true)
+	d.newest(r, first)
 	a, err := d.view(api.Read{}).Lookup(d.ctx, r.ID(), api.Then{})
 	d.must(err)
 	if last := a.History[len(a.History)-1]; !a.More || last.Generation != 1 || !last.Accepted || last.FromSeq != head+1 {
@@ -69,5 +71,25 @@ func TestHistoryOfManyFlips(t *testing.T) {
 	d.must(err)
 	if last := a.History[len(a.History)-1]; !a.More || last.Generation != 2 || last.Accepted || last.FromSeq != head {
 		t.Errorf("as of event %d more %v, the last of %d is %+v", head, a.More, len(a.History), last)
+	}
+}
+
+// newest wants the newest submissions of a record, of which there are too many, in its answer and in its history. first
+// is the first of all.
+func (d *diary) newest(r nodetest.Record, first uint64) {
+	d.Helper()
+	const shown = 1000
+	from, to := first+many-shown, first+many-1
+	a, err := d.view(api.Read{}).Lookup(d.ctx, r.ID(), api.Then{})
+	d.must(err)
+	if !a.More || len(a.Events) != shown || a.Events[0] != from || a.Events[shown-1] != to {
+		d.Errorf("more %v, %d events from %d to %d, want %d to %d", a.More, len(a.Events), a.Events[0],
+			a.Events[len(a.Events)-1], from, to)
+	}
+	h, err := d.view(api.Read{}).History(d.ctx, r.ID())
+	d.must(err)
+	if s := h.Submissions; !h.More || len(s) != shown || s[0].Seq != from || s[shown-1].Seq != to {
+		d.Errorf("more %v, the history of %d from %d to %d, want %d to %d", h.More, len(s), s[0].Seq, s[len(s)-1].Seq,
+			from, to)
 	}
 }
