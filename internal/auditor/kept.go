@@ -35,7 +35,8 @@ func (o *Options) keptNotes() (notes []Note, err error) {
 		_, _, err := evidence.OpenCheckpoint(text, o.Keys...)
 		switch {
 		case errors.Is(err, evidence.ErrUnsigned) && signedAsItself(text):
-			return nil, fmt.Errorf("the checkpoint that an earlier run kept in %s: %w. Give the old public key too", o.Dir, err)
+			return nil, fmt.Errorf("the checkpoint that an earlier run kept in %s: %w. Give the old public key too", o.Dir,
+				err)
 		case err != nil:
 			return nil, fmt.Errorf("%w: the checkpoint that an earlier run kept in %s: %w", ErrChanged, o.Dir, err)
 		}

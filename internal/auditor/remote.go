@@ -226,8 +226,8 @@ func (r *remote) said(ctx context.Context, w *work) ([]claim, error) {
 		return nil, err
 	}
 	if _, ok := w.derived.Control().Generation(d.Generation); !ok {
-		return nil, fmt.Errorf("%w: the digest that the cluster gives is of generation %d, and no event up to event %d "+
-			"starts it. If it was started since, audit again", ErrSource, d.Generation, end)
+		return nil, fmt.Errorf("%w: the digest that the cluster gives is of generation %d, and no event up to event "+
+			"%d starts it. If it was started since, audit again", ErrSource, d.Generation, end)
 	}
 	return []claim{claimOf("the digest that the cluster gives", d.Seq, d.Log, d.State, d.Control, d.Generation)}, nil
 }

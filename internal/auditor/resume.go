@@ -114,8 +114,8 @@ func (w *work) other(from, to uint64, what string) error {
 		}
 	}
 	w.doubtful = true
-	return fmt.Errorf("%w: files in %s are damaged, missing or of another ledger: event %d: %s. Nothing shows that the "+
-		"directory has the event as it was taken", ErrChanged, w.dir, from, what)
+	return fmt.Errorf("%w: files in %s are damaged, missing or of another ledger: event %d: %s. Nothing shows that "+
+		"the directory has the event as it was taken", ErrChanged, w.dir, from, what)
 }
 
 // changed marks an error of the files of an earlier run with ErrChanged, unless this machine is the reason.

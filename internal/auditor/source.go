@@ -20,10 +20,11 @@ type Source interface {
 	// load brings the log of the work up to date, after a comparison of what earlier runs took with what the source
 	// has now. It sets w.shown, and notes in the report what it could not compare.
 	load(ctx context.Context, w *work, r *Report) error
-	// said returns what the source says of the ledger at the end of the work. Its error ends no audit: a ledger must not
-	// get away with a difference because it gives no digest.
+	// said returns what the source says of the ledger at the end of the work. Its error ends no audit: a ledger
+	// must not get away with a difference because it gives no digest.
 	said(ctx context.Context, w *work) ([]claim, error)
-	// checkpoint returns the newest checkpoint of the source, nil if there is none, and the reason if one was asked for.
+	// checkpoint returns the newest checkpoint of the source, nil if there is none, and the reason if one was asked
+	// for.
 	checkpoint() ([]byte, error)
 	// holds names the log if it is a copy, whose work cannot go on with another one; "" for a source of events.
 	holds() string
@@ -107,8 +108,8 @@ func (s fromExport) load(ctx context.Context, w *work, _ *Report) error {
 func (s fromExport) said(context.Context, *work) ([]claim, error) {
 	e, to := s.m.End, s.m.Range.ToSeq
 	if e.Seq != to {
-		return nil, &differs{to, to, fmt.Sprintf("the manifest of the export has the digests at event %d, and none at its "+
-			"last event", e.Seq)}
+		return nil, &differs{to, to, fmt.Sprintf("the manifest of the export has the digests at event %d, and none at "+
+			"its last event", e.Seq)}
 	}
 	return []claim{claimOf("the manifest of the export", e.Seq, e.Log, e.State, e.Control, e.Generation)}, nil
 }
