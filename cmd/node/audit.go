@@ -111,8 +111,8 @@ func (f *auditFlags) run(cmd *cobra.Command) error {
 
 // changedStep is the next step after auditor.ErrChanged.
 const changedStep = "That is no word about the ledger. Find out what changed files there. Then audit into another " +
-	"directory, and give it the notes under ledgers/ of this one with --checkpoint: they find a ledger that was rolled " +
-	"back since."
+	"directory, and give it the notes under ledgers/ of this one with --checkpoint: they find a ledger that was " +
+	"rolled back since."
 
 // noCheckpointStep is the next step after auditor.ErrNoCheckpoint.
 const noCheckpointStep = "Give one that you or a witness kept with --checkpoint, or let the operator set " +
