@@ -15,7 +15,7 @@ var (
 	codeOf = regexp.MustCompile("(?s)```[a-z]*\n(.*?)```|(?m)^ {4,}((?:\\$ |[A-Z_]+=\\S+ )?(?:bin/)?recount " +
 		"[^\n]*)$|`([^`\n]+)`")
 	// typedOf finds a command line of this tool up to what ends it in a shell.
-	typedOf = regexp.MustCompile(`(?:^|[\s(/"])recount ([a-z][^|#;&<>()\n]*)`)
+	typedOf = regexp.MustCompile(`(?:^|[\s("]|bin/)recount ([a-z][^|#;&<>()\n]*)`)
 	flagOf  = regexp.MustCompile(`(?:^|\s)--([a-z][a-z0-9-]*)`)
 	wordOf  = regexp.MustCompile(`^[a-z][a-z-]*$`)
 )
