@@ -10,36 +10,43 @@ import (
 	"testing"
 )
 
-const root = "../.."
-
 // mostExposed is the highest rating of systemd-analyze security that a unit may have, of 10.
 const mostExposed = 1.5
 
-// unitWith copies a unit into a directory of the test, with a program that exists, because systemd-analyze looks for it.
-func unitWith(t *testing.T, path string) string {
+// installed copies the unit and the drop-in of the package into a directory, as they lie on a machine, with a program that
+// exists, because systemd-analyze looks for it.
+func installed(t *testing.T) (dir string) {
 	t.Helper()
-	text, err := os.ReadFile(path)
-	if err != nil {
+	dir = t.TempDir()
+	beside := filepath.Join(dir, "recount-node.service.d")
+	if err := os.Mkdir(beside, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	copied := filepath.Join(t.TempDir(), filepath.Base(path))
-	line := regexp.MustCompile(`(?m)^ExecStart=\S+`)
-	if err := os.WriteFile(copied, line.ReplaceAll(text, []byte("ExecStart=/bin/true")), 0o644); err != nil {
-		t.Fatal(err)
+	program := regexp.MustCompile(`(?m)^ExecStart=\S+`)
+	for name, to := range map[string]string{"recount-node.service": dir, "credentials.conf": beside} {
+		text, err := os.ReadFile(filepath.Join("..", "..", "deploy", "systemd", name))
+		if err == nil {
+			text = program.ReplaceAll(text, []byte("ExecStart=/bin/true"))
+			err = os.WriteFile(filepath.Join(to, name), text, 0o644)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
-	return copied
+	return dir
 }
 
-// TestUnitsAreHardened: systemd takes the unit of a node without a warning, and rates its exposure low.
-func TestUnitsAreHardened(t *testing.T) {
+// TestUnitIsHardened: systemd takes the unit of a node and the credentials without a warning, and rates its exposure low.
+func TestUnitIsHardened(t *testing.T) {
 	if _, err := exec.LookPath("systemd-analyze"); err != nil {
 		t.Skip("systemd-analyze is not on this machine (Debian: apt install systemd)")
 	}
-	unit := unitWith(t, filepath.Join(root, "deploy", "systemd", "recount-node.service"))
-	if out, err := exec.Command("systemd-analyze", "verify", "--man=no", unit).CombinedOutput(); err != nil || len(out) > 0 {
+	t.Setenv("SYSTEMD_UNIT_PATH", installed(t)+":") // and then the units of the machine
+	verify := exec.Command("systemd-analyze", "verify", "--man=no", "recount-node.service")
+	if out, err := verify.CombinedOutput(); err != nil || len(out) > 0 {
 		t.Errorf("verify: %v\n%s", err, out)
 	}
-	out, err := exec.Command("systemd-analyze", "security", "--offline=true", unit).CombinedOutput()
+	out, err := exec.Command("systemd-analyze", "security", "--offline=true", "recount-node.service").CombinedOutput()
 	found := regexp.MustCompile(`Overall exposure level for \S+: ([0-9.]+)`).FindStringSubmatch(string(out))
 	if err != nil || found == nil {
 		t.Fatalf("security: %v\n%s", err, out)
