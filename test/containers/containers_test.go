@@ -193,7 +193,7 @@ func TestContainers(t *testing.T) {
 		step{"doctor", "all is well"})
 	fullVolume(s, third)
 	nothingOutside(s)
-	s.play(ctx, b.dir, b.env)
+	s.play(ctx, b.dir, b.env, "bash", "-c")
 }
 
 func (b bench) command(name string, args ...string) *exec.Cmd {

@@ -49,15 +49,15 @@ func (s *script) section(heading string, prints ...step) {
 	}
 }
 
-// play runs the lines in one shell in dir and checks each of them.
-func (s *script) play(ctx context.Context, dir string, env []string) {
+// play runs the lines in one shell in dir and checks each of them. program takes the script as its last argument.
+func (s *script) play(ctx context.Context, dir string, env []string, program ...string) {
 	s.t.Helper()
 	const mark = "\x01end "
 	var text strings.Builder
 	for _, now := range s.steps {
 		text.WriteString(now.line + "\nprintf '\\001end %d\\n' $?\n")
 	}
-	cmd := exec.CommandContext(ctx, "bash", "-c", text.String())
+	cmd := exec.CommandContext(ctx, program[0], append(program[1:], text.String())...)
 	cmd.Dir, cmd.Env = dir, env
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
