@@ -5,18 +5,24 @@ import (
 	"errors"
 	"io"
 	"log"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	monitoring "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	helmchart "helm.sh/helm/v3/pkg/chart"
 	"helm.sh/helm/v3/pkg/chart/loader"
 	"helm.sh/helm/v3/pkg/chartutil"
 	"helm.sh/helm/v3/pkg/engine"
 	"helm.sh/helm/v3/pkg/lint"
 	"helm.sh/helm/v3/pkg/lint/support"
+	apps "k8s.io/api/apps/v1"
+	core "k8s.io/api/core/v1"
+	policy "k8s.io/api/policy/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/yaml"
 	syaml "sigs.k8s.io/yaml"
 )
@@ -183,6 +189,72 @@ func TestLint(t *testing.T) {
 				t.Errorf("%s: %s", name, m.Error())
 			}
 		}
+	}
+}
+
+// TestPackage: helm package puts the alert rules themselves into the archive, not the link to them.
+func TestPackage(t *testing.T) {
+	c, err := loader.Load(chartDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path, err := chartutil.Save(c, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	packed, err := loader.LoadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := values(t, "everything-values.yaml")
+	want := render(t, v, false)
+	if got, err := renderChart(packed, v, false); err != nil || !maps.Equal(got, want) {
+		t.Errorf("%v: the archive renders other objects", err)
+	}
+	for _, f := range packed.Files {
+		if f.Name == "files/alerts.yaml" {
+			f.Data = []byte("../../../prometheus/alerts.yaml") // a clone without symbolic links
+		}
+	}
+	if _, err := renderChart(packed, v, false); err == nil || !strings.Contains(err.Error(), "files/alerts.yaml") {
+		t.Errorf("without its rules: %v", err)
+	}
+}
+
+// TestSelectors: services, budgets and monitors select the nodes and what belongs to them, and nothing else.
+func TestSelectors(t *testing.T) {
+	all := objects(t, render(t, values(t, "everything-values.yaml"), false))
+	set := decoded[apps.StatefulSet](t, all, "StatefulSet")[0]
+	node, tester := set.Spec.Template.Labels, decoded[core.Pod](t, all, "Pod")[0].Labels
+	second := maps.Clone(node)
+	second["app.kubernetes.io/instance"] = "second"
+	selects := func(name string, want, got map[string]string) {
+		s := labels.SelectorFromSet(want)
+		if !s.Matches(labels.Set(got)) || s.Matches(labels.Set(tester)) || s.Matches(labels.Set(second)) {
+			t.Errorf("%s selects by %v", name, want)
+		}
+	}
+	selects("StatefulSet", set.Spec.Selector.MatchLabels, node)
+	budget := decoded[policy.PodDisruptionBudget](t, all, "PodDisruptionBudget")[0]
+	selects("PodDisruptionBudget", budget.Spec.Selector.MatchLabels, node)
+	monitor := decoded[monitoring.ServiceMonitor](t, all, "ServiceMonitor")[0]
+	monitored := 0
+	for _, service := range decoded[core.Service](t, all, "Service") {
+		selects(service.Name, service.Spec.Selector, node)
+		early := service.Spec.PublishNotReadyAddresses && service.Spec.ClusterIP == core.ClusterIPNone
+		if early != (service.Name == set.Spec.ServiceName) {
+			t.Errorf("%s: names of pods that are not ready: %t", service.Name, early)
+		}
+		if labels.SelectorFromSet(monitor.Spec.Selector.MatchLabels).Matches(labels.Set(service.Labels)) {
+			monitored++
+			asked := func(p core.ServicePort) bool { return p.Name == monitor.Spec.Endpoints[0].Port }
+			if !slices.ContainsFunc(service.Spec.Ports, asked) {
+				t.Errorf("%s has no port for the monitor", service.Name)
+			}
+		}
+	}
+	if monitored != 1 {
+		t.Errorf("the monitor finds %d services", monitored)
 	}
 }
 

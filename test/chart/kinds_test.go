@@ -106,8 +106,8 @@ func TestKindsAreChecked(t *testing.T) {
 }
 
 func checkKind(raw []byte, kind string, definitions map[string]*apiextensions.JSONSchemaProps) error {
-	if make := typed[kind]; make != nil {
-		return strict(raw, make())
+	if empty := typed[kind]; empty != nil {
+		return strict(raw, empty())
 	}
 	props := definitions[kind]
 	if props == nil {
