@@ -135,21 +135,9 @@ func TestClusterIsFoundedOnce(t *testing.T) {
 func TestInvitedNodeJoins(t *testing.T) {
 	c := newCluster(t, "ledger", 3)
 	nodes, _, _ := c.installed()
-	for _, pod := range pods[3:] {
-		c.tool("cluster", "invite", pod, "--peer", c.at(pod, "9441"), "--api", "https://"+c.at(pod, "9440"),
-			"--out", c.path(pod+".join"), "--reason", "more readers")
-	}
+	c.invite("recount-3", "recount-3")
+	c.invite("recount-4", "recount-4")
 	c.tool("cluster", "invite", "recount-4", "--withdraw", "--reason", "no more readers")
-	for _, pod := range pods[3:] {
-		_, stderr, err := run(t, "recount-node", "join", "--token-file", c.path(pod+".join"), "--out", c.path("out", pod),
-			"--peer-ca", c.path("out", "pki", "peer-ca"), "--api-ca", c.path("out", "pki", "api-ca"))
-		if err != nil {
-			t.Fatalf("%v: %s", err, stderr)
-		}
-		c.secret(pod+"-peer", "tls.crt", pod+"/peer.crt", "tls.key", pod+"/peer.key", "ca.crt", pod+"/peer-trust.crt")
-		c.secret(pod+"-api", "tls.crt", pod+"/api.crt", "tls.key", pod+"/api.key")
-		c.secret(pod+"-join", "token", pod+"/join.token")
-	}
 	v := chartutil.CoalesceTables(values(t, `
 replicas: 5
 joined: [{ordinal: 3, tokenSecret: recount-3-join}, {ordinal: 4, tokenSecret: recount-4-join}]
@@ -166,6 +154,47 @@ joined: [{ordinal: 3, tokenSecret: recount-3-join}, {ordinal: 4, tokenSecret: re
 	// The other nodes need no other settings. With those of the upgrade they start as well.
 	nodes["recount-0"].stop(syscall.SIGTERM)
 	c.says(c.start("recount-0", configs["recount-0"]), "recount-0", ready)
+}
+
+// TestLostNodeIsReplaced: a new node with the name and the address of the pod that lost its volume takes its place, as
+// docs/kubernetes.md says.
+func TestLostNodeIsReplaced(t *testing.T) {
+	c := newCluster(t, "ledger", 3)
+	nodes, _, _ := c.installed()
+	nodes["recount-2"].stop(syscall.SIGKILL)
+	if err := os.RemoveAll(c.path("data", "recount-2")); err != nil {
+		t.Fatal(err)
+	}
+	c.tool("cluster", "remove", "recount-2", "--reason", "lost its volume", "--yes")
+	c.invite("recount-2-b", "recount-2")
+	v := chartutil.CoalesceTables(values(t, `
+joined: [{ordinal: 2, id: recount-2-b, tokenSecret: recount-2-b-join}]
+removed: [recount-2]
+`), values(t, "secrets-values.yaml"))
+	configs := c.settings(render(t, v, true), true)
+	c.says(c.start("recount-2", configs["recount-2"]), "recount-2", ready)
+	c.tool("cluster", "promote", "recount-2-b", "--wait", "1m", "--reason", "in place of recount-2")
+	status := c.tool("cluster", "status")
+	if !strings.Contains(status, "recount-2-b") || strings.Count(status, " voter ") != 3 {
+		t.Errorf("the members are\n%s", status)
+	}
+	nodes["recount-0"].stop(syscall.SIGTERM)
+	c.says(c.start("recount-0", configs["recount-0"]), "recount-0", ready)
+}
+
+// invite invites a node for a pod, and makes its three Secrets.
+func (c *cluster) invite(id, pod string) {
+	c.t.Helper()
+	c.tool("cluster", "invite", id, "--peer", c.at(pod, "9441"), "--api", "https://"+c.at(pod, "9440"),
+		"--out", c.path(id+".join"), "--reason", "a test")
+	_, stderr, err := run(c.t, "recount-node", "join", "--token-file", c.path(id+".join"), "--out", c.path("out", id),
+		"--peer-ca", c.path("out", "pki", "peer-ca"), "--api-ca", c.path("out", "pki", "api-ca"))
+	if err != nil {
+		c.t.Fatalf("%v: %s", err, stderr)
+	}
+	c.secret(id+"-peer", "tls.crt", id+"/peer.crt", "tls.key", id+"/peer.key", "ca.crt", id+"/peer-trust.crt")
+	c.secret(id+"-api", "tls.crt", id+"/api.crt", "tls.key", id+"/api.key")
+	c.secret(id+"-join", "token", id+"/join.token")
 }
 
 // tool runs the command line tool as the operator and returns what it prints.

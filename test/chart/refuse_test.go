@@ -13,6 +13,7 @@ func TestRefused(t *testing.T) {
 		// Members.
 		{auth + "replicas: 4", "nobody invited a node for recount-3. Invite it (recount cluster invite recount-3)"},
 		{auth + "replicas: 2", "the member recount-2 would stop, and the others would miss its vote. Remove it first"},
+		{auth + "joined: [{ordinal: 3, tokenSecret: j}]", "the member recount-3 would stop"},
 		{auth + "replicas: 5\njoined: [{ordinal: 4, tokenSecret: j}]", "nobody invited a node for recount-3"},
 		{auth + "removed: [recount-2]", "removed: recount-2 still has its pod recount-2"},
 		{auth + "joined: [{ordinal: 1, tokenSecret: j}]",
