@@ -79,7 +79,7 @@ func TestDeployPackages(t *testing.T) {
 		`ssh root@10.0.0.2 'rpm --force-debian --install --nodeps --nosignature /root/recount.rpm'`,
 		`ssh root@10.0.0.2 `+look, `ssh root@10.0.0.2 'rpm --force-debian --erase recount'`,
 		`ssh root@10.0.0.2 'getent passwd recount || echo nobody'`)
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute)
 	defer cancel()
 	all := playLinesBy(ctx, t, dir, program, lines)
 	checkPlayed(t, all[:page], []playedLine{
