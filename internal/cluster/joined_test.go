@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -37,6 +38,23 @@ func TestLearnerOfAnotherDirectory(t *testing.T) {
 	joined, index = "", 8 // the ledger forgets old invitations
 	if _, err := r.admit("n4", second.String()); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestStrangerBecomesAMember: a node that was away takes those who were added meanwhile for strangers that are ahead of it.
+// Once it has caught up it knows them, and serves at once.
+func TestStrangerBecomesAMember(t *testing.T) {
+	r, says := lonely(t)
+	if _, err := r.admit("n9", says.String()); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.standing(); err == nil || !strings.Contains(err.Error(), errForked.Error()) {
+		t.Errorf("while it is behind: %v", err)
+	}
+	servers := []raft.Server{{Suffrage: raft.Voter, ID: "n1", Address: "h:1"}, {Suffrage: raft.Nonvoter, ID: "n9", Address: "h:9"}}
+	r.members.set(newConfiguration(9, servers))
+	if err := r.standing(); err != nil {
+		t.Errorf("once it has caught up: %v", err)
 	}
 }
 

@@ -218,7 +218,7 @@ func (r *roster) compare(id string, h hello) error {
 	}
 	if !found && (!member || !m.Votes() && index < now.index) {
 		if !member && now.votes(r.cfg.NodeID) && h.commit > last {
-			r.denied[id] = denial{reason: errForked.Error(), at: time.Now()}
+			r.denied[id] = denial{reason: errForked.Error(), stranger: true, at: time.Now()}
 		}
 		r.mu.Unlock()
 		return nil // it may wait to be added, or this node does not know yet who added it, or from which directory

@@ -16,7 +16,9 @@ var ErrRemoved = errors.New("cluster: this node was removed from the cluster: st
 type denial struct {
 	reason  string
 	removed bool // because the cluster has removed this node
-	at      time.Time
+	// This node says it about itself, because it does not know the other one as a member. It is moot once it does.
+	stranger bool
+	at       time.Time
 }
 
 // deniedBy records that a member refuses this node, and why. An empty reason clears the record.
@@ -27,7 +29,7 @@ func (r *roster) deniedBy(id, reason string, removed bool) {
 	if reason == "" {
 		delete(r.denied, id)
 	} else {
-		r.denied[id] = denial{reason, removed, time.Now()}
+		r.denied[id] = denial{reason: reason, removed: removed, at: time.Now()}
 	}
 	by := slices.DeleteFunc(r.removers(), func(id string) bool { return !now.votes(id) })
 	if others := len(now.voters) - r.votes(now); others > 0 && len(by) > others/2 {
@@ -114,10 +116,15 @@ func (r *roster) standing() error {
 	if err := r.removed(); err != nil {
 		return err
 	}
+	now := r.members.now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	denied := map[string]time.Time{}
 	for id, d := range r.denied {
+		if _, known := now.member(id); d.stranger && known {
+			delete(r.denied, id)
+			continue
+		}
 		denied[id] = d.at
 	}
 	deny, differ, agree := recent(denied), recent(r.differs), r.accepting()
