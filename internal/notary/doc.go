@@ -4,7 +4,7 @@
 // A signature cannot be taken back, so the notary signs no position before a majority of the voters has the
 // same digests there:
 //
-//	every quarter of a second in which the head has moved {
+//	every half second in which the head has moved {
 //		take the last event that the active generation has folded
 //		ask the voters for their digests at it
 //		a majority has those of this node: sign its size and root, and show the note from now on

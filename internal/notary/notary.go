@@ -16,7 +16,7 @@ import (
 )
 
 // signEvery lies between two looks at the head. A checkpoint is behind by that and the time of one question.
-const signEvery = 250 * time.Millisecond
+const signEvery = 500 * time.Millisecond
 
 // retryAfter is the time that a client is told to wait when this node has no answer now.
 const retryAfter = time.Second
