@@ -32,7 +32,7 @@ type heldKeys struct {
 	own     atomic.Pointer[[]verify.Key] // of the settings
 	keys    atomic.Pointer[keyCache]
 	secrets atomic.Pointer[heldSecrets]
-	hint    atomic.Value // verify.Facts that verified last
+	hints   keyHints
 
 	changed     chan struct{} // poked when own has other keys
 	filesFailed atomic.Bool   // the last reading of the key files failed
@@ -112,12 +112,12 @@ func (h *heldKeys) checkSecrets() error {
 		strings.Join(missing, ", "))
 }
 
-// CheckSignature finds the key that signed the record. It tries the key that verified last first.
+// CheckSignature finds the key that signed the record. It first tries the key that signed the last record of the shard.
 func (h *heldKeys) CheckSignature(keys *verify.KeySet, rec *pcs.Record) verify.Facts {
-	hint, _ := h.hint.Load().(verify.Facts)
+	hint := h.hints.of(rec.ShardID)
 	facts, hit := keys.Find(rec, hint)
 	if hit.Valid() && hit != hint {
-		h.hint.Store(hit)
+		h.hints.put(rec.ShardID, hit)
 	}
 	return facts
 }
