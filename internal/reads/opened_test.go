@@ -113,6 +113,7 @@ func TestViewsDuringActivations(t *testing.T) {
 				}
 				at := view.Position()
 				v.consistent(at)
+				v.consistent(v.Position())
 				if at.AppliedSeq < seq {
 					t.Errorf("a view at event %d after one at event %d", at.AppliedSeq, seq)
 				}
@@ -127,4 +128,21 @@ func TestViewsDuringActivations(t *testing.T) {
 	close(done)
 	reading.Wait()
 	t.Logf("%d views", opened.Load())
+}
+
+// TestFormerGenerationKeepsUp: a view of a generation that was replaced has every event of the active one, so that no list
+// that goes on in it ends early.
+func TestFormerGenerationKeepsUp(t *testing.T) {
+	v := newViewed(t, 1)
+	v.build()
+	v.activate(2, 1)
+	v.must(v.ledger.Gens.AwaitServing(v.ctx))
+	for range 300 {
+		v.ledger.Add(event.RefusalsDropped, &event.RefusalsDroppedV1{Node: ledgertest.Node, Count: 1})
+		active := v.view(api.Read{}).Position()
+		if former := v.view(api.Read{Generation: 1}).Position(); active.Generation != 2 || former.Generation != 1 ||
+			former.AppliedSeq < active.AppliedSeq {
+			t.Fatalf("%+v, behind %+v", former, active)
+		}
+	}
 }

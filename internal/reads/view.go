@@ -22,8 +22,13 @@ type view struct {
 	at       api.Position
 }
 
-// Position returns the position of the active generation without waiting. It implements api.Views.
-func (vs *Views) Position() api.Position { return positionOf(vs.Generations.Serving()) }
+// Position returns the last event that the serving generation has folded, and the generation that was active after it,
+// without waiting. It implements api.Views.
+func (vs *Views) Position() api.Position {
+	at := positionOf(vs.Generations.Serving())
+	at.Generation = vs.State.Control().ActiveAfter(at.AppliedSeq)
+	return at
+}
 
 // View returns a view that is as fresh as r asks. It implements api.Views.
 func (vs *Views) View(ctx context.Context, r api.Read) (api.View, error) {
@@ -41,7 +46,8 @@ func (vs *Views) View(ctx context.Context, r api.Read) (api.View, error) {
 	return v, nil
 }
 
-// open returns the generation that a read is about, and its position.
+// open returns the generation that a read is about, and its position. One that is not active has folded what the active
+// one has: it may be behind after a damage, and a list that goes on in it would end early.
 func (vs *Views) open(ctx context.Context, r api.Read) (*recount.Running, api.Position, error) {
 	if r.Generation == 0 {
 		return vs.settle(ctx, r.MinSeq)
@@ -50,7 +56,7 @@ func (vs *Views) open(ctx context.Context, r api.Read) (*recount.Running, api.Po
 	if of == nil {
 		return nil, api.Position{}, gone(vs.State, r.Generation)
 	}
-	err := of.WaitSeq(ctx, r.MinSeq)
+	err := of.WaitSeq(ctx, max(r.MinSeq, vs.Generations.Serving().Cursor().Seq))
 	if errors.Is(err, fsm.ErrDropped) {
 		err = gone(vs.State, r.Generation)
 	}
