@@ -12,8 +12,12 @@ import (
 // atOnce bounds the requests that are answered at a time. Each may hold maxRequest bytes and waits for the disk.
 const atOnce = 32
 
-// bodiesAtOnce bounds the bodies that are read at a time, and so the memory for those of slow senders: 40 MiB.
-const bodiesAtOnce = 512
+// Bounds of the bodies that are read at a time: all, and so the memory for those of slow senders (40 MiB), and those of
+// one address.
+const (
+	bodiesAtOnce = 512
+	bodiesOfOne  = 64
+)
 
 // Results of requests, the label of flk_witness_requests_total.
 const (
@@ -32,9 +36,9 @@ var results = []string{cosignedResult, conflictResult, forkResult, proofResult, 
 	malformedResult, busyResult, failedResult}
 
 // Handler answers POST /add-checkpoint. A request takes its turn when its body is here, so a few slow senders hold nobody
-// up. The bodies that are read at a time are bounded as well, for the memory.
+// up. The bodies that are read at a time are bounded as well.
 func (w *Witness) Handler() http.Handler {
-	turns, bodies := make(chan struct{}, atOnce), make(chan struct{}, bodiesAtOnce)
+	turns, bodies := make(chan struct{}, atOnce), reading{of: map[string]int{}}
 	busy := func(rw http.ResponseWriter) {
 		w.counts.add(busyResult)
 		rw.Header().Set("Retry-After", "1")
@@ -42,13 +46,12 @@ func (w *Witness) Handler() http.Handler {
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /add-checkpoint", func(rw http.ResponseWriter, r *http.Request) {
-		select {
-		case bodies <- struct{}{}:
-			defer func() { <-bodies }()
-		default:
+		sender := senderOf(r.RemoteAddr)
+		if !bodies.begin(sender) {
 			busy(rw)
 			return
 		}
+		defer bodies.end(sender)
 		body, err := io.ReadAll(http.MaxBytesReader(rw, r.Body, maxRequest))
 		select {
 		case turns <- struct{}{}:

@@ -34,33 +34,44 @@ func TestSlowSenders(t *testing.T) {
 	}
 }
 
-// TestManySlowSenders: the bodies that are read at a time are bounded.
+// TestManySlowSenders: the bodies that are read at a time are bounded, those of one sender and all.
 func TestManySlowSenders(t *testing.T) {
 	r := newRig(t)
 	handler := r.w.Handler()
-	post := func(body io.Reader) int {
-		rec := httptest.NewRecorder()
-		handler.ServeHTTP(rec, httptest.NewRequest(http.MethodPost, "/add-checkpoint", body))
+	post := func(from string, body io.Reader) int {
+		rec, req := httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/add-checkpoint", body)
+		req.RemoteAddr = from
+		handler.ServeHTTP(rec, req)
 		return rec.Code
 	}
-	var senders sync.WaitGroup
+	var sending sync.WaitGroup
 	var ends []io.Closer
-	for range bodiesAtOnce {
-		slow, send := io.Pipe()
+	slow := func(from string) {
+		body, send := io.Pipe()
 		ends = append(ends, send)
-		senders.Go(func() { post(slow) })
+		sending.Go(func() { post(from, body) })
 		_, err := send.Write([]byte("o")) // returns when the sender is read
 		must(t, err)
 	}
 	good := r.request(tree(20, 20, ""), 0, 16).Text()
-	if code := post(bytes.NewReader(good)); code != http.StatusServiceUnavailable {
-		t.Errorf("status %d behind %d slow senders", code, bodiesAtOnce)
+	want := func(what, from string, status int) {
+		t.Helper()
+		if code := post(from, bytes.NewReader(good)); code != status {
+			t.Errorf("%s: status %d", what, code)
+		}
 	}
+	for i := range bodiesOfOne {
+		slow(fmt.Sprintf("[2001:db8::%d]:80", i))
+	}
+	want("one sender has all of its bodies open", "[2001:db8::ffff]:80", http.StatusServiceUnavailable)
+	want("another sender", "[2001:db8:0:1::1]:80", http.StatusOK)
+	for i := range bodiesAtOnce - bodiesOfOne {
+		slow(fmt.Sprintf("192.0.2.%d:%d", i%100, i))
+	}
+	want("all bodies are open", "198.51.100.1:80", http.StatusServiceUnavailable)
 	for _, end := range ends {
 		must(t, end.Close())
 	}
-	senders.Wait()
-	if code := post(bytes.NewReader(good)); code != http.StatusOK {
-		t.Errorf("status %d without them", code)
-	}
+	sending.Wait()
+	want("without them", "[2001:db8::1]:80", http.StatusConflict) // the witness has cosigned the size since
 }

@@ -84,7 +84,7 @@ var packages = map[string][]string{
 	"internal/verify/publish": {"internal/pcs", "internal/verify", "nano"},
 	"internal/version":        {},
 	"internal/when":           {"wire"},
-	"internal/witness":        {"evidence", "internal/osfile", "wire"},
+	"internal/witness":        {"evidence", "internal/limit", "internal/osfile", "wire"},
 }
 
 // testPackages may import whatever they need of the module.
