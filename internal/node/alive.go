@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"fmt"
+	"time"
 )
 
 // Alive returns nil when every check of readiness answers before ctx ends, whatever it answers. A node that is not
@@ -10,12 +11,16 @@ import (
 // serves.
 func Alive(ctx context.Context, n *Node) error { return answer(ctx, n.readiness()) }
 
-// answer runs the checks beside the caller, because one that hangs must not take the caller with it.
+// answer runs the checks beside the caller, because one that hangs must not take the caller with it. A check may wait for
+// something that takes long, such as a fold that catches up. Its context ends after half of the time, so that it can
+// still return.
 func answer(ctx context.Context, checks []check) error {
+	half, cancel := halfOf(ctx)
 	returned := make(chan string, len(checks))
 	go func() {
+		defer cancel()
 		for _, c := range checks {
-			_ = c.err(ctx)
+			_ = c.err(half)
 			returned <- c.name
 		}
 	}()
@@ -27,4 +32,11 @@ func answer(ctx context.Context, checks []check) error {
 		}
 	}
 	return nil
+}
+
+func halfOf(ctx context.Context) (context.Context, context.CancelFunc) {
+	if end, ok := ctx.Deadline(); ok {
+		return context.WithTimeout(ctx, time.Until(end)/2)
+	}
+	return context.WithCancel(ctx)
 }
