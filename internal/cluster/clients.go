@@ -112,6 +112,17 @@ func (p *peerPort) addresses(id string) (out []string) {
 	return out
 }
 
+// misplaced forgets where a member was reached last, because another node answers there. It reports whether the log says
+// another place.
+func (p *peerPort) misplaced(id string) bool {
+	p.foundMu.Lock()
+	last := p.found[id]
+	delete(p.found, id)
+	p.foundMu.Unlock()
+	m, member := p.members.now().member(id)
+	return member && last != "" && m.PeerAddr != last
+}
+
 // dialMember connects to a member at one of its addresses. The certificate shows that it is this member. A node that
 // knows that it was removed connects to nobody.
 func (p *peerPort) dialMember(ctx context.Context, id, alpn string) (net.Conn, error) {

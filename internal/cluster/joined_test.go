@@ -3,6 +3,8 @@ package cluster
 import (
 	"context"
 	"errors"
+	"io"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -74,5 +76,86 @@ func TestTokenOfALearner(t *testing.T) {
 	change.Incarnation = newIdentity(&n4.c.cfg).Incarnation
 	if _, err := b.leader().c.CheckChange(short(t, 10*time.Second), change); !errors.Is(err, ErrOtherNode) {
 		t.Errorf("another directory: %v", err)
+	}
+}
+
+// TestRightDirectoryOfAVoter: a node that has not read yet from which directory a voter was added takes the first one that
+// comes. Once it has read it, the other one is refused, and the right one takes its place, also after a restart.
+func TestRightDirectoryOfAVoter(t *testing.T) {
+	r, says := lonely(t)
+	servers := []raft.Server{{Suffrage: raft.Voter, ID: "n1", Address: "h:1"}, {Suffrage: raft.Voter, ID: "n4", Address: "h:4"}}
+	r.members.set(newConfiguration(9, servers))
+	joined, index := "", uint64(8)
+	r.cfg.JoinedFrom = func(string) (string, uint64) { return joined, index }
+	wrong, right := says, says
+	right.incarnation = newIdentity(r.cfg).Incarnation
+	if _, err := r.admit("n4", wrong.String()); err != nil || r.known["n4"].Incarnation != wrong.incarnation {
+		t.Fatalf("before the ledger is read: %v, %v", err, r.known)
+	}
+	joined, index = right.incarnation, 9
+	if _, err := r.admit("n4", wrong.String()); !errors.Is(err, errOtherDirectory) {
+		t.Errorf("the directory that came first: %v", err)
+	}
+	if err := r.admitVisit("n4", wrong.incarnation); !errors.Is(err, errOtherDirectory) {
+		t.Errorf("a visit of the directory that came first: %v", err)
+	}
+	if err := r.admitVisit("n4", right.incarnation); err != nil {
+		t.Errorf("a visit of the right one: %v", err)
+	}
+	if _, err := r.admit("n4", right.String()); err != nil {
+		t.Errorf("the right one: %v", err)
+	}
+	again, err := newRoster(r.cfg, r.members, r.state)
+	if err != nil || again.known["n4"].Incarnation != right.incarnation {
+		t.Errorf("after a restart: %v, %v", again.known, err)
+	}
+}
+
+// TestStreamOfAnotherDirectory: a stream that was opened before the ledger was read ends once it names another directory.
+func TestStreamOfAnotherDirectory(t *testing.T) {
+	r, says := lonely(t)
+	servers := []raft.Server{{Suffrage: raft.Voter, ID: "n1", Address: "h:1"}, {Suffrage: raft.Voter, ID: "n4", Address: "h:4"}}
+	r.members.set(newConfiguration(9, servers))
+	joined, index, asked := "", uint64(8), 0
+	r.cfg.JoinedFrom = func(string) (string, uint64) { asked++; return joined, index }
+	open := func() *stream {
+		here, there := net.Pipe()
+		t.Cleanup(func() { _, _ = here.Close(), there.Close() })
+		go func() { _, _ = io.Copy(there, there) }()
+		return &stream{Conn: here, id: "n4", incarnation: says.incarnation, roster: r}
+	}
+	echo := func(s *stream) error {
+		if _, err := s.Write([]byte("entry")); err != nil {
+			return err
+		}
+		_, err := s.Read(make([]byte, 5))
+		return err
+	}
+	s := open()
+	if err := echo(s); err != nil {
+		t.Fatalf("before the ledger is read: %v", err)
+	}
+	if _, err := s.Write([]byte("entry")); err != nil {
+		t.Fatal(err)
+	}
+	joined, index = newIdentity(r.cfg).Incarnation, 9
+	if _, err := s.Read(make([]byte, 5)); !errors.Is(err, errOtherDirectory) {
+		t.Errorf("an answer to what was sent before: %v", err)
+	}
+	if _, err := s.Conn.Write(nil); !errors.Is(err, io.ErrClosedPipe) {
+		t.Errorf("the stream is open: %v", err)
+	}
+	if err := echo(open()); !errors.Is(err, errOtherDirectory) {
+		t.Error("an entry was sent to the other directory")
+	}
+	joined, asked = says.incarnation, 0
+	right := open()
+	for range 3 {
+		if err := echo(right); err != nil {
+			t.Error(err)
+		}
+	}
+	if asked != 1 {
+		t.Errorf("the ledger was asked %d times about a directory that it names", asked)
 	}
 }

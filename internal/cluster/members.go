@@ -208,9 +208,10 @@ func (r *roster) compare(id string, h hello) error {
 		return fmt.Errorf("%w %d", errRemoved, removed)
 	}
 	row, found := r.known[id]
-	joined, index := h.incarnation, now.index
-	if !found || row.Incarnation != joined {
-		joined, index = r.joinedFrom(id)
+	joined, index := r.joinedFrom(id)
+	if found && joined == h.incarnation && row.Incarnation != joined { // the row is of a directory that came first
+		row, found = memberRow{}, false
+		delete(r.written, id)
 	}
 	if err := r.refusal(id, h, row, found, joined); err != nil {
 		r.mu.Unlock()

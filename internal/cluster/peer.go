@@ -207,31 +207,32 @@ func (p *peerPort) pass(raw *trackedConn, conn *tls.Conn) error {
 		}
 		return p.rpc.offer(conn)
 	case alpnRaft:
-		if err := p.acceptStream(raw, conn, from); err != nil {
+		theirs, err := p.acceptStream(raw, conn, from)
+		if err != nil {
 			return err
 		}
-		return p.raft.offer(conn)
+		return p.raft.offer(&stream{Conn: conn, id: from, incarnation: theirs.incarnation, roster: p.roster})
 	}
 	return fmt.Errorf("unknown protocol %q", state.NegotiatedProtocol)
 }
 
 // acceptStream counts a stream before it replies, so that of two streams the one that was opened later is the younger.
 // A node that was removed accepts none.
-func (p *peerPort) acceptStream(raw *trackedConn, conn *tls.Conn, from string) error {
+func (p *peerPort) acceptStream(raw *trackedConn, conn *tls.Conn, from string) (theirs hello, err error) {
 	if err := p.roster.left(); err != nil {
-		return err
+		return theirs, err
 	}
 	_ = conn.SetDeadline(time.Now().Add(handshakeTimeout))
-	admit := func(text string) error {
-		if _, err := p.roster.admit(from, text); err != nil {
+	admit := func(text string) (err error) {
+		if theirs, err = p.roster.admit(from, text); err != nil {
 			return err
 		}
 		return p.join(raw, from, alpnRaft)
 	}
 	if err := acceptHandshake(conn, p.cfg.ClusterID, from, p.roster.hello().String(), admit); err != nil {
-		return err
+		return theirs, err
 	}
-	return conn.SetDeadline(time.Time{})
+	return theirs, conn.SetDeadline(time.Time{})
 }
 
 func (p *peerPort) track(conn net.Conn) bool {
@@ -327,24 +328,30 @@ func (s *streamLayer) Dial(address raft.ServerAddress, timeout time.Duration) (n
 		return nil, fmt.Errorf("%w: %w", errAway, err)
 	}
 	_ = conn.SetDeadline(time.Now().Add(handshakeTimeout))
-	if err := s.port.introduce(conn, id); err != nil {
+	theirs, err := s.port.introduce(conn, id)
+	if err != nil {
+		s.port.misplaced(id)
 		_ = conn.Close()
 		return nil, fmt.Errorf("peer %s: %w", id, err)
 	}
-	return conn, conn.SetDeadline(time.Time{})
+	return &stream{Conn: conn, id: id, incarnation: theirs.incarnation, roster: s.port.roster}, conn.SetDeadline(time.Time{})
 }
 
-// introduce performs the handshake with member id on a new Raft stream. Each side may refuse the other.
-func (p *peerPort) introduce(conn net.Conn, id string) error {
+// introduce performs the handshake with member id on a new Raft stream. Each side may refuse the other. A learner gets no
+// entries before it is certain which directory it was added from.
+func (p *peerPort) introduce(conn net.Conn, id string) (hello, error) {
 	theirs, err := offerHandshake(conn, p.cfg.ClusterID, p.cfg.NodeID, p.roster.hello().String())
 	var refused *refusedError
 	if errors.As(err, &refused) {
 		p.roster.deniedBy(id, refused.reason, refused.removed)
 	}
 	if err != nil {
-		return err
+		return hello{}, err
 	}
 	p.roster.deniedBy(id, "", false)
-	_, err = p.roster.admit(id, theirs)
-	return err
+	h, err := p.roster.admit(id, theirs)
+	if err == nil && p.roster.unsure(id) {
+		err = fmt.Errorf("%w: %s: this node has not read yet from which directory it was added", errRefused, id)
+	}
+	return h, err
 }

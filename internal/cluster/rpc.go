@@ -272,6 +272,9 @@ func (p *peerClient) exchange(ctx context.Context, path string, body []byte) ([]
 	roster.deniedBy(p.id, "", false)
 	theirs, refused := roster.admit(p.id, resp.Hello)
 	if refused != nil {
+		if p.port.misplaced(p.id) {
+			p.caller.Drop()
+		}
 		return nil, theirs, fmt.Errorf("%w: %s%s: %w", ErrUnreachable, p.id, path, refused)
 	}
 	if err != nil {

@@ -149,9 +149,11 @@ func (s *rpcServer) answerVisit(ctx context.Context, from, incarnation string, r
 	return respond(roster, out, err)
 }
 
-// admitVisit refuses the visit of a node that was removed, or of another directory than the one that was seen.
+// admitVisit refuses the visit of a node that was removed, or of another directory than the one that the ledger names or
+// that was seen.
 func (r *roster) admitVisit(id, incarnation string) error {
 	removed := r.members.removed(id)
+	joined, _ := r.joinedFrom(id)
 	r.mu.Lock()
 	row, met := r.known[id]
 	r.mu.Unlock()
@@ -160,7 +162,9 @@ func (r *roster) admitVisit(id, incarnation string) error {
 		return fmt.Errorf("%w: %s visits without an incarnation", errRefused, id)
 	case removed != 0:
 		return fmt.Errorf("%w %d", errRemoved, removed)
-	case met && row.Incarnation != incarnation:
+	case joined != "" && joined != incarnation:
+		return fmt.Errorf("%w: %s: %w", errRefused, id, errOtherDirectory)
+	case met && row.Incarnation != incarnation && joined != incarnation:
 		return fmt.Errorf("%w: %s was seen with incarnation %.8s and visits with %.8s: its directory was lost or "+
 			"exchanged", errRefused, id, row.Incarnation, incarnation)
 	}

@@ -98,6 +98,17 @@ func (c *Caller) try(a *attempt) {
 	close(a.done)
 }
 
+// Drop ends the connection and its calls. The next call connects again.
+func (c *Caller) Drop() {
+	c.mu.Lock()
+	conn := c.conn
+	c.conn = nil
+	c.mu.Unlock()
+	if conn != nil {
+		conn.Close()
+	}
+}
+
 // Close ends the connection and all calls. Later calls fail.
 func (c *Caller) Close() {
 	c.mu.Lock()
