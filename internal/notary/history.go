@@ -39,6 +39,7 @@ const recordMark = "checkpoint "
 // the note. What was appended survives the end of the process, and a power loss all but the last ten seconds.
 type history struct {
 	path string
+	keys func() []evidence.PublicKey // with which this node signs now
 
 	mu      sync.Mutex
 	file    *os.File
@@ -52,8 +53,8 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // openHistory reads the file. It cuts off a record that a crash has left unfinished, and reads on behind a damaged one.
 // A file that was damaged is kept aside under the name path.damaged-1, or the next number that is free.
-func openHistory(path, origin string, logger *slog.Logger) (*history, error) {
-	h := &history{path: path}
+func openHistory(path, origin string, keys func() []evidence.PublicKey, logger *slog.Logger) (*history, error) {
+	h := &history{path: path, keys: keys}
 	text, err := os.ReadFile(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
@@ -146,7 +147,15 @@ func (k Kept) record() []byte {
 	return append([]byte(head), k.Note...)
 }
 
-// put adds a checkpoint to the list, in the place of one of the same size.
+// signed returns nil for a note that a key of now signed, and evidence.ErrUnsigned for one that may be of an earlier key.
+// Another error shows that this node did not write the note.
+func (h *history) signed(k Kept) error {
+	_, _, err := evidence.OpenCheckpoint(k.Note, h.keys()...)
+	return err
+}
+
+// put adds a checkpoint to the list, in the place of one of the same size. One that a key of now did not sign never takes
+// the place of one with another root that it did sign.
 func (h *history) put(k Kept) {
 	i, there := slices.BinarySearchFunc(h.list, k.Size, func(have Kept, size uint64) int {
 		switch {
@@ -158,6 +167,9 @@ func (h *history) put(k Kept) {
 		return 0
 	})
 	if there {
+		if k.Root != h.list[i].Root && h.signed(h.list[i]) == nil && h.signed(k) != nil {
+			return
+		}
 		k.At = h.list[i].At
 		h.list[i] = k
 		return
@@ -223,14 +235,20 @@ func thin(list []Kept, now time.Time) (kept []Kept) {
 	return kept
 }
 
-// newest returns the checkpoint with the largest size.
-func (h *history) newest() (k Kept, found bool) {
+// newest returns the checkpoint with the largest size that a key of now signed, or else an earlier key.
+func (h *history) newest() (earlier Kept, found bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if len(h.list) == 0 {
-		return k, false
+	for _, k := range slices.Backward(h.list) {
+		err := h.signed(k)
+		if err == nil {
+			return k, true
+		}
+		if !found && errors.Is(err, evidence.ErrUnsigned) {
+			earlier, found = k, true
+		}
 	}
-	return h.list[len(h.list)-1], true
+	return earlier, found
 }
 
 // before returns at most limit checkpoints with a smaller size, the largest one first, and whether there are more.
@@ -239,6 +257,9 @@ func (h *history) before(size uint64, limit int) (out []Kept, more bool) {
 	defer h.mu.Unlock()
 	for _, k := range slices.Backward(h.list) {
 		if k.Size >= size {
+			continue
+		}
+		if err := h.signed(k); err != nil && !errors.Is(err, evidence.ErrUnsigned) {
 			continue
 		}
 		if len(out) == limit {

@@ -22,7 +22,7 @@ import (
 func (b *bench) remember(t *testing.T, path string) {
 	t.Helper()
 	var err error
-	b.history, err = openHistory(path, origin, slog.New(slog.DiscardHandler))
+	b.history, err = openHistory(path, origin, b.publicKeys, slog.New(slog.DiscardHandler))
 	must(t, err)
 	t.Cleanup(func() { _ = b.history.file.Close() })
 }
@@ -112,7 +112,7 @@ func TestHistoryAfterACrash(t *testing.T) {
 	must(t, err)
 	open := func(text []byte) []Kept {
 		must(t, os.WriteFile(path, text, 0o600))
-		h, err := openHistory(path, origin, slog.New(slog.DiscardHandler))
+		h, err := openHistory(path, origin, b.publicKeys, slog.New(slog.DiscardHandler))
 		must(t, err)
 		must(t, h.close())
 		return h.list
@@ -149,7 +149,7 @@ func TestHistoryDamaged(t *testing.T) {
 		must(t, os.WriteFile(path, damaged, 0o600))
 		lost := uint64(100 * (1 + slices.IndexFunc(ends, func(end int) bool { return at < end })))
 		for range 2 { // the second time, the file is whole
-			h, err := openHistory(path, origin, slog.New(slog.DiscardHandler))
+			h, err := openHistory(path, origin, b.publicKeys, slog.New(slog.DiscardHandler))
 			must(t, err)
 			must(t, h.close())
 			for _, size := range []uint64{100, 200, 300} {
@@ -209,7 +209,7 @@ func TestHistoryAfterAFailedWrite(t *testing.T) {
 	must(t, errors.Join(err, whole.Close()))
 	b.signAt(t, 300)
 	must(t, b.Close())
-	h, err := openHistory(path, origin, slog.New(slog.DiscardHandler))
+	h, err := openHistory(path, origin, b.publicKeys, slog.New(slog.DiscardHandler))
 	must(t, err)
 	must(t, h.close())
 	if k, found := h.newest(); !found || k.Size != 300 {
@@ -255,7 +255,45 @@ func TestThin(t *testing.T) {
 	b.signAt(t, 100)
 	b.signAt(t, 200)
 	must(t, b.Close())
-	if h, err := openHistory(path, origin, slog.New(slog.DiscardHandler)); err != nil || h.records != 2 || len(h.list) != 2 {
+	if h, err := openHistory(path, origin, b.publicKeys, slog.New(slog.DiscardHandler)); err != nil || h.records != 2 || len(h.list) != 2 {
 		t.Errorf("%+v, %v", h, err)
+	}
+}
+
+// TestMadeUpRecords: a record that this node did not sign keeps it from nothing and replaces nothing. With a false signature of
+// a key of this node it is not handed out.
+func TestMadeUpRecords(t *testing.T) {
+	for _, size := range []uint64{1 << 62, 250, 200} {
+		path := filepath.Join(t.TempDir(), "h")
+		b := newBench(t, 300)
+		b.remember(t, path)
+		b.signAt(t, 200)
+		must(t, b.Close())
+		genuine := b.shown.Load().Note
+		made := evidence.Checkpoint{Origin: origin, Size: size, Root: [32]byte{1}}
+		_, signature, _ := bytes.Cut(genuine, []byte("\n\n"))
+		for _, note := range []string{made.Text() + "\n— " + origin + " AAAAAAAA\n", made.Text() + "\n" + string(signature)} {
+			f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0o600)
+			must(t, err)
+			_, err = f.Write(Kept{made, time.Unix(1, 0), []byte(note)}.record())
+			must(t, errors.Join(err, f.Close()))
+		}
+		again := newBench(t, 300)
+		again.keys.Store(b.keys.Load())
+		again.remember(t, path)
+		again.head = 300
+		if err := again.sign(t.Context()); err != nil || again.Counts().Contradiction {
+			t.Errorf("made up for %d: %v", size, err)
+		}
+		page, err := again.Checkpoints(1<<63, 10)
+		must(t, err)
+		for _, c := range page.Checkpoints {
+			if _, _, err := evidence.OpenCheckpoint([]byte(c.Note), b.publicKeys()...); err != nil && !errors.Is(err, evidence.ErrUnsigned) {
+				t.Errorf("made up for %d: %d is handed out: %v", size, c.Size, err)
+			}
+		}
+		if c := page.Checkpoints[len(page.Checkpoints)-1]; c.Size != 200 || c.Note != string(genuine) {
+			t.Errorf("made up for %d: the genuine checkpoint is not listed", size)
+		}
 	}
 }

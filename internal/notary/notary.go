@@ -103,11 +103,21 @@ func New(o Options) (*Notary, error) {
 	}
 	n.keys.Store(&keys)
 	if o.History != "" {
-		if n.history, err = openHistory(o.History, o.Origin, o.Logger); err != nil {
+		if n.history, err = openHistory(o.History, o.Origin, n.publicKeys, o.Logger); err != nil {
 			return nil, fmt.Errorf("history of checkpoints: %w", err)
 		}
 	}
 	return n, nil
+}
+
+// publicKeys returns those with which this node signs now.
+func (n *Notary) publicKeys() []evidence.PublicKey {
+	secret := *n.keys.Load()
+	public := make([]evidence.PublicKey, len(secret))
+	for i, k := range secret {
+		public[i] = k.Public()
+	}
+	return public
 }
 
 // Close makes the history durable.
