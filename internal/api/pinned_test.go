@@ -1,6 +1,7 @@
 package api
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -57,6 +58,17 @@ func TestPagesAsOfATime(t *testing.T) {
 			}
 			if n, asOf, _ = list(r.get(query).Result()); n != 2 || asOf != 4 {
 				t.Errorf("a new list: %d items as of %d", n, asOf)
+			}
+			old, err := base64.RawURLEncoding.DecodeString(next)
+			if err != nil {
+				t.Fatal(err)
+			}
+			// as a release writes it that holds no event
+			old = slices.Delete(old, cursorHeader, cursorHeader+8)
+			old[0] = cursorVersion
+			text := base64.RawURLEncoding.EncodeToString(old)
+			if p := decode[wire.Problem](t, r.get(query+"&cursor="+text), http.StatusBadRequest); p.Field != "cursor" {
+				t.Errorf("a cursor of a release that holds no event: %+v", p)
 			}
 			other := strings.Replace(query, "as_of=2026", "as_of=2025", 1)
 			if p := decode[wire.Problem](t, r.get(other+"&cursor="+next), http.StatusBadRequest); p.Field != "cursor" {

@@ -82,8 +82,8 @@ func pinned(ctx context.Context, view View, t Then) (Then, error) {
 // cursor reads the cursor of a list, nil if it has a fault. If the cursor holds an event, that replaces the time in t.
 func (p *params) cursor(text string, kind byte, filters [8]byte, t *Then) *cursor {
 	k, err := parseCursor(text, kind, filters)
-	if err != nil || k.asOf != 0 && t.AsOfTime == 0 {
-		p.fail("cursor", errCursor.Error()+", or the filters have changed")
+	if err != nil || (k.asOf != 0) != (t.AsOfTime != 0) {
+		p.fail("cursor", errCursor.Error()+", or the filters have changed, or an earlier release made it; begin the list again")
 		return nil
 	}
 	if k.asOf != 0 {
