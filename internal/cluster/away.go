@@ -32,7 +32,7 @@ func (t *transport) appendEntries(id raft.ServerID, target raft.ServerAddress, r
 	pause := firstAwayPause
 	for {
 		err := t.NetworkTransport.AppendEntries(id, target, req, resp)
-		t.c.watchdog.onAppend(string(id), req, err)
+		t.c.watchdog.onAppend(string(id), req, resp.Success, err)
 		again := (errors.Is(err, errAway) || isHeld(err)) && !isHeartbeat(req) && t.c.peer.knows(string(id))
 		if !again || !t.rest(pause, req.Term) {
 			return err

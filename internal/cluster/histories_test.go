@@ -112,8 +112,8 @@ func playMembers(t *testing.T, seed uint64, steps int, sum *historySum) {
 		rng: rand.New(rand.NewPCG(seed, 0)), fate: rand.New(rand.NewPCG(seed, 1)),
 		lost: map[string]bool{}, lives: map[string]*life{}, running: map[string]*life{}, acked: map[uint64]ack{},
 		leaders: map[uint64]string{}, told: map[string]promises{}, left: map[string]uint64{}}
-	for _, id := range []string{"n1", "n2", "n3"} {
-		h.restart(id, never)
+	for _, id := range []string{"n1", "n2", "n3"} { // on a busy machine the others may answer too late to a new node
+		until(t, "the first start of "+id, func() bool { return h.run(id, never, nil) == nil })
 	}
 	h.leader(10 * time.Second)
 	ctx, stop := context.WithCancel(t.Context())

@@ -53,7 +53,7 @@ func (l *learners) look() {
 		match, alive := l.c.watchdog.progress(m.ID)
 		_, before := l.since[m.ID]
 		switch {
-		case !alive || match+keptUpEntries < last:
+		case !alive || match == 0 || match+keptUpEntries < last: // in a short log, one that holds nothing is not far behind
 			delete(l.since, m.ID)
 		case !before:
 			l.since[m.ID] = l.c.cfg.Elapsed()

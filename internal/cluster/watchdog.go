@@ -42,8 +42,9 @@ func (w *watchdog) onProposal(err error) {
 	}
 }
 
-// onAppend records the end of an outgoing AppendEntries. Heartbeats carry no previous entry.
-func (w *watchdog) onAppend(id string, req *raft.AppendEntriesRequest, err error) {
+// onAppend records the end of an outgoing AppendEntries. Heartbeats carry no previous entry. held says that the peer has
+// taken the entries: one that lacks the entry before them answers, too, and holds none.
+func (w *watchdog) onAppend(id string, req *raft.AppendEntriesRequest, held bool, err error) {
 	now := time.Now()
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -62,7 +63,7 @@ func (w *watchdog) onAppend(id string, req *raft.AppendEntriesRequest, err error
 		return
 	}
 	p.attempt = now
-	if last := req.PrevLogEntry + uint64(len(req.Entries)); err == nil && last > p.match {
+	if last := req.PrevLogEntry + uint64(len(req.Entries)); err == nil && held && last > p.match {
 		p.match, p.grew = last, now
 	}
 }

@@ -46,8 +46,8 @@ func TestWatchdogSeesReplicationStandStill(t *testing.T) {
 	lead.c.members.set(newConfiguration(1, []raft.Server{{ID: "only"}, {ID: "n2", Suffrage: raft.Nonvoter}}))
 	heartbeat := &raft.AppendEntriesRequest{Term: term}
 	entry := &raft.AppendEntriesRequest{Term: term, PrevLogEntry: 1, Entries: make([]*raft.Log, 1)}
-	w.onAppend("n2", heartbeat, nil)
-	w.onAppend("n2", entry, errors.New("down"))
+	w.onAppend("n2", heartbeat, true, nil)
+	w.onAppend("n2", entry, false, errors.New("down"))
 	later := time.Now().Add(time.Minute)
 	if err := w.check(later); err != nil {
 		t.Errorf("a peer without heartbeats is down, not stuck: %v", err)
@@ -59,16 +59,43 @@ func TestWatchdogSeesReplicationStandStill(t *testing.T) {
 		t.Errorf("check: %v", err)
 	}
 	entry.PrevLogEntry = lead.c.raft.Load().LastIndex()
-	w.onAppend("n2", entry, nil)
+	w.onAppend("n2", entry, true, nil)
 	w.mu.Lock()
 	w.peers["n2"].heartbeat, w.peers["n2"].attempt = later, time.Now()
 	w.mu.Unlock()
 	if err := w.check(later); err != nil {
 		t.Errorf("a peer that has everything is not stuck: %v", err)
 	}
-	w.onAppend("n2", &raft.AppendEntriesRequest{Term: term + 1}, nil)
+	w.onAppend("n2", &raft.AppendEntriesRequest{Term: term + 1}, true, nil)
 	if w.peers["n2"].match != 0 {
 		t.Error("progress of an earlier term was kept")
+	}
+}
+
+// TestRefusedEntriesAreNotHeld: a learner that answers and takes no entry, because it lacks the ones before, has not kept up,
+// however short the log is.
+func TestRefusedEntriesAreNotHeld(t *testing.T) {
+	b := newBox(t, "only").startAll()
+	lead := b.leader()
+	last := b.propose(lead, "x")
+	term, _ := lead.c.IsLeader()
+	lead.c.members.set(newConfiguration(1, []raft.Server{{ID: "only"}, {ID: "n2", Suffrage: raft.Nonvoter}}))
+	says := func(held bool) error {
+		t.Helper()
+		w, err := lead.c.watchdog, error(nil)
+		for range 2 {
+			w.onAppend("n2", &raft.AppendEntriesRequest{Term: term, PrevLogEntry: last}, held, nil)
+			w.onAppend("n2", &raft.AppendEntriesRequest{Term: term}, true, nil)
+			err = lead.c.learners.keptUp("n2")
+			b.passed.Add(int64(keptUpFor))
+		}
+		return err
+	}
+	if err := says(false); !errors.Is(err, ErrNotCaughtUp) || !strings.Contains(err.Error(), "has 0 of") {
+		t.Errorf("a learner that takes no entry: %v", err)
+	}
+	if err := says(true); err != nil {
+		t.Errorf("a learner that takes them: %v", err)
 	}
 }
 
