@@ -166,8 +166,10 @@ func (w *work) copiedAgain(ctx context.Context, r *Report, fetch func(to string)
 }
 
 // firstOther returns the first event up to had that the log in dir does not have as it was folded, 0 for none.
+// The ledger is to blame for what cannot be read there.
 func (w *work) firstOther(ctx context.Context, dir string, had uint64) (at uint64, err error) {
-	s, err := log.Open(dir, log.Options{Logger: w.quiet, Fatal: w.fail, MemTableBytes: memTable, CacheBytes: cache})
+	s, err := log.Open(dir, log.Options{Logger: w.quiet, Fatal: func(error) {}, // what it tells ends the reading, too
+		MemTableBytes: memTable, CacheBytes: cache})
 	if err != nil {
 		return 0, ofLedger(err)
 	}

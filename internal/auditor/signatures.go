@@ -2,6 +2,7 @@ package auditor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"sync"
@@ -62,7 +63,7 @@ func (a *audit) signatures(ctx context.Context) error {
 		err = s.check()
 	}
 	s.report()
-	return ofLedger(err)
+	return errors.Join(s.a.w.ofLog(err), s.a.w.failure())
 }
 
 // check checks those that wait, on all processors.

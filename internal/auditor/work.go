@@ -148,7 +148,7 @@ func (w *work) open(ctx context.Context, index uint64) (err error) {
 		return w.changed(err)
 	}
 	if err != nil {
-		return ofLedger(err)
+		return w.ofLog(err)
 	}
 	last, err := w.store.LastIndex()
 	if err != nil {
@@ -251,7 +251,7 @@ func (w *work) await(ctx context.Context, ran chan error, wait func(context.Cont
 			ran <- err
 			cancel()
 			<-done
-			return errors.Join(ofLedger(err), w.failure())
+			return errors.Join(w.ofLog(err), w.failure())
 		case <-tick.C:
 			tell()
 		}
@@ -305,9 +305,18 @@ func (w *work) fail(err error) { w.failed.CompareAndSwap(nil, &err) }
 // failure returns the first thing that a store reported.
 func (w *work) failure() error {
 	if err := w.failed.Load(); err != nil {
-		return ofLedger(*err)
+		return w.ofLog(*err)
 	}
 	return nil
+}
+
+// ofLog marks an error of the log in the directory, or of its fold. The ledger is to blame for what was folded, and for
+// bytes that were just copied from it. It is not to blame for bytes that this machine wrote and cannot read back.
+func (w *work) ofLog(err error) error {
+	if !w.fresh && (errors.Is(err, log.ErrCorrupt) || errors.Is(err, log.ErrGap)) {
+		return w.changed(err)
+	}
+	return ofLedger(err)
 }
 
 func (w *work) close() error {
