@@ -101,21 +101,28 @@ func (w *work) other(from, to uint64, what string) error {
 	if from <= w.tied {
 		return &differs{from, to, what}
 	}
-	for _, k := range w.kept {
-		if k.at < from || k.at > w.derived.Cursor().Seq {
-			continue
-		}
-		root, err := w.derived.Root(k.at)
-		if err != nil {
-			return err
-		}
-		if root == [32]byte(k.log) {
-			return &differs{from, to, what}
-		}
+	if shown, err := w.proven(from); err != nil {
+		return err
+	} else if shown {
+		return &differs{from, to, what}
 	}
 	w.doubtful = true
 	return fmt.Errorf("%w: files in %s are damaged, missing or of another ledger: event %d: %s. Nothing shows that "+
 		"the directory has the event as it was taken", ErrChanged, w.dir, from, what)
+}
+
+// proven reports whether a checkpoint from before this run shows that an event was committed as the directory has it.
+func (w *work) proven(seq uint64) (bool, error) {
+	for _, k := range w.kept {
+		if k.at < seq || k.at > w.derived.Cursor().Seq {
+			continue
+		}
+		root, err := w.derived.Root(k.at)
+		if err != nil || root == [32]byte(k.log) {
+			return err == nil, err
+		}
+	}
+	return false, nil
 }
 
 // changed marks an error of the files of an earlier run with ErrChanged, unless this machine is the reason.
@@ -152,7 +159,11 @@ func (w *work) copiedAgain(ctx context.Context, r *Report, fetch func(to string)
 		if err != nil {
 			return err
 		}
-		if at <= w.covered || index <= w.store.Floor() {
+		committed, err := w.proven(at)
+		if err != nil {
+			return err
+		}
+		if committed || index <= w.store.Floor() {
 			what := fmt.Sprintf("the log does not have the %s of the earlier run in %s any more", counted(had, "event"), w.dir)
 			return errors.Join(w.other(at, had, what), os.RemoveAll(part))
 		}
