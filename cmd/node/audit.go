@@ -96,7 +96,7 @@ func (f *auditFlags) run(cmd *cobra.Command) error {
 	}
 	r, err := auditor.Run(cmd.Context(), o)
 	switch {
-	case err == nil, errors.Is(err, auditor.ErrDiffers):
+	case err == nil, errors.Is(err, auditor.ErrDiffers), r != nil && errors.Is(err, auditor.ErrUnchecked):
 		return errors.Join(f.show(cmd, r), err)
 	case errors.Is(err, auditor.ErrChanged): // first: what was changed may be a note that cannot be read
 		return fmt.Errorf("%w\n%s", err, changedStep)

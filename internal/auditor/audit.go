@@ -32,7 +32,8 @@ type Options struct {
 	Now    func() time.Time
 }
 
-// Run audits a ledger. With ErrDiffers the report has differences. Other errors tell that the audit could not be
+// Run audits a ledger. With ErrDiffers the report has differences, with ErrUnchecked checkpoints that it could not
+// compare. Other errors tell that the audit could not be
 // done. A checkpoint of an auditor that no trusted key signed is one of them: evidence.ErrSignature or ErrFormat. So
 // are trusted keys without any checkpoint: ErrNoCheckpoint. Run goes on with the events of an earlier run that has
 // ended or was interrupted, and folds them again.
@@ -64,10 +65,13 @@ func Run(ctx context.Context, o Options) (r *Report, err error) {
 	err = a.run(ctx)
 	r.Seconds = o.Now().Sub(o.Began).Seconds()
 	switch {
-	case err == nil && len(r.Differences) == 0 && keeps:
-		err = a.keep()
-	case err == nil && len(r.Differences) > 0:
+	case err != nil:
+	case len(r.Differences) > 0:
 		err = fmt.Errorf("%w: %s", ErrDiffers, r.Differences[0])
+	case len(r.Unchecked) > 0:
+		err = fmt.Errorf("%w: %s", ErrUnchecked, r.Unchecked[0])
+	case keeps:
+		err = a.keep()
 	}
 	return r, err
 }
@@ -143,6 +147,7 @@ func (a *audit) run(ctx context.Context) error {
 	if err = a.blame(err); err != nil || a.w.derived == nil {
 		return err
 	}
+	a.setAside()
 	if err := a.describe(); err != nil {
 		return err
 	}

@@ -41,6 +41,10 @@ var ErrSource = errors.New("auditor: no ledger that can be audited")
 // the events to what others see.
 var ErrNoCheckpoint = errors.New("auditor: no checkpoint to compare with")
 
+// ErrUnchecked means that a checkpoint could not be compared with the ledger, and that nothing differs otherwise. The
+// report says what was reproduced.
+var ErrUnchecked = errors.New("auditor: a checkpoint could not be compared")
+
 // ErrOther means that a directory holds the work on another ledger.
 var ErrOther = errors.New("auditor: the directory holds another audit")
 

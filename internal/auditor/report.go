@@ -25,6 +25,7 @@ type Report struct {
 	Activations int          `json:"activations"`
 	Differences []Difference `json:"differences"` // by the first event that may differ
 	NotChecked  []string     `json:"not_checked"`
+	Unchecked   []string     `json:"unchecked_checkpoints,omitempty"` // with why they could not be compared
 
 	Contradictions []Contradiction `json:"contradictions,omitempty"`
 
@@ -72,10 +73,18 @@ func (r *Report) not(format string, args ...any) {
 	r.NotChecked = append(r.NotChecked, fmt.Sprintf(format, args...))
 }
 
+// unchecked adds a checkpoint that cannot be compared, which is no success.
+func (r *Report) unchecked(format string, args ...any) {
+	r.Unchecked = append(r.Unchecked, fmt.Sprintf(format, args...))
+}
+
 // Summary says the result in one line.
 func (r *Report) Summary() string {
 	if len(r.Differences) > 0 {
 		return r.Differences[0].String()
+	}
+	if len(r.Unchecked) > 0 {
+		return "not verified: " + r.Unchecked[0]
 	}
 	return fmt.Sprintf("%s, %s, all answers reproduced", counted(r.Events, "event"),
 		counted(uint64(len(r.Generations)), "generation"))

@@ -171,10 +171,14 @@ func (s stoppedLog) load(ctx context.Context, w *work, r *Report) error {
 		_, err = durable.CopyStore(s.dir, to)
 		return err
 	}
+	load := func() error { return w.copied(ctx, 0, fetch) }
 	if w.resumes() {
-		return w.copiedAgain(ctx, r, fetch)
+		load = func() error { return w.copiedAgain(ctx, r, fetch) }
 	}
-	return w.copied(ctx, 0, fetch)
+	if err := load(); err != nil {
+		return err
+	}
+	return w.tail(ctx, r)
 }
 
 func (s stoppedLog) said(context.Context, *work) ([]claim, error) { return nil, nil }

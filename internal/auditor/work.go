@@ -1,6 +1,7 @@
 package auditor
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -44,6 +45,8 @@ type work struct {
 	covered uint64  // events that a checkpoint covers
 	tied    uint64  // events of the directory that an earlier run folded, and that are still those
 	fresh   bool    // the log is a new copy of the source
+	limit   uint64  // last entry that is folded, 0 for all
+	cut     uint64  // last event of the log if entries behind the limit have events, else 0
 	kept    []claim // checkpoints from before this run
 
 	doubtful bool // the events of the directory are not those of the source, and what is folded of them must not stay
@@ -161,7 +164,7 @@ func (w *work) open(ctx context.Context, index uint64) (err error) {
 		}
 		return ofLedger(err)
 	}
-	w.store.CommittedTo(last)
+	w.store.CommittedTo(cmp.Or(w.limit, last))
 	if err := w.startFold(ctx, resumed); err != nil {
 		return err
 	}
