@@ -144,6 +144,9 @@ func (a *audit) run(ctx context.Context) error {
 	if a.w.derived != nil {
 		err = errors.Join(err, a.w.awaitDerived(ctx), a.w.endDerived())
 	}
+	if err == nil {
+		err = a.w.compared()
+	}
 	if err = a.blame(err); err != nil || a.w.derived == nil {
 		return err
 	}

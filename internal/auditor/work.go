@@ -188,6 +188,9 @@ func (w *work) startFold(ctx context.Context, resumed bool) (err error) {
 			w.derived, w.store = nil, nil
 			return err
 		}
+		if err := w.noteTied(); err != nil {
+			return err
+		}
 	}
 	err = w.derived.Close()
 	w.derived = nil
