@@ -63,7 +63,13 @@ With --key a checkpoint is required: that of the cluster, or one that you kept. 
 Exit codes: 0 everything was reproduced, 1 it could not be checked, 2 wrong usage, 7 the ledger differs.`,
 		Example: `  recount-node audit verify --from https://10.0.0.11:9440 --ca ca.pem --token-file auditor.token --key ledger.pub --dir audit
   recount-node audit verify --from /mnt/backups --key ledger.pub --checkpoint march.note -o json`,
-		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			err := f.run(cmd)
+			if errors.Is(err, context.Canceled) { // as such it ends with exit code 0, and nothing was reproduced
+				return errors.New("interrupted: nothing was verified. The same command with the same --dir goes on")
+			}
+			return err
+		},
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.from, "from", "", "where the ledger is: URL of a node, or a directory (required)")

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"os"
@@ -74,6 +75,7 @@ func TestAuditVerify(t *testing.T) {
 	if !errors.Is(err, auditor.ErrDiffers) || !strings.Contains(out, "no key that you trust signed") {
 		t.Errorf("%v\n%s", err, out)
 	}
+	interruptedAudit(t, "--from", c.URL(0), "--ca", ca, "--token-file", token)
 	c.Stop(0)
 	if out, err = do("--from", c.Dir(0), "--key", public); !errors.Is(err, auditor.ErrNoCheckpoint) ||
 		explain(&bytes.Buffer{}, "", err) != 1 || !strings.Contains(err.Error(), "with --checkpoint") || out != "" {
@@ -95,6 +97,17 @@ func other(t *testing.T, file func(name, text string) string) string {
 		t.Fatal(err)
 	}
 	return file("other.pub", secret.Public().String())
+}
+
+// interruptedAudit wants an interruption not to look like a success.
+func interruptedAudit(t *testing.T, from ...string) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := execute(ctx, append([]string{"audit", "verify", "--quiet"}, from...), &bytes.Buffer{})
+	if err == nil || errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "interrupted") {
+		t.Errorf("an interrupted audit: %v", err)
+	}
 }
 
 // damagedNote wants a kept checkpoint that cannot be read to be no wrong usage.

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -120,10 +122,15 @@ type shownError struct{ code int }
 
 func (e *shownError) Error() string { return fmt.Sprintf("exit status %d", e.code) }
 
-// pass runs another program with the streams of this one.
+// endWithin bounds the wait for another program that was interrupted.
+const endWithin = 30 * time.Second
+
+// pass runs another program with the streams of this one. An interruption is passed on, so that the other program can
+// close its files. It is killed only if it does not end then.
 func (a auditCommands) pass(ctx context.Context, binary string, args []string) error {
 	cmd := exec.CommandContext(ctx, binary, args...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = nil, a.out, a.err
+	cmd.Cancel, cmd.WaitDelay = func() error { return cmd.Process.Signal(os.Interrupt) }, endWithin
 	err := cmd.Run()
 	var ended *exec.ExitError
 	if errors.As(err, &ended) && ended.ExitCode() >= 0 && ctx.Err() == nil {

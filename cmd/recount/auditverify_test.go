@@ -1,6 +1,9 @@
 package main
 
 import (
+	"bytes"
+	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -37,5 +40,26 @@ func TestAuditVerify(t *testing.T) {
 		if r := run(t, "", args...); r.code != exitUsage || !strings.Contains(r.err, says) {
 			t.Errorf("%v: %+v", args, r)
 		}
+	}
+}
+
+// TestAuditVerifyPassesAnInterruptionOn: an audit that is interrupted can close its files before it ends.
+func TestAuditVerifyPassesAnInterruptionOn(t *testing.T) {
+	dir := t.TempDir()
+	binary, closed, pipe := filepath.Join(dir, "recount-node"), filepath.Join(dir, "closed"), filepath.Join(dir, "pipe")
+	script := fmt.Sprintf("#!/bin/sh\nmkfifo %s\ncat %s >/dev/null 2>&1 &\n"+
+		"trap 'kill $!; echo all >%s; exit 0' INT\necho begun\nwait\n", pipe, pipe, closed)
+	if err := os.WriteFile(binary, []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var errs bytes.Buffer
+	a := &app{in: strings.NewReader(""), out: &told{text: "begun", then: cancel}, err: &errs, env: func(string) string { return "" }}
+	code := a.run(ctx, []string{"audit", "verify", "--node-binary", binary, "--from", "somewhere"})
+	if code != exitFailed || !strings.Contains(errs.String(), "interrupted") {
+		t.Errorf("%d: %s", code, errs.String())
+	}
+	if text, err := os.ReadFile(closed); err != nil || string(text) != "all\n" {
+		t.Errorf("the other program did not end by itself: %q, %v", text, err)
 	}
 }
