@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"os"
@@ -72,10 +73,14 @@ func TestAuditVerify(t *testing.T) {
 		return err
 	})
 	out, err = do("--from", c.URL(0), "--ca", ca, "--token-file", token, "--key", other(t, file))
-	if !errors.Is(err, auditor.ErrDiffers) || !strings.Contains(out, "no key that you trust signed") {
+	if !errors.Is(err, auditor.ErrNoCheckpoint) || explain(&bytes.Buffer{}, "", err) != 1 || out != "" ||
+		!strings.Contains(err.Error(), "give that public key too with --key") {
 		t.Errorf("%v\n%s", err, out)
 	}
 	interruptedAudit(t, "--from", c.URL(0), "--ca", ca, "--token-file", token)
+	strangersNote(t, c, file, func(key, note string) (string, error) {
+		return do("--from", c.URL(0), "--ca", ca, "--token-file", token, "--key", key, "--checkpoint", note)
+	})
 	c.Stop(0)
 	if out, err = do("--from", c.Dir(0), "--key", public); !errors.Is(err, auditor.ErrNoCheckpoint) ||
 		explain(&bytes.Buffer{}, "", err) != 1 || !strings.Contains(err.Error(), "with --checkpoint") || out != "" {
@@ -97,6 +102,34 @@ func other(t *testing.T, file func(name, text string) string) string {
 		t.Fatal(err)
 	}
 	return file("other.pub", secret.Public().String())
+}
+
+// strangersNote wants an audit whose keys did not sign the checkpoint of the cluster to print its report, and no success.
+func strangersNote(t *testing.T, c *nodetest.Cluster, file func(name, text string) string,
+	do func(key, note string) (string, error)) {
+	t.Helper()
+	_, secret, err := evidence.NewSecretKey(evidence.OriginOf("nodetest"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := c.Client.Digest(t.Context(), 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	root, err := hex.DecodeString(d.Log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	note, err := evidence.SignCheckpoint(evidence.Checkpoint{Origin: evidence.OriginOf("nodetest"), Size: 2,
+		Root: [32]byte(root)}, secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := do(file("stranger.pub", secret.Public().String()), file("stranger.note", string(note)))
+	if !errors.Is(err, auditor.ErrUnchecked) || explain(&bytes.Buffer{}, "", err) != 1 ||
+		!strings.Contains(out, "not verified: ") || strings.Contains(out, "all answers reproduced") {
+		t.Errorf("%v\n%s", err, out)
+	}
 }
 
 // interruptedAudit wants an interruption not to look like a success.

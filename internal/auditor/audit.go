@@ -76,6 +76,9 @@ func Run(ctx context.Context, o Options) (r *Report, err error) {
 	return r, err
 }
 
+// otherKey is the next step after a checkpoint that no trusted key signed. It contradicts nothing, and shows nothing.
+const otherKey = "If the ledger signs with another key now, give that public key too with --key"
+
 // claims opens the checkpoints: those that the auditor kept, those of earlier runs, and the newest one of the source.
 func (o *Options) claims(r *Report) (out []claim, err error) {
 	notes := o.Notes
@@ -97,11 +100,17 @@ func (o *Options) claims(r *Report) (out []claim, err error) {
 	}
 	for i, n := range notes {
 		c, by, err := evidence.OpenCheckpoint(n.Text, o.Keys...)
-		if err != nil && i >= own {
+		switch {
+		case errors.Is(err, evidence.ErrUnsigned) && i >= own && own > 0:
+			r.unchecked("%s shows a checkpoint that no key that you trust signed. %s", n.From, otherKey)
+			continue
+		case errors.Is(err, evidence.ErrUnsigned) && i >= own:
+			return nil, fmt.Errorf("%w: none was given, and %s shows one that no key that you trust signed. %s",
+				ErrNoCheckpoint, n.From, otherKey)
+		case err != nil && i >= own:
 			r.differ(1, 1, "no key that you trust signed the checkpoint of %s: %v", n.From, err)
 			continue
-		}
-		if err != nil {
+		case err != nil:
 			return nil, fmt.Errorf("the checkpoint of %s: %w", n.From, err)
 		}
 		seen := Checkpoint{From: n.From, Size: c.Size}
