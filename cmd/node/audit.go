@@ -165,7 +165,7 @@ func (f *auditFlags) source(ctx context.Context) (auditor.Source, error) {
 		}
 		return s, err
 	}
-	cfg := client.Config{Endpoints: strings.Split(f.from, ","), UserAgent: "recount-node/" + version.Version}
+	cfg := client.Config{Endpoints: strings.Split(f.from, ","), UserAgent: "recount-node/" + version.Name()}
 	for _, file := range []struct {
 		flag, path string
 		to         *[]byte

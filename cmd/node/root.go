@@ -50,7 +50,7 @@ refused.`,
 	cmd.AddCommand(serveCommand(), devCommand(), healthCommand(), configCommand(), doctorCommand(), backupCommand(),
 		auditCommand(), recoverCommand(), repairCommand(), joinCommand(), certsCommand(), checkpointKeyCommand(),
 		tokenCommand(), versionCommand(), cli.Completion("recount-node", wrong),
-		cli.ManPages("recount-node", version.Version, wrong))
+		cli.ManPages("recount-node", version.Name(), wrong))
 	cmd.CompletionOptions.DisableDefaultCmd = true
 	cli.Strict(cmd, wrong)
 	cli.FitHelp(cmd, func() int { return term.Look(cmd.OutOrStdout(), 0, term.ColorNever, os.Getenv).Width })

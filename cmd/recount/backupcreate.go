@@ -117,7 +117,7 @@ func (a backupCommands) createOne(ctx context.Context, c *client.Client, t backu
 	}
 	work := newWork(a.app)
 	m, err := backup.Create(ctx, backup.Options{Target: t, Source: client.CopiesOf(c, node), Key: key, Local: a.local,
-		Tool: "recount " + version.Version, At: time.Now(), Progress: work.update})
+		Tool: "recount " + version.Name(), At: time.Now(), Progress: work.update})
 	work.end()
 	if err != nil {
 		return nil, backupError(err)

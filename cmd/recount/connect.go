@@ -34,7 +34,7 @@ func (a *app) connect() (*client.Client, error) {
 	}
 	a.place = p
 	a.noteMark(p)
-	cfg.UserAgent, cfg.MaxConns = "recount/"+version.Version, 1024
+	cfg.UserAgent, cfg.MaxConns = "recount/"+version.Name(), 1024
 	if !a.patient {
 		cfg.Slow, cfg.SlowAfter = a.noteSlow, slowAfter
 	}

@@ -90,7 +90,7 @@ func (f *exportFlags) options(a *app, dir string) (o export.Options, err error) 
 		ToSeq:   f.to,
 		Shard:   f.shard,
 		Local:   a.local,
-		Tool:    "recount " + version.Version,
+		Tool:    "recount " + version.Name(),
 		At:      time.Now(),
 		Timeout: a.timeout,
 	}

@@ -172,7 +172,7 @@ func (a *app) commands() []*cobra.Command {
 		witnessCommands{a}.command(),
 		explainCommands{a}.command(),
 		cli.Completion("recount", usage),
-		cli.ManPages("recount", version.Version, usage),
+		cli.ManPages("recount", version.Name(), usage),
 	}
 }
 

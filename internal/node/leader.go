@@ -110,7 +110,7 @@ func (ld *leader) startTerm(ctx context.Context, term uint64) error {
 	start := &event.TermStartV1{
 		Term:         term,
 		Node:         ld.cfg.NodeID,
-		Software:     version.Version,
+		Software:     version.Name(),
 		Capabilities: ld.releases.own(),
 	}
 	index, err := ld.proposeNow(ctx, event.TermStart, start)

@@ -19,7 +19,7 @@ func stateCollectors(n *Node) []prometheus.Collector {
 	}
 	all := []prometheus.Collector{
 		gauge("flk_build_info", "Always 1. The labels name the build.",
-			prometheus.Labels{"version": version.Version, "goversion": runtime.Version()}, func() float64 { return 1 }),
+			prometheus.Labels{"version": version.Name(), "goversion": runtime.Version()}, func() float64 { return 1 }),
 		gauge("flk_cluster_version", "Cluster version that this node has folded: which formats the log may hold.",
 			nil, func() float64 { return float64(n.derived.Control().ClusterVersion()) }),
 		gauge("flk_cluster_version_known", "Newest cluster version that the build of this node knows.",

@@ -7,12 +7,15 @@ import (
 	"strings"
 )
 
-// Version is set by the linker to the output of `git describe`; a plain `go build` leaves the default.
-var Version = "dev"
+// unset is the Version of a program that was not linked by the Makefile or a release.
+const unset = "dev"
+
+// Version is set by the linker to the output of `git describe`. Name also knows the version of other builds.
+var Version = unset
 
 // Build describes how this program was built.
 type Build struct {
-	Version  string // output of `git describe`, or "dev"
+	Version  string // output of `git describe`, or the version of the module, such as "v1.2.3", or "dev"
 	Go       string // release of Go, such as "go1.26.8"
 	Platform string // operating system and architecture, such as "linux/amd64"
 	Commit   string // hash of the commit, with "+dirty" if files were changed; "" where the build does not record it
@@ -26,10 +29,17 @@ func Get() Build {
 	return get(info)
 }
 
+// Name is the version alone.
+func Name() string { return Get().Version }
+
 func get(info *debug.BuildInfo) Build {
 	b := Build{Version: Version, Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
 	if info == nil {
 		return b
+	}
+	// go install PACKAGE@v1.2.3 sets no linker flags and records no commit: the module of a proxy comes without its history.
+	if of := info.Main.Version; b.Version == unset && of != "" && of != "(devel)" {
+		b.Version = of
 	}
 	dirty := ""
 	for _, s := range info.Settings {

@@ -29,3 +29,18 @@ func TestBuild(t *testing.T) {
 		t.Errorf("a commit without a hash: %q", got)
 	}
 }
+
+// TestVersionOfTheModule: a program that nobody linked with a version has that of its module, where the Go tool knows one.
+func TestVersionOfTheModule(t *testing.T) {
+	for of, want := range map[string]string{"": "dev", "(devel)": "dev", "v1.2.3": "v1.2.3",
+		"v0.0.0-20260102150405-0123456789ab+dirty": "v0.0.0-20260102150405-0123456789ab+dirty"} {
+		if got := get(&debug.BuildInfo{Main: debug.Module{Version: of}}).Version; got != want {
+			t.Errorf("module %q: %q, want %q", of, got, want)
+		}
+	}
+	Version = "v9.9.9"
+	defer func() { Version = unset }()
+	if got := get(&debug.BuildInfo{Main: debug.Module{Version: "v1.2.3"}}).Version; got != "v9.9.9" {
+		t.Errorf("the linker's version is %q", got)
+	}
+}
