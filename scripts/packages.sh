@@ -7,8 +7,10 @@ cd "$(dirname "$0")/.."
 version=${VERSION:?run it by make packages}
 seconds=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
 export SOURCE_DATE_EPOCH=$seconds
-# v1.2.3-4-gabc is 1.2.3+4.gabc, behind 1.2.3. What has no tag is before the first version.
+# v1.2.3-4-gabc is 1.2.3+4.gabc, behind 1.2.3, and v1.2.3-rc.1 is 1.2.3~rc.1, before it. What has no tag is before the
+# first version.
 case $version in
+v[0-9]*-alpha* | v[0-9]*-beta* | v[0-9]*-rc*) PACKAGE_VERSION=${version#v} PACKAGE_VERSION=${PACKAGE_VERSION/-/\~} ;;
 v[0-9]*) PACKAGE_VERSION=${version#v} PACKAGE_VERSION=${PACKAGE_VERSION/-/+} ;;
 *) PACKAGE_VERSION=0.0.0~git$(date -u -d "@$seconds" +%Y%m%d).$version ;;
 esac
