@@ -7,7 +7,7 @@ FUZZTIME ?= 60s
 CHAOS_TIME ?= 60m
 FLIPS ?= 400
 
-.PHONY: help build pages run test race race-short lint verify-generated generate vuln fuzz e2e chaos chaos-short upgrade-test operator-day drill flip-matrix member-histories golden-arm64 bench bench-batches bench-stages bench-reads bench-growth bench-peers bench-recount bench-seed bench-evidence bench-tail bench-proofs bench-replay image image-test packages package-test chart-test clean
+.PHONY: help build pages run test race race-short lint verify-generated generate vuln fuzz e2e chaos chaos-short upgrade-test operator-day drill flip-matrix member-histories golden-arm64 bench bench-batches bench-stages bench-reads bench-growth bench-peers bench-recount bench-seed bench-evidence bench-tail bench-proofs bench-replay image image-test packages package-test chart-test release release-test clean
 help: ## print this list
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
@@ -151,11 +151,18 @@ image: ## an image for amd64 and arm64 by buildah, with no daemon, and its SBOM,
 packages: pages ## .deb and .rpm for amd64 and arm64 by nfpm, in bin/packages
 	VERSION='$(VERSION)' LDFLAGS='$(LDFLAGS)' scripts/packages.sh
 
+# scripts/release.sh names its settings.
+release: ## archives, packages, SBOMs, checksums and their signature of this commit, in bin/release. It publishes nothing
+	VERSION='$(VERSION)' scripts/release.sh
+
 image-test: ## build the image twice, compare the digests, and follow docs/deploy-containers.md (needs root, podman, runc)
 	RECOUNT_IMAGE_TEST=1 $(GO) test -count=1 -timeout 30m -v ./test/containers
 
 package-test: ## build the packages twice, lint them, and follow docs/deploy-packages.md (needs root, Debian, lintian, rpm)
 	RECOUNT_PACKAGE_TEST=1 $(GO) test -count=1 -timeout 30m -v -run 'Packages$$' ./test/e2e
+
+release-test: ## build a release twice and compare, follow docs/releases.md, and go install a tag (needs openssh-client)
+	RECOUNT_RELEASE_TEST=1 $(GO) test -count=1 -timeout 60m -v ./test/release
 
 # test/chart is a module of its own, so that Helm and the types of Kubernetes are no dependencies of Recount.
 chart-test: build ## lint and render the Helm chart, check its objects, who may reach what, and its settings with real nodes
