@@ -50,10 +50,11 @@ CONCURRENT := ./internal/propose ./internal/limit ./internal/log ./internal/fsm 
 race-short: ## the concurrent packages under the race detector, three minutes or so
 	$(GO) test -race -short -timeout 15m $(CONCURRENT)
 
-lint: verify-generated ## golangci-lint (.golangci.yml), go vet, go mod tidy, generated code
+lint: verify-generated ## golangci-lint (.golangci.yml), go vet, go mod tidy, generated code, workflows (actionlint)
 	$(GO) vet ./...
 	$(GO) mod tidy -diff
 	$(GO) tool -modfile=tools/go.mod golangci-lint run
+	$(GO) tool -modfile=tools/actions/go.mod actionlint
 
 verify-generated: ## compare event.pb.go with what protoc makes of event.proto
 	@scripts/verify-generated.sh
