@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/recount-ledger/recount/internal/projections"
 )
@@ -19,6 +20,7 @@ type Comparison struct {
 	derived  *Derived
 	pos      *progress // only Seq is used
 	at       projections.DiffPosition
+	flips    atomic.Uint64 // at.Flips, for others than Run
 	items    itemReader
 
 	mu      sync.Mutex
@@ -53,6 +55,7 @@ func NewComparison(old, new *Generation, derived *Derived) (*Comparison, error) 
 			return nil, err
 		}
 	}
+	c.flips.Store(c.at.Flips)
 	c.pos = newProgress(Cursor{Seq: c.at.Seq})
 	return c, nil
 }
@@ -62,6 +65,9 @@ func (c *Comparison) Damage() error { return c.old.Damage() }
 
 // Seq returns the number of the last event compared.
 func (c *Comparison) Seq() uint64 { return c.pos.get().Seq }
+
+// Flips returns how many outcomes differ up to the last event compared.
+func (c *Comparison) Flips() uint64 { return c.flips.Load() }
 
 // WaitSeq returns when event seq is compared.
 func (c *Comparison) WaitSeq(ctx context.Context, seq uint64) error {
@@ -123,6 +129,7 @@ func (c *Comparison) batch(to uint64) error {
 		return err
 	}
 	c.at = at
+	c.flips.Store(at.Flips)
 	c.pos.set(Cursor{Seq: to})
 	return nil
 }

@@ -107,6 +107,34 @@ func (m *Manager) progress(number uint32, position uint64) wire.NodeProgress {
 	return p
 }
 
+// Inactive says how far this node is with its newest generation that does not answer. Without one all is zero.
+type Inactive struct {
+	Generation       uint32
+	Folded, Compared uint64 // number of the last event
+	Flips            uint64 // outcomes that differ from those of the generation that was active when it began
+	Paused, Failed   bool
+}
+
+// Newest returns the state of the newest generation that does not answer, which a recount has made or left behind.
+func (m *Manager) Newest() (s Inactive) {
+	var newest *Running
+	serving := m.Serving().Number()
+	m.each(func(r *Running) {
+		if r.Number() != serving && (newest == nil || r.Number() > newest.Number()) {
+			newest = r
+		}
+	})
+	if newest == nil {
+		return s
+	}
+	s = Inactive{Generation: newest.Number(), Folded: newest.Cursor().Seq,
+		Paused: newest.paused.Load() != nil, Failed: newest.failed.Load() != nil}
+	if c := newest.Comparison(); c != nil {
+		s.Compared, s.Flips = c.Seq(), c.Flips()
+	}
+	return s
+}
+
 func (r *Running) addDigests(p *wire.NodeProgress, c *fsm.Comparison, active bool, position uint64) {
 	if !active {
 		if diff, state, err := c.Digest(position); err == nil {
