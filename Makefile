@@ -7,7 +7,7 @@ FUZZTIME ?= 60s
 CHAOS_TIME ?= 60m
 FLIPS ?= 400
 
-.PHONY: help build pages run test race race-short lint verify-generated generate vuln fuzz e2e chaos chaos-short upgrade-test operator-day drill flip-matrix member-histories golden-arm64 bench bench-batches bench-stages bench-reads bench-growth bench-peers bench-recount bench-seed bench-evidence bench-tail bench-proofs bench-replay image image-test packages package-test chart-test release release-test clean
+.PHONY: help build pages run test race race-short lint verify-generated generate vuln fuzz e2e chaos chaos-short upgrade-test operator-day drill flip-matrix member-histories golden-arm64 bench bench-batches bench-stages bench-reads bench-growth bench-peers bench-recount bench-seed bench-evidence bench-tail bench-proofs bench-replay image image-test packages package-test chart-test release release-test dashboards clean
 help: ## print this list
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
@@ -39,6 +39,8 @@ test: build ## the whole suite, with a short end-to-end run on the built binarie
 	$(GO) test -run '^$$' ./... >/dev/null
 	$(GO) test -p 2 -timeout 30m ./test/e2e ./...
 	$(GO) test -tags profiling ./cmd/node ./internal/laps -run Watch
+	@# The dashboards are what their tables make.
+	cd tools/dashboards && $(GO) vet ./... && $(GO) test -timeout 5m ./...
 	@# The evidence of a node and the libraries of others, in a module of their own.
 	cd test/interop && $(GO) vet ./... && INTEROP_NODE=$(CURDIR)/bin/recount-node $(GO) test -count=1 -timeout 5m ./...
 
@@ -144,6 +146,10 @@ bench-replay: ## a node joins a ledger of EVENTS records (default 200000) with a
 
 bench-recount: build ## a rebuild and an audit of 1,000,000 events, and what a rebuild costs live traffic
 	$(GO) run ./test/bench -rebuild 1000000 -limit 20m
+
+# tools/dashboards is a module of its own, so that nothing of Grafana is a dependency of Recount.
+dashboards: ## write deploy/grafana/*.json from the tables of tools/dashboards
+	cd tools/dashboards && $(GO) run . -out $(CURDIR)/deploy/grafana
 
 # STORAGE_DRIVER=vfs is for machines without overlay file systems. scripts/image.sh names its settings.
 image: ## an image for amd64 and arm64 by buildah, with no daemon, and its SBOM, in bin/image
