@@ -7,7 +7,7 @@ FUZZTIME ?= 60s
 CHAOS_TIME ?= 60m
 FLIPS ?= 400
 
-.PHONY: help build pages run test race race-short lint verify-generated generate vuln fuzz e2e chaos chaos-short upgrade-test operator-day drill flip-matrix member-histories golden-arm64 bench bench-batches bench-stages bench-reads bench-growth bench-peers bench-recount bench-seed bench-evidence bench-tail bench-proofs bench-replay image image-test packages package-test chart-test release release-test dashboards clean
+.PHONY: help build pages run test race race-short lint verify-generated generate vuln fuzz e2e chaos chaos-short upgrade-test operator-day drill flip-matrix member-histories golden-arm64 bench bench-batches bench-stages bench-reads bench-growth bench-peers bench-recount bench-seed bench-evidence bench-tail bench-proofs bench-replay image image-test packages package-test chart-test release release-test dashboards dashboards-test clean
 help: ## print this list
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
@@ -150,6 +150,10 @@ bench-recount: build ## a rebuild and an audit of 1,000,000 events, and what a r
 # tools/dashboards is a module of its own, so that nothing of Grafana is a dependency of Recount.
 dashboards: ## write deploy/grafana/*.json from the tables of tools/dashboards
 	cd tools/dashboards && $(GO) run . -out $(CURDIR)/deploy/grafana
+
+dashboards-test: ## what the dashboards ask, on three nodes under a real Prometheus (Debian: prometheus, prometheus-node-exporter)
+	cd tools/dashboards && $(GO) vet ./... && $(GO) test -count=1 -timeout 5m ./...
+	$(GO) test -count=1 -timeout 10m -run 'TestDashboards$$' -v ./test/e2e
 
 # STORAGE_DRIVER=vfs is for machines without overlay file systems. scripts/image.sh names its settings.
 image: ## an image for amd64 and arm64 by buildah, with no daemon, and its SBOM, in bin/image

@@ -20,8 +20,8 @@ var (
 	wordOf  = regexp.MustCompile(`^[a-z][a-z-]*$`)
 )
 
-// TestCommandsOfThePages: every command line of this tool that a page shows, and every example of its own help,
-// names a command that there is, with flags that it has.
+// TestCommandsOfThePages: every command line of this tool that a page or a dashboard shows, and every example of its own
+// help, names a command that there is, with flags that it has.
 func TestCommandsOfThePages(t *testing.T) {
 	root := (&app{env: noEnv}).root()
 	root.InitDefaultHelpFlag()
@@ -29,7 +29,8 @@ func TestCommandsOfThePages(t *testing.T) {
 	for _, c := range everyCommand(root) {
 		texts["help of "+c.CommandPath()] = "```\n" + c.Example + "\n```"
 	}
-	for _, pattern := range []string{"../../*.md", "../../docs/*.md", "../../docs/*/*.md", "../../testdata/*.md"} {
+	for _, pattern := range []string{"../../*.md", "../../docs/*.md", "../../docs/*/*.md", "../../testdata/*.md",
+		"../../deploy/grafana/*.json"} {
 		paths, err := filepath.Glob(pattern)
 		if err != nil {
 			t.Fatal(err)

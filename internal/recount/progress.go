@@ -107,7 +107,7 @@ func (m *Manager) progress(number uint32, position uint64) wire.NodeProgress {
 	return p
 }
 
-// Inactive says how far this node is with its newest generation that does not answer. Without one all is zero.
+// Inactive has the progress of this node with its newest inactive generation. Without one all is zero.
 type Inactive struct {
 	Generation       uint32
 	Folded, Compared uint64 // number of the last event
@@ -115,8 +115,8 @@ type Inactive struct {
 	Paused, Failed   bool
 }
 
-// Newest returns the state of the newest generation that does not answer, which a recount has made or left behind.
-func (m *Manager) Newest() (s Inactive) {
+// NewestInactive returns the progress of the newest inactive generation, which a recount has made or left behind.
+func NewestInactive(m *Manager) (s Inactive) {
 	var newest *Running
 	serving := m.Serving().Number()
 	m.each(func(r *Running) {

@@ -178,7 +178,8 @@ func TestPromtool(t *testing.T) {
 // TestMetricsThatPagesName: every metric of a page and of the files for Prometheus is one that the code has.
 func TestMetricsThatPagesName(t *testing.T) {
 	code := read(t, ".go")
-	text := read(t, ".md", "prometheus/alerts.yaml", "prometheus/predecessor.yaml")
+	text := read(t, ".md", "prometheus/alerts.yaml", "prometheus/predecessor.yaml", "grafana/operator.json", "grafana/ingest.json",
+		"grafana/recount.json", "grafana/incident.json", "grafana/node.json")
 	names := regexp.MustCompile(`\b(?:flk|recount_canary)_[a-z_]+`).FindAllString(text, -1)
 	for _, name := range names {
 		name = strings.TrimSuffix(strings.TrimSuffix(name, "_bucket"), "_")

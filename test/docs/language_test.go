@@ -197,7 +197,8 @@ func TestLanguageOfTexts(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, path := range []string{"api/openapi.yaml", prometheusDir + "alerts.yaml"} {
+	for _, path := range []string{"api/openapi.yaml", prometheusDir + "alerts.yaml", "deploy/grafana/operator.json",
+		"deploy/grafana/ingest.json", "deploy/grafana/recount.json", "deploy/grafana/incident.json", "deploy/grafana/node.json"} {
 		for i, line := range strings.Split(page(t, path), "\n") {
 			coinedIn(t, fmt.Sprintf("%s:%d", path, i+1), line)
 		}

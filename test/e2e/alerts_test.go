@@ -1,14 +1,17 @@
 package e2e
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -24,6 +27,8 @@ type watched struct {
 	ctx context.Context
 	c   *harness.Cluster
 	url string
+
+	exporter string // host:port of a node_exporter with the text files of tools, if there is one
 }
 
 // TestAlertsOnRealNodes kills a follower, the leader and the last node under a Prometheus with the rules that are shipped, and starts
@@ -74,13 +79,14 @@ func (w *watched) kill(i int) {
 func (w *watched) run(program string) {
 	w.Helper()
 	dir := w.TempDir()
-	var targets []string
+	targets, exporter := []string{}, cmp.Or(w.exporter, "recount-1.internal:9100")
 	for _, api := range w.c.API {
 		targets = append(targets, fmt.Sprintf("%q", strings.TrimPrefix(api, "https://")))
 	}
 	w.rewrite(dir, "prometheus.yml", "15s", "1s", "credentials_file: recount-metrics.token", "credentials_file: "+filepath.Join(w.c.Dir, "tokens", "metrics.token"),
 		"ca_file: recount-api-ca.crt", "ca_file: "+filepath.Join(w.c.Dir, "ca.pem"),
-		`"recount-1.internal:9440", "recount-2.internal:9440", "recount-3.internal:9440"`, strings.Join(targets, ", "), "  # - predecessor.yaml", "  - predecessor.yaml")
+		`"recount-1.internal:9440", "recount-2.internal:9440", "recount-3.internal:9440"`, strings.Join(targets, ", "), "  # - predecessor.yaml", "  - predecessor.yaml",
+		"recount-1.internal:9100", exporter)
 	w.rewrite(dir, "alerts.yaml", "        for: 1m\n", "        for: 2s\n", "        for: 2m\n", "        for: 2s\n", "        for: 5m\n", "        for: 2s\n")
 	w.rewrite(dir, "predecessor.yaml")
 	addresses, err := freeport.Addresses(1)
@@ -116,22 +122,32 @@ func (w *watched) rewrite(dir, name string, words ...string) {
 	must(w.T, os.WriteFile(filepath.Join(dir, name), []byte(strings.NewReplacer(words...).Replace(string(b))), 0o600))
 }
 
-// ask gives the labels of each series that the expression has now.
-func (w *watched) ask(expr string) (list []map[string]string, err error) {
+// series is one series that an expression has now.
+type series struct {
+	Metric map[string]string
+	Value  [2]any // the time, and the value as text
+}
+
+func (s series) float() float64 {
+	text, _ := s.Value[1].(string)
+	v, err := strconv.ParseFloat(text, 64)
+	if err != nil {
+		return math.NaN()
+	}
+	return v
+}
+
+// ask gives the series that the expression has now.
+func (w *watched) ask(expr string) ([]series, error) {
 	var answer struct {
-		Status string
-		Data   struct {
-			Result []struct{ Metric map[string]string }
-		}
+		Data  struct{ Result []series }
+		Error string
 	}
 	status, err := harness.GetJSON(w.ctx, http.DefaultClient, w.url+"/api/v1/query?query="+url.QueryEscape(expr), &answer)
 	if err != nil || status != http.StatusOK {
-		return nil, fmt.Errorf("%s: %d %w", expr, status, err)
+		return nil, fmt.Errorf("%s: %d %s %w", expr, status, answer.Error, err)
 	}
-	for _, r := range answer.Data.Result {
-		list = append(list, r.Metric)
-	}
-	return list, nil
+	return answer.Data.Result, nil
 }
 
 // await waits until the expression has a value.

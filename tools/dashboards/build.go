@@ -21,8 +21,9 @@ var source = common.DataSourceRef{Type: cog.ToPtr("prometheus"), Uid: cog.ToPtr(
 // tag is on every dashboard of Recount.
 const tag = "recount"
 
-// firing are the alerts of the chosen cluster. Alerts about the canary and the whole have no job.
-const firing = `ALERTS{alertname=~"Recount.*",alertstate="firing",job=~"$job|"}`
+// firing are the alerts of the chosen cluster, and those about canaries and backups, which have the job of another exporter or none.
+const firing = `ALERTS{alertname=~"Recount.*",alertstate="firing",job="$job"} or ` +
+	`ALERTS{alertname=~"Recount.*",alertstate="firing",job!~"recount|recount-.*"}`
 
 // render returns the JSON of a dashboard as it is committed.
 func render(b board) ([]byte, error) {

@@ -11,6 +11,8 @@ import (
 
 const committed = "../../deploy/grafana"
 
+var pages = regexp.MustCompile(`docs/[a-z/-]+\.md`)
+
 // TestCommitted: the files of deploy/grafana are what the tables make, and there are no others.
 func TestCommitted(t *testing.T) {
 	names, err := filepath.Glob(filepath.Join(committed, "*.json"))
@@ -29,7 +31,8 @@ func TestCommitted(t *testing.T) {
 	}
 }
 
-// TestPanelsHelp: every panel has a title of its own, a unit, a question, and a text that says what to type.
+// TestPanelsHelp: every panel has a title of its own, a unit, a question, and a text that says what to type and
+// names pages that are there.
 func TestPanelsHelp(t *testing.T) {
 	for _, b := range boards {
 		titles := map[string]bool{}
@@ -45,6 +48,11 @@ func TestPanelsHelp(t *testing.T) {
 				titles[p.title] = true
 				if !strings.Contains(strings.ToLower(p.help), "type: ") || len(p.help) < 60 {
 					t.Errorf("%s: %q does not say what to type: %q", b.file, p.title, p.help)
+				}
+				for _, page := range pages.FindAllString(p.help, -1) {
+					if _, err := os.Stat("../../" + page); err != nil {
+						t.Errorf("%s: %q: %v", b.file, p.title, err)
+					}
 				}
 			}
 			if width != 24 {

@@ -19,10 +19,10 @@ var incident = board{
 
 var incidentVerifier = []panel{
 	{
-		title: "Forged records let through",
+		title: "Forged records accepted",
 		help:  "More than 0: the verifier does not verify. Type: `recount freeze --reason \"canary accepted\"`, then follow the runbook.",
 		kind:  number, unit: units.Number, width: 6,
-		ask:   ask(`max(recount_canary_let_through)`, "let through"),
+		ask:   ask(`max(recount_canary_let_through)`, "accepted"),
 		steps: bad(1),
 	},
 	{
@@ -35,7 +35,7 @@ var incidentVerifier = []panel{
 	},
 	{
 		title: "Canaries without an answer",
-		help:  "A node that does not answer canaries may let forgeries through unseen. Type: `recount canary`. It names the node.",
+		help:  "A node that does not answer canaries may accept forgeries unseen. Type: `recount canary`. It names the node.",
 		kind:  number, unit: units.Number, width: 6,
 		ask:   ask(`max(recount_canary_no_answer)`, "no answer"),
 		steps: bad(1),
@@ -49,7 +49,7 @@ var incidentVerifier = []panel{
 	},
 	{
 		title: "Forgeries found in 15 minutes, by node",
-		help: "While canaries run every node must find some: a node with none lets forgeries in, or gets no canaries. " +
+		help: "While canaries run every node must find some: a node with none accepts forgeries, or gets no canaries. " +
 			"Type: `recount canary`.",
 		unit: units.Short, width: 12,
 		ask: ask(`sum by (instance) (increase(flk_signature_errors_total{N}[15m]))`, "{{instance}}"),

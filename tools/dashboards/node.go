@@ -47,7 +47,7 @@ var nodeState = []panel{
 		steps: warn(1, 4),
 	},
 	{
-		title: "Generation that answers",
+		title: "Active generation",
 		help:  "It has to be the same on every node. Type: `recount generation list`.",
 		kind:  number, unit: units.Number, width: 4,
 		ask: ask(`flk_generation{N}`, "generation"),

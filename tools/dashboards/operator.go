@@ -59,11 +59,11 @@ var operatorNow = []panel{
 		steps: warn(1, 1000),
 	},
 	{
-		title: "Forged records let through",
+		title: "Forged records accepted",
 		help: "Known-bad records that a canary got accepted in its last round. More than 0 is an incident. Type: `recount freeze`, " +
 			"and follow docs/runbooks/verifier-bypass.md.",
 		kind: number, unit: units.Number, width: 4,
-		ask:   ask(`max(recount_canary_let_through)`, "let through"),
+		ask:   ask(`max(recount_canary_let_through)`, "accepted"),
 		steps: bad(1),
 	},
 }
@@ -117,7 +117,7 @@ var operatorNodes = []panel{
 	},
 	{
 		title: "Versions that run",
-		help:  "Nodes by build. Two builds for long mean an upgrade that was not finished. Type: `recount version`, and see docs/upgrade.md.",
+		help:  "Nodes by build. Two builds for long mean an upgrade that was not finished. Type: `recount version`, and see docs/runbooks/upgrade.md.",
 		kind:  stack, unit: units.Number, width: 8,
 		ask: ask(`count by (version) (flk_build_info{J})`, "{{version}}"),
 	},
@@ -189,7 +189,7 @@ var operatorWatch = []panel{
 	},
 	{
 		title: "Time since the last canary",
-		help:  "Without canaries nobody sees a verifier that lets forgeries through. Over ten minutes type: `recount canary`.",
+		help:  "Without canaries nobody sees a verifier that accepts forgeries. Over ten minutes type: `recount canary`.",
 		kind:  number, unit: units.Seconds, width: 6,
 		ask:   ask(`time() - max(recount_canary_last_run_timestamp_seconds)`, "canary"),
 		steps: bad(600),

@@ -14,19 +14,19 @@ var recount = board{
 	},
 }
 
-// pending are the nodes that have a generation newer than the one that answers.
+// pending are the nodes that have a generation newer than the active one.
 const pending = ` and flk_recount_generation{N} > flk_generation{N}`
 
 var recountGeneration = []panel{
 	{
-		title: "Generation that answers",
+		title: "Active generation",
 		help: "Its number, by node. All nodes switch at one event, so they differ for a moment only. " +
 			"Type: `recount generation list`.",
 		kind: states, unit: units.Number, width: 8,
 		ask: ask(`flk_generation{N}`, "{{instance}}"),
 	},
 	{
-		title: "Newest generation that does not answer",
+		title: "Newest inactive generation",
 		help: "One that is being built, or after an activation the one before, which a rollback activates again. " +
 			"Type: `recount generation status --latest`.",
 		kind: states, unit: units.Number, width: 8,
