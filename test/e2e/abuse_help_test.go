@@ -35,12 +35,16 @@ type abused struct {
 
 func abuse(t *testing.T, nodes int, env ...string) *abused {
 	t.Helper()
-	public := base64.StdEncoding.EncodeToString(nodetest.AbusePrivate.Public().(ed25519.PublicKey))
-	keys := []string{"PCS_HMAC_KEYS=" + harness.BenchKey + "," + nodetest.AbuseSecret, "PCS_ED25519_PUB_B64=" + public}
-	c, ctx := start(t, nodes, append(keys, env...)...)
+	c, ctx := start(t, nodes, append(abuseKeys(), env...)...)
 	a := &abused{Cluster: c, t: t, ctx: ctx, records: nodetest.NewRecords(t)}
 	a.http = a.from("127.0.0.1")
 	return a
+}
+
+// abuseKeys are the settings with the keys of the records.
+func abuseKeys() []string {
+	public := base64.StdEncoding.EncodeToString(nodetest.AbusePrivate.Public().(ed25519.PublicKey))
+	return []string{"PCS_HMAC_KEYS=" + harness.BenchKey + "," + nodetest.AbuseSecret, "PCS_ED25519_PUB_B64=" + public}
 }
 
 // from is a client without credentials that comes from a loopback address.

@@ -28,7 +28,11 @@ type watched struct {
 	c   *harness.Cluster
 	url string
 
-	exporter string // host:port of a node_exporter with the text files of tools, if there is one
+	exporter string   // host:port of a node_exporter with the text files of tools, if there is one
+	faster   []string // changes of alerts.yaml in the place of those of run
+	dir      string   // of Prometheus, with its settings
+	targets  string   // in its settings
+	cmd      *exec.Cmd
 }
 
 // TestAlertsOnRealNodes kills a follower, the leader and the last node under a Prometheus with the rules that are shipped, and starts
@@ -87,7 +91,10 @@ func (w *watched) run(program string) {
 		"ca_file: recount-api-ca.crt", "ca_file: "+filepath.Join(w.c.Dir, "ca.pem"),
 		`"recount-1.internal:9440", "recount-2.internal:9440", "recount-3.internal:9440"`, strings.Join(targets, ", "), "  # - predecessor.yaml", "  - predecessor.yaml",
 		"recount-1.internal:9100", exporter)
-	w.rewrite(dir, "alerts.yaml", "        for: 1m\n", "        for: 2s\n", "        for: 2m\n", "        for: 2s\n", "        for: 5m\n", "        for: 2s\n")
+	if w.faster == nil {
+		w.faster = []string{"        for: 1m\n", "        for: 2s\n", "        for: 2m\n", "        for: 2s\n", "        for: 5m\n", "        for: 2s\n"}
+	}
+	w.rewrite(dir, "alerts.yaml", w.faster...)
 	w.rewrite(dir, "predecessor.yaml")
 	addresses, err := freeport.Addresses(1)
 	must(w.T, err)
@@ -98,6 +105,7 @@ func (w *watched) run(program string) {
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	must(w.T, cmd.Start())
+	w.dir, w.cmd, w.targets = dir, cmd, strings.Join(targets, ", ")
 	w.Cleanup(func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		_ = cmd.Wait()

@@ -69,8 +69,8 @@ type dashed struct {
 	files string // of the node_exporter
 }
 
-// newDashed starts all three, with three nodes. It skips the test without the programs of Debian.
-func newDashed(t *testing.T, env ...string) *dashed {
+// newDashed starts all three, with three nodes. It skips the test without the programs of Debian. faster changes the rules.
+func newDashed(t *testing.T, faster []string, env ...string) *dashed {
 	t.Helper()
 	var programs [2]string
 	for i, name := range []string{"prometheus", "prometheus-node-exporter"} {
@@ -81,7 +81,7 @@ func newDashed(t *testing.T, env ...string) *dashed {
 		programs[i] = path
 	}
 	a := abuse(t, 3, env...)
-	d := &dashed{a: a, watched: &watched{T: t, ctx: a.ctx, c: a.Cluster}, files: t.TempDir()}
+	d := &dashed{a: a, watched: &watched{T: t, ctx: a.ctx, c: a.Cluster, faster: faster}, files: t.TempDir()}
 	address, err := freeport.Addresses(1)
 	must(t, err)
 	d.exporter = address[0]
@@ -161,7 +161,7 @@ func fill(expr, instance string) string {
 // TestDashboards plays a day of an operator on three nodes, and asks a real Prometheus what every panel, variable and annotation
 // of the shipped dashboards asks: each has data. So have those of the predecessor, or a table says why not.
 func TestDashboards(t *testing.T) {
-	d := newDashed(t)
+	d := newDashed(t, nil)
 	boards := readBoards(t)
 	d.traffic()
 	d.watchers()
