@@ -165,7 +165,8 @@ func TestPromtool(t *testing.T) {
 	if err != nil {
 		t.Skip("no promtool here: Debian has it in the package prometheus")
 	}
-	for _, args := range [][]string{{"test", "rules", "alerts_test.yaml"}, {"check", "rules", "alerts.yaml", "predecessor.yaml"},
+	for _, args := range [][]string{{"test", "rules", "alerts_test.yaml", "recording_test.yaml"},
+		{"check", "rules", "alerts.yaml", "recording.yaml", "predecessor.yaml"},
 		{"check", "config", "--syntax-only", "prometheus.yml"}} {
 		cmd := exec.CommandContext(t.Context(), tool, args...)
 		cmd.Dir = filepath.Join(root, prometheusDir)
@@ -180,6 +181,7 @@ func TestMetricsThatPagesName(t *testing.T) {
 	code := read(t, ".go")
 	text := read(t, ".md", "prometheus/alerts.yaml", "prometheus/predecessor.yaml", "grafana/operator.json", "grafana/ingest.json",
 		"grafana/recount.json", "grafana/incident.json", "grafana/node.json")
+	text = recorded.ReplaceAllString(text, "")
 	names := regexp.MustCompile(`\b(?:flk|recount_canary)_[a-z_]+`).FindAllString(text, -1)
 	for _, name := range names {
 		name = strings.TrimSuffix(strings.TrimSuffix(name, "_bucket"), "_")
@@ -192,6 +194,34 @@ func TestMetricsThatPagesName(t *testing.T) {
 	}
 	if len(names) < 100 {
 		t.Errorf("only %d names", len(names))
+	}
+}
+
+// recorded are the names of recording rules: level:metric:operations.
+var recorded = regexp.MustCompile(`\b[a-z]+(?:_[a-z]+)*:flk_[a-z_]+:[a-z0-9_]+\b`)
+
+// TestRecordingRules: every recorded series has a name of three parts, has the labels of its level, and is tried. Those that the page
+// names are there.
+func TestRecordingRules(t *testing.T) {
+	rules := page(t, prometheusDir+"recording.yaml")
+	tries, known := page(t, prometheusDir+"recording_test.yaml"), map[string]bool{}
+	for _, m := range regexp.MustCompile(`- record: (\S+)`).FindAllStringSubmatch(rules, -1) {
+		name := m[1]
+		known[name] = true
+		if recorded.FindString(name) != name {
+			t.Errorf("%s is not level:metric:operations", name)
+		}
+		if !strings.Contains(tries, "- expr: "+name) && !strings.Contains(tries, "("+name) && !strings.Contains(rules, "99, "+name) {
+			t.Errorf("%s is not tried", name)
+		}
+	}
+	for _, name := range recorded.FindAllString(page(t, "docs/monitoring.md"), -1) {
+		if !known[name] {
+			t.Errorf("docs/monitoring.md names %s, which no rule records", name)
+		}
+	}
+	if len(known) < 5 {
+		t.Errorf("only %d rules", len(known))
 	}
 }
 

@@ -89,13 +89,14 @@ func (w *watched) run(program string) {
 	}
 	w.rewrite(dir, "prometheus.yml", "15s", "1s", "credentials_file: recount-metrics.token", "credentials_file: "+filepath.Join(w.c.Dir, "tokens", "metrics.token"),
 		"ca_file: recount-api-ca.crt", "ca_file: "+filepath.Join(w.c.Dir, "ca.pem"),
-		`"recount-1.internal:9440", "recount-2.internal:9440", "recount-3.internal:9440"`, strings.Join(targets, ", "), "  # - predecessor.yaml", "  - predecessor.yaml",
+		`"recount-1.internal:9440", "recount-2.internal:9440", "recount-3.internal:9440"`, strings.Join(targets, ", "), "  # - predecessor.yaml", "  - predecessor.yaml", "  # - recording.yaml", "  - recording.yaml",
 		"recount-1.internal:9100", exporter)
 	if w.faster == nil {
 		w.faster = []string{"        for: 1m\n", "        for: 2s\n", "        for: 2m\n", "        for: 2s\n", "        for: 5m\n", "        for: 2s\n"}
 	}
 	w.rewrite(dir, "alerts.yaml", w.faster...)
 	w.rewrite(dir, "predecessor.yaml")
+	w.rewrite(dir, "recording.yaml")
 	addresses, err := freeport.Addresses(1)
 	must(w.T, err)
 	address := addresses[0]

@@ -179,6 +179,11 @@ func TestDashboards(t *testing.T) {
 	d.recount(by)
 	d.everything(boards)
 	d.predecessor()
+	rules, err := os.ReadFile(filepath.Join(root, "deploy", "prometheus", "recording.yaml"))
+	must(t, err)
+	for _, m := range regexp.MustCompile(`- record: (\S+)`).FindAllStringSubmatch(string(rules), -1) {
+		d.hasData("recording.yaml", m[1])
+	}
 
 	d.kill((leaderOf(t, d.ctx, d.c) + 1) % 3)
 	d.awaitPanel(by["operator"], "Nodes that do not respond", 1)
