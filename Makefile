@@ -7,7 +7,7 @@ FUZZTIME ?= 60s
 CHAOS_TIME ?= 60m
 FLIPS ?= 400
 
-.PHONY: help build pages run test race race-short lint verify-generated generate vuln fuzz e2e chaos chaos-short upgrade-test operator-day drill flip-matrix member-histories golden-arm64 bench bench-batches bench-stages bench-reads bench-growth bench-peers bench-recount bench-seed bench-evidence bench-tail bench-proofs bench-replay image image-test packages package-test chart-test release release-test dashboards dashboards-test clean
+.PHONY: help build pages run test race race-short lint verify-generated generate vuln fuzz e2e chaos chaos-short upgrade-test operator-day drill flip-matrix member-histories golden-arm64 bench bench-batches bench-stages bench-reads bench-growth bench-peers bench-recount bench-seed bench-evidence bench-tail bench-proofs bench-replay image image-test packages package-test chart-test release release-test dashboards dashboards-test alerts-live clean
 help: ## print this list
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
@@ -154,6 +154,9 @@ dashboards: ## write deploy/grafana/*.json from the tables of tools/dashboards
 dashboards-test: ## what the dashboards ask, on three nodes under a real Prometheus (Debian: prometheus, prometheus-node-exporter)
 	cd tools/dashboards && $(GO) vet ./... && $(GO) test -count=1 -timeout 5m ./...
 	$(GO) test -count=1 -timeout 10m -run 'TestDashboards$$' -v ./test/e2e
+
+alerts-live: ## a real fault for each alert, with the time until it fires under a real Prometheus (needs root, prometheus, prometheus-node-exporter)
+	RECOUNT_ALERTS=live $(GO) test -count=1 -timeout 60m -run 'TestAlertsLive$$' -v ./test/e2e
 
 # STORAGE_DRIVER=vfs is for machines without overlay file systems. scripts/image.sh names its settings.
 image: ## an image for amd64 and arm64 by buildah, with no daemon, and its SBOM, in bin/image

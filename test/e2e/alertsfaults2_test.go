@@ -15,10 +15,11 @@ func faultsOfSenders() []fault {
 	var stop func()
 	var lax string
 	return []fault{
-		{alerts: "RecountThrottled", what: "an agent sends more than a node takes (TOKEN_RATE=5)", make: func(l *live) {
+		{alerts: "RecountThrottled", what: "an agent sends more than a node takes (TOKEN_RATE=5)", before: func(l *live) {
 			l.stop(2)
 			l.start(2, "TOKEN_RATE=5")
 			must(l.T, l.c.AwaitReady(l.ctx, 2))
+		}, make: func(l *live) {
 			stop = l.send([]int{2}, l.fresh())
 		}, undo: func(l *live) { stop(); l.back(2) }},
 		{alerts: "RecountForgeries", what: "an agent sends forgeries as fast as it can", make: func(l *live) {
@@ -71,20 +72,26 @@ func (l *live) refold(i int, bin string) {
 func faultsOfBuilds() []fault {
 	var stop func()
 	return []fault{
-		{alerts: "RecountFalseFacts", what: "a node of a build that takes every signature gets forgeries", make: func(l *live) {
+		{alerts: "RecountFalseFacts", what: "a node of a build that takes every signature gets forgeries", before: func(l *live) {
 			bin := l.build("every-signature", "internal/verify/keyset.go", "ok := hmac.Equal(m.h.Sum(m.sum[:0]), sig)", "ok := len(sig) > 0 || hmac.Equal(m.h.Sum(m.sum[:0]), sig)")
 			l.stop(l.follower())
 			l.startAs(2, bin)
 			must(l.T, l.c.AwaitReady(l.ctx, 2))
+		}, make: func(l *live) {
 			stop = l.send([]int{2}, l.miskeyed())
 		}, undo: func(l *live) { stop(); l.back(2) }},
-		{alerts: "RecountQuarantined", what: "a node of a build that judges otherwise", make: func(l *live) {
+		{alerts: "RecountQuarantined", what: "a node of a build that judges otherwise", before: func(l *live) {
 			l.mismatches()
-			l.refold(l.follower(), l.wrongFold())
+			l.wrongFold()
+			l.follower()
+		}, make: func(l *live) {
+			l.refold(2, l.wrongFold())
 		}, undo: func(l *live) { l.refold(2, nodeBin); l.back() }},
-		{alerts: "RecountSuspended RecountCheckpointsStandStill", what: "the same while another node is down", make: func(l *live) {
+		{alerts: "RecountSuspended", what: "the same while another node is down", before: func(l *live) {
+			l.wrongFold()
 			l.follower()
 			l.stop(1)
+		}, make: func(l *live) {
 			l.refold(2, l.wrongFold())
 		}, undo: func(l *live) { l.start(1); l.refold(2, nodeBin); l.back() }},
 	}
@@ -121,9 +128,10 @@ func (l *live) mismatches() {
 
 func faultsOfDisks() []fault {
 	return []fault{
-		{alerts: "RecountDamagedStore", what: "a folded state is damaged while its node is stopped", make: func(l *live) {
+		{alerts: "RecountDamagedStore", what: "a folded state is damaged while its node is stopped", before: func(l *live) {
 			l.stop(l.follower())
 			l.damage(filepath.Join(l.c.NodeDir(2), "data", "generations"))
+		}, make: func(l *live) {
 			l.start(2)
 		}, undo: func(l *live) { l.back() }},
 		{alerts: "RecountAuditDropped", what: "the disk of the audit stream is full", make: func(l *live) {
@@ -132,10 +140,11 @@ func faultsOfDisks() []fault {
 			l.await(`sum(flk_audit_dropped_total) > 0`)
 			stop()
 		}, undo: func(l *live) { must(l.T, os.Remove(filepath.Join(l.small, "filler"))) }},
-		{alerts: "RecountDiskLow", what: "a disk fills: less than four times what is needed", make: func(l *live) { l.moveToDisk(); l.leave(3) }},
+		{alerts: "RecountDiskLow", what: "a disk fills: less than four times what is needed",
+			before: func(l *live) { l.moveToDisk() }, make: func(l *live) { l.leave(3) }},
 		{alerts: "RecountDiskFull RecountYielding", what: "it fills further: less than what is needed", make: func(l *live) { l.leave(0.5) }},
 		{alerts: "RecountBallastUsed", what: "it fills further: the node releases its reserve", make: func(l *live) { l.leave(0.1) },
-			undo: func(l *live) { must(l.T, os.Remove(filepath.Join(l.c.NodeDir(2), "data", "filler"))); l.back() }},
+			undo: func(l *live) { l.moveBack() }},
 	}
 }
 
@@ -190,6 +199,19 @@ func (l *live) moveToDisk() {
 	l.start(2, "RECOUNT_BALLAST=40000000")
 	must(l.T, l.c.AwaitReady(l.ctx, 2))
 	l.await(`flk_ballast_missing_bytes{instance="` + l.instance(2) + `"} == 0`)
+}
+
+// moveBack ends the small file system, and with it what the node wrote there: the others have it.
+func (l *live) moveBack() {
+	l.Helper()
+	_ = l.c.Kill(2)
+	data := filepath.Join(l.c.NodeDir(2), "data")
+	must(l.T, os.Remove(filepath.Join(data, "filler")))
+	l.command("cp", "-a", data+"/.", data+".after")
+	must(l.T, syscall.Unmount(data, 0))
+	must(l.T, os.Remove(data))
+	must(l.T, os.Rename(data+".after", data))
+	l.back(2)
 }
 
 func faultsOfTheEnd() []fault {

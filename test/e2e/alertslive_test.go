@@ -39,11 +39,11 @@ type live struct {
 	spares  map[string]string // binaries with a fault, by name
 }
 
-// fault is one thing that goes wrong, and the alerts that say so. make and undo may be nil.
+// fault is one thing that goes wrong, and the alerts that say so. The time runs from make on. Others than alerts and what may be missing.
 type fault struct {
-	alerts     string
-	what       string
-	make, undo func(l *live)
+	alerts             string
+	what               string
+	before, make, undo func(l *live)
 
 	founded bool // it is there since the cluster began
 }
@@ -116,6 +116,9 @@ func (l *live) play(f fault) {
 			return
 		}
 	}
+	if f.before != nil {
+		f.before(l)
+	}
 	began := time.Now()
 	if f.founded {
 		began = l.founded
@@ -129,7 +132,11 @@ func (l *live) play(f fault) {
 		left = slices.DeleteFunc(left, func(name string) bool {
 			list, _ := l.ask(`ALERTS{alertname="` + name + `",alertstate="firing"}`)
 			if len(list) > 0 {
-				l.row(name, f.what, time.Since(began))
+				took := time.Since(began)
+				if f.founded {
+					took = l.first(name).Sub(began)
+				}
+				l.row(name, f.what, took)
 			}
 			return len(list) > 0
 		})
@@ -140,6 +147,16 @@ func (l *live) play(f fault) {
 	if f.undo != nil {
 		f.undo(l)
 	}
+}
+
+// first is the time at which an alert fired for the first time.
+func (l *live) first(name string) time.Time {
+	l.Helper()
+	list, err := l.ask(`min(min_over_time(timestamp(ALERTS{alertname="` + name + `",alertstate="firing"})[1h:1s]))`)
+	if err != nil || len(list) != 1 {
+		l.Fatalf("%s: %v %v", name, list, err)
+	}
+	return time.UnixMilli(int64(1000 * list[0].float()))
 }
 
 func (l *live) row(name, what string, took time.Duration) {
