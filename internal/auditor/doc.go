@@ -42,7 +42,7 @@ var ErrSource = errors.New("auditor: no ledger that can be audited")
 var ErrNoCheckpoint = errors.New("auditor: no checkpoint to compare with")
 
 // ErrUnchecked means that a checkpoint could not be compared with the ledger, and that nothing differs otherwise. The
-// report says what was reproduced.
+// report has the rest.
 var ErrUnchecked = errors.New("auditor: a checkpoint could not be compared")
 
 // ErrOther means that a directory holds the work on another ledger.

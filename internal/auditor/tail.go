@@ -28,10 +28,12 @@ func (w *work) tail(ctx context.Context, r *Report) error {
 		r.not("that events %d to %d are in the ledger: no member is known to have committed them", known+1, end)
 		return nil
 	case known == 0:
-		r.unchecked("%s is of other events, and no member is known to have committed any event of %s", other.by, r.From)
+		r.unchecked("%s is of other events, and no member is known to have committed any event of %s", other.by,
+			r.From)
 		return fmt.Errorf("%w: %s", ErrUnchecked, r.Unchecked[0])
 	}
-	r.not("events %d to %d: no member is known to have committed them, and %s is of other events", known+1, end, other.by)
+	r.not("events %d to %d: no member is known to have committed them, and %s is of other events", known+1, end,
+		other.by)
 	return w.endAt(ctx, known, end)
 }
 
@@ -61,7 +63,8 @@ func (w *work) committed(end uint64) (known uint64, err error) {
 	return known, err
 }
 
-// replaced returns a checkpoint of events behind the last one that is known to be committed, of which the log has others.
+// replaced returns a checkpoint of events behind the last one that is known to be committed, in whose place the log has
+// others.
 func (w *work) replaced(known, end uint64) (*claim, error) {
 	for i := range w.kept {
 		k := &w.kept[i]
