@@ -6,8 +6,7 @@ import (
 )
 
 // stream is a connection of Raft to a directory that says it is member id. A node that was away may open one before it has
-// read from which directory that member was added. The stream ends as soon as the ledger names another directory. So
-// what a wrong directory says counts for nothing from then on.
+// read from which directory that member was added. The stream ends as soon as the ledger names another directory.
 type stream struct {
 	net.Conn
 	id, incarnation string
