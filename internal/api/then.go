@@ -83,7 +83,8 @@ func pinned(ctx context.Context, view View, t Then) (Then, error) {
 func (p *params) cursor(text string, kind byte, filters [8]byte, t *Then) *cursor {
 	k, err := parseCursor(text, kind, filters)
 	if err != nil || (k.asOf != 0) != (t.AsOfTime != 0) {
-		p.fail("cursor", errCursor.Error()+", or the filters have changed, or an earlier release made it; begin the list again")
+		p.fail("cursor", errCursor.Error()+", or the filters have changed, or an earlier release made it; "+
+			"begin the list again")
 		return nil
 	}
 	if k.asOf != 0 {

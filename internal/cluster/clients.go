@@ -112,8 +112,8 @@ func (p *peerPort) addresses(id string) (out []string) {
 	return out
 }
 
-// misplaced forgets where a member was reached last, because another node answers there. It reports whether the log says
-// another place.
+// misplaced forgets where a member was reached last, because another node answers there. It reports whether the log
+// says another place.
 func (p *peerPort) misplaced(id string) bool {
 	p.foundMu.Lock()
 	last := p.found[id]

@@ -53,7 +53,7 @@ func (l *learners) look() {
 		match, alive := l.c.watchdog.progress(m.ID)
 		_, before := l.since[m.ID]
 		switch {
-		case !alive || match == 0 || match+keptUpEntries < last: // in a short log, one that holds nothing is not far behind
+		case !alive || match == 0 || match+keptUpEntries < last: // who holds nothing is not far behind in a short log
 			delete(l.since, m.ID)
 		case !before:
 			l.since[m.ID] = l.c.cfg.Elapsed()

@@ -334,11 +334,12 @@ func (s *streamLayer) Dial(address raft.ServerAddress, timeout time.Duration) (n
 		_ = conn.Close()
 		return nil, fmt.Errorf("peer %s: %w", id, err)
 	}
-	return &stream{Conn: conn, id: id, incarnation: theirs.incarnation, roster: s.port.roster}, conn.SetDeadline(time.Time{})
+	opened := &stream{Conn: conn, id: id, incarnation: theirs.incarnation, roster: s.port.roster}
+	return opened, conn.SetDeadline(time.Time{})
 }
 
-// introduce performs the handshake with member id on a new Raft stream. Each side may refuse the other. A learner gets no
-// entries before it is certain which directory it was added from.
+// introduce performs the handshake with member id on a new Raft stream. Each side may refuse the other. A learner gets
+// no entries before it is certain which directory it was added from.
 func (p *peerPort) introduce(conn net.Conn, id string) (hello, error) {
 	theirs, err := offerHandshake(conn, p.cfg.ClusterID, p.cfg.NodeID, p.roster.hello().String())
 	var refused *refusedError

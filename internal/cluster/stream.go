@@ -5,8 +5,8 @@ import (
 	"sync/atomic"
 )
 
-// stream is a connection of Raft to a directory that says it is member id. A node that was away may open one before it has
-// read from which directory that member was added. The stream ends as soon as the ledger names another directory.
+// stream is a connection of Raft to a directory that says it is member id. A node that was away may open one before it
+// has read from which directory that member was added. The stream ends as soon as the ledger names another directory.
 type stream struct {
 	net.Conn
 	id, incarnation string
@@ -43,8 +43,8 @@ func (s *stream) check() error {
 	return nil
 }
 
-// judge returns errOtherDirectory if the ledger says that member id was added from another directory. known reports that
-// nothing which this node has still to read can say so.
+// judge returns errOtherDirectory if the ledger says that member id was added from another directory. known reports
+// that nothing which this node has still to read can say so.
 func (r *roster) judge(id, incarnation string) (known bool, err error) {
 	now := r.members.now()
 	joined, index := r.joinedFrom(id)
@@ -55,7 +55,8 @@ func (r *roster) judge(id, incarnation string) (known bool, err error) {
 	return joined == incarnation || member && index >= now.index, nil
 }
 
-// unsure reports whether member id is a learner and this node has not written down yet from which directory it was added.
+// unsure reports whether member id is a learner and this node has not written down yet from which directory it was
+// added.
 func (r *roster) unsure(id string) bool {
 	m, member := r.members.now().member(id)
 	r.mu.Lock()

@@ -149,8 +149,8 @@ func (s *rpcServer) answerVisit(ctx context.Context, from, incarnation string, r
 	return respond(roster, out, err)
 }
 
-// admitVisit refuses the visit of a node that was removed, or of another directory than the one that the ledger names or
-// that was seen.
+// admitVisit refuses the visit of a node that was removed, or of another directory than the one that the ledger names
+// or that was seen.
 func (r *roster) admitVisit(id, incarnation string) error {
 	removed := r.members.removed(id)
 	joined, _ := r.joinedFrom(id)

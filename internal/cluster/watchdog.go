@@ -42,8 +42,8 @@ func (w *watchdog) onProposal(err error) {
 	}
 }
 
-// onAppend records the end of an outgoing AppendEntries. Heartbeats carry no previous entry. held says that the peer has
-// taken the entries: one that lacks the entry before them answers, too, and holds none.
+// onAppend records the end of an outgoing AppendEntries. Heartbeats carry no previous entry. held says that the peer
+// has taken the entries: one that lacks the entry before them answers, too, and holds none.
 func (w *watchdog) onAppend(id string, req *raft.AppendEntriesRequest, held bool, err error) {
 	now := time.Now()
 	w.mu.Lock()

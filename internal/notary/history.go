@@ -147,15 +147,15 @@ func (k Kept) record() []byte {
 	return append([]byte(head), k.Note...)
 }
 
-// signed returns nil for a note that a key of now signed, and evidence.ErrUnsigned for one that may be of an earlier key.
-// Another error shows that this node did not write the note.
+// signed returns nil for a note that a key of now signed, and evidence.ErrUnsigned for one that may be of an earlier
+// key. Another error shows that this node did not write the note.
 func (h *history) signed(k Kept) error {
 	_, _, err := evidence.OpenCheckpoint(k.Note, h.keys()...)
 	return err
 }
 
-// put adds a checkpoint to the list, in the place of one of the same size. One that a key of now did not sign never takes
-// the place of one with another root that it did sign.
+// put adds a checkpoint to the list, in the place of one of the same size. One that a key of now did not sign never
+// takes the place of one with another root that it did sign.
 func (h *history) put(k Kept) {
 	i, there := slices.BinarySearchFunc(h.list, k.Size, func(have Kept, size uint64) int {
 		switch {
