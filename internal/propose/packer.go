@@ -218,7 +218,11 @@ func (p *Packer[R]) attempt(ctx context.Context, batch []*group[R], leads bool) 
 		index, err := p.o.Log.Propose(ctx, entry)
 		return LogPosition{Index: index}, err
 	}
-	return p.o.Log.Forward(ctx, entry)
+	var links []laps.Link
+	for _, g := range batch {
+		links = g.watch.AppendLink(links)
+	}
+	return p.o.Log.Forward(laps.WithLinks(ctx, links), entry)
 }
 
 // answer delivers the results: positions immediately, outcomes after one wait for the fold of the pack's entry.

@@ -121,7 +121,7 @@ type Log interface {
 	// other error leaves the outcome unknown.
 	Propose(ctx context.Context, entry []byte) (index uint64, err error)
 	// Forward sends a pack to the leader and returns the position of its first event. Errors are those of
-	// Propose and ErrOverloaded.
+	// Propose and ErrOverloaded. ctx has the links of the groups that are traced (laps.Links).
 	Forward(ctx context.Context, pack []byte) (LogPosition, error)
 	// Changed returns a channel that is closed when the view of leadership changes.
 	Changed() <-chan struct{}
