@@ -231,6 +231,42 @@ var settings = []setting{
 		help:   "password for /metrics",
 	},
 	{
+		key:   "tracing.endpoint",
+		env:   "RECOUNT_TRACING_ENDPOINT",
+		field: text(func(c *node.Config) *string { return &c.Tracing.Endpoint }),
+		help:  "URL of an OpenTelemetry collector, such as https://otel.example:4318; default: none, no traces",
+	},
+	{
+		key:   "tracing.protocol",
+		env:   "RECOUNT_TRACING_PROTOCOL",
+		field: text(func(c *node.Config) *string { return &c.Tracing.Protocol }),
+		help:  "http/protobuf or http/json",
+	},
+	{
+		key:   "tracing.sample_ratio",
+		env:   "RECOUNT_TRACING_SAMPLE_RATIO",
+		field: number(func(c *node.Config) *float64 { return &c.Tracing.SampleRatio }, parseFloat),
+		help:  "part of the submissions that are traced, 0 to 1",
+	},
+	{
+		key:   "tracing.client_rate",
+		env:   "RECOUNT_TRACING_CLIENT_RATE",
+		field: number(func(c *node.Config) *float64 { return &c.Tracing.ClientRate }, parseFloat),
+		help:  "submissions per second that are traced because their client sent a sampled traceparent, 0 is none",
+	},
+	{
+		key:   "tracing.ca_file",
+		env:   "RECOUNT_TRACING_CA_FILE",
+		field: text(func(c *node.Config) *string { return &c.Tracing.CAFile }),
+		help:  "authorities of the collector's certificate, PEM; default: those of the machine",
+	},
+	{
+		key:   "tracing.headers_file",
+		env:   "RECOUNT_TRACING_HEADERS_FILE",
+		field: text(func(c *node.Config) *string { return &c.Tracing.HeadersFile }),
+		help:  "headers for the collector, one a line (Authorization: Bearer TOKEN), read again for every request",
+	},
+	{
 		key:   "audit_log.file",
 		env:   "RECOUNT_AUDIT_LOG_FILE",
 		field: text(func(c *node.Config) *string { return &c.Audit.File }),

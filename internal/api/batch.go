@@ -21,10 +21,12 @@ var ndjsonTypes = []string{wire.MediaNDJSON, "application/ndjson", "application/
 // lines, has it committed, and then reads on, so that a client cannot send faster than the ledger takes records. A
 // batch of one group is answered in one piece. A larger one is answered while its later lines are read.
 func (s *server) submitBatch(c echo.Context) error {
+	s.follow(c, time.Now())
 	b, err := s.beginBatch(c)
 	if err == nil {
 		defer b.close()
 		err = b.run()
+		explainBatch(c, b.lines.records)
 	}
 	if err != nil { // the batch is refused as a whole, and counts as one submission
 		p := s.operationProblem(err, c)
@@ -173,7 +175,7 @@ func (b *batchCall) submit(g *batchGroup) []byte {
 	start := time.Now()
 	var results []Submitted
 	if len(g.bodies) > 0 {
-		results = b.ledger.Submit(b.deadlines.at(start), g.bodies)
+		results = b.ledger.Submit(watchOf(b.c).In(b.deadlines.at(start)), g.bodies)
 	}
 	took := time.Since(start)
 	text := make([]byte, 0, lineSize*len(g.entries))

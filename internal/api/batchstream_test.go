@@ -79,7 +79,7 @@ func TestBatchCut(t *testing.T) {
 
 // TestBatchBounds: the last line that fits is answered, and the response says at which line the batch was too large.
 func TestBatchBounds(t *testing.T) {
-	h := fixedHandler(t)
+	h := fixedHandler(t, nil)
 	send := func(body string) []batchLine {
 		t.Helper()
 		req := batchRequest(body)
@@ -109,7 +109,7 @@ func TestBatchBounds(t *testing.T) {
 // TestBatchGivesItsMemoryBack: more than all bodies and all answers may take at a time pass through, one batch after the
 // other, also when they end badly.
 func TestBatchGivesItsMemoryBack(t *testing.T) {
-	h := fixedHandler(t)
+	h := fixedHandler(t, nil)
 	wide := strings.Repeat("x", DefaultMaxBody-1) + "\n"
 	many := strings.Repeat("{}\n", wire.MaxBatchLines)
 	for i := range 2 * maxBodies / wire.MaxBatchBytes {
@@ -238,7 +238,7 @@ func TestBatchIsAnsweredOnTheWay(t *testing.T) {
 // TestBatchSentBeforeRead: a client that reads nothing before it has sent everything gets its answers, more than the
 // buffers of the connection hold.
 func TestBatchSentBeforeRead(t *testing.T) {
-	server := httptest.NewUnstartedServer(fixedHandler(t))
+	server := httptest.NewUnstartedServer(fixedHandler(t, nil))
 	server.Config.ConnState = func(c net.Conn, state http.ConnState) {
 		if state == http.StateNew {
 			_ = c.(*net.TCPConn).SetWriteBuffer(64 << 10)

@@ -9,9 +9,11 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/recount-ledger/recount/internal/trace"
 	"github.com/recount-ledger/recount/wire"
 )
 
@@ -79,7 +81,11 @@ func batchFixed(t testing.TB, n int) func() {
 
 func sendFixed(t testing.TB, path, media, body string) func() {
 	t.Helper()
-	h := fixedHandler(t)
+	return sendTo(t, fixedHandler(t, nil), path, media, body)
+}
+
+func sendTo(t testing.TB, h http.Handler, path, media, body string) func() {
+	t.Helper()
 	reader := strings.NewReader(body)
 	req := httptest.NewRequest(http.MethodPost, path, reader)
 	req.Header.Set("Content-Type", media)
@@ -95,7 +101,7 @@ func sendFixed(t testing.TB, path, media, body string) func() {
 }
 
 // fixedHandler is a handler over a ledger that gives one answer to everything.
-func fixedHandler(t testing.TB) http.Handler {
+func fixedHandler(t testing.TB, follow func([]string, time.Time) Trace) http.Handler {
 	t.Helper()
 	fake := newFake()
 	answer, err := fake.Submit(t.Context(), []byte(record("s", 1, nil)), Meta{})
@@ -111,11 +117,68 @@ func fixedHandler(t testing.TB) http.Handler {
 		Registry:    prometheus.NewRegistry(),
 		NodeID:      "node-1",
 		AddressRate: 1e9,
+		Follow:      follow,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return h
+}
+
+// tracings are handlers without a tracer, with one that follows no submission, and with one that follows every one and whose
+// collector is away.
+func tracings(t testing.TB) (names []string, submits []func()) {
+	t.Helper()
+	body := record("s", 1, nil)
+	for _, x := range []struct {
+		name  string
+		ratio float64
+	}{{"off", -1}, {"none", 0}, {"all", 1}} {
+		var follow func([]string, time.Time) Trace
+		if x.ratio >= 0 {
+			s := trace.Defaults()
+			s.Endpoint, s.SampleRatio = "http://127.0.0.1:9", x.ratio
+			tracer, err := trace.New(trace.Options{Settings: s, Logger: slog.New(slog.DiscardHandler)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { tracer.Close(context.Background()) })
+			follow = func(parents []string, began time.Time) Trace {
+				if story := tracer.Follow(parents, began); story != nil {
+					return story
+				}
+				return nil
+			}
+		}
+		names = append(names, x.name)
+		submits = append(submits, sendTo(t, fixedHandler(t, follow), "/v1/pcs/submit", wire.MediaJSON, body))
+	}
+	return names, submits
+}
+
+// TestTracingBudget: a submission that nobody follows allocates no more with a tracer than without one.
+func TestTracingBudget(t *testing.T) {
+	_, submits := tracings(t)
+	off, none := testing.AllocsPerRun(1000, submits[0]), testing.AllocsPerRun(1000, submits[1])
+	if off > submitBudget || none > off {
+		t.Errorf("%v allocations without a tracer, %v with one", off, none)
+	}
+}
+
+// BenchmarkTracing compares the three in one run: each iteration sends one submission to each.
+func BenchmarkTracing(b *testing.B) {
+	names, submits := tracings(b)
+	took := make([]time.Duration, len(submits))
+	for b.Loop() {
+		for i, submit := range submits {
+			began := time.Now()
+			submit()
+			took[i] += time.Since(began)
+		}
+	}
+	for i, name := range names {
+		b.ReportMetric(float64(took[i])/float64(b.N), name+"-ns/op")
+	}
 }
 
 // sink is a response that nobody reads.

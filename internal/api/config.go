@@ -77,7 +77,10 @@ type Config struct {
 	// called with every operation, done or rejected, after the response; may be nil
 	Operations func(Operation)
 	// number of requests with a complete body and no response yet; may be nil
-	Deciding  *atomic.Int64
+	Deciding *atomic.Int64
+	// Follow is called for every submission, with the values of its header traceparent. It returns nil for one that is
+	// not traced. It is nil when none is
+	Follow    func(traceparents []string, began time.Time) Trace
 	WALErrors func() uint64 // failed writes of the event log, for flk_wal_errors; may be nil
 
 	// Explain returns the problem for an error of the Ledger that would otherwise give status 500, or nil. It

@@ -43,7 +43,9 @@ type endpoint struct{ method, path string }
 // call is one request, with what the handlers note of it.
 type call struct {
 	echo.Context
-	deciding bool // counted in Config.Deciding
+	deciding bool        // counted in Config.Deciding
+	trace    Trace       // nil when the request is not traced
+	about    []slog.Attr // what the trace says of the request
 }
 
 // Values of headers that all responses share. Nobody changes the elements of a header in place.
@@ -233,13 +235,14 @@ func (s *server) guard(next echo.HandlerFunc, c echo.Context) (err error) {
 	return next(c)
 }
 
-func (s *server) finish(c echo.Context, id string, took time.Duration) {
+func (s *server) finish(c *call, id string, took time.Duration) {
 	status, route := c.Response().Status, c.Path()
 	if !s.routes[route] {
 		route = "unmatched"
 	}
 	s.recordOperation(c, status)
 	s.metrics.request(route, c.Request().Method, status, took)
+	trace := c.endTrace(route, status, id)
 	level := slog.LevelDebug
 	if status >= 500 && status != http.StatusServiceUnavailable {
 		level = slog.LevelWarn
@@ -249,8 +252,12 @@ func (s *server) finish(c echo.Context, id string, took time.Duration) {
 		if s.HideRemote {
 			remote = ""
 		}
-		s.Logger.Log(ctx, level, "request", "route", route, "method", methodLabel(c.Request().Method),
-			"status", status, "took", took, "bytes", c.Response().Size, "remote", remote, "request_id", id)
+		about := []any{"route", route, "method", methodLabel(c.Request().Method), "status", status, "took", took,
+			"bytes", c.Response().Size, "remote", remote, "request_id", id}
+		if trace != "" {
+			about = append(about, "trace_id", trace)
+		}
+		s.Logger.Log(ctx, level, "request", about...)
 	}
 }
 

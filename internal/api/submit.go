@@ -23,9 +23,11 @@ import (
 // submit accepts one record. The ledger interprets the bytes.
 func (s *server) submit(c echo.Context) error {
 	start := time.Now()
+	s.follow(c, start)
 	answer, err := s.takeAndSubmit(c, false)
 	if err != nil {
 		p := s.operationProblem(err, c)
+		explain(c, nil, p)
 		s.metrics.submission(problemLabel(p), p.Code, time.Since(start))
 		if receipt := s.receiptOf(c, p.PCSID, p.Seq); receipt != "" {
 			own := *p // problems may be shared
@@ -35,6 +37,7 @@ func (s *server) submit(c echo.Context) error {
 		return p
 	}
 	status, label := s.answered(c, answer)
+	explain(c, answer, nil)
 	s.metrics.submission(label, "", time.Since(start))
 	answer.Receipt = s.receiptOf(c, answer.PCSID, answer.Seq)
 	return writeAnswer(c, status, answer)
@@ -91,7 +94,7 @@ func neither(answer *wire.SubmitAnswer, err error) error {
 }
 
 func (s *server) takeAndSubmit(c echo.Context, dry bool) (*wire.SubmitAnswer, error) {
-	watch := laps.Start()
+	watch := watchOf(c)
 	if err := checkMedia(c.Request().Header, wire.MediaJSON); err != nil {
 		return nil, err
 	}

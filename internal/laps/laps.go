@@ -1,7 +1,7 @@
-// Package laps shows where a submission is while it waits for its answer. A Watch travels with its context and notes the
-// moment at which each part of the way ends. Most submissions have an empty Watch, whose methods do nothing and allocate
-// nothing. Two kinds have a real one: those that are traced (internal/trace), and all of them in a build with the tag
-// "profiling", whose responses have the times in a header.
+// Package laps shows where a submission is while it waits for its answer. A Watch travels with its context and
+// notes the moment at which each part of the way ends. Most submissions have an empty Watch, whose methods do
+// nothing and allocate nothing. Two kinds have a real one: those that are traced (internal/trace), and all of them
+// in a build with the tag "profiling", whose responses have the times in a header.
 //
 //	watch := laps.Start()                     // or one of internal/trace
 //	read the body
@@ -36,15 +36,16 @@ const (
 	Laps                 // their number
 )
 
-// Header has the length of each lap in the response, in microseconds, separated by commas. A lap that did not end has 0.
+// Header has the length of each lap in the response, in microseconds, separated by commas. A lap that did not end
+// has 0.
 const Header = "Recount-Laps"
 
-// Link names a span of a trace: 16 bytes of the trace and 8 of the span. What another node does for a submission belongs
-// below it. The zero Link names none.
+// Link names a span of a trace: 16 bytes of the trace and 8 of the span. What another node does for a submission
+// belongs below it. The zero Link names none.
 type Link [24]byte
 
-// Watch measures one submission, or records that enter the log together. The zero Watch measures nothing. It is safe for
-// concurrent use.
+// Watch measures one submission, or records that enter the log together. The zero Watch measures nothing. It is
+// safe for concurrent use.
 type Watch struct{ m *moments }
 
 // moments are the ends of the laps, in nanoseconds since the beginning, 0 for a lap that has not ended.

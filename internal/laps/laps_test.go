@@ -59,3 +59,20 @@ func TestLinks(t *testing.T) {
 		t.Errorf("%v", got)
 	}
 }
+
+// BenchmarkEmptyWatch is everything that a submission does on its way for a watch that measures nothing.
+func BenchmarkEmptyWatch(b *testing.B) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
+	defer cancel()
+	b.ReportAllocs()
+	for b.Loop() {
+		var w Watch
+		found := Of(w.In(ctx))
+		for l := range Laps {
+			found.Lap(l)
+		}
+		if WithLinks(ctx, found.AppendLink(nil)) != ctx {
+			b.Fatal("a link")
+		}
+	}
+}

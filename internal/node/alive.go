@@ -11,9 +11,9 @@ import (
 // serves.
 func Alive(ctx context.Context, n *Node) error { return answer(ctx, n.readiness()) }
 
-// answer runs the checks beside the caller, because one that hangs must not take the caller with it. A check may wait for
-// something that takes long, such as a fold that catches up. Its context ends after half of the time, so that it can
-// still return.
+// answer runs the checks beside the caller, because one that hangs must not take the caller with it. A check may wait
+// for something that takes long, such as a fold that catches up. Its context ends after half of the time, so that it
+// can still return.
 func answer(ctx context.Context, checks []check) error {
 	half, cancel := halfOf(ctx)
 	returned := make(chan string, len(checks))

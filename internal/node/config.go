@@ -18,15 +18,9 @@ import (
 	"github.com/recount-ledger/recount/internal/cluster/certs"
 	"github.com/recount-ledger/recount/internal/fsm"
 	"github.com/recount-ledger/recount/internal/pcs"
+	"github.com/recount-ledger/recount/internal/trace"
 	"github.com/recount-ledger/recount/internal/verify"
 )
-
-// Voter is one node of the settings: a founding member of a new cluster, or one at which the members may be found.
-type Voter struct {
-	ID   string `koanf:"id"`   // unique within the cluster, permanently
-	Peer string `koanf:"peer"` // host:port of its peer listener
-	API  string `koanf:"api"`  // base URL that clients reach, such as https://10.0.0.1:9440
-}
 
 // Listener is one TLS listener of the node.
 type Listener struct {
@@ -87,6 +81,7 @@ type Config struct {
 	MetricsUser    string
 	MetricsPass    string
 	Audit          AuditLog
+	Tracing        trace.Settings
 	TrustedProxies []netip.Prefix // whose X-Forwarded-For counts
 	RecordRemote   bool           // events say from which address a submission came
 	MaxBody        int            // bytes of a submission
@@ -167,6 +162,7 @@ func Defaults() Config {
 		ScrubRate:       4 << 20,
 		ScrubPause:      10 * time.Minute,
 		CopyRate:        32 << 20,
+		Tracing:         trace.Defaults(),
 	}
 }
 
@@ -179,7 +175,7 @@ func (c Config) GoString() string { return c.String() }
 // Validate reports every problem at once.
 func (c Config) Validate() error {
 	return errors.Join(slices.Concat(c.validateNames(), c.validateVoters(), c.validateAccess(), c.validateLimits(),
-		c.validateListeners(), c.validateEvidence())...)
+		c.validateListeners(), c.validateEvidence(), c.Tracing.Validate())...)
 }
 
 // problems collects what Validate reports.
@@ -258,10 +254,17 @@ func (c Config) validateLimits() (bad problems) {
 	return bad
 }
 
+// listener is a setting with an address at which a node listens, and the address.
+type listener struct{ name, at string }
+
+// listeners returns all of them, also those without an address.
+func (c Config) listeners() []listener {
+	return []listener{{"api.listen", c.API.Listen}, {"peer.listen", c.Peer.Listen}, {"metrics.listen", c.MetricsListen}}
+}
+
 // validateListeners refuses addresses that cannot be bound, and two listeners at one.
 func (c Config) validateListeners() (errs []error) {
-	listeners := []struct{ name, at string }{{"api.listen", c.API.Listen}, {"peer.listen", c.Peer.Listen},
-		{"metrics.listen", c.MetricsListen}}
+	listeners := c.listeners()
 	for i, l := range listeners {
 		if l.at == "" {
 			continue
@@ -324,75 +327,4 @@ func APIAddress(base string) (string, error) {
 	}
 	at := net.JoinHostPort(u.Hostname(), port)
 	return at, checkAddress(at, false)
-}
-
-// CheckVoters reports the faults for which a list cannot be the members of a cluster.
-func CheckVoters(list []Voter) error { return errors.Join(Config{Voters: list}.validateVoters()...) }
-
-func (c Config) validateVoters() (errs []error) {
-	if n := len(c.Voters); c.Join && n < 2 {
-		errs = append(errs, errors.New("voters: a node that joins needs itself and at least one member of the cluster"))
-	} else if !c.Join && n != 1 && n != 3 && n != 5 {
-		errs = append(errs, fmt.Errorf("voters: a cluster has 1, 3 or 5 members, not %d", n))
-	}
-	seen, self := map[string]bool{}, false
-	for i, v := range c.Voters {
-		if err := certs.CheckID(v.ID); err != nil {
-			errs = append(errs, fmt.Errorf("voters[%d].id: %q can be in no certificate: %w", i, v.ID, err))
-		}
-		self = self || v.ID == c.NodeID
-		apiAt, err := APIAddress(v.API)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("voters[%d].api: %q: %w", i, v.API, err))
-		}
-		if err := checkAddress(v.Peer, false); err != nil {
-			errs = append(errs, fmt.Errorf("voters[%d].peer: %q: %w", i, v.Peer, err))
-		}
-		// Two ids that differ in letter case only are one name to a person and to a name server.
-		for _, name := range [][2]string{{"id", v.ID}, {"peer", v.Peer}, {"api", apiAt}} {
-			kind, value := name[0], strings.ToLower(name[1])
-			if kind == "api" {
-				kind = "peer" // an address is an address
-			}
-			if value != "" && seen[kind+" "+value] {
-				errs = append(errs, fmt.Errorf("voters[%d].%s: %q is used twice among the voters", i, name[0], name[1]))
-			}
-			seen[kind+" "+value] = true
-		}
-	}
-	if c.Join && c.NewCluster {
-		errs = append(errs, errors.New("join: a node that joins a cluster founds none: leave out new_cluster"))
-	}
-	if !self && c.NodeID != "" && len(c.Voters) > 0 {
-		errs = append(errs, fmt.Errorf("voters: node_id %q is not among them", c.NodeID))
-	}
-	return errs
-}
-
-// ids returns the ids of the nodes that the settings name.
-func (c Config) ids() (out []string) {
-	for _, v := range c.Voters {
-		out = append(out, v.ID)
-	}
-	return out
-}
-
-// self returns the voter that this node is.
-func (c Config) self() Voter {
-	for _, v := range c.Voters {
-		if v.ID == c.NodeID {
-			return v
-		}
-	}
-	return Voter{}
-}
-
-// apiOf returns the base URL of the API of a voter, "" for none.
-func (c Config) apiOf(id string) string {
-	for _, v := range c.Voters {
-		if v.ID == id {
-			return v.API
-		}
-	}
-	return ""
 }

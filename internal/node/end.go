@@ -61,6 +61,7 @@ func (n *Node) Close(ctx context.Context) error {
 	if n.cluster != nil {
 		errs = append(errs, n.cluster.TransferAndClose(ctx))
 	}
+	n.tracer.Close(ctx)
 	if n.audit != nil {
 		errs = append(errs, n.audit.stream.Close())
 	}

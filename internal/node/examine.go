@@ -55,6 +55,14 @@ func (c Config) Examine(now time.Time) *Examination {
 	}
 	_, err := notary.ReadWitnesses(c.WitnessFile, evidence.OriginOf(c.ClusterID))
 	x.bad("witness_file", err)
+	x.Problems = append(x.Problems, c.Tracing.CheckFiles()...)
+	if !c.Tracing.On() && (c.Tracing.CAFile != "" || c.Tracing.HeadersFile != "") {
+		x.warn("tracing.endpoint: is missing, so nothing is traced")
+	}
+	if c.Tracing.Clear() {
+		x.warn("tracing.endpoint: %s is not https: ids of records and shards cross the network in clear text",
+			c.Tracing.Endpoint)
+	}
 	if c.Audit.File != "" {
 		x.bad("audit_log.file", Writable(filepath.Dir(c.Audit.File)))
 	}
@@ -63,8 +71,7 @@ func (c Config) Examine(now time.Time) *Examination {
 	}
 	running := c.examineDir(x)
 	if !running {
-		for _, l := range []struct{ name, at string }{{"api.listen", c.API.Listen}, {"peer.listen", c.Peer.Listen},
-			{"metrics.listen", c.MetricsListen}} {
+		for _, l := range c.listeners() {
 			x.bad(l.name, bindable(l.at))
 		}
 	}

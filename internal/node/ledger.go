@@ -5,6 +5,7 @@ import (
 
 	"github.com/recount-ledger/recount/internal/api"
 	"github.com/recount-ledger/recount/internal/cluster"
+	"github.com/recount-ledger/recount/internal/operator"
 )
 
 // status describes this node and its cluster.
@@ -44,4 +45,30 @@ func (n *Node) parts() api.Ledger {
 			checks:  n.readiness(),
 		},
 	}
+}
+
+func (n *Node) newOperator(tokens operator.TokensFile) *operator.Operator {
+	return operator.New(operator.Options{
+		NodeID:              n.cfg.NodeID,
+		Voters:              n.roll.voterIDs,
+		Membership:          n.cluster,
+		Entrance:            n.entrance,
+		MemberWithout:       n.releases.voterWithout,
+		Releases:            n.releases,
+		TwoPerson:           n.cfg.TwoPerson,
+		Timeout:             n.cfg.SubmitTimeout,
+		File:                tokens,
+		State:               n.derived,
+		Log:                 n.packer,
+		Quorum:              n.cluster,
+		Recounts:            n.gens,
+		Clock:               n.clock,
+		Logger:              n.log,
+		Verifiers:           n.keys.Verifiers,
+		RequireCapabilities: n.releases.RequireCapabilities,
+		DiskReserve:         n.disk.PauseBelow,
+		Stopping:            n.closing.Load,
+		Quarantined:         n.quarantine.entered,
+		Problem:             func(err error) error { return proposeProblem(err, n) },
+	})
 }

@@ -17,7 +17,8 @@ func (n *Node) registerMetrics() error {
 	all := slices.Concat(
 		[]prometheus.Collector{collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})},
 		logCollectors(n), consensusCollectors(n), seedCollectors(n), healthCollectors(n), intakeCollectors(n),
-		keyCollectors(n), notaryCollectors(n), stateCollectors(n), recountCollectors(n), certificateCollectors(n.apiFiles), certificateCollectors(n.peerFiles))
+		keyCollectors(n), notaryCollectors(n), stateCollectors(n), recountCollectors(n), traceCollectors(n.tracer.Counters()),
+		certificateCollectors(n.apiFiles), certificateCollectors(n.peerFiles))
 	var errs []error
 	for _, c := range all {
 		errs = append(errs, n.registry.Register(c))

@@ -34,6 +34,7 @@ import (
 	"github.com/recount-ledger/recount/internal/reads"
 	"github.com/recount-ledger/recount/internal/recount"
 	"github.com/recount-ledger/recount/internal/seed"
+	"github.com/recount-ledger/recount/internal/trace"
 	"github.com/recount-ledger/recount/wire"
 )
 
@@ -62,7 +63,8 @@ type Node struct {
 	facts     *factChecker
 	server    *http.Server
 	listener  net.Listener
-	scrape    *http.Server // of /metrics alone, nil when the API serves it
+	scrape    *http.Server  // of /metrics alone, nil when the API serves it
+	tracer    *trace.Tracer // nil when nothing is traced
 	unused    unusedConns
 	damages   atomic.Uint64 // times that derived/ could not be read and was folded again
 	deciding  atomic.Int64  // requests of the API that have arrived completely and have no answer yet
@@ -109,6 +111,10 @@ func Open(ctx context.Context, cfg Config, logger *slog.Logger) (*Node, error) {
 	}
 	n := &Node{cfg: cfg, log: logger, registry: prometheus.NewRegistry(), failed: make(chan error, 8),
 		certWatch: certs.NewWatcher()}
+	var err error
+	if n.tracer, err = newTracer(n); err != nil {
+		return nil, err
+	}
 	n.clock = &ledgerClock{cfg: &n.cfg, log: logger, caughtUp: &n.caughtUp}
 	n.quarantine.dir, n.quarantine.log = cfg.Dir, logger
 	n.keys = newHeldKeys(&n.cfg, logger)
@@ -212,32 +218,6 @@ func (n *Node) newIntake() *intake.Intake {
 	})
 }
 
-func (n *Node) newOperator(tokens operator.TokensFile) *operator.Operator {
-	return operator.New(operator.Options{
-		NodeID:              n.cfg.NodeID,
-		Voters:              n.roll.voterIDs,
-		Membership:          n.cluster,
-		Entrance:            n.entrance,
-		MemberWithout:       n.releases.voterWithout,
-		Releases:            n.releases,
-		TwoPerson:           n.cfg.TwoPerson,
-		Timeout:             n.cfg.SubmitTimeout,
-		File:                tokens,
-		State:               n.derived,
-		Log:                 n.packer,
-		Quorum:              n.cluster,
-		Recounts:            n.gens,
-		Clock:               n.clock,
-		Logger:              n.log,
-		Verifiers:           n.keys.Verifiers,
-		RequireCapabilities: n.releases.RequireCapabilities,
-		DiskReserve:         n.disk.PauseBelow,
-		Stopping:            n.closing.Load,
-		Quarantined:         n.quarantine.entered,
-		Problem:             func(err error) error { return proposeProblem(err, n) },
-	})
-}
-
 // openStores opens the log and the folded state and folds up to what is known to be committed.
 func (n *Node) openStores(ctx context.Context) error {
 	if err := cluster.CheckDirectory(n.cfg.Dir, n.cfg.ClusterID, n.cfg.NodeID); err != nil {
@@ -318,6 +298,7 @@ func (n *Node) newCluster() error {
 	n.peerFiles.SetPort(n.cluster)
 	n.store.SetCommitSource(n.cluster.CommitIndex)
 	n.cluster.Handle(propose.ForwardPath, n.acceptForward)
+	handleTraced(n)
 	n.cluster.Handle(operationPath, n.acceptOperation)
 	n.cluster.Handle(positionPath, n.answerPosition)
 	n.cluster.Handle(agreement.DigestPath, n.answerDigest)
@@ -365,6 +346,7 @@ func (n *Node) openAPI() error {
 		AuthFailures:      n.cfg.AuthFailures,
 		Leader:            n.newToLeader(),
 		Deciding:          &n.deciding,
+		Follow:            follow(n.tracer),
 	}
 	n.server, err = api.NewServer(conf)
 	if err != nil {

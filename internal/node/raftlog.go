@@ -91,7 +91,7 @@ func (l *raftLog) Forward(ctx context.Context, pack []byte) (propose.LogPosition
 	if !ok || leader == l.self {
 		return propose.LogPosition{}, propose.ErrNoLeader
 	}
-	reply, err := l.peers.Call(ctx, leader, propose.ForwardPath, pack)
+	reply, err := forwardTo(ctx, l.peers, leader, pack)
 	var remote *cluster.RemoteError
 	if errors.As(err, &remote) {
 		switch remote.Code {

@@ -54,8 +54,8 @@ var packages = map[string][]string{
 	"internal/log":            {"internal/durable"},
 	"internal/logqueue":       {},
 	"internal/notary":         {"evidence", "internal/api", "internal/event", "internal/fsm", "internal/log", "internal/osfile", "internal/pause", "internal/projections", "internal/secretfile", "internal/witness", "wire"},
-	"internal/node": {"evidence", "internal/agreement", "internal/api", "internal/audit", "internal/cluster", "internal/cluster/certs", "internal/copies", "internal/disk", "internal/durable", "internal/event", "internal/fsm", "internal/intake", "internal/limit", "internal/log", "internal/notary", "internal/operator", "internal/pause", "internal/pcs",
-		"internal/projections", "internal/propose", "internal/reads", "internal/recount", "internal/secretfile", "internal/seed", "internal/verify", "internal/version", "wire"},
+	"internal/node": {"evidence", "internal/agreement", "internal/api", "internal/audit", "internal/cluster", "internal/cluster/certs", "internal/copies", "internal/disk", "internal/durable", "internal/event", "internal/fsm", "internal/intake", "internal/laps", "internal/limit", "internal/log", "internal/notary", "internal/operator", "internal/pause", "internal/pcs",
+		"internal/projections", "internal/propose", "internal/reads", "internal/recount", "internal/secretfile", "internal/seed", "internal/trace", "internal/verify", "internal/version", "wire"},
 	"internal/nodetest":    {"client", "internal/cluster/certs", "internal/freeport", "internal/node", "internal/pcs", "internal/verify", "sign", "wire"},
 	"internal/operator":    {"internal/api", "internal/cluster", "internal/event", "internal/fsm", "internal/pause", "internal/projections", "internal/propose", "internal/recount", "internal/verify", "internal/verify/publish", "wire"},
 	"internal/osfile":      {},
@@ -78,8 +78,11 @@ var packages = map[string][]string{
 	"internal/survivor":    {"internal/cluster", "internal/durable", "internal/fsm", "internal/log", "wire"},
 	"internal/term":        {},
 	"internal/tilepath":    {},
-	"internal/trial":       {"client", "internal/event", "internal/pcs", "internal/verify", "wire"},
-	"internal/verify":      {"internal/pcs", "nano"},
+	"internal/trace":       {"internal/laps", "internal/limit", "internal/secretfile"},
+
+	"internal/trace/tracetest": {},
+	"internal/trial":           {"client", "internal/event", "internal/pcs", "internal/verify", "wire"},
+	"internal/verify":          {"internal/pcs", "nano"},
 
 	"internal/verify/publish": {"internal/pcs", "internal/verify", "nano"},
 	"internal/version":        {},
@@ -107,11 +110,13 @@ var libraries = map[string][]string{
 	"github.com/spf13/cobra":                  {"internal/cli", "cmd/node", "cmd/recount"},
 	"github.com/spf13/pflag":                  {"internal/cli", "cmd/node"},
 	"github.com/vbauerster/mpb":               {"cmd/recount"},
+	"go.opentelemetry.io/otel":                {"internal/trace"},
+	"go.opentelemetry.io/proto/otlp":          {"internal/trace/tracetest"},
 	"go.yaml.in/yaml":                         {"cmd/recount", "internal/api", "internal/verify/publish", "cmd/node"},
 	"golang.org/x/mod/sumdb":                  {"evidence", "internal/fsm", "internal/log"},
 	"golang.org/x/time/rate":                  {"internal/cluster"},
 	"golang.org/x/sys":                        {"cmd/node", "internal/cluster", "internal/term"},
-	"google.golang.org/protobuf":              {"internal/event", "internal/ledgertest", "internal/node", "internal/operator", "internal/propose"},
+	"google.golang.org/protobuf":              {"internal/event", "internal/ledgertest", "internal/node", "internal/operator", "internal/propose", "internal/trace/tracetest"},
 }
 
 // far lists what must not be linked into a package at all, not even through others.
