@@ -20,7 +20,7 @@ func TestDefaults(t *testing.T) {
 		"throttle_status": "429", "audit_log.max_bytes": "104857600", "audit_log.keep": "90d",
 		"record_remote": "true", "max_body": "1048576", "ballast": "1073741824", "copy_rate": "33554432", "election_timeout": "2s",
 		"fold_read_bytes": "524288", "tracing.protocol": "http/protobuf", "tracing.sample_ratio": "0.01",
-		"tracing.client_rate": "10",
+		"tracing.client_rate": "10", "debug.block_rate": "0", "debug.mutex_fraction": "0",
 	}
 	empty, defaults := node.Config{}, node.Defaults()
 	for _, s := range settings {

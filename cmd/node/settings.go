@@ -267,6 +267,24 @@ var settings = []setting{
 		help:  "headers for the collector, one a line (Authorization: Bearer TOKEN), read again for every request",
 	},
 	{
+		key:   "debug.listen",
+		env:   "RECOUNT_DEBUG_LISTEN",
+		field: text(func(c *node.Config) *string { return &c.Debug.Listen }),
+		help:  "host:port on loopback where operators take profiles of this process; default: none",
+	},
+	{
+		key:   "debug.block_rate",
+		env:   "RECOUNT_DEBUG_BLOCK_RATE",
+		field: number(func(c *node.Config) *int { return &c.Debug.BlockRate }, strconv.Atoi),
+		help:  "a block profile has one sample for so many ns of waiting, 0 is none",
+	},
+	{
+		key:   "debug.mutex_fraction",
+		env:   "RECOUNT_DEBUG_MUTEX_FRACTION",
+		field: number(func(c *node.Config) *int { return &c.Debug.MutexFraction }, strconv.Atoi),
+		help:  "a mutex profile has one of so many waits for locks, 0 is none",
+	},
+	{
 		key:   "audit_log.file",
 		env:   "RECOUNT_AUDIT_LOG_FILE",
 		field: text(func(c *node.Config) *string { return &c.Audit.File }),

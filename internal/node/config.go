@@ -82,6 +82,7 @@ type Config struct {
 	MetricsPass    string
 	Audit          AuditLog
 	Tracing        trace.Settings
+	Debug          Debug
 	TrustedProxies []netip.Prefix // whose X-Forwarded-For counts
 	RecordRemote   bool           // events say from which address a submission came
 	MaxBody        int            // bytes of a submission
@@ -175,7 +176,7 @@ func (c Config) GoString() string { return c.String() }
 // Validate reports every problem at once.
 func (c Config) Validate() error {
 	return errors.Join(slices.Concat(c.validateNames(), c.validateVoters(), c.validateAccess(), c.validateLimits(),
-		c.validateListeners(), c.validateEvidence(), c.Tracing.Validate())...)
+		c.validateListeners(), c.validateEvidence(), c.Tracing.Validate(), c.validateDebug())...)
 }
 
 // problems collects what Validate reports.
@@ -259,7 +260,8 @@ type listener struct{ name, at string }
 
 // listeners returns all of them, also those without an address.
 func (c Config) listeners() []listener {
-	return []listener{{"api.listen", c.API.Listen}, {"peer.listen", c.Peer.Listen}, {"metrics.listen", c.MetricsListen}}
+	return []listener{{"api.listen", c.API.Listen}, {"peer.listen", c.Peer.Listen}, {"metrics.listen", c.MetricsListen},
+		{"debug.listen", c.Debug.Listen}}
 }
 
 // validateListeners refuses addresses that cannot be bound, and two listeners at one.

@@ -54,7 +54,7 @@ func (n *Node) Close(ctx context.Context) error {
 	if n.server != nil {
 		errs = append(errs, n.stopAPI(ctx))
 	}
-	errs = append(errs, n.closeMetrics(ctx))
+	errs = append(errs, n.closeMetrics(ctx), closeDebug(n))
 	if n.packer != nil {
 		n.packer.Close()
 	}

@@ -59,6 +59,9 @@ func (c Config) Examine(now time.Time) *Examination {
 	if !c.Tracing.On() && (c.Tracing.CAFile != "" || c.Tracing.HeadersFile != "") {
 		x.warn("tracing.endpoint: is missing, so nothing is traced")
 	}
+	if c.Debug.Listen == "" && (c.Debug.BlockRate != 0 || c.Debug.MutexFraction != 0) {
+		x.warn("debug.listen: is missing, so no profile is taken")
+	}
 	if c.Tracing.Clear() {
 		x.warn("tracing.endpoint: %s is not https: ids of records and shards cross the network in clear text",
 			c.Tracing.Endpoint)

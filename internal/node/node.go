@@ -64,6 +64,7 @@ type Node struct {
 	server    *http.Server
 	listener  net.Listener
 	scrape    *http.Server  // of /metrics alone, nil when the API serves it
+	debug     *http.Server  // of profiles, nil for none
 	tracer    *trace.Tracer // nil when nothing is traced
 	unused    unusedConns
 	damages   atomic.Uint64 // times that derived/ could not be read and was folded again
@@ -367,7 +368,7 @@ func (n *Node) openAPI() error {
 		return n.certWatch.Run(ctx, n.apiFiles, n.peerFiles)
 	})
 	n.log.Info("serving", "api", n.cfg.API.Listen, "peer", n.cfg.Peer.Listen)
-	return n.openMetrics(conf)
+	return errors.Join(n.openMetrics(conf), openDebug(n, conf))
 }
 
 // loop runs f until ctx ends. Any other end stops the node.
