@@ -43,9 +43,9 @@ type endpoint struct{ method, path string }
 // call is one request, with what the handlers note of it.
 type call struct {
 	echo.Context
-	deciding bool        // counted in Config.Deciding
-	trace    Trace       // nil when the request is not traced
-	about    []slog.Attr // what the trace says of the request
+	deciding bool           // counted in Config.Deciding
+	trace    Trace          // nil when the request is not traced
+	about    map[string]any // what the trace says of the request
 }
 
 // Values of headers that all responses share. Nobody changes the elements of a header in place.

@@ -2,7 +2,7 @@ package api
 
 import (
 	"cmp"
-	"log/slog"
+	"maps"
 	"net/http"
 	"time"
 
@@ -18,8 +18,9 @@ type Trace interface {
 	Group() laps.Watch
 	// ID is the id of the trace, 32 hexadecimal digits.
 	ID() string
-	// End is called once, after the response. about has no payload, no key and no address.
-	End(about []slog.Attr)
+	// End is called once, after the response. about has texts, whole numbers and booleans, and no payload,
+	// no key and no address.
+	End(about map[string]any)
 }
 
 // follow begins the trace of a request, if it is to be traced.
@@ -40,27 +41,35 @@ func watchOf(c echo.Context) laps.Watch {
 	return laps.Start()
 }
 
-// explain notes the outcome of one submission for its trace. p is nil unless the response is a problem. The text of
-// a problem is left out, because it may quote the record.
+// explain notes the outcome of one submission for its trace. p is nil unless the response is a problem. The text of a
+// problem is left out, because it may quote the record.
 func explain(c echo.Context, answer *wire.SubmitAnswer, p *wire.Problem) {
 	x, ok := c.(*call)
 	switch {
 	case !ok || x.trace == nil:
 	case p != nil:
-		x.about = append(x.about, slog.String("recount.outcome", p.OutcomeLabel()),
-			slog.String("recount.error", string(p.Code)), slog.String("recount.pcs_id", p.PCSID), slog.Uint64("recount.seq", p.Seq))
+		x.about = map[string]any{
+			"recount.outcome": p.OutcomeLabel(),
+			"recount.error":   string(p.Code),
+			"recount.pcs_id":  p.PCSID,
+			"recount.seq":     p.Seq,
+		}
 	default:
-		x.about = append(x.about, slog.String("recount.outcome", answer.Outcome),
-			slog.String("recount.reason_code", answer.ReasonCode), slog.Bool("recount.replayed", answer.Replayed),
-			slog.String("recount.pcs_id", answer.PCSID), slog.String("recount.shard_id", answer.ShardID),
-			slog.Uint64("recount.seq", answer.Seq))
+		x.about = map[string]any{
+			"recount.outcome":     answer.Outcome,
+			"recount.reason_code": answer.ReasonCode,
+			"recount.replayed":    answer.Replayed,
+			"recount.pcs_id":      answer.PCSID,
+			"recount.shard_id":    answer.ShardID,
+			"recount.seq":         answer.Seq,
+		}
 	}
 }
 
 // explainBatch notes the number of the records of a batch for its trace.
 func explainBatch(c echo.Context, records int) {
 	if x, ok := c.(*call); ok && x.trace != nil {
-		x.about = append(x.about, slog.Int("recount.records", records))
+		x.about = map[string]any{"recount.records": records}
 	}
 }
 
@@ -69,7 +78,13 @@ func (x *call) endTrace(route string, status int, id string) string {
 	if x.trace == nil {
 		return ""
 	}
-	x.trace.End(append(x.about, slog.String("http.request.method", http.MethodPost), slog.String("http.route", route),
-		slog.Int("http.response.status_code", cmp.Or(status, http.StatusOK)), slog.String("recount.request_id", id)))
+	about := map[string]any{
+		"http.request.method":       http.MethodPost,
+		"http.route":                route,
+		"http.response.status_code": cmp.Or(status, http.StatusOK),
+		"recount.request_id":        id,
+	}
+	maps.Copy(about, x.about)
+	x.trace.End(about)
 	return x.trace.ID()
 }

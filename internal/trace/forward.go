@@ -1,7 +1,6 @@
 package trace
 
 import (
-	"log/slog"
 	"time"
 
 	otel "go.opentelemetry.io/otel/trace"
@@ -42,6 +41,6 @@ func (f Forwarded) Watch() laps.Watch { return f.watch }
 // End ends the stories.
 func (f Forwarded) End(err error) {
 	for _, s := range f.stories {
-		s.End([]slog.Attr{slog.Bool("recount.committed", err == nil)})
+		s.End(map[string]any{"recount.committed": err == nil})
 	}
 }

@@ -3,7 +3,6 @@ package trace
 import (
 	"context"
 	"encoding/binary"
-	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"strings"
@@ -80,8 +79,8 @@ type span struct {
 	failed     bool
 }
 
-// End makes the spans and queues them, or drops them if too many wait. about has numbers, booleans and texts.
-func (s *Story) End(about []slog.Attr) {
+// End makes the spans and queues them, or drops them if too many wait. about has texts, whole numbers and booleans.
+func (s *Story) End(about map[string]any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	all := []span{{name: s.name, kind: s.kind, id: s.self.SpanID(), parent: s.parent, begin: s.began, end: time.Now(),
@@ -134,32 +133,27 @@ func (t *Tracer) emit(trace otel.TraceID, x span) {
 
 // attributes are those of a span, with texts of at most maxText bytes. One text that is not UTF-8 would cost the
 // whole request.
-func attributes(about []slog.Attr) []attribute.KeyValue {
+func attributes(about map[string]any) []attribute.KeyValue {
 	out := make([]attribute.KeyValue, 0, len(about))
-	for _, a := range about {
-		switch v := a.Value; v.Kind() {
-		case slog.KindInt64:
-			out = append(out, attribute.Int64(a.Key, v.Int64()))
-		case slog.KindUint64:
-			out = append(out, attribute.Int64(a.Key, int64(v.Uint64())))
-		case slog.KindBool:
-			out = append(out, attribute.Bool(a.Key, v.Bool()))
-		default:
-			text := v.String()
-			out = append(out, attribute.String(a.Key, strings.ToValidUTF8(text[:min(len(text), maxText)], "")))
+	for name, value := range about {
+		switch v := value.(type) {
+		case int:
+			out = append(out, attribute.Int(name, v))
+		case uint64:
+			out = append(out, attribute.Int64(name, int64(v)))
+		case bool:
+			out = append(out, attribute.Bool(name, v))
+		case string:
+			out = append(out, attribute.String(name, strings.ToValidUTF8(v[:min(len(v), maxText)], "")))
 		}
 	}
 	return out
 }
 
 // failed reports whether a status of HTTP says that the node failed. A refusal is no failure.
-func failed(about []slog.Attr) bool {
-	for _, a := range about {
-		if a.Key == statusKey && a.Value.Int64() >= http.StatusInternalServerError {
-			return true
-		}
-	}
-	return false
+func failed(about map[string]any) bool {
+	status, _ := about[statusKey].(int)
+	return status >= http.StatusInternalServerError
 }
 
 // statusKey names the attribute with the status of a response.

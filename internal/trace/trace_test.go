@@ -80,7 +80,7 @@ func TestSpans(t *testing.T) {
 	began := time.Now()
 	s := tr.Follow([]string{sampled}, began)
 	walk(s.Group())
-	s.End([]slog.Attr{slog.Int("http.response.status_code", 500), slog.String("t", strings.Repeat("é", 200)), slog.Bool("b", true)})
+	s.End(map[string]any{"http.response.status_code": 500, "t": strings.Repeat("é", 200), "b": true})
 	spans := r.Await(t, func(all []tracetest.Span) bool { return len(all) == 4 })
 	id, last := map[string]string{"": clientSpan}, began
 	for i, want := range [][2]string{{"submit", ""}, {"pack", "submit"}, {"commit", "submit"}, {"fold", "submit"}} {
@@ -96,7 +96,8 @@ func TestSpans(t *testing.T) {
 			last = x.End
 		}
 	}
-	if a := spans[0].Attributes; !spans[0].Failed || spans[1].Failed || a["t"] != strings.Repeat("é", 128) || a["b"] != "true" || len(a) != 3 {
+	a := spans[0].Attributes
+	if !spans[0].Failed || spans[1].Failed || a["t"] != strings.Repeat("é", 128) || a["b"] != "true" || len(a) != 3 {
 		t.Errorf("%+v", spans[0])
 	}
 	if s.ID() != clientTrace || tokens.Load() != "Bearer first" {
@@ -182,7 +183,8 @@ func TestDeadCollector(t *testing.T) {
 	for name, endpoint := range map[string]string{"nobody": "http://" + free[0], "hanging": hanging.URL} {
 		t.Run(name, func(t *testing.T) {
 			var lines bytes.Buffer
-			tr := start(t, slog.New(slog.NewTextHandler(&lines, nil)), func(s *Settings) { s.Endpoint, s.SampleRatio = endpoint, 1 })
+			log := slog.New(slog.NewTextHandler(&lines, nil))
+			tr := start(t, log, func(s *Settings) { s.Endpoint, s.SampleRatio = endpoint, 1 })
 			var slowest time.Duration
 			const submissions = 2000
 			for range submissions {
