@@ -41,8 +41,8 @@ recount-node serve --config DIR/node-N/config.yaml.
 --sample trusts the keys of the sample records in testdata as well. They are published test keys (testdata/keys.json). Everybody
 can sign with them, so use them only for trials.
 
-RECOUNT_METRICS_LISTEN is for the first node. The others follow in steps of 10. RECOUNT_AUDIT_LOG_FILE gets the name of the
-node appended.`,
+RECOUNT_METRICS_LISTEN and RECOUNT_DEBUG_LISTEN are for the first node. The others follow in steps of 10.
+RECOUNT_AUDIT_LOG_FILE gets the name of the node appended. RECOUNT_TRACING_ENDPOINT and its neighbours are for all nodes.`,
 		Example: `  recount-node dev --dir /tmp/recount --sample
   PCS_HMAC_KEYS=new,old recount-node dev --dir /tmp/recount --nodes 5 --base-port 9700`,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -130,18 +130,25 @@ func TestDevInterrupted(t *testing.T) {
 // TestDevEnvironment: what is the same for all nodes gets a name or a port for each; what dev decides is named.
 func TestDevEnvironment(t *testing.T) {
 	t.Setenv("RECOUNT_METRICS_LISTEN", "127.0.0.1:9100")
+	t.Setenv("RECOUNT_DEBUG_LISTEN", "127.0.0.1:6060")
+	t.Setenv("RECOUNT_TRACING_ENDPOINT", "http://127.0.0.1:4318")
+	t.Setenv("RECOUNT_DEBUG_MUTEX_FRACTION", "9")
 	t.Setenv("RECOUNT_AUDIT_LOG_FILE", "/var/log/audit.log")
 	t.Setenv("RECOUNT_AUDIT_LOG_KEEP", "7d")
 	t.Setenv("RECOUNT_PEER_LISTEN", "127.0.0.1:1")
 	d := &devCluster{nodes: 3}
 	got, err := d.perNode(1)
-	if want := "metrics:\n  listen: \"127.0.0.1:9110\"\naudit_log:\n  file: \"/var/log/audit.log.node-2\"\n  keep: \"7d\"\n"; err != nil || got != want {
+	if want := "metrics:\n  listen: \"127.0.0.1:9110\"\ndebug:\n  listen: \"127.0.0.1:6070\"\naudit_log:\n  file: \"/var/log/audit.log.node-2\"\n  keep: \"7d\"\n"; err != nil || got != want {
 		t.Errorf("%q %v", got, err)
 	}
 	var out bytes.Buffer
 	warnUnused(&out)
 	if !strings.Contains(out.String(), "RECOUNT_PEER_LISTEN is not used") || strings.Count(out.String(), "\n") != 1 {
 		t.Errorf("%s", &out)
+	}
+	if env := strings.Join(childEnv(), " "); !strings.Contains(env, "RECOUNT_TRACING_ENDPOINT=") ||
+		!strings.Contains(env, "RECOUNT_DEBUG_MUTEX_FRACTION=") || strings.Contains(env, "RECOUNT_DEBUG_LISTEN") {
+		t.Error(env)
 	}
 	t.Setenv("RECOUNT_METRICS_LISTEN", "127.0.0.1:65530")
 	if _, err := d.perNode(1); err == nil {

@@ -98,15 +98,14 @@ func (d *devCluster) ended(i int, log string, from int64, err error) error {
 // with its own name or port.
 func (d *devCluster) perNode(i int) (string, error) {
 	var b strings.Builder
-	if listen := os.Getenv("RECOUNT_METRICS_LISTEN"); listen != "" {
-		host, text, err := net.SplitHostPort(listen)
-		port, bad := strconv.Atoi(text)
-		if err := errors.Join(err, bad); err != nil || port < 1 || port+10*i > 65535 {
-			return "",
-				&usageError{fmt.Errorf("RECOUNT_METRICS_LISTEN: %q is not host:port with room for %d nodes, ten apart",
-					listen, d.nodes)}
+	for _, section := range []string{"metrics", "debug"} {
+		listen, err := d.ownPort("RECOUNT_"+strings.ToUpper(section)+"_LISTEN", i)
+		if err != nil {
+			return "", err
 		}
-		fmt.Fprintf(&b, "metrics:\n  listen: %q\n", net.JoinHostPort(host, strconv.Itoa(port+10*i)))
+		if listen != "" {
+			fmt.Fprintf(&b, "%s:\n  listen: %q\n", section, listen)
+		}
 	}
 	file, most, keep := os.Getenv("RECOUNT_AUDIT_LOG_FILE"), os.Getenv("RECOUNT_AUDIT_LOG_MAX_BYTES"),
 		os.Getenv("RECOUNT_AUDIT_LOG_KEEP")
@@ -130,12 +129,27 @@ func (d *devCluster) perNode(i int) (string, error) {
 	return b.String(), nil
 }
 
+// ownPort returns the address of node i for a variable that has the address of the first node, "" for none.
+func (d *devCluster) ownPort(env string, i int) (string, error) {
+	listen := os.Getenv(env)
+	if listen == "" {
+		return "", nil
+	}
+	host, text, err := net.SplitHostPort(listen)
+	port, bad := strconv.Atoi(text)
+	if err := errors.Join(err, bad); err != nil || port < 1 || port+10*i > 65535 {
+		return "", &usageError{fmt.Errorf("%s: %q is not host:port with room for %d nodes, ten apart", env, listen,
+			d.nodes)}
+	}
+	return net.JoinHostPort(host, strconv.Itoa(port+10*i)), nil
+}
+
 // warnUnused lists the settings of the environment that dev overrides for each node.
 func warnUnused(w io.Writer) {
 	for _, s := range settings {
 		used := slices.Contains([]string{"auth.required", "auth.two_person", "auth.failures", "token_rate",
 			"pcs_profiles", "ballast"}, s.key) ||
-			strings.HasPrefix(s.key, "audit_log.") || strings.HasPrefix(s.key, "metrics.") ||
+			strings.HasPrefix(s.key, "audit_log.") || strings.HasPrefix(s.key, "metrics.") || s.key == "debug.listen" ||
 			strings.HasPrefix(s.key, "pcs_")
 		if value := os.Getenv(s.env); value != "" && !used && ownSetting(s.key) {
 			fmt.Fprintf(w, "recount-node: %s is not used: dev gives every node its own %s\n", s.env, s.key)

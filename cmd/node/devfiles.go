@@ -304,7 +304,9 @@ func envOrDefault(key string) string {
 // ownSetting reports whether the settings file that dev writes decides a setting. In the environment it would
 // be the same for all nodes.
 func ownSetting(key string) bool {
-	return strings.Contains(key, ".") && key != "api.client_ca_file" || slices.Contains(keySettings, key) ||
+	inherited := strings.HasPrefix(key, "tracing.") ||
+		slices.Contains([]string{"api.client_ca_file", "debug.block_rate", "debug.mutex_fraction"}, key)
+	return strings.Contains(key, ".") && !inherited || slices.Contains(keySettings, key) ||
 		slices.Contains([]string{"node_id", "cluster_id", "dir", "pid_file", "checkpoint_key_file", "token_rate",
 			"pcs_profiles", "pcs_sign_alg"}, key)
 }

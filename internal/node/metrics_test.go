@@ -39,10 +39,11 @@ var closedLabels = map[string]func(string) bool{
 		"reader_left"), // of live tails
 
 	"certificate": oneOf("api", "peer"),
-	"result":      oneOf(append(notary.Results(), "loaded", "signed", "unsigned")...), // of reloads, checkpoints, cosignatures
-	"route":       isRoute,
-	"le":          isNumber,
-	"quantile":    isNumber, // bounds of histograms, quantiles of the runtime's summaries
+	"result": oneOf(append(notary.Results(), "loaded", "signed", "unsigned", "exported", "failed",
+		"dropped")...), // of reloads, checkpoints, cosignatures, spans
+	"route":    isRoute,
+	"le":       isNumber,
+	"quantile": isNumber, // bounds of histograms, quantiles of the runtime's summaries
 
 	"store":     oneOf("events", "derived", "generations", "history"),
 	"role":      oneOf("metrics", "auditor", "responder", "operator"), // of tokens
