@@ -66,6 +66,9 @@ func (l *live) reconfigure(old, fresh string) {
 func faultsOfNodes() []fault {
 	var stop func()
 	return []fault{
+		{alerts: "RecountSlow", what: "the leader hangs for 1.5 s again and again, under load", make: func(l *live) {
+			stop = l.hang()
+		}, undo: func(l *live) { stop(); l.back() }},
 		{alerts: "RecountNodeDown", what: "kill -9 of a node", make: func(l *live) { l.stop(l.follower()) }},
 		{alerts: "RecountCanaryNoAnswer", what: "a canary while a node is down", make: func(l *live) { l.canary(5) }},
 		{alerts: "RecountNoLeader RecountSubmissionsFail", what: "kill -9 of two nodes of three, under load", make: func(l *live) {
@@ -85,9 +88,6 @@ func faultsOfNodes() []fault {
 		{alerts: "RecountClock", what: "the clock of a node goes an hour ahead", make: func(l *live) {
 			must(l.T, os.WriteFile(filepath.Join(l.clocks, "node-3"), []byte("1h 0s"), 0o600))
 		}, undo: func(l *live) { must(l.T, os.Remove(filepath.Join(l.clocks, "node-3"))); l.back() }},
-		{alerts: "RecountSlow", what: "the leader hangs for 1.5 s again and again, under load", make: func(l *live) {
-			stop = l.hang()
-		}, undo: func(l *live) { stop(); l.back() }},
 	}
 }
 

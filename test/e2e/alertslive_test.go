@@ -82,17 +82,17 @@ func newLive(t *testing.T) *live {
 	if l.small != "" {
 		l.env = append(l.env, "RECOUNT_AUDIT_LOG_FILE="+filepath.Join(l.small, "audit"))
 	}
+	l.founded = time.Now()
 	l.dashed = newDashed(t, append(slices.Clone(longBounds), "        for: 1m\n", "        for: 1s\n", "        for: 2m\n", "        for: 2s\n",
 		"        for: 5m\n", "        for: 5s\n", "        for: 10m\n", "        for: 10s\n", "        for: 30m\n", "        for: 30s\n"), l.env...)
-	l.founded = time.Now()
 	return l
 }
 
-// smallDisk mounts a file system of two MiB.
+// smallDisk mounts a file system for the audit stream.
 func smallDisk(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	if mount(t, dir, "2m") != nil {
+	if mount(t, dir, "256m") != nil {
 		return ""
 	}
 	return dir
