@@ -12,12 +12,19 @@ import (
 	"github.com/hashicorp/raft"
 )
 
+// joinedBy returns the roster of n1 once entry 9 has added n4, and the hello of a node that it never met.
+func joinedBy(t *testing.T, suffrage raft.ServerSuffrage) (*roster, hello) {
+	t.Helper()
+	r, says := lonely(t)
+	r.members.set(newConfiguration(9, []raft.Server{{Suffrage: raft.Voter, ID: "n1", Address: "h:1"},
+		{Suffrage: suffrage, ID: "n4", Address: "h:4"}}))
+	return r, says
+}
+
 // TestLearnerOfAnotherDirectory: a learner that was added by its token is known by the directory that the ledger names,
 // not by the one that comes first. Before this node has read the entry that names it, it keeps neither.
 func TestLearnerOfAnotherDirectory(t *testing.T) {
-	r, says := lonely(t)
-	servers := []raft.Server{{Suffrage: raft.Voter, ID: "n1", Address: "h:1"}, {Suffrage: raft.Nonvoter, ID: "n4", Address: "h:4"}}
-	r.members.set(newConfiguration(9, servers))
+	r, says := joinedBy(t, raft.Nonvoter)
 	joined, index := "", uint64(8)
 	r.cfg.JoinedFrom = func(string) (string, uint64) { return joined, index }
 	first, second := says, says
@@ -82,9 +89,7 @@ func TestTokenOfALearner(t *testing.T) {
 // TestRightDirectoryOfAVoter: a node that has not read yet from which directory a voter was added takes the first one that
 // comes. Once it has read it, the other one is refused, and the right one takes its place, also after a restart.
 func TestRightDirectoryOfAVoter(t *testing.T) {
-	r, says := lonely(t)
-	servers := []raft.Server{{Suffrage: raft.Voter, ID: "n1", Address: "h:1"}, {Suffrage: raft.Voter, ID: "n4", Address: "h:4"}}
-	r.members.set(newConfiguration(9, servers))
+	r, says := joinedBy(t, raft.Voter)
 	joined, index := "", uint64(8)
 	r.cfg.JoinedFrom = func(string) (string, uint64) { return joined, index }
 	wrong, right := says, says
@@ -113,9 +118,7 @@ func TestRightDirectoryOfAVoter(t *testing.T) {
 
 // TestStreamOfAnotherDirectory: a stream that was opened before the ledger was read ends once it names another directory.
 func TestStreamOfAnotherDirectory(t *testing.T) {
-	r, says := lonely(t)
-	servers := []raft.Server{{Suffrage: raft.Voter, ID: "n1", Address: "h:1"}, {Suffrage: raft.Voter, ID: "n4", Address: "h:4"}}
-	r.members.set(newConfiguration(9, servers))
+	r, says := joinedBy(t, raft.Voter)
 	joined, index, asked := "", uint64(8), 0
 	r.cfg.JoinedFrom = func(string) (string, uint64) { asked++; return joined, index }
 	open := func() *stream {
